@@ -1,7 +1,7 @@
-"""One attempt: the money it takes, what its answer tells the mirror, and what follows for its request.
+"""One attempt: its reservation, what its answer teaches the budget, and what follows for its request.
 
-Whatever comes back, the reservation ends here, once. What was cancelled, or belonged to a former term, is paid for as
-well; only nothing follows from it.
+Each attempt ends its reservation once, whatever its answer. A call that was cancelled, or that belongs to a former
+term, is charged as well; it only has no consequence for a request.
 """
 
 import contextlib
@@ -21,14 +21,14 @@ from broker.core.requests.retry import Again, Failing, decide
 from broker.core.ticket import CallNumber, Ticket
 
 Sequel = tuple[Ticket, Again | Decision]
-"""A request, and what becomes of it after an attempt."""
+"""A ticket, and what becomes of its request after an attempt."""
 
 
 class Attempts:
-    """Starts calls and says what becomes of a request when one has ended.
+    """Start and end of calls, with the decision on what becomes of the request.
 
     Attributes:
-        has_news: A breaker has opened or closed since `news` was last asked for.
+        has_news: A breaker has opened or closed since the last call of `news`.
     """
 
     def __init__(self, flights: CallsInFlight, rules: DispatchRules, dice: Callable[[], float]) -> None:
@@ -40,31 +40,31 @@ class Attempts:
         self.has_news = False
 
     def start(self, ticket: Ticket, budget: Budget, now_ms: int, *, account: AccountBreaker) -> CallNumber:
-        """Pay for a call that leaves now."""
+        """Start a call that leaves now, and reserve its charge."""
         ticket.calls += 1
         return self._flights.start(ticket, budget, now_ms, account=account.breaker)
 
     def news(self) -> list[BreakerOpened | BreakerClosed]:
-        """Which breakers have opened and closed since they were last asked for."""
+        """Return the breakers that have opened or closed since the last call."""
         news, self._news, self.has_news = self._news, [], False
         return news
 
     def answered(self, event: Answered, now_ms: int, *, account: AccountBreaker, may_park: bool) -> Sequel | None:
-        """A call has ended: what follows, or None if nobody waits for it any more."""
+        """Handle the end of a call; return what follows, or None if its request no longer waits for it."""
         flight, verdict = self._flights.land(event.call, now_ms), event.verdict
         unanswered = verdict.meaning in _UNANSWERED
         if unanswered:
             flight.budget.abandoned(event.call, now_ms)
         else:
             flight.budget.answered(event.call, now_ms, verdict, event.usage)
-        if unanswered and not verdict.counts_as_attempt:  # we have ended the call ourselves
+        if unanswered and not verdict.counts_as_attempt:  # the call was ended on our side
             _lose_probes(flight)
         elif verdict.meaning is not OK or flight.probes or not flight.budget.breaker.calm:
             self._heard(flight, verdict, account, now_ms)
         if not flight.wanted:
             return None
         if verdict.meaning is not OK:
-            if flight.budget.breaker.closed:  # else the server is in trouble, and this request no worse than others
+            if flight.budget.breaker.closed:  # an open breaker blames the server, not this request
                 flight.ticket.failures += verdict.counts_as_attempt
             return flight.ticket, self._after(flight.ticket, verdict, now_ms, may_park=may_park)
         if event.bytes > self._rules.outcome_bytes_max:
@@ -74,7 +74,7 @@ class Attempts:
         return flight.ticket, _COMPLETE
 
     def refused(self, event: Refused, now_ms: int) -> Ticket | None:
-        """A call was not sent; whose it was, if somebody still waits for it."""
+        """Take back a call that was not sent; return its ticket if that still waits for the call."""
         flight = self._flights.land(event.call, now_ms)
         flight.budget.abandoned(event.call, now_ms, sent=False)
         flight.ticket.calls -= 1
@@ -82,24 +82,24 @@ class Attempts:
         return flight.ticket if flight.wanted else None
 
     def crashed(self, call: CallNumber, now_ms: int) -> Ticket | None:
-        """Our own code failed in a call: it may have been sent, so its charge is kept, and no breaker hears of it."""
+        """End a call in which our own code failed: it may have been sent, so it stays charged; no breaker counts it."""
         flight = self._flights.land(call, now_ms)
         flight.budget.abandoned(call, now_ms)
         _lose_probes(flight)
         return flight.ticket if flight.wanted else None
 
     def broken(self, call: CallNumber, flight: CallInFlight, now_ms: int) -> None:
-        """What was to follow the end of a call raised: end its reservation, if that is not done, and no more."""
+        """End the reservation of a call if it is still open, after our code raised while handling the call's end."""
         if self._flights.holds(call):
             self._flights.land(call, now_ms)
         with contextlib.suppress(KeyError):
             flight.budget.abandoned(call, now_ms)
         with contextlib.suppress(KeyError):
-            flight.budget.tariff.lost(call)  # the reservation was ended, and the tariff had not heard of it
+            flight.budget.tariff.lost(call)  # the reservation was ended, but not yet the tariff's record
         _lose_probes(flight)
 
     def _heard(self, flight: CallInFlight, verdict: Verdict, account: AccountBreaker, now_ms: int) -> None:
-        """Tell the breakers, and note what becomes of them."""
+        """Pass the verdict to the breakers, and note changes of their state."""
         limit, own = flight.budget.settings.name, flight.budget.breaker
         all_tripped_by, own_tripped_by = account.breaker.tripped_by, own.tripped_by
         account.heard(limit, own, verdict, now_ms, probe=account.breaker in flight.probes)
@@ -110,7 +110,7 @@ class Attempts:
             self._tell(limit, own, flight, verdict, now_ms)
 
     def _tell(self, name: str | None, breaker: Breaker, flight: CallInFlight, verdict: Verdict, now_ms: int) -> None:
-        """A breaker has opened, closed, or is open for another reason now."""
+        """Note that a breaker has opened or closed, or is now open for another reason."""
         self.has_news = True
         if breaker.closed:
             self._news.append(BreakerClosed(name, now_ms - breaker.opened_ms))
@@ -121,7 +121,7 @@ class Attempts:
 
     def _after(self, ticket: Ticket, verdict: Verdict, now_ms: int, *, may_park: bool) -> Again | Decision:
         if verdict.snapshot is not None and verdict.snapshot.metric is Metric.TOKENS and verdict.snapshot.requested:
-            ticket.charge, ticket.stated = verdict.snapshot.requested, True  # the server's own word
+            ticket.charge, ticket.stated = verdict.snapshot.requested, True  # the charge as the server states it
         candidate = ticket.candidate
         attempts = candidate.calls_before + ticket.calls
         may_park = may_park and not self._rules.is_serial(ticket.source.partition.lane)

@@ -1,7 +1,7 @@
-"""What becomes of requests when an instant has come that they waited for: a retry, a near deadline, a deadline.
+"""What follows for a request at an instant that it waited for: the end of a retry's wait, a near deadline, a deadline.
 
 A request whose deadline passes is failed, its call cut off; one whose turn cannot come in time is failed as soon as
-that is certain. Instants are kept by `broker.core.requests.timers`; this is what follows when one has come.
+that is certain. The instants are kept by `broker.core.requests.timers`.
 """
 
 from broker.core.lanes.scheduler import Scheduler
@@ -13,7 +13,7 @@ from broker.core.ticket import CALLING, Ticket
 
 
 class DueTickets:
-    """Goes through what is due."""
+    """Handling of the tickets whose instant has come."""
 
     def __init__(
         self, register: TicketRegistry, limits: Scheduler, alarms: Timers, settling: Settling, reception: Triage
@@ -25,7 +25,7 @@ class DueTickets:
         self._reception = reception
 
     def ring(self, now_ms: int) -> None:
-        """Line up what has slept long enough, hurry what is near its deadline, and fail what is past it."""
+        """Enqueue tickets whose wait is over, hurry those near their deadline, and fail those past it."""
         if not self._alarms.rings(now_ms):
             return
         for ticket in reversed(self._alarms.woken(now_ms)):  # so that the first to wake ends up in front
@@ -37,13 +37,13 @@ class DueTickets:
                 self._expire(ticket, now_ms)
 
     def tell_off(self, now_ms: int) -> None:
-        """Fail what cannot come in time, and then what stood behind it."""
+        """Fail the tickets that cannot be called in time, then those that prove to be so behind them."""
         while lost := self._limits.out_of_reach(now_ms):
             for ticket in lost:
                 self._settling.settle(ticket, UNREACHABLE, now_ms)
 
     def _expire(self, ticket: Ticket, now_ms: int) -> None:
-        """The answer is of no use any more. A call in flight is cut off; what it took is taken."""
+        """Fail a ticket past its deadline: an answer is of no use any more. A call is cut off, and stays charged."""
         cut_off = ticket.state is CALLING
         if cut_off:
             self._settling.withdraw(ticket, now_ms)

@@ -1,10 +1,10 @@
-"""A ticket whose handling raised is taken out of everything and failed; if the rest does not add up, the process ends.
+"""Eviction of a ticket after its handling raised: the ticket fails; if the rest is inconsistent, the process ends.
 
-An exception in the core has one of two ends. It can be attributed to one ticket, whose request fails (`crashed`): then
-the ticket leaves every part that may hold it, however far its handling had come, and its record is met anew as one
-that must not be called. Or the state shared by all may be wrong: then `UnsoundError` ends the process, and a successor
-starts from what Kafka holds. The exception does not tell which of the two it is, so the books are compared afterwards:
-counts, bytes and reservations against the tickets that there are.
+An exception in the core has one of two ends. It can be attributed to one ticket: then the request of that ticket fails
+(`crashed`), the ticket leaves every part that may hold it, however far its handling had come, and its record is triaged
+anew as one that must not be called. Or the state shared by all may be wrong: then `UnsoundError` ends the process, and
+a successor starts from what Kafka holds. The exception does not tell which of the two it is, so the books are compared
+afterwards: counts, bytes and reservations against the tickets present.
 """
 
 import contextlib
@@ -21,11 +21,11 @@ CORE_CRASHED = "A defect in the dispatcher ended the handling of this request; i
 
 
 class UnsoundError(Exception):
-    """The state of the core may be wrong: the process must end."""
+    """Possibly wrong state of the core: the process must end."""
 
 
 class Eviction:
-    """Takes tickets out."""
+    """Removal of tickets after their handling raised."""
 
     def __init__(self, settling: Settling, identities: DedupeTable, reception: Triage) -> None:
         """`settling` knows every other part that may hold a ticket."""
@@ -38,13 +38,13 @@ class Eviction:
         self._reception = reception
 
     def evict(self, ticket: Ticket, error: Exception, now_ms: int, *, sent: bool = True) -> None:
-        """Fail a ticket whose handling raised `error`; `sent`: the shell has been told of its call, if it has one.
+        """Fail a ticket after its handling raised `error`; `sent`: the shell has its call already, if it has one.
 
         Raises:
-            UnsoundError: It could not be taken out, or what is left does not add up.
+            UnsoundError: It could not be taken out, or the remaining state is inconsistent.
         """
         try:
-            if not self._outbox.holds(ticket):  # else it is decided, and what came after that can be left out
+            if not self._outbox.holds(ticket):  # else it is decided, and the steps after that can be left out
                 self._take_out(ticket, now_ms, sent=sent)
                 fresh = ticket.anew()
                 _spoil(fresh)
@@ -54,7 +54,7 @@ class Eviction:
         self.inspect(error)
 
     def inspect(self, error: Exception) -> None:
-        """Compare the books.
+        """Compare the books: the counts of all parts against the tickets present.
 
         Raises:
             UnsoundError: They do not agree.
@@ -75,7 +75,7 @@ class Eviction:
         self._flights.hold(ticket, 0)
         self._limits.withdraw(ticket, now_ms)
         if ticket.state is State.JOINED:
-            with contextlib.suppress(KeyError):  # those that it waited for are being judged
+            with contextlib.suppress(KeyError):  # the tickets that waited for its id are being judged
                 self._register.unjoin(ticket)
         if self._register.holds(ticket):
             self._register.remove(ticket)
@@ -86,11 +86,11 @@ class Eviction:
         ticket.state = SETTLED
 
     def _is_answered_for(self, id_hash: bytes) -> bool:
-        """Whether a ticket answers for an open id, or the transaction under way, which fails it as overdue."""
+        """Whether a ticket answers for an open id, or the transaction under way does, which fails it as overdue."""
         return self._register.answering(id_hash) is not None or self._identities.is_failing(id_hash)
 
     def _fault(self) -> str | None:
-        """What does not add up."""
+        """Return the first inconsistency; None if there is none."""
         tickets, flights = self._register.tickets(), self._flights
         queued = sum(ticket.queued for ticket in tickets)
         held_bytes = sum(ticket.held_bytes for ticket in tickets)
@@ -110,7 +110,7 @@ class Eviction:
 
 
 def _spoil(fresh: Ticket) -> None:
-    """It must not be called: its request fails, or its record is a dead letter."""
+    """Mark a ticket as not to be called: its request fails, or its record becomes a dead letter."""
     content = fresh.content
     if isinstance(content, Candidate):
         refusal = "crashed", CORE_CRASHED

@@ -1,22 +1,23 @@
-"""Decisions whose transactions keep failing: found by bisecting, then published in a smaller form, or set aside.
+"""Decisions with transactions that keep failing: found by bisection, then published in a smaller form, or set aside.
 
-Kafka refuses a transaction for reasons that the dispatcher cannot know beforehand: the topic's limit was lowered, a
-policy of the broker, a defect of the client. Without this module the same batch would be sent again, first in order,
-until the end of time, and no outcome of any other request would be published (a request with a long `traceparent` did
-that in November 2026).
+Kafka refuses a transaction for reasons that the dispatcher cannot know beforehand: a lowered limit of the topic, a
+policy of the broker, a defect of the client. Without this module the same batch would be sent again for ever, first in
+order, and no outcome of any other request would be published (a request with a long `traceparent` did that in November
+2026).
 
 Rules:
-1. A group is what failed together. Its transaction takes turns with that of everything else, or with an empty one: a
-   group is blamed only if another transaction was committed since its last failure, so Kafka being away blames nothing.
-2. A group that is to blame is halved. A refusal (`Setback.REFUSED`) names the content as the cause, so it halves at
+1. A group is a set of decisions that failed together. Its transaction takes turns with that of all other decisions, or
+   with an empty one: a group is blamed only if another transaction was committed since its last failure, so an outage
+   of Kafka blames nothing.
+2. A blamed group is halved. A refusal (`Setback.REFUSED`) names the content as the cause, so the group is halved at
    once. k culprits among n decisions cost about k * log2(n) failed transactions.
 3. A decision that is refused alone takes the next smaller form. One that fails alone with an error that may be chance
-   rests, ever longer, and is blamed after an hour: a single partition may be without a leader.
-4. Without an outcome (`Form.LETTER`) a decision goes only if it was refused, and another outcome was published
-   meanwhile: else the topic refuses all, which is an operator's error, and no outcome may be lost by it. It then
-   rests, whole again.
-5. A process that leaves tries what rests once more, and then waits for it no longer: its successor calls again. No
-   grace period is as long as a rest of five minutes.
+   rests, for a time that doubles, and is blamed after an hour: a single partition may be without a leader.
+4. A decision goes without an outcome (`Form.LETTER`) only if it was refused, and another outcome was published
+   meanwhile: otherwise the topic refuses every outcome, which is an operator's error, and no outcome may be lost by it.
+   A decision that has no smaller form left rests, and is whole again.
+5. A process that leaves tries resting decisions once more, and then waits for them no longer: its successor calls
+   again. No grace period is as long as a rest of five minutes.
 6. A right or a topic that is missing (`Setback.DENIED`) is an operator's error too: it blames nothing.
 """
 
@@ -33,7 +34,7 @@ from broker.core.value import value
 
 @value
 class Decided:
-    """A ticket and what becomes of it."""
+    """A ticket, what becomes of it, and its weight in a transaction."""
 
     ticket: Ticket
     decision: Decision
@@ -46,14 +47,14 @@ class Group:
 
     Attributes:
         numbers: Their tickets' numbers, in order; a promotion may make a ticket anew, its number stays.
-        failed_at: How many transactions had been committed when it last failed.
+        failed_at: Number of transactions committed when it last failed.
         strikes: Failures alone, while other transactions passed, since it was last whole.
-        alone_since_ms: When the first of them was.
-        form: How its only decision is to be written; of more than one, whole.
-        published_at: How many transactions with outcomes had been committed when its form first became smaller.
-        not_before_ms: It rests until then.
-        rest_ms: How long it last rested.
-        rests: Whether it does, or has not been tried since.
+        alone_since_ms: When the first of those failures was.
+        form: The form in which its only decision is written; a group of more than one is written whole.
+        published_at: Number of transactions with outcomes committed when its form first became smaller.
+        not_before_ms: The end of its rest.
+        rest_ms: Length of its last rest.
+        rests: Whether it rests, or has not been tried since.
     """
 
     numbers: list[TicketNumber]
@@ -71,7 +72,7 @@ class FailingDecisions:
     """All groups, and the decisions in them.
 
     Attributes:
-        commits: Transactions committed so far, of whatever.
+        commits: Transactions committed so far, of any kind.
         published: Those of them that held an outcome.
     """
 
@@ -93,20 +94,20 @@ class FailingDecisions:
 
     @property
     def resting(self) -> int:
-        """How many decisions rest."""
+        """Number of decisions that rest."""
         return sum(number in self._decided for group in self._groups if group.rests for number in group.numbers)
 
     def wake(self) -> None:
-        """Whatever rests may be tried now."""
+        """End all rests."""
         for group in self._groups:
             group.not_before_ms, group.rests = 0, False
 
     def values(self) -> Iterable[Decided]:
-        """The decisions of all groups."""
+        """Return the decisions of all groups."""
         return self._decided.values()
 
     def add(self, decided: list[Decided]) -> None:
-        """These failed together."""
+        """Make a group of decisions that failed together."""
         group = Group([each.ticket.number for each in decided], self.commits)
         self._groups.append(group)
         for each in decided:
@@ -114,7 +115,7 @@ class FailingDecisions:
             self._decided[each.ticket.number] = each
 
     def rejoin(self, decided: Decided) -> bool:
-        """Take a decision back if its ticket's number belongs to a group: the promotion has decided it anew."""
+        """Take a decision back if its ticket's number belongs to a group: a promotion has decided the ticket anew."""
         if decided.ticket.number not in self._group_of:
             return False
         self._decided[decided.ticket.number] = decided
@@ -126,16 +127,16 @@ class FailingDecisions:
         return held is not None and held.ticket is ticket
 
     def withdraw(self, ticket: Ticket) -> None:
-        """The ticket will be decided otherwise; should that happen before the next transaction, it rejoins."""
+        """Remove a ticket that will be decided differently; if that happens before the next transaction, it rejoins."""
         if self.holds(ticket):
             del self._decided[ticket.number]
 
     def due_at(self) -> int | None:
-        """When the first group may be tried; None if there is none."""
+        """Return when the first group may be tried; None if there is none."""
         return min((group.not_before_ms for group in self._groups), default=None)
 
     def begin(self, now_ms: int) -> list[Decided]:
-        """The decisions of the next group that does not rest; empty if there is none."""
+        """Return the decisions of the next group that does not rest; empty if there is none."""
         self._prune()
         due = (group for group in self._groups if group.not_before_ms <= now_ms)
         self._trying = next(due, None)
@@ -145,12 +146,12 @@ class FailingDecisions:
         return [self._decided[number] for number in self._trying.numbers]
 
     def form(self, ticket: Ticket) -> Form:
-        """How the decision of a ticket is to be written."""
+        """Return the form in which the decision of a ticket is to be written."""
         group = self._group_of.get(ticket.number)
         return Form.WHOLE if group is None else group.form
 
     def committed(self, *, published: bool) -> None:
-        """A transaction was committed; if it was a group's, that is over. `published`: an outcome was in it."""
+        """Count a committed transaction; if it was a group's, remove the group. `published`: it held an outcome."""
         self.commits += 1
         self.published += published
         group, self._trying = self._trying, None
@@ -161,7 +162,7 @@ class FailingDecisions:
                 del self._decided[number]
 
     def failed(self, setback: Setback, now_ms: int) -> None:
-        """The transaction of the group under way failed."""
+        """Handle the failure of the group's transaction that was under way."""
         group, self._trying = self._trying, None
         assert group is not None, "no group is under way"
         others_pass, group.failed_at = self.commits > group.failed_at, self.commits
@@ -173,11 +174,11 @@ class FailingDecisions:
                 self._halve(group)
         elif others_pass:
             self._groups.remove(group)
-            self._groups.append(group)  # others first: it may be the reason itself
+            self._groups.append(group)  # other groups first: this one may be the cause itself
             self._strike(group, now_ms, refused=refused)
 
     def _strike(self, group: Group, now_ms: int, *, refused: bool) -> None:
-        """Its only decision failed alone, while others passed."""
+        """Count a failure of a group's only decision, which failed alone while others passed."""
         group.strikes += 1
         if group.alone_since_ms is None:
             group.alone_since_ms = now_ms
@@ -196,7 +197,7 @@ class FailingDecisions:
                 self._group_of[number] = half
 
     def _shrink(self, group: Group, now_ms: int, *, refused: bool) -> None:
-        """The next smaller form, or a rest."""
+        """Give a group's decision the next smaller form, or a rest."""
         if group.form is Form.WHOLE:
             group.form, group.published_at = Form.UNCOPIED, self.published
         elif group.form is Form.UNCOPIED:
@@ -210,7 +211,7 @@ class FailingDecisions:
             _rest(group, now_ms)
 
     def _prune(self) -> None:
-        """Forget whose tickets were withdrawn and did not come back."""
+        """Remove decisions that were withdrawn and did not come back."""
         if len(self._decided) == len(self._group_of):
             return
         for group in list(self._groups):

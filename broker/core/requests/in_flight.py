@@ -1,7 +1,7 @@
-"""Calls in flight: how many there may be, what their answers may weigh, and how long they tend to take.
+"""Calls in flight: their number, the bytes of their answers, and their usual duration.
 
-Money is the budget's business; here are the bounds that protect this process: calls at once, and bytes of answers that
-wait in memory for a commit. A call reserves a fixed weight until its answer is there, then its true one.
+Tokens are the budget's business; the bounds here protect this process: calls at once, and bytes of answers that wait in
+memory for a commit. A call reserves a fixed weight until its answer is there, then the actual one.
 """
 
 from collections import deque
@@ -19,10 +19,10 @@ from broker.core.units import places
 
 @dataclass(slots=True)
 class CallInFlight:
-    """One HTTP call on its way, and the mirror that has paid for it.
+    """One HTTP call under way, and the budget that has paid for it.
 
-    `probes` are the open breakers it is the probe of; it is `wanted` while its ticket waits for the answer. It leaves
-    once the ledger tells of its `line`; 0: at once.
+    `probes` are the open breakers that it probes; it is `wanted` while its ticket waits for the answer. It leaves once
+    the ledger line `line` is committed; 0: at once.
     """
 
     ticket: Ticket
@@ -34,10 +34,10 @@ class CallInFlight:
 
 
 class CallsInFlight:
-    """All calls in flight, those that nobody waits for any more included."""
+    """All calls in flight, including those whose answer is no longer wanted."""
 
     def __init__(self, *, inflight_max: int, held_bytes_max: int, landed: Callable[[str], None] | None = None) -> None:
-        """`landed` is told whose call has ended, by tenant."""
+        """`landed` is called with the tenant of each call that has ended."""
         self._landed = landed
         self._inflight_max = inflight_max
         self._held_bytes_max = held_bytes_max
@@ -51,16 +51,16 @@ class CallsInFlight:
         return len(self._flights)
 
     def room(self, keep_ppm: int = 0) -> bool:
-        """Whether one more call fits both bounds, and leaves such a share of the places to others."""
+        """Whether one more call fits both bounds and leaves the share `keep_ppm` of the places to others."""
         most = places(self._inflight_max, keep_ppm) if keep_ppm else self._inflight_max
         return len(self._flights) < most and self.held_bytes + CALL_RESERVE_BYTES <= self._held_bytes_max
 
     def expected_ms(self) -> int:
-        """How long a call started now should take at most: the longest of the recent ones."""
+        """Return how long a call started now should take at most: the longest duration of the recent ones."""
         return max(self._durations_ms, default=0)
 
     def start(self, ticket: Ticket, budget: Budget, now_ms: int, *, account: Breaker) -> CallNumber:
-        """A call leaves: reserve its charge and its weight; to an open breaker it is the probe."""
+        """Start a call: reserve its charge and its weight; it is the probe of each breaker that is open."""
         self._serial += 1
         call = CallNumber(self._serial)
         budget.reserve(
@@ -83,7 +83,7 @@ class CallsInFlight:
         return call
 
     def land(self, call: CallNumber, now_ms: int) -> CallInFlight:
-        """A call ended; if its ticket waited for it, it holds nothing until it is said what the answer weighs."""
+        """Remove a call that ended; a ticket that waited for it holds no bytes until the answer's weight is stated."""
         flight = self._flights.pop(call)
         ticket = flight.ticket
         self._durations_ms.append(now_ms - flight.sent_ms)
@@ -96,24 +96,24 @@ class CallsInFlight:
         return flight
 
     def abandon(self, ticket: Ticket) -> CallNumber:
-        """Nobody waits for the call of this ticket any more; it is in flight until it lands."""
+        """Mark the call of a ticket as no longer wanted, and return it; it is in flight until it lands."""
         call = self._wanted.pop(ticket)
         self._flights[call].wanted = False
         self.hold(ticket, 0)
         return call
 
     def hold(self, ticket: Ticket, weight: int) -> None:
-        """A ticket's answer weighs so much now."""
+        """Set the weight of a ticket's answer, in bytes."""
         self.held_bytes += weight - ticket.held_bytes
         ticket.held_bytes = weight
 
     @property
     def wanted(self) -> int:
-        """Calls whose ticket waits for the answer."""
+        """Number of calls whose ticket waits for the answer."""
         return len(self._wanted)
 
     def find(self, call: CallNumber) -> CallInFlight:
-        """One call in flight."""
+        """Return one call in flight."""
         return self._flights[call]
 
     def holds(self, call: CallNumber) -> bool:
@@ -121,11 +121,14 @@ class CallsInFlight:
         return call in self._flights
 
     def call_of(self, ticket: Ticket) -> CallNumber | None:
-        """The call that a ticket waits for; None if it waits for none."""
+        """Return the call that a ticket waits for; None if it waits for none."""
         return self._wanted.get(ticket)
 
     def have_left(self, tickets: Iterable[Ticket], tells_of: Callable[[int], bool]) -> Iterator[StartedEntry]:
-        """The last call of each that has left. `tells_of`: whether the ledger tells of a line: its call leaves then."""
+        """Yield the last call that has left, of each ticket that has one.
+
+        `tells_of`: whether the ledger holds a line; a call that waits for its line leaves only then.
+        """
         for ticket in tickets:
             call = self._wanted.get(ticket)
             waits = call is not None and not tells_of(self._flights[call].line)
@@ -134,13 +137,13 @@ class CallsInFlight:
                 yield StartedEntry(ticket.candidate.identity, ticket.candidate.calls_before + left)
 
     def paid_by(self, budget: Budget) -> int:
-        """How many calls in flight a limit has paid for."""
+        """Count the calls in flight that a limit has paid for."""
         return sum(flight.budget is budget for flight in self._flights.values())
 
     def usual_ms(self) -> int | None:
-        """How long a call usually takes: the median of the recent ones; None before the first has ended."""
+        """Return the usual duration of a call: the median of the recent ones; None before the first has ended."""
         return median_low(self._durations_ms) if self._durations_ms else None
 
     def most(self, keep_ppm: int = 0) -> int:
-        """How many calls may be in flight, if such a share of the places is left to others."""
+        """Return how many calls may be in flight if the share `keep_ppm` of the places is left to others."""
         return places(self._inflight_max, keep_ppm)

@@ -1,9 +1,9 @@
-"""Requests whose call was under way when dispatchers died, as the ledger's lines tell, and how they are called again.
+"""Requests with a call under way when a dispatcher died, as the ledger says, and how they are called again.
 
-A call that ends the process (memory, a crash below Python) is made again by the next leader, and paid again, for ever:
-nothing in memory outlives it. The ledger does: it lists attempts started, attempts ended, and fates. So each request
-has a count of the terms that died while its call was under way. A process dies of other things too, and then all calls
-in flight share the death. So the one to blame is singled out before a request is failed:
+A call that ends the process (memory, a crash below Python) would be made again by each next leader, and paid for again,
+for ever: nothing in memory outlives it. The ledger does: it lists attempts started, attempts ended, and fates. So each
+request has a count of the terms that died while its call was under way. A process dies of other causes too, and then
+all calls in flight share the death. So the one to blame is singled out before a request is failed:
 
 | deaths | how it is called                                                                           |
 |--------|--------------------------------------------------------------------------------------------|
@@ -12,23 +12,25 @@ in flight share the death. So the one to blame is singled out before a request i
 |        | while there are many of them                                                               |
 | 3      | Failed (`crashed`) if none of its like was under way at the third death; else as with 2    |
 
-Its *like* are requests with two deaths or more; *quiet* is a term in which no record is read with caution. So a request
-that kills is called three times if few were in flight with it, and once more if many were; those that only shared
+Its *like* are requests with two deaths or more; a term is *quiet* while no record is read with caution. So a deadly
+request is called three times if few were in flight with it, and once more if many were; requests that only shared
 deaths are answered. A record that ends its decoder (`broker.core.progress.poison_records`) does so within seconds of a
 promotion, before a suspect is called: those deaths are held against no call.
 
 Rules:
 - A term has died when another owner's line follows it and it has not said that it left. An owner that writes again
-  later had not died (it was cut off, or stood still): what was held against its terms is taken back.
+  later had not died (it was cut off, or stood still): the deaths counted for its terms are taken back.
 - A term that died while a record was named, to be read with caution, has died of that record. The calls under way are
-  *in doubt*: each waits until the term has been quiet, and is called like any other then. Else a deadly call that
-  begins while records are named would be held against them in every term, and be made without end (seed 80181).
-- A request that has an outcome has no deaths any more. A parked one keeps them, or a deadly call that is refused for
-  its rate now and then would never be singled out. That a request was parked is said again also while its copy is
-  called, and ends no call. An attempt that ended without a fate is not under way.
+  *in doubt*: each waits until the term has been quiet, and is then called like any other. Otherwise the deaths
+  from a deadly call that begins while records are named would be held against those records in every term, and the call
+  be made without end (seed 80181).
+- A request that has an outcome has no deaths any more. A parked one keeps them: otherwise a deadly call that is refused
+  for its rate now and then would never be singled out. That a request is parked is also said again while its copy is
+  called; such a line ends no call. An attempt that ended without a fate is not under way.
 - Two terms that died within ten minutes of each other are followed by ten minutes of *caution*: a call begins only once
-  the ledger says so. Else one that ends its process at once would be known to no successor.
-- A place among the few is free again when the ledger says that its call has ended: an answer in memory dies with us.
+  the ledger says so. Otherwise a call that ends its process at once would be known to no successor.
+- A place among the few is free again when the ledger says that its call has ended: an answer in memory dies with the
+  process.
 - Lines may be read twice, from any place on: each death is kept with its term, and a lower term begins anew.
 """
 
@@ -48,12 +50,12 @@ from broker.core.commands import SettledEntry, StartedEntry
 from broker.core.identity.dedupe import Fate, Identity
 
 Key = tuple[bytes, int]
-"""A request in the ledger: hash of its id, run."""
+"""A request in the ledger: hash of its id, and run."""
 
 
 @dataclass(frozen=True, slots=True)
 class Death:
-    """A term that died while the call of an attempt was under way; `alone`: no other suspect's was."""
+    """Death of a term while the call of an attempt was under way; `alone`: no other suspect's call was."""
 
     term: int
     owner: str
@@ -66,15 +68,15 @@ class InterruptedCalls:
     def __init__(self) -> None:
         self._term = 0
         self._owner = ""
-        self._is_over = True  # the term has left in peace, or none is known
+        self._is_over = True  # the term said that it left, or none is known
         self._names = False
         self._read_ms = 0
         self._died: dict[int, tuple[str, int]] = {}  # the last terms that died: owner, and when the next one began
-        self._under_way: dict[Key, int] = {}  # of the term that is read: the attempt started last
+        self._under_way: dict[Key, int] = {}  # of the term being read: the attempt started last
         self._deaths: dict[Key, dict[int, Death]] = {}
-        self._doubted: dict[Key, int] = {}  # under way when a term died of a record: which attempt
+        self._doubted: dict[Key, int] = {}  # under way when a term died of a record: the attempt
         self._suspects: set[Key] = set()
-        self._called: dict[Key, int] = {}  # suspects that we call now: which attempt
+        self._called: dict[Key, int] = {}  # suspects being called now: the attempt
 
     def __len__(self) -> int:
         return len(self._deaths) + len(self._doubted)
@@ -82,7 +84,7 @@ class InterruptedCalls:
     # ------------------------------------------------------------------ reading
 
     def line(self, term: int, owner: str, at_ms: int, *, left: bool = False, named: bool = False) -> None:
-        """A line of the ledger, before what it says of requests; `named`: it names a record about to be decoded."""
+        """Record a line before its entries about requests; `named`: it names a record about to be decoded."""
         self._read_ms = at_ms
         if (term, owner) != (self._term, self._owner):
             self._begin(term, owner)
@@ -92,20 +94,20 @@ class InterruptedCalls:
             self._under_way.clear()
 
     def started(self, entries: Iterable[StartedEntry]) -> None:
-        """The line says that these attempts were begun."""
+        """Record the attempts that the line says were begun."""
         for entry in entries:
             self._under_way[entry.identity.id_hash, entry.identity.run] = entry.attempt
         _shorten(self._under_way)
 
     def ended(self, entries: Iterable[StartedEntry]) -> None:
-        """The line says that these attempts have ended; their requests wait for another one."""
+        """Record the attempts that the line says have ended; their requests wait for another one."""
         for entry in entries:
             key = entry.identity.id_hash, entry.identity.run
             if self._under_way.get(key, entry.attempt + 1) <= entry.attempt:
                 del self._under_way[key]
 
     def settled(self, entries: Iterable[SettledEntry]) -> None:
-        """The line says what has become of these."""
+        """Record the fates that the line states."""
         if self._under_way or self._deaths or self._doubted:
             for entry in entries:
                 key = entry.identity.id_hash, entry.identity.run
@@ -115,7 +117,7 @@ class InterruptedCalls:
                     self._clear(key)
 
     def _begin(self, term: int, owner: str) -> None:
-        """Lines of another term follow."""
+        """Begin another term, to which the next lines belong."""
         if owner == self._owner and term > self._term:
             self._term, self._is_over = term, False  # the same process: its calls go on
             return
@@ -139,7 +141,7 @@ class InterruptedCalls:
         self._recount()
 
     def _bury(self) -> None:
-        """The term that was read so far has died, with all that was under way in it."""
+        """Count the death of the term read so far for each call that was under way in it."""
         suspects = sum(self._count(key, self._term) >= DEATHS_UNSUSPECTED for key in self._under_way)
         for key in self._under_way:
             alone = suspects == 1 and self._count(key, self._term) >= DEATHS_UNSUSPECTED
@@ -150,27 +152,27 @@ class InterruptedCalls:
         self._suspects = {key for key, deaths in self._deaths.items() if len(deaths) >= DEATHS_UNSUSPECTED}
 
     def _clear(self, key: Key) -> None:
-        """Its request has an outcome."""
+        """Clear a request that has an outcome."""
         self._deaths.pop(key, None)
         self._doubted.pop(key, None)
         self._suspects.discard(key)
         self._called.pop(key, None)
 
     def _count(self, key: Key, before: int) -> int:
-        """Deaths in terms before that one: those of later terms are known already where lines are read again."""
+        """Count deaths in terms before that one: deaths of later terms are known already where lines are read again."""
         return sum(term < before for term in self._deaths.get(key, ()))
 
     # ------------------------------------------------------------------ calling
 
     def caution_ms(self) -> int:
-        """How long, from the last line read on, a call may begin only once the ledger says so; 0: at once."""
+        """Return how long, from the last line read on, a call may begin only once the ledger says so; 0: at once."""
         instants = sorted(at_ms for _, at_ms in self._died.values())
         if len(instants) < DEATHS_BEFORE_CAUTION or instants[-1] - instants[0] > DEATHS_IN_A_ROW_WITHIN_MS:
             return 0
         return max(0, instants[-1] + DEATHS_IN_A_ROW_WITHIN_MS - self._read_ms)
 
     def is_to_blame(self, identity: Identity) -> bool:
-        """Whether its call has ended so many dispatchers, the last one alone, that it is not made again."""
+        """Whether its call is not made again: three terms or more died during it, the third or a later one alone."""
         deaths = self._deaths.get((identity.id_hash, identity.run))
         if deaths is None or len(deaths) < DEATHS_BY_CALL:
             return False
@@ -181,11 +183,11 @@ class InterruptedCalls:
         return (identity.id_hash, identity.run) in self._suspects
 
     def is_in_doubt(self, identity: Identity) -> bool:
-        """Whether its call was under way when a dispatcher died that was reading a record with caution."""
+        """Whether its call was under way when a dispatcher died while reading a record with caution."""
         return (identity.id_hash, identity.run) in self._doubted
 
     def calls(self, identity: Identity, attempt: int) -> bool:
-        """That call of a suspect begins; False: others of its like must end before."""
+        """Begin that call of a suspect; False: calls of other suspects must end first."""
         key = identity.id_hash, identity.run
         if len(self._called) >= self._places(key):
             return False
@@ -193,7 +195,7 @@ class InterruptedCalls:
         return True
 
     def committed(self, settled: Iterable[SettledEntry], ended: Iterable[StartedEntry]) -> None:
-        """The ledger says that these calls of ours have ended."""
+        """Record calls of ours that have ended, as the ledger now says."""
         if self:
             for entry in ended:
                 self._called.pop((entry.identity.id_hash, entry.identity.run), None)
@@ -205,11 +207,11 @@ class InterruptedCalls:
                     self._clear(key)
 
     def stand_by(self) -> None:
-        """Nothing of ours is called any more."""
+        """Forget the suspects being called: nothing of ours is called any more."""
         self._called.clear()
 
     def _places(self, key: Key) -> int:
-        """How many suspects may be called at once if this one is among them."""
+        """Return how many suspects may be called at once if this one is among them."""
         if any(len(self._deaths[each]) > DEATHS_UNSUSPECTED for each in (key, *self._called)):
             return 1
         return CALLS_OF_SUSPECTS_MAX if len(self._suspects) > CALLS_OF_SUSPECTS_MAX else 1
@@ -220,6 +222,6 @@ def _term_of(death: Death) -> int:
 
 
 def _shorten(calls: dict[Key, int] | dict[Key, dict[int, Death]]) -> None:
-    """The oldest are forgotten first."""
+    """Forget the oldest entries above the bound."""
     for key in list(islice(calls, max(0, len(calls) - INHERITED_CALLS_MAX))):
         del calls[key]

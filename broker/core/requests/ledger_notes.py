@@ -1,8 +1,8 @@
-"""What a ledger line says beside the decisions of its transaction, and what a line tells the index of ids.
+"""What a ledger line says beside the decisions of its transaction, and what a line changes in the index of ids.
 
-A leader says again what must not age out of the ledger, and fails what is overdue: parked requests whose copies did
-not come back (PROTOCOL 6). Both are taken from the index when a transaction is built. The same index is told every line
-that is committed, whether this process has written it or another leader.
+A leader repeats what must not age out of the ledger, and fails what is overdue: parked requests whose copies did not
+come back (PROTOCOL 6). Both are taken from the index when a transaction is built. Every committed line is recorded in
+the same index, whether this process or another leader has written it.
 """
 
 from collections.abc import Iterable
@@ -15,13 +15,13 @@ from broker.core.identity.pending_cancels import Cancel
 
 @dataclass(frozen=True, slots=True)
 class LedgerNotes:
-    """Of one transaction.
+    """Content of one ledger line beside the decisions of its transaction.
 
     Attributes:
-        settled: Fates to be said once more, since they would otherwise age out of the ledger.
+        settled: Fates to be written once more, since they would otherwise age out of the ledger.
         awaited: What is known of the copies that are on their way to those.
         overdue: Parked requests to be Failed now; none of them is among `settled`.
-        cancels: Waiting cancels to be said once more.
+        cancels: Waiting cancels to be written once more.
     """
 
     settled: tuple[SettledEntry, ...] = ()
@@ -30,16 +30,16 @@ class LedgerNotes:
     cancels: tuple[Cancel, ...] = ()
 
     def withdrawn(self) -> list[SettledEntry]:
-        """The fates of what is overdue: Failed, and the copy may still come."""
+        """Return the fates of the overdue requests: Failed, and the copy may still come."""
         return [SettledEntry(each.identity, each.attempts, Fate.WITHDRAWN) for each in self.overdue]
 
     def failed(self) -> list[Awaited]:
-        """What the ledger says of the copies of what is overdue."""
+        """Return the ledger entries for the copies of the overdue requests."""
         return [Awaited(each.identity, each.deadline_s, each.name, overdue=True) for each in self.overdue]
 
 
 def gather(identities: DedupeTable, wall_ms: int) -> LedgerNotes:
-    """What the next line must say beside its decisions; what is overdue is open until that is committed."""
+    """Collect what the next line must say beside its decisions; overdue requests are open until it is committed."""
     overdue = identities.fail_overdue(wall_ms)
     failing = {each.identity.id_hash for each in overdue}
     settled = [SettledEntry(*each) for each in identities.renewals(wall_ms) if each[0].id_hash not in failing]
@@ -59,7 +59,7 @@ def hear(
     cancels: Iterable[Cancel],
     at_ms: int,
 ) -> None:
-    """A line is committed, or was read: in whatever order, and however often."""
+    """Record a line that was committed or read, in any order and any number of times."""
     for entry in settled:
         identities.settle(entry.identity, entry.attempt, entry.fate, at_ms)
     for each in awaited:

@@ -1,8 +1,8 @@
-"""What is decided and waits to be committed: gathered into bounded transactions, one under way at a time.
+"""Decisions that wait for their commit: gathered into bounded transactions, one under way at a time.
 
-An outcome of the most urgent lane starts a transaction at once; others linger a moment for company. What is under way
-stays here until its commit has returned, so that an unknown commit loses nothing. A batch that fails once is sent
-again; one that fails twice, or that Kafka refuses for what it contains, is bisected
+An outcome of the most urgent lane starts a transaction at once; others linger a moment so that more can join. The
+decisions under way stay here until their commit has returned, so that an unknown commit loses nothing. A batch that
+fails once is sent again; one that fails twice, or that Kafka refuses for its content, is bisected
 (`broker.core.requests.failing_decisions`), and all other decisions go on in transactions of their own.
 """
 
@@ -26,7 +26,7 @@ class Outbox:
         self._doubts = FailingDecisions()
         self._failed_once: frozenset[TicketNumber] = frozenset()
         self._others_first = False
-        self._front = 0  # so many at the head must be in the next transaction that stores maps: in any
+        self._front = 0  # how many at the head the next transaction must hold: each stores maps
         self._count_max = OUTCOMES_PER_TRANSACTION_MAX
         self._under_way: list[Decided] = []
         self._begun_ms = 0
@@ -38,15 +38,15 @@ class Outbox:
 
     @property
     def hurried(self) -> int:
-        """How many decisions do not rest: the next transactions hold them."""
+        """Number of decisions that do not rest: the next transactions hold them."""
         return len(self) - self._doubts.resting
 
     def hurry(self) -> None:
-        """The process leaves: what rests is tried once more, now."""
+        """End all rests for one more try now: the process leaves."""
         self._doubts.wake()
 
     def add(self, decided: Decided, now_ms: int, *, at_once: bool, front: bool = False) -> None:
-        """Line up a decision; `front` for one without which no map may be stored."""
+        """Enqueue a decision; `front` for one without which no map may be stored."""
         assert decided.ticket not in self._waiting, "a ticket is decided once"
         if _writes(decided.decision) and self._doubts.rejoin(decided):
             return
@@ -59,7 +59,7 @@ class Outbox:
             self._due_at = due_at
 
     def due_at(self) -> int | None:
-        """When to begin; None while one is under way or nothing waits."""
+        """Return when to begin; None while a transaction is under way or nothing waits."""
         if self.busy:
             return None
         doubts_at = self._doubts.due_at()
@@ -68,9 +68,10 @@ class Outbox:
         return self._due_at
 
     def begin(self, now_ms: int) -> list[Decided]:
-        """The decisions of the next transaction, bounded in count and bytes; the first always fits.
+        """Return the decisions of the next transaction, bounded in count and bytes; the first always fits.
 
-        None, if what is doubted has just failed and nothing else waits: whether Kafka takes a transaction at all?
+        There are none if a doubtful group has just failed and nothing else waits: an empty transaction shows whether
+        Kafka takes one at all.
         """
         assert not self.busy
         self.busy, self._begun_ms = True, now_ms
@@ -89,11 +90,11 @@ class Outbox:
         return list(self._under_way)
 
     def form(self, ticket: Ticket) -> Form:
-        """How the decision of a ticket is to be written."""
+        """Return the form in which the decision of a ticket is to be written."""
         return self._doubts.form(ticket)
 
     def end(self) -> list[Decided]:
-        """The commit returned: these are settled for good."""
+        """End the transaction whose commit returned; return its decisions, which are settled for good."""
         self._others_first = self._doubts.trying and bool(self._waiting)
         published = any(
             _publishes(each.decision) and self.form(each.ticket) is not Form.LETTER for each in self._under_way
@@ -106,7 +107,7 @@ class Outbox:
         return settled
 
     def interrupt(self, setback: Setback = Setback.UNKNOWN) -> None:
-        """The transaction under way is unknown: its decisions wait again, in front and in order, or are doubted."""
+        """End a transaction that failed or is unknown: its decisions wait again, first and in order, or are doubted."""
         under_way, self._under_way = self._under_way, []
         self.busy, self._front = False, 0  # the stored maps are read again
         if self._doubts.trying:
@@ -124,7 +125,7 @@ class Outbox:
             self._due_at = self._begun_ms
 
     def _is_doubtful(self, written: list[Decided], setback: Setback) -> bool:
-        """Whether a batch that failed is to be looked into, and not just sent again."""
+        """Whether a batch that failed is to be bisected, and not just sent again."""
         if setback is Setback.REFUSED:
             self._count_max = max(1, len(written) // 2)
             return bool(written)
@@ -134,7 +135,7 @@ class Outbox:
         return not before.isdisjoint(self._failed_once)
 
     def withdraw(self, ticket: Ticket) -> None:
-        """The ticket will be decided otherwise, or by somebody else; nothing may be under way."""
+        """Remove a ticket that is to be decided differently, or by another leader; no transaction may be under way."""
         assert not self.busy
         self._doubts.withdraw(ticket)
         self._waiting.pop(ticket, None)
@@ -147,7 +148,7 @@ class Outbox:
         return ticket in self._waiting or under_way or self._doubts.holds(ticket)
 
     def decision(self, ticket: Ticket) -> Decision | None:
-        """What becomes of a ticket that is decided and not committed yet; None if it is not here."""
+        """Return the decision of a ticket that is not committed yet; None if it is not here."""
         every = (*self._under_way, *self._waiting.values(), *self._doubts.values())
         return next((each.decision for each in every if each.ticket is ticket), None)
 

@@ -1,22 +1,22 @@
-"""Who must leave, so that a limit that nobody can draw on never fills the lanes' buffers and stops the others.
+"""Parking for requests of shut limits, so that they cannot fill a lane's buffer (head-of-line blocking).
 
 A limit is *shut* when its breaker has been open for some seconds; when it has blamed the account, and that has rested
 for as long as a retry may wait in place; and while a pause or a limit per day keeps its head waiting for longer than
 that. Waiting for the tokens of a minute shuts nothing. Requests of shut limits may fill half of a lane's buffer, in
-count and in bytes; the newest of the rest are parked, and the retrier puts them back. So the buffer goes on turning
-over, and whoever draws on another limit comes through.
+count and in bytes; beyond that the newest are parked, and the retrier puts them back. So the buffer goes on turning
+over, and requests of other limits get through.
 
-Only a pause is certain to last: no answer shortens it. What falls due within one fails at once. A limit per day fails
-nothing here: a single refusal may have stated it, and the instant at which it opens is reckoned for the charge of the
-head alone. What is certain of it, `broker.core.lanes.reachability` finds.
+Only a pause is certain to last: no answer shortens it. A request that falls due within one fails at once. A limit per
+day fails nothing here: a single refusal may have stated it, and the instant at which it opens is computed for the
+charge of the head alone. What is certain of it, `broker.core.lanes.reachability` finds.
 
-What is parked must not come back as one wave. Within a lane and limit each one returns a little after the one before,
-at the pace at which the limit could serve them; nothing returns before the limit opens, as far as that is known. When a
-breaker opens again nobody knows; so the wait is as long as the breaker has been open already, and an outage of days
-costs each request a few rounds, not thousands.
+Parked requests must not come back as one wave. Within a lane and limit each one returns a little after the one before,
+at the pace at which the limit could serve them; none returns before the limit opens, as far as that is known. It is
+not known when the server behind an open breaker recovers; so the wait is as long as the breaker has been open already,
+and an outage of days costs each request a few rounds, not thousands.
 
-A record that stays holds the base of its partition's map, and the map has a bound. Where it is nearly used up, whoever
-waits there for a shut limit leaves too.
+A record that stays holds the base of its partition's map, and the map has a bound. Where it is nearly used up, requests
+that wait there for a shut limit leave too.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -49,10 +49,10 @@ class Unavailable:
     """Why a limit serves no call, and until when.
 
     Attributes:
-        kind: As a RetryableFailure says it.
+        kind: As a RetryableFailure states it.
         sentence: For a person.
-        until_ms: When it opens, as far as can be told now.
-        surely_until_ms: Before that no call is made, whatever answers come: the end of a pause, or 0.
+        until_ms: When it opens, as far as is known now.
+        surely_until_ms: No call is made before that, whatever answers come: the end of a pause, or 0.
     """
 
     kind: str
@@ -62,7 +62,7 @@ class Unavailable:
 
 
 class ParkingPolicy:
-    """Looks whether a buffer fills with requests of shut limits, and parks what is too much."""
+    """Policy that parks requests of shut limits before they fill a buffer."""
 
     def __init__(
         self,
@@ -73,21 +73,21 @@ class ParkingPolicy:
         *,
         decided: Callable[[], int],
     ) -> None:
-        """`decided` says how many wait for their commit."""
+        """`decided` returns the number of decisions that wait for their commit."""
         self._register = register
         self._limits = limits
         self._settling = settling
         self._rules = rules
         self._decided = decided
-        self._back_ms: dict[tuple[str, str], int] = {}  # by limit and lane: when the next one parked may return
+        self._back_ms: dict[tuple[str, str], int] = {}  # by limit and lane: when the next parked request may return
         self._stirred = self._committed = False
 
     def look(self, *, committed: bool = False) -> None:
-        """A buffer has grown, or a limit may have been shut; after a commit there is room to park more."""
+        """Ask for a check: a buffer has grown, or a limit may be shut; after a commit there is room to park more."""
         self._stirred, self._committed = True, self._committed or committed
 
     def relieve(self, now_ms: int, *, may_park: bool) -> None:
-        """Park what is too much; the rest follows when that is committed."""
+        """Park what exceeds the bounds; the rest follows once these decisions are committed."""
         if not self._stirred:
             return
         committed, self._stirred, self._committed = self._committed, False, False
@@ -105,7 +105,7 @@ class ParkingPolicy:
             self._clear(partition, shut, now_ms)
 
     def shut(self, now_ms: int) -> dict[str, Unavailable]:
-        """The limits that somebody waits for in vain."""
+        """Return the shut limits that requests wait for."""
         waited_for = ((name, desk) for name, desk in self._limits.desks().items() if desk.lanes.waiting())
         found = ((name, self._shut(desk, now_ms)) for name, desk in waited_for)
         return {name: closed for name, closed in found if closed is not None}
@@ -114,14 +114,14 @@ class ParkingPolicy:
         account, own = self._limits.account, desk.budget.breaker
         patience_ms = self._rules.retry.in_place_max_ms
         breakers = [(own, HOLD_TROUBLE_AFTER_MS)]
-        if account.is_blamed_by(desk.budget.settings.name):  # who has not blamed it may be the one that clears it
+        if account.is_blamed_by(desk.budget.settings.name):  # one that has not blamed it may be the one to clear it
             breakers.append((account.breaker, patience_ms))
         for breaker, after_ms in breakers:
             if breaker.tripped_by is not None and now_ms - breaker.opened_ms >= after_ms:
                 return _of_breaker(breaker, breaker.tripped_by, now_ms)
         pick = desk.lanes.pick(now_ms)
         if pick is None:
-            return None  # whoever waits is kept out by its tenant's cap
+            return None  # each waiting request is kept out by its tenant's cap
         until_ms = desk.budget.shut_until(pick.ticket.charge, now_ms, stated=pick.ticket.stated)
         if until_ms - now_ms <= patience_ms:
             return None
@@ -129,7 +129,7 @@ class ParkingPolicy:
         return Unavailable("rate_limited", sentence, until_ms, desk.budget.paused_until_ms)
 
     def _thin(self, rule: LaneRule, shut: Mapping[str, Unavailable], now_ms: int) -> None:
-        """Leave half of a lane's buffer to those who draw on other limits."""
+        """Leave half of a lane's buffer to requests of other limits."""
         queues = {name: self._limits.desks()[name].lanes.queue(rule.name) for name in shut}
         while self._decided() < PARKS_AHEAD_MAX and _is_too_much(rule, queues.values()):
             name = max(queues, key=lambda name: len(queues[name]))
@@ -138,7 +138,7 @@ class ParkingPolicy:
                 del queues[name]
 
     def _clear(self, partition: LanePartition, shut: Mapping[str, Unavailable], now_ms: int) -> None:
-        """Let whoever waits in vain leave a partition, so that its base moves."""
+        """Remove requests of shut limits from a partition, so that its base moves."""
         for ticket in self._register.tickets():
             if self._decided() >= PARKS_AHEAD_MAX:
                 return
@@ -154,7 +154,7 @@ class ParkingPolicy:
             late = Fail("deadline_exceeded", f"{closed.sentence} It opens after the deadline.")
             self._settling.settle(ticket, late, now_ms)
             return True
-        # The number must rise with every parking, or a copy that comes back looks like one that was seen before.
+        # The number must rise with every parking: otherwise a copy that comes back looks like one seen before.
         attempts = max(candidate.attempt, candidate.calls_before + ticket.calls)
         if self._must_stay(ticket) or attempts >= ATTEMPT_MAX:
             return False
@@ -166,11 +166,11 @@ class ParkingPolicy:
         return True
 
     def _must_stay(self, ticket: Ticket) -> bool:
-        """Whether a RetryableFailure of it would not fit, or its lane keeps its order to the end."""
+        """Whether a RetryableFailure of the ticket would not fit, or its lane keeps its order to the end."""
         return ticket.bytes > self._rules.parked_bytes_max or self._rules.is_serial(ticket.source.partition.lane)
 
     def _return_at(self, ticket: Ticket, closed: Unavailable, now_ms: int) -> int:
-        """A little after the one parked before it, and with some time left before its deadline."""
+        """Return an instant a little after that of the last parked one, with some time left before the deadline."""
         candidate, lane = ticket.candidate, ticket.source.partition.lane
         if len(self._back_ms) > len(self._limits.desks()) * len(self._rules.lanes):
             self._back_ms = {key: at_ms for key, at_ms in self._back_ms.items() if at_ms > now_ms}

@@ -1,8 +1,8 @@
-"""What earlier terms left: calls they began and never settled, and how full the buckets were.
+"""State left by earlier terms: calls that began and were never settled, and the levels of the buckets.
 
-Of other leaders the ledger tells it; a term of our own tells it when it ends, for no leader reads what it wrote. A call
-that died with its leader is made again and paid again; it is counted, and that is all one can do about it. The levels
-keep a successor from spending what another term has spent.
+For other leaders it comes from the ledger; a term of our own hands it over when it ends, because no leader reads the
+lines that it wrote itself. A call that died with its leader is made again and paid for again; it is counted, and
+nothing more can be done about it. The levels keep a successor from spending tokens that another term has spent.
 """
 
 from collections.abc import Callable, Iterable
@@ -15,37 +15,37 @@ from broker.core.commands import SettledEntry, StartedEntry
 from broker.core.identity.dedupe import Identity
 
 MakeBudget = Callable[[str, int, Checkpoint | None], Budget]
-"""Makes the mirror of a limit by name, at an instant, from what a predecessor left."""
+"""Makes the budget of a limit, by name, as of an instant, from the checkpoint of a predecessor if there is one."""
 
 
 class PredecessorState:
-    """Read line by line while others lead, used up while we do."""
+    """State of earlier terms, read line by line while others lead and used up while this process leads."""
 
     def __init__(self, make_budget: MakeBudget) -> None:
         self._make_budget = make_budget
-        self._calls: dict[tuple[bytes, int], int] = {}  # the attempt begun last
+        self._calls: dict[tuple[bytes, int], int] = {}  # the attempt that began last
         self._checkpoints: dict[str, Checkpoint] = {}
 
     def __len__(self) -> int:
         return len(self._calls)
 
     def begun(self, started: Iterable[StartedEntry]) -> None:
-        """Another leader began these calls; the oldest are forgotten first."""
+        """Add calls that another leader began; above the bound the oldest are forgotten first."""
         for entry in started:
             self._calls[entry.identity.id_hash, entry.identity.run] = entry.attempt
         for key in list(islice(self._calls, max(0, len(self._calls) - INHERITED_CALLS_MAX))):
             del self._calls[key]
 
     def outlived(self, calls: Iterable[StartedEntry], checkpoints: Iterable[Checkpoint], ahead_ms: int) -> None:
-        """A term of our own is over, which has made these calls and not settled them.
+        """Take over from an ended term of our own: calls that it made and did not settle, and its checkpoints.
 
-        The wall clock is `ahead_ms` of the checkpoints'.
+        The wall clock is `ahead_ms` ahead of the clock of the checkpoints.
         """
         self.begun(calls)
         self.levels(replace(checkpoint, at_ms=checkpoint.at_ms + ahead_ms) for checkpoint in checkpoints)
 
     def settled(self, entries: Iterable[SettledEntry]) -> None:
-        """These were settled: whoever began their calls has seen them end."""
+        """Remove the calls that these fates end: the leader that began them has seen their end."""
         for entry in entries if self._calls else ():
             key = entry.identity.id_hash, entry.identity.run
             attempt = self._calls.get(key)
@@ -53,16 +53,16 @@ class PredecessorState:
                 del self._calls[key]
 
     def repeats(self, identity: Identity) -> bool:
-        """Whether a call made now repeats one of theirs: until one has been `made`."""
+        """Whether a call made now repeats one that an earlier term left; true until `made` is called for it."""
         return bool(self._calls) and (identity.id_hash, identity.run) in self._calls
 
     def made(self, identity: Identity) -> None:
-        """A call of ours has left and ended: the next one repeats that."""
+        """Note that a call of ours was sent and has ended: the next call repeats this one, not a predecessor's."""
         if self._calls:
             self._calls.pop((identity.id_hash, identity.run), None)
 
     def levels(self, checkpoints: Iterable[Checkpoint]) -> None:
-        """What a leader believed of its limits, on the wall clock; what was said longest ago is forgotten first."""
+        """Keep what a leader believed of its limits, on the wall clock; the oldest statement is forgotten first."""
         for checkpoint in checkpoints:
             self._checkpoints.pop(checkpoint.limit, None)
             self._checkpoints[checkpoint.limit] = checkpoint
@@ -70,6 +70,6 @@ class PredecessorState:
             del self._checkpoints[name]
 
     def budget(self, limit: str, now_ms: int, wall_ms: int) -> Budget:
-        """A new mirror of a limit; what was left is used once, since the mirror knows better from then on."""
+        """Make the budget of a limit; its checkpoint is used once, since from then on the budget knows better."""
         left = self._checkpoints.pop(limit, None)
         return self._make_budget(limit, now_ms, None if left is None else left.aged(wall_ms))

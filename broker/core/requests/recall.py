@@ -1,8 +1,9 @@
-"""Whether a request whose call was under way when dispatchers died may be called: at once, later, or not any more.
+"""Recall of requests with a call under way when a dispatcher died: called again now, later or never.
 
 Deaths are counted, and suspects named, in `broker.core.requests.interrupted_calls`. A suspect waits until the term has
-been quiet, so that another cause of death has shown itself, and until its like have ended. While there is caution every
-call waits for the commit of the line that says that it begins, as long as one transaction takes or two.
+been quiet, so that any other cause of death has shown itself, and until the calls of its like have ended. While there
+is caution, each call waits for the commit of the ledger line that says that it begins, which takes one transaction or
+two.
 """
 
 from collections.abc import Iterable
@@ -19,7 +20,7 @@ from broker.core.ticket import Ticket
 
 
 class RecallPolicy:
-    """Asked before each call."""
+    """Check made before each call."""
 
     def __init__(self, limits: Scheduler, alarms: Timers, settling: Settling) -> None:
         self._casualties = InterruptedCalls()
@@ -30,23 +31,26 @@ class RecallPolicy:
         self._cautious_until_ms = 0
 
     def read(self, event: LedgerRead) -> None:
-        """A line of the ledger."""
+        """Record a line of the ledger."""
         self._casualties.line(event.term, event.owner, event.at_ms, left=event.left, named=event.named)
         self._casualties.started(event.started)
         self._casualties.ended(event.ended)
         self._casualties.settled(event.settled)
 
     def committed(self, settled: Iterable[SettledEntry], ended: Iterable[StartedEntry]) -> None:
-        """A line of ours stands: these calls have ended."""
+        """Record a committed line of our own: these calls have ended."""
         self._casualties.committed(settled, ended)
 
     def promoted(self, now_ms: int) -> None:
-        """A term has begun, or goes on, and the ledger is read up to its claim."""
+        """Begin the quiet time and the caution of a term that begins or goes on; the ledger is read up to its claim."""
         self.disturbed(now_ms)
         self._cautious_until_ms = now_ms + self._casualties.caution_ms()
 
     def disturbed(self, now_ms: int) -> None:
-        """A term has begun, or a record is read with caution: what ends this process now need not be a call."""
+        """Restart the quiet time: a term has begun, or a record is read with caution.
+
+        If the process dies in this time, the cause need not be a call.
+        """
         self._quiet_from_ms = now_ms + QUIET_MS
 
     def is_cautious(self, now_ms: int) -> bool:
@@ -54,11 +58,11 @@ class RecallPolicy:
         return now_ms < self._cautious_until_ms
 
     def stand_by(self) -> None:
-        """Nothing is called any more."""
+        """Forget the suspects being called: a follower calls nothing."""
         self._casualties.stand_by()
 
     def may_call(self, ticket: Ticket, now_ms: int) -> bool:
-        """Whether this one, whose turn it is, is called now; else it waits, or has failed."""
+        """Whether this ticket, whose turn it is, may be called now; if not, it has been put off or has failed."""
         if not self._casualties:
             return True
         identity, deadline_ms = ticket.candidate.identity, ticket.candidate.deadline_ms

@@ -1,6 +1,6 @@
-"""Every ticket in memory, findable by number, by identity and by lane; and the progress of each partition.
+"""Registry of all tickets in memory, by number, identity and lane; and the progress of each partition.
 
-The register only remembers. What a ticket should become is decided in `broker.core.dispatch`.
+The registry only remembers. What a ticket should become is decided in `broker.core.dispatch`.
 """
 
 from collections.abc import Iterable, Mapping
@@ -24,7 +24,7 @@ _CONTROL = LaneRule(CONTROL, 0, 0, 0, CONTROL_BUFFER_MAX, CONTROL_BUFFER_BYTES_M
 
 
 class _Held:
-    """What of one partition is in memory."""
+    """Count and bytes of one partition's records in memory."""
 
     __slots__ = ("bytes", "count")
 
@@ -37,17 +37,17 @@ _NOTHING = _Held()
 
 
 class TicketRegistry:
-    """Tickets and progress."""
+    """All tickets in memory, and the progress of each partition."""
 
     def __init__(self, rules: Iterable[LaneRule]) -> None:
-        """The control topic is read like a lane, whatever the lanes are."""
+        """`rules` are those of the lanes; the control topic is read like one more lane."""
         self._lanes = {rule.name: rule for rule in rules}
         self._rules = {**self._lanes, CONTROL: _CONTROL}
-        self._few = min(rule.buffer_max for rule in self._lanes.values()) // 2  # as many fill no half of any buffer
-        self._light = min(rule.buffer_bytes_max for rule in self._lanes.values()) // 2  # nor do such bytes
+        self._few = min(rule.buffer_max for rule in self._lanes.values()) // 2  # half of the smallest buffer, in count
+        self._light = min(rule.buffer_bytes_max for rule in self._lanes.values()) // 2  # and in bytes
         self._tickets: dict[TicketNumber, Ticket] = {}
         self._open: dict[bytes, Ticket] = {}
-        self._joined: dict[bytes, dict[Ticket, None]] = {}  # in the order in which they came
+        self._joined: dict[bytes, dict[Ticket, None]] = {}  # in order of arrival
         self._held: dict[str, int] = dict.fromkeys(self._rules, 0)
         self._held_bytes: dict[str, int] = dict.fromkeys(self._rules, 0)
         self._held_of: dict[LanePartition, _Held] = {}
@@ -55,19 +55,20 @@ class TicketRegistry:
         self._touched: dict[LanePartition, None] = {}
 
     def want(self, source: Source) -> Want:
-        """Whether the record there should be decoded and posted."""
+        """Return whether the record there should be decoded and posted."""
         progress = self.progress.get(source.partition)
         if progress is None or not progress.accepts(source.offset):
             return Want.FULL
         return Want.TAKE if progress.awaits(source.offset) else Want.SKIP
 
     def room(self, partition: LanePartition) -> int:
-        """How many more records of a partition may be taken now: its lane's buffer and its map both bound it.
+        """Return how many more records of a partition may be taken now: its lane's buffer and its map both bound it.
 
-        No partition holds more than four times what is still free, so whatever backlog one has, the others find room:
-        the dynamic threshold of A. K. Choudhury and E. L. Hahne (1998). Large records count for more than small ones:
-        as many as of the average weigh as much. So those that contend hold, and are served, alike by bytes, which
-        are what a call is charged by, within a constant; alike by records one with large requests would get most.
+        No partition holds more than four times what is still free, so the others find room, however large the backlog
+        of one: the dynamic threshold of A. K. Choudhury and E. L. Hahne (1998). Large records count for more than small
+        ones: the records of a partition count as the number of average records that weigh the same. So contending
+        partitions hold, and are served, equal shares by bytes, within a constant, and bytes are what a call is charged
+        by; with equal shares by records, a partition with large requests would get most.
         """
         progress = self.progress.get(partition)
         if progress is None:
@@ -84,14 +85,14 @@ class TicketRegistry:
         return 0 if most <= 0 else min(most, progress.room())
 
     def read_ahead_max(self, lane: str) -> int:
-        """How far behind the last offset stored of a partition a leader can have read, in offsets.
+        """Return how far behind the last offset stored of a partition a leader can have read, in offsets.
 
-        What it has taken since stands in its buffer. Each record may have a transaction marker behind it.
+        The records that it has taken since stand in its buffer. Each may have a transaction marker behind it.
         """
         return 2 * self._rules[lane].buffer_max
 
     def crowded(self) -> list[LaneRule]:
-        """The lanes whose buffer is more than half full, in count or in bytes."""
+        """Return the lanes whose buffer is more than half full, in count or in bytes."""
         if len(self._tickets) <= self._few and sum(self._held_bytes.values()) <= self._light:
             return []
         return [
@@ -101,11 +102,11 @@ class TicketRegistry:
         ]
 
     def cramped(self) -> list[LanePartition]:
-        """The partitions whose maps have hardly any room left."""
+        """Return the partitions whose maps have hardly any room left."""
         return [partition for partition, progress in self.progress.items() if progress.room() < CRAMPED_BELOW]
 
     def add(self, ticket: Ticket) -> None:
-        """A ticket exists."""
+        """Register a ticket."""
         lane = ticket.source.partition.lane
         self._tickets[ticket.number] = ticket
         self._held[lane] += 1
@@ -117,7 +118,7 @@ class TicketRegistry:
         held.bytes += ticket.buffer_bytes
 
     def remove(self, ticket: Ticket) -> bytes | None:
-        """A ticket is committed or dropped; returns the id that it was to answer for, if there was one."""
+        """Remove a ticket that is committed or dropped; return the id that it was to answer for, if any."""
         del self._tickets[ticket.number]
         lane = ticket.source.partition.lane
         self._held[lane] -= 1
@@ -132,35 +133,35 @@ class TicketRegistry:
         return id_hash
 
     def open(self, ticket: Ticket) -> None:
-        """The ticket is the one that will answer for its id."""
+        """Make this ticket the one that will answer for its id."""
         self._open[ticket.candidate.identity.id_hash] = ticket
 
     def answering(self, id_hash: bytes) -> Ticket | None:
-        """The ticket that will answer for this id."""
+        """Return the ticket that will answer for this id."""
         return self._open.get(id_hash)
 
     def join(self, ticket: Ticket) -> None:
-        """A duplicate, or a cancel, waits for what becomes of its id."""
+        """Let a duplicate, or a cancel, wait for what becomes of its id."""
         ticket.state = State.JOINED
         self._joined.setdefault(id_hash_of(ticket), {})[ticket] = None
 
     def unjoin(self, ticket: Ticket) -> None:
-        """A duplicate leaves alone."""
+        """Remove one ticket from those that wait for its id."""
         id_hash = id_hash_of(ticket)
         del self._joined[id_hash][ticket]
         if not self._joined[id_hash]:
             del self._joined[id_hash]
 
     def part(self, id_hash: bytes) -> list[Ticket]:
-        """Those that wait for that id wait no longer."""
+        """Remove and return the tickets that wait for that id."""
         return list(self._joined.pop(id_hash)) if id_hash in self._joined else []
 
     def holds(self, ticket: Ticket) -> bool:
-        """Whether it is one of ours."""
+        """Whether this very ticket is registered."""
         return self._tickets.get(ticket.number) is ticket
 
     def is_sound(self) -> bool:
-        """Whether the counts are those of the tickets that there are, and ids are answered by those alone."""
+        """Whether the counts are those of the tickets present, and ids are answered and waited for by those alone."""
         count = dict.fromkeys(self._held, 0)
         weight = dict.fromkeys(self._held_bytes, 0)
         for ticket in self._tickets.values():
@@ -171,18 +172,18 @@ class TicketRegistry:
         return count == self._held and weight == self._held_bytes and there and waiting
 
     def is_answering(self, ticket: Ticket) -> bool:
-        """True for the ticket that will answer for its id."""
+        """Whether this ticket is the one that will answer for its id."""
         return isinstance(ticket.content, Candidate) and self._open.get(ticket.content.identity.id_hash) is ticket
 
     def __len__(self) -> int:
         return len(self._tickets)
 
     def tickets(self) -> list[Ticket]:
-        """All tickets."""
+        """Return all tickets."""
         return list(self._tickets.values())
 
     def finish(self, source: Source) -> None:
-        """A record is settled by the transaction being built; a range that was lost is closed already."""
+        """Close the record of a ticket that the transaction being built settles; a lost range is closed already."""
         self.progress[source.partition].close(source.offset)
         self._touched[source.partition] = None
 
@@ -191,13 +192,13 @@ class TicketRegistry:
         self._touched = dict.fromkeys(self.progress)
 
     def stored(self, term: int) -> dict[LanePartition, Stored]:
-        """The maps of the partitions touched since the last call."""
+        """Return the maps of the partitions touched since the last call."""
         maps = {partition: self.progress[partition].store(term) for partition in self._touched}
         self._touched = {}
         return maps
 
     def replace_progress(self, progress: Mapping[LanePartition, PartitionProgress]) -> list[Ticket]:
-        """Go on from stored maps; returns the tickets whose records somebody has settled, or that are not ours now."""
+        """Go on from stored maps; return the tickets whose records are settled, or no longer read by this process."""
         self.progress = dict(progress)
         self.touch_all()
         strangers = []
@@ -208,7 +209,7 @@ class TicketRegistry:
         return strangers
 
     def clear(self) -> None:
-        """Forget all progress; the tickets must be gone already, and with them whoever waited for one."""
+        """Forget all progress; all tickets, and those that wait for an id with them, must be gone already."""
         assert not self._tickets
         assert not self._joined
         self.progress = {}

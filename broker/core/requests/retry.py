@@ -1,8 +1,9 @@
-"""After an attempt that failed: once more, when; or no more, why.
+"""Decision after a failed attempt: another attempt and when, or no more and why.
 
-One retry layer for the whole system. A throttled call waits what the server states and counts as no attempt; a
-failing server is met with full jitter, so that many waiting calls do not come back as one wave; what cannot be waited
-for in place is parked for the retrier; what would come after the deadline is answered now. Chance is an argument.
+One retry layer for the whole system. A throttled call waits for as long as the server states and counts as no attempt;
+a failing server is met with full jitter, so that many waiting calls do not come back as one wave; a request that would
+wait too long in place is parked for the retrier; a request whose next attempt would come after the deadline is answered
+now. The random number is an argument.
 """
 
 from dataclasses import dataclass
@@ -25,21 +26,22 @@ _KINDS = {
 
 @dataclass(frozen=True, slots=True)
 class Again:
-    """Try once more, not before that instant."""
+    """Another attempt, not before that instant."""
 
     not_before_ms: int
 
 
 @dataclass(frozen=True, slots=True)
 class Failing:
-    """What is known when an attempt has failed.
+    """What is known of a failed attempt.
 
     Attributes:
         verdict: What the answer meant.
-        attempts: HTTP calls made, this one included, those before parking too.
+        attempts: HTTP calls made, this one included, and those before parking too.
         failures: Those of them that count towards the maximum.
-        deadline_ms: When nobody wants the answer any more.
-        parkable: False if a RetryableFailure of this request would not fit its topic.
+        deadline_ms: The instant after which the answer is no longer wanted.
+        parkable: Whether the request may be parked: it fits the failures topic, its lane is not serial, its attempts
+            can still be counted, and there is room for one more parked request.
     """
 
     verdict: Verdict
@@ -50,18 +52,18 @@ class Failing:
 
 
 def kind(meaning: Meaning) -> str:
-    """The `kind` a RetryableFailure of that meaning carries."""
+    """Return the `kind` that a RetryableFailure of that meaning carries."""
     return _KINDS.get(meaning, "upstream_error")
 
 
 def backoff_ms(failures: int, dice: float) -> int:
-    """Full jitter: anything between nothing and a bound that doubles with each failure. `dice` in [0, 1)."""
+    """Return a wait with full jitter: between 0 and a bound that doubles with each failure. `dice` in [0, 1)."""
     ceiling = min(RETRY_BACKOFF_MAX_MS, RETRY_BACKOFF_FIRST_MS << min(failures - 1, 16))
     return int(ceiling * dice)
 
 
 def decide(failing: Failing, rules: RetryRules, now_ms: int, dice: float) -> Again | Park | Fail:
-    """What becomes of a request whose attempt failed with a retryable verdict, or with one that is not.
+    """Decide what becomes of a request whose attempt failed, whether its verdict is retryable or not.
 
     Args:
         failing: The attempt and its request.

@@ -1,7 +1,7 @@
-"""How a ticket leaves whatever it is in: its line, its call, the outbox, the crowd of its like.
+"""Removal of a ticket from whatever holds it: its queue, its call, the outbox, or the duplicates of its id.
 
-It is decided and waits for its commit, or withdrawn to be decided otherwise, or dropped for good. What should become of
-it is said by `broker.core.requests.triage` and `broker.core.dispatch`.
+A ticket is decided and waits for its commit, or is withdrawn to be decided differently, or is dropped for good. Which
+of these happens is decided by `broker.core.requests.triage` and `broker.core.dispatch`.
 """
 
 from typing import assert_never
@@ -15,12 +15,12 @@ from broker.core.ticket import SETTLED, State, Ticket
 
 
 class Settling:
-    """Keeps every part that holds a ticket of one mind; `commands` gathers what the shell must do about it."""
+    """Consistent change of all parts that hold a ticket; `commands` gathers what the shell must do about it."""
 
     def __init__(
         self, register: TicketRegistry, limits: Scheduler, flights: CallsInFlight, outbox: Outbox, *, first_lane: str
     ) -> None:
-        """The outcomes of the first lane are published at once."""
+        """The outcomes of `first_lane` are published at once."""
         self.register = register
         self.limits = limits
         self.flights = flights
@@ -29,7 +29,7 @@ class Settling:
         self.commands: list[Command] = []
 
     def settle(self, ticket: Ticket, decision: Decision, now_ms: int) -> None:
-        """The next transaction says so."""
+        """Put a decision into the outbox, for the next transaction."""
         ticket.state = SETTLED
         self.limits.withdraw(ticket, now_ms)
         weight = ticket.held_bytes if isinstance(decision, Complete) else ticket.bytes
@@ -37,7 +37,7 @@ class Settling:
         self.outbox.add(Decided(ticket, decision, weight), now_ms, at_once=at_once)
 
     def withdraw(self, ticket: Ticket, now_ms: int) -> None:
-        """Take a ticket out of whatever it is in; a call in flight is cancelled, and nobody waits for its answer."""
+        """Take a ticket out of the part that holds it; a call in flight is cancelled, its answer no longer wanted."""
         match ticket.state:
             case State.WAITING:
                 self.limits.withdraw(ticket, now_ms)
@@ -54,7 +54,7 @@ class Settling:
         ticket.state = SETTLED
 
     def drop(self, ticket: Ticket) -> bytes | None:
-        """Its record is committed, or somebody else's: forget it. Returns the id that it was to answer for, if any."""
+        """Forget a ticket whose record is committed or another leader's; return the id it was to answer for, if any."""
         self.flights.hold(ticket, 0)
         self.commands.append(Forget(ticket.number))
         return self.register.remove(ticket)

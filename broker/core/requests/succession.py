@@ -1,8 +1,8 @@
 """Tickets in memory when leadership begins, begins again or ends: kept, judged anew, or given up.
 
-A promotion after a suspension finds tickets whose records another leader may have settled meanwhile. The stored maps
-say which records are open, the ledger which ids are answered; what both leave open goes on where it stood, and a ticket
-that answers for no id is judged anew.
+A promotion after a suspension finds tickets with records that another leader may have settled meanwhile. The stored
+maps say which records are open, the ledger which ids are answered; a ticket that both leave open goes on where it
+stood, and a ticket that answers for no id is judged anew.
 """
 
 from broker.core.events import Promoted
@@ -14,7 +14,7 @@ from broker.core.ticket import Ticket
 
 
 class Succession:
-    """Goes through all tickets at a promotion and at the end of a term."""
+    """Pass over all tickets at a promotion and at the end of a term."""
 
     def __init__(
         self, register: TicketRegistry, identities: DedupeTable, reception: Triage, settling: Settling
@@ -25,7 +25,7 @@ class Succession:
         self._settling = settling
 
     def begin(self, promoted: Promoted, now_ms: int) -> None:
-        """Go on from the stored maps; what was answered too long ago is not known any more."""
+        """Go on from the stored maps; afterwards forget the answers that have left the window."""
         for ticket in self._register.replace_progress(promoted.progress):
             self._give_up(ticket, now_ms)
         self._identities.forget_expected()
@@ -39,14 +39,14 @@ class Succession:
             self._identities.retell(promoted.wall_ms)
 
     def end(self, now_ms: int) -> None:
-        """Another process leads: give up every ticket."""
+        """Give up every ticket: another process leads."""
         for ticket in self._register.tickets():
             self._give_up(ticket, now_ms)
         self._register.clear()
         self._identities.forget_expected()
 
     def _still_answers(self, ticket: Ticket) -> bool:
-        """Whether it is for this ticket to answer for its id, also after what leaders in between have done.
+        """Whether this ticket still has to answer for its id, after what leaders in between have done.
 
         A ticket that answers for no id starts anew: the one that it was a duplicate of, or in conflict with, may be
         gone. So does a request that was cancelled under a leader in between.
@@ -64,7 +64,7 @@ class Succession:
         return True
 
     def _give_up(self, ticket: Ticket, now_ms: int) -> None:
-        """A ticket whose record is settled elsewhere, or not read by this process any more."""
+        """Give up a ticket: its record is settled elsewhere, or not read by this process any more."""
         self._settling.withdraw(ticket, now_ms)
         if self._settling.drop(ticket) is not None:
             self._identities.forget_open(ticket.candidate.identity)

@@ -1,8 +1,8 @@
-"""Instants that tickets wait for: the end of a retry's wait, when a deadline is near, and the deadline.
+"""Instants that tickets wait for: the end of a retry's wait, a near deadline, and the deadline.
 
-Two heaps whose entries are dropped when their instant matters. A deadline may lie days ahead of a ticket that is served
-within a second, so nobody looks at what comes later than everything else one waits for, and entries of settled tickets
-are swept once they outnumber the living.
+Two heaps, from which an outdated entry is dropped only when its instant comes up. A deadline may lie days ahead of a
+ticket that is served within a second, so entries later than every other awaited instant are not looked at, and entries
+of settled tickets are swept once they outnumber the living.
 """
 
 from heapq import heapify, heappop, heappush
@@ -15,7 +15,7 @@ _ALIVE = (WAITING, CALLING)
 
 
 class Timers:
-    """Sleepers and deadlines; a settled ticket is never returned."""
+    """Waits and deadlines of tickets; a settled ticket is never returned."""
 
     def __init__(self) -> None:
         self._asleep: list[tuple[int, int, Ticket]] = []
@@ -23,12 +23,12 @@ class Timers:
         self._order = 0
 
     def sleep(self, ticket: Ticket, until_ms: int) -> None:
-        """Wake a waiting ticket then."""
+        """Wake a waiting ticket at that instant."""
         self._order += 1
         heappush(self._asleep, (until_ms, self._order, ticket))
 
     def watch(self, ticket: Ticket, at_ms: int, living: int) -> None:
-        """Remember when a ticket is in a hurry, or its deadline; `living` is how many tickets there are."""
+        """Set the instant at which a ticket is in a hurry, or its deadline; `living` is the number of tickets."""
         if len(self._deadlines) > 2 * living + DEADLINES_SWEPT_ABOVE:
             self._deadlines = [entry for entry in self._deadlines if entry[2].state is not SETTLED]
             heapify(self._deadlines)
@@ -36,20 +36,20 @@ class Timers:
         heappush(self._deadlines, (at_ms, self._order, ticket))
 
     def woken(self, now_ms: int) -> list[Ticket]:
-        """Tickets whose wait is over, in order."""
+        """Return the tickets whose wait is over, in order."""
         return _due(self._asleep, now_ms, _WAITING)
 
     def due(self, now_ms: int) -> list[Ticket]:
-        """Tickets that were watched for and wait or are called: in a hurry now, or past their deadline."""
+        """Return watched tickets that wait or are called: in a hurry now, or past their deadline."""
         return _due(self._deadlines, now_ms, _ALIVE)
 
     def rings(self, now_ms: int) -> bool:
-        """Whether the instant of some ticket has come, of a settled one perhaps."""
+        """Whether the instant of some ticket has come, perhaps of a settled one."""
         asleep, deadlines = self._asleep, self._deadlines
         return bool(asleep and asleep[0][0] <= now_ms) or bool(deadlines and deadlines[0][0] <= now_ms)
 
     def next_at(self, until_ms: int | None = None) -> int | None:
-        """The earliest instant of either kind that somebody may still wait for; None if it comes after `until_ms`."""
+        """Return the earliest instant of either kind that a ticket still waits for; None if it is after `until_ms`."""
         earliest_ms: int | None = None
         for heap in (self._asleep, self._deadlines):
             while heap and (until_ms is None or heap[0][0] <= until_ms):
@@ -61,11 +61,11 @@ class Timers:
         return earliest_ms
 
     def clear(self) -> None:
-        """Forget all."""
+        """Forget all instants."""
         self._asleep, self._deadlines = [], []
 
     def sleeps_until(self, ticket: Ticket) -> int | None:
-        """When a ticket is woken, for whoever asks about this one; None if it does not sleep."""
+        """Return when a ticket is woken, found by a search through all that sleep; None if it does not sleep."""
         return next((until_ms for until_ms, _, sleeper in self._asleep if sleeper is ticket), None)
 
 

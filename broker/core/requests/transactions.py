@@ -1,17 +1,20 @@
-"""When a transaction begins and what is in it: outcomes, the maps they change, and a ledger line.
+"""Transactions: when one begins, and its content (outcomes, the maps that they change, and a ledger line).
 
-An empty transaction is begun too, when silence would be worse: once a second while calls are in flight or wait, or
-while Redis does not confirm the lease, since a transaction proves leadership and carries the attempts started and the
-levels; now and then while anything is parked, since what is parked must not age out of the ledger; and hourly for every
-partition, since stored offsets of a group without members expire, or twice a window, so that the ledger never looks as
-if no dispatcher led. And one is begun at once where a record must be named as a suspect, or is none any more, and 50 ms
-after the last one began where a call waits for the line that says it begins. After a line that has named records the
-next transaction waits, up to 100 ms, until they are read: so the line that strikes them off is in it, and not in a
-second one.
+An empty transaction also begins where silence would be worse:
+- once a second while calls are in flight or wait, or while Redis does not confirm the lease, since a transaction proves
+  leadership and carries the attempts started and the levels;
+- now and then while anything is parked, since what is parked must not age out of the ledger;
+- hourly for every partition, since stored offsets of a group without members expire, or twice a window, so that the
+  ledger never looks as if no dispatcher led;
+- at once where a record must be named as a suspect, or is none any more;
+- 50 ms after the last one began where a call waits for the line that says it begins.
 
-Where even a transaction without any decision is refused, its line leaves out for a minute what can wait: levels,
-renewals, attempts that started or ended. What is left is bounded: 200 decisions, 100 overdue requests, and as many
-attempts that wait to start.
+After a line that has named records the next transaction waits, up to 100 ms, until they are read: so the line that
+strikes them off is in that transaction, and not in a second one.
+
+Where even a transaction without any decision is refused, the ledger line leaves out for a minute what can wait: levels,
+renewals, attempts that started or ended. What is left is bounded: 200 decisions, 100 overdue requests, and 100 attempts
+that wait to start.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -63,7 +66,7 @@ from broker.core.ticket import Ticket, TicketNumber
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """What a commit made final: lines that stand in the ledger, and tickets that are over."""
+    """What a commit has made final: ledger entries, and tickets that are done."""
 
     settled: Sequence[SettledEntry]
     cancels: Sequence[Cancel]
@@ -79,7 +82,7 @@ REFUSED_BY_KAFKA = Fail(
 
 
 class TransactionBuilder:
-    """Makes the transactions of one process, one under way at a time."""
+    """Builder of the transactions of one process, of which one at a time is under way."""
 
     def __init__(self, outbox: Outbox, register: TicketRegistry, *, window_ms: int) -> None:
         """`window_ms` is how long the ledger must know an id."""
@@ -89,11 +92,11 @@ class TransactionBuilder:
         self._serial = 0
         self._started: list[StartedEntry] = []
         self._started_under_way: list[StartedEntry] = []
-        self._noted = 0  # attempts started, ever; they are written in order
-        self._written = 0  # so many of them stand in the ledger
-        self._awaited = 0  # the last of them whose call waits for that
-        self._awaited_of: dict[bytes, int] = {}  # the same, of each ordering key
-        self._turned_back: dict[bytes, list[tuple[int, int]]] = {}  # likewise: turns, and how many were noted then
+        self._noted = 0  # attempts started so far; they are written in order
+        self._written = 0  # how many of them stand in the ledger
+        self._awaited = 0  # the last of them whose call waits for its line
+        self._awaited_of: dict[bytes, int] = {}  # the same, by ordering key
+        self._turned_back: dict[bytes, list[tuple[int, int]]] = {}  # by ordering key: turn, and `_noted` at that time
         self._ended: list[StartedEntry] = []
         self._ended_under_way: list[StartedEntry] = []
         self._settled_under_way: tuple[SettledEntry, ...] = ()
@@ -109,9 +112,10 @@ class TransactionBuilder:
         self._bare = False
 
     def started(self, entry: StartedEntry, *, awaited: bool = False, order: bytes = b"") -> int:
-        """A call leaves; the next ledger line says so. `awaited`: not before that; returns what `tells_of` is asked.
+        """Note a call that starts, for the next ledger line; return the line to ask `tells_of` for (0: leave at once).
 
-        Nor does it leave before that while another one of its ordering key waits for its own line.
+        An `awaited` call leaves only once that line is committed. So does a call while another one of its ordering key
+        waits for its own line.
         """
         self._started.append(entry)
         self._noted += 1
@@ -124,7 +128,7 @@ class TransactionBuilder:
 
     @property
     def is_awaited(self) -> bool:
-        """Whether a call waits for the ledger to say that it begins."""
+        """Whether any call waits for the ledger to say that it begins."""
         return self._awaited > self._written
 
     def tells_of(self, line: int) -> bool:
@@ -132,20 +136,20 @@ class TransactionBuilder:
         return line <= self._written
 
     def ended(self, entry: StartedEntry) -> None:
-        """A call has ended, and its request waits for another one; the next ledger line says so."""
+        """Note, for the next ledger line, that a call has ended and that its request waits for another one."""
         self._ended.append(entry)
 
     def turned_back(self, ticket: Ticket) -> None:
-        """Its call was not sent, and counts no more; the next ledger line says that it has ended."""
+        """Note, for the next ledger line, that a call has ended: it was not sent, and no longer counts."""
         candidate = ticket.candidate
         self.ended(StartedEntry(candidate.identity, candidate.calls_before + ticket.calls + 1))
         if candidate.order and self.is_awaited:
             self._turned_back.setdefault(candidate.order, []).append((ticket.turn, self._noted))
 
     def passes(self, line: int, ticket: Ticket) -> bool:
-        """Whether one before it in its ordering key was turned back while its call waited for that line, told now.
+        """Whether an earlier ticket of its ordering key was turned back while this call waited for `line`, now written.
 
-        The other one may have been called again since, and wait for a later line.
+        The earlier ticket may have been called again since, and wait for a later line.
         """
         turned_back = self._turned_back.get(ticket.candidate.order, ())
         return any(turn < ticket.turn and 0 < line <= noted for turn, noted in turned_back)
@@ -155,11 +159,11 @@ class TransactionBuilder:
         self._recommit_at_ms = at_ms
 
     def due_at(self, *, active: bool, parked: bool) -> int | None:
-        """When the next transaction begins. None: one is under way.
+        """Return when the next transaction begins; None: one is under way.
 
         Args:
             active: Calls are in flight or wait, or only a transaction can prove that this process leads.
-            parked: Something is parked, or a cancel waits: it must not age out of the ledger.
+            parked: Something is parked, or a cancel waits: neither may age out of the ledger.
         """
         if self._outbox.busy:
             return None
@@ -188,14 +192,14 @@ class TransactionBuilder:
         *,
         wall_offset_ms: int = 0,
     ) -> Batch:
-        """The next transaction; the records in it are finished in the maps it stores.
+        """Build the next transaction; its records are closed in the maps that it stores.
 
         Args:
-            term: Who writes it.
-            limits: Whose levels the ledger should know.
-            notes: What the line says beside the decisions.
+            term: The term that writes it.
+            limits: The limits whose levels the ledger should know.
+            notes: What the ledger line says beside the decisions.
             now_ms: Now.
-            wall_offset_ms: The wall clock less this one.
+            wall_offset_ms: The wall clock minus the core's clock.
         """
         if self._recommit_at_ms <= now_ms:
             self._register.touch_all()
@@ -207,7 +211,7 @@ class TransactionBuilder:
         self._serial += 1
         lean = now_ms < self._lean_until_ms
         if lean:
-            notes = LedgerNotes(overdue=notes.overdue)  # which is open until it is committed
+            notes = LedgerNotes(overdue=notes.overdue)  # these are open until they are committed
         count = 0 if lean else STARTED_A_LINE_MAX
         started = LEAN_STARTED_MAX if lean and self.is_awaited else count
         self._started_under_way, self._started = self._started[:started], self._started[started:]
@@ -235,7 +239,7 @@ class TransactionBuilder:
         )
 
     def _reduced(self, decided: Decided) -> Decided:
-        """What is published where Kafka refuses the answer, or the copy to be tried again: that it was refused."""
+        """Replace an answer or a copy to be tried again, where Kafka refuses it, by a Failed outcome that says so."""
         whole = self._outbox.form(decided.ticket) in WITH_CONTENT
         if whole or not isinstance(decided.decision, Complete | Park):
             return decided
@@ -256,7 +260,7 @@ class TransactionBuilder:
         return every
 
     def end(self, serial: int, now_ms: int, crashed: Collection[TicketNumber] = ()) -> Ended | None:
-        """The commit of that batch returned; None if it has been called unknown meanwhile.
+        """End the batch whose commit returned; None if the commit was called unknown in the meantime.
 
         `crashed`: these tickets were published as Failed, since the record that was decided could not be made.
         """
@@ -276,17 +280,17 @@ class TransactionBuilder:
         return Ended(settled, cancels, tickets, calls, awaited, overdue)
 
     def _forget_orders(self) -> None:
-        """What the commit before this one has told: whatever waited for that has asked `passes` since."""
+        """Forget what earlier commits have said: each call that waited for one of their lines has asked `passes`."""
         told = self._written
         self._awaited_of = {order: line for order, line in self._awaited_of.items() if line > told}
         self._turned_back = {order: each for order, each in self._turned_back.items() if each[-1][1] > told}
 
     def hangs(self, now_ms: int) -> bool:
-        """Whether the commit under way takes so long that Kafka may be out of reach: who then takes over pays again."""
+        """Whether the commit takes so long that Kafka may be out of reach: a successor would pay for calls again."""
         return self._outbox.busy and now_ms - self._begun_at_ms >= COMMIT_PATIENCE_MS
 
     def interrupt(self, setback: Setback = Setback.UNKNOWN) -> None:
-        """The commit is unknown: everything in it waits again."""
+        """Return the content of the transaction under way to the queues: its commit is unknown, or has failed."""
         if self._outbox.busy and self._bare and setback is Setback.REFUSED:
             self._lean_until_ms = self._begun_at_ms + LEAN_MS
         self._outbox.interrupt(setback)
@@ -297,14 +301,14 @@ class TransactionBuilder:
         self._ended_under_way = []
 
     def clear(self) -> None:
-        """Another leader writes the ledger now, and no call waits for a line of ours any more."""
+        """Forget the attempts to be written: another leader writes the ledger, and no call waits for a line of ours."""
         self._started, self._started_under_way = [], []
         self._written = self._noted
         self._ended, self._ended_under_way = [], []
 
 
 def failed_instead(settled: Iterable[SettledEntry], crashed: Collection[tuple[bytes, int]]) -> tuple[SettledEntry, ...]:
-    """The entries, but that these ids (hash and run) have failed, whatever was decided of them."""
+    """Return the entries, with the fate FAILED for these ids (hash and run), whatever was decided."""
     return tuple(
         SettledEntry(each.identity, each.attempt, Fate.FAILED)
         if (each.identity.id_hash, each.identity.run) in crashed
@@ -314,7 +318,7 @@ def failed_instead(settled: Iterable[SettledEntry], crashed: Collection[tuple[by
 
 
 def entries(decided: Iterable[Decided]) -> Iterable[SettledEntry]:
-    """The ledger's lines for decisions: every fate, and nothing for records that have none."""
+    """Yield the ledger entries of decisions, one for each fate; a record without a fate has none."""
     for each in decided:
         entry = _entry(each.decision, each.ticket)
         if entry is not None:
@@ -322,7 +326,7 @@ def entries(decided: Iterable[Decided]) -> Iterable[SettledEntry]:
 
 
 def _awaited(decided: Iterable[Decided], wall_offset_ms: int) -> Iterator[Awaited]:
-    """What is known of the copies of what is parked now: by it a successor can fail what does not come back."""
+    """Yield, for each request parked now, what a successor needs to fail it if its copy does not come back."""
     for each in decided:
         if isinstance(each.decision, Park):
             candidate = each.ticket.candidate
@@ -331,7 +335,7 @@ def _awaited(decided: Iterable[Decided], wall_offset_ms: int) -> Iterator[Awaite
 
 
 def _entry(decision: Decision, ticket: Ticket) -> SettledEntry | None:
-    """The attempt at which a fate was met, and the fate."""
+    """Return the fate that a decision gives, and the attempt at which it is met; None if it gives none."""
     match decision:
         case Complete():
             candidate = ticket.candidate

@@ -1,8 +1,8 @@
-"""A record has come in: who is it, and where does it wait?
+"""Triage of incoming records: which request is it, and where does it wait?
 
-Requests are judged by the table of identity, garbage by whether its id is known, cancels by what their id is now. The
-same is asked again of those that waited for an id, once it is settled, and of all that a promotion finds in memory
-without an answer to give.
+Requests are judged by the table of identity, garbage by whether its id is known, cancels by the present state of their
+id. The same is asked again of tickets that waited for an id, once it is settled, and of all tickets that a promotion
+finds in memory and that answer for no id.
 """
 
 from collections.abc import Callable, Iterable
@@ -29,25 +29,25 @@ CALLS_KILL = Fail(
 UNREACHABLE = Fail(
     "deadline_unreachable", "The deadline would pass before a call could start, even if no other request came first."
 )
-_FREE = Prices.flat(0)  # of what is never called
+_FREE = Prices.flat(0)  # of tickets that are never called
 WITHDRAWN = "The request was cancelled while it waited to be tried again."
 CONFLICT = Fail("id_conflict", "The id is known with another tenant, endpoint or body; use a new id.", apart=1)
 _CANCELLED = Fail("cancelled", "The request was cancelled before it was answered.")
 
 
 Apart = Callable[[TicketNumber, int], bytes]
-"""Hash of a ticket's nth substitute id, which is made of its id and of its record's place; empty: there is none."""
+"""Hash of a ticket's nth substitute id, which is made of its id and of its record's position; empty: there is none."""
 APART_MAX = 3
-"""Substitute ids that a request may have. One alone could be chosen by a producer, which would hide the conflict."""
+"""Substitute ids that a request may have. A single one could be chosen by a producer, which would hide the conflict."""
 
 
 def nameless(_number: TicketNumber, _nth: int) -> bytes:
-    """There are no substitute ids: the dead letter alone tells of a conflict."""
+    """Return no substitute id: the dead letter alone reports a conflict."""
     return b""
 
 
 class Triage:
-    """Gives every ticket its place."""
+    """Triage of tickets: each is queued, joined to another one, or settled."""
 
     def __init__(  # noqa: PLR0913, PLR0917 — composed in one place
         self,
@@ -67,7 +67,7 @@ class Triage:
         self._settling = settling
 
     def meet(self, ticket: Ticket, now_ms: int) -> None:
-        """A ticket that nobody has judged yet."""
+        """Register a ticket that has not been judged yet, and judge it."""
         self._register.add(ticket)
         match ticket.content:
             case Candidate():
@@ -80,7 +80,10 @@ class Triage:
                 assert_never(ticket.content)
 
     def judge_again(self, waited: Iterable[Ticket], now_ms: int) -> None:
-        """The id that these waited for is settled. A cancel speaks of that run, and so before a replay is taken."""
+        """Judge tickets again, since the id that they waited for is settled.
+
+        Cancels come first: a cancel concerns the run that is settled, and so is judged before a replay is taken.
+        """
         for ticket in sorted(waited, key=lambda ticket: not isinstance(ticket.content, Cancel)):
             ticket.state = State.WAITING
             if isinstance(ticket.content, Cancel):
@@ -89,7 +92,7 @@ class Triage:
                 self._recognise(ticket, now_ms)
 
     def line_up(self, ticket: Ticket, now_ms: int, *, front: bool = False) -> None:
-        """A ticket that answers for its id waits for its call, unless it must not or could never be called."""
+        """Enqueue a ticket that answers for its id, unless it must not or never could be called."""
         candidate = ticket.candidate
         if candidate.refusal is not None:
             self._settling.settle(ticket, Fail(*candidate.refusal), now_ms)
@@ -104,7 +107,7 @@ class Triage:
                 self._alarms.watch(ticket, self._limits.near_at(ticket), len(self._register))
 
     def turn_back(self, ticket: Ticket, now_ms: int) -> None:
-        """A call was not sent: its request stands where it stood."""
+        """Return a request to its former position, since its call was not sent."""
         self._limits.turn_back(ticket)
         self.line_up(ticket, now_ms, front=True)
 
@@ -139,10 +142,10 @@ class Triage:
                 assert_never(judgement)
 
     def _contest(self, ticket: Ticket, candidate: Candidate, now_ms: int) -> None:
-        """The id belongs to another request: fail this one under a substitute id, so that its sender learns of it.
+        """Fail a request whose id belongs to another one under a substitute id, so that its sender learns of it.
 
-        A producer may have chosen that very id for a request, which has an outcome or will have one, and no id may have
-        two. Then the next substitute is taken; if all are taken, the dead letter alone tells of the conflict.
+        A producer may have chosen that very id for another request, which has an outcome or will have one, and no id
+        may have two. Then the next substitute is taken; if all are taken, the dead letter alone reports the conflict.
         """
         for nth in range(1, APART_MAX + 1):
             hashed = self._apart(ticket.number, nth)
@@ -158,7 +161,7 @@ class Triage:
         self._settling.settle(ticket, DeadLetterOnly(CONFLICT.reason, CONFLICT.sentence), now_ms)
 
     def _believed(self, ticket: Ticket, candidate: Candidate) -> Candidate:
-        """A record that says it comes from the retrier: so it does if the ledger says that this run is parked.
+        """Check the claim of a record to come from the retrier: true if the ledger says that this run is parked.
 
         If not, it is a first submission whatever it says: no producer may have its request count as tried.
         """
@@ -179,7 +182,7 @@ class Triage:
             return
         parked = self._identities.parked(identity.id_hash)
         if garbage.attempt and parked is not None and garbage.is_copy_of(parked[0]):
-            identity = parked[0]  # the copy of a parked request: nobody else will answer for it
+            identity = parked[0]  # the copy of a parked request: no other record will answer for it
         elif self._identities.knows(identity.id_hash):
             self._settling.settle(ticket, DeadLetterOnly(garbage.reason, garbage.sentence), now_ms)
             return
@@ -188,7 +191,7 @@ class Triage:
         self._recognise(ticket, now_ms)
 
     def _heed(self, ticket: Ticket, cancel: Cancel, now_ms: int) -> None:
-        """A cancel, by the table of `broker.core.identity.pending_cancels`."""
+        """Apply a cancel, by the table of `broker.core.identity.pending_cancels`."""
         first = self._register.answering(cancel.id_hash)
         if self._identities.is_failing(cancel.id_hash):
             self._register.join(ticket)
@@ -201,10 +204,10 @@ class Triage:
         else:
             self._settling.withdraw(first, now_ms)
             self._settling.settle(first, _CANCELLED, now_ms)
-            self._settling.settle(ticket, Discard(), now_ms)  # behind it: never done without it
+            self._settling.settle(ticket, Discard(), now_ms)  # behind it in the outbox: never done without it
 
     def _heed_settled(self, ticket: Ticket, cancel: Cancel, now_ms: int) -> None:
-        """Nothing of this id is open."""
+        """Apply a cancel whose id is not open."""
         parked, fate = self._identities.parked(cancel.id_hash), self._identities.fate(cancel.id_hash)
         if parked is not None and cancel.spares(self._identities.tenant_of_parked(cancel.id_hash)):
             self._remember(ticket, cancel, now_ms)
