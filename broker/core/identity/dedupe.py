@@ -1,4 +1,4 @@
-"""Who a request is: the table by which duplicates, retries and replays are told apart.
+"""Identity of a request: the table that tells duplicates, retries and replays apart.
 
 A producer that does not know whether its request arrived sends it again; the retrier puts parked requests back; an
 operator replays dead letters. All three look alike and must end differently: an unnoticed duplicate is paid twice, a
@@ -16,7 +16,7 @@ duplicate.
 Where two rows meet: a retry of a replay is judged as a retry by its own run and as a replay by other runs. A first
 submission, or its retry, that finds a *later* run parked is DONE: that run exists only because this one was answered.
 
-What is open lives here and dies with the process; what was settled lives in `fates`, and in the ledger.
+Open ids are kept here and die with the process; settled ids are kept in `outcome_index`, and in the ledger.
 """
 
 from enum import Enum
@@ -29,17 +29,17 @@ __all__ = ["Awaited", "DedupeDecision", "DedupeTable", "Fate", "Identity", "Over
 
 
 class DedupeDecision(Enum):
-    """What to do with a record that arrives."""
+    """What to do with an arriving record."""
 
-    TAKE = "take"  # open it: it is a request of its own
-    JOIN = "join"  # its like is open: judge it again when that one is settled
+    TAKE = "take"  # open it: this record is to be answered
+    JOIN = "join"  # the same request is open: judge it again when that one is settled
     WAIT = "wait"  # another run is under way: judge it again when that one is settled
     DONE = "done"  # publish nothing, its offset is done
-    CONFLICT = "conflict"  # the id belongs to another request: no outcome under it; it fails under one of its own
+    CONFLICT = "conflict"  # the id belongs to another request: this one fails under a substitute id
 
 
 class DedupeTable:
-    """What is open here, and what became of every id within the window. Instants are wall-clock milliseconds."""
+    """Ids open here, and the fate of every id within the window. Instants are wall-clock milliseconds."""
 
     def __init__(
         self,
@@ -66,26 +66,26 @@ class DedupeTable:
 
     @property
     def parked_count(self) -> int:
-        """Ids with a copy on its way: parked, or withdrawn while parked."""
+        """Number of ids with a copy on its way: parked, or withdrawn while parked."""
         return self._fates.kept
 
     @property
     def kept(self) -> int:
-        """What no age pushes out, so that the ledger must hear of it again: parked ids, and cancels that wait."""
+        """Number of entries that age never removes, so that the ledger repeats them: parked ids and waiting cancels."""
         return self._fates.kept + len(self.cancels)
 
     @property
     def may_park(self) -> bool:
-        """Whether one more may park: what is parked is kept until it is answered, so it is bounded (PROTOCOL 5)."""
+        """Whether one more may park: parked requests are kept until answered, hence bounded in number (PROTOCOL 5)."""
         return self._fates.kept + len(self.cancels) < self._kept_max
 
     @property
     def evicted(self) -> int:
-        """How many answers `ids_max` has pushed out before their time."""
+        """Number of answers that `ids_max` has pushed out before their time."""
         return self._fates.evicted
 
     def judge(self, identity: Identity, attempt: int) -> DedupeDecision:
-        """The table. `attempt` is 0 for a submission or a replay, above 0 for the retrier's record."""
+        """Judge by the table. `attempt` is 0 for a submission or a replay, above 0 for the retrier's record."""
         opened = self._open.get(identity.id_hash)
         if opened is None:
             known = self._fates.find(identity.id_hash)
@@ -96,7 +96,7 @@ class DedupeTable:
         return DedupeDecision.JOIN if identity.run in (0, first.run) else DedupeDecision.WAIT
 
     def recognise(self, identity: Identity, attempt: int) -> DedupeDecision:
-        """The table; what it says to take is open from now on."""
+        """Judge by the table; if it says TAKE, the id is open from now on."""
         judgement = self.judge(identity, attempt)
         if judgement is DedupeDecision.TAKE:
             self._open[identity.id_hash] = identity, attempt if attempt < ATTEMPT_MAX else ATTEMPT_MAX
@@ -112,7 +112,7 @@ class DedupeTable:
         return (opened is not None and opened[0].run >= run) or (known is not None and known.run >= run)
 
     def fate(self, id_hash: bytes) -> tuple[Fate, int, int] | None:
-        """Fate, run and attempt as last settled; the id can be open besides (a retry, a replay)."""
+        """Return fate, run and attempt as last settled; the id can be open besides (a retry, a replay)."""
         known = self._fates.find(id_hash)
         return known and (known.fate, known.run, known.attempt)
 
@@ -126,26 +126,26 @@ class DedupeTable:
         return _judge_settled(identity, attempt, self._fates.find(identity.id_hash)) is DedupeDecision.DONE
 
     def parked(self, id_hash: bytes) -> tuple[Identity, int] | None:
-        """The run of this id that is parked, and the attempts made for it; None if none is."""
+        """Return the run of this id that is parked, and the attempts made for it; None if none is."""
         known = self._fates.find(id_hash)
         if known is None or known.fate is not Fate.PARKED:
             return None
         return Identity(id_hash, known.run, known.fingerprint), known.attempt
 
     def tenant_of_parked(self, id_hash: bytes) -> bytes:
-        """The mark of the tenant whose request is parked under this id; empty: not known, or none is parked."""
+        """Return the mark of the tenant whose request is parked under this id; empty: not known, or none is parked."""
         awaited = self._fates.awaited(id_hash)
         return b"" if awaited is None else awaited.tenant_mark
 
     def returns(self, identity: Identity, attempt: int) -> bool:
-        """Whether this is the copy of a request that was cancelled while parked: it is DONE, and no other will come."""
+        """Whether this is the copy of a request withdrawn while parked: the copy is DONE, and no other will come."""
         known = self._fates.find(identity.id_hash)
         if known is None or known.fate is not Fate.WITHDRAWN:
             return False
         return identity.run == known.run and attempt > known.attempt
 
     def fail_overdue(self, now_ms: int) -> list[Overdue]:
-        """Parked requests to be failed in the next transaction: their copies should have come back long ago.
+        """Open and return parked requests to fail in the next transaction: their copies should have come long ago.
 
         They are open until that is committed, so that a copy which comes meanwhile joins them.
         """
@@ -160,46 +160,46 @@ class DedupeTable:
         return id_hash in self._failing
 
     def forget_expected(self) -> None:
-        """What was to be committed is unknown, or another leader's business: nothing of it is expected any more."""
+        """Forget what was expected to be committed: that commit is unknown, or another leader's business."""
         self.cancels.forget_expected()
         for identity in self._failing.values():
             self.forget_open(identity)
         self._failing.clear()
 
     def was_overdue(self, id_hash: bytes) -> bool:
-        """Whether what was parked under this id was Failed for its deadline while its copy was away."""
+        """Whether the request parked under this id was Failed for its deadline while its copy was away."""
         awaited = self._fates.awaited(id_hash)
         return awaited is not None and awaited.overdue
 
     def awaits(self, told: Awaited) -> None:
-        """What the ledger tells of a copy that is on its way: our own line, or another leader's."""
+        """Record what a ledger line, ours or another leader's, says about a copy that is on its way."""
         self._fates.awaits(told)
 
     def awaited(self, id_hash: bytes) -> Awaited | None:
-        """What is known of the copy of this id that is on its way."""
+        """Return what is known of the copy of this id that is on its way."""
         return self._fates.awaited(id_hash)
 
     def open(self, identity: Identity, attempt: int) -> None:
-        """The record was taken, as `judge` said."""
+        """Open the id of a record that was taken, as `judge` said."""
         judgement = self.recognise(identity, attempt)
         assert judgement is DedupeDecision.TAKE
 
     def open_ids(self) -> list[bytes]:
-        """The ids that are open."""
+        """Return the ids that are open."""
         return list(self._open)
 
     def forget_open(self, identity: Identity) -> None:
-        """The record is dropped without a fate: leadership is lost, or its offset is somebody else's."""
+        """Close an id without a fate: its record is dropped, as leadership is lost or the offset another leader's."""
         opened = self._open.get(identity.id_hash)
         if opened is not None and opened[0].run == identity.run:
             del self._open[identity.id_hash]
 
     def clear_open(self) -> None:
-        """Nothing is open here any more."""
+        """Close all ids without a fate."""
         self._open.clear()
 
     def settle(self, identity: Identity, attempt: int, fate: Fate, at_ms: int) -> None:
-        """A fate that is committed: our own, or one that the ledger tells, in whatever order and however often.
+        """Record a committed fate: our own, or one from the ledger, in any order and any number of times.
 
         PARKED carries at least the attempt of the record that it parks: a lower one is old news to an open retry.
         """
@@ -210,7 +210,10 @@ class DedupeTable:
         self._fates.record(identity, attempt, fate, at_ms)
 
     def wait_for_request(self, cancel: Cancel, at_ms: int) -> None:
-        """A ledger line says that this cancel waits. They yield to what is parked: the oldest goes, and is counted."""
+        """Record a ledger line that states a waiting cancel.
+
+        Cancels yield to what is parked: the oldest cancel is removed, and counted.
+        """
         self.cancels.record(cancel, at_ms)
         self.cancels.shrink(self._kept_max - self._fates.kept)
 
@@ -219,21 +222,21 @@ class DedupeTable:
         self._fates.expire(now_ms)
 
     def window_reached_ms(self, now_ms: int) -> int:
-        """How far back every answer is known: the window, or less where `ids_max` cut it short."""
+        """Return how far back every answer is known: the window, or less where `ids_max` cut it short."""
         return self._fates.window_reached_ms(now_ms)
 
     @property
     def retells(self) -> bool:
-        """Whether something must be recorded again since the ledger is gone: there is a transaction to be made."""
+        """Whether anything must be recorded again since the ledger is gone, so that a transaction must be made."""
         return bool(self._fates.untold)
 
     def retell(self, now_ms: int) -> None:
-        """The ledger is gone: everything that it told must stand in the new one."""
+        """Mark everything as to be written to the new ledger, since the former one is gone."""
         self._fates.retell(now_ms)
         self.cancels.retell()
 
     def renewals(self, now_ms: int) -> list[tuple[Identity, int, Fate]]:
-        """What must stand in the ledger once more: ids with a copy on its way, twice a window, in batches.
+        """Return what the ledger must say once more: ids with a copy on its way, twice a window, in batches.
 
         `settle` them when they are committed; until then each call names them again.
         """
@@ -241,7 +244,7 @@ class DedupeTable:
 
 
 def _judge_settled(identity: Identity, attempt: int, known: Known | None) -> DedupeDecision:
-    """The table without its column "open"."""
+    """Judge a record by the table without its column "open"."""
     if known is None:
         return DedupeDecision.TAKE
     if known.fingerprint != identity.fingerprint:

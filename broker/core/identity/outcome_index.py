@@ -1,21 +1,21 @@
-"""What the ledger says about each id of the last window, in memory: at most 200 bytes an id, for two million of them.
+"""In-memory index of the ledger's last window: the fate of each id, at most 200 bytes an id, for two million ids.
 
-One that is parked takes more, for its deadline, tenant mark and id are kept: 341 with an id of 36 characters.
+A parked id takes more, for its deadline, tenant mark and id are kept: 341 with an id of 36 characters.
 
 Rules:
 - Exact: 128 bits of an id stand for it. A false positive would be a lost request (holes 35).
 - A fate never goes back. The ledger may be read twice, and a renewal may come behind the answer; a later run, an answer
   and a higher attempt stand. So anything the ledger ever said may be recorded again, in any order.
-- What still has a copy on its way (parked, withdrawn) is kept for as long as one can come. Answers go by age and, above
-  `ids_max`, the oldest first. Both happen in strides of 1/64, because a dict finds its first entry slowly once its
-  front is empty.
-- Of what has a copy on its way the deadline and the id are kept besides, where a ledger line has told them: a request
-  whose copy never comes can then be failed. Older releases tell neither; the longest deadline counts for theirs.
-  So is the mark of its tenant, for cancels that name one.
-- Where the ledger is gone, everything is recorded again: what is older than that moment has not been told since. An
-  answer that is told again is known for a whole window more.
+- An id that still has a copy on its way (parked, withdrawn) is kept for as long as one can come. Answers are removed by
+  age and, above `ids_max`, the oldest first. Both happen in strides of 1/64, because a dict finds its first entry
+  slowly once its front is empty.
+- For an id with a copy on its way the deadline and the id are kept besides, where a ledger line has stated them: a
+  request whose copy never comes can then be failed. Older releases state neither; the longest deadline counts for
+  theirs. The mark of its tenant is kept too, for cancels that name one.
+- Where the ledger is gone, everything is recorded again: what is older than that moment has not been written since. An
+  answer that is written again is known for a whole window more.
 - One dict from hash to one packed integer, its order the order of age. A test measures the bytes. The price: when a
-  dict of two million grows, the loop stands still for a few tenths of a second, once in about 1.4 times `ids_max` ids.
+  dict of two million grows, the loop stalls for a few tenths of a second, once in about 1.4 times `ids_max` ids.
 """
 
 from enum import IntEnum
@@ -29,7 +29,7 @@ from broker.core.value import value
 STRIDES: Final = 64
 RENEWALS_MAX: Final = 500  # a batch: 20 KB in a ledger record
 RETOLD_MAX: Final = 4_000  # answers a batch, where the ledger is gone: 150 KB
-_COPY_WEIGHS: Final = RETOLD_MAX // RENEWALS_MAX  # so many answers: the line says deadline and name of a copy as well
+_COPY_WEIGHS: Final = RETOLD_MAX // RENEWALS_MAX  # in answers: deadline and name of a copy are written too
 RUN_MAX: Final = 0xFFFF  # the ledger entry's H
 ATTEMPT_MAX: Final = 0xFF  # the ledger entry's B; higher ones are kept as this one
 _HASH_BITS: Final = 128
@@ -47,7 +47,7 @@ class Fate(IntEnum):
     COMPLETED = 1
     FAILED = 2
     PARKED = 3  # its source is done; the retrier will bring a copy
-    WITHDRAWN = 4  # Failed (cancelled) while parked; to be recorded as FAILED once the copy has come back
+    WITHDRAWN = 4  # Failed while parked (cancelled, or overdue); to be recorded as FAILED once the copy has come back
 
 
 _WITH_A_COPY: Final = frozenset({Fate.PARKED, Fate.WITHDRAWN})
@@ -55,7 +55,7 @@ _WITH_A_COPY: Final = frozenset({Fate.PARKED, Fate.WITHDRAWN})
 
 @value
 class Identity:
-    """16 bytes of hash for the id, the count of replays, 8 bytes for tenant, endpoint and body."""
+    """Identity of a request: 16 bytes of hash for its id, the count of replays, 8 bytes for tenant, endpoint, body."""
 
     id_hash: bytes
     run: int
@@ -78,7 +78,7 @@ class Known(NamedTuple):
 
     @property
     def rank(self) -> tuple[int, bool, int, bool]:
-        """Of two fates of one id, the one of higher rank came later, in whatever order they are read."""
+        """Order of the fates of one id: the one of higher rank came later, in whatever order they are read."""
         return self.run, self.fate is not Fate.PARKED, self.attempt, self.fate is Fate.WITHDRAWN
 
 
@@ -86,8 +86,8 @@ class Awaited(NamedTuple):
     """What is known of a copy that is on its way.
 
     Attributes:
-        identity: Whose copy; its fingerprint is not looked at.
-        deadline_s: The request's, on the wall clock, rounded up.
+        identity: The request that it is a copy of; its fingerprint is not looked at.
+        deadline_s: Deadline of the request, on the wall clock, rounded up.
         name: The id; empty where only its hash is known.
         overdue: It was Failed for its deadline, since the copy did not come.
         tenant_mark: Hash of its tenant, 8 bytes; empty: not known.
@@ -110,12 +110,12 @@ class Overdue(NamedTuple):
 
 
 class OutcomeIndex:
-    """The index. Instants are wall-clock milliseconds.
+    """Fates by id. Instants are wall-clock milliseconds.
 
     Attributes:
-        kept: How many ids have a copy on its way.
-        untold: Ids to be recorded again, since the ledger that told of them is gone.
-        evicted: How many answers `ids_max` has pushed out.
+        kept: Number of ids with a copy on its way.
+        untold: Ids to be recorded again, since the ledger that stated them is gone.
+        evicted: Number of answers that `ids_max` has pushed out.
     """
 
     def __init__(
@@ -149,14 +149,14 @@ class OutcomeIndex:
         return id_hash in self._answered or id_hash in self._kept
 
     def find(self, id_hash: bytes) -> Known | None:
-        """The last fate of this id."""
+        """Return the last fate of this id."""
         packed = self._answered.get(id_hash)
         if packed is None and self._kept:
             packed = self._kept.get(id_hash)
         return None if packed is None else _unpack(packed)
 
     def record(self, identity: Identity, attempt: int, fate: Fate, at_ms: int) -> None:
-        """A committed fate. Has no effect if it is older than what is known."""
+        """Record a committed fate. Has no effect if it is older than what is known."""
         id_hash, at_s = identity.id_hash, -(-at_ms // 1_000)
         attempt = attempt if attempt < ATTEMPT_MAX else ATTEMPT_MAX
         known = self.find(id_hash)
@@ -177,7 +177,7 @@ class OutcomeIndex:
             self._awaited[id_hash] = _tell(-(-at_ms // 1_000) + self._patience_s, "", b"", overdue=False)
 
     def awaits(self, told: Awaited) -> None:
-        """A ledger line tells more of a copy on its way. Has no effect for another run, or for what is answered."""
+        """Record what a line says of a copy on its way. Has no effect for another run, or for what is answered."""
         id_hash = told.identity.id_hash
         packed = self._kept.get(id_hash)
         if packed is None or packed >> 16 & RUN_MAX != told.identity.run:
@@ -198,7 +198,7 @@ class OutcomeIndex:
             heapify(self._due)
 
     def overdue(self, now_ms: int) -> list[Overdue]:
-        """Some of the parked requests whose copies are overdue, earliest deadline first, until they are settled."""
+        """Return some of the parked requests with overdue copies, earliest deadline first, until they are settled."""
         until_s = (now_ms - OVERDUE_AFTER_MS) // 1_000
         found: list[Overdue] = []
         keys: list[int] = []
@@ -206,13 +206,13 @@ class OutcomeIndex:
             key = heappop(self._due)
             id_hash = (key & (1 << _HASH_BITS) - 1).to_bytes(16, "big")
             if keys and keys[-1] == key:
-                continue  # it was told twice
+                continue  # it was stated twice
             packed = self._kept.get(id_hash)
             if packed is None or packed & 0xFF != Fate.PARKED:
                 continue  # it was answered meanwhile
             known, told = _unpack(packed), self._awaited[id_hash]
             if _due_key(_deadline_s(told), id_hash) != key:
-                continue  # its deadline was told anew
+                continue  # its deadline was stated anew
             keys.append(key)
             identity = Identity(id_hash, known.run, known.fingerprint)
             found.append(Overdue(identity, known.attempt, _deadline_s(told), _name(told)))
@@ -221,7 +221,7 @@ class OutcomeIndex:
         return found
 
     def awaited(self, id_hash: bytes) -> Awaited | None:
-        """What is known of this id's copy, if one is on its way."""
+        """Return what is known of this id's copy, if one is on its way."""
         packed = self._kept.get(id_hash)
         if packed is None:
             return None
@@ -240,20 +240,20 @@ class OutcomeIndex:
             del self._answered[id_hash]
 
     def window_reached_ms(self, now_ms: int) -> int:
-        """How far back every answer is known: the window, or less once `ids_max` has pushed some out."""
+        """Return how far back every answer is known: the window, or less once `ids_max` has pushed some out."""
         if self._evicted_until_ms is None:
             return self._window_ms
         return max(0, min(self._window_ms, now_ms - self._evicted_until_ms))
 
     def retell(self, now_ms: int) -> None:
-        """The ledger is gone: everything must be recorded again, what has a copy on its way first."""
+        """Mark everything as to be recorded again, ids with a copy on its way first, since the ledger is gone."""
         self._untold_before_s = -(-now_ms // 1_000)
         _age(self._kept, self._untold_before_s - 1)
         _age(self._answered, self._untold_before_s - 1)
         self.untold, self._told_count = [*self._kept, *self._answered], 0
 
     def _retold(self) -> list[tuple[Identity, int, Fate]]:
-        """The next ones that were not recorded again yet."""
+        """Return the next ids that were not recorded again yet."""
         while self._told_count < len(self.untold) and self._untold(self.untold[self._told_count]) is None:
             self._told_count += 1
         if self._told_count == len(self.untold):
@@ -271,12 +271,12 @@ class OutcomeIndex:
         return found
 
     def _untold(self, id_hash: bytes) -> Known | None:
-        """What is known of it, unless that was recorded again, or is forgotten by now."""
+        """Return what is known of an id, unless it was recorded again, or is forgotten by now."""
         known = self.find(id_hash)
         return known if known is not None and known.at_s < self._untold_before_s else None
 
     def renewals(self, now_ms: int) -> list[tuple[Identity, int, Fate]]:
-        """Kept ids whose last ledger entry is half a window old, oldest first, until they are recorded again.
+        """Return kept ids whose last ledger entry is half a window old, oldest first, until they are recorded again.
 
         One whose copy can come no more is forgotten instead, unless it is parked under a known id: `overdue` names it.
         After `retell` everything that was known then comes first.
@@ -294,7 +294,7 @@ class OutcomeIndex:
         return [(Identity(each, known.run, known.fingerprint), known.attempt, known.fate) for each, known in live]
 
     def _is_past(self, id_hash: bytes, known: Known, now_s: int) -> bool:
-        """Whether no copy can come any more; it is forgotten then."""
+        """Whether no copy can come any more; if so, forget the id."""
         awaited = self._awaited[id_hash]
         if _deadline_s(awaited) + self._copy_within_s > now_s or (known.fate is Fate.PARKED and _name(awaited)):
             return False
@@ -326,7 +326,7 @@ def _at_s(packed: int) -> int:
 
 
 def _age(home: dict[bytes, int], at_s: int) -> None:
-    """Nothing is younger than that; the youngest stand last."""
+    """Make no entry younger than that; the youngest stand last."""
     young = [each for each, _ in takewhile(lambda item: _at_s(item[1]) > at_s, reversed(home.items()))]
     for id_hash in young:
         home[id_hash] = at_s << 96 | home[id_hash] & (1 << 96) - 1

@@ -1,6 +1,6 @@
 """Cancels that wait for their request, since the control topic and the lanes are read side by side (holes 38).
 
-What a cancel does depends on what its id is when it is taken:
+The effect of a cancel depends on the state of its id when it is taken:
 
 | the id is            | the cancel                                                                             |
 |----------------------|----------------------------------------------------------------------------------------|
@@ -11,17 +11,17 @@ What a cancel does depends on what its id is when it is taken:
 | answered, Failed     | waits for replays that were submitted before it                                        |
 | unknown              | waits for records submitted before it, or up to a minute after it                      |
 
-A cancel that names a tenant ends no request of another one. If that is open or parked, the cancel waits, as for an
-unknown id, for a request of the tenant that it names. Clients of the release before name none; such a cancel ends the
-request that has the id, whatever its tenant.
+A cancel that names a tenant ends no request of another tenant. If such a request is open or parked, the cancel waits,
+as for an unknown id, for a request of the tenant that it names. Clients of the release before name none; such a cancel
+ends the request that has the id, whatever its tenant.
 
-It ends the run that is open or parked, and no replay that waits for that run: the table of identity judges it once the
-run is answered.
+A cancel ends the run that is open or parked, and no replay that waits for that run: the table of identity judges the
+replay once the run is answered.
 
-Those that wait live here once their commit has returned, and in the ledger: said again twice a window, until no record
-they could answer is young enough to be called. Rules:
-- What is *expected* to be committed answers too, and is forgotten with the tickets it came from: no outcome that it
-  made is published before or without it, for their transaction is built in order.
+Waiting cancels are kept here once their commit has returned, and in the ledger: repeated there twice a window, until no
+record they could answer is young enough to be called. Rules:
+- Cancels that are *expected* to be committed take effect too, and are forgotten with the tickets they came from: no
+  outcome that such a cancel made is published before or without it, since their transaction is built in order.
 - One packed integer for an id, or for an id and a tenant, as in `broker.core.identity.outcome_index`; the order of the
   dict is the age of the last ledger line.
 """
@@ -40,7 +40,7 @@ _HASH_BYTES: Final = 16
 
 @dataclass(frozen=True, slots=True)
 class Cancel:
-    """A record of the control topic: whoever sent the request with this id wants no answer any more.
+    """A record of the control topic: the producer of the request with this id no longer wants an answer.
 
     `at_ms` is its Kafka timestamp, on the wall clock. `tenant_mark` is the hash of the tenant whose request is meant;
     empty: the request that has the id, whatever its tenant.
@@ -52,7 +52,7 @@ class Cancel:
 
     @property
     def key(self) -> bytes:
-        """Where it waits: cancels of one id that name different tenants wait side by side."""
+        """The key under which it waits: cancels of one id that name different tenants wait side by side."""
         return self.id_hash + self.tenant_mark
 
     def spares(self, tenant_mark: bytes) -> bool:
@@ -60,15 +60,15 @@ class Cancel:
         return bool(self.tenant_mark and tenant_mark) and self.tenant_mark != tenant_mark
 
     def for_replays(self) -> "Cancel":
-        """The same for an id that has an outcome: it concerns what was submitted before it, and nothing younger."""
+        """Return the same for an id that has an outcome: it concerns what was submitted before it, nothing younger."""
         return Cancel(self.id_hash, max(0, self.at_ms - CANCEL_SLACK_MS), self.tenant_mark)
 
 
 class PendingCancels:
-    """Instants are wall-clock milliseconds."""
+    """Cancels that wait for their request. Instants are wall-clock milliseconds."""
 
     def __init__(self, *, window_ms: int, patience_ms: int) -> None:
-        """`patience_ms` after it was asked for, a cancel waits no longer: the longest deadline of any lane."""
+        """A cancel waits no longer than `patience_ms` after it was asked for: the longest deadline of any lane."""
         assert window_ms > 0
         assert patience_ms >= 0
         self._window_ms, self._patience_ms = window_ms, patience_ms
@@ -95,15 +95,15 @@ class PendingCancels:
         return timestamp_ms <= max(_at_ms(packed or 0), expected or 0) + CANCEL_SLACK_MS
 
     def expect(self, cancel: Cancel) -> None:
-        """The next transaction will say that this one waits."""
+        """Note a cancel that the next transaction will state as waiting."""
         self._expected[cancel.key] = max(cancel.at_ms, self._expected.get(cancel.key, 0))
 
     def forget_expected(self) -> None:
-        """Whoever was to be committed is judged anew, or somebody else's business."""
+        """Forget the expected cancels: their tickets are judged anew, or belong to another leader."""
         self._expected.clear()
 
     def record(self, cancel: Cancel, told_ms: int) -> None:
-        """A ledger line says that it waits: our own, or another leader's, in whatever order and however often."""
+        """Record a ledger line that states a waiting cancel, ours or another leader's: in any order, and repeatedly."""
         key = cancel.key
         known = self._waiting.pop(key, 0)
         at_ms, told_ms = max(cancel.at_ms, _at_ms(known)), max(told_ms, _told_ms(known))
@@ -112,15 +112,15 @@ class PendingCancels:
             del self._expected[key]
 
     def shrink(self, most: int) -> None:
-        """Keep no more than so many: the oldest go, and are counted."""
+        """Keep at most `most` cancels: the oldest are removed, and counted."""
         for key in list(islice(self._waiting, max(0, len(self._waiting) - most))):
             del self._waiting[key]
             self.evicted += 1
 
     def renewals(self, now_ms: int) -> list[Cancel]:
-        """Those whose last ledger line is half a window old, oldest first, until they are recorded again.
+        """Return cancels whose last ledger line is half a window old, oldest first, until they are recorded again.
 
-        Who has waited long enough is not renewed but forgotten.
+        A cancel that has waited long enough is not renewed but forgotten.
         """
         if now_ms < self._renew_from_ms:
             return []
@@ -134,7 +134,7 @@ class PendingCancels:
         return found
 
     def retell(self) -> None:
-        """The ledger is gone: each is to be said again."""
+        """Mark every cancel as to be written again, since the ledger is gone."""
         self._waiting = {key: _at_ms(packed) for key, packed in self._waiting.items()}
         self._renew_from_ms = 0
 
