@@ -1,4 +1,4 @@
-"""The written form of one partition's progress: what stands in the metadata of its offset commit.
+"""Written form of one partition's progress, as it stands in the metadata of its offset commit.
 
     hr1:base64( term  timestamp+1  base  window | form | body | CRC-32 )
 
@@ -7,8 +7,8 @@ first), the form is one byte. The body names the open offsets, from base to the 
 of next_offset (retention) costs nothing. It is the smaller of a bitmap (base is the highest bit of the first byte) and
 of runs (varints, by turns done and open), deflated where it is long and that helps.
 
-Which bodies can come up is decided when a record is taken, by `worst_bytes`; this module asserts that they fit. A codec
-is written one release after it can be read (PROTOCOL 4), so a change of this form begins in `decode`.
+Whether every possible body fits is decided when a record is taken, by `worst_bytes`; this module asserts that it does.
+A codec is written one release after it can be read (PROTOCOL 4), so a change of this form begins in `decode`.
 """
 
 from base64 import b64decode, b64encode
@@ -22,24 +22,27 @@ from broker.core.progress.open_offsets import OpenOffsets
 
 METADATA_CHARS_MAX: Final = 4_096  # Kafka's offset.metadata.max.bytes counts UTF-16 units; ours are ASCII
 MAP_BYTES_MAX: Final = 3_000
-BITMAP_WINDOW_MAX: Final = 8 * MAP_BYTES_MAX  # a window that fits whatever of it is open
-TIMESTAMP_UNKNOWN: Final = -1  # Kafka's own word for it
+BITMAP_WINDOW_MAX: Final = 8 * MAP_BYTES_MAX  # a window that fits, no matter which of its offsets are open
+TIMESTAMP_UNKNOWN: Final = -1  # Kafka's own value for it
 
 _MAGIC: Final = "hr"
 _PREFIX: Final = _MAGIC + "1:"
 _BITMAP, _RUNS, _DEFLATED = 0, 1, 2  # the form: one of the first two, plus the third
 _VARINT_BYTE_MAX: Final = 0x7F  # such a number is its own varint
-_DEFLATED_FROM_BYTES: Final = 512  # what a shorter body would lose is not worth the time of every commit
+_DEFLATED_FROM_BYTES: Final = 512  # the gain on a shorter body is not worth the time at every commit
 _HEAD_BYTES_MAX: Final = 4 * 10 + 1 + 4  # four varints of 64 bits, the form, the checksum
 assert len(_PREFIX) + -(-(_HEAD_BYTES_MAX + MAP_BYTES_MAX) // 3) * 4 <= METADATA_CHARS_MAX
 
 
 class ProgressUnreadableError(ValueError):
-    """The stored map is not ours, of a codec we do not know, or damaged: commit nothing, ask the operator."""
+    """A stored map that is not ours, of an unknown codec, or damaged: commit nothing, ask the operator."""
 
 
 class Head(NamedTuple):
-    """Whose map it is and which offsets it spans. `timestamp_ms`: of the record below base + window, or -1."""
+    """Head of a map: the term that wrote it, and the offsets that it spans.
+
+    `timestamp_ms`: of the record below base + window, or -1.
+    """
 
     term: int
     timestamp_ms: int
@@ -48,12 +51,12 @@ class Head(NamedTuple):
 
 
 def varint_bytes(number: int) -> int:
-    """How many bytes `number` takes, seven bits in each."""
+    """Return how many bytes `number` takes, seven bits in each."""
     return max(1, -(-number.bit_length() // 7))
 
 
 def worst_bytes(window: int, opened: int) -> int:
-    """The largest body of which `opened` offsets within `window` are capable, whatever completes first.
+    """Return the size of the largest body that `opened` offsets within `window` can need, in any order of completion.
 
     Each open offset may end up as a run of its own, with a done run before it.
     """
@@ -61,7 +64,7 @@ def worst_bytes(window: int, opened: int) -> int:
 
 
 def encode(head: Head, opened: OpenOffsets) -> str:
-    """The metadata for these open offsets, which lie at or above `head.base`."""
+    """Write the metadata for these open offsets, which lie at or above `head.base`."""
     form, body = _smallest(head.base, opened)
     numbers = b"".join(map(_varint, (head.term, head.timestamp_ms + 1, head.base, head.window)))
     payload = numbers + bytes([form]) + body
@@ -71,7 +74,7 @@ def encode(head: Head, opened: OpenOffsets) -> str:
 
 
 def decode(metadata: str) -> tuple[Head, list[int]]:
-    """The head and the open offsets, ascending. Raises ProgressUnreadableError."""
+    """Read the head and the open offsets, ascending. Raises ProgressUnreadableError."""
     if not metadata.startswith(_MAGIC):
         raise ProgressUnreadableError(f"the offset's metadata {metadata[:20]!r} was not written by Headrace")
     if not metadata.startswith(_PREFIX):
@@ -138,7 +141,7 @@ def _varint(number: int) -> bytes:
 
 
 def _varints(source: Iterator[int]) -> Iterator[int]:
-    """Numbers from bytes, taking no byte more than the numbers asked for."""
+    """Yield numbers from bytes, taking no byte more than the numbers asked for."""
     number = shift = 0
     for byte in source:
         number |= (byte & 0x7F) << shift

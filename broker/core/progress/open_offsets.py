@@ -1,7 +1,7 @@
-"""The open offsets of one partition, as stretches without a gap.
+"""Open offsets of one partition, as stretches without a gap.
 
-What waits is one long stretch, and each call in flight may add one: so a partition's map is written from a few numbers,
-however many records wait behind it, and an offset is found, opened or closed in logarithmic time.
+All waiting records are one long stretch, and each call in flight may add one: so a partition's map is written from a
+few numbers, however many records wait behind it, and an offset is found, opened or closed in logarithmic time.
 """
 
 from bisect import bisect_right
@@ -33,7 +33,7 @@ class OpenOffsets:
         return place >= 0 and offset < self.ends[place]
 
     def copy(self) -> "OpenOffsets":
-        """What is open now."""
+        """Copy the set as it is now."""
         copied = OpenOffsets()
         copied.starts, copied.ends, copied._count = self.starts.copy(), self.ends.copy(), self._count
         return copied
@@ -50,7 +50,7 @@ class OpenOffsets:
         self._count += 1
 
     def discard(self, offset: int) -> bool:
-        """Close an offset if it is open; whether it was."""
+        """Close an offset if it is open; return whether it was."""
         starts, ends = self.starts, self.ends
         place = bisect_right(starts, offset) - 1
         if place < 0 or offset >= ends[place]:

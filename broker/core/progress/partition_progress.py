@@ -1,4 +1,4 @@
-"""What of one partition is done, when work ends in another order than it began.
+"""Progress of one partition: which offsets are done, when work ends in another order than it began.
 
 A Kafka offset says "everything below me is done". Calls of seconds and of minutes end in any order, so below the
 highest offset taken there are holes. A restart that forgets them calls OpenAI again for what was paid; one that skips
@@ -6,7 +6,7 @@ them loses requests. Hence the holes travel in the metadata of the offset commit
 the outcomes. Kafka allows 4,096 characters there, and one more kills the producer for every lane (holes 19).
 
 Rules:
-- Only an offset that was *taken* can be incomplete. What a reader jumped over (transaction markers) is done.
+- Only an offset that was *taken* can be incomplete. Offsets that a reader jumped over (transaction markers) are done.
 - Offsets open in ascending order and close in any. Base is the lowest open one; it only rises.
 - A record is taken only if the map fits even after the unluckiest order of completions. Completions alone must never
   make a commit impossible, so the bound holds for the *worst* map, not for the present one.
@@ -33,10 +33,10 @@ __all__ = ["PartitionProgress", "ProgressUnreadableError", "Stored"]
 
 @value
 class Stored:
-    """What goes into the offset commit that restores a progress. The map is written when its metadata are read."""
+    """Content of the offset commit that restores a progress. The map is written when `metadata` is read."""
 
     head: Head
-    opened: OpenOffsets  # a copy: what opens or closes later is another commit's
+    opened: OpenOffsets  # a copy: offsets that open or close later belong to another commit
 
     @property
     def offset(self) -> int:
@@ -45,22 +45,22 @@ class Stored:
 
     @property
     def metadata(self) -> str:
-        """The map above it, as ASCII, never above 4,096 characters."""
+        """The map above the base, as ASCII, never above 4,096 characters."""
         return encode(self.head, self.opened)
 
 
 class PartitionProgress:
-    """The open offsets of one partition. Nothing but `restore` and `lose_below` looks at each of them."""
+    """Open offsets of one partition. Only `restore` and `lose_below` look at each of them."""
 
     def __init__(self, start: int) -> None:
         self._next = start
         self._open = OpenOffsets()
-        self._unheld: set[int] = set()  # open ones of a restored map that nobody in memory will finish
+        self._unheld: set[int] = set()  # open ones of a restored map that nothing in memory will finish
         self.last_timestamp_ms = TIMESTAMP_UNKNOWN  # of the record below next_offset: was the topic made anew?
 
     @classmethod
     def restore(cls, offset: int, metadata: str) -> "PartitionProgress":
-        """The progress that `store` wrote, nothing of it held. Raises ProgressUnreadableError."""
+        """Restore the progress that `store` wrote, with nothing held. Raises ProgressUnreadableError."""
         head, opened = decode(metadata)
         if head.base != offset:
             raise ProgressUnreadableError(f"the map stored at offset {offset} was written for offset {head.base}")
@@ -72,7 +72,7 @@ class PartitionProgress:
 
     @staticmethod
     def term_of(metadata: str) -> int:
-        """The term that wrote this map. Raises ProgressUnreadableError."""
+        """Return the term that wrote this map. Raises ProgressUnreadableError."""
         return decode(metadata)[0].term
 
     @property
@@ -88,7 +88,7 @@ class PartitionProgress:
 
     @property
     def incomplete(self) -> int:
-        """How many offsets are open."""
+        """Number of open offsets."""
         return len(self._open)
 
     @property
@@ -97,7 +97,7 @@ class PartitionProgress:
         return self._next - self.base
 
     def accepts(self, offset: int) -> bool:
-        """Whether the map fits for certain after `offset` is taken; what lies below next_offset costs nothing new."""
+        """Whether the map is certain to fit after `offset` is taken; one below next_offset adds nothing to it."""
         starts = self._open.starts
         window = offset + 1 - (starts[0] if starts else offset)
         if offset < self._next or window <= BITMAP_WINDOW_MAX:
@@ -105,7 +105,7 @@ class PartitionProgress:
         return worst_bytes(window, len(self._open) + 1) <= MAP_BYTES_MAX
 
     def room(self) -> int:
-        """How many records that follow without a gap `accepts` will pass."""
+        """Return how many records that follow without a gap `accepts` will pass."""
         starts = self._open.starts
         window = self._next - starts[0] if starts else 0
         as_bitmap = BITMAP_WINDOW_MAX - window
@@ -116,11 +116,14 @@ class PartitionProgress:
         return max(0, as_bitmap, as_runs)
 
     def awaits(self, offset: int) -> bool:
-        """Whether `take` would say True: the record is new, or open and in nobody's hands."""
+        """Whether `take` would return True: the record is new, or open and not held."""
         return offset >= self._next or offset in self._unheld
 
     def take(self, offset: int, timestamp_ms: int) -> bool:
-        """True: process the record, it is held from now on. False: it is done, or held already (read a second time)."""
+        """Return True if the record is to be processed: it is held from now on.
+
+        False: it is done, or held already (read a second time).
+        """
         if offset < self._next:
             if offset not in self._unheld:
                 return False
@@ -133,8 +136,8 @@ class PartitionProgress:
     def hold(self, offset: int) -> bool:
         """Whether an entry that outlived its producer still covers this offset of the restored map.
 
-        Call it in ascending order for *every* entry in memory of this partition, before anything is taken: what lies
-        between next_offset and the next entry counts as jumped over. False: the entry must go, for the map says done,
+        Call it in ascending order for *every* entry in memory of this partition, before anything is taken: offsets
+        between next_offset and the next entry count as jumped over. False: the entry must go, for the map says done,
         or a map that another leader wrote has no place for it (it is then read again: nothing is lost).
         """
         if offset < self._next:
@@ -160,14 +163,15 @@ class PartitionProgress:
         assert closed, f"offset {offset} is not held"
 
     def close(self, offset: int) -> bool:
-        """Close an offset if it is held: its outcome is committed. Whether it was."""
+        """Close an offset if it is held: its outcome is committed. Return whether it was."""
         return offset not in self._unheld and self._open.discard(offset)
 
     def lose_below(self, offset: int) -> range | None:
-        """Retention removed the records below `offset`: close what nobody can read any more.
+        """Close the open offsets below `offset` that are not held: their records cannot be read any more.
 
-        Returns the range from the lowest lost offset up to `offset` (it may enclose done and held ones), or None if
-        nothing was lost. Held offsets stay: their records are in memory.
+        Retention removed them, or their batch cannot be decoded, or it ended the process that unpacked it. Returns the
+        range from the lowest lost offset up to `offset` (it may enclose done and held ones), or None if nothing was
+        lost. Held offsets stay: their records are in memory.
         """
         lost = [each for each in self._unheld if each < offset]
         lowest = min(lost, default=self._next)
@@ -182,7 +186,7 @@ class PartitionProgress:
         return range(lowest, offset)
 
     def store(self, term: int) -> Stored:
-        """The commit that restores this progress as it is now."""
+        """Return the commit that restores this progress as it is now."""
         base = self.base
         return Stored(Head(term, self.last_timestamp_ms, base, self._next - base), self._open.copy())
 

@@ -1,4 +1,4 @@
-"""Records that may have ended the process that decoded them, and how that is told from the ledger (holes 24).
+"""Records that may have ended the process that decoded them, and how the ledger shows it (holes 24).
 
 A record that ends its reader (a crash in a tokenizer, memory, a loop without end) is read first again in every term. No
 process can report it: the process is gone. So after two deaths in a row a term reads with *caution*: each record is
@@ -10,10 +10,10 @@ one by one only where a batch was named when a term died, or once a record is pr
 
 Rules:
 - A term has died when another owner's claim follows it and it has not said that it left.
-- Deaths are in a row when their successors' claims are at most ten minutes apart and no term left between them. Where
-  the partitions stand does not matter: a term may commit a good deal before it reads the record that ends it.
+- Deaths are in a row when their successors' claims are at most ten minutes apart and no term left between them. The
+  positions of the partitions do not matter: a term may commit a good deal before it reads the record that ends it.
 - One naming at a time in the whole process, whatever the partitions that are read with caution.
-- Each line of a term says anew which records are named; one that it names no more was read, and is no suspect.
+- Each line of a term states anew which records are named; one that it no longer names was read, and is no suspect.
 - Caution covers what a dead term can have read: the open records, and as many behind them as its buffer holds.
 - Only deaths with one record named *alone* convict it: a batch convicts none of its records.
 """
@@ -33,11 +33,11 @@ from broker.core.ticket import Source
 
 @dataclass(frozen=True, slots=True)
 class CautiousRead:
-    """How one partition is read below the offset `until`.
+    """Rules for reading one partition below the offset `until`.
 
     Attributes:
         until: From here on no dead term can have read.
-        deaths: Terms that died while an offset was named alone.
+        deaths: Number of terms that died while an offset was named alone, by offset.
         crowd: Offsets that were named among others when a term died.
     """
 
@@ -54,7 +54,7 @@ class CautiousRead:
         return self.deaths.get(offset, 0) < DEATHS_BY_TAKING
 
     def batch_max(self, offset: int) -> int:
-        """How many records from `offset` on may be named together; at least 1.
+        """Return how many records from `offset` on may be named together; at least 1.
 
         One for a suspect. One, too, beside a record that is proven deadly: where one stands, others may, and each
         should cost the two deaths that convict it and no third for the batch around it.
@@ -67,11 +67,11 @@ class CautiousRead:
 
 
 class CrashHistory:
-    """What the lines of the ledger say of terms that died. Positions are `topic/partition/offset`."""
+    """Terms that died, as the lines of the ledger show. Positions are `topic/partition/offset`."""
 
     def __init__(self) -> None:
         self._owner = ""
-        self._is_over = True  # the term has left in peace, or none is known
+        self._is_over = True  # the term said that it left, or none is known
         self._row = 0  # deaths in a row
         self._died_ms = 0
         self._named: Sequence[str] = ()
@@ -80,11 +80,11 @@ class CrashHistory:
 
     @property
     def suspected(self) -> set[str]:
-        """The partitions, `topic/number`, of which a claim must say where they stand, so that others clear it too."""
+        """The partitions, `topic/number`, with suspects: a claim states their positions, so others clear them too."""
         return {_split(each)[0] for each in (*self._alone, *self._crowd, *self._named)}
 
     def claimed(self, owner: str, stands: Iterable[str], at_ms: int) -> None:
-        """A claim, made at that wall time: each partition stands at one of these positions."""
+        """Record a claim, made at that wall time: each partition stands at one of these positions."""
         if not self._is_over and owner != self._owner:
             self._died(at_ms)
         self._owner, self._is_over, self._named = owner, False, ()
@@ -104,7 +104,7 @@ class CrashHistory:
             self._crowd.update(self._named)
 
     def stepped(self, owner: str, named: Sequence[str], at_ms: int) -> None:
-        """A line of a term: these are named now."""
+        """Record a line of a term: these records are named now."""
         if owner != self._owner or self._is_over:
             self.claimed(owner, (), at_ms)  # its claim has left the window
         for position in self._named:
@@ -113,11 +113,11 @@ class CrashHistory:
         self._named = named
 
     def left(self) -> None:
-        """The term has ended in peace."""
+        """Record that the term said that it left."""
         self._is_over, self._named, self._row = True, (), 0
 
     def caution(self, partition: str, until: int) -> CautiousRead | None:
-        """How `topic/partition` is read by the maker of the last claim.
+        """Return how the maker of the last claim reads `topic/partition`; None: without caution.
 
         `until`: from there on a dead term cannot have read, unless it has named a record there.
         """
@@ -135,7 +135,7 @@ class CrashHistory:
 
 
 class NamedRecord:
-    """The records that this term names, and whether the ledger says so yet."""
+    """Records that this term names, and whether the ledger says so yet."""
 
     def __init__(self) -> None:
         self._named: tuple[Source, ...] = ()
@@ -143,12 +143,12 @@ class NamedRecord:
         self._written: tuple[Source, ...] = ()
 
     def name(self, sources: tuple[Source, ...]) -> None:
-        """These records are about to be read; empty: none is."""
+        """Set the records that are about to be read; empty: none is."""
         self._named = sources
 
     @property
     def due(self) -> bool:
-        """Whether the ledger says something else."""
+        """Whether the next ledger line must name other records than the last one did."""
         return self._named != self._written
 
     @property
@@ -161,16 +161,16 @@ class NamedRecord:
         return self._written == sources
 
     def begin(self) -> tuple[Source, ...]:
-        """The records that the next line names."""
+        """Return the records that the next line names."""
         self._under_way = self._named
         return self._named
 
     def end(self) -> None:
-        """That line is committed."""
+        """Note that this line is committed."""
         self._written = self._under_way
 
     def clear(self) -> None:
-        """Nothing is read any more; the next claim names no record."""
+        """Name nothing any more: nothing is read, and the next claim names no record."""
         self._named = self._under_way = self._written = ()
 
 
