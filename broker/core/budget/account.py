@@ -1,11 +1,11 @@
-"""The account behind all limits: one key, one purse, one breaker.
+"""Circuit breaker of the account behind all limits: one key, one balance.
 
-An answer that blames the account (no credit, a key that is not accepted) speaks for every limit of this dispatcher. So
-one breaker rests them all, and one probe at a time goes, whichever limit it draws on.
+An answer that blames the account (no credit, a rejected key) holds for every limit of this dispatcher. So one breaker
+pauses all of them, and one probe call at a time is sent, whichever limit it draws on.
 
-But a key may be allowed one endpoint and not another. A probe that succeeds therefore clears the account and its own
-limit, while every other limit that has blamed the account since keeps a breaker of its own until a probe of its own
-succeeds: one model that may not be used never stops the others.
+But a key may be permitted for one endpoint and not for another. A successful probe therefore clears the account and its
+own limit; every other limit that has blamed the account in the meantime keeps an open breaker of its own until a probe
+of its own succeeds. So one forbidden model never stops the others.
 """
 
 from broker.core.answers.verdict import Meaning, Verdict
@@ -13,18 +13,18 @@ from broker.core.budget.breaker import ACCOUNT, ACCOUNT_REST_MS, Breaker
 
 
 class AccountBreaker:
-    """Its breaker, and who has blamed it."""
+    """The account's breaker and the limits that have blamed the account."""
 
     def __init__(self) -> None:
         self.breaker = Breaker()
         self._blamed_by: dict[str, Breaker] = {}
 
     def is_blamed_by(self, limit: str) -> bool:
-        """Whether an answer of that limit blamed the account since its breaker opened."""
+        """Return whether an answer of that limit has blamed the account since its breaker opened."""
         return limit in self._blamed_by
 
     def heard(self, limit: str, own: Breaker, verdict: Verdict, now_ms: int, *, probe: bool) -> None:
-        """An attempt of a limit ended; `own` is that limit's breaker, `probe` says that it was the account's probe."""
+        """Record the end of an attempt; `own` is its limit's breaker, `probe` says that it was the account's probe."""
         if verdict.meaning in ACCOUNT:
             self._blame(limit, own, verdict, now_ms, probe=probe)
         elif probe and verdict.meaning is Meaning.OK:
@@ -34,7 +34,7 @@ class AccountBreaker:
 
     def _blame(self, limit: str, own: Breaker, verdict: Verdict, now_ms: int, *, probe: bool) -> None:
         if not probe and own.tripped_by in ACCOUNT:
-            return  # it is known to be that limit's alone
+            return  # the fault is known to be that limit's alone
         self._blamed_by[limit] = own
         if probe or self.breaker.closed:
             self.breaker.trip(verdict.meaning, now_ms, max(verdict.wait_ms or 0, ACCOUNT_REST_MS))

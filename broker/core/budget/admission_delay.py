@@ -1,34 +1,35 @@
-"""How long a call may take from its sending to the server's limiter: the margin by which the mirror is cautious.
+"""Longest time a call may take from its sending to the server's limiter: the mirror's safety margin.
 
-Nobody tells it, and it is no constant: a proxy, a queue before the limiter or a busy loop of our own lengthen it. So
-it starts long, shrinks a little with every answer that agrees with what was believed, and doubles at every one that
-contradicts it. What has once been too short is not tried again soon: the shortest way that is tried is twice what was
-too short, and comes down slowly. What a long way costs is its refill once (a second of a minute's bucket: 1.7 %); what
-a short one costs is refusals. Where others spend from the same bucket they surprise us too, whatever the way; then
-nothing is learned of it but for the moment.
+The server does not report this delay, and it varies: a proxy, a queue before the limiter or a busy event loop of ours
+lengthens it. So the estimate starts long, shrinks a little with every answer that agrees with the mirror, and doubles
+with every answer that contradicts it. A value that has proved too short is not tried again soon: the lower bound
+becomes twice that value and comes down slowly. An estimate that is too long costs the refill of that time, once (a
+second of a minute's bucket: 1.7 %); one that is too short costs refusals. Where other clients spend from the same
+bucket, their spending contradicts the mirror whatever the delay; then a contradiction raises the estimate for the
+moment but not the lower bound.
 """
 
 from typing import Final
 
 WAY_MAX_MS: Final = 1_000
 WAY_MIN_MS: Final = 120
-SHRINKS_BY: Final = 128  # one part in so many for each answer that agrees
-FORGETS_AFTER: Final = 1_024  # answers that agree, until a little less is tried than what has been too short
+SHRINKS_BY: Final = 128  # each agreeing answer shortens the delay by one part in this many
+FORGETS_AFTER: Final = 1_024  # agreeing answers in a row before the lower bound comes down a little
 FORGETS_PARTS: Final = 16
-OTHERS_STAY: Final = 16_384  # answers
+OTHERS_STAY: Final = 16_384  # agreeing answers during which contradictions are attributed to other clients
 
 
 class AdmissionDelay:
-    """The longest way that the answers so far leave possible, in whole milliseconds."""
+    """The longest delay that the answers so far leave possible, in whole milliseconds."""
 
     def __init__(self) -> None:
         self.ms = WAY_MAX_MS
         self._shortest_ms = WAY_MIN_MS
         self._agreed = 0
-        self._among_others = 0  # answers for which surprises are put down to others
+        self._among_others = 0  # agreeing answers left during which contradictions are attributed to other clients
 
     def agreed(self) -> None:
-        """An answer was as believed."""
+        """Record an answer that agreed with the mirror."""
         if self.ms > self._shortest_ms:
             self.ms = max(self._shortest_ms, self.ms - max(1, self.ms // SHRINKS_BY))
         self._agreed += 1
@@ -39,9 +40,9 @@ class AdmissionDelay:
             self._shortest_ms = max(WAY_MIN_MS, self._shortest_ms - self._shortest_ms // FORGETS_PARTS)
 
     def surprised(self, *, by_others: bool = False) -> None:
-        """The server had less than believed, or refused what should have been payable.
+        """Record that the server had less than believed, or refused a call that should have been payable.
 
-        `by_others`: by more than any way explains.
+        `by_others`: the shortfall is larger than any delay explains.
         """
         self.ms = min(WAY_MAX_MS, 2 * self.ms)
         if by_others:

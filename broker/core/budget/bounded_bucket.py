@@ -1,27 +1,27 @@
-"""An interval in which the level of a bucket lies, in exact integers: both of its ends refill continuously.
+"""Interval that contains the level of one bucket, in exact integers; both of its ends refill continuously.
 
-Tokens are kept scaled by the period, as in bucket.py: with `units = tokens * period_ms`, one millisecond refills
-exactly `capacity` units. Either end may go below zero, by as much as a full bucket, and neither above the capacity: a
-deeper debt is an error of ours or of the server's, and would be waited for without a bound. Time that runs backwards
-stands still.
+Tokens are kept scaled by the period, as in token_bucket.py: with `units = tokens * period_ms`, one millisecond refills
+exactly `capacity` units. Either end may fall below zero by at most a full bucket, and neither rises above the capacity:
+a deeper debt is an error of ours or of the server's, and would cause an unbounded wait. A clock that runs backwards
+counts as standing still.
 """
 
 
 class BoundedTokenBucket:
-    """The least and the most that is there of one bucket.
+    """Lower and upper bound of one bucket's level.
 
     Attributes:
-        capacity: What the bucket holds when full.
-        period_ms: How long it takes to fill.
-        at_ms: The last instant that it was asked about.
-        low: The lower end in units, as of then.
-        high: The upper end, likewise.
+        capacity: The level of a full bucket.
+        period_ms: The time an empty bucket takes to fill.
+        at_ms: The instant up to which it has been refilled.
+        low: The lower end in units, as of `at_ms`.
+        high: The upper end in units, as of `at_ms`.
     """
 
     __slots__ = ("_full", "at_ms", "capacity", "high", "low", "period_ms")
 
     def __init__(self, capacity: int, period_ms: int, now_ms: int) -> None:
-        """A full bucket."""
+        """Create a full bucket."""
         assert capacity > 0, "a bucket that holds nothing never pays"
         assert period_ms > 0, "a bucket refills in some time"
         self.capacity = capacity
@@ -30,7 +30,7 @@ class BoundedTokenBucket:
         self.low = self.high = self._full = capacity * period_ms
 
     def refill(self, now_ms: int) -> None:
-        """Both ends are those of `now_ms` from now on."""
+        """Advance both ends to `now_ms`."""
         if now_ms > self.at_ms:
             gain, full = (now_ms - self.at_ms) * self.capacity, self._full
             self.at_ms = now_ms
@@ -39,20 +39,23 @@ class BoundedTokenBucket:
             self.high = high if high < full else full
 
     def set(self, low: int, high: int) -> None:
-        """Believe other ends from the last instant on, in units."""
+        """Replace both ends, in units, as of `at_ms`."""
         full = self._full
         self.low = -full if low < -full else low if low < full else full
         self.high = -full if high < -full else high if high < full else full
 
     def narrow(self, least: int, most: int) -> None:
-        """Believe no less than `least` and no more than `most`, in units; they leave something of the interval."""
+        """Raise the lower end to `least` and lower the upper end to `most`, in units.
+
+        The two must leave a non-empty interval.
+        """
         if least > self.low:
             self.low = least
         if most < self.high:
             self.high = most
 
     def pay(self, most: int, least: int, now_ms: int) -> None:
-        """Take between so many tokens and so many, into debt if need be."""
+        """Take `most` tokens from the lower end and `least` from the upper one, into debt if necessary."""
         if now_ms > self.at_ms:
             self.refill(now_ms)
         low, high, deepest = self.low - most * self.period_ms, self.high - least * self.period_ms, -self._full
@@ -60,10 +63,10 @@ class BoundedTokenBucket:
         self.high = high if high > deepest else deepest
 
     def payable_at(self, amount: int, keep: int, now_ms: int) -> int:
-        """The first whole millisecond, `now_ms` or later, at which the lower end keeps `keep` after paying `amount`.
+        """Return the first instant, `now_ms` or later, at which the lower end still holds `keep` after paying `amount`.
 
-        An amount above `capacity - keep` may use what is kept, and one above the capacity go into debt, once the
-        bucket is full: otherwise they would wait for ever.
+        The instant is a whole millisecond. An amount above `capacity - keep` may use the tokens kept, and one above the
+        capacity may go into debt, once the bucket is full: otherwise it would wait for ever.
         """
         if now_ms > self.at_ms:
             self.refill(now_ms)
@@ -74,7 +77,7 @@ class BoundedTokenBucket:
         return max(now_ms, self.at_ms - (-missing // self.capacity))
 
     def resize(self, capacity: int, now_ms: int) -> None:
-        """Another limit from now on; the whole tokens that are there stay, as far as they fit."""
+        """Change the capacity; the whole tokens in the bucket stay, as far as they fit."""
         self.refill(now_ms)
         self.capacity, self._full = capacity, capacity * self.period_ms
         self.set(self.low - self.low % self.period_ms, self.high - self.high % self.period_ms)

@@ -1,13 +1,14 @@
-"""When a whole limit, or the whole account, is in trouble: stop hammering, probe with one call at a time, go on again.
+"""Circuit breaker of a limit or of the account: pause on trouble, probe with one call at a time, resume.
 
-A server that is down answers every call with the same failure. Counting those against each request would fail leads
-for what is not theirs, and repeating them all would be a storm. So after a few failures in a row, with no success in
-between, the limit rests; each rest is twice the last; after it one call goes alone. An answer that blames the account
-(quota, key, region, base URL) opens the account's breaker at once, since no other request would fare better, whatever
-limit it draws on. While a breaker is not closed, failures are the server's and count against no request.
+A server that is down answers every call with the same failure. Counting these failures against the requests would fail
+requests for a fault that is not theirs, and retrying all of them would be a retry storm. So after a few consecutive
+failures, with no sign in between that the server works, the limit pauses; each pause is twice as long as the last;
+after it, one call is sent alone. An answer that blames the account (quota, key, region, base URL) opens the account's
+breaker at once, since no other request would fare better, whatever limit it draws on. While a breaker is not closed,
+failures are attributed to the server and count against no request.
 
-Only the probe closes a breaker or opens it again. Calls that were in flight when it opened tell old news: an answer
-that set out before the credit was used up is no sign that there is any.
+Only the probe closes a breaker or opens it again. The answers to calls that were in flight when it opened are out of
+date: one to a call sent before the credit was used up does not show that there is any.
 """
 
 from typing import Final
@@ -24,13 +25,13 @@ TROUBLE: Final = frozenset({Meaning.OVERLOADED, Meaning.UPSTREAM_ERROR, Meaning.
 
 
 class Breaker:
-    """One limit's, or the account's.
+    """Circuit breaker of one limit or of the account.
 
     Attributes:
-        tripped_by: What it is open for; None while it is closed.
+        tripped_by: The reason why it is open; None while it is closed.
         closed: Calls flow freely.
-        calm: It is closed and counts no failure, so that an answer without trouble tells it nothing.
-        opened_ms: When it opened last, failed probes left out.
+        calm: It is closed and counts no failure, so an answer without trouble changes nothing.
+        opened_ms: When it last opened; a failed probe does not count as an opening.
     """
 
     def __init__(self) -> None:
@@ -43,28 +44,29 @@ class Breaker:
         self._probing = False
 
     def may_call_at(self, now_ms: int) -> int | None:
-        """When a call may start; None: not before the probe that is in flight has ended."""
+        """Return when a call may start; None: not before the probe in flight has ended."""
         if self.tripped_by is None:
             return now_ms
         return None if self._probing else max(now_ms, self._rests_until_ms)
 
     def rests_until(self, now_ms: int) -> int:
-        """When the next probe may go, whether or not one is in flight."""
+        """Return when the next probe may start, whether or not one is in flight."""
         return now_ms if self.tripped_by is None else max(now_ms, self._rests_until_ms)
 
     def probe(self) -> bool:
-        """A call starts; True if it is this breaker's probe."""
+        """Record the start of a call; return True if it is this breaker's probe."""
         self._probing = not self.closed
         return self._probing
 
     def lost_probe(self) -> None:
-        """The probe ended and told nothing; another one may go."""
+        """Record that the probe ended without a result; another one may start."""
         self._probing = False
 
     def heard(self, meaning: Meaning, now_ms: int, wait_ms: int | None, *, probe: bool = False) -> None:
-        """A limit's attempt ended; `wait_ms` is what the server asked for, `probe` says that it was the probe.
+        """Record the end of a limit's attempt.
 
-        Any answer that says something of the request alone, even a refusal, proves that the server works.
+        `wait_ms` is the wait that the server asked for, `probe` says that the attempt was the probe. Any answer that
+        concerns the request alone, even a refusal, proves that the server works.
         """
         if not self.closed and not probe:
             return
@@ -80,7 +82,7 @@ class Breaker:
                 self._rest_ms = min(REST_MAX_MS, 2 * self._rest_ms)
 
     def trip(self, meaning: Meaning, now_ms: int, rest_ms: int) -> None:
-        """Open, or stay open, and let nobody call for so long."""
+        """Open, or stay open, and allow no call for `rest_ms`."""
         if self.closed:
             self.opened_ms = now_ms
         self.tripped_by = meaning
@@ -89,7 +91,7 @@ class Breaker:
         self._probing = False
 
     def close(self) -> None:
-        """All is well: calls flow, and the next rest is a short one again."""
+        """Close: calls flow, and the next pause is a short one again."""
         self.tripped_by = None
         self.closed = self.calm = True
         self._failures, self._rest_ms, self._probing = 0, REST_FIRST_MS, False

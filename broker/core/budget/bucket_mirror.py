@@ -1,27 +1,29 @@
-"""Our model of one bucket of the server: an interval in which its level must lie.
+"""Model of one bucket of the server: an interval that contains its level.
 
-Paying moves both ends of the interval, time refills both, every answer narrows it. The lower end is what we spend
-from; it must not lie above the truth, and should lie little below it.
+A payment moves both ends of the interval, time refills both, every answer narrows it. Calls are paid from the lower
+end; it must not lie above the true level, and should lie little below it.
 
-What an answer tells (facts/openai.md §3): `remaining` was the server's level right after it had admitted that call, at
-some instant `taken`. So the level now is
+The content of an answer (facts/openai.md §3): `remaining` was the server's level right after it had admitted that call,
+at some instant `taken`. So the level now is
 
     remaining + refill(now - taken) - charges of our calls that the server admits after `taken`
 
-and the interval is the least and the most of that over every possible `taken`. A call reaches the server's limiter
-within a *way* of being sent (way.py learns how long it is), so `taken` lies in the first way after the sending. Which
-calls come after it is not known either: those sent after `taken` surely do, those sent up to a way before may, unless
-they had been answered when ours was sent. The lower end counts all that may, the upper end what must.
-A server that was full in between refilled nothing then: from that instant on it has at least a full bucket less what
-our calls took. So the lower end is no higher than that, or an answer that took a minute would hide what was spent.
-Leaving out the refill costs 6 to 43 % of the quota with calls of seconds to a minute; leaving out the calls still on
-their way costs refusals at high rates. Between two sends the sum is linear in `taken`, so only sends are looked at.
+and the interval spans the least and the most of that over every possible `taken`. A call reaches the server's limiter
+within one *way*, the admission delay, of being sent (admission_delay.py learns how long it is), so `taken` lies within
+the first way after the sending. Which calls come after it is not known either: those sent after `taken` certainly do;
+those sent up to one way earlier may, unless they had been answered when the call was sent. The lower end counts all
+that may, the upper end only those that must. A server whose bucket was full in between refilled nothing then: from that
+instant on it has at least a full bucket less the charges of our calls. So the lower end is no higher than that;
+otherwise an answer that took a minute would hide what was spent. Leaving out the refill costs 6 to 43 % of the quota
+with calls of seconds to a minute; leaving out the calls still on their way costs refusals at high rates. Between two
+sends the sum is linear in `taken`, so only the instants of sends are examined.
 
-Left out: a full server goes on refilling nothing until a call that was sent has come in. That is one way's worth of
-refill, less than the rounding of the calls that a full bucket pays for, unless calls are few and the way is long.
+One effect is left out: a full server goes on refilling nothing until a call that was sent has arrived. That is the
+refill of one way, less than the rounding of the calls that a full bucket pays for, unless calls are few and the way is
+long.
 
-Levels are "after all that is on its way": the server will have at least `low` left when the last call has come in.
-All sums are exact, in tokens times `period_ms` (see interval.py).
+Levels are "after all that is on its way": the server will have at least `low` left when the last call has arrived. All
+sums are exact, in tokens times `period_ms` (see bounded_bucket.py).
 """
 
 from bisect import bisect_right
@@ -36,20 +38,21 @@ from broker.core.units import ROUNDING_TOKENS
 
 
 class Mirror:
-    """One metric of a limit.
+    """Mirror of one bucket of one metric.
 
     Attributes:
-        metric: What the bucket counts.
-        capacity: What it holds when full.
-        period_ms: How long it takes to fill.
-        corrections: How often an answer contradicted the interval.
-        last_error: By how many units of the metric it did last; negative: the server had less than believed.
+        metric: The unit that the bucket counts.
+        capacity: The level of a full bucket.
+        period_ms: The time an empty bucket takes to fill.
+        corrections: The number of answers that contradicted the interval.
+        last_error: The size of the last contradiction, in units of the metric; negative: the server had less than
+            believed.
     """
 
     refill: Final = Refill.BUCKET
 
     def __init__(self, metric: Metric, capacity: int, period_ms: int, now_ms: int) -> None:
-        """A full bucket that nobody has heard of yet: the first answer sets it, whatever it says."""
+        """Create a full bucket of which nothing has been reported: the first answer sets it, whatever it says."""
         self.metric = metric
         self.capacity = capacity
         self.period_ms = period_ms
@@ -57,51 +60,51 @@ class Mirror:
         self.last_error = 0
         self._level = BoundedTokenBucket(capacity, period_ms, now_ms)
         self._rounding = ROUNDING_TOKENS if metric is Metric.TOKENS else 0
-        self._silent = True  # nobody has ever said what is there
+        self._silent = True  # no answer or checkpoint has ever stated the level
         self._anchor: int | None = None  # the newest call whose answer set the interval instead of narrowing it
         self._doubted = -1  # the newest call that was refused although the lower end could pay it
         self._named_by = -1  # the newest call whose answer named the limit
         self._extremes = RangeExtremes()
-        self._told = 0  # so many calls had been sent when an answer last told something
-        self._followed = 0  # so many of the sends has the course followed
+        self._told = 0  # number of calls sent when an answer last stated the level
+        self._followed = 0  # number of sends that the level curve includes
         self._forgotten = 0
         self._retraced = False
-        self._dear = self._cheap = 0  # what all sends that the course has followed took, in units, rounded up and down
+        self._dear = self._cheap = 0  # the charges of those sends, in units, rounded up and down
 
     def low(self, now_ms: int) -> int:
-        """What is surely there."""
+        """Return the level that is certainly left."""
         self._level.refill(now_ms)
         return self._level.low // self.period_ms
 
     def high(self, now_ms: int) -> int:
-        """What is there at most."""
+        """Return the highest possible level."""
         self._level.refill(now_ms)
         return self._level.high // self.period_ms
 
     def inherit(self, low: int, now_ms: int) -> None:
-        """A predecessor's checkpoint: at least so much is there, and answers may only narrow that."""
+        """Adopt a predecessor's checkpoint: at least `low` is left, and answers may only narrow that."""
         self._level.refill(now_ms)
         self._level.set(low * self.period_ms, self._level.high)
         self._anchor, self._silent = -1, False
 
     def trust_no_more_than(self, amount: int, now_ms: int) -> None:
-        """Less may be there than believed, yet enough for this; the next answer tells."""
+        """Lower the estimate to just what one probe call needs; its answer will correct it."""
         low = min(amount + self._rounding, self.low(now_ms))
         self._level.set(low * self.period_ms, self._level.high)
 
     def payable_at(self, amount: int, keep: int, now_ms: int) -> int:
-        """When the lower end can pay so much and keep so much."""
+        """Return when the lower end can pay `amount` and still hold `keep`."""
         return self._level.payable_at(amount + self._rounding, keep, now_ms)
 
     def spare(self, keep: int, now_ms: int) -> int:
-        """What the lower end has beside so much; less than nothing if it has not even that."""
+        """Return what the lower end holds beyond `keep`; negative if it holds less."""
         return self.low(now_ms) - keep
 
     def pay(self, amount: int, number: int, now_ms: int) -> None:
-        """Call `number` is sent; the server may charge a little more or less for it."""
+        """Record the sending of call `number`; the server may charge a little more or less than `amount`."""
         most, least = amount + self._rounding, amount - self._rounding if amount > self._rounding else 0
         self._level.pay(most, least, now_ms)
-        if number == self._followed:  # else `_trace` makes up for it, when an answer has come
+        if number == self._followed:  # otherwise `_trace` catches up when an answer comes
             refilled, period_ms, extremes = self.capacity * now_ms, self.period_ms, self._extremes
             extremes.peaks.append(refilled - self._dear)
             self._dear += most * period_ms
@@ -110,9 +113,10 @@ class Mirror:
             self._followed += 1
 
     def refused(self, amount: int, number: int, now_ms: int) -> None:
-        """The server refused a call that was paid, and took nothing for it.
+        """Give back a paid call that the server refused and did not charge.
 
-        The lower end waits for an answer that says so: one that came in between may have given it back already.
+        Only the upper end rises. The lower end waits for an answer that shows it: one that came in between may have
+        given the amount back already.
         """
         level = self._level
         level.refill(now_ms)
@@ -120,9 +124,10 @@ class Mirror:
         self._retrace(number)
 
     def untaken(self, amount: int, number: int, now_ms: int) -> None:
-        """The server turned a call away that was paid: both ends have it back, unless an answer told since it was sent.
+        """Give back a paid call that the server turned away: at both ends, unless an answer has come since it was sent.
 
-        Where answers tell, the next one knows better; where none ever does, nothing else would give it back.
+        Where answers state levels, the next one knows better; where none ever does, nothing else would give the amount
+        back.
         """
         self.refused(amount, number, now_ms)
         if number >= self._told:
@@ -130,9 +135,9 @@ class Mirror:
             level.set(level.low + (amount + self._rounding) * self.period_ms, level.high)
 
     def repriced(self, sends: SentCalls) -> None:
-        """The calls sent were dearer than they were paid: what was believed is worth nothing until the next answer."""
+        """Let the next answer set the interval: the calls sent were charged differently from what they paid."""
         self._forget_level()
-        if self._silent and sends.sent_ms and not sends.forgotten:  # nor will there be one: pay all of them anew
+        if self._silent and sends.sent_ms and not sends.forgotten:  # and no answer will come: pay all of them again
             self._level = BoundedTokenBucket(self.capacity, self.period_ms, sends.sent_ms[0])
             for number, (sent_ms, amount) in enumerate(zip(sends.sent_ms, sends.amounts[self.metric], strict=True)):
                 self.pay(amount, number, sent_ms)
@@ -142,7 +147,11 @@ class Mirror:
         self._retrace(0)
 
     def follow(self, capacity: int, number: int, now_ms: int) -> bool:
-        """The answer to call `number` names this capacity; False if the answer to a newer call named another one."""
+        """Adopt the capacity that the answer to call `number` states.
+
+        Returns:
+            False if the answer to a newer call stated another one.
+        """
         if capacity != self.capacity:
             if number < self._named_by:
                 return False
@@ -154,10 +163,10 @@ class Mirror:
         return True
 
     def doubt(self, remaining: int, hearing: AdmissionOrder, sends: SentCalls) -> None:
-        """A call was refused although the lower end could pay it: that was too high, if ever so little.
+        """Lower the lower end after the refusal of a call that it could pay: it was too high, however slightly.
 
-        What the refusal says may still agree with the interval, which is wider than what was missing. So the lower end
-        begins anew from what it says.
+        What the refusal states may still agree with the interval, which is wider than the shortfall. So the lower end
+        starts again from that statement.
         """
         seen = self._seen(remaining, hearing, sends)
         if seen is not None:
@@ -166,15 +175,16 @@ class Mirror:
             self._doubted = max(self._doubted, hearing.number)
 
     def observe(self, remaining: int, hearing: AdmissionOrder, sends: SentCalls) -> int | None:
-        """An answer has come: so much was left right after the server had admitted its call.
+        """Process an answer: `remaining` was left right after the server had admitted its call.
 
-        What agrees with the interval narrows it. What contradicts it replaces it: somebody else spends too, the law is
-        wrong, the way is longer than believed, or the server forgot. The answer to a call older than the one that set
-        the interval knows less of that; nor does one older than a refusal know that more is there than that one said.
+        An answer that agrees with the interval narrows it. One that contradicts it replaces it: another client spends
+        too, the law is wrong, the admission delay is longer than believed, or the server lost its state. The answer to
+        a call older than the one that set the interval knows less of the level; nor does one older than a refusal know
+        of more tokens than that refusal stated.
 
         Returns:
-            0 if it agreed, by how many units it contradicted (negative: the server had less than believed), or None
-            if it told nothing: the first answer, or one too old.
+            0 if it agreed, the size of the contradiction in units (negative: the server had less than believed), or
+            None if it taught nothing: the first answer, or one too old.
         """
         level, self._told = self._level, sends.count
         if hearing.now_ms > level.at_ms:
@@ -204,11 +214,12 @@ class Mirror:
     def _seen(
         self, remaining: int, hearing: AdmissionOrder, sends: SentCalls, *, known: BoundedTokenBucket | None = None
     ) -> tuple[int, int] | None:
-        """The least and the most that may be there now, in units; None if the call lies too far back.
+        """Return the least and the greatest possible level now, in units; None if the call lies too far back.
 
-        The course rises with time and falls with each send, so it is highest before a send and lowest after one. From
-        any instant until now the level has changed as the course has. An end that leaves what is `known` as it is need
-        not be exact: one peak, or one dip, shows that it does, and so it is with nearly all.
+        The level curve (refill less our charges, uncapped) rises with time and falls with each send, so it is highest
+        right before a send and lowest right after one. From any instant until now the level has changed as the curve
+        has. An end that would leave the `known` interval unchanged need not be exact: one peak, or one dip, shows that
+        it would, and that is so for nearly all answers.
         """
         extremes, place, first = self._extremes, hearing.place, hearing.first
         if place < 0 or (first <= 0 and sends.forgotten):
@@ -217,10 +228,10 @@ class Mirror:
             self._trace(sends)
         capacity, period_ms = self.capacity, self.period_ms
         left = remaining * period_ms
-        own = sends.amounts[self.metric][place]  # is in `remaining` already
+        own = sends.amounts[self.metric][place]  # already deducted in `remaining`
         dear = self._dear - (own + self._rounding) * period_ms if own else self._dear
         above_peak = left - dear + capacity * (hearing.now_ms - hearing.way_ms)
-        # Seen from a way before `taken`, which is between the sending and now.
+        # As of one admission delay before `taken`, which lies between the sending and now.
         least = above_peak + capacity * hearing.ahead_ms - extremes.peaks[hearing.early]
         if least > (full := capacity * period_ms):
             least = full
@@ -235,9 +246,9 @@ class Mirror:
         return least, most
 
     def _left_of_full(self, hearing: AdmissionOrder, times_ms: list[int]) -> int:
-        """What is there at least, in units, if the server was full at some instant after it had admitted the call.
+        """Return the least level, in units, if the server's bucket was full at some instant after the admission.
 
-        A call came to it up to a way after its sending: until then a full server had refilled nothing.
+        A call arrived up to one admission delay after its sending: until then a full server had refilled nothing.
         """
         capacity, peaks, after = self.capacity, self._extremes.peaks, hearing.place + 1
         least = full = capacity * self.period_ms
@@ -250,7 +261,7 @@ class Mirror:
         return least
 
     def _trace(self, sends: SentCalls) -> None:
-        """Continue the course to the last send."""
+        """Extend the level curve to the last send."""
         extremes, capacity, period_ms, rounding = self._extremes, self.capacity, self.period_ms, self._rounding
         if self._forgotten < sends.forgotten:
             extremes.forget(sends.forgotten - self._forgotten)
@@ -277,7 +288,7 @@ class Mirror:
         self._dear, self._cheap = dear, cheap
 
     def _retrace(self, number: int) -> None:
-        """The course has changed from that call on."""
+        """Cut the level curve at that call, from which on it has changed."""
         self._retraced = True
         self._extremes.cut(max(0, number - self._forgotten))
         self._followed = min(self._followed, number)

@@ -1,9 +1,9 @@
-"""Every bucket of one limit: which of them an answer speaks of, and all of them paid together.
+"""All buckets of one limit: which of them an answer describes, and the payment of all of them together.
 
-A metric may have several: a minute's and a day's, what an operator believes and what headers show. Headers show one of
-a metric and do not say which; its way of refilling tells it (refill.py). Until that is known, what is shown is taken
-for another bucket beside those believed, of a minute's period. A believed one that turns out to be the shown one told
-in another window (as much in as long) is dropped: no answer would ever correct it.
+A metric may have several: a minute's and a day's, one that the operator configured and one that headers show. Headers
+show one bucket of a metric and do not say which; the way it refills tells (refill_detection.py). Until that is known,
+the bucket shown is taken for another one beside those believed, with a period of a minute. A believed bucket that turns
+out to be the shown one expressed in another window (the same rate) is dropped: no answer would ever correct it.
 """
 
 from collections.abc import Collection, Iterator
@@ -16,16 +16,16 @@ from broker.core.budget.refill_detection import BUCKET, FIXED, Refill, RefillEvi
 from broker.core.budget.sent_calls import AdmissionOrder, SentCalls
 from broker.core.budget.window_mirrors import FixedWindowMirror, SlidingWindowMirror
 
-ALIKE_PARTS = 20  # computed periods that differ by less than one part in so many are one period
+ALIKE_PARTS = 20  # computed periods that differ by at most one part in this many are the same period
 BOUNDLESS = 1 << 62
-FAR_PARTS = 4  # a counter that has less than believed by one part in so many did not begin anew
+FAR_PARTS = 4  # a counter short by more than one part in this many of its capacity did not begin anew
 
 AnyMirror = Mirror | FixedWindowMirror | SlidingWindowMirror
 
 
 @dataclass(frozen=True, slots=True)
 class LevelBounds:
-    """What is there of one metric: surely, and at most."""
+    """Lower and upper bound of one bucket's level."""
 
     metric: Metric
     low: int
@@ -35,18 +35,18 @@ class LevelBounds:
     refill: Refill = BUCKET
 
     def refilled(self, elapsed_ms: int) -> "LevelBounds":
-        """The same after so long without spending."""
+        """Return the bounds after `elapsed_ms` without spending."""
         gain = self.capacity * elapsed_ms // self.period_ms
         return replace(self, low=min(self.capacity, self.low + gain), high=min(self.capacity, self.high + gain))
 
 
 class _Face:
-    """What headers show of one metric.
+    """The bucket of one metric that headers show.
 
     Attributes:
-        mirror: Of the bucket that they show.
-        evidence: What they tell of how that refills.
-        known: How it does, where it has no other beside it.
+        mirror: The mirror of that bucket.
+        evidence: The evidence on how that bucket refills.
+        known: Its refill pattern, where it is the only bucket of its metric.
     """
 
     __slots__ = ("evidence", "known", "mirror")
@@ -58,10 +58,10 @@ class _Face:
 
 
 class BucketSet:
-    """The mirrors of one limit's metrics.
+    """Mirrors of one limit's metrics.
 
     Attributes:
-        made: How often there was another set of them.
+        made: The number of times the set of mirrors has changed.
     """
 
     def __init__(self, sends: SentCalls) -> None:
@@ -70,16 +70,17 @@ class BucketSet:
         self._mirrors: list[AnyMirror] = []
         self._of: dict[Metric, list[AnyMirror]] = {metric: [] for metric in Metric}
         self._shortest: AnyMirror | None = None
-        self._faces: dict[Metric, _Face] = {}  # of those that headers have shown
+        self._faces: dict[Metric, _Face] = {}  # only the metrics that headers have shown
         self.made = 0
 
     def __iter__(self) -> Iterator[AnyMirror]:
         return iter(self._mirrors)
 
     def believe(self, metric: Metric, capacity: int, period_ms: int, now_ms: int, *, follow: bool = False) -> None:
-        """An operator says that there is such a bucket. How full a predecessor left it is known better.
+        """Add a bucket that the operator configured, unless it is known already.
 
-        Its size too, unless the operator's word is to be followed: what no header tells, older settings told.
+        A level that a predecessor left is better knowledge than the configuration. So is its size, except with
+        `follow`: where no header reports the size, the predecessor's figure comes from older settings.
         """
         known = self._found(metric, None, period_ms)
         if known is None:
@@ -88,41 +89,42 @@ class BucketSet:
             known.follow(capacity, -1, now_ms)
 
     def inherit(self, level: LevelBounds, now_ms: int) -> None:
-        """A predecessor says how full a bucket is at least."""
+        """Add a bucket with the lower bound that a predecessor left."""
         mirror = Mirror(level.metric, level.capacity, level.period_ms, now_ms)
         mirror.inherit(level.low, now_ms)
         self._add(mirror)
 
     def of(self, metric: Metric) -> list[AnyMirror]:
-        """Those of one metric."""
+        """Return the mirrors of one metric."""
         return self._of[metric]
 
     def shortest(self) -> AnyMirror | None:
-        """The bucket of tokens that refills soonest; None while no limit of tokens is known."""
+        """Return the bucket of tokens that refills soonest; None while no limit of tokens is known."""
         return self._shortest
 
     @property
     def payable_max(self) -> int | None:
-        """What one call pays at most: a full smallest bucket of tokens, and as much debt; None while none is known.
+        """The most that one call pays: a full smallest bucket of tokens, and as much debt; None while none is known.
 
-        A server whose bucket never holds so much has taken less, or refuses the call; and if it has taken more, the
-        next answer tells. Without an answer that tells, a mistaken price would be waited for without a bound.
+        A server whose bucket never holds that many tokens has charged less, or refuses the call; and if it has charged
+        more, the next answer shows it. Where no answer shows levels, a mistaken price would otherwise cause an
+        unbounded wait.
         """
         smallest = 0
-        for mirror in self._of[TOKENS]:  # asked for each call: a generator takes twice as long
+        for mirror in self._of[TOKENS]:  # runs for each call: a generator takes twice as long
             if not smallest or mirror.capacity < smallest:
                 smallest = mirror.capacity
         return 2 * smallest if smallest else None
 
     def hold(self, tokens: int, said: Collection[int] = ()) -> bool:
-        """Whether a call of so many tokens fits each of tokens when full; one whose size is only `said` is no bar."""
+        """Return whether each full bucket of tokens can hold the call; one whose size is only `said` does not count."""
         for mirror in self._of[TOKENS]:  # noqa: SIM110 — asked for each request
             if tokens > mirror.capacity and mirror.capacity not in said:
                 return False
         return True
 
     def disown(self, capacity: int, former: int | None, number: int, now_ms: int) -> None:
-        """The answer to call `number` shows that no bucket of tokens is so small; `former` was believed before."""
+        """Remove a size of tokens that the answer to call `number` disproved; `former` is the size believed before."""
         for mirror in self._of[TOKENS]:
             if mirror.capacity == capacity and former is not None:
                 mirror.follow(former, number, now_ms)
@@ -135,9 +137,9 @@ class BucketSet:
             self._sort()
 
     def flowing(self, now_ms: int, said: Collection[int] = ()) -> tuple[Rates, tuple[int, ...]]:
-        """How fast tokens flow in, and what is there if it is as much as it can be: see `budget.inflow.Inflow`.
+        """Return the refill rates of tokens and the bars at the highest possible levels: see `budget.inflow.Inflow`.
 
-        Buckets of a size only `said` are left out.
+        Buckets whose size is only `said` are left out.
         """
         mirrors = [mirror for mirror in self._of[TOKENS] if mirror.capacity not in said]
         rates = tuple((mirror.period_ms, mirror.capacity) for mirror in mirrors)
@@ -145,7 +147,7 @@ class BucketSet:
         return rates, bars
 
     def flow_ms(self, tokens: int) -> int:
-        """How long so many take to flow in."""
+        """Return how long `tokens` take to flow into the slowest bucket."""
         flow_ms = 0
         for mirror in self._of[TOKENS]:
             needed_ms = tokens * mirror.period_ms // mirror.capacity
@@ -154,7 +156,7 @@ class BucketSet:
         return flow_ms
 
     def refill_beside(self, tokens: int, keep_ppm: int) -> int:
-        """How long those take to refill in which so many tokens have no room beside a share kept; 0 where they have."""
+        """Return the longest period of buckets without room for `tokens` beside the reserve; 0 if all have room."""
         crowded = (
             mirror.period_ms
             for mirror in self._of[TOKENS]
@@ -165,10 +167,10 @@ class BucketSet:
     def payable_at(
         self, paid: int, keep_ppm: int, now_ms: int, said: Collection[int] = (), *, longer_than_ms: int = 0
     ) -> int:
-        """The first instant at which every one can pay a call of so many tokens and keep its share for others.
+        """Return the first instant at which every bucket can pay the call and keep its reserved share.
 
-        One whose size is only `said` is not waited for by what never fits it: the answer tells, and others do not wait.
-        With `longer_than_ms`, every one of at least that period.
+        A bucket whose size is only `said` does not delay a call that can never fit it: the answer will tell, and other
+        buckets do not wait for it. With `longer_than_ms`, only buckets of at least that period count.
         """
         at_ms = now_ms
         for mirror in self._mirrors:
@@ -184,7 +186,7 @@ class BucketSet:
         return at_ms
 
     def spare(self, keep_ppm: int, now_ms: int) -> tuple[int, int] | None:
-        """Tokens and calls that every one has beside the share kept; None where a window's count may forget its own."""
+        """Return the tokens and calls beyond the reserve; None with any window, whose count may drop our own calls."""
         spare = {TOKENS: BOUNDLESS, REQUESTS: BOUNDLESS}
         for mirror in self._mirrors:
             if not isinstance(mirror, Mirror):
@@ -195,18 +197,18 @@ class BucketSet:
         return spare[TOKENS], spare[REQUESTS]
 
     def trust_no_more_than(self, paid: int, now_ms: int) -> None:
-        """A call of so many tokens finds out whether anything is there; what was believed beyond that is not sure."""
+        """Lower the estimates to the `paid` tokens of a probe call; anything believed beyond them is uncertain."""
         for mirror in self._of[TOKENS]:
             if isinstance(mirror, Mirror):
                 mirror.trust_no_more_than(paid, now_ms)
 
     def pay(self, paid: int, number: int, now_ms: int) -> None:
-        """Call `number` is sent."""
+        """Record the sending of call `number`."""
         for mirror in self._mirrors:
             mirror.pay(paid if mirror.metric is TOKENS else 1, number, now_ms)
 
     def refused(self, paid: int, number: int, now_ms: int, *, untaken: bool = False) -> None:
-        """The server took nothing for call `number`; `untaken`: it did not even look at its limits."""
+        """Give back call `number`, which was not charged; `untaken`: the server did not even consult its limits."""
         for mirror in self._mirrors:
             amount = paid if mirror.metric is TOKENS else 1
             if untaken and isinstance(mirror, Mirror):
@@ -215,12 +217,12 @@ class BucketSet:
                 mirror.refused(amount, number, now_ms)
 
     def repriced(self) -> None:
-        """What was sent was dearer than it was paid."""
+        """Discard the levels of tokens, because the calls sent were charged differently from what they paid."""
         for mirror in self._of[TOKENS]:
             mirror.repriced(self._sends)
 
     def levels(self, now_ms: int) -> tuple[LevelBounds, ...]:
-        """What is there of each."""
+        """Return the level bounds of each bucket."""
         return tuple(
             LevelBounds(
                 mirror.metric,
@@ -236,10 +238,10 @@ class BucketSet:
     def named(
         self, metric: Metric, capacity: int, period_ms: int, remaining: int | None, hearing: AdmissionOrder
     ) -> int | None:
-        """A refusal names its bucket with its period, and perhaps what is left in it.
+        """Process a refusal that names its bucket with its period, and perhaps the level left in it.
 
         Returns:
-            What Mirror.observe returns; -1 if it agrees and should not: what was believed could have paid.
+            The result of Mirror.observe; -1 if it agrees although it should not: the believed level could have paid.
         """
         mirror = next((each for each in self.of(metric) if _alike(period_ms, each.period_ms)), None)
         if mirror is None:
@@ -252,9 +254,9 @@ class BucketSet:
         return error
 
     def shown(self, reading: Reading, hearing: AdmissionOrder, later: int = 0) -> int | None:
-        """Headers show a bucket of a metric; returns what Mirror.observe returns.
+        """Process a bucket of a metric that headers show; return the result of Mirror.observe.
 
-        `later` is what will be taken for calls that were admitted already.
+        `later` is the amount still to be charged for calls that were admitted already.
         """
         face = self._faces.get(reading.metric)
         if face is None:
@@ -274,7 +276,7 @@ class BucketSet:
         on_trial = isinstance(mirror, FixedWindowMirror) and mirror.on_trial
         error = mirror.observe(remaining, hearing, self._sends)
         if on_trial and error is not None and error * FAR_PARTS < -capacity:
-            # It has not begun anew at its mark: two counters, weighed, which come back as a bucket does.
+            # It did not begin anew at its mark: a weighted sum of two counters, which refills as a bucket does.
             self._faces[mirror.metric].evidence.rule_out(FIXED)
             bucket = self._exchange(mirror, Mirror(mirror.metric, capacity, mirror.period_ms, hearing.now_ms))
             error = bucket.observe(remaining, hearing, self._sends)
@@ -283,7 +285,10 @@ class BucketSet:
     def _mirror_of(
         self, reading: Reading, clockwork: RefillPattern | None, shown: AnyMirror | None, now_ms: int
     ) -> AnyMirror:
-        """The mirror of what headers show, made, found or exchanged as its refilling becomes known."""
+        """Return the mirror of the bucket that headers show.
+
+        It is created, found or replaced as its refill pattern becomes known.
+        """
         metric = reading.metric
         if clockwork is None:
             period_ms = reading.period_ms or MINUTE_MS
@@ -308,7 +313,10 @@ class BucketSet:
         return self._exchange(shown, mirror)
 
     def _exchange(self, shown: AnyMirror | None, mirror: AnyMirror) -> AnyMirror:
-        """What headers show is this one now; a believed one of the same rate was meant to be it."""
+        """Make `mirror` the one that headers show.
+
+        A believed bucket of the same rate was meant to be it, and is dropped.
+        """
         metric = mirror.metric
         self._mirrors = [
             other
@@ -320,7 +328,10 @@ class BucketSet:
         return mirror
 
     def _has_twin(self, mirror: AnyMirror) -> bool:
-        """Whether another is believed of its rate: it was made before anybody knew how this one refills."""
+        """Return whether another believed bucket has its rate.
+
+        Such a one was made before the refill pattern of this one was known.
+        """
         return any(other is not mirror and _same_rate(other, mirror) for other in self._of[mirror.metric])
 
     def _add(self, mirror: AnyMirror) -> None:
@@ -328,7 +339,7 @@ class BucketSet:
         self._sort()
 
     def _sort(self) -> None:
-        """There is another set of them."""
+        """Rebuild the look-ups after the set of mirrors has changed."""
         for face in self._faces.values():
             face.known = None
         self.made += 1
@@ -358,10 +369,10 @@ def _same_rate(one: AnyMirror, other: AnyMirror) -> bool:
 
 
 def _alike(computed_ms: int, known_ms: int) -> bool:
-    """Periods are computed from rounded numbers; a small difference is none."""
+    """Return whether two periods are equal but for the rounding of the numbers that one was computed from."""
     return abs(computed_ms - known_ms) * ALIKE_PARTS <= known_ms
 
 
 def _lent(mirror: AnyMirror, now_ms: int) -> int:
-    """What can be there at most: a window's end is not known, and all of it comes back then."""
+    """Return the highest possible level; for a window it is the capacity, as all of it returns at an unknown end."""
     return mirror.high(now_ms) if mirror.refill is Refill.BUCKET else mirror.capacity

@@ -1,10 +1,10 @@
-"""The mirror of one limit: every metric of it, paid all together or not at all.
+"""Budget of one limit: a mirror of each metric; a call pays all of them or none.
 
-A budget knows the server's buckets as intervals (mirror.py), spends from their lower ends and is corrected by every
-answer. Where nobody left it a checkpoint it knows nothing: one call goes first, and its answer sets the levels.
+A budget knows the server's buckets as intervals (bucket_mirror.py), spends from their lower ends and is corrected by
+every answer. Without a checkpoint it knows nothing: one call is sent first, and its answer sets the levels.
 
-A header speaks of one bucket of a metric, and which one it is (per minute, per day) only its period tells. So a metric
-may have several mirrors, and all of them are paid.
+A header describes one bucket of a metric; only its period tells which (per minute, per day). So a metric may have
+several mirrors, all of them paid.
 """
 
 from typing import Final
@@ -41,7 +41,7 @@ __all__ = ["Budget", "Checkpoint", "LearnedLimits", "LimitBeliefs"]
 
 
 class Budget:
-    """One limit's money. Every reservation ends exactly once, in `answered` or `abandoned`."""
+    """The tokens and requests of one limit. Every reservation ends exactly once, in `answered` or `abandoned`."""
 
     def __init__(self, settings: LimitBeliefs, now_ms: int, checkpoint: Checkpoint | None) -> None:
         self.settings = settings
@@ -54,17 +54,17 @@ class Budget:
         self._patience = Cooldown()
         self._credence = SizeCredence((settings.tokens, settings.per_day(TOKENS)))
         self._spread: BurstControl | None = None
-        self.paused_until_ms = now_ms  # no call is made before, whatever answers come
+        self.paused_until_ms = now_ms  # no call is sent earlier, whatever the answers
         self._leeway = HeadroomCache()
         self._opening = FirstCalls(settings.tokens)
         self._asks_caps = settings.cap_tokens is not None or settings.inflight_max is not None
         self._buckets_made = 0
-        self._granted: tuple[int, int, bool] | None = None  # what may be reserved at once, as last asked
+        self._granted: tuple[int, int, bool] | None = None  # the call that `payable_at` has just allowed
         self._markup = Markup()
         laws = checkpoint.laws if checkpoint is not None else {}
         self.tariff = Tariff(laws, period_ms=settings.period_ms, refusals_charged=settings.refusals_charged)
         self.breaker = Breaker()
-        self.foreign_tokens = 0  # what others have taken, as far as answers showed it
+        self.foreign_tokens = 0  # tokens taken by other clients, as far as answers showed it
         if checkpoint is not None:
             self._inherit(checkpoint, now_ms)
         for metric, capacity in ((Metric.TOKENS, settings.tokens), (Metric.REQUESTS, settings.requests)):
@@ -79,35 +79,36 @@ class Budget:
 
     @property
     def inflight(self) -> int:
-        """Reservations that have not ended."""
+        """The number of reservations that have not ended."""
         return len(self._flights)
 
     @property
     def corrections(self) -> int:
-        """How often an answer contradicted what was believed of the tokens."""
+        """The number of answers that contradicted the mirrors of tokens."""
         return sum(mirror.corrections for mirror in self._buckets.of(Metric.TOKENS))
 
     @property
     def last_error_tokens(self) -> int:
-        """By how much the last one did; negative: the server had less than believed."""
+        """The size of the last contradiction in tokens; negative: the server had less than believed."""
         return next((mirror.last_error for mirror in self._buckets.of(Metric.TOKENS)), 0)
 
     def fits(self, charge: int) -> bool:
-        """Whether a full bucket of every known metric, and the own cap, could ever pay this charge."""
+        """Return whether a full bucket of every known metric, and the operator's cap, could ever pay this charge."""
         cap = self.settings.cap_tokens
         return (cap is None or charge <= cap) and self._buckets.hold(charge, self._credence.said)
 
     def payable_at(
         self, charge: int, now_ms: int, *, keep_ppm: int = 0, stated: bool = False, lane_order: int = 0
     ) -> int | None:
-        """The first instant at which every metric can pay and nobody must wait; None: not before a call ends.
+        """Return the first instant at which a call may be sent and every metric can pay; None: not before a call ends.
 
         Args:
             charge: Tokens, by our law; with `stated`, the server's own figure, which no markup applies to.
             now_ms: The caller's clock.
-            keep_ppm: The share of every bucket that must be left for others.
+            keep_ppm: The share of every bucket that is reserved for others.
             stated: The server itself has named this charge.
-            lane_order: The place of its lane: before the first answer a lane above others may go beside their calls.
+            lane_order: Its lane's position; before the first answer, a call of a higher lane may join those of lower
+                ones.
         """
         paid = self._to_pay(charge, stated=stated)
         if self._leeway.covers(paid, keep_ppm) and self.breaker.closed:
@@ -122,7 +123,7 @@ class Budget:
             cap = self.settings.cap_tokens
             at_ms = max(at_ms, self._charged.payable_at(paid, cap - cap * keep_ppm // PPM, now_ms))
         if not self.believed and not self._flights:
-            return at_ms  # the first call is how the levels are learned
+            return at_ms  # the answer to the first call sets the levels
         if self._spread is not None:
             at_ms = max(at_ms, self._spread.payable_at(paid, now_ms))
         at_ms = max(at_ms, self._buckets.payable_at(paid, keep_ppm, now_ms, self._credence.said))
@@ -132,26 +133,26 @@ class Budget:
         return at_ms
 
     def inflow(self, least: Least, now_ms: int) -> Inflow:
-        """What can flow in at best, and what calls take at least; while nothing is known, nobody is out of reach."""
+        """Return the highest possible inflow; until a level is known it makes no request unreachable."""
         rates, bars = self._buckets.flowing(now_ms, self._credence.said) if self.believed else ((), ())
         return Inflow(rates, bars, least, self.tariff.doubts)
 
     def flow_ms(self, tokens: int) -> int:
-        """How long so many tokens take to flow into the slowest bucket."""
+        """Return how long `tokens` take to flow into the slowest bucket."""
         return self._buckets.flow_ms(tokens)
 
     def refill_beside(self, charge: int, keep_ppm: int, *, stated: bool = False) -> int:
-        """How long the buckets take to refill in which it has no room beside a share kept; 0 where it has."""
+        """Return the longest period of buckets that cannot hold the charge beside the reserve; 0 if all can."""
         return self._buckets.refill_beside(self._to_pay(charge, stated=stated), keep_ppm)
 
     def shut_until(self, charge: int, now_ms: int, *, stated: bool = False) -> int:
-        """Until when nobody pays so much for want of more than a minute's tokens: a pause, or a limit per day."""
+        """Return until when a pause or a limit per hour or longer prevents the payment of this charge."""
         paid = self._to_pay(charge, stated=stated)
         until_ms = self._buckets.payable_at(paid, 0, now_ms, self._credence.said, longer_than_ms=HOUR_MS)
         return max(self.paused_until_ms, until_ms)
 
     def pace_ms(self, charge: int) -> int:
-        """How long the slowest bucket takes to refill such a call."""
+        """Return how long the slowest bucket takes to refill such a call."""
         paid = self._to_pay(charge, stated=False)
         amounts = ((paid if mirror.metric is Metric.TOKENS else 1, mirror) for mirror in self._buckets)
         return max((amount * mirror.period_ms // mirror.capacity for amount, mirror in amounts), default=0)
@@ -166,9 +167,9 @@ class Budget:
         prices: Prices | None = None,
         lane_order: int = 0,
     ) -> None:
-        """Pay every metric for an attempt that is sent now; only what `payable_at` allows now may be reserved."""
+        """Pay every metric for an attempt that is sent now; `payable_at` must allow the call at this instant."""
         assert attempt not in self._flights, "an attempt is reserved once"
-        if self._granted != (charge, now_ms, stated):  # else the question has just been asked
+        if self._granted != (charge, now_ms, stated):  # otherwise `payable_at` has just allowed it
             payable_at = self.payable_at(charge, now_ms, stated=stated, lane_order=lane_order)
             assert payable_at is not None, "no attempt is reserved while another must end first"
             assert payable_at <= now_ms, "no attempt is reserved before every metric can pay"
@@ -191,17 +192,17 @@ class Budget:
         self._buckets.pay(paid, number, now_ms)
 
     def _to_pay(self, charge: int, *, stated: bool) -> int:
-        """A charge, marked up unless the server has stated it, and never more than puts a bucket into full debt."""
+        """Return a charge, marked up unless the server has stated it, and at most what puts a bucket into full debt."""
         paid = charge if stated else self._markup.applied(charge)
         most = self._buckets.payable_max
         return paid if most is None or paid <= most else most
 
     def paid(self, attempt: int) -> int:
-        """What was paid for an attempt in flight: its charge, marked up."""
+        """Return what was paid for an attempt in flight: its charge, marked up."""
         return self._flights[attempt].paid
 
     def answered(self, attempt: int, now_ms: int, verdict: Verdict, usage: Usage | None = None) -> None:
-        """An attempt's answer has come: correct every metric it speaks of, both ways, and rest if it says so."""
+        """Process an attempt's answer: correct every metric that it describes, up or down, and pause if it says so."""
         flight = self._flights.pop(attempt)
         self._granted = None
         self._opening.refused = self._opening.refused or verdict.meaning is Meaning.RATE_LIMITED
@@ -226,34 +227,34 @@ class Budget:
             self.pause_until(now_ms + wait_ms)
 
     def abandoned(self, attempt: int, now_ms: int, *, sent: bool = True) -> None:
-        """An attempt ended without an answer: if it was `sent`, it may have been admitted, and its charge is kept."""
+        """End an attempt without an answer: if it was `sent`, it may have been admitted, and its charge is kept."""
         flight = self._flights.pop(attempt)
         self.tariff.lost(attempt)
         if not sent:
             self._give_back(flight, now_ms, untaken=True)
 
     def pause_until(self, at_ms: int) -> None:
-        """Nobody pays before that instant. A pause is never shortened."""
+        """Allow no payment before that instant. A pause is never shortened."""
         self.paused_until_ms = max(self.paused_until_ms, at_ms)
         self._granted = None
         self._leeway.void()
 
     def caution(self) -> LearnedLimits:
-        """What has been found out of the server's patience."""
+        """Return what answers have taught about the server's tolerance."""
         if self._spread is None:
             return LearnedLimits(self._way.ms, 0, None, PPM)
         return LearnedLimits(self._way.ms, self._spread.borne, self._spread.ceiling, self._spread.share_ppm)
 
     def levels(self, now_ms: int) -> tuple[LevelBounds, ...]:
-        """What is there of each metric; a metric that has several periods comes several times."""
+        """Return the level bounds of each mirror; a metric with several periods appears several times."""
         return self._buckets.levels(now_ms)
 
     def charged_last_minute(self, now_ms: int) -> int:
-        """Tokens paid within the last minute, refusals left out."""
+        """Return the tokens paid within the last minute, without refused calls."""
         return self._charged.charged(now_ms)
 
     def checkpoint(self, now_ms: int) -> Checkpoint:
-        """What a successor may believe, whatever becomes of the calls in flight."""
+        """Return what a successor may believe, whatever the outcome of the calls in flight."""
         return Checkpoint(
             limit=self.settings.name,
             at_ms=now_ms,
@@ -267,7 +268,7 @@ class Budget:
         )
 
     def _inherit(self, checkpoint: Checkpoint, now_ms: int) -> None:
-        """Take over at `now_ms`, without credit for the time since: nobody knows how much of it was another term's."""
+        """Adopt a checkpoint, without credit for the time since: another term may have spent any part of it."""
         for level in checkpoint.levels:
             self._buckets.inherit(level, now_ms)
             if level.metric is TOKENS:
@@ -277,12 +278,12 @@ class Budget:
         self.pause_until(now_ms + checkpoint.pause_ms)
 
     def _go_as_deep(self, checkpoint: Checkpoint) -> None:
-        """What a predecessor has seen the server bear need not be found out again."""
+        """Adopt the burst that the server was seen to tolerate, so that it need not be learned again."""
         if self._spread is not None:
             self._spread.inherit(checkpoint.borne_tokens, checkpoint.ceiling_tokens)
 
     def _reckon(self, keep_ppm: int, now_ms: int) -> None:
-        """What can be spared beside a share kept, where only the buckets bound what is spent."""
+        """Compute the tokens and calls beside a reserved share, where only the buckets bound the spending."""
         if self._asks_caps or self._spread is None or self._patience.tried:
             return
         spare = self._buckets.spare(keep_ppm, now_ms)
@@ -290,12 +291,12 @@ class Budget:
             self._leeway.reckon(keep_ppm, min(spare[0], self._spread.spare(now_ms)), spare[1])
 
     def _full(self, keep_ppm: int) -> bool:
-        """Whether a call must end before another may start that leaves such a share of the places free."""
+        """Return whether a call must end first to leave the reserved share of the places free."""
         inflight_max = self.settings.inflight_max
         return inflight_max is not None and len(self._flights) >= places(inflight_max, keep_ppm)
 
     def _first_ms(self, now_ms: int, paid: int, keep_ppm: int, lane_order: int) -> int | None:
-        """When a call may leave before the first answer; None: not before that."""
+        """Return when a call may be sent before the first answer; None: not before that answer."""
         spent = self._charged.charged(now_ms)
         flights = self._flights.values()
         return self._opening.may_call_at(
@@ -303,7 +304,7 @@ class Budget:
         )
 
     def _ration(self, flight: Reservation, verdict: Verdict, now_ms: int) -> None:
-        """Admitted or not: that tells how much the server bears at once. A 400 is charged too, as recorded."""
+        """Learn from an admission (or a 400: it is charged too, as recorded) or a refusal what burst is tolerated."""
         if verdict.meaning in _ADMITTED:
             if self._patience.tried:
                 self._patience.admitted(flight.sent_ms)
@@ -316,7 +317,7 @@ class Budget:
                 self._spread.unexplained(flight.depth, flight.paid, flight.sent_ms, now_ms)
 
     def _hear(self, flight: Reservation, verdict: Verdict, now_ms: int) -> bool:
-        """Correct every bucket that an answer speaks of; whether all that it says was believed."""
+        """Correct every bucket that an answer describes; return whether each header reading agreed with its mirror."""
         stated = verdict.snapshot
         if stated is None and not verdict.readings:
             return True
@@ -335,10 +336,10 @@ class Budget:
         return agreed
 
     def _left_out(self, flight: Reservation, now_ms: int, *, early: bool) -> int:
-        """What the figure in its answer does not know, though the mirror takes it for that of the admission."""
+        """Return the tokens missing from an answer's figure, which the mirror takes to be as of the admission."""
         later = self.tariff.outstanding()
         if early or not self.tariff.settles(flight.endpoint):
-            return flight.unsettled or later  # nothing was noted before anybody believed in such a law
+            return flight.unsettled or later  # `unsettled` is 0 if no such law was believed at sending
         shortest, until_ms = self._buckets.shortest(), now_ms - self._way.ms
         if shortest is None:
             return later
@@ -353,7 +354,7 @@ class Budget:
         self._buckets.refused(flight.paid, flight.number, now_ms, untaken=untaken)
 
     def _testify(self, attempt: int, flight: Reservation, verdict: Verdict, usage: Usage | None, now_ms: int) -> None:
-        """Tell the tariff what the answer says of charges; what is still on its way costs what is believed now."""
+        """Pass an answer's evidence on charges to the tariff; if law or markup changes, reprice the calls sent."""
         version, before_ppm = self.tariff.version, self._markup.ppm
         requested, explained = self.tariff.heard(attempt, verdict, usage, now_ms)
         if requested and not flight.stated:
@@ -369,14 +370,14 @@ class Budget:
             self._buckets.repriced()
 
     def _left(self, flight: Reservation, stated: Snapshot) -> int | None:
-        """What a refusal says is left in the bucket it speaks of: `Used` is as it was before the refused call."""
+        """Return what a refusal says is left in its bucket: `Used` is the figure from before the refused call."""
         if stated.used is None:
             return None
         taken = flight.amount(stated.metric) if self.settings.refusals_charged else 0
         return max(0, stated.capacity - stated.used) - taken
 
     def _weigh(self, metric: Metric, error: int | None) -> None:
-        """An answer agreed with what was believed, or did not: then somebody else spends, or the way was longer."""
+        """Adjust the admission delay by an error; a shortfall means other clients' spending or a longer delay."""
         if error == 0:
             self._way.agreed()
         elif error is not None and error < 0:
@@ -387,11 +388,11 @@ class Budget:
                 self.foreign_tokens -= error
 
     def _keep_step(self, now_ms: int) -> None:
-        """Keep the own bucket that spreads the load in step with the shortest tokens limit."""
+        """Keep the burst control in step with the shortest bucket of tokens."""
         self._buckets_made = self._buckets.made
         shortest = self._buckets.shortest()
         if shortest is None:
-            self._spread = None  # the last bucket was disowned
+            self._spread = None  # the last bucket was removed as disproved
         elif self._spread is None:
             self._spread = BurstControl(shortest.capacity, shortest.period_ms, now_ms, self.settings.burst_ms)
         else:

@@ -1,25 +1,25 @@
-"""How much may be spent at once: as much as the server has been seen to bear, and twice that to find out more.
+"""Burst limiter: admits bursts as large as the server has tolerated, and twice that to find out more.
 
-A full bucket would pay for thousands of calls in one instant. Whether the server bears that no header tells: a shorter
-window may be enforced beside the minute that headers show, the configured limit may be wrong, a front may drop what
-comes too fast. So what has been spent beyond the steady rate, the *depth*, may only be doubled once the server has
-been silent about the last doubling: a refusal comes back within a way or two, an answer takes seconds. And not at one
-blow: what goes deeper than ever goes one by one, over the same time, so that the first refusal finds few that follow
-it. From one call to a full bucket that takes three seconds; where the rate alone is spent, the depth stays near nothing
-and nobody waits.
+A full bucket would pay for thousands of calls in one instant. No header tells whether the server tolerates that: a
+shorter window may be enforced beside the minute that headers show, the configured limit may be wrong, a proxy may drop
+calls that come too fast. So the *depth*, the tokens spent beyond the steady rate, may only be doubled once the server
+has been silent about the last doubling: a refusal comes back within one or two admission delays, an answer takes
+seconds. And not in one step: calls that go deeper than ever are sent one by one over the same time, so that few calls
+follow the first refusal. From one call to a full bucket that takes three seconds; where only the rate is spent, the
+depth stays near zero and no call waits.
 
-Others may spend as well, and what answers told of the level is as old as the calls they answer. A refusal for want of
-what we believed to be there shows that they do: then the depth counts from there, and is doubled anew. It costs no
-quota, as what is not spent at once stays in the bucket.
+Other clients may spend as well, and the levels that answers state are as old as the calls they answer. A refusal for
+lack of tokens that were believed to be there shows that they do: then the depth counts from that instant, and is
+doubled anew. That costs no quota, as tokens not spent at once stay in the bucket.
 
-A refusal that the known limits do not explain tells the depth the server does not bear: the *ceiling*. It rises again
-slowly, since a shorter window that was a passing thing must not stay for ever. A server that refuses what stays
-below the ceiling lends no such depth: it counts by the second, or by six, and whoever spends the rate and a depth
-beside it finds each count used up. So each such refusal lowers the ceiling by more than the one before, until next to
-nothing is left of it. Where refusals come though next to nothing is spent beyond the rate, the rate itself is too high,
-and only a share of it is spent: cut at once, given back in small steps (AIMD, additive increase and multiplicative
-decrease), as it is done where nobody tells anything. A step comes after so many calls, so that refusals are few of them
-however fast they leave: a cut is made up for by 300.
+A refusal that the known limits do not explain shows a depth that the server does not tolerate: the *ceiling*. It rises
+again slowly, since a shorter window that was temporary must not constrain the limit for ever. A refusal below the
+ceiling means that the server allows no such burst: it counts in windows of 1 s or 6 s, and rate plus burst overruns
+each window. So each such refusal lowers the ceiling by more than the one before, until next to nothing is left of it.
+Where refusals come although next to nothing is spent beyond the rate, the rate itself is too high, and only a share of
+it is spent: cut at once, restored in small steps (AIMD, additive increase and multiplicative decrease), as is usual
+where the server reports nothing. A step comes after a fixed number of calls, so that only a small part of the calls is
+refused at any rate: 300 calls make up for one cut.
 """
 
 from collections import deque
@@ -29,13 +29,13 @@ from broker.core.budget.token_bucket import TokenBucket
 from broker.core.units import PPM
 
 QUIET_MS: Final = 300
-"""A server that has not refused a call within so long has admitted it."""
+"""A server that has not refused a call within this time has admitted it."""
 WAKING_MS: Final = 10
-"""So late a caller may come and still go as deep as if it had come in time."""
+"""A caller that is late by at most this time may go as deep as if it had come in time."""
 RISE_AFTER_MS: Final = 600_000
 RISE_PARTS: Final = 16
 LOWERED_OF_PARTS: Final = 16
-"""What the ceiling lets pass was refused: it is lowered by one part of so many, and by twice as much each time."""
+"""A refusal below the ceiling lowers it by one part in this many; the next ones by 2, 4 and at most 8 parts."""
 SHARE_CUT_PPM: Final = 970_000
 SHARE_MIN_PPM: Final = 50_000
 SHARE_STEP_PPM: Final = 5_000
@@ -43,51 +43,51 @@ SHARE_STEP_CALLS: Final = 50
 SHARE_STEP_MIN_MS: Final = 2_500
 SHARE_STEP_MAX_MS: Final = 30_000
 SHALLOW_MS: Final = 250
-"""A depth that the rate refills within so long is next to nothing."""
+"""A depth that the rate refills within this time is next to nothing."""
 
 
 class BurstControl:
-    """The own bucket of one limit, in step with its shortest bucket of tokens.
+    """Token bucket of our own for one limit, in step with its shortest bucket of tokens.
 
     Attributes:
-        borne: The greatest depth that was not refused, in tokens.
-        ceiling: The depth that the server does not bear; None while it has borne all.
+        borne: The greatest tolerated depth, in tokens.
+        ceiling: The depth that the server does not tolerate; None while it has tolerated all.
         share_ppm: The share of the rate that is spent.
     """
 
     def __init__(self, capacity: int, period_ms: int, now_ms: int, burst_ms: int | None = None) -> None:
-        """Nothing is known of the server; `burst_ms`: the operator wants no more at once than so long refills."""
+        """Start with nothing known of the server; `burst_ms`: the operator's bound, the refill of that time."""
         self.borne = 0
         self.ceiling: int | None = None
         self.share_ppm = PPM
         self._burst_ms = burst_ms
         self._capacity, self._period_ms = capacity, period_ms
         self._bucket = TokenBucket(capacity, period_ms, capacity, now_ms)
-        self._on_trial: deque[tuple[int, int]] = deque()  # when sent and how deep, sent less than QUIET_MS ago
+        self._on_trial: deque[tuple[int, int]] = deque()  # (sending time, depth) of calls sent less than QUIET_MS ago
         self._changed_ms = now_ms
-        self._paid = 0  # calls, since the share was changed
-        self._deeper_us = 0  # when the next call may go deeper than ever
-        self._found_ms = now_ms  # when the ceiling was last found
-        self._lower_by = 1  # parts of it, when it is refused the next time
-        self._anew_ms = now_ms - 1  # what was sent before tells nothing any more
+        self._paid = 0  # calls since the share was changed
+        self._deeper_us = 0  # when the next call may exceed the deepest depth so far
+        self._found_ms = now_ms  # when the ceiling was last set by a refusal
+        self._lower_by = 1  # parts of the ceiling to take off at the next refusal below it
+        self._anew_ms = now_ms - 1  # calls sent up to then are no evidence any more
 
     def inherit(self, borne: int, ceiling: int | None) -> None:
-        """What a predecessor has found out."""
+        """Adopt what a predecessor has learned."""
         self.borne, self.ceiling = borne, ceiling
 
     def follow(self, capacity: int, period_ms: int, now_ms: int) -> None:
-        """The bucket kept in step with has another size."""
+        """Adopt another size of the bucket that this one is kept in step with."""
         if capacity != self._capacity or period_ms != self._period_ms:
             self._capacity, self._period_ms = capacity, period_ms
             self._resize(now_ms)
 
     def payable_at(self, amount: int, now_ms: int) -> int:
-        """The first instant at which so much more may be spent; what is larger than all that waits for depth 0."""
+        """Return the first instant at which `amount` more may be spent; more than the bound waits for depth 0."""
         self._settle(now_ms)
         at_ms = self._within(amount, self.borne, now_ms)
         if at_ms > now_ms:
             borne = self.borne
-            for sent_ms, depth in self._on_trial:  # silence about it lets one go deeper, before the refill does
+            for sent_ms, depth in self._on_trial:  # silence about a trial may allow the call before the refill does
                 if sent_ms + QUIET_MS >= at_ms:
                     break
                 if depth > borne:
@@ -96,12 +96,12 @@ class BurstControl:
         return at_ms
 
     def spare(self, now_ms: int) -> int:
-        """How much more may be spent from now on, however soon; what is admitted meanwhile only adds to it."""
+        """Return the tokens that may be spent from now on, however soon; further admissions only add to them."""
         self._settle(now_ms)
         return self._known(self.borne, self._bound(self.borne)) - self._depth(now_ms)
 
     def pay(self, amount: int, now_ms: int) -> int:
-        """Spend; returns the depth afterwards, which names the call if it is refused."""
+        """Spend; return the depth afterwards, which identifies the call if it is refused."""
         self._settle(now_ms)
         self._paid += 1
         trials = self._on_trial
@@ -109,7 +109,7 @@ class BurstControl:
         depth = capacity - self._bucket.pay(amount, now_ms)
         if depth > self.borne:
             self._space(amount, depth, now_ms)
-        if depth > capacity:  # more than any server lends: our law overrates
+        if depth > capacity:  # more than any server allows: our law overestimates charges
             depth = capacity
             self._bucket.set_level(0, now_ms)
         while trials and trials[-1][1] <= depth and trials[-1][0] == now_ms:
@@ -118,19 +118,19 @@ class BurstControl:
         return depth
 
     def give_back(self, amount: int, now_ms: int) -> None:
-        """A call was refused and took nothing."""
+        """Give back a call that was refused and not charged."""
         self._bucket.pay(-amount, now_ms)
 
     def admitted(self, depth: int, sent_ms: int) -> None:
-        """An answer says that the call which made the depth so great, sent then, was admitted."""
+        """Record the admission of the call that was sent at `sent_ms` and made the depth `depth`."""
         if depth > self.borne and sent_ms > self._anew_ms:
             self.borne = depth
             self._deeper_us = 0
 
     def outspent(self, sent_ms: int, now_ms: int) -> None:
-        """A call sent then was refused, for there was less than answers had told: begin anew, from next to nothing.
+        """Start again from next to nothing: a call was refused because less was left than answers had stated.
 
-        Where another bound is known, the operator's or the server's, that one holds, and what was spent counts.
+        Where another bound is known, the operator's or the server's, that bound holds, and the tokens spent count.
         """
         if sent_ms > self._anew_ms and self.ceiling is None and self._burst_ms is None:
             self._anew_ms = now_ms
@@ -139,7 +139,7 @@ class BurstControl:
             self._bucket.set_level(self._bucket.capacity, now_ms)
 
     def unexplained(self, depth: int, amount: int, sent_ms: int, now_ms: int) -> None:
-        """A call sent then, that every known limit could pay, was refused; sending it had made the depth `depth`."""
+        """Record the refusal of a call that every known limit could pay; sending it had made the depth `depth`."""
         self._on_trial = deque(trial for trial in self._on_trial if trial[1] < depth)
         self._changed_ms = now_ms
         if (depth - amount) * self._period_ms > SHALLOW_MS * self._capacity:
@@ -152,17 +152,17 @@ class BurstControl:
             self._resize(now_ms)
 
     def _lowered(self, borne: int, sent_ms: int) -> int:
-        """Where the ceiling is, after a refusal that left so much to be borne."""
+        """Return the new ceiling after a refusal that leaves `borne` as tolerated."""
         if self.ceiling is None:
             return borne
         lowest = min(self.ceiling, borne)
-        if sent_ms <= self._found_ms:  # it left before the ceiling was known to be so low
+        if sent_ms <= self._found_ms:  # the call was sent before the ceiling was known to be this low
             return lowest
         parts, self._lower_by = self._lower_by, min(2 * self._lower_by, LOWERED_OF_PARTS // 2)
         return lowest - lowest * parts // LOWERED_OF_PARTS
 
     def _settle(self, now_ms: int) -> None:
-        """Silence since a call was sent: it was admitted. Silence for long: perhaps the server bears more."""
+        """Draw conclusions from silence: a call was admitted; after long silence, the server may tolerate more."""
         trials = self._on_trial
         while trials and trials[0][0] + QUIET_MS <= now_ms:
             _, depth = trials.popleft()
@@ -183,30 +183,30 @@ class BurstControl:
             self._lower_by = 1
 
     def _steps(self, waited_ms: int) -> int:
-        """By how many the share is given back, so long after it was changed."""
+        """Return the number of steps by which the share is restored, `waited_ms` after it was changed."""
         calls_tell = self._paid >= SHARE_STEP_CALLS and waited_ms >= SHARE_STEP_MIN_MS
         return max(waited_ms // SHARE_STEP_MAX_MS, 1 if calls_tell else 0)
 
     def _within(self, amount: int, borne: int, now_ms: int) -> int:
-        """The first instant at which so much more keeps within the bound, once depth `borne` has been borne."""
+        """Return the first instant at which `amount` more stays within the bound, once depth `borne` is tolerated."""
         bucket = self._bucket
         bound = self._bound(borne)
         at_ms = bucket.payable_at(amount, bucket.capacity - bound, now_ms)
         deeper_ms = -(-self._deeper_us // 1_000)
-        if at_ms < deeper_ms:  # sooner only as deep as one has been
+        if at_ms < deeper_ms:  # earlier only to a depth reached before
             known_at_ms = bucket.payable_at(amount, bucket.capacity - self._known(borne, bound), now_ms)
             return min(max(at_ms, known_at_ms), deeper_ms)
         return at_ms
 
     def _bound(self, borne: int) -> int:
-        """How deep one may go, once depth `borne` has been borne."""
+        """Return the permitted depth, once depth `borne` is tolerated."""
         bound = max(2 * borne, self._always())
         if self._burst_ms is not None:
             bound = min(bound, max(1, self._capacity * self._burst_ms // self._period_ms))
         return bound if self.ceiling is None else min(bound, self.ceiling)
 
     def _space(self, amount: int, depth: int, now_ms: int) -> None:
-        """A call has gone so deep: if that is deeper than ever, the next one does so a while later."""
+        """Delay the next call that goes deeper than ever, if this one has done so."""
         known = self._known(self.borne, self._bound(self.borne))
         if depth > known:
             apart_us = amount * QUIET_MS * 1_000 // (known + self._always() + 1)
@@ -214,11 +214,11 @@ class BurstControl:
             self._deeper_us = min(from_us + apart_us, (now_ms + QUIET_MS) * 1_000)
 
     def _known(self, borne: int, bound: int) -> int:
-        """How deep one has been, or may always go."""
+        """Return the depth that was reached before, or is always permitted."""
         return min(max(borne, self._always()), bound)
 
     def _always(self) -> int:
-        """What the rate refills while the server is silent."""
+        """Return the refill during `QUIET_MS`, the time in which the server is silent."""
         return self._capacity * QUIET_MS // self._period_ms
 
     def _depth(self, now_ms: int) -> int:

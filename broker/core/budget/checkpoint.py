@@ -1,4 +1,4 @@
-"""What a leader writes of a limit's money into the ledger, and a successor may believe of it."""
+"""Record of a limit's state that a leader writes into the ledger for its successor."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -10,18 +10,18 @@ from broker.core.pricing.laws import Law
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """What a successor may believe of a limit: the lower ends, with everything in flight paid.
+    """State of a limit that a successor may believe: the lower ends, with everything in flight paid.
 
     Attributes:
         limit: The limit's name.
         at_ms: The writer's clock.
-        levels: Each metric's level.
-        charged_last_minute: What an own cap must still count.
-        pause_ms: How long nobody may pay, from `at_ms`.
-        markup_ppm: The server's charges over ours.
-        laws: The charge law that was believed, by endpoint.
-        borne_tokens: What has been spent at once beyond the rate without a refusal.
-        ceiling_tokens: What must not be, where a refusal has shown it.
+        levels: The level bounds of each mirror.
+        charged_last_minute: Tokens that the operator's cap must still count.
+        pause_ms: How long no call may be paid, from `at_ms`.
+        markup_ppm: The ratio of the server's charges to ours.
+        laws: The believed charge law, by endpoint.
+        borne_tokens: The largest burst beyond the rate that was spent without a refusal.
+        ceiling_tokens: The burst that the server does not tolerate, where a refusal has shown it.
     """
 
     limit: str
@@ -35,10 +35,10 @@ class Checkpoint:
     ceiling_tokens: int | None = None
 
     def aged(self, now_ms: int) -> "Checkpoint":
-        """The same, on the writer's clock, for a reader at `now_ms`.
+        """Return the checkpoint as of `now_ms` on the writer's clock, for a reader at that time.
 
-        Of the time since, one period is not credited, or a minute of a longer one: nobody knows how much of it another
-        term has spent. A bucket that nobody led for longer has refilled.
+        Of the time since, one period is not credited, or one minute of a longer period: how much of it another term has
+        spent is unknown. The bucket of a limit that had no leader for longer has refilled.
         """
         age_ms = max(0, now_ms - self.at_ms)
         levels = tuple(level.refilled(max(0, age_ms - min(level.period_ms, MINUTE_MS))) for level in self.levels)

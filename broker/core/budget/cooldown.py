@@ -1,10 +1,10 @@
-"""How long to leave a limit alone whose refusals do not say how empty it is, and how to come back to it.
+"""Back-off of a limit whose refusals do not say how empty it is, and the way back.
 
 A bucket in debt states that all of it is used and how long the refused call would wait if that were all
-(facts/openai.md §2.4: `Used` is capped); a bare 429 states nothing. Asking again at that instant is refused again, and
-again. So each refusal in a row makes the wait longer, and the first wait is half of what it took the last time. It
-costs no quota: a bucket that is left alone refills. And after the wait one call goes alone: what the bucket was
-believed to have gained meanwhile may have paid its debt.
+(facts/openai.md §2.4: `Used` is capped); a bare 429 states nothing. A call at that instant would be refused again, and
+again. So each consecutive refusal lengthens the wait, and the first wait is half of the time that the last recovery
+took. This costs no quota: an unused bucket refills. After the wait one call is sent alone: the refill that the bucket
+was believed to have gained meanwhile may have gone into its debt.
 """
 
 from typing import Final
@@ -13,16 +13,17 @@ from broker.core.answers.rate_limit_headers import Snapshot
 from broker.core.budget.burst_control import QUIET_MS
 
 FIRST_MS: Final = 500
-FIRST_MAX_MS: Final = 4_000  # however long it took the last time
+FIRST_MAX_MS: Final = 4_000  # however long the last recovery took
 GROWS_BY: Final = 3
 LONGEST_MS: Final = 16_000
 
 
 class Cooldown:
-    """One limit's. Refusals of calls that were under way together count once.
+    """Back-off of one limit. Refusals of calls that were in flight together count once.
 
     Attributes:
-        tried: There was a refusal, and no call has been admitted since: else nobody need ask.
+        tried: There was a refusal, and no call has been admitted since; while False, the back-off need not be
+            consulted.
     """
 
     def __init__(self) -> None:
@@ -30,12 +31,12 @@ class Cooldown:
         self._in_a_row = 0
         self._since_ms = -1
         self._began_ms = 0
-        self._took_ms = 0  # from the first refusal in the last row until a call was sent that was admitted
+        self._took_ms = 0  # from the first refusal of the last series to the sending of the next admitted call
         self._probing = False
         self._probe_ms: int | None = None
 
     def refused(self, wait_ms: int, sent_ms: int, now_ms: int) -> int:
-        """A call sent then was refused, and told to wait so long; how long to wait instead."""
+        """Record the refusal of a call sent at `sent_ms`; return the wait that replaces the server's `wait_ms`."""
         if sent_ms > self._since_ms:
             if not self._in_a_row:
                 self._began_ms = now_ms
@@ -48,7 +49,7 @@ class Cooldown:
         return max(wait_ms, own_ms)
 
     def admitted(self, sent_ms: int) -> None:
-        """A call sent then was admitted."""
+        """Record the admission of a call sent at `sent_ms`."""
         if sent_ms > self._since_ms:
             if self._in_a_row:
                 self._took_ms = sent_ms - self._began_ms
@@ -56,7 +57,7 @@ class Cooldown:
             self._probing = self.tried = False
 
     def may_call_at(self, now_ms: int) -> int:
-        """Now, or when the server has been silent about the call that went alone."""
+        """Return now, or when the server has been silent for `QUIET_MS` about the call sent alone."""
         if not self._probing or self._probe_ms is None:
             return now_ms
         if now_ms >= self._probe_ms + QUIET_MS:
@@ -65,7 +66,7 @@ class Cooldown:
         return self._probe_ms + QUIET_MS
 
     def goes_alone(self, now_ms: int) -> bool:
-        """A call is sent; whether it is the one that goes alone."""
+        """Record a call being sent; return whether it is the one that is sent alone."""
         if not self._probing:
             return False
         self._probe_ms = now_ms
@@ -73,5 +74,5 @@ class Cooldown:
 
 
 def unfathomed(stated: Snapshot | None) -> bool:
-    """Whether a refusal leaves open how empty the bucket is: it says nothing, or that all of it is used."""
+    """Return whether a refusal leaves open how empty the bucket is: it states nothing, or that all of it is used."""
     return stated is None or stated.used is None or stated.used >= stated.capacity

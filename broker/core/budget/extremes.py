@@ -1,7 +1,7 @@
-"""How one bucket's level has moved over the calls sent of late: highest right before a send, lowest right after one.
+"""Extremes of one bucket's level curve over recent sends: highest right before a send, lowest right after one.
 
-Each answer asks for the extremes of a stretch that may be thousands of sends long, so each full block of them has its
-extremes noted, and a stretch costs its blocks and at most two broken ones.
+Each answer needs the extremes of a range that may span thousands of sends. So the extremes of each full block of sends
+are stored, and a query costs one step for each whole block plus at most two partial ones.
 """
 
 from typing import Final
@@ -10,32 +10,32 @@ BLOCK: Final = 16
 
 
 class RangeExtremes:
-    """Peaks and dips, in units, by the place of their send; who follows the sends appends to both."""
+    """Peaks and dips, in units, by the position of their send; the code that follows the sends appends to both."""
 
     __slots__ = ("_highest", "_lowest", "dips", "peaks")
 
     def __init__(self) -> None:
-        self.peaks: list[int] = []  # right before each send, every charge rounded up
-        self.dips: list[int] = []  # right after each send, every charge rounded down
-        self._highest: list[int] = []  # of each full block of peaks
+        self.peaks: list[int] = []  # the level right before each send, every charge rounded up
+        self.dips: list[int] = []  # the level right after each send, every charge rounded down
+        self._highest: list[int] = []  # the highest peak of each full block
         self._lowest: list[int] = []
 
     def __len__(self) -> int:
         return len(self.peaks)
 
     def cut(self, place: int) -> None:
-        """What was noted from that send on holds no longer."""
+        """Drop everything from that position on: it no longer holds."""
         del self.peaks[place:], self.dips[place:]
         del self._highest[place // BLOCK :], self._lowest[place // BLOCK :]
 
     def forget(self, sends: int) -> None:
-        """The oldest are gone: whole blocks of them."""
+        """Drop the oldest sends, in whole blocks."""
         assert sends % BLOCK == 0, "blocks are forgotten whole"
         del self.peaks[:sends], self.dips[:sends]
         del self._highest[: sends // BLOCK], self._lowest[: sends // BLOCK]
 
     def highest(self, first: int, stop: int) -> int:
-        """The highest peak from `first` up to `stop`, which is above it."""
+        """Return the highest peak from `first` up to, not including, `stop`; `stop` must be greater."""
         if stop - first < BLOCK:
             return max(self.peaks[first:stop])
         self._note()
@@ -46,7 +46,7 @@ class RangeExtremes:
         return max(self.peaks[first : left * BLOCK] + whole + self.peaks[right * BLOCK : stop])
 
     def lowest(self, first: int, stop: int) -> int:
-        """The lowest dip from `first` up to `stop`, which is above it."""
+        """Return the lowest dip from `first` up to, not including, `stop`; `stop` must be greater."""
         if stop - first < BLOCK:
             return min(self.dips[first:stop])
         self._note()
@@ -57,7 +57,7 @@ class RangeExtremes:
         return min(self.dips[first : left * BLOCK] + whole + self.dips[right * BLOCK : stop])
 
     def _note(self) -> None:
-        """The blocks that have become full have their extremes noted."""
+        """Store the extremes of the blocks that have become full."""
         for stop in range((len(self._highest) + 1) * BLOCK, len(self.peaks) + 1, BLOCK):
             self._highest.append(max(self.peaks[stop - BLOCK : stop]))
             self._lowest.append(min(self.dips[stop - BLOCK : stop]))

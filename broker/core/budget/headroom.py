@@ -1,37 +1,38 @@
-"""How much more a limit can surely pay, so that few calls have to ask every bucket.
+"""Cached amount that a limit can certainly still pay, so that few calls have to query every bucket.
 
-What a bucket can spare shrinks only when a call is paid, or when an answer shows that less is there than believed. All
-else, time and answers that agree, lets it grow. So it is reckoned once, used up call by call, and void as soon as
-anything has been found out. Who it does not cover asks the buckets themselves: they may have gained meanwhile.
+The tokens that a bucket can spare shrink only when a call is paid, or when an answer shows that less is left than
+believed. Everything else (time, answers that agree) lets them grow. So the amount is computed once, used up call by
+call, and void as soon as an answer changes a belief. A call that it does not cover queries the buckets themselves: they
+may have refilled meanwhile.
 """
 
 from broker.core.units import ROUNDING_TOKENS
 
 
 class HeadroomCache:
-    """What the buckets of one limit can spare, by the share of them that must be left for others."""
+    """Tokens and calls that the buckets of one limit can spare, by the share of them that is reserved for others."""
 
     __slots__ = ("_calls", "_covered", "_tokens")
 
     def __init__(self) -> None:
         self._tokens = self._calls = 0  # paid so far
-        self._covered: dict[int, tuple[int, int]] = {}  # by the share kept: as far as those two may go
+        self._covered: dict[int, tuple[int, int]] = {}  # by reserved share: limits of the two sums above
 
     def covers(self, paid: int, keep_ppm: int) -> bool:
-        """Whether one more call of so many tokens is surely payable."""
+        """Return whether one more call of `paid` tokens is certainly payable."""
         covered = self._covered.get(keep_ppm)
         return covered is not None and self._tokens + paid + ROUNDING_TOKENS <= covered[0] and self._calls < covered[1]
 
     def reckon(self, keep_ppm: int, tokens: int, calls: int) -> None:
-        """So much can be spared now."""
+        """Store the tokens and calls that can be spared now."""
         self._covered[keep_ppm] = self._tokens + tokens, self._calls + calls
 
     def pay(self, paid: int) -> None:
-        """A call is sent."""
+        """Count a call being sent."""
         self._tokens += paid + ROUNDING_TOKENS
         self._calls += 1
 
     def void(self) -> None:
-        """Something has been found out."""
+        """Drop all cached amounts, because an answer has changed a belief."""
         if self._covered:
             self._covered.clear()

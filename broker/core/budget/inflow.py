@@ -1,4 +1,4 @@
-"""What can flow into a limit's token buckets from now on, and which waiting tickets that leaves out of reach."""
+"""Future inflow of tokens into a limit's buckets, and the waiting tickets that it leaves unreachable."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -6,22 +6,23 @@ from dataclasses import dataclass
 from broker.core.ticket import Ticket
 
 Least = Callable[[Ticket], int]
-"""What a call of a ticket takes at least."""
+"""Returns the least charge of a ticket's call."""
 
 
 Rates = tuple[tuple[int, int], ...]
-"""Of each bucket of tokens: its period in ms and its capacity."""
+"""Period in ms and capacity of each bucket of tokens."""
 
 
 @dataclass(frozen=True, slots=True)
 class Inflow:
-    """What can flow in from now on.
+    """The highest possible inflow from now on.
 
     Attributes:
-        rates: How fast, of each bucket.
-        bars: The right side of the above, likewise.
-        least: What a call takes at least.
-        priced: Which state of the evidence `least` stands on.
+        rates: The refill rate of each bucket.
+        bars: For each bucket, the value of `tokens * period_ms - deadline_ms * capacity` from which on a deadline is
+            missed.
+        least: Returns the least charge of a call.
+        priced: The version of the evidence that `least` rests on.
     """
 
     rates: Rates
@@ -31,13 +32,13 @@ class Inflow:
 
     @property
     def measure(self) -> tuple[Rates, int]:
-        """What a slack is measured by: while it is the same, a slack still holds."""
+        """The basis of a computed slack: while it is unchanged, the slack still holds."""
         return self.rates, self.priced
 
     def lost(self, tickets: Iterable[Ticket], ahead: int) -> tuple[list[Ticket], int]:
-        """Who of them is out of reach behind so many tokens, and how many stand before whoever comes after them.
+        """Return the tickets that are unreachable behind `ahead` tokens, and the tokens ahead of any ticket after them.
 
-        Those after one who is lost are judged as if it were not there.
+        Tickets after an unreachable one are judged as if that one were absent.
         """
         lost: list[Ticket] = []
         for ticket in tickets:
@@ -49,7 +50,7 @@ class Inflow:
         return lost, ahead
 
     def is_out(self, tokens: int, deadline_ms: int) -> bool:
-        """Whether so many cannot have flowed in before a deadline, which has not passed yet."""
+        """Return whether `tokens` cannot flow in before a deadline that has not passed yet."""
         return any(
             tokens * period_ms - deadline_ms * capacity >= bar
             for (period_ms, capacity), bar in zip(self.rates, self.bars, strict=True)

@@ -1,16 +1,16 @@
-"""What answers and refusals have taught of a limit beside its levels."""
+"""Facts that answers and refusals have taught about a limit, other than its levels."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class LearnedLimits:
-    """What has been found out of the server's patience.
+    """Learned tolerance of the server.
 
     Attributes:
-        way_ms: How long a call may take to the server's limiter.
-        borne_tokens: What has been spent at once beyond the rate without a refusal.
-        ceiling_tokens: What must not be, where a refusal has shown it.
+        way_ms: The longest time that a call may take to the server's limiter.
+        borne_tokens: The largest burst beyond the rate that was spent without a refusal.
+        ceiling_tokens: The burst that the server does not tolerate, where a refusal has shown it.
         share_ppm: The share of the rate that is spent.
     """
 

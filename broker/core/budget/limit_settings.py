@@ -1,4 +1,4 @@
-"""What an operator says of one limit; everything else about it is found out."""
+"""An operator's settings for one limit; everything else about it is learned."""
 
 from dataclasses import dataclass
 
@@ -7,20 +7,21 @@ from broker.core.answers.rate_limit_headers import MINUTE_MS, Metric
 
 @dataclass(frozen=True, slots=True)
 class LimitBeliefs:
-    """What an operator believes of a limit, until headers say otherwise, and what they want beyond it.
+    """An operator's figures for a limit, which hold until headers say otherwise, and the operator's own bounds.
 
     Attributes:
         name: The limit's name, `gpt-4o-mini`.
         tokens: Tokens per `period_ms`; None: the first answer tells.
         requests: Requests per `period_ms`; None: the first answer tells.
         period_ms: The period of both.
-        cap_tokens: An own cap on any minute, never exceeded, whatever headers say.
-        inflight_max: An own cap on calls in flight.
-        burst_ms: Never spend more at once than the server refills in so long.
+        cap_tokens: The operator's cap on any minute, never exceeded, whatever headers say.
+        inflight_max: The operator's cap on calls in flight.
+        burst_ms: Never spend more at once than the server refills in this time.
         refusals_charged: The server charges a call that it refuses with 429.
-        tokens_per_day: Tokens per day, paid beside those of the period; no header tells them.
+        tokens_per_day: Tokens per day, paid in addition to those of the period; no header reports them.
         requests_per_day: Requests per day, likewise.
-        named: The operator's settings name it: what is known of it is not forgotten for limits that producers invent.
+        named: The operator's settings name it: its state is not discarded to make room for limits that producers
+            invent.
     """
 
     name: str
@@ -36,5 +37,5 @@ class LimitBeliefs:
     named: bool = False
 
     def per_day(self, metric: Metric) -> int | None:
-        """What the operator says of a day."""
+        """Return the operator's figure per day for a metric."""
         return self.tokens_per_day if metric is Metric.TOKENS else self.requests_per_day

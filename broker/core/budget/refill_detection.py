@@ -1,15 +1,15 @@
-"""How a server's limit refills, read off its headers: all the time, at marks of a clock, or a while after each charge.
+"""Detection of how a server's limit refills, from its headers: continuously, at marks of a clock, or charge by charge.
 
-Headers say how much is used and how long until nothing is. Under each way of refilling the two hang together in a way
-of their own (facts/openai.md §3 for the first; the others are those of gateways):
+Headers state how much is used and how long until nothing is. Each way of refilling relates the two differently
+(facts/openai.md §3 for the first; the others are those of gateways):
 
 - BUCKET: `reset = used / limit * period`. Every answer bounds the period: `used` and `reset` are whole numbers, so the
-  truth lies a unit around them. While some period agrees with all answers, it is a bucket of that period.
+  true values lie within one unit of them. While some period agrees with all answers, it is a bucket of that period.
 - FIXED: a counter that begins anew at a mark. `reset` counts down to the mark, whatever is used.
-- SLIDING: each charge counts for a period. `reset`, right after a charge, is the period, whatever is used.
+- SLIDING: each charge counts for one period. `reset`, right after a charge, is the period, whatever is used.
 
-A full bucket in its steady state looks like the others too, so a bucket it is as long as it can be one. A period that
-nobody uses is believed only when several answers agree: one answer of a counter computes to any period.
+A full bucket in its steady state looks like the others too, so the limit is taken for a bucket as long as it can be
+one. An unusual period is believed only when several answers agree: a single answer of a counter computes to any period.
 """
 
 from dataclasses import dataclass
@@ -28,28 +28,28 @@ from broker.core.answers.rate_limit_headers import (
 
 WINDOWS_MS: Final = (SECOND_MS, MINUTE_MS, HOUR_MS, DAY_MS)
 USUAL_PERIODS_MS: Final = (SECOND_MS, MINUTE_MS, DAY_MS, MONTH_MS)
-ANSWERS_MIN: Final = 4  # that differ in what is used, before anything but a bucket of a usual period is believed
-APART_MS: Final = 1_000  # and that far apart: what is heard in one instant looks the same under all
-NARROW_PARTS: Final = 20  # an unusual period is known to one part in so many
+ANSWERS_MIN: Final = 4  # answers with different `used` before anything but a bucket of a usual period is believed
+APART_MS: Final = 1_000  # and sent this far apart: answers of one instant look the same under all patterns
+NARROW_PARTS: Final = 20  # an unusual period must be known to one part in this many
 BOUNDLESS_MS: Final = 1 << 62
 SETTLED_ANSWERS: Final = 64  # in a row that agree with a bucket
 
 
 class Refill(Enum):
-    """How what was used comes back."""
+    """The pattern in which used capacity returns."""
 
     BUCKET = "bucket"
     FIXED = "fixed window"
     SLIDING = "sliding window"
 
 
-BUCKET: Final = Refill.BUCKET  # names of their own for what is asked of every answer: before Python 3.12 they cost less
+BUCKET: Final = Refill.BUCKET  # module-level names for what every answer is compared with: faster before Python 3.12
 FIXED: Final = Refill.FIXED
 
 
 @dataclass(frozen=True, slots=True)
 class RefillPattern:
-    """A way of refilling with its period; `mark_ms`: the latest instant at which a FIXED window may end."""
+    """A refill pattern with its period; `mark_ms`: the latest instant at which a FIXED window may end."""
 
     refill: Refill
     period_ms: int
@@ -58,7 +58,7 @@ class RefillPattern:
 
 @dataclass(slots=True)
 class _Span:
-    """Where a number must lie; empty once answers contradict each other."""
+    """The interval that contains a number; empty once answers contradict each other."""
 
     low: int = 0
     high: int = BOUNDLESS_MS
@@ -76,24 +76,24 @@ class _Span:
 
 
 class RefillEvidence:
-    """What the answers about one metric say so far. Answers that name another capacity begin anew."""
+    """Evidence that the answers about one metric give. An answer that states another capacity starts it anew."""
 
     def __init__(self) -> None:
         self._capacity = 0
         self._ruled_out: set[Refill] = set()
         self._used: set[int] = set()
         self._bucket, self._sliding, self._mark = _Span(), _Span(), _Span()
-        self._first_ms = self._last_ms = -1  # when the calls were sent that were answered
+        self._first_ms = self._last_ms = -1  # sending times of the first and the last answered call
         self._longest_ms = 0
-        self._passed_ms = 0  # the last mark
+        self._passed_ms = 0  # the last mark passed
         self._believed: RefillPattern | None = None
-        self._agreed = 0  # answers in a row that left a bucket believed
+        self._agreed = 0  # answers in a row after which a bucket was believed
 
     def heard(self, reading: Reading, sent_ms: int, now_ms: int) -> RefillPattern | None:
-        """An answer to a call of then; what is believed now, or None while the answers leave it open."""
+        """Process an answer to a call sent at `sent_ms`; return the pattern believed now, or None while it is open."""
         full_in_ms, used = reading.full_in_ms, reading.capacity - reading.remaining
         if full_in_ms is None or used <= 0 or reading.remaining <= 0:
-            return None  # an empty limit may be in debt, a full one tells nothing
+            return None  # an empty limit may be in debt, a full one shows nothing
         if reading.capacity != self._capacity:
             self._capacity = reading.capacity
             self._begin()
@@ -117,18 +117,21 @@ class RefillEvidence:
         return found
 
     def rule_out(self, refill: Refill) -> None:
-        """The levels have shown that it is not this one, whatever the times say."""
+        """Exclude a pattern that the levels have disproved, whatever the times say."""
         self._ruled_out.add(refill)
 
     def _hear_mark(self, low_ms: int, high_ms: int, sent_ms: int, now_ms: int) -> None:
-        """A window's end lies there, if there are windows. Calls sent before a mark may be heard of long after it."""
+        """Narrow down the end of the window, if there are windows.
+
+        Answers to calls sent before a mark may come long after it.
+        """
         mark = self._mark
         if sent_ms < self._passed_ms:
-            return  # perhaps of the window before
+            return  # it may belong to the window before
         if sent_ms >= mark.high or (low_ms > mark.high and now_ms >= mark.low):
             self._passed_ms = mark.high
             mark = self._mark = _Span()
-        if now_ms <= mark.high:  # else it may have been charged on either side of the mark
+        if now_ms <= mark.high:  # otherwise it may have been charged on either side of the mark
             mark.narrow(low_ms, high_ms)
 
     def _belief(self) -> RefillPattern | None:
@@ -149,11 +152,14 @@ class RefillEvidence:
         elif self._mark.known and FIXED not in self._ruled_out:
             found = RefillPattern(FIXED, self._window_ms(), self._mark.high)
         else:
-            self._begin()  # none of the three; perhaps the next answers are clearer
+            self._begin()  # none of the three patterns fits; the next answers may be clearer
         return found
 
     def _window_ms(self) -> int:
-        """The shortest usual one in which a mark can be so far away; marks tell more of it than its length does."""
+        """Return the shortest usual period that is as long as the longest `reset`.
+
+        Of a window, its marks matter more than its length.
+        """
         return next((period for period in WINDOWS_MS if period >= self._longest_ms), self._longest_ms)
 
     def _begin(self) -> None:

@@ -1,4 +1,4 @@
-"""What a server's refusal of a call shows; what a producer may not ask is in `schemas.refusals`."""
+"""Conclusions from a server's refusal of a call; refusals of a producer's request are in `schemas.refusals`."""
 
 from typing import Final
 
@@ -9,7 +9,7 @@ _TURNED_AWAY: Final = frozenset({Meaning.REJECTED, Meaning.AUTH, Meaning.NOT_THE
 
 
 def explained(flight: Reservation, verdict: Verdict) -> bool:
-    """Whether a refusal names a limit that could not pay."""
+    """Return whether a refusal names a limit that could not pay."""
     stated = verdict.snapshot
     if stated is not None and stated.used is not None:
         return stated.project or stated.capacity - stated.used < (stated.requested or flight.amount(stated.metric))
@@ -17,10 +17,10 @@ def explained(flight: Reservation, verdict: Verdict) -> bool:
 
 
 def took_nothing(verdict: Verdict) -> bool:
-    """Whether the server turned a call away before it looked at its limits, as far as is known.
+    """Return whether the server turned a call away before it consulted its limits, as far as is known.
 
     OpenAI charges a 400 like an answer, and then its headers say so; 401 and 404 come without (facts/openai.md §2, §4).
-    Servers that never show limits cannot correct what was believed: without this, one typing error in `max_tokens`
-    would freeze such a limit for as long as that many tokens take to flow in.
+    Answers of servers that never show limits cannot correct the mirror: without this rule, one typing error in
+    `max_tokens` would freeze such a limit for as long as that many tokens take to flow in.
     """
     return verdict.meaning in _TURNED_AWAY and not verdict.readings and verdict.snapshot is None

@@ -1,8 +1,8 @@
-"""A call that was paid for and has not ended, and what the figure in its answer will leave out.
+"""A call that was paid for and has not ended, and the charges missing from the figure in its answer.
 
-Headers are as of the call's admission, where the mirror expects them. But a law may charge for the output when the call
-ends. Then the headers are as of the end, and have what flowed in meanwhile in them already, unless they came before the
-answer, as a stream's do. Either way they lack the outputs that were not settled then.
+Headers are as of the call's admission, as the mirror expects. But a law may charge for the output when the call ends.
+Then the headers are as of the end, and already include the inflow since the admission, unless they came before the
+answer, as those of a stream do. Either way they lack the outputs that were not settled then.
 """
 
 from broker.core.answers.rate_limit_headers import TOKENS, Metric
@@ -14,15 +14,16 @@ class Reservation:
     """A call in flight.
 
     Attributes:
-        number: Of the call, among those sent.
-        charge: Tokens, by our law or by the server's own word.
-        paid: The same, marked up.
+        number: The call's number among those sent.
+        charge: Tokens, by our law or as the server itself stated.
+        paid: The charge, marked up.
         stated: The server itself has named the charge.
         sent_ms: When it was sent.
-        depth: How much was spent at once then.
-        endpoint: By which its law is told.
-        unsettled: What the calls then in flight, this one included, had still to take when they end.
-        lane_order: Its lane's place in the order of preference.
+        depth: The burst depth right after its payment.
+        endpoint: The endpoint that determines its law.
+        unsettled: The output tokens that the calls then in flight, this one included, were still to be charged at their
+            end.
+        lane_order: Its lane's position in the order of preference.
     """
 
     number: int
@@ -36,9 +37,9 @@ class Reservation:
     lane_order: int = 0
 
     def amount(self, metric: Metric) -> int:
-        """What was paid of that metric."""
+        """Return the amount paid of that metric."""
         return self.paid if metric is TOKENS else 1
 
     def refilled(self, capacity: int, period_ms: int, until_ms: int) -> int:
-        """What has flowed into such a bucket since it was sent."""
+        """Return the inflow into such a bucket since the call was sent."""
         return capacity * max(0, until_ms - self.sent_ms) // period_ms

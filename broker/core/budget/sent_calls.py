@@ -1,7 +1,7 @@
-"""The calls sent of late, in order: what an answer that comes later must know to tell today's level from its own.
+"""Recent calls in order of sending: the history that relates the level in a later answer to the level now.
 
-Kept in columns, since every answer looks over a slice of them; bounded, since an answer that must look back over more
-sends tells nothing that newer answers do not.
+Kept in columns, since every answer reads a slice of them; bounded, since an answer that must look back over more sends
+teaches nothing that newer answers do not.
 """
 
 from bisect import bisect_left, bisect_right
@@ -17,21 +17,23 @@ SENDS_MAX: Final = 4_096
 
 @value
 class AdmissionOrder:
-    """Which call an answer is to, and which others may have come to the limiter before it, and which after it.
+    """The call that an answer belongs to, and which others may have reached the limiter before or after it.
 
-    The *early* instant is a way before the last one at which it may have been admitted, and no later than its sending.
+    The *early* instant is one admission delay (*way*) before the last one at which the call may have been admitted, and
+    no later than its sending.
 
     Attributes:
-        number: Of the call.
+        number: The call's number.
         sent_ms: When it was sent.
         now_ms: When the answer came.
-        way_ms: How long a way may be.
-        place: Where the call is in the columns; -1 if it was sent too long ago, and the rest says nothing.
-        first: Those before here came before it: sent a way earlier, or answered when it was sent.
-        last: Those from here on come after it: sent a way later.
-        early: Those before here were sent before the early instant, or came before it.
-        stop: Those from here on were sent after the early instant, or after it.
-        ahead_ms: By so much the early instant lies ahead of the sending of the one at `early`.
+        way_ms: The longest admission delay.
+        place: The call's index in the columns; -1 if it was sent too long ago, and the remaining fields are
+            meaningless.
+        first: Calls before this index arrived before it: sent one way earlier, or answered when it was sent.
+        last: Calls from this index on arrive after it: sent one way later.
+        early: Calls before this index were sent before the early instant, or arrived before it.
+        stop: Calls from this index on were sent after the early instant, or after it.
+        ahead_ms: The time from the early instant to the sending of the call at `early`.
     """
 
     number: int
@@ -47,19 +49,19 @@ class AdmissionOrder:
 
 
 class SentCalls:
-    """When each call was sent, and what it took of each metric."""
+    """Sending time and amount of each metric for each call."""
 
     def __init__(self) -> None:
         self.sent_ms: list[int] = []
         self.oldest_open: list[int] = []  # number of the oldest call without an answer when this one was sent
         self.amounts: dict[Metric, list[int]] = {metric: [] for metric in Metric}
-        self._prices: list[Prices | None] = []  # None: the server's own word, which no law changes
-        self.count = 0  # of all that were ever sent
+        self._prices: list[Prices | None] = []  # None: the server's own figure, which no law changes
+        self.count = 0  # all calls ever sent
         self.forgotten = 0
 
     def append(self, sent_ms: int, tokens: int, oldest_open: int | None = None, prices: Prices | None = None) -> int:
-        """Note a call; returns its number. `oldest_open`: the oldest call still unanswered, if there is one."""
-        if len(self.sent_ms) >= 2 * SENDS_MAX:  # halved now and then: cheaper than dropping one each time
+        """Add a call; return its number. `oldest_open`: the oldest call still unanswered, if there is one."""
+        if len(self.sent_ms) >= 2 * SENDS_MAX:  # halved at times: cheaper than dropping one call each time
             self.forgotten += SENDS_MAX
             for column in (self.sent_ms, self.oldest_open, *self.amounts.values()):
                 del column[:SENDS_MAX]
@@ -74,17 +76,17 @@ class SentCalls:
         return number
 
     def place(self, number: int) -> int | None:
-        """Where in the columns that call is, unless it has been forgotten."""
+        """Return the index of that call in the columns; None if it has been forgotten."""
         place = number - self.forgotten
         return place if place >= 0 else None
 
     def spent_since(self, number: int, until_ms: int) -> int:
-        """Tokens of the calls that were sent after that one and until then; of a forgotten call, of all still known."""
+        """Return the tokens of calls after that one, up to `until_ms`; after a forgotten one, of all still known."""
         tokens, place = self.amounts[TOKENS], max(-1, number - self.forgotten)
         return sum(tokens[place + 1 : bisect_right(self.sent_ms, until_ms, lo=min(place + 1, len(tokens)))])
 
     def hearing(self, number: int, sent_ms: int, now_ms: int, way_ms: int) -> AdmissionOrder:
-        """An answer has come to a call of then; how it is heard by every bucket it speaks of."""
+        """Return the order of admission around the call that an answer belongs to, for every bucket it describes."""
         assert way_ms > 0, "every way takes time"
         place, times_ms = number - self.forgotten, self.sent_ms
         if place < 0:
@@ -92,7 +94,7 @@ class SentCalls:
         oldest = self.oldest_open[place] - self.forgotten
         first = bisect_right(times_ms, sent_ms - way_ms, oldest if oldest > 0 else 0, place + 1)
         last = bisect_right(times_ms, sent_ms + way_ms, place)
-        early_ms, stop = sent_ms, place + 1  # as a rule: an answer takes longer than a way
+        early_ms, stop = sent_ms, place + 1  # as a rule: an answer takes longer than one way
         if now_ms - way_ms < sent_ms:
             early_ms = now_ms - way_ms
             stop = bisect_right(times_ms, early_ms, first, place + 1)
@@ -101,19 +103,19 @@ class SentCalls:
         return AdmissionOrder(number, sent_ms, now_ms, way_ms, place, first, last, early, stop, ahead_ms)
 
     def strike(self, number: int) -> None:
-        """That call took nothing after all."""
+        """Set the amounts of that call to 0, because it was not charged."""
         place = self.place(number)
         if place is not None:
             for column in self.amounts.values():
                 column[place] = 0
 
     def reprice(self, new_ppm: int, old_ppm: int) -> None:
-        """Every call took more, or less, than was thought."""
+        """Rescale every call after a change of the markup."""
         tokens = self.amounts[TOKENS]
         tokens[:] = [-(-amount * new_ppm // old_ppm) for amount in tokens]
 
     def reprice_by(self, price: Callable[[Prices], int]) -> None:
-        """Another law was believed all along; what took nothing still took nothing."""
+        """Price every call by another law; calls that were not charged stay at 0."""
         tokens = self.amounts[TOKENS]
         for place, prices in enumerate(self._prices):
             if prices is not None and tokens[place]:

@@ -1,18 +1,18 @@
-"""Whether what an answer says of a limit's size is believed: not at once, if it is another size altogether.
+"""Plausibility check of the limit sizes that answers state: a very different size is not believed at once.
 
 Headers and refusals correct the mirror, and a limit that has become too small for a request fails it without a call, so
-no later answer would correct that. A broken gateway could end a limit for good. So
+no later answer would correct that. A broken gateway could thus end a limit for good. So
 
-- a size that differs from the believed one by more than `JUMP_TIMES` is believed when a second answer in a row says the
-  same: a limit that was truly raised or cut says so in every answer;
-- a new size of tokens that the call did not fit is not believed, however often it comes: one that was admitted shows
-  that it is false, and one that was refused would have been called too large;
+- a size that differs from the believed one by more than `JUMP_TIMES` is believed when a second consecutive answer
+  states the same: a limit that was truly raised or cut says so in every answer;
+- a new size of tokens that the call did not fit is not believed, however often it comes: an admitted call shows that it
+  is false, and a refused one would have been called too large;
 - a size of tokens that only refusals, or a predecessor, have *said* slows calls down, and fails no request: neither as
-  too large nor as out of reach. It is proven by an admitted call that fits it and says it, and disproved by one that
+  too large nor as unreachable. It is proven by an admitted call that fits it and states it, and disproved by one that
   does not fit it: the former size holds again. A limit that is said to hold one token still makes such a call as soon
   as it is full, after its period at most.
 
-What a disbelieved answer says of the level is left out too; it speaks of another bucket.
+The level in a disbelieved answer is ignored too; it belongs to another bucket.
 """
 
 from collections.abc import Callable, Collection
@@ -26,18 +26,18 @@ JUMP_TIMES: Final = 10
 """OpenAI's tiers lie up to five times apart, and a tier is not skipped."""
 
 _APART_MS: Final = frozenset({SECOND_MS, HOUR_MS, DAY_MS, MONTH_MS})
-"""A limit of one of these periods stands beside that of a minute, which is as large as it is."""
+"""A limit of one of these periods exists beside that of a minute; the two sizes are independent."""
 
 Bucket = tuple[Metric, int | None]
 """A metric, and its period unless that is a minute or unknown."""
 
 
 class SizeCredence:
-    """One limit's sizes, as believed and as claimed by the last answer that was not.
+    """Sizes of one limit, as believed and as claimed by the last answer that was not believed.
 
     Attributes:
-        said: Sizes of tokens that are believed and not proven.
-        disproved: Those that the last answer has shown to be false, each with what was believed before, if anything.
+        said: Sizes of tokens that are believed but not proven.
+        disproved: Sizes that the last answer has shown to be false, each with the size believed before, if any.
     """
 
     def __init__(self, own: Collection[int | None] = ()) -> None:
@@ -45,12 +45,12 @@ class SizeCredence:
         self._own = own
         self._believed: dict[Bucket, int] = {}
         self._claimed: dict[Bucket, int] = {}
-        self._unproven: dict[Bucket, int | None] = {}  # what was believed before; None: nothing
+        self._unproven: dict[Bucket, int | None] = {}  # the size believed before; None: none
         self.said: frozenset[int] = frozenset()
         self.disproved: dict[int, int | None] = {}
 
     def inherit(self, capacity: int, period_ms: int) -> None:
-        """A predecessor has left a bucket of tokens of that size."""
+        """Adopt the size of a bucket of tokens that a predecessor has left."""
         if capacity in self._own:
             return
         bucket = TOKENS, period_ms if period_ms in _APART_MS else None
@@ -58,7 +58,7 @@ class SizeCredence:
         self._say()
 
     def believable(self, verdict: Verdict, least: Callable[[], int]) -> Verdict:
-        """The verdict without what is not believed; `least` tells what its call took at least, by any law."""
+        """Return the verdict without what is not believed; `least` returns the least charge of its call by any law."""
         if self._unproven or self.disproved:
             self._disprove(verdict, least)
         stated = verdict.snapshot
@@ -88,7 +88,7 @@ class SizeCredence:
             self._claimed.pop(bucket, None)
             return True
         if metric is TOKENS and capacity < least():
-            return capacity == known  # a size that is believed anyway: what it says of the level is heard
+            return capacity == known  # a size that is believed anyway: the answer's level counts
         near = known is None or (known <= capacity * JUMP_TIMES and capacity <= known * JUMP_TIMES)
         if not near and not (admitted and bucket in self._unproven) and self._claimed.get(bucket) != capacity:
             self._claimed[bucket] = capacity
@@ -103,7 +103,7 @@ class SizeCredence:
         return True
 
     def _disprove(self, verdict: Verdict, least: Callable[[], int]) -> None:
-        """An admitted call is no larger than any bucket that it was taken from."""
+        """Remove unproven sizes smaller than an admitted call: no bucket that it was taken from is smaller than it."""
         self.disproved = {}
         if verdict.meaning is Meaning.OK:
             false = [each for each in self._unproven if each[0] is TOKENS and self._believed[each] < least()]

@@ -1,8 +1,8 @@
-"""What was charged in the last minute: an exact cap, and the numerator of utilisation.
+"""Sliding sum of the charges of the last minute: an exact cap, and the numerator of utilisation.
 
-A bucket lets through up to twice its capacity in its first minute. An operator who writes "never more than 10,000
-tokens a minute" means any minute, so an own cap is a sliding sum. Payments within a slot share one entry, which bounds
-the memory; an entry expires with its slot's end, so the sum errs on the cautious side, by one slot.
+A bucket admits up to twice its capacity in its first minute. An operator who writes "never more than 10,000 tokens a
+minute" means any minute, so the operator's cap is a sliding sum. Payments within a slot share one entry, which bounds
+the memory; an entry expires with the end of its slot, so the sum errs on the cautious side, by one slot.
 """
 
 from collections import deque
@@ -22,7 +22,7 @@ class SlidingSum:
         self._sum = 0
 
     def charged(self, now_ms: int) -> int:
-        """What has been paid in the `span_ms` up to now."""
+        """Return the sum paid in the `span_ms` up to now."""
         while self._slots and self._slots[0][0] + self._span_ms <= now_ms:
             self._sum -= self._slots.popleft()[1]
         return self._sum
@@ -37,7 +37,7 @@ class SlidingSum:
             self._slots.append([_slot_end(now_ms), amount])
 
     def give_back(self, amount: int, paid_ms: int) -> None:
-        """A payment of then was none after all; where it has expired already, nothing is left to give."""
+        """Take back a payment made at `paid_ms`; one that has expired already leaves nothing to take back."""
         for slot in self._slots:
             if slot[0] == _slot_end(paid_ms):
                 given = min(amount, slot[1])
@@ -46,7 +46,7 @@ class SlidingSum:
                 return
 
     def payable_at(self, amount: int, cap: int, now_ms: int) -> int:
-        """The first millisecond at which `amount` more stays within `cap`; what is larger waits for an empty window."""
+        """Return the first instant at which `amount` more stays within `cap`; a larger one waits for an empty sum."""
         over = self.charged(now_ms) + min(amount, cap) - cap
         for end_ms, paid in self._slots:
             if over <= 0:

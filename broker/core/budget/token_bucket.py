@@ -1,9 +1,9 @@
-"""One bucket that refills continuously, in exact integers.
+"""Token bucket that refills continuously, in exact integers.
 
 Tokens are kept scaled by the period: with `units = tokens * period_ms`, one millisecond refills exactly `capacity`
-units, so no rate is ever rounded and a year of refills drifts by nothing. The level may go below zero: what has been
-spent is spent. But it goes no deeper than a full bucket is high: more than that can only be an error, and would be
-waited for without a bound. It never goes above the capacity. Time that runs backwards stands still.
+units, so no rate is ever rounded and a year of refills does not drift. The level may fall below zero: spent tokens are
+spent. But it falls no deeper than one full bucket: a deeper debt can only be an error, and would cause an unbounded
+wait. It never rises above the capacity. A clock that runs backwards counts as standing still.
 """
 
 
@@ -21,13 +21,13 @@ class TokenBucket:
         self._units = max(-capacity, min(level, capacity)) * period_ms
 
     def level(self, now_ms: int) -> int:
-        """Whole tokens in the bucket, rounded down."""
+        """Return the whole tokens in the bucket, rounded down."""
         if now_ms > self._at_ms:
             self._refill(now_ms)
         return self._units // self.period_ms
 
     def pay(self, amount: int, now_ms: int) -> int:
-        """Take `amount`, into debt if need be; a negative amount gives back. Returns the level afterwards."""
+        """Take `amount`, into debt if necessary; a negative amount gives back. Return the level afterwards."""
         if now_ms > self._at_ms:
             self._refill(now_ms)
         units, full = self._units - amount * self.period_ms, self.capacity * self.period_ms
@@ -35,10 +35,10 @@ class TokenBucket:
         return self._units // self.period_ms
 
     def payable_at(self, amount: int, keep: int, now_ms: int) -> int:
-        """The first whole millisecond, `now_ms` or later, at which `keep` is left after paying `amount`.
+        """Return the first instant, `now_ms` or later, at which `keep` is left after paying `amount`.
 
-        An amount above `capacity - keep` may use what is kept, and one above the capacity go into debt, once the
-        bucket is full: otherwise they would wait for ever.
+        The instant is a whole millisecond. An amount above `capacity - keep` may use the tokens kept, and one above the
+        capacity may go into debt, once the bucket is full: otherwise it would wait for ever.
         """
         if now_ms > self._at_ms:
             self._refill(now_ms)
@@ -48,13 +48,13 @@ class TokenBucket:
         return max(now_ms, self._at_ms - (-missing // self.capacity))
 
     def set_level(self, level: int, now_ms: int) -> None:
-        """Believe another level from now on."""
+        """Replace the level from now on."""
         if now_ms > self._at_ms:
             self._refill(now_ms)
         self._units = max(-self.capacity, min(level, self.capacity)) * self.period_ms
 
     def resize(self, capacity: int, period_ms: int, now_ms: int) -> None:
-        """Another limit from now on; the tokens that are there stay, as far as they fit."""
+        """Change capacity and period; the tokens in the bucket stay, as far as they fit."""
         level = self.level(now_ms)
         self.capacity = capacity
         self.period_ms = period_ms

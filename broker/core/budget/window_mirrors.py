@@ -1,7 +1,8 @@
-"""Our model of a limit that does not refill all the time: counters that begin anew, and charges that grow old.
+"""Models of limits that do not refill continuously: counters that begin anew, and charges that expire.
 
-Gateways and home-made limiters enforce these. They are told from buckets by their headers (refill.py), and mirrored by
-the same questions as a bucket is (mirror.py): what is surely there, when can it pay, what does an answer correct.
+Gateways and custom limiters enforce these. Their headers distinguish them from buckets (refill_detection.py), and a
+mirror of one answers the same questions as that of a bucket (bucket_mirror.py): what is certainly left, when can it
+pay, what does an answer correct.
 """
 
 from bisect import bisect_left, bisect_right
@@ -14,51 +15,51 @@ from broker.core.budget.sent_calls import AdmissionOrder, SentCalls
 from broker.core.budget.sliding_sum import SLOT_MS, SlidingSum
 from broker.core.units import ROUNDING_TOKENS
 
-UNPROVEN_PARTS: Final = 32  # so little of the first new window is spent before an answer says that it is new
+UNPROVEN_PARTS: Final = 32  # one part in this many of the first new window is spent before an answer proves it new
 REMEMBERED_MAX: Final = 8_192  # calls whose answers may still come
 
 
 class FixedWindowMirror:
-    """A counter that begins anew at a mark of the server's clock, a period apart."""
+    """A counter that begins anew at marks of the server's clock, one period apart."""
 
     refill: Final = Refill.FIXED
 
     def __init__(self, metric: Metric, capacity: int, period_ms: int, mark_ms: int, left: int) -> None:
-        """`left` is what is there until the mark."""
+        """`left` is the amount left until the mark."""
         self.metric, self.capacity, self.period_ms = metric, capacity, period_ms
         self.corrections = self.last_error = 0
         self._mark_ms = mark_ms
-        self._begun_ms = mark_ms - period_ms  # who was sent since then is counted in this window
+        self._begun_ms = mark_ms - period_ms  # calls sent since then are counted in this window
         self._low = self._high = left
-        self._recent = SlidingSum(WAY_MAX_MS)  # may be counted on either side of the mark
+        self._recent = SlidingSum(WAY_MAX_MS)  # recent calls, which may be counted on either side of the mark
         self._anchored = True
-        self._proven = False  # it has been seen to begin anew
+        self._proven = False  # an answer has shown that it began anew
         self._renewed = False
-        self._allowance = capacity  # of the first new window, until an answer says that it is new
-        self._tried = False  # a call of whatever size has gone there
+        self._allowance = capacity  # spendable in the first new window until an answer shows that it is new
+        self._tried = False  # a call, of whatever size, has been sent in the new window
 
     @property
     def on_trial(self) -> bool:
-        """Its first mark has passed, and no answer has said yet that it has begun anew there."""
+        """Whether its first mark has passed, and no answer has shown yet that it began anew there."""
         return self._renewed and not self._proven
 
     def low(self, now_ms: int) -> int:
-        """What is surely there."""
+        """Return the amount that is certainly left."""
         self._renew(now_ms)
         return min(self._low, self._allowance) if self.on_trial and self._tried else self._low
 
     def high(self, now_ms: int) -> int:
-        """What is there at most."""
+        """Return the greatest possible amount left."""
         self._renew(now_ms)
         return self._high
 
     def payable_at(self, amount: int, keep: int, now_ms: int) -> int:
-        """Now, or when the window ends."""
+        """Return now, or when the window ends."""
         enough = min(amount + _rounding(self.metric) + keep, self.capacity) <= self.low(now_ms)
         return now_ms if enough else self._mark_ms
 
     def pay(self, amount: int, number: int, now_ms: int) -> None:
-        """Call `number` is sent."""
+        """Record the sending of call `number`."""
         self._renew(now_ms)
         self._low -= amount + _rounding(self.metric)
         self._tried = True
@@ -67,7 +68,7 @@ class FixedWindowMirror:
         self._recent.pay(amount + _rounding(self.metric), now_ms)
 
     def refused(self, amount: int, number: int, now_ms: int) -> None:
-        """The server refused call `number`, and took nothing for it: what paying took from the upper end comes back.
+        """Give back call `number`, which the server refused and did not charge, to the upper end.
 
         If a mark has passed meanwhile, that has given it back already.
         """
@@ -75,23 +76,23 @@ class FixedWindowMirror:
         self._high = min(self.capacity, self._high + max(0, amount - _rounding(self.metric)))
 
     def repriced(self, sends: SentCalls) -> None:
-        """Every call took more, or less, than it was paid: the next answer sets what is left."""
+        """Let the next answer set what is left, because every call was charged more, or less, than it paid."""
         self._anchored = False
 
     def follow(self, capacity: int, number: int, now_ms: int) -> bool:
-        """An answer names this capacity: a window that has begun meanwhile began with the former one."""
+        """Adopt the capacity that an answer states; a window that began meanwhile began with the former one."""
         self._renew(now_ms)
         self.capacity = capacity
         return True
 
     def turns(self, mark_ms: int, now_ms: int) -> None:
-        """An answer says when this window ends."""
+        """Adopt the end of this window that an answer states."""
         self._renew(now_ms)
         if now_ms < mark_ms:
             self._mark_ms = mark_ms
 
     def observe(self, remaining: int, hearing: AdmissionOrder, sends: SentCalls) -> int | None:
-        """An answer has come: so much was left when its call was admitted. Returns what Mirror.observe returns."""
+        """Process an answer: `remaining` was left when its call was admitted. Return the result of Mirror.observe."""
         self._renew(hearing.now_ms)
         place, first, last = hearing.place, hearing.first, hearing.last
         if place < 0 or hearing.sent_ms < self._begun_ms:
@@ -125,38 +126,38 @@ class FixedWindowMirror:
 
 
 class SlidingWindowMirror:
-    """Each charge counts for a period and then no more.
+    """A window in which each charge counts for one period and then no more.
 
-    What the server counts is ours and others'. When ours begin and cease to count is known to a way, so it lies between
-    a short window's sum and a long one's; what others have taken is an interval too, narrowed and replaced by answers
-    as a bucket's level is.
+    The server's count consists of our charges and those of other clients. The instants at which ours begin and cease to
+    count are known to within one admission delay, so their sum lies between that of a shorter window and that of a
+    longer one; the charges of others are an interval too, narrowed and replaced by answers as a bucket's level is.
     """
 
     refill: Final = Refill.SLIDING
 
     def __init__(self, metric: Metric, capacity: int, period_ms: int, now_ms: int, sends: SentCalls) -> None:
-        """Everything sent within a period counts from the start."""
+        """Count everything sent within the last period from the start."""
         self.metric, self.capacity, self.period_ms = metric, capacity, period_ms
         self.corrections = self.last_error = 0
         self._others_low, self._others_high = 0, 0
-        self._sent: dict[int, tuple[int, int, int]] = {}  # when each call was sent, and what both windows counted then
+        self._sent: dict[int, tuple[int, int, int]] = {}  # by call: its sending time and both windows' counts then
         self._count(sends, now_ms)
 
     def low(self, now_ms: int) -> int:
-        """What is surely there."""
+        """Return the amount that is certainly left."""
         return self.capacity - self._long.charged(now_ms) - max(0, self._others_high)
 
     def high(self, now_ms: int) -> int:
-        """What is there at most."""
+        """Return the greatest possible amount left."""
         return self.capacity - self._short.charged(now_ms) - max(0, self._others_low)
 
     def payable_at(self, amount: int, keep: int, now_ms: int) -> int:
-        """When enough of what counts has grown old."""
+        """Return when enough of the counted charges have expired."""
         cap = max(1, self.capacity - max(0, self._others_high) - keep)
         return self._long.payable_at(amount + _rounding(self.metric), cap, now_ms)
 
     def pay(self, amount: int, number: int, now_ms: int) -> None:
-        """Call `number` is sent."""
+        """Record the sending of call `number`."""
         rounding = _rounding(self.metric)
         self._long.pay(amount + rounding, now_ms)
         self._short.pay(max(0, amount - rounding), now_ms)
@@ -165,7 +166,7 @@ class SlidingWindowMirror:
             del self._sent[next(iter(self._sent))]
 
     def refused(self, amount: int, number: int, now_ms: int) -> None:
-        """The server refused call `number`, and took nothing for it; it counts no more."""
+        """Give back call `number`, which the server refused and did not charge; it no longer counts."""
         rounding = _rounding(self.metric)
         if number not in self._sent:
             return
@@ -175,16 +176,16 @@ class SlidingWindowMirror:
         self._sent[number] = sent_ms, long, short - amount
 
     def repriced(self, sends: SentCalls) -> None:
-        """Every call took more, or less, than it was paid: they are counted again."""
+        """Count the calls again, because every one was charged more, or less, than it paid."""
         self._count(sends, sends.sent_ms[-1] if sends.sent_ms else 0)
 
     def follow(self, capacity: int, number: int, now_ms: int) -> bool:
-        """An answer names this capacity."""
+        """Adopt the capacity that an answer states."""
         self.capacity = capacity
         return True
 
     def observe(self, remaining: int, hearing: AdmissionOrder, sends: SentCalls) -> int | None:
-        """An answer has come: so much was left when its call was admitted. Returns what Mirror.observe returns."""
+        """Process an answer: `remaining` was left when its call was admitted. Return the result of Mirror.observe."""
         known, place = self._sent.pop(hearing.number, None), hearing.place
         if known is None or place < 0:
             return None
@@ -204,7 +205,7 @@ class SlidingWindowMirror:
         return error
 
     def _count(self, sends: SentCalls, now_ms: int) -> None:
-        """Everything sent within a period, at its present price."""
+        """Count everything sent within a period, at its present price."""
         self._long = SlidingSum(self.period_ms + WAY_MAX_MS)
         self._short = SlidingSum(max(SLOT_MS, self.period_ms - WAY_MAX_MS))
         for place in range(bisect_left(sends.sent_ms, now_ms - self.period_ms), len(sends.sent_ms)):
