@@ -1,15 +1,17 @@
-"""How a limit's level should have moved by our own calls: what charge laws are held against.
+"""Changes of a limit's level that our own calls should have caused: the test data for charge laws.
 
-An answer tells what remained of the limit right after its call. From there a law predicts what remained after a later
-call: what was there, and what flowed in, never above a full bucket, and less what it says our calls between took. The
-prediction is as sure as our knowledge of when and in which order calls came in: ways to the server differ by `WAY_MS`
-or more, and what was sent so close to either end may have come before or after it. So it is an interval.
+An answer states what remained of the limit right after its call. From there a law predicts what remained after a later
+call: the earlier level, plus the inflow, never above a full bucket, less the charges that it gives for our calls in
+between. The prediction is as certain as our knowledge of when and in which order the calls arrived: delays to the
+server differ by `WAY_MS` or more, and a call sent that close to either end may have arrived before or after it. So the
+prediction is an interval.
 
-Others spend as well. So a law is wrong whose prediction lies below what remained; one whose prediction lies above may
-be right all the same. A first answer has no other before it; but no bucket is more than full, which bounds its charge.
+Other clients spend as well. So a law whose prediction lies below what remained is wrong; one whose prediction lies
+above may be right all the same. A first answer has none before it; but no bucket is more than full, which bounds the
+charge of its call.
 
-Kept in columns, a column for each law, with running sums: where the bucket was never full, a span of any length costs
-the same.
+Kept in columns, one for each law, with running sums: where the bucket was never full, a span of any length costs the
+same.
 """
 
 from bisect import bisect_left, bisect_right, insort
@@ -22,25 +24,25 @@ from typing import Final
 
 from broker.core.units import ROUNDING_TOKENS
 
-WAY_MS: Final = 25  # by so much the ways to the server's limiter differ, as a rule
-WAYS_MS: Final = (WAY_MS, 50, 100, 200, 400)  # or by so much, where the way is long
+WAY_MS: Final = 25  # usual difference between the delays of two calls to the server's limiter
+WAYS_MS: Final = (WAY_MS, 50, 100, 200, 400)  # larger differences that are assumed where delays are long
 DEBITS_MAX: Final = 512
-SPANS_MAX: Final = 8  # looked at for one answer, each about twice as long as the one before
-STEPS_MAX: Final = 64  # calls without an answer that are passed over in search of the next
+SPANS_MAX: Final = 8  # spans examined for one answer, each about twice as long as the one before
+STEPS_MAX: Final = 64  # calls without an answer that a search for the next answer passes over
 
 Tokens = tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class DebitSpan:
-    """From one answer to another: what remained, and what each law predicts.
+    """A span from one answer to another: what remained, and what each law predicts.
 
     Attributes:
-        start: The number of the debit it begins after; -1: it has none before it.
-        end: The number of the debit it ends with.
-        calls: Debits between that count, the loose ones included.
-        remaining: What the server says.
-        predicted: What a column predicts at least and at most: reckoned when asked for, which is before the next debit.
+        start: The number of the debit that it begins after; -1: there is none before it.
+        end: The number of the debit that it ends with.
+        calls: The number of debits between, including those that may lie on either side.
+        remaining: The server's figure at the end.
+        predicted: Returns a column's lowest and highest prediction; must be called before the next debit.
     """
 
     start: int
@@ -50,7 +52,7 @@ class DebitSpan:
     predicted: Callable[[int], tuple[int, int]]
 
     def excess(self, column: int) -> int:
-        """By how much a column takes more than the server did; negative: less; 0: it may be right."""
+        """Return how many tokens more than the server a column charges; negative: fewer; 0: it may be right."""
         low, high = self.predicted(column)
         slack = ROUNDING_TOKENS * self.calls
         if high + slack < self.remaining:
@@ -62,7 +64,7 @@ class DebitSpan:
 
 @dataclass(frozen=True, slots=True)
 class _Edges:
-    """Places of the debits of a span: `start` and `end`, and around each those that may belong to either side."""
+    """Indices of a span's debits: `start` and `end`, and around each the range that may belong to either side."""
 
     left: int
     start: int
@@ -74,7 +76,7 @@ class _Edges:
 
 @dataclass(frozen=True, slots=True)
 class _Basin:
-    """A bucket that may have been full on the way; `came` by the time of each debit between the loose ones."""
+    """A bucket that may have been full within the span; `came` is the inflow up to each debit of certain order."""
 
     capacity: int
     period_ms: int
@@ -83,7 +85,7 @@ class _Basin:
 
 @dataclass(slots=True)
 class _Levels:
-    """Where it stands then, in tokens x ms: at most and at least."""
+    """Highest and lowest level at an instant, in tokens x ms."""
 
     at_ms: int
     high: int
@@ -98,15 +100,15 @@ class DebitHistory:
         self._of_ends = of_ends
         self._at_ms: list[int] = []
         self._tokens: list[Tokens] = []
-        self._sums: list[list[int]] = [[0] for _ in range(columns)]  # of all debits before; made up to date when needed
-        self._unsure: list[int] = []  # numbers of those that may never have happened, or are not ours to price
-        self._remaining: dict[int, int] = {}  # by number, of those after which it was told
+        self._sums: list[list[int]] = [[0] for _ in range(columns)]  # of all debits before; updated when needed
+        self._unsure: list[int] = []  # numbers of debits that may not have happened, or that these laws do not price
+        self._remaining: dict[int, int] = {}  # by number of the debit, where an answer stated it
         self._forgotten = 0
 
     def debit(self, at_ms: int, tokens: Tokens, *, sure: bool = True) -> int:
-        """A debit now; returns its number."""
+        """Add a debit now; return its number."""
         count = len(self._at_ms)
-        if count >= 2 * DEBITS_MAX:  # halved now and then: cheaper than dropping one each time
+        if count >= 2 * DEBITS_MAX:  # halved at times: cheaper than dropping one debit each time
             self._forgotten += DEBITS_MAX
             self._sum_up()
             for column in (self._at_ms, *self._sums):
@@ -122,7 +124,7 @@ class DebitHistory:
         return number
 
     def strike(self, number: int) -> None:
-        """That debit did not happen."""
+        """Set that debit to 0, because it did not happen."""
         place = number - self._forgotten
         if place >= 0:
             self._tokens[place] = (0,) * len(self._sums)
@@ -130,26 +132,29 @@ class DebitHistory:
                 del column[place + 1 :]
 
     def doubt(self, number: int) -> None:
-        """Nobody will ever know whether that debit happened."""
+        """Mark that debit as one that may or may not have happened."""
         if number >= self._forgotten:
             insort(self._unsure, number)
 
     def observe(self, number: int, remaining: int) -> None:
-        """So much remained right after that debit."""
+        """Record what remained right after that debit."""
         if number >= self._forgotten:
             self._remaining[number] = remaining
 
     def forget_remaining(self) -> None:
-        """Another limit holds from now on: what remained of the old one says nothing of it."""
+        """Drop what remained, because another limit holds from now on: figures of the old one do not apply to it."""
         self._remaining.clear()
 
     def totals(self) -> Tokens:
-        """The sum of every column, of all debits there ever were."""
+        """Return the sum of every column over all debits ever made."""
         self._sum_up()
         return tuple(column[-1] for column in self._sums)
 
     def spans(self, number: int, capacity: int, period_ms: int, way_ms: int = WAY_MS) -> Iterator[DebitSpan]:
-        """The spans that end with that debit, which was observed, the shortest first; if ways differ by so much."""
+        """Yield the spans that end with that observed debit, the shortest first.
+
+        `way_ms` is the difference between delays that is assumed.
+        """
         end = number - self._forgotten
         if end < 0 or self._has_unsure(end - 1, end):
             return
@@ -164,7 +169,7 @@ class DebitHistory:
             start = self._seen_before(end - 2 * (end - start) + 1, self._at_ms[end])
 
     def _seen_before(self, place: int, until_ms: int) -> int | None:
-        """The last debit before `place`, and not after an instant, after which it is known what remained."""
+        """Return the last debit before `place`, and not after an instant, with a known remainder."""
         place = min(place, bisect_right(self._at_ms, until_ms))
         for earlier in range(place - 1, max(-1, place - 1 - STEPS_MAX), -1):
             if self._forgotten + earlier in self._remaining:
@@ -172,7 +177,7 @@ class DebitHistory:
         return None
 
     def _alone(self, end: int, capacity: int) -> DebitSpan:
-        """One call, of which nothing is known but that it found a bucket that was no more than full."""
+        """Return the span of a single call, known only to have found a bucket that was no more than full."""
         tokens = self._tokens[end]
         return DebitSpan(-1, self._forgotten + end, 1, self._known(end), lambda column: (0, capacity - tokens[column]))
 
@@ -197,18 +202,18 @@ class DebitHistory:
         return DebitSpan(self._forgotten + start, self._forgotten + end, calls, self._known(end), predicted)
 
     def _never_full(self, edges: _Edges, level: int, slack: int, column: int) -> tuple[int, int]:
-        """Levels at the end with and without the loose debits, by sums."""
+        """Return the levels at the end with and without the uncertain debits, by sums."""
         sums, taken = self._sums[column], self._tokens[edges.end][column]
         sure = sums[edges.last] - sums[edges.first] + taken
         around = sums[edges.first] - sums[edges.left] + sums[edges.right] - sums[edges.last]
         loose = around - taken - self._tokens[edges.start][column]
-        if self._of_ends:  # what is sent when an answer is there comes after it, however long the way
+        if self._of_ends:  # a call sent after an answer came is admitted after it, whatever the delay
             sent = self._sums[1][edges.first] - self._sums[1][edges.start + 1]
             sure, loose = sure + sent, loose - sent
         return level - sure - loose - slack, level - sure + slack
 
     def _maybe_full(self, edges: _Edges, basin: _Basin, slack: int, column: int) -> tuple[int, int]:
-        """The same where a full bucket may have lost what flowed in: step by step near both ends, at once between."""
+        """Return the same where a full bucket may have lost inflow: stepwise near both ends, at once between."""
         level = self._known(edges.start) * basin.period_ms
         levels = _Levels(self._at_ms[edges.start], level, level)
         self._steps(basin, levels, edges, range(edges.left, edges.first), column)
@@ -218,7 +223,10 @@ class DebitHistory:
         return levels.low // basin.period_ms - slack, levels.high // basin.period_ms + slack
 
     def _steps(self, basin: _Basin, levels: _Levels, edges: _Edges, places: range, column: int) -> None:
-        """Debits near an end, one by one: each may belong to the other side. The one at the start is in already."""
+        """Apply the debits near an end, one by one: each may belong to the other side.
+
+        The debit at the start is in the level already.
+        """
         capacity, period_ms = basin.capacity, basin.period_ms
         full, high, low, before_ms = capacity * period_ms, levels.high, levels.low, levels.at_ms
         from_ms, until_ms = self._at_ms[edges.start], self._at_ms[edges.end]
@@ -239,10 +247,10 @@ class DebitHistory:
         levels.high, levels.low, levels.at_ms = high, low, before_ms
 
     def _run(self, basin: _Basin, levels: _Levels, edges: _Edges, column: int) -> None:
-        """All debits from the first to before the last of which nobody doubts the order.
+        """Apply the debits of certain order, from `first` to before `last`, in one step.
 
-        After steps of `min(full, level + gain) - taken` a level is what it would be without a brim, or what it would be
-        had it been full at the one debit where that leaves least.
+        After steps of `min(full, level + gain) - taken` the level is either what it would be without an upper bound, or
+        what it would be if it had been full at the one debit for which that leaves least.
         """
         capacity, period_ms, until_ms = basin.capacity, basin.period_ms, self._at_ms[edges.last - 1]
         sums = self._sums[column]
@@ -255,7 +263,7 @@ class DebitHistory:
         levels.at_ms = until_ms
 
     def _has_unsure(self, start: int, end: int) -> bool:
-        """Whether nobody knows of a debit after `start` up to `end`."""
+        """Return whether a debit after `start` up to `end` is uncertain."""
         first = bisect_right(self._unsure, self._forgotten + start)
         return first < len(self._unsure) and self._unsure[first] <= self._forgotten + end
 

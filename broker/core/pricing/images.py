@@ -1,8 +1,8 @@
-"""What a picture in a prompt costs in input tokens, as documented and as bills show it (facts/openai.md §7).
+"""Input tokens of an image in a prompt, as documented and as bills show them (facts/openai.md §7).
 
-Older models cut a picture into *tiles* of 512 pixels, newer ones into *patches* of 32. Which size it has is told by its
-first bytes where it comes as base64. What must be fetched first may be of any size, and is priced as the largest that
-the model looks at. Nothing here decodes a picture, and nothing raises for any text.
+Older models divide an image into *tiles* of 512 pixels, newer ones into *patches* of 32. The first bytes of an image
+tell its size if it comes as base64. One that must be fetched first may be of any size, and is priced as the largest
+that the model looks at. Nothing here decodes an image, and no text raises an error.
 """
 
 import base64
@@ -15,19 +15,19 @@ TILED_LONGEST_PX: Final = 2_048
 TILED_SHORTEST_PX: Final = 768
 TILES_MAX: Final = 8  # 768 by 2,048 pixels
 PATCH_PX: Final = 32
-HEAD_BYTES: Final = 32  # in which all but JPEG say their size
-JPEG_BYTES_MAX: Final = 256 * 1024  # a JPEG says it behind its profiles and previews
+HEAD_BYTES: Final = 32  # contains the size in every format but JPEG
+JPEG_BYTES_MAX: Final = 256 * 1024  # a JPEG states its size after its profiles and previews
 
 
 class Tiles(NamedTuple):
-    """Tokens of a picture at all, and of each tile of it."""
+    """Tokens of every image, and of each of its tiles."""
 
     base: int
     each: int
 
 
 class Patches(NamedTuple):
-    """How many patches a picture may have, as `high`, `auto` and `original`, and tokens of a hundred of them."""
+    """The most patches of an image under `high`, `auto` and `original`, and the tokens of a hundred patches."""
 
     high: int
     auto: int
@@ -36,14 +36,14 @@ class Patches(NamedTuple):
 
 
 class Pixels(NamedTuple):
-    """The size of a picture."""
+    """The size of an image."""
 
     width: int
     height: int
 
 
 _NEW: Final = Patches(2_500, 2_500, 10_000, 120)
-_NEWEST: Final = Patches(2_500, 10_000, 10_000, 120)  # `auto` knows no bound there; more than this is not documented
+_NEWEST: Final = Patches(2_500, 10_000, 10_000, 120)  # `auto` has no bound there; nothing above this is documented
 _MODELS: Final[dict[str, Tiles | Patches]] = {
     "computer-use-preview": Tiles(65, 129),
     "gpt-4": Tiles(85, 170),
@@ -60,13 +60,13 @@ _MODELS: Final[dict[str, Tiles | Patches]] = {
     "o3": Tiles(75, 150),
     "o4-mini": Patches(1_536, 1_536, 1_536, 172),
 }
-"""By the beginning of the model's name; the longest that fits counts, and a model nobody knows is a new one."""
+"""By prefix of the model's name; the longest that matches counts, and an unknown model is taken for a new one."""
 
 _LENGTHS: Final = tuple(sorted({len(name) for name in _MODELS}, reverse=True))
 
 
 def image_tokens(model: str, detail: str | None, size: Pixels | None) -> int:
-    """Input tokens of one picture; `size` None: nobody knows, and it is taken for the largest."""
+    """Return the input tokens of one image; `size` None: it is unknown, and the largest is assumed."""
     way = _way(model.removeprefix("ft:"))
     if isinstance(way, Tiles):
         return way.base if detail == "low" else way.base + way.each * (TILES_MAX if size is None else _tiles(size))
@@ -76,7 +76,7 @@ def image_tokens(model: str, detail: str | None, size: Pixels | None) -> int:
 
 
 def pixels(url: str) -> Pixels | None:
-    """The size of a picture that comes as a `data:` URL; None if it does not, or is of no kind that OpenAI reads."""
+    """Return the size of an image that comes as a `data:` URL; None for other URLs and formats OpenAI does not read."""
     if not url.startswith("data:image/"):
         return None
     comma = url.find(",", 0, 128)
@@ -101,7 +101,10 @@ def _way(model: str) -> Tiles | Patches:
 
 
 def _tiles(size: Pixels) -> int:
-    """Shrunk to fit a square of 2,048 pixels, then until the shorter side has 768; nothing is enlarged."""
+    """Return the tiles of an image.
+
+    It is shrunk to fit a square of 2,048 pixels, then to a shorter side of 768; nothing is enlarged.
+    """
     longest, shortest = max(size), min(size)
     if longest > TILED_LONGEST_PX:
         longest, shortest = TILED_LONGEST_PX, _rounded(shortest * TILED_LONGEST_PX, longest)
@@ -111,16 +114,17 @@ def _tiles(size: Pixels) -> int:
 
 
 def _patches(size: Pixels, most: int) -> int:
-    """As they are if they are few enough; else shrunk until they are, and then until whole patches fit one side.
+    """Return the patches of an image.
 
-    In whole numbers: with floats a square would be priced as the next smaller one, or not, as they are rounded.
+    If they are too many, the image is shrunk until they are few enough, and then until whole patches fit one side.
+    Computed in whole numbers: with floats, rounding would decide whether a square is priced as the next smaller one.
     """
     width, height = size
     across, down = -(-width // PATCH_PX), -(-height // PATCH_PX)
     if across * down <= most:
         return across * down
     across, down = math.isqrt(most * width // height), math.isqrt(most * height // width)
-    if not (across and down):  # so long and thin that a side vanishes
+    if not (across and down):  # so long and thin that one side shrinks to 0
         return most
     if across * height <= down * width:
         return min(most, across * -(-across * height // width))
@@ -141,7 +145,7 @@ def _of_webp(head: bytes) -> Pixels | None:
 
 
 def _of_jpeg(data: bytes) -> Pixels | None:
-    """From segment to segment, to the one that begins a frame."""
+    """Return the size of a JPEG: follow its segments to the one that begins a frame."""
     place = 2
     while place + 9 <= len(data) and data[place] == 0xFF:
         kind = data[place + 1]
@@ -152,7 +156,7 @@ def _of_jpeg(data: bytes) -> Pixels | None:
 
 
 def _decoded(url: str, start: int, bytes_max: int) -> bytes:
-    """The first bytes; what is no base64 is none."""
+    """Return the first bytes; none for text that is not base64."""
     text = url[start : start + -(-bytes_max // 3) * 4]
     try:
         return base64.b64decode(text[: len(text) // 4 * 4])[:bytes_max]

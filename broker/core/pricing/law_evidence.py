@@ -1,21 +1,22 @@
-"""Which charge law holds for one limit and endpoint, as far as answers tell.
+"""Belief about the charge law of one limit and endpoint, as far as answers tell.
 
-Every answer that can be held against the laws is a piece of evidence: for each law it says that it fits, that it takes
-more than the server took, or less. A law is *refuted* when it misfitted more often than not of late, and *supported*
-when it has been judged and is not refuted. The belief:
+Every answer that can be compared with the laws is a piece of evidence: for each law it shows that the law fits, charges
+more than the server did, or less. A law is *refuted* when at least half of its recent evidence, by weight, misfits, and
+*supported* when it has been judged and is not refuted. The belief:
 
-- Before any evidence, none: a call is priced by whichever law is dearest for it, which costs little, since the first
-  answers give it back.
+- Before any evidence there is none: a call is priced by the law that is dearest for it. That costs little, since the
+  first answers give the excess back.
 - Then the supported law that fits best, the dearest of those that fit equally. It stays until it is refuted, or fits
   clearly worse than another. Few pieces count, the last ones most: a law that changes is noticed within three, or at
   the first refusal that names its own charge.
-- Where no law is supported, because none fits or a server states nothing, the law that was recorded of OpenAI. Such a
-  server refutes nothing, and the dearest would leave most of its quota unused for ever; its refusals are met by
-  waiting, which is right for any law.
+- Where no law is supported, because none fits or because a server states nothing, the law that was recorded of OpenAI.
+  Such a server refutes nothing, and the dearest law would leave most of its quota unused for ever; its refusals are
+  answered by waiting, which is right for any law.
 
-What misfits downwards may be somebody else's spending on top of a law that is right. It counts only if another law
-fits that very piece; what misfits upwards always counts. A piece that every law fits, because the bodies do not
-tell them apart, says nothing, and nothing hangs on it. Nor does a piece that the believed law fits speak for another.
+A law that charges less than the server did may still be right, with another client's spending on top. Such a misfit
+counts only if another law fits that very piece; a law that charges more always misfits. A piece that every law fits,
+because the bodies do not tell them apart, shows nothing, and nothing depends on it. Nor does a piece that the believed
+law fits support another law.
 """
 
 from collections.abc import Sequence
@@ -25,24 +26,24 @@ from broker.core.pricing.laws import Law
 from broker.core.units import PPM
 
 REFUTED_PPM: Final = PPM // 2
-PREFERRED_PPM: Final = PPM // 4  # who misfits so much more than another is not believed any longer, though not refuted
-MEMORY: Final = 4  # pieces that weigh as much as all before them
-STATED_WEIGHT: Final = 3  # a charge that the server itself names is exact: it alone changes a belief
-SILENT_ANSWERS_MAX: Final = 16  # answers without evidence until the recorded law is believed
-SETTLED_ANSWERS: Final = 16  # that the believed law fits in a row, whether they tell it from others or not
+PREFERRED_PPM: Final = PPM // 4  # a law that misfits by this much more than another is not believed, though not refuted
+MEMORY: Final = 4  # once this many came, each new piece weighs one part in this many
+STATED_WEIGHT: Final = 3  # a charge that the server itself names is exact: a single one changes a belief
+SILENT_ANSWERS_MAX: Final = 16  # answers without evidence before the recorded law is believed
+SETTLED_ANSWERS: Final = 16  # in a row that the believed law fits, whether or not they distinguish it from others
 
 
 class LawEvidence:
-    """The case of every law.
+    """Evidence for and against each law.
 
     Attributes:
         believed: The law that calls are priced by; None: the dearest for each call.
-        pieces: How many pieces of evidence there were.
-        turns: How often a law was refuted, or could hold after all.
+        pieces: The number of pieces of evidence so far.
+        turns: The number of times that a law was refuted, or ceased to be.
     """
 
     def __init__(self, laws: Sequence[Law], recorded: Law, believed: Law | None = None) -> None:
-        """`recorded` is what to believe when nothing tells; `believed` what a predecessor found."""
+        """`recorded` is the law to believe without evidence; `believed` the one that a predecessor found."""
         self._laws = tuple(laws)
         self._recorded = recorded if recorded in laws else self._laws[0]
         self._heard = [0] * len(self._laws)
@@ -59,16 +60,16 @@ class LawEvidence:
 
     @property
     def settled(self) -> bool:
-        """Whether the believed law has fitted every answer of late."""
+        """Whether the believed law has fitted every recent answer."""
         return self._agreed >= SETTLED_ANSWERS
 
     def possible(self) -> list[int]:
-        """The places of the laws that are not refuted; all if every one is."""
+        """Return the indices of the laws that are not refuted; all if every one is."""
         places = range(len(self._laws))
         return [place for place in places if self._misfit_ppm[place] < REFUTED_PPM] or list(places)
 
     def weigh(self, excesses: Sequence[int | None], costs: Sequence[int], weight: int = 1) -> None:
-        """A piece of evidence: by how much each law exceeds what the server took; None: it says nothing of that law.
+        """Process a piece of evidence: each law's excess over the server's charge; None: nothing about that law.
 
         `costs` is what each law has charged so far: of laws that fit equally, the dearest is believed.
         """
@@ -80,7 +81,7 @@ class LawEvidence:
         self._agree(excesses, before)
 
     def silence(self) -> None:
-        """An answer that is no evidence."""
+        """Record an answer that is no evidence."""
         self._silent += 1
         if self.believed is None and self._silent >= SILENT_ANSWERS_MAX:
             self.believed = self._recorded
@@ -99,7 +100,7 @@ class LawEvidence:
         self._choose(costs)
 
     def _agree(self, excesses: Sequence[int | None], before: Law | None) -> None:
-        """How often in a row the belief has fitted; an answer that does not judge it does not count."""
+        """Count the consecutive answers that the believed law fits; an answer that does not judge it does not count."""
         if self.believed is None or self.believed is not before:
             self._agreed = 0
             return
@@ -128,6 +129,6 @@ class LawEvidence:
 
 
 def tells(excesses: Sequence[int | None]) -> bool:
-    """Whether a piece of evidence tells laws apart: one takes too much, or some fit and some do not."""
+    """Return whether a piece of evidence tells laws apart: one charges too much, or some fit and some do not."""
     spoken = [excess for excess in excesses if excess is not None]
     return any(excess > 0 for excess in spoken) or (0 in spoken and any(spoken))

@@ -1,17 +1,17 @@
-"""From the calls and answers of one endpoint to evidence of its charge law.
+"""Identification of one endpoint's charge law from its calls and their answers.
 
-Two kinds of answers speak of a charge. A refusal may name the server's own charge for the refused call, exactly
-(`Requested`). And what remained after two calls tells what the server took between them (course.py). OpenAI's laws take
-a charge at admission, and an answer's headers are as of then. By the law `usage` the input is taken at admission and
-the output when the call ends, and the headers are as of the end, but a stream's, which come before its answer. So
-that law has a course of its own.
+Two kinds of answers are evidence of a charge. A refusal may name the server's own charge for the refused call, exactly
+(`Requested`). And the remainders after two calls show what the server charged between them (debit_history.py). OpenAI's
+laws charge at admission, and an answer's headers are as of then. By the law `usage` the input is charged at admission
+and the output when the call ends, and the headers are as of the end, except for those of a stream, which come before
+its answer. So that law has a debit history of its own.
 
-How long outputs are is learned here too, since `usage` must hold something for them while a call is in flight.
+The lengths of outputs are learned here too, since `usage` must reserve tokens for them while a call is in flight.
 
-To hold an answer against every law, over spans of every length, costs more than all else the core does for a call.
-So where a law is settled, only a few answers a second are looked at, and those get a *glance*: whether the believed law
-fits the shortest span, and now and then whether it fits those of every length. The first that it does not fit is held
-against every law, and so are all after it until a law is settled again.
+Comparing an answer with every law, over spans of every length, costs more than all else that the core does for a call.
+So where a law is settled, only a few answers a second are examined, and those get a *glance*: whether the believed law
+fits the shortest span, and at times whether it fits those of every length. The first answer that it does not fit is
+compared with every law, and so are all after it until a law is settled again.
 """
 
 from collections import deque
@@ -25,23 +25,23 @@ from broker.core.pricing.laws import Law, Prices, recorded_law
 from broker.core.units import ROUNDING_TOKENS
 from broker.core.value import value
 
-PIECE_EVERY_MS: Final = 50  # a thousand answers a second tell no more than twenty do
+PIECE_EVERY_MS: Final = 50  # a thousand answers a second show no more than twenty do
 GLANCE_EVERY_MS: Final = 200  # where a law is settled
-THOROUGH_EVERY: Final = 8  # of so many glances one is at every span: a wrong law may fit each short one of many calls
+THOROUGH_EVERY: Final = 8  # one glance in this many covers every span: a wrong law may fit each short one of many calls
 ERRORS_MAX: Final = 16
 OUTPUTS_MAX: Final = 64
-OUTPUTS_EVERY: Final = 16  # once there are many, they are looked at again after so many more
-KNOWN_AFTER: Final = 16  # pieces of evidence; a law that is believed sooner explains nothing away
-OUTPUT_STEP_PARTS: Final = 8  # what is held for an output changes only by more than one part in so many
+OUTPUTS_EVERY: Final = 16  # once there are `OUTPUTS_MAX`, they are evaluated after every this many
+KNOWN_AFTER: Final = 16  # pieces of evidence; with fewer, the believed law explains no counter-evidence away
+OUTPUT_STEP_PARTS: Final = 8  # the reservation for an output changes only by more than one part in this many
 
 
 Columns = list[int | None]
-"""Where on the course each law's charges stand; None: not on that course."""
+"""The index of each law's charges in the debit history; None: it is not in that history."""
 Judged = tuple[DebitSpan | None, list[int | None]]
 
 
 class Remaining(NamedTuple):
-    """What an answer says was left in the bucket of tokens, of how many, that fills in how long."""
+    """Tokens left in the bucket, as an answer states them, with the bucket's capacity and period."""
 
     tokens: int
     capacity: int
@@ -58,7 +58,7 @@ class Usage:
 
 @value
 class Sent:
-    """A call in flight: its prices, and its places on the two courses."""
+    """A call in flight: its prices, and its numbers in the two debit histories."""
 
     prices: Prices
     admission: int
@@ -66,19 +66,19 @@ class Sent:
 
 
 class LawIdentification:
-    """Hears what becomes of the calls of one endpoint.
+    """Collector of evidence from the outcomes of one endpoint's calls.
 
     Attributes:
-        evidence: What it amounts to.
-        errors: Of the last answers that tell: what the believed law takes more than the server did, in tokens a call.
-        errors_seen: How many there ever were.
-        output_held: What `usage` holds for the output of a call in flight: four of five were at most as long.
+        evidence: The resulting evidence.
+        errors: Of the last answers that show it: the believed law's charge minus the server's, in tokens per call.
+        errors_seen: The number of errors so far.
+        output_held: What `usage` reserves for the output of a call in flight: four of five were at most as long.
         open: Calls in flight.
         chosen: Whether more than one law may hold.
     """
 
     def __init__(self, prices: Prices, believed: Law | None) -> None:
-        """`prices` of any call of the endpoint; `believed` is what a predecessor found."""
+        """`prices` of any call of the endpoint; `believed` is the law that a predecessor found."""
         self.evidence = LawEvidence(prices.laws, recorded_law(prices.endpoint), believed)
         self.errors: deque[int] = deque(maxlen=ERRORS_MAX)
         self.errors_seen = 0
@@ -90,15 +90,15 @@ class LawIdentification:
         self._admissions = DebitHistory(len(prices.laws))
         self._endings = DebitHistory(
             2, of_ends=True
-        )  # with the outputs, and without: a span that fits both says nothing
+        )  # with the outputs, and without: a span that fits both shows nothing
         self._limit: tuple[int, int] | None = None
         self._heard_ms: int | None = None
         self._judged_ms = 0
         self._glances = 0
         self._outputs: deque[int] = deque(maxlen=OUTPUTS_MAX)
         self._outputs_seen = 0
-        self._spent = [-1, -1]  # by course: with which debit the last span ended that others have spent in, as it seems
-        self._way = self._way_back = 0  # places in `WAYS_MS`: by so much the ways differ, there and back
+        self._spent = [-1, -1]  # by history: the end of the last span in which others seem to have spent
+        self._way = self._way_back = 0  # indices into `WAYS_MS`: how far delays differ, there and back
 
     @property
     def settles(self) -> bool:
@@ -107,21 +107,21 @@ class LawIdentification:
 
     @property
     def charged_tokens(self) -> int:
-        """What the calls so far have been charged by the believed law; by the dearest while none is."""
+        """The charges of the calls so far by the believed law; by the dearest while there is none."""
         costs, believed = self._costs(), self.evidence.believed
         return max(costs) if believed is None else costs[self._laws.index(believed)]
 
     @property
     def _known(self) -> bool:
-        """Whether so much was heard that the believed law explains some of what speaks against it away."""
+        """Whether there is enough evidence for the believed law to explain some counter-evidence away."""
         return self.evidence.pieces >= KNOWN_AFTER
 
     def is_due(self, now_ms: int) -> bool:
-        """Whether an answer that comes now is looked at: the next so soon after another is not."""
+        """Return whether an answer that comes now is examined: one too soon after another is not."""
         return self._heard_ms is None or now_ms - self._heard_ms >= PIECE_EVERY_MS
 
     def sent(self, prices: Prices, now_ms: int) -> Sent:
-        """A call leaves now."""
+        """Record the sending of a call."""
         self.open += 1
         admission = self._admissions.debit(now_ms, prices.tokens)
         if self._usage_place is None:
@@ -130,19 +130,19 @@ class LawIdentification:
         return Sent(prices, admission, self._endings.debit(now_ms, (tokens, tokens)))
 
     def passed(self, now_ms: int) -> None:
-        """A call of another endpoint leaves now, whose law is none of ours."""
+        """Record the sending of a call of another endpoint, which these laws do not price."""
         self._admissions.debit(now_ms, (0,) * len(self._laws), sure=False)
         self._endings.debit(now_ms, (0, 0), sure=False)
 
     def refused(self, sent: Sent, *, charged: bool) -> None:
-        """A call was refused; it took nothing, unless this server charges for that as well."""
+        """Record a refusal; the call was not charged, unless this server charges for refusals as well."""
         self.open -= 1
         if not charged:
             self._admissions.strike(sent.admission)
             self._endings.strike(sent.usage)
 
     def lost(self, sent: Sent) -> None:
-        """A call ended in a way that does not tell whether it was charged."""
+        """Record an end that does not tell whether the call was charged."""
         self.open -= 1
         self._admissions.doubt(sent.admission)
         self._endings.doubt(sent.usage)
@@ -150,9 +150,9 @@ class LawIdentification:
     def answered(
         self, sent: Sent, remaining: Remaining | None, usage: Usage | None, now_ms: int, *, early: bool = False
     ) -> None:
-        """A call was answered: what remained of the limit and what it used, if the answer says so.
+        """Record an answer: what remained of the limit and what the call used, if it states them.
 
-        `early`: that was said when the answer began, so it is as of the call's admission by every law.
+        `early`: the headers came when the answer began, so they are as of the call's admission by every law.
         """
         self.open -= 1
         ending, output = (-1, 0) if self._usage_place is None else self._settle(sent, self._usage_place, usage, now_ms)
@@ -168,7 +168,7 @@ class LawIdentification:
             self._admissions.forget_remaining()
             self._endings.forget_remaining()
         self._admissions.observe(sent.admission, remaining.tokens)
-        if ending >= 0:  # else the server has nothing to settle, and its figure may be as of the admission
+        if ending >= 0:  # otherwise the server has nothing to settle, and its figure may be as of the admission
             self._endings.observe(ending, remaining.tokens)
         if not self.evidence.settled:
             self._judge(sent.admission, ending if ending >= 0 else None, remaining)
@@ -181,7 +181,7 @@ class LawIdentification:
                 self._judge(sent.admission, ending if ending >= 0 else None, remaining)
 
     def stated(self, prices: Prices, requested: int) -> bool:
-        """The server names its own charge for a call; whether any law that may hold explains it."""
+        """Process the server's own charge for a call; return whether any law that may hold explains it."""
         off = [tokens - requested for tokens in prices.tokens]
         excesses = [0 if abs(tokens) <= ROUNDING_TOKENS else tokens for tokens in off]
         if self.evidence.believed is not None:
@@ -190,7 +190,7 @@ class LawIdentification:
         return 0 in excesses
 
     def _settle(self, sent: Sent, place: int, usage: Usage | None, now_ms: int) -> tuple[int, int]:
-        """Debit what `usage` takes at the end: the output, and what the input was mispriced by; the output as well."""
+        """Debit the charge of `usage` at the end: the output and the input's pricing error; return the output too."""
         if usage is None:
             return self._endings.debit(now_ms, (0, 0), sure=False), 0
         prices = sent.prices
@@ -205,7 +205,7 @@ class LawIdentification:
         return self._endings.debit(now_ms, (wrong + output, wrong)), output
 
     def _glance(self, admission: int, remaining: Remaining, spans_max: int) -> bool:
-        """Whether the believed law fits so many spans that end here. What `usage` says takes a closer look."""
+        """Return whether the believed law fits up to `spans_max` spans that end here; `usage` needs a closer look."""
         believed = self.evidence.believed
         assert believed is not None, "what is settled is believed"
         if believed is Law.USAGE:
@@ -218,7 +218,7 @@ class LawIdentification:
         return True
 
     def _judge(self, admission: int, ending: int | None, remaining: Remaining) -> None:
-        """Hold the spans that end here against every law."""
+        """Compare the spans that end here with every law."""
         _, capacity, period_ms = remaining
         columns = [None if place == self._usage_place else place for place in range(len(self._laws))]
         span, excesses = self._telling(admission, remaining, columns)
@@ -235,12 +235,12 @@ class LawIdentification:
                 self._note_error(excess // judged.calls if excess >= 0 else -(-excess // judged.calls))
 
     def _telling(self, admission: int, remaining: Remaining, columns: Columns) -> Judged:
-        """The most telling span that ends with an admission, and by how much each law exceeds what was taken in it.
+        """Return the most telling span that ends with an admission, and each law's excess in it.
 
-        A call that was overtaken on its way is in a short span though it was not there yet, and the believed law takes
-        too much. To a long span it is one call of many, and laws part with every call. So where the believed law alone
-        fits longer spans, the ways differ by more than we took them to, and all is looked at again. One such span is
-        not enough: what others spend can make it fit.
+        A call that was overtaken on its way counts in a short span although it had not arrived yet, so the believed law
+        charges too much. In a long span it is one call of many, and laws differ by every call. So where the believed
+        law alone fits longer spans, the delays differ by more than was assumed, and all spans are examined again. One
+        such span is not enough: other clients' spending can make it fit.
         """
         _, capacity, period_ms = remaining
         believed = self.evidence.believed
@@ -256,9 +256,10 @@ class LawIdentification:
             self._way += 1
 
     def _unspent(self, spans: list[DebitSpan | None], excesses: list[int | None]) -> list[int | None]:
-        """What counts of that once a law is known: what others have spent once speaks once for a dearer law.
+        """Return the excesses that count once a law is known: one spending by others supports a dearer law only once.
 
-        Every span that it lies in is too long for the believed law, and one time or another a dearer law fits by luck.
+        The believed law falls short of every span that contains this spending, and sooner or later a dearer law fits
+        one of them by chance.
         """
         believed = self.evidence.believed
         place = None if believed is None or not self._known else self._laws.index(believed)
@@ -271,9 +272,9 @@ class LawIdentification:
         return [excess if excess is not None and excess > 0 else None for excess in excesses]
 
     def _ended(self, ending: int | None, capacity: int, period_ms: int) -> DebitSpan | None:
-        """The shortest span that ends with a call's end and in which it would be noticed had no output been taken.
+        """Return the shortest span ending with a call's end that would show it if no output had been charged.
 
-        The ways back differ as well: if `usage` is believed and fits a longer span, by more than we took them to.
+        The delays back differ as well: if `usage` is believed and fits a longer span, by more than was assumed.
         """
         while ending is not None:
             way_ms = WAYS_MS[self._way_back]
@@ -287,7 +288,7 @@ class LawIdentification:
         return None
 
     def _costs(self) -> list[int]:
-        """What each law has charged so far."""
+        """Return the charges so far by each law."""
         costs = list(self._admissions.totals())
         if self._usage_place is not None:
             costs[self._usage_place] = self._endings.totals()[0]
@@ -299,7 +300,7 @@ class LawIdentification:
 
 
 def _most_telling(spans: Iterable[DebitSpan], columns: Columns) -> Judged:
-    """The span that leaves the fewest laws: a longer one tells more, unless it contradicts a shorter one."""
+    """Return the span that leaves the fewest laws: a longer one tells more, unless it contradicts a shorter one."""
     best: Judged = None, [None] * len(columns)
     left: set[int] = set()
     for span in spans:

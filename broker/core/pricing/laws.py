@@ -1,10 +1,10 @@
-"""What OpenAI takes from its token bucket for one call: charge laws, as values.
+"""Charge laws, as values: the tokens that OpenAI takes from its token bucket for one call.
 
 A charge is neither a tokenizer's count nor the bill. It differs by endpoint, changed over the years, and differs from
-the documentation (facts/openai.md §2); hence laws are plain functions of a request's `Size`. Nobody says which of them
-holds: a request carries the prices of all that may, and evidence tells them apart (`broker.core.pricing.tariff`).
-Streaming, tools of chat, response formats, tool calls and audio cost nothing at admission. A picture is charged a flat
-sum there, whatever it costs when billed; its base64 is no text.
+the documentation (facts/openai.md §2); hence laws are plain functions of a request's `Size`. The server does not state
+which of them holds: a request carries the prices of all that may, and evidence tells them apart
+(`broker.core.pricing.tariff`). Streaming, tools of chat, response formats, tool calls and audio cost nothing at
+admission. An image is charged a flat sum there, whatever it costs when billed; its base64 does not count as text.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,19 +14,21 @@ from typing import Final, NamedTuple
 
 from broker.core.pricing.images import image_tokens, pixels
 
-IMAGE_CHARGE: Final = 765  # each, whatever the image really costs
-LEGACY_OUTPUT_TOKENS: Final = 16  # what an unstated max_tokens counted until 2025-03
+IMAGE_CHARGE: Final = 765  # each, whatever the image is billed as
+LEGACY_OUTPUT_TOKENS: Final = 16  # the value of an unstated max_tokens until 2025-03
 RESPONSES_OVERHEAD: Final = 19
 RESPONSES_OVERHEAD_WITH_TOOLS: Final = 217
 MESSAGE_FRAMING_TOKENS: Final = 3  # around each message, and once more before the answer
 ROLE_TOKENS: Final = 1  # of a message that the body only implies: a lone string, and instructions
 PRICE_MAX: Final = 10**12
-"""No call is priced higher, and no figure of a body is believed beyond it: no limit ever pays so much, and whatever is
-reckoned with it downstream fits a float, 64 bits and a line of the log."""
+"""The highest price of a call, and the highest figure of a body that is believed.
+
+No limit ever pays that amount, and anything computed from it downstream fits a float, 64 bits and a line of the log.
+"""
 
 
 class Law(StrEnum):
-    """How a call is charged."""
+    """The rule by which a call is charged."""
 
     CHAT_2025 = "chat-2025"
     CHAT_LEGACY = "chat-legacy"
@@ -37,18 +39,18 @@ class Law(StrEnum):
 
 
 class Size(NamedTuple):
-    """What the laws need to know of a request.
+    """The quantities of a request that the laws need.
 
     Attributes:
-        content_bytes: UTF-8 bytes of the texts that count, roles and names left out; of texts to embed, characters.
+        content_bytes: UTF-8 bytes of the texts that count, without roles and names; for texts to embed, characters.
         messages: Messages, input items, or inputs to embed.
-        choices: Answers asked for (`n`).
-        images: Pictures in the input.
+        choices: Answers requested (`n`).
+        images: Images in the input.
         output_tokens_max: The largest cap on the output that the body states.
         input_tokens: A tokenizer's count of the whole input.
         function_tools: Whether a function tool is offered.
         embedding_tokens: Tokens that came as token arrays, counted exactly; None if all input is text.
-        image_tokens: What the pictures are billed as, at most.
+        image_tokens: The most that the images are billed as.
     """
 
     content_bytes: int
@@ -64,13 +66,13 @@ class Size(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Prices:
-    """What one call is charged at its admission, by each law that may hold for its endpoint.
+    """The charge of one call at its admission, by each law that may hold for its endpoint.
 
     Attributes:
-        endpoint: Calls of one endpoint are charged by one law; `other` for all that we know none for.
+        endpoint: Calls of one endpoint are charged by one law; `other` for all endpoints without a known law.
         laws: The laws that may hold, as a rule the dearest first.
-        tokens: What each of them takes, at least 1.
-        covered: Tokens of the output that `usage` has taken at admission already.
+        tokens: The charge by each of them, at least 1.
+        covered: Tokens of the output that `usage` has charged at admission already.
     """
 
     endpoint: str
@@ -80,22 +82,22 @@ class Prices:
 
     @classmethod
     def flat(cls, tokens: int, law: Law = Law.DOCUMENTED, endpoint: str = "") -> "Prices":
-        """One law and no other: somebody has decided, or nothing is known."""
+        """Return prices with a single law: an operator has chosen it, or none is known."""
         return cls(endpoint, (law,), (tokens,))
 
 
 def recorded_law(endpoint: str) -> Law:
-    """The law that recorded answers support; for an unknown endpoint the documented one."""
+    """Return the law that recorded answers support; for an unknown endpoint the documented one."""
     return _RECORDED.get(endpoint, Law.DOCUMENTED)
 
 
 def charge(law: Law, size: Size) -> int:
-    """Tokens that `law` takes at the admission of one call, 1 to `PRICE_MAX`, of whatever endpoint."""
+    """Return the tokens that `law` charges at the admission of one call of any endpoint, 1 to `PRICE_MAX`."""
     return max(1, min(PRICE_MAX, _LAWS[law](size)))
 
 
 def prices(endpoint: str, size: Size, law: Law | None = None) -> Prices:
-    """What each law that may hold for the endpoint would charge; only `law`, if an operator has named one."""
+    """Return the charge by each law that may hold for the endpoint; only by `law`, if an operator has named one."""
     laws = LAWS_OF.get(endpoint, (Law.DOCUMENTED,)) if law is None else (law,)
     covered = _responses_overhead(size) if endpoint == "responses" else 0
     endpoint = endpoint if endpoint in LAWS_OF else "other"
@@ -104,7 +106,7 @@ def prices(endpoint: str, size: Size, law: Law | None = None) -> Prices:
 
 
 def measure(endpoint: str, body: Mapping[str, object], input_tokens: int) -> Size:
-    """The size of a request body, which may be any JSON a producer sent: what makes no sense counts nothing."""
+    """Return the size of a request body, which may be any JSON that a producer sent: meaningless fields count 0."""
     items = _items(endpoint, body)
     pictures = [picture for item in items for picture in _pictures(item)]
     vectors = [vector for item in items if (vector := _vector(item))] if endpoint == "embeddings" else []
@@ -124,7 +126,7 @@ def measure(endpoint: str, body: Mapping[str, object], input_tokens: int) -> Siz
 
 
 def beyond_any_limit(body: Mapping[str, object]) -> str | None:
-    """What of a body asks for more than any limit could ever pay, as a part of a sentence; None if nothing does."""
+    """Return what in a body asks for more than any limit could pay, as part of a sentence; None if nothing does."""
     for name in _AMOUNTS:
         value = body.get(name)
         if isinstance(value, int | float) and value > PRICE_MAX:
@@ -136,7 +138,7 @@ def beyond_any_limit(body: Mapping[str, object]) -> str | None:
 
 
 def texts(endpoint: str, body: Mapping[str, object]) -> Iterator[str]:
-    """The texts a tokenizer should count; add `framing_tokens` for what stands between them.
+    """Yield the texts that a tokenizer should count; add `framing_tokens` for the tokens between them.
 
     Tools and the schema of a structured output are billed as input, and so Responses charges for them; chat does only
     where its usage is charged. Their names and values are a fair estimate of a rendering that OpenAI does not publish.
@@ -150,7 +152,7 @@ def texts(endpoint: str, body: Mapping[str, object]) -> Iterator[str]:
 
 
 def framing_tokens(endpoint: str, body: Mapping[str, object]) -> int:
-    """Tokens around the texts: exact for chat and for Responses without tools (facts/openai.md §7)."""
+    """Return the tokens around the texts: exact for chat and for Responses without tools (facts/openai.md §7)."""
     if endpoint == "embeddings":
         return 0
     items = _items(endpoint, body)
@@ -187,7 +189,7 @@ def _usage(size: Size) -> int:
 
 
 def _embeddings(size: Size) -> int:
-    """Characters by four, halves rounded down, as most recordings have it."""
+    """Divide the characters by four, halves rounded down, as in most recordings."""
     return (size.content_bytes + 1) // 4 + (size.embedding_tokens or 0)
 
 
@@ -209,8 +211,10 @@ LAWS_OF: Final[Mapping[str, tuple[Law, ...]]] = {
     "responses": (Law.DOCUMENTED, Law.RESPONSES, Law.USAGE),
     "embeddings": (Law.DOCUMENTED, Law.EMBEDDINGS, Law.USAGE),
 }
-"""The laws that may hold for an endpoint, as a rule the dearest first; what no law of an unknown one is known for costs
-what the documentation says."""
+"""The laws that may hold for an endpoint, as a rule the dearest first.
+
+An endpoint without a known law costs what the documentation says.
+"""
 _OUTPUT_CAPS: Final = ("max_tokens", "max_completion_tokens", "max_output_tokens")
 _AMOUNTS: Final = (*_OUTPUT_CAPS, "n", "best_of", "dimensions", "top_logprobs", "max_tool_calls")
 _IMAGE_PARTS: Final = frozenset({"image_url", "input_image", "computer_screenshot"})
@@ -218,7 +222,7 @@ _ITEM_TEXTS: Final = ("content", "output", "arguments")  # of a message, of a to
 
 
 def _items(endpoint: str, body: Mapping[str, object]) -> Sequence[object]:
-    """Messages of chat, input items of Responses, inputs to embed; a lone string or vector is one item."""
+    """Return messages of chat, input items of Responses, or inputs to embed; a lone string or vector is one item."""
     if endpoint == "chat.completions":
         return _sequence(body.get("messages"))
     given = body.get("input")
@@ -226,7 +230,7 @@ def _items(endpoint: str, body: Mapping[str, object]) -> Sequence[object]:
 
 
 def _schema(endpoint: str, body: Mapping[str, object]) -> object:
-    """What a structured output must look like; None without one."""
+    """Return the schema of a structured output; None without one."""
     if endpoint == "chat.completions":
         wanted = body.get("response_format")
         return wanted.get("json_schema") if isinstance(wanted, Mapping) else None
@@ -257,7 +261,10 @@ def _part_texts(content: object) -> Iterator[str]:
 
 
 def _pictures(item: object) -> Iterator[Mapping[str, object]]:
-    """Parts of an item that are pictures: also what a tool returned; a screenshot is the whole output of one."""
+    """Yield the parts of an item that are images, including those that a tool returned.
+
+    A screenshot is the whole output of a tool.
+    """
     for name in ("content", "output"):
         given = item.get(name) if isinstance(item, Mapping) else None
         for part in (given,) if isinstance(given, Mapping) else _sequence(given):
@@ -266,7 +273,10 @@ def _pictures(item: object) -> Iterator[Mapping[str, object]]:
 
 
 def _billed(model: str, picture: Mapping[str, object]) -> int:
-    """Chat has the URL and the detail in an object of their own, Responses beside the type."""
+    """Return the billed tokens of an image.
+
+    Chat has the URL and the detail in an object of their own, Responses beside the type.
+    """
     told = picture.get("image_url")
     place = told if isinstance(told, Mapping) else picture
     url = _text_at(place, "url") if place is told else _text_at(picture, "image_url")
@@ -274,7 +284,10 @@ def _billed(model: str, picture: Mapping[str, object]) -> int:
 
 
 def _strings(value: object) -> Iterator[str]:
-    """Every string in a JSON value, names included; a stack of our own, since nesting may exceed Python's."""
+    """Yield every string in a JSON value, names included.
+
+    The stack is our own, since nesting may exceed Python's.
+    """
     waiting = [value]
     while waiting:
         found = waiting.pop()
@@ -291,7 +304,7 @@ def _sequence(value: object) -> Sequence[object]:
 
 
 def _vector(value: object) -> Sequence[object]:
-    """A text given as token numbers; empty if it is none."""
+    """Return a text given as token numbers; empty for anything else."""
     numbers = _sequence(value)
     return numbers if all(isinstance(number, int) for number in numbers) else ()
 
@@ -302,14 +315,14 @@ def _text_at(value: object, name: str) -> str | None:
 
 
 def _whole(value: object) -> int | None:
-    """A positive whole number, also one that a producer wrote as 500.0; none is believed beyond `PRICE_MAX`."""
+    """Return a positive whole number, also one written as 500.0, capped at `PRICE_MAX`; None for anything else."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return min(PRICE_MAX, int(value)) if value > 0 and value == value // 1 else None
 
 
 def _utf8_bytes(text: str) -> int:
-    """Bytes on the wire; a lone surrogate, which JSON can carry, counts as the three it would take."""
+    """Return the bytes on the wire; a lone surrogate, which JSON can carry, counts as the three that it would take."""
     return len(text) if text.isascii() else len(text.encode("utf-8", errors="surrogatepass"))
 
 

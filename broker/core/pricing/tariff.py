@@ -1,7 +1,7 @@
-"""What calls cost at one limit: by which law each endpoint's calls are priced, and how sure that is.
+"""Prices of calls at one limit: the law that prices each endpoint's calls, and how certain it is.
 
-Calls of several endpoints may draw on one limit. Each endpoint has its own law and its own evidence; between two of its
-answers, another endpoint's call makes the span say nothing.
+Calls of several endpoints may draw on one limit. Each endpoint has its own law and its own evidence; a call of another
+endpoint between two of its answers makes the span between them useless as evidence.
 """
 
 from collections.abc import Mapping
@@ -16,17 +16,18 @@ from broker.core.pricing.laws import Law, Prices
 
 @dataclass(frozen=True, slots=True)
 class LawStatus:
-    """How the law of one endpoint stands, to be shown.
+    """State of the law of one endpoint, for display.
 
     Attributes:
         endpoint: As in `Prices`.
-        law: What calls are priced by; None: the dearest law for each call, since nothing is known yet.
+        law: The law that calls are priced by; None: the dearest law for each call, since nothing is known yet.
         identified: Whether answers support it.
-        pieces: Answers that told laws apart.
-        error_tokens: Our charge minus the server's, a call: the median of the last answers that tell; None: none did.
+        pieces: The number of answers that told laws apart.
+        error_tokens: Our charge minus the server's, per call: the median of the last answers that show it; None: none
+            did.
         errors: The last errors, the newest at the end.
-        errors_seen: How many there ever were.
-        charged_tokens: What its calls have been charged so far by that law, or by the dearest; refusals took nothing.
+        errors_seen: The number of errors so far.
+        charged_tokens: The charges of its calls so far by that law, or by the dearest; refused calls were not charged.
     """
 
     endpoint: str
@@ -40,12 +41,12 @@ class LawStatus:
 
 
 class Tariff:
-    """Every endpoint's law at one limit. `version` changes whenever a price may have."""
+    """The law of every endpoint at one limit. `version` changes whenever a price may have changed."""
 
     def __init__(
         self, laws: Mapping[str, Law] | None = None, *, period_ms: int = MINUTE_MS, refusals_charged: bool = False
     ) -> None:
-        """`laws` are those that a predecessor believed, by endpoint; `period_ms` holds until headers tell another."""
+        """`laws` are those that a predecessor believed, by endpoint; `period_ms` holds until headers state another."""
         self._inherited = dict(laws or {})
         self._period_ms = period_ms
         self._refusals_charged = refusals_charged
@@ -56,7 +57,7 @@ class Tariff:
         self.version = 0
 
     def price(self, prices: Prices) -> int:
-        """What to pay for a call before it is sent."""
+        """Return the amount to pay for a call before it is sent."""
         witness = self._witnesses.get(prices.endpoint) or self._witness(prices)
         law = witness.evidence.believed
         if law is None:
@@ -64,32 +65,32 @@ class Tariff:
         return prices.tokens[prices.laws.index(law)] + (witness.output_held if law is Law.USAGE else 0)
 
     def least(self, prices: Prices) -> int:
-        """What it costs at least, by any law that is not refuted."""
+        """Return the least charge of a call, by any law that is not refuted."""
         witness = self._witnesses.get(prices.endpoint) or self._witness(prices)
         return min(prices.tokens[place] for place in witness.evidence.possible())
 
     def least_of(self, attempt: int) -> int:
-        """The same, of a call in flight."""
+        """Return the least charge of a call in flight."""
         return self.least(self._sent[attempt][1].prices)
 
     @property
     def doubts(self) -> int:
-        """Another number whenever another law may hold, so that `least` may say something else."""
+        """A number that changes whenever another law may hold, so that `least` may return another value."""
         return len(self._witnesses) + sum(witness.evidence.turns for witness in self._witnesses.values())
 
     def settles(self, endpoint: str) -> bool:
-        """Whether the endpoint's calls are believed to be charged for their output when they end."""
+        """Return whether the endpoint's calls are believed to be charged for their output when they end."""
         witness = self._witnesses.get(endpoint)
         return self._settles and witness is not None and witness.settles
 
     def outstanding(self) -> int:
-        """What the calls in flight will still take when they end."""
+        """Return the tokens that the calls in flight are still to be charged when they end."""
         if not self._settles:
             return 0
         return sum(each.open * each.output_held for each in self._witnesses.values() if each.settles)
 
     def sent(self, attempt: int, prices: Prices, now_ms: int) -> None:
-        """A call leaves now."""
+        """Record the sending of a call."""
         mine = self._witnesses.get(prices.endpoint) or self._witness(prices)
         if len(self._witnesses) > 1:
             for witness in self._witnesses.values():
@@ -98,7 +99,7 @@ class Tariff:
         self._sent[attempt] = mine, mine.sent(prices, now_ms)
 
     def heard(self, attempt: int, verdict: Verdict, usage: Usage | None, now_ms: int) -> tuple[int | None, bool]:
-        """It ended like this: the charge that the server named, if it did, and whether a law explains it."""
+        """Record the end of a call; return the charge that the server named, if any, and whether a law explains it."""
         if verdict.meaning is OK:
             is_due = self._sent[attempt][0].is_due(now_ms)
             remaining = self._remaining(verdict) if is_due else None
@@ -112,7 +113,7 @@ class Tariff:
         return None, True
 
     def _remaining(self, verdict: Verdict) -> Remaining | None:
-        """What headers say of the tokens; those of a bucket that is nearly full leave out in which time it fills."""
+        """Return what headers state of the tokens; those of a nearly full bucket do not show its period."""
         for reading in verdict.readings:
             if reading.metric is Metric.TOKENS:
                 self._period_ms = reading.period_ms or self._period_ms
@@ -122,13 +123,13 @@ class Tariff:
     def answered(
         self, attempt: int, remaining: Remaining | None, usage: Usage | None, now_ms: int, *, early: bool = False
     ) -> None:
-        """It was answered: what remained and what it used, if the answer tells; `early`: as of its admission."""
+        """Record an answer: what remained and what the call used, if stated; `early`: as of its admission."""
         witness, sent = self._sent.pop(attempt)
         witness.answered(sent, remaining, usage, now_ms, early=early)
         self._compare(sent.prices.endpoint, witness)
 
     def refused(self, attempt: int, requested: int | None) -> bool:
-        """It was refused, and the server may have named its charge; whether a law explains that."""
+        """Record a refusal, which may name the server's own charge; return whether a law explains that charge."""
         witness, sent = self._sent.pop(attempt)
         witness.refused(sent, charged=self._refusals_charged)
         explained = requested is None or witness.stated(sent.prices, requested)
@@ -136,17 +137,17 @@ class Tariff:
         return explained
 
     def lost(self, attempt: int) -> None:
-        """It ended in a way that does not tell whether it was charged."""
+        """Record an end that does not tell whether the call was charged."""
         witness, sent = self._sent.pop(attempt)
         witness.lost(sent)
 
     def laws(self) -> dict[str, Law]:
-        """What a successor may believe, by endpoint."""
+        """Return the laws that a successor may believe, by endpoint."""
         found = {name: witness.evidence.believed for name, witness in self._witnesses.items() if witness.chosen}
         return self._inherited | {name: law for name, law in found.items() if law is not None}
 
     def standings(self) -> tuple[LawStatus, ...]:
-        """How each law stands."""
+        """Return the state of each law."""
         return tuple(
             LawStatus(
                 endpoint=endpoint,
@@ -162,14 +163,14 @@ class Tariff:
         )
 
     def _witness(self, prices: Prices) -> LawIdentification:
-        """The first call of an endpoint has one made for all."""
+        """Create the identification of an endpoint's law, at its first call."""
         witness = self._witnesses[prices.endpoint] = LawIdentification(prices, self._inherited.get(prices.endpoint))
         self._shown[prices.endpoint] = witness.evidence.believed, witness.output_held
         self._settles = self._settles or witness.settles
         return witness
 
     def _compare(self, endpoint: str, witness: LawIdentification) -> None:
-        """Whether its calls cost something else now."""
+        """Raise `version` if the endpoint's calls have another price now."""
         believed = witness.evidence.believed
         shown = believed, witness.output_held if believed is Law.USAGE else 0
         if self._shown[endpoint] != shown:
