@@ -1,4 +1,5 @@
 """The meaning of a server's answer: status, error body, rate-limit headers and messages.
 
-`verdict` joins what the others read. Nothing here knows of budgets or requests: bytes and headers in, values out.
+`verdict` combines the results of the other modules. Nothing here knows of budgets or requests: bytes and headers in,
+values out.
 """

@@ -1,16 +1,17 @@
-"""Whether the server at the base URL is OpenAI's API, or another one that an operator has named by mistake.
+"""Detection of a server at the base URL that is not OpenAI's API but another one, configured by mistake.
 
-Another HTTP server answers 404 to every request. If each of these is taken for its request's fault, all lanes are
-emptied into the dead letters within seconds. So each answer is examined for which server wrote it (`look_of`). What
-becomes of the request depends on what is known of the base URL and of the models (`Addressee`):
+Another HTTP server answers 404 to every request. If each 404 were taken for its request's fault, all lanes would be
+emptied into the dead letters within seconds. So each answer is examined for which server wrote it (`look_of`). The
+effect on the request depends on what is known of the base URL and of the models (`Addressee`):
 
 - Before any call to this base URL has been answered, an answer that the API did not write fails no request: neither
   does a JSON-RPC server's error, though it has a code, nor a gateway's page that says that the request is too large.
 - Later, a 404 or 405 fails its request only if another model was answered between two 404s of this one: by a call that
   was sent after the first 404, and whose answer came before the last one's call was sent. Until then the request is
-  called again. If no other model has been answered within a minute, the account's breaker opens (`Ruling.ELSEWHERE`).
+  called again. If no other model has been answered within the last minute, the account's breaker opens
+  (`Ruling.ELSEWHERE`).
 - The API's own refusal of an unknown model fails its request, unless that model has been answered before, or none has
-  been answered and a second one is unknown too: another server of the API has none of the models that are asked for.
+  been answered and a second one is unknown too: another server of the API has none of the requested models.
 """
 
 import re
@@ -21,16 +22,16 @@ from broker.core.answers.classification import BY_CODE, BY_TYPE, is_page
 from broker.core.answers.verdict import Answer
 
 LATELY_MS: Final = 60_000
-"""An answer of a model older than this does not show that the server still has any model."""
+"""An answer for a model older than this does not show that the server still has any model."""
 MODELS_MAX: Final = 200
-"""Models that are remembered; the one heard of longest ago is forgotten first."""
+"""The number of models remembered; the one with the oldest answer is dropped first."""
 _SENTENCE_CHARS_MAX: Final = 500
 
 
 class Look(Enum):
-    """What an answer shows of the server that wrote it."""
+    """Evidence in an answer of the server that wrote it."""
 
-    ANSWER = "answer"  # what was asked for
+    ANSWER = "answer"  # the requested result
     PLAIN = "plain"  # the API's own refusal, or an answer that does not show which server wrote it
     GONE = "gone"  # the API's own refusal of a model that it does not have
     MISSING = "missing"  # 404 or 405, and not in the API's words
@@ -38,11 +39,11 @@ class Look(Enum):
 
 
 class Ruling(Enum):
-    """What becomes of the request."""
+    """The effect of an answer on its request."""
 
     AS_JUDGED = "as judged"
-    AGAIN = "again"  # it is called again until later answers decide; that counts as no attempt
-    ELSEWHERE = "elsewhere"  # another server answers: the account's breaker opens until an operator mends the URL
+    AGAIN = "again"  # the request is called again until later answers decide; that counts as no attempt
+    ELSEWHERE = "elsewhere"  # another server answers: the account's breaker opens until an operator corrects the URL
 
 
 _GONE_CODES: Final = frozenset({"model_not_found", "deploymentnotfound", "model_not_available", "unknown_model"})
@@ -56,25 +57,25 @@ _WRONG_PATH: Final = re.compile(
 )
 _API_TYPES: Final = frozenset({"invalid_request_error", "not_found_error", "notfounderror", "api_error"})
 _OF_A_CALL: Final = frozenset({401, 402, 403, 407, 408, 409, 425, 429, 499})
-"""Refusals of a key, an account, a limit or the time, which gateways give without those fields."""
+"""Refusals of a key, an account, a limit or the time, which gateways send without those fields."""
 _RPC_CODE: Final = re.compile(r"-\d+")
-"""The codes of JSON-RPC are negative numbers; no API has such."""
+"""JSON-RPC codes are negative numbers; no API has such codes."""
 _REFUSES: Final = frozenset({401, 403, 407})
 
 
 def look_of(answer: Answer) -> Look:
-    """What a refusal, or a call without an answer, shows of the server. Never raises."""
+    """Return what a refusal, or a call without an answer, shows of the server. Never raises."""
     status = answer.status
     if status is None:
         return Look.PLAIN
     if 300 <= status < 400:
-        return Look.ODD  # none is followed: http:// where https:// is meant, or a sign-in
+        return Look.ODD  # no redirect is followed: http:// where https:// is meant, or a sign-in
     if status == 405:
         return Look.MISSING
     if status == 404:
         return _of_404(answer)
     if status in _REFUSES and is_page(answer.message):
-        return Look.ODD  # a proxy's or a sign-in's page: no refusal of a key
+        return Look.ODD  # a page of a proxy or a sign-in: no refusal of a key
     is_refusal = 400 <= status < 500 and status not in _OF_A_CALL
     is_error = is_refusal or status == 501 or 200 <= status < 300
     return Look.ODD if is_error and not _has_fields(answer) else Look.PLAIN
@@ -95,18 +96,18 @@ def _of_404(answer: Answer) -> Look:
 
 
 def _has_fields(answer: Answer) -> bool:
-    """Whether an error has any field that the API's have beside their text; a text or JSON-RPC's code is none."""
+    """Return whether an error has any of the API's fields besides a text; a JSON-RPC code does not count."""
     code = answer.error_code
     return bool(answer.error_type or answer.error_param or (code and not _RPC_CODE.fullmatch(code)))
 
 
 def _is_spoken(answer: Answer) -> bool:
-    """Whether it holds an error in the form of an API: its fields, or at least a text that came as JSON."""
+    """Return whether it holds an error in an API's form: its fields, or at least a text that came as JSON."""
     if _has_fields(answer):
         return True
     said = answer.message.lstrip()
     if not said or is_page(said) or said.startswith(("{", "[")):
-        return False  # nothing, or all of a body in which no error was found
+        return False  # no text, or a whole body in which no error was found
     stated = [value for name, value in answer.headers.items() if name.lower() == "content-type"]
     return not stated or "json" in stated[0].lower()
 
@@ -115,8 +116,8 @@ class _Missing:
     """A model whose calls are answered with 404; instants in ms of the core's clock, -1: not yet.
 
     Attributes:
-        since_ms: Its first 404.
-        alone_from_ms: The first answer of another model to a call that was sent after `since_ms`.
+        since_ms: The time of its first 404.
+        alone_from_ms: The time of the first answer for another model to a call that was sent after `since_ms`.
     """
 
     def __init__(self, since_ms: int) -> None:
@@ -125,25 +126,25 @@ class _Missing:
 
 
 class Addressee:
-    """What is known of the server at one base URL.
+    """Knowledge of the server at one base URL.
 
     Attributes:
-        proved: A call to this base URL has been answered, in this term or in one that the ledger tells of.
+        proved: A call to this base URL has been answered, in this term or in one recorded in the ledger.
     """
 
     def __init__(self, *, proved: bool = False) -> None:
         self.proved = proved
-        self._answered_ms: dict[str, int] = {}  # by model, when it was answered last
+        self._answered_ms: dict[str, int] = {}  # the time of the last answer, by model
         self._missing: dict[str, _Missing] = {}
-        self._gone: str | None = None  # before any answer, the first model that is unknown
+        self._gone: str | None = None  # the first unknown model before any answer
         self._all_gone = False
 
     def heard(self, model: str, look: Look, sent_ms: int, now_ms: int) -> Ruling:
-        """An answer to a call for `model` has come: what becomes of its request.
+        """Process an answer to a call for `model`; return its effect on the request.
 
         Args:
-            model: The model that was asked for.
-            look: What the answer shows.
+            model: The requested model.
+            look: The answer's evidence of the server.
             sent_ms: When the call was sent.
             now_ms: Now.
         """
@@ -157,7 +158,7 @@ class Addressee:
         return Ruling.AS_JUDGED if look is Look.ODD else self._missed(model, sent_ms, now_ms)
 
     def _is_alone_unknown(self, model: str) -> bool:
-        """Whether the API's own refusal of this unknown model fails the request."""
+        """Return whether the API's own refusal of this unknown model fails the request."""
         if self.proved:
             return model not in self._answered_ms
         self._gone = model if self._gone is None else self._gone
@@ -176,7 +177,10 @@ class Addressee:
                 missing.alone_from_ms = now_ms
 
     def _missed(self, model: str, sent_ms: int, now_ms: int) -> Ruling:
-        """Only this model is missing if another was answered between two of its 404s; calls count as of sending."""
+        """Return the effect of a 404: only this model is missing if another was answered between two of its 404s.
+
+        Calls count as of their sending.
+        """
         missing = self._missing.get(model)
         if missing is None:
             missing = self._missing[model] = _Missing(now_ms)

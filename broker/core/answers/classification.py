@@ -1,8 +1,8 @@
-"""What a status, a code, a type and a text say by themselves, as tables.
+"""Tables of the meaning of a status, a code, a type and a text by themselves.
 
-OpenAI says quite different things with one code: `rate_limit_exceeded` is a full bucket, a request no bucket could
-ever hold, or a busy server (facts/openai.md §4). So the order is fixed: the code, the type, and only where neither
-tells, the text; the status decides what is left. Servers that speak OpenAI's language (Azure, Groq, vLLM, LiteLLM,
+OpenAI uses one code for quite different conditions: `rate_limit_exceeded` is a full bucket, a request that no bucket
+could ever hold, or a busy server (facts/openai.md §4). So the order is fixed: the code, the type, and the text only
+where neither decides; the status decides the rest. Servers with OpenAI's protocol (Azure, Groq, vLLM, LiteLLM,
 Scaleway, OpenRouter) add words of their own, and some wrap another server's answer in their text.
 
 Texts are matched from their beginning where they may quote a prompt, and anywhere in a 429, which does not.
@@ -14,7 +14,7 @@ from typing import Final
 
 
 class Meaning(StrEnum):
-    """What an answer means; the axis is what the caller does next."""
+    """The meaning of an answer; the axis is what the caller does next."""
 
     OK = "ok"
     RATE_LIMITED = "rate_limited"
@@ -29,26 +29,26 @@ class Meaning(StrEnum):
     CONNECTION = "connection"
 
 
-OK: Final = Meaning.OK  # a name of its own for what is asked of every answer: before Python 3.12 it costs less
+OK: Final = Meaning.OK  # a module-level name for what every answer is compared with: faster before Python 3.12
 
 
 class Fault(StrEnum):
-    """Who must do something about it."""
+    """The party that must act on an answer."""
 
     NOBODY = "nobody"
-    LIMIT = "limit"  # everybody who spends from it; time mends it
+    LIMIT = "limit"  # every client that spends from it; time resolves it
     REQUEST = "request"
     ACCOUNT = "account"  # an operator
     SERVER = "server"
 
 
 class Basis(StrEnum):
-    """What a meaning was decided on."""
+    """The evidence that decided a meaning."""
 
     CODE = "code"
     TEXT = "text"
     STATUS = "status"
-    GUESS = "guess"  # something was said that nobody here understands; the meaning is the safe one
+    GUESS = "guess"  # the answer was not understood; the meaning is the safe one
 
 
 FAULTS: Final = {
@@ -100,7 +100,7 @@ BY_TYPE: Final = {
     "request_forbidden": Meaning.AUTH,
     "authentication_error": Meaning.AUTH,
 }
-# Said in a stream that began with 200, where no status tells; beside a status, the status knows better.
+# For a stream that began with 200, where no status decides; where there is one, the status is more reliable.
 _BY_TYPE_IN_STREAM: Final = {
     "invalid_request_error": Meaning.REJECTED,
     "badrequesterror": Meaning.REJECTED,
@@ -113,11 +113,11 @@ _BY_TYPE_IN_STREAM: Final = {
 THROTTLE_WORDS: Final = frozenset(
     ("rate_limit_exceeded", "rate_limit_error", "rate_limited", "ratelimiterror", "tokens", "requests", "input-images")
 )
-"""Codes and types that say no more than that some limit refused."""
+"""Codes and types that show only that some limit refused."""
 
 _BY_STATUS: Final = {
     401: Meaning.AUTH,
-    402: Meaning.QUOTA,  # no OpenAI status, but what gateways say for an empty account
+    402: Meaning.QUOTA,  # not an OpenAI status, but gateways send it for an empty account
     403: Meaning.AUTH,
     408: Meaning.UPSTREAM_ERROR,
     409: Meaning.UPSTREAM_ERROR,
@@ -127,7 +127,7 @@ _BY_STATUS: Final = {
     529: Meaning.OVERLOADED,
 }
 _PAGE: Final = re.compile(r"\s*<(?:!doctype|html|head|\?xml)\b", re.IGNORECASE)
-_PAGE_MEANS_PROXY: Final = frozenset({400, 404, 405, 406, 410, 421})  # no API said so: something on the way did
+_PAGE_MEANS_PROXY: Final = frozenset({400, 404, 405, 406, 410, 421})  # not sent by an API but by something on the way
 
 _WRAPPED: Final = r"(?:[\w.]{1,60}(?:Error|Exception)(?:: | - ))*"  # `litellm.BadRequestError: OpenAIException - …`
 _ANYWHERE: Final = (
@@ -167,18 +167,18 @@ _STATED_WAIT: Final = re.compile(r"\b(?:retry|try again) (?:in|after) [0-9]", re
 
 
 def is_page(text: str) -> bool:
-    """Whether it is an HTML page, which no API answers with: a proxy does."""
+    """Return whether a text is an HTML page, which a proxy sends and no API."""
     return _PAGE.match(text) is not None
 
 
 def meaning_of(status: int | None, code: str | None, kind: str | None, text: str) -> tuple[Meaning, Basis]:
-    """What an answer means that is not plainly well, and how that is known.
+    """Return the meaning of an answer that is not plainly a success, and the evidence for it.
 
     Args:
         status: Of the HTTP answer; None if it is not known, 2xx if the error came in a stream.
         code: The error's code.
         kind: Its type.
-        text: Its message, or the whole body if that is no JSON.
+        text: Its message, or the whole body if that is not JSON.
     """
     code, kind, text = (code or "").lower(), (kind or "").lower(), text[:TEXT_CHARS_MAX]
     if (found := BY_CODE.get(code) or BY_TYPE.get(kind)) is not None:
@@ -192,7 +192,7 @@ def meaning_of(status: int | None, code: str | None, kind: str | None, text: str
 
 
 def _by_status(status: int, text: str) -> tuple[Meaning, Basis]:
-    """A status that means something; the text only corrects it where a gateway wraps what another server said."""
+    """Decide by the status; the text only corrects it where a gateway wraps another server's answer."""
     found = _BY_STATUS.get(status, Meaning.REJECTED if 400 <= status < 500 else Meaning.UPSTREAM_ERROR)
     if _BUDGET.match(text):
         return Meaning.QUOTA, Basis.TEXT
@@ -204,7 +204,7 @@ def _by_status(status: int, text: str) -> tuple[Meaning, Basis]:
 
 
 def _unstated(status: int | None, kind: str, text: str, *, throttled: bool, silent: bool) -> tuple[Meaning, Basis]:
-    """A 429, or an error without a status of its own: in a stream, or pasted by a person."""
+    """Decide on a 429, or on an error without a status of its own: in a stream, or pasted by a person."""
     if (found := _by_text(text, anything=status is None and not throttled)) is not None:
         return found, Basis.TEXT
     if throttled:

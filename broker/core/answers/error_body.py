@@ -1,11 +1,11 @@
-"""Where the error stands in what a server sent: OpenAI's envelope, and those of servers that speak its language.
+"""Location of the error in a server's output: OpenAI's envelope, and those of servers with its protocol.
 
 OpenAI wraps an error in `{"error": {…}}`, as an HTTP body and as an event of a chat stream. The Responses API has
 events of its own, `error` and `response.failed`, and a response whose status is `failed`; all arrive with HTTP 200.
 vLLM sends the fields bare, Google a list, FastAPI a `detail`, Scaleway the text beside the error, gateways a whole
 envelope as text inside their own (facts/openai.md §4).
 
-Whatever the body is, nothing here raises, and what is found are texts.
+Whatever the body is, nothing here raises, and all results are texts.
 """
 
 import json
@@ -16,16 +16,16 @@ from typing import Any, Final
 from broker.core.answers.verdict import Answer
 
 NESTED_MAX: Final = 4
-"""Envelopes within envelopes that are opened."""
+"""The number of nested envelopes that are opened."""
 WORDLESS: Final = "?"
 """The message of an error that has neither code, type nor message."""
 _TEXT_CHARS_MAX: Final = 65_536
-_ANSWERS: Final = frozenset({"choices", "output", "data", "usage"})  # what says that an answer is one
+_ANSWERS: Final = frozenset({"choices", "output", "data", "usage"})  # fields that mark a body as an answer
 
 
 @dataclass(frozen=True, slots=True)
 class ErrorFields:
-    """An error's own words; None for what it does not say."""
+    """The fields of an error; None for each that it does not have."""
 
     code: str | None = None
     type: str | None = None
@@ -34,9 +34,9 @@ class ErrorFields:
 
 
 def answer_of(status: int | None, headers: Mapping[str, str], body: object) -> Answer:
-    """What a door saw, from a status and a body: parsed JSON, or the text of what is none.
+    """Return the `Answer` for a status and a body: parsed JSON, or the text of one that is not JSON.
 
-    With a status of 2xx the answer says nothing unless the body holds an error; an error without words is still one.
+    With a status of 2xx the answer is a success unless the body holds an error; an error without fields is still one.
     """
     found, is_well = error_in(body), status is not None and 200 <= status < 300
     if found is None:
@@ -47,7 +47,7 @@ def answer_of(status: int | None, headers: Mapping[str, str], body: object) -> A
 
 
 def error_in(body: object) -> ErrorFields | None:
-    """The innermost error a body holds, or None if it holds none."""
+    """Return the innermost error that a body holds, or None if it holds none."""
     return _error_in(body, NESTED_MAX)
 
 
@@ -61,14 +61,14 @@ def _error_in(body: object, deeper: int) -> ErrorFields | None:
     if body.get("error"):
         return _of_error(body["error"], body, deeper - 1)
     if body.get("object") == "response" and body.get("status") == "failed":
-        return ErrorFields(code="server_error")  # and nothing said why
+        return ErrorFields(code="server_error")  # no reason was stated
     if isinstance(body.get("response"), dict):  # the event `response.failed`
         return _error_in(body["response"], deeper - 1)
     return _of_bare(body, deeper - 1)
 
 
 def _of_error(error: Any, body: Mapping[str, Any], deeper: int) -> ErrorFields:
-    """The value of `error`: usually the fields; some servers put a text there, and the rest beside it."""
+    """Read the value of `error`: usually the fields; some servers put a text there, and the rest beside it."""
     if isinstance(error, dict):
         return _fields(error, deeper)
     beside = body.get("message")
@@ -80,7 +80,10 @@ def _of_error(error: Any, body: Mapping[str, Any], deeper: int) -> ErrorFields:
 
 
 def _of_bare(body: Mapping[str, Any], deeper: int) -> ErrorFields | None:
-    """An error without an envelope: vLLM's, an event `error` with its fields beside its type, FastAPI's `detail`."""
+    """Read an error without an envelope.
+
+    That is vLLM's, an event `error` with its fields beside its type, or FastAPI's `detail`.
+    """
     if not _ANSWERS.isdisjoint(body):
         return None
     if isinstance(body.get("message"), str) or body.get("object") == "error" or body.get("type") == "error":
@@ -109,7 +112,7 @@ def _fields(error: Mapping[str, Any], deeper: int) -> ErrorFields:
 
 
 def _parsed(text: str) -> object | None:
-    """The JSON that a text is as a whole, or None: most texts are none, and one look tells."""
+    """Return the JSON that a text is as a whole, or None: most texts are not, and the first character shows it."""
     text = text.strip()
     if not text.startswith(("{", "[")) or len(text) > _TEXT_CHARS_MAX:
         return None
@@ -121,7 +124,7 @@ def _parsed(text: str) -> object | None:
 
 
 def _text(value: object) -> str | None:
-    """A field as text. One that is no text is told as JSON, which is what its reader would see."""
+    """Return a field as text. One that is not a text is returned as JSON, which is what its reader would see."""
     if value is None or isinstance(value, str):
         return value
     try:

@@ -1,9 +1,9 @@
-"""Numbers, durations and dates as servers write them, as integers.
+"""Parsers for numbers, durations and dates as servers write them; the results are integers.
 
-Go durations in headers and messages, counts with or without commas, decimals, HTTP dates. Everything here is text in,
-a whole number out, and expects the worst: what cannot be read is None, nothing raises, and no number is read from more
-characters than one needs, since Python refuses to convert thousands of digits. Integers throughout: a float would
-round a wait to before its end.
+Go durations in headers and messages, counts with or without commas, decimals, HTTP dates. Every function takes text,
+returns a whole number, and expects malformed input: unreadable text yields None, nothing raises, and no number is read
+from more characters than it needs, since Python refuses to convert thousands of digits. Integers throughout: a float
+would round a wait to before its end.
 """
 
 import re
@@ -35,14 +35,14 @@ _HTTP_DATE: Final = re.compile(
 
 
 def parse_count(text: str) -> int | None:
-    """A whole number, with or without commas (`30,000`); None if it is not one."""
+    """Return a whole number, with or without commas (`30,000`); None if it is not one."""
     if text.isdigit() and text.isascii() and len(text) <= COUNT_DIGITS_MAX:
-        return int(text)  # as nearly all are
+        return int(text)  # the usual form
     return int(text.replace(",", "")) if _COUNT.fullmatch(text) else None
 
 
 def parse_duration_ms(text: str) -> int | None:
-    """A Go duration (`6ms`, `1m0.198s`, `83h10m39.057s`) in milliseconds, rounded up; None if it is not one."""
+    """Return a Go duration (`6ms`, `1m0.198s`, `83h10m39.057s`) in ms, rounded up; None if it is not one."""
     text = text.strip()
     if text == "0":
         return 0  # the only bare number that means the same in every unit
@@ -58,13 +58,13 @@ def parse_duration_ms(text: str) -> int | None:
 
 
 def parse_decimal_ms(text: str, unit_ms: int) -> int | None:
-    """A bare decimal of that unit in milliseconds, rounded up; None if it is not one."""
+    """Return a bare decimal of that unit in milliseconds, rounded up; None if it is not one."""
     match = _DECIMAL.fullmatch(text)
     return -(-_scaled(match[1], match[2], unit_ms * 1_000_000) // 1_000_000) if match else None
 
 
 def http_date_s(text: str) -> int | None:
-    """Seconds since 1970 of `Wed, 21 Oct 2026 07:28:00 GMT`; None if it is not such a date."""
+    """Return the seconds since 1970 of `Wed, 21 Oct 2026 07:28:00 GMT`; None if it is not such a date."""
     match = _HTTP_DATE.fullmatch(text)
     if match is None or match[2] not in _MONTHS:
         return None
@@ -73,11 +73,11 @@ def http_date_s(text: str) -> int | None:
 
 
 def _days(year: int, month: int, day: int) -> int:
-    """Days since 1970 in the Gregorian calendar, whose years are counted from March so that leap days come last."""
+    """Return the days since 1970 in the Gregorian calendar; years start in March so that leap days come last."""
     year, month = (year, month - 3) if month > 2 else (year - 1, month + 9)
     return year * 365 + year // 4 - year // 100 + year // 400 + (153 * month + 2) // 5 + day - 719_469
 
 
 def _scaled(whole: str, fraction: str | None, unit: int) -> int:
-    """`whole.fraction` times an integer unit, without floats."""
+    """Return `whole.fraction` times an integer unit, without floats."""
     return int(whole) * unit + (int(fraction) * unit // 10 ** len(fraction) if fraction else 0)

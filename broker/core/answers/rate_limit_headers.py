@@ -1,13 +1,13 @@
-"""What response headers say of limits, as integers.
+"""Rate limits in response headers, as integers.
 
 OpenAI states its limits in two places. Headers give capacity, what remains and how long until the bucket is full; a 429
 body gives an exact snapshot (`broker.core.answers.rate_limit_messages`). Neither names the period of a header (a
 requests limit may be per minute or per day), so it is recovered from the refill law, `reset = (limit - remaining) /
 limit * period` (facts/openai.md §3).
 
-Everything here is pure text in, integers out, and expects the worst: gateways send `-1`, `30,000`, HTML, megabytes or
-nothing. What cannot be read is None or left out; nothing raises. Azure's `reset-*` are bare integers of ambiguous
-unit, hence no durations.
+All functions are pure, take text, return integers and expect malformed input: gateways send `-1`, `30,000`, HTML,
+megabytes or nothing. Unreadable values become None or are left out; nothing raises. Azure's `reset-*` are bare integers
+of ambiguous unit, hence no durations.
 """
 
 from collections.abc import Mapping
@@ -25,8 +25,8 @@ DAY_MS: Final = 86_400_000
 MONTH_MS: Final = 30 * DAY_MS  # seen on a free-tier organisation
 
 RESET_MS_MAX: Final = 31 * DAY_MS
-"""No limit refills in longer; what says so is not believed, since what waits for it would wait for ever."""
-RESET_MS_MIN: Final = 10  # resets are whole milliseconds; below this, rounding drowns the period
+"""No limit takes longer to refill; a longer reset is not believed, since a call waiting for it would wait for ever."""
+RESET_MS_MIN: Final = 10  # resets are whole milliseconds; below this, rounding hides the period
 UNUSUAL_PERIOD_EVIDENCE: Final = 40  # used units and reset ms at which rounding explains at most 2 x 1/40 = 5 %
 
 SIDE_KINDS: Final = ("project-tokens", "project-requests", "input-images")  # OpenAI's own words in the header names
@@ -35,13 +35,13 @@ _USUAL_PERIODS_MS: Final = (MINUTE_MS, DAY_MS, SECOND_MS, MONTH_MS)  # no period
 
 
 class Metric(StrEnum):
-    """What a limit counts."""
+    """The unit that a limit counts."""
 
     TOKENS = "tokens"
     REQUESTS = "requests"
 
 
-TOKENS: Final = Metric.TOKENS  # a name of its own for what is asked of every call: before Python 3.12 it costs less
+TOKENS: Final = Metric.TOKENS  # a module-level name for what every call is compared with: faster before Python 3.12
 REQUESTS: Final = Metric.REQUESTS
 
 _METRICS: Final = tuple(Metric)
@@ -67,7 +67,7 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class SideReading:
-    """A bucket beside the two of the organisation: its project's, or that of images; `kind` is one of SIDE_KINDS."""
+    """A bucket beside the organisation's two: its project's, or that of images; `kind` is one of SIDE_KINDS."""
 
     kind: str
     capacity: int
@@ -78,10 +78,10 @@ class SideReading:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """One bucket as a 429 body states it: exact, and the refused request took nothing from it.
+    """One bucket as a 429 body states it: exact, and not charged for the refused request.
 
-    `requested` is the server's own charge for the request. `project` marks a project's bucket, which is another one
-    than the organisation's bucket that the headers describe.
+    `requested` is the server's own charge for the request. `project` marks a project's bucket, which is a different one
+    from the organisation's bucket that the headers describe.
     """
 
     metric: Metric
@@ -95,42 +95,42 @@ class Snapshot:
 
 
 def reading_of(metric: Metric, capacity: int, remaining: int, full_in_ms: int) -> Reading:
-    """What headers with these numbers would be read as."""
+    """Return the reading that headers with these numbers would yield."""
     return Reading(metric, capacity, remaining, _period_ms(capacity, capacity - remaining, full_in_ms), full_in_ms)
 
 
 class Lowered(dict[str, str]):
-    """Headers by names in small letters, without blanks around their values: so made once, and known as such."""
+    """Headers with lower-case names and stripped values; a type of its own, so that they are converted only once."""
 
     __slots__ = ()
 
 
 def lowered(headers: Mapping[str, str]) -> Lowered:
-    """The headers by names in small letters, which is how every function here looks for them."""
+    """Return the headers with lower-case names, as every function here expects them."""
     if isinstance(headers, Lowered):
         return headers
     return Lowered([(name.lower(), value.strip()) for name, value in headers.items()])
 
 
 def readings(headers: Mapping[str, str]) -> tuple[Reading, ...]:
-    """The buckets that `x-ratelimit-*` headers describe; a metric with an unreadable number is left out."""
+    """Return the buckets that `x-ratelimit-*` headers describe; a metric with an unreadable number is left out."""
     given = lowered(headers)
     return tuple([Reading(metric, *numbers) for metric in _METRICS if (numbers := _numbers(given, metric)) is not None])
 
 
 def side_readings(headers: Mapping[str, str]) -> tuple[SideReading, ...]:
-    """The buckets of the project and of images, where headers describe them.
+    """Return the buckets of the project and of images, where headers describe them.
 
-    They are kept apart from `readings`: a project's tokens are another bucket than the organisation's.
+    They are kept apart from `readings`: a project's tokens are a different bucket from the organisation's.
     """
     given = lowered(headers)
     return tuple([SideReading(kind, *numbers) for kind in SIDE_KINDS if (numbers := _numbers(given, kind)) is not None])
 
 
 def retry_after_ms(headers: Mapping[str, str]) -> int | None:
-    """The wait that headers state: `retry-after-ms`, else `retry-after` in seconds or as an HTTP date.
+    """Return the wait that headers state: `retry-after-ms`, else `retry-after` in seconds or as an HTTP date.
 
-    There is no clock here. A date is held against the response's own `date`; without one it says nothing.
+    There is no clock here. A date is compared with the response's own `date`; without one it is ignored.
     """
     given = lowered(headers)
     for name, unit_ms in (("retry-after-ms", 1), ("retry-after", SECOND_MS)):
@@ -141,7 +141,7 @@ def retry_after_ms(headers: Mapping[str, str]) -> int | None:
 
 
 def _numbers(given: Mapping[str, str], kind: str) -> tuple[int, int, int | None, int | None] | None:
-    """Capacity, remaining, period and time until full of one bucket; None if the first two cannot be read."""
+    """Return capacity, remaining, period and time until full of one bucket; None if the first two are unreadable."""
     limit_name, remaining_name, reset_name = _NAMES[kind]
     if limit_name not in given:
         return None
@@ -157,7 +157,7 @@ def _numbers(given: Mapping[str, str], kind: str) -> tuple[int, int, int | None,
 
 
 def _period_ms(capacity: int, used: int, full_in_ms: int | None) -> int | None:
-    """The refill law solved for the period, snapped to a usual one; an unusual one only if rounding cannot explain it.
+    """Solve the refill law for the period, snapped to a usual one; an unusual one only if rounding cannot explain it.
 
     `remaining` is rounded to whole units: one request that has refilled by half still counts as one used, and would
     halve the computed period.

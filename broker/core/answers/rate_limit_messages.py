@@ -1,11 +1,11 @@
-"""What error messages say of limits: name, numbers, wait.
+"""Rate limits in error messages: name, numbers, wait.
 
 A 429 of OpenAI gives an exact snapshot of the bucket that refused, in one of a few templates (facts/openai.md §4.2);
-`snapshot` reads those and nothing else, for a budget believes it. `stated_limit` reads whatever else a message tells of
-a limit, for people: a context window, the queue of batches, images, a gateway's own limits.
+`snapshot` reads those and nothing else, since a budget believes it. `stated_limit` reads any other mention of a limit,
+for people: a context window, the queue of batches, images, a gateway's own limits.
 
-A message may quote a prompt. Only numbers, known words and the limit's name come out of here, and the name only from
-the place where the template has it.
+A message may quote a prompt. Only numbers, known words and the limit's name are returned, and the name only from its
+place in the template.
 """
 
 import re
@@ -48,14 +48,14 @@ _LITELLM_OLD: Final = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class StatedLimit:
-    """Whatever an answer tells of the limit that refused; None for what it does not.
+    """All that an answer states of the limit that refused; None for each value that it does not state.
 
     Attributes:
         metric: `tokens`, `requests`, or another word of the server's.
-        name: The limit's name; a model has usually a limit of its name.
+        name: The limit's name; a model usually has a limit of its own name.
         model: The model, where it draws from a limit of another name.
         project: Whether it is a project's.
-        period_ms: None where there is none as well: the window of a model, the queue of batches.
+        period_ms: Also None where the limit has no period: a model's context window, the queue of batches.
     """
 
     metric: str
@@ -69,7 +69,7 @@ class StatedLimit:
 
 
 def snapshot(message: str) -> Snapshot | None:
-    """The bucket of tokens or requests that a 429 message describes, or None if it states no limit."""
+    """Return the bucket of tokens or requests that a 429 message describes, or None if it states no limit."""
     stated = _templated(_flat(message))
     if stated is None or stated.metric not in _METRICS or not stated.capacity or stated.period_ms is None:
         return None
@@ -86,13 +86,13 @@ def snapshot(message: str) -> Snapshot | None:
 
 
 def stated_limit(message: str) -> StatedLimit | None:
-    """What any message tells of a limit, or None."""
+    """Return what any message states of a limit, or None."""
     text = _flat(message)
     return _templated(text) or _of_one_request(text) or _of_other_servers(text)
 
 
 def wait_in_ms(message: str) -> int | None:
-    """The wait a message states in words: `try again in 1m2.5s`, `retry after 7 seconds`."""
+    """Return the wait that a message states in words: `try again in 1m2.5s`, `retry after 7 seconds`."""
     text = _flat(message)
     if match := _WAIT.search(text):
         return parse_duration_ms(match[1])
@@ -102,7 +102,7 @@ def wait_in_ms(message: str) -> int | None:
 
 
 def _templated(text: str) -> StatedLimit | None:
-    """OpenAI's own templates, of 2022 and since."""
+    """Read OpenAI's own templates, of 2022 and since."""
     period = _PERIOD.search(text) or _PERIOD_2022.search(text)
     if period is None:
         return None
@@ -120,7 +120,7 @@ def _templated(text: str) -> StatedLimit | None:
 
 
 def _of_one_request(text: str) -> StatedLimit | None:
-    """Caps that no time mends: a context window, one request's tokens, what batches may hold."""
+    """Read caps that no waiting resolves: a context window, one request's tokens, the enqueued tokens of batches."""
     if match := _PER_REQUEST.search(text):
         return StatedLimit("tokens", capacity=_count(match[2]), requested=_count(match[1]))
     if match := _CONTEXT.search(text):

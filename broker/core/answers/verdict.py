@@ -1,13 +1,13 @@
-"""What an answer of OpenAI means: one word, one sentence, and whether the request is tried again.
+"""Verdict on an answer of OpenAI: one word, one sentence, and whether the request is tried again.
 
 The words are decided in `broker.core.answers.classification`; here they become a verdict: how long to wait, which limit
-refused, what the headers say besides. The axis is what the caller does next: an operator's mistake (quota, key, region)
-never fails a request, a request that OpenAI refuses for what it is fails at once, and only trouble that repeating makes
-worse counts as an attempt.
+refused, what else the headers state. The axis is what the caller does next: an operator's mistake (quota, key, region)
+never fails a request, a request that OpenAI refuses for its content fails at once, and only trouble that repetition
+makes worse counts as an attempt.
 
 Errors inside an HTTP 200 stream arrive here with status 200 and a code, errors without any answer with status None.
-Nothing here raises, whatever the bytes were. A sentence carries numbers, names and codes, never the server's message:
-that may quote the prompt. What nobody understood is told by its shape alone.
+Nothing here raises, whatever the bytes were. A sentence carries numbers, names and codes, never the server's message,
+which may quote the prompt. An answer that was not understood is described by its shape alone.
 """
 
 import re
@@ -45,20 +45,25 @@ __all__ = [
     "undecided",
 ]
 
-UNSTATED_WAIT_MS: Final = 1_000  # a 429 that says neither why nor how long: the smallest `retry-after` there is
+UNSTATED_WAIT_MS: Final = 1_000  # for a 429 that states neither reason nor wait: the smallest possible `retry-after`
 WAIT_MS_MAX: Final = DAY_MS
-"""What a refusal may ask to wait: the longest real one is a day's limit. A pause is never shortened, so a header of a
-thousand years would end the limit; after a day one call asks again."""
+"""The longest wait that a refusal may ask for: the longest real one is a day's limit.
+
+A pause is never shortened, so a header of a thousand years would end the limit; after a day one call asks again.
+"""
 SERVER_WAIT_MS_MAX: Final = 15 * 60_000
-"""What a server in trouble may ask to wait: its limit rests as long, and one call in that time costs it nothing."""
-QUEUE_WAIT_MS: Final = 60_000  # batches end in minutes or hours, and nothing says when
+"""The longest wait that a server in trouble may ask for.
+
+Its limit pauses that long, and one call in that time costs the server nothing.
+"""
+QUEUE_WAIT_MS: Final = 60_000  # batches end in minutes or hours, and nothing states when
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the door saw of one attempt. No answer at all: status None, error_code `timeout` or `connection`.
+    """The observed result of one attempt. Without any answer: status None, error_code `timeout` or `connection`.
 
-    `early`: the headers came before the answer, as a stream's do.
+    `early`: the headers came before the answer, as those of a stream do.
     """
 
     status: int | None
@@ -72,14 +77,14 @@ class Answer:
 
 @value
 class Verdict:
-    """What it means, what it says of the limits, and a sentence for a person.
+    """The meaning of an answer, what it states of the limits, and a sentence for a person.
 
     Attributes:
         snapshot: The organisation's or a project's bucket that refused, where the answer states it exactly.
-        limit: Whatever is known of the limit that refused, for people: also what no budget can believe.
+        limit: All that is known of the limit that refused, for people: also what no budget can believe.
         side_readings: Buckets that headers describe beside `readings`: a project's, and that of images.
         early: The readings are as of the call's admission, whatever is charged when it ends.
-        shape: Set if nobody understood the answer and its meaning is a guess: what it looks like, without its text.
+        shape: Set if the answer was not understood and its meaning is a guess: its appearance, without its text.
     """
 
     meaning: Meaning
@@ -96,7 +101,7 @@ class Verdict:
 
     @property
     def fault(self) -> Fault:
-        """Who must do something about it; ACCOUNT and SERVER are what breakers open for."""
+        """The party that must act; ACCOUNT and SERVER are what breakers open for."""
         return FAULTS[self.meaning]
 
 
@@ -109,7 +114,7 @@ _METRIC_WORDS: Final = frozenset({"tokens", "requests", "input-images"})
 
 
 def judge(answer: Answer) -> Verdict:
-    """What this answer means. Never raises."""
+    """Return the verdict on this answer. Never raises."""
     meaning, evidence = _meaning(answer)
     headers = lowered(answer.headers)
     told = readings(headers)
@@ -135,19 +140,19 @@ def judge(answer: Answer) -> Verdict:
 def fine(
     status: int | None, told: tuple[Reading, ...], beside: tuple[SideReading, ...] = (), *, early: bool = False
 ) -> Verdict:
-    """An answer: nothing is to be tried again, and nothing but its headers speaks of limits."""
+    """Return the verdict on a success: nothing is tried again, and only its headers concern limits."""
     sentence = f"OpenAI answered (HTTP {status})."
-    return Verdict(OK, False, None, told, None, False, sentence, None, beside, None, early)  # by name it takes twice
+    return Verdict(OK, False, None, told, None, False, sentence, None, beside, None, early)  # keywords cost double
 
 
 def elsewhere(answer: Answer) -> Verdict:
-    """Of an answer that the API did not write: the request waits until an operator mends the base URL."""
+    """Return the verdict on an answer that the API did not write: wait until an operator corrects the base URL."""
     sentence = _sentence(Meaning.NOT_THE_API, answer, None, None)
     return Verdict(Meaning.NOT_THE_API, True, None, (), None, False, sentence)
 
 
 def undecided(answer: Answer) -> Verdict:
-    """Of an answer that the API may not have written: the request is called again, and it counts as no attempt."""
+    """Return the verdict on an answer that the API may not have written: call again, and count no attempt."""
     sentence = _sentence(Meaning.UPSTREAM_ERROR, answer, None, None)
     return Verdict(Meaning.UPSTREAM_ERROR, True, None, (), None, False, sentence)
 
@@ -160,7 +165,7 @@ def _meaning(answer: Answer) -> tuple[Meaning, Basis]:
 
 
 def _limit(answer: Answer, told: tuple[Reading, ...]) -> StatedLimit | None:
-    """The limit that refused: as the text has it, else by the error's type, else the one that headers show empty."""
+    """Return the limit that refused: by the text, else by the error's type, else the one that headers show empty."""
     stated = stated_limit(answer.message)
     metric = stated.metric if stated is not None else (answer.error_type or "").lower()
     empty = [reading for reading in told if reading.remaining == 0] if answer.status == 429 else []
@@ -178,7 +183,7 @@ def _of_reading(reading: Reading) -> StatedLimit:
 
 
 def _wait_ms(answer: Answer, meaning: Meaning, stated: Snapshot | None, told: tuple[Reading, ...]) -> int | None:
-    """As long as the answer says, within bounds."""
+    """Return the wait that the answer states, within bounds."""
     if meaning not in {Meaning.RATE_LIMITED, Meaning.OVERLOADED, Meaning.UPSTREAM_ERROR}:
         return None
     wait_ms = _stated_wait_ms(answer, meaning, stated, told)
@@ -190,7 +195,7 @@ def _wait_ms(answer: Answer, meaning: Meaning, stated: Snapshot | None, told: tu
 
 
 def _stated_wait_ms(answer: Answer, meaning: Meaning, stated: Snapshot | None, told: tuple[Reading, ...]) -> int | None:
-    """The server's own words first: headers, then text, then the refill law on the numbers it gave."""
+    """Return the wait in the server's own words first: headers, then text, then the refill law on its numbers."""
     wait_ms = retry_after_ms(answer.headers) or wait_in_ms(answer.message)
     if wait_ms or meaning is not Meaning.RATE_LIMITED:
         return wait_ms
@@ -201,7 +206,7 @@ def _stated_wait_ms(answer: Answer, meaning: Meaning, stated: Snapshot | None, t
 
 
 def _unstated_wait_ms(answer: Answer, stated: Snapshot | None, told: tuple[Reading, ...]) -> int:
-    """Until one unit more than nothing is there, as far as numbers tell; 0 if they do not."""
+    """Return the time until the bucket holds one unit, as far as numbers show it; 0 if they do not."""
     if (answer.error_code or "").lower() == "token_limit_exceeded":
         return QUEUE_WAIT_MS
     if stated is not None and stated.used is not None:
@@ -234,7 +239,7 @@ def _sentence(meaning: Meaning, answer: Answer, stated: Snapshot | None, wait_ms
 
 
 def named(answer: Answer) -> list[str]:
-    """Status, code, type and param, as far as they are words and no sentences: those may quote the prompt."""
+    """Return status, code, type and param, as far as they are words and not sentences: those may quote the prompt."""
     facts = [f"HTTP {answer.status}"] if answer.status is not None else []
     return facts + [
         f"{name} {word}"
@@ -244,7 +249,7 @@ def named(answer: Answer) -> list[str]:
 
 
 def is_word(text: str) -> bool:
-    """Whether it may be shown: a code, a type, the path of a parameter."""
+    """Return whether a text may be shown: a code, a type, the path of a parameter."""
     return _WORD.fullmatch(text) is not None
 
 
