@@ -124,7 +124,7 @@ class BucketSet:
         return True
 
     def disown(self, capacity: int, former: int | None, number: int, now_ms: int) -> None:
-        """Remove a size of tokens that the answer to call `number` disproved; `former` is the size believed before."""
+        """Undo a size of tokens that the answer to call `number` disproved: restore `former`, or drop the bucket."""
         for mirror in self._of[TOKENS]:
             if mirror.capacity == capacity and former is not None:
                 mirror.follow(former, number, now_ms)

@@ -1,4 +1,4 @@
-"""Detection of how a server's limit refills, from its headers: continuously, at marks of a clock, or charge by charge.
+"""Detection of a limit's refill pattern from headers: continuous, at clock marks, or one period after each charge.
 
 Headers state how much is used and how long until nothing is. Each way of refilling relates the two differently
 (facts/openai.md §3 for the first; the others are those of gateways):
@@ -32,7 +32,7 @@ ANSWERS_MIN: Final = 4  # answers with different `used` before anything but a bu
 APART_MS: Final = 1_000  # and sent this far apart: answers of one instant look the same under all patterns
 NARROW_PARTS: Final = 20  # an unusual period must be known to one part in this many
 BOUNDLESS_MS: Final = 1 << 62
-SETTLED_ANSWERS: Final = 64  # in a row that agree with a bucket
+SETTLED_ANSWERS: Final = 64  # consecutive answers that agree with a bucket
 
 
 class Refill(Enum):
@@ -156,7 +156,7 @@ class RefillEvidence:
         return found
 
     def _window_ms(self) -> int:
-        """Return the shortest usual period that is as long as the longest `reset`.
+        """Return the shortest usual period that is at least as long as the longest `reset`.
 
         Of a window, its marks matter more than its length.
         """

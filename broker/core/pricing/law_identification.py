@@ -238,9 +238,9 @@ class LawIdentification:
         """Return the most telling span that ends with an admission, and each law's excess in it.
 
         A call that was overtaken on its way counts in a short span although it had not arrived yet, so the believed law
-        charges too much. In a long span it is one call of many, and laws differ by every call. So where the believed
-        law alone fits longer spans, the delays differ by more than was assumed, and all spans are examined again. One
-        such span is not enough: other clients' spending can make it fit.
+        charges too much. In a long span it is one call of many, and the difference between laws grows with every call.
+        So where the believed law alone fits longer spans, the delays differ by more than was assumed, and all spans are
+        examined again. One such span is not enough: other clients' spending can make it fit.
         """
         _, capacity, period_ms = remaining
         believed = self.evidence.believed
@@ -256,7 +256,7 @@ class LawIdentification:
             self._way += 1
 
     def _unspent(self, spans: list[DebitSpan | None], excesses: list[int | None]) -> list[int | None]:
-        """Return the excesses that count once a law is known: one spending by others supports a dearer law only once.
+        """Return the excesses that count once a law is known: a dearer law gains only once from others' spending.
 
         The believed law falls short of every span that contains this spending, and sooner or later a dearer law fits
         one of them by chance.
@@ -274,7 +274,8 @@ class LawIdentification:
     def _ended(self, ending: int | None, capacity: int, period_ms: int) -> DebitSpan | None:
         """Return the shortest span ending with a call's end that would show it if no output had been charged.
 
-        The delays back differ as well: if `usage` is believed and fits a longer span, by more than was assumed.
+        The delays of answers differ as well: if `usage` is believed and fits only a longer span, they differ by more
+        than was assumed.
         """
         while ending is not None:
             way_ms = WAYS_MS[self._way_back]
