@@ -1,8 +1,7 @@
 """State machine of the dispatcher, from a record taken to its one outcome.
 
-Three verbs and an explicit clock: `on(event, now_ms)` is the only way in, `commands(now_ms)` the only way out, and
-`wake_at()` says when to ask for commands next: when a time-out is due, or now if an event cannot wait. The machine
-awaits nothing and reads nothing but its arguments, so the same one runs in the service, the simulator and the planner.
+Verbs, with an explicit clock: `on(event, now_ms)` alone leads in, `commands(now_ms)` alone leads out, `wake_at()` says
+when to ask for commands next. Nothing else is awaited or read, so service, simulator and planner run the same machine.
 
 Roles. FOLLOWING reads the ledger and changes nothing. LEADING takes, calls and publishes. SUSPENDED has lost its
 producer and may no longer lead: it takes, admits, publishes and drops nothing, since calls in flight and outcomes in
@@ -261,7 +260,8 @@ class Dispatch:
         self.limits.rest()
 
     def _call(self, ticket: Ticket, now_ms: int) -> None:
-        candidate, ticket.state, ticket.called_ms = ticket.candidate, CALLING, now_ms
+        ticket.move(CALLING)
+        candidate, ticket.called_ms = ticket.candidate, now_ms
         budget = self.limits.serve(ticket, now_ms)
         call = self._attempts.start(ticket, budget, now_ms, account=self.limits.account)
         entry = StartedEntry(candidate.identity, candidate.calls_before + ticket.calls)
@@ -307,7 +307,7 @@ class Dispatch:
             return False
         ticket, decision = sequel
         if isinstance(decision, Again):
-            ticket.state = WAITING
+            ticket.move(WAITING)
             self.batches.ended(StartedEntry(ticket.candidate.identity, ticket.candidate.calls_before + ticket.calls))
             self._alarms.sleep(ticket, decision.not_before_ms)
             return False
@@ -324,7 +324,7 @@ class Dispatch:
     def _refused(self, event: Refused, now_ms: int) -> None:
         ticket = self._attempts.refused(event, now_ms)
         if ticket is not None:
-            ticket.state = WAITING
+            ticket.move(WAITING)
             self.batches.turned_back(ticket)
             self._reception.turn_back(ticket, now_ms)
 

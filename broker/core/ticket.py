@@ -148,7 +148,7 @@ class Garbage:
 
 
 class State(Enum):
-    """State of a ticket, changed by `broker.core.dispatch` and the parts in `broker.core.requests`."""
+    """State of a ticket; `Ticket.move` alone changes it, along `TRANSITIONS`."""
 
     WAITING = "waiting"  # in its lane, or asleep until a retry
     CALLING = "calling"  # one HTTP call in flight
@@ -159,6 +159,14 @@ class State(Enum):
 WAITING: Final = State.WAITING  # frequently used members as module names: cheaper before Python 3.12
 CALLING: Final = State.CALLING
 SETTLED: Final = State.SETTLED
+
+TRANSITIONS: Final = {
+    WAITING: frozenset({CALLING, State.JOINED, SETTLED}),  # called; found to be a duplicate; decided without a call
+    CALLING: frozenset({WAITING, SETTLED}),  # to be tried again, or not sent; decided, withdrawn or evicted
+    State.JOINED: frozenset({WAITING, SETTLED}),  # triaged again; withdrawn or evicted
+    SETTLED: frozenset({SETTLED}),  # decided otherwise before its commit
+}
+"""Every change of a ticket's state, by the state before it."""
 
 
 @dataclass(slots=True, eq=False)
@@ -221,6 +229,15 @@ class Ticket:
             self.buffer_bytes = self.bytes
         if isinstance(self.content, Candidate):
             self.candidate = self.content
+
+    def move(self, to: State) -> None:
+        """Change the state along `TRANSITIONS`.
+
+        Raises:
+            AssertionError: There is no such transition: a defect of the caller.
+        """
+        assert to in TRANSITIONS[self.state], f"a ticket that is {self.state.value} never becomes {to.value}"
+        self.state = to
 
     def becomes(self, candidate: Candidate) -> None:
         """Make this ticket a request."""

@@ -83,7 +83,7 @@ class Eviction:
             identity = ticket.content.identity
             if not self._is_answered_for(identity.id_hash):
                 self._identities.forget_open(identity)
-        ticket.state = SETTLED
+        ticket.move(SETTLED)
 
     def _is_answered_for(self, id_hash: bytes) -> bool:
         """Whether a ticket answers for an open id, or the transaction under way does, which fails it as overdue."""

@@ -142,7 +142,7 @@ class TicketRegistry:
 
     def join(self, ticket: Ticket) -> None:
         """Let a duplicate, or a cancel, wait for what becomes of its id."""
-        ticket.state = State.JOINED
+        ticket.move(State.JOINED)
         self._joined.setdefault(id_hash_of(ticket), {})[ticket] = None
 
     def unjoin(self, ticket: Ticket) -> None:

@@ -30,7 +30,7 @@ class Settling:
 
     def settle(self, ticket: Ticket, decision: Decision, now_ms: int) -> None:
         """Put a decision into the outbox, for the next transaction."""
-        ticket.state = SETTLED
+        ticket.move(SETTLED)
         self.limits.withdraw(ticket, now_ms)
         weight = ticket.held_bytes if isinstance(decision, Complete) else ticket.bytes
         at_once = ticket.source.partition.lane == self._first_lane
@@ -51,7 +51,7 @@ class Settling:
                 self.flights.hold(ticket, 0)
             case _:
                 assert_never(ticket.state)
-        ticket.state = SETTLED
+        ticket.move(SETTLED)
 
     def drop(self, ticket: Ticket) -> bytes | None:
         """Forget a ticket whose record is committed or another leader's; return the id it was to answer for, if any."""

@@ -85,7 +85,7 @@ class Triage:
         Cancels come first: a cancel concerns the run that is settled, and so is judged before a replay is taken.
         """
         for ticket in sorted(waited, key=lambda ticket: not isinstance(ticket.content, Cancel)):
-            ticket.state = State.WAITING
+            ticket.move(State.WAITING)
             if isinstance(ticket.content, Cancel):
                 self._heed(ticket, ticket.content, now_ms)
             else:

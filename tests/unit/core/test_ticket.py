@@ -1,7 +1,22 @@
+import re
+from itertools import product
+from pathlib import Path
+
 import pytest
 
+import broker.core
 from broker.core.identity.pending_cancels import Cancel
-from broker.core.ticket import CONTROL, Garbage, LanePartition, Source, State, Ticket, TicketNumber, id_hash_of
+from broker.core.ticket import (
+    CONTROL,
+    TRANSITIONS,
+    Garbage,
+    LanePartition,
+    Source,
+    State,
+    Ticket,
+    TicketNumber,
+    id_hash_of,
+)
 from tests.unit.core.specimens import candidate, identity, ticket
 
 
@@ -114,3 +129,22 @@ def test_a_contested_ticket_begins_anew_as_what_it_was_sent_as() -> None:
     made.becomes(made.candidate.apart(identity("own")))
     assert (made.candidate.identity, made.candidate.attempt) == (identity("own"), 0)
     assert made.anew().content == candidate("a", attempt=2)
+
+
+@pytest.mark.parametrize(("before", "to"), list(product(State, State)))
+def test_a_ticket_moves_along_the_table_alone(before: State, to: State) -> None:
+    made = ticket(candidate("a"))
+    made.state = before
+    if to in TRANSITIONS[before]:
+        made.move(to)
+        assert made.state is to
+    else:
+        with pytest.raises(AssertionError, match=f"is {before.value} never becomes {to.value}"):
+            made.move(to)
+
+
+def test_no_other_code_of_the_core_sets_the_state_of_a_ticket() -> None:
+    root = Path(broker.core.__file__).parent
+    setting = re.compile(r"\bticket\.state\b[^=\n]*=(?!=)|\.state = ")
+    found = [path.name for path in root.rglob("*.py") if setting.search(path.read_text(encoding="utf-8"))]
+    assert found == ["ticket.py"]
