@@ -1,7 +1,8 @@
-"""Reading the control topic: who is to be cancelled. Anybody may write there, so nothing here raises for any bytes.
+"""Reader of the control topic, whose records name requests to cancel.
 
-What cannot be read is a dead letter and never an outcome, for it asks for nobody's answer: `undecodable` if it is no
-JSON within bounds, `invalid_request` if it is JSON and no cancel.
+Any client may write there, so nothing here raises for any bytes. A record that cannot be read becomes a dead letter and
+never an outcome, since it asks for no answer: `undecodable` if it is not JSON within bounds, `invalid_request` if it is
+JSON but not a cancel.
 """
 
 from datetime import datetime
@@ -18,10 +19,10 @@ from schemas.request_codec import InputLimits, Undecodable, unread_request
 
 
 class ControlReader:
-    """In the place where a lane has its `Pricer`."""
+    """Reader of the control topic's records, in the role that `Pricer` has for a lane."""
 
     def __init__(self, limits: InputLimits) -> None:
-        """As much of a record is read as of a request."""
+        """`limits` are the input bounds of a request; they apply to a cancel as well."""
         self._limits = limits
 
     def read(
@@ -40,9 +41,9 @@ class ControlReader:
         return cancel, cancels.Cancel(id_hash(cancel.id), round(submitted_at.timestamp() * 1_000), mark)
 
     def unread(self, record: Record) -> tuple[Undecodable, Garbage]:
-        """Nothing can be known of a record whose bytes must not be read any more, and no outcome is due for it."""
+        """Return what is known of a record whose bytes must not be read again: nothing. No outcome is due for it."""
         return unread_request(record.headers, CRASHED), Garbage(None, CRASHED, "crashed")
 
     def defect(self, _record: Record) -> tuple[Undecodable, Garbage]:
-        """What can be told of a record for which `read` raised: no outcome is due for any id."""
+        """Return what is known of a record for which `read` raised: no outcome is due for any id."""
         return Undecodable(DEFECT), Garbage(None, DEFECT, "crashed")

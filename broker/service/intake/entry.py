@@ -1,8 +1,8 @@
-"""One record's way in: decoded, priced and weighed, each for itself.
+"""Reading of one record: decoded, priced and weighed independently of all others.
 
-Whatever exception that raises, of any kind, ends the record and nothing else: it is Failed (`crashed`) if an id can be
-told, a dead letter in any case, and a line of the log has the trace. Without this a defect that one record shows would
-end each leader in turn, for the record would be the first one of every term.
+An exception raised by a record, of whatever kind, ends that record and nothing else: it is Failed (`crashed`) if its id
+is known, a dead letter in any case, and a line of the log has the trace. Without this, a defect that one record
+triggers would end each leader in turn, since the record would be the first one of every term.
 """
 
 import contextlib
@@ -22,26 +22,27 @@ from schemas.record import Record
 from schemas.request_codec import Undecodable
 
 OFFLOADED_ABOVE_BYTES: Final = 64 * 1024
-"""Smaller values are decoded at once, in some 0.3 ms: handing them to a thread and back takes about as long."""
+"""Smaller values are decoded in the event loop, in some 0.3 ms: handing them to a thread and back takes about as
+long."""
 
 
 class Reader(Protocol):
-    """Knows what the records of a topic say; never raises for any bytes, unless it has a defect."""
+    """Decoder of one topic's records; never raises for any bytes, unless it has a defect."""
 
     def read(
         self, lane: str, record: Record, submitted_at: datetime, /
     ) -> tuple[Content, Candidate | Garbage | Cancel]:
-        """What stands in a record, and what the core must know of it."""
+        """Return the record's content, and what the core must know of it."""
 
     def unread(self, record: Record, /) -> tuple[Undecodable, Garbage]:
-        """What can be told of a record that ended two terms, without its value."""
+        """Return what is known of a record that ended two terms, without reading its value."""
 
     def defect(self, record: Record, /) -> tuple[Undecodable, Garbage]:
-        """What can be told of a record for which `read` raised."""
+        """Return what is known of a record for which `read` raised."""
 
 
 class Read(NamedTuple):
-    """A record that was read."""
+    """Result of reading one record."""
 
     content: Content
     known: Candidate | Garbage | Cancel
@@ -52,13 +53,13 @@ class Entry:
     """Reads the records of one topic."""
 
     def __init__(self, reader: Reader, offload: Offload, contained: Contained) -> None:
-        """Large values are read by `offload`; exceptions are told to `contained`."""
+        """`offload` reads large values; `contained` reports exceptions."""
         self._reader = reader
         self._offload = offload
         self._contained = contained
 
     async def read(self, source: Source, record: Record, submitted_at: datetime) -> Read:
-        """Read a record. Never raises, except to be cancelled; waits only for a large one."""
+        """Read a record. Never raises, except when cancelled; suspends only for a large one."""
         lane = source.partition.lane
         try:
             work: Callable[[], Read] = partial(self._read, lane, record, submitted_at)
@@ -68,8 +69,8 @@ class Entry:
             return self._told(record)
 
     def unread(self, record: Record) -> Read:
-        """A record that is not decoded any more."""
-        with contextlib.suppress(Exception):  # a defect in this, too, must end nothing but the record
+        """Return the result for a record that must not be decoded any more."""
+        with contextlib.suppress(Exception):  # a defect here, too, must end nothing but the record
             content, known = self._reader.unread(record)
             return Read(content, known, weigh(record, content))
         return self._told(record)
@@ -79,14 +80,14 @@ class Entry:
         return Read(content, known, weigh(record, content))
 
     def _told(self, record: Record) -> Read:
-        """What is left to say of a record that raised an exception."""
+        """Return what is left to report of a record that raised an exception."""
         size = len(record.value or b"") + len(record.key or b"")
         content, known = Undecodable(DEFECT), Garbage(None, DEFECT, "crashed")
-        with contextlib.suppress(Exception):  # the defect may strike once more
+        with contextlib.suppress(Exception):  # the same defect may strike again here
             content, known = self._reader.defect(record)
         return Read(content, known, Weight(size, size + RECORD_BYTES))
 
 
 def is_large(record: Record) -> bool:
-    """Whether it takes long to read."""
+    """Whether decoding the record takes long enough to be offloaded."""
     return len(record.value or b"") > OFFLOADED_ABOVE_BYTES

@@ -1,13 +1,13 @@
-"""Which runs are believed: a header that any producer can write must not take the place of a replay.
+"""Trust in run numbers: a header that any producer can write must not take the place of a replay.
 
-A forged `headrace-run: 7` on an unknown id was answered as run 7, and the true request, run 0, was then done without an
-outcome. So a run above 0 is believed only if one of these holds:
+A forged `headrace-run: 7` on an unknown id was answered as run 7, and the true request, run 0, was then finished
+without an outcome. So a run above 0 is believed only if one of these holds:
 
-- it carries a *grant*: the dispatcher writes one into each dead letter for the next run of its id, and a replay hands
-  it back. It is an HMAC under a key of the prefix that stands in the ledger, where no producer reads;
-- the index knows the run before it: then it is what a replay would be, and the table of identity judges it;
-- dead letters without a grant may still be there: an older release has written them, or the key was lost with the
-  ledger. They last as long as their topic retains, so that long after the last of them every run is believed.
+- the record carries a *grant*: the dispatcher writes one into each dead letter for the next run of its id, and a replay
+  passes it on. It is an HMAC under a key of the prefix that is kept in the ledger, which producers cannot read;
+- the index knows the run before it: then the record is what a replay would be, and the dedupe table judges it;
+- dead letters without a grant may still exist: an older release has written them, or the key was lost with the ledger.
+  They last for their topic's retention time, so until the last of them has expired every run is believed.
 
 Any other record is a first submission: its run is ignored, and counted in the log once a minute.
 """
@@ -31,13 +31,13 @@ from schemas.record import Headers
 KEY_BYTES: Final = 32
 SAID_EVERY_MS: Final = 60_000
 SAID_AGAIN_PARTS: Final = 4
-"""The key stands in the ledger so many times a dedupe window, for a start reads no more than that."""
+"""A leader writes the key to the ledger this many times per dedupe window, since a start reads no further back."""
 
 _log = structlog.get_logger("grants")
 
 
 class GrantKey(NamedTuple):
-    """The key of a prefix, in base64, and since when (s) every dead letter has its grant; 0: there was none before."""
+    """Key of a prefix, in base64, and the time (s) since which every dead letter has a grant; 0: always."""
 
     key: str
     since_s: int
@@ -47,7 +47,7 @@ NO_KEY: Final = GrantKey("", 0)
 
 
 class Grants:
-    """Of one dispatcher. A follower hears what the ledger says; a leader says it again."""
+    """Grant keeper of one dispatcher: a follower learns the key from the ledger; a leader writes it there again."""
 
     def __init__(  # noqa: PLR0913 — all but two keyword-only
         self,
@@ -62,9 +62,9 @@ class Grants:
         """Nothing is believed or granted before a key is known.
 
         Args:
-            letters: The topic of dead letters; it is asked for its bounds and never read.
+            letters: The topic of dead letters; only its bounds are read, never its records.
             clock: The wall clock.
-            retention_ms: How long a dead letter is there.
+            retention_ms: Retention time of a dead letter.
             window_ms: How far back a start reads the ledger.
             secret: Random bytes, as many as asked for.
             knows: Whether the index knows a run of that id (its hash), or a later one.
@@ -81,7 +81,7 @@ class Grants:
         self._ignored, self._speak_at_ms = 0, 0
 
     def heard(self, line: LedgerRecord) -> None:
-        """A line of the ledger. A claim without a key is an older release's: its dead letters have no grants."""
+        """Learn from a ledger line. A claim without a key is an older release's: its dead letters have no grants."""
         if line.key:
             self._key = GrantKey(line.key, line.key_since_s)
             self._older_led = False
@@ -89,7 +89,7 @@ class Grants:
             self._older_led = True
 
     async def for_claim(self) -> GrantKey:
-        """What a claim says; a new key where none is known.
+        """Return the key that a claim carries; a new one where none is known.
 
         Raises:
             LogUnavailable: Kafka does not answer.
@@ -108,7 +108,7 @@ class Grants:
         return any(end for _, end in bounds.values())
 
     def for_step(self) -> GrantKey:
-        """What a step says: the key, now and then."""
+        """Return the key when it is due to be written again with a step, else `NO_KEY`."""
         now_ms = self._clock.now_ms()
         if self._said_ms is not None and now_ms - self._said_ms < self._window_ms // SAID_AGAIN_PARTS:
             return NO_KEY
@@ -116,14 +116,14 @@ class Grants:
         return self._key or NO_KEY
 
     def grant(self, request_id: str, run: int) -> str | None:
-        """What lets that run of the id be believed; None before a key is known."""
+        """Return the grant that lets that run of the id be believed; None before a key is known."""
         if self._key is None:
             return None
         said = f"{run} {request_id}".encode()
         return hmac.new(base64.b64decode(self._key.key), said, hashlib.sha256).hexdigest()
 
     def believes(self, request_id: str | None, run: int, headers: Headers) -> bool:
-        """Whether a record that says so is that run of the id."""
+        """Whether a record that names that run of the id is trusted to be it."""
         if run == 0 or request_id is None:
             return True
         granted = self.grant(request_id, run)
@@ -136,7 +136,7 @@ class Grants:
         return False
 
     def _may_be_without(self) -> bool:
-        """Whether a dead letter without a grant may still be there."""
+        """Whether a dead letter without a grant may still exist."""
         return self._key is not None and self._clock.utc_ms() < self._key.since_s * 1_000 + self._retention_ms
 
     def _ignore(self) -> None:

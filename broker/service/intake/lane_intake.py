@@ -1,8 +1,7 @@
-"""Taking records: one task a lane while this process leads, its partitions in turn; the control topic is read likewise.
+"""Record intake: one task per lane while this process leads, its partitions in turn; likewise for the control topic.
 
-It takes no more than the core has room for, and puts back what the core did not want yet. Nothing is ever paused: a
-partition without room is simply not asked. A halted intake has returned everything it took, so that a new term starts
-from the stored maps without a gap.
+It takes no more than the core has room for, and rewinds to what the core could not take. No partition is paused: one
+without room is not asked. A halted intake has returned all it took: a new term starts from the stored maps without gap.
 """
 
 import asyncio
@@ -31,38 +30,38 @@ from schemas.record import Record
 
 RECORDS_A_TAKE = 50
 READ_AT_ONCE_BYTES = 64 * 1024
-"""Of values that are read in a row in the loop, before answers and timers have a turn. Counting the tokens of
-so many bytes takes up to 0.1 s (a run of one letter), and a take of 50 such records longer than the lease lasts."""
+"""Bytes of values read in a row before the event loop serves answers and timers. Counting the tokens of this many bytes
+takes up to 0.1 s (a run of one letter), and of a take of 50 such records longer than the lease lasts."""
 IDLE_WAIT_MS = 1_000
-"""How long a lane with room everywhere waits for its next record, which wakes it at once."""
+"""Wait of a lane with room in all partitions for its next record, which ends the wait at once."""
 CLOSED_WAIT_MS = 200
-"""How long it waits before a partition without room is looked at again."""
+"""Delay until a partition without room is looked at again."""
 PARTITIONS_LOOKED_UP_EVERY_MS = 10_000
 RETRY_S = 0.5
 LAST_OF_FORMER_MS = 60_000
-"""How long the requests of a topic that was deleted may still be answered before its successor is read."""
+"""Time in which the requests of a deleted topic may still be answered before its successor is read."""
 NAMED_WAITS_MS = (5, 10, 20, 40, 80, 160, 320, 365)
-"""Waits between the looks for a record that is named; after the last, a second in all, none is believed to be there.
-Kafka's client ends no wait for markers, so the first looks follow each other closely."""
+"""Waits between the looks for a named record; after the last (a second in all) it is taken to be absent. Kafka's client
+ends no wait for markers, so the first looks follow each other closely."""
 NO_TIMESTAMP = -1
 STAMPED_AHEAD_MAX_MS = 86_400_000
-"""Nothing was sent later than this after now, whatever it says and however wrong our clock; Kafka lets pass an hour."""
+"""No timestamp further ahead of now is believed, however wrong our clock is; Kafka accepts up to an hour ahead."""
 
-_Batch = list[tuple[Source, Callable[[], None]]]  # records that were named together, each with what hands it over
+_Batch = list[tuple[Source, Callable[[], None]]]  # records named together, each with its hand-over
 _log = structlog.get_logger("intake")
 
 
 class TopicMadeAnewError(Exception):
-    """The lane's topic was deleted and made anew: no offset that was taken or stored means anything in it."""
+    """The lane's topic was deleted and recreated: no offset taken or stored before has any meaning in it."""
 
 
 class LaneIntake:
-    """The records of one lane, or of the control topic, from Kafka to the core."""
+    """Intake of one lane, or of the control topic: its records from Kafka to the core."""
 
     def __init__(  # noqa: PLR0913 — offload has a default
         self, lane: str, topic: str, log: LaneLog, driver: Driver, reader: Reader, *, offload: Offload = at_once
     ) -> None:
-        """`log` is the lane's door; it is opened by the first question. `offload` reads what is large."""
+        """`log` is the lane's door, opened by the first query. `offload` reads large values."""
         self.lane = lane
         self.topic = topic
         self.log = log
@@ -75,10 +74,10 @@ class LaneIntake:
         self._cautions: dict[
             int, CautiousRead
         ] = {}  # partitions whose records are named in the ledger before they are read
-        self._still_named: list[tuple[LanePartition, _Batch]] = []  # read, and not struck off yet
-        self._read_bytes = 0  # since others had a turn
+        self._still_named: list[tuple[LanePartition, _Batch]] = []  # read, but not yet struck off
+        self._read_bytes = 0  # since the loop last served other tasks
         self._partitions: list[int] = []
-        self._full: dict[int, int] = {}  # partitions whose next record does not fit, and when they are asked again
+        self._full: dict[int, int] = {}  # partitions whose next record does not fit, and when to try again
 
     @property
     def read_ahead_max(self) -> int:
@@ -100,7 +99,7 @@ class LaneIntake:
         self._task = asyncio.create_task(self._run(self._partitions), name=f"intake {self.lane}")
 
     async def halt(self) -> None:
-        """Stop taking; nothing is in between afterwards."""
+        """Stop taking; afterwards no record is between Kafka and the core."""
         task, self._task = self._task, None
         if task is not None:
             await ended(task)
@@ -112,7 +111,7 @@ class LaneIntake:
         return self._task is not None
 
     async def lag(self) -> int | None:
-        """How many offsets behind what was taken Kafka has for readers; None while nothing is taken.
+        """Return how many offsets the readable end of the log is ahead of what was taken; None while nothing is taken.
 
         Raises:
             broker.errors.LogUnavailable: Kafka does not say.
@@ -120,12 +119,12 @@ class LaneIntake:
         if not self.takes:
             return None
         bounds = await self.log.bounds(self._partitions)
-        if not self.takes:  # it has been halted meanwhile
+        if not self.takes:  # halted in the meantime
             return None
         return sum(max(0, end - self.log.position(partition)) for partition, (_, end) in bounds.items())
 
     def failure(self) -> BaseException | None:
-        """What ended the task, if it ended by itself: a defect, never Kafka being away."""
+        """Return what ended the task, if it ended by itself: a defect, never the absence of Kafka."""
         if self._task is None or not self._task.done() or self._task.cancelled():
             return None
         return self._task.exception()
@@ -139,7 +138,7 @@ class LaneIntake:
                 _log.warning("lane_unreadable", lane=self.lane, reason=str(error))
                 await self._strike_off()
                 await asyncio.sleep(RETRY_S)
-                self._looked_up_ms = None  # the topic may have been made anew: look before anything is taken
+                self._looked_up_ms = None  # the topic may have been recreated: check before anything is taken
                 continue
             if self._still_named and not took:
                 await self._strike_off()
@@ -147,7 +146,7 @@ class LaneIntake:
                 await self._idle(partitions)
 
     async def _round(self, partitions: Sequence[int]) -> bool:
-        """One turn over all partitions, each starting a place later than in the turn before."""
+        """Run one turn over all partitions, starting one partition later than in the turn before."""
         self._turn += 1
         took_any = False
         for step in range(len(partitions)):
@@ -159,22 +158,22 @@ class LaneIntake:
                 took = await self._took_with_caution(partition, self._cautions[partition])
             elif self._driver.cautious:
                 if self.log.is_at_end(partition):
-                    continue  # else each look would cost a transaction that strikes off what is named elsewhere
-                async with self._driver.naming:  # what is named must not be blamed for what is read elsewhere
+                    continue  # otherwise each look would cost a transaction that strikes off what is named elsewhere
+                async with self._driver.naming:  # a named record must not be blamed for what is read elsewhere
                     await self._driver.name()
                     took = await self._took(partition, room)
             else:
                 took = await self._took(partition, room)
             if took:
                 took_any = True
-                await asyncio.sleep(0)  # decoding is work: let answers and timers in between two partitions
+                await asyncio.sleep(0)  # decoding is CPU work: let answers and timers run between two partitions
         return took_any
 
     async def _took(self, partition: int, room: int) -> bool:
         return await self._posted(partition, await self.log.take(partition, min(room, RECORDS_A_TAKE)))
 
     def _room(self, partition: int) -> int:
-        """How many records the core would take from there now."""
+        """Return how many records of the partition the core would take now."""
         if self._driver.clock.now_ms() < self._full.get(partition, 0):
             return 0
         return self._driver.core.room(LanePartition(self.lane, partition))
@@ -190,20 +189,20 @@ class LaneIntake:
                 await self._driver.room_changed.wait()
 
     async def _took_with_caution(self, partition: int, caution: CautiousRead) -> bool:
-        """The next records: named in the ledger before Kafka's client unpacks them, struck off once they are read."""
+        """Take the next records: named in the ledger before Kafka's client unpacks them, struck off once read."""
         place = LanePartition(self.lane, partition)
         offset = self.log.position(partition)
         while self._driver.core.want(Source(place, offset)) is Want.SKIP:
             offset += 1
         if self._still_named and (offset >= caution.until or not caution.may_take(offset)):
-            await self._strike_off()  # what has been read comes first, or once more where there is no room for it
+            await self._strike_off()  # hand over what was read, or rewind to it where there is no room
             return True
         if offset >= caution.until:
             return self._end_caution(partition)
         if self._driver.core.want(Source(place, offset)) is Want.FULL:
             self._wait_for_room(partition)
             return False
-        if offset != self.log.position(partition):  # else what was fetched already is not thrown away
+        if offset != self.log.position(partition):  # otherwise what has been fetched already is kept
             self.log.rewind(partition, offset)
         if not caution.may_take(offset):
             _log.error("record_crashed", lane=self.lane, partition=partition, offset=offset)
@@ -216,7 +215,7 @@ class LaneIntake:
         return await self._took_named(place, offset, caution)
 
     async def _took_named(self, place: LanePartition, offset: int, caution: CautiousRead) -> bool:
-        """The records from `offset` on, where the partition stands and the first is to be taken."""
+        """Take the records from `offset` on, where the partition stands; the first of them is to be taken."""
         partition = place.number
         room = self._room(partition) - sum(len(read) for _, read in self._still_named)
         if room <= 0 and self._still_named:
@@ -238,20 +237,20 @@ class LaneIntake:
             return True
 
     async def _named(self, partition: int, count: int) -> Sequence[Fetched] | Unreadable:
-        """Of the records that are named, those that Kafka's client has; none if it passed markers or found nothing."""
+        """Return those named records that Kafka's client has; none if it passed only markers or found nothing."""
         first = self.log.position(partition)
         for wait_ms in NAMED_WAITS_MS:
             got = await self.log.take(partition, count)
             if got or self.log.position(partition) > first:
                 return got
             await self.log.wait([partition], wait_ms)
-        await self.log.bounds([partition])  # an answer: Kafka is there, and the records are not
+        await self.log.bounds([partition])  # Kafka answers, so it is there and the records are not
         return []
 
     async def _read_named(self, place: LanePartition, got: Sequence[Fetched], end: int, *, decode: bool) -> None:
-        """Read the records below `end`, to be handed over once they are struck off: a call may be deadly as well.
+        """Read the records below `end`, to be handed over once struck off, since a call may be fatal as well.
 
-        The line that names the next records strikes them off, or one that names none if there are none now. Where
+        The line that names the next records strikes them off, or, if there are none now, one that names none. Where
         offsets have gaps, the first record may stand at `end` or behind it; it was named by its position.
         """
         read: _Batch = []
@@ -269,7 +268,7 @@ class LaneIntake:
         self._driver.once_struck_off(self._hand_over_read)
 
     def _hand_over_read(self) -> None:
-        """Hand over what has been struck off; a partition without room is read again from the first that is left."""
+        """Hand over what has been struck off; a partition without room is read again from the first record left."""
         still_named, self._still_named = self._still_named, []
         for place, read in still_named:
             for source, hand_over in read:
@@ -280,13 +279,13 @@ class LaneIntake:
                 hand_over()
 
     def _unread(self, source: Source, fetched: Fetched) -> tuple[Payload, Read]:
-        """A record that is not decoded any more, since two terms have died of that."""
+        """Build the entry of a record that is not decoded any more, since two terms have died of that."""
         _log.error("record_crashed", lane=self.lane, partition=source.partition.number, offset=source.offset)
         cargo = self._cargo(source, fetched.record, self._submitted_at(fetched.timestamp_ms))
         return cargo, self._entry.unread(fetched.record)
 
     async def _strike_off(self) -> None:
-        """No more records are named now."""
+        """Record in the ledger that no records are named now."""
         if self._still_named:
             async with self._driver.naming:
                 await self._driver.name()
@@ -310,7 +309,7 @@ class LaneIntake:
             want = self._driver.core.want(source)
             if want is Want.TAKE:
                 hand_over = await self._read(source, fetched)
-                want = self._driver.core.want(source)  # a large one takes time, in which the term may have ended
+                want = self._driver.core.want(source)  # reading a large record takes time: the term may have ended
                 if want is Want.TAKE:
                     hand_over()
                     if is_large(fetched.record) and fetched is not got[-1] and self._room(partition) <= 0:
@@ -323,7 +322,7 @@ class LaneIntake:
         return bool(got)
 
     async def _read(self, source: Source, fetched: Fetched) -> Callable[[], None]:
-        """Read a record; what comes back hands it over. Others have a turn meanwhile, in which the term may end."""
+        """Read a record; return the callback that hands it over. Other tasks run meanwhile, and the term may end."""
         if self._read_bytes >= READ_AT_ONCE_BYTES:
             self._read_bytes = 0
             await asyncio.sleep(0)
@@ -343,19 +342,19 @@ class LaneIntake:
         self._driver.post(Taken(number, cargo.source, timestamp_ms, read.weight.written, known, read.weight.held))
 
     def _submitted_at(self, timestamp_ms: int) -> datetime:
-        """A record's own timestamp, which its producer may have set to anything; never the future."""
+        """Return the record's own timestamp, which its producer may have set to anything; never the future."""
         now = self._driver.clock.utc_now()
         if not 0 <= timestamp_ms < now.timestamp() * 1_000:
             return now
         return datetime.fromtimestamp(timestamp_ms / 1_000, UTC)
 
     def _stamped_ms(self, timestamp_ms: int, else_ms: int) -> int:
-        """What a cancel is told apart from requests by: both timestamps as they are, for our own clock may be wrong."""
+        """Return the time that orders cancels and requests: timestamps unchanged, as our own clock may be wrong."""
         latest_ms = self._driver.clock.utc_ms() + STAMPED_AHEAD_MAX_MS
         return min(timestamp_ms, latest_ms) if timestamp_ms >= 0 else else_ms
 
     def lose(self, partition: int, offset: int, *, removed: bool = True, crashed: bool = False) -> None:
-        """Nobody can read any more what stood below `offset`: retention removed it, its batch is rotten, or deadly."""
+        """Report that what stood below `offset` is unreadable: removed by retention, in a corrupt batch, or fatal."""
         place = LanePartition(self.lane, partition)
         cargo = self._cargo(Source(place, offset), Record(None, None), self._driver.clock.utc_now())
         self._driver.post(Lost(self._driver.hold.stow(cargo), place, offset, removed, crashed))
@@ -373,7 +372,7 @@ class LaneIntake:
         )
 
     async def _look_up(self, partitions: list[int]) -> list[int]:
-        """Partitions added since; they start at their first record. Assigning forgets positions: all are set again."""
+        """Find added partitions, which start at their first record. Assigning forgets positions: all are set again."""
         now_ms = self._driver.clock.now_ms()
         if self._looked_up_ms is not None and now_ms - self._looked_up_ms < PARTITIONS_LOOKED_UP_EVERY_MS:
             return partitions
@@ -391,7 +390,7 @@ class LaneIntake:
         return found
 
     async def _answer_last_of_former(self) -> None:
-        """What was taken from the former topic has its outcomes, as far as they come in time; nothing more is taken."""
+        """Wait, for a limited time, until what was taken from the former topic has its outcomes; take nothing more."""
         _log.error("lane_made_anew", lane=self.lane, topic=self.topic)
         driver = self._driver
         with contextlib.suppress(TimeoutError):

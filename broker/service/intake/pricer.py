@@ -1,4 +1,4 @@
-"""From a record to what the core must know of it: who it is, which limit it draws on, what it will be charged.
+"""Pricing of a record: its identity, the limit it draws on, and its charge, as the core must know them.
 
 Bad bytes become Garbage, and what a producer may not ask becomes a refusal; nothing here raises for any input.
 """
@@ -29,14 +29,14 @@ CRASHED = "Two dispatchers ended while they read this record; it was not read ag
 DEFECT = "A defect in the dispatcher ended the reading of this record; the dispatcher's log has its trace."
 _KIND_CHARS_MAX = 64
 _COUNTED_BYTES_MAX = 64 * 1024
-"""Longer texts are priced by bytes: counting them would hold up the loop for milliseconds."""
+"""Longer texts are priced by bytes: counting their tokens would block the loop for milliseconds."""
 
 
 class Pricer:
-    """Reads one lane's records."""
+    """Decoder and pricer of one lane's records."""
 
     def __init__(self, settings: Settings, counter: TokenCounter, clock: WallClock, grants: Grants) -> None:
-        """The counter works offline; the clock turns deadlines into loop time; `grants` say which runs are believed."""
+        """`counter` works offline; `clock` turns deadlines into loop time; `grants` decide which runs are believed."""
         self._grants = grants
         self._settings = settings
         self._counter = counter
@@ -46,7 +46,7 @@ class Pricer:
     def read(
         self, lane: str, record: Record, submitted_at: datetime
     ) -> tuple[DecodedRequest | Undecodable, Candidate | Garbage]:
-        """Decode, recognise and price a record."""
+        """Decode, identify and price a record."""
         decoded = decode_request(record.value, record.headers, self._input, key=record.key)
         if isinstance(decoded, Undecodable):
             return self._garbage(decoded, record)
@@ -56,14 +56,14 @@ class Pricer:
         return decoded, self._candidate(lane, decoded, submitted_at)
 
     def unread(self, record: Record, sentence: str = CRASHED) -> tuple[Undecodable, Garbage]:
-        """What can be known of a record whose value must not be read again: its headers may name its id."""
+        """Return what is known of a record whose value must not be read again: its headers may name its id."""
         return self._garbage(unread_request(record.headers, sentence), record, "crashed")
 
     def _run(self, request_id: str | None, named: int, record: Record) -> int:
-        """The run of a record whose header names one; a copy of a parked request is of the run that was parked.
+        """Return the run that a record's header names; a copy of a parked request has the run that was parked.
 
-        The header of a copy is as the producer wrote it. If it was not believed at first, it seems to be a replay of
-        what is parked: the copy would wait for its own outcome.
+        The header of a copy is as the producer wrote it. If it was not believed at first, the copy would seem to be a
+        replay of the parked request, and would wait for its own outcome.
         """
         stated = _stated(record)
         run = named if stated is None or stated.request_id != request_id else stated.run
@@ -72,7 +72,10 @@ class Pricer:
     def _garbage(
         self, decoded: Undecodable, record: Record, reason: str = "invalid_request"
     ) -> tuple[Undecodable, Garbage]:
-        """Garbage; a copy of a parked request is known by what the retrier wrote beside it, whatever its body says."""
+        """Return Garbage.
+
+        What the retrier wrote beside a parked request's copy identifies it, whatever its body says.
+        """
         stated = _stated(record)
         request_id = decoded.request_id if stated is None else stated.request_id
         decoded = replace(decoded, request_id=request_id, run=self._run(request_id, decoded.run, record))
@@ -83,7 +86,7 @@ class Pricer:
         return decoded, Garbage(identity, decoded.message, reason, attempt=attempt_of(record.headers))
 
     def defect(self, record: Record) -> tuple[Undecodable, Garbage]:
-        """What can be told of a record for which `read` raised: its id and content, if decoding it goes well."""
+        """Return what is known of a record for which `read` raised: its id and content, if it can be decoded."""
         with suppress(Exception):  # the defect may be in there
             decoded = decode_request(record.value, record.headers, self._input, key=record.key)
             if isinstance(decoded, DecodedRequest):
@@ -122,7 +125,7 @@ class Pricer:
         return prices(request.endpoint, size, fixed_law(self._settings, limit))
 
     def input_tokens(self, request: GenerationRequest, model: str) -> int:
-        """Tokens of the request's texts as the tokenizer counts them, or by bytes where it cannot."""
+        """Count the tokens of the request's texts with the tokenizer, or estimate by bytes where it cannot."""
         tokens = 0
         for text in texts(request.endpoint, request.body):
             size = len(text)
@@ -131,7 +134,7 @@ class Pricer:
         return tokens + framing_tokens(request.endpoint, request.body)
 
     def _deadline(self, lane: str, decoded: DecodedRequest, submitted_at: datetime) -> datetime:
-        """The header's, the body's or the lane's; a lane retains no request beyond its longest, whoever asks for it."""
+        """Return the header's deadline, the body's or the lane's; none is later than the longest one of the lane."""
         asked = deadline_of(decoded.request, decoded.deadline_override)
         if asked is not None:
             return min(asked, submitted_at + timedelta(seconds=self._settings.deadline_max_s(lane)))
@@ -153,26 +156,26 @@ class Pricer:
 
 
 def _stated(record: Record) -> StatedIdentity | None:
-    """What the retrier wrote beside a copy of a parked request; None for any other record."""
+    """Return what the retrier wrote beside a copy of a parked request; None for any other record."""
     return stated_identity(record.headers) if attempt_of(record.headers) else None
 
 
 def _hash_of(ordering_key: str | None) -> bytes:
-    """What the core knows of an ordering key."""
+    """Return the hash by which the core knows an ordering key."""
     return b"" if not ordering_key else hashlib.blake2b(ordering_key.encode(errors="replace"), digest_size=16).digest()
 
 
 def fixed_law(settings: Settings, limit: str) -> Law | None:
-    """The law that an operator has named for a limit; None: evidence tells."""
+    """Return the law that an operator has set for a limit; None: evidence decides."""
     configured = settings.limits.get(limit)
     return None if configured is None or configured.charge_law == "auto" else Law(configured.charge_law)
 
 
 def input_limits(settings: Settings) -> InputLimits:
-    """How much of a record is read at all."""
+    """Return the bounds within which a record is read at all."""
     return InputLimits(settings.input.request_bytes_max, settings.input.nesting_max, settings.input.values_max)
 
 
 def _mark(record: Record) -> bytes:
-    """In place of a fingerprint: the same bytes are the same request."""
+    """Return the substitute for a fingerprint: the same bytes are the same request."""
     return hashlib.blake2b(record.value or b"", digest_size=8).digest()

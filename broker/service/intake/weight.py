@@ -1,4 +1,4 @@
-"""What a record weighs: of memory while it is here, and on the wire when it is written again."""
+"""Weight of a record: in memory while it is held, and on the wire when it is written again."""
 
 from typing import Final, NamedTuple
 
@@ -9,22 +9,22 @@ from schemas.record import Record
 from schemas.request_codec import DecodedRequest
 
 RECORD_BYTES: Final = 3_500
-"""What a taken record holds beside its bytes and its decoded fields: ticket, cargo, candidate, prices and indexes."""
+"""Memory of a taken record beside its bytes and its decoded fields: ticket, cargo, candidate, prices and indexes."""
 
 EXACT_ABOVE_BYTES: Final = 256 * 1024
-"""Only a record that may outgrow this when it is written anew is written for its weight: one above 64 KiB, which a
+"""A record is encoded to find its exact weight only if its rewritten form may outgrow this: one above 64 KiB, which a
 thread reads."""
 
 
 class Weight(NamedTuple):
-    """`written` as a RetryableFailure or a dead letter, `held` in memory until it is settled; bytes."""
+    """Bytes `written` as a RetryableFailure or a dead letter, and bytes `held` in memory until it is settled."""
 
     written: int
     held: int
 
 
 def weigh(record: Record, content: Content | None) -> Weight:
-    """Weigh a record, and what was decoded of it if anything was."""
+    """Weigh a record together with its decoded content, if any."""
     value = len(record.value or b"")
     beside = record.bytes_max - value
     decoded = 0
