@@ -1,5 +1,5 @@
 """One call to OpenAI: sent, streamed, judged and weighed.
 
-It also asks, before a process leads, whether the base URL answers as OpenAI's API does (`models_call`), and says what
-another server has answered (`foreign_server`).
+This package also checks, before a process leads, whether the base URL answers as OpenAI's API does (`models_call`), and
+reports what another server has answered (`foreign_server`).
 """

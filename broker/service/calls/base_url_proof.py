@@ -1,7 +1,7 @@
 """Proof that the base URL has answered: given by an answer, kept in the ledger, and handed to the next leader.
 
-A line of the ledger names the proved base URL by a digest. A process that is set to another URL, or that reads only
-lines of an older release, begins without proof; the first answer gives it. An older release passes over the field.
+A line of the ledger names the proved base URL by a digest. A process that is configured with another URL, or that reads
+only lines of an older release, begins without proof; the first answer gives it. An older release ignores the field.
 """
 
 import hashlib
@@ -14,11 +14,11 @@ from schemas.ledger import LedgerRecord
 
 MARK_CHARS: Final = 16
 _SAID_AGAIN_PARTS: Final = 4
-"""How often in a dedupe window a step carries the proof: a process that starts reads one window of the ledger."""
+"""Times per dedupe window that a step carries the proof: a process that starts reads one window of the ledger."""
 
 
 class Proof:
-    """The proof of one dispatcher's base URL. A follower hears it from the ledger; a leader writes it again."""
+    """Proof of one dispatcher's base URL: a follower learns it from the ledger; a leader writes it again."""
 
     def __init__(self, addressee: Addressee, base_url: str, clock: WallClock, *, window_ms: int) -> None:
         """`window_ms` is how far back a start reads the ledger."""
@@ -34,16 +34,16 @@ class Proof:
         return self._addressee.proved
 
     def heard(self, line: LedgerRecord) -> None:
-        """A line of the ledger."""
+        """Learn from a line of the ledger."""
         if line.proved == self._mark:
             self._addressee.proved = True
 
     def for_claim(self) -> str:
-        """What a claim says: the digest of the base URL once it has answered, else nothing."""
+        """Return what a claim carries: the digest of the base URL once it has answered, else nothing."""
         return self._mark if self._addressee.proved else ""
 
     def for_step(self) -> str:
-        """What a step says: the same, four times a dedupe window; else nothing."""
+        """Return what a step carries: the same digest, four times per dedupe window; else nothing."""
         now_ms = self._clock.now_ms()
         if not self._addressee.proved or (self._said_ms is not None and now_ms - self._said_ms < self._every_ms):
             return ""
@@ -52,7 +52,7 @@ class Proof:
 
 
 def mark_of(base_url: str) -> str:
-    """Sixteen hexadecimal digits for a URL without its login, which may change while the server is the same."""
+    """Return sixteen hexadecimal digits for a URL without its login, which may change while the server does not."""
     try:
         url = HttpUrl.read(base_url)
         where = f"{url.scheme}://{url.address}{url.rest}".rstrip("/")

@@ -1,4 +1,4 @@
-"""One attempt, seen whole: the request out, the answer judged, weighed and kept for its outcome."""
+"""One attempt as a whole: the request sent, the answer judged, weighed and kept for its outcome."""
 
 from collections.abc import Mapping
 
@@ -21,21 +21,21 @@ from schemas.request import GenerationRequest
 from schemas.request_codec import DecodedRequest
 
 _ENVELOPE_BYTES = 8_192
-"""What an outcome weighs beside the response and the metadata it repeats: names, times and headers, all bounded."""
+"""Weight of an outcome beside the response and the metadata it repeats: names, times and headers, all bounded."""
 USAGE_TOKENS_MAX = 10_000_000
-"""What an answer may say of its tokens: no model reads or writes a tenth of it. A larger number is no number, since
-sums, metrics and the charge law would carry it on."""
+"""Largest token count believed of an answer: no model reads or writes a tenth of it. A larger number counts as absent,
+since sums, metrics and the charge law would carry it on."""
 _MESSAGE_CHARS_MAX = 2_000
 _FIELD_CHARS_MAX = 200
 
 
 class Calling:
-    """Makes the calls the core asks for."""
+    """Makes the calls that the core asks for."""
 
     def __init__(
         self, upstream: Upstream, clock: WallClock, telemetry: Telemetry, streaming: Streaming, strangers: Strangers
     ) -> None:
-        """The upstream makes one attempt a call; what of it is streamed goes to `streaming`.
+        """`upstream` makes one attempt per call; `streaming` takes its deltas.
 
         `strangers` rules on answers that OpenAI's API may not have written.
         """
@@ -46,7 +46,7 @@ class Calling:
         self._clock = clock
 
     async def call(self, command: Call, cargo: Payload) -> tuple[Verdict, int]:
-        """Call OpenAI once for a ticket; the verdict and the weight of what will be published, in bytes."""
+        """Call OpenAI once for a ticket; return the verdict and the weight, in bytes, of what will be published."""
         sent_ms = self._clock.now_ms()
         verdict, weight = await self._called(command, cargo, sent_ms)
         self._telemetry.answered(cargo, verdict, (self._clock.now_ms() - sent_ms) / 1_000)
@@ -74,7 +74,7 @@ class Calling:
     def _weighed(
         self, reply: UpstreamReply, cargo: Payload, request: GenerationRequest, sent_ms: int
     ) -> tuple[Verdict, int]:
-        """The verdict, by what the answer says and which server wrote it; and the weight of what will be published."""
+        """Return the verdict, by the answer's content and the server that wrote it, and the weight of the outcome."""
         verdict, weight, look = self._read(reply, cargo, request)
         ruled, cargo.response_facts = self._strangers.ruled(look, reply, request, sent_ms, self._clock.now_ms())
         return (verdict, weight) if ruled is None else (ruled, 0)
@@ -95,11 +95,11 @@ class Calling:
     def _read_body(
         self, verdict: Verdict, reply: UpstreamReply, cargo: Payload, request: GenerationRequest
     ) -> tuple[Verdict, int, Look]:
-        """The body of a 2xx: an answer, an error all the same, or neither."""
+        """Read the body of a 2xx: an answer, an error in spite of the status, or neither."""
         read = published(reply.body)
         if read is None:
             return _no_answer(reply.answer), 0, Look.ODD
-        if error_in(read.value) is not None:  # it came with a 200 all the same
+        if error_in(read.value) is not None:  # it came with a 200 in spite of that
             inside = answer_of(reply.answer.status, reply.answer.headers, read.value)
             cargo.error = _error_object(inside)
             return judge(inside), 0, look_of(inside)
@@ -114,12 +114,12 @@ class Calling:
 
 
 def _no_answer(answer: Answer) -> Verdict:
-    """The verdict on a 200 without an answer in it: as on a 502, the server is in trouble."""
+    """Return the verdict on a 200 without an answer in it: as on a 502, the server is in trouble."""
     return judge(Answer(502, answer.headers, None, None, None, ""))
 
 
 def usage_of(response: Mapping[str, object]) -> Usage | None:
-    """Tokens billed, under one set of names for all endpoints; None if the response does not say."""
+    """Return the tokens billed, under one set of names for all endpoints; None if the response does not say."""
     usage = response.get("usage")
     if not isinstance(usage, Mapping):
         return None
@@ -147,13 +147,13 @@ def _number(value: object) -> int:
 
 
 def _id_of(answer: Answer) -> str | None:
-    """By which OpenAI's support finds the call."""
+    """Return the id by which OpenAI's support finds the call."""
     told = lowered(answer.headers).get("x-request-id", "")
     return told if is_word(told) else None
 
 
 def _error_object(answer: Answer) -> dict[str, object]:
-    """OpenAI's error as text of bounded size: it comes from whoever answered, and is published twice."""
+    """Return the error as text of bounded size: any server may have written it, and it is published twice."""
     return {
         "status": answer.status,
         "message": _short(answer.message, _MESSAGE_CHARS_MAX),

@@ -1,7 +1,7 @@
-"""How an answer ended, in one word: refused, cut short, filtered, waiting for tools, or whole.
+"""Finish reason of an answer, in one word: refused, cut short, filtered, waiting for tools, or whole.
 
-Chat completions and responses say it in different places, and a refusal is said beside a `finish_reason` of `stop`. A
-stream is put together before it comes here. Where nothing is said, or a word that nobody knows, there is no answer.
+Chat completions and responses state it in different places, and a refusal is stated beside a `finish_reason` of `stop`.
+A stream has been assembled before it comes here. An answer that states no reason, or an unknown word, has none.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ _REASONS: Final = {
     "length": Finish.LENGTH,
     "content_filter": Finish.CONTENT_FILTER,
     "tool_calls": Finish.TOOL_CALLS,
-    "function_call": Finish.TOOL_CALLS,  # what it was called before there were tools
+    "function_call": Finish.TOOL_CALLS,  # its name before there were tools
 }
 _INCOMPLETE: Final = {
     "max_output_tokens": Finish.LENGTH,
@@ -22,18 +22,18 @@ _INCOMPLETE: Final = {
     "content_filter": Finish.CONTENT_FILTER,
 }
 _ENDED: Final = frozenset({"completed", "incomplete"})
-"""Statuses of a response that is there; `failed` comes as an error."""
+"""Statuses of a response that holds an answer; `failed` arrives as an error."""
 _CALLS: Final = frozenset(
     {"function_call", "custom_tool_call", "computer_call", "local_shell_call", "shell_call", "apply_patch_call"}
 )
-"""Tools that the caller runs; OpenAI runs the others itself, and a shell of its own: then the output is there too."""
+"""Tools that the caller runs. OpenAI runs the others itself, and a shell of its own: then the output is present too."""
 
 _GRAVEST: Final = (Finish.REFUSAL, Finish.CONTENT_FILTER, Finish.LENGTH, Finish.TOOL_CALLS, Finish.STOP)
-"""What is said of several choices that ended differently."""
+"""Order of precedence among several choices that ended differently."""
 
 
 def finish_of(endpoint: str, response: Mapping[str, object]) -> Finish | None:
-    """How the answer of a call ended; None if it does not say, as embeddings never do."""
+    """Return how the answer of a call ended; None if it does not say, as embeddings never do."""
     match endpoint:
         case "chat.completions":
             ends = {_of_choice(choice) for choice in _objects(response.get("choices"))}
@@ -45,10 +45,10 @@ def finish_of(endpoint: str, response: Mapping[str, object]) -> Finish | None:
 
 
 def is_unfinished(endpoint: str, response: Mapping[str, object]) -> bool:
-    """Whether a response says itself that it is no answer (yet): queued, in progress, cancelled, or a word to come.
+    """Whether a response itself says that it is no answer (yet): queued, in progress, cancelled, or a future status.
 
     This is the one place that decides it, streamed or not and whatever was asked: such a call is a failed attempt of a
-    server in trouble, counted, and Failed (`exhausted`) after `retry.attempts_max`. One that does not state a status,
+    server in trouble, counted, and Failed (`exhausted`) after `retry.attempts_max`. A response that states no status,
     as some servers leave it out, is an answer.
     """
     status = response.get("status")

@@ -1,8 +1,8 @@
-"""Answers that another server than OpenAI's API has written: what becomes of them, and what an operator is told.
+"""Answers written by a server other than OpenAI's API: how they are ruled on, and what an operator is shown of them.
 
-That is: from where, of which type, and how it begins. A server that repeats what it was asked would put a prompt into
-the log, so of JSON the names of keys alone are told, and nothing that stands in the request. The API key is taken out
-at the door (`broker.adapters.openai.redacted_calls`).
+An operator is shown where the answer came from, its type, and how it begins. A server that repeats the request would
+put a prompt into the log, so of JSON only the names of keys are shown, and no text that occurs in the request. The API
+key is redacted at the door (`broker.adapters.openai.redacted_calls`).
 """
 
 import json
@@ -24,9 +24,9 @@ _TYPE_CHARS_MAX: Final = 60
 _KEYS_MAX: Final = 5
 _LOOKED_AT_CHARS: Final = 4_000
 _SHARED_CHARS: Final = 12
-"""As many characters in a row that stand in the request too are taken for a part of it."""
+"""This many consecutive characters that occur in the request too are taken for a part of it."""
 _ESCAPES: Final = re.compile(r"&#?\w{1,8};|%[0-9a-fA-F]{2}|\\(?:u[0-9a-fA-F]{4}|x[0-9a-fA-F]{2}|[a-z\"\\/])")
-"""A character as HTML, a URL or JSON write it."""
+"""An escaped character of HTML, a URL or JSON."""
 _UNSEEN: Final = re.compile(r"<(script|style|title)\b.*?(</\1>|$)|<[^>]*>?|<!--.*?-->", re.IGNORECASE | re.DOTALL)
 _TITLE: Final = re.compile(r"<title[^>]*>(.*?)(?:</title>|$)", re.IGNORECASE | re.DOTALL)
 
@@ -38,7 +38,10 @@ class Strangers:
     """Rules on answers that OpenAI's API may not have written."""
 
     def __init__(self, addressee: Addressee, *, url: str, answered: Callable[[], None] = lambda: None) -> None:
-        """`addressee` is what is known of the server at `url`, the masked base URL; `answered` hears of each answer."""
+        """`addressee` is what is known of the server at `url`, the masked base URL.
+
+        `answered` is called for each answer of the API.
+        """
         self._addressee = addressee
         self._url = url
         self._answered = answered
@@ -46,7 +49,7 @@ class Strangers:
     def ruled(
         self, look: Look, reply: UpstreamReply, request: GenerationRequest, sent_ms: int, now_ms: int
     ) -> tuple[Verdict | None, dict[str, str] | None]:
-        """The verdict, if it differs from the answer's own; and what to tell of an answer that is strange.
+        """Return the verdict, if it differs from the answer's own, and the facts to report of a strange answer.
 
         Args:
             look: What the answer shows.
@@ -73,7 +76,7 @@ class Strangers:
 
 
 def shown(base_url: str) -> str:
-    """A base URL as it may be shown; one that cannot be read is refused at the start, and not repeated here."""
+    """Return a base URL as it may be shown; an unreadable one is refused at the start, and not repeated here."""
     try:
         return HttpUrl.read(base_url).masked()
     except UrlError:
@@ -81,13 +84,13 @@ def shown(base_url: str) -> str:
 
 
 def response_facts(url: str, headers: Mapping[str, str], text: str, asked: Mapping[str, object]) -> dict[str, str]:
-    """`url`, `content_type`, `leads_to` of a redirect and `says`, each only if there is something to tell.
+    """Return `url`, `content_type`, `leads_to` of a redirect and `says`, each only if it has a value.
 
     Args:
         url: The base URL, masked.
         headers: Of the answer.
         text: Its body, or the error in it.
-        asked: The body of the request, of which nothing may be told.
+        asked: The body of the request, of which nothing may be shown.
     """
     told = lowered(headers)
     found = {
@@ -100,7 +103,7 @@ def response_facts(url: str, headers: Mapping[str, str], text: str, asked: Mappi
 
 
 def _masked(location: str) -> str:
-    """Where a redirect leads, without its path, which may hold a token."""
+    """Return where a redirect leads, without its path, which may hold a token."""
     try:
         url = HttpUrl.read(location)
     except UrlError:
@@ -129,7 +132,7 @@ def _keys(text: str) -> str:
 
 
 def _is_of(words: str, asked: Mapping[str, object]) -> bool:
-    """Whether a part of it stands in the request; of a text that is shorter than a part, the whole of it."""
+    """Whether a part of the words occurs in the request; words shorter than a part are matched as a whole."""
     try:
         whole = _letters(json.dumps(asked, ensure_ascii=False))
     except (ValueError, TypeError, RecursionError):
@@ -140,5 +143,5 @@ def _is_of(words: str, asked: Mapping[str, object]) -> bool:
 
 
 def _letters(text: str) -> str:
-    """Letters and digits alone: what stands between them depends on how a server writes down what it was asked."""
+    """Keep letters and digits only: what stands between them depends on how a server writes down the request."""
     return "".join(letter for letter in _ESCAPES.sub("", text).casefold() if letter.isalnum())

@@ -1,8 +1,8 @@
-"""The first word to OpenAI of a process that is about to lead: one `GET /models`, which costs no tokens.
+"""First call to OpenAI by a process that is about to lead: one `GET /models`, which costs no tokens.
 
-It finds a wrong base URL, key, organisation or project before a request does, and only says so: in the log, and in the
-status until a call is answered. It decides nothing. A key may be allowed to generate and not to list models, and some
-servers have no such path, so what is wrong with an account is decided by calls alone.
+It finds a wrong base URL, key, organisation or project before a request does, and only reports it: in the log, and in
+the status until a call is answered. It decides nothing. A key may be allowed to generate but not to list models, and
+some servers have no such path, so what is wrong with an account is decided by calls alone.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from broker.service.metrics.escapes import safe
 from broker.tasks import ended
 
 WAITED_FOR_S: Final = 0.3
-"""What a promotion waits for the answer at most, where no call to this base URL has been answered yet."""
+"""Longest wait of a promotion for the answer, where no call to this base URL has been answered yet."""
 GIVEN_UP_S: Final = 10.0
 ASKED_AGAIN_S: Final = 60.0
 _REASON_CHARS_MAX: Final = 200
@@ -33,10 +33,10 @@ _log = structlog.get_logger("openai")
 
 
 class Greeting:
-    """Asks when this process is about to lead, and again while something is wrong and no call was answered."""
+    """Probe made when this process is about to lead, and repeated while a fault is found and no call was answered."""
 
     def __init__(self, upstream: Upstream, health: Health, *, url: str, contained: Contained) -> None:
-        """`url` is the base URL, masked; what is found goes to `health.openai`."""
+        """`url` is the masked base URL; a fault that is found goes to `health.openai`."""
         self._upstream = upstream
         self._health = health
         self._url = url
@@ -47,31 +47,31 @@ class Greeting:
         self._said: object = None
 
     def begin(self) -> None:
-        """Ask in a task of its own; without effect while one asks."""
+        """Start a task that asks; without effect while one runs."""
         if self._asking is None:
             self._is_served, self._said = False, None
             self._heard.clear()
             self._asking = asyncio.create_task(self._ask(), name="greeting")
 
     async def heard(self, *, within_s: float = WAITED_FOR_S) -> None:
-        """Return when the first answer has come, or after `within_s`."""
+        """Wait for the first answer, at most for `within_s`."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(within_s):
                 await self._heard.wait()
 
     async def end(self) -> None:
-        """Ask no more: this process does not lead."""
+        """Stop asking: this process does not lead."""
         asking, self._asking = self._asking, None
         if asking is not None:
             await ended(asking)
         self._health.openai = None
 
     def call_answered(self) -> None:
-        """A call was answered: requests are served, so what was found wrong before holds no longer."""
+        """Note that a call was answered: requests are served, so a fault found before no longer holds."""
         self._is_served, self._health.openai = True, None
 
     async def _ask(self) -> None:
-        """Ask until nothing is wrong: while no requests come, nothing else finds out that it has been mended."""
+        """Ask until no fault is found: while no requests come, nothing else would notice that it has been repaired."""
         try:
             while True:
                 await self._ask_once()
@@ -79,7 +79,7 @@ class Greeting:
                 if self._health.openai is None:
                     return
                 await asyncio.sleep(ASKED_AGAIN_S)
-        except Exception as error:  # noqa: BLE001 — it only observes: nothing may end by it
+        except Exception as error:  # noqa: BLE001 — it only observes: nothing may end because of it
             self._contained("greeting", error)
         finally:
             self._heard.set()
@@ -92,7 +92,7 @@ class Greeting:
             _log.warning("openai_silent", url=self._url, seconds=GIVEN_UP_S)
 
     def _say(self, reply: UpstreamReply) -> None:
-        """Log an answer, once however often the same comes, and note what is wrong."""
+        """Log an answer, once for any number of equal ones, and note the fault."""
         answer = reply.answer
         verdict = judge(answer)
         sentence = None if self._is_served else _sentence(self._url, answer, verdict)
@@ -113,11 +113,11 @@ class Greeting:
 
 
 def _sentence(url: str, answer: Answer, verdict: Verdict) -> str | None:
-    """What an operator must mend; None where nothing is certain."""
+    """Return what an operator must repair; None where nothing is certain."""
     facts = ", ".join(named(answer)) or "no answer"
     match verdict.meaning:
         case Meaning.AUTH if _SCOPE in answer.message.lower():
-            return None  # a restricted key: it may generate, and not list models
+            return None  # a restricted key: it may generate but not list models
         case Meaning.AUTH:
             return f"OpenAI at {url} refuses {_blamed(answer)} ({facts}): mend it and restart; requests wait meanwhile."
         case Meaning.QUOTA:
@@ -145,6 +145,6 @@ def _blamed(answer: Answer) -> str:
 
 
 def _is_a_list(body: str | None) -> bool:
-    """Whether it is a list of models, as the API gives it: an object with `data`, within the bounds of an answer."""
+    """Whether the body is a list of models as the API gives it: an object with `data`, within an answer's bounds."""
     read = published(body)
     return read is not None and isinstance(read.value.get("data"), list)

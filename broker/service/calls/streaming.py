@@ -1,10 +1,10 @@
-"""Deltas of streamed calls on their way to the chunks topic: the first at once, the others gathered for a moment.
+"""Deltas of streamed calls on their way to the chunks topic: the first at once, later ones gathered for a moment.
 
-A chunk says which attempt of which term it belongs to, and its place there. The last one says so only if the answer is
-whole. Nothing leaves for a call that was cancelled, nor while the term in which it began is in doubt or has ended.
+A chunk names its attempt, that attempt's term, and its place there. The last one is marked as final only if the answer
+is whole. Nothing is sent for a call that was cancelled, nor while the term in which it began is in doubt or has ended.
 
-A defect in here ends the chunks of one call, without a last one, and neither the call nor its outcome: the outcome has
-the whole answer, and readers of chunks end with it.
+A defect here ends the chunks of one call, without a last one, but neither the call nor its outcome: the outcome has the
+whole answer, and readers of chunks end with it.
 """
 
 import asyncio
@@ -24,30 +24,33 @@ from schemas.record import Record
 from schemas.request import GenerationRequest
 
 GATHER_MS = 50
-"""At most one chunk of a call leaves in so long, unless deltas cannot be put together; no delta waits longer."""
+"""Least interval between two chunks of a call, unless deltas cannot be merged; no delta waits longer."""
 
 
 class Streaming:
-    """Makes a `Telling` for each streamed call."""
+    """Factory of a `Telling` for each streamed call."""
 
     def __init__(
         self, log: ChunkLog, clock: WallClock, term: Callable[[], int | None], *, contained: Contained
     ) -> None:
-        """`term` is the one this process leads now, or None."""
+        """`term` returns the one that this process leads now, or None."""
         self.contained = contained
         self.log = log
         self.clock = clock
         self.term = term
 
     def begin(self, request: GenerationRequest, run: int, attempt: int) -> "Telling":
-        """For one call; `attempt` is the number that its outcome will give. Neither this nor what it returns raises."""
+        """Begin the stream of one call; `attempt` is the number its outcome will give.
+
+        Neither this method nor what it returns raises.
+        """
         telling = Telling(self, request, run, attempt)
         telling.prepare()
         return telling
 
 
 class Telling:
-    """The chunks of one call; end it, whatever becomes of the call. No method raises."""
+    """Chunk stream of one call; end it, whatever becomes of the call. No method raises."""
 
     def __init__(self, streaming: Streaming, request: GenerationRequest, run: int, attempt: int) -> None:
         self._streaming = streaming
@@ -63,14 +66,14 @@ class Telling:
         self._is_broken = False
 
     def prepare(self) -> None:
-        """Connect meanwhile: OpenAI takes longer to say its first word."""
+        """Connect in advance: OpenAI takes longer to send its first word."""
         with self._contained():
             self._digest = request_digest(self._request.endpoint, self._request.body)
             self._streaming.log.prepare()
 
     @contextlib.contextmanager
     def _contained(self) -> Iterator[None]:
-        """A defect breaks the stream of this call: no further chunk, and no last one."""
+        """Contain a defect: it breaks the stream of this call, which sends no further chunk and no last one."""
         try:
             yield
         except Exception as error:  # noqa: BLE001 — chunks are an extra: no defect in them may cost the answer
@@ -78,7 +81,7 @@ class Telling:
             self._streaming.contained("stream", error, request_id=self._request.id)
 
     def delta(self, delta: Delta) -> None:
-        """What OpenAI has just said."""
+        """Add a delta that OpenAI has just sent."""
         if not self._is_broken:
             with self._contained():
                 self._gather(delta)
@@ -132,7 +135,7 @@ class Telling:
                 self._streaming.log.send(record)
 
     def end(self, *, whole: bool) -> None:
-        """The call has ended; what is left is sent if the answer is whole, and dropped if it is none."""
+        """End the stream; what is left is sent if the answer is whole, and dropped if not."""
         if self._timer is not None:
             self._timer.cancel()
         if whole and not self._is_broken:
@@ -142,7 +145,7 @@ class Telling:
 
 
 def _record(chunk: Chunk, now: datetime) -> Record | None:
-    """A chunk's record; half a surrogate pair in it becomes `?`. None for what JSON has no word for."""
+    """Encode a chunk; half a surrogate pair in it becomes `?`. None for what JSON cannot express."""
     try:
         return encode_chunk(chunk, time=now)
     except (ValueError, TypeError, RecursionError):
