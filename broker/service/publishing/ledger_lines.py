@@ -1,7 +1,7 @@
-"""Between the core's view of the ledger and its wire shape.
+"""Translation between the core's view of the ledger and its wire format.
 
-The core knows identities, fates and checkpoints; `schemas.ledger` knows bytes. This module is where the two meet, so
-that neither imports the other.
+The core knows identities, fates and checkpoints; `schemas.ledger` knows bytes. This module imports both, so that
+neither imports the other.
 """
 
 from collections.abc import Mapping
@@ -31,9 +31,9 @@ def claim_record(  # noqa: PLR0913 — three of them keyword-only
     proved: str = "",
     totals: Mapping[str, int] | None = None,
 ) -> ledger.LedgerRecord:
-    """The line that begins a term; each partition stands at one of these positions, in topics with these ids.
+    """Make the line that begins a term; it states the position of each suspected partition, and the ids of the topics.
 
-    It says the `totals` that its writer knows, so that terms that only claim hand them on.
+    It carries the `totals` that its writer knows, so that terms that only claim pass them on.
     """
     return ledger.LedgerRecord(
         ledger.LedgerKind.CLAIM,
@@ -49,14 +49,14 @@ def claim_record(  # noqa: PLR0913 — three of them keyword-only
 
 
 def left_record(term: int, owner: str) -> ledger.LedgerRecord:
-    """The line that ends a term in peace."""
+    """Make the line that ends a term in an orderly way."""
     return ledger.LedgerRecord(ledger.LedgerKind.LEFT, term, owner)
 
 
 def step_record(  # noqa: PLR0913 — two of them keyword-only
     batch: Batch, term: int, owner: str, now: datetime, *, suspects: tuple[str, ...] = (), key: GrantKey = NO_KEY
 ) -> ledger.LedgerRecord:
-    """The line of one transaction; `suspects` are those of the batch as positions, `key` is said now and then."""
+    """Make the line of one transaction; `suspects` are the batch's, as positions; `key` is given only at intervals."""
     return ledger.LedgerRecord(
         ledger.LedgerKind.STEP,
         term,
@@ -76,7 +76,7 @@ def step_record(  # noqa: PLR0913 — two of them keyword-only
 
 
 def ledger_read(record: ledger.LedgerRecord, at_ms: int) -> LedgerRead:
-    """What a line tells the core; `at_ms` is the wall clock at its append."""
+    """Translate a line for the core; `at_ms` is the wall clock at its append."""
     return LedgerRead(
         at_ms=at_ms,
         settled=[
@@ -146,7 +146,7 @@ def _levels(checkpoint: Checkpoint, now: datetime) -> list[ledger.Level]:
 
 
 def _checkpoints(levels: tuple[ledger.Level, ...]) -> list[Checkpoint]:
-    """The checkpoints of a line, one a limit; their instants are wall clock."""
+    """Return the checkpoints of a line, one per limit; their instants are wall clock."""
     of_limit: dict[str, list[ledger.Level]] = {}
     for level in levels:
         of_limit.setdefault(level.limit, []).append(level)

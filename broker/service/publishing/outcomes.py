@@ -1,4 +1,4 @@
-"""What an outcome says: the answer or the failure of the request that a cargo holds, whole or in fewer words."""
+"""Content of an outcome: the answer or the failure of a payload's request, whole or shortened."""
 
 from broker.core.commands import Fail
 from broker.service.payloads import Payload
@@ -10,12 +10,12 @@ from schemas.replay_codec import new_id_of
 from schemas.request_codec import DecodedRequest, Undecodable
 
 METADATA_BYTES_MAX = 16 * 1024
-"""A Failed outcome repeats the request's metadata up to this size; beyond it the outcome stays small and certain."""
+"""A Failed outcome repeats the request's metadata up to this size; beyond it the outcome is sure to stay small."""
 _MESSAGE_CHARS_MAX = 1_000
 
 
 def completed(cargo: Payload, term: int) -> Completed:
-    """The outcome with the answer that the cargo holds."""
+    """Make the outcome with the answer that the cargo holds."""
     assert isinstance(cargo.content, DecodedRequest)  # noqa: S101 — programmer error: only requests are called
     request = cargo.content.request
     response = cargo.answer()
@@ -40,7 +40,7 @@ def completed(cargo: Payload, term: int) -> Completed:
 
 
 def failed(cargo: Payload, fail: Fail, term: int) -> Failed:
-    """The outcome of a request that failed, or of a record that names an id and is no request."""
+    """Make the outcome of a request that failed, or of a record that names an id but is not a request."""
     content = cargo.content
     common = {
         "lane": cargo.source.partition.lane,
@@ -81,15 +81,16 @@ def failed(cargo: Payload, fail: Fail, term: int) -> Failed:
 
 
 def identity_of(cargo: Payload, request_id: str, fail: Fail) -> tuple[str, str | None]:
-    """The id that a request fails under, and the one that it was sent with if that belongs to another request.
+    """Return the id that a request fails under, and the one it was sent with if that belongs to another request.
 
-    The first is a substitute then, made of the id and the record's place, as `dead-letters replay --new-id` makes one.
+    The first is then a substitute, made of the id and the record's position, as `dead-letters replay --new-id` makes
+    one.
     """
     return (_apart_id(cargo, request_id, fail.apart), request_id) if fail.apart else (request_id, None)
 
 
 def apart_hash(cargo: Payload, nth: int) -> bytes:
-    """The ledger's hash of the nth substitute id of a record whose id belongs to another request."""
+    """Return the ledger's hash of the nth substitute id of a record whose id belongs to another request."""
     content = cargo.content
     assert isinstance(content, DecodedRequest | Undecodable)  # noqa: S101 — programmer error: a cancel has no content
     named = content.request.id if isinstance(content, DecodedRequest) else content.request_id or ""
@@ -97,13 +98,13 @@ def apart_hash(cargo: Payload, nth: int) -> bytes:
 
 
 def _apart_id(cargo: Payload, request_id: str, nth: int) -> str:
-    """The nth substitute id; all but the first are for ids that a producer has chosen for another request."""
+    """Return the nth substitute id; those after the first replace ids that a producer chose for another request."""
     topic = cargo.topic if nth == 1 else f"{cargo.topic}#{nth}"
     return new_id_of(request_id, Origin(topic, cargo.source.partition.number, cargo.source.offset))
 
 
 def stunted(outcome: Completed | Failed, weight: int) -> Failed:
-    """An outcome of bounded size in place of one that does not fit."""
+    """Make an outcome of bounded size in place of one that does not fit."""
     if isinstance(outcome, Failed):
         return smallest(outcome)
     return Failed(
@@ -121,7 +122,7 @@ def stunted(outcome: Completed | Failed, weight: int) -> Failed:
 
 
 def smallest(failed: Failed) -> Failed:
-    """As little as can be said of it truthfully; it says which request it is of, so that no other sender takes it."""
+    """Reduce an outcome to its least; it still names its request, so that no other sender takes it for its own."""
     return Failed(
         id=failed.id,
         run=failed.run,

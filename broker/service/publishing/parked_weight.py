@@ -1,8 +1,8 @@
-"""Bytes of a record as it would be written for the retrier, which is what decides whether it may be parked.
+"""Size in bytes of a record as written for the retrier, which decides whether the record may be parked.
 
-A RetryableFailure holds the request as JSON written anew, and the record's key and headers as JSON text and base64. So
-it can be larger than the record: 500 KB of `1e15,` become 1.9 MB, and a control character of a key six bytes. What was
-sized by its source once failed every transaction that it stood in.
+A RetryableFailure holds the request as JSON encoded anew, and the record's key and headers as JSON text and base64. So
+it can be larger than the record: 500 KB of `1e15,` become 1.9 MB, and a control character of a key six bytes. A failure
+that was sized by its source once failed every transaction that contained it.
 """
 
 from schemas.cloudevents import json_bytes
@@ -10,14 +10,14 @@ from schemas.record import Record
 from schemas.request_codec import DecodedRequest
 
 GROWTH_MAX = 4
-"""No JSON grows more when it is written anew: the worst is `1e15,`, 5 bytes that become 19."""
+"""Largest growth of JSON that is encoded anew: the worst is `1e15,`, 5 bytes that become 19."""
 _ESCAPED_MAX = 6
 _HEADER_BYTES = 40
 _RECORD_BYTES = 256
 
 
 def parked_weight(record: Record, content: object, *, exact_above: int) -> int:
-    """What a record weighs; its request is written for that only if it could weigh more than `exact_above`."""
+    """Weigh a record; its request is encoded for that only if it could weigh more than `exact_above`."""
     named = ((_escaped(name.encode()), len(value or b"")) for name, value in record.headers)  # a value may be null
     beside = sum(name + 4 * (-(-size // 3)) + _HEADER_BYTES for name, size in named)
     beside += _escaped(record.key or b"") + _RECORD_BYTES
@@ -32,6 +32,6 @@ def _written(content: DecodedRequest) -> int:
 
 
 def _escaped(text: bytes) -> int:
-    """Bytes in a JSON string, or as base64."""
+    """Return its size in bytes in a JSON string, or as base64."""
     plain = text.isascii() and text.decode("ascii").isprintable() and not any(mark in text for mark in b'"\\')
     return len(text) if plain else _ESCAPED_MAX * len(text)

@@ -1,7 +1,7 @@
-"""From a batch of decisions to the records, offsets and ledger line of one Kafka transaction.
+"""Translation of a batch of decisions into the records, offsets and ledger line of one Kafka transaction.
 
-Every record is made here, sized after its last header and before the transaction begins, and given a form that fits.
-What Kafka refuses all the same is found by bisecting, and comes back in a smaller `Form`
+Every record is made here, sized after its last header and before the transaction begins, and given a form that fits. A
+record that Kafka refuses nevertheless is found by bisecting, and comes back in a smaller `Form`
 (`broker.core.requests.failing_decisions`).
 
 An exception while the records of one settlement are made concerns that settlement alone, which is published in a short
@@ -62,7 +62,7 @@ _UNKNOWN_PLACE = -1
 
 
 class Publication:
-    """Makes the records of one term's transactions."""
+    """Maker of the records of one term's transactions."""
 
     def __init__(  # noqa: PLR0913 — composed in one place
         self,
@@ -77,10 +77,10 @@ class Publication:
         totals: Totals,
         proof: Proof,
     ) -> None:
-        """The owner is the token in the ledger's lines; `contained` is told of exceptions that concern one request.
+        """`owner` is the token in the ledger's lines; `contained` reports exceptions that concern one request.
 
-        Dead letters have `grants` for the next run of their ids; each line of the ledger says the `totals` after it,
-        and now and then the `proof`.
+        Dead letters carry `grants` for the next run of their ids; each line of the ledger carries the `totals` after
+        it, and at intervals the `proof`.
         """
         self._totals = totals
         self._grants = grants
@@ -102,11 +102,11 @@ class Publication:
         self._said_ms = 0
 
     def begin(self, topic_ids: Mapping[str, str]) -> None:
-        """A term begins, or goes on: the next batch stores every partition of these topics."""
+        """Begin or resume a term: the next batch stores every partition of these topics."""
         self._topic_ids, self._partitions = dict(topic_ids), None
 
     def _ids_to_say(self, batch: Batch) -> dict[str, str]:
-        """Which topics the stored progress belongs to; said where all of it is stored, and again now and then."""
+        """Return the ids of the topics of the stored progress; where all of it is stored, and again at intervals."""
         now_ms = self._clock.now_ms()
         if self._partitions is None:
             self._partitions = len(batch.offsets)
@@ -116,7 +116,7 @@ class Publication:
         return self._topic_ids
 
     def records(self, batch: Batch, term: int) -> list[Outgoing]:
-        """Everything the batch writes, the ledger line last, which is `line`.
+        """Make everything the batch writes; the ledger line comes last, and is `line`.
 
         `crashed` names the tickets that it turns into Failed.
         """
@@ -145,7 +145,7 @@ class Publication:
         return outgoing
 
     def reply_topics(self, batch: Batch) -> set[str]:
-        """The topics of producers' own for which outcomes of the batch have copies."""
+        """Return the producers' own topics that receive copies of the batch's outcomes."""
         found = set()
         for settlement in batch.settlements:
             match settlement.decision:
@@ -165,7 +165,7 @@ class Publication:
         return asked if self._replies.serves(asked) else None
 
     def offsets(self, batch: Batch) -> dict[TopicPartition, StoredOffset]:
-        """Where the group stands once the batch is committed."""
+        """Return the offsets of the group once the batch is committed."""
         return {
             TopicPartition(self._topic(place.lane), place.number): StoredOffset(stored.offset, stored.metadata)
             for place, stored in batch.offsets.items()
@@ -200,7 +200,7 @@ class Publication:
                 return
 
     def _returned(self, cargo: Payload, copy: Discard, term: int, now: datetime, *, copied: bool) -> Iterator[Outgoing]:
-        """What a copy leads to whose request was answered while it was parked: cancelled, or overdue."""
+        """Make the records due for the copy of a request that was answered while parked: cancelled, or overdue."""
         late = OVERDUE if copy.overdue else Fail("cancelled", WITHDRAWN)
         if copied:
             yield from self._told_late(cargo, late, term, now)
@@ -208,13 +208,13 @@ class Publication:
             yield self._dead_letter(cargo, late, now)
 
     def _key(self, number: TicketNumber) -> tuple[bytes, int]:
-        """A request as the ledger knows it."""
+        """Return the request's key in the ledger."""
         content = self._hold[number].content
         assert isinstance(content, DecodedRequest)  # noqa: S101 — programmer error: only requests are called or parked
         return id_hash(content.request.id), content.run
 
     def _reduced(self, settlement: Settlement, term: int, now: datetime) -> Iterator[Outgoing]:
-        """What is left of a settlement that Kafka refused: see `Form`. A copy for a reply topic is not."""
+        """Make what is left of a settlement that Kafka refused: see `Form`. A copy for a reply topic is not left."""
         cargo, decision, form = self._hold[settlement.number], settlement.decision, settlement.form
         reason = REFUSED_BY_KAFKA.reason
         match decision:
@@ -240,7 +240,7 @@ class Publication:
     def _outcome(
         self, outcome: Completed | Failed, cargo: Payload, now: datetime, *, copied: bool
     ) -> Iterator[Outgoing]:
-        """The record of an outcome, and its copy for a topic of the producer's own; where none can be, it says so."""
+        """Make the record of an outcome, and its copy for a reply topic; an outcome without its copy says so."""
         record, topic = self._outcome_record(outcome, cargo, now), self._reply_topic(cargo)
         if topic is not None:
             if why := self._replies.hindrance(topic, record, copied=copied):
@@ -250,9 +250,9 @@ class Publication:
         yield Outgoing(topics.results_topic(self._prefix), record)
 
     def _overdue(self, overdue: Overdue, term: int, now: datetime) -> Iterator[Outgoing]:
-        """Outcome and dead letter of a parked request that did not come back: its id is all that is known of it.
+        """Make outcome and dead letter of a parked request that did not come back: only its id is known.
 
-        The letter has no value, and its origin no offset: where the request stood in the failures topic is not known
+        The letter has no value, and its origin no offset: the request's position in the failures topic is not known
         here. If the copy does come, it brings a letter that can be replayed.
         """
         outcome = Failed(
@@ -279,10 +279,10 @@ class Publication:
         yield Outgoing(topics.dead_letters_topic(self._prefix), letter)
 
     def _told_late(self, cargo: Payload, fail: Fail, term: int, now: datetime) -> Iterator[Outgoing]:
-        """The copy of an outcome that stands in the results already.
+        """Make the reply-topic copy of an outcome that is in the results already.
 
         A parked request that was cancelled, or did not come back in time, was answered by its id alone. Its own record,
-        which comes back now, tells where else the outcome was to go.
+        which comes back now, names the topic that was to receive the outcome too.
         """
         topic = self._reply_topic(cargo)
         if topic is not None:
@@ -293,7 +293,7 @@ class Publication:
     def _outcome_record(
         self, outcome: Completed | Failed, cargo: Payload, now: datetime, *more: tuple[str, bytes]
     ) -> Record:
-        """With its last header, and of a size that fits: else less is said, and in the end without those headers."""
+        """Encode an outcome with its last header, in a size that fits: if need be shortened, at last without them."""
         content = cargo.content
         if isinstance(content, DecodedRequest) and content.traceparent is not None:
             more = (*more, (TRACEPARENT, content.traceparent.encode()))
@@ -328,7 +328,10 @@ class Publication:
     def _dead_letter(
         self, cargo: Payload, why: Fail | DeadLetterOnly, now: datetime, *, bare: bool = False
     ) -> Outgoing:
-        """The record as it was, and why it ends here; where a range was lost, its first offset stands for all."""
+        """Make the letter of the unchanged record, with the reason why it ends.
+
+        For a range that was lost, its first offset stands for all.
+        """
         content, lost = cargo.content, why.lost if isinstance(why, DeadLetterOnly) else None
         offset = cargo.source.offset if lost is None else lost.start
         record = encode_dead_letter(
@@ -348,7 +351,7 @@ class Publication:
         return Outgoing(topics.dead_letters_topic(self._prefix), record)
 
     def _grant(self, content: Content | None) -> str | None:
-        """What lets a replay of it be believed, if it has an id."""
+        """Return the grant that lets a replay of the record be believed, if it has an id."""
         if not isinstance(content, DecodedRequest | Undecodable):
             return None
         request_id = content.request.id if isinstance(content, DecodedRequest) else content.request_id
@@ -356,7 +359,7 @@ class Publication:
 
 
 def _fits(topic_bytes_max: int) -> int:
-    """What a record may weigh: its topic holds the limit against its batch, and the client has one of its own."""
+    """Return the largest size of a record: its topic holds the limit against its batch, and the client has its own."""
     return min(SENT_BYTES_MAX, topic_bytes_max) - topics.BATCH_OVERHEAD_BYTES
 
 

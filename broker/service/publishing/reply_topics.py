@@ -1,11 +1,11 @@
-"""Copies of outcomes to topics of producers' own, and what becomes of them when such a topic is in trouble.
+"""Copies of outcomes to producers' own reply topics, and the handling of a topic that is in trouble.
 
-An outcome always stands in the results. Who names an allowed `reply_to` has a copy there, in the same transaction; so
-a topic that cannot be written would fail the outcomes of everybody. Therefore each is looked at right before a
-transaction that would write to it, and a copy that cannot be written is dropped: its outcome says so in a header.
-Should one become unwritable in between, the transaction is given up as soon as that is seen, and made again without
-it. And where two transactions in a row with copies for a topic fail though nothing is wrong to be seen, while all
-others pass, it is left alone for a minute; after that one more failure is enough, for twice as long.
+An outcome is always in the results. A request that names an allowed `reply_to` has a copy there, in the same
+transaction; so a topic that cannot be written would fail the outcomes of all requests. Therefore each topic is checked
+right before a transaction that would write to it, and a copy that cannot be written is dropped: its outcome says so in
+a header. Should a topic become unwritable in between, the transaction is aborted as soon as that is seen, and made
+again without it. And where two transactions in a row with copies for a topic fail though no fault of it can be seen,
+while all others pass, it is left alone for a minute; after that one more failure is enough, for twice as long.
 """
 
 import asyncio
@@ -37,7 +37,7 @@ _log = structlog.get_logger("replies")
 
 @dataclass(slots=True)
 class _Topic:
-    """What is known of one topic; `failures` are transactions in a row, `sent` and `dropped` are copies so far."""
+    """Knowledge of one topic; `failures` counts transactions in a row, `sent` and `dropped` count copies so far."""
 
     state: ReplyTopic | None = None
     seen_ms: int = 0
@@ -50,10 +50,10 @@ class _Topic:
 
 
 class Replies:
-    """The reply topics of one dispatcher."""
+    """Reply topics of one dispatcher."""
 
     def __init__(self, door: ReplyTopics, allowed: Collection[str], *, meter: Meter, clock: WallClock) -> None:
-        """Whatever is not in `allowed` gets no copy, and is not looked at."""
+        """A topic that is not in `allowed` gets no copy, and is not checked."""
         self._door = door
         self._meter = meter
         self._containment = Containment(meter, clock)
@@ -64,7 +64,7 @@ class Replies:
         self._dropped: list[tuple[str, str]] = []
 
     def serves(self, topic: str | None) -> bool:
-        """Whether an outcome has a copy there."""
+        """Whether outcomes are copied to that topic."""
         return topic in self._topics
 
     # ------------------------------------------------------------------ one transaction
@@ -73,7 +73,7 @@ class Replies:
         """Make a transaction whose outcomes have copies for `topics`; `transact` asks `hindrance` for each of them.
 
         Raises:
-            ProducerDead: As the transaction does. What was counted on is forgotten: it is made again.
+            ProducerDead: As the transaction does. Its copies are not counted, since the transaction is made again.
         """
         self._sent, self._dropped = [], []
         if not topics:
@@ -88,7 +88,10 @@ class Replies:
         self._account()
 
     def hindrance(self, topic: str, record: Record, *, copied: bool = True) -> str:
-        """Why the copy is not written; empty if it is. With it this very outcome was refused, if it is not `copied`."""
+        """Return why the copy is not written; empty if it is.
+
+        If not `copied`, this very outcome was refused with its copy.
+        """
         known = self._topics[topic]
         why = self._trouble(known) if copied else "refused the copy"
         if not why and known.state is not None and record.bytes_max > known.state.bytes_max:
@@ -117,7 +120,7 @@ class Replies:
             self._say_dropped(topic, why)
 
     async def _watched(self, transact: Callable[[], Awaitable[None]]) -> None:
-        """Wait for the transaction, and give it up once a topic that it writes to is seen to be in trouble."""
+        """Wait for the transaction, and abort it once a topic that it writes to is seen to be in trouble."""
         transaction = asyncio.ensure_future(transact())
         try:
             while not (await asyncio.wait({transaction}, timeout=WATCH_EVERY_S))[0]:
@@ -132,18 +135,18 @@ class Replies:
             if not transaction.done():
                 await ended(transaction)
                 if not transaction.cancelled():
-                    transaction.exception()  # what it failed with is no news
+                    transaction.exception()  # its error is of no interest
 
     async def _doubt(self, error: ProducerDead) -> None:
-        """A transaction with copies failed: is it the topics? If Kafka does not even answer, it is not.
+        """Blame the topics for a failed transaction with copies, unless Kafka does not answer at all.
 
-        Nor is it a topic other than the one that refused a record, where the error names one.
+        Where the error names the topic that refused a record, no other is blamed.
         """
         sent = set(self._sent) if error.topic is None else {error.topic}.intersection(self._sent)
         if not sent or not await self._look(sent):
             return
         if any(self._trouble(self._topics[topic]) for topic in sent):
-            return  # that one it was; it is done without from now on
+            return  # the fault is known; from now on copies for that topic are dropped
         for topic in sent:
             known = self._topics[topic]
             known.failures += 1
@@ -154,7 +157,7 @@ class Replies:
     # ------------------------------------------------------------------ looking
 
     async def _know(self, topics: Collection[str]) -> None:
-        """Look at those that were not looked at just now; more than once only if nothing is known of one."""
+        """Check the topics not checked within `FRESH_MS`; more than once only if nothing is known of one."""
         now_ms = self._clock.now_ms()
         old = [topic for topic in topics if self._topics[topic].state is None or self._is_old(topic, now_ms)]
         for _ in range(LOOKS_MAX):
@@ -165,12 +168,12 @@ class Replies:
         return now_ms - self._topics[topic].seen_ms >= FRESH_MS
 
     async def _look(self, topics: Collection[str]) -> bool:
-        """Whether Kafka told; if not, what was known stands."""
+        """Query the topics; return whether Kafka answered. If not, the former knowledge stands."""
         try:
             found = await self._door.look(sorted(topics))
         except LogUnavailable:
             return False
-        except Exception as error:  # noqa: BLE001 — a topic that cannot be looked at costs its copies, no outcome
+        except Exception as error:  # noqa: BLE001 — a topic that cannot be checked costs its copies, no outcome
             self._containment.observed("replies", error)
             return False
         now_ms = self._clock.now_ms()
@@ -185,7 +188,7 @@ class Replies:
         return True
 
     def _say_dropped(self, topic: str, why: str) -> None:
-        """Once a minute for each topic, however many copies it costs."""
+        """Log once a minute per topic, however many copies are dropped."""
         known, now_ms = self._topics[topic], self._clock.now_ms()
         if known.said_ms is None or now_ms - known.said_ms >= SAID_EVERY_MS:
             _log.warning("reply_copies_dropped", topic=topic, reason=why, dropped=known.dropped)
@@ -194,14 +197,14 @@ class Replies:
     # ------------------------------------------------------------------ for people
 
     async def glance(self) -> None:
-        """Look at all of them now and then, so that a trouble shows before it costs a copy."""
+        """Check all topics every `GLANCE_EVERY_MS`, so that a fault shows before it costs a copy."""
         now_ms = self._clock.now_ms()
         if self._topics and (self._glanced_ms is None or now_ms - self._glanced_ms >= GLANCE_EVERY_MS):
             self._glanced_ms = now_ms
             await self._look(self._topics)
 
     def shown(self) -> dict[str, Any]:
-        """Each topic, for `/status`; `trouble` is null while copies are written."""
+        """Return the state of each topic for `/status`; `trouble` is null while copies are written."""
         return {
             topic: {
                 "trouble": None if known.state is None else self._trouble(known) or None,

@@ -1,8 +1,8 @@
-"""The smallest true form of a settlement whose records could not be made, since our own code raised.
+"""Smallest true form of a settlement whose records could not be made, since our own code raised.
 
-What should have been Completed or parked is Failed (`crashed`), in the results and in the ledger, with a dead letter.
-What has failed anyway says so in fewer words. Where not even that can be made, a dead letter without content is left;
-only if that cannot be made either the exception ends the process.
+A settlement that would have been Completed or parked is Failed (`crashed`), in the results and in the ledger, with a
+dead letter. One that has failed anyway is published in shorter form. Where not even that can be made, a dead letter
+without content is left; only if that cannot be made either does the exception end the process.
 """
 
 from collections.abc import Callable, Iterator
@@ -23,24 +23,24 @@ from schemas.outcome import Failed
 from schemas.request_codec import DecodedRequest, Undecodable
 
 ENCODE_CRASHED = Fail("crashed", "A defect in the dispatcher kept the outcome of this request from being written.")
-"""In place of a decision whose record cannot be made; a call that it took is paid, and is not repeated."""
+"""Replaces a decision whose record cannot be made; its call, if any, is paid for and not repeated."""
 
 OVERDUE = Fail("deadline_exceeded", "The request was parked, and had not come back long after its deadline.")
-"""Of a parked request whose copy did not come back."""
+"""Failure of a parked request whose copy did not come back."""
 
 _ANY_TIME: Final = datetime(2026, 1, 1, tzinfo=UTC)
 _PLENTY_BYTES = 64 * 1024
-"""Far above what a dead letter without content weighs."""
+"""Far above the weight of a dead letter without content."""
 
 Letter = Callable[[Payload, Fail, datetime], Outgoing]
-"""Makes the dead letter of a record as it was, with reason and sentence."""
+"""Maker of the dead letter of an unchanged record, with reason and sentence."""
 
 
 class ShortForms:
-    """Makes them for one dispatcher."""
+    """Maker of the short forms of one dispatcher."""
 
     def __init__(self, prefix: str, contained: Contained, letter: Letter) -> None:
-        """`contained` is told of the exceptions."""
+        """`contained` reports the exceptions."""
         self._results = topics.results_topic(prefix)
         self._dead_letters = topics.dead_letters_topic(prefix)
         self._contained = contained
@@ -49,13 +49,13 @@ class ShortForms:
     def of(
         self, settlement: Settlement, cargo: Payload, error: Exception, *, term: int, now: datetime
     ) -> list[Outgoing]:
-        """The records in place of those that raised `error`."""
+        """Return the records in place of those that raised `error`."""
         partition, offset = cargo.source.partition.number, cargo.source.offset
         self._contained("encode", error, topic=cargo.topic, partition=partition, offset=offset)
         decision = ENCODE_CRASHED if fails_instead(settlement.decision) else settlement.decision
         try:
             return [*self._shortened(cargo, decision, term, now)]
-        except Exception as second:  # noqa: BLE001 — see the module: the place of the record can still be told
+        except Exception as second:  # noqa: BLE001 — see the module: the record's position can still be reported
             self._contained("encode", second, topic=cargo.topic, partition=partition, offset=offset)
             return [self._empty_letter(cargo, now)]
 
@@ -70,16 +70,16 @@ class ShortForms:
             case DeadLetterOnly():
                 yield self._empty_letter(cargo, now, decision.lost)
             case _:
-                return  # nothing but the copy of an outcome that stands in the results
+                return  # only the copy of an outcome that is in the results already
 
     def _letter_or_place(self, cargo: Payload, fail: Fail, now: datetime) -> Outgoing:
         try:
             return self._letter(cargo, fail, now)
-        except Exception:  # noqa: BLE001 — the outcome stands; of the record its place is told
+        except Exception:  # noqa: BLE001 — the outcome stands; the record's position is reported
             return self._empty_letter(cargo, now)
 
     def _empty_letter(self, cargo: Payload, now: datetime, lost: range | None = None) -> Outgoing:
-        """Where the record stands, or the first of those that were lost, and no more."""
+        """Make a letter with only the position of the record, or of the first lost one."""
         offset = cargo.source.offset if lost is None else lost.start
         origin = (cargo.topic, cargo.source.partition.number, offset)
         record = encode_dead_letter(
@@ -98,14 +98,15 @@ class ShortForms:
 
 
 def fails_instead(decision: Decision) -> bool:
-    """Whether a settlement is Failed (`crashed`) if its records cannot be made; else it says in short what it was."""
+    """Whether a settlement is Failed (`crashed`) if its records cannot be made; any other keeps its decision."""
     return isinstance(decision, Complete | Park)
 
 
 def _failed(cargo: Payload, fail: Fail, term: int) -> Failed:
-    """A failed outcome of nothing but ids, words of our own, and whose request it is.
+    """Make a failed outcome of nothing but ids, a sentence of our own, and the identity of its request.
 
-    Its sender knows the outcome of a conflict by that alone; without it the conflict would be told when a wait is over.
+    By that alone the sender recognises the outcome of a conflict; without it, the sender would learn of the conflict
+    only when its wait is over.
     """
     content = cargo.content
     assert isinstance(content, DecodedRequest | Undecodable)  # noqa: S101 — programmer error: no cancel fails
@@ -125,8 +126,8 @@ def _failed(cargo: Payload, fail: Fail, term: int) -> Failed:
 
 
 def _whose(content: DecodedRequest | Undecodable) -> dict[str, Any]:
-    """Tenant, endpoint and digest; nothing where they cannot be made either, or make no outcome."""
-    with suppress(Exception):  # what could not be written may be just these
+    """Return tenant, endpoint and digest; nothing where they cannot be made either, or make no outcome."""
+    with suppress(Exception):  # these may be just what could not be written
         if isinstance(content, DecodedRequest):
             asked = content.request
             digest = request_digest(asked.endpoint, asked.body)
@@ -137,7 +138,7 @@ def _whose(content: DecodedRequest | Undecodable) -> dict[str, Any]:
 
 
 def withdrawn(cargo: Payload, withdraw: Withdraw, term: int) -> Failed:
-    """The outcome of a parked request that was cancelled: what it asked for stands in the failures topic, not here."""
+    """Make the outcome of a cancelled parked request: its body is in the failures topic, not here."""
     assert isinstance(cargo.content, Cancel)  # noqa: S101 — programmer error: only a cancel withdraws
     return Failed(
         id=cargo.content.id,

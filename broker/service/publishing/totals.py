@@ -1,9 +1,9 @@
-"""How many outcomes all leaders have published, by kind: each step of the ledger says it, so a failover forgets none.
+"""Outcomes published by all leaders, counted by kind; each step of the ledger carries them, so a failover keeps them.
 
 A leader counts on from the last step that it has read or written. The count is committed together with the outcomes
 that it counts, so it is exact, but for one gap: steps of an older release carry no count, so its outcomes are missing.
-A claim hands on what its writer knew when it began, and may stand behind steps that the writer had not read; so it
-never lowers a count. Terms that only claim, for however long, forget nothing.
+A claim passes on what its writer knew when it began, and may follow steps that the writer had not read; so it never
+lowers a count. Terms that only claim, for however long, lose nothing.
 """
 
 from collections import Counter
@@ -31,19 +31,19 @@ class Totals:
         self.counts: Mapping[str, int] = {}
 
     def heard(self, line: LedgerRecord) -> None:
-        """A line was read, or one of our own was committed."""
+        """Learn from a line that was read, or from one of our own that was committed."""
         if line.totals:
             known = ((kind, count) for kind, count in line.totals.items() if len(kind) <= KIND_CHARS_MAX and count >= 0)
             told = dict(sorted(known)[:KINDS_MAX])
             self.counts = self._raised_to(told) if line.kind is LedgerKind.CLAIM else told
 
     def _raised_to(self, told: Mapping[str, int]) -> dict[str, int]:
-        """Of each kind the larger count."""
+        """Return the larger count of each kind."""
         counts = Counter(self.counts) | Counter(told)
         return dict(sorted(counts.items())[:KINDS_MAX])
 
     def after(self, batch: Batch, crashed: Collection[TicketNumber] = ()) -> dict[str, int]:
-        """What they are once the batch is committed; `crashed` are Failed though something else was decided."""
+        """Return the counts once the batch is committed; `crashed` are Failed though something else was decided."""
         counts = Counter(self.counts)
         for settlement in batch.settlements:
             kind = _kind(settlement.decision, crashed=settlement.number in crashed)
@@ -55,7 +55,7 @@ class Totals:
 
 
 def _kind(decision: Decision, *, crashed: bool) -> str | None:
-    """What an outcome counts as; None where the decision publishes none."""
+    """Return the kind an outcome counts as; None where the decision publishes none."""
     if crashed and fails_instead(decision):
         return ENCODE_CRASHED.reason
     match decision:
