@@ -1,6 +1,6 @@
-"""How long a process that holds the lease pauses before it starts another producer.
+"""Back-off of a process that holds the lease, before it starts another producer.
 
-A new producer costs a claim, an epoch and a read of the ledger. Where one after the other is of no help, since the same
+A new producer costs a claim, an epoch and a read of the ledger. Where a new one does not help, since the same
 transaction fails each time, the pauses grow; a promotion alone is no proof that the cause is gone.
 """
 
@@ -9,13 +9,13 @@ from collections.abc import Callable
 FIRST_S = 0.05
 MAX_S = 2.0
 HELPED_AFTER_MS = 10_000
-"""A stretch that lasted so long has helped, whatever was written in it."""
+"""Use of a producer for this long counts as progress, whatever was written in it."""
 REFUSALS_AT_ONCE = 16
-"""After so many refusals in a row at most, a bisection has found what is refused: until then pauses stay short."""
+"""Largest number of refusals in a row until a bisection has found what is refused; until then pauses stay short."""
 
 
 class Backoff:
-    """The pauses of one lease."""
+    """Exponential back-off of one lease."""
 
     def __init__(self, dice: Callable[[], float]) -> None:
         """`dice` draws a number in [0, 1)."""
@@ -24,16 +24,16 @@ class Backoff:
         self._refusals = 0
 
     def helped(self) -> None:
-        """Something came through: the next pause is the first again."""
+        """Note progress: the next pause is the first one again."""
         self._next_s, self._refusals = FIRST_S, 0
 
     def lasted(self, stretch_ms: int) -> None:
-        """A producer was of use for so long."""
+        """Note how long a producer was of use."""
         if stretch_ms >= HELPED_AFTER_MS:
             self.helped()
 
     def pause_s(self, *, refused: bool = False) -> float:
-        """The next pause, with jitter; `refused` if the next transaction will be another one."""
+        """Return the next pause, with jitter; `refused` if the next transaction will be another one."""
         if refused and self._refusals < REFUSALS_AT_ONCE:
             self._refusals += 1
             return FIRST_S * (0.5 + self._dice())

@@ -1,8 +1,8 @@
-"""Whether this process's wall clock is right, asked when it is about to lead: deadlines pass by it, ids are forgotten.
+"""Check of this process's wall clock when it is about to lead: deadlines pass and ids are forgotten by it.
 
-A machine may have started with a clock that is an hour off. Neither Redis nor Kafka is believed alone; where both say
-the same, and something else than we do, ours is corrected. Nothing else ever moves it. A retrier writes nothing that
-Kafka stamps. Its second witness is the dispatcher that leads: `not_before` is by that one's clock.
+A machine may have started with a clock that is an hour off. Neither Redis nor Kafka is believed alone; where both agree
+with each other and differ from us, our clock is corrected. Nothing else ever moves it. A retrier writes nothing that
+Kafka stamps. Its second witness is the leading dispatcher: `not_before` is set by that dispatcher's clock.
 """
 
 import json
@@ -16,17 +16,17 @@ from broker.errors import LeaseUnavailable
 from broker.ports import Lease
 
 TOLERANCE_MS = 5_000
-"""What clocks may differ by: deadlines are minutes, and answers take their time."""
+"""Accepted difference between clocks: deadlines are minutes, and answers take time."""
 ASKED_TIMES = 3
-"""Redis is asked so often, until it has answered once."""
+"""Number of times Redis is asked, until it has answered once."""
 STATUS_AGE_MS = 2_500
-"""Half of what a live status may have lived: so it is taken for at most as much older or younger than it is."""
+"""Half the largest age of a live status: so its age is misjudged by at most this, in either direction."""
 
 _log = structlog.get_logger("clock")
 
 
 class Timekeeper:
-    """Compares our wall clock with Redis' and with Kafka's."""
+    """Comparison of our wall clock with those of Redis and Kafka."""
 
     def __init__(self, clock: WallClock, lease: Lease) -> None:
         """`lease` is asked for Redis' time."""
@@ -35,9 +35,9 @@ class Timekeeper:
         self._redis_ms: int | None = None
 
     async def ask_redis(self) -> bool:
-        """Find out how far Redis' clock is from ours. False if Redis is silent, and has been ever since we began.
+        """Measure the offset of Redis' clock from ours. False if Redis is silent, and has been ever since we began.
 
-        What it said earlier holds: our clock is not moved by anything but what comes from here.
+        An earlier answer still holds: nothing but this class moves our clock.
         """
         for _ in range(ASKED_TIMES if self._redis_ms is None else 1):
             try:
@@ -48,25 +48,25 @@ class Timekeeper:
         return self._redis_ms is not None
 
     def heard(self, redis_ms: int) -> None:
-        """Redis has just said what time it is."""
+        """Note the time that Redis has just reported."""
         self._redis_ms = redis_ms - self._clock.utc_ms()
 
     def earliest_utc_ms(self) -> int:
-        """The wall time that it is at least: ours, or Redis' as last told if that is earlier."""
+        """Return the earliest possible wall time: ours, or Redis' as last reported if that is earlier."""
         return self._clock.utc_ms() + min(0, self._redis_ms or 0)
 
     @property
     def is_contradicted(self) -> bool:
-        """Whether Redis, when it was asked last, said something else than our clock."""
+        """Whether Redis, when it was last asked, contradicted our clock."""
         return abs(self._redis_ms or 0) > TOLERANCE_MS
 
     def stamped(self, kafka_ms: int, began_ms: int) -> None:
-        """Kafka stamped a record of ours with `kafka_ms`; we began to send it at `began_ms` of our wall clock."""
+        """Compare with Kafka, which stamped our record `kafka_ms`; sending began at `began_ms` of our wall clock."""
         ended_ms = self._clock.utc_ms()
-        self.told("kafka", kafka_ms - min(max(kafka_ms, began_ms), ended_ms))  # nothing, if it lies in between
+        self.told("kafka", kafka_ms - min(max(kafka_ms, began_ms), ended_ms))  # no difference, if it lies in between
 
     def told(self, witness: str, off_ms: int) -> None:
-        """A witness, named for the log, says that our clock should stand so much later, or earlier if negative."""
+        """Weigh a witness, named for the log: our clock should move by `off_ms`, forward if positive."""
         if abs(off_ms) <= TOLERANCE_MS:
             return
         if self._redis_ms is None or abs(self._redis_ms - off_ms) > TOLERANCE_MS:
@@ -79,10 +79,11 @@ class Timekeeper:
 
 
 class ByTheLeader:
-    """Compares the clock of a retrier with Redis' and with that of the dispatcher that leads, as its status tells it.
+    """Comparison of a retrier's clock with Redis' and with the leading dispatcher's, as its status shows it.
 
-    `is_settled`: the clock may be gone by. It is not while Redis contradicts it and no dispatcher leads; then there is
-    also nobody who would take what is put back. One that is being promoted has not compared its own clock yet.
+    `is_settled`: the clock may be relied on. It is false while Redis contradicts the clock and no dispatcher leads;
+    then no dispatcher would take what is put back either. One that is being promoted has not compared its own clock
+    yet.
     """
 
     def __init__(self, clock: WallClock, leader: Lease) -> None:
@@ -93,7 +94,7 @@ class ByTheLeader:
         self.is_settled = False
 
     async def ask(self) -> None:
-        """Once it is settled, it stays so. A silent Redis settles nothing."""
+        """Compare until settled, which it then stays. A silent Redis settles nothing."""
         if self.is_settled:
             return
         try:
@@ -113,7 +114,7 @@ class ByTheLeader:
 
 
 def _parsed(status: str) -> dict[str, Any]:
-    """What a status says; nothing if it cannot be read."""
+    """Parse a status; return nothing if it cannot be read."""
     try:
         told = json.loads(status)
     except (ValueError, RecursionError):
@@ -122,7 +123,7 @@ def _parsed(status: str) -> dict[str, Any]:
 
 
 def _instant(told: dict[str, Any]) -> int | None:
-    """When a status was made, by the clock of who made it; another release may not say so."""
+    """Return when a status was made, by its writer's clock; another release may not say so."""
     try:
         return int(datetime.fromisoformat(told["at"]).timestamp() * 1_000)
     except (ValueError, KeyError, TypeError):

@@ -1,10 +1,9 @@
-"""One process's part in leadership: standing by, being promoted, leading, and finding out that it no longer does.
+"""One process's part in leadership: standing by, being promoted, leading, and noticing that it no longer does.
 
-Redis elects, Kafka fences. Every doubt is settled in the same order: first the lease, then the last claim in the
-ledger, never the error that raised the doubt; a fenced producer looks just like our own time-out. While in doubt
-nothing is admitted and nothing is dropped, and between the answer and the start of a new producer nothing is waited
-for: a lease that went while we backed off would let us fence its new holder. One task runs all of this and owns the
-producer.
+Redis elects, Kafka fences. Every doubt is settled in the same order: first by the lease, then by the last claim in the
+ledger, never by the error that raised the doubt; a fenced producer looks just like our own timeout. While in doubt
+nothing is admitted and nothing is dropped, and nothing is awaited between the answer and the start of a new producer: a
+lease lost during a back-off would let us fence its new holder. One task runs all of this and owns the producer.
 """
 
 import asyncio
@@ -41,7 +40,7 @@ from schemas.record import Record
 
 BACKOFF_LEAVING_S = 0.5
 WIND_UP_MS = 2_000
-"""How long a leader without its lease commits what is settled, while the fence lets it."""
+"""Time in which a leader without its lease commits what is settled, while the fence lets it."""
 _OFFSETS = "__consumer_offsets"
 """Kafka's own topic, which a transaction with offsets writes to."""
 
@@ -49,19 +48,19 @@ _log = structlog.get_logger("leadership")
 
 
 class Doubt(Enum):
-    """What a question about leadership was answered with."""
+    """Answer to a question about leadership."""
 
     MINE = "mine"
     NOT_MINE = "not mine"
 
 
 class TwoLeadersError(ServiceError):
-    """Somebody keeps claiming under our valid lease: two Redis serve one Kafka."""
+    """Other processes keep claiming under our valid lease: two Redis serve one Kafka."""
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What leadership works with."""
+    """Collaborators of leadership."""
 
     driver: Driver
     lease: Lease
@@ -79,7 +78,7 @@ class Parts:
 
 
 class Leadership:
-    """Runs until `leave` is called."""
+    """Leadership of one process; runs until `leave` is called."""
 
     def __init__(self, parts: Parts, *, owner: str, times: LeaseTimes, ledger_topic: str, health: Health) -> None:
         """`owner` is this process's random token, in the lease and in the ledger."""
@@ -110,7 +109,7 @@ class Leadership:
     # ------------------------------------------------------------------ the round
 
     async def run(self) -> None:
-        """Stand by, lead, and again; returns after `leave`, with everything settled that could be."""
+        """Stand by and lead in turn; return after `leave`, with everything settled that could be."""
         try:
             while not self._leaving.is_set():
                 if await self._standby.wait(self._leaving, self._parts.dice):
@@ -122,7 +121,7 @@ class Leadership:
         self._parts.driver.post(Renewed(sent_at_ms))
 
     def leave(self) -> None:
-        """Publish what is settled, say so in the ledger, release the lease, return."""
+        """Have the process publish what is settled, record that in the ledger, release the lease, and return."""
         self._leaving.set()
 
     # ------------------------------------------------------------------ leading
@@ -161,11 +160,11 @@ class Leadership:
             except LeaseLostError:
                 return
             except LeaseUnavailable as error:
-                self.health.unpromoted = str(error)  # renewals are answered, and say that Redis is well
+                self.health.unpromoted = str(error)  # renewals are answered, and report Redis as healthy
                 _log.warning("promotion_failed", reason=str(error))
             except TopicMadeAnewError as error:
                 _log.warning("promoted_again", reason=str(error))
-            except (ProducerDead, LogUnavailable, MissingTopic) as error:  # one that is missing now may be made anew
+            except (ProducerDead, LogUnavailable, MissingTopic) as error:  # a topic missing now may be recreated
                 self.health.kafka(str(error))
                 _log.warning("promotion_failed", reason=str(error))
             await self._suspend()
@@ -204,7 +203,7 @@ class Leadership:
         driver.post(Promoted(standing.progress, standing.term, clock.utc_ms(), ledger_is_new=is_new))
         self._parts.follower.made_anew = False
         self._parts.publication.begin(standing.topic_ids)
-        driver.cautious = set(standing.cautions)  # before anybody reads
+        driver.cautious = set(standing.cautions)  # before any intake reads
         for place, offset in standing.lost.items():
             self._parts.intakes[place.lane].lose(place.number, offset)
         for lane, intake in self._parts.intakes.items():
@@ -248,7 +247,7 @@ class Leadership:
                 raise defect
 
     async def _next_batch(self, renewal: Renewal) -> Batch | None:
-        """The next batch, or None when something else wants attention."""
+        """Return the next batch, or None when something else needs attention."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(0.05 if self._leaving.is_set() else 0.5):
                 return await self._parts.driver.publish_queue.get()
@@ -256,7 +255,7 @@ class Leadership:
         return None
 
     async def _probe(self, renewal: Renewal) -> None:
-        """An idle leader asks now and then whether Kafka is there; a busy one knows from its commits."""
+        """Check from time to time, while idle, whether Kafka answers; a busy leader knows from its commits."""
         now_ms = self._parts.clock.now_ms()
         if now_ms - max(renewal.reached_ms, self._probed_ms) >= PROBE_EVERY_MS:
             ready = await self._parts.follower.reaches_kafka()
@@ -301,7 +300,7 @@ class Leadership:
         return True
 
     def _deny(self, error: ProducerDead, touched: Iterable[str]) -> None:
-        """An operator must mend something; outcomes do without a reply topic, so that is shown with its own trouble."""
+        """Report what an operator must repair. A reply topic is dispensable, and shown with its own trouble instead."""
         denied = touched if error.topic is None else (error.topic,)
         denied = [topic for topic in denied if not self._parts.replies.serves(topic)]
         if denied:
@@ -310,7 +309,7 @@ class Leadership:
     # ------------------------------------------------------------------ doubt
 
     async def _suspend(self) -> None:
-        """The producer is gone: admit nothing, take nothing, drop nothing."""
+        """Suspend, as the producer is gone: admit nothing, take nothing, drop nothing."""
         self._parts.driver.post(Suspended(self._setback))
         self._parts.driver.drop_batches()
         self.health.role = "suspended"
@@ -318,9 +317,9 @@ class Leadership:
         await self._drop_producer()
 
     async def _still_mine(self, renewal: Renewal) -> bool:
-        """Asked right after the fence. A silent Redis is no yes, except to the last claimant (PROTOCOL 3).
+        """Ask for the lease right after the fence. A silent Redis is no yes, except to the last claimant (PROTOCOL 3).
 
-        Who claimed last is read once more: only the fence makes sure that every claim can be read.
+        The last claim is read once more: only the fence makes sure that every claim can be read.
         """
         try:
             return isinstance(await renewal.ask(), LeaseMine)
@@ -329,7 +328,7 @@ class Leadership:
             return self._parts.follower.last_claim == (self._term, self._owner)
 
     async def _settle_doubt(self, renewal: Renewal) -> Doubt:
-        """Do we still lead? Lease first, then the last claim."""
+        """Determine whether we still lead: by the lease first, then by the last claim."""
         try:
             mine = isinstance(await renewal.ask(), LeaseMine)
         except LeaseUnavailable:
@@ -337,12 +336,12 @@ class Leadership:
         return Doubt.MINE if mine and not renewal.is_over else Doubt.NOT_MINE
 
     async def _last_claim_is_ours(self, renewal: Renewal) -> bool:
-        """Redis is silent: the ledger's last claim decides, once Kafka answers."""
+        """Decide by the ledger's last claim, once Kafka answers, since Redis is silent."""
         while not renewal.is_over and not self._leaving.is_set():
             await self._back_off(1 + self._parts.dice())
             try:
                 await self._parts.follower.catch_up()
-            except (LogUnavailable, MissingTopic) as error:  # one that is missing now may be made anew
+            except (LogUnavailable, MissingTopic) as error:  # a topic that is missing now may be recreated
                 self.health.kafka(str(error))
                 await self._parts.follower.close()
                 continue
@@ -350,7 +349,7 @@ class Leadership:
         return False
 
     async def _back_off(self, seconds: float) -> None:
-        """A pause before Kafka is asked again; a shorter one while leaving, and never none."""
+        """Pause before Kafka is asked again; shorter while leaving, and never zero."""
         await asyncio.sleep(min(seconds, BACKOFF_LEAVING_S) if self._leaving.is_set() else seconds)
 
     # ------------------------------------------------------------------ leaving

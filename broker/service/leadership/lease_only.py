@@ -1,8 +1,8 @@
-"""Work that one process does at a time, elected as a dispatcher is, but with no ledger to prove itself by: the retrier.
+"""Election by lease alone, for work that one process does at a time and that has no ledger as proof: the retrier's.
 
-It waits for Redis: while Redis is silent nobody begins, and who works stops once the lease can have run out. Kafka
-still fences whoever did not notice. After any error of its producer it asks for the lease first, and starts a new
-producer only with that answer in hand (PROTOCOL 3, without the exception for the last claimant).
+It waits for Redis: while Redis is silent no process begins, and the working one stops once its lease can have run out.
+Kafka still fences a process that did not notice. After any error of its producer it asks for the lease first, and
+starts a new producer only with that answer in hand (PROTOCOL 3, without the exception for the last claimant).
 
 Where Redis is back and has lost the lease, its last holder sets it again without a proof: it has none, a standby would
 have none either, and a standby would have to read again all that waits.
@@ -36,27 +36,27 @@ _log = structlog.get_logger("election")
 
 
 class Work(Protocol):
-    """What is done while elected."""
+    """Work done while elected."""
 
     async def serve(self, tenure: Tenure) -> None:
         """Work until the tenure is over; raises ProducerDead or LogUnavailable when Kafka is in doubt."""
 
 
 class KafkaWatch:
-    """Whether Kafka is there, asked of a topic that must be: what a standby without a ledger follows."""
+    """Check that Kafka answers, by a topic that must exist: what a standby without a ledger follows."""
 
     is_empty = has_just_left = False
     reached_ms = 0
 
     def __init__(self, log: LaneLog, coordinators: Coordinators, *, observed: Observed = said) -> None:
-        """`log` is asked and never read; `observed` takes note of a defect of the asking."""
+        """`log` is queried and never read; `observed` reports a defect of the query."""
         self._observed = observed
         self._log = log
         self._coordinators = coordinators
         self._missing: MissingTopic | None = None
 
     async def catch_up(self) -> None:
-        """Be sure that the topic is there; raises LogUnavailable, or MissingTopic."""
+        """Make sure that the topic exists; raises LogUnavailable, or MissingTopic."""
         self._missing = None
         await self._log.partitions()
 
@@ -68,7 +68,7 @@ class KafkaWatch:
         return 0
 
     async def reaches_kafka(self) -> bool:
-        """Whether a producer could be started, and offsets and failures be read."""
+        """Whether a producer could be started, and offsets and failures could be read."""
         return await answers(self._look, observed=self._observed)
 
     async def _look(self) -> None:
@@ -87,7 +87,7 @@ class KafkaWatch:
 
 
 class Elected:
-    """Runs until `leave` is called."""
+    """Election of one process; runs until `leave` is called."""
 
     def __init__(  # noqa: PLR0913 — all but two keyword-only
         self,
@@ -104,7 +104,7 @@ class Elected:
     ) -> None:
         """`owner` is this process's random token in the lease; `timekeeper` compares `clock`.
 
-        `observed` takes note of an exception of what only looks (`Containment.observed`).
+        `observed` reports an exception in what only observes (`Containment.observed`).
         """
         self._observed = observed
         self._lease = lease
@@ -122,7 +122,7 @@ class Elected:
         self._leaving = asyncio.Event()
 
     async def run(self, work: Work) -> None:
-        """Stand by, work, and again; returns after `leave`."""
+        """Stand by and work in turn; returns after `leave`."""
         try:
             while not self._leaving.is_set():
                 if await self._standby.wait(self._leaving, self._dice):
@@ -131,7 +131,7 @@ class Elected:
             await self._kafka.close()
 
     def leave(self) -> None:
-        """End what is under way, release the lease, return."""
+        """Have the process end what is under way, release the lease, and return."""
         self._leaving.set()
 
     async def _hold(self, work: Work) -> None:
@@ -187,7 +187,7 @@ class Elected:
                 return
 
     async def _asked(self, renewal: Renewal, holding: "LeaseTenure") -> bool:
-        """Is the lease ours? Redis is waited for."""
+        """Ask whether the lease is ours, and wait for Redis to answer."""
         while not holding.is_over:
             try:
                 return isinstance(await renewal.ask(), LeaseMine)
@@ -196,7 +196,7 @@ class Elected:
         return False
 
     async def _watch(self, renewal: Renewal) -> None:
-        """Look every second. A look that fails is none: without the next ones the lease would be given up."""
+        """Check every second. A failed check counts as none made: without the next ones the lease would be given up."""
         while True:
             try:
                 await self._timekeeper.ask()  # beside the work: nothing may come between the lease and the fence
@@ -211,7 +211,7 @@ class Elected:
 
 
 class LeaseTenure:
-    """A `Tenure`. `led_since_ms`: since when a claim of ours stands in this stretch; None if none does."""
+    """Implementation of `Tenure`. `led_since_ms`: when our claim was made in this stretch; None if there is none."""
 
     def __init__(  # noqa: PLR0913 — made in one place
         self,

@@ -1,12 +1,12 @@
-"""Following the ledger: every line told to the core, and who claimed what remembered.
+"""Ledger follower: passes every line to the core, and remembers the claims.
 
 A standby follows all the time, so that it needs milliseconds to know every answered id when it is promoted. A leader
-does not read what it writes. Each of its commits that returned says where its line stands (`wrote`), and in doubt it
-reads on behind the last of them: nothing of another process can stand before a line that our own producer committed,
-for a producer that was fenced commits nothing more. So a doubt costs the same after a minute and after a month, and
-needs no line that retention may have removed. Where the next line is gone all the same (a standby that was stopped for
-a day), the follower opens anew as at its start (`broker.service.leadership.ledger_reach`), which tells nothing that may
-not be told twice.
+does not read what it writes. Each of its commits that returned gives the offset of its line (`wrote`), and in doubt it
+reads on behind the last of them: no line of another process can precede a line that our own producer committed, since a
+fenced producer commits nothing more. So a doubt costs the same after a minute and after a month, and needs no line that
+retention may have removed. Where the next line is gone all the same (a standby that was stopped for a day), the
+follower opens anew as at its start (`broker.service.leadership.ledger_reach`), which reports nothing that may not be
+reported twice.
 """
 
 from collections import deque
@@ -37,18 +37,18 @@ _log = structlog.get_logger("ledger")
 
 
 class LedgerFollower:
-    """The ledger, told to the core line by line.
+    """Follower of the ledger, which passes it to the core line by line.
 
     Attributes:
         claimed_at_ms: Kafka's wall time at our last claim.
         topic_ids: Of the topics, by name, whose progress is stored; a release that did not write them knows none.
         stepped_at_ms: Wall time of the last step that was read or written: until about then all progress was stored. A
             claim proves no such thing: a process that refuses to start may have made it.
-        deaths: Terms that died, as all lines tell, our own included.
-        totals: Outcomes of all leaders, as the last line says.
-        lines: How many lines were read.
+        deaths: Terms that died, according to all lines, our own included.
+        totals: Outcomes of all leaders, according to the last line.
+        lines: Number of lines read.
         reached_ms: When a line was last read.
-        made_anew: The topic was deleted and made anew while we knew the former one: its lines are in our memory alone.
+        made_anew: The topic was deleted and recreated while we knew the former one: its lines are in our memory alone.
     """
 
     def __init__(  # noqa: PLR0913 — three keyword-only, made in one place
@@ -62,7 +62,7 @@ class LedgerFollower:
         grants: Grants,
         proof: Proof,
     ) -> None:
-        """Nothing is read before `open`; `grants` and `proof` hear every line."""
+        """Nothing is read before `open`; `grants` and `proof` receive every line."""
         self._grants = grants
         self._proof = proof
         self._log = log
@@ -73,11 +73,11 @@ class LedgerFollower:
         self._reach = LedgerReach(window_ms)
         self._claims: deque[tuple[int, str]] = deque(maxlen=CLAIMS_REMEMBERED)
         self._expected: tuple[int, str, int] | None = None
-        self._next: int | None = None  # the offset behind the last line that was read, or that we wrote
+        self._next: int | None = None  # the offset behind the last line read, or written by us
         self._skips = False
         self._opened = False
         self._opened_from_ms = 0
-        self._is_former = False  # what is read on from is a place in a former topic
+        self._is_former = False  # the position to read on from is one in a former topic
         self._left_ms: int | None = None
         self._topic_id: str | None = None
         self.made_anew = False
@@ -105,11 +105,11 @@ class LedgerFollower:
         return self._claims[-1] if self._claims else None
 
     def foreign_claim_from(self, term: int, owner: str) -> bool:
-        """True if somebody else has claimed that term or a higher one."""
+        """Whether another process has claimed that term or a higher one."""
         return any(claimed >= term and claimant != owner for claimed, claimant in self._claims)
 
     def last_foreign(self, owner: str) -> str:
-        """The owner of the last claim that was not ours."""
+        """Return the owner of the last claim that was not ours."""
         return next((claimant for _, claimant in reversed(self._claims) if claimant != owner), "")
 
     async def reaches_kafka(self) -> bool:
@@ -126,7 +126,7 @@ class LedgerFollower:
         await self._coordinators.check()
 
     async def open(self) -> None:
-        """Start reading a dedupe window before the last line, or where reading stopped; does nothing if it is open."""
+        """Start reading a dedupe window before the last line, or where reading stopped; no effect if it is open."""
         if not self._opened and self._next is None:
             await self._open_back(self._clock.utc_ms())
         elif not self._opened:
@@ -154,7 +154,10 @@ class LedgerFollower:
         self.deaths = CrashHistory()  # what is read again must not count twice
 
     def _recognise(self, start: LedgerStart | None = None) -> None:
-        """Is it the topic that we knew? Where Kafka tells no ids, one that ends before our place is another."""
+        """Check that the topic is the known one.
+
+        Where Kafka gives no ids, one that ends before our position is another.
+        """
         topic_id = self._log.topic_id
         known, self._topic_id = self._topic_id, topic_id or self._topic_id
         if topic_id is None:
@@ -169,7 +172,7 @@ class LedgerFollower:
         _log.error("ledger_made_anew", lines_known=self.lines)
 
     async def follow(self, timeout_ms: int = POLL_MS) -> int:
-        """Read what is there, or wait a moment for it; how many lines came.
+        """Read the available lines, or wait a moment for one; return the number of lines read.
 
         Where retention has removed what comes next, everything is read anew instead.
         """
@@ -192,7 +195,7 @@ class LedgerFollower:
         return len(rows)
 
     def _skip(self) -> None:
-        """Go to where reading is to go on. Not at each commit: each seek makes the client fetch from there."""
+        """Seek to where reading is to continue. Not at each commit: each seek makes the client fetch from there."""
         if self._is_former:
             raise PositionGone("The ledger was deleted and made anew: it is read from its beginning.")
         if self._skips and self._next is not None:
@@ -200,10 +203,10 @@ class LedgerFollower:
         self._skips = False
 
     def wrote(self, offset: int, line: LedgerRecord) -> None:
-        """A step of our own term is committed at that offset (-1: it is not known).
+        """Note that a step of our own term is committed at that offset (-1: unknown).
 
-        Neither it nor any line before it must be read: what it says is borne in mind as if it had been. What it says
-        of requests the core knows.
+        Neither it nor any line before it need be read: its content is remembered as if it had been. The core knows
+        already what it says of requests.
         """
         self._bear_in_mind(line, self._clock.utc_ms())
         self.totals.heard(line)
@@ -230,11 +233,11 @@ class LedgerFollower:
             await self._open_back(self._clock.utc_ms())
 
     def expect(self, term: int, owner: str, offset: int = -1) -> None:
-        """A claim of ours is committed at that offset (-1: it is not known); `read_to_claim` waits for no older one."""
+        """Note that a claim of ours is committed at that offset (-1: unknown); `read_to_claim` accepts no older one."""
         self._expected = (term, owner, offset)
 
     async def read_to_claim(self, within_ms: int) -> None:
-        """Read up to the claim that was expected.
+        """Read up to the expected claim.
 
         Raises:
             LogUnavailable: It did not come in time, although it was committed.
@@ -288,7 +291,7 @@ class LedgerFollower:
                 assert_never(line.kind)
 
     async def close(self) -> None:
-        """Close the doors; `open` goes on where reading stopped."""
+        """Close the doors; `open` continues where reading stopped."""
         self._opened = False
         await self._log.close()
         await self._coordinators.close()

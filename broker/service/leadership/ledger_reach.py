@@ -1,13 +1,13 @@
-"""How far back the ledger is read: a dedupe window of time in which a dispatcher led, counted from its last line.
+"""Reach of a ledger reading: a dedupe window of time in which a dispatcher led, counted back from the last line.
 
-Twice a window a leader says again what no age may push out: ids that are parked, cancels that wait, the key of grants.
-So whatever counts stands within a window of the last line, however long ago that is. Counted from now, a window in
-which none led would tell nothing of it, and what is parked would be forgotten.
+Twice a window a leader writes again what no age may push out: parked ids, waiting cancels, the key of grants. So
+whatever counts is within a window of the last line, however old that line is. Counted from now, a window in which no
+dispatcher led would contain none of it, and parked requests would be forgotten.
 
-The same holds for a pause in between. A leader that died within moments of its claim has not said again what its own
-reading of the ledger told it. So a time in which no line was written for longer than a leader ever leaves out is no
-part of the window: the reading begins earlier by as much. Of a pause that began before it a reading sees a part alone;
-so from the second time on it goes at least twice as far back, and a pause of a year costs some fifteen readings.
+The same holds for a pause in between. A leader that died within moments of its claim has not written again what it had
+read from the ledger. So a time in which no line was written for longer than a leader ever pauses is no part of the
+window: the reading begins earlier by that time. Of a pause that began before its start, a reading sees only a part; so
+from the second time on it goes at least twice as far back, and a pause of a year costs some fifteen readings.
 """
 
 import structlog
@@ -19,10 +19,10 @@ _log = structlog.get_logger("ledger")
 
 
 class LedgerReach:
-    """Of one reading, from its start to the last line that stood there then.
+    """Reach of one reading, from its start to the line that was the last one then.
 
     Attributes:
-        back_ms: How long before the last line the reading begins.
+        back_ms: Distance from the last line back to the start of the reading.
     """
 
     def __init__(self, window_ms: int) -> None:
@@ -31,17 +31,17 @@ class LedgerReach:
         self._silence_max_ms = min(RECOMMIT_EVERY_MS, window_ms // 2) * 5 // 4
         self._start: LedgerStart | None = None
         self._last_ms = self._unled_ms = 0
-        self._before_ms = 0  # of that, before the first line
+        self._before_ms = 0  # the part of it before the first line
         self._first_ms: int | None = None
         self.back_ms = window_ms
 
     def begin(self, start: LedgerStart) -> None:
-        """The reading begins there."""
+        """Note the start of the reading."""
         self._start, self._last_ms, self._first_ms = start, start.from_ms, None
         self._unled_ms = self._before_ms = 0
 
     def line(self, at_ms: int) -> None:
-        """The next line, and Kafka's time of it."""
+        """Note the next line and its Kafka time."""
         pause_ms = at_ms - self._last_ms
         if pause_ms > self._silence_max_ms:
             self._unled_ms += pause_ms
@@ -50,7 +50,7 @@ class LedgerReach:
         self._last_ms = max(self._last_ms, at_ms)
 
     def falls_short(self) -> bool:
-        """All lines were read. Whether the reading must begin again, `back_ms` before the last one."""
+        """After all lines were read, whether the reading must begin again, `back_ms` before the last one."""
         start, self._start = self._start, None
         if start is None:
             return False  # it was known already

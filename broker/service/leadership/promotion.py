@@ -1,14 +1,15 @@
-"""Becoming the leader, step by step: fence, claim, read back, restore progress. PROTOCOL's section 3 as code.
+"""Promotion to leader, step by step: fence, claim, read back, restore progress. PROTOCOL's section 3 as code.
 
-Nothing here may be skipped or reordered:
+No step may be skipped or reordered:
 
 1. `open()` of the transactional producer fences every predecessor and settles its last transaction.
-2. The lease must still be ours after that; a candidate that lost it meanwhile closes and stands by. Redis must have
-   told the time, now or earlier: it decides how far back the ledger is read.
-3. The claim, one committed ledger record, numbers the term: one above the highest read. It says where partitions stand.
+2. The lease must still be ours after that; a candidate that has lost it closes and stands by. Redis must have given the
+   time, now or earlier: it decides how far back the ledger is read.
+3. The claim, one committed ledger record, numbers the term: one above the highest read. It states the positions of
+   partitions.
 4. The ledger is read up to our own claim, so that every fate a predecessor committed is known.
 5. All stored offsets are read; only after `open()` are they certain to be the last ones.
-6. A foreign claim or map with our term or a higher one means: somebody was faster. Claim again, one above.
+6. A foreign claim or map with our term or a higher one means that another process was faster. Claim again, one above.
 """
 
 import asyncio
@@ -54,17 +55,17 @@ _log = structlog.get_logger("promotion")
 
 
 class LeaseLostError(Exception):
-    """The lease went to somebody else between taking it and opening the producer."""
+    """The lease went to another process between taking it and opening the producer."""
 
 
 @dataclass(slots=True)
 class RestoredState:
-    """What a promotion found: the term, and per partition where to go on.
+    """Result of a promotion: the term, and the position of each partition.
 
     Attributes:
         lost: Partitions of which retention has removed records below this offset that were never taken.
         cautions: Partitions that hold a record which may have ended former leaders.
-        topic_ids: Of the topics that the progress belongs to, by name, as far as the server says.
+        topic_ids: Of the topics that the progress belongs to, by name, as far as the server gives them.
     """
 
     term: int
@@ -73,17 +74,17 @@ class RestoredState:
     cautions: dict[LanePartition, CautiousRead] = field(default_factory=dict)
     topic_ids: dict[str, str] = field(default_factory=dict)
     highest_term: int = 0
-    """The highest term that wrote one of the maps."""
+    """Highest term that wrote one of the maps."""
 
     def add(self, other: "RestoredState") -> None:
-        """What another lane's partitions came to."""
+        """Merge the state of another lane's partitions."""
         self.progress |= other.progress
         self.lost |= other.lost
         self.cautions |= other.cautions
 
 
 class Promotion:
-    """The steps, for one process; used again after every fence."""
+    """Promotion steps of one process; used again after every fence."""
 
     def __init__(  # noqa: PLR0913 — all keyword-only, each a collaborator of one step
         self,
@@ -114,7 +115,7 @@ class Promotion:
     async def run(
         self, producer: TransactionLog, still_mine: Callable[[], Awaitable[bool]], own_term: int
     ) -> RestoredState:
-        """Lead from here on.
+        """Become the leader.
 
         Args:
             producer: A fresh one, not opened.
@@ -122,10 +123,10 @@ class Promotion:
             own_term: The term of this process's last claim, 0 if it has none.
 
         Raises:
-            ProducerDead: The producer died on the way; ask again who leads.
-            LogUnavailable: Kafka does not answer whole.
-            LeaseLostError: Somebody else has the lease.
-            LeaseUnavailable: Redis has never said what time it is: by a clock that is ahead nobody would be known.
+            ProducerDead: The producer died on the way; ask again which process leads.
+            LogUnavailable: Kafka does not answer in full.
+            LeaseLostError: Another process has the lease.
+            LeaseUnavailable: Redis has never given the time: by a clock that is ahead no id would be known.
             ProgressUnreadable: A stored map cannot be believed; an operator must look.
         """
         await producer.open()
@@ -145,9 +146,9 @@ class Promotion:
         raise LogUnavailable("Other claims keep coming in between; is another dispatcher using the same topics?")
 
     def _suspected(self, stands: Mapping[TopicPartition, StoredOffset]) -> tuple[str, ...]:
-        """Where each partition with a suspect stands, for the claim: should we die here too, our successor must know.
+        """Return the position of each suspected partition for the claim: should we die too, our successor needs it.
 
-        Of these alone (holes 24): a claim must fit one record, and there may be thousands of partitions.
+        Only suspected ones are named (holes 24): a claim must fit one record, and there may be thousands of partitions.
         """
         suspected = self._follower.deaths.suspected
         named = ((place, each) for place, each in stands.items() if f"{place.topic}/{place.partition}" in suspected)
@@ -157,7 +158,7 @@ class Promotion:
         )
 
     async def _stored(self) -> dict[TopicPartition, StoredOffset]:
-        """Of every partition of every lane, in their order."""
+        """Read the stored offset of every partition of every lane, in their order."""
         lanes = list(self._intakes.values())
         numbers = await _all(*(intake.log.partitions() for intake in lanes))
         places = [
@@ -171,7 +172,7 @@ class Promotion:
     async def _claimed(
         self, producer: TransactionLog, term: int, stands: tuple[str, ...], *, ours_before: bool
     ) -> RestoredState | None:
-        """Claim and read back; None if another leader has been there under that term or a later one."""
+        """Claim and read back; None if another leader has claimed that term or a later one."""
         key = await self._grants.for_claim()
         proved = self._proof.for_claim()
         totals = self._follower.totals.counts
@@ -213,7 +214,7 @@ class Promotion:
     async def _restored(
         self, lane: str, intake: LaneIntake, everywhere: Mapping[TopicPartition, StoredOffset]
     ) -> RestoredState:
-        """Progress of one lane."""
+        """Restore the progress of one lane."""
         stored = {place.partition: each for place, each in everywhere.items() if place.topic == intake.topic}
         bounds = await intake.log.bounds(list(stored))
         if self._is_anew(intake):
@@ -244,10 +245,10 @@ class Promotion:
         return standing
 
     def _knows(self, intake: LaneIntake, stored: Mapping[int, StoredOffset]) -> bool:
-        """Whether a leader has stored all partitions that this very topic had then, and that within the last day.
+        """Whether a leader has stored all partitions that this very topic had then, and did so within the last day.
 
-        No offset can have expired since: a partition without one was added, whatever time its records say. Where no
-        dispatcher led for longer, the offset of an idle partition may have expired before those of busier ones.
+        No offset can have expired since: a partition without one was added, whatever its records' timestamps are. Where
+        no dispatcher led for longer, the offset of an idle partition may have expired before those of busier ones.
         """
         known = self._follower.topic_ids.get(intake.topic)
         others = any(each.offset != NO_OFFSET for each in stored.values())
@@ -255,12 +256,12 @@ class Promotion:
         return known is not None and known == intake.log.topic_id and others and recent
 
     def _is_anew(self, intake: LaneIntake) -> bool:
-        """Whether the progress that is stored is that of a former topic of the same name."""
+        """Whether the stored progress belongs to a former topic of the same name."""
         known = self._follower.topic_ids.get(intake.topic)
         return known is not None and intake.log.topic_id not in {None, known}
 
     async def _recognise(self, intake: LaneIntake, lasts: Mapping[int, PartitionProgress]) -> None:
-        """Is the last record that was taken still the one that stands there? If not, the topic was made anew."""
+        """Check that the last record taken is still at its offset. If not, the topic was recreated."""
         if not lasts:
             return
         offsets = {number: progress.next_offset - 1 for number, progress in lasts.items()}
@@ -287,7 +288,7 @@ class Promotion:
             ) from error
 
     async def _fresh(self, place: LanePartition, intake: LaneIntake, *, added: bool) -> PartitionProgress:
-        """No offset is stored: nothing was ever taken, unless the offset has expired."""
+        """Start a partition without a stored offset: nothing was ever taken, unless the offset has expired."""
         bounds = (await intake.log.bounds([place.number]))[place.number]
         first_ms = await intake.log.first_timestamp_ms(place.number)
         young = first_ms is None or self._utc_ms() - first_ms < FIRST_RECORD_YOUNG_MS
@@ -302,7 +303,7 @@ class Promotion:
 def _begun_anew(
     intake: LaneIntake, stored: Mapping[int, StoredOffset], bounds: Mapping[int, tuple[int, int]]
 ) -> RestoredState:
-    """Progress of a lane whose topic was made anew: of what is stored only the terms of the maps mean anything."""
+    """Return the progress of a lane whose topic was recreated: of what is stored only the maps' terms mean anything."""
     _log.error("lane_begins_anew", lane=intake.lane, topic=intake.topic, partitions=len(stored))
     standing = RestoredState(0)
     for number, offset in stored.items():
@@ -314,12 +315,12 @@ def _begun_anew(
 
 
 async def _all(*asked: Awaitable[_T]) -> list[_T | BaseException]:
-    """What each came to, side by side: every lane has a door of its own."""
+    """Await all side by side, and return the result or the error of each: every lane has a door of its own."""
     return await asyncio.gather(*asked, return_exceptions=True)
 
 
 def _found(result: _T | BaseException) -> _T:
-    """The result, or the error that it is."""
+    """Return the result, or raise the error that it is."""
     if isinstance(result, BaseException):
         raise result
     return result

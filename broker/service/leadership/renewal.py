@@ -1,7 +1,7 @@
-"""Keeping the lease while leading, and giving it up when somebody else should lead.
+"""Renewal of the lease while leading, and giving it up when another process should lead.
 
-It runs beside the task that owns the producer, in the same event loop as the dispatching, so that a loop that hangs
-cannot keep its lease. Once it is over, nothing of it comes back: a new term takes a new one.
+It runs beside the task that owns the producer, in the event loop of the dispatching, so that a loop that hangs cannot
+keep its lease. Once it is over, it does not resume: a new term takes a new one.
 """
 
 import asyncio
@@ -23,8 +23,8 @@ CUT_OFF_AFTER_MS = 15_000
 RIVAL_STEADY_MS = 10_000
 """A leader that has not reached Kafka for the first time, while a standby has for the second, hands over.
 
-Both mean the same by it, and ask the same: what a promotion needs. Else a leader would hand over though its successor
-can do no better, and every answer it holds would be paid again (holes 64).
+Both mean the same by it, and ask the same: what a promotion needs. Otherwise a leader would hand over though its
+successor can do no better, and every answer it holds would be paid for again (holes 64).
 """
 assert RIVAL_STEADY_MS < CUT_OFF_AFTER_MS  # noqa: S101 — a bound asserted against its neighbour
 
@@ -32,7 +32,10 @@ _log = structlog.get_logger("leadership")
 
 
 class Renewal:
-    """The lease of one stretch of leading. `reached_ms` is when Kafka last answered; whoever asks it says so here."""
+    """Lease of one stretch of leading.
+
+    `reached_ms` is when Kafka last answered; each caller that reaches it sets this.
+    """
 
     def __init__(  # noqa: PLR0913 — all but two keyword-only
         self,
@@ -49,7 +52,7 @@ class Renewal:
     ) -> None:
         """Renewing begins here, and goes on until `end`.
 
-        `renewed` is told when each confirmed renewal was sent, and None of one that was not answered.
+        `renewed` receives the send time of each confirmed renewal, and None for one that was not answered.
         `restores_always`: set an absent key again also while nothing proves that we still lead.
         """
         self._restores_always = restores_always
@@ -62,7 +65,7 @@ class Renewal:
         self._times = times
         self._owner = owner
         self._lost_ms: int | None = None
-        self._is_late = False  # we may have set the key again after our trust had ended, since the process stood still
+        self._is_late = False  # after a standstill we may have set the key again past the end of our trust
         self._rival_since_ms: int | None = None
         self._probing: asyncio.Task[bool] | None = None
         self.reached_ms = self._clock.now_ms()
@@ -70,20 +73,20 @@ class Renewal:
 
     @property
     def is_over(self) -> bool:
-        """Whether the lease is somebody else's, or nobody keeps it any more."""
+        """Whether another process holds the lease, or it is no longer renewed."""
         return self._lost_ms is not None or self._task.done()
 
     def over_for_ms(self) -> int:
-        """How long it has been over; 0 while it is not."""
+        """Return how long the lease has been over; 0 while it is not."""
         return 0 if self._lost_ms is None else self._clock.now_ms() - self._lost_ms
 
     async def ask(self) -> LeaseMine | LeaseForeign:
-        """One renewal, counted from the instant it was sent.
+        """Renew once; the trust counts from the instant the renewal was sent.
 
         Raises:
             LeaseUnavailable: Redis is silent, or has lost the key while nothing proved that we lead: that says as
-                little. Who claimed last decides, and sets it again once a commit has proved that it still leads. So it
-                is where a late question of ours may have set the key again (`_is_late`).
+                little. The last claimant decides, and sets the key again once a commit has proved that it still leads.
+                The same is raised where a late question of ours may have set the key again (`_is_late`).
         """
         sent_ms = self._clock.now_ms()
         restores = self._restores
@@ -110,12 +113,12 @@ class Renewal:
         return self._restores_always or self._trust.holds(self._clock.now_ms())
 
     async def _look(self) -> LeaseMine | LeaseForeign:
-        """Without prolonging it: a key that nothing proves to be ours is left to run out."""
+        """Look without extending the lease: a key that nothing proves to be ours is left to expire."""
         value = (await self._lease.look()).value
         return LeaseMine() if value == self._owner else LeaseForeign(value)
 
     async def end(self) -> BaseException | None:
-        """Renew no more; the defect that ended it before, if there was one."""
+        """Stop renewing; return the defect that ended it before, if there was one."""
         await ended(self._task)
         if self._probing is not None:
             await ended(self._probing)
@@ -124,8 +127,8 @@ class Renewal:
     async def _run(self) -> None:
         """Prove every 0.4 s that the lease is ours; a foreign holder ends the term.
 
-        The time that a question takes counts: a question that Redis has not answered is followed by the next one at
-        once, for Redis may be back, and a standby waits no longer than `LeaseTimes.reclaim_ms`.
+        The duration of a question counts: one that Redis has not answered is followed by the next one at once, since
+        Redis may be back, and a standby waits no longer than `LeaseTimes.reclaim_ms`.
         """
         asked_ms = self._clock.now_ms()
         while True:
@@ -146,17 +149,17 @@ class Renewal:
                 return
 
     def _lose(self, why: str, holder: str | None) -> None:
-        """No call starts from here on; whoever owns the producer finds out within half a second."""
+        """Note the loss: no call starts from here on; the owner of the producer notices within half a second."""
         _log.warning(why, holder=holder, owner=self._owner)
         self._lost_ms = self._clock.now_ms()
         self._trust.revoke(self._lost_ms)
         self._health.holder = holder
 
     async def _cut_off(self) -> bool:
-        """Kafka has been away from us for long, and for a while not from a standby: that one should lead.
+        """Whether Kafka has long been unreachable for us, but for a while not for a standby, which should then lead.
 
-        A leader that reads the ledger is not cut off, nor one that could start a producer: its commits fail for others
-        as well.
+        A leader that reads the ledger is not cut off, nor one that could start a producer: its commits would fail in
+        another process as well.
         """
         now_ms = self._clock.now_ms()
         reached_ms = max(self.reached_ms, self._kafka.reached_ms)
@@ -164,7 +167,7 @@ class Renewal:
         if not watching or not await self._lease.ready_standbys():
             self._rival_since_ms = None
             if self._probing is not None and self._probing.done():
-                self._probing = None  # its answer is old when it is asked for
+                self._probing = None  # its answer is too old by the time it is asked for
             return False
         if self._has_answered():
             self.reached_ms, self._rival_since_ms = now_ms, None
@@ -174,7 +177,7 @@ class Renewal:
         return now_ms - self._rival_since_ms >= RIVAL_STEADY_MS
 
     def _has_answered(self) -> bool:
-        """Whether the last probe says so. Probes run beside the renewals: one takes longer than a lease may wait."""
+        """Whether the last probe succeeded. Probes run beside the renewals: one takes longer than a lease may wait."""
         last = self._probing
         if last is not None and not last.done():
             return False

@@ -1,7 +1,7 @@
-"""Standing by: Kafka is followed, the lease is looked at, and taken when PROTOCOL 2 allows it.
+"""Standing by: Kafka is followed, and the lease is looked at, and taken when PROTOCOL 2 allows it.
 
 Every process begins here, and returns here when its term is over. It never starts a producer. What is followed differs:
-a dispatcher reads the ledger, the retrier only asks whether Kafka is there.
+a dispatcher reads the ledger, the retrier only checks that Kafka answers.
 """
 
 import asyncio
@@ -21,36 +21,36 @@ from broker.service.preflight.probe import PROBE_EVERY_MS, Reach
 
 BACKOFF_MAX_S = 2.0
 RELEASED_SOON_MS = 20
-"""Between two looks at the lease once its holder has said that it leaves."""
+"""Pause between two looks at the lease once its holder has said that it leaves."""
 NOTE_EVERY_MS = 500
-"""The note that a standby is ready stands for two seconds."""
+"""Interval of the note that a standby is ready; a note is valid for two seconds."""
 
 _log = structlog.get_logger("leadership")
 
 
 class Followed(Reach, Protocol):
-    """What a standby keeps up with."""
+    """Source that a standby keeps up with."""
 
     @property
     def has_just_left(self) -> bool:
-        """Whether whoever led last has just said that it leaves: its lease is released in a moment."""
+        """Whether the last leader has just said that it leaves: its lease is released in a moment."""
 
     @property
     def is_empty(self) -> bool:
-        """Whether nobody has ever led, so that no living leader needs time to set its key again."""
+        """Whether no process has ever led, so that no living leader needs time to set its key again."""
 
     async def catch_up(self) -> None:
-        """Be up to date; raises LogUnavailable."""
+        """Catch up; raises LogUnavailable."""
 
     async def follow(self, timeout_ms: int) -> int:
-        """Keep up to date for that long at most; raises LogUnavailable."""
+        """Follow for at most that time; raises LogUnavailable."""
 
     async def close(self) -> None:
         """Close the connection."""
 
 
 class Standby:
-    """Waits for the lease."""
+    """Candidate that waits for the lease."""
 
     def __init__(  # noqa: PLR0913 — all but two keyword-only
         self,
@@ -63,7 +63,7 @@ class Standby:
         times: LeaseTimes,
         owner: str,
     ) -> None:
-        """`owner` is this process's random token in the lease; `renewed` is told when the taking of it was sent."""
+        """`owner` is this process's random token in the lease; `renewed` receives the time at which `take` was sent."""
         self._clock = clock
         self._renewed = renewed
         self._lease = lease
@@ -78,7 +78,7 @@ class Standby:
     async def wait(self, leaving: asyncio.Event, dice: Callable[[], float]) -> bool:
         """Stand by until the lease is ours (True) or we are leaving (False)."""
         self._health.role, self._health.term = "standby", 0
-        self._follows = False  # whoever led may have closed it in doubt; only who has caught up asks for the lease
+        self._follows = False  # a leader in doubt may have closed it; the lease needs one that has caught up
         candidacy: Candidacy | None = None
         while not leaving.is_set():
             if not await self._followed():
@@ -94,18 +94,18 @@ class Standby:
         return False
 
     def _pause_s(self, dice: Callable[[], float]) -> float:
-        """After a failed start of the follower; one that follows has waited already."""
+        """Return the pause after a failed start of the follower; one that follows has waited already."""
         return 0.0 if self._follows else BACKOFF_MAX_S * dice()
 
     async def _followed(self) -> bool:
-        """One turn of following the ledger; it doubles as the pause between two looks at the lease."""
+        """Run one turn of following the ledger; it doubles as the pause between two looks at the lease."""
         try:
             if self._follows:
                 released_soon = self._follower.has_just_left
                 await self._follower.follow(RELEASED_SOON_MS if released_soon else self._times.poll_every_ms)
             else:
                 await self._follower.catch_up()
-        except (LogUnavailable, MissingTopic) as error:  # one that was deleted may be made anew
+        except (LogUnavailable, MissingTopic) as error:  # a deleted topic may be recreated
             self._health.kafka(str(error))
             self._follows = False
             await self._follower.close()
@@ -139,7 +139,7 @@ class Standby:
         return True
 
     async def _note_ready(self) -> None:
-        """A note that Redis refuses keeps no process from leading: the notes may all be lost."""
+        """Renew the note of readiness. One that Redis refuses keeps no process from leading: all notes may be lost."""
         now_ms = self._clock.now_ms()
         if self._noted_ms is None or now_ms - self._noted_ms >= NOTE_EVERY_MS:
             self._noted_ms = now_ms
