@@ -1,4 +1,4 @@
-"""The state of a process for people: status, health, one request's whereabouts, failures and lags.
+"""State of a process as shown to people: status, health, the status of one request, failures and lags.
 
 It reads the core and changes nothing.
 """

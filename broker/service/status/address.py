@@ -1,7 +1,7 @@
-"""Where a process is asked over HTTP, as others see it: the leader leaves it in its status for `headrace status --id`.
+"""HTTP address of a process as others reach it; the leader puts it into its status for `headrace status --id`.
 
-A name of a pod means nothing outside of it. The address by which this machine reaches Kafka does, to whoever reaches
-the same Kafka.
+A pod's name means nothing outside of it. The address by which this machine reaches Kafka does, to any machine that
+reaches the same Kafka.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ _WITHIN_S: Final = 2.0
 
 
 async def url_of(http_host: str, port: int, bootstrap_servers: str) -> str:
-    """Its URL. Where it listens everywhere, that of the address that Kafka sees; or else of the host's name."""
+    """Return its URL. Where it listens on all addresses, that of the one Kafka sees, or else of the host's name."""
     host = http_host
     if http_host in _EVERYWHERE:
         try:
@@ -26,7 +26,7 @@ async def url_of(http_host: str, port: int, bootstrap_servers: str) -> str:
 
 
 def _seen_from(bootstrap_servers: str) -> str:
-    """Our end of a way to Kafka. A datagram socket that is connected sends nothing."""
+    """Return our end of a route to Kafka. A connected datagram socket sends nothing."""
     host, _, port = bootstrap_servers.partition(",")[0].strip().rpartition(":")
     host, port = (host, port) if host else (port, _KAFKA_PORT)
     family, kind, protocol, _, place = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_DGRAM)[0]

@@ -1,4 +1,4 @@
-"""How long a lane's backlog takes, by whatever lets it through last: a bucket, a cap or a pause of its limits."""
+"""Time that a lane's backlog takes, by its slowest constraint: a bucket, a cap or a pause of its limits."""
 
 from broker.core.lanes.scheduler import Scheduler
 from broker.service.status.queue_position import QueueTotals
@@ -6,10 +6,10 @@ from broker.service.status.start_estimate import flows_in_ms
 
 
 def backlog_ms(limits: Scheduler, lane: str, now_ms: int) -> int:
-    """How long, from now, until everything that a lane waits for could have been called: the longest over its limits.
+    """Return the time from now until all the lane's waiting requests could have been called: the longest of its limits.
 
-    As far as is known: tokens and requests, of each period, a cap of the operator's own, a pause that the server asked
-    for. The reserve of idle lanes above is left to them; what other lanes wait for is left out.
+    It includes what is known: tokens and requests of each period, a cap of the operator's own, a pause that the server
+    asked for. The reserve of idle lanes above is left to them; what other lanes wait for is left out.
     """
     longest_ms = 0
     for desk in limits.desks().values():

@@ -1,8 +1,8 @@
-"""Recent failures for the log and the status: why each failed, which request it was, and whether all of a kind fail.
+"""Recent failures for the log and the status: the reason of each, its request, and whether all of a kind fail.
 
-A line of the log names id, place, model, reason, OpenAI's request id and the sentence of the outcome, which is in our
-own words (`broker.core.answers.verdict`): never a prompt, an answer or a server's text. Lines are bounded in rate,
-figures in size. Figures are this process's own: a successor begins anew.
+A line of the log names id, position, model, reason, OpenAI's request id and the sentence of the outcome, which is in
+our own words (`broker.core.answers.verdict`): never a prompt, an answer or a server's text. Lines are bounded in rate,
+figures in size. Figures are this process's own: a successor begins at zero.
 """
 
 from collections import Counter, deque
@@ -26,7 +26,7 @@ LATELY_MINUTES: Final = 5
 FAILED_MIN: Final = 3
 """Fewer failures are no pattern."""
 KINDS_MAX: Final = 100
-"""Models, lanes and reasons that are told apart in a minute."""
+"""Models, lanes and reasons that are counted separately in a minute."""
 _NAME_CHARS_MAX: Final = 100
 _MINUTE_MS: Final = 60_000
 _NO_FAILURE: Final = "cancelled"
@@ -36,7 +36,7 @@ _log = structlog.get_logger("failures")
 
 @dataclass(slots=True)
 class _Minute:
-    """What ended in one minute: dead letters by reason, outcomes by what they have in common."""
+    """Counts of one minute: dead letters by reason, outcomes by what they have in common."""
 
     number: int
     dead_letters: Counter[str] = field(default_factory=Counter)
@@ -45,7 +45,7 @@ class _Minute:
 
 
 class Failures:
-    """What ended in the last hour; it is told of each settlement once that is committed."""
+    """Outcomes of the last hour; each settlement is counted once it is committed."""
 
     def __init__(self, clock: WallClock) -> None:
         """Nothing has failed."""
@@ -58,11 +58,11 @@ class Failures:
     # ------------------------------------------------------------------ what ends
 
     def answered(self, cargo: Payload) -> None:
-        """A request was completed."""
+        """Count a completed request."""
         _count(self._now().answered, *_kinds(cargo))
 
     def failed(self, cargo: Payload, fail: Fail) -> None:
-        """A request has the outcome Failed. One that was cancelled is no failure."""
+        """Count and log a request with the outcome Failed. A cancelled one is no failure."""
         if fail.reason == _NO_FAILURE:
             return
         minute = self._now()
@@ -71,29 +71,29 @@ class Failures:
         self._say("request_failed", fail.reason, {**_named(cargo), "reason": fail.reason, "sentence": fail.sentence})
 
     def overdue(self, overdue: Overdue, fail: Fail) -> None:
-        """A parked request was Failed, since no retrier has put it back."""
+        """Count and log a parked request that was Failed, since no retrier has put it back."""
         _count(self._now().dead_letters, fail.reason)
         told = {"id": overdue.name, "run": overdue.identity.run, "calls": overdue.attempts}
         self._say("request_failed", fail.reason, {**told, "reason": fail.reason, "sentence": fail.sentence})
 
     def buried(self, cargo: Payload, bury: DeadLetterOnly) -> None:
-        """A record has a dead letter and no outcome."""
+        """Count and log a record that has a dead letter and no outcome."""
         _count(self._now().dead_letters, bury.reason)
         self._say("dead_lettered", bury.reason, {**_named(cargo), "reason": bury.reason, "sentence": bury.sentence})
 
     def lettered(self, reason: str) -> None:
-        """A request that was Failed before has its dead letter now."""
+        """Count the dead letter of a request that was Failed before."""
         _count(self._now().dead_letters, reason)
 
     # ------------------------------------------------------------------ what is told
 
     def look(self) -> None:
-        """Say how many lines were left out, once their time is over; to be called now and then."""
+        """Log how many lines were left out, once their interval is over; to be called now and then."""
         if self._unsaid and self._clock.now_ms() - self._said[-1] >= SAID_EVERY_MS:
             self._say_unsaid()
 
     def shown(self) -> dict[str, Any]:
-        """For the status: dead letters of the last hour, and what has failed without exception of late."""
+        """Return for the status the dead letters of the last hour, and what has failed without exception of late."""
         first = self._now().number - HOUR_MINUTES + 1
         letters: Counter[str] = Counter()
         for minute in self._minutes:
@@ -103,7 +103,7 @@ class Failures:
         return {"seconds": whole_s, "dead_letters": dict(letters.most_common()), "all_failing": list(self._failing())}
 
     def _failing(self) -> Iterator[dict[str, Any]]:
-        """Models and lanes of which nothing was answered in the last minutes, and at least `FAILED_MIN` failed."""
+        """Yield models and lanes with no answer in the last minutes, and at least `FAILED_MIN` failures."""
         first, answered, failed = self._now().number - LATELY_MINUTES + 1, Counter[tuple[str, str]](), Counter[Any]()
         for minute in self._minutes:
             if minute.number >= first:
@@ -145,14 +145,14 @@ def _count(counter: Counter[Any], *kinds: Any) -> None:
 
 
 def _kinds(cargo: Payload) -> Iterator[tuple[str, str]]:
-    """What a request has in common with others: its lane and its model."""
+    """Yield what a request has in common with others: its lane and its model."""
     yield "lane", cargo.source.partition.lane
     if isinstance(cargo.content, DecodedRequest):
         yield "model", str(cargo.content.request.model or "")[:_NAME_CHARS_MAX]
 
 
 def _named(cargo: Payload) -> dict[str, Any]:
-    """Which record it is, in names, numbers and places."""
+    """Name the record by names, numbers and positions."""
     content, place = cargo.content, cargo.source.partition
     told: dict[str, Any] = {"id": None, "run": None, "lane": place.lane, "tenant": None, "model": None}
     if isinstance(content, DecodedRequest):

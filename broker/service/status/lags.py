@@ -1,7 +1,7 @@
-"""The lag of each lane: what stands in Kafka and was not taken yet, as a figure with its age.
+"""Lag of each lane: records in Kafka that were not taken yet, as a number with its age.
 
-Asked by a task of its own, every few seconds while this process leads, and given up soon: it holds up nothing. Where
-Kafka does not answer the last figure stays, and grows older.
+A task of its own asks every few seconds while this process leads, with a short timeout: it delays nothing. Where Kafka
+does not answer, the last number stays, and grows older.
 """
 
 import asyncio
@@ -22,8 +22,8 @@ class Lag:
     """Offsets of a lane that were not taken yet: its requests, and a marker for each transaction on it.
 
     Attributes:
-        requests: How many, all partitions together.
-        age_s: How long ago Kafka was asked for it.
+        requests: Their number over all partitions.
+        age_s: Time since Kafka was asked for it.
     """
 
     requests: int
@@ -31,15 +31,15 @@ class Lag:
 
 
 class Lags:
-    """The lag of each lane while this process leads."""
+    """Lag of each lane while this process leads."""
 
     def __init__(self, intakes: Mapping[str, LaneIntake], clock: WallClock) -> None:
         self._intakes = intakes
         self._clock = clock
-        self._found: dict[str, tuple[int, int]] = {}  # the figure, and when it was asked for
+        self._found: dict[str, tuple[int, int]] = {}  # the number, and when it was asked for
 
     async def look(self) -> None:
-        """Ask Kafka for the ends of every lane that is being taken; what it does not say in time stays as it was."""
+        """Ask Kafka for the ends of every lane that is being taken; the lag of a lane without a timely answer stays."""
         for lane, intake in self._intakes.items():
             asked_ms, lag = self._clock.now_ms(), None
             with contextlib.suppress(LogUnavailable, MissingTopic, TimeoutError):
@@ -51,10 +51,10 @@ class Lags:
                 self._found.pop(lane, None)
 
     def forget(self) -> None:
-        """This process does not lead: another one takes."""
+        """Forget all lags, as this process does not lead and another one takes."""
         self._found.clear()
 
     def of(self, lane: str, now_ms: int) -> Lag | None:
-        """A lane's; None where nothing is known: this process does not lead, or Kafka has not answered yet."""
+        """Return a lane's lag; None where it is unknown: this process does not lead, or Kafka has not answered yet."""
         found = self._found.get(lane)
         return None if found is None else Lag(found[0], max(0, now_ms - found[1]) / 1_000)

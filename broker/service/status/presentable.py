@@ -1,7 +1,7 @@
-"""What a process shows, as JSON that can always be written, whatever stands in it: one way, at every door.
+"""State as JSON that can always be encoded, whatever it contains: one way, at every door.
 
 Names come from producers and figures from answers. Half a surrogate pair cannot be encoded, an integer of more than
-4,300 digits cannot be printed, JSON has no word for nan, a structure may be deeper than Python writes, and a foreign
+4,300 digits cannot be printed, JSON cannot express nan, a structure may be deeper than Python writes, and a foreign
 object may raise when it is asked for its text: each would take the whole status, line or answer away. A log (which is
 bounded, `broker.service.metrics.escapes`), the pages, the status in Redis and each verb's `--json` go through here.
 """
@@ -19,7 +19,7 @@ _PRINTED_BITS_MAX: Final = 14_000
 
 
 class Room(Protocol):
-    """How a text is written, and how much may still be: characters of names, values and what stands around them."""
+    """Text policy and budget of characters: for names, values and the punctuation around them."""
 
     @property
     def is_full(self) -> bool:
@@ -27,20 +27,20 @@ class Room(Protocol):
 
     @property
     def integer_bits_max(self) -> int:
-        """A larger integer is told by its size."""
+        """Largest integer to be written out, in bits; a larger one is described by its size."""
 
     def name(self, name: str) -> str:
-        """The key of an object, as it is written."""
+        """Return an object's key as it is to be written."""
 
     def text(self, text: str) -> str:
-        """A text, as it is written."""
+        """Return a text as it is to be written."""
 
     def spend(self, chars: int) -> None:
-        """So many characters were written beside texts."""
+        """Charge characters that were written beside texts."""
 
 
 class _Whole:
-    """All of it, text for text."""
+    """Unbounded policy: every text in full."""
 
     is_full = False
     integer_bits_max = _PRINTED_BITS_MAX
@@ -52,7 +52,7 @@ class _Whole:
         return text
 
     def spend(self, chars: int) -> None:
-        """Nothing is counted."""
+        """Count nothing."""
 
 
 _NUMBER_CHARS: Final = 20
@@ -60,7 +60,7 @@ _AROUND_CHARS: Final = 4
 
 
 def json_text(told: Any, *, compact: bool = False) -> str:
-    """JSON that can be encoded; never raises. What cannot be written is named instead, and all else is whole."""
+    """Return JSON that can be encoded; never raises. What cannot be written is described instead; the rest is whole."""
     separators = (",", ":") if compact else None
     for escaped in (False, True):  # the second time for lone surrogates alone
         with contextlib.suppress(Exception):  # of any kind: the last form has none of it
@@ -71,7 +71,7 @@ def json_text(told: Any, *, compact: bool = False) -> str:
 
 
 def showable(value: Any, room: Room, *, depth_max: int) -> Any:
-    """What JSON has for a value, as far as there is room for it; a foreign object, or what is too deep, as a text."""
+    """Return the JSON form of a value, within the room; a foreign object, or one nested too deep, becomes a text."""
     if value is None or isinstance(value, bool | int | float):
         room.spend(_NUMBER_CHARS)
         return value if value is None or isinstance(value, bool) else _number(value, room)

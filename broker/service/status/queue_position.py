@@ -1,9 +1,9 @@
-"""How many stand before a request: of its own tenant, in its lane, and in the lanes that go first.
+"""Position of a request in its queue: requests ahead of it, of its tenant, in its lane, and in the lanes served first.
 
-Of its own tenant that is exact. Who is late goes after all of its lane who are not, most time left first. Tenants
-share a lane by weight, so of each other one those are counted whose tokens, over its weight, are used up first. That is
-within about one request a tenant of what will happen to those who wait now; who comes later and goes first is not
-foreseen.
+For its own tenant that is exact. A late request follows all those of its lane that are in time; of late ones, the one
+with most time left comes first. Tenants share a lane by weight, so of every other tenant those requests are counted
+whose tokens, over its weight, are used up first. For the requests that wait now, that is within about one request per
+tenant of what will happen; later arrivals that go first are not foreseen.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -19,7 +19,7 @@ from broker.core.units import PPM
 
 @dataclass(frozen=True, slots=True)
 class QueueTotals:
-    """Some who wait: how many, and the charges of their calls together."""
+    """Totals of some waiting requests: their number, and the sum of their calls' charges."""
 
     requests: int = 0
     tokens: int = 0
@@ -33,7 +33,7 @@ NOBODY: Final = QueueTotals()
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Who stands before one request.
+    """Requests ahead of one request.
 
     Attributes:
         tenant: Those of its tenant in its lane.
@@ -56,7 +56,7 @@ def place_of(
     *,
     front: bool = False,
 ) -> Place:
-    """Where it stands; a ticket that stands in no line yet, where it would: `front` before those of its tenant."""
+    """Return its position; for a ticket not queued yet, the one it would have: `front`, before those of its tenant."""
     in_order = sorted(rules, key=lambda rule: rule.order)
     names = [rule.name for rule in in_order]
     at = names.index(ticket.source.partition.lane)
@@ -87,7 +87,7 @@ def _in_lane(
 
 
 def _before(ticket: Ticket, line: Sequence[Ticket]) -> list[Ticket]:
-    """Those of its own line before it; if it stands in no line, those whose deadline is no later."""
+    """Return those ahead in its tenant's queue; if it is not queued, those whose deadline is no later."""
     if ticket.queued:
         return list(takewhile(lambda each: each is not ticket, line))
     until_ms = ticket.candidate.deadline_ms
@@ -95,7 +95,7 @@ def _before(ticket: Ticket, line: Sequence[Ticket]) -> list[Ticket]:
 
 
 def _within(line: Sequence[Ticket], tokens: int) -> list[Ticket]:
-    """Those from the front that so many tokens pay."""
+    """Return those from the front that this number of tokens pays for."""
     found = []
     for each in line:
         tokens -= each.charge
@@ -110,7 +110,7 @@ def _crowd(tickets: Sequence[Ticket]) -> QueueTotals:
 
 
 def called_by_then(place: Place, charge: int, rules: Iterable[LaneRule]) -> QueueTotals:
-    """Who will have been called once it is, itself included, if nobody else comes.
+    """Return the requests called by the time it is, itself included, if no others arrive.
 
     Lanes above go first, but not beyond what the floor of its own lane gives it; lanes below get their floors, and what
     the ceiling of its own lane leaves them.
@@ -136,5 +136,5 @@ def _own_lane(place: Place, by_name: Iterable[str]) -> str:
 
 
 def _part(crowd: QueueTotals, tokens: int) -> QueueTotals:
-    """As many of them as so many tokens pay, on average."""
+    """Return the number of requests that these tokens pay for, on average."""
     return QueueTotals(crowd.requests * tokens // crowd.tokens, tokens) if crowd.tokens else crowd

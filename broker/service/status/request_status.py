@@ -1,21 +1,21 @@
-"""Why is my request waiting? Where it is, who stands before it, what it waits for, and when it will be called.
+"""Status of one request: where it is, what is ahead of it, what it waits for, and when it will be called.
 
-It reads the core, and asks it nothing that the driver does not ask it at every turn. Only the leader knows anything of
-a request; and of one that it has not taken yet, nobody but Kafka does. Nothing of a prompt, an answer or metadata is
-told: ids, names, numbers, instants.
+It only reads the core, with queries that the driver makes at every turn too. Only the leader knows anything of a
+request; and one that it has not taken yet is known to Kafka alone. Nothing of a prompt, an answer or metadata is shown:
+ids, names, numbers, instants.
 
 | `state`             | the request                                                                             |
 |---------------------|-----------------------------------------------------------------------------------------|
-| `waiting`           | stands in its line                                                                      |
+| `waiting`           | is in its queue                                                                         |
 | `waiting_for_order` | waits until those of its ordering key before it have started, or ended                  |
 | `waiting_for_retry` | was called, and waits for another attempt                                               |
 | `calling`           | is being called                                                                         |
-| `joined`            | is a duplicate, or another run, and waits for what becomes of the first (`behind`)      |
+| `joined`            | is a duplicate, or another run, and waits for the fate of the first (`behind`)          |
 | `settled`           | is decided (`decided`), and not committed yet                                           |
 | `parked`            | waits in the failures topic; the retrier puts it back                                   |
 | `answered`          | has its outcome (`outcome`)                                                             |
-| `unknown`           | is not taken yet, or nobody's, or answered longer ago than the dedupe window            |
-| `elsewhere`         | is not this process's business: it does not lead                                        |
+| `unknown`           | is not taken yet, or does not exist, or was answered before the dedupe window           |
+| `elsewhere`         | is not known to this process, which does not lead                                       |
 """
 
 from collections.abc import Sequence
@@ -55,7 +55,7 @@ _DECIDED: Final[dict[type[Decision], str]] = {
 
 
 class RequestStatus:
-    """Answers for one dispatcher."""
+    """Status queries of one dispatcher."""
 
     def __init__(  # noqa: PLR0913 — all but two keyword-only
         self,
@@ -67,7 +67,7 @@ class RequestStatus:
         clock: WallClock,
         topic_prefix: str,
     ) -> None:
-        """Reads them all; changes nothing."""
+        """The collaborators are read; nothing is changed."""
         self._core = core
         self._hold = hold
         self._health = health
@@ -77,7 +77,7 @@ class RequestStatus:
         self._hindrances = WaitReasons(core, telemetry.trips.of)
 
     def of(self, request_id: str, run: int | None, now_ms: int) -> Told:
-        """Where a request is; without `run` whichever run is under way, or else the last one."""
+        """Return the state of a request; without `run`, of the run that is under way, or else of the last one."""
         about: Told = {"id": request_id, "run": run, "topic_prefix": self._topic_prefix, "role": self._health.role}
         if not self._health.holds_the_lease:
             return about | _elsewhere(self._health)
@@ -94,7 +94,7 @@ class RequestStatus:
         return self._story(tickets[0], now_ms) if tickets else self._unknown(now_ms)
 
     def _tickets(self, hashed: bytes, run: int | None) -> list[Ticket]:
-        """Those of the request, the one that will answer for it first."""
+        """Return the tickets of the request; the one that will answer for it comes first."""
         found = [
             ticket
             for ticket in self._core.register.tickets()
@@ -107,12 +107,12 @@ class RequestStatus:
     # ------------------------------------------------------------------ not in memory
 
     def _settled_long_ago(self, hashed: bytes, run: int | None) -> Told | None:
-        """What the ledger says of it."""
+        """Return what the ledger says of the request."""
         known = self._core.identities.fate(hashed)
         if known is None or (run is not None and run > known[1]):
             return None
         fate, last_run, attempts = known
-        if run is not None and run < last_run:  # a later run is there only because this one was answered
+        if run is not None and run < last_run:  # a later run exists only because this one was answered
             return {"state": "answered", "outcome": {"status": None, "reason": None}, "last_run": last_run}
         if fate is Fate.PARKED:
             back_at = self._telemetry.parkings.back_at(hashed, last_run)
@@ -125,7 +125,7 @@ class RequestStatus:
         return {"state": "answered", "run": last_run, "outcome": _OUTCOMES[fate]}
 
     def _unknown(self, now_ms: int) -> Told:
-        """Nobody here has heard of it: it may stand in Kafka still, behind a lane without room."""
+        """Return the state of an unknown request: it may still be in Kafka, behind a lane without room."""
         register, wall_ms = self._core.register, self._core.wall_ms(now_ms)
         full = {partition.lane for partition in register.progress if not register.room(partition)}
         since = self._health.leading_since
@@ -209,7 +209,7 @@ class RequestStatus:
         }
 
     def _place(self, ticket: Ticket, *, front: bool) -> Place | None:
-        """Where it stands, or would; None while nobody has asked for its limit, so that there are no lines."""
+        """Return its position, or the future one; None while its limit was never used, so that it has no queues."""
         desk, limits = self._core.limits.desks().get(ticket.candidate.limit), self._core.limits
         if desk is None:
             return None
@@ -219,13 +219,13 @@ class RequestStatus:
     # ------------------------------------------------------------------ the estimate
 
     def _start_ms(self, ticket: Ticket, place: Place, now_ms: int) -> int | None:
-        """When it will be called if nobody comes who goes first; None: nobody can tell."""
+        """Return when it will be called if no other request comes first; None: that cannot be foreseen."""
         limits, flights = self._core.limits, self._core.flights
         desk = limits.desks()[ticket.candidate.limit]
         pick, found = desk.lanes.pick(now_ms), desk.next(now_ms, probe=False)
         keep_ppm = 0 if pick is None else pick.keep_ppm
         crowd = QueueTotals(1, ticket.charge)
-        if pick is None or pick.ticket is not ticket:  # else nobody goes before it
+        if pick is None or pick.ticket is not ticket:  # otherwise nothing goes before it
             crowd = called_by_then(place, ticket.charge, self._core.rules.lanes)
         waits_ms = [
             flows_in_ms(desk.budget, crowd, keep_ppm, now_ms),
@@ -243,7 +243,7 @@ class RequestStatus:
         return self._after_its_key(ticket, max(earliest_ms), now_ms)
 
     def _after_its_key(self, ticket: Ticket, start_ms: int, now_ms: int) -> int | None:
-        """Not before those of its ordering key, which start one by one, or end one by one in a serial lane."""
+        """Return a start after those of its ordering key, which start, or in a serial lane end, one by one."""
         before = self._core.limits.before_in_order(ticket)
         if not before:
             return start_ms
@@ -260,7 +260,7 @@ class RequestStatus:
 
 
 def _elsewhere(health: Health) -> Told:
-    """Who knows instead, in one sentence."""
+    """Say in one sentence which process knows instead."""
     others = health.holder not in {None, "released"}
     if others:
         sentence = f"This dispatcher does not lead and knows of no request; {health.holder} leads. Ask that one"
@@ -287,7 +287,7 @@ def _seconds(since_ms: int | None, until_ms: int) -> float | None:
 
 
 def _decided(decision: Decision | None) -> Told | None:
-    """What the next commit will say of it."""
+    """Return what the next commit will say of it."""
     reason: str | None = None
     match decision:
         case None | Remember():

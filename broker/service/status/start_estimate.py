@@ -1,8 +1,8 @@
-"""When a request will be called, if nobody comes who goes first: an estimate, in the open.
+"""Estimate of a request's start, if no later arrival goes first.
 
-What is called by then is held against everything that lets calls through: each bucket of the limit, the own cap, the
-tenant's caps and the places in flight. The slowest of them tells. Nothing is foreseen of an open breaker, nor of what
-must wait for an answer while no call has ended yet.
+The requests called by then are held against each constraint: each bucket of the limit, its own cap, the tenant's caps
+and the places in flight. The slowest one decides. Nothing is foreseen of an open breaker, nor of a request that must
+wait for an answer while no call has ended yet.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from broker.service.status.queue_position import QueueTotals
 
 
 def flows_in_ms(budget: Budget, crowd: QueueTotals, keep_ppm: int, now_ms: int) -> int:
-    """How long it takes until a limit's buckets and its own cap have paid for so many, `keep_ppm` of each left."""
+    """Return the time until a limit's buckets and its own cap have paid for the crowd, `keep_ppm` of each left."""
     checkpoint, share_ppm = budget.checkpoint(now_ms), budget.caution().share_ppm
     tokens = Markup(checkpoint.markup_ppm).applied(crowd.tokens)
     waits_ms = [checkpoint.pause_ms]
@@ -36,7 +36,7 @@ def flows_in_ms(budget: Budget, crowd: QueueTotals, keep_ppm: int, now_ms: int) 
 
 
 def lets_through_ms(flights: CallsInFlight, budget: Budget, crowd: QueueTotals, keep_ppm: int) -> int | None:
-    """How long calls must end until so many have found a place in flight; None: no call has ended yet to tell."""
+    """Return the time until enough calls have ended for the crowd; None: no call has ended yet to measure by."""
     most, own = flights.most(keep_ppm), budget.settings.inflight_max
     waits_ms = [_ends_ms(crowd.requests + len(flights) - most, most, flights)]
     if own is not None:
@@ -48,7 +48,7 @@ def lets_through_ms(flights: CallsInFlight, budget: Budget, crowd: QueueTotals, 
 def cap_lets_through_ms(
     tenants: Tenants, ticket: Ticket, own: QueueTotals, flights: CallsInFlight, now_ms: int
 ) -> int | None:
-    """How long the caps of its tenant keep it out, behind those of its tenant before it (`own`); None: nobody knows."""
+    """Return the delay by its tenant's caps, after the tenant's earlier requests (`own`); None: it is unknown."""
     tenant = ticket.candidate.tenant
     rule = tenants.rule(tenant)
     if not rule.capped:
@@ -66,12 +66,12 @@ def cap_lets_through_ms(
 
 
 def _flow_ms(missing: int, capacity: int, period_ms: int) -> int:
-    """How long so much takes to flow in."""
+    """Return the time in which the missing amount flows in."""
     return 0 if missing <= 0 else -(-missing * period_ms // max(1, capacity))
 
 
 def _ends_ms(missing: int, at_once: int, flights: CallsInFlight) -> int | None:
-    """How long so many calls take to end, of so many at once; the first of them is half way through, on average."""
+    """Return the time that the missing calls take to end; the first is half way through, on average."""
     if missing <= 0:
         return 0
     usual_ms = flights.usual_ms()

@@ -1,4 +1,4 @@
-"""One look at a dispatcher: who leads, what waits, what the budget is, what is wrong. JSON for `/status` and Redis."""
+"""Snapshot of a dispatcher: leader, waiting requests, budget and trouble. JSON for `/status` and Redis."""
 
 import os
 import socket
@@ -22,7 +22,7 @@ from schemas.instants import to_wire
 
 
 class Status:
-    """Makes the snapshot."""
+    """Maker of the snapshot."""
 
     def __init__(  # noqa: PLR0913 — composed in one place
         self,
@@ -37,7 +37,7 @@ class Status:
         owner: str,
         clock: WallClock,
     ) -> None:
-        """Reads the core; changes nothing. `url` is where this process is asked, once it listens."""
+        """The collaborators are read; nothing is changed. `url` is this process's address, once it listens."""
         self._settings = settings
         self._core = core
         self._health = health
@@ -50,7 +50,7 @@ class Status:
         self.url: str | None = None
 
     def snapshot(self, now_ms: int) -> dict[str, Any]:
-        """The state at this instant; numbers are requests, tokens, seconds. `unshown` names parts that failed."""
+        """Return the state at this instant, in requests, tokens, seconds. `unshown` names parts that failed."""
         told, unshown = self._who(), list[str]()
         for name, part in self._parts(now_ms).items():
             told[name] = {}
@@ -82,7 +82,7 @@ class Status:
         }
 
     def _parts(self, now_ms: int) -> dict[str, Callable[[], Any]]:
-        """What is put together from many figures, each part for itself: one that fails takes no other away."""
+        """Return the parts made of many figures, each computed independently: one that fails removes no other."""
         core, telemetry = self._core, self._telemetry
         return {
             "trouble": self._trouble,
@@ -115,7 +115,7 @@ class Status:
         }
 
     def _limit(self, name: str, desk: LimitQueue, now_ms: int) -> dict[str, Any]:
-        """One limit: its buckets as believed, what waits for it, and what it waits for."""
+        """Return one limit: its buckets as believed, the requests that wait for it, and what it waits for itself."""
         caution = desk.budget.caution()
         return {
             "believed": desk.budget.believed,
@@ -152,17 +152,17 @@ class Status:
         }
 
     def _next_call_s(self, desk: LimitQueue, now_ms: int) -> float | None:
-        """In how many seconds the next in line can be called; None: nobody waits, or a call must end first."""
+        """Return the seconds until the next request can be called; None: none waits, or a call must end first."""
         account = self._core.limits.account.breaker
         found, probe_ms = desk.next(now_ms, probe=not account.closed), account.may_call_at(now_ms)
         return None if found is None or probe_ms is None else round((max(found[1], probe_ms) - now_ms) / 1_000, 1)
 
     def _trouble(self) -> str | None:
-        """What is wrong now, for a person: Kafka, Redis, and whatever breaker is open; None if nothing is."""
+        """Return what is wrong now, for a person: Kafka, Redis, and each open breaker; None if nothing is."""
         limits = self._core.limits
         said = [self._health.trouble or ""]
         if self._core.role is Role.FOLLOWING:
-            return said[0] or None  # what it believed of limits when it led is old
+            return said[0] or None  # its beliefs about limits date from when it led
         if not limits.account.breaker.closed:
             said.append(f"The account's breaker is open ({limits.account.breaker.tripped_by}).")
         for name, desk in limits.desks().items():
@@ -172,7 +172,7 @@ class Status:
 
 
 def _breaker(breaker: Breaker, tripped: dict[str, Any] | None, now_ms: int) -> dict[str, Any]:
-    """A breaker, and what it is open for."""
+    """Return a breaker's state, and why it is open."""
     return {
         "breaker": "closed" if breaker.closed else f"open: {breaker.tripped_by}",
         "rests_s": round((breaker.rests_until(now_ms) - now_ms) / 1_000, 1),

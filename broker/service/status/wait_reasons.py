@@ -1,18 +1,19 @@
-"""What keeps a request that waits from being called, as data: first its own turn, then what the next call waits for.
+"""Reasons why a waiting request is not called, as data: first its own turn, then what the next call waits for.
 
-Everything is read off the core, by the questions that the core asks itself. The kinds:
+Everything is read from the core, mostly by its own queries. Which part of the budget delays the next call longest is
+computed here, from the budget's checkpoint. The kinds:
 
 | kind           | it waits                                                                       |
 |----------------|--------------------------------------------------------------------------------|
 | `leader`       | for this process to lead again, or it is leaving                               |
 | `breaker`      | for OpenAI to serve the limit or the account again                             |
 | `tenant_cap`   | for a cap of its tenant to give way                                            |
-| `late`         | for all of its lane who have more time left than a call takes                  |
+| `late`         | for all of its lane that have more time left than a call takes                 |
 | `lane`         | for another lane, which goes first by its order, its floor or a ceiling        |
 | `tenants`      | for the turn of its tenant: another one of its lane is next                    |
 | `places`       | for a call in flight to end                                                    |
 | `memory`       | for answers in memory to be committed                                          |
-| `first_answer` | for an answer of the limit, the first one, which tells how full it is          |
+| `first_answer` | for the first answer of the limit, which shows how full the limit is           |
 | `cooldown`     | until OpenAI wants to be asked again                                           |
 | `limit`        | for tokens or requests to flow in; `kept` of them are for idle lanes above     |
 | `own_cap`      | for the operator's own cap on the limit                                        |
@@ -37,15 +38,15 @@ _ROUNDING_MS: Final = 20
 
 
 class WaitReasons:
-    """Asks the core."""
+    """Wait reasons of tickets, as read from the core."""
 
     def __init__(self, core: Dispatch, tripped: Callable[[str | None], Mapping[str, Any] | None]) -> None:
-        """`tripped` tells what tripped a limit's breaker, or the account's (None)."""
+        """`tripped` returns what tripped a limit's breaker, or the account's (None)."""
         self._core = core
         self._tripped = tripped
 
     def of_all(self, limit: str, now_ms: int) -> list[Hindrance]:
-        """What keeps everybody who draws on a limit from being called: the process itself, or an open breaker."""
+        """Return what blocks all requests of a limit: the process itself, or an open breaker."""
         pause = self._core.pauses_for(now_ms)
         if pause is not None:
             return [{"kind": "leader", "why": pause.value}]
@@ -54,7 +55,7 @@ class WaitReasons:
         return self._breaker(self._core.limits.account.breaker, None, now_ms) + found
 
     def in_line(self, ticket: Ticket, now_ms: int) -> list[Hindrance]:
-        """What keeps a ticket that stands in a line, where nothing keeps everybody."""
+        """Return what blocks a queued ticket, where nothing blocks all of them."""
         desk = self._core.limits.desks()[ticket.candidate.limit]
         capped = self._tenant_cap(ticket, desk, now_ms)
         if capped:
@@ -130,7 +131,7 @@ class WaitReasons:
         return [_money(desk, pick, found[1] - now_ms, kept_for, now_ms) | wanted]
 
     def _kept_for(self, desk: LimitQueue, pick: Pick) -> list[str]:
-        """The idle lanes above whose reserve the next call must leave."""
+        """Return the idle lanes above whose reserve the next call must leave."""
         if not pick.keep_ppm:
             return []
         order = desk.lanes.queue(pick.ticket.source.partition.lane).rule.order
@@ -149,7 +150,7 @@ def _places(of: str, inflight: int, most: int, within: int, kept_for: list[str])
 
 
 def _money(desk: LimitQueue, pick: Pick, wait_ms: int, kept_for: list[str], now_ms: int) -> Hindrance:
-    """Of all that the next call of a limit waits for, what keeps it longest."""
+    """Return the constraint of the limit that delays its next call longest."""
     budget, checkpoint = desk.budget, desk.budget.checkpoint(now_ms)
     needed = pick.ticket.charge if pick.ticket.stated else Markup(checkpoint.markup_ppm).applied(pick.ticket.charge)
     found: list[tuple[int, Hindrance]] = []

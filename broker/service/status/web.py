@@ -1,10 +1,10 @@
-"""The process's small HTTP server: probes, metrics, status.
+"""HTTP server of a process: probes, metrics, status.
 
-`/healthz` says that the loop turns, and nothing about the world: a pod must not be killed because Kafka is away.
-`/readyz` says that this process does its part: it leads and works, or stands by and could take over.
-`/status` is the whole, for a person; `/status?id=ID` is about one request, and `&run=N` about one run of it.
+`/healthz` says that the event loop runs, and nothing about the world: a pod must not be killed because Kafka is away.
+`/readyz` says that this process does its part: it leads and works, or stands by and could take over. `/status` is the
+whole state, for a person; `/status?id=ID` is about one request, and `&run=N` about one run of it.
 
-An exception while one of these is answered is an answer of status 500, counted and logged, and ends nothing.
+An exception while a request is served becomes an answer of status 500, counted and logged, and ends nothing.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -27,7 +27,7 @@ _SAID_MAX = 40
 
 
 class Web:
-    """The server; `async with` it."""
+    """HTTP server; used with `async with`."""
 
     def __init__(  # noqa: PLR0913 — all keyword-only
         self,
@@ -41,11 +41,11 @@ class Web:
         observed: Callable[[str, BaseException], None],
         whereabouts: Callable[[str, int | None], dict[str, Any]] | None = None,
     ) -> None:
-        """Port 0 takes a free one; `port` tells which. `whereabouts` tells of one request, where requests are known.
+        """Port 0 takes a free one; `port` then holds it. `whereabouts` returns one request's status, if ids are known.
 
         `setting` names what an operator changes when the port is taken: `dispatcher.http_port` or the retrier's.
 
-        `observed` takes note of an exception (`Containment.observed`).
+        `observed` reports an exception (`Containment.observed`).
         """
         self._observed = observed
         self.host = host
@@ -84,7 +84,7 @@ class Web:
         return self
 
     def listening(self, kafka: KafkaSettings) -> dict[str, str | int]:
-        """What the first line of a process says."""
+        """Return the fields of a process's first log line."""
         return {
             "host": self.host,
             "port": self.port,
@@ -138,7 +138,7 @@ class Web:
 
 
 def _asked(query: Sequence[tuple[str, str]]) -> tuple[str, int | None] | None:
-    """The id and the run that are asked about; None: the status as a whole is.
+    """Return the id and the run in question; None: the whole status is asked for.
 
     Raises:
         ValueError: The question cannot be understood; the text says how to ask.
@@ -169,7 +169,7 @@ def _json(told: dict[str, Any], status: int = 200) -> web.Response:
 
 
 async def _unsniffed(_: web.Request, response: web.StreamResponse) -> None:
-    """No browser takes an answer for a page, whatever a name in it looks like."""
+    """Keep browsers from taking an answer for a page, whatever a name in it looks like."""
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers["Content-Security-Policy"] = "default-src 'none'"
     response.headers["Cache-Control"] = "no-store"
