@@ -1,1 +1,1 @@
-"""Metrics and logs of a process: watches commands and answers, changes nothing, never raises."""
+"""Metrics and logs of a process; they observe commands and answers, change nothing, and never raise."""

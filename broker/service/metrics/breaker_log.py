@@ -1,8 +1,8 @@
-"""What tripped a breaker, kept for the log and the status: numbers, names, codes and ids, never OpenAI's text.
+"""Cause of each breaker's opening, for the log and the status: numbers, names, codes and ids, never OpenAI's text.
 
-An operator who is called at night must see at once what OpenAI refused, for whom, and which request to name to OpenAI's
+An operator on call must see at once what OpenAI refused, for which limit, and which request to name to OpenAI's
 support. Its texts are left out, since they may quote a prompt. Of another server's answer the first words are kept,
-unless they stand in the request (`broker.service.calls.foreign_server`).
+unless they occur in the request (`broker.service.calls.foreign_server`).
 """
 
 from typing import Any, Final
@@ -23,26 +23,26 @@ _log = structlog.get_logger("breaker")
 
 
 class Trips:
-    """The last one of each breaker that is open."""
+    """Latest cause of each open breaker."""
 
     def __init__(self, clock: WallClock) -> None:
-        """Nothing has tripped."""
+        """No breaker has tripped."""
         self._clock = clock
         self._open: dict[str | None, dict[str, Any]] = {}
 
     def of(self, breaker: str | None) -> dict[str, Any] | None:
-        """What tripped this limit's breaker, or the account's (None); None if that is closed."""
+        """Return what tripped this limit's breaker, or the account's (None); None if that is closed."""
         return self._open.get(breaker)
 
     def tripped(self, command: BreakerOpened, cargo: Payload | None) -> None:
-        """Keep it and say it."""
+        """Keep and log the cause."""
         context = _context(command, cargo)
         if len(self._open) < KEPT_MAX:
             self._open[command.breaker] = {"since": to_wire(self._clock.utc_now()), **context}
         _log.error("breaker_opened", breaker=command.breaker or _ACCOUNT, rest_s=command.rest_ms / 1_000, **context)
 
     def mended(self, command: BreakerClosed) -> None:
-        """Forget it and say so."""
+        """Forget the cause, and log the closing."""
         self._open.pop(command.breaker, None)
         _log.warning("breaker_closed", breaker=command.breaker or _ACCOUNT, open_s=command.open_ms / 1_000)
 

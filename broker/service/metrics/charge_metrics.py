@@ -1,6 +1,6 @@
-"""Which charge law is believed, told to whoever watches: as metrics, and as a line of the log when it changes.
+"""Charge law believed for each limit: as metrics, and as a line of the log when it changes.
 
-The core decides on evidence and says nothing; here its standings are looked at once a second. Metrics call a limit by
+The core decides on evidence and reports nothing; here its law statuses are read once a second. Metrics call a limit by
 the label `model`, as they do everywhere.
 """
 
@@ -19,7 +19,7 @@ _log = structlog.get_logger("charges")
 
 
 class Charges:
-    """What was seen last of each limit and endpoint."""
+    """Last observation of each limit and endpoint."""
 
     def __init__(self, meter: Meter) -> None:
         """Nothing has been seen."""
@@ -27,7 +27,7 @@ class Charges:
         self._seen: dict[tuple[str, str], tuple[Law | None, int]] = {}
 
     def look(self, limit: str, standings: Sequence[LawStatus]) -> None:
-        """How the laws of a limit stand now; the one with the most evidence stands for the limit."""
+        """Read the law statuses of a limit; the one with the most evidence stands for the limit."""
         for standing in standings:
             self._compare(limit, standing)
         known = [standing for standing in standings if standing.law is not None]
@@ -41,7 +41,7 @@ class Charges:
             return
         law, errors_seen = self._seen.get(key, (None, 0))
         fresh = standing.errors_seen - errors_seen
-        if fresh < 0:  # another term's mirror has begun anew
+        if fresh < 0:  # the tariff of another term has begun anew
             fresh = standing.errors_seen
         for tokens in standing.errors[-fresh:] if fresh else ():
             self._meter.charge_error(limit, tokens)

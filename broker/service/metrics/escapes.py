@@ -1,8 +1,8 @@
-"""Strangers' text in logs, answers and on a terminal: nothing in it may act, hide itself or run on without end.
+"""Escaping of foreign text in logs, answers and on a terminal: nothing in it may act, hide itself or run on endlessly.
 
 Names of models, ids, keys, headers and errors come from outside. A log is read through a terminal as well: `tail`, or
-`jq -r`, which undoes the escapes of JSON. So what a terminal or an eye takes for something else than a letter becomes
-the text of the escape that names it, before JSON is made.
+`jq -r`, which undoes the escapes of JSON. So a character that a terminal or an eye takes for anything but a letter is
+replaced by the text of its escape, before JSON is made.
 """
 
 import re
@@ -26,21 +26,21 @@ _TRACES: Final = frozenset({"exception", "stack"})
 
 
 def safe(text: str, *, keep: str = "") -> str:
-    r"""The text with every harmful character as `\x1b`, `\u202e` or `\U000e0001`; those in `keep` stay."""
+    r"""Return the text with every harmful character as `\x1b`, `\u202e` or `\U000e0001`; those in `keep` stay."""
     if text.isprintable():
         return text
     return _DOUBTFUL.sub(lambda found: _escaped(found[0], keep), text)
 
 
 def safe_json(document: str) -> str:
-    r"""JSON with every harmful character inside of its texts as `\u202e`: for any parser it is the same."""
+    r"""Return JSON with every harmful character inside its texts as `\u202e`; to any parser it is the same."""
     if document.isprintable():
         return document
     return _DOUBTFUL.sub(lambda found: _escaped_for_json(found[0]), document)
 
 
 def bounded_event(event: Mapping[str, Any]) -> dict[str, Any]:
-    """A log's event without harmful characters, and short: at any depth, in keys and values, of any type.
+    """Return a log event without harmful characters, and bounded: at any depth, in keys and values, of any type.
 
     A text is cut at 2,000 characters, a trace, which keeps its lines, at 16,000, and a whole event at 32,000.
     """
@@ -56,7 +56,7 @@ def bounded_event(event: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class _Room:
-    """The characters that an event may still take."""
+    """Characters that an event may still take."""
 
     integer_bits_max = 64
 
@@ -81,7 +81,7 @@ class _Room:
         return told if is_whole else f"{told}… ({len(text):,} characters)"
 
     def trace(self, trace: str) -> str:
-        """Its end says what happened."""
+        """Keep the end of a trace, which says what happened."""
         most = max(0, min(TRACE_CHARS_MAX, self._left))
         told = safe(trace[-TRACE_CHARS_MAX:], keep="\n\t")
         kept = told[max(0, len(told) - most) :]

@@ -1,9 +1,9 @@
-"""Logs: one JSON object a line on stderr, events and numbers only; a prompt, an answer or a key is never among them.
+"""Logs: one JSON object per line on stderr, events and numbers only; never a prompt, an answer or a key.
 
-aiokafka says some 350 lines a second while its cluster is away, for each of a dozen connections tries again and again:
-what matters would drown in them. So a client library says the same thing once in ten seconds, with a count.
+aiokafka logs some 350 lines a second while its cluster is away, since each of a dozen connections tries again and
+again: important lines would drown in them. So a client library logs the same message once in ten seconds, with a count.
 
-Every line, ours or a library's, is made by `_as_json`: what came from outside is escaped and bounded there.
+Every line, ours or a library's, is made by `_as_json`: foreign text is escaped and bounded there.
 """
 
 import contextlib
@@ -22,17 +22,17 @@ _TOLD_APART_CHARS = 60
 
 
 class Sparingly(logging.Filter):
-    """Lets the same message of the same library through once in ten seconds, and says how many were held back."""
+    """Rate limit of repeated messages: equal ones of a library pass once in ten seconds, with a count of the rest."""
 
     def __init__(self) -> None:
         super().__init__()
         self._said: dict[tuple[str, str], tuple[float, int]] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether this one is let through; messages are the same if they begin so before their values are filled in."""
+        """Whether the record passes; messages are equal if their templates begin alike, before values are filled in."""
         try:
             return self._passes(record)
-        except Exception:  # noqa: BLE001 — the library that speaks would be hit; its line goes on as it is
+        except Exception:  # noqa: BLE001 — the library that logs would be hit; its line passes unchanged
             return True
 
     def _passes(self, record: logging.LogRecord) -> bool:
@@ -51,7 +51,7 @@ class Sparingly(logging.Filter):
 
 
 def _shorten(record: logging.LogRecord) -> None:
-    """The Kafka client logs with a trace what it raises to us as well; a person needs to know what, not where in it.
+    """Drop the trace that the Kafka client logs of errors it also raises: a person needs to know what, not where in it.
 
     Other traces stay: asyncio's are of our own defects.
     """
@@ -62,7 +62,7 @@ def _shorten(record: logging.LogRecord) -> None:
 
 
 def _message(record: logging.LogRecord) -> str:
-    """Its text; where its values do not fit into it, the text without them."""
+    """Return its text; where its values do not fit into it, the text without them."""
     try:
         return record.getMessage()
     except (TypeError, ValueError, KeyError):
@@ -70,14 +70,14 @@ def _message(record: logging.LogRecord) -> str:
 
 
 class Unfailing:
-    """A last processor whose failure costs the values of a line, and not what was done when it was written."""
+    """Last processor of a line, whose failure costs the line's values, and not the work that logged it."""
 
     def __init__(self, render: structlog.typing.Processor) -> None:
         """`render` makes the text."""
         self._render = render
 
     def __call__(self, logger: Any, name: str, event: structlog.typing.EventDict) -> Any:
-        """The text of a line."""
+        """Return the text of a line."""
         try:
             return self._render(logger, name, event)
         except Exception as error:  # noqa: BLE001 — of any kind: an integer of 5,000 digits, a value that recurses
@@ -86,7 +86,7 @@ class Unfailing:
 
 
 class Printer(structlog.PrintLogger):
-    """Prints lines; one that cannot be written, since stderr is closed or its disk is full, is lost."""
+    """Line printer; a line that cannot be written, since stderr is closed or its disk is full, is lost."""
 
     def msg(self, message: str) -> None:
         """Print a line."""
@@ -98,13 +98,13 @@ class Printer(structlog.PrintLogger):
 
 
 def in_reading_order(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
-    """When, how bad, what; then the rest: a line is read from its beginning."""
+    """Order the fields: when, how severe, what, and then the rest, as a line is read from its beginning."""
     first = {name: event.pop(name) for name in ("timestamp", "level", "event") if name in event}
     return {**first, **event}
 
 
 def bounded(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
-    """Without a character that acts or hides, and short; see `broker.service.metrics.escapes`."""
+    """Bound the event and remove characters that act or hide; see `broker.service.metrics.escapes`."""
     return bounded_event(event)
 
 
@@ -113,21 +113,21 @@ _as_json: list[structlog.typing.Processor] = [
     bounded,
     Unfailing(structlog.processors.JSONRenderer(ensure_ascii=False)),
 ]
-"""The last steps of each line."""
+"""Last steps of each line."""
 
 
 class _Lines(logging.StreamHandler[TextIO]):
-    """The lines of the libraries; of one that cannot be made the standard handler would print the raw values."""
+    """Handler of the libraries' lines; for one that cannot be made, the standard handler would print the raw values."""
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  # the standard library's name
-        """Say that a line is lost."""
+        """Report that a line is lost."""
         kind = type(sys.exception()).__name__
         with contextlib.suppress(OSError, ValueError):
             self.stream.write(f'{{"level": "error", "event": "a line of {safe(record.name)} is lost: {kind}"}}\n')
 
 
 def configure_logging(level: int = logging.INFO) -> None:
-    """Set up structlog, and send the client libraries' warnings the same way."""
+    """Set up structlog, and route the client libraries' warnings through it."""
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,

@@ -1,4 +1,4 @@
-"""What the core decided, as metrics: it watches every command and every answer, changes nothing, and never raises."""
+"""Decisions of the core as metrics: it observes every command and every answer, changes nothing, and never raises."""
 
 import re
 from collections import Counter, defaultdict
@@ -51,7 +51,7 @@ from schemas.request_codec import DecodedRequest
 TROUBLE_SAID_EVERY_MS = 5_000
 SHAPES_SAID_MAX = 100
 MS_MAX = 10**15
-"""What is shown at most, some 30,000 years: an integer above 10^308 has no float, and one of 4,300 digits no JSON."""
+"""Largest duration shown, some 30,000 years: an integer above 10^308 has no float, one of 4,300 digits no JSON."""
 
 _ORDINARY = frozenset({Meaning.OK, Meaning.RATE_LIMITED, Meaning.REJECTED, Meaning.TOO_LARGE})
 
@@ -68,7 +68,7 @@ class Spending:
     output_tokens: int = 0
 
     def means(self) -> dict[str, float]:
-        """Mean tokens a request."""
+        """Return the mean tokens per request."""
         count = max(1, self.requests)
         return {
             "requests": self.requests,
@@ -109,7 +109,7 @@ class Telemetry:
 
     @surviving("metrics")
     def posted(self, event: Event) -> None:
-        """See an event just before the core does."""
+        """Observe an event just before the core does."""
         match event:
             case Taken():
                 self._taken(event)
@@ -126,7 +126,7 @@ class Telemetry:
 
     @surviving("metrics")
     def watch(self, command: Command, cargo: Payload | None) -> None:
-        """See a command just before it is carried out."""
+        """Observe a command just before it is carried out."""
         match command:
             case Call():
                 if command.repeated:
@@ -145,7 +145,7 @@ class Telemetry:
 
     @surviving("metrics")
     def answered(self, cargo: Payload, verdict: Verdict, upstream_s: float) -> None:
-        """An attempt ended."""
+        """Count an attempt that has ended."""
         model = model_of(cargo)
         self.meter.attempt(model, verdict.meaning.value)
         if verdict.meaning is Meaning.RATE_LIMITED:
@@ -162,7 +162,7 @@ class Telemetry:
             self._trouble(model, cargo, verdict)
 
     def _trouble(self, model: str, cargo: Payload, verdict: Verdict) -> None:
-        """Say that OpenAI does not serve, at most every few seconds: a server that is down fails every call."""
+        """Log that OpenAI does not serve, at most every few seconds: a server that is down fails every call."""
         now_ms = self._clock.now_ms()
         self._silenced += 1
         if now_ms < self._speak_at_ms:
@@ -181,7 +181,7 @@ class Telemetry:
         self._silenced, self._speak_at_ms = 0, now_ms + TROUBLE_SAID_EVERY_MS
 
     def _not_understood(self, model: str, cargo: Payload, verdict: Verdict) -> None:
-        """Say once what an answer looked like that no table knows: its text may quote the prompt and stays out."""
+        """Log once the form of an answer that no table knows; its text may quote the prompt and stays out."""
         kind = re.sub(r"[0-9]+", "#", verdict.shape or "")
         if kind in self._shapes_said or len(self._shapes_said) >= SHAPES_SAID_MAX:
             return
@@ -205,7 +205,7 @@ class Telemetry:
             spent.output_tokens += cargo.usage.output_tokens
 
     def _committed(self, event: Committed) -> None:
-        """A batch is final: count what it published."""
+        """Count what a batch published, now that it is final."""
         batch = self._pending.pop(event.serial, None)
         for settlement in batch.settlements if batch else ():
             if settlement.number in event.crashed:
@@ -218,7 +218,7 @@ class Telemetry:
             self._overdue(batch.overdue)
 
     def _overdue(self, overdue: Sequence[Overdue]) -> None:
-        """Parked requests were Failed, since no retrier has put them back."""
+        """Count parked requests that were Failed, since no retrier has put them back."""
         for each in overdue:
             self._outcome("", "", "failed", OVERDUE.reason)
             self.meter.dead_letter(OVERDUE.reason)
@@ -250,7 +250,7 @@ class Telemetry:
                 self.meter.dead_letter(decision.reason)
                 self.failures.buried(cargo, decision)
             case Withdraw():
-                self._outcome("", "", "failed", "cancelled")  # what was parked is known by its id alone
+                self._outcome("", "", "failed", "cancelled")  # a parked request is known by its id alone
             case Discard():
                 self._discarded(lane, decision)
             case Park() | Remember():
@@ -272,7 +272,7 @@ class Telemetry:
 
     @surviving("metrics")
     def gauges(self, core: Dispatch, health: Health, now_ms: int) -> None:
-        """Set what is a level rather than a count; once a second."""
+        """Set the metrics that are levels rather than counts; called once a second."""
         meter = self.meter
         meter.leader(health.role == "leader")
         meter.term(health.term)
@@ -305,18 +305,18 @@ class Telemetry:
 
     @surviving("metrics")
     def lag(self, lane: str, lag: Lag | None) -> None:
-        """What of a lane is still in Kafka, if anything is known of it."""
+        """Record the number of the lane's records that are still in Kafka, if it is known."""
         self.meter.lag(lane, None if lag is None else lag.requests, 0 if lag is None else lag.age_s)
 
     @surviving("metrics")
     def chunks_dropped(self, count: int) -> None:
-        """So many since the start."""
+        """Record the number of dropped chunks since the start."""
         self.meter.chunks_dropped(count - self._chunks_dropped)
         self._chunks_dropped = count
 
     @surviving("metrics")
     def _say_parked(self, core: Dispatch, now_ms: int) -> None:
-        """Say now and then how many have left for the failures topic: an outage may park thousands a second."""
+        """Log now and then how many requests were parked: an outage may park thousands a second."""
         if self._parked and now_ms >= self._parked_said_ms:
             _log.info("parked", **self._parked, away=core.identities.parked_count)
             self._parked.clear()
@@ -348,28 +348,28 @@ class Telemetry:
 
 
 def _bucket_of(verdict: Verdict) -> str:
-    """Which bucket refused, named as `limit_level` names it; a server may not say."""
+    """Name the bucket that refused, as `limit_level` names it; a server may not say."""
     stated = verdict.snapshot
     return "unstated" if stated is None else bucket_name(stated.metric, stated.period_ms)
 
 
 def in_seconds(milliseconds: int) -> float:
-    """A length of time as a float; whatever is longer than all that can be meant is shown as that."""
+    """Convert a duration to a float; one longer than `MS_MAX` is shown as that."""
     return min(milliseconds, MS_MAX) / 1_000
 
 
 def bucket_name(metric: Metric, period_ms: int) -> str:
-    """`tokens/60s`: the label of one bucket of a limit."""
+    """Return the label of one bucket of a limit, such as `tokens/60s`."""
     return f"{metric}/{period_ms // 1_000}s"
 
 
 def model_of(cargo: Payload) -> str:
-    """The model a record asks for, or nothing."""
+    """Return the model a record asks for, or an empty text."""
     return (cargo.content.request.model or "") if isinstance(cargo.content, DecodedRequest) else ""
 
 
 def usage_kinds(usage: Usage | None) -> Mapping[str, int]:
-    """Billed tokens by kind."""
+    """Return billed tokens by kind."""
     if usage is None:
         return {}
     return {
