@@ -1,7 +1,7 @@
-"""What each process needs of Kafka, and whether it is allowed: every missing right in one sentence, before the start.
+"""Kafka rights that each process needs, and a check for them: every missing right in one sentence, before the start.
 
-A lane that may not be read would be silent, and a transaction that may not be written would look like a Kafka that is
-away; both processes would wait for ever.
+A lane that may not be read would be silent, and a transaction that may not be written would look like an absent Kafka;
+both processes would wait for ever.
 """
 
 from dataclasses import dataclass
@@ -20,9 +20,9 @@ _log = structlog.get_logger("rights")
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """The topics a process reads and writes, and the name under which it commits: transactional id and group.
+    """Topics that a process reads and writes, and the name under which it commits: transactional id and group.
 
-    `group` is there where the group has another name than the transactional id. `replies` are written if they can be:
+    `group` is set where the group has another name than the transactional id. `replies` are written if they can be:
     they belong to producers, whose mistake must keep no dispatcher from starting.
     """
 
@@ -39,7 +39,10 @@ class Needs:
 
 
 def dispatcher_needs(settings: Settings) -> Needs:
-    """Lanes, control and ledger are read; outcomes, failures, chunks, dead letters and the ledger are written."""
+    """Return a dispatcher's needs.
+
+    Lanes, control and ledger are read; outcomes, failures, chunks, dead letters and the ledger are written.
+    """
     prefix = settings.kafka.topic_prefix
     lanes = tuple(topics.requests_topic(prefix, lane) for lane in settings.lanes)
     ledger, results = topics.ledger_topic(prefix), topics.results_topic(prefix)
@@ -50,21 +53,21 @@ def dispatcher_needs(settings: Settings) -> Needs:
 
 
 def retrier_needs(settings: Settings) -> Needs:
-    """Failures are read; lanes are written, and dead letters for what is no failure."""
+    """Return a retrier's needs: failures to read; lanes to write, and dead letters for what is no failure."""
     prefix = settings.kafka.topic_prefix
     lanes = tuple(topics.requests_topic(prefix, lane) for lane in settings.lanes)
     return Needs(f"{prefix}.retrier", (topics.failures_topic(prefix),), (*lanes, topics.dead_letters_topic(prefix)))
 
 
 async def check(connection: KafkaConnection, needs: Needs) -> None:
-    """Back if everything is there and allowed. Nothing is changed, and nobody is fenced.
+    """Return if everything exists and is allowed. Nothing is changed, and no producer is fenced.
 
-    What is amiss with reply topics is logged, and ends nothing.
+    Trouble with reply topics is logged, and ends nothing.
 
     Raises:
         MissingTopic: Names all that are missing, and the verb that creates them.
         RightsError: Names every right that is missing, and how the first is granted.
-        Unreachable, AuthenticationError: As `kafka_connection.explain_unreachable`.
+        Unreachable, AuthenticationError: As `broker.adapters.kafka.connection.explain_unreachable`.
     """
     found = await seen(connection, needs.topics)
     if found.missing:
@@ -79,7 +82,7 @@ async def check(connection: KafkaConnection, needs: Needs) -> None:
 
 
 def _about_replies(connection: KafkaConnection, needs: Needs, found: Seen) -> list[str]:
-    """A sentence for each reply topic that cannot be written."""
+    """Return a sentence for each reply topic that cannot be written."""
     sentences = [
         f"The reply topic {topic} does not exist: its owner must create it, or replies.allow must not name it."
         for topic in found.missing

@@ -1,6 +1,6 @@
-"""Kafka's own settings and topics, as far as they can break what Headrace promises.
+"""Check of Kafka's own settings and topics, as far as they can break what Headrace promises.
 
-Pure, as `topic_review`. A node has many settings; here are those by which progress, fences or outcomes have been lost.
+Pure, as `topic_check`. A node has many settings; here are those by which progress, fences or outcomes have been lost.
 """
 
 from collections.abc import Callable, Iterator
@@ -15,11 +15,11 @@ from broker.settings.whole import Settings
 from schemas.topics import MIN_INSYNC, REPLICATION, TopicSpec
 
 _OFFSETS_KEPT_MIN: Final = 7 * 24 * 60
-"""Minutes; Kafka's default. A lane that nobody serves for longer than a week is no accident any more."""
+"""Minutes; Kafka's default. A lane that is not served for longer than a week is no accident any more."""
 
 
 def internal_topics(cluster: Cluster, kafka: KafkaLike) -> Iterator[Finding]:
-    """Kafka's own topics with fewer replicas than there could be."""
+    """Find Kafka's own topics with fewer replicas than the cluster allows."""
     should = min(REPLICATION, len(cluster.nodes))
     for name in INTERNAL_TOPICS:
         as_is = cluster.topics.get(name)
@@ -34,7 +34,7 @@ def internal_topics(cluster: Cluster, kafka: KafkaLike) -> Iterator[Finding]:
 
 @dataclass(frozen=True, slots=True)
 class _AtLeast:
-    """A node's setting with a lower bound; `is_dynamic`: it can be set without a restart."""
+    """Lower bound of a node's setting; `is_dynamic`: it can be set without a restart."""
 
     setting: str
     least: Callable[[Settings, list[TopicSpec]], int]
@@ -78,7 +78,7 @@ _NODE_RULES: Final = (
 
 
 def nodes_as_is(settings: Settings, cluster: Cluster, specs: list[TopicSpec]) -> Iterator[Finding]:
-    """Settings of nodes that are too small for what these settings need."""
+    """Find settings of nodes that are too small for what these settings need."""
     for rule in _NODE_RULES:
         least = rule.least(settings, specs)
         for value, nodes in _by_value(cluster, rule.setting).items():
@@ -93,7 +93,7 @@ def nodes_as_is(settings: Settings, cluster: Cluster, specs: list[TopicSpec]) ->
 
 
 def _by_value(cluster: Cluster, setting: str) -> dict[str, tuple[int, ...]]:
-    """Nodes that have one value, by that value."""
+    """Group the nodes by their value of a setting."""
     found: dict[str, tuple[int, ...]] = {}
     for node, configs in sorted(cluster.nodes.items()):
         if configs is not None and setting in configs:
@@ -102,7 +102,7 @@ def _by_value(cluster: Cluster, setting: str) -> dict[str, tuple[int, ...]]:
 
 
 def cautions(cluster: Cluster) -> Iterator[Finding]:
-    """What is allowed, and how requests have been lost all the same."""
+    """Find what is allowed, though requests have been lost by it."""
     nodes = _by_value(cluster, "auto.create.topics.enable").get("true")
     if nodes:
         because = "a misspelt lane becomes a topic that nobody reads"

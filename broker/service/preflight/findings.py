@@ -1,16 +1,16 @@
-"""What `headrace topics check` finds: one thing that is not as it should be, told to a person and to a machine."""
+"""Findings of `headrace topics check`: deviations of the cluster, described for a person and for a machine."""
 
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 FOR_EVER: Final = "-1"
-"""Kafka's word for no bound."""
+"""Kafka's notation for no bound."""
 _KIB: Final = 1_024
 _MIB: Final = 1_024 * 1_024
 
 
 class KafkaLike(Protocol):
-    """Where Kafka is and how it is spoken to: the settings' `[kafka]`, or a connection."""
+    """Address of Kafka and how it is secured: the settings' `[kafka]`, or a connection."""
 
     @property
     def bootstrap_servers(self) -> str: ...  # noqa: D102  # see KafkaConnection
@@ -19,7 +19,7 @@ class KafkaLike(Protocol):
 
 
 def kafka_tool(name: str, kafka: KafkaLike) -> str:
-    """The beginning of a command of Kafka's own, as an operator pastes it."""
+    """Return the beginning of a command of Kafka's own, as an operator pastes it."""
     secured = "" if kafka.security_protocol == "PLAINTEXT" else " --command-config client.properties"
     return f"{name} --bootstrap-server {kafka.bootstrap_servers}{secured}"
 
@@ -31,8 +31,8 @@ class Finding:
     Attributes:
         topic: its name; None for what concerns nodes.
         setting: Kafka's name of it, or `exists`, `reply`, `partitions`, `replicas`, `nodes`, `settings`.
-        is_now: what is.
-        should_be: what should be.
+        is_now: the present value.
+        should_be: the value it should have.
         because: what goes wrong otherwise; a clause.
         mend: the command that mends it, or what to do.
         nodes: those it concerns; empty for a topic and for the cluster as a whole.
@@ -48,7 +48,7 @@ class Finding:
 
     @property
     def said(self) -> str:
-        """What is, what should be, and why: a sentence without its subject."""
+        """Present value, wanted value and reason: a sentence without its subject."""
         is_now, should_be = _told(self.setting, self.is_now), _told(self.setting, self.should_be)
         match self.setting:
             case "exists":
@@ -64,7 +64,7 @@ class Finding:
 
     @property
     def subject(self) -> str:
-        """What it is about."""
+        """Topic or nodes that it concerns."""
         if self.topic is not None:
             return self.topic
         named = ", ".join(str(node) for node in self.nodes)
@@ -72,19 +72,19 @@ class Finding:
 
     @property
     def headline(self) -> str:
-        """Subject and what is said of it."""
+        """Subject and predicate."""
         verb = "" if self.said.startswith(("does ", "has ")) else ":"
         return f"{self.subject}{verb} {self.said}"
 
     @property
     def sentence(self) -> str:
-        """The whole of it, with what mends it."""
+        """Full sentence, with the repair."""
         return f"{self.headline}; to mend it: {self.mend}"
 
 
 @dataclass(slots=True)
 class Review:
-    """What was found; cautions are worth a word and change nothing."""
+    """Result of a review; cautions are mentioned and change nothing."""
 
     differences: list[Finding] = field(default_factory=list)
     cautions: list[Finding] = field(default_factory=list)
@@ -96,7 +96,7 @@ class Review:
 
 
 def _told(setting: str, value: str) -> str:
-    """The value, and what it means to a person."""
+    """Return the value, with its meaning to a person."""
     if not value.isdigit():
         return "without limit (-1)" if value == FOR_EVER else value
     if setting.endswith(".ms"):
@@ -110,7 +110,7 @@ def _told(setting: str, value: str) -> str:
 
 
 def span(milliseconds: int) -> str:
-    """A length of time as a person says it."""
+    """Return a duration in its largest fitting unit."""
     for unit, size in (("d", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("s", 1_000)):
         if milliseconds >= size:
             return f"{milliseconds / size:.4g} {unit}"

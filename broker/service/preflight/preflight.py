@@ -1,6 +1,6 @@
-"""Before a process starts: is Kafka there, does it let us in, do the topics exist, may we use them; and Redis?
+"""Checks before a process starts: Kafka answers, accepts us, has the topics and lets us use them; and likewise Redis.
 
-What an operator must mend ends the start with one sentence; what only takes time is waited for, and said once.
+A fault that an operator must repair ends the start with one sentence; what only takes time is waited for, and logged.
 """
 
 import asyncio
@@ -22,12 +22,12 @@ _log = structlog.get_logger("preflight")
 
 
 async def find(settings: Settings, needs: Needs) -> Found:
-    """Wait until Kafka answers, then check that every topic is there and that this user may use it.
+    """Wait until Kafka answers, then check that every topic exists and that this user may use it.
 
     Raises:
         MissingTopic: Names the topics, and the verb that creates them.
         AuthenticationError: Kafka or Redis do not accept our credentials, or their certificates are not trusted.
-        RightsError: Kafka or Redis know us and do not let us; of Kafka, every right that is missing is named.
+        RightsError: Kafka or Redis know us but deny us access; of Kafka, every right that is missing is named.
     """
     connection = KafkaConnection.of(settings.kafka)
     backoff_s = BACKOFF_FIRST_S
@@ -45,7 +45,7 @@ async def find(settings: Settings, needs: Needs) -> Found:
 
 
 async def _check_redis(settings: Settings, found: Found, needs: Needs) -> None:
-    """A Redis that refuses us ends the start; one that is away is waited for by whoever stands by."""
+    """Check Redis: one that refuses us ends the start; one that is away is waited for while standing by."""
     key = f"{settings.redis.key_prefix}:{found.cluster_id}:{needs.name}"
     lease = RedisLease(settings.redis.url.get_secret_value(), key, ttl_ms=0, token="")
     try:

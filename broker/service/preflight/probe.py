@@ -1,6 +1,6 @@
-"""Whether Kafka answers this process: asked within a bound, whatever is wrong with the asking.
+"""Probe of Kafka by this process, bounded in time, whatever is wrong with the probe itself.
 
-A leader, a standby and a retrier ask each second. A defect of the question is logged and counts as no answer: it ends
+A leader, a standby and a retrier probe each second. A defect of the probe is logged and counts as no answer: it ends
 neither a term nor a standby.
 """
 
@@ -13,14 +13,14 @@ from broker.service.containment import said
 
 PROBE_WITHIN_S: Final = 1.5
 PROBE_EVERY_MS: Final = 1_000
-"""Of a standby, and of a leader that commits nothing."""
+"""Interval of a standby, and of a leader that commits nothing."""
 
 Observed = Callable[[str, BaseException], None]
-"""Takes note of an exception of what only looks: `Containment.observed`, or `said` where nothing counts."""
+"""Reports an exception of code that only observes: `Containment.observed`, or `said` where nothing counts."""
 
 
 class Reach(Protocol):
-    """What tells whether this process reaches Kafka."""
+    """Source of knowledge on whether this process reaches Kafka."""
 
     @property
     def reached_ms(self) -> int:
@@ -31,7 +31,7 @@ class Reach(Protocol):
 
 
 async def answers(look: Callable[[], Awaitable[object]], *, observed: Observed = said) -> bool:
-    """Whether `look` returns in time; it raises LogUnavailable or MissingTopic where Kafka answers nothing of use."""
+    """Whether `look` returns in time; it raises LogUnavailable or MissingTopic where Kafka gives no useful answer."""
     try:
         async with asyncio.timeout(PROBE_WITHIN_S):
             await look()

@@ -1,8 +1,8 @@
-"""Topics as the settings want them against topics as they are: every difference that could cost a request.
+"""Comparison of topics as the settings want them with topics as they are: every difference that could cost a request.
 
-Pure: what `kafka_topics.look` saw goes in, findings come out. Each says what is, what should be, why that matters, and
-the command that mends it. Beyond the table of topics this knows which of Kafka's settings break a promise: records that
-vanish before their deadline, times of submission that nobody may keep.
+Pure: what `broker.adapters.kafka.topics.look` saw goes in, findings come out. Each gives the present value, the wanted
+one, the reason, and the command that mends it. Beyond the table of topics this knows which of Kafka's settings break a
+promise: records that vanish before their deadline, times of submission that are not kept.
 """
 
 from collections.abc import Iterator, Mapping
@@ -17,13 +17,13 @@ from schemas.topics import KINDS, TopicShape, TopicSpec, requests_topic, topics
 
 
 def wanted(settings: Settings, nodes: int) -> list[TopicSpec]:
-    """The topics these settings ask for on a cluster of so many nodes."""
+    """Return the topics that these settings ask for on a cluster of that many nodes."""
     shapes = {kind: _shape(getattr(settings.topics, kind)) for kind in KINDS}
     return topics(settings.kafka.topic_prefix, settings.lanes, shapes, nodes, dedupe_window_s=settings.dedupe.window_s)
 
 
 def _shape(topic: TopicSettings) -> TopicShape:
-    """What is set; replicas only where the operator said so, since else a small cluster gets fewer."""
+    """Return the configured shape; replicas only where the operator set them, since a small cluster gets fewer."""
     said = topic.model_fields_set
     return TopicShape(
         partitions=topic.partitions,
@@ -35,7 +35,7 @@ def _shape(topic: TopicSettings) -> TopicShape:
 
 
 def review(settings: Settings, cluster: Cluster) -> Review:
-    """Every difference between what there is and what these settings need."""
+    """Find every difference between the cluster and what these settings need."""
     found = Review()
     specs = wanted(settings, len(cluster.nodes))
     lanes = {requests_topic(settings.kafka.topic_prefix, lane): lane for lane in settings.lanes}
@@ -57,7 +57,7 @@ def _no_reply(topic: str) -> Finding:
 
 
 class _Topic:
-    """One topic that must be so and so."""
+    """Required state of one topic."""
 
     def __init__(self, settings: Settings, spec: TopicSpec, lane: str | None) -> None:
         self._kafka = settings.kafka
@@ -170,5 +170,5 @@ _LONGER: Final[Mapping[str, str]] = {
 
 
 def _normal(value: str) -> tuple[str, ...]:
-    """Lists, such as of clean-up policies, have no order."""
+    """Normalise a value: lists, such as of clean-up policies, have no order."""
     return tuple(sorted(part.strip() for part in value.split(",")))
