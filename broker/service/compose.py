@@ -1,4 +1,4 @@
-"""The one place that knows which doors are used: settings in, a dispatcher out."""
+"""Composition of the processes, and the only module that chooses doors: settings in, a dispatcher or retrier out."""
 
 import os
 import random
@@ -39,10 +39,10 @@ _RETRIER_TRANSACTION_MS = 5_000  # an open transaction stops a lane for every re
 
 
 def openai_access(settings: Settings, environ: Mapping[str, str] = os.environ) -> OpenAIAccess:
-    """Where OpenAI is and as whom.
+    """Return OpenAI's address and our credentials.
 
     Raises:
-        SettingsError: There is no key, or no call could be made with what `environ` tells the SDK and its HTTP client.
+        SettingsError: There is no key, or no call could be made with what `environ` gives the SDK and its HTTP client.
     """
     openai = settings.openai
     if openai.api_key is None:
@@ -61,7 +61,7 @@ def openai_access(settings: Settings, environ: Mapping[str, str] = os.environ) -
 
 
 def token_counter(settings: Settings) -> TokenCounter:
-    """A tokenizer with its ranks loaded, so that nobody waits for a price; takes two seconds: call it in a thread."""
+    """Return a tokenizer with its ranks loaded, so that no pricing waits; takes two seconds: call it in a thread."""
     counter = TiktokenCounter()
     counter.warm(tuple(settings.limits) or ("gpt-4o-mini",))
     return counter
@@ -69,13 +69,13 @@ def token_counter(settings: Settings) -> TokenCounter:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What only the running Kafka can tell: its cluster's id, part of the lease key."""
+    """Facts that only the running Kafka can give: its cluster's id, part of the lease key."""
 
     cluster_id: str
 
 
 def retrier(settings: Settings, found: Found) -> RetrierProcess:
-    """One retrier process; nothing is connected yet. Call it inside the running event loop."""
+    """Compose a retrier process; nothing is connected yet. Call it inside the running event loop."""
     clock, owner, health = WallClock(), secrets.token_hex(8), Health()
     prefix, connection = settings.kafka.topic_prefix, KafkaConnection.of(settings.kafka)
     name, topic = f"{prefix}.retrier", topics.failures_topic(prefix)
@@ -121,7 +121,7 @@ def retrier(settings: Settings, found: Found) -> RetrierProcess:
 
 
 def _batching(settings: Settings) -> Batching:
-    """No batch is larger than the smallest topic takes."""
+    """Bound each batch by what the smallest topic takes."""
     every = settings.topics
     written = (every.requests, every.results, every.failures, every.dead_letters, every.ledger)
     return Batching(min(int(topic.max_message_bytes) for topic in written) // 2)
@@ -130,7 +130,7 @@ def _batching(settings: Settings) -> Batching:
 def dispatcher(
     settings: Settings, found: Found, counter: TokenCounter, *, from_start: frozenset[str] = frozenset()
 ) -> Dispatcher:
-    """One dispatcher process; nothing is connected yet. Call it inside the running event loop."""
+    """Compose a dispatcher process; nothing is connected yet. Call it inside the running event loop."""
     clock, owner = WallClock(), secrets.token_hex(8)
     connection, name, access = KafkaConnection.of(settings.kafka), dispatcher_name(settings), openai_access(settings)
     lease = RedisLease(

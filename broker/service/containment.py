@@ -1,8 +1,9 @@
-"""Exceptions in our own code that ended one request, or one observation, and not the process: counted and logged.
+"""Containment of exceptions in our own code that end one request, or one observation, and not the process.
 
-The line names the exception's type and the places that it passed through. Its message is left out: it may quote a
-prompt (`int()` and pydantic quote what they could not read). A defect that concerns one request gets a line for each;
-one of an observer (metrics, status, logs) gets one line a minute for each step and type, since it may fail each second.
+They are counted and logged. The line names the exception's type and the places that it passed through. Its message is
+left out: it may quote a prompt (`int()` and pydantic quote what they could not read). A defect that concerns one
+request gets a line for each; one of an observer (metrics, status, logs) gets one line a minute for each step and type,
+since it may fail each second.
 """
 
 import contextlib
@@ -18,20 +19,20 @@ from broker.traces import traced
 
 SAID_AGAIN_EVERY_MS: Final = 60_000
 KINDS_MAX: Final = 100
-"""Steps and types of exceptions that are told apart."""
+"""Number of steps and types of exceptions that are counted separately."""
 
 _log = structlog.get_logger("containment")
 
 
 class Contained(Protocol):
-    """Takes note that an exception ended one request, and nothing else."""
+    """Reports that an exception ended one request, and nothing else."""
 
     def __call__(self, step: str, error: BaseException | None = None, **where: str | int | None) -> None:
         """`step` is a short fixed word, a label of the metric; `where` names the request: ids, topics, offsets."""
 
 
 class Containment:
-    """Counts and logs; no method raises."""
+    """Counter and logger of contained exceptions; no method raises."""
 
     def __init__(self, meter: Meter, clock: WallClock) -> None:
         """The meter has the counter, `headrace_contained_total`."""
@@ -41,8 +42,8 @@ class Containment:
         self._silenced: dict[tuple[str, str], int] = {}
 
     def contained(self, step: str, error: BaseException | None = None, **where: str | int | None) -> None:
-        """An exception ended one request at `step`; see `Contained`. Without `error` it is counted alone."""
-        with contextlib.suppress(Exception):  # taking note must not do the damage that it tells of
+        """Report an exception that ended one request at `step`; see `Contained`. Without `error` it is only counted."""
+        with contextlib.suppress(Exception):  # the report must not do the damage that it reports
             self._meter.contained(step)
         if error is not None:
             with contextlib.suppress(Exception):
@@ -50,7 +51,7 @@ class Containment:
                 _log.error("contained", step=step, **named, **traced(error))
 
     def observed(self, step: str, error: BaseException) -> None:
-        """An exception ended one observation at `step`; the next one is made all the same."""
+        """Report an exception that ended one observation at `step`; the next one is made all the same."""
         with contextlib.suppress(Exception):
             self._meter.contained(step)
         with contextlib.suppress(Exception):
@@ -66,7 +67,7 @@ class Containment:
 
     @contextlib.contextmanager
     def observing(self, step: str) -> Iterator[None]:
-        """Survive whatever exception ends the block, which only observes."""
+        """Survive any exception that ends the block, which only observes."""
         try:
             yield
         except Exception as error:  # noqa: BLE001 — what only observes ends nothing, whatever is wrong with it
@@ -74,7 +75,7 @@ class Containment:
 
 
 class Observer(Protocol):
-    """What only observes, with what takes note of its failures."""
+    """Observer, with the containment of its failures."""
 
     @property
     def containment(self) -> Containment: ...  # noqa: D102 — see the class
@@ -87,7 +88,7 @@ _P = ParamSpec("_P")
 def surviving(
     step: str,
 ) -> Callable[[Callable[Concatenate[_O, _P], None]], Callable[Concatenate[_O, _P], None]]:
-    """Make of a method one that raises no exception: what it observes goes on without it."""
+    """Decorate a method so that it raises no exception: what it observes goes on without it."""
 
     def decorated(method: Callable[Concatenate[_O, _P], None]) -> Callable[Concatenate[_O, _P], None]:
         @functools.wraps(method)
@@ -103,6 +104,6 @@ def surviving(
 
 
 def said(step: str, error: BaseException) -> None:
-    """As `Containment.observed`, where there is no meter: each is logged."""
+    """Log like `Containment.observed`, where there is no meter: every time."""
     with contextlib.suppress(Exception):
         _log.error("observation_failed", step=step, **traced(error))

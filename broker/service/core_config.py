@@ -1,4 +1,4 @@
-"""What the settings mean to the core, in its units: for the dispatcher, and for the planner, which runs the same core.
+"""Core configuration from the settings, in its units: for the dispatcher and the planner, which run the same core.
 
 It loads no door, so that a plan is made where neither Kafka nor OpenAI can be reached.
 """
@@ -17,7 +17,7 @@ _OUTCOME_OVERHEAD_BYTES = 16 * 1024
 
 
 def dispatch_rules(settings: Settings) -> DispatchRules:
-    """The core's settings, in its units."""
+    """Return the core's settings, in its units."""
     lanes = tuple(
         LaneRule(
             name=name,
@@ -54,9 +54,9 @@ def _tenant(tenant: TenantSettings) -> TenantRule:
 
 
 def _parked_bytes_max(settings: Settings) -> int:
-    """A parked request must fit the failures topic, and its lane again, with what we write beside it.
+    """Return the largest size of a parked request: it must fit the failures topic and its lane, with what we add.
 
-    And be read again when it comes back: written anew it may be larger than it was.
+    And it must be readable when it comes back: encoded anew it may be larger than it was.
     """
     topic_max = min(
         SENT_BYTES_MAX, settings.topics.failures.max_message_bytes, settings.topics.requests.max_message_bytes
@@ -65,12 +65,12 @@ def _parked_bytes_max(settings: Settings) -> int:
 
 
 def _copy_within_s(settings: Settings) -> int:
-    """A RetryableFailure lasts as long as its topic retains, its copy as long as its lane does, a day until removed."""
+    """Return the time within which a copy may come: its failure's retention, its lane's, and a day until removal."""
     return settings.topics.failures.retention_s + settings.topics.requests.retention_s + DAY_S
 
 
 def budget_maker(settings: Settings) -> MakeBudget:
-    """Makes the mirror of a limit, configured or not."""
+    """Return a function that makes the mirror of a limit, configured or not."""
 
     def make(name: str, now_ms: int, checkpoint: Checkpoint | None) -> Budget:
         known = settings.limits.get(name)

@@ -1,4 +1,4 @@
-"""One dispatcher process: the driver, leadership and the web server side by side, and the ladder by which it leaves."""
+"""Dispatcher process: the driver, leadership and the web server side by side, and the shutdown ladder."""
 
 import asyncio
 import contextlib
@@ -31,7 +31,7 @@ _log = structlog.get_logger("dispatcher")
 
 @dataclass(frozen=True, slots=True)
 class Doors:
-    """What must be closed at the end."""
+    """Doors to be closed at the end."""
 
     upstream: Upstream
     lease: Lease
@@ -40,7 +40,7 @@ class Doors:
 
 
 class Dispatcher:
-    """The process; `run` ends after SIGTERM or SIGINT, or with the error that a person must mend.
+    """Dispatcher process; `run` ends after SIGTERM or SIGINT, or with the error that a person must mend.
 
     Attributes:
         gauges_every_s: How often levels are measured, and the status is left in Redis.
@@ -76,7 +76,7 @@ class Dispatcher:
         self._hurry = asyncio.Event()
 
     async def run(self) -> None:
-        """Serve until told to leave."""
+        """Serve until asked to leave."""
         dispatcher = self._settings.dispatcher
         web = Web(
             host=dispatcher.http_host,
@@ -95,7 +95,7 @@ class Dispatcher:
                 await self.serve(lambda: url_of(dispatcher.http_host, web.port, kafka))
 
     async def serve(self, url: Callable[[], Awaitable[str]]) -> None:
-        """Serve until `leave` was called, then close all doors; `url` finds out where the status page can be seen."""
+        """Serve until `leave` was called, then close all doors; `url` finds the address of the status page."""
         rungs = ladder(self._settings.dispatcher.grace_s)
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -112,7 +112,7 @@ class Dispatcher:
             await self._close(rungs)
 
     async def _leave(self, rungs: Ladder, leading: asyncio.Task[None]) -> None:
-        """The ladder: drain, cancel, commit; closing and releasing is leadership's own end."""
+        """Go down the ladder: drain, cancel, commit; closing and releasing is leadership's own end."""
         await self._leaving.wait()
         now_ms = self._driver.clock.now_ms()
         self._driver.post(Draining(now_ms + round(rungs.drain_s * 1_000)))
@@ -125,10 +125,10 @@ class Dispatcher:
         cancelled = self._driver.cancel_calls()
         _log.info("drained", cancelled=cancelled)
         await asyncio.sleep(rungs.cancel_s + rungs.commit_s)
-        leading.cancel()  # what is left of the grace is for closing the producer and releasing the lease
+        leading.cancel()  # the rest of the grace period is for closing the producer and releasing the lease
 
     async def _gauges(self, url: Callable[[], Awaitable[str]]) -> None:
-        """Look every second, and show what is seen; a look that fails is counted and logged, and the next one comes."""
+        """Measure and publish levels every second; a failure is counted and logged, and the next measurement comes."""
         observing = self._telemetry.containment.observing
         with observing("status"):
             self._status.url = await url()
@@ -156,7 +156,7 @@ class Dispatcher:
             await asyncio.sleep(self.lags_every_s)
 
     async def _leave_status(self, now_ms: int) -> None:
-        """What `headrace status` finds in Redis; nobody depends on it."""
+        """Leave in Redis what `headrace status` reads there; nothing depends on it."""
         if self._leadership.health.holds_the_lease:
             with contextlib.suppress(LeaseUnavailable):
                 await self._doors.lease.publish_status(json_text(self._status.snapshot(now_ms)))

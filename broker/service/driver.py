@@ -1,7 +1,7 @@
-"""The one task that owns the core: events in, commands out, one timer.
+"""Driver: the one task that owns the core. Events go in, commands come out, one timer.
 
-Everybody else posts events. A post is taken note of at once and in order, in the loop's own thread; the commands that
-follow from it are carried out by the driver's task, which sleeps to the exact instant the core names.
+All other tasks post events. The core processes a post at once and in order, in the loop's own thread; the commands that
+follow from it are carried out by the driver's task, which sleeps until the exact instant that the core names.
 
 An exception in a call ends that call's request (`Crashed`). One that leaves the core ends the process, from whatever
 task or callback it was posted: the core's state may be wrong, and a wrong core could publish wrong outcomes.
@@ -36,20 +36,20 @@ from broker.traces import traced
 from schemas.request_codec import DecodedRequest
 
 Caller = Callable[[Call, Payload], Awaitable[tuple[Verdict, int]]]
-"""Makes one call and says what it meant and what its outcome will weigh."""
+"""Makes one call; returns its verdict and the weight of its outcome."""
 
 
 _log = structlog.get_logger("driver")
 
 
 class Watcher(Protocol):
-    """Sees what goes in and out of the core; metrics live there."""
+    """Observer of what goes in and out of the core; metrics implement it."""
 
     def posted(self, event: Event) -> None:
-        """An event was taken note of."""
+        """Observe an event that is posted."""
 
     def watch(self, command: Command, cargo: Payload | None) -> None:
-        """A command is about to be carried out; of a call: it leaves now, after whatever it had to wait for."""
+        """Observe a command that is about to be carried out; a call leaves now, after all that it had to wait for."""
 
     def contained(self, step: str, error: BaseException | None = None, **where: str | int | None) -> None:
         """See `broker.service.containment.Contained`."""
@@ -61,7 +61,7 @@ class Driver:
     def __init__(
         self, core: Dispatch, hold: PayloadStore, clock: WallClock, *, caller: Caller, watcher: Watcher
     ) -> None:
-        """`publish_queue` gets every batch; whoever owns the producer takes it from there."""
+        """`publish_queue` gets every batch; the owner of the producer takes it from there."""
         self.core = core
         self.hold = hold
         self.clock = clock
@@ -78,7 +78,7 @@ class Driver:
         self._defect: Exception | None = None
 
     def post(self, event: Event) -> None:
-        """Tell the core what happened, now."""
+        """Pass an event to the core, now."""
         self._watcher.posted(event)
         try:
             self.core.on(event, self.clock.now_ms())
@@ -90,11 +90,11 @@ class Driver:
             self._committed.set()
 
     def contained(self, step: str, error: BaseException | None = None, **where: str | int | None) -> None:
-        """An exception at `step` ended one request, and nothing else: count it and log it."""
+        """Count and log that an exception at `step` ended one request, and nothing else."""
         self._watcher.contained(step, error, **where)
 
     def _end(self, error: Exception) -> None:
-        """The core raised: what it knows may be wrong, so the driver ends, and the process with it."""
+        """End the driver, and the process with it, since the core raised: its state may be wrong."""
         if self._defect is None:
             self._defect = error
             _log.error("core_failed", **traced(error))
@@ -109,7 +109,7 @@ class Driver:
             then()
 
     def once_struck_off(self, then: Callable[[], None]) -> None:
-        """Call `then` when the ledger names none of the records it names now: in the next `name`, of any intake."""
+        """Call `then` when the ledger no longer names the records it names now: in the next `name`, of any intake."""
         self._once_struck_off.append(then)
 
     async def _until(self, written: Callable[[], bool]) -> None:
@@ -133,7 +133,7 @@ class Driver:
                 await ended(*self._calls.values())
 
     async def _sleep_until(self, at_ms: int | None) -> None:
-        """Until something has happened, or that instant; a timer that stirs costs a third of an `asyncio.timeout`."""
+        """Sleep until an event or that instant; such a timer costs a third of an `asyncio.timeout`."""
         if self._stirred.is_set():
             return
         if at_ms is None:
@@ -172,10 +172,10 @@ class Driver:
                 assert_never(command)
 
     async def _call(self, command: Call, cargo: Payload) -> Answered | Refused | Crashed:
-        """One call; whatever exception ends it ends its request alone.
+        """Make one call; an exception that ends it, of whatever kind, ends its request alone.
 
-        After deaths it waits until the ledger says that it begins; if it is cancelled meanwhile, it counts as begun. If
-        the call of one before it in its ordering key was not sent meanwhile, nor is this one.
+        After deaths it waits until the ledger says that the call begins; a call cancelled meanwhile counts as begun. If
+        the call of an earlier request of its ordering key was not sent meanwhile, neither is this one.
         """
         if command.line:
             await self._until(lambda: self.core.batches.tells_of(command.line))
@@ -190,15 +190,15 @@ class Driver:
             return Crashed(command.call)
 
     def _passes(self, command: Call) -> bool:
-        """Whether it would start before one of its ordering key that was turned back while it waited."""
+        """Whether it would start before a request of its ordering key that was turned back while it waited."""
         flights = self.core.flights
         return flights.holds(command.call) and self.core.batches.passes(command.line, flights.find(command.call).ticket)
 
     def _ended(self, call: CallNumber, cargo: Payload, task: asyncio.Task[Answered | Refused | Crashed]) -> None:
-        """Every call ends here, also one that was cancelled before its first step and never ran a line.
+        """Post the end of a call, also of one that was cancelled before its first step and never ran a line.
 
-        A CancelledError though the task was not cancelled is a defect too, of the client library perhaps: taken for
-        our own it would be called and paid again without end.
+        A CancelledError though the task was not cancelled is a defect too, perhaps of the client library: taken for a
+        cancellation of our own, it would be called and paid again without end.
         """
         del self._calls[call]
         if not task.cancelled():
@@ -211,19 +211,19 @@ class Driver:
             self.post(Crashed(call))
 
     def cancel_calls(self) -> int:
-        """End every call in flight; how many there were."""
+        """Cancel every call in flight; return their number."""
         for task in self._calls.values():
             task.cancel()
         return len(self._calls)
 
     def drop_batches(self) -> None:
-        """Forget batches nobody will commit: the producer they were meant for is gone."""
+        """Drop batches that will not be committed: the producer they were meant for is gone."""
         while not self.publish_queue.empty():
             self.publish_queue.get_nowait()
 
 
 def _named(cargo: Payload) -> dict[str, str | int | None]:
-    """Which request it is, for the log: its id and the place of its record, and nothing that it says."""
+    """Name the request for the log: its id and the position of its record, and none of its content."""
     content = cargo.content
     return {
         "request_id": content.request.id if isinstance(content, DecodedRequest) else None,
@@ -234,7 +234,7 @@ def _named(cargo: Payload) -> dict[str, str | int | None]:
 
 
 def _usage(cargo: Payload) -> Usage | None:
-    """What the answer reports, unless it leaves out the input."""
+    """Return the usage that the answer reports, unless it leaves out the input."""
     told = cargo.usage
     return None if told is None or not told.input_tokens else Usage(told.input_tokens, told.output_tokens)
 
@@ -248,4 +248,4 @@ ABANDONED = Verdict(
     counts_as_attempt=False,
     sentence="The call was cancelled.",
 )
-"""What a cancelled call means: no answer will come, and its charge is kept."""
+"""Verdict on a cancelled call: no answer will come, and its charge is kept."""

@@ -1,22 +1,22 @@
-"""What the probes and the page say of this process: written by leadership, read by the web."""
+"""Health of a process, as probes and status page show it: written by leadership, read by the web server."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
 GAUGES_EVERY_S = 1.0
-"""How often a process measures its levels, and a leader leaves its status in Redis."""
+"""Interval at which a process measures its levels, and a leader leaves its status in Redis."""
 _HOLDING_THE_LEASE = frozenset({"promoting", "leader", "suspended"})
 
 
 @dataclass(slots=True)
 class Health:
-    """`holder` is the owner token in the lease; `leading_since` is when this term began, while it lasts.
+    """Health of a process: `holder` is the lease's owner token; `leading_since` is the start of the present term.
 
-    `unpromoted` is why who holds the lease does not lead yet, though both services answer; `denied` is what an operator
-    must mend before anything is published. It outlives the promotions in between, each of which succeeds, and
-    transactions that write elsewhere: `denied_for` are the topics that have not been written to since. `openai` is what
-    the first question to OpenAI has found wrong, until a call is answered.
+    `unpromoted` is why the lease's holder does not lead yet, though both services answer; `denied` is what an operator
+    must repair before anything is published. It outlives the promotions in between, each of which succeeds, and
+    transactions that write elsewhere: `denied_for` are the topics that have not been written to since. `openai` is the
+    fault that the first call to OpenAI has found, until a request's call is answered.
     """
 
     role: str = "starting"
@@ -34,29 +34,29 @@ class Health:
 
     @property
     def holds_the_lease(self) -> bool:
-        """Whether others must see the status of this process: a leader in trouble above all."""
+        """Whether other processes must see this one's status: that of a leader in trouble above all."""
         return self.role in _HOLDING_THE_LEASE
 
     @property
     def trouble(self) -> str | None:
-        """What is wrong now, for a person; None if nothing is."""
+        """Fault description for a person; None if there is no fault."""
         kafka = None if self.kafka_trouble == self.denied else self.kafka_trouble
         return " ".join(filter(None, (self.denied, kafka, self.redis_trouble, self.unpromoted, self.openai))) or None
 
     def kafka(self, trouble: str | None) -> None:
-        """Kafka answers (None), or what it does instead."""
+        """Set Kafka's trouble; None: it answers."""
         self.kafka_ready, self.kafka_trouble = trouble is None, trouble
 
     def deny(self, trouble: str, topics: Iterable[str]) -> None:
-        """A transaction was denied that wrote to these topics, or to others as well."""
+        """Note that a transaction was denied which wrote to these topics, or to others as well."""
         self.denied, self.denied_for = trouble, frozenset(topics)
 
     def wrote(self, topics: Iterable[str]) -> None:
-        """A transaction that wrote to these was committed: nothing is denied for them any more."""
+        """Note a committed transaction that wrote to these topics: for them nothing is denied any more."""
         self.denied_for = self.denied_for.difference(topics)
         if not self.denied_for:
             self.denied = None
 
     def redis(self, trouble: str | None) -> None:
-        """Redis answers (None), or what it does instead."""
+        """Set Redis' trouble; None: it answers."""
         self.redis_ready, self.redis_trouble = trouble is None, trouble

@@ -1,8 +1,8 @@
-"""Where work goes that would hold up the event loop: decoding what is large.
+"""Offloading of work that would block the event loop: decoding of large values.
 
 The loop renews the lease and starts calls, so nothing in it should take long. A thread helps as far as Python lets two
-run in turn: one call into C, such as decoding a whole text, is not interrupted. So what is decoded is bounded too
-(`schemas.bounded_json`). Doubles and virtual time do without threads: there the work is done at once.
+run in turn: one call into C, such as decoding a whole text, is not interrupted. So the size of what is decoded is
+bounded too (`schemas.bounded_json`). Doubles and virtual time do without threads: there the work is done at once.
 """
 
 import asyncio
@@ -14,22 +14,22 @@ T = TypeVar("T")
 
 
 class Offload(Protocol):
-    """Does work and hands back what it returns or raises; work begun after it may not overtake it."""
+    """Executor of work, which returns its result or raises its error; later work may not overtake it."""
 
     async def __call__(self, work: Callable[[], T], /) -> T:
-        """`work` touches nothing that the loop's tasks change. Cancelled, what it would return is dropped."""
+        """Run `work`, which touches nothing that the loop's tasks change. If cancelled, its result is dropped."""
 
 
 async def at_once(work: Callable[[], T], /) -> T:
-    """Do it in the loop."""
+    """Run the work in the loop."""
     return work()
 
 
 class OneThread:
-    """An `Offload` with a thread of its own, made when it is first needed."""
+    """`Offload` with a thread of its own, made when it is first needed."""
 
     def __init__(self, name: str) -> None:
-        """The thread's name."""
+        """`name` is the thread's name prefix."""
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
 
     async def __call__(self, work: Callable[[], T], /) -> T:

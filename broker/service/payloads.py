@@ -1,4 +1,4 @@
-"""What the shell holds for a ticket: the record as it was taken, the request in it, and the answer when it is there.
+"""Payloads of tickets: the record as it was taken, the request in it, and the answer once it has come.
 
 The core knows tickets and never prompts; here the prompts are, from Taken until Forget.
 """
@@ -16,14 +16,14 @@ from schemas.record import Record
 from schemas.request_codec import DecodedRequest, Undecodable
 
 Content = DecodedRequest | Undecodable | Cancel
-"""What stands in a record."""
+"""Decoded content of a record."""
 
 
 @dataclass(slots=True)
 class Payload:
-    """One record and what has become of it so far; instants are aware UTC, `*_ms` are loop time.
+    """One record and its progress so far; instants are aware UTC, `*_ms` are loop time.
 
-    `response_facts` is what to tell of the last answer if OpenAI's API did not write it
+    `response_facts` is what to report of the last answer if OpenAI's API did not write it
     (`broker.service.calls.foreign_server`).
     """
 
@@ -50,19 +50,19 @@ class Payload:
     upstream_request_id: str | None = None
 
     def answer(self) -> dict[str, object]:
-        """What OpenAI answered; large answers wait as JSON."""
+        """Return OpenAI's answer; large answers wait as JSON."""
         return json.loads(self.response) if isinstance(self.response, bytes) else dict(self.response or {})
 
 
 @dataclass(slots=True)
 class PayloadStore:
-    """All cargo, by ticket. Numbers are handed out here, in the order in which records are taken."""
+    """Payloads by ticket. Ticket numbers are handed out here, in the order in which records are taken."""
 
     cargo: dict[TicketNumber, Payload] = field(default_factory=dict)
     _last: int = 0
 
     def stow(self, cargo: Payload) -> TicketNumber:
-        """Keep a record; its ticket's number comes back."""
+        """Keep a record; return its ticket's number."""
         self._last += 1
         number = TicketNumber(self._last)
         self.cargo[number] = cargo
@@ -72,9 +72,9 @@ class PayloadStore:
         return self.cargo[number]
 
     def get(self, number: TicketNumber) -> Payload | None:
-        """The cargo of a ticket, or None if it was dropped."""
+        """Return the payload of a ticket, or None if it was dropped."""
         return self.cargo.get(number)
 
     def drop(self, number: TicketNumber) -> Payload | None:
-        """Let go."""
+        """Drop and return the payload of a ticket."""
         return self.cargo.pop(number, None)

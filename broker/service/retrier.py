@@ -1,6 +1,6 @@
-"""One retrier process: its election, the work while elected, and the small web server, side by side.
+"""Retrier process: its election, the work while elected, and the small web server, side by side.
 
-What the work is comes in from the cli: this package knows nothing of `consumers`.
+The CLI passes the work in: this package knows nothing of `consumers`.
 """
 
 import asyncio
@@ -28,31 +28,31 @@ from broker.tenure import Tenure
 from schemas.instants import to_wire
 
 LEAVE_WITHIN_S = 20.0
-"""A transaction under way ends within ten seconds, its producer closes within three."""
+"""Longest time to leave: a transaction under way ends within ten seconds, its producer closes within three."""
 
 _log = structlog.get_logger("retrier")
 
 
 class RetryWork(Protocol):
-    """Puts back what is due while elected."""
+    """Work of an elected retrier: it puts back what is due."""
 
     @property
     def waiting(self) -> Mapping[str, int]:
-        """Requests that wait, by why."""
+        """Number of waiting requests, by reason."""
 
     @property
     def held_back(self) -> Mapping[str, int]:
-        """Requests by lane that are due and wait for what their lane may take back."""
+        """Number of due requests, by lane, that wait for their lane's retry budget."""
 
     async def serve(self, tenure: Tenure) -> None:
         """See `broker.service.leadership.lease_only.Work.serve`."""
 
     def snapshot(self) -> dict[str, Any]:
-        """What waits, for `/status`."""
+        """Return what waits, for `/status`."""
 
 
 class RetrierProcess:
-    """The process; `run` ends after SIGTERM or SIGINT, or with the error that a person must mend."""
+    """Retrier process; `run` ends after SIGTERM or SIGINT, or with the error that a person must mend."""
 
     def __init__(  # noqa: PLR0913 — composed in one place, all but the first keyword-only
         self,
@@ -79,11 +79,11 @@ class RetrierProcess:
 
     @property
     def health(self) -> Health:
-        """What the probes say."""
+        """Health as the probes show it."""
         return self._elected.health
 
     async def run(self, work: RetryWork) -> None:
-        """Serve until told to leave."""
+        """Serve until asked to leave."""
         web = Web(
             host=self._settings.retrier.http_host,
             port=self._settings.retrier.http_port,
@@ -104,7 +104,7 @@ class RetrierProcess:
         self._elected.leave()
 
     def snapshot(self, work: RetryWork) -> dict[str, Any]:
-        """The state at this instant; numbers are requests and seconds."""
+        """Return the state at this instant; numbers are requests and seconds."""
         health = self.health
         return {
             "process": "retrier",
@@ -132,7 +132,7 @@ class RetrierProcess:
             await self._close()
 
     async def _gauges(self, work: RetryWork) -> None:
-        """Look every second, and show what is seen; a look that fails is counted and logged, and the next one comes."""
+        """Measure and publish levels every second; a failure is counted and logged, and the next measurement comes."""
         while True:
             await asyncio.sleep(self.gauges_every_s)
             with self.containment.observing("metrics"):

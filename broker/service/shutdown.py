@@ -1,7 +1,7 @@
-"""The ladder by which a dispatcher leaves, each rung bounded, the sum below the grace period.
+"""Shutdown ladder of a dispatcher: each rung is bounded, and their sum is below the grace period.
 
-Drain (calls that should end go on, their outcomes are published) → cancel what is left → commit what is settled →
-close the producer → release the lease. A second signal skips the drain.
+Drain (calls that should end go on, their outcomes are published) → cancel what is left → commit what is settled → close
+the producer → release the lease. A second signal skips the drain.
 """
 
 from dataclasses import dataclass
@@ -19,12 +19,12 @@ class Ladder:
 
     @property
     def sum_s(self) -> float:
-        """The whole ladder."""
+        """Sum of all rungs."""
         return self.drain_s + self.cancel_s + self.commit_s + self.close_s + self.release_s
 
 
 def ladder(grace_s: float) -> Ladder:
-    """The rungs for a grace period: 20, 2, 3, 2 and 1 second of 30; a shorter one shortens the drain first.
+    """Return the rungs for a grace period: 20, 2, 3, 2 and 1 second of 30; a shorter one shortens the drain first.
 
     Raises:
         ValueError: Less than ten seconds leave no room for a drain.

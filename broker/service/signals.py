@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT, told to a running process: Kubernetes sends the first, a person the second."""
+"""Handling of SIGTERM and SIGINT in a running process: Kubernetes sends the first, a person the second."""
 
 import asyncio
 import contextlib
@@ -10,7 +10,7 @@ LEAVING = (signal.SIGTERM, signal.SIGINT)
 
 @contextlib.contextmanager
 def leaving(leave: Callable[[], None]) -> Iterator[None]:
-    """Each of the two calls `leave`, in the running loop, for as long as the block lasts."""
+    """Have each of the two signals call `leave`, in the running loop, for as long as the block lasts."""
     loop = asyncio.get_running_loop()
     for number in LEAVING:
         loop.add_signal_handler(number, leave)

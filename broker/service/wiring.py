@@ -1,4 +1,4 @@
-"""One dispatcher put together from its doors, whatever stands behind them: real ones, or doubles in memory."""
+"""Assembly of one dispatcher from its doors, real ones or doubles in memory."""
 
 import secrets
 from collections.abc import Callable
@@ -56,19 +56,19 @@ from schemas import topics
 
 
 def dispatcher_name(settings: Settings) -> str:
-    """The transactional id, the offsets group and the end of the lease key of all dispatchers of a prefix."""
+    """Return the transactional id, offsets group and end of the lease key of all dispatchers of a prefix."""
     return f"{settings.kafka.topic_prefix}.dispatcher"
 
 
 @dataclass(frozen=True, slots=True)
 class DispatcherDoors:
-    """What a dispatcher meets the world by.
+    """Doors of a dispatcher to the outside.
 
     Attributes:
         lane: Makes the reader of a topic: one for each lane, one for the control topic.
         make_producer: Makes a fresh transactional producer under `dispatcher_name`.
-        chunks: Takes what is streamed.
-        replies: Looks at topics of producers' own.
+        chunks: Takes the deltas of streamed answers.
+        replies: Checks producers' own reply topics.
         offload: Reads large records; in the loop itself unless another is given.
     """
 
@@ -87,7 +87,7 @@ class DispatcherDoors:
 
 @dataclass(frozen=True, slots=True)
 class Assembly:
-    """A dispatcher and the parts of it that somebody may want to look at."""
+    """A dispatcher and those of its parts that a caller may want to inspect."""
 
     dispatcher: Dispatcher
     core: Dispatch
@@ -104,13 +104,13 @@ class Assembly:
 
     @property
     def health(self) -> Health:
-        """What the probes say."""
+        """Health as the probes show it."""
         return self.leadership.health
 
 
 @dataclass(frozen=True, slots=True)
 class _Given:
-    """What a dispatcher is put together from."""
+    """Inputs of the assembly."""
 
     settings: Settings
     doors: DispatcherDoors
@@ -130,7 +130,7 @@ class _Given:
 
 @dataclass(frozen=True, slots=True)
 class _Callers:
-    """What decides and calls."""
+    """Parts that decide and call."""
 
     core: Dispatch
     hold: PayloadStore
@@ -144,7 +144,7 @@ class _Callers:
 
 @dataclass(frozen=True, slots=True)
 class _Readers:
-    """What reads lanes, the control topic and dead letters."""
+    """Readers of lanes, the control topic and dead letters."""
 
     letters: LaneLog
     grants: Grants
@@ -162,7 +162,7 @@ def assemble(  # noqa: PLR0913 — all but two keyword-only
     secret: Callable[[int], bytes] = secrets.token_bytes,
     proved: bool = False,
 ) -> Assembly:
-    """One dispatcher; nothing is connected yet. Call it inside the running event loop.
+    """Assemble one dispatcher; nothing is connected yet. Call it inside the running event loop.
 
     Args:
         settings: Checked.
@@ -290,7 +290,7 @@ def _leadership(
         follower=follower,
         offsets=doors.offsets,
         intakes=readers.intakes,
-        from_start=from_start | {CONTROL},  # a cancel that is read again does what it did
+        from_start=from_start | {CONTROL},  # a cancel that is read again has the same effect
         utc_ms=clock.utc_ms,
         timekeeper=Timekeeper(clock, doors.lease),
         grants=grants,
