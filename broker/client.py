@@ -1,4 +1,4 @@
-"""For producers: put a request on a lane, wait for its outcome if wanted, cancel it if not.
+"""Client for producers: puts a request on a lane, waits for its outcome if wanted, and cancels it if not.
 
 A lead-ingest service imports this module, so it loads aiokafka and pydantic, and never openai, tiktoken or redis.
 Submitting the same id again is always safe: it costs one call and has one outcome.
@@ -53,7 +53,7 @@ def check_tenant(tenant: object) -> None:
     """Refuse a tenant that no request can have; None means any.
 
     Raises:
-        InvalidRequest: It is empty, too long, or no text.
+        InvalidRequest: It is empty, too long, or not text.
     """
     if tenant is None:
         return
@@ -67,7 +67,7 @@ def check_tenant(tenant: object) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """A request that stands in its lane; `submitted_at` is its Kafka timestamp, aware UTC."""
+    """Receipt of a request that is in its lane; `submitted_at` is its Kafka timestamp, aware UTC."""
 
     id: str
     lane: str
@@ -79,7 +79,7 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class CancelReceipt:
-    """A cancel that stands in the control topic; `asked_at` is its Kafka timestamp, aware UTC."""
+    """Receipt of a cancel that is in the control topic; `asked_at` is its Kafka timestamp, aware UTC."""
 
     id: str
     topic: str
@@ -89,13 +89,13 @@ class CancelReceipt:
 
 
 class GenerationClient:
-    """Submits requests. One for each event loop, for as long as the service runs; safe for many tasks at once.
+    """Client that submits requests. Use one per event loop, as long as the service runs; safe for many tasks at once.
 
     Args:
         bootstrap_servers: `host:port`, several separated by commas.
-        topic_prefix: Which budget; a prefix is a dispatcher of its own.
+        topic_prefix: The budget; each prefix has a dispatcher of its own.
         connection: Address and credentials, where more than an address is needed; or a `MemoryBroker`'s, in a test.
-        source: Who asks, for CloudEvents' `source`.
+        source: The sender, for CloudEvents' `source`.
         dedupe_window_s: The dispatchers' `dedupe.window_s`. An id that was answered within it is not called again, so
             its outcome is searched for in the results that far back.
 
@@ -143,22 +143,22 @@ class GenerationClient:
         """Put one request on its lane.
 
         Args:
-            body: The JSON body of the HTTP request, sent to OpenAI as it is.
+            body: The JSON body of the HTTP request, sent to OpenAI unchanged.
             lane: `urgent`, `standard`, `bulk`, or another one the dispatcher has.
             ordering_key: Requests of one key start in the order in which they were submitted.
-            traceparent: W3C trace context, handed on.
+            traceparent: W3C trace context, passed on.
             timeout_s: How long Kafka may be away.
             **asked: `endpoint`, `tenant`, `id` (default: a UUIDv7), `deadline`, `stream`, `template`, `metadata`,
                 `reply_to`.
 
         Returns:
-            Where the request stands, once all replicas in sync have it.
+            The position of the request, once all replicas in sync have it.
 
         Raises:
             InvalidRequest: It was refused before it was sent.
             LogUnavailable: Kafka did not take it within `timeout_s`; submit it again with the same id.
             NotSubmitted: There is no such lane.
-            RightsError, AuthenticationError: Kafka does not let us.
+            RightsError, AuthenticationError: Kafka denies us access.
         """
         prepared = self._prepared(body, asked, lane=lane, ordering_key=ordering_key, traceparent=traceparent)
         return await (await self._begin(prepared, timeout_s)).receipt(timeout_s)
@@ -174,7 +174,8 @@ class GenerationClient:
 
         Raises:
             NotSubmitted: As `submit`, for the first request whose receipt would be next; some behind it may have been
-                taken all the same. Whatever else `submissions` raises comes after the receipts of those before it.
+                taken nevertheless. Any error that `submissions` itself raises comes after the receipts of those before
+                it.
         """
         source = each(submissions)
         flying: deque[_Flying] = deque()
@@ -211,7 +212,7 @@ class GenerationClient:
         Raises:
             IdConflict: The id belongs to a request of another tenant, endpoint or body; its outcome is not handed out.
             GenerationFailed: The outcome is Failed; it is in `outcome`.
-            OutcomeUnreadable: There is an outcome that this release cannot read; `outcome` holds what its headers tell.
+            OutcomeUnreadable: There is an outcome that this release cannot read; `outcome` holds what its headers say.
             WaitTimedOut: No outcome within `timeout_s`; the request goes on, ask again with the same id.
             NotSubmitted: As `submit`.
         """
@@ -234,11 +235,11 @@ class GenerationClient:
         submit_timeout_s: float = SUBMIT_TIMEOUT_S,
         known_before: bool = True,
     ) -> Outcome:
-        """Submit and wait like `generate`, with Completed and Failed alike as the answer.
+        """Submit and wait like `generate`, and return Completed and Failed alike.
 
         Args:
             prepared: What to submit.
-            timeout_s: How long to wait in all; None: until the outcome is there.
+            timeout_s: The longest wait in all; None: until the outcome has come.
             submit_timeout_s: How long Kafka may be away.
             known_before: Whether the id may have been answered already, so that it is worth reading back.
 
@@ -257,8 +258,8 @@ class GenerationClient:
     ) -> CancelReceipt:
         """Ask that a request be answered `cancelled`, unless it is answered already. It need not have been taken yet.
 
-        With `tenant` only a request of that tenant is cancelled; without, the one that has the id, of any tenant.
-        The receipt says that the cancel will be heeded; what became of the request stands in its outcome.
+        With `tenant` only a request of that tenant is cancelled; without it, the one that has the id, of any sender.
+        The receipt says that the cancel will be heeded; the request's outcome says what became of it.
 
         Raises:
             InvalidRequest: That is no id, or no tenant.
@@ -286,9 +287,9 @@ class GenerationClient:
     ) -> Outcome:
         """Cancel a request and wait for its outcome: Failed (`cancelled`), or the one it had within the dedupe window.
 
-        With `tenant` another tenant's request with this id is not cancelled, and its outcome raises IdConflict, also
-        if it comes while this waits. An outcome that does not say whose it is, as an older release wrote it, is taken
-        for the caller's. Without `tenant` the request that has the id is cancelled, of any tenant.
+        With `tenant` another tenant's request with this id is not cancelled, and its outcome raises IdConflict, also if
+        it comes during the wait. An outcome that names no tenant, as an older release wrote it, is taken for the
+        caller's. Without `tenant` the request that has the id is cancelled, of any sender.
 
         Raises as `cancel`; IdConflict; and WaitTimedOut if there is none: no such request was sent yet, another
         tenant's is not answered yet, or no dispatcher leads.
@@ -306,7 +307,7 @@ class GenerationClient:
     async def _awaited(
         self, waiting: "_Waiting", put: Callable[[], Awaitable[None]], *, timeout_s: float | None, connect_s: float
     ) -> Outcome:
-        """Follow the results, put something where the dispatcher reads it, and wait for what comes of it."""
+        """Follow the results, put a record where the dispatcher reads it, and wait for the outcome."""
         request_id, there = waiting.expected.id, False
         try:
             async with asyncio.timeout(timeout_s), AsyncExitStack() as stack:
@@ -349,7 +350,7 @@ class _Waiting:
     """One wait for an outcome.
 
     Attributes:
-        expected: What is known of the request whose outcome is waited for.
+        expected: What is known of the request whose outcome is awaited.
         noun: What was sent, in sentences: `request` or `cancel`.
         then: What follows if no outcome comes, in sentences.
         known_before: Whether the id may have an outcome already.
@@ -366,12 +367,12 @@ class _Waiting:
     differs: tuple[str, ...] = ()
 
     def accepts(self, earlier: Outcome) -> bool:
-        """Whether an outcome that was there before may be the one that is waited for."""
+        """Whether an earlier outcome may be the awaited one."""
         self.differs = self.expected.differences(earlier)
         return not self.differs
 
     def checked(self, outcome: Outcome) -> Outcome:
-        """The outcome, if it is the one that is waited for.
+        """Return the outcome, if it is the awaited one.
 
         Raises:
             IdConflict: It is another request's, or says that the id is.

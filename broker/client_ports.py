@@ -1,7 +1,7 @@
 """Protocols between producers and readers on one side and Kafka on the other, and the shapes that pass through them.
 
-`GenerationClient` and the readers of `consumers` meet Kafka only by these. The real doors are in `broker.adapters`;
-those of a `MemoryBroker` pass the same contract suite, so a service tests itself without a Kafka.
+`GenerationClient` and the readers of `consumers` reach Kafka only through these. The real doors are in
+`broker.adapters`; those of a `MemoryBroker` pass the same contract suite, so a service can be tested without a Kafka.
 """
 
 import asyncio
@@ -16,12 +16,12 @@ from schemas.outcome import Outcome
 from schemas.record import Record
 
 Start = Literal["earliest", "latest"] | datetime
-"""Where a group that never read starts; a group that did goes on where it was."""
+"""Where a group without a stored position starts; a group that has one continues there."""
 
 
 @dataclass(frozen=True, slots=True)
 class Appended:
-    """Where a record stands, and since when (Kafka timestamp, ms)."""
+    """Position of an appended record, and its Kafka timestamp (ms)."""
 
     topic: str
     partition: int
@@ -31,7 +31,7 @@ class Appended:
 
 @dataclass(frozen=True, slots=True)
 class Arrived:
-    """A record, where it stood, and in which assignment of partitions it was read."""
+    """A record, its position, and the assignment of partitions in which it was read."""
 
     partition: int
     offset: int
@@ -42,7 +42,7 @@ class Arrived:
 
 @dataclass(frozen=True, slots=True)
 class StoredRecord:
-    """A record and where it stands; `timestamp_ms` is its Kafka timestamp."""
+    """A record and its position; `timestamp_ms` is its Kafka timestamp."""
 
     topic: str
     partition: int
@@ -52,14 +52,14 @@ class StoredRecord:
 
 
 class Pending(Protocol):
-    """A record on its way."""
+    """A record on its way to Kafka."""
 
     async def wait(self, *, timeout_s: float) -> Appended:
-        """Where it stands, once all replicas in sync have it; raises as `SubmitLog.append`."""
+        """Return the record's position once all replicas in sync have it; raises as `SubmitLog.append`."""
 
 
 class SubmitLog(Protocol):
-    """Appends records. One for each event loop; safe for many tasks at once."""
+    """Appender of records. Use one per event loop; safe for many tasks at once."""
 
     async def append(self, topic: str, record: Record, *, timeout_s: float) -> Appended:
         """Append one record and wait for its acknowledgement.
@@ -68,14 +68,14 @@ class SubmitLog(Protocol):
             MissingTopic: There is no such topic.
             LogUnavailable: No acknowledgement within `timeout_s`.
             InvalidRequest: The topic takes no record of this size.
-            RightsError, AuthenticationError: Kafka does not let us.
+            RightsError, AuthenticationError: Kafka denies us access.
         """
 
     async def begin(self, topic: str, record: Record, *, timeout_s: float) -> Pending:
         """Hand one record over, in the order of the calls; raises as `append`."""
 
     async def check(self, topic: str) -> None:
-        """Be sure that the topic is there and may be written to.
+        """Make sure that the topic exists and may be written to.
 
         Raises:
             MissingTopic: There is no such topic.
@@ -87,27 +87,27 @@ class SubmitLog(Protocol):
 
 
 class AnswerLog(Protocol):
-    """The results topic, as a client that waits sees it: with the partitions that are added while it waits."""
+    """Results topic as seen by a client that waits, with the partitions that are added while it waits."""
 
     def waiting(
         self, expected: Expectation, *, connect_s: float
     ) -> AbstractAsyncContextManager["asyncio.Future[Outcome]"]:
-        """A future that the first outcome published from now on that concerns the request resolves.
+        """Enter a future that is resolved by the first outcome published from now on for the request's id.
 
-        It may be another request's with the same id: the caller compares.
+        The outcome may be that of another request with the same id: the caller compares.
 
         Raises:
             MissingTopic: There is no results topic.
             Unreachable: Kafka could not be reached within `connect_s`.
-            RightsError, AuthenticationError: Kafka does not let us.
+            RightsError, AuthenticationError: Kafka denies us access.
         """
 
     async def or_earlier(
         self, request_id: str, answer: "asyncio.Future[Outcome]", *, accepts: Callable[[Outcome], bool]
     ) -> Outcome:
-        """The answer that is waited for, or an earlier outcome of the id, whichever is there first.
+        """Return the awaited answer, or an earlier outcome of the id, whichever is found first.
 
-        An earlier one is passed over unless `accepts` says otherwise: it may be another request's.
+        An earlier one is skipped unless `accepts` allows it: it may be another request's.
         """
 
     async def close(self) -> None:
@@ -129,45 +129,45 @@ class OutcomeLog(Protocol):
         """
 
     async def next(self, *, timeout_ms: int) -> Arrived | None:
-        """The next record, or None if none came in time.
+        """Return the next record, or None if none came in time.
 
         Raises:
-            RightsError: Kafka does not let us read.
+            RightsError: Kafka denies us reading.
             Unreachable: Kafka answers with an error; `open` again.
         """
 
     @property
     def buffered(self) -> int:
-        """Records that `next` has without asking Kafka."""
+        """Number of records that `next` has without asking Kafka."""
 
     @property
     def made_anew(self) -> int:
-        """How often the topic was deleted and made anew while it was read; it is then read from its beginning."""
+        """Number of times the topic was deleted and recreated while it was read; it is then read from its beginning."""
 
     def mark_handled(self, arrived: Arrived) -> None:
-        """The next `commit` covers this record; without effect if its partition has been taken from us since."""
+        """Let the next `commit` cover this record; without effect if its partition was taken from us since."""
 
     async def commit(self) -> None:
-        """Store how far the group is. What cannot be stored now is stored later, or read again: at least once."""
+        """Store the group's position. What cannot be stored now is stored later, or read again: at least once."""
 
     async def ends(self) -> dict[int, int]:
-        """The end of every partition now, as a read_committed reader sees it."""
+        """Return the present end of every partition, as a read_committed reader sees it."""
 
     async def is_past(self, ends: dict[int, int]) -> bool:
-        """True if nothing below these ends is left in the partitions that are ours, nor in the buffer."""
+        """Whether nothing below these ends is left, neither in our partitions nor in the buffer."""
 
     async def close(self) -> None:
         """Commit what is handled and leave the group; never hangs."""
 
 
 class ScanLog(Protocol):
-    """A whole topic read once, to where it ended when it was opened.
+    """A whole topic read once, up to its end at the time of opening.
 
     Attributes:
         partitions: Those of the topic, ascending; known once it is open.
-        offsets: How many there are to go through; markers and aborted records count.
-        firsts: Where it begins in each partition; nothing is left to read before.
-        ends: Where it ends in each: one above the last offset that a committed reader sees.
+        offsets: Number of offsets to go through; markers and aborted records count.
+        firsts: First offset of each partition; nothing is left to read before it.
+        ends: End of each partition: one above the last offset that a committed reader sees.
     """
 
     partitions: tuple[int, ...]
@@ -177,7 +177,7 @@ class ScanLog(Protocol):
 
     @property
     def offsets_done(self) -> int:
-        """How many of `offsets` lie behind."""
+        """Number of `offsets` already passed."""
 
     async def open(self) -> None:
         """Connect, and note where every partition begins and ends.
@@ -188,20 +188,20 @@ class ScanLog(Protocol):
         """
 
     async def take(self, partition: int) -> Sequence[StoredRecord]:
-        """The next records of a partition; none: its end is reached, and stays reached.
+        """Return the next records of a partition; none: its end is reached, and stays reached.
 
         Raises:
-            RightsError: Kafka does not let us read.
+            RightsError: Kafka denies us reading.
             Unreachable: Kafka is away.
         """
 
     def go_to(self, offsets: Mapping[int, int]) -> None:
-        """Go on from there, in every partition; `offsets` and `offsets_done` count from there."""
+        """Continue from these offsets, in every partition; `offsets` and `offsets_done` count from there."""
 
     async def at(self, partition: int, offset: int) -> StoredRecord | None:
-        """The record at that very place, or None if there is none that a committed reader sees.
+        """Return the record at exactly that position, or None if a committed reader sees none there.
 
-        Whoever reads on must `go_to` again.
+        To read on, call `go_to` again.
         """
 
     async def close(self) -> None:
@@ -210,16 +210,16 @@ class ScanLog(Protocol):
 
 @runtime_checkable
 class ClientDoors(Protocol):
-    """Makes the doors of one cluster; nothing is connected by making one."""
+    """Maker of the doors of one cluster; making one connects nothing."""
 
     def submissions(self) -> SubmitLog:
-        """For a producer."""
+        """Make the door of a producer."""
 
     def answers(self, topic: str, *, read_back_s: float) -> AnswerLog:
-        """For a producer that waits; earlier outcomes are found as far back as that."""
+        """Make the door of a producer that waits; earlier outcomes are found that far back."""
 
     def outcomes(self, topic: str, *, group: str | None, start: Start) -> OutcomeLog:
-        """For a service that acts on outcomes."""
+        """Make the door of a service that acts on outcomes."""
 
     def scan(self, topic: str, *, since: datetime | None) -> ScanLog:
-        """For who looks through a topic; `since` is compared with Kafka's timestamps."""
+        """Make the door of a reader that searches a topic; `since` is compared with Kafka's timestamps."""

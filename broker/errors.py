@@ -2,7 +2,7 @@
 
     HeadraceError
     ├── NotSubmitted            nothing reached a lane: safe to submit again with the same id
-    │   ├── InvalidRequest      … once the request is mended
+    │   ├── InvalidRequest      … once the request is corrected
     │   └── LogUnavailable      … once Kafka is back
     │       └── PositionGone    of a reader: what comes next was removed; open anew
     ├── Unresolved              the request may be under way: ask again with the same id
@@ -11,7 +11,7 @@
     ├── GenerationFailed        there is an outcome, and it is Failed: see `outcome`; a new id, or a replay
     │   └── OutcomeUnreadable   … or it cannot be read here: no new id, or a completed request is paid again
     ├── IdConflict              the id is another request's, and nothing was called for this one: choose a new id
-    ├── ServiceError            a process cannot start or go on: an operator mends what the sentence says
+    ├── ServiceError            a process cannot start or go on: an operator must do what the sentence says
     │   ├── SettingsError       exit 2
     │   ├── RightsError         exit 2
     │   ├── AuthenticationError exit 2
@@ -19,9 +19,9 @@
     │   └── Unreachable         exit 3: wait, or look at the network
     ├── LeaseUnavailable        Redis does not answer: neither mine nor not mine; go on as long as trust lasts
     ├── ProducerDead            the transaction's outcome is unknown: prove leadership anew, then ask the stored map
-    └── ProgressUnreadable      exit 2: the stored progress cannot be believed; an operator must look, nobody guesses
+    └── ProgressUnreadable      exit 2: the stored progress cannot be believed; an operator must look; no guessing
 
-Every message is one sentence for a person that says what to do. `exit_code` is what a verb leaves with.
+Every message is one sentence for a person that says what to do. `exit_code` is what a verb exits with.
 """
 
 from collections.abc import Iterable, Sequence
@@ -31,7 +31,7 @@ from schemas.outcome import Failed
 
 
 class HeadraceError(Exception):
-    """Anything of ours that a caller can act upon."""
+    """Any error of ours that a caller can act upon."""
 
     exit_code = 1
 
@@ -43,7 +43,7 @@ class NotSubmitted(HeadraceError):  # noqa: N818  # named by what holds, as the 
 
 
 class InvalidRequest(NotSubmitted):
-    """The request was refused before it was sent: mend it."""
+    """The request was refused before it was sent: correct it."""
 
 
 class LogUnavailable(NotSubmitted):
@@ -53,7 +53,7 @@ class LogUnavailable(NotSubmitted):
 
 
 class PositionGone(LogUnavailable):
-    """A reader's position is outside what its partition holds: retention was faster. Opening anew mends it."""
+    """A reader's position is outside what its partition holds: retention was faster. Opening anew helps."""
 
 
 class Unresolved(HeadraceError):  # noqa: N818
@@ -67,7 +67,7 @@ class WaitTimedOut(Unresolved):
 
 
 class Disconnected(Unresolved):
-    """The connection was lost between sending and knowing."""
+    """The connection was lost after sending and before an answer."""
 
 
 class GenerationFailed(HeadraceError):  # noqa: N818
@@ -79,7 +79,7 @@ class GenerationFailed(HeadraceError):  # noqa: N818
 
 
 class OutcomeUnreadable(GenerationFailed):
-    """The request has its outcome, whose value this release cannot read: the record still stands in the results."""
+    """The request has an outcome whose value this release cannot read; the record is still in the results."""
 
     def __init__(self, outcome: Failed) -> None:
         super().__init__(outcome)
@@ -115,7 +115,7 @@ class SettingsError(ServiceError):
 
 
 class RightsError(ServiceError):
-    """Kafka or Redis know us, and do not let us."""
+    """Kafka or Redis know us, but deny us access."""
 
 
 class AuthenticationError(ServiceError):
@@ -123,12 +123,12 @@ class AuthenticationError(ServiceError):
 
 
 class MissingTopic(ServiceError):  # noqa: N818
-    """A topic that must be there is not; nobody but the operator creates topics."""
+    """A required topic does not exist; only the operator creates topics."""
 
     def __init__(self, *topics: str, hidden_from: str = "", beside: Iterable[str] = ()) -> None:
         """`hidden_from` names the Kafka user for which an ACL may hide the topics, so that they may exist.
 
-        `beside` are the topics that there are, if Kafka was asked for all.
+        `beside` are the existing topics, if Kafka was asked for all.
         """
         named = ", ".join(sorted(topics))
         noun, are, do, them = ("topic", "is", "does", "it") if len(topics) == 1 else ("topics", "are", "do", "them")
@@ -151,13 +151,13 @@ class Unreachable(ServiceError):  # noqa: N818
 
 
 class LeaseUnavailable(HeadraceError):  # noqa: N818
-    """Redis did not answer in time: a question left open, never an answer."""
+    """Redis did not answer in time: the question stays open; this is never an answer."""
 
     exit_code = 3
 
 
 class ProducerDead(HeadraceError):  # noqa: N818
-    """A transactional producer raised: whether its last transaction stands is unknown, and the producer is unusable.
+    """A transactional producer raised: it is unusable, and whether its last transaction stands is unknown.
 
     Attributes:
         setback: What kind of error it was. After a refusal the transaction certainly does not stand.
@@ -173,12 +173,12 @@ class ProducerDead(HeadraceError):  # noqa: N818
 
     @property
     def is_refusal(self) -> bool:
-        """Whether the transaction will fail again for what it contains."""
+        """Whether the transaction will fail again because of its content."""
         return self.setback is Setback.REFUSED
 
     @property
     def is_denial(self) -> bool:
-        """Whether a right or a topic is missing: an operator mends that."""
+        """Whether a right or a topic is missing, which an operator must provide."""
         return self.setback is Setback.DENIED
 
 

@@ -1,6 +1,6 @@
-"""What to say of a lane that there is not: which ones the topics show, and which of them was most likely meant.
+"""Error sentence for an unknown lane: the lanes that the topics show, and which of them was most likely meant.
 
-A producer has no settings of the dispatchers', so the lanes that it can know of are those with a topic in Kafka.
+A producer does not have the dispatchers' settings, so the lanes that it can know of are those with a topic in Kafka.
 """
 
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ _CREATE = "`headrace topics create` adds those of the settings"
 
 
 def no_such_lane(lane: str, prefix: str, topics: Iterable[str]) -> str:
-    """A whole sentence; `topics` are all that Kafka shows."""
+    """Return a whole sentence; `topics` are all that Kafka shows."""
     seen = tuple(topics)
     if lanes := lanes_among(seen, prefix):
         said = there_is_no("lane", lane, lanes)

@@ -1,7 +1,7 @@
 """Protocols between decisions and the world, and the shapes that pass through them.
 
-One Protocol for each third party behind a door; two modules of ours talk directly and need none. Every Protocol has
-one contract suite under `tests/contract` that the real door and its double in `broker.testing` both pass.
+One Protocol for each third party behind a door; two modules of ours talk directly and need none. Every Protocol has one
+contract suite under `tests/contract` that the real door and its double in `broker.testing` both pass.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +17,7 @@ from schemas.delta import Delta
 
 @dataclass(frozen=True, slots=True)
 class LeaseView:
-    """What stands in the lease key: its value, or None if it is absent, and its remaining life in ms, if it has one."""
+    """Content of the lease key: its value, or None if it is absent, and its remaining life in ms, if it has one."""
 
     value: str | None
     pttl_ms: int | None
@@ -25,17 +25,17 @@ class LeaseView:
 
 @dataclass(frozen=True, slots=True)
 class LeaseTaken:
-    """The lease is ours now."""
+    """Reply that the lease is ours now."""
 
 
 @dataclass(frozen=True, slots=True)
 class LeaseMine:
-    """The lease was still ours, or was absent and has been set again."""
+    """Reply that the lease was still ours, or was absent and has been set again."""
 
 
 @dataclass(frozen=True, slots=True)
 class LeaseForeign:
-    """The lease names another holder, or none (None)."""
+    """Reply that the lease names another holder, or none (None)."""
 
     value: str | None
 
@@ -47,7 +47,7 @@ class Lease(Protocol):
         """Read the key without changing it."""
 
     async def take(self) -> LeaseTaken | LeaseView:
-        """Take an absent or released key; else say what stands there."""
+        """Take an absent or released key; otherwise return its content."""
 
     async def renew(self, *, restore: bool) -> LeaseMine | LeaseForeign:
         """Prolong our own key; `restore` sets an absent one again."""
@@ -59,16 +59,16 @@ class Lease(Protocol):
         """Note for two seconds that this process is a standby that reaches all that a promotion needs."""
 
     async def ready_standbys(self) -> Sequence[str]:
-        """Tokens of the standbys that have noted so."""
+        """Return the tokens of the standbys with such a note."""
 
     async def server_time_ms(self) -> int:
-        """The wall clock of Redis, in milliseconds since 1970."""
+        """Return the wall clock of Redis, in milliseconds since 1970."""
 
     async def publish_status(self, status: str) -> None:
         """Leave a live status for `headrace status`."""
 
     async def read_status(self) -> str | None:
-        """The live status of whoever has the lease, or None if none was left within five seconds."""
+        """Return the live status of the lease's holder, or None if none was left within five seconds."""
 
     async def close(self) -> None:
         """Close the connection."""
@@ -113,7 +113,7 @@ class StoredOffset:
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """A record as it stands in Kafka; `timestamp_ms` is its Kafka timestamp."""
+    """A record as it is in Kafka; `timestamp_ms` is its Kafka timestamp."""
 
     offset: int
     timestamp_ms: int
@@ -122,7 +122,7 @@ class Fetched:
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """A range of offsets nobody can read: their batch cannot be decoded, after three tries, or retention removed them.
+    """An unreadable range of offsets: its batch cannot be decoded, after three tries, or retention removed it.
 
     `last` is its last offset.
     """
@@ -148,25 +148,25 @@ class TransactionLog(Protocol):
         """Commit records and offsets together; returning is final.
 
         Returns:
-            The offset of each record in its partition, -1 where Kafka did not tell it.
+            The offset of each record in its partition, -1 where Kafka did not give it.
 
         Raises:
             broker.errors.ProducerDead: The outcome is unknown.
         """
 
     async def close(self) -> None:
-        """Give it up within three seconds, whatever it is doing."""
+        """Give up the producer within three seconds, whatever it is doing."""
 
 
 class OffsetStore(Protocol):
-    """The stored offsets of the dispatcher's group."""
+    """Stored offsets of the dispatcher's or retrier's group."""
 
     async def read(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, StoredOffset]:
         """Read all of them; a partial answer of the server is retried, never returned."""
 
 
 class LaneLog(Protocol):
-    """The records of one lane.
+    """Records of one lane.
 
     Attributes:
         topic_id: Of the topic that `partitions` found last: another topic of the same name, made later, has another id.
@@ -177,38 +177,38 @@ class LaneLog(Protocol):
     def topic_id(self) -> str | None: ...  # noqa: D102  # see above
 
     async def partitions(self) -> list[int]:
-        """The lane's partitions, ascending.
+        """Return the lane's partitions, ascending.
 
         Raises:
             broker.errors.MissingTopic: The lane has no topic.
         """
 
     async def bounds(self, partitions: Sequence[int]) -> dict[int, tuple[int, int]]:
-        """Log start and log end of each partition."""
+        """Return log start and log end of each partition."""
 
     async def first_timestamp_ms(self, partition: int) -> int | None:
-        """Kafka timestamp of the first record, or None if there is none."""
+        """Return the Kafka timestamp of the first record, or None if there is none."""
 
     async def timestamps_ms(self, offsets: Mapping[int, int]) -> dict[int, int]:
-        """Kafka timestamps of the records at these offsets, one a partition; a partition is left out if none is there.
+        """Return the Kafka timestamps of the records at these offsets, one per partition; missing records are left out.
 
-        Whoever read before must `start` again.
+        A caller that was reading must `start` again.
         """
 
     async def start(self, positions: Mapping[int, int]) -> None:
         """Read these partitions from these offsets on; replaces what was read before."""
 
     async def wait(self, partitions: Sequence[int], timeout_ms: int) -> None:
-        """Return when one of the partitions may have a record, or after the time-out."""
+        """Return when one of the partitions may have a record, or after the timeout."""
 
     async def take(self, partition: int, records_max: int) -> Sequence[Fetched] | Unreadable:
-        """What is there now of one partition, at most so many; empty if nothing is."""
+        """Return at most that many of the records of one partition that have arrived; empty if there are none."""
 
     def rewind(self, partition: int, offset: int) -> None:
         """Read on from that offset."""
 
     def position(self, partition: int) -> int:
-        """The offset from which `take` goes on; one that found no record may have passed markers and aborted ones."""
+        """Return the offset from which `take` continues; it may have passed markers and aborted records."""
 
     def is_at_end(self, partition: int) -> bool:
         """Whether `take` would find nothing, by what is known here; Kafka is not asked."""
@@ -230,27 +230,27 @@ class ChunkLog(Protocol):
     """Pieces of streamed answers on their way to readers, best effort: nothing waits for them.
 
     Attributes:
-        dropped: How many were given up: Kafka was away or too slow, or would not take them.
+        dropped: Number of chunks given up: Kafka was away or too slow, or would not take them.
     """
 
     dropped: int
 
     def prepare(self) -> None:
-        """Something will be sent soon: connect meanwhile. Never waits and never raises."""
+        """Connect in advance, since something will be sent soon. Never waits and never raises."""
 
     def send(self, record: Record) -> None:
         """Hand one over, in the order of the calls. Never waits and never raises."""
 
     async def close(self) -> None:
-        """Deliver what is on its way if Kafka takes it within half a second; whatever comes later is dropped."""
+        """Deliver what is on its way if Kafka takes it within half a second; the rest is dropped."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReplyTopic:
-    """A topic of a producer's own as it is now.
+    """Present state of a producer's own topic.
 
     Attributes:
-        bytes_max: The heaviest record it takes, as far as it tells.
+        bytes_max: The heaviest record it takes, as far as it says.
         trouble: Why nothing can be written there, such as `does not exist`; empty if something can.
     """
 
@@ -259,13 +259,13 @@ class ReplyTopic:
 
 
 class ReplyTopics(Protocol):
-    """Looks at topics that others create and delete. Never creates one by asking."""
+    """Inspection of topics that others create and delete. Never creates one by asking."""
 
     async def look(self, topics: Sequence[str]) -> Mapping[str, ReplyTopic]:
-        """Each of them as it is at this moment.
+        """Return the present state of each topic.
 
         Raises:
-            broker.errors.LogUnavailable: Kafka does not tell within a second.
+            broker.errors.LogUnavailable: Kafka does not answer within a second.
         """
 
     async def close(self) -> None:
@@ -288,7 +288,7 @@ class Coordinators(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class LedgerStart:
-    """Where the reading of a ledger begins.
+    """Start of a reading of the ledger.
 
     Attributes:
         from_ms: Every record not older than this wall time is read.
@@ -308,19 +308,19 @@ class LedgerLog(Protocol):
 
     @property
     def topic_id(self) -> str | None:
-        """Tells the topic from every other one that ever had its name; None where Kafka does not say.
+        """Id that distinguishes the topic from all others that ever had its name; None where Kafka does not say.
 
         `open` looks it up, and so does `at_end` every ten seconds.
         """
 
     async def open(self, from_wall_ms: int, *, before_last_ms: int | None = None) -> LedgerStart:
-        """Start at the first record not older than that, or than so many milliseconds before the last row if given."""
+        """Start at the first record not older than that, or than `before_last_ms` before the last row if given."""
 
     def seek(self, offset: int) -> None:
-        """Read on from that offset, whether or not a record stands there."""
+        """Read on from that offset, whether or not there is a record."""
 
     async def read(self, timeout_ms: int) -> Sequence[LedgerRow]:
-        """The next committed rows; empty after the time-out.
+        """Return the next committed rows; empty after the timeout.
 
         Raises:
             broker.errors.PositionGone: Retention has removed what comes next; `open` again.
@@ -328,7 +328,7 @@ class LedgerLog(Protocol):
         """
 
     async def at_end(self) -> bool:
-        """True if every committed row has been returned by `read`."""
+        """Whether every committed row has been returned by `read`."""
 
     async def close(self) -> None:
         """Close the connection."""
@@ -336,7 +336,7 @@ class LedgerLog(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class RetryDoors:
-    """What the retrier works with: `failures` is read in order, `again` at any offset, `lanes` tell their bounds."""
+    """Doors of the retrier: `failures` is read in order, `again` at any offset, `lanes` give their bounds."""
 
     failures: LaneLog
     again: LaneLog
@@ -350,9 +350,10 @@ class RetryDoors:
 
 @dataclass(frozen=True, slots=True)
 class UpstreamReply:
-    """What came back: the answer as the core reads it and, if it was well, the body as text, whole.
+    """Reply of the upstream: the answer as the core reads it and, if it was successful, the whole body as text.
 
-    `too_large`: instead of a body, how many bytes of one had come when no outcome could have carried it any more.
+    `too_large`: instead of a body, the number of its bytes that had come when no outcome could have carried it any
+    more.
     """
 
     answer: Answer
@@ -361,7 +362,7 @@ class UpstreamReply:
 
 
 class Upstream(Protocol):
-    """OpenAI, or whatever speaks its protocol."""
+    """OpenAI, or any server that speaks its protocol."""
 
     async def call(
         self,
@@ -370,21 +371,21 @@ class Upstream(Protocol):
         client_request_id: str,
         on_delta: Callable[[Delta], None] | None = None,
     ) -> UpstreamReply:
-        """Make one attempt, never more. Raises nothing but CancelledError: what fails is an answer without a status.
+        """Make one attempt, never more. Raises nothing but CancelledError: a failure is an answer without a status.
 
-        With `on_delta` the answer is streamed: it is told each delta as it comes, and the reply is the answer put
-        together, as it would be without. A stream that breaks off is no answer, whatever was told of it.
+        With `on_delta` the answer is streamed: `on_delta` receives each delta as it comes, and the reply is the
+        assembled answer, as it would be without. A stream that breaks off is no answer, whatever deltas it has sent.
         """
 
     async def models(self) -> UpstreamReply:
-        """Ask once which models there are, which costs no tokens. Raises nothing but CancelledError, as `call`."""
+        """Ask once for the list of models, which costs no tokens. Raises nothing but CancelledError, as `call`."""
 
     async def close(self) -> None:
         """Close all connections."""
 
 
 class TokenCounter(Protocol):
-    """Counts tokens without a network."""
+    """Tokenizer that needs no network."""
 
     def count(self, model: str, text: str) -> int | None:
-        """Tokens of a text, or None if the tokenizer cannot tell: price it by bytes then."""
+        """Count the tokens of a text; None if the tokenizer cannot: price it by bytes then."""

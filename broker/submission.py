@@ -1,4 +1,4 @@
-"""A request that was checked and written down, before it is sent. Nothing here is connected to anything."""
+"""Submission: a request that was checked and encoded before it is sent. Nothing here is connected to anything."""
 
 import json
 import os
@@ -31,7 +31,7 @@ _OF_THE_BODY = frozenset(
         "stream_options", "temperature", "text", "tool_choice", "tools", "top_p", "user",
     }
 )  # fmt: skip
-"""Parameters of OpenAI's that stand in the body; beside it they would be carried and ignored."""
+"""Parameters of OpenAI's that belong into the body; beside it they would be carried and ignored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +44,14 @@ class Submission:
 
     @property
     def expectation(self) -> Expectation:
-        """What its outcome must say, by which it is told from that of another request of the same id."""
+        """What its outcome must say; this distinguishes it from the outcome of another request with the same id."""
         body = json.loads(self.record.value or b"{}")["body"]  # as the dispatcher reads it: a tuple is a list there
         digest = request_digest(self.request.endpoint, body)
         return Expectation(self.request.id, self.request.tenant, self.request.endpoint, digest)
 
 
 class Asked(TypedDict, total=False):
-    """What `submit` and `generate` may be asked beside the body; see `schemas.request.GenerationRequest`."""
+    """Options of `submit` and `generate` beside the body; see `schemas.request.GenerationRequest`."""
 
     endpoint: str
     tenant: str | None
@@ -64,7 +64,7 @@ class Asked(TypedDict, total=False):
 
 
 def new_id() -> str:
-    """A UUIDv7: ids of later requests sort behind earlier ones."""
+    """Return a UUIDv7: ids of later requests sort behind earlier ones."""
     return uuid7(time.time_ns() // 1_000_000, os.urandom(10))
 
 
@@ -77,14 +77,14 @@ def submission(  # noqa: PLR0913  # keywords, each with a default
     source: str = "headrace.client",
     allow_unknown: bool = False,
 ) -> Submission:
-    """Check a request and write it down; what passes here, the dispatcher reads.
+    """Check a request and encode it; what passes here, the dispatcher can read.
 
     Args:
         fields: The request as JSON has it; without an `id` it gets a new one.
         lane: Such as `standard`.
         ordering_key: Requests of one key start in the order in which they were submitted.
-        traceparent: W3C trace context, handed on.
-        source: Who asks, for CloudEvents' `source`.
+        traceparent: W3C trace context, passed on.
+        source: The sender, for CloudEvents' `source`.
         allow_unknown: Send fields that this release does not know, such as those of a later one. A dispatcher keeps
             them either way: only a producer can tell a field of a later release from a misspelt one.
 
@@ -131,7 +131,7 @@ def _check_deadline(deadline: datetime | None, now: datetime) -> None:
 
 
 async def each(submissions: Iterable[Submission] | AsyncIterable[Submission]) -> AsyncIterator[Submission]:
-    """The submissions, whichever way they come."""
+    """Yield the submissions of either kind of iterable."""
     if isinstance(submissions, AsyncIterable):
         async for prepared in submissions:
             yield prepared

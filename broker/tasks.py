@@ -1,4 +1,4 @@
-"""Ending tasks, also those that a library keeps from hearing of it."""
+"""Cancellation of tasks, including those from which a library hides it."""
 
 import asyncio
 from typing import Any, Final
@@ -7,11 +7,11 @@ ASKED_AGAIN_EVERY_S: Final = 0.2
 
 
 async def ended(*tasks: asyncio.Task[Any]) -> None:
-    """Cancel these, again and again until they are done; what they ended with stands in them.
+    """Cancel these tasks, repeatedly until they are done; their results or errors stay in them.
 
-    Once is not enough: before Python 3.12 `asyncio.wait_for` returns its result where it is cancelled in the instant in
-    which it has one, and the cancellation is lost. redis-py and aiokafka use it for each exchange. So a task must bear
-    to be cancelled while it cleans up.
+    Once is not enough: before Python 3.12 `asyncio.wait_for` returns its result if it is cancelled in the very moment
+    in which it has one, and the cancellation is lost. redis-py and aiokafka use it for each exchange. So a task must
+    tolerate being cancelled while it cleans up.
     """
     left = {task for task in tasks if not task.done()}
     while left:

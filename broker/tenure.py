@@ -7,7 +7,7 @@ from typing import Protocol
 
 
 class Tenure(Protocol):
-    """The lease while it is held, for a process that has no ledger to prove its leadership by."""
+    """Lease while it is held, for a process that has no ledger to prove its leadership by."""
 
     @property
     def is_over(self) -> bool:
@@ -15,13 +15,13 @@ class Tenure(Protocol):
 
     @property
     def is_trusted(self) -> bool:
-        """Whether a transaction may begin now: the lease holds, and the wall clock may be gone by."""
+        """Whether a transaction may begin now: the lease holds, and the wall clock may be relied on."""
 
     async def still_mine(self) -> bool:
-        """Ask Redis; no answer is no."""
+        """Ask Redis for the lease; no answer counts as no."""
 
     def leads(self, term: int) -> None:
-        """The claim stands."""
+        """Note that the claim of this term is committed."""
 
     def published(self) -> None:
-        """Records were committed: nothing is left that an operator must mend."""
+        """Note that records were committed: nothing is left that an operator must repair."""

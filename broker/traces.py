@@ -1,14 +1,14 @@
-"""An exception as fields of a log line: type and places. Its message is left out, since it may quote a prompt."""
+"""Fields of an exception for a log line: type and places. Its message is left out, since it may quote a prompt."""
 
 import traceback
 from typing import Final
 
 FRAMES_MAX: Final = 20
-"""The innermost calls of a trace that are logged: that of a recursion has a thousand."""
+"""Number of innermost calls of a trace that are logged: a recursion has a thousand."""
 
 
 def traced(error: BaseException) -> dict[str, str]:
-    """`error` is its type, `trace` where it was raised, from outside in."""
+    """Return the exception's type as `error`, and where it was raised, from the outermost call inwards, as `trace`."""
     frames = traceback.StackSummary.extract(
         traceback.walk_tb(error.__traceback__), limit=-FRAMES_MAX, lookup_lines=False
     )
