@@ -121,7 +121,7 @@ def retrier(settings: Settings, found: Found) -> RetrierProcess:
 
 
 def _batching(settings: Settings) -> Batching:
-    """Bound each batch by what the smallest topic takes."""
+    """Bound each batch to half of what the smallest topic takes."""
     every = settings.topics
     written = (every.requests, every.results, every.failures, every.dead_letters, every.ledger)
     return Batching(min(int(topic.max_message_bytes) for topic in written) // 2)

@@ -19,7 +19,7 @@ from broker.traces import traced
 
 SAID_AGAIN_EVERY_MS: Final = 60_000
 KINDS_MAX: Final = 100
-"""Number of steps and types of exceptions that are counted separately."""
+"""Number of steps and types of exceptions that are distinguished."""
 
 _log = structlog.get_logger("containment")
 

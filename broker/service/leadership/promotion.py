@@ -6,7 +6,7 @@ No step may be skipped or reordered:
 2. The lease must still be ours after that; a candidate that has lost it closes and stands by. Redis must have given the
    time, now or earlier: it decides how far back the ledger is read.
 3. The claim, one committed ledger record, numbers the term: one above the highest read. It states the positions of
-   partitions.
+   suspected partitions.
 4. The ledger is read up to our own claim, so that every fate a predecessor committed is known.
 5. All stored offsets are read; only after `open()` are they certain to be the last ones.
 6. A foreign claim or map with our term or a higher one means that another process was faster. Claim again, one above.

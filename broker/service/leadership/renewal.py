@@ -21,7 +21,7 @@ from broker.tasks import ended
 
 CUT_OFF_AFTER_MS = 15_000
 RIVAL_STEADY_MS = 10_000
-"""A leader that has not reached Kafka for the first time, while a standby has for the second, hands over.
+"""A leader that has not reached Kafka for `CUT_OFF_AFTER_MS`, while a standby has for `RIVAL_STEADY_MS`, hands over.
 
 Both mean the same by it, and ask the same: what a promotion needs. Otherwise a leader would hand over though its
 successor can do no better, and every answer it holds would be paid for again (holes 64).

@@ -14,7 +14,7 @@ ids, names, numbers, instants.
 | `settled`           | is decided (`decided`), and not committed yet                                           |
 | `parked`            | waits in the failures topic; the retrier puts it back                                   |
 | `answered`          | has its outcome (`outcome`)                                                             |
-| `unknown`           | is not taken yet, or does not exist, or was answered before the dedupe window           |
+| `unknown`           | is not taken yet, does not exist, or was answered longer ago than the dedupe window     |
 | `elsewhere`         | is not known to this process, which does not lead                                       |
 """
 
