@@ -51,7 +51,7 @@ class Containment:
                 _log.error("contained", step=step, **named, **traced(error))
 
     def observed(self, step: str, error: BaseException) -> None:
-        """Report an exception that ended one observation at `step`; the next one is made all the same."""
+        """Report an exception that ended one observation at `step`; the next one is still made."""
         with contextlib.suppress(Exception):
             self._meter.contained(step)
         with contextlib.suppress(Exception):

@@ -215,7 +215,7 @@ class LaneIntake:
         return await self._took_named(place, offset, caution)
 
     async def _took_named(self, place: LanePartition, offset: int, caution: CautiousRead) -> bool:
-        """Take the records from `offset` on, where the partition stands; the first of them is to be taken."""
+        """Take the records from `offset` on, the partition's position; the first of them is to be taken."""
         partition = place.number
         room = self._room(partition) - sum(len(read) for _, read in self._still_named)
         if room <= 0 and self._still_named:
@@ -279,7 +279,7 @@ class LaneIntake:
                 hand_over()
 
     def _unread(self, source: Source, fetched: Fetched) -> tuple[Payload, Read]:
-        """Build the entry of a record that is not decoded any more, since two terms have died of that."""
+        """Build the entry of a record that is not decoded any more, since two terms have died of decoding it."""
         _log.error("record_crashed", lane=self.lane, partition=source.partition.number, offset=source.offset)
         cargo = self._cargo(source, fetched.record, self._submitted_at(fetched.timestamp_ms))
         return cargo, self._entry.unread(fetched.record)
@@ -354,7 +354,7 @@ class LaneIntake:
         return min(timestamp_ms, latest_ms) if timestamp_ms >= 0 else else_ms
 
     def lose(self, partition: int, offset: int, *, removed: bool = True, crashed: bool = False) -> None:
-        """Report that what stood below `offset` is unreadable: removed by retention, in a corrupt batch, or fatal."""
+        """Report that the records below `offset` are unreadable: removed by retention, in a corrupt batch, or fatal."""
         place = LanePartition(self.lane, partition)
         cargo = self._cargo(Source(place, offset), Record(None, None), self._driver.clock.utc_now())
         self._driver.post(Lost(self._driver.hold.stow(cargo), place, offset, removed, crashed))

@@ -106,7 +106,7 @@ class Leadership:
         self._promoted_ms: int | None = None
         self._probed_ms = 0
 
-    # ------------------------------------------------------------------ the round
+    # ------------------------------------------------------------------ main loop
 
     async def run(self) -> None:
         """Stand by and lead in turn; return after `leave`, with everything settled that could be."""

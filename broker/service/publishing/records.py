@@ -106,7 +106,7 @@ class Publication:
         self._topic_ids, self._partitions = dict(topic_ids), None
 
     def _ids_to_say(self, batch: Batch) -> dict[str, str]:
-        """Return the ids of the topics of the stored progress; where all of it is stored, and again at intervals."""
+        """Return the ids of the topics of the stored progress: where all of it is stored, and again at intervals."""
         now_ms = self._clock.now_ms()
         if self._partitions is None:
             self._partitions = len(batch.offsets)
@@ -214,7 +214,7 @@ class Publication:
         return id_hash(content.request.id), content.run
 
     def _reduced(self, settlement: Settlement, term: int, now: datetime) -> Iterator[Outgoing]:
-        """Make what is left of a settlement that Kafka refused: see `Form`. A copy for a reply topic is not left."""
+        """Make what is left of a settlement that Kafka refused: see `Form`. A copy for a reply topic is dropped."""
         cargo, decision, form = self._hold[settlement.number], settlement.decision, settlement.form
         reason = REFUSED_BY_KAFKA.reason
         match decision:
@@ -293,7 +293,7 @@ class Publication:
     def _outcome_record(
         self, outcome: Completed | Failed, cargo: Payload, now: datetime, *more: tuple[str, bytes]
     ) -> Record:
-        """Encode an outcome with its last header, in a size that fits: if need be shortened, at last without them."""
+        """Encode an outcome with its last headers; if it does not fit, shortened, and at last without those headers."""
         content = cargo.content
         if isinstance(content, DecodedRequest) and content.traceparent is not None:
             more = (*more, (TRACEPARENT, content.traceparent.encode()))

@@ -154,7 +154,7 @@ class Replies:
                 known.barred_for_ms = min(BARRED_MAX_MS, 2 * known.barred_for_ms or BARRED_FIRST_MS)
                 known.barred_until_ms = self._clock.now_ms() + known.barred_for_ms
 
-    # ------------------------------------------------------------------ looking
+    # ------------------------------------------------------------------ checking of topics
 
     async def _know(self, topics: Collection[str]) -> None:
         """Check the topics not checked within `FRESH_MS`; more than once only if nothing is known of one."""
@@ -194,7 +194,7 @@ class Replies:
             _log.warning("reply_copies_dropped", topic=topic, reason=why, dropped=known.dropped)
             known.said_ms = now_ms
 
-    # ------------------------------------------------------------------ for people
+    # ------------------------------------------------------------------ status
 
     async def glance(self) -> None:
         """Check all topics every `GLANCE_EVERY_MS`, so that a fault shows before it costs a copy."""

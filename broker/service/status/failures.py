@@ -55,7 +55,7 @@ class Failures:
         self._said: deque[int] = deque(maxlen=SAID_MAX)
         self._unsaid: Counter[str] = Counter()
 
-    # ------------------------------------------------------------------ what ends
+    # ------------------------------------------------------------------ recording
 
     def answered(self, cargo: Payload) -> None:
         """Count a completed request."""
@@ -85,7 +85,7 @@ class Failures:
         """Count the dead letter of a request that was Failed before."""
         _count(self._now().dead_letters, reason)
 
-    # ------------------------------------------------------------------ what is told
+    # ------------------------------------------------------------------ reporting
 
     def look(self) -> None:
         """Log how many lines were left out, once their interval is over; to be called now and then."""
@@ -93,7 +93,7 @@ class Failures:
             self._say_unsaid()
 
     def shown(self) -> dict[str, Any]:
-        """Return for the status the dead letters of the last hour, and what has failed without exception of late."""
+        """Return for the status the hour's dead letters, and the models and lanes whose requests all failed lately."""
         first = self._now().number - HOUR_MINUTES + 1
         letters: Counter[str] = Counter()
         for minute in self._minutes:
@@ -114,7 +114,7 @@ class Failures:
             if not answered[of] and sum(reasons.values()) >= FAILED_MIN:
                 yield {"kind": of[0], "name": of[1], "minutes": LATELY_MINUTES, "reasons": reasons}
 
-    # ------------------------------------------------------------------ inside
+    # ------------------------------------------------------------------ internals
 
     def _now(self) -> _Minute:
         number = self._clock.now_ms() // _MINUTE_MS

@@ -18,7 +18,7 @@ from broker.service.status.queue_position import QueueTotals
 
 
 def flows_in_ms(budget: Budget, crowd: QueueTotals, keep_ppm: int, now_ms: int) -> int:
-    """Return the time until a limit's buckets and its own cap have paid for the crowd, `keep_ppm` of each left."""
+    """Return the time until a limit's buckets and its own cap have paid for these requests, `keep_ppm` of each left."""
     checkpoint, share_ppm = budget.checkpoint(now_ms), budget.caution().share_ppm
     tokens = Markup(checkpoint.markup_ppm).applied(crowd.tokens)
     waits_ms = [checkpoint.pause_ms]
@@ -36,7 +36,7 @@ def flows_in_ms(budget: Budget, crowd: QueueTotals, keep_ppm: int, now_ms: int) 
 
 
 def lets_through_ms(flights: CallsInFlight, budget: Budget, crowd: QueueTotals, keep_ppm: int) -> int | None:
-    """Return the time until enough calls have ended for the crowd; None: no call has ended yet to measure by."""
+    """Return the time until enough calls have ended for these requests; None: none has ended yet to measure by."""
     most, own = flights.most(keep_ppm), budget.settings.inflight_max
     waits_ms = [_ends_ms(crowd.requests + len(flights) - most, most, flights)]
     if own is not None:

@@ -81,7 +81,7 @@ class WaitReasons:
             }
         ]
 
-    # ------------------------------------------------------------------ its turn
+    # ------------------------------------------------------------------ turn of the ticket
 
     def _tenant_cap(self, ticket: Ticket, desk: LimitQueue, now_ms: int) -> list[Hindrance]:
         tenants, tenant = self._core.limits.tenants, ticket.candidate.tenant
@@ -108,7 +108,7 @@ class WaitReasons:
             return [{"kind": "tenants", "tenant": pick.ticket.candidate.tenant or None}]
         return []
 
-    # ------------------------------------------------------------------ what the next call waits for
+    # ------------------------------------------------------------------ constraints of the next call
 
     def _next_call(self, ticket: Ticket, desk: LimitQueue, pick: Pick, now_ms: int) -> list[Hindrance]:
         flights, keep_ppm = self._core.flights, pick.keep_ppm
