@@ -1,8 +1,8 @@
 """Status of one request: where it is, what is ahead of it, what it waits for, and when it will be called.
 
-It only reads the core, with queries that the driver makes at every turn too. Only the leader knows anything of a
-request; and one that it has not taken yet is known to Kafka alone. Nothing of a prompt, an answer or metadata is shown:
-ids, names, numbers, instants.
+It decides nothing: where a query updates something inside the core, it is one that the driver makes at every turn too.
+Only the leader knows anything of a request; and one that it has not taken yet is known to Kafka alone. Nothing of a
+prompt, an answer or metadata is shown: ids, names, numbers, instants.
 
 | `state`             | the request                                                                             |
 |---------------------|-----------------------------------------------------------------------------------------|
