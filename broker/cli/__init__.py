@@ -1,5 +1,6 @@
-"""The console script `headrace`: one module a verb.
+"""The console script `headrace`: one module or one package for each verb.
 
-A verb parses options, calls one service or library function and prints. It decides nothing about requests.
-Errors are one sentence that says what to do; exit codes: 0 done, 1 done with failures, 2 usage, 3 unreachable.
+A verb parses its options, calls one function of the service or the library, and prints. It makes no decision about
+requests.
+An error is one sentence that says what to do. Exit codes: 0 done, 1 done with failures, 2 usage, 3 unreachable.
 """

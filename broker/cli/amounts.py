@@ -1,4 +1,4 @@
-"""Numbers as a tired person reads them, and ids with their runs."""
+"""Numbers and time spans formatted for readers, and ids with their runs."""
 
 from typing import Final
 
@@ -9,7 +9,7 @@ _KIBI: Final = 1_024
 
 
 def spoken_s(seconds: float) -> str:
-    """A span: `0.4 s`, `12 s`, `4 min 10 s`, `3 h 12 min`, `2 d 4 h`."""
+    """Format a time span: `0.4 s`, `12 s`, `4 min 10 s`, `3 h 12 min`, `2 d 4 h`."""
     if seconds < 10:
         return f"{seconds:.1f} s"
     whole = round(seconds)
@@ -25,12 +25,12 @@ def spoken_s(seconds: float) -> str:
 
 
 def spoken_period(seconds: float) -> str:
-    """What a limit is per: `minute`, `day`, `10 s`."""
+    """Name the period of a limit: `minute`, `day`, `10 s`."""
     return {1: "second", _MINUTE_S: "minute", _HOUR_S: "hour", _DAY_S: "day"}.get(round(seconds), spoken_s(seconds))
 
 
 def spoken_bytes(count: int) -> str:
-    """`512 B`, `64 KiB`, `5.0 MiB`."""
+    """Format a size: `512 B`, `64 KiB`, `5.0 MiB`."""
     if count < _KIBI:
         return f"{count} B"
     if count < _KIBI * _KIBI:
@@ -39,10 +39,10 @@ def spoken_bytes(count: int) -> str:
 
 
 def counted(count: int, noun: str) -> str:
-    """`1 standby`, `2 standbys`."""
+    """Format a count with its noun: `1 standby`, `2 standbys`."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def spoken_id(request_id: str, run: int) -> str:
-    """`lead-1`, or `lead-1#2` of a later run."""
+    """Name a request: `lead-1`, or `lead-1#2` for a later run."""
     return f"{request_id}#{run}" if run else request_id

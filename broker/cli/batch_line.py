@@ -1,7 +1,7 @@
-"""Lines as OpenAI's own Batch API takes them, read as requests of ours.
+"""Input lines of OpenAI's Batch API, translated into requests of Headrace.
 
-`custom_id` becomes the id and `url` the endpoint; the body stays as it is, and fields of ours (`lane`, `tenant`,
-`deadline`, …) may stand beside them. Nothing is dropped: what has no meaning here is refused by its name.
+`custom_id` becomes the id and `url` the endpoint; the body stays as it is, and Headrace's own fields (`lane`, `tenant`,
+`deadline`, …) may stand beside them. Nothing is dropped: a field that has no meaning here is refused by name.
 Source: https://platform.openai.com/docs/guides/batch (lines of the input file).
 """
 
@@ -21,10 +21,10 @@ _OURS: Final = {"custom_id": "id", "url": "endpoint"}
 
 
 def translated(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of a request; those of a line that is no Batch line as they are.
+    """Return the fields of a request; the fields of a line that is not a Batch line are returned unchanged.
 
     Raises:
-        InvalidRequest: The line says what cannot be said here.
+        InvalidRequest: The line says something that a request of Headrace cannot express.
     """
     own = dict(fields)
     if not any(mark in own for mark in MARKS):

@@ -1,4 +1,4 @@
-"""`headrace cancel`: ids in, one receipt a line out; or, with `--wait`, what became of each."""
+"""`headrace cancel`: takes ids and prints one receipt a line, or with `--wait` one outcome a line."""
 
 import asyncio
 from collections import deque
@@ -78,7 +78,7 @@ def cancel(  # noqa: PLR0917  # Typer reads them by name
 
 
 def _named(ids: Sequence[str]) -> list[str]:
-    """The ids, each once and all of them valid before the first is sent."""
+    """Collect the ids, without duplicates; all are checked before the first is sent."""
     named: list[str] = []
     for each in ids:
         if each == STDIN:
@@ -94,7 +94,7 @@ def _named(ids: Sequence[str]) -> list[str]:
 
 
 async def _each(ids: Sequence[str], one: Callable[[str], Coroutine[Any, Any, tuple[str, bool]]]) -> bool:
-    """Do it for all of them, several at once, and print a line for each in order; False if one did not go well."""
+    """Run `one` for every id, several at once, and print the lines in order; False if one of them went wrong."""
     all_well = True
     flying: deque[asyncio.Task[tuple[str, bool]]] = deque()
 
@@ -121,7 +121,7 @@ async def _each(ids: Sequence[str], one: Callable[[str], Coroutine[Any, Any, tup
 
 @dataclass(frozen=True, slots=True)
 class _Waits:
-    """Whose request is meant, how long Kafka may be away, and how long an outcome is waited for."""
+    """The tenant of the requests, and the time limits for reaching Kafka and for an outcome."""
 
     tenant: str | None
     _: KW_ONLY
@@ -130,7 +130,7 @@ class _Waits:
 
 
 async def _outcome(client: GenerationClient, request_id: str, waits: _Waits, *, as_json: bool) -> tuple[str, bool]:
-    """What became of a request, and whether that is what was asked for."""
+    """Return the line for a request's outcome, and whether the request was cancelled."""
     try:
         outcome = await client.outcome_of_cancelled(
             request_id, tenant=waits.tenant, timeout_s=waits.wait_s, submit_timeout_s=waits.timeout_s

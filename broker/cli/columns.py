@@ -1,7 +1,7 @@
-"""Rows below their titles on a terminal of any width; what belongs to a row and is long stands below it, wrapped.
+"""Tables for a terminal of any width: a title row, and below each row its long text, wrapped.
 
-Rows come in pages, or one by one. What does not fit is cut, the widest column first. For a pipe or a file each verb has
-lines of its own, whole and as they always were.
+Rows arrive in pages, or one by one. Cells that do not fit are cut, in the widest column first. Into a pipe or a file
+each verb prints its own lines, uncut and in their established format.
 """
 
 from collections.abc import Iterable, Sequence
@@ -34,10 +34,10 @@ class Column:
     """A column of a table.
 
     Attributes:
-        title: Stands above its cells.
+        title: The text above its cells.
         right: Whether its cells are aligned to the right.
-        cut: Whether it is cut where the terminal is too narrow: columns of `Cut.FIRST` before those of `Cut.LAST`.
-        from_width: A terminal of fewer columns does not show it.
+        cut: Whether it may be cut where the terminal is too narrow: columns of `Cut.FIRST` before those of `Cut.LAST`.
+        from_width: The least width of the terminal, in columns, at which it is shown.
     """
 
     title: str
@@ -48,7 +48,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A row: its cells, a text below it, and the number and style of the one cell that is coloured."""
+    """A row: its cells, a text below it, and the index and style of the one cell that is coloured."""
 
     cells: Sequence[str]
     below: str = ""
@@ -57,10 +57,10 @@ class Line:
 
 
 class Columns:
-    """Shows lines on a screen; titles first, and once."""
+    """A table that prints its rows to a screen as they come, the titles once above the first."""
 
     def __init__(self, shown_on: Console, columns: Sequence[Column]) -> None:
-        """Nothing is shown before the first line."""
+        """Start without output: the titles appear with the first row."""
         self._screen = shown_on
         self._shown = [number for number, column in enumerate(columns) if column.from_width <= shown_on.width]
         self._columns = [columns[number] for number in self._shown]
@@ -68,7 +68,7 @@ class Columns:
         self._begun = False
 
     def show(self, lines: Iterable[Line]) -> None:
-        """These below those before."""
+        """Print these rows below the earlier ones."""
         page = [(line, [safe(line.cells[number]) for number in self._shown]) for line in lines]
         if not page:
             return
@@ -84,7 +84,7 @@ class Columns:
                 self._show_below(line.below)
 
     def _fit(self) -> None:
-        """Narrow the widest of the columns to be cut first, as far as they are readable; then all that may be cut."""
+        """Narrow the widest columns: those to be cut first, while they stay readable; then all that may be cut."""
         over = sum(self._widths) + _GAP * (len(self._widths) - 1) - self._screen.width
         for least, kinds in ((_READABLE, {Cut.FIRST}), (_LEAST, {Cut.FIRST, Cut.LAST})):
             ways = [number for number, column in enumerate(self._columns) if column.cut in kinds]
@@ -107,7 +107,7 @@ class Columns:
 
 
 def _cut(cell: str, width: int, *, right: bool) -> str:
-    """So wide, with an ellipsis if it was wider."""
+    """Pad the cell to this width, or cut it with an ellipsis."""
     if cell_len(cell) > width:
         return f"{set_cell_size(cell, width - 1)}…"
     padding = " " * (width - cell_len(cell))

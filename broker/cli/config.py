@@ -1,4 +1,4 @@
-"""`headrace config`: which settings are in force and who gave them, and everything that is wrong with them."""
+"""`headrace config`: shows the settings in force with their origins, and finds every mistake in them."""
 
 import json
 import os
@@ -33,7 +33,7 @@ File = Annotated[FilePath | None, typer.Argument(metavar="FILE", help="The setti
 
 _WRONG = 2
 _VALUE_CHARS_MAX = 44
-"""A longer value does not push the origins of its whole group to the right."""
+"""Longest text that counts for the column of origins: a longer one does not push its group's origins to the right."""
 
 
 @app.command()
@@ -85,7 +85,7 @@ def _lines(table: list[Row]) -> list[Text]:
 
 
 def _toml(row: Row) -> str:
-    """The value as one writes it in TOML, whose texts, lists and numbers are those of JSON."""
+    """Format the value as TOML, which writes strings, lists and numbers as JSON does."""
     if row.is_size and row.value % 1_024 == 0:
         return json.dumps(ByteSize(row.value).human_readable().replace(".0", ""))
     return json.dumps(row.value, ensure_ascii=False)
@@ -138,7 +138,7 @@ def check(  # Typer reads them by name
 
 
 def _unreadable(loaded: Loaded | None) -> list[Mistake]:
-    """What only a start would find: certificates that are none, what a library cannot read or reads unasked."""
+    """Find what otherwise only a start would: invalid certificates, and what a library cannot read or reads unasked."""
     if loaded is None:
         return []
     settings = loaded.settings
@@ -155,7 +155,7 @@ def _unreadable(loaded: Loaded | None) -> list[Mistake]:
             found.append(Mistake(f"{str(reason).rstrip('.')}{named(origins)}", (path,), origins))
     for one in unusable(settings.openai.base_url, os.environ):
         said, path = one.sentence.rstrip("."), ("openai", "base_url")
-        if one.variable:  # which the sentence names
+        if one.variable:  # the sentence names the variable
             found.append(Mistake(said, origins=(Origin(Source.ENVIRONMENT, one.variable),)))
         else:
             origins = (loaded.given[path].origin,)
@@ -179,7 +179,7 @@ def _tell(mistakes: list[Mistake], warned: list[Mistake], examined: Examined) ->
 
 
 def _told(mistake: Mistake) -> str:
-    """A whole sentence; one that begins with a key keeps the key as it is written."""
+    """Return a whole sentence with a capital letter, unless it begins with a key, which keeps its spelling."""
     sentence = f"{mistake.sentence}."
     begins_with_key = sentence.startswith(tuple(dotted(key[:1]) for key in mistake.keys))
     return sentence if begins_with_key else f"{sentence[0].upper()}{sentence[1:]}"

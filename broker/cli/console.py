@@ -1,7 +1,7 @@
-"""The console script: quiet from its first moment, and never with a socket in the place of a standard stream.
+"""The console script: no traceback at Ctrl-C while it loads, and no socket in the place of a standard stream.
 
-It imports nothing that takes time. What takes time are the imports behind it, a quarter of a second, in which Ctrl-C
-would print Python's own traceback. (What comes before, Python's own start, is out of reach.)
+This module imports nothing slow. The slow imports behind it take a quarter of a second, in which Ctrl-C would otherwise
+print Python's own traceback. (Python's own start, which comes before, is out of reach.)
 """
 
 import os
@@ -18,7 +18,7 @@ _CLOSED: Final = (
 
 
 def main() -> int:
-    """Run `headrace`; returns the exit code."""
+    """Run `headrace` and return the exit code."""
     is_closed = sys.stdout is None
     _fill_closed_places()
     if is_closed:
@@ -36,14 +36,14 @@ def main() -> int:
 
 
 def _leave(_number: int, _frame: FrameType | None) -> None:
-    """Nothing has begun yet: there is nothing to close, and nothing to say."""
+    """Exit at once: nothing has begun, so there is nothing to close and nothing to report."""
     os._exit(_INTERRUPTED)
 
 
 def _fill_closed_places() -> None:
-    """Give closed standard streams something to read from and write to.
+    """Open /dev/null in the place of each closed standard stream.
 
-    Else the next file or socket that is opened has number 0, 1 or 2, and what is printed would go to Kafka.
+    Otherwise the next file or socket that is opened gets the number 0, 1 or 2, and printed text would go to Kafka.
     """
     while (opened := os.open(os.devnull, os.O_RDWR)) <= 2:
         os.set_inheritable(opened, True)

@@ -1,4 +1,4 @@
-"""`headrace dispatcher`: one dispatcher process, leader or warm standby."""
+"""`headrace dispatcher`: one dispatcher process, either the leader or a warm standby."""
 
 import asyncio
 from typing import Annotated

@@ -1,7 +1,7 @@
-"""What `-h` shows of a verb and of a group of verbs: plain text, as wide as the terminal up to 120 columns.
+"""Help page of a verb or a group of verbs (`-h`): plain text, as wide as the terminal up to 120 columns.
 
 It is the same on a terminal and in a pipe. Typer's own page for terminals keeps the line breaks of the source, takes
-square brackets for markup and writes types of Python beside flags; its plain one cuts summaries off.
+square brackets for markup and shows Python types beside flags; its plain page cuts summaries off.
 """
 
 from typing import Any, Final
@@ -9,19 +9,19 @@ from typing import Any, Final
 from typer.core import TyperCommand, TyperGroup
 
 SETTINGS: Final[dict[str, Any]] = {"help_option_names": ["-h", "--help"], "max_content_width": 120}
-"""Of the outermost group; the others inherit them."""
+"""Context settings of the outermost group; the other groups inherit them."""
 
 WHICH_VERB: Final = "VERB …"
-"""Behind the name of a group, in its line of usage."""
+"""Placeholder behind the name of a group in its usage line."""
 
 _WHOLE: Final = 10_000
 
 
 class VerbPage(TyperCommand):
-    """A verb; its arguments stand in the help as in the usage line, without the type that Typer adds."""
+    """Help page of one verb, which names arguments as the usage line does, without the type that Typer adds."""
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
-        """Write what stands behind the description."""
+        """Write the arguments and options below the description."""
         arguments = [_argument(each, ctx) for each in self.get_params(ctx) if each.param_type_name == "argument"]
         options = [each.get_help_record(ctx) for each in self.get_params(ctx) if each.param_type_name == "option"]
         for title, rows in (("Arguments", arguments), ("Options", options)):
@@ -31,7 +31,7 @@ class VerbPage(TyperCommand):
 
 
 class GroupPage(TyperGroup):
-    """A group of verbs, each with its whole first sentence."""
+    """Help page of a group of verbs, with the whole first sentence of each."""
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """Write the list of verbs."""

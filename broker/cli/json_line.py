@@ -1,6 +1,6 @@
-"""One line as a JSON object, or the sentence that says what keeps it from being one, and at which column.
+"""Parser for one line that must be a JSON object; its errors say what is wrong, and at which column.
 
-The parser's own words ("Expecting value") do not say what to do; these do. Columns count characters from 1.
+The parser's own messages ("Expecting value") do not say what to do; these do. Columns count characters from 1.
 """
 
 import json
@@ -22,12 +22,12 @@ _MISTAKES: Final = (
     ("Extra data", "something follows the object here: one line holds one object"),
     ("Illegal trailing comma", "nothing follows the comma here"),
 )
-"""What Python's parser says, and what it means."""
+"""Messages of Python's parser, each with its explanation."""
 _PYTHON_WORDS: Final = ("None", "True", "False", "'")
 
 
 class BrokenLine(InvalidRequest):
-    """A line that is no JSON object; `column` is where it stops being one, None if no column can be named."""
+    """A line that is not a JSON object; `column` is where the mistake is, None if no column can be named."""
 
     def __init__(self, sentence: str, column: int | None = None) -> None:
         super().__init__(sentence)
@@ -35,10 +35,10 @@ class BrokenLine(InvalidRequest):
 
 
 def object_in(line: bytes) -> dict[str, Any]:
-    """The object that a line holds; a byte order mark before it is passed over.
+    """Return the object that a line holds; a byte order mark before it is skipped.
 
     Raises:
-        BrokenLine: It holds none.
+        BrokenLine: The line holds no object.
     """
     text = _text(line)
     try:
@@ -49,7 +49,7 @@ def object_in(line: bytes) -> dict[str, Any]:
         raise
     except RecursionError:
         raise BrokenLine("It is nested too deeply.") from None
-    except ValueError:  # of more digits than Python reads
+    except ValueError:  # more digits than Python reads
         raise BrokenLine("It holds a number that is too large.") from None
     if not isinstance(found, dict):
         raise BrokenLine(f"It is {kind_of(found)}, not a JSON object.")
@@ -76,7 +76,7 @@ def _meaning(reason: json.JSONDecodeError, text: str) -> str:
 
 
 def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    """The object of these pairs; of a key that stands there twice some readers keep the first value, some the last."""
+    """Build the object; refuse a duplicate key, of which some readers keep the first value and some the last."""
     found: dict[str, Any] = {}
     for key, value in pairs:
         if key in found:

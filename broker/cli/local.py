@@ -116,7 +116,7 @@ def status(data: Data = None, as_json: Json = False) -> None:
 
 
 def _in(data: Path | None) -> str:
-    """Where none run: elsewhere one may."""
+    """Name the directory in which none run, since a pair may run in another one."""
     return f" in {safe(str(data))}" if data else ""
 
 
@@ -143,7 +143,7 @@ def _print_settings(record: Record, *, as_json: bool, farewell: str) -> None:
 
 
 def _nodes_in_words(record: Record) -> str:
-    """A line for each of several nodes; nothing for the only one."""
+    """Describe each node in a line if there are several; return nothing for a single node."""
     if len(record.kafka_pids) == 1:
         return ""
     lines = [
@@ -188,7 +188,7 @@ def _for_machines(record: Record) -> dict[str, Any]:
 
 @contextmanager
 def _fetching() -> Iterator[Callable[[int, int], None]]:
-    """A progress bar on standard error that appears with the first jar and vanishes with the last."""
+    """Show a progress bar on standard error, which appears with the first jar and vanishes with the last."""
     console = screen(err=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     bar = Progress(*columns, console=console, transient=True)

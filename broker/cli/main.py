@@ -1,8 +1,8 @@
-"""The entry point of the console script: finds the verb, and turns whatever goes wrong into one sentence.
+"""The entry point of the console script: finds the verb, and reports every error as one sentence.
 
 Exit codes: 0 done · 1 done, with failed outcomes or differences · 2 usage, settings, password, certificate or rights ·
-3 a needed service cannot be reached · 130 interrupted · 143 ended by SIGTERM, unless the verb makes something of it. A
-verb ends with another code than 0 by raising an error of ours, which carries one, or `typer.Exit`.
+3 a needed service cannot be reached · 130 interrupted · 143 ended by SIGTERM, unless the verb handles it itself. A verb
+ends with another code than 0 by raising an error of Headrace, which carries one, or `typer.Exit`.
 """
 
 import os
@@ -23,7 +23,7 @@ from broker.cli.verbs import VERBS, Verb, assemble
 
 _FAILED = 1
 _COMPLETE = "_HEADRACE_COMPLETE"
-"""Set by the script that `--install-completion` writes."""
+"""Environment variable set by the script that `--install-completion` writes."""
 
 _HELP = """The one place through which a company's services call OpenAI.
 
@@ -34,7 +34,7 @@ Example: headrace demo
 
 
 def main(argv: Sequence[str] | None = None, verbs: Sequence[Verb] = VERBS) -> int:
-    """Runs one verb and returns the exit code."""
+    """Run one verb and return the exit code."""
     args = list(sys.argv[1:] if argv is None else argv) or ["--help"]
     debug = _take_out_debug(args)
     chosen = next((arg for arg in (_completed() or args) if not arg.startswith("-")), None)
@@ -73,7 +73,7 @@ def _app(verbs: Sequence[Verb], chosen: str | None) -> typer.Typer:
 
 
 def _completed() -> list[str]:
-    """The words before the cursor where a shell wants to complete a line: the verb among them must be loaded."""
+    """Return the words before the cursor while a shell completes a line: the verb among them must be loaded."""
     if _COMPLETE not in os.environ:
         return []
     return (os.environ.get("COMP_WORDS") or os.environ.get("_TYPER_COMPLETE_ARGS") or "").split()[1:]
@@ -92,11 +92,11 @@ def _global_options(
         bool, typer.Option("--version", is_eager=True, callback=_show_version, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    pass  # both have done their work before: --debug may stand anywhere, --version ends the run
+    pass  # both have taken effect before: --debug may stand anywhere, --version ends the run
 
 
 def _take_out_debug(args: list[str]) -> bool:
-    """Whether `--debug` was given, wherever: people add it to the end of what has just failed."""
+    """Remove `--debug` at any position, often the end of a repeated command, and return whether it was given."""
     end = args.index("--") if "--" in args else len(args)
     if "--debug" not in args[:end]:
         return False
@@ -109,7 +109,7 @@ def _exit_code(result: object) -> int:
 
 
 def _first_of(error: BaseException) -> BaseException:
-    """The error to speak of: of a task group's, the first one with an exit code of its own."""
+    """Return the error to report: of a task group's errors, the first one with an exit code of its own."""
     if not isinstance(error, BaseExceptionGroup):
         return error
     inner = [_first_of(one) for one in error.exceptions]
@@ -127,10 +127,10 @@ def _report(error: BaseException) -> int:
         from broker.cli.usage import usage_sentence  # noqa: PLC0415 — it loads pydantic, which help goes without
 
         message = usage_sentence(error)
-    if message.startswith("Usage:"):  # a group called without one of its verbs
+    if message.startswith("Usage:"):  # a group was called without one of its verbs
         say(message, err=True)
     elif message:
-        for sentence in getattr(error, "sentences", (message,)):  # of a file that has several mistakes: one a line
+        for sentence in getattr(error, "sentences", (message,)):  # one line for each mistake of a file
             _say(sentence)
     return exit_code
 

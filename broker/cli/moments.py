@@ -1,4 +1,4 @@
-"""When: an instant as people at a terminal give it."""
+"""Parser for instants as they are given on the command line."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -14,21 +14,21 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
 def moment(text: str, *, also: str = "") -> datetime:
-    """A span before now such as `15m`, or an instant in ISO 8601 with a time zone; 1970 for what is earlier.
+    """Return the instant: a span before now such as `15m`, or ISO 8601 with a time zone; never before 1970.
 
     Raises:
-        typer.BadParameter: Neither; `also` names the words that the caller takes besides.
+        typer.BadParameter: The text is neither; `also` names the words that the caller accepts besides.
     """
     when = span_or_instant(text, also=also)
     return max(_EPOCH, datetime.now(UTC) - when) if isinstance(when, timedelta) else when
 
 
 def span_or_instant(text: str, *, also: str = "") -> timedelta | datetime:
-    """The same as it was written: a span stays one. Raises as `moment`."""
+    """Return a span as a span and an instant as an instant. Raises as `moment`."""
     try:
         if span := _SPAN.fullmatch(text):
             length = timedelta(**{_UNITS[span[2]]: int(span[1])})
-            datetime.now(UTC) - length  # a span that leads out of the calendar is none
+            datetime.now(UTC) - length  # refuses a span that leads out of the calendar
             return length
         return max(_EPOCH, from_wire(text))
     except (ValueError, OverflowError):

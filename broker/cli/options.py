@@ -27,10 +27,10 @@ Json = Annotated[bool, typer.Option("--json", help="For machines: JSON, one obje
 
 
 def settings_from(config: Path | None, bootstrap_servers: str | None, topic_prefix: str | None) -> Settings:
-    """The effective settings with these flags over them. Raises SettingsError."""
+    """Load the effective settings with these flags over them. Raises SettingsError."""
     return load_settings(config, overriding(bootstrap_servers, topic_prefix))
 
 
 def overriding(bootstrap_servers: str | None, topic_prefix: str | None) -> dict[str, str | None]:
-    """What these flags set, as the settings are told; None for a flag that was not used."""
+    """Return the settings that these flags override, by key; None for a flag that was not used."""
     return {"kafka.bootstrap_servers": bootstrap_servers, "kafka.topic_prefix": topic_prefix}

@@ -1,4 +1,4 @@
-"""An outcome as the verbs print it. Apart from the terminal, so that `--help` loads no schemas and no pydantic."""
+"""An outcome as one line. Separate from the terminal module, so that `--help` loads no schemas and no pydantic."""
 
 from broker.cli.terminal import json_line
 from schemas.codec import outcome_fields
@@ -6,5 +6,5 @@ from schemas.outcome import Outcome
 
 
 def outcome_line(outcome: Outcome) -> str:
-    """An outcome as its record holds it, in one line of JSON."""
+    """Return an outcome as its record holds it, in one line of JSON."""
     return json_line(outcome_fields(outcome), compact=True)

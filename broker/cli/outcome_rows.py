@@ -1,4 +1,4 @@
-"""An outcome as a row of a listing: time, id, lane, tenant, model, how it ended and after how long; and its text."""
+"""An outcome as a row of a table: end, id, lane, tenant, model, outcome, duration and tokens, and its text below."""
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
@@ -28,7 +28,7 @@ _WELL, _FAILED, _CUT = "green", "bold red", "yellow"
 
 
 def line_of(outcome: Outcome, *, text: bool, at: datetime | None = None) -> Line:
-    """The row, `at` being its end; below it why it failed, or with `text` what the model wrote."""
+    """Return the row, `at` being the end; below it the reason of a failure, or with `text` what the model wrote."""
     ended, style, below = _end_of(outcome)
     if text and not isinstance(outcome, Failed):
         below = short(text_of(outcome.response) or "(no text)", _TEXT_CHARS_MAX)
@@ -47,7 +47,7 @@ def line_of(outcome: Outcome, *, text: bool, at: datetime | None = None) -> Line
 
 
 def _end_of(outcome: Outcome) -> tuple[str, str, str]:
-    """How it ended in a word, the word's style, and the sentence below it."""
+    """Return the outcome in one word, the word's style, and the sentence below the row."""
     if is_unreadable(outcome):
         return UNREADABLE, _FAILED, short(outcome.message, _SENTENCE_CHARS_MAX)
     if isinstance(outcome, Failed):
@@ -62,7 +62,7 @@ def _when(instant: datetime | None) -> str:
 
 
 def seconds_of(outcome: Outcome) -> float | None:
-    """From submitted to its end; None if it does not say both."""
+    """Return the seconds from submission to the end; None if the outcome does not state both."""
     begun, ended = outcome.timings.submitted_at, outcome.timings.finished_at
     return None if begun is None or ended is None else max(0.0, (ended - begun).total_seconds())
 
@@ -77,7 +77,7 @@ def _number(count: int) -> str:
 
 
 def text_of(response: Mapping[str, Any]) -> str:
-    """What the model wrote: the text of the first choice, or of all messages of a response; else its refusal."""
+    """Return what the model wrote: the text of the first choice, or of all messages of a response; else its refusal."""
     return "\n".join(_texts(response))
 
 

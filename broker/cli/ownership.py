@@ -1,8 +1,8 @@
-"""Whether our three import names are ours alone.
+"""Check that no other distribution uses one of Headrace's three import names.
 
 PyPI has foreign distributions called broker, consumers and schemas. Installed beside Headrace they overwrite files of
-ours, and what follows is an error nobody can read; so the start says it first. This module imports nothing of ours:
-it has to work where our packages are damaged, and before `headrace --help` pays for them.
+Headrace, and the errors that follow explain nothing; so this check runs at the start. This module imports nothing of
+Headrace: it has to work where those packages are damaged, and before `headrace --help` pays for their import.
 """
 
 import re
@@ -16,16 +16,16 @@ NAMES = ("broker", "consumers", "schemas")
 
 
 class NameTaken(Exception):  # noqa: N818 - named by what holds
-    """One sentence: which name of ours is somebody else's too, and what to do."""
+    """An import name is used by another distribution too; one sentence names it and says what to do."""
 
     exit_code = 2
 
 
 def check_names(owners: Mapping[str, Sequence[str]] | None = None) -> None:
-    """Raises NameTaken if an import name of ours is claimed by, or found at, somebody else.
+    """Raise NameTaken if an import name is claimed by another distribution, or is found in another place.
 
     Args:
-        owners: import name to distributions; by default what is installed here. An editable install of ours is not in
+        owners: Import name to distributions; by default those installed here. An editable install of Headrace is not in
             it, so that absence proves nothing.
     """
     found = owners_of(NAMES, distributions()) if owners is None else owners
@@ -46,10 +46,10 @@ def check_names(owners: Mapping[str, Sequence[str]] | None = None) -> None:
 
 
 def owners_of(names: Sequence[str], installed: Iterable[Distribution]) -> dict[str, list[str]]:
-    """Which of the installed distributions ship each of `names`.
+    """Return which of the installed distributions ship each of `names`.
 
-    The library has an answer for all names at once, which takes ten times as long: more than all else that a verb needs
-    to start.
+    The standard library's function, which answers for all names at once, takes ten times as long: more than everything
+    else that a verb needs to start.
     """
     owners: dict[str, list[str]] = {name: [] for name in names}
     for one in installed:

@@ -1,8 +1,8 @@
-"""How long a one-shot verb waits for Kafka or Redis: no longer than `--timeout`, and never in silence.
+"""Time limits of a one-shot verb that waits for Kafka or Redis: `--timeout` at most, and never in silence.
 
-What a client library does within that time is its own; some of it, such as closing a connection over which nothing
-comes, takes many seconds more. So each attempt is a task that is left behind when the time is over. So is the thread of
-a name look-up, which cannot be cancelled: the process ends without it.
+What a client library does within that time is its own affair; some of it, such as closing a connection that has gone
+silent, takes many seconds more. So each attempt is a task, which is abandoned when the time is over. So is the thread
+of a name look-up, which cannot be cancelled: the process ends without it.
 """
 
 import asyncio
@@ -22,35 +22,35 @@ from broker.errors import LogUnavailable, Unreachable
 
 _T = TypeVar("_T")
 SILENT_S: Final = 1.0
-"""After so long without an answer a person is told what is waited for."""
+"""Silence after which a line on standard error says what the verb waits for."""
 CLOSING_S: Final = 0.3
-"""How long an attempt in vain may take to close what it has opened."""
+"""Time that a failed attempt has to close what it has opened."""
 _PAUSE_FIRST_S = 0.2
 _PAUSE_MAX_S = 2.0
 FOR_EVER_S: Final = float("inf")
 """A timeout of `within`: wait until there is an answer."""
 _TOLD_MAX_S: Final = 10 * 86_400.0
-"""The end of a longer wait is told by no time of the day, and may lie beyond the calendar."""
+"""Longest wait with an end given as a time of day; a later end may lie beyond the calendar."""
 
 
 def hush_kafka() -> None:
-    """Keep aiokafka's own complaints off a person's terminal: the verb says in one sentence what they mean."""
-    for name in ("aiokafka", "asyncio"):  # asyncio tells of connections that were left behind
+    """Keep aiokafka's own log messages off the terminal: the verb says in one sentence what they mean."""
+    for name in ("aiokafka", "asyncio"):  # asyncio reports abandoned connections
         logging.getLogger(name).addHandler(logging.NullHandler())
 
 
 def run_verb(main: Coroutine[Any, Any, _T]) -> _T:
-    """As `asyncio.run`, without waiting for threads at the end."""
+    """Run as `asyncio.run` does, but without waiting for threads at the end."""
     with asyncio.Runner() as runner:
         runner.get_loop().set_default_executor(_Unawaited())
         return runner.run(main)
 
 
 class _Unawaited(ThreadPoolExecutor):
-    """Threads that end with the process: a name look-up may take a minute where no name server answers."""
+    """Executor of threads that end with the process: a name look-up may take a minute where no name server answers."""
 
     def submit(self, fn: Callable[..., _T], /, *args: Any, **kwargs: Any) -> "Future[_T]":
-        """A thread for each: a verb asks for few."""
+        """Start a thread for each function: a verb submits few."""
         future: Future[_T] = Future()
 
         def work() -> None:
@@ -64,18 +64,18 @@ class _Unawaited(ThreadPoolExecutor):
         return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Nothing is waited for."""
+        """Return at once; no thread is waited for."""
 
 
 class Closable(Protocol):
-    """What is closed at the end."""
+    """An object that is closed at the end."""
 
     async def close(self) -> None: ...  # noqa: D102  # see the class
 
 
 @asynccontextmanager
 async def closing(held: Closable) -> AsyncIterator[None]:
-    """Close it at the end; where Kafka is away nothing can be delivered, and closing is not waited for long."""
+    """Close it at the end, without a long wait where Kafka is away and nothing can be delivered."""
     try:
         yield
     except BaseException as error:
@@ -91,36 +91,38 @@ async def closing(held: Closable) -> AsyncIterator[None]:
 
 
 def _is_away(error: BaseException) -> bool:
-    """Whether it says that there is no Kafka to deliver to; of a task group's errors one is enough."""
+    """Return whether the error says that Kafka is away; one such error of a task group is enough."""
     if isinstance(error, BaseExceptionGroup):
         return any(_is_away(each) for each in error.exceptions)
     return isinstance(error, Unreachable | LogUnavailable)
 
 
 async def reach_kafka(connection: KafkaConnection | ClientDoors, timeout_s: float) -> None:
-    """Back as soon as Kafka answers and lets us in: what follows waits for nothing that is not there.
+    """Wait until Kafka answers and accepts the connection, so that the next steps do not wait for an absent service.
 
     Raises:
         Unreachable: It was away for `timeout_s`.
-        AuthenticationError, SettingsError: As `kafka_connection.explain_unreachable`.
+        AuthenticationError, SettingsError: As `broker.adapters.kafka.connection.explain_unreachable`.
     """
     if isinstance(connection, KafkaConnection):
         await within(timeout_s, lambda: node_count(connection), place=kafka_at(connection))
 
 
 def kafka_at(connection: KafkaConnection | ClientDoors) -> str:
-    """Which Kafka, for people."""
+    """Name the Kafka that is meant, for messages."""
     return f"Kafka at {connection.bootstrap_servers}" if isinstance(connection, KafkaConnection) else "Kafka"
 
 
 async def within(timeout_s: float, ask: Callable[[], Awaitable[_T]], *, place: str, otherwise: str | None = None) -> _T:
-    """What `ask` answers, asked again while it is away; after a second a line says what is waited for, and until when.
+    """Return the answer of `ask`, which is called again while there is none.
+
+    After one second a line on standard error says what is waited for, and until when.
 
     Args:
-        timeout_s: How long in all; `FOR_EVER_S`: until there is an answer.
+        timeout_s: Time limit for all attempts; `FOR_EVER_S`: until there is an answer.
         ask: Raises Unreachable while there is no answer.
         place: What is waited for, as `Kafka at localhost:9092`.
-        otherwise: What to say after `timeout_s` if no attempt has given a reason.
+        otherwise: The error message after `timeout_s` if no attempt has given a reason.
 
     Raises:
         Unreachable: It was still away after `timeout_s`, held to a fraction of a second.
@@ -151,21 +153,21 @@ async def within(timeout_s: float, ask: Callable[[], Awaitable[_T]], *, place: s
 
 
 async def _left_behind(task: "asyncio.Future[Any]") -> None:
-    """Cancel it, and give it a moment to end; its result or error is ignored."""
+    """Cancel the task, and give it a moment to end; its result or error is ignored."""
     task.add_done_callback(lambda late: late.cancelled() or late.exception())
     task.cancel()
     await asyncio.wait({task}, timeout=CLOSING_S)
 
 
 class _Told:
-    """Why there is no answer, as far as that is known."""
+    """The reason why there is no answer, as far as it is known."""
 
     reason: Unreachable | None = None
 
 
 @contextmanager
 def _telling(place: str, timeout_s: float) -> Iterator[_Told]:
-    """Say after a second that something is waited for."""
+    """Report after one second what the verb waits for."""
     told = _Told()
     at = datetime.now().astimezone()
 

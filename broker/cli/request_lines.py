@@ -1,8 +1,8 @@
-"""Requests as JSON lines: one object a line, with its own `lane` if it likes, which is read here and not sent.
+"""Requests as JSON lines: one object a line, with an optional `lane`, which is read here and not sent.
 
-A file is checked as a whole before its first line is sent, and all its bad lines are told at once. A pipe may never
-end and cannot be read twice, so standard input and named pipes are checked line by line, and what stood before a bad
-line has been sent.
+A file is checked as a whole before its first line is sent, and all its bad lines are reported at once. A pipe may never
+end and cannot be read twice, so standard input and named pipes are checked line by line, and the lines before a bad one
+have been sent.
 """
 
 import asyncio
@@ -37,10 +37,10 @@ _GZIP: Final = b"\x1f\x8b"
 
 
 class BadLines(InvalidRequest):
-    """Lines of a file that are no requests.
+    """Lines of a file that are not requests.
 
     Attributes:
-        sentences: one for each line, for the first twenty of them, and one that says how many there are.
+        sentences: One for each bad line, for the first twenty of them, and one with the number of all.
     """
 
     def __init__(self, sentences: Iterable[str]) -> None:
@@ -50,14 +50,14 @@ class BadLines(InvalidRequest):
 
 @dataclass(slots=True)
 class Checked:
-    """A file whose lines are all requests: how many there are, and of each lane how many and the first twenty."""
+    """A file of valid requests: their number, and for each lane its number and its first twenty lines."""
 
     count: int = 0
     by_lane: Counter[str] = field(default_factory=Counter)
     lines: dict[str, list[int]] = field(default_factory=dict)
 
     def add(self, number: int, lane: str) -> None:
-        """Line `number` is a request for `lane`."""
+        """Count line `number` as a request for `lane`."""
         self.by_lane[lane] += 1
         if self.by_lane[lane] <= BAD_LINES_TOLD_MAX:
             self.lines.setdefault(lane, []).append(number)
@@ -65,13 +65,13 @@ class Checked:
 
 @contextmanager
 def opened(source: str) -> Iterator[IO[bytes]]:
-    """The lines of a file, or of standard input for `-`.
+    """Open a file, or standard input for `-`, for reading by lines.
 
     Raises:
         InvalidRequest: There is no such file, or it cannot be read.
     """
     if source == STDIN:
-        # A reader of our own, never closed: a thread that waits in it holds its lock until the process ends.
+        # A reader of its own, never closed: a thread that waits in it holds its lock until the process ends.
         yield open(0, "rb", closefd=False)  # noqa: SIM115  # a descriptor has no path
         return
     try:
@@ -84,9 +84,9 @@ def opened(source: str) -> Iterator[IO[bytes]]:
 
 
 def is_stream(source: str) -> bool:
-    """Whether it can be read only once: standard input, a named pipe, or what `<(…)` makes in a shell.
+    """Return whether it can be read only once: standard input, a named pipe, or the result of `<(…)` in a shell.
 
-    Checked as a file it would be empty afterwards, and nothing would be sent without a word.
+    If it were checked as a file, it would be empty afterwards, and nothing would be sent, without any message.
     """
     if source == STDIN:
         return True
@@ -98,11 +98,11 @@ def is_stream(source: str) -> bool:
 
 
 def checked(source: str, *, lane: str, tenant: str | None, allow_unknown: bool = False) -> Checked:
-    """How many requests a file holds and for which lanes, once every one of them is known to be valid.
+    """Count the requests of a file and their lanes, after every one has been validated.
 
     Raises:
-        BadLines: Names each line that is none, or that has the id of another request, and what is wrong with it.
-        InvalidRequest: The file is none of JSON lines, or holds no line.
+        BadLines: Names each line that is not a request, or has the id of another request, and what is wrong with it.
+        InvalidRequest: The file does not hold JSON lines, or holds no line.
     """
     bad, ids = _Bad(source), Ids()
     told = Checked()
@@ -123,7 +123,7 @@ def checked(source: str, *, lane: str, tenant: str | None, allow_unknown: bool =
 
 
 def refuse_lanes(source: str, told: Checked, absent: Mapping[str, str]) -> None:
-    """Raise BadLines for the lines of lanes that there are not; each lane comes with its sentence."""
+    """Raise BadLines for the lines of lanes that do not exist; `absent` has a sentence for each such lane."""
     bad = _Bad(source)
     for number, sentence in sorted((number, absent[lane]) for lane in absent for number in told.lines.get(lane, ())):
         bad.add(number, InvalidRequest(sentence))
@@ -133,7 +133,7 @@ def refuse_lanes(source: str, told: Checked, absent: Mapping[str, str]) -> None:
 def submissions(
     lines: Iterable[bytes], *, lane: str, tenant: str | None, source: str, allow_unknown: bool = False
 ) -> Iterator[Submission]:
-    """The request of each line that is not blank; lane and tenant where a line names none.
+    """Yield the request of each line that is not blank; `lane` and `tenant` apply where a line names none.
 
     Raises:
         InvalidRequest: Names the line and what is wrong with it.
@@ -146,7 +146,7 @@ def submissions(
 
 
 class _Bad:
-    """Collects the sentences of bad lines, bounded."""
+    """The sentences of bad lines, up to a bound."""
 
     def __init__(self, source: str) -> None:
         self._source = source
@@ -159,7 +159,7 @@ class _Bad:
             self._sentences.append(_of_line(number, self._source, reason))
 
     def end(self, lines: int, *, in_all: int | None = None) -> None:
-        """Raise BadLines if there was one; `in_all` are more than were added."""
+        """Raise BadLines if there were bad lines; `in_all` is their number where it is larger than those added."""
         count = self._count if in_all is None else in_all
         if count > 1:
             more = count - len(self._sentences)
@@ -180,7 +180,7 @@ def _named(source: str) -> str:
 
 
 def _filled(lines: Iterable[bytes], source: str) -> Iterator[tuple[int, bytes]]:
-    """The lines that are not blank, with their numbers from 1. Raises InvalidRequest if the first is no such line."""
+    """Yield the lines that are not blank, numbered from 1. Raises InvalidRequest if the first shows an unfit file."""
     is_first = True
     for number, line in enumerate(lines, 1):
         if not line.removeprefix(_UTF_8_MARK).strip():
@@ -192,7 +192,7 @@ def _filled(lines: Iterable[bytes], source: str) -> Iterator[tuple[int, bytes]]:
 
 
 def _unfit(first: bytes, name: str) -> str | None:
-    """Why a whole file is none of JSON lines, by its first line; a sentence for each line would hide it."""
+    """Say why a whole file is not JSON lines, by its first line; a sentence for each line would hide the cause."""
     begin = first.removeprefix(_UTF_8_MARK).strip()
     if first.startswith(_GZIP):
         return f"{name} is compressed: unpack it before (`gunzip`)."
@@ -206,7 +206,7 @@ def _unfit(first: bytes, name: str) -> str | None:
 
 
 async def beside(read: Iterator[Submission]) -> AsyncIterator[Submission]:
-    """The same, read in a thread: a pipe that is silent must not hold up what is on its way."""
+    """Read the requests in a thread: a silent pipe must not delay the requests that are already on their way."""
     loop = asyncio.get_running_loop()
     handed: asyncio.Queue[Submission | Exception | None] = asyncio.Queue(_READ_AHEAD)
 
@@ -214,7 +214,7 @@ async def beside(read: Iterator[Submission]) -> AsyncIterator[Submission]:
         asyncio.run_coroutine_threadsafe(handed.put(item), loop).result()
 
     def pump() -> None:
-        with suppress(RuntimeError, concurrent.futures.CancelledError):  # the loop has ended: nobody wants more
+        with suppress(RuntimeError, concurrent.futures.CancelledError):  # the loop has ended: no consumer is left
             try:
                 for prepared in read:
                     hand(prepared)
@@ -247,7 +247,7 @@ def _submission(line: bytes, lane: str, tenant: str | None, *, allow_unknown: bo
 
 
 def _check_line_names(fields: Mapping[str, Any]) -> None:
-    """Refuse misspelt names of what a line may carry beside the fields of a request; `submission` checks those."""
+    """Refuse misspelt names of a line's own fields; `submission` checks those of the request."""
     for name in fields.keys() - GenerationRequest.model_fields.keys():
         if name == "ordering_key":
             raise InvalidRequest(

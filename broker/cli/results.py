@@ -1,4 +1,4 @@
-"""`headrace results`: outcomes as they came, or as they come. It joins no group and commits nothing."""
+"""`headrace results`: past outcomes, or those to come. It joins no consumer group and commits nothing."""
 
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
@@ -30,13 +30,13 @@ from schemas.unreadable import UNREADABLE, is_unreadable
 
 _FAILED = 1
 _WATCHED_LIMIT: Final = 100
-"""Rows on a terminal, unless --limit says otherwise; into a pipe go all of them, as ever."""
+"""Number of rows on a terminal, unless --limit says otherwise; a pipe always gets all of them."""
 _PAGE_ROWS: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """Which outcomes are shown; None and nothing choose all."""
+    """Filter for the outcomes that are shown; None and an empty set match all."""
 
     ids: frozenset[str] = frozenset()
     lane: str | None = None
@@ -44,7 +44,7 @@ class Chosen:
     failed: bool = False
 
     def holds(self, outcome: Outcome) -> bool:
-        """Whether this one is."""
+        """Return whether the outcome is to be shown."""
         return (
             (not self.ids or outcome.id in self.ids or sent_as(outcome) in self.ids)
             and (self.lane is None or outcome.lane == self.lane)
@@ -55,7 +55,7 @@ class Chosen:
 
 @dataclass(frozen=True, slots=True)
 class Manner:
-    """How they are shown: as JSON, as a table on a terminal, or a line each; `limit` 0: all of them."""
+    """How outcomes are shown: as JSON, as a table on a terminal, or a line each; a `limit` of 0 means all of them."""
 
     as_json: bool = False
     text: bool = False
@@ -63,11 +63,12 @@ class Manner:
     table: Columns | None = None
 
     def made(self, outcome: Outcome, published_at: datetime | None = None) -> Line | str:
-        """What is shown of one: less than the whole of it is kept.
+        """Return what is shown of an outcome, which is less than the whole, so that only that is kept.
 
         Args:
             outcome: One that was not called does not say when it ended.
-            published_at: When Kafka took it, where that is known: it stands for its end then.
+            published_at: The time of its record in Kafka, where known; it stands for the end where the outcome states
+                none.
         """
         at = outcome.timings.finished_at or published_at
         if self.as_json:
@@ -77,7 +78,7 @@ class Manner:
         return line_of(outcome, text=self.text, at=at)
 
     def show(self, rows: Collection[Line | str]) -> None:
-        """These, below those before."""
+        """Show these rows below the earlier ones."""
         for row in rows:
             if isinstance(row, str):
                 say(row)
@@ -87,7 +88,7 @@ class Manner:
 
 @dataclass(slots=True)
 class _Seen:
-    """How many outcomes there are and were chosen, whether one of these failed, and how many of all were unreadable."""
+    """Counts of outcomes: all, those chosen, the unreadable of all; and whether a chosen one failed."""
 
     total: int = 0
     count: int = 0
@@ -96,7 +97,7 @@ class _Seen:
 
 
 def _start(text: str) -> Start:
-    """`earliest`, `latest`, a span before now such as `15m`, or an instant."""
+    """Parse `earliest`, `latest`, a span before now such as `15m`, or an instant."""
     if text == "earliest":
         return "earliest"
     if text == "latest":
@@ -160,7 +161,7 @@ def results(  # noqa: PLR0917  # Typer reads them by name
 
 @dataclass(frozen=True, slots=True)
 class _Sought:
-    """Which topic, and from where on."""
+    """The topic, and the position to start from."""
 
     settings: Settings
     connection: KafkaConnection | ClientDoors
@@ -168,7 +169,7 @@ class _Sought:
     topic: str | None
 
     def reader(self) -> ResultReader:
-        """Those to come."""
+        """Return a reader of the outcomes to come."""
         return ResultReader(
             group=None,
             topic_prefix=self.settings.kafka.topic_prefix,
@@ -178,7 +179,7 @@ class _Sought:
         )
 
     def past(self) -> PastOutcomes:
-        """Those that stand there."""
+        """Return a reader of the outcomes that the topic already holds."""
         return PastOutcomes(
             topic_prefix=self.settings.kafka.topic_prefix,
             connection=self.connection,
@@ -188,7 +189,7 @@ class _Sought:
 
 
 async def _opened(opening: Callable[[], Awaitable[None]], sought: _Sought, timeout_s: float) -> None:
-    """Open it as soon as Kafka answers; a topic that is not there is told with the one that was likely meant."""
+    """Open it as soon as Kafka answers; the error for a missing topic suggests the one that was likely meant."""
     try:
         await within(timeout_s, opening, place=kafka_at(sought.connection))
     except MissingTopic as reason:
@@ -205,7 +206,7 @@ async def _followed(sought: _Sought, chosen: Chosen, manner: Manner) -> bool:
 
 
 async def _shown_as_they_come(reader: ResultReader, chosen: Chosen, manner: Manner) -> bool:
-    """Show each that is chosen, `limit` of them; False if one of them failed."""
+    """Show each chosen outcome as it comes, `limit` of them; False if one of them failed."""
     seen = _Seen()
     async for outcome in _chosen(reader, chosen, seen):
         manner.show([manner.made(outcome)])
@@ -216,7 +217,7 @@ async def _shown_as_they_come(reader: ResultReader, chosen: Chosen, manner: Mann
 
 
 async def _looked_back(sought: _Sought, chosen: Chosen, manner: Manner, *, timeout_s: float) -> bool:
-    """Show the newest `limit` that are chosen, or all; False if one that is chosen failed."""
+    """Show the newest `limit` chosen outcomes, or all; False if a chosen one failed."""
     if sought.start == "latest":
         return True  # nothing has come since now
     past = sought.past()
@@ -248,7 +249,7 @@ async def _chosen(outcomes: AsyncIterator[Outcome], chosen: Chosen, seen: _Seen)
 
 
 def _how_many(chosen: Chosen, seen: _Seen) -> str:
-    """`3 outcomes`, or which part of them was chosen."""
+    """Return `3 outcomes`, or the chosen number of all."""
     if chosen == Chosen():
         return counted(seen.count, "outcome")
     return f"{seen.count:,} of {counted(seen.total, 'outcome')}"
@@ -261,7 +262,7 @@ def _say_skipped(count: int) -> None:
 
 
 def _as_line(outcome: Outcome, *, text: bool = False, at: datetime | None = None) -> str:
-    """One line for a pipe or a file; `at` is its end."""
+    """Return one line for a pipe or a file; `at` is the end."""
     when = to_wire(at) if at else "-"
     name = spoken_id(outcome.id, outcome.run)
     columns = [when, name, outcome.lane or "-", outcome.tenant or "-", outcome.model or "-"]

@@ -1,4 +1,4 @@
-"""`headrace retrier`: one retry process, working or standing by."""
+"""`headrace retrier`: one retry process, either working or standing by."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""`headrace schemas`: the shapes of the wire as files, for readers and producers in other languages."""
+"""`headrace schemas`: the wire schemas as files, for readers and producers in other languages."""
 
 from pathlib import Path
 from typing import Annotated
@@ -16,7 +16,7 @@ app = typer.Typer(no_args_is_help=True, help="The shapes of the wire as JSON Sch
 
 @app.callback()
 def _group() -> None:
-    pass  # so that a group of one verb keeps its verb's name
+    pass  # a Typer app with a single verb would lose the verb's name without a callback
 
 
 @app.command()

@@ -1,7 +1,8 @@
-"""A console for tables, bars and coloured texts through which nothing passes that could act on a terminal.
+"""A console for tables, bars and coloured text, which escapes every character that could act on a terminal.
 
-Every table, bar and page of a verb is shown on one from here, as every text is by `broker.cli.terminal`; a test looks
-for any other way. Apart from that module, since rich takes a tenth of a second to load.
+Every table, bar and page of a verb is printed through a console from this module, as every text is through
+`broker.cli.terminal`; a test looks for any other way. It is separate from that module because rich takes a tenth of a
+second to load.
 """
 
 from collections.abc import Iterable
@@ -15,10 +16,10 @@ from broker.cli.terminal import safe
 
 
 class _Screen(Console):
-    """Escapes what a page forgot to escape, and takes no text for markup: square brackets are brackets."""
+    """A console that escapes what a page forgot to escape, and reads no markup: square brackets are brackets."""
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
-        """What is shown, piece by piece; cursor movements of rich's own stand apart from texts."""
+        """Yield the segments to print; rich's own cursor movements are control segments, separate from text."""
         for piece in super().render(renderable, options):
             if piece.control or piece.text.isprintable():
                 yield piece
@@ -27,11 +28,11 @@ class _Screen(Console):
 
 
 def screen(*, err: bool = False, width_unwatched: int | None = None) -> Console:
-    """A console on standard output, or on standard error.
+    """Return a console on standard output, or on standard error.
 
     Args:
-        err: Standard error.
-        width_unwatched: Columns where it is no terminal; None: what rich takes.
+        err: Use standard error.
+        width_unwatched: Columns where it is no terminal; None: rich's default.
     """
     made = _Screen(stderr=err, highlight=False, markup=False, emoji=False)
     if width_unwatched is not None and not made.is_terminal:
@@ -40,7 +41,7 @@ def screen(*, err: bool = False, width_unwatched: int | None = None) -> Console:
 
 
 def show_beside(shown_on: Console, label: Text, sentence: str) -> None:
-    """A label, and a sentence beside it: on a terminal wrapped below its own beginning, elsewhere one line."""
+    """Print a label and a sentence: on a terminal wrapped and indented behind the label, elsewhere in one line."""
     if not shown_on.is_terminal:
         shown_on.print(Text.assemble(label, safe(sentence)), soft_wrap=True)
         return
@@ -48,7 +49,7 @@ def show_beside(shown_on: Console, label: Text, sentence: str) -> None:
 
 
 def beside(label: Text, sentence: Text) -> Table:
-    """A label, and a sentence beside it, wrapped below its own beginning."""
+    """Return a label and a sentence beside it, wrapped and indented behind the label."""
     grid = Table.grid()
     grid.add_column(no_wrap=True)
     grid.add_column(overflow="fold")
@@ -57,5 +58,5 @@ def beside(label: Text, sentence: Text) -> Table:
 
 
 def show_to_copy(shown_on: Console, text: Text) -> None:
-    """A line that can be copied whole: it has no line break of ours, however narrow the terminal is."""
+    """Print a line for copying: it gets no line break, however narrow the terminal is."""
     shown_on.print(text, soft_wrap=True)

@@ -1,4 +1,4 @@
-"""How far a file of requests is: for the bar while it lasts, the summary at its end, and the sentence after Ctrl-C."""
+"""Progress of a file of requests: for the bar, for the summary at its end, and for the sentence after Ctrl-C."""
 
 import shlex
 from collections import Counter, deque
@@ -18,18 +18,18 @@ _SAFE: Final = (
 
 
 class Sending:
-    """What is known of each line: read, sent, ended.
+    """State of each line: read, sent or ended.
 
     Attributes:
-        total: How many requests there are; None where that is not known, as of a pipe.
+        total: The number of requests; None where it is not known, as for a pipe.
     """
 
     def __init__(self, source: str, total: int | None) -> None:
-        """Nothing is read."""
+        """Start with nothing read."""
         self.total = total
         self._source = source
-        self._line = 0  # the last one that was read
-        self._good = 0  # the last one in which a request was found
+        self._line = 0  # number of the last line read
+        self._good = 0  # number of the last line that held a request
         self._read: deque[int] = deque()  # lines of requests that were read and not begun
         self._open: dict[str, int] = {}  # lines of requests that are under way, by id, in order
         self._sent: Counter[str] = Counter()  # by lane
@@ -37,32 +37,32 @@ class Sending:
         self._waits_s: list[float] = []
         self._silent = 0
 
-    # ------------------------------------------------------------------ what happens
+    # ------------------------------------------------------------------ events
 
     def lines(self, lines: Iterable[bytes]) -> Iterator[bytes]:
-        """The lines of the source, counted as they are read."""
+        """Yield the lines of the source, counted as they are read."""
         for line in lines:
             self._line += 1
             yield line
 
     def read(self, prepared: Iterator[Submission]) -> Iterator[Submission]:
-        """The requests of these lines; notes the line of each, at the moment in which it has been read."""
+        """Yield the requests of these lines, and record the line of each at the moment in which it has been read."""
         for one in prepared:
             self._good = self._line
             self._read.append(self._line)
             yield one
 
     def note_begun(self, request_id: str) -> None:
-        """The next one that was read is handed over."""
+        """Record that the next request that was read has been handed over."""
         self._open.setdefault(request_id, self._read.popleft())
 
     def note_sent(self, receipt: Receipt) -> None:
-        """Kafka has it; receipts come in the order in which they were read."""
+        """Record that Kafka has the request; receipts come in the order in which requests were read."""
         self._read.popleft()
         self._sent[receipt.lane] += 1
 
     def note_ended(self, request_id: str, outcome: Outcome | None) -> None:
-        """It has its outcome, or none in time."""
+        """Record a request's outcome, or that none came in time."""
         self._open.pop(request_id, None)
         if outcome is None:
             self._silent += 1
@@ -72,11 +72,11 @@ class Sending:
             self._waits_s.append(seconds)
 
     def note_conflict(self, request_id: str) -> None:
-        """Its id belongs to another request, so that it was not called."""
+        """Record a request that was not called because its id belongs to another one."""
         self._open.pop(request_id, None)
         self._ended[FailureReason.ID_CONFLICT] += 1
 
-    # ------------------------------------------------------------------ what is told
+    # ------------------------------------------------------------------ reports
 
     @property
     def has_outcomes(self) -> bool:
@@ -89,7 +89,7 @@ class Sending:
         return not self._silent and not self._ended.keys() - {"completed"}
 
     def sent(self) -> str:
-        """The summary of requests that were sent and not waited for."""
+        """Return the summary of requests that were sent and not waited for."""
         lanes = ", ".join(f"{count:,} on {lane}" for lane, count in self._sent.most_common())
         count = self._sent.total()
         are = "is" if count == 1 else "are"
@@ -97,7 +97,7 @@ class Sending:
         return f"{counted(count, 'request')} {are} sent{f': {lanes}' if lanes else ''}.{follows}"
 
     def ended(self) -> Iterator[str]:
-        """The summary of requests that were waited for, a sentence a line."""
+        """Yield the summary of requests that were waited for, a sentence a line."""
         failed = self._ended.total() - self._ended["completed"]
         told = [f"{self._ended['completed']:,} answered"]
         told += [f"{count:,} failed ({reason})" for reason, count in self._ended.most_common() if reason != "completed"]
@@ -114,11 +114,11 @@ class Sending:
 
     @property
     def has_begun(self) -> bool:
-        """Whether anything may have been sent."""
+        """Whether a request may have been sent."""
         return bool(self._sent or self._open or self._ended)
 
     def how_to_go_on(self, *, waited: bool) -> str:
-        """What is sent, what is not, and how to go on."""
+        """Say how many requests are sent, how many are not, and how to resume."""
         of = "" if self.total is None else f" of {self.total:,}"
         first = next(iter(self._open.values()), self._read[0] if self._read else self._good + 1)
         if not waited:

@@ -1,4 +1,4 @@
-"""`headrace submit`: JSON lines in; a bar and a summary for a person, a receipt or an outcome a line for a machine."""
+"""`headrace submit`: sends JSON lines; prints a bar and a summary, or one receipt or outcome a line for programs."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -37,7 +37,7 @@ _SENTENCE_CHARS_MAX: Final = 300
 
 @dataclass(frozen=True, slots=True)
 class Manner:
-    """How the verb was called, beside what is to be sent."""
+    """The options of the verb, apart from what is to be sent."""
 
     wait: bool
     wait_s: float | None
@@ -107,7 +107,7 @@ def submit(  # noqa: PLR0917  # Typer reads them by name
 
 @contextmanager
 def _nothing_is_sent(source: str) -> Iterator[None]:
-    """Say so if Ctrl-C comes while a file is checked, which takes seconds where it is large."""
+    """At Ctrl-C while a file is checked, report that nothing was sent; checking a large file takes seconds."""
     try:
         yield
     except KeyboardInterrupt:
@@ -117,17 +117,17 @@ def _nothing_is_sent(source: str) -> Iterator[None]:
 
 @contextmanager
 def _bar(sending: Sending, manner: Manner) -> Iterator[Progress]:
-    """A bar on standard error if a person sees it, and nothing moves otherwise."""
+    """Show a bar on standard error if that is a terminal; elsewhere show nothing."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     console = screen(err=True)
-    mixed = manner.as_lines and is_person_watching()  # lines on the same terminal would tear it
+    mixed = manner.as_lines and is_person_watching()  # lines on the same terminal would tear the bar apart
     with Progress(*columns, console=console, disable=not console.is_terminal or mixed, transient=True) as bar:
         bar.add_task("answered" if manner.wait else "sent", total=sending.total)
         yield bar
 
 
 class Showing:
-    """Shows each receipt or outcome: as a line of JSON, or as a step of the bar and a line for what failed."""
+    """Output for each receipt or outcome: a line of JSON, or a step of the bar and a line for each failure."""
 
     def __init__(self, sending: Sending, bar: Progress, manner: Manner) -> None:
         self.sending = sending
@@ -136,13 +136,13 @@ class Showing:
         self._failures = 0
 
     def receipt(self, receipt: Receipt) -> None:
-        """One more is sent."""
+        """Show that one more request is sent."""
         if self.manner.as_lines:
             say_json(asdict(receipt) | {"submitted_at": to_wire(receipt.submitted_at)})
         self._bar.advance(self._bar.task_ids[0])
 
     def outcome(self, outcome: Outcome) -> None:
-        """One more has ended."""
+        """Show that one more request has ended."""
         if self.manner.as_lines:
             say(outcome_line(outcome))
         elif isinstance(outcome, Failed):
@@ -155,7 +155,7 @@ class Showing:
         self._bar.advance(self._bar.task_ids[0])
 
     def silence(self, sentence: str) -> None:
-        """One has no outcome in time, or none has yet."""
+        """Show that a request has no outcome in time, or that there is none yet."""
         self._console.print(Text(safe(sentence)), soft_wrap=True)
 
     @property
@@ -177,7 +177,7 @@ async def _connected(settings: Settings, read: AsyncIterator[Submission], showin
 
 
 async def send(client: GenerationClient, read: AsyncIterator[Submission], showing: Showing) -> None:
-    """Send all of them, and where it is asked for wait for what becomes of each; raises as the client does."""
+    """Send all requests, and wait for the outcome of each where that is asked for; raises as the client does."""
     if showing.manner.wait:
         with _impatient(showing):
             await _waited(client, read, showing)
@@ -188,7 +188,7 @@ async def send(client: GenerationClient, read: AsyncIterator[Submission], showin
 
 
 async def _waited(client: GenerationClient, read: AsyncIterator[Submission], showing: Showing) -> None:
-    """Submit, and show each outcome when it is there."""
+    """Submit the requests, and show each outcome as it comes."""
     room, manner, sending = asyncio.Semaphore(_WAITING_MAX), showing.manner, showing.sending
 
     async def one(prepared: Submission) -> None:
@@ -216,7 +216,7 @@ async def _waited(client: GenerationClient, read: AsyncIterator[Submission], sho
 
 @contextmanager
 def _impatient(showing: Showing) -> Iterator[None]:
-    """Say once that there is no outcome yet, and where to look why."""
+    """Report once that there is no outcome yet, and where to look for the reason."""
 
     def tell() -> None:
         if not showing.sending.has_outcomes:

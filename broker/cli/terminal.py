@@ -1,7 +1,8 @@
-"""Strangers' text on a person's terminal: nothing in it may move the cursor, colour the screen or hide itself.
+"""Safe printing of foreign text: nothing in it may move the cursor, colour the screen or hide itself.
 
-Names of models, ids, keys and headers come from whoever may write to a lane. What a terminal or an eye would take for
-something else than a letter is written as the escape that names it (`broker.service.metrics.escapes`).
+Names of models, ids, keys and headers come from any client that may write to a lane. A character that a terminal or an
+eye would take for something other than a letter is written as an escape that names it
+(`broker.service.metrics.escapes`).
 
 Every verb prints by `say`, `say_json`, `say_coloured` or a `broker.cli.screen`: a test looks for any other way.
 """
@@ -29,9 +30,9 @@ __all__ = (
 )
 
 _COLOURS: Final = re.compile(r"(\x1b\[[0-9;]*m)")
-"""What `typer.style` writes around a text."""
+"""The escape sequences that `typer.style` writes around a text."""
 _UNBROKEN: Final = re.compile(r"(?:`[^`]*`|\S)+")
-"""A word, or words in backticks: a command that is to be copied whole."""
+"""A word, or several words in backticks: a command that is to be copied whole."""
 
 
 def say(text: str = "", *, err: bool = False, wrap: bool | None = None) -> None:
@@ -39,9 +40,9 @@ def say(text: str = "", *, err: bool = False, wrap: bool | None = None) -> None:
 
     Args:
         text: What to print.
-        err: On standard error.
-        wrap: Whether lines that are wider than the terminal are wrapped at words. None: those on standard error, where
-            sentences are; what stands on standard output may be there to be copied.
+        err: Print to standard error.
+        wrap: Whether lines that are wider than the terminal are wrapped at words. None: only those on standard error,
+            which are sentences; text on standard output may be there to be copied.
     """
     shown = safe(text, keep="\n\t")
     if (err if wrap is None else wrap) and (columns := _columns_of(sys.stderr if err else sys.stdout)):
@@ -50,7 +51,7 @@ def say(text: str = "", *, err: bool = False, wrap: bool | None = None) -> None:
 
 
 def wrapped(line: str, columns: int) -> str:
-    """The line in as many as it needs, with its indentation; a word or a command in backticks is never broken."""
+    """Wrap the line, keeping its indentation; a word or a command in backticks is never broken."""
     if len(line) <= columns:
         return line
     indent = line[: len(line) - len(line.lstrip())]
@@ -64,7 +65,7 @@ def wrapped(line: str, columns: int) -> str:
 
 
 def _columns_of(stream: TextIO) -> int:
-    """How wide the terminal behind it is; 0 where there is none, or it does not say."""
+    """Return the width of the terminal behind the stream; 0 where there is none, or it does not say."""
     try:
         return os.get_terminal_size(stream.fileno()).columns if stream.isatty() else 0
     except OSError:
@@ -72,31 +73,31 @@ def _columns_of(stream: TextIO) -> int:
 
 
 def say_coloured(text: str) -> None:
-    """Print a text with colours of ours; whatever else is harmful in it is escaped."""
+    """Print a text with Headrace's own colours; every other escape sequence in it is escaped."""
     parts = _COLOURS.split(text)
     typer.echo("".join(part if number % 2 else safe(part, keep="\n\t") for number, part in enumerate(parts)))
 
 
 def say_json(value: Any) -> None:
-    """Print a value as one line of JSON, whatever stands in it; its texts are the same for a parser."""
+    """Print a value as one line of JSON, safe for a terminal; for a parser its texts are unchanged."""
     typer.echo(json_line(value))
 
 
 def json_line(value: Any, *, compact: bool = False) -> str:
-    """The same as a text."""
+    """Return that line of JSON as a text."""
     return safe_json(json_text(value, compact=compact))
 
 
 def safe_bytes(value: bytes, *, keep: str = "") -> str:
-    r"""The same for bytes that may be no text: what is not UTF-8 becomes `\xff`."""
+    r"""Escape bytes that may not be text, as `safe` does; a byte that is not UTF-8 becomes `\xff`."""
     return safe(value.decode("utf-8", errors="backslashreplace"), keep=keep)
 
 
 def short(text: str, chars_max: int) -> str:
-    """At most so many characters; an ellipsis says that there were more."""
+    """Cut the text to this number of characters, with an ellipsis at the end."""
     return text if len(text) <= chars_max else f"{text[: chars_max - 1]}…"
 
 
 def is_person_watching() -> bool:
-    """Whether standard output is a terminal."""
+    """Return whether standard output is a terminal."""
     return sys.stdout.isatty()

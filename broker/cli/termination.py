@@ -1,7 +1,7 @@
-"""SIGTERM for whatever does not handle it itself: it ends as by Ctrl-C, with an exit code of its own.
+"""SIGTERM for verbs that do not handle it: they end as by Ctrl-C, with an exit code of their own.
 
-A process that is number 1, as in a container, is sent no signal that it has not asked for. One that still
-imports, or waits for Kafka, would sit through the whole grace period and then be killed.
+A process with the number 1, as in a container, gets only the signals that it has a handler for. Without one, a verb
+that still imports, or waits for Kafka, would sit through the whole grace period and then be killed.
 """
 
 import signal
@@ -10,16 +10,16 @@ from types import FrameType, TracebackType
 from typing import Self
 
 EXIT_CODE = 143
-"""What a shell says of a process that SIGTERM has ended."""
+"""Exit code that a shell reports for a process ended by SIGTERM."""
 INTERRUPTED = 130
-"""The same for SIGINT: Ctrl-C."""
+"""Exit code for SIGINT: Ctrl-C."""
 
 
 class Termination:
-    """Holds from entering to leaving; a verb that sets a handler of its own is not disturbed."""
+    """Context manager that handles SIGTERM; a verb that sets its own handler is not disturbed."""
 
     def __init__(self) -> None:
-        """`is_asked` tells afterwards whether SIGTERM, and not Ctrl-C, was the interrupt."""
+        """Start with `is_asked` False; afterwards it says whether SIGTERM, and not Ctrl-C, was the interrupt."""
         self.is_asked = False
         self._in_main_thread = threading.current_thread() is threading.main_thread()
 

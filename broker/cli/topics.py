@@ -1,4 +1,7 @@
-"""`headrace topics`: create what is missing, report what differs. Nothing else of Headrace ever creates a topic."""
+"""`headrace topics`: creates missing topics and reports differences.
+
+Apart from the demo, which has a Kafka of its own, nothing else of Headrace ever creates a topic.
+"""
 
 import sys
 from itertools import groupby
@@ -86,7 +89,7 @@ def check(
 
 
 def _tell(found: Review) -> None:
-    """A block for each topic, a sentence and the command that mends it for each difference."""
+    """Print a block for each topic, with a sentence and the command that mends it for each difference."""
     console = screen()
     if found.missing:
         console.print(

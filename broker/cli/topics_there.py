@@ -1,4 +1,4 @@
-"""Whether Kafka has the lanes and topics that were named, and which of those that it has were likely meant."""
+"""Check that Kafka has the lanes and topics that were named, with suggestions for those that it has not."""
 
 from broker.adapters.kafka.connection import KafkaConnection
 from broker.adapters.kafka.rights import seen
@@ -13,13 +13,13 @@ from schemas.topics import requests_topic, results_topic
 
 
 async def check_lanes(settings: Settings, source: str, told: Checked, *, given: str, timeout_s: float) -> None:
-    """Refuse a file with lines for lanes that are certainly not there; `given` is the lane of lines that name none.
+    """Refuse a file with lines for lanes that certainly do not exist; `given` is the lane of lines that name none.
 
     A lane that an ACL hides is left to the sending, which says so.
 
     Raises:
         BadLines: Names each line with such a lane.
-        NotSubmitted: The lane that was given is none.
+        NotSubmitted: The lane `given` does not exist.
         Unreachable, RightsError, AuthenticationError: As Kafka says.
     """
     connection, prefix = KafkaConnection.of(settings.kafka), settings.kafka.topic_prefix
@@ -35,7 +35,7 @@ async def check_lanes(settings: Settings, source: str, told: Checked, *, given: 
 
 
 async def no_such_topic(named: str, settings: Settings) -> str:
-    """What to say of a topic of outcomes that is not there, with the one likely meant; raises as Kafka says."""
+    """Return the message for a missing topic of outcomes, with the one likely meant; raises as Kafka says."""
     own = results_topic(settings.kafka.topic_prefix)
     topics = await all_topics(KafkaConnection.of(settings.kafka))
     near = nearest(named, (topic for topic in topics if not topic.startswith("__")))

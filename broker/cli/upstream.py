@@ -1,4 +1,4 @@
-"""`headrace upstream`: the simulated OpenAI over HTTP, for demos, benchmarks and trying out one's own client."""
+"""`headrace upstream`: the simulated OpenAI over HTTP, for demos, benchmarks and tests of a client."""
 
 import asyncio
 import os
@@ -170,7 +170,7 @@ def _say_goodbye(stats: Stats, *, as_json: bool) -> None:
 
 
 def _behaviours(named: list[str], file: Path | None) -> tuple[Behaviour, ...]:
-    """Those of the file first: of two that contradict each other the last wins."""
+    """Return the behaviours, those of the file first: of two that contradict each other the last wins."""
     if file is None:
         return tuple(parsed(text) for text in named)
     try:

@@ -1,7 +1,7 @@
-"""Wrong arguments and options as one sentence that says what is wrong and what to do.
+"""Usage errors as one sentence that says what is wrong and what to do.
 
-The library that reads the command line, and the one behind it that checks values, have words of their own ("Input
-should be a valid number, unable to parse string as a number"). A person gets ours.
+The library that reads the command line, and the one behind it that checks values, have messages of their own ("Input
+should be a valid number, unable to parse string as a number"). The user gets Headrace's sentence instead.
 """
 
 import re
@@ -27,9 +27,9 @@ _QUOTED: Final = re.compile(r"'([^']*)'")
 
 
 def usage_sentence(error: Any) -> str:
-    """What to say of an error that the reading of the command line raised; help stays as it is.
+    """Return the sentence for an error of the command line's parser; help stays as it is.
 
-    `error` is any exception of Typer's; its kinds are told apart by what they carry, since Typer exports few of them.
+    `error` is any exception of Typer's; its kinds are told apart by their attributes, since Typer exports few of them.
     """
     message = str(error.message)
     if (possible := getattr(error, "possibilities", error)) is not error:
@@ -57,7 +57,7 @@ def _no_option(error: Any, name: str, possible: Any) -> str:
 def _bad_value(error: Any) -> str:
     named = "" if error.param is None else _named(error.param)
     if not named:
-        return str(error.message)  # of ours
+        return str(error.message)  # an error that Headrace raised
     if not error.message:
         return f"{named} is missing{_see_help(error)}."
     if isinstance(error.__cause__, ValidationError):
@@ -79,7 +79,7 @@ def _invalid(named: str, error: ValidationError) -> str:
 
 
 def _named(param: Any) -> str:
-    """`--timeout`, or the argument as the help names it."""
+    """Return `--timeout`, or the argument as the help names it."""
     options = [option for option in param.opts if option.startswith("-")]
     return max(options, key=len) if options else str(param.metavar or str(param.name).upper())
 

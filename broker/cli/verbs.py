@@ -1,4 +1,4 @@
-"""The verbs of `headrace`, and where each lives.
+"""The verbs of `headrace`, and the modules that implement them.
 
 A table and not imports: `headrace --help` answers before anything heavy is loaded, and `headrace results` runs where
 openai, tiktoken and redis are never imported.
@@ -15,7 +15,7 @@ from broker.cli.help_page import WHICH_VERB, GroupPage, VerbPage
 
 @dataclass(frozen=True, slots=True)
 class Verb:
-    """One verb; `target` is `module:attribute`, a function or a Typer app."""
+    """One verb; `target` is `module:attribute`, which names a function or a Typer app."""
 
     name: str
     target: str
@@ -56,7 +56,7 @@ VERBS = (
 
 
 def assemble(app: typer.Typer, verbs: Sequence[Verb], chosen: str | None) -> None:
-    """Registers `verbs` on `app`: `chosen` loaded, the others as names with their summaries."""
+    """Register `verbs` on `app`: `chosen` loaded, the others as names with their summaries."""
     for verb in verbs:
         if verb.name == chosen:
             _register(app, verb)
@@ -76,5 +76,5 @@ def _register(app: typer.Typer, verb: Verb) -> None:
 
 
 def _not_loaded() -> None:
-    """Stands in the list of verbs; what is chosen is loaded before anything runs."""
+    """Stand in for a verb in the list of verbs; the chosen verb is loaded before anything runs."""
     raise AssertionError("a verb that was not chosen cannot run")

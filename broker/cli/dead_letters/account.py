@@ -1,4 +1,4 @@
-"""What a replay did, in sentences: how many, which not and why, and what to do next."""
+"""Summary of a replay in sentences: how many were put back, which were skipped and why, and what to do next."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -23,7 +23,7 @@ _WHY: Final[Mapping[Skip, str]] = {
 
 
 def receipt_object(receipt: Receipt) -> dict[str, Any]:
-    """For machines."""
+    """Return a receipt as an object for JSON."""
     return {
         "id": receipt.id,
         "run": receipt.run,
@@ -35,7 +35,7 @@ def receipt_object(receipt: Receipt) -> dict[str, Any]:
 
 
 def as_object(replay: Replay, *, dry: bool) -> dict[str, Any]:
-    """The summary for machines."""
+    """Return the summary as an object for JSON."""
     tally, pass_ = replay.tally, replay.pass_
     return {
         "summary": {
@@ -53,12 +53,12 @@ def as_object(replay: Replay, *, dry: bool) -> dict[str, Any]:
 
 
 def summary(replay: Replay, *, dry: bool) -> str:
-    """For a person, whether it came to its end or to its limit."""
+    """Return the summary as text, for a replay that came to its end or to its limit."""
     return f"{done(replay, dry=dry)} {_next(replay, dry=dry)}"
 
 
 def done(replay: Replay, *, dry: bool) -> str:
-    """How many were put back, and which not."""
+    """Say how many were put back, and which were not."""
     tally = replay.tally
     verb = "Would put back" if dry else "Put back"
     sentences = [f"{verb} {counted(tally.put_back, 'dead letter')}{_when(replay)}."]
@@ -98,7 +98,7 @@ def _next(replay: Replay, *, dry: bool) -> str:
 
 
 def interrupted(replay: Replay, *, dry: bool) -> str:
-    """How to go on after a signal."""
+    """Say how to resume after a signal."""
     if dry or replay.pass_ is None:
         return "Interrupted: nothing was written."
     return (
@@ -108,7 +108,7 @@ def interrupted(replay: Replay, *, dry: bool) -> str:
 
 
 def ended(replay: Replay, topic_prefix: str) -> str:
-    """How to go on after Kafka has ended it."""
+    """Say how to resume after Kafka has ended the replay."""
     return (
         f"{done(replay, dry=False)} Kafka took no more: another replay of {topic_prefix} has begun, or Kafka was away. "
         "When that is over, the same command goes on where this one stopped and puts back nothing twice."

@@ -1,4 +1,4 @@
-"""A bar on standard error while a person waits: first for what is looked through, then for what is put back."""
+"""A progress bar on standard error: first for the search, then for the dead letters put back."""
 
 from collections.abc import Callable, Sequence
 from types import TracebackType
@@ -16,10 +16,10 @@ Show = Callable[[Sequence[Receipt]], None]
 
 
 class Bar:
-    """A `consumers.replays.replay.Watcher`; silent where nobody watches, or where the receipts are shown."""
+    """A `consumers.replays.replay.Watcher`; silent without a terminal, or where the receipts are printed."""
 
     def __init__(self, show: Show | None, *, quiet: bool) -> None:
-        """`show` gets every receipt."""
+        """Prepare the bar; `show` gets every receipt."""
         console = screen(err=True)
         self._show = show
         self._progress = Progress(*_COLUMNS, console=console, disable=quiet or not console.is_terminal, transient=True)

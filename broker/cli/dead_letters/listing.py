@@ -1,4 +1,4 @@
-"""The rows of a listing: what is kept until it is shown, and the count of all beside it."""
+"""The rows of a listing: those kept until they are shown, and the counts of all."""
 
 from collections import Counter, deque
 from collections.abc import Callable
@@ -12,44 +12,44 @@ from broker.cli.screen import screen
 from broker.cli.terminal import say, say_json
 
 PAGE_ROWS: Final = 500
-"""Rows that are shown at a time, and whose columns are aligned, where all are wanted."""
+"""Number of rows that are shown and aligned together where all are wanted."""
 
 Show = Callable[[list[Row]], None]
 
 
 class Lines:
-    """Pages of aligned columns for a pipe or a file, a line each; only the first has titles."""
+    """Printer of aligned columns for a pipe or a file, a line for each row; only the first page has titles."""
 
     def __init__(self) -> None:
         self._begun = False
 
     def __call__(self, rows: list[Row]) -> None:
-        """Show these below those before."""
+        """Print these rows below the earlier ones."""
         for line in lines(rows, title=not self._begun) if rows else ():
             say(line)
         self._begun = self._begun or bool(rows)
 
 
 class TerminalTable:
-    """Rows on a terminal, with the sentence below each."""
+    """Printer of rows on a terminal, with the sentence below each."""
 
     def __init__(self) -> None:
         self._columns = Columns(screen(), TERMINAL_COLUMNS)
 
     def __call__(self, rows: list[Row]) -> None:
-        """Show these below those before."""
+        """Print these rows below the earlier ones."""
         self._columns.show(row.line for row in rows)
 
 
 def object_lines(rows: list[Row]) -> None:
-    """For machines: one JSON object a line."""
+    """Print the rows as JSON, one object a line."""
     for row in rows:
         say_json(row.as_object())
 
 
 @dataclass(slots=True)
 class Listing:
-    """What is kept until it is shown: the newest so many, or a page; and a count of all."""
+    """The rows kept until they are shown, which are the newest `limit` or one page; and the counts of all."""
 
     limit: int
     show: Show
@@ -57,7 +57,7 @@ class Listing:
     _counts: Counter[str] = field(default_factory=Counter)
 
     def add(self, row: Row) -> None:
-        """One more, newer than the last; a full page is shown, where all are wanted."""
+        """Add a row, newer than the last one; a full page is shown at once where all are wanted."""
         self._counts[row.reason] += 1
         self._kept.append(row)
         if self.limit == 0 and len(self._kept) == PAGE_ROWS:
@@ -66,12 +66,12 @@ class Listing:
             self._kept.popleft()
 
     def end(self) -> None:
-        """Show what is kept."""
+        """Show the rows that are kept."""
         self.show(list(self._kept))
         self._kept.clear()
 
     def summary(self, unreadable: int, topic: str) -> str:
-        """How many there are, by reason; how many of them were shown, and how many records were none."""
+        """Say how many there are, by reason, how many were shown, and how many records were not dead letters."""
         total = self._counts.total()
         sentence = f"{counted(total, 'dead letter')} in {topic}"
         if total:

@@ -1,4 +1,4 @@
-"""One pass over the dead letters, with a bar beside it when a person waits."""
+"""One pass over the dead letters, with a progress bar on a terminal."""
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -20,7 +20,7 @@ _BAR_EVERY: Final = 200
 
 @asynccontextmanager
 async def reading(settings: Settings, *, since: datetime | None, timeout_s: float) -> AsyncIterator[DeadLetterReader]:
-    """An open reader.
+    """Open a reader of the dead letters, and close it at the end.
 
     Raises:
         Unreachable: Kafka is not there within `timeout_s`.
@@ -37,7 +37,7 @@ async def reading(settings: Settings, *, since: datetime | None, timeout_s: floa
 
 
 async def each(reader: DeadLetterReader, *, quiet: bool) -> AsyncIterator[Found]:
-    """Every dead letter; with a bar on standard error if that is a terminal and there is much to read."""
+    """Yield every dead letter; with a bar on standard error if that is a terminal and there is much to read."""
     with _bar(reader, quiet=quiet) as bar:
         number = 0
         async for found in reader:

@@ -1,6 +1,7 @@
-"""What each reason means, and what to do about it: a sentence each.
+"""The meaning of each reason, and what to do about it: a sentence each.
 
-A dead letter says itself what was wrong with its record; one of an older release does not, and is told by its reason.
+A dead letter itself says what was wrong with its record; one of an older release does not, and is explained by its
+reason.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,7 +15,7 @@ from schemas.nearest import there_is_no
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """`why` fits behind a comma, `advice` is a sentence."""
+    """Meaning of a reason and what to do: `why` fits behind a comma, `advice` is a sentence."""
 
     why: str
     advice: str
@@ -80,10 +81,10 @@ EXPLANATIONS: Final[Mapping[str, Explanation]] = {
 
 
 def known_reasons(given: Sequence[str] | None) -> tuple[str, ...]:
-    """The reasons that were asked for.
+    """Return the reasons that were asked for.
 
     Raises:
-        typer.BadParameter: One of them is none: nothing would ever be found, and nothing say why.
+        typer.BadParameter: One of them does not exist: nothing would ever be found, without any message.
     """
     for reason in given or ():
         if reason not in EXPLANATIONS:
@@ -92,5 +93,5 @@ def known_reasons(given: Sequence[str] | None) -> tuple[str, ...]:
 
 
 def explained(reason: str) -> Explanation:
-    """What is known of a reason."""
+    """Return the explanation of a reason."""
     return EXPLANATIONS.get(reason, _UNKNOWN)

@@ -1,4 +1,4 @@
-"""`headrace dead-letters replay`: puts back what failed, at a rate, once."""
+"""`headrace dead-letters replay`: puts failed requests back on their lanes, at a limited rate, each once."""
 
 import asyncio
 import signal
@@ -47,7 +47,7 @@ class Interrupted(HeadraceError):  # noqa: N818  # what has happened, not what w
 
 @dataclass(frozen=True, slots=True)
 class Manner:
-    """How the verb was called, beside what is to be put back."""
+    """The options of the verb, apart from what is to be put back."""
 
     dry: bool
     as_json: bool
@@ -208,7 +208,7 @@ def _shown(receipts: Sequence[Receipt]) -> None:
 
 @dataclass(slots=True)
 class _Told:
-    """Whether a signal came: the exit code it stands for. Before anything is written it may cancel what waits."""
+    """State of the signals: the exit code of one that came. Before anything is written it may cancel what waits."""
 
     code: int = 0
     may_cancel: bool = True
@@ -216,7 +216,7 @@ class _Told:
 
 @asynccontextmanager
 async def _signals(work: Replay) -> AsyncIterator[_Told]:
-    """SIGINT and SIGTERM end it after the transaction under way; a second one does not wait for that."""
+    """End the replay at SIGINT or SIGTERM after the transaction under way; a second signal does not wait for it."""
     loop, task, told = asyncio.get_running_loop(), asyncio.current_task(), _Told()
 
     def stop(code: int) -> None:

@@ -1,4 +1,4 @@
-"""One dead letter in a line. Ids, names, places and reasons; never anything of a prompt, an answer or metadata."""
+"""One dead letter as a row: ids, names, places and reasons; never any part of a prompt, an answer or metadata."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ _SENTENCE_CHARS_MAX: Final = 600
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """All that a listing may hold of one."""
+    """All fields of a dead letter that a listing may show."""
 
     found_at: str
     failed_at: str
@@ -44,7 +44,7 @@ class Row:
     sentence: str
 
     def as_object(self) -> dict[str, Any]:
-        """For machines."""
+        """Return the row as an object for JSON."""
         return {
             "place": self.found_at,
             "failed_at": self.failed_at,
@@ -63,14 +63,14 @@ class Row:
 
     @property
     def cells(self) -> tuple[str, ...]:
-        """For a pipe or a file."""
+        """The cells for a pipe or a file."""
         name = spoken_id(self.id or "-", self.run)
         words = (self.failed_at, name, self.reason, self.origin, str(self.attempts))
         return *(safe(short(word, _CHARS_MAX)) for word in words), safe(short(self.sentence, _SENTENCE_CHARS_MAX))
 
     @property
     def line(self) -> Line:
-        """For a terminal; one without an id is known by its place."""
+        """The row for a terminal; a dead letter without an id is identified by its place."""
         when = self.failed_at[5:19].replace("T", " ")
         name = "-" if self.id is None else spoken_id(self.id, self.run)
         below = short(self.sentence, _SENTENCE_CHARS_MAX)
@@ -80,7 +80,7 @@ class Row:
 
 
 def row_of(found: Found, original: Original) -> Row:
-    """The line of one dead letter."""
+    """Return the row of one dead letter."""
     letter = found.letter
     size = letter.original_length
     if size is None and letter.value is not None:
@@ -113,7 +113,7 @@ def _sentence(found: Found, size: int | None) -> str:
 
 
 def lines(rows: Sequence[Row], *, title: bool = True) -> Iterator[str]:
-    """The rows as aligned columns, the sentence last."""
+    """Yield the rows as aligned columns, the sentence last."""
     table = [_TITLES, *(row.cells for row in rows)] if title else [row.cells for row in rows]
     widths = [max(len(cells[number]) for cells in table) for number in range(len(_TITLES) - 1)]
     for cells in table:

@@ -1,4 +1,4 @@
-"""One dead letter as a sheet: every fact beside its name, and the value only where it was asked for."""
+"""One dead letter as a page: every fact beside its label, and the value only on demand."""
 
 import base64
 import hashlib
@@ -14,13 +14,13 @@ from schemas.instants import to_wire
 
 _LABEL: Final = 12
 LABEL_CELLS: Final = _LABEL + 2
-"""Where the facts begin in a line."""
+"""The column where the facts begin."""
 _HEADER_CHARS_MAX: Final = 200
 _OLDER_SHOWN_MAX: Final = 10
 
 
 def sheet(found: Found, original: Original, older: Sequence[Origin], *, body: bool) -> Iterator[str]:
-    """The lines for a person."""
+    """Yield the lines of the page."""
     letter = found.letter
     reason = explained(letter.reason)
     run = f"  run {letter.run}" if letter.run else ""
@@ -70,7 +70,7 @@ def _headers(headers: Sequence[tuple[str, bytes]]) -> Iterator[str]:
 
 
 def as_object(found: Found, original: Original, older: Sequence[Origin], *, body: bool) -> dict[str, Any]:
-    """The same for machines; bytes that are no text come as base64, in a field that says so."""
+    """Return the page as an object for JSON; bytes that are not text are base64, in a field with that name."""
     letter = found.letter
     reason = explained(letter.reason)
     told: dict[str, Any] = {

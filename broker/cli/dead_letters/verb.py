@@ -1,4 +1,4 @@
-"""`headrace dead-letters list` and `show`. They join no group and commit nothing, so they disturb nobody."""
+"""`headrace dead-letters list` and `show`. They join no group and commit nothing, so they disturb no reader."""
 
 import sys
 from collections.abc import Iterator
@@ -31,7 +31,7 @@ _WHEN: Final = "A span such as 15m, or an instant in ISO 8601."
 
 
 class NoSuchDeadLetter(HeadraceError):  # noqa: N818  # what was found, not what went wrong
-    """Nothing is at that place, or of that id; exit 1."""
+    """No dead letter is at that place, or of that id; exit 1."""
 
 
 @app.command(name="list")
@@ -73,7 +73,7 @@ def list_(  # noqa: PLR0917  # Typer reads them by name
 
 
 async def _listed(settings: Settings, choice: Choice, listing: Listing, *, timeout_s: float) -> int:
-    """Show what is chosen; how many records were no dead letters."""
+    """Show the chosen dead letters; return how many records were not dead letters."""
     streams = listing.limit == 0 and is_person_watching()
     async with reading(settings, since=choice.since, timeout_s=timeout_s) as reader:
         async for found in each(reader, quiet=streams):
@@ -120,7 +120,7 @@ def show(  # noqa: PLR0917  # Typer reads them by name
 
 
 def _show_sheet(lines: Iterator[str]) -> None:
-    """Facts beside their labels, wrapped on a terminal; behind an empty line the value, as it is."""
+    """Print the facts beside their labels, wrapped on a terminal; behind an empty line the value, unchanged."""
     shown_on = screen()
     for line in iter(lambda: next(lines, ""), ""):
         if shown_on.is_terminal:
@@ -143,7 +143,7 @@ async def _sought(settings: Settings, which: str, *, timeout_s: float) -> tuple[
 
 
 async def _newest(reader: DeadLetterReader, which: str, place: Origin | None) -> tuple[Found, Original, list[Origin]]:
-    """Of all that are meant the newest, and where the older ones stand."""
+    """Return the newest dead letter that is meant, and the places of the older ones."""
     newest: tuple[Found, Original] | None = None
     older: list[Origin] = []
     async for found in each(reader, quiet=False):
@@ -161,7 +161,7 @@ async def _newest(reader: DeadLetterReader, which: str, place: Origin | None) ->
 
 
 def place_of(text: str) -> Origin | None:
-    """`topic/partition/offset`, if it looks like one."""
+    """Parse `topic/partition/offset`; None if the text has another form."""
     topic, *numbers = text.rsplit("/", 2)
     if not topic or len(numbers) != 2 or not all(number.isascii() and number.isdecimal() for number in numbers):
         return None

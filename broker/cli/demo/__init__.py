@@ -1,7 +1,7 @@
 """`headrace demo`: the story of the README, live, with real lead records.
 
-Here belong the leads and their prompts, the timetable, the two sides that run beside each other, and how they are
-shown and compared. Nothing here limits, prices or dispatches: the dispatchers are processes of their own, started as a
+This package contains the leads and their prompts, the timetable, the two sides that run beside each other, and their
+view and comparison. Nothing here limits, prices or dispatches: the dispatchers are processes of their own, started as a
 user would start them, and every number about calls comes from the simulators' books. Only `broker.cli` and the tests
 import it.
 """

@@ -11,7 +11,7 @@ _WIDTH: Final = 20
 
 
 def bar(done: int, total: int, label: str, *, colour: str = "cyan") -> RenderableType:
-    """`done` of `total`, drawn, and `label`, which says it in words."""
+    """Draw a bar for `done` of `total`, with `label` beside it."""
     row = Table.grid(padding=(0, 1))
     row.add_row(ProgressBar(total=max(1, total), completed=done, width=_WIDTH, complete_style=colour), Text(label))
     return row

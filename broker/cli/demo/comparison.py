@@ -1,4 +1,4 @@
-"""How the two sides ended, in numbers, and whether Headrace kept its word."""
+"""The results of the two sides in numbers, and whether Headrace kept its promise."""
 
 import math
 import statistics
@@ -13,19 +13,19 @@ from broker.simulator.naive import NaiveReport
 
 @dataclass(frozen=True, slots=True)
 class SideResult:
-    """One side.
+    """Results of one side.
 
     Attributes:
-        leads: How many there were.
-        answered: How many got their e-mail.
-        failed: How many were given up.
+        leads: The number of leads.
+        answered: The number of leads with their e-mail.
+        failed: The number of leads that were given up.
         throttled: 429s, by the simulator's books.
         calls: HTTP calls, by the simulator's books.
-        charged_tokens: What the simulator took from its bucket.
+        charged_tokens: Tokens that the simulator took from its bucket.
         share: `charged_tokens` / (capacity + rate x time from the first admission to the last); None without one.
         elapsed_s: From the start until the last lead was decided.
-        urgent: How many leads were urgent.
-        urgent_waits_s: From the moment an urgent lead was there to its answer; those never answered have none.
+        urgent: The number of urgent leads.
+        urgent_waits_s: From the moment an urgent lead was available to its answer; an unanswered lead has none.
     """
 
     leads: int
@@ -46,16 +46,16 @@ class SideResult:
 
     @property
     def wait_p95_s(self) -> float | None:
-        """The wait that 95 % of them did not exceed: nearest rank, so a wait that was really measured."""
+        """The wait that 95 % of them did not exceed, by nearest rank: a wait that was really measured."""
         return nearest_rank(self.urgent_waits_s, 0.95) if self.urgent_waits_s else None
 
     @property
     def urgent_unanswered(self) -> int:
-        """Urgent leads that nobody will answer."""
+        """The number of urgent leads that will not be answered."""
         return self.urgent - len(self.urgent_waits_s)
 
     def as_json(self) -> dict[str, Any]:
-        """For `--json`; seconds and tokens, absent numbers null."""
+        """Return the results for `--json`: seconds and tokens; numbers that do not exist are null."""
         return {
             "answered": self.answered,
             "failed": self.failed,
@@ -75,7 +75,7 @@ class SideResult:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Both sides."""
+    """Results of both sides."""
 
     naive: SideResult
     headrace: SideResult
@@ -87,17 +87,17 @@ class Comparison:
 
 
 def naive_result(tally: Tally, report: NaiveReport, stats: Stats) -> SideResult:
-    """The workers' own report, beside the books."""
+    """Combine the workers' own report with the books."""
     return _result(tally, stats, report.answered, report.failed, report.urgent_waits_s)
 
 
 def headrace_result(tally: Tally, stats: Stats) -> SideResult:
-    """What the reader of the results saw, beside the books."""
+    """Combine what the reader of the results saw with the books."""
     return _result(tally, stats, tally.count(Fate.ANSWERED), tally.count(Fate.FAILED), tally.urgent_waits_s)
 
 
 def nearest_rank(values: Sequence[float], share: float) -> float:
-    """The smallest of `values` that is not exceeded by `share` of them.
+    """Return the smallest of `values` that `share` of them do not exceed.
 
     Raises:
         ValueError: There are no values.

@@ -1,7 +1,7 @@
-"""Two dispatcher processes, started as an operator would: one leads, the other stands by.
+"""Two dispatcher processes, started as an operator would start them: one leads, the other stands by.
 
-Their JSON logs go to files in the throw-away directory, their settings lie beside them. A guard ends them should the
-demo be killed; in every other case `stop` does.
+Their JSON logs are files in the throw-away directory, beside their settings. A guard process ends them if the demo is
+killed; in every other case `stop` does.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ _LAST_LINES: Final = 6
 
 
 class DispatcherEnded(HeadraceError):  # noqa: N818 - named by what has happened
-    """A dispatcher that should serve has left; `last_lines` are the last ones of its log."""
+    """A dispatcher that should serve has ended; `last_lines` are the last ones of its log."""
 
     def __init__(self, name: str, code: int | None, last_lines: tuple[str, ...]) -> None:
         super().__init__(f"The demo's {name} has ended by itself (exit code {code}); its last lines are above.")
@@ -37,7 +37,7 @@ class DispatcherEnded(HeadraceError):  # noqa: N818 - named by what has happened
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """One of the two: its settings file is also the mark by which the guard knows it."""
+    """One of the two processes; the path of its settings file is also the mark by which the guard recognises it."""
 
     name: str
     config: Path
@@ -45,7 +45,7 @@ class Running:
     process: Process
 
     def port(self) -> int | None:
-        """Where it serves `/status`, once its log says so."""
+        """Return the port of `/status`, once the log states it; None before."""
         for line in self.log.read_text(encoding="utf-8", errors="replace").splitlines():
             with suppress(ValueError):
                 told = json.loads(line)
@@ -54,16 +54,16 @@ class Running:
         return None
 
     def ended(self) -> DispatcherEnded:
-        """What to say when it has ended by itself."""
+        """Return the error for a dispatcher that has ended by itself."""
         lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
         return DispatcherEnded(self.name, self.process.returncode, tuple(lines[-_LAST_LINES:]))
 
 
 class Dispatchers:
-    """The pair; `async with` it. Leaving with an error or a cancellation is hasty, otherwise they may drain."""
+    """The two dispatchers, as a context manager: after an error or cancellation they end fast, else they drain."""
 
     def __init__(self, directory: Path, endpoints: Endpoints, base_url: str) -> None:
-        """A pair that is not started yet; `base_url` is the simulated OpenAI's."""
+        """Prepare two dispatchers without starting them; `base_url` is the simulated OpenAI's."""
         self._directory = directory
         self._endpoints = endpoints
         self._base_url = base_url
@@ -86,12 +86,12 @@ class Dispatchers:
         await self._stop(STOP_GRACE_S if error is None else STOP_HASTY_S)
 
     async def watch(self) -> None:
-        """Returns never; raises DispatcherEnded when none of them is left. One that is killed, the other replaces."""
+        """Wait until no dispatcher is left, and raise DispatcherEnded. One that is killed is replaced by the other."""
         await asyncio.gather(*(one.process.wait() for one in self.running))
         raise self.running[-1].ended()
 
     def ended(self) -> list[DispatcherEnded]:
-        """Those that have left by now, though nobody asked them to."""
+        """Return an error for each dispatcher that has ended without being stopped."""
         return [one.ended() for one in self.running if one.process.returncode is not None]
 
     async def _start(self, name: str, guard: Guard) -> Running:
@@ -126,7 +126,7 @@ class Dispatchers:
 
 
 def _settings(name: str, endpoints: Endpoints, base_url: str) -> str:
-    """The whole settings file: nothing is said about the limit, which the first answer tells."""
+    """Return the whole settings file; it does not state the limit, which the first answer reports."""
     return f"""\
 [kafka]
 bootstrap_servers = "{endpoints.bootstrap_servers}"
@@ -146,5 +146,5 @@ http_port = 0
 
 
 def _environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """Ours, without what would change the settings: the demo must not call the real OpenAI, whatever is exported."""
+    """Return the environment without settings: the demo must not call the real OpenAI, whatever is exported."""
     return {name: value for name, value in environ.items() if not name.startswith(("HEADRACE_", "OPENAI_"))}

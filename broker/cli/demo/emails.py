@@ -1,4 +1,4 @@
-"""Two of the e-mails that were written, beside the leads they were written to."""
+"""Two of the e-mails that were written, beside their leads."""
 
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ _NOTE_CHARS: Final = 110
 
 
 def chosen_emails(jobs: Sequence[Job], text_of: Mapping[str, str]) -> list[Job]:
-    """Two of the answered leads: an urgent one, and one that is written to in another language than English."""
+    """Choose two answered leads: an urgent one, and one with an e-mail in another language than English."""
     answered = [job for job in jobs if job.id in text_of]
     urgent = [job for job in answered if job.lead.is_urgent]
     first = next((job for job in urgent if job.lead.language == "en"), next(iter(urgent), None))
@@ -28,14 +28,14 @@ def chosen_emails(jobs: Sequence[Job], text_of: Mapping[str, str]) -> list[Job]:
 
 
 class Emails:
-    """Renders the chosen ones, beside each other where there is room."""
+    """The chosen e-mails for rich, beside each other where there is room."""
 
     def __init__(self, jobs: Sequence[Job], text_of: Mapping[str, str]) -> None:
-        """Chooses from the leads that were answered."""
+        """Choose from the leads that were answered."""
         self._chosen = [(job, text_of[job.id]) for job in chosen_emails(jobs, text_of)]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """What Rich asks for."""
+        """Render the e-mails; rich calls this."""
         panels = [_panel(job, text) for job, text in self._chosen]
         if len(panels) < 2 or options.max_width < _BESIDE_MIN:
             yield from panels

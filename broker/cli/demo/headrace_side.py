@@ -1,4 +1,4 @@
-"""The right side: a producer and a reader as a service would have them; the dispatchers are processes elsewhere."""
+"""The right side: a producer and a reader like those of a service; the dispatchers are separate processes."""
 
 import asyncio
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ class Copies:
 
 
 async def serve_by_headrace(jobs: Sequence[Job], lines: Lines, tally: Tally, *, give_up_s: float) -> Copies:
-    """Submit every lead when its time comes and read until each has its outcome, or for `give_up_s` seconds."""
+    """Submit every lead at its time and read until each has its outcome, or for `give_up_s` seconds."""
     began_s = asyncio.get_running_loop().time()
     copies = Copies()
     async with asyncio.TaskGroup() as tasks:

@@ -1,4 +1,4 @@
-"""A look inside Headrace while it runs: who leads, what waits, what it believes of the bucket. From `/status` alone."""
+"""State of Headrace while it runs: leader, waiting requests and the estimate of the bucket. From `/status` alone."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ _TIMEOUT: Final = aiohttp.ClientTimeout(total=2)
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """The leader's belief: at least `low` and at most `high` tokens of `capacity` are there."""
+    """The leader's estimate: the bucket holds at least `low` and at most `high` tokens of `capacity`."""
 
     low: int
     high: int
@@ -26,7 +26,7 @@ class Bucket:
 
 @dataclass(frozen=True, slots=True)
 class Inside:
-    """One look. `waiting` is by lane, in order of preference; `bucket` is None before the first answer."""
+    """One snapshot. `waiting` is by lane, in order of preference; `bucket` is None before the first answer."""
 
     leader: str | None = None
     leader_pid: int | None = None
@@ -38,7 +38,7 @@ class Inside:
 
 
 def read_statuses(statuses: Sequence[Mapping[str, Any]]) -> Inside:
-    """What the `/status` of all dispatchers say together."""
+    """Combine the `/status` of all dispatchers."""
     standbys = tuple(status["name"] for status in statuses if status["role"] == "standby")
     leading = next((status for status in statuses if status["role"] == "leader"), None)
     if leading is None:
@@ -61,7 +61,7 @@ def _bucket(limit: Mapping[str, Any] | None) -> Bucket | None:
 
 
 class Lookout:
-    """Asks the dispatchers; one that does not answer is left out of that look."""
+    """Reader of the dispatchers' `/status`; one that does not answer is left out of that snapshot."""
 
     def __init__(self, dispatchers: Dispatchers, http: aiohttp.ClientSession) -> None:
         self._dispatchers = dispatchers
@@ -69,16 +69,16 @@ class Lookout:
         self._ports: dict[str, int] = {}
 
     async def look(self) -> Inside:
-        """One look."""
+        """Take one snapshot."""
         asked = await asyncio.gather(*(self._ask(one) for one in self._dispatchers.running))
         return read_statuses([status for status in asked if status is not None])
 
     async def until_ready(self, *, within_s: float) -> Inside:
-        """The first look at which one leads and the other stands by, ready to take over.
+        """Return the first snapshot in which one leads and the other stands by, ready to take over.
 
         Raises:
             HeadraceError: Not within `within_s`.
-            DispatcherEnded: One of them has given up.
+            DispatcherEnded: One of them has ended.
         """
         inside = Inside()
         try:

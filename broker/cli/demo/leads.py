@@ -1,6 +1,6 @@
 """Leads as a CRM exports them: 500 rows in `broker/cli/demo_data/leads.csv`, which also serve as example data.
 
-The rows are invented and the trouble in them is real: several languages, quotes, commas and line breaks inside notes,
+The rows are invented; their difficulties are real: several languages, quotes, commas and line breaks inside notes,
 emoji, one-word notes beside transcripts.
 """
 
@@ -30,12 +30,12 @@ class Lead:
 
     @property
     def is_urgent(self) -> bool:
-        """Whether somebody waits for the answer."""
+        """Whether the lead is on the urgent lane, where a person waits for the answer."""
         return self.urgency == "urgent"
 
 
 def read_leads(count: int | None = None, file: Path = LEADS_FILE) -> tuple[Lead, ...]:
-    """The first `count` rows of `file`, or all of them."""
+    """Read the first `count` rows of `file`, or all of them."""
     names = [field.name for field in fields(Lead)]
     with file.open(encoding="utf-8", newline="") as rows:
         leads = tuple(Lead(**{name: row[name] for name in names}) for row in csv.DictReader(rows))

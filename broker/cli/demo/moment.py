@@ -1,4 +1,4 @@
-"""One look at both sides at one instant: what the live view draws and the plain line says."""
+"""Snapshot of both sides at one instant, for the live view and for the plain line."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from broker.simulator.books import Stats
 
 @dataclass(frozen=True, slots=True)
 class SideNow:
-    """One side; `fates` and `urgent` have one entry for each lead, `come` tells which leads are there by now."""
+    """One side; `fates` and `urgent` have one entry for each lead, `come` says which leads are available by now."""
 
     fates: tuple[Fate, ...]
     urgent: tuple[bool, ...]
@@ -31,7 +31,7 @@ class SideNow:
 
     @property
     def urgent_come(self) -> int:
-        """Urgent leads that are there by now."""
+        """Urgent leads that are available by now."""
         return sum(urgent and come for urgent, come in zip(self.urgent, self.come, strict=True))
 
 
@@ -46,7 +46,7 @@ class Moment:
 
 
 def side_now(tally: Tally, stats: Stats, elapsed_s: float) -> SideNow:
-    """One side now."""
+    """Take a snapshot of one side."""
     return SideNow(
         fates=tally.fates(),
         urgent=tuple(job.lead.is_urgent for job in tally.jobs),

@@ -1,7 +1,7 @@
-"""The left side: four workers that know their own requests a minute and nothing else.
+"""The left side: four workers, each of which knows its own requests a minute and nothing else.
 
-The simulator's books tell which lead has been answered; the workers themselves only count. That a lead was given up is
-read off there too: nothing admitted and as many calls as the SDK makes. The report at the end is the workers' own.
+The simulator's books say which lead has been answered; the workers themselves only count. The books also show that a
+lead was given up: no admitted call, and as many calls as the SDK makes. The report at the end is the workers' own.
 """
 
 import asyncio
@@ -40,7 +40,7 @@ async def serve_naively(jobs: Sequence[Job], upstream: Upstream, tally: Tally) -
 
 
 def read_books(upstream: Upstream, tally: Tally, at_s: float) -> None:
-    """Bring the tally up to what the books say now."""
+    """Update the tally from the simulator's books."""
     for job_id, count in (upstream.books(ids=True).ids or {}).items():
         if count.answered:
             tally.answer(job_id, at_s)

@@ -1,8 +1,8 @@
 """From a lead to the request that asks for its first e-mail.
 
-The body is what a service would send to Chat Completions: house rules for every e-mail, then the lead. Its size is
-part of the story. With the mean charge of some 400 tokens the 60 leads of the demo cost more than two full buckets of
-a 10,000 tokens-a-minute account.
+The body is what a service would send to Chat Completions: house rules for every e-mail, then the lead. Its size is part
+of the story. With the mean charge of some 400 tokens the 60 leads of the demo cost more than two full buckets of a
+10,000 tokens-a-minute account.
 """
 
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from typing import Any, Final
 from broker.cli.demo.leads import Lead
 
 MODEL: Final = "gpt-4o-mini"
-ANSWER_TOKENS_MAX: Final = 250  # the longest copy is some 200; under the old law OpenAI charged for all of it
+ANSWER_TOKENS_MAX: Final = 250  # the longest answer has some 200; under the old law OpenAI charged for all of it
 TEMPLATE: Final = "first-touch"
 
 _HOUSE_RULES: Final = """\
@@ -35,7 +35,7 @@ _ASK: Final = "Write the e-mail now."
 
 
 def body_for(lead: Lead) -> dict[str, Any]:
-    """The JSON body of the call."""
+    """Return the JSON body of the call."""
     about = (
         f"Company: {lead.company}\nContact: {lead.contact_name}\nRole: {lead.role}\nIndustry: {lead.industry}\n"
         f"Country: {lead.country}\nLanguage: {lead.language}\nHow they came to us: {lead.source}\n"
@@ -49,17 +49,17 @@ def body_for(lead: Lead) -> dict[str, Any]:
 
 
 def request_id(lead: Lead) -> str:
-    """The same lead always has the same id, so that submitting it twice costs one call."""
+    """Return the request id; the same lead always has the same one, so that submitting it twice costs one call."""
     return f"lead-{lead.lead_id}-email"
 
 
 def metadata_for(lead: Lead) -> Mapping[str, Any]:
-    """What the outcome carries back, for whoever sends the e-mail."""
+    """Return what the outcome carries back to the service that sends the e-mail."""
     return {"lead": int(lead.lead_id), "company": lead.company}
 
 
 def submit_line(lead: Lead) -> dict[str, Any]:
-    """The lead as one line of `examples/leads.jsonl`, for `headrace submit`."""
+    """Return the lead as one line of `examples/leads.jsonl`, for `headrace submit`."""
     return {
         "id": request_id(lead),
         "lane": lead.urgency,

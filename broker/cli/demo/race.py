@@ -24,12 +24,12 @@ _PATIENCE_MORE_S: Final = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Finish:
-    """How it ended.
+    """Result of the demo.
 
     Attributes:
         comparison: Both sides in numbers.
         copies: The texts that came back.
-        dispatchers_ended: Dispatchers that left on the way, each as a sentence with the last lines of its log.
+        dispatchers_ended: Dispatchers that ended during the run, each as an error with the last lines of its log.
         loop_lag_max_s: Bounds the error of every time measured here.
     """
 
@@ -43,7 +43,7 @@ async def race(stage: Stage, settings: DemoSettings, jobs: Sequence[Job], show: 
     """Run both sides to the end, calling `show` four times a second.
 
     Raises:
-        ExceptionGroup: Of a DispatcherEnded, should all dispatchers leave.
+        ExceptionGroup: Of a DispatcherEnded, should all dispatchers end.
     """
     naive, headrace = Tally(jobs), Tally(jobs)
     where = stage.endpoints.bootstrap_servers
@@ -71,14 +71,14 @@ async def race(stage: Stage, settings: DemoSettings, jobs: Sequence[Job], show: 
 
 
 def patience_s(settings: DemoSettings, jobs: Sequence[Job]) -> float:
-    """After so long the demo gives up on the leads that are left."""
+    """Return the time after which the demo gives up on the remaining leads."""
     tokens = sum(charge_of(Endpoint.CHAT, job.body, settings.law) for job in jobs)
     shortest_s = max(tokens * 60 / settings.tokens_per_minute, max((job.at_s for job in jobs), default=0.0))
     return _PATIENCE * shortest_s + _PATIENCE_MORE_S
 
 
 class _Looking:
-    """Draws every quarter of a second, and measures by how much the loop is late for it."""
+    """Task that draws every quarter of a second and measures how late the event loop is for it."""
 
     def __init__(self, stage: Stage, naive: Tally, headrace: Tally, show: Callable[[Moment], None]) -> None:
         self._stage = stage

@@ -1,4 +1,4 @@
-"""What is printed at the end: the table, two of the e-mails, one sentence, and where to go next."""
+"""The report at the end: the table, two of the e-mails, one sentence, and the next commands."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -23,14 +23,14 @@ _NEXT = (
 
 
 def report(finish: Finish, jobs: Sequence[Job]) -> RenderableType:
-    """All of it."""
+    """Return the whole report."""
     emails = Emails(jobs, finish.copies.text_of)
     seen = Padding(Text(sentence(finish.comparison), style="bold"), (1, 1))
     return Group(table(finish.comparison), emails, seen, _next())
 
 
 def table(comparison: Comparison) -> Table:
-    """The two sides, number by number."""
+    """Return the table of both sides, number by number."""
     naive, headrace = comparison.naive, comparison.headrace
     made = Table(box=box.ROUNDED, padding=(0, 2), title="the same leads, the same account", title_style="bold")
     made.add_column("")
@@ -49,7 +49,7 @@ def table(comparison: Comparison) -> Table:
 
 
 def sentence(comparison: Comparison) -> str:
-    """What was seen."""
+    """Say in one sentence how the two sides ended."""
     naive, headrace = comparison.naive, comparison.headrace
     if not comparison.kept:
         return (
@@ -63,7 +63,7 @@ def sentence(comparison: Comparison) -> str:
 
 
 def as_json(finish: Finish, settings: DemoSettings, jobs: Sequence[Job]) -> dict[str, Any]:
-    """The object that `--json` prints."""
+    """Return the object that `--json` prints."""
     comparison = finish.comparison
     return {
         "leads": comparison.headrace.leads,

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM, once: the demo takes down what it has put up, and no second signal may cut that short."""
+"""Ctrl-C and SIGTERM, once: the demo stops everything that it started, and no second signal may cut that short."""
 
 import asyncio
 import signal
@@ -10,11 +10,11 @@ _STOPPING: Final = (signal.SIGINT, signal.SIGTERM)
 
 
 class Stopped(Exception):  # noqa: N818 - named by what has happened
-    """Somebody has told us to stop, and everything has been taken down."""
+    """A signal ended the demo, and everything that it started has been stopped."""
 
 
 async def until_told_to_stop(play: Coroutine[Any, Any, _T]) -> _T:
-    """Await `play`; the first signal cancels it, later ones change nothing, since taking down is bounded.
+    """Await `play`; the first signal cancels it, later ones change nothing, since the clean-up is bounded.
 
     Raises:
         Stopped: A signal came, and `play` has ended.

@@ -1,4 +1,4 @@
-"""Everything the demo runs on, set up in order and taken down whatever happens.
+"""Everything the demo runs on, started in order and stopped in every case.
 
 A real Kafka and a real Valkey with throw-away data, the topics, two simulated OpenAIs with the same seed, and two
 dispatchers of which one leads. The simulators run in this process: their latencies are seconds, its loop is idle.
@@ -32,7 +32,7 @@ _PROXIES: Final = frozenset({"http_proxy", "https_proxy", "all_proxy"})
 
 @dataclass(frozen=True, slots=True)
 class DemoSettings:
-    """What is played: the leads, and the account both sides have one of."""
+    """Parameters of the demo: the leads, and the account, of which each side has one."""
 
     leads: int = 60
     law: Law = Law.CHAT_2025
@@ -43,7 +43,7 @@ class DemoSettings:
     urgent_every_s: float = URGENT_EVERY_S
 
     def upstream(self) -> UpstreamSettings:
-        """One simulated OpenAI; both are made from this."""
+        """Return the settings of a simulated OpenAI; both are made from them."""
         return UpstreamSettings(
             tokens_per_minute=self.tokens_per_minute,
             requests_per_minute=self.requests_per_minute,
@@ -55,7 +55,7 @@ class DemoSettings:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """What is up."""
+    """The running services of the demo."""
 
     endpoints: Endpoints
     naive_upstream: Upstream
@@ -66,7 +66,7 @@ class Stage:
 
 @asynccontextmanager
 async def set_stage(settings: DemoSettings, steps: Steps) -> AsyncIterator[Stage]:
-    """Set it up, telling `steps`, and take it down.
+    """Start everything, reporting to `steps`, and stop it at the end.
 
     Raises:
         LocalServicesError: Kafka or Valkey cannot be had on this machine.
@@ -97,6 +97,6 @@ async def set_stage(settings: DemoSettings, steps: Steps) -> AsyncIterator[Stage
 
 
 def _forget_proxies() -> None:
-    """From here on everything is on this machine; a proxy meant for the world would be asked for 127.0.0.1."""
+    """Remove proxies from the environment: all calls stay on this machine, and a proxy would get those to 127.0.0.1."""
     for name in [name for name in os.environ if name.lower() in _PROXIES]:
         del os.environ[name]

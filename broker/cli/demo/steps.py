@@ -1,4 +1,4 @@
-"""The lines before the curtain rises: what is being started, what it took, and the one download there ever is."""
+"""Progress lines before the demo begins: each step with its duration, and the one download there ever is."""
 
 import time
 from collections.abc import Iterator
@@ -15,10 +15,10 @@ _TO_THE_LEFT = Control(ControlType.CARRIAGE_RETURN)
 
 
 class Steps:
-    """Prints one line for each step that is done; in a terminal, also what is being done now."""
+    """Printer of one line for each finished step; on a terminal, also of the step under way."""
 
     def __init__(self, console: Console) -> None:
-        """Prints to `console`."""
+        """Print to `console`."""
         self._console = console
         self._progress: Progress | None = None
         self._task: TaskID | None = None
@@ -26,7 +26,7 @@ class Steps:
 
     @contextmanager
     def doing(self, doing: str, done: str) -> Iterator[Self]:
-        """One step: `doing` is shown while it lasts, `done` is printed once it has succeeded."""
+        """Run one step: `doing` is shown while it lasts, `done` is printed once it has succeeded."""
         began_s = time.monotonic()
         with self._spinning(f"{doing} …"):
             yield self
@@ -34,7 +34,7 @@ class Steps:
         self._console.print(f"[green]✓[/] {done} [dim]({took_s:.1f} s)[/]", markup=True)
 
     def fetched(self, done: int, total: int) -> None:
-        """So many jars of Kafka have been fetched; called from another thread, and only the first time ever."""
+        """Show the number of Kafka's jars fetched; called from another thread, and only the first time ever."""
         if self._progress is not None and self._task is not None:
             description = "fetching Kafka, once …" if done < total else self._doing
             self._progress.update(self._task, description=description, completed=done, total=total)
@@ -42,13 +42,13 @@ class Steps:
             self._console.print(f"fetching Kafka, once: {total} jars …")
 
     def stopping(self) -> None:
-        """All that was started is being stopped."""
+        """Show that all that was started is being stopped."""
         if self._console.is_terminal:
             self._console.print(Text("stopping Kafka, Valkey and the dispatchers …", "dim"), end="")
             self._console.control(_TO_THE_LEFT)
 
     def stopped(self) -> None:
-        """All of it has stopped."""
+        """Clear that line: all of it has stopped."""
         if self._console.is_terminal:
             self._console.print(" " * 60, end="")
             self._console.control(_TO_THE_LEFT)

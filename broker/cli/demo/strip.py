@@ -1,4 +1,4 @@
-"""The strip below the two panels: who leads, what waits in which lane, what Headrace believes of the bucket."""
+"""The strip below the two panels: leader, waiting requests of each lane, and Headrace's estimate of the bucket."""
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
@@ -11,7 +11,7 @@ from broker.cli.demo.inside import Bucket, Inside
 
 
 def strip(inside: Inside) -> RenderableType:
-    """The whole strip."""
+    """Render the whole strip."""
     facts = Table.grid(padding=(0, 2))
     facts.add_column(style="dim", min_width=9)
     facts.add_column()
@@ -22,7 +22,7 @@ def strip(inside: Inside) -> RenderableType:
 
 
 def leadership(inside: Inside) -> str:
-    """Who leads, who stands by."""
+    """Say which dispatcher leads and which stands by."""
     if inside.leader is None:
         return "no dispatcher leads at this moment"
     if not inside.standbys:
@@ -32,7 +32,7 @@ def leadership(inside: Inside) -> str:
 
 
 def lanes(inside: Inside) -> str:
-    """What waits where, and what is being called."""
+    """Say how many requests wait in each lane, and how many are being called."""
     if inside.waiting is None:
         return "-"
     waiting = " · ".join(f"{lane} {count}" for lane, count in inside.waiting.items())

@@ -1,4 +1,4 @@
-"""What has become of each lead on one side, while it runs: read by the live view, written by that side alone."""
+"""The state of each lead on one side, while it runs: read by the live view, written by that side alone."""
 
 from collections.abc import Sequence
 from enum import Enum, auto
@@ -7,7 +7,7 @@ from broker.cli.demo.timetable import Job
 
 
 class Fate(Enum):
-    """Where a lead stands."""
+    """State of a lead."""
 
     WAITING = auto()
     ANSWERED = auto()
@@ -15,7 +15,7 @@ class Fate(Enum):
 
 
 class Tally:
-    """The fates of all leads; times are seconds after the start. What is decided stays decided."""
+    """The states of all leads; times are seconds after the start. A decided lead stays decided."""
 
     def __init__(self, jobs: Sequence[Job]) -> None:
         self.jobs = tuple(jobs)
@@ -25,25 +25,25 @@ class Tally:
         self.decided_last_s = 0.0
 
     def answer(self, job_id: str, at_s: float) -> None:
-        """A lead was answered. An id that is not ours, or is decided, changes nothing."""
+        """Record that a lead was answered. An id that is unknown, or decided, changes nothing."""
         if self._decide(job_id, Fate.ANSWERED, at_s) and self._job_of[job_id].lead.is_urgent:
             self._urgent_waits_s.append(at_s - self._job_of[job_id].at_s)
 
     def fail(self, job_id: str, at_s: float) -> None:
-        """A lead was given up."""
+        """Record that a lead was given up."""
         self._decide(job_id, Fate.FAILED, at_s)
 
     def fates(self) -> tuple[Fate, ...]:
-        """One for each job, in their order."""
+        """Return one state for each job, in the order of the jobs."""
         return tuple(self._fate_of.values())
 
     def count(self, fate: Fate) -> int:
-        """How many stand there."""
+        """Count the leads in this state."""
         return sum(found is fate for found in self._fate_of.values())
 
     @property
     def urgent_waits_s(self) -> tuple[float, ...]:
-        """From the moment a lead became available to its answer, in the order of the answers."""
+        """From the moment an urgent lead became available to its answer, in the order of the answers."""
         return tuple(self._urgent_waits_s)
 
     @property

@@ -1,4 +1,4 @@
-"""Which lead comes when: the campaign at once, the urgent ones one after the other while it runs.
+"""Arrival times of the leads: the campaign at once, the urgent ones one after the other while it runs.
 
 Both sides get the same timetable. The bulk and standard leads are there from the first second, as after an import; an
 urgent one comes every few seconds from then on, as from a web form.
@@ -25,7 +25,7 @@ class Job:
 
 
 def timetable(leads: Sequence[Lead], *, urgent_every_s: float = URGENT_EVERY_S) -> tuple[Job, ...]:
-    """The jobs in the order in which they become available."""
+    """Return the jobs in the order in which they become available."""
     jobs = list(_jobs(leads, urgent_every_s))
     return tuple(sorted(jobs, key=lambda job: job.at_s))  # stable: the campaign keeps the order of its file
 

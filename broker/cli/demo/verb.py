@@ -87,7 +87,7 @@ async def _play(settings: DemoSettings, jobs: Sequence[Job], console: Console, *
 
 @contextmanager
 def _shown(console: Console, settings: DemoSettings) -> Iterator[Callable[[Moment], None]]:
-    """In a terminal the live view; elsewhere a line every five seconds."""
+    """Show the live view on a terminal; elsewhere print a line every five seconds."""
     if not console.is_terminal:
         yield _Lines(console).show
         return
@@ -96,7 +96,7 @@ def _shown(console: Console, settings: DemoSettings) -> Iterator[Callable[[Momen
 
 
 class _Lines:
-    """Prints every so often."""
+    """Printer of a line every five seconds."""
 
     def __init__(self, console: Console) -> None:
         self._console = console

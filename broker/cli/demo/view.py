@@ -20,7 +20,7 @@ _SPACED_MAX = 120  # leads up to which the marks have room between them
 
 
 def draw(moment: Moment, settings: DemoSettings) -> RenderableType:
-    """The whole view."""
+    """Render the whole view."""
     sides = Table.grid(expand=True, padding=(0, 1))
     sides.add_column(ratio=1)
     sides.add_column(ratio=1)
@@ -32,7 +32,7 @@ def draw(moment: Moment, settings: DemoSettings) -> RenderableType:
 
 
 def clock(seconds: float) -> str:
-    """Minutes and seconds, as 1:05."""
+    """Format seconds as minutes and seconds, as 1:05."""
     return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
 
 
@@ -107,7 +107,7 @@ def _legend() -> RenderableType:
 
 
 def plain_line(moment: Moment) -> str:
-    """The same for a log: one line."""
+    """Return the same as one line, for a log."""
     sides: Sequence[tuple[str, SideNow]] = (("workers", moment.naive), ("Headrace", moment.headrace))
     told = " | ".join(
         f"{name}: {side.answered}/{len(side.fates)} answered, {side.failed} failed, {side.throttled} 429s, "

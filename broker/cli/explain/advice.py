@@ -1,4 +1,4 @@
-"""What an answer means in a sentence, what Headrace would do about it, and what is left for a person to do.
+"""An answer in sentences: what it means, what Headrace would do about it, and what is left for the reader to do.
 
 Headrace's part follows the defaults: `explain` reads no settings, since it must work where there are none.
 """
@@ -27,19 +27,19 @@ _PERIODS: Final = {
 
 
 def spoken_ms(milliseconds: int) -> str:
-    """`644 ms`, `3.89 s`, `7 min 12 s`."""
+    """Format a span: `644 ms`, `3.89 s`, `7 min 12 s`."""
     if milliseconds < SECOND_MS:
         return f"{milliseconds} ms"
     return f"{milliseconds / 1_000:g} s" if milliseconds < 10_000 else spoken_s(milliseconds / 1_000)
 
 
 def a_period(period_ms: int) -> str:
-    """`a minute`, `a day`, `in 10 s`."""
+    """Name a period: `a minute`, `a day`, `in 10 s`."""
     return _PERIODS.get(period_ms, f"in {spoken_ms(period_ms)}")
 
 
 def what_it_means(answer: Answer, verdict: Verdict) -> str:
-    """One sentence about the answer."""
+    """Return one sentence about the answer."""
     if _is_missing(answer):
         return "There is no such path: what answered may not be OpenAI's API."
     telling = _MEANS[verdict.meaning]
@@ -47,12 +47,12 @@ def what_it_means(answer: Answer, verdict: Verdict) -> str:
 
 
 def _is_missing(answer: Answer) -> bool:
-    """Whether a 404 or 405 is no word of the API; by which server it was written only other answers tell."""
+    """Return whether a 404 or 405 did not come from the API; only other answers show which server wrote it."""
     return look_of(answer) is Look.MISSING
 
 
 def what_headrace_does(answer: Answer, verdict: Verdict) -> str:
-    """One sentence: wait, try again, give up, and what it counts as."""
+    """Return one sentence: wait, try again or give up, and what the answer counts as."""
     return _AWAY if _is_missing(answer) else _what_follows(verdict)
 
 
@@ -88,7 +88,7 @@ def _what_follows(verdict: Verdict) -> str:
 
 
 def what_to_do(answer: Answer, verdict: Verdict) -> str:
-    """What is left for a person."""
+    """Return what is left for the reader to do."""
     if _is_missing(answer):
         return "look at openai.base_url: as a rule it ends in /v1"
     if verdict.meaning is Meaning.REJECTED:

@@ -1,7 +1,7 @@
-"""A piece of an input as the answers it shows: status, headers, and the error's own words.
+"""A piece of an input as the answers in it: status, headers, and the error's own text.
 
-Whatever is understood is handed to the same judge as a real answer; what is not stays a text, which the judge reads
-as it reads an error in a stream. Nothing raises.
+A recognised answer goes to the same judge as a real one; anything else stays a text, which the judge reads as it reads
+an error in a stream. Nothing raises.
 """
 
 import json
@@ -22,7 +22,7 @@ _CURLS_OWN: Final = ("> ", "* ", "{ ", "} ")
 
 
 def answers_in(text: str) -> Iterator[Answer]:
-    """The answer a piece shows; a JSON array of objects shows several."""
+    """Yield the answer in a piece; a JSON array of objects holds several."""
     parsed = _parsed(text)
     if isinstance(parsed, dict):
         yield _of_object(parsed)
@@ -39,13 +39,13 @@ def answers_in(text: str) -> Iterator[Answer]:
 
 
 def _of_object(told: Mapping[str, Any]) -> Answer:
-    """An answer as `{"status", "headers", "body"}`, an error alone, an outcome of ours, or a body."""
+    """Read an answer from `{"status", "headers", "body"}`, an error alone, one of Headrace's outcomes, or a body."""
     headers, status = _headers(told.get("headers")), _status(told)
     if "body" in told:
         return _answer(status, headers, told["body"])
     body = {key: value for key, value in told.items() if key != "headers"}
     if error_in(body) is None and isinstance(body.get("code"), str):
-        body = {"error": body}  # a line of a log: the words without a message
+        body = {"error": body}  # a line of a log: the error's fields without a message
     error = body.get("error")
     if status is None and isinstance(error, dict):
         status = _status(error)
@@ -55,7 +55,7 @@ def _of_object(told: Mapping[str, Any]) -> Answer:
 
 
 def _of_exchange(text: str) -> Answer:
-    """What `curl -i` prints, or `curl -v`; of several heads the last one counts."""
+    """Read the output of `curl -i` or `curl -v`; of several heads the last one counts."""
     lines = [line.removeprefix("< ") for line in text.splitlines() if not line.startswith(_CURLS_OWN)]
     text = "\n".join("" if line == "<" else line for line in lines)
     last = list(_HEAD.finditer(text))[-1]
@@ -82,7 +82,7 @@ def _texts(body: object) -> str:
 
 
 def _error_in_events(text: str) -> ErrorFields | None:
-    """The first error among a stream's events; `response.failed` tells the same once more."""
+    """Return the first error among a stream's events; `response.failed` repeats it."""
     for event in re.split(r"\n\s*\n", text):
         data = "\n".join(line[5:].strip() for line in event.splitlines() if line.startswith("data:"))
         if (found := error_in(data)) is not None:
@@ -102,7 +102,7 @@ def _status(told: Mapping[str, Any]) -> int | None:
 
 
 def _headers(given: object) -> dict[str, str]:
-    """By name, whatever a tool made of them: an object, one with lists, or pairs."""
+    """Return the headers by name, in whatever form a tool printed them: an object, one with lists, or pairs."""
     pairs = given.items() if isinstance(given, dict) else given if isinstance(given, list) else ()
     headers = {}
     for pair in pairs:

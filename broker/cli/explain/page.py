@@ -1,4 +1,4 @@
-"""One answer for a person: a word, a sentence, the numbers, what Headrace would do, what to do oneself."""
+"""One answer as text: a word, a sentence, the numbers, what Headrace would do, and what the reader can do."""
 
 import textwrap
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ _COLOURS: Final = {
 
 
 def page(answer: Answer, verdict: Verdict, *, where: str, width: int) -> Iterator[str]:
-    """The lines; `where` is the place in the input, or nothing."""
+    """Yield the lines; `where` is the place in the input, or empty."""
     word = typer.style(f"{verdict.meaning}", fg=_COLOURS[verdict.fault], bold=True)
     facts = "  ".join(filter(None, (", ".join(named(answer)), where)))
     yield f"{word}  {typer.style(safe(facts), dim=True)}" if facts else word

@@ -1,8 +1,9 @@
-"""Where one answer ends and the next begins, in whatever people have at hand.
+"""Splitter of an input into pieces of one answer each, for any form in which answers are pasted or piped.
 
-JSON lines, one a piece; a pretty-printed body; the output of `curl -i`; events of a stream; a traceback; plain text
-that a window has wrapped. Once a line is a JSON object of its own the input counts as JSON lines, and a broken line
-among them is a piece of its own. Lines are read one at a time, so that a pipe is explained as it speaks.
+The forms: JSON lines, one a piece; a pretty-printed body; the output of `curl -i`; events of a stream; a traceback;
+plain text that a window has wrapped. Once a line is a JSON object of its own the input counts as JSON lines, and a
+broken line among them is a piece of its own. Lines are read one at a time, so that the answers of a pipe are explained
+as they come.
 """
 
 import json
@@ -14,7 +15,7 @@ from typing import Final
 
 LINE_CHARS_MAX: Final = 1_000_000
 LINES_MAX: Final = 10_000
-"""Of one piece; what is longer is cut into several."""
+"""Longest piece, in lines; a longer one is cut into several."""
 
 _HEAD: Final = re.compile(r"(?:< )?HTTP/[0-9.]{1,4} ([0-9]{3})\b")
 _EVENT: Final = re.compile(r"(?:event|data|id|retry):")
@@ -28,14 +29,14 @@ _OPENING: Final = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """What is explained as one answer; `line` is where it begins."""
+    """The text that is explained as one answer; `line` is where it begins."""
 
     line: int
     text: str
 
 
 class _Kind(Enum):
-    OBJECT = auto()  # JSON on one line, or a line that was meant to be
+    OBJECT = auto()  # JSON on one line, or a line that was meant to be JSON
     SPREAD = auto()  # JSON over several lines
     EXCHANGE = auto()  # headers, a blank line, a body
     EVENTS = auto()
@@ -66,7 +67,7 @@ class _Open:
 
 
 def pieces(lines: Iterable[bytes]) -> Iterator[Piece]:
-    """The pieces of an input, in order; blank ones are none."""
+    """Yield the pieces of an input, in order; blank ones are skipped."""
     under_way: _Open | None = None
     json_lines = False
     for number, raw in enumerate(lines, 1):
@@ -116,7 +117,7 @@ def _begins_another(under_way: _Open, line: str, *, json_lines: bool) -> bool:
 
 
 def _opens(line: str) -> bool:
-    """Whether a line after a text can only be the beginning of something else."""
+    """Return whether a line after a text can only be the beginning of another piece."""
     return bool(_HEAD.match(line) or re.match(r"(?:event|data): ?\S", line) or _OPENING.match(line))
 
 

@@ -1,8 +1,8 @@
-"""A text that a person copied, as the answer it speaks of: an exception, a line of a log, a message alone.
+"""A copied text as the answer it quotes: an exception, a line of a log, a message alone.
 
 The SDK's exceptions quote the whole error as Python writes it (`Error code: 429 - {'error': {…}}`), or since 3.0 the
-message alone; logs and gateways wrap either in words of their own. The status, the fields and the message are looked
-for one by one, so that a text that was cut while it was copied still tells what is left of it.
+message alone; logs and gateways wrap either in text of their own. The status, the fields and the message are searched
+one by one, so that a text that was cut while it was copied still yields what is left of it.
 """
 
 import ast
@@ -53,7 +53,7 @@ _SILENCES: Final = (
 
 
 def answer_in(text: str) -> Answer:
-    """The answer that a text speaks of; nothing raises, and a text that speaks of none is its message."""
+    """Return the answer that a text quotes; nothing raises, and a text that quotes none becomes its message."""
     flat = " ".join(text.split())
     flat = flat[max(0, flat.rfind(_CALLED)) :]  # of a traceback the last error counts
     status = _status_in(flat) or _status_in(text)
@@ -68,7 +68,7 @@ def answer_in(text: str) -> Answer:
 
 
 def _quoted(text: str) -> ErrorFields | None:
-    """The error that an exception's text quotes, as JSON or as Python writes it."""
+    """Return the error that an exception's text quotes, as JSON or as Python writes it."""
     start, end = text.find("{", max(0, text.rfind(_CALLED))), text.rfind("}") + 1
     if start < 0 or not 0 < end - start <= _LITERAL_CHARS_MAX:
         return None
@@ -83,7 +83,7 @@ def _parsed(quoted: str) -> Any:
         pass
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about strangers' backslashes
+            warnings.simplefilter("ignore")  # about backslashes in the foreign text
             return ast.literal_eval(quoted)
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         return None
@@ -96,6 +96,6 @@ def _status_in(text: str) -> int | None:
 
 
 def _field(name: str, text: str) -> str | None:
-    """A field of an object that was cut off."""
+    """Return a field of an object that was cut off."""
     found = re.search(_FIELD.format(name=name), text)
     return found[1] if found else None

@@ -23,7 +23,7 @@ _STDIN: Final = "-"
 _WIDTH_MAX: Final = 110
 _SUMMED_UP_FROM: Final = 4
 _SILENCE: Final = frozenset({Meaning.TIMEOUT, Meaning.CONNECTION})
-"""Told apart for people; to a script they are failures on the way, as the contract has it."""
+"""Distinguished in the text; for a script they are failures on the way, as the contract defines."""
 
 
 def explain(
@@ -61,7 +61,7 @@ def explain(
 
 
 def as_object(answer: Answer, verdict: Verdict) -> dict[str, Any]:
-    """The same for machines; what is not known is null."""
+    """Return the same for `--json`; what is not known is null."""
     told = {
         "verdict": (Meaning.UPSTREAM_ERROR if verdict.meaning in _SILENCE else verdict.meaning).value,
         "retry": verdict.retryable,
@@ -98,13 +98,13 @@ def _bucket(reading: Reading | SideReading) -> dict[str, int | None]:
 
 
 def _is_told(source: str) -> bool:
-    """Whether an argument that is no file is what OpenAI said: a sentence, a status, a code."""
+    """Return whether an argument that is no file is what OpenAI said: a sentence, a status, a code."""
     told = source.strip()
     return any(letter.isspace() or letter in '{<"' for letter in told) or told.isdigit() or told.lower() in BY_CODE
 
 
 def _given(source: str) -> Iterator[Piece]:
-    """The pieces of standard input, of a file, or of the argument itself if it can be no file's name."""
+    """Yield the pieces of standard input, of a file, or of the argument itself if it cannot be the name of a file."""
     if source == _STDIN:
         if sys.stdin.isatty():
             say("Paste what OpenAI said, then Ctrl-D on a line of its own.", err=True)

@@ -1,1 +1,1 @@
-"""`headrace simulate`: a workload file or a few options in; waits, deadlines and what a larger quota would buy out."""
+"""`headrace simulate`: from a workload file or a few options to waits, deadlines and the effect of a larger quota."""

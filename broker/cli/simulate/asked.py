@@ -1,4 +1,4 @@
-"""What was asked for: the workload of a file, or of a few options, and how the simulated OpenAI behaves."""
+"""The input of a run: the workload of a file, or of a few options, and the behaviour of the simulated OpenAI."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """A workload told by options, each `LANE=VALUE`, or a value for every lane."""
+    """A workload given by options, each `LANE=VALUE`, or a value for every lane."""
 
     rates: Sequence[str]
     sizes: Sequence[str]
@@ -30,7 +30,7 @@ class Options:
 
 
 def workload_from(file: Path | None, options: Options, lanes: Iterable[str]) -> Workload:
-    """The workload. Raises SettingsError with one sentence."""
+    """Return the workload. Raises SettingsError with one sentence."""
     known = tuple(lanes)
     if file is None:
         return _told(options, known)
@@ -50,7 +50,7 @@ def workload_from(file: Path | None, options: Options, lanes: Iterable[str]) -> 
 
 
 def behaviours_from(names: Sequence[str]) -> tuple[Behaviour, ...]:
-    """Behaviours by name. Raises SettingsError."""
+    """Return behaviours by name. Raises SettingsError."""
     try:
         return tuple(map(parsed, names))
     except ValueError as error:
@@ -58,7 +58,7 @@ def behaviours_from(names: Sequence[str]) -> tuple[Behaviour, ...]:
 
 
 def latency_from(text: str) -> tuple[float, float]:
-    """Seconds, as `0.2` or `1-4`. Raises SettingsError."""
+    """Parse seconds, as `0.2` or `1-4`. Raises SettingsError."""
     shortest, _, longest = text.partition("-")
     try:
         found = float(shortest), float(longest or shortest)
@@ -70,7 +70,7 @@ def latency_from(text: str) -> tuple[float, float]:
 
 
 def factors_from(text: str) -> tuple[float, ...]:
-    """`0.5,1,2`: the quotas to compare, 1 always among them. Raises SettingsError."""
+    """Parse `0.5,1,2`: the quotas to compare, 1 always among them. Raises SettingsError."""
     try:
         found = {float(part) for part in text.split(",")}
     except ValueError:
@@ -113,7 +113,7 @@ def _of(told: dict[str, _T], lane: str) -> _T | None:
 
 
 def _by_lane(name: str, told: Sequence[str], read: Callable[[object], _T], lanes: tuple[str, ...]) -> dict[str, _T]:
-    """`urgent=2/s` by lane; what names no lane stands under the empty name."""
+    """Return values such as `urgent=2/s` by lane; a value that names no lane is under the empty name."""
     found: dict[str, _T] = {}
     for text in told:
         lane, equals, value = text.partition("=")

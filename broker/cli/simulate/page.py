@@ -1,4 +1,4 @@
-"""The report for a person: waits by lane, what the quota did, and what another quota would do."""
+"""The report as text: waits by lane, the use of the quota, and the effect of other quotas."""
 
 from collections.abc import Callable, Iterator
 
@@ -14,14 +14,14 @@ from broker.planner.record import LaneRecord
 
 _NAME_CHARS_MAX = 24
 WIDE = 110
-"""Columns from which waits are told to the second."""
+"""Columns from which waits are shown to the second."""
 
 Spoken = Callable[[float], str]
-"""A span of milliseconds in words."""
+"""Formatter of a span in milliseconds."""
 
 
 def page(outlooks: list[Outlook], *, width: int = WIDE) -> Iterator[Table | Text]:
-    """The parts, in order, for a terminal of so many columns: on a narrow one waits are rounded."""
+    """Yield the parts, in order, for a terminal of this width: on a narrow one waits are rounded."""
     wait_of = spoken_ms if width >= WIDE else brief_ms
     asked = the_one_asked_for(outlooks)
     yield Text(f"{counted(asked.record.arrived, 'request')} over {spoken_s(asked.record.ended_ms / 1_000)}", "bold")
@@ -53,7 +53,7 @@ def _lanes(outlook: Outlook, wait_of: Spoken) -> Table:
 
 
 def _failed(lane: LaneRecord) -> int:
-    """Failed for another reason than the deadline."""
+    """Count the requests that failed for another reason than the deadline."""
     return lane.outcome_ms.count - lane.completed - (lane.missed - lane.late)
 
 
@@ -63,12 +63,12 @@ def _wait(waits: Quantiles, part: float, wait_of: Spoken) -> str:
 
 
 def spoken_ms(wait_ms: float) -> str:
-    """A wait, to the millisecond where it is short."""
+    """Format a wait, to the millisecond where it is short."""
     return f"{wait_ms:.0f} ms" if wait_ms < 1_000 else spoken_s(wait_ms / 1_000)
 
 
 def brief_ms(wait_ms: float) -> str:
-    """The same in at most six characters: `950 ms`, `3.2 s`, `34 min`, `1.7 h`, `13 h`."""
+    """Format a wait in at most six characters: `950 ms`, `3.2 s`, `34 min`, `1.7 h`, `13 h`."""
     for unit_ms, unit in ((86_400_000, "d"), (3_600_000, "h"), (60_000, "min"), (1_000, "s")):
         if wait_ms >= unit_ms:
             amount = wait_ms / unit_ms

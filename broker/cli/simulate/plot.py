@@ -1,4 +1,4 @@
-"""The plot: how long those had waited who were called at each time of day, and what of the quota was spent.
+"""The plot: how long requests had waited when they were called, by time of day, and the part of the quota spent.
 
 Loaded only for `--plot`: matplotlib is an extra of its own, `headrace[plot]`.
 """
@@ -40,7 +40,7 @@ _STYLE: Final[dict[Any, Any]] = {
 
 
 def draw(plan: Plan, outlooks: list[Outlook], path: Path) -> None:
-    """Write the picture; the file's ending says which kind. Raises OSError."""
+    """Write the picture, of the kind that the file's ending names. Raises OSError."""
     outlook = the_one_asked_for(outlooks)
     lanes = [name for name in plan.settings.lanes if name in outlook.timeline.lanes]
     colours = dict(zip(lanes, _COLOURS * len(lanes), strict=False))
@@ -100,7 +100,7 @@ def _tick_of(wait_s: float, _: int | None) -> str:
 
 
 def _mark_deadlines(axes: Axes, plan: Plan, colours: Mapping[str, str], largest_s: float) -> None:
-    """Where a lane's waits come near to what it allows."""
+    """Draw a lane's deadline where its waits come near to it."""
     for lane, colour in colours.items():
         asked_ms = [stream.deadline_ms for stream in plan.workload.streams if stream.lane == lane]
         named_ms = [each for each in asked_ms if each is not None]
@@ -149,7 +149,7 @@ def _draw_tokens(axes: Axes, outlook: Outlook, colours: Mapping[str, str]) -> No
 
 
 def _mark_time(axes: Axes, plan: Plan, outlook: Outlook) -> None:
-    """Times of day below, with a thin line at each midnight."""
+    """Draw times of day below, with a thin line at each midnight."""
     starts_ms = plan.workload.starts_ms
     ends_ms = max(outlook.record.ended_ms, 1)
     step_ms = next((step for step in _STEPS_MS if ends_ms / step <= _TICKS_MAX), _STEPS_MS[-1])

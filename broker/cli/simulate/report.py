@@ -1,4 +1,4 @@
-"""What was found, as data: one JSON object for machines, and what the page and the plot read."""
+"""The results as data: one JSON object, and what the page and the plot read."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ PARTS = (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))
 
 
 def as_json(plan: Plan, outlooks: list[Outlook]) -> dict[str, Any]:
-    """The whole report; `quotas` has an entry for each factor, the one asked about among them."""
+    """Return the whole report; `quotas` has an entry for each factor, including the quota as it is."""
     asked = the_one_asked_for(outlooks)
     return {
         "requests": asked.record.arrived,
@@ -21,7 +21,7 @@ def as_json(plan: Plan, outlooks: list[Outlook]) -> dict[str, Any]:
 
 
 def the_one_asked_for(outlooks: list[Outlook]) -> Outlook:
-    """The run on the quota as it is."""
+    """Return the run on the quota as it is."""
     return next(each for each in outlooks if each.factor == 1)
 
 
@@ -49,7 +49,7 @@ def _told(outlook: Outlook) -> dict[str, Any]:
 
 
 def _within(outlook: Outlook, lane: str) -> dict[str, float]:
-    """How wrong the mean may be; parts alone know it."""
+    """Return how wrong the mean may be, which is known only for a workload played in parts."""
     within = outlook.wait_within_ms.get(lane)
     return {} if within is None else {"mean_within": within}
 

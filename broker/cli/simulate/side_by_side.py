@@ -1,8 +1,8 @@
-"""Runs side by side, a process each, as many at once as there are cores.
+"""Runs in parallel, a process each, as many at once as there are cores.
 
 A run needs nothing but its plan and a core, so the runs of several quotas, and the parts of one, need not wait for each
-other. What they find does not depend on how many are played at once. A process that is interrupted ends its runs; one
-that is killed leaves runs that end as soon as they have something to tell.
+other. Their results do not depend on how many are played at once. A process that is interrupted ends its runs; one that
+is killed leaves runs that end as soon as they try to report.
 """
 
 import gc
@@ -19,25 +19,25 @@ from typing import Final
 from broker.planner.plan import Outlook, Plan
 
 REQUESTS_MIN: Final = 20_000
-"""Of all runs together: fewer are played before a second process has started."""
+"""Least number of requests of all runs together; fewer are played before a second process has started."""
 _OBJECTS_BETWEEN_COLLECTIONS: Final = 100_000
-"""A run makes no cycles to speak of: looking for them at the usual pace costs a tenth of its time."""
+"""A run makes hardly any reference cycles: collecting them at the usual pace costs a tenth of its time."""
 _CONTEXT: Final = get_context("forkserver") if "forkserver" in get_all_start_methods() else get_context("spawn")
-"""A process that has loaded everything once begets the others: each would take half a second for that."""
+"""With forkserver one process loads everything once and forks the others; each would need half a second for that."""
 
 Run = tuple[Plan, float]
-"""A plan, and on how many times its quota."""
+"""A plan, and the factor by which its quota is multiplied."""
 
 
 def cores() -> int:
-    """How many this process may use."""
+    """Return how many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def play_all(
     runs: Sequence[Run], heed: Callable[[int], None], processes: int, *, requests_min: int = REQUESTS_MIN
 ) -> list[Outlook]:
-    """All of them; `heed` hears now and then how many outcomes there are, all runs together.
+    """Play all runs; `heed` gets from time to time the number of outcomes of all runs together.
 
     Raises:
         RuntimeError: A run's process died.
@@ -64,7 +64,7 @@ class _SideBySide:
     under_way: dict[Connection, tuple[int, BaseProcess]] = field(default_factory=dict)
 
     def play(self, processes: int) -> list[Outlook]:
-        """So many at once."""
+        """Play the runs, at most `processes` at once."""
         _CONTEXT.set_forkserver_preload([__name__])
         waiting = deque(range(len(self.runs)))
         try:
@@ -107,10 +107,10 @@ class _SideBySide:
 
 
 def serve(connection: Connection, plan: Plan, factor: float) -> None:
-    """Play one run and tell of it: how many outcomes there are, now and then, and at last what it found."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal interrupts everybody; the parent ends us
+    """Play one run and send the number of outcomes from time to time, and its result at the end."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal interrupts all processes; the parent ends this one
     gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS, 50, 1_000)
     try:
         connection.send(plan.play(factor, connection.send))
-    except BrokenPipeError:  # nobody listens any more
+    except BrokenPipeError:  # the parent is gone
         return

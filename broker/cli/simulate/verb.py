@@ -1,4 +1,4 @@
-"""`headrace simulate`: what a quota means for a workload, before anybody pays for it."""
+"""`headrace simulate`: what a quota means for a workload, before it is paid for."""
 
 from collections.abc import Callable
 from importlib import import_module
@@ -121,7 +121,7 @@ def simulate(
 
 
 def _play(plan: Plan, factors: tuple[float, ...], *, whole: bool, quiet: bool) -> list[Outlook]:
-    """One run for each quota, or its parts, telling whoever waits how far it is."""
+    """Play one run for each quota, or its parts, with progress on standard error."""
     expected = None if plan.expected is None else plan.expected * len(factors)
     parts = {factor: (plan,) if whole else parts_of(plan, factor) for factor in factors}
     runs = [(part, factor) for factor, each in parts.items() for part in each]
@@ -131,7 +131,7 @@ def _play(plan: Plan, factors: tuple[float, ...], *, whole: bool, quiet: bool) -
 
 
 def _drawing(plot: Path | None) -> Draw | None:
-    """What draws, known to be there before anything is played. Raises SettingsError."""
+    """Return the drawing function, loaded before anything is played. Raises SettingsError."""
     if plot is None:
         return None
     if plot.suffix not in _PLOTS:

@@ -1,4 +1,4 @@
-"""What whoever waits for a run sees: a bar on a terminal; in a pipe or a log a line now and then, if it takes long."""
+"""Progress of a run: a bar on a terminal; in a pipe or a log a line from time to time, if it takes long."""
 
 import sys
 import time
@@ -14,14 +14,14 @@ from broker.cli.terminal import say
 LINE_EVERY_S: Final = 10.0
 
 Heed = Callable[[int], None]
-"""Hears how many outcomes there are by now."""
+"""Gets the number of outcomes so far."""
 
 
 @contextmanager
 def waiting(
     expected: int | None, *, quiet: bool = False, clock: Callable[[], float] = time.monotonic
 ) -> Iterator[Heed]:
-    """Standard error tells how far it is; `expected` is about how many outcomes there will be, if anybody knows."""
+    """Show progress on standard error; `expected` is about how many outcomes there will be, if that is known."""
     if quiet:
         yield _say_nothing
     elif not sys.stderr.isatty():
@@ -34,7 +34,7 @@ def waiting(
 
 
 def _say_nothing(_: int) -> None:
-    """For who reads by machine."""
+    """Report nothing, for output that a program reads."""
 
 
 def _line_by_line(expected: int | None, clock: Callable[[], float]) -> Heed:

@@ -1,5 +1,5 @@
-"""`headrace status`: one look at who leads, what waits, and what is wrong; or at one request, and why it waits.
+"""`headrace status`: the leader, what waits and what is wrong; or one request, and why it waits.
 
-Here belong where a status is found (Redis, or a dispatcher itself), what it means, and how a person and a machine are
-shown it. Nothing here asks Kafka for records or reads a clock of the dispatcher's: all it knows is what was reported.
+This package finds a status (in Redis, or at a dispatcher itself), interprets it, and shows it as text or JSON. Nothing
+here asks Kafka for records or reads a dispatcher's clock: all it knows is what was reported.
 """

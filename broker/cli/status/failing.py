@@ -14,7 +14,7 @@ _WORD: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:/-]{0,99}")
 
 
 def dead_letters(said: Said) -> str | None:
-    """One line; None if the dispatcher is of a release that does not report them."""
+    """Return one line; None if the dispatcher is of a release that does not report dead letters."""
     told = said.get("failed_lately")
     if not isinstance(told, Mapping) or not isinstance(told.get("dead_letters"), Mapping):
         return None
@@ -24,7 +24,7 @@ def dead_letters(said: Said) -> str | None:
 
 
 def all_failing(said: Said) -> Iterator[str]:
-    """A sentence for each model, and each lane, of which every request of the last minutes failed."""
+    """Yield a sentence for each model, and each lane, of which every request of the last minutes failed."""
     told = said.get("failed_lately")
     listed = told.get("all_failing") if isinstance(told, Mapping) else None
     kinds = [one for one in listed if _is_kind(one)] if isinstance(listed, list) else []
@@ -54,11 +54,11 @@ def _listed(reasons: Mapping[str, Any]) -> str:
 
 
 def _count(told: Any) -> int:
-    """A count; 0 where another release says something else."""
+    """Return a count; 0 where another release reports something else."""
     return int(_number(told, 0))
 
 
 def _number(told: Any, otherwise: float) -> float:
-    """A finite number that is not negative; another release may say any JSON value instead."""
+    """Return a finite number that is not negative; another release may report any JSON value instead."""
     is_number = isinstance(told, int | float) and not isinstance(told, bool)
     return told if is_number and 0 <= told <= _NUMBER_MAX else otherwise

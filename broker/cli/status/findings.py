@@ -1,7 +1,7 @@
-"""What a status means: in one look the cause of a stall.
+"""The meaning of a status: the cause of a stall, in one look.
 
-A *grave* finding is something that an operator should act upon: nobody leads, Kafka or Redis is away, OpenAI does not
-serve. The others explain why something waits though all is well: a quota that is used up is a matter of demand.
+A *grave* finding is something that an operator should act upon: there is no leader, Kafka or Redis is away, OpenAI does
+not serve. The others explain why something waits though all is well: a quota that is used up is a matter of demand.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -45,14 +45,14 @@ _CAUSES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One sentence, and whether somebody should act."""
+    """One sentence, and whether an operator should act."""
 
     grave: bool
     sentence: str
 
 
 def findings(look: Look) -> list[Finding]:
-    """Everything worth saying, the grave first."""
+    """Return every finding, the grave ones first."""
     found = [*_of_dispatcher(look.dispatcher, look.prefix), *_of_parked(look)]
     if look.retrier is not None:
         found += _of_retrier(look.retrier)
@@ -90,7 +90,7 @@ def _of_dispatcher(report: Report, prefix: str) -> Iterator[Finding]:
 
 
 def _of_parked(look: Look) -> Iterator[Finding]:
-    """What is parked comes back by a retrier alone; whoever asks one dispatcher cannot see whether there is one."""
+    """Report parked requests if no retrier has reported, which Redis knows and a single dispatcher does not."""
     report = look.dispatcher
     parked = 0 if report.said is None or report.is_stale else int(report.said.get("parked", 0))
     if parked and look.retrier is None and report.kind == "redis":
@@ -112,11 +112,11 @@ def _of_retrier(report: Report) -> Iterator[Finding]:
 
 
 def _silence(report: Report, said: Said, noun: str) -> str:
-    """Nobody reports any more: who did last, how that ended, and what is to be done."""
+    """Say that no process reports any more: which one did last, how that ended, and what to do."""
     who = f"{said.get('host', 'an unknown host')}, {said.get('role')} of term {said.get('term')}"
     sentence = f"No {noun} has reported for {spoken_s(report.age_s or 0)}; the last was {who}."
     if report.spoilt:
-        return sentence  # who holds the lease, and who stands by, cannot be read
+        return sentence  # the lease's holder and the standbys cannot be read
     match report.holder:
         case None:
             sentence += " Its lease has run out"
@@ -168,7 +168,7 @@ def _of_services(said: Said) -> Iterator[Finding]:
 
 
 def _open_breakers(said: Said) -> list[tuple[str, Said]]:
-    """The account's and the limits', by name."""
+    """Return the open breakers by name, the account's and the limits'."""
     every = [("the account", table_of(said, "account")), *table_of(said, "limits").items()]
     return [(name, each) for name, each in every if each.get("breaker", "closed") != "closed"]
 
@@ -182,7 +182,7 @@ def _of_breakers(said: Said) -> Iterator[Finding]:
 
 
 def cause(broken: Said) -> str:
-    """What tripped a breaker: which request to look for, and what to name to OpenAI's support."""
+    """Return what tripped a breaker: which request to look for, and what to name to OpenAI's support."""
     tripped = table_of(broken, "tripped")
     words = [f"{said} {tripped[name]}" for name, said in _CAUSES.items() if tripped.get(name) is not None]
     return f" It opened at {tripped.get('since')}: {', '.join(words)}." if words else ""
@@ -203,7 +203,7 @@ def _of_limits(said: Said) -> Iterator[Finding]:
 
 
 def _exhausted(name: str, limit: Said, waiting: int) -> Iterator[Finding]:
-    """Whoever waits here waits for money, or for a call to end."""
+    """Say what the requests of a limit wait for: its quota, or the end of a call."""
     next_s = limit.get("next_call_s")
     if not limit.get("believed", True):
         yield _note(f"{name}: one call goes first, since its levels are not known; {waiting:,} wait.")
@@ -217,12 +217,12 @@ def _exhausted(name: str, limit: Said, waiting: int) -> Iterator[Finding]:
 
 
 def emptiest(buckets: Iterable[Said]) -> Said | None:
-    """The bucket with the smallest part left."""
+    """Return the bucket with the smallest part left."""
     return min(buckets, key=left_of, default=None)
 
 
 def left_of(bucket: Said, end: str = "level_low") -> float:
-    """The part that is left, from 0 to 1."""
+    """Return the part that is left, from 0 to 1."""
     return min(1.0, max(0.0, float(bucket[end])) / max(1.0, float(bucket["capacity"])))
 
 
@@ -234,6 +234,6 @@ def _of_lanes(lanes: Mapping[str, Said]) -> Iterator[Finding]:
 
 
 def table_of(said: Said, name: str) -> Mapping[str, Any]:
-    """One of the status's tables; an empty one where there is none."""
+    """Return one of the status's tables; an empty one where there is none."""
     found = said.get(name)
     return found if isinstance(found, Mapping) else {}

@@ -1,4 +1,4 @@
-"""A status's limits for a person: buckets with bars, and by which law calls are charged."""
+"""The limits of a status as text: buckets with bars, and the law by which calls are charged."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
@@ -21,7 +21,7 @@ _GRAVE, _FAINT = "bold red", "dim"
 
 
 def columns(first: str, *others: str) -> Table:
-    """A table of names, each with figures; where it is narrow names are folded, and no figure is cut."""
+    """Return a table of names, each with figures; on a narrow terminal names are folded, and no figure is cut."""
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style=_FAINT)
     table.add_column(first, overflow="fold", min_width=6)
     for name in others:
@@ -30,7 +30,7 @@ def columns(first: str, *others: str) -> Table:
 
 
 def limits_shown(limits: Mapping[str, Said], *, leads: bool, width: int = WIDE) -> Iterator[RenderableType]:
-    """Each limit with its buckets: a row for each bucket, or where there is no room for that a line and its buckets."""
+    """Yield the limits with a row for each bucket or, on a narrow terminal, each as a line with its buckets below."""
     by_waiting = sorted(limits.items(), key=lambda item: -int(item[1].get("waiting", 0)))[:SHOWN_MAX]
     if width < WIDE:
         for name, limit in by_waiting:
@@ -78,7 +78,7 @@ def _wide(limits: Sequence[tuple[str, Said]], *, leads: bool) -> Table:
 
 
 def charges_shown(limits: Mapping[str, Said], *, width: int = WIDE) -> Iterator[RenderableType]:
-    """By which law each limit's calls are charged, as far as a dispatcher says so."""
+    """Yield the law by which each limit's calls are charged, as far as a dispatcher reports it."""
     titles = ("our error, tokens a call", "told by answers") if width >= WIDE else ("error", "answers")
     table = columns("limit", "charged by", *titles)
     told = [
@@ -117,7 +117,7 @@ def _bucket(bucket: Said) -> tuple[str, Text, str]:
 
 
 def _bar(low: float, high: float) -> Text:
-    """What is surely left, what may be left, and what is spent."""
+    """Draw the tokens that are certainly left, those that may be left, and those that are spent."""
     sure = round(low * _BAR_CELLS)
     perhaps = max(0, round(high * _BAR_CELLS) - sure)
     bar = Text("█" * sure, style="red" if low < 0.05 else "yellow" if low < 0.2 else "green")
@@ -125,5 +125,5 @@ def _bar(low: float, high: float) -> Text:
 
 
 def named(name: str, style: str = "") -> Text:
-    """A name that others have chosen, short and harmless; its brackets are no markup."""
+    """Return a foreign name, shortened and escaped; its brackets are not markup."""
     return Text(short(safe(name), _NAME_CHARS_MAX) or "(none)", style)

@@ -1,4 +1,4 @@
-"""One request, asked of the leader: nobody else knows, and Redis holds nothing of single requests."""
+"""One request, asked of the leader: no other process knows it, and Redis holds nothing of single requests."""
 
 import asyncio
 from urllib.parse import urlencode, urlsplit
@@ -12,11 +12,11 @@ from broker.settings.whole import Settings
 async def where_is(
     settings: Settings, request_id: str, run: int | None, *, url: str | None, cluster: str | None, timeout_s: float
 ) -> Said:
-    """What a dispatcher says of one request: the one at `url`, else the leader, as Redis or this machine knows it.
+    """Return a dispatcher's report on one request: the one at `url`, else the leader found by Redis or on this machine.
 
     Raises:
-        Unreachable: Nobody who could know can be asked; the sentence says what to do.
-        InvalidRequest: Whoever was asked did not understand the question.
+        Unreachable: No dispatcher that could know can be asked; the sentence says what to do.
+        InvalidRequest: The dispatcher did not understand the question.
     """
     query = {"id": request_id} | ({} if run is None else {"run": str(run)})
     if url is not None:
@@ -38,10 +38,10 @@ async def where_is(
 
 
 def leader_url(report: Report, prefix: str) -> str:
-    """Where the leader is asked, as it says itself.
+    """Return the URL of the leader, as it reports it.
 
     Raises:
-        Unreachable: Nobody has reported of late, or not where.
+        Unreachable: No leader has reported of late, or it has not reported its URL.
     """
     if report.said is None or report.is_stale:
         raise Unreachable(
@@ -58,7 +58,7 @@ def leader_url(report: Report, prefix: str) -> str:
 
 
 async def _here(settings: Settings, query: dict[str, str], reason: Unreachable) -> Said:
-    """Redis is away, and this may be the machine of the leader."""
+    """Ask on this machine, which may be the leader's, since Redis is away."""
     try:
         told = await _asked(own_url(settings), query, OWN_TIMEOUT_S)
     except Unreachable:

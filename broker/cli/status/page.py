@@ -1,4 +1,4 @@
-"""A status for a person: who leads, what is wrong, and only then the numbers."""
+"""A status as text: the leader, what is wrong, and only then the numbers."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -28,7 +28,7 @@ _KNOWN: Final = frozenset(
 
 
 def page(look: Look, found: Sequence[Finding], now: datetime, *, width: int = WIDE) -> RenderableType:
-    """All of it; `now` is the reader's wall clock, `width` the columns of the terminal."""
+    """Return the whole page; `now` is the reader's wall clock, `width` the columns of the terminal."""
     report = look.dispatcher
     parts: list[RenderableType] = [_title(look), *_who(report, now), Text("")]
     parts += [_line(finding) for finding in found] or [Text("✓ Nothing is wrong.", style=_WELL)]
@@ -78,7 +78,7 @@ def _who(report: Report, now: datetime) -> Iterator[Text]:
 
 
 def _place(said: Said) -> str:
-    """Where the process is, as far as it says."""
+    """Return where the process is, as far as it reports that."""
     name, host, pid = (str(said[key]) if said.get(key) else "" for key in ("name", "host", "pid"))
     at = f"{host} (pid {pid})" if pid else host
     name = "" if name == _NAME_NOBODY_CHOSE else name
@@ -95,7 +95,7 @@ def _since(said: Said, now: datetime) -> str:
 
 
 def _line(finding: Finding) -> Table:
-    """A mark, and the sentence wrapped beside it."""
+    """Return a mark, and the sentence wrapped beside it."""
     mark, style = ("✗ ", _GRAVE) if finding.grave else ("• ", _NOTE)
     return beside(Text(mark, style), Text(safe(finding.sentence), style))
 
@@ -146,7 +146,7 @@ def _lanes(lanes: Mapping[str, Said], width: int) -> Table:
 
 
 def _in_kafka(lag: Said) -> str:
-    """What was not taken yet; with its age, if Kafka has not answered of late."""
+    """Return the number of requests not taken yet; with its age, if Kafka has not answered of late."""
     if "requests" not in lag:
         return "?"
     age_s = float(lag.get("age_s", 0))
@@ -174,14 +174,14 @@ def _retrier(report: Report, said: Said, now: datetime) -> Iterator[RenderableTy
 
 
 def _facts(said: Said) -> Iterator[RenderableType]:
-    """Whatever is reported beyond what every process does, by its own names."""
+    """Yield everything that is reported beyond what every process reports, by its own names."""
     for name, value in said.items():
         if name not in _KNOWN and (text := _plain(value)):
             yield Text(f"{safe(name.replace('_', ' '))}  {safe(text)}")
 
 
 def _plain(value: Any) -> str:
-    """Numbers, words and flat tables of them; deeper things are for `--json`."""
+    """Return numbers, words and flat tables of them as text; anything deeper is left to `--json`."""
     if isinstance(value, Mapping):
         flat = ((key, _plain(each)) for key, each in value.items() if not isinstance(each, Mapping | list))
         return "  ".join(f"{key} {text}" for key, text in flat if text)

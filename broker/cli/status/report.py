@@ -1,11 +1,11 @@
-"""What was found: the shapes between looking, judging and showing."""
+"""The data between looking, judging and showing."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 STALE_AFTER_S: Final = 5.0
-"""A holder of the lease reports every second; after so long without, it is not there to report."""
+"""A holder of the lease reports every second; after this time without a report it is no longer there to report."""
 
 Said = Mapping[str, Any]
 """A status as `broker.service.status.status` makes it, of this release or of another: any field may be missing."""
@@ -13,15 +13,15 @@ Said = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What one process said of itself, or that nobody did.
+    """The status that one process reported of itself, or the absence of one.
 
     Attributes:
         said: Its status, or None.
-        age_s: How long ago; None without a status.
+        age_s: The age of the status; None without one.
         kind: `redis` or `url`.
         place: The lease's key, or the URL.
-        holder: What stands in the lease now; None if it is absent, or nobody looked.
-        standbys: How many note that they could take over; None: nobody looked.
+        holder: The present value of the lease; None if it is absent, or was not read.
+        standbys: The number of processes that note that they could take over; None if it was not read.
         spoilt: Sentences on keys in Redis that something else has written over.
     """
 
@@ -35,7 +35,7 @@ class Report:
 
     @property
     def is_stale(self) -> bool:
-        """Whether nobody has reported for too long."""
+        """Whether the last report is too old."""
         return self.age_s is not None and self.age_s > STALE_AFTER_S
 
 

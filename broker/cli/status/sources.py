@@ -1,8 +1,8 @@
-"""Where a status is found: in Redis, where the holder of the lease leaves it, or at a dispatcher itself.
+"""The places of a status: Redis, where the holder of the lease leaves it, or a dispatcher itself.
 
 The lease's key holds the id of Kafka's cluster. Kafka is asked for it first, for two seconds at most; when it is away,
-which is when people look, the key is found by walking through Redis. Where several clusters share that Redis,
-no guess is made.
+which is when operators look, the key is found by walking through Redis. Should several clusters share that Redis, the
+choice is left to the user.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ from broker.settings.whole import Settings
 
 KAFKA_ANSWERS_S: Final = 2.0
 OWN_TIMEOUT_S: Final = 0.7
-"""For a dispatcher on this machine, which is there or is not."""
+"""Timeout for a dispatcher on this machine, which is there or is not."""
 _OTHERS_S: Final = 2.0
 _STATUS_BYTES_MAX: Final = 8 * 1024 * 1024
 
@@ -38,10 +38,10 @@ class NothingListens(Unreachable):
 
 
 async def look_in_redis(settings: Settings, *, cluster: str | None, timeout_s: float) -> Look:
-    """What the holder of the lease left in Redis, and the retrier's beside it.
+    """Return what the holder of the lease left in Redis, and the retrier's status beside it.
 
     Raises:
-        NothingListens: There is no Redis; said at once.
+        NothingListens: There is no Redis; raised at once.
         Unreachable: Redis does not answer within `timeout_s`, or holds too many keys to walk through.
         SettingsError: Several clusters have reported, and nothing says which is meant.
     """
@@ -100,7 +100,7 @@ async def _only_cluster(redis: RedisStatus, key_prefix: str, prefix: str) -> str
 
 
 async def _others(redis: RedisStatus, key_prefix: str, prefix: str, cluster: str) -> list[str]:
-    """Nobody has reported for our cluster: has somebody for another one? Looked for within bounds."""
+    """Look, within bounds, for reports of other clusters, since there is none for Kafka's own cluster."""
     try:
         async with asyncio.timeout(_OTHERS_S):
             others = [each for each in await redis.clusters(key_prefix, f"{prefix}.dispatcher") if each != cluster]
@@ -129,10 +129,10 @@ def _report(found: Reported, remarks: list[str]) -> Report:
 
 
 async def look_at_url(settings: Settings, url: str, *, timeout_s: float) -> Look:
-    """What one process says of itself when asked.
+    """Return what one process reports of itself when asked.
 
     Raises:
-        Unreachable: Nobody answers there, or somebody who is no dispatcher.
+        Unreachable: No server answers there, or one that is not a dispatcher.
     """
     address = status_url(url)
     said = await asked(address, timeout_s)
@@ -143,10 +143,10 @@ async def look_at_url(settings: Settings, url: str, *, timeout_s: float) -> Look
 
 
 def status_url(url: str) -> str:
-    """`host:8080`, `http://host:8080` and the whole of it are the same to a person.
+    """Return the URL of `/status` for `host:8080`, `http://host:8080` or the whole URL.
 
     Raises:
-        SettingsError: It is no address of a web server.
+        SettingsError: It is not the address of a web server.
     """
     try:
         parts = urlsplit(url if "://" in url else f"http://{url}")
@@ -160,14 +160,14 @@ def status_url(url: str) -> str:
 
 
 def own_url(settings: Settings) -> str:
-    """Where a dispatcher with these settings listens, seen from its own machine."""
+    """Return the URL at which a dispatcher with these settings listens, seen from its own machine."""
     host = settings.dispatcher.http_host
     host = "127.0.0.1" if host in {"", "0.0.0.0", "::"} else host  # noqa: S104  # nothing is bound here
     return f"http://{f'[{host}]' if ':' in host else host}:{settings.dispatcher.http_port}"
 
 
 async def asked(address: str, timeout_s: float) -> Said:
-    """As `fetched`, in the time that was given for all of it; raises as `fetched`."""
+    """Return what `fetched` returns, within the time given for all of it; raises as `fetched`."""
     try:
         async with asyncio.timeout(timeout_s):
             return await asyncio.to_thread(fetched, address, timeout_s)
@@ -176,11 +176,11 @@ async def asked(address: str, timeout_s: float) -> Said:
 
 
 def fetched(address: str, timeout_s: float) -> Said:
-    """What is said there, asked directly, whatever proxies the environment names: probes are not on the internet.
+    """Return the JSON object at the address, without the environment's proxies: probes are not on the internet.
 
     Raises:
-        Unreachable: Nobody answers there, or something else than a JSON object.
-        InvalidRequest: Whoever answers does not understand the question, and says why.
+        Unreachable: No server answers there, or the answer is not a JSON object.
+        InvalidRequest: The server does not understand the question, and says why.
     """
     place = urlsplit(address).netloc
     try:

@@ -96,7 +96,7 @@ async def _look(settings: Settings, *, url: str | None, cluster: str | None, tim
 
 
 async def _here(settings: Settings, reason: Unreachable) -> Look:
-    """Redis is away, and this may be the machine of a dispatcher: then it can tell."""
+    """Ask on this machine, which may be a dispatcher's, since Redis is away."""
     own = own_url(settings)
     try:
         look = await look_at_url(settings, own, timeout_s=OWN_TIMEOUT_S)
@@ -114,7 +114,7 @@ async def _here(settings: Settings, reason: Unreachable) -> Look:
 
 
 def as_object(look: Look, found: Sequence[Finding]) -> dict[str, Any]:
-    """The status as `/status` gives it, and beside it where it is from, how old it is and what it means."""
+    """Return the status as `/status` gives it, and beside it its source, its age and its meaning."""
     return {
         **(_beside(look.dispatcher)),
         "retrier": None if look.retrier is None else _beside(look.retrier),

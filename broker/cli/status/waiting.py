@@ -1,7 +1,7 @@
 """Why one request waits, in a few lines for a person at 3 a.m.
 
-What is told comes from a dispatcher of this release or of another: any field may be missing, and a kind that is not
-known here is named as it is.
+The report comes from a dispatcher of this release or of another: any field may be missing, and a kind that is not known
+here is shown by its own name.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,7 +22,7 @@ _LEADER: Final = {
 
 
 def lines(told: Said) -> list[str]:
-    """All that is worth saying, the state first."""
+    """Return all lines, the state first."""
     who = f"{told.get('id')}{_run(told)}"
     return [safe(line) for line in _lines(who, told)]
 
@@ -105,18 +105,18 @@ def _without_room(lanes: Sequence[str]) -> Iterator[str]:
 
 
 def _new(leads_for_s: Any) -> Iterator[str]:
-    """Who leads only now has not read all its lanes."""
+    """Warn that a new leader has not read all its lanes."""
     if not isinstance(leads_for_s, int | float):
         yield "It has not begun to lead yet: ask again in a few seconds."
     elif leads_for_s < _NEW_S:
         yield f"It leads for {spoken_s(leads_for_s)} only, and may not have read its lanes yet: ask again."
 
 
-# ---------------------------------------------------------------------------------------------------- who waits
+# ---------------------------------------------------------------------------------------------------- what waits
 
 
 def _standing(told: Said) -> str:
-    """Where it stands in its line."""
+    """Say which place it has in its queue, and what is before it in the lane."""
     before = told.get("before")
     if not isinstance(before, Mapping):
         return ""
@@ -260,7 +260,7 @@ def _span(seconds: Any) -> str:
 
 
 def _clock(instant: Any, in_s: Any = None) -> str:
-    """`2026-12-01T12:03:44.120Z` as `2026-12-01 12:03:44Z`; without its date if it is `in_s` away, and soon."""
+    """Format `2026-12-01T12:03:44.120Z` as `2026-12-01 12:03:44Z`; without its date if it is `in_s` away, and soon."""
     day, _, time = str(instant).partition(".")[0].rstrip("Z").partition("T")
     soon = isinstance(in_s, int | float) and in_s < _SOON_S
     return f"{time}Z" if soon else f"{day} {time}Z"
