@@ -1,4 +1,4 @@
-"""Where the fetched jars and the detached pair's notes live: one directory a user, outside every project."""
+"""The cache directory for fetched jars and the notes on detached pairs: one a user, outside every project."""
 
 import os
 import sys
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def cache_dir() -> Path:
-    """`HEADRACE_CACHE_DIR`, or `headrace` in the platform's cache directory of this user. It may not exist yet."""
+    """Return `HEADRACE_CACHE_DIR`, or `headrace` in the platform's cache directory of the user. It may not exist."""
     override = os.environ.get("HEADRACE_CACHE_DIR")
     if override:
         return Path(override).expanduser().resolve()

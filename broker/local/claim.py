@@ -1,4 +1,4 @@
-"""Claiming a data directory: alone while starting, and rid of what a dead owner left running there."""
+"""Claim of a data directory: exclusive during a start, and cleared of servers that a dead owner left there."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,10 +11,10 @@ from broker.local.record import read_record, remove_record
 
 @contextmanager
 def alone(lock: Path) -> Iterator[None]:
-    """One start at a time: two in one directory would take each other's half-started servers for leftovers.
+    """Allow one start at a time: two in one directory would take each other's half-started servers for leftovers.
 
     Raises:
-        LocalServicesError: somebody else holds the lock file (exit code 2).
+        LocalServicesError: Another process holds the lock file (exit code 2).
     """
     import fcntl  # noqa: PLC0415  there is none on Windows, where require_extra has already said so
 
@@ -29,7 +29,7 @@ def alone(lock: Path) -> Iterator[None]:
 
 
 def end_leftovers(data_dir: Path) -> None:
-    """Stop what a dead owner left running in this directory; LocalServicesError if its owner is alive and well."""
+    """Stop what a dead owner left running in this directory; LocalServicesError if the pair there still serves."""
     record = read_record(data_dir)
     if record is None:
         return

@@ -1,8 +1,8 @@
-"""Kafka as a whole: one node, or three of which any one may die.
+"""Kafka as a cluster: one node, or three of which any one may die.
 
-Three are what production asks for: every topic three times, a write answered once two have it, and a majority of
-controllers. Two nodes could not lose one, and five would show nothing that three do not. A cluster is ready when each
-of its nodes says of itself that it has joined and has caught up, and a transactional producer starts.
+Production asks for three: every topic has three replicas, a write is acknowledged once two have it, and a majority of
+controllers decides. Of two nodes none may be lost, and five would show nothing that three do not. A cluster is ready
+when each of its nodes reports that it has joined and has caught up, and a transactional producer starts.
 """
 
 import asyncio
@@ -29,14 +29,14 @@ _VOTERS = re.compile(r"^controller\.quorum\.voters=(\S+)$", re.MULTILINE)
 
 
 def require_size(nodes: int) -> None:
-    """Nothing, or LocalServicesError (exit code 2) for a number of nodes that makes no sense."""
+    """Raise LocalServicesError (exit code 2) for a number of nodes that makes no sense."""
     if nodes not in _SIZES:
         sentence = f"A local Kafka has 1 node or 3, not {nodes}: three are the fewest of which one may die."
         raise LocalServicesError(sentence, exit_code=2)
 
 
 def size_of_data(data_dir: Path) -> int | None:
-    """How many nodes the Kafka had whose data lie in this directory; None where none do."""
+    """Return the number of nodes of the Kafka that wrote the data in this directory; None where there are none."""
     for meta in sorted(data_dir.glob("kafka-*/data/meta.properties")):
         voters = _VOTERS.search(_text(meta.parents[1] / "server.properties"))
         if voters is not None:
@@ -45,7 +45,7 @@ def size_of_data(data_dir: Path) -> int | None:
 
 
 def require_same_size(data_dir: Path, nodes: int) -> None:
-    """Nothing, or LocalServicesError (exit code 2): a Kafka cannot be given more nodes, or fewer, by a start."""
+    """Raise LocalServicesError (exit code 2) for another number of nodes than the data have: no start can change it."""
     found = size_of_data(data_dir)
     if found is not None and found != nodes:
         sentence = f"The data in {data_dir} are those of a Kafka with {found} node{'s' if found > 1 else ''}"
@@ -64,7 +64,7 @@ class KafkaCluster:
         java: tuple[str, ...],
         node_settings: NodeSettings = ours_alone,
     ) -> None:
-        """`ports` has a node's own port and its controller's, for each; `java` is as in `Kafka`."""
+        """Prepare the nodes; `ports` has each one's own port and its controller's, and `java` is as in `Kafka`."""
         peers = tuple(Node(number, *pair) for number, pair in enumerate(ports, start=1))
         self.nodes = {peer.node_id: Kafka(peer, peers, data_dir, java, node_settings) for peer in peers}
         self._data_dir = data_dir
@@ -86,11 +86,11 @@ class KafkaCluster:
 
     @property
     def address_is_taken(self) -> bool:
-        """Whether some node found a port of ours taken."""
+        """Whether some node found one of its ports taken."""
         return any(node.address_is_taken for node in self.nodes.values())
 
     def chosen(self, node_ids: Iterable[int]) -> tuple[Kafka, ...]:
-        """These nodes, or all where none is named; LocalServicesError for an id that nobody has."""
+        """Return these nodes, or all where none is named; LocalServicesError for an id that no node has."""
         wanted = tuple(node_ids) or tuple(self.nodes)
         for number in wanted:
             if number not in self.nodes:
@@ -99,16 +99,16 @@ class KafkaCluster:
         return tuple(self.nodes[number] for number in wanted)
 
     def prepare(self) -> None:
-        """Write every node's files and format what holds nothing yet, side by side: each takes a Java of its own."""
+        """Write every node's files and format empty directories, in parallel: each format takes a Java of its own."""
         cluster_id = _cluster_id(self._data_dir)
         with ThreadPoolExecutor(len(self.nodes), thread_name_prefix="headrace-format") as pool:
             list(pool.map(lambda node: node.prepare(cluster_id), self.nodes.values()))
 
     def await_ready(self, nodes: Sequence[Kafka], abandon: threading.Event) -> None:
-        """Back when these nodes take part and a transaction can begin.
+        """Wait until these nodes take part and a transaction can begin.
 
         Raises:
-            LocalServicesError: one of them died, it took too long, or the owner gave up.
+            LocalServicesError: One of them died, it took too long, or the owner gave up.
         """
         patience = Patience(READY_WITHIN_S, abandon)
         while not self._take_part(nodes):
@@ -123,12 +123,12 @@ class KafkaCluster:
 
 
 def majority(of: int, alive: int) -> bool:
-    """Whether so many nodes can elect a controller and acknowledge a write."""
+    """Return whether `alive` nodes can elect a controller and acknowledge a write."""
     return alive > of // 2
 
 
 async def _ready(nodes: Sequence[Kafka]) -> bool:
-    """Each is asked itself: a node's peers believe for seconds that it never left, a node that serves knows."""
+    """Ask each node itself: its peers believe for seconds that it never left, and only a node that serves knows."""
     wanted = {node.node.node_id for node in nodes}
     asked = (nodes_in_sync("127.0.0.1", node.node.port, timeout_s=_PROBE_S) for node in nodes)
     seen = await asyncio.gather(*asked)
@@ -140,7 +140,7 @@ def _addresses(nodes: Iterable[Kafka]) -> str:
 
 
 def _cluster_id(data_dir: Path) -> str:
-    """The one that a formatted directory has; else a new one, 22 characters without a leading dash."""
+    """Return the id in a formatted directory; else a new one, 22 characters without a leading dash."""
     for meta in sorted(data_dir.glob("kafka-*/data/meta.properties")):
         found = _CLUSTER_ID.search(_text(meta))
         if found is not None:

@@ -1,4 +1,4 @@
-"""The pair that runs on by itself after the command that started it: found and ended through its record.
+"""The detached pair, which runs on after the command that started it: found and ended through its record.
 
 Where no directory is named, the pair is this user's only one: a note in the cache directory says where it lives, and
 its data are deleted when it is ended. Data in a directory that was named stay. As long as one server of a pair runs, a
@@ -26,7 +26,7 @@ from broker.local.valkey import answers_ping
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
-    """A pair that was ended: where it lived, the pids that still ran, and whether its data were thrown away."""
+    """A pair that was ended: its directory, the pids that still ran, and whether its data were thrown away."""
 
     data_dir: str
     pids: tuple[int, ...]
@@ -44,12 +44,13 @@ def up(
     progress: Progress | None = None,
     told: Callable[[str], None] = _quiet,
 ) -> Record:
-    """The running pair, started if it does not run yet, mended if a part of it does; an unnamed one begins empty.
+    """Return the running pair: started if none runs, mended if a part of it does; an unnamed one begins empty.
 
-    Without `nodes` Kafka has as many as the data were written by, or one. `told` hears what was mended or thrown away.
+    Without `nodes` Kafka has as many as the data were written by, or one. `told` gets a sentence on everything that was
+    mended or thrown away.
 
     Raises:
-        LocalServicesError: one sentence that says why it cannot start; what ran before runs on. Also, with exit code 2,
+        LocalServicesError: One sentence that says why it cannot start; what ran before runs on. Also, with exit code 2,
             if the pair that runs has another number of nodes than was asked for.
     """
     if nodes is not None:
@@ -67,7 +68,7 @@ def up(
 
 
 def _mended(home: Path, nodes: int | None, progress: Progress | None, told: Callable[[str], None]) -> Record | None:
-    """The pair that runs there, with what had ended of it started again; None where nothing runs."""
+    """Return the pair that runs there, with its ended servers started again; None where nothing runs."""
     record, running = read_record(home), running_in(home)
     if record is None and running:
         sentence = f"In {home} servers still run ({_pids_in_words(running)}) of which no record tells"
@@ -84,7 +85,7 @@ def _mended(home: Path, nodes: int | None, progress: Progress | None, told: Call
 
 
 def _begun(home: Path, nodes: int | None, progress: Progress | None, told: Callable[[str], None]) -> Record:
-    """A pair started where none runs; without a name its data begin empty."""
+    """Start a pair where none runs; without a named directory its data begin empty."""
     end_leftovers(home)
     if home == unnamed():
         if size_of_data(home) is not None:
@@ -99,13 +100,13 @@ def _begun(home: Path, nodes: int | None, progress: Progress | None, told: Calla
 
 
 def status(data_dir: Path | None = None) -> Record | None:
-    """The record of the pair in `data_dir` (without one: of the last pair started) if it serves."""
+    """Return the record of the pair in `data_dir` (without one: of the last pair started) if it serves."""
     record = read_record(_absolute(data_dir) or last())
     return record if record is not None and record.is_serving and _answers(record) else None
 
 
 def half_dead(data_dir: Path | None = None) -> str | None:
-    """A sentence that says which servers of a pair run that does not serve; None if none runs."""
+    """Return a sentence on the servers that run of a pair that does not serve; None if none runs."""
     home = _absolute(data_dir) or last()
     running = running_in(home)
     if not running:
@@ -117,7 +118,7 @@ def half_dead(data_dir: Path | None = None) -> str | None:
 
 
 def others(record: Record) -> list[str]:
-    """Where other pairs of this user are on record or run."""
+    """Return the directories of this user's other pairs that are on record or run."""
     return [str(home) for home in known() if str(home) != record.data_dir]
 
 
@@ -140,7 +141,7 @@ def _ended(home: Path) -> Stopped | None:
 
 
 def last() -> Path:
-    """Where the last pair lives that was started and is on record, or an unnamed one."""
+    """Return the directory of the last pair started that is on record, or the unnamed one."""
     return next((home for home in reversed(known()) if read_record(home) is not None), unnamed())
 
 

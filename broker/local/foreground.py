@@ -13,10 +13,10 @@ _LOOK_S = 0.2
 
 
 def stay(services: LocalServices, announce: Callable[[LocalServices], None]) -> None:
-    """Start, `announce` once both serve, and come back when told to stop; both have ended then.
+    """Start the pair, call `announce` once both serve, and return at a signal, when both have ended.
 
     Raises:
-        LocalServicesError: the start failed, or a server ended by itself.
+        LocalServicesError: The start failed, or a server ended by itself.
     """
     try:
         with _sigterm_like_ctrl_c(), services:
@@ -31,7 +31,7 @@ def stay(services: LocalServices, announce: Callable[[LocalServices], None]) -> 
 
 @contextmanager
 def _sigterm_like_ctrl_c() -> Iterator[None]:
-    """Both mean `stop`, at any moment, the fetch of the jars included. Main thread only."""
+    """Handle SIGTERM as Ctrl-C, at any moment, the fetch of the jars included. Main thread only."""
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield

@@ -1,8 +1,8 @@
-"""Ports that stay ours while a server is down.
+"""Choice of ports that stay free while a server is down.
 
-The kernel's own choice (bind to port 0) lies in the range it gives to outgoing connections. A client that reconnects
-to such a port while its server is dead can be given that very port as its source, connects to itself, and the
-restarted server finds its address in use. So we choose below that range (Linux: from 32768, macOS: from 49152).
+The kernel's own choice (bind to port 0) lies in the range it gives to outgoing connections. A client that reconnects to
+such a port while its server is dead can be given that very port as its source, connects to itself, and the restarted
+server finds its address in use. So the choice is made below that range (Linux: from 32768, macOS: from 49152).
 
 A port is chosen some seconds before its server listens on it, and a second choice in that time must not fall on it.
 This process never chooses a port twice. Other processes see a mark: a UDP socket bound to the same number, which no
@@ -43,7 +43,7 @@ def free_ports(count: int, *, chance: random.Random | None = None) -> tuple[int,
 
 
 def accepts(port: int, *, timeout_s: float = 0.5) -> bool:
-    """Whether somebody accepts connections on this port of 127.0.0.1."""
+    """Return whether a server accepts connections on this port of 127.0.0.1."""
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=timeout_s):
             return True

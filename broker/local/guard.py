@@ -1,9 +1,9 @@
-"""A small process that outlives its owner by a moment, so that nothing else does.
+"""The guard: a small process that briefly outlives its owner, so that nothing else does.
 
 An owner that is ended by SIGTERM or SIGKILL, or leaves without closing anything, cannot stop its servers. The guard
-holds the read end of a pipe whose only writer is the owner: end of file means that the owner is gone, however it
-went. It then stops the servers it was told of and removes the directory it was told of. Run as a script it imports
-the standard library only and starts in some 20 ms; it is no part of the pair when the pair is left running by itself.
+holds the read end of a pipe with the owner as its only writer: end of file means that the owner is gone, in whatever
+way. The guard then stops the servers and removes the directories that the owner has named. Run as a script it imports
+the standard library only and starts in some 20 ms; it is not part of a pair that is left running by itself.
 """
 
 import contextlib
@@ -14,7 +14,7 @@ from pathlib import Path
 
 
 class Guard:
-    """The owner's end: name what must not outlive us, then `release()`."""
+    """The owner's end: name what must not outlive the owner, then call `release()`."""
 
     def __init__(self) -> None:
         root = Path(__file__).parents[2]
@@ -35,15 +35,15 @@ class Guard:
         return self._process.pid
 
     def watch(self, pid: int, mark: str) -> None:
-        """From now on this process must not outlive us."""
+        """Stop this process once the owner is gone."""
         self._tell(f"watch {pid} {mark}")
 
     def remove(self, directory: Path) -> None:
-        """From now on this directory must not outlive us."""
+        """Remove this directory once the owner is gone."""
         self._tell(f"remove {directory}")
 
     def release(self) -> None:
-        """The guard forgets everything and ends; what it watched goes on."""
+        """End the guard without any action; the watched processes go on."""
         self._tell("release")
         if self._process.stdin is not None:
             with contextlib.suppress(BrokenPipeError):
@@ -56,13 +56,13 @@ class Guard:
 
     def _tell(self, line: str) -> None:
         if self._process.stdin is not None and not self._process.stdin.closed:
-            with contextlib.suppress(BrokenPipeError):  # somebody killed the guard: the pair works without it
+            with contextlib.suppress(BrokenPipeError):  # the guard was killed: the pair works without it
                 self._process.stdin.write(line.encode() + b"\n")
                 self._process.stdin.flush()
 
 
 def keep_watch() -> None:
-    """The guard's whole life: read orders until the owner closes the pipe or dies."""
+    """Run the guard: read orders until the owner closes the pipe or dies."""
     from broker.local.processes import Process, stop  # noqa: PLC0415  the owner imports this module without need of it
 
     watched: dict[int, Process] = {}

@@ -1,8 +1,8 @@
-"""Kafka's jars, by coordinate, checked against our own lock.
+"""Kafka's jars, by coordinate, checked against a lock.
 
-`jars.lock` has one line for each jar, `group:artifact:version sha256:…`, and no address: where a jar comes from is
-the Maven client's affair, what it is, is ours. A jar enters the cache by an atomic rename after its digest was
-checked, so any number of processes may fetch at once, and whatever was damaged in the cache is fetched again.
+`jars.lock` has one line for each jar, `group:artifact:version sha256:…`, and no address: the Maven client decides where
+a jar comes from, the lock decides what it must be. A jar enters the cache by an atomic rename after its digest was
+checked, so any number of processes may fetch at once, and a damaged jar in the cache is fetched again.
 """
 
 import hashlib
@@ -45,12 +45,12 @@ class Jar:
 
     @property
     def filename(self) -> str:
-        """Its name in the cache; the group keeps two artifacts of one name apart."""
+        """The file name in the cache; the group distinguishes two artifacts of one name."""
         return f"{self.group}.{self.artifact}-{self.version}.jar"
 
 
 def parse_lock(text: str) -> tuple[Jar, ...]:
-    """The jars of a lock; blank lines and lines that begin with # are skipped. ValueError names a malformed line."""
+    """Parse a lock; blank lines and lines that begin with # are skipped. ValueError names a malformed line."""
     jars = []
     for number, line in enumerate(text.splitlines(), start=1):
         if not line.strip() or line.startswith("#"):
@@ -63,17 +63,17 @@ def parse_lock(text: str) -> tuple[Jar, ...]:
 
 
 def locked_jars() -> tuple[Jar, ...]:
-    """The jars of the lock that this package ships."""
+    """Return the jars of the lock that this package ships."""
     return parse_lock(files("broker.local").joinpath("jars.lock").read_text(encoding="utf-8"))
 
 
 def ensure_jars(
     jars: Sequence[Jar], directory: Path, *, fetch: Fetch = fetch_jar, progress: Progress | None = None
 ) -> list[Path]:
-    """The paths of all `jars` in `directory`, verified; what is missing or damaged there is fetched, eight at a time.
+    """Return the verified paths of all `jars` in `directory`; missing or damaged ones are fetched, eight at a time.
 
     Raises:
-        LocalServicesError: a jar cannot be fetched, or what was fetched has another digest than the lock.
+        LocalServicesError: A jar cannot be fetched, or what was fetched has another digest than the lock.
     """
     directory.mkdir(parents=True, exist_ok=True)
     absent = [jar for jar in jars if _digest(directory / jar.filename) != jar.sha256]
@@ -83,7 +83,7 @@ def ensure_jars(
 
 
 def _silent(_done: int, _total: int) -> None:
-    """Progress that nobody watches."""
+    """Report no progress."""
 
 
 def _fetch_all(jars: Sequence[Jar], directory: Path, fetch: Fetch, progress: Progress) -> None:
@@ -138,5 +138,5 @@ def _digest(path: Path) -> str | None:
 
 
 def classpath(jars: Iterable[Path]) -> str:
-    """What java's `-cp` takes."""
+    """Return the value for java's `-cp`."""
     return os.pathsep.join(str(jar) for jar in jars)

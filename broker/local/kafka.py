@@ -1,4 +1,4 @@
-"""A Kafka node on this machine: its files, its two commands and what its log says."""
+"""A Kafka node on this machine: its files, its two commands and the errors in its log."""
 
 import subprocess
 from pathlib import Path
@@ -13,7 +13,7 @@ JVM_OPTIONS = ("-Xmx256m", "-Xms64m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel
 
 
 class Kafka:
-    """One node of `cluster`, which it is a part of, with its data below `data_dir`."""
+    """One node of `cluster`, with its data below `data_dir`."""
 
     def __init__(
         self,
@@ -23,7 +23,7 @@ class Kafka:
         java: tuple[str, ...],
         node_settings: NodeSettings = ours_alone,
     ) -> None:
-        """`java` is the java command and its class path; the node's own options are added here."""
+        """Prepare the node; `java` is the java command and its class path, and the node's options are added here."""
         self.node = node
         self._cluster = cluster
         self._java = java
@@ -39,7 +39,7 @@ class Kafka:
         return None if self.child is None else Process(self.child.pid, str(self.home))
 
     def prepare(self, cluster_id: str) -> None:
-        """Write the node's files, and format its directory where that holds nothing yet."""
+        """Write the node's files, and format its directory where that is still empty."""
         for directory in (self.home / "tmp", self._log.parent):
             directory.mkdir(parents=True, exist_ok=True)
         data = self.home / "data"
@@ -50,22 +50,22 @@ class Kafka:
             self._format(cluster_id)
 
     def spawn(self) -> Process:
-        """Start the server on what `prepare` left."""
+        """Start the server on the files of `prepare`."""
         self.child = spawn(self._command("kafka.Kafka", str(self._properties)), log=self._output, directory=self.home)
         return Process(self.child.pid, str(self.home))
 
     @property
     def has_ended(self) -> bool:
-        """Whether there is no server, or none any more."""
+        """Whether the server was never started, or has ended."""
         return self.child is None or self.child.poll() is not None
 
     @property
     def address_is_taken(self) -> bool:
-        """Whether the log says that somebody took one of our ports between our choice and the start."""
+        """Whether the log says that a port was taken by another process between its choice and the start."""
         return "Address already in use" in telling_line([self._log, self._output])
 
     def failure(self, what: str) -> LocalServicesError:
-        """What happened to this node, with the line of its log that tells why."""
+        """Return an error for this node, with the line of its log that gives the reason."""
         line = telling_line([self._output, self._log])
         name = "Kafka" if len(self._cluster) == 1 else f"Kafka node {self.node.node_id}"
         return LocalServicesError(f"{name} {what}: {line} (its log: {self._log})")

@@ -1,4 +1,4 @@
-"""Which pairs this user has started: a note in the cache directory names the directories in which they live."""
+"""The pairs this user has started: a note in the cache directory names their directories."""
 
 from pathlib import Path
 
@@ -8,16 +8,16 @@ from broker.local.record import read_record
 
 
 def note(home: Path) -> None:
-    """A pair has been started there; from now on it is the last one."""
+    """Record that a pair has been started there; from now on it is the last one."""
     kept = [each for each in noted() if each != home and _is_there(each)]
     file = cache_dir() / "pairs"
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text("".join(f"{each}\n" for each in (*kept, home)), encoding="utf-8")
-    (cache_dir() / "last").write_text(str(home), encoding="utf-8")  # which is what the release before looks at
+    (cache_dir() / "last").write_text(str(home), encoding="utf-8")  # the former release reads this file
 
 
 def noted() -> list[Path]:
-    """Where pairs have been started, the last one last; some may have ended."""
+    """Return the directories where pairs have been started, the last one last; some may have ended."""
     homes = [unnamed()]
     for name in ("last", "pairs"):
         try:
@@ -29,12 +29,12 @@ def noted() -> list[Path]:
 
 
 def known() -> list[Path]:
-    """Where a pair is on record or runs, the last one last."""
+    """Return the directories where a pair is on record or runs, the last one last."""
     return [home for home in noted() if _is_there(home)]
 
 
 def unnamed() -> Path:
-    """Where the pair lives for which no directory was named."""
+    """Return the directory of the pair for which none was named."""
     return cache_dir() / "local"
 
 

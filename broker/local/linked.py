@@ -1,8 +1,8 @@
 """Kafka's classes, loaded and linked once: a node that finds them starts in half the time.
 
 The JVM calls it an AOT cache. One fits one Java, one set of options and the very jars it was made from, so all of these
-are in its name. Making one takes as long as three starts; so whoever starts Kafka all day asks for it, as our tests do,
-and where there is none Kafka starts as ever.
+are in its name. Making one takes as long as three starts; so it is made only on demand, as by the tests, which start
+Kafka all day. Without one Kafka starts as usual.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ _ENDED_WITHIN_S = 5.0
 
 
 def java_command(java: Path, jars: Sequence[Path], cache: Path) -> tuple[str, ...]:
-    """The java command and its class path, with the linked classes below `cache` where they are there."""
+    """Return the java command and its class path, with the linked classes below `cache` if they exist."""
     linked = place_of(java, jars, cache)
     # A few of its many stubs do not fit, of which the JVM warns and which it then makes itself.
     found = (f"-XX:AOTCache={linked}", "-Xlog:aot*=error") if linked.exists() else ()
@@ -37,7 +37,7 @@ def ensure_linked() -> None:
     """Link the classes of the locked Kafka, unless that was done before.
 
     Raises:
-        LocalServicesError: Kafka could not be started, or somebody else is at it (exit code 2).
+        LocalServicesError: Kafka could not be started, or another process is linking (exit code 2).
     """
     require_extra()
     jars = ensure_jars(locked_jars(), cache_dir() / "jars")
@@ -49,7 +49,7 @@ def ensure_linked() -> None:
 
 
 def place_of(java: Path, jars: Sequence[Path], cache: Path) -> Path:
-    """Where the classes of these jars, linked by this Java, are kept."""
+    """Return the path of the classes of these jars, linked by this Java."""
     release = java.resolve().parents[1] / "release"
     files = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in (*jars, release) if file.exists()]
     name = hashlib.sha256(repr((str(java), JVM_OPTIONS, files)).encode()).hexdigest()[:16]
@@ -57,7 +57,7 @@ def place_of(java: Path, jars: Sequence[Path], cache: Path) -> Path:
 
 
 def _link(command: tuple[str, ...], into: Path) -> None:
-    """Start a node, end it in an orderly way, and keep what the JVM writes then."""
+    """Start a node, end it in an orderly way, and keep the file that the JVM writes at its end."""
     guard = Guard()
     try:
         with tempfile.TemporaryDirectory(dir=into.parent, prefix="linking-") as home:
@@ -69,7 +69,7 @@ def _link(command: tuple[str, ...], into: Path) -> None:
 
 def _learn(command: tuple[str, ...], home: Path, guard: Guard) -> Path:
     (port, controller_port), written = free_ports(2), home / "linked.aot"
-    KafkaCluster([(port, controller_port)], home, command).prepare()  # formats: of that nothing is to be learnt
+    KafkaCluster([(port, controller_port)], home, command).prepare()  # formats, which must not be part of the recording
     cluster = KafkaCluster([(port, controller_port)], home, (command[0], f"-XX:AOTCacheOutput={written}", *command[1:]))
     cluster.prepare()
     (node,) = cluster.chosen(())

@@ -1,4 +1,4 @@
-"""The one line of a server's log that tells why it did not start."""
+"""The one line of a server's log that says why it did not start."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -9,7 +9,7 @@ _TELLING = ("FATAL", "ERROR", "Caused by", "Exception", "Error:", "# ")
 
 
 def telling_line(logs: Iterable[Path]) -> str:
-    """The last line that speaks of an error in these files, else the last line at all, else that there is none."""
+    """Return the last line in these files that looks like an error, else the last line, else that there is none."""
     last = ""
     told = ""
     for log in logs:

@@ -6,11 +6,11 @@ _TIMEOUT_S = 20  # of silence, not for the whole jar
 
 
 def fetch_jar(group: str, artifact: str, version: str, into: Path) -> Path:
-    """The jar of this coordinate, downloaded somewhere below `into`, an empty directory.
+    """Download the jar of this coordinate below `into`, an empty directory, and return its path.
 
     Raises:
-        OSError: the network or the disk (what requests raises is an OSError too).
-        RuntimeError: the repository does not have it.
+        OSError: The network or the disk (what requests raises is an OSError too).
+        RuntimeError: The repository does not have it.
     """
     from jgo.maven import MavenContext  # noqa: PLC0415  the extra may be missing; require_extra says so
 

@@ -1,4 +1,4 @@
-"""Mending a pair of which some servers have ended: those are started again; the others run on, and all data stay."""
+"""Mending of a pair with ended servers: those are started again; the others run on, and all data stay."""
 
 import re
 import threading
@@ -22,17 +22,17 @@ _CONTROLLERS: Final = re.compile(r"^controller\.quorum\.voters=(\S+)$", re.MULTI
 
 
 def running_of(record: Record) -> tuple[Process, ...]:
-    """Its servers that run at this moment, answering or not."""
+    """Return the servers that run at this moment, answering or not."""
     return tuple(process for process in record.processes if is_running(process))
 
 
 def mend(record: Record, *, progress: Progress | None, told: Callable[[str], None]) -> Record:
-    """Start again what has ended of a pair of which something runs; the record of all of it.
+    """Start the ended servers of a pair of which one still runs; return the record of the whole pair.
 
     Ports stay. A node of Kafka comes back with its topics; Valkey comes back empty, as after every start.
 
     Raises:
-        LocalServicesError: a server does not start; the others run on.
+        LocalServicesError: A server does not start; the others run on.
     """
     require_extra()
     home = Path(record.data_dir)
@@ -65,7 +65,7 @@ def _named(dead: Sequence[int]) -> str:
 
 
 def _started(record: Record, server: Kafka | Valkey) -> Record:
-    """The record once that server runs, written down before anything else can go wrong."""
+    """Start the server, and write down the new record before anything else can go wrong."""
     process = server.spawn()
     if isinstance(server, Valkey):
         record = replace(record, valkey_pid=process.pid)
@@ -90,7 +90,7 @@ def _java(progress: Progress | None) -> tuple[str, ...]:
 
 
 def _ports(record: Record) -> list[tuple[int, int]]:
-    """Each node's own port and its controller's, as its settings have them."""
+    """Return each node's own port and its controller's, as its settings have them."""
     own = [port_of(address) for address in record.bootstrap_servers.split(",")]
     for number in range(1, len(own) + 1):
         try:

@@ -1,8 +1,8 @@
-"""Processes as pids, ours or left by somebody who died, and how they end.
+"""Processes as pids, started by this process or left by a dead owner, and their end.
 
-A pid alone proves nothing, since it may have been given to a stranger by now. Each server is therefore started with
-a path of its data directory on its command line, its mark, and a pid counts as ours only while its command line
-bears the mark.
+A pid alone proves nothing, since the kernel may have given it to a foreign process by now. Each server is therefore
+started with a path of its data directory on its command line, its mark, and a pid counts as Headrace's only while its
+command line bears the mark.
 """
 
 import os
@@ -22,17 +22,17 @@ _ENVIRONMENT_KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TZ")  # JAVA_TOOL_OPTION
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """A pid, and the text that only our process has on its command line."""
+    """A pid, and the text that only a process of Headrace has on its command line."""
 
     pid: int
     mark: str
 
 
 def spawn(command: Sequence[str], *, log: Path, directory: Path) -> subprocess.Popen[bytes]:
-    """The process, in a session of its own (Ctrl-C in our terminal must reach us first), output appended to `log`.
+    """Start a process in a session of its own (Ctrl-C must reach the owner first), with its output appended to `log`.
 
-    It comes back when the command line can be read. Popen is content a moment earlier, while Linux still shows none,
-    and a stop in that moment would take our child for a stranger.
+    It returns when the command line can be read. Popen returns a moment earlier, while Linux still shows none, and a
+    stop in that moment would take the child for a foreign process.
     """
     with log.open("ab") as output:
         child = subprocess.Popen(  # noqa: S603  the command is ours, word by word
@@ -50,12 +50,12 @@ def spawn(command: Sequence[str], *, log: Path, directory: Path) -> subprocess.P
 
 
 def disown(child: subprocess.Popen[bytes]) -> None:
-    """Leave the child running after us: it must not be waited for, and Popen must not warn that nobody waits."""
+    """Leave the child running after its parent: it must not be waited for, and Popen must not warn about that."""
     child.returncode = 0
 
 
 def command_line(pid: int) -> str:
-    """The command line of a live process, words separated by blanks; empty where there is none (a zombie has none)."""
+    """Return the command line of a live process, words separated by blanks; empty without one, as for a zombie."""
     proc = Path("/proc")
     if (proc / "self" / "cmdline").exists():
         try:
@@ -67,19 +67,19 @@ def command_line(pid: int) -> str:
 
 
 def is_running(process: Process) -> bool:
-    """Whether this pid is alive and still ours."""
+    """Return whether this pid is alive and bears the mark."""
     return process.mark in command_line(process.pid)
 
 
 def running_in(directory: Path) -> tuple[Process, ...]:
-    """Every server of ours that runs with its files in this directory, whether or not a record tells of it."""
+    """Return every server of Headrace that runs with its files in this directory, on record or not."""
     marks = (f"-Djava.io.tmpdir={directory / 'kafka-'}", f"--dir {directory / 'valkey'} ")
     lines = {pid: f"{command_line(pid).rstrip()} " for pid in _pids()}
     return tuple(Process(pid, mark) for pid, line in lines.items() for mark in marks if mark in line)
 
 
 def _pids() -> list[int]:
-    """Of all processes of this machine that may be looked at."""
+    """Return the pids of all processes of this machine that may be inspected."""
     proc = Path("/proc")
     if (proc / "self" / "cmdline").exists():
         return [int(entry.name) for entry in proc.iterdir() if entry.name.isdigit()]
@@ -88,11 +88,11 @@ def _pids() -> list[int]:
 
 
 def stop(processes: Iterable[Process], *, grace_s: float = GRACE_S) -> None:
-    """End them all: SIGTERM to all at once, SIGKILL after `grace_s` to those that are left; back when all are gone."""
+    """End all processes: SIGTERM to all at once, SIGKILL after `grace_s` to those left; return when all are gone."""
     alive = [process for process in processes if is_running(process)]
     for process in alive:
         _signal(process.pid, signal.SIGTERM)
-        _signal(process.pid, signal.SIGCONT)  # one that a test froze hears SIGTERM only now
+        _signal(process.pid, signal.SIGCONT)  # one that a test froze receives SIGTERM only now
     alive = _await_end(alive, grace_s)
     for process in alive:
         _signal(process.pid, signal.SIGKILL)
@@ -100,7 +100,7 @@ def stop(processes: Iterable[Process], *, grace_s: float = GRACE_S) -> None:
 
 
 def _await_end(processes: list[Process], within_s: float) -> list[Process]:
-    """Those that still run after `within_s`."""
+    """Wait for the end; return the processes that still run after `within_s`."""
     deadline = time.monotonic() + within_s
     while (alive := [process for process in processes if is_running(process)]) and time.monotonic() < deadline:
         time.sleep(_POLL_S)
@@ -110,5 +110,5 @@ def _await_end(processes: list[Process], within_s: float) -> list[Process]:
 def _signal(pid: int, number: signal.Signals) -> None:
     try:
         os.kill(pid, number)
-    except (ProcessLookupError, PermissionError):  # gone, or a stranger's by now
+    except (ProcessLookupError, PermissionError):  # gone, or a foreign process by now
         return

@@ -1,7 +1,7 @@
 """The two configuration files of a Kafka node, as text.
 
-A node is described among its peers, so that a cluster of three is a longer tuple and nothing else. What is small or
-fast here is so because the data are a developer's: docs/facts/local.md has the measurements.
+A node is described among its peers, so that a cluster of three is a longer tuple and nothing else. Sizes and times are
+small because the data are a developer's: docs/facts/local.md has the measurements.
 """
 
 from collections.abc import Callable, Mapping
@@ -10,7 +10,7 @@ from pathlib import Path
 
 _SESSION_MS = 2000  # a killed node's registration must expire before the node can come back
 _SESSION_OF_SEVERAL_MS = 3000  # it is also how long the others wait for a node that only stumbles, on a busy machine
-_RECORD_BYTES_MAX = 8 * 1024 * 1024  # above any topic's own max.message.bytes; ours allow up to 5 MB
+_RECORD_BYTES_MAX = 8 * 1024 * 1024  # above any topic's own max.message.bytes; Headrace's allow up to 5 MB
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,18 +23,18 @@ class Node:
 
 
 NodeSettings = Callable[[Node], Mapping[str, object]]
-"""What one node is told beyond ours, by Kafka's own names; it beats ours."""
+"""Additional settings of a node, by Kafka's own names; they override those of this module."""
 
 
 def ours_alone(_: Node) -> Mapping[str, object]:
-    """The `NodeSettings` of whoever has no wishes."""
+    """Return no additional settings."""
     return {}
 
 
 def server_properties(
     node: Node, cluster: tuple[Node, ...], data: Path, node_settings: NodeSettings = ours_alone
 ) -> str:
-    """server.properties of `node`; `cluster` holds every node, this one too; `data` is where it keeps its logs."""
+    """Return server.properties of `node`; `cluster` holds every node, this one too; its logs are in `data`."""
     replicas = min(3, len(cluster))
     in_sync = max(1, replicas - 1)
     settings = {
@@ -69,14 +69,14 @@ def server_properties(
         "replica.fetch.max.bytes": _RECORD_BYTES_MAX,
         "num.network.threads": 2,
         "num.io.threads": 2,
-        "log.cleaner.dedupe.buffer.size": 4 * 1024 * 1024,  # default 128 MiB, half of our heap
+        "log.cleaner.dedupe.buffer.size": 4 * 1024 * 1024,  # default 128 MiB, half of the heap
         **node_settings(node),
     }
     return "".join(f"{key}={_escaped(str(value))}\n" for key, value in settings.items())
 
 
 def log_properties(log: Path) -> str:
-    """log4j2.properties: everything worth reading to `log`, at most 30 MB of it."""
+    """Return log4j2.properties, which writes everything worth reading to `log`, at most 30 MB of it."""
     settings = {
         "appender.file.type": "RollingFile",
         "appender.file.name": "file",
@@ -96,5 +96,5 @@ def log_properties(log: Path) -> str:
 
 
 def _escaped(value: str) -> str:
-    """A value as java.util.Properties reads it: a backslash escapes, so it must be doubled."""
+    """Escape a value for java.util.Properties, where a backslash escapes and so must be doubled."""
     return value.replace("\\", "\\\\")

@@ -1,7 +1,7 @@
-"""What is written down about a pair that runs, so that somebody else can find it, use it and end it.
+"""The record of a pair that runs, by which other processes can find it, use it and end it.
 
-`services.json` in the data directory: where the servers listen and which pids they have. It exists from the first
-server's start to the orderly stop. Found with dead or half-dead servers, it says what a killed owner left behind.
+`services.json` in the data directory has the addresses and pids of the servers. It exists from the first server's start
+to the orderly stop. Found with dead or half-dead servers, it says what a killed owner left behind.
 """
 
 import json
@@ -17,7 +17,7 @@ _NAME = "services.json"
 
 @dataclass(frozen=True, slots=True)
 class Endpoints:
-    """What a client needs: HEADRACE_KAFKA__BOOTSTRAP_SERVERS and HEADRACE_REDIS__URL."""
+    """The addresses that a client needs: HEADRACE_KAFKA__BOOTSTRAP_SERVERS and HEADRACE_REDIS__URL."""
 
     bootstrap_servers: str
     redis_url: str
@@ -39,7 +39,7 @@ class Record:
 
     @property
     def endpoints(self) -> Endpoints:
-        """Where the pair listens."""
+        """The addresses of the pair."""
         return Endpoints(self.bootstrap_servers, self.redis_url)
 
     @property
@@ -56,7 +56,7 @@ class Record:
 
     @property
     def is_serving(self) -> bool:
-        """Whether Valkey and enough of Kafka's nodes run (two of three), and so does whoever must stop them."""
+        """Whether Valkey, enough of Kafka's nodes (two of three) and the owner that must stop them, if any, run."""
         owned = self.owner_pid is None or _is_alive(self.owner_pid)
         nodes = [is_running(node) for node in self.nodes.values()]
         valkey = self.valkey_pid > 0 and is_running(self.processes[-1])
@@ -64,7 +64,7 @@ class Record:
 
 
 def write_record(record: Record) -> None:
-    """Atomically, into the record's own data directory."""
+    """Write the record atomically into its own data directory."""
     directory = Path(record.data_dir)
     descriptor, name = tempfile.mkstemp(prefix=f".{_NAME}-", dir=directory)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
@@ -73,7 +73,7 @@ def write_record(record: Record) -> None:
 
 
 def read_record(data_dir: Path) -> Record | None:
-    """The record in this directory; None where there is none, or none that this version understands."""
+    """Return the record in this directory; None where there is none, or none that this version understands."""
     try:
         fields = json.loads((data_dir / _NAME).read_text(encoding="utf-8"))
         fields["kafka_pids"] = tuple(int(pid) for pid in fields["kafka_pids"])
@@ -83,12 +83,12 @@ def read_record(data_dir: Path) -> Record | None:
 
 
 def remove_record(data_dir: Path) -> None:
-    """After the stop; nothing happens where there is none."""
+    """Remove the record after the stop; nothing happens where there is none."""
     (data_dir / _NAME).unlink(missing_ok=True)
 
 
 def port_of(address: str) -> int:
-    """The port of `127.0.0.1:21000`, or of a voter such as `1@127.0.0.1:21001`."""
+    """Return the port of `127.0.0.1:21000`, or of a voter such as `1@127.0.0.1:21001`."""
     return int(address.rpartition(":")[2])
 
 

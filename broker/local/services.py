@@ -1,4 +1,4 @@
-"""The pair: one real Kafka and one real Valkey on this machine, for as long as somebody needs them.
+"""The pair: one real Kafka and one real Valkey on this machine, for as long as they are needed.
 
 ```python
 async with LocalServices() as services:  # `with` does the same without a loop
@@ -42,7 +42,7 @@ _REAPED_WITHIN_S = 2.0
 
 
 class LocalServices:
-    """Starts the pair on entering, stops it on leaving; every start chooses free ports, a restart keeps them."""
+    """Context manager that starts and stops the pair; every start chooses free ports, a restart keeps them."""
 
     def __init__(  # noqa: PLR0913 — all but the first keyword-only
         self,
@@ -54,20 +54,20 @@ class LocalServices:
         jars: Sequence[Jar] | None = None,
         node_settings: NodeSettings = ours_alone,
     ) -> None:
-        """A pair that is not started yet.
+        """Prepare a pair without starting it.
 
         Args:
-            data_dir: where Kafka's data, the logs and the record live; it is never removed. Without it: a temporary
-                directory, removed at the stop.
+            data_dir: The directory for Kafka's data, the logs and the record; it is never removed. Without it: a
+                temporary directory, removed at the stop.
             nodes: 1, or 3 that keep every topic three times: some 160 MB of memory each.
-            keep: leave the temporary directory where it is.
-            progress: told how many jars have been fetched, on the first use only.
-            jars: another Kafka than the locked one; `jars.parse_lock` reads its lock.
-            node_settings: what a node of Kafka is told beyond ours, such as one more listener; asked once for each
-                node at each start.
+            keep: Leave the temporary directory where it is.
+            progress: Gets the number of jars that have been fetched, on the first use only.
+            jars: Another Kafka than the locked one; `jars.parse_lock` reads its lock.
+            node_settings: Additional settings of a node of Kafka, such as one more listener; called once for each node
+                at each start.
 
         Raises:
-            LocalServicesError: another number of nodes (exit code 2).
+            LocalServicesError: Another number of nodes (exit code 2).
         """
         require_size(nodes)
         self._nodes = nodes
@@ -84,7 +84,7 @@ class LocalServices:
 
     @property
     def endpoints(self) -> Endpoints:
-        """Where the pair listens."""
+        """The addresses of the pair."""
         kafka, valkey = self._started
         return Endpoints(kafka.bootstrap_servers, f"redis://127.0.0.1:{valkey.port}/0")
 
@@ -115,7 +115,7 @@ class LocalServices:
         """Start both and wait until they serve: some 4 s, and once, on the first use, half a minute of fetching.
 
         Raises:
-            LocalServicesError: one sentence that says why not; nothing is left running then.
+            LocalServicesError: One sentence that says why not; nothing is left running then.
         """
         require_extra()
         jars = ensure_jars(self._jars or locked_jars(), cache_dir() / "jars", progress=self._progress)
@@ -135,7 +135,7 @@ class LocalServices:
                 raise
 
     def stop(self) -> None:
-        """Stop both, and throw away what is not to be kept. Again: nothing happens.
+        """Stop both, and throw away what is not to be kept. A second call does nothing.
 
         Data that stay are worth an orderly end, with SIGKILL after a grace of 5 s; data that do not are not.
         """
@@ -149,11 +149,11 @@ class LocalServices:
         self._guard = None
 
     def give_up(self) -> None:
-        """From another thread or a signal handler: a `start()` under way ends with LocalServicesError."""
+        """Make a `start()` under way end with LocalServicesError; called from another thread or a signal handler."""
         self._abandon.set()
 
     def detach(self) -> Record:
-        """Let the pair run on without us; the record in the data directory is then the only way to end it."""
+        """Let the pair run on without its owner; the record in the data directory is then the only way to end it."""
         record = self._write_record(owner_pid=None)
         if self._guard is not None:
             self._guard.release()
@@ -167,12 +167,12 @@ class LocalServices:
     async def restart_kafka(self, *node_ids: int) -> None:
         """End these nodes of Kafka (all, where none is named) if they still run, and start them again.
 
-        They keep their ports and data, and take part again, with nothing left to catch up on, when this comes back.
+        They keep their ports and data, and take part again, with nothing left to catch up on, when this returns.
         """
         await asyncio.to_thread(self._restart_kafka, node_ids)
 
     async def stop_kafka(self, *node_ids: int) -> None:
-        """End these nodes in an orderly way (all, where none is named): they hand over what they lead first."""
+        """End these nodes in an orderly way (all, where none is named): they hand over their leaderships first."""
         await asyncio.to_thread(_end, self._started[0].chosen(node_ids))
 
     async def restart_valkey(self) -> None:
@@ -193,7 +193,7 @@ class LocalServices:
         try:
             await asyncio.shield(starting)
         except asyncio.CancelledError:
-            self.give_up()  # the thread cannot be cancelled; it ends its own servers and comes back
+            self.give_up()  # the thread cannot be cancelled; it ends its own servers and returns
             await asyncio.wait({starting})
             if starting.exception() is None:
                 await asyncio.to_thread(self.stop)
@@ -277,7 +277,7 @@ class LocalServices:
 
 
 def _end(servers: Sequence[Kafka | Valkey], *, grace_s: float = GRACE_S) -> None:
-    """Stop them all at once. A child that has ended must be waited for, or it stays behind as a zombie."""
+    """Stop all servers at once. An ended child must be waited for, or it stays behind as a zombie."""
     stop((process for server in servers if (process := server.process) is not None), grace_s=grace_s)
     for server in servers:
         if server.child is None:

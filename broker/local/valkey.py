@@ -39,14 +39,14 @@ class Valkey:
             "appendonly": "no",
             "dir": str(self.home),
             "enable-debug-command": "local",
-            "set-proc-title": "no",  # the command line is how its pid is known as ours
+            "set-proc-title": "no",  # its pid is recognised by the command line
         }
         command = [str(self._binary), *(word for name, value in options.items() for word in (f"--{name}", value))]
         self.child = spawn(command, log=self._log, directory=self.home)
         return Process(self.child.pid, str(self.home))
 
     def await_ready(self, abandon: threading.Event) -> None:
-        """Back when it answers PING; LocalServicesError when it died or took too long."""
+        """Wait until it answers PING; LocalServicesError when it died or took too long."""
         patience = Patience(READY_WITHIN_S, abandon)
         while not answers_ping(self.port):
             if self.child is None or self.child.poll() is not None:
@@ -56,7 +56,7 @@ class Valkey:
 
     @property
     def address_is_taken(self) -> bool:
-        """Whether the log says that somebody took our port between our choice and the start."""
+        """Whether the log says that the port was taken by another process between its choice and the start."""
         return "Address already in use" in telling_line([self._log])
 
     def _failure(self, what: str) -> LocalServicesError:
@@ -64,7 +64,7 @@ class Valkey:
 
 
 def answers_ping(port: int, *, timeout_s: float = 0.5) -> bool:
-    """Whether a Redis on this port of 127.0.0.1 answers PING."""
+    """Return whether a Redis on this port of 127.0.0.1 answers PING."""
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=timeout_s) as connection:
             connection.sendall(b"PING\r\n")
