@@ -1,10 +1,10 @@
-"""What is allowed and yet deserves a word: settings without effect, a missing key, secrets and prompts in the clear.
+"""Cautions on what is allowed but doubtful: settings without effect, a missing key, unencrypted secrets and prompts.
 
-One caution speaks of one thing to mend, and none of what is as it should be for a first try on one machine: what stays
-on loopback is private. An address that a variable has opened says nothing either; the image, compose.yaml and the chart
-open theirs so, where a container's network decides what reaches it.
+One caution names one thing to mend. There is none on settings that suit a first try on one machine: what stays on
+loopback is private. An address that a variable has opened causes no caution either; the image, compose.yaml and the
+chart open theirs so, where a container's network decides what reaches it.
 
-A caution never stops a start. `config check` says it, and `docs/settings.md` marks the settings of `WITHOUT_EFFECT`.
+A caution never stops a start. `config check` prints it, and `docs/settings.md` marks the settings of `WITHOUT_EFFECT`.
 """
 
 from collections.abc import Iterator, Mapping
@@ -21,14 +21,14 @@ from schemas.nearest import nearest
 WITHOUT_EFFECT: Final[Mapping[str, str]] = {
     "topics.segment_s": "The ledger's segments are an hour long.",
 }
-"""Group and key of what is accepted and does nothing yet, each with what is true instead."""
+"""Group and key of settings that are accepted and do nothing yet, each with what is true instead."""
 
 
 _ENDPOINTS: Final = ("/chat/completions", "/responses", "/embeddings", "/completions", "/models")
 
 
 def cautions(loaded: Loaded) -> list[Mistake]:
-    """Every caution, in the order of the settings."""
+    """Return every caution, in the order of the settings."""
     checks = (
         _without_effect,
         _in_the_clear,
@@ -50,7 +50,7 @@ def _without_effect(loaded: Loaded) -> Iterator[Mistake]:
 
 
 def _in_the_clear(loaded: Loaded) -> Iterator[Mistake]:
-    """Secrets and prompts that leave this machine unencrypted."""
+    """Yield cautions on secrets and prompts that leave this machine unencrypted."""
     kafka, redis = loaded.settings.kafka, RedisUrl.read(loaded.settings.redis.url.get_secret_value())
     hosts = [server.strip().rpartition(":")[0] for server in kafka.bootstrap_servers.split(",")]
     if not kafka.security_protocol.endswith("SSL") and not all(map(is_loopback, hosts)):
@@ -73,7 +73,7 @@ def _in_the_clear(loaded: Loaded) -> Iterator[Mistake]:
 
 
 def _of_what_is_shown(loaded: Loaded) -> Iterator[Mistake]:
-    """Addresses that a file or a flag has opened beyond this machine."""
+    """Yield cautions on addresses that a file or a flag has opened beyond this machine."""
     for duty in ("dispatcher", "retrier"):
         path = (duty, "http_host")
         origin = _given_by(loaded, path)
@@ -84,7 +84,7 @@ def _of_what_is_shown(loaded: Loaded) -> Iterator[Mistake]:
 
 
 def _of_the_lanes(loaded: Loaded) -> Iterator[Mistake]:
-    """A lane of a misspelt name is a new lane, while the one that was meant keeps its defaults."""
+    """Yield cautions on misspelt lanes: each is a new lane, while the one that was meant keeps its defaults."""
     for name in loaded.settings.lanes.keys() - LANE_DEFAULTS.keys():
         near = nearest(name, LANE_DEFAULTS)
         if near is not None and near not in name:  # `bulk-eu` is no misspelt `bulk`
@@ -121,7 +121,7 @@ def _of_quotes(loaded: Loaded) -> Iterator[Mistake]:
 
 
 def _of_the_base_url(loaded: Loaded) -> Iterator[Mistake]:
-    """What is put behind it anyway, or is missing at OpenAI itself."""
+    """Yield cautions on a path that each call appends anyway, or that is missing at OpenAI itself."""
     base_url, path = loaded.settings.openai.base_url, ("openai", "base_url")
     if base_url is None:
         return

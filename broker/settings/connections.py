@@ -1,4 +1,4 @@
-"""The three third parties a dispatcher talks to: how to reach each, and as whom."""
+"""Connections to a dispatcher's three third parties: the address and the login of each."""
 
 from typing import Annotated, Any, Literal, Self
 

@@ -1,4 +1,4 @@
-"""What the processes do with what they took: dispatching, input, retries, recognition of repeats."""
+"""Settings of the processes' work: dispatching, input, retries, recognition of repeats."""
 
 from pydantic import ByteSize, Field
 

@@ -1,4 +1,4 @@
-"""Every setting as it is in force, with the place that gave it; what is secret is masked here and nowhere later."""
+"""Every setting in force, with its origin; secrets are masked here and nowhere later."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -18,11 +18,11 @@ class Row:
     """One setting in force.
 
     Attributes:
-        path: group and key.
-        value: what JSON has for it; sizes in bytes, None where nothing is set, `***` for a secret.
-        origin: the place that gave it.
-        because: how a value follows from others where nobody set it; empty else.
-        is_size: whether the value counts bytes.
+        path: Group and key.
+        value: The value as JSON has it: sizes in bytes, None where nothing is set, `***` for a secret.
+        origin: The place that gave it.
+        because: How a value that was not set follows from others; empty otherwise.
+        is_size: Whether the value counts bytes.
     """
 
     path: Path
@@ -33,7 +33,7 @@ class Row:
 
 
 def rows(loaded: Loaded) -> list[Row]:
-    """All settings, group by group."""
+    """Return all settings, group by group."""
     return [_row(loaded, path, value) for path, value in _leaves(loaded.settings, ())]
 
 
@@ -48,7 +48,7 @@ def _leaves(table: Group | Mapping[str, Any], at: Path) -> Iterator[tuple[Path, 
 
 
 def _in_order(tables: Mapping[str, Any]) -> list[str]:
-    """Lanes by their order, limits as they were given."""
+    """Return the names of the tables: lanes by their order, limits as they were given."""
     return sorted(tables, key=lambda name: getattr(tables[name], "order", 0))
 
 
@@ -61,7 +61,7 @@ def _row(loaded: Loaded, path: Path, value: Any) -> Row:
 
 
 def _derived(settings: Settings, path: Path, value: Any) -> tuple[Any, str]:
-    """What is in force where nobody set a value, and why that."""
+    """Return the value in force where none was set, and the reason for it."""
     match path:
         case ("lanes", lane, "deadline_max_s"):
             return settings.deadline_max_s(lane), "a day less than topics.requests.retention_s"

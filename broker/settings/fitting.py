@@ -1,7 +1,7 @@
-"""What must fit into one batch of Kafka, however busy a process is: the bounds of sizes and numbers of partitions.
+"""The largest records and commits, which must fit into one batch of Kafka however busy a process is.
 
 A ledger line or a commit that is too large fails each time, and with it every leader. So the largest of each follows
-here from what it is made of, and settings that leave less are refused before anything starts.
+here from its parts, and settings that leave less room are refused before anything starts.
 """
 
 from collections.abc import Iterable
@@ -26,7 +26,7 @@ _POSITION_BYTES_MAX: Final = _TOPIC_CHARS_MAX + 32
 """`topic/partition/offset` in quotes, with its comma."""
 _TOPIC_ID_BYTES: Final = _TOPIC_CHARS_MAX + 32
 _HEAD_BYTES: Final = 1_024
-"""Of a ledger line: kind, term, owner, key and the names of its fields; the same of any record of ours."""
+"""Head of a ledger line, or of any record of Headrace: kind, term, owner, key and the names of its fields."""
 _TOTALS_BYTES_MAX: Final = 2_048
 """Thirty-two kinds of outcomes, forty characters each, and a count of twenty digits."""
 _DECIDED_MAX: Final = OUTCOMES_PER_TRANSACTION_MAX + OVERDUE_MAX
@@ -44,32 +44,36 @@ _STEP_BYTES_MAX: Final = (
 _CLAIM_BYTES_MAX: Final = STANDS_A_CLAIM_MAX * _POSITION_BYTES_MAX
 
 OUTCOME_BYTES_MIN: Final = 32 * 1024
-"""Half of it is kept free beside an answer; less would take no answer at all."""
+"""Half of it is kept free beside an answer; with less no answer would fit."""
 PARKED_BYTES_MIN: Final = 80 * 1024
-"""64 KiB are kept free beside a parked request; less would park none."""
+"""64 KiB are kept free beside a parked request; with less no request could be parked."""
 DEAD_LETTER_BYTES_MIN: Final = DEAD_LETTER_KEPT_BYTES + 16 * 1024
 CHUNK_BYTES_MIN: Final = 64 * 1024 + BATCH_OVERHEAD_BYTES
 """A batch of chunks, as the client gathers them."""
 CONTROL_BYTES_MIN: Final = 16 * 1024
 
 OFFSETS_BYTES_MAX: Final = MESSAGE_BYTES_MAX
-"""What one commit of a group's offsets may weigh: Kafka makes one batch of it, and holds `message.max.bytes` against
-that (measured: 2,200 partitions with 4,090 characters each are refused whole by a node that takes 8 MiB).
+"""The largest commit of a group's offsets: Kafka makes one batch of it, and applies `message.max.bytes` to that.
 
-It is Kafka's default, also where an operator has raised `message.max.bytes`. Settings are checked without a Kafka; what
-counts is `max.message.bytes` of Kafka's own topic `__consumer_offsets`, and a dispatcher has no right to read that. Nor
-may its start depend on it: after it was lowered again no leader could commit. With three lanes there is room for some
-1,900 partitions each.
+Measured: 2,200 partitions with 4,090 characters each are refused whole by a node that takes 8 MiB.
+
+The value is Kafka's default, also where an operator has raised `message.max.bytes`. Settings are checked without a
+Kafka; the bound that counts is `max.message.bytes` of Kafka's own topic `__consumer_offsets`, and a dispatcher has no
+right to read that. Nor may its start depend on it: after it was lowered again no leader could commit. With three lanes
+there is room for some 1,900 partitions each.
 """
 _OFFSET_BYTES: Final = 128
-"""Of one partition, beside the names of group and topic, with a map of little that is open."""
+"""Bytes of one partition, beside the names of group and topic, with a map of few open offsets."""
 _OPEN_BYTES: Final = 1
-"""Of a map, for each record that is held: in base64 a third of it where every second one is done, and more only for the
-few that outlast thousands behind them."""
+"""Bytes of a map for each record that is held.
+
+In base64 it is a third of it where every second one is done, and more only for the few that outlast thousands behind
+them.
+"""
 
 
 def ledger_line_bytes_max(lanes: int) -> int:
-    """The largest record of the ledger, with its batch."""
+    """Return the size of the largest ledger record, with its batch."""
     step = _STEP_BYTES_MAX + (lanes + 1) * _TOPIC_ID_BYTES
     claim = _CLAIM_BYTES_MAX + (lanes + 1) * _TOPIC_ID_BYTES
     return max(step, claim) + _HEAD_BYTES + BATCH_OVERHEAD_BYTES
@@ -84,7 +88,7 @@ class Committed(NamedTuple):
 
 
 def offsets_bytes_max(group: str, committed: Iterable[Committed]) -> int:
-    """The largest commit of a group: every partition of its topics, as each first transaction of a term stores them."""
+    """Return the size of a group's largest commit, of all partitions, as each first transaction of a term has."""
     return sum(
         each.partitions * (_OFFSET_BYTES + len(group) + len(each.topic))
         + min(each.open_max * _OPEN_BYTES, each.partitions * METADATA_CHARS_MAX)

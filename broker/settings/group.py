@@ -1,4 +1,4 @@
-"""What every group of settings is: frozen, closed to unknown keys, silent about its secrets."""
+"""The common base of the groups of settings: frozen, closed to unknown keys, and without secrets in errors."""
 
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
@@ -13,8 +13,10 @@ Size = Annotated[ByteSize, Field(gt=0)]
 
 Seconds = Annotated[float, Field(gt=0, le=1_000_000)]
 LIFETIME_MAX_S: Final = 100 * 365 * 86_400
-"""A hundred years: what lasts longer ends behind the year 9999, which no instant on the wire has, or was meant in
-milliseconds."""
+"""A hundred years.
+
+A longer time ends after the year 9999, which no instant on the wire has, or was meant in milliseconds.
+"""
 TOKENS_MAX: Final = 10**15
 """A thousand times what any request may cost."""
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -29,7 +31,7 @@ class Contradiction:
 
 
 class ContradictionsError(ValueError):
-    """What a table raises that contradicts itself: everything it found, not only the first."""
+    """The contradictions of a table: everything that it found, not only the first."""
 
     def __init__(self, *found: Contradiction) -> None:
         super().__init__(found[0].sentence)

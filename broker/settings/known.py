@@ -1,6 +1,7 @@
-"""Which keys there are, and which of them a wrong one was most likely meant for.
+"""The known keys, and the one that a wrong key most likely stands for.
 
-Unlike `schemas.nearest`, `nearest_key` always names one: a key of the same table if one is like it, else of any table.
+Unlike `schemas.nearest`, `nearest_key` always names one: a key of the same table if a similar one exists, else of any
+table.
 """
 
 from collections.abc import Mapping
@@ -16,7 +17,7 @@ from schemas.nearest import ALIKE
 
 
 def group_at(path: Path) -> type[Group] | None:
-    """The group whose keys stand at `path`, or None if no table stands there."""
+    """Return the group with its keys at `path`, or None if no table stands there."""
     group: type[Group] | None = Settings
     rest = list(path)
     while rest and group is not None:
@@ -30,7 +31,7 @@ def group_at(path: Path) -> type[Group] | None:
 
 
 def secret_keys(group: type[Group]) -> set[str]:
-    """The keys whose value is a secret, and may stand in a file named by `<key>_file`."""
+    """Return the keys of secrets, each of which may stand in a file named by `<key>_file`."""
     return {
         key
         for key, field in group.model_fields.items()
@@ -39,7 +40,7 @@ def secret_keys(group: type[Group]) -> set[str]:
 
 
 def known_keys(path: Path) -> list[Path]:
-    """All keys of the table at `path`."""
+    """Return all keys of the table at `path`."""
     group = group_at(path)
     if group is None:
         return []
@@ -48,7 +49,7 @@ def known_keys(path: Path) -> list[Path]:
 
 
 def nearest_key(path: Path) -> str:
-    """The known key that `path` most likely stands for, dotted."""
+    """Return the known key that `path` most likely stands for, dotted."""
     beside = known_keys(path[:-1])
     best = max(beside, key=lambda known: _likeness(path, known), default=None)
     if best is None or _likeness(path, best) < ALIKE:

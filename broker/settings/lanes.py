@@ -1,4 +1,4 @@
-"""The lanes: who goes first, what each is sure of, and how long its requests may wait."""
+"""The lanes: their order, the shares each is sure of, and the time its requests may wait."""
 
 from typing import Any, Self
 
@@ -46,4 +46,4 @@ LANE_DEFAULTS: dict[str, dict[str, Any]] = {
     "standard": {"order": 2, "floor": 0.10, "deadline_s": 86_400},
     "bulk": {"order": 3, "floor": 0.05, "deadline_s": 432_000},
 }
-"""Laid under what the operator sets: naming a lane changes or adds it, `bulk = false` takes it away."""
+"""Defaults below the operator's settings: naming a lane changes or adds it, `bulk = false` removes it."""

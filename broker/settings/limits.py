@@ -1,4 +1,4 @@
-"""What we believe of OpenAI's limits before its first header, and which models draw from which."""
+"""Beliefs about OpenAI's limits before its first header, and the models that draw from each."""
 
 import re
 from collections.abc import Mapping
@@ -34,7 +34,7 @@ class LimitSettings(Group):
 
 
 def with_patterns(limits: Mapping[str, LimitSettings]) -> dict[str, LimitSettings]:
-    """Gives each limit that names no models the patterns of its own name."""
+    """Give each limit that names no models the patterns of its own name."""
     return {
         name: limit if limit.models else limit.model_copy(update={"models": (name, f"{name}-20*")})
         for name, limit in limits.items()
@@ -42,7 +42,7 @@ def with_patterns(limits: Mapping[str, LimitSettings]) -> dict[str, LimitSetting
 
 
 def doubly_claimed(limits: Mapping[str, LimitSettings]) -> list[tuple[str, str, str]]:
-    """The patterns that two limits both claim, each with the two."""
+    """Return the patterns that two limits both claim, each with the two."""
     owner: dict[str, str] = {}
     return [
         (pattern, owner[pattern], name)
@@ -53,7 +53,7 @@ def doubly_claimed(limits: Mapping[str, LimitSettings]) -> list[tuple[str, str, 
 
 
 def limit_name(model: str, limits: Mapping[str, LimitSettings]) -> str:
-    """The limit that `model` draws from: its own name, else the longest pattern, else itself without date."""
+    """Return the limit that `model` draws from: its own name, else the longest pattern, else itself without date."""
     matches = [
         (pattern == model, len(pattern), name)
         for name, limit in limits.items()

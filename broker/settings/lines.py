@@ -1,4 +1,4 @@
-"""On which line of a TOML file each setting stands.
+"""The line of a TOML file on which each setting stands.
 
 tomllib keeps no positions. But a line of TOML, or a few of them where a value is longer, is a TOML document of its own:
 so each statement is given to tomllib alone, and its own parser says which keys it names.
@@ -11,11 +11,11 @@ from typing import Any
 from broker.settings.origins import DEFAULTS, Path, leaves
 
 _STATEMENT_LINES_MAX = 200
-"""A longer value is searched no further: its end would be looked for once for each of its lines."""
+"""The search for the end of a value stops here, since it costs a parse for each of its lines."""
 
 
 def lines_of(text: str) -> dict[Path, int]:
-    """Path to line, counted from 1, for every table and value of a TOML document that tomllib has accepted."""
+    """Map path to line, counted from 1, for every table and value of a TOML document that tomllib has accepted."""
     found: dict[Path, int] = {}
     table: Path = ()
     for number, statement, tree in _statements(text.splitlines()):
@@ -29,15 +29,15 @@ def lines_of(text: str) -> dict[Path, int]:
 
 
 def line_at(path: Path, lines: dict[Path, int]) -> int | None:
-    """The line of `path`, or of the table that holds it."""
+    """Return the line of `path`, or of the table that holds it."""
     return next((lines[path[:length]] for length in range(len(path), 0, -1) if path[:length] in lines), None)
 
 
 def _statements(lines: list[str]) -> Iterator[tuple[int, str, dict[str, Any]]]:
-    """Each statement with its first line and what it says alone."""
+    """Yield each statement with its first line and its content alone."""
     at = 0
     while at < len(lines):
-        longest = _STATEMENT_LINES_MAX if "=" in lines[at] else 1  # what is longer has its = on its first line
+        longest = _STATEMENT_LINES_MAX if "=" in lines[at] else 1  # a longer statement has its = on its first line
         for length in range(1, min(longest, len(lines) - at) + 1):
             statement = "\n".join(lines[at : at + length])
             try:

@@ -1,7 +1,7 @@
-"""Reading the settings once: file, then environment over it, then flags.
+"""Reading of the settings, once: the file, then the environment over it, then flags.
 
-Everybody but `config check` wants the settings or one sentence. `examine` finds every mistake: what is wrong is
-complained of, left out, and the rest is built again, until only contradictions between groups could be left.
+Every caller but `config check` wants the settings or one sentence. `examine` finds every mistake: each wrong value is
+reported and left out, and the rest is built again, until only contradictions between groups could be left.
 """
 
 import os
@@ -22,24 +22,24 @@ from broker.settings.whole import Settings
 
 CONFIG_VARIABLE = "HEADRACE_CONFIG"
 _ROUNDS_MAX = 100
-"""How often what is wrong is left out and the rest built again: each round leaves out at least one value."""
+"""Most rounds of leaving out what is wrong and building the rest: each round leaves out at least one value."""
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """The settings and where each value came from."""
+    """The settings and the origin of each value."""
 
     settings: Settings
     given: Leaves
 
     def origin(self, *path: str) -> str:
-        """Where the value at `path`, such as ("kafka", "username"), came from."""
+        """Name the origin of the value at `path`, such as ("kafka", "username")."""
         return str(origin_of(path, self.given) or DEFAULTS)
 
 
 @dataclass(frozen=True, slots=True)
 class Examined:
-    """What was found: settings if nothing is wrong, and else every mistake."""
+    """Result of `examine`: the settings if nothing is wrong, and otherwise every mistake."""
 
     loaded: Loaded | None
     given: Leaves
@@ -51,15 +51,15 @@ def load_settings(
     overrides: Mapping[str, object] | None = None,
     environ: Mapping[str, str] = os.environ,
 ) -> Settings:
-    """The effective settings.
+    """Return the effective settings.
 
     Args:
-        config_path: the TOML file; without it the one that HEADRACE_CONFIG names, if any.
-        overrides: what flags give, dotted key to value; None stands for a flag that was not used.
-        environ: the environment variables.
+        config_path: The TOML file; without it the one that HEADRACE_CONFIG names, if any.
+        overrides: The values of flags, dotted key to value; None stands for a flag that was not used.
+        environ: The environment variables.
 
     Raises:
-        SettingsError: one sentence that says which key, from where, and what is expected.
+        SettingsError: One sentence that says which key, from where, and what is expected.
     """
     return load_with_origins(config_path, overrides, environ).settings
 
@@ -69,7 +69,7 @@ def load_with_origins(
     overrides: Mapping[str, object] | None = None,
     environ: Mapping[str, str] = os.environ,
 ) -> Loaded:
-    """As `load_settings`, with the origin of every value."""
+    """Return the effective settings as `load_settings`, with the origin of every value."""
     examined = examine(config_path, overrides, environ)
     if examined.loaded is not None:
         return examined.loaded
@@ -83,7 +83,7 @@ def examine(
     overrides: Mapping[str, object] | None = None,
     environ: Mapping[str, str] = os.environ,
 ) -> Examined:
-    """As `load_settings`, but every mistake is found, and none is raised."""
+    """Find every mistake instead of raising the first one as `load_settings` does."""
     mistakes: list[Mistake] = []
     given = _gathered(config_path, overrides or {}, environ, mistakes.append)
     settings = _built(given, mistakes)
@@ -92,7 +92,7 @@ def examine(
 
 
 def _in_reading_order(mistake: Mistake) -> tuple[int, str, int]:
-    """A file from its top to its end, then the environment, then flags."""
+    """Order mistakes: a file from its top to its end, then the environment, then flags."""
     first = mistake.origins[0] if mistake.origins else DEFAULTS
     return list(Source).index(first.source), first.name, first.line or 0
 
@@ -112,7 +112,7 @@ def _gathered(
 
 
 def _take_away_lanes(given: Leaves) -> None:
-    """A lane set to `false` is none: the only way to do without one of the default lanes."""
+    """Remove each lane set to `false`: the only way to do without one of the default lanes."""
     for path, one in list(given.items()):
         if path[:1] == ("lanes",) and len(path) == 2 and one.value is False:
             del given[path]
@@ -120,7 +120,7 @@ def _take_away_lanes(given: Leaves) -> None:
 
 
 def _built(given: Leaves, mistakes: list[Mistake]) -> Settings | None:
-    """The settings, or None once every mistake in `given` has been added to `mistakes`."""
+    """Return the settings, or None once every mistake in `given` has been added to `mistakes`."""
     sound = dict(given)
     for _ in range(_ROUNDS_MAX):
         try:
@@ -140,7 +140,7 @@ def _is_doubtful(mistake: Mistake, others: Iterable[Mistake]) -> bool:
 
 
 def _leave_out(sound: Leaves, key: Key) -> bool:
-    """Take out what was given at `key`, or, if nothing was, its whole table; the defaults of lanes come back."""
+    """Remove what was given at `key` or, if nothing was, its whole table; the defaults of lanes come back."""
     for at in (key, key[:-1]):
         taken = [
             path

@@ -1,4 +1,4 @@
-"""What is wrong with the settings, as data: `config check` lists it all, everything else stops at the first."""
+"""Mistakes in the settings, as data: `config check` lists all of them, everything else stops at the first."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,10 +11,10 @@ class Mistake:
     """One thing to mend.
 
     Attributes:
-        sentence: for a person, without a full stop; it names the place to look at.
-        keys: the settings it is about.
-        origins: the places that gave them.
-        follows: whether it may vanish by itself once another mistake about the same keys is mended.
+        sentence: For the operator, without a full stop; it names the place to look at.
+        keys: The settings it is about.
+        origins: The places that gave them.
+        follows: Whether it may vanish by itself once another mistake about the same keys is mended.
     """
 
     sentence: str
@@ -23,9 +23,9 @@ class Mistake:
     follows: bool = False
 
     def concerns(self, other: Path) -> bool:
-        """Whether one of its keys is `other`, or holds it, or stands in it."""
+        """Return whether one of its keys is `other`, or contains it, or is contained in it."""
         return any(key[: len(other)] == other or other[: len(key)] == key for key in self.keys)
 
 
 Complain = Callable[[Mistake], None]
-"""Told of each mistake as it is found; whoever tells goes on without what was wrong."""
+"""Called with each mistake as it is found; the caller goes on without the wrong value."""

@@ -1,7 +1,7 @@
-"""The values as they were given, each with the place that gave it, laid over one another.
+"""The values as they were given, each with its origin, laid over one another.
 
-An error must say which of a file, a variable and a flag is to be mended, and `config show` where a value came from;
-so origins travel beside the values until the settings are built.
+An error must say which of a file, a variable and a flag is to be mended, and `config show` where a value came from; so
+origins travel beside the values until the settings are built.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -15,7 +15,7 @@ _PLACES_NAMED_MAX = 3
 
 
 class Source(StrEnum):
-    """What kind of place a value came from."""
+    """The kind of place a value came from."""
 
     DEFAULT = "default"
     FILE = "file"
@@ -51,7 +51,7 @@ DEFAULTS = Origin(Source.DEFAULT)
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """One value and the place that gave it."""
+    """One value and its origin."""
 
     value: Any = field(repr=False)  # it may be a secret
     origin: Origin
@@ -62,7 +62,7 @@ Leaves = dict[Path, Given]
 
 
 def leaves(tree: Mapping[str, Any], origin: Origin, at: Path = ()) -> Leaves:
-    """The leaves of a nested table, below the path `at`."""
+    """Return the leaves of a nested table, below the path `at`."""
     found: Leaves = {}
     for key, value in tree.items():
         path = (*at, str(key))
@@ -74,7 +74,7 @@ def leaves(tree: Mapping[str, Any], origin: Origin, at: Path = ()) -> Leaves:
 
 
 def lay_over(lower: Leaves, upper: Leaves) -> None:
-    """Lays `upper` over `lower`, key by key; a value replaces a whole table and a table a value."""
+    """Lay `upper` over `lower`, key by key; a value replaces a whole table and a table a value."""
     for path, given in upper.items():
         for other in list(lower):
             covered = other[: len(path)] == path and given.value != {}
@@ -86,7 +86,7 @@ def lay_over(lower: Leaves, upper: Leaves) -> None:
 
 
 def tree_of(given: Leaves) -> dict[str, Any]:
-    """The nested table of the values alone."""
+    """Return the nested table of the values alone."""
     tree: dict[str, Any] = {}
     for path, one in given.items():
         table = tree
@@ -97,18 +97,18 @@ def tree_of(given: Leaves) -> dict[str, Any]:
 
 
 def origin_of(path: Path, given: Leaves) -> Origin | None:
-    """Where the value at `path`, or the nearest above or below it, came from; None if nobody gave it."""
+    """Return the origin of the value at `path`, or of the nearest one above or below it; None if there is none."""
     return next(_related(path, given), None)
 
 
 def origins_of(paths: Iterable[Path], given: Leaves) -> list[Origin]:
-    """All places outside of the defaults that gave something at, above or below `paths`, each once, in that order."""
+    """Return all origins but the defaults of values at, above or below `paths`, each once, in that order."""
     found = [origin for path in paths for origin in _related(path, given)]
     return [origin for origin in dict.fromkeys(found) if origin.source is not Source.DEFAULT]
 
 
 def named(origins: Iterable[Origin | str]) -> str:
-    """The places as an addition to a sentence, such as ` (from headrace.toml:3)`; empty without any."""
+    """Return the places as an addition to a sentence, such as ` (from headrace.toml:3)`; empty without any."""
     texts = [str(origin) for origin in origins]
     if len(texts) > _PLACES_NAMED_MAX:
         texts = [*texts[:_PLACES_NAMED_MAX], "elsewhere"]
@@ -126,5 +126,5 @@ def _related(path: Path, given: Leaves) -> Iterator[Origin]:
 
 
 def dotted(path: Path) -> str:
-    """The path as one writes it in TOML: parts that hold more than letters, digits, - and _ are quoted."""
+    """Write the path as in TOML: parts that hold more than letters, digits, - and _ are quoted."""
     return ".".join(part if part.replace("-", "").replace("_", "").isalnum() else f'"{part}"' for part in path)

@@ -1,8 +1,8 @@
-"""What a secret or the value of a header cannot be, found before anything is sent with it.
+"""Checks of secrets and header values, made before anything is sent with them.
 
 A key of two lines or with a typographic quotation mark raises in each call, long after the start; a key in quotation
-marks, or with the word Bearer before it, is refused by OpenAI without a word of why. Each message continues a sentence
-that begins with the setting's key, and repeats nothing of the value.
+marks, or with the word Bearer before it, is refused by OpenAI without an explanation. Each message continues a sentence
+that begins with the setting's key, and repeats no part of the value.
 """
 
 import re
@@ -28,7 +28,7 @@ class SecretError(ValueError):
 
 
 def key(text: str) -> str:
-    """An API key, without the white space around it.
+    """Return an API key, without the white space around it.
 
     Raises:
         SecretError: No server accepts it, or no header carries it.
@@ -43,7 +43,7 @@ def key(text: str) -> str:
 
 
 def header(text: str) -> str:
-    """The value of a header that names an organisation or a project, without the white space around it.
+    """Return the value of a header that names an organisation or a project, without the white space around it.
 
     Raises:
         SecretError: No header carries it, or it names nothing.
@@ -54,10 +54,10 @@ def header(text: str) -> str:
 
 
 def login(text: str) -> str:
-    """A user's name or password, whatever it holds but what no protocol carries.
+    """Return a user's name or password unchanged, unless no protocol carries it.
 
     Raises:
-        SecretError: It is empty, has several lines or a NUL, or is no text.
+        SecretError: It is empty, has several lines or a NUL, or is not text.
     """
     if not text:
         raise SecretError("is empty: leave it out, or give it a value")
@@ -69,7 +69,7 @@ def login(text: str) -> str:
 
 
 def is_quoted(text: str) -> bool:
-    """Whether it stands in quotation marks, which may be part of a password and rarely are."""
+    """Return whether it stands in quotation marks, which may be part of a password and rarely are."""
     return len(text) > 1 and text[0] in _QUOTES and text[-1] in _QUOTES
 
 

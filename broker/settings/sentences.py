@@ -1,6 +1,6 @@
-"""What pydantic found wrong, a sentence each: which key, from where, and what is expected there.
+"""Pydantic's errors as sentences: which key, from where, and what is expected there.
 
-A value is never repeated when it could be a secret: those of secret keys, and whatever is not a plain scalar.
+A value is never repeated when it could be a secret: those of secret keys, and everything that is not a plain scalar.
 """
 
 from typing import Any
@@ -44,7 +44,7 @@ _TABLE_TYPES = frozenset({"model_type", "dict_type", "mapping_type", "model_attr
 
 
 def mistakes_in(error: ValidationError, given: Leaves) -> list[Mistake]:
-    """Everything that `error` found, each as one sentence without a full stop."""
+    """Return everything that `error` found, each as one sentence without a full stop."""
     return [mistake for found in error.errors(include_url=False) for mistake in _mistakes(found, given)]
 
 
@@ -79,7 +79,7 @@ def _sentence(path: Path, place: str, found: ErrorDetails) -> str:
 
 
 def _new_lane(path: Path, place: str) -> str:
-    """Of a lane that only needs an order: it may be a new one, or one of those that there are, misspelt."""
+    """Describe a lane without an order: it may be a new one, or a misspelt known one."""
     near = nearest(path[1], LANE_DEFAULTS)
     meant = f"did you mean {near}?" if near else f"there are {listed(LANE_DEFAULTS)}"
     return f"{dotted(path[:-1])}{place} is a new lane without an order: give it one, or correct its name ({meant})"

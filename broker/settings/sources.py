@@ -1,6 +1,6 @@
-"""The places a setting can be given: the TOML file, the environment, the flags, and files that hold one secret.
+"""The places where a setting can be given: the TOML file, the environment, the flags, and files that hold one secret.
 
-What cannot be read is complained of and left out, so that one look finds every mistake.
+What cannot be read is reported and left out, so that one look finds every mistake.
 """
 
 import json
@@ -19,7 +19,7 @@ from broker.settings.whole import Settings
 PREFIX = "HEADRACE_"
 _OTHER_PURPOSES = frozenset({"CONFIG", "CACHE_DIR", "DEBUG"})
 _KUBERNETES = re.compile(r"(^|_)(PORT|SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_(ADDR|PORT|PROTO))?)$")
-"""Names that Kubernetes gives in every pod to the variables of a Service whose own name begins with `headrace`."""
+"""Variables that Kubernetes sets in every pod for a Service with a name that begins with `headrace`."""
 
 _OPENAI_NAMES = {
     "OPENAI_API_KEY": "api_key",
@@ -32,7 +32,7 @@ _SECRET_CHARS_MAX = 64 * 1024
 
 
 def from_file(config: FilePath, complain: Complain) -> Leaves:
-    """What the TOML file `config` gives, each value with its line."""
+    """Return the values of the TOML file `config`, each with its line."""
     said = ""
     try:
         text = config.read_text(encoding="utf-8")
@@ -55,7 +55,7 @@ def from_file(config: FilePath, complain: Complain) -> Leaves:
 
 
 def from_openai_names(environ: Mapping[str, str], complain: Complain) -> Leaves:
-    """What OpenAI's own variables give: fall-backs below every other place."""
+    """Return the values of OpenAI's own variables: fall-backs below every other place."""
     given: Leaves = {}
     for name, key in _OPENAI_NAMES.items():
         if environ.get(name):
@@ -64,7 +64,7 @@ def from_openai_names(environ: Mapping[str, str], complain: Complain) -> Leaves:
 
 
 def from_environment(environ: Mapping[str, str], complain: Complain) -> Leaves:
-    """What `HEADRACE_<GROUP>__<KEY>` and whole groups as JSON give; an empty variable counts as not set.
+    """Return the values of `HEADRACE_<GROUP>__<KEY>` and of whole groups as JSON; an empty variable counts as not set.
 
     Names are case-blind and read as lower case. A name that is no setting is a mistake: a typing error here would
     otherwise go unnoticed.
@@ -87,7 +87,7 @@ def from_environment(environ: Mapping[str, str], complain: Complain) -> Leaves:
 
 
 def from_flags(overrides: Mapping[str, object], complain: Complain) -> Leaves:
-    """What flags give: dotted key to value, where None stands for a flag that was not used."""
+    """Return the values of flags: dotted key to value, where None stands for a flag that was not used."""
     given: Leaves = {}
     for key, value in overrides.items():
         path = tuple(key.split("."))
@@ -118,7 +118,7 @@ def _read_variable(name: str, path: Path, text: str, complain: Complain) -> Leav
 
 
 def _listed(path: Path, text: str) -> Any:
-    """Text, or the parts of a comma-separated list where a list is wanted."""
+    """Return text, or the parts of a comma-separated list where a list is wanted."""
     group = group_at(path[:-1])
     field = group.model_fields.get(path[-1]) if group else None
     if field is None or field.annotation != tuple[str, ...]:
@@ -132,13 +132,13 @@ def _listed(path: Path, text: str) -> Any:
 
 
 def _is_of_kubernetes(rest: str, text: str) -> bool:
-    """Whether Kubernetes has set it: `…_PORT` alone holds `tcp://…` then, else an underscore was lost."""
+    """Return whether Kubernetes has set it: `…_PORT` alone holds `tcp://…` then; otherwise an underscore was lost."""
     found = _KUBERNETES.search(rest)
     return found is not None and (found[2] != "PORT" or "://" in text)
 
 
 def _variable_like(rest: str) -> str:
-    """The variable somebody most likely meant, such as a single underscore between group and key."""
+    """Return the variable most likely meant, such as for a single underscore between group and key."""
     lowered = rest.lower()
     for group in Settings.model_fields:
         if lowered.startswith(f"{group}_"):
@@ -150,7 +150,7 @@ def _variable_like(rest: str) -> str:
 
 
 def _with_secrets(given: Leaves, complain: Complain, beside: FilePath | None = None) -> Leaves:
-    """Replaces every `<secret>_file` by what that file holds; a relative path is beside the settings file."""
+    """Replace every `<secret>_file` by the content of that file; a relative path is beside the settings file."""
     found: Leaves = {}
     for path, one in given.items():
         group = group_at(path[:-1])
@@ -171,7 +171,7 @@ def _with_secrets(given: Leaves, complain: Complain, beside: FilePath | None = N
 
 
 def _read_secret(given: Given, beside: FilePath | None) -> Given | str:
-    """The secret, or the rest of a sentence that says why there is none.
+    """Return the secret, or the rest of a sentence that says why there is none.
 
     Line breaks at the end of the file are no part of it, as editors and `echo` write them; nor is a byte order mark.
     """
@@ -192,7 +192,7 @@ def _read_secret(given: Given, beside: FilePath | None) -> Given | str:
 
 
 def _is_path(text: str) -> bool:
-    """Whether it may be repeated: a secret that was written in the place of its file's name is never shown."""
+    """Return whether it may be repeated: a secret that was written in the place of its file's name is never shown."""
     directory, slash, _ = text.rpartition("/")
     try:
         return bool(slash) and bool(directory) and FilePath(directory).is_dir()

@@ -1,4 +1,4 @@
-"""Tenants: whose work it is. Within a lane they share the tokens by their weights."""
+"""Tenants, for which requests are made. Within a lane they share the tokens by their weights."""
 
 from pydantic import Field
 

@@ -1,4 +1,4 @@
-"""How the topics are to be made, and what each keeps for how long."""
+"""How the topics are created, and how long each keeps its records."""
 
 from typing import Self
 
@@ -28,7 +28,7 @@ class TopicSettings(Group):
 
     @property
     def replication_is_given(self) -> bool:
-        """Whether the operator set the number of replicas; if not, a small cluster gets what it can hold."""
+        """Whether the operator set the number of replicas; if not, a small cluster gets as many as it can hold."""
         return "replication" in self.model_fields_set
 
     @property

@@ -1,8 +1,8 @@
 """The URLs among the settings, taken apart so that no part of a password is ever read as a host, a port or a path.
 
 A password may be written as it is, with `/`, `#`, `?`, `@` or `[` in it. A URL parser ends the login at the first of
-those, takes the rest for an address and repeats it in its errors. So the login is found here first, and everything
-else is handed on percent-encoded. No error of this module repeats any part of a URL.
+those, takes the rest for an address and repeats it in its errors. So the login is found here first, and everything else
+is handed on percent-encoded. No error of this module repeats any part of a URL.
 """
 
 import re
@@ -17,7 +17,7 @@ _OPTIONS: Final = (
     "|max_connections|password|protocol|retry_on_timeout|socket_connect_timeout|socket_keepalive|socket_read_size"
     "|socket_timeout|ssl_[a-z_]+|username"
 )
-"""What redis-py takes behind the `?`. Anything else ends its first connection with a TypeError."""
+"""Options that redis-py takes behind the `?`. Any other one ends its first connection with a TypeError."""
 
 _HOST: Final = r"(?P<host>[\w.~-]*|\[[0-9A-Fa-f:.]+\])(?::(?P<port>[0-9]{0,5}))?"
 _QUERY: Final = rf"(?:\?(?P<options>(?:(?:{_OPTIONS})=[^&]*(?:&+|$))*))?"
@@ -53,7 +53,7 @@ class RedisUrl:
         login: None, or `user:password`, `user` or `:password`, as it was written.
         host: Empty for the default, localhost, and for a socket.
         address: Host, port and database, or the path of the socket.
-        options: What stands behind the `?`; it may hold a password too.
+        options: The text behind the `?`; it may hold a password too.
     """
 
     scheme: str
@@ -66,8 +66,8 @@ class RedisUrl:
     def read(cls, url: str) -> Self:
         """Take a URL apart.
 
-        What a standard parser reads without a doubt is read so. Otherwise the login ends at the last `@` behind which
-        an address stands.
+        A URL that a standard parser reads without a doubt is read in that way. Otherwise the login ends at the last `@`
+        that has an address behind it.
 
         Raises:
             UrlError: It cannot be read.
@@ -96,12 +96,12 @@ class RedisUrl:
         return bool(self.login) or "password" in given or "username" in given
 
     def encoded(self) -> str:
-        """The URL for any parser: user and password percent-encoded, whatever is in them."""
+        """Return the URL for any parser: user and password percent-encoded, whatever is in them."""
         login = "" if self.login is None else ":".join(_encoded(part) for part in self.login.split(":", 1)) + "@"
         return f"{self.scheme}://{login}{self.address}{self._query(self.options.replace('#', '%23'))}"
 
     def masked(self) -> str:
-        """The URL for eyes: no password, and no user that may be one."""
+        """Return the URL for display: no password, and no user that may be one."""
         user, colon, _ = (self.login or "").partition(":")
         login = "" if self.login is None else f"{user}:{MASK}@" if colon else f"{MASK}@"
         options = _SECRET_OPTION.sub(rf"\1{MASK}", self.options)
@@ -147,7 +147,7 @@ class HttpUrl:
         return cls(scheme, found["login"], found["host"], f"{found['host']}{port}", found["rest"] or "")
 
     def masked(self) -> str:
-        """The URL for eyes: no password, and no value behind the `?`, where gateways take keys by many names."""
+        """Return the URL for display: no password, and no value behind the `?`, where gateways may take keys."""
         user, colon, _ = (self.login or "").partition(":")
         login = "" if self.login is None else f"{user}:{MASK}@" if colon else f"{MASK}@"
         path, mark, query = self.rest.partition("?")
@@ -156,7 +156,7 @@ class HttpUrl:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether an address is this machine's alone, by its name; nothing is looked up."""
+    """Return whether an address is this machine's alone, by its name; nothing is looked up."""
     bare = host.strip("[]").lower().rstrip(".")
     if bare == "localhost" or bare.endswith(".localhost"):
         return True
@@ -167,13 +167,13 @@ def is_loopback(host: str) -> bool:
 
 
 def check_text(secret: str) -> None:
-    """Raises UrlError: It has halves of surrogate pairs, as Python makes of bytes that are no UTF-8."""
+    """Raise UrlError for halves of surrogate pairs, which Python makes of bytes that are not UTF-8."""
     if any("\ud800" <= letter <= "\udfff" for letter in secret):
         raise UrlError("holds bytes that are no UTF-8 text: write it in UTF-8")
 
 
 def _server(rest: str) -> re.Match[str] | None:
-    """The address as a standard parser finds it, or the one behind the last `@` that has one behind it."""
+    """Find the address as a standard parser does, or else the one behind the last `@` that has an address behind it."""
     if found := _AS_WRITTEN.fullmatch(rest):
         return found
     ends = [at for at, letter in enumerate(rest) if letter == "@"]
@@ -181,7 +181,7 @@ def _server(rest: str) -> re.Match[str] | None:
 
 
 def _socket(rest: str) -> re.Match[str] | None:
-    """The path of a socket begins the rest, or stands behind an `@`: the first that ends a plain login, or the last."""
+    """Find a socket's path: at the beginning, behind the first `@` that ends a plain login, or behind the last one."""
     plain = re.match(r"[^/?#]*@(?=/)", rest)
     starts = [0] if rest.startswith("/") else [plain.end()] if plain else [rest.rfind("@/") + 1 or len(rest)]
     return _SOCKET.fullmatch(rest, starts[0])

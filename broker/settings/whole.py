@@ -1,4 +1,4 @@
-"""The settings as the broker is handed them: one frozen object whose groups do not contradict each other."""
+"""The settings as the broker gets them: one frozen object of groups that do not contradict each other."""
 
 import re
 from collections import Counter
@@ -66,11 +66,11 @@ class Settings(Group):
 
     @property
     def ledger_retention_s(self) -> int:
-        """What the ledger keeps: as set, else twice the dedupe window and at least a day."""
+        """How long the ledger keeps its records: as set, else twice the dedupe window and at least a day."""
         return self.topics.ledger.retention_s or max(2 * self.dedupe.window_s, DAY_S)
 
     def deadline_max_s(self, lane: str) -> int:
-        """The longest deadline a request of `lane` may ask for; by default a day less than its topic retains."""
+        """Return the longest deadline a request of `lane` may ask for; by default a day less than its topic retains."""
         return self.lanes[lane].deadline_max_s or self.topics.requests.retention_s - DAY_S
 
     @property
@@ -79,7 +79,7 @@ class Settings(Group):
         return max((self.deadline_max_s(name) for name, lane in self.lanes.items() if not lane.serial), default=0)
 
     def limit_for(self, model: str) -> str:
-        """The name of the limit that `model` draws from, configured or not."""
+        """Return the name of the limit that `model` draws from, configured or not."""
         return limit_name(model, self.limits)
 
     @model_validator(mode="after")
@@ -134,7 +134,7 @@ def _check_deadlines(settings: Settings) -> Iterator[Contradiction]:
 
 
 def _check_failures(settings: Settings) -> Iterator[Contradiction]:
-    """A RetryableFailure that retention removes while its request waits leaves an id without an outcome of its own."""
+    """Find retention that may remove a RetryableFailure while its request waits, so that its id has no outcome."""
     retention_s, longest_s = settings.topics.failures.retention_s, settings.parked_max_s
     if longest_s + DAY_S > retention_s:
         lanes = [name for name, lane in settings.lanes.items() if not lane.serial]
@@ -181,7 +181,7 @@ def _check_sizes(settings: Settings) -> Iterator[Contradiction]:
 
 
 def _check_fitting(settings: Settings) -> Iterator[Contradiction]:
-    """Of the topics: what must fit one record. Of the partitions: what must fit one commit."""
+    """Find topics too small for the records that they must hold, and partitions too many for one commit."""
     given = settings.topics
     least = {
         "ledger": (
