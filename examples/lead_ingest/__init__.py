@@ -1,1 +1,1 @@
-"""A small service that writes the first e-mail to every lead: as a team would copy it. See README.md."""
+"""A small service that writes the first e-mail to every lead, made to be copied by a team. See README.md."""

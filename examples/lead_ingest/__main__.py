@@ -21,7 +21,7 @@ from schemas.topics import TopicSpec
 
 
 async def main(asked: argparse.Namespace) -> int:
-    """Exit 0: every lead is written to; 1: some are not; 2 and 3 as of `headrace`."""
+    """Run the service; exit 0: every lead is written to; 1: some are not; 2 and 3 as of `headrace`."""
     connection = KafkaConnection(asked.kafka)
     try:
         await create_missing(connection, [TopicSpec(DEAD_LETTERS, 1, 1, {})])

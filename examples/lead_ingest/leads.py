@@ -1,4 +1,4 @@
-"""What a lead is, where leads come from, and what is asked of the model for one."""
+"""Leads: their fields, the CSV file they come from, and the request to the model for each."""
 
 import csv
 import re
@@ -31,7 +31,7 @@ class BadLeads(Exception):  # noqa: N818
 
 
 def read_leads(path: Path) -> Iterator[Lead]:
-    """The leads of a CSV file with the columns id, company, contact, language, note, urgent.
+    """Yield the leads of a CSV file with the columns id, company, contact, language, note, urgent.
 
     Raises:
         BadLeads: A row is not a lead.
@@ -52,18 +52,18 @@ def read_leads(path: Path) -> Iterator[Lead]:
 
 
 def request_id(lead_id: int) -> str:
-    """The same lead always has the same id, so that asking twice costs one call and has one outcome."""
+    """Return the request id, always the same for a lead, so that asking twice costs one call and has one outcome."""
     return f"lead-{lead_id}-first-email"
 
 
 def lead_of(request: str) -> int | None:
-    """The lead of a request; None if somebody else asked it."""
+    """Return the lead of a request; None if another service made it."""
     found = re.fullmatch(r"lead-(\d+)-first-email", request)
     return int(found[1]) if found else None
 
 
 def body_of(lead: Lead) -> dict[str, Any]:
-    """The JSON body of the call to OpenAI."""
+    """Return the JSON body of the call to OpenAI."""
     about = f"Company: {lead.company}\nContact: {lead.contact}\nLanguage: {lead.language}\nNote: {lead.note}"
     return {
         "model": MODEL,

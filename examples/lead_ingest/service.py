@@ -3,8 +3,9 @@
 - A lead is stored before it is asked for, and noted as asked only when Kafka has the request. If the service dies in
   between, it asks again with the same id: one call, one outcome.
 - An outcome counts as handled when `_write` returns, that is when the store has it. If the service dies before, the
-  outcome comes again, and the store knows that it is no news.
-- Another service may number its leads as this one does. What it is answered is not ours: `expected` tells them apart.
+  outcome comes again, and the store recognises that it is not new.
+- Another service may number its leads in the same way. Its outcomes must not be taken for this service's: `expected`
+  tells them apart.
 """
 
 import asyncio
@@ -29,7 +30,7 @@ _LOOK_EVERY_S = 1.0
 
 
 def expected(asked_id: str) -> Expectation | None:
-    """Whose the outcome of an id must be, if the id is like ours."""
+    """Return what the outcome of an id must match, if the id has the form of this service's; otherwise None."""
     return None if lead_of(asked_id) is None else Expectation(asked_id, tenant=TENANT)
 
 
@@ -39,7 +40,7 @@ class LeadIngest:
     def __init__(
         self, store: Store, connection: KafkaConnection | ClientDoors, *, topic_prefix: str = "generation"
     ) -> None:
-        """`connection` is a `KafkaConnection`, or a `MemoryBroker`'s in a test."""
+        """Prepare the service; `connection` is a `KafkaConnection`, or a `MemoryBroker`'s in a test."""
         self._store = store
         self._connection = connection
         self._prefix = topic_prefix
@@ -47,7 +48,7 @@ class LeadIngest:
         self._news = asyncio.Event()
 
     def add(self, leads: Iterable[Lead]) -> int:
-        """Take leads in; how many were new."""
+        """Store leads; return how many were new."""
         return sum(self._store.add(lead) for lead in leads)
 
     def stop(self) -> None:
@@ -84,7 +85,7 @@ class LeadIngest:
             self.stop()
 
     async def _ask(self, generations: GenerationClient) -> None:
-        """Everything that has not been asked for yet; what Kafka does not take now is asked for at the next look."""
+        """Ask for all leads that were not asked for yet; what Kafka does not take now is left for the next look."""
         while leads := self._store.not_asked(_AT_ONCE):
             try:
                 ids = {request_id(lead.id): lead.id for lead in leads}

@@ -1,8 +1,8 @@
-"""The service's own store: one row a lead, with what became of it. SQLite here; any database with transactions will do.
+"""The service's own store: one row a lead, with its result. SQLite here; any database with transactions will do.
 
-Two rules make everything idempotent: a lead is added once, whoever adds it again, and an outcome is written only if no
+Two rules make everything idempotent: a lead is added once, however often it comes, and an outcome is written only if no
 later run of the same lead has been written. A conflict of ids is not the last word: the request that has the id may be
-our own, asked in other words before.
+an earlier one of this service, in other words.
 """
 
 import sqlite3
@@ -24,7 +24,7 @@ CREATE INDEX IF NOT EXISTS leads_by_state ON leads (state, urgent DESC, id);
 
 
 class Store:
-    """One process at a time writes; `with` closes it."""
+    """The leads in SQLite. One process at a time writes; `with` closes it."""
 
     def __init__(self, path: Path | str) -> None:
         self._db = sqlite3.connect(path, isolation_level=None)
@@ -37,13 +37,13 @@ class Store:
         self._db.close()
 
     def add(self, lead: Lead) -> bool:
-        """Whether the lead is new; one that is known stays as it is."""
+        """Add a lead; return whether it is new. A known lead is not changed."""
         row = (lead.id, lead.company, lead.contact, lead.language, lead.note, lead.urgent)
         asked = "INSERT INTO leads (id, company, contact, language, note, urgent) VALUES (?, ?, ?, ?, ?, ?)"
         return self._db.execute(f"{asked} ON CONFLICT DO NOTHING", row).rowcount == 1
 
     def not_asked(self, limit: int) -> list[Lead]:
-        """Leads that nobody has been asked to write to, the urgent ones first."""
+        """Return leads that have not been asked for, the urgent ones first."""
         found = self._db.execute(
             "SELECT id, company, contact, language, note, urgent FROM leads WHERE state = 'new'"
             " ORDER BY urgent DESC, id LIMIT ?",
@@ -55,15 +55,15 @@ class Store:
         ]
 
     def asked(self, lead_id: int) -> None:
-        """The request stands in Kafka. An outcome may have been faster."""
+        """Note that the request stands in Kafka. An outcome may have been faster."""
         self._db.execute("UPDATE leads SET state = 'asked' WHERE id = ? AND state = 'new'", (lead_id,))
 
     def written(self, lead_id: int, run: int, copy: str) -> bool:
-        """Whether this was news."""
+        """Store the e-mail; return whether it was new."""
         return self._end(lead_id, run, "written", copy, None, None)
 
     def failed(self, lead_id: int, run: int, reason: str, message: str) -> bool:
-        """Whether this was news."""
+        """Store the failure; return whether it was new."""
         return self._end(lead_id, run, "failed", None, reason, message)
 
     def _end(self, lead_id: int, run: int, *what: str | None) -> bool:
@@ -75,15 +75,15 @@ class Store:
         return changed.rowcount == 1
 
     def copy_of(self, lead_id: int) -> str | None:
-        """What was written to a lead."""
+        """Return the e-mail to a lead."""
         row = self._db.execute("SELECT copy FROM leads WHERE id = ?", (lead_id,)).fetchone()
         return None if row is None else row[0]
 
     def counts(self) -> Counter[str]:
-        """Leads by state."""
+        """Count leads by state."""
         return Counter(dict(self._db.execute("SELECT state, count(*) FROM leads GROUP BY state").fetchall()))
 
     def failures(self) -> list[tuple[int, str, str]]:
-        """Id, reason and message of the leads that nobody could write to."""
+        """Return id, reason and message of the failed leads."""
         found = self._db.execute("SELECT id, reason, message FROM leads WHERE state = 'failed' ORDER BY id")
         return list(found.fetchall())

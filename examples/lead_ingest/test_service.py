@@ -1,4 +1,4 @@
-"""How a service is tested without Kafka, Redis or OpenAI: on the real dispatcher in memory, with a scripted model."""
+"""Tests of the service without Kafka, Redis or OpenAI: on the real dispatcher in memory, with a scripted model."""
 
 import asyncio
 from collections.abc import Callable
