@@ -1,1 +1,1 @@
-"""Scripts that measure: each prints its figures and says on what. Nothing here is imported by the product."""
+"""Benchmarks: each prints its figures and says on what they were measured. Nothing here is imported by the product."""

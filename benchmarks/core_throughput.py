@@ -1,7 +1,7 @@
-"""How many whole requests the core lives through in a second of one processor: taken, admitted, answered, settled.
+"""Throughput of the core in whole requests a second of one processor: taken, admitted, answered, settled.
 
 One limit that can always pay, three lanes, answers with headers already judged, which come in any order. Prints the
-best of three rounds, since the machine is noisy. `--table` tells whether anything grows with what the core holds: in
+best of three rounds, since the machine is noisy. `--table` shows whether anything grows with what the core holds: in
 each row one thing is many times as large as in the first.
 
     python -m benchmarks.core_throughput [--requests 100000] [--table] [--profile]
@@ -62,12 +62,12 @@ class Load:
     Attributes:
         waiting: Requests in the lanes.
         inflight: Calls in flight.
-        call_ms: How long a call takes, on average.
+        call_ms: The mean duration of a call.
         partitions: Of all lanes together.
         ids: How many answered ids are known already, one of ten of them parked; no more are remembered.
-        resting: Other limits that can pay nobody; one request waits for each.
-        patience_ms: How long a request may wait; 0: for ever. Else all stand in one line, under a quota that serves
-            just so many in that time: all of it is near the edge, always.
+        resting: Other limits that can pay no request; one request waits for each.
+        patience_ms: How long a request may wait; 0: for ever. Otherwise all wait in one queue, under a quota that
+            serves just their number in that time: every request is always near its deadline.
     """
 
     waiting: int = 400
@@ -80,25 +80,25 @@ class Load:
 
     @property
     def step_ms(self) -> int:
-        """How long it takes until so many calls have ended that the core is asked again."""
+        """The time between two steps, in which `ANSWERS_A_STEP` calls end."""
         return max(1, self.call_ms * ANSWERS_A_STEP // self.inflight)
 
     def places(self) -> list[LanePartition]:
-        """Every partition, the lanes by turns."""
+        """Return every partition, the lanes by turns."""
         lanes = LANES[:1] if self.patience_ms else LANES
         return [LanePartition(lanes[number % len(lanes)], number // len(lanes)) for number in range(self.partitions)]
 
     def budget(self, name: str, now_ms: int, checkpoint: Checkpoint | None) -> Budget:
-        """A limit that can always pay, unless there is a hurry."""
+        """Make a limit that can always pay, unless requests have deadlines."""
         tokens = self.waiting * CHARGE * MINUTE_MS // self.patience_ms if self.patience_ms else CAPACITY
         return Budget(LimitBeliefs(name, tokens, CAPACITY), now_ms, checkpoint)
 
     def verdict(self) -> Verdict:
-        """What each call is answered; where there is a hurry, nothing of what is left."""
+        """Return the verdict of each call; with deadlines it has no readings of what is left."""
         return replace(VERDICT, readings=()) if self.patience_ms else VERDICT
 
     def rules(self) -> DispatchRules:
-        """Three lanes with the usual shares."""
+        """Return the rules: three lanes with the usual shares."""
         lanes = tuple(
             LaneRule(name, order, 0 if order else 50_000, 50_000 if order else 0, 2_000 + self.waiting, 1 << 30)
             for order, name in enumerate(LANES)
@@ -129,7 +129,7 @@ TABLE = {
 
 
 class Run:
-    """One core, and no more around it than answers its commands at once."""
+    """One core, and around it only code that answers its commands at once."""
 
     def __init__(self, requests: int, load: Load) -> None:
         self.requests = requests
@@ -144,14 +144,14 @@ class Run:
         self.turns = cycle(places)
         self.flying: list[CallNumber] = []
         self.made = self.settled = 0
-        self.metadata_chars = 0  # of the maps, which a shell writes into its commits
+        self.metadata_chars = 0  # of the maps, which the service writes into its commits
         self.now_ms = 1
         for number in range(load.resting):
             self.take_one(places[-1], NEVER + number, limit=f"resting-{number}")
             self.core.limits.desk(f"resting-{number}", 0).budget.pause_until(NEVER)
 
     def learn_ids(self) -> None:
-        """Ids of the last hour, the parked ones of the last half."""
+        """Read in ids of the last hour; the parked ones are of the last half hour."""
         for number in range(self.load.ids):
             parked = number % PARKED_ONE_OF == 0
             age_ms = (self.load.ids - number) * WINDOW_MS // self.load.ids // (2 if parked else 1)
@@ -160,7 +160,7 @@ class Run:
             self.core.on(LedgerRead(STARTED_WALL_MS - age_ms, (entry,), (), ()), 0)
 
     def whole(self) -> float:
-        """Requests a second of processor time, until all are settled."""
+        """Return requests a second of processor time, measured until all are settled."""
         begun_s = time.process_time()
         while self.settled < self.requests:
             self.now_ms += self.load.step_ms
@@ -172,7 +172,7 @@ class Run:
         return self.requests / (time.process_time() - begun_s)
 
     def answer(self) -> None:
-        """Some calls end: once the lanes have run dry, all of them; the first call of a limit goes alone."""
+        """End some calls; once the lanes have run dry, all of them. The first call of a limit goes alone."""
         ending = ANSWERS_A_STEP if self.settled and self.made < self.requests else len(self.flying)
         for _ in range(min(ending, len(self.flying))):
             place = int(self.dice.random() * len(self.flying))
@@ -181,7 +181,7 @@ class Run:
             self.core.on(Answered(call, self.verdict, 2_000), self.now_ms)
 
     def take(self) -> None:
-        """Records, from one partition after the other, while there is room and somebody has not been served."""
+        """Take records, from one partition after the other, while there is room and requests are left to serve."""
         wanted = min(self.requests, self.settled + self.load.waiting + self.load.inflight) - self.made
         for place, _ in zip(self.turns, self.offsets, strict=False):
             if wanted <= 0:
@@ -193,7 +193,7 @@ class Run:
                 self.take_one(place, self.made)
 
     def take_one(self, place: LanePartition, number: int, limit: str = "gpt-4o-mini") -> None:
-        """The next record of a partition."""
+        """Take the next record of a partition."""
         identity = Identity(number.to_bytes(16, "big"), 0, b"finger..")
         patience_ms = self.load.patience_ms
         deadline_ms = self.now_ms + patience_ms if patience_ms else NEVER
@@ -203,7 +203,7 @@ class Run:
         self.core.on(Taken(TicketNumber(number), source, self.now_ms, 2_000, content), self.now_ms)
 
     def carry_out(self) -> None:
-        """Calls leave, transactions are committed at once; then the shell asks how long it may sleep."""
+        """Start calls and commit transactions at once, then ask how long the service may sleep."""
         for command in self.core.commands(self.now_ms):
             match command:
                 case Call():
@@ -217,12 +217,12 @@ class Run:
 
 
 def best(requests: int, load: Load) -> float:
-    """Of three rounds."""
+    """Return the best of three rounds."""
     return max(Run(requests, load).whole() for _ in range(3))
 
 
 def show_table(requests: int) -> None:
-    """One row for each thing that the core may hold many of."""
+    """Print one row for each thing that the core may hold many of."""
     print("| many | waiting | in flight | a call, ms | partitions | ids | limits at rest | patience, ms | requests/s |")
     print("|---|---|---|---|---|---|---|---|---|")
     for name, load in TABLE.items():

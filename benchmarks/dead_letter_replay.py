@@ -1,11 +1,11 @@
-"""Dead letters put back while others want their answers: does the cap hold, do urgent requests feel it, is any doubled?
+"""Replay of dead letters beside other traffic: is the cap kept, do urgent requests wait longer, is any doubled?
 
 A real Kafka, a real Valkey, two dispatchers and the simulated OpenAI over HTTP. Urgent requests come at random
-instants, alone and beside a replay of many dead letters to the bulk lane at a cap. The replay is killed
-(SIGKILL) after a third and told to end (SIGTERM) after two thirds; the same command goes on each time. Prints how many
-were put back in the emptiest ten seconds of one process and in the fullest of all, the urgent requests' time from the
-record's timestamp to their outcome's arrival at a reader, and whether each (id, run) stands on the lane and in the
-results once. Leaves with 1 if a bound is missed. Needs the extra `headrace[local]`.
+instants, alone and beside a replay of many dead letters to the bulk lane at a cap. The replay is killed (SIGKILL) after
+a third and asked to end (SIGTERM) after two thirds; the same command goes on each time. Prints how many were put back
+in the emptiest ten seconds of one process and in the fullest of all, the urgent requests' time from the record's
+timestamp to their outcome's arrival at a reader, and whether each (id, run) stands on the lane and in the results once.
+Exits with 1 if a bound is missed. Needs the extra `headrace[local]`.
 
     python -m benchmarks.dead_letter_replay [--letters 10000] [--rate 50] [--alone-s 100]
 """
@@ -72,7 +72,7 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """One process that replayed, by the wall clock in milliseconds."""
+    """The lifetime of one replay process, by the wall clock in milliseconds."""
 
     begun_ms: float
     ended_ms: float
@@ -80,12 +80,12 @@ class Interval:
 
 
 def body() -> dict[str, Any]:
-    """A request of about a hundred tokens."""
+    """Return a request of about a hundred tokens."""
     return {"model": MODEL, "messages": [{"role": "user", "content": _TEXT}], "max_completion_tokens": 100}
 
 
 async def bury(connection: KafkaConnection, names: Sequence[str]) -> None:
-    """Dead letters as a dispatcher would have written them an hour ago."""
+    """Write dead letters as a dispatcher would have written them an hour ago."""
     log = KafkaTransactions(connection, transactional_id=f"{PREFIX}.burial")
     await log.open()
     failed_at = datetime.now(UTC) - timedelta(hours=1)
@@ -112,7 +112,7 @@ async def bury(connection: KafkaConnection, names: Sequence[str]) -> None:
 
 
 async def urgently(client: GenerationClient, kind: str, stopped: asyncio.Event) -> int:
-    """Urgent requests at random instants until somebody stops it; how many."""
+    """Send urgent requests at random instants until `stopped` is set; return their number."""
     dice, number = random.Random(7), 0
     due_s = asyncio.get_running_loop().time()
     async with asyncio.TaskGroup() as sending:
@@ -127,7 +127,7 @@ async def urgently(client: GenerationClient, kind: str, stopped: asyncio.Event) 
 
 
 async def watch(reader: ResultReader, seen: Seen) -> None:
-    """Every outcome, as it comes."""
+    """Record every outcome as it comes."""
     async for outcome in reader:
         seen.outcomes[outcome.id, outcome.run] += 1
         seen.failed += outcome.status != "completed"
@@ -136,7 +136,7 @@ async def watch(reader: ResultReader, seen: Seen) -> None:
 
 
 async def replayed(servers: str, rate: float, *, until: int | None, number: signal.Signals | None) -> Interval:
-    """One process that puts back dead letters; after `until` of them it is sent `number`."""
+    """Run one replay process; after `until` dead letters it is sent the signal `number`."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("HEADRACE_")}
     arguments = ("--reason", "exhausted", "--since", "1d", "--rate", str(rate), "--json")
     begun_ms = 1_000 * time.time()
@@ -157,7 +157,7 @@ async def replayed(servers: str, rate: float, *, until: int | None, number: sign
 
 
 async def records_of(connection: KafkaConnection, topic: str) -> list[tuple[int, str, int]]:
-    """Kafka's timestamp, id and run of every committed record of a lane."""
+    """Return Kafka's timestamp, id and run of every committed record of a lane."""
     scan = KafkaScan(connection, topic=topic)
     await scan.open()
     try:
@@ -180,7 +180,7 @@ async def _all(scan: KafkaScan, partition: int) -> list[Any]:
 
 
 def windows(stamps: Sequence[int], intervals: Sequence[Interval]) -> tuple[int, int]:
-    """The emptiest ten seconds that lie within one process's putting back, and the fullest of all."""
+    """Count records in the emptiest ten seconds within one process's replay, and in the fullest ten seconds of all."""
     emptiest, fullest = len(stamps), 0
     for first in stamps:
         fullest = max(fullest, bisect_left(stamps, first + WINDOW_MS) - bisect_left(stamps, first))
@@ -192,7 +192,7 @@ def windows(stamps: Sequence[int], intervals: Sequence[Interval]) -> tuple[int, 
 
 
 async def measured(letters: int, rate: float, alone_s: float) -> dict[str, Any]:
-    """All figures of one run."""
+    """Return all figures of one run."""
     names = [f"dead-{number}" for number in range(letters)]
     seen = Seen()
     async with AsyncExitStack() as stack:
@@ -232,7 +232,7 @@ async def measured(letters: int, rate: float, alone_s: float) -> dict[str, Any]:
 
 
 async def beside(client: GenerationClient, kind: str, work: Any) -> int:
-    """Urgent requests while something else is done; how many."""
+    """Send urgent requests while `work` runs; return their number."""
     stopped = asyncio.Event()
     coming = asyncio.create_task(urgently(client, kind, stopped), name=kind)
     try:
@@ -243,7 +243,7 @@ async def beside(client: GenerationClient, kind: str, work: Any) -> int:
 
 
 async def until_answered(seen: Seen, wanted: int) -> None:
-    """Until so many different outcomes have come, and whatever comes twice has had a second to do so."""
+    """Wait until `wanted` different outcomes have come, and then a second for any that come twice."""
     async with asyncio.timeout(_LAST_S):
         while len(seen.outcomes) < wanted:  # noqa: ASYNC110  # the reader's task has no event for it
             await asyncio.sleep(0.2)
@@ -257,7 +257,7 @@ def figures(
     back: Sequence[tuple[int, str, int]],
     intervals: Sequence[Interval],
 ) -> dict[str, Any]:
-    """What is printed."""
+    """Return the figures that are printed."""
     emptiest, fullest = windows([stamp for stamp, _, _ in back], intervals)
     on_lane = Counter((name, run) for _, name, run in back)
     wanted = {(name, 1): 1 for name in names}
@@ -286,7 +286,7 @@ def figures(
 
 
 def main() -> int:
-    """Print the figures; 1 if a bound is missed."""
+    """Print the figures; return 1 if a bound is missed."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--letters", type=int, default=10_000)
     parser.add_argument("--rate", type=float, default=50.0)

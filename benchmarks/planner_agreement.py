@@ -1,10 +1,10 @@
 """Does the planner tell the truth? The same workload, planned in virtual time and served by real dispatchers.
 
 A real Kafka, a real Valkey, two dispatcher processes and the simulated OpenAI over HTTP, for two minutes. Prints the
-mean wait of each lane from both, from the record's time-stamp to the start of its first call. A lane whose mean is
-above a second must agree within 5 percent. Needs the extra `headrace[local]`.
+mean wait of each lane from both, from the record's time-stamp to the start of its first call. A lane with a mean above
+a second must agree within 5 percent. Needs the extra `headrace[local]`.
 
-Two things are left to no chance, since a run of 130 requests would show little else. Every answer takes two seconds:
+Two things are not left to chance, since a run of 130 requests would show little else. Every answer takes two seconds:
 the first call goes alone, so all others wait for its latency. And the mailing has one size: which of its requests come
 first depends on the partitions that the producer draws.
 
@@ -65,7 +65,7 @@ class Means:
 
 
 def planned(plan: Plan) -> Means:
-    """What the planner says."""
+    """Return the planner's means."""
     outlook: Outlook = plan.play()
     lanes = {name: lane.wait_ms for name, lane in outlook.record.lanes.items() if lane.wait_ms.count}
     waits = {name: wait.total / wait.count for name, wait in lanes.items()}
@@ -73,7 +73,7 @@ def planned(plan: Plan) -> Means:
 
 
 async def served(plan: Plan, arrivals: list[Arrival]) -> Means:
-    """What happens."""
+    """Return the means of a real run."""
     async with AsyncExitStack() as stack:
         services = await stack.enter_async_context(LocalServices())
         servers = services.endpoints.bootstrap_servers
@@ -96,13 +96,13 @@ async def served(plan: Plan, arrivals: list[Arrival]) -> Means:
 
 
 async def submit(generations: GenerationClient, arrivals: list[Arrival]) -> None:
-    """Each request at its time."""
+    """Submit each request at its time."""
     async for _ in generations.submit_many(timed(arrivals), in_flight_max=100):
         pass
 
 
 async def timed(arrivals: list[Arrival]) -> AsyncIterator[Submission]:
-    """Each at its time."""
+    """Yield each submission at its time."""
     begun_s = asyncio.get_running_loop().time()
     for number, arrival in enumerate(arrivals):
         await asyncio.sleep(begun_s + arrival.at_ms / 1_000 - asyncio.get_running_loop().time())
@@ -111,7 +111,7 @@ async def timed(arrivals: list[Arrival]) -> AsyncIterator[Submission]:
 
 
 def body(arrival: Arrival) -> dict[str, Any]:
-    """A chat of that size."""
+    """Return a chat of that size."""
     first = arrival.size.content_bytes // 2
     texts = ("a" * first, "b" * (arrival.size.content_bytes - first))
     messages = [{"role": role, "content": text} for role, text in zip(("system", "user"), texts, strict=True)]
@@ -119,7 +119,7 @@ def body(arrival: Arrival) -> dict[str, Any]:
 
 
 async def read(results: ResultReader, count: int) -> dict[str, list[float]]:
-    """The waits of all, by lane."""
+    """Read the waits of all requests, by lane."""
     waits: dict[str, list[float]] = {}
     async for outcome in results:
         assert isinstance(outcome, Completed), outcome
@@ -134,7 +134,7 @@ async def read(results: ResultReader, count: int) -> dict[str, list[float]]:
 
 
 def compared(plan: Means, reality: Means) -> Iterator[tuple[str, bool]]:
-    """A line for each lane, and whether it agrees."""
+    """Yield a line for each lane, and whether it agrees."""
     for lane, planned_ms in plan.wait_ms.items():
         real_ms = reality.wait_ms[lane]
         apart = abs(planned_ms - real_ms) / real_ms if real_ms else 0.0

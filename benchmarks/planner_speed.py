@@ -1,8 +1,8 @@
-"""How long a plan of a million requests takes, and what of it is spent outside the core.
+"""Time for a plan of a million requests, and the part of it that is spent outside the core.
 
 Three lanes, a hundred requests a second on a quota of which nine tenths are used, 250 calls in flight. Prints seconds
 of processor time, one process on one core; with `--split` also microseconds a request inside and outside the core. With
-`--cores N` it is played as `headrace simulate` does, in parts, so many at once, and the seconds are those of a clock.
+`--cores N` it is played as `headrace simulate` does, in parts, N at once, and the seconds are those of a clock.
 
     python -m benchmarks.planner_speed [--requests 1000000] [--split] [--profile] [--cores N]
 """
@@ -33,7 +33,7 @@ REQUESTS_PER_MINUTE = 60_000
 
 
 def plan_of(requests: int) -> Plan:
-    """The plan that is timed."""
+    """Return the plan that is timed."""
     streams = tuple(
         Stream(lane, lane, per_hour=PER_HOUR * share, input_tokens=TOKENS) for lane, share in SHARES.items()
     )
@@ -45,7 +45,7 @@ def plan_of(requests: int) -> Plan:
 
 
 def run_of(plan: Plan) -> VirtualRun:
-    """The run a plan of one limit makes."""
+    """Return the run that a plan of one limit makes."""
     [quota] = plan.quotas
     played = replace(
         plan.upstream, tokens_per_minute=quota.tokens_per_minute, requests_per_minute=quota.requests_per_minute
@@ -61,7 +61,7 @@ class Stopwatch:
         self.seconds = 0.0
 
     def around(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """The function, timed."""
+        """Return the function, timed."""
         clock = time.process_time
 
         def timed(*args: Any) -> Any:

@@ -1,8 +1,8 @@
-"""What `generate(id=…)` costs its client where none of the ids was answered before, on a real Kafka.
+"""Client cost of `generate(id=…)` where none of the ids was answered before, on a real Kafka.
 
 The results topic holds an hour of outcomes. Callers ask one after the other, each for an id of its own, and each is
-answered some seconds later, as by a model. Measured is the CPU of this process, beside that of the same run with ids
-that the client makes itself, which are never searched for.
+answered some seconds later, as by a model. Measured is the CPU time of this process, beside that of the same run with
+ids that the client makes itself, which are never searched for.
 
     python -m benchmarks.read_back --outcomes 60000 --callers 20 100
 """
@@ -34,7 +34,7 @@ ASKED_EVERY_S: Final = 0.5
 
 
 async def publish(producer: AIOKafkaProducer, topic: str, request_id: str) -> asyncio.Future[Any]:
-    """One outcome, of some two kilobytes."""
+    """Publish one outcome, of some two kilobytes."""
     response = {"choices": [{"message": {"content": TEXT}, "finish_reason": "stop"}]}
     record = encode_outcome(Completed(id=request_id, lane=LANE, response=response), time=datetime.now(UTC))
     sent: asyncio.Future[Any] = await producer.send(topic, record.value, key=record.key, headers=list(record.headers))
@@ -42,7 +42,7 @@ async def publish(producer: AIOKafkaProducer, topic: str, request_id: str) -> as
 
 
 async def asked(client: GenerationClient, producer: AIOKafkaProducer, topic: str, number: int, *, known: bool) -> None:
-    """One caller: it asks, and is answered some seconds later."""
+    """Play one caller: it asks, and is answered some seconds later."""
     await asyncio.sleep(number * ASKED_EVERY_S)
     prepared = submission({"id": f"asked-{uuid.uuid4().hex}", "body": BODY}, lane=LANE)
     waiting = asyncio.create_task(client.outcome_of(prepared, timeout_s=60, known_before=known))
@@ -54,7 +54,7 @@ async def asked(client: GenerationClient, producer: AIOKafkaProducer, topic: str
 async def measured(
     connection: KafkaConnection, prefix: str, producer: AIOKafkaProducer, callers: int, *, known: bool
 ) -> float:
-    """CPU in seconds."""
+    """Return the CPU time in seconds."""
     topic = results_topic(prefix)
     async with GenerationClient(connection=connection, topic_prefix=prefix) as client:
         cpu_s = time.process_time()
@@ -84,7 +84,7 @@ async def run(outcomes: int, callers: Sequence[int]) -> None:
 
 
 def main() -> None:
-    """Parse, run."""
+    """Parse the arguments and run."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--outcomes", type=int, default=60_000)
     parser.add_argument("--callers", type=int, nargs="+", default=[20, 100])

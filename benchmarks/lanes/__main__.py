@@ -17,7 +17,7 @@ from benchmarks.limits.surroundings import surroundings
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure, print, write; 1 if a promise is not kept."""
+    """Measure, print, write; return 1 if a promise is not kept."""
     parser = _parser()
     asked = parser.parse_args(arguments)
     if asked.read is not None:
@@ -60,7 +60,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _measured(rows: Sequence[Row], asked: Asked) -> Iterator[Finding]:
-    """Those that only compute side by side, then each of the others with the machine to itself."""
+    """Measure the rows that only compute in parallel, then each of the others with the machine to itself."""
     beside = [row for row in rows if row.place is Place.BESIDE]
     with ProcessPoolExecutor(os.cpu_count() or 1, get_context("spawn")) as pool:
         for done in as_completed([pool.submit(row.measure, asked) for row in beside]):

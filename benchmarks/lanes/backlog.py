@@ -1,7 +1,7 @@
-"""Whether a dispatcher's memory grows with what waits in Kafka: a million records against twenty thousand.
+"""Growth of a dispatcher's memory with the backlog in Kafka: a million records against twenty thousand.
 
 Records are written in whole batches, some hundred thousand a minute; then two dispatchers start and serve for a while,
-and the leader's memory is looked at. Both times the quota is the same, so as many calls are made.
+and the leader's memory is sampled. Both times the quota is the same, so equally many calls are made.
 """
 
 import asyncio
@@ -41,12 +41,12 @@ PLACE: Final = b"0123456789"  # of the number in the id
 
 
 def measure(many: int = MANY) -> Finding:
-    """One row."""
+    """Measure the row."""
     return asyncio.run(_measured(many))
 
 
 async def _measured(many: int) -> Finding:
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # a topic that is new has no leader yet: it tries again
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # a new topic has no leader yet: the client tries again
     memory: dict[int, list[float]] = {}
     calls: list[int] = []
     written_s = 0.0
@@ -74,7 +74,7 @@ async def _measured(many: int) -> Finding:
 
 
 async def _memory(services: LocalServices, prefix: str) -> tuple[list[float], int]:
-    """What the leader uses, in MB, from the instant it leads on; and how many calls it made in that time."""
+    """Return the leader's memory in MB, sampled from the instant it leads, and the number of calls in that time."""
     settings = UpstreamSettings(tokens_per_minute=_TOKENS_PER_MINUTE, requests_per_minute=REQUESTS_PER_MINUTE)
     async with AsyncExitStack() as stack:
         upstream = await stack.enter_async_context(Upstream(settings))
@@ -92,7 +92,7 @@ async def _looks(leader: Leader) -> AsyncIterator[float]:
 
 
 async def write(bootstrap_servers: str, topic: str, count: int) -> None:
-    """So many small requests, evenly over the partitions."""
+    """Write `count` small requests, evenly over the partitions."""
     producer = AIOKafkaProducer(bootstrap_servers=bootstrap_servers, max_batch_size=_BATCH_BYTES, linger_ms=0)
     await producer.start()
     try:
@@ -115,7 +115,7 @@ async def write(bootstrap_servers: str, topic: str, count: int) -> None:
 
 
 async def standing(bootstrap_servers: str, topic: str) -> int:
-    """How many records a topic holds."""
+    """Return the number of records in a topic."""
     consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap_servers)
     await consumer.start()
     try:
@@ -126,7 +126,7 @@ async def standing(bootstrap_servers: str, topic: str) -> int:
 
 
 def template() -> tuple[bytes, list[tuple[str, bytes]]]:
-    """A request as a producer writes it, whose id is found in its value alone."""
+    """Return a request as a producer writes it, in which the id stands in the value alone."""
     body = {"model": MODEL, "messages": [{"role": "user", "content": "Write to this lead. " * 4}]}
     request = GenerationRequest.model_validate({"id": f"backlog-{PLACE.decode()}", "body": body})
     record = encode_request(request, source="headrace.benchmark", time=datetime.now(UTC))

@@ -1,7 +1,8 @@
-"""What a decision costs, among few and among many: who is next, that one is called, another one lines up.
+"""Processor time of one decision, among few and among many: pick the next request, call it, enqueue another one.
 
-Few and many take turns of a few milliseconds in one process, in its own processor time. So whatever else the machine
-does strikes both, and the ratio of neighbours remains. Garbage is collected as in the service.
+Few and many take turns of a few milliseconds in one process, in its own processor time. So any other work of the
+machine affects both, and the ratio of neighbours remains. Garbage is collected at Python's usual thresholds, not at the
+service's.
 """
 
 import time
@@ -25,7 +26,7 @@ _RICH: Final = 1 << 50
 
 
 class Desk:
-    """A limit that can always pay, and who waits for it: as many as at the start at any time."""
+    """A limit that can always pay, and its queue, which has as many requests at any time as at the start."""
 
     def __init__(self, waiting: int, tenants: int) -> None:
         weighed = weights(tenants)
@@ -35,7 +36,7 @@ class Desk:
             self.limits.enqueue(ticket(next(numbers), tenant, size(chance)), 0)
 
     def decide(self, times: int) -> float:
-        """Seconds of processor time for one decision."""
+        """Return seconds of processor time for one decision."""
         limits = self.limits
         begun_s = time.process_time()
         for _ in range(times):
@@ -46,21 +47,21 @@ class Desk:
 
 
 def waiting() -> Finding:
-    """Among 100 and among 100,000 that wait."""
+    """Measure among 100 and among 100,000 that wait."""
     return _compared("cost-waiting", "100,000 waiting against 100, of 10 tenants", Desk(100, 10), Desk(100_000, 10))
 
 
 def tenants() -> Finding:
-    """Of 10 and of 10,000 tenants."""
+    """Measure among 10 and among 10,000 tenants."""
     title = "10,000 tenants against 10, of 20,000 waiting"
     return _compared("cost-tenants", title, Desk(20_000, 10), Desk(20_000, 10_000))
 
 
 def both() -> Finding:
-    """From the fewest of both to the most of both: told, not promised.
+    """Measure from the fewest of both to the most of both: reported, not promised.
 
-    As many steps as among few, and each in memory that no cache of a processor holds: a decision touches some thirty
-    objects of a tenant that was not looked at for ten thousand decisions.
+    There are as many steps as among few, and each in memory that no cache of a processor holds: a decision touches some
+    thirty objects of a tenant that was last used ten thousand decisions ago.
     """
     title = "100,000 waiting of 10,000 tenants against 100 of 10: memory that no cache holds"
     return _compared("cost-both", title, Desk(100, 10), Desk(100_000, 10_000), promised=False)

@@ -21,12 +21,12 @@ _DEADLINE_MS: Final = 1 << 50
 
 
 def tickets() -> Iterator[int]:
-    """Numbers for `ticket`."""
+    """Return numbers for `ticket`."""
     return count(1)
 
 
 def ticket(number: int, tenant: str, charge: int) -> Ticket:
-    """One that waits."""
+    """Return a ticket that waits."""
     identity = Identity(number.to_bytes(16, "big"), 0, b"finger..")
     content = Candidate(identity, 0, LIMIT, LIMIT, Prices.flat(charge), _DEADLINE_MS, tenant=tenant)
     made = Ticket(TicketNumber(number), Source(_PLACE, number), 2_000, 0, content)
@@ -35,15 +35,15 @@ def ticket(number: int, tenant: str, charge: int) -> Ticket:
 
 
 def size(chance: Random) -> int:
-    """Of a request, drawn evenly."""
+    """Draw the size of a request evenly."""
     return chance.randint(SMALLEST, LARGEST)
 
 
 def weights(tenants: int) -> dict[str, int]:
-    """Of so many tenants, each weight as often as the others."""
+    """Return this number of tenants with their weights, each weight as often as the others."""
     return {f"tenant-{number:05}": WEIGHTS[number % len(WEIGHTS)] for number in range(tenants)}
 
 
 def rules(weighed: Mapping[str, int]) -> dict[str, TenantRule]:
-    """For the core."""
+    """Return the tenants' rules for the core."""
     return {tenant: TenantRule(weight * WEIGHT_ONE) for tenant, weight in weighed.items()}

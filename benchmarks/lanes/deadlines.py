@@ -1,7 +1,7 @@
-"""Deadlines at random, more than can be met at times: how many are missed that an omniscient scheduler meets.
+"""Random deadlines, at times more than can be met: how many are missed that an omniscient scheduler meets.
 
-Whoever waits until its deadline comes may be called just before it, and cut off in the middle: paid for nothing. So
-the row with more work than quota is the one that tells.
+A request that waits until its deadline may be called just before it, and cut off in the middle: paid for nothing. So
+the row with more work than quota is the one that shows a difference.
 """
 
 import math
@@ -31,20 +31,20 @@ _LANES: Final = {URGENT: (0.2, (100, 300)), "standard": (0.3, (200, 600)), BULK:
 _ALLOWED_MS: Final = (5_000, 120_000)
 LATENCY_S: Final = (1.0, 4.0)
 _PER_MS: Final = _TOKENS_PER_MINUTE / MINUTE_MS
-_SLACK: Final = 200 * _PER_MS  # tokens: what is on its way, and whose time is a little shorter than the longest call
-_LONG_MS: Final = (3_500.0, 4_020.0)  # between these is what the dispatcher takes for a long call
+_SLACK: Final = 200 * _PER_MS  # tokens on their way, and of requests with slightly less time than the longest call
+_LONG_MS: Final = (3_500.0, 4_020.0)  # the dispatcher's estimate of a long call lies between these
 _WAY_MS: Final = 5
-_COMMITTED_MS: Final = 60  # a decision waits for company, and for its transaction
+_COMMITTED_MS: Final = 60  # a decision waits for others of its transaction, and for the commit
 _DRAWN: Final = 500
 _STRETCH_MS: Final = 60_000  # in which requests come at one rate
 
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """How much is asked for: of each minute's tokens, anything between the two.
+    """The demand: a random part of each minute's tokens, between the two in `load`.
 
-    `within` is what may be missed of what the omniscient meets. Where much is missed by everybody, who it is differs
-    with what only the omniscient knows, and how many are answered is what counts.
+    `within` is the share that may be missed of what the omniscient scheduler meets. Where every scheduler misses many,
+    which ones it misses depends on what only the omniscient one knows, and the number of those answered is what counts.
     """
 
     name: str
@@ -61,7 +61,7 @@ SCENES: Final = (
 
 
 class Ends:
-    """Sees what becomes of each request, by its place in the order of arrival."""
+    """A watcher that records the end of each request, by its place in the order of arrival."""
 
     def __init__(self) -> None:
         self.decisions: dict[int, tuple[Decision, int]] = {}
@@ -78,7 +78,7 @@ class Ends:
 
 
 def requests_of(scene: Scene, many: int, seed: int) -> list[Request]:
-    """Poisson in each lane, at a rate that changes every minute; the time allowed is drawn evenly by its logarithm."""
+    """Draw requests: Poisson in each lane, at a rate that changes every minute; the time allowed is log-uniform."""
     chance = Random(f"deadlines/{seed}")
     shortest, longest = map(math.log, _ALLOWED_MS)
     parts = {lane: part * _TOKENS_PER_MINUTE / MINUTE_MS / (sum(size) / 2) for lane, (part, size) in _LANES.items()}
@@ -96,7 +96,7 @@ def requests_of(scene: Scene, many: int, seed: int) -> list[Request]:
 
 
 def measure(scene: Scene, many: int = MANY, seed: int = 1) -> Finding:
-    """One row."""
+    """Measure one row."""
     requests = requests_of(scene, many, seed)
     ideal, choosing = (_ideal(requests, seed, choosing=each) for each in (False, True))
     ends, calls = _played(requests, seed)
@@ -124,10 +124,10 @@ def measure(scene: Scene, many: int = MANY, seed: int = 1) -> Finding:
 
 
 class Told:
-    """When each miss was told, and when it could be proved from what was there: a second time, from the books.
+    """When each miss was reported, and when it could be proved: computed a second time, from the simulator's books.
 
     Before a request come those of its lane with nearer deadlines, and if it has less time left than calls take, all
-    that have more. As much can be paid as is in the bucket and flows in until the deadline.
+    that have more. The tokens for them are those in the bucket and those that flow in until the deadline.
     """
 
     def __init__(self, requests: Sequence[Request], calls: Sequence[Call], settled_ms: Mapping[int, int]) -> None:
@@ -139,20 +139,20 @@ class Told:
             self._waits[request.lane].append((request, first.get(number, settled_ms[number])))
 
     def late(self, number: int) -> bool:
-        """Whether it was certain long before it was told."""
+        """Return whether the miss was certain long before it was reported."""
         at_ms = self._settled_ms[number] - SAID_WITHIN_MS
         return at_ms > self._requests[number].at_ms and self._missing(number, at_ms, *_LONG_MS) > _SLACK
 
     def early(self, number: int) -> bool:
-        """Whether it was told before its deadline without being certain."""
+        """Return whether the miss was reported before its deadline without being certain."""
         committed_ms = self._settled_ms[number]
         if committed_ms - _COMMITTED_MS >= self._requests[number].deadline_ms:
             return False
-        between_ms = (committed_ms - _COMMITTED_MS, committed_ms)  # somewhere there it was decided
+        between_ms = (committed_ms - _COMMITTED_MS, committed_ms)  # the decision was made between these
         return all(self._missing(number, at_ms, *reversed(_LONG_MS)) < -_SLACK for at_ms in between_ms)
 
     def _missing(self, number: int, at_ms: float, own_ms: float, others_ms: float) -> float:
-        """How many tokens too few there can be for its turn to come; its own call takes so long, and others do."""
+        """Return how many tokens are missing for its turn; its own call takes `own_ms`, and others `others_ms`."""
         own = self._requests[number]
         is_late = _late_ms(own, own_ms) <= at_ms
         ahead = sum(
@@ -169,12 +169,12 @@ class Told:
 
 
 def _late_ms(request: Request, call_ms: float) -> float:
-    """From when on it has less time than such a call takes, or than three quarters of what it had."""
+    """Return from when on its time left is less than such a call takes, or than three quarters of what it had."""
     return request.deadline_ms - min(call_ms, (request.deadline_ms - request.at_ms) * 3 / 4)
 
 
 def _levels(requests: Sequence[Request], calls: Sequence[Call]) -> Iterator[tuple[float, float]]:
-    """What is in the bucket after each call, and at first."""
+    """Yield the level of the bucket after each call, and at first."""
     since_ms, level = 0.0, float(_TOKENS_PER_MINUTE)
     yield since_ms, level
     for call in calls:
@@ -190,7 +190,7 @@ def _upstream(seed: int, tokens_per_minute: int = _TOKENS_PER_MINUTE) -> Upstrea
 
 
 def _ideal(requests: Sequence[Request], seed: int, *, choosing: bool) -> dict[int, int]:
-    """By an omniscient scheduler. How long each call takes it learns from an OpenAI that refuses nobody."""
+    """Schedule omnisciently; the duration of each call comes from a simulated OpenAI that refuses none."""
     oracle = VirtualUpstream(_upstream(seed, 1 << 50))
     wanted: dict[str, list[omniscient.Wanted]] = {lane: [] for lane in _LANES}
     for number, request in enumerate(requests):

@@ -1,4 +1,4 @@
-"""What was promised, what was measured, and whether it was kept: each row by itself, so that no page decides it."""
+"""The promise, the measurement and the verdict of each row, independent of any page."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ class Check:
     """One figure and its bounds.
 
     Attributes:
-        what: Its name, as the table says it.
+        what: Its name in the table.
         value: As measured; a share is between 0 and 1.
         unit: `ms`, `%` (of a share), `tokens`, `MB`, `times`, or nothing.
         least: Promised at least; None: no such bound.
@@ -26,21 +26,21 @@ class Check:
 
     @property
     def kept(self) -> bool | None:
-        """None where nothing is promised."""
+        """Whether the bounds are kept; None where nothing is promised."""
         if self.least is None and self.most is None:
             return None
         return (self.least is None or self.value >= self.least) and (self.most is None or self.value <= self.most)
 
     @property
     def promised(self) -> str:
-        """In words; empty without a promise."""
+        """The bounds in words; empty without a promise."""
         bounds = [f"≥ {amount(self.least, self.unit)}"] if self.least is not None else []
         bounds += [f"≤ {amount(self.most, self.unit)}"] if self.most is not None else []
         return f"{self.what} {' and '.join(bounds)}" if bounds else ""
 
     @property
     def measured(self) -> str:
-        """In words."""
+        """The figure in words."""
         return f"{self.what} {amount(self.value, self.unit)}"
 
 
@@ -52,9 +52,9 @@ class Finding:
         name: As `--only` takes it.
         title: What is played.
         way: `real`, `virtual` or `core`.
-        checks: What is promised, and what is told beside it.
-        rival: What another way of doing it came to, in words.
-        notes: Other figures, for machines.
+        checks: The figures that are promised, and others beside them.
+        rival: The result of another method, in words.
+        notes: Other figures, for the file only.
     """
 
     name: str
@@ -66,12 +66,12 @@ class Finding:
 
     @property
     def kept(self) -> bool | None:
-        """Whether every promise is; None where there is none."""
+        """Whether every promise is kept; None where there is none."""
         judged = [check.kept for check in self.checks if check.kept is not None]
         return all(judged) if judged else None
 
     def as_json(self) -> dict[str, Any]:
-        """For the file of figures."""
+        """Return the row for the file of figures."""
         return {
             "name": self.name,
             "title": self.title,
@@ -94,13 +94,13 @@ class Finding:
 
 
 def finding_of(told: Mapping[str, Any]) -> Finding:
-    """The same again from the file of figures."""
+    """Return the row from the file of figures."""
     checks = [Check(each["what"], each["value"], each["unit"], each["least"], each["most"]) for each in told["checks"]]
     return Finding(told["name"], told["title"], told["way"], checks, told["rival"], told["notes"])
 
 
 def amount(value: float, unit: str) -> str:
-    """A figure as people read it."""
+    """Format a figure."""
     if unit == "%":
         return f"{100 * value:.4g} %"
     if unit == "times":
@@ -109,5 +109,5 @@ def amount(value: float, unit: str) -> str:
 
 
 def quantile(values: Sequence[float], part: float) -> float:
-    """The smallest value that at least `part` of all do not exceed."""
+    """Return the smallest value that at least `part` of all do not exceed."""
     return sorted(values)[max(0, math.ceil(part * len(values)) - 1)]

@@ -1,4 +1,4 @@
-"""What the lower lanes get while urgent requests never end, and what bulk gets while nobody else asks."""
+"""Shares of the lower lanes while urgent requests never end, and of bulk while no other lane has requests."""
 
 from typing import Final
 
@@ -12,7 +12,7 @@ _SPAN_MS: Final = 5 * 60_000
 
 
 def saturated() -> Finding:
-    """All lanes wait all the time."""
+    """Measure the row in which all lanes wait all the time."""
     settings = settings_of(60_000)
     lanes = list(settings.lanes)
     run = _played(lanes)
@@ -28,14 +28,14 @@ def saturated() -> Finding:
 
 
 def alone() -> Finding:
-    """Only bulk waits."""
+    """Measure the row in which only bulk waits."""
     run = _played([BULK])
     checks = [Check("bulk's share of all that the limit gave", run.share, "%", least=ALONE)]
     return Finding("bulk-alone", "only bulk waits; 5 min", "virtual", checks)
 
 
 def _played(lanes: list[str]) -> Played:
-    """Each of the lanes has more than the whole quota could serve."""
+    """Play these lanes, each with more requests than the whole quota could serve."""
     one = [request for request in Mix(urgent_part=0.0001, span_ms=_SPAN_MS).requests() if request.lane != URGENT]
     requests = [Request(0, lane, request.tokens) for request in one for lane in lanes]
     return play(requests, settings_of(60_000), _SPAN_MS)

@@ -18,7 +18,7 @@ _MIX: Final = Mix(span_ms=10 * MINUTE_MS)
 
 
 def measure(seeds: int, *, with_urgent: bool) -> Finding:
-    """How long such requests wait, at most over the seeds."""
+    """Measure the longest wait of such requests over the seeds."""
     runs = [_played(seed, with_urgent=with_urgent) for seed in range(1, seeds + 1)]
     waits = [wait for run in runs for wait in _waits_ms(run)]
     most = URGENT_TIMES if with_urgent else ALONE_TIMES

@@ -1,11 +1,13 @@
-"""Who can be answered in time by somebody who knows everything: a schedule made afterwards, lane by lane.
+"""Omniscient scheduler: how many requests can be answered in time, by a schedule made afterwards, lane by lane.
 
-It knows the bucket to the token, how long each call will take, and all that the lanes above will ever ask for: what a
-lane may spend is exactly what leaves none of those late. Within a lane who must start earliest goes first, and nobody
-who would be late. A second one chooses as well: where not all can be met it gives up the largest that are in the way,
-so that as many as possible are (J. M. Moore, 1968). Neither imports anything of what it judges.
+It knows the bucket to the token, how long each call will take, and all that the lanes above will ever ask for: a lane
+may spend exactly as much as makes none of those late. Within a lane the request that must start earliest goes first,
+and none that would be late is called. A second one chooses as well: where not all can be met it gives up the largest
+that are in the way, so that as many as possible are met (J. M. Moore, 1968). Neither imports anything of what it
+judges.
 
-Time is cut in cells of 10 ms, in its favour: whoever comes within one may start at its beginning.
+Time is divided into cells of 10 ms, in the scheduler's favour: a request that comes within one may start at its
+beginning.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,11 +16,11 @@ from itertools import accumulate
 from typing import Final, NamedTuple
 
 CELL_MS: Final = 10
-LOOK_EVERY: Final = 50  # cells between two looks for somebody to give up
+LOOK_EVERY: Final = 50  # cells between two searches for requests to give up
 
 
 class Wanted(NamedTuple):
-    """One request: when it comes, what it is charged, how long its call takes, and until when it is wanted."""
+    """One request: its arrival, its charge, the duration of its call, and its deadline."""
 
     number: int
     at_ms: int
@@ -28,7 +30,7 @@ class Wanted(NamedTuple):
 
     @property
     def comes(self) -> int:
-        """Its cell."""
+        """The cell of its arrival."""
         return self.at_ms // CELL_MS
 
     @property
@@ -38,14 +40,14 @@ class Wanted(NamedTuple):
 
 
 class Supply:
-    """What may be spent in each cell, by a lane and then by the one below it.
+    """The tokens that may be spent in each cell, by a lane and then by the one below it.
 
     Attributes:
-        cells: How many there are.
-        level: Of the bucket at the end of a cell, if nobody below spends.
-        wasted: What flows in during a cell and finds the bucket full.
-        most: What may be spent in a cell at once so that nobody above is late.
-        inflow: What has been wasted up to a cell, all together.
+        cells: The number of cells.
+        level: Tokens in the bucket at the end of a cell, if no lower lane spends.
+        wasted: Tokens that flow in during a cell and find the bucket full.
+        most: Tokens that may be spent in a cell at once so that no request above is late.
+        inflow: The sum of `wasted` up to a cell.
     """
 
     def __init__(self, capacity: int, per_minute: int, span_ms: int) -> None:
@@ -61,7 +63,7 @@ class Supply:
         self.inflow = list(accumulate(self.wasted))
 
     def spend(self, spent: Sequence[float]) -> None:
-        """A lane has spent so much in each cell: less is left for those below."""
+        """Subtract what a lane has spent in each cell: less is left for the lanes below."""
         owed = 0.0
         for cell, tokens in enumerate(spent):
             regained = min(owed, self.wasted[cell])
@@ -72,9 +74,10 @@ class Supply:
 
 
 def met(lanes: Sequence[Sequence[Wanted]], capacity: int, per_minute: int, *, choosing: bool = False) -> dict[int, int]:
-    """When the call of each request starts that is answered in time, by its number; lanes in order of preference.
+    """Return the start of the call of each request that is answered in time, by its number.
 
-    `choosing`: where not all can be met, the largest in the way are given up, else whoever would be late.
+    Lanes are in order of preference. `choosing`: where not all can be met, the largest in the way are given up, else
+    those that would be late.
     """
     span_ms = max(wanted.deadline_ms for lane in lanes for wanted in lane)
     supply, starts = Supply(capacity, per_minute, span_ms), dict[int, int]()
@@ -88,11 +91,11 @@ def met(lanes: Sequence[Sequence[Wanted]], capacity: int, per_minute: int, *, ch
 
 
 def _served(lane: Sequence[Wanted], supply: Supply, *, choosing: bool) -> Iterator[tuple[int, Wanted]]:
-    """Whose call starts when."""
+    """Yield the cell in which each call starts, with its request."""
     coming = sorted(lane, key=lambda wanted: wanted.comes, reverse=True)
     waiting: list[tuple[int, int, Wanted]] = []
     given_up: set[int] = set()
-    owed = 0.0  # of what this lane has spent, what the bucket is still lower for
+    owed = 0.0  # tokens spent by this lane that the bucket has not regained yet
     for cell in range(supply.cells):
         owed = max(0.0, owed - supply.wasted[cell])
         while coming and coming[-1].comes <= cell:
@@ -111,7 +114,7 @@ def _served(lane: Sequence[Wanted], supply: Supply, *, choosing: bool) -> Iterat
 
 
 def _in_the_way(waiting: Sequence[tuple[int, int, Wanted]], supply: Supply, cell: int, owed: float) -> set[int]:
-    """The fewest whose going lets all the others be met, were nobody else to come."""
+    """Return the fewest requests without which all the others can be met, if no more come."""
     last = supply.cells - 1
     largest: list[tuple[int, int]] = []
     tokens, gone = 0, set[int]()

@@ -1,4 +1,4 @@
-"""The page of results, written from the figures of a run and from nothing else; and what the terminal shows."""
+"""The page of results, written from the figures of a run and from nothing else; and the lines of the terminal."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
@@ -27,7 +27,7 @@ _COLUMNS: Final = ("row", "played", "way", "promised", "measured", "", "another 
 
 
 def page(told: Mapping[str, Any]) -> str:
-    """The whole page."""
+    """Return the whole page."""
     findings = [finding_of(row) for row in told["rows"]]
     text = _HEAD.format(
         date=told["date"],
@@ -42,27 +42,27 @@ def page(told: Mapping[str, Any]) -> str:
 
 
 def as_json(findings: Iterable[Finding], surroundings: Mapping[str, str], took_s: float) -> dict[str, Any]:
-    """All figures; each row says at which commit it was measured, for a later run may add to them."""
+    """Return all figures; each row has the commit at which it was measured, since a later run may add to them."""
     commit = surroundings["commit"]
     rows = [{**finding.as_json(), "commit": commit} for finding in findings]
     return {"date": surroundings["date"], "machine": surroundings["machine"], "took_s": round(took_s), "rows": rows}
 
 
 def added(told: Mapping[str, Any], earlier: Mapping[str, Any]) -> dict[str, Any]:
-    """These rows among those of an earlier run, in whose place they stand."""
+    """Put these rows among those of an earlier run, in place of rows with the same name."""
     again = {row["name"]: row for row in told["rows"]}
     rows = [again.pop(row["name"], row) for row in earlier["rows"]]
     return {**told, "took_s": told["took_s"] + earlier["took_s"], "rows": [*rows, *again.values()]}
 
 
 def line(finding: Finding) -> str:
-    """One row for the terminal."""
+    """Return one row for the terminal."""
     measured = "; ".join(check.measured for check in finding.checks)
     return f"{_word(finding):6} {finding.name:14} {measured}"
 
 
 def missed(told: Mapping[str, Any]) -> list[str]:
-    """A sentence for each figure that does not keep its promise."""
+    """Return a sentence for each figure that does not keep its promise."""
     return [
         f"{finding.name} misses: {check.measured}, promised {check.promised}"
         for finding in map(finding_of, told["rows"])

@@ -1,4 +1,4 @@
-"""Two real dispatchers beside a real Kafka and a real Valkey: one leads, the other stands by. Ended with us, always."""
+"""Two real dispatchers beside a real Kafka and a real Valkey: one leads, one stands by. They end with this process."""
 
 import asyncio
 import json
@@ -30,7 +30,7 @@ _PROXIES: Final = frozenset({"http_proxy", "https_proxy", "all_proxy"})
 
 @dataclass(frozen=True, slots=True)
 class Leader:
-    """Who leads, and where it says so."""
+    """The leading process, and the URL of its status."""
 
     pid: int
     status_url: str
@@ -44,7 +44,7 @@ class Leader:
 
 @asynccontextmanager
 async def local_services() -> AsyncIterator[LocalServices]:
-    """A Kafka and a Valkey; everything is on this machine, so no proxy is asked."""
+    """Start a Kafka and a Valkey, without any proxy, since everything is on this machine."""
     for name in [name for name in os.environ if name.lower() in _PROXIES]:
         del os.environ[name]
     async with LocalServices() as services:
@@ -52,14 +52,14 @@ async def local_services() -> AsyncIterator[LocalServices]:
 
 
 async def create_topics(services: LocalServices, prefix: str) -> None:
-    """Those of the usual lanes."""
+    """Create the topics of the usual lanes."""
     connection = KafkaConnection(services.endpoints.bootstrap_servers)
     await create_missing(connection, topics(prefix, LANE_DEFAULTS, nodes=1))
 
 
 @asynccontextmanager
 async def pair(services: LocalServices, prefix: str, base_url: str, tokens_per_minute: int) -> AsyncIterator[Leader]:
-    """Two dispatchers with the usual settings and the limit as an operator knows it; yields once one leads."""
+    """Run two dispatchers with the usual settings and the limit as an operator knows it; yields once one leads."""
     with _guarded() as guard:
         names = (f"{prefix}-1", f"{prefix}-2")
         configs = {name: services.data_dir / f"{name}.toml" for name in names}
@@ -99,7 +99,7 @@ async def _started(config: Path, guard: Guard) -> Process:
 
 
 async def _leader(running: Mapping[str, Process], directory: Path, http: aiohttp.ClientSession) -> Leader:
-    """The one that leads, once the other one stands by."""
+    """Return the leader, once the other dispatcher stands by."""
     async with asyncio.timeout(_READY_WITHIN_S):
         while True:
             await asyncio.sleep(_LOOK_S)
@@ -124,7 +124,7 @@ async def _role(url: str, http: aiohttp.ClientSession) -> str:
 
 
 def status_url(log: str) -> str | None:
-    """Where a dispatcher tells its status, once its log says so."""
+    """Return the URL of a dispatcher's status, once its log states the port."""
     for line in log.splitlines():
         with suppress(ValueError):
             said = json.loads(line)

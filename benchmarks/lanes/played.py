@@ -1,4 +1,4 @@
-"""A run in virtual time, and what the simulated OpenAI saw of it: whose call arrived when, and what it was charged."""
+"""A run in virtual time, and the simulated OpenAI's view of it: each call's request, arrival and charge."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -18,7 +18,7 @@ REQUESTS_PER_MINUTE = 30_000  # never the bound
 
 
 class Call(NamedTuple):
-    """A call at OpenAI's door: the place of its request in the order of arrival, when, and whether it was let in."""
+    """A call as OpenAI saw it: its request's place in the order of arrival, its instant, and if it was admitted."""
 
     number: int
     at_us: int
@@ -26,21 +26,21 @@ class Call(NamedTuple):
 
 
 class Witness(VirtualUpstream):
-    """The simulated OpenAI, which notes every call."""
+    """The simulated OpenAI with a record of every call."""
 
     def __init__(self, settings: UpstreamSettings) -> None:
         super().__init__(settings)
         self.calls: list[Call] = []
 
     def arrive(self, ask: Ask, now_us: int) -> Visit:
-        """As it does, and note it. A request's id is its number, from 1."""
+        """Answer as the simulator does, and record the call. A request's id is its number, from 1."""
         visit = super().arrive(ask, now_us)
         self.calls.append(Call(int(ask.id) - 1, now_us, visit.status != 429))
         return visit
 
 
 class Played(NamedTuple):
-    """What came of it, until the end of the run."""
+    """Result of a run, until its end."""
 
     requests: Sequence[Request]
     calls: Sequence[Call]
@@ -49,14 +49,14 @@ class Played(NamedTuple):
     span_ms: int
 
     def first_ms(self) -> dict[int, float]:
-        """When the first call of each request came to OpenAI, by its place."""
+        """Return when the first call of each request came to OpenAI, by the request's place."""
         first: dict[int, float] = {}
         for call in self.calls:
             first.setdefault(call.number, call.at_us / 1_000)
         return first
 
     def waits_ms(self, lane: str) -> list[float]:
-        """From arrival to the first call; one that was never called has waited to the end."""
+        """Return the waits from arrival to the first call; a request that was never called has waited to the end."""
         first = self.first_ms()
         return [
             first.get(number, self.span_ms) - request.at_ms
@@ -65,13 +65,13 @@ class Played(NamedTuple):
         ]
 
     def tokens(self, lane: str) -> int:
-        """What the admitted calls of a lane were charged."""
+        """Return the tokens charged for the admitted calls of a lane."""
         admitted = (self.requests[call.number] for call in self.calls if call.admitted)
         return sum(request.tokens for request in admitted if request.lane == lane)
 
 
 def settings_of(tokens_per_minute: int, **groups: Any) -> Settings:
-    """What an operator would write: the limit as it is known, and what a row changes of the defaults."""
+    """Return what an operator would write: the limit as it is known, and what a row changes of the defaults."""
     limit = {"tokens_per_minute": tokens_per_minute, "requests_per_minute": REQUESTS_PER_MINUTE}
     return Settings.model_validate({"limits": {"gpt-4o-mini": limit}, **groups})
 
@@ -88,7 +88,7 @@ def play(
     behaviours: Sequence[str] = (),
     seed: int = 1,
 ) -> Played:
-    """Play what happens up to `span_ms`. With a single lane all requests are put there."""
+    """Play a run up to `span_ms`. With a single lane all requests are put there."""
     lanes = list(settings.lanes)
     only = lanes[0] if len(lanes) == 1 else None
     (limit,) = settings.limits.values()
@@ -109,7 +109,7 @@ def play(
 
 
 def _with_tenants(settings: Settings, requests: Sequence[Request]) -> Stage:
-    """The stage of a run whose requests are somebody's."""
+    """Return the stage of a run in which requests have tenants."""
     stage = Stage.of(settings)
 
     def recognise(arrival: Arrival, number: int, attempt: int, failures: int) -> Candidate:

@@ -1,6 +1,6 @@
-"""The waits of urgent requests as somebody would feel them: real dispatchers, Kafka, Valkey, and OpenAI over HTTP.
+"""Waits of urgent requests as users would notice them: real dispatchers, Kafka, Valkey, and OpenAI over HTTP.
 
-A wait is what the outcome says: from the Kafka timestamp of the request to the start of its first call.
+A wait is what the outcome states: from the Kafka timestamp of the request to the start of its first call.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ _TOGETHER: Final = 100
 
 @dataclass(slots=True)
 class Seen:
-    """What the outcomes said."""
+    """Timings read from the outcomes."""
 
     waits_ms: list[float] = field(default_factory=list)
     taken_ms: list[float] = field(default_factory=list)
@@ -38,7 +38,7 @@ class Seen:
 
 
 def measure(seconds: int) -> Finding:
-    """One row; `seconds` of traffic."""
+    """Measure the row with `seconds` of traffic."""
     mix = replace(Mix(), span_ms=1_000 * seconds)
     load_before = os.getloadavg()[0]
     seen, books = asyncio.run(_served(mix))
@@ -92,7 +92,7 @@ async def _served(mix: Mix) -> tuple[Seen, Stats]:
 
 
 async def _submit(client: GenerationClient, requests: Sequence[Request], span_s: float) -> None:
-    """Bulk as fast as it goes, urgent requests at their instants; returns when the time is over."""
+    """Submit bulk as fast as possible and urgent requests at their instants; return when the time is over."""
     loop = asyncio.get_running_loop()
     begun_s = loop.time()
 
@@ -125,7 +125,7 @@ async def _submit_one(client: GenerationClient, request: Request, number: int) -
 
 
 async def _read(results: ResultReader, wanted: int, seen: Seen) -> None:
-    """Until every urgent request has its outcome."""
+    """Read until every urgent request has its outcome."""
     outcomes = 0
     async for outcome in results:
         seen.terms.add(outcome.term)
@@ -138,7 +138,7 @@ async def _read(results: ResultReader, wanted: int, seen: Seen) -> None:
 
 
 def note(outcome: Outcome, seen: Seen) -> None:
-    """What one outcome says of the wait before its first call."""
+    """Record the wait before the first call that one outcome states."""
     timings = outcome.timings
     if timings.submitted_at is None or timings.called_at is None or timings.taken_at is None:
         return

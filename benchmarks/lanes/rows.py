@@ -20,7 +20,7 @@ class Place(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """How much is measured: runs of what is played over many, seconds of real traffic, records in Kafka."""
+    """Amounts: runs of rows that are played over many seeds, seconds of real traffic, records in Kafka."""
 
     seeds: int = 20
     seconds: int = 300

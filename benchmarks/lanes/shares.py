@@ -1,4 +1,4 @@
-"""Whether tenants get their weighted shares: at every instant, over ten minutes, and from the first request on."""
+"""Weighted shares of the tenants: at every instant, over ten minutes, and from the first request on."""
 
 from collections.abc import Mapping
 from random import Random
@@ -20,11 +20,11 @@ _AHEAD: Final = 4  # of each tenant wait at any time
 _TOKENS_PER_MINUTE: Final = 10_000_000
 _SPAN_MS: Final = 10 * MINUTE_MS
 _APART: Final = 60  # requests served between two newcomers
-_SETTLED: Final = 10 * TENANTS  # requests after which nobody is new any more
+_SETTLED: Final = 10 * TENANTS  # requests after which no tenant is new any more
 
 
 class Market:
-    """Lanes whose tenants have somebody waiting all the time."""
+    """Lanes in which every tenant has requests waiting all the time."""
 
     def __init__(self, seed: int, newcomers: Mapping[str, int] | None = None) -> None:
         self.chance = Random(f"market/{seed}")
@@ -37,13 +37,13 @@ class Market:
             self.line_up(tenant)
 
     def line_up(self, tenant: str) -> Ticket:
-        """One more of it waits."""
+        """Enqueue one more request of the tenant."""
         made = ticket(next(self._numbers), tenant, size(self.chance))
         self.lanes.queue(RULE.name).append(made)
         return made
 
     def serve(self) -> Ticket:
-        """Whoever is next is called, and another one of its tenant comes, unless that was a newcomer."""
+        """Serve the next request, and enqueue another one of its tenant, unless that is a newcomer."""
         pick = self.lanes.pick(0)
         assert pick is not None
         self.lanes.served(pick.ticket, 0)
@@ -55,7 +55,7 @@ class Market:
 
 
 def at_every_instant(seeds: int) -> Finding:
-    """The worst deviation of any tenant after any request."""
+    """Measure the worst deviation of any tenant after any request."""
     worst = max(_deviation(seed) for seed in range(1, seeds + 1))
     title = f"{TENANTS} tenants that all wait, weights 1 to 5, requests of 50 to 4,000 tokens, after each request"
     checks = [Check("farthest from its weighted share", worst, "tokens", most=float(LARGEST))]
@@ -72,7 +72,7 @@ def _deviation(seed: int) -> float:
 
 
 def newcomers(seeds: int) -> Finding:
-    """How much others are served before a newcomer's first request."""
+    """Measure the tokens served to others before a newcomer's first request."""
     worst = max(_passed(seed) for seed in range(1, seeds + 1))
     title = f"a tenant that comes new to {TENANTS} that wait, its first request of 50 to 4,000 tokens"
     checks = [Check("served before it", worst, "tokens", most=float(LARGEST))]
@@ -88,7 +88,7 @@ def _passed(seed: int) -> int:
     for tenant in coming:
         for _ in range(chance.randint(_APART // 2, _APART)):
             market.serve()
-        market.lanes.pick(0)  # somebody may hold the next place already
+        market.lanes.pick(0)  # another request may hold the next place already
         first, before = market.line_up(tenant), 0
         while (served := market.serve()) is not first:
             before += served.charge
@@ -97,7 +97,7 @@ def _passed(seed: int) -> int:
 
 
 def over_minutes() -> Finding:
-    """Ten minutes of 10,000,000 tokens each, by the whole core in virtual time."""
+    """Measure ten minutes of 10,000,000 tokens each, by the whole core in virtual time."""
     weighed = weights(TENANTS)
     run = _played(weighed, _room())
     apart, jain = spread_of(_served(run), weighed)
@@ -111,7 +111,7 @@ def over_minutes() -> Finding:
 
 
 def behind_a_full_buffer() -> Finding:
-    """The same with the usual look-ahead: what stands in Kafka behind it knows no weights."""
+    """Measure the same with the usual look-ahead: records in Kafka behind it are not ordered by weights."""
     weighed = weights(TENANTS)
     run = _played(weighed, {})
     apart, jain = spread_of(_served(run), weighed)
@@ -121,7 +121,7 @@ def behind_a_full_buffer() -> Finding:
 
 
 def spread_of(served: Mapping[str, int], weighed: Mapping[str, int]) -> tuple[float, float]:
-    """How far the farthest is from its share, as a part of it; and Jain's index of tokens by weight."""
+    """Return the largest relative deviation from a share, and Jain's index of tokens by weight."""
     total, weight = sum(served.values()), sum(weighed.values())
     apart = max(abs(served[tenant] * weight / (total * each) - 1) for tenant, each in weighed.items())
     by_weight = [served[tenant] / each for tenant, each in weighed.items()]

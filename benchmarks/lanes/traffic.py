@@ -1,4 +1,4 @@
-"""Who comes when, and how large: bulk that waits from the start, urgent leads at random instants.
+"""Arrivals and sizes of requests: bulk that waits from the start, urgent leads at random instants.
 
 A request is charged exactly its `tokens`: by the law of chat, four bytes of text are one, and a message and its answer
 are one more each.
@@ -22,7 +22,7 @@ _SENTENCE: Final = "A lead who asks for an offer is answered within minutes. "
 
 
 class Request(NamedTuple):
-    """One request: when it comes, on which lane, what it is charged, whose it is, and until when it is wanted."""
+    """One request: its arrival, lane, charge, tenant and deadline."""
 
     at_ms: int
     lane: str
@@ -32,20 +32,20 @@ class Request(NamedTuple):
 
     @property
     def text_bytes(self) -> int:
-        """Of its prompt."""
+        """The size of its prompt."""
         return 4 * (self.tokens - _AROUND)
 
     def sizes(self) -> tuple[Size, AskedSize]:
-        """For the core and for the simulated OpenAI."""
+        """Return its sizes for the core and for the simulated OpenAI."""
         return chat_sizes(self.text_bytes)
 
     def body(self) -> dict[str, Any]:
-        """Over HTTP."""
+        """Return its body for HTTP."""
         text = _SENTENCE * (self.text_bytes // len(_SENTENCE) + 1)
         return {"model": MODEL, "messages": [{"role": "user", "content": text[: self.text_bytes]}]}
 
     def arrival(self, number: int, lane: str | None = None) -> Arrival:
-        """In virtual time, in another lane if wanted."""
+        """Return its arrival in virtual time, in another lane if wanted."""
         size, asked = self.sizes()
         return Arrival(
             self.at_ms, lane or self.lane, MODEL, size, asked, partition=number, deadline_ms=self.deadline_ms
@@ -57,7 +57,7 @@ class Mix:
     """Urgent requests at random instants, for a part of the quota, over bulk that takes all the rest.
 
     Attributes:
-        urgent_part: Of the tokens of a minute; what urgent requests ask for on average.
+        urgent_part: The part of a minute's tokens that urgent requests ask for on average.
         urgent_tokens: The least and the most that one is charged, drawn evenly.
         bulk_tokens: The same of bulk.
         seed: Same seed, same requests.
@@ -71,12 +71,12 @@ class Mix:
     seed: int = 1
 
     def requests(self) -> list[Request]:
-        """All of them in the order in which they come; bulk is more than can be served in the time."""
+        """Return all requests in the order in which they come; bulk is more than can be served in the time."""
         chance = Random(f"lanes/{self.seed}")
         return [*self._bulk(chance), *self.urgent(chance)]
 
     def urgent(self, chance: Random) -> Iterator[Request]:
-        """Poisson: whether one comes now has nothing to do with when the last one came."""
+        """Yield urgent requests as a Poisson process: the next arrival does not depend on the last one."""
         mean = sum(self.urgent_tokens) / 2
         per_ms = self.urgent_part * self.tokens_per_minute / mean / MINUTE_MS
         at_ms = chance.expovariate(per_ms)
@@ -85,7 +85,7 @@ class Mix:
             at_ms += chance.expovariate(per_ms)
 
     def _bulk(self, chance: Random) -> Iterator[Request]:
-        """More than a full bucket and all that comes in, by a tenth."""
+        """Yield a tenth more than a full bucket and all that flows in."""
         left = int(1.1 * self.tokens_per_minute * (1 + self.span_ms / MINUTE_MS))
         while left > 0:
             made = Request(0, BULK, chance.randint(*self.bulk_tokens))
@@ -94,5 +94,5 @@ class Mix:
 
 
 def tokens_of(requests: Sequence[Request]) -> int:
-    """What they are charged together."""
+    """Return the sum of their charges."""
     return sum(request.tokens for request in requests)

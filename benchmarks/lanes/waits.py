@@ -1,4 +1,4 @@
-"""How long an urgent request waits while bulk takes all that is left, over many seeds, beside a single queue."""
+"""Waits of urgent requests while bulk takes all that is left, over many seeds, beside a single queue."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -33,7 +33,7 @@ SCENES: Final = (
 
 
 def measure(scene: Scene, seeds: int) -> Finding:
-    """One row: the worst and the median over the seeds."""
+    """Measure one row: the worst and the median over the seeds."""
     settings = settings_of(scene.mix.tokens_per_minute)
     runs = [_played(scene, settings, seed) for seed in range(1, seeds + 1)]
     waits = [run.waits_ms(URGENT) for run in runs]
@@ -60,7 +60,7 @@ def measure(scene: Scene, seeds: int) -> Finding:
 
 
 def _rival(scene: Scene, seeds: int) -> str:
-    """The same requests in a single lane."""
+    """Play the same requests in a single lane."""
     settings = settings_of(scene.mix.tokens_per_minute, lanes=ONE_LANE)
     runs = [_played(scene, settings, seed) for seed in range(1, min(seeds, RIVAL_SEEDS) + 1)]
     return f"one queue: {fifo_words(runs)}"
@@ -70,7 +70,7 @@ RIVAL_SEEDS: Final = 3
 
 
 def fifo_words(runs: Sequence[Played]) -> str:
-    """What a queue for all comes to."""
+    """Describe the result of a single queue."""
     waits = [wait for run in runs for wait in run.waits_ms(URGENT)]
     return (
         f"median {quantile(waits, 0.5) / 1_000:,.0f} s, p99 above {quantile(waits, 0.99) / 1_000:,.0f} s, "

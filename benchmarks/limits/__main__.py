@@ -24,11 +24,11 @@ from benchmarks.limits.surroundings import surroundings
 from benchmarks.limits.virtually import in_virtual_time, rivals_of
 from broker.errors import HeadraceError
 
-_POLITE: Final = 10  # what runs beside the rows over HTTP gives way to them
+_POLITE: Final = 10  # niceness of the process beside the rows over HTTP, which must not disturb them
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure, print, write; 1 if a promise is not kept."""
+    """Measure, print, write; return 1 if a promise is not kept."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.limits", description=__doc__)
     parser.add_argument("--only", action="append", metavar="NAME", help="only this row; may be given several times")
     parser.add_argument("--virtual-only", action="store_true", help="every row in virtual time: seconds, no services")
@@ -60,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 async def _measured(rows: Sequence[Row]) -> tuple[list[Measured], list[str]]:
-    """All rows, and why some are missing. Those in virtual time, and all rivals, have a process of their own beside."""
+    """Measure all rows; return also why some are missing. Virtual rows and all rivals have a process of their own."""
     print(head(), flush=True)
     done: dict[str, Measured] = {}
     failed: list[str] = []
@@ -103,7 +103,7 @@ def _teller(row: Row, asked: Sequence[Asked]) -> Callable[[int], None]:
 
 
 def _say(text: str) -> None:
-    """What goes on now, on a line that is written over; a log gets none of it."""
+    """Show the present step, on a line that is overwritten; a log gets none of it."""
     if sys.stderr.isatty():
         print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
 

@@ -1,7 +1,7 @@
-"""What is asked: the same calls for everybody, by seed, as bodies for HTTP and as sizes for virtual time.
+"""The calls: the same for all clients, by seed, as bodies for HTTP and as sizes for virtual time.
 
 Prompts of unequal length (most a few hundred tokens, some four times as many), an answer's cap that producers set well
-above what is written, and answers of a third of that: what the charge laws and the rivals' counting differ by.
+above what is written, and answers of a third of that: in these the charge laws and the rivals' counting differ.
 """
 
 import random
@@ -35,19 +35,19 @@ class Asked:
 
     @property
     def size(self) -> Size:
-        """What the simulator charges by."""
+        """The size by which the simulator charges."""
         return Size.chat(self.text_bytes, answer_max=self.answer_max)
 
     def charge(self, law: Law) -> int:
-        """What it is charged at admission."""
+        """Return its charge at admission."""
         return charge_at(Endpoint.CHAT, self.size, law)
 
     def ask(self) -> Ask:
-        """The call in virtual time; its id decides how long it takes, and is the planner's number of it."""
+        """Return the call for virtual time; its id decides how long it takes, and is the planner's number of it."""
         return Ask(self.id.rpartition("-")[2], self.model, self.size, output_tokens=self.output_tokens)
 
     def body(self) -> dict[str, Any]:
-        """The call over HTTP: a prompt of exactly so many bytes, no two alike."""
+        """Return the call for HTTP: a prompt of exactly `text_bytes` bytes, no two alike."""
         text = f"{self.id}: " + _SENTENCE * (self.text_bytes // len(_SENTENCE) + 1)
         return {
             "model": self.model,
@@ -57,7 +57,7 @@ class Asked:
 
 
 def calls_of(row: Row) -> Sequence[Asked]:
-    """The calls of a row; where windows are to be filled, as many as just fill them."""
+    """Return the calls of a row; where windows are to be filled, as many as just fill them."""
     made = calls(row.calls, models=row.models)
     if row.windows is None:
         return made
@@ -70,7 +70,7 @@ def calls_of(row: Row) -> Sequence[Asked]:
 
 
 def calls(count: int, *, models: int = 1, seed: int = 7) -> Sequence[Asked]:
-    """So many calls, to one model or to two in turn."""
+    """Draw this number of calls, to one model or to two in turn."""
     chance = random.Random(seed)
     return [
         Asked(

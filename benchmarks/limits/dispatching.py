@@ -19,7 +19,7 @@ _LOOK_MS: Final = 250
 
 
 def settings_of(row: Row) -> Settings:
-    """What an operator would write: the limit a minute, as it is known, and nothing about how it is enforced."""
+    """Return what an operator would write: the limit a minute, as it is known, and nothing about how it is enforced."""
     name = MODELS[0] if row.models == 1 else SHARED
     limit = {
         "models": MODELS[: row.models],
@@ -30,7 +30,7 @@ def settings_of(row: Row) -> Settings:
 
 
 def dispatch(row: Row, asked: Sequence[Asked]) -> Record:
-    """Make the calls; what the simulated OpenAI saw of it."""
+    """Make the calls; return the simulated OpenAI's record of them."""
     upstream = Witness(row)
     arrivals = [_arrival(number, call) for number, call in enumerate(asked)]
     run = VirtualRun(Stage.of(settings_of(row)), upstream, arrivals, Times(way_ms=WAY_MS, commit_ms=COMMIT_MS))

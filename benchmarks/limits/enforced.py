@@ -1,6 +1,7 @@
-"""What the oracle is told: the limits a row enforces, the instants at which they change and at which others come.
+"""Input of the oracle: the limits a row enforces, the instants at which they change and at which foreign calls come.
 
-Read off the behaviours by name; when foreigners come is drawn from the seed, as the simulator draws it.
+It is read off the behaviours by name; the instants of foreign calls are drawn from the seed, as the simulator draws
+them.
 """
 
 from collections.abc import Callable, Sequence
@@ -29,13 +30,13 @@ _WINDOWS = {Period: Kind.BUCKET, FixedWindows: Kind.FIXED, SlidingWindows: Kind.
 
 
 def oracle_of(row: Row, asked: Sequence[Asked], opened_us: int, first_us: int) -> Oracle:
-    """An oracle for a simulated OpenAI that was opened at `opened_us` and first called at `first_us`."""
+    """Return an oracle for a simulated OpenAI that was opened at `opened_us` and first called at `first_us`."""
     events: list[Change | Burst] = [*_changes(row, opened_us, first_us), *_bursts(row, opened_us, first_us)]
     return Oracle(limits_of(row, opened_us), first_us, events, price=price_of(row, asked, opened_us))
 
 
 def limits_of(row: Row, opened_us: int) -> list[Limit]:
-    """Every limit that is enforced at the start."""
+    """Return every limit that is enforced at the start."""
     kind, period_us = Kind.BUCKET, MINUTE_US
     requests = row.requests_per_minute
     hidden: list[tuple[Kind, int]] = []
@@ -57,7 +58,7 @@ def limits_of(row: Row, opened_us: int) -> list[Limit]:
 
 
 def price_of(row: Row, asked: Sequence[Asked], opened_us: int) -> Price:
-    """Charges by the law in force; the calls begin anew when they are used up."""
+    """Return the price of each call by the law in force; the calls begin anew when they are used up."""
     law = law_of(row, opened_us)
     charges = {one: [call.charge(one) for call in asked] for one in Law}
     if not any(isinstance(play, ChargeLaw) for play in row.behaviours()):
@@ -67,7 +68,7 @@ def price_of(row: Row, asked: Sequence[Asked], opened_us: int) -> Price:
 
 
 def law_of(row: Row, opened_us: int) -> Callable[[int], Law]:
-    """The law in force at an instant."""
+    """Return the law in force at an instant."""
     laws = sorted(
         ((play.from_s, play.law) for play in row.behaviours() if isinstance(play, ChargeLaw)),
         key=lambda entry: entry[0],
@@ -89,7 +90,7 @@ def _changes(row: Row, opened_us: int, first_us: int) -> list[Change]:
 
 
 def _bursts(row: Row, opened_us: int, first_us: int) -> list[Burst]:
-    """As the simulator draws them: by seed, name of the limit, and place among the behaviours."""
+    """Draw foreign bursts as the simulator does: by seed, name of the limit, and place among the behaviours."""
     shared = any(isinstance(play, SharedLimit) for play in row.behaviours())
     bursts = []
     for number, play in enumerate(row.behaviours()):

@@ -1,4 +1,4 @@
-"""From what the simulated OpenAI saw to the figures of a row."""
+"""From the simulated OpenAI's record to the figures of a row."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from benchmarks.limits.world import Record
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """A stretch of a run: the share of what an omniscient dispatcher gets in it from the same state, and 429s."""
+    """A part of a run: its share of what an omniscient dispatcher gets in it from the same state, and its 429s."""
 
     share: float
     refused: int
@@ -36,7 +36,7 @@ class Figures:
 
     @property
     def slower(self) -> float:
-        """Time against the ideal."""
+        """Its time divided by the ideal."""
         return self.whole.seconds / self.ideal_s if self.ideal_s else 1.0
 
 

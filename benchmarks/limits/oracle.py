@@ -1,8 +1,8 @@
-"""The omniscient dispatcher: it is told what is enforced and when others come, and wastes nothing.
+"""The omniscient dispatcher: it knows what is enforced and when foreign calls come, and wastes nothing.
 
 Calls are admitted in their order, each as early as every limit allows. With a given order nothing does better: under
-each of these laws an earlier charge never makes a later one wait longer (`tests/unit/benchmarks` tries all schedules
-of small cases). Written from the laws as they are described, without a look at the simulator: nothing of broker is
+each of these laws an earlier charge never makes a later one wait longer (`tests/unit/benchmarks` tries all schedules of
+small cases). Written from the laws as they are described, without a look at the simulator: nothing of broker is
 imported here, so that a mistake of the one cannot hide in the other.
 
 Instants are whole microseconds and all sums whole numbers, in units times microseconds where a rate is involved.
@@ -23,7 +23,7 @@ class Kind(StrEnum):
 
     BUCKET = "bucket"  # refills all the time
     FIXED = "fixed"  # begins anew at each mark
-    SLIDING = "sliding"  # counts whatever was charged in the window that ends now
+    SLIDING = "sliding"  # counts all charges in the window that ends now
     TWO = "two"  # this window's count, and the last one's as far as it overlaps
 
 
@@ -33,7 +33,7 @@ class Limit:
 
     Attributes:
         per_period: Units a `period_us`.
-        window_us: What it is enforced over; shorter than the period, it holds that share of it.
+        window_us: The window it is enforced over; one shorter than the period holds that share of it.
         counts: `tokens` or `requests`.
         mark_us: An instant at which a window begins.
     """
@@ -48,7 +48,7 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """From `at_us` on every limit is `factor` times as large."""
+    """A change: from `at_us` on every limit is `factor` times as large."""
 
     at_us: int
     factor: float
@@ -56,7 +56,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Burst:
-    """Somebody else comes and takes what is there, at most so much; who `insists` takes all of it, into debt."""
+    """A foreign burst that takes what is there, at most its amounts; one that `insists` takes all of it, into debt."""
 
     at_us: int
     tokens: int
@@ -65,55 +65,55 @@ class Burst:
 
 
 Price = Callable[[int, int], int]
-"""What call number i (of an endless row of calls) costs at an instant, in tokens."""
+"""Cost in tokens of call number i (of an endless row of calls) at an instant."""
 
 
 class Meter(Protocol):
     """A limit with its state, as of the last instant it was asked about."""
 
     def go_to(self, now_us: int) -> None:
-        """Time passes."""
+        """Advance to an instant."""
 
     def wait_us(self, cost: int) -> int:
-        """How long until `cost` can be charged, if nothing else is; 0 if it can be now."""
+        """Return the time until `cost` can be charged, if nothing else is; 0 if it can be now."""
 
     def charge(self, cost: int) -> None:
-        """It is."""
+        """Charge it now."""
 
     def room(self) -> int:
-        """Whole units that could be charged now."""
+        """Return the whole units that could be charged now."""
 
     def scale(self, factor: float) -> None:
-        """Another limit from now on; what is in use stays in use."""
+        """Change the limit from now on; what is in use stays in use."""
 
 
 class BucketMeter:
-    """Counts what is missing from a full bucket: `_owed` units x period, which time pays off at `limit` a µs."""
+    """A bucket, as the units missing from a full one: `_owed` units x period, which time pays off at `_rate` a µs."""
 
     def __init__(self, limit: Limit, now_us: int) -> None:
         self._rate, self._period_us, self._window_us = limit.per_period, limit.period_us, limit.window_us
         self._owed, self._at_us = 0, now_us
 
     def go_to(self, now_us: int) -> None:
-        """Time passes."""
+        """Advance to an instant."""
         self._owed = max(0, self._owed - (now_us - self._at_us) * self._rate)
         self._at_us = now_us
 
     def wait_us(self, cost: int) -> int:
-        """A charge above what it holds waits until it is full."""
+        """Return the time until it can pay; a charge above what it holds waits until it is full."""
         allowed = max(0, self._rate * self._window_us - cost * self._period_us)
         return max(0, -(-(self._owed - allowed) // self._rate))
 
     def charge(self, cost: int) -> None:
-        """Owe it."""
+        """Add it to what is owed."""
         self._owed += cost * self._period_us
 
     def room(self) -> int:
-        """Nothing while in debt."""
+        """Return the level; nothing while in debt."""
         return max(0, self._rate * self._window_us - self._owed) // self._period_us
 
     def scale(self, factor: float) -> None:
-        """What was taken stays taken, but a bucket that shrinks is at worst empty."""
+        """Scale the limit: what was taken stays taken, but a bucket that shrinks is at worst empty."""
         full = self._rate * self._window_us
         debt = max(0, self._owed - full)
         self._rate = max(1, round(self._rate * factor))
@@ -121,14 +121,14 @@ class BucketMeter:
 
 
 class FixedMeter:
-    """Counts in the window of now. A hidden one lets a charge above it pass alone, and later windows pay for it."""
+    """A fixed window's count. A hidden one lets a charge above it pass alone, and later windows pay for it."""
 
     def __init__(self, limit: Limit, now_us: int) -> None:
         self._limit, self._number = limit, (now_us - limit.mark_us) // limit.window_us
         self._per_period, self._used, self._now_us = limit.per_period, 0, now_us
 
     def go_to(self, now_us: int) -> None:
-        """Time passes, perhaps into another window."""
+        """Advance to an instant, perhaps in another window."""
         number = (now_us - self._limit.mark_us) // self._limit.window_us
         if number > self._number:
             self._used = max(0, self._used - (number - self._number) * self._quota) if self._hidden else 0
@@ -136,7 +136,7 @@ class FixedMeter:
         self._now_us = now_us
 
     def wait_us(self, cost: int) -> int:
-        """Until the window that has room, or that is empty."""
+        """Return the time until the window that has room, or that is empty."""
         if self._used == 0 or self._used + cost <= self._quota:
             return 0
         windows = 1
@@ -149,11 +149,11 @@ class FixedMeter:
         self._used += cost
 
     def room(self) -> int:
-        """What is left of this window."""
+        """Return what is left of this window."""
         return max(0, self._quota - self._used)
 
     def scale(self, factor: float) -> None:
-        """In this window too."""
+        """Scale the limit, in this window too."""
         self._per_period = max(1, round(self._per_period * factor))
 
     @property
@@ -166,7 +166,7 @@ class FixedMeter:
 
 
 class SlidingMeter:
-    """Remembers each charge until it is a window old."""
+    """A sliding window, which remembers each charge until it is a window old."""
 
     def __init__(self, limit: Limit, now_us: int) -> None:
         self._window_us, self._most, self._now_us = limit.window_us, limit.per_period, now_us
@@ -174,13 +174,13 @@ class SlidingMeter:
         self._sum = 0
 
     def go_to(self, now_us: int) -> None:
-        """Forget what is as old as the window."""
+        """Advance to an instant, and forget what is as old as the window."""
         self._now_us = now_us
         while self._charged and self._charged[0][0] + self._window_us <= now_us:
             self._sum -= self._charged.popleft()[1]
 
     def wait_us(self, cost: int) -> int:
-        """Until enough is forgotten."""
+        """Return the time until enough is forgotten."""
         over = min(self._sum, self._sum + cost - self._most)
         for at_us, charged in self._charged:
             if over <= 0:
@@ -196,16 +196,16 @@ class SlidingMeter:
         self._sum += cost
 
     def room(self) -> int:
-        """What may be charged beside what is remembered."""
+        """Return what may be charged beside what is remembered."""
         return max(0, self._most - self._sum)
 
     def scale(self, factor: float) -> None:
-        """What is remembered counts as before."""
+        """Scale the limit; what is remembered counts as before."""
         self._most = max(1, round(self._most * factor))
 
 
 class TwoMeter:
-    """last x (share of the last window that still overlaps) + this, in units x window."""
+    """An approximate window: last x (share of the last window that still overlaps) + this, in units x window."""
 
     def __init__(self, limit: Limit, now_us: int) -> None:
         self._limit, self._most = limit, limit.per_period
@@ -213,14 +213,14 @@ class TwoMeter:
         self._last = self._this = 0
 
     def go_to(self, now_us: int) -> None:
-        """Time passes, perhaps into another window."""
+        """Advance to an instant, perhaps in another window."""
         number, self._into_us = divmod(now_us - self._limit.mark_us, self._limit.window_us)
         if number > self._number:
             self._last = self._this if number == self._number + 1 else 0
             self._this, self._number = 0, number
 
     def wait_us(self, cost: int) -> int:
-        """In this window once the last one weighs little enough, or in the next once this one does."""
+        """Return the time until the last window weighs little enough, or in the next window until this one does."""
         window_us = self._limit.window_us
         allowed = max(0, self._most - cost)
         if self._this <= allowed:
@@ -232,18 +232,18 @@ class TwoMeter:
         self._this += cost
 
     def room(self) -> int:
-        """What the estimate leaves."""
+        """Return what the estimate leaves."""
         window_us = self._limit.window_us
         used = self._last * (window_us - self._into_us) + self._this * window_us
         return max(0, self._most * window_us - used) // window_us
 
     def scale(self, factor: float) -> None:
-        """What is counted stays."""
+        """Scale the limit; what is counted stays."""
         self._most = max(1, round(self._most * factor))
 
 
 def _first_us(last: int, allowed: int, window_us: int) -> int:
-    """How far into a window the one before weighs at most `allowed`."""
+    """Return how far into a window the one before weighs at most `allowed`."""
     return 0 if last <= allowed else window_us - allowed * window_us // last
 
 
@@ -269,14 +269,14 @@ class Oracle:
         self._number = 0
 
     def replay(self, admitted: Iterable[tuple[int, int, int]]) -> None:
-        """What somebody else was admitted before the oracle takes over: instants, tokens and calls, in order."""
+        """Replay another client's admissions before the oracle takes over: instants, tokens and calls, in order."""
         for at_us, tokens, calls in admitted:
             self._go_to(at_us)
             self._charge(tokens, calls)
             self._number += calls
 
     def admissions(self, end_us: int | None = None) -> Iterator[tuple[int, int]]:
-        """Instants and tokens of what can be admitted from now on, until that instant, it included, or without end."""
+        """Yield instants and tokens of what can be admitted from now on, until `end_us` inclusive or without end."""
         while True:
             cost = self._price(self._number, self._now_us)
             wait_us = self._wait_us(cost)
@@ -292,11 +292,11 @@ class Oracle:
             self._go_to(at_us)
 
     def charged_until(self, end_us: int) -> int:
-        """The most that can be charged from now until that instant, it included."""
+        """Return the most that can be charged from now up to and including that instant."""
         return sum(tokens for _, tokens in self.admissions(end_us))
 
     def admitted_at(self, calls: int) -> int:
-        """The earliest instant at which so many calls are admitted."""
+        """Return the earliest instant at which this number of calls is admitted."""
         at_us = self._now_us
         for at_us, _ in islice(self.admissions(), calls):  # noqa: B007 -- the last one is what is asked for
             pass

@@ -38,12 +38,12 @@ TOGETHER: Final = 250  # submissions under way at once
 _PROXIES: Final = frozenset({"http_proxy", "https_proxy", "all_proxy"})
 
 Told = Callable[[int], None]
-"""How many calls have been admitted by now."""
+"""Gets the number of calls admitted so far."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """What all rows share."""
+    """The services that all rows share."""
 
     services: LocalServices
     http: aiohttp.ClientSession
@@ -51,13 +51,13 @@ class Stage:
 
     @property
     def directory(self) -> Path:
-        """Where logs and settings lie; thrown away with the rest."""
+        """The directory of logs and settings; thrown away with the rest."""
         return self.services.data_dir
 
 
 @asynccontextmanager
 async def stage() -> AsyncIterator[Stage]:
-    """A Kafka and a Valkey for all rows, and what they share besides."""
+    """Start a Kafka and a Valkey for all rows, and what they share besides."""
     for name in [name for name in os.environ if name.lower() in _PROXIES]:
         del os.environ[name]  # everything is on this machine
     async with LocalServices() as services, staged(services) as on:
@@ -66,8 +66,8 @@ async def stage() -> AsyncIterator[Stage]:
 
 @asynccontextmanager
 async def staged(services: LocalServices) -> AsyncIterator[Stage]:
-    """The same on services that run already."""
-    guard = await asyncio.to_thread(Guard)  # ends our processes should we be killed
+    """Set up the same on services that run already."""
+    guard = await asyncio.to_thread(Guard)  # ends the processes if this one is killed
     try:
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as http:
             yield Stage(services, http, guard)
@@ -76,7 +76,7 @@ async def staged(services: LocalServices) -> AsyncIterator[Stage]:
 
 
 async def dispatch_over_http(on: Stage, row: Row, asked: Sequence[Asked], told: Told) -> Record:
-    """Make the calls; what the simulated OpenAI saw of it."""
+    """Make the calls; return the simulated OpenAI's record of them."""
     async with AsyncExitStack() as stack:
         upstream = await _started(on, row, "upstream", _upstream_flags(row), PIPE)
         stack.push_async_callback(_stop, upstream)
@@ -107,7 +107,7 @@ async def _submit(client: GenerationClient, asked: Sequence[Asked]) -> None:
 
 
 async def _watch(on: Stage, stats_url: str, calls: int, told: Told) -> Record:
-    """Look until all are admitted, or it storms, or it takes too long."""
+    """Sample the upstream until all calls are admitted, or refusals become a storm, or the time is over."""
     record, loop = Record(), asyncio.get_running_loop()
     opened_s, charged = loop.time(), 0
     while record.calls < calls and not record.storms and loop.time() - opened_s < LONGEST_S:
@@ -195,7 +195,7 @@ def _upstream_flags(row: Row) -> list[str]:
 
 
 def _settings(on: Stage, row: Row, prefix: str, base_url: str) -> str:
-    """The whole settings file: the limits as an operator knows them."""
+    """Return the whole settings file: the limits as an operator knows them."""
     endpoints = on.services.endpoints
     ((name, limit),) = settings_of(row).limits.items()
     return f"""\

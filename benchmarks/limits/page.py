@@ -41,7 +41,7 @@ _COLUMNS: Final = (
 
 
 def page(told: Mapping[str, Any]) -> str:
-    """The whole page."""
+    """Return the whole page."""
     rows = told["rows"]
     text = _HEAD.format(
         date=told["date"],

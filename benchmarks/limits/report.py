@@ -1,4 +1,4 @@
-"""The table in the terminal, the figures for machines, and which promises were not kept."""
+"""The table in the terminal, the figures as JSON, and the promises that were not kept."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -31,12 +31,12 @@ class Measured:
 
 
 def head() -> str:
-    """What stands above the lines."""
+    """Return the head of the table."""
     return "\n".join((_GROUPS, _COLUMNS, "-" * WIDTH))
 
 
 def line(measured: Measured) -> str:
-    """One row."""
+    """Return one row."""
     row, own, rival = measured.row, measured.headrace, measured.counting
     after = f"{_percent(own.after)} {_rate(own.after):6.1f}" if own.after else f"{'':12}"
     lost = measured.workers.lost / max(1, measured.workers.lost + measured.workers.whole.calls)
@@ -48,7 +48,7 @@ def line(measured: Measured) -> str:
 
 
 def legend() -> str:
-    """What the columns mean."""
+    """Return the meaning of the columns."""
     return (
         "share: tokens charged, in % of what an omniscient dispatcher gets in the same time; 429s: for 1,000 calls\n"
         "admitted (first phase: how many); time: against the least possible. HTTP: real dispatcher, Kafka and Valkey;\n"
@@ -57,7 +57,7 @@ def legend() -> str:
 
 
 def as_json(rows: Sequence[Measured], surroundings: Mapping[str, str], took_s: float) -> dict[str, Any]:
-    """All figures."""
+    """Return all figures."""
     usual = [call.charge(Law.CHAT_2025) for call in calls(CALLS)]
     return {
         **surroundings,
@@ -68,7 +68,7 @@ def as_json(rows: Sequence[Measured], surroundings: Mapping[str, str], took_s: f
 
 
 def missed(told: Mapping[str, Any]) -> list[str]:
-    """A sentence for each row that does not keep its promise."""
+    """Return a sentence for each row that does not keep its promise."""
     sentences = []
     for row in told["rows"]:
         if row["kept"] is False:
@@ -83,7 +83,7 @@ def missed(told: Mapping[str, Any]) -> list[str]:
 
 
 def kept(row: Row, own: Figures) -> bool | None:
-    """Whether the promise is kept; None without one. A call that was never admitted breaks any."""
+    """Return whether the promise is kept; None without one. A call that was never admitted breaks any."""
     if row.promise is None:
         return None
     phase = (own.after or own.whole) if row.promise.after else own.whole

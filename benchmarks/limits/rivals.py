@@ -1,4 +1,4 @@
-"""What others do with the same calls under the same behaviour, in virtual time.
+"""Two rivals that make the same calls under the same behaviour, in virtual time.
 
 `counting`: one client that counts tokens with a tokenizer, as libraries for parallel calls do. It starts from the
 configured limits with token buckets of its own, reserves input + max_tokens for each call and settles what the answer's
@@ -6,7 +6,7 @@ usage says. `workers`: four that know nothing of each other or of tokens; each p
 a minute, scaled as the row's limit is to the README's 10,000 tokens a minute, and loses a call when the SDK gives up.
 
 Both call through an SDK with its defaults: two retries of a 429, after `retry-after` if that is at most a minute, else
-after half a second that doubles, with up to a quarter less.
+after half a second that doubles, with a jitter of up to a quarter less.
 """
 
 from collections import deque
@@ -28,7 +28,7 @@ INFLIGHT_MAX: Final = 2_000
 LONGEST_US: Final = 30 * 60 * SECOND_US
 
 OnAnswer = Callable[[Mapping[str, Any] | None, int], None]
-"""The usage of an answer, or None when the SDK has given up; and when."""
+"""Gets the usage of an answer, or None when the SDK has given up; and the instant."""
 
 
 class Sdk:
@@ -39,7 +39,7 @@ class Sdk:
         self._chance = Random(seed)
 
     def create(self, asked: Asked, heard: OnAnswer, tries: int = 0) -> None:
-        """Call, and call again."""
+        """Make a call, and retry it."""
 
         def told(answer: Told, now_us: int) -> None:
             if answer.status == 200 and isinstance(answer.body, Mapping):
@@ -69,7 +69,7 @@ class OwnBucket:
         self.level, self.at_us = self.capacity, 0
 
     def wait_us(self, cost: float, now_us: int) -> int:
-        """Until it can pay."""
+        """Return the time until it can pay."""
         self.level = min(self.capacity, self.level + (now_us - self.at_us) * self.capacity / (60 * SECOND_US))
         self.at_us = now_us
         missing = min(cost, self.capacity) - self.level
@@ -77,7 +77,7 @@ class OwnBucket:
 
 
 class Counting:
-    """One client that counts."""
+    """The client that counts tokens."""
 
     def __init__(self, world: World, row: Row, asked: Sequence[Asked]) -> None:
         self._world, self._sdk = world, Sdk(world, row.name)

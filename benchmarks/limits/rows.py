@@ -1,4 +1,4 @@
-"""The rows: what is played, how much of it, and what is promised."""
+"""The rows: the behaviours, the number of calls and the promises."""
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -23,7 +23,7 @@ class Way(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Promise:
-    """At least that share of the ideal, at most so many 429s per 1,000 calls; `after` the first minute, or of all."""
+    """At least a share of the ideal, at most a number of 429s per 1,000 calls; `after` the first minute, or of all."""
 
     share_min: float
     refused_max: float
@@ -43,8 +43,8 @@ class Row:
         name: Of the row; of the behaviour too, if it plays just one.
         plays: Behaviours as `headrace upstream --behaviour` takes them.
         promise: None where nothing is promised.
-        calls: How many are made, at most if there are `windows`: then no more than what so many minutes hold, so that
-            no window is begun in which the ideal is charged at once what we are charged in a minute.
+        calls: The number of calls, at most if there are `windows`: then no more than that number of minutes holds, so
+            that no window is begun in which the ideal is charged at once what Headrace is charged in a minute.
         models: How many models they are for.
         first_s: The length of the first phase, which is shown apart.
     """
@@ -63,17 +63,17 @@ class Row:
     windows: int | None = None
 
     def virtual(self) -> "Row":
-        """The same in virtual time, and as long as those rows are."""
+        """Return the same row in virtual time, and as long as those rows are."""
         if self.way is Way.VIRTUAL:
             return self
         return replace(self, way=Way.VIRTUAL, calls=CALLS, first_s=FIRST_S)
 
     def behaviours(self) -> tuple[Behaviour, ...]:
-        """The values."""
+        """Return the behaviours."""
         return tuple(parsed(text) for text in self.plays)
 
     def upstream(self) -> UpstreamSettings:
-        """The simulated OpenAI of this row."""
+        """Return the settings of this row's simulated OpenAI."""
         return UpstreamSettings(
             tokens_per_minute=self.tokens_per_minute,
             requests_per_minute=self.requests_per_minute,
@@ -84,7 +84,7 @@ class Row:
 
 
 def _over_http(name: str, promise: Promise, calls: int, *, tokens_per_minute: int = TOKENS_PER_MINUTE) -> Row:
-    """A row over HTTP: some 75 s of it."""
+    """Make a row over HTTP: some 75 s of it."""
     return Row(name, (name,), promise, Way.HTTP, calls, first_s=30.0, tokens_per_minute=tokens_per_minute)
 
 

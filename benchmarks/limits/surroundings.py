@@ -1,4 +1,4 @@
-"""When and on what a run was made, in words that tell nobody's paths or names."""
+"""Date, commit and machine of a run, without any paths or names of persons."""
 
 import os
 import platform
@@ -10,7 +10,7 @@ _ROOT = Path(__file__).parents[2]
 
 
 def surroundings() -> dict[str, str]:
-    """`date`, `commit` and `machine`."""
+    """Return `date`, `commit` and `machine`."""
     return {"date": datetime.now(UTC).date().isoformat(), "commit": _commit(), "machine": _machine()}
 
 

@@ -24,7 +24,7 @@ OnTold = Callable[[Told, int], None]
 
 @dataclass(slots=True)
 class Record:
-    """What one client did to the simulated OpenAI. Instants are its microseconds since it was opened.
+    """Effect of one client on the simulated OpenAI. Instants are its microseconds since it was opened.
 
     Attributes:
         admitted: Instant, tokens and calls of each admission, or of all since the last look, in order.
@@ -41,17 +41,17 @@ class Record:
 
     @property
     def storms(self) -> bool:
-        """Whether it is hopeless: a run ends where there are so many refusals, and what was not called is lost."""
+        """Whether refusals are a storm: a run ends at that number of them, and what was not called is lost."""
         return len(self.refused) > STORM_MIN + STORM_REFUSALS * self.calls
 
     @property
     def last_us(self) -> int:
-        """The last admission."""
+        """The instant of the last admission."""
         return self.admitted[-1][0] if self.admitted else self.first_us
 
     @property
     def charged(self) -> int:
-        """All tokens."""
+        """All tokens charged."""
         return sum(tokens for _, tokens, _ in self.admitted)
 
 
@@ -64,7 +64,7 @@ class Witness(VirtualUpstream):
         self._law_at = law_of(row, 0)
 
     def arrive(self, ask: Ask, now_us: int) -> Visit:
-        """As it does, and note it."""
+        """Answer as the simulator does, and record it."""
         visit, record = super().arrive(ask, now_us), self.record
         if record.first_us < 0:
             record.first_us = now_us
@@ -88,16 +88,16 @@ class World:
         self._serial = 0
 
     def at(self, at_us: int, action: Callable[[int], None]) -> None:
-        """Do it then."""
+        """Schedule an action for an instant."""
         self._serial += 1
         heapq.heappush(self._events, (max(at_us, self.now_us), self._serial, action))
 
     def call(self, asked: Asked, told: OnTold) -> None:
-        """Send a call now; `told` hears its answer."""
+        """Send a call now; `told` gets its answer."""
         self.at(self.now_us + self._way_us(), lambda now_us: self._arrive(asked, told, now_us))
 
     def run(self, done: Callable[[], bool]) -> None:
-        """Until that is so, or nobody waits for anything, or all that comes back is refusals."""
+        """Run until `done`, or until no event is left, or all that comes back is refusals."""
         while self._events and not done() and not self.record.storms:
             self.now_us, _, action = heapq.heappop(self._events)
             action(self.now_us)
