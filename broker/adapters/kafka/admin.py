@@ -1,7 +1,7 @@
-"""Kafka's admin client, for as long as somebody asks it something; nobody waits long for its end.
+"""Kafka's admin client, connected for the duration of its requests and closed without long waits.
 
-aiokafka waits until each connection says that it is closed. Over TLS one whose other side has fallen silent says so
-after half a minute, and a dispatcher that takes over would stand still for it.
+aiokafka waits until each connection reports that it is closed. Over TLS a connection whose other side has fallen silent
+reports that after half a minute, and a dispatcher that takes over would stand still meanwhile.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ CLOSE_WITHIN_S: Final = 1.0
 async def admin_client(
     connection: KafkaConnection, *, client_id: str, request_ms: int
 ) -> AsyncIterator[AIOKafkaAdminClient]:
-    """One that has started; each of its requests may take so long. Raises what aiokafka raises."""
+    """Yield a started client; each of its requests may take `request_ms`. Raises what aiokafka raises."""
     client = made(connection, client_id=client_id, request_ms=request_ms)
     try:
         await client.start()
@@ -31,12 +31,12 @@ async def admin_client(
 
 
 def made(connection: KafkaConnection, *, client_id: str, request_ms: int) -> AIOKafkaAdminClient:
-    """One for whoever keeps it; it is not started."""
+    """Return a client that is not started, for a caller that keeps it."""
     return AIOKafkaAdminClient(client_id=client_id, request_timeout_ms=request_ms, **connection.client_kwargs())
 
 
 async def closed(client: AIOKafkaAdminClient) -> None:
-    """Close it, or stop waiting for that; a connection that is left ends by itself."""
+    """Close the client, or stop waiting for that; a connection that is left ends by itself."""
     with suppress(KafkaError, OSError, TimeoutError):
         async with asyncio.timeout(CLOSE_WITHIN_S):
             await client.close()

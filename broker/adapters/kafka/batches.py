@@ -1,9 +1,9 @@
-"""Record batches as Kafka stores them (format 2), read within bounds where aiokafka has none.
+"""Record batches as Kafka stores them (format 2), read within bounds that aiokafka lacks.
 
 aiokafka unpacks a batch whole, however large that is: 5 kB of zstd unpack to 160 MB of zeros. And it gives up a whole
-batch for one header whose name is no UTF-8, which librdkafka lets through. So compressed batches are looked at before
-aiokafka sees them (`screened`), and one that it gave up is read here, record by record (`first_batch`): what can be
-read is served, and only the rest is lost.
+batch for one header with a name that is not UTF-8, which librdkafka lets through. So compressed batches are checked
+before aiokafka sees them (`screened`), and one that it gave up is read here, record by record (`first_batch`): readable
+records are served, and only the rest is lost.
 
 A batch: a header of 61 bytes, then its records, compressed together. Lengths in records are zigzag varints.
 """
@@ -22,7 +22,7 @@ from broker.ports import Fetched, Unreadable
 from schemas.record import Record
 
 UNPACKED_BYTES_MAX: Final = 64 * 1024 * 1024
-"""Of one batch: 64 times what a topic takes of a compressed one, unless it is configured to take more."""
+"""Limit for one batch: 64 times what a topic accepts of a compressed one, unless it is configured to accept more."""
 _HEADER: Final = struct.Struct(">qiibIhiqqqhii")
 _PREFIX: Final = struct.Struct(">qi")  # base offset, and the length of all that follows
 _MAGIC_AT, _CRC_AT, _CHECKED_FROM = 16, 17, 21
@@ -33,12 +33,12 @@ _XERIAL_BYTES: Final = 16
 _VARINT_BITS_MAX: Final = 63
 
 
-class BrokenBatch(ValueError):  # noqa: N818 — what is wrong with bytes, not with this process
-    """The bytes are no such batch, or none that may be unpacked."""
+class BrokenBatch(ValueError):  # noqa: N818 — the bytes are wrong, not this process
+    """Bytes that are no such batch, or none that may be unpacked."""
 
 
 class Overflow(BrokenBatch):
-    """It unpacks to more than is allowed; `start` is what fits."""
+    """A batch that unpacks to more than is allowed; `start` is the part that fits."""
 
     def __init__(self, start: bytes) -> None:
         super().__init__(f"a batch unpacks to more than {len(start)} bytes")
@@ -67,7 +67,7 @@ class _Head(NamedTuple):
 
 @dataclass(slots=True)
 class Pieces:
-    """What a batch holds and was not taken yet, in order; `next_offset` is the one behind all of it."""
+    """Contents of a batch not taken yet, in order; `next_offset` is the one behind all of them."""
 
     found: deque[Fetched | Unreadable]
     next_offset: int
@@ -81,7 +81,7 @@ class Pieces:
         return first.first if isinstance(first, Unreadable) else first.offset
 
     def take(self, records_max: int) -> list[Fetched] | Unreadable:
-        """So many records, or a range that is lost; an empty list if nothing is left."""
+        """Take up to `records_max` records, or a range that is lost; an empty list if nothing is left."""
         got: list[Fetched] = []
         while self.found and len(got) < records_max:
             one = self.found[0]
@@ -98,15 +98,15 @@ class Pieces:
 
 
 def is_packed(data: bytes) -> bool:
-    """Whether any batch is compressed: to look at one may take some 0.3 s of the processor."""
+    """Whether any batch is compressed; checking one may take some 0.3 s of CPU time."""
     return any(_codec(batch) for _, batch in _batches(data))
 
 
 def screened(data: bytes, *, bytes_max: int = UNPACKED_BYTES_MAX) -> bytes:
-    """The same batches, one that must not be unpacked with a wrong checksum: aiokafka refuses it without unpacking.
+    """Return the batches, with the checksum spoilt of those that must not be unpacked, so that aiokafka refuses them.
 
-    They end where all of them together would unpack to more than `bytes_max`, but the first is always there: the rest
-    is fetched when these have been read. A fetch may hold hundreds of batches, each of them just below the bound.
+    The result ends where all of them together would unpack to more than `bytes_max`, but always includes the first: the
+    rest is fetched when these have been read. A fetch may hold hundreds of batches, each of them just below the bound.
     """
     marked, total = bytearray(), 0
     for place, batch in _batches(data):
@@ -123,9 +123,9 @@ def screened(data: bytes, *, bytes_max: int = UNPACKED_BYTES_MAX) -> bytes:
 def first_batch(
     data: bytes, first: int, aborted: Sequence[tuple[int, int]], *, bytes_max: int = UNPACKED_BYTES_MAX
 ) -> Pieces | None:
-    """The first batch that holds `first` or what comes behind it; None if no whole batch does.
+    """Read the first batch that holds `first` or a later offset; None if no complete batch does.
 
-    `aborted` are transactions that were: producer and first offset, as the fetch has them.
+    `aborted` lists aborted transactions: producer and first offset, as the fetch has them.
     """
     for _, batch in _batches(data):
         if batch[_MAGIC_AT] < 2:  # one message of an older format, or several that end with this offset
@@ -145,7 +145,7 @@ def first_batch(
 
 
 def _batches(data: bytes) -> Iterator[tuple[int, memoryview]]:
-    """Whole batches and where each begins."""
+    """Yield complete batches and where each begins."""
     view, place = memoryview(data), 0
     while place + _CHECKED_FROM <= len(data):
         length = _PREFIX.unpack_from(data, place)[1]
@@ -163,7 +163,7 @@ def _is_aborted(head: _Head, aborted: Sequence[tuple[int, int]]) -> bool:
 
 
 def _codec(batch: memoryview) -> int:
-    """How its records are compressed; 0 also for what aiokafka unpacks without a look at it."""
+    """Return the compression codec of the records; 0 also for a batch that aiokafka unpacks unscreened."""
     if len(batch) < _HEADER.size or batch[_MAGIC_AT] < 2:
         return 0
     attributes = _Head(*_HEADER.unpack_from(batch)).attributes
@@ -171,7 +171,7 @@ def _codec(batch: memoryview) -> int:
 
 
 def _unpacked_bytes(batch: memoryview, bytes_max: int) -> int | None:
-    """What aiokafka would make of it; None if that must not be."""
+    """Return the size that aiokafka would unpack it to; None if it must not be unpacked."""
     if not _codec(batch):
         return len(batch)
     try:
@@ -181,7 +181,7 @@ def _unpacked_bytes(batch: memoryview, bytes_max: int) -> int | None:
 
 
 def _pieces(batch: memoryview, head: _Head, first: int, bytes_max: int) -> Iterator[Fetched | Unreadable]:
-    """Records of a batch from an offset on; what cannot be read is a range, neighbours in one."""
+    """Yield a batch's records from an offset on; adjacent unreadable ones are one range."""
     lost_from: int | None = first
     if calc_crc32c(bytes(batch[_CHECKED_FROM:])) == head.crc:
         lost_from, expected = None, max(first, head.base_offset)
@@ -199,7 +199,7 @@ def _pieces(batch: memoryview, head: _Head, first: int, bytes_max: int) -> Itera
 
 
 def _records(batch: memoryview, head: _Head, bytes_max: int) -> Iterator[tuple[int, Fetched | None]]:
-    """Offsets and records; None for one that cannot be read. What cannot even be told apart ends with such a one."""
+    """Yield offsets and records; None for an unreadable one, and a last None where records cannot be told apart."""
     try:
         body, is_cut = _body(batch, head, bytes_max)
     except BrokenBatch:
@@ -223,7 +223,7 @@ def _records(batch: memoryview, head: _Head, bytes_max: int) -> Iterator[tuple[i
 
 
 def _body(batch: memoryview, head: _Head, bytes_max: int) -> tuple[bytes, bool]:
-    """The records' bytes, and whether there are more than may be unpacked."""
+    """Return the records' bytes, and whether there are more than may be unpacked."""
     if not head.attributes & _CODEC:
         return bytes(batch[_HEADER.size :]), False
     try:
@@ -233,12 +233,12 @@ def _body(batch: memoryview, head: _Head, bytes_max: int) -> tuple[bytes, bool]:
 
 
 def _place(body: bytes, place: int, head: _Head, expected: int) -> tuple[int, int, int, int]:
-    """Offset and timestamp of a record, where its key begins, and where it ends."""
+    """Return offset and timestamp of a record, where its key begins, and where it ends."""
     length, place = _varint(body, place)
     end = place + length
     if length <= 0 or end > len(body):
         raise BrokenBatch("a record ends behind its batch")
-    delta_ms, place = _varint(body, place + 1)  # its own attributes say nothing
+    delta_ms, place = _varint(body, place + 1)  # its own attributes are unused
     delta, place = _varint(body, place)
     timestamp_ms = head.max_timestamp if head.attributes & _APPEND_TIME else head.first_timestamp + delta_ms
     if not expected <= head.base_offset + delta <= head.last_offset:
@@ -274,7 +274,7 @@ def _bytes(body: bytes, place: int, end: int) -> tuple[bytes | None, int]:
 
 
 def _varint(body: bytes, place: int) -> tuple[int, int]:
-    """Zigzag; raises IndexError behind the end."""
+    """Read a zigzag varint; raises IndexError beyond the end."""
     shift = value = 0
     while True:
         byte = body[place]
@@ -288,7 +288,7 @@ def _varint(body: bytes, place: int) -> tuple[int, int]:
 
 
 def _unpacked(batch: memoryview, head: _Head, bytes_max: int) -> bytes:
-    """What a compressed batch holds.
+    """Unpack a compressed batch.
 
     Raises:
         Overflow: It is more than `bytes_max`.
@@ -310,7 +310,7 @@ def _unpacked(batch: memoryview, head: _Head, bytes_max: int) -> bytes:
 
 
 def _unsnapped(packed: bytes, bytes_max: int) -> bytes:
-    """Snappy states each block's length before it: nothing is unpacked that is too much."""
+    """Unpack snappy blocks. Snappy states each block's length before it, so nothing over the limit is unpacked."""
     blocks: list[bytes] = []
     total = 0
     try:

@@ -1,6 +1,6 @@
-"""The chunks topic as its writer sees it: a bounded queue that drops, and a producer that nobody waits for.
+"""Writer of the chunks topic: a bounded queue that drops, and a producer that never blocks the dispatcher.
 
-Chunks are worth something for seconds, so they are acknowledged by the partition's leader alone, outside of any
+Chunks are useful for seconds only, so they are acknowledged by the partition's leader alone, outside of any
 transaction. A cluster that is away or slow costs chunks, which are counted, and never holds up the dispatcher.
 """
 
@@ -23,7 +23,7 @@ from schemas.record import Record
 WAITING_MAX = 10_000
 WAITING_BYTES_MAX = 8 * 1024 * 1024
 STALE_S = 5.0
-"""Chunks that have waited so long are dropped: the outcome may be there before them."""
+"""Chunks that have waited this long are dropped: the outcome may arrive before them."""
 _REQUEST_MS = 4_000
 _BATCH_BYTES_MAX = 64 * 1024
 _SEND_WITHIN_S = 2.0
@@ -37,10 +37,10 @@ _log = logging.getLogger("headrace.chunks")
 
 
 class KafkaChunks:
-    """A `ChunkLog`. Nothing is connected before something is to be sent."""
+    """A `ChunkLog`. It connects when the first chunk is to be sent."""
 
     def __init__(self, connection: KafkaConnection, *, topic: str) -> None:
-        """Inside the running event loop."""
+        """Must be called inside the running event loop."""
         self.dropped = 0
         self._connection = connection
         self._topic = topic
@@ -70,7 +70,7 @@ class KafkaChunks:
         self.prepare()
 
     async def _run(self) -> None:
-        """Deliver until cancelled; what the client raises over one chunk costs that chunk, and not all later ones."""
+        """Deliver until cancelled; an error of the client over one chunk costs that chunk only, not all later ones."""
         pause_s = _PAUSE_FIRST_S
         while True:
             try:
@@ -105,7 +105,7 @@ class KafkaChunks:
             raise TimeoutError
 
     async def _deliver(self, producer: AIOKafkaProducer) -> None:
-        """Hand over what waits, until Kafka does not take it."""
+        """Send the queued chunks until Kafka refuses one."""
         while True:
             while not self._waiting:
                 self._stirred.clear()

@@ -1,4 +1,4 @@
-"""The doors of a producer and of a reader to a real Kafka, made in one place."""
+"""Kafka adapters of a producer and of a reader, composed in one place."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -35,7 +35,7 @@ class KafkaClientDoors:
 
 
 def client_doors(bootstrap_servers: str, connection: KafkaConnection | ClientDoors | None) -> ClientDoors:
-    """What a client was given, as doors: an address, a connection, or doors that somebody made."""
+    """Turn what a client was given into ports: an address, a connection, or ready-made ports."""
     if connection is None:
         return KafkaClientDoors(KafkaConnection(bootstrap_servers))
     if isinstance(connection, KafkaConnection):

@@ -1,8 +1,8 @@
-"""How to reach Kafka, and why it could not be reached.
+"""Kafka connection settings, and the explanation of a failed connection.
 
 aiokafka says `Unable to bootstrap` for a closed port, a wrong password, a wrong mechanism and a wrong certificate alike
-(docs/facts/kafka.md §6). So a failed start is asked again here, one connection at a time, where each has
-an error of its own.
+(docs/facts/kafka.md §6). So after a failed start the connection is tried again here, one node at a time, where each
+cause has an error of its own.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ _HOSTS_ASKED_MAX = 3
 _ASK_MS = 3_000
 _CLOSE_S = 0.5
 _EXPIRED, _OTHER_HOST, _OTHER_ADDRESS = 10, 62, 64
-"""OpenSSL's numbers of what is wrong with a certificate."""
+"""OpenSSL's codes of certificate errors."""
 
 DENIED = (
     TopicAuthorizationFailedError,
@@ -43,17 +43,17 @@ DENIED = (
     TransactionalIdAuthorizationFailed,
     ClusterAuthorizationFailedError,
 )
-"""Errors by which Kafka says that it knows us and does not let us."""
+"""Errors by which Kafka says that it knows this user but does not let it."""
 
 
 class Secret(Protocol):
-    """A text that does not print itself, such as pydantic's SecretStr."""
+    """A text that hides itself when printed, such as pydantic's SecretStr."""
 
     def get_secret_value(self) -> str: ...  # noqa: D102  # pydantic's name says it
 
 
 class KafkaSettingsLike(Protocol):
-    """The settings' `[kafka]`, or whatever has its fields."""
+    """The settings' `[kafka]`, or any object with its fields."""
 
     @property
     def bootstrap_servers(self) -> str: ...  # noqa: D102  # see KafkaConnection
@@ -92,7 +92,7 @@ class KafkaConnection:
 
     @classmethod
     def of(cls, kafka: KafkaSettingsLike) -> Self:
-        """The connection that the settings describe."""
+        """Return the connection that the settings describe."""
         return cls(
             bootstrap_servers=kafka.bootstrap_servers,
             security_protocol=kafka.security_protocol,
@@ -133,7 +133,7 @@ class KafkaConnection:
         return self.security_protocol.startswith("SASL")
 
     def client_kwargs(self) -> dict[str, Any]:
-        """Arguments for aiokafka's producer, consumer and admin client.
+        """Return the arguments for aiokafka's producer, consumer and admin client.
 
         Raises:
             SettingsError: `ca_file` cannot be read.
@@ -141,7 +141,7 @@ class KafkaConnection:
         return {"bootstrap_servers": self.bootstrap_servers, **self.security_kwargs()}
 
     def security_kwargs(self) -> dict[str, Any]:
-        """The same without the address."""
+        """Return the same arguments without the address."""
         kwargs: dict[str, Any] = {"security_protocol": self.security_protocol}
         if self.security_protocol.endswith("SSL"):
             kwargs["ssl_context"] = self._ssl_context()
@@ -159,12 +159,12 @@ class KafkaConnection:
 
 
 def user_of(connection: KafkaConnection) -> str:
-    """Whom Kafka takes us for, in words: what an ACL must name."""
+    """Name the user that Kafka takes us for, as an ACL must name it."""
     return f"user {connection.username or 'ANONYMOUS'}"
 
 
 async def explain_unreachable(connection: KafkaConnection) -> HeadraceError:
-    """Why a client could not start: AuthenticationError, SettingsError or Unreachable, with one sentence."""
+    """Explain why a client could not start: AuthenticationError, SettingsError or Unreachable, in one sentence."""
     explained: HeadraceError | None = None
     for host, port, _ in collect_hosts(connection.bootstrap_servers)[:_HOSTS_ASKED_MAX]:
         reason = await _ask(host, port, connection)
@@ -177,14 +177,14 @@ async def explain_unreachable(connection: KafkaConnection) -> HeadraceError:
 
 
 async def _ask(host: str, port: int, connection: KafkaConnection) -> HeadraceError | None:
-    """What one node says to one connection; None if it lets us in."""
+    """Try one connection to one node; return its error, or None if it is accepted."""
     try:
         asked = AIOKafkaConnection(host, port, request_timeout_ms=_ASK_MS, **connection.security_kwargs())
     except SettingsError as reason:
         return reason
     try:
         await asked.connect()
-        await asked.send(MetadataRequest([]))  # a port that wants a login lets one without it in, and then hangs up
+        await asked.send(MetadataRequest([]))  # a port that requires a login accepts a connection, then hangs up
     except (KafkaError, OSError, TimeoutError, AssertionError) as reason:
         return _explained(reason, f"{host}:{port}", connection)
     finally:
@@ -193,8 +193,8 @@ async def _ask(host: str, port: int, connection: KafkaConnection) -> HeadraceErr
 
 
 async def _closed(asked: AIOKafkaConnection) -> None:
-    """Close it, and let the loop see that: else the socket outlives a caller that ends with this answer."""
-    was_open = asked._protocol is not None  # noqa: SLF001  # else nobody ever says that it is closed
+    """Close the connection and let the loop notice: else the socket outlives a caller that ends with this answer."""
+    was_open = asked._protocol is not None  # noqa: SLF001  # else nothing ever reports that it is closed
     closing = asked.close()
     if was_open:
         await asyncio.wait({closing}, timeout=_CLOSE_S)
@@ -240,7 +240,7 @@ def _distrusted(reason: ssl.SSLCertVerificationError, node: str, connection: Kaf
 
 
 def denied(reason: BaseException, connection: KafkaConnection, *, right: str = "READ or WRITE") -> RightsError:
-    """Which right is missing; `right` is what was wanted of a topic."""
+    """Name the missing right; `right` is the one wanted on a topic."""
     user = user_of(connection)
     named = ", ".join(sorted({str(name) for arg in reason.args for name in ([arg] if isinstance(arg, str) else arg)}))
     match reason:
@@ -255,7 +255,7 @@ def denied(reason: BaseException, connection: KafkaConnection, *, right: str = "
 
 @asynccontextmanager
 async def kafka_errors_explained(connection: KafkaConnection, *, right: str = "READ or WRITE") -> AsyncIterator[None]:
-    """Whatever aiokafka raises inside becomes one of `broker.errors`; `right` is what is wanted of the topics.
+    """Translate aiokafka's errors raised inside to `broker.errors`; `right` is the one wanted on the topics.
 
     Raises:
         RightsError: Kafka knows us and does not let us.
@@ -273,5 +273,5 @@ async def kafka_errors_explained(connection: KafkaConnection, *, right: str = "R
 
 
 def words_of(error: BaseException) -> str:
-    """What the client library or the system says, for a sentence of ours that ends behind it; never empty."""
+    """Return the error's own text, for use at the end of one of our sentences; never empty."""
     return str(error).rstrip(".") or type(error).__name__

@@ -1,7 +1,8 @@
-"""A consumer's life: made as all readers want it, started and stopped within bounds.
+"""Lifecycle of a consumer: created with the options that all readers need, started and stopped within time limits.
 
-Two habits of aiokafka stand behind that, each seen on a real Kafka: `start()` forgets a connection over whose first
-answer it is cancelled, and `stop()` can raise CancelledError or hang. So each runs as a task of its own, with a limit.
+Two defects of aiokafka, each seen on a real Kafka, are the reason: `start()` forgets a connection if it is cancelled
+during that connection's first answer, and `stop()` can raise CancelledError or hang. So each runs as a task of its own,
+with a limit.
 """
 
 import asyncio
@@ -18,16 +19,16 @@ _FETCH_WAIT_MS = 100
 _FETCH_BYTES_MAX = 1024 * 1024
 _PREFETCH_BYTES = 32 * 1024 * 1024
 _PARTITION_BYTES_MIN = 16 * 1024
-"""What one consumer fetches ahead, all partitions together; Kafka sends a larger batch whole all the same."""
+"""Bytes one consumer fetches ahead, all partitions together; Kafka sends a larger batch whole all the same."""
 _METADATA_AGE_MS = 30_000
 _CLOSE_WITHIN_S = 3.0
 _START_MAY_END_WITHIN_S = 0.5
 _UNDOING: set[asyncio.Task[None]] = set()
-"""Starts that nobody waits for any more: a loop knows its tasks by weak references only."""
+"""Abandoned starts being undone: a loop holds its tasks by weak references only."""
 
 
 def make_consumer(connection: KafkaConnection) -> AIOKafkaConsumer:
-    """A consumer as PROTOCOL wants it: read_committed, no group, no reset, nothing committed behind our back."""
+    """Create a consumer as PROTOCOL requires it: read_committed, no group, no reset, no automatic commits."""
     return AIOKafkaConsumer(
         **connection.client_kwargs(),
         group_id=None,
@@ -43,16 +44,16 @@ def make_consumer(connection: KafkaConnection) -> AIOKafkaConsumer:
 
 
 def limit_prefetch(consumer: AIOKafkaConsumer, partitions: int) -> None:
-    """Bound what is fetched ahead and not asked for yet: aiokafka holds a fetch of each partition, 1 MiB by default."""
+    """Bound the prefetched bytes: aiokafka holds a fetch of each partition, 1 MiB by default."""
     share = _PREFETCH_BYTES // max(1, partitions)
     limit = max(_PARTITION_BYTES_MIN, min(_FETCH_BYTES_MAX, share))
-    consumer._fetcher._max_partition_fetch_bytes = limit  # noqa: SLF001 — told when it is made, and partitions come later
+    consumer._fetcher._max_partition_fetch_bytes = limit  # noqa: SLF001 — set at construction, and partitions come later
 
 
 async def start_consumer(consumer: AIOKafkaConsumer) -> None:
-    """Connect a consumer; nothing of it stays open if that fails, or whoever waits is cancelled.
+    """Connect a consumer; leave nothing of it open if that fails or the caller is cancelled.
 
-    A start over which somebody is cancelled comes to its own end, unless that takes long, and is undone then.
+    If the caller is cancelled, the start runs to its own end, unless that takes long, and is then undone.
     """
     starting = asyncio.create_task(consumer.start(), name="consumer start")
     try:
@@ -70,12 +71,12 @@ async def _undo(starting: asyncio.Task[None], consumer: AIOKafkaConsumer) -> Non
     await asyncio.wait({starting}, timeout=_START_MAY_END_WITHIN_S)
     await ended(starting)
     if not starting.cancelled():
-        starting.exception()  # else it is said that nobody has seen it
+        starting.exception()  # else asyncio logs it as never retrieved
     await close_consumer(consumer)
 
 
 async def close_consumer(consumer: AIOKafkaConsumer) -> None:
-    """Stop a consumer within bounds; its own `stop()` may raise CancelledError or never return."""
+    """Stop a consumer within time limits; its own `stop()` may raise CancelledError or never return."""
     try:
         await _stopped(consumer)
     finally:

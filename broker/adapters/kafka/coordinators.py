@@ -1,8 +1,8 @@
-"""The door to Kafka's two coordinators of one process: of its transactional id, and of its offsets group.
+"""Health check of one process's two Kafka coordinators: of its transactional id and of its offsets group.
 
-A standby may say that it could lead only if it could start its producer and read the stored offsets, and starting the
-producer would fence the leader. So both coordinators are looked up and each is asked something that only it answers,
-on a connection that stays open. One partition that answers proves neither (holes 64).
+A standby may report itself able to lead only if it could start its producer and read the stored offsets, and starting
+the producer would fence the leader. So both coordinators are looked up, and each is sent a request that only it
+answers, on a connection that stays open. An answer from one partition proves neither (holes 64).
 """
 
 import asyncio
@@ -22,10 +22,10 @@ _REQUEST_MS = 1_000
 _RETRY_S = 0.1
 _CLOSE_WITHIN_S = 1.0
 _AWAY = (KafkaError, OSError, AssertionError)
-"""A coordinator that moves, or any other node that is away.
+"""Errors of a coordinator that moves, or of any other node that is away.
 
-AssertionError: Kafka has told of no node at all, as one that comes back does for a moment; aiokafka then asserts that
-it has been bootstrapped.
+AssertionError: Kafka has reported no node at all, as a node that comes back does for a moment; aiokafka then asserts
+that it has been bootstrapped.
 """
 
 
@@ -33,7 +33,7 @@ class KafkaCoordinators:
     """A `Coordinators` on aiokafka's client."""
 
     def __init__(self, connection: KafkaConnection, *, transactional_id: str, group: str | None = None) -> None:
-        """Nothing is connected before `check`. The offsets group is named `group`, or else as the transactional id."""
+        """It connects at the first `check`. The offsets group is `group`, by default named as the transactional id."""
         self._connection = connection
         self._transactional_id = transactional_id
         self._group = group or transactional_id
@@ -64,7 +64,7 @@ class KafkaCoordinators:
             raise
 
     async def _started(self) -> AIOKafkaClient:
-        """A client that has connected. Its start is never cancelled: aiokafka would forget its first connection."""
+        """Return a connected client. Its start is never cancelled: aiokafka would forget its first connection."""
         if self._client is None or self._starting is None:
             self._client = AIOKafkaClient(
                 client_id="headrace-coordinators",
@@ -86,7 +86,7 @@ class KafkaCoordinators:
             raise error
 
     def _drop(self) -> None:
-        """The next question gets a client that looks for the nodes anew; this one is closed meanwhile."""
+        """Discard the client, so that the next check looks for the nodes anew; close the old one in the background."""
         client, starting = self._client, self._starting
         self._client = self._starting = None
         if client is not None and starting is not None:
@@ -105,7 +105,7 @@ async def _closed(client: AIOKafkaClient, starting: asyncio.Task[None]) -> None:
     await asyncio.wait({starting}, timeout=_CLOSE_WITHIN_S)
     await ended(starting)
     if not starting.cancelled():
-        starting.exception()  # it has been told where it was waited for
+        starting.exception()  # the error was raised where the start was awaited
     with contextlib.suppress(KafkaError, OSError, TimeoutError):
         async with asyncio.timeout(_CLOSE_WITHIN_S):
             await client.close()

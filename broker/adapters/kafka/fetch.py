@@ -1,8 +1,8 @@
-"""Fetching beside aiokafka's own ways: every batch is looked at before it is unpacked, and one can be had as bytes.
+"""Screened fetches: every batch is checked before aiokafka unpacks it, and one batch can be fetched as bytes.
 
-Both go by threads, since a batch may take seconds: hundreds of small ones in one fetch that unpack to 60 MB each, or a
-million records in one that is read record by record. The loop renews the lease meanwhile. The threads are the client's
-own: the loop's are taken by whatever blocks, such as looking up hosts, and nothing would be fetched meanwhile.
+Both run in threads, since a batch may take seconds: hundreds of small ones in one fetch that unpack to 60 MB each, or a
+million records in one that is read record by record. The loop renews the lease meanwhile. The threads belong to the
+client: blocking work such as looking up hosts occupies the loop's own, and would stall all fetching.
 """
 
 import asyncio
@@ -23,18 +23,18 @@ _log = logging.getLogger("headrace.kafka")  # clients read through this module t
 
 _T = TypeVar("_T")
 _THREADS: Final = 2
-"""Of one client, made when they are needed first: one for what is fetched, one for a batch that is read apart."""
+"""Threads of one client, created at first use: one for fetches, one for a batch that is read record by record."""
 _READ_COMMITTED = 1
 _WAIT_MS = 500
 _BYTES_MAX = 1
-"""Kafka sends the first batch whole, however small that is."""
+"""Kafka sends the first batch whole, however small this limit is."""
 
 
 class ScreeningClient:
-    """An aiokafka client in whose fetches no batch unpacks to more than is allowed; `release` ends its threads."""
+    """An aiokafka client whose fetches hold no batch that unpacks to more than allowed; `release` ends its threads."""
 
     def __init__(self, client: Any) -> None:
-        """The client that does everything else."""
+        """Wrap the client that does everything else."""
         self._client = client
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="batches")
 
@@ -52,7 +52,10 @@ class ScreeningClient:
         return response
 
     async def _screened(self, data: bytes) -> bytes:
-        """An exception here would end aiokafka's fetching for good; what could not be looked at is fetched again."""
+        """Screen one fetch.
+
+        An exception here would end aiokafka's fetching for good; a fetch that could not be screened is fetched again.
+        """
         try:
             return await self.beside(partial(screened, data)) if is_packed(data) else data
         except Exception as error:  # noqa: BLE001 — see above
@@ -60,16 +63,16 @@ class ScreeningClient:
             return b""
 
     async def beside(self, work: Callable[[], _T]) -> _T:
-        """Do it in a thread of this client."""
+        """Run the work in a thread of this client."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
     def release(self) -> None:
-        """End the threads, what they do now apart; nothing is screened from here on."""
+        """End the threads after their current work; nothing is screened from here on."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 
 async def fetched_batch(consumer: AIOKafkaConsumer, place: KafkaPartition, first: int) -> Pieces | None:
-    """The batch that holds an offset, read record by record; None while there is none.
+    """Fetch the batch that holds an offset and read it record by record; None while there is none.
 
     Raises:
         KafkaError: Kafka does not answer, or with an error.

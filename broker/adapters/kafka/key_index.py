@@ -1,8 +1,8 @@
-"""Index of the keys of a topic: where records with a key stand, in sixteen bytes a record.
+"""Index of the keys of a topic: the offsets of records by key, in sixteen bytes a record.
 
-Each partition is covered without a gap from `low` on: the reader that follows the topic adds what comes, and a search
-that reads backwards adds what it has passed. So no offset is read twice for a key that is not there. Keys are kept as
-64-bit hashes: what is found may be another key's record, and must be looked at.
+Each partition is covered without a gap from `low` on: the reader that follows the topic adds new records, and a search
+that reads backwards adds those it has passed. So no offset is read twice for a key that is absent. Keys are kept as
+64-bit hashes: a hit may be another key's record, so the record must be checked.
 """
 
 from array import array
@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 ENTRIES_MAX: Final = 2_000_000
-"""Some 32 MB, beside up to a block of each partition that is not sorted yet. The oldest are forgotten beyond it, and a
-search reads them again."""
+"""Some 32 MB, plus up to a block of each partition that is not sorted yet. Beyond it the oldest entries are forgotten,
+and a search reads them again."""
 _BLOCK: Final = 2_048
 _MASK: Final = (1 << 64) - 1
 
@@ -28,7 +28,7 @@ class _Block:
     offsets: "array[int]"
 
     def find(self, hashed: int) -> Iterable[int]:
-        """Offsets of records with this hash, ascending."""
+        """Yield the offsets of records with this hash, ascending."""
         at = bisect_left(self.hashes, hashed)
         while at < len(self.hashes) and self.hashes[at] == hashed:
             yield self.offsets[at]
@@ -42,7 +42,7 @@ def _block(low: int, entries: Iterable[tuple[int, int]]) -> _Block:
 
 @dataclass(slots=True)
 class _Partition:
-    """`blocks` in the order of their offsets; `young` came after them and is not sorted yet."""
+    """Index of one partition: `blocks` in the order of their offsets; `young` holds later entries, not sorted yet."""
 
     low: int
     blocks: deque[_Block] = field(default_factory=deque)
@@ -52,7 +52,7 @@ class _Partition:
 
 
 class KeyIndex:
-    """Where keys stand, by partition."""
+    """Offsets of keys, by partition."""
 
     def __init__(self, *, entries_max: int = ENTRIES_MAX) -> None:
         """Nothing is covered before `begin`."""
@@ -64,7 +64,7 @@ class KeyIndex:
         return self._count
 
     def begin(self, partition: int, offset: int) -> None:
-        """Cover this partition from that offset on; what was known of it is forgotten."""
+        """Cover this partition from that offset on; forget its former entries."""
         former = self._partitions.get(partition)
         self._count -= 0 if former is None else former.count
         self._partitions[partition] = _Partition(offset, young_low=offset)
@@ -75,12 +75,12 @@ class KeyIndex:
         self._count = 0
 
     def low(self, partition: int) -> int | None:
-        """From where on the partition is covered; None: not at all."""
+        """Return the offset from which the partition is covered; None: not covered."""
         found = self._partitions.get(partition)
         return None if found is None else found.low
 
     def add(self, partition: int, offset: int, key: bytes) -> None:
-        """The next record of a partition."""
+        """Add the next record of a partition."""
         place = self._partitions[partition]
         place.young.append((hash(key) & _MASK, offset))
         place.count += 1
@@ -92,7 +92,7 @@ class KeyIndex:
                 pass
 
     def add_before(self, partition: int, low: int, records: Iterable[tuple[int, bytes]]) -> bool:
-        """What stands between `low` and where the partition was covered from; False if there is no room for it."""
+        """Add the records between `low` and where coverage began; return False if there is no room for them."""
         place = self._partitions[partition]
         entries = [(hash(key) & _MASK, offset) for offset, key in records]
         if self._count + len(entries) > self._entries_max:
@@ -104,7 +104,7 @@ class KeyIndex:
         return True
 
     def _forget_oldest(self) -> bool:
-        """The oldest block of the partition that has most; False if there is none."""
+        """Forget the oldest block of the partition with the most entries; return False if there is none."""
         place = max(self._partitions.values(), key=lambda each: each.count if each.blocks else -1)
         if not place.blocks:
             return False
@@ -115,7 +115,7 @@ class KeyIndex:
         return True
 
     def find(self, partition: int, key: bytes) -> list[int]:
-        """Offsets at which the key may stand, the latest first."""
+        """List the offsets that may hold the key, the latest first."""
         place = self._partitions.get(partition)
         if place is None:
             return []

@@ -1,16 +1,18 @@
-"""The door to a lane's records: one consumer a lane, no group, every position set by seek.
+"""Reader of a lane's records: one consumer a lane, no group, every position set by seek.
 
-What aiokafka does that this door works around (each was seen on a real Kafka):
+It works around these defects of aiokafka (each was seen on a real Kafka):
 
 - `getmany()` over several partitions loses the records of the good ones when one raises; so records are taken from one
   partition a call.
-- a second `assign()` forgets all positions; so every partition is sought again in the same breath.
-- `pause()` throws away what was fetched; so nothing is ever paused: what must not be read is not asked for.
-- an error names no partition, and is gone with the call it came from: after a wait for several that got one, each is
-  asked by itself, all at the same time, until the error comes back and names its own. Asked one after the other, half a
-  second each, a batch that cannot be unpacked held up the other partitions of a quiet lane for up to three seconds.
-- one record that it cannot read makes it give up the whole batch; that one is read record by record (`kafka_batches`).
-  Of a fetch with batches before that one a call for several records gets the error alone: in doubt it is asked for one.
+- a second `assign()` forgets all positions; so every position is set again with no await in between.
+- `pause()` throws away what was fetched; so nothing is ever paused: a partition that must not be read is not polled.
+- an error names no partition, and is gone with the call that raised it: after an error from a wait for several
+  partitions, each is polled by itself, all at the same time, until the error recurs and identifies its partition.
+  Polled one after the other, half a second each, a batch that cannot be unpacked held up the other partitions of a
+  quiet lane for up to three seconds.
+- one record that it cannot read makes it give up the whole batch; that batch is read record by record (`batches`). If a
+  fetch has batches before that one, a call for several records gets only the error: in doubt, one record is requested
+  at a time.
 """
 
 import asyncio
@@ -43,16 +45,16 @@ class KafkaLane:
     """A `LaneLog` on aiokafka."""
 
     def __init__(self, connection: KafkaConnection, *, topic: str) -> None:
-        """Nothing is connected before the first question."""
+        """It connects at the first request."""
         self._connection = connection
         self._watch = TopicWatch(topic, connection)
         self._topic = topic
         self._consumer: AIOKafkaConsumer | None = None
         self._next: dict[int, int] = {}
         self._early: dict[int, list[ConsumerRecord]] = {}
-        self._apart: dict[int, Pieces] = {}  # of batches read record by record, not taken yet
+        self._apart: dict[int, Pieces] = {}  # pieces of batches read record by record, not taken yet
         self._doubts: dict[int, int] = {}  # partitions that hold something undecodable, and failed tries of each
-        self._errors: dict[int, Exception] = {}  # met while a partition was waited for by itself, for its next `take`
+        self._errors: dict[int, Exception] = {}  # raised while a partition was polled by itself, for its next `take`
         self._is_in_doubt = False  # an error has come from one of several partitions
 
     async def _open(self) -> AIOKafkaConsumer:
@@ -110,7 +112,7 @@ class KafkaLane:
         found: dict[int, int] = {}
         for place, offset in places.items():
             records: Sequence[ConsumerRecord] = []
-            with contextlib.suppress(Exception):  # nothing can be told of it here; `take` finds out why
+            with contextlib.suppress(Exception):  # the failure is not explained here; `take` finds out why
                 got = await consumer.getmany(place, timeout_ms=_STANDING_WAIT_MS, max_records=1)
                 records = got.get(place, [])
             if records and records[0].offset == offset:
@@ -146,7 +148,7 @@ class KafkaLane:
         return self._has_read_all(self._consumer, partition)
 
     async def wait(self, partitions: Sequence[int], timeout_ms: int) -> None:
-        """See `broker.ports.LaneLog.wait`: the record that wakes us is kept for its partition's next `take`."""
+        """See `broker.ports.LaneLog.wait`: the record that ends the wait is kept for its partition's next `take`."""
         consumer = await self._open()
         if any(number in self._apart or number in self._errors for number in partitions):
             return
@@ -156,7 +158,7 @@ class KafkaLane:
         places = [KafkaPartition(self._topic, number) for number in partitions]
         try:
             got = await consumer.getmany(*places, timeout_ms=timeout_ms, max_records=1)
-        except Exception:  # noqa: BLE001 — as in `take`, which finds out whose it is
+        except Exception:  # noqa: BLE001 — as in `take`, which finds its partition
             got = {}
             self._is_in_doubt = True
             for number in partitions:
@@ -165,7 +167,7 @@ class KafkaLane:
             self._early.setdefault(place.partition, []).extend(records)
 
     async def _ask_each(self, consumer: AIOKafkaConsumer, partitions: Sequence[int], timeout_ms: int) -> None:
-        """Wait for the first of them that has something, or an error, and know whose it is."""
+        """Wait for the first partition that has a record or an error, and attribute it."""
         asking = [
             asyncio.create_task(self._ask(consumer, number, timeout_ms), name=f"{self._topic}/{number} in doubt")
             for number in partitions
@@ -175,13 +177,13 @@ class KafkaLane:
         finally:
             await ended(*asking)
         if self._errors or all(self._has_read_all(consumer, number) for number in partitions):
-            self._is_in_doubt = False  # it is known whose it was, or nothing raises any more
+            self._is_in_doubt = False  # the error's partition is known, or none raises any more
 
     async def _ask(self, consumer: AIOKafkaConsumer, partition: int, timeout_ms: int) -> None:
-        """Keep what comes of it for its next `take`; cancelled, it has taken nothing, since aiokafka waits before."""
+        """Keep the result for the partition's next `take`; cancelling it loses nothing, since aiokafka waits first."""
         try:
             got = await consumer.getmany(KafkaPartition(self._topic, partition), timeout_ms=timeout_ms, max_records=1)
-        except Exception as error:  # noqa: BLE001 — as in `take`, which is told of it
+        except Exception as error:  # noqa: BLE001 — as in `take`, which gets it
             self._errors[partition] = error
             return
         for records in got.values():
@@ -195,7 +197,7 @@ class KafkaLane:
         if (error := self._errors.pop(partition, None)) is not None:
             return await self._failed(partition, records_max, error)
         if partition in self._doubts and self._has_read_all(consumer, partition):
-            del self._doubts[partition]  # no record raised, but Kafka for a moment: a right was missing
+            del self._doubts[partition]  # Kafka raised it briefly, not a record: a right was missing
         if partition in self._doubts:
             return await self._one_by_one(consumer, partition, records_max)
         place = KafkaPartition(self._topic, partition)
@@ -211,9 +213,9 @@ class KafkaLane:
         return await self._taken(consumer, partition, records)
 
     def _has_read_all(self, consumer: AIOKafkaConsumer, partition: int) -> bool:
-        """Whether the last fetch has shown that nothing stands there that could be read; nothing is asked.
+        """Whether the last fetch showed that no readable record is left; sends no request.
 
-        That nothing comes for half a second shows no such thing: what is broken may take longer to come again.
+        Half a second without a record does not show that: a broken batch may take longer to arrive again.
         """
         end = consumer.last_stable_offset(KafkaPartition(self._topic, partition))
         return end is not None and self._next[partition] >= end
@@ -221,7 +223,7 @@ class KafkaLane:
     async def _one_by_one(
         self, consumer: AIOKafkaConsumer, partition: int, records_max: int
     ) -> Sequence[Fetched] | Unreadable:
-        """What stands before a batch that raises, of a fetch that holds both."""
+        """Read the records before a batch that raises, within one fetch."""
         place, records = KafkaPartition(self._topic, partition), self._early.pop(partition, [])
         try:
             while len(records) < records_max:
@@ -238,7 +240,7 @@ class KafkaLane:
         except Exception as raised:  # noqa: BLE001 — as in `take`
             if not records:
                 return await self._failed(partition, records_max, raised)
-            self.rewind(partition, records[-1].offset + 1)  # the next call meets it first
+            self.rewind(partition, records[-1].offset + 1)  # the next call meets the batch first
         return await self._taken(consumer, partition, records)
 
     async def _taken(
@@ -246,7 +248,7 @@ class KafkaLane:
     ) -> list[Fetched]:
         if records:
             self._next[partition] = records[-1].offset + 1
-        else:  # of markers and aborted records the client says nothing, and moves on
+        else:  # the client skips markers and aborted records silently
             position = await consumer.position(KafkaPartition(self._topic, partition))
             self._next[partition] = max(self._next[partition], position)
         return [_fetched(record) for record in records]
@@ -273,7 +275,7 @@ class KafkaLane:
             raise LogUnavailable(f"{place} cannot be read: {kind}; {type(again).__name__}.") from error
 
     async def _out_of_range(self, partition: int) -> Unreadable:
-        """Retention was faster than we: nobody can read what stood there."""
+        """Report a range that retention removed before it was read."""
         first = self._next[partition]
         start, end = (await self.bounds([partition]))[partition]
         if first >= start:
@@ -282,16 +284,16 @@ class KafkaLane:
         return Unreadable(first, start - 1, removed=True)
 
     async def _read_apart(self, partition: int) -> None:
-        """Read the batch that aiokafka gave up, record by record; what is found is for the next calls of `take`."""
+        """Read the batch that aiokafka gave up, record by record, and keep the pieces for the next calls of `take`."""
         first, consumer = self._next[partition], await self._open()
         pieces = await fetched_batch(consumer, KafkaPartition(self._topic, partition), first)
         if pieces is not None:
-            self.rewind(partition, pieces.next_offset)  # so that what follows is fetched meanwhile
+            self.rewind(partition, pieces.next_offset)  # so that the records after it are fetched meanwhile
             self._next[partition] = pieces.position
             self._apart[partition] = pieces
 
     def _taken_apart(self, partition: int, records_max: int) -> Sequence[Fetched] | Unreadable:
-        """What was read record by record and not taken yet."""
+        """Return pieces that were read record by record and not taken yet."""
         pieces = self._apart.get(partition)
         if pieces is None:
             return []
@@ -313,7 +315,7 @@ def _fetched(record: ConsumerRecord) -> Fetched:
 
 
 class _translated(contextlib.AbstractContextManager[None]):  # noqa: N801 — reads as a verb where it is used
-    """Kafka's errors become ours."""
+    """Translation of Kafka's errors into ours."""
 
     def __init__(self, topic: str) -> None:
         self._topic = topic

@@ -1,4 +1,4 @@
-"""The door to the ledger: one partition, read in order, committed rows only."""
+"""Reader of the ledger: one partition, in order, committed rows only."""
 
 import asyncio
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from broker.ports import LedgerRow, LedgerStart
 
 _ROWS_A_READ = 2_000
 _LAST_LOOKED_FOR = 64
-"""Offsets at the end among which the last row is looked for first: markers and what was aborted stand there too."""
+"""Number of offsets at the end searched first for the last row: they include markers and aborted records."""
 _LAST_WITHIN_S, _LAST_WAIT_MS = 10.0, 200
 
 
@@ -23,7 +23,7 @@ class KafkaLedger:
     """A `LedgerLog` on aiokafka."""
 
     def __init__(self, connection: KafkaConnection, *, topic: str) -> None:
-        """Nothing is connected before `open`."""
+        """It connects at `open`."""
         self._connection = connection
         self._place = KafkaPartition(topic, 0)
         self._watch = TopicWatch(topic, connection)
@@ -47,7 +47,7 @@ class KafkaLedger:
             await self._check_there(consumer)
             consumer.assign([self._place])
             start = await self._found(consumer, from_wall_ms, before_last_ms)
-        except BaseException as error:  # whoever is cancelled meanwhile leaves nothing open
+        except BaseException as error:  # even when cancelled, leave nothing open
             await close_consumer(consumer)
             if isinstance(error, KafkaError | OSError | TimeoutError | Unreachable):
                 raise LogUnavailable(f"The ledger {self._place.topic} cannot be read: {words_of(error)}.") from error
@@ -56,7 +56,7 @@ class KafkaLedger:
         return start
 
     async def _found(self, consumer: AIOKafkaConsumer, from_ms: int, before_last_ms: int | None) -> LedgerStart:
-        """Go to where reading begins."""
+        """Seek to where reading begins."""
         first = (await consumer.beginning_offsets([self._place]))[self._place]
         end = (await consumer.end_offsets([self._place]))[self._place]
         if before_last_ms is not None:
@@ -64,16 +64,16 @@ class KafkaLedger:
             from_ms = from_ms if last_ms is None else min(from_ms, last_ms - before_last_ms)
         position = await self._at(consumer, from_ms, end)
         consumer.seek(self._place, position)
-        is_first = position <= await self._at(consumer, 0, end)  # before it a marker may stand
+        is_first = position <= await self._at(consumer, 0, end)  # before it there may be a marker
         return LedgerStart(from_ms, is_first, first > 0, end)
 
     async def _at(self, consumer: AIOKafkaConsumer, from_ms: int, end: int) -> int:
-        """Where the first record not older than that stands; `end` if there is none."""
+        """Return the offset of the first record not older than `from_ms`; `end` if there is none."""
         found = (await consumer.offsets_for_times({self._place: max(0, from_ms)})).get(self._place)
         return end if found is None else int(found.offset)
 
     async def _last_ms(self, consumer: AIOKafkaConsumer, first: int, end: int) -> int | None:
-        """Kafka's time of the last row; None if there is none."""
+        """Return Kafka's timestamp of the last row; None if there is none."""
         behind, looked_for = end, _LAST_LOOKED_FOR
         async with asyncio.timeout(_LAST_WITHIN_S):
             while behind > first:
@@ -95,7 +95,7 @@ class KafkaLedger:
             now = await self._watch.first(consumer)
         except RightsError as hidden:
             raise MissingTopic(self._place.topic, hidden_from=user_of(self._connection)) from hidden
-        if not is_shown:  # to one node it is not there yet
+        if not is_shown:  # one node does not know the topic yet
             raise MissingTopic(self._place.topic)
         self._watch.reads(now)
 

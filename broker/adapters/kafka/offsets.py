@@ -1,7 +1,7 @@
-"""The door to the stored offsets of the dispatcher's group, with the metadata that carries the progress maps.
+"""Stored offsets of the dispatcher's group, with the metadata that carries the progress maps.
 
-A server that is starting answers with nothing, or with part of what was asked, and aiokafka drops the error code that
-would say so. So a partial answer is retried; "no offset" is -1, never absence.
+A server that is starting answers with nothing, or with part of the requested offsets, and aiokafka drops the error code
+that would say so. So a partial answer is retried; "no offset" is -1, never absence.
 """
 
 import asyncio
@@ -19,14 +19,14 @@ from broker.ports import StoredOffset, TopicPartition
 _TRIES = 50
 _PAUSE_S = 0.1
 _WITHIN_S = 15.0
-_REQUEST_MS = 4_000  # so long a try takes with a node that stands still
+_REQUEST_MS = 4_000  # the time that a try takes with a frozen node
 
 
 class KafkaOffsets:
     """An `OffsetStore` on aiokafka's admin client."""
 
     def __init__(self, connection: KafkaConnection, *, group: str) -> None:
-        """Nothing is connected before `read`."""
+        """It connects at `read`."""
         self._connection = connection
         self._group = group
 
@@ -34,7 +34,7 @@ class KafkaOffsets:
         """See `broker.ports.OffsetStore.read`.
 
         Raises:
-            LogUnavailable: No whole answer within five seconds, or no answer within fifteen.
+            LogUnavailable: No complete answer within five seconds, or no answer within fifteen.
         """
         asked = admin_client(self._connection, client_id="headrace-offsets", request_ms=_REQUEST_MS)
         try:

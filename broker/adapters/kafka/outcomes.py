@@ -1,7 +1,7 @@
-"""Outcomes for a producer that waits: the results topic followed from its end, and read back for an id answered before.
+"""Outcomes for a waiting producer: the results topic followed from its end, and searched back for an earlier answer.
 
 One consumer without a group serves all waits of a client. It is started before the first request is submitted, so no
-outcome can slip between submitting and following. It looks again at the topic (`kafka_watch`): an outcome may be in a
+outcome can slip between submitting and following. It checks the topic repeatedly (`watch`): an outcome may be in a
 partition that was added since.
 """
 
@@ -24,17 +24,17 @@ from schemas.expectation import Expectation
 from schemas.outcome import Outcome
 
 READ_BACK_AFTER_S = 1.0
-"""How long the outcome is waited for before an earlier one is searched for: most ids are asked for the first time."""
+"""Time to wait for the outcome before searching for an earlier one: most ids are submitted for the first time."""
 _POLL_MS = 1_000
 _RECORDS_A_POLL = 500
 _AFTER_ERROR_S = 0.5
 
 
 class KafkaAnswers:
-    """The results topic, as a client that waits sees it."""
+    """The results topic, followed for a client's waits."""
 
     def __init__(self, connection: KafkaConnection, *, topic: str, read_back_s: float) -> None:
-        """Nothing is connected before the first wait; earlier outcomes are searched for in the last `read_back_s`."""
+        """It connects at the first wait; earlier outcomes are searched for in the last `read_back_s`."""
         self._connection = connection
         self._topic = topic
         self._waiting: dict[bytes, dict[asyncio.Future[Outcome], Expectation]] = {}
@@ -45,7 +45,7 @@ class KafkaAnswers:
 
     @asynccontextmanager
     async def waiting(self, expected: Expectation, *, connect_s: float) -> AsyncIterator["asyncio.Future[Outcome]"]:
-        """A future that the first outcome published from now on that concerns the request resolves.
+        """Yield a future that is resolved by the first outcome of the request published from now on.
 
         Raises:
             MissingTopic: There is no results topic.
@@ -72,7 +72,7 @@ class KafkaAnswers:
                 self._following = asyncio.create_task(self._run(consumer), name="follow results")
 
     async def _opened(self, until_s: float) -> AIOKafkaConsumer:
-        """A consumer at the end of every partition of the results."""
+        """Return a consumer at the end of every partition of the results."""
         while True:
             consumer = make_consumer(self._connection)
             try:
@@ -105,10 +105,10 @@ class KafkaAnswers:
             reason = await self._followed(consumer)
         finally:
             await close_consumer(consumer)
-        self._fail(reason)  # as the last step: a wait that begins later finds this task done, and opens anew
+        self._fail(reason)  # last, so that a wait that begins later finds this task done, and opens anew
 
     async def _followed(self, consumer: AIOKafkaConsumer) -> HeadraceError:
-        """Follow the results; returns why that is over."""
+        """Follow the results; return the reason for the end."""
         while True:
             try:
                 await self._look_again(consumer)
@@ -117,7 +117,7 @@ class KafkaAnswers:
                 return denied(reason, self._connection, right="READ")
             except (KafkaError, OSError):
                 await asyncio.sleep(_AFTER_ERROR_S)
-            except Exception as error:  # noqa: BLE001 — aiokafka raises of any kind for a batch that it cannot unpack
+            except Exception as error:  # noqa: BLE001 — aiokafka raises any kind of exception for a batch that it cannot unpack
                 told = f"The results can no longer be followed ({type(error).__name__}): ask again with the same id."
                 return Disconnected(told)
             else:
@@ -126,7 +126,7 @@ class KafkaAnswers:
                     self._resolve(record)
 
     async def _look_again(self, consumer: AIOKafkaConsumer) -> None:
-        """Partitions that were added since, or another topic of the same name."""
+        """Take up partitions that were added since, or another topic of the same name."""
         now = await self._watch.again(consumer)
         if now is None:
             return
@@ -162,9 +162,9 @@ class KafkaAnswers:
     async def or_earlier(
         self, request_id: str, answer: "asyncio.Future[Outcome]", *, accepts: Callable[[Outcome], bool]
     ) -> Outcome:
-        """The answer that is waited for, or an earlier outcome of the id, whichever is there first.
+        """Return the awaited answer or an earlier outcome of the id, whichever is there first.
 
-        To be asked inside `waiting`, so that nothing is missed between what is read back and what is followed.
+        Call it inside `waiting`, so that nothing is missed between what is read back and what is followed.
         """
         if not self._back.knows(request_id):
             await asyncio.wait({answer}, timeout=READ_BACK_AFTER_S)
@@ -174,7 +174,7 @@ class KafkaAnswers:
         waits: set[asyncio.Future[Any]] = {answer, reading}
         try:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-            # What cannot be read back is waited for: the outcome may still come, and the caller's deadline holds.
+            # A failed search falls back to waiting: the outcome may still come, and the caller's deadline holds.
             unread = answer.done() or reading.cancelled() or reading.exception() is not None
             earlier = None if unread else reading.result()
             return earlier if earlier is not None and accepts(earlier) else await answer
@@ -182,7 +182,7 @@ class KafkaAnswers:
             await ended(reading)
 
     async def close(self) -> None:
-        """Stop following; waits that are left are cancelled."""
+        """Stop following, and cancel the remaining waits."""
         if self._following is not None:
             await ended(self._following)
         await self._back.close()

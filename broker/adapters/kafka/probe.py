@@ -1,4 +1,4 @@
-"""Whether a Kafka is there for what the dispatcher needs: a port that accepts says little, a started producer all.
+"""Probe of a Kafka for what the dispatcher needs: an open port proves little, a started producer all of it.
 
 A transactional start needs a coordinator and the internal topic it writes to, so it answers for the whole cluster.
 """
@@ -15,7 +15,7 @@ _STOP_S = 2.0
 
 
 async def reachable(bootstrap_servers: str, *, timeout_s: float) -> bool:
-    """True when a transactional producer could start within `timeout_s`. It writes no record and never raises.
+    """Whether a transactional producer could start within `timeout_s`. It writes no record and never raises.
 
     aiokafka 0.14 forgets its first connection, open, when it is cancelled in the middle of bootstrapping. Its own
     time-outs close it, and there are three in a row (connect, versions, metadata): each gets a quarter of the time.
@@ -40,9 +40,9 @@ async def reachable(bootstrap_servers: str, *, timeout_s: float) -> bool:
 
 
 async def nodes_in_sync(host: str, port: int, *, timeout_s: float) -> frozenset[int]:
-    """The nodes that have joined the cluster and are behind in no partition, as the node at this address sees it.
+    """Return the nodes that have joined the cluster and lag in no partition, as the node at this address sees it.
 
-    Nobody where nobody answers within `timeout_s`. A client would ask any node; this asks the very one.
+    The set is empty if there is no answer within `timeout_s`. A client would ask any node; this asks exactly that one.
     """
     try:
         connection = await create_conn(host, port, request_timeout_ms=max(1, round(timeout_s * 250)))  # as above

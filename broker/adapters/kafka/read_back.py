@@ -1,12 +1,12 @@
-"""Outcomes of the dedupe window, found by id: the search of a client that asks for an id that may be answered already.
+"""Search of the dedupe window for outcomes by id, for a client with an id that may be answered already.
 
-The results topic has no index by key, and an hour of it is gigabytes at 500 outcomes a second. So one search serves
-every id that is asked for. It reads backwards from where the client began to follow the topic, in slices, only the
-partitions where the ids can stand, and only while one of them is still waited for. What it has passed is remembered
-(`key_index`), and so is what comes later. Each record is therefore read back at most once, however many ids are asked
-for. Values are decoded only where the key is the one asked for.
+The results topic has no index by key, and an hour of it is gigabytes at 500 outcomes a second. So one search serves all
+ids that are waited for. It reads backwards in slices from where the client began to follow the topic, only in the
+partitions that can hold the ids, and only while one of them is still waited for. Keys that it has passed are remembered
+(`key_index`), and so are those of later records. Each record is therefore read back at most once, however many ids are
+searched. A value is decoded only where its key is one of those searched.
 
-A key stands in the partition of its hash *by the number of partitions at that time*. Where partitions may have been
+A key belongs to the partition of its hash *by the number of partitions at that time*. Where partitions may have been
 added within the window, the partitions by every former number are searched as well.
 """
 
@@ -32,7 +32,7 @@ from schemas.record import Record, present
 from schemas.unreadable import read_outcome
 
 MARGIN_S: Final = 60.0
-"""How much further back than the window is searched: the dispatcher's window is that of its ledger's clock."""
+"""Extra time searched before the window, because the dispatcher's window goes by its ledger's clock."""
 _SLICE_FIRST, _SLICE_MAX = 2_000, 16_000
 _POSITIVE: Final = 0x7FFF_FFFF
 _POLL_MS = 1_000
@@ -40,28 +40,28 @@ _RECORDS_A_POLL = 500
 
 
 def partitions_of(key: bytes, counts: Iterable[int]) -> list[int]:
-    """Where Kafka's default partitioner (murmur2) puts a key, by each number of partitions; producers agree on it."""
+    """List a key's partitions for each partition count, by Kafka's default partitioner (murmur2), as producers do."""
     hashed = murmur2(key) & _POSITIVE
     return list(dict.fromkeys(hashed % count for count in counts))
 
 
 @dataclass(frozen=True, slots=True)
 class _Window:
-    """The offset from which each partition holds the window, and the lowest number of partitions within it."""
+    """Offset at which the window begins in each partition, and the lowest number of partitions within the window."""
 
     floors: dict[int, int]
     fewest: int
 
     def places_of(self, key: bytes) -> list[int]:
-        """The partitions where a key may stand, the present one first."""
+        """List the partitions that may hold a key, the present one first."""
         return partitions_of(key, range(len(self.floors), self.fewest - 1, -1))
 
 
 @dataclass(frozen=True, slots=True)
 class _Sought:
-    """Keys that are looked for in one partition, and what was found of them and others.
+    """Keys searched in one partition, and the outcomes found so far.
 
-    `ranks` says of which run, and from when, what was found here is: slices are read from the end.
+    `ranks` holds run and offset of each outcome found here, because slices are read from the end.
     """
 
     keys: set[bytes]
@@ -70,11 +70,11 @@ class _Sought:
 
     @property
     def left(self) -> set[bytes]:
-        """Those that were not found yet."""
+        """The keys not found yet."""
         return self.keys - self.found.keys()
 
     def meet(self, record: ConsumerRecord) -> None:
-        """Keep the outcome of the latest run, of one run the last; none of a request that the id is not of."""
+        """Keep the outcome of the latest run, and within one run the last; skip an outcome of another id."""
         outcome = outcome_in(record) if record.key in self.keys else None
         if outcome is None or outcome.id.encode() != record.key:
             return
@@ -84,14 +84,14 @@ class _Sought:
 
 
 class ReadBack:
-    """The search. The one that follows the topic tells it `begin` and `passed`.
+    """Backwards search of the results topic. Its follower reports through `begin` and `passed`.
 
     Attributes:
-        records_read: How many records were read back.
+        records_read: Number of records read back.
     """
 
     def __init__(self, connection: KafkaConnection, *, topic: str, window_s: float) -> None:
-        """Nothing is connected before the first search."""
+        """It connects at the first search."""
         self.records_read = 0
         self._connection = connection
         self._topic = topic
@@ -106,7 +106,7 @@ class ReadBack:
     # ------------------------------------------------------------------ following
 
     def begin(self, offsets: dict[int, int], *, anew: bool = False) -> None:
-        """The topic is followed from these offsets on; `anew`: in these partitions only, and nothing else of it is."""
+        """Note that the topic is followed from these offsets; `anew`: in these partitions only, forgetting the rest."""
         if offsets:
             self._window = None
         if anew:
@@ -116,18 +116,18 @@ class ReadBack:
         self._partitions = tuple(range(max([*offsets, *(() if anew else self._partitions)], default=-1) + 1))
 
     def passed(self, record: ConsumerRecord) -> None:
-        """A record that was followed."""
+        """Add a followed record to the index."""
         self._index.add(record.partition, record.offset, record.key or b"")
 
     def knows(self, request_id: str) -> bool:
-        """Whether a record of this id is remembered, so that a search finds it at once."""
+        """Whether a record of this id is in the index, so that a search finds it at once."""
         key = request_id.encode()
         return any(self._index.find(number, key) for number in self._partitions)
 
     # ------------------------------------------------------------------ searching
 
     async def find(self, request_id: str) -> Outcome | None:
-        """The outcome of the latest run of this id among those of the window; or None.
+        """Return the outcome of this id's latest run within the window, or None.
 
         Raises:
             Unreachable, RightsError: Kafka does not let us read, or answers with an error.
@@ -149,9 +149,9 @@ class ReadBack:
                 del self._wanted[key]
 
     def _is_searched(self, key: bytes) -> bool:
-        """Whether the window is remembered as a whole wherever the key may stand, and holds none of it.
+        """Whether the index covers the whole window in all partitions that may hold the key, without such a key.
 
-        The window as it was last looked up will do: since then it can only have begun later.
+        The window as last looked up suffices: its beginning can only have moved forward since.
         """
         if self._window is None or len(self._window.floors) != len(self._partitions):
             return False
@@ -169,7 +169,7 @@ class ReadBack:
                 for future in asked.values():
                     if isinstance(reason, HeadraceError):
                         future.set_exception(reason)
-                        future.exception()  # what asked may have gone
+                        future.exception()  # the task that asked may be gone
                     else:
                         future.cancel()
                 if not isinstance(reason, HeadraceError):
@@ -200,13 +200,13 @@ class ReadBack:
             first, low = oldest[place], self._index.low(place.partition)
             floors[place.partition] = (low or 0) if young[place] is None else young[place].offset
             if begins[place] > 0 or (first is not None and first.timestamp <= since_ms):
-                fewest = max(fewest, place.partition + 1)  # it is older than the window
+                fewest = max(fewest, place.partition + 1)  # the partition is older than the window
         return _Window(floors, fewest)
 
     async def _backwards(
         self, consumer: AIOKafkaConsumer, window: _Window, keys: Sequence[bytes]
     ) -> dict[bytes, Outcome]:
-        """First the partitions where the keys stand by today's number of partitions, then those by former numbers."""
+        """Search the keys' partitions by today's number of partitions first, then those by former numbers."""
         places = {key: window.places_of(key) for key in keys}
         found: dict[bytes, Outcome] = {}
         for turn in range(max(map(len, places.values()), default=0)):
@@ -232,12 +232,12 @@ class ReadBack:
                 passed.append((record.offset, record.key or b""))
                 sought.meet(record)
             self.records_read += len(passed)
-            if index.low(number) == at:  # else the topic was made anew meanwhile, or older records found no room
+            if index.low(number) == at:  # else the topic was made anew meanwhile, or the index is full
                 index.add_before(number, low, passed)
             at, size = low, min(2 * size, _SLICE_MAX)
 
     async def close(self) -> None:
-        """Give up what is searched for."""
+        """Cancel the searches."""
         if self._searching is not None:
             await ended(self._searching)
 
@@ -245,7 +245,7 @@ class ReadBack:
 async def _between(
     consumer: AIOKafkaConsumer, place: KafkaPartition, low: int, high: int
 ) -> AsyncIterator[ConsumerRecord]:
-    """The records of a partition from `low` up to `high`, as far as they can still be read."""
+    """Yield a partition's records from `low` up to `high`, as far as they can still be read."""
     consumer.assign([place])
     consumer.seek(place, low)
     while (at := await consumer.position(place)) < high:
@@ -265,5 +265,5 @@ async def _between(
 
 
 def outcome_in(record: ConsumerRecord) -> Outcome | None:
-    """The outcome that a record of the results holds; one that cannot be read is a Failed (`unreadable`)."""
+    """Decode the outcome of a results record; one that cannot be read is a Failed (`unreadable`)."""
     return read_outcome(Record(record.key, record.value, present(record.headers)))

@@ -1,9 +1,9 @@
-"""The door to topics of producers' own: whether a copy of an outcome can be written there, at this moment.
+"""State of producers' own reply topics: whether a copy of an outcome can be written there now.
 
-aiokafka waits without end for a topic that was deleted, and a topic that refuses one record fails the transaction of
-all others (docs/facts/kafka.md). So a reply topic is asked for right before each transaction that would write to it,
-on a connection that stays open: Metadata of version 8 tells in one exchange whether it exists, whether we may write,
-and whether enough of its replicas are there. Nothing is created by asking.
+aiokafka waits forever for a topic that was deleted, and a topic that refuses one record fails the whole transaction
+(docs/facts/kafka.md). So the state of a reply topic is queried right before each transaction that would write to it,
+over a connection that stays open: one exchange of Metadata version 8 reports whether the topic exists, whether we may
+write to it, and whether enough of its replicas are in sync. The query creates nothing.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ _TROUBLE = (KafkaError, OSError, TimeoutError, ValueError)  # ValueError: no nod
 
 
 class KafkaReplyTopics:
-    """A `ReplyTopics` on aiokafka. Nothing is connected before the first look."""
+    """A `ReplyTopics` on aiokafka. It connects at the first look."""
 
     def __init__(self, connection: KafkaConnection) -> None:
         self._connection = connection
@@ -63,7 +63,7 @@ class KafkaReplyTopics:
             return self._client
 
     async def _ask_configs(self, client: AIOKafkaAdminClient, topics: Sequence[str]) -> None:
-        """What a topic takes and how many replicas it wants; who may not see that believes Kafka's own defaults."""
+        """Refresh topics' size limits and min.insync.replicas; where they may not be read, assume Kafka's defaults."""
         now_s = time.monotonic()
         old = [name for name in topics if now_s - self._configs.get(name, (-_CONFIGS_AGE_S, 0, 0))[0] >= _CONFIGS_AGE_S]
         if not old:

@@ -1,12 +1,12 @@
-"""A topic of ours read by another service: committed records only, at least once for each consumer group.
+"""Reader of one of our topics for another service: committed records only, at least once for each consumer group.
 
-Two faults of the third party shape it. A group coordinator that is starting answers "which offset is stored?" with
-nothing, and aiokafka takes that for "none": it would start at the wrong end. So stored offsets are asked for through
-`kafka_offsets`, where an answer must be whole, and every position is set by a seek. And `stop()` of a consumer may
-raise CancelledError or hang.
+Two faults of aiokafka and Kafka shape it. A group coordinator that is starting answers a query for stored offsets with
+nothing, and aiokafka takes that for "none": it would start at the wrong end. So stored offsets are read through
+`offsets`, which insists on a complete answer, and every position is set by a seek. And a consumer's `stop()` may raise
+CancelledError or hang.
 
-The topic may change meanwhile (`kafka_watch`). A group stores the topic's id beside each offset: an offset of a former
-topic of the same name says nothing about this one.
+The topic may change meanwhile (`watch`). A group stores the topic's id beside each offset: an offset of a former topic
+of the same name is meaningless for this one.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ from schemas.record import Record, present
 
 _FETCH_WAIT_MS = 200
 _METADATA_AGE_MS = 10_000
-"""The leader of a group sees added partitions when it asks for metadata, and only then deals them out."""
+"""The leader of a group notices added partitions when it refreshes metadata, and assigns them only then."""
 _RECORDS_A_FETCH = 200
 _COMMIT_WITHIN_S = 5.0
 _LOOK_AGAIN_S = 0.5
@@ -42,10 +42,10 @@ _BODY_MAX_MS = 3_600_000
 
 
 class KafkaResults(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no types
-    """One topic, read by one member of a group, or by somebody without a group who commits nothing."""
+    """One topic, read by one member of a group, or by a reader without a group that commits nothing."""
 
     def __init__(self, connection: KafkaConnection, *, topic: str, group: str | None, start: Start) -> None:
-        """Nothing is connected before `open`."""
+        """It connects at `open`."""
         self._connection = connection
         self._topic = topic
         self._group = group
@@ -82,7 +82,7 @@ class KafkaResults(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka
             raise
 
     def _note(self, now: TopicNow) -> None:
-        """What is read from now on. Of a topic that was made anew nothing is known, and all of it is to be read."""
+        """Note the topic that is read from now on; forget the offsets of one that was made anew, to read it whole."""
         if self._watch.is_new(now):
             self._next.clear()
             self._begun.clear()
@@ -94,7 +94,7 @@ class KafkaResults(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka
 
     @property
     def made_anew(self) -> int:
-        """How often the topic was deleted and made anew while it was read."""
+        """Number of times the topic was deleted and made anew while it was read."""
         return self._watch.made_anew
 
     def _made(self) -> AIOKafkaConsumer:
@@ -125,12 +125,12 @@ class KafkaResults(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka
         places = [KafkaPartition(self._topic, number) for number in numbers]
         consumer.assign(places)
         for place, offset in (await self._first_offsets(consumer, places)).items():
-            # Noted at once: a reader from the end that connects again must not skip what came while it was away.
+            # Noted at once: a reader from the end that reconnects must not skip records written while it was away.
             consumer.seek(place, self._next.setdefault(place.partition, offset))
         self._assigned.set()
 
     async def on_partitions_revoked(self, revoked: Iterable[KafkaPartition]) -> None:
-        """Aiokafka calls it before a rebalance: note what is handled, forget what is not."""
+        """Commit handled records and forget the others; aiokafka calls this before a rebalance."""
         await self.commit()
         self._assigned.clear()
         self._assignment += 1
@@ -138,7 +138,7 @@ class KafkaResults(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka
         self._handled.clear()
 
     async def on_partitions_assigned(self, assigned: Iterable[KafkaPartition]) -> None:
-        """Aiokafka calls it after a rebalance: set every position ourselves, and only then let anything through."""
+        """Set every position ourselves before any record passes; aiokafka calls this after a rebalance."""
         consumer, places, assignment = self._consumer, list(assigned), self._assignment
         while consumer is not None and self._assignment == assignment:
             with suppress(KafkaError, OSError, LogUnavailable):
@@ -157,21 +157,22 @@ class KafkaResults(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka
             place.partition: found.offset for place, found in stored.items() if found.offset >= 0 and self._is_of(found)
         }
         fresh = [place for place in places if place.partition not in known]
-        # A group that has read other partitions, or a former topic, has not begun today: what is fresh was added since.
+        # A group with stored offsets (other partitions, or a former topic) is not new: partitions without one were
+        # added since.
         has_read = any(found.offset >= 0 for found in stored.values())
         first = await self._first_offsets(consumer, fresh, from_start=has_read) if fresh else {}
         for place in places:
             if place.partition in known:
                 consumer.seek(place, known[place.partition])
             else:
-                # Stored at once: a group that starts at the end and leaves before anything came must not skip what
-                # comes while it is away. And remembered: it may not be stored before partitions are dealt anew.
+                # Stored at once: a group that starts at the end and leaves before the first record must not skip the
+                # records written while it is away. Also remembered: it may not be stored before the next rebalance.
                 begin = self._begun.setdefault(place.partition, first[place])
                 consumer.seek(place, begin)
                 self._handled[place.partition] = begin
 
     def _is_of(self, stored: StoredOffset) -> bool:
-        """Whether an offset was stored of this topic; one without an id was stored by a former release."""
+        """Whether an offset was stored for this topic; one without an id comes from a former release."""
         return not stored.metadata or self._watch.topic_id in {None, stored.metadata}
 
     async def _first_offsets(
@@ -193,7 +194,7 @@ class KafkaResults(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka
         }
 
     async def next(self, *, timeout_ms: int) -> Arrived | None:
-        """The next record, or None if none came in time.
+        """Return the next record, or None if none came in time.
 
         Raises:
             RightsError: Kafka does not let us read.
@@ -202,7 +203,7 @@ class KafkaResults(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka
         loop = asyncio.get_running_loop()
         ends_s, left_ms = loop.time() + timeout_ms / 1_000, timeout_ms
         while not self._buffer:
-            await self._fetch(left_ms)  # which may end early: partitions are dealt anew, or a topic was made anew
+            await self._fetch(left_ms)  # which may end early: after a rebalance, or when the topic was made anew
             left_ms = int((ends_s - loop.time()) * 1_000)
             if left_ms <= 0:
                 break
@@ -210,7 +211,7 @@ class KafkaResults(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka
 
     @property
     def buffered(self) -> int:
-        """Records that `next` has without asking Kafka."""
+        """Number of records that `next` can return without asking Kafka."""
         return len(self._buffer)
 
     async def _fetch(self, timeout_ms: int) -> None:
@@ -228,16 +229,16 @@ class KafkaResults(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka
             except OffsetOutOfRangeError as reason:  # retention overtook a reader without a group
                 for place, begin in (await consumer.beginning_offsets(list(reason.args[0]))).items():
                     consumer.seek(place, begin)
-                return  # a topic that was made anew and is shorter is begun anew thereby
-        # `getmany` waits out a rebalance and hands over records of the new partitions. To aiokafka they are read: if
-        # they are dropped here, no fetch brings them again. Before the positions are set they may be: a seek follows.
+                return  # this also restarts a topic that was made anew and is shorter
+        # `getmany` waits out a rebalance and returns records of the new partitions. aiokafka counts them as read:
+        # dropped here, they are never fetched again. Before the positions are set they may be dropped: a seek follows.
         if self._assigned.is_set():
             for place, records in got.items():
                 self._buffer.extend(self._arrived(record) for record in records)
                 self._next[place.partition] = records[-1].offset + 1
 
     async def _take_up(self, consumer: AIOKafkaConsumer, now: TopicNow) -> None:
-        """Read what the topic has become. Of a group each member begins its own partitions anew."""
+        """Take up the topic's changes. Each member of a group restarts its own partitions."""
         anew, assignment = self._watch.is_new(now), self._assignment
         begin: dict[KafkaPartition, int] = {}
         if self._group is None:
@@ -245,11 +246,11 @@ class KafkaResults(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka
         elif anew:
             begin = await consumer.beginning_offsets(list(consumer.assignment()))
             if assignment != self._assignment or not self._assigned.is_set():
-                return  # the partitions are dealt anew; the next look finds the same
+                return  # a rebalance has begun; the next check finds the same
             for place, offset in begin.items():
                 consumer.seek(place, offset)
         if anew:
-            self._assignment += 1  # what is in hand was read of another topic, and no offset of it may be stored
+            self._assignment += 1  # records in hand come from another topic, and none of their offsets may be stored
             self._buffer.clear()
             self._handled = {place.partition: offset for place, offset in begin.items()}
         self._note(now)
@@ -259,12 +260,12 @@ class KafkaResults(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka
         return Arrived(record.partition, record.offset, record.timestamp, content, self._assignment)
 
     def mark_handled(self, arrived: Arrived) -> None:
-        """The next `commit` covers this record; without effect if its partition has been taken from us since."""
+        """Let the next `commit` cover this record; no effect if its partition has been reassigned since."""
         if arrived.assignment == self._assignment:
             self._handled[arrived.partition] = arrived.offset + 1
 
     async def commit(self) -> None:
-        """Store how far the group is. What cannot be stored now is stored later, or read again: at least once."""
+        """Store the group's progress. Offsets that fail to store now are stored later, or read again: at least once."""
         consumer, handled = self._consumer, dict(self._handled)
         if consumer is None or self._group is None or not handled:
             return
@@ -280,14 +281,14 @@ class KafkaResults(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka
                     del self._handled[number]
 
     async def ends(self) -> dict[int, int]:
-        """The end of every partition now, as a read_committed reader sees it."""
+        """Return the end of every partition now, as a read_committed reader sees it."""
         consumer = self._opened()
         places = [KafkaPartition(self._topic, number) for number in self._partitions]
         async with kafka_errors_explained(self._connection, right="READ"):
             return {place.partition: end for place, end in (await consumer.end_offsets(places)).items()}
 
     async def is_past(self, ends: Mapping[int, int]) -> bool:
-        """True if nothing below these ends is left in the partitions that are ours, nor in the buffer."""
+        """Whether nothing below these ends is left in our partitions, nor in the buffer."""
         if self._buffer or not self._assigned.is_set():
             return False
         consumer = self._opened()

@@ -1,10 +1,10 @@
-"""What Kafka lets this user do, asked before it matters.
+"""Kafka rights of this user, checked before they are needed.
 
-A consumer that may not read a topic gets no error, only silence, and a topic that may not be described looks as if it
-did not exist (docs/facts/kafka.md §6). So rights are asked for: of topics by Metadata of version 8, which
-aiokafka does not speak and which names every operation that is allowed; of a transactional id and a group by adding
-offsets to a transaction of a producer that cannot exist. Kafka checks the rights first and refuses the producer then:
-nothing changes, and nobody is fenced.
+A consumer without the right to read a topic gets no error, only silence, and a topic that may not be described looks as
+if it did not exist (docs/facts/kafka.md §6). So rights are queried: those of topics by Metadata version 8, which
+aiokafka does not speak and which lists every allowed operation; those of a transactional id and a group by adding
+offsets to a transaction of a producer that cannot exist. Kafka checks the rights first and only then refuses the
+producer: nothing changes, and no producer is fenced.
 """
 
 from collections.abc import Iterable, Mapping
@@ -28,7 +28,7 @@ _REQUEST_MS = 5_000
 _NO_SUCH_PRODUCER = -1
 _UNKNOWN_TOPIC, _TOPIC_DENIED, _GROUP_DENIED, _TRANSACTIONAL_ID_DENIED = 3, 29, 30, 53
 _OPERATIONS = {3: "READ", 4: "WRITE", 8: "DESCRIBE", 10: "DESCRIBE_CONFIGS"}
-"""Kafka's numbers of operations; each is a bit of what Metadata answers."""
+"""Kafka's numbers of operations; each is a bit of Metadata's answer."""
 _NOT_TOLD = -(2**31)
 
 
@@ -95,10 +95,10 @@ class Seen:
     """Topics as this user sees them.
 
     Attributes:
-        allowed: by topic that is there and may be described: READ, WRITE, DESCRIBE, DESCRIBE_CONFIGS; None if this
-            server does not tell.
-        missing: names of no topic.
-        hidden: topics, or names of none, that this user may not even describe.
+        allowed: By topic that exists and may be described: READ, WRITE, DESCRIBE, DESCRIBE_CONFIGS; None if this server
+            does not report them.
+        missing: Names without a topic.
+        hidden: Topics, or names without one, that this user may not even describe.
     """
 
     allowed: Mapping[str, frozenset[str] | None]
@@ -107,10 +107,10 @@ class Seen:
 
 
 async def seen(connection: KafkaConnection, topics: Iterable[str]) -> Seen:
-    """What this user may do with each topic. Nothing is created by asking, also where topics are created on sight.
+    """Look up what this user may do with each topic. This creates nothing, even where topics are auto-created.
 
     Raises:
-        Unreachable, AuthenticationError: As `kafka_connection.explain_unreachable`.
+        Unreachable, AuthenticationError: As `connection.explain_unreachable`.
     """
     async with kafka_errors_explained(connection), _admin(connection) as admin:
         answer = await _rights(admin._client, list(topics))  # noqa: SLF001  # sending is not part of its public side
@@ -126,15 +126,16 @@ async def seen(connection: KafkaConnection, topics: Iterable[str]) -> Seen:
 
 
 async def _rights(client: AIOKafkaClient, topics: list[str]) -> dict[str, tuple[int, int]]:
-    """Error code and allowed operations of each topic."""
+    """Return the error code and the bits of allowed operations of each topic."""
     found = await described(client, topics)
     return {topic["topic"]: (topic["error_code"], topic["authorized_operations"]) for topic in found}
 
 
 async def described(client: AIOKafkaClient, topics: list[str]) -> list[dict[str, Any]]:
-    """Each topic as Metadata of version 8 tells of it; a server that does not speak it tells no rights.
+    """Describe each topic by Metadata version 8; a server that does not speak it reports no rights.
 
-    aiokafka says so before it sends, with either error: of a version that it has no class for, or of no version at all.
+    Before it sends, aiokafka raises one of two errors: for a version that it has no class for, or for no version at
+    all.
     """
     try:
         return _topics_of(await client.send(client.get_random_node(), _RightsRequest(topics)))
@@ -145,7 +146,7 @@ async def described(client: AIOKafkaClient, topics: list[str]) -> list[dict[str,
 
 
 def may_write(topic: Mapping[str, Any]) -> bool:
-    """Whether this user may write to a topic so described, as far as the server tells."""
+    """Whether this user may write to a topic described so, as far as the server reports it."""
     allowed = _operations(topic["authorized_operations"])
     return allowed is None or "WRITE" in allowed
 
@@ -162,7 +163,7 @@ def _operations(bits: int) -> frozenset[str] | None:
 
 
 async def denied_transactions(connection: KafkaConnection, transactional_id: str, group: str) -> list[str]:
-    """Which rights are missing to commit offsets of `group` under `transactional_id`, such as `WRITE on …`."""
+    """List the rights that are missing to commit offsets of `group` under `transactional_id`, such as `WRITE on …`."""
     asked = AddOffsetsToTxnRequest(transactional_id, _NO_SUCH_PRODUCER, _NO_SUCH_PRODUCER, group)
     async with kafka_errors_explained(connection), _admin(connection) as admin:
         code = (await admin._send_request(asked)).error_code  # noqa: SLF001  # as above
@@ -177,9 +178,9 @@ async def denied_transactions(connection: KafkaConnection, transactional_id: str
 async def why_unseen(
     client: AIOKafkaClient, topic: str, connection: KafkaConnection, *, beside: Iterable[str] = ()
 ) -> HeadraceError:
-    """Why a topic is not among those that Kafka shows to a connected client: it is not there, or it is hidden.
+    """Explain why Kafka does not show a topic to a connected client: it does not exist, or it is hidden.
 
-    `beside` are the topics that it shows, from which the one likely meant is named.
+    `beside` are the topics that it does show; the error names the one likely meant.
     """
     answer = await client.send(client.get_random_node(), MetadataRequest([topic], allow_auto_topic_creation=False))
     if any(found["error_code"] == _TOPIC_DENIED for found in _topics_of(answer)):

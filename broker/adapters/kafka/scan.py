@@ -1,9 +1,9 @@
-"""A whole topic of ours, read once: from its beginning or from a time, to where it ended when the scan was opened.
+"""Single read of one of our topics, from its beginning or a time to where it ended when the scan was opened.
 
-For people who look for something, not for services that follow. No group, nothing committed, `read_committed`. It holds
-at most a fetch of each partition, however long the topic is. Two silences of the third party must be told apart from a
-slow Kafka: a cluster that is away says nothing to a consumer, and neither does one that lets nobody read. So whoever
-waits in vain asks for the ends again, which must be answered, and gives up when only the records stay away.
+It serves people who search, not services that follow. No group, nothing committed, `read_committed`. It holds at most a
+fetch of each partition, however long the topic is. Two kinds of silence must be told apart from a slow Kafka: a
+consumer gets no error when the cluster is away, and none when it lacks the right to read. So a scan that waits in vain
+queries its rights, which must be answered, and gives up when only the records fail to arrive.
 """
 
 import asyncio
@@ -29,16 +29,16 @@ _ANSWER_S = 10.0
 
 
 class KafkaScan:
-    """The door; `partitions` are known once it is open.
+    """Scan of one topic; `partitions` are known once it is open.
 
     Attributes:
         partitions: Those of the topic, ascending.
-        offsets: How many there are to go through; markers and aborted records count.
+        offsets: Number of offsets to go through; markers and aborted records count.
         firsts, ends: Where it begins and ends in each partition.
     """
 
     def __init__(self, connection: KafkaConnection, *, topic: str, since: datetime | None = None) -> None:
-        """Nothing is connected before `open`; `since` is compared with Kafka's timestamps."""
+        """It connects at `open`; `since` is compared with Kafka's timestamps."""
         self.partitions: tuple[int, ...] = ()
         self.offsets = 0
         self.firsts: dict[int, int] = {}
@@ -52,7 +52,7 @@ class KafkaScan:
 
     @property
     def offsets_done(self) -> int:
-        """How many of `offsets` lie behind."""
+        """Number of `offsets` already passed."""
         return self.offsets - sum(self._left.values())
 
     async def open(self) -> None:
@@ -89,7 +89,7 @@ class KafkaScan:
         self._seek(consumer, self.firsts)  # no await in between: assign() has forgotten every position
 
     def go_to(self, offsets: Mapping[int, int]) -> None:
-        """Go on from there, in every partition."""
+        """Continue from the given offsets, one in each partition."""
         self._seek(self._opened(), offsets)
 
     def _seek(self, consumer: AIOKafkaConsumer, offsets: Mapping[int, int]) -> None:
@@ -99,7 +99,7 @@ class KafkaScan:
         self.offsets = sum(self._left.values())
 
     async def take(self, partition: int) -> Sequence[StoredRecord]:
-        """The next records of a partition; none: its end is reached, and stays reached.
+        """Return the next records of a partition; none: its end is reached, and stays reached.
 
         Raises:
             RightsError: Kafka does not let us read.
@@ -128,7 +128,7 @@ class KafkaScan:
         return list(got.get(place, ()))
 
     async def _why_silent(self, silent_s: float) -> None:
-        """Kafka is asked something it must answer, and whether it lets us read; a slow one is waited for."""
+        """Query whether Kafka answers and lets us read, and raise if not; keep waiting for a slow one."""
         try:
             async with asyncio.timeout(_ANSWER_S):
                 allowed = (await seen(self._connection, [self._topic])).allowed.get(self._topic)
@@ -142,7 +142,7 @@ class KafkaScan:
             raise Unreachable(f"Kafka answers, and sends nothing of {self._topic}: a partition's leader may be away.")
 
     async def at(self, partition: int, offset: int) -> StoredRecord | None:
-        """The record at that very place, or None if there is none that a committed reader sees."""
+        """Return the record at exactly that offset, or None if a committed reader sees none there."""
         if not self._begins.get(partition, 0) <= offset < self.ends.get(partition, 0):
             return None
         self._opened().seek(KafkaPartition(self._topic, partition), offset)
@@ -156,7 +156,7 @@ class KafkaScan:
         return self._consumer
 
     async def close(self) -> None:
-        """Leave; never hangs."""
+        """Close the connection; never hangs."""
         consumer, self._consumer = self._consumer, None
         if consumer is not None:
             await close_consumer(consumer)

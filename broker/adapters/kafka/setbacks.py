@@ -1,8 +1,8 @@
-"""What each error of aiokafka means for the transaction that it ended: one table, in which each class stands once.
+"""Classification of aiokafka's errors by what each means for the transaction it ended; each class is listed once.
 
-A refusal is about what the transaction contains, and fails again with the same content. A denial is an operator's to
-mend: a right, a topic, a setting of the broker. A fence is a question, who leads now. Everything else may be chance:
-nodes, networks, a coordinator that is loading, a defect of the client. Codes that aiokafka does not know come as
+A refusal concerns the transaction's content, and recurs with the same content. A denial needs an operator's fix: a
+right, a topic, a setting of the broker. A fence leaves open which dispatcher leads now. Everything else may be chance:
+nodes, networks, a coordinator that is loading, a defect of the client. Codes that aiokafka does not know arrive as
 UnknownError.
 """
 
@@ -15,11 +15,11 @@ from aiokafka.errors import BrokerResponseError, kafka_errors
 from broker.core.events import Setback
 
 _DEFECTS: Final = (TypeError, ValueError, OverflowError)
-"""What the client raises for a record that it cannot write; raised elsewhere they may be anything."""
+"""Errors that the client raises for a record that it cannot write; raised elsewhere they can mean anything."""
 
 
 class InvalidRecordError(BrokerResponseError):  # type: ignore[misc]  # aiokafka is untyped
-    """The broker validates what stands on the topic, and this does not."""
+    """A record that fails the broker's validation for its topic."""
 
     errno = 87
     message = "INVALID_RECORD"
@@ -30,7 +30,7 @@ kafka_errors.setdefault(InvalidRecordError.errno, InvalidRecordError)  # else it
 
 
 class Kind(Enum):
-    """What an error is about."""
+    """Subject of an error."""
 
     CONTENT = "content"
     DENIAL = "denial"
@@ -44,7 +44,7 @@ SETBACKS: Final = {
     Kind.FENCE: Setback.UNKNOWN,
     Kind.CHANCE: Setback.UNKNOWN,
 }
-"""What the core is told: it treats a fence like chance, since leadership asks Redis and the ledger after either."""
+"""What the core gets: a fence counts as chance, since leadership asks Redis and the ledger after either."""
 
 TABLE: Final[dict[Kind, tuple[type[Exception], ...]]] = {
     Kind.CONTENT: (
@@ -82,7 +82,7 @@ TABLE: Final[dict[Kind, tuple[type[Exception], ...]]] = {
         errors.InvalidTopicError,
         errors.TopicAlreadyExistsError,
         errors.UnknownTopicOrPartitionError,
-        # versions and settings, of the broker or of ours
+        # versions and settings, of the broker or ours
         errors.IncompatibleBrokerVersion,
         errors.InvalidConfigurationError,
         errors.InvalidGroupIdError,
@@ -135,7 +135,7 @@ TABLE: Final[dict[Kind, tuple[type[Exception], ...]]] = {
         errors.StaleMetadata,
         errors.TooManyInFlightRequests,
         errors.UnknownError,
-        # the client's own state: its next producer has another
+        # the client's own state, which its next producer does not share
         errors.BrokerResponseError,
         errors.DuplicateSequenceNumber,
         errors.IllegalArgumentError,
@@ -147,10 +147,10 @@ TABLE: Final[dict[Kind, tuple[type[Exception], ...]]] = {
         errors.NoError,
         errors.OutOfOrderSequenceNumber,
         errors.ProducerClosed,
-        # about the offsets beside the records: no record is to blame, and those of other partitions may pass
+        # the offsets sent with the records: no record is to blame, and those of other partitions may pass
         errors.InvalidCommitOffsetSizeError,
         errors.OffsetMetadataTooLargeError,
-        # of readers and groups, which no transaction meets
+        # readers and groups, which no transaction meets
         errors.CommitFailedError,
         errors.ConsumerStoppedError,
         errors.FetchSessionIdNotFound,
@@ -173,7 +173,7 @@ _KIND_OF: Final = {error: kind for kind, classes in TABLE.items() for error in c
 
 
 def kind_of(error: BaseException, *, sending: bool = False) -> Kind:
-    """What an error is about; one that the client raised for a record that it was `sending` is about the content."""
+    """Classify an error; one that the client raised for a record that it was `sending` is about the content."""
     if sending and isinstance(error, _DEFECTS):
         return Kind.CONTENT
     return next((_KIND_OF[each] for each in type(error).__mro__ if each in _KIND_OF), Kind.CHANCE)

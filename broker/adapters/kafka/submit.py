@@ -1,9 +1,9 @@
-"""The producer's side of Kafka: records appended to lanes, acknowledged by all replicas in sync, or a reason why not.
+"""Producer of lane records: each is acknowledged by all replicas in sync, or fails with a reason.
 
 aiokafka's idempotent producer never times out a send by itself, and after one refused batch every later send on that
-partition fails for ever (docs/facts/kafka.md §1.3). So each append has a deadline of its own, and a producer that saw
-an error is replaced. A record whose append timed out may still arrive while this object lives; the same id then costs
-one call.
+partition fails forever (docs/facts/kafka.md §1.3). So each append has a deadline of its own, and a producer that met an
+error is replaced. After a time-out the record may still arrive while this object lives; submitting the same id again
+then costs one call.
 """
 
 import asyncio
@@ -27,20 +27,20 @@ _RETRY_MAX_S = 2.0
 _EXPLAIN_MIN_S = 0.5
 _EXPLAIN_MAX_S = 3.0
 _EXPLAIN_SHARE = 0.1
-"""What it may take, when the time is over, to find out why: a tenth of that time within these bounds, since `--timeout`
-is to hold. A connection with TLS and a login takes some seven round trips: two seconds of a network of 300 ms."""
+"""Time allowed after a time-out to find its cause: a tenth of the timeout within these bounds, since `--timeout` is to
+hold. A connection with TLS and a login takes some seven round trips: two seconds of a network of 300 ms."""
 
 
 def explained_within_s(timeout_s: float) -> float:
-    """How long a reason is looked for after so long in vain."""
+    """Return how long to look for a reason after a timeout of `timeout_s`."""
     return min(max(_EXPLAIN_MIN_S, _EXPLAIN_SHARE * timeout_s), _EXPLAIN_MAX_S)
 
 
 class KafkaSubmit:
-    """Appends records. One for each event loop; safe for many tasks at once."""
+    """Appender of records. One for each event loop; safe for many tasks at once."""
 
     def __init__(self, connection: KafkaConnection) -> None:
-        """Nothing is connected before the first append."""
+        """It connects at the first append."""
         self._connection = connection
         self._producer: AIOKafkaProducer | None = None
         self._topics: set[str] = set()
@@ -76,7 +76,7 @@ class KafkaSubmit:
             raise await self._away(timeout_s, waited_for, is_sent=False) from reason
 
     async def check(self, topic: str) -> None:
-        """Be sure that the topic is there and may be written to.
+        """Ensure that the topic exists and may be written to.
 
         Raises:
             MissingTopic: There is no such topic.
@@ -90,7 +90,7 @@ class KafkaSubmit:
             raise RightsError(f"Kafka does not let {user_of(self._connection)} write to {topic}: grant WRITE on it.")
 
     async def _ready(self, topic: str) -> AIOKafkaProducer:
-        """A producer that has started and knows the topic. Retries until its caller's deadline."""
+        """Return a started producer that knows the topic. Retries until its caller's deadline."""
         pause_s = _RETRY_FIRST_S
         while True:
             async with self._opening:
@@ -144,7 +144,7 @@ class KafkaSubmit:
         self._topics.add(topic)
 
     def _discard(self, producer: AIOKafkaProducer | None) -> None:
-        """Let go of a producer that saw an error; it is closed beside the next one's start."""
+        """Discard a producer that met an error; it is closed while the next one starts."""
         if producer is None or producer is not self._producer:
             return
         self._producer = None
@@ -170,11 +170,11 @@ class KafkaSubmit:
             async with asyncio.timeout(within_s):
                 reason = await explain_unreachable(self._connection)
         if isinstance(reason, HeadraceError) and not isinstance(reason, Unreachable) and not is_sent:
-            return reason  # nobody let us in: waiting longer would not have helped
+            return reason  # access was refused: waiting longer would not have helped
         return LogUnavailable(f"Kafka did not take the request within {timeout_s:g} s ({waited_for}). {reason}")
 
     async def close(self) -> None:
-        """Deliver what is on its way if Kafka answers within three seconds; never hangs."""
+        """Deliver records in flight if Kafka answers within three seconds; never hangs."""
         producer, self._producer = self._producer, None
         if producer is not None:
             await close_producer(producer)
@@ -183,7 +183,7 @@ class KafkaSubmit:
 
 
 class Pending:
-    """A record on its way."""
+    """A record in flight."""
 
     def __init__(self, log: KafkaSubmit, producer: AIOKafkaProducer, topic: str, future: "asyncio.Future[Any]") -> None:
         self._log = log
@@ -192,7 +192,7 @@ class Pending:
         self._future = future
 
     async def wait(self, *, timeout_s: float) -> Appended:
-        """Where it stands, once all replicas in sync have it; raises as `KafkaSubmit.append`."""
+        """Return its position once all replicas in sync have it; raises as `KafkaSubmit.append`."""
         done, _ = await asyncio.wait({self._future}, timeout=timeout_s)
         if not done:
             self._future.add_done_callback(lambda late: late.cancelled() or late.exception())

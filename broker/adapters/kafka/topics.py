@@ -1,7 +1,7 @@
-"""Topics and nodes as they are in the cluster: looked at, and created.
+"""Topics and nodes of the cluster: inspection and creation.
 
-Nothing here asks for metadata of a topic by name: a cluster that creates topics on sight would then create them with
-its own defaults. `create_topics` of aiokafka never raises, so its answer's codes are read.
+No request here names a topic in a metadata query: a cluster with auto-creation would then create it with its own
+defaults. `create_topics` of aiokafka never raises, so the codes in its answer are read.
 """
 
 import asyncio
@@ -26,16 +26,16 @@ _LOOK_AGAIN_S = 0.05
 _ALREADY_EXISTS = 36
 _DENIED = (29, 31)
 _REFUSED = (37, 38, 39, 40, 42, 44)
-"""Bad partitions, replication, assignment, config, request, policy: the settings ask for what this cluster has not."""
+"""Bad partitions, replication, assignment, config, request, policy: the settings ask for what this cluster lacks."""
 
 
 INTERNAL_TOPICS = ("__consumer_offsets", "__transaction_state")
-"""Where Kafka keeps progress and the state of transactions; there once somebody needed them."""
+"""Kafka's topics for progress and the state of transactions; they exist once they have been needed."""
 
 
 @dataclass(frozen=True, slots=True)
 class TopicAsIs:
-    """One topic: `replicas` are those of the partition that has fewest; `configs` in Kafka's own names and texts."""
+    """One topic: `replicas` are those of the partition with the fewest; `configs` in Kafka's own names and texts."""
 
     partitions: int
     replicas: int
@@ -58,12 +58,12 @@ async def _admin(connection: KafkaConnection) -> AsyncIterator[AIOKafkaAdminClie
 
 
 async def create_missing(connection: KafkaConnection, specs: Sequence[TopicSpec]) -> list[str]:
-    """Create the topics that do not exist, and say which.
+    """Create the topics that do not exist, and return their names.
 
     Raises:
         RightsError: This user may not create topics.
         SettingsError: The cluster refuses what a spec asks for, such as more replicas than there are nodes.
-        Unreachable, AuthenticationError: As `kafka_connection.explain_unreachable`.
+        Unreachable, AuthenticationError: As `connection.explain_unreachable`.
     """
     async with _admin(connection) as client:
         present = await _partitions(client)
@@ -82,7 +82,7 @@ async def create_missing(connection: KafkaConnection, specs: Sequence[TopicSpec]
 
 
 async def _seen(client: AIOKafkaAdminClient, created: Sequence[str]) -> None:
-    """A node answers for a new topic some milliseconds after its creation returned: wait, within bounds."""
+    """Wait, within bounds, until new topics are visible; a node knows one some milliseconds after its creation."""
     for _ in range(_LOOKS_MAX):
         if (await _partitions(client)).keys() >= set(created):
             return
@@ -106,11 +106,11 @@ def _refused(connection: KafkaConnection, topic: str, code: int, told: str | Non
 
 
 async def look(connection: KafkaConnection, names: Sequence[str]) -> Cluster:
-    """The topics among `names` that there are, Kafka's own two, and the nodes, all with their settings.
+    """Inspect those of `names` that exist, Kafka's own two topics, and the nodes, all with their settings.
 
     Raises:
         RightsError: This user may not see these topics, or not their settings.
-        Unreachable, AuthenticationError: As `kafka_connection.explain_unreachable`.
+        Unreachable, AuthenticationError: As `connection.explain_unreachable`.
     """
     async with _admin(connection) as client:
         described = await _described(client)
@@ -173,19 +173,19 @@ async def _partitions(client: AIOKafkaAdminClient) -> dict[str, list[int]]:
 
 
 async def all_topics(connection: KafkaConnection) -> frozenset[str]:
-    """The topics that Kafka shows to this user, its own included."""
+    """Return the topics that Kafka shows to this user, its own included."""
     async with _admin(connection) as client:
         return frozenset(await _described(client))
 
 
 async def existing(connection: KafkaConnection, names: Iterable[str]) -> set[str]:
-    """Those of the names that are topics."""
+    """Return the names that are topics."""
     async with _admin(connection) as client:
         return set(names) & (await _partitions(client)).keys()
 
 
 async def partitions_of(connection: KafkaConnection, topics: Sequence[str]) -> dict[str, list[int]]:
-    """The partitions of each topic, ascending.
+    """Return the partitions of each topic, ascending.
 
     Raises:
         MissingTopic: One of them, or several, do not exist.
@@ -199,7 +199,7 @@ async def partitions_of(connection: KafkaConnection, topics: Sequence[str]) -> d
 
 
 async def cluster_id(connection: KafkaConnection) -> str:
-    """The id Kafka's cluster was formatted with; part of the lease's key."""
+    """Return the id that Kafka's cluster was formatted with; part of the lease's key."""
     async with _admin(connection) as client:
         described = await client.describe_cluster()
     named = described.get("cluster_id")
@@ -209,9 +209,10 @@ async def cluster_id(connection: KafkaConnection) -> str:
 
 
 async def cluster_id_within(connection: KafkaConnection, seconds: float) -> str | None:
-    """The same for somebody who can do without it: None if Kafka does not say so in time, whatever the reason.
+    """Return the cluster's id, or None if Kafka does not give it in time, whatever the reason.
 
-    A start has up to three exchanges and then asks; each gets its part, so that nothing must be cancelled.
+    A start takes up to three exchanges before the query; each gets its part of the time, so that nothing must be
+    cancelled.
     """
     request_ms = max(1, round(seconds * 250))
     try:
@@ -223,7 +224,7 @@ async def cluster_id_within(connection: KafkaConnection, seconds: float) -> str 
 
 
 async def node_count(connection: KafkaConnection) -> int:
-    """How many nodes the cluster has now."""
+    """Return the number of nodes that the cluster has now."""
     async with _admin(connection) as client:
         described = await client.describe_cluster()
     return len(described["brokers"])

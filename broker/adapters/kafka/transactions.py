@@ -1,14 +1,14 @@
-"""The door to Kafka's transactions: one disposable producer, committed or dead.
+"""Kafka transactions: one disposable producer, committed or dead.
 
-aiokafka's transactional producer must be thrown away after any error: a failed send leaves its sequence numbers torn,
-a fenced one answers with AssertionError, and `commit_transaction` returns happily after a send that failed. So every
-send is awaited before the commit, every step has a time limit, and any error at all is `ProducerDead`: the caller asks
-the stored offsets what became of the transaction. Its `setback` says whether the content was refused, which is the same
-each time, or a right or a topic is missing; everything else may be chance (`kafka_setbacks`). A refusal comes before
-the commit is asked for, so the transaction certainly does not stand.
+aiokafka's transactional producer must be thrown away after any error: a failed send leaves its sequence numbers torn, a
+fenced one answers with AssertionError, and `commit_transaction` succeeds even after a send that failed. So every send
+is awaited before the commit, every step has a time limit, and any error at all is `ProducerDead`: the caller learns
+from the stored offsets what became of the transaction. Its `setback` states whether the content was refused, which
+fails the same way each time, or a right or a topic is missing; everything else may be chance (`setbacks`). A refusal
+comes before the commit is requested, so the transaction was certainly not committed.
 
-What aiokafka raises may only follow from what happened: a topic that was deleted is asked for until the time is over,
-and a right that is missing makes the next send "illegal". So the cause is looked for.
+aiokafka may raise a mere consequence of the actual error: it looks for a deleted topic until the time is over, and a
+missing right makes the next send "illegal". So the cause is looked up.
 """
 
 import asyncio
@@ -43,16 +43,16 @@ _LOOK_WITHIN_S = 0.5
 _SINGLY_S = 600.0
 
 _FAILURES = (KafkaError, IllegalOperation, TimeoutError, OSError, AssertionError, TypeError, ValueError, OverflowError)
-"""Whatever aiokafka ends a transaction with; the last three for a record that it cannot write."""
+"""Errors with which aiokafka ends a transaction; the last three for a record that it cannot write."""
 _OF_A_TOPIC = frozenset({Kind.CONTENT, Kind.DENIAL})
-"""Errors of one record's delivery that tell of its topic."""
+"""Kinds of delivery errors that concern the record's topic."""
 
 
 class Batching:
-    """How many bytes of one partition's records go out as one batch: what Kafka holds against a topic's limit.
+    """Maximum bytes of one partition's records in one batch, the size that Kafka compares with a topic's limit.
 
-    A batch of records that fit one by one may be refused, where a topic takes less than was expected. So once one is,
-    every record goes alone for ten minutes. All producers of a process share it.
+    A batch of records that fit one by one may be refused where a topic's limit is lower than expected. So after one
+    refusal every record is sent alone for ten minutes. All producers of a process share this object.
     """
 
     def __init__(self, bytes_max: int = _BATCH_BYTES_MAX) -> None:
@@ -61,16 +61,16 @@ class Batching:
         self._singly_until_s = 0.0
 
     def bytes_max(self, now_s: float) -> int:
-        """For a producer that starts now."""
+        """Return the batch size for a producer that starts now."""
         return 1 if now_s < self._singly_until_s else self._bytes_max
 
     def refused(self, now_s: float) -> None:
-        """The broker found one too large."""
+        """Note that the broker found a batch too large."""
         self._singly_until_s = now_s + _SINGLY_S
 
 
 class _Refused(Exception):  # noqa: N818 — it never leaves this module
-    """A record was not taken by its topic."""
+    """A record that its topic refused."""
 
     def __init__(self, topic: str, error: BaseException) -> None:
         super().__init__(str(error))
@@ -91,7 +91,7 @@ class KafkaTransactions:
         commit_within_s: float = 10.0,
         batching: Batching | None = None,
     ) -> None:
-        """Nothing is connected before `open`. The offsets group is named `group`, or else as the transactional id."""
+        """It connects at `open`. The offsets group is `group`, by default named as the transactional id."""
         self._batching = batching or Batching()
         self._connection = connection
         self._transactional_id = transactional_id
@@ -154,17 +154,17 @@ class KafkaTransactions:
         return ProducerDead(said, setback=SETBACKS[kind], topic=topic)
 
     def _cause(self, error: BaseException) -> BaseException:
-        """What ended the transaction for aiokafka, where it raises what follows from that."""
+        """Find the error that ended the transaction, where aiokafka raises only its consequence."""
         transactions = None if self._producer is None else self._producer._txn_manager  # noqa: SLF001 — no public way
         waiter = None if transactions is None else transactions.wait_for_transaction_end()
         ended = None if waiter is None or not waiter.done() or waiter.cancelled() else waiter.exception()
         cause: BaseException = error if ended is None else ended
-        while type(cause) is KafkaError and cause.__cause__ is not None:  # the sender's, around what it met
+        while type(cause) is KafkaError and cause.__cause__ is not None:  # the sender's wrapper around the cause
             cause = cause.__cause__
         return cause
 
     async def _missing(self, topics: Collection[str]) -> str | None:
-        """A topic that Kafka does not know, after a time-out; None if all are there, or Kafka does not say."""
+        """Return a topic unknown to Kafka, after a time-out; None if all exist, or Kafka does not answer."""
         if self._producer is None:
             return None
         client = self._producer.client
@@ -199,22 +199,22 @@ class KafkaTransactions:
 
 
 class _Pending(set[object]):
-    """The batches on their way. aiokafka removes one that waits for another try a second time when it fails."""
+    """The batches in flight. aiokafka removes one that waits for a retry a second time when it fails."""
 
     def remove(self, batch: object) -> None:
-        """Without a KeyError, which the event loop would log with a trace."""
+        """Remove a batch without a KeyError, which the event loop would log with a traceback."""
         self.discard(batch)
 
 
 async def _send(producer: AIOKafkaProducer, records: Sequence[Outgoing]) -> list[int]:
-    """Send all and wait for them; the offset of each, which is sure for a partition's only record.
+    """Send all records and wait for them; return their offsets, each exact only for a partition's only record.
 
-    Where one fails, none of the others is waited for, and what they fail with is no news.
+    After one failure the others are not waited for, and their errors are dropped.
     """
     sends: list[asyncio.Future[RecordMetadata]] = []
     try:
         for outgoing in records:
-            sends.append(await _sent(producer, outgoing))  # noqa: PERF401 — those before the one that fails must be known
+            sends.append(await _sent(producer, outgoing))  # noqa: PERF401 — the sends before a failure must be known
         return [sent.offset for sent in await asyncio.gather(*sends)]
     except BaseException as error:
         for send in sends:
@@ -249,14 +249,14 @@ def _seen(send: asyncio.Future[Any]) -> None:
 
 
 async def close_producer(producer: AIOKafkaProducer, *, deliver_within_s: float = _DELIVER_WITHIN_S) -> None:
-    """Stop a producer within bounds, even if its cluster is away and its sender retries for ever.
+    """Stop a producer within a time limit, even if its cluster is away and its sender retries forever.
 
-    `stop()` waits without end for a batch that cannot be delivered, for one of a topic that was deleted, say; so it
-    runs as a task of its own, and when its time is over the pieces it waits for are ended one by one.
+    `stop()` waits forever for a batch that cannot be delivered, for example one of a deleted topic. So it runs as a
+    task of its own, and when its time is over the tasks it waits for are ended one by one.
 
     Args:
-        producer: Started, or one whose start failed.
-        deliver_within_s: How long it may go on trying to deliver what it holds; 0 drops that at once.
+        producer: Started, or failed to start.
+        deliver_within_s: How long it may keep trying to deliver its batches; 0 drops them at once.
     """
     try:
         await _stop(producer, deliver_within_s)
@@ -291,7 +291,7 @@ def _drop(producer: AIOKafkaProducer) -> None:
 
 
 def _forget(producer: AIOKafkaProducer) -> None:
-    """Look at what the pieces of a dead producer failed with, so that asyncio does not: it was said as ProducerDead."""
+    """Retrieve the errors of a dead producer's futures, else asyncio logs them; ProducerDead has reported them."""
     accumulator, transactions = producer._message_accumulator, producer._txn_manager  # noqa: SLF001 — no public way
     batches = [*accumulator._pending_batches, *(each for line in accumulator._batches.values() for each in line)]  # noqa: SLF001
     waiters = [each for batch in batches for each in (batch.future, batch._drain_waiter)]  # noqa: SLF001
@@ -301,7 +301,7 @@ def _forget(producer: AIOKafkaProducer) -> None:
 
 
 def _sendable(record: Record) -> bytes | None:
-    """What aiokafka takes: it asserts that there is a key or a value; Kafka itself needs neither, and so do we."""
+    """Return a value that aiokafka accepts: it asserts a key or a value, while neither Kafka nor we need one."""
     return b"" if record.key is None and record.value is None else record.value
 
 

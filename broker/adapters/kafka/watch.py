@@ -1,10 +1,10 @@
-"""A topic that may change while it is read: partitions are added, or it is deleted and made anew.
+"""Changes of a topic while it is read: partitions are added, or it is deleted and made anew.
 
-aiokafka tells neither to a consumer without a group. Partitions that are assigned once stay the only ones, and a topic
-that was made anew is read on from the former offset: whatever its new log holds below that is skipped without an error.
-So every reader looks again here, every ten seconds. Metadata of version 10 (Kafka 2.8 and later), which aiokafka does
-not speak, names the topic's id: a topic of the same name that was created later has another one. An older server tells
-no id; there only a log that ends before the reader's position shows that the topic was made anew.
+aiokafka reports neither to a consumer without a group. Such a consumer keeps to the partitions first assigned, and
+reads a topic that was made anew from the former offset: the records of the new log below that are skipped without an
+error. So every reader checks again here, every ten seconds. Metadata version 10 (Kafka 2.8 and later), which aiokafka
+does not speak, returns the topic's id: a topic of the same name that was created later has another one. An older server
+returns no id; there only a log that ends before the reader's position shows that the topic was made anew.
 """
 
 import asyncio
@@ -132,11 +132,12 @@ class _IdRequest(Request[_MetadataRequest10]):  # type: ignore[misc]  # same
 
 @dataclass(frozen=True, slots=True)
 class TopicNow:
-    """A topic at this moment.
+    """State of a topic at this moment.
 
     Attributes:
         partitions: Ascending.
-        topic_id: Tells it from every other topic that ever had its name; None where the server does not say.
+        topic_id: Distinguishes it from every other topic that ever had its name; None where the server does not report
+            it.
     """
 
     partitions: tuple[int, ...]
@@ -144,7 +145,7 @@ class TopicNow:
 
 
 async def topic_now(client: AIOKafkaClient, topic: str, connection: KafkaConnection) -> TopicNow:
-    """Look at one topic; nothing is created by that.
+    """Look up one topic, without creating it.
 
     Raises:
         MissingTopic: There is none of that name.
@@ -177,15 +178,15 @@ def _told(told: Mapping[str, Any], connection: KafkaConnection) -> TopicNow:
 
 
 class TopicWatch:
-    """One topic, looked at again and again, by one consumer of it.
+    """Repeated check of one topic, by one consumer of it.
 
     Attributes:
-        topic_id: Of the topic that is read; None before the first look, and where the server does not say.
-        made_anew: How often it was found to be another topic than before.
+        topic_id: Id of the topic being read; None before the first check, and where the server does not report it.
+        made_anew: Number of times it was found to be another topic than before.
     """
 
     def __init__(self, topic: str, connection: KafkaConnection) -> None:
-        """Nothing is asked before `first`."""
+        """It asks at `first`."""
         self.topic_id: str | None = None
         self.made_anew = 0
         self._topic = topic
@@ -194,7 +195,7 @@ class TopicWatch:
         self._looked_s = 0.0
 
     async def first(self, consumer: AIOKafkaConsumer) -> TopicNow:
-        """Look, however long the last look is ago; for a consumer that has just started.
+        """Check now, whenever the last check was; for a consumer that has just started.
 
         Raises:
             Unreachable: A node that lags behind still shows a former topic of this name.
@@ -207,11 +208,11 @@ class TopicWatch:
         return now
 
     def is_new(self, now: TopicNow) -> bool:
-        """Whether that is another topic than the one that is read."""
+        """Whether that is another topic than the one being read."""
         return self.topic_id is not None and now.topic_id is not None and now.topic_id != self.topic_id
 
     def reads(self, now: TopicNow) -> None:
-        """This topic is read from now on."""
+        """Note that this topic is read from now on."""
         if self.is_new(now):
             self.made_anew += 1
             self._former.add(self.topic_id or "")
@@ -219,10 +220,10 @@ class TopicWatch:
         self.topic_id = now.topic_id or self.topic_id
 
     async def again(self, consumer: AIOKafkaConsumer) -> TopicNow | None:
-        """Look again if it is time; None if it is not, or if Kafka does not tell."""
+        """Check again if it is time; None if it is not, or if Kafka does not answer."""
         if time.monotonic() - self._looked_s < LOOK_EVERY_S:
             return None
-        with suppress(KafkaError, OSError, TimeoutError, HeadraceError):  # while it is deleted, too
+        with suppress(KafkaError, OSError, TimeoutError, HeadraceError):  # also while the topic is being deleted
             async with asyncio.timeout(_LOOK_WITHIN_S):
                 return await self.first(consumer)
         self._looked_s = time.monotonic() - LOOK_EVERY_S / 2
@@ -230,10 +231,10 @@ class TopicWatch:
 
 
 async def read_all(consumer: AIOKafkaConsumer, topic: str, now: TopicNow, *, anew: bool) -> dict[int, int]:
-    """Have a consumer without a group read every partition of the topic as it is now; which begin here, and where.
+    """Make a consumer without a group read all of the topic's partitions; return the new ones' first offsets.
 
-    A partition that was added since is read from its first record, for it holds nothing that is older than the reader.
-    So is all of a topic that was made anew: no offset of the former one means anything there.
+    A partition that was added since is read from its first record, because it holds nothing older than the reader. So
+    is all of a topic that was made anew, where offsets of the former one mean nothing.
     """
     assigned = {place.partition for place in consumer.assignment()}
     added = [KafkaPartition(topic, number) for number in now.partitions if anew or number not in assigned]

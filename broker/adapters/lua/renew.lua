@@ -1,5 +1,5 @@
--- Prolongs the lease if it is ours; an absent one is set again if ARGV[3] is '1'.
--- PEXPIRE, not SET: a Redis whose memory is used up (maxmemory) refuses every SET, and this needs no memory.
+-- Prolong the lease if it is ours; set an absent one again if ARGV[3] is '1'.
+-- PEXPIRE, not SET: a Redis that is out of memory (maxmemory) refuses every SET, and PEXPIRE needs no memory.
 -- KEYS[1] lease; ARGV[1] own token, ARGV[2] life in ms. Returns {1}, or {0, value} and {0} when absent.
 local value = redis.call('GET', KEYS[1])
 if value == ARGV[1] then

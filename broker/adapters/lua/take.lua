@@ -1,4 +1,4 @@
--- Takes the lease if nobody holds it: absent, released, or ours already (a reply of ours that was lost).
+-- Take the lease if it is free: absent, released, or ours already (after a lost reply).
 -- KEYS[1] lease; ARGV[1] own token, ARGV[2] life in ms. Returns {1}, or {0, value, remaining ms}.
 local value = redis.call('GET', KEYS[1])
 if not value or value == 'released' or value == ARGV[1] then

@@ -1,13 +1,13 @@
-"""The door to OpenAI: one attempt through the SDK's public `client.post`, and everything that can come of it as data.
+"""Upstream calls: one attempt through the SDK's public `client.post`, with every result returned as data.
 
 `client.post` is the SDK's documented call for endpoints it has no method for: authentication, base URL, organisation
 and project stay the SDK's business, the body goes out as the producer wrote it, and one call costs a fifth of the
 processor time of `chat.completions.create` on the default transport. `max_retries=0`: a hidden second attempt would
 spend budget that was not reserved. The JSON is parsed by us, from the text we publish.
 
-What comes back is read by `answer_transport`, in which the bounds stand, and a stream event by event as plain JSON,
-put together by `stream_assembly`. `openai.timeout_s` bounds a call as a whole: a server that sends a byte now and then
-would otherwise never be silent for long enough.
+Answers are read by `transport`, which holds the bounds, and a stream event by event as plain JSON, assembled by
+`stream_assembly`. `openai.timeout_s` bounds a call as a whole: a server that sends a byte now and then would otherwise
+never be silent long enough to time out.
 """
 
 import asyncio
@@ -36,18 +36,18 @@ _PATHS = {
     "embeddings": "/embeddings",
 }
 WRITTEN_OUT_PARTS: Final = 4
-"""An answer's JSON may be so many times as long as the outcome's: indented, with escapes for what is no ASCII."""
+"""Allowed length of an answer's JSON as a multiple of the outcome's: indented, with escapes for non-ASCII text."""
 STREAM_PARTS: Final = 64
-"""A stream may be so many times as long as an answer: each word comes in an envelope of some 300 bytes."""
+"""Allowed length of a stream as a multiple of an answer's: each word comes in an envelope of some 300 bytes."""
 SMALL_BYTES: Final = 256 * 1024
 LARGE_AT_ONCE: Final = 32
-"""So many answers above `SMALL_BYTES` are read at once; others wait for a place, within their own time. Without that,
+"""Number of answers above `SMALL_BYTES` read at once; others wait for a slot, within their own time. Without this limit
 each call in flight could take the bound of one."""
 _TURN_BYTES: Final = 16 * 1024
-"""Of a stream that comes faster than it is read, so much is looked at before others have their turn."""
+"""Bytes of one stream processed before other tasks get their turn, where a stream arrives faster than it is read."""
 _LINES_PER_S: Final = 20_000
 """Lines of one stream that are read in a second. A model writes a thousand at most; a flood of more would take the
-processor from all other calls, for an event costs some 15 µs whatever is in it."""
+processor from all other calls, because an event costs some 15 µs whatever it contains."""
 _LINES_AT_ONCE: Final = 100
 _REST_BYTES_MAX: Final = 64 * 1024
 _REST_WITHIN_S: Final = 0.1
@@ -55,14 +55,14 @@ _REST_WITHIN_S: Final = 0.1
 
 @dataclass(frozen=True, slots=True)
 class OpenAIAccess:
-    """Where and as whom; None: at OpenAI itself, in the name of no organisation and no project.
+    """Upstream address and identity; None: OpenAI itself, without organisation or project.
 
-    The SDK's environment variables are read by our settings, which know an empty one for none: an empty
+    The SDK's environment variables are read by our settings, which treat an empty one as unset: an empty
     `OPENAI_BASE_URL` would send every call nowhere.
 
     Attributes:
-        timeout_s: How long one call may take, from its sending to the end of its answer.
-        outcome_bytes_max: What an outcome can carry: an answer above it is not kept.
+        timeout_s: Time limit of one call, from its sending to the end of its answer.
+        outcome_bytes_max: Size limit of an outcome: an answer above it is not kept.
     """
 
     api_key: str | None
@@ -78,7 +78,7 @@ class OpenAICalls:
     """An `Upstream` on the openai SDK with a transport of our own."""
 
     def __init__(self, access: OpenAIAccess) -> None:
-        """Raises openai.OpenAIError if there is no API key anywhere; `broker.service.compose` says so beforehand."""
+        """Raises openai.OpenAIError if no API key is set; `broker.service.compose` checks that first."""
         self._answer_bytes_max = WRITTEN_OUT_PARTS * access.outcome_bytes_max
         self._outcome_bytes_max = access.outcome_bytes_max
         url = httpx2.URL(access.base_url or OPENAI_URL)
@@ -123,7 +123,7 @@ class OpenAICalls:
         asking: Coroutine[None, None, httpx2.Response],
         read: Callable[[httpx2.Response, "_Place"], Awaitable[UpstreamReply]],
     ) -> UpstreamReply:
-        """The reply to a question: ask, read, and turn whatever fails on the way into data."""
+        """Send a request and read its reply, turning every failure into data."""
         place = _Place(self._places)
         try:
             async with asyncio.timeout(self._within_s):
@@ -145,7 +145,7 @@ class OpenAICalls:
         return UpstreamReply(answer, None)
 
     async def _posted(self, endpoint: str, body: Mapping[str, object], client_request_id: str) -> httpx2.Response:
-        """The answer with its body unread: the SDK would read all of it."""
+        """Return the answer with its body unread: the SDK would read all of it."""
         response = await self._client.post(
             _PATHS[endpoint],
             body=body,
@@ -157,14 +157,14 @@ class OpenAICalls:
         return cast("httpx2.Response", response)
 
     async def _listed(self) -> httpx2.Response:
-        """The same for the list of models."""
+        """Return the unread answer with the list of models."""
         response = await self._client.get(
             "/models", cast_to=httpx2.Response, stream=True, stream_cls=openai.AsyncStream[object]
         )
         return cast("httpx2.Response", response)
 
     async def _whole(self, response: httpx2.Response, place: "_Place") -> UpstreamReply:
-        """An answer as one text. JSON is UTF-8 whatever the headers say; what is none of it becomes U+FFFD."""
+        """Read an answer as one text. JSON is UTF-8 whatever the headers say; invalid bytes become U+FFFD."""
         read = bytearray()
         async for piece in response.aiter_raw():
             read += piece
@@ -174,7 +174,7 @@ class OpenAICalls:
         return UpstreamReply(_answered(response), read.decode("utf-8-sig", errors="replace"))
 
     async def _told(self, stream: "_Stream") -> UpstreamReply:
-        """A stream, to its end or to what ends it."""
+        """Read a stream to its end or to an error."""
         response = stream.response
         try:
             ended = await self._followed(stream)
@@ -186,11 +186,11 @@ class OpenAICalls:
             return UpstreamReply(replace(_answered(response), early=True), json.dumps(answer))
         except (AnswerTooLarge, EventTooLarge) as error:
             return _too_large(response, error.bytes_seen)
-        except (ValueError, RecursionError):  # an event that is no JSON, or none that can be put together
+        except (ValueError, RecursionError):  # an event that is not JSON, or cannot be assembled
             return UpstreamReply(Answer(502, dict(response.headers), None, None, None, ""), None)
 
     async def _followed(self, stream: "_Stream") -> UpstreamReply | None:
-        """Put the events together; what the call comes to if one of them says that no more will come."""
+        """Assemble the events; return the call's reply if one of them says that no more will come."""
         unmeasured, whole = 0, stream.whole
         async with aclosing(_events(stream, self._answer_bytes_max)) as events:
             async for data in events:
@@ -216,27 +216,27 @@ class OpenAICalls:
 
 
 class _Place:
-    """A call's place among those that read large answers; it takes none before its own is one."""
+    """A call's slot among those that read large answers; taken only once its answer is large."""
 
     def __init__(self, places: asyncio.Semaphore) -> None:
         self._places = places
         self._is_taken = False
 
     async def take(self, held_bytes: int) -> None:
-        """Wait for one if so much is held."""
+        """Wait for a slot if `held_bytes` is large."""
         if held_bytes > SMALL_BYTES and not self._is_taken:
             await self._places.acquire()
             self._is_taken = True
 
     def give_back(self) -> None:
-        """The answer is read, or given up."""
+        """Release the slot: the answer is read, or given up."""
         if self._is_taken:
             self._places.release()
 
 
 @dataclass(frozen=True, slots=True)
 class _Stream:
-    """An answer that comes event by event, and what becomes of the events."""
+    """An answer that comes event by event, with the assembly and the callback that get the events."""
 
     response: httpx2.Response
     place: _Place
@@ -245,7 +245,7 @@ class _Stream:
 
 
 async def _events(stream: _Stream, event_bytes_max: int) -> AsyncGenerator[str]:
-    """The data of each event but the last, which says that there are no more."""
+    """Yield the data of each event but the last, which says that there are no more."""
     reader, before = EventReader(event_bytes_max), 0
     pieces = stream.response.aiter_raw()
     async with aclosing(pieces):
@@ -262,7 +262,7 @@ async def _events(stream: _Stream, event_bytes_max: int) -> AsyncGenerator[str]:
 
 
 async def _read_rest(pieces: AsyncIterator[bytes]) -> None:
-    """What HTTP says after the last event, so that the connection can be used again; no server is waited for."""
+    """Read the end of the HTTP body after the last event, so that the connection can be reused; do not wait long."""
     read = 0
     with contextlib.suppress(TimeoutError, Unanswered, AnswerTooLarge):
         async with asyncio.timeout(_REST_WITHIN_S):
@@ -281,7 +281,7 @@ def _answered(response: httpx2.Response) -> Answer:
 
 
 def _failed(response: httpx2.Response, event: object) -> Answer:
-    """An error in a stream: the status and the headers are of an answer that began well."""
+    """Build the answer for an error inside a stream: its status and headers are those of a success."""
     return answer_of(response.status_code, dict(response.headers), event)
 
 

@@ -1,7 +1,7 @@
-"""What the environment tells OpenAI's SDK and its HTTP client behind our back, looked at before a call needs it.
+"""Environment variables that OpenAI's SDK and its HTTP client read by themselves, checked before a call needs them.
 
-The SDK reads `OPENAI_CUSTOM_HEADERS`, the HTTP client its proxies and `SSL_CERT_FILE`. What is wrong in one of them
-raises in each call, or when the client is made, long after the start. So a start and `config check` ask here first.
+The SDK reads `OPENAI_CUSTOM_HEADERS`, the HTTP client its proxies and `SSL_CERT_FILE`. A mistake in one of them raises
+in each call, or when the client is created, long after the start. So a start and `config check` check them here first.
 No sentence repeats a value: each of them may hold a password.
 """
 
@@ -23,21 +23,21 @@ _FRAMING: Final = frozenset(
     {"connection", "content-encoding", "content-length", "expect", "keep-alive", "te", "trailer", "transfer-encoding"}
     | {"upgrade"}
 )
-"""Headers by which the HTTP client says where a request ends; with another's word each call is refused or hangs."""
+"""Headers by which the HTTP client marks the end of a request; another value makes each call be refused or hang."""
 _PROXIES: Final = ("http", "https", "all")
 _SOCKS: Final = ("socks5", "socks5h")
 
 
 @dataclass(frozen=True, slots=True)
 class Unusable:
-    """What no call can be made with: a sentence, and the variable at fault (empty: the setting `openai.base_url`)."""
+    """A fault that prevents all calls: a sentence, and the variable at fault (empty: the setting `openai.base_url`)."""
 
     sentence: str
     variable: str = ""
 
 
 def unusable(base_url: str | None, environ: Mapping[str, str]) -> Iterator[Unusable]:
-    """Everything that would end each call, or the start, with an error of a library.
+    """Yield everything that would end each call, or the start, with an error of a library.
 
     Args:
         base_url: the setting; None: OpenAI's own.
@@ -53,7 +53,7 @@ def unusable(base_url: str | None, environ: Mapping[str, str]) -> Iterator[Unusa
 
 
 def _headers(text: str) -> Iterator[str]:
-    """What is wrong with headers, `NAME: VALUE` a line, as the SDK reads them."""
+    """Yield the faults in headers, `NAME: VALUE` a line, as the SDK reads them."""
     for number, line in enumerate(text.split("\n"), start=1):
         name, colon, value = (part.strip() for part in line.partition(":"))
         if not name and not colon:
@@ -69,7 +69,7 @@ def _headers(text: str) -> Iterator[str]:
 
 
 def _proxies(base_url: str, environ: Mapping[str, str]) -> Iterator[Unusable]:
-    """Proxies that the HTTP client would raise for, or speak the wrong protocol to."""
+    """Yield proxies that make the HTTP client raise, or speak the wrong protocol."""
     found = getproxies()
     if "*" in (host.strip() for host in found.get("no", "").split(",")):
         return
@@ -82,7 +82,7 @@ def _proxies(base_url: str, environ: Mapping[str, str]) -> Iterator[Unusable]:
         variable = next((name for name in (named, named.upper()) if environ.get(name)), named.upper())
         protocol = url.partition("://")[0].lower()
         if protocol in _SOCKS and scheme != _proxied_by(base_url, found):
-            continue  # the client can be made, and no call goes there: it is meant for other programs
+            continue  # the client can be created, and no call goes there: it is meant for other programs
         if protocol not in {"http", "https"}:
             yield Unusable(f"{variable} is no HTTP proxy: it must begin with http:// or https://.", variable)
         elif not can_look_up(url, proxy=True):
@@ -90,8 +90,8 @@ def _proxies(base_url: str, environ: Mapping[str, str]) -> Iterator[Unusable]:
 
 
 def _proxied_by(base_url: str, found: Mapping[str, str]) -> str:
-    """Which of the proxies calls go through: that of the URL's scheme or else of all; empty: none."""
-    with suppress(ValueError):  # which is said of the setting
+    """Return the proxy that calls go through: that of the URL's scheme or else of all; empty: none."""
+    with suppress(ValueError):  # reported for the setting
         to = urlsplit(base_url)
         if not proxy_bypass(to.hostname or ""):
             return next((scheme for scheme in (to.scheme, "all") if found.get(scheme)), "")

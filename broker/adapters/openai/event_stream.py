@@ -1,19 +1,19 @@
-"""Server-sent events as they come in pieces of bytes: the `data` of each, within a bound. No I/O.
+"""Parser of server-sent events from pieces of bytes: the `data` of each, within a bound. No I/O.
 
-After WHATWG's event stream format: lines end with LF, CR or CRLF, an empty line ends an event, members but `data` are
-of no use here. Bytes that are no UTF-8 become U+FFFD, since the rest of the answer is paid for.
+After WHATWG's event stream format: lines end with LF, CR or CRLF, an empty line ends an event, members other than
+`data` are ignored. Invalid UTF-8 becomes U+FFFD, since the rest of the answer is paid for.
 """
 
 from typing import Final
 
 END: Final = "[DONE]"
-"""The data of OpenAI's last event, which is no JSON."""
+"""The data of OpenAI's last event, which is not JSON."""
 _LINE_BYTES: Final = 40
-"""What Python needs to keep a line, beside its bytes."""
+"""Python's overhead for keeping a line, beside its bytes."""
 
 
-class EventTooLarge(Exception):  # noqa: N818 — what came, and no fault of ours
-    """A line, or an event, has more than so many bytes."""
+class EventTooLarge(Exception):  # noqa: N818 — the server's doing, not a fault of ours
+    """A line, or an event, that exceeds the byte limit."""
 
     def __init__(self, bytes_seen: int) -> None:
         super().__init__(f"{bytes_seen} bytes")
@@ -21,14 +21,14 @@ class EventTooLarge(Exception):  # noqa: N818 — what came, and no fault of our
 
 
 class EventReader:
-    """Puts lines and events together.
+    """Assembler of lines and events.
 
     Attributes:
-        lines: How many have ended.
+        lines: Number of lines that have ended.
     """
 
     def __init__(self, event_bytes_max: int) -> None:
-        """`event_bytes_max` bounds what is kept of an event that has not ended."""
+        """`event_bytes_max` bounds the bytes kept of an unfinished event."""
         self.lines = 0
         self._bytes_max = event_bytes_max
         self._tail = bytearray()
@@ -38,14 +38,14 @@ class EventReader:
 
     @property
     def held(self) -> int:
-        """Bytes kept of an event that has not ended."""
+        """Bytes kept of an unfinished event."""
         return self._held + len(self._tail)
 
     def feed(self, piece: bytes) -> list[str]:
-        """The data of the events that these bytes end.
+        """Return the data of the events that these bytes end.
 
         Raises:
-            EventTooLarge: One that has not ended is above its bound.
+            EventTooLarge: An unfinished event is above its bound.
         """
         if self._after_cr and piece.startswith(b"\n"):
             piece = piece[1:]

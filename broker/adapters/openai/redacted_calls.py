@@ -1,7 +1,7 @@
-"""Answers of an upstream without the key it was asked with.
+"""Redaction of the API key from an upstream's answers.
 
-OpenAI masks a key that it refuses; a gateway may repeat the whole of it in its error. That text becomes an outcome,
-which each reader of the results topic sees, a line of the log and a line of `headrace status`.
+OpenAI masks a key that it refuses; a gateway may repeat the whole key in its error. That text becomes an outcome, which
+each reader of the results topic sees, a line of the log and a line of `headrace status`.
 """
 
 from collections.abc import Callable, Mapping
@@ -18,10 +18,10 @@ _KEY_CHARS_MIN: Final = 8
 
 
 class HushedCalls:
-    """An `Upstream` behind which another one answers."""
+    """An `Upstream` that redacts the key from another one's answers."""
 
     def __init__(self, upstream: Upstream, key: str) -> None:
-        """`key` is what no answer may repeat."""
+        """`key` is the text that no answer may repeat."""
         self._upstream = upstream
         self._key = key if len(key) >= _KEY_CHARS_MIN else None
 

@@ -1,7 +1,7 @@
-"""Events of a stream, put together to the answer that the same call would have had without one. No I/O.
+"""Assembly of a stream's events into the answer that the same call would have had without streaming. No I/O.
 
 The events are OpenAI's: chunks of a chat completion, or events of a response. Whatever they are, nothing here raises;
-what is none is passed over, as a reader of the SDK would.
+anything else is skipped, as a reader of the SDK would skip it.
 """
 
 from collections.abc import Mapping
@@ -11,32 +11,32 @@ from schemas.delta import Delta, grown_choices, index_of
 
 _ENDINGS: Final = frozenset({"response.completed", "response.incomplete", "response.failed"})
 _FOLD_EVERY: Final = 64
-"""Deltas put together at once: one by one, a long answer would be copied for each of its words."""
+"""Deltas assembled at once: one by one, a long answer would be copied for each of its words."""
 CHOICES_MAX: Final = 128
-"""As many as OpenAI makes (`n`); a choice beyond them is none, else each event could bring one more to be copied."""
+"""OpenAI's own maximum (`n`); a choice beyond it is ignored, else each event could bring one more to be copied."""
 _EACH_BYTES: Final = 8
-"""What a value weighs beside its text."""
+"""Weight of a value beside its text."""
 _ENDS_OF_A_CHOICE: Final = frozenset({"finish_reason", "logprobs"})
 
 
 class Assembly(Protocol):
-    """An answer that is being told."""
+    """An answer being assembled."""
 
     def add(self, event: object) -> Delta | None:
-        """Take note of an event; what of it is worth publishing, or None."""
+        """Add an event; return the part worth publishing, or None."""
 
     def is_error(self, event: object) -> bool:
         """Whether the event says that no more will come, where the SDK passes such an event on."""
 
     def whole(self) -> dict[str, Any] | None:
-        """The answer, or None while its end has not come."""
+        """Return the answer, or None while its end has not come."""
 
     def weight(self) -> int:
-        """What of it is there, in bytes, roughly: a stream's events may come without end."""
+        """Return the approximate size of the parts so far, in bytes: a stream's events may be endless."""
 
 
 def asking_for_a_stream(endpoint: str, body: Mapping[str, object]) -> dict[str, object]:
-    """The body that has the same answer streamed; of a chat completion, with its usage at the end."""
+    """Return the body that requests the same answer as a stream; for a chat completion, with its usage at the end."""
     streamed: dict[str, object] = {**body, "stream": True}
     options = body.get("stream_options")
     if endpoint == "chat.completions" and (options is None or isinstance(options, Mapping)):
@@ -45,12 +45,12 @@ def asking_for_a_stream(endpoint: str, body: Mapping[str, object]) -> dict[str, 
 
 
 def assembly(endpoint: str) -> Assembly:
-    """One for an answer of this endpoint."""
+    """Create an assembly for an answer of this endpoint."""
     return ResponseAssembly() if endpoint == "responses" else ChatAssembly()
 
 
 class ChatAssembly:
-    """A chat completion."""
+    """Assembly of a chat completion."""
 
     def __init__(self) -> None:
         self._head: dict[str, Any] = {}
@@ -58,7 +58,7 @@ class ChatAssembly:
         self._fresh: list[Any] = []
 
     def add(self, event: object) -> Delta | None:
-        """See `Assembly.add`: the choices, less what adds nothing."""
+        """See `Assembly.add`: the choices, without empty parts."""
         if not isinstance(event, dict):
             return None
         for name, value in event.items():
@@ -76,7 +76,7 @@ class ChatAssembly:
         return isinstance(event, dict) and "choices" not in event and event.get("object") == "error"
 
     def whole(self) -> dict[str, Any] | None:
-        """See `Assembly.whole`: each choice says why it ended."""
+        """See `Assembly.whole`: it is complete when each choice has its finish reason."""
         self._fold()
         choices = sorted(self._choices, key=lambda choice: choice["index"])
         if not choices or not all(choice.get("finish_reason") for choice in choices):
@@ -104,20 +104,20 @@ def _is_choice(value: object) -> bool:
 
 
 def _told(choice: dict[str, Any]) -> dict[str, Any]:
-    """A choice of a chunk; a `delta` that is no object tells nothing."""
+    """Normalise a choice of a chunk; a `delta` that is not an object counts as empty."""
     delta = choice.get("delta")
     return {**choice, "delta": delta if isinstance(delta, dict) else {}}
 
 
 def _worth_telling(choice: dict[str, Any]) -> dict[str, Any] | None:
-    """What adds to the answer; None for the role alone, which opens every choice."""
+    """Return the parts that add to the answer; None for the role alone, which opens every choice."""
     delta = {name: value for name, value in choice["delta"].items() if value and name != "role"}
     ends = {name: value for name, value in choice.items() if value and name in _ENDS_OF_A_CHOICE}
     return {"index": choice["index"], "delta": delta, **ends} if delta or ends else None
 
 
 def _choice(told: dict[str, Any]) -> dict[str, Any]:
-    """As an answer has it: a message instead of a delta, and calls of tools without the place they were told at."""
+    """Convert to the form of a complete answer: a message instead of a delta, and tool calls without their index."""
     rest = {name: value for name, value in told.items() if name not in {"index", "delta", "logprobs", "finish_reason"}}
     message = {"role": "assistant", "content": None, "refusal": None, **told["delta"]}
     calls = message.get("tool_calls")
@@ -138,13 +138,13 @@ def _without_index(call: Any) -> Any:
 
 
 class ResponseAssembly:
-    """A response: its last event holds it whole."""
+    """Assembly of a response: the last event holds it whole."""
 
     def __init__(self) -> None:
         self._whole: dict[str, Any] | None = None
 
     def add(self, event: object) -> Delta | None:
-        """See `Assembly.add`: deltas, and the opening of an item that has a name, such as the call of a function."""
+        """See `Assembly.add`: deltas, and the opening of an item that has a name, such as a function call."""
         if not isinstance(event, dict) or not isinstance(kind := event.get("type"), str):
             return None
         response = event.get("response")
@@ -165,12 +165,12 @@ class ResponseAssembly:
         return self._whole
 
     def weight(self) -> int:
-        """See `Assembly.weight`: it comes in one event, whose reader has a bound."""
+        """See `Assembly.weight`: it comes in one event, which the reader bounds."""
         return 0
 
 
 def weight_of(value: object) -> int:
-    """About what JSON takes in memory: texts by their length, names too, and something for all else."""
+    """Estimate the memory of a JSON value: texts by their length, names too, and a constant for each value."""
     weight, waiting = 0, [value]
     while waiting:
         each = waiting.pop()

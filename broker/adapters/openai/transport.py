@@ -1,20 +1,20 @@
-"""HTTP transport of the door to OpenAI: aiohttp under httpx2, bounded in whatever the other side decides.
+"""HTTP transport of the OpenAI adapter: aiohttp under httpx2, with bounds on everything that the server decides.
 
-OpenAI's place may be taken by a gateway, a proxy or something broken, and what comes from there must not choose how
-much memory or time this process spends, where it sends a prompt, or which exception ends it. So here, and only here:
+OpenAI may be replaced by a gateway, a proxy or a broken server, and its answers must not decide how much memory or time
+this process spends, where it sends a prompt, or which exception ends it. So here, and only here:
 
 - *Headers*: at most `HEADERS_MAX` of at most `HEADER_BYTES_MAX` bytes, and `INTERIM_MAX` interim (1xx) answers.
-- *Bodies*: `body_bytes_max` bytes, as received and as decompressed; of a refusal the first `REFUSAL_BYTES_MAX`, of
-  which an error's text is read. Gzip and deflate are inflated piece by piece, one layer of them: layers in layers can
-  inflate for minutes to nothing. What is encoded otherwise arrives as it is and is no JSON.
-- *Redirects* are answers like others: a 307 would send the prompt to whatever address the answer names.
-- *Cookies* are not kept: one with a control character in it would make every later request unsendable, and no API
-  needs them.
-- *Connections* carry one answer for each request. Bytes that come on an idle connection, or behind an answer, close it:
-  the next request on it would take them for its own answer. So does an answer that does not say where it ends. Bytes
-  that come only when the next request has been sent cannot be told from its answer: HTTP/1.1 has no names for them.
+- *Bodies*: `body_bytes_max` bytes, as received and as decompressed; of a refusal the first `REFUSAL_BYTES_MAX`, from
+  which an error's text is read. Gzip and deflate are inflated piece by piece, one layer of them: nested layers can
+  inflate for minutes to nothing. Any other encoding is passed on as it is and is not JSON.
+- *Redirects* are answers like others: a 307 would send the prompt to any address that the answer names.
+- *Cookies* are not kept: one with a control character in it would make every later request unsendable, and no API needs
+  them.
+- *Connections* carry one answer for each request. Bytes that arrive on an idle connection, or behind an answer, close
+  it: the next request on it would take them for its own answer. So does an answer that does not say where it ends.
+  Bytes that arrive only after the next request was sent cannot be told from its answer: HTTP/1.1 has no request ids.
 
-Whatever else aiohttp raises is `Unanswered`: it reads for us what the server has chosen.
+Any other exception of aiohttp becomes `Unanswered`: it comes from parsing the server's data.
 """
 
 import asyncio
@@ -29,26 +29,26 @@ import httpx2
 from aiohttp.client_proto import ResponseHandler
 
 HEADERS_MAX: Final = 128
-"""Header lines of one answer; OpenAI and what stands before it send about thirty."""
+"""Header lines of one answer; OpenAI and the proxies before it send about thirty."""
 HEADER_BYTES_MAX: Final = 8_190
-"""Of one header line; with `HEADERS_MAX` a megabyte, while its call is judged."""
+"""Limit of one header line; with `HEADERS_MAX` a megabyte, held while its call is judged."""
 INTERIM_MAX: Final = 32
-"""Interim answers (100 Continue, 103 Early Hints) before the answer; a server in order sends none or two."""
+"""Interim answers (100 Continue, 103 Early Hints) before the answer; a proper server sends none or two."""
 REFUSAL_BYTES_MAX: Final = 256 * 1024
-"""What is read of a refusal; its text is looked at to 64 KiB (`broker.core.answers.error_body`)."""
+"""Bytes read of a refusal; its text is examined up to 64 KiB (`broker.core.answers.error_body`)."""
 _PIECE_BYTES: Final = 64 * 1024
 _CONNECT_WITHIN_S: Final = 5.0
 _REASON_CHARS_MAX: Final = 300
 _ERRORS_FROM: Final = 300
 _PORT_MAX: Final = 65_535
 _BODILESS: Final = frozenset({101, 204, 205, 304})
-"""Statuses without a body; a server that sends one all the same sends it to the next request on that connection."""
+"""Statuses without a body; if a server sends one all the same, the next request on that connection gets it."""
 _WRAPPERS: Final = {"gzip": 31, "x-gzip": 31, "deflate": 15}
 _NOT_PASSED_ON: Final = frozenset({b"set-cookie", b"content-encoding", b"content-length", b"transfer-encoding"})
 
 
-class Unanswered(Exception):  # noqa: N818 — what came of a call, as the core names it, and no fault of ours
-    """No answer came; `code` is `timeout` or `connection`."""
+class Unanswered(Exception):  # noqa: N818 — a call's result, as the core names it, and no fault of ours
+    """A call without an answer; `code` is `timeout` or `connection`."""
 
     def __init__(self, code: str, reason: str) -> None:
         super().__init__(reason)
@@ -56,7 +56,7 @@ class Unanswered(Exception):  # noqa: N818 — what came of a call, as the core 
 
 
 class Refused(Exception):  # noqa: N818 — likewise
-    """An answer with another status than 2xx came: all of it that is looked at."""
+    """An answer with another status than 2xx, with all of it that is examined."""
 
     def __init__(self, status: int, headers: dict[str, str], text: str) -> None:
         super().__init__(f"HTTP {status}")
@@ -66,7 +66,7 @@ class Refused(Exception):  # noqa: N818 — likewise
 
 
 class AnswerTooLarge(Exception):  # noqa: N818 — likewise
-    """The answer has at least so many bytes, which is more than any outcome can carry; the rest is not read."""
+    """An answer of at least `bytes_seen` bytes, more than any outcome can carry; the rest is not read."""
 
     def __init__(self, bytes_seen: int) -> None:
         super().__init__(f"{bytes_seen} bytes")
@@ -77,7 +77,7 @@ class BoundedClient(httpx2.AsyncClient):
     """An httpx2 client on `AnswerTransport`, also where the environment names a proxy."""
 
     def __init__(self, *, connections_max: int, body_bytes_max: int) -> None:
-        """`body_bytes_max` bounds the longest stream; what reads an answer as a whole stops sooner."""
+        """`body_bytes_max` bounds the longest stream; a reader of whole answers stops sooner."""
         self._connections_max = connections_max
         self._body_bytes_max = body_bytes_max
         super().__init__(follow_redirects=False, timeout=None)
@@ -90,10 +90,10 @@ class BoundedClient(httpx2.AsyncClient):
 
 
 class AnswerTransport(httpx2.AsyncBaseTransport):
-    """One session of aiohttp, made with the first request, since it belongs to the running loop."""
+    """One session of aiohttp, created with the first request, since it belongs to the running loop."""
 
     def __init__(self, connections_max: int, body_bytes_max: int, *, proxy: httpx2.Proxy | None = None) -> None:
-        """`proxy` stands between this process and OpenAI, if the environment says so."""
+        """`proxy` is the one between this process and OpenAI, if the environment names one."""
         self._connections_max = connections_max
         self._body_bytes_max = body_bytes_max
         self._proxy = proxy
@@ -101,11 +101,11 @@ class AnswerTransport(httpx2.AsyncBaseTransport):
         self._session: aiohttp.ClientSession | None = None
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        """Send a request; its answer if that is well, its body unread.
+        """Send a request; return a 2xx answer with its body unread.
 
         Raises:
-            Refused: It is not.
-            Unanswered: None came, or none that could be read.
+            Refused: Another status came.
+            Unanswered: No answer came, or none that could be read.
         """
         if self._session is None:
             self._session = _session(self._connections_max, self._tls)
@@ -142,7 +142,7 @@ def _session(connections_max: int, tls: ssl.SSLContext) -> aiohttp.ClientSession
 
 
 def can_look_up(url: str, *, proxy: bool = False) -> bool:
-    """Whether a URL can be read and its host be looked up; of a proxy, whether its login can be sent."""
+    """Whether a URL can be parsed and its host be looked up; for a proxy, also whether its login can be sent."""
     try:
         read = httpx2.URL(url)
         read.raw_host.decode("ascii").encode("idna")
@@ -154,7 +154,7 @@ def can_look_up(url: str, *, proxy: bool = False) -> bool:
 
 
 def untrusted() -> str:
-    """Why the certificates that the environment names cannot be used; empty if they can, or it names none."""
+    """Return why the certificates that the environment names cannot be used; empty if they can, or it names none."""
     try:
         httpx2.create_ssl_context()
     except OSError as error:  # ssl.SSLError too
@@ -185,7 +185,7 @@ async def _asked(
 
 
 def _unanswered(error: Exception) -> Unanswered:
-    """Whatever aiohttp raises, as data: the server has chosen what it read. The cause says more than what wraps it."""
+    """Convert any exception of aiohttp to data: the server's data caused it. The innermost cause says the most."""
     while isinstance(error.__cause__, Exception):
         error = error.__cause__
     code = "timeout" if isinstance(error, TimeoutError) else "connection"
@@ -193,27 +193,27 @@ def _unanswered(error: Exception) -> Unanswered:
 
 
 class _Line(ResponseHandler):
-    """One connection: as aiohttp's, but a second answer, or one that was not asked for, ends it."""
+    """One connection: as aiohttp's, but a second or unrequested answer ends it."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(loop)
         self._interim = 0
-        self._answer: Any = None  # the body of the answer to the request that is under way
+        self._answer: Any = None  # the body of the answer to the request in flight
 
     def set_response_params(self, **params: Any) -> None:
-        """A request is about to be sent here."""
+        """Reset the state for a request about to be sent here."""
         self._interim, self._answer = 0, None
         super().set_response_params(**params)
 
     def data_received(self, data: bytes) -> None:
-        """Bytes have come."""
+        """Close the connection for bytes behind an answer, else pass them on."""
         if data and self._answer is not None and self._answer.is_eof():
-            self.close()  # behind an answer, or long after it: whatever they are, they are not the next one's
+            self.close()  # behind an answer, or long after it: in either case not the next one's
             return
         super().data_received(data)
 
     def feed_data(self, data: Any, size: int = 0) -> None:
-        """The head of an answer has come, interim or not."""
+        """Take the head of an answer, interim or not."""
         message, body = data
         if self._answer is not None:
             self.close()
@@ -221,7 +221,7 @@ class _Line(ResponseHandler):
         if 100 <= message.code < 200 and message.code != 101:
             self._interim += 1
             if self._interim > INTERIM_MAX:
-                self._answer = body  # and whatever comes behind it is none
+                self._answer = body  # anything behind it is no answer
                 self.set_exception(aiohttp.ClientPayloadError("too many interim answers"))
                 self.close()
                 return
@@ -240,7 +240,7 @@ class _Body(httpx2.AsyncByteStream):
         self._bytes_max = bytes_max
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        """Pieces of at most 64 KiB.
+        """Yield pieces of at most 64 KiB.
 
         Raises:
             AnswerTooLarge: There is more than its bound, as received or inflated.
@@ -265,7 +265,7 @@ class _Body(httpx2.AsyncByteStream):
             raise _unanswered(error) from error
 
     async def beginning(self, bytes_max: int) -> bytes:
-        """As much of it as can be had, and no more than so many bytes: what breaks off is read as far as it came."""
+        """Read the beginning, at most `bytes_max` bytes; a body that breaks off is returned as far as it came."""
         begun, self._bytes_max = bytearray(), bytes_max
         try:
             async for part in self:
@@ -275,7 +275,7 @@ class _Body(httpx2.AsyncByteStream):
         return bytes(begun[:bytes_max])
 
     async def aclose(self) -> None:
-        """Give the connection back if all was read, else close it."""
+        """Return the connection to the pool if all was read, else close it."""
         if self._answer.content.at_eof():
             self._answer.release()
         else:
@@ -283,15 +283,15 @@ class _Body(httpx2.AsyncByteStream):
 
 
 class _Inflating:
-    """One layer of gzip or deflate, piece by piece; anything else passes as it is."""
+    """One layer of gzip or deflate, piece by piece; any other encoding passes unchanged."""
 
     def __init__(self, encoding: str) -> None:
         wrapper = _WRAPPERS.get(encoding.strip().lower())
         self._inflater = None if wrapper is None else zlib.decompressobj(wrapper)
-        self._bare = wrapper == _WRAPPERS["deflate"]  # some servers leave out the two bytes before it
+        self._bare = wrapper == _WRAPPERS["deflate"]  # some servers omit the two-byte header
 
     def pieces(self, data: bytes) -> Iterator[bytes]:
-        """What the next bytes say.
+        """Yield the inflated pieces of the next bytes.
 
         Raises:
             Unanswered: They are not what the headers say they are.

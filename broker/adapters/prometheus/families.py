@@ -1,27 +1,27 @@
 """The metric families of CONTRACT: names, labels, units and buckets, in one registry of ours.
 
-A dashboard depends on these; changing one is a breaking change. Base units only. Neither tenant nor id is a label.
+Dashboards depend on them; changing one is a breaking change. Base units only. Neither tenant nor id is a label.
 """
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, disable_created_metrics
 
-disable_created_metrics()  # type: ignore[no-untyped-call] # untyped there; a second series for every counter, which nobody asks for
+disable_created_metrics()  # type: ignore[no-untyped-call] # untyped there; a second series for every counter, of no use to us
 
 _WAIT_S = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3_600, 14_400, 86_400, 432_000)
-"""A lane's waits reach from a free budget to bulk's longest deadline."""
+"""Bucket bounds of a lane's waits, from a free budget to bulk's longest deadline."""
 
 _CALL_S = (0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60, 120, 300, 600)
-"""Up to the default time-out of a call."""
+"""Bucket bounds up to the default time-out of a call."""
 
 _TRANSACTION_S = (0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15)
-"""Up to the transaction time-out."""
+"""Bucket bounds up to the transaction time-out."""
 
 _ERROR_TOKENS = (-10_000, -1_000, -100, -10, -2, -1, 0, 1, 2, 10, 100, 1_000, 10_000)
-"""Ours minus the server's: laws that fit are within 2 (`facts/openai.md` §2.1)."""
+"""Bucket bounds of our charge minus the server's: laws that fit are within 2 (`facts/openai.md` §2.1)."""
 
 
 class Families:
-    """One attribute for each family."""
+    """Metric families, one attribute each."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._registry = registry

@@ -1,8 +1,8 @@
-"""The door to prometheus_client: one typed method for each thing that is worth counting.
+"""Adapter to prometheus_client, with one typed method for each figure counted.
 
-A producer chooses the model's name, so names are bounded before they become labels: the first hundred are told
-apart, the rest is `other`. No method raises, whatever it is given: a figure that a scrape cannot carry is cut or left
-out, and a text is made one that can be encoded, for one bad label would break every scrape from then on.
+A producer chooses the model's name, so names are bounded before they become labels: the first hundred keep their own,
+the rest are `other`. No method raises, whatever its arguments: a figure that a scrape cannot carry is cut or left out,
+and a text is made encodable, because one bad label would break every scrape from then on.
 """
 
 import contextlib
@@ -15,10 +15,10 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from broker.adapters.prometheus.families import Families
 
 LABELS_MAX = 100
-"""How many models, and how many limits, are told apart."""
+"""Number of models, and of limits, that get a label of their own."""
 
 FIGURE_MAX: Final = 1e15
-"""The largest figure that is shown or added: a counter still counts single tokens above it, and no float ends it."""
+"""The largest figure that is shown or added: a counter still counts single tokens above it, and cannot overflow."""
 
 _NAME_MAX = 100
 _OTHER = "other"
@@ -38,43 +38,43 @@ class Meter:
         self._laws: dict[str, str] = {}
 
     def render(self) -> bytes:
-        """The text that a scrape gets, of `content_type`."""
+        """Render the text of a scrape, of `content_type`."""
         return generate_latest(self._registry)
 
     def requests_taken(self, lane: str) -> None:
-        """A record was taken from its lane."""
+        """Count a record taken from its lane."""
         _count(self._families.requests_taken, lane)
 
     def outcome(self, lane: str, model: str, status: str, reason: str) -> None:
-        """An outcome was published; `reason` is empty for a completed one."""
+        """Count a published outcome; `reason` is empty for a completed one."""
         _count(self._families.outcomes, lane, self._models.label(model), status, reason)
 
     def finish(self, model: str, finish: str) -> None:
-        """The answer of a completed outcome ended so."""
+        """Count the finish of a completed outcome's answer."""
         _count(self._families.finishes, self._models.label(model), finish)
 
     def attempt(self, model: str, result: str) -> None:
-        """A call ended with `result`, a verdict's meaning."""
+        """Count a call that ended with `result`, a verdict's meaning."""
         _count(self._families.attempts, self._models.label(model), result)
 
     def throttled(self, model: str, limit: str) -> None:
-        """A call was refused with 429."""
+        """Count a call refused with 429."""
         _count(self._families.throttles, self._models.label(model), self._limits.label(limit))
 
     def charged(self, model: str, lane: str, tokens: int) -> None:
-        """OpenAI took `tokens` from its bucket."""
+        """Count `tokens` that OpenAI took from its bucket."""
         _count(self._families.charge_tokens, self._models.label(model), lane, by=tokens)
 
     def usage(self, model: str, kind: str, tokens: int) -> None:
-        """`tokens` of `kind` (input, output, cached, reasoning) were billed."""
+        """Count billed `tokens` of `kind` (input, output, cached, reasoning)."""
         _count(self._families.usage_tokens, self._models.label(model), kind, by=tokens)
 
     def foreign(self, model: str, tokens: int) -> None:
-        """Others took `tokens` from the same limit."""
+        """Count `tokens` that others took from the same limit."""
         _count(self._families.foreign_tokens, self._models.label(model), by=tokens)
 
     def limit(self, model: str, limit: str, capacity: float, level: float, utilisation: float | None) -> None:
-        """One bucket as the mirror sees it: capacity and level in its own unit, utilisation as a part of 1 if known."""
+        """Show one bucket of the mirror: capacity and level in its own unit, utilisation as a part of 1 if known."""
         labels = self._models.label(model), self._limits.label(limit)
         _set(self._families.limit_capacity, capacity, *labels)
         _set(self._families.limit_level, level, *labels)
@@ -82,7 +82,7 @@ class Meter:
             _set(self._families.utilisation, utilisation, *labels)
 
     def charge_law(self, model: str, law: str) -> None:
-        """`law` is what the evidence supports for `model` now."""
+        """Show `law` as the one that the evidence supports for `model` now."""
         label = self._models.label(model)
         before = self._laws.get(label, law)
         if before != law:
@@ -91,17 +91,17 @@ class Meter:
         _set(self._families.charge_law, 1, label, law)
 
     def charge_error(self, model: str, tokens: int) -> None:
-        """Our charge was off by `tokens`, ours minus the server's."""
+        """Observe the error of our charge in `tokens`, ours minus the server's."""
         _observe(self._families.charge_error, tokens, self._models.label(model))
 
     def backlog(self, lane: str, requests: int, seconds: float, oldest_s: float) -> None:
-        """What waits in a lane: requests, seconds until all could be called, and the age of the oldest."""
+        """Show a lane's backlog: requests, seconds until all could be called, and the age of the oldest."""
         _set(self._families.backlog_requests, requests, lane)
         _set(self._families.backlog_seconds, seconds, lane)
         _set(self._families.backlog_oldest, oldest_s, lane)
 
     def lag(self, lane: str, requests: int | None, age_s: float) -> None:
-        """What of a lane is still in Kafka, as of `age_s` ago; None: nothing is known, and nothing is shown."""
+        """Show a lane's records still in Kafka, as of `age_s` ago; None: unknown, and nothing is shown."""
         for family, value in ((self._families.lag_requests, requests), (self._families.lag_age, age_s)):
             if requests is None:
                 with contextlib.suppress(KeyError):  # older releases raise where nothing is shown
@@ -110,102 +110,102 @@ class Meter:
                 _set(family, value or 0, lane)
 
     def inflight(self, model: str, calls: int) -> None:
-        """So many calls are under way."""
+        """Show the number of calls in flight."""
         _set(self._families.inflight, calls, self._models.label(model))
 
     def queue_wait(self, lane: str, seconds: float) -> None:
-        """A request waited so long from taken to called."""
+        """Observe a request's wait from taken to called."""
         _observe(self._families.queue_wait, seconds, lane)
 
     def upstream_time(self, model: str, seconds: float) -> None:
-        """A call took so long."""
+        """Observe the duration of a call."""
         _observe(self._families.upstream, seconds, self._models.label(model))
 
     def outcome_time(self, lane: str, seconds: float) -> None:
-        """A request had its outcome so long after it was submitted."""
+        """Observe the time from a request's submission to its outcome."""
         _observe(self._families.outcome_seconds, seconds, lane)
 
     def leader(self, leads: bool) -> None:  # noqa: FBT001 - the value of the gauge
-        """Whether this process leads."""
+        """Show whether this process leads."""
         _set(self._families.leader, leads)
 
     def term(self, number: int) -> None:
-        """The term this process leads or follows."""
+        """Show the term this process leads or follows."""
         _set(self._families.term, number)
 
     def transaction(self, result: str, seconds: float) -> None:
-        """A transaction ended so (`committed`, `unknown`) after `seconds`."""
+        """Count a transaction with its result (`committed`, `unknown`) and observe its duration in `seconds`."""
         _count(self._families.transactions, result)
         _observe(self._families.transaction, seconds)
 
     def duplicate(self, lane: str) -> None:
-        """A record repeated a known request."""
+        """Count a record that repeated a known request."""
         _count(self._families.duplicates, lane)
 
     def dead_letter(self, reason: str) -> None:
-        """A dead letter was written."""
+        """Count a dead letter."""
         _count(self._families.dead_letters, reason)
 
     def cancel_taken(self) -> None:
-        """A cancel was taken from the control topic."""
+        """Count a cancel taken from the control topic."""
         _count(self._families.cancels_taken)
 
     def cancels_waiting(self, count: int) -> None:
-        """So many cancels wait for their request."""
+        """Show the number of cancels that wait for their request."""
         _set(self._families.cancels_waiting, count)
 
     def cancels_evicted(self, count: int) -> None:
-        """So many of them gave way, above `dedupe.ids_max`."""
+        """Count cancels evicted above `dedupe.ids_max`."""
         _count(self._families.cancels_evicted, by=count)
 
     def contained(self, step: str) -> None:
-        """An exception in our own code ended one request, or one observation, at that step."""
+        """Count an exception in our own code that ended one request, or one observation, at that step."""
         _count(self._families.contained, step)
 
     def chunks_dropped(self, count: int) -> None:
-        """So many chunks did not reach their topic."""
+        """Count chunks that did not reach their topic."""
         _count(self._families.chunks_dropped, by=count)
 
     def reply_copies(self, topic: str, result: str, count: int) -> None:
-        """So many outcomes were copied to a topic of a producer's own (`sent`), or could not be (`dropped`)."""
+        """Count outcomes copied to a producer's own topic (`sent`), or not copied (`dropped`)."""
         _count(self._families.reply_copies, topic, result, by=count)
 
     def repeated_call(self) -> None:
-        """A call was made again because its leader died."""
+        """Count a call made again because its leader died."""
         _count(self._families.repeated_calls)
 
     def dedupe_window(self, seconds: float) -> None:
-        """A repeat is recognised so far back."""
+        """Show how far back a repeat is recognised."""
         _set(self._families.dedupe_window, seconds)
 
     def ready(self, *, kafka: bool, redis: bool) -> None:
-        """Which of the two answer."""
+        """Show whether Kafka and Redis answer."""
         _set(self._families.kafka_ready, kafka)
         _set(self._families.redis_ready, redis)
 
     def breaker(self, model: str, *, is_open: bool) -> None:
-        """Whether the breaker of a model's limit is open."""
+        """Show whether the breaker of a model's limit is open."""
         _set(self._families.breaker_open, is_open, self._models.label(model))
 
     def retry(self, kind: str) -> None:
-        """An attempt will be made again, because of `kind`."""
+        """Count an attempt to be made again, by its cause `kind`."""
         _count(self._families.retries, kind)
 
     def put_back(self, lane: str) -> None:
-        """The retrier put a request back on its lane."""
+        """Count a request that the retrier put back on its lane."""
         _count(self._families.put_back, lane)
 
     def retries_waiting(self, kind: str, requests: int) -> None:
-        """So many requests wait to be tried again."""
+        """Show the number of requests that wait to be tried again."""
         _set(self._families.retries_waiting, requests, self._kinds.label(kind))
 
     def retries_held_back(self, lane: str, requests: int) -> None:
-        """So many requests are due and wait for what their lane may take back."""
+        """Show the number of requests that are due but held back by their lane's allowance."""
         _set(self._families.retries_held_back, requests, lane)
 
 
 def _count(family: Counter, *labels: str, by: float = 1) -> None:
-    """Count so many more; less than none is none."""
+    """Add to a counter; a negative amount adds nothing."""
     figure = _figure(by)
     if figure is not None and figure >= 0:
         (family.labels(*map(_text, labels)) if labels else family).inc(figure)
@@ -224,7 +224,7 @@ def _observe(family: Histogram, value: float, *labels: str) -> None:
 
 
 def _figure(value: float) -> float | None:
-    """What a scrape can carry of a figure; None if it is no figure, or one that would spoil every later sum (nan)."""
+    """Cut a figure to what a scrape can carry; None for a non-figure, or nan, which would spoil every later sum."""
     try:
         number = float(value)
     except OverflowError:
@@ -235,12 +235,12 @@ def _figure(value: float) -> float | None:
 
 
 def _text(label: str) -> str:
-    """A label that is short and can be encoded: half a surrogate pair would break every scrape from then on."""
+    """Make a label short and encodable: half a surrogate pair would break every scrape from then on."""
     return str(label)[:_NAME_MAX].encode("utf-8", "replace").decode()
 
 
 class _BoundedNames:
-    """Names that somebody else chose, as labels: few, short, and always encodable."""
+    """Names chosen by others, as labels: few, short, and always encodable."""
 
     def __init__(self) -> None:
         self._labels: dict[str, str] = {}

@@ -2,8 +2,8 @@
 
 PROTOCOL 2. Each step on the key is one script, so that no other client comes between reading and writing. redis-py
 would retry ten times with back-off and apply a timed-out write late; here every command is sent once and given half a
-second. Even so a command without an answer may have been carried out: the caller counts the lease's life from before
-it asked.
+second. Even so a command without an answer may have been carried out: the caller counts the lease's life from before it
+sent the command.
 """
 
 import asyncio
@@ -28,29 +28,29 @@ from broker.settings.urls import RedisUrl, UrlError
 
 _ANSWER_S = 0.5
 _ALTOGETHER_S = REDIS_ANSWERS_WITHIN_MS / 1_000
-"""With a connection to be made first: an answer later than this is none."""
+"""Time limit including a new connection: a later answer counts as none."""
 assert _ANSWER_S < _ALTOGETHER_S  # noqa: S101 — a bound asserted against its neighbour
 
 NOTE_MS = 2_000
 STATUS_LIVE_MS = 5_000
 STATUS_KEPT_MS = 86_400_000
-"""A status is live for five seconds; for a day it still tells who led last, and how that ended."""
+"""A status is live for five seconds; for a day it still shows which process led last, and how that ended."""
 _INDEX_MS = 3_600_000
 
 
 class RedisLease:
     """The lease at `key` as seen by the process with `token`.
 
-    Every method but `check` raises `LeaseUnavailable` alone, also where Redis does not accept us: a leader whose
-    password was changed under it goes on by its transactions, and says what is wrong, instead of dying with its calls.
+    Every method but `check` raises `LeaseUnavailable` alone, even where Redis rejects us: a leader whose password was
+    changed during its term goes on by its transactions, and reports the fault, instead of dying with its calls.
     """
 
     def __init__(self, url: str, key: str, *, ttl_ms: int, token: str) -> None:
-        """A lease that is not looked at yet; the connection is made by the first question.
+        """It connects with the first command, and reads nothing before.
 
         Args:
             url: `redis://`, `rediss://` or `unix://`; never shown in an error, for it may hold a password.
-            key: the lease's key; standby notes and the live status stand under it.
+            key: the lease's key; standby notes and the live status are stored under it.
             ttl_ms: the life of the lease after each renewal.
             token: this process; random, never `released`.
 
@@ -66,7 +66,7 @@ class RedisLease:
         )
 
     async def check(self) -> None:
-        """Ask once whether Redis lets us in, for a start: what an operator must mend should end it.
+        """Check once whether Redis lets us in, at the start: a fault that an operator must fix should end the start.
 
         Raises:
             AuthenticationError: Redis accepts neither password nor certificate.
@@ -78,11 +78,11 @@ class RedisLease:
 
     @property
     def wake_channel(self) -> str:
-        """Where a release is published."""
+        """The channel on which a release is published."""
         return f"{self._key}:wake"
 
     async def look(self) -> LeaseView:
-        """What stands in the key now; one held without an end in sight is given one, else a dead leader keeps it."""
+        """Read the key; give an expiry to a held lease with none in sight, else a dead leader keeps it."""
         async with _answered(self._key), self._redis.pipeline(transaction=True) as both:
             both.get(self._key)
             both.pttl(self._key)
@@ -92,13 +92,13 @@ class RedisLease:
         return _view(value, pttl_ms)
 
     async def take(self) -> LeaseTaken | LeaseView:
-        """Takes an absent or released key, or one that is ours already; else says what stands there."""
+        """Take an absent or released key, or one that is ours already; else return its content."""
         async with _answered(self._key):
             answer: list[Any] = await self._take(keys=[self._key], args=[self._token, self._ttl_ms])
         return LeaseTaken() if answer[0] else _view(answer[1], answer[2])
 
     async def renew(self, *, restore: bool) -> LeaseMine | LeaseForeign:
-        """Prolongs our own key; with `restore` also sets an absent one again."""
+        """Prolong our own key; with `restore` also set an absent one again."""
         async with _answered(self._key):
             answer: list[Any] = await self._renew(keys=[self._key], args=[self._token, self._ttl_ms, int(restore)])
         if answer[0]:
@@ -106,12 +106,12 @@ class RedisLease:
         return LeaseForeign(answer[1] if len(answer) > 1 else None)
 
     async def release(self) -> None:
-        """Marks our own key `released`, without expiry, and wakes the standby; a foreign key stays as it is."""
+        """Mark our own key `released`, without expiry, and wake the standby; a foreign key stays as it is."""
         async with _answered(self._key):
             await self._release(keys=[self._key], args=[self._token, self.wake_channel])
 
     async def note_ready(self) -> None:
-        """Notes for two seconds that this process could lead.
+        """Note for two seconds that this process could lead.
 
         The set beside the notes is an index: a Redis shared with others is too large to be scanned for them.
         """
@@ -119,10 +119,10 @@ class RedisLease:
             notes.set(self._note(self._token), "ready", px=NOTE_MS)
             notes.sadd(self._index, self._token)
             await notes.execute()
-            await self._redis.pexpire(self._index, _INDEX_MS)  # only now: what is of another type would expire with it
+            await self._redis.pexpire(self._index, _INDEX_MS)  # only now: a value of another type would expire with it
 
     async def ready_standbys(self) -> list[str]:
-        """Tokens of the processes whose note stands, sorted."""
+        """Return the tokens of the processes with a live note, sorted."""
         async with _answered(self._index):
             tokens = sorted(str(token) for token in await self._redis.smembers(self._index))
             values = await self._redis.mget([self._note(token) for token in tokens]) if tokens else []
@@ -133,18 +133,18 @@ class RedisLease:
         return [token for token, value in notes.items() if value is not None]
 
     async def server_time_ms(self) -> int:
-        """Redis' own wall clock: the second source that a step of ours must agree with."""
+        """Return Redis' own wall clock: the second source that a step of our clock must agree with."""
         async with _answered():
             seconds, microseconds = await self._redis.time()
         return int(seconds) * 1_000 + int(microseconds) // 1_000
 
     async def publish_status(self, status: str) -> None:
-        """Leaves a status, JSON: live for five seconds, kept for a day."""
+        """Store a status, JSON: live for five seconds, kept for a day."""
         async with _answered():
             await self._redis.set(status_key(self._key), status, px=STATUS_KEPT_MS)
 
     async def read_status(self) -> str | None:
-        """The leader's live status, or None if there was none within five seconds."""
+        """Return the leader's live status, or None if there was none within five seconds."""
         async with _answered(status_key(self._key)), self._redis.pipeline(transaction=True) as both:
             both.get(status_key(self._key))
             both.pttl(status_key(self._key))
@@ -152,7 +152,7 @@ class RedisLease:
         return str(status) if status is not None and pttl_ms > STATUS_KEPT_MS - STATUS_LIVE_MS else None
 
     async def close(self) -> None:
-        """Closes the connections; what was noted expires by itself."""
+        """Close the connections; notes expire by themselves."""
         await self._redis.aclose()
 
     @property
@@ -164,32 +164,32 @@ class RedisLease:
 
 
 def status_key(lease_key: str) -> str:
-    """Where the holder of a lease leaves its status."""
+    """Return the key of the lease holder's status."""
     return f"{lease_key}:status"
 
 
 def index_key(lease_key: str) -> str:
-    """The tokens of the standbys that have noted themselves."""
+    """Return the key of the set of noted standbys' tokens."""
     return f"{lease_key}:standbys"
 
 
 def note_key(lease_key: str, token: str) -> str:
-    """A standby's note."""
+    """Return the key of a standby's note."""
     return f"{lease_key}:standby:{token}"
 
 
 def connected(url: str) -> Redis:
-    """A client that sends every command once and waits half a second; it connects with its first command.
+    """Create a client that sends every command once and waits half a second; it connects with its first command.
 
     Raises:
-        SettingsError: the URL cannot be read. Its text and its chain hold nothing of the URL: what redis-py and urllib
-            raise repeats parts of the password.
+        SettingsError: the URL cannot be read. Its text and its chain hold nothing of the URL: the errors of redis-py
+            and urllib repeat parts of the password.
     """
     try:
         client: Redis = Redis.from_url(
             RedisUrl.read(url).encoded(),
             decode_responses=True,
-            encoding_errors="replace",  # what stands there is not ours, and ends no process
+            encoding_errors="replace",  # the value is not ours, and ends no process
             socket_timeout=_ANSWER_S,
             socket_connect_timeout=_ANSWER_S,
             retry=Retry(NoBackoff(), 0),
@@ -205,7 +205,7 @@ def connected(url: str) -> Redis:
 
 
 def _told_of_the_url(error: Exception) -> str:
-    """Of a foreign sentence nothing but the name of an option."""
+    """Keep nothing of a foreign error text but the name of an option."""
     option = re.search(r"Invalid value for '(\w+)'|unexpected keyword argument '(\w+)'", str(error))
     return f"has an option that cannot be used here ({option[1] or option[2]})" if option else "cannot be read"
 
@@ -220,7 +220,7 @@ def _view(value: str | None, pttl_ms: int) -> LeaseView:
 
 @asynccontextmanager
 async def answered(key: str = "") -> AsyncIterator[None]:
-    """Bounds the time of an exchange, and says in our words why there was no answer. `key`: the one whose type counts.
+    """Bound the time of an exchange, and translate its errors. `key`: the one reported if it has the wrong type.
 
     Raises:
         AuthenticationError: Redis does not accept the password, or we not its certificate.
@@ -249,7 +249,7 @@ async def answered(key: str = "") -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def _answered(key: str = "") -> AsyncIterator[None]:
-    """The same, where being refused is as good as no answer."""
+    """Do the same, but translate a rejection to `LeaseUnavailable`, like a missing answer."""
     try:
         async with answered(key):
             yield
@@ -258,12 +258,12 @@ async def _answered(key: str = "") -> AsyncIterator[None]:
 
 
 def is_of_another_type(answer: object) -> bool:
-    """Whether Redis says that a key holds no string, or no set, where we need one."""
+    """Whether Redis reports that a key holds no string, or no set, where we need one."""
     return isinstance(answer, exceptions.ResponseError) and "WRONGTYPE" in str(answer)
 
 
 def told_of_type(key: str) -> str:
-    """What is wrong with such a key, and what to do."""
+    """Explain the wrong type of such a key, and the remedy."""
     return (
         f"The key {key} in Redis is of another type than Headrace writes: something else has written there. See with "
         f"TYPE what it is, and remove it with DEL."
@@ -290,7 +290,7 @@ def _silent(error: BaseException) -> str:
 
 
 def _where(told: str) -> str:
-    """`at` host and port, if redis-py names them."""
+    """Return `at` host and port, if redis-py names them."""
     found = re.search(r"connecting to (\S+?)\.(?:\s|$)", told)
     return f" at {found[1]}" if found else " where redis.url says"
 
@@ -313,15 +313,15 @@ def _has_cause(error: BaseException | None, kinds: tuple[type[BaseException], ..
 
 
 def _without_arguments(error: BaseException) -> str:
-    """The text of an error without the arguments that a server repeats; those of AUTH and HELLO are the password."""
+    """Drop the arguments that a server repeats from an error's text; those of AUTH and HELLO are the password."""
     return str(error).partition(", with args")[0].rstrip(".") or type(error).__name__
 
 
 def _cause(error: BaseException) -> BaseException | None:
-    """The error as a cause that a traceback shows, unless it repeats arguments."""
+    """Return the error as a cause that a traceback shows, unless it repeats arguments."""
     return None if ", with args" in str(error) else error
 
 
 def _about_certificates(error: BaseException | None) -> bool:
-    """Whether the reason, or the reason of that, is a certificate."""
+    """Whether a certificate is the reason, directly or through a cause."""
     return _has_cause(error, (ssl.SSLCertVerificationError,))

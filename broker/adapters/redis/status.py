@@ -1,7 +1,7 @@
-"""What the holder of a lease left in Redis for people: its status, and who else is ready. Reads, and changes nothing.
+"""Read-only view of what a lease holder left in Redis for people: its status, and the number of ready standbys.
 
-Redis keeps a status for a day and counts its life down by its own clock. So the age of a report is what it has lived,
-and no clock of ours or of the reporter has a part in it.
+Redis keeps a status for a day and counts its life down by its own clock. So the age of a report is the part of that
+life already spent, and neither our clock nor the reporter's is involved.
 """
 
 from collections.abc import Iterable
@@ -24,15 +24,15 @@ _KEYS_A_STEP = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Reported:
-    """One look below one lease key.
+    """Result of one look below one lease key.
 
     Attributes:
-        lease_key: Where it was looked.
+        lease_key: The lease key.
         status: The JSON that was left, or None.
-        age_s: How long ago.
-        holder: What stands in the lease: a token, `released`, or None.
-        standbys: How many processes note that they could take over; None if their index cannot be read.
-        spoilt: Of each key that is of another type than Headrace writes, a sentence that says so and what to do.
+        age_s: Age of the status.
+        holder: Content of the lease: a token, `released`, or None.
+        standbys: Number of processes that note that they could take over; None if their index cannot be read.
+        spoilt: For each key of another type than Headrace writes, a sentence that says so and gives the remedy.
     """
 
     lease_key: str
@@ -44,25 +44,25 @@ class Reported:
 
 
 class RedisStatus:
-    """The door.
+    """Status reader.
 
     Every method raises `LeaseUnavailable` when Redis does not answer in time, `AuthenticationError` when it does not
     accept the password, and `RightsError` when it does not let this user read.
     """
 
     def __init__(self, url: str) -> None:
-        """Nothing is connected before the first question. Raises SettingsError: the URL cannot be read."""
+        """It connects with the first command. Raises SettingsError: the URL cannot be read."""
         self._redis = connected(url)
 
     async def check(self, lease_key: str) -> None:
-        """Ask something that needs no right but to read: whether there is a Redis that answers."""
+        """Check that a Redis answers, with a command that needs only the right to read."""
         async with answered(lease_key):
             await self._redis.get(lease_key)
 
     async def clusters(self, key_prefix: str, name: str) -> list[str]:
-        """Ids of the Kafka clusters for which somebody left a status under that name, sorted.
+        """List the ids of the Kafka clusters for which a status exists under that name, sorted.
 
-        It walks over every key there is, a thousand a step; the caller bounds the time.
+        It walks over all keys, a thousand a step; the caller bounds the time.
         """
         start, end = f"{key_prefix}:", status_key(f":{name}")
         pattern = f"{_literal(start)}*{_literal(end)}"
@@ -76,7 +76,7 @@ class RedisStatus:
                 return sorted(found)
 
     async def read(self, lease_key: str) -> Reported:
-        """What was left below this lease key."""
+        """Read the status, the lease and the standbys' notes below this lease key."""
         async with answered(), self._redis.pipeline(transaction=True) as all_of_it:
             all_of_it.get(status_key(lease_key))
             all_of_it.pttl(status_key(lease_key))
@@ -107,12 +107,12 @@ class RedisStatus:
 
 
 def _raise_others(answers: Iterable[Any]) -> None:
-    """An error that says nothing of a key's type is one of the whole exchange."""
+    """Raise an error that is not about a key's type: it concerns the whole exchange."""
     for answer in answers:
         if isinstance(answer, Exception) and not is_of_another_type(answer):
             raise answer
 
 
 def _literal(text: str) -> str:
-    """As it stands inside of a pattern of Redis."""
+    """Escape a text for use inside a Redis pattern."""
     return "".join(f"\\{letter}" if letter in "*?[]\\^-" else letter for letter in text)
