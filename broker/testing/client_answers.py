@@ -1,4 +1,4 @@
-"""The results topic of a `MemoryKafka` as a producer that waits sees it, and what every reader there has in common."""
+"""The results topic of a `MemoryKafka` for a waiting producer, and helpers shared by all readers there."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -61,7 +61,7 @@ class MemoryAnswers:
             await self._link.changed()
 
     def _look_again(self) -> None:
-        """Partitions that were added since are read from their first records, and so is a topic that was made anew."""
+        """Read added partitions from their first records, and so a topic that was made anew."""
         topic_id = self._link.kafka.topic_id(self._topic)
         if topic_id != self._topic_id:
             self._topic_id = topic_id
@@ -113,7 +113,7 @@ async def reached(link: KafkaLink, within_s: float | None = None) -> None:
 
 
 def read(log: PartitionLog, position: int) -> tuple[list[Fetched], int]:
-    """What stands there, and where to go on: past whatever a reader never sees."""
+    """Read the records at `position`; return them with the next position, past everything a reader never sees."""
     got, after = log.read(position, _RECORDS_A_FETCH)
     if isinstance(got, Unreadable):
         return [], after

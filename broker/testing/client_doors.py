@@ -1,7 +1,8 @@
-"""The doors of producers and readers to a `MemoryKafka`: `broker.client_ports` without aiokafka, with its habits.
+"""Client ports of a `MemoryKafka`: `broker.client_ports` without aiokafka, with its behaviour.
 
-Members of a group share the partitions and are dealt them anew whenever one comes or goes; what one of them had read
-and not handled comes again. A reader whose cluster is away stays silent; only a question that needs an answer raises.
+Members of a group share the partitions, which are dealt out anew whenever a member comes or goes; records that a member
+had read and not handled come again. A reader stays silent while its cluster is away; only a call that needs an answer
+raises.
 """
 
 import asyncio
@@ -22,10 +23,10 @@ from schemas.topics import MESSAGE_BYTES_MAX
 
 
 class MemoryClientDoors:
-    """See `broker.client_ports.ClientDoors`; one for all clients of a cluster, since it knows who is in which group."""
+    """See `broker.client_ports.ClientDoors`; one for all clients of a cluster, since it holds the groups' members."""
 
     def __init__(self, kafka: MemoryKafka, link: KafkaLink) -> None:
-        """`link` is the clients' way to the cluster."""
+        """`link` is the clients' connection to the cluster."""
         self._kafka = kafka
         self._link = link
         self._members: defaultdict[tuple[str, str], list[MemoryOutcomes]] = defaultdict(list)
@@ -50,7 +51,7 @@ class MemoryClientDoors:
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """A record that stands already: see `broker.client_ports.Pending`."""
+    """A record that is already written: see `broker.client_ports.Pending`."""
 
     appended: Appended
 
@@ -99,7 +100,7 @@ class MemoryOutcomes:
     def __init__(
         self, link: KafkaLink, *, topic: str, group: str | None, start: Start, members: list["MemoryOutcomes"]
     ) -> None:
-        """`members` are those of the group that are open, whoever they are."""
+        """`members` are the open readers of the group."""
         self._link = link
         self._topic = topic
         self._group = group
@@ -127,7 +128,7 @@ class MemoryOutcomes:
         self._deal()
 
     def _look_again(self) -> None:
-        """What the topic is now: partitions may have been added, or it may have been made anew."""
+        """Take up the topic's present state: partitions may have been added, or it may have been made anew."""
         topic_id, former = self._link.kafka.topic_id(self._topic), self._partitions
         self._partitions = len(self._logs)
         if self._topic_id not in {None, topic_id}:
@@ -156,7 +157,7 @@ class MemoryOutcomes:
         return self._link.kafka.logs(self._topic)
 
     def _deal(self) -> None:
-        """Everybody gives back what is his, and gets his share of all partitions."""
+        """Revoke all assignments of the group, and assign each member its share of all partitions."""
         for member in self._members:
             member._revoke()  # noqa: SLF001  # its own kind
         for place, member in enumerate(self._members):
@@ -177,7 +178,7 @@ class MemoryOutcomes:
             place = TopicPartition(self._topic, number)
             if place in stored and stored[place].metadata == self._topic_id:
                 self._next[number] = stored[place].offset
-            else:  # stored at once, as by the real door
+            else:  # stored at once, as by the real adapter
                 self._next[number] = self._handled[number] = (
                     self._logs[number].start if has_read else self._first(number)
                 )

@@ -1,8 +1,8 @@
-"""Counts tokens roughly, without loading a tokenizer: four characters make one."""
+"""Rough token counter that loads no tokenizer: four characters make one token."""
 
 
 class RoughCounter:
-    """A `broker.ports.TokenCounter`. `unknown` names models it cannot tell; `counted` is how often it was asked."""
+    """A `broker.ports.TokenCounter`. `unknown` names models without a count; `counted` is the number of calls."""
 
     def __init__(self, unknown: frozenset[str] = frozenset()) -> None:
         self._unknown = unknown

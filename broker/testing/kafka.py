@@ -1,7 +1,7 @@
-"""Kafka without a Kafka: topics, transactions and stored offsets in memory, shared by all processes of a test.
+"""In-memory Kafka: topics, transactions and stored offsets, shared by all processes of a test.
 
-It answers as a real one does where that matters to us: markers take offsets, an open transaction stops its readers, a
-successor's start fences and aborts, a commit can be stored although its producer never hears so. Each process has a
+It behaves like a real one where that matters to us: markers take offsets, an open transaction stops its readers, a
+successor's start fences and aborts, a commit can be stored although its producer never learns of it. Each process has a
 `KafkaLink` of its own, which can be cut. Time is the running event loop's for waiting, and `utc_ms` for the records.
 """
 
@@ -21,7 +21,7 @@ from schemas.topics import MESSAGE_BYTES_MAX
 
 
 class CommitFault(Enum):
-    """What happens to a commit whose answer gets lost."""
+    """Fate of a commit with a lost answer."""
 
     STORED = "stored"
     LOST = "lost"
@@ -29,7 +29,7 @@ class CommitFault(Enum):
 
 @dataclass(slots=True)
 class Group:
-    """Offsets of one group: what stands, and what a reader is shown while `MemoryKafka.offsets_lag` is set."""
+    """Offsets of one group: those stored, and those shown to readers while `MemoryKafka.offsets_lag` is set."""
 
     stored: dict[TopicPartition, StoredOffset] = field(default_factory=dict)
     shown: dict[TopicPartition, StoredOffset] = field(default_factory=dict)
@@ -37,7 +37,7 @@ class Group:
 
 @dataclass(slots=True)
 class Pending:
-    """The open transaction of a transactional id, and where its records are."""
+    """The open transaction of a transactional id, and the logs that hold its records."""
 
     transaction: Transaction
     logs: list[PartitionLog] = field(default_factory=list)
@@ -45,7 +45,7 @@ class Pending:
 
 @dataclass(slots=True, eq=False)
 class Completing:
-    """A transaction that is decided but for its markers, and the group that shows its offsets once they are written."""
+    """A transaction that is decided but lacks its markers, and the group that shows its offsets once they exist."""
 
     pending: Pending | None
     group: Group | None
@@ -57,15 +57,15 @@ class MemoryKafka:
     Attributes:
         commit_faults: Fates of the next commits; empty: they succeed.
         commit_takes_s: Loop time between the sends and the commit of each transaction.
-        open_takes_s: Loop time a producer needs to start, before it fences anybody.
-        coordinates: Whether those of its nodes answer that start producers, commit, and store offsets. Others go on.
-        retained_ms: By topic, how long its records are kept at least; `clean` removes older ones.
+        open_takes_s: Loop time a producer needs to start, before it fences another.
+        coordinates: Whether the nodes answer that start producers, commit, and store offsets. Others go on.
+        retained_ms: Minimum retention of records by topic; `clean` removes older ones.
         offsets_lag: A committed offset is shown to readers only after the next start or commit of its producer.
-        markers_later: Told how to write the markers of a commit that has returned; until then, or until its producer
-            goes on, nobody reads what it holds. None: a commit is readable when it returns.
-        message_bytes_max: By topic; a record above it kills the producer that sends it. (A real one holds the limit
-            against a batch of records; our doors see to it that this makes no difference for long.)
-        policy: What else stands in the way of a record on a topic: a plug-in of the broker, a missing right.
+        markers_later: Gets a function that writes the markers of a commit that has returned; until that is called, or
+            its producer goes on, the commit's content is unreadable. None: a commit is readable when it returns.
+        message_bytes_max: By topic; a record above it kills the producer that sends it. (A real one applies the limit
+            to a batch of records; our adapters ensure that this makes no difference for long.)
+        policy: Any other obstacle to a record on a topic: a plug-in of the broker, a missing right.
     """
 
     def __init__(self, utc_ms: Callable[[], int]) -> None:
@@ -95,7 +95,7 @@ class MemoryKafka:
     # ------------------------------------------------------------------ topics
 
     def create(self, topic: str, partitions: int = 1) -> None:
-        """A topic, or more partitions of one."""
+        """Create a topic, or add partitions to one."""
         logs = self._topics.setdefault(topic, [])
         if topic not in self._ids:
             self._born += 1
@@ -104,12 +104,12 @@ class MemoryKafka:
         self.stir()
 
     def delete(self, topic: str) -> None:
-        """A topic with all it held."""
+        """Delete a topic with all its records."""
         del self._topics[topic], self._ids[topic]
         self.stir()
 
     def topic_id(self, topic: str) -> str:
-        """What tells a topic from every other one that ever had its name.
+        """Return the id that distinguishes a topic from every other one that ever had its name.
 
         Raises:
             MissingTopic: There is none of that name.
@@ -118,7 +118,7 @@ class MemoryKafka:
         return self._ids[topic]
 
     def logs(self, topic: str) -> list[PartitionLog]:
-        """A topic's partitions.
+        """Return a topic's partitions.
 
         Raises:
             MissingTopic: There is none of that name.
@@ -128,25 +128,25 @@ class MemoryKafka:
         return self._topics[topic]
 
     def append(self, topic: str, record: Record, *, partition: int | None = None, at_ms: int | None = None) -> int:
-        """What a plain producer writes; returns its offset. `at_ms` is the record's own timestamp."""
+        """Append a record as a plain producer; return its offset. `at_ms` is the record's own timestamp."""
         log = self.logs(topic)[self.partition_for(topic, record) if partition is None else partition]
         offset = log.append(record, self.utc_ms() if at_ms is None else at_ms)
         self.stir()
         return offset
 
     def clean(self, *, segment_slots: int = 1) -> None:
-        """What the cleaner does now and then: segments that are older than their topic retains are removed."""
+        """Run the cleaner: remove segments that are older than their topic retains."""
         for topic, retained_ms in self.retained_ms.items():
             for log in self.logs(topic):
                 log.retain(self.utc_ms() - retained_ms, segment_slots=segment_slots)
         self.stir()
 
     def committed(self, topic: str) -> list[Fetched]:
-        """What a `read_committed` reader sees of all partitions."""
+        """Return what a `read_committed` reader sees of all partitions."""
         return [fetched for log in self.logs(topic) for fetched in log.committed()]
 
     def partition_for(self, topic: str, record: Record) -> int:
-        """Where a record goes: by its key, or by turns."""
+        """Choose a record's partition: by its key, or in turn."""
         count = len(self.logs(topic))
         if record.key is not None:
             return zlib.crc32(record.key) % count
@@ -156,13 +156,13 @@ class MemoryKafka:
     # ------------------------------------------------------------------ transactions
 
     def setback(self, topic: str, record: Record) -> Setback | None:
-        """Why a topic does not take a record."""
+        """Return why a topic refuses a record, or None."""
         if record.bytes_max > min(SENT_BYTES_MAX, self.message_bytes_max.get(topic, MESSAGE_BYTES_MAX)):
             return Setback.REFUSED
         return self.policy(topic, record)
 
     def fence(self, transactional_id: str) -> int:
-        """A producer starts: the open transaction of its predecessor is aborted, its epoch is over."""
+        """Start a producer: abort the open transaction of its predecessor, and end its epoch."""
         self.opened[transactional_id] += 1
         self._complete(transactional_id)
         self.expire(transactional_id)
@@ -171,18 +171,19 @@ class MemoryKafka:
         return self._epochs[transactional_id]
 
     def expire(self, transactional_id: str) -> None:
-        """What the transaction time-out does: abort, and fence whoever is at work."""
+        """Apply the transaction time-out: abort, and fence the producer at work."""
         self._epochs[transactional_id] += 1
         self.abort(transactional_id)
 
     def is_fenced(self, transactional_id: str, epoch: int) -> bool:
-        """Whether somebody started after the producer with that epoch."""
+        """Whether another producer started after the one with that epoch."""
         return self._epochs[transactional_id] != epoch
 
     def begin(self, transactional_id: str, outgoing: Iterable[tuple[str, Record, int | None]]) -> list[int]:
         """Append records of an open transaction; the number is a record's own timestamp, if it has one.
 
-        The offset of each in its partition.
+        Returns:
+            The offset of each in its partition.
         """
         self._complete(transactional_id)
         pending = self._pending.setdefault(transactional_id, Pending(Transaction()))
@@ -215,7 +216,7 @@ class MemoryKafka:
             self._end(pending, Fate.ABORTED)
 
     def _complete(self, transactional_id: str, which: "Completing | None" = None) -> None:
-        """Write the markers of what was committed; before they stand, its producer begins nothing new."""
+        """Write the markers of a commit; before that its producer begins nothing new."""
         completing = self._completing.get(transactional_id)
         if completing is None or which not in {None, completing}:
             return
@@ -234,30 +235,30 @@ class MemoryKafka:
     # ------------------------------------------------------------------ being away
 
     def stop(self) -> None:
-        """Nobody reaches it any more."""
+        """Make the cluster unreachable."""
         self.is_up = False
         self.stir()
 
     def start_again(self) -> None:
-        """Everybody reaches it again, with all it held."""
+        """Make the cluster reachable again, with all its records."""
         self.is_up = True
         self.stir()
 
     def stir(self) -> None:
-        """Wake whoever waits for something to change."""
+        """Wake all tasks that wait for a change."""
         for link in self.links:
             link.stir()
 
     def topic_names(self) -> Iterator[str]:
-        """All topics."""
+        """Iterate over all topics."""
         return iter(self._topics)
 
 
 class KafkaLink:
-    """One process's way to the cluster.
+    """Connection of one process to the cluster.
 
     Attributes:
-        away_after_s: How long a question is asked in vain before it counts as unanswered.
+        away_after_s: Time after which an unanswered call counts as failed.
     """
 
     def __init__(self, kafka: MemoryKafka, *, away_after_s: float = 4.0) -> None:
@@ -269,21 +270,21 @@ class KafkaLink:
 
     @property
     def is_up(self) -> bool:
-        """Whether questions reach the cluster."""
+        """Whether calls reach the cluster."""
         return self._is_whole and self.kafka.is_up
 
     def cut(self) -> None:
-        """This process alone loses sight of the cluster."""
+        """Cut this process alone off from the cluster."""
         self._is_whole = False
         self.stir()
 
     def mend(self) -> None:
-        """It sees the cluster again."""
+        """Reconnect this process to the cluster."""
         self._is_whole = True
         self.stir()
 
     def stir(self) -> None:
-        """Wake whoever in this process waits for what there is now."""
+        """Wake those tasks of this process that wait for what is there now."""
         for waiter, there in self._waiting.items():
             if not waiter.done() and (there is None or self._is_met(there)):
                 waiter.set_result(True)
@@ -291,17 +292,18 @@ class KafkaLink:
     def _is_met(self, there: Callable[[], bool]) -> bool:
         try:
             return self.is_up and there()
-        except MissingTopic:  # that is for who waits to say
+        except MissingTopic:  # the waiter raises it itself
             return True
 
     async def changed(self) -> None:
-        """Until the next record, marker, cut or mend."""
+        """Wait until the next record, marker, cut or mend."""
         await self._woken(None, None)
 
     async def until(self, there: Callable[[], bool], within_s: float | None = None) -> bool:
-        """Until the cluster is reached and something is there; whatever else changes wakes nobody.
+        """Wait until the cluster is reached and `there` holds; other changes do not end the wait.
 
-        False if that took too long. No `asyncio.timeout`, which would cancel the task: a simulation waits a lot.
+        Returns False if that took too long. No `asyncio.timeout`, which would cancel the task: a simulation waits a
+        lot.
         """
         until_s = None if within_s is None else asyncio.get_running_loop().time() + within_s
         while not (self.is_up and there()):
@@ -310,7 +312,7 @@ class KafkaLink:
         return True
 
     async def _woken(self, there: Callable[[], bool] | None, until_s: float | None) -> bool:
-        """By a change, or by the clock: then False."""
+        """Wait for a change, or until `until_s`: then return False."""
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[bool] = loop.create_future()
         timer = None if until_s is None else loop.call_at(until_s, _ring, waiter)
@@ -326,7 +328,7 @@ class KafkaLink:
         """Return once the cluster answers.
 
         Raises:
-            TimeoutError: It did not within `away_after_s`, or what was asked for.
+            TimeoutError: It did not within `away_after_s`, or `within_s`.
         """
         if self.is_up:
             return
@@ -337,7 +339,7 @@ class KafkaLink:
         """Return once the cluster's coordinators answer as well.
 
         Raises:
-            TimeoutError: They did not within `away_after_s`, or what was asked for.
+            TimeoutError: They did not within `away_after_s`, or `within_s`.
         """
         await self.reach(within_s)
         kafka = self.kafka

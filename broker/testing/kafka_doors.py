@@ -1,7 +1,7 @@
-"""The doors to a `MemoryKafka`: `broker.ports` without aiokafka, with its habits.
+"""Dispatcher ports of a `MemoryKafka`: `broker.ports` without aiokafka, with its behaviour.
 
-A reader whose cluster is away stays silent; only a question that needs an answer raises. A producer is dead after any
-error, and what it had begun stays open until its successor starts.
+A reader stays silent while its cluster is away; only a call that needs an answer raises. A producer is dead after any
+error, and its open transaction stays open until its successor starts.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ _ROWS_A_READ = 2_000
 
 
 class MemoryTransactions:
-    """A `TransactionLog`. The offsets group carries the transactional id's name, unless it has one of its own."""
+    """A `TransactionLog`. The offsets group is named as the transactional id, unless it has a name of its own."""
 
     def __init__(
         self, link: KafkaLink, *, transactional_id: str, group: str | None = None, commit_within_s: float = 10.0
@@ -103,12 +103,12 @@ class MemoryTransactions:
             raise ProducerDead("A transaction's outcome is unknown: the producer is fenced.")
 
     def _fault(self) -> CommitFault | None:
-        """The fate of the commit that is under way."""
+        """Return the fate of the present commit."""
         faults = self._link.kafka.commit_faults
         return faults.popleft() if faults else None
 
     async def close(self) -> None:
-        """See `broker.ports.TransactionLog.close`: what is open stays so until a successor starts."""
+        """See `broker.ports.TransactionLog.close`: an open transaction stays so until a successor starts."""
         self._epoch = None
 
 
@@ -128,7 +128,7 @@ class MemoryOffsets:
 
 
 class MemoryLane:
-    """A `LaneLog`. `taken` counts the questions `take` was asked."""
+    """A `LaneLog`. `taken` counts the calls of `take`."""
 
     def __init__(self, link: KafkaLink, *, topic: str) -> None:
         self._link = link
@@ -278,7 +278,7 @@ class MemoryLedger:
                 f"The ledger {self._topic} does not hold offset {position}, but {log.start} to {log.end}."
             )
         rows, after = log.read(position, _ROWS_A_READ)
-        assert not isinstance(rows, Unreadable)  # noqa: S101 — programmer error: nobody damages a ledger
+        assert not isinstance(rows, Unreadable)  # noqa: S101 — programmer error: no test damages a ledger
         return rows, after
 
     async def _reached(self) -> None:
@@ -307,17 +307,17 @@ async def _reached(reaching: Awaitable[None], what: str) -> None:
 
 
 async def _until(link: KafkaLink, there: Callable[[], bool], timeout_ms: int) -> None:
-    """Until something is there and reachable, or the time is over; nothing is said of a cluster that is away."""
+    """Wait until something is there and reachable, or the time is over; a cluster that is away is not reported."""
     await link.until(there, timeout_ms / 1_000)
 
 
 def _sendable(record: Record) -> Record:
-    """As the real door sends it: aiokafka has no way for a record with neither key nor value."""
+    """Convert as the real adapter does: aiokafka cannot send a record with neither key nor value."""
     return record if record.key is not None or record.value is not None else Record(None, b"", record.headers)
 
 
 class MemoryChunks:
-    """A `ChunkLog`: what cannot be delivered at once is dropped at once."""
+    """A `ChunkLog`: a chunk that cannot be delivered at once is dropped at once."""
 
     def __init__(self, link: KafkaLink, *, topic: str) -> None:
         self.dropped = 0
@@ -346,7 +346,7 @@ class MemoryChunks:
 
 
 class MemoryReplyTopics:
-    """A `ReplyTopics`; a topic whose name is in `denied` may not be written."""
+    """A `ReplyTopics`; a topic named in `denied` may not be written."""
 
     def __init__(self, link: KafkaLink) -> None:
         self.denied: set[str] = set()

@@ -1,4 +1,4 @@
-"""One partition in memory: records, the markers that end transactions, and what a `read_committed` reader sees of it.
+"""One partition in memory: records, the markers that end transactions, and the view of a `read_committed` reader.
 
 A marker takes an offset, as in Kafka, so offsets of one partition have gaps; an open transaction hides everything
 behind its first record.
@@ -13,7 +13,7 @@ from schemas.record import Record, present
 
 
 class Fate(Enum):
-    """Where a transaction stands."""
+    """State of a transaction."""
 
     OPEN = "open"
     COMMITTED = "committed"
@@ -22,14 +22,14 @@ class Fate(Enum):
 
 @dataclass(slots=True, eq=False)
 class Transaction:
-    """Records appended together; its fate decides whether anybody reads them."""
+    """Records appended together; their fate decides whether they are readable."""
 
     fate: Fate = Fate.OPEN
 
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """What one offset holds; a marker has no record."""
+    """Content of one offset; a marker has no record."""
 
     at_ms: int
     record: Record | None
@@ -40,7 +40,7 @@ _REMOVED = Slot(0, None, None)
 
 
 class PartitionLog:
-    """Offsets from 0; what retention removed keeps its place and is never read again."""
+    """Offsets from 0; removed ones keep their place and are never read again."""
 
     def __init__(self) -> None:
         self.slots: list[Slot] = []
@@ -55,21 +55,21 @@ class PartitionLog:
 
     @property
     def stable_end(self) -> int:
-        """How far a `read_committed` reader may go: to the first record of an open transaction."""
+        """End of a `read_committed` reader's range: the first record of an open transaction, if there is one."""
         if not self._begun:
             return len(self.slots)
         self._begun = {each: first for each, first in self._begun.items() if each.fate is Fate.OPEN}
         return min(self._begun.values(), default=len(self.slots))
 
     def append(self, record: Record | None, at_ms: int, transaction: Transaction | None = None) -> int:
-        """One more offset; which one."""
+        """Append a slot and return its offset."""
         if transaction is not None:
             self._begun.setdefault(transaction, self.end)
         self.slots.append(Slot(at_ms, record, transaction))
         return self.end - 1
 
     def last_ms(self) -> int | None:
-        """When the last record was appended that a `read_committed` reader sees; None if there is none."""
+        """Return the timestamp of the last record that a `read_committed` reader sees; None if there is none."""
         for offset in range(self.stable_end - 1, self.start - 1, -1):
             slot = self.slots[offset]
             if slot.record is not None and (slot.transaction is None or slot.transaction.fate is Fate.COMMITTED):
@@ -77,17 +77,17 @@ class PartitionLog:
         return None
 
     def trim(self, offset: int) -> None:
-        """What retention does: nothing below `offset` can be read any more."""
+        """Apply retention: nothing below `offset` can be read any more."""
         self.start = max(self.start, min(offset, self.end))
 
     def drop(self, offset: int) -> None:
-        """Trim, and keep nothing of what stood there: for runs in which the log would outgrow what is tested."""
+        """Trim, and free the removed slots: for runs in which the log would outgrow the subject of the test."""
         before = self.start
         self.trim(offset)
         self.slots[before : self.start] = [_REMOVED] * (self.start - before)
 
     def retain(self, from_ms: int, *, segment_slots: int = 1) -> None:
-        """What retention by age does: whole segments of so many offsets go, once all they hold is older than that.
+        """Apply retention by age: remove whole segments of `segment_slots` offsets that are all older than `from_ms`.
 
         As in Kafka the last segment goes as well; the end stays where it was.
         """
@@ -98,7 +98,7 @@ class PartitionLog:
             self.trim(self.start + len(segment))
 
     def is_out_of_range(self, position: int) -> bool:
-        """Whether a reader there is told so: retention was faster, or the log is shorter than it was."""
+        """Whether a reader there gets an error: retention was faster, or the log is shorter than it was."""
         return not self.start <= position <= self.end
 
     def damage(self, first: int, last: int) -> None:
@@ -106,7 +106,7 @@ class PartitionLog:
         self._damaged.append(range(first, last + 1))
 
     def read(self, position: int, records_max: int) -> tuple[list[Fetched] | Unreadable, int]:
-        """What stands there for a reader at `position`, and the position behind it."""
+        """Read for a reader at `position`; return the result and the position behind it."""
         if position < self.start:
             return Unreadable(position, self.start - 1, removed=True), self.start
         got: list[Fetched] = []
@@ -123,13 +123,13 @@ class PartitionLog:
         return got, after if got else max(position, self.stable_end)
 
     def has_more(self, position: int) -> bool:
-        """Whether `read` has anything to say at `position`."""
+        """Whether `read` returns anything at `position`."""
         if position >= len(self.slots) or position >= self.stable_end:
-            return False  # as asked most of the time
+            return False  # the most frequent case
         return bool(self.read(position, 1)[0])
 
     def committed(self) -> Iterable[Fetched]:
-        """Every record a reader from the start sees, damaged or not."""
+        """Yield every record a reader from the start sees, damaged or not."""
         for offset in range(self.start, self.stable_end):
             slot = self.slots[offset]
             if slot.record is not None and (slot.transaction is None or slot.transaction.fate is Fate.COMMITTED):
@@ -140,5 +140,5 @@ class PartitionLog:
 
 
 def _read(record: Record) -> Record:
-    """As a door hands it on: a header may have no value in Kafka."""
+    """Convert as an adapter returns it: a header may have no value in Kafka."""
     return Record(record.key, record.value, present(record.headers)) if record.headers else record

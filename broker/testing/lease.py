@@ -1,4 +1,4 @@
-"""The lease without a Redis: several processes of a test share one store, whose clock the test moves."""
+"""In-memory lease without a Redis: processes of a test share one store with a clock that the test moves."""
 
 from collections.abc import Callable
 
@@ -10,7 +10,7 @@ from broker.ports import LeaseForeign, LeaseMine, LeaseTaken, LeaseView
 
 
 class MemoryLeaseStore:
-    """What Redis would hold. `available` is False while Redis is away; `wakes` counts released leases."""
+    """Content of a Redis. `available` is False while Redis is away; `wakes` counts released leases."""
 
     def __init__(self, now_ms: Callable[[], int]) -> None:
         self.now_ms = now_ms
@@ -19,7 +19,7 @@ class MemoryLeaseStore:
         self._entries: dict[str, tuple[str, int | None]] = {}
 
     def get(self, key: str) -> tuple[str, int | None] | None:
-        """The value at `key` and its remaining life in ms, if it has one; None if absent or expired."""
+        """Return the value at `key` and its remaining life in ms, if it has one; None if absent or expired."""
         if not self.available:
             raise LeaseUnavailable("Redis does not answer: it is away.")
         entry = self._entries.get(key)
@@ -34,17 +34,17 @@ class MemoryLeaseStore:
         return value, until_ms - self.now_ms()
 
     def set(self, key: str, value: str, *, px: int | None = None) -> None:
-        """Sets `key`, for `px` ms or for good."""
+        """Set `key`, for `px` ms or for good."""
         if not self.available:
             raise LeaseUnavailable("Redis does not answer: it is away.")
         self._entries[key] = (value, None if px is None else self.now_ms() + px)
 
     def keys(self, prefix: str) -> list[str]:
-        """The living keys that begin with `prefix`, sorted."""
+        """List the live keys that begin with `prefix`, sorted."""
         return [key for key in sorted(self._entries) if key.startswith(prefix) and self.get(key) is not None]
 
     def empty(self) -> None:
-        """What a restart without persistence does."""
+        """Clear the store, as a restart without persistence does."""
         self._entries.clear()
 
 
@@ -53,7 +53,7 @@ class MemoryLease:
 
     `is_cut` is True while this process alone is cut off.
 
-    `renewals` counts how often it was asked to prolong its key.
+    `renewals` counts the calls of `renew`.
     """
 
     def __init__(self, store: MemoryLeaseStore, key: str, *, ttl_ms: int, token: str) -> None:
@@ -65,14 +65,14 @@ class MemoryLease:
         self.renewals = 0
 
     async def look(self) -> LeaseView:
-        """What stands in the key now; one that is held without an end in sight is given one."""
+        """Read the key; give an expiry to a held lease with none in sight."""
         view = self._view()
         if view.value not in {None, RELEASED} and (view.pttl_ms is None or view.pttl_ms > LEASE_MS_MAX):
             self._store.set(self._key, str(view.value), px=self._ttl_ms)
         return view
 
     async def take(self) -> LeaseTaken | LeaseView:
-        """Takes an absent or released key, or one that is ours already."""
+        """Take an absent or released key, or one that is ours already."""
         view = self._view()
         if view.value not in {None, RELEASED, self._token}:
             return view
@@ -80,7 +80,7 @@ class MemoryLease:
         return LeaseTaken()
 
     async def renew(self, *, restore: bool) -> LeaseMine | LeaseForeign:
-        """Prolongs our own key; with `restore` also sets an absent one again."""
+        """Prolong our own key; with `restore` also set an absent one again."""
         self.renewals += 1
         value = self._view().value
         if value == self._token or (value is None and restore):
@@ -89,39 +89,39 @@ class MemoryLease:
         return LeaseForeign(value)
 
     async def release(self) -> None:
-        """Marks our own key released; a foreign one stays as it is."""
+        """Mark our own key released; a foreign one stays as it is."""
         if self._view().value == self._token:
             self._store.set(self._key, RELEASED)
             self._store.wakes += 1
 
     async def note_ready(self) -> None:
-        """Notes for two seconds that this process could lead."""
+        """Note for two seconds that this process could lead."""
         self._reach()
         self._store.set(f"{self._notes}{self._token}", "ready", px=NOTE_MS)
 
     async def ready_standbys(self) -> list[str]:
-        """Tokens of the processes whose note stands, sorted."""
-        self._view()  # raises while Redis is away, however few the notes
+        """Return the tokens of the processes with a live note, sorted."""
+        self._view()  # raises while Redis is away, even without notes
         return [key.removeprefix(self._notes) for key in self._store.keys(self._notes)]
 
     async def server_time_ms(self) -> int:
-        """The store's clock."""
+        """Return the store's clock."""
         self._view()
         return self._store.now_ms()
 
     async def publish_status(self, status: str) -> None:
-        """Leaves a status; it is live for five seconds and kept for a day."""
+        """Store a status; it is live for five seconds and kept for a day."""
         self._reach()
         self._store.set(f"{self._key}:status", status, px=STATUS_KEPT_MS)
 
     async def read_status(self) -> str | None:
-        """The live status, or None."""
+        """Return the live status, or None."""
         entry = self._store.get(f"{self._key}:status")
         live = entry is not None and (entry[1] or 0) > STATUS_KEPT_MS - STATUS_LIVE_MS
         return entry[0] if entry and live else None
 
     async def close(self) -> None:
-        """Nothing to close."""
+        """Do nothing: there is nothing to close."""
 
     @property
     def _notes(self) -> str:

@@ -4,8 +4,8 @@
         async with GenerationClient(connection=broker.connection) as generations:
             done = await generations.generate({"model": "gpt-4o-mini", "messages": [...]}, lane="urgent")
 
-Give `broker.connection` to the clients and readers of your service, where a `KafkaConnection` stands otherwise. An
-outcome of the urgent lane takes a few milliseconds, one of the others up to 50 more. Time is that of the running loop.
+Give `broker.connection` to the clients and readers of your service in place of a `KafkaConnection`. An outcome of the
+urgent lane takes a few milliseconds, one of the others up to 50 more. Time is that of the running loop.
 """
 
 import asyncio
@@ -52,7 +52,7 @@ from schemas.outcome import Outcome
 from schemas.topics import BATCH_OVERHEAD_BYTES
 
 Answer = str | Mapping[str, Any] | Said | Silence | None
-"""A text that the model writes, a whole JSON body, anything over HTTP, or no answer at all; None: some text."""
+"""A text that the model writes, a whole JSON body, any HTTP answer, or no answer at all; None: some text."""
 
 _PLENTY: Final = 1_000_000_000
 
@@ -61,16 +61,16 @@ class MemoryBroker:
     """One dispatcher and one retrier; `async with` starts and ends them.
 
     Args:
-        answer: What OpenAI answers to a call; default: some text.
-        latency_s: How long a call takes, unless the answer says otherwise.
+        answer: OpenAI's answer to a call; default: some text.
+        latency_s: Duration of a call, unless the answer gives another.
         settings: Groups as in a settings file, such as `{"lanes": {…}}`; default: quotas that bound nothing.
-        topic_prefix: As your clients have it.
+        topic_prefix: The one that your clients use.
         topics: Further topics that your service writes to or reads, such as one for its own dead letters; those of
-            `replies.allow` are there anyway.
+            `replies.allow` exist anyway.
 
     Attributes:
         connection: For `GenerationClient`, `ResultReader` and `DeadLetterReader`.
-        kafka: To look into, and to take away: `kafka.stop()`, `kafka.start_again()`.
+        kafka: To inspect, and to take away: `kafka.stop()`, `kafka.start_again()`.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class MemoryBroker:
         topic_prefix: str = "generation",
         topics: tuple[str, ...] = (),
     ) -> None:
-        """Inside the running event loop."""
+        """Must be called inside the running event loop."""
         loop = asyncio.get_running_loop()
         unbounded = {"any": {"models": ["*"], "tokens_per_minute": _PLENTY, "requests_per_minute": _PLENTY}}
         groups = {"limits": unbounded, **(settings or {})}
@@ -123,18 +123,18 @@ class MemoryBroker:
 
     @property
     def calls_by_id(self) -> Counter[str]:
-        """How often each request id was called."""
+        """Number of calls by request id."""
         return self._openai.calls
 
     @property
     def outcomes(self) -> list[Outcome]:
-        """What is in the results topic."""
+        """Outcomes in the results topic."""
         committed = self.kafka.committed(topics.results_topic(self._prefix))
         return [decode_outcome(each.record.value, each.record.headers) for each in committed]
 
     @property
     def dead_letters(self) -> list[DeadLetter]:
-        """What is in the dead letters topic."""
+        """Dead letters in the dead-letters topic."""
         committed = self.kafka.committed(topics.dead_letters_topic(self._prefix))
         return [decode_dead_letter(each.record.key, each.record.value, each.record.headers) for each in committed]
 
@@ -145,7 +145,7 @@ class MemoryBroker:
     # ------------------------------------------------------------------ what can happen
 
     async def crash(self) -> None:
-        """The dispatcher dies as by SIGKILL, with its calls in flight; another one takes over within half a second."""
+        """Kill the dispatcher as by SIGKILL, with its calls in flight; another one takes over within half a second."""
         if self._dispatcher is not None:
             await self._dispatcher.kill()
         self._leases.set(self._lease_key(dispatcher_name(self.settings)), "released")
@@ -183,7 +183,7 @@ class MemoryBroker:
         owner, name, link = "retrier", f"{self._prefix}.retrier", KafkaLink(self.kafka)
         lease, failures = self._lease(name, owner), topics.failures_topic(self._prefix)
         lanes = sorted(self.settings.lanes, key=lambda lane: self.settings.lanes[lane].order)
-        self._leases.set(self._lease_key(name), "released")  # nobody had it: it need not wait to be sure of that
+        self._leases.set(self._lease_key(name), "released")  # it was never held: no wait is needed to be sure of that
         doors = RetryDoors(
             failures=MemoryLane(link, topic=failures),
             again=MemoryLane(link, topic=failures),
@@ -234,7 +234,7 @@ class _Running:
         self._lease = lease
 
     async def kill(self) -> None:
-        """Nothing of it reaches anybody any more. Raises what ended it before, for that is a defect, or a setting."""
+        """Kill it: cut its connections and cancel its task. Raises what ended it before: a defect, or a setting."""
         if not self._serving.done():
             self._link.cut()
             self._lease.is_cut = True
@@ -245,7 +245,7 @@ class _Running:
 
 
 def _topics(settings: Settings, further: tuple[str, ...]) -> list[tuple[str, int]]:
-    """Names and numbers of partitions."""
+    """Return names and numbers of partitions."""
     overrides = {kind: getattr(settings.topics, kind) for kind in topics.KINDS}
     specs = topics.topics(settings.kafka.topic_prefix, settings.lanes, overrides, nodes=1)
     return [(spec.name, spec.partitions) for spec in specs] + [
@@ -254,7 +254,7 @@ def _topics(settings: Settings, further: tuple[str, ...]) -> list[tuple[str, int
 
 
 def _script(answer: Callable[[Asked], Answer], errors: list[Exception]) -> Callable[[Asked], Said | Silence | None]:
-    """Notes what `answer` raises: a dispatcher would make a failed request of it, and hide the cause from a test."""
+    """Collect the errors of `answer`: a dispatcher would only fail the request, and hide the cause from a test."""
 
     def said(asked: Asked) -> Said | Silence | None:
         try:

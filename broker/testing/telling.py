@@ -1,4 +1,4 @@
-"""An answer in deltas, a word each: what a stream of it would tell."""
+"""An answer split into deltas of one word each, as a stream of it would deliver them."""
 
 import json
 import re
@@ -12,7 +12,7 @@ _WORD = re.compile(r"\S+\s*|\s+")
 
 
 def deltas_of(endpoint: str, body: Mapping[str, Any] | str) -> list[Delta]:
-    """The deltas of the texts that models wrote in `body`; none if it holds no such text."""
+    """Return the deltas of the model's texts in `body`; none if it holds no such text."""
     answer, told = _parsed(body), assembly(endpoint)
     events = _response_events(answer) if endpoint == "responses" else _chat_events(answer)
     return [delta for event in events if (delta := told.add(event)) is not None]

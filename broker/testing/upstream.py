@@ -1,8 +1,8 @@
-"""OpenAI without a network: answers as a script says, after a while of loop time, and counts what it was asked.
+"""In-memory OpenAI: scripted answers after some loop time, with counts of its calls.
 
-Where a stream is asked for, the texts of the answer are told word by word, spread over that while.
+Where a stream is requested, the texts of the answer are delivered word by word, spread over that time.
 
-Error bodies are read as the SDK reads them, so a test writes what OpenAI would send and sees what the door would give.
+Error bodies are read as the SDK reads them, so a test writes OpenAI's body and gets the result of the real adapter.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ from schemas.delta import Delta
 class Asked:
     """One call; `nth` is 1 for the first with its request id, `number` for the first of all.
 
-    `body` is the one OpenAI gets, with `stream` in it if a stream is asked for.
+    `body` is the one OpenAI gets, with `stream` in it if a stream is requested.
     """
 
     endpoint: str
@@ -37,9 +37,9 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """An answer over HTTP: `body` is JSON if it is no text. `after_s`: how long it takes, None: as usual.
+    """An answer over HTTP: `body` is JSON if it is not text. `after_s`: its latency, None: the default.
 
-    `cut_after`: a stream of it breaks off after so many words; without effect where no stream is asked for.
+    `cut_after`: a stream of it breaks off after that many words; no effect where no stream is requested.
     """
 
     status: int = 200
@@ -58,18 +58,18 @@ class Silence:
 
 
 Script = Callable[[Asked], Said | Silence | None]
-"""What to answer a call with; None: a usual answer."""
+"""Chooses the answer to a call; None: a default answer."""
 
 
 class ScriptedUpstream:
     """An `Upstream`.
 
     Attributes:
-        calls: How often each request id was called.
-        inflight: Calls under way.
-        is_cut: While set no call gets an answer; they hang until it is cancelled.
-        listing: What the question which models there are is answered with.
-        listed: How often that was asked.
+        calls: Number of calls by request id.
+        inflight: Calls in flight.
+        is_cut: While set no call gets an answer; they hang until cancelled.
+        listing: The answer to a request for the list of models.
+        listed: Number of such requests.
     """
 
     def __init__(self, *, latency_s: float = 0.0, script: Script | None = None) -> None:
@@ -120,7 +120,7 @@ class ScriptedUpstream:
         return replace(reply, answer=replace(reply.answer, early=True))
 
     async def models(self) -> UpstreamReply:
-        """See `broker.ports.Upstream.models`: at once, as `listing` says; `listed` counts."""
+        """See `broker.ports.Upstream.models`: returns `listing` at once; `listed` counts."""
         self.listed += 1
         await self._wait(0)
         return _reply(self.listing)
@@ -136,12 +136,12 @@ class ScriptedUpstream:
 
 
 def completion(asked: Asked) -> dict[str, Any]:
-    """A usual answer."""
+    """Build a default answer."""
     return answer_text(asked, f"Answer to {asked.request_id}.")
 
 
 def answer_text(asked: Asked, text: str) -> dict[str, Any]:
-    """What the endpoint answers if the model writes `text`; an embedding is a vector of numbers made from it."""
+    """Build the endpoint's answer with `text` from the model; an embedding is a vector of numbers made from it."""
     model = str(asked.body.get("model"))
     match asked.endpoint:
         case "responses":
