@@ -1,4 +1,4 @@
-"""All meters of one limit name, and what happens to them between calls: foreigners, settlements, other limits."""
+"""All meters of one limit name, and the events between calls: foreign traffic, settlements, other limits."""
 
 import heapq
 from dataclasses import dataclass, replace
@@ -26,7 +26,7 @@ _NEVER_US: Final = 1 << 62
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """What is played: behaviours, the seed of their chance, and the instant from which theirs are counted."""
+    """Scenario: behaviours, the seed of their chance, and the instant from which their times are counted."""
 
     behaviours: tuple[Behaviour, ...] = ()
     seed: int = 7
@@ -44,7 +44,7 @@ _Event = ForeignClient | _Settlement | LimitChange
 
 
 class Account:
-    """Pays from all of its meters or from none."""
+    """Meters of one limit that are all paid together, or none."""
 
     def __init__(self, limits: Limits, now_us: int, scene: Scene | None = None, *, shared_name: str = "") -> None:
         scene = scene or Scene()
@@ -70,7 +70,7 @@ class Account:
         self._wasted = dict.fromkeys(Metric, 0)
 
     def admit(self, charge: int, now_us: int) -> Admitted | Refused:
-        """Pay `charge` tokens and one request from every meter, or say which one cannot and until when."""
+        """Pay `charge` tokens and one request from every meter, or return the refusal with its wait."""
         if now_us >= self._wake_us:
             self._catch_up(now_us)
         payable = charge <= self._charge_max
@@ -95,14 +95,14 @@ class Account:
         return Admitted({TOKENS: self._shown_tokens.level(), REQUESTS: self._shown_requests.level()})
 
     def refilled(self, now_us: int) -> dict[Metric, Level]:
-        """Bring every meter to `now_us`; what headers show then."""
+        """Bring every meter to `now_us`; return the levels that headers show then."""
         self._catch_up(now_us)
         for _, _, meter in self._meters:
             meter.refill(now_us)
         return self.levels()
 
     def levels(self) -> dict[Metric, Level]:
-        """What headers show, as of the last call."""
+        """Return the levels that headers show, as of the last call."""
         return {TOKENS: self._shown_tokens.level(), REQUESTS: self._shown_requests.level()}
 
     def settle(self, tokens: int, due_us: int) -> None:
@@ -111,7 +111,7 @@ class Account:
         self._wake_us = self._agenda[0][0]
 
     def tallies(self) -> dict[Metric, Tally]:
-        """What was offered and where it went, as of the last call or refill."""
+        """Return what was offered and where it went, as of the last call or refill."""
         charged = {TOKENS: self._charged, REQUESTS: self._admitted}
         return {metric: self._tally(metric, charged[metric]) for metric in Metric}
 
@@ -138,7 +138,7 @@ class Account:
         self._bound_charges()
 
     def _bound_charges(self) -> None:
-        """A call above a visible limit is "Request too large"; a hidden one lets it pass when nothing else is in it."""
+        """Bound a charge: above a visible limit it is "Request too large"; a hidden limit lets it pass when unused."""
         self._charge_max = min(meter.limit for meter in self._of_tokens if meter.visible)
 
     def _expect_foreigners(self, limits: Limits, now_us: int, scene: Scene, name: str) -> None:
@@ -197,7 +197,7 @@ class Account:
             self._foreign[metric] += units
 
     def project_levels(self) -> dict[Metric, Level]:
-        """What headers show of the project's limits, as of the last call."""
+        """Return the levels that headers show of the project's limits, as of the last call."""
         return {metric: meter.level() for metric, meter in self._projects_shown.items()}
 
     def _refuse(self, charge: int) -> Refused:

@@ -1,4 +1,4 @@
-"""What a limiter says to one call: admitted or refused, with the numbers that headers and messages then tell.
+"""A limiter's verdict on one call: admitted or refused, with the numbers for headers and messages.
 
 Instants and periods are whole microseconds; waits and resets are whole milliseconds, as they are spelled.
 """
@@ -14,18 +14,18 @@ DAY_US: Final = 86_400_000_000
 
 
 class Metric(StrEnum):
-    """What a limit counts."""
+    """Unit that a limit counts."""
 
     TOKENS = "tokens"
     REQUESTS = "requests"
 
 
-TOKENS: Final = Metric.TOKENS  # a name of its own for what is asked of every call: before Python 3.12 it costs less
+TOKENS: Final = Metric.TOKENS  # a name of its own for a value that every call needs: before Python 3.12 it costs less
 REQUESTS: Final = Metric.REQUESTS
 
 
 class RefusedCost(StrEnum):
-    """What a refused call takes. The docs say that unsuccessful requests count; no recorded answer shows it."""
+    """Cost of a refused call. The docs say that unsuccessful requests count; no recorded answer shows it."""
 
     NOTHING = "nothing"
     REQUEST = "request"
@@ -33,7 +33,7 @@ class RefusedCost(StrEnum):
 
 
 class Level(NamedTuple):
-    """One triple of headers: limit, remaining, and the time until all of it is there again."""
+    """One triple of headers: limit, remaining, and the time until the limit is full again."""
 
     limit: int
     remaining: int
@@ -46,23 +46,23 @@ NO_LEVELS: Final[Levels] = MappingProxyType({})
 
 
 class Admitted(NamedTuple):
-    """A call that was paid for, and the levels just after: the account's, and those of its project if it has any."""
+    """A paid call, and the levels just after: the account's, and those of its project if it has any."""
 
     levels: Levels
     project_levels: Levels = NO_LEVELS
 
 
 class Refused(NamedTuple):
-    """A call that was not: the numbers of the 429.
+    """A refused call: the numbers of the 429.
 
     Attributes:
         metric: Of the limit that refuses.
-        period_us: Of that limit, as it is said.
+        period_us: Period of that limit, as the message states it.
         limit: Units a period.
         used: Never more than the limit.
-        requested: What the call would have cost.
+        requested: The charge of the call.
         wait_ms: None when the call is larger than the limit.
-        levels: The account's, after what the refusal took.
+        levels: The account's, after the cost of the refusal.
         project: The limit is the project's.
         limit_name: The limit's, where several models share it; the message then names both.
         project_levels: The project's.

@@ -1,4 +1,4 @@
-"""The JSON of an answered call, shaped as OpenAI's: chat.completion, response and a list of embeddings."""
+"""The JSON of an answered call, in OpenAI's form: chat.completion, response and a list of embeddings."""
 
 import base64
 import json
@@ -38,7 +38,7 @@ _SNAPSHOTS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What an answer is made from: `seed` decides the words, `serial` names this one call, `declined` refuses it."""
+    """Ingredients of an answer: `seed` decides the words, `serial` identifies the call, `declined` refuses it."""
 
     body: Mapping[str, Any]
     model: str
@@ -48,18 +48,18 @@ class Answer:
 
 
 def snapshot_of(model: str) -> str:
-    """The dated name an answer carries; a model nobody knows keeps its own."""
+    """Return the dated name an answer carries; an unknown model keeps its own."""
     return _SNAPSHOTS.get(model, model)
 
 
 @lru_cache(maxsize=1_000)
 def limit_name_of(model: str) -> str:
-    """The model whose bucket pays: a dated snapshot draws from the undated one."""
+    """Return the model that owns the bucket: a dated snapshot draws from the undated one."""
     return _DATED.sub("", model)
 
 
 def answer_body(endpoint: Endpoint, answer: Answer) -> dict[str, Any]:
-    """The body of a 200."""
+    """Build the body of a 200."""
     match endpoint:
         case Endpoint.CHAT:
             return _chat_completion(answer)
@@ -187,7 +187,7 @@ def _embeddings(answer: Answer) -> dict[str, Any]:
 
 
 def _copy(prompt: str, seed: int, cap: Any, as_json: bool) -> tuple[str, bool]:  # noqa: FBT001 -- private, two callers
-    """The text and whether `cap` tokens cut it short."""
+    """Return the text and whether `cap` tokens cut it short."""
     email = write_email(prompt, seed)
     text = json.dumps({"subject": email.subject, "body": "\n\n".join(email.paragraphs)}) if as_json else email.text
     if isinstance(cap, int) and 0 < cap < _tokens(text):
@@ -211,5 +211,5 @@ def _vector(seed: int, dimensions: int) -> list[float]:
 
 
 def _packed(vector: list[float]) -> str:
-    """Little-endian 32-bit floats in base64: what the SDK asks for unless told otherwise."""
+    """Pack as little-endian 32-bit floats in base64, the SDK's default format."""
     return base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode()

@@ -1,6 +1,6 @@
-"""What the simulated OpenAI counted: the only witness of what was really called, admitted and charged.
+"""Accounting of the simulated OpenAI: the only record of the actual calls, admissions and charges.
 
-A call is counted when it arrives and a charge when it is admitted, so a client that dies mid-call is in the books.
+A call is counted when it arrives and a charge when it is admitted, so a client that dies mid-call is still counted.
 Memory per request id is bounded; when it is full the oldest id is forgotten, and `ids_forgotten` says so.
 """
 
@@ -21,7 +21,7 @@ PAGES_MAX: Final = 4_000
 
 
 class StreamEnd(StrEnum):
-    """How a stream ended: as it should, cut by us, with an error we told, or because its client left."""
+    """End of a stream: as it should, cut by us, with an error event from us, or because its client left."""
 
     COMPLETED = "completed"
     CUT = "cut"
@@ -31,7 +31,7 @@ class StreamEnd(StrEnum):
 
 @dataclass(slots=True)
 class StreamCount:
-    """Streams begun, and how they ended; what is missing is being told."""
+    """Streams begun, and how they ended; the difference is still in progress."""
 
     started: int = 0
     completed: int = 0
@@ -46,7 +46,7 @@ class StreamCount:
 
 @dataclass(slots=True)
 class IdCount:
-    """What happened to one request id. `streams` is None until it begins one: there may be a million ids."""
+    """Counts of one request id. `streams` is None until it begins one: there may be a million ids."""
 
     calls: int = 0
     admitted: int = 0
@@ -55,7 +55,7 @@ class IdCount:
     streams: StreamCount | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """The counts by name; those of long refusals and streams only where there were any."""
+        """Return the counts by name; those of long refusals and streams only where there were any."""
         shape: dict[str, Any] = {"calls": self.calls, "admitted": self.admitted, "answered": self.answered}
         if self.throttled_long:
             shape["throttled_long"] = self.throttled_long
@@ -64,16 +64,16 @@ class IdCount:
         return shape
 
     def copy(self) -> "IdCount":
-        """As it is now."""
+        """Copy the present counts."""
         return replace(self, streams=None if self.streams is None else replace(self.streams))
 
 
 @dataclass(slots=True)
 class Page:
-    """The calls of one endpoint that draw on one limit.
+    """Counts of one endpoint's calls that draw on one limit.
 
-    `calls` are all that named the model, `charged_tokens` include what is settled at their end. `answered` are those
-    written out whole, and the last two what they told of their usage.
+    `calls` are all that named the model, `charged_tokens` include settlements at their end. `answered` are those
+    written out whole, and the last two their reported usage.
     """
 
     calls: int = 0
@@ -95,12 +95,12 @@ class Stats:
     """A snapshot. Times are milliseconds since the start or the last reset; counts are since then too.
 
     `throttled` are 429s, `throttled_long` those of a daily limit on demand, `client_errors` the other 4xx, `completed`
-    the 200s that were written out whole, streams among them, `disconnected` the calls whose client left first. They
-    keep their charge, and so do streams that were cut or told of an error. `share` is what was charged of what the
+    the 200s that were written out whole, streams among them, `disconnected` the calls dropped by their client. They
+    keep their charge, and so do streams that were cut or ended with an error. `share` is the charged part of what the
     buckets could give between the first and the last admission: charged / (capacity + rate x (last - first)), summed
-    over the models called; None before the first. With behaviours it is what was charged of what was offered.
-    `accounts` tells for each limit and metric what was offered and where it went, until the last call, `pages` for each
-    limit and endpoint what was called, charged and used, over HTTP alone.
+    over the models called; None before the first. With behaviours it is charged / offered. `accounts` gives for each
+    limit and metric what was offered and where it went, until the last call, `pages` for each limit and endpoint the
+    calls, charges and usage, over HTTP alone.
     """
 
     calls: int
@@ -127,7 +127,7 @@ class Stats:
     pages: Mapping[str, Mapping[str, Page]] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
-        """The shape of `GET /stats`; `ids` only when asked for."""
+        """Return the shape of `GET /stats`; `ids` only when requested."""
         shape: dict[str, Any] = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "ids"}
         shape["streams"] = asdict(self.streams)
         shape["accounts"] = {
@@ -169,7 +169,7 @@ class Books:
     pages: dict[tuple[str, str], Page] = field(default_factory=dict)
 
     def arrive(self) -> int:
-        """Count a call at its arrival; returns its number, the first being 1."""
+        """Count a call at its arrival; return its number, the first being 1."""
         self.calls += 1
         self.inflight += 1
         if self.inflight > self.inflight_max:  # noqa: PLR1730 — for every call
@@ -188,7 +188,7 @@ class Books:
         return count
 
     def page(self, limit: str, endpoint: str) -> Page:
-        """Where the calls of an endpoint are counted; one that is not kept once there are very many."""
+        """Return the counts of an endpoint's calls; once there are very many pages, a new one is not kept."""
         found = self.pages.get((limit, endpoint))
         if found is None:
             found = Page()
@@ -207,7 +207,7 @@ class Books:
         self.last_admitted_us = now_us
 
     def settle(self, model: str, tokens: int) -> None:
-        """Count what an admitted call is charged at its end; it is counted at once."""
+        """Count the charge of an admitted call at its end; it is counted at once."""
         self.charged[model] = self.charged.get(model, 0) + tokens
 
     def refuse_for_long(self, count: IdCount) -> None:
@@ -216,14 +216,14 @@ class Books:
         self.throttled_long += 1
 
     def begin_stream(self, count: IdCount) -> None:
-        """Count a stream whose headers go out."""
+        """Count a stream when its headers are sent."""
         if count.streams is None:
             count.streams = StreamCount()
         count.streams.started += 1
         self.streams.started += 1
 
     def end_stream(self, count: IdCount, end: StreamEnd) -> None:
-        """Count how it ended."""
+        """Count the end of a stream."""
         if count.streams is not None:
             count.streams.end(end)
         self.streams.end(end)
@@ -243,7 +243,7 @@ class Books:
                     count.answered += 1
 
     def snapshot(self, *, with_ids: bool, accounts: Accounts | None = None, behaving: bool = False) -> Stats:
-        """The counts as they are now, with the limiter's own, whose share counts when it is no plain bucket."""
+        """Copy the present counts, with the limiter's own; `behaving` takes the share from those."""
         charged = sum(self.charged.values())
         return Stats(
             calls=self.calls,

@@ -1,8 +1,8 @@
 """A chat completion as Server-Sent Events, spelled as recorded: unnamed events, chunks, `[DONE]`.
 
-Each choice opens with its role and closes with its `finish_reason`; several choices take turns. With
-`include_usage` every chunk has `usage: null`, and one more at the end has no choices and the usage. An error in the
-middle is the usual error body as an event, followed by `[DONE]`.
+Each choice opens with its role and closes with its `finish_reason`; several choices take turns. With `include_usage`
+every chunk has `usage: null`, and one more at the end has no choices and the usage. An error in the middle is the usual
+error body as an event, followed by `[DONE]`.
 """
 
 from collections.abc import Iterator, Mapping
@@ -16,7 +16,7 @@ _CARRIED: Final = ("created", "model", "service_tier", "system_fingerprint")
 
 
 def chat_pieces(stream: Stream) -> Iterator[Piece]:
-    """All that is written, in order."""
+    """Yield all pieces, in order."""
     shares = stream.shares()
     opened: set[int] = set()
     for place in range(stream.told):
@@ -50,7 +50,7 @@ def _role(stream: Stream, choice: int) -> str:
 
 
 def _kind(stream: Stream, choice: int) -> str:
-    """What a choice tells: its content, or why there is none."""
+    """Return the kind of a choice's text: its content, or its refusal."""
     told = next(each["message"] for each in stream.body["choices"] if each["index"] == choice)
     return "refusal" if told.get("refusal") else "content"
 

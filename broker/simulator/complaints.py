@@ -1,4 +1,4 @@
-"""What a request is told that it did wrong: 400s and 404s in OpenAI's words, where they are recorded."""
+"""Client errors of a request: 400s and 404s in OpenAI's words, where they are recorded."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -14,7 +14,7 @@ SUM_TOKENS_MAX: Final = 300_000
 
 
 def complaint_about(endpoint: Endpoint, body: Mapping[str, Any], count: IdCount) -> Reply | None:
-    """The 400 about a body that was charged already, or None if it can be answered."""
+    """Return the 400 for a body that was charged already, or None if it can be answered."""
     needed = "messages" if endpoint is Endpoint.CHAT else "input"
     if not body.get(needed):
         message = f"Missing required parameter: '{needed}'."
@@ -33,7 +33,7 @@ def complaint_about(endpoint: Endpoint, body: Mapping[str, Any], count: IdCount)
 
 
 def _beyond(given: Any, count: IdCount) -> Reply | None:
-    """More texts to embed, or longer ones, than a call may have; only the words about the sum are recorded."""
+    """Return the 400 for more or longer texts to embed than allowed; only the wording about the sum is recorded."""
     inputs = given if isinstance(given, list) and not isinstance(given[0], int) else [given]
     tokens = [input_tokens_of(Endpoint.EMBEDDINGS, {"input": one}) for one in inputs]
     if len(inputs) > INPUTS_MAX:
@@ -50,12 +50,12 @@ def _beyond(given: Any, count: IdCount) -> Reply | None:
 
 
 def unknown_model(endpoint: Endpoint, model: str, count: IdCount) -> Reply:
-    """A model that is not served."""
+    """Build the reply for a model that is not served."""
     if endpoint is Endpoint.RESPONSES:
         return Reply(400, wording.unknown_model_body(model, param="model"), count=count)
     return Reply(404, wording.unknown_model_body(model), count=count)
 
 
 def bad_request(message: str, count: IdCount, *, code: str | None = None, param: str | None = None) -> Reply:
-    """A 400."""
+    """Build a 400."""
     return Reply(400, wording.error_body(message, "invalid_request_error", code=code, param=param), count=count)

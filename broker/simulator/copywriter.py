@@ -1,8 +1,8 @@
-"""The e-mail the simulated model writes: plausible first-touch copy for a lead, the same for the same request.
+"""The e-mail that the simulated model writes: plausible first-touch copy for a lead, deterministic per request.
 
 The demo shows these texts beside the real lead records, so they pick up the company, the person, the role and the
-language that the prompt names. Nothing here understands a prompt: it looks for `Company: …`, `Role: …`, `Language:
-de` and their like.
+language that the prompt names. Nothing here understands a prompt: it looks for `Company: …`, `Role: …`, `Language: de`
+and similar markers.
 """
 
 import random
@@ -38,7 +38,7 @@ _LANGUAGES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Email:
-    """One piece of copy."""
+    """One e-mail."""
 
     subject: str
     paragraphs: tuple[str, ...]
@@ -50,7 +50,7 @@ class Email:
 
 
 def write_email(prompt: str, seed: int) -> Email:
-    """An e-mail of two to four short paragraphs in the prompt's language; `seed` decides everything else."""
+    """Write two to four short paragraphs in the prompt's language; `seed` decides everything else."""
     head = prompt[:PROMPT_CHARS_MAX]
     chance = random.Random(seed)
     phrases = PHRASES[_language(head)]

@@ -1,4 +1,4 @@
-"""How others than OpenAI spell limits and refusals: Azure, Groq, gateways (the facts' §3 and §4.2)."""
+"""Spelling of limits and refusals by others than OpenAI: Azure, Groq, gateways (the facts' §3 and §4.2)."""
 
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -18,7 +18,7 @@ _OPERATIONS: Final = {
 
 
 def azure_headers(levels: Levels, *, in_seconds: bool) -> dict[str, str]:
-    """Bare integers, milliseconds or seconds."""
+    """Spell levels as bare integers, milliseconds or seconds."""
     headers = {"x-ms-region": "Sweden Central", "apim-request-id": "00000000-0000-4000-8000-000000000000"}
     for metric, level in levels.items():
         reset = -(-level.reset_ms // 1_000) if in_seconds else level.reset_ms
@@ -30,7 +30,7 @@ def azure_headers(levels: Levels, *, in_seconds: bool) -> dict[str, str]:
 
 
 def azure_body(endpoint: Endpoint, refused: Refused) -> dict[str, Any]:
-    """Template 8, without a `type`."""
+    """Build template 8, without a `type`."""
     what = "token" if refused.metric is Metric.TOKENS else "call"
     message = (
         f"Requests to the {_OPERATIONS[endpoint]} Operation under Azure OpenAI API version 2024-08-01-preview have "
@@ -42,12 +42,12 @@ def azure_body(endpoint: Endpoint, refused: Refused) -> dict[str, Any]:
 
 
 def azure_curt_body(refused: Refused) -> dict[str, Any]:
-    """The other one."""
+    """Build Azure's other message."""
     return {"error": {"code": "429", "message": f"Rate limit is exceeded. Try again in {_seconds(refused)} seconds."}}
 
 
 def groq_body(model: str, refused: Refused) -> dict[str, Any]:
-    """Template 9."""
+    """Build template 9."""
     letter = "T" if refused.metric is Metric.TOKENS else "R"
     per, last = ("day", "D") if refused.period_us == DAY_US else ("minute", "M")
     where = f"`{model}` in organization `{ORGANIZATION}` service tier `on_demand` on {refused.metric} per {per}"
@@ -63,13 +63,13 @@ def groq_body(model: str, refused: Refused) -> dict[str, Any]:
 
 
 def curt_body(refused: Refused) -> Mapping[str, Any]:
-    """A refusal without a number."""
+    """Build a refusal without a number."""
     message = "Rate limit exceeded." if refused.wait_ms is not None else "Request too large."
     return error_body(message, "rate_limit_error", code="rate_limit_exceeded")
 
 
 def page(status: int) -> str:
-    """A page of whoever stands in front."""
+    """Build the HTML page of a gateway in front."""
     if status == HTTPStatus.BAD_GATEWAY:
         return BAD_GATEWAY
     title = f"{status} {HTTPStatus(status).phrase}"

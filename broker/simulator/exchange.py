@@ -1,7 +1,7 @@
-"""One call from its bytes to its reply, without HTTP: who may ask, what it costs, whether it is admitted, what returns.
+"""One call from its bytes to its reply, without HTTP: authentication, cost, admission and reply.
 
-The order is OpenAI's as far as the recordings show it: a wrong key and an unknown model cost nothing and carry no
-limit headers; any other call with a model is charged before it is looked at, so a 400 costs as much as an answer.
+The order is OpenAI's as far as the recordings show it: a wrong key and an unknown model cost nothing and carry no limit
+headers; any other call with a model is charged before it is examined, so a 400 costs as much as an answer.
 """
 
 import hashlib
@@ -43,7 +43,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """A call whose body could be read."""
+    """A call with a readable body."""
 
     endpoint: Endpoint
     body: Mapping[str, Any]
@@ -58,7 +58,7 @@ class _Asked:
 
 
 class Exchange:
-    """Decides replies; owns no socket and no clock."""
+    """Decider of replies; owns no socket and no clock."""
 
     def __init__(self, settings: UpstreamSettings, limiter: Limiter) -> None:
         self._settings = settings
@@ -71,7 +71,7 @@ class Exchange:
         self.script: Script | None = None
 
     def decide(self, call: Call, books: Books, now_us: int) -> Reply:
-        """The reply to `call`, admitted and charged at `now_us`."""
+        """Decide the reply to `call`, admitted and charged at `now_us`."""
         body = _parsed(call.payload)
         request_id = _request_id(call, body or {})
         count = books.identify(request_id)
@@ -91,7 +91,7 @@ class Exchange:
         return reply if scripted is None else overlaid(reply, scripted)
 
     def _asked(self, call: Call, body: Mapping[str, Any] | None, request_id: str, count: IdCount) -> _Asked | Reply:
-        """What is asked, or the complaint about a call that costs nothing."""
+        """Read the request, or return the error of a call that costs nothing."""
         key = call.headers.get("authorization", "").removeprefix("Bearer").strip()
         if not key or key.startswith(WRONG_KEY_PREFIX):
             return Reply(401, wording.wrong_key_body(key), count=count)

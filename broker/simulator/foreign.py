@@ -1,4 +1,4 @@
-"""When other clients of an account come, and with how much, by seed."""
+"""Traffic of an account's other clients: times and amounts, by seed."""
 
 import math
 from random import Random
@@ -8,7 +8,7 @@ from broker.simulator.behaviours.enforcement import Foreign
 
 
 class ForeignClient:
-    """One of them: bursts of one size, at random or at an even pace."""
+    """One such client: bursts of one size, at random or at an even pace."""
 
     def __init__(self, foreign: Foreign, tokens_per_minute: int, seed: str, opened_us: int) -> None:
         rate = foreign.tokens_per_minute or foreign.share * tokens_per_minute
@@ -22,7 +22,7 @@ class ForeignClient:
         self._chance = Random(seed)
 
     def next_us(self, after_us: int) -> int | None:
-        """The instant of the next burst, or None when no more will come."""
+        """Return the instant of the next burst, or None when no more will come."""
         if self._gap_us == math.inf:
             return None
         gap_us = self._gap_us if self._regular else self._chance.expovariate(1 / self._gap_us)

@@ -1,9 +1,9 @@
-"""OpenAI's rate limiter as its answers show it, or as others behave: the judge of what the core believes about it.
+"""OpenAI's rate limiter as its answers show it, or as others behave: the reference for the core's beliefs about it.
 
 Written from the recorded answers (the facts' §0.1 and §4.2) and from `behaviours`, not from the core. Time is an
 argument, in whole microseconds, so that it serves HTTP and a benchmark's virtual time alike. A call pays every meter of
-its limit or none; a call above a limit is "Request too large". What a meter does is written in `meters`, which meters
-there are in `rules`, what happens between calls in `account`.
+its limit or none; a call above a limit is "Request too large". `meters` define how a meter works, `rules` which meters
+there are, `account` what happens between calls.
 """
 
 from typing import Final
@@ -45,7 +45,7 @@ MODELS_MAX: Final = (
 
 
 class Limiter:
-    """One account a limit, with nothing used when a model of it is first seen."""
+    """Accounts, one for each limit, unused when a model of it is first seen."""
 
     def __init__(self, limits: Limits, scene: Scene | None = None) -> None:
         self.limits = limits
@@ -72,23 +72,23 @@ class Limiter:
         self._accounts[model].settle(tokens, due_us)
 
     def levels(self, model: str, now_us: int) -> dict[Metric, Level]:
-        """What headers show of `model` now, for an answer that nothing is paid for."""
+        """Return the levels that headers show of `model` now, for an answer that costs nothing."""
         return self._account(model, now_us).refilled(now_us)
 
     def project_levels(self, model: str) -> dict[Metric, Level]:
-        """Those of the project's buckets, as of the last call or look; none without such limits."""
+        """Return the levels of the project's buckets, as of the last call or look; empty without such limits."""
         account = self._accounts.get(model)
         return {} if account is None else account.project_levels()
 
     def tallies(self, now_us: int | None = None) -> dict[str, dict[Metric, Tally]]:
-        """What each limit offered and where it went, by its name: until `now_us`, or until its last call."""
+        """Return what each limit offered and where it went, by its name: until `now_us`, or until its last call."""
         if now_us is not None:
             for account in self._named.values():
                 account.refilled(now_us)
         return {name: account.tallies() for name, account in self._named.items()}
 
     def reset(self, now_us: int = 0) -> None:
-        """Nothing is used any more, and behaviours begin anew."""
+        """Empty all accounts, and restart the behaviours."""
         self._accounts.clear()
         self._named.clear()
         self._scene = Scene(self._scene.behaviours, self._scene.seed, now_us)

@@ -1,8 +1,8 @@
-"""The bad example: uncoordinated workers that each mind their own requests a minute and know nothing of tokens.
+"""The bad example: uncoordinated workers that each keep their own request rate and ignore tokens.
 
-What services do before they have one dispatcher, and what the demo compares with. Every worker paces itself to so many
-requests a minute, calls through the OpenAI SDK with its default retries, and marks a lead as failed when the SDK gives
-up. Together they spend more tokens than the account has, and urgent leads wait in the same queue as the rest.
+Services work like this before they have one dispatcher, and the demo compares with it. Every worker paces itself to a
+number of requests a minute, calls through the OpenAI SDK with its default retries, and marks a lead as failed when the
+SDK gives up. Together they spend more tokens than the account has, and urgent leads wait in the same queue as the rest.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ class NaiveRequest:
 
 @dataclass(frozen=True, slots=True)
 class NaiveProgress:
-    """How far they are; `throttled` counts every 429 that came back, those that the SDK retried included."""
+    """Progress of the workers; `throttled` counts every 429 received, those that the SDK retried included."""
 
     total: int
     started: int
@@ -37,7 +37,7 @@ class NaiveProgress:
 
 @dataclass(frozen=True, slots=True)
 class NaiveReport:
-    """How it ended. `urgent_waits_s` run from a lead's `at_s` to its answer; a failed lead has none."""
+    """Final counts. `urgent_waits_s` run from a lead's `at_s` to its answer; a failed lead has none."""
 
     answered: int
     failed: int
@@ -72,7 +72,7 @@ async def run_naive(
 
 
 class _Tally:
-    """The counts all workers share; the only thing they share beside the queue."""
+    """The counts that all workers share; the only shared state beside the queue."""
 
     def __init__(self, total: int, on_progress: OnProgress | None) -> None:
         self._total = total

@@ -1,4 +1,4 @@
-"""The sentences the copywriter chooses from, in four languages. Data, no logic."""
+"""Filler sentences of the simulated e-mails, in four languages. Data, no logic."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -6,7 +6,7 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class Phrases:
-    """One language; `{company}`, `{role}` and `{name}` are filled in."""
+    """Sentences of one language; `{company}`, `{role}` and `{name}` are filled in."""
 
     your_company: str
     your_role: str

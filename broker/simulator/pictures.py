@@ -1,7 +1,7 @@
-"""What a picture is billed as in input tokens, by the documented rules and the bills that people have shown.
+"""Input tokens billed for a picture, by the documented rules and by bills that people have published.
 
-Written apart from the core, whose beliefs it judges. A picture that stands in the body has the size that it says; one
-that would have to be fetched is taken for the largest that its model looks at.
+Written apart from the core, as the reference for the core's beliefs. A picture inside the body has the size that it
+states; one that would have to be fetched counts as the largest that its model accepts.
 """
 
 import base64
@@ -37,7 +37,7 @@ _ORIGINAL_PATCHES: Final = 10_000
 
 
 def picture_tokens(model: Any, part: Mapping[str, Any]) -> int:
-    """Tokens of one part of a message."""
+    """Return the tokens of one part of a message."""
     name = model.removeprefix("ft:") if isinstance(model, str) else ""
     told = part.get("image_url")
     url, detail = (told.get("url"), told.get("detail")) if isinstance(told, Mapping) else (told, part.get("detail"))
@@ -80,7 +80,7 @@ def _patches(width: int, height: int, bound: int) -> int:
 
 
 def _dimensions(url: str) -> tuple[int, int] | None:
-    """Width and height of a PNG or GIF in a `data:` URL; other kinds are not looked into."""
+    """Read width and height of a PNG or GIF in a `data:` URL; other formats are not parsed."""
     if not url.startswith("data:image/"):
         return None
     try:

@@ -1,8 +1,8 @@
-"""What a call costs in tokens at admission, written from the recorded headers and not from the core's laws.
+"""Tokens charged for a call at admission, written from the recorded headers and not from the core's laws.
 
 OpenAI does not debit what a tokenizer counts. The laws below reproduce the recorded `limit - remaining` (the facts'
-§2): bytes of message text divided by four, plus a count of messages, plus a term that changed in March 2025. Bodies
-that are malformed are priced too, since a 400 is charged; what is not text counts nothing.
+§2): bytes of message text divided by four, plus a count of messages, plus a term that changed in March 2025. Malformed
+bodies are priced too, since a 400 is charged; anything but text counts nothing.
 """
 
 from collections.abc import Iterator, Mapping
@@ -28,7 +28,7 @@ class Endpoint(StrEnum):
 
 
 class Law(StrEnum):
-    """How Chat Completions are charged; the other endpoints have one law each.
+    """Charge law of Chat Completions; the other endpoints have one law each.
 
     `USAGE` concerns Responses as well: the input is charged at admission, the output when the call ends (the facts'
     §2.2, inferred there).
@@ -42,9 +42,9 @@ class Law(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """What the laws look at. A benchmark makes one with `Size.chat` or gives `input_tokens` alone.
+    """Input of the laws. A benchmark makes one with `Size.chat` or gives `input_tokens` alone.
 
-    `input_tokens` are those of the text, `picture_tokens` what is billed for the pictures beside it.
+    `input_tokens` are those of the text, `picture_tokens` those billed for the pictures beside it.
     """
 
     input_tokens: int
@@ -58,18 +58,18 @@ class Size:
 
     @classmethod
     def chat(cls, text_bytes: int, *, messages: int = 1, choices: int = 1, answer_max: int | None = None) -> "Size":
-        """A chat whose messages have so many bytes of text together."""
+        """Size a chat of `messages` messages with `text_bytes` bytes of text together."""
         input_tokens = 3 + 4 * messages + _quarters(text_bytes)
         return cls(input_tokens, text_bytes, messages, choices, answer_max=answer_max)
 
 
 def charge_of(endpoint: Endpoint, body: Mapping[str, Any], law: Law) -> int:
-    """Tokens the bucket loses when `body` is admitted, never less than 1."""
+    """Return the tokens the bucket loses when `body` is admitted, never less than 1."""
     return charge_at(endpoint, size_of(endpoint, body), law)
 
 
 def charge_at(endpoint: Endpoint, size: Size, law: Law) -> int:
-    """The same, of a call whose size alone is known."""
+    """Return the same for a call of which only the size is known."""
     match endpoint:
         case Endpoint.CHAT:
             charge = _chat_charge(size, law)
@@ -82,7 +82,7 @@ def charge_at(endpoint: Endpoint, size: Size, law: Law) -> int:
 
 
 def settlement_of(endpoint: Endpoint, size: Size, output_tokens: int, law: Law) -> int:
-    """Tokens the bucket loses more when the call ends: under `USAGE` its output, as far as nothing was taken for it."""
+    """Return the tokens debited at the call's end: under `USAGE` its output, less what was charged for it before."""
     if law is not Law.USAGE:
         return 0
     match endpoint:
@@ -95,13 +95,13 @@ def settlement_of(endpoint: Endpoint, size: Size, output_tokens: int, law: Law) 
 
 
 def input_tokens_of(endpoint: Endpoint, body: Mapping[str, Any]) -> int:
-    """The usage to report for the input: an estimate by bytes, since no tokenizer is loaded here."""
+    """Return the input usage to report: an estimate by bytes, since no tokenizer is loaded here."""
     size = size_of(endpoint, body)
     return size.input_tokens + size.picture_tokens
 
 
 def size_of(endpoint: Endpoint, body: Mapping[str, Any]) -> Size:
-    """What the laws look at, of a body that may be malformed."""
+    """Measure a body, which may be malformed, for the laws."""
     match endpoint:
         case Endpoint.CHAT:
             messages = _messages(body.get("messages"))
@@ -130,7 +130,7 @@ def size_of(endpoint: Endpoint, body: Mapping[str, Any]) -> Size:
 
 
 def text_of(endpoint: Endpoint, body: Mapping[str, Any]) -> str:
-    """All text of the prompt, for the copywriter to read."""
+    """Join all text of the prompt, for the copywriter to read."""
     if endpoint is Endpoint.CHAT:
         contents = [message.get("content") for message in _messages(body.get("messages"))]
     else:
@@ -158,7 +158,7 @@ def _responses_extra(size: Size) -> int:
 
 
 def _responses_input(body: Mapping[str, Any]) -> int:
-    """As a chat's: a lone string and instructions are messages as well."""
+    """Estimate the input as a chat's: a lone string and instructions are messages as well."""
     given, instructions = body.get("input"), body.get("instructions")
     contents = [item.get("content") for item in _messages(given)]
     contents += [text for text in (given, instructions) if isinstance(text, str)]
@@ -166,7 +166,7 @@ def _responses_input(body: Mapping[str, Any]) -> int:
 
 
 def _beside(endpoint: Endpoint, body: Mapping[str, Any]) -> int:
-    """What the words of tools and of the schema of a structured output amount to."""
+    """Estimate the tokens of the words in tools and in the schema of a structured output."""
     place, name = ("response_format", "json_schema") if endpoint is Endpoint.CHAT else ("text", "format")
     wanted = body.get(place)
     schema = wanted.get(name) if isinstance(wanted, Mapping) else None
@@ -177,7 +177,7 @@ def _beside(endpoint: Endpoint, body: Mapping[str, Any]) -> int:
 
 
 def _words(value: Any, depth: int = 0) -> Iterator[str]:
-    """Names and texts in a JSON value, those very deep in it left out."""
+    """Yield names and texts in a JSON value, except those nested very deeply."""
     if isinstance(value, str):
         yield value
     elif depth < WORDS_DEPTH_MAX and isinstance(value, Mapping | list):

@@ -1,4 +1,4 @@
-"""What the simulated OpenAI says to one call: a status with a body, or a stream."""
+"""Reply of the simulated OpenAI to one call: a status with a body, or a stream."""
 
 import uuid
 from collections.abc import Callable, Mapping
@@ -12,11 +12,11 @@ from broker.simulator.streams import Stream
 
 @dataclass(slots=True)  # one for each of a million planned calls: freezing costs as much as the rest of it
 class Reply:
-    """What to write, and how long after the arrival. `count` is the book entry of the call's id, once it is known.
+    """A reply, and its delay after the arrival. `count` is the book entry of the call's id, once it is known.
 
-    With a `stream`, `body` is the whole answer, `delay_s` is when the stream ends, and it is told from the start.
-    `late_headers`, if given, are asked for when the answer goes out and win: what was settled by then is in them.
-    `page` is where its usage is counted, once it is written out whole.
+    With a `stream`, `body` is the whole answer, `delay_s` is when the stream ends, and it is sent from the start.
+    `late_headers`, if given, is called when the answer is sent and takes precedence: it includes settlements until
+    then. `page` counts its usage, once it is written out whole.
     """
 
     status: int
@@ -31,7 +31,7 @@ class Reply:
 
 
 def reply_headers(reply: Reply, arrived_s: float, now_s: float) -> dict[str, str]:
-    """All headers of a reply but those that HTTP itself needs."""
+    """Return all headers of a reply but those that HTTP itself needs."""
     late = {} if reply.late_headers is None else reply.late_headers(int(now_s * 1_000_000))
     return {
         "x-request-id": f"req_{uuid.uuid4().hex}",

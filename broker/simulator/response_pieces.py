@@ -1,8 +1,8 @@
 """A response as Server-Sent Events, spelled as recorded: named and numbered events, and no `[DONE]`.
 
-`response.created` and `response.in_progress` come with the headers, the item and its text with the first token. What
-`max_output_tokens` cut short ends in `response.incomplete`. An error comes in one of the two recorded forms: an `error`
-event with the error nested in it, then `response.failed`; or `response.failed` alone.
+`response.created` and `response.in_progress` come with the headers, the item and its text with the first token. A
+response cut short by `max_output_tokens` ends in `response.incomplete`. An error comes in one of the two recorded
+forms: an `error` event with the error nested in it, then `response.failed`; or `response.failed` alone.
 """
 
 from collections.abc import Iterator, Mapping
@@ -20,7 +20,7 @@ _EMPTY_PARTS: Final[Mapping[str, _Event]] = {
 
 
 def response_pieces(stream: Stream) -> Iterator[Piece]:
-    """All that is written, in order."""
+    """Yield all pieces, in order."""
     for number, (share, event) in enumerate(_events(stream)):
         yield Piece(share, f"event: {event['type']}\ndata: {spelled({**event, 'sequence_number': number})}\n\n")
 

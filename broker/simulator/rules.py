@@ -1,4 +1,4 @@
-"""Which meters an account has: the limits given, and what behaviours make of them."""
+"""The meters of an account: the given limits, as behaviours modify them."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -40,7 +40,7 @@ class Limits:
 
 
 class Kind(StrEnum):
-    """How a limit is metered."""
+    """Metering method of a limit."""
 
     BUCKET = "bucket"
     FIXED = "fixed window"
@@ -50,7 +50,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One limit to enforce: so many units a period, metered over a window that is hidden when it is shorter."""
+    """One limit to enforce: `limit` units a period, metered over a window that is hidden when it is shorter."""
 
     metric: Metric
     limit: int
@@ -60,11 +60,11 @@ class Rule:
     project: bool = False
 
     def scaled(self, factor: float) -> "Rule":
-        """The same with another limit; daily ones stay as they are."""
+        """Return the same rule with another limit; daily ones stay as they are."""
         return replace(self, limit=scaled(self.limit, self.period_us, factor))
 
     def meter(self, now_us: int, mark_us: int) -> Meter:
-        """A meter of which nothing is used; windows begin at `mark_us` and whole windows from it."""
+        """Create an unused meter; windows begin at `mark_us` and at whole windows from it."""
         match self.kind:
             case Kind.BUCKET:
                 return Bucket(self.limit, self.period_us, self.window_us, now_us)
@@ -77,12 +77,12 @@ class Rule:
 
 
 def scaled(limit: int, period_us: int, factor: float) -> int:
-    """A limit times a factor, unless it is a day's."""
+    """Multiply a limit by a factor, unless it is a day's."""
     return limit if period_us >= DAY_US else max(1, round(limit * factor))
 
 
 def rules_of(limits: Limits, behaviours: Sequence[Behaviour]) -> list[Rule]:
-    """All limits of a model. Of behaviours that contradict each other the last wins."""
+    """Return all limits of a model. Of contradicting behaviours the last wins."""
     kind, period_us = _metering(behaviours)
     shown = [
         Rule(metric, max(1, per_minute * period_us // MINUTE_US), period_us, period_us, kind)
@@ -101,13 +101,13 @@ def rules_of(limits: Limits, behaviours: Sequence[Behaviour]) -> list[Rule]:
 
 
 def refused_cost_of(limits: Limits, behaviours: Sequence[Behaviour]) -> RefusedCost:
-    """What a refusal takes."""
+    """Return the cost of a refusal."""
     costs = [behaviour.cost for behaviour in behaviours if isinstance(behaviour, ChargedRefusals)]
     return costs[-1] if costs else limits.refused_cost
 
 
 def shared_limit_of(model: str, behaviours: Sequence[Behaviour]) -> SharedLimit | None:
-    """The limit `model` shares with others, or None when it has its own."""
+    """Return the limit `model` shares with others, or None when it has its own."""
     for behaviour in behaviours:
         if isinstance(behaviour, SharedLimit) and any(fnmatchcase(model, pattern) for pattern in behaviour.models):
             return behaviour

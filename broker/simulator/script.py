@@ -1,4 +1,4 @@
-"""What a test wants chosen calls answered with, and how that is laid over the usual reply."""
+"""Scripted answers of a test to chosen calls, and their overlay on the usual reply."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -11,12 +11,12 @@ from broker.simulator.streams import Break
 
 @dataclass(frozen=True, slots=True)
 class Scripted:
-    """What a test wants a chosen call answered with.
+    """A scripted answer to a chosen call.
 
-    With a `status` the call is answered `delay_s` later with `body` (an object, or text such as an HTML page) and
-    takes nothing from the buckets unless `charged`. Without one it is handled as usual, with `headers` added and
-    `delay_s`, if given, as its latency. `dropped` cuts the connection after the delay instead of answering; `broken`
-    says where a stream, if the answer is one, stops short.
+    With a `status` the call is answered `delay_s` later with `body` (an object, or text such as an HTML page) and takes
+    nothing from the buckets unless `charged`. Without one it is handled as usual, with `headers` added and `delay_s`,
+    if given, as its latency. `dropped` cuts the connection after the delay instead of answering; `broken` says where a
+    stream, if the answer is one, stops short.
     """
 
     status: int | None = None
@@ -32,14 +32,14 @@ Script = Callable[[int, Mapping[str, Any]], Scripted | None]
 
 
 def scripted_reply(scripted: Scripted, count: IdCount) -> Reply:
-    """The reply of a script that names a status."""
+    """Build the reply of a script that names a status."""
     return Reply(
         scripted.status or 200, scripted.body, scripted.headers, scripted.delay_s or 0.0, count, scripted.dropped
     )
 
 
 def overlaid(reply: Reply, scripted: Scripted) -> Reply:
-    """A usual reply as the script wants it; a refusal by the limiter stays one."""
+    """Apply the script to a usual reply; a refusal by the limiter stays one."""
     if scripted.status is not None and reply.status == 200 and reply.count is not None:
         return scripted_reply(replace(scripted, headers={**reply.headers, **scripted.headers}), reply.count)
     stream = reply.stream

@@ -1,4 +1,4 @@
-"""What the simulated OpenAI enforces and how it misbehaves: all of it decided before it serves.
+"""Settings of the simulated OpenAI: its limits and its faults, all decided before it serves.
 
 Every rate is a share between 0 and 1, and which calls it hits depends on the seed, the content, the request id and the
 number of the call, never on when or in which order calls arrive (see `trouble`).
@@ -19,23 +19,23 @@ DAY_S: Final = 86_400.0
 
 @dataclass(frozen=True, slots=True)
 class UpstreamSettings:
-    """What the simulated OpenAI enforces and how it behaves.
+    """Limits and behaviour of the simulated OpenAI.
 
     Attributes:
         tokens_per_minute: Every model's token limit.
         requests_per_minute: Every model's request limit.
         requests_per_day: As well, if given; headers then show the day, as recorded.
-        law: How Chat Completions are charged.
-        latency_s: A range; where in it a request lies depends on `seed` and content. A stream ends after as long.
+        law: Charge law of Chat Completions.
+        latency_s: A range; a request's place in it depends on `seed` and content. A stream ends after as long.
         error_rate: Share of admitted calls that end in 500, 502 or 503 after their latency, charge kept.
         long_429_rate: Share of calls that a project's daily limit refuses, at once and for nothing.
-        long_429_s: How long those are told to wait.
-        stream_cut_rate: Share of streams whose connection is cut on the way, charge kept.
-        stream_error_rate: Share of streams that tell of an error instead of the rest, charge kept.
-        declined_rate: Share of contents that the model declines to answer, in a sentence and in a refusal's place.
-        burst_s: Also enforce a hidden bucket of so many seconds of quota.
-        refused_cost: What a call takes that the limiter refuses.
-        behaviours: What it does beyond that, by name or value (`behaviours.catalogue`); they win over the above.
+        long_429_s: Wait that these refusals state.
+        stream_cut_rate: Share of streams with the connection cut on the way, charge kept.
+        stream_error_rate: Share of streams that end in an error event instead of the rest, charge kept.
+        declined_rate: Share of contents that the model declines to answer, with a sentence in the `refusal` field.
+        burst_s: Also enforce a hidden bucket of that many seconds of quota.
+        refused_cost: Cost of a call that the limiter refuses.
+        behaviours: Further behaviour, by name or value (`behaviours.catalogue`); it takes precedence over the above.
         seed: Same seed, same answers, latencies and troubles.
         models: The models served; empty for every model.
         host: The address to listen on.
@@ -79,16 +79,16 @@ class UpstreamSettings:
             raise ValueError("a burst is more than 0 seconds")
 
     def scene(self) -> Scene:
-        """What the limiter plays."""
+        """Return the limiter's scenario."""
         return Scene(self.behaviours, self.seed)
 
     def latency(self) -> Latency:
-        """How long answers take."""
+        """Return the latency of answers."""
         played = [behaviour for behaviour in self.behaviours if isinstance(behaviour, Latency)]
         return played[-1] if played else UniformLatency(*self.latency_s)
 
     def limits(self) -> Limits:
-        """The limiter's part of them."""
+        """Return the limiter's part of the settings."""
         return Limits(
             tokens_per_minute=self.tokens_per_minute,
             requests_per_minute=self.requests_per_minute,

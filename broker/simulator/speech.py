@@ -1,4 +1,4 @@
-"""What answers say of limits, in the manner that is played: OpenAI's as recorded, or somebody else's."""
+"""Statements of answers about limits: OpenAI's as recorded, or another server's."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -29,7 +29,7 @@ _STALE_NAMES_MAX: Final = 1_000  # as many as a limiter has accounts
 
 
 class Speech:
-    """Headers and bodies. Stale headers are the only thing it remembers; plain ones say just what the levels are."""
+    """Builder of headers and bodies. Stale headers are its only state; plain ones state the exact levels."""
 
     def __init__(self, behaviours: Sequence[Behaviour]) -> None:
         self._manner: Manner = AllHeaders()
@@ -49,7 +49,7 @@ class Speech:
         self._looked_up: dict[str, tuple[int, Levels, Levels]] = {}
 
     def headers(self, name: str, levels: Levels, project_levels: Levels, now_us: int) -> dict[str, str]:
-        """Those of limits, on any answer that has them; `name` is the undated model's."""
+        """Build the limit headers of any answer that has them; `name` is the undated model's."""
         if self._stale_us:
             levels, project_levels = self._as_looked_up(name, levels, project_levels, now_us)
         if self._parts:
@@ -69,7 +69,7 @@ class Speech:
         return headers | wording.project_levels_headers(project_levels) if project_levels else headers
 
     def refusal(self, endpoint: Endpoint, model: str, refused: Refused, now_us: int) -> tuple[dict[str, str], Body]:
-        """All headers and the body of a 429."""
+        """Build all headers and the body of a 429."""
         headers = self.headers(limit_name_of(model), refused.levels, refused.project_levels, now_us)
         both = wording.retry_headers(refused)
         after = {name: value for name, value in both.items() if name == "retry-after"}
@@ -93,7 +93,7 @@ class Speech:
         return headers | both, wording.refusal_body(model, refused)
 
     def failure_body(self, status: int) -> Body:
-        """The body of a 5xx."""
+        """Build the body of a 5xx."""
         return dialects.page(status) if isinstance(self._manner, HtmlGateway) else wording.failure_body(status)
 
     def _as_looked_up(self, name: str, levels: Levels, project_levels: Levels, now_us: int) -> tuple[Levels, Levels]:

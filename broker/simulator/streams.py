@@ -1,8 +1,8 @@
-"""An answer told bit by bit: the same words and usage as without `stream`, over the same time.
+"""Streaming of an answer: the same words and usage as without `stream`, over the same time.
 
 A stream is the whole answer, cut into deltas of one to four words, with the first token after a tenth to a third of the
-latency and the rest at an even rate until the latency is over. How the pieces are spelled is the business of
-`chat_pieces` and `response_pieces`; here is what both share.
+latency and the rest at an even rate until the latency is over. `chat_pieces` and `response_pieces` spell the pieces;
+this module holds what both share.
 """
 
 import json
@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from broker.simulator.pricing import Endpoint
 
-WORD_CHARS_MAX: Final = 12  # what is longer arrives in several deltas, as tokens would
+WORD_CHARS_MAX: Final = 12  # a longer word arrives in several deltas, as tokens would
 DELTA_WORDS_MAX: Final = 4
 OBFUSCATED_CHARS: Final = 16  # recorded deltas and their `obfuscation` together are a multiple of this
 
@@ -25,7 +25,7 @@ _WORD: Final = re.compile(rf"\s?\S{{1,{WORD_CHARS_MAX}}}|\s+")
 
 
 class Manner(StrEnum):
-    """How a stream stops short.
+    """Manner in which a stream stops short.
 
     CUT: the connection ends without a word. ERROR: an error event; the Responses API says `response.failed` after it.
     FAILED: `response.failed` alone, which no SDK raises; on Chat Completions the same as ERROR.
@@ -38,7 +38,7 @@ class Manner(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Break:
-    """Where a stream stops short: after so many deltas, or at its end if it has fewer."""
+    """Place where a stream stops short: after `after_deltas`, or at its end if it has fewer."""
 
     manner: Manner
     after_deltas: int
@@ -54,7 +54,7 @@ class Delta:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Something to write once that share of the whole latency is over."""
+    """A text to write once that share of the whole latency is over."""
 
     share: float
     text: str
@@ -62,15 +62,15 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """An answer and how it is told.
+    """An answer and its way of streaming.
 
     Attributes:
         endpoint: Chat Completions or Responses.
         body: The whole answer, as it would be without `stream`.
         deltas: Its text, in order; the choices of Chat Completions take turns.
         seed: Decides pace and padding.
-        with_usage: Chat Completions only: a last chunk tells the usage.
-        obfuscated: Events are padded with random characters, as they are unless a client asks for none.
+        with_usage: Chat Completions only: a last chunk holds the usage.
+        obfuscated: Events are padded with random characters, the default unless a client opts out.
         broken: Where it stops short, or None.
     """
 
@@ -84,21 +84,21 @@ class Stream:
 
     @property
     def told(self) -> int:
-        """How many deltas are told."""
+        """Number of deltas that are sent."""
         return len(self.deltas) if self.broken is None else min(self.broken.after_deltas, len(self.deltas))
 
     @property
     def first_share(self) -> float:
-        """When the first token comes; headers come in half that time."""
+        """Share of the latency at which the first token comes; headers come in half that time."""
         return 0.1 + 0.2 * random.Random(self.seed).random()
 
     @property
     def end_share(self) -> float:
-        """When the stream ends: with the latency, or where it is broken."""
+        """Share of the latency at which the stream ends: with the latency, or where it is broken."""
         return 1.0 if self.broken is None else self.shares()[self.told]
 
     def shares(self) -> list[float]:
-        """When each delta comes, and at last the end: at an even rate, in characters."""
+        """Return the share at which each delta comes, and at last the end: at an even rate, in characters."""
         total = sum(len(delta.text) for delta in self.deltas)
         first, told, shares = self.first_share, 0, []
         for delta in self.deltas:
@@ -107,7 +107,7 @@ class Stream:
         return [*shares, 1.0]
 
     def padding(self, place: int, text: str) -> dict[str, str]:
-        """The `obfuscation` field beside a delta, or nothing."""
+        """Return the `obfuscation` field beside a delta, or nothing."""
         if not self.obfuscated:
             return {}
         letters = random.Random(self.seed + place).choices(
@@ -117,7 +117,7 @@ class Stream:
 
 
 def stream_of(endpoint: Endpoint, asked: Mapping[str, Any], body: Mapping[str, Any], seed: int) -> Stream:
-    """The stream that tells the answer `body` to the request `asked`."""
+    """Build the stream of the answer `body` to the request `asked`."""
     given = asked.get("stream_options")
     options = given if isinstance(given, Mapping) else {}
     if endpoint is Endpoint.CHAT:
@@ -138,7 +138,7 @@ def stream_of(endpoint: Endpoint, asked: Mapping[str, Any], body: Mapping[str, A
 
 
 def spelled(event: Mapping[str, Any]) -> str:
-    """An event's JSON on one line, in UTF-8 where it can be: half a surrogate pair only fits in as an escape."""
+    """Spell an event's JSON on one line, in UTF-8 if possible: half a surrogate pair only fits in as an escape."""
     text = json.dumps(event, separators=(",", ":"), ensure_ascii=False)
     try:
         text.encode()
@@ -148,7 +148,7 @@ def spelled(event: Mapping[str, Any]) -> str:
 
 
 def _cut(text: str, seed: int) -> Iterator[str]:
-    """The text in pieces of one to a few words; put together they are the text."""
+    """Cut the text into pieces of one to a few words; joined they are the text."""
     chance = random.Random(seed)
     words = _WORD.findall(text)
     while words:

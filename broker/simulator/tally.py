@@ -1,4 +1,4 @@
-"""What one metric of one limit could have given, and where it went."""
+"""Capacity of one metric of one limit, and where it went."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,16 +6,16 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """Units since the limit was first drawn from. A benchmark takes two and asks for what lies between.
+    """Units since the limit was first drawn from. A benchmark takes two tallies and the difference between them.
 
     Attributes:
-        offered: What a client that knew all of it could have been charged: what was there at the start and came
-            until now, under the very behaviour that is played and by its tightest limit, less what foreigners took.
-            What is charged after the fact and was not there is lent, and counts as offered.
-        charged: What admitted calls were charged, settlements at their end included.
-        foreign: What foreigners took.
+        offered: The most that a client with full knowledge could have been charged: the initial level and the refill
+            until now, under exactly the behaviour in effect and by its tightest limit, less what foreigners took.
+            Charges after the fact beyond the level are lent, and count as offered.
+        charged: Charges of admitted calls, settlements at their end included.
+        foreign: Units that foreigners took.
         refused: Calls that this metric refused.
-        wasted: What those refusals took.
+        wasted: Units that those refusals took.
     """
 
     offered: int
@@ -30,7 +30,7 @@ class Tally:
         return self.charged / self.offered if self.offered > 0 else None
 
     def since(self, earlier: "Tally") -> "Tally":
-        """What came and went after `earlier` was taken."""
+        """Return the difference to an `earlier` tally."""
         return Tally(
             self.offered - earlier.offered,
             self.charged - earlier.charged,
@@ -40,5 +40,5 @@ class Tally:
         )
 
     def as_json(self) -> dict[str, Any]:
-        """By name, with the share."""
+        """Return the fields by name, with the share."""
         return {name: getattr(self, name) for name in self.__dataclass_fields__} | {"share": self.share}

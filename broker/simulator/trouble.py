@@ -1,11 +1,12 @@
-"""Trouble on demand: which calls fail, are refused for long, left alone or broken off, decided by the seed alone.
+"""Faults on demand: calls that fail, are refused for long, get no answer or break off, decided by the seed alone.
 
-Each draw is made anew for each call of an id, so that whoever tries again gets through in the end, and the same run
-meets the same trouble. Only a storm has its time: it comes and goes with the seconds since the opening.
+Each draw is made anew for each call of an id, so that a retried request gets through in the end, and the same run meets
+the same faults. Only a storm has its time: it comes and goes with the seconds since the opening.
 
-A long 429 speaks of a daily limit of a *project*, in OpenAI's words for one. An account's own daily limit would be a
-different story: whoever believes the refusal knows that the account gets one request in so many seconds from then on
-and slows down for hours, while our buckets go on as before. `requests_per_day` tells that story, with a bucket.
+A long 429 names a daily limit of a *project*, in OpenAI's words for one. An account's own daily limit would have other
+consequences: a client that believes the refusal concludes that from then on the account gets one request in that many
+seconds, and slows down for hours, while our buckets go on as before. `requests_per_day` simulates that case, with a
+bucket.
 """
 
 from dataclasses import dataclass
@@ -34,7 +35,7 @@ FAILURES: Final = (500, 502, 503)
 
 @dataclass(slots=True)
 class Luck:
-    """What a call's draws depend on."""
+    """Inputs of a call's draws."""
 
     content: bytes
     request_id: str
@@ -42,7 +43,7 @@ class Luck:
 
 
 class Trouble:
-    """Draws, and the replies that follow from them. `is_quiet` where none can ever follow, but for broken streams."""
+    """Draws and the resulting replies. `is_quiet` where no fault but a broken stream can occur."""
 
     def __init__(self, settings: UpstreamSettings, chance: Chance, speech: Speech) -> None:
         self._settings = settings
@@ -72,7 +73,7 @@ class Trouble:
         return rate > 0 and self._draw(luck, "long 429", luck.count.calls) < rate
 
     def long_refusal(self, levels: Levels) -> Refused:
-        """That refusal. Of all daily limits it is the one that refills a request in the time asked for, or little more.
+        """Build that refusal, from the daily limit that refills one request in the configured time, or little more.
 
         `levels` are the account's own; the call takes nothing from them.
         """
@@ -84,7 +85,7 @@ class Trouble:
         )
 
     def turned_away(self, luck: Luck, since_s: float) -> Reply | None:
-        """The 429 of an account in trouble, or None."""
+        """Return the 429 of an account in trouble, or None."""
         for number, trouble in enumerate(self._accounts):
             if (
                 trouble.from_s <= since_s < trouble.to_s
@@ -95,11 +96,11 @@ class Trouble:
         return None
 
     def mishap(self, luck: Luck, delay_s: float, since_s: float) -> Reply | None:
-        """What an admitted call ends in instead of its answer, or None. `since_s` is the time since the opening."""
+        """Return the failure of an admitted call, or None. `since_s` is the time since the opening."""
         return self._stormed(luck, since_s) or self._failure(luck, delay_s) or self._cut_off(luck, delay_s)
 
     def slowness(self, luck: Luck) -> float:
-        """How many times its latency a stream takes."""
+        """Return the factor on a stream's latency."""
         for number, slow in enumerate(self._slow):
             if self._draw(luck, f"slow {number}", luck.count.admitted) < slow.rate:
                 return slow.factor
@@ -115,7 +116,7 @@ class Trouble:
         return None
 
     def _failure(self, luck: Luck, delay_s: float) -> Reply | None:
-        """A 500, 502 or 503 at any time."""
+        """Return a 500, 502 or 503 at any time, or None."""
         rate = self._settings.error_rate
         if rate == 0 or (draw := self._draw(luck, "error", luck.count.admitted)) >= rate:
             return None
@@ -137,7 +138,7 @@ class Trouble:
         return self._chance.draw(luck.content, f"{purpose} {luck.request_id} {attempt}")
 
     def break_of(self, luck: Luck, deltas: int) -> Break | None:
-        """Where a stream of so many deltas stops short, or None. A cut one has told something."""
+        """Return where a stream of `deltas` deltas stops short, or None. A cut one has sent something."""
         draw = self._draw(luck, "break", luck.count.admitted)
         place = self._chance.number(luck.content, f"place {luck.request_id} {luck.count.admitted}")
         if draw < self._cut_rate:

@@ -1,4 +1,4 @@
-"""Where a call is charged and let through, or turned away: law, limiter, books and the words of it, without HTTP.
+"""Admission gate: charges a call and admits or refuses it, by law, limiter, books and wording, without HTTP.
 
 HTTP's `exchange` and the `virtual` upstream both send their calls through here, so that they cannot differ in it.
 """
@@ -18,7 +18,7 @@ from broker.simulator.speech import Speech
 
 
 class Comer(Protocol):
-    """A call that wants in: what it is charged by, and the book entry of its id, if there is one."""
+    """A call that asks for admission: the basis of its charge, and the book entry of its id, if there is one."""
 
     @property
     def endpoint(self) -> Endpoint: ...  # noqa: D102
@@ -31,7 +31,7 @@ class Comer(Protocol):
 
 
 class Turnstile:
-    """Charges by the law that is in force. `settles`: some law charges for an answer when it is there."""
+    """Gate that charges by the law in force. `settles`: some law charges for an answer at its end."""
 
     def __init__(self, settings: UpstreamSettings, limiter: Limiter, speech: Speech) -> None:
         self._limiter = limiter
@@ -42,7 +42,7 @@ class Turnstile:
         self.settles = any(law is Law.USAGE for _, law in laws)
 
     def enter(self, comer: Comer, books: Books, now_us: int) -> Reply | Admitted:
-        """The refusal, or the levels after a call that was charged."""
+        """Return the refusal, or the levels after a call that was charged."""
         name = limit_name_of(comer.model)
         charge = charge_at(comer.endpoint, comer.size, self._law(books, now_us))
         verdict = self._limiter.admit(name, charge, now_us)
@@ -53,11 +53,11 @@ class Turnstile:
         return verdict
 
     def headers(self, comer: Comer, admitted: Admitted, now_us: int) -> dict[str, str]:
-        """What its answer says of limits."""
+        """Build the limit headers of its answer."""
         return self._speech.headers(limit_name_of(comer.model), admitted.levels, admitted.project_levels, now_us)
 
     def settle(self, comer: Comer, output_tokens: int, books: Books, now_us: int, due_us: int) -> bool:
-        """Debit at `due_us` what the law charges for an answer; whether it is anything."""
+        """Debit at `due_us` what the law charges for an answer; return whether that is anything."""
         if not self.settles:
             return False
         tokens = settlement_of(comer.endpoint, comer.size, output_tokens, self._law(books, now_us))
@@ -69,7 +69,7 @@ class Turnstile:
         return True
 
     def headers_at(self, model: str, now_us: int) -> Mapping[str, str]:
-        """What headers say of a model's levels now."""
+        """Build the headers for a model's levels now."""
         name = limit_name_of(model)
         levels = self._limiter.levels(name, now_us)
         return self._speech.headers(name, levels, self._limiter.project_levels(name), now_us)

@@ -1,7 +1,7 @@
-"""The simulated OpenAI over HTTP: what tests, the demo and `headrace upstream` call instead of api.openai.com.
+"""The simulated OpenAI over HTTP: the upstream of tests, the demo and `headrace upstream` instead of api.openai.com.
 
-Only the server lives here; `exchange` decides every reply, `writing` puts it on the wire and `books` counts. In flight
-is a call from its arrival until its reply is written out or its client is gone. Time is the event loop's, so a test may
+Only the server lives here; `exchange` decides every reply, `writing` puts it on the wire and `books` counts. A call is
+in flight from its arrival until its reply is written out or its client is gone. Time is the event loop's, so a test may
 run it in virtual time.
 """
 
@@ -51,16 +51,16 @@ class Upstream:
 
     @property
     def base_url(self) -> str:
-        """What goes into OPENAI_BASE_URL; it ends in /v1."""
+        """Value for OPENAI_BASE_URL; it ends in /v1."""
         return f"{self.root_url}/v1"
 
     def books(self, *, ids: bool = False) -> Stats:
-        """What was counted since the start or the last reset, for each request id as well with `ids`."""
+        """Return the counts since the start or the last reset, with `ids` for each request id as well."""
         behaving = bool(self._settings.behaviours)
         return self._books.snapshot(with_ids=ids, accounts=self._limiter.tallies(), behaving=behaving)
 
     def script(self, script: Script | None) -> None:
-        """Ask `script(request_number, body)` about every call from now on; None from it means: as usual."""
+        """Call `script(request_number, body)` for every call from now on; None from it means: as usual."""
         self._exchange.script = script
 
     def reset(self) -> None:
@@ -126,7 +126,7 @@ class Upstream:
         return web.json_response({"reset": True})
 
     async def _serve_models(self, _: web.Request) -> web.Response:
-        """Those that are served by name; none where every one is."""
+        """List the models that are served by name; none where every one is."""
         listed = [{"id": name, "object": "model", "owned_by": "headrace"} for name in self._settings.models]
         return web.json_response({"object": "list", "data": listed})
 

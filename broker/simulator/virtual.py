@@ -1,15 +1,15 @@
-"""The simulated OpenAI in virtual time: the same limiter, headers, troubles and latencies, without HTTP, without texts.
+"""The simulated OpenAI in virtual time: the same limiter, headers, faults and latencies, without HTTP or texts.
 
-A benchmark or planner owns the clock. It lets a call arrive, is told when it will end, and at that instant, in the
-order of its events, lets it end:
+A benchmark or planner owns the clock. It calls `arrive`, learns when the call will end, and calls `end` at that
+instant, in the order of its events:
 
     upstream = VirtualUpstream(UpstreamSettings(tokens_per_minute=60_000, behaviours=(behaviour("fixed-window"),)))
     visit = upstream.arrive(Ask("lead-1", "gpt-4o-mini", Size.chat(2_000), output_tokens=150), now_us)
     answer = upstream.end(visit)  # when the clock stands at visit.ends_us
     upstream.books(now_us).accounts["gpt-4o-mini"][Metric.TOKENS].share
 
-Instants are whole microseconds that never go back. A stream ends as its answer does; what it tells on the way is not
-played, and an error in its middle is a 500. Bodies of answers hold their usage and nothing else.
+Instants are whole microseconds that never go back. A stream ends as its answer does; its events on the way are not
+simulated, and an error in its middle is a 500. Bodies of answers hold their usage and nothing else.
 """
 
 from collections.abc import Mapping
@@ -33,15 +33,15 @@ from broker.simulator.streams import Manner
 from broker.simulator.trouble import Luck, Trouble
 from broker.simulator.turnstile import Turnstile
 
-IDS_MAX: Final = 100_000  # remembered one by one; a benchmark of a million calls needs no more
+IDS_MAX: Final = 100_000  # tracked one by one; a benchmark of a million calls needs no more
 _NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
-_HEEDED: Final = (ProjectLimits, LoadLatency)  # these show in headers, and look at the calls in flight
+_HEEDED: Final = (ProjectLimits, LoadLatency)  # these show in headers, or depend on the calls in flight
 _DELTAS: Final = 40  # of a stream that may break, as an e-mail has
 
 
 @dataclass(slots=True)
 class Ask:
-    """One call: what it is charged by, and the tokens its answer will have. `count` is the upstream's to give."""
+    """One call: the basis of its charge, and the tokens of its answer. The upstream sets `count`."""
 
     id: str
     model: str
@@ -54,10 +54,10 @@ class Ask:
 
 @dataclass(slots=True)
 class Visit:
-    """A call under way. `status` is what it will end in, None for no answer; only the virtual upstream knows it yet.
+    """A call in flight. `status` is its final one, None for no answer; only the virtual upstream knows it yet.
 
-    `levels` are what its headers will say, where they are OpenAI's own and nothing else is in them: then there is no
-    `reply`, and nothing happens at its end but that it is counted.
+    `levels` are those that its headers will state, where they are OpenAI's own and nothing else is in them: then there
+    is no `reply`, and its end changes nothing but a count.
     """
 
     ends_us: int
@@ -69,9 +69,9 @@ class Visit:
 
 @dataclass(slots=True)
 class Told:
-    """What the caller hears at last: a status with headers and a body, or nothing but a lost connection.
+    """The caller's final result: a status with headers and a body, or only a lost connection.
 
-    Headers and usage are spelled when somebody reads them. Who plays a million calls takes the `levels`, where there
+    Headers and usage are spelled when they are read. A simulation of a million calls reads the `levels`, where there
     are any.
     """
 
@@ -82,12 +82,12 @@ class Told:
 
     @property
     def body(self) -> Mapping[str, Any] | str:
-        """An error, or the usage of the call that is answered."""
+        """An error, or the usage of the answered call."""
         return _usage(self.said) if isinstance(self.said, Ask) else self.said
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """By name."""
+        """Headers by name."""
         return self.spelled if self.levels is None else wording.limit_headers(self.levels)
 
 
@@ -95,11 +95,11 @@ class VirtualUpstream:
     """One simulated OpenAI, opened at `opened_us`.
 
     Attributes:
-        just_answers: Whoever can pay is answered, and nothing but a count depends on when a call is said to end.
+        just_answers: Every paid call is answered, and the instant of a call's end affects nothing but a count.
     """
 
     def __init__(self, settings: UpstreamSettings, opened_us: int = 0, *, counts_ids: bool = True) -> None:
-        """Without `counts_ids` its books tell nothing of single ids, unless what is played depends on them."""
+        """Without `counts_ids` its books count no single ids, unless a behaviour depends on them."""
         self.limiter = Limiter(settings.limits(), settings.scene())
         self.limiter.reset(opened_us)
         self._chance = Chance(settings.seed)
@@ -130,7 +130,7 @@ class VirtualUpstream:
         )
 
     def end(self, visit: Visit) -> Told:
-        """What its caller hears at `visit.ends_us`."""
+        """Return the caller's result at `visit.ends_us`."""
         books, status, reply = self._books, visit.status, visit.reply
         books.inflight -= 1
         if status is None:
@@ -144,12 +144,12 @@ class VirtualUpstream:
         return Told(status, reply.headers, reply.body)
 
     def books(self, now_us: int | None = None, *, ids: bool = False) -> Stats:
-        """What was counted, and what was offered until `now_us` or until each limit's last call."""
+        """Return the counts, and what was offered until `now_us` or until each limit's last call."""
         accounts = self.limiter.tallies(now_us)
         return self._books.snapshot(with_ids=ids, accounts=accounts, behaving=self._behaving)
 
     def _luck(self, ask: Ask) -> Luck | None:
-        """What becomes of it beside its latency depends on this; None where every call that is let in is answered."""
+        """Return what decides the call's fate beside its latency; None where every admitted call is answered."""
         simple = self.just_answers and not ask.streamed
         if self._counts_ids or not simple:
             ask.count = count = self._books.identify(ask.id)
@@ -157,7 +157,7 @@ class VirtualUpstream:
         return None
 
     def _turned_away(self, ask: Ask, luck: Luck, now_us: int) -> Reply | None:
-        """The refusal of a call that is not even charged, or None."""
+        """Return the refusal of a call that is not even charged, or None."""
         away = self._trouble.turned_away(luck, self._since_s(now_us))
         if away is not None or not self._trouble.refuses_for_long(luck):
             return away
@@ -201,7 +201,7 @@ class VirtualUpstream:
 
 
 class _Entered(NamedTuple):
-    """A call that was let in, and when."""
+    """An admitted call, and its instant."""
 
     ask: Ask
     luck: Luck

@@ -17,7 +17,7 @@ TOO_LARGE: Final = "The input or output tokens must be reduced in order to run s
 
 
 def go_duration(duration_ms: int) -> str:
-    """A duration as Go prints it: `0s`, `84ms`, `3.89s`, `7m12s`, `1h8m25.745s`."""
+    """Format a duration as Go prints it: `0s`, `84ms`, `3.89s`, `7m12s`, `1h8m25.745s`."""
     if duration_ms == 0:
         return "0s"
     if duration_ms < 1_000:
@@ -33,7 +33,7 @@ def go_duration(duration_ms: int) -> str:
 
 
 def limit_headers(levels: Mapping[Metric, Level]) -> dict[str, str]:
-    """The six `x-ratelimit-*` headers."""
+    """Build the six `x-ratelimit-*` headers."""
     headers = {}
     for metric, level in levels.items():
         headers[f"x-ratelimit-limit-{metric}"] = str(level.limit)
@@ -43,7 +43,7 @@ def limit_headers(levels: Mapping[Metric, Level]) -> dict[str, str]:
 
 
 def project_headers(metric: Metric, level: Level) -> dict[str, str]:
-    """The three headers of a project's own bucket."""
+    """Build the three headers of a project's own bucket."""
     return {
         name.replace(f"-{metric}", f"-project-{metric}"): value
         for name, value in limit_headers({metric: level}).items()
@@ -51,7 +51,7 @@ def project_headers(metric: Metric, level: Level) -> dict[str, str]:
 
 
 def project_levels_headers(levels: Mapping[Metric, Level]) -> dict[str, str]:
-    """Those of every bucket of a project."""
+    """Build the headers of all of a project's buckets."""
     headers: dict[str, str] = {}
     for metric, level in levels.items():
         headers |= project_headers(metric, level)
@@ -59,7 +59,7 @@ def project_levels_headers(levels: Mapping[Metric, Level]) -> dict[str, str]:
 
 
 def retry_headers(refused: Refused) -> dict[str, str]:
-    """`retry-after` in whole seconds, at least 1, and the exact `retry-after-ms`; neither when waiting cannot help."""
+    """Build `retry-after` in whole seconds, at least 1, and the exact `retry-after-ms`; neither if no wait helps."""
     if refused.wait_ms is None:
         return {}
     return {
@@ -69,7 +69,7 @@ def retry_headers(refused: Refused) -> dict[str, str]:
 
 
 def error_body(message: str, kind: str, *, code: str | None = None, param: str | None = None) -> dict[str, Any]:
-    """The envelope of every error; `kind` is its `type`."""
+    """Build the envelope of every error; `kind` is its `type`."""
     return {"error": {"message": message, "type": kind, "param": param, "code": code}}
 
 
@@ -110,18 +110,18 @@ def _period_words(refused: Refused) -> tuple[str, str]:
 
 
 def refusal_body(model: str, refused: Refused, *, project: str | None = None) -> dict[str, Any]:
-    """The body of a 429."""
+    """Build the body of a 429."""
     message = refusal_message(model, refused, project=project)
     return error_body(message, refused.metric.value, code="rate_limit_exceeded")
 
 
 def slow_down_body() -> dict[str, Any]:
-    """The 429 that was a 503 until 2026."""
+    """Build the 429 that was a 503 until 2026."""
     return error_body("Slow Down", "rate_limit_error", code="slow_down")
 
 
 def quota_body() -> dict[str, Any]:
-    """The 429 of an account without credit."""
+    """Build the 429 of an account without credit."""
     return error_body(
         "You exceeded your current quota, please check your plan and billing details. For more information on this "
         "error, read the docs: https://platform.openai.com/docs/guides/error-codes/api-errors.",
@@ -131,7 +131,7 @@ def quota_body() -> dict[str, Any]:
 
 
 def wrong_key_body(key: str) -> dict[str, Any]:
-    """The 401 of a missing or wrong key."""
+    """Build the 401 of a missing or wrong key."""
     if not key:
         return error_body(
             "You didn't provide an API key. You need to provide your API key in an Authorization header using Bearer "
@@ -148,13 +148,13 @@ def wrong_key_body(key: str) -> dict[str, Any]:
 
 
 def unknown_model_body(model: str, *, param: str | None = None) -> dict[str, Any]:
-    """A model that is not served: 404, or 400 with `param` on the Responses API."""
+    """Build the error for a model that is not served: 404, or 400 with `param` on the Responses API."""
     message = f"The model `{model}` does not exist or you do not have access to it."
     return error_body(message, "invalid_request_error", code="model_not_found", param=param)
 
 
 def failure_body(status: int) -> dict[str, Any] | str:
-    """The body of a 500, 502 or 503; the 502 is a page, and not OpenAI's own."""
+    """Build the body of a 500, 502 or 503; the 502 is a page, and not OpenAI's own."""
     match status:
         case 502:
             return BAD_GATEWAY
@@ -165,7 +165,7 @@ def failure_body(status: int) -> dict[str, Any] | str:
 
 
 def server_error_body() -> dict[str, Any]:
-    """The 500, and the error in the middle of a stream."""
+    """Build the 500, which is also the error in the middle of a stream."""
     return error_body(
         "The server experienced an error while processing your request. Sorry about that! You can retry your request, "
         "or contact us through our help center at help.openai.com if the error persists.",
@@ -174,7 +174,7 @@ def server_error_body() -> dict[str, Any]:
 
 
 def overloaded_body() -> dict[str, Any]:
-    """The 503 of 2026."""
+    """Build the 503 of 2026."""
     return error_body(
         "Our servers are currently overloaded. Please try again later.",
         "service_unavailable_error",

@@ -1,4 +1,4 @@
-"""Replies onto the wire, here rather than in aiohttp, so that an answer is counted only once it was handed over."""
+"""Writing of replies, here rather than in aiohttp, so that an answer is counted only once it was handed over."""
 
 import asyncio
 import json
@@ -18,7 +18,7 @@ EVENT_STREAM: Final = "text/event-stream; charset=utf-8"
 
 
 async def written(request: web.Request, reply: Reply, books: Books, arrived_s: float) -> web.StreamResponse:
-    """Wait until the reply is due and write it out whole, or break off as it says.
+    """Wait until the reply is due and write it out whole, or break off as it specifies.
 
     Raises:
         ConnectionResetError: the client has left.

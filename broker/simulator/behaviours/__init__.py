@@ -1,6 +1,6 @@
-"""What the simulated OpenAI may do to its callers, as frozen values that say on what evidence, or that it is inferred.
+"""Possible behaviour of the simulated OpenAI, as frozen values that state their evidence, or that they are inferred.
 
-Values only: who enforces, spells or delays reads them (`limiter`, `speech`, `trouble`, `latency`). `catalogue` gives
-each a name. Nothing here decides anything, knows a clock or imports another room of the simulator but `admission` and
-`pricing`.
+Values only: the modules that enforce, spell or delay read them (`limiter`, `speech`, `trouble`, `latency`). `catalogue`
+gives each a name. Nothing here decides anything, knows a clock or imports another room of the simulator but `admission`
+and `pricing`.
 """

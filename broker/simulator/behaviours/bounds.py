@@ -1,8 +1,8 @@
-"""What a number in a behaviour may be, and the sentence that says so."""
+"""Bounds of the numbers in a behaviour, and the sentences that state them."""
 
 
 def between(name: str, value: float, least: float, most: float) -> None:
-    """Refuse what is outside; the bounds belong to it.
+    """Refuse a value outside the bounds, which are included.
 
     Raises:
         ValueError: with a sentence for a person.
@@ -12,7 +12,7 @@ def between(name: str, value: float, least: float, most: float) -> None:
 
 
 def positive(name: str, value: int) -> None:
-    """Refuse what is below 1.
+    """Refuse a value below 1.
 
     Raises:
         ValueError: with a sentence for a person.
@@ -22,7 +22,7 @@ def positive(name: str, value: int) -> None:
 
 
 def rate(name: str, value: float) -> None:
-    """Refuse what is no share.
+    """Refuse a value that is no share.
 
     Raises:
         ValueError: with a sentence for a person.

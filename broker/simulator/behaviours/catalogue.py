@@ -143,7 +143,7 @@ NAMED: Final[Mapping[str, Behaviour]] = MappingProxyType(
 
 
 def behaviour(name: str, /, **numbers: Any) -> Behaviour:
-    """The behaviour of that name, with some of its numbers changed.
+    """Return the behaviour of that name, with some of its numbers changed.
 
     Raises:
         ValueError: with a sentence that names the nearest that exists.
@@ -164,7 +164,7 @@ def behaviour(name: str, /, **numbers: Any) -> Behaviour:
 
 
 def parsed(text: str) -> Behaviour:
-    """`NAME` or `NAME:field=value,field=value`; a list is written with `+` between its items.
+    """Parse `NAME` or `NAME:field=value,field=value`; a list is written with `+` between its items.
 
     Raises:
         ValueError: as `behaviour`, or when a pair is none.
@@ -180,7 +180,7 @@ def parsed(text: str) -> Behaviour:
 
 
 def spelled(played: Behaviour) -> str:
-    """What `parsed` would make it of: the nearest name, and the numbers that differ."""
+    """Return the text that `parsed` would read back: the nearest name, and the numbers that differ."""
     same = [(name, known) for name, known in NAMED.items() if type(known) is type(played)]
     spellings = [(name, [field for field in _numbers(known) if field not in _numbers(played)]) for name, known in same]
     name = min(spellings, key=lambda entry: len(entry[1]))[0]
@@ -207,7 +207,7 @@ def _read(text: str) -> Any:
 
 
 def _typed(known: Behaviour, field: str, value: Any) -> Any:
-    """The value as the field has it: lists become tuples, words become members of their enum."""
+    """Convert a value to its field's type: lists become tuples, words become members of their enum."""
     usual = getattr(known, field)
     if isinstance(usual, tuple):
         items = value.split("+") if isinstance(value, str) else value if isinstance(value, list | tuple) else [value]

@@ -1,4 +1,4 @@
-"""Which limits are enforced, how, and what changes while it runs. Instants are seconds since the opening."""
+"""Limits to enforce, how they are metered, and changes during the run. Instants are seconds since the opening."""
 
 import math
 from dataclasses import dataclass
@@ -10,10 +10,10 @@ from broker.simulator.pricing import Law
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """Buckets of another period than a minute, described as such: a period's share of the limit, and resets to match.
+    """Buckets of another period than a minute, stated in headers: a period's share of the limit, and resets to match.
 
     Evidence: buckets that hold a full minute are what 1,189 of 1,191 recorded token rows show (the facts' §0.1); 68
-    rows show days and two show 30 days. 6 s and 1 s are inferred: "can be quantized" (§1), here honestly told.
+    rows show days and two show 30 days. 6 s and 1 s are inferred: "can be quantized" (§1), here shown openly.
     """
 
     seconds: float = 60.0
@@ -24,7 +24,7 @@ class Period:
 
 @dataclass(frozen=True, slots=True)
 class RequestBound:
-    """So few requests a minute that they, not the tokens, are what refuses.
+    """A request limit so low that it, not the token limit, refuses.
 
     Evidence: recorded 429s on `requests per min (RPM)` with limits of 3 and 500 (the facts' §4.2, template 1).
     """
@@ -37,7 +37,7 @@ class RequestBound:
 
 @dataclass(frozen=True, slots=True)
 class PerDay:
-    """Daily limits as well. Headers then show the day in place of the minute, and do not say so.
+    """Additional daily limits. Headers then show the day in place of the minute, without saying so.
 
     Evidence: 68 recorded rows of requests refill over 86,400 s (the facts' §0.5), and 429s on `requests per day (RPD)`.
     Tokens per day are documented (§1); their headers are inferred from one organisation's 30-day bucket.
@@ -85,10 +85,10 @@ class SharedLimit:
 
 @dataclass(frozen=True, slots=True)
 class LimitChange:
-    """The limits of a minute (or of `Period`) are multiplied at some instant; what is in use stays in use.
+    """A factor on the limits of a minute (or of `Period`) from some instant on; units in use stay in use.
 
     Evidence: "tier tables change without notice" (the facts' §1); gpt-5 was seen with 30,000 and later with 500,000.
-    What happens to the level at that instant is inferred.
+    The effect on the level at that instant is inferred.
     """
 
     at_s: float = 30.0
@@ -101,7 +101,7 @@ class LimitChange:
 
 @dataclass(frozen=True, slots=True)
 class ChargeLaw:
-    """How calls are charged from some instant on; several of them are a law that changes midway.
+    """Charge law from some instant on; several of them make a law that changes midway.
 
     Evidence: the laws are read off recorded headers (the facts' §2), which show the change of 2025-03-18 to 2025-03-20.
     `usage`, with output settled at the end of the call, is inferred there from 18 rows.
@@ -116,7 +116,7 @@ class ChargeLaw:
 
 @dataclass(frozen=True, slots=True)
 class HiddenBucket:
-    """Beside the minute that headers show, buckets that hold less.
+    """Hidden buckets that hold less, beside the minute that headers show.
 
     Evidence: "a shorter-window enforcement may exist in addition" (the facts' §1): documented, never recorded.
     """
@@ -129,7 +129,7 @@ class HiddenBucket:
 
 @dataclass(frozen=True, slots=True)
 class Quantised:
-    """Beside the minute that headers show, a count for each window of so many seconds that begins anew at its mark.
+    """A hidden count for each window of `seconds`, reset at its mark, beside the minute that headers show.
 
     Evidence: "60,000 requests/minute may be enforced as 1,000 requests/second" (help centre), and Azure's RPM over 1 s
     or 10 s (the facts' §1, §3): documented, never recorded.
@@ -143,7 +143,7 @@ class Quantised:
 
 @dataclass(frozen=True, slots=True)
 class FixedWindows:
-    """No buckets: counts that begin anew at each mark, a minute apart by default. Inferred; gateways do it."""
+    """Counts that restart at each mark, by default a minute apart, in place of buckets. Inferred; gateways do it."""
 
     seconds: float = 60.0
 
@@ -153,7 +153,7 @@ class FixedWindows:
 
 @dataclass(frozen=True, slots=True)
 class SlidingWindows:
-    """No buckets: what was taken in the last minute counts, exactly. Inferred; home-made limiters do it."""
+    """An exact count of the last minute's units, in place of buckets. Inferred; home-made limiters do it."""
 
     seconds: float = 60.0
 
@@ -163,7 +163,7 @@ class SlidingWindows:
 
 @dataclass(frozen=True, slots=True)
 class ApproximateWindows:
-    """No buckets: this minute's count and a share of the last one's. Inferred; gateways and CDNs do it."""
+    """This minute's count and a share of the last one's, in place of buckets. Inferred; gateways and CDNs do it."""
 
     seconds: float = 60.0
 
@@ -173,7 +173,7 @@ class ApproximateWindows:
 
 @dataclass(frozen=True, slots=True)
 class ChargedRefusals:
-    """A refused call takes a request, or all that is there up to its charge.
+    """Cost of a refused call: a request, or all that is left up to its charge.
 
     Evidence: "unsuccessful requests contribute to your per-minute limit" (the facts' §2.4): documented, never recorded.
     """
@@ -187,8 +187,9 @@ class Foreign:
 
     Inferred; any account with a second service shows it. They come from our first call on, at random (exponential gaps
     by the seed), or `regular`. `share` and `burst` are shares of a minute's tokens; `tokens_per_minute` and
-    `burst_tokens` say the same in tokens, and win. Each burst is so many `requests`. What is not there is refused to
-    them too, and lost; those who `insists` try until they have all of it, before us: the limit goes into debt.
+    `burst_tokens` give the same in tokens, and take precedence. Each burst has `requests` requests. Units beyond the
+    level are refused to them too, and lost; those that `insists` retry until they have all of it, before us: the limit
+    goes into debt.
     """
 
     share: float = 0.3

@@ -6,10 +6,10 @@ from broker.simulator.behaviours.catalogue import Behaviour, behaviour
 
 
 def behaviours_in(text: str) -> tuple[Behaviour, ...]:
-    """The behaviours of a file, in its order.
+    """Parse the behaviours of a file, in its order.
 
     Raises:
-        ValueError: with a sentence that names what is wrong, and the nearest that exists.
+        ValueError: with a sentence that names the mistake, and the nearest that exists.
     """
     try:
         whole = tomllib.loads(text)

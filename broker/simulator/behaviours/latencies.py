@@ -1,4 +1,4 @@
-"""How long an answer takes: one number for each draw between 0 and 1, so that a seed decides it.
+"""Latency of an answer: one number for each draw between 0 and 1, so that a seed decides it.
 
 Measured spreads of the real API are not in the facts; calls of 50 ms to a minute and more are common experience.
 """
@@ -17,7 +17,7 @@ _EDGE: Final = 1e-12  # the inverse has no value at 0
 
 @dataclass(frozen=True, slots=True)
 class FixedLatency:
-    """Always the same."""
+    """A constant latency."""
 
     seconds: float = 1.0
 
@@ -25,13 +25,13 @@ class FixedLatency:
         between("seconds", self.seconds, 0.0, LONGEST_S)
 
     def delay_s(self, draw: float, inflight: int) -> float:
-        """The latency of one call."""
+        """Return the latency of one call."""
         return self.seconds
 
 
 @dataclass(frozen=True, slots=True)
 class UniformLatency:
-    """Anything between two numbers, equally often: what `--latency` means."""
+    """A uniform latency between two numbers: the meaning of `--latency`."""
 
     shortest_s: float = 1.0
     longest_s: float = 4.0
@@ -41,13 +41,13 @@ class UniformLatency:
         between("longest_s", self.longest_s, self.shortest_s, LONGEST_S)
 
     def delay_s(self, draw: float, inflight: int) -> float:
-        """The latency of one call."""
+        """Return the latency of one call."""
         return self.shortest_s + (self.longest_s - self.shortest_s) * draw
 
 
 @dataclass(frozen=True, slots=True)
 class LogNormalLatency:
-    """Most near the median, a few many times longer; `spread` is the deviation of the logarithm."""
+    """A log-normal latency: most near the median, some much longer; `spread` is the deviation of the logarithm."""
 
     median_s: float = 2.0
     spread: float = 0.8
@@ -61,14 +61,14 @@ class LogNormalLatency:
         between("spread", self.spread, 0.0, 5.0)
 
     def delay_s(self, draw: float, inflight: int) -> float:
-        """The latency of one call."""
+        """Return the latency of one call."""
         delay_s = self.median_s * math.exp(self.spread * _NORMAL.inv_cdf(max(_EDGE, draw)))
         return min(self.longest_s, max(self.shortest_s, delay_s))
 
 
 @dataclass(frozen=True, slots=True)
 class WideLatency:
-    """Each order of magnitude equally often: from 50 ms to a minute by default."""
+    """A log-uniform latency, each order of magnitude equally often: from 50 ms to a minute by default."""
 
     shortest_s: float = 0.05
     longest_s: float = 60.0
@@ -78,13 +78,13 @@ class WideLatency:
         between("longest_s", self.longest_s, self.shortest_s, LONGEST_S)
 
     def delay_s(self, draw: float, inflight: int) -> float:
-        """The latency of one call."""
+        """Return the latency of one call."""
         return float(self.shortest_s * (self.longest_s / self.shortest_s) ** draw)
 
 
 @dataclass(frozen=True, slots=True)
 class LoadLatency:
-    """Longer the more calls are in flight: twice as long with `knee` of them, three times with twice as many."""
+    """A latency that grows with the calls in flight: doubled with `knee` of them, tripled with twice as many."""
 
     shortest_s: float = 0.5
     longest_s: float = 2.0
@@ -96,7 +96,7 @@ class LoadLatency:
         between("knee", self.knee, 1, 1_000_000)
 
     def delay_s(self, draw: float, inflight: int) -> float:
-        """The latency of one call."""
+        """Return the latency of one call."""
         unloaded_s = self.shortest_s + (self.longest_s - self.shortest_s) * draw
         return min(LONGEST_S, unloaded_s * (1 + inflight / self.knee))
 

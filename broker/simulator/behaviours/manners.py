@@ -1,4 +1,4 @@
-"""How answers speak of limits: in whose headers, in whose words, how honestly."""
+"""Manner in which answers state limits: which headers, which wording, how accurate."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from broker.simulator.behaviours.bounds import between, positive
 
 @dataclass(frozen=True, slots=True)
 class AllHeaders:
-    """Six `x-ratelimit-*` headers, on refusals also `retry-after` and `retry-after-ms`: what is played by default.
+    """Six `x-ratelimit-*` headers, on refusals also `retry-after` and `retry-after-ms`: the default.
 
     Evidence: on 2xx and 400 recorded throughout (the facts' §3). No 429 was recorded with its headers (§8), so theirs
     are documented only.
@@ -16,7 +16,7 @@ class AllHeaders:
 
 @dataclass(frozen=True, slots=True)
 class NoHeaders:
-    """None at all, on no answer; only the words of a 429 are left.
+    """No headers on any answer; only the wording of a 429 is left.
 
     Evidence: some compatible servers and gateways; a captured OpenAI 429 had none (openai/openai-node#1477).
     """
@@ -24,7 +24,7 @@ class NoHeaders:
 
 @dataclass(frozen=True, slots=True)
 class OnlyRetryAfter:
-    """Nothing but `retry-after` in whole seconds, and a 429 without numbers in its words.
+    """Only `retry-after` in whole seconds, and a 429 without numbers in its wording.
 
     Evidence: the specification knows `retry-after` alone (the facts' §3); that a server sends nothing else is inferred.
     """
@@ -34,13 +34,13 @@ class OnlyRetryAfter:
 class OnlyTokenHeaders:
     """The three headers of tokens and none of requests.
 
-    Inferred; its mirror image was recorded, an audio answer with those of requests alone (the facts' §3).
+    Inferred; the opposite was recorded, an audio answer with those of requests alone (the facts' §3).
     """
 
 
 @dataclass(frozen=True, slots=True)
 class BareResponses429:
-    """Refusals of the Responses API carry no limit header and no `retry-after`; all else as usual.
+    """Refusals of the Responses API without limit headers and `retry-after`; everything else as usual.
 
     Evidence: openai/openai-node#1477 (the facts' §3).
     """
@@ -48,7 +48,7 @@ class BareResponses429:
 
 @dataclass(frozen=True, slots=True)
 class StaleHeaders:
-    """Levels are as old as so many seconds: they are looked up once and told until then.
+    """Levels that are up to `seconds` old: looked up once and repeated until then.
 
     Inferred; a limiter with several replicas shows it.
     """
@@ -61,7 +61,7 @@ class StaleHeaders:
 
 @dataclass(frozen=True, slots=True)
 class RoundedHeaders:
-    """Remaining is rounded down to a multiple of a share of the limit, resets up to whole seconds.
+    """Remaining rounded down to a multiple of a share of the limit, resets rounded up to whole seconds.
 
     Inferred; recorded remainders are exact and resets are cut to a millisecond.
     """
@@ -85,7 +85,7 @@ class Azure:
 
 @dataclass(frozen=True, slots=True)
 class AzureUnlimited:
-    """Limit and remaining `-1`, reset `0`, no `retry-after`; a 429 that says only how many seconds to wait.
+    """Limit and remaining `-1`, reset `0`, no `retry-after`; a 429 that states only the seconds to wait.
 
     Evidence: Azure's Responses API (openai-dotnet#838; the facts' §3) and `Rate limit is exceeded. Try again in {N}
     seconds.` (§4.2).
@@ -102,7 +102,7 @@ class Groq:
 
 @dataclass(frozen=True, slots=True)
 class HtmlGateway:
-    """Refusals and server errors are pages of whoever stands in front, with `retry-after` at best.
+    """Refusals and server errors as pages of a gateway in front, with `retry-after` at best.
 
     Evidence: 502 and 520 pages of Cloudflare (the facts' §4.3); a 429 as a page is inferred.
     """

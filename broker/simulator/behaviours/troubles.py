@@ -1,4 +1,4 @@
-"""What goes wrong. A call that was admitted keeps its charge: nobody has recorded a refund."""
+"""Faults. A call that was admitted keeps its charge: no refund was ever recorded."""
 
 import math
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from broker.simulator.behaviours.bounds import between, rate
 
 @dataclass(frozen=True, slots=True)
 class ErrorStorm:
-    """From one second to another, a share of calls ends soon in a 5xx.
+    """A period in which a share of calls soon ends in a 5xx.
 
     Evidence: 500, 502 (a page) and 503 are recorded (the facts' §4.3); that they come in storms is common experience.
     """
@@ -38,7 +38,7 @@ class AccountTroubleKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class AccountTrouble:
-    """From one second to another, a share of calls is turned away with a 429 that no limit explains, and unpaid.
+    """A period in which a share of calls is refused, free of charge, with a 429 that no limit explains.
 
     Evidence: `slow_down` since 2026, a 503 before, and `insufficient_quota` (the facts' §4.1). That they come without
     limit headers is inferred.
@@ -67,7 +67,7 @@ class DroppedConnections:
 
 @dataclass(frozen=True, slots=True)
 class Silence:
-    """A share of calls gets no answer for so long; then the connection ends. The SDK's patience is 600 s (§5)."""
+    """A share of calls without an answer for `seconds`; then the connection ends. The SDK's time-out is 600 s (§5)."""
 
     rate: float = 0.01
     seconds: float = 900.0
@@ -79,7 +79,7 @@ class Silence:
 
 @dataclass(frozen=True, slots=True)
 class SlowStreams:
-    """A share of streams takes so many times its latency. Inferred."""
+    """A share of streams that take `factor` times their latency. Inferred."""
 
     rate: float = 0.05
     factor: float = 10.0
@@ -91,7 +91,7 @@ class SlowStreams:
 
 @dataclass(frozen=True, slots=True)
 class BrokenStreams:
-    """A share of streams is cut, another tells of an error: the same as the rates in `UpstreamSettings`, added to them.
+    """A share of streams is cut, another ends in an error: the same as the rates in `UpstreamSettings`, added to them.
 
     Evidence: errors inside 200 streams (openai/codex#43337 and others, the facts' §4.3).
     """

@@ -3,9 +3,9 @@
 Levels are whole numbers of *unit x period*, so no rounding creeps in:
 
 - It holds `limit` units, starts full and refills continuously and linearly, `limit` units a period.
-- `remaining` is the level rounded down, `Used` is limit - remaining, never above the limit; "try again in" is
-  computed from that whole `Used`, and every duration is cut, not rounded, to a millisecond. All of that as recorded.
-- `window_us` below `period_us` makes it a hidden one that holds less than a period's worth: documented, though no
+- `remaining` is the level rounded down, `Used` is limit - remaining, never above the limit; "try again in" is computed
+  from that whole `Used`, and every duration is cut, not rounded, to a millisecond. All of this is as recorded.
+- `window_us` below `period_us` makes a hidden bucket that holds less than a period's units: documented, though no
   recorded header shows one. It lets a call above its own capacity pass when it is full, and goes into debt for it.
 """
 
@@ -13,7 +13,7 @@ from broker.simulator.admission import Level
 
 
 class Bucket:
-    """One limit that refills all the time."""
+    """A limit with continuous refill."""
 
     __slots__ = ("_at_us", "_credit", "_full", "_offered", "_since_us", "limit", "period_us", "window_us")
 
@@ -29,7 +29,7 @@ class Bucket:
 
     @property
     def visible(self) -> bool:
-        """Whether headers and messages speak of it."""
+        """Whether headers and messages state it."""
         return self.window_us == self.period_us
 
     def refill(self, now_us: int) -> None:
@@ -41,7 +41,7 @@ class Bucket:
             self._at_us = now_us
 
     def short_by_us(self, cost: int) -> int:
-        """Microseconds until it can pay `cost`; 0 when it can now. A cost above its capacity needs it full."""
+        """Return the microseconds until it can pay `cost`; 0 if it can now. A cost above its capacity needs it full."""
         needed = cost * self.period_us
         if needed <= self._credit:
             return 0
@@ -49,24 +49,24 @@ class Bucket:
         return max(0, -(-missing // self.limit))
 
     def pay(self, cost: int) -> None:
-        """Take `cost`, into debt if need be; the caller has asked `short_by_us`."""
+        """Take `cost`, into debt if need be; the caller has checked `short_by_us`."""
         self._credit -= cost * self.period_us
 
     def drain(self, cost: int) -> None:
-        """Take what is there, at most `cost`: `Used` is never above the limit."""
+        """Take what is left, at most `cost`: `Used` is never above the limit."""
         self._credit = max(min(self._credit, 0), self._credit - cost * self.period_us)
 
     def room(self) -> int:
-        """Whole units that can be paid now."""
+        """Return the whole units that can be paid now."""
         return max(0, self._credit // self.period_us)
 
     def used(self) -> int:
-        """Units in use, rounded up, so that limit - used is the level rounded down."""
+        """Return the units in use, rounded up, so that limit - used is the level rounded down."""
         used = -((self._credit - self._full) // self.period_us)
         return min(self.limit, used)
 
     def level(self) -> Level:
-        """What headers say of it; of a debt they say no more than a message does."""
+        """Return the level for headers; a debt shows as no more than in a message."""
         limit, credit = self.limit, self._credit
         if credit <= 0:
             return Level(limit, 0, self.window_us // 1_000)
@@ -78,7 +78,7 @@ class Bucket:
         return (self.used() + cost - self.limit) * self.period_us // self.limit // 1_000
 
     def change(self, limit: int) -> None:
-        """Another limit from now on: what is in use stays in use, and is never more than all of it (inferred)."""
+        """Change the limit from now on: units in use stay in use, but never exceed the new limit (inferred)."""
         away = self._full - self._credit
         self._offered += (self._at_us - self._since_us) * self.limit
         self._since_us = self._at_us
@@ -89,6 +89,6 @@ class Bucket:
         self.limit = limit
 
     def offered(self) -> int:
-        """Units that could have been taken since it was made, with those it lent and did not get back yet."""
+        """Return the units that could have been taken since its creation, with those lent and not paid back yet."""
         came = self._offered + (self._at_us - self._since_us) * self.limit
         return (came - min(0, self._credit)) // self.period_us

@@ -1,19 +1,19 @@
-"""Windows from one mark of the clock to the next: each begins with all of its units, whatever was used before.
+"""Fixed windows between marks of the clock: each begins with all of its units, whatever was used before.
 
-What gateways and home-made limiters do (a counter with an expiry), and Azure with requests: "600 RPM means 10 per 1-s
-interval" (the facts' §3). OpenAI's help page speaks of limits that are "quantized" in the same way (the facts' §1). No
-recorded OpenAI header shows it, so what a refusal then states is inferred: the wait until the window that can pay.
+Gateways and home-made limiters work like this (a counter with an expiry), and Azure with requests: "600 RPM means 10
+per 1-s interval" (the facts' §3). OpenAI's help page mentions limits that are "quantized" in the same way (the facts'
+§1). No recorded OpenAI header shows it, so the wait that a refusal states is inferred: until the window that can pay.
 
 A window shorter than the limit's period is hidden; it gets its share of the limit, rounded down. A call above that
 passes when nothing else is in its window, and the windows after it pay for the rest: else it could never be served.
-What a visible window is charged above its limit, after the fact, is forgotten with it.
+Charges after the fact above a visible window's limit are forgotten with the window.
 """
 
 from broker.simulator.admission import Level
 
 
 class FixedWindow:
-    """One limit a window, counted from marks that lie a window apart."""
+    """A limit for each window, counted from marks that lie a window apart."""
 
     __slots__ = ("_ends_us", "_offered", "_quota", "_used", "_window_at_us", "limit", "period_us", "window_us")
 
@@ -29,7 +29,7 @@ class FixedWindow:
 
     @property
     def visible(self) -> bool:
-        """Whether headers and messages speak of it."""
+        """Whether headers and messages state it."""
         return self.window_us == self.period_us
 
     def refill(self, now_us: int) -> None:
@@ -42,12 +42,12 @@ class FixedWindow:
         self._window_at_us = max(self._window_at_us, now_us)
 
     def short_by_us(self, cost: int) -> int:
-        """Microseconds until a window can pay `cost`; 0 when this one can."""
+        """Return the microseconds until a window can pay `cost`; 0 if this one can."""
         if self._used == 0 or self._used + cost <= self._quota:
             return 0
         if self.visible:
             return self._ends_us - self._window_at_us
-        left = max(0, self._quota - cost)  # what may be in use beside it
+        left = max(0, self._quota - cost)  # units that may be in use beside it
         windows = -(-(self._used - left) // self._quota)
         return self._ends_us - self._window_at_us + (windows - 1) * self.window_us
 
@@ -58,34 +58,34 @@ class FixedWindow:
         self._used += cost
 
     def drain(self, cost: int) -> None:
-        """Take what is there, at most `cost`."""
+        """Take what is left, at most `cost`."""
         self._used += min(cost, self.room())
 
     def room(self) -> int:
-        """Units that can be paid now."""
+        """Return the units that can be paid now."""
         return max(0, self._quota - self._used)
 
     def used(self) -> int:
-        """Units in use, as a message would say: never above the limit."""
+        """Return the units in use for a message: never above the limit."""
         return min(self.limit, self._used)
 
     def level(self) -> Level:
-        """What headers say: what is left of this window, and when the next one begins."""
+        """Return the level for headers: the rest of this window, and the time until the next one."""
         return Level(self.limit, self.limit - self.used(), (self._ends_us - self._window_at_us) // 1_000)
 
     def stated_wait_ms(self, cost: int) -> int:
-        """The wait that is enough."""
+        """Return the sufficient wait."""
         return -(-self.short_by_us(cost) // 1_000)
 
     def change(self, limit: int) -> None:
-        """Another limit from now on, in this window too."""
+        """Change the limit from now on, in this window too."""
         quota = _quota(limit, self.period_us, self.window_us)
         self._offered += max(0, quota - self._quota)
         self._quota = quota
         self.limit = limit
 
     def offered(self) -> int:
-        """Units that could have been taken since it was made: all of every window begun, and what is lent."""
+        """Return the units that could have been taken since its creation: all of every window begun, and those lent."""
         return self._offered if self.visible else self._offered + max(0, self._used - self._quota)
 
 

@@ -1,7 +1,7 @@
-"""A window that ends now: what was taken in the last `window_us` counts, each charge until it is that old.
+"""A sliding window: the units of the last `window_us` count, each charge until it is that old.
 
 The exact log of a home-made or gateway's limiter (the well-known sorted set in Redis). No recorded OpenAI header shows
-one: inferred. Charges and their running sum stand in two lists, so that a question costs a bisection.
+one: inferred. Charges and their running sum are kept in two lists, so that a query costs a bisection.
 """
 
 from bisect import bisect_left
@@ -12,7 +12,7 @@ _TIDY_AFTER = 1_024  # charges that no longer count, before the lists are cut
 
 
 class SlidingWindow:
-    """One limit in any window of that length."""
+    """A limit in any window of that length."""
 
     __slots__ = ("_at_us", "_first", "_gone", "_marks", "_now_us", "_offered", "_sums", "limit", "period_us")
 
@@ -23,17 +23,17 @@ class SlidingWindow:
         self._at_us: list[int] = []
         self._sums: list[int] = []  # of all charges up to and with this one
         self._first = 0  # the oldest that counts
-        self._gone = 0  # the sum of those that do not
+        self._gone = 0  # the sum of those that no longer count
         self._marks = now_us + period_us  # when a client that takes all at once can take all again
         self._offered = limit
 
     @property
     def visible(self) -> bool:
-        """Whether headers and messages speak of it."""
+        """Whether headers and messages state it."""
         return True
 
     def refill(self, now_us: int) -> None:
-        """Forget what is too old at `now_us`; a clock that steps back changes nothing."""
+        """Forget charges that are too old at `now_us`; a clock that steps back changes nothing."""
         if now_us <= self._now_us:
             return
         self._now_us = now_us
@@ -52,7 +52,7 @@ class SlidingWindow:
                 self._first = 0
 
     def short_by_us(self, cost: int) -> int:
-        """Microseconds until enough is old enough for `cost`; 0 when it can pay now."""
+        """Return the microseconds until enough charges have expired for `cost`; 0 if it can pay now."""
         used = self._all()
         if used == 0 or used + cost <= self.limit:
             return 0
@@ -71,35 +71,35 @@ class SlidingWindow:
         self._sums.append(total)
 
     def drain(self, cost: int) -> None:
-        """Take what is there, at most `cost`."""
+        """Take what is left, at most `cost`."""
         taken = min(cost, self.room())
         if taken:
             self.pay(taken)
 
     def room(self) -> int:
-        """Units that can be paid now."""
+        """Return the units that can be paid now."""
         return max(0, self.limit - self._all())
 
     def used(self) -> int:
-        """Units in use, as a message would say: never above the limit."""
+        """Return the units in use for a message: never above the limit."""
         return min(self.limit, self._all())
 
     def level(self) -> Level:
-        """What headers say: what is left, and when the last charge is forgotten."""
+        """Return the level for headers: what is left, and when the last charge is forgotten."""
         full_us = self._at_us[-1] + self.period_us - self._now_us if self._all() else 0
         return Level(self.limit, self.limit - self.used(), full_us // 1_000)
 
     def stated_wait_ms(self, cost: int) -> int:
-        """The wait that is enough."""
+        """Return the sufficient wait."""
         return -(-self.short_by_us(cost) // 1_000)
 
     def change(self, limit: int) -> None:
-        """Another limit from now on; what was taken counts as before."""
+        """Change the limit from now on; earlier charges count as before."""
         self._offered += max(0, limit - self.limit)
         self.limit = limit
 
     def offered(self) -> int:
-        """Units that could have been taken since it was made: the limit at once, and again after every window."""
+        """Return the units that could have been taken since its creation: the limit at once, and after every window."""
         return self._offered
 
     def _all(self) -> int:

@@ -1,4 +1,4 @@
-"""The sliding window of those who keep two counters: this window's, and the last one's weighted by what still overlaps.
+"""A sliding window by two counters: this window's, and the last one's weighted by its remaining overlap.
 
 `used = last x (window - elapsed) / window + this`: the approximation of nginx-like gateways and of CDNs. No recorded
 OpenAI header shows it: inferred.
@@ -8,7 +8,7 @@ from broker.simulator.admission import Level
 
 
 class TwoWindows:
-    """One limit, estimated from two counters; windows begin at marks of the clock."""
+    """A limit estimated from two counters; windows begin at marks of the clock."""
 
     __slots__ = (
         "_elapsed_us",
@@ -30,12 +30,12 @@ class TwoWindows:
         self._now_us = now_us
         self._last = 0
         self._this = 0
-        self._since_us = self._starts_us + period_us  # from the first mark on, what was taken at once comes back
+        self._since_us = self._starts_us + period_us  # from the first mark on, units taken at once come back
         self._offered = limit * period_us
 
     @property
     def visible(self) -> bool:
-        """Whether headers and messages speak of it."""
+        """Whether headers and messages state it."""
         return True
 
     def refill(self, now_us: int) -> None:
@@ -51,7 +51,7 @@ class TwoWindows:
         self._elapsed_us = now_us - self._starts_us
 
     def short_by_us(self, cost: int) -> int:
-        """Microseconds until the estimate leaves room for `cost`; 0 when it does now."""
+        """Return the microseconds until the estimate leaves room for `cost`; 0 if it does now."""
         period_us = self.period_us
         if self._weighed() == 0 or self._weighed() + cost * period_us <= self.limit * period_us:
             return 0
@@ -68,38 +68,38 @@ class TwoWindows:
         self._this += cost
 
     def drain(self, cost: int) -> None:
-        """Take what is there, at most `cost`."""
+        """Take what is left, at most `cost`."""
         self._this += min(cost, self.room())
 
     def room(self) -> int:
-        """Units that can be paid now."""
+        """Return the units that can be paid now."""
         return max(0, (self.limit * self.period_us - self._weighed()) // self.period_us)
 
     def used(self) -> int:
-        """Units in use, rounded up and never above the limit."""
+        """Return the units in use, rounded up and never above the limit."""
         return min(self.limit, -(-self._weighed() // self.period_us))
 
     def level(self) -> Level:
-        """What headers say: what is left, and when this window ends."""
+        """Return the level for headers: what is left, and when this window ends."""
         return Level(self.limit, self.limit - self.used(), (self.period_us - self._elapsed_us) // 1_000)
 
     def stated_wait_ms(self, cost: int) -> int:
-        """The wait that is enough."""
+        """Return the sufficient wait."""
         return -(-self.short_by_us(cost) // 1_000)
 
     def change(self, limit: int) -> None:
-        """Another limit from now on; what was counted stays."""
+        """Change the limit from now on; counts stay."""
         self._offered = self._could_have() + max(0, limit - self.limit) * self.period_us
         self._since_us = max(self._since_us, self._now_us)
         self.limit = limit
 
     def offered(self) -> int:
-        """Units that could have been taken since it was made: all at once, and from the first mark on at the rate."""
+        """Return the units on offer since its creation: all at once, and from the first mark on at the rate."""
         return self._could_have() // self.period_us
 
     def _could_have(self) -> int:
         return self._offered + max(0, self._now_us - self._since_us) * self.limit
 
     def _weighed(self) -> int:
-        """The estimate, times the period."""
+        """Return the estimate, times the period."""
         return self._last * (self.period_us - self._elapsed_us) + self._this * self.period_us
