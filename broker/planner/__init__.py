@@ -1,5 +1,5 @@
-"""The dispatcher's core in virtual time against the simulated OpenAI: what a quota means before anybody pays for it.
+"""The dispatcher's core in virtual time against the simulated OpenAI: the effect of a quota before it is paid for.
 
-Here belong arrivals, the run that plays them, and what is counted of it. No clock, no socket and no thread: a plan of a
-day takes seconds. `broker.cli` and benchmarks import it.
+Belongs here: arrivals, the run that simulates them, and its counts. No clock, no socket and no thread: a plan of a day
+takes seconds. `broker.cli`, benchmarks and tests import it.
 """

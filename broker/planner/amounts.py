@@ -1,6 +1,6 @@
 """Rates, spans and ranges as people write them in a workload file or on a command line.
 
-Every error is a ValueError with half a sentence that says what is expected.
+Every error is a ValueError with half a sentence that states what is expected.
 """
 
 import re
@@ -15,7 +15,7 @@ _CLOCK: Final = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)")
 
 
 def span_ms(value: object) -> int:
-    """`90 s`, `10 min`, `2h`, `1 day`, or a number of seconds; more than nothing."""
+    """Parse `90 s`, `10 min`, `2h`, `1 day`, or a number of seconds; more than zero."""
     found = _SPAN.fullmatch(str(value).strip()) if not isinstance(value, bool) else None
     unit_ms = _unit_ms(found[2] or "s") if found else 0
     if not found or (amount_ms := round(float(found[1]) * unit_ms)) < 1:
@@ -24,7 +24,7 @@ def span_ms(value: object) -> int:
 
 
 def per_hour(value: object) -> float:
-    """`2/s`, `90/min`, `1200/h`, `5000/day`."""
+    """Parse `2/s`, `90/min`, `1200/h`, `5000/day`."""
     number, slash, unit = str(value).partition("/")
     try:
         unit_ms = _unit_ms(unit.strip())
@@ -37,7 +37,7 @@ def per_hour(value: object) -> float:
 
 
 def span(value: object) -> Span:
-    """`600`, or `300-1200` for anything between."""
+    """Parse `600`, or `300-1200` for any number between."""
     low, dash, high = str(value).partition("-")
     try:
         found = Span(int(low), int(high) if dash else int(low))
@@ -49,7 +49,7 @@ def span(value: object) -> Span:
 
 
 def clock_ms(value: object) -> int:
-    """`22:30`: milliseconds after midnight."""
+    """Parse `22:30` to milliseconds after midnight."""
     found = _CLOCK.fullmatch(str(value))
     if not found:
         raise ValueError(f"{value!r} is no time of day: write 22:30")

@@ -1,6 +1,6 @@
-"""What comes into a run: requests with an instant, told in both vocabularies, the core's and the simulator's.
+"""Arrivals of a run: requests with an instant, described in both vocabularies, the core's and the simulator's.
 
-The two price a request each by its own code, as the dispatcher and OpenAI do, so a request has two sizes.
+Each of the two prices a request by its own code, as the dispatcher and OpenAI do, so a request has two sizes.
 """
 
 from typing import Final, NamedTuple
@@ -16,22 +16,22 @@ ENDPOINTS: Final = {
     "responses": Endpoint.RESPONSES,
     "embeddings": Endpoint.EMBEDDINGS,
 }
-"""The simulator's word for each endpoint."""
+"""The simulator's name of each endpoint."""
 
 
 class Arrival(NamedTuple):
     """One request.
 
     Attributes:
-        at_ms: When its record stands in Kafka, in the run's time.
+        at_ms: When its record is in Kafka, in the run's time.
         lane: Its lane.
-        model: The model asked for.
-        size: What the core's laws look at.
-        asked: What the simulator's laws look at.
+        model: The requested model.
+        size: Input of the core's laws.
+        asked: Input of the simulator's laws.
         partition: Of its lane's topic.
         endpoint: `chat.completions`, `responses` or `embeddings`.
-        output_tokens: What its answer will have.
-        deadline_ms: When nobody wants the answer any more, in the run's time.
+        output_tokens: Tokens of its answer.
+        deadline_ms: When its answer becomes useless, in the run's time.
     """
 
     at_ms: int
@@ -48,18 +48,18 @@ class Arrival(NamedTuple):
 def chat_sizes(
     text_bytes: int, *, messages: int = 1, choices: int = 1, answer_max: int | None = None
 ) -> tuple[Size, AskedSize]:
-    """Both sizes of a chat whose messages have so many bytes of text together."""
+    """Return both sizes of a chat with `text_bytes` bytes of text in all messages together."""
     asked = AskedSize.chat(text_bytes, messages=messages, choices=choices, answer_max=answer_max)
     return Size(text_bytes, messages, choices, 0, answer_max, asked.input_tokens, False, None), asked
 
 
 def embedding_sizes(text_bytes: int, *, inputs: int = 1) -> tuple[Size, AskedSize]:
-    """Both sizes of a call that embeds so many bytes of plain text."""
+    """Return both sizes of a call that embeds `text_bytes` bytes of plain text."""
     tokens = (text_bytes + 1) // 4
     return Size(text_bytes, inputs, 1, 0, None, tokens, False, None), AskedSize(input_tokens=tokens)
 
 
 def responses_sizes(input_tokens: int, *, function_tools: bool = False) -> tuple[Size, AskedSize]:
-    """Both sizes of a call to the Responses API with so many tokens of input."""
+    """Return both sizes of a call to the Responses API with `input_tokens` tokens of input."""
     size = Size(4 * input_tokens, 1, 1, 0, None, input_tokens, function_tools, None)
     return size, AskedSize(input_tokens=input_tokens, function_tools=function_tools)

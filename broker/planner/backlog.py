@@ -1,4 +1,4 @@
-"""What stands in the lanes' topics and is not taken yet: Kafka, as far as a run needs it."""
+"""Records in the lanes' topics that are not taken yet: Kafka, as far as a run needs it."""
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -9,7 +9,7 @@ from broker.planner.record import LaneRecord
 
 
 class Cargo:
-    """A request in the run's hands, with the book of its lane; `number` is its id, parked or not."""
+    """A request in the run's hands, with its lane's counts; `number` is its id, parked or not."""
 
     __slots__ = ("arrival", "attempt", "called", "failures", "number", "record")
 
@@ -23,7 +23,7 @@ class Cargo:
 
 
 class Backlog:
-    """Records by partition, each in its order. Of a lane's partitions that hold something, the first is asked next."""
+    """Records by partition, each in its order. A lane's non-empty partitions take turns."""
 
     def __init__(self, lanes: Iterable[str], partitions: int) -> None:
         self._places = {lane: [LanePartition(lane, number) for number in range(partitions)] for lane in lanes}
@@ -33,12 +33,12 @@ class Backlog:
         self._partitions = partitions
 
     def places(self) -> Iterator[LanePartition]:
-        """Every partition of every lane."""
+        """Yield every partition of every lane."""
         for places in self._places.values():
             yield from places
 
     def append(self, cargo: Cargo) -> None:
-        """A record is written to its lane."""
+        """Write a record to its lane."""
         lane = cargo.arrival.lane
         place = self._places[lane][cargo.arrival.partition % self._partitions]
         records, offset = self._records[place], self._ends[place]
@@ -48,15 +48,15 @@ class Backlog:
         self._ends[place] = offset + 1
 
     def full(self, lane: str) -> Sequence[LanePartition]:
-        """The partitions of a lane that hold something that was not taken, as they are now; the first is asked next."""
+        """Return a live view of the lane's partitions with records not taken; the first is next in turn."""
         return self._full[lane]
 
     def pass_over(self, lane: str) -> None:
-        """It gives nothing now; the next one is asked."""
+        """Skip the lane's first partition, which gives nothing now."""
         self._full[lane].rotate(-1)
 
     def take(self, lane: str, room: int) -> list[tuple[Source, Cargo]]:
-        """At most so many records of the first partition; then it is the next one's turn."""
+        """Take at most `room` records of the first partition; then it is the next one's turn."""
         places = self._full[lane]
         place = places.popleft()
         records = self._records[place]

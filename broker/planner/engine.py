@@ -1,4 +1,4 @@
-"""A run in virtual time: the dispatcher's own core, the simulated OpenAI, and one heap of what happens between them.
+"""A run in virtual time: the dispatcher's own core, the simulated OpenAI, and one heap of the events between them.
 
     run = VirtualRun(Stage.of(settings), VirtualUpstream(UpstreamSettings(tokens_per_minute=60_000)), arrivals)
     run.finish().lanes["urgent"].wait_ms.at(0.95)
@@ -7,8 +7,8 @@
 It does what the service's shell does: takes records while the core has room for them, fifty of a partition and then the
 next one's; carries calls to OpenAI and back; commits one transaction at a time; renews the lease in time; puts parked
 requests back when they are due, as the retrier would. Instants of the core are milliseconds, of the simulator
-microseconds; what happens within one millisecond is told to the core before it is asked what to do, as by a loop that
-wakes once for all of it. When it wants to be asked, it says itself: most answers can wait for company.
+microseconds; all events within one millisecond go to the core before its commands are fetched, as by a loop that wakes
+once for all of them. The core itself states when it next needs a turn: most answers can wait for others.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -55,7 +55,7 @@ _CUT_OFF: Final = judge(Answer(None, {}, "connection", None, None, ""))
 
 
 class VirtualRun:
-    """One run. `record` and the upstream's books may be looked at whenever it stands still."""
+    """One run. `record` and the upstream's books may be read whenever it stands still."""
 
     def __init__(
         self,
@@ -84,7 +84,7 @@ class VirtualRun:
         self._arrivals: Iterator[Arrival] = iter(arrivals)
         self._next = next(self._arrivals, None)
         self._agenda: list[tuple[int, int, Callable[..., object], tuple[object, ...]]] = []
-        self._serials = count()  # what happens at one instant happens in the order in which it was planned
+        self._serials = count()  # events at one instant happen in the order in which they were planned
         self._numbers = self._tickets = self._open = 0
         self._backlog = Backlog(self.record.lanes, stage.partitions)
         self._hungry: dict[str, None] = {}  # lanes in which something may be taken
@@ -92,7 +92,7 @@ class VirtualRun:
         self.core = Dispatch(stage.rules, make_budget=stage.make_budget, dice=self._chance)
         self.core.on(Promoted({place: PartitionProgress(0) for place in self._backlog.places()}, 1, WALL_MS), 0)
         self._renew_at_ms = 0
-        self._wake_ms = 0  # when there is something to take, or the core wants to be asked
+        self._wake_ms = 0  # when there is something to take, or the core needs a turn
 
     # ------------------------------------------------------------------ the clock
 
@@ -107,17 +107,17 @@ class VirtualRun:
         return self._next is None and not self._open
 
     def finish(self) -> Record:
-        """Play to the end."""
+        """Run to the end."""
         is_over = self.advance(None)
         assert is_over, "while a request has no outcome, a leader commits or waits to"
         return self.record
 
     def count_anew(self, watcher: Watcher | None) -> None:
-        """What comes from now on has a record of its own; so has not what came before."""
+        """Start a new record for arrivals and calls from now on, without those before."""
         self.record, self._watcher = Record({lane: LaneRecord() for lane in self.record.lanes}), watcher
 
     def advance(self, until_ms: int | None) -> bool:
-        """Play what happens up to the end of a millisecond, or to the end; whether it is over."""
+        """Run to the end of a millisecond, or to the end of the run; return whether the run is over."""
         last_ms = _NEVER_MS if until_ms is None else until_ms
         while self._open or self._next is not None:
             turn_ms = self._happen_before_turn(last_ms)
@@ -132,7 +132,7 @@ class VirtualRun:
         return True
 
     def _happen_before_turn(self, last_ms: int) -> int:
-        """What is planned before the next turn is over, in order; returns when that turn is."""
+        """Run the events planned before the end of the next turn, in order; return when that turn is."""
         agenda = self._agenda
         comes_ms = _NEVER_MS if self._next is None else self._next.at_ms
         while True:
@@ -171,13 +171,13 @@ class VirtualRun:
             self._watcher.arrived(arrival.lane, arrival.at_ms)
 
     def _write(self, cargo: Cargo) -> None:
-        """A record is there, a producer's or the retrier's."""
+        """Write a record, a producer's or the retrier's."""
         self._wake_ms = 0
         self._backlog.append(cargo)
         self._hungry[cargo.arrival.lane] = None
 
     def _take(self, now_ms: int) -> None:
-        """Fifty records of a partition and then of the next, until none has any or there is no room for those."""
+        """Take fifty records of each partition in turn, until none is left or the core has no room for the rest."""
         core, backlog = self.core, self._backlog
         hungry, self._hungry = self._hungry, {}
         for lane in hungry:
@@ -204,7 +204,7 @@ class VirtualRun:
     # ------------------------------------------------------------------ the core
 
     def _turn(self, now_ms: int) -> None:
-        """Take what there is room for and carry out what the core wants, until it wants nothing more."""
+        """Take records that fit and carry out the core's commands, until there are no more."""
         core = self.core
         if now_ms >= self._renew_at_ms:
             core.on(Renewed(now_ms), now_ms)
@@ -227,10 +227,10 @@ class VirtualRun:
                 self._forget(command)
             case Publish():
                 self._later(self.now_us + self._commit_us, self._committed, command.batch, now_ms)
-            case CancelCall() | BreakerOpened() | BreakerClosed():  # what is cut off goes on at OpenAI; nobody is told
+            case CancelCall() | BreakerOpened() | BreakerClosed():  # cut-off calls go on; breakers are not reported
                 pass
             case Contained():
-                raise command.error  # a plan without one of its requests is none
+                raise command.error  # a plan without one of its requests is no plan
             case _:
                 assert_never(command)
 
@@ -240,7 +240,7 @@ class VirtualRun:
             self._hungry[lane] = None
 
     def _committed(self, batch: Batch, begun_ms: int) -> None:
-        """A transaction is final: its outcomes are published, what it parks is the retrier's."""
+        """Apply a final transaction: its outcomes are published, and the retrier gets its parked requests."""
         now_ms = self.now_us // 1_000
         for settlement in batch.settlements:
             cargo, decision = self._hold[settlement.number], settlement.decision
@@ -272,7 +272,7 @@ class VirtualRun:
         self._later(self.now_us + self._way(), self._arrive, command.call, cargo, self.now_us)
 
     def _arrive(self, call: CallNumber, cargo: Cargo, sent_us: int) -> None:
-        """A call is at OpenAI's door."""
+        """Let a call arrive at OpenAI."""
         arrival = cargo.arrival
         ask = Ask(str(cargo.number), arrival.model, arrival.asked, ENDPOINTS[arrival.endpoint], arrival.output_tokens)
         upstream = self._by_model.get(arrival.model, self.upstream)
@@ -281,17 +281,17 @@ class VirtualRun:
         if visit.ends_us > patience_us:
             self._later(patience_us, self._tell, Answered(call, _TIMED_OUT, 0, None))
             self._later(visit.ends_us, upstream.end, visit)
-        elif upstream.just_answers:  # when it ends, nothing happens that anybody sees before the answer has come
+        elif upstream.just_answers:  # its end has no visible effect before the answer arrives
             self._later(visit.ends_us + self._way(), self._hear, call, cargo, visit, upstream)
         else:
             self._later(visit.ends_us, self._end, call, cargo, visit, upstream)
 
     def _end(self, call: CallNumber, cargo: Cargo, visit: Visit, upstream: VirtualUpstream) -> None:
-        """OpenAI has answered; the answer has its way before it."""
+        """End a call at OpenAI, and send its answer on the way back."""
         self._later(self.now_us + self._way(), self._tell, _outcome(call, cargo, upstream.end(visit)))
 
     def _hear(self, call: CallNumber, cargo: Cargo, visit: Visit, upstream: VirtualUpstream) -> None:
-        """OpenAI has answered, and the answer is here."""
+        """End a call at OpenAI at the instant when its answer arrives here."""
         self._tell(_outcome(call, cargo, upstream.end(visit)))
 
     def _tell(self, event: Answered | Committed) -> None:
@@ -302,7 +302,7 @@ class VirtualRun:
 
 
 def _outcome(call: CallNumber, cargo: Cargo, told: Told) -> Answered:
-    """What the door would say of it."""
+    """Convert the result to the adapter's event."""
     verdict = _verdict(told)
     if told.status == 429:
         cargo.record.throttled += 1
@@ -314,7 +314,7 @@ def _outcome(call: CallNumber, cargo: Cargo, told: Told) -> Answered:
 
 
 def _verdict(told: Told) -> Verdict:
-    """What the door would make of it."""
+    """Classify the result as the adapter would."""
     if told.status is None:
         return _CUT_OFF
     if told.status == 200:

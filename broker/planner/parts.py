@@ -1,15 +1,15 @@
-"""A long steady workload in parts: runs side by side, each with chance of its own, told as one.
+"""A long steady workload in parts: runs side by side, each with a seed of its own, reported as one.
 
-What a queue was an hour ago says nothing of what it is, as long as it is empty now and then. So in eight parts of a day
-requests wait on average as in the whole day, and the parts tell besides how sure that average is: this is the method of
-independent replications. A dispatcher that has just started waits for its first answers, so every part has a lead-in
-that is not counted.
+The state of a queue an hour ago says nothing of its state now, provided that it is empty now and then. So in eight
+parts of a day requests wait on average as in the whole day, and the parts also show the precision of that average: this
+is the method of independent replications. A dispatcher that has just started waits for its first answers, so every part
+has a lead-in that is not counted.
 
-The method holds for a load that does not change and leaves room. Played whole is everything else: batches and rhythms,
-quotas by the day, behaviours (which happen at an instant), and loads above 95 % of what any limit, own cap or bound on
-calls in flight lets through.
+The method holds for a constant load that leaves room. Everything else is run whole: batches and rhythms, quotas by the
+day, behaviours (which happen at an instant), and loads above 95 % of the capacity of any limit, own cap or bound on
+calls in flight.
 
-In how many parts depends on the plan alone, so that every machine finds the same.
+The number of parts depends on the plan alone, so that every machine gets the same result.
 """
 
 import math
@@ -28,11 +28,11 @@ from broker.simulator.pricing import Law, charge_at, settlement_of
 from broker.simulator.tally import Tally
 
 COUNTS: Final = (8, 4)
-"""In how many parts; each divides the stretches of a timeline."""
+"""Possible numbers of parts; each divides the stretches of a timeline."""
 REQUESTS_MIN: Final = 50_000
-"""Of a part: one with few would be little more than its beginning."""
+"""Least requests of a part: one with few would be little more than its beginning."""
 LEAD_IN_MS: Final = 30_000
-"""At least. By then the first answers are there and what they tell of the limit is learned."""
+"""Least lead-in. By then the first answers are there and the core has learned the limit from them."""
 LOAD_MAX: Final = 0.95
 """A queue forgets within about 1 / (1 - load)^2 requests: here 400, of a part's 50,000."""
 _STUDENT_95: Final = {4: 3.182, 8: 2.365}
@@ -40,19 +40,19 @@ _STUDENT_95: Final = {4: 3.182, 8: 2.365}
 
 
 def parts_of(plan: Plan, factor: float = 1.0) -> tuple[Plan, ...]:
-    """The parts on so many times the quota; the plan alone if it must be played whole."""
+    """Split a plan on `factor` times the quota into parts; the plan alone if it must be run whole."""
     expected = plan.expected or 0
     count = next((count for count in COUNTS if expected >= count * REQUESTS_MIN), 1)
     return in_parts(plan, count) if count > 1 and _is_steady(plan, factor) else (plan,)
 
 
 def in_parts(plan: Plan, count: int) -> tuple[Plan, ...]:
-    """So many parts of a steady plan."""
+    """Split a steady plan into `count` parts."""
     return tuple(_part(plan, number, count) for number in range(count))
 
 
 def together(plan: Plan, parts: Sequence[Outlook]) -> Outlook:
-    """What the parts of a plan found, one after another in time."""
+    """Combine the results of a plan's parts, one after another in time."""
     if len(parts) == 1:
         return parts[0]
     shifts_ms = [number * _length_ms(plan, len(parts)) - _lead_in_ms(plan) for number in range(len(parts))]
@@ -78,7 +78,7 @@ def together(plan: Plan, parts: Sequence[Outlook]) -> Outlook:
 
 
 def _part(plan: Plan, number: int, count: int) -> Plan:
-    """One of so many, with a seed of its own; as long as the others, or with as many requests."""
+    """Return one of `count` parts, with a seed of its own; as long as the others, or with as many requests."""
     seed, expected = Random(f"{plan.workload.seed}/part {number}").getrandbits(62), plan.expected or 0
     counted = plan.requests_max == expected
     requests = expected * (number + 1) // count - expected * number // count
@@ -95,18 +95,18 @@ def _part(plan: Plan, number: int, count: int) -> Plan:
 
 
 def _lead_in_ms(plan: Plan) -> int:
-    """Whole stretches of the timeline."""
+    """Return the lead-in in whole stretches of the timeline."""
     return -(-LEAD_IN_MS // plan.stretch_width_ms) * plan.stretch_width_ms
 
 
 def _length_ms(plan: Plan, count: int) -> int:
-    """How long requests come in each of so many parts."""
+    """Return the duration of arrivals in each of `count` parts."""
     per_ms = sum(stream.per_hour for stream in plan.workload.streams) / HOUR_MS
     return round((plan.expected or 0) / per_ms / count)
 
 
 def _is_steady(plan: Plan, factor: float) -> bool:
-    """Whether what comes is the same at all times, and no queue lasts."""
+    """Whether arrivals are the same at all times, and no queue lasts."""
     streams, upstream = plan.workload.streams, plan.upstream
     quotas = [quota.times(factor) for quota in plan.quotas]
     if any(not stream.per_hour or len(set(stream.rhythm)) > 1 for stream in streams):
@@ -120,7 +120,7 @@ def _is_steady(plan: Plan, factor: float) -> bool:
 
 
 def _load(plan: Plan, quota: Quota) -> float:
-    """What a limit's requests take of the scarcest that it gives."""
+    """Return a limit's load: the demand on its scarcest resource, as a share of that."""
     drawing = [stream for stream in plan.workload.streams if stream.model in quota.models]
     law = Law(plan.upstream.law)
     tokens = sum(stream.per_hour * _charge(stream, law) for stream in drawing) / 60
@@ -137,7 +137,7 @@ def _load(plan: Plan, quota: Quota) -> float:
 
 
 def _charge(stream: Stream, law: Law) -> float:
-    """Tokens that a request of middle size takes."""
+    """Return the tokens that a request of middle size is charged."""
     tokens, output = stream.input_tokens, stream.output_tokens
     _, asked = stream.sizes((tokens.low + tokens.high) // 2)
     endpoint = ENDPOINTS[stream.endpoint]
@@ -145,12 +145,12 @@ def _charge(stream: Stream, law: Law) -> float:
 
 
 def _flying(streams: Sequence[Stream], plan: Plan) -> float:
-    """Calls in flight, on average: as many as come while one lasts."""
+    """Return the average calls in flight: as many as come while one lasts (Little's law)."""
     return sum(stream.per_hour for stream in streams) / 3_600 * sum(plan.upstream.latency_s) / 2
 
 
 def _joined(limits: Sequence[LimitOutlook], ended_ms: int, shift_ms: int) -> LimitOutlook:
-    """One limit in all parts: a bucket that was full once, at the start."""
+    """Combine one limit's parts: a bucket that was full once, at the start."""
     last = limits[-1]
     return replace(
         last,
@@ -172,7 +172,7 @@ def _poured(per_minute: int, tallies: Sequence[Tally], ended_ms: int) -> Tally:
 
 
 def _within(means: Sequence[float | None]) -> float | None:
-    """Half the interval in which the mean of all lies in 95 of 100 plans; None where some part has none."""
+    """Return half of the interval that holds the overall mean in 95 of 100 plans; None where some part has none."""
     known = [mean for mean in means if mean is not None]
     if len(known) < len(means):
         return None

@@ -1,4 +1,4 @@
-"""A workload against a quota, played to its end; and against other quotas, to see what they would buy."""
+"""A workload run against a quota to its end; and against other quotas, to compare their effect."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -19,14 +19,14 @@ from broker.simulator.tally import Tally
 from broker.simulator.virtual import VirtualUpstream
 
 REQUESTS_UNLIMITED: Final = 1_000_000
-"""Requests a minute of a limit that nobody has told us of: none will run into it."""
+"""Requests a minute of a limit without a known one: no workload will reach it."""
 _STRETCHES: Final = 240  # of the time in which requests come, on a plot
 _STRETCH_MIN_MS: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
 class Quota:
-    """What an account may spend on one limit, and the models of the workload that draw on it."""
+    """Quota of an account on one limit, and the models of the workload that draw on it."""
 
     limit: str
     models: tuple[str, ...]
@@ -36,7 +36,7 @@ class Quota:
     requests_per_day: int | None = None
 
     def times(self, factor: float) -> "Quota":
-        """A larger or smaller one."""
+        """Return the quota times a factor."""
         days = (self.tokens_per_day, self.requests_per_day)
         tokens_a_day, requests_a_day = (None if each is None else _scaled(each, factor) for each in days)
         return replace(
@@ -50,7 +50,7 @@ class Quota:
 
 @dataclass(frozen=True, slots=True)
 class LimitOutlook:
-    """How one limit fares, by the simulator's own books. `last_admitted_ms` is None if nothing was."""
+    """Results of one limit, by the simulator's own books. `last_admitted_ms` is None if no call was admitted."""
 
     quota: Quota
     calls: int
@@ -61,11 +61,11 @@ class LimitOutlook:
 
     @property
     def used(self) -> float:
-        """The share of the tokens that came, from the start to the last outcome, which was spent."""
+        """Share of the tokens that came, from the start to the last outcome, which was spent."""
         return self.tokens.share or 0.0
 
     def since(self, earlier: "LimitOutlook") -> "LimitOutlook":
-        """What came after `earlier` was taken."""
+        """Return the difference to an `earlier` result."""
         return replace(
             self,
             calls=self.calls - earlier.calls,
@@ -82,8 +82,8 @@ class Outlook:
     Attributes:
         factor: Of the quota.
         busiest_hour: The share of the quota that its busiest hour took; None for runs without an hour.
-        parts: In how many it was played.
-        wait_within_ms: By so much a lane's mean wait may be wrong, with 95 % confidence; of parts alone.
+        parts: Number of parts it was run in.
+        wait_within_ms: Possible error of a lane's mean wait, with 95 % confidence; of parts alone.
     """
 
     factor: float
@@ -117,13 +117,13 @@ class Plan:
 
     Attributes:
         settings: The dispatcher's.
-        workload: What comes.
-        quotas: What the account may spend; those of `quotas_for`.
-        upstream: The manners of OpenAI: latency, law, behaviours, seed. Its limits are the quotas'.
-        times: What is taken for granted around the dispatcher.
-        requests_max: So many requests and no more.
-        stretch_ms: How wide the stretches of its timeline are; None: as the workload's span wants.
-        lead_in_ms: What comes in so long at first is played and not counted.
+        workload: The arrivals.
+        quotas: The account's quotas; those of `quotas_for`.
+        upstream: OpenAI's behaviour: latency, law, behaviours, seed. Its limits are the quotas'.
+        times: Assumptions about the world around the dispatcher.
+        requests_max: The most requests.
+        stretch_ms: Width of its timeline's stretches; None: as the workload's span requires.
+        lead_in_ms: Arrivals in this time at first are run and not counted.
     """
 
     settings: Settings
@@ -137,19 +137,19 @@ class Plan:
 
     @property
     def expected(self) -> int | None:
-        """About how many requests a run has; None: nobody knows."""
+        """Approximate number of requests in a run; None: unknown."""
         known = [each for each in (self.workload.expected(), self.requests_max) if each is not None]
         return round(min(known)) if known else None
 
     @property
     def stretch_width_ms(self) -> int:
-        """How wide the stretches of its timeline are."""
+        """Width of its timeline's stretches."""
         if self.stretch_ms is not None:
             return self.stretch_ms
         return max(_STRETCH_MIN_MS, (self.workload.span_ms or HOUR_MS) // _STRETCHES)
 
     def play(self, factor: float = 1.0, heed: Callable[[int], None] = lambda _: None) -> Outlook:
-        """Play it on so many times the quota; `heed` hears now and then how many outcomes there are."""
+        """Run it on `factor` times the quota; `heed` gets the number of outcomes now and then."""
         quotas = [quota.times(factor) for quota in self.quotas]
         upstreams = [VirtualUpstream(self._played(quota), counts_ids=False) for quota in quotas]
         serving = {model: upstream for quota, upstream in zip(quotas, upstreams, strict=True) for model in quota.models}
@@ -170,14 +170,14 @@ class Plan:
         return Outlook(factor, run.record, tuple(limits), timeline, busiest_hour(timeline, run.record, quotas))
 
     def arrivals(self) -> Iterator[Arrival]:
-        """All requests of a run, in order."""
+        """Yield all requests of a run, in order."""
         deadlines_ms = {name: lane.deadline_s * 1_000 for name, lane in self.settings.lanes.items()}
         longest_ms = {name: self.settings.deadline_max_s(name) * 1_000 for name in self.settings.lanes}
         comes = self.workload.arrivals(deadlines_ms, longest_ms)
         return comes if self.requests_max is None else _so_many(comes, self.requests_max, self.lead_in_ms)
 
     def _played(self, quota: Quota) -> UpstreamSettings:
-        """The simulated OpenAI of one limit."""
+        """Return the settings of the simulated OpenAI of one limit."""
         played = self.upstream.behaviours
         if len(quota.models) > 1:
             played = (SharedLimit(quota.limit, quota.models), *played)
@@ -192,7 +192,7 @@ class Plan:
         )
 
     def _settings_on(self, quotas: list[Quota]) -> Settings:
-        """The settings of an operator who knows the quota as well as this one did: what was believed is scaled."""
+        """Return the settings of an operator with equal knowledge of these quotas: the stated limits are scaled too."""
         limits = dict(self.settings.limits)
         for quota in quotas:
             believed = limits.get(quota.limit)
@@ -209,10 +209,10 @@ class Plan:
 def quotas_for(
     settings: Settings, workload: Workload, *, tokens_per_minute: int | None, requests_per_minute: int | None
 ) -> tuple[Quota, ...]:
-    """The quota of each limit that the workload draws on: as given for all, else as the settings believe.
+    """Return the quota of each limit that the workload draws on: as given for all, else as the settings state it.
 
     Raises:
-        WorkloadError: Nobody says how many tokens a limit has.
+        WorkloadError: The tokens of a limit are not given anywhere.
     """
     models: dict[str, dict[str, None]] = {}
     for stream in workload.streams:
@@ -233,14 +233,14 @@ def quotas_for(
 
 
 def busiest_hour(timeline: Timeline, record: Record, quotas: Sequence[Quota]) -> float | None:
-    """What the busiest hour took of the tokens that come in an hour; None if the run was shorter."""
+    """Return the busiest hour's part of the tokens that come in an hour; None if the run was shorter."""
     if record.ended_ms < HOUR_MS:
         return None
     return timeline.charged_most(HOUR_MS) / (60 * sum(quota.tokens_per_minute for quota in quotas))
 
 
 def _so_many(comes: Iterator[Arrival], count: int, after_ms: int) -> Iterator[Arrival]:
-    """Those that come before an instant, and so many from then on."""
+    """Yield the arrivals before an instant, and `count` from then on."""
     for arrival in comes:
         if arrival.at_ms >= after_ms:
             count -= 1

@@ -1,7 +1,7 @@
-"""What is counted of a run: for each lane how long its requests waited and what became of them.
+"""Counts of a run: for each lane how long its requests waited and how they ended.
 
-A wait is what a team lead feels before anything happens: from the record's arrival to the start of its first call. What
-the limits did is in the simulator's own books.
+A wait is the time that a team notices before anything happens: from the record's arrival to the start of its first
+call. The limits' figures are in the simulator's own books.
 """
 
 from collections import Counter
@@ -17,7 +17,7 @@ _MISSED = frozenset({"deadline_exceeded", "deadline_unreachable"})
 
 @dataclass(slots=True)
 class LaneRecord:
-    """One lane.
+    """Counts of one lane.
 
     Attributes:
         arrived: Requests that came.
@@ -25,7 +25,7 @@ class LaneRecord:
         throttled: Calls that ended in a 429.
         wait_ms: From arrival to the first call, of every request that was called.
         outcome_ms: From arrival to the commit of the outcome, of every request that has one.
-        outcomes: `completed`, or the reason of a failure, and how often.
+        outcomes: Counts of `completed` and of each reason of a failure.
         late: Answers that were committed after their deadline.
     """
 
@@ -48,7 +48,7 @@ class LaneRecord:
         return self.late + sum(self.outcomes[reason] for reason in _MISSED)
 
     def take_in(self, other: "LaneRecord") -> None:
-        """Both together."""
+        """Add the counts of the other one."""
         self.arrived += other.arrived
         self.calls += other.calls
         self.throttled += other.throttled
@@ -59,16 +59,16 @@ class LaneRecord:
 
 
 class Watcher(Protocol):
-    """Sees what happens in a run beside its record: a plot's timeline is one."""
+    """Observer of a run beside its record: a plot's timeline is one."""
 
     def arrived(self, lane: str, now_ms: int) -> None:
-        """A request has come."""
+        """Note that a request has come."""
 
     def called(self, lane: str, charge: int, waited_ms: int | None, now_ms: int) -> None:
-        """A call has left, paid by us with so many tokens; `waited_ms` is None for a repeated one."""
+        """Note a call that was sent, at a charge of `charge` tokens; `waited_ms` is None for a repeated one."""
 
     def settled(self, number: int, decision: Decision, now_ms: int) -> None:
-        """An outcome is committed, of the request that came as the `number`th, from 1."""
+        """Note a committed outcome, of the request that came as the `number`th, from 1."""
 
 
 @dataclass(slots=True)
@@ -89,7 +89,7 @@ class Record:
         return sum(lane.outcome_ms.count for lane in self.lanes.values())
 
     def settle(self, lane: LaneRecord, decision: Decision, span_ms: int, *, late: bool) -> None:
-        """A request has met its outcome."""
+        """Count a request's outcome."""
         lane.outcome_ms.add(span_ms)
         if isinstance(decision, Complete):
             lane.outcomes[COMPLETED] += 1
@@ -98,7 +98,7 @@ class Record:
             lane.outcomes[decision.reason if isinstance(decision, Fail) else type(decision).__name__.lower()] += 1
 
     def take_in(self, other: "Record", shift_ms: int) -> None:
-        """Both together; the other one began so much later."""
+        """Add the counts of the other run, which began `shift_ms` later."""
         for name, lane in other.lanes.items():
             self.lanes[name].take_in(lane)
         self.ended_ms = max(self.ended_ms, shift_ms + other.ended_ms)

@@ -1,7 +1,7 @@
-"""What a run is played with: the core's rules and mirrors as the dispatcher has them, and how a request is priced.
+"""Setup of a run: the core's rules and budget as the dispatcher has them, and the pricing of requests.
 
 All of it comes from the same settings by the same functions as in the service, so that a plan and the dispatcher cannot
-disagree about what a setting means.
+disagree about the meaning of a setting.
 """
 
 from collections.abc import Callable
@@ -19,21 +19,21 @@ from broker.service.core_config import budget_maker, dispatch_rules
 from broker.service.intake.pricer import fixed_law
 from broker.settings.whole import Settings
 
-_PRICES_MAX = 16_384  # remembered: requests of a stream share a few hundred sizes
+_PRICES_MAX = 16_384  # cached prices: requests of a stream share a few hundred sizes
 _FINGERPRINT = b"planned."  # no id comes twice with another content
 
 Recognise = Callable[[Arrival, int, int, int], Candidate]
-"""What the core must know of a request: of this arrival, this number, this attempt, after so many failures."""
+"""Builds the core's view of a request: of this arrival, with its number, its attempt and its failures so far."""
 
 
 @value
 class Times:
-    """What a run takes for granted of the world around the dispatcher, and the seed of its chance.
+    """Assumptions of a run about the world around the dispatcher, and the seed of its chance.
 
     Attributes:
-        way_ms: How long a call takes to OpenAI and its answer back, each: anything between the two numbers.
-        commit_ms: How long a transaction takes.
-        timeout_s: When a call is given up.
+        way_ms: Time of a call to OpenAI, and of its answer back, each: any value between the two numbers.
+        commit_ms: Duration of a transaction.
+        timeout_s: Time-out of a call.
         seed: Same seed, same run.
     """
 
@@ -45,7 +45,7 @@ class Times:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """The core's side of a run; `partitions` is how many each lane's topic has."""
+    """The core's side of a run; `partitions` is the number of each lane topic's partitions."""
 
     rules: DispatchRules
     make_budget: MakeBudget
@@ -54,14 +54,14 @@ class Stage:
 
     @classmethod
     def of(cls, settings: Settings) -> "Stage":
-        """As a dispatcher with these settings would work."""
+        """Set up the run of a dispatcher with these settings."""
         return cls(
             dispatch_rules(settings), budget_maker(settings), recogniser(settings), settings.topics.requests.partitions
         )
 
 
 def recogniser(settings: Settings) -> Recognise:
-    """Attributes and prices arrivals as the dispatcher's `Pricer` does requests."""
+    """Build the function that attributes and prices arrivals as the dispatcher's `Pricer` does requests."""
     limits: dict[str, str] = {}
     laws = {limit: fixed_law(settings, limit) for limit in settings.limits}
     priced = lru_cache(_PRICES_MAX)(prices)

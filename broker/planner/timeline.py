@@ -1,6 +1,7 @@
-"""A run over time: how long those had waited whose turn came in each stretch of it, and how much was spent in each.
+"""A run over time: the waits and the spending in each stretch.
 
-Waits are told by when a request is *called*: of a batch that comes at once, each request then has its own place.
+A wait belongs to the stretch in which the request is *called*: the requests of a batch, which come at once, are thus
+spread over time.
 """
 
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ STRETCHES_MAX: Final = 2_000
 
 @dataclass(slots=True)
 class Stretch:
-    """What one lane did in one stretch of time."""
+    """Figures of one lane in one stretch of time."""
 
     called: int = 0
     waited_ms: int = 0
@@ -22,11 +23,11 @@ class Stretch:
 
     @property
     def mean_ms(self) -> float | None:
-        """The mean wait of those first called then; None for nobody."""
+        """Mean wait of the requests first called then; None if there were none."""
         return self.waited_ms / self.called if self.called else None
 
     def take_in(self, other: "Stretch") -> None:
-        """Both together."""
+        """Add the figures of the other one."""
         self.called += other.called
         self.waited_ms += other.waited_ms
         self.waited_most_ms = max(self.waited_most_ms, other.waited_most_ms)
@@ -35,7 +36,7 @@ class Stretch:
 
 @dataclass(slots=True)
 class Timeline:
-    """By lane and by number of stretch. Twice as wide whenever there would be too many."""
+    """Stretches by lane and number. The width doubles whenever there would be too many."""
 
     width_ms: int
     lanes: dict[str, dict[int, Stretch]] = field(default_factory=dict)
@@ -57,13 +58,13 @@ class Timeline:
         """See `Watcher`."""
 
     def take_in(self, other: "Timeline", shift_ms: int) -> None:
-        """Both together; the other one began so much later, and is no wider."""
+        """Add the other timeline, which began `shift_ms` later and is no wider."""
         for lane, stretches in other.lanes.items():
             for number, stretch in stretches.items():
                 self._at(lane, shift_ms + number * other.width_ms).take_in(stretch)
 
     def charged_most(self, span_ms: int) -> int:
-        """Tokens paid in the busiest stretches together that span so long, or a little less."""
+        """Return the tokens paid in the busiest consecutive stretches of `span_ms`, or a little less, together."""
         whole: dict[int, int] = {}
         for stretches in self.lanes.values():
             for number, stretch in stretches.items():

@@ -1,4 +1,4 @@
-"""A workload: streams of requests, as a team knows them, and the arrivals they become by seed.
+"""A workload: streams of requests, as a team knows them, and their arrivals, drawn by seed.
 
 A stream comes at a rate, at random instants and with the rhythm of a day, or as a batch at a time of day. The run's
 time begins at `starts_ms` after midnight.
@@ -18,24 +18,24 @@ from broker.simulator.pricing import Size as AskedSize
 
 HOUR_MS: Final = 3_600_000
 DAY_MS: Final = 24 * HOUR_MS
-_SIZES_MAX: Final = 100_000  # pairs of sizes remembered: most requests of a stream share a few hundred
+_SIZES_MAX: Final = 100_000  # cached pairs of sizes: most requests of a stream share a few hundred
 
 
 @value
 class Span:
-    """A whole number anywhere between two, equally often."""
+    """A uniformly distributed whole number between two bounds."""
 
     low: int
     high: int
 
     def draw(self, chance: Random) -> int:
-        """One of them."""
+        """Draw one of them."""
         return self.low if self.low == self.high else self.low + int((self.high - self.low + 1) * chance.random())
 
 
 @value
 class Batch:
-    """So many requests at once at a time of day, each day, or evenly within `within_ms` from then on."""
+    """`count` requests at once at a time of day, each day, or evenly within `within_ms` from then on."""
 
     count: int
     at_ms: int = 0
@@ -49,16 +49,16 @@ class Stream:
     Attributes:
         name: What people call them.
         lane: Their lane.
-        per_hour: How many an hour, on average over a day.
-        batch: How many at once, instead of a rate.
+        per_hour: Requests an hour, on average over a day.
+        batch: Requests that come at once, instead of a rate.
         rhythm: The weight of each hour of the day, from midnight; none: all alike.
-        model: The model they ask for.
+        model: The model they request.
         endpoint: `chat.completions`, `responses` or `embeddings`.
         input_tokens: Tokens of their prompts.
         output_tokens: Tokens of their answers.
         max_tokens: The cap on the answer that their bodies state.
         messages: Messages in a chat.
-        deadline_ms: How long after its arrival a request is wanted; None: as the lane says.
+        deadline_ms: Time from arrival to deadline; None: the lane's default.
     """
 
     name: str
@@ -75,7 +75,7 @@ class Stream:
     deadline_ms: int | None = None
 
     def arrivals(self, workload: "Workload", wanted_ms: int, seed: str) -> Iterator[Arrival]:
-        """Its requests in order; so long after its arrival nobody wants one any more."""
+        """Yield its requests in order; `wanted_ms` after its arrival is a request's deadline."""
         chance = Random(seed)
         sizes: dict[int, tuple[Size, AskedSize]] = {}
         for number, at_ms in enumerate(self._instants(workload, chance)):
@@ -97,12 +97,12 @@ class Stream:
             )
 
     def expected(self, span_ms: int) -> float:
-        """How many are to be expected in so long from midnight."""
+        """Return the expected number of requests in `span_ms` from midnight."""
         days = span_ms / DAY_MS
         return self.per_hour * 24 * days if self.batch is None else self.batch.count * max(1.0, days)
 
     def sizes(self, tokens: int) -> tuple[Size, AskedSize]:
-        """Both sizes of a request whose prompt has so many tokens."""
+        """Return both sizes of a request with `tokens` tokens in its prompt."""
         match self.endpoint:
             case "embeddings":
                 return embedding_sizes(4 * tokens)
@@ -127,7 +127,7 @@ class Stream:
                 yield begin_ms + number * batch.within_ms // batch.count
 
     def _steady(self, workload: "Workload", chance: Random) -> Iterator[int]:
-        """Random instants of an hour's rate; a rhythm changes it from hour to hour and not over the day."""
+        """Yield random instants of an hour's rate; a rhythm changes it from hour to hour and not over the day."""
         mean = sum(self.rhythm) / len(self.rhythm) if self.rhythm else 1.0
         begin = workload.starts_ms
         end = None if workload.span_ms is None else begin + workload.span_ms
@@ -149,7 +149,7 @@ class Stream:
 
 @value
 class Workload:
-    """All streams. `span_ms` is how long requests come; None: for ever, until somebody has seen enough."""
+    """All streams. `span_ms` is the duration of arrivals; None: endless, until the caller stops."""
 
     streams: tuple[Stream, ...]
     span_ms: int | None = DAY_MS
@@ -157,7 +157,7 @@ class Workload:
     seed: int = 7
 
     def arrivals(self, usual_ms: Mapping[str, int], longest_ms: Mapping[str, int]) -> Iterator[Arrival]:
-        """All requests in order; each lane's usual deadline and the longest it grants are the settings'."""
+        """Yield all requests in order; each lane's default deadline and the longest it grants are the settings'."""
         drawn = []
         for number, stream in enumerate(self.streams):
             asked_ms = usual_ms[stream.lane] if stream.deadline_ms is None else stream.deadline_ms
@@ -166,5 +166,5 @@ class Workload:
         return heapq.merge(*drawn, key=attrgetter("at_ms"))
 
     def expected(self) -> float | None:
-        """About how many requests there will be; None if they come for ever."""
+        """Return the approximate number of requests; None if they never end."""
         return None if self.span_ms is None else sum(stream.expected(self.span_ms) for stream in self.streams)

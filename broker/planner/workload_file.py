@@ -7,7 +7,7 @@
     rate = "300/h"
     deadline = "10 min"
 
-A mistake is one sentence that names the place and the nearest key there is.
+An error is one sentence that names the place and the nearest existing key.
 """
 
 import json
@@ -26,11 +26,11 @@ REQUESTS_MAX: Final = 10_000_000
 
 
 class WorkloadError(ValueError):
-    """A workload that cannot be played; the message is a sentence without a full stop."""
+    """A workload that cannot be run; the message is a sentence without a full stop."""
 
 
 def workload_in(text: str, *, is_json: bool, lanes: Iterable[str]) -> Workload:
-    """The workload of a file whose streams use these lanes. Raises WorkloadError."""
+    """Parse the workload of a file with streams on these lanes. Raises WorkloadError."""
     try:
         whole = json.loads(text) if is_json else tomllib.loads(text)
     except (ValueError, RecursionError) as error:
@@ -53,7 +53,7 @@ def workload_in(text: str, *, is_json: bool, lanes: Iterable[str]) -> Workload:
 
 
 def lane_among(value: object, lanes: Iterable[str]) -> str:
-    """A lane's name. Raises ValueError, which names the nearest."""
+    """Check a lane's name. Raises ValueError, which names the nearest."""
     known = tuple(lanes)
     if value not in known:
         raise ValueError(f"there is no lane {value!r}{meant_or_known(str(value), known)}")
@@ -62,7 +62,7 @@ def lane_among(value: object, lanes: Iterable[str]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Key:
-    """A key of the file: the name it has in the code, and what makes a value of what is written."""
+    """A key of the file: its name in the code, and the parser of its value."""
 
     name: str
     read: Callable[[object], Any]
