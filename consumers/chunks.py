@@ -1,9 +1,9 @@
-"""Streamed answers as they come: `async for told in ChunkReader(...)`, and `follow` for one request.
+"""Reader of streamed answers: `async for told in ChunkReader(...)`, and `follow` for one request.
 
-Chunks are best effort; the outcome is the answer. Within an attempt they come in order, repeats are dropped, and what
-is missing is told. An attempt may break off: the next one begins anew, and what was shown of the one before is void.
-Only an attempt whose answer is whole has a last chunk; a request that fails has none. Loads aiokafka and pydantic, and
-never openai, tiktoken or redis.
+Chunks are best effort; the outcome is the answer. Within an attempt they arrive in order, repeats are dropped, and
+missing ones are reported. An attempt may break off: the next one begins anew and voids what was shown of the one
+before. Only an attempt with a complete answer has a last chunk; a request that fails has none. Loads aiokafka and
+pydantic, and never openai, tiktoken or redis.
 """
 
 import asyncio
@@ -25,18 +25,18 @@ from schemas.expectation import Expectation, Expected
 from schemas.topics import chunks_topic
 
 REMEMBERED_MAX = 10_000
-"""Attempts a reader remembers; beyond it the one that was heard of longest ago is forgotten."""
+"""Number of attempts a reader remembers; beyond it the one with the oldest last chunk is forgotten."""
 
 _POLL_MS = 200
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """A chunk, and what a reader must know beside it.
+    """A chunk, with what its reader needs beside it.
 
     Attributes:
-        chunk: With the id, the delta, and whether it is the last one of an answer that is whole.
-        begins: It is the first that was heard of its attempt: whatever was shown of another one is void.
+        chunk: With the id, the delta, and whether it is the last one of a complete answer.
+        begins: Whether it is the first chunk received of its attempt: everything shown of another one is void.
         missing: Chunks of the same attempt that were lost just before it, or published before the reader began.
     """
 
@@ -46,27 +46,27 @@ class Told:
 
     @property
     def text(self) -> str:
-        """What it adds to the answer's text; of a chat completion, to the first choice."""
+        """Text that it adds to the answer; of a chat completion, to the first choice."""
         return text_of(self.chunk.delta)
 
     @property
     def attempt(self) -> tuple[int, int, int]:
-        """Which attempt it belongs to, as (run, term, attempt): later ones are greater."""
+        """The attempt it belongs to, as (run, term, attempt): later ones are greater."""
         return self.chunk.run, self.chunk.term, self.chunk.attempt
 
 
 class ChunkReader(Opened):
-    """Iterates over the chunks of all streams, or of some.
+    """Iterator over the chunks of all streams, or of some.
 
     Args:
         bootstrap_servers: `host:port`, several separated by commas.
         topic_prefix: Which budget.
         connection: Address and credentials, where more than an address is needed; or a `MemoryBroker`'s, in a test.
-        start: `latest`: what is published from `open` on; `earliest`: the last hour; or an aware datetime.
+        start: `latest`: chunks published from `open` on; `earliest`: the last hour; or an aware datetime.
         ids: Only those of these requests; None: all. The whole topic is read in any case, so one reader for many ids
             costs no more than one for a single id. A set may be changed while the reader runs.
-        expected: What is known of the request of an id; None: nothing. Chunks that contradict it are another request's
-            and are left out.
+        expected: Gives what is known of the request of an id; None: nothing. Chunks that contradict it belong to
+            another request and are left out.
 
     Attributes:
         conflicts: Chunks that were left out, since they contradict what was expected of their ids.
@@ -97,7 +97,7 @@ class ChunkReader(Opened):
         self._next_seq: OrderedDict[tuple[str, int, int, int], int] = OrderedDict()
 
     async def open(self) -> None:
-        """Connect; with `latest`, everything published from now on is delivered. `async with` does it, too.
+        """Connect; with `latest`, everything published from now on is delivered. `async with` does so, too.
 
         Raises:
             MissingTopic: There is no such topic.
@@ -120,7 +120,7 @@ class ChunkReader(Opened):
         return self
 
     async def __anext__(self) -> Told:
-        """The next chunk.
+        """Return the next chunk.
 
         Raises:
             RightsError, AuthenticationError: Kafka does not let us.
@@ -142,7 +142,7 @@ class ChunkReader(Opened):
         await self._log.close()
         with suppress(TimeoutError):
             await asyncio.wait_for(self.stopping.wait(), pause_s)
-        with suppress(Unreachable):  # the next look says so again, and the pause grows
+        with suppress(Unreachable):  # the next poll raises it again, and the pause grows
             await self._log.open()
 
     def _told(self, arrived: Arrived) -> Told | None:
@@ -168,16 +168,16 @@ class ChunkReader(Opened):
         return Told(chunk, following is None, chunk.seq - (following or 0))
 
     def _is_others(self, chunk: Chunk) -> bool:
-        """Whether it is of another request than is expected of its id."""
+        """Whether it belongs to another request than the one expected of its id."""
         expected = None if self._expected is None else self._expected(chunk.id)
         return expected is not None and bool(expected.differences(chunk))
 
     async def follow(self, request: str | Expectation) -> AsyncIterator[Told]:
-        """The chunks of one request, of the latest attempt that was heard of, until its answer is whole.
+        """Yield the chunks of one request, of its latest attempt received, until its answer is complete.
 
-        An id alone is whatever request has it; an Expectation, such as that of a `Submission`, is this very one.
-        `begins` says that an attempt has begun and what was shown is void; chunks of one that has been overtaken are
-        left out. A request that fails is never whole: wait for its outcome meanwhile, and cancel this.
+        A bare id matches any request that has it; an Expectation, such as that of a `Submission`, matches exactly that
+        request. `begins` marks a new attempt, which voids what was shown; chunks of a superseded attempt are left out.
+        A request that fails never completes its stream: wait for its outcome meanwhile, and cancel this.
 
         Raises:
             IdConflict: The id streams for another request.

@@ -1,8 +1,8 @@
-"""For people and services that look through what nobody will try again: `async for found in letters`, oldest first.
+"""Reader of dead letters, for people and services that inspect them: `async for found in letters`, oldest first.
 
 One pass, from the beginning or a time to where the topic ended when the reader was opened. It joins no group and stores
-nothing, so it disturbs nobody, and it holds no more than a fetch of each partition. Dead letters hold strangers' bytes:
-a value may be null, no JSON, or only the beginning of what it was. Nothing here raises for one of them.
+nothing, so it disturbs no other reader, and it holds no more than a fetch of each partition. Dead letters hold
+arbitrary bytes: a value may be null, not JSON, or only the beginning of the original. None of them raises here.
 """
 
 from collections import deque
@@ -22,13 +22,13 @@ from schemas.ids import is_valid_id
 from schemas.topics import dead_letters_topic
 
 GENEROUS = InputLimits(request_bytes_max=64 * 1024 * 1024, nesting_max=512, values_max=1_000_000)
-"""What is read of an original: more than a dispatcher would."""
+"""Limits for reading an original: more generous than a dispatcher's."""
 _WORD_CHARS_MAX = 256
 
 
 @dataclass(frozen=True, slots=True)
 class Original:
-    """What can be told of the request a dead letter was made of; None where it cannot."""
+    """Known properties of the request that became a dead letter; None where unknown."""
 
     id: str | None
     tenant: str | None
@@ -38,19 +38,19 @@ class Original:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A dead letter, where it stands itself, and when it was written there."""
+    """A dead letter, with its own position and the time when it was written there."""
 
     place: Origin
     written_at: datetime
     letter: DeadLetter
 
     def original(self) -> Original:
-        """Read from the headers and the value, as far as they can be read. It takes time: ask once."""
+        """Read the original's properties from headers and value, as far as possible. It takes time: call it once."""
         return original_of(self.letter)
 
 
 def original_of(letter: DeadLetter, read: DecodedRequest | Undecodable | None = None) -> Original:
-    """What the original's headers and value tell. Never raises, whatever the bytes; `read` is them decoded already."""
+    """Read an original's properties from its headers and value. Never raises; `read` is them decoded already."""
     decoded = decode_request(letter.value, letter.headers, GENEROUS) if read is None else read
     if isinstance(decoded, DecodedRequest):
         request = decoded.request
@@ -71,15 +71,15 @@ def _word(candidate: Any) -> str | None:
 
 
 class OldestFirst:
-    """Several partitions, each in its own order, as one sequence by time."""
+    """Merge of several partitions, each in its own order, into one sequence by time."""
 
     def __init__(self, partitions: Sequence[int], take: Callable[[int], Awaitable[Sequence[StoredRecord]]]) -> None:
-        """`take` gives the next records of a partition, none at its end."""
+        """`take` returns the next records of a partition, none at its end."""
         self._take = take
         self._heads: dict[int, deque[StoredRecord]] = {number: deque() for number in partitions}
 
     async def next(self) -> StoredRecord | None:
-        """The oldest record among the partitions' next ones; None when all are at their end."""
+        """Return the oldest record among the partitions' next ones; None when all are at their end."""
         for number in [number for number, head in self._heads.items() if not head]:
             self._heads[number].extend(await self._take(number))
             if not self._heads[number]:
@@ -89,12 +89,12 @@ class OldestFirst:
         return min(self._heads.values(), key=lambda head: (head[0].timestamp_ms, head[0].partition)).popleft()
 
     def leave(self, partition: int) -> None:
-        """Take nothing more of this partition."""
+        """Take no more records of this partition."""
         self._heads.pop(partition, None)
 
 
 class DeadLetterReader(Opened):
-    """Iterates over dead letters, committed ones only, oldest first.
+    """Iterator over dead letters, committed ones only, oldest first.
 
     Args:
         bootstrap_servers: `host:port`, several separated by commas.
@@ -123,7 +123,7 @@ class DeadLetterReader(Opened):
         self._order: OldestFirst | None = None
 
     async def open(self) -> None:
-        """Connect, and note where the topic ends. `async with` does it, too.
+        """Connect, and note where the topic ends. `async with` does so, too.
 
         Raises:
             MissingTopic: There is no such topic.
@@ -134,28 +134,28 @@ class DeadLetterReader(Opened):
             self._order = OldestFirst(self._scan.partitions, self._scan.take)
 
     async def close(self) -> None:
-        """Leave; never hangs."""
+        """Close the connection; never hangs."""
         self._order = None
         await self._scan.close()
 
     @property
     def offsets(self) -> int:
-        """How many offsets there are to go through."""
+        """Number of offsets to go through."""
         return self._scan.offsets
 
     @property
     def offsets_done(self) -> int:
-        """How many of them have been read."""
+        """Number of offsets read so far."""
         return self._scan.offsets_done
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> Found:
-        """The next dead letter.
+        """Return the next dead letter.
 
         Raises:
-            Unreachable: Kafka is away; what was handed out stays true, and a new reader begins anew.
+            Unreachable: Kafka is away; letters already returned stay valid, and a new reader begins anew.
             RightsError: Kafka does not let us read.
         """
         while self._order is not None and (standing := await self._order.next()) is not None:
@@ -166,13 +166,13 @@ class DeadLetterReader(Opened):
         raise StopAsyncIteration
 
     async def at(self, partition: int, offset: int) -> Found | None:
-        """The dead letter at that place; None if there is none. For a reader that is not iterated over."""
+        """Return the dead letter at that offset; None if there is none. For a reader that is not iterated over."""
         standing = await self._scan.at(partition, offset)
         return None if standing is None else found_in(standing)
 
 
 def found_in(standing: StoredRecord) -> Found | None:
-    """The dead letter that stands there; None if it is none."""
+    """Decode a record as a dead letter; None if it is none."""
     record = standing.record
     try:
         letter = decode_dead_letter(record.key, record.value, record.headers)

@@ -1,8 +1,8 @@
-"""Outcomes on their way through a service: which are new, which are in hand, and which count as handled.
+"""Outcomes in flight through a service: which are new, which are in hand, and which count as handled.
 
-Several may be in hand at once and end in any order; a partition's offsets count as handled in theirs. An outcome that
-comes again while it is in hand, after its partition has been dealt out anew, ends with the one in hand: were it dropped
-as a repeat, it would count as handled before anybody has handled it.
+Several may be in hand at once and end in any order; a partition's offsets count as handled in offset order. An outcome
+that is redelivered while in hand, after a rebalance, ends with the one in hand: dropped as a repeat, it would count as
+handled before it is.
 """
 
 from collections import OrderedDict, deque
@@ -17,7 +17,7 @@ Identity = tuple[str, int]
 
 @dataclass(slots=True, eq=False)
 class Delivery:
-    """An outcome in hand, and every record of it that has come."""
+    """An outcome in hand, and all records of it received."""
 
     outcome: Outcome
     arrived: list[Arrived]
@@ -30,21 +30,21 @@ class Delivery:
 
 @dataclass(slots=True)
 class _Line:
-    """Records of a partition in the order in which they came, and those among them that have ended."""
+    """Records of a partition in order of arrival, and those among them that have ended."""
 
     waiting: deque[Arrived] = field(default_factory=deque)
     ended: set[int] = field(default_factory=set)
 
 
 class Deliveries:
-    """What is in hand, and what has been.
+    """Outcomes in hand, and those handled before.
 
     Attributes:
         duplicates: Records of outcomes that had come already.
     """
 
     def __init__(self, *, remembered_max: int, mark_handled: Callable[[Arrived], None]) -> None:
-        """`mark_handled` is told the records that count as handled, each partition's in order."""
+        """`mark_handled` gets the records that count as handled, each partition's in order."""
         self.duplicates = 0
         self._remembered_max = remembered_max
         self._mark_handled = mark_handled
@@ -53,7 +53,7 @@ class Deliveries:
         self._lines: dict[tuple[int, int], _Line] = {}
 
     def begin(self, arrived: Arrived, outcome: Outcome) -> Delivery | None:
-        """A record came; None if its outcome has been delivered before."""
+        """Note a record's arrival; return its delivery, or None if its outcome has been delivered before."""
         self._line_of(arrived).waiting.append(arrived)
         identity = (outcome.id, outcome.run)
         if identity in self._in_hand:
@@ -69,12 +69,12 @@ class Deliveries:
         return delivery
 
     def skip(self, arrived: Arrived) -> None:
-        """A record came that is no outcome: nobody will handle it."""
+        """Note a record that is no outcome, and is never handled."""
         self._line_of(arrived).waiting.append(arrived)
         self._end(arrived)
 
     def done(self, delivery: Delivery) -> None:
-        """It has been handled."""
+        """Note that the outcome has been handled."""
         del self._in_hand[delivery.identity]
         self._done[delivery.identity] = None
         if len(self._done) > self._remembered_max:
@@ -83,11 +83,11 @@ class Deliveries:
             self._end(arrived)
 
     def give_back(self, delivery: Delivery) -> None:
-        """It has not been handled; whoever reads its partition next gets it again, and so does everything behind it."""
+        """Note that the outcome has not been handled: the partition's next reader gets it and all later ones again."""
         del self._in_hand[delivery.identity]
 
     def _line_of(self, arrived: Arrived) -> _Line:
-        """Those of former assignments are over: nothing of them can count any more."""
+        """Return the partition's line, dropping those of former assignments: their records can no longer count."""
         place = (arrived.assignment, arrived.partition)
         if place not in self._lines:
             self._lines = {known: line for known, line in self._lines.items() if known[0] >= arrived.assignment}

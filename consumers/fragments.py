@@ -1,7 +1,7 @@
-"""What can still be read of a JSON object whose end was cut off: a dead letter keeps the first 64 KiB of a long value.
+"""Partial reading of a JSON object with its end cut off: a dead letter keeps the first 64 KiB of a long value.
 
-Read member by member until one is incomplete. Of an object that is cut inside of one of its members, that member's own
-first members are read the same way.
+The object is read member by member until one is incomplete. If the cut lies inside a member that is an object, that
+member's own first members are read the same way.
 """
 
 import json
@@ -13,7 +13,7 @@ _DECODER: Final = json.JSONDecoder()
 
 
 def fragment(value: bytes | None) -> dict[str, Any]:
-    """The complete members at the beginning of a JSON object; none if it is no object at all. Never raises."""
+    """Return the complete members at the beginning of a JSON object; none if it is no object at all. Never raises."""
     return _members((value or b"").decode("utf-8-sig", errors="replace"), _DEPTH_MAX)
 
 
@@ -46,6 +46,6 @@ def _past_blanks(text: str, at: int) -> int:
 
 
 def _past(text: str, at: int, mark: str) -> int | None:
-    """Where it goes on behind the mark; None if something else stands there."""
+    """Return the position behind the mark; None if there is something else."""
     at = _past_blanks(text, at)
     return at + 1 if text[at : at + 1] == mark else None

@@ -1,10 +1,10 @@
-"""A function of the service for each outcome: tried a bounded number of times, then a dead letter of the service's own.
+"""Handling of each outcome by a function of the service: bounded retries, then a dead letter of the service's own.
 
     async with ResultReader("localhost:9092", group="lead-mailer") as results:
         await results.handle(send_mail, dead_letters="lead-mailer.dead-letters")
 
-An exception neither loses an outcome nor lets it block those behind it for ever. What the service gives up on stands in
-its topic as it came, with the reason, and can be handled again by a reader of that topic.
+An exception neither loses an outcome nor lets it block those behind it forever. An outcome that the service gives up on
+is written to its topic as it came, with the reason, and can be handled again by a reader of that topic.
 """
 
 import asyncio
@@ -34,28 +34,28 @@ _APPEND_WITHIN_S = 30.0
 _log = logging.getLogger("headrace.results")
 
 
-class Refused(Exception):  # noqa: N818  # named by what holds
-    """For handlers to raise: trying this outcome again would be of no use; it becomes a dead letter at once."""
+class Refused(Exception):  # noqa: N818  # named by its meaning
+    """An exception for handlers to raise when retrying is of no use: the outcome becomes a dead letter at once."""
 
 
 class Source(Protocol):
-    """Where outcomes come from: a `ResultReader`."""
+    """Source of outcomes: a `ResultReader`."""
 
     stopping: asyncio.Event
 
     async def delivery(self) -> Delivery | None:
-        """The next outcome; None when there will be none."""
+        """Return the next outcome; None at the end."""
 
     def done(self, delivery: Delivery) -> None:
-        """It counts as handled."""
+        """Count the outcome as handled."""
 
     def give_back(self, delivery: Delivery) -> None:
-        """It does not; it comes again."""
+        """Do not count the outcome as handled; it comes again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patience:
-    """How often an outcome is tried, and the pause before the second time; each further pause is twice as long."""
+    """Number of attempts, and the pause before the second one; each further pause is twice as long."""
 
     attempts_max: int = ATTEMPTS_MAX
     pause_s: float = PAUSE_S
@@ -66,12 +66,12 @@ class Patience:
             raise ValueError("attempts_max must be at least 1, and pause_s at least 0")
 
     def pause_after_s(self, attempt: int) -> float:
-        """Before the next one."""
+        """Return the pause before the next attempt."""
         return float(min(self.pause_s * 2.0 ** (attempt - 1), self.pause_max_s))
 
 
 class Letters:
-    """The service's own dead letters: `topic` as it is checked at the start, and written to when somebody gives up."""
+    """The service's own dead letters: `topic` is checked at the start, and written to when a handler gives up."""
 
     def __init__(self, log: SubmitLog, origin_topic: str, topic: str) -> None:
         self._log = log
@@ -79,7 +79,7 @@ class Letters:
         self._topic = topic
 
     async def check(self) -> None:
-        """Be sure that the topic is there and may be written to.
+        """Ensure that the topic exists and may be written to.
 
         Raises:
             MissingTopic, RightsError, AuthenticationError, Unreachable: It is not, or Kafka does not let us.
@@ -87,7 +87,7 @@ class Letters:
         await self._log.check(self._topic)
 
     async def write(self, delivery: Delivery, *, attempts: int, error: Exception) -> None:
-        """Returns once it stands there; waits out a Kafka that is away."""
+        """Write the dead letter, waiting out a Kafka that is away; return once it is stored."""
         arrived = delivery.arrived[0]
         letter = encode_dead_letter(
             arrived.record.key,
@@ -100,7 +100,7 @@ class Letters:
             failed_at=datetime.now(UTC),
             max_bytes=MESSAGE_BYTES_MAX - BATCH_OVERHEAD_BYTES,
         )
-        told = (names.ERROR_TYPE, type(error).__qualname__.encode())  # its text may hold what a prompt held
+        told = (names.ERROR_TYPE, type(error).__qualname__.encode())  # its text may contain parts of a prompt
         record = Record(letter.key, letter.value, (*letter.headers, told))
         while True:
             try:
@@ -115,9 +115,9 @@ class Handling:
     """One run of `ResultReader.handle`.
 
     Attributes:
-        handled: Outcomes that a handler took.
+        handled: Outcomes that the handler accepted.
         failed_attempts: Times it raised.
-        dead_lettered: Outcomes that were given up.
+        dead_lettered: Outcomes that became dead letters.
     """
 
     def __init__(
@@ -136,7 +136,7 @@ class Handling:
         self._free = asyncio.Semaphore(concurrency)
 
     async def run(self) -> None:
-        """Until the source ends. Raises what the handler raised, if nobody takes dead letters."""
+        """Handle outcomes until the source ends. Raises the handler's exception if there are no dead letters."""
         try:
             async with asyncio.TaskGroup() as tasks:
                 await self._free.acquire()
@@ -158,13 +158,13 @@ class Handling:
             self._free.release()
 
     async def _tried(self, delivery: Delivery) -> bool:
-        """Whether it was handled or given up; False: the reader stops before that."""
+        """Try until it is handled or given up; return False if the reader stops before that."""
         for attempt in count(1):
             try:
                 await self._handler(delivery.outcome)
             except Exception as error:
                 self.failed_attempts += 1
-                kind = type(error).__qualname__  # its text may hold what a prompt held
+                kind = type(error).__qualname__  # its text may contain parts of a prompt
                 _log.warning("attempt %d to handle %s failed: %s", attempt, delivery.outcome.id, kind)
                 if isinstance(error, Refused) or attempt >= self._patience.attempts_max:
                     if self._letters is None:

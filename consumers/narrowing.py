@@ -1,24 +1,24 @@
-"""How many records a transaction takes once one has failed: bisecting a queue whose order must not change.
+"""Size of the next transaction after a failure: bisection of a queue that must keep its order.
 
-The dispatcher halves what failed and lets the rest pass by (`broker.core.requests.failing_decisions`). What puts
-records back in order
-cannot: it takes the first half of what failed, and half of what is left once that has passed, until the first record
-stands alone. If it fails alone it is the culprit.
+The dispatcher halves a failed transaction and lets other records overtake it
+(`broker.core.requests.failing_decisions`). A writer that puts records back in order cannot: it takes the first half of
+the failed records, then half of the rest once that has passed, until the first record stands alone. If it fails alone
+it is the culprit.
 """
 
 from collections.abc import Collection, Hashable
 
 STRIKES_MAX = 5
 BLAMED_AFTER_MS = 3_600_000
-"""So often, and for so long, one record must fail alone until it is blamed for an error that may be chance: while its
-partition has no leader, it looks the same."""
+"""Number of failures alone, and their time span, before a record is blamed for an error that may be chance: a partition
+without a leader looks the same."""
 
 
 class Narrowing:
-    """Bounds the next transaction; each failure is one of a producer that had committed something before."""
+    """Bound of the next transaction; each failure is one of a producer that had committed something before."""
 
     def __init__(self, count_max: int) -> None:
-        """`count_max` is the most that a transaction takes."""
+        """`count_max` is the most records that a transaction takes."""
         self._count_max = count_max
         self._growing = count_max
         self._doubted = 0
@@ -28,17 +28,17 @@ class Narrowing:
 
     @property
     def count_max(self) -> int:
-        """How many the next transaction may take."""
+        """The most records that the next transaction may take."""
         return max(1, self._doubted // 2) if self._doubted else self._growing
 
     def passed(self, count: int) -> None:
-        """A transaction of so many was committed."""
+        """Note that a transaction of `count` records was committed."""
         self._doubted = max(0, self._doubted - count)
         self._failed, self._strikes = frozenset(), 0
         self._growing = min(self._count_max, 2 * max(count, self._growing))
 
     def failed(self, records: Collection[Hashable], now_ms: int, *, refused: bool) -> bool:
-        """A transaction of these failed at that instant. Whether its only record is the culprit."""
+        """Note that a transaction of these failed at that instant; return whether its only record is the culprit."""
         before, self._failed = self._failed, frozenset(records)
         if not refused and before.isdisjoint(self._failed):
             return False

@@ -1,4 +1,4 @@
-"""What every reader has in common: `async with` opens it and closes it."""
+"""Common base of all readers: `async with` opens and closes them."""
 
 from abc import ABC, abstractmethod
 from types import TracebackType
@@ -6,7 +6,7 @@ from typing import Final, Self
 
 RECONNECT_FIRST_S: Final = 0.2
 RECONNECT_MAX_S: Final = 5.0
-"""Pauses of a reader whose Kafka is away: each is twice as long as the one before."""
+"""Pauses of a reader that finds Kafka away: each is twice as long as the one before."""
 
 
 class Opened(ABC):
@@ -14,11 +14,11 @@ class Opened(ABC):
 
     @abstractmethod
     async def open(self) -> None:
-        """Connect; `async with` does it, too."""
+        """Connect; `async with` does so, too."""
 
     @abstractmethod
     async def close(self) -> None:
-        """Leave; never hangs."""
+        """Close the connection; never hangs."""
 
     async def __aenter__(self) -> Self:
         await self.open()

@@ -1,4 +1,4 @@
-"""For people who look back: the outcomes that stand in a topic, oldest first over all partitions, to where it ended.
+"""Reader of a topic's past outcomes, for people: oldest first over all partitions, to where the topic ended.
 
 One pass, without a group: nothing is stored and no reader is disturbed. It holds a fetch of each partition at most. A
 service that acts on outcomes uses `consumers.results`.
@@ -18,7 +18,7 @@ from schemas.topics import results_topic
 
 
 class PastOutcomes(Opened):
-    """Iterates over outcomes, committed ones only, by the time at which Kafka took them.
+    """Iterator over outcomes, committed ones only, ordered by Kafka's timestamp.
 
     Args:
         topic_prefix: Which budget.
@@ -29,7 +29,7 @@ class PastOutcomes(Opened):
     Attributes:
         topic: The topic it reads.
         skipped: Records that are no outcomes.
-        published_at: When Kafka took the outcome that was handed out last; None before the first.
+        published_at: Kafka's timestamp of the last outcome returned; None before the first.
     """
 
     def __init__(
@@ -58,25 +58,25 @@ class PastOutcomes(Opened):
             self._order = OldestFirst(self._scan.partitions, self._scan.take)
 
     async def close(self) -> None:
-        """Leave; never hangs."""
+        """Close the connection; never hangs."""
         self._order = None
         await self._scan.close()
 
     @property
     def offsets(self) -> int:
-        """How many offsets there are to go through."""
+        """Number of offsets to go through."""
         return self._scan.offsets
 
     @property
     def offsets_done(self) -> int:
-        """How many of them have been read."""
+        """Number of offsets read so far."""
         return self._scan.offsets_done
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> Outcome:
-        """The next outcome; one that this release cannot read is a Failed with reason `unreadable`.
+        """Return the next outcome; one that this release cannot read is a Failed with reason `unreadable`.
 
         Raises:
             Unreachable: Kafka is away.

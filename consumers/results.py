@@ -1,8 +1,8 @@
-"""For services that act on outcomes: `async for outcome in results`, each (id, run) once, whatever restarts.
+"""Reader for services that act on outcomes: `async for outcome in results`, each (id, run) once, across restarts.
 
-At least once for each consumer group: an outcome counts as handled when the loop body asks for the next one, so what
-was in hand when a process died comes again. Inside one reader (id, run) is delivered once. Loads aiokafka and pydantic,
-and never openai, tiktoken or redis.
+At least once for each consumer group: an outcome counts as handled when the loop body asks for the next one, so an
+outcome in hand when a process died comes again. Inside one reader (id, run) is delivered once. Loads aiokafka and
+pydantic, and never openai, tiktoken or redis.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ from schemas.topics import results_topic
 from schemas.unreadable import in_place_of, is_unreadable, read_outcome
 
 REMEMBERED_MAX = 100_000
-"""(id, run) pairs a reader remembers; beyond it the oldest is forgotten."""
+"""Number of (id, run) pairs a reader remembers; beyond it the oldest is forgotten."""
 
 _POLL_MS = 500
 _COMMIT_EVERY_S = 1.0
@@ -36,7 +36,7 @@ _COMMIT_EVERY_OUTCOMES = 500
 
 
 class ResultReader(Opened):
-    """Iterates over Completed and Failed, committed ones only.
+    """Iterator over Completed and Failed, committed ones only.
 
     Args:
         bootstrap_servers: `host:port`, several separated by commas.
@@ -46,13 +46,14 @@ class ResultReader(Opened):
         start: Where a group that never read begins: `earliest`, `latest`, or an aware datetime.
         topic: Another topic of outcomes: a `reply_to`, or the service's own dead letters; default: the results.
         follow: False: end where the topic ended when the reader was opened.
-        expected: What this service knows of the request of an id, None if that is none of its own. An outcome that
-            contradicts it is another request's and is not handed out: iterating raises IdConflict, `handle` counts it.
+        expected: Gives what this service knows of the request of an id, None if it is none of its own. An outcome that
+            contradicts it belongs to another request and is not delivered: iterating raises IdConflict, `handle` counts
+            it.
 
     Attributes:
-        conflicts: Outcomes that were not handed out, since they contradict what was expected of their ids.
-        undecodable: Values that could not be read. One whose headers say whose outcome it is is handed out as a Failed
-            with reason `unreadable`; any other is no outcome, and is skipped.
+        conflicts: Outcomes that were not delivered, since they contradict what was expected of their ids.
+        undecodable: Values that could not be read. If the headers identify the request, the outcome is delivered as a
+            Failed with reason `unreadable`; otherwise the record is no outcome, and is skipped.
         stopping: Set by `stop`.
     """
 
@@ -86,7 +87,7 @@ class ResultReader(Opened):
 
     @property
     def made_anew(self) -> int:
-        """How often the topic was deleted and made anew while it was read: it is then read from its beginning."""
+        """Number of times the topic was deleted and made anew while it was read: it is then read from its beginning."""
         return self._log.made_anew
 
     @property
@@ -95,7 +96,7 @@ class ResultReader(Opened):
         return self._deliveries.duplicates
 
     async def open(self) -> None:
-        """Connect; with `latest`, everything published from now on is delivered. `async with` does it, too.
+        """Connect; with `latest`, everything published from now on is delivered. `async with` does so, too.
 
         Raises:
             MissingTopic: There is no such topic.
@@ -118,20 +119,20 @@ class ResultReader(Opened):
         await self._log.close()
 
     def stop(self) -> None:
-        """End the iteration, or `handle`, once what is in hand has been handled: for a signal handler."""
+        """End the iteration, or `handle`, once the outcomes in hand have been handled: for a signal handler."""
         self.stopping.set()
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> Outcome:
-        """The next outcome; asking for it says that the one before is handled.
+        """Return the next outcome; asking for it marks the one before as handled.
 
         Raises:
             IdConflict: It is of another request than is expected of its id. It counts as handled; ask for the next.
             RightsError, AuthenticationError: Kafka does not let us.
         """
-        handled, self._in_hand = self._in_hand, None  # at once: the wait for the next may be cancelled and asked again
+        handled, self._in_hand = self._in_hand, None  # at once: the wait for the next may be cancelled and repeated
         if handled is not None:
             self.done(handled)
         self._in_hand = await self.delivery()
@@ -142,14 +143,14 @@ class ResultReader(Opened):
         return self._in_hand.outcome
 
     def _contradicted(self, outcome: Outcome) -> tuple[str, ...]:
-        """In what an outcome differs from what is expected of its id; such a one is counted."""
+        """Name the differences from what is expected of the outcome's id, and count such an outcome."""
         expected = None if self._expected is None else self._expected(outcome.id)
         differs = () if expected is None else expected.differences(outcome)
         self.conflicts += bool(differs)
         return differs
 
     def _is_others_conflict(self, outcome: Outcome) -> bool:
-        """Whether it tells another sender that its request has the id of ours: that is no news of ours."""
+        """Whether it reports to another sender that its request has an id of ours: that is not our outcome."""
         expected = None if self._expected is None else self._expected(sent_as(outcome))
         return expected is not None and outcome.id != expected.id and bool(expected.differences(outcome))
 
@@ -162,19 +163,19 @@ class ResultReader(Opened):
         pause_s: float = PAUSE_S,
         concurrency: int = 1,
     ) -> Handling:
-        """Call `handler` for each outcome; whatever it raises, the outcome is neither lost nor tried for ever.
+        """Call `handler` for each outcome; whatever it raises, the outcome is neither lost nor retried forever.
 
         Args:
-            handler: Returning says that the outcome is handled. `consumers.handling.Refused` says that trying again
-                is of no use; any other exception is tried again.
-            dead_letters: The service's own topic for what is given up; a reader with `topic=` handles it again. None:
-                the last exception is raised here, and the outcome comes again after the next start.
-            attempts_max: How often an outcome is tried.
-            pause_s: Before the second time; each further pause is twice as long, half a minute at most.
-            concurrency: How many outcomes are handled at once; with 1, those of a partition in order.
+            handler: Returning marks the outcome as handled. `consumers.handling.Refused` means that a retry is of no
+                use; after any other exception the outcome is retried.
+            dead_letters: The service's own topic for outcomes given up; a reader with `topic=` handles them again.
+                None: the last exception is raised here, and the outcome comes again after the next start.
+            attempts_max: Maximum number of attempts for an outcome.
+            pause_s: Pause before the second attempt; each further pause is twice as long, half a minute at most.
+            concurrency: Number of outcomes handled at once; with 1, those of a partition in order.
 
         Returns:
-            What was done, once `stop` was called or a reader that does not follow has reached the end.
+            The counts, once `stop` was called or a reader that does not follow has reached the end.
 
         Raises:
             MissingTopic: There is no topic `dead_letters`.
@@ -202,7 +203,7 @@ class ResultReader(Opened):
     # ------------------------------------------------------------------ one by one
 
     async def delivery(self) -> Delivery | None:
-        """The next outcome, to be given to `done` or `give_back`; None when there will be none."""
+        """Return the next outcome, to be given to `done` or `give_back`; None at the end."""
         while (arrived := await self._arrived()) is not None:
             outcome = self._outcome(arrived)
             if outcome is None or self._is_others_conflict(outcome):
@@ -213,15 +214,15 @@ class ResultReader(Opened):
         return None
 
     def done(self, delivery: Delivery) -> None:
-        """It counts as handled."""
+        """Count the outcome as handled."""
         self._deliveries.done(delivery)
 
     def give_back(self, delivery: Delivery) -> None:
-        """It does not count as handled: it comes again, and so does what came after it in its partition."""
+        """Do not count the outcome as handled: it comes again, and so do later ones of its partition."""
         self._deliveries.give_back(delivery)
 
     async def commit(self) -> None:
-        """Store at once how far the group is: everything handed out before the first outcome in hand."""
+        """Store the group's progress at once: everything delivered before the first outcome in hand."""
         self._uncommitted = 0
         self._committed_at = time.monotonic()
         await self._log.commit()
@@ -237,7 +238,7 @@ class ResultReader(Opened):
             await self.commit()
 
     async def _arrived(self) -> Arrived | None:
-        """The next record; None at the end of a reader that does not follow. Waits out a Kafka that is away."""
+        """Return the next record; None at the end of a reader that does not follow. Waits out a Kafka that is away."""
         pause_s = RECONNECT_FIRST_S
         while not self.stopping.is_set():
             await self._commit_if_due()
@@ -255,7 +256,7 @@ class ResultReader(Opened):
         return None
 
     async def _next(self) -> Arrived | None:
-        """The next record; None after a while without one, or as soon as the reader is stopped."""
+        """Return the next record; None after a while without one, or as soon as the reader is stopped."""
         if self._come is None and not self._log.buffered:
             asking = asyncio.create_task(self._ask(), name="next outcome")
             stopped = asyncio.create_task(self.stopping.wait(), name="stop")
@@ -271,14 +272,14 @@ class ResultReader(Opened):
         return come
 
     async def _ask(self) -> None:
-        """What comes is kept here: were the wait for it cancelled in that instant, a result would be lost unseen."""
+        """Keep the next record here: if its wait were cancelled at that instant, a result would be lost unseen."""
         self._come = await self._log.next(timeout_ms=_POLL_MS)
 
     async def _reopen(self, pause_s: float) -> None:
         self._come = None
         await self._log.close()
         await asyncio.sleep(pause_s)
-        with suppress(Unreachable):  # the next look says so again, and the pause grows
+        with suppress(Unreachable):  # the next poll raises it again, and the pause grows
             await self._log.open()
 
     def _outcome(self, arrived: Arrived) -> Outcome | None:
@@ -289,7 +290,7 @@ class ResultReader(Opened):
 
 
 def outcome_in(record: Record) -> Outcome | None:
-    """The outcome in a record; a Failed with reason `unreadable` for one whose headers alone can be read, or None."""
+    """Decode a record's outcome; a Failed with reason `unreadable` if only the headers can be read, else None."""
     try:
         return read_outcome(replace(record, headers=tuple(_own_headers(record))))
     except WireError as reason:
@@ -297,7 +298,7 @@ def outcome_in(record: Record) -> Outcome | None:
 
 
 def _own_headers(record: Record) -> Headers:
-    """Those of the outcome, also where it is a dead letter of the service's own."""
+    """Return the outcome's own headers, even inside a dead letter of the service."""
     if any(name == names.REASON for name, _ in record.headers):
         return decode_dead_letter(record.key, record.value, record.headers).headers
     return record.headers

@@ -1,7 +1,7 @@
-"""The dead letters that a job has not considered yet, oldest first, and how far it is in each partition.
+"""Dead letters that a job has not considered yet, oldest first, and its progress in each partition.
 
-Partitions are merged by time, and each is read in its own order. So an offset that is noted never passes a dead letter
-that nobody has considered.
+Partitions are merged by time, and each is read in its own order. So a stored offset never passes a dead letter that was
+not considered.
 """
 
 from collections.abc import Mapping
@@ -17,14 +17,14 @@ from consumers.replays.job import Pass
 from consumers.replays.marks import Mark
 
 CLOCKS_APART: Final = timedelta(minutes=1)
-"""A record is written after what it tells of; by this much Kafka's clock may be behind the dispatcher's."""
+"""A record is written after the event it describes; Kafka's clock may lag the dispatcher's by this much."""
 
 
 class Ahead:
-    """One way through, from the marks of a job to where the topic ends when it is opened.
+    """One pass, from the marks of a job to where the topic ends when it is opened.
 
     Attributes:
-        offsets, offsets_done: How many there are to go through, and how many lie behind.
+        offsets, offsets_done: Number of offsets to go through, and of those passed.
     """
 
     def __init__(self, clients: ClientDoors, topic: str, pass_: Pass, marks: Mapping[int, Mark]) -> None:
@@ -56,30 +56,30 @@ class Ahead:
 
     @property
     def offsets(self) -> int:
-        """How many offsets there are to go through."""
+        """Number of offsets to go through."""
         return self._scan.offsets
 
     @property
     def offsets_done(self) -> int:
-        """How many of them have been read."""
+        """Number of offsets read so far."""
         return self._scan.offsets_done
 
     async def next(self) -> StoredRecord | None:
-        """The next record; None: there is no more. Raises as `ScanLog.take`."""
+        """Return the next record; None at the end. Raises as `ScanLog.take`."""
         return None if self._order is None else await self._order.next()
 
     def consider(self, standing: StoredRecord) -> None:
-        """The record that `next` gave last has been dealt with."""
+        """Mark the record that `next` returned last as considered."""
         self._next[standing.partition] = standing.offset + 1
         self._last[standing.partition] = (standing.offset, standing.timestamp_ms)
 
     def leave(self, partition: int) -> None:
-        """What `next` gave last is for another time, and so is what stands behind it there."""
+        """Leave the record that `next` returned last, and all behind it in its partition, for a later run."""
         if self._order is not None:
             self._order.leave(partition)
 
     def stored(self, *, is_done: bool) -> dict[TopicPartition, StoredOffset]:
-        """How far the job is, as the group stores it: every partition, so that their notes agree."""
+        """Return the job's progress as the group stores it: every partition, so that their notes agree."""
         return {
             TopicPartition(self._topic, number): Mark(
                 offset, self._pass, self._last.get(number), is_done=is_done
@@ -89,7 +89,7 @@ class Ahead:
 
 
 async def check_same_topic(scan: ScanLog, marks: Mapping[int, Mark], group: str) -> None:
-    """Be sure that the marks are of this topic; the scan is open, and must `go_to` before anybody reads on.
+    """Ensure that the marks belong to this topic; the scan is open, and needs a `go_to` before the next read.
 
     Raises:
         ProgressUnreadable: The topic was deleted and made anew since.

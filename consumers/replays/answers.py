@@ -1,4 +1,4 @@
-"""What was answered meanwhile: the results topic, read for the ids that are to be put back."""
+"""Outcomes published meanwhile: the results topic, read for the ids that are to be put back."""
 
 from datetime import datetime
 

@@ -1,4 +1,4 @@
-"""Which dead letters are meant: the filters of a listing and of a replay."""
+"""Filters of a listing and of a replay of dead letters."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,12 +10,12 @@ from consumers.dead_letters import Found, Original
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """All that is given must hold; what is not given holds for each.
+    """Filters that must all hold; an absent one holds for every dead letter.
 
     Attributes:
         reasons: Any of them.
         models: Any of them; `*` and `?` as in a shell.
-        tenant: The very tenant.
+        tenant: Exactly this tenant.
         since: Failed at this instant or later.
         until: Failed before this instant.
     """
@@ -27,7 +27,7 @@ class Choice:
     until: datetime | None = None
 
     def may_hold(self, found: Found) -> bool:
-        """What its headers tell, before its value is read."""
+        """Whether the headers pass the filters, before the value is read."""
         failed_at = found.letter.failed_at
         return (
             (not self.reasons or found.letter.reason in self.reasons)
@@ -36,7 +36,7 @@ class Choice:
         )
 
     def holds(self, original: Original) -> bool:
-        """What the original request tells; one that does not say its model or tenant is of no model and no tenant."""
+        """Whether the original passes the filters; a request without model or tenant matches no such filter."""
         model = original.model
         of_models = not self.models or (model is not None and any(fnmatchcase(model, each) for each in self.models))
         return of_models and (self.tenant is None or original.tenant == self.tenant)

@@ -1,4 +1,4 @@
-"""What a replay meets of the world, and the real ones."""
+"""Ports of a replay, and their Kafka implementations."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ from broker.ports import OffsetStore, TransactionLog
 from consumers.replays.job import transactional_id_of
 
 _TRANSACTION_MS = 5_000
-"""What a replay that was killed had begun stops the readers of its lanes for so long at most."""
+"""An unfinished transaction of a killed replay blocks the readers of its lanes for at most this long."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReplayDoors:
-    """Topics to look through; and of a group, which is a job, its offsets and the producer that commits them."""
+    """Clients of the topics; and for a group, which is a job, its offsets and the producer that commits them."""
 
     clients: ClientDoors
     offsets_of: Callable[[str], OffsetStore]
@@ -25,7 +25,7 @@ class ReplayDoors:
 
 
 def kafka_doors(connection: KafkaConnection, topic_prefix: str) -> ReplayDoors:
-    """Those to a real Kafka; nothing is connected by making them."""
+    """Create those of a real Kafka; this connects to nothing."""
     batching = Batching()
     return ReplayDoors(
         clients=KafkaClientDoors(connection),

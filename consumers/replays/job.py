@@ -1,9 +1,9 @@
-"""A job: what a replay was asked for. Whoever asks for the same again goes on with it.
+"""A replay job, identified by its request: the same request made again resumes it.
 
-Its name is made of what was asked, not of what that meant at the time: `--since 2h` is one job all day. So what a span
-meant is noted with the job's progress when a pass over the dead letters begins, and holds until that pass is done; else
-whatever left the window between an interruption and the next try would be lost. A pass that nobody went on with for a
-day is over: who asks for the last two hours then means those.
+Its name is made of the request as written, not of what it meant at the time: `--since 2h` is one job all day. So the
+instants that a span meant are noted with the job's progress when a pass over the dead letters begins, and hold until
+that pass is done; else everything that left the window between an interruption and the next try would be lost. A pass
+that was not resumed for a day is over: a request for the last two hours then means the present ones.
 """
 
 import hashlib
@@ -22,11 +22,11 @@ RESUMED_WITHIN = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a replay was asked for; see `Choice` for the filters.
+    """A replay request; see `Choice` for the filters.
 
     Attributes:
-        lane: Where all of them go; None: each where it came from.
-        new_id: Whether those whose id belongs to another request go as requests of their own.
+        lane: Target lane of all; None: each goes where it came from.
+        new_id: Whether those with an id that belongs to another request go as requests of their own.
     """
 
     reasons: tuple[str, ...] = ()
@@ -38,7 +38,7 @@ class Asked:
     new_id: bool = False
 
     def job(self, topic_prefix: str) -> str:
-        """Sixteen hex digits; the same for the same question, in whatever order it was put."""
+        """Return sixteen hex digits; the same for the same request, whatever the order of its filters."""
         said = {
             "prefix": topic_prefix,
             "reasons": sorted(set(self.reasons)),
@@ -52,39 +52,39 @@ class Asked:
         return hashlib.blake2b(json.dumps(said, sort_keys=True).encode(), digest_size=8).hexdigest()
 
     def choice(self, pass_: "Pass") -> Choice:
-        """The filters, with what the spans mean in that pass."""
+        """Return the filters, with the instants that the spans mean in that pass."""
         return Choice(self.reasons, self.models, self.tenant, pass_.since, pass_.until)
 
     def begins(self, now: datetime) -> "Pass":
-        """A pass that begins now."""
+        """Begin a pass now."""
         return Pass(now, _instant(self.since, now), _instant(self.until, now))
 
     @property
     def waits_for_age(self) -> bool:
-        """Whether what is too young for it now will be old enough later, so that it must not be passed."""
+        """Whether letters too young for it now will be old enough later, so that they must not be passed."""
         return isinstance(self.until, timedelta)
 
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """One way through the dead letters: when it began, and what its spans meant then."""
+    """One pass over the dead letters: when it began, and what its spans meant then."""
 
     begun: datetime
     since: datetime | None = None
     until: datetime | None = None
 
     def goes_on(self, now: datetime) -> bool:
-        """Whether who asks again now means this pass, if it is not done."""
+        """Whether the same request made now resumes this pass, if it is not done."""
         return now - self.begun < RESUMED_WITHIN
 
 
 def group_of(topic_prefix: str, job: str) -> str:
-    """The consumer group whose stored offsets are the job's progress. It never has a member."""
+    """Return the consumer group that stores the job's progress as offsets. It never has a member."""
     return f"{topic_prefix}.replay.{job}"
 
 
 def transactional_id_of(topic_prefix: str) -> str:
-    """One for all jobs of a prefix: who begins a replay ends the one before."""
+    """Return the id shared by all jobs of a prefix: starting a replay ends the one before."""
     return f"{topic_prefix}.replay"
 
 

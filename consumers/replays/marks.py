@@ -1,7 +1,7 @@
-"""How far a job is in a partition: an offset below which every dead letter has been considered, and a note beside it.
+"""Progress of a job in a partition: an offset below which every dead letter has been considered, and a note beside it.
 
-The note says what the pass means by its spans, whether it is done, and which dead letter was considered last: by that
-one a topic that was made anew is known, whatever its length.
+The note holds the instants of the pass's spans, whether it is done, and which dead letter was considered last: that one
+reveals a topic that was made anew, whatever its length.
 """
 
 import json
@@ -20,12 +20,12 @@ _VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """One partition.
+    """Progress in one partition.
 
     Attributes:
         offset: Everything below it has been considered: put back, or not to be.
         last: Offset and Kafka timestamp (ms) of the dead letter considered last; None: none was.
-        is_done: Whether the pass had been through when this was written.
+        is_done: Whether the pass was complete when this was written.
     """
 
     offset: int
@@ -34,7 +34,7 @@ class Mark:
     is_done: bool = False
 
     def stored(self) -> StoredOffset:
-        """As the group stores it."""
+        """Encode it as the group stores it."""
         note: dict[str, Any] = {
             "v": _VERSION,
             "begun": to_wire(self.pass_.begun),
@@ -47,10 +47,10 @@ class Mark:
 
 
 def marks_in(stored: Mapping[int, StoredOffset], group: str) -> dict[int, Mark]:
-    """The marks of a job, by partition; none for a partition that it never came to.
+    """Decode the marks of a job, by partition; none for a partition that it never came to.
 
     Raises:
-        ProgressUnreadable: What stands there is of another release, or somebody else's.
+        ProgressUnreadable: The note was written by another release, or by another program.
     """
     return {number: _mark(each, group) for number, each in stored.items() if each.offset >= 0}
 
@@ -59,7 +59,7 @@ def _mark(stored: StoredOffset, group: str) -> Mark:
     try:
         note = json.loads(stored.metadata)
         if note["v"] != _VERSION:
-            raise ValueError  # noqa: TRY301  # all that is wrong with a note is said once
+            raise ValueError  # noqa: TRY301  # all faults of a note are reported in one place
         last = note["last"]
         return Mark(
             stored.offset,
@@ -79,7 +79,7 @@ def _instant(text: str | None) -> datetime | None:
 
 
 def pass_of(asked: Asked, marks: Mapping[int, Mark], now: datetime) -> Pass:
-    """The pass to make: the one that was interrupted, or a new one."""
+    """Return the pass to make: the one that was interrupted, or a new one."""
     under_way = [mark.pass_ for mark in marks.values() if not mark.is_done]
     latest = max(under_way, key=lambda each: each.begun, default=None)
     return latest if latest is not None and latest.goes_on(now) else asked.begins(now)

@@ -1,15 +1,15 @@
-"""Puts dead letters back on their lanes: each at most once by one job, at most so many a second.
+"""Replay of dead letters to their lanes: each at most once by one job, at a bounded rate.
 
-A job is a consumer group without members. The replays of a batch and the group's offsets, which say how far the job is,
-are one Kafka transaction: whatever ends this process, they stand together or not at all, and the next one goes on
-behind them. All jobs of a prefix share a transactional id, so whoever begins ends the one before, and reads its offsets
-when nothing can be added to them.
+A job is a consumer group without members. The replays of a batch and the group's offsets, which hold the job's
+progress, are one Kafka transaction: whatever ends this process, they are committed together or not at all, and the next
+run continues behind them. All jobs of a prefix share a transactional id, so starting one ends the one before, and a job
+reads its offsets only when no other run can add to them.
 
 A dead letter that its lane refuses stops no other: the transactions become smaller until it stands alone, and then it
 is skipped (`Skip.REFUSED`).
 
-What was answered is not put back: the dispatcher recognises it within its dedupe window, and the results topic is read
-for what is older. While a long replay goes on, that is repeated.
+Answered requests are not put back: the dispatcher recognises them within its dedupe window, and the results topic is
+read for older ones. A long replay repeats that reading.
 """
 
 import asyncio
@@ -38,19 +38,19 @@ from schemas.topics import dead_letters_topic, requests_topic, results_topic
 
 _BATCH_BYTES_MAX: Final = 1024 * 1024
 _CONSIDERED_MAX: Final = 2_000
-"""In one transaction, so that the progress of a job that puts back little is noted now and then."""
+"""Limit for one transaction, so that the progress of a job that puts back little is stored now and then."""
 _LOOKS_EVERY: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
 class ReplayRules:
-    """How it is done.
+    """Settings of a replay.
 
     Attributes:
-        per_s: How many are put back in a second, at most.
-        limit: How many this time, at most; None: all.
+        per_s: The most put back in a second.
+        limit: The most put back in this run; None: all.
         deadline: Of each of them, an instant or a span from its putting back; None: the default of its lane.
-        answers_every_s: How often results are read again; less than the dispatcher's dedupe window.
+        answers_every_s: Interval at which results are read again; less than the dispatcher's dedupe window.
     """
 
     topic_prefix: str
@@ -63,7 +63,7 @@ class ReplayRules:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """One that was put back: as which run of which id, where from, why it had ended, and how long it may take now."""
+    """A request that was put back: its id and run, its origin, why it had ended, and its new deadline."""
 
     id: str
     run: int
@@ -75,12 +75,12 @@ class Receipt:
 
 @dataclass(slots=True)
 class Tally:
-    """What has become of the dead letters that were meant.
+    """Counts of the selected dead letters.
 
     Attributes:
-        chosen: How many seemed fit to be put back before it began; some of them may have been answered.
+        chosen: Number that seemed fit to be put back before it began; some of them may have been answered.
         unreadable: Records of the topic that are no dead letters.
-        is_done: Whether all were considered; if not, the same job goes on.
+        is_done: Whether all were considered; if not, the same job can be resumed.
     """
 
     chosen: int = 0
@@ -91,23 +91,23 @@ class Tally:
 
     @property
     def left(self) -> int:
-        """About how many there are still to be put back."""
+        """Approximate number still to be put back."""
         return max(0, self.chosen - self.put_back - self.skipped[Skip.ANSWERED])
 
 
 class Watcher(Protocol):
-    """Is told what happens."""
+    """Observer of a replay."""
 
     def looks(self, done: int, total: int) -> None:
-        """So many offsets of the dead letters have been looked through."""
+        """Report the number of dead letters' offsets looked through so far."""
 
     def puts_back(self, receipts: Sequence[Receipt], tally: Tally) -> None:
-        """These stand on their lanes now."""
+        """Report requests that are committed to their lanes."""
 
 
 @dataclass(slots=True)
 class _Batch:
-    """What one transaction takes along."""
+    """Contents of one transaction."""
 
     fit: list[Replayable] = field(default_factory=list)
     skipped: Counter[Skip] = field(default_factory=Counter)
@@ -118,19 +118,19 @@ class _Batch:
 
 
 class Replay:
-    """One run of a job: `open`, `run`, `close`; `stop` ends it after the transaction under way.
+    """One run of a job: `open`, `run`, `close`; `stop` ends it after the transaction in progress.
 
     Attributes:
         group: The job's name as a consumer group.
         pass_: The pass that is made, once it is open.
         resumed: Whether an earlier run of the job began that pass.
-        tally: What has become of them so far.
+        tally: The counts so far.
     """
 
     def __init__(
         self, doors: ReplayDoors, asked: Asked, rules: ReplayRules, *, clock: WallClock, watcher: Watcher
     ) -> None:
-        """Nothing is connected before `open`."""
+        """It connects at `open`."""
         self.group = group_of(rules.topic_prefix, asked.job(rules.topic_prefix))
         self.pass_: Pass | None = None
         self.resumed = False
@@ -152,18 +152,18 @@ class Replay:
         self._refused: set[Origin] = set()
 
     def stop(self) -> None:
-        """End after the transaction under way."""
+        """End after the transaction in progress."""
         self._stopping.set()
 
     async def open(self, *, dry: bool = False) -> None:
-        """End other replays of the prefix, see how far this job is, and what is still to be done.
+        """End other replays of the prefix, restore the progress of this job, and survey the rest.
 
-        With `dry` nobody is ended and nothing will be written: `run` counts what it would do.
+        With `dry` no other replay is ended and nothing will be written: `run` counts what it would do.
 
         Raises:
             MissingTopic, Unreachable, RightsError, AuthenticationError, SettingsError: As Kafka says.
             ProducerDead, LogUnavailable: Kafka went away.
-            ProgressUnreadable: What the job has noted cannot be believed.
+            ProgressUnreadable: The job's stored progress cannot be trusted.
         """
         try:
             await self._restore(dry=dry)
@@ -173,7 +173,7 @@ class Replay:
             raise
 
     async def close(self) -> None:
-        """Leave; never hangs."""
+        """Close the connection; never hangs."""
         producer, self._producer = self._producer, None
         if producer is not None:
             await producer.close()
@@ -186,7 +186,7 @@ class Replay:
                 self._producer = self._doors.producer_of(self.group)
                 await self._producer.open()
             places = [TopicPartition(self._topic, number) for number in scan.partitions]
-            stored = await self._doors.offsets_of(self.group).read(places)  # after the fence: nobody adds to it now
+            stored = await self._doors.offsets_of(self.group).read(places)  # after the fence: none is added now
             self._marks = marks_in({place.partition: each for place, each in stored.items()}, self.group)
             await check_same_topic(scan, self._marks, self.group)
         finally:
@@ -201,7 +201,7 @@ class Replay:
         return Ahead(self._doors.clients, self._topic, pass_, self._marks), judge
 
     async def _survey(self) -> None:
-        """Which ids are to be put back, and what is known of them."""
+        """Collect the ids to be put back, and their known runs."""
         self._known, self.tally, looked = Known(), Tally(), 0
         oldest: datetime | None = None
         ahead, judge = self._judge()
@@ -237,12 +237,12 @@ class Replay:
         return self._asked.waits_for_age and until is not None and failed_at >= until
 
     async def run(self) -> Tally:
-        """Put them back, until there is no more, the limit is reached, or somebody says `stop`.
+        """Put them back until none is left, the limit is reached, or `stop` is called.
 
         Raises:
-            ProducerDead: Another replay has begun, or Kafka was away: whether the transaction under way stands is
-                unknown here. The same job goes on rightly in either case.
-            Unreachable, RightsError: As Kafka says. What was put back is noted.
+            ProducerDead: Another replay has begun, or Kafka was away: whether the transaction in progress was committed
+                is unknown here. The same job resumes correctly in either case.
+            Unreachable, RightsError: As Kafka says. The records put back are noted.
         """
         self._pace = Pace(self._rules.per_s, asyncio.get_running_loop().time())
         while True:
@@ -272,7 +272,7 @@ class Replay:
 
     @property
     def _room(self) -> int:
-        """How many may still be put back in one go."""
+        """The most records that the next transaction may put back."""
         limit, most = self._rules.limit, min(self._pace.batch_max, self._narrowing.count_max)
         return most if limit is None else min(most, limit - self.tally.put_back)
 
@@ -312,7 +312,7 @@ class Replay:
             batch.skipped[verdict] += 1
 
     async def _wait(self) -> None:
-        """Until the next batch may go, or somebody says `stop`."""
+        """Wait until the next batch may go, or `stop` is called."""
         wait_s = self._pace.wait_s(asyncio.get_running_loop().time())
         if wait_s > 0:
             with suppress(TimeoutError):
@@ -320,7 +320,7 @@ class Replay:
                     await self._stopping.wait()
 
     async def _commit(self, batch: _Batch, ahead: Ahead) -> None:
-        """The batch and how far the job is, together; then it counts."""
+        """Commit the batch together with the job's progress; then count it."""
         now = self._clock.utc_now()
         receipts, outgoing = [], []
         for each in batch.fit:
@@ -361,7 +361,7 @@ class Replay:
         return now + (self._rules.lanes[lane].deadline if asked is None else asked)
 
     async def _follow_answers(self) -> None:
-        """What was answered since the results were last read, before the dispatcher forgets it."""
+        """Read the results published since the last reading, before the dispatcher forgets them."""
         age = self._clock.utc_now() - self._answers_since
         if self._producer is not None and age >= timedelta(seconds=self._rules.answers_every_s):
             await self._read_answers(self._answers_since)

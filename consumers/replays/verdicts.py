@@ -1,6 +1,6 @@
-"""What to do with a dead letter that is meant: put it back as which run of which id, on which lane, or why not.
+"""Verdict on a selected dead letter: put it back as which run of which id, on which lane, or why not.
 
-Nothing here raises for strangers' bytes.
+Arbitrary bytes never raise here.
 """
 
 from collections.abc import Mapping
@@ -24,23 +24,23 @@ LOST = "lost_by_retention"
 
 
 class Skip(StrEnum):
-    """Why one that is meant is not put back."""
+    """Reason why a selected dead letter is not put back."""
 
     ANSWERED = "answered"  # completed, or that run was answered or put back already
     ID_CONFLICT = "id_conflict"  # its id belongs to another request
-    CRASHED = "crashed"  # it ended dispatchers; only who names that reason means it
-    CANCELLED = "cancelled"  # its producer wants no answer any more
+    CRASHED = "crashed"  # it crashed dispatchers; only a filter that names that reason selects it
+    CANCELLED = "cancelled"  # its producer no longer wants an answer
     CUT = "cut"  # only the beginning of its value was kept
     UNREADABLE = "unreadable"  # it is no request, or has no value
-    NO_LANE = "no_lane"  # it came from no lane there is
-    TOO_LARGE = "too_large"  # its lane takes no record of this size
-    REFUSED = "refused"  # Kafka did not take it, though it should
+    NO_LANE = "no_lane"  # its original lane does not exist
+    TOO_LARGE = "too_large"  # its lane accepts no record of this size
+    REFUSED = "refused"  # Kafka refused it, though it should fit
     RUNS_USED_UP = "runs_used_up"  # it was replayed as often as can be counted
 
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """What a replay must know of one: how long its requests may wait unless they say so, and its largest record."""
+    """A lane's default deadline for its requests, and its largest record."""
 
     deadline: timedelta
     bytes_max: int
@@ -48,10 +48,10 @@ class Lane:
 
 @dataclass(frozen=True, slots=True)
 class Replayable:
-    """One that can be put back, and as what.
+    """A dead letter that can be put back, with its target.
 
     Attributes:
-        renamed: What its value says, if it goes under another id than the one that stands in it.
+        renamed: The decoded value, if it goes under another id than the one in it.
     """
 
     found: Found
@@ -61,14 +61,14 @@ class Replayable:
     renamed: DecodedRequest | None = None
 
     def record(self, deadline: datetime) -> Record:
-        """As the lane takes it."""
+        """Encode it as the lane takes it."""
         if self.renamed is not None:
             return encode_renamed(self.found.letter, self.renamed, self.request_id, deadline=deadline)
         return encode_replay(self.found.letter, self.request_id, run=self.run, deadline=deadline)
 
 
 class Judge:
-    """Judges dead letters for one pass of a job."""
+    """Judge of dead letters for one pass of a job."""
 
     def __init__(self, asked: Asked, choice: Choice, topic_prefix: str, lanes: Mapping[str, Lane]) -> None:
         """`lanes` are those of the settings, by name."""
@@ -78,7 +78,7 @@ class Judge:
         self._lane_of = {requests_topic(topic_prefix, lane): lane for lane in lanes}
 
     def judge(self, found: Found) -> Replayable | Skip | None:
-        """None: it is not meant."""
+        """Judge a dead letter; None: it is not selected."""
         if not self._choice.may_hold(found):
             return None
         letter = found.letter
@@ -93,7 +93,7 @@ class Judge:
         return self._placed(found, decoded)
 
     def _hopeless(self, found: Found) -> Skip | None:
-        """Why it could not be put back whatever its value says."""
+        """Return why it could not be put back whatever its value says."""
         letter = found.letter
         if letter.original_length is not None:
             return Skip.CUT
@@ -115,7 +115,7 @@ class Judge:
         replayable = _named(found, decoded, lane)
         if replayable.run > RUN_MAX:
             return Skip.RUNS_USED_UP
-        record = replayable.record(found.letter.failed_at)  # any instant is as long as another
+        record = replayable.record(found.letter.failed_at)  # any instant has the same length
         if record.bytes_max > self._lanes[lane].bytes_max:
             return Skip.TOO_LARGE
         read = decode_request(record.value, record.headers, GENEROUS)
@@ -124,7 +124,7 @@ class Judge:
 
 
 def _named(found: Found, decoded: DecodedRequest, lane: str) -> Replayable:
-    """The next run of its id; or, where the id is another request's, the first run of a new one."""
+    """Name the next run of its id; or, where the id belongs to another request, the first run of a new one."""
     if found.letter.reason != ID_CONFLICT:
         return Replayable(found, lane, decoded.request.id, found.letter.run + 1)
     return Replayable(found, lane, new_id_of(decoded.request.id, found.place), 0, renamed=decoded)

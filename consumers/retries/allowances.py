@@ -1,11 +1,12 @@
-"""How many retries each lane may take back now: a part of its fresh work, and a floor. Others call it a retry budget.
+"""Retries that each lane may take back now: a part of its fresh work, and a floor (a retry budget).
 
-Pure: instants come in as numbers. A lane earns `share` of a retry with each fresh record, and `floor_per_s` with each
-second. What it has earned it may spend for ten seconds. So in any stretch a lane takes no more retries than were earned
-in it and in the ten seconds before; and however little fresh work there is, they come back.
+Pure: instants are passed in as numbers. A lane earns `share` of a retry with each fresh record, and `floor_per_s` with
+each second. It may spend its earnings for ten seconds. So in any interval a lane takes no more retries than were earned
+in it and in the ten seconds before; and however little fresh work there is, retries come back.
 
-Fresh is what makes the lane's partitions grow, less what the retrier itself writes there: its records, and the marker
-that each of its transactions leaves on every partition it touches. Without that a retry would earn a part of the next.
+Fresh work is the growth of the lane's partitions less the retrier's own writes there: its records, and the marker that
+each of its transactions leaves on every partition it touches. Without that subtraction a retry would earn a part of the
+next.
 """
 
 from collections import deque
@@ -13,14 +14,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 EARNINGS_LAST_MS = 10_000
-"""What fresh work has earned is worth nothing after so long: an hour of quiet retries saves up no wave."""
+"""Lifetime of what fresh work has earned: an hour of quiet retries saves up no burst."""
 _SLOT_MS = 1_000
 _ONE = 1_000_000  # a retry, in the unit in which it is earned
 
 
 @dataclass(frozen=True, slots=True)
 class AllowanceRules:
-    """`share`: retries for each fresh record, 0 to 1. `floor_per_s`: retries a second whatever comes, at least 0.2."""
+    """Settings: `share`, retries for each fresh record, 0 to 1; `floor_per_s`, retries a second anyway, 0.2 or more."""
 
     share: float
     floor_per_s: float
@@ -28,14 +29,14 @@ class AllowanceRules:
 
 @dataclass(slots=True)
 class _Earned:
-    """What one second has earned and nobody has spent."""
+    """Unspent earnings of one second."""
 
     since_ms: int
     amount: int
 
 
 class Allowance:
-    """One lane's."""
+    """Allowance of one lane."""
 
     def __init__(self, rules: AllowanceRules, now_ms: int) -> None:
         """Nothing is earned yet."""
@@ -45,10 +46,10 @@ class Allowance:
         self._floor_until_ms = now_ms
         self._end: int | None = None
         self._partitions = 0
-        self._ours = 0  # offsets that we have written, and that are not seen in the lane's end yet
+        self._ours = 0  # offsets written by us that the lane's known end does not include yet
 
     def heard(self, end: int, partitions: int, now_ms: int) -> None:
-        """The ends of the lane's partitions, added up, and how many partitions there are."""
+        """Earn from the lane's growth, given the sum of its partitions' ends and the number of partitions."""
         grown = 0 if self._end is None else max(0, end - self._end)
         self._end, self._partitions = end, partitions
         self._flow_in(now_ms)
@@ -56,7 +57,7 @@ class Allowance:
         self._ours = max(0, self._ours - grown)
 
     def take(self, now_ms: int) -> bool:
-        """Spend one, if there is one."""
+        """Spend one retry, if one has been earned."""
         self._flow_in(now_ms)
         if sum(each.amount for each in self._earned) < _ONE:
             return False
@@ -71,11 +72,11 @@ class Allowance:
         return True
 
     def writes(self, records: int) -> None:
-        """A transaction of ours is about to write so many records to the lane."""
+        """Note that a transaction of ours is about to write `records` records to the lane."""
         self._ours += records + min(records, self._partitions or records)
 
     def _flow_in(self, now_ms: int) -> None:
-        """The floor, for the time since it was last looked at."""
+        """Add the floor for the time since the last call."""
         since_ms = min(now_ms - self._floor_until_ms, EARNINGS_LAST_MS)
         self._floor_until_ms = now_ms
         self._earn(self._a_ms * since_ms, now_ms)
@@ -91,16 +92,16 @@ class Allowance:
 
 
 class Allowances:
-    """All lanes'."""
+    """Allowances of all lanes."""
 
     def __init__(self, rules: AllowanceRules, lanes: Iterable[str]) -> None:
-        """`begin` before anything else."""
+        """Call `begin` before anything else."""
         self._rules = rules
         self._lanes = list(lanes)
         self._of: dict[str, Allowance] = {}
 
     def begin(self, now_ms: int) -> None:
-        """A stretch begins: nothing is known of the lanes, and nothing is earned."""
+        """Begin a stretch: forget the lanes' ends and all earnings."""
         self._of = {lane: Allowance(self._rules, now_ms) for lane in self._lanes}
 
     def __getitem__(self, lane: str) -> Allowance:

@@ -1,6 +1,6 @@
-"""The records that wait: kept while there is room, else read again when they are due.
+"""The waiting records: kept while there is room, else read again when they are due.
 
-What waits for hours must not fill the memory, and most of what waits does so for a minute only.
+Records that wait for hours must not fill the memory, and most records wait for a minute only.
 """
 
 from broker.errors import LogUnavailable
@@ -16,12 +16,12 @@ class Bodies:
     """The failures topic by offset.
 
     Attributes:
-        held_bytes: What is kept.
-        read_again: How many were read a second time.
+        held_bytes: Size of the kept records.
+        read_again: Number of records read a second time.
     """
 
     def __init__(self, log: LaneLog, *, held_bytes_max: int) -> None:
-        """`log` is read at any offset; nobody else reads it."""
+        """`log` is read at any offset; it has no other reader."""
         self._log = log
         self._held_bytes_max = held_bytes_max
         self._held: dict[tuple[int, int], Fetched] = {}
@@ -36,12 +36,12 @@ class Bodies:
             self.held_bytes += weight
 
     def clear(self) -> None:
-        """Keep nothing."""
+        """Drop all kept records."""
         self._held = {}
         self.held_bytes = 0
 
     async def of(self, partition: int, offsets: list[int]) -> dict[int, Fetched]:
-        """The records at these offsets; one that is missing in the answer can be read by nobody any more.
+        """Return the records at these offsets; one that is missing in the result can no longer be read.
 
         Raises:
             LogUnavailable: Kafka does not answer.
@@ -59,13 +59,13 @@ class Bodies:
         return fetched
 
     async def _read(self, partition: int, missing: list[int], found: dict[int, Fetched]) -> None:
-        """Read each from its place on; what stands in a row comes in one go."""
+        """Read each from its offset on; adjacent ones arrive in one fetch."""
         await self._log.start({partition: missing[0]})
         for offset in missing:
             if offset in found:
                 continue
             if self._log.position(partition) > offset:
-                continue  # the reader has passed it: it is not there any more
+                continue  # the reader has passed it: it no longer exists
             self._log.rewind(partition, offset)
             for fetched in await self._from(partition, offset):
                 found[fetched.offset] = fetched

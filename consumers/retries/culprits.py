@@ -1,6 +1,6 @@
-"""Records of the failures topic whose transactions fail: how many may go together, and which one must go otherwise.
+"""Records of the failures topic that make transactions fail: transaction size, and the refusals of each culprit.
 
-What is known of them outlives a stretch: each failure ends one.
+This knowledge outlives a stretch, because each failure ends one.
 """
 
 from collections import Counter
@@ -19,30 +19,30 @@ _log = structlog.get_logger("retrier")
 
 
 class Culprits:
-    """Those of one retrier."""
+    """Culprits of one retrier."""
 
     def __init__(self, count_max: int, clock: WallClock) -> None:
-        """`count_max` is the most that a transaction takes."""
+        """`count_max` is the most records that a transaction takes."""
         self._narrowing = Narrowing(count_max)
         self._clock = clock
         self._refusals: Counter[Place] = Counter()
 
     @property
     def count_max(self) -> int:
-        """How many records the next transaction may take."""
+        """The most records that the next transaction may take."""
         return self._narrowing.count_max
 
     def refusals(self, place: Place) -> int:
-        """How often a record was found to be the one at fault."""
+        """Return how often a record was found to be the culprit."""
         return self._refusals[place]
 
     def passed(self, places: Sequence[Place]) -> None:
-        """A transaction of these was committed."""
+        """Note that a transaction of these was committed."""
         self._narrowing.passed(len(places))
         self._forget(places)
 
     def failed(self, places: Sequence[Place], error: ProducerDead) -> None:
-        """A transaction of these failed. A right that is missing blames none of them."""
+        """Note that a transaction of these failed. A missing right blames none of them."""
         if error.is_denial:
             return
         if self._narrowing.failed(places, self._clock.now_ms(), refused=error.is_refusal):

@@ -1,7 +1,7 @@
-"""Fresh work: how far the lanes have grown, asked each second beside the work.
+"""Fresh work: the growth of the lanes, polled each second in the background.
 
-The lanes' ends say it. To be told them needs no right beyond that of writing there, and nobody has to count anything. A
-lane that does not answer earns its retries nothing but the floor.
+It is read from the lanes' ends. That needs no right beyond that of writing there, and no counting elsewhere. A lane
+that does not answer earns its retries nothing but the floor.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ _log = structlog.get_logger("retrier")
 
 
 class FreshWork:
-    """Tells the allowances what comes to their lanes."""
+    """Poller that reports the lanes' growth to the allowances."""
 
     def __init__(self, lanes: Mapping[str, LaneLog], allowances: Allowances, clock: WallClock) -> None:
         """`lanes` are asked for their bounds and never read."""
@@ -33,7 +33,7 @@ class FreshWork:
         self._silent: set[str] = set()
 
     async def watch(self) -> None:
-        """Until cancelled."""
+        """Poll until cancelled."""
         while True:
             for lane, log in self._lanes.items():
                 try:
@@ -57,5 +57,5 @@ class FreshWork:
 
 
 def _reason(error: Exception) -> str:
-    """Kafka's trouble in a sentence; a defect of ours by its type alone."""
+    """Return Kafka's error as a sentence; for a defect of ours, its type alone."""
     return str(error) if isinstance(error, LogUnavailable | MissingTopic) else type(error).__name__

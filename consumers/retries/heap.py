@@ -1,4 +1,4 @@
-"""A heap of `(due, offset)` in two arrays: sixteen bytes for each record that waits, and it may be a million of them.
+"""Heap of `(due, offset)` in two arrays: sixteen bytes for each waiting record, and a million may wait.
 
 A list of tuples for `heapq` takes six times as much.
 """
@@ -10,7 +10,7 @@ Key = tuple[int, int]
 
 
 class KeyHeap:
-    """The smallest key is found at once; one comes or leaves in as many steps as the heap is deep."""
+    """Min-heap: the smallest key in constant time, `push` and `pop` in logarithmic time."""
 
     __slots__ = ("_dues", "_offsets")
 
@@ -27,11 +27,11 @@ class KeyHeap:
         return self._dues[0], self._offsets[0]
 
     def count_due(self, now_ms: int) -> int:
-        """How many are due at that instant: looks at each one, 0.1 s for a million."""
+        """Count the keys due at that instant; this visits each one, 0.1 s for a million."""
         return sum(map(now_ms.__ge__, self._dues))
 
     def push(self, key: Key) -> None:
-        """One more."""
+        """Add a key."""
         dues, offsets = self._dues, self._offsets
         place = len(dues)
         dues.append(key[0])
@@ -46,7 +46,7 @@ class KeyHeap:
         dues[place], offsets[place] = key
 
     def pop(self) -> Key:
-        """Take the smallest away; IndexError if there is none."""
+        """Remove and return the smallest key; IndexError if there is none."""
         dues, offsets = self._dues, self._offsets
         last = dues.pop(), offsets.pop()
         if not dues:
@@ -56,7 +56,7 @@ class KeyHeap:
         return smallest
 
     def _sink(self, key: Key) -> None:
-        """Put a key where the smallest was, and let it down to its place."""
+        """Put a key at the root, and sift it down."""
         dues, offsets = self._dues, self._offsets
         count, place, below = len(dues), 0, 1
         while below < count:

@@ -1,7 +1,7 @@
-"""Dead letters of the retrier: for what stood in the failures topic and cannot be put back.
+"""Dead letters of the retrier, for records of the failures topic that cannot be put back.
 
-The dispatcher alone writes there, so each of these means that another program did, that the retrier was away for longer
-than the topic retains, or that a lane does not take a record back.
+The dispatcher alone writes to that topic, so each of these means that another program did, that the retrier was away
+for longer than the topic retains, or that a lane refuses the record.
 """
 
 from broker.clock import WallClock
@@ -19,7 +19,7 @@ _UNREAD = "What stood here among the parked requests cannot be read."
 
 
 class Letters:
-    """Makes them."""
+    """Factory of these dead letters."""
 
     def __init__(self, topic_prefix: str, clock: WallClock, *, bytes_max: int) -> None:
         self._topic = dead_letters_topic(topic_prefix)
@@ -27,19 +27,19 @@ class Letters:
         self._bytes_max = bytes_max
 
     def rotten(self, origin: Origin, record: Record, *, bare: bool = False) -> Outgoing:
-        """A record that is no RetryableFailure; `bare`: without its content."""
+        """Make the letter of a record that is no RetryableFailure; `bare`: without its content."""
         return self._letter(origin, record, "undecodable", _ROTTEN, bare=bare)
 
     def unpublishable(self, origin: Origin, record: Record, *, run: int, attempts: int, bare: bool) -> Outgoing:
-        """A request that its lane does not take back, as the lane should have had it."""
+        """Make the letter of a request that its lane refuses, in the form that the lane should have had."""
         return self._letter(origin, record, "unpublishable", _NOT_PUT_BACK, run=run, attempts=attempts, bare=bare)
 
     def lost(self, origin: Origin, reason: str = "lost_by_retention") -> Outgoing:
-        """Offsets from `origin` on that nobody can read."""
+        """Make the letter of offsets from `origin` on that can no longer be read."""
         return self._letter(origin, Record(None, None), reason, _LOST if reason == "lost_by_retention" else _UNREAD)
 
     def reason_of(self, outgoing: Outgoing) -> str | None:
-        """Why it is one; None for a record of another topic."""
+        """Return a dead letter's reason; None for a record of another topic."""
         if outgoing.topic != self._topic:
             return None
         return dict(outgoing.record.headers)[names.REASON].decode()

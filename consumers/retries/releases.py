@@ -1,24 +1,25 @@
-"""Which records of one failures partition are back on their lane, and which is next. Pure: instants come in as numbers.
+"""Progress of one failures partition: which records are back on their lane, and which is next. Pure.
 
-Records arrive in the order of parking and leave in the order of `(due, offset)`, so there is no offset below which all
-are done for long. Still a fixed amount of progress says it all, however many wait:
+Instants are passed in as numbers. Records arrive in the order of parking and leave in the order of `(due, offset)`, so
+no offset stays a boundary of the finished records for long. Still a fixed amount of progress describes it all, however
+many wait:
 
 - *base*: below it everything is back on its lane. Kafka stores it as the group's offset.
 - *seen*: below it every record has been looked at.
-- a *mark* for each lane, `(due, offset)`: what was seen and does not come after its lane's mark is back on its lane.
-- of a lane with *late* records, below its mark and waiting, the first of them: of that lane only what stands before it
-  counts as seen.
+- a *mark* for each lane, `(due, offset)`: a seen record that does not come after its lane's mark is back on its lane.
+- for a lane with *late* records, below its mark and waiting, the first of them: of that lane only the records before it
+  count as seen.
 
 Rules:
-1. Only what is seen is released, and within a lane in the order of `(due, offset)`. Then the mark divides the seen.
-2. A record that comes in below its lane's mark is *late*. The late ones of a lane leave before its others, by offset:
-   each in the very transaction that moves what its lane has seen past it, for after that transaction its place says
-   that it has left. Other lanes need not wait for that.
+1. Only seen records are released, and within a lane in the order of `(due, offset)`. Then the mark divides the seen.
+2. A record that arrives below its lane's mark is *late*. The late ones of a lane leave before its others, by offset:
+   each in the very transaction that moves its lane's seen offset past it, because after that transaction its position
+   says that it has left. Other lanes need not wait for that.
 3. `due` is read from the record alone, never from settings: it must be the same after a restart.
 4. After a restart nothing is released before everything seen has been read again: a record not read yet may come before
    those that were, and would be taken for released once the mark has passed it.
-5. What is chosen counts as released at once. If its transaction fails, this whole object is thrown away, and what Kafka
-   stored is restored: so nobody has to undo anything.
+5. A chosen record counts as released at once. If its transaction fails, this whole object is thrown away, and the
+   progress stored in Kafka is restored: so nothing has to be undone.
 """
 
 import heapq
@@ -37,12 +38,12 @@ _AT_ONCE_MS = 0
 
 
 class ReleasesUnreadableError(ValueError):
-    """A stored progress is not ours, damaged, or cannot be written."""
+    """A stored progress that is not ours, is damaged, or cannot be written."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoredReleases:
-    """What the offsets group keeps of a partition."""
+    """Stored progress of a partition, as the offsets group keeps it."""
 
     offset: int
     metadata: str
@@ -50,7 +51,7 @@ class StoredReleases:
 
 @dataclass(slots=True)
 class _Lane:
-    """`mark`: the last key released. `seen_before`: what of it a restored progress says was looked at."""
+    """Progress of one lane: `mark`, the last key released; `seen_before`, its seen offset in the restored progress."""
 
     seen_before: int
     mark: Key = (-1, -1)
@@ -59,19 +60,19 @@ class _Lane:
 
     @property
     def first(self) -> Key | None:
-        """What leaves next; a late one is due at once."""
+        """The key that leaves next; a late one is due at once."""
         if self.late:
             return _AT_ONCE_MS, self.late[0]
         return self.waiting.first if self.waiting else None
 
 
 class Releases:
-    """One partition."""
+    """Progress of one partition."""
 
     def __init__(self, start: int) -> None:
-        """Nothing released, nothing seen; `start` is the first offset to read."""
+        """Start with nothing released or seen; `start` is the first offset to read."""
         self.next_offset = start
-        self._seen_before = start  # what a restored progress says was looked at
+        self._seen_before = start  # seen offset of the restored progress
         self._floor = start  # the base until all of that has been read again
         self._lanes: dict[str, _Lane] = {}
         self._open = bytearray()  # from `_origin` on, a byte an offset: 1 while its record waits
@@ -80,7 +81,7 @@ class Releases:
 
     @classmethod
     def restore(cls, offset: int, metadata: str) -> "Releases":
-        """Go on from what is stored: read again from `offset` on, and say `see` for each record.
+        """Restore a stored progress: read again from `offset` on, and call `see` for each record.
 
         Raises:
             ReleasesUnreadableError: The metadata are not of this retrier.
@@ -95,7 +96,7 @@ class Releases:
 
     @staticmethod
     def term_of(metadata: str) -> int:
-        """The term that stored it.
+        """Return the term that stored it.
 
         Raises:
             ReleasesUnreadableError: It is not ours.
@@ -104,7 +105,7 @@ class Releases:
 
     @staticmethod
     def partitions_of(metadata: str) -> int:
-        """How many partitions the topic had when all of them were stored last; 0 if it does not say.
+        """Return the topic's partition count when all of them were stored last; 0 if it is not given.
 
         Raises:
             ReleasesUnreadableError: It is not ours.
@@ -123,16 +124,16 @@ class Releases:
 
     @property
     def lanes(self) -> Iterator[str]:
-        """Of which anything was seen."""
+        """Lanes with seen records."""
         return iter(self._lanes)
 
     def lose_below(self, offset: int) -> None:
-        """Nobody can read any more what stood below `offset`, which has not been read yet."""
+        """Give up the records below `offset`, which were not read yet and can no longer be read."""
         self.next_offset = self._floor = offset
         self._seen_before = max(self._seen_before, offset)
 
     def see(self, offset: int, lane: str, due_ms: int) -> bool:
-        """A record was read. False: it is back on its lane already, and nobody needs it."""
+        """Note that a record was read; return False if it is back on its lane already."""
         key = (due_ms, offset)
         self.next_offset = offset + 1
         place = self._lanes.get(lane)
@@ -150,17 +151,17 @@ class Releases:
         return True
 
     def first(self, lane: str) -> Key | None:
-        """What of a lane leaves next: (due, offset), due 0 if it is late. None before all is read again."""
+        """Return the lane's next key: (due, offset), due 0 if it is late. None before all is read again."""
         place = self._lanes.get(lane)
         return None if place is None or not self.caught_up else place.first
 
     def count_due(self, lane: str, now_ms: int) -> int:
-        """How many of a lane are due at that instant."""
+        """Count the lane's records due at that instant."""
         place = self._lanes.get(lane)
         return 0 if place is None else len(place.late) + place.waiting.count_due(now_ms)
 
     def release(self, lane: str) -> int:
-        """Take what of a lane leaves next: its offset. It counts as released."""
+        """Release the lane's next record and return its offset. It counts as released."""
         place = self._lanes[lane]
         if place.late:
             offset = place.late.popleft()
@@ -172,7 +173,9 @@ class Releases:
         return offset
 
     def stored(self, term: int, partitions: int = 0) -> StoredReleases:
-        """What the next transaction stores. `partitions`: that many of the topic are stored, each of them; 0: unsaid.
+        """Return the progress for the next transaction.
+
+        `partitions`: the topic's number of partitions, if all of them are stored together; 0: not given.
 
         Raises:
             ReleasesUnreadableError: There are too many lanes for Kafka's metadata.
@@ -192,7 +195,7 @@ class Releases:
         return StoredReleases(base, text)
 
     def _seen_of(self, lane: _Lane) -> int:
-        """Of a lane that has released something, what counts as looked at."""
+        """Return the offset below which a lane with releases counts as seen."""
         if not self.caught_up:
             return lane.seen_before
         return lane.late[0] if lane.late else self.seen
@@ -214,10 +217,10 @@ class Releases:
 def choose(
     partitions: Mapping[int, Releases], now_ms: int, count_max: int, may_leave: Callable[[str], bool]
 ) -> list[tuple[int, int]]:
-    """Partition and offset of those to be released now, by when they are due; they count as released.
+    """Choose the records to release now, by due time; return partition and offset of each, which count as released.
 
-    `may_leave` is asked for each one with its lane: once it says no,
-    nothing more of that lane leaves now, and all others go on.
+    `may_leave` is called for each one with its lane: once it returns False, no more records of that lane leave now, and
+    all others go on.
     """
     firsts = [
         (key, number, lane)

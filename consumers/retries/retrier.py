@@ -1,12 +1,12 @@
-"""Putting back what is due: read the failures, wait, and move each request to its lane in one transaction.
+"""The retrier's main loop: read the failures, wait, and move each due request to its lane in one transaction.
 
 One task does all of it while it is elected, and owns the producer. A transaction moves records and progress together,
-so a request is on its lane exactly once, whatever dies. It is short, for an open transaction on a lane stops every
-reader of that lane. Any error ends the stretch: what is in memory is thrown away, and what Kafka stored says how to go
-on. A lane takes no more of them than its allowance.
+so a request is on its lane exactly once, even if a process dies. It is short, because an open transaction on a lane
+stops every reader of that lane. Any error ends the stretch: the state in memory is thrown away, and the next stretch
+resumes from the progress stored in Kafka. A lane takes no more retries than its allowance.
 
-A record whose transaction fails again and again stops no other: the transactions become smaller until it stands alone,
-and then it leaves as a dead letter (`unpublishable`). One that its lane cannot hold leaves so at once.
+A record that makes its transaction fail again and again stops no other: the transactions become smaller until it stands
+alone, and then it leaves as a dead letter (`unpublishable`). One that its lane cannot hold leaves as such at once.
 """
 
 import asyncio
@@ -43,16 +43,16 @@ PARTITIONS_LOOKED_UP_EVERY_MS = 10_000
 HELD_BACK_AFTER_MS = 1_000
 HELD_BACK_COUNTED_EVERY_MS = 5_000
 _ROTTEN = ""
-"""The lane of what is no RetryableFailure: it leaves at once, as a dead letter."""
+"""Lane of a record that is no RetryableFailure: it leaves at once, as a dead letter."""
 
 _log = structlog.get_logger("retrier")
 
 
 class Retrier:
-    """Serves while it is elected."""
+    """The retrier, active while it is elected."""
 
     def __init__(self, doors: RetryDoors, rules: RetrierRules, watcher: Watcher, clock: WallClock) -> None:
-        """Nothing is connected before `serve`."""
+        """It connects at `serve`."""
         self._doors = doors
         self._clock = clock
         self._rules = rules
@@ -91,7 +91,7 @@ class Retrier:
         return self._held_back
 
     def snapshot(self) -> dict[str, Any]:
-        """What waits, and for how long; numbers are requests and seconds."""
+        """Return the counts and times of the waiting records, in requests and seconds."""
         due_ms = self._next_due_ms()
         late_ms = 0 if due_ms is None else due_ms - self._clock.utc_ms()
         return {
@@ -105,12 +105,12 @@ class Retrier:
         }
 
     async def serve(self, tenure: Tenure) -> None:
-        """Put back what is due until the tenure is over.
+        """Put back due requests until the tenure is over.
 
         Raises:
             ProducerDead: The outcome of the last transaction is unknown.
             LogUnavailable: Kafka does not answer.
-            ProgressUnreadable: A stored progress cannot be believed.
+            ProgressUnreadable: A stored progress cannot be trusted.
         """
         if tenure is not self._tenure:  # another retrier may have led meanwhile, and stored of another topic
             self._tenure, self._topic_id = tenure, None
@@ -134,7 +134,7 @@ class Retrier:
     # ------------------------------------------------------------------ one stretch
 
     async def _claim(self, producer: TransactionLog) -> None:
-        """Commit all partitions under a new term. Our producer has started: so what was read is the last there was."""
+        """Commit all partitions under a new term. Our producer has started, so no other changes the progress read."""
         doors = self._doors
         restorer = Restorer(
             self._topic,
@@ -150,7 +150,7 @@ class Retrier:
             _log.error("failures_begin_anew", topic=self._topic, partitions=len(standing.partitions))
         letters = [self._letters.lost(Origin(self._topic, *_first(each))) for each in standing.lost.items()]
         await self._commit_all(producer, letters)
-        self._topic_id = doors.failures.topic_id  # only now: what is stored is of this topic
+        self._topic_id = doors.failures.topic_id  # only now: the stored progress is of this topic
         for number, offsets in standing.lost.items():
             _log.error("lost_by_retention", partition=number, first=offsets.start, last=offsets.stop - 1)
             self._watcher.dead_letter("lost_by_retention")
@@ -204,18 +204,18 @@ class Retrier:
         return waits
 
     async def _idle(self, *, trusted: bool) -> None:
-        """Until the next record is due, one comes in, a lane has earned something, or the tenure is to be looked at."""
+        """Wait until a record is due or arrives, a lane has earned a retry, or the tenure must be checked."""
         due_ms = self._next_due_ms(self._chosen_ms) if trusted else None
         wait_ms = IDLE_MS if due_ms is None else min(IDLE_MS, max(1, due_ms - self._clock.utc_ms()))
         await self._doors.failures.wait(list(self._partitions), wait_ms)
 
     def _next_due_ms(self, after_ms: int = -1) -> int | None:
-        """When the next record is due, of those that are due later than at that instant."""
+        """Return the next due instant after `after_ms`."""
         firsts = (releases.first(lane) for releases in self._partitions.values() for lane in releases.lanes)
         return min((first[0] for first in firsts if first is not None and first[0] > after_ms), default=None)
 
     async def _look_up(self) -> None:
-        """Partitions added since; they start at their first record. Assigning forgets positions: all are set again."""
+        """Take up partitions added since, from their first record. Assigning forgets positions: all are set again."""
         self._looked_up_ms = self._clock.now_ms()
         found = await self._doors.failures.partitions()
         if self._topic_id not in {None, self._doors.failures.topic_id}:
@@ -230,7 +230,7 @@ class Retrier:
     # ------------------------------------------------------------------ putting back
 
     async def _release(self, producer: TransactionLog) -> bool:
-        """One transaction with what is due and allowed; False if nothing was."""
+        """Release due and allowed records in one transaction; return False if there were none."""
         count_max = max(1, min(self._culprits.count_max, BYTES_A_TRANSACTION_MAX // self._heaviest))
         self._chosen_ms = self._clock.utc_ms()
         chosen = choose(self._partitions, self._chosen_ms, count_max, self._may_leave)
@@ -276,7 +276,7 @@ class Retrier:
         self._watcher.put_back(outgoing.topic.rpartition(".")[2])
 
     async def _commit_all(self, producer: TransactionLog, outgoing: Sequence[Outgoing]) -> None:
-        """Every partition's progress, and with it how many there are: one beyond them has been added since."""
+        """Commit every partition's progress with the number of partitions: one beyond them has been added since."""
         self._stored_partitions = len(self._partitions)
         await self._commit(producer, outgoing, self._partitions)
 
@@ -297,7 +297,7 @@ class Retrier:
         self._watcher.transaction("committed", (clock.now_ms() - begun_ms) / 1_000)
 
     def _forget(self) -> None:
-        """Nothing of a stretch outlives it."""
+        """Drop all state of a stretch."""
         self._partitions, self._ranges = {}, {}
         self.waiting.clear()
         self._bodies.clear()

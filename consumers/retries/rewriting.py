@@ -1,7 +1,7 @@
-"""What is written for a record of the failures: its request, on its lane again, or a dead letter.
+"""Output for each record of the failures: its request, on its lane again, or a dead letter.
 
-A record that is no failure, that its lane does not take, or that our own code cannot read or write is a dead letter of
-its own; it ends nothing else.
+A record that is no failure, that its lane does not take, or that our own code cannot read or write becomes a dead
+letter of its own; it affects no other record.
 """
 
 import structlog
@@ -19,16 +19,16 @@ from schemas.failure import RetryableFailure
 from schemas.topics import failures_topic, requests_topic
 
 LANE_CHARS_MAX = 32
-"""No lane has a longer name; one of thousands of characters would fit no stored progress, and end every retrier."""
+"""Longest name of a lane; one of thousands of characters would fit no stored progress, and end every retrier."""
 
 _log = structlog.get_logger("retrier")
 
 
 class Rewriting:
-    """Reads failures, and makes what is written for each."""
+    """Reader of failures, and writer of the output for each."""
 
     def __init__(self, rules: RetrierRules, letters: Letters, culprits: Culprits, watcher: Watcher) -> None:
-        """`culprits` says how often a record was refused alone: what is written for it becomes smaller."""
+        """`culprits` counts how often a record was refused alone: its output becomes smaller."""
         self._rules = rules
         self._topic = failures_topic(rules.topic_prefix)
         self._letters = letters
@@ -36,7 +36,7 @@ class Rewriting:
         self._watcher = watcher
 
     def read(self, number: int, fetched: Fetched) -> tuple[RetryableFailure | None, int]:
-        """A failure and when it is due; None for a record that is none, or that our own code cannot read.
+        """Decode a failure and its due time; None for a record that is no failure, or that our own code cannot read.
 
         Raises:
             OtherReleaseError: A dead letter would be all that is left of a request.
@@ -48,14 +48,14 @@ class Rewriting:
             return failure, 0 if failure is None else max(0, int(failure.not_before.timestamp() * 1_000))
         except OtherReleaseError:
             raise
-        except Exception as error:  # noqa: BLE001 — one rotten failure is a dead letter; all others go on
+        except Exception as error:  # noqa: BLE001 — one broken failure is a dead letter; all others go on
             self._contained(error, number, fetched.offset)
             return None, 0
 
     def written(
         self, number: int, offset: int, fetched: Fetched | None, unread: UnreadableRange | None
     ) -> tuple[Outgoing, str]:
-        """What is written for a record, and its kind."""
+        """Return the output for a record, and its kind."""
         origin = Origin(self._topic, number, offset)
         if unread is not None:
             reason = "lost_by_retention" if unread.removed else "undecodable"
@@ -72,7 +72,7 @@ class Rewriting:
             return self._rotten(origin, fetched), failure.kind
 
     def _rotten(self, origin: Origin, fetched: Fetched) -> Outgoing:
-        """Its dead letter; without its content if not even that can be written."""
+        """Make its dead letter; without its content if not even that can be written."""
         try:
             bare = self._culprits.refusals((origin.partition, origin.offset)) > 0
             return self._letters.rotten(origin, fetched.record, bare=bare)
@@ -94,7 +94,7 @@ class Rewriting:
         return Outgoing(topic, record, submitted_ms)
 
     def lane(self, named: str) -> str:
-        """A lane that is configured no more has no topic that anybody reads: the last one takes its requests."""
+        """Return the lane to write to; the last one replaces a lane that is no longer configured and has no reader."""
         return named if named in self._rules.lanes else self._rules.lanes[-1]
 
     def _contained(self, error: Exception, number: int, offset: int) -> None:
@@ -103,7 +103,11 @@ class Rewriting:
 
 
 def _failure(fetched: Fetched) -> RetryableFailure | None:
-    """None for what is none. Raises OtherReleaseError: a dead letter would be all that is left of a request."""
+    """Decode a failure; None if it is none.
+
+    Raises:
+        OtherReleaseError: A dead letter would be all that is left of a request.
+    """
     try:
         return decode_failure(fetched.record.value, fetched.record.headers)
     except OtherReleaseError:

@@ -1,4 +1,4 @@
-"""What an operator decides of a retrier."""
+"""Settings of a retrier, as an operator decides them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,12 +9,12 @@ from schemas.topics import BATCH_OVERHEAD_BYTES, MESSAGE_BYTES_MAX
 
 @dataclass(frozen=True, slots=True)
 class RetrierRules:
-    """`lanes` in their order.
+    """Settings of a retrier; `lanes` in their order.
 
     Attributes:
-        allowance: What each lane takes back.
+        allowance: Retries that each lane takes back.
         from_start: The operator allows missing offsets to be read as zero.
-        recommit_every_ms: Offsets of a group without members expire: they are stored again that often.
+        recommit_every_ms: Interval at which offsets are stored again, because those of a group without members expire.
         lane_bytes_max: A larger record is not put back.
     """
 

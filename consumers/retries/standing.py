@@ -1,9 +1,9 @@
-"""Where a retrier that was just elected goes on: every partition's stored progress, checked against what Kafka holds.
+"""Restored progress of a retrier that was just elected: each partition's, checked against Kafka's actual state.
 
 Nothing is guessed. An offset that may have expired, a progress that is not ours, a topic that was made anew: each ends
-the start with a sentence, since reading from the beginning would put back what was put back and answered long ago.
-Each stored progress says how many partitions there were when all were stored: one beyond them was added since, and is
-read from offset 0, however old its records are.
+the start with a sentence, since reading from the beginning would put back requests that were put back and answered long
+ago. Each stored progress holds the number of partitions at the time when all were stored: one beyond them was added
+since, and is read from offset 0, however old its records are.
 """
 
 from collections.abc import Mapping
@@ -16,13 +16,13 @@ from consumers.retries.releases import Releases, ReleasesUnreadableError
 
 
 def _known(stored: Mapping[TopicPartition, StoredOffset]) -> dict[TopicPartition, StoredOffset]:
-    """Those that have an offset."""
+    """Keep those that have an offset."""
     return {place: each for place, each in stored.items() if each.offset != NO_OFFSET}
 
 
 @dataclass(slots=True)
 class RestoredRetries:
-    """`term` is ours from the claim on; `lost` are offsets that retention removed before they were put back."""
+    """Restored progress: `term` is ours from the claim on; `lost` are offsets removed before they were put back."""
 
     term: int = 1
     partitions: dict[int, Releases] = field(default_factory=dict)
@@ -31,12 +31,12 @@ class RestoredRetries:
 
 @dataclass(frozen=True, slots=True)
 class Restorer:
-    """Reads the standing.
+    """Reader of the stored progress.
 
     Attributes:
         from_start: The operator allows missing offsets to be read as zero.
-        former_id: Of the topic that this process has read under the same lease. Another id now means that the topic was
-            made anew since, and that no stored offset belongs to it.
+        former_id: Id of the topic that this process has read under the same lease. Another id now means that the topic
+            was made anew since, and that no stored offset belongs to it.
     """
 
     topic: str
@@ -47,12 +47,12 @@ class Restorer:
     former_id: str | None = None
 
     async def restore(self) -> RestoredRetries:
-        """Read all partitions.
+        """Read the progress of all partitions.
 
         Raises:
-            LogUnavailable: Kafka does not answer whole.
+            LogUnavailable: Kafka gives no complete answer.
             MissingTopic: There is no such topic.
-            ProgressUnreadable: A stored progress cannot be believed; an operator must look.
+            ProgressUnreadable: A stored progress cannot be trusted; an operator must look.
         """
         numbers = await self.log.partitions()
         stored = await self.offsets.read([TopicPartition(self.topic, number) for number in numbers])
@@ -90,7 +90,7 @@ class Restorer:
             ) from error
 
     async def _fresh(self, number: int, start: int) -> Releases:
-        """No offset is stored: nothing was ever put back, unless the offset has expired."""
+        """Start a partition without a stored offset: none was ever put back, unless the offset has expired."""
         first_ms = await self.log.first_timestamp_ms(number)
         young = first_ms is None or self.clock.utc_ms() - first_ms < FIRST_RECORD_YOUNG_MS
         if self.from_start or (start == 0 and young):

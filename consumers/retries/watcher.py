@@ -1,19 +1,19 @@
-"""What a retrier is counted by; the metrics are the service's."""
+"""Observer of a retrier's counts; the metrics are the service's."""
 
 from typing import Protocol
 
 
 class Watcher(Protocol):
-    """Counts what a retrier does."""
+    """Counter of a retrier's actions."""
 
     def put_back(self, lane: str) -> None:
-        """A request is on its lane again."""
+        """Count a request that is on its lane again."""
 
     def dead_letter(self, reason: str) -> None:
-        """A dead letter was written."""
+        """Count a dead letter."""
 
     def transaction(self, result: str, seconds: float) -> None:
-        """A transaction ended so (`committed`, `unknown`) after `seconds`."""
+        """Count a transaction with its result (`committed`, `unknown`) and its duration in `seconds`."""
 
     def contained(self, step: str) -> None:
-        """An exception in our own code at that step made a dead letter of one failure, and ended nothing else."""
+        """Count an exception in our own code at that step: one failure became a dead letter, and nothing else ended."""
