@@ -1,6 +1,6 @@
 """The AsyncAPI document: which topic carries which message, for people and code generators in other languages.
 
-AsyncAPI 3.0 with the Kafka bindings 0.5.0; payloads are the JSON Schemas that lie beside it.
+AsyncAPI 3.0 with the Kafka bindings 0.5.0; payloads are the JSON Schemas in the same directory.
 """
 
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ _CARRIED = {
 
 
 def asyncapi_document(prefix: str = PREFIX, lanes: tuple[str, ...] = LANES) -> dict[str, Any]:
-    """The document for one prefix, as a JSON value."""
+    """Build the document for one prefix, as a JSON value."""
     specs = topics(prefix, lanes)
     return {
         "asyncapi": "3.0.0",
@@ -48,9 +48,10 @@ def asyncapi_document(prefix: str = PREFIX, lanes: tuple[str, ...] = LANES) -> d
 
 
 def moved_channels(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """One sentence for each channel of the old document on which its readers or writers would wait in vain.
+    """Describe each channel change that would leave readers or writers of the old document waiting in vain.
 
-    Channels, addresses, messages and directions that are gone. Topics' partitions, replicas and settings may change.
+    These are removed channels, addresses, messages and directions. Topics' partitions, replicas and settings may
+    change.
     """
     found = []
     for name, channel in old["channels"].items():

@@ -1,8 +1,8 @@
-"""JSON from strangers: read within bounds, or refused with a sentence that repeats nothing of it.
+"""JSON of untrusted origin: parsed within bounds, or refused with a sentence that repeats nothing of it.
 
-What `json.loads` lets pass and OpenAI or Kafka would not: NaN and infinities, lone surrogates, any depth, any number of
+`json.loads` accepts what OpenAI or Kafka would not: NaN and infinities, lone surrogates, any depth, any number of
 values. The last is a matter of memory: `[]` takes 3 bytes of a record and 64 of memory, `{"1":{}}` 9 and 250, so 0.9 MB
-may decode to 20 MB and more (measured with tracemalloc). So values are counted before any of them is made.
+may decode to 20 MB and more (measured with tracemalloc). So values are counted before any of them is created.
 """
 
 import json
@@ -14,15 +14,15 @@ from typing import Any, Final
 NESTING_MAX: Final = 190
 """Levels of a request or an answer: pydantic reads 200, and an outcome or a RetryableFailure adds some around them."""
 VALUES_MAX: Final = 200_000
-"""Values of one text unless told otherwise: an embeddings request of 900 kB given as token numbers has 150,000. As
-numbers they take 36 bytes each, 7 MB in all."""
+"""Default limit of values in one text: an embeddings request of 900 kB given as token numbers has 150,000. As numbers
+they take 36 bytes each, 7 MB in all."""
 VALUES_A_CONTAINER: Final = 4
-"""A list or an object takes the place of so many values: the 40,000 objects that a list of them may hold take 11 MB."""
+"""Number of values that a list or an object counts for: the 40,000 objects that a list of them may hold take 11 MB."""
 
 _STRING: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
-"""A JSON string, or what begins like one and never ends. Possessive, so that no text makes it go back."""
+"""A JSON string, or an unterminated one. Possessive, so that no text makes it backtrack."""
 _STRINGS: Final = re.compile(rb'(?:[^"]*+' + _STRING.pattern + rb"){1,1000}+", re.DOTALL)
-"""So many of them with what stands before each: a piece small enough to be copied without its strings."""
+"""Up to 1,000 strings with the text before each: a piece small enough to be copied without its strings."""
 
 
 class Unreadable(ValueError):  # noqa: N818  # a sentence about bytes, not a fault of ours
@@ -30,11 +30,11 @@ class Unreadable(ValueError):  # noqa: N818  # a sentence about bytes, not a fau
 
 
 def parse(value: bytes | None, *, bytes_max: int, nesting_max: int, values_max: int = VALUES_MAX) -> Any:
-    """What the bytes say as JSON.
+    """Parse the bytes as JSON.
 
     Raises:
         Unreadable: Absent, longer than `bytes_max`, not UTF-8, not JSON, deeper than `nesting_max`, of more than
-            `values_max` values, or holding what JSON or Python has no word for.
+            `values_max` values, or holding a value that JSON or Python cannot represent.
     """
     if value is None:
         raise Unreadable("The record has no value.")
@@ -64,15 +64,15 @@ def _loaded(value: bytes, nesting_max: int) -> Any:
         raise Unreadable(f"The value is nested deeper than {nesting_max} levels.") from None
     except json.JSONDecodeError:
         raise Unreadable("The value is not JSON.") from None
-    except ValueError:  # a whole number of more digits than Python reads, or would ever print
+    except ValueError:  # an integer of more digits than Python reads or prints
         raise Unreadable("The value holds a number that is too large.") from None
 
 
 def has_more_values(value: bytes, values_max: int) -> bool:
-    """Whether JSON text holds more values than that, counted in its bytes and never too low.
+    """Whether JSON text holds more than `values_max` values, counted in its bytes and never too low.
 
-    Each value but the first of its container follows a comma. Those of long texts are told apart only where all commas
-    and brackets together are too many: to count them takes 1 ms for 900 kB, to leave out the strings up to 120 ms.
+    Each value but the first of its container follows a comma. Commas inside strings are left out only where all commas
+    and brackets together are too many: counting them takes 1 ms for 900 kB, leaving out the strings up to 120 ms.
     """
     if _values(value) < values_max:
         return False
@@ -86,12 +86,12 @@ def has_more_values(value: bytes, values_max: int) -> bool:
 
 
 def _values(text: bytes) -> int:
-    """Commas and containers."""
+    """Count commas and containers."""
     return text.count(b",") + (text.count(b"[") + text.count(b"{")) * VALUES_A_CONTAINER
 
 
 def held_bytes(parsed: Any) -> int:
-    """What a decoded value takes of memory, at least: an object that stands there twice is counted twice."""
+    """Return the least memory that a decoded value takes: an object that appears twice is counted twice."""
     weight, waiting = 0, [parsed]
     while waiting:
         one = waiting.pop()
@@ -105,7 +105,7 @@ def held_bytes(parsed: Any) -> int:
 
 
 def is_deeper(parsed: Any, nesting_max: int) -> bool:
-    """True if containers stand in each other more than `nesting_max` levels deep. Walks level by level."""
+    """Whether containers are nested more than `nesting_max` levels deep. Walks level by level."""
     level = [parsed]
     for _ in range(nesting_max):
         level = [child for parent in level for child in _children(parent)]

@@ -1,6 +1,6 @@
 """A piece of a streamed answer, best effort.
 
-The attempt whose last chunk is `final` is the one whose answer the outcome holds; those of others are to be forgotten.
+The outcome holds the answer of the attempt with a `final` chunk; chunks of other attempts are to be dropped.
 """
 
 from typing import Any

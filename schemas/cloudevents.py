@@ -1,6 +1,6 @@
-"""CloudEvents in binary mode: the attributes every record of ours carries as headers, and JSON as it is written.
+"""CloudEvents in binary mode: the attributes that every record of ours carries as headers, and compact JSON.
 
-Kafka protocol binding 1.0.2; the value is the data as it is.
+Kafka protocol binding 1.0.2; the value is the unchanged data.
 """
 
 import json
@@ -12,12 +12,16 @@ from schemas.instants import to_wire
 
 
 def json_bytes(value: Any) -> bytes:
-    """Compact UTF-8 JSON. Raises ValueError, TypeError or RecursionError for what JSON has no word for."""
+    """Encode as compact UTF-8 JSON.
+
+    Raises:
+        ValueError, TypeError, RecursionError: JSON cannot represent the value.
+    """
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
 
 
 def event_headers(event_type: str, event_id: str, subject: str, time: datetime, source: str) -> list[tuple[str, bytes]]:
-    """The headers of an event about the request `subject`, in a list that more may be added to."""
+    """Return the headers of an event about the request `subject`, in a list that the caller may extend."""
     return [
         (names.CE_SPECVERSION, names.SPECVERSION.encode()),
         (names.CE_ID, event_id.encode()),

@@ -1,7 +1,7 @@
-"""Bytes to shapes and back: the only door to the wire, and the only one that knows which versions there are.
+"""Codec of bytes and shapes: the only module that reads and writes the wire, and that knows its versions.
 
-Requests come from strangers and are decoded without ever raising (`schemas.request_codec`). What we write ourselves
-(outcomes, failures, chunks, dead letters) is read strictly: a `WireError` there is worth an alarm.
+Requests are untrusted and are decoded without ever raising (`schemas.request_codec`). Our own records (outcomes,
+failures, chunks, dead letters) are read strictly: a `WireError` there is worth an alarm.
 """
 
 import hashlib
@@ -57,9 +57,9 @@ DISPATCHER_SOURCE = "headrace.dispatcher"
 DEAD_LETTER_KEPT_BYTES = 64 * 1024
 _MESSAGE_CHARS_MAX = 500
 _AMOUNT_CHARS_MAX = 19
-"""Of a number in our headers: offsets have no more digits."""
+"""Maximum length of a number in our headers: offsets have no more digits."""
 _LEVELS_MAX = 600
-"""Python's own limit is 1,000 calls, and the caller's stack counts."""
+"""Nesting limit: Python's own is 1,000 calls, and the caller's stack counts."""
 
 
 class WireError(ValueError):
@@ -67,11 +67,11 @@ class WireError(ValueError):
 
 
 class OtherReleaseError(WireError):
-    """It is what it should be, of a version that this release does not read: whoever wrote it can."""
+    """A value of the right kind, but of a version that this release does not read; the release that wrote it can."""
 
 
 _OPAQUE = ("response", "error", "metadata", "request")
-"""Fields that are already JSON: written as they are, without a walk through pydantic."""
+"""Fields that are already JSON: written unchanged, without a walk through pydantic."""
 
 
 def _plain(shape: BaseModel) -> dict[str, Any]:
@@ -83,7 +83,7 @@ def _plain(shape: BaseModel) -> dict[str, Any]:
 
 
 def outcome_fields(outcome: Outcome) -> dict[str, Any]:
-    """What the value of an outcome's record says."""
+    """Return the fields of an outcome record's value."""
     fields = _plain(outcome)
     fields["timings"] = {name: value for name, value in fields["timings"].items() if value is not None}
     if fields.get("submitted_id") is None:
@@ -92,12 +92,12 @@ def outcome_fields(outcome: Outcome) -> dict[str, Any]:
 
 
 def outcome_json(outcome: Outcome) -> bytes:
-    """The value of an outcome's record: one JSON object, UTF-8, no line breaks."""
+    """Encode the value of an outcome's record: one JSON object, UTF-8, no line breaks."""
     return json_bytes(outcome_fields(outcome))
 
 
 def encode_outcome(outcome: Outcome, *, time: datetime, source: str = DISPATCHER_SOURCE) -> Record:
-    """A record for the results topic, keyed by the id that the request was sent with."""
+    """Encode a record for the results topic, keyed by the id that the request was sent with."""
     event_type = names.TYPE_COMPLETED if isinstance(outcome, Completed) else names.TYPE_FAILED
     event_id = f"{outcome.id}#{outcome.run}" if outcome.run else outcome.id
     headers = event_headers(event_type, event_id, outcome.id, time, source)
@@ -108,7 +108,7 @@ _OUTCOME: TypeAdapter[Completed | Failed] = TypeAdapter(Annotated[Completed | Fa
 
 
 def decode_outcome(value: bytes | None, headers: Headers = ()) -> Outcome:
-    """The outcome in a record of the results topic.
+    """Decode an outcome from a record of the results topic.
 
     Raises:
         WireError: It is none.
@@ -118,7 +118,7 @@ def decode_outcome(value: bytes | None, headers: Headers = ()) -> Outcome:
 
 
 def encode_failure(failure: RetryableFailure, *, time: datetime, source: str = DISPATCHER_SOURCE) -> Record:
-    """A record for the failures topic, keyed by the request's id."""
+    """Encode a record for the failures topic, keyed by the request's id."""
     headers = event_headers(names.TYPE_RETRYABLE, f"{failure.id}#{failure.attempt}", failure.id, time, source)
     headers.append((names.NOT_BEFORE, to_wire(failure.not_before).encode()))
     headers.append((names.LANE, failure.lane.encode()))
@@ -129,7 +129,7 @@ _FAILURE = TypeAdapter(RetryableFailure)
 
 
 def decode_failure(value: bytes | None, headers: Headers = ()) -> RetryableFailure:
-    """The failure in a record of the failures topic.
+    """Decode a failure from a record of the failures topic.
 
     Raises:
         OtherReleaseError: It is one of another version.
@@ -140,11 +140,11 @@ def decode_failure(value: bytes | None, headers: Headers = ()) -> RetryableFailu
 
 
 def encode_retry(failure: RetryableFailure, position: Origin) -> Record:
-    """The request of a failure as the lane takes it again: original key and headers, ours behind them.
+    """Encode a failure's request for its lane again: original key and headers, ours behind them.
 
-    Its run is the failure's: one that its headers named and the dispatcher did not believe was another's.
+    Its run is the failure's: a run that its headers named and the dispatcher rejected was another's.
 
-    `position` is where the failure stands. The record's timestamp should be the failure's `submitted_at`.
+    `position` is that of the failure. The record's timestamp should be the failure's `submitted_at`.
     """
     kept = tuple(header for header in failure.original_headers if header[0] not in _RETRY_HEADERS)
     ours = (
@@ -162,7 +162,7 @@ _RETRY_HEADERS = frozenset({names.RUN, names.ATTEMPT, names.FAILURES, names.FAIL
 
 
 def encode_chunk(chunk: Chunk, *, time: datetime, source: str = DISPATCHER_SOURCE) -> Record:
-    """A record for the chunks topic, keyed by the request's id."""
+    """Encode a record for the chunks topic, keyed by the request's id."""
     event_id = f"{chunk.id}#{chunk.term}.{chunk.attempt}.{chunk.seq}"
     headers = event_headers(names.TYPE_CHUNK, event_id, chunk.id, time, source)
     return Record(chunk.id.encode(), json_bytes(chunk.model_dump(mode="json")), tuple(headers))
@@ -172,7 +172,7 @@ _CHUNK = TypeAdapter(Chunk)
 
 
 def decode_chunk(value: bytes | None, headers: Headers = ()) -> Chunk:
-    """The chunk in a record of the chunks topic.
+    """Decode a chunk from a record of the chunks topic.
 
     Raises:
         WireError: It is none.
@@ -182,7 +182,7 @@ def decode_chunk(value: bytes | None, headers: Headers = ()) -> Chunk:
 
 
 def encode_cancel(cancel: Cancel, *, source: str, time: datetime) -> Record:
-    """A record for the control topic, keyed by the request's id."""
+    """Encode a record for the control topic, keyed by the request's id."""
     headers = event_headers(names.TYPE_CANCELLED, cancel.id, cancel.id, time, source)
     return Record(cancel.id.encode(), json_bytes(cancel.model_dump(mode="json", exclude_none=True)), tuple(headers))
 
@@ -191,17 +191,17 @@ _CANCEL = TypeAdapter(Cancel)
 
 
 def decode_cancel(value: bytes | None, headers: Headers = ()) -> Cancel:
-    """The cancel in a record of the control topic.
+    """Decode a cancel from a record of the control topic.
 
     Raises:
-        WireError: It is none; anybody may write there, so this is no alarm.
+        WireError: It is none; any client may write there, so this is no alarm.
     """
     _check_version(headers, (names.TYPE_CANCELLED,))
     return _read(_CANCEL, value, "a cancel")
 
 
 def _check_version(headers: Headers, readable: tuple[str, ...]) -> None:
-    """A value with headers must be of a version we read; a bare one is taken for the first."""
+    """Check that a value with a type header is of a version we read; one without counts as the first version."""
     event_type = dict(headers).get(names.CE_TYPE)
     if event_type is None or (given := event_type.decode(errors="replace")) in readable:
         return
@@ -211,7 +211,7 @@ def _check_version(headers: Headers, readable: tuple[str, ...]) -> None:
 
 
 def _can_be_written(value: Any) -> bool:
-    """Whether it is far from what ends Python's JSON encoder, which must write again what is read here."""
+    """Whether nesting stays far below the limit of Python's JSON encoder, which must write again what is read here."""
     level: list[Any] = [value]
     for _ in range(_LEVELS_MAX):
         inside = [each.values() if isinstance(each, dict) else each for each in level if isinstance(each, dict | list)]
@@ -263,13 +263,12 @@ def encode_dead_letter(  # noqa: PLR0913  # each is a fact of the dead letter
     grant: str | None = None,
     message: str = "",
 ) -> Record:
-    """A record for the dead-letters topic: the original unchanged, our headers behind its own.
+    """Encode a record for the dead-letters topic: the original unchanged, our headers behind its own.
 
-    `grant` lets a dispatcher believe a replay of it, the next run of its id. `message` is the sentence on this very
-    record, at most 500 characters of it; it must hold nothing of a prompt.
-    A record that would weigh more than `max_bytes` keeps the first 64 KiB of its value, with the length and the sha256
-    of the whole; if its key or headers alone are too long they are left out as well. A `bare` one keeps nothing but
-    length and sha256.
+    `grant` lets a dispatcher trust a replay of it, the next run of its id. `message` is the sentence on exactly this
+    record, at most 500 characters of it; it must hold nothing of a prompt. A record that would exceed `max_bytes` keeps
+    the first 64 KiB of its value, with the length and the sha256 of the whole; if its key or headers alone are too long
+    they are left out as well. A `bare` one keeps nothing but length and sha256.
     """
     block = [
         (names.REASON, reason.encode()),
@@ -300,7 +299,7 @@ def encode_dead_letter(  # noqa: PLR0913  # each is a fact of the dead letter
 
 
 def decode_dead_letter(key: bytes | None, value: bytes | None, headers: Headers) -> DeadLetter:
-    """The dead letter in a record of the dead-letters topic.
+    """Decode a dead letter from a record of the dead-letters topic.
 
     Raises:
         WireError: It is none: our headers are missing or malformed.
@@ -332,19 +331,19 @@ def decode_dead_letter(key: bytes | None, value: bytes | None, headers: Headers)
 
 
 def _amount(text: str) -> int:
-    """A number of a header, of a size that every reader can count with. Raises ValueError."""
+    """Parse a header's number, limited to digits that every reader can handle. Raises ValueError."""
     if len(text) > _AMOUNT_CHARS_MAX:
         raise ValueError("it has too many digits")
     return int(text)
 
 
 def encode_ledger(record: LedgerRecord) -> bytes:
-    """The value of a record of the ledger; it has neither key nor headers."""
+    """Encode the value of a ledger record; it has neither key nor headers."""
     return pack_ledger(record)
 
 
 def decode_ledger(value: bytes) -> LedgerRecord:
-    """The record in a value of the ledger.
+    """Decode the value of a ledger record.
 
     Raises:
         LedgerUnreadable: Unknown version or kind, or not a ledger record at all.

@@ -1,7 +1,7 @@
-"""What is wrong with a field, as one sentence that names our field and repeats nothing that was given.
+"""Validation errors as one sentence each, which names our field and repeats nothing of the given value.
 
-The library that checks shapes has words of its own; none of them reaches a producer, an outcome or a terminal. The same
-sentence comes from `GenerationClient`, from `headrace submit` and from a dispatcher's Failed outcome.
+pydantic's own wording never reaches a producer, an outcome or a terminal. The same sentence comes from
+`GenerationClient`, from `headrace submit` and from a dispatcher's Failed outcome.
 """
 
 import re
@@ -56,7 +56,7 @@ _QUOTED: Final = re.compile(r"'([^']*)'")
 
 
 def sentence_of(error: ValidationError, subject: str = "request") -> str:
-    """The first complaint, with the name of our field and nothing that was given; `subject` is what is not valid."""
+    """Describe the first error, with our field's name and nothing of the value; `subject` is what was validated."""
     first = error.errors(include_url=False)[0]
     field = str(first["loc"][0]) if first["loc"] else ""
     if first["type"] == "missing":
@@ -81,12 +81,12 @@ def _complaint(first: ErrorDetails) -> str:
 
 
 def expected_in(first: ErrorDetails) -> str:
-    """What is expected where something else was given; it follows "must be"."""
+    """Describe the expected value; the text follows "must be"."""
     return _EXPECTED.get(first["type"], _OTHERWISE).format(**first.get("ctx", {}))
 
 
 def must_be_one_of(names: Collection[str], given: Any) -> str:
-    """`it must be responses or embeddings (did you mean embeddings?)`; it follows a colon."""
+    """Return `it must be responses or embeddings (did you mean embeddings?)`; it follows a colon."""
     near = nearest(given, names) if isinstance(given, str) else None
     return f"it must be {listed(names, last='or')}" + (f" (did you mean {near}?)" if near else "")
 
@@ -100,5 +100,5 @@ def _mend(kind: str, given: Any) -> str:
 
 
 def kind_of(given: Any) -> str:
-    """What JSON calls a value, without the value."""
+    """Name a value's JSON type, without the value."""
     return _KINDS.get(type(given), "something that JSON does not have")

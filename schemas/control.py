@@ -1,4 +1,4 @@
-"""What can be asked of a request that is under way: today, that it be cancelled."""
+"""Control messages about a request in progress: today, its cancellation."""
 
 from typing import Literal
 

@@ -2,7 +2,7 @@
 
 The body of a copy may be unreadable to the dispatcher that takes it: the operator has lowered `input.request_bytes_max`
 or `input.nesting_max` while it was parked. Its identity must survive that, or the id would have no outcome ever. The
-fingerprint is in it because an id is no secret: only a copy of the very content fails what is parked.
+fingerprint is in it because an id is no secret: only a copy with the same content can fail the parked request.
 """
 
 import re
@@ -20,7 +20,7 @@ _ENDPOINT = GenerationRequest.model_fields["endpoint"].default
 
 
 class StatedIdentity(NamedTuple):
-    """What the header says: id, run and the fingerprint of tenant, endpoint and body."""
+    """Identity in the header: id, run and the fingerprint of tenant, endpoint and body."""
 
     request_id: str
     run: int
@@ -28,7 +28,7 @@ class StatedIdentity(NamedTuple):
 
 
 def identity_header(request_id: str, run: int, request: Mapping[str, Any]) -> tuple[str, bytes] | None:
-    """The header for a copy of `request`, the JSON object that was parked; None if that is no request at all."""
+    """Build the header for a copy of `request`, the parked JSON object; None if that is no request at all."""
     body, tenant = request.get("body"), request.get("tenant")
     if not isinstance(body, dict) or not is_valid_id(request_id):
         return None
@@ -37,7 +37,7 @@ def identity_header(request_id: str, run: int, request: Mapping[str, Any]) -> tu
 
 
 def stated_identity(headers: Headers) -> StatedIdentity | None:
-    """The identity that the headers state; None if they state none. Never raises."""
+    """Read the identity that the headers state; None if they state none. Never raises."""
     found = _FORM.fullmatch(dict(headers).get(names.IDENTITY) or b"")
     if found is None or int(found[2]) > RUN_MAX:
         return None

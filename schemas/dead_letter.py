@@ -1,4 +1,4 @@
-"""A record that nobody will try again by itself: its original bytes, and why."""
+"""A record that is not retried automatically: its original bytes, and the reason."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Origin(NamedTuple):
-    """Where the record stood; written as `topic/partition/offset`."""
+    """Position of the original record; written as `topic/partition/offset`."""
 
     topic: str
     partition: int
@@ -18,7 +18,7 @@ class Origin(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """Key, value and headers are the original's, unchanged, unless the record was too long.
+    """A dead letter: key, value and headers are the original's, unchanged, unless the record was too long.
 
     Attributes:
         reason: A Failed's reason, or `undecodable`, `lost_by_retention`; of a service's own dead letters
@@ -26,9 +26,9 @@ class DeadLetter:
         attempts: HTTP calls made.
         original_length: Bytes of the whole value, if `value` holds only its beginning.
         sha256: Of the whole value, in hex, if `value` holds only its beginning.
-        grant: What lets a dispatcher believe the next run of its id (`headrace-grant`); older releases wrote none.
+        grant: Token that lets a dispatcher trust the next run of its id (`headrace-grant`); older releases wrote none.
         message: What was wrong with this record, one sentence in our own words; empty in letters of older releases.
-        error_type: Of an outcome that a service's own handler gave up: the exception's class.
+        error_type: Class of the exception, for an outcome that a service's own handler gave up.
     """
 
     key: bytes | None

@@ -1,17 +1,17 @@
-"""Deltas of a streamed answer: how they are put together, and what text they add.
+"""Deltas of a streamed answer: how they are merged, and what text they add.
 
-A delta of a chat completion is the list `choices` of its chunk; one of a response is its event. Putting deltas
-together is associative, so a batch of them says what they said one by one. Nothing here raises for any JSON.
+A delta of a chat completion is the list `choices` of its chunk; one of a response is its event. Merging deltas is
+associative, so a merged batch has the same content as its deltas one by one. Nothing here raises for any JSON.
 """
 
 from collections.abc import Callable
 from typing import Any, Final
 
 Delta = list[Any] | dict[str, Any]
-"""As it stands in a chunk: choices of a chat completion, or an event of a response."""
+"""A delta as it stands in a chunk: choices of a chat completion, or an event of a response."""
 
 _SAID_ONCE: Final = frozenset({"id", "index", "name", "object", "role", "type"})
-"""Members that are told whole; servers that repeat them say the same again."""
+"""Members that are sent whole; servers that repeat them send the same value again."""
 
 _TEXTS: Final = frozenset(
     f"response.{kind}.delta"
@@ -26,11 +26,11 @@ _TEXTS: Final = frozenset(
         "reasoning_summary_text",
     )
 )
-"""Events whose member `delta` goes on with a text; audio, for one, cannot be put together."""
+"""Events with a text in their member `delta` that can be appended; audio, for one, cannot be merged."""
 
 
 def merged(one: Delta, next_one: Delta) -> Delta | None:
-    """Both as one delta, or None if they must stay two."""
+    """Merge two deltas into one; None if they must stay two."""
     if isinstance(one, list) and isinstance(next_one, list):
         return grown_choices(one, next_one)
     if isinstance(one, dict) and isinstance(next_one, dict) and _is_same_text(one, next_one):
@@ -51,7 +51,7 @@ def _joined(value: Any, next_value: Any, name: str) -> Any:
 
 
 def text_of(delta: Delta | None, *, choice: int = 0) -> str:
-    """What a delta adds to the answer's text; of a chat completion, to that choice."""
+    """Return the text that a delta adds to the answer; of a chat completion, to that choice."""
     if isinstance(delta, list):
         told = [each.get("delta") for each in delta if isinstance(each, dict) and index_of(each) == choice]
         return "".join(text for each in told if isinstance(each, dict) and isinstance(text := each.get("content"), str))
@@ -65,7 +65,7 @@ def text_of(delta: Delta | None, *, choice: int = 0) -> str:
 
 
 def grown_choices(known: list[Any], told: list[Any]) -> list[Any]:
-    """Choices of a chat completion: what they say goes on, and of their other members the last one holds."""
+    """Merge choices of a chat completion: deltas and logprobs grow, other members take the last value."""
     return _grown_list(known, told, _grown_choice)
 
 
@@ -78,7 +78,7 @@ def _grown_choice(known: dict[str, Any], told: dict[str, Any]) -> dict[str, Any]
 
 
 def _grown(known: Any, told: Any) -> Any:
-    """What is known of a value, and what was told next: texts and lists go on, objects member by member."""
+    """Merge a value with its continuation: append texts and lists, merge objects member by member."""
     if known is None or told is None:
         return told if known is None else known
     if isinstance(known, str) and isinstance(told, str):
@@ -91,7 +91,7 @@ def _grown(known: Any, told: Any) -> Any:
 
 
 def _grown_object(known: dict[str, Any], told: dict[str, Any]) -> dict[str, Any]:
-    """Member by member; what is said once stays as it was said first."""
+    """Merge member by member; members that are sent whole keep their first value."""
     whole = dict(known)
     for name, value in told.items():
         whole[name] = (whole.get(name) or value) if name in _SAID_ONCE else _grown(whole.get(name), value)
@@ -101,7 +101,7 @@ def _grown_object(known: dict[str, Any], told: dict[str, Any]) -> dict[str, Any]
 def _grown_list(
     known: list[Any], told: list[Any], joined: Callable[[dict[str, Any], dict[str, Any]], dict[str, Any]]
 ) -> list[Any]:
-    """Objects with an `index` go on where they stand; everything else is added."""
+    """Merge objects with an `index` into the one at that index; append everything else."""
     whole = list(known)
     places = {place: at for at, each in enumerate(whole) if (place := index_of(each)) is not None}
     for each in told:
@@ -116,6 +116,6 @@ def _grown_list(
 
 
 def index_of(value: Any) -> int | None:
-    """The `index` of an object, or None."""
+    """Return the `index` of an object, or None."""
     place = value.get("index") if isinstance(value, dict) else None
     return place if isinstance(place, int) and not isinstance(place, bool) else None

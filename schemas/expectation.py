@@ -1,4 +1,4 @@
-"""What a sender knows of its request, compared with outcomes and chunks of the same id.
+"""A sender's knowledge of its request, compared with outcomes and chunks of the same id.
 
 Ids are chosen by producers, so two of them may choose the same one for different requests. One of these is answered
 under it, so a reader that looks at the id alone may take another request's answer for its own.
@@ -18,7 +18,7 @@ TENANT, ENDPOINT, BODY = "tenant", "endpoint", "body"
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """The id of a request, and what else is known of it; None: not known.
+    """The id of a request, and other known properties of it; None: not known.
 
     With a `request_digest`, a `tenant` of None means that the request has no tenant; without one, that its tenant is
     not known. The same holds for outcomes and chunks.
@@ -31,12 +31,12 @@ class Expectation:
 
     @classmethod
     def of(cls, request: GenerationRequest) -> Self:
-        """All of a request that outcomes tell; its body must be as read from JSON (lists, no tuples)."""
+        """Take all properties that outcomes state; the body must be as read from JSON (lists, no tuples)."""
         digest = request_digest(request.endpoint, request.body)
         return cls(request.id, request.tenant, request.endpoint, digest)
 
     def differences(self, told: Completed | Failed | Chunk) -> tuple[str, ...]:
-        """Which of `tenant`, `endpoint` and `body` differ, as far as both sides say; empty: none.
+        """Name those of `tenant`, `endpoint` and `body` that differ, as far as both sides state them; empty: none.
 
         The digest covers endpoint and body together, so if the endpoints differ the bodies are not compared.
         """
@@ -52,13 +52,13 @@ class Expectation:
         return tuple(found)
 
     def is_told_of_conflict(self, outcome: Completed | Failed) -> bool:
-        """Whether an outcome says that the id of this very request belongs to another one."""
+        """Whether an outcome says that the id of exactly this request belongs to another one."""
         submitted = outcome.submitted_id if isinstance(outcome, Failed) else None
         proven = None not in {self.request_digest, outcome.request_digest}
         return submitted == self.id and proven and not self.differences(outcome)
 
     def concerns(self, outcome: Completed | Failed) -> bool:
-        """Whether an outcome has this id, or says that the id of this very request belongs to another one."""
+        """Whether an outcome has this id, or says that the id of exactly this request belongs to another one."""
         return outcome.id == self.id or self.is_told_of_conflict(outcome)
 
 

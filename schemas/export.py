@@ -1,6 +1,6 @@
 """JSON Schemas of the wire for readers in other languages, and the rule by which they may change.
 
-The exported files are in `schemas/json` and in the package. A reader written against them must go on reading what a
+The exported files are in `schemas/json` and in the package. A reader written against them must be able to read what a
 later release writes, so a field may be added, and none may be removed, renamed, retyped, or newly required.
 """
 
@@ -20,7 +20,7 @@ from schemas.outcome import Completed, Failed
 from schemas.request import GenerationRequest
 
 COMMITTED = Path(__file__).parent / "json"
-"""The files as they were released."""
+"""Directory of the released files."""
 
 SHAPES: Mapping[str, type[BaseModel]] = {
     "request": GenerationRequest,
@@ -35,12 +35,12 @@ _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def schema_of(shape: type[BaseModel]) -> dict[str, Any]:
-    """The JSON Schema of one shape as it is read: open, what has a default not required."""
+    """Build the JSON Schema of one shape for readers: open, with fields that have a default not required."""
     return {"$schema": _DIALECT, **shape.model_json_schema(mode="validation")}
 
 
 def export_schemas(directory: Path) -> list[Path]:
-    """Write one `<name>.json` for each shape and `asyncapi.json`, and say which files."""
+    """Write one `<name>.json` for each shape and `asyncapi.json`; return the paths."""
     directory.mkdir(parents=True, exist_ok=True)
     documents = {name: schema_of(shape) for name, shape in SHAPES.items()} | {"asyncapi": asyncapi_document()}
     written = []
@@ -51,15 +51,15 @@ def export_schemas(directory: Path) -> list[Path]:
     return written
 
 
-class BreakingChange(ValueError):  # noqa: N818  # what was found, not what went wrong
-    """A released schema would change in a way its readers could not bear."""
+class BreakingChange(ValueError):  # noqa: N818  # the finding, not a malfunction
+    """A change of a released schema that would break its readers."""
 
 
 def release_schemas(directory: Path = COMMITTED) -> list[Path]:
     """Write the files of this release over those of the last.
 
     Raises:
-        BreakingChange: Nothing was written; the sentences say what would break.
+        BreakingChange: Nothing was written; the sentences name each break.
     """
     found = [
         f"{name}: {sentence}"
@@ -80,7 +80,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def breaking_changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """One sentence for each change by which a value that one of the two schemas allows is none to the other's reader.
+    """Describe each change by which a value that one schema allows is invalid for the other's readers.
 
     Fields removed (a rename is a removal), retyped or newly required, and alternatives taken away. Added fields and
     added alternatives of an open list of words are not.
@@ -94,7 +94,7 @@ _LARGER = ("minLength", "minimum", "minItems")
 
 
 class _Comparison:
-    """Two documents, whose references point into themselves."""
+    """Comparison of two documents with references into themselves."""
 
     def __init__(self, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
         self._old = old
@@ -142,7 +142,7 @@ class _Comparison:
         return found
 
     def _alternatives(self, old: Mapping[str, Any], new: Mapping[str, Any], at: str) -> list[str]:
-        """Every alternative of before must have one of now that it turns into without a break."""
+        """Find alternatives of before for which no alternative of now is a compatible change."""
         place = at or "the value"
         before, after = old.get("anyOf"), new.get("anyOf")
         if before is None and after is None:

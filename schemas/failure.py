@@ -63,19 +63,19 @@ class RetryableFailure(BaseModel):
 
     @property
     def original_key(self) -> bytes | None:
-        """The key of the record that was taken."""
+        """Key of the original record."""
         if self.key is not None:
             return self.key.encode()
         return None if self.key_base64 is None else base64.b64decode(self.key_base64)
 
     @property
     def original_headers(self) -> tuple[tuple[str, bytes], ...]:
-        """The headers of the record that was taken."""
+        """Headers of the original record."""
         return tuple((header.name, header.value) for header in self.headers)
 
 
 def key_fields(key: bytes | None) -> dict[str, str]:
-    """`key` or `key_base64`, whichever can hold it; nothing for None."""
+    """Return `key` or `key_base64`, whichever can hold it; nothing for None."""
     if key is None:
         return {}
     try:
@@ -85,5 +85,5 @@ def key_fields(key: bytes | None) -> dict[str, str]:
 
 
 def header_fields(headers: tuple[tuple[str, bytes], ...]) -> tuple[OriginalHeader, ...]:
-    """The `headers` of a RetryableFailure."""
+    """Return the `headers` of a RetryableFailure."""
     return tuple(OriginalHeader(name=name, value=base64.b64encode(value or b"")) for name, value in headers)

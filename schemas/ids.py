@@ -1,4 +1,4 @@
-"""Who a request is: its id, the hash that stands for it in memory and in the ledger, and its fingerprint.
+"""Identity of a request: its id, the hash of the id in memory and in the ledger, and its fingerprint.
 
 Standard library only, and no clock.
 """
@@ -18,17 +18,17 @@ _PRINTABLE_ASCII = re.compile(rf"[\x20-\x7e]{{1,{ID_LENGTH_MAX}}}")
 
 
 def is_valid_id(candidate: str) -> bool:
-    """True for 1 to 128 printable ASCII characters."""
+    """Whether it is 1 to 128 printable ASCII characters."""
     return _PRINTABLE_ASCII.fullmatch(candidate) is not None
 
 
 def id_hash(request_id: str) -> bytes:
-    """The 16 bytes that stand for an id in the ledger: BLAKE2b-128 of its UTF-8 bytes."""
+    """Return the 16 bytes that stand for an id in the ledger: BLAKE2b-128 of its UTF-8 bytes."""
     return hashlib.blake2b(request_id.encode(), digest_size=16).digest()
 
 
 def fingerprint(tenant: str | None, endpoint: str, body: Mapping[str, Any]) -> bytes:
-    """The 8 bytes by which a second submission of an id is told from another request under the same id.
+    """Return the 8 bytes that distinguish a resubmission of an id from another request under the same id.
 
     BLAKE2b-64 of the JSON (sorted keys, no spaces, ASCII escapes) of `[tenant, endpoint, body]`. Lane, deadline and
     metadata may differ between submissions of one request, so they are not in it.
@@ -38,7 +38,7 @@ def fingerprint(tenant: str | None, endpoint: str, body: Mapping[str, Any]) -> b
 
 
 def request_digest(endpoint: str, body: Mapping[str, Any]) -> str:
-    """The 32 hex digits by which an outcome proves of which request it is: equal for equal endpoint and body.
+    """Return the 32 hex digits that identify an outcome's request: equal for equal endpoint and body.
 
     The tenant is not in it, unlike in the ledger's `fingerprint`.
 
@@ -49,12 +49,12 @@ def request_digest(endpoint: str, body: Mapping[str, Any]) -> str:
 
 
 def tenant_mark(tenant: str | None) -> bytes:
-    """The 8 bytes by which a cancel's tenant is compared with a request's: BLAKE2b-64 of the tenant as JSON."""
+    """Return the 8 bytes that compare a cancel's tenant with a request's: BLAKE2b-64 of the tenant as JSON."""
     return hashlib.blake2b(json.dumps(tenant).encode(), digest_size=8).digest()
 
 
 def uuid7(unix_ms: int, randomness: bytes) -> str:
-    """A UUID of version 7 (RFC 9562, section 5.7): 48 bits of milliseconds, then 74 bits of the 10 bytes given."""
+    """Build a UUID of version 7 (RFC 9562, section 5.7): 48 bits of milliseconds, then 74 of the 10 bytes' bits."""
     if len(randomness) != 10:
         raise ValueError(f"a UUIDv7 takes 10 random bytes, not {len(randomness)}")
     head, tail = int.from_bytes(randomness[:2]), int.from_bytes(randomness[2:])

@@ -1,4 +1,4 @@
-"""Instants as they stand on the wire: ISO 8601 in UTC, milliseconds, `Z`."""
+"""Instants on the wire: ISO 8601 in UTC, milliseconds, `Z`."""
 
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -7,14 +7,14 @@ from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 
 
 def to_wire(instant: datetime) -> str:
-    """`2026-12-01T09:00:00.000Z`. `instant` must be aware."""
+    """Format as `2026-12-01T09:00:00.000Z`. `instant` must be aware."""
     if instant.tzinfo is None:
         raise ValueError("an instant on the wire needs a time zone")
     return instant.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def from_wire(text: str) -> datetime:
-    """The aware UTC instant of an ISO 8601 text with a time zone.
+    """Parse an ISO 8601 text with a time zone to an aware UTC instant.
 
     Raises:
         ValueError: Not ISO 8601, without a time zone, or outside the years 1 to 9999.

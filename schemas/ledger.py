@@ -1,7 +1,7 @@
 """The leader's own log: claims, fates of ids, attempts started, budget levels. PROTOCOL §5 fixes its bytes.
 
 One JSON object a record; ids are packed, since a busy hour holds two million of them and a cold start reads them all.
-An id stands there as its exact 128-bit hash: a filter with false positives would lose a request.
+An id is stored as its exact 128-bit hash: a filter with false positives would lose a request.
 """
 
 import base64
@@ -21,7 +21,7 @@ from schemas.instants import Instant, to_wire
 
 VERSION = 1
 ATTEMPT_MAX = 255
-"""Attempts above it are written as this number: a retry then looks newer than it is, and is taken, never lost."""
+"""Higher attempts are written as this number: a retry then looks newer than it is, and is taken, never lost."""
 
 _SETTLED = struct.Struct(">16sHBB8s")
 _STARTED = struct.Struct(">16sHB")
@@ -35,7 +35,7 @@ DEADLINE_MAX_S = 0xFF_FFFF_FFFF
 
 
 class LedgerUnreadable(ValueError):  # noqa: N818  # the state of the bytes, not of this process
-    """The bytes are of a version or kind this release does not know, or no ledger record. Nothing may be guessed."""
+    """Bytes of a version or kind this release does not know, or no ledger record. Nothing may be guessed."""
 
 
 class LedgerKind(StrEnum):
@@ -56,7 +56,7 @@ class LedgerState(IntEnum):
 
 
 class LedgerEntry(NamedTuple):
-    """A fate. A named tuple, since a cold start makes two million of them."""
+    """A fate. A named tuple, since a cold start creates two million of them."""
 
     id_hash: bytes
     run: int
@@ -66,7 +66,7 @@ class LedgerEntry(NamedTuple):
 
 
 class StartedEntry(NamedTuple):
-    """An attempt whose call was begun; or has ended, and the request waits for another one."""
+    """An attempt: its call was begun, or has ended and the request waits for another one."""
 
     id_hash: bytes
     run: int
@@ -74,11 +74,11 @@ class StartedEntry(NamedTuple):
 
 
 class WaitingCancel(NamedTuple):
-    """A cancel whose request has not come yet, and the Kafka timestamp (ms) of its record.
+    """A cancel that precedes its request, and the Kafka timestamp (ms) of its record.
 
     It answers records of the id up to a minute younger than that. For an id that has failed already it is written a
-    minute older than it is: then it answers what was submitted before it, a replay, and nothing younger.
-    `tenant_mark`: hash of the tenant whose request is meant; empty: that of any tenant.
+    minute older than it is: then it answers records submitted before it, a replay, and nothing younger. `tenant_mark`:
+    hash of the intended request's tenant; empty: any tenant.
     """
 
     id_hash: bytes
@@ -87,7 +87,7 @@ class WaitingCancel(NamedTuple):
 
 
 class AwaitedEntry(NamedTuple):
-    """A parked request whose copy is on its way: until when it is wanted (s), and its id.
+    """A parked request with its copy on the way: the end of its deadline (s), and its id.
 
     The id is empty where only a line of an older release was read. `overdue`: it was Failed for its deadline since the
     copy did not come, and its fate is `WITHDRAWN`. `tenant_mark`: hash of its tenant; empty: not known.
@@ -103,12 +103,12 @@ class AwaitedEntry(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """Lower end of a limit's level at an instant, after paying for what was in flight.
+    """Lower bound of a limit's level at an instant, after paying for calls in flight.
 
-    `charged` are the tokens paid in the minute before, `pause_ms` how long nobody may pay from `at` on, `markup_ppm`
-    the server's charges over ours, in millionths, `laws` the charge law that was believed, by endpoint. `borne` is
-    how much has been spent at once beyond the steady rate without a refusal, `ceiling` how much must not be, where a
-    refusal has shown it.
+    `charged` are the tokens paid in the minute before, `pause_ms` the time from `at` on in which nothing may be paid,
+    `markup_ppm` the server's charges over ours, in millionths, `laws` the charge law that was believed, by endpoint.
+    `borne` is the amount that was spent at once beyond the steady rate without a refusal, `ceiling` the amount that
+    must not be, where a refusal has shown it.
     """
 
     limit: str
@@ -126,7 +126,7 @@ class Level:
 
 
 def position(topic: str, partition: int, offset: int) -> str:
-    """How a suspect is written."""
+    """Format the position of a suspect."""
     return f"{topic}/{partition}/{offset}"
 
 
@@ -134,18 +134,18 @@ def position(topic: str, partition: int, offset: int) -> str:
 class LedgerRecord:
     """One record of the ledger.
 
-    `key` is the secret, in base64, by which the dispatchers of a prefix know their own grants (`headrace-grant`), and
-    `key_since_s` since when every dead letter has one.
-    `proved` is the digest of a base URL at which a call has been answered; empty: the line does not say.
-    `suspects` are positions (`topic/partition/offset`): of a claim, where its term begins to read each partition that
-    has a suspect, 500 at most; of a step, single records about to be decoded, all that are at that moment.
+    `key` is the secret, in base64, by which the dispatchers of a prefix recognise their own grants (`headrace-grant`),
+    and `key_since_s` the time since which every dead letter has one. `proved` is the digest of a base URL at which a
+    call has been answered; empty: not stated. `suspects` are positions (`topic/partition/offset`): of a claim, the
+    start of its term's reading in each partition that has a suspect, 500 at most; of a step, all single records about
+    to be decoded at that moment.
 
     `cancels_of` and `awaited_of` (on the wire only) hold the tenant marks of `cancels` and `awaited`, 8 bytes each, in
-    the same order; a former release passes over them.
+    the same order; a former release ignores them.
 
-    `topics` are Kafka's ids of topics by their names. A step that has some stores the progress of all their partitions;
-    a claim hands on those under which the stored progress was written. A topic that has another id now was made anew,
-    and no stored progress of it means anything.
+    `topics` are Kafka's ids of topics by their names. A step with ids stores the progress of all their partitions; a
+    claim hands on those under which the stored progress was written. A topic that has another id now was made anew, and
+    its stored progress is meaningless.
 
     `totals` are the outcomes of all leaders, those of this line included: `completed`, or the reason of a failure.
     """
@@ -212,7 +212,7 @@ class LedgerValue(BaseModel):
 
 
 def packed_bytes_max(*, settled: int, awaited: int, started: int, cancels: int) -> int:
-    """What so many entries of a line weigh at most, as base64; `started` counts those that ended too."""
+    """Return the most bytes of a line's packed entries, as base64; `started` counts those that ended too."""
     sizes = (
         settled * _SETTLED.size,
         awaited * (_AWAITED.size + ID_LENGTH_MAX),
@@ -238,7 +238,7 @@ def _packed_copies(entries: Iterable[AwaitedEntry]) -> str:
 
 
 def _packed_marks(entries: Iterable[WaitingCancel | AwaitedEntry]) -> str:
-    """The tenant marks of entries, in their order, zeros for none; empty if no entry has one."""
+    """Pack the tenant marks of entries, in their order, zeros for none; empty if no entry has one."""
     marks = [entry.tenant_mark or _NO_MARK for entry in entries]
     return _packed(_MARK, ((mark,) for mark in marks)) if any(mark != _NO_MARK for mark in marks) else ""
 
@@ -265,7 +265,7 @@ def _level(level: Level) -> dict[str, Any]:
 
 
 def pack_ledger(record: LedgerRecord) -> bytes:
-    """The value of a ledger record; what is empty is left out, but for `levels`."""
+    """Encode the value of a ledger record; empty fields are left out, except `levels`."""
     value: dict[str, Any] = {
         "v": VERSION,
         "kind": record.kind.value,
@@ -304,7 +304,7 @@ def _unpacked(layout: struct.Struct, packed: str) -> Iterable[tuple[Any, ...]]:
 
 
 def _key(packed: str) -> str:
-    """Base64, or the line is none of ours."""
+    """Check that it is base64, else the line is not ours."""
     base64.b64decode(packed, validate=True)
     return packed
 
@@ -324,7 +324,7 @@ Entry = TypeVar("Entry", WaitingCancel, AwaitedEntry)
 
 
 def _marks(packed: str, count: int) -> list[bytes]:
-    """One mark for each of so many entries; a line of an older release has none."""
+    """Unpack one mark for each of `count` entries; a line of an older release has none."""
     if not packed:
         return [b""] * count
     marks = [b"" if mark == _NO_MARK else mark for (mark,) in _unpacked(_MARK, packed)]
@@ -334,13 +334,13 @@ def _marks(packed: str, count: int) -> list[bytes]:
 
 
 def _marked(entries: Sequence[Entry], packed: str) -> tuple[Entry, ...]:
-    """The entries, each with its tenant mark."""
+    """Return the entries, each with its tenant mark."""
     marked = zip(entries, _marks(packed, len(entries)), strict=True)
     return tuple(entry._replace(tenant_mark=mark) for entry, mark in marked)
 
 
 def unpack_ledger(value: bytes) -> LedgerRecord:
-    """The record in the bytes of a ledger value.
+    """Decode the bytes of a ledger value.
 
     Raises:
         LedgerUnreadable: Unknown version or kind, or not a ledger record at all.

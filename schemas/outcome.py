@@ -1,7 +1,7 @@
-"""How a request ends: exactly one of Completed, Failed for each (id, run).
+"""The end of a request: exactly one of Completed, Failed for each (id, run).
 
 Readers keep what they do not know: unknown fields stay, an unknown reason is a failure like any other, and an answer
-that ended in an unknown way is none that ended with `stop`.
+that ended in an unknown way did not end with `stop`.
 """
 
 from enum import StrEnum
@@ -124,7 +124,7 @@ class Failed(_Outcome):
 
 
 def sent_as(outcome: Completed | Failed) -> str:
-    """The id that the request was sent with, which is the key of its outcome's record."""
+    """Return the id that the request was sent with, which is the key of its outcome's record."""
     submitted = outcome.submitted_id if isinstance(outcome, Failed) else None
     return outcome.id if submitted is None else submitted
 

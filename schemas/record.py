@@ -1,4 +1,4 @@
-"""A Kafka record as bytes: what the codec writes and a producer sends."""
+"""A Kafka record as bytes: written by the codec and sent by a producer."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ _FRAMING_BYTES_HEADER = 10
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """Key, value and headers; topic and partition are the sender's business."""
+    """Key, value and headers; topic and partition are the sender's choice."""
 
     key: bytes | None
     value: bytes | None
@@ -19,11 +19,11 @@ class Record:
 
     @property
     def bytes_max(self) -> int:
-        """What the record weighs in a batch of its own at most: content plus the framing of record and batch."""
+        """Largest size of the record in a batch of its own: content plus the framing of record and batch."""
         headers = sum(len(name.encode()) + len(value or b"") + _FRAMING_BYTES_HEADER for name, value in self.headers)
         return len(self.key or b"") + len(self.value or b"") + headers + _FRAMING_BYTES
 
 
 def present(headers: Iterable[tuple[str, bytes | None]]) -> tuple[tuple[str, bytes], ...]:
-    """Headers as every door hands them on: a null value, which Kafka allows and some clients write, is an empty one."""
+    """Normalise headers for all adapters: a null value, which Kafka allows and some clients write, becomes empty."""
     return tuple((name, value or b"") for name, value in headers)

@@ -1,4 +1,4 @@
-"""What a request may not ask though each field is valid; client, command and dispatcher refuse it in the same words."""
+"""Requests refused although each field is valid; client, command and dispatcher use the same words."""
 
 from collections.abc import Callable
 from typing import Final
@@ -21,5 +21,5 @@ _REFUSALS: Final[tuple[tuple[Callable[[GenerationRequest], bool], str], ...]] = 
 
 
 def refusal_of(request: GenerationRequest) -> str | None:
-    """The sentence for the first thing that the request may not ask; None if it may ask all."""
+    """Return the sentence for the first refusal that applies to the request; None if none does."""
     return next((sentence for applies, sentence in _REFUSALS if applies(request)), None)

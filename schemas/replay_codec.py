@@ -1,8 +1,8 @@
-"""A dead letter as its lane takes it again, and what an outcome's headers tell of replays that were answered.
+"""Codec of replays: a dead letter as its lane takes it again, and the answered run in an outcome's headers.
 
-Key, value and headers stay the producer's; what an earlier retry or replay had added goes, and ours takes its place.
-The event's own id gets the run behind it, as an outcome's does: an event is known by it, and `schemas.request_codec`
-takes the run off again, so that an id which itself ends in `#1` is not mistaken.
+Key, value and headers stay the producer's; headers of an earlier retry or replay are replaced by ours. The event's own
+id gets the run behind it, as an outcome's does: it identifies the event, and `schemas.request_codec` takes the run off
+again, so that an id which itself ends in `#1` is not mistaken.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ _NEW_ID_DIGITS = 16
 
 
 class Answer(NamedTuple):
-    """Who was answered: an (id, run), and whether it is completed for ever."""
+    """An answered (id, run), and whether it is completed for good."""
 
     request_id: str
     run: int
@@ -33,14 +33,14 @@ class Answer(NamedTuple):
 
 
 def encode_replay(letter: DeadLetter, request_id: str, *, run: int, deadline: datetime) -> Record:
-    """The record of a replay: run `run` of the request that `letter` holds."""
+    """Encode a replay: run `run` of the request in `letter`."""
     headers = _replaying(letter.headers, f"{request_id}#{run}", run=run, deadline=deadline)
     granted = () if letter.grant is None else ((names.GRANT, letter.grant.encode()),)
     return Record(letter.key, letter.value, (*headers, *granted))
 
 
 def encode_renamed(letter: DeadLetter, decoded: DecodedRequest, new_id: str, *, deadline: datetime) -> Record:
-    """The record of the same request under another id, as run 0; `decoded` is what the letter's value says."""
+    """Encode the same request under another id, as run 0; `decoded` is the letter's decoded value."""
     fields = decoded.request.model_dump(mode="json", exclude_unset=True) | {"id": new_id}
     headers = [
         (name, new_id.encode() if name == names.CE_SUBJECT else value)
@@ -50,13 +50,13 @@ def encode_renamed(letter: DeadLetter, decoded: DecodedRequest, new_id: str, *, 
 
 
 def new_id_of(request_id: str, place: Origin) -> str:
-    """The same for the same id and place, always: whoever makes it again makes no second request."""
+    """Return the same new id for the same id and place: repeating a replay makes no second request."""
     digest = hashlib.blake2b(f"{place} {request_id}".encode(), digest_size=_NEW_ID_DIGITS // 2).hexdigest()
     return f"{request_id[: ID_LENGTH_MAX - _NEW_ID_DIGITS - 1]}~{digest}"
 
 
 def answer_in(record: Record) -> Answer | None:
-    """What the headers of a record of the results topic tell; None if they are not those of an outcome.
+    """Read the answer from the headers of a results record; None if they are not those of an outcome.
 
     The value, which may be a megabyte, is not read.
     """

@@ -1,6 +1,6 @@
-"""What a producer asks: one OpenAI call.
+"""A producer's request: one OpenAI call.
 
-The schema is open: fields we do not know are kept, so that an old reader goes on reading what a new producer writes.
+The schema is open: unknown fields are kept, so that an old reader can read what a new producer writes.
 """
 
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ Endpoint = Literal["chat.completions", "responses", "embeddings"]
 ENDPOINTS: tuple[str, ...] = get_args(Endpoint)
 
 FORBIDDEN_BODY_KEYS = ("extra_headers", "extra_query", "extra_body", "timeout")
-"""What the SDK would take as its own arguments: a producer sets no URL, no header, no time-out, no key."""
+"""Keys that the SDK would take as its own arguments: a producer sets no URL, no header, no time-out, no key."""
 
 TOPIC_NAME = r"^[a-zA-Z0-9._-]{1,249}$"
 LABEL_LENGTH_MAX = 256
@@ -66,7 +66,7 @@ class GenerationRequest(BaseModel):
 
     @property
     def model(self) -> str | None:
-        """The model asked for; None where the body names none."""
+        """The requested model; None where the body names none."""
         named = self.body.get("model")
         return named if isinstance(named, str) else None
 
@@ -95,5 +95,5 @@ class GenerationRequest(BaseModel):
 
 
 def deadline_of(request: GenerationRequest, override: datetime | None) -> datetime | None:
-    """The deadline that counts: a replay's header beats the body's."""
+    """Return the effective deadline: a replay's header takes precedence over the body's."""
     return override if override is not None else request.deadline

@@ -1,7 +1,7 @@
-"""Requests as bytes: what strangers write, so nothing here trusts anything. Part of `schemas.codec`.
+"""Requests as bytes: untrusted input. Part of `schemas.codec`.
 
-Decoding never raises, whatever the bytes: what cannot be read becomes Undecodable, with a sentence that repeats nothing
-of the prompt. Accepted are CloudEvents in binary mode, in structured mode, and bare JSON.
+Decoding never raises, whatever the bytes: an unreadable record becomes Undecodable, with a sentence that repeats
+nothing of the prompt. Accepted are CloudEvents in binary mode, in structured mode, and bare JSON.
 """
 
 import base64
@@ -28,16 +28,17 @@ ATTEMPT_READ_MAX = 65_535
 
 HEADERS_MAX = 1_024
 HEADERS_BYTES_MAX = 128 * 1024
-"""Names, values and the key together, of a first submission. What is below is carried on unread: it fits a dead letter
-with the first 64 KiB of the value, and with a small request a RetryableFailure, whose base64 is a third longer.
-The largest header in common use, W3C baggage, is bounded at 8 KiB."""
+"""Limit of names, values and the key together, for a first submission. Headers below it are carried on unread: they fit
+a dead letter with the first 64 KiB of the value, and with a small request a RetryableFailure, where base64 is a third
+longer. The largest header in common use, W3C baggage, is bounded at 8 KiB."""
 RETURNED_FACTOR = 2
-"""A retry or a replay may hold so many times that: our own headers are added, and structured mode's become headers."""
+"""A retry or a replay may exceed the limits by this factor: our own headers are added, and structured mode's become
+headers."""
 ORDERING_KEY_BYTES_MAX = 64 * 1024
 """In structured mode it comes with the value, and leaves as a header."""
 TRACEPARENT_MAX = 128
 """Characters: one of version 00 has 55, and W3C lets later versions append. A longer one is dropped, as malformed ones
-are: it is repeated in the outcome, which must have its size known before."""
+are: it is repeated in the outcome, and the outcome's size must be known beforehand."""
 
 _TRACEPARENT = re.compile(
     rf"(?=.{{,{TRACEPARENT_MAX}}}\Z)[0-9a-f]{{2}}-[0-9a-f]{{32}}-[0-9a-f]{{16}}-[0-9a-f]{{2}}(-[!-~]*)?"
@@ -46,7 +47,7 @@ _TRACEPARENT = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class InputLimits:
-    """How much of a request is read at all."""
+    """Limits of the request that is read at all."""
 
     request_bytes_max: int = 900_000
     nesting_max: int = 64
@@ -59,14 +60,14 @@ class InputLimits:
 
 @dataclass(frozen=True, slots=True)
 class DecodedRequest:
-    """A request and what its headers say.
+    """A request and the information in its headers.
 
     Attributes:
         run: 0, or the count of replays.
         attempt: 0 for a first submission; on a record of the retrier the number of its next attempt, from 1.
         failures: Attempts so far that count towards the maximum; throttled ones do not.
         failure_position: Position of the RetryableFailure it comes from, if it comes from the retrier.
-        deadline_override: A replay's deadline; beats the body's.
+        deadline_override: A replay's deadline; takes precedence over the body's.
     """
 
     request: GenerationRequest
@@ -80,13 +81,13 @@ class DecodedRequest:
 
     @property
     def calls_before(self) -> int:
-        """HTTP calls made for it before this record was written."""
+        """Number of HTTP calls made for it before this record was written."""
         return max(0, self.attempt - 1)
 
 
 @dataclass(frozen=True, slots=True)
 class Undecodable:
-    """A record that is no request. `request_id` is there if one could be read; the rest as far as it could."""
+    """A record that is no request. `request_id` is set if one could be read; so are the other fields."""
 
     message: str
     request_id: str | None = None
@@ -103,10 +104,10 @@ _DEFAULT_LIMITS = InputLimits()
 def decode_request(
     value: bytes | None, headers: Headers, limits: InputLimits = _DEFAULT_LIMITS, *, key: bytes | None = None
 ) -> DecodedRequest | Undecodable:
-    """The request in a record of a lane. Never raises.
+    """Decode the request in a lane's record. Never raises.
 
-    The id is the body's; a body without one takes `ce_subject`, or else `ce_id`. Of a header that stands there more
-    than once the last counts.
+    The id is the body's; a body without one takes `ce_subject`, or else `ce_id`. Of a repeated header the last one
+    counts.
     """
     given = dict(present(headers))
     run = _run(given)
@@ -125,13 +126,13 @@ def decode_request(
 
 
 def unread_request(headers: Headers, message: str) -> Undecodable:
-    """What the headers alone say of a record whose value is not to be read. Never raises."""
+    """Read the headers alone of a record with a value that is not to be read. Never raises."""
     given = dict(present(headers))
     return _undecodable(message, None, given, _run(given))
 
 
 def attempt_of(headers: Headers) -> int:
-    """The attempt that the headers name; 0 if they name none. Never raises."""
+    """Return the attempt that the headers name; 0 if they name none. Never raises."""
     try:
         return _number(dict(headers), names.ATTEMPT, ATTEMPT_READ_MAX)
     except Unreadable:
@@ -139,7 +140,7 @@ def attempt_of(headers: Headers) -> int:
 
 
 def binary_headers(decoded: DecodedRequest, headers: Headers) -> tuple[tuple[str, bytes], ...]:
-    """The headers of a request whose value is the bare request from now on, though it came in structured mode."""
+    """Return the binary-mode headers of a request with a value of bare JSON from now on, even if it was structured."""
     if not _text(dict(headers), names.CONTENT_TYPE).lower().startswith(names.CLOUDEVENTS_JSON):
         return tuple(headers)
     kept = {name: value for name, value in headers if name != names.CONTENT_TYPE}
@@ -166,7 +167,7 @@ def _decoded(data: Mapping[str, Any], given: Mapping[str, bytes], run: int) -> D
 
 
 def _run(given: Mapping[str, bytes]) -> int:
-    """The run that the headers name; 0 if they name none."""
+    """Return the run that the headers name; 0 if they name none."""
     try:
         return _number(given, names.RUN, RUN_MAX)
     except Unreadable:
@@ -174,7 +175,7 @@ def _run(given: Mapping[str, bytes]) -> int:
 
 
 def _check_headers(headers: Headers, given: Mapping[str, bytes], key: bytes | None) -> None:
-    """Refuse what could not be carried on, whatever the value says, and a run that is none."""
+    """Refuse headers that could not be carried on, whatever the value says, and an invalid run."""
     returns = names.ATTEMPT in given or names.RUN in given
     factor = RETURNED_FACTOR if returns else 1
     if len(headers) > HEADERS_MAX * factor:
@@ -186,7 +187,7 @@ def _check_headers(headers: Headers, given: Mapping[str, bytes], key: bytes | No
 
 
 def _check_version(event_type: str) -> None:
-    """Foreign types are the producer's business; a later version of ours is more than this release can read."""
+    """Refuse a later version of our own type, which this release cannot read; foreign types are not our concern."""
     if event_type != names.TYPE_REQUESTED and event_type.startswith("headrace."):
         raise Unreadable(f"The event's type is not {names.TYPE_REQUESTED}, the only one this release reads on a lane.")
 
@@ -200,7 +201,7 @@ def _identified(data: Any, given: Mapping[str, bytes], run: int) -> Mapping[str,
 
 
 def _unwrapped(data: Any, given: Mapping[str, bytes], limits: InputLimits) -> tuple[Any, dict[str, bytes]]:
-    """Structured mode: the event's data, and its attributes as the headers binary mode would have."""
+    """Unwrap structured mode: the event's data, and its attributes as the headers that binary mode would have."""
     if not isinstance(data, dict):
         raise Unreadable("The value is not a JSON object.")
     attributes = {
@@ -256,7 +257,7 @@ def _topic(candidate: Any) -> str | None:
 
 
 def _text(given: Mapping[str, bytes], name: str) -> str:
-    """A header's text; empty if it is absent or no text."""
+    """Return a header's text; empty if it is absent or no text."""
     try:
         return (given.get(name) or b"").decode()
     except UnicodeDecodeError:
@@ -282,7 +283,7 @@ def _deadline(given: Mapping[str, bytes]) -> datetime | None:
 
 
 def validated_request(fields: Mapping[str, Any]) -> GenerationRequest:
-    """A request of these fields.
+    """Validate a request of these fields.
 
     Raises:
         Unreadable: One sentence that says what is wrong with them.
@@ -301,10 +302,10 @@ def encode_request(
     ordering_key: str | None = None,
     traceparent: str | None = None,
 ) -> Record:
-    """A record for a lane; its key is the ordering key, or else the tenant, or else none.
+    """Encode a record for a lane; its key is the ordering key, or else the tenant, or else none.
 
     Raises:
-        ValueError, TypeError, RecursionError: The request holds what JSON has no word for.
+        ValueError, TypeError, RecursionError: The request holds a value that JSON cannot represent.
     """
     fields: dict[str, Any] = {"id": request.id, "endpoint": request.endpoint, "body": request.body}
     fields |= {

@@ -1,4 +1,4 @@
-"""The topics of one prefix: their names, and what each must look like. CONTRACT's table, as data."""
+"""The topics of one prefix: their names and required configuration. CONTRACT's table, as data."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -7,7 +7,7 @@ from typing import Protocol
 
 MESSAGE_BYTES_MAX = 1024 * 1024
 BATCH_OVERHEAD_BYTES = 1_024
-"""What a batch may add to its records: Kafka holds a topic's limit against the batch."""
+"""Bytes that a batch may add to its records: Kafka applies a topic's limit to the batch."""
 _HOUR_S = 3_600
 _DAY_S = 24 * _HOUR_S
 LANE_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
@@ -17,7 +17,7 @@ MIN_INSYNC = 2
 
 @dataclass(frozen=True, slots=True)
 class TopicSpec:
-    """What a topic must look like; `configs` are Kafka's own names and texts."""
+    """Required configuration of a topic; `configs` are Kafka's own names and texts."""
 
     name: str
     partitions: int
@@ -26,7 +26,7 @@ class TopicSpec:
 
 
 class TopicOverrides(Protocol):
-    """What the settings may say about one kind of topic; None: the table's value."""
+    """Overrides of one kind of topic in the settings; None: the table's value."""
 
     @property
     def partitions(self) -> int | None: ...  # noqa: D102  # the table of CONTRACT says it
@@ -42,7 +42,7 @@ class TopicOverrides(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class TopicShape:
-    """The overrides of one kind of topic as a value."""
+    """Overrides of one kind of topic, as a value."""
 
     partitions: int | None = None
     retention_s: int | None = None
@@ -65,49 +65,49 @@ KINDS: tuple[str, ...] = tuple(_TABLE)
 
 
 def requests_topic(prefix: str, lane: str) -> str:
-    """The topic of one lane."""
+    """Name the topic of one lane."""
     return f"{prefix}.requests.{lane}"
 
 
 def lanes_among(topics: Iterable[str], prefix: str) -> list[str]:
-    """The lanes of a prefix whose topics are among these, in alphabetical order."""
+    """List the lanes of a prefix that have topics among these, in alphabetical order."""
     begin = requests_topic(prefix, "")
     return sorted(topic.removeprefix(begin) for topic in topics if topic.startswith(begin))
 
 
 def prefixes_among(topics: Iterable[str]) -> list[str]:
-    """The prefixes that have lanes among these topics, in alphabetical order."""
+    """List the prefixes that have lanes among these topics, in alphabetical order."""
     parts = (topic.rpartition(".requests.") for topic in topics)
     return sorted({prefix for prefix, _, lane in parts if prefix and LANE_NAME.fullmatch(lane)})
 
 
 def control_topic(prefix: str) -> str:
-    """Cancellations."""
+    """Name the topic of cancellations."""
     return f"{prefix}.control"
 
 
 def results_topic(prefix: str) -> str:
-    """Outcomes, exactly one for each (id, run)."""
+    """Name the topic of outcomes, exactly one for each (id, run)."""
     return f"{prefix}.results"
 
 
 def failures_topic(prefix: str) -> str:
-    """What waits for the retrier."""
+    """Name the topic of requests that wait for the retrier."""
     return f"{prefix}.failures"
 
 
 def chunks_topic(prefix: str) -> str:
-    """Streamed deltas."""
+    """Name the topic of streamed deltas."""
     return f"{prefix}.chunks"
 
 
 def dead_letters_topic(prefix: str) -> str:
-    """What waits for a person."""
+    """Name the topic of records that wait for a person."""
     return f"{prefix}.dead-letters"
 
 
 def ledger_topic(prefix: str) -> str:
-    """The leader's own."""
+    """Name the topic of the leader's own log."""
     return f"{prefix}.ledger"
 
 
@@ -119,13 +119,13 @@ def topics(
     *,
     dedupe_window_s: int = _HOUR_S,
 ) -> list[TopicSpec]:
-    """Every topic of a prefix.
+    """List every topic of a prefix.
 
     Args:
         prefix: Such as `generation`.
         lanes: Names of the lanes; each has a topic of its own.
-        overrides: By kind (`KINDS`); what is None there keeps the table's value.
-        nodes: Kafka nodes there are; unless set, no topic asks for more replicas.
+        overrides: By kind (`KINDS`); a None keeps the table's value.
+        nodes: Number of Kafka nodes; unless set, no topic asks for more replicas.
         dedupe_window_s: The ledger is kept for twice as long, at least a day.
     """
     given = overrides or {}

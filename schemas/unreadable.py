@@ -1,9 +1,9 @@
-"""An outcome whose value cannot be read, as far as its headers tell of it: a reader must not pass over it in silence.
+"""Stand-in for an outcome with an unreadable value, built from its headers: a reader must not skip it in silence.
 
-Every reader of outcomes reads them by `read_outcome`: a group's, a client's that waits, and one that looks back.
+All readers of outcomes use `read_outcome`: a group's, a waiting client's, and one that looks back.
 
-Each outcome says in its headers (`schemas.headers`) whose it is and how it ended. What no value says any more, such as
-metadata and the answer itself, still stands in the results topic.
+The headers of an outcome (`schemas.headers`) identify its request and how it ended. The rest, such as metadata and the
+answer itself, remains in the results topic.
 """
 
 from dataclasses import replace
@@ -17,11 +17,11 @@ from schemas.replay_codec import answer_in
 
 _TYPES: Final = (names.TYPE_COMPLETED, names.TYPE_FAILED)
 UNREADABLE: Final = "unreadable"
-"""The reason of the Failed that a reader hands out in its place; no dispatcher publishes it."""
+"""The reason of the Failed that a reader delivers in its place; no dispatcher publishes it."""
 
 
 def read_outcome(record: Record) -> Outcome | None:
-    """The outcome in a record, or the Failed (`unreadable`) that stands for it; None if the record is no outcome."""
+    """Decode a record's outcome, or build the Failed (`unreadable`) in its place; None if the record is no outcome."""
     try:
         return decode_outcome(record.value, record.headers)
     except WireError as reason:
@@ -34,7 +34,7 @@ def is_unreadable(outcome: Outcome | None) -> TypeGuard[Failed]:
 
 
 def in_place_of(record: Record, why: str) -> Failed | None:
-    """What a reader hands out for a record that it cannot read; None if that is no outcome, of whatever version."""
+    """Build the Failed for a record that cannot be read; None if that is no outcome, of whatever version."""
     answer = answer_in(replace(record, headers=tuple(_of_this_version(*header) for header in record.headers)))
     if answer is None:
         return None
