@@ -284,7 +284,7 @@ class KafkaLink:
         self.stir()
 
     def stir(self) -> None:
-        """Wake those tasks of this process that wait for what is there now."""
+        """Wake the tasks of this process with a condition that now holds, and those that wait for any change."""
         for waiter, there in self._waiting.items():
             if not waiter.done() and (there is None or self._is_met(there)):
                 waiter.set_result(True)

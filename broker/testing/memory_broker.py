@@ -183,7 +183,7 @@ class MemoryBroker:
         owner, name, link = "retrier", f"{self._prefix}.retrier", KafkaLink(self.kafka)
         lease, failures = self._lease(name, owner), topics.failures_topic(self._prefix)
         lanes = sorted(self.settings.lanes, key=lambda lane: self.settings.lanes[lane].order)
-        self._leases.set(self._lease_key(name), "released")  # it was never held: no wait is needed to be sure of that
+        self._leases.set(self._lease_key(name), "released")  # never held before: no wait is needed
         doors = RetryDoors(
             failures=MemoryLane(link, topic=failures),
             again=MemoryLane(link, topic=failures),
