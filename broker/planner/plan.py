@@ -121,7 +121,7 @@ class Plan:
         quotas: The account's quotas; those of `quotas_for`.
         upstream: OpenAI's behaviour: latency, law, behaviours, seed. Its limits are the quotas'.
         times: Assumptions about the world around the dispatcher.
-        requests_max: The most requests.
+        requests_max: Maximum number of requests.
         stretch_ms: Width of its timeline's stretches; None: as the workload's span requires.
         lead_in_ms: Arrivals in this time at first are run and not counted.
     """
