@@ -2,6 +2,7 @@
 
 import importlib.util
 import re
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -26,6 +27,11 @@ a_page = pytest.mark.parametrize("page", PAGES, ids=NAMES)
 
 def text_of(page: Path) -> str:
     return page.read_text(encoding="utf-8")
+
+
+@cache
+def modules(room: str) -> list[Path]:
+    return sorted((ROOT / room).rglob("*.py"))
 
 
 def ticked(text: str) -> list[str]:
@@ -58,31 +64,63 @@ def test_every_file_that_is_named_exists(page: Path) -> None:
             assert (ROOT / name).exists() or (page.parent / name).exists() or name.startswith("values."), name
 
 
-def file_map() -> list[tuple[str, list[str]]]:
-    rows = re.findall(r"^\| `([\w/]+\.py)` \| [^|]+ \|([^|]*)\|$", text_of(ROOT / "DESIGN.md"), re.MULTILINE)
-    return [(path, re.findall(r"`(\w+)`", names)) for path, names in rows]
+DESIGN = ROOT / "DESIGN.md"
+PAPERS = sorted((ROOT / "docs/design").glob("*.md"))
+LINES_MAX, COLUMNS_MAX, PICTURE_COLUMNS_MAX = 300, 130, 100
 
 
-def test_the_file_map_names_what_is_in_each_file() -> None:
-    assert len(file_map()) > 50
+def test_the_design_takes_ten_minutes_and_its_picture_fits_a_terminal() -> None:
+    lines = text_of(DESIGN).splitlines()
+    assert len(lines) <= LINES_MAX
+    assert [line for line in lines if len(line) > COLUMNS_MAX] == []
+    pictures = re.findall(r"^```text\n(.*?)^```$", text_of(DESIGN), re.MULTILINE | re.DOTALL)
+    assert pictures
+    assert [line for line in pictures[0].splitlines() if len(line) > PICTURE_COLUMNS_MAX or not line.isascii()] == []
+
+
+def test_the_design_names_every_paper() -> None:
+    linked = {(ROOT / target).resolve() for target in re.findall(r"\]\((docs/design/[\w-]+\.md)", text_of(DESIGN))}
+    assert {paper.resolve() for paper in PAPERS} == linked
+
+
+def life_of_a_request() -> list[tuple[list[str], str]]:
+    [table] = re.findall(r"^## The life of a request$(.*?)^## ", text_of(DESIGN), re.MULTILINE | re.DOTALL)
+    rows = re.findall(r"^\| [^|]+ \| ([^|]+) \| `([\w/]+\.py)` \|$", table, re.MULTILINE)
+    return [(re.findall(r"`(\w+)`", names), path) for names, path in rows]
+
+
+def defines(source: str, name: str) -> bool:
     under_a_condition = r"^if [^\n]*:\n\n(    @[^\n]*\n)*    "
-    for path, names in file_map():
-        source = text_of(ROOT / path)
-        for name in names:
-            defined = rf"(^|{under_a_condition})(class|def|async def) {name}\b|^{name}\b.*="
-            assert re.search(defined, source, re.MULTILINE), (path, name)
+    return bool(re.search(rf"(^|{under_a_condition})(class|def|async def) {name}\b|^{name}\b.*=", source, re.MULTILINE))
 
 
-def test_the_file_map_leaves_out_no_module_of_the_core_and_the_service() -> None:
-    mapped = {path for path, _ in file_map()}
-    for room in ("core", "service"):
-        modules = {str(path.relative_to(ROOT)) for path in (ROOT / "broker" / room).glob("*.py")}
-        left_out = (
-            modules
-            - mapped
-            - {f"broker/{room}/__init__.py", "broker/service/health.py", "broker/service/metrics/logs.py"}
-        )
-        assert not left_out
+def test_each_step_in_the_life_of_a_request_is_in_the_module_that_is_named() -> None:
+    assert len(life_of_a_request()) > 15
+    for names, path in life_of_a_request():
+        assert names, path
+        assert defines(text_of(ROOT / path), names[0]), (path, names)
+
+
+ELSEWHERE = {"BaseException", "CancelledError", "KafkaError", "AssertionError", "ProducerFenced", "UnknownError"}
+"""Errors of Python and of libraries."""
+
+
+@pytest.mark.parametrize("page", [DESIGN, *PAPERS], ids=lambda page: page.name)
+def test_every_class_that_the_design_names_exists(page: Path) -> None:
+    source = "\n".join(text_of(path) for room in ("broker", "consumers", "schemas", "tests") for path in modules(room))
+    named = {name for name in ticked(text_of(page)) if re.fullmatch(r"[A-Z][a-z]+\w*", name)} - ELSEWHERE
+    known = set(re.findall(r"^ *class (\w+)|^(\w+)\b[^\n]*=", source, re.MULTILINE))
+    assert sorted(named - {each for pair in known for each in pair}) == []
+
+
+def test_the_design_names_every_room() -> None:
+    [table] = re.findall(r"^## Rooms$(.*?)^## ", text_of(DESIGN), re.MULTILINE | re.DOTALL)
+    rooms = {
+        f"{path.parent.relative_to(ROOT)}/"
+        for package in ("core", "service")
+        for path in (ROOT / "broker" / package).rglob("__init__.py")
+    }
+    assert sorted(rooms - set(ticked(table))) == []
 
 
 def metric_names() -> set[str]:

@@ -20,6 +20,7 @@ PLAYED_BY_OTHER_TESTS = ("a topic is deleted and made anew",)
 """Rows of that table that no trouble of `make sim` plays: tests of their own do."""
 BESIDE = table(TABLE.read_text())
 ROOT = Path(__file__).parents[3]
+PAPER = (ROOT / "docs" / "design" / "simulation.md").read_text(encoding="utf-8")
 ELSEWHERE = {ORDER, WAITS, REFUSALS, MEMORY}
 AT_LEAST = 60
 
@@ -37,7 +38,7 @@ def test_every_promise_has_a_planted_fault_that_breaks_it() -> None:
 
 
 def test_the_page_counts_them_right() -> None:
-    (counted,) = re.findall(r"`make sim-mutants` plants (\d+) faults", (ROOT / "DESIGN.md").read_text())
+    (counted,) = re.findall(r"`make sim-mutants` plants (\d+) faults", PAPER)
     assert int(counted) == len(MUTANTS)
 
 
@@ -95,9 +96,9 @@ def test_a_planted_fault_fits_the_product(name: str) -> None:
         pass
 
 
-def test_there_are_enough_planted_faults_and_the_design_says_how_many() -> None:
+def test_there_are_enough_planted_faults_and_the_paper_says_how_many() -> None:
     assert len(MUTANTS) >= AT_LEAST
-    assert f"`make sim-mutants` plants {len(MUTANTS)} faults" in (ROOT / "DESIGN.md").read_text(encoding="utf-8")
+    assert f"`make sim-mutants` plants {len(MUTANTS)} faults" in PAPER
 
 
 @pytest.mark.parametrize("name", ["progress runs ahead", "an outcome says an old term", "reset latest"])
