@@ -2,6 +2,7 @@
 
 import importlib.util
 import re
+import tomllib
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -111,6 +112,17 @@ def test_every_class_that_the_design_names_exists(page: Path) -> None:
     named = {name for name in ticked(text_of(page)) if re.fullmatch(r"[A-Z][a-z]+\w*", name)} - ELSEWHERE
     known = set(re.findall(r"^ *class (\w+)|^(\w+)\b[^\n]*=", source, re.MULTILINE))
     assert sorted(named - {each for pair in known for each in pair}) == []
+
+
+def layers_of(text: str) -> list[set[str]]:
+    return [set(layer.replace(",", " ").split()) for layer in text.split(">")]
+
+
+def test_the_design_draws_the_layers_of_the_import_contracts() -> None:
+    [drawn] = re.findall(r"^```text\n(cli >.*?)^consumers", text_of(DESIGN), re.MULTILINE | re.DOTALL)
+    contracts = tomllib.loads(text_of(ROOT / "pyproject.toml"))["tool"]["importlinter"]["contracts"]
+    stated = [[set(layer.split(" | ")) for layer in each["layers"]] for each in contracts if each["type"] == "layers"]
+    assert [layers_of(part) for part in drawn.split("core:")] == stated
 
 
 def test_the_design_names_every_room() -> None:
