@@ -58,6 +58,13 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 
 
 @a_page
+def test_no_row_stands_outside_of_its_table(page: Path) -> None:
+    lines = ["", *re.sub(r"^```.*?^```$", "", text_of(page), flags=re.DOTALL | re.MULTILINE).splitlines(), ""]
+    starts = [at for at in range(1, len(lines)) if lines[at].startswith("|") and not lines[at - 1].startswith("|")]
+    assert [lines[at] for at in starts if not set(lines[at + 1]) <= set("|-: ")] == []
+
+
+@a_page
 def test_every_file_that_is_named_exists(page: Path) -> None:
     for name in ticked(text_of(page)):
         looks_like_a_file = re.fullmatch(r"[\w.-]+(/[\w.-]+)*\.(py|md|json|jsonl|toml|lua|lock)|[\w-]+/[\w/-]*/", name)
