@@ -94,6 +94,7 @@ def test_the_design_names_every_paper() -> None:
 def life_of_a_request() -> list[tuple[list[str], str]]:
     [table] = re.findall(r"^## The life of a request$(.*?)^## ", text_of(DESIGN), re.MULTILINE | re.DOTALL)
     rows = re.findall(r"^\| [^|]+ \| ([^|]+) \| `([\w/]+\.py)` \|$", table, re.MULTILINE)
+    assert len(rows) == len(re.findall(r"^\|", table, re.MULTILINE)) - len(["its titles", "the line below"])
     return [(re.findall(r"`(\w+)`", names), path) for names, path in rows]
 
 
