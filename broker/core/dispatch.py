@@ -47,7 +47,7 @@ from broker.core.requests.attempts import Attempts
 from broker.core.requests.due import DueTickets
 from broker.core.requests.eviction import Eviction
 from broker.core.requests.in_flight import CallsInFlight
-from broker.core.requests.ledger_notes import gather, hear
+from broker.core.requests.ledger_notes import gather, observe
 from broker.core.requests.outbox import Decided, Outbox
 from broker.core.requests.parking import ParkingPolicy
 from broker.core.requests.predecessor import MakeBudget, PredecessorState
@@ -219,7 +219,7 @@ class Dispatch:
             ticket.timestamp_ms, ticket.buffer_bytes = event.timestamp_ms, event.buffer_bytes or event.bytes
             self._holding.look()
             try:
-                self._reception.meet(ticket, now_ms)
+                self._reception.triage(ticket, now_ms)
             except Exception as error:  # noqa: BLE001 — one request must not end all: see broker.core.requests.eviction
                 self._contain(ticket, "take", error, now_ms)
         else:
@@ -246,8 +246,8 @@ class Dispatch:
     def _admit(self, now_ms: int) -> None:
         """Call the tickets that their limits can pay while there is room; no call changes whether calls may start."""
         if self.pauses_for(now_ms) is None:
-            payable = self.limits.payable(now_ms, self.flights.room)
-            while self.flights.room():
+            payable = self.limits.payable(now_ms, self.flights.has_room)
+            while self.flights.has_room():
                 ticket = next(payable, None)
                 if ticket is None:
                     return
@@ -256,7 +256,7 @@ class Dispatch:
                         self._call(ticket, now_ms)
                 except Exception as error:  # noqa: BLE001 — see above
                     self._contain(ticket, "call", error, now_ms, sent=False)
-                    payable = self.limits.payable(now_ms, self.flights.room)
+                    payable = self.limits.payable(now_ms, self.flights.has_room)
         self.limits.rest()
 
     def _call(self, ticket: Ticket, now_ms: int) -> None:
@@ -348,7 +348,7 @@ class Dispatch:
         self._holding.look(committed=True)
         self._confirmed = True
         wall_ms = self.wall_ms(now_ms)
-        hear(self.identities, ended.settled, ended.awaited, ended.cancels, wall_ms)
+        observe(self.identities, ended.settled, ended.awaited, ended.cancels, wall_ms)
         self._inheritance.settled(ended.settled)
         self._care.committed(ended.settled, ended.calls)
         for ticket in ended.tickets:
@@ -367,7 +367,7 @@ class Dispatch:
         self._inheritance.settled(event.settled)
         self._inheritance.levels(event.levels)
         self._care.read(event)
-        hear(self.identities, event.settled, event.awaited, event.cancels, event.at_ms)
+        observe(self.identities, event.settled, event.awaited, event.cancels, event.at_ms)
         self.identities.expire(event.at_ms)
 
     def _budget(self, limit: str, now_ms: int) -> Budget:

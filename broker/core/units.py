@@ -3,9 +3,9 @@
 from typing import Final
 
 
-def places(count: int, keep_ppm: int) -> int:
+def unreserved_slots(count: int, reserved_ppm: int) -> int:
     """Return how many slots may be used beside the share kept for others; at least one, or no call could ever start."""
-    return max(1, count - count * keep_ppm // PPM)
+    return max(1, count - count * reserved_ppm // PPM)
 
 
 PPM: Final = 1_000_000

@@ -61,7 +61,7 @@ class PayloadStore:
     cargo: dict[TicketNumber, Payload] = field(default_factory=dict)
     _last: int = 0
 
-    def stow(self, cargo: Payload) -> TicketNumber:
+    def put(self, cargo: Payload) -> TicketNumber:
         """Keep a record; return its ticket's number."""
         self._last += 1
         number = TicketNumber(self._last)

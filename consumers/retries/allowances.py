@@ -48,7 +48,7 @@ class Allowance:
         self._partitions = 0
         self._ours = 0  # offsets written by us that the lane's known end does not include yet
 
-    def heard(self, end: int, partitions: int, now_ms: int) -> None:
+    def observe(self, end: int, partitions: int, now_ms: int) -> None:
         """Earn from the lane's growth, given the sum of its partitions' ends and the number of partitions."""
         grown = 0 if self._end is None else max(0, end - self._end)
         self._end, self._partitions = end, partitions

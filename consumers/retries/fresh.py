@@ -53,7 +53,7 @@ class FreshWork:
             self._looked_up_ms[lane] = now_ms + PARTITIONS_LOOKED_UP_EVERY_MS
         bounds = await log.bounds(self._partitions[lane])
         end = sum(end for _, end in bounds.values())
-        self._allowances[lane].heard(end, len(bounds), self._clock.now_ms())
+        self._allowances[lane].observe(end, len(bounds), self._clock.now_ms())
 
 
 def _reason(error: Exception) -> str:

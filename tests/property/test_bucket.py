@@ -34,15 +34,17 @@ def test_a_bucket_is_exact_and_never_above_its_capacity(
 
 
 @settings(deadline=None, max_examples=60)
-@given(capacity=st.integers(1, 10**6), period_ms=st.integers(1, 86_400_000), keep=st.integers(0, 10**6), steps=STEPS)
+@given(
+    capacity=st.integers(1, 10**6), period_ms=st.integers(1, 86_400_000), reserved=st.integers(0, 10**6), steps=STEPS
+)
 def test_an_interval_is_two_buckets_that_are_paid_the_most_and_the_least(
-    capacity: int, period_ms: int, keep: int, steps: list[tuple[int, int]]
+    capacity: int, period_ms: int, reserved: int, steps: list[tuple[int, int]]
 ) -> None:
     interval, now = BoundedTokenBucket(capacity, period_ms, 0), 0
     low, high = TokenBucket(capacity, period_ms, capacity, 0), TokenBucket(capacity, period_ms, capacity, 0)
     for elapsed, amount in steps:
         now += elapsed
-        assert interval.payable_at(amount, keep, now) == low.payable_at(amount, keep, now)
+        assert interval.payable_at(amount, reserved, now) == low.payable_at(amount, reserved, now)
         interval.pay(amount, amount // 2, now)
         low.pay(amount, now)
         high.pay(amount // 2, now)
@@ -54,12 +56,12 @@ def test_an_interval_is_two_buckets_that_are_paid_the_most_and_the_least(
     capacity=st.integers(1, 10**6),
     level=st.integers(-(10**6), 10**6),
     amount=st.integers(0, 2 * 10**6),
-    keep=st.integers(0, 10**6),
+    reserved=st.integers(0, 10**6),
 )
-def test_payable_at_is_neither_early_nor_late(capacity: int, level: int, amount: int, keep: int) -> None:
+def test_payable_at_is_neither_early_nor_late(capacity: int, level: int, amount: int, reserved: int) -> None:
     bucket = TokenBucket(capacity, 60_000, level, 1_000)
-    at = bucket.payable_at(amount, keep, 1_000)
-    wanted = min(amount + keep, capacity) * 60_000
+    at = bucket.payable_at(amount, reserved, 1_000)
+    wanted = min(amount + reserved, capacity) * 60_000
     early = TokenBucket(capacity, 60_000, level, 1_000)
     assert at == 1_000 or units(early, at - 1) < wanted
     assert units(bucket, at) >= wanted

@@ -94,13 +94,13 @@ class Play(RuleBasedStateMachine):
     @rule(
         charge=st.integers(1, 2_500),
         error=st.integers(-ROUNDING_TOKENS, ROUNDING_TOKENS),
-        keep_ppm=st.sampled_from([0, 50_000]),
+        reserved_ppm=st.sampled_from([0, 50_000]),
     )
-    def send(self, charge: int, error: int, keep_ppm: int) -> None:
-        self.spend(charge, error, keep_ppm)
+    def send(self, charge: int, error: int, reserved_ppm: int) -> None:
+        self.spend(charge, error, reserved_ppm)
 
-    def spend(self, charge: int, error: int, keep_ppm: int) -> None:
-        at = self.budget.payable_at(charge, self.now, keep_ppm=keep_ppm)
+    def spend(self, charge: int, error: int, reserved_ppm: int) -> None:
+        at = self.budget.payable_at(charge, self.now, reserved_ppm=reserved_ppm)
         assert at is None or at >= max(self.now, self.paused_until)
         if at == self.now:
             self.attempts += 1

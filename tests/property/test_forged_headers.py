@@ -15,7 +15,7 @@ from broker.core.answers.verdict import Meaning
 from broker.core.bounds import OVERDUE_AFTER_MS
 from broker.core.commands import Complete, Fail, Park, Withdraw
 from broker.core.identity.dedupe import Identity
-from broker.core.requests.ledger_notes import hear
+from broker.core.requests.ledger_notes import observe
 from broker.core.ticket import Candidate, Garbage, TicketNumber
 from tests.unit.core.shell import WALL_MS, Shell, leading
 from tests.unit.core.specimens import candidate, identity, verdict
@@ -149,7 +149,9 @@ class Forged(RuleBasedStateMachine):
 
     def read_the_ledger(self, start: int) -> None:
         for batch in self.shell.committed[start:]:
-            hear(self.shell.core.identities, batch.settled, batch.awaited, batch.cancels, WALL_MS + self.shell.now_ms)
+            observe(
+                self.shell.core.identities, batch.settled, batch.awaited, batch.cancels, WALL_MS + self.shell.now_ms
+            )
         self.told = len(self.shell.committed)
 
     def drop_cancelled_calls(self) -> None:

@@ -41,12 +41,12 @@ class Twins:
         self.open: list[int] = []
         self.attempts = self.now_ms = 0
 
-    def ask(self, prices: Prices, keep_ppm: int) -> None:
+    def ask(self, prices: Prices, reserved_ppm: int) -> None:
         charges = {budget.tariff.price(prices) for budget in self.both}
         assert len(charges) == 1
         (charge,) = charges
         self.both[1].pause_until(self.now_ms)
-        one, other = (budget.payable_at(charge, self.now_ms, keep_ppm=keep_ppm) for budget in self.both)
+        one, other = (budget.payable_at(charge, self.now_ms, reserved_ppm=reserved_ppm) for budget in self.both)
         assert one == other
         if one is not None and one <= self.now_ms:
             self.attempts += 1

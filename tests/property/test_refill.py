@@ -95,11 +95,11 @@ def listen(answers: list[Answer]) -> Heard:
     evidence, heard, levels = RefillEvidence(), Heard(), set()
     for answer in answers:
         if not 0 < answer.reading.remaining < answer.reading.capacity:
-            assert evidence.heard(answer.reading, answer.sent_ms, answer.heard_ms) is None
+            assert evidence.observe(answer.reading, answer.sent_ms, answer.heard_ms) is None
             continue
         levels.add(answer.reading.remaining)
         heard.unclear += len(levels) < ANSWERS_MIN
-        heard.beliefs.append(evidence.heard(answer.reading, answer.sent_ms, answer.heard_ms))
+        heard.beliefs.append(evidence.observe(answer.reading, answer.sent_ms, answer.heard_ms))
     return heard
 
 
@@ -170,7 +170,7 @@ def test_a_limit_that_changes_refills_as_before(made: Making, seed: int) -> None
 def believed_after(answers: list[Answer]) -> Iterator[int]:
     evidence = RefillEvidence()
     for number, answer in enumerate(answers, start=1):
-        if evidence.heard(answer.reading, answer.sent_ms, answer.heard_ms) is not None:
+        if evidence.observe(answer.reading, answer.sent_ms, answer.heard_ms) is not None:
             yield number
 
 

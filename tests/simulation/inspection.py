@@ -48,12 +48,12 @@ def _waits_for_something(core: Dispatch, ticket: Ticket, elsewhere: AbstractSet[
 def _sleeps_no_longer_than_told(core: Dispatch, asleep: dict[Ticket, int], now_ms: int) -> Iterator[str]:
     instants = {at_ms for ticket, at_ms in asleep.items() if ticket.state is State.WAITING}
     instants |= {ticket.candidate.deadline_ms for ticket in core.register.tickets() if ticket.state is State.WAITING}
-    if core.flights.room() and core.pauses_for(now_ms) is None:
+    if core.flights.has_room() and core.pauses_for(now_ms) is None:
         account = core.limits.account.breaker
         probe_ms = account.may_call_at(now_ms)
         found = (desk.next(now_ms, probe=not account.closed) for desk in core.limits.desks().values())
         if probe_ms is not None:
-            free = [each for each in found if each is not None and core.flights.room(each[0].keep_ppm)]
+            free = [each for each in found if each is not None and core.flights.has_room(each[0].reserved_ppm)]
             instants |= {max(probe_ms, at_ms) for _, at_ms in free}
     wake_ms = core.wake_at()
     if instants and (wake_ms is None or wake_ms > min(instants)):

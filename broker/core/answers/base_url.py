@@ -139,7 +139,7 @@ class Addressee:
         self._gone: str | None = None  # the first unknown model before any answer
         self._all_gone = False
 
-    def heard(self, model: str, look: Look, sent_ms: int, now_ms: int) -> Ruling:
+    def observe(self, model: str, look: Look, sent_ms: int, now_ms: int) -> Ruling:
         """Process an answer to a call for `model`; return its effect on the request.
 
         Args:

@@ -23,7 +23,7 @@ class AccountBreaker:
         """Return whether an answer of that limit has blamed the account since its breaker opened."""
         return limit in self._blamed_by
 
-    def heard(self, limit: str, own: Breaker, verdict: Verdict, now_ms: int, *, probe: bool) -> None:
+    def observe(self, limit: str, own: Breaker, verdict: Verdict, now_ms: int, *, probe: bool) -> None:
         """Record the end of an attempt; `own` is its limit's breaker, `probe` says that it was the account's probe."""
         if verdict.meaning in ACCOUNT:
             self._blame(limit, own, verdict, now_ms, probe=probe)

@@ -62,15 +62,15 @@ class BoundedTokenBucket:
         self.low = low if low > deepest else deepest
         self.high = high if high > deepest else deepest
 
-    def payable_at(self, amount: int, keep: int, now_ms: int) -> int:
-        """Return the first instant, `now_ms` or later, at which the lower end still holds `keep` after paying `amount`.
+    def payable_at(self, amount: int, reserved: int, now_ms: int) -> int:
+        """Return the first instant from `now_ms` on at which the lower end holds `reserved` after paying `amount`.
 
-        The instant is a whole millisecond. An amount above `capacity - keep` may use the tokens kept, and one above the
+        The instant is a whole millisecond. An amount above `capacity - reserved` may use the reserve, and one above the
         capacity may go into debt, once the bucket is full: otherwise it would wait for ever.
         """
         if now_ms > self.at_ms:
             self.refill(now_ms)
-        needed = amount + keep
+        needed = amount + reserved
         missing = (needed if needed < self.capacity else self.capacity) * self.period_ms - self.low
         if missing <= 0 and self.at_ms == now_ms:
             return now_ms

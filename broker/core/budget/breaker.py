@@ -62,7 +62,7 @@ class Breaker:
         """Record that the probe ended without a result; another one may start."""
         self._probing = False
 
-    def heard(self, meaning: Meaning, now_ms: int, wait_ms: int | None, *, probe: bool = False) -> None:
+    def observe(self, meaning: Meaning, now_ms: int, wait_ms: int | None, *, probe: bool = False) -> None:
         """Record the end of a limit's attempt.
 
         `wait_ms` is the wait that the server asked for, `probe` says that the attempt was the probe. Any answer that

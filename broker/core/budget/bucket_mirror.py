@@ -92,13 +92,13 @@ class Mirror:
         low = min(amount + self._rounding, self.low(now_ms))
         self._level.set(low * self.period_ms, self._level.high)
 
-    def payable_at(self, amount: int, keep: int, now_ms: int) -> int:
-        """Return when the lower end can pay `amount` and still hold `keep`."""
-        return self._level.payable_at(amount + self._rounding, keep, now_ms)
+    def payable_at(self, amount: int, reserved: int, now_ms: int) -> int:
+        """Return when the lower end can pay `amount` and still hold `reserved`."""
+        return self._level.payable_at(amount + self._rounding, reserved, now_ms)
 
-    def spare(self, keep: int, now_ms: int) -> int:
-        """Return what the lower end holds beyond `keep`; negative if it holds less."""
-        return self.low(now_ms) - keep
+    def spare(self, reserved: int, now_ms: int) -> int:
+        """Return what the lower end holds beyond `reserved`; negative if it holds less."""
+        return self.low(now_ms) - reserved
 
     def pay(self, amount: int, number: int, now_ms: int) -> None:
         """Record the sending of call `number`; the server may charge a little more or less than `amount`."""

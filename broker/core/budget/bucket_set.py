@@ -155,17 +155,17 @@ class BucketSet:
                 flow_ms = needed_ms
         return flow_ms
 
-    def refill_beside(self, tokens: int, keep_ppm: int) -> int:
+    def refill_beside_reserve(self, tokens: int, reserved_ppm: int) -> int:
         """Return the longest period of buckets without room for `tokens` beside the reserve; 0 if all have room."""
         crowded = (
             mirror.period_ms
             for mirror in self._of[TOKENS]
-            if tokens + mirror.capacity * keep_ppm // 1_000_000 > mirror.capacity
+            if tokens + mirror.capacity * reserved_ppm // 1_000_000 > mirror.capacity
         )
         return max(crowded, default=0)
 
     def payable_at(
-        self, paid: int, keep_ppm: int, now_ms: int, said: Collection[int] = (), *, longer_than_ms: int = 0
+        self, paid: int, reserved_ppm: int, now_ms: int, said: Collection[int] = (), *, longer_than_ms: int = 0
     ) -> int:
         """Return the first instant at which every bucket can pay the call and keep its reserved share.
 
@@ -179,19 +179,19 @@ class BucketSet:
             amount = paid if mirror.metric is TOKENS else 1
             if amount > mirror.capacity and mirror.capacity in said:
                 continue
-            keep = mirror.capacity * keep_ppm // 1_000_000 if keep_ppm else 0
-            payable_ms = mirror.payable_at(amount, keep, now_ms)
+            reserved = mirror.capacity * reserved_ppm // 1_000_000 if reserved_ppm else 0
+            payable_ms = mirror.payable_at(amount, reserved, now_ms)
             if payable_ms > at_ms:
                 at_ms = payable_ms
         return at_ms
 
-    def spare(self, keep_ppm: int, now_ms: int) -> tuple[int, int] | None:
+    def spare(self, reserved_ppm: int, now_ms: int) -> tuple[int, int] | None:
         """Return the tokens and calls beyond the reserve; None with any window, whose count may drop our own calls."""
         spare = {TOKENS: BOUNDLESS, REQUESTS: BOUNDLESS}
         for mirror in self._mirrors:
             if not isinstance(mirror, Mirror):
                 return None
-            left = mirror.spare(mirror.capacity * keep_ppm // 1_000_000, now_ms)
+            left = mirror.spare(mirror.capacity * reserved_ppm // 1_000_000, now_ms)
             if left < spare[mirror.metric]:
                 spare[mirror.metric] = left
         return spare[TOKENS], spare[REQUESTS]
@@ -261,7 +261,7 @@ class BucketSet:
         face = self._faces.get(reading.metric)
         if face is None:
             face = self._faces[reading.metric] = _Face()
-        clockwork, mirror = face.evidence.heard(reading, hearing.sent_ms, hearing.now_ms), face.mirror
+        clockwork, mirror = face.evidence.observe(reading, hearing.sent_ms, hearing.now_ms), face.mirror
         if mirror is None or (clockwork is not None and clockwork is not face.known):
             mirror = self._mirror_of(reading, clockwork, mirror, hearing.now_ms)
             if clockwork is not None and clockwork.refill is FIXED and isinstance(mirror, FixedWindowMirror):

@@ -31,7 +31,7 @@ from broker.core.pricing.law_identification import Usage
 from broker.core.pricing.laws import Prices
 from broker.core.pricing.markup import Markup
 from broker.core.pricing.tariff import Tariff
-from broker.core.units import PPM, places
+from broker.core.units import PPM, unreserved_slots
 
 _ADMITTED: Final = frozenset({Meaning.OK, Meaning.REJECTED})
 _REFUSED: Final = frozenset({Meaning.RATE_LIMITED, Meaning.TOO_LARGE})
@@ -98,38 +98,38 @@ class Budget:
         return (cap is None or charge <= cap) and self._buckets.hold(charge, self._credence.said)
 
     def payable_at(
-        self, charge: int, now_ms: int, *, keep_ppm: int = 0, stated: bool = False, lane_order: int = 0
+        self, charge: int, now_ms: int, *, reserved_ppm: int = 0, stated: bool = False, lane_order: int = 0
     ) -> int | None:
         """Return the first instant at which a call may be sent and every metric can pay; None: not before a call ends.
 
         Args:
             charge: Tokens, by our law; with `stated`, the server's own figure, which no markup applies to.
             now_ms: The caller's clock.
-            keep_ppm: The share of every bucket that is reserved for others.
+            reserved_ppm: The share of every bucket that is reserved for others.
             stated: The server itself has named this charge.
             lane_order: Its lane's position; before the first answer, a call of a higher lane may join those of lower
                 ones.
         """
         paid = self._to_pay(charge, stated=stated)
-        if self._leeway.covers(paid, keep_ppm) and self.breaker.closed:
+        if self._leeway.covers(paid, reserved_ppm) and self.breaker.closed:
             self._granted = charge, now_ms, stated
             return now_ms
         probe_ms = self.breaker.may_call_at(now_ms)
-        first_ms = now_ms if self.believed else self._first_ms(now_ms, paid, keep_ppm, lane_order)
-        if self._full(keep_ppm) or probe_ms is None or first_ms is None:
+        first_ms = now_ms if self.believed else self._first_ms(now_ms, paid, reserved_ppm, lane_order)
+        if self._is_full(reserved_ppm) or probe_ms is None or first_ms is None:
             return None
         at_ms = max(now_ms, self.paused_until_ms, probe_ms, first_ms, self._patience.may_call_at(now_ms))
         if self.settings.cap_tokens is not None:
             cap = self.settings.cap_tokens
-            at_ms = max(at_ms, self._charged.payable_at(paid, cap - cap * keep_ppm // PPM, now_ms))
+            at_ms = max(at_ms, self._charged.payable_at(paid, cap - cap * reserved_ppm // PPM, now_ms))
         if not self.believed and not self._flights:
             return at_ms  # the answer to the first call sets the levels
         if self._spread is not None:
             at_ms = max(at_ms, self._spread.payable_at(paid, now_ms))
-        at_ms = max(at_ms, self._buckets.payable_at(paid, keep_ppm, now_ms, self._credence.said))
+        at_ms = max(at_ms, self._buckets.payable_at(paid, reserved_ppm, now_ms, self._credence.said))
         if at_ms <= now_ms:
             self._granted = charge, now_ms, stated
-            self._reckon(keep_ppm, now_ms)
+            self._reckon(reserved_ppm, now_ms)
         return at_ms
 
     def inflow(self, least: Least, now_ms: int) -> Inflow:
@@ -141,9 +141,9 @@ class Budget:
         """Return how long `tokens` take to flow into the slowest bucket."""
         return self._buckets.flow_ms(tokens)
 
-    def refill_beside(self, charge: int, keep_ppm: int, *, stated: bool = False) -> int:
+    def refill_beside_reserve(self, charge: int, reserved_ppm: int, *, stated: bool = False) -> int:
         """Return the longest period of buckets that cannot hold the charge beside the reserve; 0 if all can."""
-        return self._buckets.refill_beside(self._to_pay(charge, stated=stated), keep_ppm)
+        return self._buckets.refill_beside_reserve(self._to_pay(charge, stated=stated), reserved_ppm)
 
     def shut_until(self, charge: int, now_ms: int, *, stated: bool = False) -> int:
         """Return until when a pause or a limit per hour or longer prevents the payment of this charge."""
@@ -215,7 +215,7 @@ class Budget:
             self._give_back(flight, now_ms, untaken=untaken or verdict.meaning is Meaning.TOO_LARGE)
         if not untaken:
             self._ration(flight, verdict, now_ms)
-        agreed = self._hear(flight, verdict, now_ms) and verdict.meaning is OK
+        agreed = self._observe(flight, verdict, now_ms) and verdict.meaning is OK
         if not agreed or self._buckets.made != self._buckets_made:
             self._leeway.void()
             self._keep_step(now_ms)
@@ -282,25 +282,25 @@ class Budget:
         if self._spread is not None:
             self._spread.inherit(checkpoint.borne_tokens, checkpoint.ceiling_tokens)
 
-    def _reckon(self, keep_ppm: int, now_ms: int) -> None:
+    def _reckon(self, reserved_ppm: int, now_ms: int) -> None:
         """Compute the tokens and calls beside a reserved share, where only the buckets bound the spending."""
         if self._asks_caps or self._spread is None or self._patience.tried:
             return
-        spare = self._buckets.spare(keep_ppm, now_ms)
+        spare = self._buckets.spare(reserved_ppm, now_ms)
         if spare is not None:
-            self._leeway.reckon(keep_ppm, min(spare[0], self._spread.spare(now_ms)), spare[1])
+            self._leeway.reckon(reserved_ppm, min(spare[0], self._spread.spare(now_ms)), spare[1])
 
-    def _full(self, keep_ppm: int) -> bool:
+    def _is_full(self, reserved_ppm: int) -> bool:
         """Return whether a call must end first to leave the reserved share of the places free."""
         inflight_max = self.settings.inflight_max
-        return inflight_max is not None and len(self._flights) >= places(inflight_max, keep_ppm)
+        return inflight_max is not None and len(self._flights) >= unreserved_slots(inflight_max, reserved_ppm)
 
-    def _first_ms(self, now_ms: int, paid: int, keep_ppm: int, lane_order: int) -> int | None:
+    def _first_ms(self, now_ms: int, paid: int, reserved_ppm: int, lane_order: int) -> int | None:
         """Return when a call may be sent before the first answer; None: not before that answer."""
         spent = self._charged.charged(now_ms)
         flights = self._flights.values()
         return self._opening.may_call_at(
-            flights, spent=spent, paid=paid, keep_ppm=keep_ppm, lane_order=lane_order, now_ms=now_ms
+            flights, spent=spent, paid=paid, reserved_ppm=reserved_ppm, lane_order=lane_order, now_ms=now_ms
         )
 
     def _ration(self, flight: Reservation, verdict: Verdict, now_ms: int) -> None:
@@ -316,7 +316,7 @@ class Budget:
             else:
                 self._spread.unexplained(flight.depth, flight.paid, flight.sent_ms, now_ms)
 
-    def _hear(self, flight: Reservation, verdict: Verdict, now_ms: int) -> bool:
+    def _observe(self, flight: Reservation, verdict: Verdict, now_ms: int) -> bool:
         """Correct every bucket that an answer describes; return whether each header reading agreed with its mirror."""
         stated = verdict.snapshot
         if stated is None and not verdict.readings:
@@ -356,9 +356,9 @@ class Budget:
     def _testify(self, attempt: int, flight: Reservation, verdict: Verdict, usage: Usage | None, now_ms: int) -> None:
         """Pass an answer's evidence on charges to the tariff; if law or markup changes, reprice the calls sent."""
         version, before_ppm = self.tariff.version, self._markup.ppm
-        requested, explained = self.tariff.heard(attempt, verdict, usage, now_ms)
+        requested, explained = self.tariff.observe(attempt, verdict, usage, now_ms)
         if requested and not flight.stated:
-            self._markup.heed(flight.charge, requested, explained=explained)
+            self._markup.learn(flight.charge, requested, explained=explained)
         if self.tariff.version != version:
             self._markup = Markup()
             self._leeway.void()

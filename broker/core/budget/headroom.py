@@ -18,14 +18,14 @@ class HeadroomCache:
         self._tokens = self._calls = 0  # paid so far
         self._covered: dict[int, tuple[int, int]] = {}  # by reserved share: limits of the two sums above
 
-    def covers(self, paid: int, keep_ppm: int) -> bool:
+    def covers(self, paid: int, reserved_ppm: int) -> bool:
         """Return whether one more call of `paid` tokens is certainly payable."""
-        covered = self._covered.get(keep_ppm)
+        covered = self._covered.get(reserved_ppm)
         return covered is not None and self._tokens + paid + ROUNDING_TOKENS <= covered[0] and self._calls < covered[1]
 
-    def reckon(self, keep_ppm: int, tokens: int, calls: int) -> None:
+    def reckon(self, reserved_ppm: int, tokens: int, calls: int) -> None:
         """Store the tokens and calls that can be spared now."""
-        self._covered[keep_ppm] = self._tokens + tokens, self._calls + calls
+        self._covered[reserved_ppm] = self._tokens + tokens, self._calls + calls
 
     def pay(self, paid: int) -> None:
         """Count a call being sent."""

@@ -39,7 +39,14 @@ class FirstCalls:
         self._tokens = tokens
 
     def may_call_at(  # noqa: PLR0913 — the particulars of one call
-        self, flights: Collection[Reservation], *, spent: int, paid: int, keep_ppm: int, lane_order: int, now_ms: int
+        self,
+        flights: Collection[Reservation],
+        *,
+        spent: int,
+        paid: int,
+        reserved_ppm: int,
+        lane_order: int,
+        now_ms: int,
     ) -> int | None:
         """Return when a call may be sent; None: not before the first answer.
 
@@ -47,7 +54,7 @@ class FirstCalls:
             flights: The calls in flight, oldest first.
             spent: Tokens paid within the last minute, including those of `flights`.
             paid: Tokens that the call would pay.
-            keep_ppm: The share of the limit that is reserved for idle lanes above.
+            reserved_ppm: The share of the limit that is reserved for idle lanes above.
             lane_order: Its lane's position in the order of preference; the most urgent lane has the smallest.
             now_ms: The caller's clock.
         """
@@ -56,15 +63,15 @@ class FirstCalls:
         if self.refused and self._tokens is None:
             return None
         sent_ms = [flight.sent_ms for flight in flights]
-        within = spent + paid <= self._part(keep_ppm)
+        within = spent + paid <= self._part(reserved_ppm)
         if not self.refused and lane_order < min([flight.lane_order for flight in flights]):
             return now_ms if within and len(sent_ms) == 1 else sent_ms[-1] + QUIET_MS
         if not within:
             return None
         return sent_ms[-1 if self._tokens is None else 0] + QUIET_MS
 
-    def _part(self, keep_ppm: int) -> int:
+    def _part(self, reserved_ppm: int) -> int:
         """Return the tokens that may be spent before the first answer, without the reserved share."""
         if self._tokens is None:
-            return SMALL_TOKENS - SMALL_TOKENS * keep_ppm // PPM
-        return self._tokens // CONFIGURED_PARTS - self._tokens * keep_ppm // PPM
+            return SMALL_TOKENS - SMALL_TOKENS * reserved_ppm // PPM
+        return self._tokens // CONFIGURED_PARTS - self._tokens * reserved_ppm // PPM

@@ -89,7 +89,7 @@ class RefillEvidence:
         self._believed: RefillPattern | None = None
         self._agreed = 0  # answers in a row after which a bucket was believed
 
-    def heard(self, reading: Reading, sent_ms: int, now_ms: int) -> RefillPattern | None:
+    def observe(self, reading: Reading, sent_ms: int, now_ms: int) -> RefillPattern | None:
         """Process an answer to a call sent at `sent_ms`; return the pattern believed now, or None while it is open."""
         full_in_ms, used = reading.full_in_ms, reading.capacity - reading.remaining
         if full_in_ms is None or used <= 0 or reading.remaining <= 0:
@@ -111,7 +111,7 @@ class RefillEvidence:
         self._first_ms = sent_ms if self._first_ms < 0 else min(self._first_ms, sent_ms)
         self._last_ms = max(self._last_ms, sent_ms)
         self._longest_ms = max(self._longest_ms, full_in_ms)
-        self._hear_mark(sent_ms + full_in_ms, now_ms + full_in_ms + 1, sent_ms, now_ms)
+        self._observe_mark(sent_ms + full_in_ms, now_ms + full_in_ms + 1, sent_ms, now_ms)
         self._believed = found = self._belief()
         self._agreed = self._agreed + 1 if found is not None and found.refill is BUCKET else 0
         return found
@@ -120,7 +120,7 @@ class RefillEvidence:
         """Exclude a pattern that the levels have disproved, whatever the times say."""
         self._ruled_out.add(refill)
 
-    def _hear_mark(self, low_ms: int, high_ms: int, sent_ms: int, now_ms: int) -> None:
+    def _observe_mark(self, low_ms: int, high_ms: int, sent_ms: int, now_ms: int) -> None:
         """Narrow down the end of the window, if there are windows.
 
         Answers to calls sent before a mark may come long after it.

@@ -34,15 +34,15 @@ class TokenBucket:
         self._units = full if units > full else units if units > -full else -full
         return self._units // self.period_ms
 
-    def payable_at(self, amount: int, keep: int, now_ms: int) -> int:
-        """Return the first instant, `now_ms` or later, at which `keep` is left after paying `amount`.
+    def payable_at(self, amount: int, reserved: int, now_ms: int) -> int:
+        """Return the first instant, `now_ms` or later, at which `reserved` is left after paying `amount`.
 
-        The instant is a whole millisecond. An amount above `capacity - keep` may use the tokens kept, and one above the
+        The instant is a whole millisecond. An amount above `capacity - reserved` may use the reserve, and one above the
         capacity may go into debt, once the bucket is full: otherwise it would wait for ever.
         """
         if now_ms > self._at_ms:
             self._refill(now_ms)
-        missing = min(amount + keep, self.capacity) * self.period_ms - self._units
+        missing = min(amount + reserved, self.capacity) * self.period_ms - self._units
         if missing <= 0 and self._at_ms == now_ms:
             return now_ms
         return max(now_ms, self._at_ms - (-missing // self.capacity))

@@ -53,9 +53,9 @@ class FixedWindowMirror:
         self._renew(now_ms)
         return self._high
 
-    def payable_at(self, amount: int, keep: int, now_ms: int) -> int:
+    def payable_at(self, amount: int, reserved: int, now_ms: int) -> int:
         """Return now, or when the window ends."""
-        enough = min(amount + _rounding(self.metric) + keep, self.capacity) <= self.low(now_ms)
+        enough = min(amount + _rounding(self.metric) + reserved, self.capacity) <= self.low(now_ms)
         return now_ms if enough else self._mark_ms
 
     def pay(self, amount: int, number: int, now_ms: int) -> None:
@@ -151,9 +151,9 @@ class SlidingWindowMirror:
         """Return the greatest possible amount left."""
         return self.capacity - self._short.charged(now_ms) - max(0, self._others_low)
 
-    def payable_at(self, amount: int, keep: int, now_ms: int) -> int:
+    def payable_at(self, amount: int, reserved: int, now_ms: int) -> int:
         """Return when enough of the counted charges have expired."""
-        cap = max(1, self.capacity - max(0, self._others_high) - keep)
+        cap = max(1, self.capacity - max(0, self._others_high) - reserved)
         return self._long.payable_at(amount + _rounding(self.metric), cap, now_ms)
 
     def pay(self, amount: int, number: int, now_ms: int) -> None:

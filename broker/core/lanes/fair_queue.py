@@ -294,7 +294,7 @@ class FairQueue:
         if until_ms is not None:
             heappush(self._opens, (until_ms, flow.stamp, flow))
         else:
-            self._tenants.tell(flow.tenant, partial(self._readmit, flow.stamp, flow))
+            self._tenants.on_call_ended(flow.tenant, partial(self._readmit, flow.stamp, flow))
 
     def _readmit(self, stamp: int, flow: Flow) -> None:
         if stamp == flow.stamp:

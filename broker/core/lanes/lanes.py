@@ -43,7 +43,7 @@ class Pick:
     """The ticket whose turn it is, and the share of the bucket that its call must leave."""
 
     ticket: Ticket
-    keep_ppm: int
+    reserved_ppm: int
 
 
 class LaneQueue:
@@ -225,18 +225,18 @@ class Lanes:
         That is the head of a lane that is owed its floor, or else of the first lane that waits and need not give way.
         """
         found: tuple[LaneQueue, Pick] | None = None
-        keep_ppm, capping = 0, self._tenants.capping
+        reserved_ppm, capping = 0, self._tenants.capping
         self._lifted = None
         for queue in self._in_order:
             head = queue.head
             if queue.count and (head is None or capping):
                 head = queue.next(now_ms)
             if head is None:
-                keep_ppm += queue.rule.reserve_ppm
+                reserved_ppm += queue.rule.reserve_ppm
             elif queue.credit_ppm_tokens and queue.owed(head):
-                return Pick(head, keep_ppm)
+                return Pick(head, reserved_ppm)
             elif found is None or (found[0].excess_ppm_tokens and found[0].gives_way(head)):
-                found = queue, Pick(head, keep_ppm)
+                found = queue, Pick(head, reserved_ppm)
         if found is None:
             return None
         return (self._hurrying and self._lift(*found, now_ms)) or found[1]
@@ -265,7 +265,7 @@ class Lanes:
         if ticket is None or not self._tenants.is_free(ticket.candidate.tenant, ticket.charge, now_ms):
             return None
         self._lifted = ticket
-        return Pick(ticket, turn.keep_ppm)
+        return Pick(ticket, turn.reserved_ppm)
 
     def _hurried(self, ticket: Ticket, own: LaneQueue) -> None:
         """Update the credit of near tickets for a ticket that is being called."""
@@ -277,7 +277,7 @@ class Lanes:
             own.nearing.pay(ticket.charge)
         self._hurrying = any(queue.nearing for queue in self._in_order)
 
-    def kept_ppm(self, lane: str) -> int:
+    def reserved_ppm(self, lane: str) -> int:
         """Return the share of each bucket that calls of the lane must leave: the reserves of idle lanes above it."""
         order = self._queues[lane].rule.order
         above = (queue for queue in self._in_order if queue.rule.order < order and not queue.count)
@@ -285,13 +285,13 @@ class Lanes:
 
     def foremost(self, now_ms: int) -> Pick | None:
         """Return the head of the most urgent waiting lane, regardless of floors, ceilings and near deadlines."""
-        keep_ppm = 0
+        reserved_ppm = 0
         self._lifted = None
         for queue in self._in_order:
             head = queue.next(now_ms) if queue.count else None
             if head is not None:
-                return Pick(head, keep_ppm)
-            keep_ppm += queue.rule.reserve_ppm
+                return Pick(head, reserved_ppm)
+            reserved_ppm += queue.rule.reserve_ppm
         return None
 
     def probe(self, now_ms: int) -> Pick | None:

@@ -37,7 +37,7 @@ class ReachabilityChecks:
         self._serials = count()
         self._swept_above = LOOKS_SWEPT_ABOVE
 
-    def came(self, ticket: Ticket, line: TenantQueue, budget: Budget, least: Least, now_ms: int) -> None:
+    def schedule(self, ticket: Ticket, line: TenantQueue, budget: Budget, least: Least, now_ms: int) -> None:
         """Plan a check of a queue that a ticket has joined, or an earlier one."""
         if not budget.believed:
             return

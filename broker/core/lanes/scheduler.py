@@ -62,20 +62,20 @@ class LimitQueue:
             return None
         ticket = pick.ticket
         at_ms = self.budget.payable_at(
-            ticket.charge, now_ms, keep_ppm=pick.keep_ppm, stated=ticket.stated, lane_order=ticket.lane_order
+            ticket.charge, now_ms, reserved_ppm=pick.reserved_ppm, stated=ticket.stated, lane_order=ticket.lane_order
         )
-        if at_ms is not None and at_ms > now_ms and pick.keep_ppm:
-            at_ms = min(at_ms, self._beside_nobody(pick, now_ms) or at_ms)
+        if at_ms is not None and at_ms > now_ms and pick.reserved_ppm:
+            at_ms = min(at_ms, self._may_use_reserve_at(pick, now_ms) or at_ms)
         return None if at_ms is None else (pick, at_ms)
 
-    def _beside_nobody(self, pick: Pick, now_ms: int) -> int | None:
+    def _may_use_reserve_at(self, pick: Pick, now_ms: int) -> int | None:
         """Return when a head that has no room beside the other lanes' reserve may use that reserve.
 
         It must first wait for the time of a full refill. Otherwise it would wait for a bucket that is nearly full,
         which never comes while a lane above it spends.
         """
         ticket = pick.ticket
-        refill_ms = self.budget.refill_beside(ticket.charge, pick.keep_ppm, stated=ticket.stated)
+        refill_ms = self.budget.refill_beside_reserve(ticket.charge, pick.reserved_ppm, stated=ticket.stated)
         if not refill_ms:
             return None
         if self._crowded is None or self._crowded[0] is not ticket:
@@ -157,7 +157,7 @@ class Scheduler:
             may_start = not (ticket.queued or self._order.must_wait(ticket)) if front else self._order.join(ticket)
             if not may_start:
                 return
-        self._line_up(ticket, now_ms, front=front)
+        self._enqueue(ticket, now_ms, front=front)
 
     def turn_back(self, ticket: Ticket) -> None:
         """Return a ticket whose call was not sent to its place: later ones of its ordering key wait for it again."""
@@ -165,7 +165,7 @@ class Scheduler:
         if follower is not None and follower.queued:
             self.put_off(follower)
 
-    def _line_up(self, ticket: Ticket, now_ms: int, *, front: bool = False) -> None:
+    def _enqueue(self, ticket: Ticket, now_ms: int, *, front: bool = False) -> None:
         candidate = ticket.candidate
         desk = self.desk(candidate.limit, now_ms)
         if not ticket.stated:
@@ -175,7 +175,7 @@ class Scheduler:
         queue.append(ticket, front=front)
         self._turns.setdefault(desk, None)
         self._waiting += 1
-        self._reach.came(ticket, queue.line(candidate.tenant), desk.budget, desk.least, now_ms)
+        self._reach.schedule(ticket, queue.line(candidate.tenant), desk.budget, desk.least, now_ms)
         if front and desk.lanes.durations.near_at(ticket) <= now_ms:
             desk.lanes.hurry(ticket, now_ms)
 
@@ -225,14 +225,14 @@ class Scheduler:
         if isinstance(ticket.content, Candidate) and ticket.candidate.order:
             follower = self._order.left(ticket)
             if follower is not None:
-                self._line_up(follower, now_ms)
+                self._enqueue(follower, now_ms)
 
     def put_off(self, ticket: Ticket) -> None:
         """Remove a ticket from its queue for a while; it keeps its place in the order of its key."""
         self._desks[ticket.candidate.limit].lanes.queue(ticket.source.partition.lane).remove(ticket)
         self._waiting -= 1
 
-    def payable(self, now_ms: int, room: Callable[[int], bool] = lambda _keep_ppm: True) -> Iterator[Ticket]:
+    def payable(self, now_ms: int, room: Callable[[int], bool] = lambda _reserved_ppm: True) -> Iterator[Ticket]:
         """Yield the tickets whose turn it is and which their limit, with all its buckets, can pay at this instant.
 
         Each must be served, put off or withdrawn before the next.
@@ -257,7 +257,7 @@ class Scheduler:
             found = desk.next(now_ms, probe=False)
             if self.tenants.capping and (opens_at_ms := desk.lanes.opens_at()) is not None:
                 self._is_due(opens_at_ms, now_ms)
-            if found is not None and self._is_due(found[1], now_ms) and room(found[0].keep_ppm):
+            if found is not None and self._is_due(found[1], now_ms) and room(found[0].reserved_ppm):
                 yield found[0].ticket
                 asked.append(desk)
             elif found is None and not desk.lanes.waiting():
@@ -313,7 +313,7 @@ class Scheduler:
             desk.lanes.probed(ticket.source.partition.lane)
         self._waiting -= 1
         if ticket.candidate.order and (follower := self._order.started(ticket)) is not None:
-            self._line_up(follower, now_ms)
+            self._enqueue(follower, now_ms)
             self._stirred = True
         if self.tenants.capping and self.tenants.rule(ticket.candidate.tenant).capped:
             self._stirred = True

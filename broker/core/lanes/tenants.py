@@ -80,6 +80,6 @@ class Tenants:
         use = self._uses.get(tenant)
         return 0 if use is None else use.inflight
 
-    def tell(self, tenant: str, landed: Callable[[], None]) -> None:
+    def on_call_ended(self, tenant: str, landed: Callable[[], None]) -> None:
         """Call `landed`, once, when the next call of that tenant has ended."""
         self._told.setdefault(tenant, []).append(landed)

@@ -22,19 +22,19 @@ class Markup:
         self.ppm = ppm
         self._samples: deque[tuple[int, int]] = deque(maxlen=SAMPLES_MAX)
 
-    def learn(self, charge: int, requested: int) -> None:
+    def record(self, charge: int, requested: int) -> None:
         """Record that the server charges `requested` for a call that we priced at `charge`."""
         self._samples.append((charge, min(requested, TIMES_MAX * charge)))
         ours, theirs = (sum(column) for column in zip(*self._samples, strict=True))
         self.ppm = max(PPM, theirs * PPM // ours)
 
-    def heed(self, charge: int, requested: int, *, explained: bool) -> None:
+    def learn(self, charge: int, requested: int, *, explained: bool) -> None:
         """Learn from a charge that no law explains; one that a law does explain ends the markup."""
         if explained:
             self._samples.clear()
             self.ppm = PPM
         else:
-            self.learn(charge, requested)
+            self.record(charge, requested)
 
     def applied(self, charge: int) -> int:
         """Return the amount to pay for a call that our law prices at `charge`, rounded up."""

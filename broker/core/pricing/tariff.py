@@ -98,7 +98,7 @@ class Tariff:
                     witness.passed(now_ms)
         self._sent[attempt] = mine, mine.sent(prices, now_ms)
 
-    def heard(self, attempt: int, verdict: Verdict, usage: Usage | None, now_ms: int) -> tuple[int | None, bool]:
+    def observe(self, attempt: int, verdict: Verdict, usage: Usage | None, now_ms: int) -> tuple[int | None, bool]:
         """Record the end of a call; return the charge that the server named, if any, and whether a law explains it."""
         if verdict.meaning is OK:
             is_due = self._sent[attempt][0].is_due(now_ms)

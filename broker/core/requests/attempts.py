@@ -60,7 +60,7 @@ class Attempts:
         if unanswered and not verdict.counts_as_attempt:  # the call was ended on our side
             _lose_probes(flight)
         elif verdict.meaning is not OK or flight.probes or not flight.budget.breaker.calm:
-            self._heard(flight, verdict, account, now_ms)
+            self._observe(flight, verdict, account, now_ms)
         if not flight.wanted:
             return None
         if verdict.meaning is not OK:
@@ -98,12 +98,12 @@ class Attempts:
             flight.budget.tariff.lost(call)  # the reservation was ended, but not yet the tariff's record
         _lose_probes(flight)
 
-    def _heard(self, flight: CallInFlight, verdict: Verdict, account: AccountBreaker, now_ms: int) -> None:
+    def _observe(self, flight: CallInFlight, verdict: Verdict, account: AccountBreaker, now_ms: int) -> None:
         """Pass the verdict to the breakers, and note changes of their state."""
         limit, own = flight.budget.settings.name, flight.budget.breaker
         all_tripped_by, own_tripped_by = account.breaker.tripped_by, own.tripped_by
-        account.heard(limit, own, verdict, now_ms, probe=account.breaker in flight.probes)
-        own.heard(verdict.meaning, now_ms, verdict.wait_ms, probe=own in flight.probes)
+        account.observe(limit, own, verdict, now_ms, probe=account.breaker in flight.probes)
+        own.observe(verdict.meaning, now_ms, verdict.wait_ms, probe=own in flight.probes)
         if account.breaker.tripped_by is not all_tripped_by:
             self._tell(None, account.breaker, flight, verdict, now_ms)
         if own.tripped_by is not own_tripped_by:

@@ -26,10 +26,10 @@ class DueTickets:
 
     def ring(self, now_ms: int) -> None:
         """Enqueue tickets whose wait is over, hurry those near their deadline, and fail those past it."""
-        if not self._alarms.rings(now_ms):
+        if not self._alarms.is_due(now_ms):
             return
         for ticket in reversed(self._alarms.woken(now_ms)):  # so that the first to wake ends up in front
-            self._reception.line_up(ticket, now_ms, front=True)
+            self._reception.enqueue(ticket, now_ms, front=True)
         for ticket in self._alarms.due(now_ms):
             if ticket.candidate.deadline_ms > now_ms:
                 self._alarms.watch(ticket, self._limits.hurry(ticket, now_ms), len(self._register))

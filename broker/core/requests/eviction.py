@@ -48,7 +48,7 @@ class Eviction:
                 self._take_out(ticket, now_ms, sent=sent)
                 fresh = ticket.anew()
                 _spoil(fresh)
-                self._reception.meet(fresh, now_ms)
+                self._reception.triage(fresh, now_ms)
         except Exception as second:
             raise UnsoundError("A ticket whose handling failed cannot be taken out.") from second
         self.inspect(error)

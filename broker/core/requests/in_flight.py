@@ -14,7 +14,7 @@ from broker.core.budget.breaker import Breaker
 from broker.core.budget.budget import Budget
 from broker.core.commands import StartedEntry
 from broker.core.ticket import CallNumber, Ticket
-from broker.core.units import places
+from broker.core.units import unreserved_slots
 
 
 @dataclass(slots=True)
@@ -50,10 +50,10 @@ class CallsInFlight:
     def __len__(self) -> int:
         return len(self._flights)
 
-    def room(self, keep_ppm: int = 0) -> bool:
-        """Whether one more call fits both bounds and leaves the share `keep_ppm` of the places to others."""
-        most = places(self._inflight_max, keep_ppm) if keep_ppm else self._inflight_max
-        return len(self._flights) < most and self.held_bytes + CALL_RESERVE_BYTES <= self._held_bytes_max
+    def has_room(self, reserved_ppm: int = 0) -> bool:
+        """Whether one more call fits both bounds and leaves the share `reserved_ppm` of the slots to others."""
+        slots = unreserved_slots(self._inflight_max, reserved_ppm) if reserved_ppm else self._inflight_max
+        return len(self._flights) < slots and self.held_bytes + CALL_RESERVE_BYTES <= self._held_bytes_max
 
     def expected_ms(self) -> int:
         """Return how long a call started now should take at most: the longest duration of the recent ones."""
@@ -144,6 +144,6 @@ class CallsInFlight:
         """Return the usual duration of a call: the median of the recent ones; None before the first has ended."""
         return median_low(self._durations_ms) if self._durations_ms else None
 
-    def most(self, keep_ppm: int = 0) -> int:
-        """Return how many calls may be in flight if the share `keep_ppm` of the places is left to others."""
-        return places(self._inflight_max, keep_ppm)
+    def slots(self, reserved_ppm: int = 0) -> int:
+        """Return how many calls may be in flight if the share `reserved_ppm` of the slots is left to others."""
+        return unreserved_slots(self._inflight_max, reserved_ppm)

@@ -52,7 +52,7 @@ def gather(identities: DedupeTable, wall_ms: int) -> LedgerNotes:
     )
 
 
-def hear(
+def observe(
     identities: DedupeTable,
     settled: Iterable[SettledEntry],
     awaited: Iterable[Awaited],

@@ -43,7 +43,7 @@ class Timers:
         """Return watched tickets that wait or are called: in a hurry now, or past their deadline."""
         return _due(self._deadlines, now_ms, _ALIVE)
 
-    def rings(self, now_ms: int) -> bool:
+    def is_due(self, now_ms: int) -> bool:
         """Whether the instant of some ticket has come, perhaps of a settled one."""
         asleep, deadlines = self._asleep, self._deadlines
         return bool(asleep and asleep[0][0] <= now_ms) or bool(deadlines and deadlines[0][0] <= now_ms)

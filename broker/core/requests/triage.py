@@ -66,7 +66,7 @@ class Triage:
         self._alarms = alarms
         self._settling = settling
 
-    def meet(self, ticket: Ticket, now_ms: int) -> None:
+    def triage(self, ticket: Ticket, now_ms: int) -> None:
         """Register a ticket that has not been judged yet, and judge it."""
         self._register.add(ticket)
         match ticket.content:
@@ -75,7 +75,7 @@ class Triage:
             case Garbage():
                 self._sort_out(ticket, ticket.content, now_ms)
             case Cancel():
-                self._heed(ticket, ticket.content, now_ms)
+                self._cancel(ticket, ticket.content, now_ms)
             case _:
                 assert_never(ticket.content)
 
@@ -87,11 +87,11 @@ class Triage:
         for ticket in sorted(waited, key=lambda ticket: not isinstance(ticket.content, Cancel)):
             ticket.move(State.WAITING)
             if isinstance(ticket.content, Cancel):
-                self._heed(ticket, ticket.content, now_ms)
+                self._cancel(ticket, ticket.content, now_ms)
             else:
                 self._recognise(ticket, now_ms)
 
-    def line_up(self, ticket: Ticket, now_ms: int, *, front: bool = False) -> None:
+    def enqueue(self, ticket: Ticket, now_ms: int, *, front: bool = False) -> None:
         """Enqueue a ticket that answers for its id, unless it must not or never could be called."""
         candidate = ticket.candidate
         if candidate.refusal is not None:
@@ -109,7 +109,7 @@ class Triage:
     def turn_back(self, ticket: Ticket, now_ms: int) -> None:
         """Return a request to its former position, since its call was not sent."""
         self._limits.turn_back(ticket)
-        self.line_up(ticket, now_ms, front=True)
+        self.enqueue(ticket, now_ms, front=True)
 
     def is_cancelled(self, ticket: Ticket) -> bool:
         """Whether a cancel waits for this request."""
@@ -129,7 +129,7 @@ class Triage:
                 if self.is_cancelled(ticket):
                     self._settling.settle(ticket, _CANCELLED, now_ms)
                 else:
-                    self.line_up(ticket, now_ms)
+                    self.enqueue(ticket, now_ms)
             case DedupeDecision.DONE:
                 returned = self._identities.returns(candidate.identity, candidate.attempt)
                 overdue = returned and self._identities.was_overdue(candidate.identity.id_hash)
@@ -190,13 +190,13 @@ class Triage:
         ticket.becomes(Candidate(identity, garbage.attempt, "", "", _FREE, 0, refusal))
         self._recognise(ticket, now_ms)
 
-    def _heed(self, ticket: Ticket, cancel: Cancel, now_ms: int) -> None:
+    def _cancel(self, ticket: Ticket, cancel: Cancel, now_ms: int) -> None:
         """Apply a cancel, by the table of `broker.core.identity.pending_cancels`."""
         first = self._register.answering(cancel.id_hash)
         if self._identities.is_failing(cancel.id_hash):
             self._register.join(ticket)
         elif first is None:
-            self._heed_settled(ticket, cancel, now_ms)
+            self._cancel_settled(ticket, cancel, now_ms)
         elif first.state is State.SETTLED:
             self._register.join(ticket)
         elif cancel.spares(first.candidate.tenant_mark):
@@ -206,7 +206,7 @@ class Triage:
             self._settling.settle(first, _CANCELLED, now_ms)
             self._settling.settle(ticket, Discard(), now_ms)  # behind it in the outbox: never done without it
 
-    def _heed_settled(self, ticket: Ticket, cancel: Cancel, now_ms: int) -> None:
+    def _cancel_settled(self, ticket: Ticket, cancel: Cancel, now_ms: int) -> None:
         """Apply a cancel whose id is not open."""
         parked, fate = self._identities.parked(cancel.id_hash), self._identities.fate(cancel.id_hash)
         if parked is not None and cancel.spares(self._identities.tenant_of_parked(cancel.id_hash)):

@@ -33,7 +33,7 @@ class Proof:
         """Whether a call to the base URL has been answered."""
         return self._addressee.proved
 
-    def heard(self, line: LedgerRecord) -> None:
+    def observe(self, line: LedgerRecord) -> None:
         """Learn from a line of the ledger."""
         if line.proved == self._mark:
             self._addressee.proved = True

@@ -58,7 +58,7 @@ class Strangers:
             sent_ms: When it was asked.
             now_ms: Now.
         """
-        ruling = self._addressee.heard(request.model or "", look, sent_ms, now_ms)
+        ruling = self._addressee.observe(request.model or "", look, sent_ms, now_ms)
         if look is Look.ANSWER:
             self._answered()
         told = None

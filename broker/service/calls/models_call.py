@@ -42,7 +42,7 @@ class Greeting:
         self._url = url
         self._contained = contained
         self._asking: asyncio.Task[None] | None = None
-        self._heard = asyncio.Event()
+        self._answer_seen = asyncio.Event()
         self._is_served = False
         self._said: object = None
 
@@ -50,14 +50,14 @@ class Greeting:
         """Start a task that asks; without effect while one runs."""
         if self._asking is None:
             self._is_served, self._said = False, None
-            self._heard.clear()
+            self._answer_seen.clear()
             self._asking = asyncio.create_task(self._ask(), name="greeting")
 
-    async def heard(self, *, within_s: float = WAITED_FOR_S) -> None:
+    async def wait_for_answer(self, *, within_s: float = WAITED_FOR_S) -> None:
         """Wait for the first answer, at most for `within_s`."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(within_s):
-                await self._heard.wait()
+                await self._answer_seen.wait()
 
     async def end(self) -> None:
         """Stop asking: this process does not lead."""
@@ -75,14 +75,14 @@ class Greeting:
         try:
             while True:
                 await self._ask_once()
-                self._heard.set()
+                self._answer_seen.set()
                 if self._health.openai is None:
                     return
                 await asyncio.sleep(ASKED_AGAIN_S)
         except Exception as error:  # noqa: BLE001 — it only observes: nothing may end because of it
             self._contained("greeting", error)
         finally:
-            self._heard.set()
+            self._answer_seen.set()
 
     async def _ask_once(self) -> None:
         try:

@@ -80,7 +80,7 @@ class Grants:
         self._said_ms: int | None = None
         self._ignored, self._speak_at_ms = 0, 0
 
-    def heard(self, line: LedgerRecord) -> None:
+    def observe(self, line: LedgerRecord) -> None:
         """Learn from a ledger line. A claim without a key is an older release's: its dead letters have no grants."""
         if line.key:
             self._key = GrantKey(line.key, line.key_since_s)

@@ -338,7 +338,7 @@ class LaneIntake:
             cargo.limit = known.limit
         if isinstance(known, Cancel):
             known = replace(known, at_ms=self._stamped_ms(fetched.timestamp_ms, known.at_ms))
-        number, timestamp_ms = self._driver.hold.stow(cargo), max(NO_TIMESTAMP, fetched.timestamp_ms)
+        number, timestamp_ms = self._driver.hold.put(cargo), max(NO_TIMESTAMP, fetched.timestamp_ms)
         self._driver.post(Taken(number, cargo.source, timestamp_ms, read.weight.written, known, read.weight.held))
 
     def _submitted_at(self, timestamp_ms: int) -> datetime:
@@ -357,7 +357,7 @@ class LaneIntake:
         """Report that the records below `offset` are unreadable: removed by retention, in a corrupt batch, or fatal."""
         place = LanePartition(self.lane, partition)
         cargo = self._cargo(Source(place, offset), Record(None, None), self._driver.clock.utc_now())
-        self._driver.post(Lost(self._driver.hold.stow(cargo), place, offset, removed, crashed))
+        self._driver.post(Lost(self._driver.hold.put(cargo), place, offset, removed, crashed))
 
     def _cargo(self, source: Source, record: Record, submitted_at: datetime) -> Payload:
         clock = self._driver.clock

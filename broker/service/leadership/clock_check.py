@@ -41,13 +41,13 @@ class Timekeeper:
         """
         for _ in range(ASKED_TIMES if self._redis_ms is None else 1):
             try:
-                self.heard(await self._lease.server_time_ms())
+                self.observe(await self._lease.server_time_ms())
             except LeaseUnavailable:
                 continue
             return True
         return self._redis_ms is not None
 
-    def heard(self, redis_ms: int) -> None:
+    def observe(self, redis_ms: int) -> None:
         """Note the time that Redis has just reported."""
         self._redis_ms = redis_ms - self._clock.utc_ms()
 
@@ -98,7 +98,7 @@ class ByTheLeader:
         if self.is_settled:
             return
         try:
-            self._keeper.heard(await self._leader.server_time_ms())
+            self._keeper.observe(await self._leader.server_time_ms())
             status = await self._leader.read_status() if self._keeper.is_contradicted else ""
         except LeaseUnavailable:
             return

@@ -190,7 +190,7 @@ class Leadership:
                 "the same Redis."
             )
         if not self._parts.proof.stands:
-            await self._parts.greeting.heard()
+            await self._parts.greeting.wait_for_answer()
         await self._begin(standing, renewal)
 
     def _contested(self) -> bool:

@@ -209,7 +209,7 @@ class LedgerFollower:
         already what it says of requests.
         """
         self._bear_in_mind(line, self._clock.utc_ms())
-        self.totals.heard(line)
+        self.totals.observe(line)
         if 0 <= offset < (self._next or 0):
             self._found_anew()
         if offset >= 0:
@@ -264,9 +264,9 @@ class LedgerFollower:
         if line.kind is LedgerKind.CLAIM and self._is_expected(line, row.offset):
             self._expected = None
             self.claimed_at_ms = row.at_ms
-        self._grants.heard(line)
-        self.totals.heard(line)
-        self._proof.heard(line)
+        self._grants.observe(line)
+        self.totals.observe(line)
+        self._proof.observe(line)
         self._bear_in_mind(line, row.at_ms)
         self._driver.post(ledger_read(line, row.at_ms))
 

@@ -30,7 +30,7 @@ class Totals:
     def __init__(self) -> None:
         self.counts: Mapping[str, int] = {}
 
-    def heard(self, line: LedgerRecord) -> None:
+    def observe(self, line: LedgerRecord) -> None:
         """Learn from a line that was read, or from one of our own that was committed."""
         if line.totals:
             known = ((kind, count) for kind, count in line.totals.items() if len(kind) <= KIND_CHARS_MAX and count >= 0)

@@ -16,5 +16,5 @@ def backlog_ms(limits: Scheduler, lane: str, now_ms: int) -> int:
         queue = desk.lanes.queue(lane)
         if len(queue):
             crowd = QueueTotals(len(queue), queue.waiting_tokens)
-            longest_ms = max(longest_ms, flows_in_ms(desk.budget, crowd, desk.lanes.kept_ppm(lane), now_ms))
+            longest_ms = max(longest_ms, flows_in_ms(desk.budget, crowd, desk.lanes.reserved_ppm(lane), now_ms))
     return longest_ms

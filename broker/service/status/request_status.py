@@ -223,13 +223,13 @@ class RequestStatus:
         limits, flights = self._core.limits, self._core.flights
         desk = limits.desks()[ticket.candidate.limit]
         pick, found = desk.lanes.pick(now_ms), desk.next(now_ms, probe=False)
-        keep_ppm = 0 if pick is None else pick.keep_ppm
+        reserved_ppm = 0 if pick is None else pick.reserved_ppm
         crowd = QueueTotals(1, ticket.charge)
         if pick is None or pick.ticket is not ticket:  # otherwise nothing goes before it
             crowd = called_by_then(place, ticket.charge, self._core.rules.lanes)
         waits_ms = [
-            flows_in_ms(desk.budget, crowd, keep_ppm, now_ms),
-            lets_through_ms(flights, desk.budget, crowd, keep_ppm),
+            flows_in_ms(desk.budget, crowd, reserved_ppm, now_ms),
+            lets_through_ms(flights, desk.budget, crowd, reserved_ppm),
             cap_lets_through_ms(limits.tenants, ticket, place.tenant, flights, now_ms),
         ]
         if pick is not None and found is None:  # a call must end first

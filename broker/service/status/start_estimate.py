@@ -13,34 +13,34 @@ from broker.core.lanes.tenants import Tenants
 from broker.core.pricing.markup import Markup
 from broker.core.requests.in_flight import CallsInFlight
 from broker.core.ticket import Ticket
-from broker.core.units import PPM, places
+from broker.core.units import PPM, unreserved_slots
 from broker.service.status.queue_position import QueueTotals
 
 
-def flows_in_ms(budget: Budget, crowd: QueueTotals, keep_ppm: int, now_ms: int) -> int:
-    """Return the time until a limit's buckets and its own cap have paid for these requests, `keep_ppm` of each left."""
+def flows_in_ms(budget: Budget, crowd: QueueTotals, reserved_ppm: int, now_ms: int) -> int:
+    """Return the time until buckets and own cap of a limit have paid for these requests and still hold the reserve."""
     checkpoint, share_ppm = budget.checkpoint(now_ms), budget.caution().share_ppm
     tokens = Markup(checkpoint.markup_ppm).applied(crowd.tokens)
     waits_ms = [checkpoint.pause_ms]
     for level in checkpoint.levels:
         of_tokens = level.metric is Metric.TOKENS
-        kept = level.capacity * keep_ppm // PPM
-        missing = (tokens if of_tokens else crowd.requests) + kept - level.low
+        reserved = level.capacity * reserved_ppm // PPM
+        missing = (tokens if of_tokens else crowd.requests) + reserved - level.low
         rate_ppm = share_ppm if of_tokens else PPM
         waits_ms.append(_flow_ms(missing, level.capacity * rate_ppm // PPM, level.period_ms))
     cap = budget.settings.cap_tokens
     if cap is not None:
-        missing = checkpoint.charged_last_minute + tokens + cap * keep_ppm // PPM - cap
+        missing = checkpoint.charged_last_minute + tokens + cap * reserved_ppm // PPM - cap
         waits_ms.append(_flow_ms(missing, cap, MINUTE_MS))
     return max(waits_ms)
 
 
-def lets_through_ms(flights: CallsInFlight, budget: Budget, crowd: QueueTotals, keep_ppm: int) -> int | None:
+def lets_through_ms(flights: CallsInFlight, budget: Budget, crowd: QueueTotals, reserved_ppm: int) -> int | None:
     """Return the time until enough calls have ended for these requests; None: none has ended yet to measure by."""
-    most, own = flights.most(keep_ppm), budget.settings.inflight_max
+    most, own = flights.slots(reserved_ppm), budget.settings.inflight_max
     waits_ms = [_ends_ms(crowd.requests + len(flights) - most, most, flights)]
     if own is not None:
-        most = places(own, keep_ppm)
+        most = unreserved_slots(own, reserved_ppm)
         waits_ms.append(_ends_ms(crowd.requests + budget.inflight - most, most, flights))
     return _longest(waits_ms)
 

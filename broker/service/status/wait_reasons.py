@@ -31,7 +31,7 @@ from broker.core.lanes.lanes import Pick
 from broker.core.lanes.scheduler import LimitQueue
 from broker.core.pricing.markup import Markup
 from broker.core.ticket import Ticket
-from broker.core.units import PPM, places
+from broker.core.units import PPM, unreserved_slots
 
 Hindrance = dict[str, Any]
 _ROUNDING_MS: Final = 20
@@ -111,28 +111,28 @@ class WaitReasons:
     # ------------------------------------------------------------------ constraints of the next call
 
     def _next_call(self, ticket: Ticket, desk: LimitQueue, pick: Pick, now_ms: int) -> list[Hindrance]:
-        flights, keep_ppm = self._core.flights, pick.keep_ppm
-        kept_for = self._kept_for(desk, pick)
-        if len(flights) >= flights.most(keep_ppm):
-            return [_places("dispatcher", len(flights), flights.most(), flights.most(keep_ppm), kept_for)]
-        if not flights.room(keep_ppm):
+        flights, reserved_ppm = self._core.flights, pick.reserved_ppm
+        reserved_for = self._reserved_for(desk, pick)
+        if len(flights) >= flights.slots(reserved_ppm):
+            return [_places("dispatcher", len(flights), flights.slots(), flights.slots(reserved_ppm), reserved_for)]
+        if not flights.has_room(reserved_ppm):
             most = self._core.rules.held_bytes_max
             return [{"kind": "memory", "held_bytes": flights.held_bytes, "most": most}]
         found, limit = desk.next(now_ms, probe=False), desk.budget.settings
         if found is None:
             most_inflight = limit.inflight_max
-            if most_inflight is None or desk.budget.inflight < places(most_inflight, keep_ppm):
+            if most_inflight is None or desk.budget.inflight < unreserved_slots(most_inflight, reserved_ppm):
                 return [{"kind": "first_answer", "limit": limit.name}]
-            within = places(most_inflight, keep_ppm)
-            return [_places(limit.name, desk.budget.inflight, most_inflight, within, kept_for)]
+            within = unreserved_slots(most_inflight, reserved_ppm)
+            return [_places(limit.name, desk.budget.inflight, most_inflight, within, reserved_for)]
         if found[1] <= now_ms:
             return []
         wanted = {"limit": limit.name, "payable_in_s": (found[1] - now_ms) / 1_000, "own": pick.ticket is ticket}
-        return [_money(desk, pick, found[1] - now_ms, kept_for, now_ms) | wanted]
+        return [_money(desk, pick, found[1] - now_ms, reserved_for, now_ms) | wanted]
 
-    def _kept_for(self, desk: LimitQueue, pick: Pick) -> list[str]:
+    def _reserved_for(self, desk: LimitQueue, pick: Pick) -> list[str]:
         """Return the idle lanes above whose reserve the next call must leave."""
-        if not pick.keep_ppm:
+        if not pick.reserved_ppm:
             return []
         order = desk.lanes.queue(pick.ticket.source.partition.lane).rule.order
         above = (rule for rule in self._core.rules.lanes if rule.order < order and rule.reserve_ppm)
@@ -145,11 +145,18 @@ def _late(ticket: Ticket, desk: LimitQueue) -> list[Hindrance]:
     return [{"kind": "late", "calls_take_s": desk.lanes.durations.long_ms / 1_000, **in_time}]
 
 
-def _places(of: str, inflight: int, most: int, within: int, kept_for: list[str]) -> Hindrance:
-    return {"kind": "places", "of": of, "inflight": inflight, "most": most, "kept": most - within, "kept_for": kept_for}
+def _places(of: str, inflight: int, most: int, within: int, reserved_for: list[str]) -> Hindrance:
+    return {
+        "kind": "places",
+        "of": of,
+        "inflight": inflight,
+        "most": most,
+        "kept": most - within,
+        "kept_for": reserved_for,
+    }
 
 
-def _money(desk: LimitQueue, pick: Pick, wait_ms: int, kept_for: list[str], now_ms: int) -> Hindrance:
+def _money(desk: LimitQueue, pick: Pick, wait_ms: int, reserved_for: list[str], now_ms: int) -> Hindrance:
     """Return the constraint of the limit that delays its next call longest."""
     budget, checkpoint = desk.budget, desk.budget.checkpoint(now_ms)
     needed = pick.ticket.charge if pick.ticket.stated else Markup(checkpoint.markup_ppm).applied(pick.ticket.charge)
@@ -158,8 +165,8 @@ def _money(desk: LimitQueue, pick: Pick, wait_ms: int, kept_for: list[str], now_
         found.append((checkpoint.pause_ms, {"kind": "cooldown"}))
     for level in checkpoint.levels:
         amount = needed if level.metric is Metric.TOKENS else 1
-        kept = level.capacity * pick.keep_ppm // PPM
-        missing = min(amount + kept, level.capacity) - level.low
+        reserved = level.capacity * pick.reserved_ppm // PPM
+        missing = min(amount + reserved, level.capacity) - level.low
         if missing <= 0:
             continue
         bucket: Hindrance = {
@@ -169,8 +176,8 @@ def _money(desk: LimitQueue, pick: Pick, wait_ms: int, kept_for: list[str], now_
             "capacity": level.capacity,
             "there": level.low,
             "needed": amount,
-            "kept": kept,
-            "kept_for": kept_for,
+            "kept": reserved,
+            "kept_for": reserved_for,
         }
         flows_in_ms = missing * level.period_ms // level.capacity
         found.append((flows_in_ms if level.refill is Refill.BUCKET else wait_ms, bucket))
@@ -178,7 +185,7 @@ def _money(desk: LimitQueue, pick: Pick, wait_ms: int, kept_for: list[str], now_
     if longest_ms + _ROUNDING_MS >= wait_ms:
         return longest
     cap = budget.settings.cap_tokens
-    if cap is not None and checkpoint.charged_last_minute + needed + cap * pick.keep_ppm // PPM > cap:
+    if cap is not None and checkpoint.charged_last_minute + needed + cap * pick.reserved_ppm // PPM > cap:
         charged = {"capacity": cap, "charged": checkpoint.charged_last_minute, "period_s": MINUTE_MS / 1_000}
         return {"kind": "own_cap", "needed": needed, **charged}
     if not budget.believed:

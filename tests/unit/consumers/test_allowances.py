@@ -24,56 +24,56 @@ def test_nothing_is_there_to_begin_with_and_the_floor_flows_in() -> None:
 
 def test_a_fifth_of_what_comes_fresh_may_come_back() -> None:
     allowance = Allowance(NO_FLOOR, 0)
-    allowance.heard(1_000, 6, 0)
+    allowance.observe(1_000, 6, 0)
     assert taken(allowance, 0) == 0, "nobody knows when those came"
-    allowance.heard(1_050, 6, 1_000)
-    allowance.heard(1_054, 6, 1_100)
+    allowance.observe(1_050, 6, 1_000)
+    allowance.observe(1_054, 6, 1_100)
     assert taken(allowance, 1_100) == 10
-    allowance.heard(1_055, 6, 1_200)
+    allowance.observe(1_055, 6, 1_200)
     assert taken(allowance, 1_200) == 1, "fifty-five are worth eleven: parts of a retry add up"
 
 
 def test_what_is_put_back_earns_nothing() -> None:
     allowance = Allowance(NO_FLOOR, 0)
-    allowance.heard(0, 6, 0)
+    allowance.observe(0, 6, 0)
     allowance.writes(1)
-    allowance.heard(2, 6, 100)  # a record and the marker of its transaction
+    allowance.observe(2, 6, 100)  # a record and the marker of its transaction
     allowance.writes(100)
-    allowance.heard(56, 6, 200)
-    allowance.heard(108, 6, 300)  # six markers: it touched every partition
+    allowance.observe(56, 6, 200)
+    allowance.observe(108, 6, 300)  # six markers: it touched every partition
     assert taken(allowance, 300) == 0
-    allowance.heard(113, 6, 400)
+    allowance.observe(113, 6, 400)
     assert taken(allowance, 400) == 1
 
 
 def test_before_the_partitions_are_known_each_record_counts_with_a_marker() -> None:
     allowance = Allowance(NO_FLOOR, 0)
     allowance.writes(30)
-    allowance.heard(0, 6, 0)
-    allowance.heard(60, 6, 10)
+    allowance.observe(0, 6, 0)
+    allowance.observe(60, 6, 10)
     assert taken(allowance, 10) == 0
 
 
 def test_what_was_not_spent_for_ten_seconds_is_gone() -> None:
     allowance = Allowance(NO_FLOOR, 0)
-    allowance.heard(0, 1, 0)
-    allowance.heard(500, 1, 1_000)
-    allowance.heard(600, 1, 5_000)
+    allowance.observe(0, 1, 0)
+    allowance.observe(500, 1, 1_000)
+    allowance.observe(600, 1, 5_000)
     assert taken(allowance, 1_000 + EARNINGS_LAST_MS) == 20
 
 
 def test_what_was_earned_within_a_second_is_gone_together_ten_seconds_after_its_beginning() -> None:
     for now_ms, count in ((10_999, 100), (11_000, 0)):
         allowance = Allowance(NO_FLOOR, 0)
-        allowance.heard(0, 1, 1_000)
-        allowance.heard(500, 1, 1_900)
+        allowance.observe(0, 1, 1_000)
+        allowance.observe(500, 1, 1_900)
         assert taken(allowance, now_ms) == count
 
 
 def test_of_a_lane_that_is_heard_the_floor_flows_in_each_time_and_is_not_saved_up_twice() -> None:
     allowance = Allowance(NONE_FRESH, 0)
     for now_ms in range(0, 19_001, 1_000):
-        allowance.heard(0, 1, now_ms)
+        allowance.observe(0, 1, now_ms)
         assert now_ms != 10_000 or allowance.take(now_ms)
     assert 100 <= taken(allowance, 19_900) <= 110
 
@@ -89,9 +89,9 @@ def test_the_smallest_floor_that_settings_allow_lets_one_through_every_five_seco
 
 def test_a_topic_that_was_made_anew_begins_from_there() -> None:
     allowance = Allowance(NO_FLOOR, 0)
-    allowance.heard(1_000, 1, 0)
-    allowance.heard(0, 1, 100)
-    allowance.heard(10, 1, 200)
+    allowance.observe(1_000, 1, 0)
+    allowance.observe(0, 1, 100)
+    allowance.observe(10, 1, 200)
     assert taken(allowance, 200) == 2
 
 
@@ -101,13 +101,13 @@ def test_no_stretch_takes_more_than_was_earned_in_it_and_in_the_ten_seconds_befo
 ) -> None:
     """Steps: time passes (ms), so many come fresh, so many ask to come back. Earnings are kept by whole seconds."""
     allowance, now_ms, end = Allowance(NONE_FRESH, 0), 0, 0
-    allowance.heard(0, 1, 0)
+    allowance.observe(0, 1, 0)
     fresh: list[tuple[int, int]] = []
     back: list[tuple[int, int]] = []
     for wait_ms, came, asked in steps:
         now_ms += wait_ms
         end += came
-        allowance.heard(end, 1, now_ms)
+        allowance.observe(end, 1, now_ms)
         fresh.append((now_ms, came))
         gone = sum(allowance.take(now_ms) for _ in range(asked))
         allowance.writes(gone)

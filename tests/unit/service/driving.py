@@ -76,7 +76,7 @@ class Rig:
     def stow(self) -> None:
         source = Source(LanePartition("urgent", 0), 0)
         now = self.clock.utc_now()
-        self.hold.stow(Payload(source, "topic", Record(None, b""), None, now, now, self.clock.now_ms()))
+        self.hold.put(Payload(source, "topic", Record(None, b""), None, now, now, self.clock.now_ms()))
 
     def do(self, *commands: Command) -> None:
         """Let the driver carry these out now."""

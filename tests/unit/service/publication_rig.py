@@ -61,7 +61,7 @@ class Rig:
         record = Record(key, value, headers)
         at = NOW - timedelta(seconds=5)
         cargo = Payload(Source(LANE, 42), "t.requests.standard", record, decode_request(value, headers), at, at, 95_000)
-        self.hold.stow(cargo)
+        self.hold.put(cargo)
         return cargo
 
     def request(self, **fields: Any) -> Payload:

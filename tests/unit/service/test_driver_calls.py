@@ -51,7 +51,7 @@ async def test_a_request_whose_call_broke_is_named_by_its_id() -> None:
         now = rig.clock.utc_now()
         source = Source(LanePartition("urgent", 3), 4)
         content = decode_request(value, ())
-        number = rig.hold.stow(Payload(source, "t", Record(None, value), content, now, now, rig.clock.now_ms()))
+        number = rig.hold.put(Payload(source, "t", Record(None, value), content, now, now, rig.clock.now_ms()))
         rig.trusted()
         rig.do(Call(CallNumber(1), number, 10, 1, repeated=False))
         await asyncio.sleep(1)

@@ -81,7 +81,7 @@ def an_operators_mistake_fails_requests() -> Patch:
 @planted(7)
 def another_servers_404_fails_requests() -> Patch:
     """Whatever answers at the base URL is believed to be OpenAI's API."""
-    return patch.object(Addressee, "heard", lambda *_: Ruling.AS_JUDGED)
+    return patch.object(Addressee, "observe", lambda *_: Ruling.AS_JUDGED)
 
 
 @planted(9)

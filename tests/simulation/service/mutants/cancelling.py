@@ -54,7 +54,7 @@ def waiting_cancels_are_not_read() -> Patch:
 @planted(8)
 def a_cancel_leaves_a_call_alone() -> Patch:
     """A cancel whose request is called is done, and the request answered as if it had not come."""
-    whole = Triage._heed
+    whole = Triage._cancel
 
     def heed(self: Triage, ticket: Ticket, cancel: Cancel, now_ms: int) -> None:
         first = self._register.answering(cancel.id_hash)
@@ -63,13 +63,13 @@ def a_cancel_leaves_a_call_alone() -> Patch:
         else:
             whole(self, ticket, cancel, now_ms)
 
-    return patch.object(Triage, "_heed", heed)
+    return patch.object(Triage, "_cancel", heed)
 
 
 @planted(8)
 def a_cancel_leaves_what_is_parked_alone() -> Patch:
     """A cancel whose request is parked is done, and its copy called when it comes back."""
-    whole = Triage._heed_settled
+    whole = Triage._cancel_settled
 
     def heed(self: Triage, ticket: Ticket, cancel: Cancel, now_ms: int) -> None:
         if self._identities.parked(cancel.id_hash) is not None:
@@ -77,7 +77,7 @@ def a_cancel_leaves_what_is_parked_alone() -> Patch:
         else:
             whole(self, ticket, cancel, now_ms)
 
-    return patch.object(Triage, "_heed_settled", heed)
+    return patch.object(Triage, "_cancel_settled", heed)
 
 
 @planted(1)

@@ -102,15 +102,15 @@ def refund_twice() -> Patch:
         self._give_back(flight, rest[0], untaken=True)
         self._give_back(flight, rest[0], untaken=True)
 
-    return patch.multiple(Budget, answered=answered, _hear=lambda _self, _flight, _verdict, _now_ms: False)
+    return patch.multiple(Budget, answered=answered, _observe=lambda _self, _flight, _verdict, _now_ms: False)
 
 
 @planted(REFUSALS)
 def calls_leave_without_tokens() -> Patch:
     """A call pays without a look at what is there."""
 
-    def payable_at(self: Budget, charge: int, now_ms: int, *, keep_ppm: int = 0, stated: bool = False) -> int:
+    def payable_at(self: Budget, charge: int, now_ms: int, *, reserved_ppm: int = 0, stated: bool = False) -> int:
         self._granted = charge, now_ms, stated
-        return now_ms + 0 * keep_ppm
+        return now_ms + 0 * reserved_ppm
 
     return patch.object(Budget, "payable_at", payable_at)

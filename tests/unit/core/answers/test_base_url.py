@@ -152,103 +152,105 @@ def test_no_recorded_error_of_openai_or_azure_is_taken_for_another_server() -> N
 def test_before_any_answer_no_strange_word_is_the_requests_fault() -> None:
     addressee = Addressee()
     for look in (Look.MISSING, Look.ODD):
-        assert addressee.heard("m", look, 0, 10) is Ruling.ELSEWHERE
+        assert addressee.observe("m", look, 0, 10) is Ruling.ELSEWHERE
     assert not addressee.proved
 
 
 def test_before_any_answer_the_apis_own_refusals_stand() -> None:
     addressee = Addressee()
-    assert addressee.heard("m", Look.PLAIN, 0, 10) is Ruling.AS_JUDGED
-    assert addressee.heard("m", Look.GONE, 0, 10) is Ruling.AS_JUDGED
+    assert addressee.observe("m", Look.PLAIN, 0, 10) is Ruling.AS_JUDGED
+    assert addressee.observe("m", Look.GONE, 0, 10) is Ruling.AS_JUDGED
     assert not addressee.proved
 
 
 def test_before_any_answer_a_second_model_that_is_gone_shows_that_all_are() -> None:
     addressee = Addressee()
-    assert addressee.heard("m", Look.GONE, 0, 10) is Ruling.AS_JUDGED
-    assert addressee.heard("m", Look.GONE, 20, 30) is Ruling.AS_JUDGED
-    assert addressee.heard("n", Look.GONE, 20, 30) is Ruling.ELSEWHERE
-    assert addressee.heard("m", Look.GONE, 40, 50) is Ruling.ELSEWHERE
-    addressee.heard("o", Look.ANSWER, 60, 70)
+    assert addressee.observe("m", Look.GONE, 0, 10) is Ruling.AS_JUDGED
+    assert addressee.observe("m", Look.GONE, 20, 30) is Ruling.AS_JUDGED
+    assert addressee.observe("n", Look.GONE, 20, 30) is Ruling.ELSEWHERE
+    assert addressee.observe("m", Look.GONE, 40, 50) is Ruling.ELSEWHERE
+    addressee.observe("o", Look.ANSWER, 60, 70)
     for model in ("m", "n", "p"):
-        assert addressee.heard(model, Look.GONE, 80, 90) is Ruling.AS_JUDGED
+        assert addressee.observe(model, Look.GONE, 80, 90) is Ruling.AS_JUDGED
 
 
 def test_an_answer_proves_it_and_odd_words_are_the_servers_trouble_from_then_on() -> None:
     addressee = Addressee()
-    assert addressee.heard("m", Look.ANSWER, 0, 10) is Ruling.AS_JUDGED
+    assert addressee.observe("m", Look.ANSWER, 0, 10) is Ruling.AS_JUDGED
     assert addressee.proved
-    assert addressee.heard("m", Look.ODD, 20, 30) is Ruling.AS_JUDGED
+    assert addressee.observe("m", Look.ODD, 20, 30) is Ruling.AS_JUDGED
 
 
 def test_the_only_model_that_is_missing_is_the_operators_matter() -> None:
     addressee = Addressee(proved=True)
-    assert addressee.heard("m", Look.MISSING, 0, 10) is Ruling.ELSEWHERE
-    addressee.heard("m", Look.ANSWER, 20, 30)
-    assert addressee.heard("m", Look.MISSING, 40, 50) is Ruling.ELSEWHERE
+    assert addressee.observe("m", Look.MISSING, 0, 10) is Ruling.ELSEWHERE
+    addressee.observe("m", Look.ANSWER, 20, 30)
+    assert addressee.observe("m", Look.MISSING, 40, 50) is Ruling.ELSEWHERE
 
 
 def test_a_model_alone_is_the_requests_fault_once_another_was_answered_between_two_of_its_404s() -> None:
     addressee = Addressee(proved=True)
-    addressee.heard("good", Look.ANSWER, 0, 10)
-    assert addressee.heard("bad", Look.MISSING, 15, 20) is Ruling.AGAIN
-    addressee.heard("good", Look.ANSWER, 19, 25)  # it had left before
-    assert addressee.heard("bad", Look.MISSING, 26, 30) is Ruling.AGAIN
-    addressee.heard("good", Look.ANSWER, 20, 35)
-    addressee.heard("good", Look.ANSWER, 30, 39)
-    assert addressee.heard("bad", Look.MISSING, 34, 40) is Ruling.AGAIN, "the server may have been mended since it left"
-    assert addressee.heard("bad", Look.MISSING, 35, 41) is Ruling.AS_JUDGED
+    addressee.observe("good", Look.ANSWER, 0, 10)
+    assert addressee.observe("bad", Look.MISSING, 15, 20) is Ruling.AGAIN
+    addressee.observe("good", Look.ANSWER, 19, 25)  # it had left before
+    assert addressee.observe("bad", Look.MISSING, 26, 30) is Ruling.AGAIN
+    addressee.observe("good", Look.ANSWER, 20, 35)
+    addressee.observe("good", Look.ANSWER, 30, 39)
+    assert addressee.observe("bad", Look.MISSING, 34, 40) is Ruling.AGAIN, (
+        "the server may have been mended since it left"
+    )
+    assert addressee.observe("bad", Look.MISSING, 35, 41) is Ruling.AS_JUDGED
 
 
 def test_a_model_that_was_answered_again_is_judged_anew() -> None:
     addressee = Addressee(proved=True)
-    addressee.heard("bad", Look.MISSING, 0, 5)
-    addressee.heard("good", Look.ANSWER, 10, 20)
-    assert addressee.heard("bad", Look.MISSING, 21, 22) is Ruling.AS_JUDGED
-    addressee.heard("bad", Look.ANSWER, 23, 30)
-    assert addressee.heard("good", Look.MISSING, 31, 40) is Ruling.AGAIN, "the other one is there now"
-    assert addressee.heard("bad", Look.MISSING, 31, 41) is Ruling.ELSEWHERE
+    addressee.observe("bad", Look.MISSING, 0, 5)
+    addressee.observe("good", Look.ANSWER, 10, 20)
+    assert addressee.observe("bad", Look.MISSING, 21, 22) is Ruling.AS_JUDGED
+    addressee.observe("bad", Look.ANSWER, 23, 30)
+    assert addressee.observe("good", Look.MISSING, 31, 40) is Ruling.AGAIN, "the other one is there now"
+    assert addressee.observe("bad", Look.MISSING, 31, 41) is Ruling.ELSEWHERE
 
 
 def test_all_models_at_once_are_the_operators_matter_also_beside_one_that_was_missing_before() -> None:
     addressee = Addressee(proved=True)
-    addressee.heard("bad", Look.MISSING, 0, 5)
-    addressee.heard("one", Look.ANSWER, 10, 20)
-    addressee.heard("two", Look.ANSWER, 10, 20)
-    assert addressee.heard("bad", Look.MISSING, 21, 22) is Ruling.AS_JUDGED
-    assert addressee.heard("one", Look.MISSING, 23, 30) is Ruling.AGAIN
-    assert addressee.heard("two", Look.MISSING, 23, 31) is Ruling.ELSEWHERE
+    addressee.observe("bad", Look.MISSING, 0, 5)
+    addressee.observe("one", Look.ANSWER, 10, 20)
+    addressee.observe("two", Look.ANSWER, 10, 20)
+    assert addressee.observe("bad", Look.MISSING, 21, 22) is Ruling.AS_JUDGED
+    assert addressee.observe("one", Look.MISSING, 23, 30) is Ruling.AGAIN
+    assert addressee.observe("two", Look.MISSING, 23, 31) is Ruling.ELSEWHERE
     for model in ("one", "two", "bad"):
-        assert addressee.heard(model, Look.MISSING, 40, 50) is Ruling.ELSEWHERE
+        assert addressee.observe(model, Look.MISSING, 40, 50) is Ruling.ELSEWHERE
 
 
 def test_an_answer_of_long_ago_proves_nothing_of_now() -> None:
     addressee = Addressee(proved=True)
-    addressee.heard("good", Look.ANSWER, 0, 10)
-    assert addressee.heard("bad", Look.MISSING, 10, 10 + LATELY_MS) is Ruling.AGAIN
-    assert addressee.heard("bad", Look.MISSING, 10, 11 + LATELY_MS) is Ruling.ELSEWHERE
+    addressee.observe("good", Look.ANSWER, 0, 10)
+    assert addressee.observe("bad", Look.MISSING, 10, 10 + LATELY_MS) is Ruling.AGAIN
+    assert addressee.observe("bad", Look.MISSING, 10, 11 + LATELY_MS) is Ruling.ELSEWHERE
 
 
 def test_a_model_that_was_answered_and_is_gone_waits_until_another_shows_that_it_is_alone() -> None:
     addressee = Addressee()
-    addressee.heard("m", Look.ANSWER, 0, 10)
-    assert addressee.heard("m", Look.GONE, 20, 30) is Ruling.ELSEWHERE
-    assert addressee.heard("never answered", Look.GONE, 20, 30) is Ruling.AS_JUDGED
-    addressee.heard("never answered", Look.MISSING, 20, 30)
-    assert addressee.heard("never answered", Look.GONE, 20, 30) is Ruling.AS_JUDGED
-    addressee.heard("other", Look.ANSWER, 40, 50)
-    assert addressee.heard("m", Look.GONE, 60, 70) is Ruling.AS_JUDGED
+    addressee.observe("m", Look.ANSWER, 0, 10)
+    assert addressee.observe("m", Look.GONE, 20, 30) is Ruling.ELSEWHERE
+    assert addressee.observe("never answered", Look.GONE, 20, 30) is Ruling.AS_JUDGED
+    addressee.observe("never answered", Look.MISSING, 20, 30)
+    assert addressee.observe("never answered", Look.GONE, 20, 30) is Ruling.AS_JUDGED
+    addressee.observe("other", Look.ANSWER, 40, 50)
+    assert addressee.observe("m", Look.GONE, 60, 70) is Ruling.AS_JUDGED
 
 
 def test_no_more_models_are_remembered_than_a_bound() -> None:
     addressee = Addressee()
     for number in (*range(MODELS_MAX), 0, MODELS_MAX):
-        addressee.heard(str(number), Look.ANSWER, number, number)
-    assert addressee.heard("1", Look.GONE, 999, 999) is Ruling.AS_JUDGED, "it was heard of longest ago"
+        addressee.observe(str(number), Look.ANSWER, number, number)
+    assert addressee.observe("1", Look.GONE, 999, 999) is Ruling.AS_JUDGED, "it was heard of longest ago"
     for number in range(MODELS_MAX + 1):
-        addressee.heard(str(number), Look.ANSWER, number, number)
-    assert addressee.heard("0", Look.GONE, 999, 999) is Ruling.AS_JUDGED
-    assert addressee.heard("1", Look.GONE, 999, 999) is Ruling.AGAIN
+        addressee.observe(str(number), Look.ANSWER, number, number)
+    assert addressee.observe("0", Look.GONE, 999, 999) is Ruling.AS_JUDGED
+    assert addressee.observe("1", Look.GONE, 999, 999) is Ruling.AGAIN
     for number in range(MODELS_MAX + 1):
-        addressee.heard(f"missing {number}", Look.MISSING, 1_000, 1_000)
+        addressee.observe(f"missing {number}", Look.MISSING, 1_000, 1_000)
     assert len(addressee._missing) == len(addressee._answered_ms) == MODELS_MAX

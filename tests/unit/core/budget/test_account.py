@@ -17,7 +17,7 @@ class Two:
         """As an attempt tells both: the account first."""
         if probe:
             assert self.account.breaker.probe()
-        self.account.heard(limit, self.own[limit], verdict(meaning, wait_ms=wait_ms), NOW, probe=probe)
+        self.account.observe(limit, self.own[limit], verdict(meaning, wait_ms=wait_ms), NOW, probe=probe)
 
     @property
     def open(self) -> list[str]:

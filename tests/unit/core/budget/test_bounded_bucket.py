@@ -58,24 +58,24 @@ def test_paying_takes_the_most_from_the_lower_end_and_the_least_from_the_upper()
 
 
 @pytest.mark.parametrize(
-    ("amount", "keep", "at"),
+    ("amount", "reserved", "at"),
     [
         (100, 0, 0),  # it is there
         (101, 0, 100),
         (100, 50, 5_000),
         (600, 0, 50_000),
-        (590, 30, 50_000),  # above capacity - keep: may use what is kept, once full
+        (590, 30, 50_000),  # above capacity - reserved: may use the reserve, once full
         (900, 0, 50_000),  # above the capacity: into debt, once full
     ],
 )
 def test_payable_at_is_the_first_whole_millisecond_at_which_the_lower_end_keeps_enough(
-    amount: int, keep: int, at: int
+    amount: int, reserved: int, at: int
 ) -> None:
     interval = between(100, 200)
-    assert interval.payable_at(amount, keep, 0) == at
-    assert interval.payable_at(amount, keep, at) == at
+    assert interval.payable_at(amount, reserved, 0) == at
+    assert interval.payable_at(amount, reserved, at) == at
     if at:
-        assert tokens(interval, at)[0] - amount >= min(keep, CAPACITY - amount)
+        assert tokens(interval, at)[0] - amount >= min(reserved, CAPACITY - amount)
 
 
 def test_time_that_runs_backwards_stands_still() -> None:

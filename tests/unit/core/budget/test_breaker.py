@@ -5,14 +5,14 @@ from broker.core.budget.breaker import ACCOUNT_REST_MS, FAILURES_IN_A_ROW, REST_
 def tripped(at_ms: int = 0) -> Breaker:
     breaker = Breaker()
     for _ in range(FAILURES_IN_A_ROW):
-        breaker.heard(Meaning.UPSTREAM_ERROR, at_ms, None)
+        breaker.observe(Meaning.UPSTREAM_ERROR, at_ms, None)
     return breaker
 
 
 def probed(breaker: Breaker, meaning: Meaning, now_ms: int, wait_ms: int | None = None) -> None:
     """Its probe goes, and comes back with that."""
     assert breaker.probe()
-    breaker.heard(meaning, now_ms, wait_ms, probe=True)
+    breaker.observe(meaning, now_ms, wait_ms, probe=True)
 
 
 def test_a_closed_breaker_holds_up_nobody() -> None:
@@ -27,8 +27,8 @@ def test_failures_in_a_row_open_it_and_a_success_in_between_starts_the_count_ane
     breaker = Breaker()
     for _ in range(10):
         for _ in range(FAILURES_IN_A_ROW - 1):
-            breaker.heard(Meaning.OVERLOADED, 0, None)
-        breaker.heard(Meaning.OK, 0, None)
+            breaker.observe(Meaning.OVERLOADED, 0, None)
+        breaker.observe(Meaning.OK, 0, None)
     assert breaker.closed
     assert not tripped().closed
     assert tripped().tripped_by is Meaning.UPSTREAM_ERROR
@@ -37,7 +37,7 @@ def test_failures_in_a_row_open_it_and_a_success_in_between_starts_the_count_ane
 def test_it_is_calm_while_no_failure_is_counted() -> None:
     breaker, seen = Breaker(), []
     for meaning in (Meaning.OK, Meaning.OVERLOADED, Meaning.OK, Meaning.QUOTA):
-        breaker.heard(meaning, 0, None)
+        breaker.observe(meaning, 0, None)
         seen.append(breaker.calm)
     breaker.trip(Meaning.QUOTA, 0, 0)
     assert seen == [True, False, True, True]
@@ -78,20 +78,20 @@ def test_it_has_been_open_since_it_opened_whatever_its_probes_said() -> None:
     assert breaker.opened_ms == 100
     probed(breaker, Meaning.OK, 6_000)
     for _ in range(FAILURES_IN_A_ROW):
-        breaker.heard(Meaning.TIMEOUT, 9_000, None)
+        breaker.observe(Meaning.TIMEOUT, 9_000, None)
     assert breaker.opened_ms == 9_000
 
 
 def test_the_late_failures_of_a_burst_do_not_lengthen_the_rest() -> None:
     breaker = tripped()
     for at_ms in (1, 2 * REST_FIRST_MS):
-        breaker.heard(Meaning.TIMEOUT, at_ms, None)
+        breaker.observe(Meaning.TIMEOUT, at_ms, None)
     assert breaker.may_call_at(1) == REST_FIRST_MS
 
 
 def test_a_success_that_set_out_before_it_opened_closes_nothing() -> None:
     breaker = tripped()
-    breaker.heard(Meaning.OK, 1, None)
+    breaker.observe(Meaning.OK, 1, None)
     assert not breaker.closed
 
 
@@ -102,7 +102,7 @@ def test_a_probe_that_succeeds_closes_it_and_the_doubling_is_forgotten() -> None
     assert breaker.closed
     assert breaker.may_call_at(2_000) == 2_000
     for _ in range(FAILURES_IN_A_ROW):
-        breaker.heard(Meaning.TIMEOUT, 3_000, None)
+        breaker.observe(Meaning.TIMEOUT, 3_000, None)
     assert breaker.may_call_at(3_000) == 3_000 + REST_FIRST_MS
 
 
@@ -127,5 +127,5 @@ def test_what_was_tripped_for_the_account_stays_open_while_its_probes_blame_the_
 def test_a_stated_wait_is_never_cut_short() -> None:
     asked = Breaker()
     for _ in range(FAILURES_IN_A_ROW):
-        asked.heard(Meaning.OVERLOADED, 0, 5_000)
+        asked.observe(Meaning.OVERLOADED, 0, 5_000)
     assert asked.may_call_at(0) == 5_000

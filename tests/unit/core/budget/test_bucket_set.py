@@ -73,11 +73,11 @@ def test_of_a_window_a_whole_one_may_begin_at_any_time() -> None:
 
 def test_those_in_which_a_call_has_no_room_beside_a_share_are_told_by_how_long_they_take_to_refill() -> None:
     buckets = BucketSet(SentCalls())
-    assert buckets.refill_beside(10**9, 500_000) == 0
+    assert buckets.refill_beside_reserve(10**9, 500_000) == 0
     buckets.believe(Metric.TOKENS, 600, MINUTE_MS, 0)
     buckets.believe(Metric.TOKENS, 5_000, DAY_MS, 0, follow=True)
     buckets.believe(Metric.REQUESTS, 1, MINUTE_MS, 0)
-    assert [buckets.refill_beside(tokens, 100_000) for tokens in (540, 541, 4_501)] == [0, MINUTE_MS, DAY_MS]
+    assert [buckets.refill_beside_reserve(tokens, 100_000) for tokens in (540, 541, 4_501)] == [0, MINUTE_MS, DAY_MS]
 
 
 def test_what_an_operator_says_is_believed_once_for_each_metric_and_period() -> None:

@@ -95,7 +95,7 @@ def test_every_metric_is_paid_and_the_slowest_tells_when() -> None:
 def test_what_cannot_be_paid_now_is_payable_at_the_first_instant_it_can() -> None:
     budget = full(SETTINGS, replace(KEY, low=100))
     assert budget.payable_at(400, 0) == 300 + ROUNDING_TOKENS
-    assert budget.payable_at(400, 0, keep_ppm=50_000) == 3_300 + ROUNDING_TOKENS
+    assert budget.payable_at(400, 0, reserved_ppm=50_000) == 3_300 + ROUNDING_TOKENS
 
 
 def test_a_reservation_that_cannot_pay_is_a_programming_error_and_takes_nothing() -> None:
@@ -108,7 +108,7 @@ def test_a_reservation_that_cannot_pay_is_a_programming_error_and_takes_nothing(
 def test_who_leaves_a_share_of_the_places_finds_fewer() -> None:
     budget = full(replace(SETTINGS, inflight_max=4))
     for attempt, free in enumerate((True, True, False)):
-        assert (budget.payable_at(10, 0, keep_ppm=500_000) is not None) is free
+        assert (budget.payable_at(10, 0, reserved_ppm=500_000) is not None) is free
         budget.reserve(attempt, 10, 0)
     assert budget.payable_at(10, 0) is not None
 
@@ -135,8 +135,12 @@ def test_what_is_out_of_reach_is_asked_anew_when_another_law_may_hold() -> None:
 def test_how_long_a_crowded_bucket_takes_to_refill_is_asked_by_what_is_paid() -> None:
     budget = full(SETTINGS)
     capacity = budget.levels(0)[0].capacity
-    assert budget.refill_beside(capacity // 2, 500_000) == 0
-    assert budget.refill_beside(capacity // 2 + 1, 500_000) == budget.refill_beside(capacity, 20, stated=True) == 60_000
+    assert budget.refill_beside_reserve(capacity // 2, 500_000) == 0
+    assert (
+        budget.refill_beside_reserve(capacity // 2 + 1, 500_000)
+        == budget.refill_beside_reserve(capacity, 20, stated=True)
+        == 60_000
+    )
 
 
 def test_a_reservation_beyond_the_in_flight_cap_is_a_programming_error() -> None:
@@ -239,7 +243,7 @@ def test_the_own_cap_makes_larger_charges_impossible_and_keeps_a_share_for_other
     assert not budget.fits(1_001)
     budget.reserve(1, 900, 0)
     assert budget.payable_at(100, 0) == 0
-    assert budget.payable_at(100, 0, keep_ppm=50_000) == MINUTE_MS + 100
+    assert budget.payable_at(100, 0, reserved_ppm=50_000) == MINUTE_MS + 100
 
 
 # Rests
@@ -306,7 +310,7 @@ def test_a_limit_in_trouble_rests_and_then_one_call_goes_alone() -> None:
     budget = Budget(LimitBeliefs("gpt", 60_000, None), 0, None)
     budget.believed = True
     for _ in range(3):
-        budget.breaker.heard(Meaning.CONNECTION, 0, None)
+        budget.breaker.observe(Meaning.CONNECTION, 0, None)
     at_ms = budget.payable_at(100, 0)
     assert at_ms is not None
     assert at_ms > 0

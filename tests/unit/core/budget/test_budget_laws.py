@@ -122,8 +122,8 @@ def test_headers_that_nobody_can_date_refill_in_the_period_that_is_known() -> No
 def test_before_the_first_answer_a_quarter_of_a_configured_limit_is_spent_and_others_share_of_it_is_kept() -> None:
     budget = Budget(SETTINGS, 0, None)
     now, sent = 0, 0
-    for keep_ppm, most in ((50_000, 12), (0, 15)):
-        while (at := budget.payable_at(1_000, now, keep_ppm=keep_ppm)) is not None:
+    for reserved_ppm, most in ((50_000, 12), (0, 15)):
+        while (at := budget.payable_at(1_000, now, reserved_ppm=reserved_ppm)) is not None:
             now = at
             budget.reserve(sent, 1_000, now)
             sent += 1

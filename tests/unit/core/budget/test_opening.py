@@ -12,9 +12,16 @@ def flight(sent_ms: int, lane_order: int = 1) -> Reservation:
 
 
 def may_call_at(
-    opening: FirstCalls, *flights: Reservation, spent: int = 0, paid: int = 1, keep_ppm: int = 0, lane_order: int = 1
+    opening: FirstCalls,
+    *flights: Reservation,
+    spent: int = 0,
+    paid: int = 1,
+    reserved_ppm: int = 0,
+    lane_order: int = 1,
 ) -> int | None:
-    return opening.may_call_at(flights, spent=spent, paid=paid, keep_ppm=keep_ppm, lane_order=lane_order, now_ms=10_000)
+    return opening.may_call_at(
+        flights, spent=spent, paid=paid, reserved_ppm=reserved_ppm, lane_order=lane_order, now_ms=10_000
+    )
 
 
 def test_the_first_call_goes_whatever_it_costs_and_whatever_was_refused_before() -> None:
@@ -33,8 +40,8 @@ def test_a_small_part_may_be_spent_and_not_a_token_more(tokens: int | None, part
 @pytest.mark.parametrize(("tokens", "rest"), [(60_000, 12_000), (None, SMALL_TOKENS * 19 // 20)])
 def test_others_share_of_it_is_kept(tokens: int | None, rest: int) -> None:
     opening, sent = FirstCalls(tokens), flight(0)
-    assert may_call_at(opening, sent, paid=rest, keep_ppm=50_000) is not None
-    assert may_call_at(opening, sent, paid=rest + 1, keep_ppm=50_000) is None
+    assert may_call_at(opening, sent, paid=rest, reserved_ppm=50_000) is not None
+    assert may_call_at(opening, sent, paid=rest + 1, reserved_ppm=50_000) is None
 
 
 def test_another_goes_once_the_server_had_time_to_refuse_the_oldest_or_of_an_untold_size_the_last() -> None:

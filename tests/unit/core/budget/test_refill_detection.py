@@ -32,7 +32,7 @@ class Listener:
     def hear(
         self, used: int, full_in_ms: int | None, sent_ms: int = 0, *, capacity: int = CAPACITY
     ) -> RefillPattern | None:
-        return self.evidence.heard(reading(used, full_in_ms, capacity), sent_ms, sent_ms + self.took_ms)
+        return self.evidence.observe(reading(used, full_in_ms, capacity), sent_ms, sent_ms + self.took_ms)
 
     def hear_all(self, calls: Sequence[Call]) -> list[RefillPattern | None]:
         return [self.hear(used, full_in_ms, sent_ms or 0) for used, full_in_ms, sent_ms in calls]

@@ -48,22 +48,24 @@ def test_a_negative_payment_gives_back_but_never_above_the_capacity() -> None:
 
 
 @pytest.mark.parametrize(
-    ("amount", "keep", "at"),
+    ("amount", "reserved", "at"),
     [
         (100, 0, 0),  # it is there
         (101, 0, 100),
         (100, 50, 5_000),
         (600, 0, 50_000),
-        (590, 30, 50_000),  # above capacity - keep: may use what is kept, once full
+        (590, 30, 50_000),  # above capacity - reserved: may use the reserve, once full
         (900, 0, 50_000),  # above the capacity: into debt, once full
     ],
 )
-def test_payable_at_is_the_first_whole_millisecond_that_leaves_what_is_kept(amount: int, keep: int, at: int) -> None:
+def test_payable_at_is_the_first_whole_millisecond_that_leaves_what_is_kept(
+    amount: int, reserved: int, at: int
+) -> None:
     bucket = TokenBucket(600, MINUTE, 100, 0)
-    assert bucket.payable_at(amount, keep, 0) == at
+    assert bucket.payable_at(amount, reserved, 0) == at
     if at:
-        assert bucket.level(at - 1) - amount < min(keep, 600 - amount)
-    assert bucket.level(at) - amount >= min(keep, 600 - amount)
+        assert bucket.level(at - 1) - amount < min(reserved, 600 - amount)
+    assert bucket.level(at) - amount >= min(reserved, 600 - amount)
 
 
 def test_time_that_runs_backwards_stands_still() -> None:

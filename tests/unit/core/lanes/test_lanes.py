@@ -102,11 +102,11 @@ def test_a_lane_below_must_leave_the_reserve_of_an_idle_lane_above() -> None:
     lined_up(lanes, "bulk")
     pick = lanes.pick(0)
     assert pick is not None
-    assert pick.keep_ppm == 200_000
+    assert pick.reserved_ppm == 200_000
     lined_up(lanes, "urgent")
     pick = lanes.pick(0)
     assert pick is not None
-    assert pick.keep_ppm == 0
+    assert pick.reserved_ppm == 0
 
 
 def test_a_head_that_is_owed_its_floor_need_not_refill_the_reserve_of_a_lane_that_waits() -> None:
@@ -117,11 +117,11 @@ def test_a_head_that_is_owed_its_floor_need_not_refill_the_reserve_of_a_lane_tha
         assert served(lanes) == "urgent"
     pick = lanes.pick(0)
     assert pick is not None
-    assert (pick.ticket, pick.keep_ppm) == (bulk, 0)
+    assert (pick.ticket, pick.reserved_ppm) == (bulk, 0)
     lanes.queue("urgent").remove(urgent[-1])
     pick = lanes.pick(0)
     assert pick is not None
-    assert (pick.ticket, pick.keep_ppm) == (bulk, 200_000)
+    assert (pick.ticket, pick.reserved_ppm) == (bulk, 200_000)
 
 
 def test_the_first_of_two_lanes_that_are_owed_goes_first() -> None:
@@ -277,7 +277,7 @@ def probed(made: Lanes) -> Ticket:
     """Who is the next probe; it is noted as one that failed."""
     found = made.probe(0)
     assert found is not None
-    assert not found.keep_ppm
+    assert not found.reserved_ppm
     made.probed(found.ticket.source.partition.lane)
     return found.ticket
 
@@ -314,9 +314,9 @@ def test_the_most_urgent_lane_is_the_first_probe_and_none_is_left_out() -> None:
 
 def test_a_lane_leaves_the_reserves_of_the_idle_lanes_above_it() -> None:
     made = Lanes(LANES, Tenants())
-    assert [made.kept_ppm(lane) for lane in ("urgent", "standard", "bulk")] == [0, 200_000, 200_000]
+    assert [made.reserved_ppm(lane) for lane in ("urgent", "standard", "bulk")] == [0, 200_000, 200_000]
     lined_up(made, "urgent", 100)
-    assert made.kept_ppm("bulk") == 0, "the lane above is not idle"
+    assert made.reserved_ppm("bulk") == 0, "the lane above is not idle"
 
 
 def test_before_the_first_answer_the_first_lane_that_waits_is_asked_whatever_is_owed_below() -> None:
@@ -334,15 +334,15 @@ def test_before_the_first_answer_the_first_lane_that_waits_is_asked_whatever_is_
 
 def test_a_call_leaves_the_reserves_of_the_lanes_above_that_are_idle() -> None:
     made = Lanes((BULK, URGENT, replace(STANDARD, reserve_ppm=50_000)), Tenants())
-    assert [made.kept_ppm(lane) for lane in ("urgent", "standard", "bulk")] == [0, 200_000, 250_000]
+    assert [made.reserved_ppm(lane) for lane in ("urgent", "standard", "bulk")] == [0, 200_000, 250_000]
     lined_up(made, "bulk")
-    assert made.kept_ppm("bulk") == 250_000
+    assert made.reserved_ppm("bulk") == 250_000
     (urgent,) = lined_up(made, "urgent")
-    assert [made.kept_ppm(lane) for lane in ("urgent", "standard", "bulk")] == [0, 0, 50_000]
+    assert [made.reserved_ppm(lane) for lane in ("urgent", "standard", "bulk")] == [0, 0, 50_000]
     lined_up(made, "standard")
-    assert made.kept_ppm("bulk") == 0
+    assert made.reserved_ppm("bulk") == 0
     made.queue("urgent").remove(urgent)
-    assert made.kept_ppm("bulk") == 200_000
+    assert made.reserved_ppm("bulk") == 200_000
 
 
 def test_the_line_of_a_tenant_is_its_own() -> None:

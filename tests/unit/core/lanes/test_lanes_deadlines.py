@@ -172,7 +172,7 @@ def test_a_lifted_request_may_use_the_reserve_as_the_lane_above_may() -> None:
     turns(made, "standard", 10)
     pick = made.pick(0)
     assert pick is not None
-    assert (pick.ticket, pick.keep_ppm) == (near, URGENT.reserve_ppm)
+    assert (pick.ticket, pick.reserved_ppm) == (near, URGENT.reserve_ppm)
 
 
 def test_who_is_near_and_goes_in_its_own_turn_leaves_the_credit_to_others() -> None:

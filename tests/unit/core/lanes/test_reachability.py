@@ -19,7 +19,7 @@ class Watched:
     def come(self, charge: int, deadline_ms: int, now_ms: int = 0) -> Ticket:
         made = ticket(candidate(charge=charge, deadline_ms=deadline_ms))
         self.line.add(made)
-        self.reach.came(made, self.line, self.budget, charge_of, now_ms)
+        self.reach.schedule(made, self.line, self.budget, charge_of, now_ms)
         return made
 
     def spend(self, charge: int, now_ms: int) -> None:
@@ -97,7 +97,7 @@ def test_lines_in_which_nobody_waits_any_more_are_forgotten_and_the_others_kept(
         line = TenantQueue()
         gone = ticket(candidate(charge=1, deadline_ms=90_000))
         line.add(gone)
-        watched.reach.came(gone, line, watched.budget, charge_of, 0)
+        watched.reach.schedule(gone, line, watched.budget, charge_of, 0)
         line.remove(gone)
     assert len(watched.reach._agenda) <= LOOKS_SWEPT_ABOVE + 3
     watched.spend(60_000, 0)

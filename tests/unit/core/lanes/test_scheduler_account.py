@@ -7,7 +7,7 @@ from tests.unit.core.specimens import verdict
 
 def blamed(made: Scheduler, limit: str = "gpt", meaning: Meaning = Meaning.QUOTA) -> None:
     """An answer of that limit blames the account."""
-    made.account.heard(limit, made.desk(limit, 0).budget.breaker, verdict(meaning), 0, probe=False)
+    made.account.observe(limit, made.desk(limit, 0).budget.breaker, verdict(meaning), 0, probe=False)
 
 
 def test_an_account_in_trouble_rests_every_limit_and_wakes_for_its_probe() -> None:

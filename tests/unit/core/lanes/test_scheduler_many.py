@@ -38,7 +38,7 @@ def test_a_limit_of_the_settings_is_never_forgotten_for_invented_ones() -> None:
 
 def _tripped(budget: Budget) -> None:
     for _ in range(3):
-        budget.breaker.heard(Meaning.UPSTREAM_ERROR, 0, None)
+        budget.breaker.observe(Meaning.UPSTREAM_ERROR, 0, None)
 
 
 def _indebted(budget: Budget) -> None:
@@ -61,8 +61,8 @@ def test_a_failure_or_two_keep_no_limit() -> None:
     made = limits(_made)
     for number in range(LIMITS_MAX):
         breaker = made.desk(f"failed-{number}", 0).budget.breaker
-        breaker.heard(Meaning.UPSTREAM_ERROR, 0, None)
-        breaker.heard(Meaning.UPSTREAM_ERROR, 0, None)
+        breaker.observe(Meaning.UPSTREAM_ERROR, 0, None)
+        breaker.observe(Meaning.UPSTREAM_ERROR, 0, None)
     _invent(made, 2 * LIMITS_MAX)
     assert len(made.desks()) == LIMITS_MAX
     assert not any(name.startswith("failed-") for name in made.desks())

@@ -110,9 +110,9 @@ def test_a_head_with_room_beside_the_reserve_never_uses_it() -> None:
 def test_who_must_leave_places_to_others_waits_for_one() -> None:
     made = limits()
     waits, goes = enqueued(made, charge=10), enqueued(made, charge=10, lane="urgent")
-    assert next(made.payable(0, lambda keep_ppm: not keep_ppm), None) is goes
+    assert next(made.payable(0, lambda reserved_ppm: not reserved_ppm), None) is goes
     made.serve(goes, 0)
-    assert next(made.payable(0, lambda keep_ppm: not keep_ppm), None) is None
+    assert next(made.payable(0, lambda reserved_ppm: not reserved_ppm), None) is None
     assert made.wake_at() is None
     assert next(made.payable(0), None) is waits
 

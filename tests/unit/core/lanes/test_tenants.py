@@ -45,7 +45,7 @@ def test_where_too_many_are_in_flight_one_must_end_first_and_who_asked_is_told_o
         tenants.called("acme", 1, 0)
     assert tenants.free_at("acme", 1, 0) is None
     assert not tenants.is_free("acme", 1, 0)
-    tenants.tell("acme", lambda: told.append("landed"))
+    tenants.on_call_ended("acme", lambda: told.append("landed"))
     tenants.landed("other")
     assert not told
     tenants.landed("acme")

@@ -8,44 +8,44 @@ def test_without_evidence_a_charge_is_what_our_law_says() -> None:
 
 def test_a_refusal_that_names_more_marks_up_every_charge() -> None:
     markup = Markup()
-    markup.learn(400, 680)
+    markup.record(400, 680)
     assert markup.ppm == 1_700_000
     assert [markup.applied(charge) for charge in (1, 100, 401)] == [2, 170, 682]
 
 
 def test_several_refusals_weigh_by_their_size() -> None:
     markup = Markup()
-    markup.learn(10, 30)
-    markup.learn(990, 1_470)
+    markup.record(10, 30)
+    markup.record(990, 1_470)
     assert markup.ppm == 1_500_000
 
 
 def test_a_server_that_charges_less_is_still_paid_what_our_law_says() -> None:
     markup = Markup()
-    markup.learn(400, 200)
+    markup.record(400, 200)
     assert markup.ppm == PPM
 
 
 def test_old_refusals_are_forgotten() -> None:
     markup = Markup(1_700_000)
     assert markup.applied(100) == 170
-    markup.learn(100, 300)
+    markup.record(100, 300)
     for _ in range(SAMPLES_MAX):
-        markup.learn(100, 100)
+        markup.record(100, 100)
     assert markup.ppm == PPM
 
 
 def test_a_charge_that_a_law_explains_ends_it() -> None:
     markup = Markup()
-    markup.heed(400, 680, explained=False)
+    markup.learn(400, 680, explained=False)
     assert markup.ppm == 1_700_000
-    markup.heed(400, 700, explained=True)
+    markup.learn(400, 700, explained=True)
     assert markup.ppm == PPM
-    markup.heed(400, 440, explained=False)
+    markup.learn(400, 440, explained=False)
     assert markup.ppm == 1_100_000
 
 
 def test_one_absurd_figure_prices_no_call_beyond_all_limits() -> None:
     markup = Markup()
-    markup.heed(100, 10**15, explained=False)
+    markup.learn(100, 10**15, explained=False)
     assert markup.applied(100) == 100 * TIMES_MAX

@@ -119,7 +119,7 @@ def test_what_is_shown_of_a_law_is_its_support_and_its_median_error() -> None:
 
 def heard(tariff: Tariff, verdict: Verdict) -> tuple[int | None, bool]:
     tariff.sent(1, ASKED, 0)
-    return tariff.heard(1, verdict, None, 500)
+    return tariff.observe(1, verdict, None, 500)
 
 
 def test_a_good_answer_says_what_remained_and_a_failed_one_nothing() -> None:
@@ -151,7 +151,7 @@ def test_headers_that_leave_out_the_period_are_read_by_the_last_that_told_it() -
     for attempt, (now_ms, remaining, period_ms) in enumerate(((0, 20_000, 60_000), (1_000, 20_700, None)), start=1):
         tariff.sent(attempt, ASKED, now_ms)
         readings = (Reading(Metric.TOKENS, 60_000, remaining, period_ms),)
-        tariff.heard(attempt, replace(verdict(), readings=readings), None, now_ms + 500)
+        tariff.observe(attempt, replace(verdict(), readings=readings), None, now_ms + 500)
     assert tariff.laws() == {CHAT: Law.DOCUMENTED}
 
 
@@ -192,7 +192,7 @@ def test_headers_that_came_before_the_answer_speak_of_the_admission_alone() -> N
         level -= 107
         fine = Verdict(Meaning.OK, False, None, (Reading(Metric.TOKENS, 60_000, level, 60_000),), None, False, "")
         level, now_ms = level - output + 1_000, now_ms + 1_000
-        tariff.heard(attempt, replace(fine, early=True), Usage(107, output), now_ms)
+        tariff.observe(attempt, replace(fine, early=True), Usage(107, output), now_ms)
     (standing,) = tariff.standings()
     assert (standing.law, standing.identified, set(standing.errors)) == (Law.USAGE, True, {0})
 

@@ -146,7 +146,7 @@ def test_an_answer_among_failures_starts_the_count_anew() -> None:
 def test_a_limits_own_trouble_is_told_under_its_name() -> None:
     bench = Bench()
     for _ in range(FAILURES_IN_A_ROW - 1):
-        bench.budget.breaker.heard(Meaning.TIMEOUT, NOW, None)
+        bench.budget.breaker.observe(Meaning.TIMEOUT, NOW, None)
     bench.answer(verdict(Meaning.TIMEOUT))
     (told,) = bench.attempts.news()
     assert isinstance(told, BreakerOpened)
@@ -226,7 +226,7 @@ def test_a_call_that_was_not_sent_and_nobody_waits_for_gives_nothing_back() -> N
 def test_failures_of_a_server_in_trouble_count_against_nobody() -> None:
     bench = Bench()
     for _ in range(FAILURES_IN_A_ROW - 1):
-        bench.budget.breaker.heard(Meaning.UPSTREAM_ERROR, NOW, None)
+        bench.budget.breaker.observe(Meaning.UPSTREAM_ERROR, NOW, None)
     bench.answer(verdict(Meaning.UPSTREAM_ERROR))
     assert not bench.budget.breaker.closed
     assert bench.ticket.failures == 0

@@ -43,19 +43,19 @@ def test_an_answer_weighs_what_it_weighs_until_it_is_let_go() -> None:
 def test_the_count_of_calls_is_bounded() -> None:
     flying, mirror = flights(inflight_max=2), budget()
     first = flying.start(ticket(), mirror, 0, account=WELL)
-    assert flying.room()
+    assert flying.has_room()
     flying.start(ticket(), mirror, 0, account=WELL)
-    assert not flying.room()
+    assert not flying.has_room()
     flying.land(first, 1)
-    assert flying.room()
+    assert flying.has_room()
 
 
 def test_a_share_of_the_places_is_left_to_others_and_one_may_always_be_taken() -> None:
     flying, mirror = flights(inflight_max=4), budget()
     for free in (True, True, False):
-        assert flying.room(500_000) is free
+        assert flying.has_room(500_000) is free
         flying.start(ticket(), mirror, 0, account=WELL)
-    assert flying.room()
+    assert flying.has_room()
     assert flights(inflight_max=1).room(900_000)
 
 
@@ -63,9 +63,9 @@ def test_answers_that_wait_for_a_commit_take_room_from_calls() -> None:
     flying, mirror, made = flights(held_bytes_max=2 * CALL_RESERVE_BYTES), budget(), ticket()
     flying.land(flying.start(made, mirror, 0, account=WELL), 1)
     flying.hold(made, CALL_RESERVE_BYTES + 1)
-    assert not flying.room()
+    assert not flying.has_room()
     flying.hold(made, CALL_RESERVE_BYTES)
-    assert flying.room()
+    assert flying.has_room()
 
 
 def test_a_call_that_nobody_waits_for_holds_no_bytes_but_its_place() -> None:
@@ -128,7 +128,7 @@ def test_a_call_usually_takes_as_long_as_half_of_the_recent_ones() -> None:
 
 def test_so_many_calls_may_be_in_flight_as_there_are_places_beside_a_share_kept() -> None:
     flying = flights(inflight_max=4)
-    assert (flying.most(), flying.most(500_000)) == (4, 2)
+    assert (flying.slots(), flying.slots(500_000)) == (4, 2)
 
 
 def test_it_tells_what_is_in_flight_who_waits_for_it_and_who_has_paid() -> None:

@@ -9,7 +9,7 @@ from broker.core.bounds import OVERDUE_AFTER_MS, OVERDUE_LOOKED_FOR_MS, OVERDUE_
 from broker.core.commands import DeadLetterOnly, Discard, Fail, Remember, SettledEntry
 from broker.core.identity.dedupe import Awaited, DedupeTable, Fate
 from broker.core.identity.pending_cancels import Cancel
-from broker.core.requests.ledger_notes import LedgerNotes, gather, hear
+from broker.core.requests.ledger_notes import LedgerNotes, gather, observe
 from broker.core.ticket import Candidate, Garbage
 from tests.unit.core.shell import WALL_MS, Shell, leading
 from tests.unit.core.specimens import candidate, identity, verdict
@@ -56,12 +56,12 @@ def test_the_ledger_is_told_deadline_and_id_of_what_is_parked_and_its_renewals_c
     assert shell.committed[-1].awaited == (told,)
     heir = Shell()
     for batch in shell.committed:
-        hear(heir.core.identities, batch.settled, batch.awaited, batch.cancels, WALL_MS)
+        observe(heir.core.identities, batch.settled, batch.awaited, batch.cancels, WALL_MS)
     half_an_hour_ms = WALL_MS + 1_800_000
     renewed = gather(heir.core.identities, half_an_hour_ms - OVERDUE_AFTER_MS)
     assert renewed == LedgerNotes()
     before = DedupeTable(window_ms=100_000, ids_max=10)
-    hear(before, [SettledEntry(identity("x"), 1, Fate.PARKED)], [told], [Cancel(b"c" * 16, WALL_MS)], WALL_MS)
+    observe(before, [SettledEntry(identity("x"), 1, Fate.PARKED)], [told], [Cancel(b"c" * 16, WALL_MS)], WALL_MS)
     notes = gather(before, WALL_MS + 60_000)
     assert notes.settled == (SettledEntry(identity("x"), 1, Fate.PARKED),)
     assert notes.awaited == (told,)
@@ -113,7 +113,7 @@ def test_after_an_unknown_commit_it_is_failed_once(*, stored: bool) -> None:
     shell.suspend()
     if stored:
         told = batch.settled, batch.awaited, batch.cancels
-        hear(shell.core.identities, *told, WALL_MS + shell.now_ms)
+        observe(shell.core.identities, *told, WALL_MS + shell.now_ms)
     shell.lead(shell.restored())
     shell.settle_all()
     (decision,) = shell.decisions(copy)
@@ -153,7 +153,7 @@ def test_what_is_overdue_fails_in_bounded_batches() -> None:
     first = gather(identities, late_ms)
     assert len(first.overdue) == OVERDUE_MAX
     assert [each.name for each in identities.fail_overdue(late_ms)] == [str(OVERDUE_MAX)]
-    hear(identities, first.withdrawn(), first.failed(), (), late_ms)
+    observe(identities, first.withdrawn(), first.failed(), (), late_ms)
     assert identities.fail_overdue(late_ms) == []
     assert identities.was_overdue(identity("0").id_hash)
     assert not identities.was_overdue(identity("z").id_hash)
@@ -180,7 +180,7 @@ def test_garbage_that_names_a_run_that_is_failed_now_is_buried() -> None:
 def test_what_is_failed_now_is_not_said_to_be_parked_in_the_same_line() -> None:
     identities = DedupeTable(window_ms=100_000, ids_max=10)
     told = Awaited(identity("x"), DEADLINE_S, "x")
-    hear(identities, [SettledEntry(identity("x"), 1, Fate.PARKED)], [told], [], WALL_MS)
+    observe(identities, [SettledEntry(identity("x"), 1, Fate.PARKED)], [told], [], WALL_MS)
     notes = gather(identities, WALL_MS + OVERDUE_MS + 1_000)
     assert [each.name for each in notes.overdue] == ["x"]
     assert (notes.settled, notes.awaited) == ((), ())

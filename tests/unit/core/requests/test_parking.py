@@ -44,7 +44,7 @@ class Bench:
         self.holding = ParkingPolicy(self.register, self.limits, self.settling, settings, decided=self.outbox.__len__)
         self._offset = 0
 
-    def line_up(self, count: int, limit: str = "shut", *, lane: str = "standard", **fields: int) -> list[Ticket]:
+    def enqueue(self, count: int, limit: str = "shut", *, lane: str = "standard", **fields: int) -> list[Ticket]:
         made = []
         for _ in range(count):
             size = fields.pop("size", 10)
@@ -81,7 +81,7 @@ def parks(decisions: list[Decision]) -> list[Park]:
 
 def test_half_a_buffer_stays_and_the_newest_of_the_rest_leave() -> None:
     bench = Bench()
-    made = bench.line_up(8)
+    made = bench.enqueue(8)
     assert bench.relieve() == [], "nobody is shut out"
     bench.pause()
     bench.holding.look()
@@ -93,7 +93,7 @@ def test_half_a_buffer_stays_and_the_newest_of_the_rest_leave() -> None:
 
 def test_half_a_buffer_in_bytes_counts_as_well() -> None:
     bench = Bench()
-    bench.line_up(4, size=240)
+    bench.enqueue(4, size=240)
     bench.pause()
     assert len(bench.relieve()) == 2
     assert bench.waiting() == 2
@@ -101,14 +101,14 @@ def test_half_a_buffer_in_bytes_counts_as_well() -> None:
 
 def test_a_buffer_that_is_half_empty_is_nobodys_business() -> None:
     bench = Bench()
-    bench.line_up(5)
+    bench.enqueue(5)
     bench.pause()
     assert bench.relieve() == []
 
 
 def test_where_nobody_waits_a_full_buffer_is_full_of_those_who_are_served() -> None:
     bench = Bench()
-    made = bench.line_up(8)
+    made = bench.enqueue(8)
     bench.pause()
     for one in made:
         bench.limits.withdraw(one, NOW)
@@ -117,7 +117,7 @@ def test_where_nobody_waits_a_full_buffer_is_full_of_those_who_are_served() -> N
 
 def test_a_pause_that_can_be_sat_out_parks_nobody() -> None:
     bench = Bench()
-    bench.line_up(8)
+    bench.enqueue(8)
     bench.pause(until_ms=NOW + 60_000)
     assert bench.relieve() == []
     bench.pause(until_ms=NOW + 60_001)
@@ -127,9 +127,9 @@ def test_a_pause_that_can_be_sat_out_parks_nobody() -> None:
 
 def test_requests_of_other_limits_stay_and_those_of_all_shut_ones_share_the_half() -> None:
     bench = Bench()
-    bench.line_up(4, "open")
-    bench.line_up(3, "shut")
-    bench.line_up(3, "closed")
+    bench.enqueue(4, "open")
+    bench.enqueue(3, "shut")
+    bench.enqueue(3, "closed")
     for name in ("shut", "closed"):
         bench.pause(name)
     assert len(bench.relieve()) == 1
@@ -139,8 +139,8 @@ def test_requests_of_other_limits_stay_and_those_of_all_shut_ones_share_the_half
 
 def test_each_lane_has_a_half_of_its_own() -> None:
     bench = Bench()
-    bench.line_up(8, lane="urgent")
-    bench.line_up(5)
+    bench.enqueue(8, lane="urgent")
+    bench.enqueue(5)
     bench.pause()
     bench.relieve()
     assert (bench.waiting("urgent"), bench.waiting()) == (5, 5)
@@ -150,13 +150,13 @@ def test_waiting_for_the_tokens_of_a_minute_shuts_nothing() -> None:
     bench = Bench()
     mirror = bench.limits.desk("shut", NOW).budget
     mirror.reserve(1, 60_000, NOW)
-    bench.line_up(8)
+    bench.enqueue(8)
     assert bench.relieve() == []
 
 
 def test_a_limits_own_trouble_shuts_it_only_after_some_seconds() -> None:
     bench = Bench()
-    bench.line_up(8)
+    bench.enqueue(8)
     bench.limits.desk("shut", NOW).budget.breaker.trip(Meaning.OVERLOADED, NOW, 500)
     assert bench.relieve(NOW + HOLD_TROUBLE_AFTER_MS - 1) == []
     bench.holding.look()
@@ -170,11 +170,11 @@ def test_an_account_shuts_the_limits_that_blame_it_once_it_has_rested_as_long_as
     meaning: Meaning,
 ) -> None:
     bench = Bench()
-    bench.line_up(4, "shut")
-    bench.line_up(4, "open")
+    bench.enqueue(4, "shut")
+    bench.enqueue(4, "open")
     account, own = bench.limits.account, bench.limits.desk("shut", NOW).budget.breaker
-    account.heard("shut", own, verdict(meaning), NOW, probe=False)
-    bench.line_up(4, "shut")
+    account.observe("shut", own, verdict(meaning), NOW, probe=False)
+    bench.enqueue(4, "shut")
     assert bench.relieve(NOW + 59_999) == []
     bench.holding.look()
     decided = parks(bench.relieve(NOW + 60_000))
@@ -187,8 +187,8 @@ def test_an_account_shuts_the_limits_that_blame_it_once_it_has_rested_as_long_as
 
 def test_nobody_comes_back_before_the_limit_opens_and_then_one_after_the_other_at_its_pace() -> None:
     bench = Bench()
-    bench.line_up(8)
-    bench.line_up(7, lane="urgent")
+    bench.enqueue(8)
+    bench.enqueue(7, lane="urgent")
     bench.pause()
     decided = parks(bench.relieve())
     back = sorted(each.not_before_ms - HOUR_MS for each in decided)
@@ -199,10 +199,10 @@ def test_nobody_comes_back_before_the_limit_opens_and_then_one_after_the_other_a
 
 def test_who_comes_back_to_a_shut_limit_lines_up_behind_those_parked_before() -> None:
     bench = Bench()
-    bench.line_up(8)
+    bench.enqueue(8)
     bench.pause()
     bench.relieve()
-    bench.line_up(2)
+    bench.enqueue(2)
     later = parks(bench.relieve(NOW + 1))
     assert [each.not_before_ms - HOUR_MS for each in later] == [3 * PACE_MS, 4 * PACE_MS]
 
@@ -211,7 +211,7 @@ def test_turns_that_have_passed_are_forgotten() -> None:
     bench = Bench()
     for number in range(20):
         name = f"limit-{number}"
-        bench.line_up(6, name)
+        bench.enqueue(6, name)
         bench.pause(name, NOW + 70_000)
         bench.relieve()
         for each in list(bench.register.tickets()):
@@ -219,7 +219,7 @@ def test_turns_that_have_passed_are_forgotten() -> None:
             bench.register.remove(each)
         del bench.limits.desks()[name]
     assert len(bench.holding._back_ms) == 20
-    bench.line_up(6)
+    bench.enqueue(6)
     bench.pause(until_ms=2 * HOUR_MS)
     bench.relieve(NOW + HOUR_MS)
     assert len(bench.holding._back_ms) == 1
@@ -228,7 +228,7 @@ def test_turns_that_have_passed_are_forgotten() -> None:
 def test_a_breaker_is_taken_to_stay_open_as_long_as_it_has_been() -> None:
     for open_ms, wait_ms in ((20_000, 20_000), (600_000, 600_000), (5 * HOUR_MS, HOLD_MAX_MS)):
         bench = Bench()
-        bench.line_up(6)
+        bench.enqueue(6)
         bench.limits.desk("shut", NOW).budget.breaker.trip(Meaning.TIMEOUT, NOW, 500)
         (park,) = parks(bench.relieve(NOW + open_ms))
         assert park.not_before_ms == NOW + open_ms + wait_ms
@@ -236,7 +236,7 @@ def test_a_breaker_is_taken_to_stay_open_as_long_as_it_has_been() -> None:
 
 def test_a_longer_rest_is_waited_for() -> None:
     bench = Bench()
-    bench.line_up(6)
+    bench.enqueue(6)
     bench.limits.desk("shut", NOW).budget.breaker.trip(Meaning.OVERLOADED, NOW, 4 * HOUR_MS)
     (park,) = parks(bench.relieve(NOW + HOLD_TROUBLE_AFTER_MS))
     assert park.not_before_ms == NOW + 4 * HOUR_MS
@@ -246,7 +246,7 @@ def test_a_guess_brings_a_request_back_before_its_deadline() -> None:
     for left_ms, spare_ms in ((HOUR_MS, RETURN_BEFORE_DEADLINE_MS), (60_000, 30_000)):
         bench = Bench()
         now_ms = NOW + 5 * HOUR_MS
-        bench.line_up(6, deadline_ms=now_ms + left_ms)
+        bench.enqueue(6, deadline_ms=now_ms + left_ms)
         bench.limits.desk("shut", NOW).budget.breaker.trip(Meaning.TIMEOUT, NOW, 8 * HOUR_MS)
         (park,) = parks(bench.relieve(now_ms))
         assert park.not_before_ms == now_ms + left_ms - spare_ms
@@ -254,7 +254,7 @@ def test_a_guess_brings_a_request_back_before_its_deadline() -> None:
 
 def test_who_could_only_come_back_at_once_stays() -> None:
     bench = Bench()
-    bench.line_up(6, deadline_ms=NOW + 60_000 + 2 * HOLD_MIN_MS - 2)
+    bench.enqueue(6, deadline_ms=NOW + 60_000 + 2 * HOLD_MIN_MS - 2)
     bench.limits.desk("shut", NOW).budget.breaker.trip(Meaning.TIMEOUT, NOW, HOUR_MS)
     assert bench.relieve(NOW + 60_000) == []
 
@@ -262,16 +262,16 @@ def test_who_could_only_come_back_at_once_stays() -> None:
 def test_a_limit_is_not_shut_because_a_tenants_cap_is_reached() -> None:
     bench = Bench(tenants=Tenants(others=TenantRule(inflight_max=1)))
     bench.limits.tenants.called("", 1, NOW)
-    bench.line_up(8)
+    bench.enqueue(8)
     bench.pause()
     assert bench.relieve() == []
 
 
 def test_a_limit_that_is_known_to_open_after_the_deadline_fails_the_request_now() -> None:
     bench = Bench()
-    bench.line_up(5, deadline_ms=HOUR_MS - 1)
-    bench.line_up(1, deadline_ms=HOUR_MS)
-    bench.line_up(1, deadline_ms=HOUR_MS + 1)
+    bench.enqueue(5, deadline_ms=HOUR_MS - 1)
+    bench.enqueue(1, deadline_ms=HOUR_MS)
+    bench.enqueue(1, deadline_ms=HOUR_MS + 1)
     bench.pause()
     late, park = sorted(bench.relieve(), key=lambda each: isinstance(each, Park))
     assert isinstance(late, Fail)
@@ -293,7 +293,7 @@ def refused_for_a_day(bench: Bench, unit: str) -> None:
 def test_a_limit_per_day_of_which_a_single_refusal_tells_fails_nothing_that_falls_due_before_it_opens() -> None:
     bench = Bench()
     refused_for_a_day(bench, "tokens")
-    bench.line_up(8, charge=2_000, deadline_ms=NOW + HOUR_MS)
+    bench.enqueue(8, charge=2_000, deadline_ms=NOW + HOUR_MS)
     back = [each.not_before_ms for each in parks(bench.relieve())]
     assert back == [NOW + HOUR_MS - RETURN_BEFORE_DEADLINE_MS] * 3
 
@@ -302,10 +302,10 @@ def test_a_limit_per_day_of_which_a_single_refusal_tells_fails_nothing_that_fall
 def test_the_pause_of_the_same_refusal_lasts_whatever_comes_and_fails_what_falls_due_within_it(unit: str) -> None:
     bench = Bench()
     refused_for_a_day(bench, unit)
-    bench.line_up(6, charge=2_000, deadline_ms=NOW + 300_000)
+    bench.enqueue(6, charge=2_000, deadline_ms=NOW + 300_000)
     (late,) = bench.relieve()
     assert isinstance(late, Fail)
-    bench.line_up(1, charge=2_000, deadline_ms=NOW + 300_001)
+    bench.enqueue(1, charge=2_000, deadline_ms=NOW + 300_001)
     (park,) = parks(bench.relieve())
     assert park.not_before_ms == NOW + 300_000, "not within the pause, however little time is left"
 
@@ -316,7 +316,7 @@ def test_the_pause_of_the_same_refusal_lasts_whatever_comes_and_fails_what_falls
 def test_a_parking_costs_no_attempt_and_raises_the_number_every_time() -> None:
     for attempt, calls, expected in ((0, 0, 0), (0, 2, 2), (1, 0, 1), (3, 0, 3), (3, 1, 3), (3, 2, 4)):
         bench = Bench()
-        for each in bench.line_up(6, attempt=attempt):
+        for each in bench.enqueue(6, attempt=attempt):
             each.calls, each.failures = calls, 1
         bench.pause()
         (park,) = parks(bench.relieve())
@@ -325,21 +325,21 @@ def test_a_parking_costs_no_attempt_and_raises_the_number_every_time() -> None:
 
 def test_nobody_leaves_a_serial_lane() -> None:
     bench = Bench((LANES[0], replace(LANES[1], serial=True)))
-    bench.line_up(8)
+    bench.enqueue(8)
     bench.pause()
     assert bench.relieve() == []
 
 
 def test_when_too_much_is_parked_already_everybody_stays() -> None:
     bench = Bench()
-    bench.line_up(8)
+    bench.enqueue(8)
     bench.pause()
     assert bench.relieve(may_park=False) == []
 
 
 def test_an_outcome_waits_behind_a_bounded_number_of_parkings() -> None:
     bench = Bench((LANES[0], replace(LANES[1], buffer_max=2_000, buffer_bytes_max=1 << 30)))
-    bench.line_up(1_000 + PARKS_AHEAD_MAX + 7)
+    bench.enqueue(1_000 + PARKS_AHEAD_MAX + 7)
     bench.pause()
     assert len(bench.relieve()) == PARKS_AHEAD_MAX
     assert bench.relieve() == []
@@ -363,10 +363,10 @@ def cramped(bench: Bench) -> None:
 def test_whoever_waits_in_vain_leaves_a_partition_whose_map_is_full() -> None:
     bench = Bench()
     cramped(bench)
-    bench.line_up(2)
-    bench.line_up(1, "open")
-    bench.line_up(1, lane="urgent")
-    asleep = bench.line_up(1)[0]
+    bench.enqueue(2)
+    bench.enqueue(1, "open")
+    bench.enqueue(1, lane="urgent")
+    asleep = bench.enqueue(1)[0]
     bench.limits.withdraw(asleep, 0)
     bench.pause()
     assert bench.relieve() == [], "looked at when a transaction is through"
@@ -378,7 +378,7 @@ def test_whoever_waits_in_vain_leaves_a_partition_whose_map_is_full() -> None:
 def test_a_partition_with_room_keeps_them() -> None:
     bench = Bench()
     bench.register.progress[place()] = PartitionProgress(0)
-    bench.line_up(3)
+    bench.enqueue(3)
     bench.pause()
     bench.holding.look(committed=True)
     assert bench.relieve() == []
@@ -387,7 +387,7 @@ def test_a_partition_with_room_keeps_them() -> None:
 def test_a_full_partition_too_is_cleared_in_bounded_steps() -> None:
     bench = Bench((LANES[0], replace(LANES[1], buffer_max=2_000, buffer_bytes_max=1 << 30)))
     cramped(bench)
-    bench.line_up(PARKS_AHEAD_MAX + 5)
+    bench.enqueue(PARKS_AHEAD_MAX + 5)
     bench.pause()
     bench.holding.look(committed=True)
     assert len(bench.relieve()) == PARKS_AHEAD_MAX

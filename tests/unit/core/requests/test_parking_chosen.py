@@ -17,7 +17,7 @@ from tests.unit.core.specimens import HOUR_MS, budget
 
 def test_nothing_is_looked_at_before_something_has_changed() -> None:
     bench = Bench()
-    bench.line_up(8)
+    bench.enqueue(8)
     assert bench.relieve() == []
     bench.pause()
     assert bench.relieve() == [], "a buffer that was looked at has not grown since"
@@ -30,7 +30,7 @@ def test_a_commit_is_remembered_until_it_is_looked_at() -> None:
     cramped(bench)
     bench.pause()
     bench.holding.look(committed=True)
-    bench.line_up(1)
+    bench.enqueue(1)
     assert len(parks(bench.relieve())) == 1, "that a request came afterwards changes nothing"
 
 
@@ -39,14 +39,14 @@ def test_a_commit_that_was_looked_at_is_past() -> None:
     cramped(bench)
     bench.holding.look(committed=True)
     assert bench.relieve() == []
-    bench.line_up(1)
+    bench.enqueue(1)
     bench.pause()
     assert bench.relieve() == []
 
 
 def test_a_limit_without_waiting_requests_is_not_called_shut() -> None:
     bench = Bench()
-    (waiting,) = bench.line_up(1)
+    (waiting,) = bench.enqueue(1)
     bench.limits.desk("shut", NOW).budget.breaker.trip(Meaning.TIMEOUT, NOW, HOUR_MS)
     assert list(bench.holding.shut(NOW + 60_000)) == ["shut"]
     bench.limits.withdraw(waiting, NOW)
@@ -59,15 +59,15 @@ def test_a_limit_per_day_is_shut_by_what_its_next_call_will_pay(left: int, *, st
     day = LevelBounds(Metric.TOKENS, left, left, 3_000, DAY_MS)
     known = Checkpoint("shut", NOW, (day,), 0, 0, markup_ppm=2_000_000)
     bench.limits.desk("shut", NOW).budget = budget("shut", NOW, known)
-    (waiting,) = bench.line_up(1, charge=1_000)
+    (waiting,) = bench.enqueue(1, charge=1_000)
     waiting.stated = stated  # a charge that the server has stated is not marked up
     assert (bench.holding.shut(NOW).keys() == {"shut"}) == is_shut
 
 
 def test_the_shut_limit_with_the_longest_line_gives_first() -> None:
     bench = Bench()
-    bench.line_up(2, "shut")
-    bench.line_up(7, "closed")
+    bench.enqueue(2, "shut")
+    bench.enqueue(7, "closed")
     for name in ("shut", "closed"):
         bench.pause(name)
     assert len(bench.relieve()) == 4
@@ -76,19 +76,19 @@ def test_the_shut_limit_with_the_longest_line_gives_first() -> None:
 
 def test_exactly_half_a_buffer_in_bytes_stays() -> None:
     bench = Bench()
-    bench.line_up(2, size=250)
-    bench.line_up(1, "open")
+    bench.enqueue(2, size=250)
+    bench.enqueue(1, "open")
     bench.pause()
     assert bench.relieve() == []
-    bench.line_up(1, size=1)
+    bench.enqueue(1, size=1)
     assert len(bench.relieve()) == 1
 
 
 @pytest.mark.parametrize(("size", "leaves"), [(900, True), (901, False)])
 def test_a_request_leaves_up_to_the_weight_that_a_parked_one_may_have(size: int, *, leaves: bool) -> None:
     bench = Bench()
-    bench.line_up(5)
-    (heavy,) = bench.line_up(1, size=size)
+    bench.enqueue(5)
+    (heavy,) = bench.enqueue(1, size=size)
     bench.pause()
     bench.relieve()
     assert (heavy.state is State.SETTLED) == leaves
@@ -100,7 +100,7 @@ def test_a_request_is_parked_if_it_can_stay_away_for_the_least_time_that_is_wort
 ) -> None:
     bench = Bench()
     now_ms = NOW + 60_000
-    bench.line_up(6, deadline_ms=now_ms + 2 * least_ms)
+    bench.enqueue(6, deadline_ms=now_ms + 2 * least_ms)
     bench.limits.desk("shut", NOW).budget.breaker.trip(Meaning.TIMEOUT, NOW, HOUR_MS)
     decided = parks(bench.relieve(now_ms))
     assert [each.not_before_ms for each in decided] == ([now_ms + least_ms] if leaves else [])
@@ -108,9 +108,9 @@ def test_a_request_is_parked_if_it_can_stay_away_for_the_least_time_that_is_wort
 
 def test_who_is_too_heavy_or_has_been_parked_too_often_stays_and_another_leaves_for_it() -> None:
     bench = Bench()
-    light = bench.line_up(3)
-    bench.line_up(2, size=901)
-    bench.line_up(1, attempt=ATTEMPT_MAX)
+    light = bench.enqueue(3)
+    bench.enqueue(2, size=901)
+    bench.enqueue(1, attempt=ATTEMPT_MAX)
     bench.pause()
     parks(bench.relieve())
     assert {each.state for each in light} == {State.SETTLED}
@@ -119,7 +119,7 @@ def test_who_is_too_heavy_or_has_been_parked_too_often_stays_and_another_leaves_
 
 def test_no_further_is_looked_than_a_bound() -> None:
     bench = Bench((replace(LANES[0], buffer_max=1_000), replace(LANES[1], buffer_max=400, buffer_bytes_max=1 << 30)))
-    bench.line_up(10)
-    bench.line_up(HELD_LOOKED_AT, size=901)
+    bench.enqueue(10)
+    bench.enqueue(HELD_LOOKED_AT, size=901)
     bench.pause()
     assert bench.relieve() == []

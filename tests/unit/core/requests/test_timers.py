@@ -50,11 +50,11 @@ def test_nobody_is_woken_for_what_is_settled() -> None:
 
 def test_it_rings_from_the_first_instant_of_either_kind_on() -> None:
     asleep, watched = Timers(), Timers()
-    assert not asleep.rings(60)
+    assert not asleep.is_due(60)
     asleep.sleep(ticket(), 60)
     watch(watched, due_at(50), 1)
-    assert [asleep.rings(now_ms) for now_ms in (59, 60, 61)] == [False, True, True]
-    assert [watched.rings(now_ms) for now_ms in (49, 50, 51)] == [False, True, True]
+    assert [asleep.is_due(now_ms) for now_ms in (59, 60, 61)] == [False, True, True]
+    assert [watched.is_due(now_ms) for now_ms in (49, 50, 51)] == [False, True, True]
 
 
 def test_an_instant_after_all_that_one_waits_for_is_none() -> None:

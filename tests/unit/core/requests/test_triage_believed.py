@@ -32,13 +32,13 @@ class Bench:
         self.reception = Triage(self.register, self.identities, self.limits, Timers(), settling)
         self._number = 0
 
-    def meet(self, content: Candidate | Garbage | Cancel) -> Ticket:
+    def triage(self, content: Candidate | Garbage | Cancel) -> Ticket:
         """The next record."""
         self._number += 1
         lane = CONTROL if isinstance(content, Cancel) else "standard"
         source = Source(place(lane), self._number)
         ticket = Ticket(TicketNumber(self._number), source, 10, NOW, content, timestamp_ms=WALL_MS)
-        self.reception.meet(ticket, NOW)
+        self.reception.triage(ticket, NOW)
         return ticket
 
     def knows(self, fate: Fate, attempt: int, *, run: int = 0) -> None:
@@ -56,15 +56,15 @@ def garbage(name: str = "x", *, attempt: int = 0) -> Garbage:
 
 def test_a_request_whose_deadline_is_now_never_lines_up() -> None:
     bench = Bench()
-    late, timely = bench.meet(candidate("a", deadline_ms=NOW)), bench.meet(candidate("b", deadline_ms=NOW + 1))
+    late, timely = bench.triage(candidate("a", deadline_ms=NOW)), bench.triage(candidate("b", deadline_ms=NOW + 1))
     assert (bench.decision(late), late.queued) == (TOO_LATE, False)
     assert (bench.decision(timely), timely.queued) == (None, True)
 
 
 def test_another_content_under_a_known_id_is_buried_by_a_reason_of_its_own() -> None:
     bench = Bench()
-    bench.meet(candidate())
-    other = bench.meet(candidate(body="else"))
+    bench.triage(candidate())
+    other = bench.triage(candidate(body="else"))
     sentence = "The id is known with another tenant, endpoint or body; use a new id."
     assert bench.decision(other) == DeadLetterOnly("id_conflict", sentence)
 
@@ -73,7 +73,7 @@ def test_of_what_failed_as_overdue_only_the_copy_is_to_be_a_dead_letter_with_its
     bench = Bench()
     bench.knows(Fate.WITHDRAWN, 1)
     bench.identities.awaits(Awaited(identity(), WALL_MS // 1_000, "x", overdue=True))
-    duplicate, copy = bench.meet(candidate()), bench.meet(candidate(attempt=2))
+    duplicate, copy = bench.triage(candidate()), bench.triage(candidate(attempt=2))
     assert bench.decision(duplicate) == Discard()
     assert bench.decision(copy) == Discard(returned=True, overdue=True)
 
@@ -81,13 +81,13 @@ def test_of_what_failed_as_overdue_only_the_copy_is_to_be_a_dead_letter_with_its
 def test_the_copy_of_a_cancelled_request_is_no_dead_letter() -> None:
     bench = Bench()
     bench.knows(Fate.WITHDRAWN, 1)
-    copy = bench.meet(candidate(attempt=2))
+    copy = bench.triage(candidate(attempt=2))
     assert bench.decision(copy) == Discard(returned=True, overdue=False)
 
 
 def test_a_request_that_claims_attempts_in_vain_is_open_like_a_first_submission() -> None:
     bench = Bench()
-    first, duplicate = bench.meet(candidate(attempt=9)), bench.meet(candidate())
+    first, duplicate = bench.triage(candidate(attempt=9)), bench.triage(candidate())
     assert (first.state, duplicate.state) == (State.WAITING, State.JOINED)
     bench.knows(Fate.PARKED, 0)  # it was parked before it was ever called
     assert bench.identities.open_ids() == []
@@ -95,23 +95,23 @@ def test_a_request_that_claims_attempts_in_vain_is_open_like_a_first_submission(
 
 def test_garbage_that_claims_attempts_fails_under_an_id_of_which_nothing_is_parked() -> None:
     bench = Bench()
-    unknown = bench.meet(garbage("y", attempt=2))
+    unknown = bench.triage(garbage("y", attempt=2))
     bench.knows(Fate.COMPLETED, 1)
-    answered = bench.meet(garbage(attempt=2))
+    answered = bench.triage(garbage(attempt=2))
     assert bench.decision(unknown) == Fail(*CRASHED)
     assert bench.decision(answered) == DeadLetterOnly(*CRASHED)
 
 
 def test_garbage_that_fails_is_a_request_without_model_limit_price_and_deadline() -> None:
     bench = Bench()
-    ticket = bench.meet(garbage())
+    ticket = bench.triage(garbage())
     assert ticket.candidate == Candidate(identity(), 0, "", "", Prices.flat(0), 0, CRASHED)
 
 
 def test_a_cancel_stands_in_for_the_next_attempt_of_what_is_parked() -> None:
     bench = Bench()
     bench.knows(Fate.PARKED, 2, run=1)
-    cancel = bench.meet(Cancel(identity().id_hash, WALL_MS))
+    cancel = bench.triage(Cancel(identity().id_hash, WALL_MS))
     assert bench.decision(cancel) == Withdraw(1, 2, WITHDRAWN)
     assert cancel.candidate == Candidate(identity(run=1), 3, "", "", Prices.flat(0), 0)
     assert bench.identities.open_ids() == [identity().id_hash]

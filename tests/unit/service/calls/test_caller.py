@@ -64,7 +64,7 @@ class Rig:
         content = decode_request(record.value, headers)
         at = self.clock.utc_now()
         self.cargo = Payload(Source(LanePartition("bulk", 0), 0), "t", record, content, at, at, self.clock.now_ms())
-        self.number = self.hold.stow(self.cargo)
+        self.number = self.hold.put(self.cargo)
 
     async def call(self, calls: int = 1) -> tuple[Verdict, int]:
         command = Call(CallNumber(calls), TicketNumber(1), 40, calls, repeated=False)

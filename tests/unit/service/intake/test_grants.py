@@ -221,7 +221,7 @@ class Settable(Grants):
 
 def granting(world: World, *, since_s: int) -> Settable:
     grants = Settable(world.kafka)
-    grants.heard(line(key=KEY, since_s=since_s))
+    grants.observe(line(key=KEY, since_s=since_s))
     return grants
 
 
@@ -244,11 +244,11 @@ async def test_where_no_dead_letter_has_ever_been_nothing_is_believed_without_a_
 async def test_a_leader_of_the_release_before_makes_all_of_it_begin_anew_under_the_same_key() -> None:
     grants = granting(World(), since_s=5)
     assert await grants.for_claim() == GrantKey(KEY, 5)
-    grants.heard(line(LedgerKind.STEP))
+    grants.observe(line(LedgerKind.STEP))
     assert await grants.for_claim() == GrantKey(KEY, 5)
-    grants.heard(line(LedgerKind.CLAIM))
+    grants.observe(line(LedgerKind.CLAIM))
     assert await grants.for_claim() == GrantKey(KEY, int(WALL.timestamp()))
-    grants.heard(line(LedgerKind.CLAIM, key=KEY, since_s=9))
+    grants.observe(line(LedgerKind.CLAIM, key=KEY, since_s=9))
     assert await grants.for_claim() == GrantKey(KEY, 9)
 
 
@@ -282,7 +282,7 @@ async def test_a_grant_is_for_one_run_of_one_id_and_the_run_after_a_known_one_ne
 ) -> None:
     grants = Settable(World().kafka, known={id_hash("known"): 2})
     assert not grants.believes("lead", 1, ())
-    grants.heard(line(key=KEY))
+    grants.observe(line(key=KEY))
     grant = grants.grant("lead", 1)
     assert grant is not None
     assert grants.believes(request_id, run, (("headrace-grant", grant.encode()),)) is is_believed
@@ -316,7 +316,7 @@ async def test_the_key_outlives_every_leader_and_many_windows() -> None:
 def grants_with(key: bytes) -> Grants:
     made = Settable(MemoryKafka(lambda: 0))
     made._knows = lambda _id, _run: False
-    made.heard(LedgerRecord(LedgerKind.CLAIM, 1, "a", key=base64.b64encode(key).decode()))
+    made.observe(LedgerRecord(LedgerKind.CLAIM, 1, "a", key=base64.b64encode(key).decode()))
     return made
 
 

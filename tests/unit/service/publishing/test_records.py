@@ -205,7 +205,7 @@ def asked(rig: Rig) -> Payload:
     record = Record(b"lead-1", b'{"type": "cancel", "id": "lead-1"}')
     place = Source(LanePartition(CONTROL, 0), 42)
     cargo = Payload(place, "t.control", record, Cancel(id="lead-1"), at, at, 95_000)
-    rig.hold.stow(cargo)
+    rig.hold.put(cargo)
     return cargo
 
 

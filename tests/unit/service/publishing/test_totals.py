@@ -37,7 +37,7 @@ def batch_of(*decisions: Decision, form: Form = Form.WHOLE) -> Batch:
 )
 def test_each_decision_counts_as_the_outcome_that_it_publishes(decision: Decision, kind: str | None) -> None:
     totals = Totals()
-    totals.heard(replace(LINE, totals={"completed": 5}))
+    totals.observe(replace(LINE, totals={"completed": 5}))
     expected = Counter({"completed": 5}) + Counter([kind] if kind else [])
     assert totals.after(batch_of(decision)) == expected
     assert totals.counts == {"completed": 5}, "it is not committed yet"
@@ -56,11 +56,11 @@ def test_parked_requests_that_did_not_come_back_are_counted() -> None:
 
 def test_a_line_that_says_none_leaves_them_and_what_others_write_is_bounded() -> None:
     totals = Totals()
-    totals.heard(replace(LINE, totals={f"kind-{number:02}": number for number in range(2 * KINDS_MAX)}))
+    totals.observe(replace(LINE, totals={f"kind-{number:02}": number for number in range(2 * KINDS_MAX)}))
     assert len(totals.counts) == KINDS_MAX
-    totals.heard(LINE)
+    totals.observe(LINE)
     assert len(totals.counts) == KINDS_MAX
-    totals.heard(replace(LINE, totals={"k" * (KIND_CHARS_MAX + 1): 1, "negative": -1, "completed": 3}))
+    totals.observe(replace(LINE, totals={"k" * (KIND_CHARS_MAX + 1): 1, "negative": -1, "completed": 3}))
     assert totals.counts == {"completed": 3}
 
 
@@ -73,13 +73,13 @@ def test_they_stand_in_the_line_of_the_ledger() -> None:
 def test_a_claim_hands_them_on_and_never_lowers_a_count() -> None:
     """Its writer may not have read the last steps before it; they count all the same."""
     totals, claim = Totals(), replace(LINE, kind=LedgerKind.CLAIM)
-    totals.heard(replace(claim, totals={"completed": 5, "rejected": 1}))
+    totals.observe(replace(claim, totals={"completed": 5, "rejected": 1}))
     assert totals.counts == {"completed": 5, "rejected": 1}
-    totals.heard(replace(LINE, totals={"completed": 7, "rejected": 1}))
-    totals.heard(replace(claim, totals={"completed": 5, "rejected": 1}))
-    totals.heard(claim)
+    totals.observe(replace(LINE, totals={"completed": 7, "rejected": 1}))
+    totals.observe(replace(claim, totals={"completed": 5, "rejected": 1}))
+    totals.observe(claim)
     assert totals.counts == {"completed": 7, "rejected": 1}
-    totals.heard(replace(claim, totals={f"kind-{number:02}": 1 for number in range(KINDS_MAX)}))
+    totals.observe(replace(claim, totals={f"kind-{number:02}": 1 for number in range(KINDS_MAX)}))
     assert len(totals.counts) == KINDS_MAX
 
 
@@ -99,7 +99,7 @@ async def test_a_term_that_only_claims_hands_them_on_in_its_claim() -> None:
     (claim,) = [line for line in world.ledger() if line.kind is LedgerKind.CLAIM and line.owner == "b"]
     assert claim.totals == {"completed": 7}
     third = Totals()
-    third.heard(claim)
+    third.observe(claim)
     assert third.counts == {"completed": 7}
 
 

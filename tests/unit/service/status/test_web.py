@@ -308,7 +308,7 @@ async def test_each_decision_is_counted_as_what_it_published(
 ) -> None:
     world = World()
     process = Process(world, "a")
-    number = process.hold.stow(
+    number = process.hold.put(
         process.intakes["bulk"]._cargo(Source(LanePartition("bulk", 0), 0), Record(None, b""), world.clock.utc_now())
     )
     batch = Batch(1, (Settlement(number, decision),), {}, (), (), ())
