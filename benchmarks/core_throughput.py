@@ -148,7 +148,7 @@ class Run:
         self.now_ms = 1
         for number in range(load.resting):
             self.take_one(places[-1], NEVER + number, limit=f"resting-{number}")
-            self.core.limits.desk(f"resting-{number}", 0).budget.pause_until(NEVER)
+            self.core.limits.limit_queue(f"resting-{number}", 0).budget.pause_until(NEVER)
 
     def learn_ids(self) -> None:
         """Read in ids of the last hour; the parked ones are of the last half hour."""

@@ -46,7 +46,7 @@ class Market:
         """Serve the next request, and enqueue another one of its tenant, unless that is a newcomer."""
         pick = self.lanes.pick(0)
         assert pick is not None
-        self.lanes.served(pick.ticket, 0)
+        self.lanes.serve(pick.ticket, 0)
         tenant = pick.ticket.candidate.tenant
         if tenant in self.got:
             self.got[tenant] += pick.ticket.charge

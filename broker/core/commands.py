@@ -24,7 +24,7 @@ class Call:
     Attributes:
         call: Unique in this process; names the reservation.
         repeated: An earlier leader had started this very call and died before it ended.
-        line: The call begins once `TransactionBuilder.tells_of` is true of this number; 0: at once.
+        line: The call begins once `TransactionBuilder.has_written` is true of this number; 0: at once.
     """
 
     call: CallNumber

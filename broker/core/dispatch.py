@@ -81,7 +81,7 @@ class Dispatch:
         self.trust = Trust(rules.lease)
         self.register = TicketRegistry(rules.lanes)
         self.limits = Scheduler(rules.lanes, self._budget, Tenants(rules.tenants, rules.other_tenants))
-        landed = self.limits.tenants.landed if self.limits.tenants.capping else None
+        landed = self.limits.tenants.record_end if self.limits.tenants.capping else None
         self.flights = CallsInFlight(
             inflight_max=rules.inflight_max, held_bytes_max=rules.held_bytes_max, landed=landed
         )
@@ -112,7 +112,7 @@ class Dispatch:
                 if self._landed(event, now_ms):
                     return
             case Renewed():
-                self.trust.renewed(event.sent_at_ms)
+                self.trust.extend_by_renewal(event.sent_at_ms)
             case Committed():
                 self._committed(event, now_ms)
             case LedgerRead():
@@ -128,14 +128,14 @@ class Dispatch:
                 if self.role is LEADING:
                     self.batches.suspects.name(event.sources)
                     if event.sources:
-                        self._care.disturbed(now_ms)
+                        self._care.restart_quiet_time(now_ms)
             case Suspended():
                 self._suspended(event)
             case StoodBy():
                 self._stood_by(now_ms)
             case Draining():
                 if self._drain_until_ms is None:
-                    self.outbox.hurry()
+                    self.outbox.end_rests()
                 self._drain_until_ms = event.until_ms
             case _:
                 assert_never(event)
@@ -144,15 +144,15 @@ class Dispatch:
     def commands(self, now_ms: int) -> list[Command]:
         """Return the commands due now, in order; the caller must carry out all of them."""
         if self.role is LEADING:
-            self._deadlines.ring(now_ms)
-            self._deadlines.tell_off(now_ms)
+            self._deadlines.process(now_ms)
+            self._deadlines.fail_unreachable(now_ms)
             somebody_waits = self.limits.waiting() > 0
             self._holding.relieve(now_ms, may_park=somebody_waits and self.identities.may_park)
             if somebody_waits:
                 self._admit(now_ms)
-                self._deadlines.tell_off(now_ms)  # tickets enqueued after another of their ordering key
+                self._deadlines.fail_unreachable(now_ms)  # tickets enqueued after another of their ordering key
             else:
-                self.limits.rest()
+                self.limits.cancel_wake_up()
             publish_at_ms = self._publish_at()
             if publish_at_ms is not None and publish_at_ms <= now_ms:
                 publish_at_ms = None  # the next one not before this one is committed
@@ -172,7 +172,7 @@ class Dispatch:
     def _next_at(self, publish_at_ms: int | None) -> int | None:
         """Return when the next time-out is due."""
         earliest_ms = publish_at_ms
-        for instant_ms in (self.limits.wake_at(), self.limits.look_at()):
+        for instant_ms in (self.limits.wake_at(), self.limits.check_reachability_at()):
             if instant_ms is not None and (earliest_ms is None or instant_ms < earliest_ms):
                 earliest_ms = instant_ms
         alarm_ms = self._alarms.next_at(earliest_ms)
@@ -191,7 +191,7 @@ class Dispatch:
     @property
     def idle(self) -> bool:
         """Whether a drain is complete: nothing is in flight, and all decisions still to be committed are set aside."""
-        return not self.flights and not self.outbox.hurried
+        return not self.flights and not self.outbox.not_resting
 
     def wall_ms(self, now_ms: int) -> int:
         """Return the wall-clock time of an instant, as anchored by the last promotion."""
@@ -207,7 +207,7 @@ class Dispatch:
             return Pause.SUSPENDED
         if self._drain_until_ms is not None and now_ms + self.flights.expected_ms() > self._drain_until_ms:
             return Pause.LEAVING
-        proved = self._confirmed and self.trust.holds(now_ms) and not self.batches.hangs(now_ms)
+        proved = self._confirmed and self.trust.holds(now_ms) and not self.batches.is_hanging(now_ms)
         return None if proved else Pause.UNPROVED
 
     # ------------------------------------------------------------------ taking
@@ -217,7 +217,7 @@ class Dispatch:
         if progress is not None and progress.take(event.source.offset, event.timestamp_ms):
             ticket = Ticket(event.number, event.source, event.bytes, now_ms, event.content)
             ticket.timestamp_ms, ticket.buffer_bytes = event.timestamp_ms, event.buffer_bytes or event.bytes
-            self._holding.look()
+            self._holding.request_check()
             try:
                 self._reception.triage(ticket, now_ms)
             except Exception as error:  # noqa: BLE001 — one request must not end all: see broker.core.requests.eviction
@@ -257,7 +257,7 @@ class Dispatch:
                 except Exception as error:  # noqa: BLE001 — see above
                     self._contain(ticket, "call", error, now_ms, sent=False)
                     payable = self.limits.payable(now_ms, self.flights.has_room)
-        self.limits.rest()
+        self.limits.cancel_wake_up()
 
     def _call(self, ticket: Ticket, now_ms: int) -> None:
         ticket.move(CALLING)
@@ -266,7 +266,7 @@ class Dispatch:
         call = self._attempts.start(ticket, budget, now_ms, account=self.limits.account)
         entry = StartedEntry(candidate.identity, candidate.calls_before + ticket.calls)
         awaited = self._care.is_cautious(now_ms)
-        line = self.flights.find(call).line = self.batches.started(entry, awaited=awaited, order=candidate.order)
+        line = self.flights.find(call).line = self.batches.add_start(entry, awaited=awaited, order=candidate.order)
         repeated = self._inheritance.repeats(candidate.identity)
         self._settling.commands.append(Call(call, ticket.number, budget.paid(call), ticket.calls, repeated, line))
 
@@ -275,7 +275,7 @@ class Dispatch:
         flight = self.flights.find(event.call)
         wanted = flight.wanted
         if wanted and type(event) is not Refused:
-            self._inheritance.made(flight.ticket.candidate.identity)
+            self._inheritance.record_call(flight.ticket.candidate.identity)
         try:
             match event:
                 case Answered():
@@ -285,7 +285,7 @@ class Dispatch:
                 case _:
                     self._crashed(event, now_ms)
         except Exception as error:  # noqa: BLE001 — see above
-            self._attempts.broken(event.call, flight, now_ms)
+            self._attempts.close_reservation(event.call, flight, now_ms)
             if wanted:
                 self._contain(flight.ticket, "answer", error, now_ms)
             else:
@@ -298,21 +298,21 @@ class Dispatch:
 
     def _answered(self, event: Answered, now_ms: int) -> bool:
         """Handle an answer; return whether it can wait for the next batch: no request waits for its slot or tokens."""
-        self._holding.look()
+        self._holding.request_check()
         may_park = event.verdict.meaning is not OK and self.identities.may_park  # an answer is not parked
-        sequel = self._attempts.answered(event, now_ms, account=self.limits.account, may_park=may_park)
-        if self._attempts.has_news:
-            self._settling.commands.extend(self._attempts.news())
+        sequel = self._attempts.end(event, now_ms, account=self.limits.account, may_park=may_park)
+        if self._attempts.has_breaker_changes:
+            self._settling.commands.extend(self._attempts.breaker_changes())
         if sequel is None:
             return False
         ticket, decision = sequel
         if isinstance(decision, Again):
             ticket.move(WAITING)
-            self.batches.ended(StartedEntry(ticket.candidate.identity, ticket.candidate.calls_before + ticket.calls))
+            self.batches.add_end(StartedEntry(ticket.candidate.identity, ticket.candidate.calls_before + ticket.calls))
             self._alarms.sleep(ticket, decision.not_before_ms)
             return False
         if isinstance(decision, Complete):
-            self.limits.answered(ticket, now_ms)
+            self.limits.record_duration(ticket, now_ms)
         self._settling.settle(ticket, decision, now_ms)
         if self._settling.commands or self.limits.waiting() > 0:
             return False
@@ -322,63 +322,68 @@ class Dispatch:
         return True
 
     def _refused(self, event: Refused, now_ms: int) -> None:
-        ticket = self._attempts.refused(event, now_ms)
+        ticket = self._attempts.take_back(event, now_ms)
         if ticket is not None:
             ticket.move(WAITING)
-            self.batches.turned_back(ticket)
-            self._reception.turn_back(ticket, now_ms)
+            self.batches.add_unsent(ticket)
+            self._reception.requeue(ticket, now_ms)
 
     def _crashed(self, event: Crashed, now_ms: int) -> None:
         """Fail a request whose call crashed: what has crashed once would crash again, and each call is paid."""
-        ticket = self._attempts.crashed(event.call, now_ms)
+        ticket = self._attempts.end_crashed(event.call, now_ms)
         if ticket is not None:
             self._settling.settle(ticket, CALL_CRASHED, now_ms)
 
     # ------------------------------------------------------------------ settling
 
     def _publish_at(self) -> int | None:
-        active = self.limits.waiting() > 0 or len(self.flights) > 0 or self.trust.needs_proof or self.identities.retells
+        active = (
+            self.limits.waiting() > 0
+            or len(self.flights) > 0
+            or self.trust.needs_proof
+            or self.identities.needs_rewrite
+        )
         return self.batches.due_at(active=active, parked=not active and self.identities.kept > 0)
 
     def _committed(self, event: Committed, now_ms: int) -> None:
         ended = self.batches.end(event.serial, now_ms, event.crashed)
         if ended is None:
             return  # its commit was already declared unknown: the next promotion finds out
-        self.trust.proved(event.begun_at_ms)
-        self._holding.look(committed=True)
+        self.trust.extend_by_commit(event.begun_at_ms)
+        self._holding.request_check(committed=True)
         self._confirmed = True
         wall_ms = self.wall_ms(now_ms)
         observe(self.identities, ended.settled, ended.awaited, ended.cancels, wall_ms)
-        self._inheritance.settled(ended.settled)
-        self._care.committed(ended.settled, ended.calls)
+        self._inheritance.remove_settled(ended.settled)
+        self._care.record_commit(ended.settled, ended.calls)
         for ticket in ended.tickets:
             id_hash = self._settling.drop(ticket)
-            if id_hash is not None and (waited := self.register.part(id_hash)):
+            if id_hash is not None and (waited := self.register.take_waiting(id_hash)):
                 self._reception.judge_again(waited, now_ms)
         for each in ended.overdue:
-            self._reception.judge_again(self.register.part(each.identity.id_hash), now_ms)
+            self._reception.judge_again(self.register.take_waiting(each.identity.id_hash), now_ms)
         self.identities.expire(wall_ms)
 
     # ------------------------------------------------------------------ leadership
 
     def _ledger_read(self, event: LedgerRead) -> None:
         if self.role is Role.FOLLOWING:
-            self._inheritance.begun(event.started)
-        self._inheritance.settled(event.settled)
-        self._inheritance.levels(event.levels)
-        self._care.read(event)
+            self._inheritance.add_calls(event.started)
+        self._inheritance.remove_settled(event.settled)
+        self._inheritance.keep_checkpoints(event.levels)
+        self._care.record_line(event)
         observe(self.identities, event.settled, event.awaited, event.cancels, event.at_ms)
         self.identities.expire(event.at_ms)
 
     def _budget(self, limit: str, now_ms: int) -> Budget:
-        return self._inheritance.budget(limit, now_ms, self.wall_ms(now_ms))
+        return self._inheritance.make_budget(limit, now_ms, self.wall_ms(now_ms))
 
     def _promoted(self, event: Promoted, now_ms: int) -> None:
         if self.role is Role.FOLLOWING:
             self.limits.clear()
         self.role, self.term = LEADING, event.term
         self._wall_offset_ms, self._confirmed = event.wall_ms - now_ms, False
-        self._care.promoted(now_ms)
+        self._care.begin_term(now_ms)
         self.batches.recommit(now_ms)
         self._succession.begin(event, now_ms)
 
@@ -389,8 +394,8 @@ class Dispatch:
 
     def _stood_by(self, now_ms: int) -> None:
         if self.role is not Role.FOLLOWING:
-            left = self.flights.have_left(self.register.tickets(), self.batches.tells_of)
-            self._inheritance.outlived(left, self.limits.checkpoints(now_ms), self.wall_ms(0))
+            left = self.flights.have_left(self.register.tickets(), self.batches.has_written)
+            self._inheritance.take_over(left, self.limits.checkpoints(now_ms), self.wall_ms(0))
         self.role = Role.FOLLOWING
         self.trust.revoke(now_ms)
         self.batches.interrupt()

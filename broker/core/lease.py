@@ -39,7 +39,7 @@ class Trust:
         self._revoked_ms: int | None = None
         self.needs_proof = False  # Redis does not answer: only a leader that keeps proving it may set its key again
 
-    def renewed(self, sent_at_ms: int | None) -> None:
+    def extend_by_renewal(self, sent_at_ms: int | None) -> None:
         """Extend trust by a renewal that Redis confirmed, sent at that instant; None: the last one was not answered."""
         if sent_at_ms is None:
             self.needs_proof = self._revoked_ms is None
@@ -50,7 +50,7 @@ class Trust:
         self.needs_proof = False
         self._until_ms = max(self._until_ms, sent_at_ms + self._times.ttl_ms - self._times.margin_ms)
 
-    def proved(self, begun_at_ms: int) -> None:
+    def extend_by_commit(self, begun_at_ms: int) -> None:
         """Extend trust by a transaction begun at that instant that reached Kafka and was committed."""
         if self._revoked_ms is None:
             self._until_ms = max(self._until_ms, begun_at_ms + self._times.proof_ms)
@@ -98,11 +98,11 @@ class Candidacy:
         self._missed = False
         self._idle_since_ms = started_ms - times.reclaim_ms if ledger_empty else started_ms
 
-    def missed(self) -> None:
+    def record_silence(self) -> None:
         """Note that a look was not answered."""
         self._missed = True
 
-    def saw(self, value: str | None, pttl_ms: int | None, now_ms: int) -> None:
+    def record_look(self, value: str | None, pttl_ms: int | None, now_ms: int) -> None:
         """Note the answer to a look at the key, received at `now_ms`.
 
         `value` is None if the key is absent, `pttl_ms` is None if it has no expiry.
@@ -142,7 +142,7 @@ class ForeignClaims:
     def __init__(self) -> None:
         self._recent: deque[tuple[int, str]] = deque(maxlen=FOREIGN_CLAIMS_MAX + 1)
 
-    def claimed(self, owner: str, now_ms: int) -> bool:
+    def record(self, owner: str, now_ms: int) -> bool:
         """Note a foreign claim under a valid own lease. True: leave, and name the `owners`."""
         self._recent.append((now_ms, owner))
         first_ms, _ = self._recent[0]

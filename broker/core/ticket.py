@@ -239,11 +239,11 @@ class Ticket:
         assert to in TRANSITIONS[self.state], f"a ticket that is {self.state.value} never becomes {to.value}"
         self.state = to
 
-    def becomes(self, candidate: Candidate) -> None:
+    def set_candidate(self, candidate: Candidate) -> None:
         """Make this ticket a request."""
         self.content = self.candidate = candidate
 
-    def anew(self) -> "Ticket":
+    def fresh_copy(self) -> "Ticket":
         """Return a ticket for the same record, as if it had just been taken."""
         content = self.content if self.cancel is None else self.cancel
         if self.contested is not None:

@@ -143,14 +143,14 @@ class Dispatcher:
                 await self._leave_status(now_ms)
             with observing("replies"):
                 if self._leadership.health.role == "leader":
-                    await self._replies.glance()
+                    await self._replies.check_all()
 
     async def _watch_lags(self) -> None:
         """Ask Kafka what it still holds, beside everything else: an answer may be slow, or never come."""
         while True:
             with self._telemetry.containment.observing("lags"):
                 if self._leadership.health.role == "leader":
-                    await self._lags.look()
+                    await self._lags.measure()
                 else:
                     self._lags.forget()
             await asyncio.sleep(self.lags_every_s)

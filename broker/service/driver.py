@@ -45,10 +45,10 @@ _log = structlog.get_logger("driver")
 class Watcher(Protocol):
     """Observer of what goes in and out of the core; metrics implement it."""
 
-    def posted(self, event: Event) -> None:
+    def observe_event(self, event: Event) -> None:
         """Observe an event that is posted."""
 
-    def watch(self, command: Command, cargo: Payload | None) -> None:
+    def observe_command(self, command: Command, cargo: Payload | None) -> None:
         """Observe a command that is about to be carried out; a call leaves now, after all that it had to wait for."""
 
     def contained(self, step: str, error: BaseException | None = None, **where: str | int | None) -> None:
@@ -79,7 +79,7 @@ class Driver:
 
     def post(self, event: Event) -> None:
         """Pass an event to the core, now."""
-        self._watcher.posted(event)
+        self._watcher.observe_event(event)
         try:
             self.core.on(event, self.clock.now_ms())
         except Exception as error:
@@ -108,7 +108,7 @@ class Driver:
         for then in due:
             then()
 
-    def once_struck_off(self, then: Callable[[], None]) -> None:
+    def on_struck_off(self, then: Callable[[], None]) -> None:
         """Call `then` when the ledger no longer names the records it names now: in the next `name`, of any intake."""
         self._once_struck_off.append(then)
 
@@ -153,20 +153,20 @@ class Driver:
                 self._calls[command.call] = task
                 task.add_done_callback(lambda ended: self._ended(command.call, cargo, ended))
             case Publish():
-                self._watcher.watch(command, None)
+                self._watcher.observe_command(command, None)
                 self.publish_queue.put_nowait(command.batch)
             case CancelCall():
                 if command.call in self._calls:
                     self._calls[command.call].cancel()
             case BreakerOpened():
-                self._watcher.watch(command, self.hold.get(command.number))
+                self._watcher.observe_command(command, self.hold.get(command.number))
             case BreakerClosed():
-                self._watcher.watch(command, None)
+                self._watcher.observe_command(command, None)
             case Contained():
                 held = self.hold.get(command.number)
                 self.contained(command.step, command.error, **({} if held is None else _named(held)))
             case Forget():
-                self._watcher.watch(command, self.hold.drop(command.number))
+                self._watcher.observe_command(command, self.hold.drop(command.number))
                 self.room_changed.set()
             case _:
                 assert_never(command)
@@ -178,10 +178,10 @@ class Driver:
         the call of an earlier request of its ordering key was not sent meanwhile, neither is this one.
         """
         if command.line:
-            await self._until(lambda: self.core.batches.tells_of(command.line))
-        if not self.core.trust.holds(self.clock.now_ms()) or self._passes(command):
+            await self._until(lambda: self.core.batches.has_written(command.line))
+        if not self.core.trust.holds(self.clock.now_ms()) or self._overtakes(command):
             return Refused(command.call)
-        self._watcher.watch(command, cargo)
+        self._watcher.observe_command(command, cargo)
         try:
             verdict, weight = await self._caller(command, cargo)
             return Answered(command.call, verdict, weight, _usage(cargo))
@@ -189,10 +189,12 @@ class Driver:
             self.contained("call", error, **_named(cargo))
             return Crashed(command.call)
 
-    def _passes(self, command: Call) -> bool:
+    def _overtakes(self, command: Call) -> bool:
         """Whether it would start before a request of its ordering key that was turned back while it waited."""
         flights = self.core.flights
-        return flights.holds(command.call) and self.core.batches.passes(command.line, flights.find(command.call).ticket)
+        return flights.holds(command.call) and self.core.batches.overtakes(
+            command.line, flights.find(command.call).ticket
+        )
 
     def _ended(self, call: CallNumber, cargo: Payload, task: asyncio.Task[Answered | Refused | Crashed]) -> None:
         """Post the end of a call, also of one that was cancelled before its first step and never ran a line.

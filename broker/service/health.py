@@ -51,7 +51,7 @@ class Health:
         """Note that a transaction was denied which wrote to these topics, or to others as well."""
         self.denied, self.denied_for = trouble, frozenset(topics)
 
-    def wrote(self, topics: Iterable[str]) -> None:
+    def record_commit(self, topics: Iterable[str]) -> None:
         """Note a committed transaction that wrote to these topics: for them nothing is denied any more."""
         self.denied_for = self.denied_for.difference(topics)
         if not self.denied_for:

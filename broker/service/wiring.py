@@ -234,7 +234,7 @@ def _callers(given: _Given) -> _Callers:
     addressee = Addressee(proved=given.proved)
     health, url = Health(), shown(given.base_url)
     greeting = Greeting(doors.upstream, health, url=url, contained=telemetry.contained)
-    strangers = Strangers(addressee, url=url, answered=greeting.call_answered)
+    strangers = Strangers(addressee, url=url, answered=greeting.record_answer)
     calling = Calling(doors.upstream, clock, telemetry, streaming, strangers)
     driver = Driver(core, hold, clock, caller=calling.call, watcher=telemetry)
     proof = Proof(addressee, given.base_url, clock, window_ms=dispatch_rules(given.settings).dedupe_window_ms)

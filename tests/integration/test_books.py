@@ -182,7 +182,7 @@ def ours(process: Process, requests: Mapping[str, Asked]) -> Books:
         books.calls[key] += outcome["attempts"]
         books.inputs[key] += (outcome["usage"] or {}).get("input_tokens", 0)
         books.outputs[key] += (outcome["usage"] or {}).get("output_tokens", 0)
-    for model, desk in process.core.limits.desks().items():
+    for model, desk in process.core.limits.limit_queues().items():
         for endpoint, witness in desk.budget.tariff._witnesses.items():
             costs = dict(zip(witness._laws, witness._costs(), strict=True))
             books.charged[model, endpoint] = costs[SERVERS_LAW[endpoint]]

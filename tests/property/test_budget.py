@@ -130,18 +130,18 @@ class Play(RuleBasedStateMachine):
         self.calls.remove(call)
         self.ended.append(call.attempt)
         if lost == "lost":
-            self.budget.abandoned(call.attempt, self.now)
+            self.budget.abandon(call.attempt, self.now)
         elif lost == "overloaded":
-            self.budget.answered(call.attempt, self.now, OVERLOADED)
+            self.budget.record_answer(call.attempt, self.now, OVERLOADED)
             self.paused_until = max(self.paused_until, self.now + 1_000)
         else:
-            self.budget.answered(call.attempt, self.now, judge(call.answer))
+            self.budget.record_answer(call.attempt, self.now, judge(call.answer))
 
     @precondition(lambda self: self.ended)
     @rule(data=st.data())
     def end_twice(self, data: st.DataObject) -> None:
         with pytest.raises(KeyError):
-            self.budget.abandoned(data.draw(st.sampled_from(self.ended)), self.now)
+            self.budget.abandon(data.draw(st.sampled_from(self.ended)), self.now)
 
     @rule(ms=st.integers(0, 3_000))
     def pause(self, ms: int) -> None:
@@ -186,6 +186,6 @@ def test_an_answer_of_before_the_server_was_full_hides_nothing_that_was_spent_si
     assert len(play.calls) == 2
     assert first.answer is not None
     play.calls.remove(first)
-    play.budget.answered(first.attempt, play.now, judge(first.answer))
+    play.budget.record_answer(first.attempt, play.now, judge(first.answer))
     play.the_interval_holds_the_truth()
     play.every_call_without_an_end_is_in_flight()

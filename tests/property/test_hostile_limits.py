@@ -61,7 +61,7 @@ class Play:
     def hear(self, answer: Answer) -> None:
         usage = Usage(self.dice.choice([1, 10, 10**7]), self.dice.choice([0, 5, 10**7]))
         attempt = self.inflight.pop(self.dice.randrange(len(self.inflight)))
-        self.budget.answered(attempt, self.now_ms, judge(answer), self.dice.choice([None, usage]))
+        self.budget.record_answer(attempt, self.now_ms, judge(answer), self.dice.choice([None, usage]))
 
     def look(self) -> None:
         """Ask everything that a dispatcher asks."""
@@ -80,7 +80,7 @@ class Play:
                 self.hear(hostile(self.dice, naming=self.naming))
             self.look()
         for attempt in self.inflight:
-            self.budget.abandoned(attempt, self.now_ms)
+            self.budget.abandon(attempt, self.now_ms)
         self.inflight.clear()
 
 

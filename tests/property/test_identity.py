@@ -98,7 +98,7 @@ class Lane(RuleBasedStateMachine):
 
     def wait_for_request(self, cancel: Cancel) -> None:
         self.ledger.append(cancel)
-        self.ids.wait_for_request(cancel, 0)
+        self.ids.record_cancel(cancel, 0)
 
     @rule(span_ms=st.sampled_from([1, CANCEL_SLACK_MS // 2, 2 * CANCEL_SLACK_MS]))
     def time_passes(self, span_ms: int) -> None:
@@ -113,7 +113,7 @@ class Lane(RuleBasedStateMachine):
             self.ids = DedupeTable(window_ms=WINDOW, ids_max=1_000)
         for line in self.ledger + self.ledger[-6:-1]:
             if isinstance(line, Cancel):
-                self.ids.wait_for_request(line, 0)
+                self.ids.record_cancel(line, 0)
             else:
                 self.ids.settle(*line, 0)
         self.opened, self.joined, again = [], [], self.lane
@@ -145,7 +145,7 @@ class Lane(RuleBasedStateMachine):
                 self.joined.append(record)
             case DedupeDecision.DONE:
                 self.lane = [each for each in self.lane if each is not record]
-                if self.ids.returns(record.identity, record.attempt):
+                if self.ids.is_returning_copy(record.identity, record.attempt):
                     self.commit(record.identity, record.attempt, Fate.FAILED, again=True)
             case DedupeDecision.CONFLICT:
                 raise AssertionError("every record here has the same content")

@@ -70,7 +70,7 @@ class Play(RuleBasedStateMachine):
             return Budget(LimitBeliefs(limit, CAPACITY, None, inflight_max=places), now_ms, left)
 
         self.limits = Scheduler(rules, make)
-        self.limits.desk("gpt", 0)
+        self.limits.limit_queue("gpt", 0)
         self.model = Model(lanes, CAPACITY, MINUTE_MS, places)
 
     # ------------------------------------------------------------------ what may happen
@@ -124,7 +124,7 @@ class Play(RuleBasedStateMachine):
         asked = data.draw(st.sampled_from(self.calls))
         made = self.tickets[asked]
         self.calls.remove(asked)
-        self.limits.desk("gpt", self.now).budget.answered(made.number, self.now, verdict())
+        self.limits.limit_queue("gpt", self.now).budget.record_answer(made.number, self.now, verdict())
         self.model.inflight -= 1
         if again:
             made.state = State.WAITING

@@ -100,7 +100,7 @@ class Court:
         for stretches in (self.floors, self.ceilings):
             for name, stretch in stretches.items():
                 stretch.served(charge, own=name == lane)
-        self.lanes.served(pick.ticket, 0)
+        self.lanes.serve(pick.ticket, 0)
         self.waiting[lane].remove(charge)
         self.judge()
         self.end()

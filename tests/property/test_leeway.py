@@ -58,7 +58,7 @@ class Twins:
     def hear(self, verdict: Verdict, usage: Usage | None) -> None:
         attempt = self.open.pop(0)
         for budget in self.both:
-            budget.answered(attempt, self.now_ms, verdict, usage)
+            budget.record_answer(attempt, self.now_ms, verdict, usage)
 
 
 def told(data: st.DataObject, twins: Twins) -> Verdict:

@@ -82,7 +82,7 @@ class Run:
         for each in list(self.open.values()):
             if isinstance(each.decision, DeadLetterOnly):
                 self.outbox.withdraw(each.ticket)
-                self.decide(each.ticket.anew(), each.decision)
+                self.decide(each.ticket.fresh_copy(), each.decision)
 
     def setback(self, batch: list[Decided]) -> Setback | None:
         if self.chance.random() < self.trouble:

@@ -53,7 +53,7 @@ class Adversary:
             return Budget(LimitBeliefs(limit, CAPACITY, None), now_ms, left)
 
         self.limits = Scheduler(rules, make)
-        self.budget = self.limits.desk("gpt", 0).budget
+        self.budget = self.limits.limit_queue("gpt", 0).budget
         self.shares = {name: Fraction(floor, 100) for name, floor in zip(NAMES, floors, strict=True)}
         self.shares["first"] = 1 - self.shares["second"] - self.shares["third"]
         self.waiting: dict[str, list[Ticket]] = {name: [] for name in NAMES}
@@ -78,7 +78,7 @@ class Adversary:
             self.calls += 1
             self.judge(made)
             self.latest.pop(made, None)
-            self.budget.answered(made.number, self.now, verdict())
+            self.budget.record_answer(made.number, self.now, verdict())
 
     def judge(self, made: Ticket) -> None:
         """It is not too late for it."""

@@ -166,7 +166,7 @@ class Till:
         """Everybody whom no cap keeps out is called, and nobody else."""
         while (pick := self.lanes.pick(now)) is not None:
             tenant, charge = pick.ticket.candidate.tenant, pick.ticket.charge
-            self.lanes.served(pick.ticket, now)
+            self.lanes.serve(pick.ticket, now)
             assert self.waiting[pick.ticket.source.partition.lane, tenant].pop(0) == charge
             self.calls.append((now, tenant, charge))
             self.inflight[tenant] += 1
@@ -202,5 +202,5 @@ def test_no_minute_and_no_instant_has_more_than_its_cap_and_nobody_else_is_kept_
             now += event
         elif till.inflight[event]:
             till.inflight[event] -= 1
-            till.tenants.landed(event)
+            till.tenants.record_end(event)
         till.call(now)

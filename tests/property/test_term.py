@@ -42,7 +42,7 @@ class Election(RuleBasedStateMachine):
                 self.key = None
             for arrival in [each for each in self.answers if each[0] <= self.now]:
                 self.answers.remove(arrival)
-                self.trust.renewed(arrival[1])
+                self.trust.extend_by_renewal(arrival[1])
             if not self.leader_reaches_redis:
                 self.cut_at = self.now
             if self.now >= self.asks_at:
@@ -68,7 +68,7 @@ class Election(RuleBasedStateMachine):
 
     def poll(self) -> None:
         value, expiry = self.key or (None, None)
-        self.standby.saw(value, None if expiry is None else expiry - self.now, self.now)
+        self.standby.record_look(value, None if expiry is None else expiry - self.now, self.now)
         at = self.standby.may_take_at(self.now)
         if at is not None and at <= self.now:
             assert self.key is None or self.key[0] == RELEASED
@@ -81,7 +81,7 @@ class Election(RuleBasedStateMachine):
         self.key = "leader", self.now + TIMES.ttl_ms
         self.leader_alive = self.leader_reaches_redis = True
         self.trust = Trust(TIMES)
-        self.trust.renewed(self.now)
+        self.trust.extend_by_renewal(self.now)
         self.asks_at = self.now + TIMES.renew_every_ms
         self.answers.clear()
         self.standby = Candidacy(TIMES, started_ms=self.now, ledger_empty=False)

@@ -51,7 +51,7 @@ def _sleeps_no_longer_than_told(core: Dispatch, asleep: dict[Ticket, int], now_m
     if core.flights.has_room() and core.pauses_for(now_ms) is None:
         account = core.limits.account.breaker
         probe_ms = account.may_call_at(now_ms)
-        found = (desk.next(now_ms, probe=not account.closed) for desk in core.limits.desks().values())
+        found = (desk.next(now_ms, probe=not account.closed) for desk in core.limits.limit_queues().values())
         if probe_ms is not None:
             free = [each for each in found if each is not None and core.flights.has_room(each[0].reserved_ppm)]
             instants |= {max(probe_ms, at_ms) for _, at_ms in free}
@@ -75,10 +75,10 @@ def held(core: Dispatch) -> dict[str, int]:
         "waiting": core.limits.waiting(),
         "waiting tokens": sum(
             desk.lanes.queue(rule.name).waiting_tokens
-            for desk in core.limits.desks().values()
+            for desk in core.limits.limit_queues().values()
             for rule in core.rules.lanes
         ),
-        "reservations": sum(desk.budget.inflight for desk in core.limits.desks().values()),
+        "reservations": sum(desk.budget.inflight for desk in core.limits.limit_queues().values()),
     }
 
 
@@ -86,7 +86,7 @@ def turns(writer: str, core: Dispatch, calls: Sequence[CallMade]) -> Iterator[Tu
     """What has just been called, limit by limit, and who waits behind it."""
     tenants, account = core.limits.tenants, core.limits.account.breaker
     for limit in dict.fromkeys(call.limit for call in calls):
-        desk = core.limits.desks()[limit]
+        desk = core.limits.limit_queues()[limit]
         called = [call for call in calls if call.limit == limit]
         lines = {rule.name: _in_line(desk, rule.name) for rule in core.rules.lanes}
         yield Turn(

@@ -128,7 +128,7 @@ class Play:
             self.post(event.at_ms + took, event.attempt, event.charge, answer)
             return
         verdict = judge(event.answer)
-        self.budget.answered(event.attempt, event.at_ms, verdict)
+        self.budget.record_answer(event.attempt, event.at_ms, verdict)
         if verdict.snapshot is not None and verdict.snapshot.requested is not None:
             self.refused.append((verdict.snapshot.requested, event.charge[1]))
         if self.available is None:  # what the one call before any knowledge costs is not the budget's doing

@@ -129,11 +129,11 @@ class Play:
         heard = answer_of(told.status, told.headers, told.body)
         verdict = judge(replace(heard, early=self.streamed and told.status == 200))
         usage = Usage(sent.asked.input_tokens, sent.output) if verdict.meaning is Meaning.OK else None
-        self.budget.answered(attempt, self.now_ms, verdict, usage)
+        self.budget.record_answer(attempt, self.now_ms, verdict, usage)
         if verdict.meaning is not Meaning.OK:
             self.refusals.append(self.now_ms)
             self.refused.append(sent)
-        self.believed.append(self.budget.tariff.standings()[0].law)
+        self.believed.append(self.budget.tariff.law_statuses()[0].law)
         there = self.upstream.limiter.levels("m", self.now_ms * 1_000)[PlayedMetric.TOKENS].remaining
         self.too_high += [
             level.low - there for level in self.budget.levels(self.now_ms) if level.metric is Metric.TOKENS
@@ -175,7 +175,7 @@ def test_each_law_is_identified_within_thirty_calls(endpoint: str, law: server.L
     for seed in SEEDS:
         play = Play(endpoint, upstream(seed, law=law), seed, flying=flying)
         play.run(2 * CALLS)
-        [standing] = play.budget.tariff.standings()
+        [standing] = play.budget.tariff.law_statuses()
         assert (standing.law, standing.identified, standing.error_tokens) == (found, True, 0), seed
         assert (play.known_after or 0) <= CALLS, seed
         assert play.refusals == []
@@ -240,7 +240,7 @@ def test_a_server_without_headers_is_priced_by_the_recorded_law_in_the_end() -> 
     play.run(40)
     assert play.believed[0] is None
     assert play.believed[-1] is Law.CHAT_2025
-    assert not play.budget.tariff.standings()[0].identified
+    assert not play.budget.tariff.law_statuses()[0].identified
 
 
 @pytest.mark.parametrize("endpoint", ["chat.completions", "responses"])

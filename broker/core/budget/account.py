@@ -30,7 +30,7 @@ class AccountBreaker:
         elif probe and verdict.meaning is Meaning.OK:
             self._clear(limit, now_ms)
         elif probe:
-            self.breaker.lost_probe()
+            self.breaker.release_probe()
 
     def _blame(self, limit: str, own: Breaker, verdict: Verdict, now_ms: int, *, probe: bool) -> None:
         if not probe and own.tripped_by in ACCOUNT:

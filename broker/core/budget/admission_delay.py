@@ -28,7 +28,7 @@ class AdmissionDelay:
         self._agreed = 0
         self._among_others = 0  # agreeing answers left during which contradictions are attributed to other clients
 
-    def agreed(self) -> None:
+    def record_agreement(self) -> None:
         """Record an answer that agreed with the mirror."""
         if self.ms > self._shortest_ms:
             self.ms = max(self._shortest_ms, self.ms - max(1, self.ms // SHRINKS_BY))
@@ -39,7 +39,7 @@ class AdmissionDelay:
             self._agreed = 0
             self._shortest_ms = max(WAY_MIN_MS, self._shortest_ms - self._shortest_ms // FORGETS_PARTS)
 
-    def surprised(self, *, by_others: bool = False) -> None:
+    def record_shortfall(self, *, by_others: bool = False) -> None:
         """Record that the server had less than believed, or refused a call that should have been payable.
 
         `by_others`: the shortfall is larger than any delay explains.

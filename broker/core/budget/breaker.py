@@ -58,7 +58,7 @@ class Breaker:
         self._probing = not self.closed
         return self._probing
 
-    def lost_probe(self) -> None:
+    def release_probe(self) -> None:
         """Record that the probe ended without a result; another one may start."""
         self._probing = False
 

@@ -112,7 +112,7 @@ class Mirror:
             extremes.dips.append(refilled - self._cheap)
             self._followed += 1
 
-    def refused(self, amount: int, number: int, now_ms: int) -> None:
+    def refund(self, amount: int, number: int, now_ms: int) -> None:
         """Give back a paid call that the server refused and did not charge.
 
         Only the upper end rises. The lower end waits for an answer that shows it: one that came in between may have
@@ -123,18 +123,18 @@ class Mirror:
         level.set(level.low, level.high + max(0, amount - self._rounding) * self.period_ms)
         self._retrace(number)
 
-    def untaken(self, amount: int, number: int, now_ms: int) -> None:
+    def refund_unprocessed(self, amount: int, number: int, now_ms: int) -> None:
         """Give back a paid call that the server turned away: at both ends, unless an answer has come since it was sent.
 
         Where answers state levels, the next one knows better; where none ever does, nothing else would give the amount
         back.
         """
-        self.refused(amount, number, now_ms)
+        self.refund(amount, number, now_ms)
         if number >= self._told:
             level = self._level
             level.set(level.low + (amount + self._rounding) * self.period_ms, level.high)
 
-    def repriced(self, sends: SentCalls) -> None:
+    def reprice(self, sends: SentCalls) -> None:
         """Let the next answer set the interval: the calls sent were charged differently from what they paid."""
         self._forget_level()
         if self._silent and sends.sent_ms and not sends.forgotten:  # and no answer will come: pay all of them again
@@ -146,7 +146,7 @@ class Mirror:
         self._anchor, self._doubted = None, -1
         self._retrace(0)
 
-    def follow(self, capacity: int, number: int, now_ms: int) -> bool:
+    def adopt_capacity(self, capacity: int, number: int, now_ms: int) -> bool:
         """Adopt the capacity that the answer to call `number` states.
 
         Returns:

@@ -86,7 +86,7 @@ class BucketSet:
         if known is None:
             self._add(Mirror(metric, capacity, period_ms, now_ms))
         elif follow:
-            known.follow(capacity, -1, now_ms)
+            known.adopt_capacity(capacity, -1, now_ms)
 
     def inherit(self, level: LevelBounds, now_ms: int) -> None:
         """Add a bucket with the lower bound that a predecessor left."""
@@ -116,7 +116,7 @@ class BucketSet:
                 smallest = mirror.capacity
         return 2 * smallest if smallest else None
 
-    def hold(self, tokens: int, said: Collection[int] = ()) -> bool:
+    def can_hold(self, tokens: int, said: Collection[int] = ()) -> bool:
         """Return whether each full bucket of tokens can hold the call; one whose size is only `said` does not count."""
         for mirror in self._of[TOKENS]:  # noqa: SIM110 — asked for each request
             if tokens > mirror.capacity and mirror.capacity not in said:
@@ -127,7 +127,7 @@ class BucketSet:
         """Undo a size of tokens that the answer to call `number` disproved: restore `former`, or drop the bucket."""
         for mirror in self._of[TOKENS]:
             if mirror.capacity == capacity and former is not None:
-                mirror.follow(former, number, now_ms)
+                mirror.adopt_capacity(former, number, now_ms)
         kept = [each for each in self._mirrors if each.metric is not TOKENS or each.capacity != capacity]
         if len(kept) < len(self._mirrors):
             self._mirrors = kept
@@ -136,7 +136,7 @@ class BucketSet:
                 face.mirror = next((each for each in kept if each is face.mirror), None)
             self._sort()
 
-    def flowing(self, now_ms: int, said: Collection[int] = ()) -> tuple[Rates, tuple[int, ...]]:
+    def refill_rates(self, now_ms: int, said: Collection[int] = ()) -> tuple[Rates, tuple[int, ...]]:
         """Return the refill rates of tokens and the bars at the highest possible levels: see `budget.inflow.Inflow`.
 
         Buckets whose size is only `said` are left out.
@@ -207,19 +207,19 @@ class BucketSet:
         for mirror in self._mirrors:
             mirror.pay(paid if mirror.metric is TOKENS else 1, number, now_ms)
 
-    def refused(self, paid: int, number: int, now_ms: int, *, untaken: bool = False) -> None:
+    def refund(self, paid: int, number: int, now_ms: int, *, untaken: bool = False) -> None:
         """Give back call `number`, which was not charged; `untaken`: the server did not even consult its limits."""
         for mirror in self._mirrors:
             amount = paid if mirror.metric is TOKENS else 1
             if untaken and isinstance(mirror, Mirror):
-                mirror.untaken(amount, number, now_ms)
+                mirror.refund_unprocessed(amount, number, now_ms)
             else:
-                mirror.refused(amount, number, now_ms)
+                mirror.refund(amount, number, now_ms)
 
-    def repriced(self) -> None:
+    def reprice(self) -> None:
         """Discard the levels of tokens, because the calls sent were charged differently from what they paid."""
         for mirror in self._of[TOKENS]:
-            mirror.repriced(self._sends)
+            mirror.reprice(self._sends)
 
     def levels(self, now_ms: int) -> tuple[LevelBounds, ...]:
         """Return the level bounds of each bucket."""
@@ -235,7 +235,7 @@ class BucketSet:
             for mirror in self._mirrors
         )
 
-    def named(
+    def observe_refusal(
         self, metric: Metric, capacity: int, period_ms: int, remaining: int | None, hearing: AdmissionOrder
     ) -> int | None:
         """Process a refusal that names its bucket with its period, and perhaps the level left in it.
@@ -253,7 +253,7 @@ class BucketSet:
             return -1
         return error
 
-    def shown(self, reading: Reading, hearing: AdmissionOrder, later: int = 0) -> int | None:
+    def observe_headers(self, reading: Reading, hearing: AdmissionOrder, later: int = 0) -> int | None:
         """Process a bucket of a metric that headers show; return the result of Mirror.observe.
 
         `later` is the amount still to be charged for calls that were admitted already.
@@ -265,13 +265,13 @@ class BucketSet:
         if mirror is None or (clockwork is not None and clockwork is not face.known):
             mirror = self._mirror_of(reading, clockwork, mirror, hearing.now_ms)
             if clockwork is not None and clockwork.refill is FIXED and isinstance(mirror, FixedWindowMirror):
-                mirror.turns(clockwork.mark_ms, hearing.now_ms)
+                mirror.set_end(clockwork.mark_ms, hearing.now_ms)
             if clockwork is not None and len(self._of[reading.metric]) == 1:
                 face.known = clockwork
         return self._correct(mirror, reading.capacity, reading.remaining - later, hearing)
 
     def _correct(self, mirror: AnyMirror, capacity: int, remaining: int | None, hearing: AdmissionOrder) -> int | None:
-        if not mirror.follow(capacity, hearing.number, hearing.now_ms) or remaining is None:
+        if not mirror.adopt_capacity(capacity, hearing.number, hearing.now_ms) or remaining is None:
             return None
         on_trial = isinstance(mirror, FixedWindowMirror) and mirror.on_trial
         error = mirror.observe(remaining, hearing, self._sends)

@@ -41,7 +41,7 @@ __all__ = ["Budget", "Checkpoint", "LearnedLimits", "LimitBeliefs"]
 
 
 class Budget:
-    """The tokens and requests of one limit. Every reservation ends exactly once, in `answered` or `abandoned`."""
+    """The tokens and requests of one limit. Every reservation ends exactly once, in `record_answer` or `abandon`."""
 
     def __init__(self, settings: LimitBeliefs, now_ms: int, checkpoint: Checkpoint | None) -> None:
         self.settings = settings
@@ -95,7 +95,7 @@ class Budget:
     def fits(self, charge: int) -> bool:
         """Return whether a full bucket of every known metric, and the operator's cap, could ever pay this charge."""
         cap = self.settings.cap_tokens
-        return (cap is None or charge <= cap) and self._buckets.hold(charge, self._credence.said)
+        return (cap is None or charge <= cap) and self._buckets.can_hold(charge, self._credence.said)
 
     def payable_at(
         self, charge: int, now_ms: int, *, reserved_ppm: int = 0, stated: bool = False, lane_order: int = 0
@@ -134,7 +134,7 @@ class Budget:
 
     def inflow(self, least: Least, now_ms: int) -> Inflow:
         """Return the highest possible inflow; until a level is known it makes no request unreachable."""
-        rates, bars = self._buckets.flowing(now_ms, self._credence.said) if self.believed else ((), ())
+        rates, bars = self._buckets.refill_rates(now_ms, self._credence.said) if self.believed else ((), ())
         return Inflow(rates, bars, least, self.tariff.doubts)
 
     def flow_ms(self, tokens: int) -> int:
@@ -145,7 +145,7 @@ class Budget:
         """Return the longest period of buckets that cannot hold the charge beside the reserve; 0 if all can."""
         return self._buckets.refill_beside_reserve(self._to_pay(charge, stated=stated), reserved_ppm)
 
-    def shut_until(self, charge: int, now_ms: int, *, stated: bool = False) -> int:
+    def unavailable_until(self, charge: int, now_ms: int, *, stated: bool = False) -> int:
         """Return until when a pause or a limit per hour or longer prevents the payment of this charge."""
         paid = self._to_pay(charge, stated=stated)
         until_ms = self._buckets.payable_at(paid, 0, now_ms, self._credence.said, longer_than_ms=HOUR_MS)
@@ -175,13 +175,13 @@ class Budget:
             assert payable_at <= now_ms, "no attempt is reserved before every metric can pay"
         self._granted = None
         paid = self._to_pay(charge, stated=stated)
-        if self._patience.tried and self._patience.goes_alone(now_ms):
+        if self._patience.tried and self._patience.record_send(now_ms):
             self._buckets.trust_no_more_than(paid, now_ms)
         oldest = next(iter(self._flights.values()), None)
         self._opening.refused = self._opening.refused and oldest is not None
         prices = Prices.flat(charge) if prices is None else prices
         number = self._sends.append(now_ms, paid, oldest.number if oldest else None, None if stated else prices)
-        self.tariff.sent(attempt, prices, now_ms)
+        self.tariff.record_send(attempt, prices, now_ms)
         depth = 0 if self._spread is None else self._spread.pay(paid, now_ms)
         unsettled = self.tariff.outstanding()
         self._flights[attempt] = Reservation(
@@ -201,7 +201,7 @@ class Budget:
         """Return what was paid for an attempt in flight: its charge, marked up."""
         return self._flights[attempt].paid
 
-    def answered(self, attempt: int, now_ms: int, verdict: Verdict, usage: Usage | None = None) -> None:
+    def record_answer(self, attempt: int, now_ms: int, verdict: Verdict, usage: Usage | None = None) -> None:
         """Process an attempt's answer: correct every metric that it describes, up or down, and pause if it says so."""
         flight = self._flights.pop(attempt)
         self._granted = None
@@ -217,19 +217,19 @@ class Budget:
             self._ration(flight, verdict, now_ms)
         agreed = self._observe(flight, verdict, now_ms) and verdict.meaning is OK
         if not agreed or self._buckets.made != self._buckets_made:
-            self._leeway.void()
+            self._leeway.clear()
             self._keep_step(now_ms)
         self.believed = self.believed or bool(verdict.readings or verdict.snapshot) or verdict.meaning is Meaning.OK
         if verdict.wait_ms is not None and verdict.meaning in _ASKED_TO_WAIT:
             wait_ms = verdict.wait_ms
             if verdict.meaning is Meaning.RATE_LIMITED and unfathomed(verdict.snapshot):
-                wait_ms = self._patience.refused(wait_ms, flight.sent_ms, now_ms)
+                wait_ms = self._patience.record_refusal(wait_ms, flight.sent_ms, now_ms)
             self.pause_until(now_ms + wait_ms)
 
-    def abandoned(self, attempt: int, now_ms: int, *, sent: bool = True) -> None:
+    def abandon(self, attempt: int, now_ms: int, *, sent: bool = True) -> None:
         """End an attempt without an answer: if it was `sent`, it may have been admitted, and its charge is kept."""
         flight = self._flights.pop(attempt)
-        self.tariff.lost(attempt)
+        self.tariff.record_loss(attempt)
         if not sent:
             self._give_back(flight, now_ms, untaken=True)
 
@@ -237,9 +237,9 @@ class Budget:
         """Allow no payment before that instant. A pause is never shortened."""
         self.paused_until_ms = max(self.paused_until_ms, at_ms)
         self._granted = None
-        self._leeway.void()
+        self._leeway.clear()
 
-    def caution(self) -> LearnedLimits:
+    def learned_limits(self) -> LearnedLimits:
         """Return what answers have taught about the server's tolerance."""
         if self._spread is None:
             return LearnedLimits(self._way.ms, 0, None, PPM)
@@ -263,8 +263,8 @@ class Budget:
             pause_ms=max(0, self.paused_until_ms - now_ms),
             markup_ppm=self._markup.ppm,
             laws=self.tariff.laws(),
-            borne_tokens=self.caution().borne_tokens,
-            ceiling_tokens=self.caution().ceiling_tokens,
+            borne_tokens=self.learned_limits().borne_tokens,
+            ceiling_tokens=self.learned_limits().ceiling_tokens,
         )
 
     def _inherit(self, checkpoint: Checkpoint, now_ms: int) -> None:
@@ -288,7 +288,7 @@ class Budget:
             return
         spare = self._buckets.spare(reserved_ppm, now_ms)
         if spare is not None:
-            self._leeway.reckon(reserved_ppm, min(spare[0], self._spread.spare(now_ms)), spare[1])
+            self._leeway.store(reserved_ppm, min(spare[0], self._spread.spare(now_ms)), spare[1])
 
     def _is_full(self, reserved_ppm: int) -> bool:
         """Return whether a call must end first to leave the reserved share of the places free."""
@@ -307,14 +307,14 @@ class Budget:
         """Learn from an admission (or a 400: it is charged too, as recorded) or a refusal what burst is tolerated."""
         if verdict.meaning in _ADMITTED:
             if self._patience.tried:
-                self._patience.admitted(flight.sent_ms)
+                self._patience.record_admission(flight.sent_ms)
             if self._spread is not None and flight.depth > self._spread.borne:
-                self._spread.admitted(flight.depth, flight.sent_ms)
+                self._spread.record_admission(flight.depth, flight.sent_ms)
         elif self._spread is not None and verdict.meaning is Meaning.RATE_LIMITED:
             if explained(flight, verdict):
-                self._spread.outspent(flight.sent_ms, now_ms)
+                self._spread.restart(flight.sent_ms, now_ms)
             else:
-                self._spread.unexplained(flight.depth, flight.paid, flight.sent_ms, now_ms)
+                self._spread.record_refusal(flight.depth, flight.paid, flight.sent_ms, now_ms)
 
     def _observe(self, flight: Reservation, verdict: Verdict, now_ms: int) -> bool:
         """Correct every bucket that an answer describes; return whether each header reading agreed with its mirror."""
@@ -322,15 +322,15 @@ class Budget:
         if stated is None and not verdict.readings:
             return True
         agreed = True
-        hearing = self._sends.hearing(flight.number, flight.sent_ms, now_ms, self._way.ms)
+        hearing = self._sends.admission_order(flight.number, flight.sent_ms, now_ms, self._way.ms)
         if stated is not None and not stated.project:
             left = self._left(flight, stated)
-            named = self._buckets.named(stated.metric, stated.capacity, stated.period_ms, left, hearing)
+            named = self._buckets.observe_refusal(stated.metric, stated.capacity, stated.period_ms, left, hearing)
             self._weigh(stated.metric, named)
         for reading in verdict.readings:
             if stated is None or stated.metric is not reading.metric:
                 lacks = self._left_out(flight, now_ms, early=verdict.early) if reading.metric is TOKENS else 0
-                error = self._buckets.shown(reading, hearing, lacks)
+                error = self._buckets.observe_headers(reading, hearing, lacks)
                 agreed = agreed and error == 0
                 self._weigh(reading.metric, error)
         return agreed
@@ -348,10 +348,10 @@ class Budget:
 
     def _give_back(self, flight: Reservation, now_ms: int, *, untaken: bool = False) -> None:
         self._sends.strike(flight.number)
-        self._charged.give_back(flight.paid, flight.sent_ms)
+        self._charged.refund(flight.paid, flight.sent_ms)
         if self._spread is not None:
-            self._spread.give_back(flight.paid, now_ms)
-        self._buckets.refused(flight.paid, flight.number, now_ms, untaken=untaken)
+            self._spread.refund(flight.paid, now_ms)
+        self._buckets.refund(flight.paid, flight.number, now_ms, untaken=untaken)
 
     def _testify(self, attempt: int, flight: Reservation, verdict: Verdict, usage: Usage | None, now_ms: int) -> None:
         """Pass an answer's evidence on charges to the tariff; if law or markup changes, reprice the calls sent."""
@@ -361,13 +361,13 @@ class Budget:
             self._markup.learn(flight.charge, requested, explained=explained)
         if self.tariff.version != version:
             self._markup = Markup()
-            self._leeway.void()
+            self._leeway.clear()
             self._sends.reprice_by(lambda prices: self._to_pay(self.tariff.price(prices), stated=True))
             before_ppm = PPM
-            self._buckets.repriced()
+            self._buckets.reprice()
         if self._markup.ppm != before_ppm:
             self._sends.reprice(self._markup.ppm, before_ppm)
-            self._buckets.repriced()
+            self._buckets.reprice()
 
     def _left(self, flight: Reservation, stated: Snapshot) -> int | None:
         """Return what a refusal says is left in its bucket: `Used` is the figure from before the refused call."""
@@ -379,11 +379,11 @@ class Budget:
     def _weigh(self, metric: Metric, error: int | None) -> None:
         """Adjust the admission delay by an error; a shortfall means other clients' spending or a longer delay."""
         if error == 0:
-            self._way.agreed()
+            self._way.record_agreement()
         elif error is not None and error < 0:
             shortest = self._buckets.shortest()
             by_others = shortest is not None and -error * shortest.period_ms > WAY_MAX_MS * shortest.capacity
-            self._way.surprised(by_others=by_others and metric is Metric.TOKENS)
+            self._way.record_shortfall(by_others=by_others and metric is Metric.TOKENS)
             if metric is Metric.TOKENS:
                 self.foreign_tokens -= error
 
@@ -396,4 +396,4 @@ class Budget:
         elif self._spread is None:
             self._spread = BurstControl(shortest.capacity, shortest.period_ms, now_ms, self.settings.burst_ms)
         else:
-            self._spread.follow(shortest.capacity, shortest.period_ms, now_ms)
+            self._spread.adopt_capacity(shortest.capacity, shortest.period_ms, now_ms)

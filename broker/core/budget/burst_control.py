@@ -75,7 +75,7 @@ class BurstControl:
         """Adopt what a predecessor has learned."""
         self.borne, self.ceiling = borne, ceiling
 
-    def follow(self, capacity: int, period_ms: int, now_ms: int) -> None:
+    def adopt_capacity(self, capacity: int, period_ms: int, now_ms: int) -> None:
         """Adopt another size of the bucket that this one is kept in step with."""
         if capacity != self._capacity or period_ms != self._period_ms:
             self._capacity, self._period_ms = capacity, period_ms
@@ -117,17 +117,17 @@ class BurstControl:
         trials.append((now_ms, depth))
         return depth
 
-    def give_back(self, amount: int, now_ms: int) -> None:
+    def refund(self, amount: int, now_ms: int) -> None:
         """Give back a call that was refused and not charged."""
         self._bucket.pay(-amount, now_ms)
 
-    def admitted(self, depth: int, sent_ms: int) -> None:
+    def record_admission(self, depth: int, sent_ms: int) -> None:
         """Record the admission of the call that was sent at `sent_ms` and made the depth `depth`."""
         if depth > self.borne and sent_ms > self._anew_ms:
             self.borne = depth
             self._deeper_us = 0
 
-    def outspent(self, sent_ms: int, now_ms: int) -> None:
+    def restart(self, sent_ms: int, now_ms: int) -> None:
         """Start again from next to nothing: a call was refused because less was left than answers had stated.
 
         Where another bound is known, the operator's or the server's, that bound holds, and the tokens spent count.
@@ -138,7 +138,7 @@ class BurstControl:
             self._on_trial.clear()
             self._bucket.set_level(self._bucket.capacity, now_ms)
 
-    def unexplained(self, depth: int, amount: int, sent_ms: int, now_ms: int) -> None:
+    def record_refusal(self, depth: int, amount: int, sent_ms: int, now_ms: int) -> None:
         """Record the refusal of a call that every known limit could pay; sending it had made the depth `depth`."""
         self._on_trial = deque(trial for trial in self._on_trial if trial[1] < depth)
         self._changed_ms = now_ms

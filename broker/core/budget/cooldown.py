@@ -35,7 +35,7 @@ class Cooldown:
         self._probing = False
         self._probe_ms: int | None = None
 
-    def refused(self, wait_ms: int, sent_ms: int, now_ms: int) -> int:
+    def record_refusal(self, wait_ms: int, sent_ms: int, now_ms: int) -> int:
         """Record the refusal of a call sent at `sent_ms`; return the wait that replaces the server's `wait_ms`."""
         if sent_ms > self._since_ms:
             if not self._in_a_row:
@@ -48,7 +48,7 @@ class Cooldown:
         own_ms = min(LONGEST_MS, first_ms * GROWS_BY ** (self._in_a_row - 1)) if self._in_a_row else 0
         return max(wait_ms, own_ms)
 
-    def admitted(self, sent_ms: int) -> None:
+    def record_admission(self, sent_ms: int) -> None:
         """Record the admission of a call sent at `sent_ms`."""
         if sent_ms > self._since_ms:
             if self._in_a_row:
@@ -65,7 +65,7 @@ class Cooldown:
             return now_ms
         return self._probe_ms + QUIET_MS
 
-    def goes_alone(self, now_ms: int) -> bool:
+    def record_send(self, now_ms: int) -> bool:
         """Record a call being sent; return whether it is the one that is sent alone."""
         if not self._probing:
             return False

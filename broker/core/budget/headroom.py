@@ -23,7 +23,7 @@ class HeadroomCache:
         covered = self._covered.get(reserved_ppm)
         return covered is not None and self._tokens + paid + ROUNDING_TOKENS <= covered[0] and self._calls < covered[1]
 
-    def reckon(self, reserved_ppm: int, tokens: int, calls: int) -> None:
+    def store(self, reserved_ppm: int, tokens: int, calls: int) -> None:
         """Store the tokens and calls that can be spared now."""
         self._covered[reserved_ppm] = self._tokens + tokens, self._calls + calls
 
@@ -32,7 +32,7 @@ class HeadroomCache:
         self._tokens += paid + ROUNDING_TOKENS
         self._calls += 1
 
-    def void(self) -> None:
+    def clear(self) -> None:
         """Drop all cached amounts, because an answer has changed a belief."""
         if self._covered:
             self._covered.clear()

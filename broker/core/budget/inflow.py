@@ -35,7 +35,7 @@ class Inflow:
         """The basis of a computed slack: while it is unchanged, the slack still holds."""
         return self.rates, self.priced
 
-    def lost(self, tickets: Iterable[Ticket], ahead: int) -> tuple[list[Ticket], int]:
+    def unreachable(self, tickets: Iterable[Ticket], ahead: int) -> tuple[list[Ticket], int]:
         """Return the tickets that are unreachable behind `ahead` tokens, and the tokens ahead of any ticket after them.
 
         Tickets after an unreachable one are judged as if that one were absent.
@@ -43,13 +43,13 @@ class Inflow:
         lost: list[Ticket] = []
         for ticket in tickets:
             tokens = ahead + ticket.least
-            if self.is_out(tokens, ticket.candidate.deadline_ms):
+            if self.is_unreachable(tokens, ticket.candidate.deadline_ms):
                 lost.append(ticket)
             else:
                 ahead = tokens
         return lost, ahead
 
-    def is_out(self, tokens: int, deadline_ms: int) -> bool:
+    def is_unreachable(self, tokens: int, deadline_ms: int) -> bool:
         """Return whether `tokens` cannot flow in before a deadline that has not passed yet."""
         return any(
             tokens * period_ms - deadline_ms * capacity >= bar

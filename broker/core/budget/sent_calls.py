@@ -75,7 +75,7 @@ class SentCalls:
         self._prices.append(prices)
         return number
 
-    def place(self, number: int) -> int | None:
+    def index_of(self, number: int) -> int | None:
         """Return the index of that call in the columns; None if it has been forgotten."""
         place = number - self.forgotten
         return place if place >= 0 else None
@@ -85,7 +85,7 @@ class SentCalls:
         tokens, place = self.amounts[TOKENS], max(-1, number - self.forgotten)
         return sum(tokens[place + 1 : bisect_right(self.sent_ms, until_ms, lo=min(place + 1, len(tokens)))])
 
-    def hearing(self, number: int, sent_ms: int, now_ms: int, way_ms: int) -> AdmissionOrder:
+    def admission_order(self, number: int, sent_ms: int, now_ms: int, way_ms: int) -> AdmissionOrder:
         """Return the order of admission around the call that an answer belongs to, for every bucket it describes."""
         assert way_ms > 0, "every way takes time"
         place, times_ms = number - self.forgotten, self.sent_ms
@@ -104,7 +104,7 @@ class SentCalls:
 
     def strike(self, number: int) -> None:
         """Set the amounts of that call to 0, because it was not charged."""
-        place = self.place(number)
+        place = self.index_of(number)
         if place is not None:
             for column in self.amounts.values():
                 column[place] = 0

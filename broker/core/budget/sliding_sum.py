@@ -36,7 +36,7 @@ class SlidingSum:
             self.charged(now_ms)
             self._slots.append([_slot_end(now_ms), amount])
 
-    def give_back(self, amount: int, paid_ms: int) -> None:
+    def refund(self, amount: int, paid_ms: int) -> None:
         """Take back a payment made at `paid_ms`; one that has expired already leaves nothing to take back."""
         for slot in self._slots:
             if slot[0] == _slot_end(paid_ms):

@@ -67,7 +67,7 @@ class FixedWindowMirror:
         self._high -= max(0, amount - _rounding(self.metric))
         self._recent.pay(amount + _rounding(self.metric), now_ms)
 
-    def refused(self, amount: int, number: int, now_ms: int) -> None:
+    def refund(self, amount: int, number: int, now_ms: int) -> None:
         """Give back call `number`, which the server refused and did not charge, to the upper end.
 
         If a mark has passed meanwhile, that has given it back already.
@@ -75,17 +75,17 @@ class FixedWindowMirror:
         self._renew(now_ms)
         self._high = min(self.capacity, self._high + max(0, amount - _rounding(self.metric)))
 
-    def repriced(self, sends: SentCalls) -> None:
+    def reprice(self, sends: SentCalls) -> None:
         """Let the next answer set what is left, because every call was charged more, or less, than it paid."""
         self._anchored = False
 
-    def follow(self, capacity: int, number: int, now_ms: int) -> bool:
+    def adopt_capacity(self, capacity: int, number: int, now_ms: int) -> bool:
         """Adopt the capacity that an answer states; a window that began meanwhile began with the former one."""
         self._renew(now_ms)
         self.capacity = capacity
         return True
 
-    def turns(self, mark_ms: int, now_ms: int) -> None:
+    def set_end(self, mark_ms: int, now_ms: int) -> None:
         """Adopt the end of this window that an answer states."""
         self._renew(now_ms)
         if now_ms < mark_ms:
@@ -165,21 +165,21 @@ class SlidingWindowMirror:
         if len(self._sent) > REMEMBERED_MAX:
             del self._sent[next(iter(self._sent))]
 
-    def refused(self, amount: int, number: int, now_ms: int) -> None:
+    def refund(self, amount: int, number: int, now_ms: int) -> None:
         """Give back call `number`, which the server refused and did not charge; it no longer counts."""
         rounding = _rounding(self.metric)
         if number not in self._sent:
             return
         sent_ms, long, short = self._sent[number]
-        self._long.give_back(amount + rounding, sent_ms)
-        self._short.give_back(max(0, amount - rounding), sent_ms)
+        self._long.refund(amount + rounding, sent_ms)
+        self._short.refund(max(0, amount - rounding), sent_ms)
         self._sent[number] = sent_ms, long, short - amount
 
-    def repriced(self, sends: SentCalls) -> None:
+    def reprice(self, sends: SentCalls) -> None:
         """Count the calls again, because every one was charged more, or less, than it paid."""
         self._count(sends, sends.sent_ms[-1] if sends.sent_ms else 0)
 
-    def follow(self, capacity: int, number: int, now_ms: int) -> bool:
+    def adopt_capacity(self, capacity: int, number: int, now_ms: int) -> bool:
         """Adopt the capacity that an answer states."""
         self.capacity = capacity
         return True

@@ -95,7 +95,7 @@ class DedupeTable:
             return DedupeDecision.CONFLICT
         return DedupeDecision.JOIN if identity.run in (0, first.run) else DedupeDecision.WAIT
 
-    def recognise(self, identity: Identity, attempt: int) -> DedupeDecision:
+    def judge_and_open(self, identity: Identity, attempt: int) -> DedupeDecision:
         """Judge by the table; if it says TAKE, the id is open from now on."""
         judgement = self.judge(identity, attempt)
         if judgement is DedupeDecision.TAKE:
@@ -137,7 +137,7 @@ class DedupeTable:
         awaited = self._fates.awaited(id_hash)
         return b"" if awaited is None else awaited.tenant_mark
 
-    def returns(self, identity: Identity, attempt: int) -> bool:
+    def is_returning_copy(self, identity: Identity, attempt: int) -> bool:
         """Whether this is the copy of a request withdrawn while parked: the copy is DONE, and no other will come."""
         known = self._fates.find(identity.id_hash)
         if known is None or known.fate is not Fate.WITHDRAWN:
@@ -171,9 +171,9 @@ class DedupeTable:
         awaited = self._fates.awaited(id_hash)
         return awaited is not None and awaited.overdue
 
-    def awaits(self, told: Awaited) -> None:
+    def record_awaited(self, told: Awaited) -> None:
         """Record what a ledger line, ours or another leader's, says about a copy that is on its way."""
-        self._fates.awaits(told)
+        self._fates.record_awaited(told)
 
     def awaited(self, id_hash: bytes) -> Awaited | None:
         """Return what is known of the copy of this id that is on its way."""
@@ -181,7 +181,7 @@ class DedupeTable:
 
     def open(self, identity: Identity, attempt: int) -> None:
         """Open the id of a record that was taken, as `judge` said."""
-        judgement = self.recognise(identity, attempt)
+        judgement = self.judge_and_open(identity, attempt)
         assert judgement is DedupeDecision.TAKE
 
     def open_ids(self) -> list[bytes]:
@@ -209,7 +209,7 @@ class DedupeTable:
             self._failing.pop(identity.id_hash, None)
         self._fates.record(identity, attempt, fate, at_ms)
 
-    def wait_for_request(self, cancel: Cancel, at_ms: int) -> None:
+    def record_cancel(self, cancel: Cancel, at_ms: int) -> None:
         """Record a ledger line that states a waiting cancel.
 
         Cancels yield to what is parked: the oldest cancel is removed, and counted.
@@ -226,14 +226,14 @@ class DedupeTable:
         return self._fates.window_reached_ms(now_ms)
 
     @property
-    def retells(self) -> bool:
+    def needs_rewrite(self) -> bool:
         """Whether anything must be recorded again since the ledger is gone, so that a transaction must be made."""
         return bool(self._fates.untold)
 
-    def retell(self, now_ms: int) -> None:
+    def rewrite_all(self, now_ms: int) -> None:
         """Mark everything as to be written to the new ledger, since the former one is gone."""
-        self._fates.retell(now_ms)
-        self.cancels.retell()
+        self._fates.rewrite_all(now_ms)
+        self.cancels.rewrite_all()
 
     def renewals(self, now_ms: int) -> list[tuple[Identity, int, Fate]]:
         """Return what the ledger must say once more: ids with a copy on its way, twice a window, in batches.

@@ -176,7 +176,7 @@ class OutcomeIndex:
         if fate in _WITH_A_COPY and id_hash not in self._awaited:
             self._awaited[id_hash] = _tell(-(-at_ms // 1_000) + self._patience_s, "", b"", overdue=False)
 
-    def awaits(self, told: Awaited) -> None:
+    def record_awaited(self, told: Awaited) -> None:
         """Record what a line says of a copy on its way. Has no effect for another run, or for what is answered."""
         id_hash = told.identity.id_hash
         packed = self._kept.get(id_hash)
@@ -245,7 +245,7 @@ class OutcomeIndex:
             return self._window_ms
         return max(0, min(self._window_ms, now_ms - self._evicted_until_ms))
 
-    def retell(self, now_ms: int) -> None:
+    def rewrite_all(self, now_ms: int) -> None:
         """Mark everything as to be recorded again, ids with a copy on its way first, since the ledger is gone."""
         self._untold_before_s = -(-now_ms // 1_000)
         _age(self._kept, self._untold_before_s - 1)
@@ -279,7 +279,7 @@ class OutcomeIndex:
         """Return kept ids whose last ledger entry is half a window old, oldest first, until they are recorded again.
 
         One whose copy can come no more is forgotten instead, unless it is parked under a known id: `overdue` names it.
-        After `retell` everything that was known then comes first.
+        After `rewrite_all` everything that was known then comes first.
         """
         if self.untold and (found := self._retold()):
             return found

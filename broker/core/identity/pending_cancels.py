@@ -133,7 +133,7 @@ class PendingCancels:
             self._renew_from_ms = now_ms + self._window_ms // STRIDES
         return found
 
-    def retell(self) -> None:
+    def rewrite_all(self) -> None:
         """Mark every cancel as to be written again, since the ledger is gone."""
         self._waiting = {key: _at_ms(packed) for key, packed in self._waiting.items()}
         self._renew_from_ms = 0

@@ -170,7 +170,7 @@ class FairQueue:
             heappop(self._opens)
         return self._opens[0][0] if self._opens else None
 
-    def line(self, tenant: str) -> TenantQueue:
+    def tenant_queue(self, tenant: str) -> TenantQueue:
         """Return the queue of a tenant with waiting requests."""
         return self._flows[tenant].line
 
@@ -181,7 +181,7 @@ class FairQueue:
             if len(self._flows) > 1 and flow not in self._capped:
                 self._place(flow)
 
-    def lines(self) -> Iterable[TenantQueue]:
+    def tenant_queues(self) -> Iterable[TenantQueue]:
         """Return the tenants' queues, ordered by when each tenant began to wait."""
         return (flow.line for flow in self._flows.values())
 

@@ -113,17 +113,17 @@ class LaneQueue:
         """Return when the first cap that holds a tenant out gives way, if that is a matter of time."""
         return None if self._lines is None else self._lines.opens_at()
 
-    def line(self, tenant: str) -> TenantQueue:
+    def tenant_queue(self, tenant: str) -> TenantQueue:
         """Return the queue of a tenant with requests waiting here."""
-        return self._fair.line(tenant)
+        return self._fair.tenant_queue(tenant)
 
     def first(self, count_max: int) -> Iterator[Ticket]:
         """Return up to `count_max` tickets from the front, tenant by tenant."""
-        return islice(chain(chain.from_iterable(self._fair.lines()), self.late), count_max)
+        return islice(chain(chain.from_iterable(self._fair.tenant_queues()), self.late), count_max)
 
     def last(self, count_max: int) -> Iterator[Ticket]:
         """Return up to `count_max` tickets from the end: late ones, then each tenant's from the last one on."""
-        return islice(chain(self.late, chain.from_iterable(map(reversed, self._fair.lines()))), count_max)
+        return islice(chain(self.late, chain.from_iterable(map(reversed, self._fair.tenant_queues()))), count_max)
 
     def serve(self, ticket: Ticket) -> None:
         """Remove a ticket that is being called."""
@@ -149,7 +149,7 @@ class LaneQueue:
 
         self._fair.reprice(charge)
         self.late.reprice(charge)
-        self.waiting_tokens = self.late.tokens + sum(line.tokens for line in self._fair.lines())
+        self.waiting_tokens = self.late.tokens + sum(line.tokens for line in self._fair.tenant_queues())
 
     def is_sound(self) -> bool:
         """Whether its totals agree with the tickets it holds."""
@@ -157,20 +157,20 @@ class LaneQueue:
         tokens, weight = sum(each.charge for each in held), sum(each.buffer_bytes for each in held)
         return (len(held), tokens, weight) == (self.count, self.waiting_tokens, self.waiting_bytes)
 
-    def owed(self, head: Ticket) -> bool:
+    def is_owed(self, head: Ticket) -> bool:
         """Whether its credit covers its head."""
         return self.credit_ppm_tokens >= head.charge * PPM > 0
 
-    def gives_way(self, head: Ticket) -> bool:
+    def is_over_ceiling(self, head: Ticket) -> bool:
         """Whether it has taken enough beyond its ceiling to cover another lane's head."""
         return self.excess_ppm_tokens >= head.charge * PPM > 0
 
-    def noted(self, charge: int, *, own: bool) -> None:
+    def accrue_floor(self, charge: int, *, own: bool) -> None:
         """Update what its floor owes it, since a request, of its `own` or of another lane, is served while it waits."""
         share_ppm = self.rule.floor_ppm - PPM if own else self.rule.floor_ppm
         self.credit_ppm_tokens = self._within(self.credit_ppm_tokens + charge * share_ppm)
 
-    def exceeds(self, charge: int, *, own: bool) -> None:
+    def accrue_ceiling(self, charge: int, *, own: bool) -> None:
         """Update what it took beyond its ceiling, since a request is served while this lane and others wait."""
         share_ppm = PPM - self.rule.ceiling_ppm if own else -self.rule.ceiling_ppm
         self.excess_ppm_tokens = self._within(self.excess_ppm_tokens + charge * share_ppm)
@@ -233,15 +233,15 @@ class Lanes:
                 head = queue.next(now_ms)
             if head is None:
                 reserved_ppm += queue.rule.reserve_ppm
-            elif queue.credit_ppm_tokens and queue.owed(head):
+            elif queue.credit_ppm_tokens and queue.is_owed(head):
                 return Pick(head, reserved_ppm)
-            elif found is None or (found[0].excess_ppm_tokens and found[0].gives_way(head)):
+            elif found is None or (found[0].excess_ppm_tokens and found[0].is_over_ceiling(head)):
                 found = queue, Pick(head, reserved_ppm)
         if found is None:
             return None
         return (self._hurrying and self._lift(*found, now_ms)) or found[1]
 
-    def hurry(self, ticket: Ticket, now_ms: int) -> int:
+    def apply_deadline(self, ticket: Ticket, now_ms: int) -> int:
         """Lift a ticket near its deadline, or demote it if it is late; return when to look again."""
         queue, late_at_ms = self._queues[ticket.source.partition.lane], self.durations.late_at(ticket)
         waits = ticket.queued and not ticket.late
@@ -256,7 +256,7 @@ class Lanes:
 
     def late(self) -> Iterator[tuple[TenantQueue, int]]:
         """Return each lane's queue of late tickets, and the tokens of the tickets that go before them."""
-        return ((queue.late.line, queue.tokens_in_time) for queue in self._in_order if queue.late)
+        return ((queue.late.queue, queue.tokens_in_time) for queue in self._in_order if queue.late)
 
     def _lift(self, above: LaneQueue, turn: Pick, now_ms: int) -> Pick | None:
         """Return the ticket of the lane below that goes in this turn instead, because of its deadline."""
@@ -298,23 +298,23 @@ class Lanes:
         """Choose the request that tests whether the server works again, from the front of the lane whose turn it is.
 
         The most urgent lane has the first turn, since its requests would wait for the answer to another lane's probe.
-        Lanes take turns (`turn`). Of the requests at the front, the one called least often goes first, because one that
-        makes the server fail must not be every probe; of those called equally often, the cheapest. A probe may use
-        every reserve.
+        Lanes take turns (`probe_rank`). Of the requests at the front, the one called least often goes first, because
+        one that makes the server fail must not be every probe; of those called equally often, the cheapest. A probe may
+        use every reserve.
         """
         waiting = [queue for queue in self._in_order if queue.count]
-        for queue in sorted(waiting, key=lambda queue: self.turn(queue.rule.name)):
+        for queue in sorted(waiting, key=lambda queue: self.probe_rank(queue.rule.name)):
             fronts = queue.first(PROBES_LOOKED_AT)
             free = [each for each in fronts if self._tenants.is_free(each.candidate.tenant, each.charge, now_ms)]
             if free:
                 return Pick(min(free, key=lambda ticket: (ticket.calls, ticket.charge)), 0)
         return None
 
-    def probed(self, lane: str) -> None:
+    def record_probe(self, lane: str) -> None:
         """Count a call of that lane that leaves as a probe."""
         self.probes[lane] = self.probes.get(lane, 0) + 1
 
-    def turn(self, lane: str) -> tuple[int, int]:
+    def probe_rank(self, lane: str) -> tuple[int, int]:
         """Return a lane's rank for the next probe; the smallest is next.
 
         The first lane has twice as many probes as the second.
@@ -322,7 +322,7 @@ class Lanes:
         place = 1 + [*self._queues].index(lane)
         return (1 + self.probes.get(lane, 0)) * place, place
 
-    def served(self, ticket: Ticket, now_ms: int) -> None:
+    def serve(self, ticket: Ticket, now_ms: int) -> None:
         """Remove a ticket that is being called from its queue, and update what floors and ceilings owe."""
         own, charge = self._queues[ticket.source.partition.lane], ticket.charge
         if self._owing and (own.count > 1 or self._others_wait(own)):  # else its lane falls idle, and nothing is owed
@@ -331,7 +331,7 @@ class Lanes:
         if self._hurrying:
             self._hurried(ticket, own)
         if self._tenants.capping:
-            self._tenants.called(ticket.candidate.tenant, charge, now_ms)
+            self._tenants.record_start(ticket.candidate.tenant, charge, now_ms)
 
     def _others_wait(self, own: LaneQueue) -> bool:
         """Whether requests wait in another lane."""
@@ -356,9 +356,9 @@ class Lanes:
             if queue.largest < largest:
                 queue.largest = largest
             if queue.rule.floor_ppm:
-                queue.noted(charge, own=queue is own)
+                queue.accrue_floor(charge, own=queue is own)
             if with_others and queue.rule.ceiling_ppm < PPM:
-                queue.exceeds(charge, own=queue is own)
+                queue.accrue_ceiling(charge, own=queue is own)
 
     def opens_at(self) -> int | None:
         """Return when the first cap that holds a tenant out gives way, if that is a matter of time."""
@@ -371,7 +371,7 @@ class Lanes:
             if queue.count:
                 queue.reprice(price)
 
-    def counted(self) -> int:
+    def count(self) -> int:
         """Count the tickets that wait for this limit one by one; -1 if a queue's totals disagree with what it holds."""
         return -1 if any(not queue.is_sound() for queue in self._in_order) else self.waiting()
 

@@ -36,7 +36,7 @@ class LateQueue:
         return 0 if self._line is None else self._line.tokens
 
     @property
-    def line(self) -> TenantQueue:
+    def queue(self) -> TenantQueue:
         """The queue that holds them."""
         if self._line is None:
             self._line = TenantQueue()
@@ -50,12 +50,12 @@ class LateQueue:
     def add(self, ticket: Ticket) -> None:
         """Enqueue a ticket that has left its tenant's queue."""
         ticket.late = True
-        self.line.add(ticket)
+        self.queue.add(ticket)
 
     def remove(self, ticket: Ticket) -> None:
         """Remove a ticket, called or not."""
         ticket.late = False
-        self.line.remove(ticket)
+        self.queue.remove(ticket)
 
     def next(self, now_ms: int) -> Ticket | None:
         """Return the ticket with the best chance among the last few that their tenants' caps allow."""

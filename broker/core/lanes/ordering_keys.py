@@ -26,10 +26,10 @@ class OrderingKeys:
     def __len__(self) -> int:
         return len(self._rows)
 
-    def join(self, ticket: Ticket) -> bool:
+    def add(self, ticket: Ticket) -> bool:
         """Add a ticket; return whether it may start now, as one without a key always may.
 
-        Otherwise `started` or `left` will return it later.
+        Otherwise `start` or `remove` will return it later.
         """
         key = _key(ticket)
         if key is None:
@@ -40,11 +40,11 @@ class OrderingKeys:
         row[ticket] = None
         return next(iter(row)) is ticket
 
-    def started(self, ticket: Ticket) -> Ticket | None:
+    def start(self, ticket: Ticket) -> Ticket | None:
         """Note that a call of the ticket leaves; return the ticket that may start now."""
-        return None if ticket.source.partition.lane in self._serial_lanes else self.left(ticket)
+        return None if ticket.source.partition.lane in self._serial_lanes else self.remove(ticket)
 
-    def turned_back(self, ticket: Ticket) -> Ticket | None:
+    def requeue(self, ticket: Ticket) -> Ticket | None:
         """Put a ticket back whose call was not sent; return the one that was first of its key and is behind it now."""
         key = _key(ticket)
         row = None if key is None else self._rows.setdefault(key, OrderedDict())
@@ -63,7 +63,7 @@ class OrderingKeys:
         row = None if key is None else self._rows.get(key)
         return row is not None and ticket in row and next(iter(row)) is not ticket
 
-    def left(self, ticket: Ticket) -> Ticket | None:
+    def remove(self, ticket: Ticket) -> Ticket | None:
         """Remove a ticket that is decided, or not ours any more; return the ticket that may start now."""
         key = _key(ticket)
         row = None if key is None else self._rows.get(key)
@@ -80,7 +80,7 @@ class OrderingKeys:
         """Forget everything."""
         self._rows.clear()
 
-    def before(self, ticket: Ticket) -> list[Ticket]:
+    def predecessors(self, ticket: Ticket) -> list[Ticket]:
         """Return the tickets of its key that must start first, in order; none if it may start, or has."""
         key = _key(ticket)
         row = () if key is None else self._rows.get(key, ())

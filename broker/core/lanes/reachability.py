@@ -27,11 +27,11 @@ class ReachabilityChecks:
     """Schedule of the checks of all queues.
 
     Attributes:
-        look_at_ms: Instant of the next check of any queue; None: there is none.
+        check_at_ms: Instant of the next check of any queue; None: there is none.
     """
 
     def __init__(self) -> None:
-        self.look_at_ms: int | None = None
+        self.check_at_ms: int | None = None
         self._agenda: list[tuple[int, int, TenantQueue]] = []
         self._planned: dict[TenantQueue, tuple[int, Budget, Least]] = {}
         self._serials = count()
@@ -46,31 +46,31 @@ class ReachabilityChecks:
         if planned is None or tight_ms < planned[0]:
             self._plan(now_ms + max(0, tight_ms - now_ms) // 2, line, budget, least)
 
-    def lost(self, now_ms: int) -> list[Ticket]:
+    def unreachable(self, now_ms: int) -> list[Ticket]:
         """Return the tickets whose turn cannot come before their deadline, of all queues due for a check."""
         lost: list[Ticket] = []
         while self._agenda and self._agenda[0][0] <= now_ms:
             at_ms, _, line = heappop(self._agenda)
             planned = self._planned.get(line)
             if planned is not None and planned[0] == at_ms:  # else stale: checked since, or planned anew
-                lost += self._look(line, *planned[1:], now_ms)
-        self.look_at_ms = self._agenda[0][0] if self._agenda else None
+                lost += self._check(line, *planned[1:], now_ms)
+        self.check_at_ms = self._agenda[0][0] if self._agenda else None
         return lost
 
-    def _look(self, line: TenantQueue, budget: Budget, least: Least, now_ms: int) -> list[Ticket]:
+    def _check(self, line: TenantQueue, budget: Budget, least: Least, now_ms: int) -> list[Ticket]:
         del self._planned[line]
         if line.head is None:
             return []
         tight_ms = line.head.candidate.deadline_ms - budget.flow_ms(line.tokens)
         self._plan(now_ms + max(REACH_EVERY_MS, (tight_ms - now_ms) // 2), line, budget, least)
-        return [] if tight_ms > now_ms else line.out_of_reach(budget.inflow(least, now_ms))
+        return [] if tight_ms > now_ms else line.unreachable(budget.inflow(least, now_ms))
 
     def _plan(self, at_ms: int, line: TenantQueue, budget: Budget, least: Least) -> None:
         if len(self._agenda) >= self._swept_above:
             self._sweep()
         self._planned[line] = at_ms, budget, least
         heappush(self._agenda, (at_ms, next(self._serials), line))
-        self.look_at_ms = self._agenda[0][0]
+        self.check_at_ms = self._agenda[0][0]
 
     def _sweep(self) -> None:
         """Forget empty queues: most are served long before their check."""
@@ -82,4 +82,4 @@ class ReachabilityChecks:
 
 def out_of_time(late: Iterable[Ticket], ahead: int, inflow: Inflow) -> list[Ticket]:
     """Return the late tickets that have no chance if `ahead` tokens are paid before them."""
-    return [each for each in late if inflow.is_out(ahead + inflow.least(each), each.candidate.deadline_ms)]
+    return [each for each in late if inflow.is_unreachable(ahead + inflow.least(each), each.candidate.deadline_ms)]

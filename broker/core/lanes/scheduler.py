@@ -109,7 +109,7 @@ class Scheduler:
         self._look_at_ms = 0
         self.account = AccountBreaker()
 
-    def desk(self, limit: str, now_ms: int) -> LimitQueue:
+    def limit_queue(self, limit: str, now_ms: int) -> LimitQueue:
         """Return the queue of a limit, made if it is new."""
         desk = self._desks.get(limit)
         if desk is None:
@@ -144,7 +144,7 @@ class Scheduler:
                 del self._desks[name]
                 del self._unnamed[name]
 
-    def desks(self) -> dict[str, LimitQueue]:
+    def limit_queues(self) -> dict[str, LimitQueue]:
         """Return all limits' queues, by name."""
         return self._desks
 
@@ -154,20 +154,20 @@ class Scheduler:
         `front`: it has waited before; meanwhile one before it may have been turned back, or have let it start.
         """
         if ticket.candidate.order:
-            may_start = not (ticket.queued or self._order.must_wait(ticket)) if front else self._order.join(ticket)
+            may_start = not (ticket.queued or self._order.must_wait(ticket)) if front else self._order.add(ticket)
             if not may_start:
                 return
         self._enqueue(ticket, now_ms, front=front)
 
-    def turn_back(self, ticket: Ticket) -> None:
+    def requeue(self, ticket: Ticket) -> None:
         """Return a ticket whose call was not sent to its place: later ones of its ordering key wait for it again."""
-        follower = self._order.turned_back(ticket) if ticket.candidate.order else None
+        follower = self._order.requeue(ticket) if ticket.candidate.order else None
         if follower is not None and follower.queued:
             self.put_off(follower)
 
     def _enqueue(self, ticket: Ticket, now_ms: int, *, front: bool = False) -> None:
         candidate = ticket.candidate
-        desk = self.desk(candidate.limit, now_ms)
+        desk = self.limit_queue(candidate.limit, now_ms)
         if not ticket.stated:
             ticket.charge = desk.budget.tariff.price(candidate.prices)
         queue = desk.lanes.queue(ticket.source.partition.lane)
@@ -175,14 +175,14 @@ class Scheduler:
         queue.append(ticket, front=front)
         self._turns.setdefault(desk, None)
         self._waiting += 1
-        self._reach.schedule(ticket, queue.line(candidate.tenant), desk.budget, desk.least, now_ms)
+        self._reach.schedule(ticket, queue.tenant_queue(candidate.tenant), desk.budget, desk.least, now_ms)
         if front and desk.lanes.durations.near_at(ticket) <= now_ms:
-            desk.lanes.hurry(ticket, now_ms)
+            desk.lanes.apply_deadline(ticket, now_ms)
 
-    def out_of_reach(self, now_ms: int) -> list[Ticket]:
+    def unreachable(self, now_ms: int) -> list[Ticket]:
         """Return the tickets whose turn cannot come before their deadline, whatever happens."""
-        planned_ms = self._reach.look_at_ms
-        lost = self._reach.lost(now_ms) if planned_ms is not None and planned_ms <= now_ms else []
+        planned_ms = self._reach.check_at_ms
+        lost = self._reach.unreachable(now_ms) if planned_ms is not None and planned_ms <= now_ms else []
         if now_ms >= self._look_at_ms:
             self._look_at_ms = now_ms + REACH_EVERY_MS
             for desk in self._turns:
@@ -195,12 +195,12 @@ class Scheduler:
         """Return when a ticket that has been enqueued comes near its deadline."""
         return self._desks[ticket.candidate.limit].lanes.durations.near_at(ticket)
 
-    def hurry(self, ticket: Ticket, now_ms: int) -> int:
-        """Handle a near deadline, see `Lanes.hurry`; without effect if the ticket's limit has been forgotten."""
+    def apply_deadline(self, ticket: Ticket, now_ms: int) -> int:
+        """Handle a near deadline, see `Lanes.apply_deadline`; without effect if the limit has been forgotten."""
         desk = self._desks.get(ticket.candidate.limit)
-        return ticket.candidate.deadline_ms if desk is None else desk.lanes.hurry(ticket, now_ms)
+        return ticket.candidate.deadline_ms if desk is None else desk.lanes.apply_deadline(ticket, now_ms)
 
-    def answered(self, ticket: Ticket, now_ms: int) -> None:
+    def record_duration(self, ticket: Ticket, now_ms: int) -> None:
         """Record how long an answered call took: others may take as long."""
         desk = self._desks.get(ticket.candidate.limit)
         if desk is not None:
@@ -212,7 +212,7 @@ class Scheduler:
         It must exceed the limit by every law that may still hold: a request is not failed for a law that is believed
         for want of evidence.
         """
-        desk = self.desk(ticket.candidate.limit, now_ms)
+        desk = self.limit_queue(ticket.candidate.limit, now_ms)
         if not ticket.stated and desk.budget.fits(max(ticket.candidate.prices.tokens)):
             return None
         charge = desk.least(ticket)
@@ -223,7 +223,7 @@ class Scheduler:
         if ticket.queued:
             self.put_off(ticket)
         if isinstance(ticket.content, Candidate) and ticket.candidate.order:
-            follower = self._order.left(ticket)
+            follower = self._order.remove(ticket)
             if follower is not None:
                 self._enqueue(follower, now_ms)
 
@@ -278,7 +278,7 @@ class Scheduler:
                 continue
             ticket = found[0].ticket
             blames = self.account.is_blamed_by(ticket.candidate.limit)
-            turn, place = desk.lanes.turn(ticket.source.partition.lane)
+            turn, place = desk.lanes.probe_rank(ticket.source.partition.lane)
             rank = blames, turn, place, ticket.calls, ticket.charge
             if best is None or rank < best[0]:
                 best = rank, ticket
@@ -290,7 +290,7 @@ class Scheduler:
             self._wake_at = at_ms if self._wake_at is None else min(self._wake_at, at_ms)
         return at_ms <= now_ms
 
-    def rest(self) -> None:
+    def cancel_wake_up(self) -> None:
         """Cancel the wake-up: no call may start now, or none is wanted, before an event, however much time passes."""
         self._wake_at = None
 
@@ -301,18 +301,18 @@ class Scheduler:
         """
         return self._wake_at
 
-    def look_at(self) -> int | None:
-        """Return when `out_of_reach` should be asked next; None: not before a ticket has arrived."""
-        return self._reach.look_at_ms
+    def check_reachability_at(self) -> int | None:
+        """Return when `unreachable` should be asked next; None: not before a ticket has arrived."""
+        return self._reach.check_at_ms
 
     def serve(self, ticket: Ticket, now_ms: int) -> Budget:
         """Serve the ticket found payable, which is being called; return the budget that pays for it."""
         desk = self._desks[ticket.candidate.limit]
-        desk.lanes.served(ticket, now_ms)
+        desk.lanes.serve(ticket, now_ms)
         if not (self.account.breaker.closed and desk.budget.breaker.closed):
-            desk.lanes.probed(ticket.source.partition.lane)
+            desk.lanes.record_probe(ticket.source.partition.lane)
         self._waiting -= 1
-        if ticket.candidate.order and (follower := self._order.started(ticket)) is not None:
+        if ticket.candidate.order and (follower := self._order.start(ticket)) is not None:
             self._enqueue(follower, now_ms)
             self._stirred = True
         if self.tenants.capping and self.tenants.rule(ticket.candidate.tenant).capped:
@@ -322,7 +322,7 @@ class Scheduler:
 
     def is_sound(self, queued: int) -> bool:
         """Whether the queues hold what they count, and `queued` tickets in all."""
-        return self._waiting == queued == sum(desk.lanes.counted() for desk in self._desks.values())
+        return self._waiting == queued == sum(desk.lanes.count() for desk in self._desks.values())
 
     def waiting(self) -> int:
         """Return the number of waiting tickets, all limits together."""
@@ -339,9 +339,9 @@ class Scheduler:
             believed = (believed + believed)[first : first + min(count_max, len(believed))]
         return tuple([budget.checkpoint(now_ms) for budget in believed])
 
-    def before_in_order(self, ticket: Ticket) -> list[Ticket]:
+    def predecessors(self, ticket: Ticket) -> list[Ticket]:
         """Return the tickets of its ordering key that must start before it, in order."""
-        return self._order.before(ticket)
+        return self._order.predecessors(ticket)
 
 
 def _is_free(budget: Budget, now_ms: int) -> bool:

@@ -49,16 +49,16 @@ class Slack:
         self._shift(ticket.least)
         self.append(ticket)
 
-    def behead(self, ticket: Ticket) -> None:
+    def remove_first(self, ticket: Ticket) -> None:
         """Remove the first ticket: all others move up."""
         self.tokens -= ticket.least
         self._shift(-ticket.least)
 
-    def leave(self, ticket: Ticket) -> None:
+    def remove(self, ticket: Ticket) -> None:
         """Remove a ticket from any place: it may have been the last, so the scores stay."""
         self.tokens -= ticket.least
 
-    def may_be_out(self, ahead: int, bars: tuple[int, ...]) -> bool:
+    def may_be_unreachable(self, ahead: int, bars: tuple[int, ...]) -> bool:
         """Whether any ticket can be out of reach behind `ahead` tokens; `bars` as an inflow has them."""
         each = zip(self._scores, self._rates, bars, strict=True)
         return any(score + ahead * period_ms >= bar for score, (period_ms, _), bar in each)

@@ -85,7 +85,7 @@ class TenantQueue:
             del block[0 if is_head else bisect_left(block, rank)]
             self._lasts[place] = block[-1]
             if slack is not None:
-                (slack.behead if is_head else slack.leave)(ticket)
+                (slack.remove_first if is_head else slack.remove)(ticket)
         if is_head:
             self.head = self._blocks[0][0][2] if self._blocks else None
 
@@ -96,7 +96,7 @@ class TenantQueue:
             ticket.charge = price(ticket)
             self.tokens += ticket.charge
 
-    def out_of_reach(self, inflow: Inflow) -> list[Ticket]:
+    def unreachable(self, inflow: Inflow) -> list[Ticket]:
         """Return, in order, the tickets whose turn cannot come before their deadline, if that has not passed yet."""
         if self._measure != inflow.measure:
             self._measure, self._least = inflow.measure, inflow.least
@@ -105,7 +105,7 @@ class TenantQueue:
         ahead = 0
         for place in range(len(self._blocks)):
             slack = self._slacks[place]
-            if slack is not None and not slack.may_be_out(ahead, inflow.bars):
+            if slack is not None and not slack.may_be_unreachable(ahead, inflow.bars):
                 ahead += slack.tokens
             else:
                 gone, ahead = self._look_into(place, ahead, inflow)
@@ -124,7 +124,11 @@ class TenantQueue:
         for ticket in tickets:
             ticket.least = inflow.least(ticket)
         slack = self._slacks[place] = Slack(inflow.rates, tickets)
-        return inflow.lost(tickets, ahead) if slack.may_be_out(ahead, inflow.bars) else ([], ahead + slack.tokens)
+        return (
+            inflow.unreachable(tickets, ahead)
+            if slack.may_be_unreachable(ahead, inflow.bars)
+            else ([], ahead + slack.tokens)
+        )
 
     def _insert(self, rank: Rank) -> None:
         if not self._blocks:

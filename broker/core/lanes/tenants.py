@@ -57,7 +57,7 @@ class Tenants:
         at_ms = self.free_at(tenant, charge, now_ms)
         return at_ms is not None and at_ms <= now_ms
 
-    def called(self, tenant: str, charge: int, now_ms: int) -> None:
+    def record_start(self, tenant: str, charge: int, now_ms: int) -> None:
         """Count a call of the tenant that leaves."""
         if not self.rule(tenant).capped:
             return
@@ -67,7 +67,7 @@ class Tenants:
         use.inflight += 1
         use.window.pay(charge, now_ms)
 
-    def landed(self, tenant: str) -> None:
+    def record_end(self, tenant: str) -> None:
         """Count a call of the tenant that has ended, with whatever result."""
         use = self._uses.get(tenant)
         if use is not None:

@@ -77,10 +77,10 @@ class LawEvidence:
         if tells(excesses):
             self._weigh(excesses, costs, weight)
         else:
-            self.silence()
+            self.record_silence()
         self._agree(excesses, before)
 
-    def silence(self) -> None:
+    def record_silence(self) -> None:
         """Record an answer that is no evidence."""
         self._silent += 1
         if self.believed is None and self._silent >= SILENT_ANSWERS_MAX:

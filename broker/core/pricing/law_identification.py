@@ -120,7 +120,7 @@ class LawIdentification:
         """Return whether an answer that comes now is examined: one too soon after another is not."""
         return self._heard_ms is None or now_ms - self._heard_ms >= PIECE_EVERY_MS
 
-    def sent(self, prices: Prices, now_ms: int) -> Sent:
+    def record_send(self, prices: Prices, now_ms: int) -> Sent:
         """Record the sending of a call."""
         self.open += 1
         admission = self._admissions.debit(now_ms, prices.tokens)
@@ -129,25 +129,25 @@ class LawIdentification:
         tokens = prices.tokens[self._usage_place]
         return Sent(prices, admission, self._endings.debit(now_ms, (tokens, tokens)))
 
-    def passed(self, now_ms: int) -> None:
+    def record_foreign_send(self, now_ms: int) -> None:
         """Record the sending of a call of another endpoint, which these laws do not price."""
         self._admissions.debit(now_ms, (0,) * len(self._laws), sure=False)
         self._endings.debit(now_ms, (0, 0), sure=False)
 
-    def refused(self, sent: Sent, *, charged: bool) -> None:
+    def record_refusal(self, sent: Sent, *, charged: bool) -> None:
         """Record a refusal; the call was not charged, unless this server charges for refusals as well."""
         self.open -= 1
         if not charged:
             self._admissions.strike(sent.admission)
             self._endings.strike(sent.usage)
 
-    def lost(self, sent: Sent) -> None:
+    def record_loss(self, sent: Sent) -> None:
         """Record an end that does not tell whether the call was charged."""
         self.open -= 1
         self._admissions.doubt(sent.admission)
         self._endings.doubt(sent.usage)
 
-    def answered(
+    def record_answer(
         self, sent: Sent, remaining: Remaining | None, usage: Usage | None, now_ms: int, *, early: bool = False
     ) -> None:
         """Record an answer: what remained of the limit and what the call used, if it states them.
@@ -160,7 +160,7 @@ class LawIdentification:
         if not self.is_due(now_ms):
             return
         if remaining is None:
-            self.evidence.silence()
+            self.evidence.record_silence()
             return
         self._heard_ms = now_ms
         if self._limit != remaining[1:]:
@@ -177,10 +177,10 @@ class LawIdentification:
             self._glances += 1
             thorough = self._glances % THOROUGH_EVERY == 0
             tests_all = thorough and not self._known
-            if tests_all or not self._glance(sent.admission, remaining, SPANS_MAX if thorough else 1):
+            if tests_all or not self._fits(sent.admission, remaining, SPANS_MAX if thorough else 1):
                 self._judge(sent.admission, ending if ending >= 0 else None, remaining)
 
-    def stated(self, prices: Prices, requested: int) -> bool:
+    def record_stated_charge(self, prices: Prices, requested: int) -> bool:
         """Process the server's own charge for a call; return whether any law that may hold explains it."""
         off = [tokens - requested for tokens in prices.tokens]
         excesses = [0 if abs(tokens) <= ROUNDING_TOKENS else tokens for tokens in off]
@@ -204,7 +204,7 @@ class LawIdentification:
                 self.output_held = held
         return self._endings.debit(now_ms, (wrong + output, wrong)), output
 
-    def _glance(self, admission: int, remaining: Remaining, spans_max: int) -> bool:
+    def _fits(self, admission: int, remaining: Remaining, spans_max: int) -> bool:
         """Return whether the believed law fits up to `spans_max` spans that end here; `usage` needs a closer look."""
         believed = self.evidence.believed
         assert believed is not None, "what is settled is believed"

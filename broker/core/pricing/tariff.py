@@ -89,27 +89,27 @@ class Tariff:
             return 0
         return sum(each.open * each.output_held for each in self._witnesses.values() if each.settles)
 
-    def sent(self, attempt: int, prices: Prices, now_ms: int) -> None:
+    def record_send(self, attempt: int, prices: Prices, now_ms: int) -> None:
         """Record the sending of a call."""
         mine = self._witnesses.get(prices.endpoint) or self._witness(prices)
         if len(self._witnesses) > 1:
             for witness in self._witnesses.values():
                 if witness is not mine:
-                    witness.passed(now_ms)
-        self._sent[attempt] = mine, mine.sent(prices, now_ms)
+                    witness.record_foreign_send(now_ms)
+        self._sent[attempt] = mine, mine.record_send(prices, now_ms)
 
     def observe(self, attempt: int, verdict: Verdict, usage: Usage | None, now_ms: int) -> tuple[int | None, bool]:
         """Record the end of a call; return the charge that the server named, if any, and whether a law explains it."""
         if verdict.meaning is OK:
             is_due = self._sent[attempt][0].is_due(now_ms)
             remaining = self._remaining(verdict) if is_due else None
-            self.answered(attempt, remaining, usage, now_ms, early=verdict.early)
+            self.record_answer(attempt, remaining, usage, now_ms, early=verdict.early)
         elif verdict.meaning in {Meaning.RATE_LIMITED, Meaning.TOO_LARGE}:
             stated = verdict.snapshot
             requested = stated.requested if stated is not None and stated.metric is Metric.TOKENS else None
-            return requested, self.refused(attempt, requested)
+            return requested, self.record_refusal(attempt, requested)
         else:
-            self.lost(attempt)
+            self.record_loss(attempt)
         return None, True
 
     def _remaining(self, verdict: Verdict) -> Remaining | None:
@@ -120,33 +120,33 @@ class Tariff:
                 return Remaining(reading.remaining, reading.capacity, self._period_ms)
         return None
 
-    def answered(
+    def record_answer(
         self, attempt: int, remaining: Remaining | None, usage: Usage | None, now_ms: int, *, early: bool = False
     ) -> None:
         """Record an answer: what remained and what the call used, if stated; `early`: as of its admission."""
         witness, sent = self._sent.pop(attempt)
-        witness.answered(sent, remaining, usage, now_ms, early=early)
+        witness.record_answer(sent, remaining, usage, now_ms, early=early)
         self._compare(sent.prices.endpoint, witness)
 
-    def refused(self, attempt: int, requested: int | None) -> bool:
+    def record_refusal(self, attempt: int, requested: int | None) -> bool:
         """Record a refusal, which may name the server's own charge; return whether a law explains that charge."""
         witness, sent = self._sent.pop(attempt)
-        witness.refused(sent, charged=self._refusals_charged)
-        explained = requested is None or witness.stated(sent.prices, requested)
+        witness.record_refusal(sent, charged=self._refusals_charged)
+        explained = requested is None or witness.record_stated_charge(sent.prices, requested)
         self._compare(sent.prices.endpoint, witness)
         return explained
 
-    def lost(self, attempt: int) -> None:
+    def record_loss(self, attempt: int) -> None:
         """Record an end that does not tell whether the call was charged."""
         witness, sent = self._sent.pop(attempt)
-        witness.lost(sent)
+        witness.record_loss(sent)
 
     def laws(self) -> dict[str, Law]:
         """Return the laws that a successor may believe, by endpoint."""
         found = {name: witness.evidence.believed for name, witness in self._witnesses.items() if witness.chosen}
         return self._inherited | {name: law for name, law in found.items() if law is not None}
 
-    def standings(self) -> tuple[LawStatus, ...]:
+    def law_statuses(self) -> tuple[LawStatus, ...]:
         """Return the state of each law."""
         return tuple(
             LawStatus(

@@ -83,10 +83,10 @@ class CrashHistory:
         """The partitions, `topic/number`, with suspects: a claim states their positions, so others clear them too."""
         return {_split(each)[0] for each in (*self._alone, *self._crowd, *self._named)}
 
-    def claimed(self, owner: str, stands: Iterable[str], at_ms: int) -> None:
+    def record_claim(self, owner: str, stands: Iterable[str], at_ms: int) -> None:
         """Record a claim, made at that wall time: each partition stands at one of these positions."""
         if not self._is_over and owner != self._owner:
-            self._died(at_ms)
+            self._record_crash(at_ms)
         self._owner, self._is_over, self._named = owner, False, ()
         bases = dict(map(_split, stands))
         for position in (*self._alone, *self._crowd):
@@ -94,7 +94,7 @@ class CrashHistory:
             if offset < bases.get(partition, 0):  # it is done
                 self._clear(position)
 
-    def _died(self, at_ms: int) -> None:
+    def _record_crash(self, at_ms: int) -> None:
         self._row = self._row + 1 if self._row and at_ms - self._died_ms <= DEATHS_IN_A_ROW_WITHIN_MS else 1
         self._died_ms = at_ms
         if len(self._named) == 1:
@@ -103,20 +103,20 @@ class CrashHistory:
         else:
             self._crowd.update(self._named)
 
-    def stepped(self, owner: str, named: Sequence[str], at_ms: int) -> None:
+    def record_step(self, owner: str, named: Sequence[str], at_ms: int) -> None:
         """Record a line of a term: these records are named now."""
         if owner != self._owner or self._is_over:
-            self.claimed(owner, (), at_ms)  # its claim has left the window
+            self.record_claim(owner, (), at_ms)  # its claim has left the window
         for position in self._named:
             if position not in named:
                 self._clear(position)
         self._named = named
 
-    def left(self) -> None:
+    def record_leave(self) -> None:
         """Record that the term said that it left."""
         self._is_over, self._named, self._row = True, (), 0
 
-    def caution(self, partition: str, until: int) -> CautiousRead | None:
+    def cautious_read(self, partition: str, until: int) -> CautiousRead | None:
         """Return how the maker of the last claim reads `topic/partition`; None: without caution.
 
         `until`: from there on a dead term cannot have read, unless it has named a record there.

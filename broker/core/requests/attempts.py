@@ -28,7 +28,7 @@ class Attempts:
     """Start and end of calls, with the decision on what becomes of the request.
 
     Attributes:
-        has_news: A breaker has opened or closed since the last call of `news`.
+        has_breaker_changes: A breaker has opened or closed since the last call of `breaker_changes`.
     """
 
     def __init__(self, flights: CallsInFlight, rules: DispatchRules, dice: Callable[[], float]) -> None:
@@ -37,26 +37,26 @@ class Attempts:
         self._rules = rules
         self._dice = dice
         self._news: list[BreakerOpened | BreakerClosed] = []
-        self.has_news = False
+        self.has_breaker_changes = False
 
     def start(self, ticket: Ticket, budget: Budget, now_ms: int, *, account: AccountBreaker) -> CallNumber:
         """Start a call that leaves now, and reserve its charge."""
         ticket.calls += 1
         return self._flights.start(ticket, budget, now_ms, account=account.breaker)
 
-    def news(self) -> list[BreakerOpened | BreakerClosed]:
+    def breaker_changes(self) -> list[BreakerOpened | BreakerClosed]:
         """Return the breakers that have opened or closed since the last call."""
-        news, self._news, self.has_news = self._news, [], False
+        news, self._news, self.has_breaker_changes = self._news, [], False
         return news
 
-    def answered(self, event: Answered, now_ms: int, *, account: AccountBreaker, may_park: bool) -> Sequel | None:
+    def end(self, event: Answered, now_ms: int, *, account: AccountBreaker, may_park: bool) -> Sequel | None:
         """Handle the end of a call; return what follows, or None if its request no longer waits for it."""
         flight, verdict = self._flights.land(event.call, now_ms), event.verdict
         unanswered = verdict.meaning in _UNANSWERED
         if unanswered:
-            flight.budget.abandoned(event.call, now_ms)
+            flight.budget.abandon(event.call, now_ms)
         else:
-            flight.budget.answered(event.call, now_ms, verdict, event.usage)
+            flight.budget.record_answer(event.call, now_ms, verdict, event.usage)
         if unanswered and not verdict.counts_as_attempt:  # the call was ended on our side
             _lose_probes(flight)
         elif verdict.meaning is not OK or flight.probes or not flight.budget.breaker.calm:
@@ -66,36 +66,36 @@ class Attempts:
         if verdict.meaning is not OK:
             if flight.budget.breaker.closed:  # an open breaker blames the server, not this request
                 flight.ticket.failures += verdict.counts_as_attempt
-            return flight.ticket, self._after(flight.ticket, verdict, now_ms, may_park=may_park)
+            return flight.ticket, self._decide(flight.ticket, verdict, now_ms, may_park=may_park)
         if event.bytes > self._rules.outcome_bytes_max:
             sentence = f"The answer weighs {event.bytes} bytes, more than the results topic takes."
             return flight.ticket, Fail("too_large_for_topic", sentence)
         self._flights.hold(flight.ticket, event.bytes)
         return flight.ticket, _COMPLETE
 
-    def refused(self, event: Refused, now_ms: int) -> Ticket | None:
+    def take_back(self, event: Refused, now_ms: int) -> Ticket | None:
         """Take back a call that was not sent; return its ticket if that still waits for the call."""
         flight = self._flights.land(event.call, now_ms)
-        flight.budget.abandoned(event.call, now_ms, sent=False)
+        flight.budget.abandon(event.call, now_ms, sent=False)
         flight.ticket.calls -= 1
         _lose_probes(flight)
         return flight.ticket if flight.wanted else None
 
-    def crashed(self, call: CallNumber, now_ms: int) -> Ticket | None:
+    def end_crashed(self, call: CallNumber, now_ms: int) -> Ticket | None:
         """End a call in which our own code failed: it may have been sent, so it stays charged; no breaker counts it."""
         flight = self._flights.land(call, now_ms)
-        flight.budget.abandoned(call, now_ms)
+        flight.budget.abandon(call, now_ms)
         _lose_probes(flight)
         return flight.ticket if flight.wanted else None
 
-    def broken(self, call: CallNumber, flight: CallInFlight, now_ms: int) -> None:
+    def close_reservation(self, call: CallNumber, flight: CallInFlight, now_ms: int) -> None:
         """End the reservation of a call if it is still open, after our code raised while handling the call's end."""
         if self._flights.holds(call):
             self._flights.land(call, now_ms)
         with contextlib.suppress(KeyError):
-            flight.budget.abandoned(call, now_ms)
+            flight.budget.abandon(call, now_ms)
         with contextlib.suppress(KeyError):
-            flight.budget.tariff.lost(call)  # the reservation was ended, but not yet the tariff's record
+            flight.budget.tariff.record_loss(call)  # the reservation was ended, but not yet the tariff's record
         _lose_probes(flight)
 
     def _observe(self, flight: CallInFlight, verdict: Verdict, account: AccountBreaker, now_ms: int) -> None:
@@ -105,13 +105,15 @@ class Attempts:
         account.observe(limit, own, verdict, now_ms, probe=account.breaker in flight.probes)
         own.observe(verdict.meaning, now_ms, verdict.wait_ms, probe=own in flight.probes)
         if account.breaker.tripped_by is not all_tripped_by:
-            self._tell(None, account.breaker, flight, verdict, now_ms)
+            self._note_change(None, account.breaker, flight, verdict, now_ms)
         if own.tripped_by is not own_tripped_by:
-            self._tell(limit, own, flight, verdict, now_ms)
+            self._note_change(limit, own, flight, verdict, now_ms)
 
-    def _tell(self, name: str | None, breaker: Breaker, flight: CallInFlight, verdict: Verdict, now_ms: int) -> None:
+    def _note_change(
+        self, name: str | None, breaker: Breaker, flight: CallInFlight, verdict: Verdict, now_ms: int
+    ) -> None:
         """Note that a breaker has opened or closed, or is now open for another reason."""
-        self.has_news = True
+        self.has_breaker_changes = True
         if breaker.closed:
             self._news.append(BreakerClosed(name, now_ms - breaker.opened_ms))
         else:
@@ -119,7 +121,7 @@ class Attempts:
             limit, number = flight.budget.settings.name, flight.ticket.number
             self._news.append(BreakerOpened(name, limit, number, verdict, rest_ms))
 
-    def _after(self, ticket: Ticket, verdict: Verdict, now_ms: int, *, may_park: bool) -> Again | Decision:
+    def _decide(self, ticket: Ticket, verdict: Verdict, now_ms: int, *, may_park: bool) -> Again | Decision:
         if verdict.snapshot is not None and verdict.snapshot.metric is Metric.TOKENS and verdict.snapshot.requested:
             ticket.charge, ticket.stated = verdict.snapshot.requested, True  # the charge as the server states it
         candidate = ticket.candidate
@@ -132,7 +134,7 @@ class Attempts:
 
 def _lose_probes(flight: CallInFlight) -> None:
     for breaker in flight.probes:
-        breaker.lost_probe()
+        breaker.release_probe()
 
 
 _COMPLETE = Complete()

@@ -24,7 +24,7 @@ class DueTickets:
         self._settling = settling
         self._reception = reception
 
-    def ring(self, now_ms: int) -> None:
+    def process(self, now_ms: int) -> None:
         """Enqueue tickets whose wait is over, hurry those near their deadline, and fail those past it."""
         if not self._alarms.is_due(now_ms):
             return
@@ -32,13 +32,13 @@ class DueTickets:
             self._reception.enqueue(ticket, now_ms, front=True)
         for ticket in self._alarms.due(now_ms):
             if ticket.candidate.deadline_ms > now_ms:
-                self._alarms.watch(ticket, self._limits.hurry(ticket, now_ms), len(self._register))
+                self._alarms.watch(ticket, self._limits.apply_deadline(ticket, now_ms), len(self._register))
             else:
                 self._expire(ticket, now_ms)
 
-    def tell_off(self, now_ms: int) -> None:
+    def fail_unreachable(self, now_ms: int) -> None:
         """Fail the tickets that cannot be called in time, then those that prove to be so behind them."""
-        while lost := self._limits.out_of_reach(now_ms):
+        while lost := self._limits.unreachable(now_ms):
             for ticket in lost:
                 self._settling.settle(ticket, UNREACHABLE, now_ms)
 

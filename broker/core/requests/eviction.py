@@ -46,7 +46,7 @@ class Eviction:
         try:
             if not self._outbox.holds(ticket):  # else it is decided, and the steps after that can be left out
                 self._take_out(ticket, now_ms, sent=sent)
-                fresh = ticket.anew()
+                fresh = ticket.fresh_copy()
                 _spoil(fresh)
                 self._reception.triage(fresh, now_ms)
         except Exception as second:
@@ -69,14 +69,14 @@ class Eviction:
             self._settling.commands.append(CancelCall(self._flights.abandon(ticket)))
         elif call is not None:
             flight = self._flights.land(call, now_ms)
-            flight.budget.abandoned(call, now_ms, sent=False)
+            flight.budget.abandon(call, now_ms, sent=False)
             for breaker in flight.probes:
-                breaker.lost_probe()
+                breaker.release_probe()
         self._flights.hold(ticket, 0)
         self._limits.withdraw(ticket, now_ms)
         if ticket.state is State.JOINED:
             with contextlib.suppress(KeyError):  # the tickets that waited for its id are being judged
-                self._register.unjoin(ticket)
+                self._register.remove_waiting(ticket)
         if self._register.holds(ticket):
             self._register.remove(ticket)
         if isinstance(ticket.content, Candidate):
@@ -95,7 +95,7 @@ class Eviction:
         queued = sum(ticket.queued for ticket in tickets)
         held_bytes = sum(ticket.held_bytes for ticket in tickets)
         called = sum(ticket.state is CALLING for ticket in tickets)
-        desks = self._limits.desks().values()
+        desks = self._limits.limit_queues().values()
         paid = all(desk.budget.inflight == flights.paid_by(desk.budget) for desk in desks)
         answered = all(map(self._is_answered_for, self._identities.open_ids()))
         books = (
@@ -115,7 +115,7 @@ def _spoil(fresh: Ticket) -> None:
     if isinstance(content, Candidate):
         refusal = "crashed", CORE_CRASHED
         prices = Prices.flat(0)
-        fresh.becomes(Candidate(content.identity, content.attempt, "", "", prices, content.deadline_ms, refusal))
+        fresh.set_candidate(Candidate(content.identity, content.attempt, "", "", prices, content.deadline_ms, refusal))
     elif isinstance(content, Cancel):
         fresh.content = Garbage(None, CORE_CRASHED, "crashed")
     else:

@@ -88,7 +88,7 @@ class FailingDecisions:
         return len(self._decided)
 
     @property
-    def trying(self) -> bool:
+    def is_trying(self) -> bool:
         """Whether the transaction under way is that of a group."""
         return self._trying is not None
 
@@ -97,7 +97,7 @@ class FailingDecisions:
         """Number of decisions that rest."""
         return sum(number in self._decided for group in self._groups if group.rests for number in group.numbers)
 
-    def wake(self) -> None:
+    def end_rests(self) -> None:
         """End all rests."""
         for group in self._groups:
             group.not_before_ms, group.rests = 0, False
@@ -150,7 +150,7 @@ class FailingDecisions:
         group = self._group_of.get(ticket.number)
         return Form.WHOLE if group is None else group.form
 
-    def committed(self, *, published: bool) -> None:
+    def record_commit(self, *, published: bool) -> None:
         """Count a committed transaction; if it was a group's, remove the group. `published`: it held an outcome."""
         self.commits += 1
         self.published += published
@@ -161,7 +161,7 @@ class FailingDecisions:
                 del self._group_of[number]
                 del self._decided[number]
 
-    def failed(self, setback: Setback, now_ms: int) -> None:
+    def record_failure(self, setback: Setback, now_ms: int) -> None:
         """Handle the failure of the group's transaction that was under way."""
         group, self._trying = self._trying, None
         assert group is not None, "no group is under way"

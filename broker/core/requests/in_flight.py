@@ -124,14 +124,14 @@ class CallsInFlight:
         """Return the call that a ticket waits for; None if it waits for none."""
         return self._wanted.get(ticket)
 
-    def have_left(self, tickets: Iterable[Ticket], tells_of: Callable[[int], bool]) -> Iterator[StartedEntry]:
+    def have_left(self, tickets: Iterable[Ticket], has_written: Callable[[int], bool]) -> Iterator[StartedEntry]:
         """Yield the last call that has left, of each ticket that has one.
 
-        `tells_of`: whether the ledger holds a line; a call that waits for its line leaves only then.
+        `has_written`: whether the ledger holds a line; a call that waits for its line leaves only then.
         """
         for ticket in tickets:
             call = self._wanted.get(ticket)
-            waits = call is not None and not tells_of(self._flights[call].line)
+            waits = call is not None and not has_written(self._flights[call].line)
             left = ticket.calls - 1 if waits else ticket.calls
             if left:
                 yield StartedEntry(ticket.candidate.identity, ticket.candidate.calls_before + left)

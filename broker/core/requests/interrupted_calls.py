@@ -83,7 +83,7 @@ class InterruptedCalls:
 
     # ------------------------------------------------------------------ reading
 
-    def line(self, term: int, owner: str, at_ms: int, *, left: bool = False, named: bool = False) -> None:
+    def record_line(self, term: int, owner: str, at_ms: int, *, left: bool = False, named: bool = False) -> None:
         """Record a line before its entries about requests; `named`: it names a record about to be decoded."""
         self._read_ms = at_ms
         if (term, owner) != (self._term, self._owner):
@@ -93,20 +93,20 @@ class InterruptedCalls:
             self._is_over = True
             self._under_way.clear()
 
-    def started(self, entries: Iterable[StartedEntry]) -> None:
+    def record_starts(self, entries: Iterable[StartedEntry]) -> None:
         """Record the attempts that the line says were begun."""
         for entry in entries:
             self._under_way[entry.identity.id_hash, entry.identity.run] = entry.attempt
         _shorten(self._under_way)
 
-    def ended(self, entries: Iterable[StartedEntry]) -> None:
+    def record_ends(self, entries: Iterable[StartedEntry]) -> None:
         """Record the attempts that the line says have ended; their requests wait for another one."""
         for entry in entries:
             key = entry.identity.id_hash, entry.identity.run
             if self._under_way.get(key, entry.attempt + 1) <= entry.attempt:
                 del self._under_way[key]
 
-    def settled(self, entries: Iterable[SettledEntry]) -> None:
+    def record_fates(self, entries: Iterable[SettledEntry]) -> None:
         """Record the fates that the line states."""
         if self._under_way or self._deaths or self._doubted:
             for entry in entries:
@@ -127,7 +127,7 @@ class InterruptedCalls:
                 self._doubted.update(self._under_way)
                 _shorten(self._doubted)
             else:
-                self._bury()
+                self._count_deaths()
         self._term, self._owner, self._is_over = term, owner, False
         self._under_way.clear()
         alive = {died for died, (late, _) in self._died.items() if late == owner}
@@ -140,7 +140,7 @@ class InterruptedCalls:
                 del self._deaths[key]
         self._recount()
 
-    def _bury(self) -> None:
+    def _count_deaths(self) -> None:
         """Count the death of the term read so far for each call that was under way in it."""
         suspects = sum(self._count(key, self._term) >= DEATHS_UNSUSPECTED for key in self._under_way)
         for key in self._under_way:
@@ -186,7 +186,7 @@ class InterruptedCalls:
         """Whether its call was under way when a dispatcher died while reading a record with caution."""
         return (identity.id_hash, identity.run) in self._doubted
 
-    def calls(self, identity: Identity, attempt: int) -> bool:
+    def begin_call(self, identity: Identity, attempt: int) -> bool:
         """Begin that call of a suspect; False: calls of other suspects must end first."""
         key = identity.id_hash, identity.run
         if len(self._called) >= self._places(key):
@@ -194,7 +194,7 @@ class InterruptedCalls:
         self._called[key] = attempt
         return True
 
-    def committed(self, settled: Iterable[SettledEntry], ended: Iterable[StartedEntry]) -> None:
+    def record_commit(self, settled: Iterable[SettledEntry], ended: Iterable[StartedEntry]) -> None:
         """Record calls of ours that have ended, as the ledger now says."""
         if self:
             for entry in ended:

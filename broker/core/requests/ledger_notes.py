@@ -63,6 +63,6 @@ def observe(
     for entry in settled:
         identities.settle(entry.identity, entry.attempt, entry.fate, at_ms)
     for each in awaited:
-        identities.awaits(each)
+        identities.record_awaited(each)
     for cancel in cancels:
-        identities.wait_for_request(cancel, at_ms)
+        identities.record_cancel(cancel, at_ms)

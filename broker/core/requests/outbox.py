@@ -34,16 +34,16 @@ class Outbox:
         self.busy = False
 
     def __len__(self) -> int:
-        return len(self._waiting) + len(self._doubts) + (0 if self._doubts.trying else len(self._under_way))
+        return len(self._waiting) + len(self._doubts) + (0 if self._doubts.is_trying else len(self._under_way))
 
     @property
-    def hurried(self) -> int:
+    def not_resting(self) -> int:
         """Number of decisions that do not rest: the next transactions hold them."""
         return len(self) - self._doubts.resting
 
-    def hurry(self) -> None:
+    def end_rests(self) -> None:
         """End all rests for one more try now: the process leaves."""
-        self._doubts.wake()
+        self._doubts.end_rests()
 
     def add(self, decided: Decided, now_ms: int, *, at_once: bool, front: bool = False) -> None:
         """Enqueue a decision; `front` for one without which no map may be stored."""
@@ -95,12 +95,12 @@ class Outbox:
 
     def end(self) -> list[Decided]:
         """End the transaction whose commit returned; return its decisions, which are settled for good."""
-        self._others_first = self._doubts.trying and bool(self._waiting)
+        self._others_first = self._doubts.is_trying and bool(self._waiting)
         published = any(
             _publishes(each.decision) and self.form(each.ticket) is not Form.LETTER for each in self._under_way
         )
         settled, self._under_way = self._under_way, []
-        self._doubts.committed(published=published)
+        self._doubts.record_commit(published=published)
         self._failed_once = frozenset()
         self._count_max = min(OUTCOMES_PER_TRANSACTION_MAX, 2 * self._count_max)
         self.busy = False
@@ -110,8 +110,8 @@ class Outbox:
         """End a transaction that failed or is unknown: its decisions wait again, first and in order, or are doubted."""
         under_way, self._under_way = self._under_way, []
         self.busy, self._front = False, 0  # the stored maps are read again
-        if self._doubts.trying:
-            self._doubts.failed(setback, self._begun_ms)
+        if self._doubts.is_trying:
+            self._doubts.record_failure(setback, self._begun_ms)
             self._others_first = True
             return
         written = [each for each in under_way if _writes(each.decision)]

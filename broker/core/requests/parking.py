@@ -82,7 +82,7 @@ class ParkingPolicy:
         self._back_ms: dict[tuple[str, str], int] = {}  # by limit and lane: when the next parked request may return
         self._stirred = self._committed = False
 
-    def look(self, *, committed: bool = False) -> None:
+    def request_check(self, *, committed: bool = False) -> None:
         """Ask for a check: a buffer has grown, or a limit may be shut; after a commit there is room to park more."""
         self._stirred, self._committed = True, self._committed or committed
 
@@ -96,7 +96,7 @@ class ParkingPolicy:
         crowded, cramped = self._register.crowded(), self._register.cramped() if committed else []
         if not (crowded or cramped):
             return
-        shut = self.shut(now_ms)
+        shut = self.unavailable(now_ms)
         if not shut:
             return
         for rule in crowded:
@@ -104,13 +104,13 @@ class ParkingPolicy:
         for partition in cramped:
             self._clear(partition, shut, now_ms)
 
-    def shut(self, now_ms: int) -> dict[str, Unavailable]:
+    def unavailable(self, now_ms: int) -> dict[str, Unavailable]:
         """Return the shut limits that requests wait for."""
-        waited_for = ((name, desk) for name, desk in self._limits.desks().items() if desk.lanes.waiting())
-        found = ((name, self._shut(desk, now_ms)) for name, desk in waited_for)
+        waited_for = ((name, desk) for name, desk in self._limits.limit_queues().items() if desk.lanes.waiting())
+        found = ((name, self._unavailable(desk, now_ms)) for name, desk in waited_for)
         return {name: closed for name, closed in found if closed is not None}
 
-    def _shut(self, desk: LimitQueue, now_ms: int) -> Unavailable | None:
+    def _unavailable(self, desk: LimitQueue, now_ms: int) -> Unavailable | None:
         account, own = self._limits.account, desk.budget.breaker
         patience_ms = self._rules.retry.in_place_max_ms
         breakers = [(own, HOLD_TROUBLE_AFTER_MS)]
@@ -122,7 +122,7 @@ class ParkingPolicy:
         pick = desk.lanes.pick(now_ms)
         if pick is None:
             return None  # each waiting request is kept out by its tenant's cap
-        until_ms = desk.budget.shut_until(pick.ticket.charge, now_ms, stated=pick.ticket.stated)
+        until_ms = desk.budget.unavailable_until(pick.ticket.charge, now_ms, stated=pick.ticket.stated)
         if until_ms - now_ms <= patience_ms:
             return None
         sentence = "The limit is used up for longer than a request may wait here."
@@ -130,11 +130,11 @@ class ParkingPolicy:
 
     def _thin(self, rule: LaneRule, shut: Mapping[str, Unavailable], now_ms: int) -> None:
         """Leave half of a lane's buffer to requests of other limits."""
-        queues = {name: self._limits.desks()[name].lanes.queue(rule.name) for name in shut}
+        queues = {name: self._limits.limit_queues()[name].lanes.queue(rule.name) for name in shut}
         while self._decided() < PARKS_AHEAD_MAX and _is_too_much(rule, queues.values()):
             name = max(queues, key=lambda name: len(queues[name]))
             newest = queues[name].last(HELD_LOOKED_AT)
-            if not any(self._leaves(ticket, shut[name], now_ms) for ticket in newest):
+            if not any(self._try_settle(ticket, shut[name], now_ms) for ticket in newest):
                 del queues[name]
 
     def _clear(self, partition: LanePartition, shut: Mapping[str, Unavailable], now_ms: int) -> None:
@@ -145,9 +145,9 @@ class ParkingPolicy:
             if ticket.source.partition == partition and ticket.state is State.WAITING and ticket.queued:
                 closed = shut.get(ticket.candidate.limit)
                 if closed is not None:
-                    self._leaves(ticket, closed, now_ms)
+                    self._try_settle(ticket, closed, now_ms)
 
-    def _leaves(self, ticket: Ticket, closed: Unavailable, now_ms: int) -> bool:
+    def _try_settle(self, ticket: Ticket, closed: Unavailable, now_ms: int) -> bool:
         """Settle a ticket so that its place is free; False if it must stay."""
         candidate = ticket.candidate
         if closed.surely_until_ms >= candidate.deadline_ms:
@@ -172,10 +172,10 @@ class ParkingPolicy:
     def _return_at(self, ticket: Ticket, closed: Unavailable, now_ms: int) -> int:
         """Return an instant a little after that of the last parked one, with some time left before the deadline."""
         candidate, lane = ticket.candidate, ticket.source.partition.lane
-        if len(self._back_ms) > len(self._limits.desks()) * len(self._rules.lanes):
+        if len(self._back_ms) > len(self._limits.limit_queues()) * len(self._rules.lanes):
             self._back_ms = {key: at_ms for key, at_ms in self._back_ms.items() if at_ms > now_ms}
         turn_ms = max(closed.until_ms, self._back_ms.get((candidate.limit, lane), 0))
-        pace_ms = self._limits.desk(candidate.limit, now_ms).budget.pace_ms(ticket.charge)
+        pace_ms = self._limits.limit_queue(candidate.limit, now_ms).budget.pace_ms(ticket.charge)
         self._back_ms[candidate.limit, lane] = turn_ms + pace_ms
         spare_ms = min(RETURN_BEFORE_DEADLINE_MS, (candidate.deadline_ms - now_ms) // 2)
         turn_ms = min(turn_ms, candidate.deadline_ms - spare_ms)

@@ -29,22 +29,22 @@ class PredecessorState:
     def __len__(self) -> int:
         return len(self._calls)
 
-    def begun(self, started: Iterable[StartedEntry]) -> None:
+    def add_calls(self, started: Iterable[StartedEntry]) -> None:
         """Add calls that another leader began; above the bound the oldest are forgotten first."""
         for entry in started:
             self._calls[entry.identity.id_hash, entry.identity.run] = entry.attempt
         for key in list(islice(self._calls, max(0, len(self._calls) - INHERITED_CALLS_MAX))):
             del self._calls[key]
 
-    def outlived(self, calls: Iterable[StartedEntry], checkpoints: Iterable[Checkpoint], ahead_ms: int) -> None:
+    def take_over(self, calls: Iterable[StartedEntry], checkpoints: Iterable[Checkpoint], ahead_ms: int) -> None:
         """Take over from an ended term of our own: calls that it made and did not settle, and its checkpoints.
 
         The wall clock is `ahead_ms` ahead of the clock of the checkpoints.
         """
-        self.begun(calls)
-        self.levels(replace(checkpoint, at_ms=checkpoint.at_ms + ahead_ms) for checkpoint in checkpoints)
+        self.add_calls(calls)
+        self.keep_checkpoints(replace(checkpoint, at_ms=checkpoint.at_ms + ahead_ms) for checkpoint in checkpoints)
 
-    def settled(self, entries: Iterable[SettledEntry]) -> None:
+    def remove_settled(self, entries: Iterable[SettledEntry]) -> None:
         """Remove the calls that these fates end: the leader that began them has seen their end."""
         for entry in entries if self._calls else ():
             key = entry.identity.id_hash, entry.identity.run
@@ -53,15 +53,15 @@ class PredecessorState:
                 del self._calls[key]
 
     def repeats(self, identity: Identity) -> bool:
-        """Whether a call made now repeats one that an earlier term left; true until `made` is called for it."""
+        """Whether a call made now repeats one that an earlier term left; true until `record_call` is called for it."""
         return bool(self._calls) and (identity.id_hash, identity.run) in self._calls
 
-    def made(self, identity: Identity) -> None:
+    def record_call(self, identity: Identity) -> None:
         """Note that a call of ours was sent and has ended: the next call repeats this one, not a predecessor's."""
         if self._calls:
             self._calls.pop((identity.id_hash, identity.run), None)
 
-    def levels(self, checkpoints: Iterable[Checkpoint]) -> None:
+    def keep_checkpoints(self, checkpoints: Iterable[Checkpoint]) -> None:
         """Keep what a leader believed of its limits, on the wall clock; the oldest statement is forgotten first."""
         for checkpoint in checkpoints:
             self._checkpoints.pop(checkpoint.limit, None)
@@ -69,7 +69,7 @@ class PredecessorState:
         for name in list(islice(self._checkpoints, max(0, len(self._checkpoints) - LIMITS_RESTING_MAX))):
             del self._checkpoints[name]
 
-    def budget(self, limit: str, now_ms: int, wall_ms: int) -> Budget:
+    def make_budget(self, limit: str, now_ms: int, wall_ms: int) -> Budget:
         """Make the budget of a limit; its checkpoint is used once, since from then on the budget knows better."""
         left = self._checkpoints.pop(limit, None)
         return self._make_budget(limit, now_ms, None if left is None else left.aged(wall_ms))

@@ -30,23 +30,23 @@ class RecallPolicy:
         self._quiet_from_ms = 0
         self._cautious_until_ms = 0
 
-    def read(self, event: LedgerRead) -> None:
+    def record_line(self, event: LedgerRead) -> None:
         """Record a line of the ledger."""
-        self._casualties.line(event.term, event.owner, event.at_ms, left=event.left, named=event.named)
-        self._casualties.started(event.started)
-        self._casualties.ended(event.ended)
-        self._casualties.settled(event.settled)
+        self._casualties.record_line(event.term, event.owner, event.at_ms, left=event.left, named=event.named)
+        self._casualties.record_starts(event.started)
+        self._casualties.record_ends(event.ended)
+        self._casualties.record_fates(event.settled)
 
-    def committed(self, settled: Iterable[SettledEntry], ended: Iterable[StartedEntry]) -> None:
+    def record_commit(self, settled: Iterable[SettledEntry], ended: Iterable[StartedEntry]) -> None:
         """Record a committed line of our own: these calls have ended."""
-        self._casualties.committed(settled, ended)
+        self._casualties.record_commit(settled, ended)
 
-    def promoted(self, now_ms: int) -> None:
+    def begin_term(self, now_ms: int) -> None:
         """Begin the quiet time and the caution of a term that begins or goes on; the ledger is read up to its claim."""
-        self.disturbed(now_ms)
+        self.restart_quiet_time(now_ms)
         self._cautious_until_ms = now_ms + self._casualties.caution_ms()
 
-    def disturbed(self, now_ms: int) -> None:
+    def restart_quiet_time(self, now_ms: int) -> None:
         """Restart the quiet time: a term has begun, or a record is read with caution.
 
         If the process dies in this time, the cause need not be a call.
@@ -73,7 +73,7 @@ class RecallPolicy:
         if not (is_suspect or self._casualties.is_in_doubt(identity)):
             return True
         attempt = ticket.candidate.calls_before + ticket.calls + 1
-        if now_ms >= self._quiet_from_ms and (not is_suspect or self._casualties.calls(identity, attempt)):
+        if now_ms >= self._quiet_from_ms and (not is_suspect or self._casualties.begin_call(identity, attempt)):
             return True
         self._limits.put_off(ticket)
         self._alarms.sleep(ticket, min(deadline_ms, now_ms + PUT_OFF_MS))

@@ -45,7 +45,7 @@ class Settling:
                 self.commands.append(CancelCall(self.flights.abandon(ticket)))
                 self.limits.withdraw(ticket, now_ms)
             case State.JOINED:
-                self.register.unjoin(ticket)
+                self.register.remove_waiting(ticket)
             case State.SETTLED:
                 self.outbox.withdraw(ticket)
                 self.flights.hold(ticket, 0)

@@ -33,10 +33,10 @@ class Succession:
             if not self._still_answers(ticket):
                 self._settling.withdraw(ticket, now_ms)
                 self._register.remove(ticket)
-                self._reception.triage(ticket.anew(), now_ms)
+                self._reception.triage(ticket.fresh_copy(), now_ms)
         self._identities.expire(promoted.wall_ms)
         if promoted.ledger_is_new:
-            self._identities.retell(promoted.wall_ms)
+            self._identities.rewrite_all(promoted.wall_ms)
 
     def end(self, now_ms: int) -> None:
         """Give up every ticket: another process leads."""

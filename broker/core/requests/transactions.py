@@ -111,8 +111,8 @@ class TransactionBuilder:
         self._lean_until_ms = 0
         self._bare = False
 
-    def started(self, entry: StartedEntry, *, awaited: bool = False, order: bytes = b"") -> int:
-        """Note a call that starts, for the next ledger line; return the line to ask `tells_of` for (0: leave at once).
+    def add_start(self, entry: StartedEntry, *, awaited: bool = False, order: bytes = b"") -> int:
+        """Note a call that starts, for the next ledger line; return the line for `has_written` (0: leave at once).
 
         An `awaited` call leaves only once that line is committed. So does a call while another one of its ordering key
         waits for its own line.
@@ -131,22 +131,22 @@ class TransactionBuilder:
         """Whether any call waits for the ledger to say that it begins."""
         return self._awaited > self._written
 
-    def tells_of(self, line: int) -> bool:
+    def has_written(self, line: int) -> bool:
         """Whether the ledger says that this call was started."""
         return line <= self._written
 
-    def ended(self, entry: StartedEntry) -> None:
+    def add_end(self, entry: StartedEntry) -> None:
         """Note, for the next ledger line, that a call has ended and that its request waits for another one."""
         self._ended.append(entry)
 
-    def turned_back(self, ticket: Ticket) -> None:
+    def add_unsent(self, ticket: Ticket) -> None:
         """Note, for the next ledger line, that a call has ended: it was not sent, and no longer counts."""
         candidate = ticket.candidate
-        self.ended(StartedEntry(candidate.identity, candidate.calls_before + ticket.calls + 1))
+        self.add_end(StartedEntry(candidate.identity, candidate.calls_before + ticket.calls + 1))
         if candidate.order and self.is_awaited:
             self._turned_back.setdefault(candidate.order, []).append((ticket.turn, self._noted))
 
-    def passes(self, line: int, ticket: Ticket) -> bool:
+    def overtakes(self, line: int, ticket: Ticket) -> bool:
         """Whether an earlier ticket of its ordering key was turned back while this call waited for `line`, now written.
 
         The earlier ticket may have been called again since, and wait for a later line.
@@ -280,12 +280,12 @@ class TransactionBuilder:
         return Ended(settled, cancels, tickets, calls, awaited, overdue)
 
     def _forget_orders(self) -> None:
-        """Forget what earlier commits have said: each call that waited for one of their lines has asked `passes`."""
+        """Forget what earlier commits have said: each call that waited for one of their lines has asked `overtakes`."""
         told = self._written
         self._awaited_of = {order: line for order, line in self._awaited_of.items() if line > told}
         self._turned_back = {order: each for order, each in self._turned_back.items() if each[-1][1] > told}
 
-    def hangs(self, now_ms: int) -> bool:
+    def is_hanging(self, now_ms: int) -> bool:
         """Whether the commit takes so long that Kafka may be out of reach: a successor would pay for calls again."""
         return self._outbox.busy and now_ms - self._begun_at_ms >= COMMIT_PATIENCE_MS
 

@@ -71,9 +71,9 @@ class Triage:
         self._register.add(ticket)
         match ticket.content:
             case Candidate():
-                self._recognise(ticket, now_ms)
+                self._triage_request(ticket, now_ms)
             case Garbage():
-                self._sort_out(ticket, ticket.content, now_ms)
+                self._triage_garbage(ticket, ticket.content, now_ms)
             case Cancel():
                 self._cancel(ticket, ticket.content, now_ms)
             case _:
@@ -89,7 +89,7 @@ class Triage:
             if isinstance(ticket.content, Cancel):
                 self._cancel(ticket, ticket.content, now_ms)
             else:
-                self._recognise(ticket, now_ms)
+                self._triage_request(ticket, now_ms)
 
     def enqueue(self, ticket: Ticket, now_ms: int, *, front: bool = False) -> None:
         """Enqueue a ticket that answers for its id, unless it must not or never could be called."""
@@ -106,9 +106,9 @@ class Triage:
             if not front:
                 self._alarms.watch(ticket, self._limits.near_at(ticket), len(self._register))
 
-    def turn_back(self, ticket: Ticket, now_ms: int) -> None:
+    def requeue(self, ticket: Ticket, now_ms: int) -> None:
         """Return a request to its former position, since its call was not sent."""
-        self._limits.turn_back(ticket)
+        self._limits.requeue(ticket)
         self.enqueue(ticket, now_ms, front=True)
 
     def is_cancelled(self, ticket: Ticket) -> bool:
@@ -117,9 +117,9 @@ class Triage:
         cancels = self._identities.cancels
         return cancels.covers(candidate.identity.id_hash, ticket.timestamp_ms, candidate.tenant_mark)
 
-    def _recognise(self, ticket: Ticket, now_ms: int) -> None:
+    def _triage_request(self, ticket: Ticket, now_ms: int) -> None:
         candidate = ticket.candidate
-        judgement = self._identities.recognise(candidate.identity, candidate.attempt)
+        judgement = self._identities.judge_and_open(candidate.identity, candidate.attempt)
         match judgement:
             case DedupeDecision.TAKE:
                 if candidate.attempt:
@@ -131,13 +131,13 @@ class Triage:
                 else:
                     self.enqueue(ticket, now_ms)
             case DedupeDecision.DONE:
-                returned = self._identities.returns(candidate.identity, candidate.attempt)
+                returned = self._identities.is_returning_copy(candidate.identity, candidate.attempt)
                 overdue = returned and self._identities.was_overdue(candidate.identity.id_hash)
                 self._settling.settle(ticket, Discard(returned=returned, overdue=overdue), now_ms)
             case DedupeDecision.CONFLICT:
                 self._contest(ticket, candidate, now_ms)
             case DedupeDecision.JOIN | DedupeDecision.WAIT:
-                self._register.join(ticket)
+                self._register.add_waiting(ticket)
             case _:
                 assert_never(judgement)
 
@@ -152,9 +152,9 @@ class Triage:
             if not hashed:
                 break
             own = Identity(hashed, 0, candidate.identity.fingerprint)
-            if self._identities.recognise(own, 0) is DedupeDecision.TAKE:
+            if self._identities.judge_and_open(own, 0) is DedupeDecision.TAKE:
                 ticket.contested = candidate
-                ticket.becomes(candidate.apart(own))
+                ticket.set_candidate(candidate.apart(own))
                 self._register.open(ticket)
                 self._settling.settle(ticket, Fail(CONFLICT.reason, CONFLICT.sentence, apart=nth), now_ms)
                 return
@@ -172,10 +172,10 @@ class Triage:
             self._identities.open(candidate.identity, 0)
         elif candidate.failures > parked[1]:
             candidate = candidate.tried(candidate.attempt, parked[1])
-        ticket.becomes(candidate)
+        ticket.set_candidate(candidate)
         return candidate
 
-    def _sort_out(self, ticket: Ticket, garbage: Garbage, now_ms: int) -> None:
+    def _triage_garbage(self, ticket: Ticket, garbage: Garbage, now_ms: int) -> None:
         identity = garbage.identity
         if identity is None:
             self._settling.settle(ticket, DeadLetterOnly.of(garbage), now_ms)
@@ -187,18 +187,18 @@ class Triage:
             self._settling.settle(ticket, DeadLetterOnly(garbage.reason, garbage.sentence), now_ms)
             return
         refusal = garbage.reason, garbage.sentence
-        ticket.becomes(Candidate(identity, garbage.attempt, "", "", _FREE, 0, refusal))
-        self._recognise(ticket, now_ms)
+        ticket.set_candidate(Candidate(identity, garbage.attempt, "", "", _FREE, 0, refusal))
+        self._triage_request(ticket, now_ms)
 
     def _cancel(self, ticket: Ticket, cancel: Cancel, now_ms: int) -> None:
         """Apply a cancel, by the table of `broker.core.identity.pending_cancels`."""
         first = self._register.answering(cancel.id_hash)
         if self._identities.is_failing(cancel.id_hash):
-            self._register.join(ticket)
+            self._register.add_waiting(ticket)
         elif first is None:
             self._cancel_settled(ticket, cancel, now_ms)
         elif first.state is State.SETTLED:
-            self._register.join(ticket)
+            self._register.add_waiting(ticket)
         elif cancel.spares(first.candidate.tenant_mark):
             self._remember(ticket, cancel, now_ms)
         else:
@@ -229,7 +229,7 @@ class Triage:
         ticket.cancel = cancel
         known = self._identities.tenant_of_parked(cancel.id_hash)
         of_tenant = bool(known) and known == cancel.tenant_mark
-        ticket.becomes(Candidate(identity, attempts + 1, "", "", _FREE, 0))
+        ticket.set_candidate(Candidate(identity, attempts + 1, "", "", _FREE, 0))
         self._identities.open(identity, attempts + 1)
         self._register.open(ticket)
         self._settling.settle(ticket, Withdraw(identity.run, attempts, WITHDRAWN, of_tenant), now_ms)

@@ -29,7 +29,7 @@ class Proof:
         self._said_ms: int | None = None
 
     @property
-    def stands(self) -> bool:
+    def is_proved(self) -> bool:
         """Whether a call to the base URL has been answered."""
         return self._addressee.proved
 

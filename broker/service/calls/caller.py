@@ -49,7 +49,7 @@ class Calling:
         """Call OpenAI once for a ticket; return the verdict and the weight, in bytes, of what will be published."""
         sent_ms = self._clock.now_ms()
         verdict, weight = await self._called(command, cargo, sent_ms)
-        self._telemetry.answered(cargo, verdict, (self._clock.now_ms() - sent_ms) / 1_000)
+        self._telemetry.record_attempt(cargo, verdict, (self._clock.now_ms() - sent_ms) / 1_000)
         return verdict, weight
 
     async def _called(self, command: Call, cargo: Payload, sent_ms: int) -> tuple[Verdict, int]:
@@ -76,7 +76,7 @@ class Calling:
     ) -> tuple[Verdict, int]:
         """Return the verdict, by the answer's content and the server that wrote it, and the weight of the outcome."""
         verdict, weight, look = self._read(reply, cargo, request)
-        ruled, cargo.response_facts = self._strangers.ruled(look, reply, request, sent_ms, self._clock.now_ms())
+        ruled, cargo.response_facts = self._strangers.judge(look, reply, request, sent_ms, self._clock.now_ms())
         return (verdict, weight) if ruled is None else (ruled, 0)
 
     def _read(self, reply: UpstreamReply, cargo: Payload, request: GenerationRequest) -> tuple[Verdict, int, Look]:

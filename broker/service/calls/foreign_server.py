@@ -46,7 +46,7 @@ class Strangers:
         self._url = url
         self._answered = answered
 
-    def ruled(
+    def judge(
         self, look: Look, reply: UpstreamReply, request: GenerationRequest, sent_ms: int, now_ms: int
     ) -> tuple[Verdict | None, dict[str, str] | None]:
         """Return the verdict, if it differs from the answer's own, and the facts to report of a strange answer.

@@ -66,7 +66,7 @@ class Greeting:
             await ended(asking)
         self._health.openai = None
 
-    def call_answered(self) -> None:
+    def record_answer(self) -> None:
         """Note that a call was answered: requests are served, so a fault found before no longer holds."""
         self._is_served, self._health.openai = True, None
 
@@ -87,11 +87,11 @@ class Greeting:
     async def _ask_once(self) -> None:
         try:
             async with asyncio.timeout(GIVEN_UP_S):
-                self._say(await self._upstream.models())
+                self._report(await self._upstream.models())
         except TimeoutError:
             _log.warning("openai_silent", url=self._url, seconds=GIVEN_UP_S)
 
-    def _say(self, reply: UpstreamReply) -> None:
+    def _report(self, reply: UpstreamReply) -> None:
         """Log an answer, once for any number of equal ones, and note the fault."""
         answer = reply.answer
         verdict = judge(answer)
@@ -102,10 +102,10 @@ class Greeting:
         elif (answer.status, sentence) != self._said:
             self._said = answer.status, sentence
             say = _log.info if sentence is None else _log.error
-            say("openai_greeted", status=answer.status, sentence=sentence, **self._told(reply))
+            say("openai_greeted", status=answer.status, sentence=sentence, **self._assess(reply))
         self._health.openai = sentence
 
-    def _told(self, reply: UpstreamReply) -> dict[str, str]:
+    def _assess(self, reply: UpstreamReply) -> dict[str, str]:
         answer = reply.answer
         if answer.status is None:
             return {"url": self._url, "reason": safe(answer.message)[:_REASON_CHARS_MAX]}

@@ -66,20 +66,20 @@ class Entry:
             return await self._offload(work) if is_large(record) else work()
         except Exception as error:  # noqa: BLE001 — a defect that one record shows must not end the others' process
             self._contained("read", error, lane=lane, partition=source.partition.number, offset=source.offset)
-            return self._told(record)
+            return self._defect(record)
 
     def unread(self, record: Record) -> Read:
         """Return the result for a record that must not be decoded any more."""
         with contextlib.suppress(Exception):  # a defect here, too, must end nothing but the record
             content, known = self._reader.unread(record)
             return Read(content, known, weigh(record, content))
-        return self._told(record)
+        return self._defect(record)
 
     def _read(self, lane: str, record: Record, submitted_at: datetime) -> Read:
         content, known = self._reader.read(lane, record, submitted_at)
         return Read(content, known, weigh(record, content))
 
-    def _told(self, record: Record) -> Read:
+    def _defect(self, record: Record) -> Read:
         """Return what is left to report of a record that raised an exception."""
         size = len(record.value or b"") + len(record.key or b"")
         content, known = Undecodable(DEFECT), Garbage(None, DEFECT, "crashed")

@@ -265,7 +265,7 @@ class LaneIntake:
             elif want is Want.TAKE:
                 self._hand_over(*self._unread(source, fetched), fetched)  # before it is struck off, or it would be read
         self._still_named.append((place, read))
-        self._driver.once_struck_off(self._hand_over_read)
+        self._driver.on_struck_off(self._hand_over_read)
 
     def _hand_over_read(self) -> None:
         """Hand over what has been struck off; a partition without room is read again from the first record left."""

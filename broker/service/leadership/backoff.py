@@ -23,14 +23,14 @@ class Backoff:
         self._next_s = FIRST_S
         self._refusals = 0
 
-    def helped(self) -> None:
+    def reset(self) -> None:
         """Note progress: the next pause is the first one again."""
         self._next_s, self._refusals = FIRST_S, 0
 
-    def lasted(self, stretch_ms: int) -> None:
+    def record_lifetime(self, stretch_ms: int) -> None:
         """Note how long a producer was of use."""
         if stretch_ms >= HELPED_AFTER_MS:
-            self.helped()
+            self.reset()
 
     def pause_s(self, *, refused: bool = False) -> float:
         """Return the next pause, with jitter; `refused` if the next transaction will be another one."""

@@ -60,12 +60,12 @@ class Timekeeper:
         """Whether Redis, when it was last asked, contradicted our clock."""
         return abs(self._redis_ms or 0) > TOLERANCE_MS
 
-    def stamped(self, kafka_ms: int, began_ms: int) -> None:
+    def compare_kafka(self, kafka_ms: int, began_ms: int) -> None:
         """Compare with Kafka, which stamped our record `kafka_ms`; sending began at `began_ms` of our wall clock."""
         ended_ms = self._clock.utc_ms()
-        self.told("kafka", kafka_ms - min(max(kafka_ms, began_ms), ended_ms))  # no difference, if it lies in between
+        self.weigh("kafka", kafka_ms - min(max(kafka_ms, began_ms), ended_ms))  # no difference, if it lies in between
 
-    def told(self, witness: str, off_ms: int) -> None:
+    def weigh(self, witness: str, off_ms: int) -> None:
         """Weigh a witness, named for the log: our clock should move by `off_ms`, forward if positive."""
         if abs(off_ms) <= TOLERANCE_MS:
             return
@@ -109,7 +109,7 @@ class ByTheLeader:
             return
         at_ms = _instant(told)
         if at_ms is not None:
-            self._keeper.told("leader", at_ms + STATUS_AGE_MS - self._clock.utc_ms())
+            self._keeper.weigh("leader", at_ms + STATUS_AGE_MS - self._clock.utc_ms())
         self.is_settled = True
 
 

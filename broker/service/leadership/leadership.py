@@ -150,7 +150,7 @@ class Leadership:
             raise defect
 
     async def _promoted_until_lost(self, renewal: Renewal) -> None:
-        self._backoff.helped()
+        self._backoff.reset()
         while True:
             self._promoted_ms, self._setback = None, Setback.UNKNOWN
             try:
@@ -171,7 +171,7 @@ class Leadership:
             if self._leaving.is_set() and not self._has_led:
                 return
             if self._promoted_ms is not None:
-                self._backoff.lasted(self._parts.clock.now_ms() - self._promoted_ms)
+                self._backoff.record_lifetime(self._parts.clock.now_ms() - self._promoted_ms)
             await self._back_off(self._backoff.pause_s(refused=self._setback is Setback.REFUSED))
             if await self._settle_doubt(renewal) is Doubt.NOT_MINE:
                 return
@@ -189,12 +189,12 @@ class Leadership:
                 "Redis serve one Kafka prefix. Give each budget its own kafka.topic_prefix, or all its dispatchers "
                 "the same Redis."
             )
-        if not self._parts.proof.stands:
+        if not self._parts.proof.is_proved:
             await self._parts.greeting.wait_for_answer()
         await self._begin(standing, renewal)
 
     def _contested(self) -> bool:
-        return self._foreign.claimed(self._parts.follower.last_foreign(self._owner), self._parts.clock.now_ms())
+        return self._foreign.record(self._parts.follower.last_foreign(self._owner), self._parts.clock.now_ms())
 
     async def _begin(self, standing: RestoredState, renewal: Renewal) -> None:
         driver, clock = self._parts.driver, self._parts.clock
@@ -289,13 +289,13 @@ class Leadership:
             say("transaction_unknown", reason=str(error), setback=error.setback.value, term=self._term)
             return False
         if batch.settlements:
-            self._backoff.helped()
+            self._backoff.reset()
         self._parts.transacted("committed", (clock.now_ms() - begun_ms) / 1_000)
         renewal.reached_ms = clock.now_ms()
         self.health.unpromoted = None
-        self.health.wrote(touched)
+        self.health.record_commit(touched)
         self.health.kafka(None)
-        self._parts.follower.wrote(written[-1], publication.line)
+        self._parts.follower.record_step(written[-1], publication.line)
         driver.post(Committed(batch.serial, begun_ms, publication.crashed))
         return True
 

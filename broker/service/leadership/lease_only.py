@@ -117,7 +117,7 @@ class Elected:
         self._dice = dice
         self._trust = Trust(times)
         self._standby = Standby(
-            lease, kafka, clock=clock, renewed=self._trust.renewed, health=health, times=times, owner=owner
+            lease, kafka, clock=clock, renewed=self._trust.extend_by_renewal, health=health, times=times, owner=owner
         )
         self._leaving = asyncio.Event()
 
@@ -140,7 +140,7 @@ class Elected:
             self._trust,
             self._kafka,
             clock=self._clock,
-            renewed=self._trust.renewed,
+            renewed=self._trust.extend_by_renewal,
             health=self.health,
             times=self._times,
             owner=self._owner,
@@ -178,7 +178,7 @@ class Elected:
                 say = _log.error if denied else _log.warning
                 say("stretch_ended", reason=str(error), term=self.health.term)
             if holding.led_since_ms is not None:
-                backoff.lasted(self._clock.now_ms() - holding.led_since_ms)
+                backoff.record_lifetime(self._clock.now_ms() - holding.led_since_ms)
             self.health.role = "suspended"
             if holding.is_over:
                 return

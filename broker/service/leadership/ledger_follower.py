@@ -1,12 +1,12 @@
 """Ledger follower: passes every line to the core, and remembers the claims.
 
 A standby follows all the time, so that it needs milliseconds to know every answered id when it is promoted. A leader
-does not read what it writes. Each of its commits that returned gives the offset of its line (`wrote`), and in doubt it
-reads on behind the last of them: no line of another process can precede a line that our own producer committed, since a
-fenced producer commits nothing more. So a doubt costs the same after a minute and after a month, and needs no line that
-retention may have removed. Where the next line is gone all the same (a standby that was stopped for a day), the
-follower opens anew as at its start (`broker.service.leadership.ledger_reach`), which reports nothing that may not be
-reported twice.
+does not read what it writes. Each of its commits that returned gives the offset of its line (`record_step`), and in
+doubt it reads on behind the last of them: no line of another process can precede a line that our own producer
+committed, since a fenced producer commits nothing more. So a doubt costs the same after a minute and after a month, and
+needs no line that retention may have removed. Where the next line is gone all the same (a standby that was stopped for
+a day), the follower opens anew as at its start (`broker.service.leadership.ledger_reach`), which reports nothing that
+may not be reported twice.
 """
 
 from collections import deque
@@ -188,7 +188,7 @@ class LedgerFollower:
         self._skip()
         rows = await self._log.read(timeout_ms)
         for row in rows:
-            self._tell(row)
+            self._pass_on(row)
             self._next = row.offset + 1
         if rows:
             self.reached_ms = self._clock.now_ms()
@@ -202,13 +202,13 @@ class LedgerFollower:
             self._log.seek(self._next)
         self._skips = False
 
-    def wrote(self, offset: int, line: LedgerRecord) -> None:
+    def record_step(self, offset: int, line: LedgerRecord) -> None:
         """Note that a step of our own term is committed at that offset (-1: unknown).
 
         Neither it nor any line before it need be read: its content is remembered as if it had been. The core knows
         already what it says of requests.
         """
-        self._bear_in_mind(line, self._clock.utc_ms())
+        self._remember(line, self._clock.utc_ms())
         self.totals.observe(line)
         if 0 <= offset < (self._next or 0):
             self._found_anew()
@@ -248,7 +248,7 @@ class LedgerFollower:
                 raise LogUnavailable("Our own claim does not come back from the ledger; is a node without its quorum?")
             await self.follow()
 
-    def _tell(self, row: LedgerRow) -> None:
+    def _pass_on(self, row: LedgerRow) -> None:
         try:
             line = decode_ledger(row.value)
         except LedgerUnreadable as error:
@@ -256,7 +256,7 @@ class LedgerFollower:
                 f"The ledger holds a line this release cannot read ({error}); run the release that wrote it."
             ) from error
         self.lines += 1
-        self._reach.line(row.at_ms)
+        self._reach.record_line(row.at_ms)
         self._left_ms = self._clock.now_ms() if line.kind is LedgerKind.LEFT else None
         self.highest_term = max(self.highest_term, line.term)
         if self.last_claim != (line.term, line.owner):
@@ -267,7 +267,7 @@ class LedgerFollower:
         self._grants.observe(line)
         self.totals.observe(line)
         self._proof.observe(line)
-        self._bear_in_mind(line, row.at_ms)
+        self._remember(line, row.at_ms)
         self._driver.post(ledger_read(line, row.at_ms))
 
     def _is_expected(self, line: LedgerRecord, offset: int) -> bool:
@@ -276,17 +276,17 @@ class LedgerFollower:
         term, owner, from_offset = self._expected
         return (line.term, line.owner) == (term, owner) and offset >= from_offset
 
-    def _bear_in_mind(self, line: LedgerRecord, at_ms: int) -> None:
+    def _remember(self, line: LedgerRecord, at_ms: int) -> None:
         match line.kind:
             case LedgerKind.CLAIM:
                 self.topic_ids = dict(line.topics)
-                self.deaths.claimed(line.owner, line.suspects, at_ms)
+                self.deaths.record_claim(line.owner, line.suspects, at_ms)
             case LedgerKind.STEP:
                 self.stepped_at_ms = max(self.stepped_at_ms, at_ms)
                 self.topic_ids |= line.topics
-                self.deaths.stepped(line.owner, line.suspects, at_ms)
+                self.deaths.record_step(line.owner, line.suspects, at_ms)
             case LedgerKind.LEFT:
-                self.deaths.left()
+                self.deaths.record_leave()
             case _:
                 assert_never(line.kind)
 

@@ -40,7 +40,7 @@ class LedgerReach:
         self._start, self._last_ms, self._first_ms = start, start.from_ms, None
         self._unled_ms = self._before_ms = 0
 
-    def line(self, at_ms: int) -> None:
+    def record_line(self, at_ms: int) -> None:
         """Note the next line and its Kafka time."""
         pause_ms = at_ms - self._last_ms
         if pause_ms > self._silence_max_ms:

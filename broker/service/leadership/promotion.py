@@ -182,7 +182,7 @@ class Promotion:
         (offset,) = await producer.transact([claim], {})
         self._follower.expect(term, self._owner, offset)
         await self._follower.read_to_claim(CLAIM_READ_WITHIN_MS)
-        self._timekeeper.stamped(self._follower.claimed_at_ms, began_ms)
+        self._timekeeper.compare_kafka(self._follower.claimed_at_ms, began_ms)
         if self._follower.foreign_claim_from(term, self._owner):
             return None
         standing = RestoredState(term)
@@ -238,7 +238,7 @@ class Promotion:
                 standing.lost[place] = start
             standing.progress[place] = progress
             ahead = min(end, progress.next_offset + intake.read_ahead_max)
-            caution = self._follower.deaths.caution(f"{intake.topic}/{number}", ahead)
+            caution = self._follower.deaths.cautious_read(f"{intake.topic}/{number}", ahead)
             if caution is not None and progress.base < caution.until:
                 standing.cautions[place] = caution
         await self._recognise(intake, lasts)

@@ -121,7 +121,7 @@ class Standby:
             view = await self._lease.look()
             self._health.holder = view.value
             self._health.redis(None)
-            candidacy.saw(view.value, view.pttl_ms, self._clock.now_ms())
+            candidacy.record_look(view.value, view.pttl_ms, self._clock.now_ms())
             await self._note_ready()
             at_ms = candidacy.may_take_at(self._clock.now_ms())
             if at_ms is None or at_ms > self._clock.now_ms():
@@ -130,7 +130,7 @@ class Standby:
             if not isinstance(await self._lease.take(), LeaseTaken):
                 return False
         except LeaseUnavailable as error:
-            candidacy.missed()
+            candidacy.record_silence()
             self._health.redis(str(error))
             return False
         self._renewed(sent_ms)

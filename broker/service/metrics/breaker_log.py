@@ -34,14 +34,14 @@ class Trips:
         """Return what tripped this limit's breaker, or the account's (None); None if that is closed."""
         return self._open.get(breaker)
 
-    def tripped(self, command: BreakerOpened, cargo: Payload | None) -> None:
+    def record_opening(self, command: BreakerOpened, cargo: Payload | None) -> None:
         """Keep and log the cause."""
         context = _context(command, cargo)
         if len(self._open) < KEPT_MAX:
             self._open[command.breaker] = {"since": to_wire(self._clock.utc_now()), **context}
         _log.error("breaker_opened", breaker=command.breaker or _ACCOUNT, rest_s=command.rest_ms / 1_000, **context)
 
-    def mended(self, command: BreakerClosed) -> None:
+    def record_closing(self, command: BreakerClosed) -> None:
         """Forget the cause, and log the closing."""
         self._open.pop(command.breaker, None)
         _log.warning("breaker_closed", breaker=command.breaker or _ACCOUNT, open_s=command.open_ms / 1_000)

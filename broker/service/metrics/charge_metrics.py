@@ -26,7 +26,7 @@ class Charges:
         self._meter = meter
         self._seen: dict[tuple[str, str], tuple[Law | None, int]] = {}
 
-    def look(self, limit: str, standings: Sequence[LawStatus]) -> None:
+    def observe(self, limit: str, standings: Sequence[LawStatus]) -> None:
         """Read the law statuses of a limit; the one with the most evidence stands for the limit."""
         for standing in standings:
             self._compare(limit, standing)

@@ -18,7 +18,7 @@ class Parkings:
         """Nothing was parked."""
         self._back: OrderedDict[bytes, tuple[int, datetime]] = OrderedDict()
 
-    def parked(self, id_hash: bytes, run: int, back_at: datetime) -> None:
+    def record(self, id_hash: bytes, run: int, back_at: datetime) -> None:
         """Note that a request is in the failures topic until then."""
         self._back.pop(id_hash, None)
         self._back[id_hash] = run, back_at

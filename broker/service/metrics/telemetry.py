@@ -108,7 +108,7 @@ class Telemetry:
         self.containment.contained(step, error, **where)
 
     @surviving("metrics")
-    def posted(self, event: Event) -> None:
+    def observe_event(self, event: Event) -> None:
         """Observe an event just before the core does."""
         match event:
             case Taken():
@@ -125,7 +125,7 @@ class Telemetry:
             self.meter.cancel_taken()
 
     @surviving("metrics")
-    def watch(self, command: Command, cargo: Payload | None) -> None:
+    def observe_command(self, command: Command, cargo: Payload | None) -> None:
         """Observe a command just before it is carried out."""
         match command:
             case Call():
@@ -137,14 +137,14 @@ class Telemetry:
             case Publish():
                 self._pending = {command.batch.serial: command.batch}
             case BreakerOpened():
-                self.trips.tripped(command, cargo)
+                self.trips.record_opening(command, cargo)
             case BreakerClosed():
-                self.trips.mended(command)
+                self.trips.record_closing(command)
             case _:
                 return
 
     @surviving("metrics")
-    def answered(self, cargo: Payload, verdict: Verdict, upstream_s: float) -> None:
+    def record_attempt(self, cargo: Payload, verdict: Verdict, upstream_s: float) -> None:
         """Count an attempt that has ended."""
         model = model_of(cargo)
         self.meter.attempt(model, verdict.meaning.value)
@@ -222,7 +222,7 @@ class Telemetry:
         for each in overdue:
             self._outcome("", "", "failed", OVERDUE.reason)
             self.meter.dead_letter(OVERDUE.reason)
-            self.failures.overdue(each, OVERDUE)
+            self.failures.count_overdue(each, OVERDUE)
         _log.error("parked_did_not_come_back", requests=len(overdue))
 
     def _is_parked(self, number: TicketNumber, decision: Park) -> None:
@@ -230,7 +230,7 @@ class Telemetry:
         cargo = self._hold.get(number)
         if cargo is not None and isinstance(cargo.content, DecodedRequest):
             known, back_at = cargo.content, self._clock.to_utc(decision.not_before_ms)
-            self.parkings.parked(id_hash(known.request.id), known.run, back_at)
+            self.parkings.record(id_hash(known.request.id), known.run, back_at)
 
     def _settled(self, number: TicketNumber, decision: Decision) -> None:
         cargo = self._hold.get(number)
@@ -245,10 +245,10 @@ class Telemetry:
                 if decision.reason != "cancelled":
                     self.meter.dead_letter(decision.reason)
                 self._outcome_time(lane, cargo)
-                self.failures.failed(cargo, decision)
+                self.failures.count_failed(cargo, decision)
             case DeadLetterOnly():
                 self.meter.dead_letter(decision.reason)
-                self.failures.buried(cargo, decision)
+                self.failures.count_dead_letter(cargo, decision)
             case Withdraw():
                 self._outcome("", "", "failed", "cancelled")  # a parked request is known by its id alone
             case Discard():
@@ -259,14 +259,14 @@ class Telemetry:
     def _discarded(self, lane: str, discard: Discard) -> None:
         if discard.overdue:
             self.meter.dead_letter(OVERDUE.reason)
-            self.failures.lettered(OVERDUE.reason)
+            self.failures.count_late_letter(OVERDUE.reason)
         elif lane != CONTROL and not discard.returned:
             self.meter.duplicate(lane)
 
     def _completed(self, lane: str, model: str, cargo: Payload) -> None:
         self._outcome(lane, model, "completed", "")
         self._outcome_time(lane, cargo)
-        self.failures.answered(cargo)
+        self.failures.count_completed(cargo)
         if cargo.finish is not None:
             self.meter.finish(model, cargo.finish)
 
@@ -280,9 +280,9 @@ class Telemetry:
         meter.dedupe_window(core.identities.window_reached_ms(core.wall_ms(now_ms)) / 1_000)
         self._cancels(core.identities.cancels)
         self._say_parked(core, now_ms)
-        self.failures.look()
+        self.failures.log_omitted()
         self._lanes(core, now_ms)
-        desks = core.limits.desks()
+        desks = core.limits.limit_queues()
         self._foreign = {name: tokens for name, tokens in self._foreign.items() if name in desks}
         for name, desk in desks.items():
             self._limit(name, desk, core.limits.account.breaker, now_ms)
@@ -330,7 +330,7 @@ class Telemetry:
 
     @surviving("metrics")
     def _limit(self, name: str, desk: LimitQueue, account: Breaker, now_ms: int) -> None:
-        self._charges.look(name, desk.budget.tariff.standings())
+        self._charges.observe(name, desk.budget.tariff.law_statuses())
         charged = desk.budget.charged_last_minute(now_ms)
         foreign, self._foreign[name] = self._foreign.get(name, 0), desk.budget.foreign_tokens
         self.meter.foreign(name, max(0, desk.budget.foreign_tokens - foreign))

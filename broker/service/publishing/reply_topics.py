@@ -79,7 +79,7 @@ class Replies:
         if not topics:
             await transact()
             return
-        await self._know(topics)
+        await self._check(topics)
         try:
             await self._watched(transact)
         except ProducerDead as error:
@@ -156,7 +156,7 @@ class Replies:
 
     # ------------------------------------------------------------------ checking of topics
 
-    async def _know(self, topics: Collection[str]) -> None:
+    async def _check(self, topics: Collection[str]) -> None:
         """Check the topics not checked within `FRESH_MS`; more than once only if nothing is known of one."""
         now_ms = self._clock.now_ms()
         old = [topic for topic in topics if self._topics[topic].state is None or self._is_old(topic, now_ms)]
@@ -196,7 +196,7 @@ class Replies:
 
     # ------------------------------------------------------------------ status
 
-    async def glance(self) -> None:
+    async def check_all(self) -> None:
         """Check all topics every `GLANCE_EVERY_MS`, so that a fault shows before it costs a copy."""
         now_ms = self._clock.now_ms()
         if self._topics and (self._glanced_ms is None or now_ms - self._glanced_ms >= GLANCE_EVERY_MS):

@@ -12,7 +12,7 @@ def backlog_ms(limits: Scheduler, lane: str, now_ms: int) -> int:
     asked for. The reserve of idle lanes above is left to them; what other lanes wait for is left out.
     """
     longest_ms = 0
-    for desk in limits.desks().values():
+    for desk in limits.limit_queues().values():
         queue = desk.lanes.queue(lane)
         if len(queue):
             crowd = QueueTotals(len(queue), queue.waiting_tokens)

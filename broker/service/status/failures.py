@@ -57,11 +57,11 @@ class Failures:
 
     # ------------------------------------------------------------------ recording
 
-    def answered(self, cargo: Payload) -> None:
+    def count_completed(self, cargo: Payload) -> None:
         """Count a completed request."""
         _count(self._now().answered, *_kinds(cargo))
 
-    def failed(self, cargo: Payload, fail: Fail) -> None:
+    def count_failed(self, cargo: Payload, fail: Fail) -> None:
         """Count and log a request with the outcome Failed. A cancelled one is no failure."""
         if fail.reason == _NO_FAILURE:
             return
@@ -70,24 +70,24 @@ class Failures:
         _count(minute.failed, *((kind, name, fail.reason) for kind, name in _kinds(cargo)))
         self._say("request_failed", fail.reason, {**_named(cargo), "reason": fail.reason, "sentence": fail.sentence})
 
-    def overdue(self, overdue: Overdue, fail: Fail) -> None:
+    def count_overdue(self, overdue: Overdue, fail: Fail) -> None:
         """Count and log a parked request that was Failed, since no retrier has put it back."""
         _count(self._now().dead_letters, fail.reason)
         told = {"id": overdue.name, "run": overdue.identity.run, "calls": overdue.attempts}
         self._say("request_failed", fail.reason, {**told, "reason": fail.reason, "sentence": fail.sentence})
 
-    def buried(self, cargo: Payload, bury: DeadLetterOnly) -> None:
+    def count_dead_letter(self, cargo: Payload, bury: DeadLetterOnly) -> None:
         """Count and log a record that has a dead letter and no outcome."""
         _count(self._now().dead_letters, bury.reason)
         self._say("dead_lettered", bury.reason, {**_named(cargo), "reason": bury.reason, "sentence": bury.sentence})
 
-    def lettered(self, reason: str) -> None:
+    def count_late_letter(self, reason: str) -> None:
         """Count the dead letter of a request that was Failed before."""
         _count(self._now().dead_letters, reason)
 
     # ------------------------------------------------------------------ reporting
 
-    def look(self) -> None:
+    def log_omitted(self) -> None:
         """Log how many lines were left out, once their interval is over; to be called now and then."""
         if self._unsaid and self._clock.now_ms() - self._said[-1] >= SAID_EVERY_MS:
             self._say_unsaid()

@@ -38,7 +38,7 @@ class Lags:
         self._clock = clock
         self._found: dict[str, tuple[int, int]] = {}  # the number, and when it was asked for
 
-    async def look(self) -> None:
+    async def measure(self) -> None:
         """Ask Kafka for the ends of every lane that is being taken; the lag of a lane without a timely answer stays."""
         for lane, intake in self._intakes.items():
             asked_ms, lag = self._clock.now_ms(), None

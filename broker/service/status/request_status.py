@@ -87,11 +87,11 @@ class RequestStatus:
         tickets = self._tickets(hashed, run)
         open_now = [each for each in tickets if self._core.register.is_answering(each) or each.state is State.JOINED]
         if open_now:
-            return self._story(open_now[0], now_ms)
+            return self._report(open_now[0], now_ms)
         settled = self._settled_long_ago(hashed, run)
         if settled is not None:
             return settled
-        return self._story(tickets[0], now_ms) if tickets else self._unknown(now_ms)
+        return self._report(tickets[0], now_ms) if tickets else self._unknown(now_ms)
 
     def _tickets(self, hashed: bytes, run: int | None) -> list[Ticket]:
         """Return the tickets of the request; the one that will answer for it comes first."""
@@ -138,7 +138,7 @@ class RequestStatus:
 
     # ------------------------------------------------------------------ in memory
 
-    def _story(self, ticket: Ticket, now_ms: int) -> Told:
+    def _report(self, ticket: Ticket, now_ms: int) -> Told:
         candidate, cargo = ticket.candidate, self._hold.get(ticket.number)
         told: Told = {
             "run": candidate.identity.run,
@@ -159,7 +159,7 @@ class RequestStatus:
                 return told | {"state": "calling", "for_s": _seconds(called_ms, now_ms)}
             case State.JOINED:
                 first = self._core.register.answering(candidate.identity.id_hash)
-                behind = None if first is None else self._story(first, now_ms)
+                behind = None if first is None else self._report(first, now_ms)
                 return told | {"state": "joined", "behind": behind}
             case State.SETTLED:
                 decision = self._core.outbox.decision(ticket)
@@ -168,7 +168,7 @@ class RequestStatus:
                 assert_never(ticket.state)
 
     def _waiting(self, ticket: Ticket, now_ms: int) -> Told:
-        until_ms, before = self._core.sleeps_until(ticket), self._core.limits.before_in_order(ticket)
+        until_ms, before = self._core.sleeps_until(ticket), self._core.limits.predecessors(ticket)
         hindrances = self._hindrances.of_all(ticket.candidate.limit, now_ms)
         state = "waiting"
         if ticket.queued:
@@ -210,7 +210,7 @@ class RequestStatus:
 
     def _place(self, ticket: Ticket, *, front: bool) -> Place | None:
         """Return its position, or the future one; None while its limit was never used, so that it has no queues."""
-        desk, limits = self._core.limits.desks().get(ticket.candidate.limit), self._core.limits
+        desk, limits = self._core.limits.limit_queues().get(ticket.candidate.limit), self._core.limits
         if desk is None:
             return None
         rules = self._core.rules.lanes
@@ -221,7 +221,7 @@ class RequestStatus:
     def _start_ms(self, ticket: Ticket, place: Place, now_ms: int) -> int | None:
         """Return when it will be called if no other request comes first; None: that cannot be foreseen."""
         limits, flights = self._core.limits, self._core.flights
-        desk = limits.desks()[ticket.candidate.limit]
+        desk = limits.limit_queues()[ticket.candidate.limit]
         pick, found = desk.lanes.pick(now_ms), desk.next(now_ms, probe=False)
         reserved_ppm = 0 if pick is None else pick.reserved_ppm
         crowd = QueueTotals(1, ticket.charge)
@@ -244,7 +244,7 @@ class RequestStatus:
 
     def _after_its_key(self, ticket: Ticket, start_ms: int, now_ms: int) -> int | None:
         """Return a start after those of its ordering key, which start, or in a serial lane end, one by one."""
-        before = self._core.limits.before_in_order(ticket)
+        before = self._core.limits.predecessors(ticket)
         if not before:
             return start_ms
         first = before[0]

@@ -19,7 +19,7 @@ from broker.service.status.queue_position import QueueTotals
 
 def flows_in_ms(budget: Budget, crowd: QueueTotals, reserved_ppm: int, now_ms: int) -> int:
     """Return the time until buckets and own cap of a limit have paid for these requests and still hold the reserve."""
-    checkpoint, share_ppm = budget.checkpoint(now_ms), budget.caution().share_ppm
+    checkpoint, share_ppm = budget.checkpoint(now_ms), budget.learned_limits().share_ppm
     tokens = Markup(checkpoint.markup_ppm).applied(crowd.tokens)
     waits_ms = [checkpoint.pause_ms]
     for level in checkpoint.levels:

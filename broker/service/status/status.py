@@ -88,7 +88,9 @@ class Status:
             "trouble": self._trouble,
             "lanes": lambda: {name: self._lane(name, now_ms) for name in self._settings.lanes},
             "account": lambda: _breaker(core.limits.account.breaker, telemetry.trips.of(None), now_ms),
-            "limits": lambda: {name: self._limit(name, desk, now_ms) for name, desk in core.limits.desks().items()},
+            "limits": lambda: {
+                name: self._limit(name, desk, now_ms) for name, desk in core.limits.limit_queues().items()
+            },
             "models": lambda: {name: spent.means() for name, spent in telemetry.spending.items()},
             "outcomes": lambda: dict(self._totals.counts),
             "failed_lately": telemetry.failures.shown,
@@ -116,7 +118,7 @@ class Status:
 
     def _limit(self, name: str, desk: LimitQueue, now_ms: int) -> dict[str, Any]:
         """Return one limit: its buckets as believed, the requests that wait for it, and what it waits for itself."""
-        caution = desk.budget.caution()
+        caution = desk.budget.learned_limits()
         return {
             "believed": desk.budget.believed,
             **_breaker(desk.budget.breaker, self._telemetry.trips.of(name), now_ms),
@@ -136,7 +138,7 @@ class Status:
                     "error_tokens": each.error_tokens,
                     "charged_tokens": each.charged_tokens,
                 }
-                for each in desk.budget.tariff.standings()
+                for each in desk.budget.tariff.law_statuses()
             },
             "buckets": [
                 {
@@ -165,7 +167,7 @@ class Status:
             return said[0] or None  # its beliefs about limits date from when it led
         if not limits.account.breaker.closed:
             said.append(f"The account's breaker is open ({limits.account.breaker.tripped_by}).")
-        for name, desk in limits.desks().items():
+        for name, desk in limits.limit_queues().items():
             if not desk.budget.breaker.closed:
                 said.append(f"The breaker of limit {name} is open ({desk.budget.breaker.tripped_by}).")
         return " ".join(filter(None, said)) or None

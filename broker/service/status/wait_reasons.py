@@ -50,13 +50,13 @@ class WaitReasons:
         pause = self._core.pauses_for(now_ms)
         if pause is not None:
             return [{"kind": "leader", "why": pause.value}]
-        desk = self._core.limits.desks().get(limit)
+        desk = self._core.limits.limit_queues().get(limit)
         found = [] if desk is None else self._breaker(desk.budget.breaker, limit, now_ms)
         return self._breaker(self._core.limits.account.breaker, None, now_ms) + found
 
     def in_line(self, ticket: Ticket, now_ms: int) -> list[Hindrance]:
         """Return what blocks a queued ticket, where nothing blocks all of them."""
-        desk = self._core.limits.desks()[ticket.candidate.limit]
+        desk = self._core.limits.limit_queues()[ticket.candidate.limit]
         capped = self._tenant_cap(ticket, desk, now_ms)
         if capped:
             return capped
@@ -86,7 +86,7 @@ class WaitReasons:
     def _tenant_cap(self, ticket: Ticket, desk: LimitQueue, now_ms: int) -> list[Hindrance]:
         tenants, tenant = self._core.limits.tenants, ticket.candidate.tenant
         queue = desk.lanes.queue(ticket.source.partition.lane)
-        head = ticket if ticket.late else queue.line(tenant).head or ticket
+        head = ticket if ticket.late else queue.tenant_queue(tenant).head or ticket
         free_ms, rule = tenants.free_at(tenant, head.charge, now_ms), tenants.rule(tenant)
         if free_ms is None:
             return [{"kind": "tenant_cap", "cap": "inflight_max", "most": rule.inflight_max, "payable_in_s": None}]
@@ -101,7 +101,7 @@ class WaitReasons:
             queue = desk.lanes.queue(next_lane)
             rule = "order"
             if queue.rule.order > desk.lanes.queue(lane).rule.order:
-                rule = "floor" if queue.owed(pick.ticket) else "ceiling"
+                rule = "floor" if queue.is_owed(pick.ticket) else "ceiling"
             waiting = {"requests": len(queue), "tokens": queue.waiting_tokens}
             return [{"kind": "lane", "lane": next_lane, "rule": rule, **waiting}]
         if pick.ticket.candidate.tenant != ticket.candidate.tenant:

@@ -29,18 +29,18 @@ def test_two_models_of_one_limit_are_paid_from_one_mirror_and_none_is_refused() 
     made = run({"gpt-4.1": KNOWN | {"models": ["gpt-4.1-*"]}})
     books = made.upstream.books()
     assert books.throttled == 0
-    assert list(books.accounts) == list(made.core.limits.desks()) == ["gpt-4.1"]
+    assert list(books.accounts) == list(made.core.limits.limit_queues()) == ["gpt-4.1"]
     share = books.accounts["gpt-4.1"][Metric.TOKENS].share
     assert share is not None
     assert share > 0.95
-    (budget,) = [desk.budget for desk in made.core.limits.desks().values()]
+    (budget,) = [desk.budget for desk in made.core.limits.limit_queues().values()]
     assert budget.corrections == 0, "what each model's answer tells agrees with what the other has spent"
     assert 2 * COUNT * CHARGE > TOKENS
 
 
 def test_without_that_setting_each_model_meets_the_other_as_a_stranger() -> None:
     made = run({DATED: KNOWN, PLAIN: KNOWN})
-    assert sum(desk.budget.corrections for desk in made.core.limits.desks().values()) > 0
+    assert sum(desk.budget.corrections for desk in made.core.limits.limit_queues().values()) > 0
 
 
 def test_a_dated_snapshot_draws_from_its_models_limit_without_any_setting() -> None:

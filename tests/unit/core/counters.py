@@ -11,8 +11,8 @@ WAY = 100
 
 
 def hearing(sends: SentCalls, number: int, now_ms: int, way_ms: int) -> AdmissionOrder:
-    place = sends.place(number)
-    return sends.hearing(number, 0 if place is None else sends.sent_ms[place], now_ms, way_ms)
+    place = sends.index_of(number)
+    return sends.admission_order(number, 0 if place is None else sends.sent_ms[place], now_ms, way_ms)
 
 
 class Counter:

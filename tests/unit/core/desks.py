@@ -24,7 +24,7 @@ def call(made: Scheduler, now_ms: int = 0) -> Ticket | None:
     if waiting is not None:
         waiting.state = State.CALLING
         made.serve(waiting, 0)
-        made.desk(waiting.candidate.limit, now_ms).budget.reserve(waiting.number, waiting.charge, now_ms)
+        made.limit_queue(waiting.candidate.limit, now_ms).budget.reserve(waiting.number, waiting.charge, now_ms)
     return waiting
 
 
@@ -40,5 +40,5 @@ def all_called(made: Scheduler) -> list[Ticket]:
 
 def answered(made: Scheduler, took_ms: int, limit: str = "gpt") -> None:
     """A call was answered that took so long."""
-    made.desk(limit, 0)
-    made.answered(ticket(candidate(limit=limit)), took_ms)
+    made.limit_queue(limit, 0)
+    made.record_duration(ticket(candidate(limit=limit)), took_ms)

@@ -11,8 +11,8 @@ MINUTE = 60_000  # with a capacity of 60,000 tokens: one token a millisecond
 
 
 def hearing(sends: SentCalls, number: int, now_ms: int) -> AdmissionOrder:
-    place = sends.place(number)
-    return sends.hearing(number, 0 if place is None else sends.sent_ms[place], now_ms, WAY_MS)
+    place = sends.index_of(number)
+    return sends.admission_order(number, 0 if place is None else sends.sent_ms[place], now_ms, WAY_MS)
 
 
 class Caller:
@@ -31,10 +31,10 @@ class Caller:
 
     def observe(self, remaining: int, number: int, now_ms: int) -> tuple[int, int]:
         self.open.remove(number)
-        self.mirror.observe(remaining, self.hearing(number, now_ms), self.sends)
+        self.mirror.observe(remaining, self.admission_order(number, now_ms), self.sends)
         return self.interval(now_ms)
 
-    def hearing(self, number: int, now_ms: int) -> AdmissionOrder:
+    def admission_order(self, number: int, now_ms: int) -> AdmissionOrder:
         return hearing(self.sends, number, now_ms)
 
     def interval(self, now_ms: int) -> tuple[int, int]:

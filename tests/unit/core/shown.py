@@ -21,7 +21,7 @@ class Limit:
         """A call; returns how its answer will be heard."""
         number = self.sends.append(now_ms, tokens)
         self.buckets.pay(tokens, number, now_ms)
-        return self.sends.hearing(number, now_ms, now_ms + TOOK_MS, way_ms=TOOK_MS)
+        return self.sends.admission_order(number, now_ms, now_ms + TOOK_MS, way_ms=TOOK_MS)
 
     def show(
         self,
@@ -31,7 +31,9 @@ class Limit:
         capacity: int = CAPACITY,
         period_ms: int | None = None,
     ) -> int | None:
-        return self.buckets.shown(Reading(Metric.TOKENS, capacity, capacity - used, period_ms, full_in_ms), hearing)
+        return self.buckets.observe_headers(
+            Reading(Metric.TOKENS, capacity, capacity - used, period_ms, full_in_ms), hearing
+        )
 
     def only(self) -> object:
         (mirror,) = self.buckets

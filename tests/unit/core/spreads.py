@@ -16,13 +16,13 @@ def refused_deep() -> BurstControl:
     known = spread()
     known.pay(5_000, 0)
     assert known.pay(1_000, 300) == 5_700
-    known.give_back(1_000, 400)
-    known.unexplained(5_700, 1_000, 300, 400)
+    known.refund(1_000, 400)
+    known.record_refusal(5_700, 1_000, 300, 400)
     return known
 
 
 def refused_shallow(times: int = 1) -> BurstControl:
     known = spread()
     for _ in range(times):
-        known.unexplained(1_000, 1_000, 0, 0)
+        known.record_refusal(1_000, 1_000, 0, 0)
     return known

@@ -117,7 +117,7 @@ def test_what_must_not_be_called_fails_with_the_reason_given() -> None:
     number = shell.take(candidate("x", refusal=("rejected", "Not on the list.")))
     shell.commit()
     assert shell.decisions(number) == [Fail("rejected", "Not on the list.")]
-    assert dict(shell.core.limits.desks()) == {}
+    assert dict(shell.core.limits.limit_queues()) == {}
 
 
 def test_what_no_full_bucket_could_pay_fails_at_once() -> None:

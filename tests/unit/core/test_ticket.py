@@ -43,7 +43,7 @@ def test_garbage_is_never_taken_for_a_request() -> None:
 
 def test_garbage_with_an_id_can_become_a_request() -> None:
     made = Ticket(TicketNumber(1), Source(LanePartition("bulk", 3), 7), 10, 0, Garbage(None, "No JSON."))
-    made.becomes(candidate("a"))
+    made.set_candidate(candidate("a"))
     assert made.candidate is made.content
     assert made.candidate.identity == identity("a")
 
@@ -74,10 +74,10 @@ def test_a_ticket_begins_anew_as_its_record_was_taken() -> None:
     cancel = Cancel(b"i" * 16, 5)
     stand_in, other = ticket(candidate("a")), ticket(candidate("b"))
     stand_in.cancel, stand_in.timestamp_ms, stand_in.state, other.calls = cancel, 9, State.SETTLED, 3
-    again = stand_in.anew()
+    again = stand_in.fresh_copy()
     assert (again.content, again.cancel, again.timestamp_ms, again.state) == (cancel, None, 9, State.WAITING)
     assert (again.number, again.source, again.bytes) == (stand_in.number, stand_in.source, stand_in.bytes)
-    assert (other.anew().content, other.anew().calls, other.anew().charge) == (other.content, 0, 0)
+    assert (other.fresh_copy().content, other.fresh_copy().calls, other.fresh_copy().charge) == (other.content, 0, 0)
 
 
 @pytest.mark.parametrize(
@@ -120,15 +120,15 @@ def test_a_ticket_takes_of_its_lanes_buffer_what_it_weighs_unless_more_is_stated
     source, content = Source(LanePartition("bulk", 3), 7), candidate()
     assert Ticket(TicketNumber(1), source, 10, 0, content).buffer_bytes == 10
     heavy = Ticket(TicketNumber(1), source, 10, 0, content, buffer_bytes=4_000)
-    assert (heavy.bytes, heavy.buffer_bytes, heavy.anew().buffer_bytes) == (10, 4_000, 4_000)
+    assert (heavy.bytes, heavy.buffer_bytes, heavy.fresh_copy().buffer_bytes) == (10, 4_000, 4_000)
 
 
 def test_a_contested_ticket_begins_anew_as_what_it_was_sent_as() -> None:
     made = ticket(candidate("a", attempt=2))
     made.contested = made.candidate
-    made.becomes(made.candidate.apart(identity("own")))
+    made.set_candidate(made.candidate.apart(identity("own")))
     assert (made.candidate.identity, made.candidate.attempt) == (identity("own"), 0)
-    assert made.anew().content == candidate("a", attempt=2)
+    assert made.fresh_copy().content == candidate("a", attempt=2)
 
 
 @pytest.mark.parametrize(("before", "to"), list(product(State, State)))

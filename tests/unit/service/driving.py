@@ -35,7 +35,7 @@ class ScriptedCore(Dispatch):
 
     def on(self, event: Event, now_ms: int) -> None:
         if isinstance(event, Renewed):
-            self.trust.renewed(event.sent_at_ms)
+            self.trust.extend_by_renewal(event.sent_at_ms)
         else:
             self.heard.append((now_ms, event))
 
@@ -54,10 +54,10 @@ class Watched:
         self.seen: list[tuple[str, bool]] = []
         self.contained_steps: list[tuple[str, type, dict[str, str | int | None]]] = []
 
-    def posted(self, event: Event) -> None:
+    def observe_event(self, event: Event) -> None:
         self.seen.append((type(event).__name__, False))
 
-    def watch(self, command: Command, cargo: Payload | None) -> None:
+    def observe_command(self, command: Command, cargo: Payload | None) -> None:
         self.seen.append((type(command).__name__, cargo is not None))
 
     def contained(self, step: str, error: BaseException | None = None, **where: str | int | None) -> None:

@@ -133,7 +133,7 @@ def letters_of_bad(world: World) -> list[tuple[bytes, bytes, bytes | None]]:
 
 def levels(process: Process) -> list[int]:
     now_ms = process.clock.now_ms()
-    return [level.low for desk in process.core.limits.desks().values() for level in desk.budget.levels(now_ms)]
+    return [level.low for desk in process.core.limits.limit_queues().values() for level in desk.budget.levels(now_ms)]
 
 
 async def all_answered(world: World, *, stream: bool = False, among: int = 10) -> None:
@@ -169,7 +169,7 @@ async def test_a_defect_in_the_call_of_one_request_fails_it_alone(seam: Seam, *,
     assert process.metric("headrace_dead_letters_total", {"reason": "crashed"}) == 1
     assert process.rotten.calls[BAD] == 1
     await until(lambda: process.core.idle and not process.core.register.tickets())
-    assert not any(desk.budget.inflight for desk in process.core.limits.desks().values())
+    assert not any(desk.budget.inflight for desk in process.core.limits.limit_queues().values())
     assert process.core.flights.held_bytes == 0
     assert [entry.state for line in world.ledger() for entry in line.settled].count(LedgerState.FAILED) == 1
     await process.end()

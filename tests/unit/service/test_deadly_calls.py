@@ -104,7 +104,7 @@ async def test_a_request_that_ends_three_dispatchers_by_its_call_is_not_called_a
     assert (failed["id"], failed["reason"]) == (DEADLY, "crashed")
     assert [(reason, value is not None) for reason, _, value in letters(world)] == [(b"crashed", True)]
     await until(lambda: process.core.idle)
-    assert not any(desk.budget.inflight for desk in process.core.limits.desks().values())
+    assert not any(desk.budget.inflight for desk in process.core.limits.limit_queues().values())
     await process.end()
 
 

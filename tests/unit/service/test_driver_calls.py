@@ -103,11 +103,11 @@ async def test_a_call_that_waits_for_no_line_is_sent_though_one_before_it_in_its
             core.limits.enqueue(each, now_ms)
         for each in pair:
             core.limits.serve(each, now_ms)
-        core.batches.started(StartedEntry(pair[0].candidate.identity, 1), awaited=True)
-        core.batches.turned_back(pair[0])
-        second = core.limits.desk("b", now_ms).budget
+        core.batches.add_start(StartedEntry(pair[0].candidate.identity, 1), awaited=True)
+        core.batches.add_unsent(pair[0])
+        second = core.limits.limit_queue("b", now_ms).budget
         call = core.flights.start(pair[1], second, now_ms, account=core.limits.account.breaker)
-        assert core.batches.passes(1, pair[1])
+        assert core.batches.overtakes(1, pair[1])
         rig.trusted()
         rig.do(replace(CALL, call=call))
         await asyncio.sleep(3)

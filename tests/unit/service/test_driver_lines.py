@@ -18,7 +18,7 @@ pytestmark = VIRTUAL_TIME
 
 
 def awaiting_its_line(rig: Rig) -> Call:
-    line = rig.core.batches.started(StartedEntry(Identity(bytes(16), 0, bytes(8)), 1), awaited=True)
+    line = rig.core.batches.add_start(StartedEntry(Identity(bytes(16), 0, bytes(8)), 1), awaited=True)
     return Call(CallNumber(1), TicketNumber(1), 10, 1, repeated=False, line=line)
 
 
@@ -72,7 +72,7 @@ async def test_a_call_that_waits_for_its_line_does_not_pass_one_of_its_ordering_
         rig.driver.post(Committed(batch.serial, now_ms))
         await asyncio.sleep(0.1)
         assert rig.answers == [Refused(CallNumber(1))]
-        core.batches.turned_back(pair[0])
+        core.batches.add_unsent(pair[0])
         rig.trusted()
         commit(rig)
         await asyncio.sleep(3)

@@ -63,17 +63,17 @@ async def test_no_figure_of_an_answer_makes_telemetry_raise(absurd: Any) -> None
     cargo.charge = cargo.taken_ms = cargo.limit = cargo.usage = cargo.error = cargo.finish = absurd
     verdict = replace(judge(Answer(429, {}, None, None, None, "")), sentence=absurd, wait_ms=absurd, shape=absurd)
     telemetry = process.telemetry
-    telemetry.answered(cargo, judge(Answer(200, {}, None, None, None, "")), absurd)
-    telemetry.answered(cargo, verdict, absurd)
-    telemetry.watch(Call(CallNumber(1), number, absurd, 1, repeated=True), cargo)
-    telemetry.watch(BreakerOpened(absurd, absurd, number, verdict, absurd), cargo)
-    telemetry.watch(BreakerClosed(absurd, absurd), None)
-    telemetry.watch(absurd, absurd)
-    telemetry.watch(
+    telemetry.record_attempt(cargo, judge(Answer(200, {}, None, None, None, "")), absurd)
+    telemetry.record_attempt(cargo, verdict, absurd)
+    telemetry.observe_command(Call(CallNumber(1), number, absurd, 1, repeated=True), cargo)
+    telemetry.observe_command(BreakerOpened(absurd, absurd, number, verdict, absurd), cargo)
+    telemetry.observe_command(BreakerClosed(absurd, absurd), None)
+    telemetry.observe_command(absurd, absurd)
+    telemetry.observe_command(
         Publish(Batch(1, (Settlement(number, Complete()), Settlement(absurd, absurd)), {}, (), (), ())), None
     )
-    telemetry.posted(Committed(1, absurd))
-    telemetry.posted(absurd)
+    telemetry.observe_event(Committed(1, absurd))
+    telemetry.observe_event(absurd)
     telemetry.chunks_dropped(absurd)
     telemetry.contained("call", absurd)
     telemetry.gauges(absurd, absurd, absurd)
@@ -94,7 +94,7 @@ async def test_a_price_without_a_float_takes_neither_the_gauges_nor_the_status_a
     await until(lambda: bool(process.core.register.tickets()))
     (ticket,) = process.core.register.tickets()
     ticket.charge = 10**5_000
-    queue = process.core.limits.desks()["gpt-4o-mini"].lanes.queue("standard")
+    queue = process.core.limits.limit_queues()["gpt-4o-mini"].lanes.queue("standard")
     queue.count, queue.waiting_tokens = 1, 10**5_000
     now_ms = process.clock.now_ms()
     process.telemetry.gauges(process.core, process.health, now_ms)

@@ -114,7 +114,7 @@ def test_whoever_believes_a_long_429_rests_as_long_and_then_goes_on() -> None:
     assert (verdict.meaning, verdict.wait_ms) == (Meaning.RATE_LIMITED, 90_000)
     budget = Budget(LimitBeliefs("gpt-4o-mini", tokens=10**9, requests=10**6), 0, None)
     budget.reserve(1, 10, 0)
-    budget.answered(1, 500, verdict)
+    budget.record_answer(1, 500, verdict)
     assert budget.payable_at(10, 500, reserved_ppm=50_000) == 90_500
 
 

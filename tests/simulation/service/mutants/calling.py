@@ -54,7 +54,7 @@ def a_contained_defect_loses_its_request() -> Patch:
     """A call that ended with an exception leaves its request without an outcome."""
 
     def crashed(self: Dispatch, event: Crashed, now_ms: int) -> None:
-        self._attempts.crashed(event.call, now_ms)
+        self._attempts.end_crashed(event.call, now_ms)
 
     return patch.object(Dispatch, "_crashed", crashed)
 
@@ -64,7 +64,7 @@ def a_call_that_crashed_is_made_again() -> Patch:
     """A request whose call ended with an exception is called and paid again and again."""
 
     def crashed(self: Dispatch, event: Crashed, now_ms: int) -> None:
-        ticket = self._attempts.crashed(event.call, now_ms)
+        ticket = self._attempts.end_crashed(event.call, now_ms)
         if ticket is not None:
             self._alarms.sleep(ticket, now_ms + 500)
             ticket.state = type(ticket.state)["WAITING"]

@@ -56,4 +56,4 @@ def kafka_alone_corrects_a_clock() -> Patch:
     def told(self: Timekeeper, _witness: str, off_ms: int) -> None:
         self._clock.correct(-off_ms)
 
-    return patch.object(Timekeeper, "told", told)
+    return patch.object(Timekeeper, "weigh", told)

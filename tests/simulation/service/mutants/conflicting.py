@@ -45,7 +45,7 @@ def a_conflict_takes_an_id_that_a_producer_has_chosen() -> Patch:
     def contest(self: Triage, ticket: Ticket, candidate: Candidate, now_ms: int) -> None:
         own = Identity(self._apart(ticket.number, 1), 0, candidate.identity.fingerprint)
         ticket.contested = candidate
-        ticket.becomes(candidate.apart(own))
+        ticket.set_candidate(candidate.apart(own))
         self._settling.settle(ticket, CONFLICT, now_ms)
 
     return patch.object(Triage, "_contest", contest)

@@ -34,7 +34,7 @@ def a_header_that_is_no_number_is_a_defect() -> Patch:
 @planted(2, DEADLY)
 def what_ended_its_decoder_without_an_id_is_passed_over() -> Patch:
     """A deadly record that names no id is done, without a dead letter."""
-    whole = Triage._sort_out
+    whole = Triage._triage_garbage
 
     def sort_out(self: Triage, ticket: Ticket, garbage: Garbage, now_ms: int) -> None:
         if garbage.identity is None and garbage.reason == "crashed":
@@ -42,7 +42,7 @@ def what_ended_its_decoder_without_an_id_is_passed_over() -> Patch:
         else:
             whole(self, ticket, garbage, now_ms)
 
-    return patch.object(Triage, "_sort_out", sort_out)
+    return patch.object(Triage, "_triage_garbage", sort_out)
 
 
 @planted(NO_ANSWER)

@@ -100,13 +100,13 @@ def what_was_sent_before_a_revocation_restores_trust() -> Patch:
     def proved(self: Trust, begun_at_ms: int) -> None:
         self._until_ms = max(self._until_ms, begun_at_ms + self._times.proof_ms)
 
-    return patch.object(Trust, "proved", proved)
+    return patch.object(Trust, "extend_by_commit", proved)
 
 
 @planted(6)
 def commits_prove_nothing() -> Patch:
     """While Redis is away the leader stops calling."""
-    return patch.object(Trust, "proved", lambda _self, _begun_at_ms: None)
+    return patch.object(Trust, "extend_by_commit", lambda _self, _begun_at_ms: None)
 
 
 @planted(6)
@@ -126,7 +126,7 @@ def a_lease_that_was_emptied_is_not_set_again() -> Patch:
 @planted(6)
 def a_key_that_is_gone_is_free() -> Patch:
     """A standby takes a key that Redis forgot at once, before its living holder can set it again."""
-    return patch.multiple(Candidacy, _free_from_ms=lambda _self, now_ms: now_ms, saw=_saw_without_grace)
+    return patch.multiple(Candidacy, _free_from_ms=lambda _self, now_ms: now_ms, record_look=_saw_without_grace)
 
 
 def _saw_without_grace(self: Candidacy, value: str | None, _pttl_ms: int | None, now_ms: int) -> None:
@@ -174,7 +174,7 @@ def the_key_outlives_no_trust() -> Patch:
         self._revoked_ms = None
         self._until_ms = max(self._until_ms, sent_at_ms + 2 * LeaseTimes().ttl_ms)
 
-    return patch.object(Trust, "renewed", renewed)
+    return patch.object(Trust, "extend_by_renewal", renewed)
 
 
 @planted("a process begins while the clock")

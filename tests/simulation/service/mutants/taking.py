@@ -81,7 +81,7 @@ def what_was_read_is_not_put_back() -> Patch:
 @planted(2, DEADLY)
 def no_record_is_suspected() -> Patch:
     """What ended former leaders is read again as if nothing had been."""
-    return patch.object(CrashHistory, "caution", lambda _self, _partition, _until: None)
+    return patch.object(CrashHistory, "cautious_read", lambda _self, _partition, _until: None)
 
 
 @planted(2, DEADLY)
@@ -98,18 +98,18 @@ def a_death_is_not_counted_where_one_record_was_named() -> Patch:
         self._row, self._died_ms = self._row + 1, at_ms
         self._crowd.update(self._named)
 
-    return patch.object(CrashHistory, "_died", died)
+    return patch.object(CrashHistory, "_record_crash", died)
 
 
 @planted(2, DEADLY)
 def caution_ends_at_the_base() -> Patch:
     """Only the first open record is read with caution, although a dead term may have read further."""
-    whole = CrashHistory.caution
+    whole = CrashHistory.cautious_read
 
     def caution(self: CrashHistory, partition: str, _until: int) -> CautiousRead | None:
         return whole(self, partition, 0)
 
-    return patch.object(CrashHistory, "caution", caution)
+    return patch.object(CrashHistory, "cautious_read", caution)
 
 
 @planted(10)

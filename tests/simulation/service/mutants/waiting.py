@@ -21,13 +21,13 @@ UNANSWERED = "OpenAI does not answer"
 @planted(ORDER)
 def keys_are_not_kept() -> Patch:
     """Each request of an ordering key may start at once."""
-    return patch.object(OrderingKeys, "join", lambda _self, _ticket: True)
+    return patch.object(OrderingKeys, "add", lambda _self, _ticket: True)
 
 
 @planted(ORDER)
 def a_serial_lane_is_like_any_other() -> Patch:
     """In a serial lane the next of a key starts with the first call of the one in front."""
-    return patch.object(OrderingKeys, "started", lambda self, ticket: self.left(ticket))
+    return patch.object(OrderingKeys, "start", lambda self, ticket: self.remove(ticket))
 
 
 @planted(ORDER)
@@ -94,7 +94,7 @@ def cargo_is_not_forgotten() -> Patch:
 @planted(REFUSALS)
 def refund_twice() -> Patch:
     """Every answer gives its charge back, as if nothing had been taken, and what it says of levels is not heard."""
-    whole = Budget.answered
+    whole = Budget.record_answer
 
     def answered(self: Budget, attempt: int, *rest: Any) -> None:
         flight = self._flights[attempt]
@@ -102,7 +102,7 @@ def refund_twice() -> Patch:
         self._give_back(flight, rest[0], untaken=True)
         self._give_back(flight, rest[0], untaken=True)
 
-    return patch.multiple(Budget, answered=answered, _observe=lambda _self, _flight, _verdict, _now_ms: False)
+    return patch.multiple(Budget, record_answer=answered, _observe=lambda _self, _flight, _verdict, _now_ms: False)
 
 
 @planted(REFUSALS)

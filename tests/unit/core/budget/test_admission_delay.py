@@ -13,7 +13,7 @@ def shrunk() -> AdmissionDelay:
     """A way that has become as short as any."""
     way = AdmissionDelay()
     for _ in range(600):
-        way.agreed()
+        way.record_agreement()
     return way
 
 
@@ -23,16 +23,16 @@ def test_a_way_is_as_long_as_any_until_answers_say_otherwise() -> None:
 
 def test_every_answer_that_agrees_takes_one_part_of_it() -> None:
     way = AdmissionDelay()
-    way.agreed()
+    way.record_agreement()
     assert way.ms == 1_000 - 1_000 // SHRINKS_BY == 993
-    way.agreed()
+    way.record_agreement()
     assert way.ms == 993 - 7
 
 
 def test_a_way_never_shrinks_below_the_shortest_and_reaches_it() -> None:
     way = AdmissionDelay()
     for _ in range(600):
-        way.agreed()
+        way.record_agreement()
         assert way.ms >= WAY_MIN_MS
     assert way.ms == WAY_MIN_MS == 120
 
@@ -41,42 +41,42 @@ def test_a_surprise_doubles_a_way_and_the_longest_bounds_it() -> None:
     way = shrunk()
     lengths = []
     for _ in range(5):
-        way.surprised()
+        way.record_shortfall()
         lengths.append(way.ms)
     assert lengths == [240, 480, 960, 1_000, 1_000]
 
 
 def test_what_has_been_too_short_is_not_tried_again_soon() -> None:
     way = shrunk()
-    way.surprised()
+    way.record_shortfall()
     for _ in range(FORGETS_AFTER - 1):
-        way.agreed()
+        way.record_agreement()
     assert way.ms == 240
     for _ in range(FORGETS_AFTER):
-        way.agreed()
+        way.record_agreement()
     assert way.ms == 240 - 240 // FORGETS_PARTS
 
 
 def test_in_the_end_the_shortest_is_tried_again() -> None:
     way = shrunk()
-    way.surprised()
+    way.record_shortfall()
     for _ in range(20 * FORGETS_AFTER):
-        way.agreed()
+        way.record_agreement()
     assert way.ms == WAY_MIN_MS
 
 
 def test_surprises_among_others_are_not_put_down_to_the_way_for_long() -> None:
     way = shrunk()
-    way.surprised()
-    way.surprised(by_others=True)
+    way.record_shortfall()
+    way.record_shortfall(by_others=True)
     assert way.ms == 480
-    way.surprised()
+    way.record_shortfall()
     for _ in range(600):
-        way.agreed()
+        way.record_agreement()
     assert way.ms == WAY_MIN_MS
     for _ in range(OTHERS_STAY):
-        way.agreed()
-    way.surprised()
+        way.record_agreement()
+    way.record_shortfall()
     for _ in range(FORGETS_AFTER - 1):
-        way.agreed()
+        way.record_agreement()
     assert way.ms == 240

@@ -60,7 +60,7 @@ def test_the_first_answer_and_one_too_old_have_nothing_to_say_of_errors() -> Non
     old = caller.send(400, 0)
     numbers = [caller.send(400, at) for at in (10, 20, 30)]
     told = [
-        caller.mirror.observe(remaining, caller.hearing(number, 40), caller.sends)
+        caller.mirror.observe(remaining, caller.admission_order(number, 40), caller.sends)
         for number, remaining in zip(
             (numbers[0], old, numbers[1], numbers[2]), (30_000, 50_000, 29_600, 9_000), strict=True
         )
@@ -96,7 +96,7 @@ def test_a_call_answered_before_ours_was_sent_cannot_be_on_its_way() -> None:
     still_open = caller.send(2_000, 20)
     number = caller.send(400, 30)
     caller.observe(49_000, still_open, 40)
-    assert caller.mirror._seen(30_000, caller.hearing(number, 40), caller.sends) == (
+    assert caller.mirror._seen(30_000, caller.admission_order(number, 40), caller.sends) == (
         (30_000 - 2_000 - ROUNDING_TOKENS) * MINUTE,
         (30_000 + 1 + 10) * MINUTE,
     )
@@ -159,7 +159,7 @@ def test_who_was_sent_before_a_call_that_was_refused_knows_of_less_at_most(remai
     old, refused = caller.send(400, 10), caller.send(400, 2_000)
     before = caller.observe(31_200, refused, 2_000)
     assert caller.mirror.corrections == 0
-    caller.mirror.doubt(31_200, caller.hearing(refused, 2_000), caller.sends)
+    caller.mirror.doubt(31_200, caller.admission_order(refused, 2_000), caller.sends)
     assert (caller.observe(remaining, old, 2_000) != before) == counts
     assert caller.mirror.corrections == int(counts)
 
@@ -169,7 +169,7 @@ def test_a_refused_call_raises_the_upper_end_and_the_answer_the_lower() -> None:
     caller.observe(30_000, caller.send(400, 0), 0)
     number = caller.send(10_000, 0)
     caller.sends.strike(number)
-    caller.mirror.refused(10_000, number, 0)
+    caller.mirror.refund(10_000, number, 0)
     assert caller.interval(0) == (20_000 - ROUNDING_TOKENS, 30_001)
     assert caller.observe(25_000, number, 0) == (25_000, 25_001)
 
@@ -181,9 +181,9 @@ def test_a_struck_call_is_not_counted_when_a_later_answer_looks_back() -> None:
     caller.send(500, 20)
     caller.observe(30_000, first, 20)
     caller.sends.strike(refused)
-    caller.mirror.refused(10_000, refused, 30)
+    caller.mirror.refund(10_000, refused, 30)
     last = caller.send(400, 30)
-    assert caller.mirror._seen(29_000, caller.hearing(last, 30), caller.sends) == (
+    assert caller.mirror._seen(29_000, caller.admission_order(last, 30), caller.sends) == (
         (29_000 - 500 - ROUNDING_TOKENS) * MINUTE,
         29_001 * MINUTE,
     )
@@ -194,12 +194,12 @@ def test_once_calls_are_dearer_than_they_were_paid_the_next_answer_sets_the_leve
     caller.observe(30_000, caller.send(400, 0), 0)
     number = caller.send(1_000, 0)
     caller.send(1_000, 0)
-    assert caller.mirror._seen(28_300, caller.hearing(number, 0), caller.sends) == (
+    assert caller.mirror._seen(28_300, caller.admission_order(number, 0), caller.sends) == (
         (28_300 - 1_000 - ROUNDING_TOKENS) * MINUTE,
         28_301 * MINUTE,
     )
     caller.sends.reprice(1_700_000, 1_000_000)
-    caller.mirror.repriced(caller.sends)
+    caller.mirror.reprice(caller.sends)
     assert caller.observe(28_300, number, 0)[0] == 28_300 - 1_700 - ROUNDING_TOKENS
     assert caller.mirror.corrections == 0
 
@@ -209,7 +209,7 @@ def test_a_limit_is_followed_up_and_down_and_its_answer_sets_the_level() -> None
     caller.observe(30_000, caller.send(400, 0), 0)
     for number, capacity in enumerate((90_000, 20_000), start=1):
         caller.send(400, 0)
-        assert caller.mirror.follow(capacity, number, 0)
+        assert caller.mirror.adopt_capacity(capacity, number, 0)
         assert caller.mirror.capacity == capacity
         assert caller.observe(15_000, number, 0) == (15_000, 15_001)
 
@@ -218,15 +218,15 @@ def test_under_another_limit_the_refill_since_then_is_another_too() -> None:
     caller = Caller()
     first, second = caller.send(400, 0), caller.send(400, 5_000)
     caller.observe(30_000, first, 6_000)
-    caller.mirror.follow(10 * MINUTE, second, 6_000)
+    caller.mirror.adopt_capacity(10 * MINUTE, second, 6_000)
     assert caller.observe(300_000, second, 6_000) == (300_000, 310_001)
 
 
 def test_a_limit_that_an_older_call_was_told_is_not_followed() -> None:
     caller = Caller()
-    assert caller.mirror.follow(90_000, 7, 0)
-    assert not caller.mirror.follow(60_000, 6, 0)
-    assert caller.mirror.follow(90_000, 6, 0)
+    assert caller.mirror.adopt_capacity(90_000, 7, 0)
+    assert not caller.mirror.adopt_capacity(60_000, 6, 0)
+    assert caller.mirror.adopt_capacity(90_000, 6, 0)
     assert (caller.mirror.capacity, caller.mirror.period_ms) == (90_000, MINUTE)
 
 
@@ -249,9 +249,9 @@ def test_a_mirror_that_has_followed_every_call_sees_what_a_new_one_sees() -> Non
     now = 10 * 2 * SENDS_MAX
     for at in (now - 20, now - 10, now):
         number = caller.send(10, at)
-        seen = caller.mirror._seen(20_000, caller.hearing(number, now + 5), caller.sends)
+        seen = caller.mirror._seen(20_000, caller.admission_order(number, now + 5), caller.sends)
         assert seen == Mirror(Metric.TOKENS, MINUTE, MINUTE, 0)._seen(
-            20_000, caller.hearing(number, now + 5), caller.sends
+            20_000, caller.admission_order(number, now + 5), caller.sends
         )
         assert seen is not None
     assert caller.sends.forgotten

@@ -14,15 +14,15 @@ def test_a_refusal_of_what_could_be_paid_lowers_the_lower_end_although_it_agrees
     caller.observe(1_000, caller.send(400, 0), 0)
     number = caller.send(900, 10)
     caller.sends.strike(number)
-    caller.mirror.refused(900, number, 20)
-    assert caller.mirror.observe(900, caller.hearing(number, 20), caller.sends) == 0
+    caller.mirror.refund(900, number, 20)
+    assert caller.mirror.observe(900, caller.admission_order(number, 20), caller.sends) == 0
     caller.mirror.inherit(903, 20)
-    assert caller.mirror.observe(900, caller.hearing(number, 20), caller.sends) == 0
+    assert caller.mirror.observe(900, caller.admission_order(number, 20), caller.sends) == 0
     assert caller.interval(20)[0] == 903
-    caller.mirror.doubt(900, caller.hearing(number, 20), caller.sends)
+    caller.mirror.doubt(900, caller.admission_order(number, 20), caller.sends)
     assert caller.interval(20)[0] == 900
     caller.mirror.inherit(100, 20)
-    caller.mirror.doubt(900, caller.hearing(number, 20), caller.sends)
+    caller.mirror.doubt(900, caller.admission_order(number, 20), caller.sends)
     assert caller.interval(20)[0] == 100
 
 
@@ -31,7 +31,7 @@ def test_a_doubt_about_a_call_long_forgotten_changes_nothing() -> None:
     for now in range(2 * SENDS_MAX + 1):
         caller.send(1, now)
     before = caller.interval(2 * SENDS_MAX)
-    caller.mirror.doubt(50_000, caller.hearing(0, 2 * SENDS_MAX), caller.sends)
+    caller.mirror.doubt(50_000, caller.admission_order(0, 2 * SENDS_MAX), caller.sends)
     assert caller.interval(2 * SENDS_MAX) == before
 
 
@@ -49,7 +49,7 @@ def test_where_nobody_says_what_is_there_calls_that_were_paid_too_dearly_are_pai
     caller.send(1_000, 0)
     caller.send(3_000, 10)
     caller.sends.reprice(500_000, 1_000_000)
-    caller.mirror.repriced(caller.sends)
+    caller.mirror.reprice(caller.sends)
     assert caller.interval(10) == (
         MINUTE - 500 + 10 - 1_500 - 2 * ROUNDING_TOKENS,
         MINUTE - 500 + 10 - 1_500 + 2 * ROUNDING_TOKENS,
@@ -59,7 +59,7 @@ def test_where_nobody_says_what_is_there_calls_that_were_paid_too_dearly_are_pai
 def test_of_what_was_heard_once_the_next_answer_tells_again() -> None:
     caller = Caller()
     caller.observe(30_000, caller.send(1_000, 0), 0)
-    caller.mirror.repriced(caller.sends)
+    caller.mirror.reprice(caller.sends)
     assert caller.interval(0) == (30_000, 30_001)
 
 
@@ -70,12 +70,12 @@ def test_a_course_followed_call_by_call_is_the_one_that_an_answer_makes_up_for(m
     for number in range(count):
         caller.send(number % 7 + 1, 10 * number)
         if number == count - 6:
-            caller.mirror.refused(1, number - 1, 10 * number)
+            caller.mirror.refund(1, number - 1, 10 * number)
             caller.sends.strike(number - 1)
             caller.observe(30_000, number - 2, 10 * number)
     behind = Mirror(metric, MINUTE, MINUTE, 0)
     for number in range(count - 5, count):
-        heard = caller.hearing(number, 10 * count)
+        heard = caller.admission_order(number, 10 * count)
         assert caller.mirror._seen(20_000, heard, caller.sends) == behind._seen(20_000, heard, caller.sends)
 
 
@@ -84,20 +84,20 @@ def test_the_course_of_calls_paid_anew_begins_anew() -> None:
     for number in range(3):
         caller.send(1_000, 10 * number)
     caller.sends.reprice(500_000, 1_000_000)
-    caller.mirror.repriced(caller.sends)
-    heard, behind = caller.hearing(1, 50), Mirror(Metric.TOKENS, MINUTE, MINUTE, 0)
+    caller.mirror.reprice(caller.sends)
+    heard, behind = caller.admission_order(1, 50), Mirror(Metric.TOKENS, MINUTE, MINUTE, 0)
     assert caller.mirror._seen(20_000, heard, caller.sends) == behind._seen(20_000, heard, caller.sends)
 
 
 def test_what_was_turned_away_comes_back_to_both_ends_unless_an_answer_told_meanwhile() -> None:
     caller = Caller()
     before = caller.send(400, 0)
-    caller.mirror.untaken(400, before, 0)
+    caller.mirror.refund_unprocessed(400, before, 0)
     assert caller.interval(0) == (MINUTE, MINUTE - 400 + ROUNDING_TOKENS + 400 - ROUNDING_TOKENS)
     turned_away, answered = caller.send(400, 0), caller.send(300, 0)
     caller.observe(30_000, answered, 500)
     low, _ = caller.interval(500)
-    caller.mirror.untaken(400, turned_away, 500)
+    caller.mirror.refund_unprocessed(400, turned_away, 500)
     assert caller.interval(500)[0] == low
 
 

@@ -17,20 +17,20 @@ def test_a_limit_that_nobody_has_spoken_of_holds_nobody_up() -> None:
 
 def test_a_call_must_fit_every_bucket_of_tokens_and_no_other() -> None:
     buckets = Limit().buckets
-    assert buckets.hold(10**9)
+    assert buckets.can_hold(10**9)
     buckets.believe(Metric.REQUESTS, 5, MINUTE_MS, 0)
     buckets.believe(Metric.TOKENS, 600, MINUTE_MS, 0)
     buckets.believe(Metric.TOKENS, 500, DAY_MS, 0)
-    assert [buckets.hold(tokens) for tokens in (500, 501, 601)] == [True, False, False]
+    assert [buckets.can_hold(tokens) for tokens in (500, 501, 601)] == [True, False, False]
 
 
 def test_what_could_have_been_paid_at_best_is_told_by_the_most_that_may_be_there() -> None:
     buckets = BucketSet(SentCalls())
-    assert buckets.flowing(7) == ((), ())
+    assert buckets.refill_rates(7) == ((), ())
     buckets.believe(Metric.TOKENS, CAPACITY, MINUTE_MS, 0)
     buckets.believe(Metric.REQUESTS, 1, MINUTE_MS, 0)
     buckets.pay(50_000, 0, 0)
-    rates, (bar,) = buckets.flowing(5)
+    rates, (bar,) = buckets.refill_rates(5)
     assert rates == ((MINUTE_MS, CAPACITY),)
     assert bar == next(iter(buckets)).high(5) * MINUTE_MS - 5 * CAPACITY
 
@@ -67,7 +67,7 @@ def test_tokens_flow_in_as_fast_as_the_slowest_bucket_refills() -> None:
 
 
 def test_of_a_window_a_whole_one_may_begin_at_any_time() -> None:
-    rates, bars = counted().buckets.flowing(5_000)
+    rates, bars = counted().buckets.refill_rates(5_000)
     assert (rates, bars) == (((MINUTE_MS, CAPACITY),), (CAPACITY * MINUTE_MS - 5_000 * CAPACITY,))
 
 
@@ -171,7 +171,7 @@ def test_every_bucket_is_paid_in_what_it_counts_and_given_back_in_it() -> None:
     number = limit.send(1_000, 0).number
     assert [level.high for level in limit.buckets.levels(0)] == [CAPACITY - 998, 10**6 - 998, 499]
     assert [level.low for level in limit.buckets.levels(0)] == [CAPACITY - 1_002, 10**6 - 1_002, 499]
-    limit.buckets.refused(1_000, number, 0)
+    limit.buckets.refund(1_000, number, 0)
     assert [level.high for level in limit.buckets.levels(0)] == [CAPACITY, 10**6, 500]
 
 
@@ -181,11 +181,11 @@ def test_what_was_dearer_than_paid_is_forgotten_of_tokens_and_not_of_requests() 
     limit.buckets.believe(Metric.REQUESTS, 500, MINUTE_MS, 0)
     hearing = limit.send(1_000, 0)
     limit.show(hearing, 1_000, 1_000)
-    limit.buckets.named(Metric.REQUESTS, 500, MINUTE_MS, 499, hearing)
-    limit.buckets.repriced()
+    limit.buckets.observe_refusal(Metric.REQUESTS, 500, MINUTE_MS, 499, hearing)
+    limit.buckets.reprice()
     later = limit.send(1_000, 100)
     assert limit.show(later, 30_000, 30_000) is None  # sets the level, whatever it says
-    assert limit.buckets.named(Metric.REQUESTS, 500, MINUTE_MS, 300, later) == 300 + 1 - 499
+    assert limit.buckets.observe_refusal(Metric.REQUESTS, 500, MINUTE_MS, 300, later) == 300 + 1 - 499
 
 
 def test_a_level_refills_with_time_up_to_its_capacity_and_out_of_a_debt() -> None:
@@ -206,9 +206,9 @@ def test_a_refusal_that_names_a_bucket_corrects_it_or_makes_it() -> None:
     limit = Limit()
     limit.buckets.believe(Metric.TOKENS, CAPACITY, MINUTE_MS, 0)
     hearing = limit.send(1_000, 0)
-    assert limit.buckets.named(Metric.TOKENS, CAPACITY, MINUTE_MS, 30_000, hearing) is None  # the first of it
+    assert limit.buckets.observe_refusal(Metric.TOKENS, CAPACITY, MINUTE_MS, 30_000, hearing) is None  # the first of it
     assert limit.buckets.levels(hearing.now_ms)[0].low == 30_000
-    assert limit.buckets.named(Metric.TOKENS, 10**6, DAY_MS, 400_000, hearing) is None
+    assert limit.buckets.observe_refusal(Metric.TOKENS, 10**6, DAY_MS, 400_000, hearing) is None
     assert limit.sizes() == [(CAPACITY, MINUTE_MS), (10**6, DAY_MS)]
     assert limit.buckets.levels(hearing.now_ms)[1].low == 400_000
 
@@ -216,10 +216,10 @@ def test_a_refusal_that_names_a_bucket_corrects_it_or_makes_it() -> None:
 def test_a_refusal_that_agrees_contradicts_all_the_same_since_what_was_believed_could_have_paid() -> None:
     limit = Limit()
     limit.buckets.believe(Metric.TOKENS, CAPACITY, MINUTE_MS, 0)
-    limit.buckets.named(Metric.TOKENS, CAPACITY, MINUTE_MS, 30_000, limit.send(1_000, 0))
+    limit.buckets.observe_refusal(Metric.TOKENS, CAPACITY, MINUTE_MS, 30_000, limit.send(1_000, 0))
     hearing = limit.send(1_000, 30)
     assert limit.buckets.levels(50)[0].low == 29_028
-    assert limit.buckets.named(Metric.TOKENS, CAPACITY, MINUTE_MS, 29_010, hearing) == -1
+    assert limit.buckets.observe_refusal(Metric.TOKENS, CAPACITY, MINUTE_MS, 29_010, hearing) == -1
     assert limit.buckets.levels(50)[0].low == 29_010
 
 
@@ -227,7 +227,7 @@ def test_a_refusal_that_does_not_say_what_is_left_only_names_the_limit() -> None
     limit = Limit()
     limit.buckets.believe(Metric.TOKENS, CAPACITY, MINUTE_MS, 0)
     hearing = limit.send(1_000, 0)
-    assert limit.buckets.named(Metric.TOKENS, 90_000, MINUTE_MS, None, hearing) is None
+    assert limit.buckets.observe_refusal(Metric.TOKENS, 90_000, MINUTE_MS, None, hearing) is None
     assert limit.sizes() == [(90_000, MINUTE_MS)]
     assert limit.buckets.levels(hearing.now_ms)[0].high == CAPACITY - 998 + TOOK_MS  # what was there stays
 
@@ -236,7 +236,7 @@ def test_a_refusal_that_does_not_say_what_is_left_only_names_the_limit() -> None
 def test_periods_that_differ_by_a_twentieth_are_one_and_no_more(period_ms: int, mirrors: int) -> None:
     limit = Limit()
     limit.buckets.believe(Metric.TOKENS, CAPACITY, MINUTE_MS, 0)
-    limit.buckets.named(Metric.TOKENS, CAPACITY, period_ms, None, limit.send(1, 0))
+    limit.buckets.observe_refusal(Metric.TOKENS, CAPACITY, period_ms, None, limit.send(1, 0))
     assert len(limit.sizes()) == mirrors
 
 
@@ -273,7 +273,7 @@ def test_what_a_server_turned_away_before_it_looked_at_limits_is_there_at_once(*
     buckets = BucketSet(SentCalls())
     buckets.believe(Metric.TOKENS, 600, MINUTE_MS, 0)
     buckets.pay(100, 0, 0)
-    buckets.refused(100, 0, 0, untaken=untaken)
+    buckets.refund(100, 0, 0, untaken=untaken)
     (level,) = buckets.levels(0)
     assert level.low == low
 
@@ -288,8 +288,8 @@ def test_a_bucket_of_a_size_that_is_only_said_keeps_no_call_away_and_lets_nothin
     buckets = Limit().buckets
     buckets.believe(Metric.TOKENS, 600, MINUTE_MS, 0)
     buckets.believe(Metric.TOKENS, 500, DAY_MS, 0)
-    assert [buckets.hold(tokens, {500}) for tokens in (501, 601)] == [True, False]
-    assert buckets.flowing(0, {500})[0] == ((MINUTE_MS, 600),)
+    assert [buckets.can_hold(tokens, {500}) for tokens in (501, 601)] == [True, False]
+    assert buckets.refill_rates(0, {500})[0] == ((MINUTE_MS, 600),)
 
 
 @pytest.mark.parametrize("former", [None, 700])

@@ -95,7 +95,7 @@ def test_every_answer_may_tell_the_mark_of_a_counter_better() -> None:
     limit = counted()
     mirror = limit.only()
     quick = limit.send(1_000, 2_000)
-    limit.show(limit.sends.hearing(quick.number, 2_000, 2_005, TOOK_MS), 5_000, MARK - 2_000)
+    limit.show(limit.sends.admission_order(quick.number, 2_000, 2_005, TOOK_MS), 5_000, MARK - 2_000)
     assert limit.only() is mirror
     assert limit.buckets.payable_at(CAPACITY, 0, 2_005) == MARK + 6
 
@@ -127,8 +127,10 @@ def test_a_believed_bucket_of_its_rate_is_the_counter_that_is_shown() -> None:
 
 def test_a_refusal_that_names_the_counters_period_corrects_the_counter() -> None:
     limit = counted()
-    assert limit.buckets.named(Metric.TOKENS, CAPACITY, MINUTE_MS, 55_000, limit.send(1_000, 1_500)) == 0
-    assert limit.buckets.named(Metric.TOKENS, CAPACITY, MINUTE_MS, 50_000, limit.send(1_000, 2_000)) is not None
+    assert limit.buckets.observe_refusal(Metric.TOKENS, CAPACITY, MINUTE_MS, 55_000, limit.send(1_000, 1_500)) == 0
+    assert (
+        limit.buckets.observe_refusal(Metric.TOKENS, CAPACITY, MINUTE_MS, 50_000, limit.send(1_000, 2_000)) is not None
+    )
     assert isinstance(limit.only(), FixedWindowMirror)
     assert limit.buckets.levels(2_020)[0].low == 50_000
 

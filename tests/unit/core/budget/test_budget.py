@@ -22,7 +22,7 @@ def test_without_a_checkpoint_one_call_goes_first_and_its_headers_set_the_level(
     assert not budget.believed
     budget.reserve(1, 400, 0)
     assert budget.payable_at(400, 0) == QUIET_MS
-    budget.answered(1, 500, answer((60_000, 20_000, "40s")))
+    budget.record_answer(1, 500, answer((60_000, 20_000, "40s")))
     assert budget.believed
     (level,) = budget.levels(500)
     assert (level.low, level.high, level.capacity, level.period_ms) == (20_000, 20_501, 60_000, MINUTE_MS)
@@ -33,14 +33,14 @@ def test_without_a_checkpoint_one_call_goes_first_and_its_headers_set_the_level(
 def test_a_failure_without_numbers_leaves_the_level_unknown(verdict: Verdict) -> None:
     budget = Budget(SETTINGS, 0, None)
     budget.reserve(1, 400, 0)
-    budget.answered(1, 100, verdict)
+    budget.record_answer(1, 100, verdict)
     assert not budget.believed
 
 
 def test_a_call_without_any_answer_leaves_the_level_unknown_and_lets_the_next_one_go_first() -> None:
     budget = Budget(UNKNOWN, 0, None)
     budget.reserve(1, 400, 0)
-    budget.abandoned(1, 100)
+    budget.abandon(1, 100)
     assert (budget.believed, budget.inflight) == (False, 0)
     assert budget.payable_at(400, 100) == 100
 
@@ -49,7 +49,7 @@ def test_a_call_that_was_not_sent_is_paid_by_no_bucket_and_no_cap() -> None:
     budget = full(replace(SETTINGS, cap_tokens=500))
     budget.reserve(1, 400, 0)
     assert budget.payable_at(400, 0) != 0
-    budget.abandoned(1, 0, sent=False)
+    budget.abandon(1, 0, sent=False)
     assert (low(budget), budget.charged_last_minute(0), budget.inflight) == (60_000, 0, 0)
     assert budget.payable_at(400, 0) == 0
 
@@ -57,7 +57,7 @@ def test_a_call_that_was_not_sent_is_paid_by_no_bucket_and_no_cap() -> None:
 def test_an_answer_without_headers_makes_us_believe_what_the_operator_does() -> None:
     budget = Budget(SETTINGS, 0, None)
     budget.reserve(1, 400, 0)
-    budget.answered(1, 0, answer())
+    budget.record_answer(1, 0, answer())
     assert budget.believed
     assert low(budget) == 60_000 - 400 - ROUNDING_TOKENS
 
@@ -65,7 +65,7 @@ def test_an_answer_without_headers_makes_us_believe_what_the_operator_does() -> 
 def test_a_refusal_of_the_first_call_sets_the_level_too() -> None:
     budget = Budget(UNKNOWN, 0, None)
     budget.reserve(1, 400, 0)
-    budget.answered(1, 0, refusal(used=59_900, requested=400))
+    budget.record_answer(1, 0, refusal(used=59_900, requested=400))
     assert budget.believed
     assert low(budget) == 100
 
@@ -74,7 +74,7 @@ def test_nothing_is_too_large_for_a_limit_that_nobody_knows() -> None:
     budget = Budget(UNKNOWN, 0, None)
     assert budget.fits(10**9)
     budget.reserve(1, 400, 0)
-    budget.answered(1, 0, answer((60_000, 20_000, "40s")))
+    budget.record_answer(1, 0, answer((60_000, 20_000, "40s")))
     assert budget.fits(60_000)
     assert not budget.fits(60_001)
 
@@ -115,9 +115,12 @@ def test_who_leaves_a_share_of_the_places_finds_fewer() -> None:
 
 def test_nothing_is_out_of_reach_while_nothing_is_known() -> None:
     unknown = Budget(SETTINGS, 0, None)
-    assert not unknown.inflow(lambda _: 0, 5).is_out(10**9, 6)
+    assert not unknown.inflow(lambda _: 0, 5).is_unreachable(10**9, 6)
     assert full(SETTINGS).flow_ms(61_000) == 61_000
-    assert [full(SETTINGS).inflow(lambda _: 0, 0).is_out(61_000, at_ms) for at_ms in (1_000, 1_001)] == [True, False]
+    assert [full(SETTINGS).inflow(lambda _: 0, 0).is_unreachable(61_000, at_ms) for at_ms in (1_000, 1_001)] == [
+        True,
+        False,
+    ]
 
 
 def test_what_is_out_of_reach_is_asked_anew_when_another_law_may_hold() -> None:
@@ -125,7 +128,7 @@ def test_what_is_out_of_reach_is_asked_anew_when_another_law_may_hold() -> None:
     asked = prices("chat.completions", size)
     budget.reserve(1, budget.tariff.price(asked), 0, prices=asked)
     before = budget.inflow(lambda _: 0, 0)
-    budget.answered(1, 1, refusal(used=59_900, requested=300))
+    budget.record_answer(1, 1, refusal(used=59_900, requested=300))
     after = budget.inflow(lambda _: 0, 1)
     assert budget.tariff.least(asked) == 300
     assert after.rates == before.rates
@@ -149,7 +152,7 @@ def test_a_reservation_beyond_the_in_flight_cap_is_a_programming_error() -> None
     assert budget.payable_at(400, 0) is None
     with pytest.raises(AssertionError):
         budget.reserve(2, 400, 0)
-    budget.abandoned(1, 0)
+    budget.abandon(1, 0)
     assert budget.payable_at(400, 0) == 0
 
 
@@ -158,17 +161,17 @@ def test_a_reservation_ends_exactly_once() -> None:
     budget.reserve(1, 400, 0)
     with pytest.raises(AssertionError):
         budget.reserve(1, 400, 0)
-    budget.answered(1, 0, answer())
+    budget.record_answer(1, 0, answer())
     with pytest.raises(KeyError):
-        budget.answered(1, 0, answer())
+        budget.record_answer(1, 0, answer())
     with pytest.raises(KeyError):
-        budget.abandoned(1, 0)
+        budget.abandon(1, 0)
 
 
 def test_a_call_without_an_answer_keeps_its_charge() -> None:
     budget = full()
     budget.reserve(1, 400, 0)
-    budget.abandoned(1, 0)
+    budget.abandon(1, 0)
     assert (low(budget), budget.charged_last_minute(0)) == (60_000 - 400 - ROUNDING_TOKENS, 400)
 
 
@@ -179,7 +182,7 @@ def test_twice_of_what_the_server_has_borne_may_be_spent_at_once() -> None:
     budget.reserve(2, 5_000, 0)
     assert budget.payable_at(10_000, 0) in range(1, QUIET_MS)  # what goes deeper than ever goes one by one
     assert budget.payable_at(11_000, 0) == QUIET_MS  # then silence has said that 20,000 were borne
-    budget.answered(2, 0, answer())
+    budget.record_answer(2, 0, answer())
     assert budget.payable_at(11_000, 0) == 0
 
 
@@ -188,7 +191,7 @@ def test_an_operator_can_spread_the_load_further() -> None:
     budget.reserve(1, 2_000, 0)
     assert budget.payable_at(500, 0) == 500
     assert budget.payable_at(50_000, 0) == 2_000  # larger than any burst: waits for depth 0
-    budget.answered(1, 0, answer((120_000, 100_000, "10s")))  # twice the limit, twice the pace
+    budget.record_answer(1, 0, answer((120_000, 100_000, "10s")))  # twice the limit, twice the pace
     assert budget.payable_at(2_500, 0) == 250
 
 
@@ -196,7 +199,7 @@ def test_a_refusal_that_no_known_limit_explains_lowers_what_is_spent_at_once() -
     budget = full()
     budget.reserve(1, 4_000, 0)
     budget.reserve(2, 1_000, 0)
-    budget.answered(2, 0, refusal(used=5_000, requested=1_000, wait="1ms"))
+    budget.record_answer(2, 0, refusal(used=5_000, requested=1_000, wait="1ms"))
     assert budget.checkpoint(0).ceiling_tokens == 4_000
     assert budget.payable_at(1_000, 1) == 1_000
     heir = Budget(SETTINGS, 0, budget.checkpoint(0))
@@ -215,7 +218,7 @@ def test_a_refusal_that_a_known_limit_explains_does_not(explained: Verdict) -> N
     budget = full()
     budget.reserve(1, 4_000, 0)
     budget.reserve(2, 1_000, 0)
-    budget.answered(2, 0, explained)
+    budget.record_answer(2, 0, explained)
     assert budget.checkpoint(0).ceiling_tokens is None
 
 
@@ -228,7 +231,7 @@ def test_the_own_cap_is_never_exceeded_within_any_minute_whatever_headers_say() 
     now = 0
     while now < 5 * MINUTE_MS:
         budget.reserve(len(paid), 300, now)
-        budget.answered(len(paid), now, answer((90_000, 89_000, "1s")))
+        budget.record_answer(len(paid), now, answer((90_000, 89_000, "1s")))
         paid.append(now)
         at = budget.payable_at(300, now)
         assert at is not None
@@ -261,10 +264,10 @@ def test_a_pause_is_never_shortened_and_nobody_pays_before_its_end() -> None:
 def test_an_overloaded_server_rests_too_but_a_failing_one_does_not() -> None:
     budget = full()
     budget.reserve(1, 400, 0)
-    budget.answered(1, 0, failure(500, retry_after="9"))
+    budget.record_answer(1, 0, failure(500, retry_after="9"))
     assert budget.payable_at(1, 0) == 0
     budget.reserve(2, 400, 0)
-    budget.answered(2, 0, failure(503, retry_after="9"))
+    budget.record_answer(2, 0, failure(503, retry_after="9"))
     assert budget.payable_at(1, 0) == 9_000
 
 
@@ -297,7 +300,7 @@ def test_a_successor_believes_the_lower_ends_the_pause_the_markup_and_what_the_c
 def test_an_answer_lowers_what_a_predecessor_left() -> None:
     budget = full()
     budget.reserve(1, 400, 0)
-    budget.answered(1, 0, answer((60_000, 10_000, "50s")))
+    budget.record_answer(1, 0, answer((60_000, 10_000, "50s")))
     assert low(budget) == 10_000
 
 

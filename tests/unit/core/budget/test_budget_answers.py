@@ -21,11 +21,11 @@ def test_an_answer_corrects_both_ways_and_says_by_how_much() -> None:
     budget = full()
     assert budget.last_error_tokens == 0
     budget.reserve(1, 400, 0)
-    budget.answered(1, 0, answer((60_000, 40_000, "20s")))
+    budget.record_answer(1, 0, answer((60_000, 40_000, "20s")))
     assert (low(budget), budget.corrections) == (40_000, 1)
     assert budget.last_error_tokens == 40_001 - (60_000 - 400 - ROUNDING_TOKENS)
     budget.reserve(2, 400, 0)
-    budget.answered(2, 0, answer((60_000, 50_000, "10s")))
+    budget.record_answer(2, 0, answer((60_000, 50_000, "10s")))
     assert (low(budget), budget.corrections) == (50_000, 2)
     assert budget.last_error_tokens > 0
 
@@ -33,7 +33,7 @@ def test_an_answer_corrects_both_ways_and_says_by_how_much() -> None:
 def test_a_refused_call_takes_nothing_and_its_body_is_exact() -> None:
     budget = full()
     budget.reserve(1, 400, 0)
-    budget.answered(1, 0, refusal(used=59_700, requested=400, wait="100ms"))
+    budget.record_answer(1, 0, refusal(used=59_700, requested=400, wait="100ms"))
     assert (low(budget), budget.charged_last_minute(0)) == (300, 0)
     assert budget.payable_at(400, 0) == 100 + ROUNDING_TOKENS
 
@@ -41,14 +41,14 @@ def test_a_refused_call_takes_nothing_and_its_body_is_exact() -> None:
 def test_a_bucket_used_beyond_its_limit_is_an_empty_one() -> None:
     budget = full()
     budget.reserve(1, 400, 0)
-    budget.answered(1, 0, refusal(used=70_000, requested=400))
+    budget.record_answer(1, 0, refusal(used=70_000, requested=400))
     assert low(budget) == 0
 
 
 def test_a_server_that_charges_refusals_is_paid_for_them_if_the_operator_says_so() -> None:
     budget = full(replace(SETTINGS, refusals_charged=True))
     budget.reserve(1, 400, 0)
-    budget.answered(1, 0, refusal(used=59_700, requested=400, wait="100ms"))
+    budget.record_answer(1, 0, refusal(used=59_700, requested=400, wait="100ms"))
     assert (low(budget), budget.charged_last_minute(0)) == (-100, 400)
 
 
@@ -57,14 +57,14 @@ def test_a_refused_request_counts_no_request_either() -> None:
     for case, left in ((UNKNOWN, 1), (settings, 0)):
         budget = full(case, LevelBounds(Metric.REQUESTS, 5, 5, 500, MINUTE_MS))
         budget.reserve(1, 400, 0)
-        budget.answered(1, 0, refusal("requests", limit=500, used=499, requested=1))
+        budget.record_answer(1, 0, refusal("requests", limit=500, used=499, requested=1))
         assert low(budget) == left
 
 
 def test_a_refusal_without_numbers_refunds_nothing_and_rests() -> None:
     budget = full()
     budget.reserve(1, 400, 0)
-    budget.answered(1, 0, failure(429, retry_after="7"))
+    budget.record_answer(1, 0, failure(429, retry_after="7"))
     assert low(budget) == 60_000 - 400 - ROUNDING_TOKENS
     assert budget.payable_at(1, 0) == 7_000
 
@@ -72,7 +72,7 @@ def test_a_refusal_without_numbers_refunds_nothing_and_rests() -> None:
 def test_a_refusal_of_a_project_says_nothing_of_the_organisations_bucket() -> None:
     budget = full()
     budget.reserve(1, 400, 0)
-    budget.answered(1, 0, refusal(limit=5_000, used=5_000, requested=400, where="project p "))
+    budget.record_answer(1, 0, refusal(limit=5_000, used=5_000, requested=400, where="project p "))
     assert budget.levels(0)[0].capacity == 60_000
     assert budget.payable_at(1, 0) == 1_000
 
@@ -81,7 +81,7 @@ def test_a_limit_change_is_followed_up_and_down() -> None:
     budget = full()
     for attempt, (capacity, reset) in enumerate(((90_000, "46.666s"), (30_000, "20s"))):
         budget.reserve(attempt, 400, 0)
-        budget.answered(attempt, 0, answer((capacity, 20_000, reset)))
+        budget.record_answer(attempt, 0, answer((capacity, 20_000, reset)))
         (level,) = budget.levels(0)
         assert (level.low, level.capacity) == (20_000, capacity)
 
@@ -90,8 +90,8 @@ def test_an_answer_to_an_older_call_does_not_bring_back_the_old_limit() -> None:
     budget = full()
     budget.reserve(1, 400, 0)
     budget.reserve(2, 400, 0)
-    budget.answered(2, 0, answer((90_000, 80_000, "6.666s")))
-    budget.answered(1, 0, answer((60_000, 59_600, "400ms")))
+    budget.record_answer(2, 0, answer((90_000, 80_000, "6.666s")))
+    budget.record_answer(1, 0, answer((60_000, 59_600, "400ms")))
     assert budget.levels(0)[0].capacity == 90_000
 
 
@@ -99,11 +99,11 @@ def test_too_large_without_a_level_still_tells_the_limit() -> None:
     budget = full()
     budget.reserve(1, 400, 0)
     text = "Request too large for m in organization o on tokens per min (TPM): Limit 30000, Requested 36278."
-    budget.answered(1, 0, judge(Answer(429, {}, "rate_limit_exceeded", "tokens", None, text)))
+    budget.record_answer(1, 0, judge(Answer(429, {}, "rate_limit_exceeded", "tokens", None, text)))
     assert budget.levels(0)[0].capacity == 30_000
     assert budget.fits(36_278), "that is only said"
     budget.reserve(2, 300, 60_000)
-    budget.answered(2, 60_000, answer((30_000, 29_700, "600ms")))
+    budget.record_answer(2, 60_000, answer((30_000, 29_700, "600ms")))
     assert not budget.fits(36_278)
 
 
@@ -111,12 +111,12 @@ def lied_to() -> Budget:
     """A budget of 2,000,000 tokens whose server has twice refused a call as too large for a limit of one token."""
     budget = full(UNKNOWN, replace(KEY, low=1_999_000, high=2_000_000, capacity=2_000_000))
     budget.reserve(1, 400, 0)
-    budget.answered(1, 10, answer((2_000_000, 1_999_600, "12ms")))
+    budget.record_answer(1, 10, answer((2_000_000, 1_999_600, "12ms")))
     text = "Request too large for m in organization o on tokens per min (TPM): Limit 1, Requested 400."
     lie = judge(Answer(429, {}, "rate_limit_exceeded", "tokens", None, text))
     for attempt in (2, 3):
         budget.reserve(attempt, 400, 10)
-        budget.answered(attempt, 20, lie)
+        budget.record_answer(attempt, 20, lie)
     return budget
 
 
@@ -130,7 +130,7 @@ def test_a_tiny_limit_that_refusals_name_fails_no_request_and_is_undone_by_the_n
     assert at_ms is not None
     assert at_ms <= 20 + MINUTE_MS, "a call goes once that limit is full"
     budget.reserve(4, 400, at_ms)
-    budget.answered(4, at_ms + 10, answer())
+    budget.record_answer(4, at_ms + 10, answer())
     assert budget.levels(at_ms + 10)[0].capacity == 2_000_000
     assert budget.inflow(lambda _: 0, at_ms).rates == ((MINUTE_MS, 2_000_000),)
 
@@ -143,7 +143,7 @@ def test_what_a_predecessor_was_told_fails_no_request_either() -> None:
     assert at_ms is not None
     assert at_ms <= 20 + MINUTE_MS
     budget.reserve(1, 400, at_ms)
-    budget.answered(1, at_ms + 10, answer((2_000_000, 1_999_600, "12ms")))
+    budget.record_answer(1, at_ms + 10, answer((2_000_000, 1_999_600, "12ms")))
     assert [level.capacity for level in budget.levels(at_ms + 10)] == [2_000_000]
     assert not budget.fits(2_000_001)
 
@@ -152,16 +152,16 @@ def test_a_limit_that_is_undone_slows_nothing_down_any_more() -> None:
     """Before: calls of 5,000 tokens were a minute apart for good, though no bucket was left."""
     budget = Budget(UNKNOWN, 0, None)
     budget.reserve(1, 400, 0)
-    budget.answered(1, 10, refusal(limit=1_000, used=900, requested=400))
+    budget.record_answer(1, 10, refusal(limit=1_000, used=900, requested=400))
     at_ms = budget.payable_at(5_000, 2_000)
     assert at_ms is not None
     budget.reserve(2, 5_000, at_ms)
-    budget.answered(2, at_ms + 10, answer())
+    budget.record_answer(2, at_ms + 10, answer())
     assert budget.levels(at_ms + 10) == ()
     for attempt in (3, 4):
         assert budget.payable_at(5_000, at_ms + 10) == at_ms + 10
         budget.reserve(attempt, 5_000, at_ms + 10)
-    budget.answered(3, at_ms + 20, answer((60_000, 50_000, "10s")))
+    budget.record_answer(3, at_ms + 20, answer((60_000, 50_000, "10s")))
     assert [level.capacity for level in budget.levels(at_ms + 20)] == [60_000]
 
 
@@ -172,7 +172,7 @@ def test_a_limit_that_does_not_hold_the_very_call_is_never_believed(meaning: str
         now_ms = 60_000 * attempt
         budget.reserve(attempt, 400, now_ms)
         said = answer((1, 0, "60s")) if meaning == "answered" else refusal(limit=1, used=1, requested=1)
-        budget.answered(attempt, now_ms + 10, said)
+        budget.record_answer(attempt, now_ms + 10, said)
         assert budget.levels(now_ms)[0].capacity == 2_000_000
         assert budget.fits(400)
 
@@ -181,7 +181,7 @@ def test_headers_of_a_refusal_speak_for_the_other_metric_only() -> None:
     budget = full(SETTINGS, KEY, LevelBounds(Metric.REQUESTS, 500, 500, 500, MINUTE_MS))
     budget.reserve(1, 400, 0)
     both = answer((60_000, 7_777, "0s"), (500, 123, "0s"))
-    budget.answered(1, 0, replace(refusal(used=59_700, requested=400), readings=both.readings))
+    budget.record_answer(1, 0, replace(refusal(used=59_700, requested=400), readings=both.readings))
     assert [level.low for level in budget.levels(0)] == [300, 123]
 
 
@@ -189,7 +189,7 @@ def test_what_the_server_has_less_than_believed_is_told_as_others_tokens() -> No
     budget = full()
     for attempt, remaining in enumerate((50_000, 49_600, 58_000)):
         budget.reserve(attempt, 400, 0)
-        budget.answered(attempt, 0, answer((60_000, remaining, f"{60_000 - remaining}ms")))
+        budget.record_answer(attempt, 0, answer((60_000, remaining, f"{60_000 - remaining}ms")))
     assert budget.foreign_tokens == 60_000 - 400 + ROUNDING_TOKENS - 50_001 - 4
 
 
@@ -198,7 +198,7 @@ def test_a_bucket_in_debt_is_left_alone_longer_each_time_and_then_asked_by_one_c
     now, waits = 0, []
     for attempt in range(3):
         budget.reserve(attempt, 400, now)
-        budget.answered(attempt, now + 10, refusal(used=60_000, requested=400, wait="400ms"))
+        budget.record_answer(attempt, now + 10, refusal(used=60_000, requested=400, wait="400ms"))
         at = budget.payable_at(400, now + 10)
         assert at is not None
         waits.append(at - now - 10)
@@ -207,14 +207,14 @@ def test_a_bucket_in_debt_is_left_alone_longer_each_time_and_then_asked_by_one_c
     budget.reserve(9, 400, now)
     assert low(budget, now) == 0
     assert budget.payable_at(1, now) == now + QUIET_MS
-    budget.answered(9, now + 20, answer())
+    budget.record_answer(9, now + 20, answer())
     assert budget.payable_at(10, now + 20) == now + 20
 
 
 def test_a_refusal_that_says_what_is_left_is_waited_for_as_long_as_it_says() -> None:
     budget = full()
     budget.reserve(1, 400, 0)
-    budget.answered(1, 10, refusal(used=59_700, requested=400, wait="100ms"))
+    budget.record_answer(1, 10, refusal(used=59_700, requested=400, wait="100ms"))
     assert budget.payable_at(400, 10) == 110 + ROUNDING_TOKENS
 
 
@@ -222,15 +222,15 @@ def test_a_refusal_for_want_of_what_was_believed_to_be_there_makes_us_go_step_by
     budget = full()
     for number in range(2):
         budget.reserve(number, 400, 10)
-    budget.answered(0, 20, refusal(used=59_700, requested=400))
-    assert budget.caution() == LearnedLimits(WAY_MAX_MS, 0, None, PPM)
-    budget.answered(1, 30, refusal(used=10_000, requested=400))  # which no limit explains
-    assert budget.caution().ceiling_tokens == 400
+    budget.record_answer(0, 20, refusal(used=59_700, requested=400))
+    assert budget.learned_limits() == LearnedLimits(WAY_MAX_MS, 0, None, PPM)
+    budget.record_answer(1, 30, refusal(used=10_000, requested=400))  # which no limit explains
+    assert budget.learned_limits().ceiling_tokens == 400
 
 
 def test_what_has_been_found_out_is_told() -> None:
-    assert Budget(UNKNOWN, 0, None).caution() == LearnedLimits(WAY_MAX_MS, 0, None, PPM)
-    assert full().caution() == LearnedLimits(WAY_MAX_MS, 60_000, None, PPM)
+    assert Budget(UNKNOWN, 0, None).learned_limits() == LearnedLimits(WAY_MAX_MS, 0, None, PPM)
+    assert full().learned_limits() == LearnedLimits(WAY_MAX_MS, 60_000, None, PPM)
 
 
 # Which bucket a header speaks of
@@ -239,7 +239,7 @@ def test_what_has_been_found_out_is_told() -> None:
 def test_a_limit_per_day_stands_beside_the_one_per_minute_and_both_are_paid() -> None:
     budget = Budget(replace(UNKNOWN, requests=500), 0, None)
     budget.reserve(1, 400, 0)
-    budget.answered(1, 0, answer(requests=(10_000, 9_990, "86.4s")))
+    budget.record_answer(1, 0, answer(requests=(10_000, 9_990, "86.4s")))
     assert [(level.capacity, level.period_ms) for level in budget.levels(0)] == [(500, MINUTE_MS), (10_000, DAY_MS)]
     budget.reserve(2, 400, 0)
     assert [level.low for level in budget.levels(0)] == [498, 9_989]
@@ -253,7 +253,7 @@ def test_a_header_of_unknown_period_is_told_by_its_capacity() -> None:
     )
     budget.pause_until(SECOND_MS)
     budget.reserve(1, 400, SECOND_MS)
-    budget.answered(1, SECOND_MS, answer(requests=(10_000, 10_000, "0s")))
+    budget.record_answer(1, SECOND_MS, answer(requests=(10_000, 10_000, "0s")))
     assert [level.low for level in budget.levels(SECOND_MS)] == [7, 10_000]
 
 
@@ -262,7 +262,7 @@ def test_a_period_that_was_a_guess_is_replaced_by_the_one_answers_tell() -> None
     for attempt, triple in enumerate([(200, 200, "0s"), (200, 198, "14m24s")]):
         assert all(level.period_ms == MINUTE_MS for level in budget.levels(0))
         budget.reserve(attempt, 400, 0)
-        budget.answered(attempt, 0, answer(requests=triple))
+        budget.record_answer(attempt, 0, answer(requests=triple))
     assert [(level.capacity, level.period_ms) for level in budget.levels(0)] == [(200, DAY_MS)]
 
 
@@ -272,11 +272,11 @@ def test_a_period_that_was_a_guess_is_replaced_by_the_one_answers_tell() -> None
 def test_the_servers_own_charge_marks_up_ours_until_the_law_is_identified() -> None:
     budget = full()
     budget.reserve(1, 400, 0)
-    budget.answered(1, 0, refusal(used=59_900, requested=680, wait="1ms"))
+    budget.record_answer(1, 0, refusal(used=59_900, requested=680, wait="1ms"))
     assert budget.payable_at(400, 10) == 580 + ROUNDING_TOKENS
     assert budget.payable_at(680, 10, stated=True) == 580 + ROUNDING_TOKENS
     budget.reserve(2, 680, 1_000, stated=True)
-    budget.answered(2, 1_000, refusal(used=59_900, requested=680, wait="1ms"))
+    budget.record_answer(2, 1_000, refusal(used=59_900, requested=680, wait="1ms"))
     assert budget.checkpoint(1_000).markup_ppm == 1_700_000  # a charge that the server stated proves nothing
 
 
@@ -284,7 +284,7 @@ def test_calls_on_their_way_are_marked_up_as_well() -> None:
     budget = full(SETTINGS, KEY, LevelBounds(Metric.REQUESTS, 500, 500, 500, MINUTE_MS))
     budget.reserve(1, 400, 0)
     budget.reserve(2, 400, 0)
-    budget.answered(1, 0, refusal(used=50_000, requested=680, wait="1ms"))
+    budget.record_answer(1, 0, refusal(used=50_000, requested=680, wait="1ms"))
     assert low(budget) == 10_000 - 680 - ROUNDING_TOKENS
 
 
@@ -292,21 +292,21 @@ def test_what_was_believed_of_cheaper_calls_does_not_outlive_the_markup() -> Non
     budget = full()
     for attempt in range(10):
         budget.reserve(attempt, 400, 0)
-    budget.answered(9, 0, answer((60_000, 56_000, "4s")))
+    budget.record_answer(9, 0, answer((60_000, 56_000, "4s")))
     before = low(budget)
-    budget.answered(0, 0, refusal(used=1_000, requested=680, wait="1ms"))
+    budget.record_answer(0, 0, refusal(used=1_000, requested=680, wait="1ms"))
     assert low(budget) == 59_000 - 9 * (680 + ROUNDING_TOKENS) < before
 
 
 def test_a_refused_call_does_not_count_towards_the_burst() -> None:
     budget = full()
     budget.reserve(1, 30_000, 0)
-    budget.answered(1, 0, refusal(used=40_000, requested=30_000, wait="1ms"))
+    budget.record_answer(1, 0, refusal(used=40_000, requested=30_000, wait="1ms"))
     assert budget.payable_at(15_000, 10) == 10
 
 
 def test_a_refusal_that_agrees_with_our_law_changes_no_charge() -> None:
     budget = full()
     budget.reserve(1, 400, 0)
-    budget.answered(1, 0, refusal(used=59_900, requested=400, wait="1ms"))
+    budget.record_answer(1, 0, refusal(used=59_900, requested=400, wait="1ms"))
     assert budget.checkpoint(0).markup_ppm == PPM

@@ -43,7 +43,7 @@ def test_each_of_a_days_limits_holds_alone() -> None:
 def test_a_header_that_speaks_of_a_day_corrects_the_day_and_one_of_a_minute_does_not() -> None:
     budget = full(DAILY)
     budget.reserve(1, 400, 0)
-    budget.answered(1, 0, answer((60_000, 50_000, "10s"), (10_000, 9_990, "86.4s")))
+    budget.record_answer(1, 0, answer((60_000, 50_000, "10s"), (10_000, 9_990, "86.4s")))
     assert days(budget)[Metric.REQUESTS] == (9_990, 10_000)
     assert days(budget)[Metric.TOKENS] == (100_000 - 400 - ROUNDING_TOKENS, 100_000)
 
@@ -51,7 +51,7 @@ def test_a_header_that_speaks_of_a_day_corrects_the_day_and_one_of_a_minute_does
 def test_a_header_without_a_period_is_not_taken_for_the_day_that_was_configured() -> None:
     budget = Budget(DAILY, 0, None)
     budget.reserve(1, 400, 0)
-    budget.answered(1, 0, answer((60_000, 60_000, "0s"), (500, 500, "0s")))
+    budget.record_answer(1, 0, answer((60_000, 60_000, "0s"), (500, 500, "0s")))
     assert [(level.capacity, level.period_ms) for level in budget.levels(0)] == [
         (100_000, DAY_MS),
         (1_000, DAY_MS),
@@ -63,7 +63,7 @@ def test_a_header_without_a_period_is_not_taken_for_the_day_that_was_configured(
 def test_a_header_without_a_period_that_names_the_configured_days_capacity_speaks_of_it() -> None:
     budget = Budget(DAILY, 0, None)
     budget.reserve(1, 400, 0)
-    budget.answered(1, 0, answer(requests=(1_000, 1_000, "0s")))
+    budget.record_answer(1, 0, answer(requests=(1_000, 1_000, "0s")))
     assert days(budget)[Metric.REQUESTS] == (1_000, 1_000)
     assert len(budget.levels(0)) == 2
 
@@ -80,14 +80,14 @@ def test_a_successor_knows_what_a_day_has_spent_and_believes_its_own_settings_of
 def test_a_limit_is_shut_by_a_pause_or_a_day_and_never_by_a_minute() -> None:
     budget = full(replace(SETTINGS, requests=1, tokens_per_day=86_400, requests_per_day=10))
     budget.reserve(1, 30_000, 0)
-    assert budget.shut_until(30_000, 0) == 0
-    assert budget.shut_until(86_400, 0) == (30_000 + ROUNDING_TOKENS) * SECOND_MS
+    assert budget.unavailable_until(30_000, 0) == 0
+    assert budget.unavailable_until(86_400, 0) == (30_000 + ROUNDING_TOKENS) * SECOND_MS
     budget.pause_until(DAY_MS)
-    assert budget.shut_until(1, 0) == DAY_MS
+    assert budget.unavailable_until(1, 0) == DAY_MS
     few = full(replace(SETTINGS, requests_per_day=1))
     few.reserve(1, 1, 0)
-    assert few.shut_until(1, 0) == DAY_MS
-    assert few.shut_until(1, 2 * DAY_MS) == 2 * DAY_MS
+    assert few.unavailable_until(1, 0) == DAY_MS
+    assert few.unavailable_until(1, 2 * DAY_MS) == 2 * DAY_MS
 
 
 def test_a_limits_pace_is_that_of_its_slowest_bucket() -> None:
@@ -99,6 +99,6 @@ def test_a_limits_pace_is_that_of_its_slowest_bucket() -> None:
 def test_what_the_server_itself_has_named_is_paid_of_a_day_without_a_markup() -> None:
     budget = full(replace(SETTINGS, tokens_per_day=86_400))
     budget.reserve(1, 100, 0)
-    budget.answered(1, 0, refusal(used=60_000, requested=200))
-    assert budget.shut_until(43_200, 0, stated=True) == SECOND_MS, "its pause"
-    assert budget.shut_until(43_200, 0) > 60 * SECOND_MS
+    budget.record_answer(1, 0, refusal(used=60_000, requested=200))
+    assert budget.unavailable_until(43_200, 0, stated=True) == SECOND_MS, "its pause"
+    assert budget.unavailable_until(43_200, 0) > 60 * SECOND_MS

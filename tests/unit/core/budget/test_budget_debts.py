@@ -37,10 +37,10 @@ def test_one_call_takes_a_full_bucket_and_as_much_debt_at_most() -> None:
 def test_a_call_that_was_turned_away_without_a_word_of_limits_has_taken_nothing(verdict: Verdict) -> None:
     budget = full()
     sent(budget, 1)
-    budget.answered(1, 2_000, verdict)
+    budget.record_answer(1, 2_000, verdict)
     assert low(budget, 2_000) == CAPACITY
     assert budget.charged_last_minute(2_000) == 0
-    assert budget.caution().borne_tokens == CAPACITY, "nor does it say what the server bears"
+    assert budget.learned_limits().borne_tokens == CAPACITY, "nor does it say what the server bears"
     assert budget.payable_at(400, 2_000) == 2_000
 
 
@@ -49,7 +49,7 @@ def test_where_a_refusal_shows_the_limit_it_is_believed_and_nothing_is_given_bac
     budget = full()
     sent(budget, 1, 400)
     shown = {"x_ratelimit_limit_tokens": "60000", "x_ratelimit_remaining_tokens": "59600"}
-    budget.answered(1, 100, bad_request(**shown, x_ratelimit_reset_tokens="400ms"))
+    budget.record_answer(1, 100, bad_request(**shown, x_ratelimit_reset_tokens="400ms"))
     assert low(budget, 100) <= 59_700
     assert budget.charged_last_minute(100) == 400
 
@@ -58,7 +58,7 @@ def test_where_a_refusal_shows_the_limit_it_is_believed_and_nothing_is_given_bac
 def test_a_call_of_which_nobody_knows_keeps_what_it_paid(verdict: Verdict) -> None:
     budget = full()
     sent(budget, 1, 400)
-    budget.answered(1, 1, verdict)
+    budget.record_answer(1, 1, verdict)
     assert budget.charged_last_minute(1) == 400
 
 
@@ -67,12 +67,12 @@ def test_the_lower_end_waits_for_an_answer_where_answers_tell() -> None:
     budget = full()
     sent(budget, 1, 1_000)
     sent(budget, 2, 400)
-    budget.answered(2, 5_000, answer((CAPACITY, 59_600, "400ms")))
+    budget.record_answer(2, 5_000, answer((CAPACITY, 59_600, "400ms")))
     before = low(budget, 5_000)
-    budget.answered(1, 5_000, bad_request())
+    budget.record_answer(1, 5_000, bad_request())
     assert low(budget, 5_000) == before
     sent(budget, 3, 400, 5_000)
-    budget.answered(3, 10_000, answer((CAPACITY, 59_600, "400ms")))
+    budget.record_answer(3, 10_000, answer((CAPACITY, 59_600, "400ms")))
     assert low(budget, 10_000) >= 59_600
 
 
@@ -84,14 +84,14 @@ def test_calls_one_after_the_other_never_make_the_debt_deeper_than_a_full_bucket
         assert at <= now + 3 * MINUTE_MS
         now = at
         budget.reserve(attempt, PRICE_MAX, now, prices=HUGE)
-        budget.answered(attempt, now + 1, failure(500))
+        budget.record_answer(attempt, now + 1, failure(500))
         assert low(budget, now) >= -CAPACITY
 
 
 def test_what_the_server_itself_states_is_bounded_too() -> None:
     budget = full()
     sent(budget, 1, 400)
-    budget.answered(1, 1, refusal(used=CAPACITY, requested=10**15))
+    budget.record_answer(1, 1, refusal(used=CAPACITY, requested=10**15))
     at = budget.payable_at(10**15, 1, stated=True)
     assert at is not None
     budget.reserve(2, 10**15, at, stated=True)
@@ -105,7 +105,7 @@ def test_a_law_that_is_believed_later_prices_no_former_call_without_a_bound() ->
     for attempt in range(2, 12):
         now = attempt * 120_000
         budget.reserve(attempt, 40, now, prices=HUGE)
-        budget.answered(attempt, now + 500, answer((CAPACITY, 0, "1m0s")))
+        budget.record_answer(attempt, now + 500, answer((CAPACITY, 0, "1m0s")))
         assert max(budget._sends.amounts[Metric.TOKENS]) <= 2 * CAPACITY
         assert all(abs(level.low) <= CAPACITY for level in budget.levels(now + 500))
 
@@ -140,7 +140,7 @@ def test_without_any_known_bucket_there_is_nothing_to_be_indebted_to() -> None:
     budget = Budget(LimitBeliefs("m", None, None), 0, None)
     sent(budget, 1)
     assert budget.paid(1) == PRICE_MAX
-    budget.answered(1, 10, bad_request())
+    budget.record_answer(1, 10, bad_request())
     assert budget.payable_at(PRICE_MAX, 10) == 10
     assert budget.levels(10) == ()
 

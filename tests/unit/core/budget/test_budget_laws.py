@@ -22,7 +22,7 @@ def test_a_law_that_an_answer_supports_reprices_the_calls_on_their_way() -> None
     budget = identifying(laws={"chat.completions": Law.CHAT_LEGACY})
     for attempt in range(3):
         budget.reserve(attempt, 680, 0, prices=CHAT)
-    budget.answered(0, 500, answer((60_000, 59_600, "400ms")))
+    budget.record_answer(0, 500, answer((60_000, 59_600, "400ms")))
     assert budget.tariff.price(CHAT) == 400
     assert low(budget, 500) == 59_600 - 2 * (400 + ROUNDING_TOKENS)
     assert budget.checkpoint(500).laws == {"chat.completions": Law.CHAT_2025}
@@ -32,7 +32,7 @@ def test_a_charge_that_a_law_explains_changes_the_law_and_needs_no_markup() -> N
     budget = identifying(laws={"chat.completions": Law.CHAT_2025})
     for attempt in range(3):
         budget.reserve(attempt, 400, 0, prices=CHAT)
-    budget.answered(0, 0, refusal(used=50_000, requested=680, wait="1ms"))
+    budget.record_answer(0, 0, refusal(used=50_000, requested=680, wait="1ms"))
     assert (budget.tariff.price(CHAT), budget.checkpoint(0).markup_ppm) == (680, PPM)
     assert low(budget) == 10_000 - 2 * (680 + ROUNDING_TOKENS)
 
@@ -41,7 +41,7 @@ def test_a_law_that_explains_a_charge_ends_the_markup_of_one_that_did_not() -> N
     budget = identifying(laws={"chat.completions": Law.CHAT_2025})
     for attempt, requested in enumerate((500, 680)):
         budget.reserve(attempt, 400, 2_000 * attempt, prices=CHAT)
-        budget.answered(attempt, 2_000 * attempt, refusal(used=50_000, requested=requested, wait="1ms"))
+        budget.record_answer(attempt, 2_000 * attempt, refusal(used=50_000, requested=requested, wait="1ms"))
         assert budget.checkpoint(0).markup_ppm == (1_250_000 if requested == 500 else PPM)
 
 
@@ -50,7 +50,7 @@ def test_headers_of_a_limit_that_settles_at_the_end_still_hold_the_outputs_of_ca
     budget = identifying()
     for attempt in range(3):
         budget.reserve(attempt, budget.tariff.price(usage), 0, prices=usage)
-    budget.answered(0, 2_000, answer((60_000, 50_000, "10s")), Usage(100, 300))
+    budget.record_answer(0, 2_000, answer((60_000, 50_000, "10s")), Usage(100, 300))
     assert budget.tariff.price(usage) == 400
     assert budget.levels(2_000)[0].high <= 50_000 - 2 * 300 + 2_000 + 1
 
@@ -63,7 +63,7 @@ def settling(*, known: bool = True) -> Budget:
     budget = identifying() if known else Budget(LimitBeliefs("m", None, None), 0, None)
     budget.reserve(0, 100, 0, prices=USAGE)
     told = answer((60_000, 59_600, "400ms")) if known else answer()
-    budget.answered(0, 1_000, told, Usage(100, 300))
+    budget.record_answer(0, 1_000, told, Usage(100, 300))
     return budget
 
 
@@ -75,8 +75,8 @@ def test_a_streams_headers_lack_the_outputs_of_all_that_were_in_flight_when_it_l
     budget = settling()
     for attempt in (1, 2):
         budget.reserve(attempt, 400, 2_000, prices=USAGE)
-    budget.answered(1, 3_000, Verdict(Meaning.UPSTREAM_ERROR, True, None, (), None, True, ""))
-    budget.answered(2, 3_000, early(50_000), Usage(100, 300))
+    budget.record_answer(1, 3_000, Verdict(Meaning.UPSTREAM_ERROR, True, None, (), None, True, ""))
+    budget.record_answer(2, 3_000, early(50_000), Usage(100, 300))
     level = budget.levels(3_000)[0].high
     assert 50_000 - 2 * 300 + 1_000 <= level <= 50_000 - 2 * 300 + 1_000 + 1, "and a second has flowed in since"
 
@@ -85,18 +85,18 @@ def test_a_stream_that_left_before_anybody_knew_of_outputs_lacks_as_much_as_is_i
     budget = identifying()
     for attempt in (1, 2, 3):
         budget.reserve(attempt, 100, 0, prices=USAGE)
-    budget.answered(1, 1_000, early(50_000), Usage(100, 300))
+    budget.record_answer(1, 1_000, early(50_000), Usage(100, 300))
     assert budget.levels(1_000)[0].high <= 50_000 - 2 * 300 + 1_000 + 1
 
 
 def test_a_whole_answers_headers_have_in_them_what_flowed_in_while_it_was_written() -> None:
     budget = settling()
     budget.reserve(1, 400, 2_000, prices=USAGE)
-    budget.answered(1, 12_000, answer((60_000, 30_000, "30s")), Usage(100, 300))
+    budget.record_answer(1, 12_000, answer((60_000, 30_000, "30s")), Usage(100, 300))
     assert budget.levels(12_000)[0].high <= 30_000 + WAY_MAX_MS + 1, "not ten seconds' worth more"
     budget.reserve(2, 400, 13_000, prices=USAGE)
     budget.reserve(3, 20_000, 13_500, stated=True, prices=Prices.flat(20_000))
-    budget.answered(2, 23_000, answer((60_000, 20_000, "40s")), Usage(100, 300))
+    budget.record_answer(2, 23_000, answer((60_000, 20_000, "40s")), Usage(100, 300))
     after = budget.levels(23_000)[0]
     assert after.high <= 20_000 + 2 * WAY_MAX_MS
     assert after.low >= 20_000 + 10_000 - 20_000 - WAY_MAX_MS, "what was sent meanwhile is taken off once, not twice"
@@ -105,18 +105,18 @@ def test_a_whole_answers_headers_have_in_them_what_flowed_in_while_it_was_writte
 def test_where_no_bucket_is_known_a_whole_answer_lacks_nothing_that_flowed_in() -> None:
     budget = settling(known=False)
     budget.reserve(1, 400, 2_000, prices=USAGE)
-    budget.answered(1, 9_000, answer((60_000, 50_000, "10s")), Usage(100, 300))
+    budget.record_answer(1, 9_000, answer((60_000, 50_000, "10s")), Usage(100, 300))
     assert budget.levels(9_000)[0].capacity == 60_000
 
 
 def test_headers_that_nobody_can_date_refill_in_the_period_that_is_known() -> None:
     budget = Budget(LimitBeliefs("m", None, None), 0, None)
     budget.reserve(1, 680, 0, prices=CHAT)
-    budget.answered(1, 500, answer((60_000, 59_600, "")))
+    budget.record_answer(1, 500, answer((60_000, 59_600, "")))
     assert budget.tariff.laws() == {"chat.completions": Law.CHAT_2025}
     budget.reserve(2, 400, 600, prices=CHAT)
-    budget.answered(2, 900, answer((60_000, 59_600, "")))
-    assert budget.tariff.standings()[0].error_tokens == 0
+    budget.record_answer(2, 900, answer((60_000, 59_600, "")))
+    assert budget.tariff.law_statuses()[0].error_tokens == 0
 
 
 def test_before_the_first_answer_a_quarter_of_a_configured_limit_is_spent_and_others_share_of_it_is_kept() -> None:
@@ -128,7 +128,7 @@ def test_before_the_first_answer_a_quarter_of_a_configured_limit_is_spent_and_ot
             budget.reserve(sent, 1_000, now)
             sent += 1
         assert sent == most
-    budget.answered(0, now, answer((60_000, 20_000, "40s")))
+    budget.record_answer(0, now, answer((60_000, 20_000, "40s")))
     assert budget.payable_at(1_000, now) is not None
 
 
@@ -139,13 +139,13 @@ def test_a_surprise_larger_than_any_way_is_put_down_to_others_and_a_small_one_to
         for attempt in range(600):
             now += 2_000
             budget.reserve(attempt, 400, now)
-            budget.answered(attempt, now, answer((60_000, 59_600, "400ms")))
-        assert budget.caution().way_ms == WAY_MIN_MS
+            budget.record_answer(attempt, now, answer((60_000, 59_600, "400ms")))
+        assert budget.learned_limits().way_ms == WAY_MIN_MS
         budget.reserve(1_000, 400, now)
-        budget.answered(1_000, now, answer((60_000, remaining - 400, f"{60_400 - remaining}ms")))
-        assert budget.caution().way_ms == 2 * WAY_MIN_MS
+        budget.record_answer(1_000, now, answer((60_000, remaining - 400, f"{60_400 - remaining}ms")))
+        assert budget.learned_limits().way_ms == 2 * WAY_MIN_MS
         for attempt in range(2_000, 2_600):
             now += 60_000
             budget.reserve(attempt, 400, now)
-            budget.answered(attempt, now, answer((60_000, 59_600, "400ms")))
-        assert budget.caution().way_ms == way_ms
+            budget.record_answer(attempt, now, answer((60_000, 59_600, "400ms")))
+        assert budget.learned_limits().way_ms == way_ms

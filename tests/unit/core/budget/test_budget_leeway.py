@@ -30,7 +30,7 @@ def test_a_refusal_without_a_wait_still_tells_what_the_server_does_not_bear() ->
     budget = full()
     called(budget, 1, 0, 10_000)
     called(budget, 2, 0, 5_000)
-    budget.answered(2, 10, verdict(Meaning.RATE_LIMITED))
+    budget.record_answer(2, 10, verdict(Meaning.RATE_LIMITED))
     at_ms = budget.payable_at(1_000, 10)
     assert at_ms is not None
     assert at_ms > 10
@@ -42,7 +42,7 @@ def test_calls_that_turn_out_dearer_leave_less_though_no_answer_speaks_of_the_li
     called(budget, 1, 0)
     called(budget, 2, 0)
     called(budget, 3, 0)
-    budget.answered(1, 0, answer(), Usage(100, 40_000))
+    budget.record_answer(1, 0, answer(), Usage(100, 40_000))
     assert low(budget) < 0
     at_ms = budget.payable_at(1_000, 0)
     assert at_ms is not None
@@ -54,20 +54,22 @@ def test_who_spreads_the_load_keeps_step_though_the_answer_that_drops_a_bucket_a
     level = LevelBounds(Metric.TOKENS, 1_000, 1_000, 1_000, SECOND_MS)
     budget = Budget(believed, 0, Checkpoint(believed.name, 0, (level,), 0, 0, PPM, borne_tokens=5_000))
     called(budget, 1, 0)
-    budget.answered(1, 20, answer((60_000, 59_900, "")))  # without a reset nobody knows that it is the one believed
+    budget.record_answer(
+        1, 20, answer((60_000, 59_900, ""))
+    )  # without a reset nobody knows that it is the one believed
     called(budget, 2, 20)
-    budget.answered(2, 40, answer((60_000, 59_810, "190ms")))
+    budget.record_answer(2, 40, answer((60_000, 59_810, "190ms")))
     assert [level.capacity for level in budget.levels(40)] == [60_000]
     called(budget, 3, 40, 8_000)
-    budget.answered(3, 60, answer())
-    assert budget.caution().borne_tokens == 8_160
+    budget.record_answer(3, 60, answer())
+    assert budget.learned_limits().borne_tokens == 8_160
 
 
 def test_a_window_is_asked_each_time() -> None:
     budget = full()
     for attempt, sent_ms in enumerate((0, 400, 800, 1_200), start=1):
         called(budget, attempt, sent_ms, 1_000)
-        budget.answered(attempt, sent_ms + 20, answer((60_000, 60_000 - 1_000 * attempt, f"{50_000 - sent_ms}ms")))
+        budget.record_answer(attempt, sent_ms + 20, answer((60_000, 60_000 - 1_000 * attempt, f"{50_000 - sent_ms}ms")))
     assert budget.levels(1_220)[0].refill is Refill.FIXED
     budget.payable_at(100, 1_220)
     assert budget.payable_at(60_000, 1_220) == 50_021  # as late as the window may end

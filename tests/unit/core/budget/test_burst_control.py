@@ -79,9 +79,9 @@ def test_a_wait_is_for_the_trial_that_is_deep_enough() -> None:
 def test_an_answer_tells_sooner_than_silence_that_a_depth_is_borne() -> None:
     known = spread()
     depth = known.pay(5_000, 0)
-    known.admitted(depth, 0)
+    known.record_admission(depth, 0)
     assert known.payable_at(5_000, 10) == 10
-    known.admitted(10, 0)
+    known.record_admission(10, 0)
     assert known.borne == 5_000
 
 
@@ -104,7 +104,7 @@ def test_what_goes_deeper_than_ever_goes_one_by_one_while_a_depth_known_is_gone_
     apart_ms = 1_030 * QUIET_MS // 10_300
     assert known.payable_at(1_000, QUIET_MS) == QUIET_MS + apart_ms
     assert known.payable_at(1_000, QUIET_MS + apart_ms) == QUIET_MS + apart_ms
-    known.admitted(10_930, QUIET_MS)
+    known.record_admission(10_930, QUIET_MS)
     assert known.payable_at(1_000, QUIET_MS) == QUIET_MS
 
 
@@ -126,7 +126,7 @@ def test_a_thousand_calls_of_one_instant_are_one_trial() -> None:
 def test_a_deeper_trial_of_the_same_instant_is_not_forgotten() -> None:
     known = spread()
     known.pay(5_000, 0)
-    known.give_back(4_000, 0)
+    known.refund(4_000, 0)
     assert known.pay(100, 0) == 1_100
     known.payable_at(1, QUIET_MS)
     assert known.borne == 5_000
@@ -141,7 +141,7 @@ def test_a_depth_is_never_more_than_the_bucket_holds() -> None:
 def test_what_was_given_back_was_never_spent() -> None:
     known = spread()
     known.pay(5_000, 0)
-    known.give_back(5_000, 100)
+    known.refund(5_000, 100)
     assert known.pay(200, 100) == 200  # what was refilled since does not make it fuller than full
 
 
@@ -172,7 +172,7 @@ def test_a_successor_goes_on_where_its_predecessor_was() -> None:
 def test_a_limit_of_the_same_size_changes_nothing() -> None:
     known = refused_shallow()
     known.pay(5_000, 0)
-    known.follow(CAPACITY, MINUTE, 0)
+    known.adopt_capacity(CAPACITY, MINUTE, 0)
     assert known.pay(1, 0) == 5_001
     assert known.share_ppm == SHARE_CUT_PPM
 
@@ -180,14 +180,14 @@ def test_a_limit_of_the_same_size_changes_nothing() -> None:
 def test_under_a_greater_limit_the_depth_stays_and_is_refilled_sooner() -> None:
     known = spread()
     known.pay(5_000, 0)
-    known.follow(2 * CAPACITY, MINUTE, 0)
+    known.adopt_capacity(2 * CAPACITY, MINUTE, 0)
     assert known.payable_at(50_000, 0) == 2_500
 
 
 def test_under_a_smaller_limit_the_depth_is_no_more_than_that_holds() -> None:
     known = spread()
     known.pay(5_000, 0)
-    known.follow(3_000, MINUTE, 0)
+    known.adopt_capacity(3_000, MINUTE, 0)
     assert known.payable_at(20_000, 0) == MINUTE
     assert known.pay(0, 0) == 3_000
 
@@ -195,14 +195,14 @@ def test_under_a_smaller_limit_the_depth_is_no_more_than_that_holds() -> None:
 def test_a_shorter_period_of_as_many_tokens_is_another_size() -> None:
     known = spread()
     known.pay(5_000, 0)
-    known.follow(CAPACITY, MINUTE // 10, 0)
+    known.adopt_capacity(CAPACITY, MINUTE // 10, 0)
     assert known.payable_at(50_000, 0) == 500
 
 
 def test_the_smallest_limit_still_spends_its_one_token() -> None:
     known = spread(1)
     for _ in range(100):
-        known.unexplained(1, 1, 0, 0)
+        known.record_refusal(1, 1, 0, 0)
     assert known.payable_at(1, 0) == 0
     assert known.pay(1, 0) == 1
     assert known.payable_at(1, 0) == QUIET_MS  # two at once may be borne; that there is one, the mirror knows
@@ -221,8 +221,8 @@ def test_an_instant_that_is_named_is_one_at_which_so_much_may_be_spent(seed: int
         depth = known.pay(amount, now)
         assert depth <= max(known._bound(known.borne), amount)
         if chance.random() < 0.1:
-            known.give_back(amount, now)
-            known.unexplained(depth, amount, now, now)
+            known.refund(amount, now)
+            known.record_refusal(depth, amount, now, now)
         now += chance.randint(0, 50)
 
 
@@ -238,8 +238,8 @@ def test_no_instant_before_the_one_that_is_named_would_do(seed: int) -> None:
         now = at_ms
         depth = known.pay(amount, now)
         if chance.random() < 0.02:
-            known.give_back(amount, now)
-            known.unexplained(depth, amount, now, now)
+            known.refund(amount, now)
+            known.record_refusal(depth, amount, now, now)
         elif chance.random() < 0.2:
-            known.admitted(depth, now)
+            known.record_admission(depth, now)
         now += chance.randint(0, 50)

@@ -25,23 +25,23 @@ def test_a_refusal_tells_the_depth_that_is_not_borne() -> None:
 
 def test_silence_and_answers_do_not_lift_one_above_the_ceiling() -> None:
     known = refused_deep()
-    known.admitted(50_000, 400)
+    known.record_admission(50_000, 400)
     assert known.payable_at(101, 2 * QUIET_MS + 401) == 2 * QUIET_MS + 401
     assert known.payable_at(702, 1_001) == 1_002  # 3,999 deep
 
 
 def test_a_refusal_at_a_lesser_depth_lowers_the_ceiling_and_one_at_a_greater_does_not_raise_it() -> None:
     known = refused_deep()
-    known.unexplained(9_000, 1_000, 300, 400)
+    known.record_refusal(9_000, 1_000, 300, 400)
     assert known.ceiling == 4_700
-    known.unexplained(3_000, 1_000, 300, 400)
+    known.record_refusal(3_000, 1_000, 300, 400)
     assert known.ceiling == 2_000
 
 
 def test_what_the_ceiling_let_pass_and_was_refused_lowers_it_by_more_each_time() -> None:
     known, ceilings = refused_deep(), []
     for at_ms in range(500, 1_200, 100):
-        known.unexplained(4_700, 100, at_ms, at_ms + 50)
+        known.record_refusal(4_700, 100, at_ms, at_ms + 50)
         ceilings.append(known.ceiling)
     assert ceilings == [4_600 - 287, 4_313 - 539, 3_774 - 943, 2_831 - 1_415, 1_416 - 708, 708 - 354, 354 - 177]
     assert known.borne == 177
@@ -50,35 +50,35 @@ def test_what_the_ceiling_let_pass_and_was_refused_lowers_it_by_more_each_time()
 
 def test_calls_that_left_before_the_ceiling_was_known_lower_it_no_further() -> None:
     known = refused_deep()
-    known.unexplained(4_700, 100, 400, 410)
+    known.record_refusal(4_700, 100, 400, 410)
     assert known.ceiling == 4_600
-    known.unexplained(4_700, 100, 411, 420)
+    known.record_refusal(4_700, 100, 411, 420)
     assert known.ceiling == 4_600 - 287
 
 
 def test_where_the_ceiling_has_risen_since_it_is_lowered_by_little_again() -> None:
     known = refused_deep()
     for at_ms in (500, 600, 700):
-        known.unexplained(4_700, 100, at_ms, at_ms)
+        known.record_refusal(4_700, 100, at_ms, at_ms)
     assert known.ceiling == 2_831
     at_ms = 700 + RISE_AFTER_MS
     known.payable_at(1, at_ms)
     assert known.ceiling == 2_831 + 176 + 1
-    known.unexplained(3_000, 100, at_ms, at_ms + 1)
+    known.record_refusal(3_000, 100, at_ms, at_ms + 1)
     assert known.ceiling == 2_900 - 181
 
 
 def test_a_ceiling_that_a_predecessor_found_is_lowered_if_it_is_refused() -> None:
     known = spread()
     known.inherit(4_700, 4_700)
-    known.unexplained(4_700, 100, 1, 2)
+    known.record_refusal(4_700, 100, 1, 2)
     assert known.ceiling == 4_600 - 287
 
 
 def test_the_ceiling_lets_a_call_pass_that_was_refused_where_it_goes_alone() -> None:
     known = spread()
     known.pay(FIRST, 0)
-    known.unexplained(known.pay(5_000, 0), 5_000, 0, 0)
+    known.record_refusal(known.pay(5_000, 0), 5_000, 0, 0)
     assert known.ceiling == 5_000
 
 
@@ -87,7 +87,7 @@ def test_a_refusal_ends_the_trial_of_its_depth_and_of_deeper_ones_only() -> None
     known.pay(FIRST, 0)
     refused = known.pay(5_000, 10)
     known.pay(1_000, 20)
-    known.unexplained(refused, 5_000, 10, 50)
+    known.record_refusal(refused, 5_000, 10, 50)
     known.payable_at(1, 20 + QUIET_MS)
     assert known.borne == FIRST
 
@@ -106,14 +106,14 @@ def test_the_ceiling_rises_by_a_sixteenth_after_ten_minutes_without_a_refusal_an
 
 def test_each_refusal_begins_the_ten_minutes_anew() -> None:
     known = refused_deep()
-    known.unexplained(9_000, 1_000, 300, RISE_AFTER_MS)
+    known.record_refusal(9_000, 1_000, 300, RISE_AFTER_MS)
     known.payable_at(1, 2 * RISE_AFTER_MS - 1)
     assert known.ceiling == 4_700
 
 
 def test_a_ceiling_as_high_as_the_bucket_is_none() -> None:
     known = spread(4_994)
-    known.unexplained(4_900, 200, 0, 0)
+    known.record_refusal(4_900, 200, 0, 0)
     known.payable_at(1, RISE_AFTER_MS)
     assert known.ceiling is None
 
@@ -127,10 +127,10 @@ def test_even_a_ceiling_of_nothing_rises() -> None:
 
 def test_a_refusal_of_next_to_nothing_beyond_the_rate_cuts_the_share_and_sets_no_ceiling() -> None:
     known = spread()
-    known.unexplained(1_000 + SHALLOW_MS, 1_000, 0, 0)
+    known.record_refusal(1_000 + SHALLOW_MS, 1_000, 0, 0)
     assert (known.share_ppm, known.ceiling) == (SHARE_CUT_PPM, None)
     known = spread()
-    known.unexplained(1_000 + SHALLOW_MS + 1, 1_000, 0, 0)
+    known.record_refusal(1_000 + SHALLOW_MS + 1, 1_000, 0, 0)
     assert (known.share_ppm, known.ceiling) == (PPM, 1_000)
 
 
@@ -143,7 +143,7 @@ def test_only_the_share_of_the_rate_is_refilled() -> None:
 def test_a_cut_takes_nothing_back_that_was_spent() -> None:
     known = spread()
     known.pay(5_000, 0)
-    known.unexplained(5_000, 5_000, 0, 0)
+    known.record_refusal(5_000, 5_000, 0, 0)
     assert known.pay(1, 0) == 5_001
 
 
@@ -189,14 +189,14 @@ def test_calls_before_a_cut_give_nothing_back() -> None:
     known = refused_shallow()
     for _ in range(SHARE_STEP_CALLS):
         known.pay(1, 100)
-    known.unexplained(1_000, 1_000, 100, 200)
+    known.record_refusal(1_000, 1_000, 100, 200)
     known.payable_at(1, 200 + SHARE_STEP_MIN_MS)
     assert known.share_ppm == 940_900
 
 
 def test_the_ceiling_rises_only_while_the_whole_rate_is_borne() -> None:
     known = refused_deep()
-    known.unexplained(1_000, 1_000, 300, 400)
+    known.record_refusal(1_000, 1_000, 300, 400)
     known.payable_at(1, 400 + RISE_AFTER_MS)
     assert (known.share_ppm, known.ceiling) == (PPM, 4_700)
     known.payable_at(1, 400 + 2 * RISE_AFTER_MS)
@@ -208,24 +208,24 @@ def test_where_less_was_there_than_believed_one_begins_anew() -> None:
     known.inherit(30_000, None)
     depth = known.pay(20_000, 0)
     known.pay(40_000, 10)
-    known.outspent(0, 100)
+    known.restart(0, 100)
     assert known.payable_at(FIRST, 100) == 100
     anew = known.pay(FIRST, 101)
     assert anew == FIRST
-    known.admitted(depth, 0)  # sent before: what was there then tells nothing of now
+    known.record_admission(depth, 0)  # sent before: what was there then tells nothing of now
     assert known.payable_at(10, 101) > 101
     assert known.payable_at(500, 10 + QUIET_MS) > 10 + QUIET_MS  # nor does silence about it
-    known.admitted(anew, 101)
+    known.record_admission(anew, 101)
     assert known.payable_at(10, 101) == 101
 
 
 def test_calls_refused_together_for_want_of_what_was_believed_begin_anew_once() -> None:
     known = spread()
-    known.outspent(0, 100)
+    known.restart(0, 100)
     known.pay(FIRST, 110)
-    known.outspent(100, 120)
+    known.restart(100, 120)
     assert known.payable_at(FIRST, 120) > 120
-    known.outspent(110, 130)
+    known.restart(110, 130)
     assert known.payable_at(FIRST, 130) == 130
 
 
@@ -236,6 +236,6 @@ def test_where_a_bound_is_known_what_was_spent_counts_whoever_else_spends(
     known = spread(burst_ms=burst_ms)
     known.inherit(1_000, ceiling)
     known.pay(1_000, 0)
-    known.outspent(0, 100)
+    known.restart(0, 100)
     assert known.payable_at(100, 100) == 100
     assert known.payable_at(101, 100) == 101

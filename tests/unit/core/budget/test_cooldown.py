@@ -7,77 +7,77 @@ def test_each_refusal_in_a_row_lengthens_the_wait_up_to_a_bound() -> None:
     patience = Cooldown()
     now_ms, waits = 0, []
     for _ in range(6):
-        waits.append(patience.refused(50, now_ms, now_ms + 10))
+        waits.append(patience.record_refusal(50, now_ms, now_ms + 10))
         now_ms += 10 + waits[-1]
     assert waits[:4] == [FIRST_MS, FIRST_MS * GROWS_BY, FIRST_MS * GROWS_BY**2, FIRST_MS * GROWS_BY**3]
     assert waits[4:] == [LONGEST_MS, LONGEST_MS]
 
 
 def test_a_longer_wait_that_the_server_states_is_kept() -> None:
-    assert Cooldown().refused(70_000, 0, 10) == 70_000
+    assert Cooldown().record_refusal(70_000, 0, 10) == 70_000
 
 
 def test_refusals_of_calls_under_way_together_count_once() -> None:
     patience = Cooldown()
-    assert patience.refused(50, 0, 10) == FIRST_MS
-    assert patience.refused(50, 5, 12) == FIRST_MS
-    assert patience.refused(50, 11, 20) == FIRST_MS * GROWS_BY
+    assert patience.record_refusal(50, 0, 10) == FIRST_MS
+    assert patience.record_refusal(50, 5, 12) == FIRST_MS
+    assert patience.record_refusal(50, 11, 20) == FIRST_MS * GROWS_BY
 
 
 def test_an_admission_ends_the_row_unless_the_call_was_sent_before_the_refusal() -> None:
     patience = Cooldown()
-    patience.refused(50, 0, 10)
-    patience.admitted(5)
-    assert patience.refused(50, 600, 610) == FIRST_MS * GROWS_BY
-    patience.admitted(800)
-    assert patience.refused(50, 2_600, 2_610) == FIRST_MS
+    patience.record_refusal(50, 0, 10)
+    patience.record_admission(5)
+    assert patience.record_refusal(50, 600, 610) == FIRST_MS * GROWS_BY
+    patience.record_admission(800)
+    assert patience.record_refusal(50, 2_600, 2_610) == FIRST_MS
 
 
 def test_the_first_wait_is_half_of_what_it_took_the_last_time() -> None:
     patience = Cooldown()
     for at_ms, took_ms, wait_ms in ((0, 3_000, FIRST_MS), (10_000, 1_200, 1_500), (20_000, 90_000, 600)):
-        assert patience.refused(50, at_ms, at_ms + 10) == wait_ms
-        assert patience.refused(50, at_ms + 20, at_ms + 30) == wait_ms * GROWS_BY
-        patience.admitted(at_ms + 10 + took_ms)
-    assert patience.refused(50, 200_000, 200_010) == FIRST_MAX_MS
+        assert patience.record_refusal(50, at_ms, at_ms + 10) == wait_ms
+        assert patience.record_refusal(50, at_ms + 20, at_ms + 30) == wait_ms * GROWS_BY
+        patience.record_admission(at_ms + 10 + took_ms)
+    assert patience.record_refusal(50, 200_000, 200_010) == FIRST_MAX_MS
 
 
 def test_what_it_took_is_told_by_the_first_call_that_was_admitted() -> None:
     patience = Cooldown()
-    patience.refused(50, 0, 10)
-    patience.admitted(2_010)
-    patience.admitted(9_000)
-    assert patience.refused(50, 10_000, 10_010) == 1_000
+    patience.record_refusal(50, 0, 10)
+    patience.record_admission(2_010)
+    patience.record_admission(9_000)
+    assert patience.record_refusal(50, 10_000, 10_010) == 1_000
 
 
 def test_nobody_need_ask_who_was_not_refused_since_a_call_was_admitted() -> None:
     patience = Cooldown()
     assert not patience.tried
-    patience.refused(50, 0, 10)
-    patience.admitted(5)
+    patience.record_refusal(50, 0, 10)
+    patience.record_admission(5)
     assert patience.tried
-    patience.admitted(600)
+    patience.record_admission(600)
     assert not patience.tried
 
 
 def test_after_a_refusal_one_call_goes_alone_until_silence_has_said_that_it_was_admitted() -> None:
     patience = Cooldown()
-    assert not patience.goes_alone(0)
-    patience.refused(50, 0, 10)
+    assert not patience.record_send(0)
+    patience.record_refusal(50, 0, 10)
     assert patience.may_call_at(600) == 600
-    assert patience.goes_alone(600)
+    assert patience.record_send(600)
     assert patience.may_call_at(600 + QUIET_MS - 1) == 600 + QUIET_MS
     assert patience.may_call_at(600 + QUIET_MS) == 600 + QUIET_MS
-    assert not patience.goes_alone(600 + QUIET_MS)
+    assert not patience.record_send(600 + QUIET_MS)
 
 
 def test_an_answer_ends_it_sooner() -> None:
     patience = Cooldown()
-    patience.refused(50, 0, 10)
-    patience.goes_alone(600)
-    patience.admitted(600)
+    patience.record_refusal(50, 0, 10)
+    patience.record_send(600)
+    patience.record_admission(600)
     assert patience.may_call_at(610) == 610
-    assert not patience.goes_alone(610)
+    assert not patience.record_send(610)
 
 
 def test_a_refusal_that_says_how_much_is_used_and_not_all_of_it_can_be_fathomed() -> None:

@@ -19,8 +19,8 @@ def test_the_oldest_calls_are_forgotten_and_the_rest_keep_their_numbers() -> Non
     numbers = [sends.append(now, now) for now in range(2 * SENDS_MAX + 1)]
     assert numbers == list(range(2 * SENDS_MAX + 1))
     assert len(sends.sent_ms) == SENDS_MAX + 1
-    assert sends.place(SENDS_MAX - 1) is None
-    assert sends.place(SENDS_MAX) == 0
+    assert sends.index_of(SENDS_MAX - 1) is None
+    assert sends.index_of(SENDS_MAX) == 0
     assert sends.sent_ms[0] == SENDS_MAX
 
 
@@ -57,7 +57,7 @@ def test_another_law_reprices_what_our_laws_have_priced_and_took_something() -> 
 
 
 def heard(sends: SentCalls, number: int, now_ms: int) -> AdmissionOrder:
-    return sends.hearing(number, sends.sent_ms[number], now_ms, WAY_MS)
+    return sends.admission_order(number, sends.sent_ms[number], now_ms, WAY_MS)
 
 
 def early(sends: SentCalls, number: int, now_ms: int) -> tuple[int, int, int]:
@@ -102,13 +102,13 @@ def test_a_call_that_is_forgotten_has_nothing_around_it() -> None:
     for now in range(2 * SENDS_MAX + 1):
         sends.append(now, 7)
     nothing = AdmissionOrder(SENDS_MAX - 1, SENDS_MAX - 1, 9_000, WAY_MS, place=-1)
-    assert sends.hearing(SENDS_MAX - 1, SENDS_MAX - 1, 9_000, WAY_MS) == nothing
+    assert sends.admission_order(SENDS_MAX - 1, SENDS_MAX - 1, 9_000, WAY_MS) == nothing
 
 
 def test_no_way_takes_no_time() -> None:
     sends = SentCalls()
     with pytest.raises(AssertionError, match="time"):
-        sends.hearing(sends.append(0, 1), 0, 1, 0)
+        sends.admission_order(sends.append(0, 1), 0, 1, 0)
 
 
 def test_what_was_spent_since_a_call_leaves_it_out_and_what_was_sent_later() -> None:

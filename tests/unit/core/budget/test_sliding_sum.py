@@ -49,10 +49,10 @@ def test_a_payment_given_back_leaves_the_slot_it_was_made_in() -> None:
     window = SlidingSum()
     window.pay(400, 0)
     window.pay(100, 5_000)
-    window.give_back(400, 50)
+    window.refund(400, 50)
     assert window.charged(5_000) == 100
     assert window.charged(SLOT_MS + MINUTE) == 100
-    window.give_back(999, 5_000)
+    window.refund(999, 5_000)
     assert window.charged(5_000) == 0
 
 
@@ -61,5 +61,5 @@ def test_nothing_is_given_back_for_a_payment_that_has_expired() -> None:
     window.pay(400, 0)
     assert window.charged(2 * MINUTE) == 0
     window.pay(300, 2 * MINUTE)
-    window.give_back(400, 0)
+    window.refund(400, 0)
     assert window.charged(2 * MINUTE) == 300

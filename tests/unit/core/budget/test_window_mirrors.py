@@ -188,7 +188,7 @@ def test_a_refused_call_raises_the_upper_end_of_a_counter_and_the_answer_the_low
     counter = Counter(left=50_000)
     number = counter.send(10_000, 0)
     counter.sends.strike(number)
-    counter.mirror.refused(10_000, number, 0)
+    counter.mirror.refund(10_000, number, 0)
     low, high = counter.interval(0)
     assert low == 40_000 - ROUNDING_TOKENS
     assert 50_000 <= high <= 50_000 + ROUNDING_TOKENS
@@ -201,7 +201,7 @@ def test_a_limit_named_behind_the_mark_is_given_at_the_next_whether_anybody_has_
     counter = Counter()
     if asked:
         assert counter.interval(MARK + 1) == (CAPACITY, CAPACITY)
-    counter.mirror.follow(CAPACITY // 2, 0, MARK + 1)
+    counter.mirror.adopt_capacity(CAPACITY // 2, 0, MARK + 1)
     assert counter.interval(MARK + 1) == (CAPACITY, CAPACITY)
 
 
@@ -211,16 +211,16 @@ def test_a_call_refused_behind_the_mark_gives_a_counter_no_more_than_all(*, aske
     number = counter.send(1_000, 0)
     if asked:  # whether anybody has looked since the mark makes no difference
         assert counter.interval(MARK + 1)[1] == CAPACITY
-    counter.mirror.refused(1_000, number, MARK + 1)
+    counter.mirror.refund(1_000, number, MARK + 1)
     assert counter.interval(MARK + 1)[1] == CAPACITY
 
 
 def test_a_refused_call_gives_a_counter_back_what_it_took_for_certain() -> None:
     counter = Counter()
-    counter.mirror.refused(1, counter.send(1, 0), 0)
+    counter.mirror.refund(1, counter.send(1, 0), 0)
     assert counter.interval(0)[1] == CAPACITY
     counter.send(1_000, 0)
-    counter.mirror.refused(400, counter.send(400, 0), 0)
+    counter.mirror.refund(400, counter.send(400, 0), 0)
     assert counter.interval(0)[1] == CAPACITY - 1_000 + ROUNDING_TOKENS
 
 
@@ -229,7 +229,7 @@ def test_once_calls_are_dearer_the_next_answer_sets_what_is_left_of_a_counter() 
     number = counter.send(1_000, 0)
     counter.send(1_000, 1_000)
     counter.sends.reprice(1_700_000, 1_000_000)
-    counter.mirror.repriced(counter.sends)
+    counter.mirror.reprice(counter.sends)
     assert counter.hear(58_300, number, 2_000) is None
     assert counter.interval(2_000) == (58_300 - 1_700 - ROUNDING_TOKENS, 58_301 - 1_700 + ROUNDING_TOKENS)
     assert counter.mirror.corrections == 0
@@ -237,7 +237,7 @@ def test_once_calls_are_dearer_the_next_answer_sets_what_is_left_of_a_counter() 
 
 def test_a_counters_limit_is_followed_and_given_at_the_next_mark() -> None:
     counter = proven()
-    assert counter.mirror.follow(90_000, 1, MARK + 2_000)
+    assert counter.mirror.adopt_capacity(90_000, 1, MARK + 2_000)
     assert counter.mirror.capacity == 90_000
     assert counter.mirror.low(MARK + 2_000) == 59_000
     assert counter.interval(2 * MARK) == (90_000, 90_000)
@@ -245,7 +245,7 @@ def test_a_counters_limit_is_followed_and_given_at_the_next_mark() -> None:
 
 def test_a_mark_that_answers_correct_is_the_next_beginning() -> None:
     counter = proven()
-    counter.mirror.turns(2 * MARK - 3_000, MARK + 2_000)
+    counter.mirror.set_end(2 * MARK - 3_000, MARK + 2_000)
     assert counter.interval(2 * MARK - 3_001) == (59_000, 59_001)
     assert counter.interval(2 * MARK - 3_000) == (CAPACITY, CAPACITY)
     assert counter.mirror.payable_at(1, CAPACITY + 1, 2 * MARK - 3_000) == 2 * MARK - 3_000
@@ -255,5 +255,5 @@ def test_a_mark_that_answers_correct_is_the_next_beginning() -> None:
 
 def test_a_mark_that_has_passed_when_it_is_told_changes_nothing() -> None:
     counter = proven()
-    counter.mirror.turns(MARK + 2_000, MARK + 2_000)
+    counter.mirror.set_end(MARK + 2_000, MARK + 2_000)
     assert counter.interval(MARK + 3_000) == (59_000, 59_001)

@@ -174,7 +174,7 @@ def test_a_refused_call_counts_no_more() -> None:
     slider.send(500, 0)
     number = slider.send(10_000, 150)
     slider.sends.strike(number)
-    slider.slider.refused(10_000, number, 300)
+    slider.slider.refund(10_000, number, 300)
     assert slider.interval(300) == (CAPACITY - 502, CAPACITY - 498)
     assert slider.hear(CAPACITY - 500, number, 310) == 0
     assert slider.interval(310) == (CAPACITY - 502, CAPACITY - 498)
@@ -184,14 +184,14 @@ def test_a_refused_call_of_next_to_nothing_gives_back_no_more_than_was_paid() ->
     slider = Slider()
     slider.send(500, 0)
     number = slider.send(1, 0)
-    slider.slider.refused(1, number, 10)
+    slider.slider.refund(1, number, 10)
     assert slider.interval(10) == (CAPACITY - 502, CAPACITY - 498)
 
 
 def test_a_sliding_limit_is_followed_at_once() -> None:
     slider = Slider()
     number = slider.send(1_000, 0)
-    assert slider.slider.follow(90_000, number, 0)
+    assert slider.slider.adopt_capacity(90_000, number, 0)
     assert slider.interval(0) == (90_000 - 1_002, 90_000 - 998)
     assert slider.hear(89_000, number, 10) == 0
 
@@ -200,14 +200,14 @@ def test_once_calls_are_dearer_a_sliding_window_counts_them_again() -> None:
     slider = Slider()
     number = slider.send(1_000, 0)
     slider.sends.reprice(1_700_000, 1_000_000)
-    slider.slider.repriced(slider.sends)
+    slider.slider.reprice(slider.sends)
     assert slider.interval(0)[0] == CAPACITY - 1_700 - ROUNDING_TOKENS
     assert slider.hear(CAPACITY - 1_700, number, 10) == 0
 
 
 def test_a_sliding_window_of_which_nothing_was_sent_counts_nothing_again() -> None:
     slider = Slider()
-    slider.slider.repriced(slider.sends)
+    slider.slider.reprice(slider.sends)
     assert slider.interval(0) == (CAPACITY, CAPACITY)
 
 
@@ -216,5 +216,5 @@ def test_a_refused_call_that_is_not_remembered_gives_nothing_back() -> None:
     number = slider.send(1_000, 0)
     slider.hear(CAPACITY - 1_000, number, 10)
     before = slider.interval(20)
-    slider.slider.refused(500, number, 20)
+    slider.slider.refund(500, number, 20)
     assert slider.interval(20) == before

@@ -126,7 +126,7 @@ def test_what_the_table_takes_is_open_from_then_on_and_nothing_else(
 ) -> None:
     number, attempt = arriving
     ids = knowing(known)
-    assert ids.recognise(run(number), attempt) is judgement
+    assert ids.judge_and_open(run(number), attempt) is judgement
     assert ids.judge(run(number), attempt) is (JOIN if judgement is TAKE else judgement)
 
 

@@ -85,17 +85,17 @@ def test_only_what_is_parked_can_be_withdrawn(known: Open | Settled | None) -> N
 def test_a_copy_returns_if_its_request_was_withdrawn_and_it_is_the_one_still_out(
     known: Settled | None, number: int, attempt: int, *, returned: bool
 ) -> None:
-    assert knowing(known).returns(run(number), attempt) is returned
+    assert knowing(known).is_returning_copy(run(number), attempt) is returned
 
 
 def test_parked_ids_and_waiting_cancels_share_half_of_the_ids_and_the_oldest_cancel_goes() -> None:
     ids = identities(ids_max=6)
     for number in range(2):
-        ids.wait_for_request(Cancel(bytes([100 + number] * 16), 5), 10 + number)
+        ids.record_cancel(Cancel(bytes([100 + number] * 16), 5), 10 + number)
     assert (ids.kept, ids.may_park) == (2, True)
     ids.settle(run(0), 1, Fate.PARKED, 20)
     assert (ids.kept, ids.may_park) == (3, False)
-    ids.wait_for_request(Cancel(bytes([102] * 16), 5), 30)
+    ids.record_cancel(Cancel(bytes([102] * 16), 5), 30)
     assert (ids.kept, ids.cancels.evicted, len(ids.cancels)) == (3, 1, 2)
     assert not ids.cancels.covers(bytes([100] * 16), 0)
     assert ids.cancels.covers(bytes([102] * 16), 0)
@@ -113,7 +113,7 @@ def test_what_is_overdue_is_open_while_it_is_failed() -> None:
     ids = identities()
     ids.settle(run(0), 1, Fate.PARKED, 0)
     told = Awaited(run(0), 100, "x")
-    ids.awaits(told)
+    ids.record_awaited(told)
     assert ids.awaited(ID) == told
     late_ms = 100_000 + OVERDUE_AFTER_MS
     assert ids.fail_overdue(late_ms - 1) == []
@@ -128,11 +128,11 @@ def test_what_is_overdue_is_open_while_it_is_failed() -> None:
     assert len(ids.fail_overdue(late_ms)) == 1
     assert not ids.was_overdue(ID)
     ids.settle(run(0), 1, Fate.WITHDRAWN, 0)
-    ids.awaits(told._replace(overdue=True))
+    ids.record_awaited(told._replace(overdue=True))
     assert ids.was_overdue(ID)
     assert not ids.is_failing(ID)
     assert ids.judge(run(0), 2) is DONE
-    assert ids.returns(run(0), 2)
+    assert ids.is_returning_copy(run(0), 2)
 
 
 def test_a_run_is_known_once_it_or_a_later_one_is_open_or_settled() -> None:
@@ -160,15 +160,15 @@ def test_a_parked_id_is_kept_until_its_copy_can_come_no_more() -> None:
 def test_where_the_ledger_is_gone_fates_and_cancels_are_told_again() -> None:
     index = identities()
     index.settle(run(0), 1, Fate.COMPLETED, HOUR)
-    index.wait_for_request(Cancel(b"c" * 16, HOUR), HOUR)
-    assert not index.retells
-    index.retell(HOUR + 5_000)
-    assert index.retells
+    index.record_cancel(Cancel(b"c" * 16, HOUR), HOUR)
+    assert not index.needs_rewrite
+    index.rewrite_all(HOUR + 5_000)
+    assert index.needs_rewrite
     assert index.renewals(HOUR + 5_000) == [(run(0), 1, Fate.COMPLETED)]
     assert index.cancels.renewals(HOUR + 5_000) == [Cancel(b"c" * 16, HOUR)]
     index.settle(run(0), 1, Fate.COMPLETED, HOUR + 6_000)
     assert index.renewals(HOUR + 6_000) == []
-    assert not index.retells
+    assert not index.needs_rewrite
 
 
 def test_whose_request_is_parked_is_known_where_the_ledger_has_told_it() -> None:
@@ -176,5 +176,5 @@ def test_whose_request_is_parked_is_known_where_the_ledger_has_told_it() -> None
     assert ids.tenant_of_parked(run(0).id_hash) == b""
     ids.settle(run(0), 1, Fate.PARKED, 0)
     assert ids.tenant_of_parked(run(0).id_hash) == b""
-    ids.awaits(Awaited(run(0), 100, "x", tenant_mark=b"acme...."))
+    ids.record_awaited(Awaited(run(0), 100, "x", tenant_mark=b"acme...."))
     assert ids.tenant_of_parked(run(0).id_hash) == b"acme...."

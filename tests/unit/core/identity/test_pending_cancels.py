@@ -146,7 +146,7 @@ def test_an_id_takes_two_hundred_bytes_at_most() -> None:
 def test_where_the_ledger_is_gone_every_cancel_is_said_again() -> None:
     cancels = waiting(numbered(1), numbered(2))
     assert cancels.renewals(AT + 1) == []
-    cancels.retell()
+    cancels.rewrite_all()
     assert cancels.renewals(AT + 2) == [numbered(1), numbered(2)]
     for cancel in cancels.renewals(AT + 2):
         cancels.record(cancel, AT + 2)
@@ -185,7 +185,7 @@ def test_cancels_of_two_tenants_wait_side_by_side_and_are_told_again_as_they_wer
     cancels.expect(Cancel(ID, AT + 2, ZENITH))
     assert cancels.covers(ID, AT + 2 + CANCEL_SLACK_MS, ZENITH)
     assert not cancels.covers(ID, AT + 2 + CANCEL_SLACK_MS, ACME)
-    cancels.retell()
+    cancels.rewrite_all()
     assert cancels.renewals(AT) == asked
     assert asked[0].for_replays() == Cancel(ID, AT - CANCEL_SLACK_MS, ACME)
 

@@ -217,7 +217,7 @@ def test_another_price_changes_who_is_next() -> None:
     prices = {a: 300, b: 100}
     fair.reprice(lambda each: prices.get(each, 100))
     assert fair.next(0) is b
-    assert fair.line("a").tokens == 400
+    assert fair.tenant_queue("a").tokens == 400
 
 
 def test_a_nearer_deadline_becomes_the_first_of_its_tenant() -> None:
@@ -236,7 +236,7 @@ def test_a_capped_tenant_leaves_the_competition_until_its_minute_is_over() -> No
     order = ""
     for _ in range(5):
         order += (found := serve(fair)).candidate.tenant
-        tenants.called(found.candidate.tenant, found.charge, 0)
+        tenants.record_start(found.candidate.tenant, found.charge, 0)
     assert (order.count("a"), order.count("b")) == (1, 4)
     assert fair.opens_at() == 60_100
     fair.add(of("a", deadline_ms=1))
@@ -251,18 +251,18 @@ def test_a_tenant_with_too_many_in_flight_comes_back_when_one_has_ended() -> Non
     fair = FairQueue(tenants := Tenants({"a": TenantRule(inflight_max=1)}))
     first, _, third = wait(fair, "a", times=3)
     assert serve(fair) is first
-    tenants.called("a", 100, 0)
+    tenants.record_start("a", 100, 0)
     assert fair.next(0) is None
     assert fair.opens_at() is None
     fair.remove(third)
-    tenants.landed("a")
+    tenants.record_end("a")
     assert fair.next(0) is not None
 
 
 @pytest.mark.parametrize("rule", [TenantRule(cap_tokens=100), TenantRule(inflight_max=1)])
 def test_who_leaves_while_a_cap_keeps_it_out_is_not_let_in_again(rule: TenantRule) -> None:
     fair = FairQueue(tenants := Tenants({"a": rule}))
-    tenants.called("a", 100, 0)
+    tenants.record_start("a", 100, 0)
     first, second = wait(fair, "a", times=2)
     assert fair.next(0) is None
     wait(fair, "b", times=2)
@@ -270,19 +270,19 @@ def test_who_leaves_while_a_cap_keeps_it_out_is_not_let_in_again(rule: TenantRul
     assert fair.next(0) is not second
     fair.remove(second)
     assert fair.opens_at() is None
-    tenants.landed("a")
+    tenants.record_end("a")
     assert "".join(serve(fair, 60_100).candidate.tenant for _ in range(2)) == "bb"
     assert len(fair) == 0
 
 
 def test_a_probe_of_a_tenant_that_is_kept_out_moves_it_on_all_the_same() -> None:
     fair = FairQueue(tenants := Tenants({"a": TenantRule(inflight_max=1)}))
-    tenants.called("a", 1, 0)
+    tenants.record_start("a", 1, 0)
     wait(fair, "b", 100, times=20)
     probe, _ = wait(fair, "a", 1_000, times=2)
     assert fair.next(0) is not probe
     fair.serve(probe)
-    tenants.landed("a")
+    tenants.record_end("a")
     assert served(fair, 9) == 9 * "b"
 
 
@@ -316,7 +316,7 @@ def test_when_those_who_were_far_on_have_left_the_mean_falls_and_nobody_beyond_i
 def test_those_who_wait_are_told_line_by_line() -> None:
     fair = FairQueue(Tenants())
     (a,), (b,) = wait(fair, "a"), wait(fair, "b")
-    assert [list(line) for line in fair.lines()] == [[a], [b]]
+    assert [list(line) for line in fair.tenant_queues()] == [[a], [b]]
 
 
 def test_who_is_eligible_and_changes_its_mind_again_and_again_leaves_nothing_behind() -> None:

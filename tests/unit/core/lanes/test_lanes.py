@@ -27,7 +27,7 @@ def served(lanes: Lanes) -> str:
     """Serve whose turn it is; the lane."""
     pick = lanes.pick(0)
     assert pick is not None
-    lanes.served(pick.ticket, 0)
+    lanes.serve(pick.ticket, 0)
     return pick.ticket.source.partition.lane
 
 
@@ -147,10 +147,10 @@ def test_credit_is_bounded_by_the_charges_and_an_idle_lane_saves_up_nothing() ->
     (head,) = lined_up(lanes, "standard", 10)
     queue = lanes.queue("standard")
     queue.largest = 100
-    queue.noted(100, own=False)
+    queue.accrue_floor(100, own=False)
     assert queue.credit_ppm_tokens == 30 * PPM
     for _ in range(100):
-        queue.noted(100, own=False)
+        queue.accrue_floor(100, own=False)
     assert queue.credit_ppm_tokens == CREDIT_CHARGES_MAX * 100 * PPM
     queue.remove(head)
     assert (queue.credit_ppm_tokens, queue.largest) == (0, 0)
@@ -278,7 +278,7 @@ def probed(made: Lanes) -> Ticket:
     found = made.probe(0)
     assert found is not None
     assert not found.reserved_ppm
-    made.probed(found.ticket.source.partition.lane)
+    made.record_probe(found.ticket.source.partition.lane)
     return found.ticket
 
 
@@ -290,7 +290,7 @@ def test_a_probe_keeps_to_the_caps_of_tenants() -> None:
     (dear,) = lined_up(lanes, "bulk", 500)
     for expected in (of_acme, dear):
         assert probed(lanes) is expected
-        tenants.called("acme", 1, 0)
+        tenants.record_start("acme", 1, 0)
 
 
 def test_a_probe_is_the_cheapest_in_front_of_its_lane_and_of_those_that_have_been_called_least() -> None:
@@ -349,7 +349,7 @@ def test_the_line_of_a_tenant_is_its_own() -> None:
     lanes = Lanes(LANES, Tenants())
     (nobodys,) = lined_up(lanes, "standard")
     lanes.queue("standard").append(ticket(candidate(tenant="acme")))
-    assert list(lanes.queue("standard").line("")) == [nobodys]
+    assert list(lanes.queue("standard").tenant_queue("")) == [nobodys]
 
 
 def test_a_lane_knows_its_bytes_and_who_came_last() -> None:
@@ -382,14 +382,14 @@ def test_a_lane_that_counts_other_than_it_holds_is_told() -> None:
     lanes = Lanes(LANES, Tenants())
     waiting = ticket()
     lanes.queue("standard").append(waiting)
-    assert lanes.counted() == lanes.waiting() == 1
+    assert lanes.count() == lanes.waiting() == 1
     lanes.queue("standard").waiting_tokens += 1
-    assert lanes.counted() == -1
+    assert lanes.count() == -1
 
 
 def test_a_lane_whose_tenants_have_reached_their_caps_is_not_probed_for() -> None:
     tenants = Tenants({"acme": TenantRule(inflight_max=1)})
-    tenants.called("acme", 100, 0)
+    tenants.record_start("acme", 100, 0)
     lanes = Lanes(LANES, tenants)
     lanes.queue("urgent").append(ticket(candidate(tenant="acme"), lane="urgent"))
     assert lanes.probe(0) is None

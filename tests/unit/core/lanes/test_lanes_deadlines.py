@@ -29,7 +29,7 @@ def wait(made: Lanes, lane: str, deadline_ms: int = FAR_MS, *, charge: int = 100
 
 def look(made: Lanes, now_ms: int, *tickets: Ticket) -> list[int]:
     """Somebody looks whether they are late; when they are to be looked at again."""
-    return [made.hurry(each, now_ms) for each in tickets]
+    return [made.apply_deadline(each, now_ms) for each in tickets]
 
 
 def next_of(made: Lanes, now_ms: int = 0) -> Ticket:
@@ -40,13 +40,13 @@ def next_of(made: Lanes, now_ms: int = 0) -> Ticket:
 
 def serve(made: Lanes, now_ms: int = 0) -> Ticket:
     served = next_of(made, now_ms)
-    made.served(served, now_ms)
+    made.serve(served, now_ms)
     return served
 
 
 def hurried(made: Lanes, lane: str, deadline_ms: int = 1_000, *, charge: int = 100, tenant: str = "") -> Ticket:
     near = wait(made, lane, deadline_ms, charge=charge, tenant=tenant)
-    made.hurry(near, 0)
+    made.apply_deadline(near, 0)
     return near
 
 
@@ -93,7 +93,7 @@ def test_who_comes_in_time_goes_before_a_late_one_that_was_next() -> None:
 def test_who_is_called_or_asleep_is_not_moved() -> None:
     made = lanes(calls_ms=400)
     called = wait(made, "standard", 1_000)
-    made.served(called, 0)
+    made.serve(called, 0)
     assert look(made, 500, called) == [600]
     assert look(made, 900, called) == [1_000]
     assert not called.late
@@ -125,7 +125,7 @@ def test_a_late_one_is_not_lost_by_the_line_it_left() -> None:
 def test_a_late_one_whose_tenant_is_capped_holds_up_nobody() -> None:
     tenants = Tenants({"acme": TenantRule(inflight_max=1)})
     made = lanes(tenants=tenants, calls_ms=400)
-    tenants.called("acme", 100, 0)
+    tenants.record_start("acme", 100, 0)
     look(made, 900, wait(made, "standard", 1_000, tenant="acme"))
     bulk = wait(made, "bulk")
     assert next_of(made, 900) is bulk
@@ -202,5 +202,5 @@ def test_a_capped_tenant_is_not_lifted() -> None:
     tenants = Tenants({"acme": TenantRule(inflight_max=1)})
     made = lanes(tenants=tenants)
     hurried(made, "standard", tenant="acme")
-    tenants.called("acme", 100, 0)
+    tenants.record_start("acme", 100, 0)
     assert set(turns(made, "urgent", 30)) == {"urgent"}

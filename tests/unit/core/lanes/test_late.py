@@ -30,25 +30,25 @@ def test_they_stand_by_deadline_and_can_be_priced_again() -> None:
     late.add(near)
     assert (list(late), list(reversed(late)), late.tokens) == ([near, far], [far, near], 200)
     late.reprice(lambda _: 7)
-    assert (late.tokens, near.charge, list(late.line)) == (14, 7, [near, far])
+    assert (late.tokens, near.charge, list(late.queue)) == (14, 7, [near, far])
 
 
 def test_a_tenant_whose_cap_is_reached_is_passed_over() -> None:
     tenants = Tenants({"acme": TenantRule(inflight_max=1)})
-    tenants.called("acme", 100, 0)
+    tenants.record_start("acme", 100, 0)
     late = LateQueue(tenants)
     shut, free = ticket(candidate(tenant="acme", deadline_ms=30)), ticket(candidate(deadline_ms=20))
     late.add(shut)
     assert late.next(0) is None
     late.add(free)
     assert late.next(0) is free
-    tenants.landed("acme")
+    tenants.record_end("acme")
     assert late.next(0) is shut
 
 
 def test_only_some_are_looked_at() -> None:
     tenants = Tenants({"acme": TenantRule(inflight_max=1)})
-    tenants.called("acme", 100, 0)
+    tenants.record_start("acme", 100, 0)
     late = LateQueue(tenants)
     late.add(ticket(candidate(deadline_ms=1)))
     for _ in range(PROBES_LOOKED_AT):

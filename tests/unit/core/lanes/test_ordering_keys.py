@@ -11,102 +11,100 @@ def of(key: str, lane: str = "standard") -> Ticket:
 
 def test_who_has_no_key_may_always_start_and_is_not_remembered() -> None:
     order, free = OrderingKeys(), of("")
-    assert order.join(free)
-    assert (order.started(free), order.left(free), len(order)) == (None, None, 0)
+    assert order.add(free)
+    assert (order.start(free), order.remove(free), len(order)) == (None, None, 0)
 
 
 def test_of_one_key_the_next_may_start_once_the_one_before_has() -> None:
     order, first, second, third = OrderingKeys(), of("k"), of("k"), of("k")
-    assert [order.join(each) for each in (first, second, third)] == [True, False, False]
-    assert order.started(first) is second
-    assert order.started(second) is third
-    assert order.started(third) is None
+    assert [order.add(each) for each in (first, second, third)] == [True, False, False]
+    assert order.start(first) is second
+    assert order.start(second) is third
+    assert order.start(third) is None
     assert len(order) == 0
 
 
 def test_keys_and_lanes_do_not_wait_for_one_another() -> None:
     order = OrderingKeys()
-    assert all(order.join(each) for each in (of("k"), of("other"), of("k", lane="bulk")))
+    assert all(order.add(each) for each in (of("k"), of("other"), of("k", lane="bulk")))
 
 
 def test_who_leaves_from_the_middle_lets_nobody_start_and_who_leaves_first_the_next() -> None:
     order, first, second, third = OrderingKeys(), of("k"), of("k"), of("k")
     for each in (first, second, third):
-        order.join(each)
-    assert order.left(second) is None
-    assert order.left(first) is third
-    assert order.left(first) is None
-    assert order.left(third) is None
+        order.add(each)
+    assert order.remove(second) is None
+    assert order.remove(first) is third
+    assert order.remove(first) is None
+    assert order.remove(third) is None
 
 
 def test_who_has_started_has_left() -> None:
     order, first, second = OrderingKeys(), of("k"), of("k")
-    order.join(first)
-    order.join(second)
-    order.started(first)
-    assert order.left(first) is None
-    assert order.started(first) is None
+    order.add(first)
+    order.add(second)
+    order.start(first)
+    assert order.remove(first) is None
+    assert order.start(first) is None
 
 
 @pytest.mark.parametrize("lane", ["serial", "standard"])
 def test_in_a_serial_lane_the_next_may_start_when_the_one_before_has_its_outcome(lane: str) -> None:
     order, first, second = OrderingKeys(["serial"]), of("k", lane), of("k", lane)
-    order.join(first)
-    order.join(second)
-    assert order.started(first) is (second if lane == "standard" else None)
-    assert order.left(first) is (second if lane == "serial" else None)
+    order.add(first)
+    order.add(second)
+    assert order.start(first) is (second if lane == "standard" else None)
+    assert order.remove(first) is (second if lane == "serial" else None)
 
 
 def test_all_can_be_forgotten() -> None:
     order = OrderingKeys()
-    order.join(of("k"))
+    order.add(of("k"))
     order.clear()
-    assert order.join(of("k"))
+    assert order.add(of("k"))
 
 
 def test_who_must_start_before_one_of_a_key_can_be_asked() -> None:
     order, first, second, third = OrderingKeys(), of("k"), of("k"), of("k")
     for each in (first, second, third):
-        order.join(each)
-    assert [order.before(each) for each in (first, second, third)] == [[], [first], [first, second]]
-    order.started(first)
-    assert [order.before(each) for each in (first, third)] == [[], [second]]
-    assert [order.before(each) for each in (of(""), of("other"))] == [[], []]
+        order.add(each)
+    assert [order.predecessors(each) for each in (first, second, third)] == [[], [first], [first, second]]
+    order.start(first)
+    assert [order.predecessors(each) for each in (first, third)] == [[], [second]]
+    assert [order.predecessors(each) for each in (of(""), of("other"))] == [[], []]
 
 
 def test_who_is_turned_back_stands_where_it_stood_whatever_the_order_of_coming_back() -> None:
     for back in ((0, 1), (1, 0)):
         order, three = OrderingKeys(), [of("k") for _ in range(3)]
         for each in three:
-            order.join(each)
+            order.add(each)
         first, second, third = three
-        assert (order.started(first), order.started(second)) == (second, third)
-        assert [order.turned_back(three[place]) for place in back] == (
-            [third, None] if back[0] == 0 else [third, second]
-        )
+        assert (order.start(first), order.start(second)) == (second, third)
+        assert [order.requeue(three[place]) for place in back] == ([third, None] if back[0] == 0 else [third, second])
         assert [order.must_wait(each) for each in three] == [False, True, True]
-        assert order.started(first) is second
-        assert order.started(second) is third
-        assert order.started(third) is None
+        assert order.start(first) is second
+        assert order.start(second) is third
+        assert order.start(third) is None
         assert len(order) == 0
 
 
 def test_who_is_turned_back_with_nobody_behind_it_is_the_first() -> None:
     order, only = OrderingKeys(), of("k")
-    order.join(only)
-    assert order.started(only) is None
+    order.add(only)
+    assert order.start(only) is None
     assert not order.must_wait(only)
-    assert order.turned_back(only) is None
+    assert order.requeue(only) is None
     assert not order.must_wait(only)
-    assert order.left(only) is None
+    assert order.remove(only) is None
     assert len(order) == 0
 
 
 def test_who_has_no_key_or_has_never_left_its_place_is_turned_back_to_no_other() -> None:
     order, free, first, second = OrderingKeys(["serial"]), of(""), of("k", lane="serial"), of("k", lane="serial")
-    assert (order.turned_back(free), order.must_wait(free), len(order)) == (None, False, 0)
+    assert (order.requeue(free), order.must_wait(free), len(order)) == (None, False, 0)
     for each in (first, second):
-        order.join(each)
-    order.started(first)
-    assert order.turned_back(first) is None
+        order.add(each)
+    order.start(first)
+    assert order.requeue(first) is None
     assert [order.must_wait(each) for each in (first, second)] == [False, True]

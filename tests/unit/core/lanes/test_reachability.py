@@ -29,8 +29,8 @@ class Watched:
     def looks(self, until_ms: int) -> list[int]:
         """When the line is looked over without anybody being lost."""
         seen: list[int] = []
-        while (at_ms := self.reach.look_at_ms) is not None and at_ms <= until_ms:
-            assert self.reach.lost(at_ms) == []
+        while (at_ms := self.reach.check_at_ms) is not None and at_ms <= until_ms:
+            assert self.reach.unreachable(at_ms) == []
             seen.append(at_ms)
         return seen
 
@@ -44,9 +44,9 @@ def test_of_the_late_each_comes_after_all_who_are_not_and_none_after_another() -
 def test_who_has_no_chance_is_found_at_the_next_look() -> None:
     watched = Watched()
     lost = watched.come(61_000, 1_000)
-    assert watched.reach.look_at_ms == 0
-    assert watched.reach.lost(0) == [lost]
-    assert watched.reach.look_at_ms == REACH_EVERY_MS, "as long as nobody takes it out"
+    assert watched.reach.check_at_ms == 0
+    assert watched.reach.unreachable(0) == [lost]
+    assert watched.reach.check_at_ms == REACH_EVERY_MS, "as long as nobody takes it out"
 
 
 def test_a_line_is_looked_over_after_half_of_the_time_in_which_all_must_be_well() -> None:
@@ -60,18 +60,18 @@ def test_what_others_spend_meanwhile_is_noticed_when_it_matters() -> None:
     last = watched.come(10_000, 9_500)
     assert watched.looks(200) == [0]
     watched.spend(60_000, 200)
-    assert watched.reach.look_at_ms == REACH_EVERY_MS
-    assert watched.reach.lost(REACH_EVERY_MS) == [last]
+    assert watched.reach.check_at_ms == REACH_EVERY_MS
+    assert watched.reach.unreachable(REACH_EVERY_MS) == [last]
 
 
 def test_who_comes_later_brings_the_next_look_forward_only_if_it_must() -> None:
     watched = Watched()
     watched.come(1_000, 100_000)
-    assert watched.reach.look_at_ms == 49_500
+    assert watched.reach.check_at_ms == 49_500
     watched.come(1_000, 100_000)
-    assert watched.reach.look_at_ms == 49_500
+    assert watched.reach.check_at_ms == 49_500
     lost = watched.come(1_000, 1_100)
-    assert watched.reach.look_at_ms == 0
+    assert watched.reach.check_at_ms == 0
     watched.spend(60_000, 0)
     watched.line.remove(lost)
     assert watched.looks(80_000) == [0, 49_000, 49_500, 73_500], "at 49,500 a look was planned that came earlier"
@@ -80,14 +80,14 @@ def test_who_comes_later_brings_the_next_look_forward_only_if_it_must() -> None:
 def test_a_line_in_which_nobody_waits_any_more_is_not_looked_over() -> None:
     watched = Watched()
     watched.line.remove(watched.come(61_000, 1_000))
-    assert watched.reach.lost(0) == []
-    assert watched.reach.look_at_ms is None
+    assert watched.reach.unreachable(0) == []
+    assert watched.reach.check_at_ms is None
 
 
 def test_nothing_is_out_of_reach_while_nothing_is_known() -> None:
     watched = Watched(Budget(UNKNOWN, 0, None))
     watched.come(10**9, 5)
-    assert watched.reach.look_at_ms is None
+    assert watched.reach.check_at_ms is None
 
 
 def test_lines_in_which_nobody_waits_any_more_are_forgotten_and_the_others_kept() -> None:
@@ -101,4 +101,4 @@ def test_lines_in_which_nobody_waits_any_more_are_forgotten_and_the_others_kept(
         line.remove(gone)
     assert len(watched.reach._agenda) <= LOOKS_SWEPT_ABOVE + 3
     watched.spend(60_000, 0)
-    assert watched.reach.lost(0) == [kept]
+    assert watched.reach.unreachable(0) == [kept]

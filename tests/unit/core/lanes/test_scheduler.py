@@ -13,10 +13,10 @@ from tests.unit.core.specimens import LANES, budget, candidate, ticket, verdict
 
 def test_a_desk_is_made_when_somebody_first_asks_for_its_limit() -> None:
     made = limits()
-    assert dict(made.desks()) == {}
-    desk = made.desk("gpt", 5)
-    assert made.desk("gpt", 6) is desk
-    assert list(made.desks()) == ["gpt"]
+    assert dict(made.limit_queues()) == {}
+    desk = made.limit_queue("gpt", 5)
+    assert made.limit_queue("gpt", 6) is desk
+    assert list(made.limit_queues()) == ["gpt"]
 
 
 def test_who_can_pay_goes_and_who_cannot_is_told_when() -> None:
@@ -103,7 +103,7 @@ def test_rest_names_no_instant_although_a_head_waits_for_money() -> None:
     call(made)
     assert call(made) is None
     assert made.wake_at() is not None
-    made.rest()
+    made.cancel_wake_up()
     assert made.wake_at() is None
 
 
@@ -113,7 +113,7 @@ def test_who_leaves_is_not_waited_for() -> None:
     made.withdraw(leaves, 0)
     made.withdraw(leaves, 0)  # stands in no line any more
     assert made.waiting() == 1
-    assert made.desk("gpt", 0).lanes.queue("standard").waiting_tokens == 5
+    assert made.limit_queue("gpt", 0).lanes.queue("standard").waiting_tokens == 5
     assert [call(made), call(made)] == [stays, None]
 
 
@@ -130,7 +130,7 @@ def test_a_reserve_is_kept_from_the_lanes_below() -> None:
 def test_a_successor_is_told_of_believed_levels_only() -> None:
     made = limits(lambda limit, now_ms: budget(limit, now_ms, believed=limit == "known"))
     for limit in ("known", "guessed"):
-        made.desk(limit, 0)
+        made.limit_queue(limit, 0)
     assert [checkpoint.limit for checkpoint in made.checkpoints(0)] == ["known"]
 
 
@@ -139,17 +139,17 @@ def test_limits_that_nobody_needs_make_room_for_new_ones() -> None:
     busy = ticket(candidate(limit="busy"))
     limits.enqueue(busy, 0)
     for number in range(LIMITS_MAX + 10):
-        limits.desk(f"invented-{number}", 0)
-    assert len(limits.desks()) == LIMITS_MAX
-    assert "busy" in limits.desks()
-    assert f"invented-{LIMITS_MAX + 9}" in limits.desks()
+        limits.limit_queue(f"invented-{number}", 0)
+    assert len(limits.limit_queues()) == LIMITS_MAX
+    assert "busy" in limits.limit_queues()
+    assert f"invented-{LIMITS_MAX + 9}" in limits.limit_queues()
 
 
 def test_limits_that_are_all_needed_stay() -> None:
     limits = Scheduler(LANES, lambda name, now_ms: budget(name))
     for number in range(LIMITS_MAX + 2):
         limits.enqueue(ticket(candidate(limit=f"needed-{number}")), 0)
-    assert len(limits.desks()) == LIMITS_MAX + 2
+    assert len(limits.limit_queues()) == LIMITS_MAX + 2
 
 
 def test_who_led_meanwhile_knows_better_so_every_limit_is_made_anew() -> None:
@@ -159,7 +159,7 @@ def test_who_led_meanwhile_knows_better_so_every_limit_is_made_anew() -> None:
     enqueued(made, charge=60_000)
     assert call(made) is None
     made.clear()
-    assert (dict(made.desks()), made.waiting(), made.wake_at()) == ({}, 0, None)
+    assert (dict(made.limit_queues()), made.waiting(), made.wake_at()) == ({}, 0, None)
     assert call(made) is None
     enqueued(made, charge=60_000)
     assert call(made) is not None
@@ -181,13 +181,13 @@ def test_a_ticket_is_priced_by_the_dearest_law_until_an_answer_tells_and_then_by
     made = limits()
     first, second = chatting(made), chatting(made)
     assert (first.charge, second.charge) == (700, 700)
-    desk = made.desk("gpt", 0)
+    desk = made.limit_queue("gpt", 0)
     assert next(made.payable(0), None) is first
     made.serve(first, 0)
     desk.budget.reserve(1, first.charge, 0, prices=CHAT)
-    desk.budget.answered(1, 500, verdict(remaining=60_000 - 200))
+    desk.budget.record_answer(1, 500, verdict(remaining=60_000 - 200))
     assert next(made.payable(500), None) is second
-    assert (second.charge, made.desk("gpt", 500).lanes.queue("standard").waiting_tokens) == (200, 200)
+    assert (second.charge, made.limit_queue("gpt", 500).lanes.queue("standard").waiting_tokens) == (200, 200)
     assert chatting(made).charge == 200
 
 
@@ -214,9 +214,9 @@ def test_who_stands_before_a_request_of_its_ordering_key_can_be_asked() -> None:
     first, second = ticket(candidate(order=b"k")), ticket(candidate(order=b"k"))
     for each in (first, second):
         made.enqueue(each, 0)
-    assert [made.before_in_order(each) for each in (first, second)] == [[], [first]]
+    assert [made.predecessors(each) for each in (first, second)] == [[], [first]]
     assert call(made) is first
-    assert made.before_in_order(second) == []
+    assert made.predecessors(second) == []
 
 
 def test_lines_are_sound_while_they_hold_what_is_counted() -> None:
@@ -229,5 +229,5 @@ def test_lines_are_sound_while_they_hold_what_is_counted() -> None:
     heavy.buffer_bytes = heavy.bytes + 3_500
     limits.enqueue(heavy, 0)
     assert limits.is_sound(2), "what is decoded weighs more than what is written"
-    limits.desks()["gpt"].lanes.queue("standard").waiting_bytes += 1
+    limits.limit_queues()["gpt"].lanes.queue("standard").waiting_bytes += 1
     assert not limits.is_sound(2)

@@ -7,7 +7,7 @@ from tests.unit.core.specimens import verdict
 
 def blamed(made: Scheduler, limit: str = "gpt", meaning: Meaning = Meaning.QUOTA) -> None:
     """An answer of that limit blames the account."""
-    made.account.observe(limit, made.desk(limit, 0).budget.breaker, verdict(meaning), 0, probe=False)
+    made.account.observe(limit, made.limit_queue(limit, 0).budget.breaker, verdict(meaning), 0, probe=False)
 
 
 def test_an_account_in_trouble_rests_every_limit_and_wakes_for_its_probe() -> None:
@@ -82,11 +82,11 @@ def test_a_probe_is_paid_like_any_call_and_waits_for_a_limit_that_can_pay() -> N
     enqueued(made, "b", 10)
     enqueued(made, "c", 20)
     for name, until_ms in (("b", ACCOUNT_REST_MS + 5_000), ("c", ACCOUNT_REST_MS + 9_000)):
-        made.desk(name, 0).budget.pause_until(until_ms)
+        made.limit_queue(name, 0).budget.pause_until(until_ms)
     assert next(made.payable(ACCOUNT_REST_MS), None) is None
     assert made.wake_at() == ACCOUNT_REST_MS + 5_000
-    made.desk("a", 0).budget.breaker.trip(Meaning.TIMEOUT, 0, 0)
-    made.desk("a", 0).budget.breaker.probe()
+    made.limit_queue("a", 0).budget.breaker.trip(Meaning.TIMEOUT, 0, 0)
+    made.limit_queue("a", 0).budget.breaker.probe()
     enqueued(made, "a", 1)
     assert next(made.payable(ACCOUNT_REST_MS), None) is None, (
         "a limit with a probe of its own in flight is no limit to probe with"
@@ -99,7 +99,7 @@ def test_a_limit_in_trouble_is_probed_by_the_cheapest_of_its_most_urgent_lane() 
     cheapest = enqueued(made, charge=300, lane="urgent")
     enqueued(made, charge=20, lane="bulk")
     enqueued(made, charge=500)
-    made.desk("gpt", 0).budget.breaker.trip(Meaning.TIMEOUT, 0, 0)
+    made.limit_queue("gpt", 0).budget.breaker.trip(Meaning.TIMEOUT, 0, 0)
     assert next(made.payable(0), None) is cheapest
 
 
@@ -113,16 +113,16 @@ def test_the_probe_of_an_account_is_of_the_most_urgent_lane_whatever_its_limit()
 
 def test_the_lanes_of_a_limit_whose_trouble_is_over_begin_their_turns_anew() -> None:
     made = limits()
-    breaker = made.desk("gpt", 0).budget.breaker
+    breaker = made.limit_queue("gpt", 0).budget.breaker
     breaker.trip(Meaning.TIMEOUT, 0, 0)
     for charge in (100, 200, 300):
         enqueued(made, charge=charge, lane="urgent")
     for _ in range(2):
         call(made)
-    assert made.desk("gpt", 0).lanes.probes == {"urgent": 2}
+    assert made.limit_queue("gpt", 0).lanes.probes == {"urgent": 2}
     breaker.close()
     call(made)
-    assert not made.desk("gpt", 0).lanes.probes
+    assert not made.limit_queue("gpt", 0).lanes.probes
 
 
 def test_what_was_known_of_the_account_is_forgotten_with_the_limits() -> None:
@@ -134,7 +134,7 @@ def test_what_was_known_of_the_account_is_forgotten_with_the_limits() -> None:
 
 def test_a_limit_that_rests_wakes_when_its_rest_is_over_and_nobody_if_nobody_waits() -> None:
     made = limits()
-    made.desk("gpt", 0).budget.breaker.trip(Meaning.TIMEOUT, 0, 700)
+    made.limit_queue("gpt", 0).budget.breaker.trip(Meaning.TIMEOUT, 0, 700)
     assert next(made.payable(0), None) is None
     assert made.wake_at() is None
     waiting = enqueued(made)

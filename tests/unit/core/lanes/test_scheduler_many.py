@@ -24,16 +24,16 @@ def _made(name: str, now_ms: int) -> Budget:
 
 def _invent(made: Scheduler, number: int) -> None:
     for each in range(number):
-        made.desk(f"invented-{each}", 0)
+        made.limit_queue(f"invented-{each}", 0)
 
 
 def test_a_limit_of_the_settings_is_never_forgotten_for_invented_ones() -> None:
     made = limits(_made)
-    paused = made.desk("named", 0)
+    paused = made.limit_queue("named", 0)
     paused.budget.pause_until(60_000)
     _invent(made, 3 * LIMITS_MAX)
-    assert made.desks()["named"] is paused
-    assert len(made.desks()) == LIMITS_MAX
+    assert made.limit_queues()["named"] is paused
+    assert len(made.limit_queues()) == LIMITS_MAX
 
 
 def _tripped(budget: Budget) -> None:
@@ -43,7 +43,7 @@ def _tripped(budget: Budget) -> None:
 
 def _indebted(budget: Budget) -> None:
     budget.reserve(1, 60_000, 0)
-    budget.answered(1, 0, verdict())
+    budget.record_answer(1, 0, verdict())
 
 
 @pytest.mark.parametrize("troubled", [lambda budget: budget.pause_until(60_000), _tripped, _indebted])
@@ -51,28 +51,28 @@ def test_a_limit_at_which_a_call_must_wait_outlasts_those_at_which_none_must(
     troubled: Callable[[Budget], None],
 ) -> None:
     made = limits(_made)
-    desk = made.desk("troubled", 0)
+    desk = made.limit_queue("troubled", 0)
     troubled(desk.budget)
     _invent(made, 2 * LIMITS_MAX)
-    assert made.desks()["troubled"] is desk
+    assert made.limit_queues()["troubled"] is desk
 
 
 def test_a_failure_or_two_keep_no_limit() -> None:
     made = limits(_made)
     for number in range(LIMITS_MAX):
-        breaker = made.desk(f"failed-{number}", 0).budget.breaker
+        breaker = made.limit_queue(f"failed-{number}", 0).budget.breaker
         breaker.observe(Meaning.UPSTREAM_ERROR, 0, None)
         breaker.observe(Meaning.UPSTREAM_ERROR, 0, None)
     _invent(made, 2 * LIMITS_MAX)
-    assert len(made.desks()) == LIMITS_MAX
-    assert not any(name.startswith("failed-") for name in made.desks())
+    assert len(made.limit_queues()) == LIMITS_MAX
+    assert not any(name.startswith("failed-") for name in made.limit_queues())
 
 
 def test_even_those_are_forgotten_above_a_bound() -> None:
     made = limits(_made)
     for number in range(LIMITS_RESTING_MAX + 100):
-        made.desk(f"paused-{number}", 0).budget.pause_until(60_000)
-    assert len(made.desks()) == LIMITS_RESTING_MAX
+        made.limit_queue(f"paused-{number}", 0).budget.pause_until(60_000)
+    assert len(made.limit_queues()) == LIMITS_RESTING_MAX
 
 
 def test_those_in_need_are_passed_over_and_the_next_ones_are_forgotten_for_them() -> None:
@@ -80,8 +80,8 @@ def test_those_in_need_are_passed_over_and_the_next_ones_are_forgotten_for_them(
     for number in range(3 * LIMITS_LOOKED_AT):
         enqueued(made, f"needed-{number}")
     _invent(made, 2 * LIMITS_MAX)
-    assert len(made.desks()) == LIMITS_MAX
-    assert sum(name.startswith("needed-") for name in made.desks()) == 3 * LIMITS_LOOKED_AT
+    assert len(made.limit_queues()) == LIMITS_MAX
+    assert sum(name.startswith("needed-") for name in made.limit_queues()) == 3 * LIMITS_LOOKED_AT
 
 
 def _steps(act: Callable[[], object]) -> int:
@@ -107,7 +107,7 @@ def test_a_request_costs_as_much_beside_a_thousand_idle_limits_as_alone() -> Non
         def once() -> None:
             enqueued(made, "used")
             all_called(made)
-            made.out_of_reach(10_000)
+            made.unreachable(10_000)
 
         once()
         return _steps(once)
@@ -119,7 +119,7 @@ def test_a_request_costs_as_much_beside_a_thousand_idle_limits_as_alone() -> Non
 def test_a_line_of_the_ledger_looks_at_the_levels_that_it_says_alone() -> None:
     made = limits(budget)
     for number in range(500):
-        made.desk(f"m-{number}", 0)
+        made.limit_queue(f"m-{number}", 0)
     few, all_ = _steps(lambda: made.checkpoints(0, 490, 20)), _steps(lambda: made.checkpoints(0))
     assert few < all_ // 10
     assert [each.limit for each in made.checkpoints(0, 490, 20)] == [f"m-{each % 500}" for each in range(490, 510)]

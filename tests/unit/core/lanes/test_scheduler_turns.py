@@ -11,9 +11,9 @@ from tests.unit.core.specimens import LANES, budget, candidate, ticket
 
 def turn_back(made: Scheduler, called: Ticket) -> None:
     """Its call was not sent."""
-    made.desk(called.candidate.limit, 0).budget.abandoned(called.number, 0)
+    made.limit_queue(called.candidate.limit, 0).budget.abandon(called.number, 0)
     called.state = State.WAITING
-    made.turn_back(called)
+    made.requeue(called)
 
 
 def test_of_one_key_the_next_lines_up_when_the_one_before_has_started_or_left() -> None:
@@ -41,7 +41,7 @@ def test_of_one_key_the_next_lines_up_when_the_one_before_has_started_or_left() 
 
 def test_of_one_key_the_next_is_called_at_once_though_its_limit_has_been_asked_already() -> None:
     made = limits()
-    made.desk("large", 0)
+    made.limit_queue("large", 0)
     first, second = (ticket(candidate(order=b"k", limit=limit)) for limit in ("small", "large"))
     for each in (first, second):
         made.enqueue(each, 0)
@@ -50,7 +50,7 @@ def test_of_one_key_the_next_is_called_at_once_though_its_limit_has_been_asked_a
 
 def test_whom_a_cap_lets_pass_in_one_limit_is_called_at_once_when_it_is_reached_in_another() -> None:
     made = Scheduler(LANES, budget, Tenants({"acme": TenantRule(inflight_max=1)}))
-    made.desk("large", 0).budget.reserve(0, 30_000, 0)
+    made.limit_queue("large", 0).budget.reserve(0, 30_000, 0)
     waits, goes = (
         ticket(candidate(limit=limit, charge=charge, tenant="acme"), lane="urgent")
         for limit, charge in (("large", 40_000), ("small", 100))
@@ -67,7 +67,7 @@ def test_in_a_serial_lane_the_next_lines_up_when_the_one_before_is_decided() -> 
     for each in (first, second):
         made.enqueue(each, 0)
     assert call(made) is first
-    made.desk("gpt", 0).budget.abandoned(first.number, 0)
+    made.limit_queue("gpt", 0).budget.abandon(first.number, 0)
     first.state = State.WAITING
     made.enqueue(first, 0, front=True)
     assert call(made) is first
@@ -120,19 +120,19 @@ def test_who_must_leave_places_to_others_waits_for_one() -> None:
 def test_who_cannot_come_in_time_is_told_at_once_and_again_a_while_later() -> None:
     made = limits()
     first, late = enqueued(made, charge=60_000), enqueued(made, charge=1_000)
-    assert made.out_of_reach(0) == []
+    assert made.unreachable(0) == []
     near = ticket(candidate(charge=500, deadline_ms=1_000))
     made.enqueue(near, 0)
-    assert made.out_of_reach(0) == []  # the nearest deadline goes first, and there is enough
+    assert made.unreachable(0) == []  # the nearest deadline goes first, and there is enough
     assert call(made) is near
     nearer = ticket(candidate(charge=61_500, deadline_ms=1_000))
     made.enqueue(nearer, 0)
-    assert made.out_of_reach(0) == [nearer]
-    assert made.look_at() == REACH_EVERY_MS
-    assert made.out_of_reach(REACH_EVERY_MS - 1) == []
-    assert made.out_of_reach(REACH_EVERY_MS) == [nearer]
+    assert made.unreachable(0) == [nearer]
+    assert made.check_reachability_at() == REACH_EVERY_MS
+    assert made.unreachable(REACH_EVERY_MS - 1) == []
+    assert made.unreachable(REACH_EVERY_MS) == [nearer]
     made.withdraw(nearer, 0)
-    assert made.out_of_reach(2 * REACH_EVERY_MS) == []
+    assert made.unreachable(2 * REACH_EVERY_MS) == []
     for each in (first, late):
         made.withdraw(each, 0)
 
@@ -143,12 +143,12 @@ def test_who_is_late_behind_more_than_can_flow_in_is_told_at_the_next_look() -> 
     late = ticket(candidate(charge=1_000, deadline_ms=13_000))
     made.enqueue(late, 0)
     enqueued(made, charge=60_000)
-    assert made.out_of_reach(0) == []
-    assert made.hurry(late, 9_500) == 13_000
-    assert made.out_of_reach(9_500) == []  # 9,500 have not flowed in, since the bucket was full
+    assert made.unreachable(0) == []
+    assert made.apply_deadline(late, 9_500) == 13_000
+    assert made.unreachable(9_500) == []  # 9,500 have not flowed in, since the bucket was full
     enqueued(made, charge=10_000)
-    assert made.out_of_reach(9_500 + REACH_EVERY_MS - 1) == []
-    assert made.out_of_reach(9_500 + REACH_EVERY_MS) == [late]
+    assert made.unreachable(9_500 + REACH_EVERY_MS - 1) == []
+    assert made.unreachable(9_500 + REACH_EVERY_MS) == [late]
 
 
 def test_a_hurry_is_remembered_of_who_waits_and_again_when_a_retry_comes_back() -> None:
@@ -158,8 +158,8 @@ def test_a_hurry_is_remembered_of_who_waits_and_again_when_a_retry_comes_back() 
         made.enqueue(each, 0)
     made.withdraw(called, 0)
     for each in (near, called):
-        made.hurry(each, 9_000)
-    nearing = made.desk("gpt", 0).lanes.queue("bulk").nearing
+        made.apply_deadline(each, 9_000)
+    nearing = made.limit_queue("gpt", 0).lanes.queue("bulk").nearing
     assert (len(nearing), nearing.head()) == (1, near)
     made.enqueue(called, 8_000, front=True)
     assert len(nearing) == 1
@@ -170,16 +170,16 @@ def test_a_hurry_is_remembered_of_who_waits_and_again_when_a_retry_comes_back() 
 
 
 def test_nobody_hurries_for_a_limit_that_is_forgotten() -> None:
-    assert limits().hurry(ticket(candidate(deadline_ms=10_000)), 9_999) == 10_000
+    assert limits().apply_deadline(ticket(candidate(deadline_ms=10_000)), 9_999) == 10_000
 
 
 def test_how_long_a_call_took_is_learned_unless_its_limit_is_forgotten() -> None:
     made = limits()
     answered(made, 700)
-    assert made.desk("gpt", 0).lanes.durations.long_ms == 700
+    assert made.limit_queue("gpt", 0).lanes.durations.long_ms == 700
     gone = ticket(candidate(limit="other"))
-    made.answered(gone, 700)
-    assert list(made.desks()) == ["gpt"]
+    made.record_duration(gone, 700)
+    assert list(made.limit_queues()) == ["gpt"]
 
 
 def test_a_tenants_cap_is_waited_for_to_the_instant_at_which_it_gives_way() -> None:

@@ -14,7 +14,7 @@ def measured(*charges_and_deadlines: tuple[int, int]) -> tuple[Slack, list[Ticke
 
 def bar_of(slack: Slack) -> int:
     """The highest bar at which somebody of its block may be out."""
-    return next(bar for bar in count(10_000, -1) if slack.may_be_out(0, (bar,)))
+    return next(bar for bar in count(10_000, -1) if slack.may_be_unreachable(0, (bar,)))
 
 
 def test_who_comes_behind_all_others_is_reckoned_exactly() -> None:
@@ -43,7 +43,7 @@ def test_who_comes_between_may_be_the_nearest_itself() -> None:
 
 def test_when_the_first_leaves_all_others_move_up() -> None:
     slack, tickets = measured((100, 100), (200, 50), (300, 60))
-    slack.behead(tickets[0])
+    slack.remove_first(tickets[0])
     again, _ = measured((200, 50), (300, 60))
     assert (slack.tokens, bar_of(slack)) == (again.tokens, bar_of(again))
 
@@ -51,7 +51,7 @@ def test_when_the_first_leaves_all_others_move_up() -> None:
 def test_when_another_leaves_those_before_it_are_as_near_as_they_were() -> None:
     slack, tickets = measured((100, 10), (200, 500), (300, 900))
     before = bar_of(slack)
-    slack.leave(tickets[1])
+    slack.remove(tickets[1])
     again, _ = measured((100, 10), (300, 900))
     assert (slack.tokens, bar_of(slack)) == (again.tokens, bar_of(again))
     assert bar_of(slack) == before
@@ -60,4 +60,4 @@ def test_when_another_leaves_those_before_it_are_as_near_as_they_were() -> None:
 def test_the_block_ahead_counts_for_all() -> None:
     slack, _ = measured((600, 60))
     assert bar_of(slack) == 0
-    assert [slack.may_be_out(ahead, (100,)) for ahead in (99, 100)] == [False, True]
+    assert [slack.may_be_unreachable(ahead, (100,)) for ahead in (99, 100)] == [False, True]

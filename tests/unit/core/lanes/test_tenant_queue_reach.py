@@ -13,35 +13,35 @@ from tests.unit.core.specimens import candidate, ticket
 
 def test_who_comes_in_time_even_in_its_turn_is_not_told_off() -> None:
     line, _ = line_of((100, 1), (500, 51), (500, 1_000))
-    assert line.out_of_reach(inflow()) == []
+    assert line.unreachable(inflow()) == []
 
 
 def test_whose_turn_cannot_come_before_its_deadline_is_told_off_and_those_after_it_are_judged_without_it() -> None:
     line, tickets = line_of((600, 51), (600, 51), (10, 52), (9, 53))
-    assert line.out_of_reach(inflow()) == [tickets[1]]
+    assert line.unreachable(inflow()) == [tickets[1]]
 
 
 def test_only_what_a_call_takes_at_least_is_certain() -> None:
     line, tickets = line_of((600, 50))
-    assert line.out_of_reach(inflow()) == tickets
+    assert line.unreachable(inflow()) == tickets
     line, tickets = line_of((600, 50))
-    assert line.out_of_reach(inflow(lambda each: each.charge - 10)) == []
+    assert line.unreachable(inflow(lambda each: each.charge - 10)) == []
 
 
 def test_who_is_told_off_and_stays_is_told_off_again() -> None:
     line, tickets = line_of((100, 1), (600, 50), (10, 61))
-    assert line.out_of_reach(inflow()) == [tickets[1]]
-    assert line.out_of_reach(inflow()) == [tickets[1]]
+    assert line.unreachable(inflow()) == [tickets[1]]
+    assert line.unreachable(inflow()) == [tickets[1]]
     line.remove(tickets[1])
-    assert line.out_of_reach(inflow()) == []
+    assert line.unreachable(inflow()) == []
 
 
 def test_another_law_or_another_limit_is_measured_anew() -> None:
     line, tickets = line_of((100, 1), (600, 60))
-    assert line.out_of_reach(inflow(lambda _: 50)) == []
-    assert line.out_of_reach(inflow()) == [], "by the same law as before, as far as was told"
-    assert line.out_of_reach(Inflow(TEN_A_MS, (100,), charge_of, 1)) == [tickets[1]]
-    assert line.out_of_reach(Inflow(((1, 20),), (100,), charge_of, 1)) == []
+    assert line.unreachable(inflow(lambda _: 50)) == []
+    assert line.unreachable(inflow()) == [], "by the same law as before, as far as was told"
+    assert line.unreachable(Inflow(TEN_A_MS, (100,), charge_of, 1)) == [tickets[1]]
+    assert line.unreachable(Inflow(((1, 20),), (100,), charge_of, 1)) == []
 
 
 def plainly_out(tickets: list[Ticket], seen: Inflow, now_ms: int, lent: tuple[int, ...]) -> list[Ticket]:
@@ -92,7 +92,7 @@ def test_whoever_comes_and_leaves_where_it_may_the_same_are_told_off_as_if_each_
         lent = dice.choice([0, held // 3]), dice.choice([0, held])
         bars = tuple(there * period_ms - now_ms * full for there, (period_ms, full) in zip(lent, rates, strict=True))
         seen = Inflow(rates, bars, laws[law], law)
-        lost = line.out_of_reach(seen)
+        lost = line.unreachable(seen)
         assert lost == plainly_out(list(line), seen, now_ms, lent)
         looks, told = looks + bool(lost), told + len(lost)
         if dice.random() < 0.8:
@@ -110,13 +110,13 @@ def test_a_long_line_in_which_nobody_comes_near_is_not_looked_into() -> None:
         asked.append(each)
         return each.charge
 
-    assert line.out_of_reach(inflow(least)) == []
+    assert line.unreachable(inflow(least)) == []
     assert len(asked) == len(tickets), "once each, to measure"
     asked.clear()
     for now_ms, (gone, after) in enumerate(pairwise(tickets[:500]), start=1):
         line.remove(gone)
         made = ticket(candidate(charge=100, deadline_ms=tickets[-1].candidate.deadline_ms + 10 * now_ms))
         line.add(made)
-        assert line.out_of_reach(inflow(least, now_ms=10 * now_ms)) == []
+        assert line.unreachable(inflow(least, now_ms=10 * now_ms)) == []
         assert line.head is after
     assert len(asked) < 5 * 500, "those who came, and now and then a block that was halved"

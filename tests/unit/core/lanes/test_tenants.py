@@ -13,8 +13,8 @@ def test_who_has_no_rule_has_that_of_the_others() -> None:
 
 def test_who_has_no_cap_is_never_kept_out_nor_remembered() -> None:
     tenants = Tenants()
-    tenants.called("acme", 1_000_000, 0)
-    tenants.landed("acme")
+    tenants.record_start("acme", 1_000_000, 0)
+    tenants.record_end("acme")
     assert tenants.is_free("acme", 1_000_000, 0)
     assert not tenants._uses
 
@@ -22,8 +22,8 @@ def test_who_has_no_cap_is_never_kept_out_nor_remembered() -> None:
 def test_no_minute_has_more_tokens_than_the_cap() -> None:
     tenants = Tenants({"acme": TenantRule(cap_tokens=1_000)})
     assert tenants.free_at("acme", 700, 0) == 0
-    tenants.called("acme", 700, 0)
-    tenants.landed("acme")
+    tenants.record_start("acme", 700, 0)
+    tenants.record_end("acme")
     assert tenants.free_at("acme", 300, 50) == 50
     assert tenants.free_at("acme", 301, 50) == MINUTE + 100  # slots of a tenth of a second
     assert not tenants.is_free("acme", 301, MINUTE)
@@ -34,7 +34,7 @@ def test_no_minute_has_more_tokens_than_the_cap() -> None:
 def test_a_charge_above_the_cap_goes_when_nothing_else_was_taken() -> None:
     tenants = Tenants({"acme": TenantRule(cap_tokens=1_000)})
     assert tenants.is_free("acme", 5_000, 0)
-    tenants.called("acme", 5_000, 0)
+    tenants.record_start("acme", 5_000, 0)
     assert tenants.free_at("acme", 5_000, 0) == MINUTE + 100
 
 
@@ -42,14 +42,14 @@ def test_where_too_many_are_in_flight_one_must_end_first_and_who_asked_is_told_o
     tenants, told = Tenants({"acme": TenantRule(inflight_max=2)}), list[str]()
     for _ in range(2):
         assert tenants.is_free("acme", 1, 0)
-        tenants.called("acme", 1, 0)
+        tenants.record_start("acme", 1, 0)
     assert tenants.free_at("acme", 1, 0) is None
     assert not tenants.is_free("acme", 1, 0)
     tenants.on_call_ended("acme", lambda: told.append("landed"))
-    tenants.landed("other")
+    tenants.record_end("other")
     assert not told
-    tenants.landed("acme")
-    tenants.landed("acme")
+    tenants.record_end("acme")
+    tenants.record_end("acme")
     assert told == ["landed"]
     assert tenants.is_free("acme", 1, 0)
 
@@ -57,17 +57,17 @@ def test_where_too_many_are_in_flight_one_must_end_first_and_who_asked_is_told_o
 def test_capped_tenants_that_took_nothing_of_late_are_forgotten() -> None:
     tenants = Tenants(others=TenantRule(cap_tokens=10, inflight_max=1))
     for number in range(TENANTS_CAPPED_SWEPT_ABOVE):
-        tenants.called(str(number), 1, 0)
+        tenants.record_start(str(number), 1, 0)
         if number:
-            tenants.landed(str(number))
-    tenants.called("new", 1, MINUTE // 2)
+            tenants.record_end(str(number))
+    tenants.record_start("new", 1, MINUTE // 2)
     assert len(tenants._uses) == TENANTS_CAPPED_SWEPT_ABOVE + 1
-    tenants.called("newer", 1, MINUTE + 100)
+    tenants.record_start("newer", 1, MINUTE + 100)
     assert sorted(tenants._uses) == ["0", "new", "newer"]
 
 
 def test_the_calls_of_a_capped_tenant_that_are_in_flight_are_counted_for_whoever_asks() -> None:
     tenants = Tenants({"acme": TenantRule(inflight_max=2)})
     for tenant in ("acme", "acme", "free"):
-        tenants.called(tenant, 1, 0)
+        tenants.record_start(tenant, 1, 0)
     assert [tenants.inflight(tenant) for tenant in ("acme", "free", "unknown")] == [2, 0, 0]

@@ -124,7 +124,7 @@ def test_whenever_other_laws_are_possible_there_was_a_turn() -> None:
 def test_a_server_that_states_nothing_is_priced_as_recorded_after_a_while() -> None:
     made = evidence()
     for _ in range(SILENT_ANSWERS_MAX - 1):
-        made.silence()
+        made.record_silence()
     assert made.believed is None
     assert weighed(made, (0, 0, 0, 0)) is Law.CHAT_2025, "what fits every law says as little as silence"
     assert (made.identified, made.pieces) == (False, 0)
@@ -133,7 +133,7 @@ def test_a_server_that_states_nothing_is_priced_as_recorded_after_a_while() -> N
 def test_silence_does_not_change_a_belief() -> None:
     made = evidence(Law.CHAT_LEGACY)
     for _ in range(2 * SILENT_ANSWERS_MAX):
-        made.silence()
+        made.record_silence()
     assert made.believed is Law.CHAT_LEGACY
 
 

@@ -42,7 +42,7 @@ class Server:
     ) -> None:
         """One call, with headers as of its admission; with `usage` as of its end, unless they come early."""
         asked = prices(self.endpoint, size(self.number))
-        sent = self.witness.sent(asked, self.now_ms)
+        sent = self.witness.record_send(asked, self.now_ms)
         self.level -= asked.tokens[self.place] + foreign
         admitted = self.level
         self.level += lasts_ms * capacity // 60_000
@@ -51,7 +51,7 @@ class Server:
         self.level -= output if is_usage else 0
         remaining = Remaining(self.level if is_usage and not early else admitted, capacity, 60_000)
         usage = Usage(size(self.number).input_tokens, output)
-        self.witness.answered(sent, remaining, usage, self.now_ms, early=early)
+        self.witness.record_answer(sent, remaining, usage, self.now_ms, early=early)
         self.number += 1
 
 
@@ -103,14 +103,14 @@ def test_a_new_limit_begins_a_new_course() -> None:
 
 def test_a_refusal_that_names_its_charge_tells_the_law_at_once() -> None:
     witness = LawIdentification(prices(CHAT, size(1)), None)
-    sent = witness.sent(prices(CHAT, size(1)), 0)
-    witness.refused(sent, charged=False)
-    assert witness.stated(sent.prices, 300)
+    sent = witness.record_send(prices(CHAT, size(1)), 0)
+    witness.record_refusal(sent, charged=False)
+    assert witness.record_stated_charge(sent.prices, 300)
     assert witness.evidence.believed is Law.DOCUMENTED
     assert list(witness.errors) == [], "nothing was believed before"
-    assert witness.stated(sent.prices, sent.prices.tokens[0] + 2)
+    assert witness.record_stated_charge(sent.prices, sent.prices.tokens[0] + 2)
     assert list(witness.errors) == [300 - sent.prices.tokens[0] - 2]
-    assert not witness.stated(sent.prices, 10_000)
+    assert not witness.record_stated_charge(sent.prices, 10_000)
 
 
 def test_what_was_refused_took_nothing_unless_the_server_charges_for_it() -> None:
@@ -119,7 +119,7 @@ def test_what_was_refused_took_nothing_unless_the_server_charges_for_it() -> Non
         for _ in range(6):
             server.call()
         asked = prices(CHAT, size(1))
-        server.witness.refused(server.witness.sent(asked, server.now_ms), charged=charged)
+        server.witness.record_refusal(server.witness.record_send(asked, server.now_ms), charged=charged)
         server.level -= asked.tokens[server.place] if charged else 0
         server.now_ms += 1_000
         server.level += 1_000
@@ -132,10 +132,10 @@ def test_a_span_with_a_lost_call_or_one_of_another_endpoint_says_nothing() -> No
     for _ in range(6):
         server.call()
     pieces = server.witness.evidence.pieces
-    server.witness.lost(server.witness.sent(prices(CHAT, size(1)), server.now_ms))
+    server.witness.record_loss(server.witness.record_send(prices(CHAT, size(1)), server.now_ms))
     server.now_ms += 100
     server.call(foreign=900)
-    server.witness.passed(server.now_ms)
+    server.witness.record_foreign_send(server.now_ms)
     server.now_ms += 100
     server.call(foreign=900)
     assert server.witness.evidence.pieces == pieces
@@ -145,10 +145,10 @@ def test_a_span_with_a_lost_call_or_one_of_another_endpoint_says_nothing() -> No
 def test_an_answer_without_figures_is_silence_and_one_without_usage_says_nothing_of_usage() -> None:
     witness = LawIdentification(prices(CHAT, size()), None)
     for number in range(SILENT_ANSWERS_MAX):
-        witness.answered(witness.sent(prices(CHAT, size()), number), None, None, number)
+        witness.record_answer(witness.record_send(prices(CHAT, size()), number), None, None, number)
     assert witness.evidence.believed is Law.CHAT_2025
-    sent = witness.sent(prices(CHAT, size(1)), 100_000)
-    witness.answered(sent, Remaining(60_000 - 300, 60_000, 60_000), None, 101_000)
+    sent = witness.record_send(prices(CHAT, size(1)), 100_000)
+    witness.record_answer(sent, Remaining(60_000 - 300, 60_000, 60_000), None, 101_000)
     assert witness.evidence.possible() == [1, 2, 3]
 
 
@@ -157,8 +157,8 @@ def test_an_endpoint_with_one_law_is_believed_and_its_error_is_seen() -> None:
     witness = LawIdentification(flat, None)
     assert not witness.chosen
     for number, level in enumerate((20_000, 20_600, 21_500)):
-        sent = witness.sent(flat, 1_000 * number)
-        witness.answered(sent, Remaining(level, 60_000, 60_000), Usage(10, 20), 1_000 * number + 500)
+        sent = witness.record_send(flat, 1_000 * number)
+        witness.record_answer(sent, Remaining(level, 60_000, 60_000), Usage(10, 20), 1_000 * number + 500)
     assert witness.evidence.believed is Law.DOCUMENTED
     assert list(witness.errors) == [0, 0, 274]
 
@@ -169,10 +169,10 @@ def test_responses_settles_what_its_overhead_has_not_covered() -> None:
     witness = LawIdentification(asked, None)
     now_ms, level = 0, 20_000
     for output in (900, 700, 100, 800):
-        sent = witness.sent(asked, now_ms)
+        sent = witness.record_send(asked, now_ms)
         level += 1_000 - asked.tokens[-1] - max(0, output - asked.covered)
         now_ms += 1_000
-        witness.answered(sent, Remaining(level, 60_000, 60_000), Usage(size().input_tokens, output), now_ms)
+        witness.record_answer(sent, Remaining(level, 60_000, 60_000), Usage(size().input_tokens, output), now_ms)
     assert witness.evidence.believed is Law.USAGE
 
 
@@ -180,7 +180,7 @@ def test_what_is_held_for_an_output_is_longer_than_four_of_five_and_changes_in_s
     witness = LawIdentification(prices(CHAT, size()), None)
 
     def end(output: int) -> int:
-        witness.answered(witness.sent(prices(CHAT, size()), 0), None, Usage(100, output), 0)
+        witness.record_answer(witness.record_send(prices(CHAT, size()), 0), None, Usage(100, output), 0)
         return witness.output_held
 
     assert [end(output) for output in (100, 100, 100, 100, 900)] == [100] * 5
@@ -192,8 +192,8 @@ def test_what_is_held_for_an_output_is_longer_than_four_of_five_and_changes_in_s
 
 def test_where_the_believed_law_was_not_judged_no_error_is_noted() -> None:
     witness = LawIdentification(prices(CHAT, size()), Law.USAGE)
-    sent = witness.sent(prices(CHAT, size()), 0)
-    witness.answered(sent, Remaining(59_000, 60_000, 60_000), None, 1_000)
+    sent = witness.record_send(prices(CHAT, size()), 0)
+    witness.record_answer(sent, Remaining(59_000, 60_000, 60_000), None, 1_000)
     assert (witness.evidence.believed, witness.errors_seen) == (Law.USAGE, 0)
 
 
@@ -201,9 +201,9 @@ def test_bodies_that_do_not_tell_two_laws_apart_leave_both_however_long_one_look
     asked = Prices(CHAT, LAWS_OF[CHAT][:3], (900, 400, 400))
     witness, level = LawIdentification(asked, None), 20_000
     for number in range(12):
-        sent = witness.sent(asked, 1_000 * number)
+        sent = witness.record_send(asked, 1_000 * number)
         level += 1_000 - 400
-        witness.answered(sent, Remaining(level, 60_000, 60_000), None, 1_000 * number + 300)
+        witness.record_answer(sent, Remaining(level, 60_000, 60_000), None, 1_000 * number + 300)
     assert witness.evidence.possible() == [1, 2]
     assert witness.evidence.believed is Law.DOCUMENTED
 
@@ -258,14 +258,14 @@ LIMIT = 60_000, 60_000  # a token flows in each millisecond
 def overtaken(server: Server, by_ms: int) -> None:
     """A small call is sent, so much later a larger one that is there before it; both are answered in 400 ms."""
     witness, larger = server.witness, prices(CHAT, size(server.number))
-    first = witness.sent(SMALL, server.now_ms)
-    second = witness.sent(larger, server.now_ms + by_ms)
+    first = witness.record_send(SMALL, server.now_ms)
+    second = witness.record_send(larger, server.now_ms + by_ms)
     at_second = server.level + by_ms - larger.tokens[server.place]
     at_first = at_second - SMALL.tokens[server.place]
     server.now_ms += by_ms + 400
-    witness.answered(second, Remaining(at_second, *LIMIT), None, server.now_ms)
+    witness.record_answer(second, Remaining(at_second, *LIMIT), None, server.now_ms)
     server.now_ms += PIECE_EVERY_MS
-    witness.answered(first, Remaining(at_first, *LIMIT), None, server.now_ms)
+    witness.record_answer(first, Remaining(at_first, *LIMIT), None, server.now_ms)
     server.level = at_first + 400 + PIECE_EVERY_MS
 
 
@@ -282,12 +282,12 @@ def crowd(server: Server, foreign: int, bodies: Callable[[int], Size] = size) ->
     witness, calls = server.witness, []
     for number in range(12):
         asked = prices(CHAT, bodies(number))
-        sent = witness.sent(asked, server.now_ms)
+        sent = witness.record_send(asked, server.now_ms)
         server.level -= asked.tokens[server.place] + (foreign if number == 0 else 0)
         calls.append((sent, Remaining(server.level, *LIMIT)))
     for sent, remaining in calls:
         server.now_ms += PIECE_EVERY_MS
-        witness.answered(sent, remaining, None, server.now_ms)
+        witness.record_answer(sent, remaining, None, server.now_ms)
     server.level += 12 * PIECE_EVERY_MS
 
 
@@ -317,16 +317,16 @@ def test_a_settled_law_that_fits_each_short_span_of_many_calls_is_found_out_by_a
 def late(server: Server, by_ms: int) -> None:
     """Two calls end, one right after the other; what the first has to say is so much longer on its way back."""
     witness, asked = server.witness, prices(CHAT, size(server.number))
-    calls = [witness.sent(asked, server.now_ms) for _ in range(2)]
+    calls = [witness.record_send(asked, server.now_ms) for _ in range(2)]
     server.level -= 2 * asked.tokens[server.place]
     server.level, server.now_ms = server.level + 400, server.now_ms + 400
     ends = []
     for output in (25, 30):
         server.level -= output
         ends.append((Remaining(server.level, *LIMIT), Usage(size(server.number).input_tokens, output)))
-    witness.answered(calls[1], *ends[1], server.now_ms)
+    witness.record_answer(calls[1], *ends[1], server.now_ms)
     server.level, server.now_ms = server.level + by_ms, server.now_ms + by_ms
-    witness.answered(calls[0], *ends[0], server.now_ms)
+    witness.record_answer(calls[0], *ends[0], server.now_ms)
     server.level, server.now_ms = server.level + 400, server.now_ms + 400
     server.number += 2
 
@@ -355,7 +355,7 @@ def test_a_settled_law_that_charges_when_calls_end_is_held_against_its_own_cours
 def test_a_settled_law_is_held_against_all_where_no_span_ends() -> None:
     server = settled(Law.CHAT_2025)
     seen = server.witness.errors_seen
-    server.witness.lost(server.witness.sent(prices(CHAT, size()), server.now_ms))
+    server.witness.record_loss(server.witness.record_send(prices(CHAT, size()), server.now_ms))
     server.call()
     assert server.witness.errors_seen == seen
     server.call()
@@ -381,9 +381,9 @@ def test_streams_and_whole_answers_together_tell_a_law_that_charges_when_calls_e
 
 def test_what_calls_were_charged_is_the_believed_laws_sum_or_the_dearest() -> None:
     witness = LawIdentification(prices(CHAT, size()), None)
-    witness.sent(prices(CHAT, size()), 0)
+    witness.record_send(prices(CHAT, size()), 0)
     assert witness.charged_tokens == max(prices(CHAT, size()).tokens)
     known = LawIdentification(prices(CHAT, size()), Law.CHAT_2025)
     for now_ms in (0, 100):
-        known.sent(prices(CHAT, size()), now_ms)
+        known.record_send(prices(CHAT, size()), now_ms)
     assert known.charged_tokens == 2 * prices(CHAT, size()).tokens[LAWS_OF[CHAT].index(Law.CHAT_2025)]

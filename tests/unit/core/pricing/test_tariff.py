@@ -18,9 +18,9 @@ def by(law: Law, asked: Prices = ASKED) -> int:
 
 def answered(tariff: Tariff, attempt: int, remaining: int, *, asked: Prices = ASKED, output: int = 0) -> None:
     now_ms = 1_000 * attempt
-    tariff.sent(attempt, asked, now_ms)
+    tariff.record_send(attempt, asked, now_ms)
     usage = Usage(107, output) if output else None
-    tariff.answered(attempt, Remaining(remaining, 60_000, 60_000), usage, now_ms + 500)
+    tariff.record_answer(attempt, Remaining(remaining, 60_000, 60_000), usage, now_ms + 500)
 
 
 def test_before_any_evidence_a_call_costs_what_the_dearest_law_says_and_at_least_what_the_cheapest_does() -> None:
@@ -53,8 +53,8 @@ def test_whenever_a_call_may_cost_less_or_more_at_least_there_are_other_doubts()
 def test_a_refusal_that_names_its_charge_says_whether_a_law_explains_it() -> None:
     tariff = Tariff()
     for attempt, (requested, explained) in enumerate(((None, True), (401, True), (5_000, False))):
-        tariff.sent(attempt, ASKED, 0)
-        assert tariff.refused(attempt, requested) is explained
+        tariff.record_send(attempt, ASKED, 0)
+        assert tariff.record_refusal(attempt, requested) is explained
         assert tariff.price(ASKED) == 401
 
 
@@ -91,34 +91,34 @@ def test_usage_holds_the_output_of_calls_in_flight() -> None:
     assert (tariff.price(ASKED), tariff.outstanding()) == (107, 0)
     answered(tariff, 1, 20_000, output=400)
     assert (tariff.price(ASKED), tariff.version) == (507, 1)
-    tariff.sent(2, ASKED, 9_000)
-    tariff.sent(3, ASKED, 9_000)
+    tariff.record_send(2, ASKED, 9_000)
+    tariff.record_send(3, ASKED, 9_000)
     assert tariff.outstanding() == 800
-    tariff.lost(2)
+    tariff.record_loss(2)
     assert tariff.outstanding() == 400
 
 
 def test_other_laws_hold_nothing_for_outputs() -> None:
     tariff = Tariff({CHAT: Law.DOCUMENTED})
     answered(tariff, 1, 60_000 - 300, output=400)
-    tariff.sent(2, ASKED, 9_000)
+    tariff.record_send(2, ASKED, 9_000)
     assert (tariff.price(ASKED), tariff.outstanding(), tariff.version) == (300, 0, 0)
 
 
 def test_what_is_shown_of_a_law_is_its_support_and_its_median_error() -> None:
     tariff = Tariff()
     tariff.price(ASKED)
-    assert tariff.standings() == (LawStatus(CHAT, None, False, 0, None, (), 0),)
+    assert tariff.law_statuses() == (LawStatus(CHAT, None, False, 0, None, (), 0),)
     answered(tariff, 1, 60_000 - 300)
-    tariff.sent(2, ASKED, 2_000)
-    tariff.refused(2, 305)
-    assert tariff.standings() == (LawStatus(CHAT, Law.DOCUMENTED, True, 2, -5, (0, -5), 2, 300),), (
+    tariff.record_send(2, ASKED, 2_000)
+    tariff.record_refusal(2, 305)
+    assert tariff.law_statuses() == (LawStatus(CHAT, Law.DOCUMENTED, True, 2, -5, (0, -5), 2, 300),), (
         "the refused one took nothing"
     )
 
 
 def heard(tariff: Tariff, verdict: Verdict) -> tuple[int | None, bool]:
-    tariff.sent(1, ASKED, 0)
+    tariff.record_send(1, ASKED, 0)
     return tariff.observe(1, verdict, None, 500)
 
 
@@ -143,13 +143,13 @@ def test_headers_of_other_limits_alone_say_nothing_of_tokens() -> None:
     requests = Reading(Metric.REQUESTS, 500, 499, 60_000)
     tariff = Tariff()
     assert heard(tariff, replace(verdict(), readings=(requests,))) == (None, True)
-    assert tariff.standings()[0].pieces == 0
+    assert tariff.law_statuses()[0].pieces == 0
 
 
 def test_headers_that_leave_out_the_period_are_read_by_the_last_that_told_it() -> None:
     tariff = Tariff(period_ms=1)
     for attempt, (now_ms, remaining, period_ms) in enumerate(((0, 20_000, 60_000), (1_000, 20_700, None)), start=1):
-        tariff.sent(attempt, ASKED, now_ms)
+        tariff.record_send(attempt, ASKED, now_ms)
         readings = (Reading(Metric.TOKENS, 60_000, remaining, period_ms),)
         tariff.observe(attempt, replace(verdict(), readings=readings), None, now_ms + 500)
     assert tariff.laws() == {CHAT: Law.DOCUMENTED}
@@ -157,23 +157,23 @@ def test_headers_that_leave_out_the_period_are_read_by_the_last_that_told_it() -
 
 def test_what_calls_have_been_charged_is_reckoned_by_the_law_that_is_believed_now() -> None:
     tariff = Tariff()
-    tariff.sent(1, ASKED, 0)
-    assert tariff.standings()[0].charged_tokens == 401, "the dearest, while nothing is known"
-    tariff.lost(1)
+    tariff.record_send(1, ASKED, 0)
+    assert tariff.law_statuses()[0].charged_tokens == 401, "the dearest, while nothing is known"
+    tariff.record_loss(1)
     answered(tariff, 2, 60_000 - 300)
-    assert tariff.standings()[0].charged_tokens == 600, "what was lost may have been taken"
-    tariff.sent(3, ASKED, 9_000)
-    tariff.refused(3, None)
-    assert tariff.standings()[0].charged_tokens == 600
+    assert tariff.law_statuses()[0].charged_tokens == 600, "what was lost may have been taken"
+    tariff.record_send(3, ASKED, 9_000)
+    tariff.record_refusal(3, None)
+    assert tariff.law_statuses()[0].charged_tokens == 600
 
 
 def test_under_usage_what_an_answer_reports_is_what_its_call_was_charged() -> None:
     tariff = Tariff({CHAT: Law.USAGE, RESPONSES: Law.USAGE})
-    tariff.sent(1, ASKED, 0)
-    tariff.answered(1, None, Usage(110, 40), 500)
-    tariff.sent(2, prices(RESPONSES, SIZE), 600)
-    tariff.answered(2, None, Usage(107, 500), 900)
-    assert {each.endpoint: each.charged_tokens for each in tariff.standings()} == {CHAT: 150, RESPONSES: 607}
+    tariff.record_send(1, ASKED, 0)
+    tariff.record_answer(1, None, Usage(110, 40), 500)
+    tariff.record_send(2, prices(RESPONSES, SIZE), 600)
+    tariff.record_answer(2, None, Usage(107, 500), 900)
+    assert {each.endpoint: each.charged_tokens for each in tariff.law_statuses()} == {CHAT: 150, RESPONSES: 607}
 
 
 def test_only_an_endpoint_that_is_believed_to_settle_does() -> None:
@@ -188,16 +188,16 @@ def test_headers_that_came_before_the_answer_speak_of_the_admission_alone() -> N
     tariff = Tariff()
     level, now_ms = 20_000, 0
     for attempt, output in enumerate((150, 400, 90, 700, 250, 330)):
-        tariff.sent(attempt, ASKED, now_ms)
+        tariff.record_send(attempt, ASKED, now_ms)
         level -= 107
         fine = Verdict(Meaning.OK, False, None, (Reading(Metric.TOKENS, 60_000, level, 60_000),), None, False, "")
         level, now_ms = level - output + 1_000, now_ms + 1_000
         tariff.observe(attempt, replace(fine, early=True), Usage(107, output), now_ms)
-    (standing,) = tariff.standings()
+    (standing,) = tariff.law_statuses()
     assert (standing.law, standing.identified, set(standing.errors)) == (Law.USAGE, True, {0})
 
 
 def test_what_a_call_in_flight_took_at_least_is_told_until_its_answer_has_come() -> None:
     tariff = Tariff()
-    tariff.sent(7, ASKED, 0)
+    tariff.record_send(7, ASKED, 0)
     assert tariff.least_of(7) == tariff.least(ASKED) == 102

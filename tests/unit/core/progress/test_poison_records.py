@@ -20,18 +20,18 @@ class Story:
     def term(self, owner: str, *named: str, stands: str = "t/0/5", after_ms: int = 1_000) -> None:
         """A claim, and a line that names these."""
         self.now_ms += after_ms
-        self.deaths.claimed(owner, [stands], self.now_ms)
-        self.deaths.stepped(owner, named, self.now_ms)
+        self.deaths.record_claim(owner, [stands], self.now_ms)
+        self.deaths.record_step(owner, named, self.now_ms)
 
     def terms(self, owners: str, *named: str) -> None:
         for owner in owners:
             self.term(owner, *named)
 
     def line(self, owner: str, *named: str) -> None:
-        self.deaths.stepped(owner, named, self.now_ms)
+        self.deaths.record_step(owner, named, self.now_ms)
 
-    def caution(self, partition: str = "t/0", until: int = 100) -> CautiousRead | None:
-        return self.deaths.caution(partition, until)
+    def cautious_read(self, partition: str = "t/0", until: int = 100) -> CautiousRead | None:
+        return self.deaths.cautious_read(partition, until)
 
 
 # ---------------------------------------------------------------------------------------------------- when to begin
@@ -40,47 +40,47 @@ class Story:
 def test_the_second_death_in_a_row_calls_for_caution_everywhere() -> None:
     story = Story()
     story.terms("ab")
-    assert story.caution() is None, "one death"
+    assert story.cautious_read() is None, "one death"
     story.term("b")
-    assert story.caution() is None, "an owner that claims again has not died"
+    assert story.cautious_read() is None, "an owner that claims again has not died"
     story.term("c")
-    assert story.caution() == PLAIN
-    assert story.caution("t/1", 7) == CautiousRead(7)
+    assert story.cautious_read() == PLAIN
+    assert story.cautious_read("t/1", 7) == CautiousRead(7)
 
 
 def test_a_base_that_moved_leaves_the_row_as_it_is() -> None:
     story = Story()
     for offset, owner in enumerate("abc"):
         story.term(owner, stands=f"t/0/{offset}")
-    assert story.caution() == PLAIN
+    assert story.cautious_read() == PLAIN
 
 
 def test_deaths_far_apart_are_no_row() -> None:
     story = Story()
     story.terms("ab")
     story.term("c", after_ms=DEATHS_IN_A_ROW_WITHIN_MS + 1)
-    assert story.caution() is None
+    assert story.cautious_read() is None
     story.term("d", after_ms=DEATHS_IN_A_ROW_WITHIN_MS)
-    assert story.caution() == PLAIN
+    assert story.cautious_read() == PLAIN
 
 
 def test_a_term_that_left_in_peace_begins_a_new_row() -> None:
     story = Story()
     story.terms("abc")
-    story.deaths.left()
+    story.deaths.record_leave()
     story.terms("de")
-    assert story.caution() is None
+    assert story.cautious_read() is None
     story.term("f")
-    assert story.caution() == PLAIN
+    assert story.cautious_read() == PLAIN
 
 
 def test_a_term_that_has_left_does_not_count_as_dead() -> None:
     story = Story()
     story.terms("a")
     story.term("b", "t/0/9")
-    story.deaths.left()
+    story.deaths.record_leave()
     story.term("c")
-    assert story.caution() is None
+    assert story.cautious_read() is None
 
 
 # ---------------------------------------------------------------------------------------------------- suspects
@@ -90,20 +90,20 @@ def test_a_record_named_alone_when_a_term_dies_is_a_suspect_and_the_next_term_is
     story = Story()
     story.term("a", "t/0/9")
     story.term("b", "t/0/9")
-    assert story.caution() == CautiousRead(100, {9: 1})
+    assert story.cautious_read() == CautiousRead(100, {9: 1})
     story.term("c")
-    assert story.caution() == CautiousRead(100, {9: 2})
-    assert story.caution("t/1") == PLAIN
+    assert story.cautious_read() == CautiousRead(100, {9: 2})
+    assert story.cautious_read("t/1") == PLAIN
 
 
 def test_records_named_together_when_a_term_dies_are_a_crowd_and_none_is_convicted() -> None:
     story = Story()
     story.term("a", "t/0/9", "t/0/10", "t/1/3")
     story.term("b", "t/0/10")
-    assert story.caution() == CautiousRead(100, {}, frozenset({9, 10}))
+    assert story.cautious_read() == CautiousRead(100, {}, frozenset({9, 10}))
     story.term("c")
-    assert story.caution() == CautiousRead(100, {10: 1}, frozenset({9, 10}))
-    assert story.caution("t/1") == CautiousRead(100, {}, frozenset({3}))
+    assert story.cautious_read() == CautiousRead(100, {10: 1}, frozenset({9, 10}))
+    assert story.cautious_read("t/1") == CautiousRead(100, {}, frozenset({3}))
 
 
 def test_a_record_that_was_struck_off_is_no_suspect_any_more() -> None:
@@ -112,7 +112,7 @@ def test_a_record_that_was_struck_off_is_no_suspect_any_more() -> None:
     story.term("b", "t/0/9", "t/0/10")
     story.line("b", "t/0/10")
     story.line("b")
-    assert story.caution() is None
+    assert story.cautious_read() is None
 
 
 def test_a_record_that_was_struck_off_leaves_the_crowd() -> None:
@@ -120,7 +120,7 @@ def test_a_record_that_was_struck_off_leaves_the_crowd() -> None:
     story.term("a", "t/0/9", "t/0/10")
     story.term("b", "t/0/9")
     story.line("b", "t/0/10")
-    assert story.caution() == CautiousRead(100, {}, frozenset({10}))
+    assert story.cautious_read() == CautiousRead(100, {}, frozenset({10}))
 
 
 def test_a_record_that_is_done_is_forgotten() -> None:
@@ -128,16 +128,16 @@ def test_a_record_that_is_done_is_forgotten() -> None:
     story.term("a", "t/0/9")
     story.term("a", "t/0/8", "t/0/11", stands="t/0/9")
     story.term("b", stands="t/0/9")
-    assert story.caution() == CautiousRead(100, {}, frozenset({11}))
+    assert story.cautious_read() == CautiousRead(100, {}, frozenset({11}))
     story.term("b", stands="t/0/12")
-    assert story.caution() is None
+    assert story.cautious_read() is None
 
 
 def test_an_owner_that_claims_again_in_its_own_term_has_not_died_of_what_it_named() -> None:
     story = Story()
     story.term("a", "t/0/9")
     story.term("a")
-    assert story.caution() is None
+    assert story.cautious_read() is None
 
 
 def test_a_term_whose_claim_has_left_the_window_shows_in_its_lines() -> None:
@@ -145,37 +145,37 @@ def test_a_term_whose_claim_has_left_the_window_shows_in_its_lines() -> None:
     story.line("a")
     story.line("a", "t/0/9")
     story.term("b")
-    assert story.caution() == CautiousRead(100, {9: 1})
+    assert story.cautious_read() == CautiousRead(100, {9: 1})
 
 
 def test_lines_of_another_owner_tell_of_a_death_where_no_claim_is_in_the_window() -> None:
     story = Story()
     story.term("a", "t/0/9")
     story.line("b")
-    assert story.caution() == CautiousRead(100, {9: 1})
+    assert story.cautious_read() == CautiousRead(100, {9: 1})
 
 
 def test_an_owner_that_left_and_writes_again_can_die_again() -> None:
     story = Story()
     story.term("a")
-    story.deaths.left()
+    story.deaths.record_leave()
     story.line("a", "t/0/9")
     story.term("b")
-    assert story.caution() == CautiousRead(100, {9: 1})
+    assert story.cautious_read() == CautiousRead(100, {9: 1})
 
 
 def test_a_claim_says_nothing_of_a_partition_that_it_does_not_name() -> None:
     story = Story()
     story.term("a", "t/1/0")
     story.term("b", stands="t/0/5")
-    assert story.caution("t/1") == CautiousRead(100, {0: 1})
+    assert story.cautious_read("t/1") == CautiousRead(100, {0: 1})
 
 
 def test_caution_reaches_every_suspect_however_far_it_stands() -> None:
     story = Story()
     story.term("a", "t/0/300")
     story.term("b")
-    assert story.caution() == CautiousRead(301, {300: 1})
+    assert story.cautious_read() == CautiousRead(301, {300: 1})
 
 
 # ---------------------------------------------------------------------------------------------------- how it is read
@@ -250,12 +250,12 @@ def test_in_doubt_no_record_is_named() -> None:
 def test_a_claim_needs_to_name_the_partitions_of_suspects_alone() -> None:
     deaths = CrashHistory()
     assert deaths.suspected == set()
-    deaths.claimed("a", ["t/0/1", "t/1/1"], 0)
-    deaths.stepped("a", ["t/0/5"], 0)
+    deaths.record_claim("a", ["t/0/1", "t/1/1"], 0)
+    deaths.record_step("a", ["t/0/5"], 0)
     assert deaths.suspected == {"t/0"}, "should the term die now, that record is a suspect"
-    deaths.claimed("b", ["t/0/5"], 0)
-    deaths.stepped("b", ["t/1/7", "t/1/8"], 0)
-    deaths.claimed("c", [], 0)
+    deaths.record_claim("b", ["t/0/5"], 0)
+    deaths.record_step("b", ["t/1/7", "t/1/8"], 0)
+    deaths.record_claim("c", [], 0)
     assert deaths.suspected == {"t/0", "t/1"}
-    deaths.claimed("d", ["t/0/6"], 0)
+    deaths.record_claim("d", ["t/0/6"], 0)
     assert deaths.suspected == {"t/1"}

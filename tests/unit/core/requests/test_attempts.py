@@ -36,7 +36,7 @@ class Bench:
 
     def answer(self, meant: Verdict, size: int = 0, *, may_park: bool = True) -> Sequel | None:
         event = Answered(self.call, meant, size)
-        return self.attempts.answered(event, NOW, account=self.account, may_park=may_park)
+        return self.attempts.end(event, NOW, account=self.account, may_park=may_park)
 
     def decision(self, meant: Verdict, size: int = 0, *, may_park: bool = True) -> object:
         sequel = self.answer(meant, size, may_park=may_park)
@@ -117,22 +117,22 @@ def test_what_opened_a_breaker_is_told_once_with_its_verdict_and_so_is_its_end()
     blamed = verdict(Meaning.QUOTA)
     bench.answer(blamed)
     told = BreakerOpened(None, "gpt", bench.ticket.number, blamed, ACCOUNT_REST_MS)
-    assert (bench.attempts.news(), bench.attempts.news()) == ([told], [])
+    assert (bench.attempts.breaker_changes(), bench.attempts.breaker_changes()) == ([told], [])
     bench.call = bench.start()
     bench.answer(blamed)
-    assert bench.attempts.news() == []
+    assert bench.attempts.breaker_changes() == []
     bench.call = bench.start()
     bench.answer(verdict())
-    assert bench.attempts.news() == [BreakerClosed(None, 0)]
+    assert bench.attempts.breaker_changes() == [BreakerClosed(None, 0)]
 
 
 def test_whether_there_is_news_is_known_without_asking_for_it() -> None:
     bench = Bench()
-    assert not bench.attempts.has_news
+    assert not bench.attempts.has_breaker_changes
     bench.answer(verdict(Meaning.QUOTA))
-    assert bench.attempts.has_news
-    bench.attempts.news()
-    assert not bench.attempts.has_news
+    assert bench.attempts.has_breaker_changes
+    bench.attempts.breaker_changes()
+    assert not bench.attempts.has_breaker_changes
 
 
 def test_an_answer_among_failures_starts_the_count_anew() -> None:
@@ -148,7 +148,7 @@ def test_a_limits_own_trouble_is_told_under_its_name() -> None:
     for _ in range(FAILURES_IN_A_ROW - 1):
         bench.budget.breaker.observe(Meaning.TIMEOUT, NOW, None)
     bench.answer(verdict(Meaning.TIMEOUT))
-    (told,) = bench.attempts.news()
+    (told,) = bench.attempts.breaker_changes()
     assert isinstance(told, BreakerOpened)
     assert (told.breaker, told.limit, told.verdict.meaning) == ("gpt", "gpt", Meaning.TIMEOUT)
     assert bench.account.breaker.closed
@@ -162,7 +162,7 @@ def test_a_probe_that_we_end_ourselves_or_never_send_makes_room_for_another() ->
     bench.answer(verdict(Meaning.CONNECTION, counts=False))
     assert bench.account.breaker.may_call_at(NOW) is not None
     bench.call = bench.start()
-    bench.attempts.refused(Refused(bench.call), NOW)
+    bench.attempts.take_back(Refused(bench.call), NOW)
     assert bench.account.breaker.may_call_at(NOW) is not None
 
 
@@ -201,7 +201,7 @@ def test_calls_that_we_end_ourselves_say_nothing_of_the_server() -> None:
 def test_a_call_that_was_not_sent_gives_its_ticket_back() -> None:
     bench = Bench()
     assert bench.flights.held_bytes == CALL_RESERVE_BYTES
-    assert bench.attempts.refused(Refused(bench.call), NOW) is bench.ticket
+    assert bench.attempts.take_back(Refused(bench.call), NOW) is bench.ticket
     assert bench.ticket.calls == 0, "nobody was called"
     assert (bench.budget.inflight, bench.flights.held_bytes, len(bench.flights)) == (0, 0, 0)
 
@@ -212,7 +212,7 @@ def test_a_call_that_was_not_sent_gives_its_charge_back_and_one_without_an_answe
         if answered:
             bench.answer(verdict(Meaning.TIMEOUT))
         else:
-            bench.attempts.refused(Refused(bench.call), 0)
+            bench.attempts.take_back(Refused(bench.call), 0)
         assert bench.low(0) == 60_000 - kept
         assert bench.budget.charged_last_minute(0) == (100 if answered else 0)
 
@@ -220,7 +220,7 @@ def test_a_call_that_was_not_sent_gives_its_charge_back_and_one_without_an_answe
 def test_a_call_that_was_not_sent_and_nobody_waits_for_gives_nothing_back() -> None:
     bench = Bench()
     bench.flights.abandon(bench.ticket)
-    assert bench.attempts.refused(Refused(bench.call), NOW) is None
+    assert bench.attempts.take_back(Refused(bench.call), NOW) is None
 
 
 def test_failures_of_a_server_in_trouble_count_against_nobody() -> None:
@@ -235,29 +235,29 @@ def test_failures_of_a_server_in_trouble_count_against_nobody() -> None:
 def test_a_call_that_our_own_code_ended_keeps_its_charge_and_ends_its_reservation() -> None:
     bench = Bench()
     before = bench.low()
-    assert bench.attempts.crashed(bench.call, NOW) is bench.ticket
+    assert bench.attempts.end_crashed(bench.call, NOW) is bench.ticket
     assert (bench.budget.inflight, len(bench.flights), bench.flights.held_bytes) == (0, 0, 0)
     assert bench.low() == before
-    assert not bench.attempts.has_news
+    assert not bench.attempts.has_breaker_changes
 
 
 def test_a_crash_of_a_call_that_no_request_waits_for_says_nothing() -> None:
     bench = Bench()
     bench.flights.abandon(bench.ticket)
-    assert bench.attempts.crashed(bench.call, NOW) is None
+    assert bench.attempts.end_crashed(bench.call, NOW) is None
     assert len(bench.flights) == 0
 
 
 def test_a_crash_is_no_trouble_of_the_server_and_a_probe_that_crashed_may_be_repeated() -> None:
     bench = Bench()
-    bench.attempts.crashed(bench.call, NOW)
+    bench.attempts.end_crashed(bench.call, NOW)
     for _ in range(2 * FAILURES_IN_A_ROW):
-        bench.attempts.crashed(bench.start(), NOW)
+        bench.attempts.end_crashed(bench.start(), NOW)
     assert bench.budget.breaker.closed
     bench.budget.breaker.trip(Meaning.OVERLOADED, NOW, 10)
     call = bench.start(NOW + 10)
     assert bench.budget.breaker.may_call_at(NOW + 10) is None
-    bench.attempts.crashed(call, NOW + 10)
+    bench.attempts.end_crashed(call, NOW + 10)
     assert bench.budget.breaker.may_call_at(NOW + 10) == NOW + 10
 
 
@@ -268,9 +268,9 @@ def test_a_call_whose_end_could_not_be_noted_ends_its_reservation_however_far_th
         if before in {"landed", "given up"}:
             bench.flights.land(bench.call, NOW)
         if before == "given up":
-            bench.budget.abandoned(bench.call, NOW)
+            bench.budget.abandon(bench.call, NOW)
         if before == "popped":
             bench.budget._flights.pop(bench.call)  # an answer that raised once it had taken the reservation
-        bench.attempts.broken(bench.call, flight, NOW)
+        bench.attempts.close_reservation(bench.call, flight, NOW)
         assert (bench.budget.inflight, len(bench.flights), bench.flights.held_bytes) == (0, 0, 0)
         assert not bench.budget.tariff._sent

@@ -35,7 +35,7 @@ def test_a_deadline_that_is_near_lifts_whoever_still_waits_and_then_passes_all_t
     shell.take(candidate("rich", charge=59_000))
     near = shell.take(candidate("near", charge=2_500, deadline_ms=12_000))
     shell.take(candidate("urgent", charge=2_900), partition=place("urgent"))
-    nearing = shell.core.limits.desk("gpt", 10_000).lanes.queue("standard").nearing
+    nearing = shell.core.limits.limit_queue("gpt", 10_000).lanes.queue("standard").nearing
     shell.wait(1_799)
     assert nearing.head() is None
     shell.wait(1)
@@ -49,11 +49,11 @@ def test_a_deadline_that_is_near_lifts_whoever_still_waits_and_then_passes_all_t
 def test_who_has_no_time_left_for_a_call_is_passed_by_who_has() -> None:
     shell = leading()
     shell.take(candidate("rich", charge=59_000))
-    shell.core.limits.desk("gpt", 10_000).lanes.durations.add(2_500)
+    shell.core.limits.limit_queue("gpt", 10_000).lanes.durations.add(2_500)
     late = shell.take(candidate("late", charge=3_000, deadline_ms=14_000), partition=place("urgent"))
     far = shell.take(candidate("far", charge=3_000), partition=place("urgent"))
     shell.wait(1_499)
-    pick = shell.core.limits.desk("gpt", shell.now_ms).lanes.pick(shell.now_ms)
+    pick = shell.core.limits.limit_queue("gpt", shell.now_ms).lanes.pick(shell.now_ms)
     assert pick is not None
     assert pick.ticket.number == late
     shell.wait(1_501)
@@ -66,7 +66,7 @@ def test_how_long_calls_take_is_learned_from_those_that_are_answered() -> None:
     number = shell.take(candidate("x"))
     shell.now_ms += 700
     shell.answer(number)
-    assert shell.core.limits.desk("gpt", shell.now_ms).lanes.durations.long_ms == 700
+    assert shell.core.limits.limit_queue("gpt", shell.now_ms).lanes.durations.long_ms == 700
 
 
 def test_a_deadline_that_no_turn_can_meet_is_told_as_soon_as_it_is_taken() -> None:
@@ -80,7 +80,7 @@ def test_a_deadline_that_no_turn_can_meet_is_told_as_soon_as_it_is_taken() -> No
 
 def test_who_stands_behind_one_of_its_key_is_told_in_the_breath_in_which_it_lines_up() -> None:
     shell = leading()
-    shell.core.limits.desk("gpt", shell.now_ms).budget.pause_until(11_000)
+    shell.core.limits.limit_queue("gpt", shell.now_ms).budget.pause_until(11_000)
     first = shell.take(candidate("first", charge=47_000, order=b"k"))
     behind = [shell.take(candidate(f"b{each}", charge=20_000, deadline_ms=12_000, order=b"k")) for each in range(2)]
     shell.wait(1_000)
@@ -115,7 +115,7 @@ def test_a_deadline_in_the_middle_of_a_call_cuts_it_off_and_what_it_took_is_take
     assert shell.cancelled == [call]
     shell.commit()
     assert failure(shell, number) == "deadline_exceeded"
-    (level,) = shell.core.limits.desk("gpt", 10_500).budget.levels(10_500)
+    (level,) = shell.core.limits.limit_queue("gpt", 10_500).budget.levels(10_500)
     assert level.low < 51_000
 
 

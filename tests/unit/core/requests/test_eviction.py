@@ -64,18 +64,18 @@ def rotten_budget(  # noqa: C901 — one class
                 raise RuntimeError
             return super().paid(attempt)
 
-        def answered(self, attempt: int, now_ms: int, verdict: Verdict, usage: Usage | None = None) -> None:
+        def record_answer(self, attempt: int, now_ms: int, verdict: Verdict, usage: Usage | None = None) -> None:
             if self.at == "before the answer is heard":
                 raise RuntimeError
-            super().answered(attempt, now_ms, verdict, usage)
+            super().record_answer(attempt, now_ms, verdict, usage)
             if self.at == "after the answer is heard":
                 raise RuntimeError
 
-        def abandoned(self, attempt: int, now_ms: int, *, sent: bool = True) -> None:
+        def abandon(self, attempt: int, now_ms: int, *, sent: bool = True) -> None:
             if self.at == "when it is given up":
                 self.at = ""
                 raise RuntimeError
-            super().abandoned(attempt, now_ms, sent=sent)
+            super().abandon(attempt, now_ms, sent=sent)
 
     return RottenBudget(settings, now_ms, checkpoint)
 
@@ -102,7 +102,7 @@ class Rig(Shell):
         return 0.5
 
     def rot(self, at: str, *, once: bool = False) -> None:
-        rotten = cast("Rotting", self.core.limits.desk("rotten", self.now_ms).budget)
+        rotten = cast("Rotting", self.core.limits.limit_queue("rotten", self.now_ms).budget)
         rotten.at, rotten.once = at, once
 
     def all_others_are_answered(self, count: int = 20) -> None:
@@ -111,7 +111,7 @@ class Rig(Shell):
         self.settle_all()
         assert all(self.decisions(number) == [Complete()] for number in numbers)
         assert self.is_empty()
-        assert not any(desk.budget.inflight for desk in self.core.limits.desks().values())
+        assert not any(desk.budget.inflight for desk in self.core.limits.limit_queues().values())
 
 
 def test_a_request_whose_reception_raises_fails_alone() -> None:
@@ -235,7 +235,7 @@ def test_a_waiter_that_is_being_judged_and_one_that_was_never_noted_can_be_taken
     rig.take("x")
     duplicate = rig.take("x")
     tickets = {ticket.number: ticket for ticket in rig.core.register.tickets()}
-    waited = rig.core.register.part(identity("x").id_hash)
+    waited = rig.core.register.take_waiting(identity("x").id_hash)
     assert waited == [tickets[duplicate]]
     rig.core.register.remove(tickets[duplicate])
     rig.core._eviction.evict(tickets[duplicate], RuntimeError(), rig.now_ms)
@@ -261,7 +261,7 @@ def test_books_that_do_not_agree_end_the_process() -> None:
     disturbed(lambda rig: setattr(rig.core.register.tickets()[0], "state", State.WAITING))
     disturbed(lambda rig: rig.core.flights._flights.clear())
     disturbed(lambda rig: rig.core.identities.open(identity("nobody"), 0))
-    disturbed(lambda rig: setattr(rig.core.limits.desks()["gpt"].lanes.queue("standard"), "waiting_tokens", 7))
+    disturbed(lambda rig: setattr(rig.core.limits.limit_queues()["gpt"].lanes.queue("standard"), "waiting_tokens", 7))
 
 
 def test_a_ticket_that_cannot_be_taken_out_ends_the_process() -> None:
@@ -269,7 +269,7 @@ def test_a_ticket_that_cannot_be_taken_out_ends_the_process() -> None:
     rig.take("called")
     number = rig.take(candidate("waits", charge=60_000))
     (ticket,) = [each for each in rig.core.register.tickets() if each.number == number]
-    rig.core.limits.desks()["gpt"].lanes.queue("standard").remove(ticket)
+    rig.core.limits.limit_queues()["gpt"].lanes.queue("standard").remove(ticket)
     ticket.queued = True
     with pytest.raises(UnsoundError, match="cannot be taken out"):
         rig.core._eviction.evict(ticket, RuntimeError(), rig.now_ms)
@@ -278,7 +278,7 @@ def test_a_ticket_that_cannot_be_taken_out_ends_the_process() -> None:
 def test_a_probe_whose_admission_raises_may_be_repeated() -> None:
     rig = Rig()
     rig.answer(rig.take(candidate("warm", limit="rotten")))
-    breaker = rig.core.limits.desk("rotten", rig.now_ms).budget.breaker
+    breaker = rig.core.limits.limit_queue("rotten", rig.now_ms).budget.breaker
     breaker.trip(Meaning.OVERLOADED, rig.now_ms, 10)
     rig.rot("when the call is said")
     number = rig.take(candidate(limit="rotten"))
@@ -292,7 +292,7 @@ def overdue_under_way() -> Rig:
     """A leader whose transaction under way fails a parked request, which is open without a ticket."""
     rig = Rig()
     rig.core.identities.settle(identity("x"), 1, Fate.PARKED, WALL_MS)
-    rig.core.identities.awaits(Awaited(identity("x"), 1, "x"))
+    rig.core.identities.record_awaited(Awaited(identity("x"), 1, "x"))
     rig.answer(rig.take("company"))
     rig.begun()
     assert rig.batch is not None

@@ -24,20 +24,20 @@ def doubted(*sizes: int) -> tuple[FailingDecisions, list[Decided]]:
 
 def fails(doubts: FailingDecisions, setback: Setback = REFUSED, now_ms: int = 0) -> list[Decided]:
     """Another transaction passes, then that of the next group fails."""
-    doubts.committed(published=False)
+    doubts.record_commit(published=False)
     tried = doubts.begin(now_ms)
-    doubts.failed(setback, now_ms)
+    doubts.record_failure(setback, now_ms)
     return tried
 
 
 def test_a_refused_group_is_halved_and_both_halves_are_tried() -> None:
     doubts, made = doubted(5)
     assert doubts.begin(0) == made
-    doubts.failed(REFUSED, 0)
+    doubts.record_failure(REFUSED, 0)
     assert doubts.begin(0) == made[:2]
-    doubts.committed(published=True)
+    doubts.record_commit(published=True)
     assert doubts.begin(0) == made[2:]
-    doubts.committed(published=True)
+    doubts.record_commit(published=True)
     assert (len(doubts), doubts.due_at(), doubts.begin(0)) == (0, None, [])
 
 
@@ -45,10 +45,10 @@ def test_an_unknown_error_halves_nothing_while_no_other_transaction_passes() -> 
     doubts, made = doubted(4)
     for _ in range(10):
         assert doubts.begin(0) == made
-        doubts.failed(UNKNOWN, 0)
-    doubts.committed(published=False)
+        doubts.record_failure(UNKNOWN, 0)
+    doubts.record_commit(published=False)
     doubts.begin(0)
-    doubts.failed(UNKNOWN, 0)
+    doubts.record_failure(UNKNOWN, 0)
     assert doubts.begin(0) == made[:2]
 
 
@@ -75,7 +75,7 @@ def test_it_is_not_to_blame_while_nothing_else_passes() -> None:
     doubts, (one,) = doubted(1)
     for _ in range(20):
         doubts.begin(0)
-        doubts.failed(REFUSED, 0)
+        doubts.record_failure(REFUSED, 0)
     assert doubts.form(one.ticket) is Form.WHOLE
 
 
@@ -105,7 +105,7 @@ def test_a_few_failures_are_no_hour_and_an_hour_is_not_many_failures() -> None:
 def test_by_an_error_that_may_be_chance_alone_no_outcome_is_given_up() -> None:
     doubts, (one,) = doubted(1)
     for number in range(10 * STRIKES_MAX):
-        doubts.committed(published=True)
+        doubts.record_commit(published=True)
         fails(doubts, UNKNOWN, number * BLAMED_AFTER_MS)
         assert doubts.form(one.ticket) is not Form.LETTER
 
@@ -114,7 +114,7 @@ def test_it_goes_without_an_outcome_only_if_others_have_theirs() -> None:
     doubts, (one,) = doubted(1)
     for _ in range(3):
         fails(doubts)
-    doubts.committed(published=True)
+    doubts.record_commit(published=True)
     fails(doubts)
     assert doubts.form(one.ticket) is Form.LETTER
 
@@ -139,7 +139,7 @@ def test_one_whose_every_form_is_refused_rests_too_and_stops_no_other() -> None:
     doubts, (one,) = doubted(1)
     for _ in range(3):
         fails(doubts)
-    doubts.committed(published=True)
+    doubts.record_commit(published=True)
     for _ in range(2):
         fails(doubts)
     assert doubts.form(one.ticket) is Form.WHOLE
@@ -157,7 +157,7 @@ def test_a_ticket_made_anew_by_a_promotion_is_doubted_like_before() -> None:
     doubts, (one, other) = doubted(2)
     doubts.withdraw(one.ticket)
     assert (len(doubts), list(doubts.values())) == (1, [other])
-    again = Decided(one.ticket.anew(), Complete(), 10)
+    again = Decided(one.ticket.fresh_copy(), Complete(), 10)
     assert doubts.rejoin(again)
     doubts.withdraw(one.ticket)  # that one is gone
     assert doubts.begin(0) == [again, other]
@@ -174,27 +174,27 @@ def test_a_ticket_that_does_not_come_back_is_forgotten() -> None:
 
 def test_only_a_group_that_was_begun_can_fail() -> None:
     doubts, _ = doubted(1)
-    assert not doubts.trying
+    assert not doubts.is_trying
     with pytest.raises(AssertionError):
-        doubts.failed(UNKNOWN, 0)
+        doubts.record_failure(UNKNOWN, 0)
     doubts.begin(0)
-    assert doubts.trying
+    assert doubts.is_trying
 
 
 def test_what_rests_is_tried_once_more_when_the_process_leaves_and_then_rests_on() -> None:
     doubts, made = doubted(1)
     fails(doubts, UNKNOWN)
     assert (doubts.resting, doubts.due_at()) == (1, DOUBT_REST_FIRST_MS)
-    doubts.wake()
+    doubts.end_rests()
     assert (doubts.resting, doubts.due_at()) == (0, 0)
     assert doubts.begin(0) == made
-    doubts.failed(UNKNOWN, 0)
+    doubts.record_failure(UNKNOWN, 0)
     assert doubts.resting == 0, "no other transaction has passed: Kafka may be away"
     assert fails(doubts, UNKNOWN) == made
     assert (doubts.resting, doubts.due_at()) == (1, 2 * DOUBT_REST_FIRST_MS)
     assert doubts.begin(2 * DOUBT_REST_FIRST_MS) == made
     assert doubts.resting == 0, "it is under way"
-    doubts.committed(published=True)
+    doubts.record_commit(published=True)
     assert len(doubts) == 0
 
 
@@ -208,7 +208,7 @@ def test_what_was_withdrawn_rests_no_more() -> None:
 def test_of_two_that_were_refused_each_is_tried_alone_and_only_the_culprit_is_written_smaller() -> None:
     doubts, (one, other) = doubted(2)
     doubts.begin(0)
-    doubts.failed(REFUSED, 0)
+    doubts.record_failure(REFUSED, 0)
     assert fails(doubts) == [one]
     assert (doubts.form(one.ticket), doubts.form(other.ticket)) == (Form.UNCOPIED, Form.WHOLE)
 
@@ -244,7 +244,7 @@ def test_what_is_committed_is_doubted_no_more() -> None:
     fails(doubts)
     assert doubts.form(one.ticket) is Form.UNCOPIED
     doubts.begin(0)
-    doubts.committed(published=True)
+    doubts.record_commit(published=True)
     assert (doubts.form(one.ticket), doubts.holds(one.ticket), doubts.rejoin(one)) == (Form.WHOLE, False, False)
 
 

@@ -56,7 +56,7 @@ def test_a_share_of_the_places_is_left_to_others_and_one_may_always_be_taken() -
         assert flying.has_room(500_000) is free
         flying.start(ticket(), mirror, 0, account=WELL)
     assert flying.has_room()
-    assert flights(inflight_max=1).room(900_000)
+    assert flights(inflight_max=1).has_room(900_000)
 
 
 def test_answers_that_wait_for_a_commit_take_room_from_calls() -> None:

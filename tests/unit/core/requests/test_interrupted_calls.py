@@ -30,10 +30,10 @@ def fate(name: str, fate: Fate = Fate.COMPLETED) -> SettledEntry:
 def read(casualties: InterruptedCalls, *lines: Line, at_ms: int = 0) -> InterruptedCalls:
     for term, owner, said in lines:
         words = said.split()
-        casualties.line(term, owner, at_ms, left="." in words, named="?" in words)
-        casualties.started([attempt(word[1:]) for word in words if word.startswith("+")])
-        casualties.ended([attempt(word[1:]) for word in words if word.startswith("-")])
-        casualties.settled([fate(word[1:]) for word in words if word.startswith("!")])
+        casualties.record_line(term, owner, at_ms, left="." in words, named="?" in words)
+        casualties.record_starts([attempt(word[1:]) for word in words if word.startswith("+")])
+        casualties.record_ends([attempt(word[1:]) for word in words if word.startswith("-")])
+        casualties.record_fates([fate(word[1:]) for word in words if word.startswith("!")])
     return casualties
 
 
@@ -93,12 +93,12 @@ def test_a_line_may_tell_of_the_beginning_and_the_end_of_a_call_at_once() -> Non
 
 def test_the_end_of_an_earlier_attempt_is_not_that_of_a_later_one() -> None:
     casualties = after((1, "p1", ""))
-    casualties.started([attempt("a", 1), attempt("a", 2)])
-    casualties.ended([attempt("a", 1), attempt("b", 1)])
+    casualties.record_starts([attempt("a", 1), attempt("a", 2)])
+    casualties.record_ends([attempt("a", 1), attempt("b", 1)])
     read(casualties, (2, "p2", ""))
     assert len(casualties) == 1
-    casualties.started([attempt("a", 3)])
-    casualties.ended([attempt("a", 3)])
+    casualties.record_starts([attempt("a", 3)])
+    casualties.record_ends([attempt("a", 3)])
     read(casualties, (3, "p3", ""))
     assert not suspected(casualties, "a")
 
@@ -106,7 +106,7 @@ def test_the_end_of_an_earlier_attempt_is_not_that_of_a_later_one() -> None:
 def test_an_outcome_clears_a_request() -> None:
     for each in (Fate.COMPLETED, Fate.FAILED, Fate.WITHDRAWN):
         casualties = after(*dying(3, "+a"))
-        casualties.settled([fate("a", each)])
+        casualties.record_fates([fate("a", each)])
         assert len(casualties) == 0
         assert not casualties.is_suspect(identity("a"))
 
@@ -134,7 +134,7 @@ def test_a_death_while_a_record_was_named_is_that_records() -> None:
     assert not suspected(casualties, "a")
     assert casualties.is_in_doubt(identity("a"))
     assert not casualties.is_in_doubt(identity("b"))
-    casualties.settled([fate("a", Fate.FAILED)])
+    casualties.record_fates([fate("a", Fate.FAILED)])
     assert len(casualties) == 0
     assert len(after((1, "p1", "+a ?"), (1, "p1", ""), (2, "p2", ""))) == 1
 
@@ -150,15 +150,15 @@ def test_of_calls_that_shared_a_third_death_none_is_blamed_until_one_was_alone()
 
 def test_a_suspect_is_called_alone() -> None:
     casualties = after(*dying(2, "+a +b"))
-    assert casualties.calls(identity("a"), 1)
-    assert not casualties.calls(identity("b"), 1)
-    casualties.committed([], [attempt("a")])
-    assert casualties.calls(identity("b"), 1)
-    casualties.committed([fate("b")], [])
+    assert casualties.begin_call(identity("a"), 1)
+    assert not casualties.begin_call(identity("b"), 1)
+    casualties.record_commit([], [attempt("a")])
+    assert casualties.begin_call(identity("b"), 1)
+    casualties.record_commit([fate("b")], [])
     assert not casualties.is_suspect(identity("b"))
-    assert casualties.calls(identity("a"), 1)
+    assert casualties.begin_call(identity("a"), 1)
     casualties.stand_by()
-    assert casualties.calls(identity("a"), 1)
+    assert casualties.begin_call(identity("a"), 1)
 
 
 @pytest.mark.parametrize("fate_of_a", [Fate.PARKED, Fate.COMPLETED])
@@ -166,64 +166,64 @@ def test_a_suspect_that_is_parked_gives_its_place_to_another(fate_of_a: Fate) ->
     """Each term counts its attempts anew: two were made in the terms that died, and the first one of this is parked."""
     casualties = InterruptedCalls()
     for term in (1, 2):
-        casualties.line(term, f"p{term}", 0)
-        casualties.started([attempt("a", 2), attempt("b", 2)])
-    casualties.line(3, "me", 0)
-    assert casualties.calls(identity("a"), 1)
-    assert not casualties.calls(identity("b"), 1)
-    casualties.committed([SettledEntry(identity("a"), 1, fate_of_a)], [])
+        casualties.record_line(term, f"p{term}", 0)
+        casualties.record_starts([attempt("a", 2), attempt("b", 2)])
+    casualties.record_line(3, "me", 0)
+    assert casualties.begin_call(identity("a"), 1)
+    assert not casualties.begin_call(identity("b"), 1)
+    casualties.record_commit([SettledEntry(identity("a"), 1, fate_of_a)], [])
     assert casualties.is_suspect(identity("a")) is (fate_of_a is Fate.PARKED)
-    assert casualties.calls(identity("b"), 1), "its place is free"
+    assert casualties.begin_call(identity("b"), 1), "its place is free"
 
 
 def test_a_deadly_call_that_is_refused_and_parked_in_between_is_singled_out_all_the_same() -> None:
     """Else it would end two leaders each time it is tried again, until its deadline (seed 6000702)."""
     casualties = InterruptedCalls()
     for term in range(1, DEATHS_BY_CALL + 1):
-        casualties.line(2 * term, f"p{term}", 0)
-        casualties.started([attempt("a", term)])
-        casualties.line(2 * term + 1, f"q{term}", 0)
-        casualties.started([attempt("a", term)])
-        casualties.settled([SettledEntry(identity("a"), term, Fate.PARKED)])
-        casualties.line(2 * term + 1, f"q{term}", 0, left=True)
-    casualties.line(20, "me", 0)
+        casualties.record_line(2 * term, f"p{term}", 0)
+        casualties.record_starts([attempt("a", term)])
+        casualties.record_line(2 * term + 1, f"q{term}", 0)
+        casualties.record_starts([attempt("a", term)])
+        casualties.record_fates([SettledEntry(identity("a"), term, Fate.PARKED)])
+        casualties.record_line(2 * term + 1, f"q{term}", 0, left=True)
+    casualties.record_line(20, "me", 0)
     assert casualties.is_to_blame(identity("a"))
 
 
 def test_what_is_parked_is_under_way_no_more() -> None:
     casualties = after((1, "p1", "+a"))
-    casualties.settled([SettledEntry(identity("a"), 1, Fate.PARKED)])
+    casualties.record_fates([SettledEntry(identity("a"), 1, Fate.PARKED)])
     assert not read(casualties, (2, "p2", ""))
 
 
 def test_that_a_suspect_was_parked_before_is_said_again_while_its_copy_is_called_and_frees_no_place() -> None:
     casualties = InterruptedCalls()
     for term in (1, 2):
-        casualties.line(term, f"p{term}", 0)
-        casualties.started([attempt("a", 3), attempt("b", 1)])
-    casualties.line(3, "me", 0)
-    assert casualties.calls(identity("a"), 3)
-    casualties.committed([SettledEntry(identity("a"), 2, Fate.PARKED)], [])
+        casualties.record_line(term, f"p{term}", 0)
+        casualties.record_starts([attempt("a", 3), attempt("b", 1)])
+    casualties.record_line(3, "me", 0)
+    assert casualties.begin_call(identity("a"), 3)
+    casualties.record_commit([SettledEntry(identity("a"), 2, Fate.PARKED)], [])
     assert casualties.is_suspect(identity("a"))
-    assert not casualties.calls(identity("b"), 1)
+    assert not casualties.begin_call(identity("b"), 1)
 
 
 def test_many_suspects_are_called_a_few_at_a_time_until_one_more_death_has_made_them_few() -> None:
     names = [f"r{number}" for number in range(CALLS_OF_SUSPECTS_MAX + 2)]
     casualties = after(*dying(2, " ".join(f"+{name}" for name in names)))
-    assert [casualties.calls(identity(name), 1) for name in names].count(True) == CALLS_OF_SUSPECTS_MAX
+    assert [casualties.begin_call(identity(name), 1) for name in names].count(True) == CALLS_OF_SUSPECTS_MAX
     worse = after(*dying(2, " ".join(f"+{name}" for name in names)), (3, "p3", "+r0 +r1"), (4, "p4", ""))
-    assert worse.calls(identity("r0"), 1)
-    assert not any(worse.calls(identity(name), 1) for name in names[1:])
-    worse.committed([fate("r0")], [])
-    assert worse.calls(identity("r2"), 1)
-    assert not worse.calls(identity("r1"), 1), "it must be alone"
+    assert worse.begin_call(identity("r0"), 1)
+    assert not any(worse.begin_call(identity(name), 1) for name in names[1:])
+    worse.record_commit([fate("r0")], [])
+    assert worse.begin_call(identity("r2"), 1)
+    assert not worse.begin_call(identity("r1"), 1), "it must be alone"
 
 
 def test_what_is_committed_while_nothing_is_held_against_any_call_says_nothing() -> None:
     casualties = after((1, "p1", ""))
-    casualties.committed([fate("a")], [attempt("a")])
-    casualties.settled([fate("a")])
+    casualties.record_commit([fate("a")], [attempt("a")])
+    casualties.record_fates([fate("a")])
     assert len(casualties) == 0
 
 
@@ -235,7 +235,7 @@ def test_lines_that_are_read_twice_or_from_another_place_on_count_once() -> None
         twice = read(after(*lines), *lines[begin:])
         assert blamed(twice, "abc") == {"a"}, begin
         assert not suspected(twice, "bc")
-        assert twice.calls(identity("a"), 1)
+        assert twice.begin_call(identity("a"), 1)
 
 
 WITHIN_MS = DEATHS_IN_A_ROW_WITHIN_MS
@@ -276,10 +276,10 @@ def test_caution_is_the_same_whatever_lines_are_read_twice() -> None:
 
 def test_what_is_remembered_is_bounded_and_the_oldest_go() -> None:
     casualties = after((1, "p1", ""))
-    casualties.started([attempt(f"{number}") for number in range(INHERITED_CALLS_MAX + 5)])
+    casualties.record_starts([attempt(f"{number}") for number in range(INHERITED_CALLS_MAX + 5)])
     assert len(casualties._under_way) == INHERITED_CALLS_MAX
     read(casualties, (2, "p2", ""))
-    casualties.started([attempt(f"x{number}") for number in range(5)])
+    casualties.record_starts([attempt(f"x{number}") for number in range(5)])
     read(casualties, (3, "p3", ""))
     assert len(casualties) == INHERITED_CALLS_MAX
     assert (identity("x4").id_hash, 0) in casualties._deaths
@@ -293,26 +293,26 @@ def test_that_a_request_was_parked_before_its_call_is_said_again_and_clears_no_d
     """Twice a window, also while its copy is called, and by whoever leads next."""
     casualties = InterruptedCalls()
     for term in range(1, DEATHS_BY_CALL + 1):
-        casualties.line(term, f"p{term}", 0)
-        casualties.settled(parked("a", 2))
-        casualties.started([attempt("a", 3)])
-        casualties.settled(parked("a", 2))
-    casualties.line(9, "p9", 0)
-    casualties.committed(parked("a", 2), [])
+        casualties.record_line(term, f"p{term}", 0)
+        casualties.record_fates(parked("a", 2))
+        casualties.record_starts([attempt("a", 3)])
+        casualties.record_fates(parked("a", 2))
+    casualties.record_line(9, "p9", 0)
+    casualties.record_commit(parked("a", 2), [])
     assert blamed(casualties, "a") == {"a"}
-    casualties.committed([SettledEntry(identity("a"), 3, Fate.FAILED)], [])
+    casualties.record_commit([SettledEntry(identity("a"), 3, Fate.FAILED)], [])
     assert not casualties
 
 
 def test_that_it_was_parked_takes_no_doubt_away() -> None:
     casualties = InterruptedCalls()
-    casualties.line(1, "p1", 0, named=True)
-    casualties.started([attempt("a", 3)])
-    casualties.line(2, "p2", 0)
-    casualties.settled(parked("a", 2))
-    casualties.settled(parked("a", 3))
+    casualties.record_line(1, "p1", 0, named=True)
+    casualties.record_starts([attempt("a", 3)])
+    casualties.record_line(2, "p2", 0)
+    casualties.record_fates(parked("a", 2))
+    casualties.record_fates(parked("a", 3))
     assert casualties.is_in_doubt(identity("a"))
-    casualties.settled([fate("a")])
+    casualties.record_fates([fate("a")])
     assert not casualties.is_in_doubt(identity("a"))
 
 
@@ -330,7 +330,7 @@ def test_another_owner_of_the_same_term_tells_of_a_death() -> None:
 
 def test_calls_in_doubt_are_bounded_too() -> None:
     casualties = after((1, "p1", ""))
-    casualties.started([attempt(f"{number}") for number in range(INHERITED_CALLS_MAX)])
+    casualties.record_starts([attempt(f"{number}") for number in range(INHERITED_CALLS_MAX)])
     read(casualties, (1, "p1", "?"), (2, "p2", "+x"), (2, "p2", "?"), (3, "p3", ""))
     assert len(casualties) == INHERITED_CALLS_MAX
     assert casualties.is_in_doubt(identity("x"))
@@ -339,4 +339,4 @@ def test_calls_in_doubt_are_bounded_too() -> None:
 def test_as_many_suspects_as_there_are_places_are_called_one_at_a_time() -> None:
     names = [f"r{number}" for number in range(CALLS_OF_SUSPECTS_MAX)]
     casualties = after(*dying(2, " ".join(f"+{name}" for name in names)))
-    assert [casualties.calls(identity(name), 1) for name in names].count(True) == 1
+    assert [casualties.begin_call(identity(name), 1) for name in names].count(True) == 1

@@ -148,7 +148,7 @@ def test_what_is_overdue_fails_in_bounded_batches() -> None:
     for number in range(OVERDUE_MAX + 1):
         each = identity(str(number))
         identities.settle(each, 1, Fate.PARKED, WALL_MS)
-        identities.awaits(Awaited(each, DEADLINE_S + number, str(number)))
+        identities.record_awaited(Awaited(each, DEADLINE_S + number, str(number)))
     late_ms = WALL_MS + OVERDUE_MS + 1_000_000
     first = gather(identities, late_ms)
     assert len(first.overdue) == OVERDUE_MAX

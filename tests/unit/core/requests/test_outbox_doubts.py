@@ -124,7 +124,7 @@ def test_a_doubted_decision_can_be_withdrawn_and_made_anew() -> None:
     for each in (leaves, returns):
         outbox.withdraw(each)
     assert len(outbox) == 0
-    again = returns.anew()
+    again = returns.fresh_copy()
     outbox.add(Decided(again, DeadLetterOnly("id_conflict", "Taken."), 10), 0, at_once=True)
     assert begun(outbox) == []
     outbox.end()
@@ -137,7 +137,7 @@ def test_a_doubted_record_that_turns_out_to_need_none_waits_with_the_others() ->
     begun(outbox)
     outbox.interrupt(REFUSED)
     outbox.withdraw(made)
-    again = made.anew()
+    again = made.fresh_copy()
     outbox.add(Decided(again, Discard(), 10), 0, at_once=True)
     assert begun(outbox) == [again]
 
@@ -203,7 +203,7 @@ def test_it_holds_what_is_doubted() -> None:
     begun(outbox)
     outbox.interrupt(REFUSED)
     assert outbox.holds(made)
-    assert not outbox.holds(made.anew())
+    assert not outbox.holds(made.fresh_copy())
     outbox.withdraw(made)
     assert not outbox.holds(made)
 
@@ -216,16 +216,16 @@ def test_what_rests_is_tried_once_more_by_who_leaves_and_not_waited_for() -> Non
             outbox.end()
             assert begun(outbox) == [doubtful]
         outbox.interrupt()
-    assert (len(outbox), outbox.hurried) == (1, 0)
+    assert (len(outbox), outbox.not_resting) == (1, 0)
     other = add(outbox)
-    assert outbox.hurried == 1
-    outbox.hurry()
-    assert outbox.hurried == 2
+    assert outbox.not_resting == 1
+    outbox.end_rests()
+    assert outbox.not_resting == 2
     assert begun(outbox) == [other]
     outbox.end()
     assert begun(outbox) == [doubtful]
     outbox.interrupt()
-    assert (len(outbox), outbox.hurried) == (1, 0)
+    assert (len(outbox), outbox.not_resting) == (1, 0)
 
 
 def test_what_is_under_way_counts_until_its_commit_has_returned() -> None:

@@ -55,11 +55,11 @@ class Bench:
             self.register.add(one)
             self.limits.enqueue(one, NOW)
             made.append(one)
-        self.holding.look()
+        self.holding.request_check()
         return made
 
     def pause(self, limit: str = "shut", until_ms: int = HOUR_MS) -> None:
-        self.limits.desk(limit, NOW).budget.pause_until(until_ms)
+        self.limits.limit_queue(limit, NOW).budget.pause_until(until_ms)
 
     def relieve(self, now_ms: int = NOW, *, may_park: bool = True) -> list[Decision]:
         """What it decides now."""
@@ -68,7 +68,7 @@ class Bench:
         return [each.decision for each in self.outbox._waiting.values() if each.ticket not in before]
 
     def waiting(self, lane: str = "standard", limit: str = "shut") -> int:
-        return len(self.limits.desk(limit, NOW).lanes.queue(lane))
+        return len(self.limits.limit_queue(limit, NOW).lanes.queue(lane))
 
 
 def parks(decisions: list[Decision]) -> list[Park]:
@@ -84,7 +84,7 @@ def test_half_a_buffer_stays_and_the_newest_of_the_rest_leave() -> None:
     made = bench.enqueue(8)
     assert bench.relieve() == [], "nobody is shut out"
     bench.pause()
-    bench.holding.look()
+    bench.holding.request_check()
     decided = parks(bench.relieve())
     assert [each.state is State.SETTLED for each in made] == [False] * 5 + [True] * 3
     assert {each.kind for each in decided} == {"rate_limited"}
@@ -121,7 +121,7 @@ def test_a_pause_that_can_be_sat_out_parks_nobody() -> None:
     bench.pause(until_ms=NOW + 60_000)
     assert bench.relieve() == []
     bench.pause(until_ms=NOW + 60_001)
-    bench.holding.look()
+    bench.holding.request_check()
     assert len(bench.relieve()) == 3
 
 
@@ -148,7 +148,7 @@ def test_each_lane_has_a_half_of_its_own() -> None:
 
 def test_waiting_for_the_tokens_of_a_minute_shuts_nothing() -> None:
     bench = Bench()
-    mirror = bench.limits.desk("shut", NOW).budget
+    mirror = bench.limits.limit_queue("shut", NOW).budget
     mirror.reserve(1, 60_000, NOW)
     bench.enqueue(8)
     assert bench.relieve() == []
@@ -157,9 +157,9 @@ def test_waiting_for_the_tokens_of_a_minute_shuts_nothing() -> None:
 def test_a_limits_own_trouble_shuts_it_only_after_some_seconds() -> None:
     bench = Bench()
     bench.enqueue(8)
-    bench.limits.desk("shut", NOW).budget.breaker.trip(Meaning.OVERLOADED, NOW, 500)
+    bench.limits.limit_queue("shut", NOW).budget.breaker.trip(Meaning.OVERLOADED, NOW, 500)
     assert bench.relieve(NOW + HOLD_TROUBLE_AFTER_MS - 1) == []
-    bench.holding.look()
+    bench.holding.request_check()
     decided = parks(bench.relieve(NOW + HOLD_TROUBLE_AFTER_MS))
     assert {each.kind for each in decided} == {"overloaded"}
     assert min(each.not_before_ms for each in decided) == NOW + HOLD_TROUBLE_AFTER_MS + HOLD_FIRST_MS
@@ -172,11 +172,11 @@ def test_an_account_shuts_the_limits_that_blame_it_once_it_has_rested_as_long_as
     bench = Bench()
     bench.enqueue(4, "shut")
     bench.enqueue(4, "open")
-    account, own = bench.limits.account, bench.limits.desk("shut", NOW).budget.breaker
+    account, own = bench.limits.account, bench.limits.limit_queue("shut", NOW).budget.breaker
     account.observe("shut", own, verdict(meaning), NOW, probe=False)
     bench.enqueue(4, "shut")
     assert bench.relieve(NOW + 59_999) == []
-    bench.holding.look()
+    bench.holding.request_check()
     decided = parks(bench.relieve(NOW + 60_000))
     assert [each.kind for each in decided] == [meaning.value] * 3
     assert bench.waiting(limit="open") == 4
@@ -217,7 +217,7 @@ def test_turns_that_have_passed_are_forgotten() -> None:
         for each in list(bench.register.tickets()):
             bench.settling.withdraw(each, 0)
             bench.register.remove(each)
-        del bench.limits.desks()[name]
+        del bench.limits.limit_queues()[name]
     assert len(bench.holding._back_ms) == 20
     bench.enqueue(6)
     bench.pause(until_ms=2 * HOUR_MS)
@@ -229,7 +229,7 @@ def test_a_breaker_is_taken_to_stay_open_as_long_as_it_has_been() -> None:
     for open_ms, wait_ms in ((20_000, 20_000), (600_000, 600_000), (5 * HOUR_MS, HOLD_MAX_MS)):
         bench = Bench()
         bench.enqueue(6)
-        bench.limits.desk("shut", NOW).budget.breaker.trip(Meaning.TIMEOUT, NOW, 500)
+        bench.limits.limit_queue("shut", NOW).budget.breaker.trip(Meaning.TIMEOUT, NOW, 500)
         (park,) = parks(bench.relieve(NOW + open_ms))
         assert park.not_before_ms == NOW + open_ms + wait_ms
 
@@ -237,7 +237,7 @@ def test_a_breaker_is_taken_to_stay_open_as_long_as_it_has_been() -> None:
 def test_a_longer_rest_is_waited_for() -> None:
     bench = Bench()
     bench.enqueue(6)
-    bench.limits.desk("shut", NOW).budget.breaker.trip(Meaning.OVERLOADED, NOW, 4 * HOUR_MS)
+    bench.limits.limit_queue("shut", NOW).budget.breaker.trip(Meaning.OVERLOADED, NOW, 4 * HOUR_MS)
     (park,) = parks(bench.relieve(NOW + HOLD_TROUBLE_AFTER_MS))
     assert park.not_before_ms == NOW + 4 * HOUR_MS
 
@@ -247,7 +247,7 @@ def test_a_guess_brings_a_request_back_before_its_deadline() -> None:
         bench = Bench()
         now_ms = NOW + 5 * HOUR_MS
         bench.enqueue(6, deadline_ms=now_ms + left_ms)
-        bench.limits.desk("shut", NOW).budget.breaker.trip(Meaning.TIMEOUT, NOW, 8 * HOUR_MS)
+        bench.limits.limit_queue("shut", NOW).budget.breaker.trip(Meaning.TIMEOUT, NOW, 8 * HOUR_MS)
         (park,) = parks(bench.relieve(now_ms))
         assert park.not_before_ms == now_ms + left_ms - spare_ms
 
@@ -255,13 +255,13 @@ def test_a_guess_brings_a_request_back_before_its_deadline() -> None:
 def test_who_could_only_come_back_at_once_stays() -> None:
     bench = Bench()
     bench.enqueue(6, deadline_ms=NOW + 60_000 + 2 * HOLD_MIN_MS - 2)
-    bench.limits.desk("shut", NOW).budget.breaker.trip(Meaning.TIMEOUT, NOW, HOUR_MS)
+    bench.limits.limit_queue("shut", NOW).budget.breaker.trip(Meaning.TIMEOUT, NOW, HOUR_MS)
     assert bench.relieve(NOW + 60_000) == []
 
 
 def test_a_limit_is_not_shut_because_a_tenants_cap_is_reached() -> None:
     bench = Bench(tenants=Tenants(others=TenantRule(inflight_max=1)))
-    bench.limits.tenants.called("", 1, NOW)
+    bench.limits.tenants.record_start("", 1, NOW)
     bench.enqueue(8)
     bench.pause()
     assert bench.relieve() == []
@@ -282,11 +282,11 @@ def test_a_limit_that_is_known_to_open_after_the_deadline_fails_the_request_now(
 
 def refused_for_a_day(bench: Bench, unit: str) -> None:
     """A call is told of a limit of 3,000 a day, all of it used, and to try again in five minutes."""
-    desk = bench.limits.desk("shut", NOW).budget
+    desk = bench.limits.limit_queue("shut", NOW).budget
     desk.reserve(1, 2_000, NOW)
     said = "Limit 3000, Used 3000. Please try again in 300s."
     text = f"Rate limit reached for m in organization o on {unit} per day: {said}"
-    desk.answered(1, NOW, judge(Answer(429, {}, "rate_limit_exceeded", unit, None, text)))
+    desk.record_answer(1, NOW, judge(Answer(429, {}, "rate_limit_exceeded", unit, None, text)))
     assert desk.paused_until_ms == NOW + 300_000
 
 
@@ -344,7 +344,7 @@ def test_an_outcome_waits_behind_a_bounded_number_of_parkings() -> None:
     assert len(bench.relieve()) == PARKS_AHEAD_MAX
     assert bench.relieve() == []
     bench.outbox._waiting.clear()
-    bench.holding.look(committed=True)
+    bench.holding.request_check(committed=True)
     assert len(bench.relieve()) == 7
 
 
@@ -370,7 +370,7 @@ def test_whoever_waits_in_vain_leaves_a_partition_whose_map_is_full() -> None:
     bench.limits.withdraw(asleep, 0)
     bench.pause()
     assert bench.relieve() == [], "looked at when a transaction is through"
-    bench.holding.look(committed=True)
+    bench.holding.request_check(committed=True)
     assert len(parks(bench.relieve())) == 2
     assert (bench.waiting(), bench.waiting("urgent"), bench.waiting(limit="open")) == (0, 1, 1)
 
@@ -380,7 +380,7 @@ def test_a_partition_with_room_keeps_them() -> None:
     bench.register.progress[place()] = PartitionProgress(0)
     bench.enqueue(3)
     bench.pause()
-    bench.holding.look(committed=True)
+    bench.holding.request_check(committed=True)
     assert bench.relieve() == []
 
 
@@ -389,5 +389,5 @@ def test_a_full_partition_too_is_cleared_in_bounded_steps() -> None:
     cramped(bench)
     bench.enqueue(PARKS_AHEAD_MAX + 5)
     bench.pause()
-    bench.holding.look(committed=True)
+    bench.holding.request_check(committed=True)
     assert len(bench.relieve()) == PARKS_AHEAD_MAX

@@ -21,7 +21,7 @@ def test_nothing_is_looked_at_before_something_has_changed() -> None:
     assert bench.relieve() == []
     bench.pause()
     assert bench.relieve() == [], "a buffer that was looked at has not grown since"
-    bench.holding.look()
+    bench.holding.request_check()
     assert len(bench.relieve()) == 3
 
 
@@ -29,7 +29,7 @@ def test_a_commit_is_remembered_until_it_is_looked_at() -> None:
     bench = Bench()
     cramped(bench)
     bench.pause()
-    bench.holding.look(committed=True)
+    bench.holding.request_check(committed=True)
     bench.enqueue(1)
     assert len(parks(bench.relieve())) == 1, "that a request came afterwards changes nothing"
 
@@ -37,7 +37,7 @@ def test_a_commit_is_remembered_until_it_is_looked_at() -> None:
 def test_a_commit_that_was_looked_at_is_past() -> None:
     bench = Bench()
     cramped(bench)
-    bench.holding.look(committed=True)
+    bench.holding.request_check(committed=True)
     assert bench.relieve() == []
     bench.enqueue(1)
     bench.pause()
@@ -47,10 +47,10 @@ def test_a_commit_that_was_looked_at_is_past() -> None:
 def test_a_limit_without_waiting_requests_is_not_called_shut() -> None:
     bench = Bench()
     (waiting,) = bench.enqueue(1)
-    bench.limits.desk("shut", NOW).budget.breaker.trip(Meaning.TIMEOUT, NOW, HOUR_MS)
-    assert list(bench.holding.shut(NOW + 60_000)) == ["shut"]
+    bench.limits.limit_queue("shut", NOW).budget.breaker.trip(Meaning.TIMEOUT, NOW, HOUR_MS)
+    assert list(bench.holding.unavailable(NOW + 60_000)) == ["shut"]
     bench.limits.withdraw(waiting, NOW)
-    assert bench.holding.shut(NOW + 60_000) == {}
+    assert bench.holding.unavailable(NOW + 60_000) == {}
 
 
 @pytest.mark.parametrize(("left", "stated", "is_shut"), [(1_500, False, True), (1_500, True, False), (900, True, True)])
@@ -58,10 +58,10 @@ def test_a_limit_per_day_is_shut_by_what_its_next_call_will_pay(left: int, *, st
     bench = Bench()
     day = LevelBounds(Metric.TOKENS, left, left, 3_000, DAY_MS)
     known = Checkpoint("shut", NOW, (day,), 0, 0, markup_ppm=2_000_000)
-    bench.limits.desk("shut", NOW).budget = budget("shut", NOW, known)
+    bench.limits.limit_queue("shut", NOW).budget = budget("shut", NOW, known)
     (waiting,) = bench.enqueue(1, charge=1_000)
     waiting.stated = stated  # a charge that the server has stated is not marked up
-    assert (bench.holding.shut(NOW).keys() == {"shut"}) == is_shut
+    assert (bench.holding.unavailable(NOW).keys() == {"shut"}) == is_shut
 
 
 def test_the_shut_limit_with_the_longest_line_gives_first() -> None:
@@ -101,7 +101,7 @@ def test_a_request_is_parked_if_it_can_stay_away_for_the_least_time_that_is_wort
     bench = Bench()
     now_ms = NOW + 60_000
     bench.enqueue(6, deadline_ms=now_ms + 2 * least_ms)
-    bench.limits.desk("shut", NOW).budget.breaker.trip(Meaning.TIMEOUT, NOW, HOUR_MS)
+    bench.limits.limit_queue("shut", NOW).budget.breaker.trip(Meaning.TIMEOUT, NOW, HOUR_MS)
     decided = parks(bench.relieve(now_ms))
     assert [each.not_before_ms for each in decided] == ([now_ms + least_ms] if leaves else [])
 

@@ -15,7 +15,7 @@ TINY = (LaneRule("standard", 1, 0, 0, 10, 1 << 20), LaneRule("urgent", 0, 0, 0, 
 
 def shut(shell: Shell, limit: str = "gpt", span_ms: int = HOUR_MS) -> None:
     """OpenAI has said to wait so long."""
-    shell.core.limits.desk(limit, shell.now_ms).budget.pause_until(shell.now_ms + span_ms)
+    shell.core.limits.limit_queue(limit, shell.now_ms).budget.pause_until(shell.now_ms + span_ms)
 
 
 def test_requests_of_a_shut_limit_leave_the_buffer_to_those_of_another() -> None:
@@ -100,7 +100,7 @@ def test_a_refusal_that_names_a_shared_limit_holds_up_every_model_that_draws_fro
     mini = shell.take(replace(candidate("mini", limit="gpt-4.1"), model="gpt-4.1-mini"))
     other = shell.take(replace(candidate("other", limit="gpt-4o"), model="gpt-4o"))
     assert list(shell.calls) == [other]
-    shared, separate = (shell.core.limits.desks()[name].budget for name in ("gpt-4.1", "gpt-4o"))
+    shared, separate = (shell.core.limits.limit_queues()[name].budget for name in ("gpt-4.1", "gpt-4o"))
     assert shared.levels(shell.now_ms)[0].high <= 1_001, "what the refusal said is left"
     assert separate.levels(shell.now_ms)[0].low > 50_000
     shell.wait(2_999)

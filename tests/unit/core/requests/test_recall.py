@@ -181,12 +181,12 @@ def test_after_two_deaths_each_call_waits_for_the_line_that_says_that_it_begins(
     number = shell.take("x")
     line = shell.calls[number].line
     assert line > 0
-    assert not shell.core.batches.tells_of(line)
+    assert not shell.core.batches.has_written(line)
     shell.wait(LINGER_MS)
     assert shell.batch is not None, "and that line is written soon"
     assert shell.batch.started == (StartedEntry(identity("x"), 1),)
     shell.commit()
-    assert shell.core.batches.tells_of(line)
+    assert shell.core.batches.has_written(line)
     shell.wait(DEATHS_IN_A_ROW_WITHIN_MS)
     assert shell.calls[shell.take("y")].line == 0, "caution ends by itself"
 
@@ -237,12 +237,12 @@ def test_a_call_that_waits_for_its_line_does_not_pass_one_of_its_key_that_was_tu
     again, batches = shell.calls.pop(pair[0]), shell.core.batches
     waits = shell.core.flights.find(second.call).ticket
     shell.commit()
-    assert batches.tells_of(second.line)
-    assert not batches.tells_of(again.line), "it is behind the one that comes after it"
-    assert batches.passes(second.line, waits)
+    assert batches.has_written(second.line)
+    assert not batches.has_written(again.line), "it is behind the one that comes after it"
+    assert batches.overtakes(second.line, waits)
     shell.post(Refused(second.call))
     assert shell.calls[pair[1]].line > again.line
-    assert not batches.passes(shell.calls[pair[1]].line, waits)
+    assert not batches.overtakes(shell.calls[pair[1]].line, waits)
     shell.calls[pair[0]] = again
     shell.settle_all()
     assert shell.is_empty()

@@ -127,9 +127,9 @@ def test_the_control_topic_is_read_like_a_lane_with_a_buffer_of_its_own() -> Non
     cancel = Ticket(TicketNumber(0), Source(control, 0), 100, 0, Cancel(b"i" * 16, 5))
     made.add(cancel)
     assert made.room(control) == CONTROL_BUFFER_MAX * 4 // 5 - 1
-    made.join(cancel)
+    made.add_waiting(cancel)
     assert not made.is_answering(cancel)
-    assert made.part(b"i" * 16) == [cancel]
+    assert made.take_waiting(b"i" * 16) == [cancel]
 
 
 def test_garbage_answers_for_nobody() -> None:
@@ -145,21 +145,21 @@ def test_duplicates_part_together_in_the_order_in_which_they_came() -> None:
     made = register()
     first, second, third = (took(made, offset) for offset in range(3))
     made.open(first)
-    made.join(second)
-    made.join(third)
+    made.add_waiting(second)
+    made.add_waiting(third)
     assert (second.state, third.state) == (State.JOINED, State.JOINED)
     id_hash = first.candidate.identity.id_hash
-    assert made.part(id_hash) == [second, third]
-    assert made.part(id_hash) == []
+    assert made.take_waiting(id_hash) == [second, third]
+    assert made.take_waiting(id_hash) == []
 
 
 def test_a_duplicate_that_leaves_alone_is_not_remembered() -> None:
     made = register()
     first, second = took(made, 0), took(made, 1)
-    made.join(first)
-    made.join(second)
-    made.unjoin(first)
-    made.unjoin(second)
+    made.add_waiting(first)
+    made.add_waiting(second)
+    made.remove_waiting(first)
+    made.remove_waiting(second)
     assert made._joined == {}
 
 
@@ -208,7 +208,7 @@ def test_whoever_leaves_says_whether_it_was_to_answer_for_its_id() -> None:
     made = register()
     first, second = took(made, 0), took(made, 1)
     made.open(first)
-    made.join(second)
+    made.add_waiting(second)
     assert not made.remove(second)
     assert made.remove(first)
 
@@ -296,14 +296,14 @@ def test_it_is_sound_while_its_counts_and_ids_are_those_of_its_tickets() -> None
     for each in (first, duplicate):
         register.add(each)
     register.open(first)
-    register.join(duplicate)
+    register.add_waiting(duplicate)
     assert register.holds(first)
     assert not register.holds(stranger)
     assert register.is_sound()
-    register.unjoin(duplicate)
-    register.join(stranger)
+    register.remove_waiting(duplicate)
+    register.add_waiting(stranger)
     assert not register.is_sound(), "somebody waits that is not there"
-    register.unjoin(stranger)
+    register.remove_waiting(stranger)
     assert register.is_sound()
     register.open(stranger)
     assert not register.is_sound(), "somebody answers that is not there"

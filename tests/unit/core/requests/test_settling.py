@@ -36,7 +36,7 @@ class Bench:
         made = self.waiting(order=order)
         self.limits.serve(made, 0)
         made.state = State.CALLING
-        self.flights.start(made, self.limits.desk("gpt", NOW).budget, NOW, account=self.limits.account.breaker)
+        self.flights.start(made, self.limits.limit_queue("gpt", NOW).budget, NOW, account=self.limits.account.breaker)
         return made
 
 
@@ -97,9 +97,9 @@ def test_a_duplicate_leaves_its_like() -> None:
     bench = Bench()
     made = ticket()
     bench.register.add(made)
-    bench.register.join(made)
+    bench.register.add_waiting(made)
     bench.settling.withdraw(made, 0)
-    assert bench.register.part(made.candidate.identity.id_hash) == []
+    assert bench.register.take_waiting(made.candidate.identity.id_hash) == []
 
 
 def test_what_is_decided_can_be_decided_otherwise() -> None:

@@ -92,7 +92,7 @@ def test_silence_ends_after_a_second_while_calls_are_under_way_and_after_half_a_
 
 def test_a_started_attempt_reaches_the_ledger_within_a_second_although_nothing_is_active_any_more() -> None:
     bench = settled_bench()
-    bench.batches.started(StartedEntry(identity(), 1))
+    bench.batches.add_start(StartedEntry(identity(), 1))
     assert bench.quiet() == NOW + PROBE_EVERY_MS
     assert bench.begin().started == (StartedEntry(identity(), 1),)
 
@@ -118,7 +118,7 @@ def test_a_promotion_stores_every_partition_at_once() -> None:
 
 def test_levels_are_written_once_a_second_at_most() -> None:
     bench = Bench()
-    bench.limits.desk("gpt", NOW)
+    bench.limits.limit_queue("gpt", NOW)
     written = []
     for now_ms in (NOW, NOW + PROBE_EVERY_MS - 1, NOW + PROBE_EVERY_MS):
         batch = bench.begin(now_ms)
@@ -141,9 +141,9 @@ def test_a_commit_ends_what_was_in_it_renewals_included() -> None:
 def test_an_unknown_transaction_is_made_again_whole() -> None:
     bench = settled_bench()
     made = bench.decide(Complete())
-    bench.batches.started(StartedEntry(identity(), 1))
+    bench.batches.add_start(StartedEntry(identity(), 1))
     unknown = bench.begin()
-    bench.batches.started(StartedEntry(identity("y"), 1))
+    bench.batches.add_start(StartedEntry(identity("y"), 1))
     bench.batches.interrupt()
     stored = PartitionProgress(0)
     stored.take(0, 0)
@@ -176,9 +176,9 @@ def test_a_commit_of_a_former_batch_does_not_end_this_one() -> None:
 
 def test_a_follower_starts_no_line_with_what_it_once_called() -> None:
     bench = settled_bench()
-    bench.batches.started(StartedEntry(identity(), 1))
+    bench.batches.add_start(StartedEntry(identity(), 1))
     bench.begin()
-    bench.batches.started(StartedEntry(identity("y"), 1))
+    bench.batches.add_start(StartedEntry(identity("y"), 1))
     bench.batches.interrupt()
     bench.batches.clear()
     assert bench.begin().started == ()
@@ -200,15 +200,15 @@ def test_who_must_be_named_before_he_is_read_begins_a_transaction_at_once() -> N
 
 def test_a_commit_hangs_once_it_takes_longer_than_a_slow_one() -> None:
     bench = Bench()
-    assert not bench.batches.hangs(NOW + 60_000), "none is under way"
+    assert not bench.batches.is_hanging(NOW + 60_000), "none is under way"
     batch = bench.begin()
-    assert not bench.batches.hangs(NOW + COMMIT_PATIENCE_MS - 1)
-    assert bench.batches.hangs(NOW + COMMIT_PATIENCE_MS)
+    assert not bench.batches.is_hanging(NOW + COMMIT_PATIENCE_MS - 1)
+    assert bench.batches.is_hanging(NOW + COMMIT_PATIENCE_MS)
     bench.batches.end(batch.serial, 0)
-    assert not bench.batches.hangs(NOW + COMMIT_PATIENCE_MS)
+    assert not bench.batches.is_hanging(NOW + COMMIT_PATIENCE_MS)
     bench.begin(NOW + COMMIT_PATIENCE_MS)
     bench.batches.interrupt()
-    assert not bench.batches.hangs(NOW + 60_000)
+    assert not bench.batches.is_hanging(NOW + 60_000)
 
 
 def test_what_was_published_as_failed_is_settled_as_failed_whatever_was_decided() -> None:
@@ -229,11 +229,11 @@ def test_what_was_published_as_failed_is_settled_as_failed_whatever_was_decided(
 
 def test_calls_that_ended_and_wait_for_another_are_told_once_and_again_after_an_unknown_commit() -> None:
     bench = settled_bench()
-    bench.batches.ended(StartedEntry(identity("a"), 1))
+    bench.batches.add_end(StartedEntry(identity("a"), 1))
     first = bench.begin()
     assert first.ended == (StartedEntry(identity("a"), 1),)
     bench.batches.interrupt()
-    bench.batches.ended(StartedEntry(identity("b"), 2))
+    bench.batches.add_end(StartedEntry(identity("b"), 2))
     again = bench.begin()
     assert again.ended == (StartedEntry(identity("a"), 1), StartedEntry(identity("b"), 2))
     ended = bench.batches.end(again.serial, 0)
@@ -241,7 +241,7 @@ def test_calls_that_ended_and_wait_for_another_are_told_once_and_again_after_an_
     assert list(ended.calls) == list(again.ended)
     assert bench.begin().ended == ()
     bench.batches.interrupt()
-    bench.batches.ended(StartedEntry(identity("c"), 1))
+    bench.batches.add_end(StartedEntry(identity("c"), 1))
     bench.batches.clear()
     assert bench.begin().ended == ()
 
@@ -249,7 +249,7 @@ def test_calls_that_ended_and_wait_for_another_are_told_once_and_again_after_an_
 def test_one_line_names_a_bounded_number_of_started_attempts_and_the_next_one_the_rest() -> None:
     bench = settled_bench()
     for number in range(STARTED_A_LINE_MAX + 1):
-        bench.batches.started(StartedEntry(identity(str(number)), 1))
+        bench.batches.add_start(StartedEntry(identity(str(number)), 1))
     counts = []
     for _ in range(2):
         batch = bench.begin()
@@ -260,7 +260,7 @@ def test_one_line_names_a_bounded_number_of_started_attempts_and_the_next_one_th
 
 def test_the_end_of_a_call_that_waits_for_another_reaches_the_ledger_within_a_second() -> None:
     bench = settled_bench()
-    bench.batches.ended(StartedEntry(identity("s"), 1))
+    bench.batches.add_end(StartedEntry(identity("s"), 1))
     assert bench.quiet() == NOW + PROBE_EVERY_MS
 
 
@@ -293,8 +293,8 @@ def test_what_is_known_of_a_copy_stands_in_the_ledger_and_is_known_once_that_is_
 def test_what_an_unknown_commit_would_have_told_is_told_once_however_often_it_is_called_unknown() -> None:
     bench = settled_bench()
     started, ended = StartedEntry(identity("s"), 1), StartedEntry(identity("e"), 1)
-    bench.batches.started(started)
-    bench.batches.ended(ended)
+    bench.batches.add_start(started)
+    bench.batches.add_end(ended)
     bench.begin()
     for _ in range(2):
         bench.batches.interrupt()

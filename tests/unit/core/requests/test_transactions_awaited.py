@@ -16,21 +16,21 @@ from tests.unit.core.specimens import candidate, identity, place, ticket
 
 def test_a_call_that_waits_for_its_line_begins_a_transaction_soon_and_waits_for_its_commit() -> None:
     bench = settled_bench()
-    assert bench.batches.started(StartedEntry(identity("a"), 1)) == 0
+    assert bench.batches.add_start(StartedEntry(identity("a"), 1)) == 0
     assert (bench.quiet() or 0) > NOW + LINGER_MS
-    line = bench.batches.started(StartedEntry(identity("b"), 1), awaited=True)
-    later = bench.batches.started(StartedEntry(identity("c"), 1))
+    line = bench.batches.add_start(StartedEntry(identity("b"), 1), awaited=True)
+    later = bench.batches.add_start(StartedEntry(identity("c"), 1))
     assert bench.quiet() == NOW + LINGER_MS
     bench.begin()
     bench.batches.interrupt()
-    assert not bench.batches.tells_of(line)
+    assert not bench.batches.has_written(line)
     assert bench.quiet() == NOW + LINGER_MS, "the commit is unknown: it is written again"
     batch = bench.begin()
-    assert not bench.batches.tells_of(line)
+    assert not bench.batches.has_written(line)
     assert len(batch.started) == 3
     bench.batches.end(batch.serial, 0)
-    assert bench.batches.tells_of(line)
-    assert bench.batches.tells_of(later)
+    assert bench.batches.has_written(line)
+    assert bench.batches.has_written(later)
     assert (bench.quiet() or 0) > NOW + LINGER_MS
 
 
@@ -38,7 +38,7 @@ def test_a_call_waits_for_its_line_while_one_before_it_in_its_ordering_key_does(
     bench = settled_bench()
 
     def started(order: bytes = b"", *, awaited: bool = False) -> int:
-        return bench.batches.started(StartedEntry(identity("x"), 1), awaited=awaited, order=order)
+        return bench.batches.add_start(StartedEntry(identity("x"), 1), awaited=awaited, order=order)
 
     assert started(b"k") == 0
     assert started(b"k", awaited=True) == 2
@@ -47,7 +47,7 @@ def test_a_call_waits_for_its_line_while_one_before_it_in_its_ordering_key_does(
     batch = bench.begin()
     assert started(b"k") == 6
     bench.batches.end(batch.serial, 0)
-    assert bench.batches.tells_of(3)
+    assert bench.batches.has_written(3)
     assert started(b"k") == 7, "behind the one before it, whose line is not written yet"
     assert bench.batches.is_awaited
     bench.batches.end(bench.begin().serial, 0)
@@ -66,78 +66,78 @@ def test_a_call_passes_one_before_it_that_was_turned_back_while_it_waited_for_it
     unordered = ticket(candidate())
     for turn, each in enumerate(tickets, start=1):
         each.turn = turn
-        bench.batches.started(StartedEntry(each.candidate.identity, 1), awaited=True, order=b"k")
+        bench.batches.add_start(StartedEntry(each.candidate.identity, 1), awaited=True, order=b"k")
 
     def passing(*lines: int) -> list[bool]:
-        return [bench.batches.passes(line, each) for line, each in zip(lines, tickets, strict=True)]
+        return [bench.batches.overtakes(line, each) for line, each in zip(lines, tickets, strict=True)]
 
-    bench.batches.turned_back(unordered)
+    bench.batches.add_unsent(unordered)
     assert passing(1, 2, 3, 4) == [False] * 4
-    bench.batches.turned_back(tickets[1])
+    bench.batches.add_unsent(tickets[1])
     assert passing(1, 2, 3, 4) == [False, False, True, True]
     assert passing(1, 0, 0, 5) == [False] * 4, "what waits for no line, or was called afterwards, passes none"
-    assert not bench.batches.passes(3, unordered)
-    assert bench.batches.started(StartedEntry(identity("b"), 1), awaited=True, order=b"k") == 5
-    bench.batches.turned_back(tickets[2])
+    assert not bench.batches.overtakes(3, unordered)
+    assert bench.batches.add_start(StartedEntry(identity("b"), 1), awaited=True, order=b"k") == 5
+    bench.batches.add_unsent(tickets[2])
     assert passing(1, 5, 4, 5) == [False, False, True, True]
     assert passing(1, 5, 5, 6) == [False] * 4, "the second was turned back before that one was noted"
-    assert bench.batches.started(StartedEntry(identity("c"), 1), awaited=True, order=b"k") == 6
-    bench.batches.turned_back(tickets[1])
+    assert bench.batches.add_start(StartedEntry(identity("c"), 1), awaited=True, order=b"k") == 6
+    bench.batches.add_unsent(tickets[1])
     assert passing(1, 6, 6, 6) == [False, False, True, True]
     batch = bench.begin()
-    assert bench.batches.started(StartedEntry(identity("d"), 1), awaited=True, order=b"k") == 7
-    bench.batches.turned_back(tickets[1])
+    assert bench.batches.add_start(StartedEntry(identity("d"), 1), awaited=True, order=b"k") == 7
+    bench.batches.add_unsent(tickets[1])
     for line in (6, 7):
         bench.batches.end(batch.serial, 0)
-        assert bench.batches.tells_of(line)
+        assert bench.batches.has_written(line)
         assert passing(1, 6, line, 7) == [False, False, True, True], "it is asked now"
         batch = bench.begin()
     assert (batch.started, batch.ended) == ((), ())
     bench.batches.end(batch.serial, 0)
     assert not bench.batches._turned_back, "forgotten with the commit after the last"
     tickets[0].calls = 2
-    bench.batches.turned_back(tickets[0])
+    bench.batches.add_unsent(tickets[0])
     assert passing(1, 2, 3, 4) == [False] * 4, "no call waits any more"
     assert bench.begin().ended == (StartedEntry(identity("a"), 3),)
 
 
 def test_no_line_is_awaited_any_more_once_another_leader_writes_the_ledger() -> None:
     bench = settled_bench()
-    bench.batches.started(StartedEntry(identity("a"), 1), awaited=True)
+    bench.batches.add_start(StartedEntry(identity("a"), 1), awaited=True)
     bench.batches.clear()
     assert (bench.quiet() or 0) > NOW
-    line = bench.batches.started(StartedEntry(identity("b"), 1), awaited=True)
-    assert not bench.batches.tells_of(line)
+    line = bench.batches.add_start(StartedEntry(identity("b"), 1), awaited=True)
+    assert not bench.batches.has_written(line)
     batch = bench.begin()
     bench.batches.end(batch.serial, 0)
-    assert bench.batches.tells_of(line)
+    assert bench.batches.has_written(line)
 
 
 def test_a_lean_line_names_a_bounded_number_of_calls_that_wait_for_it() -> None:
     bench = settled_bench()
     for number in range(LEAN_STARTED_MAX):
-        bench.batches.started(StartedEntry(identity(f"{number}"), 1))
-    line = bench.batches.started(StartedEntry(identity("x"), 1), awaited=True)
+        bench.batches.add_start(StartedEntry(identity(f"{number}"), 1))
+    line = bench.batches.add_start(StartedEntry(identity("x"), 1), awaited=True)
     assert len(bench.begin().started) == LEAN_STARTED_MAX + 1, "any other line names more"
     bench.batches.interrupt(Setback.REFUSED)
     for told, count in ((False, LEAN_STARTED_MAX), (True, 1)):
         batch = bench.begin()
         assert len(batch.started) == count
         bench.batches.end(batch.serial, 0)
-        assert bench.batches.tells_of(line) is told
-    bench.batches.started(StartedEntry(identity("y"), 1))
+        assert bench.batches.has_written(line) is told
+    bench.batches.add_start(StartedEntry(identity("y"), 1))
     assert bench.begin().started == ()
 
 
 def test_the_next_transaction_waits_a_moment_for_the_line_that_strikes_off_what_is_named() -> None:
     bench, named = settled_bench(), (Source(place(), 7),)
-    bench.batches.started(StartedEntry(identity("a"), 1), awaited=True)
+    bench.batches.add_start(StartedEntry(identity("a"), 1), awaited=True)
     bench.batches.suspects.name(named)
     assert bench.quiet() == NOW, "naming waits for nothing"
     batch = bench.begin()
     committed_ms = NOW + 200
     bench.batches.end(batch.serial, committed_ms)
-    bench.batches.started(StartedEntry(identity("b"), 1), awaited=True)
+    bench.batches.add_start(StartedEntry(identity("b"), 1), awaited=True)
     assert bench.quiet() == committed_ms + NAMED_READ_MS
     bench.batches.suspects.name((Source(place(), 8),))
     assert (bench.quiet() or 0) <= committed_ms, "the next line waits for nothing"

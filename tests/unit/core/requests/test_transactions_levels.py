@@ -24,7 +24,7 @@ def test_one_line_has_the_levels_of_a_bounded_number_of_limits_and_all_get_their
     bench = settled_bench()
     names = {f"limit-{number:04}" for number in range(2 * LEVELS_A_LINE_MAX + 5)}
     for name in sorted(names):
-        bench.limits.desk(name, NOW)
+        bench.limits.limit_queue(name, NOW)
     seen: list[str] = []
     for second in range(1, 4):
         batch = bench.begin(NOW + second * PROBE_EVERY_MS)
@@ -38,7 +38,7 @@ def test_limits_with_names_of_a_producer_that_is_out_for_size_take_turns_too() -
     bench = settled_bench()
     names = {f"{number:04}".ljust(256, "\U0001f600") for number in range(59)}
     for name in sorted(names):
-        bench.limits.desk(name, NOW)
+        bench.limits.limit_queue(name, NOW)
     seen: list[str] = []
     for second in range(1, 4):
         batch = bench.begin(NOW + second * PROBE_EVERY_MS)
@@ -55,7 +55,7 @@ def test_a_line_is_filled_to_its_bound_and_the_next_one_goes_on_from_there() -> 
     bench = settled_bench()
     names = [f"{number:04}".ljust(chars, "n") for number in range(fit + 1)]
     for name in names:
-        bench.limits.desk(name, NOW)
+        bench.limits.limit_queue(name, NOW)
     assert told(bench, 2) == [names[:fit], [names[fit], *names[: fit - 1]]]
 
 
@@ -63,5 +63,5 @@ def test_limits_of_which_one_is_too_much_for_a_line_stand_in_one_each_in_turn() 
     bench = settled_bench()
     names = [name * LEVELS_BYTES_A_LINE_MAX for name in "abc"]
     for name in names:
-        bench.limits.desk(name, NOW)
+        bench.limits.limit_queue(name, NOW)
     assert told(bench, 4) == [names[:1], names[1:2], names[2:], names[:1]]

@@ -71,9 +71,9 @@ def test_an_answer_whose_copy_may_be_what_is_refused_is_an_answer_still() -> Non
 
 def test_a_line_that_is_refused_alone_leaves_out_for_a_while_what_can_wait() -> None:
     bench = settled_bench()
-    bench.limits.desk("gpt-4o-mini", NOW)
+    bench.limits.limit_queue("gpt-4o-mini", NOW)
     entry, fate = StartedEntry(identity("s"), 1), SettledEntry(identity("r"), 1, Fate.PARKED)
-    bench.batches.started(entry)
+    bench.batches.add_start(entry)
     cancel = Cancel(b"c" * 16, 1)
     at_ms, notes = NOW + PROBE_EVERY_MS, LedgerNotes(settled=(fate,), cancels=(cancel,))
     full = bench.batches.begin(3, bench.limits, notes, at_ms)
@@ -88,7 +88,7 @@ def test_a_line_that_is_refused_alone_leaves_out_for_a_while_what_can_wait() -> 
 
 def test_an_unknown_commit_of_a_line_alone_leaves_out_nothing() -> None:
     bench = settled_bench()
-    bench.batches.started(StartedEntry(identity("s"), 1))
+    bench.batches.add_start(StartedEntry(identity("s"), 1))
     bench.begin()
     bench.batches.interrupt()
     assert len(bench.begin().started) == 1
@@ -97,7 +97,7 @@ def test_an_unknown_commit_of_a_line_alone_leaves_out_nothing() -> None:
 def after_a_refusal(batch_of: str) -> Batch:
     """The next transaction after one that was refused, in a second in which levels are due."""
     bench = settled_bench()
-    bench.limits.desk("gpt-4o-mini", NOW)
+    bench.limits.limit_queue("gpt-4o-mini", NOW)
     if "decision" in batch_of:
         bench.decide(DeadLetterOnly("id_conflict", "Taken."))
     notes = LedgerNotes(overdue=(OVERDUE,)) if "overdue" in batch_of else LedgerNotes()

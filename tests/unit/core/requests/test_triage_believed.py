@@ -72,7 +72,7 @@ def test_another_content_under_a_known_id_is_buried_by_a_reason_of_its_own() -> 
 def test_of_what_failed_as_overdue_only_the_copy_is_to_be_a_dead_letter_with_its_content() -> None:
     bench = Bench()
     bench.knows(Fate.WITHDRAWN, 1)
-    bench.identities.awaits(Awaited(identity(), WALL_MS // 1_000, "x", overdue=True))
+    bench.identities.record_awaited(Awaited(identity(), WALL_MS // 1_000, "x", overdue=True))
     duplicate, copy = bench.triage(candidate()), bench.triage(candidate(attempt=2))
     assert bench.decision(duplicate) == Discard()
     assert bench.decision(copy) == Discard(returned=True, overdue=True)

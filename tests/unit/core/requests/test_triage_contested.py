@@ -128,7 +128,7 @@ def test_it_keeps_what_the_record_said_and_is_a_first_submission_without_a_call(
     ticket = next(each for each in shell.core.register.tickets() if each.number == number)
     assert ticket.candidate.identity == identity(OWN, body="else")
     assert (ticket.candidate.attempt, ticket.candidate.model) == (0, OTHER.model)
-    again = ticket.anew().content
+    again = ticket.fresh_copy().content
     assert isinstance(again, Candidate)
     assert again.identity == identity("x", run=2, body="else")
     shell.settle_all()

@@ -210,7 +210,7 @@ async def test_another_address_has_to_prove_itself_anew_and_another_password_has
     ):
         process = process_at(world, owner, url=url).start()
         await led(process)
-        assert process.leadership._parts.proof.stands is proved
+        assert process.leadership._parts.proof.is_proved is proved
         await process.end()
     (claimed,) = {line.proved for line in world.ledger() if line.proved}
     assert "secret" not in claimed

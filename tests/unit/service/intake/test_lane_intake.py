@@ -60,10 +60,10 @@ class Rig:
         pricer = Pricer(settings, RoughCounter(), world.clock, grants_of(world.clock))
         self.intake = LaneIntake(lane, self.topic, self.log, self.driver, pricer)
 
-    def posted(self, event: Event) -> None:
+    def observe_event(self, event: Event) -> None:
         self.heard.append(event)
 
-    def watch(self, *_: object) -> None:
+    def observe_command(self, *_: object) -> None:
         """Commands are of no interest here."""
 
     def contained(self, step: str, error: BaseException | None = None, **_: object) -> None:

@@ -169,7 +169,7 @@ async def test_a_doubt_while_a_record_is_named_is_no_death() -> None:
     world.kafka.expire(f"{PREFIX}.dispatcher")
     world.submit("b", "standard", partition=0)
     await until(lambda: len(world.outcomes()) == 3)
-    assert process.follower.deaths.caution(f"{STANDARD}/0", 9) == CautiousRead(9), (
+    assert process.follower.deaths.cautious_read(f"{STANDARD}/0", 9) == CautiousRead(9), (
         "of the deaths before, and no suspect"
     )
     await process.end()

@@ -197,12 +197,12 @@ def test_a_denial_that_names_no_topic_lasts_until_all_that_was_written_is_writte
     health = Health()
     health.deny("Nothing can be committed.", {RESULTS, LETTERS, "group"})
     for topics_written in ({RESULTS}, {FAILURES, "group"}):
-        health.wrote(topics_written)
+        health.record_commit(topics_written)
         assert health.trouble == "Nothing can be committed."
     health.deny("The topic is missing.", {RESULTS})
-    health.wrote({LETTERS})
+    health.record_commit({LETTERS})
     assert health.trouble == "The topic is missing."
-    health.wrote({RESULTS, LETTERS})
+    health.record_commit({RESULTS, LETTERS})
     assert health.trouble is None
 
 

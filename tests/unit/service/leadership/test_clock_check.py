@@ -40,7 +40,7 @@ class Rig:
 async def test_a_clock_that_redis_and_kafka_contradict_alike_is_corrected(off_ms: int) -> None:
     rig = Rig(off_ms=off_ms)
     await rig.keeper.ask_redis()
-    rig.keeper.stamped(NOW_MS, rig.clock.utc_ms())
+    rig.keeper.compare_kafka(NOW_MS, rig.clock.utc_ms())
     assert rig.off_ms == 0
 
 
@@ -57,7 +57,7 @@ async def test_a_clock_that_redis_and_kafka_contradict_alike_is_corrected(off_ms
 async def test_one_clock_alone_corrects_nothing(given: Mapping[str, int], kafka_ms: int) -> None:
     rig = Rig(**given)
     await rig.keeper.ask_redis()
-    rig.keeper.stamped(kafka_ms, rig.clock.utc_ms())
+    rig.keeper.compare_kafka(kafka_ms, rig.clock.utc_ms())
     assert rig.off_ms == given.get("off_ms", 0)
 
 
@@ -71,14 +71,14 @@ async def test_a_redis_that_is_silent_has_said_what_it_said_before() -> None:
     rig.store.available = False
     assert await rig.keeper.ask_redis()
     assert rig.keeper.earliest_utc_ms() == NOW_MS
-    rig.keeper.stamped(NOW_MS, rig.clock.utc_ms())
+    rig.keeper.compare_kafka(NOW_MS, rig.clock.utc_ms())
     assert rig.off_ms == 0
 
 
 async def test_a_record_that_was_on_its_way_for_long_says_nothing_against_a_clock() -> None:
     rig = Rig()
     await rig.keeper.ask_redis()
-    rig.keeper.stamped(NOW_MS - 20_000, NOW_MS - 30_000)
+    rig.keeper.compare_kafka(NOW_MS - 20_000, NOW_MS - 30_000)
     assert rig.off_ms == 0
 
 

@@ -11,7 +11,7 @@ async def test_what_others_took_is_counted_once_and_said() -> None:
     await led(process)
     process.world.submit("lead-1", body={"model": MODEL, "messages": [{"role": "user", "content": "hello"}]})
     await until(lambda: len(process.world.outcomes()) == 1)
-    budget, counted = process.core.limits.desks()[MODEL].budget, []
+    budget, counted = process.core.limits.limit_queues()[MODEL].budget, []
     for foreign_tokens in (40, 40, 55):
         budget.foreign_tokens = foreign_tokens
         process.telemetry.gauges(process.core, process.health, process.clock.now_ms())

@@ -134,7 +134,7 @@ async def test_a_leader_that_reads_much_of_the_ledger_hands_nothing_over() -> No
     await standing_by(other)
     _led_for_long(world, 4_000)
     process.far.slowness = SLOWLY
-    process.follower.wrote(10**6, LedgerRecord(LedgerKind.STEP, 1, "a"))  # a place that the ledger does not hold
+    process.follower.record_step(10**6, LedgerRecord(LedgerKind.STEP, 1, "a"))  # a place that the ledger does not hold
     assert 20 < await _doubt(world, process) < 60
     assert world.claims()[-1] == (1, "a")
     await until(lambda: len(world.outcomes()) == 6, 100)
@@ -197,7 +197,7 @@ async def test_what_a_leader_lived_through_is_no_suspect_after_a_doubt_though_it
     await led(process)
     await until(lambda: world.upstream.inflight == 1)
     for _ in range(2):
-        caution = process.follower.deaths.caution(f"{PREFIX}.requests.bulk/0", 9)
+        caution = process.follower.deaths.cautious_read(f"{PREFIX}.requests.bulk/0", 9)
         assert caution is None or not caution.deaths, "it was read, and lived through"
         await _doubt(world, process)
     await until(lambda: len(world.outcomes()) == 1)

@@ -196,10 +196,10 @@ async def test_terms_that_died_are_counted_once_however_often_the_ledger_is_read
         await process.follower.catch_up()
         await process.follower.close()
     await process.follower.catch_up()
-    assert process.follower.deaths.caution(f"{PREFIX}.requests.bulk/0", 99) is None
+    assert process.follower.deaths.cautious_read(f"{PREFIX}.requests.bulk/0", 99) is None
     write(world, claim_record(3, "a", stands))
     await process.follower.catch_up()
-    assert process.follower.deaths.caution(f"{PREFIX}.requests.bulk/0", 99) == CautiousRead(99, {9: 1})
+    assert process.follower.deaths.cautious_read(f"{PREFIX}.requests.bulk/0", 99) == CautiousRead(99, {9: 1})
 
 
 async def test_what_we_wrote_is_not_read_nor_is_any_line_before_it() -> None:
@@ -208,13 +208,13 @@ async def test_what_we_wrote_is_not_read_nor_is_any_line_before_it() -> None:
     write(world, claim_record(1, "a"))
     await process.follower.catch_up()
     write(world, step("own"), step("own too"), step("unknown"))
-    process.follower.wrote(2, LedgerRecord(LedgerKind.STEP, 1, "a", topics={"t": "id"}))
+    process.follower.record_step(2, LedgerRecord(LedgerKind.STEP, 1, "a", topics={"t": "id"}))
     assert process.follower.topic_ids == {"t": "id"}, "what a line says is known though it is not read"
     await process.follower.catch_up()
     assert not process.core.identities.knows(id_hash("own too"))
     assert process.core.identities.knows(id_hash("unknown"))
     write(world, step("next"))
-    process.follower.wrote(-1, LedgerRecord(LedgerKind.STEP, 1, "a"))
+    process.follower.record_step(-1, LedgerRecord(LedgerKind.STEP, 1, "a"))
     await process.follower.catch_up()
     assert process.core.identities.knows(id_hash("next")), "Kafka did not say where it stands"
 
@@ -256,7 +256,7 @@ async def test_an_older_claim_of_the_same_term_that_is_read_anew_is_not_the_one_
     process = Process(world, "a")
     write(world, claim_record(1, "a"), step("between"))
     await process.follower.catch_up()
-    process.follower.wrote(10**6, LedgerRecord(LedgerKind.STEP, 1, "a"))
+    process.follower.record_step(10**6, LedgerRecord(LedgerKind.STEP, 1, "a"))
     write(world, claim_record(1, "a"))
     process.follower.expect(1, "a", 2)
     await process.follower.read_to_claim(15_000)

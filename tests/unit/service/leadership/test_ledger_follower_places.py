@@ -199,7 +199,7 @@ async def test_what_the_lines_say_is_borne_in_mind() -> None:
 async def test_terms_that_left_in_peace_have_not_died() -> None:
     rig = Rig(*(line for n in range(1, 4) for line in (claim_record(n, f"p{n}"), left_record(n, f"p{n}"))))
     await rig.follower.catch_up()
-    assert rig.follower.deaths.caution(f"{LEDGER}/0", 9) is None
+    assert rig.follower.deaths.cautious_read(f"{LEDGER}/0", 9) is None
 
 
 # ---------------------------------------------------------------------------------------------------- where it opens
@@ -234,7 +234,7 @@ async def test_the_window_begins_earlier_where_it_is_earlier_than_it_was_taken_t
     await rig.follower.catch_up()
     assert [from_ms for from_ms, _ in rig.log.opened] == [begun_ms, *[begun_ms - earlier_ms] * is_again]
     assert rig.log.closed == is_again
-    assert rig.follower.deaths.caution(f"{LEDGER}/0", 9) == CautiousRead(9, {7: 1}), "a death counts once"
+    assert rig.follower.deaths.cautious_read(f"{LEDGER}/0", 9) == CautiousRead(9, {7: 1}), "a death counts once"
 
 
 async def test_a_ledger_that_could_not_be_opened_anew_is_closed_and_opened_next_time() -> None:
@@ -265,7 +265,7 @@ async def test_reading_on_seeks_nothing_but_once_behind_what_we_wrote() -> None:
     rig = Rig(step("first"))
     await rig.follower.catch_up()
     write(rig.world, step("own"), step("second"))
-    rig.follower.wrote(1, OWN)
+    rig.follower.record_step(1, OWN)
     begun_s = asyncio.get_running_loop().time()
     await rig.follower.catch_up()
     for request_id in ("third", "fourth"):
@@ -275,7 +275,7 @@ async def test_reading_on_seeks_nothing_but_once_behind_what_we_wrote() -> None:
     assert rig.knows("fourth")
     assert not rig.knows("own")
     write(rig.world, step("own"))
-    rig.follower.wrote(5, OWN)
+    rig.follower.record_step(5, OWN)
     await rig.follower.catch_up()
     assert asyncio.get_running_loop().time() == begun_s, "nothing is waited for: our own line was the last one"
 
@@ -284,7 +284,7 @@ async def test_our_own_line_may_be_the_first_of_all() -> None:
     rig = Rig()
     await rig.follower.catch_up()
     write(rig.world, step("own"), step("other"))
-    rig.follower.wrote(0, OWN)
+    rig.follower.record_step(0, OWN)
     await rig.follower.catch_up()
     assert not rig.knows("own")
     assert rig.knows("other")
@@ -317,7 +317,7 @@ async def test_a_follower_that_was_closed_sees_that_the_topic_is_another_and_rea
     rig.follower.made_anew = False
     await rig.follower.catch_up()
     write(rig.world, step("own"))
-    rig.follower.wrote(1, OWN)
+    rig.follower.record_step(1, OWN)
     await rig.follower.catch_up()
     assert not rig.follower.made_anew, "it is told once"
     assert not rig.knows("own")
@@ -364,7 +364,7 @@ async def test_what_stands_in_the_former_topic_says_nothing_of_the_new_one() -> 
     await rig.follower.catch_up()
     rig.follower.made_anew = False
     write(rig.world, step("own"), step("other"))
-    rig.follower.wrote(0, OWN)
+    rig.follower.record_step(0, OWN)
     await rig.follower.catch_up()
     assert not rig.follower.made_anew
     assert (rig.knows("own"), rig.knows("other")) == (False, True)
@@ -374,5 +374,5 @@ async def test_what_stands_in_the_former_topic_says_nothing_of_the_new_one() -> 
 async def test_a_line_of_ours_before_what_was_read_stands_in_another_topic(offset: int, *, is_another: bool) -> None:
     rig = Rig(step("first"), step("second"))
     await rig.follower.catch_up()
-    rig.follower.wrote(offset, OWN)
+    rig.follower.record_step(offset, OWN)
     assert rig.follower.made_anew is is_another

@@ -17,7 +17,7 @@ def reading(reach: LedgerReach, from_ms: int, *lines_ms: int, is_first: bool = F
     """Whether it fell short, with lines at these times."""
     reach.begin(LedgerStart(from_ms, is_first, removed, len(lines_ms)))
     for at_ms in lines_ms:
-        reach.line(at_ms)
+        reach.record_line(at_ms)
     return reach.falls_short()
 
 

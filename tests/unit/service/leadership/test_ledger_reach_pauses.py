@@ -19,7 +19,7 @@ def readings(lines_ms: list[int]) -> list[int]:
         reach.begin(LedgerStart(from_ms, is_first=from_ms <= lines_ms[0], removed=False, end=len(lines_ms)))
         for at_ms in lines_ms:
             if at_ms >= from_ms:
-                reach.line(at_ms)
+                reach.record_line(at_ms)
         if not reach.falls_short():
             assert reach.back_ms == HOUR_MS, "the next reading begins like the first one"
             return backs_ms

@@ -107,7 +107,7 @@ class Rig:
 
     def renewed(self, sent_ms: int | None) -> None:
         self.heard.append(sent_ms)
-        self.trust.renewed(sent_ms)
+        self.trust.extend_by_renewal(sent_ms)
 
     async def at(self, seconds: float) -> None:
         """Wait until so long after the beginning."""
@@ -158,7 +158,7 @@ async def test_an_absent_key_is_set_again_only_while_something_proves_that_we_le
     async with begun() as rig:
         rig.store.empty()
         if is_trusted:
-            rig.trust.proved(rig.clock.now_ms())
+            rig.trust.extend_by_commit(rig.clock.now_ms())
             assert await rig.renewal.ask() == LeaseMine()
             assert rig.left_ms() == TIMES.ttl_ms
         else:
@@ -170,7 +170,7 @@ async def test_an_absent_key_is_set_again_only_while_something_proves_that_we_le
 
 async def failed_while_trusted(rig: Rig) -> None:
     """A question that may have set the key again, had no answer; then the trust ended."""
-    rig.trust.proved(rig.clock.now_ms())
+    rig.trust.extend_by_commit(rig.clock.now_ms())
     rig.store.available = False
     with pytest.raises(LeaseUnavailable, match="away"):
         await rig.renewal.ask()
@@ -199,7 +199,7 @@ async def test_a_key_that_a_late_question_may_have_set_is_looked_at_and_not_prol
 
 async def test_a_look_prolongs_no_trust_though_a_commit_proves_meanwhile_that_we_lead() -> None:
     async with begun() as rig:
-        rig.trust.proved(rig.clock.now_ms() - TIMES.proof_ms + 50)
+        rig.trust.extend_by_commit(rig.clock.now_ms() - TIMES.proof_ms + 50)
         rig.store.available = False
         with pytest.raises(LeaseUnavailable, match="away"):
             await rig.renewal.ask()
@@ -208,7 +208,7 @@ async def test_a_look_prolongs_no_trust_though_a_commit_proves_meanwhile_that_we
         rig.lease.look_takes_s = 0.2
         asking = asyncio.create_task(rig.renewal.ask())
         await asyncio.sleep(0.1)
-        rig.trust.proved(rig.clock.now_ms() - TIMES.proof_ms + 500)
+        rig.trust.extend_by_commit(rig.clock.now_ms() - TIMES.proof_ms + 500)
         proved_until = rig.trust.until()
         with pytest.raises(LeaseUnavailable, match=LATE):
             await asking
@@ -223,7 +223,7 @@ async def test_a_proof_ends_the_doubt_in_the_key() -> None:
         await failed_while_trusted(rig)
         rig.store.available = True
         rig.store.empty()
-        rig.trust.renewed(rig.clock.now_ms() + 1)
+        rig.trust.extend_by_renewal(rig.clock.now_ms() + 1)
         assert await rig.renewal.ask() == LeaseMine()
         assert rig.left_ms() == TIMES.ttl_ms
         rig.trust.revoke(rig.clock.now_ms())
@@ -232,7 +232,7 @@ async def test_a_proof_ends_the_doubt_in_the_key() -> None:
 
 async def test_an_answer_that_came_after_the_trust_had_ended_is_a_late_one() -> None:
     async with begun() as rig:
-        rig.trust.proved(rig.clock.now_ms())
+        rig.trust.extend_by_commit(rig.clock.now_ms())
         rig.lease.takes_s = TIMES.proof_ms / 1_000
         with pytest.raises(LeaseUnavailable, match=LATE):
             await rig.renewal.ask()

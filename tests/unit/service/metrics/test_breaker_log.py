@@ -48,7 +48,7 @@ async def test_an_account_without_credit_rests_every_limit_and_says_so_everywher
         ask(process, "lead-1")
         await until(lambda: not process.core.limits.account.breaker.closed)
         ask(process, "lead-2", OTHER)
-        await until(lambda: len(process.core.limits.desks()) == 2)
+        await until(lambda: len(process.core.limits.limit_queues()) == 2)
         process.telemetry.gauges(process.core, process.health, process.clock.now_ms())
         status = process.status.snapshot(process.clock.now_ms())
         asked = len(process.world.upstream.asked)
@@ -95,7 +95,7 @@ async def test_a_limit_in_trouble_says_so_alone_and_the_other_goes_on() -> None:
         ask(process, f"lead-{number}")
         ask(process, f"other-{number}", OTHER)
     await until(lambda: len(process.world.outcomes()) == 6)
-    await until(lambda: not process.core.limits.desks()[MODEL].budget.breaker.closed)
+    await until(lambda: not process.core.limits.limit_queues()[MODEL].budget.breaker.closed)
     process.telemetry.gauges(process.core, process.health, process.clock.now_ms())
     status = process.status.snapshot(process.clock.now_ms())
     process.world.upstream.script = None

@@ -24,7 +24,7 @@ def test_a_law_is_said_once_and_again_when_it_changes() -> None:
     unknown = replace(CHAT, law=None, pieces=0, error_tokens=None, errors=(), errors_seen=0)
     with capture_logs() as logs:
         for standing in (unknown, CHAT, CHAT, replace(CHAT, law=Law.CHAT_LEGACY), unknown):
-            looked.look("gpt-4o", (standing,))
+            looked.observe("gpt-4o", (standing,))
     assert [(line["log_level"], line["law"], line["before"]) for line in logs] == [
         ("info", "chat-2025", None),
         ("warning", "chat-legacy", "chat-2025"),
@@ -35,7 +35,7 @@ def test_a_law_is_said_once_and_again_when_it_changes() -> None:
 def test_the_law_with_the_most_evidence_stands_for_its_limit() -> None:
     meter = Meter()
     responses = LawStatus("responses", Law.RESPONSES, True, 9, 0, (), 0)
-    Charges(meter).look("gpt-4o", (CHAT, responses, replace(responses, endpoint="x", law=None, pieces=99)))
+    Charges(meter).observe("gpt-4o", (CHAT, responses, replace(responses, endpoint="x", law=None, pieces=99)))
     assert 'headrace_charge_law{law="responses",model="gpt-4o"} 1.0' in counted(meter)
     assert "chat-2025" not in counted(meter)
 
@@ -43,12 +43,12 @@ def test_the_law_with_the_most_evidence_stands_for_its_limit() -> None:
 def test_each_error_is_counted_once() -> None:
     meter = Meter()
     looked = Charges(meter)
-    looked.look("gpt-4o", (CHAT,))
-    looked.look("gpt-4o", (CHAT,))
-    looked.look("gpt-4o", (replace(CHAT, errors=(-1, 4, 7), errors_seen=4),))
+    looked.observe("gpt-4o", (CHAT,))
+    looked.observe("gpt-4o", (CHAT,))
+    looked.observe("gpt-4o", (replace(CHAT, errors=(-1, 4, 7), errors_seen=4),))
     assert 'headrace_charge_error_tokens_count{model="gpt-4o"} 4.0' in counted(meter)
     assert 'headrace_charge_error_tokens_bucket{le="2.0",model="gpt-4o"} 2.0' in counted(meter)
-    looked.look("gpt-4o", (replace(CHAT, errors=(1,), errors_seen=1),))
+    looked.observe("gpt-4o", (replace(CHAT, errors=(1,), errors_seen=1),))
     assert 'headrace_charge_error_tokens_count{model="gpt-4o"} 5.0' in counted(meter), "another term begins anew"
 
 
@@ -56,8 +56,8 @@ def test_no_more_limits_are_remembered_than_there_is_room_for() -> None:
     looked = Charges(Meter())
     with capture_logs() as logs:
         for number in range(charges.KEPT_MAX + 5):
-            looked.look(f"limit-{number}", (CHAT,))
-            looked.look(f"limit-{number}", (CHAT,))
+            looked.observe(f"limit-{number}", (CHAT,))
+            looked.observe(f"limit-{number}", (CHAT,))
     assert len(logs) == charges.KEPT_MAX
 
 

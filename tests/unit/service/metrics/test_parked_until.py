@@ -9,18 +9,18 @@ BACK = datetime(2026, 12, 1, 9, tzinfo=UTC)
 
 def test_a_run_that_was_parked_is_known_by_when_it_comes_back() -> None:
     parkings = Parkings()
-    parkings.parked(b"a", 2, BACK)
+    parkings.record(b"a", 2, BACK)
     assert parkings.back_at(b"a", 2) == BACK
     assert (parkings.back_at(b"a", 1), parkings.back_at(b"b", 2)) == (None, None)
-    parkings.parked(b"a", 2, BACK + timedelta(hours=1))
+    parkings.record(b"a", 2, BACK + timedelta(hours=1))
     assert parkings.back_at(b"a", 2) == BACK + timedelta(hours=1)
 
 
 def test_beyond_so_many_those_parked_longest_ago_are_forgotten() -> None:
     parkings = Parkings()
     for number in range(KEPT_MAX):
-        parkings.parked(number.to_bytes(4), 0, BACK)
-    parkings.parked((0).to_bytes(4), 0, BACK)  # once more: now it is the latest
-    parkings.parked(b"new", 0, BACK)
+        parkings.record(number.to_bytes(4), 0, BACK)
+    parkings.record((0).to_bytes(4), 0, BACK)  # once more: now it is the latest
+    parkings.record(b"new", 0, BACK)
     known = [parkings.back_at(each, 0) is not None for each in ((0).to_bytes(4), (1).to_bytes(4), b"new")]
     assert known == [True, False, True]

@@ -174,14 +174,14 @@ async def test_a_topic_nothing_is_known_of_is_looked_at_three_times_and_then_don
 async def test_all_topics_are_glanced_at_now_and_then() -> None:
     rig = Rig()
     rig.door.troubles[OTHER] = "does not exist"
-    await rig.replies.glance()
-    await rig.replies.glance()
+    await rig.replies.check_all()
+    await rig.replies.check_all()
     assert rig.door.looks == 1
     assert rig.shown(OTHER)["trouble"] == "does not exist"
     await asyncio.sleep(11)
-    await rig.replies.glance()
+    await rig.replies.check_all()
     assert rig.door.looks == 2
     nobody = Replies(rig.door, (), meter=Meter(), clock=rig.clock)
-    await nobody.glance()
+    await nobody.check_all()
     assert rig.door.looks == 2
     await rig.replies.close()

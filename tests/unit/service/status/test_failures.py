@@ -24,7 +24,7 @@ class Told:
 
     def fail(self, count: int = 1, fail: Fail = REJECTED, **fields: Any) -> None:
         for _ in range(count):
-            self.failures.failed(self.rig.request(**fields), fail)
+            self.failures.count_failed(self.rig.request(**fields), fail)
 
 
 def test_a_failed_request_is_one_line_with_all_that_finds_it() -> None:
@@ -32,7 +32,7 @@ def test_a_failed_request_is_one_line_with_all_that_finds_it() -> None:
     cargo = told.rig.request(id="lead-1", body={"model": "gpt-9", "messages": [{"role": "user", "content": PROMPT}]})
     cargo.upstream_request_id = "req_12"
     with capture_logs() as logs:
-        told.failures.failed(cargo, REJECTED)
+        told.failures.count_failed(cargo, REJECTED)
     assert logs == [
         {
             "event": "request_failed",
@@ -54,7 +54,7 @@ def test_a_failed_request_is_one_line_with_all_that_finds_it() -> None:
 def test_a_record_without_an_outcome_has_a_line_too() -> None:
     told = Told()
     with capture_logs() as logs:
-        told.failures.buried(
+        told.failures.count_dead_letter(
             told.rig.cargo(b"no JSON " + PROMPT.encode()), DeadLetterOnly("undecodable", "It is no JSON.")
         )
     assert (logs[0]["event"], logs[0]["origin"]) == ("dead_lettered", "t.requests.standard/3/42")
@@ -66,11 +66,11 @@ def test_lines_are_bounded_in_rate_and_what_is_left_out_is_said() -> None:
     told = Told()
     with capture_logs() as logs:
         told.fail(1_000)
-        told.failures.look()
+        told.failures.log_omitted()
         assert len(logs) == SAID_MAX
         told.at_s += SAID_EVERY_MS / 1_000
-        told.failures.look()
-        told.failures.look()
+        told.failures.log_omitted()
+        told.failures.log_omitted()
         told.fail()
     assert logs[SAID_MAX] == {
         "event": "failures_left_out",
@@ -93,7 +93,7 @@ def test_dead_letters_are_counted_for_an_hour() -> None:
     told = Told()
     told.fail(2)
     told.at_s += 60 * (HOUR_MINUTES - 1)
-    told.failures.lettered("deadline_exceeded")
+    told.failures.count_late_letter("deadline_exceeded")
     assert told.failures.shown()["dead_letters"] == {"rejected": 2, "deadline_exceeded": 1}
     assert told.failures.shown()["seconds"] == 60 * (HOUR_MINUTES - 1)
     told.at_s += 120
@@ -105,7 +105,7 @@ def test_a_model_of_which_all_fail_is_named_until_one_is_answered() -> None:
     told = Told()
     told.fail(2, body={"model": "gpt-9"})
     assert told.failures.shown()["all_failing"] == []
-    told.failures.answered(told.rig.request(body={"model": "gpt-4o-mini"}))
+    told.failures.count_completed(told.rig.request(body={"model": "gpt-4o-mini"}))
     told.fail(1, body={"model": "gpt-9"})
     told.fail(1, Fail("exhausted", "Gave up."), body={"model": "gpt-9"})
     [failing] = told.failures.shown()["all_failing"]
@@ -115,7 +115,7 @@ def test_a_model_of_which_all_fail_is_named_until_one_is_answered() -> None:
         "minutes": LATELY_MINUTES,
         "reasons": {"rejected": 3, "exhausted": 1},
     }
-    told.failures.answered(told.rig.request(body={"model": "gpt-9"}))
+    told.failures.count_completed(told.rig.request(body={"model": "gpt-9"}))
     assert told.failures.shown()["all_failing"] == []
     told.at_s += 60 * LATELY_MINUTES
     assert told.failures.shown()["all_failing"] == []

@@ -64,7 +64,7 @@ async def test_the_lag_is_what_was_not_taken_and_grows_older_until_it_is_asked_a
     process = await backlogged(world)
     lags = Lags(process.intakes, world.clock)
     assert lags.of("bulk", world.clock.now_ms()) is None
-    await lags.look()
+    await lags.measure()
     lag = lags.of("bulk", world.clock.now_ms())
     assert lag is not None
     assert lag.requests == 5 * TAKEN - len(process.core.register.tickets()) >= 4 * TAKEN
@@ -82,18 +82,18 @@ async def test_a_kafka_that_does_not_answer_leaves_the_figure_with_its_age_and_h
     world = World()
     process = await backlogged(world, SilentProcess)
     lags = Lags(process.intakes, world.clock)
-    await lags.look()
+    await lags.measure()
     for intake in process.intakes.values():
         silent(intake)
     began_ms = world.clock.now_ms()
-    await lags.look()
+    await lags.measure()
     lag = lags.of("bulk", world.clock.now_ms())
     assert lag is not None
     assert lag.requests >= 4 * TAKEN
     assert lag.age_s >= ANSWER_WITHIN_S
     assert world.clock.now_ms() - began_ms <= len(process.intakes) * (ANSWER_WITHIN_S * 1_000 + 10)
     process.link.cut()  # and one that cannot be reached
-    await lags.look()
+    await lags.measure()
     assert lags.of("bulk", world.clock.now_ms()) is not None
     await process.kill()
 
@@ -102,10 +102,10 @@ async def test_of_a_lane_that_is_not_taken_nothing_is_known() -> None:
     world = World()
     process = await backlogged(world)
     lags = Lags(process.intakes, world.clock)
-    await lags.look()
+    await lags.measure()
     await process.intakes["bulk"].halt()
     assert await process.intakes["bulk"].lag() is None
-    await lags.look()
+    await lags.measure()
     assert lags.of("bulk", world.clock.now_ms()) is None
     lags.forget()
     assert lags.of("urgent", world.clock.now_ms()) is None

@@ -68,7 +68,7 @@ def test_who_is_late_comes_after_all_who_are_not_and_after_those_with_more_time(
     late, later = (waiting.add("acme", charge, deadline_ms=at) for charge, at in ((10, 1_000), (20, 1_100)))
     first, last = waiting.add("acme"), waiting.add("zenith")
     for each in (late, later):
-        waiting.lanes.hurry(each, 900)
+        waiting.lanes.apply_deadline(each, 900)
     assert waiting.place(late) == Place(QueueTotals(2, 120), QueueTotals(3, 220), {"urgent": NOBODY}, {"bulk": NOBODY})
     assert waiting.place(later).lane == QueueTotals(2, 200)
     assert [waiting.place(each).tenant for each in (first, last)] == [NOBODY, NOBODY]
@@ -91,7 +91,7 @@ def test_a_place_is_within_one_request_a_tenant_of_what_is_served() -> None:
     served = 0
     while (pick := waiting.lanes.pick(0)) is not None:
         pick.ticket.state = State.CALLING
-        waiting.lanes.served(pick.ticket, 0)
+        waiting.lanes.serve(pick.ticket, 0)
         assert abs(told[pick.ticket] - served) <= 4, (pick.ticket.candidate.tenant, told[pick.ticket], served)
         served += 1
     assert served == len(every)

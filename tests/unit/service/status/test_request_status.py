@@ -84,7 +84,7 @@ async def test_who_waits_is_told_its_place_what_it_waits_for_and_about_when_it_s
 async def test_an_estimate_is_never_before_the_limit_can_pay_next() -> None:
     world = World(latency_s=1)
     async with leader(world) as process:
-        process.core.limits.desks()[MODEL].budget.pause_until(process.clock.now_ms() + 7_000)
+        process.core.limits.limit_queues()[MODEL].budget.pause_until(process.clock.now_ms() + 7_000)
         submit(world, "r")
         told = await reaches(process, "r", "waiting")
         assert kinds(told) == ["cooldown"]
@@ -118,7 +118,7 @@ async def test_behind_an_open_breaker_nobody_can_tell_when_it_starts() -> None:
     async with leader(world) as process:
         world.upstream.script = lambda _: Said(503, {"error": {"message": SECRET}})
         submit(world, *(f"r{n}" for n in range(8)))
-        await until(lambda: not process.core.limits.desks()[MODEL].budget.breaker.closed)
+        await until(lambda: not process.core.limits.limit_queues()[MODEL].budget.breaker.closed)
         submit(world, "late")
         told = await reaches(process, "late", "waiting")
         assert kinds(told) == ["breaker"]
@@ -174,7 +174,7 @@ def keyed(world: World, request_id: str) -> None:
 async def test_who_waits_behind_a_key_that_waits_itself_starts_no_sooner() -> None:
     world = World(latency_s=1)
     async with leader(world) as process:
-        process.core.limits.desks()[MODEL].budget.pause_until(process.clock.now_ms() + 7_000)
+        process.core.limits.limit_queues()[MODEL].budget.pause_until(process.clock.now_ms() + 7_000)
         for each in ("first", "second"):
             keyed(world, each)
         told = await reaches(process, "second", "waiting_for_order")
@@ -351,7 +351,7 @@ async def test_who_waits_for_its_key_while_nobody_asks_for_its_limit_has_no_plac
             f"{PREFIX}.requests.bulk", Record(b"key", other, (("ce_partitionkey", b"key"),)), partition=0
         )
         await reaches(process, "second", "waiting_for_order")
-        del process.core.limits.desks()["gpt-4o"]  # as if many others had been asked for since
+        del process.core.limits.limit_queues()["gpt-4o"]  # as if many others had been asked for since
         told = where(process, "second")
         assert (told["before"], told["estimated_start"]) == (None, None)
         await until(lambda: len(world.outcomes()) == 3)

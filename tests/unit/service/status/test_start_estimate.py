@@ -98,7 +98,7 @@ ACME = ticket(candidate(tenant="acme", charge=100))
 def capped(rule: TenantRule, *, used: int = 0) -> Tenants:
     tenants = Tenants({"acme": rule})
     if used:
-        tenants.called("acme", used, 0)
+        tenants.record_start("acme", used, 0)
     return tenants
 
 

@@ -62,7 +62,7 @@ def test_a_leader_that_may_start_no_call_is_the_reason_for_all() -> None:
 def test_an_open_breaker_of_the_limit_says_what_tripped_it_and_when_it_is_probed() -> None:
     shell = Asked()
     asked = shell.waits()
-    breaker = shell.core.limits.desks()["gpt"].budget.breaker
+    breaker = shell.core.limits.limit_queues()["gpt"].budget.breaker
     breaker.trip(Meaning.OVERLOADED, shell.now_ms, 4_000)
     (found,) = shell.hindrances.of_all("gpt", shell.now_ms + 1_000)
     assert found == {
@@ -122,7 +122,7 @@ def test_who_waits_behind_one_who_can_be_called_now_waits_for_nothing() -> None:
 def test_a_pause_that_the_server_has_asked_for_is_a_cooldown() -> None:
     shell = Asked()
     shell.waits("warm")
-    shell.core.limits.desks()["gpt"].budget.pause_until(shell.now_ms + 5_000)
+    shell.core.limits.limit_queues()["gpt"].budget.pause_until(shell.now_ms + 5_000)
     (found,) = shell.why(shell.waits())
     assert found == {"kind": "cooldown", "limit": "gpt", "payable_in_s": 5.0, "own": True}
 
@@ -162,7 +162,7 @@ def test_what_must_not_be_spent_at_once_is_told_as_the_pace() -> None:
 
 def fixed_window(shell: Asked, left: int) -> None:
     """Its tokens are counted from mark to mark; the next mark is half a minute away."""
-    buckets = shell.core.limits.desk("gpt", shell.now_ms).budget._buckets
+    buckets = shell.core.limits.limit_queue("gpt", shell.now_ms).budget._buckets
     buckets._add(FixedWindowMirror(Metric.TOKENS, FULL, MINUTE_MS, shell.now_ms + 30_000, left))
 
 
@@ -278,7 +278,7 @@ def served_first(shell: Asked, lane: str) -> Ticket:
     asked = [shell.waits(charge=500) for _ in range(30)][-1]
     shell.waits(charge=500, lane="bulk")
     for _ in range(30_000):
-        pick = shell.core.limits.desks()["gpt"].lanes.pick(shell.now_ms)
+        pick = shell.core.limits.limit_queues()["gpt"].lanes.pick(shell.now_ms)
         if pick is not None and pick.ticket.source.partition.lane == lane:
             return asked
         shell.wait(50)
@@ -307,7 +307,7 @@ def test_a_lane_that_has_had_its_ceiling_lets_one_below_go_first() -> None:
 def test_another_tenant_s_turn_is_told_by_its_name() -> None:
     shell = Asked().emptied()
     both = [shell.waits(tenant="acme", charge=500), shell.waits(tenant="", charge=500)]
-    first = shell.core.limits.desks()["gpt"].lanes.pick(shell.now_ms)
+    first = shell.core.limits.limit_queues()["gpt"].lanes.pick(shell.now_ms)
     assert first is not None
     (waits,) = (each for each in both if each is not first.ticket)
     assert shell.why(waits)[0] == {"kind": "tenants", "tenant": first.ticket.candidate.tenant or None}
@@ -316,7 +316,7 @@ def test_another_tenant_s_turn_is_told_by_its_name() -> None:
 
 def test_who_is_late_lets_those_go_first_who_are_not() -> None:
     shell = Asked().emptied()
-    shell.core.limits.desk("gpt", 0).lanes.durations.add(4_000)
+    shell.core.limits.limit_queue("gpt", 0).lanes.durations.add(4_000)
     late = shell.waits(charge=10_000, deadline_ms=shell.now_ms + 14_000)
     shell.waits(charge=3_000)
     shell.wait(10_000 - 1_900)

@@ -312,9 +312,9 @@ async def test_each_decision_is_counted_as_what_it_published(
         process.intakes["bulk"]._cargo(Source(LanePartition("bulk", 0), 0), Record(None, b""), world.clock.utc_now())
     )
     batch = Batch(1, (Settlement(number, decision),), {}, (), (), ())
-    process.telemetry.watch(Publish(batch), None)
-    process.telemetry.posted(Committed(1, 0))
-    process.telemetry.posted(Committed(1, 0))
+    process.telemetry.observe_command(Publish(batch), None)
+    process.telemetry.observe_event(Committed(1, 0))
+    process.telemetry.observe_event(Committed(1, 0))
     text = process.meter.render().decode()
     totals = {
         name: sum(
