@@ -15,7 +15,7 @@ import time
 from dataclasses import astuple, dataclass, fields, replace
 from itertools import cycle
 
-from broker.core.answers.rate_limit_headers import MINUTE_MS, Metric, Reading
+from broker.core.answers.rate_limit_headers import MINUTE_MS, LimitMetric, Reading
 from broker.core.answers.verdict import Meaning, Verdict
 from broker.core.budget.budget import Budget, Checkpoint, LimitBeliefs
 from broker.core.commands import Call, Publish, SettledEntry
@@ -46,8 +46,8 @@ VERDICT = Verdict(
     retryable=False,
     wait_ms=None,
     readings=(
-        Reading(Metric.TOKENS, CAPACITY, CAPACITY - 1_000_000, MINUTE_MS),
-        Reading(Metric.REQUESTS, CAPACITY, CAPACITY - 100, MINUTE_MS),
+        Reading(LimitMetric.TOKENS, CAPACITY, CAPACITY - 1_000_000, MINUTE_MS),
+        Reading(LimitMetric.REQUESTS, CAPACITY, CAPACITY - 100, MINUTE_MS),
     ),
     snapshot=None,
     counts_as_attempt=False,

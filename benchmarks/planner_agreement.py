@@ -30,7 +30,7 @@ from broker.local.services import LocalServices
 from broker.planner.arrivals import Arrival
 from broker.planner.plan import Outlook, Plan, quotas_for
 from broker.planner.stage import Times
-from broker.planner.workload import Batch, Span, Stream, Workload
+from broker.planner.workload import RequestBatch, Span, Stream, Workload
 from broker.settings.lanes import LANE_DEFAULTS
 from broker.settings.whole import Settings
 from broker.simulator.settings import UpstreamSettings
@@ -48,7 +48,7 @@ LATENCY_S = (2.0, 2.0)
 COMPARED_ABOVE_MS = 1_000.0
 AGREED_WITHIN = 0.05
 STREAMS = (
-    Stream("mailing", "bulk", batch=Batch(30), input_tokens=Span(800, 800)),
+    Stream("mailing", "bulk", batch=RequestBatch(30), input_tokens=Span(800, 800)),
     Stream("enrichment", "standard", per_hour=3_600, input_tokens=Span(300, 900)),
     Stream("new leads", "urgent", per_hour=720, input_tokens=Span(200, 700)),
 )

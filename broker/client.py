@@ -29,7 +29,7 @@ from broker.errors import (
     WaitTimedOut,
 )
 from broker.lane_names import no_such_lane
-from broker.submission import Asked, Submission, each, new_id, submission
+from broker.submission import Envelope, Submission, each, new_id, submission
 from schemas.codec import encode_cancel
 from schemas.control import Cancel
 from schemas.expectation import Expectation
@@ -40,7 +40,7 @@ from schemas.request import LABEL_LENGTH_MAX
 from schemas.topics import control_topic, requests_topic, results_topic
 from schemas.unreadable import is_unreadable
 
-__all__ = ["Asked", "CancelReceipt", "GenerationClient", "Receipt", "Submission", "each", "new_id", "submission"]
+__all__ = ["CancelReceipt", "Envelope", "GenerationClient", "Receipt", "Submission", "each", "new_id", "submission"]
 
 SUBMIT_TIMEOUT_S = 30.0
 GENERATE_TIMEOUT_S = 600.0
@@ -138,7 +138,7 @@ class GenerationClient:
         ordering_key: str | None = None,
         traceparent: str | None = None,
         timeout_s: float = SUBMIT_TIMEOUT_S,
-        **asked: Unpack[Asked],
+        **asked: Unpack[Envelope],
     ) -> Receipt:
         """Put one request on its lane.
 
@@ -205,7 +205,7 @@ class GenerationClient:
         ordering_key: str | None = None,
         traceparent: str | None = None,
         timeout_s: float = GENERATE_TIMEOUT_S,
-        **asked: Unpack[Asked],
+        **asked: Unpack[Envelope],
     ) -> Completed:
         """Submit one request and wait for its outcome; an id answered within the dedupe window has its earlier one.
 
@@ -329,10 +329,10 @@ class GenerationClient:
         except Unreachable as reason:
             raise LogUnavailable(f"The {waiting.noun} was not sent. {reason}") from reason
 
-    def _prepared(self, body: Mapping[str, Any], asked: Asked, **sent: Any) -> Submission:
-        unknown = asked.keys() - Asked.__annotations__.keys()
+    def _prepared(self, body: Mapping[str, Any], asked: Envelope, **sent: Any) -> Submission:
+        unknown = asked.keys() - Envelope.__annotations__.keys()
         if unknown:
-            raise TypeError(f"a request takes no {listed(sorted(unknown))}, only {listed(Asked.__annotations__)}")
+            raise TypeError(f"a request takes no {listed(sorted(unknown))}, only {listed(Envelope.__annotations__)}")
         metadata = dict(asked.get("metadata") or {})
         return submission({**asked, "body": dict(body), "metadata": metadata}, source=self._source, **sent)
 

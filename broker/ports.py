@@ -121,7 +121,7 @@ class Fetched:
 
 
 @dataclass(frozen=True, slots=True)
-class Unreadable:
+class UnreadableRange:
     """An unreadable range of offsets: its batch cannot be decoded, after three tries, or retention removed it.
 
     `last` is its last offset.
@@ -201,7 +201,7 @@ class LaneLog(Protocol):
     async def wait(self, partitions: Sequence[int], timeout_ms: int) -> None:
         """Return when one of the partitions may have a record, or after the timeout."""
 
-    async def take(self, partition: int, records_max: int) -> Sequence[Fetched] | Unreadable:
+    async def take(self, partition: int, records_max: int) -> Sequence[Fetched] | UnreadableRange:
         """Return at most that many of the records of one partition that have arrived; empty if there are none."""
 
     def rewind(self, partition: int, offset: int) -> None:
@@ -361,7 +361,7 @@ class UpstreamReply:
     too_large: int | None = None
 
 
-class Upstream(Protocol):
+class UpstreamApi(Protocol):
     """OpenAI, or any server that speaks its protocol."""
 
     async def call(

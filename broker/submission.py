@@ -50,7 +50,7 @@ class Submission:
         return Expectation(self.request.id, self.request.tenant, self.request.endpoint, digest)
 
 
-class Asked(TypedDict, total=False):
+class Envelope(TypedDict, total=False):
     """Options of `submit` and `generate` beside the body; see `schemas.request.GenerationRequest`."""
 
     endpoint: str

@@ -29,7 +29,7 @@ class Delivery:
 
 
 @dataclass(slots=True)
-class _Line:
+class _PartitionQueue:
     """Records of a partition in order of arrival, and those among them that have ended."""
 
     waiting: deque[Arrived] = field(default_factory=deque)
@@ -50,7 +50,7 @@ class Deliveries:
         self._mark_handled = mark_handled
         self._in_hand: dict[Identity, Delivery] = {}
         self._done: OrderedDict[Identity, None] = OrderedDict()
-        self._lines: dict[tuple[int, int], _Line] = {}
+        self._lines: dict[tuple[int, int], _PartitionQueue] = {}
 
     def begin(self, arrived: Arrived, outcome: Outcome) -> Delivery | None:
         """Note a record's arrival; return its delivery, or None if its outcome has been delivered before."""
@@ -86,12 +86,12 @@ class Deliveries:
         """Note that the outcome has not been handled: the partition's next reader gets it and all later ones again."""
         del self._in_hand[delivery.identity]
 
-    def _line_of(self, arrived: Arrived) -> _Line:
+    def _line_of(self, arrived: Arrived) -> _PartitionQueue:
         """Return the partition's line, dropping those of former assignments: their records can no longer count."""
         place = (arrived.assignment, arrived.partition)
         if place not in self._lines:
             self._lines = {known: line for known, line in self._lines.items() if known[0] >= arrived.assignment}
-            self._lines[place] = _Line()
+            self._lines[place] = _PartitionQueue()
         return self._lines[place]
 
     def _end(self, arrived: Arrived) -> None:

@@ -38,7 +38,7 @@ class Refused(Exception):  # noqa: N818  # named by its meaning
     """An exception for handlers to raise when retrying is of no use: the outcome becomes a dead letter at once."""
 
 
-class Source(Protocol):
+class OutcomeSource(Protocol):
     """Source of outcomes: a `ResultReader`."""
 
     stopping: asyncio.Event
@@ -121,7 +121,7 @@ class Handling:
     """
 
     def __init__(
-        self, source: Source, handler: Handler, letters: Letters | None, patience: Patience, *, concurrency: int
+        self, source: OutcomeSource, handler: Handler, letters: Letters | None, patience: Patience, *, concurrency: int
     ) -> None:
         """Without `letters` the last exception of an outcome that is given up ends the run, and it comes again."""
         if concurrency < 1:

@@ -24,7 +24,7 @@ _OURS = frozenset(
 _NEW_ID_DIGITS = 16
 
 
-class Answer(NamedTuple):
+class AnsweredRun(NamedTuple):
     """An answered (id, run), and whether it is completed for good."""
 
     request_id: str
@@ -55,7 +55,7 @@ def new_id_of(request_id: str, place: Origin) -> str:
     return f"{request_id[: ID_LENGTH_MAX - _NEW_ID_DIGITS - 1]}~{digest}"
 
 
-def answer_in(record: Record) -> Answer | None:
+def answer_in(record: Record) -> AnsweredRun | None:
     """Read the answer from the headers of a results record; None if they are not those of an outcome.
 
     The value, which may be a megabyte, is not read.
@@ -68,7 +68,7 @@ def answer_in(record: Record) -> Answer | None:
     run = event.decode(errors="replace").removeprefix(subject).removeprefix("#")
     if run and not (run.isascii() and run.isdecimal() and len(run) <= len(str(RUN_MAX))):
         return None
-    return Answer(subject, int(run or 0), event_type == names.TYPE_COMPLETED)
+    return AnsweredRun(subject, int(run or 0), event_type == names.TYPE_COMPLETED)
 
 
 def _replaying(

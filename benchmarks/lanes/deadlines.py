@@ -67,13 +67,13 @@ class Ends:
         self.decisions: dict[int, tuple[Decision, int]] = {}
 
     def arrived(self, lane: str, now_ms: int) -> None:
-        """See `Watcher`."""
+        """See `RunObserver`."""
 
     def called(self, lane: str, charge: int, waited_ms: int | None, now_ms: int) -> None:
-        """See `Watcher`."""
+        """See `RunObserver`."""
 
     def settled(self, number: int, decision: Decision, now_ms: int) -> None:
-        """See `Watcher`."""
+        """See `RunObserver`."""
         self.decisions[number - 1] = decision, now_ms
 
 

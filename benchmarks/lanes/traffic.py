@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any, Final, NamedTuple
 
-from broker.core.pricing.laws import Size
+from broker.core.pricing.laws import RequestSize
 from broker.planner.arrivals import NEVER_MS, Arrival, chat_sizes
 from broker.simulator.pricing import Size as AskedSize
 
@@ -35,7 +35,7 @@ class Request(NamedTuple):
         """The size of its prompt."""
         return 4 * (self.tokens - _AROUND)
 
-    def sizes(self) -> tuple[Size, AskedSize]:
+    def sizes(self) -> tuple[RequestSize, AskedSize]:
         """Return its sizes for the core and for the simulated OpenAI."""
         return chat_sizes(self.text_bytes)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from benchmarks.limits.rows import Row
-from broker.simulator.pricing import Endpoint, Law, Size, charge_at
+from broker.simulator.pricing import ChatLaw, Endpoint, Size, charge_at
 from broker.simulator.virtual import Ask
 
 MODELS: Final = ("gpt-4o-mini", "gpt-4o")
@@ -38,7 +38,7 @@ class Asked:
         """The size by which the simulator charges."""
         return Size.chat(self.text_bytes, answer_max=self.answer_max)
 
-    def charge(self, law: Law) -> int:
+    def charge(self, law: ChatLaw) -> int:
         """Return its charge at admission."""
         return charge_at(Endpoint.CHAT, self.size, law)
 
@@ -63,7 +63,7 @@ def calls_of(row: Row) -> Sequence[Asked]:
         return made
     left = row.tokens_per_minute * row.windows * _FILLED_PERCENT // 100
     for number, call in enumerate(made):
-        left -= call.charge(Law.CHAT_2025)
+        left -= call.charge(ChatLaw.CHAT_2025)
         if left < 0:
             return made[:number]
     return made

@@ -23,7 +23,7 @@ from broker.simulator.behaviours.enforcement import (
     SlidingWindows,
 )
 from broker.simulator.foreign import ForeignClient
-from broker.simulator.pricing import Law
+from broker.simulator.pricing import ChatLaw
 
 HORIZON_US = 120 * MINUTE_US  # no row lasts longer
 _WINDOWS = {Period: Kind.BUCKET, FixedWindows: Kind.FIXED, SlidingWindows: Kind.SLIDING, ApproximateWindows: Kind.TWO}
@@ -60,22 +60,22 @@ def limits_of(row: Row, opened_us: int) -> list[Limit]:
 def price_of(row: Row, asked: Sequence[Asked], opened_us: int) -> Price:
     """Return the price of each call by the law in force; the calls begin anew when they are used up."""
     law = law_of(row, opened_us)
-    charges = {one: [call.charge(one) for call in asked] for one in Law}
+    charges = {one: [call.charge(one) for call in asked] for one in ChatLaw}
     if not any(isinstance(play, ChargeLaw) for play in row.behaviours()):
-        only = charges[Law.CHAT_2025]
+        only = charges[ChatLaw.CHAT_2025]
         return lambda number, _: only[number % len(only)]
     return lambda number, now_us: charges[law(now_us)][number % len(asked)]
 
 
-def law_of(row: Row, opened_us: int) -> Callable[[int], Law]:
+def law_of(row: Row, opened_us: int) -> Callable[[int], ChatLaw]:
     """Return the law in force at an instant."""
     laws = sorted(
         ((play.from_s, play.law) for play in row.behaviours() if isinstance(play, ChargeLaw)),
         key=lambda entry: entry[0],
     )
 
-    def at(now_us: int) -> Law:
-        law = Law.CHAT_2025
+    def at(now_us: int) -> ChatLaw:
+        law = ChatLaw.CHAT_2025
         for from_s, later in laws:
             if opened_us + _us(from_s) <= now_us:
                 law = later

@@ -7,7 +7,7 @@ from typing import Any, Final
 from benchmarks.limits.calls import calls
 from benchmarks.limits.measure import Figures, Phase
 from benchmarks.limits.rows import CALLS, Row
-from broker.simulator.pricing import Law
+from broker.simulator.pricing import ChatLaw
 
 WIDTH: Final = 110
 _GROUPS: Final = (
@@ -58,7 +58,7 @@ def legend() -> str:
 
 def as_json(rows: Sequence[Measured], surroundings: Mapping[str, str], took_s: float) -> dict[str, Any]:
     """Return all figures."""
-    usual = [call.charge(Law.CHAT_2025) for call in calls(CALLS)]
+    usual = [call.charge(ChatLaw.CHAT_2025) for call in calls(CALLS)]
     return {
         **surroundings,
         "took_s": round(took_s),

@@ -17,7 +17,7 @@ from typing import Any, Final
 from benchmarks.limits.calls import Asked
 from benchmarks.limits.rows import Row
 from benchmarks.limits.world import Record, World
-from broker.simulator.virtual import Told
+from broker.simulator.virtual import VirtualAnswer
 
 RETRIES: Final = 2
 SECOND_US: Final = 1_000_000
@@ -41,7 +41,7 @@ class Sdk:
     def create(self, asked: Asked, heard: OnAnswer, tries: int = 0) -> None:
         """Make a call, and retry it."""
 
-        def told(answer: Told, now_us: int) -> None:
+        def told(answer: VirtualAnswer, now_us: int) -> None:
             if answer.status == 200 and isinstance(answer.body, Mapping):
                 heard(answer.body["usage"], now_us)
             elif tries == RETRIES:
@@ -52,7 +52,7 @@ class Sdk:
 
         self._world.call(asked, told)
 
-    def _wait_us(self, answer: Told, tries: int) -> int:
+    def _wait_us(self, answer: VirtualAnswer, tries: int) -> int:
         after_ms = answer.headers.get("retry-after-ms")
         stated_us = int(after_ms) * 1_000 if after_ms else int(answer.headers.get("retry-after", 0)) * SECOND_US
         if 0 < stated_us <= 60 * SECOND_US:

@@ -13,13 +13,13 @@ from benchmarks.limits.calls import Asked
 from benchmarks.limits.enforced import law_of
 from benchmarks.limits.rows import Row
 from broker.simulator.pricing import charge_at
-from broker.simulator.virtual import Ask, Told, VirtualUpstream, Visit
+from broker.simulator.virtual import Ask, VirtualAnswer, VirtualUpstream, Visit
 
 WAY_MS: Final = (2, 40)  # from a caller to the limiter, and back
 STORM_REFUSALS: Final = 5  # for each call admitted
 STORM_MIN: Final = 5_000
 
-OnTold = Callable[[Told, int], None]
+OnTold = Callable[[VirtualAnswer, int], None]
 
 
 @dataclass(slots=True)

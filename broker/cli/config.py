@@ -20,10 +20,10 @@ from broker.cli.screen import screen, show_beside
 from broker.cli.terminal import safe, say, say_json
 from broker.errors import SettingsError
 from broker.settings.cautions import cautions
-from broker.settings.effective import Row, rows
+from broker.settings.effective import SettingRow, rows
 from broker.settings.load import Examined, Loaded, examine, load_with_origins
 from broker.settings.mistakes import Mistake
-from broker.settings.origins import Origin, Path, Source, dotted, named
+from broker.settings.origins import Path, SettingOrigin, SourceKind, dotted, named
 
 app = typer.Typer(
     no_args_is_help=True, help="Show the settings in force and their origin, or everything wrong in them."
@@ -52,7 +52,7 @@ def show(  # noqa: PLR0917  # Typer reads them by name
     Example: headrace config show headrace.toml --changed
     """
     loaded = load_with_origins(_named_once(file, config), overriding(bootstrap_servers, prefix))
-    shown = [row for row in rows(loaded) if not changed or row.origin.source is not Source.DEFAULT]
+    shown = [row for row in rows(loaded) if not changed or row.origin.source is not SourceKind.DEFAULT]
     if as_json:
         say_json(_nested(shown))
         return
@@ -70,12 +70,12 @@ def _named_once(file: FilePath | None, config: FilePath | None) -> FilePath | No
     return file if file is not None else config
 
 
-def _lines(table: list[Row]) -> list[Text]:
+def _lines(table: list[SettingRow]) -> list[Text]:
     texts = [safe(f"{row.path[-1]} = {_toml(row)}") for row in table]
     width = max((len(text) for text in texts if len(text) <= _VALUE_CHARS_MAX), default=0)
     lines = []
     for row, text in zip(table, texts, strict=True):
-        is_default = row.origin.source is Source.DEFAULT
+        is_default = row.origin.source is SourceKind.DEFAULT
         if row.value is None:
             lines.append(Text(safe(f"# {row.path[-1]} is not set"), style="dim"))
             continue
@@ -84,14 +84,14 @@ def _lines(table: list[Row]) -> list[Text]:
     return lines
 
 
-def _toml(row: Row) -> str:
+def _toml(row: SettingRow) -> str:
     """Format the value as TOML, which writes strings, lists and numbers as JSON does."""
     if row.is_size and row.value % 1_024 == 0:
         return json.dumps(ByteSize(row.value).human_readable().replace(".0", ""))
     return json.dumps(row.value, ensure_ascii=False)
 
 
-def _nested(shown: list[Row]) -> dict[str, Any]:
+def _nested(shown: list[SettingRow]) -> dict[str, Any]:
     tree: dict[str, Any] = {}
     for row in shown:
         table = tree
@@ -102,7 +102,7 @@ def _nested(shown: list[Row]) -> dict[str, Any]:
     return tree
 
 
-def _origin_json(origin: Origin) -> dict[str, Any]:
+def _origin_json(origin: SettingOrigin) -> dict[str, Any]:
     told = {"source": str(origin.source), "name": origin.name, "line": origin.line}
     return {key: value for key, value in told.items() if value}
 
@@ -156,7 +156,7 @@ def _unreadable(loaded: Loaded | None) -> list[Mistake]:
     for one in unusable(settings.openai.base_url, os.environ):
         said, path = one.sentence.rstrip("."), ("openai", "base_url")
         if one.variable:  # the sentence names the variable
-            found.append(Mistake(said, origins=(Origin(Source.ENVIRONMENT, one.variable),)))
+            found.append(Mistake(said, origins=(SettingOrigin(SourceKind.ENVIRONMENT, one.variable),)))
         else:
             origins = (loaded.given[path].origin,)
             found.append(Mistake(f"{said}{named(origins)}", (path,), origins))
@@ -174,7 +174,7 @@ def _tell(mistakes: list[Mistake], warned: list[Mistake], examined: Examined) ->
         count = len(mistakes)
         say(f"{count} mistake{'s' if count > 1 else ''}: nothing starts with these settings.", err=True)
     else:
-        files = sorted({one.origin.name for one in examined.given.values() if one.origin.source is Source.FILE})
+        files = sorted({one.origin.name for one in examined.given.values() if one.origin.source is SourceKind.FILE})
         say(f"The settings are sound{named(files)}.", err=True)
 
 

@@ -16,7 +16,7 @@ from broker.local.cluster import size_of_data
 from broker.local.errors import LocalServicesError
 from broker.local.foreground import stay
 from broker.local.processes import is_running
-from broker.local.record import Record, read_record
+from broker.local.record import PairRecord, read_record
 from broker.local.services import LocalServices
 
 app = typer.Typer(
@@ -126,7 +126,7 @@ def _announce(services: LocalServices, *, as_json: bool) -> None:
         _print_settings(record, as_json=as_json, farewell="Ctrl-C stops both.")
 
 
-def _print_settings(record: Record, *, as_json: bool, farewell: str) -> None:
+def _print_settings(record: PairRecord, *, as_json: bool, farewell: str) -> None:
     if as_json:
         say_json(_for_machines(record))
         return
@@ -142,7 +142,7 @@ def _print_settings(record: Record, *, as_json: bool, farewell: str) -> None:
     )
 
 
-def _nodes_in_words(record: Record) -> str:
+def _nodes_in_words(record: PairRecord) -> str:
     """Describe each node in a line if there are several; return nothing for a single node."""
     if len(record.kafka_pids) == 1:
         return ""
@@ -154,7 +154,7 @@ def _nodes_in_words(record: Record) -> str:
     return "\n".join(lines) + "\n\n"
 
 
-def _nodes(record: Record) -> list[dict[str, Any]]:
+def _nodes(record: PairRecord) -> list[dict[str, Any]]:
     addresses = record.bootstrap_servers.split(",")
     return [
         {
@@ -167,7 +167,7 @@ def _nodes(record: Record) -> list[dict[str, Any]]:
     ]
 
 
-def _for_machines(record: Record) -> dict[str, Any]:
+def _for_machines(record: PairRecord) -> dict[str, Any]:
     return {
         "running": True,
         "kafka": {

@@ -159,16 +159,16 @@ async def _left_behind(task: "asyncio.Future[Any]") -> None:
     await asyncio.wait({task}, timeout=CLOSING_S)
 
 
-class _Told:
+class _FailureReason:
     """The reason why there is no answer, as far as it is known."""
 
     reason: Unreachable | None = None
 
 
 @contextmanager
-def _telling(place: str, timeout_s: float) -> Iterator[_Told]:
+def _telling(place: str, timeout_s: float) -> Iterator[_FailureReason]:
     """Report after one second what the verb waits for."""
-    told = _Told()
+    told = _FailureReason()
     at = datetime.now().astimezone()
 
     def tell() -> None:

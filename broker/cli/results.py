@@ -54,7 +54,7 @@ class Chosen:
 
 
 @dataclass(frozen=True, slots=True)
-class Manner:
+class DisplayOptions:
     """How outcomes are shown: as JSON, as a table on a terminal, or a line each; a `limit` of 0 means all of them."""
 
     as_json: bool = False
@@ -146,9 +146,9 @@ def results(  # noqa: PLR0917  # Typer reads them by name
     chosen = Chosen(frozenset(ids or ()), lane, tenant, failed)
     watched = is_person_watching() and not as_json
     rows = (_WATCHED_LIMIT if watched and not follow else 0) if limit is None else limit
-    manner = Manner(as_json, text, rows, Columns(screen(), COLUMNS) if watched else None)
+    manner = DisplayOptions(as_json, text, rows, Columns(screen(), COLUMNS) if watched else None)
     connection = KafkaConnection.of(settings.kafka)
-    sought = _Sought(settings, connection, start, topic)
+    sought = _StartPoint(settings, connection, start, topic)
 
     async def told() -> bool:
         if follow:
@@ -160,7 +160,7 @@ def results(  # noqa: PLR0917  # Typer reads them by name
 
 
 @dataclass(frozen=True, slots=True)
-class _Sought:
+class _StartPoint:
     """The topic, and the position to start from."""
 
     settings: Settings
@@ -188,7 +188,7 @@ class _Sought:
         )
 
 
-async def _opened(opening: Callable[[], Awaitable[None]], sought: _Sought, timeout_s: float) -> None:
+async def _opened(opening: Callable[[], Awaitable[None]], sought: _StartPoint, timeout_s: float) -> None:
     """Open it as soon as Kafka answers; the error for a missing topic suggests the one that was likely meant."""
     try:
         await within(timeout_s, opening, place=kafka_at(sought.connection))
@@ -198,14 +198,14 @@ async def _opened(opening: Callable[[], Awaitable[None]], sought: _Sought, timeo
         raise InvalidRequest(await no_such_topic(sought.topic, sought.settings)) from reason
 
 
-async def _followed(sought: _Sought, chosen: Chosen, manner: Manner) -> bool:
+async def _followed(sought: _StartPoint, chosen: Chosen, manner: DisplayOptions) -> bool:
     reader = sought.reader()
     async with closing(reader):
         await _opened(reader.open, sought, FOR_EVER_S)
         return await _shown_as_they_come(reader, chosen, manner)
 
 
-async def _shown_as_they_come(reader: ResultReader, chosen: Chosen, manner: Manner) -> bool:
+async def _shown_as_they_come(reader: ResultReader, chosen: Chosen, manner: DisplayOptions) -> bool:
     """Show each chosen outcome as it comes, `limit` of them; False if one of them failed."""
     seen = _Seen()
     async for outcome in _chosen(reader, chosen, seen):
@@ -216,7 +216,7 @@ async def _shown_as_they_come(reader: ResultReader, chosen: Chosen, manner: Mann
     return not seen.failed
 
 
-async def _looked_back(sought: _Sought, chosen: Chosen, manner: Manner, *, timeout_s: float) -> bool:
+async def _looked_back(sought: _StartPoint, chosen: Chosen, manner: DisplayOptions, *, timeout_s: float) -> bool:
     """Show the newest `limit` chosen outcomes, or all; False if a chosen one failed."""
     if sought.start == "latest":
         return True  # nothing has come since now

@@ -36,7 +36,7 @@ _SENTENCE_CHARS_MAX: Final = 300
 
 
 @dataclass(frozen=True, slots=True)
-class Manner:
+class SubmitOptions:
     """The options of the verb, apart from what is to be sent."""
 
     wait: bool
@@ -81,7 +81,7 @@ def submit(  # noqa: PLR0917  # Typer reads them by name
     with _nothing_is_sent(source):
         told = None if streams else checked(source, lane=lane, tenant=tenant, allow_unknown=allow_unknown)
     sending = Sending(source, None if told is None else told.count)
-    manner = Manner(wait, wait_timeout, timeout, as_lines=as_json or not is_person_watching())
+    manner = SubmitOptions(wait, wait_timeout, timeout, as_lines=as_json or not is_person_watching())
     with opened(source) as lines, _bar(sending, manner) as bar:
         wanted = submissions(sending.lines(lines), lane=lane, tenant=tenant, source=source, allow_unknown=allow_unknown)
         prepared = sending.read(wanted)
@@ -116,7 +116,7 @@ def _nothing_is_sent(source: str) -> Iterator[None]:
 
 
 @contextmanager
-def _bar(sending: Sending, manner: Manner) -> Iterator[Progress]:
+def _bar(sending: Sending, manner: SubmitOptions) -> Iterator[Progress]:
     """Show a bar on standard error if that is a terminal; elsewhere show nothing."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     console = screen(err=True)
@@ -129,7 +129,7 @@ def _bar(sending: Sending, manner: Manner) -> Iterator[Progress]:
 class Showing:
     """Output for each receipt or outcome: a line of JSON, or a step of the bar and a line for each failure."""
 
-    def __init__(self, sending: Sending, bar: Progress, manner: Manner) -> None:
+    def __init__(self, sending: Sending, bar: Progress, manner: SubmitOptions) -> None:
         self.sending = sending
         self.manner = manner
         self._bar = bar

@@ -12,7 +12,7 @@ import typer
 from broker.cli.terminal import say, say_json
 from broker.simulator.behaviours.catalogue import Behaviour, parsed, spelled
 from broker.simulator.behaviours.file import behaviours_in
-from broker.simulator.pricing import Law
+from broker.simulator.pricing import ChatLaw
 from broker.simulator.upstream import Stats, Upstream, UpstreamSettings
 from schemas.nearest import ended
 
@@ -32,7 +32,9 @@ def upstream(
     requests_per_day: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="A daily request limit as well; headers then show the day.")
     ] = None,
-    law: Annotated[Law, typer.Option(metavar="|".join(Law), help="How Chat Completions are charged.")] = Law.CHAT_2025,
+    law: Annotated[
+        ChatLaw, typer.Option(metavar="|".join(ChatLaw), help="How Chat Completions are charged.")
+    ] = ChatLaw.CHAT_2025,
     burst_s: Annotated[
         float | None,
         typer.Option("--burst-s", metavar="SECONDS", help="Also a hidden bucket of so many seconds of quota."),

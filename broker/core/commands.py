@@ -11,7 +11,7 @@ from enum import Enum
 from broker.core.answers.verdict import Verdict
 from broker.core.budget.budget import Checkpoint
 from broker.core.identity.dedupe import Awaited, Fate, Identity, Overdue
-from broker.core.identity.pending_cancels import Cancel
+from broker.core.identity.pending_cancels import CancelRecord
 from broker.core.progress.partition_progress import Stored
 from broker.core.ticket import CallNumber, Garbage, LanePartition, Source, TicketNumber
 from broker.core.value import value
@@ -113,7 +113,7 @@ class Withdraw:
 class Remember:
     """Publish nothing: the ledger keeps this cancel until its request comes."""
 
-    cancel: Cancel
+    cancel: CancelRecord
 
 
 Decision = Complete | Fail | Park | Withdraw | DeadLetterOnly | Discard | Remember
@@ -163,7 +163,7 @@ class SettledEntry:
 
 
 @value
-class StartedEntry:
+class AttemptEntry:
     """A ledger entry: a call for this identity was begun; or has ended, and its request waits for another."""
 
     identity: Identity
@@ -182,11 +182,11 @@ class Batch:
     settlements: tuple[Settlement, ...]
     offsets: Mapping[LanePartition, Stored]
     settled: tuple[SettledEntry, ...]
-    started: tuple[StartedEntry, ...]
+    started: tuple[AttemptEntry, ...]
     levels: tuple[Checkpoint, ...]
-    cancels: tuple[Cancel, ...] = ()
+    cancels: tuple[CancelRecord, ...] = ()
     suspects: tuple[Source, ...] = ()
-    ended: tuple[StartedEntry, ...] = ()
+    ended: tuple[AttemptEntry, ...] = ()
     awaited: tuple[Awaited, ...] = ()
     overdue: tuple[Overdue, ...] = ()
 

@@ -9,7 +9,7 @@ memory are paid for. A later promotion publishes only what the stored maps call 
 
 Rules of this file:
 1. A ticket lives from Taken until the commit that settles it has returned, or until its record is another leader's.
-2. Tokens are reserved as the Call leaves; whatever its ticket's fate, that ends in one Answered, Refused or Crashed.
+2. Tokens are reserved as the Call leaves; whatever its ticket's fate, that ends in one Answered, CallNotSent or Crashed.
 3. An identity is settled when the commit returns, never before: an index that runs ahead would lose requests.
 4. Progress is finished when a transaction is built; after an unknown commit a promotion starts from the stored maps.
 """
@@ -19,10 +19,11 @@ from typing import assert_never
 
 from broker.core.answers.verdict import OK
 from broker.core.budget.budget import Budget
-from broker.core.commands import Call, Command, Complete, Contained, DeadLetterOnly, Forget, Publish, StartedEntry
+from broker.core.commands import AttemptEntry, Call, Command, Complete, Contained, DeadLetterOnly, Forget, Publish
 from broker.core.config import LEADING, DispatchRules, Pause, Role
 from broker.core.events import (
     Answered,
+    CallNotSent,
     Committed,
     Crashed,
     Draining,
@@ -31,7 +32,6 @@ from broker.core.events import (
     Lost,
     PartitionFound,
     Promoted,
-    Refused,
     Renewed,
     StoodBy,
     Suspected,
@@ -108,7 +108,7 @@ class Dispatch:
         match event:
             case Taken():
                 self._taken(event, now_ms)
-            case Answered() | Refused() | Crashed():
+            case Answered() | CallNotSent() | Crashed():
                 if self._landed(event, now_ms):
                     return
             case Renewed():
@@ -264,23 +264,23 @@ class Dispatch:
         candidate, ticket.called_ms = ticket.candidate, now_ms
         budget = self.limits.serve(ticket, now_ms)
         call = self._attempts.start(ticket, budget, now_ms, account=self.limits.account)
-        entry = StartedEntry(candidate.identity, candidate.calls_before + ticket.calls)
+        entry = AttemptEntry(candidate.identity, candidate.calls_before + ticket.calls)
         awaited = self._care.is_cautious(now_ms)
         line = self.flights.find(call).line = self.batches.add_start(entry, awaited=awaited, order=candidate.order)
         repeated = self._inheritance.repeats(candidate.identity)
         self._settling.commands.append(Call(call, ticket.number, budget.paid(call), ticket.calls, repeated, line))
 
-    def _landed(self, event: Answered | Refused | Crashed, now_ms: int) -> bool:
+    def _landed(self, event: Answered | CallNotSent | Crashed, now_ms: int) -> bool:
         """Handle the end of a call; return whether the follow-up can wait for the next batch."""
         flight = self.flights.find(event.call)
         wanted = flight.wanted
-        if wanted and type(event) is not Refused:
+        if wanted and type(event) is not CallNotSent:
             self._inheritance.record_call(flight.ticket.candidate.identity)
         try:
             match event:
                 case Answered():
                     return self._answered(event, now_ms)
-                case Refused():
+                case CallNotSent():
                     self._refused(event, now_ms)
                 case _:
                     self._crashed(event, now_ms)
@@ -308,7 +308,7 @@ class Dispatch:
         ticket, decision = sequel
         if isinstance(decision, Again):
             ticket.move(WAITING)
-            self.batches.add_end(StartedEntry(ticket.candidate.identity, ticket.candidate.calls_before + ticket.calls))
+            self.batches.add_end(AttemptEntry(ticket.candidate.identity, ticket.candidate.calls_before + ticket.calls))
             self._alarms.sleep(ticket, decision.not_before_ms)
             return False
         if isinstance(decision, Complete):
@@ -321,7 +321,7 @@ class Dispatch:
             self._wake_at_ms = due_ms
         return True
 
-    def _refused(self, event: Refused, now_ms: int) -> None:
+    def _refused(self, event: CallNotSent, now_ms: int) -> None:
         ticket = self._attempts.take_back(event, now_ms)
         if ticket is not None:
             ticket.move(WAITING)

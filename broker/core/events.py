@@ -9,10 +9,10 @@ from enum import Enum
 
 from broker.core.answers.verdict import Verdict
 from broker.core.budget.budget import Checkpoint
-from broker.core.commands import SettledEntry, StartedEntry
+from broker.core.commands import AttemptEntry, SettledEntry
 from broker.core.identity.dedupe import Awaited
-from broker.core.identity.pending_cancels import Cancel
-from broker.core.pricing.law_identification import Usage
+from broker.core.identity.pending_cancels import CancelRecord
+from broker.core.pricing.law_identification import TokenUsage
 from broker.core.progress.partition_progress import PartitionProgress
 from broker.core.ticket import CallNumber, Candidate, Garbage, LanePartition, Source, TicketNumber
 from broker.core.value import value
@@ -38,7 +38,7 @@ class Taken:
     source: Source
     timestamp_ms: int
     bytes: int
-    content: Candidate | Garbage | Cancel
+    content: Candidate | Garbage | CancelRecord
     buffer_bytes: int = 0
 
 
@@ -67,11 +67,11 @@ class Answered:
     call: CallNumber
     verdict: Verdict
     bytes: int
-    usage: Usage | None = None
+    usage: TokenUsage | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class CallNotSent:
     """The shell did not start a call, because leadership was no longer trusted: nothing was sent."""
 
     call: CallNumber
@@ -101,10 +101,10 @@ class LedgerRead:
 
     at_ms: int
     settled: Sequence[SettledEntry]
-    started: Sequence[StartedEntry]
+    started: Sequence[AttemptEntry]
     levels: Sequence[Checkpoint]
-    cancels: Sequence[Cancel] = ()
-    ended: Sequence[StartedEntry] = ()
+    cancels: Sequence[CancelRecord] = ()
+    ended: Sequence[AttemptEntry] = ()
     term: int = 0
     owner: str = ""
     left: bool = False
@@ -175,7 +175,7 @@ Event = (
     Taken
     | Lost
     | Answered
-    | Refused
+    | CallNotSent
     | Crashed
     | Renewed
     | LedgerRead

@@ -9,7 +9,7 @@ from enum import Enum
 from typing import Final, NamedTuple, NewType
 
 from broker.core.identity.dedupe import Identity
-from broker.core.identity.pending_cancels import Cancel
+from broker.core.identity.pending_cancels import CancelRecord
 from broker.core.pricing.laws import Prices
 from broker.core.value import value
 
@@ -204,10 +204,10 @@ class Ticket:
     source: Source
     bytes: int
     taken_ms: int
-    content: Candidate | Garbage | Cancel
+    content: Candidate | Garbage | CancelRecord
     state: State = WAITING
     timestamp_ms: int = -1
-    cancel: Cancel | None = None
+    cancel: CancelRecord | None = None
     queued: bool = False
     charge: int = 0
     stated: bool = False
@@ -255,4 +255,4 @@ class Ticket:
 
 def id_hash_of(ticket: Ticket) -> bytes:
     """Return the hash of the id that the ticket refers to; it must be a request or a cancel."""
-    return ticket.content.id_hash if isinstance(ticket.content, Cancel) else ticket.candidate.identity.id_hash
+    return ticket.content.id_hash if isinstance(ticket.content, CancelRecord) else ticket.candidate.identity.id_hash

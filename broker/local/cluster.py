@@ -20,7 +20,7 @@ from broker.local.free_ports import accepts
 from broker.local.kafka import READY_WITHIN_S, Kafka
 from broker.local.processes import Process, is_running
 from broker.local.properties import Node, NodeSettings, ours_alone
-from broker.local.waiting import Patience
+from broker.local.waiting import PollTimer
 
 _SIZES = (1, 3)
 _PROBE_S = 8.0
@@ -110,7 +110,7 @@ class KafkaCluster:
         Raises:
             LocalServicesError: One of them died, it took too long, or the owner gave up.
         """
-        patience = Patience(READY_WITHIN_S, abandon)
+        patience = PollTimer(READY_WITHIN_S, abandon)
         while not self._take_part(nodes):
             for node in nodes:
                 if node.has_ended:

@@ -19,7 +19,7 @@ from broker.local.jars import Progress
 from broker.local.known import known, note, unnamed
 from broker.local.mending import mend, running_of
 from broker.local.processes import GRACE_S, Process, running_in, stop
-from broker.local.record import Record, port_of, read_record, remove_record
+from broker.local.record import PairRecord, port_of, read_record, remove_record
 from broker.local.services import LocalServices
 from broker.local.valkey import answers_ping
 
@@ -43,7 +43,7 @@ def up(
     nodes: int | None = None,
     progress: Progress | None = None,
     told: Callable[[str], None] = _quiet,
-) -> Record:
+) -> PairRecord:
     """Return the running pair: started if none runs, mended if a part of it does; an unnamed one begins empty.
 
     Without `nodes` Kafka has as many as the data were written by, or one. `told` gets a sentence on everything that was
@@ -67,7 +67,7 @@ def up(
         return record
 
 
-def _mended(home: Path, nodes: int | None, progress: Progress | None, told: Callable[[str], None]) -> Record | None:
+def _mended(home: Path, nodes: int | None, progress: Progress | None, told: Callable[[str], None]) -> PairRecord | None:
     """Return the pair that runs there, with its ended servers started again; None where nothing runs."""
     record, running = read_record(home), running_in(home)
     if record is None and running:
@@ -84,7 +84,7 @@ def _mended(home: Path, nodes: int | None, progress: Progress | None, told: Call
     return record if record.is_serving else None
 
 
-def _begun(home: Path, nodes: int | None, progress: Progress | None, told: Callable[[str], None]) -> Record:
+def _begun(home: Path, nodes: int | None, progress: Progress | None, told: Callable[[str], None]) -> PairRecord:
     """Start a pair where none runs; without a named directory its data begin empty."""
     end_leftovers(home)
     if home == unnamed():
@@ -99,7 +99,7 @@ def _begun(home: Path, nodes: int | None, progress: Progress | None, told: Calla
     return services.detach()
 
 
-def status(data_dir: Path | None = None) -> Record | None:
+def status(data_dir: Path | None = None) -> PairRecord | None:
     """Return the record of the pair in `data_dir` (without one: of the last pair started) if it serves."""
     record = read_record(_absolute(data_dir) or last())
     return record if record is not None and record.is_serving and _answers(record) else None
@@ -117,7 +117,7 @@ def half_dead(data_dir: Path | None = None) -> str | None:
     )
 
 
-def others(record: Record) -> list[str]:
+def others(record: PairRecord) -> list[str]:
     """Return the directories of this user's other pairs that are on record or run."""
     return [str(home) for home in known() if str(home) != record.data_dir]
 
@@ -145,7 +145,7 @@ def last() -> Path:
     return next((home for home in reversed(known()) if read_record(home) is not None), unnamed())
 
 
-def _answers(record: Record) -> bool:
+def _answers(record: PairRecord) -> bool:
     nodes = [accepts(port_of(node)) for node in record.bootstrap_servers.split(",")]
     return majority(len(nodes), sum(nodes)) and answers_ping(port_of(record.redis_url.removesuffix("/0")))
 
@@ -154,7 +154,7 @@ def _pids_in_words(processes: tuple[Process, ...]) -> str:
     return ", ".join(f"pid {process.pid}" for process in processes)
 
 
-def _require_nodes(running: Record, nodes: int | None) -> None:
+def _require_nodes(running: PairRecord, nodes: int | None) -> None:
     found = len(running.kafka_pids)
     if nodes not in (None, found):
         sentence = f"A Kafka with {found} node{'s' if found > 1 else ''} runs already, in {running.data_dir}"

@@ -14,19 +14,19 @@ from broker.local.jars import Progress, ensure_jars, locked_jars
 from broker.local.kafka import Kafka
 from broker.local.linked import java_command
 from broker.local.processes import Process, disown, is_running
-from broker.local.record import Record, port_of, write_record
+from broker.local.record import PairRecord, port_of, write_record
 from broker.local.requirements import java, require_extra, valkey_server
 from broker.local.valkey import Valkey
 
 _CONTROLLERS: Final = re.compile(r"^controller\.quorum\.voters=(\S+)$", re.MULTILINE)
 
 
-def running_of(record: Record) -> tuple[Process, ...]:
+def running_of(record: PairRecord) -> tuple[Process, ...]:
     """Return the servers that run at this moment, answering or not."""
     return tuple(process for process in record.processes if is_running(process))
 
 
-def mend(record: Record, *, progress: Progress | None, told: Callable[[str], None]) -> Record:
+def mend(record: PairRecord, *, progress: Progress | None, told: Callable[[str], None]) -> PairRecord:
     """Start the ended servers of a pair of which one still runs; return the record of the whole pair.
 
     Ports stay. A node of Kafka comes back with its topics; Valkey comes back empty, as after every start.
@@ -64,7 +64,7 @@ def _named(dead: Sequence[int]) -> str:
     return f"Kafka's node {dead[0]}" if len(dead) == 1 else f"Kafka's nodes {', '.join(map(str, dead))}"
 
 
-def _started(record: Record, server: Kafka | Valkey) -> Record:
+def _started(record: PairRecord, server: Kafka | Valkey) -> PairRecord:
     """Start the server, and write down the new record before anything else can go wrong."""
     process = server.spawn()
     if isinstance(server, Valkey):
@@ -77,11 +77,11 @@ def _started(record: Record, server: Kafka | Valkey) -> Record:
     return record
 
 
-def _node_runs(record: Record, number: int) -> bool:
+def _node_runs(record: PairRecord, number: int) -> bool:
     return number in record.nodes and is_running(record.nodes[number])
 
 
-def _valkey_runs(record: Record) -> bool:
+def _valkey_runs(record: PairRecord) -> bool:
     return record.valkey_pid > 0 and is_running(record.processes[-1])
 
 
@@ -89,7 +89,7 @@ def _java(progress: Progress | None) -> tuple[str, ...]:
     return java_command(java(), ensure_jars(locked_jars(), cache_dir() / "jars", progress=progress), cache_dir())
 
 
-def _ports(record: Record) -> list[tuple[int, int]]:
+def _ports(record: PairRecord) -> list[tuple[int, int]]:
     """Return each node's own port and its controller's, as its settings have them."""
     own = [port_of(address) for address in record.bootstrap_servers.split(",")]
     for number in range(1, len(own) + 1):

@@ -24,7 +24,7 @@ class Endpoints:
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class PairRecord:
     """One pair. A pid is 0 while that server has not been started; `owner_pid` is None for a detached pair.
 
     `kafka_pids` are in the order of the node ids, which begin with 1, and so are the addresses in `bootstrap_servers`.
@@ -63,7 +63,7 @@ class Record:
         return owned and valkey and sum(nodes) > len(self.kafka_pids) // 2
 
 
-def write_record(record: Record) -> None:
+def write_record(record: PairRecord) -> None:
     """Write the record atomically into its own data directory."""
     directory = Path(record.data_dir)
     descriptor, name = tempfile.mkstemp(prefix=f".{_NAME}-", dir=directory)
@@ -72,12 +72,12 @@ def write_record(record: Record) -> None:
     Path(name).replace(directory / _NAME)
 
 
-def read_record(data_dir: Path) -> Record | None:
+def read_record(data_dir: Path) -> PairRecord | None:
     """Return the record in this directory; None where there is none, or none that this version understands."""
     try:
         fields = json.loads((data_dir / _NAME).read_text(encoding="utf-8"))
         fields["kafka_pids"] = tuple(int(pid) for pid in fields["kafka_pids"])
-        return Record(**fields)
+        return PairRecord(**fields)
     except (OSError, ValueError, TypeError, KeyError):
         return None
 

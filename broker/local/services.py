@@ -31,7 +31,7 @@ from broker.local.kafka import Kafka
 from broker.local.linked import java_command
 from broker.local.processes import GRACE_S, disown, is_running, stop
 from broker.local.properties import NodeSettings, ours_alone
-from broker.local.record import Endpoints, Record, remove_record, write_record
+from broker.local.record import Endpoints, PairRecord, remove_record, write_record
 from broker.local.requirements import java, require_extra, valkey_server
 from broker.local.valkey import Valkey
 
@@ -152,7 +152,7 @@ class LocalServices:
         """Make a `start()` under way end with LocalServicesError; called from another thread or a signal handler."""
         self._abandon.set()
 
-    def detach(self) -> Record:
+    def detach(self) -> PairRecord:
         """Let the pair run on without its owner; the record in the data directory is then the only way to end it."""
         record = self._write_record(owner_pid=None)
         if self._guard is not None:
@@ -261,10 +261,10 @@ class LocalServices:
         self._spawn(valkey)
         valkey.await_ready(self._abandon)
 
-    def _write_record(self, *, owner_pid: int | None) -> Record:
+    def _write_record(self, *, owner_pid: int | None) -> PairRecord:
         kafka, valkey = self._started
         processes = kafka.processes
-        record = Record(
+        record = PairRecord(
             bootstrap_servers=self.endpoints.bootstrap_servers,
             redis_url=self.endpoints.redis_url,
             kafka_pids=tuple(processes[number].pid if number in processes else 0 for number in kafka.nodes),

@@ -8,7 +8,7 @@ from pathlib import Path
 from broker.local.errors import LocalServicesError
 from broker.local.logs import telling_line
 from broker.local.processes import Process, spawn
-from broker.local.waiting import Patience
+from broker.local.waiting import PollTimer
 
 READY_WITHIN_S = 15.0
 
@@ -47,7 +47,7 @@ class Valkey:
 
     def await_ready(self, abandon: threading.Event) -> None:
         """Wait until it answers PING; LocalServicesError when it died or took too long."""
-        patience = Patience(READY_WITHIN_S, abandon)
+        patience = PollTimer(READY_WITHIN_S, abandon)
         while not answers_ping(self.port):
             if self.child is None or self.child.poll() is not None:
                 raise self._failure("ended instead of starting")

@@ -6,7 +6,7 @@ import time
 _POLL_S = 0.05
 
 
-class Patience:
+class PollTimer:
     """Timer for polling: `pause()` returns False once the time is over or the owner gave up."""
 
     def __init__(self, within_s: float, abandon: threading.Event) -> None:

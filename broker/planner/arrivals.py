@@ -5,7 +5,7 @@ Each of the two prices a request by its own code, as the dispatcher and OpenAI d
 
 from typing import Final, NamedTuple
 
-from broker.core.pricing.laws import Size
+from broker.core.pricing.laws import RequestSize
 from broker.simulator.pricing import Endpoint
 from broker.simulator.pricing import Size as AskedSize
 
@@ -37,7 +37,7 @@ class Arrival(NamedTuple):
     at_ms: int
     lane: str
     model: str
-    size: Size
+    size: RequestSize
     asked: AskedSize
     partition: int = 0
     endpoint: str = "chat.completions"
@@ -47,19 +47,19 @@ class Arrival(NamedTuple):
 
 def chat_sizes(
     text_bytes: int, *, messages: int = 1, choices: int = 1, answer_max: int | None = None
-) -> tuple[Size, AskedSize]:
+) -> tuple[RequestSize, AskedSize]:
     """Return both sizes of a chat with `text_bytes` bytes of text in all messages together."""
     asked = AskedSize.chat(text_bytes, messages=messages, choices=choices, answer_max=answer_max)
-    return Size(text_bytes, messages, choices, 0, answer_max, asked.input_tokens, False, None), asked
+    return RequestSize(text_bytes, messages, choices, 0, answer_max, asked.input_tokens, False, None), asked
 
 
-def embedding_sizes(text_bytes: int, *, inputs: int = 1) -> tuple[Size, AskedSize]:
+def embedding_sizes(text_bytes: int, *, inputs: int = 1) -> tuple[RequestSize, AskedSize]:
     """Return both sizes of a call that embeds `text_bytes` bytes of plain text."""
     tokens = (text_bytes + 1) // 4
-    return Size(text_bytes, inputs, 1, 0, None, tokens, False, None), AskedSize(input_tokens=tokens)
+    return RequestSize(text_bytes, inputs, 1, 0, None, tokens, False, None), AskedSize(input_tokens=tokens)
 
 
-def responses_sizes(input_tokens: int, *, function_tools: bool = False) -> tuple[Size, AskedSize]:
+def responses_sizes(input_tokens: int, *, function_tools: bool = False) -> tuple[RequestSize, AskedSize]:
     """Return both sizes of a call to the Responses API with `input_tokens` tokens of input."""
-    size = Size(4 * input_tokens, 1, 1, 0, None, input_tokens, function_tools, None)
+    size = RequestSize(4 * input_tokens, 1, 1, 0, None, input_tokens, function_tools, None)
     return size, AskedSize(input_tokens=input_tokens, function_tools=function_tools)

@@ -18,7 +18,7 @@ from random import Random
 from typing import Final, assert_never
 
 from broker.core.answers.error_body import answer_of
-from broker.core.answers.rate_limit_headers import Metric, reading_of
+from broker.core.answers.rate_limit_headers import LimitMetric, reading_of
 from broker.core.answers.verdict import OK, Answer, Verdict, fine, judge
 from broker.core.commands import (
     Batch,
@@ -34,22 +34,22 @@ from broker.core.commands import (
 )
 from broker.core.dispatch import Dispatch
 from broker.core.events import Answered, Committed, Promoted, Renewed, Taken
-from broker.core.pricing.law_identification import Usage
+from broker.core.pricing.law_identification import TokenUsage
 from broker.core.progress.partition_progress import PartitionProgress
 from broker.core.ticket import CallNumber, Source, TicketNumber
 from broker.planner.arrivals import ENDPOINTS, Arrival
 from broker.planner.backlog import Backlog, Cargo
-from broker.planner.record import LaneRecord, Record, Watcher
+from broker.planner.record import LaneRecord, RunObserver, RunRecord
 from broker.planner.stage import Stage, Times
 from broker.simulator.admission import Metric as PlayedMetric
-from broker.simulator.virtual import Ask, Told, VirtualUpstream, Visit
+from broker.simulator.virtual import Ask, VirtualAnswer, VirtualUpstream, Visit
 
 RECORDS_A_TAKE: Final = 50  # as the service's intake
 WALL_MS: Final = 1_700_000_000_000
 _NEVER_MS: Final = 1 << 52
 _OUTCOME_BYTES: Final = 9_000  # beside the text of its answer
 _RECORD_BYTES: Final = 500  # beside the text of its prompt
-_METRICS: Final = {played: Metric(played) for played in PlayedMetric}
+_METRICS: Final = {played: LimitMetric(played) for played in PlayedMetric}
 _TIMED_OUT: Final = judge(Answer(None, {}, "timeout", None, None, ""))
 _CUT_OFF: Final = judge(Answer(None, {}, "connection", None, None, ""))
 
@@ -64,7 +64,7 @@ class VirtualRun:
         arrivals: Iterable[Arrival],
         times: Times | None = None,
         *,
-        watcher: Watcher | None = None,
+        watcher: RunObserver | None = None,
     ) -> None:
         """`arrivals` come in the order of their instants, from 0 on; `upstream` was opened at 0.
 
@@ -74,7 +74,7 @@ class VirtualRun:
         by_model = {} if isinstance(upstream, VirtualUpstream) else upstream
         self.upstream = upstream if isinstance(upstream, VirtualUpstream) else next(iter(upstream.values()))
         self._by_model: Mapping[str, VirtualUpstream] = by_model
-        self.record = Record({rule.name: LaneRecord() for rule in stage.rules.lanes})
+        self.record = RunRecord({rule.name: LaneRecord() for rule in stage.rules.lanes})
         self.now_us = 0
         self._stage, self._watcher = stage, watcher
         self._chance = Random(times.seed).random
@@ -106,15 +106,15 @@ class VirtualRun:
         """Whether every request has come and has its outcome."""
         return self._next is None and not self._open
 
-    def finish(self) -> Record:
+    def finish(self) -> RunRecord:
         """Run to the end."""
         is_over = self.advance(None)
         assert is_over, "while a request has no outcome, a leader commits or waits to"
         return self.record
 
-    def count_anew(self, watcher: Watcher | None) -> None:
+    def count_anew(self, watcher: RunObserver | None) -> None:
         """Start a new record for arrivals and calls from now on, without those before."""
-        self.record, self._watcher = Record({lane: LaneRecord() for lane in self.record.lanes}), watcher
+        self.record, self._watcher = RunRecord({lane: LaneRecord() for lane in self.record.lanes}), watcher
 
     def advance(self, until_ms: int | None) -> bool:
         """Run to the end of a millisecond, or to the end of the run; return whether the run is over."""
@@ -301,7 +301,7 @@ class VirtualRun:
             self._wake_ms = wake_ms
 
 
-def _outcome(call: CallNumber, cargo: Cargo, told: Told) -> Answered:
+def _outcome(call: CallNumber, cargo: Cargo, told: VirtualAnswer) -> Answered:
     """Convert the result to the adapter's event."""
     verdict = _verdict(told)
     if told.status == 429:
@@ -309,11 +309,11 @@ def _outcome(call: CallNumber, cargo: Cargo, told: Told) -> Answered:
     if verdict.meaning is not OK:
         return Answered(call, verdict, 0, None)
     arrival = cargo.arrival
-    usage = Usage(arrival.asked.input_tokens, arrival.output_tokens)
+    usage = TokenUsage(arrival.asked.input_tokens, arrival.output_tokens)
     return Answered(call, verdict, _OUTCOME_BYTES + 4 * arrival.output_tokens, usage)
 
 
-def _verdict(told: Told) -> Verdict:
+def _verdict(told: VirtualAnswer) -> Verdict:
     """Classify the result as the adapter would."""
     if told.status is None:
         return _CUT_OFF

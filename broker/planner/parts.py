@@ -21,10 +21,10 @@ from typing import Final
 
 from broker.planner.arrivals import ENDPOINTS
 from broker.planner.plan import LimitOutlook, Outlook, Plan, Quota, busiest_hour
-from broker.planner.record import LaneRecord, Record
+from broker.planner.record import LaneRecord, RunRecord
 from broker.planner.timeline import Timeline
 from broker.planner.workload import HOUR_MS, Stream
-from broker.simulator.pricing import Law, charge_at, settlement_of
+from broker.simulator.pricing import ChatLaw, charge_at, settlement_of
 from broker.simulator.tally import Tally
 
 COUNTS: Final = (8, 4)
@@ -56,7 +56,7 @@ def together(plan: Plan, parts: Sequence[Outlook]) -> Outlook:
     if len(parts) == 1:
         return parts[0]
     shifts_ms = [number * _length_ms(plan, len(parts)) - _lead_in_ms(plan) for number in range(len(parts))]
-    record = Record({name: LaneRecord() for name in parts[0].record.lanes})
+    record = RunRecord({name: LaneRecord() for name in parts[0].record.lanes})
     timeline = Timeline(plan.stretch_width_ms)
     for part, shift_ms in zip(parts, shifts_ms, strict=True):
         record.take_in(part.record, shift_ms)
@@ -122,7 +122,7 @@ def _is_steady(plan: Plan, factor: float) -> bool:
 def _load(plan: Plan, quota: Quota) -> float:
     """Return a limit's load: the demand on its scarcest resource, as a share of that."""
     drawing = [stream for stream in plan.workload.streams if stream.model in quota.models]
-    law = Law(plan.upstream.law)
+    law = ChatLaw(plan.upstream.law)
     tokens = sum(stream.per_hour * _charge(stream, law) for stream in drawing) / 60
     loads = [
         tokens / quota.tokens_per_minute,
@@ -136,7 +136,7 @@ def _load(plan: Plan, quota: Quota) -> float:
     return max(loads)
 
 
-def _charge(stream: Stream, law: Law) -> float:
+def _charge(stream: Stream, law: ChatLaw) -> float:
     """Return the tokens that a request of middle size is charged."""
     tokens, output = stream.input_tokens, stream.output_tokens
     _, asked = stream.sizes((tokens.low + tokens.high) // 2)

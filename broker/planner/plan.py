@@ -6,7 +6,7 @@ from typing import Final
 
 from broker.planner.arrivals import Arrival
 from broker.planner.engine import VirtualRun
-from broker.planner.record import Record
+from broker.planner.record import RunRecord
 from broker.planner.stage import Stage, Times
 from broker.planner.timeline import Timeline
 from broker.planner.workload import HOUR_MS, Workload
@@ -87,7 +87,7 @@ class Outlook:
     """
 
     factor: float
-    record: Record
+    record: RunRecord
     limits: tuple[LimitOutlook, ...]
     timeline: Timeline
     busiest_hour: float | None
@@ -232,7 +232,7 @@ def quotas_for(
     return tuple(quotas)
 
 
-def busiest_hour(timeline: Timeline, record: Record, quotas: Sequence[Quota]) -> float | None:
+def busiest_hour(timeline: Timeline, record: RunRecord, quotas: Sequence[Quota]) -> float | None:
     """Return the busiest hour's part of the tokens that come in an hour; None if the run was shorter."""
     if record.ended_ms < HOUR_MS:
         return None

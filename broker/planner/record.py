@@ -58,7 +58,7 @@ class LaneRecord:
         self.late += other.late
 
 
-class Watcher(Protocol):
+class RunObserver(Protocol):
     """Observer of a run beside its record: a plot's timeline is one."""
 
     def arrived(self, lane: str, now_ms: int) -> None:
@@ -72,7 +72,7 @@ class Watcher(Protocol):
 
 
 @dataclass(slots=True)
-class Record:
+class RunRecord:
     """The whole run. `ended_ms` is the last commit of an outcome, 0 before the first."""
 
     lanes: dict[str, LaneRecord] = field(default_factory=dict)
@@ -97,7 +97,7 @@ class Record:
         else:
             lane.outcomes[decision.reason if isinstance(decision, Fail) else type(decision).__name__.lower()] += 1
 
-    def take_in(self, other: "Record", shift_ms: int) -> None:
+    def take_in(self, other: "RunRecord", shift_ms: int) -> None:
         """Add the counts of the other run, which began `shift_ms` later."""
         for name, lane in other.lanes.items():
             self.lanes[name].take_in(lane)

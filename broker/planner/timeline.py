@@ -42,10 +42,10 @@ class Timeline:
     lanes: dict[str, dict[int, Stretch]] = field(default_factory=dict)
 
     def arrived(self, lane: str, now_ms: int) -> None:
-        """See `Watcher`."""
+        """See `RunObserver`."""
 
     def called(self, lane: str, charge: int, waited_ms: int | None, now_ms: int) -> None:
-        """See `Watcher`."""
+        """See `RunObserver`."""
         stretch = self._at(lane, now_ms)
         stretch.charged += charge
         if waited_ms is not None:
@@ -55,7 +55,7 @@ class Timeline:
                 stretch.waited_most_ms = waited_ms
 
     def settled(self, number: int, decision: Decision, now_ms: int) -> None:
-        """See `Watcher`."""
+        """See `RunObserver`."""
 
     def take_in(self, other: "Timeline", shift_ms: int) -> None:
         """Add the other timeline, which began `shift_ms` later and is no wider."""

@@ -11,7 +11,7 @@ from operator import attrgetter
 from random import Random
 from typing import Final
 
-from broker.core.pricing.laws import Size
+from broker.core.pricing.laws import RequestSize
 from broker.core.value import value
 from broker.planner.arrivals import Arrival, chat_sizes, embedding_sizes, responses_sizes
 from broker.simulator.pricing import Size as AskedSize
@@ -34,7 +34,7 @@ class Span:
 
 
 @value
-class Batch:
+class RequestBatch:
     """`count` requests at once at a time of day, each day, or evenly within `within_ms` from then on."""
 
     count: int
@@ -64,7 +64,7 @@ class Stream:
     name: str
     lane: str
     per_hour: float = 0.0
-    batch: Batch | None = None
+    batch: RequestBatch | None = None
     rhythm: tuple[float, ...] = ()
     model: str = "gpt-4o-mini"
     endpoint: str = "chat.completions"
@@ -77,7 +77,7 @@ class Stream:
     def arrivals(self, workload: "Workload", wanted_ms: int, seed: str) -> Iterator[Arrival]:
         """Yield its requests in order; `wanted_ms` after its arrival is a request's deadline."""
         chance = Random(seed)
-        sizes: dict[int, tuple[Size, AskedSize]] = {}
+        sizes: dict[int, tuple[RequestSize, AskedSize]] = {}
         for number, at_ms in enumerate(self._instants(workload, chance)):
             tokens = self.input_tokens.draw(chance)
             pair = sizes.get(tokens)
@@ -101,7 +101,7 @@ class Stream:
         days = span_ms / DAY_MS
         return self.per_hour * 24 * days if self.batch is None else self.batch.count * max(1.0, days)
 
-    def sizes(self, tokens: int) -> tuple[Size, AskedSize]:
+    def sizes(self, tokens: int) -> tuple[RequestSize, AskedSize]:
         """Return both sizes of a request with `tokens` tokens in its prompt."""
         match self.endpoint:
             case "embeddings":
@@ -117,7 +117,7 @@ class Stream:
         elif self.per_hour > 0:
             yield from self._steady(workload, chance)
 
-    def _batches(self, batch: Batch, workload: "Workload") -> Iterator[int]:
+    def _batches(self, batch: RequestBatch, workload: "Workload") -> Iterator[int]:
         first_ms = (batch.at_ms - workload.starts_ms) % DAY_MS
         for day in count():
             begin_ms = first_ms + day * DAY_MS

@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from broker.planner.amounts import clock_ms, per_hour, span, span_ms
 from broker.planner.arrivals import ENDPOINTS
-from broker.planner.workload import HOUR_MS, Batch, Stream, Workload
+from broker.planner.workload import HOUR_MS, RequestBatch, Stream, Workload
 from schemas.nearest import meant_or_known
 
 STREAMS_MAX: Final = 100
@@ -82,7 +82,7 @@ def _stream(table: Mapping[str, object], number: int, lanes: tuple[str, ...]) ->
     if batch and "rhythm" in found:
         raise WorkloadError(f"{where}: rhythm belongs to a rate, not to a count")
     stream = Stream(**({"name": f"stream {number}"} | found))
-    return replace(stream, batch=Batch(**batch)) if batch else stream
+    return replace(stream, batch=RequestBatch(**batch)) if batch else stream
 
 
 def _read(table: Mapping[str, object], known: Mapping[str, _Key], where: str) -> dict[str, Any]:

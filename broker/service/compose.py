@@ -68,13 +68,13 @@ def token_counter(settings: Settings) -> TokenCounter:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class KafkaFacts:
     """Facts that only the running Kafka can give: its cluster's id, part of the lease key."""
 
     cluster_id: str
 
 
-def retrier(settings: Settings, found: Found) -> RetrierProcess:
+def retrier(settings: Settings, found: KafkaFacts) -> RetrierProcess:
     """Compose a retrier process; nothing is connected yet. Call it inside the running event loop."""
     clock, owner, health = WallClock(), secrets.token_hex(8), Health()
     prefix, connection = settings.kafka.topic_prefix, KafkaConnection.of(settings.kafka)
@@ -128,7 +128,7 @@ def _batching(settings: Settings) -> Batching:
 
 
 def dispatcher(
-    settings: Settings, found: Found, counter: TokenCounter, *, from_start: frozenset[str] = frozenset()
+    settings: Settings, found: KafkaFacts, counter: TokenCounter, *, from_start: frozenset[str] = frozenset()
 ) -> Dispatcher:
     """Compose a dispatcher process; nothing is connected yet. Call it inside the running event loop."""
     clock, owner = WallClock(), secrets.token_hex(8)

@@ -24,7 +24,7 @@ KINDS_MAX: Final = 100
 _log = structlog.get_logger("containment")
 
 
-class Contained(Protocol):
+class ContainmentReporter(Protocol):
     """Reports that an exception ended one request, and nothing else."""
 
     def __call__(self, step: str, error: BaseException | None = None, **where: str | int | None) -> None:
@@ -42,7 +42,7 @@ class Containment:
         self._silenced: dict[tuple[str, str], int] = {}
 
     def contained(self, step: str, error: BaseException | None = None, **where: str | int | None) -> None:
-        """Report an exception that ended one request at `step`; see `Contained`. Without `error` it is only counted."""
+        """Report an exception that ended one request at `step`; without `error` it is only counted."""
         with contextlib.suppress(Exception):  # the report must not do the damage that it reports
             self._meter.contained(step)
         if error is not None:

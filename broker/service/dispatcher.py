@@ -9,7 +9,7 @@ import structlog
 
 from broker.core.events import Draining
 from broker.errors import LeaseUnavailable
-from broker.ports import ChunkLog, LaneLog, Lease, Upstream
+from broker.ports import ChunkLog, LaneLog, Lease, UpstreamApi
 from broker.service.driver import Driver
 from broker.service.health import GAUGES_EVERY_S
 from broker.service.leadership.leadership import Leadership
@@ -33,7 +33,7 @@ _log = structlog.get_logger("dispatcher")
 class Doors:
     """Doors to be closed at the end."""
 
-    upstream: Upstream
+    upstream: UpstreamApi
     lease: Lease
     chunks: ChunkLog
     lanes: Sequence[LaneLog]

@@ -27,8 +27,8 @@ from broker.core.commands import (
     Publish,
 )
 from broker.core.dispatch import Dispatch
-from broker.core.events import Answered, Committed, Crashed, Event, Refused, Suspected
-from broker.core.pricing.law_identification import Usage
+from broker.core.events import Answered, CallNotSent, Committed, Crashed, Event, Suspected
+from broker.core.pricing.law_identification import TokenUsage
 from broker.core.ticket import CallNumber, LanePartition, Source
 from broker.service.payloads import Payload, PayloadStore
 from broker.tasks import ended
@@ -42,7 +42,7 @@ Caller = Callable[[Call, Payload], Awaitable[tuple[Verdict, int]]]
 _log = structlog.get_logger("driver")
 
 
-class Watcher(Protocol):
+class CoreObserver(Protocol):
     """Observer of what goes in and out of the core; metrics implement it."""
 
     def observe_event(self, event: Event) -> None:
@@ -52,14 +52,14 @@ class Watcher(Protocol):
         """Observe a command that is about to be carried out; a call leaves now, after all that it had to wait for."""
 
     def contained(self, step: str, error: BaseException | None = None, **where: str | int | None) -> None:
-        """See `broker.service.containment.Contained`."""
+        """See `broker.service.containment.ContainmentReporter`."""
 
 
 class Driver:
     """Runs the core."""
 
     def __init__(
-        self, core: Dispatch, hold: PayloadStore, clock: WallClock, *, caller: Caller, watcher: Watcher
+        self, core: Dispatch, hold: PayloadStore, clock: WallClock, *, caller: Caller, watcher: CoreObserver
     ) -> None:
         """`publish_queue` gets every batch; the owner of the producer takes it from there."""
         self.core = core
@@ -69,7 +69,7 @@ class Driver:
         self._caller = caller
         self._watcher = watcher
         self._stirred = asyncio.Event()
-        self._calls: dict[CallNumber, asyncio.Task[Answered | Refused | Crashed]] = {}
+        self._calls: dict[CallNumber, asyncio.Task[Answered | CallNotSent | Crashed]] = {}
         self.room_changed = asyncio.Event()
         self.cautious: set[LanePartition] = set()  # partitions in which records are named before they are read
         self.naming = asyncio.Lock()
@@ -171,7 +171,7 @@ class Driver:
             case _:
                 assert_never(command)
 
-    async def _call(self, command: Call, cargo: Payload) -> Answered | Refused | Crashed:
+    async def _call(self, command: Call, cargo: Payload) -> Answered | CallNotSent | Crashed:
         """Make one call; an exception that ends it, of whatever kind, ends its request alone.
 
         After deaths it waits until the ledger says that the call begins; a call cancelled meanwhile counts as begun. If
@@ -180,7 +180,7 @@ class Driver:
         if command.line:
             await self._until(lambda: self.core.batches.has_written(command.line))
         if not self.core.trust.holds(self.clock.now_ms()) or self._overtakes(command):
-            return Refused(command.call)
+            return CallNotSent(command.call)
         self._watcher.observe_command(command, cargo)
         try:
             verdict, weight = await self._caller(command, cargo)
@@ -196,7 +196,7 @@ class Driver:
             command.line, flights.find(command.call).ticket
         )
 
-    def _ended(self, call: CallNumber, cargo: Payload, task: asyncio.Task[Answered | Refused | Crashed]) -> None:
+    def _ended(self, call: CallNumber, cargo: Payload, task: asyncio.Task[Answered | CallNotSent | Crashed]) -> None:
         """Post the end of a call, also of one that was cancelled before its first step and never ran a line.
 
         A CancelledError though the task was not cancelled is a defect too, perhaps of the client library: taken for a
@@ -235,10 +235,10 @@ def _named(cargo: Payload) -> dict[str, str | int | None]:
     }
 
 
-def _usage(cargo: Payload) -> Usage | None:
+def _usage(cargo: Payload) -> TokenUsage | None:
     """Return the usage that the answer reports, unless it leaves out the input."""
     told = cargo.usage
-    return None if told is None or not told.input_tokens else Usage(told.input_tokens, told.output_tokens)
+    return None if told is None or not told.input_tokens else TokenUsage(told.input_tokens, told.output_tokens)
 
 
 ABANDONED = Verdict(

@@ -22,7 +22,7 @@ from broker.ports import (
     ReplyTopics,
     TokenCounter,
     TransactionLog,
-    Upstream,
+    UpstreamApi,
 )
 from broker.service.calls.base_url_proof import Proof
 from broker.service.calls.caller import Calling
@@ -72,7 +72,7 @@ class DispatcherDoors:
         offload: Reads large records; in the loop itself unless another is given.
     """
 
-    upstream: Upstream
+    upstream: UpstreamApi
     lease: Lease
     ledger: LedgerLog
     coordinators: Coordinators

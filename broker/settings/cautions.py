@@ -13,7 +13,7 @@ from typing import Final
 from broker.settings.lanes import LANE_DEFAULTS
 from broker.settings.load import Loaded
 from broker.settings.mistakes import Mistake
-from broker.settings.origins import DEFAULTS, Origin, Path, Source, dotted, named
+from broker.settings.origins import DEFAULTS, Path, SettingOrigin, SourceKind, dotted, named
 from broker.settings.secrets import is_quoted
 from broker.settings.urls import HttpUrl, RedisUrl, is_loopback
 from schemas.nearest import nearest
@@ -78,7 +78,7 @@ def _of_what_is_shown(loaded: Loaded) -> Iterator[Mistake]:
         path = (duty, "http_host")
         origin = _given_by(loaded, path)
         host = str(getattr(loaded.settings, duty).http_host)
-        if not is_loopback(host) and origin.source is not Source.ENVIRONMENT:
+        if not is_loopback(host) and origin.source is not SourceKind.ENVIRONMENT:
             said = f"{duty}.http_host {host!r} shows /status and /metrics, which ask for no password, to other hosts"
             yield _caution(said, path, origin, "keep 127.0.0.1, or let a firewall choose the hosts that may ask")
 
@@ -136,12 +136,12 @@ def _of_the_base_url(loaded: Loaded) -> Iterator[Mistake]:
         yield _caution(said, path, _given_by(loaded, path), "write https://api.openai.com/v1, or leave it out")
 
 
-def _given_by(loaded: Loaded, path: Path) -> Origin:
+def _given_by(loaded: Loaded, path: Path) -> SettingOrigin:
     one = loaded.given.get(path)
     return DEFAULTS if one is None else one.origin
 
 
-def _caution(said: str, path: Path, origin: Origin, instead: str = "") -> Mistake:
-    origins = () if origin.source is Source.DEFAULT else (origin,)
+def _caution(said: str, path: Path, origin: SettingOrigin, instead: str = "") -> Mistake:
+    origins = () if origin.source is SourceKind.DEFAULT else (origin,)
     sentence = f"{said}{named(origins)}"
     return Mistake(f"{sentence}: {instead[0].lower()}{instead[1:]}" if instead else sentence, (path,), origins)

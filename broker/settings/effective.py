@@ -8,13 +8,13 @@ from pydantic import ByteSize, SecretStr
 
 from broker.settings.group import Group
 from broker.settings.load import Loaded
-from broker.settings.origins import DEFAULTS, Origin, Path
+from broker.settings.origins import DEFAULTS, Path, SettingOrigin
 from broker.settings.urls import MASK, HttpUrl, RedisUrl
 from broker.settings.whole import Settings
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class SettingRow:
     """One setting in force.
 
     Attributes:
@@ -27,12 +27,12 @@ class Row:
 
     path: Path
     value: Any
-    origin: Origin
+    origin: SettingOrigin
     because: str = ""
     is_size: bool = False
 
 
-def rows(loaded: Loaded) -> list[Row]:
+def rows(loaded: Loaded) -> list[SettingRow]:
     """Return all settings, group by group."""
     return [_row(loaded, path, value) for path, value in _leaves(loaded.settings, ())]
 
@@ -52,12 +52,12 @@ def _in_order(tables: Mapping[str, Any]) -> list[str]:
     return sorted(tables, key=lambda name: getattr(tables[name], "order", 0))
 
 
-def _row(loaded: Loaded, path: Path, value: Any) -> Row:
+def _row(loaded: Loaded, path: Path, value: Any) -> SettingRow:
     given = loaded.given.get(path)
     if given is not None:
-        return Row(path, _shown(path, value), given.origin, is_size=isinstance(value, ByteSize))
+        return SettingRow(path, _shown(path, value), given.origin, is_size=isinstance(value, ByteSize))
     derived, because = _derived(loaded.settings, path, value)
-    return Row(path, _shown(path, derived), DEFAULTS, because, isinstance(value, ByteSize))
+    return SettingRow(path, _shown(path, derived), DEFAULTS, because, isinstance(value, ByteSize))
 
 
 def _derived(settings: Settings, path: Path, value: Any) -> tuple[Any, str]:

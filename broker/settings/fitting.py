@@ -79,7 +79,7 @@ def ledger_line_bytes_max(lanes: int) -> int:
     return max(step, claim) + _HEAD_BYTES + BATCH_OVERHEAD_BYTES
 
 
-class Committed(NamedTuple):
+class GroupTopic(NamedTuple):
     """One topic of a group: its name, its partitions, and how many of its records are held at once."""
 
     topic: str
@@ -87,7 +87,7 @@ class Committed(NamedTuple):
     open_max: int
 
 
-def offsets_bytes_max(group: str, committed: Iterable[Committed]) -> int:
+def offsets_bytes_max(group: str, committed: Iterable[GroupTopic]) -> int:
     """Return the size of a group's largest commit, of all partitions, as each first transaction of a term has."""
     return sum(
         each.partitions * (_OFFSET_BYTES + len(group) + len(each.topic))

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from broker.errors import SettingsError
 from broker.settings.lanes import LANE_DEFAULTS
 from broker.settings.mistakes import Complain, Mistake
-from broker.settings.origins import DEFAULTS, Given, Leaves, Source, lay_over, leaves, origin_of, tree_of
+from broker.settings.origins import DEFAULTS, Given, Leaves, SourceKind, lay_over, leaves, origin_of, tree_of
 from broker.settings.origins import Path as Key
 from broker.settings.sentences import mistakes_in
 from broker.settings.sources import from_environment, from_file, from_flags, from_openai_names
@@ -94,7 +94,7 @@ def examine(
 def _in_reading_order(mistake: Mistake) -> tuple[int, str, int]:
     """Order mistakes: a file from its top to its end, then the environment, then flags."""
     first = mistake.origins[0] if mistake.origins else DEFAULTS
-    return list(Source).index(first.source), first.name, first.line or 0
+    return list(SourceKind).index(first.source), first.name, first.line or 0
 
 
 def _gathered(

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from broker.settings.origins import Origin, Path
+from broker.settings.origins import Path, SettingOrigin
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class Mistake:
 
     sentence: str
     keys: tuple[Path, ...] = ()
-    origins: tuple[Origin, ...] = ()
+    origins: tuple[SettingOrigin, ...] = ()
     follows: bool = False
 
     def concerns(self, other: Path) -> bool:

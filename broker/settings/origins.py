@@ -14,7 +14,7 @@ Path = tuple[str, ...]
 _PLACES_NAMED_MAX = 3
 
 
-class Source(StrEnum):
+class SourceKind(StrEnum):
     """The kind of place a value came from."""
 
     DEFAULT = "default"
@@ -25,28 +25,28 @@ class Source(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
+class SettingOrigin:
     """One place: a file with its line, the name of a variable or of a flag. As text it fits behind "from"."""
 
-    source: Source
+    source: SourceKind
     name: str = ""
     line: int | None = None
 
     def __str__(self) -> str:
         match self.source:
-            case Source.DEFAULT:
+            case SourceKind.DEFAULT:
                 return "the defaults"
-            case Source.FILE:
+            case SourceKind.FILE:
                 return f"{self.name}:{self.line}" if self.line else self.name
-            case Source.ENVIRONMENT:
+            case SourceKind.ENVIRONMENT:
                 return f"the environment variable {self.name}"
-            case Source.FLAG:
+            case SourceKind.FLAG:
                 return f"the flag {self.name}"
-            case Source.SECRET_FILE:
+            case SourceKind.SECRET_FILE:
                 return f"the file {self.name}"
 
 
-DEFAULTS = Origin(Source.DEFAULT)
+DEFAULTS = SettingOrigin(SourceKind.DEFAULT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +54,14 @@ class Given:
     """One value and its origin."""
 
     value: Any = field(repr=False)  # it may be a secret
-    origin: Origin
+    origin: SettingOrigin
 
 
 Leaves = dict[Path, Given]
 """Path to value. An empty table is a leaf too: `[limits."gpt-4o"]` alone declares a limit."""
 
 
-def leaves(tree: Mapping[str, Any], origin: Origin, at: Path = ()) -> Leaves:
+def leaves(tree: Mapping[str, Any], origin: SettingOrigin, at: Path = ()) -> Leaves:
     """Return the leaves of a nested table, below the path `at`."""
     found: Leaves = {}
     for key, value in tree.items():
@@ -96,18 +96,18 @@ def tree_of(given: Leaves) -> dict[str, Any]:
     return tree
 
 
-def origin_of(path: Path, given: Leaves) -> Origin | None:
+def origin_of(path: Path, given: Leaves) -> SettingOrigin | None:
     """Return the origin of the value at `path`, or of the nearest one above or below it; None if there is none."""
     return next(_related(path, given), None)
 
 
-def origins_of(paths: Iterable[Path], given: Leaves) -> list[Origin]:
+def origins_of(paths: Iterable[Path], given: Leaves) -> list[SettingOrigin]:
     """Return all origins but the defaults of values at, above or below `paths`, each once, in that order."""
     found = [origin for path in paths for origin in _related(path, given)]
-    return [origin for origin in dict.fromkeys(found) if origin.source is not Source.DEFAULT]
+    return [origin for origin in dict.fromkeys(found) if origin.source is not SourceKind.DEFAULT]
 
 
-def named(origins: Iterable[Origin | str]) -> str:
+def named(origins: Iterable[SettingOrigin | str]) -> str:
     """Return the places as an addition to a sentence, such as ` (from headrace.toml:3)`; empty without any."""
     texts = [str(origin) for origin in origins]
     if len(texts) > _PLACES_NAMED_MAX:
@@ -116,7 +116,7 @@ def named(origins: Iterable[Origin | str]) -> str:
     return f" (from {joined})" if joined else ""
 
 
-def _related(path: Path, given: Leaves) -> Iterator[Origin]:
+def _related(path: Path, given: Leaves) -> Iterator[SettingOrigin]:
     for length in range(len(path), 0, -1):
         if path[:length] in given:
             yield given[path[:length]].origin

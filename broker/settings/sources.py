@@ -13,7 +13,7 @@ from typing import Any
 from broker.settings.known import group_at, nearest_key, secret_keys
 from broker.settings.lines import line_at, lines_of
 from broker.settings.mistakes import Complain, Mistake
-from broker.settings.origins import Given, Leaves, Origin, Path, Source, dotted, leaves
+from broker.settings.origins import Given, Leaves, Path, SettingOrigin, SourceKind, dotted, leaves
 from broker.settings.whole import Settings
 
 PREFIX = "HEADRACE_"
@@ -44,12 +44,12 @@ def from_file(config: FilePath, complain: Complain) -> Leaves:
     except tomllib.TOMLDecodeError as error:
         said = f"is not TOML: {error}"
     if said:
-        complain(Mistake(f"the settings file {config} {said}", origins=(Origin(Source.FILE, str(config)),)))
+        complain(Mistake(f"the settings file {config} {said}", origins=(SettingOrigin(SourceKind.FILE, str(config)),)))
         return {}
     lines = lines_of(text)
     found = {
-        path: Given(one.value, Origin(Source.FILE, str(config), line_at(path, lines)))
-        for path, one in leaves(tree, Origin(Source.FILE, str(config))).items()
+        path: Given(one.value, SettingOrigin(SourceKind.FILE, str(config), line_at(path, lines)))
+        for path, one in leaves(tree, SettingOrigin(SourceKind.FILE, str(config))).items()
     }
     return _with_secrets(found, complain, beside=config.parent)
 
@@ -59,7 +59,7 @@ def from_openai_names(environ: Mapping[str, str], complain: Complain) -> Leaves:
     given: Leaves = {}
     for name, key in _OPENAI_NAMES.items():
         if environ.get(name):
-            given["openai", key] = Given(environ[name], Origin(Source.ENVIRONMENT, name))
+            given["openai", key] = Given(environ[name], SettingOrigin(SourceKind.ENVIRONMENT, name))
     return _with_secrets(given, complain)
 
 
@@ -79,7 +79,7 @@ def from_environment(environ: Mapping[str, str], complain: Complain) -> Leaves:
         if path[0] not in Settings.model_fields:
             if "__" in rest or not _is_of_kubernetes(rest, text):
                 sentence = f"the environment variable {name} is no setting: the nearest is {_variable_like(rest)}"
-                complain(Mistake(sentence, origins=(Origin(Source.ENVIRONMENT, name),)))
+                complain(Mistake(sentence, origins=(SettingOrigin(SourceKind.ENVIRONMENT, name),)))
             continue
         target = whole if group_at(path) is not None or len(path) == 1 else single
         target.update(_read_variable(name, path, text, complain))
@@ -91,7 +91,7 @@ def from_flags(overrides: Mapping[str, object], complain: Complain) -> Leaves:
     given: Leaves = {}
     for key, value in overrides.items():
         path = tuple(key.split("."))
-        flag = Origin(Source.FLAG, f"--{path[-1].replace('_', '-')}")
+        flag = SettingOrigin(SourceKind.FLAG, f"--{path[-1].replace('_', '-')}")
         if isinstance(value, Mapping):
             given.update(leaves(value, flag, path))
         elif value is not None:
@@ -100,7 +100,7 @@ def from_flags(overrides: Mapping[str, object], complain: Complain) -> Leaves:
 
 
 def _read_variable(name: str, path: Path, text: str, complain: Complain) -> Leaves:
-    origin = Origin(Source.ENVIRONMENT, name)
+    origin = SettingOrigin(SourceKind.ENVIRONMENT, name)
     is_table = len(path) == 1 or group_at(path) is not None
     if not is_table:
         return {path: Given(_listed(path, text), origin)}
@@ -188,7 +188,7 @@ def _read_secret(given: Given, beside: FilePath | None) -> Given | str:
         return f" names no file that can be read ({why}); the secret itself would stand in the key without _file"
     if len(text) > _SECRET_CHARS_MAX:
         return f": {file} is too large to be a secret"
-    return Given(text, Origin(Source.SECRET_FILE, str(file))) if text.strip() else f": {file} is empty"
+    return Given(text, SettingOrigin(SourceKind.SECRET_FILE, str(file))) if text.strip() else f": {file} is empty"
 
 
 def _is_path(text: str) -> bool:

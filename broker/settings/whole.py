@@ -27,7 +27,7 @@ from broker.settings.fitting import (
     OFFSETS_BYTES_MAX,
     OUTCOME_BYTES_MIN,
     PARKED_BYTES_MIN,
-    Committed,
+    GroupTopic,
     ledger_line_bytes_max,
     offsets_bytes_max,
 )
@@ -205,12 +205,12 @@ def _check_fitting(settings: Settings) -> Iterator[Contradiction]:
 def _check_partitions(settings: Settings) -> Iterator[Contradiction]:
     prefix, given = settings.kafka.topic_prefix, settings.topics
     taken = [
-        Committed(requests_topic(prefix, name), given.requests.partitions, lane.buffer_max)
+        GroupTopic(requests_topic(prefix, name), given.requests.partitions, lane.buffer_max)
         for name, lane in settings.lanes.items()
     ]
     groups = {
-        "requests": ("dispatcher", [*taken, Committed(control_topic(prefix), given.control.partitions, 0)]),
-        "failures": ("retrier", [Committed(failures_topic(prefix), given.failures.partitions, 0)]),
+        "requests": ("dispatcher", [*taken, GroupTopic(control_topic(prefix), given.control.partitions, 0)]),
+        "failures": ("retrier", [GroupTopic(failures_topic(prefix), given.failures.partitions, 0)]),
     }
     for kind, (name, committed) in groups.items():
         weight = offsets_bytes_max(f"{prefix}.{name}", committed)

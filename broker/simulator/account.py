@@ -9,10 +9,10 @@ from broker.simulator.admission import (
     SECOND_US,
     TOKENS,
     Admitted,
-    Level,
+    HeaderTriple,
     Levels,
     Metric,
-    Refused,
+    Refusal,
     RefusedCost,
 )
 from broker.simulator.behaviours.catalogue import Behaviour
@@ -69,7 +69,7 @@ class Account:
         self._refused = dict.fromkeys(Metric, 0)
         self._wasted = dict.fromkeys(Metric, 0)
 
-    def admit(self, charge: int, now_us: int) -> Admitted | Refused:
+    def admit(self, charge: int, now_us: int) -> Admitted | Refusal:
         """Pay `charge` tokens and one request from every meter, or return the refusal with its wait."""
         if now_us >= self._wake_us:
             self._catch_up(now_us)
@@ -94,14 +94,14 @@ class Account:
             return Admitted(self.levels(), self.project_levels())
         return Admitted({TOKENS: self._shown_tokens.level(), REQUESTS: self._shown_requests.level()})
 
-    def refilled(self, now_us: int) -> dict[Metric, Level]:
+    def refilled(self, now_us: int) -> dict[Metric, HeaderTriple]:
         """Bring every meter to `now_us`; return the levels that headers show then."""
         self._catch_up(now_us)
         for _, _, meter in self._meters:
             meter.refill(now_us)
         return self.levels()
 
-    def levels(self) -> dict[Metric, Level]:
+    def levels(self) -> dict[Metric, HeaderTriple]:
         """Return the levels that headers show, as of the last call."""
         return {TOKENS: self._shown_tokens.level(), REQUESTS: self._shown_requests.level()}
 
@@ -196,11 +196,11 @@ class Account:
         for metric, units in wanted.items():
             self._foreign[metric] += units
 
-    def project_levels(self) -> dict[Metric, Level]:
+    def project_levels(self) -> dict[Metric, HeaderTriple]:
         """Return the levels that headers show of the project's limits, as of the last call."""
         return {metric: meter.level() for metric, meter in self._projects_shown.items()}
 
-    def _refuse(self, charge: int) -> Refused:
+    def _refuse(self, charge: int) -> Refusal:
         costs = {TOKENS: charge, REQUESTS: 1}
         too_large = [entry for entry in self._meters if entry[2].visible and costs[entry[0]] > entry[2].limit]
         if too_large:
@@ -215,7 +215,7 @@ class Account:
         self._refused[metric] += 1
         self._punish(costs)
         levels: Levels = self.levels()
-        return Refused(
+        return Refusal(
             metric,
             stated.period_us,
             stated.limit,

@@ -32,7 +32,7 @@ class RefusedCost(StrEnum):
     ALL = "all"
 
 
-class Level(NamedTuple):
+class HeaderTriple(NamedTuple):
     """One triple of headers: limit, remaining, and the time until the limit is full again."""
 
     limit: int
@@ -40,7 +40,7 @@ class Level(NamedTuple):
     reset_ms: int
 
 
-Levels = Mapping[Metric, Level]
+Levels = Mapping[Metric, HeaderTriple]
 
 NO_LEVELS: Final[Levels] = MappingProxyType({})
 
@@ -52,7 +52,7 @@ class Admitted(NamedTuple):
     project_levels: Levels = NO_LEVELS
 
 
-class Refused(NamedTuple):
+class Refusal(NamedTuple):
     """A refused call: the numbers of the 429.
 
     Attributes:

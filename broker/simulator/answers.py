@@ -37,7 +37,7 @@ _SNAPSHOTS: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class AnswerIngredients:
     """Ingredients of an answer: `seed` decides the words, `serial` identifies the call, `declined` refuses it."""
 
     body: Mapping[str, Any]
@@ -58,7 +58,7 @@ def limit_name_of(model: str) -> str:
     return _DATED.sub("", model)
 
 
-def answer_body(endpoint: Endpoint, answer: Answer) -> dict[str, Any]:
+def answer_body(endpoint: Endpoint, answer: AnswerIngredients) -> dict[str, Any]:
     """Build the body of a 200."""
     match endpoint:
         case Endpoint.CHAT:
@@ -69,7 +69,7 @@ def answer_body(endpoint: Endpoint, answer: Answer) -> dict[str, Any]:
             return _embeddings(answer)
 
 
-def _chat_completion(answer: Answer) -> dict[str, Any]:
+def _chat_completion(answer: AnswerIngredients) -> dict[str, Any]:
     body = answer.body
     prompt = text_of(Endpoint.CHAT, body)
     n = body.get("n")
@@ -117,7 +117,7 @@ def _chat_completion(answer: Answer) -> dict[str, Any]:
     }
 
 
-def _response(answer: Answer) -> dict[str, Any]:
+def _response(answer: AnswerIngredients) -> dict[str, Any]:
     body = answer.body
     cap = body.get("max_output_tokens")
     text, cut = _copy(text_of(Endpoint.RESPONSES, body), answer.seed, cap, False)
@@ -166,7 +166,7 @@ def _response(answer: Answer) -> dict[str, Any]:
     }
 
 
-def _embeddings(answer: Answer) -> dict[str, Any]:
+def _embeddings(answer: AnswerIngredients) -> dict[str, Any]:
     given = answer.body.get("input")
     batch = isinstance(given, list) and not all(isinstance(item, int) for item in given)
     inputs = given if batch and isinstance(given, list) else [given]

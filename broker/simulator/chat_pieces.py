@@ -9,13 +9,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from broker.simulator import wording
-from broker.simulator.streams import Manner, Piece, Stream, spelled
+from broker.simulator.streams import AnswerStream, Manner, TimedText, spelled
 
 DONE: Final = "data: [DONE]\n\n"
 _CARRIED: Final = ("created", "model", "service_tier", "system_fingerprint")
 
 
-def chat_pieces(stream: Stream) -> Iterator[Piece]:
+def chat_pieces(stream: AnswerStream) -> Iterator[TimedText]:
     """Yield all pieces, in order."""
     shares = stream.shares()
     opened: set[int] = set()
@@ -23,15 +23,15 @@ def chat_pieces(stream: Stream) -> Iterator[Piece]:
         delta, share = stream.deltas[place], shares[place]
         if delta.choice not in opened:
             opened.add(delta.choice)
-            yield Piece(share, _role(stream, delta.choice))
-        yield Piece(share, _chunk(stream, delta.choice, {_kind(stream, delta.choice): delta.text}, place))
+            yield TimedText(share, _role(stream, delta.choice))
+        yield TimedText(share, _chunk(stream, delta.choice, {_kind(stream, delta.choice): delta.text}, place))
     if stream.broken is None:
-        yield Piece(1.0, _ending(stream, opened))
+        yield TimedText(1.0, _ending(stream, opened))
     elif stream.broken.manner is not Manner.CUT:
-        yield Piece(stream.end_share, f"data: {spelled(wording.server_error_body())}\n\n{DONE}")
+        yield TimedText(stream.end_share, f"data: {spelled(wording.server_error_body())}\n\n{DONE}")
 
 
-def _ending(stream: Stream, opened: set[int]) -> str:
+def _ending(stream: AnswerStream, opened: set[int]) -> str:
     text = ""
     for choice in stream.body["choices"]:
         number = choice["index"]
@@ -44,18 +44,18 @@ def _ending(stream: Stream, opened: set[int]) -> str:
     return text + DONE
 
 
-def _role(stream: Stream, choice: int) -> str:
+def _role(stream: AnswerStream, choice: int) -> str:
     begun = {"content": "", "refusal": None} if _kind(stream, choice) == "content" else {"content": None, "refusal": ""}
     return _chunk(stream, choice, {"role": "assistant", **begun}, choice)
 
 
-def _kind(stream: Stream, choice: int) -> str:
+def _kind(stream: AnswerStream, choice: int) -> str:
     """Return the kind of a choice's text: its content, or its refusal."""
     told = next(each["message"] for each in stream.body["choices"] if each["index"] == choice)
     return "refusal" if told.get("refusal") else "content"
 
 
-def _chunk(stream: Stream, choice: int, delta: Mapping[str, Any], place: int, finish: str | None = None) -> str:
+def _chunk(stream: AnswerStream, choice: int, delta: Mapping[str, Any], place: int, finish: str | None = None) -> str:
     chunk = _head(stream)
     chunk["choices"] = [{"index": choice, "delta": delta, "logprobs": None, "finish_reason": finish}]
     if stream.with_usage:
@@ -63,6 +63,6 @@ def _chunk(stream: Stream, choice: int, delta: Mapping[str, Any], place: int, fi
     return f"data: {spelled(chunk | stream.padding(place, delta.get('content') or delta.get('refusal') or ''))}\n\n"
 
 
-def _head(stream: Stream) -> dict[str, Any]:
+def _head(stream: AnswerStream) -> dict[str, Any]:
     body = stream.body
     return {"id": body["id"], "object": "chat.completion.chunk"} | {name: body[name] for name in _CARRIED}

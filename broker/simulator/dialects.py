@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, Final
 
-from broker.simulator.admission import DAY_US, Levels, Metric, Refused
+from broker.simulator.admission import DAY_US, Levels, Metric, Refusal
 from broker.simulator.pricing import Endpoint
 from broker.simulator.wording import BAD_GATEWAY, ORGANIZATION, error_body, go_duration
 
@@ -29,7 +29,7 @@ def azure_headers(levels: Levels, *, in_seconds: bool) -> dict[str, str]:
     return headers
 
 
-def azure_body(endpoint: Endpoint, refused: Refused) -> dict[str, Any]:
+def azure_body(endpoint: Endpoint, refused: Refusal) -> dict[str, Any]:
     """Build template 8, without a `type`."""
     what = "token" if refused.metric is Metric.TOKENS else "call"
     message = (
@@ -41,12 +41,12 @@ def azure_body(endpoint: Endpoint, refused: Refused) -> dict[str, Any]:
     return {"error": {"code": "429", "message": message}}
 
 
-def azure_curt_body(refused: Refused) -> dict[str, Any]:
+def azure_curt_body(refused: Refusal) -> dict[str, Any]:
     """Build Azure's other message."""
     return {"error": {"code": "429", "message": f"Rate limit is exceeded. Try again in {_seconds(refused)} seconds."}}
 
 
-def groq_body(model: str, refused: Refused) -> dict[str, Any]:
+def groq_body(model: str, refused: Refusal) -> dict[str, Any]:
     """Build template 9."""
     letter = "T" if refused.metric is Metric.TOKENS else "R"
     per, last = ("day", "D") if refused.period_us == DAY_US else ("minute", "M")
@@ -62,7 +62,7 @@ def groq_body(model: str, refused: Refused) -> dict[str, Any]:
     return error_body(message, refused.metric.value, code="rate_limit_exceeded")
 
 
-def curt_body(refused: Refused) -> Mapping[str, Any]:
+def curt_body(refused: Refusal) -> Mapping[str, Any]:
     """Build a refusal without a number."""
     message = "Rate limit exceeded." if refused.wait_ms is not None else "Request too large."
     return error_body(message, "rate_limit_error", code="rate_limit_exceeded")
@@ -79,5 +79,5 @@ def page(status: int) -> str:
     )
 
 
-def _seconds(refused: Refused) -> int:
+def _seconds(refused: Refusal) -> int:
     return AZURE_TOO_LARGE_S if refused.wait_ms is None else max(1, -(-refused.wait_ms // 1_000))

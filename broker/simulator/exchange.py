@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from broker.simulator import wording
 from broker.simulator.admission import SECOND_US
-from broker.simulator.answers import Answer, answer_body, limit_name_of
+from broker.simulator.answers import AnswerIngredients, answer_body, limit_name_of
 from broker.simulator.books import Books, IdCount, Page
 from broker.simulator.chance import Chance
 from broker.simulator.complaints import bad_request, complaint_about, unknown_model
@@ -32,7 +32,7 @@ ID_CHARS_MAX: Final = 512  # OpenAI's own bound on X-Client-Request-Id
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class IncomingCall:
     """One HTTP call as it arrived; header names in lower case."""
 
     number: int
@@ -70,7 +70,7 @@ class Exchange:
         self._latency = settings.latency()
         self.script: Script | None = None
 
-    def decide(self, call: Call, books: Books, now_us: int) -> Reply:
+    def decide(self, call: IncomingCall, books: Books, now_us: int) -> Reply:
         """Decide the reply to `call`, admitted and charged at `now_us`."""
         body = _parsed(call.payload)
         request_id = _request_id(call, body or {})
@@ -90,7 +90,9 @@ class Exchange:
         )
         return reply if scripted is None else overlaid(reply, scripted)
 
-    def _asked(self, call: Call, body: Mapping[str, Any] | None, request_id: str, count: IdCount) -> _Asked | Reply:
+    def _asked(
+        self, call: IncomingCall, body: Mapping[str, Any] | None, request_id: str, count: IdCount
+    ) -> _Asked | Reply:
         """Read the request, or return the error of a call that costs nothing."""
         key = call.headers.get("authorization", "").removeprefix("Bearer").strip()
         if not key or key.startswith(WRONG_KEY_PREFIX):
@@ -105,7 +107,7 @@ class Exchange:
         luck = Luck(self._chance.content_of(call.endpoint, body), request_id, count)
         return _Asked(call.endpoint, body, model, size_of(call.endpoint, body), luck)
 
-    def _page(self, call: Call, body: Mapping[str, Any], books: Books) -> Page:
+    def _page(self, call: IncomingCall, body: Mapping[str, Any], books: Books) -> Page:
         model = body.get("model")
         known = isinstance(model, str) and model and self._serves(model)
         return books.page(limit_name_of(str(model)), call.endpoint.value) if known else Page()
@@ -154,7 +156,9 @@ class Exchange:
         luck = asked.luck
         serial = f"{self._chance.number(luck.content, f'serial {luck.request_id} {luck.count.calls}'):016x}"
         declined = self._chance.draw(luck.content, "declined") < self._settings.declined_rate
-        answer = Answer(asked.body, asked.model, self._chance.number(luck.content, "words"), serial, declined)
+        answer = AnswerIngredients(
+            asked.body, asked.model, self._chance.number(luck.content, "words"), serial, declined
+        )
         body = answer_body(asked.endpoint, answer)
         reply = Reply(200, body, headers, delay_s, luck.count)
         if not asked.body.get("stream"):
@@ -177,7 +181,7 @@ def _parsed(payload: bytes) -> Mapping[str, Any] | None:
     return body if isinstance(body, dict) else None
 
 
-def _request_id(call: Call, body: Mapping[str, Any]) -> str:
+def _request_id(call: IncomingCall, body: Mapping[str, Any]) -> str:
     for header in ID_HEADERS:
         if call.headers.get(header):
             return call.headers[header][:ID_CHARS_MAX]

@@ -13,9 +13,9 @@ from broker.simulator.admission import (
     DAY_US,
     MINUTE_US,
     Admitted,
-    Level,
+    HeaderTriple,
     Metric,
-    Refused,
+    Refusal,
     RefusedCost,
 )
 from broker.simulator.meters.bucket import Bucket
@@ -29,11 +29,11 @@ __all__ = [
     "Account",
     "Admitted",
     "Bucket",
-    "Level",
+    "HeaderTriple",
     "Limiter",
     "Limits",
     "Metric",
-    "Refused",
+    "Refusal",
     "RefusedCost",
     "Scene",
     "Tally",
@@ -62,7 +62,7 @@ class Limiter:
         """Whether `model` has an account or may still get one."""
         return model in self._accounts or len(self._accounts) < MODELS_MAX
 
-    def admit(self, model: str, charge: int, now_us: int) -> Admitted | Refused:
+    def admit(self, model: str, charge: int, now_us: int) -> Admitted | Refusal:
         """Admit one call of `model` or refuse it; see `Account.admit`."""
         account = self._accounts.get(model) or self._account(model, now_us)
         return account.admit(charge, now_us)
@@ -71,11 +71,11 @@ class Limiter:
         """Debit `tokens` more at `due_us`, not before now: the end of a call of `model` that was admitted."""
         self._accounts[model].settle(tokens, due_us)
 
-    def levels(self, model: str, now_us: int) -> dict[Metric, Level]:
+    def levels(self, model: str, now_us: int) -> dict[Metric, HeaderTriple]:
         """Return the levels that headers show of `model` now, for an answer that costs nothing."""
         return self._account(model, now_us).refilled(now_us)
 
-    def project_levels(self, model: str) -> dict[Metric, Level]:
+    def project_levels(self, model: str) -> dict[Metric, HeaderTriple]:
         """Return the levels of the project's buckets, as of the last call or look; empty without such limits."""
         account = self._accounts.get(model)
         return {} if account is None else account.project_levels()

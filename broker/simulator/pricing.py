@@ -27,7 +27,7 @@ class Endpoint(StrEnum):
     EMBEDDINGS = "embeddings"
 
 
-class Law(StrEnum):
+class ChatLaw(StrEnum):
     """Charge law of Chat Completions; the other endpoints have one law each.
 
     `USAGE` concerns Responses as well: the input is charged at admission, the output when the call ends (the facts'
@@ -63,27 +63,27 @@ class Size:
         return cls(input_tokens, text_bytes, messages, choices, answer_max=answer_max)
 
 
-def charge_of(endpoint: Endpoint, body: Mapping[str, Any], law: Law) -> int:
+def charge_of(endpoint: Endpoint, body: Mapping[str, Any], law: ChatLaw) -> int:
     """Return the tokens the bucket loses when `body` is admitted, never less than 1."""
     return charge_at(endpoint, size_of(endpoint, body), law)
 
 
-def charge_at(endpoint: Endpoint, size: Size, law: Law) -> int:
+def charge_at(endpoint: Endpoint, size: Size, law: ChatLaw) -> int:
     """Return the same for a call of which only the size is known."""
     match endpoint:
         case Endpoint.CHAT:
             charge = _chat_charge(size, law)
         case Endpoint.RESPONSES:
-            pictures = size.picture_tokens if law is Law.USAGE else IMAGE_TOKENS * size.images
+            pictures = size.picture_tokens if law is ChatLaw.USAGE else IMAGE_TOKENS * size.images
             charge = size.input_tokens + pictures + _responses_extra(size)
         case Endpoint.EMBEDDINGS:
             charge = size.input_tokens
     return max(1, charge)
 
 
-def settlement_of(endpoint: Endpoint, size: Size, output_tokens: int, law: Law) -> int:
+def settlement_of(endpoint: Endpoint, size: Size, output_tokens: int, law: ChatLaw) -> int:
     """Return the tokens debited at the call's end: under `USAGE` its output, less what was charged for it before."""
-    if law is not Law.USAGE:
+    if law is not ChatLaw.USAGE:
         return 0
     match endpoint:
         case Endpoint.CHAT:
@@ -140,16 +140,16 @@ def text_of(endpoint: Endpoint, body: Mapping[str, Any]) -> str:
     return "\n".join(text for content in contents for text in _texts(content))
 
 
-def _chat_charge(size: Size, law: Law) -> int:
+def _chat_charge(size: Size, law: ChatLaw) -> int:
     text_tokens = _quarters(size.text_bytes) + size.messages + IMAGE_TOKENS * size.images
     match law:
-        case Law.CHAT_2025:
+        case ChatLaw.CHAT_2025:
             return text_tokens + size.choices
-        case Law.CHAT_LEGACY:
+        case ChatLaw.CHAT_LEGACY:
             return text_tokens + (size.answer_max or LEGACY_MAX_TOKENS) * size.choices
-        case Law.DOCUMENTED:
+        case ChatLaw.DOCUMENTED:
             return max((size.answer_max or 0) * size.choices, text_tokens)
-        case Law.USAGE:
+        case ChatLaw.USAGE:
             return size.input_tokens + size.picture_tokens
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from broker.simulator import wording
 from broker.simulator.books import IdCount, Page
-from broker.simulator.streams import Stream
+from broker.simulator.streams import AnswerStream
 
 
 @dataclass(slots=True)  # one for each of a million planned calls: freezing costs as much as the rest of it
@@ -25,7 +25,7 @@ class Reply:
     delay_s: float = 0.0
     count: IdCount | None = None
     dropped: bool = False
-    stream: Stream | None = None
+    stream: AnswerStream | None = None
     late_headers: Callable[[int], Mapping[str, str]] | None = None
     page: Page | None = None
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from broker.simulator import wording
-from broker.simulator.streams import Manner, Piece, Stream, spelled
+from broker.simulator.streams import AnswerStream, Manner, TimedText, spelled
 
 _Event = Mapping[str, Any]
 
@@ -19,13 +19,13 @@ _EMPTY_PARTS: Final[Mapping[str, _Event]] = {
 }
 
 
-def response_pieces(stream: Stream) -> Iterator[Piece]:
+def response_pieces(stream: AnswerStream) -> Iterator[TimedText]:
     """Yield all pieces, in order."""
     for number, (share, event) in enumerate(_events(stream)):
-        yield Piece(share, f"event: {event['type']}\ndata: {spelled({**event, 'sequence_number': number})}\n\n")
+        yield TimedText(share, f"event: {event['type']}\ndata: {spelled({**event, 'sequence_number': number})}\n\n")
 
 
-def _events(stream: Stream) -> Iterator[tuple[float, _Event]]:
+def _events(stream: AnswerStream) -> Iterator[tuple[float, _Event]]:
     begun = {**stream.body, "status": "in_progress", "incomplete_details": None, "output": [], "usage": None}
     yield 0.0, {"type": "response.created", "response": begun}
     yield 0.0, {"type": "response.in_progress", "response": begun}
@@ -46,7 +46,7 @@ def _events(stream: Stream) -> Iterator[tuple[float, _Event]]:
         yield stream.end_share, event
 
 
-def _ending(stream: Stream, where: _Event) -> Iterator[_Event]:
+def _ending(stream: AnswerStream, where: _Event) -> Iterator[_Event]:
     item = stream.body["output"][0]
     part = item["content"][0]
     if part["type"] == "refusal":

@@ -12,7 +12,7 @@ from broker.simulator.account import Scene
 from broker.simulator.behaviours.catalogue import Behaviour
 from broker.simulator.behaviours.latencies import Latency, UniformLatency
 from broker.simulator.limiter import Limits, RefusedCost
-from broker.simulator.pricing import Law
+from broker.simulator.pricing import ChatLaw
 
 DAY_S: Final = 86_400.0
 
@@ -45,7 +45,7 @@ class UpstreamSettings:
     tokens_per_minute: int = 200_000
     requests_per_minute: int = 500
     requests_per_day: int | None = None
-    law: str = Law.CHAT_2025
+    law: str = ChatLaw.CHAT_2025
     latency_s: tuple[float, float] = (1.0, 4.0)
     error_rate: float = 0.0
     long_429_rate: float = 0.0
@@ -62,7 +62,7 @@ class UpstreamSettings:
     port: int = 0
 
     def __post_init__(self) -> None:
-        Law(self.law)
+        ChatLaw(self.law)
         RefusedCost(self.refused_cost)
         per_day = 1 if self.requests_per_day is None else self.requests_per_day
         if min(self.tokens_per_minute, self.requests_per_minute, per_day) < 1:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from broker.simulator import dialects, wording
-from broker.simulator.admission import SECOND_US, Level, Levels, Metric, Refused
+from broker.simulator.admission import SECOND_US, HeaderTriple, Levels, Metric, Refusal
 from broker.simulator.answers import limit_name_of
 from broker.simulator.behaviours.catalogue import Behaviour
 from broker.simulator.behaviours.manners import (
@@ -62,13 +62,13 @@ class Speech:
             case Azure():
                 return dialects.azure_headers(levels, in_seconds=self._manner.in_seconds)
             case AzureUnlimited():
-                return dialects.azure_headers({metric: Level(-1, -1, 0) for metric in levels}, in_seconds=False)
+                return dialects.azure_headers({metric: HeaderTriple(-1, -1, 0) for metric in levels}, in_seconds=False)
             case _:
                 pass
         headers = wording.limit_headers(levels)
         return headers | wording.project_levels_headers(project_levels) if project_levels else headers
 
-    def refusal(self, endpoint: Endpoint, model: str, refused: Refused, now_us: int) -> tuple[dict[str, str], Body]:
+    def refusal(self, endpoint: Endpoint, model: str, refused: Refusal, now_us: int) -> tuple[dict[str, str], Body]:
         """Build all headers and the body of a 429."""
         headers = self.headers(limit_name_of(model), refused.levels, refused.project_levels, now_us)
         both = wording.retry_headers(refused)
@@ -104,14 +104,14 @@ class Speech:
             known = self._looked_up[name] = now_us, levels, project_levels
         return known[1], known[2]
 
-    def _rounded(self, levels: Levels) -> dict[Metric, Level]:
+    def _rounded(self, levels: Levels) -> dict[Metric, HeaderTriple]:
         return {metric: _rounded(level, self._parts) for metric, level in levels.items()}
 
 
-def _rounded(level: Level, parts: int) -> Level:
+def _rounded(level: HeaderTriple, parts: int) -> HeaderTriple:
     step = max(1, level.limit // parts)
-    return Level(level.limit, level.remaining // step * step, -(-level.reset_ms // 1_000) * 1_000)
+    return HeaderTriple(level.limit, level.remaining // step * step, -(-level.reset_ms // 1_000) * 1_000)
 
 
-def _tokens_of(levels: Levels) -> dict[Metric, Level]:
+def _tokens_of(levels: Levels) -> dict[Metric, HeaderTriple]:
     return {metric: level for metric, level in levels.items() if metric is Metric.TOKENS}

@@ -53,7 +53,7 @@ class Delta:
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class TimedText:
     """A text to write once that share of the whole latency is over."""
 
     share: float
@@ -61,7 +61,7 @@ class Piece:
 
 
 @dataclass(frozen=True, slots=True)
-class Stream:
+class AnswerStream:
     """An answer and its way of streaming.
 
     Attributes:
@@ -116,7 +116,7 @@ class Stream:
         return {"obfuscation": "".join(letters)}
 
 
-def stream_of(endpoint: Endpoint, asked: Mapping[str, Any], body: Mapping[str, Any], seed: int) -> Stream:
+def stream_of(endpoint: Endpoint, asked: Mapping[str, Any], body: Mapping[str, Any], seed: int) -> AnswerStream:
     """Build the stream of the answer `body` to the request `asked`."""
     given = asked.get("stream_options")
     options = given if isinstance(given, Mapping) else {}
@@ -127,7 +127,7 @@ def stream_of(endpoint: Endpoint, asked: Mapping[str, Any], body: Mapping[str, A
         part = body["output"][0]["content"][0]
         texts = [str(part["refusal"] if part["type"] == "refusal" else part["text"])]
     cut = [[Delta(number, piece) for piece in _cut(text, seed + number)] for number, text in enumerate(texts)]
-    return Stream(
+    return AnswerStream(
         endpoint=endpoint,
         body=body,
         deltas=tuple(delta for delta in chain.from_iterable(zip_longest(*cut)) if delta is not None),

@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from broker.simulator import wording
-from broker.simulator.admission import DAY_US, Level, Levels, Metric, Refused
+from broker.simulator.admission import DAY_US, HeaderTriple, Levels, Metric, Refusal
 from broker.simulator.behaviours.troubles import (
     AccountTrouble,
     AccountTroubleKind,
     BrokenStreams,
     DroppedConnections,
     ErrorStorm,
-    Silence,
+    SilentCalls,
     SlowStreams,
 )
 from broker.simulator.books import IdCount
@@ -53,7 +53,7 @@ class Trouble:
         self._accounts = [behaviour for behaviour in played if isinstance(behaviour, AccountTrouble)]
         self._storms = [behaviour for behaviour in played if isinstance(behaviour, ErrorStorm)]
         self._drops = [behaviour for behaviour in played if isinstance(behaviour, DroppedConnections)]
-        self._silences = [behaviour for behaviour in played if isinstance(behaviour, Silence)]
+        self._silences = [behaviour for behaviour in played if isinstance(behaviour, SilentCalls)]
         self._slow = [behaviour for behaviour in played if isinstance(behaviour, SlowStreams)]
         broken = [behaviour for behaviour in played if isinstance(behaviour, BrokenStreams)]
         self.is_quiet = not (
@@ -72,15 +72,15 @@ class Trouble:
         rate = self._settings.long_429_rate
         return rate > 0 and self._draw(luck, "long 429", luck.count.calls) < rate
 
-    def long_refusal(self, levels: Levels) -> Refused:
+    def long_refusal(self, levels: Levels) -> Refusal:
         """Build that refusal, from the daily limit that refills one request in the configured time, or little more.
 
         `levels` are the account's own; the call takes nothing from them.
         """
         limit = max(1, int(DAY_US // round(self._settings.long_429_s * 1_000_000)))
-        project_levels = {Metric.REQUESTS: Level(limit, 0, DAY_US // 1_000)}
+        project_levels = {Metric.REQUESTS: HeaderTriple(limit, 0, DAY_US // 1_000)}
         wait_ms = DAY_US // limit // 1_000
-        return Refused(
+        return Refusal(
             Metric.REQUESTS, DAY_US, limit, limit, 1, wait_ms, levels, project=True, project_levels=project_levels
         )
 

@@ -11,7 +11,7 @@ from broker.simulator.answers import limit_name_of
 from broker.simulator.behaviours.enforcement import ChargeLaw
 from broker.simulator.books import Books, IdCount
 from broker.simulator.limiter import Limiter
-from broker.simulator.pricing import Endpoint, Law, Size, charge_at, settlement_of
+from broker.simulator.pricing import ChatLaw, Endpoint, Size, charge_at, settlement_of
 from broker.simulator.reply import Reply
 from broker.simulator.settings import UpstreamSettings
 from broker.simulator.speech import Speech
@@ -36,10 +36,10 @@ class Turnstile:
     def __init__(self, settings: UpstreamSettings, limiter: Limiter, speech: Speech) -> None:
         self._limiter = limiter
         self._speech = speech
-        laws = [(0.0, Law(settings.law))]
+        laws = [(0.0, ChatLaw(settings.law))]
         laws += [(play.from_s, play.law) for play in settings.behaviours if isinstance(play, ChargeLaw)]
         self._laws = sorted(laws, key=lambda entry: entry[0])  # stable: the last named wins
-        self.settles = any(law is Law.USAGE for _, law in laws)
+        self.settles = any(law is ChatLaw.USAGE for _, law in laws)
 
     def enter(self, comer: Comer, books: Books, now_us: int) -> Reply | Admitted:
         """Return the refusal, or the levels after a call that was charged."""
@@ -74,7 +74,7 @@ class Turnstile:
         levels = self._limiter.levels(name, now_us)
         return self._speech.headers(name, levels, self._limiter.project_levels(name), now_us)
 
-    def _law(self, books: Books, now_us: int) -> Law:
+    def _law(self, books: Books, now_us: int) -> ChatLaw:
         if len(self._laws) == 1:
             return self._laws[0][1]
         since_s = (now_us - books.opened_us) / SECOND_US

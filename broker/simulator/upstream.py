@@ -13,7 +13,7 @@ from aiohttp import web
 
 from broker.simulator import wording
 from broker.simulator.books import Books, Stats
-from broker.simulator.exchange import Call, Exchange
+from broker.simulator.exchange import Exchange, IncomingCall
 from broker.simulator.limiter import Limiter
 from broker.simulator.pricing import Endpoint
 from broker.simulator.reply import Reply
@@ -107,7 +107,9 @@ class Upstream:
             arrived_s = asyncio.get_running_loop().time()
             try:
                 payload = await request.read()
-                call = Call(number, endpoint, {name.lower(): value for name, value in request.headers.items()}, payload)
+                call = IncomingCall(
+                    number, endpoint, {name.lower(): value for name, value in request.headers.items()}, payload
+                )
                 return await written(request, self._exchange.decide(call, books, self._now_us()), books, arrived_s)
             except (asyncio.CancelledError, ConnectionResetError):
                 books.disconnected += 1

@@ -68,7 +68,7 @@ class Visit:
 
 
 @dataclass(slots=True)
-class Told:
+class VirtualAnswer:
     """The caller's final result: a status with headers and a body, or only a lost connection.
 
     Headers and usage are spelled when they are read. A simulation of a million calls reads the `levels`, where there
@@ -129,19 +129,19 @@ class VirtualUpstream:
             _Entered(ask, luck, now_us), admitted, delay_s
         )
 
-    def end(self, visit: Visit) -> Told:
+    def end(self, visit: Visit) -> VirtualAnswer:
         """Return the caller's result at `visit.ends_us`."""
         books, status, reply = self._books, visit.status, visit.reply
         books.inflight -= 1
         if status is None:
             books.disconnected += 1
-            return Told(None, _NO_HEADERS, "")
+            return VirtualAnswer(None, _NO_HEADERS, "")
         books.answer(status, visit.ask.count)
         if reply is None:
-            return Told(status, _NO_HEADERS, visit.ask, visit.levels)
+            return VirtualAnswer(status, _NO_HEADERS, visit.ask, visit.levels)
         if reply.late_headers is not None:
-            return Told(status, {**reply.headers, **reply.late_headers(visit.ends_us)}, reply.body)
-        return Told(status, reply.headers, reply.body)
+            return VirtualAnswer(status, {**reply.headers, **reply.late_headers(visit.ends_us)}, reply.body)
+        return VirtualAnswer(status, reply.headers, reply.body)
 
     def books(self, now_us: int | None = None, *, ids: bool = False) -> Stats:
         """Return the counts, and what was offered until `now_us` or until each limit's last call."""

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from broker.simulator import admission
-from broker.simulator.admission import Level, Metric, Refused
+from broker.simulator.admission import HeaderTriple, Metric, Refusal
 
 ORGANIZATION: Final = "org-headracesimulated0001"
 PROJECT: Final = "proj_headracesimulated0001"
@@ -32,7 +32,7 @@ def go_duration(duration_ms: int) -> str:
     return f"{hours}h{text}" if hours else text
 
 
-def limit_headers(levels: Mapping[Metric, Level]) -> dict[str, str]:
+def limit_headers(levels: Mapping[Metric, HeaderTriple]) -> dict[str, str]:
     """Build the six `x-ratelimit-*` headers."""
     headers = {}
     for metric, level in levels.items():
@@ -42,7 +42,7 @@ def limit_headers(levels: Mapping[Metric, Level]) -> dict[str, str]:
     return headers
 
 
-def project_headers(metric: Metric, level: Level) -> dict[str, str]:
+def project_headers(metric: Metric, level: HeaderTriple) -> dict[str, str]:
     """Build the three headers of a project's own bucket."""
     return {
         name.replace(f"-{metric}", f"-project-{metric}"): value
@@ -50,7 +50,7 @@ def project_headers(metric: Metric, level: Level) -> dict[str, str]:
     }
 
 
-def project_levels_headers(levels: Mapping[Metric, Level]) -> dict[str, str]:
+def project_levels_headers(levels: Mapping[Metric, HeaderTriple]) -> dict[str, str]:
     """Build the headers of all of a project's buckets."""
     headers: dict[str, str] = {}
     for metric, level in levels.items():
@@ -58,7 +58,7 @@ def project_levels_headers(levels: Mapping[Metric, Level]) -> dict[str, str]:
     return headers
 
 
-def retry_headers(refused: Refused) -> dict[str, str]:
+def retry_headers(refused: Refusal) -> dict[str, str]:
     """Build `retry-after` in whole seconds, at least 1, and the exact `retry-after-ms`; neither if no wait helps."""
     if refused.wait_ms is None:
         return {}
@@ -73,7 +73,7 @@ def error_body(message: str, kind: str, *, code: str | None = None, param: str |
     return {"error": {"message": message, "type": kind, "param": param, "code": code}}
 
 
-def refusal_message(model: str, refused: Refused, *, project: str | None = None) -> str:
+def refusal_message(model: str, refused: Refusal, *, project: str | None = None) -> str:
     """Template 1 (`Rate limit reached`), 2 (the same of a `project`'s limit) or 4 (`Request too large`).
 
     A limit that several models share is named beside the model, as recorded for template 4. Periods other than a minute
@@ -95,7 +95,7 @@ def refusal_message(model: str, refused: Refused, *, project: str | None = None)
     )
 
 
-def _period_words(refused: Refused) -> tuple[str, str]:
+def _period_words(refused: Refusal) -> tuple[str, str]:
     letter = "T" if refused.metric is Metric.TOKENS else "R"
     match refused.period_us:
         case admission.MINUTE_US:
@@ -109,7 +109,7 @@ def _period_words(refused: Refused) -> tuple[str, str]:
             return f"{seconds} sec", f"{letter}P{seconds}S"
 
 
-def refusal_body(model: str, refused: Refused, *, project: str | None = None) -> dict[str, Any]:
+def refusal_body(model: str, refused: Refusal, *, project: str | None = None) -> dict[str, Any]:
     """Build the body of a 429."""
     message = refusal_message(model, refused, project=project)
     return error_body(message, refused.metric.value, code="rate_limit_exceeded")

@@ -12,7 +12,7 @@ from broker.simulator.chat_pieces import chat_pieces
 from broker.simulator.pricing import Endpoint
 from broker.simulator.reply import Reply, reply_headers
 from broker.simulator.response_pieces import response_pieces
-from broker.simulator.streams import Manner, Piece, Stream
+from broker.simulator.streams import AnswerStream, Manner, TimedText
 
 EVENT_STREAM: Final = "text/event-stream; charset=utf-8"
 
@@ -40,7 +40,7 @@ async def written(request: web.Request, reply: Reply, books: Books, arrived_s: f
 
 
 async def _told(
-    request: web.Request, reply: Reply, stream: Stream, books: Books, arrived_s: float
+    request: web.Request, reply: Reply, stream: AnswerStream, books: Books, arrived_s: float
 ) -> web.StreamResponse:
     await _until(arrived_s + reply.delay_s * stream.first_share / 2)
     headers = {"content-type": EVENT_STREAM, **reply_headers(reply, arrived_s, _now_s())}
@@ -75,7 +75,7 @@ def _count(reply: Reply, count: IdCount | None, books: Books) -> None:
         reply.page.tell(reply.body)
 
 
-def _pieces(stream: Stream) -> Iterator[Piece]:
+def _pieces(stream: AnswerStream) -> Iterator[TimedText]:
     return chat_pieces(stream) if stream.endpoint is Endpoint.CHAT else response_pieces(stream)
 
 

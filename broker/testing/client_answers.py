@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from broker.errors import Unreachable
-from broker.ports import Fetched, Unreadable
+from broker.ports import Fetched, UnreadableRange
 from broker.tasks import ended
 from broker.testing.kafka import KafkaLink
 from broker.testing.kafka_log import PartitionLog
@@ -115,7 +115,7 @@ async def reached(link: KafkaLink, within_s: float | None = None) -> None:
 def read(log: PartitionLog, position: int) -> tuple[list[Fetched], int]:
     """Read the records at `position`; return them with the next position, past everything a reader never sees."""
     got, after = log.read(position, _RECORDS_A_FETCH)
-    if isinstance(got, Unreadable):
+    if isinstance(got, UnreadableRange):
         return [], after
     behind, _ = log.read(after, 1)
     return got, after if behind else max(after, log.stable_end)

@@ -16,7 +16,7 @@ from broker.client_ports import Appended, Arrived, Start, StoredRecord
 from broker.errors import InvalidRequest, LogUnavailable, Unreachable
 from broker.ports import StoredOffset, TopicPartition
 from broker.testing.client_answers import MemoryAnswers, reached, read
-from broker.testing.kafka import Group, KafkaLink, MemoryKafka
+from broker.testing.kafka import GroupOffsets, KafkaLink, MemoryKafka
 from broker.testing.kafka_log import PartitionLog
 from schemas.record import Record
 from schemas.topics import MESSAGE_BYTES_MAX
@@ -185,9 +185,9 @@ class MemoryOutcomes:
         self._store()
 
     @property
-    def _offsets(self) -> Group:
+    def _offsets(self) -> GroupOffsets:
         assert self._group is not None  # noqa: S101  # programmer error: only members of a group get here
-        return self._link.kafka.groups.setdefault(self._group, Group())
+        return self._link.kafka.groups.setdefault(self._group, GroupOffsets())
 
     def _first(self, number: int) -> int:
         log = self._logs[number]

@@ -15,7 +15,7 @@ from enum import Enum
 from broker.core.events import Setback
 from broker.errors import MissingTopic
 from broker.ports import SENT_BYTES_MAX, Fetched, StoredOffset, TopicPartition
-from broker.testing.kafka_log import Fate, PartitionLog, Transaction
+from broker.testing.kafka_log import PartitionLog, Transaction, TransactionState
 from schemas.record import Record
 from schemas.topics import MESSAGE_BYTES_MAX
 
@@ -28,7 +28,7 @@ class CommitFault(Enum):
 
 
 @dataclass(slots=True)
-class Group:
+class GroupOffsets:
     """Offsets of one group: those stored, and those shown to readers while `MemoryKafka.offsets_lag` is set."""
 
     stored: dict[TopicPartition, StoredOffset] = field(default_factory=dict)
@@ -36,7 +36,7 @@ class Group:
 
 
 @dataclass(slots=True)
-class Pending:
+class OpenTransaction:
     """The open transaction of a transactional id, and the logs that hold its records."""
 
     transaction: Transaction
@@ -47,8 +47,8 @@ class Pending:
 class Completing:
     """A transaction that is decided but lacks its markers, and the group that shows its offsets once they exist."""
 
-    pending: Pending | None
-    group: Group | None
+    pending: OpenTransaction | None
+    group: GroupOffsets | None
 
 
 class MemoryKafka:
@@ -81,12 +81,12 @@ class MemoryKafka:
         self.message_bytes_max: dict[str, int] = {}
         self.policy: Callable[[str, Record], Setback | None] = lambda _topic, _record: None
         self.opened: Counter[str] = Counter()
-        self.groups: dict[str, Group] = {}
+        self.groups: dict[str, GroupOffsets] = {}
         self._topics: dict[str, list[PartitionLog]] = {}
         self._ids: dict[str, str] = {}
         self._born = 0
         self._epochs: Counter[str] = Counter()
-        self._pending: dict[str, Pending] = {}
+        self._pending: dict[str, OpenTransaction] = {}
         self._completing: dict[str, Completing] = {}
         self.markers_later: Callable[[Callable[[], None]], None] | None = None
         self.links: list[KafkaLink] = []
@@ -186,7 +186,7 @@ class MemoryKafka:
             The offset of each in its partition.
         """
         self._complete(transactional_id)
-        pending = self._pending.setdefault(transactional_id, Pending(Transaction()))
+        pending = self._pending.setdefault(transactional_id, OpenTransaction(Transaction()))
         offsets = []
         for topic, record, at_ms in outgoing:
             log = self.logs(topic)[self.partition_for(topic, record)]
@@ -198,7 +198,7 @@ class MemoryKafka:
     def commit(self, transactional_id: str, group: str, offsets: dict[TopicPartition, StoredOffset]) -> None:
         """Make the open transaction final, its offsets included."""
         self._complete(transactional_id)
-        kept = self.groups.setdefault(group, Group())
+        kept = self.groups.setdefault(group, GroupOffsets())
         if self.offsets_lag or self.markers_later is not None:
             kept.shown = dict(kept.stored)
         kept.stored.update(offsets)
@@ -213,7 +213,7 @@ class MemoryKafka:
         """Undo the open transaction."""
         pending = self._pending.pop(transactional_id, None)
         if pending is not None:
-            self._end(pending, Fate.ABORTED)
+            self._end(pending, TransactionState.ABORTED)
 
     def _complete(self, transactional_id: str, which: "Completing | None" = None) -> None:
         """Write the markers of a commit; before that its producer begins nothing new."""
@@ -224,9 +224,9 @@ class MemoryKafka:
         if completing.group is not None:
             completing.group.shown = dict(completing.group.stored)
         if completing.pending is not None:
-            self._end(completing.pending, Fate.COMMITTED)
+            self._end(completing.pending, TransactionState.COMMITTED)
 
-    def _end(self, pending: Pending, fate: Fate) -> None:
+    def _end(self, pending: OpenTransaction, fate: TransactionState) -> None:
         pending.transaction.fate = fate
         for log in pending.logs:
             log.append(None, self.utc_ms())  # the marker takes an offset

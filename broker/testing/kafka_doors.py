@@ -19,7 +19,7 @@ from broker.ports import (
     ReplyTopic,
     StoredOffset,
     TopicPartition,
-    Unreadable,
+    UnreadableRange,
 )
 from broker.testing.kafka import CommitFault, KafkaLink
 from broker.testing.kafka_log import PartitionLog
@@ -175,7 +175,7 @@ class MemoryLane:
         """See `broker.ports.LaneLog.wait`."""
         await _until(self._link, lambda: any(self._has_more(number) for number in partitions), timeout_ms)
 
-    async def take(self, partition: int, records_max: int) -> Sequence[Fetched] | Unreadable:
+    async def take(self, partition: int, records_max: int) -> Sequence[Fetched] | UnreadableRange:
         """See `broker.ports.LaneLog.take`."""
         self.taken += 1
         if not self._link.is_up:
@@ -201,7 +201,7 @@ class MemoryLane:
     def _has_more(self, partition: int) -> bool:
         return self._link.kafka.logs(self._topic)[partition].has_more(self._next[partition])
 
-    def _read(self, partition: int, records_max: int) -> tuple[list[Fetched] | Unreadable, int]:
+    def _read(self, partition: int, records_max: int) -> tuple[list[Fetched] | UnreadableRange, int]:
         return self._link.kafka.logs(self._topic)[partition].read(self._next[partition], records_max)
 
     async def _reached(self) -> None:
@@ -278,7 +278,7 @@ class MemoryLedger:
                 f"The ledger {self._topic} does not hold offset {position}, but {log.start} to {log.end}."
             )
         rows, after = log.read(position, _ROWS_A_READ)
-        assert not isinstance(rows, Unreadable)  # noqa: S101 — programmer error: no test damages a ledger
+        assert not isinstance(rows, UnreadableRange)  # noqa: S101 — programmer error: no test damages a ledger
         return rows, after
 
     async def _reached(self) -> None:

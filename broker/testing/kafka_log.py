@@ -8,11 +8,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 
-from broker.ports import Fetched, Unreadable
+from broker.ports import Fetched, UnreadableRange
 from schemas.record import Record, present
 
 
-class Fate(Enum):
+class TransactionState(Enum):
     """State of a transaction."""
 
     OPEN = "open"
@@ -24,7 +24,7 @@ class Fate(Enum):
 class Transaction:
     """Records appended together; their fate decides whether they are readable."""
 
-    fate: Fate = Fate.OPEN
+    fate: TransactionState = TransactionState.OPEN
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class PartitionLog:
         """End of a `read_committed` reader's range: the first record of an open transaction, if there is one."""
         if not self._begun:
             return len(self.slots)
-        self._begun = {each: first for each, first in self._begun.items() if each.fate is Fate.OPEN}
+        self._begun = {each: first for each, first in self._begun.items() if each.fate is TransactionState.OPEN}
         return min(self._begun.values(), default=len(self.slots))
 
     def append(self, record: Record | None, at_ms: int, transaction: Transaction | None = None) -> int:
@@ -72,7 +72,9 @@ class PartitionLog:
         """Return the timestamp of the last record that a `read_committed` reader sees; None if there is none."""
         for offset in range(self.stable_end - 1, self.start - 1, -1):
             slot = self.slots[offset]
-            if slot.record is not None and (slot.transaction is None or slot.transaction.fate is Fate.COMMITTED):
+            if slot.record is not None and (
+                slot.transaction is None or slot.transaction.fate is TransactionState.COMMITTED
+            ):
                 return slot.at_ms
         return None
 
@@ -105,17 +107,19 @@ class PartitionLog:
         """Make a batch of these offsets undecodable."""
         self._damaged.append(range(first, last + 1))
 
-    def read(self, position: int, records_max: int) -> tuple[list[Fetched] | Unreadable, int]:
+    def read(self, position: int, records_max: int) -> tuple[list[Fetched] | UnreadableRange, int]:
         """Read for a reader at `position`; return the result and the position behind it."""
         if position < self.start:
-            return Unreadable(position, self.start - 1, removed=True), self.start
+            return UnreadableRange(position, self.start - 1, removed=True), self.start
         got: list[Fetched] = []
         after = position
         for offset in range(position, self.stable_end):
             if self._damaged and (bad := self._damage_at(offset)) is not None:
-                return (got, after) if got else (Unreadable(position, bad.stop - 1), bad.stop)
+                return (got, after) if got else (UnreadableRange(position, bad.stop - 1), bad.stop)
             slot = self.slots[offset]
-            if slot.record is not None and (slot.transaction is None or slot.transaction.fate is Fate.COMMITTED):
+            if slot.record is not None and (
+                slot.transaction is None or slot.transaction.fate is TransactionState.COMMITTED
+            ):
                 got.append(Fetched(offset, slot.at_ms, _read(slot.record)))
                 after = offset + 1
                 if len(got) == records_max:
@@ -132,7 +136,9 @@ class PartitionLog:
         """Yield every record a reader from the start sees, damaged or not."""
         for offset in range(self.start, self.stable_end):
             slot = self.slots[offset]
-            if slot.record is not None and (slot.transaction is None or slot.transaction.fate is Fate.COMMITTED):
+            if slot.record is not None and (
+                slot.transaction is None or slot.transaction.fate is TransactionState.COMMITTED
+            ):
                 yield Fetched(offset, slot.at_ms, _read(slot.record))
 
     def _damage_at(self, offset: int) -> range | None:

@@ -62,7 +62,7 @@ Script = Callable[[Asked], Said | Silence | None]
 
 
 class ScriptedUpstream:
-    """An `Upstream`.
+    """An `UpstreamApi`.
 
     Attributes:
         calls: Number of calls by request id.
@@ -90,7 +90,7 @@ class ScriptedUpstream:
         client_request_id: str,
         on_delta: Callable[[Delta], None] | None = None,
     ) -> UpstreamReply:
-        """See `broker.ports.Upstream.call`."""
+        """See `broker.ports.UpstreamApi.call`."""
         self.calls[client_request_id] += 1
         body = body if on_delta is None else asking_for_a_stream(endpoint, body)
         asked = Asked(endpoint, body, client_request_id, self.calls[client_request_id], len(self.asked) + 1)
@@ -120,7 +120,7 @@ class ScriptedUpstream:
         return replace(reply, answer=replace(reply.answer, early=True))
 
     async def models(self) -> UpstreamReply:
-        """See `broker.ports.Upstream.models`: returns `listing` at once; `listed` counts."""
+        """See `broker.ports.UpstreamApi.models`: returns `listing` at once; `listed` counts."""
         self.listed += 1
         await self._wait(0)
         return _reply(self.listing)
@@ -131,7 +131,7 @@ class ScriptedUpstream:
             await asyncio.Event().wait()
 
     async def close(self) -> None:
-        """See `broker.ports.Upstream.close`."""
+        """See `broker.ports.UpstreamApi.close`."""
         self.is_closed = True
 
 

@@ -4,11 +4,11 @@ from datetime import datetime
 
 from broker.client_ports import ClientDoors
 from consumers.replays.ahead import CLOCKS_APART
-from consumers.replays.known import Known
+from consumers.replays.known import KnownRuns
 from schemas.replay_codec import answer_in
 
 
-async def read_answers(clients: ClientDoors, topic: str, known: Known, since: datetime) -> None:
+async def read_answers(clients: ClientDoors, topic: str, known: KnownRuns, since: datetime) -> None:
     """Note in `known` every outcome that was published since then. Raises as `ScanLog.open` and `take`."""
     scan = clients.scan(topic, since=since - CLOCKS_APART)
     try:

@@ -21,7 +21,7 @@ RESUMED_WITHIN = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ReplayRequest:
     """A replay request; see `Choice` for the filters.
 
     Attributes:

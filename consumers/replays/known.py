@@ -11,7 +11,7 @@ _NONE = -1
 _COMPLETED = RUN_MAX + 1
 
 
-class Known:
+class KnownRuns:
     """By id, the highest run that was answered or put back; a completed one beats every run."""
 
     def __init__(self) -> None:

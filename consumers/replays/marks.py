@@ -12,7 +12,7 @@ from typing import Any
 
 from broker.errors import ProgressUnreadable
 from broker.ports import StoredOffset
-from consumers.replays.job import Asked, Pass
+from consumers.replays.job import Pass, ReplayRequest
 from schemas.instants import from_wire, to_wire
 
 _VERSION = 1
@@ -78,7 +78,7 @@ def _instant(text: str | None) -> datetime | None:
     return None if text is None else from_wire(text)
 
 
-def pass_of(asked: Asked, marks: Mapping[int, Mark], now: datetime) -> Pass:
+def pass_of(asked: ReplayRequest, marks: Mapping[int, Mark], now: datetime) -> Pass:
     """Return the pass to make: the one that was interrupted, or a new one."""
     under_way = [mark.pass_ for mark in marks.values() if not mark.is_done]
     latest = max(under_way, key=lambda each: each.begun, default=None)

@@ -28,8 +28,8 @@ from consumers.narrowing import Narrowing
 from consumers.replays.ahead import Ahead, check_same_topic
 from consumers.replays.answers import read_answers
 from consumers.replays.doors import ReplayDoors
-from consumers.replays.job import Asked, Pass, When, group_of
-from consumers.replays.known import Known
+from consumers.replays.job import Pass, ReplayRequest, When, group_of
+from consumers.replays.known import KnownRuns
 from consumers.replays.marks import Mark, marks_in, pass_of
 from consumers.replays.pace import Pace
 from consumers.replays.verdicts import Judge, Lane, Replayable, Skip
@@ -62,7 +62,7 @@ class ReplayRules:
 
 
 @dataclass(frozen=True, slots=True)
-class Receipt:
+class ReplayReceipt:
     """A request that was put back: its id and run, its origin, why it had ended, and its new deadline."""
 
     id: str
@@ -74,7 +74,7 @@ class Receipt:
 
 
 @dataclass(slots=True)
-class Tally:
+class ReplayTally:
     """Counts of the selected dead letters.
 
     Attributes:
@@ -95,13 +95,13 @@ class Tally:
         return max(0, self.chosen - self.put_back - self.skipped[Skip.ANSWERED])
 
 
-class Watcher(Protocol):
+class ReplayObserver(Protocol):
     """Observer of a replay."""
 
     def looks(self, done: int, total: int) -> None:
         """Report the number of dead letters' offsets looked through so far."""
 
-    def puts_back(self, receipts: Sequence[Receipt], tally: Tally) -> None:
+    def puts_back(self, receipts: Sequence[ReplayReceipt], tally: ReplayTally) -> None:
         """Report requests that are committed to their lanes."""
 
 
@@ -128,13 +128,13 @@ class Replay:
     """
 
     def __init__(
-        self, doors: ReplayDoors, asked: Asked, rules: ReplayRules, *, clock: WallClock, watcher: Watcher
+        self, doors: ReplayDoors, asked: ReplayRequest, rules: ReplayRules, *, clock: WallClock, watcher: ReplayObserver
     ) -> None:
         """It connects at `open`."""
         self.group = group_of(rules.topic_prefix, asked.job(rules.topic_prefix))
         self.pass_: Pass | None = None
         self.resumed = False
-        self.tally = Tally()
+        self.tally = ReplayTally()
         self._doors = doors
         self._asked = asked
         self._rules = rules
@@ -145,7 +145,7 @@ class Replay:
         self._stopping = asyncio.Event()
         self._producer: TransactionLog | None = None
         self._marks: dict[int, Mark] = {}
-        self._known = Known()
+        self._known = KnownRuns()
         self._answers_since = clock.utc_now()
         self._pace = Pace(rules.per_s, 0.0)
         self._narrowing = Narrowing(_CONSIDERED_MAX)
@@ -202,7 +202,7 @@ class Replay:
 
     async def _survey(self) -> None:
         """Collect the ids to be put back, and their known runs."""
-        self._known, self.tally, looked = Known(), Tally(), 0
+        self._known, self.tally, looked = KnownRuns(), ReplayTally(), 0
         oldest: datetime | None = None
         ahead, judge = self._judge()
         async with ahead:
@@ -236,7 +236,7 @@ class Replay:
         until = None if self.pass_ is None else self.pass_.until
         return self._asked.waits_for_age and until is not None and failed_at >= until
 
-    async def run(self) -> Tally:
+    async def run(self) -> ReplayTally:
         """Put them back until none is left, the limit is reached, or `stop` is called.
 
         Raises:
@@ -256,7 +256,7 @@ class Replay:
             await self._restore(dry=False)
             self.pass_, self.resumed = pass_, resumed
 
-    async def _put_back(self) -> Tally:
+    async def _put_back(self) -> ReplayTally:
         loop = asyncio.get_running_loop()
         ahead, judge = self._judge()
         async with ahead:
@@ -327,7 +327,9 @@ class Replay:
             deadline = self._deadline(each.lane, now)
             outgoing.append(Outgoing(requests_topic(self._rules.topic_prefix, each.lane), each.record(deadline)))
             receipts.append(
-                Receipt(each.request_id, each.run, each.lane, each.found.place, each.found.letter.reason, deadline)
+                ReplayReceipt(
+                    each.request_id, each.run, each.lane, each.found.place, each.found.letter.reason, deadline
+                )
             )
         if self._producer is not None:
             await self._transact(self._producer, outgoing, batch, ahead)

@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from consumers.dead_letters import GENEROUS, Found, original_of
 from consumers.replays.choice import Choice
-from consumers.replays.job import Asked
+from consumers.replays.job import ReplayRequest
 from schemas.codec import DecodedRequest, Undecodable, decode_request
 from schemas.record import Record
 from schemas.replay_codec import encode_renamed, encode_replay, new_id_of
@@ -70,7 +70,7 @@ class Replayable:
 class Judge:
     """Judge of dead letters for one pass of a job."""
 
-    def __init__(self, asked: Asked, choice: Choice, topic_prefix: str, lanes: Mapping[str, Lane]) -> None:
+    def __init__(self, asked: ReplayRequest, choice: Choice, topic_prefix: str, lanes: Mapping[str, Lane]) -> None:
         """`lanes` are those of the settings, by name."""
         self._asked = asked
         self._choice = choice

@@ -4,7 +4,7 @@ Records that wait for hours must not fill the memory, and most records wait for 
 """
 
 from broker.errors import LogUnavailable
-from broker.ports import Fetched, LaneLog, Unreadable
+from broker.ports import Fetched, LaneLog, UnreadableRange
 
 READ_A_TIME = 200
 _WAIT_MS = 100
@@ -74,7 +74,7 @@ class Bodies:
     async def _from(self, partition: int, offset: int) -> list[Fetched]:
         for _ in range(_WAITS_MAX):
             got = await self._log.take(partition, READ_A_TIME)
-            if isinstance(got, Unreadable):
+            if isinstance(got, UnreadableRange):
                 return []
             if got:
                 return list(got)

@@ -18,7 +18,7 @@ _LOST = "Retention removed parked requests from here on before they were put bac
 _UNREAD = "What stood here among the parked requests cannot be read."
 
 
-class Letters:
+class DeadLetterWriter:
     """Factory of these dead letters."""
 
     def __init__(self, topic_prefix: str, clock: WallClock, *, bytes_max: int) -> None:

@@ -247,7 +247,7 @@ def choose(
 
 
 @dataclass(frozen=True, slots=True)
-class _Told:
+class _StoredProgress:
     """A stored progress, without its base."""
 
     term: int
@@ -257,13 +257,13 @@ class _Told:
     partitions: int
 
 
-def _parsed(metadata: str) -> _Told:
+def _parsed(metadata: str) -> _StoredProgress:
     if not metadata.startswith((MAGIC, MAGIC_WITH_LATE)):
         raise ReleasesUnreadableError("it does not begin with " + MAGIC)
     try:
         told = json.loads(metadata[len(MAGIC) :])
         marks = {str(lane): (int(due_ms), int(offset)) for lane, (due_ms, offset) in told["marks"].items()}
         late = {str(lane): int(offset) for lane, offset in told.get("late", {}).items()}
-        return _Told(int(told["term"]), int(told["seen"]), marks, late, int(told.get("partitions", 0)))
+        return _StoredProgress(int(told["term"]), int(told["seen"]), marks, late, int(told.get("partitions", 0)))
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise ReleasesUnreadableError(f"it cannot be read ({type(error).__name__})") from error

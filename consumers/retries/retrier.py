@@ -18,20 +18,19 @@ import structlog
 
 from broker.clock import WallClock
 from broker.errors import LogUnavailable, ProducerDead, ProgressUnreadable
-from broker.ports import Fetched, Outgoing, RetryDoors, StoredOffset, TopicPartition, TransactionLog
-from broker.ports import Unreadable as UnreadableRange
+from broker.ports import Fetched, Outgoing, RetryDoors, StoredOffset, TopicPartition, TransactionLog, UnreadableRange
 from broker.tasks import ended
 from broker.tenure import Tenure
 from consumers.retries.allowances import Allowances
 from consumers.retries.bodies import READ_A_TIME, Bodies
 from consumers.retries.culprits import Culprits
 from consumers.retries.fresh import FreshWork
-from consumers.retries.letters import Letters
+from consumers.retries.letters import DeadLetterWriter
 from consumers.retries.releases import Releases, choose
 from consumers.retries.rewriting import Rewriting
 from consumers.retries.rules import RetrierRules
 from consumers.retries.standing import Restorer
-from consumers.retries.watcher import Watcher
+from consumers.retries.watcher import RetryCounter
 from schemas.codec import OtherReleaseError
 from schemas.dead_letter import Origin
 from schemas.topics import failures_topic, requests_topic
@@ -51,7 +50,7 @@ _log = structlog.get_logger("retrier")
 class Retrier:
     """The retrier, active while it is elected."""
 
-    def __init__(self, doors: RetryDoors, rules: RetrierRules, watcher: Watcher, clock: WallClock) -> None:
+    def __init__(self, doors: RetryDoors, rules: RetrierRules, watcher: RetryCounter, clock: WallClock) -> None:
         """It connects at `serve`."""
         self._doors = doors
         self._clock = clock
@@ -59,7 +58,7 @@ class Retrier:
         self._watcher = watcher
         self._topic = failures_topic(rules.topic_prefix)
         self._bodies = Bodies(doors.again, held_bytes_max=rules.held_bytes_max)
-        self._letters = Letters(rules.topic_prefix, self._clock, bytes_max=rules.dead_letter_bytes_max)
+        self._letters = DeadLetterWriter(rules.topic_prefix, self._clock, bytes_max=rules.dead_letter_bytes_max)
         self._allowances = Allowances(rules.allowance, rules.lanes)
         self._fresh = FreshWork(doors.lanes, self._allowances, clock)
         self._partitions: dict[int, Releases] = {}

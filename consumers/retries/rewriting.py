@@ -6,13 +6,12 @@ letter of its own; it affects no other record.
 
 import structlog
 
-from broker.ports import Fetched, Outgoing
-from broker.ports import Unreadable as UnreadableRange
+from broker.ports import Fetched, Outgoing, UnreadableRange
 from broker.traces import traced
 from consumers.retries.culprits import Culprits
-from consumers.retries.letters import Letters
+from consumers.retries.letters import DeadLetterWriter
 from consumers.retries.rules import RetrierRules
-from consumers.retries.watcher import Watcher
+from consumers.retries.watcher import RetryCounter
 from schemas.codec import OtherReleaseError, WireError, decode_failure, encode_retry
 from schemas.dead_letter import Origin
 from schemas.failure import RetryableFailure
@@ -27,7 +26,9 @@ _log = structlog.get_logger("retrier")
 class Rewriting:
     """Reader of failures, and writer of the output for each."""
 
-    def __init__(self, rules: RetrierRules, letters: Letters, culprits: Culprits, watcher: Watcher) -> None:
+    def __init__(
+        self, rules: RetrierRules, letters: DeadLetterWriter, culprits: Culprits, watcher: RetryCounter
+    ) -> None:
         """`culprits` counts how often a record was refused alone: its output becomes smaller."""
         self._rules = rules
         self._topic = failures_topic(rules.topic_prefix)

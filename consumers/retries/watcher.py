@@ -3,7 +3,7 @@
 from typing import Protocol
 
 
-class Watcher(Protocol):
+class RetryCounter(Protocol):
     """Counter of a retrier's actions."""
 
     def put_back(self, lane: str) -> None:

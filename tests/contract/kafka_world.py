@@ -5,7 +5,16 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Protocol
 
-from broker.ports import Coordinators, Fetched, LaneLog, LedgerLog, OffsetStore, Outgoing, TransactionLog, Unreadable
+from broker.ports import (
+    Coordinators,
+    Fetched,
+    LaneLog,
+    LedgerLog,
+    OffsetStore,
+    Outgoing,
+    TransactionLog,
+    UnreadableRange,
+)
 from schemas.record import Record
 
 PARTITIONS = 2
@@ -76,7 +85,7 @@ async def taken(log: LaneLog, partition: int, count: int, *, at_most: int = 50) 
     async with asyncio.timeout(30):
         while len(got) < count:
             some = await log.take(partition, min(at_most, count - len(got)))
-            assert not isinstance(some, Unreadable)
+            assert not isinstance(some, UnreadableRange)
             got.extend(some)
             if not some:
                 await log.wait([partition], 200)

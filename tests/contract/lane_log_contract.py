@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from broker.errors import MissingTopic
-from broker.ports import LaneLog, Unreadable
+from broker.ports import LaneLog, UnreadableRange
 from schemas.record import Record
 from tests.contract.kafka_world import PARTITIONS, KafkaWorld, bare, taken, texts, values
 
@@ -107,7 +107,7 @@ class LaneLogContract:
         async with asyncio.timeout(30):
             while len(got) < 7:
                 some = await lane.take(0, 2)
-                assert not isinstance(some, Unreadable)
+                assert not isinstance(some, UnreadableRange)
                 assert len(some) <= 2
                 got += texts(some)
                 assert lane.position(0) == len(got)
@@ -254,14 +254,14 @@ class LaneLogContract:
         lane = world.lane()
         assert await lane.bounds([0]) == {0: (3, 5)}
         await lane.start({0: 1, 1: 0})
-        lost: Unreadable | None = None
+        lost: UnreadableRange | None = None
         async with asyncio.timeout(30):
             while lost is None:
                 some = await lane.take(0, 10)
-                lost = some if isinstance(some, Unreadable) else None
+                lost = some if isinstance(some, UnreadableRange) else None
                 if lost is None:
                     await lane.wait([0, 1], 100)
-        assert lost == Unreadable(1, 2, removed=True)
+        assert lost == UnreadableRange(1, 2, removed=True)
         assert lane.position(0) == 3
         assert texts(await taken(lane, 0, 2)) == ["d", "e"]
         assert texts(await taken(lane, 1, 1)) == ["x"]

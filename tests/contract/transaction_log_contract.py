@@ -6,7 +6,7 @@ import pytest
 
 from broker.core.events import Setback
 from broker.errors import ProducerDead
-from broker.ports import Outgoing, StoredOffset, TopicPartition, Unreadable
+from broker.ports import Outgoing, StoredOffset, TopicPartition, UnreadableRange
 from schemas.record import Record
 from tests.contract.kafka_world import KafkaWorld, outgoing, read, taken, texts
 
@@ -156,7 +156,7 @@ class TransactionLogContract:
         async with asyncio.timeout(10):
             while not (found := await lane.take(0, 1)) and not (found := await lane.take(1, 1)):
                 await lane.wait([0, 1], 100)
-        assert not isinstance(found, Unreadable)
+        assert not isinstance(found, UnreadableRange)
         (partition,) = [number for number in (0, 1) if lane.position(number) == 1]
         both = [*found, *await taken(lane, partition, 1)]
         assert (texts(both), [fetched.timestamp_ms for fetched in both]) == (["a", "b"], [at_ms, at_ms])

@@ -9,7 +9,7 @@ from typing import Any, Literal, Protocol
 import pytest
 
 from broker.core.answers.verdict import Meaning, judge
-from broker.ports import Upstream
+from broker.ports import UpstreamApi
 from schemas.delta import Delta, text_of
 
 HELLO: dict[str, Any] = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Grüße, 世界"}]}
@@ -35,10 +35,10 @@ class Served:
 class UpstreamWorld(Protocol):
     """An upstream, and the other side of its line."""
 
-    def upstream(self, served: Served) -> Upstream:
+    def upstream(self, served: Served) -> UpstreamApi:
         """One that answers every call so."""
 
-    def telling(self, stops: Stops = "at its end", *, after: int = 0) -> Upstream:
+    def telling(self, stops: Stops = "at its end", *, after: int = 0) -> UpstreamApi:
         """One that streams an answer of several words to whoever asks for a stream; it may stop short."""
 
     @property

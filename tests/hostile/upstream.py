@@ -24,7 +24,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 
 from broker.adapters.openai.calls import OpenAIAccess, OpenAICalls
-from broker.ports import Upstream, UpstreamReply
+from broker.ports import UpstreamApi, UpstreamReply
 from broker.service.gc_tuning import collect_rarely
 from schemas import topics
 from schemas.codec import decode_ledger
@@ -88,7 +88,7 @@ class _Door:
         client_request_id: str,
         on_delta: Callable[[Delta], None] | None = None,
     ) -> UpstreamReply:
-        """See `broker.ports.Upstream.call`."""
+        """See `broker.ports.UpstreamApi.call`."""
         door, begun_s = self._good if client_request_id.startswith("good-") else self._odd, self._clock()
         try:
             return await door.call(endpoint, body, client_request_id, on_delta)
@@ -96,7 +96,7 @@ class _Door:
             self.slowest_s = max(self.slowest_s, self._clock() - begun_s)
 
     async def models(self) -> UpstreamReply:
-        """See `broker.ports.Upstream.models`."""
+        """See `broker.ports.UpstreamApi.models`."""
         return await self._odd.models()
 
     async def close(self) -> None:
@@ -110,7 +110,7 @@ class _Dispatcher(Process):
 
     door: _Door
 
-    def upstream(self) -> Upstream:
+    def upstream(self) -> UpstreamApi:
         return self.door
 
 

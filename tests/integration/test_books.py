@@ -18,7 +18,7 @@ import pytest
 from broker.adapters.openai.calls import OpenAIAccess, OpenAICalls
 from broker.core.answers.verdict import Meaning
 from broker.core.pricing.laws import Law
-from broker.ports import TokenCounter, Upstream
+from broker.ports import TokenCounter, UpstreamApi
 from broker.simulator.upstream import Scripted, Stats, UpstreamSettings
 from broker.simulator.upstream import Upstream as Simulated
 from tests.unit.service.rig import Process, World, settings_of
@@ -54,7 +54,7 @@ class HttpWorld(World):
 
 
 class HttpProcess(Process):
-    def upstream(self) -> Upstream:
+    def upstream(self) -> UpstreamApi:
         assert isinstance(self.world, HttpWorld)
         return self.world.door
 

@@ -5,7 +5,7 @@ from benchmarks.limits.measure import figures
 from benchmarks.limits.over_http import dispatch_over_http, staged
 from benchmarks.limits.rows import Row, Way
 from broker.local.services import LocalServices
-from broker.simulator.pricing import Law
+from broker.simulator.pricing import ChatLaw
 
 ROW = Row("bucket-small", ("bucket",), None, Way.HTTP, 120, first_s=3.0, tokens_per_minute=30_000, latency_s=(0.1, 0.3))
 
@@ -17,7 +17,7 @@ async def test_every_call_of_a_row_is_admitted_and_the_record_is_what_was_charge
     assert (record.calls, record.lost) == (120, 0)
     assert told == sorted(told)
     assert told[-1] == 120
-    assert record.charged == sum(call.charge(Law.CHAT_2025) for call in asked)
+    assert record.charged == sum(call.charge(ChatLaw.CHAT_2025) for call in asked)
     assert record.admitted == sorted(record.admitted)
     own = figures(ROW, asked, record)
     assert 0.5 < own.whole.share <= 1.0

@@ -5,7 +5,7 @@ from typing import Any
 import aiohttp
 
 from broker.cli.demo.naive_side import read_books, serve_naively
-from broker.cli.demo.tally import Fate, Tally
+from broker.cli.demo.tally import LeadState, LeadTally
 from broker.simulator.upstream import Scripted, Upstream, UpstreamSettings
 from tests.unit.cli.demo.leads_of import jobs_of
 
@@ -20,19 +20,19 @@ async def call(http: aiohttp.ClientSession, upstream: Upstream, job_id: str, bod
 
 async def test_a_lead_refused_three_times_is_given_up_and_one_refused_twice_is_not() -> None:
     jobs = jobs_of("bulk", "bulk", "bulk")
-    tally = Tally(jobs)
+    tally = LeadTally(jobs)
     async with Upstream(UpstreamSettings(latency_s=(0, 0))) as upstream, aiohttp.ClientSession() as http:
         upstream.script(lambda number, _: Scripted(status=429, body=REFUSAL) if number > 1 else None)
         for job, calls in zip(jobs, (1, 2, 3), strict=True):
             for _ in range(calls):
                 await call(http, upstream, job.id, dict(job.body))
         read_books(upstream, tally, 5.0)
-    assert tally.fates() == (Fate.ANSWERED, Fate.WAITING, Fate.FAILED)
+    assert tally.fates() == (LeadState.ANSWERED, LeadState.WAITING, LeadState.FAILED)
 
 
 async def test_the_workers_own_report_has_the_last_word() -> None:
     jobs = jobs_of("bulk", "bulk")
-    tally = Tally(jobs)
+    tally = LeadTally(jobs)
     rejected = {"error": {"message": "No.", "type": "invalid_request_error", "code": None, "param": None}}
     async with Upstream(UpstreamSettings(latency_s=(0, 0))) as upstream:
         upstream.script(lambda number, _: Scripted(status=400, body=rejected) if number == 2 else None)

@@ -10,7 +10,7 @@ from broker.adapters.kafka.connection import KafkaConnection
 from broker.adapters.kafka.topics import cluster_id
 from broker.errors import MissingTopic
 from broker.local.services import LocalServices
-from broker.service.compose import Found
+from broker.service.compose import KafkaFacts
 from broker.service.preflight.acl_check import dispatcher_needs
 from broker.service.preflight.preflight import find as find_needed
 from broker.settings.whole import Settings
@@ -21,7 +21,7 @@ def settings(bootstrap_servers: str, prefix: str) -> Settings:
     return Settings(kafka={"bootstrap_servers": bootstrap_servers, "topic_prefix": prefix})
 
 
-async def find(settings: Settings) -> Found:
+async def find(settings: Settings) -> KafkaFacts:
     return await find_needed(settings, dispatcher_needs(settings))
 
 

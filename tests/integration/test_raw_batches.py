@@ -8,7 +8,7 @@ from broker.adapters.kafka.batches import UNPACKED_BYTES_MAX
 from broker.adapters.kafka.connection import KafkaConnection
 from broker.adapters.kafka.lanes import KafkaLane
 from broker.local.services import LocalServices
-from broker.ports import Fetched, Unreadable
+from broker.ports import Fetched, UnreadableRange
 from tests.contract.kafka_world import taken, texts, values
 from tests.integration.kafka_world import RealWorld, append_batch, real_world
 from tests.unit.adapters.raw_batches import GZIP, ZSTD, batch, one
@@ -21,13 +21,13 @@ async def append_raw(world: RealWorld, partition: int, data: bytes) -> None:
     await append_batch(world.connection, world.lane_topic, partition, data)
 
 
-async def all_of(lane: KafkaLane, until: int) -> list[str | Unreadable]:
+async def all_of(lane: KafkaLane, until: int) -> list[str | UnreadableRange]:
     """What comes of the first partition up to an offset."""
-    found: list[str | Unreadable] = []
+    found: list[str | UnreadableRange] = []
     async with asyncio.timeout(60):
         while lane.position(0) < until:
             got = await lane.take(0, 2)
-            if isinstance(got, Unreadable):
+            if isinstance(got, UnreadableRange):
                 found.append(got)
             else:
                 assert all(isinstance(each, Fetched) for each in got)
@@ -66,7 +66,7 @@ async def test_a_bomb_costs_itself_and_what_fits_before_it_is_served(services: L
     await world.append(0, *values("behind"))
     lane = world.lane()
     await lane.start({0: 0, 1: 0})
-    assert await all_of(lane, 4) == ["lead-1", Unreadable(1, 2), "behind"]
+    assert await all_of(lane, 4) == ["lead-1", UnreadableRange(1, 2), "behind"]
     await lane.close()
 
 
@@ -92,7 +92,7 @@ async def test_the_loop_goes_on_beside_a_backlog_of_batches_just_below_the_bound
     async with asyncio.timeout(120):
         while lane.position(0) <= HEAVY:
             got = await lane.take(0, 50)
-            assert isinstance(got, Unreadable) or len(got) <= 1, "no more than the bound is unpacked"
+            assert isinstance(got, UnreadableRange) or len(got) <= 1, "no more than the bound is unpacked"
             await (asyncio.sleep(0) if got else lane.wait([0, 1], 200))
     beating.cancel()
     assert longest_s < 1.5, "the lease lasts for two seconds"

@@ -14,7 +14,7 @@ from broker.client import GenerationClient
 from broker.local.services import LocalServices
 from broker.simulator import writing
 from broker.simulator.chat_pieces import chat_pieces
-from broker.simulator.streams import Break, Manner, Piece, Stream
+from broker.simulator.streams import AnswerStream, Break, Manner, TimedText
 from broker.simulator.upstream import Scripted, Upstream, UpstreamSettings
 from consumers.chunks import ChunkReader, Told
 from schemas.outcome import Completed
@@ -73,7 +73,7 @@ async def test_the_first_words_of_twenty_streams_are_heard_within_sixty_millisec
     on_the_wire: dict[str, float] = {}
     pieces_of = chat_pieces
 
-    def noted(stream: Stream) -> Iterator[Piece]:
+    def noted(stream: AnswerStream) -> Iterator[TimedText]:
         for number, piece in enumerate(pieces_of(stream)):
             yield piece
             if number == 0:

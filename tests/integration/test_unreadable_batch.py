@@ -11,7 +11,7 @@ import pytest
 from broker.adapters.kafka.connection import KafkaConnection
 from broker.adapters.kafka.lanes import KafkaLane
 from broker.local.services import LocalServices
-from broker.ports import Fetched, Unreadable
+from broker.ports import Fetched, UnreadableRange
 from tests.contract.kafka_world import taken, texts, values
 from tests.integration.kafka_world import RealWorld, producing, real_world
 
@@ -43,13 +43,13 @@ async def stopped(services: LocalServices) -> None:
             await asyncio.sleep(0.05)
 
 
-async def everything(lane: KafkaLane, partition: int, until: int) -> list[list[str] | Unreadable]:
+async def everything(lane: KafkaLane, partition: int, until: int) -> list[list[str] | UnreadableRange]:
     """What comes of a partition up to an offset, neighbours joined."""
-    found: list[list[str] | Unreadable] = []
+    found: list[list[str] | UnreadableRange] = []
     async with asyncio.timeout(60):
         while lane.position(partition) < until:
             got = await lane.take(partition, 50)
-            if isinstance(got, Unreadable):
+            if isinstance(got, UnreadableRange):
                 found.append(got)
             elif got:
                 _joined(found, got)
@@ -58,7 +58,7 @@ async def everything(lane: KafkaLane, partition: int, until: int) -> list[list[s
     return found
 
 
-def _joined(found: list[list[str] | Unreadable], got: object) -> None:
+def _joined(found: list[list[str] | UnreadableRange], got: object) -> None:
     assert isinstance(got, list)
     some = texts([each for each in got if isinstance(each, Fetched)])
     last = found[-1] if found else None
@@ -89,12 +89,12 @@ def batch(number: int) -> list[str]:
 @pytest.mark.parametrize(
     ("rotten", "expected"),
     [
-        ((1,), [batch(0), Unreadable(5, 9), [*batch(2), *batch(3)]]),
-        ((0, 3), [Unreadable(0, 4), [*batch(1), *batch(2)], Unreadable(15, 19)]),
+        ((1,), [batch(0), UnreadableRange(5, 9), [*batch(2), *batch(3)]]),
+        ((0, 3), [UnreadableRange(0, 4), [*batch(1), *batch(2)], UnreadableRange(15, 19)]),
     ],
 )
 async def test_a_rotten_batch_costs_its_own_records_and_no_others(
-    rotten: tuple[int, ...], expected: list[list[str] | Unreadable]
+    rotten: tuple[int, ...], expected: list[list[str] | UnreadableRange]
 ) -> None:
     async with LocalServices() as services:
         world = await world_with_rot(services, rotten)

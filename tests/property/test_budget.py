@@ -14,7 +14,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from broker.core.answers.rate_limit_headers import MINUTE_MS, Metric
+from broker.core.answers.rate_limit_headers import MINUTE_MS, LimitMetric
 from broker.core.answers.verdict import Answer, judge
 from broker.core.budget.admission_delay import WAY_MIN_MS
 from broker.core.budget.bucket_set import LevelBounds
@@ -49,7 +49,7 @@ class Play(RuleBasedStateMachine):
 
     def start(self, level: int, known: int, inflight: int | None) -> None:
         self.truth = Fraction(level)
-        left = LevelBounds(Metric.TOKENS, min(level, known), CAPACITY, CAPACITY, MINUTE_MS)
+        left = LevelBounds(LimitMetric.TOKENS, min(level, known), CAPACITY, CAPACITY, MINUTE_MS)
         self.budget = Budget(
             LimitBeliefs("m", CAPACITY, None, inflight_max=inflight), 0, Checkpoint("m", 0, (left,), 0, 0, PPM)
         )

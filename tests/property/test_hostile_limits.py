@@ -12,7 +12,7 @@ from broker.core.answers.error_body import answer_of
 from broker.core.answers.rate_limit_headers import DAY_MS, HOUR_MS
 from broker.core.answers.verdict import WAIT_MS_MAX, Answer, judge
 from broker.core.budget.budget import Budget, LimitBeliefs
-from broker.core.pricing.law_identification import Usage
+from broker.core.pricing.law_identification import TokenUsage
 from tests.hostile.upstream_pieces import limit_headers, refusal
 
 SEEDS = 400
@@ -59,7 +59,7 @@ class Play:
         return True
 
     def hear(self, answer: Answer) -> None:
-        usage = Usage(self.dice.choice([1, 10, 10**7]), self.dice.choice([0, 5, 10**7]))
+        usage = TokenUsage(self.dice.choice([1, 10, 10**7]), self.dice.choice([0, 5, 10**7]))
         attempt = self.inflight.pop(self.dice.randrange(len(self.inflight)))
         self.budget.record_answer(attempt, self.now_ms, judge(answer), self.dice.choice([None, usage]))
 

@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from broker.core.bounds import CANCEL_SLACK_MS
 from broker.core.identity.dedupe import DedupeDecision, DedupeTable, Fate, Identity
-from broker.core.identity.pending_cancels import Cancel
+from broker.core.identity.pending_cancels import CancelRecord
 
 picks = st.integers(0, 1 << 30)
 WINDOW = 3_600_000
@@ -39,7 +39,7 @@ class Lane(RuleBasedStateMachine):
         self.joined: list[Record] = []
         self.copies: list[Record] = []  # with the retrier
         self.failed: dict[bytes, Identity] = {}  # newest dead letter of each id
-        self.ledger: list[tuple[Identity, int, Fate] | Cancel] = []
+        self.ledger: list[tuple[Identity, int, Fate] | CancelRecord] = []
         self.now_ms = 0
         self.outcomes: dict[tuple[bytes, int], Fate] = {}
         self.submitted: set[tuple[bytes, int]] = set()
@@ -93,10 +93,10 @@ class Lane(RuleBasedStateMachine):
             self.commit(*parked, Fate.WITHDRAWN)
             self.judge_again()
         elif fate is None or fate[0] is not Fate.COMPLETED:
-            asked = Cancel(id_hash, self.now_ms)
+            asked = CancelRecord(id_hash, self.now_ms)
             self.wait_for_request(asked if fate is None else asked.for_replays())
 
-    def wait_for_request(self, cancel: Cancel) -> None:
+    def wait_for_request(self, cancel: CancelRecord) -> None:
         self.ledger.append(cancel)
         self.ids.record_cancel(cancel, 0)
 
@@ -112,7 +112,7 @@ class Lane(RuleBasedStateMachine):
         else:
             self.ids = DedupeTable(window_ms=WINDOW, ids_max=1_000)
         for line in self.ledger + self.ledger[-6:-1]:
-            if isinstance(line, Cancel):
+            if isinstance(line, CancelRecord):
                 self.ids.record_cancel(line, 0)
             else:
                 self.ids.settle(*line, 0)

@@ -11,7 +11,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from broker.core.answers.rate_limit_headers import MINUTE_MS, Metric
+from broker.core.answers.rate_limit_headers import MINUTE_MS, LimitMetric
 from broker.core.budget.bucket_set import LevelBounds
 from broker.core.budget.budget import Budget, Checkpoint, LimitBeliefs
 from broker.core.config import LaneRule
@@ -63,7 +63,7 @@ class Play(RuleBasedStateMachine):
             )
             for order, each in enumerate(lanes)
         ]
-        full = LevelBounds(Metric.TOKENS, CAPACITY, CAPACITY, CAPACITY, MINUTE_MS)
+        full = LevelBounds(LimitMetric.TOKENS, CAPACITY, CAPACITY, CAPACITY, MINUTE_MS)
 
         def make(limit: str, now_ms: int) -> Budget:
             left = Checkpoint(limit, now_ms, (full,), 0, 0, PPM, borne_tokens=CAPACITY)

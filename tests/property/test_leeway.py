@@ -7,11 +7,11 @@ until now, which changes nothing but that its leeway is void.
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.core.answers.rate_limit_headers import DAY_MS, MINUTE_MS, SECOND_MS, Metric, Reading, Snapshot
+from broker.core.answers.rate_limit_headers import DAY_MS, MINUTE_MS, SECOND_MS, LimitMetric, Reading, Snapshot
 from broker.core.answers.verdict import Meaning, Verdict, fine
 from broker.core.budget.bucket_set import LevelBounds
 from broker.core.budget.budget import Budget, Checkpoint, LimitBeliefs
-from broker.core.pricing.law_identification import Usage
+from broker.core.pricing.law_identification import TokenUsage
 from broker.core.pricing.laws import Law, Prices
 from broker.core.units import PPM
 
@@ -35,7 +35,7 @@ class Twins:
     def __init__(self, settings: LimitBeliefs, left: int | None, borne: int) -> None:
         checkpoint = None
         if left is not None:
-            level = LevelBounds(Metric.TOKENS, left, CAPACITY, CAPACITY, MINUTE_MS)
+            level = LevelBounds(LimitMetric.TOKENS, left, CAPACITY, CAPACITY, MINUTE_MS)
             checkpoint = Checkpoint("m", 0, (level,), 0, 0, PPM, borne_tokens=borne)
         self.both = Budget(settings, 0, checkpoint), Budget(settings, 0, checkpoint)
         self.open: list[int] = []
@@ -55,7 +55,7 @@ class Twins:
                 budget.reserve(self.attempts, charge, self.now_ms, prices=prices)
         assert self.both[0].levels(self.now_ms) == self.both[1].levels(self.now_ms)
 
-    def hear(self, verdict: Verdict, usage: Usage | None) -> None:
+    def hear(self, verdict: Verdict, usage: TokenUsage | None) -> None:
         attempt = self.open.pop(0)
         for budget in self.both:
             budget.record_answer(attempt, self.now_ms, verdict, usage)
@@ -64,18 +64,18 @@ class Twins:
 def told(data: st.DataObject, twins: Twins) -> Verdict:
     """An answer that agrees with what is believed, more or less, or a refusal."""
     levels = {level.metric: level for level in reversed(twins.both[0].levels(twins.now_ms))}
-    tokens = levels[Metric.TOKENS].low if Metric.TOKENS in levels else CAPACITY
+    tokens = levels[LimitMetric.TOKENS].low if LimitMetric.TOKENS in levels else CAPACITY
     capacity = data.draw(st.sampled_from([CAPACITY] * 8 + [CAPACITY // 2]))
     left = max(0, min(capacity, tokens + data.draw(st.sampled_from([0] * 6 + [-4_000, -50, 50, 5_000]))))
     if data.draw(st.sampled_from([False] * 9 + [True])):
         snapshot = Snapshot(
-            Metric.TOKENS, MINUTE_MS, capacity, capacity - left, data.draw(st.integers(1, 900)), None, 9
+            LimitMetric.TOKENS, MINUTE_MS, capacity, capacity - left, data.draw(st.integers(1, 900)), None, 9
         )
         stated = data.draw(st.sampled_from([None, snapshot]))
         return Verdict(Meaning.RATE_LIMITED, True, 10, (), stated, False, "No.")
     period_ms = data.draw(st.sampled_from([MINUTE_MS] * 6 + [SECOND_MS, DAY_MS, None]))
-    shown = Reading(Metric.TOKENS, capacity, left, period_ms, 10 + (capacity - left) * MINUTE_MS // capacity)
-    spent = Reading(Metric.REQUESTS, REQUESTS, data.draw(st.integers(0, REQUESTS)), MINUTE_MS)
+    shown = Reading(LimitMetric.TOKENS, capacity, left, period_ms, 10 + (capacity - left) * MINUTE_MS // capacity)
+    spent = Reading(LimitMetric.REQUESTS, REQUESTS, data.draw(st.integers(0, REQUESTS)), MINUTE_MS)
     return fine(200, data.draw(st.sampled_from([(), (shown,), (shown,), (shown, spent)])))
 
 
@@ -85,7 +85,7 @@ def test_leeway_never_changes_when_a_call_may_leave(data: st.DataObject, setting
     for _ in range(data.draw(st.integers(1, 40))):
         twins.now_ms += data.draw(st.sampled_from([0, 0, 0, 7, 400, 4_000]))
         if twins.open and data.draw(st.sampled_from([0, 1])):
-            usage = data.draw(st.sampled_from([None, Usage(100, 50)]))
+            usage = data.draw(st.sampled_from([None, TokenUsage(100, 50)]))
             twins.hear(told(data, twins), usage)
         tokens = data.draw(st.integers(1, 1_500))
         prices = Prices("chat.completions", LAWS, (2 * tokens, tokens, tokens // 2 + 1))

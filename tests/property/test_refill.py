@@ -12,7 +12,7 @@ from typing import Final
 
 import pytest
 
-from broker.core.answers.rate_limit_headers import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, Metric, Reading
+from broker.core.answers.rate_limit_headers import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, LimitMetric, Reading
 from broker.core.budget.refill_detection import ANSWERS_MIN, USUAL_PERIODS_MS, Refill, RefillEvidence, RefillPattern
 from broker.simulator.meters.bucket import Bucket
 from broker.simulator.meters.fixed_window import FixedWindow
@@ -86,7 +86,7 @@ def play(made: Making, period_ms: int, seed: int, *, changes: bool = False) -> l
         if meter.short_by_us(cost) == 0:
             meter.pay(cost)
             level = meter.level()
-            reading = Reading(Metric.TOKENS, level.limit, level.remaining, None, level.reset_ms)
+            reading = Reading(LimitMetric.TOKENS, level.limit, level.remaining, None, level.reset_ms)
             answers.append(Answer(sent_ms, at_ms + chance.randint(0, latest_ms), reading))
     return sorted(answers, key=lambda answer: answer.heard_ms)
 

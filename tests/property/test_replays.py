@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 
 from broker.errors import ProducerDead
 from broker.testing.kafka import CommitFault
-from consumers.replays.job import Asked
+from consumers.replays.job import ReplayRequest
 from tests.unit.consumers.replays.rig import EVERYTHING, World, killed_at
 
 _FAST = 1_000_000.0
 _REASONS = ("exhausted", "rejected", "undecodable")
-_JOBS = (EVERYTHING, Asked(reasons=("exhausted",)), Asked(tenant="acme", lane="urgent"))
+_JOBS = (EVERYTHING, ReplayRequest(reasons=("exhausted",)), ReplayRequest(tenant="acme", lane="urgent"))
 
 more = st.tuples(st.just("more"), st.lists(st.sampled_from(_REASONS), min_size=1, max_size=60))
 kill = st.tuples(st.just("kill"), st.integers(1, 60))
@@ -24,7 +24,7 @@ fenced = st.tuples(st.just("fenced"), st.integers(1, 30))
 steps = st.lists(st.one_of(more, kill, kill, fault, some, fenced), min_size=2, max_size=12)
 
 
-async def play(asked: Asked, script: list[tuple[str, object]], *, lagging: bool) -> None:
+async def play(asked: ReplayRequest, script: list[tuple[str, object]], *, lagging: bool) -> None:
     world = World()
     world.kafka.offsets_lag = lagging
     meant: list[str] = []
@@ -50,7 +50,7 @@ async def play(asked: Asked, script: list[tuple[str, object]], *, lagging: bool)
     assert world.counts() == Counter((name, 1) for name in wanted if not name.endswith("undecodable"))
 
 
-async def with_fault(world: World, asked: Asked, how: object) -> None:
+async def with_fault(world: World, asked: ReplayRequest, how: object) -> None:
     """The answer to its first commit is lost, with the commit or without."""
     run = world.replay(asked, per_s=_FAST)
     await run.work.open()
@@ -62,7 +62,7 @@ async def with_fault(world: World, asked: Asked, how: object) -> None:
     await run.work.close()
 
 
-async def fenced_by_itself(world: World, asked: Asked, turns: int) -> None:
+async def fenced_by_itself(world: World, asked: ReplayRequest, turns: int) -> None:
     """The same command is given a second time while the first is at work."""
     first = asyncio.create_task(world.replay(asked, per_s=_FAST)())
     for _ in range(turns):
@@ -74,5 +74,5 @@ async def fenced_by_itself(world: World, asked: Asked, turns: int) -> None:
 
 @settings(max_examples=150)
 @given(st.sampled_from(_JOBS), steps, st.booleans())
-def test_each_goes_back_once(asked: Asked, script: list[tuple[str, object]], lagging: bool) -> None:  # noqa: FBT001  # drawn
+def test_each_goes_back_once(asked: ReplayRequest, script: list[tuple[str, object]], lagging: bool) -> None:  # noqa: FBT001  # drawn
     asyncio.run(play(asked, script, lagging=lagging))

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from broker.core.answers.rate_limit_headers import MINUTE_MS, Metric
+from broker.core.answers.rate_limit_headers import MINUTE_MS, LimitMetric
 from broker.core.budget.bucket_set import LevelBounds
 from broker.core.budget.budget import Budget, Checkpoint, LimitBeliefs
 from broker.core.config import LaneRule
@@ -46,7 +46,7 @@ class Adversary:
             LaneRule(name, order, reserve * PPM // 100, floor * PPM // 100, 1_000, 1 << 30)
             for order, (name, floor, reserve) in enumerate(zip(NAMES, floors, reserves, strict=True))
         ]
-        known = LevelBounds(Metric.TOKENS, level, level, CAPACITY, MINUTE_MS)
+        known = LevelBounds(LimitMetric.TOKENS, level, level, CAPACITY, MINUTE_MS)
 
         def make(limit: str, now_ms: int) -> Budget:
             left = Checkpoint(limit, now_ms, (known,), 0, 0, PPM, borne_tokens=CAPACITY)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from broker.core.answers.base_url import Look, look_of
+from broker.core.answers.base_url import AnswerForm, look_of
 from broker.core.answers.error_body import answer_of, error_in
 from broker.core.answers.numbers import http_date_s, parse_duration_ms
 from broker.core.answers.rate_limit_headers import Reading, SideReading, readings, retry_after_ms, side_readings
@@ -65,7 +65,7 @@ def test_any_answer_is_judged_without_raising(
 ) -> None:
     answer = Answer(status, headers, *words, message)
     check(judge(answer))
-    assert look_of(answer) is not Look.ANSWER
+    assert look_of(answer) is not AnswerForm.ANSWER
 
 
 def check(verdict: Verdict) -> None:
@@ -124,7 +124,7 @@ def test_twelve_thousand_mangled_answers_are_judged_and_none_gives_its_text_away
             assert not any(word in told for word in ("geheim", "mieheg", "«", "»")), answer
             meanings.add(verdict.meaning)
     assert meanings >= set(Meaning) - {Meaning.TIMEOUT, Meaning.CONNECTION}
-    assert looks == set(Look) - {Look.ANSWER}
+    assert looks == set(AnswerForm) - {AnswerForm.ANSWER}
 
 
 @given(

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from broker.core.budget.budget import Checkpoint
-from broker.core.commands import Batch, Decision, SettledEntry, StartedEntry
-from broker.core.identity.pending_cancels import Cancel
+from broker.core.commands import AttemptEntry, Batch, Decision, SettledEntry
+from broker.core.identity.pending_cancels import CancelRecord
 from broker.core.progress.partition_progress import PartitionProgress, Stored
 from broker.core.ticket import LanePartition, Source
 
@@ -84,9 +84,9 @@ class LedgerRow:
 
     at_ms: int
     settled: Sequence[SettledEntry]
-    started: Sequence[StartedEntry]
+    started: Sequence[AttemptEntry]
     levels: Sequence[Checkpoint]
-    cancels: Sequence[Cancel]
+    cancels: Sequence[CancelRecord]
 
 
 @dataclass(slots=True)

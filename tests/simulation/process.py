@@ -12,11 +12,12 @@ from typing import Protocol
 from broker.core.answers.verdict import Meaning, Verdict
 from broker.core.bounds import CANCEL_SLACK_MS
 from broker.core.budget.budget import Budget, Checkpoint, LimitBeliefs
-from broker.core.commands import Batch, Call, CancelCall, Command, Contained, Forget, Publish, StartedEntry
+from broker.core.commands import AttemptEntry, Batch, Call, CancelCall, Command, Contained, Forget, Publish
 from broker.core.config import Role
 from broker.core.dispatch import Dispatch
 from broker.core.events import (
     Answered,
+    CallNotSent,
     Committed,
     Draining,
     Event,
@@ -24,14 +25,13 @@ from broker.core.events import (
     Lost,
     PartitionFound,
     Promoted,
-    Refused,
     Renewed,
     StoodBy,
     Suspended,
     Taken,
 )
 from broker.core.identity.dedupe import Identity
-from broker.core.identity.pending_cancels import Cancel
+from broker.core.identity.pending_cancels import CancelRecord
 from broker.core.pricing.laws import Prices
 from broker.core.progress.partition_progress import PartitionProgress
 from broker.core.requests.registry import Want
@@ -185,7 +185,7 @@ class Process:
         """The door did not send it."""
         del self.calls[call]
         self.world.call_ended(self, call)
-        self.post(Refused(call))
+        self.post(CallNotSent(call))
 
     def cancel_calls(self) -> None:
         """End all of them."""
@@ -213,7 +213,7 @@ class Process:
             if want is Want.TAKE:
                 number = self._stow(Cargo(record, record.source))
                 content = self._decode(record)
-                if isinstance(content, Cancel):
+                if isinstance(content, CancelRecord):
                     self._note_ended(content)
                 self.post(Taken(number, record.source, record.timestamp_ms, _size(record), content))
                 weight += _size(record)
@@ -221,7 +221,7 @@ class Process:
         if self.world.kafka.ends[place] > self._positions[place]:
             self.world.read_soon(self)
 
-    def _note_taken(self, record: LaneRecord, content: Candidate | Garbage | Cancel, weight: int) -> None:
+    def _note_taken(self, record: LaneRecord, content: Candidate | Garbage | CancelRecord, weight: int) -> None:
         """What the checkers of lanes ask about: who waits for its call from now on, and what the lane holds."""
         history, register, lane = self.world.history, self.core.register, record.source.partition.lane
         first = None if not isinstance(content, Candidate) else register.answering(content.identity.id_hash)
@@ -231,7 +231,7 @@ class Process:
         count, size = register._held[lane], register._held_bytes[lane]
         history.note_held(Held(self.name, register._rules[lane], count, size, weight))
 
-    def _note_ended(self, cancel: Cancel) -> None:
+    def _note_ended(self, cancel: CancelRecord) -> None:
         first = self.core.register.answering(cancel.id_hash)
         if first is not None and first.state is not State.SETTLED:
             self.world.history.ended.add((self.name, self.life, first.source))
@@ -254,10 +254,10 @@ class Process:
         self.hold[TicketNumber(self._number)] = cargo
         return TicketNumber(self._number)
 
-    def _decode(self, record: LaneRecord) -> Candidate | Garbage | Cancel:
+    def _decode(self, record: LaneRecord) -> Candidate | Garbage | CancelRecord:
         content = record.content
         if isinstance(content, Wish):
-            return Cancel(_hash(content.name), record.timestamp_ms)
+            return CancelRecord(_hash(content.name), record.timestamp_ms)
         if isinstance(content, Rubbish):
             known = None if content.name is None else _identity(content.name, 0, content.body)
             return Garbage(known, "It cannot be decoded.", "invalid_request" if known else "undecodable")
@@ -281,7 +281,7 @@ class Process:
         rows = self.world.kafka.ledger[self._ledger_at :]
         self._ledger_at += len(rows)
         for row in rows:
-            started = [StartedEntry(replace(each.identity, fingerprint=bytes(8)), each.attempt) for each in row.started]
+            started = [AttemptEntry(replace(each.identity, fingerprint=bytes(8)), each.attempt) for each in row.started]
             self.post(LedgerRead(row.at_ms, row.settled, started, row.levels, row.cancels))
             self._know(row)
 

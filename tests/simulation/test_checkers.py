@@ -7,7 +7,7 @@ import pytest
 
 from broker.core.commands import Complete, Discard, Fail, Remember
 from broker.core.config import TenantRule
-from broker.core.identity.pending_cancels import Cancel
+from broker.core.identity.pending_cancels import CancelRecord
 from broker.core.progress.partition_progress import PartitionProgress
 from broker.core.ticket import TicketNumber
 from broker.core.units import PPM
@@ -121,7 +121,7 @@ def cancel_that_waits_for_nothing(history: History) -> None:
     record = completed[0].record
     assert record is not None
     assert isinstance(record.content, Request)
-    waiting = Cancel(record.content.name.encode().ljust(16, b"."), record.timestamp_ms)
+    waiting = CancelRecord(record.content.name.encode().ljust(16, b"."), record.timestamp_ms)
     history.stored[0].row = replace(history.stored[0].row, cancels=(waiting,))
 
 

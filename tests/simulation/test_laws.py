@@ -15,17 +15,17 @@ from random import Random
 import pytest
 
 from broker.core.answers.error_body import answer_of
-from broker.core.answers.rate_limit_headers import Metric
+from broker.core.answers.rate_limit_headers import LimitMetric
 from broker.core.answers.verdict import Meaning, judge
 from broker.core.budget.budget import Budget, LimitBeliefs
 from broker.core.pricing import laws as core
-from broker.core.pricing.law_identification import Usage
+from broker.core.pricing.law_identification import TokenUsage
 from broker.core.pricing.laws import Law, Prices, prices
 from broker.simulator import pricing as server
 from broker.simulator.admission import Metric as PlayedMetric
 from broker.simulator.behaviours.catalogue import Behaviour, behaviour
 from broker.simulator.settings import UpstreamSettings
-from broker.simulator.virtual import Ask, Told, VirtualUpstream, Visit
+from broker.simulator.virtual import Ask, VirtualAnswer, VirtualUpstream, Visit
 
 WAY_MS = 20
 CALLS = 30  # within so many the law must be known
@@ -57,7 +57,7 @@ def call(endpoint: str, chance: Random) -> Call:
         ids, messages, cap, output = chance.randint(1, 400), chance.randint(1, 40), None, 0
         counted = (text + 1) // 4 + ids
     asked = server.Size(counted, text, messages, answer_max=cap, function_tools=has_tools)
-    size = core.Size(text, messages, 1, 0, cap, counted, function_tools=has_tools, embedding_tokens=ids)
+    size = core.RequestSize(text, messages, 1, 0, cap, counted, function_tools=has_tools, embedding_tokens=ids)
     return Call(endpoint, asked, prices(endpoint, size), output)
 
 
@@ -125,10 +125,10 @@ class Play:
         told = self.upstream.end(visit)
         self.later(self.now_ms + self.way(), lambda: self.hear(attempt, sent, told))
 
-    def hear(self, attempt: int, sent: Call, told: Told) -> None:
+    def hear(self, attempt: int, sent: Call, told: VirtualAnswer) -> None:
         heard = answer_of(told.status, told.headers, told.body)
         verdict = judge(replace(heard, early=self.streamed and told.status == 200))
-        usage = Usage(sent.asked.input_tokens, sent.output) if verdict.meaning is Meaning.OK else None
+        usage = TokenUsage(sent.asked.input_tokens, sent.output) if verdict.meaning is Meaning.OK else None
         self.budget.record_answer(attempt, self.now_ms, verdict, usage)
         if verdict.meaning is not Meaning.OK:
             self.refusals.append(self.now_ms)
@@ -136,7 +136,7 @@ class Play:
         self.believed.append(self.budget.tariff.law_statuses()[0].law)
         there = self.upstream.limiter.levels("m", self.now_ms * 1_000)[PlayedMetric.TOKENS].remaining
         self.too_high += [
-            level.low - there for level in self.budget.levels(self.now_ms) if level.metric is Metric.TOKENS
+            level.low - there for level in self.budget.levels(self.now_ms) if level.metric is LimitMetric.TOKENS
         ]
 
     @property
@@ -149,7 +149,7 @@ class Play:
 
 
 def upstream(
-    seed: int, *behaviours: Behaviour, law: server.Law = server.Law.CHAT_2025, tokens: int = 60_000
+    seed: int, *behaviours: Behaviour, law: server.ChatLaw = server.ChatLaw.CHAT_2025, tokens: int = 60_000
 ) -> VirtualUpstream:
     return VirtualUpstream(
         UpstreamSettings(
@@ -162,16 +162,18 @@ def upstream(
 @pytest.mark.parametrize(
     ("endpoint", "law", "found"),
     [
-        ("chat.completions", server.Law.CHAT_2025, Law.CHAT_2025),
-        ("chat.completions", server.Law.CHAT_LEGACY, Law.CHAT_LEGACY),
-        ("chat.completions", server.Law.DOCUMENTED, Law.DOCUMENTED),
-        ("chat.completions", server.Law.USAGE, Law.USAGE),
-        ("responses", server.Law.CHAT_2025, Law.RESPONSES),
-        ("responses", server.Law.USAGE, Law.USAGE),
-        ("embeddings", server.Law.CHAT_2025, Law.EMBEDDINGS),
+        ("chat.completions", server.ChatLaw.CHAT_2025, Law.CHAT_2025),
+        ("chat.completions", server.ChatLaw.CHAT_LEGACY, Law.CHAT_LEGACY),
+        ("chat.completions", server.ChatLaw.DOCUMENTED, Law.DOCUMENTED),
+        ("chat.completions", server.ChatLaw.USAGE, Law.USAGE),
+        ("responses", server.ChatLaw.CHAT_2025, Law.RESPONSES),
+        ("responses", server.ChatLaw.USAGE, Law.USAGE),
+        ("embeddings", server.ChatLaw.CHAT_2025, Law.EMBEDDINGS),
     ],
 )
-def test_each_law_is_identified_within_thirty_calls(endpoint: str, law: server.Law, found: Law, flying: int) -> None:
+def test_each_law_is_identified_within_thirty_calls(
+    endpoint: str, law: server.ChatLaw, found: Law, flying: int
+) -> None:
     for seed in SEEDS:
         play = Play(endpoint, upstream(seed, law=law), seed, flying=flying)
         play.run(2 * CALLS)
@@ -193,7 +195,7 @@ def test_a_law_that_changes_midway_costs_at_most_five_refusals(tokens: int) -> N
         assert len(play.refusals) <= 5, seed
 
 
-def overtaking(law: server.Law, way_ms: int, seed: int) -> Play:
+def overtaking(law: server.ChatLaw, way_ms: int, seed: int) -> Play:
     """Sixty in flight, forty a second: the order in which the server sees them is another one than ours."""
     play = Play(
         "chat.completions", upstream(seed, law=law, tokens=1_500_000), seed, flying=60, every_ms=25, way_ms=way_ms
@@ -205,9 +207,9 @@ def overtaking(law: server.Law, way_ms: int, seed: int) -> Play:
 
 @pytest.mark.parametrize(
     ("law", "way_ms"),
-    [(server.Law.CHAT_2025, 150), (server.Law.CHAT_LEGACY, 150), (server.Law.DOCUMENTED, 60)],
+    [(server.ChatLaw.CHAT_2025, 150), (server.ChatLaw.CHAT_LEGACY, 150), (server.ChatLaw.DOCUMENTED, 60)],
 )
-def test_a_law_that_is_known_stays_known_however_calls_overtake_each_other(law: server.Law, way_ms: int) -> None:
+def test_a_law_that_is_known_stays_known_however_calls_overtake_each_other(law: server.ChatLaw, way_ms: int) -> None:
     for seed in SEEDS:
         believed = overtaking(law, way_ms, seed).believed
         assert {str(each) for each in believed[150:]} == {law.value}, seed
@@ -219,15 +221,19 @@ def test_the_law_of_usage_is_found_later_when_calls_overtake_each_other() -> Non
     Over forty seeds, the share of answers after the 150th with another law believed was 12 %, and no call was refused.
     """
     others = [
-        sum(str(each) != server.Law.USAGE.value for each in overtaking(server.Law.USAGE, 60, seed).believed[150:]) / 450
+        sum(
+            str(each) != server.ChatLaw.USAGE.value
+            for each in overtaking(server.ChatLaw.USAGE, 60, seed).believed[150:]
+        )
+        / 450
         for seed in range(20)
     ]
     assert sum(others) / len(others) <= 0.25
     assert sum(share == 0 for share in others) >= 10, "in most runs it is found, and stays"
 
 
-@pytest.mark.parametrize("law", [server.Law.CHAT_2025, server.Law.CHAT_LEGACY])
-def test_others_who_spend_from_the_same_limit_do_not_hide_the_law(law: server.Law) -> None:
+@pytest.mark.parametrize("law", [server.ChatLaw.CHAT_2025, server.ChatLaw.CHAT_LEGACY])
+def test_others_who_spend_from_the_same_limit_do_not_hide_the_law(law: server.ChatLaw) -> None:
     for seed in SEEDS:
         play = Play("chat.completions", upstream(seed, behaviour("foreign"), law=law), seed, flying=20)
         play.run(150)
@@ -254,7 +260,7 @@ def test_streams_that_are_charged_when_they_end_make_us_believe_in_no_more_than_
     """
     too_high = []
     for seed in SEEDS:
-        play = Play(endpoint, upstream(seed, law=server.Law.USAGE), seed, flying=flying, streamed=True)
+        play = Play(endpoint, upstream(seed, law=server.ChatLaw.USAGE), seed, flying=flying, streamed=True)
         play.run(200)
         assert play.believed[-1] is Law.USAGE, seed
         assert play.refusals == [], seed
@@ -267,7 +273,7 @@ def test_what_flows_in_during_a_call_that_is_charged_when_it_ends_is_not_believe
     """Headers of a whole answer are as of its end: they have that in them already."""
     refusals = 0
     for seed in SEEDS:
-        play = Play(endpoint, upstream(seed, law=server.Law.USAGE, tokens=20_000), seed, flying=20)
+        play = Play(endpoint, upstream(seed, law=server.ChatLaw.USAGE, tokens=20_000), seed, flying=20)
         play.run(200)
         assert play.believed[-1] is Law.USAGE, seed
         refusals += len(play.refusals)

@@ -10,7 +10,7 @@ from benchmarks.limits.enforced import law_of, oracle_of
 from benchmarks.limits.measure import figures
 from benchmarks.limits.rows import ROWS, Row, Way
 from benchmarks.limits.world import Record, Witness
-from broker.simulator.admission import Admitted, Refused
+from broker.simulator.admission import Admitted, Refusal
 from broker.simulator.behaviours.enforcement import Foreign
 
 NAMES = [row.name for row in ROWS]
@@ -28,7 +28,7 @@ def test_the_simulator_admits_what_the_oracle_admits_and_nothing_a_microsecond_e
         call = asked[number % len(asked)]
         if at_us > before_us + 1 and not insists:
             early = limiter.admit(call.model, call.charge(law(at_us - 1)), at_us - 1)
-            assert isinstance(early, Refused), (number, at_us)
+            assert isinstance(early, Refusal), (number, at_us)
         assert tokens == call.charge(law(at_us))
         assert isinstance(limiter.admit(call.model, tokens, at_us), Admitted), (number, at_us)
         before_us = at_us

@@ -11,7 +11,7 @@ from itertools import count
 
 import pytest
 
-from broker.core.answers.rate_limit_headers import MINUTE_MS, Metric, Reading
+from broker.core.answers.rate_limit_headers import MINUTE_MS, LimitMetric, Reading
 from broker.core.answers.verdict import Meaning, Verdict
 from broker.core.budget.budget import Budget, Checkpoint, LimitBeliefs
 from broker.core.commands import Batch, Call, Complete, Park, Publish
@@ -38,7 +38,7 @@ Answer = Callable[[str, int], Verdict]
 
 
 def well(remaining: int | None = None) -> Verdict:
-    readings = () if remaining is None else (Reading(Metric.TOKENS, TOKENS, remaining, MINUTE_MS),)
+    readings = () if remaining is None else (Reading(LimitMetric.TOKENS, TOKENS, remaining, MINUTE_MS),)
     return Verdict(Meaning.OK, False, None, readings, None, False, "")  # not retryable, counts for nothing
 
 

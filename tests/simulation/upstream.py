@@ -8,7 +8,7 @@ from enum import Enum
 from random import Random
 
 from broker.core.answers.verdict import Answer, Meaning, Verdict, judge
-from broker.simulator.limiter import Admitted, Level, Limiter, Limits, Metric, Refused
+from broker.simulator.limiter import Admitted, HeaderTriple, Limiter, Limits, Metric, Refusal
 from tests.simulation.kafka import Request
 from tests.simulation.scenario import Scenario
 
@@ -59,7 +59,7 @@ class Upstream:
             answer = Answer(401, {}, "invalid_api_key", "invalid_request_error", None, "Incorrect API key provided.")
             return Reply(Ending.UNKNOWN_KEY, judge(answer), 20, 0)
         admitted = self._limiter.admit(request.model, request.charge, now_ms * 1_000)
-        if isinstance(admitted, Refused):
+        if isinstance(admitted, Refusal):
             ending = Ending.TOO_LARGE if admitted.wait_ms is None else Ending.REFUSED
             return Reply(ending, judge(_refusal(request, admitted)), chance.randint(5, 50), 0)
         return self._served(admitted)
@@ -88,7 +88,7 @@ def _headers(admitted: Admitted) -> dict[str, str]:
     return headers
 
 
-def _triple(metric: Metric, level: Level) -> dict[str, str]:
+def _triple(metric: Metric, level: HeaderTriple) -> dict[str, str]:
     return {
         f"x-ratelimit-limit-{metric}": str(level.limit),
         f"x-ratelimit-remaining-{metric}": str(level.remaining),
@@ -96,7 +96,7 @@ def _triple(metric: Metric, level: Level) -> dict[str, str]:
     }
 
 
-def _refusal(request: Request, refused: Refused) -> Answer:
+def _refusal(request: Request, refused: Refusal) -> Answer:
     numbers = f"Limit {refused.limit}, "
     if refused.wait_ms is None:
         text = (

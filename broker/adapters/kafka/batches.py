@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 from aiokafka.codec import cramjam  # what aiokafka itself decompresses with
 from aiokafka.record.util import calc_crc32c
 
-from broker.ports import Fetched, Unreadable
+from broker.ports import Fetched, UnreadableRange
 from schemas.record import Record
 
 UNPACKED_BYTES_MAX: Final = 64 * 1024 * 1024
@@ -69,7 +69,7 @@ class _Head(NamedTuple):
 class Pieces:
     """Contents of a batch not taken yet, in order; `next_offset` is the one behind all of them."""
 
-    found: deque[Fetched | Unreadable]
+    found: deque[Fetched | UnreadableRange]
     next_offset: int
 
     @property
@@ -78,22 +78,22 @@ class Pieces:
         if not self.found:
             return self.next_offset
         first = self.found[0]
-        return first.first if isinstance(first, Unreadable) else first.offset
+        return first.first if isinstance(first, UnreadableRange) else first.offset
 
-    def take(self, records_max: int) -> list[Fetched] | Unreadable:
+    def take(self, records_max: int) -> list[Fetched] | UnreadableRange:
         """Take up to `records_max` records, or a range that is lost; an empty list if nothing is left."""
         got: list[Fetched] = []
         while self.found and len(got) < records_max:
             one = self.found[0]
-            if isinstance(one, Unreadable):
+            if isinstance(one, UnreadableRange):
                 return got or self._lost()
             got.append(one)
             self.found.popleft()
         return got
 
-    def _lost(self) -> Unreadable:
+    def _lost(self) -> UnreadableRange:
         lost = self.found.popleft()
-        assert isinstance(lost, Unreadable)  # noqa: S101 — programmer error
+        assert isinstance(lost, UnreadableRange)  # noqa: S101 — programmer error
         return lost
 
 
@@ -131,7 +131,7 @@ def first_batch(
         if batch[_MAGIC_AT] < 2:  # one message of an older format, or several that end with this offset
             last = _PREFIX.unpack_from(batch)[0]
             if last >= first:
-                return Pieces(deque([Unreadable(first, last)]), last + 1)
+                return Pieces(deque([UnreadableRange(first, last)]), last + 1)
             continue
         head = _Head(*_HEADER.unpack_from(batch)) if len(batch) >= _HEADER.size else None
         if head is None:
@@ -180,7 +180,7 @@ def _unpacked_bytes(batch: memoryview, bytes_max: int) -> int | None:
         return None
 
 
-def _pieces(batch: memoryview, head: _Head, first: int, bytes_max: int) -> Iterator[Fetched | Unreadable]:
+def _pieces(batch: memoryview, head: _Head, first: int, bytes_max: int) -> Iterator[Fetched | UnreadableRange]:
     """Yield a batch's records from an offset on; adjacent unreadable ones are one range."""
     lost_from: int | None = first
     if calc_crc32c(bytes(batch[_CHECKED_FROM:])) == head.crc:
@@ -190,12 +190,12 @@ def _pieces(batch: memoryview, head: _Head, first: int, bytes_max: int) -> Itera
                 lost_from = max(expected, offset) if lost_from is None else lost_from
             elif offset >= first:
                 if lost_from is not None and lost_from < offset:
-                    yield Unreadable(lost_from, offset - 1)
+                    yield UnreadableRange(lost_from, offset - 1)
                 lost_from = None
                 yield fetched
             expected = max(expected, offset + 1)
     if lost_from is not None and lost_from <= head.last_offset:
-        yield Unreadable(lost_from, head.last_offset)
+        yield UnreadableRange(lost_from, head.last_offset)
 
 
 def _records(batch: memoryview, head: _Head, bytes_max: int) -> Iterator[tuple[int, Fetched | None]]:

@@ -30,7 +30,7 @@ from broker.adapters.kafka.consumer import close_consumer, limit_prefetch, make_
 from broker.adapters.kafka.fetch import fetched_batch
 from broker.adapters.kafka.watch import TopicWatch
 from broker.errors import LogUnavailable, MissingTopic, RightsError, Unreachable
-from broker.ports import Fetched, Unreadable
+from broker.ports import Fetched, UnreadableRange
 from broker.tasks import ended
 from schemas.record import Record, present
 
@@ -189,7 +189,7 @@ class KafkaLane:
         for records in got.values():
             self._early.setdefault(partition, []).extend(records)
 
-    async def take(self, partition: int, records_max: int) -> Sequence[Fetched] | Unreadable:
+    async def take(self, partition: int, records_max: int) -> Sequence[Fetched] | UnreadableRange:
         """See `broker.ports.LaneLog.take`."""
         consumer = await self._open()
         if partition in self._apart:
@@ -222,7 +222,7 @@ class KafkaLane:
 
     async def _one_by_one(
         self, consumer: AIOKafkaConsumer, partition: int, records_max: int
-    ) -> Sequence[Fetched] | Unreadable:
+    ) -> Sequence[Fetched] | UnreadableRange:
         """Read the records before a batch that raises, within one fetch."""
         place, records = KafkaPartition(self._topic, partition), self._early.pop(partition, [])
         try:
@@ -253,7 +253,7 @@ class KafkaLane:
             self._next[partition] = max(self._next[partition], position)
         return [_fetched(record) for record in records]
 
-    async def _failed(self, partition: int, records_max: int, error: Exception) -> Sequence[Fetched] | Unreadable:
+    async def _failed(self, partition: int, records_max: int, error: Exception) -> Sequence[Fetched] | UnreadableRange:
         self.rewind(partition, self._next[partition])
         if isinstance(error, OffsetOutOfRangeError):
             self._doubts.pop(partition, None)
@@ -274,14 +274,14 @@ class KafkaLane:
         except Exception as again:  # noqa: BLE001 — a defect here must not end the lane's reader
             raise LogUnavailable(f"{place} cannot be read: {kind}; {type(again).__name__}.") from error
 
-    async def _out_of_range(self, partition: int) -> Unreadable:
+    async def _out_of_range(self, partition: int) -> UnreadableRange:
         """Report a range that retention removed before it was read."""
         first = self._next[partition]
         start, end = (await self.bounds([partition]))[partition]
         if first >= start:
             raise LogUnavailable(f"{self._topic}/{partition} ends at {end}, before offset {first}: was it made anew?")
         self.rewind(partition, start)
-        return Unreadable(first, start - 1, removed=True)
+        return UnreadableRange(first, start - 1, removed=True)
 
     async def _read_apart(self, partition: int) -> None:
         """Read the batch that aiokafka gave up, record by record, and keep the pieces for the next calls of `take`."""
@@ -292,7 +292,7 @@ class KafkaLane:
             self._next[partition] = pieces.position
             self._apart[partition] = pieces
 
-    def _taken_apart(self, partition: int, records_max: int) -> Sequence[Fetched] | Unreadable:
+    def _taken_apart(self, partition: int, records_max: int) -> Sequence[Fetched] | UnreadableRange:
         """Return pieces that were read record by record and not taken yet."""
         pieces = self._apart.get(partition)
         if pieces is None:

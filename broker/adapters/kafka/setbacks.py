@@ -29,7 +29,7 @@ class InvalidRecordError(BrokerResponseError):  # type: ignore[misc]  # aiokafka
 kafka_errors.setdefault(InvalidRecordError.errno, InvalidRecordError)  # else it is an UnknownError (aiokafka 0.14)
 
 
-class Kind(Enum):
+class ErrorSubject(Enum):
     """Subject of an error."""
 
     CONTENT = "content"
@@ -39,15 +39,15 @@ class Kind(Enum):
 
 
 SETBACKS: Final = {
-    Kind.CONTENT: Setback.REFUSED,
-    Kind.DENIAL: Setback.DENIED,
-    Kind.FENCE: Setback.UNKNOWN,
-    Kind.CHANCE: Setback.UNKNOWN,
+    ErrorSubject.CONTENT: Setback.REFUSED,
+    ErrorSubject.DENIAL: Setback.DENIED,
+    ErrorSubject.FENCE: Setback.UNKNOWN,
+    ErrorSubject.CHANCE: Setback.UNKNOWN,
 }
 """What the core gets: a fence counts as chance, since leadership asks Redis and the ledger after either."""
 
-TABLE: Final[dict[Kind, tuple[type[Exception], ...]]] = {
-    Kind.CONTENT: (
+TABLE: Final[dict[ErrorSubject, tuple[type[Exception], ...]]] = {
+    ErrorSubject.CONTENT: (
         InvalidRecordError,
         errors.InvalidTimestampError,
         errors.MessageSizeTooLargeError,
@@ -56,7 +56,7 @@ TABLE: Final[dict[Kind, tuple[type[Exception], ...]]] = {
         errors.RecordTooLargeError,
         errors.UnsupportedForMessageFormatError,
     ),
-    Kind.DENIAL: (
+    ErrorSubject.DENIAL: (
         # rights and credentials
         errors.AuthenticationFailedError,
         errors.AuthenticationMethodNotSupported,
@@ -93,7 +93,7 @@ TABLE: Final[dict[Kind, tuple[type[Exception], ...]]] = {
         errors.UnsupportedCodecError,
         errors.UnsupportedVersionError,
     ),
-    Kind.FENCE: (
+    ErrorSubject.FENCE: (
         errors.InvalidProducerEpoch,
         errors.InvalidProducerIdMapping,
         errors.InvalidTxnState,
@@ -101,7 +101,7 @@ TABLE: Final[dict[Kind, tuple[type[Exception], ...]]] = {
         errors.TransactionCoordinatorFenced,
         errors.UnknownProducerId,
     ),
-    Kind.CHANCE: (
+    ErrorSubject.CHANCE: (
         # the network, and nodes that come and go
         errors.BrokerNotAvailableError,
         errors.Cancelled,
@@ -172,8 +172,8 @@ TABLE: Final[dict[Kind, tuple[type[Exception], ...]]] = {
 _KIND_OF: Final = {error: kind for kind, classes in TABLE.items() for error in classes}
 
 
-def kind_of(error: BaseException, *, sending: bool = False) -> Kind:
+def kind_of(error: BaseException, *, sending: bool = False) -> ErrorSubject:
     """Classify an error; one that the client raised for a record that it was `sending` is about the content."""
     if sending and isinstance(error, _DEFECTS):
-        return Kind.CONTENT
-    return next((_KIND_OF[each] for each in type(error).__mro__ if each in _KIND_OF), Kind.CHANCE)
+        return ErrorSubject.CONTENT
+    return next((_KIND_OF[each] for each in type(error).__mro__ if each in _KIND_OF), ErrorSubject.CHANCE)

@@ -60,7 +60,7 @@ class KafkaSubmit:
         acknowledged = await self.begin(topic, record, timeout_s=timeout_s)
         return await acknowledged.wait(timeout_s=timeout_s)
 
-    async def begin(self, topic: str, record: Record, *, timeout_s: float) -> "Pending":
+    async def begin(self, topic: str, record: Record, *, timeout_s: float) -> "PendingRecord":
         """Hand one record over, in the order of the calls; raises as `append`."""
         waited_for = "while connecting"
         try:
@@ -71,7 +71,7 @@ class KafkaSubmit:
                     future = await producer.send(topic, record.value, key=record.key, headers=list(record.headers))
                 except KafkaError as reason:
                     raise self._translated(reason, producer, topic) from reason
-                return Pending(self, producer, topic, future)
+                return PendingRecord(self, producer, topic, future)
         except TimeoutError as reason:
             raise await self._away(timeout_s, waited_for, is_sent=False) from reason
 
@@ -182,7 +182,7 @@ class KafkaSubmit:
             await asyncio.wait(self._closing)
 
 
-class Pending:
+class PendingRecord:
     """A record in flight."""
 
     def __init__(self, log: KafkaSubmit, producer: AIOKafkaProducer, topic: str, future: "asyncio.Future[Any]") -> None:

@@ -28,7 +28,7 @@ from aiokafka.errors import (
 from aiokafka.structs import OffsetAndMetadata, RecordMetadata
 
 from broker.adapters.kafka.connection import DENIED, KafkaConnection, denied
-from broker.adapters.kafka.setbacks import SETBACKS, Kind, kind_of
+from broker.adapters.kafka.setbacks import SETBACKS, ErrorSubject, kind_of
 from broker.errors import MissingTopic, ProducerDead
 from broker.ports import SENT_BYTES_MAX, Outgoing, StoredOffset, TopicPartition
 from schemas.record import Record
@@ -44,7 +44,7 @@ _SINGLY_S = 600.0
 
 _FAILURES = (KafkaError, IllegalOperation, TimeoutError, OSError, AssertionError, TypeError, ValueError, OverflowError)
 """Errors with which aiokafka ends a transaction; the last three for a record that it cannot write."""
-_OF_A_TOPIC = frozenset({Kind.CONTENT, Kind.DENIAL})
+_OF_A_TOPIC = frozenset({ErrorSubject.CONTENT, ErrorSubject.DENIAL})
 """Kinds of delivery errors that concern the record's topic."""
 
 
@@ -136,18 +136,18 @@ class KafkaTransactions:
             raise self._died(refused.error, kind_of(refused.error, sending=True), refused.topic) from refused.error
         except _FAILURES as error:
             if isinstance(error, TimeoutError) and (topic := await self._missing({each.topic for each in records})):
-                raise self._died(UnknownTopicOrPartitionError(topic), Kind.DENIAL, topic) from error
+                raise self._died(UnknownTopicOrPartitionError(topic), ErrorSubject.DENIAL, topic) from error
             cause = self._cause(error)
             raise self._died(cause, kind_of(cause)) from error
 
-    def _died(self, error: BaseException, kind: Kind, topic: str | None = None) -> ProducerDead:
+    def _died(self, error: BaseException, kind: ErrorSubject, topic: str | None = None) -> ProducerDead:
         if topic is not None and isinstance(error, UnknownTopicOrPartitionError):
             said = f"Nothing can be committed: {MissingTopic(topic)}"
         elif isinstance(error, DENIED):
             said = f"Nothing can be committed: {denied(error, self._connection, right='WRITE')}"
         elif topic is not None:
             said = f"A transaction was not committed: {topic} did not take a record: {_told(error)}."
-        elif kind is Kind.DENIAL:
+        elif kind is ErrorSubject.DENIAL:
             said = f"Nothing can be committed: {_told(error)}."
         else:
             said = f"A transaction's outcome is unknown: {_told(error)}."

@@ -23,8 +23,8 @@ import openai
 
 from broker.adapters.openai.environment import OPENAI_URL
 from broker.adapters.openai.event_stream import END, EventReader, EventTooLarge
-from broker.adapters.openai.stream_assembly import Assembly, asking_for_a_stream, assembly
-from broker.adapters.openai.transport import AnswerTooLarge, BoundedClient, Refused, Unanswered
+from broker.adapters.openai.stream_assembly import StreamAssembly, asking_for_a_stream, assembly
+from broker.adapters.openai.transport import AnswerTooLarge, BoundedClient, StatusError, Unanswered
 from broker.core.answers.error_body import answer_of
 from broker.core.answers.verdict import Answer
 from broker.ports import UpstreamReply
@@ -75,7 +75,7 @@ class OpenAIAccess:
 
 
 class OpenAICalls:
-    """An `Upstream` on the openai SDK with a transport of our own."""
+    """An `UpstreamApi` on the openai SDK with a transport of our own."""
 
     def __init__(self, access: OpenAIAccess) -> None:
         """Raises openai.OpenAIError if no API key is set; `broker.service.compose` checks that first."""
@@ -103,7 +103,7 @@ class OpenAICalls:
         client_request_id: str,
         on_delta: Callable[[Delta], None] | None = None,
     ) -> UpstreamReply:
-        """See `broker.ports.Upstream.call`."""
+        """See `broker.ports.UpstreamApi.call`."""
         if on_delta is not None:
             body = asking_for_a_stream(endpoint, body)
 
@@ -115,7 +115,7 @@ class OpenAICalls:
         return await self._reply_to(self._posted(endpoint, body, client_request_id), read)
 
     async def models(self) -> UpstreamReply:
-        """See `broker.ports.Upstream.models`."""
+        """See `broker.ports.UpstreamApi.models`."""
         return await self._reply_to(self._listed(), self._whole)
 
     async def _reply_to(
@@ -136,7 +136,7 @@ class OpenAICalls:
             answer = _silent("timeout", "OpenAI did not answer in time.")
         except Unanswered as error:
             answer = _silent(error.code, str(error))
-        except Refused as refusal:
+        except StatusError as refusal:
             answer = answer_of(refusal.status, refusal.headers, refusal.text)
         except openai.APIError as error:
             answer = _silent("connection", f"{type(error).__name__}: {error}")
@@ -211,7 +211,7 @@ class OpenAICalls:
         return None
 
     async def close(self) -> None:
-        """See `broker.ports.Upstream.close`."""
+        """See `broker.ports.UpstreamApi.close`."""
         await self._client.close()
 
 
@@ -240,7 +240,7 @@ class _Stream:
 
     response: httpx2.Response
     place: _Place
-    whole: Assembly
+    whole: StreamAssembly
     on_delta: Callable[[Delta], None]
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Final
 
 from broker.core.answers.verdict import Answer
-from broker.ports import Upstream, UpstreamReply
+from broker.ports import UpstreamApi, UpstreamReply
 from broker.settings.urls import MASK
 from schemas.delta import Delta
 
@@ -18,9 +18,9 @@ _KEY_CHARS_MIN: Final = 8
 
 
 class HushedCalls:
-    """An `Upstream` that redacts the key from another one's answers."""
+    """An `UpstreamApi` that redacts the key from another one's answers."""
 
-    def __init__(self, upstream: Upstream, key: str) -> None:
+    def __init__(self, upstream: UpstreamApi, key: str) -> None:
         """`key` is the text that no answer may repeat."""
         self._upstream = upstream
         self._key = key if len(key) >= _KEY_CHARS_MIN else None
@@ -32,15 +32,15 @@ class HushedCalls:
         client_request_id: str,
         on_delta: Callable[[Delta], None] | None = None,
     ) -> UpstreamReply:
-        """See `broker.ports.Upstream.call`."""
+        """See `broker.ports.UpstreamApi.call`."""
         return self._hushed_reply(await self._upstream.call(endpoint, body, client_request_id, on_delta))
 
     async def models(self) -> UpstreamReply:
-        """See `broker.ports.Upstream.models`."""
+        """See `broker.ports.UpstreamApi.models`."""
         return self._hushed_reply(await self._upstream.models())
 
     async def close(self) -> None:
-        """See `broker.ports.Upstream.close`."""
+        """See `broker.ports.UpstreamApi.close`."""
         await self._upstream.close()
 
     def _hushed_reply(self, reply: UpstreamReply) -> UpstreamReply:

@@ -19,7 +19,7 @@ _EACH_BYTES: Final = 8
 _ENDS_OF_A_CHOICE: Final = frozenset({"finish_reason", "logprobs"})
 
 
-class Assembly(Protocol):
+class StreamAssembly(Protocol):
     """An answer being assembled."""
 
     def add(self, event: object) -> Delta | None:
@@ -44,7 +44,7 @@ def asking_for_a_stream(endpoint: str, body: Mapping[str, object]) -> dict[str, 
     return streamed
 
 
-def assembly(endpoint: str) -> Assembly:
+def assembly(endpoint: str) -> StreamAssembly:
     """Create an assembly for an answer of this endpoint."""
     return ResponseAssembly() if endpoint == "responses" else ChatAssembly()
 
@@ -58,7 +58,7 @@ class ChatAssembly:
         self._fresh: list[Any] = []
 
     def add(self, event: object) -> Delta | None:
-        """See `Assembly.add`: the choices, without empty parts."""
+        """See `StreamAssembly.add`: the choices, without empty parts."""
         if not isinstance(event, dict):
             return None
         for name, value in event.items():
@@ -72,11 +72,11 @@ class ChatAssembly:
         return [less for each in choices if (less := _worth_telling(each)) is not None] or None
 
     def is_error(self, event: object) -> bool:
-        """See `Assembly.is_error`: vLLM sends an error's fields bare."""
+        """See `StreamAssembly.is_error`: vLLM sends an error's fields bare."""
         return isinstance(event, dict) and "choices" not in event and event.get("object") == "error"
 
     def whole(self) -> dict[str, Any] | None:
-        """See `Assembly.whole`: it is complete when each choice has its finish reason."""
+        """See `StreamAssembly.whole`: it is complete when each choice has its finish reason."""
         self._fold()
         choices = sorted(self._choices, key=lambda choice: choice["index"])
         if not choices or not all(choice.get("finish_reason") for choice in choices):
@@ -89,7 +89,7 @@ class ChatAssembly:
         }
 
     def weight(self) -> int:
-        """See `Assembly.weight`."""
+        """See `StreamAssembly.weight`."""
         self._fold()
         return weight_of([self._head, self._choices])
 
@@ -144,7 +144,7 @@ class ResponseAssembly:
         self._whole: dict[str, Any] | None = None
 
     def add(self, event: object) -> Delta | None:
-        """See `Assembly.add`: deltas, and the opening of an item that has a name, such as a function call."""
+        """See `StreamAssembly.add`: deltas, and the opening of an item that has a name, such as a function call."""
         if not isinstance(event, dict) or not isinstance(kind := event.get("type"), str):
             return None
         response = event.get("response")
@@ -157,15 +157,15 @@ class ResponseAssembly:
         return {name: value for name, value in event.items() if name not in {"obfuscation", "sequence_number"}}
 
     def is_error(self, event: object) -> bool:
-        """See `Assembly.is_error`: the documented event has its fields beside its type."""
+        """See `StreamAssembly.is_error`: the documented event has its fields beside its type."""
         return isinstance(event, dict) and event.get("type") == "error"
 
     def whole(self) -> dict[str, Any] | None:
-        """See `Assembly.whole`."""
+        """See `StreamAssembly.whole`."""
         return self._whole
 
     def weight(self) -> int:
-        """See `Assembly.weight`: it comes in one event, which the reader bounds."""
+        """See `StreamAssembly.weight`: it comes in one event, which the reader bounds."""
         return 0
 
 

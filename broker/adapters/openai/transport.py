@@ -55,7 +55,7 @@ class Unanswered(Exception):  # noqa: N818 — a call's result, as the core name
         self.code = code
 
 
-class Refused(Exception):  # noqa: N818 — likewise
+class StatusError(Exception):
     """An answer with another status than 2xx, with all of it that is examined."""
 
     def __init__(self, status: int, headers: dict[str, str], text: str) -> None:
@@ -119,7 +119,7 @@ class AnswerTransport(httpx2.AsyncBaseTransport):
         finally:
             await body.aclose()
         told = httpx2.Headers([pair for pair in answer.raw_headers if pair[0].lower() != b"set-cookie"])
-        raise Refused(answer.status, dict(told), text.decode("utf-8-sig", errors="replace"))
+        raise StatusError(answer.status, dict(told), text.decode("utf-8-sig", errors="replace"))
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -129,7 +129,7 @@ class AnswerTransport(httpx2.AsyncBaseTransport):
 
 def _session(connections_max: int, tls: ssl.SSLContext) -> aiohttp.ClientSession:
     connector = aiohttp.TCPConnector(limit=connections_max, ssl=tls)
-    line: Any = functools.partial(_Line, loop=asyncio.get_running_loop())
+    line: Any = functools.partial(_CheckedConnection, loop=asyncio.get_running_loop())
     connector._factory = line  # noqa: SLF001 — aiohttp has no public way to it; tests/hostile/test_upstream_door.py fails without
     return aiohttp.ClientSession(
         connector=connector,
@@ -192,7 +192,7 @@ def _unanswered(error: Exception) -> Unanswered:
     return Unanswered(code, f"{type(error).__name__}: {error}"[:_REASON_CHARS_MAX])
 
 
-class _Line(ResponseHandler):
+class _CheckedConnection(ResponseHandler):
     """One connection: as aiohttp's, but a second or unrequested answer ends it."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:

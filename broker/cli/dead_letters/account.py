@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from broker.cli.amounts import counted
-from consumers.replays.replay import Receipt, Replay
+from consumers.replays.replay import Replay, ReplayReceipt
 from consumers.replays.verdicts import Skip
 from schemas.instants import to_wire
 
@@ -22,7 +22,7 @@ _WHY: Final[Mapping[Skip, str]] = {
 }
 
 
-def receipt_object(receipt: Receipt) -> dict[str, Any]:
+def receipt_object(receipt: ReplayReceipt) -> dict[str, Any]:
     """Return a receipt as an object for JSON."""
     return {
         "id": receipt.id,

@@ -7,16 +7,16 @@ from typing import Self
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from broker.cli.screen import screen
-from consumers.replays.replay import Receipt, Tally
+from consumers.replays.replay import ReplayReceipt, ReplayTally
 from consumers.replays.verdicts import Skip
 
 _COLUMNS = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
 
-Show = Callable[[Sequence[Receipt]], None]
+Show = Callable[[Sequence[ReplayReceipt]], None]
 
 
 class Bar:
-    """A `consumers.replays.replay.Watcher`; silent without a terminal, or where the receipts are printed."""
+    """A `consumers.replays.replay.ReplayObserver`; silent without a terminal, or where the receipts are printed."""
 
     def __init__(self, show: Show | None, *, quiet: bool) -> None:
         """Prepare the bar; `show` gets every receipt."""
@@ -35,11 +35,11 @@ class Bar:
         self._progress.stop()
 
     def looks(self, done: int, total: int) -> None:
-        """See `Watcher.looks`."""
+        """See `ReplayObserver.looks`."""
         self._progress.update(self._task, completed=done, total=total)
 
-    def puts_back(self, receipts: Sequence[Receipt], tally: Tally) -> None:
-        """See `Watcher.puts_back`."""
+    def puts_back(self, receipts: Sequence[ReplayReceipt], tally: ReplayTally) -> None:
+        """See `ReplayObserver.puts_back`."""
         done = tally.put_back + tally.skipped[Skip.ANSWERED]
         self._progress.update(self._task, description="put back", completed=done, total=max(done, tally.chosen))
         if self._show is not None:

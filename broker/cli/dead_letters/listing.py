@@ -7,23 +7,23 @@ from typing import Final
 
 from broker.cli.amounts import counted
 from broker.cli.columns import Columns
-from broker.cli.dead_letters.row import TERMINAL_COLUMNS, Row, lines
+from broker.cli.dead_letters.row import TERMINAL_COLUMNS, LetterRow, lines
 from broker.cli.screen import screen
 from broker.cli.terminal import say, say_json
 
 PAGE_ROWS: Final = 500
 """Number of rows that are shown and aligned together where all are wanted."""
 
-Show = Callable[[list[Row]], None]
+Show = Callable[[list[LetterRow]], None]
 
 
-class Lines:
+class ColumnPrinter:
     """Printer of aligned columns for a pipe or a file, a line for each row; only the first page has titles."""
 
     def __init__(self) -> None:
         self._begun = False
 
-    def __call__(self, rows: list[Row]) -> None:
+    def __call__(self, rows: list[LetterRow]) -> None:
         """Print these rows below the earlier ones."""
         for line in lines(rows, title=not self._begun) if rows else ():
             say(line)
@@ -36,12 +36,12 @@ class TerminalTable:
     def __init__(self) -> None:
         self._columns = Columns(screen(), TERMINAL_COLUMNS)
 
-    def __call__(self, rows: list[Row]) -> None:
+    def __call__(self, rows: list[LetterRow]) -> None:
         """Print these rows below the earlier ones."""
         self._columns.show(row.line for row in rows)
 
 
-def object_lines(rows: list[Row]) -> None:
+def object_lines(rows: list[LetterRow]) -> None:
     """Print the rows as JSON, one object a line."""
     for row in rows:
         say_json(row.as_object())
@@ -53,10 +53,10 @@ class Listing:
 
     limit: int
     show: Show
-    _kept: deque[Row] = field(default_factory=deque)
+    _kept: deque[LetterRow] = field(default_factory=deque)
     _counts: Counter[str] = field(default_factory=Counter)
 
-    def add(self, row: Row) -> None:
+    def add(self, row: LetterRow) -> None:
         """Add a row, newer than the last one; a full page is shown at once where all are wanted."""
         self._counts[row.reason] += 1
         self._kept.append(row)

@@ -26,8 +26,8 @@ from broker.planner.amounts import per_hour
 from broker.service.preflight.acl_check import Needs, check
 from broker.settings.whole import Settings
 from consumers.replays.doors import kafka_doors
-from consumers.replays.job import Asked, When, group_of, transactional_id_of
-from consumers.replays.replay import Receipt, Replay, ReplayRules
+from consumers.replays.job import ReplayRequest, When, group_of, transactional_id_of
+from consumers.replays.replay import Replay, ReplayReceipt, ReplayRules
 from consumers.replays.verdicts import Lane
 from schemas import topics
 from schemas.nearest import there_is_no
@@ -46,7 +46,7 @@ class Interrupted(HeadraceError):  # noqa: N818  # what has happened, not what w
 
 
 @dataclass(frozen=True, slots=True)
-class Manner:
+class ReplayOptions:
     """The options of the verb, apart from what is to be put back."""
 
     dry: bool
@@ -97,7 +97,7 @@ def replay(  # noqa: PLR0917  # Typer reads them by name
     Example: headrace dead-letters replay --reason exhausted --since 2h --dry-run
     """
     settings = settings_from(config, bootstrap_servers, prefix)
-    asked = Asked(
+    asked = ReplayRequest(
         reasons=known_reasons(reason),
         models=tuple(model or ()),
         tenant=tenant,
@@ -120,7 +120,7 @@ def replay(  # noqa: PLR0917  # Typer reads them by name
         answers_every_s=min(_ANSWERS_EVERY_MAX_S, settings.dedupe.window_s / 2),
     )
     hush_kafka()
-    run_verb(_replayed(settings, asked, rules, Manner(dry_run, as_json, timeout)))
+    run_verb(_replayed(settings, asked, rules, ReplayOptions(dry_run, as_json, timeout)))
 
 
 def _known_lane(settings: Settings, lane: str | None) -> str | None:
@@ -154,7 +154,7 @@ def _deadline(text: str) -> When:
     return when
 
 
-async def _replayed(settings: Settings, asked: Asked, rules: ReplayRules, manner: Manner) -> None:
+async def _replayed(settings: Settings, asked: ReplayRequest, rules: ReplayRules, manner: ReplayOptions) -> None:
     connection = KafkaConnection.of(settings.kafka)
     clock = WallClock(asyncio.get_running_loop().time)
     with Bar(_shown if manner.as_json else None, quiet=manner.as_json) as bar:
@@ -190,7 +190,7 @@ async def _run(work: Replay, topic_prefix: str) -> None:
         raise Unreachable(ended(work, topic_prefix)) from reason
 
 
-def _needs(rules: ReplayRules, asked: Asked) -> Needs:
+def _needs(rules: ReplayRules, asked: ReplayRequest) -> Needs:
     prefix = rules.topic_prefix
     lanes = rules.lanes if asked.lane is None else (asked.lane,)
     return Needs(
@@ -201,13 +201,13 @@ def _needs(rules: ReplayRules, asked: Asked) -> Needs:
     )
 
 
-def _shown(receipts: Sequence[Receipt]) -> None:
+def _shown(receipts: Sequence[ReplayReceipt]) -> None:
     for receipt in receipts:
         say_json(receipt_object(receipt))
 
 
 @dataclass(slots=True)
-class _Told:
+class _SignalState:
     """State of the signals: the exit code of one that came. Before anything is written it may cancel what waits."""
 
     code: int = 0
@@ -215,9 +215,9 @@ class _Told:
 
 
 @asynccontextmanager
-async def _signals(work: Replay) -> AsyncIterator[_Told]:
+async def _signals(work: Replay) -> AsyncIterator[_SignalState]:
     """End the replay at SIGINT or SIGTERM after the transaction under way; a second signal does not wait for it."""
-    loop, task, told = asyncio.get_running_loop(), asyncio.current_task(), _Told()
+    loop, task, told = asyncio.get_running_loop(), asyncio.current_task(), _SignalState()
 
     def stop(code: int) -> None:
         work.stop()

@@ -26,7 +26,7 @@ _SENTENCE_CHARS_MAX: Final = 600
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class LetterRow:
     """All fields of a dead letter that a listing may show."""
 
     found_at: str
@@ -79,13 +79,13 @@ class Row:
         return Line(cells, below if self.id else f"{self.found_at}: {below}", _REASON, "red")
 
 
-def row_of(found: Found, original: Original) -> Row:
+def row_of(found: Found, original: Original) -> LetterRow:
     """Return the row of one dead letter."""
     letter = found.letter
     size = letter.original_length
     if size is None and letter.value is not None:
         size = len(letter.value)
-    return Row(
+    return LetterRow(
         found_at=str(found.place),
         failed_at=to_wire(letter.failed_at),
         id=original.id,
@@ -112,7 +112,7 @@ def _sentence(found: Found, size: int | None) -> str:
     return sentence
 
 
-def lines(rows: Sequence[Row], *, title: bool = True) -> Iterator[str]:
+def lines(rows: Sequence[LetterRow], *, title: bool = True) -> Iterator[str]:
     """Yield the rows as aligned columns, the sentence last."""
     table = [_TITLES, *(row.cells for row in rows)] if title else [row.cells for row in rows]
     widths = [max(len(cells[number]) for cells in table) for number in range(len(_TITLES) - 1)]

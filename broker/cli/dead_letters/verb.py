@@ -7,7 +7,7 @@ from typing import Annotated, Final
 import typer
 from rich.text import Text
 
-from broker.cli.dead_letters.listing import Lines, Listing, TerminalTable, object_lines
+from broker.cli.dead_letters.listing import ColumnPrinter, Listing, TerminalTable, object_lines
 from broker.cli.dead_letters.passage import each, reading
 from broker.cli.dead_letters.reasons import known_reasons
 from broker.cli.dead_letters.replaying import replay
@@ -65,7 +65,7 @@ def list_(  # noqa: PLR0917  # Typer reads them by name
         until=None if until is None else moment(until),
     )
     hush_kafka()
-    for_people = TerminalTable() if is_person_watching() else Lines()
+    for_people = TerminalTable() if is_person_watching() else ColumnPrinter()
     listing = Listing(limit, show=object_lines if as_json else for_people)
     unreadable = run_verb(_listed(settings, choice, listing, timeout_s=timeout))
     if not as_json:

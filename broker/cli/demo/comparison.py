@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from broker.cli.demo.tally import Fate, Tally
+from broker.cli.demo.tally import LeadState, LeadTally
 from broker.simulator.books import Stats
 from broker.simulator.naive import NaiveReport
 
@@ -86,14 +86,14 @@ class Comparison:
         return self.headrace.answered == self.headrace.leads and self.headrace.failed == 0
 
 
-def naive_result(tally: Tally, report: NaiveReport, stats: Stats) -> SideResult:
+def naive_result(tally: LeadTally, report: NaiveReport, stats: Stats) -> SideResult:
     """Combine the workers' own report with the books."""
     return _result(tally, stats, report.answered, report.failed, report.urgent_waits_s)
 
 
-def headrace_result(tally: Tally, stats: Stats) -> SideResult:
+def headrace_result(tally: LeadTally, stats: Stats) -> SideResult:
     """Combine what the reader of the results saw with the books."""
-    return _result(tally, stats, tally.count(Fate.ANSWERED), tally.count(Fate.FAILED), tally.urgent_waits_s)
+    return _result(tally, stats, tally.count(LeadState.ANSWERED), tally.count(LeadState.FAILED), tally.urgent_waits_s)
 
 
 def nearest_rank(values: Sequence[float], share: float) -> float:
@@ -107,7 +107,7 @@ def nearest_rank(values: Sequence[float], share: float) -> float:
     return sorted(values)[max(0, math.ceil(share * len(values)) - 1)]
 
 
-def _result(tally: Tally, stats: Stats, answered: int, failed: int, waits_s: tuple[float, ...]) -> SideResult:
+def _result(tally: LeadTally, stats: Stats, answered: int, failed: int, waits_s: tuple[float, ...]) -> SideResult:
     return SideResult(
         leads=len(tally.jobs),
         answered=answered,

@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from broker.cli.demo.prompt import TEMPLATE, metadata_for
-from broker.cli.demo.tally import Tally
+from broker.cli.demo.tally import LeadTally
 from broker.cli.demo.timetable import Job
 from broker.client import GenerationClient, Submission, submission
 from consumers.results import ResultReader
@@ -14,7 +14,7 @@ from schemas.outcome import Completed
 
 
 @dataclass(frozen=True, slots=True)
-class Lines:
+class OpenConnections:
     """The open connections of producer and reader."""
 
     generations: GenerationClient
@@ -29,7 +29,9 @@ class Copies:
     failure_of: dict[str, str] = field(default_factory=dict)
 
 
-async def serve_by_headrace(jobs: Sequence[Job], lines: Lines, tally: Tally, *, give_up_s: float) -> Copies:
+async def serve_by_headrace(
+    jobs: Sequence[Job], lines: OpenConnections, tally: LeadTally, *, give_up_s: float
+) -> Copies:
     """Submit every lead at its time and read until each has its outcome, or for `give_up_s` seconds."""
     began_s = asyncio.get_running_loop().time()
     copies = Copies()
@@ -59,7 +61,7 @@ def _submission(job: Job) -> Submission:
     return submission(fields, lane=job.lead.urgency, source="headrace.demo")
 
 
-async def _read(results: ResultReader, tally: Tally, copies: Copies, began_s: float) -> None:
+async def _read(results: ResultReader, tally: LeadTally, copies: Copies, began_s: float) -> None:
     loop = asyncio.get_running_loop()
     async for outcome in results:
         if isinstance(outcome, Completed):

@@ -16,7 +16,7 @@ _TIMEOUT: Final = aiohttp.ClientTimeout(total=2)
 
 
 @dataclass(frozen=True, slots=True)
-class Bucket:
+class BucketEstimate:
     """The leader's estimate: the bucket holds at least `low` and at most `high` tokens of `capacity`."""
 
     low: int
@@ -34,7 +34,7 @@ class Inside:
     term: int = 0
     waiting: Mapping[str, int] | None = None
     inflight: int = 0
-    bucket: Bucket | None = None
+    bucket: BucketEstimate | None = None
 
 
 def read_statuses(statuses: Sequence[Mapping[str, Any]]) -> Inside:
@@ -54,10 +54,10 @@ def read_statuses(statuses: Sequence[Mapping[str, Any]]) -> Inside:
     )
 
 
-def _bucket(limit: Mapping[str, Any] | None) -> Bucket | None:
+def _bucket(limit: Mapping[str, Any] | None) -> BucketEstimate | None:
     levels = limit["buckets"] if limit and limit["believed"] else ()
     tokens = next((level for level in levels if level["metric"] == "tokens"), None)
-    return None if tokens is None else Bucket(tokens["level_low"], tokens["level_high"], tokens["capacity"])
+    return None if tokens is None else BucketEstimate(tokens["level_low"], tokens["level_high"], tokens["capacity"])
 
 
 class Lookout:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from broker.cli.demo.inside import Inside
-from broker.cli.demo.tally import Fate, Tally
+from broker.cli.demo.tally import LeadState, LeadTally
 from broker.simulator.books import Stats
 
 
@@ -11,7 +11,7 @@ from broker.simulator.books import Stats
 class SideNow:
     """One side; `fates` and `urgent` have one entry for each lead, `come` says which leads are available by now."""
 
-    fates: tuple[Fate, ...]
+    fates: tuple[LeadState, ...]
     urgent: tuple[bool, ...]
     come: tuple[bool, ...]
     throttled: int
@@ -22,12 +22,12 @@ class SideNow:
     @property
     def answered(self) -> int:
         """Leads that have their e-mail."""
-        return self.fates.count(Fate.ANSWERED)
+        return self.fates.count(LeadState.ANSWERED)
 
     @property
     def failed(self) -> int:
         """Leads that were given up."""
-        return self.fates.count(Fate.FAILED)
+        return self.fates.count(LeadState.FAILED)
 
     @property
     def urgent_come(self) -> int:
@@ -45,7 +45,7 @@ class Moment:
     inside: Inside
 
 
-def side_now(tally: Tally, stats: Stats, elapsed_s: float) -> SideNow:
+def side_now(tally: LeadTally, stats: Stats, elapsed_s: float) -> SideNow:
     """Take a snapshot of one side."""
     return SideNow(
         fates=tally.fates(),

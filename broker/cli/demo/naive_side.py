@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Final
 
-from broker.cli.demo.tally import Tally
+from broker.cli.demo.tally import LeadTally
 from broker.cli.demo.timetable import Job
 from broker.simulator.naive import NaiveProgress, NaiveReport, NaiveRequest, run_naive
 from broker.simulator.upstream import Upstream
@@ -18,7 +18,7 @@ REQUESTS_PER_MINUTE: Final = 60
 _SDK_CALLS_MAX: Final = 3  # one and the SDK's two default retries
 
 
-async def serve_naively(jobs: Sequence[Job], upstream: Upstream, tally: Tally) -> NaiveReport:
+async def serve_naively(jobs: Sequence[Job], upstream: Upstream, tally: LeadTally) -> NaiveReport:
     """Run the workers until every lead is answered or given up, keeping `tally` up to date."""
     loop = asyncio.get_running_loop()
     began_s = loop.time()
@@ -39,7 +39,7 @@ async def serve_naively(jobs: Sequence[Job], upstream: Upstream, tally: Tally) -
     return report
 
 
-def read_books(upstream: Upstream, tally: Tally, at_s: float) -> None:
+def read_books(upstream: Upstream, tally: LeadTally, at_s: float) -> None:
     """Update the tally from the simulator's books."""
     for job_id, count in (upstream.books(ids=True).ids or {}).items():
         if count.answered:

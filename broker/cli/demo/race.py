@@ -7,11 +7,11 @@ from typing import Final
 
 from broker.cli.demo.comparison import Comparison, headrace_result, naive_result
 from broker.cli.demo.dispatchers import DispatcherEnded
-from broker.cli.demo.headrace_side import Copies, Lines, serve_by_headrace
+from broker.cli.demo.headrace_side import Copies, OpenConnections, serve_by_headrace
 from broker.cli.demo.moment import Moment, side_now
 from broker.cli.demo.naive_side import serve_naively
-from broker.cli.demo.stage import PREFIX, DemoSettings, Stage
-from broker.cli.demo.tally import Tally
+from broker.cli.demo.stage import PREFIX, DemoServices, DemoSettings
+from broker.cli.demo.tally import LeadTally
 from broker.cli.demo.timetable import Job
 from broker.client import GenerationClient
 from broker.simulator.pricing import Endpoint, charge_of
@@ -23,7 +23,7 @@ _PATIENCE_MORE_S: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Finish:
+class RaceResult:
     """Result of the demo.
 
     Attributes:
@@ -39,13 +39,15 @@ class Finish:
     loop_lag_max_s: float
 
 
-async def race(stage: Stage, settings: DemoSettings, jobs: Sequence[Job], show: Callable[[Moment], None]) -> Finish:
+async def race(
+    stage: DemoServices, settings: DemoSettings, jobs: Sequence[Job], show: Callable[[Moment], None]
+) -> RaceResult:
     """Run both sides to the end, calling `show` four times a second.
 
     Raises:
         ExceptionGroup: Of a DispatcherEnded, should all dispatchers end.
     """
-    naive, headrace = Tally(jobs), Tally(jobs)
+    naive, headrace = LeadTally(jobs), LeadTally(jobs)
     where = stage.endpoints.bootstrap_servers
     async with (
         ResultReader(where, group=None, topic_prefix=PREFIX) as results,
@@ -57,7 +59,9 @@ async def race(stage: Stage, settings: DemoSettings, jobs: Sequence[Job], show: 
         stage.naive_upstream.reset()
         stage.headrace_upstream.reset()
         left = tasks.create_task(serve_naively(jobs, stage.naive_upstream, naive), name="demo naive side")
-        serving = serve_by_headrace(jobs, Lines(generations, results), headrace, give_up_s=patience_s(settings, jobs))
+        serving = serve_by_headrace(
+            jobs, OpenConnections(generations, results), headrace, give_up_s=patience_s(settings, jobs)
+        )
         right = tasks.create_task(serving, name="demo Headrace side")
         drawing = tasks.create_task(looking.run(), name="demo view")
         await asyncio.wait({left, right})
@@ -67,7 +71,7 @@ async def race(stage: Stage, settings: DemoSettings, jobs: Sequence[Job], show: 
         naive_result(naive, left.result(), stage.naive_upstream.books()),
         headrace_result(headrace, stage.headrace_upstream.books()),
     )
-    return Finish(comparison, right.result(), tuple(stage.dispatchers.ended()), looking.lag_max_s)
+    return RaceResult(comparison, right.result(), tuple(stage.dispatchers.ended()), looking.lag_max_s)
 
 
 def patience_s(settings: DemoSettings, jobs: Sequence[Job]) -> float:
@@ -80,7 +84,9 @@ def patience_s(settings: DemoSettings, jobs: Sequence[Job]) -> float:
 class _Looking:
     """Task that draws every quarter of a second and measures how late the event loop is for it."""
 
-    def __init__(self, stage: Stage, naive: Tally, headrace: Tally, show: Callable[[Moment], None]) -> None:
+    def __init__(
+        self, stage: DemoServices, naive: LeadTally, headrace: LeadTally, show: Callable[[Moment], None]
+    ) -> None:
         self._stage = stage
         self._naive = naive
         self._headrace = headrace

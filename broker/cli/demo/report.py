@@ -11,7 +11,7 @@ from rich.text import Text
 
 from broker.cli.demo.comparison import Comparison, SideResult
 from broker.cli.demo.emails import Emails, chosen_emails
-from broker.cli.demo.race import Finish
+from broker.cli.demo.race import RaceResult
 from broker.cli.demo.stage import DemoSettings
 from broker.cli.demo.timetable import Job
 
@@ -22,7 +22,7 @@ _NEXT = (
 )
 
 
-def report(finish: Finish, jobs: Sequence[Job]) -> RenderableType:
+def report(finish: RaceResult, jobs: Sequence[Job]) -> RenderableType:
     """Return the whole report."""
     emails = Emails(jobs, finish.copies.text_of)
     seen = Padding(Text(sentence(finish.comparison), style="bold"), (1, 1))
@@ -62,7 +62,7 @@ def sentence(comparison: Comparison) -> str:
     )
 
 
-def as_json(finish: Finish, settings: DemoSettings, jobs: Sequence[Job]) -> dict[str, Any]:
+def as_json(finish: RaceResult, settings: DemoSettings, jobs: Sequence[Job]) -> dict[str, Any]:
     """Return the object that `--json` prints."""
     comparison = finish.comparison
     return {

@@ -9,7 +9,7 @@ _T = TypeVar("_T")
 _STOPPING: Final = (signal.SIGINT, signal.SIGTERM)
 
 
-class Stopped(Exception):  # noqa: N818 - named by what has happened
+class DemoStopped(Exception):  # noqa: N818 - named by what has happened
     """A signal ended the demo, and everything that it started has been stopped."""
 
 
@@ -34,7 +34,7 @@ async def until_told_to_stop(play: Coroutine[Any, Any, _T]) -> _T:
         return await playing
     except asyncio.CancelledError:
         if told.is_set():
-            raise Stopped from None
+            raise DemoStopped from None
         raise
     finally:
         for number in _STOPPING:

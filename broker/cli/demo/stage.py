@@ -21,7 +21,7 @@ from broker.cli.demo.timetable import URGENT_EVERY_S
 from broker.local.record import Endpoints
 from broker.local.services import LocalServices
 from broker.settings.lanes import LANE_DEFAULTS
-from broker.simulator.pricing import Law
+from broker.simulator.pricing import ChatLaw
 from broker.simulator.upstream import Upstream, UpstreamSettings
 from schemas.topics import topics
 
@@ -35,7 +35,7 @@ class DemoSettings:
     """Parameters of the demo: the leads, and the account, of which each side has one."""
 
     leads: int = 60
-    law: Law = Law.CHAT_2025
+    law: ChatLaw = ChatLaw.CHAT_2025
     seed: int = 7
     tokens_per_minute: int = 10_000
     requests_per_minute: int = 500
@@ -54,7 +54,7 @@ class DemoSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class DemoServices:
     """The running services of the demo."""
 
     endpoints: Endpoints
@@ -65,7 +65,7 @@ class Stage:
 
 
 @asynccontextmanager
-async def set_stage(settings: DemoSettings, steps: Steps) -> AsyncIterator[Stage]:
+async def set_stage(settings: DemoSettings, steps: Steps) -> AsyncIterator[DemoServices]:
     """Start everything, reporting to `steps`, and stop it at the end.
 
     Raises:
@@ -91,7 +91,7 @@ async def set_stage(settings: DemoSettings, steps: Steps) -> AsyncIterator[Stage
             lookout = Lookout(dispatchers, http)
             await lookout.until_ready(within_s=_READY_WITHIN_S)
         try:
-            yield Stage(services.endpoints, naive_upstream, headrace_upstream, dispatchers, lookout)
+            yield DemoServices(services.endpoints, naive_upstream, headrace_upstream, dispatchers, lookout)
         finally:
             steps.stopping()
 

@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from broker.cli.demo.bars import bar
-from broker.cli.demo.inside import Bucket, Inside
+from broker.cli.demo.inside import BucketEstimate, Inside
 
 
 def strip(inside: Inside) -> RenderableType:
@@ -39,7 +39,7 @@ def lanes(inside: Inside) -> str:
     return f"{waiting} waiting; {inside.inflight} being called"
 
 
-def _belief(bucket: Bucket | None) -> RenderableType:
+def _belief(bucket: BucketEstimate | None) -> RenderableType:
     if bucket is None:
         return Text("unknown before the first answer: one call goes ahead")
     label = f"{bucket.low:,} to {bucket.high:,} of {bucket.capacity:,} tokens left, as Headrace reckons"

@@ -12,9 +12,9 @@ from rich.live import Live
 from broker.cli.demo.dispatchers import DispatcherEnded
 from broker.cli.demo.leads import read_leads
 from broker.cli.demo.moment import Moment
-from broker.cli.demo.race import Finish, race
+from broker.cli.demo.race import RaceResult, race
 from broker.cli.demo.report import as_json, report
-from broker.cli.demo.signals import Stopped, until_told_to_stop
+from broker.cli.demo.signals import DemoStopped, until_told_to_stop
 from broker.cli.demo.stage import DemoSettings, set_stage
 from broker.cli.demo.steps import Steps
 from broker.cli.demo.timetable import URGENT_EVERY_S, Job, timetable
@@ -23,7 +23,7 @@ from broker.cli.patience import hush_kafka
 from broker.cli.screen import screen
 from broker.cli.terminal import say, say_json
 from broker.cli.termination import INTERRUPTED
-from broker.simulator.pricing import Law
+from broker.simulator.pricing import ChatLaw
 
 _LINE_EVERY_S = 5.0
 _LEADS_MAX = 500
@@ -33,8 +33,8 @@ def demo(
     *,
     leads: Annotated[int, typer.Option(metavar="N", min=1, max=_LEADS_MAX, help="How many of the 500 leads.")] = 60,
     law: Annotated[
-        Law, typer.Option(metavar="|".join(Law), help="How the simulated OpenAI charges a call.")
-    ] = Law.CHAT_2025,
+        ChatLaw, typer.Option(metavar="|".join(ChatLaw), help="How the simulated OpenAI charges a call.")
+    ] = ChatLaw.CHAT_2025,
     seed: Annotated[int, typer.Option(metavar="N", help="Same seed, same answers and latencies.")] = 7,
     json_wanted: Annotated[bool, typer.Option("--json", help="For machines: one object at the end.")] = False,
     tokens_per_minute: Annotated[int, typer.Option(min=500, hidden=True)] = 10_000,
@@ -61,7 +61,7 @@ def demo(
     jobs = timetable(read_leads(leads), urgent_every_s=urgent_every_s)
     try:
         finish = asyncio.run(until_told_to_stop(_play(settings, jobs, console, json_wanted=json_wanted)))
-    except Stopped:
+    except DemoStopped:
         say("Stopped: nothing that the demo started runs any more.", err=True)
         raise typer.Exit(INTERRUPTED) from None
     except ExceptionGroup as group:
@@ -74,7 +74,7 @@ def demo(
         raise typer.Exit(1)
 
 
-async def _play(settings: DemoSettings, jobs: Sequence[Job], console: Console, *, json_wanted: bool) -> Finish:
+async def _play(settings: DemoSettings, jobs: Sequence[Job], console: Console, *, json_wanted: bool) -> RaceResult:
     steps = Steps(console)
     async with set_stage(settings, steps) as stage:
         with _shown(console, settings) as show:
@@ -89,13 +89,13 @@ async def _play(settings: DemoSettings, jobs: Sequence[Job], console: Console, *
 def _shown(console: Console, settings: DemoSettings) -> Iterator[Callable[[Moment], None]]:
     """Show the live view on a terminal; elsewhere print a line every five seconds."""
     if not console.is_terminal:
-        yield _Lines(console).show
+        yield _ProgressPrinter(console).show
         return
     with Live(console=console, auto_refresh=False, transient=True) as live:
         yield lambda moment: live.update(draw(moment, settings), refresh=True)
 
 
-class _Lines:
+class _ProgressPrinter:
     """Printer of a line every five seconds."""
 
     def __init__(self, console: Console) -> None:

@@ -12,10 +12,18 @@ from broker.cli.demo.bars import bar
 from broker.cli.demo.moment import Moment, SideNow
 from broker.cli.demo.stage import DemoSettings
 from broker.cli.demo.strip import lanes, strip
-from broker.cli.demo.tally import Fate
+from broker.cli.demo.tally import LeadState
 
-_CAMPAIGN_MARKS = {Fate.WAITING: ("·", "dim"), Fate.ANSWERED: ("●", "green"), Fate.FAILED: ("✗", "bold red")}
-_URGENT_MARKS = {Fate.WAITING: ("◇", "yellow"), Fate.ANSWERED: ("◆", "green"), Fate.FAILED: ("✗", "bold red")}
+_CAMPAIGN_MARKS = {
+    LeadState.WAITING: ("·", "dim"),
+    LeadState.ANSWERED: ("●", "green"),
+    LeadState.FAILED: ("✗", "bold red"),
+}
+_URGENT_MARKS = {
+    LeadState.WAITING: ("◇", "yellow"),
+    LeadState.ANSWERED: ("◆", "green"),
+    LeadState.FAILED: ("✗", "bold red"),
+}
 _SPACED_MAX = 120  # leads up to which the marks have room between them
 
 
@@ -77,7 +85,7 @@ def _marks(side: SideNow, *, urgent: bool) -> Text:
     return text
 
 
-def _chosen(side: SideNow, *, urgent: bool) -> Iterator[tuple[Fate, bool]]:
+def _chosen(side: SideNow, *, urgent: bool) -> Iterator[tuple[LeadState, bool]]:
     for fate, is_urgent, come in zip(side.fates, side.urgent, side.come, strict=True):
         if is_urgent is urgent:
             yield fate, come

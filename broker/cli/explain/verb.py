@@ -15,7 +15,7 @@ from broker.cli.explain.page import page
 from broker.cli.explain.pieces import Piece, pieces
 from broker.cli.terminal import is_person_watching, say, say_coloured, say_json
 from broker.core.answers.classification import BY_CODE
-from broker.core.answers.rate_limit_headers import Metric, Reading, SideReading
+from broker.core.answers.rate_limit_headers import LimitMetric, Reading, SideReading
 from broker.core.answers.rate_limit_messages import StatedLimit
 from broker.core.answers.verdict import Answer, Meaning, Verdict, judge
 
@@ -76,7 +76,7 @@ def as_object(answer: Answer, verdict: Verdict) -> dict[str, Any]:
 
 
 def _limit(limit: StatedLimit | None) -> dict[str, Any] | None:
-    if limit is None or limit.metric not in {metric.value for metric in Metric}:
+    if limit is None or limit.metric not in {metric.value for metric in LimitMetric}:
         return None  # images: the contract knows tokens and requests
     return {
         "name": limit.name,

@@ -23,7 +23,7 @@ from broker.planner.plan import Outlook, Plan, quotas_for
 from broker.planner.stage import Times
 from broker.planner.workload_file import WorkloadError
 from broker.settings.load import load_settings
-from broker.simulator.pricing import Law
+from broker.simulator.pricing import ChatLaw
 from broker.simulator.settings import UpstreamSettings
 from schemas.nearest import ended
 
@@ -68,7 +68,9 @@ def simulate(
         ),
     ] = None,
     requests: Annotated[int | None, typer.Option(metavar="N", min=1, max=10**7, help="So many and no more.")] = None,
-    law: Annotated[Law, typer.Option(metavar="|".join(Law), help="How Chat Completions are charged.")] = Law.CHAT_2025,
+    law: Annotated[
+        ChatLaw, typer.Option(metavar="|".join(ChatLaw), help="How Chat Completions are charged.")
+    ] = ChatLaw.CHAT_2025,
     latency: Annotated[str, typer.Option(metavar="S|S-S", help="Seconds an answer takes.")] = "1-4",
     behaviour: Annotated[
         list[str] | None, typer.Option(metavar="NAME[:FIELD=VALUE,…]", help="How OpenAI behaves, as of `upstream`.")

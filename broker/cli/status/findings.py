@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from broker.cli.amounts import counted, spoken_s
 from broker.cli.status.failing import all_failing
-from broker.cli.status.report import Look, Report, Said
+from broker.cli.status.report import Report, Said, StatusReading
 from broker.core.lease import RELEASED
 
 BACKLOG_WORTH_SAYING_S: Final = 60.0
@@ -44,14 +44,14 @@ _CAUSES: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class StatusFinding:
     """One sentence, and whether an operator should act."""
 
     grave: bool
     sentence: str
 
 
-def findings(look: Look) -> list[Finding]:
+def findings(look: StatusReading) -> list[StatusFinding]:
     """Return every finding, the grave ones first."""
     found = [*_of_dispatcher(look.dispatcher, look.prefix), *_of_parked(look)]
     if look.retrier is not None:
@@ -61,15 +61,15 @@ def findings(look: Look) -> list[Finding]:
     return sorted(found, key=lambda finding: not finding.grave)
 
 
-def _grave(sentence: str) -> Finding:
-    return Finding(grave=True, sentence=sentence)
+def _grave(sentence: str) -> StatusFinding:
+    return StatusFinding(grave=True, sentence=sentence)
 
 
-def _note(sentence: str) -> Finding:
-    return Finding(grave=False, sentence=sentence)
+def _note(sentence: str) -> StatusFinding:
+    return StatusFinding(grave=False, sentence=sentence)
 
 
-def _of_dispatcher(report: Report, prefix: str) -> Iterator[Finding]:
+def _of_dispatcher(report: Report, prefix: str) -> Iterator[StatusFinding]:
     if report.said is None:
         yield _grave(
             f"No dispatcher of {prefix} has reported within a day: start one with `headrace dispatcher`, or check "
@@ -89,7 +89,7 @@ def _of_dispatcher(report: Report, prefix: str) -> Iterator[Finding]:
         yield _note("No standby is ready: if the leader dies, no process takes over. Start a second dispatcher.")
 
 
-def _of_parked(look: Look) -> Iterator[Finding]:
+def _of_parked(look: StatusReading) -> Iterator[StatusFinding]:
     """Report parked requests if no retrier has reported, which Redis knows and a single dispatcher does not."""
     report = look.dispatcher
     parked = 0 if report.said is None or report.is_stale else int(report.said.get("parked", 0))
@@ -101,14 +101,14 @@ def _of_parked(look: Look) -> Iterator[Finding]:
         )
 
 
-def _of_retrier(report: Report) -> Iterator[Finding]:
+def _of_retrier(report: Report) -> Iterator[StatusFinding]:
     if report.said is None:
         return
     if report.is_stale:
         yield _grave(_silence(report, report.said, "retrier"))
         return
     for finding in _of_services(report.said):
-        yield Finding(finding.grave, f"Retrier: {finding.sentence}")
+        yield StatusFinding(finding.grave, f"Retrier: {finding.sentence}")
 
 
 def _silence(report: Report, said: Said, noun: str) -> str:
@@ -131,7 +131,7 @@ def _silence(report: Report, said: Said, noun: str) -> str:
     return f"{sentence}, and none stands by: start a {noun} with `headrace {noun}`."
 
 
-def _of_role(report: Report, said: Said) -> Iterator[Finding]:
+def _of_role(report: Report, said: Said) -> Iterator[StatusFinding]:
     match said.get("role"):
         case "leader":
             return
@@ -153,7 +153,7 @@ def _of_role(report: Report, said: Said) -> Iterator[Finding]:
             yield _grave(f"It neither leads nor stands by: it is {role}.")
 
 
-def _of_services(said: Said) -> Iterator[Finding]:
+def _of_services(said: Said) -> Iterator[StatusFinding]:
     ready = said.get("ready") or {}
     away = [name for name in ("kafka", "redis") if not ready.get(name, True)]
     if away:
@@ -173,7 +173,7 @@ def _open_breakers(said: Said) -> list[tuple[str, Said]]:
     return [(name, each) for name, each in every if each.get("breaker", "closed") != "closed"]
 
 
-def _of_breakers(said: Said) -> Iterator[Finding]:
+def _of_breakers(said: Said) -> Iterator[StatusFinding]:
     for name, broken in _open_breakers(said):
         why = str(broken["breaker"]).removeprefix("open: ")
         rests_s = float(broken.get("rests_s", 0))
@@ -188,7 +188,7 @@ def cause(broken: Said) -> str:
     return f" It opened at {tripped.get('since')}: {', '.join(words)}." if words else ""
 
 
-def _of_limits(said: Said) -> Iterator[Finding]:
+def _of_limits(said: Said) -> Iterator[StatusFinding]:
     yield from _of_breakers(said)
     for name, limit in table_of(said, "limits").items():
         waiting = int(limit.get("waiting", 0))
@@ -197,12 +197,12 @@ def _of_limits(said: Said) -> Iterator[Finding]:
             continue
         if paused_s > 0 and waiting:
             sentence = f"{name}: OpenAI said to wait; {waiting:,} wait for another {spoken_s(paused_s)}."
-            yield Finding(paused_s > PAUSE_GRAVE_S, sentence)
+            yield StatusFinding(paused_s > PAUSE_GRAVE_S, sentence)
         elif waiting and said.get("role") == "leader":
             yield from _exhausted(name, limit, waiting)
 
 
-def _exhausted(name: str, limit: Said, waiting: int) -> Iterator[Finding]:
+def _exhausted(name: str, limit: Said, waiting: int) -> Iterator[StatusFinding]:
     """Say what the requests of a limit wait for: its quota, or the end of a call."""
     next_s = limit.get("next_call_s")
     if not limit.get("believed", True):
@@ -226,7 +226,7 @@ def left_of(bucket: Said, end: str = "level_low") -> float:
     return min(1.0, max(0.0, float(bucket[end])) / max(1.0, float(bucket["capacity"])))
 
 
-def _of_lanes(lanes: Mapping[str, Said]) -> Iterator[Finding]:
+def _of_lanes(lanes: Mapping[str, Said]) -> Iterator[StatusFinding]:
     for name, lane in lanes.items():
         seconds, waiting = float(lane.get("waiting_seconds", 0)), int(lane.get("waiting", 0))
         if seconds >= BACKLOG_WORTH_SAYING_S:

@@ -11,9 +11,9 @@ from rich.text import Text
 from broker.cli.amounts import counted, spoken_bytes, spoken_s
 from broker.cli.screen import beside
 from broker.cli.status.failing import dead_letters
-from broker.cli.status.findings import Finding, table_of
+from broker.cli.status.findings import StatusFinding, table_of
 from broker.cli.status.limits import SHOWN_MAX, WIDE, charges_shown, columns, limits_shown, named
-from broker.cli.status.report import Look, Report, Said
+from broker.cli.status.report import Report, Said, StatusReading
 from broker.cli.terminal import safe
 from schemas.instants import from_wire
 
@@ -27,7 +27,7 @@ _KNOWN: Final = frozenset(
 )
 
 
-def page(look: Look, found: Sequence[Finding], now: datetime, *, width: int = WIDE) -> RenderableType:
+def page(look: StatusReading, found: Sequence[StatusFinding], now: datetime, *, width: int = WIDE) -> RenderableType:
     """Return the whole page; `now` is the reader's wall clock, `width` the columns of the terminal."""
     report = look.dispatcher
     parts: list[RenderableType] = [_title(look), *_who(report, now), Text("")]
@@ -41,7 +41,7 @@ def page(look: Look, found: Sequence[Finding], now: datetime, *, width: int = WI
     return Group(*parts)
 
 
-def _title(look: Look) -> Text:
+def _title(look: StatusReading) -> Text:
     title = Text(safe(look.prefix), style="bold")
     report = look.dispatcher
     if report.kind == "url":
@@ -94,7 +94,7 @@ def _since(said: Said, now: datetime) -> str:
     return f" since {began.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC, {spoken_s(lasted_s)}"
 
 
-def _line(finding: Finding) -> Table:
+def _line(finding: StatusFinding) -> Table:
     """Return a mark, and the sentence wrapped beside it."""
     mark, style = ("✗ ", _GRAVE) if finding.grave else ("• ", _NOTE)
     return beside(Text(mark, style), Text(safe(finding.sentence), style))

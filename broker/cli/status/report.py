@@ -40,7 +40,7 @@ class Report:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class StatusReading:
     """All that one call of the verb found; `remarks` say how it was found, if not as usual."""
 
     prefix: str

@@ -21,7 +21,7 @@ from broker.adapters.kafka.topics import cluster_id_within
 from broker.adapters.redis.lease import is_refused
 from broker.adapters.redis.status import RedisStatus, Reported
 from broker.cli.patience import closing, within
-from broker.cli.status.report import Look, Report, Said
+from broker.cli.status.report import Report, Said, StatusReading
 from broker.cli.terminal import safe
 from broker.errors import InvalidRequest, LeaseUnavailable, SettingsError, Unreachable
 from broker.settings.whole import Settings
@@ -37,7 +37,7 @@ class NothingListens(Unreachable):
     """The machine is there, and no process listens at that port: waiting would be of no use."""
 
 
-async def look_in_redis(settings: Settings, *, cluster: str | None, timeout_s: float) -> Look:
+async def look_in_redis(settings: Settings, *, cluster: str | None, timeout_s: float) -> StatusReading:
     """Return what the holder of the lease left in Redis, and the retrier's status beside it.
 
     Raises:
@@ -48,7 +48,7 @@ async def look_in_redis(settings: Settings, *, cluster: str | None, timeout_s: f
     redis = RedisStatus(settings.redis.url.get_secret_value())
     kafka_s = min(KAFKA_ANSWERS_S, timeout_s / 2)
 
-    async def ask() -> Look | NothingListens:
+    async def ask() -> StatusReading | NothingListens:
         try:
             await redis.check(f"{settings.redis.key_prefix}:-:{settings.kafka.topic_prefix}.dispatcher")
             return await _looked(redis, settings, cluster, kafka_s=kafka_s)
@@ -67,7 +67,7 @@ async def look_in_redis(settings: Settings, *, cluster: str | None, timeout_s: f
     return found
 
 
-async def _looked(redis: RedisStatus, settings: Settings, cluster: str | None, *, kafka_s: float) -> Look:
+async def _looked(redis: RedisStatus, settings: Settings, cluster: str | None, *, kafka_s: float) -> StatusReading:
     prefix, key_prefix = settings.kafka.topic_prefix, settings.redis.key_prefix
     remarks: list[str] = []
     if cluster is None and (cluster := await _told_by_kafka(settings, kafka_s)) is None:
@@ -77,7 +77,9 @@ async def _looked(redis: RedisStatus, settings: Settings, cluster: str | None, *
     retrier = _report(await redis.read(f"{key_prefix}:{cluster}:{prefix}.retrier"), remarks)
     if report.said is None and cluster is not None:
         remarks += await _others(redis, key_prefix, prefix, cluster)
-    return Look(prefix, report, retrier if retrier.said is not None or retrier.spoilt else None, tuple(remarks))
+    return StatusReading(
+        prefix, report, retrier if retrier.said is not None or retrier.spoilt else None, tuple(remarks)
+    )
 
 
 async def _told_by_kafka(settings: Settings, kafka_s: float) -> str | None:
@@ -128,7 +130,7 @@ def _report(found: Reported, remarks: list[str]) -> Report:
     )
 
 
-async def look_at_url(settings: Settings, url: str, *, timeout_s: float) -> Look:
+async def look_at_url(settings: Settings, url: str, *, timeout_s: float) -> StatusReading:
     """Return what one process reports of itself when asked.
 
     Raises:
@@ -138,7 +140,7 @@ async def look_at_url(settings: Settings, url: str, *, timeout_s: float) -> Look
     said = await asked(address, timeout_s)
     if str(said.get("role")) and "topic_prefix" in said:
         report = Report(said=said, age_s=0.0, kind="url", place=address)
-        return Look(str(said.get("topic_prefix") or settings.kafka.topic_prefix), report)
+        return StatusReading(str(said.get("topic_prefix") or settings.kafka.topic_prefix), report)
     raise Unreachable(f"What answers at {address} is no dispatcher of Headrace: check the address and the port.")
 
 

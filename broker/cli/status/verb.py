@@ -10,10 +10,10 @@ import typer
 from broker.cli.options import BootstrapServers, Config, Json, TimeoutS, TopicPrefix, settings_from
 from broker.cli.patience import hush_kafka, run_verb
 from broker.cli.screen import screen
-from broker.cli.status.findings import Finding, findings
+from broker.cli.status.findings import StatusFinding, findings
 from broker.cli.status.one_request import where_is
 from broker.cli.status.page import page
-from broker.cli.status.report import Look, Report
+from broker.cli.status.report import Report, StatusReading
 from broker.cli.status.sources import OWN_TIMEOUT_S, NothingListens, look_at_url, look_in_redis, own_url
 from broker.cli.status.waiting import lines
 from broker.cli.terminal import say, say_json
@@ -86,7 +86,7 @@ def status(  # noqa: PLR0917  # Typer reads them by name
         raise typer.Exit(_SOMETHING_IS_WRONG)
 
 
-async def _look(settings: Settings, *, url: str | None, cluster: str | None, timeout_s: float) -> Look:
+async def _look(settings: Settings, *, url: str | None, cluster: str | None, timeout_s: float) -> StatusReading:
     if url is not None:
         return await look_at_url(settings, url, timeout_s=timeout_s)
     try:
@@ -95,7 +95,7 @@ async def _look(settings: Settings, *, url: str | None, cluster: str | None, tim
         return await _here(settings, reason)
 
 
-async def _here(settings: Settings, reason: Unreachable) -> Look:
+async def _here(settings: Settings, reason: Unreachable) -> StatusReading:
     """Ask on this machine, which may be a dispatcher's, since Redis is away."""
     own = own_url(settings)
     try:
@@ -110,10 +110,12 @@ async def _here(settings: Settings, reason: Unreachable) -> Look:
         look = None
     if look is None or look.prefix != settings.kafka.topic_prefix:
         raise Unreachable(f"{reason} Ask a dispatcher itself: --url http://HOST:PORT.") from reason
-    return Look(look.prefix, look.dispatcher, remarks=(f"{reason} So the dispatcher on this machine was asked.",))
+    return StatusReading(
+        look.prefix, look.dispatcher, remarks=(f"{reason} So the dispatcher on this machine was asked.",)
+    )
 
 
-def as_object(look: Look, found: Sequence[Finding]) -> dict[str, Any]:
+def as_object(look: StatusReading, found: Sequence[StatusFinding]) -> dict[str, Any]:
     """Return the status as `/status` gives it, and beside it its source, its age and its meaning."""
     return {
         **(_beside(look.dispatcher)),

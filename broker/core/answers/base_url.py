@@ -28,7 +28,7 @@ MODELS_MAX: Final = 200
 _SENTENCE_CHARS_MAX: Final = 500
 
 
-class Look(Enum):
+class AnswerForm(Enum):
     """Evidence in an answer of the server that wrote it."""
 
     ANSWER = "answer"  # the requested result
@@ -63,36 +63,36 @@ _RPC_CODE: Final = re.compile(r"-\d+")
 _REFUSES: Final = frozenset({401, 403, 407})
 
 
-def look_of(answer: Answer) -> Look:
+def look_of(answer: Answer) -> AnswerForm:
     """Return what a refusal, or a call without an answer, shows of the server. Never raises."""
     status = answer.status
     if status is None:
-        return Look.PLAIN
+        return AnswerForm.PLAIN
     if 300 <= status < 400:
-        return Look.ODD  # no redirect is followed: http:// where https:// is meant, or a sign-in
+        return AnswerForm.ODD  # no redirect is followed: http:// where https:// is meant, or a sign-in
     if status == 405:
-        return Look.MISSING
+        return AnswerForm.MISSING
     if status == 404:
         return _of_404(answer)
     if status in _REFUSES and is_page(answer.message):
-        return Look.ODD  # a page of a proxy or a sign-in: no refusal of a key
+        return AnswerForm.ODD  # a page of a proxy or a sign-in: no refusal of a key
     is_refusal = 400 <= status < 500 and status not in _OF_A_CALL
     is_error = is_refusal or status == 501 or 200 <= status < 300
-    return Look.ODD if is_error and not _has_fields(answer) else Look.PLAIN
+    return AnswerForm.ODD if is_error and not _has_fields(answer) else AnswerForm.PLAIN
 
 
-def _of_404(answer: Answer) -> Look:
+def _of_404(answer: Answer) -> AnswerForm:
     code, kind, said = (answer.error_code or "").lower(), (answer.error_type or "").lower(), answer.message
     said = said[:_SENTENCE_CHARS_MAX]
     if code in _GONE_CODES:
-        return Look.GONE
+        return AnswerForm.GONE
     if code in BY_CODE or kind in BY_TYPE:
-        return Look.PLAIN
+        return AnswerForm.PLAIN
     if not _is_spoken(answer) or _WRONG_PATH.search(said):
-        return Look.MISSING
+        return AnswerForm.MISSING
     if _GONE_WORDS.search(said):
-        return Look.GONE
-    return Look.PLAIN if kind in _API_TYPES or answer.error_param else Look.MISSING
+        return AnswerForm.GONE
+    return AnswerForm.PLAIN if kind in _API_TYPES or answer.error_param else AnswerForm.MISSING
 
 
 def _has_fields(answer: Answer) -> bool:
@@ -139,7 +139,7 @@ class Addressee:
         self._gone: str | None = None  # the first unknown model before any answer
         self._all_gone = False
 
-    def observe(self, model: str, look: Look, sent_ms: int, now_ms: int) -> Ruling:
+    def observe(self, model: str, look: AnswerForm, sent_ms: int, now_ms: int) -> Ruling:
         """Process an answer to a call for `model`; return its effect on the request.
 
         Args:
@@ -148,14 +148,14 @@ class Addressee:
             sent_ms: When the call was sent.
             now_ms: Now.
         """
-        if look is Look.ANSWER:
+        if look is AnswerForm.ANSWER:
             self._answered(model, sent_ms, now_ms)
             return Ruling.AS_JUDGED
-        if look is Look.PLAIN or (look is Look.GONE and self._is_alone_unknown(model)):
+        if look is AnswerForm.PLAIN or (look is AnswerForm.GONE and self._is_alone_unknown(model)):
             return Ruling.AS_JUDGED
         if not self.proved:
             return Ruling.ELSEWHERE
-        return Ruling.AS_JUDGED if look is Look.ODD else self._missed(model, sent_ms, now_ms)
+        return Ruling.AS_JUDGED if look is AnswerForm.ODD else self._missed(model, sent_ms, now_ms)
 
     def _is_alone_unknown(self, model: str) -> bool:
         """Return whether the API's own refusal of this unknown model fails the request."""

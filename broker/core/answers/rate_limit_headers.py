@@ -34,17 +34,19 @@ SIDE_KINDS: Final = ("project-tokens", "project-requests", "input-images")  # Op
 _USUAL_PERIODS_MS: Final = (MINUTE_MS, DAY_MS, SECOND_MS, MONTH_MS)  # no period is near two of them
 
 
-class Metric(StrEnum):
+class LimitMetric(StrEnum):
     """The unit that a limit counts."""
 
     TOKENS = "tokens"
     REQUESTS = "requests"
 
 
-TOKENS: Final = Metric.TOKENS  # a module-level name for what every call is compared with: faster before Python 3.12
-REQUESTS: Final = Metric.REQUESTS
+TOKENS: Final = (
+    LimitMetric.TOKENS
+)  # a module-level name for what every call is compared with: faster before Python 3.12
+REQUESTS: Final = LimitMetric.REQUESTS
 
-_METRICS: Final = tuple(Metric)
+_METRICS: Final = tuple(LimitMetric)
 _NAMES: Final = {
     str(kind): tuple(f"x-ratelimit-{word}-{kind}" for word in ("limit", "remaining", "reset"))
     for kind in (*_METRICS, *SIDE_KINDS)
@@ -58,7 +60,7 @@ class Reading:
     `period_ms` is None where the headers do not let it be computed: the bucket is full, or nearly.
     """
 
-    metric: Metric
+    metric: LimitMetric
     capacity: int
     remaining: int
     period_ms: int | None
@@ -84,7 +86,7 @@ class Snapshot:
     from the organisation's bucket that the headers describe.
     """
 
-    metric: Metric
+    metric: LimitMetric
     period_ms: int
     capacity: int
     used: int | None
@@ -94,7 +96,7 @@ class Snapshot:
     project: bool = False
 
 
-def reading_of(metric: Metric, capacity: int, remaining: int, full_in_ms: int) -> Reading:
+def reading_of(metric: LimitMetric, capacity: int, remaining: int, full_in_ms: int) -> Reading:
     """Return the reading that headers with these numbers would yield."""
     return Reading(metric, capacity, remaining, _period_ms(capacity, capacity - remaining, full_in_ms), full_in_ms)
 

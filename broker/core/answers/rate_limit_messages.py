@@ -14,11 +14,11 @@ from typing import Final
 
 from broker.core.answers.classification import TEXT_CHARS_MAX
 from broker.core.answers.numbers import parse_count, parse_decimal_ms, parse_duration_ms
-from broker.core.answers.rate_limit_headers import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, Metric, Snapshot
+from broker.core.answers.rate_limit_headers import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, LimitMetric, Snapshot
 
 _PERIODS_MS: Final = {"sec": SECOND_MS, "min": MINUTE_MS, "hour": HOUR_MS, "day": DAY_MS}
 
-_METRICS: Final = frozenset(metric.value for metric in Metric)
+_METRICS: Final = frozenset(metric.value for metric in LimitMetric)
 
 _PERIOD: Final = re.compile(r"\bon (tokens|requests|input-images|images) per (sec|min|hour|day)(?:ond|ute)?\b")
 _PERIOD_2022: Final = re.compile(r"\bfor (tokens|requests)\. Limit: [0-9.]+ / (sec|min|hour|day)\b")
@@ -74,7 +74,7 @@ def snapshot(message: str) -> Snapshot | None:
     if stated is None or stated.metric not in _METRICS or not stated.capacity or stated.period_ms is None:
         return None
     return Snapshot(
-        metric=Metric(stated.metric),
+        metric=LimitMetric(stated.metric),
         period_ms=stated.period_ms,
         capacity=stated.capacity,
         used=stated.used,

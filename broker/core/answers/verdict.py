@@ -18,7 +18,7 @@ from typing import Final
 from broker.core.answers.classification import FAULTS, OK, Basis, Fault, Meaning, is_page, meaning_of
 from broker.core.answers.rate_limit_headers import (
     DAY_MS,
-    Metric,
+    LimitMetric,
     Reading,
     SideReading,
     Snapshot,
@@ -211,7 +211,7 @@ def _unstated_wait_ms(answer: Answer, stated: Snapshot | None, told: tuple[Readi
         return QUEUE_WAIT_MS
     if stated is not None and stated.used is not None:
         return max(0, stated.used + 1 - stated.capacity) * stated.period_ms // stated.capacity
-    empty = (reading for reading in told if reading.remaining == 0 and reading.metric is Metric.REQUESTS)
+    empty = (reading for reading in told if reading.remaining == 0 and reading.metric is LimitMetric.REQUESTS)
     return max((-(-(reading.full_in_ms or 0) // reading.capacity) for reading in empty), default=0)
 
 

@@ -29,7 +29,7 @@ sums are exact, in tokens times `period_ms` (see bounded_bucket.py).
 from bisect import bisect_right
 from typing import Final
 
-from broker.core.answers.rate_limit_headers import Metric
+from broker.core.answers.rate_limit_headers import LimitMetric
 from broker.core.budget.bounded_bucket import BoundedTokenBucket
 from broker.core.budget.extremes import RangeExtremes
 from broker.core.budget.refill_detection import Refill
@@ -51,7 +51,7 @@ class Mirror:
 
     refill: Final = Refill.BUCKET
 
-    def __init__(self, metric: Metric, capacity: int, period_ms: int, now_ms: int) -> None:
+    def __init__(self, metric: LimitMetric, capacity: int, period_ms: int, now_ms: int) -> None:
         """Create a full bucket of which nothing has been reported: the first answer sets it, whatever it says."""
         self.metric = metric
         self.capacity = capacity
@@ -59,7 +59,7 @@ class Mirror:
         self.corrections = 0
         self.last_error = 0
         self._level = BoundedTokenBucket(capacity, period_ms, now_ms)
-        self._rounding = ROUNDING_TOKENS if metric is Metric.TOKENS else 0
+        self._rounding = ROUNDING_TOKENS if metric is LimitMetric.TOKENS else 0
         self._silent = True  # no answer or checkpoint has ever stated the level
         self._anchor: int | None = None  # the newest call whose answer set the interval instead of narrowing it
         self._doubted = -1  # the newest call that was refused although the lower end could pay it

@@ -9,7 +9,7 @@ out to be the shown one expressed in another window (the same rate) is dropped: 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 
-from broker.core.answers.rate_limit_headers import MINUTE_MS, REQUESTS, TOKENS, Metric, Reading
+from broker.core.answers.rate_limit_headers import MINUTE_MS, REQUESTS, TOKENS, LimitMetric, Reading
 from broker.core.budget.bucket_mirror import Mirror
 from broker.core.budget.inflow import Rates
 from broker.core.budget.refill_detection import BUCKET, FIXED, Refill, RefillEvidence, RefillPattern
@@ -27,7 +27,7 @@ AnyMirror = Mirror | FixedWindowMirror | SlidingWindowMirror
 class LevelBounds:
     """Lower and upper bound of one bucket's level."""
 
-    metric: Metric
+    metric: LimitMetric
     low: int
     high: int
     capacity: int
@@ -68,15 +68,15 @@ class BucketSet:
         """`sends`: every call of the limit, which the mirrors look back at."""
         self._sends = sends
         self._mirrors: list[AnyMirror] = []
-        self._of: dict[Metric, list[AnyMirror]] = {metric: [] for metric in Metric}
+        self._of: dict[LimitMetric, list[AnyMirror]] = {metric: [] for metric in LimitMetric}
         self._shortest: AnyMirror | None = None
-        self._faces: dict[Metric, _Face] = {}  # only the metrics that headers have shown
+        self._faces: dict[LimitMetric, _Face] = {}  # only the metrics that headers have shown
         self.made = 0
 
     def __iter__(self) -> Iterator[AnyMirror]:
         return iter(self._mirrors)
 
-    def believe(self, metric: Metric, capacity: int, period_ms: int, now_ms: int, *, follow: bool = False) -> None:
+    def believe(self, metric: LimitMetric, capacity: int, period_ms: int, now_ms: int, *, follow: bool = False) -> None:
         """Add a bucket that the operator configured, unless it is known already.
 
         A level that a predecessor left is better knowledge than the configuration. So is its size, except with
@@ -94,7 +94,7 @@ class BucketSet:
         mirror.inherit(level.low, now_ms)
         self._add(mirror)
 
-    def of(self, metric: Metric) -> list[AnyMirror]:
+    def of(self, metric: LimitMetric) -> list[AnyMirror]:
         """Return the mirrors of one metric."""
         return self._of[metric]
 
@@ -236,7 +236,7 @@ class BucketSet:
         )
 
     def observe_refusal(
-        self, metric: Metric, capacity: int, period_ms: int, remaining: int | None, hearing: AdmissionOrder
+        self, metric: LimitMetric, capacity: int, period_ms: int, remaining: int | None, hearing: AdmissionOrder
     ) -> int | None:
         """Process a refusal that names its bucket with its period, and perhaps the level left in it.
 
@@ -343,10 +343,10 @@ class BucketSet:
         for face in self._faces.values():
             face.known = None
         self.made += 1
-        self._of = {metric: [each for each in self._mirrors if each.metric is metric] for metric in Metric}
+        self._of = {metric: [each for each in self._mirrors if each.metric is metric] for metric in LimitMetric}
         self._shortest = min(self._of[TOKENS], key=lambda each: each.period_ms, default=None)
 
-    def _found(self, metric: Metric, capacity: int | None, period_ms: int | None) -> Mirror | None:
+    def _found(self, metric: LimitMetric, capacity: int | None, period_ms: int | None) -> Mirror | None:
         for mirror in self.of(metric):
             if (
                 isinstance(mirror, Mirror)

@@ -9,7 +9,7 @@ several mirrors, all of them paid.
 
 from typing import Final
 
-from broker.core.answers.rate_limit_headers import DAY_MS, HOUR_MS, TOKENS, Metric, Snapshot
+from broker.core.answers.rate_limit_headers import DAY_MS, HOUR_MS, TOKENS, LimitMetric, Snapshot
 from broker.core.answers.verdict import OK, Meaning, Verdict
 from broker.core.budget.admission_delay import WAY_MAX_MS, AdmissionDelay
 from broker.core.budget.breaker import Breaker
@@ -27,7 +27,7 @@ from broker.core.budget.reservation import Reservation
 from broker.core.budget.sent_calls import SentCalls
 from broker.core.budget.size_credence import SizeCredence
 from broker.core.budget.sliding_sum import SlidingSum
-from broker.core.pricing.law_identification import Usage
+from broker.core.pricing.law_identification import TokenUsage
 from broker.core.pricing.laws import Prices
 from broker.core.pricing.markup import Markup
 from broker.core.pricing.tariff import Tariff
@@ -67,10 +67,10 @@ class Budget:
         self.foreign_tokens = 0  # tokens taken by other clients, as far as answers showed it
         if checkpoint is not None:
             self._inherit(checkpoint, now_ms)
-        for metric, capacity in ((Metric.TOKENS, settings.tokens), (Metric.REQUESTS, settings.requests)):
+        for metric, capacity in ((LimitMetric.TOKENS, settings.tokens), (LimitMetric.REQUESTS, settings.requests)):
             if capacity is not None:
                 self._buckets.believe(metric, capacity, settings.period_ms, now_ms)
-        for metric in Metric:
+        for metric in LimitMetric:
             if (capacity := settings.per_day(metric)) is not None:
                 self._buckets.believe(metric, capacity, DAY_MS, now_ms, follow=True)
         self._keep_step(now_ms)
@@ -85,12 +85,12 @@ class Budget:
     @property
     def corrections(self) -> int:
         """The number of answers that contradicted the mirrors of tokens."""
-        return sum(mirror.corrections for mirror in self._buckets.of(Metric.TOKENS))
+        return sum(mirror.corrections for mirror in self._buckets.of(LimitMetric.TOKENS))
 
     @property
     def last_error_tokens(self) -> int:
         """The size of the last contradiction in tokens; negative: the server had less than believed."""
-        return next((mirror.last_error for mirror in self._buckets.of(Metric.TOKENS)), 0)
+        return next((mirror.last_error for mirror in self._buckets.of(LimitMetric.TOKENS)), 0)
 
     def fits(self, charge: int) -> bool:
         """Return whether a full bucket of every known metric, and the operator's cap, could ever pay this charge."""
@@ -154,7 +154,7 @@ class Budget:
     def pace_ms(self, charge: int) -> int:
         """Return how long the slowest bucket takes to refill such a call."""
         paid = self._to_pay(charge, stated=False)
-        amounts = ((paid if mirror.metric is Metric.TOKENS else 1, mirror) for mirror in self._buckets)
+        amounts = ((paid if mirror.metric is LimitMetric.TOKENS else 1, mirror) for mirror in self._buckets)
         return max((amount * mirror.period_ms // mirror.capacity for amount, mirror in amounts), default=0)
 
     def reserve(  # noqa: PLR0913 — the particulars of one call
@@ -201,7 +201,7 @@ class Budget:
         """Return what was paid for an attempt in flight: its charge, marked up."""
         return self._flights[attempt].paid
 
-    def record_answer(self, attempt: int, now_ms: int, verdict: Verdict, usage: Usage | None = None) -> None:
+    def record_answer(self, attempt: int, now_ms: int, verdict: Verdict, usage: TokenUsage | None = None) -> None:
         """Process an attempt's answer: correct every metric that it describes, up or down, and pause if it says so."""
         flight = self._flights.pop(attempt)
         self._granted = None
@@ -353,7 +353,9 @@ class Budget:
             self._spread.refund(flight.paid, now_ms)
         self._buckets.refund(flight.paid, flight.number, now_ms, untaken=untaken)
 
-    def _testify(self, attempt: int, flight: Reservation, verdict: Verdict, usage: Usage | None, now_ms: int) -> None:
+    def _testify(
+        self, attempt: int, flight: Reservation, verdict: Verdict, usage: TokenUsage | None, now_ms: int
+    ) -> None:
         """Pass an answer's evidence on charges to the tariff; if law or markup changes, reprice the calls sent."""
         version, before_ppm = self.tariff.version, self._markup.ppm
         requested, explained = self.tariff.observe(attempt, verdict, usage, now_ms)
@@ -376,15 +378,15 @@ class Budget:
         taken = flight.amount(stated.metric) if self.settings.refusals_charged else 0
         return max(0, stated.capacity - stated.used) - taken
 
-    def _weigh(self, metric: Metric, error: int | None) -> None:
+    def _weigh(self, metric: LimitMetric, error: int | None) -> None:
         """Adjust the admission delay by an error; a shortfall means other clients' spending or a longer delay."""
         if error == 0:
             self._way.record_agreement()
         elif error is not None and error < 0:
             shortest = self._buckets.shortest()
             by_others = shortest is not None and -error * shortest.period_ms > WAY_MAX_MS * shortest.capacity
-            self._way.record_shortfall(by_others=by_others and metric is Metric.TOKENS)
-            if metric is Metric.TOKENS:
+            self._way.record_shortfall(by_others=by_others and metric is LimitMetric.TOKENS)
+            if metric is LimitMetric.TOKENS:
                 self.foreign_tokens -= error
 
     def _keep_step(self, now_ms: int) -> None:

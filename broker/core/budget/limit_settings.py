@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from broker.core.answers.rate_limit_headers import MINUTE_MS, Metric
+from broker.core.answers.rate_limit_headers import MINUTE_MS, LimitMetric
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,6 @@ class LimitBeliefs:
     requests_per_day: int | None = None
     named: bool = False
 
-    def per_day(self, metric: Metric) -> int | None:
+    def per_day(self, metric: LimitMetric) -> int | None:
         """Return the operator's figure per day for a metric."""
-        return self.tokens_per_day if metric is Metric.TOKENS else self.requests_per_day
+        return self.tokens_per_day if metric is LimitMetric.TOKENS else self.requests_per_day

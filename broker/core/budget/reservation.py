@@ -5,7 +5,7 @@ Then the headers are as of the end, and already include the inflow since the adm
 answer, as those of a stream do. Either way they lack the outputs that were not settled then.
 """
 
-from broker.core.answers.rate_limit_headers import TOKENS, Metric
+from broker.core.answers.rate_limit_headers import TOKENS, LimitMetric
 from broker.core.value import value
 
 
@@ -36,7 +36,7 @@ class Reservation:
     unsettled: int
     lane_order: int = 0
 
-    def amount(self, metric: Metric) -> int:
+    def amount(self, metric: LimitMetric) -> int:
         """Return the amount paid of that metric."""
         return self.paid if metric is TOKENS else 1
 

@@ -8,7 +8,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable
 from typing import Final
 
-from broker.core.answers.rate_limit_headers import REQUESTS, TOKENS, Metric
+from broker.core.answers.rate_limit_headers import REQUESTS, TOKENS, LimitMetric
 from broker.core.pricing.laws import Prices
 from broker.core.value import value
 
@@ -54,7 +54,7 @@ class SentCalls:
     def __init__(self) -> None:
         self.sent_ms: list[int] = []
         self.oldest_open: list[int] = []  # number of the oldest call without an answer when this one was sent
-        self.amounts: dict[Metric, list[int]] = {metric: [] for metric in Metric}
+        self.amounts: dict[LimitMetric, list[int]] = {metric: [] for metric in LimitMetric}
         self._prices: list[Prices | None] = []  # None: the server's own figure, which no law changes
         self.count = 0  # all calls ever sent
         self.forgotten = 0

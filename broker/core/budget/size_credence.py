@@ -19,7 +19,7 @@ from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import Final
 
-from broker.core.answers.rate_limit_headers import DAY_MS, HOUR_MS, MONTH_MS, SECOND_MS, TOKENS, Metric
+from broker.core.answers.rate_limit_headers import DAY_MS, HOUR_MS, MONTH_MS, SECOND_MS, TOKENS, LimitMetric
 from broker.core.answers.verdict import Meaning, Verdict
 
 JUMP_TIMES: Final = 10
@@ -28,7 +28,7 @@ JUMP_TIMES: Final = 10
 _APART_MS: Final = frozenset({SECOND_MS, HOUR_MS, DAY_MS, MONTH_MS})
 """A limit of one of these periods exists beside that of a minute; the two sizes are independent."""
 
-Bucket = tuple[Metric, int | None]
+Bucket = tuple[LimitMetric, int | None]
 """A metric, and its period unless that is a minute or unknown."""
 
 

@@ -8,7 +8,7 @@ pay, what does an answer correct.
 from bisect import bisect_left, bisect_right
 from typing import Final
 
-from broker.core.answers.rate_limit_headers import Metric
+from broker.core.answers.rate_limit_headers import LimitMetric
 from broker.core.budget.admission_delay import WAY_MAX_MS
 from broker.core.budget.refill_detection import Refill
 from broker.core.budget.sent_calls import AdmissionOrder, SentCalls
@@ -24,7 +24,7 @@ class FixedWindowMirror:
 
     refill: Final = Refill.FIXED
 
-    def __init__(self, metric: Metric, capacity: int, period_ms: int, mark_ms: int, left: int) -> None:
+    def __init__(self, metric: LimitMetric, capacity: int, period_ms: int, mark_ms: int, left: int) -> None:
         """`left` is the amount left until the mark."""
         self.metric, self.capacity, self.period_ms = metric, capacity, period_ms
         self.corrections = self.last_error = 0
@@ -135,7 +135,7 @@ class SlidingWindowMirror:
 
     refill: Final = Refill.SLIDING
 
-    def __init__(self, metric: Metric, capacity: int, period_ms: int, now_ms: int, sends: SentCalls) -> None:
+    def __init__(self, metric: LimitMetric, capacity: int, period_ms: int, now_ms: int, sends: SentCalls) -> None:
         """Count everything sent within the last period from the start."""
         self.metric, self.capacity, self.period_ms = metric, capacity, period_ms
         self.corrections = self.last_error = 0
@@ -212,5 +212,5 @@ class SlidingWindowMirror:
             self.pay(sends.amounts[self.metric][place], sends.forgotten + place, sends.sent_ms[place])
 
 
-def _rounding(metric: Metric) -> int:
-    return ROUNDING_TOKENS if metric is Metric.TOKENS else 0
+def _rounding(metric: LimitMetric) -> int:
+    return ROUNDING_TOKENS if metric is LimitMetric.TOKENS else 0

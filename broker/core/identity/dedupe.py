@@ -22,8 +22,8 @@ Open ids are kept here and die with the process; settled ids are kept in `outcom
 from enum import Enum
 
 from broker.core.bounds import CANCEL_PATIENCE_MS, COPY_WITHIN_MS, OVERDUE_MAX
-from broker.core.identity.outcome_index import ATTEMPT_MAX, Awaited, Fate, Identity, Known, OutcomeIndex, Overdue
-from broker.core.identity.pending_cancels import Cancel, PendingCancels
+from broker.core.identity.outcome_index import ATTEMPT_MAX, Awaited, Fate, Identity, KnownFate, OutcomeIndex, Overdue
+from broker.core.identity.pending_cancels import CancelRecord, PendingCancels
 
 __all__ = ["Awaited", "DedupeDecision", "DedupeTable", "Fate", "Identity", "Overdue"]
 
@@ -209,7 +209,7 @@ class DedupeTable:
             self._failing.pop(identity.id_hash, None)
         self._fates.record(identity, attempt, fate, at_ms)
 
-    def record_cancel(self, cancel: Cancel, at_ms: int) -> None:
+    def record_cancel(self, cancel: CancelRecord, at_ms: int) -> None:
         """Record a ledger line that states a waiting cancel.
 
         Cancels yield to what is parked: the oldest cancel is removed, and counted.
@@ -243,7 +243,7 @@ class DedupeTable:
         return self._fates.renewals(now_ms)
 
 
-def _judge_settled(identity: Identity, attempt: int, known: Known | None) -> DedupeDecision:
+def _judge_settled(identity: Identity, attempt: int, known: KnownFate | None) -> DedupeDecision:
     """Judge a record by the table without its column "open"."""
     if known is None:
         return DedupeDecision.TAKE
@@ -256,7 +256,7 @@ def _judge_settled(identity: Identity, attempt: int, known: Known | None) -> Ded
     return DedupeDecision.WAIT if identity.run else DedupeDecision.DONE
 
 
-def _is_answered(identity: Identity, known: Known) -> bool:
+def _is_answered(identity: Identity, known: KnownFate) -> bool:
     if known.fate is Fate.PARKED:
         return known.run > identity.run
     return known.fate is Fate.COMPLETED or known.run >= identity.run

@@ -67,7 +67,7 @@ class Identity:
         assert 0 <= self.run <= RUN_MAX
 
 
-class Known(NamedTuple):
+class KnownFate(NamedTuple):
     """The last fate of an id. `at_s` is rounded up, so that an id is known for a whole window."""
 
     fate: Fate
@@ -148,7 +148,7 @@ class OutcomeIndex:
     def __contains__(self, id_hash: bytes) -> bool:
         return id_hash in self._answered or id_hash in self._kept
 
-    def find(self, id_hash: bytes) -> Known | None:
+    def find(self, id_hash: bytes) -> KnownFate | None:
         """Return the last fate of this id."""
         packed = self._answered.get(id_hash)
         if packed is None and self._kept:
@@ -161,7 +161,7 @@ class OutcomeIndex:
         attempt = attempt if attempt < ATTEMPT_MAX else ATTEMPT_MAX
         known = self.find(id_hash)
         if known is not None:
-            if known.rank > Known(fate, identity.run, attempt, identity.fingerprint, at_s).rank:
+            if known.rank > KnownFate(fate, identity.run, attempt, identity.fingerprint, at_s).rank:
                 return
             at_s = max(at_s, known.at_s)
             self._answered.pop(id_hash, None)
@@ -270,7 +270,7 @@ class OutcomeIndex:
             found.append((Identity(id_hash, known.run, known.fingerprint), known.attempt, known.fate))
         return found
 
-    def _untold(self, id_hash: bytes) -> Known | None:
+    def _untold(self, id_hash: bytes) -> KnownFate | None:
         """Return what is known of an id, unless it was recorded again, or is forgotten by now."""
         known = self.find(id_hash)
         return known if known is not None and known.at_s < self._untold_before_s else None
@@ -293,7 +293,7 @@ class OutcomeIndex:
             self._renew_from_ms = now_ms + self._window_ms // STRIDES
         return [(Identity(each, known.run, known.fingerprint), known.attempt, known.fate) for each, known in live]
 
-    def _is_past(self, id_hash: bytes, known: Known, now_s: int) -> bool:
+    def _is_past(self, id_hash: bytes, known: KnownFate, now_s: int) -> bool:
         """Whether no copy can come any more; if so, forget the id."""
         awaited = self._awaited[id_hash]
         if _deadline_s(awaited) + self._copy_within_s > now_s or (known.fate is Fate.PARKED and _name(awaited)):
@@ -316,9 +316,9 @@ def _pack(identity: Identity, attempt: int, fate: Fate, at_s: int) -> int:
     return at_s << 96 | fingerprint << 32 | identity.run << 16 | attempt << 8 | fate
 
 
-def _unpack(packed: int) -> Known:
+def _unpack(packed: int) -> KnownFate:
     fingerprint = (packed >> 32 & (1 << 64) - 1).to_bytes(8, "big")
-    return Known(Fate(packed & 0xFF), packed >> 16 & RUN_MAX, packed >> 8 & ATTEMPT_MAX, fingerprint, _at_s(packed))
+    return KnownFate(Fate(packed & 0xFF), packed >> 16 & RUN_MAX, packed >> 8 & ATTEMPT_MAX, fingerprint, _at_s(packed))
 
 
 def _at_s(packed: int) -> int:

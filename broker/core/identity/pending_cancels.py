@@ -39,7 +39,7 @@ _HASH_BYTES: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Cancel:
+class CancelRecord:
     """A record of the control topic: the producer of the request with this id no longer wants an answer.
 
     `at_ms` is its Kafka timestamp, on the wall clock. `tenant_mark` is the hash of the tenant whose request is meant;
@@ -59,9 +59,9 @@ class Cancel:
         """Whether a request with this mark is known to be of another tenant than the one that is meant."""
         return bool(self.tenant_mark and tenant_mark) and self.tenant_mark != tenant_mark
 
-    def for_replays(self) -> "Cancel":
+    def for_replays(self) -> "CancelRecord":
         """Return the same for an id that has an outcome: it concerns what was submitted before it, nothing younger."""
-        return Cancel(self.id_hash, max(0, self.at_ms - CANCEL_SLACK_MS), self.tenant_mark)
+        return CancelRecord(self.id_hash, max(0, self.at_ms - CANCEL_SLACK_MS), self.tenant_mark)
 
 
 class PendingCancels:
@@ -94,7 +94,7 @@ class PendingCancels:
             return False
         return timestamp_ms <= max(_at_ms(packed or 0), expected or 0) + CANCEL_SLACK_MS
 
-    def expect(self, cancel: Cancel) -> None:
+    def expect(self, cancel: CancelRecord) -> None:
         """Note a cancel that the next transaction will state as waiting."""
         self._expected[cancel.key] = max(cancel.at_ms, self._expected.get(cancel.key, 0))
 
@@ -102,7 +102,7 @@ class PendingCancels:
         """Forget the expected cancels: their tickets are judged anew, or belong to another leader."""
         self._expected.clear()
 
-    def record(self, cancel: Cancel, told_ms: int) -> None:
+    def record(self, cancel: CancelRecord, told_ms: int) -> None:
         """Record a ledger line that states a waiting cancel, ours or another leader's: in any order, and repeatedly."""
         key = cancel.key
         known = self._waiting.pop(key, 0)
@@ -117,7 +117,7 @@ class PendingCancels:
             del self._waiting[key]
             self.evicted += 1
 
-    def renewals(self, now_ms: int) -> list[Cancel]:
+    def renewals(self, now_ms: int) -> list[CancelRecord]:
         """Return cancels whose last ledger line is half a window old, oldest first, until they are recorded again.
 
         A cancel that has waited long enough is not renewed but forgotten.
@@ -138,11 +138,11 @@ class PendingCancels:
         self._waiting = {key: _at_ms(packed) for key, packed in self._waiting.items()}
         self._renew_from_ms = 0
 
-    def _due(self, now_ms: int) -> Iterator[Cancel]:
+    def _due(self, now_ms: int) -> Iterator[CancelRecord]:
         for key, packed in self._waiting.items():
             if _told_ms(packed) > now_ms - self._window_ms // 2:
                 return
-            yield Cancel(key[:_HASH_BYTES], _at_ms(packed), key[_HASH_BYTES:])
+            yield CancelRecord(key[:_HASH_BYTES], _at_ms(packed), key[_HASH_BYTES:])
 
 
 def _at_ms(packed: int) -> int:

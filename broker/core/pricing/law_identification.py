@@ -49,7 +49,7 @@ class Remaining(NamedTuple):
 
 
 @value
-class Usage:
+class TokenUsage:
     """Tokens of a call, as its answer reports them."""
 
     input: int
@@ -148,7 +148,7 @@ class LawIdentification:
         self._endings.doubt(sent.usage)
 
     def record_answer(
-        self, sent: Sent, remaining: Remaining | None, usage: Usage | None, now_ms: int, *, early: bool = False
+        self, sent: Sent, remaining: Remaining | None, usage: TokenUsage | None, now_ms: int, *, early: bool = False
     ) -> None:
         """Record an answer: what remained of the limit and what the call used, if it states them.
 
@@ -189,7 +189,7 @@ class LawIdentification:
         self.evidence.weigh(excesses, self._costs(), STATED_WEIGHT)
         return 0 in excesses
 
-    def _settle(self, sent: Sent, place: int, usage: Usage | None, now_ms: int) -> tuple[int, int]:
+    def _settle(self, sent: Sent, place: int, usage: TokenUsage | None, now_ms: int) -> tuple[int, int]:
         """Debit the charge of `usage` at the end: the output and the input's pricing error; return the output too."""
         if usage is None:
             return self._endings.debit(now_ms, (0, 0), sure=False), 0

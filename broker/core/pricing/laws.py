@@ -1,8 +1,8 @@
 """Charge laws, as values: the tokens that OpenAI takes from its token bucket for one call.
 
 A charge is neither a tokenizer's count nor the bill. It differs by endpoint, changed over the years, and differs from
-the documentation (facts/openai.md §2); hence laws are plain functions of a request's `Size`. The server does not state
-which of them holds: a request carries the prices of all that may, and evidence tells them apart
+the documentation (facts/openai.md §2); hence laws are plain functions of a request's `RequestSize`. The server does not
+state which of them holds: a request carries the prices of all that may, and evidence tells them apart
 (`broker.core.pricing.tariff`). Streaming, tools of chat, response formats, tool calls and audio cost nothing at
 admission. An image is charged a flat sum there, whatever it costs when billed; its base64 does not count as text.
 """
@@ -38,7 +38,7 @@ class Law(StrEnum):
     USAGE = "usage"  # the input at admission, the output when the call ends
 
 
-class Size(NamedTuple):
+class RequestSize(NamedTuple):
     """The quantities of a request that the laws need.
 
     Attributes:
@@ -91,12 +91,12 @@ def recorded_law(endpoint: str) -> Law:
     return _RECORDED.get(endpoint, Law.DOCUMENTED)
 
 
-def charge(law: Law, size: Size) -> int:
+def charge(law: Law, size: RequestSize) -> int:
     """Return the tokens that `law` charges at the admission of one call of any endpoint, 1 to `PRICE_MAX`."""
     return max(1, min(PRICE_MAX, _LAWS[law](size)))
 
 
-def prices(endpoint: str, size: Size, law: Law | None = None) -> Prices:
+def prices(endpoint: str, size: RequestSize, law: Law | None = None) -> Prices:
     """Return the charge by each law that may hold for the endpoint; only by `law`, if an operator has named one."""
     laws = LAWS_OF.get(endpoint, (Law.DOCUMENTED,)) if law is None else (law,)
     covered = _responses_overhead(size) if endpoint == "responses" else 0
@@ -105,12 +105,12 @@ def prices(endpoint: str, size: Size, law: Law | None = None) -> Prices:
     return Prices(endpoint, laws, tuple(at_admission), covered)
 
 
-def measure(endpoint: str, body: Mapping[str, object], input_tokens: int) -> Size:
+def measure(endpoint: str, body: Mapping[str, object], input_tokens: int) -> RequestSize:
     """Return the size of a request body, which may be any JSON that a producer sent: meaningless fields count 0."""
     items = _items(endpoint, body)
     pictures = [picture for item in items for picture in _pictures(item)]
     vectors = [vector for item in items if (vector := _vector(item))] if endpoint == "embeddings" else []
-    return Size(
+    return RequestSize(
         content_bytes=sum(map(len if endpoint == "embeddings" else _utf8_bytes, _contents(endpoint, body))),
         messages=len(items),
         choices=_whole(body.get("n")) or 1,
@@ -163,41 +163,41 @@ def framing_tokens(endpoint: str, body: Mapping[str, object]) -> int:
     return MESSAGE_FRAMING_TOKENS * (len(items) + instructed + 1) + ROLE_TOKENS * (lone + instructed) + named
 
 
-def _chat_2025(size: Size) -> int:
+def _chat_2025(size: RequestSize) -> int:
     return _estimate(size) + size.choices
 
 
-def _chat_legacy(size: Size) -> int:
+def _chat_legacy(size: RequestSize) -> int:
     tokens_max = LEGACY_OUTPUT_TOKENS if size.output_tokens_max is None else size.output_tokens_max
     return _estimate(size) + tokens_max * size.choices
 
 
-def _documented(size: Size) -> int:
+def _documented(size: RequestSize) -> int:
     return max((size.output_tokens_max or 0) * size.choices, _estimate(size))
 
 
-def _responses(size: Size) -> int:
+def _responses(size: RequestSize) -> int:
     return size.input_tokens + IMAGE_CHARGE * size.images + _responses_overhead(size)
 
 
-def _responses_overhead(size: Size) -> int:
+def _responses_overhead(size: RequestSize) -> int:
     return RESPONSES_OVERHEAD_WITH_TOOLS if size.function_tools else RESPONSES_OVERHEAD
 
 
-def _usage(size: Size) -> int:
+def _usage(size: RequestSize) -> int:
     return size.input_tokens + size.image_tokens
 
 
-def _embeddings(size: Size) -> int:
+def _embeddings(size: RequestSize) -> int:
     """Divide the characters by four, halves rounded down, as in most recordings."""
     return (size.content_bytes + 1) // 4 + (size.embedding_tokens or 0)
 
 
-def _estimate(size: Size) -> int:
+def _estimate(size: RequestSize) -> int:
     return _quarter(size.content_bytes) + size.messages + IMAGE_CHARGE * size.images
 
 
-_LAWS: Final[Mapping[Law, Callable[[Size], int]]] = {
+_LAWS: Final[Mapping[Law, Callable[[RequestSize], int]]] = {
     Law.CHAT_2025: _chat_2025,
     Law.CHAT_LEGACY: _chat_legacy,
     Law.DOCUMENTED: _documented,

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import median_low
 
-from broker.core.answers.rate_limit_headers import MINUTE_MS, Metric
+from broker.core.answers.rate_limit_headers import MINUTE_MS, LimitMetric
 from broker.core.answers.verdict import OK, Meaning, Verdict
-from broker.core.pricing.law_identification import LawIdentification, Remaining, Sent, Usage
+from broker.core.pricing.law_identification import LawIdentification, Remaining, Sent, TokenUsage
 from broker.core.pricing.laws import Law, Prices
 
 
@@ -98,7 +98,7 @@ class Tariff:
                     witness.record_foreign_send(now_ms)
         self._sent[attempt] = mine, mine.record_send(prices, now_ms)
 
-    def observe(self, attempt: int, verdict: Verdict, usage: Usage | None, now_ms: int) -> tuple[int | None, bool]:
+    def observe(self, attempt: int, verdict: Verdict, usage: TokenUsage | None, now_ms: int) -> tuple[int | None, bool]:
         """Record the end of a call; return the charge that the server named, if any, and whether a law explains it."""
         if verdict.meaning is OK:
             is_due = self._sent[attempt][0].is_due(now_ms)
@@ -106,7 +106,7 @@ class Tariff:
             self.record_answer(attempt, remaining, usage, now_ms, early=verdict.early)
         elif verdict.meaning in {Meaning.RATE_LIMITED, Meaning.TOO_LARGE}:
             stated = verdict.snapshot
-            requested = stated.requested if stated is not None and stated.metric is Metric.TOKENS else None
+            requested = stated.requested if stated is not None and stated.metric is LimitMetric.TOKENS else None
             return requested, self.record_refusal(attempt, requested)
         else:
             self.record_loss(attempt)
@@ -115,13 +115,13 @@ class Tariff:
     def _remaining(self, verdict: Verdict) -> Remaining | None:
         """Return what headers state of the tokens; those of a nearly full bucket do not show its period."""
         for reading in verdict.readings:
-            if reading.metric is Metric.TOKENS:
+            if reading.metric is LimitMetric.TOKENS:
                 self._period_ms = reading.period_ms or self._period_ms
                 return Remaining(reading.remaining, reading.capacity, self._period_ms)
         return None
 
     def record_answer(
-        self, attempt: int, remaining: Remaining | None, usage: Usage | None, now_ms: int, *, early: bool = False
+        self, attempt: int, remaining: Remaining | None, usage: TokenUsage | None, now_ms: int, *, early: bool = False
     ) -> None:
         """Record an answer: what remained and what the call used, if stated; `early`: as of its admission."""
         witness, sent = self._sent.pop(attempt)

@@ -7,14 +7,14 @@ term, is charged as well; it only has no consequence for a request.
 import contextlib
 from collections.abc import Callable
 
-from broker.core.answers.rate_limit_headers import Metric
+from broker.core.answers.rate_limit_headers import LimitMetric
 from broker.core.answers.verdict import OK, Meaning, Verdict
 from broker.core.budget.account import AccountBreaker
 from broker.core.budget.breaker import Breaker
 from broker.core.budget.budget import Budget
 from broker.core.commands import BreakerClosed, BreakerOpened, Complete, Decision, Fail
 from broker.core.config import DispatchRules
-from broker.core.events import Answered, Refused
+from broker.core.events import Answered, CallNotSent
 from broker.core.identity.outcome_index import ATTEMPT_MAX
 from broker.core.requests.in_flight import CallInFlight, CallsInFlight
 from broker.core.requests.retry import Again, Failing, decide
@@ -73,7 +73,7 @@ class Attempts:
         self._flights.hold(flight.ticket, event.bytes)
         return flight.ticket, _COMPLETE
 
-    def take_back(self, event: Refused, now_ms: int) -> Ticket | None:
+    def take_back(self, event: CallNotSent, now_ms: int) -> Ticket | None:
         """Take back a call that was not sent; return its ticket if that still waits for the call."""
         flight = self._flights.land(event.call, now_ms)
         flight.budget.abandon(event.call, now_ms, sent=False)
@@ -122,7 +122,11 @@ class Attempts:
             self._news.append(BreakerOpened(name, limit, number, verdict, rest_ms))
 
     def _decide(self, ticket: Ticket, verdict: Verdict, now_ms: int, *, may_park: bool) -> Again | Decision:
-        if verdict.snapshot is not None and verdict.snapshot.metric is Metric.TOKENS and verdict.snapshot.requested:
+        if (
+            verdict.snapshot is not None
+            and verdict.snapshot.metric is LimitMetric.TOKENS
+            and verdict.snapshot.requested
+        ):
             ticket.charge, ticket.stated = verdict.snapshot.requested, True  # the charge as the server states it
         candidate = ticket.candidate
         attempts = candidate.calls_before + ticket.calls

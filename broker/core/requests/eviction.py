@@ -11,7 +11,7 @@ import contextlib
 
 from broker.core.commands import CancelCall
 from broker.core.identity.dedupe import DedupeTable
-from broker.core.identity.pending_cancels import Cancel
+from broker.core.identity.pending_cancels import CancelRecord
 from broker.core.pricing.laws import Prices
 from broker.core.requests.settling import Settling
 from broker.core.requests.triage import Triage
@@ -116,7 +116,7 @@ def _spoil(fresh: Ticket) -> None:
         refusal = "crashed", CORE_CRASHED
         prices = Prices.flat(0)
         fresh.set_candidate(Candidate(content.identity, content.attempt, "", "", prices, content.deadline_ms, refusal))
-    elif isinstance(content, Cancel):
+    elif isinstance(content, CancelRecord):
         fresh.content = Garbage(None, CORE_CRASHED, "crashed")
     else:
         fresh.content = Garbage(content.identity, CORE_CRASHED, "crashed", content.offsets, content.attempt)

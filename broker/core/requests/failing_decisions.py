@@ -42,7 +42,7 @@ class Decided:
 
 
 @dataclass(slots=True, eq=False)
-class Group:
+class FailingGroup:
     """Decisions that failed in one transaction.
 
     Attributes:
@@ -77,10 +77,10 @@ class FailingDecisions:
     """
 
     def __init__(self) -> None:
-        self._groups: deque[Group] = deque()
-        self._group_of: dict[TicketNumber, Group] = {}
+        self._groups: deque[FailingGroup] = deque()
+        self._group_of: dict[TicketNumber, FailingGroup] = {}
         self._decided: OrderedDict[TicketNumber, Decided] = OrderedDict()
-        self._trying: Group | None = None
+        self._trying: FailingGroup | None = None
         self.commits = 0
         self.published = 0
 
@@ -108,7 +108,7 @@ class FailingDecisions:
 
     def add(self, decided: list[Decided]) -> None:
         """Make a group of decisions that failed together."""
-        group = Group([each.ticket.number for each in decided], self.commits)
+        group = FailingGroup([each.ticket.number for each in decided], self.commits)
         self._groups.append(group)
         for each in decided:
             self._group_of[each.ticket.number] = group
@@ -177,7 +177,7 @@ class FailingDecisions:
             self._groups.append(group)  # other groups first: this one may be the cause itself
             self._strike(group, now_ms, refused=refused)
 
-    def _strike(self, group: Group, now_ms: int, *, refused: bool) -> None:
+    def _strike(self, group: FailingGroup, now_ms: int, *, refused: bool) -> None:
         """Count a failure of a group's only decision, which failed alone while others passed."""
         group.strikes += 1
         if group.alone_since_ms is None:
@@ -187,16 +187,16 @@ class FailingDecisions:
         else:
             _rest(group, now_ms)
 
-    def _halve(self, group: Group) -> None:
+    def _halve(self, group: FailingGroup) -> None:
         self._groups.remove(group)
         middle = len(group.numbers) // 2
         for numbers in (group.numbers[middle:], group.numbers[:middle]):
-            half = Group(numbers, self.commits)
+            half = FailingGroup(numbers, self.commits)
             self._groups.appendleft(half)
             for number in numbers:
                 self._group_of[number] = half
 
-    def _shrink(self, group: Group, now_ms: int, *, refused: bool) -> None:
+    def _shrink(self, group: FailingGroup, now_ms: int, *, refused: bool) -> None:
         """Give a group's decision the next smaller form, or a rest."""
         if group.form is Form.WHOLE:
             group.form, group.published_at = Form.UNCOPIED, self.published
@@ -221,6 +221,6 @@ class FailingDecisions:
         self._group_of = {number: group for group in self._groups for number in group.numbers}
 
 
-def _rest(group: Group, now_ms: int) -> None:
+def _rest(group: FailingGroup, now_ms: int) -> None:
     group.rest_ms = min(DOUBT_REST_MAX_MS, max(DOUBT_REST_FIRST_MS, 2 * group.rest_ms))
     group.not_before_ms, group.rests = now_ms + group.rest_ms, True

@@ -12,7 +12,7 @@ from statistics import median_low
 from broker.core.bounds import CALL_RESERVE_BYTES, CALLS_REMEMBERED
 from broker.core.budget.breaker import Breaker
 from broker.core.budget.budget import Budget
-from broker.core.commands import StartedEntry
+from broker.core.commands import AttemptEntry
 from broker.core.ticket import CallNumber, Ticket
 from broker.core.units import unreserved_slots
 
@@ -124,7 +124,7 @@ class CallsInFlight:
         """Return the call that a ticket waits for; None if it waits for none."""
         return self._wanted.get(ticket)
 
-    def have_left(self, tickets: Iterable[Ticket], has_written: Callable[[int], bool]) -> Iterator[StartedEntry]:
+    def have_left(self, tickets: Iterable[Ticket], has_written: Callable[[int], bool]) -> Iterator[AttemptEntry]:
         """Yield the last call that has left, of each ticket that has one.
 
         `has_written`: whether the ledger holds a line; a call that waits for its line leaves only then.
@@ -134,7 +134,7 @@ class CallsInFlight:
             waits = call is not None and not has_written(self._flights[call].line)
             left = ticket.calls - 1 if waits else ticket.calls
             if left:
-                yield StartedEntry(ticket.candidate.identity, ticket.candidate.calls_before + left)
+                yield AttemptEntry(ticket.candidate.identity, ticket.candidate.calls_before + left)
 
     def paid_by(self, budget: Budget) -> int:
         """Count the calls in flight that a limit has paid for."""

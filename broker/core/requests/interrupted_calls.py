@@ -46,7 +46,7 @@ from broker.core.bounds import (
     DEATHS_UNSUSPECTED,
     INHERITED_CALLS_MAX,
 )
-from broker.core.commands import SettledEntry, StartedEntry
+from broker.core.commands import AttemptEntry, SettledEntry
 from broker.core.identity.dedupe import Fate, Identity
 
 Key = tuple[bytes, int]
@@ -93,13 +93,13 @@ class InterruptedCalls:
             self._is_over = True
             self._under_way.clear()
 
-    def record_starts(self, entries: Iterable[StartedEntry]) -> None:
+    def record_starts(self, entries: Iterable[AttemptEntry]) -> None:
         """Record the attempts that the line says were begun."""
         for entry in entries:
             self._under_way[entry.identity.id_hash, entry.identity.run] = entry.attempt
         _shorten(self._under_way)
 
-    def record_ends(self, entries: Iterable[StartedEntry]) -> None:
+    def record_ends(self, entries: Iterable[AttemptEntry]) -> None:
         """Record the attempts that the line says have ended; their requests wait for another one."""
         for entry in entries:
             key = entry.identity.id_hash, entry.identity.run
@@ -194,7 +194,7 @@ class InterruptedCalls:
         self._called[key] = attempt
         return True
 
-    def record_commit(self, settled: Iterable[SettledEntry], ended: Iterable[StartedEntry]) -> None:
+    def record_commit(self, settled: Iterable[SettledEntry], ended: Iterable[AttemptEntry]) -> None:
         """Record calls of ours that have ended, as the ledger now says."""
         if self:
             for entry in ended:

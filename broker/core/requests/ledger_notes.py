@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from broker.core.commands import SettledEntry
 from broker.core.identity.dedupe import Awaited, DedupeTable, Fate, Overdue
-from broker.core.identity.pending_cancels import Cancel
+from broker.core.identity.pending_cancels import CancelRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class LedgerNotes:
     settled: tuple[SettledEntry, ...] = ()
     awaited: tuple[Awaited, ...] = ()
     overdue: tuple[Overdue, ...] = ()
-    cancels: tuple[Cancel, ...] = ()
+    cancels: tuple[CancelRecord, ...] = ()
 
     def withdrawn(self) -> list[SettledEntry]:
         """Return the fates of the overdue requests: Failed, and the copy may still come."""
@@ -56,7 +56,7 @@ def observe(
     identities: DedupeTable,
     settled: Iterable[SettledEntry],
     awaited: Iterable[Awaited],
-    cancels: Iterable[Cancel],
+    cancels: Iterable[CancelRecord],
     at_ms: int,
 ) -> None:
     """Record a line that was committed or read, in any order and any number of times."""

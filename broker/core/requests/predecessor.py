@@ -11,7 +11,7 @@ from itertools import islice
 
 from broker.core.bounds import INHERITED_CALLS_MAX, LIMITS_RESTING_MAX
 from broker.core.budget.budget import Budget, Checkpoint
-from broker.core.commands import SettledEntry, StartedEntry
+from broker.core.commands import AttemptEntry, SettledEntry
 from broker.core.identity.dedupe import Identity
 
 MakeBudget = Callable[[str, int, Checkpoint | None], Budget]
@@ -29,14 +29,14 @@ class PredecessorState:
     def __len__(self) -> int:
         return len(self._calls)
 
-    def add_calls(self, started: Iterable[StartedEntry]) -> None:
+    def add_calls(self, started: Iterable[AttemptEntry]) -> None:
         """Add calls that another leader began; above the bound the oldest are forgotten first."""
         for entry in started:
             self._calls[entry.identity.id_hash, entry.identity.run] = entry.attempt
         for key in list(islice(self._calls, max(0, len(self._calls) - INHERITED_CALLS_MAX))):
             del self._calls[key]
 
-    def take_over(self, calls: Iterable[StartedEntry], checkpoints: Iterable[Checkpoint], ahead_ms: int) -> None:
+    def take_over(self, calls: Iterable[AttemptEntry], checkpoints: Iterable[Checkpoint], ahead_ms: int) -> None:
         """Take over from an ended term of our own: calls that it made and did not settle, and its checkpoints.
 
         The wall clock is `ahead_ms` ahead of the clock of the checkpoints.

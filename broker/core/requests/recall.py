@@ -9,7 +9,7 @@ two.
 from collections.abc import Iterable
 
 from broker.core.bounds import PUT_OFF_MS, QUIET_MS
-from broker.core.commands import SettledEntry, StartedEntry
+from broker.core.commands import AttemptEntry, SettledEntry
 from broker.core.events import LedgerRead
 from broker.core.lanes.scheduler import Scheduler
 from broker.core.requests.interrupted_calls import InterruptedCalls
@@ -37,7 +37,7 @@ class RecallPolicy:
         self._casualties.record_ends(event.ended)
         self._casualties.record_fates(event.settled)
 
-    def record_commit(self, settled: Iterable[SettledEntry], ended: Iterable[StartedEntry]) -> None:
+    def record_commit(self, settled: Iterable[SettledEntry], ended: Iterable[AttemptEntry]) -> None:
         """Record a committed line of our own: these calls have ended."""
         self._casualties.record_commit(settled, ended)
 

@@ -40,6 +40,7 @@ from broker.core.bounds import (
 from broker.core.budget.budget import Checkpoint
 from broker.core.commands import (
     WITH_CONTENT,
+    AttemptEntry,
     Batch,
     Complete,
     DeadLetterOnly,
@@ -50,12 +51,11 @@ from broker.core.commands import (
     Remember,
     SettledEntry,
     Settlement,
-    StartedEntry,
     Withdraw,
 )
 from broker.core.events import Setback
 from broker.core.identity.dedupe import Awaited, Fate, Overdue
-from broker.core.identity.pending_cancels import Cancel
+from broker.core.identity.pending_cancels import CancelRecord
 from broker.core.lanes.scheduler import Scheduler
 from broker.core.progress.poison_records import NamedRecord
 from broker.core.requests.ledger_notes import LedgerNotes
@@ -69,9 +69,9 @@ class Ended:
     """What a commit has made final: ledger entries, and tickets that are done."""
 
     settled: Sequence[SettledEntry]
-    cancels: Sequence[Cancel]
+    cancels: Sequence[CancelRecord]
     tickets: Sequence[Ticket]
-    calls: Sequence[StartedEntry] = ()
+    calls: Sequence[AttemptEntry] = ()
     awaited: Sequence[Awaited] = ()
     overdue: Sequence[Overdue] = ()
 
@@ -90,19 +90,19 @@ class TransactionBuilder:
         self._outbox = outbox
         self._register = register
         self._serial = 0
-        self._started: list[StartedEntry] = []
-        self._started_under_way: list[StartedEntry] = []
+        self._started: list[AttemptEntry] = []
+        self._started_under_way: list[AttemptEntry] = []
         self._noted = 0  # attempts started so far; they are written in order
         self._written = 0  # how many of them stand in the ledger
         self._awaited = 0  # the last of them whose call waits for its line
         self._awaited_of: dict[bytes, int] = {}  # the same, by ordering key
         self._turned_back: dict[bytes, list[tuple[int, int]]] = {}  # by ordering key: turn, and `_noted` at that time
-        self._ended: list[StartedEntry] = []
-        self._ended_under_way: list[StartedEntry] = []
+        self._ended: list[AttemptEntry] = []
+        self._ended_under_way: list[AttemptEntry] = []
         self._settled_under_way: tuple[SettledEntry, ...] = ()
         self._awaited_under_way: tuple[Awaited, ...] = ()
         self._overdue_under_way: tuple[Overdue, ...] = ()
-        self._cancels_under_way: tuple[Cancel, ...] = ()
+        self._cancels_under_way: tuple[CancelRecord, ...] = ()
         self.suspects = NamedRecord()
         self._begun_at_ms, self._ended_at_ms = 0, 0
         self._levels_at_ms = 0
@@ -111,7 +111,7 @@ class TransactionBuilder:
         self._lean_until_ms = 0
         self._bare = False
 
-    def add_start(self, entry: StartedEntry, *, awaited: bool = False, order: bytes = b"") -> int:
+    def add_start(self, entry: AttemptEntry, *, awaited: bool = False, order: bytes = b"") -> int:
         """Note a call that starts, for the next ledger line; return the line for `has_written` (0: leave at once).
 
         An `awaited` call leaves only once that line is committed. So does a call while another one of its ordering key
@@ -135,14 +135,14 @@ class TransactionBuilder:
         """Whether the ledger says that this call was started."""
         return line <= self._written
 
-    def add_end(self, entry: StartedEntry) -> None:
+    def add_end(self, entry: AttemptEntry) -> None:
         """Note, for the next ledger line, that a call has ended and that its request waits for another one."""
         self._ended.append(entry)
 
     def add_unsent(self, ticket: Ticket) -> None:
         """Note, for the next ledger line, that a call has ended: it was not sent, and no longer counts."""
         candidate = ticket.candidate
-        self.add_end(StartedEntry(candidate.identity, candidate.calls_before + ticket.calls + 1))
+        self.add_end(AttemptEntry(candidate.identity, candidate.calls_before + ticket.calls + 1))
         if candidate.order and self.is_awaited:
             self._turned_back.setdefault(candidate.order, []).append((ticket.turn, self._noted))
 

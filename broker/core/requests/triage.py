@@ -10,7 +10,7 @@ from typing import assert_never
 
 from broker.core.commands import DeadLetterOnly, Discard, Fail, Remember, Withdraw
 from broker.core.identity.dedupe import DedupeDecision, DedupeTable, Fate, Identity
-from broker.core.identity.pending_cancels import Cancel
+from broker.core.identity.pending_cancels import CancelRecord
 from broker.core.lanes.scheduler import Scheduler
 from broker.core.pricing.laws import Prices
 from broker.core.requests.registry import TicketRegistry
@@ -74,7 +74,7 @@ class Triage:
                 self._triage_request(ticket, now_ms)
             case Garbage():
                 self._triage_garbage(ticket, ticket.content, now_ms)
-            case Cancel():
+            case CancelRecord():
                 self._cancel(ticket, ticket.content, now_ms)
             case _:
                 assert_never(ticket.content)
@@ -84,9 +84,9 @@ class Triage:
 
         Cancels come first: a cancel concerns the run that is settled, and so is judged before a replay is taken.
         """
-        for ticket in sorted(waited, key=lambda ticket: not isinstance(ticket.content, Cancel)):
+        for ticket in sorted(waited, key=lambda ticket: not isinstance(ticket.content, CancelRecord)):
             ticket.move(State.WAITING)
-            if isinstance(ticket.content, Cancel):
+            if isinstance(ticket.content, CancelRecord):
                 self._cancel(ticket, ticket.content, now_ms)
             else:
                 self._triage_request(ticket, now_ms)
@@ -190,7 +190,7 @@ class Triage:
         ticket.set_candidate(Candidate(identity, garbage.attempt, "", "", _FREE, 0, refusal))
         self._triage_request(ticket, now_ms)
 
-    def _cancel(self, ticket: Ticket, cancel: Cancel, now_ms: int) -> None:
+    def _cancel(self, ticket: Ticket, cancel: CancelRecord, now_ms: int) -> None:
         """Apply a cancel, by the table of `broker.core.identity.pending_cancels`."""
         first = self._register.answering(cancel.id_hash)
         if self._identities.is_failing(cancel.id_hash):
@@ -206,7 +206,7 @@ class Triage:
             self._settling.settle(first, _CANCELLED, now_ms)
             self._settling.settle(ticket, Discard(), now_ms)  # behind it in the outbox: never done without it
 
-    def _cancel_settled(self, ticket: Ticket, cancel: Cancel, now_ms: int) -> None:
+    def _cancel_settled(self, ticket: Ticket, cancel: CancelRecord, now_ms: int) -> None:
         """Apply a cancel whose id is not open."""
         parked, fate = self._identities.parked(cancel.id_hash), self._identities.fate(cancel.id_hash)
         if parked is not None and cancel.spares(self._identities.tenant_of_parked(cancel.id_hash)):
@@ -220,11 +220,13 @@ class Triage:
         else:
             self._remember(ticket, cancel.for_replays(), now_ms)
 
-    def _remember(self, ticket: Ticket, cancel: Cancel, now_ms: int) -> None:
+    def _remember(self, ticket: Ticket, cancel: CancelRecord, now_ms: int) -> None:
         self._identities.cancels.expect(cancel)
         self._settling.settle(ticket, Remember(cancel), now_ms)
 
-    def _stand_in(self, ticket: Ticket, cancel: Cancel, identity: Identity, attempts: int, *, now_ms: int) -> None:
+    def _stand_in(
+        self, ticket: Ticket, cancel: CancelRecord, identity: Identity, attempts: int, *, now_ms: int
+    ) -> None:
         """Answer for a parked request in place of its copy, which joins if it comes before this is committed."""
         ticket.cancel = cancel
         known = self._identities.tenant_of_parked(cancel.id_hash)

@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 
 from broker.clock import WallClock
-from broker.core.answers.base_url import Look, look_of
+from broker.core.answers.base_url import AnswerForm, look_of
 from broker.core.answers.error_body import answer_of, error_in
 from broker.core.answers.rate_limit_headers import lowered
 from broker.core.answers.verdict import Answer, Meaning, Verdict, is_word, judge
 from broker.core.commands import Call
-from broker.ports import Upstream, UpstreamReply
+from broker.ports import UpstreamApi, UpstreamReply
 from broker.service.calls.answer_body import is_of_the_api, published
 from broker.service.calls.finish_reason import finish_of, is_unfinished
 from broker.service.calls.foreign_server import Strangers
@@ -33,7 +33,7 @@ class Calling:
     """Makes the calls that the core asks for."""
 
     def __init__(
-        self, upstream: Upstream, clock: WallClock, telemetry: Telemetry, streaming: Streaming, strangers: Strangers
+        self, upstream: UpstreamApi, clock: WallClock, telemetry: Telemetry, streaming: Streaming, strangers: Strangers
     ) -> None:
         """`upstream` makes one attempt per call; `streaming` takes its deltas.
 
@@ -79,7 +79,9 @@ class Calling:
         ruled, cargo.response_facts = self._strangers.judge(look, reply, request, sent_ms, self._clock.now_ms())
         return (verdict, weight) if ruled is None else (ruled, 0)
 
-    def _read(self, reply: UpstreamReply, cargo: Payload, request: GenerationRequest) -> tuple[Verdict, int, Look]:
+    def _read(
+        self, reply: UpstreamReply, cargo: Payload, request: GenerationRequest
+    ) -> tuple[Verdict, int, AnswerForm]:
         cargo.finished_at = self._clock.utc_now()
         cargo.finished_ms = self._clock.now_ms()
         cargo.upstream_request_id = _id_of(reply.answer)
@@ -89,28 +91,28 @@ class Calling:
             return verdict, 0, look_of(reply.answer)
         cargo.error = None
         if reply.too_large is not None:  # the core fails what no outcome can carry, without another attempt
-            return verdict, reply.too_large, Look.PLAIN
+            return verdict, reply.too_large, AnswerForm.PLAIN
         return self._read_body(verdict, reply, cargo, request)
 
     def _read_body(
         self, verdict: Verdict, reply: UpstreamReply, cargo: Payload, request: GenerationRequest
-    ) -> tuple[Verdict, int, Look]:
+    ) -> tuple[Verdict, int, AnswerForm]:
         """Read the body of a 2xx: an answer, an error in spite of the status, or neither."""
         read = published(reply.body)
         if read is None:
-            return _no_answer(reply.answer), 0, Look.ODD
+            return _no_answer(reply.answer), 0, AnswerForm.ODD
         if error_in(read.value) is not None:  # it came with a 200 in spite of that
             inside = answer_of(reply.answer.status, reply.answer.headers, read.value)
             cargo.error = _error_object(inside)
             return judge(inside), 0, look_of(inside)
         if is_unfinished(request.endpoint, read.value):
-            return _no_answer(reply.answer), 0, Look.PLAIN
+            return _no_answer(reply.answer), 0, AnswerForm.PLAIN
         if not is_of_the_api(request.endpoint, read.value):
-            return _no_answer(reply.answer), 0, Look.ODD
+            return _no_answer(reply.answer), 0, AnswerForm.ODD
         cargo.response = read.kept()
         cargo.usage = usage_of(read.value)
         cargo.finish = finish_of(request.endpoint, read.value)
-        return verdict, len(read.json) + len(json_bytes(request.metadata)) + _ENVELOPE_BYTES, Look.ANSWER
+        return verdict, len(read.json) + len(json_bytes(request.metadata)) + _ENVELOPE_BYTES, AnswerForm.ANSWER
 
 
 def _no_answer(answer: Answer) -> Verdict:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from broker.core.answers.base_url import Addressee, Look, Ruling
+from broker.core.answers.base_url import Addressee, AnswerForm, Ruling
 from broker.core.answers.classification import is_page
 from broker.core.answers.rate_limit_headers import lowered
 from broker.core.answers.verdict import Verdict, elsewhere, is_word, undecided
@@ -31,7 +31,7 @@ _UNSEEN: Final = re.compile(r"<(script|style|title)\b.*?(</\1>|$)|<[^>]*>?|<!--.
 _TITLE: Final = re.compile(r"<title[^>]*>(.*?)(?:</title>|$)", re.IGNORECASE | re.DOTALL)
 
 
-_STRANGE: Final = frozenset({Look.MISSING, Look.ODD})
+_STRANGE: Final = frozenset({AnswerForm.MISSING, AnswerForm.ODD})
 
 
 class Strangers:
@@ -47,7 +47,7 @@ class Strangers:
         self._answered = answered
 
     def judge(
-        self, look: Look, reply: UpstreamReply, request: GenerationRequest, sent_ms: int, now_ms: int
+        self, look: AnswerForm, reply: UpstreamReply, request: GenerationRequest, sent_ms: int, now_ms: int
     ) -> tuple[Verdict | None, dict[str, str] | None]:
         """Return the verdict, if it differs from the answer's own, and the facts to report of a strange answer.
 
@@ -59,7 +59,7 @@ class Strangers:
             now_ms: Now.
         """
         ruling = self._addressee.observe(request.model or "", look, sent_ms, now_ms)
-        if look is Look.ANSWER:
+        if look is AnswerForm.ANSWER:
             self._answered()
         told = None
         if look in _STRANGE or ruling is not Ruling.AS_JUDGED:

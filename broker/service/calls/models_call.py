@@ -12,10 +12,10 @@ from typing import Final
 import structlog
 
 from broker.core.answers.verdict import Answer, Meaning, Verdict, judge, named
-from broker.ports import Upstream, UpstreamReply
+from broker.ports import UpstreamApi, UpstreamReply
 from broker.service.calls.answer_body import published
 from broker.service.calls.foreign_server import response_facts
-from broker.service.containment import Contained
+from broker.service.containment import ContainmentReporter
 from broker.service.health import Health
 from broker.service.metrics.escapes import safe
 from broker.tasks import ended
@@ -35,7 +35,7 @@ _log = structlog.get_logger("openai")
 class Greeting:
     """Probe made when this process is about to lead, and repeated while a fault is found and no call was answered."""
 
-    def __init__(self, upstream: Upstream, health: Health, *, url: str, contained: Contained) -> None:
+    def __init__(self, upstream: UpstreamApi, health: Health, *, url: str, contained: ContainmentReporter) -> None:
         """`url` is the masked base URL; a fault that is found goes to `health.openai`."""
         self._upstream = upstream
         self._health = health

@@ -15,7 +15,7 @@ from datetime import datetime
 
 from broker.clock import WallClock
 from broker.ports import ChunkLog
-from broker.service.containment import Contained
+from broker.service.containment import ContainmentReporter
 from schemas.chunk import Chunk
 from schemas.codec import encode_chunk
 from schemas.delta import Delta, merged
@@ -31,7 +31,7 @@ class Streaming:
     """Factory of a `Telling` for each streamed call."""
 
     def __init__(
-        self, log: ChunkLog, clock: WallClock, term: Callable[[], int | None], *, contained: Contained
+        self, log: ChunkLog, clock: WallClock, term: Callable[[], int | None], *, contained: ContainmentReporter
     ) -> None:
         """`term` returns the one that this process leads now, or None."""
         self.contained = contained

@@ -27,7 +27,7 @@ class ControlReader:
 
     def read(
         self, _lane: str, record: Record, submitted_at: datetime
-    ) -> tuple[Cancel | Undecodable, cancels.Cancel | Garbage]:
+    ) -> tuple[Cancel | Undecodable, cancels.CancelRecord | Garbage]:
         """Decode one record."""
         try:
             self._limits.parse(record.value)
@@ -38,7 +38,7 @@ class ControlReader:
         except WireError as reason:
             return Undecodable(str(reason)), Garbage(None, str(reason), "invalid_request")
         mark = b"" if cancel.tenant is None else tenant_mark(cancel.tenant)
-        return cancel, cancels.Cancel(id_hash(cancel.id), round(submitted_at.timestamp() * 1_000), mark)
+        return cancel, cancels.CancelRecord(id_hash(cancel.id), round(submitted_at.timestamp() * 1_000), mark)
 
     def unread(self, record: Record) -> tuple[Undecodable, Garbage]:
         """Return what is known of a record whose bytes must not be read again: nothing. No outcome is due for it."""

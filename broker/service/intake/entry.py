@@ -11,9 +11,9 @@ from datetime import datetime
 from functools import partial
 from typing import Final, NamedTuple, Protocol
 
-from broker.core.identity.pending_cancels import Cancel
+from broker.core.identity.pending_cancels import CancelRecord
 from broker.core.ticket import Candidate, Garbage, Source
-from broker.service.containment import Contained
+from broker.service.containment import ContainmentReporter
 from broker.service.intake.pricer import DEFECT
 from broker.service.intake.weight import RECORD_BYTES, Weight, weigh
 from broker.service.offload import Offload
@@ -31,7 +31,7 @@ class Reader(Protocol):
 
     def read(
         self, lane: str, record: Record, submitted_at: datetime, /
-    ) -> tuple[Content, Candidate | Garbage | Cancel]:
+    ) -> tuple[Content, Candidate | Garbage | CancelRecord]:
         """Return the record's content, and what the core must know of it."""
 
     def unread(self, record: Record, /) -> tuple[Undecodable, Garbage]:
@@ -45,14 +45,14 @@ class Read(NamedTuple):
     """Result of reading one record."""
 
     content: Content
-    known: Candidate | Garbage | Cancel
+    known: Candidate | Garbage | CancelRecord
     weight: Weight
 
 
 class Entry:
     """Reads the records of one topic."""
 
-    def __init__(self, reader: Reader, offload: Offload, contained: Contained) -> None:
+    def __init__(self, reader: Reader, offload: Offload, contained: ContainmentReporter) -> None:
         """`offload` reads large values; `contained` reports exceptions."""
         self._reader = reader
         self._offload = offload

@@ -14,13 +14,13 @@ from functools import partial
 import structlog
 
 from broker.core.events import Lost, PartitionFound, Taken
-from broker.core.identity.pending_cancels import Cancel
+from broker.core.identity.pending_cancels import CancelRecord
 from broker.core.progress.partition_progress import PartitionProgress
 from broker.core.progress.poison_records import CautiousRead
 from broker.core.requests.registry import Want
 from broker.core.ticket import Candidate, LanePartition, Source
 from broker.errors import LogUnavailable, MissingTopic
-from broker.ports import Fetched, LaneLog, Unreadable
+from broker.ports import Fetched, LaneLog, UnreadableRange
 from broker.service.driver import Driver
 from broker.service.intake.entry import Entry, Read, Reader, is_large
 from broker.service.offload import Offload, at_once
@@ -228,7 +228,7 @@ class LaneIntake:
                 await self._driver.name()
                 return True
             got = await self._named(partition, count)
-            if isinstance(got, Unreadable) or not got:
+            if isinstance(got, UnreadableRange) or not got:
                 await self._driver.name()
                 if got:
                     return await self._posted(partition, got)
@@ -236,7 +236,7 @@ class LaneIntake:
             await self._read_named(place, got, offset + count, decode=caution.may_decode(offset))
             return True
 
-    async def _named(self, partition: int, count: int) -> Sequence[Fetched] | Unreadable:
+    async def _named(self, partition: int, count: int) -> Sequence[Fetched] | UnreadableRange:
         """Return those named records that Kafka's client has; none if it passed only markers or found nothing."""
         first = self.log.position(partition)
         for wait_ms in NAMED_WAITS_MS:
@@ -299,8 +299,8 @@ class LaneIntake:
     def _wait_for_room(self, partition: int) -> None:
         self._full[partition] = self._driver.clock.now_ms() + CLOSED_WAIT_MS
 
-    async def _posted(self, partition: int, got: Sequence[Fetched] | Unreadable) -> bool:
-        if isinstance(got, Unreadable):
+    async def _posted(self, partition: int, got: Sequence[Fetched] | UnreadableRange) -> bool:
+        if isinstance(got, UnreadableRange):
             _log.error("batch_unreadable", lane=self.lane, partition=partition, first=got.first, last=got.last)
             self.lose(partition, got.last + 1, removed=got.removed)
             return True
@@ -336,7 +336,7 @@ class LaneIntake:
         known, cargo.content = read.known, read.content
         if isinstance(known, Candidate):
             cargo.limit = known.limit
-        if isinstance(known, Cancel):
+        if isinstance(known, CancelRecord):
             known = replace(known, at_ms=self._stamped_ms(fetched.timestamp_ms, known.at_ms))
         number, timestamp_ms = self._driver.hold.put(cargo), max(NO_TIMESTAMP, fetched.timestamp_ms)
         self._driver.post(Taken(number, cargo.source, timestamp_ms, read.weight.written, known, read.weight.held))

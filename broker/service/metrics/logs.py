@@ -116,7 +116,7 @@ _as_json: list[structlog.typing.Processor] = [
 """Last steps of each line."""
 
 
-class _Lines(logging.StreamHandler[TextIO]):
+class _LibraryHandler(logging.StreamHandler[TextIO]):
     """Handler of the libraries' lines; for one that cannot be made, the standard handler would print the raw values."""
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  # the standard library's name
@@ -140,7 +140,7 @@ def configure_logging(level: int = logging.INFO) -> None:
         logger_factory=lambda *_: Printer(sys.stderr),
         cache_logger_on_first_use=True,
     )
-    handler = _Lines(sys.stderr)
+    handler = _LibraryHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,

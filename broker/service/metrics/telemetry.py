@@ -9,7 +9,7 @@ import structlog
 
 from broker.adapters.prometheus.meter import Meter
 from broker.clock import WallClock
-from broker.core.answers.rate_limit_headers import Metric
+from broker.core.answers.rate_limit_headers import LimitMetric
 from broker.core.answers.verdict import Meaning, Verdict
 from broker.core.budget.breaker import Breaker
 from broker.core.commands import (
@@ -31,7 +31,7 @@ from broker.core.commands import (
 from broker.core.dispatch import Dispatch
 from broker.core.events import Committed, Event, Taken
 from broker.core.identity.dedupe import Overdue
-from broker.core.identity.pending_cancels import Cancel, PendingCancels
+from broker.core.identity.pending_cancels import CancelRecord, PendingCancels
 from broker.core.lanes.scheduler import LimitQueue
 from broker.core.ticket import CONTROL, State, TicketNumber
 from broker.service.containment import Containment, surviving
@@ -104,7 +104,7 @@ class Telemetry:
         self.spending: dict[str, Spending] = defaultdict(Spending)
 
     def contained(self, step: str, error: BaseException | None = None, **where: str | int | None) -> None:
-        """See `broker.service.containment.Contained`: an exception at `step` ended one request, and nothing else."""
+        """See `broker.service.containment.ContainmentReporter`: an exception at `step` ended one request."""
         self.containment.contained(step, error, **where)
 
     @surviving("metrics")
@@ -121,7 +121,7 @@ class Telemetry:
     def _taken(self, event: Taken) -> None:
         if event.source.partition.lane != CONTROL:
             self.meter.requests_taken(event.source.partition.lane)
-        elif isinstance(event.content, Cancel):
+        elif isinstance(event.content, CancelRecord):
             self.meter.cancel_taken()
 
     @surviving("metrics")
@@ -336,7 +336,7 @@ class Telemetry:
         self.meter.foreign(name, max(0, desk.budget.foreign_tokens - foreign))
         self.meter.breaker(name, is_open=not account.closed or not desk.budget.breaker.closed)
         for level in desk.budget.levels(now_ms):
-            used = charged * level.period_ms / (level.capacity * 60_000) if level.metric is Metric.TOKENS else None
+            used = charged * level.period_ms / (level.capacity * 60_000) if level.metric is LimitMetric.TOKENS else None
             self.meter.limit(name, bucket_name(level.metric, level.period_ms), level.capacity, level.low, used)
 
     def _outcome(self, lane: str, model: str, status: str, reason: str) -> None:
@@ -358,7 +358,7 @@ def in_seconds(milliseconds: int) -> float:
     return min(milliseconds, MS_MAX) / 1_000
 
 
-def bucket_name(metric: Metric, period_ms: int) -> str:
+def bucket_name(metric: LimitMetric, period_ms: int) -> str:
     """Return the label of one bucket of a limit, such as `tokens/60s`."""
     return f"{metric}/{period_ms // 1_000}s"
 

@@ -11,7 +11,7 @@ from broker.adapters.kafka.connection import KafkaConnection
 from broker.adapters.kafka.topics import cluster_id
 from broker.adapters.redis.lease import RedisLease
 from broker.errors import LeaseUnavailable, LogUnavailable, Unreachable
-from broker.service.compose import Found
+from broker.service.compose import KafkaFacts
 from broker.service.preflight.acl_check import Needs, check
 from broker.settings.whole import Settings
 
@@ -21,7 +21,7 @@ BACKOFF_MAX_S = 5.0
 _log = structlog.get_logger("preflight")
 
 
-async def find(settings: Settings, needs: Needs) -> Found:
+async def find(settings: Settings, needs: Needs) -> KafkaFacts:
     """Wait until Kafka answers, then check that every topic exists and that this user may use it.
 
     Raises:
@@ -34,7 +34,7 @@ async def find(settings: Settings, needs: Needs) -> Found:
     while True:
         try:
             await check(connection, needs)
-            found = Found(await cluster_id(connection))
+            found = KafkaFacts(await cluster_id(connection))
             break
         except (Unreachable, LogUnavailable) as error:
             _log.warning("waiting_for_kafka", reason=str(error), again_in_s=backoff_s)
@@ -44,7 +44,7 @@ async def find(settings: Settings, needs: Needs) -> Found:
     return found
 
 
-async def _check_redis(settings: Settings, found: Found, needs: Needs) -> None:
+async def _check_redis(settings: Settings, found: KafkaFacts, needs: Needs) -> None:
     """Check Redis: one that refuses us ends the start; one that is away is waited for while standing by."""
     key = f"{settings.redis.key_prefix}:{found.cluster_id}:{needs.name}"
     lease = RedisLease(settings.redis.url.get_secret_value(), key, ttl_ms=0, token="")

@@ -41,7 +41,7 @@ def review(settings: Settings, cluster: Cluster) -> Review:
     lanes = {requests_topic(settings.kafka.topic_prefix, lane): lane for lane in settings.lanes}
     for spec in specs:
         as_is = cluster.topics.get(spec.name)
-        about = _Topic(settings, spec, lanes.get(spec.name))
+        about = _RequiredTopic(settings, spec, lanes.get(spec.name))
         found.differences += [about.missing()] if as_is is None else about.differences(as_is)
     found.differences += [_no_reply(topic) for topic in settings.replies.allow if topic not in cluster.topics]
     found.differences += internal_topics(cluster, settings.kafka)
@@ -56,7 +56,7 @@ def _no_reply(topic: str) -> Finding:
     return Finding(topic, "reply", "no", "yes", because, mend)
 
 
-class _Topic:
+class _RequiredTopic:
     """Required state of one topic."""
 
     def __init__(self, settings: Settings, spec: TopicSpec, lane: str | None) -> None:

@@ -7,13 +7,13 @@ neither imports the other.
 from collections.abc import Mapping
 from datetime import datetime
 
-from broker.core.answers.rate_limit_headers import Metric
+from broker.core.answers.rate_limit_headers import LimitMetric
 from broker.core.budget.bucket_set import LevelBounds
 from broker.core.budget.budget import Checkpoint
-from broker.core.commands import Batch, SettledEntry, StartedEntry
+from broker.core.commands import AttemptEntry, Batch, SettledEntry
 from broker.core.events import LedgerRead
 from broker.core.identity.dedupe import Awaited, Fate, Identity
-from broker.core.identity.pending_cancels import Cancel
+from broker.core.identity.pending_cancels import CancelRecord
 from broker.core.pricing.laws import Law
 from broker.service.intake.grants import NO_KEY, GrantKey
 from schemas import ledger
@@ -85,7 +85,7 @@ def ledger_read(record: ledger.LedgerRecord, at_ms: int) -> LedgerRead:
         ],
         started=[_attempt(entry) for entry in record.started],
         levels=_checkpoints(record.levels),
-        cancels=[Cancel(*entry) for entry in record.cancels],
+        cancels=[CancelRecord(*entry) for entry in record.cancels],
         ended=[_attempt(entry) for entry in record.ended],
         term=record.term,
         owner=record.owner,
@@ -104,8 +104,8 @@ def ledger_read(record: ledger.LedgerRecord, at_ms: int) -> LedgerRead:
     )
 
 
-def _attempt(entry: ledger.StartedEntry) -> StartedEntry:
-    return StartedEntry(Identity(entry.id_hash, entry.run, b"\0" * 8), entry.attempt)
+def _attempt(entry: ledger.StartedEntry) -> AttemptEntry:
+    return AttemptEntry(Identity(entry.id_hash, entry.run, b"\0" * 8), entry.attempt)
 
 
 def _settled(entry: SettledEntry) -> ledger.LedgerEntry:
@@ -121,7 +121,7 @@ def _awaited(each: Awaited) -> ledger.AwaitedEntry:
     return ledger.AwaitedEntry(identity.id_hash, identity.run, each.overdue, deadline_s, each.name, each.tenant_mark)
 
 
-def _started(entry: StartedEntry) -> ledger.StartedEntry:
+def _started(entry: AttemptEntry) -> ledger.StartedEntry:
     return ledger.StartedEntry(entry.identity.id_hash, entry.identity.run, min(entry.attempt, ledger.ATTEMPT_MAX))
 
 
@@ -129,7 +129,7 @@ def _levels(checkpoint: Checkpoint, now: datetime) -> list[ledger.Level]:
     return [
         ledger.Level(
             limit=checkpoint.limit,
-            metric="tokens" if level.metric is Metric.TOKENS else "requests",
+            metric="tokens" if level.metric is LimitMetric.TOKENS else "requests",
             level=level.low,
             capacity=level.capacity,
             period_ms=level.period_ms,
@@ -155,7 +155,8 @@ def _checkpoints(levels: tuple[ledger.Level, ...]) -> list[Checkpoint]:
             limit=name,
             at_ms=int(several[0].at.timestamp() * 1_000),
             levels=tuple(
-                LevelBounds(Metric(one.metric), one.level, one.level, one.capacity, one.period_ms) for one in several
+                LevelBounds(LimitMetric(one.metric), one.level, one.level, one.capacity, one.period_ms)
+                for one in several
             ),
             charged_last_minute=several[0].charged,
             pause_ms=several[0].pause_ms,

@@ -35,7 +35,7 @@ from broker.core.requests.triage import WITHDRAWN
 from broker.core.ticket import CONTROL, TicketNumber
 from broker.ports import SENT_BYTES_MAX, Outgoing, StoredOffset, TopicPartition
 from broker.service.calls.base_url_proof import Proof
-from broker.service.containment import Contained
+from broker.service.containment import ContainmentReporter
 from broker.service.intake.grants import Grants
 from broker.service.payloads import Content, Payload, PayloadStore
 from broker.service.publishing.ledger_lines import step_record
@@ -72,7 +72,7 @@ class Publication:
         replies: Replies,
         *,
         owner: str,
-        contained: Contained,
+        contained: ContainmentReporter,
         grants: Grants,
         totals: Totals,
         proof: Proof,

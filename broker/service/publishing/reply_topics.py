@@ -36,7 +36,7 @@ _log = structlog.get_logger("replies")
 
 
 @dataclass(slots=True)
-class _Topic:
+class _TopicState:
     """Knowledge of one topic; `failures` counts transactions in a row, `sent` and `dropped` count copies so far."""
 
     state: ReplyTopic | None = None
@@ -58,7 +58,7 @@ class Replies:
         self._meter = meter
         self._containment = Containment(meter, clock)
         self._clock = clock
-        self._topics = {topic: _Topic() for topic in allowed}
+        self._topics = {topic: _TopicState() for topic in allowed}
         self._glanced_ms: int | None = None
         self._sent: list[str] = []
         self._dropped: list[tuple[str, str]] = []
@@ -102,7 +102,7 @@ class Replies:
             self._sent.append(topic)
         return why
 
-    def _trouble(self, known: _Topic) -> str:
+    def _trouble(self, known: _TopicState) -> str:
         if known.state is None:
             return "could not be looked at"
         if not known.state.trouble and self._clock.now_ms() < known.barred_until_ms:

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from broker.core.commands import Complete, DeadLetterOnly, Decision, Fail, Park, Settlement, Withdraw
 from broker.ports import Outgoing
-from broker.service.containment import Contained
+from broker.service.containment import ContainmentReporter
 from broker.service.payloads import Payload
 from broker.service.publishing.outcomes import identity_of
 from schemas import topics
@@ -39,7 +39,7 @@ Letter = Callable[[Payload, Fail, datetime], Outgoing]
 class ShortForms:
     """Maker of the short forms of one dispatcher."""
 
-    def __init__(self, prefix: str, contained: Contained, letter: Letter) -> None:
+    def __init__(self, prefix: str, contained: ContainmentReporter, letter: Letter) -> None:
         """`contained` reports the exceptions."""
         self._results = topics.results_topic(prefix)
         self._dead_letters = topics.dead_letters_topic(prefix)

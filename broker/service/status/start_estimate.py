@@ -7,7 +7,7 @@ wait for an answer while no call has ended yet.
 
 from collections.abc import Sequence
 
-from broker.core.answers.rate_limit_headers import MINUTE_MS, Metric
+from broker.core.answers.rate_limit_headers import MINUTE_MS, LimitMetric
 from broker.core.budget.budget import Budget
 from broker.core.lanes.tenants import Tenants
 from broker.core.pricing.markup import Markup
@@ -23,7 +23,7 @@ def flows_in_ms(budget: Budget, crowd: QueueTotals, reserved_ppm: int, now_ms: i
     tokens = Markup(checkpoint.markup_ppm).applied(crowd.tokens)
     waits_ms = [checkpoint.pause_ms]
     for level in checkpoint.levels:
-        of_tokens = level.metric is Metric.TOKENS
+        of_tokens = level.metric is LimitMetric.TOKENS
         reserved = level.capacity * reserved_ppm // PPM
         missing = (tokens if of_tokens else crowd.requests) + reserved - level.low
         rate_ppm = share_ppm if of_tokens else PPM

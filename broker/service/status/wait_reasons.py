@@ -23,7 +23,7 @@ computed here, from the budget's checkpoint. The kinds:
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from broker.core.answers.rate_limit_headers import MINUTE_MS, Metric
+from broker.core.answers.rate_limit_headers import MINUTE_MS, LimitMetric
 from broker.core.budget.breaker import Breaker
 from broker.core.budget.refill_detection import Refill
 from broker.core.dispatch import Dispatch
@@ -164,7 +164,7 @@ def _money(desk: LimitQueue, pick: Pick, wait_ms: int, reserved_for: list[str], 
     if checkpoint.pause_ms:
         found.append((checkpoint.pause_ms, {"kind": "cooldown"}))
     for level in checkpoint.levels:
-        amount = needed if level.metric is Metric.TOKENS else 1
+        amount = needed if level.metric is LimitMetric.TOKENS else 1
         reserved = level.capacity * pick.reserved_ppm // PPM
         missing = min(amount + reserved, level.capacity) - level.low
         if missing <= 0:

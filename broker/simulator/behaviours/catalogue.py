@@ -55,10 +55,10 @@ from broker.simulator.behaviours.troubles import (
     BrokenStreams,
     DroppedConnections,
     ErrorStorm,
-    Silence,
+    SilentCalls,
     SlowStreams,
 )
-from broker.simulator.pricing import Law
+from broker.simulator.pricing import ChatLaw
 from schemas.nearest import meant_or_known
 
 Behaviour = (
@@ -80,7 +80,7 @@ Behaviour = (
     | AccountTrouble
     | ErrorStorm
     | DroppedConnections
-    | Silence
+    | SilentCalls
     | SlowStreams
     | BrokenStreams
     | Latency
@@ -98,11 +98,11 @@ NAMED: Final[Mapping[str, Behaviour]] = MappingProxyType(
         "shared-limit": SharedLimit(),
         "limit-halved": LimitChange(factor=0.5),
         "limit-doubled": LimitChange(factor=2.0),
-        "law-chat-2025": ChargeLaw(Law.CHAT_2025),
-        "law-chat-legacy": ChargeLaw(Law.CHAT_LEGACY),
-        "law-documented": ChargeLaw(Law.DOCUMENTED),
-        "law-usage": ChargeLaw(Law.USAGE),
-        "law-change": ChargeLaw(Law.CHAT_LEGACY, from_s=30.0),
+        "law-chat-2025": ChargeLaw(ChatLaw.CHAT_2025),
+        "law-chat-legacy": ChargeLaw(ChatLaw.CHAT_LEGACY),
+        "law-documented": ChargeLaw(ChatLaw.DOCUMENTED),
+        "law-usage": ChargeLaw(ChatLaw.USAGE),
+        "law-change": ChargeLaw(ChatLaw.CHAT_LEGACY, from_s=30.0),
         "hidden-bucket-1s": HiddenBucket(1.0),
         "hidden-bucket-6s": HiddenBucket(6.0),
         "quantised-1s": Quantised(1.0),
@@ -130,7 +130,7 @@ NAMED: Final[Mapping[str, Behaviour]] = MappingProxyType(
         "quota-gone": AccountTrouble(AccountTroubleKind.INSUFFICIENT_QUOTA),
         "error-storm": ErrorStorm(),
         "dropped": DroppedConnections(),
-        "silence": Silence(),
+        "silence": SilentCalls(),
         "slow-streams": SlowStreams(),
         "broken-streams": BrokenStreams(),
         "latency-fixed": FixedLatency(),

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from broker.simulator.admission import RefusedCost
 from broker.simulator.behaviours.bounds import between, positive
-from broker.simulator.pricing import Law
+from broker.simulator.pricing import ChatLaw
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,7 @@ class ChargeLaw:
     `usage`, with output settled at the end of the call, is inferred there from 18 rows.
     """
 
-    law: Law = Law.CHAT_2025
+    law: ChatLaw = ChatLaw.CHAT_2025
     from_s: float = 0.0
 
     def __post_init__(self) -> None:

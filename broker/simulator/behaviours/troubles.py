@@ -66,7 +66,7 @@ class DroppedConnections:
 
 
 @dataclass(frozen=True, slots=True)
-class Silence:
+class SilentCalls:
     """A share of calls without an answer for `seconds`; then the connection ends. The SDK's time-out is 600 s (§5)."""
 
     rate: float = 0.01

@@ -9,7 +9,7 @@ Levels are whole numbers of *unit x period*, so no rounding creeps in:
   recorded header shows one. It lets a call above its own capacity pass when it is full, and goes into debt for it.
 """
 
-from broker.simulator.admission import Level
+from broker.simulator.admission import HeaderTriple
 
 
 class Bucket:
@@ -65,13 +65,13 @@ class Bucket:
         used = -((self._credit - self._full) // self.period_us)
         return min(self.limit, used)
 
-    def level(self) -> Level:
+    def level(self) -> HeaderTriple:
         """Return the level for headers; a debt shows as no more than in a message."""
         limit, credit = self.limit, self._credit
         if credit <= 0:
-            return Level(limit, 0, self.window_us // 1_000)
+            return HeaderTriple(limit, 0, self.window_us // 1_000)
         away = self._full - credit
-        return Level(limit, limit + (-away // self.period_us), away // (limit * 1_000))
+        return HeaderTriple(limit, limit + (-away // self.period_us), away // (limit * 1_000))
 
     def stated_wait_ms(self, cost: int) -> int:
         """(Used + Requested - Limit) / Limit x period, cut to a millisecond, as in 25 of 25 recorded messages."""

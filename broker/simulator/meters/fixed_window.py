@@ -9,7 +9,7 @@ passes when nothing else is in its window, and the windows after it pay for the 
 Charges after the fact above a visible window's limit are forgotten with the window.
 """
 
-from broker.simulator.admission import Level
+from broker.simulator.admission import HeaderTriple
 
 
 class FixedWindow:
@@ -69,9 +69,9 @@ class FixedWindow:
         """Return the units in use for a message: never above the limit."""
         return min(self.limit, self._used)
 
-    def level(self) -> Level:
+    def level(self) -> HeaderTriple:
         """Return the level for headers: the rest of this window, and the time until the next one."""
-        return Level(self.limit, self.limit - self.used(), (self._ends_us - self._window_at_us) // 1_000)
+        return HeaderTriple(self.limit, self.limit - self.used(), (self._ends_us - self._window_at_us) // 1_000)
 
     def stated_wait_ms(self, cost: int) -> int:
         """Return the sufficient wait."""

@@ -6,7 +6,7 @@ one: inferred. Charges and their running sum are kept in two lists, so that a qu
 
 from bisect import bisect_left
 
-from broker.simulator.admission import Level
+from broker.simulator.admission import HeaderTriple
 
 _TIDY_AFTER = 1_024  # charges that no longer count, before the lists are cut
 
@@ -84,10 +84,10 @@ class SlidingWindow:
         """Return the units in use for a message: never above the limit."""
         return min(self.limit, self._all())
 
-    def level(self) -> Level:
+    def level(self) -> HeaderTriple:
         """Return the level for headers: what is left, and when the last charge is forgotten."""
         full_us = self._at_us[-1] + self.period_us - self._now_us if self._all() else 0
-        return Level(self.limit, self.limit - self.used(), full_us // 1_000)
+        return HeaderTriple(self.limit, self.limit - self.used(), full_us // 1_000)
 
     def stated_wait_ms(self, cost: int) -> int:
         """Return the sufficient wait."""

@@ -4,7 +4,7 @@
 OpenAI header shows it: inferred.
 """
 
-from broker.simulator.admission import Level
+from broker.simulator.admission import HeaderTriple
 
 
 class TwoWindows:
@@ -79,9 +79,9 @@ class TwoWindows:
         """Return the units in use, rounded up and never above the limit."""
         return min(self.limit, -(-self._weighed() // self.period_us))
 
-    def level(self) -> Level:
+    def level(self) -> HeaderTriple:
         """Return the level for headers: what is left, and when this window ends."""
-        return Level(self.limit, self.limit - self.used(), (self.period_us - self._elapsed_us) // 1_000)
+        return HeaderTriple(self.limit, self.limit - self.used(), (self.period_us - self._elapsed_us) // 1_000)
 
     def stated_wait_ms(self, cost: int) -> int:
         """Return the sufficient wait."""

@@ -5,7 +5,7 @@ from typing import Any
 
 from broker.planner.arrivals import NEVER_MS, Arrival, chat_sizes
 from broker.planner.engine import VirtualRun
-from broker.planner.record import Watcher
+from broker.planner.record import RunObserver
 from broker.planner.stage import Stage, Times
 from broker.settings.whole import Settings
 from broker.simulator.settings import UpstreamSettings
@@ -44,7 +44,7 @@ def run_of(
     *,
     tokens: int = TOKENS,
     times: Times | None = None,
-    watcher: Watcher | None = None,
+    watcher: RunObserver | None = None,
     groups: dict[str, Any] | None = None,
     **upstream: Any,
 ) -> VirtualRun:

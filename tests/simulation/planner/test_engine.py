@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from broker.core.commands import Complete, Decision
-from broker.planner.record import Record
+from broker.planner.record import RunRecord
 from broker.planner.stage import Times
 from broker.simulator.admission import Metric
 from broker.simulator.behaviours.catalogue import parsed
@@ -15,7 +15,7 @@ from tests.simulation.planner.scenes import CHARGE, MODEL, TOKENS, run_of, strea
 PER_S = TOKENS // 60
 
 
-def outcomes(record: Record) -> dict[str, int]:
+def outcomes(record: RunRecord) -> dict[str, int]:
     found: dict[str, int] = {}
     for lane in record.lanes.values():
         for reason, count in lane.outcomes.items():
@@ -23,7 +23,7 @@ def outcomes(record: Record) -> dict[str, int]:
     return found
 
 
-def told(record: Record) -> list[tuple[object, ...]]:
+def told(record: RunRecord) -> list[tuple[object, ...]]:
     return [
         (
             name,

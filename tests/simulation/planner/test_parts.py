@@ -7,10 +7,10 @@ import pytest
 
 from broker.planner.parts import COUNTS, LEAD_IN_MS, LOAD_MAX, REQUESTS_MIN, in_parts, parts_of, together
 from broker.planner.plan import Plan, quotas_for
-from broker.planner.workload import HOUR_MS, Batch, Span, Stream, Workload
+from broker.planner.workload import HOUR_MS, RequestBatch, Span, Stream, Workload
 from broker.settings.whole import Settings
 from broker.simulator.behaviours.catalogue import behaviour
-from broker.simulator.pricing import Law
+from broker.simulator.pricing import ChatLaw
 from broker.simulator.settings import UpstreamSettings
 
 EVEN = Span(498, 498)  # with two messages and one answer a call of 501 tokens
@@ -52,14 +52,14 @@ def test_a_long_steady_plan_is_played_in_parts() -> None:
 
 
 PLAYED_WHOLE = {
-    "batch": plan_of(stream_of(), stream_of(per_hour=0.0, batch=Batch(10))),
+    "batch": plan_of(stream_of(), stream_of(per_hour=0.0, batch=RequestBatch(10))),
     "rhythm": plan_of(stream_of(rhythm=(1.0,) * 12 + (2.0,) * 12)),
     "behaviour": plan_of(behaviours=(behaviour("law-change"),)),
     "hidden bucket": plan_of(burst_s=6.0),
     "tokens": plan_of(tokens=round(TOKENS * LOAD / LOAD_MAX) - 1_000),
     "requests": plan_of(requests_per_minute=1_050),
     "calls in flight": plan_of(latency_s=(20.0, 40.0)),
-    "output that is charged": plan_of(law=Law.USAGE),
+    "output that is charged": plan_of(law=ChatLaw.USAGE),
     "tokens of a day": limited(tokens_per_minute=TOKENS, tokens_per_day=10**9),
     "requests of a day": limited(tokens_per_minute=TOKENS, requests_per_day=10**9),
     "own cap": limited(tokens_per_minute=TOKENS, cap_tokens_per_minute=520_000),

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from broker.planner.plan import Plan, Quota, quotas_for
-from broker.planner.workload import HOUR_MS, Batch, Span, Stream, Workload
+from broker.planner.workload import HOUR_MS, RequestBatch, Span, Stream, Workload
 from broker.planner.workload_file import WorkloadError
 from broker.settings.whole import Settings
 from broker.simulator.settings import UpstreamSettings
@@ -59,7 +59,7 @@ def test_all_of_a_quota_is_scaled() -> None:
 
 
 def test_a_larger_quota_shortens_the_waits_of_the_same_requests() -> None:
-    plan = plan_of(Stream("a", "bulk", batch=Batch(600), input_tokens=EVEN))
+    plan = plan_of(Stream("a", "bulk", batch=RequestBatch(600), input_tokens=EVEN))
     half, same, double = (plan.play(factor) for factor in (0.5, 1.0, 2.0))
     waits = [each.record.lanes["bulk"].wait_ms.mean or 0.0 for each in (half, same, double)]
     assert waits == sorted(waits, reverse=True)
@@ -82,8 +82,8 @@ def test_what_was_charged_is_what_was_called() -> None:
 
 
 def test_limits_with_different_quotas_are_played_side_by_side() -> None:
-    mini = Stream("a", "bulk", batch=Batch(300), input_tokens=EVEN)
-    big = Stream("b", "bulk", batch=Batch(300), input_tokens=EVEN, model="gpt-4o")
+    mini = Stream("a", "bulk", batch=RequestBatch(300), input_tokens=EVEN)
+    big = Stream("b", "bulk", batch=RequestBatch(300), input_tokens=EVEN, model="gpt-4o")
     outlook = plan_of(mini, big).play()
     first, second = outlook.limits
     assert (first.calls, second.calls) == (300, 300)
@@ -95,7 +95,7 @@ def test_limits_with_different_quotas_are_played_side_by_side() -> None:
 
 def test_models_of_one_limit_share_its_bucket() -> None:
     streams = [
-        Stream(model, "bulk", batch=Batch(150), input_tokens=EVEN, model=model)
+        Stream(model, "bulk", batch=RequestBatch(150), input_tokens=EVEN, model=model)
         for model in ("gpt-4o-mini", "ft:gpt-4o-mini:x")
     ]
     outlook = plan_of(*streams).play()
@@ -112,8 +112,8 @@ def test_a_limit_nobody_configured_is_learned() -> None:
 
 
 def test_too_late_and_failed_are_told_apart() -> None:
-    late = Stream("a", "bulk", batch=Batch(300), input_tokens=EVEN, deadline_ms=60_000)
-    huge = Stream("b", "standard", batch=Batch(2), input_tokens=Span(70_000, 70_000))
+    late = Stream("a", "bulk", batch=RequestBatch(300), input_tokens=EVEN, deadline_ms=60_000)
+    huge = Stream("b", "standard", batch=RequestBatch(2), input_tokens=Span(70_000, 70_000))
     outlook = plan_of(late, huge).play()
     assert outlook.failed == 2
     assert outlook.record.lanes["standard"].outcomes == {"too_large": 2}

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from broker.simulator.pricing import Endpoint, size_of
 from broker.simulator.settings import UpstreamSettings
-from broker.simulator.virtual import Ask, Told, VirtualUpstream
+from broker.simulator.virtual import Ask, VirtualAnswer, VirtualUpstream
 from broker.testing.upstream import Asked, Said, Silence
 from tests.simulation.service.scenario import MODELS, Scenario
 from tests.simulation.service.strangers import is_strange
@@ -25,9 +25,9 @@ class Blamed(NamedTuple):
     body: dict[str, Any]
     headers: dict[str, str]
 
-    def told(self) -> Told:
+    def told(self) -> VirtualAnswer:
         """As the simulated OpenAI says it."""
-        return Told(self.status, self.headers, self.body)
+        return VirtualAnswer(self.status, self.headers, self.body)
 
 
 MISTAKES = (

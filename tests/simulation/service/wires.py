@@ -263,7 +263,7 @@ class Upstream(ScriptedUpstream):
         client_request_id: str,
         on_delta: Callable[[Delta], None] | None = None,
     ) -> UpstreamReply:
-        """See `broker.ports.Upstream.call`."""
+        """See `broker.ports.UpstreamApi.call`."""
         sending = Sending(self._wires.conductor.now_s, self._wires.held_s, self._wires.trusted_s, self._believed_s())
         self._openai.begun.append((self._process, client_request_id))
         text = str(body)

@@ -10,8 +10,8 @@ from benchmarks.lanes.played import ONE_LANE, play, settings_of
 from benchmarks.lanes.shares import Market, spread_of
 from benchmarks.lanes.traffic import BULK, URGENT, Mix, Request, tokens_of
 from broker.core.pricing.laws import Law, charge
+from broker.simulator.pricing import ChatLaw as PlayedLaw
 from broker.simulator.pricing import Endpoint, charge_at
-from broker.simulator.pricing import Law as PlayedLaw
 
 
 @pytest.mark.parametrize("tokens", [2, 3, 100, 57_000])

@@ -7,7 +7,7 @@ import pytest
 from benchmarks.limits.calls import calls
 from benchmarks.limits.rivals import OwnBucket, counting, workers
 from benchmarks.limits.rows import Row
-from broker.simulator.pricing import Law
+from broker.simulator.pricing import ChatLaw
 
 ROW = Row("bucket", ("bucket",), None, tokens_per_minute=60_000, calls=400)
 ASKED = calls(400)
@@ -16,7 +16,7 @@ ASKED = calls(400)
 def test_a_counting_client_has_every_call_admitted_and_spends_what_it_counts() -> None:
     record = counting(ROW, ASKED)
     assert (record.calls, record.lost, record.refused) == (400, 0, [])
-    assert record.charged == sum(call.charge(Law.CHAT_2025) for call in ASKED)
+    assert record.charged == sum(call.charge(ChatLaw.CHAT_2025) for call in ASKED)
     counted = sum(call.size.input_tokens + call.output_tokens for call in ASKED)
     seconds = (record.last_us - record.first_us) / 1_000_000
     assert seconds == pytest.approx((counted - 60_000) / 1_000, rel=0.1)  # 1,000 tokens a second by its own count

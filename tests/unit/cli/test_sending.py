@@ -18,7 +18,7 @@ from broker.cli.main import main
 from broker.cli.request_lines import submissions
 from broker.cli.screen import screen
 from broker.cli.sending import Sending
-from broker.cli.submit import Manner, Showing, send
+from broker.cli.submit import Showing, SubmitOptions, send
 from broker.cli.termination import INTERRUPTED
 from broker.client import GenerationClient, Receipt, each
 from broker.errors import InvalidRequest
@@ -43,7 +43,7 @@ def showing(sending: Sending, *, wait: bool, as_lines: bool = False) -> Iterator
     console.width = 200
     with Progress(console=console, disable=True) as bar:
         bar.add_task("sent", total=sending.total)
-        yield Showing(sending, bar, Manner(wait, 60.0, 5.0, as_lines))
+        yield Showing(sending, bar, SubmitOptions(wait, 60.0, 5.0, as_lines))
 
 
 @pytest.fixture(autouse=True)

@@ -4,7 +4,7 @@ import pytest
 
 from broker.adapters.kafka.connection import KafkaConnection
 from broker.cli import topics_there
-from broker.cli.results import _opened, _Sought
+from broker.cli.results import _opened, _StartPoint
 from broker.errors import InvalidRequest, MissingTopic
 from broker.settings.load import load_settings
 
@@ -25,7 +25,7 @@ async def refused(topic: str | None) -> Exception:
     async def missing() -> None:
         raise MissingTopic(topic or "generation.results")
 
-    sought = _Sought(SETTINGS, KafkaConnection.of(SETTINGS.kafka), "earliest", topic)
+    sought = _StartPoint(SETTINGS, KafkaConnection.of(SETTINGS.kafka), "earliest", topic)
     with pytest.raises((InvalidRequest, MissingTopic)) as raised:
         await _opened(missing, sought, 5)
     return raised.value

@@ -84,7 +84,7 @@ class World:
 
 
 class Counted:
-    """A `Watcher`."""
+    """A `RetryCounter`."""
 
     def __init__(self) -> None:
         self.lanes: Counter[str] = Counter()

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from broker.errors import LogUnavailable
-from broker.ports import Fetched, Unreadable
+from broker.ports import Fetched, UnreadableRange
 from consumers.retries.bodies import READ_A_TIME, Bodies
 from schemas.record import Record
 
@@ -55,11 +55,11 @@ class Log:
         assert partitions == [7]
         self.waits.append(timeout_ms)
 
-    async def take(self, partition: int, records_max: int) -> Sequence[Fetched] | Unreadable:
+    async def take(self, partition: int, records_max: int) -> Sequence[Fetched] | UnreadableRange:
         at = self.place[partition]
         if at in self.rotten:
             self.place[partition] = self.rotten.stop
-            return Unreadable(self.rotten.start, self.rotten.stop - 1, removed=False)
+            return UnreadableRange(self.rotten.start, self.rotten.stop - 1, removed=False)
         if self.silent:
             self.silent -= 1
             return []

@@ -8,7 +8,7 @@ from structlog.testing import capture_logs
 
 from broker.clock import WallClock
 from broker.errors import LogUnavailable, MissingTopic
-from broker.ports import Fetched, Unreadable
+from broker.ports import Fetched, UnreadableRange
 from consumers.retries.allowances import AllowanceRules, Allowances
 from consumers.retries.fresh import FreshWork
 from tests.virtual_time import VIRTUAL_TIME
@@ -49,7 +49,7 @@ class Lane:
     async def wait(self, partitions: Sequence[int], timeout_ms: int) -> None:
         raise NotImplementedError
 
-    async def take(self, partition: int, records_max: int) -> Sequence[Fetched] | Unreadable:
+    async def take(self, partition: int, records_max: int) -> Sequence[Fetched] | UnreadableRange:
         raise NotImplementedError
 
     def rewind(self, partition: int, offset: int) -> None:

@@ -29,7 +29,7 @@ def delivery(name: str = "a", *, run: int = 0, value: bytes = b"{}") -> Delivery
 
 @dataclass
 class Outcomes:
-    """A `Source` that ends."""
+    """An `OutcomeSource` that ends."""
 
     left: list[Delivery]
     handled: list[str] = field(default_factory=list)

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 from broker.clock import WallClock
-from consumers.retries.letters import Letters
+from consumers.retries.letters import DeadLetterWriter
 from schemas.codec import decode_dead_letter
 from schemas.dead_letter import DeadLetter, Origin
 from schemas.record import Record
@@ -13,8 +13,8 @@ ORIGIN = Origin("t.failures", 1, 7)
 RECORD = Record(b"key", b"value", (("x", b"y"),))
 
 
-def letters() -> Letters:
-    return Letters("t", WallClock(lambda: 0.0, lambda: NOW), bytes_max=1_000_000)
+def letters() -> DeadLetterWriter:
+    return DeadLetterWriter("t", WallClock(lambda: 0.0, lambda: NOW), bytes_max=1_000_000)
 
 
 def read(record: Record) -> DeadLetter:

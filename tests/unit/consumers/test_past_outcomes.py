@@ -6,7 +6,7 @@ import pytest
 
 from broker.cli.columns import Columns
 from broker.cli.outcome_rows import COLUMNS
-from broker.cli.results import Chosen, Manner, _looked_back, _Sought
+from broker.cli.results import Chosen, DisplayOptions, _looked_back, _StartPoint
 from broker.cli.screen import screen
 from broker.errors import Unreachable
 from broker.settings.load import load_settings
@@ -38,9 +38,9 @@ class World:
         async with PastOutcomes(connection=self.doors, since=since, topic=topic) as past:
             return [outcome.id async for outcome in past], past.skipped
 
-    async def shown(self, chosen: Chosen, manner: Manner) -> bool:
+    async def shown(self, chosen: Chosen, manner: DisplayOptions) -> bool:
         settings = load_settings(None, {}, {})
-        return await _looked_back(_Sought(settings, self.doors, "earliest", None), chosen, manner, timeout_s=5)
+        return await _looked_back(_StartPoint(settings, self.doors, "earliest", None), chosen, manner, timeout_s=5)
 
 
 @pytest.fixture
@@ -115,7 +115,7 @@ async def test_those_that_are_chosen_are_shown_in_a_pipe_a_line_each(  # noqa: P
     all_well: bool,  # noqa: FBT001
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert await world.shown(chosen, Manner(limit=limit)) is all_well
+    assert await world.shown(chosen, DisplayOptions(limit=limit)) is all_well
     said = capsys.readouterr()
     assert [line.split("  ")[1] for line in said.out.splitlines()] == [f"lead-{number}" for number in ids]
     assert said.err == ""
@@ -124,9 +124,9 @@ async def test_those_that_are_chosen_are_shown_in_a_pipe_a_line_each(  # noqa: P
 async def test_an_outcome_without_an_end_of_its_own_is_shown_with_the_time_at_which_kafka_took_it(
     world: World, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    await world.shown(Chosen(ids=frozenset({"lead-3"})), Manner())
+    await world.shown(Chosen(ids=frozenset({"lead-3"})), DisplayOptions())
     assert capsys.readouterr().out.startswith("2026-12-01T09:00:03.000Z  lead-3")
-    await world.shown(Chosen(ids=frozenset({"lead-3"})), Manner(table=Columns(screen(), COLUMNS)))
+    await world.shown(Chosen(ids=frozenset({"lead-3"})), DisplayOptions(table=Columns(screen(), COLUMNS)))
     assert capsys.readouterr().out.splitlines()[1].startswith("12-01 09:00:03  lead-3")
 
 
@@ -141,5 +141,5 @@ async def test_an_outcome_without_an_end_of_its_own_is_shown_with_the_time_at_wh
 async def test_a_choice_says_of_how_many(
     world: World, chosen: Chosen, said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    await world.shown(chosen, Manner(table=Columns(screen(), COLUMNS)))
+    await world.shown(chosen, DisplayOptions(table=Columns(screen(), COLUMNS)))
     assert capsys.readouterr().err == f"{said} generation.results.\n"

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from broker.cli.cancel import _said
-from broker.cli.results import Chosen, Manner, _shown_as_they_come
+from broker.cli.results import Chosen, DisplayOptions, _shown_as_they_come
 from broker.client import GenerationClient
 from broker.errors import OutcomeUnreadable
 from broker.testing.memory_broker import MemoryBroker
@@ -114,7 +114,7 @@ async def test_the_verb_that_shows_outcomes_does_not_call_it_skipped(capsys: pyt
         for record in (UNREAD, Record(None, b"{", ())):
             broker.kafka.append(RESULTS, record)
         async with ResultReader(connection=broker.connection, group=None, follow=False) as reader:
-            assert not await _shown_as_they_come(reader, Chosen(), Manner())
+            assert not await _shown_as_they_come(reader, Chosen(), DisplayOptions())
     said = capsys.readouterr()
     assert "deep#2" in said.out
     assert "  unreadable  The request is completed" in said.out

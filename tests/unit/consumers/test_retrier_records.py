@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from broker.core.events import Setback
 from broker.errors import ProducerDead
-from broker.ports import Fetched, Outgoing, StoredOffset, TopicPartition, TransactionLog, Unreadable
+from broker.ports import Fetched, Outgoing, StoredOffset, TopicPartition, TransactionLog, UnreadableRange
 from broker.testing.kafka_doors import MemoryLane, MemoryTransactions
 from consumers.retries.allowances import AllowanceRules
 from consumers.retries.releases import Releases
@@ -144,7 +144,7 @@ async def test_a_lane_s_name_is_bounded() -> None:
 async def test_what_cannot_be_read_any_more_is_told_by_its_first_offset() -> None:
     bench = Bench()
     for removed, reason in ((True, "lost_by_retention"), (False, "undecodable")):
-        bench.retrier._ranges[1, 9] = Unreadable(5, 9, removed=removed)
+        bench.retrier._ranges[1, 9] = UnreadableRange(5, 9, removed=removed)
         letter = letter_of(bench.writes(None))
         assert (letter.reason, letter.origin) == (reason, ORIGIN._replace(offset=5))
     bench.retrier._ranges.clear()
@@ -193,7 +193,7 @@ async def test_what_is_rotten_needs_no_allowance() -> None:
 
 async def test_a_range_is_told_once_and_never_asked_for_again() -> None:
     bench, producer = Bench(), Accepting()
-    bench.retrier._ranges[1, 9] = Unreadable(5, 9, removed=False)
+    bench.retrier._ranges[1, 9] = UnreadableRange(5, 9, removed=False)
     bench.retrier._see(bench.retrier._partitions[1], 9, _ROTTEN, 0, "undecodable")
     bench.process.link.cut()  # whoever asks for it hears nothing
     assert await bench.releases(producer)
@@ -236,7 +236,7 @@ async def test_as_many_go_together_as_fit_a_transaction_by_the_heaviest_of_late(
 async def test_nothing_of_a_stretch_outlives_it() -> None:
     bench = Bench()
     bench.meets(failure(), 0)
-    bench.retrier._ranges[1, 9] = Unreadable(5, 9, removed=False)
+    bench.retrier._ranges[1, 9] = UnreadableRange(5, 9, removed=False)
     bench.retrier._forget()
     shown = bench.retrier.snapshot()
     assert (shown["waiting"], shown["waiting_by_kind"], shown["held_bytes"]) == (0, {}, 0)
@@ -360,8 +360,8 @@ async def test_a_tenure_that_ends_leaves_no_task_no_producer_and_nothing_in_memo
 class Torn(MemoryLane):
     """What nobody can read."""
 
-    async def take(self, partition: int, records_max: int) -> Unreadable:
-        return Unreadable(5, 9, removed=False)
+    async def take(self, partition: int, records_max: int) -> UnreadableRange:
+        return UnreadableRange(5, 9, removed=False)
 
 
 async def test_a_range_that_nobody_can_read_counts_as_read() -> None:

@@ -1,6 +1,6 @@
 """Budgets and answers that tests of the budget are made of."""
 
-from broker.core.answers.rate_limit_headers import MINUTE_MS, Metric
+from broker.core.answers.rate_limit_headers import MINUTE_MS, LimitMetric
 from broker.core.answers.verdict import Answer, Verdict, judge
 from broker.core.budget.bucket_set import LevelBounds
 from broker.core.budget.budget import Budget, Checkpoint, LimitBeliefs
@@ -8,7 +8,7 @@ from broker.core.units import PPM
 
 SETTINGS = LimitBeliefs("gpt-4o-mini", tokens=60_000, requests=None)
 UNKNOWN = LimitBeliefs("gpt-4o-mini", tokens=None, requests=None)
-KEY = LevelBounds(Metric.TOKENS, 60_000, 60_000, 60_000, MINUTE_MS)
+KEY = LevelBounds(LimitMetric.TOKENS, 60_000, 60_000, 60_000, MINUTE_MS)
 
 
 def answer(tokens: tuple[int, int, str] | None = None, requests: tuple[int, int, str] | None = None) -> Verdict:

@@ -1,6 +1,6 @@
 """The two mirrors of windows, with the clock of the test."""
 
-from broker.core.answers.rate_limit_headers import Metric
+from broker.core.answers.rate_limit_headers import LimitMetric
 from broker.core.budget.sent_calls import AdmissionOrder, SentCalls
 from broker.core.budget.window_mirrors import FixedWindowMirror, SlidingWindowMirror
 
@@ -18,14 +18,16 @@ def hearing(sends: SentCalls, number: int, now_ms: int, way_ms: int) -> Admissio
 class Counter:
     """A mirror of a counter and the calls paid from it, as buckets would hold them."""
 
-    def __init__(self, metric: Metric = Metric.TOKENS, capacity: int = CAPACITY, left: int = CAPACITY) -> None:
+    def __init__(
+        self, metric: LimitMetric = LimitMetric.TOKENS, capacity: int = CAPACITY, left: int = CAPACITY
+    ) -> None:
         self.mirror = FixedWindowMirror(metric, capacity, MINUTE, MARK, left)
         self.sends = SentCalls()
         self.open: list[int] = []
 
     def send(self, tokens: int, now_ms: int) -> int:
         number = self.sends.append(now_ms, tokens, self.open[0] if self.open else None)
-        self.mirror.pay(tokens if self.mirror.metric is Metric.TOKENS else 1, number, now_ms)
+        self.mirror.pay(tokens if self.mirror.metric is LimitMetric.TOKENS else 1, number, now_ms)
         self.open.append(number)
         return number
 
@@ -42,7 +44,7 @@ class Slider(Counter):
     """The same with a window that ends now; what was sent before counts from the start."""
 
     def __init__(
-        self, metric: Metric = Metric.TOKENS, capacity: int = CAPACITY, sent: tuple[tuple[int, int], ...] = ()
+        self, metric: LimitMetric = LimitMetric.TOKENS, capacity: int = CAPACITY, sent: tuple[tuple[int, int], ...] = ()
     ) -> None:
         super().__init__()
         for tokens, now_ms in sent:
@@ -52,7 +54,7 @@ class Slider(Counter):
 
     def send(self, tokens: int, now_ms: int) -> int:
         number = self.sends.append(now_ms, tokens, self.open[0] if self.open else None)
-        self.slider.pay(tokens if self.slider.metric is Metric.TOKENS else 1, number, now_ms)
+        self.slider.pay(tokens if self.slider.metric is LimitMetric.TOKENS else 1, number, now_ms)
         self.open.append(number)
         return number
 

@@ -1,6 +1,6 @@
 """Calls and their answers, for the tests of `broker.core.budget.bucket_mirror`."""
 
-from broker.core.answers.rate_limit_headers import Metric
+from broker.core.answers.rate_limit_headers import LimitMetric
 from broker.core.budget.bucket_mirror import Mirror
 from broker.core.budget.sent_calls import AdmissionOrder, SentCalls
 
@@ -18,14 +18,14 @@ def hearing(sends: SentCalls, number: int, now_ms: int) -> AdmissionOrder:
 class Caller:
     """A mirror and the calls paid from it, as a budget would hold them."""
 
-    def __init__(self, metric: Metric = Metric.TOKENS, capacity: int = MINUTE) -> None:
+    def __init__(self, metric: LimitMetric = LimitMetric.TOKENS, capacity: int = MINUTE) -> None:
         self.mirror = Mirror(metric, capacity, MINUTE, 0)
         self.sends = SentCalls()
         self.open: list[int] = []
 
     def send(self, tokens: int, now_ms: int) -> int:
         number = self.sends.append(now_ms, tokens, self.open[0] if self.open else None)
-        self.mirror.pay(tokens if self.mirror.metric is Metric.TOKENS else 1, number, now_ms)
+        self.mirror.pay(tokens if self.mirror.metric is LimitMetric.TOKENS else 1, number, now_ms)
         self.open.append(number)
         return number
 

@@ -6,6 +6,7 @@ from broker.core.answers.verdict import Verdict
 from broker.core.bounds import COMMIT_PATIENCE_MS
 from broker.core.budget.budget import Budget, Checkpoint
 from broker.core.commands import (
+    AttemptEntry,
     Batch,
     Call,
     CancelCall,
@@ -15,7 +16,6 @@ from broker.core.commands import (
     Forget,
     Publish,
     SettledEntry,
-    StartedEntry,
 )
 from broker.core.config import LaneRule
 from broker.core.dispatch import Dispatch
@@ -31,7 +31,7 @@ from broker.core.events import (
     Taken,
 )
 from broker.core.identity.dedupe import Fate
-from broker.core.identity.pending_cancels import Cancel
+from broker.core.identity.pending_cancels import CancelRecord
 from broker.core.progress.partition_progress import PartitionProgress, Stored
 from broker.core.requests.triage import Apart, nameless
 from broker.core.ticket import CONTROL, CallNumber, Candidate, Garbage, LanePartition, Source, TicketNumber
@@ -43,7 +43,7 @@ WALL_MS = 1_700_000_000_000
 STORED_AFTER_MS = COMMIT_PATIENCE_MS - 1
 """A Kafka as slow as one may be that nobody takes for one out of reach."""
 
-Content = Candidate | Garbage | Cancel
+Content = Candidate | Garbage | CancelRecord
 
 
 class Shell:
@@ -170,9 +170,9 @@ class Shell:
     def read(
         self,
         *settled: SettledEntry,
-        started: tuple[StartedEntry, ...] = (),
+        started: tuple[AttemptEntry, ...] = (),
         levels: tuple[Checkpoint, ...] = (),
-        cancels: tuple[Cancel, ...] = (),
+        cancels: tuple[CancelRecord, ...] = (),
     ) -> None:
         """A line of the ledger comes in."""
         self.post(LedgerRead(WALL_MS + self.now_ms, settled, started, levels, cancels))
@@ -195,7 +195,7 @@ class Shell:
 
     def cancel(self, name: str = "x", *, at_ms: int = WALL_MS, tenant_mark: bytes = b"") -> TicketNumber:
         """The next record of the control topic."""
-        return self.take(Cancel(identity(name).id_hash, at_ms, tenant_mark), partition=place(CONTROL))
+        return self.take(CancelRecord(identity(name).id_hash, at_ms, tenant_mark), partition=place(CONTROL))
 
     def take_at(
         self, source: Source, content: Content | str = "x", *, size: int = 10, timestamp_ms: int = WALL_MS
@@ -254,7 +254,7 @@ class Shell:
         sought = identity(name, run=run, body=body)
         return [each.fate for batch in self.committed for each in batch.settled if each.identity == sought]
 
-    def waiting_cancels(self) -> list[Cancel]:
+    def waiting_cancels(self) -> list[CancelRecord]:
         """Every cancel that Kafka has been told to keep."""
         return [cancel for batch in self.committed for cancel in batch.cancels]
 

@@ -1,6 +1,6 @@
 """The buckets of one limit, calls paid from them, and what headers show of them."""
 
-from broker.core.answers.rate_limit_headers import MINUTE_MS, Metric, Reading
+from broker.core.answers.rate_limit_headers import MINUTE_MS, LimitMetric, Reading
 from broker.core.budget.bucket_set import BucketSet
 from broker.core.budget.sent_calls import AdmissionOrder, SentCalls
 
@@ -32,14 +32,14 @@ class Limit:
         period_ms: int | None = None,
     ) -> int | None:
         return self.buckets.observe_headers(
-            Reading(Metric.TOKENS, capacity, capacity - used, period_ms, full_in_ms), hearing
+            Reading(LimitMetric.TOKENS, capacity, capacity - used, period_ms, full_in_ms), hearing
         )
 
     def only(self) -> object:
         (mirror,) = self.buckets
         return mirror
 
-    def sizes(self, metric: Metric = Metric.TOKENS) -> list[tuple[int, int]]:
+    def sizes(self, metric: LimitMetric = LimitMetric.TOKENS) -> list[tuple[int, int]]:
         return [(mirror.capacity, mirror.period_ms) for mirror in self.buckets.of(metric)]
 
 

@@ -2,7 +2,7 @@
 
 from itertools import count
 
-from broker.core.answers.rate_limit_headers import MINUTE_MS, Metric, Reading, Snapshot
+from broker.core.answers.rate_limit_headers import MINUTE_MS, LimitMetric, Reading, Snapshot
 from broker.core.answers.verdict import Meaning, Verdict
 from broker.core.budget.bucket_set import LevelBounds
 from broker.core.budget.budget import Budget, Checkpoint, LimitBeliefs
@@ -74,14 +74,14 @@ def verdict(
     remaining: int | None = None,
     capacity: int = 60_000,
     requested: int | None = None,
-    metric: Metric = Metric.TOKENS,
+    metric: LimitMetric = LimitMetric.TOKENS,
     counts: bool | None = None,
 ) -> Verdict:
     """What an answer means; `remaining` comes with headers, `requested` with a 429's snapshot."""
     snapshot = None
     if requested is not None:
         snapshot = Snapshot(metric, MINUTE_MS, capacity, capacity, requested, None, wait_ms)
-    readings = () if remaining is None else (Reading(Metric.TOKENS, capacity, remaining, MINUTE_MS),)
+    readings = () if remaining is None else (Reading(LimitMetric.TOKENS, capacity, remaining, MINUTE_MS),)
     counted = meaning in {Meaning.OVERLOADED, Meaning.UPSTREAM_ERROR, Meaning.TIMEOUT, Meaning.CONNECTION}
     return Verdict(
         meaning=meaning,
@@ -106,7 +106,7 @@ def budget(
     """A mirror of a thousand tokens a second, full and believed unless said otherwise."""
     settings = LimitBeliefs(limit, tokens, None, inflight_max=inflight_max)
     if checkpoint is None and believed and tokens is not None:
-        level = LevelBounds(Metric.TOKENS, tokens, tokens, tokens, MINUTE_MS)
+        level = LevelBounds(LimitMetric.TOKENS, tokens, tokens, tokens, MINUTE_MS)
         checkpoint = Checkpoint(limit, now_ms, (level,), 0, 0, 1_000_000, borne_tokens=tokens)
     made = Budget(settings, now_ms, checkpoint)
     made.believed = made.believed or believed

@@ -6,8 +6,8 @@ import pytest
 
 from broker.core.answers.verdict import Meaning
 from broker.core.bounds import CALL_RESERVE_BYTES, LINGER_MS, PROBE_EVERY_MS
-from broker.core.commands import Call, Complete, Fail, Park, SettledEntry, StartedEntry
-from broker.core.events import Answered, Committed, Crashed, Draining, Refused, Taken
+from broker.core.commands import AttemptEntry, Call, Complete, Fail, Park, SettledEntry
+from broker.core.events import Answered, CallNotSent, Committed, Crashed, Draining, Taken
 from broker.core.identity.dedupe import Fate
 from broker.core.requests.triage import CALL_CRASHED, CUT_OFF
 from broker.core.ticket import CallNumber, Garbage, Source, TicketNumber
@@ -189,7 +189,7 @@ def test_a_second_of_silence_is_the_most_while_something_is_under_way() -> None:
     shell.wait(PROBE_EVERY_MS)
     assert shell.batch is not None
     assert shell.batch.settlements == ()
-    assert shell.batch.started == (StartedEntry(identity(), 1),)
+    assert shell.batch.started == (AttemptEntry(identity(), 1),)
 
 
 def test_an_idle_leader_has_nothing_to_say_for_half_a_window() -> None:
@@ -201,14 +201,14 @@ def test_a_call_that_the_door_did_not_send_is_first_in_line_again() -> None:
     shell = leading(inflight_max=1)
     first, _ = shell.take("a"), shell.take("b")
     call = shell.calls.pop(first)
-    shell.post(Refused(call.call))
+    shell.post(CallNotSent(call.call))
     assert list(shell.calls) == [first]
     assert shell.calls[first].call != call.call
 
 
 def refused(shell: Shell, *calls: Call) -> None:
     for each in calls:
-        shell.core.on(Refused(each.call), shell.now_ms)
+        shell.core.on(CallNotSent(each.call), shell.now_ms)
     shell.carry_out()
 
 
@@ -239,7 +239,7 @@ def test_a_call_that_was_not_sent_for_a_ticket_that_is_gone_is_over() -> None:
     shell = leading()
     call = shell.calls.pop(shell.take()).call
     shell.stand_by()
-    shell.post(Refused(call))
+    shell.post(CallNotSent(call))
     assert shell.is_empty()
 
 

@@ -4,8 +4,8 @@ import pytest
 
 from broker.core.answers.verdict import Meaning
 from broker.core.bounds import DEATHS_BY_CALL
-from broker.core.commands import Complete, StartedEntry
-from broker.core.events import Answered, Crashed, LedgerRead, Refused, Taken
+from broker.core.commands import AttemptEntry, Complete
+from broker.core.events import Answered, CallNotSent, Crashed, LedgerRead, Taken
 from broker.core.requests.triage import CALLS_KILL
 from broker.core.ticket import Source, TicketNumber
 from tests.unit.core.requests.test_eviction import CRASHED, Rig
@@ -42,8 +42,8 @@ def test_in_its_admission() -> None:
     assert rig.decisions(number) == [CRASHED]
 
 
-@pytest.mark.parametrize("event", [Refused, Crashed])
-def test_at_the_end_of_its_call(event: type[Refused | Crashed]) -> None:
+@pytest.mark.parametrize("event", [CallNotSent, Crashed])
+def test_at_the_end_of_its_call(event: type[CallNotSent | Crashed]) -> None:
     rig = Rig()
     number = rig.take(candidate(limit="rotten"))
     rig.rot("when it is given up")
@@ -67,7 +67,7 @@ def test_a_request_that_kills_by_its_call_is_passed_over_and_the_next_one_is_cal
     rig = Rig()
     rig.stand_by()
     for term in range(1, DEATHS_BY_CALL + 2):
-        entries = [StartedEntry(identity("x"), 1)] if term <= DEATHS_BY_CALL else []
+        entries = [AttemptEntry(identity("x"), 1)] if term <= DEATHS_BY_CALL else []
         rig.post(LedgerRead(WALL_MS, (), entries, (), term=term, owner=f"p{term}"))
     rig.now_ms += 5_000
     rig.lead()

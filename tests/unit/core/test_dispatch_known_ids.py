@@ -6,7 +6,7 @@ from broker.core.answers.verdict import Meaning
 from broker.core.bounds import OVERDUE_AFTER_MS
 from broker.core.commands import Complete, DeadLetterOnly, Discard, Fail
 from broker.core.identity.dedupe import Fate
-from broker.core.identity.pending_cancels import Cancel
+from broker.core.identity.pending_cancels import CancelRecord
 from broker.core.ticket import Garbage, TicketNumber
 from tests.unit.core.shell import WALL_MS, Shell, leading
 from tests.unit.core.specimens import HOUR_MS, candidate, identity, verdict
@@ -156,7 +156,7 @@ def test_a_cancel_is_known_once_its_commit_has_returned_and_said_again_before_it
 
 def test_a_follower_reads_which_cancels_wait() -> None:
     shell = Shell()
-    shell.read(cancels=(Cancel(identity("x").id_hash, WALL_MS),))
+    shell.read(cancels=(CancelRecord(identity("x").id_hash, WALL_MS),))
     shell.lead()
     number = shell.take("x", timestamp_ms=WALL_MS)
     shell.settle_all()
@@ -167,7 +167,7 @@ def test_a_promotion_looks_whether_a_cancel_waits_for_who_is_under_way() -> None
     shell = leading()
     number = shell.take("x")
     shell.suspend()
-    shell.read(cancels=(Cancel(identity("x").id_hash, WALL_MS),))
+    shell.read(cancels=(CancelRecord(identity("x").id_hash, WALL_MS),))
     shell.lead(shell.restored())
     assert len(shell.cancelled) == 1
     shell.answer(number, verdict(Meaning.CONNECTION, counts=False))

@@ -1,13 +1,13 @@
 """What a commit of unknown end, another leader and standing by leave of what is under way."""
 
-from broker.core.answers.rate_limit_headers import MINUTE_MS, Metric
+from broker.core.answers.rate_limit_headers import MINUTE_MS, LimitMetric
 from broker.core.answers.verdict import Meaning
 from broker.core.bounds import CALL_RESERVE_BYTES
 from broker.core.budget.bucket_set import LevelBounds
 from broker.core.budget.budget import Checkpoint
-from broker.core.commands import Complete, Discard, SettledEntry, StartedEntry
+from broker.core.commands import AttemptEntry, Complete, Discard, SettledEntry
 from broker.core.config import Role
-from broker.core.events import Answered, Committed, Refused, Suspended
+from broker.core.events import Answered, CallNotSent, Committed, Suspended
 from broker.core.identity.dedupe import Fate
 from broker.core.ticket import Source
 from tests.unit.core.shell import WALL_MS, Shell, leading
@@ -140,11 +140,11 @@ def test_answers_of_a_former_term_never_speak_for_the_ticket_of_a_new_one() -> N
 
 def test_what_a_follower_reads_is_known_when_it_leads() -> None:
     shell = Shell()
-    level = LevelBounds(Metric.TOKENS, 20_000, 20_000, 60_000, MINUTE_MS)
+    level = LevelBounds(LimitMetric.TOKENS, 20_000, 20_000, 60_000, MINUTE_MS)
     checkpoint = Checkpoint("gpt", WALL_MS + shell.now_ms, (level,), 0, 0, 1_000_000)
     shell.read(
         settled("a", Fate.COMPLETED),
-        started=(StartedEntry(identity("a"), 1), StartedEntry(identity("b"), 1)),
+        started=(AttemptEntry(identity("a"), 1), AttemptEntry(identity("b"), 1)),
         levels=(checkpoint,),
     )
     shell.lead()
@@ -174,13 +174,13 @@ def test_a_term_of_our_own_is_inherited_though_no_line_of_it_is_read() -> None:
 
 def test_a_call_that_was_not_sent_has_repeated_nothing_yet_and_the_one_that_is_does_so_once() -> None:
     shell = Shell()
-    shell.read(started=(StartedEntry(identity(), 1),))
+    shell.read(started=(AttemptEntry(identity(), 1),))
     shell.lead()
     number = shell.take()
     for _ in range(2):
         call = shell.calls.pop(number)
         assert call.repeated
-        shell.post(Refused(call.call))
+        shell.post(CallNotSent(call.call))
     shell.answer(number, LIMITED)
     shell.wait(500)
     assert not shell.calls[number].repeated
@@ -200,7 +200,7 @@ def test_calls_of_our_own_that_outlive_a_suspension_repeat_nothing() -> None:
     shell = leading()
     number = shell.take()
     shell.suspend()
-    shell.read(started=(StartedEntry(identity(), 1),))
+    shell.read(started=(AttemptEntry(identity(), 1),))
     shell.lead(shell.restored())
     shell.answer(number, LIMITED)
     shell.wait(500)

@@ -14,7 +14,7 @@ def test_every_event_of_the_module_is_in_the_union() -> None:
 
 
 def test_events_never_change_once_posted() -> None:
-    refused = events.Refused(CallNumber(1))
+    refused = events.CallNotSent(CallNumber(1))
     with pytest.raises(FrozenInstanceError):
         setattr(refused, "call", 2)  # noqa: B010 — a plain assignment is what mypy refuses
-    assert refused == events.Refused(CallNumber(1))
+    assert refused == events.CallNotSent(CallNumber(1))

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 import broker.core
-from broker.core.identity.pending_cancels import Cancel
+from broker.core.identity.pending_cancels import CancelRecord
 from broker.core.ticket import (
     CONTROL,
     TRANSITIONS,
@@ -62,7 +62,7 @@ def test_partitions_sort_by_lane_and_number() -> None:
 
 
 def test_requests_and_cancels_know_their_id_and_garbage_does_not() -> None:
-    cancel = Ticket(TicketNumber(1), Source(LanePartition(CONTROL, 0), 7), 10, 0, Cancel(b"i" * 16, 5))
+    cancel = Ticket(TicketNumber(1), Source(LanePartition(CONTROL, 0), 7), 10, 0, CancelRecord(b"i" * 16, 5))
     garbage = Ticket(TicketNumber(1), Source(LanePartition("bulk", 3), 7), 10, 0, Garbage(None, "No JSON."))
     assert id_hash_of(ticket(candidate("a"))) == identity("a").id_hash
     assert id_hash_of(cancel) == b"i" * 16
@@ -71,7 +71,7 @@ def test_requests_and_cancels_know_their_id_and_garbage_does_not() -> None:
 
 
 def test_a_ticket_begins_anew_as_its_record_was_taken() -> None:
-    cancel = Cancel(b"i" * 16, 5)
+    cancel = CancelRecord(b"i" * 16, 5)
     stand_in, other = ticket(candidate("a")), ticket(candidate("b"))
     stand_in.cancel, stand_in.timestamp_ms, stand_in.state, other.calls = cancel, 9, State.SETTLED, 3
     again = stand_in.fresh_copy()

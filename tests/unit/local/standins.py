@@ -9,7 +9,7 @@ from pathlib import Path
 
 from broker.local.free_ports import free_ports
 from broker.local.processes import Process, spawn, stop
-from broker.local.record import Record, write_record
+from broker.local.record import PairRecord, write_record
 
 _SERVES = """
 import socket, sys
@@ -35,7 +35,7 @@ def started(home: Path, port: int, *, valkey: bool = False) -> subprocess.Popen[
 
 
 @contextmanager
-def pair(home: Path, nodes: int = 1) -> Iterator[tuple[Record, list[subprocess.Popen[bytes]]]]:
+def pair(home: Path, nodes: int = 1) -> Iterator[tuple[PairRecord, list[subprocess.Popen[bytes]]]]:
     """A pair on record, with something in a topic: its nodes, and Valkey as the last."""
     ports = free_ports(2 * nodes + 1)
     children = [started(home / f"kafka-{number + 1}", ports[number]) for number in range(nodes)]
@@ -50,7 +50,7 @@ def pair(home: Path, nodes: int = 1) -> Iterator[tuple[Record, list[subprocess.P
         (home / f"kafka-{number}" / "server.properties").write_text(settings)
     addresses = ",".join(f"127.0.0.1:{port}" for port in ports[:nodes])
     pids = tuple(child.pid for child in children)
-    record = Record(addresses, f"redis://127.0.0.1:{ports[-1]}/0", pids[:-1], pids[-1], None, str(home))
+    record = PairRecord(addresses, f"redis://127.0.0.1:{ports[-1]}/0", pids[:-1], pids[-1], None, str(home))
     write_record(record)
     try:
         yield record, children

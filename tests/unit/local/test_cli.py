@@ -11,7 +11,7 @@ from broker.local import detached
 from broker.local.errors import LocalServicesError
 from broker.local.known import note
 from broker.local.processes import Process, spawn, stop
-from broker.local.record import Record, write_record
+from broker.local.record import PairRecord, write_record
 from tests.unit.local.standins import pair
 
 
@@ -21,9 +21,9 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache"
 
 
-def record_in(data_dir: Path) -> Record:
+def record_in(data_dir: Path) -> PairRecord:
     data_dir.mkdir(parents=True, exist_ok=True)
-    record = Record("127.0.0.1:21000", "redis://127.0.0.1:21002/0", (0,), 0, None, str(data_dir))
+    record = PairRecord("127.0.0.1:21000", "redis://127.0.0.1:21002/0", (0,), 0, None, str(data_dir))
     write_record(record)
     return record
 

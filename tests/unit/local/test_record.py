@@ -8,11 +8,11 @@ import pytest
 from broker.local.claim import alone, end_leftovers
 from broker.local.errors import LocalServicesError
 from broker.local.processes import Process, spawn, stop
-from broker.local.record import Endpoints, Record, read_record, remove_record, write_record
+from broker.local.record import Endpoints, PairRecord, read_record, remove_record, write_record
 
 
-def record_in(data_dir: Path) -> Record:
-    return Record("127.0.0.1:21000", "redis://127.0.0.1:21002/0", (0,), 0, None, str(data_dir))
+def record_in(data_dir: Path) -> PairRecord:
+    return PairRecord("127.0.0.1:21000", "redis://127.0.0.1:21002/0", (0,), 0, None, str(data_dir))
 
 
 def test_what_was_written_is_read(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from broker.local.errors import LocalServicesError
 from broker.local.free_ports import free_ports
 from broker.local.processes import stop
 from broker.local.valkey import Valkey, answers_ping
-from broker.local.waiting import Patience
+from broker.local.waiting import PollTimer
 
 
 def program(path: Path, script: str) -> Path:
@@ -81,7 +81,7 @@ def test_a_valkey_that_ends_instead_of_starting_shows_why(tmp_path: Path) -> Non
 
 
 def test_patience_ends_with_its_time() -> None:
-    patience = Patience(0.1, threading.Event())
+    patience = PollTimer(0.1, threading.Event())
     began = time.monotonic()
     while patience.pause():
         assert time.monotonic() - began < 1

@@ -3,9 +3,9 @@
 import pytest
 
 from broker.core.pricing.laws import Law, charge
-from broker.core.pricing.laws import Size as CoreSize
+from broker.core.pricing.laws import RequestSize as CoreSize
 from broker.planner.arrivals import ENDPOINTS, chat_sizes, embedding_sizes, responses_sizes
-from broker.simulator.pricing import Law as PlayedLaw
+from broker.simulator.pricing import ChatLaw as PlayedLaw
 from broker.simulator.pricing import Size, charge_at
 
 

@@ -7,7 +7,7 @@ from random import Random
 import pytest
 
 from broker.planner.arrivals import Arrival
-from broker.planner.workload import DAY_MS, HOUR_MS, Batch, Span, Stream, Workload
+from broker.planner.workload import DAY_MS, HOUR_MS, RequestBatch, Span, Stream, Workload
 
 USUAL = {"urgent": 600_000, "bulk": 3_600_000}
 LONGEST = {"urgent": 1_200_000, "bulk": 7_200_000}
@@ -48,7 +48,7 @@ def test_a_run_may_begin_in_the_middle_of_a_day() -> None:
 
 
 def test_a_batch_comes_at_its_time_of_day_each_day() -> None:
-    batch = Batch(100, at_ms=20 * HOUR_MS, within_ms=HOUR_MS)
+    batch = RequestBatch(100, at_ms=20 * HOUR_MS, within_ms=HOUR_MS)
     found = drawn(Stream("a", "bulk", batch=batch), span_ms=3 * DAY_MS, starts_ms=6 * HOUR_MS)
     assert Counter(arrival.at_ms // DAY_MS for arrival in found) == {0: 100, 1: 100, 2: 100}
     first = [arrival.at_ms for arrival in found[:100]]
@@ -57,7 +57,7 @@ def test_a_batch_comes_at_its_time_of_day_each_day() -> None:
 
 
 def test_a_batch_comes_once_where_its_time_lies_beyond_the_end() -> None:
-    found = drawn(Stream("a", "bulk", batch=Batch(10, at_ms=20 * HOUR_MS)), span_ms=HOUR_MS)
+    found = drawn(Stream("a", "bulk", batch=RequestBatch(10, at_ms=20 * HOUR_MS)), span_ms=HOUR_MS)
     assert [arrival.at_ms for arrival in found] == [20 * HOUR_MS] * 10
 
 
@@ -76,7 +76,7 @@ def test_the_same_seed_draws_the_same_and_another_another() -> None:
 
 def test_a_deadline_is_the_streams_or_the_lanes_and_never_longer_than_the_lane_grants() -> None:
     def wanted(deadline_ms: int | None) -> int:
-        [arrival] = drawn(Stream("a", "urgent", batch=Batch(1, at_ms=HOUR_MS), deadline_ms=deadline_ms))
+        [arrival] = drawn(Stream("a", "urgent", batch=RequestBatch(1, at_ms=HOUR_MS), deadline_ms=deadline_ms))
         return arrival.deadline_ms - arrival.at_ms
 
     assert wanted(None) == USUAL["urgent"]
@@ -93,7 +93,7 @@ def test_sizes_lie_in_their_range_and_both_sides_see_the_same_ones() -> None:
 
 @pytest.mark.parametrize("endpoint", ["chat.completions", "responses", "embeddings"])
 def test_every_endpoint_has_sizes(endpoint: str) -> None:
-    [arrival] = drawn(Stream("a", "urgent", batch=Batch(1), endpoint=endpoint, input_tokens=Span(50, 50)))
+    [arrival] = drawn(Stream("a", "urgent", batch=RequestBatch(1), endpoint=endpoint, input_tokens=Span(50, 50)))
     assert arrival.asked.input_tokens >= 50
     assert arrival.endpoint == endpoint
 
@@ -106,7 +106,7 @@ def test_requests_without_an_end_go_on() -> None:
 
 
 def test_what_is_expected_is_about_what_comes() -> None:
-    streams = (Stream("a", "urgent", per_hour=100), Stream("b", "bulk", batch=Batch(50)))
+    streams = (Stream("a", "urgent", per_hour=100), Stream("b", "bulk", batch=RequestBatch(50)))
     assert Workload(streams, 2 * DAY_MS).expected() == pytest.approx(len(drawn(*streams, span_ms=2 * DAY_MS)), rel=0.05)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from broker.planner.amounts import clock_ms, per_hour, span, span_ms
-from broker.planner.workload import HOUR_MS, Batch, Span, Stream, Workload
+from broker.planner.workload import HOUR_MS, RequestBatch, Span, Stream, Workload
 from broker.planner.workload_file import WorkloadError, workload_in
 
 LANES = ("urgent", "standard", "bulk")
@@ -69,7 +69,7 @@ def test_every_key_is_read() -> None:
         messages=3,
         deadline_ms=600_000,
     )
-    assert second == Stream("stream 2", "bulk", batch=Batch(5, 20 * HOUR_MS, HOUR_MS))
+    assert second == Stream("stream 2", "bulk", batch=RequestBatch(5, 20 * HOUR_MS, HOUR_MS))
 
 
 def test_json_says_the_same_as_toml() -> None:

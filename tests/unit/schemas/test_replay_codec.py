@@ -9,7 +9,7 @@ from schemas.codec import DecodedRequest, decode_request, encode_outcome, encode
 from schemas.dead_letter import DeadLetter, Origin
 from schemas.outcome import Completed, Failed
 from schemas.record import Record
-from schemas.replay_codec import Answer, answer_in, encode_renamed, encode_replay, new_id_of
+from schemas.replay_codec import AnsweredRun, answer_in, encode_renamed, encode_replay, new_id_of
 from schemas.request import GenerationRequest
 
 AT = datetime(2026, 12, 1, 9, tzinfo=UTC)
@@ -108,8 +108,8 @@ def test_a_new_id_is_always_the_same_and_differs_by_place_and_by_id() -> None:
 def test_the_headers_of_an_outcome_tell_who_was_answered(request_id: str, run: int) -> None:
     done = encode_outcome(Completed(id=request_id, run=run, response={}), time=AT)
     failed = encode_outcome(Failed(id=request_id, run=run, reason="rejected", message="No."), time=AT)
-    assert answer_in(done) == Answer(request_id, run, is_completed=True)
-    assert answer_in(failed) == Answer(request_id, run, is_completed=False)
+    assert answer_in(done) == AnsweredRun(request_id, run, is_completed=True)
+    assert answer_in(failed) == AnsweredRun(request_id, run, is_completed=False)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from broker.clock import WallClock
 from broker.core.answers.verdict import Answer, Verdict, judge
 from broker.core.commands import Call, Command
 from broker.core.dispatch import Dispatch
-from broker.core.events import Answered, Crashed, Draining, Event, Refused, Renewed
+from broker.core.events import Answered, CallNotSent, Crashed, Draining, Event, Renewed
 from broker.core.ticket import CallNumber, LanePartition, Source, TicketNumber
 from broker.service.core_config import budget_maker, dispatch_rules
 from broker.service.driver import Driver
@@ -88,7 +88,7 @@ class Rig:
 
     @property
     def answers(self) -> list[Event]:
-        return [event for _, event in self.core.heard if isinstance(event, Answered | Refused | Crashed)]
+        return [event for _, event in self.core.heard if isinstance(event, Answered | CallNotSent | Crashed)]
 
 
 async def ok(_call: Call, _cargo: Payload) -> tuple[Verdict, int]:

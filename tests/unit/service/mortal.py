@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from itertools import count
 
 from broker.core.bounds import DEATHS_BEFORE_CAUTION, DEATHS_BY_DECODING
-from broker.ports import Fetched, TokenCounter, Unreadable
+from broker.ports import Fetched, TokenCounter, UnreadableRange
 from broker.testing.counter import RoughCounter
 from broker.testing.kafka_doors import MemoryLane
 from schemas import topics
@@ -39,9 +39,9 @@ class Mortal(Process):
         mortal = self
 
         class Lane(MemoryLane):
-            async def take(self, partition: int, records_max: int) -> Sequence[Fetched] | Unreadable:
+            async def take(self, partition: int, records_max: int) -> Sequence[Fetched] | UnreadableRange:
                 got = await super().take(partition, records_max)
-                if not isinstance(got, Unreadable) and any(BOMB in (one.record.value or b"") for one in got):
+                if not isinstance(got, UnreadableRange) and any(BOMB in (one.record.value or b"") for one in got):
                     mortal.die()
                     raise asyncio.CancelledError
                 return got

@@ -10,7 +10,7 @@ from typing import Any
 
 from broker.clock import WallClock
 from broker.core.answers.base_url import Addressee
-from broker.ports import LedgerLog, OffsetStore, TokenCounter, TransactionLog, Upstream
+from broker.ports import LedgerLog, OffsetStore, TokenCounter, TransactionLog, UpstreamApi
 from broker.service.calls.base_url_proof import Proof
 from broker.service.core_config import dispatch_rules
 from broker.service.intake.grants import Grants
@@ -161,7 +161,7 @@ class Process:
         self.status, self.whereabouts = made.status, made.whereabouts
         self.tasks: list[asyncio.Task[None]] = []
 
-    def upstream(self) -> Upstream:
+    def upstream(self) -> UpstreamApi:
         return self.world.upstream
 
     def producer(self) -> TransactionLog:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from broker.ports import Upstream, UpstreamReply
+from broker.ports import UpstreamApi, UpstreamReply
 from broker.testing.kafka_doors import MemoryChunks
 from broker.testing.upstream import ScriptedUpstream
 from schemas import topics
@@ -102,7 +102,7 @@ class Rotten(Process):
         self.rotten = RottenUpstream(spoil)
         super().__init__(world, "me")
 
-    def upstream(self) -> Upstream:
+    def upstream(self) -> UpstreamApi:
         return self.rotten
 
 

@@ -1,4 +1,4 @@
-from broker.core.answers.rate_limit_headers import DAY_MS, MINUTE_MS, Metric
+from broker.core.answers.rate_limit_headers import DAY_MS, MINUTE_MS, LimitMetric
 from broker.service.core_config import budget_maker
 from broker.settings.whole import Settings
 
@@ -8,10 +8,10 @@ GIVEN = {"tokens_per_minute": 1, "requests_per_minute": 2, "tokens_per_day": 3, 
 def test_every_bucket_of_the_settings_is_in_the_budget() -> None:
     budget = budget_maker(Settings.model_validate({"limits": {"m": GIVEN}}))("m", 0, None)
     assert {(level.metric, level.period_ms): level.capacity for level in budget.levels(0)} == {
-        (Metric.TOKENS, MINUTE_MS): 1,
-        (Metric.REQUESTS, MINUTE_MS): 2,
-        (Metric.TOKENS, DAY_MS): 3,
-        (Metric.REQUESTS, DAY_MS): 4,
+        (LimitMetric.TOKENS, MINUTE_MS): 1,
+        (LimitMetric.REQUESTS, MINUTE_MS): 2,
+        (LimitMetric.TOKENS, DAY_MS): 3,
+        (LimitMetric.REQUESTS, DAY_MS): 4,
     }
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from broker.core.bounds import DEATHS_BEFORE_CAUTION, DEATHS_BY_CALL
 from broker.core.events import Draining
-from broker.ports import Upstream, UpstreamReply
+from broker.ports import UpstreamApi, UpstreamReply
 from broker.service.publishing.ledger_lines import ledger_read
 from broker.testing.upstream import ScriptedUpstream
 from schemas.delta import Delta
@@ -54,7 +54,7 @@ class Mortal(Process):
         self.seen = seen
         super().__init__(world, owner)
 
-    def upstream(self) -> Upstream:
+    def upstream(self) -> UpstreamApi:
         return DeadlyUpstream(self.die, self.latency_s, self.after_s, self.seen)
 
     @property

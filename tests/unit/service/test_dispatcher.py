@@ -10,7 +10,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from broker.core.events import Setback
-from broker.ports import Fetched, Unreadable
+from broker.ports import Fetched, UnreadableRange
 from broker.service.health import GAUGES_EVERY_S
 from broker.service.shutdown import ladder
 from broker.testing.kafka_doors import MemoryLane
@@ -252,7 +252,7 @@ async def test_doors_that_close_slowly_do_so_at_the_same_time() -> None:
 
 
 class _TornLane(MemoryLane):
-    async def take(self, partition: int, records_max: int) -> Sequence[Fetched] | Unreadable:
+    async def take(self, partition: int, records_max: int) -> Sequence[Fetched] | UnreadableRange:
         raise ValueError("torn")
 
 

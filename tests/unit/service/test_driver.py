@@ -7,7 +7,7 @@ import pytest
 
 from broker.core.answers.verdict import Meaning, Verdict
 from broker.core.commands import Batch, Call, CancelCall, Contained, Forget, Publish
-from broker.core.events import Answered, Crashed, Draining, Event, Refused
+from broker.core.events import Answered, CallNotSent, Crashed, Draining, Event
 from broker.core.ticket import CallNumber, TicketNumber
 from broker.service.payloads import Payload
 from tests.unit.service.driving import CALL, OK, Rig, ScriptedCore, driving, ok
@@ -57,7 +57,7 @@ async def test_a_call_is_refused_at_the_door_when_trust_has_lapsed() -> None:
     async with driving() as rig:
         rig.do(CALL)
         await asyncio.sleep(3)
-        assert rig.answers == [Refused(CallNumber(1))]
+        assert rig.answers == [CallNotSent(CallNumber(1))]
         assert ("Call", True) not in rig.watched.seen, "what has not left is not counted"
 
 

@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 
 from broker.core.answers.verdict import Verdict
-from broker.core.commands import Call, StartedEntry
+from broker.core.commands import AttemptEntry, Call
 from broker.core.events import Answered, Crashed, Draining
-from broker.core.pricing.law_identification import Usage as Reported
+from broker.core.pricing.law_identification import TokenUsage as Reported
 from broker.core.ticket import CallNumber, LanePartition, Source
 from broker.service.payloads import Payload
 from schemas.codec import decode_request
@@ -103,7 +103,7 @@ async def test_a_call_that_waits_for_no_line_is_sent_though_one_before_it_in_its
             core.limits.enqueue(each, now_ms)
         for each in pair:
             core.limits.serve(each, now_ms)
-        core.batches.add_start(StartedEntry(pair[0].candidate.identity, 1), awaited=True)
+        core.batches.add_start(AttemptEntry(pair[0].candidate.identity, 1), awaited=True)
         core.batches.add_unsent(pair[0])
         second = core.limits.limit_queue("b", now_ms).budget
         call = core.flights.start(pair[1], second, now_ms, account=core.limits.account.breaker)

@@ -4,8 +4,8 @@ import asyncio
 from dataclasses import replace
 
 from broker.core.answers.verdict import Verdict
-from broker.core.commands import Call, CancelCall, StartedEntry
-from broker.core.events import Answered, Committed, Refused
+from broker.core.commands import AttemptEntry, Call, CancelCall
+from broker.core.events import Answered, CallNotSent, Committed
 from broker.core.identity.dedupe import Identity
 from broker.core.requests.ledger_notes import LedgerNotes
 from broker.core.ticket import CallNumber, TicketNumber
@@ -18,7 +18,7 @@ pytestmark = VIRTUAL_TIME
 
 
 def awaiting_its_line(rig: Rig) -> Call:
-    line = rig.core.batches.add_start(StartedEntry(Identity(bytes(16), 0, bytes(8)), 1), awaited=True)
+    line = rig.core.batches.add_start(AttemptEntry(Identity(bytes(16), 0, bytes(8)), 1), awaited=True)
     return Call(CallNumber(1), TicketNumber(1), 10, 1, repeated=False, line=line)
 
 
@@ -52,7 +52,7 @@ async def test_a_call_that_waited_for_its_line_is_refused_when_trust_has_lapsed_
         await asyncio.sleep(5)
         commit(rig)
         await asyncio.sleep(0.1)
-        assert rig.answers == [Refused(CallNumber(1))]
+        assert rig.answers == [CallNotSent(CallNumber(1))]
 
 
 async def test_a_call_that_waits_for_its_line_does_not_pass_one_of_its_ordering_key_that_was_not_sent() -> None:
@@ -71,12 +71,12 @@ async def test_a_call_that_waits_for_its_line_does_not_pass_one_of_its_ordering_
         core.batches.end(batch.serial, 0)
         rig.driver.post(Committed(batch.serial, now_ms))
         await asyncio.sleep(0.1)
-        assert rig.answers == [Refused(CallNumber(1))]
+        assert rig.answers == [CallNotSent(CallNumber(1))]
         core.batches.add_unsent(pair[0])
         rig.trusted()
         commit(rig)
         await asyncio.sleep(3)
-        assert rig.answers == [Refused(CallNumber(1)), Refused(CallNumber(2))]
+        assert rig.answers == [CallNotSent(CallNumber(1)), CallNotSent(CallNumber(2))]
 
 
 async def test_a_call_cancelled_while_it_waits_for_its_line_never_begins() -> None:

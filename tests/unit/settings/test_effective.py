@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from broker.settings.effective import Row, rows
+from broker.settings.effective import SettingRow, rows
 from broker.settings.load import load_with_origins
-from broker.settings.origins import Source
+from broker.settings.origins import SourceKind
 from broker.settings.urls import HttpUrl, RedisUrl
 
 SECRETS = {
@@ -20,7 +20,7 @@ SECRETS = {
 }
 
 
-def shown(environ: dict[str, str], config: Path | None = None) -> dict[str, Row]:
+def shown(environ: dict[str, str], config: Path | None = None) -> dict[str, SettingRow]:
     return {".".join(row.path): row for row in rows(load_with_origins(config, environ=environ))}
 
 
@@ -61,11 +61,11 @@ def test_every_value_has_the_place_that_gave_it(tmp_path: Path) -> None:
     config.write_text('[openai]\napi_key_file = "key"\n[limits."gpt-4o"]\n[lanes.late]\norder = 9\n')
     (tmp_path / "key").write_text("sk-hush\n")
     found = shown({"HEADRACE_RETRY__ATTEMPTS_MAX": "3"}, config)
-    assert found["openai.api_key"].origin.source is Source.SECRET_FILE
+    assert found["openai.api_key"].origin.source is SourceKind.SECRET_FILE
     assert str(found["lanes.late.order"].origin) == f"{config}:5"
     assert found["retry.attempts_max"].origin.name == "HEADRACE_RETRY__ATTEMPTS_MAX"
     assert {found[key].origin.source for key in ("lanes.late.floor", "lanes.bulk.order", "limits.gpt-4o.burst_s")} == {
-        Source.DEFAULT
+        SourceKind.DEFAULT
     }
     assert [key for key in found if key.startswith("lanes.") and key.endswith(".order")][-1] == "lanes.late.order"
 

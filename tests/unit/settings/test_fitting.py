@@ -23,7 +23,7 @@ from broker.settings.fitting import (
     DEAD_LETTER_BYTES_MIN,
     OUTCOME_BYTES_MIN,
     PARKED_BYTES_MIN,
-    Committed,
+    GroupTopic,
     ledger_line_bytes_max,
     offsets_bytes_max,
 )
@@ -131,5 +131,5 @@ def test_large_buffers_on_many_partitions_are_no_reason_to_refuse() -> None:
 
 
 def test_progress_weighs_what_its_partitions_and_what_is_open_in_them_do() -> None:
-    assert offsets_bytes_max("group", [Committed("topic", 10, 0), Committed("t", 1, 50)]) == 10 * 138 + 134 + 50
-    assert offsets_bytes_max("", [Committed("", 1, 1_000_000)]) == 128 + 4_096
+    assert offsets_bytes_max("group", [GroupTopic("topic", 10, 0), GroupTopic("t", 1, 50)]) == 10 * 138 + 134 + 50
+    assert offsets_bytes_max("", [GroupTopic("", 1, 1_000_000)]) == 128 + 4_096

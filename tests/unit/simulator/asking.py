@@ -4,12 +4,12 @@ import json
 from typing import Any
 
 from broker.simulator.books import Books
-from broker.simulator.exchange import Call, Exchange
+from broker.simulator.exchange import Exchange, IncomingCall
 from broker.simulator.limiter import Limiter
 from broker.simulator.pricing import Endpoint
 from broker.simulator.reply import Reply
 from broker.simulator.settings import UpstreamSettings
-from broker.simulator.streams import Stream
+from broker.simulator.streams import AnswerStream
 
 KEY = {"authorization": "Bearer anything"}
 HELLO: dict[str, Any] = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Company: Acme\nHello"}]}
@@ -40,7 +40,7 @@ class Desk:
     ) -> Reply:
         self.calls += 1
         payload = body if isinstance(body, bytes) else json.dumps(HELLO if body is None else body).encode()
-        call = Call(self.calls, endpoint, KEY if headers is None else headers, payload)
+        call = IncomingCall(self.calls, endpoint, KEY if headers is None else headers, payload)
         return self.exchange.decide(call, self.books, now_us)
 
 
@@ -64,6 +64,6 @@ def words_of(reply: Reply) -> str:
     return str(object_of(reply)["choices"][0]["message"]["content"])
 
 
-def stream_of_reply(reply: Reply) -> Stream:
+def stream_of_reply(reply: Reply) -> AnswerStream:
     assert reply.stream is not None
     return reply.stream

@@ -1,5 +1,14 @@
 from broker.simulator.account import Account, Scene
-from broker.simulator.admission import DAY_US, MINUTE_US, SECOND_US, Admitted, Level, Metric, Refused, RefusedCost
+from broker.simulator.admission import (
+    DAY_US,
+    MINUTE_US,
+    SECOND_US,
+    Admitted,
+    HeaderTriple,
+    Metric,
+    Refusal,
+    RefusedCost,
+)
 from broker.simulator.behaviours.catalogue import Behaviour, behaviour
 from broker.simulator.behaviours.enforcement import (
     ChargedRefusals,
@@ -19,20 +28,20 @@ def account(*behaviours: Behaviour, tokens: int = 60_000, requests: int = PLENTY
     return Account(Limits(tokens, requests), 0, Scene(behaviours, seed))
 
 
-def tokens_of(account: Account, now_us: int) -> Level:
+def tokens_of(account: Account, now_us: int) -> HeaderTriple:
     return account.refilled(now_us)[Metric.TOKENS]
 
 
-def refused_by(account: Account, charge: int, now_us: int) -> Refused:
+def refused_by(account: Account, charge: int, now_us: int) -> Refusal:
     verdict = account.admit(charge, now_us)
-    assert isinstance(verdict, Refused)
+    assert isinstance(verdict, Refusal)
     return verdict
 
 
 def test_a_bucket_of_six_seconds_says_so_in_its_numbers() -> None:
     short = account(Period(6.0))
     assert isinstance(short.admit(1_500, 0), Admitted)
-    assert tokens_of(short, 0) == Level(6_000, 4_500, 1_500)
+    assert tokens_of(short, 0) == HeaderTriple(6_000, 4_500, 1_500)
     refused = refused_by(short, 5_000, 0)
     assert (refused.limit, refused.used, refused.period_us, refused.wait_ms) == (6_000, 1_500, 6 * SECOND_US, 500)
     assert refused_by(short, 6_001, 0).wait_ms is None
@@ -41,7 +50,7 @@ def test_a_bucket_of_six_seconds_says_so_in_its_numbers() -> None:
 def test_daily_tokens_hide_the_minute_in_headers_and_park_for_hours() -> None:
     daily = account(PerDay(tokens=86_400))
     assert isinstance(daily.admit(50_000, 0), Admitted)
-    assert tokens_of(daily, 0) == Level(86_400, 36_400, 50_000_000)
+    assert tokens_of(daily, 0) == HeaderTriple(86_400, 36_400, 50_000_000)
     refused = refused_by(daily, 40_000, MINUTE_US)
     assert (refused.period_us, refused.limit, refused.wait_ms) == (DAY_US, 86_400, 3_540_000)
 
@@ -49,8 +58,8 @@ def test_daily_tokens_hide_the_minute_in_headers_and_park_for_hours() -> None:
 def test_a_projects_limit_is_its_own_and_is_named_as_one() -> None:
     project = account(ProjectLimits(0.5))
     verdict = project.admit(20_000, 0)
-    assert verdict.levels[Metric.TOKENS] == Level(60_000, 40_000, 20_000)
-    assert verdict.project_levels[Metric.TOKENS] == Level(30_000, 10_000, 40_000)
+    assert verdict.levels[Metric.TOKENS] == HeaderTriple(60_000, 40_000, 20_000)
+    assert verdict.project_levels[Metric.TOKENS] == HeaderTriple(30_000, 10_000, 40_000)
     refused = refused_by(project, 20_000, 0)
     assert (refused.project, refused.limit, refused.used, refused.wait_ms) == (True, 30_000, 20_000, 20_000)
     assert project.tallies()[Metric.TOKENS].offered == 30_000
@@ -66,7 +75,7 @@ def test_limits_change_when_they_are_said_to_and_in_order() -> None:
 def test_an_account_that_is_opened_after_a_change_begins_with_what_is_in_force() -> None:
     scene = Scene((LimitChange(30.0, 0.5),), opened_us=100 * SECOND_US)
     late = Account(Limits(60_000, 60), 140 * SECOND_US, scene)
-    assert late.levels()[Metric.TOKENS] == Level(30_000, 30_000, 0)
+    assert late.levels()[Metric.TOKENS] == HeaderTriple(30_000, 30_000, 0)
     assert late.tallies()[Metric.TOKENS].offered == 30_000
 
 
@@ -129,7 +138,7 @@ def test_foreigners_find_no_more_than_there_is_unless_they_insist() -> None:
     assert lost.tallies()[Metric.TOKENS].foreign == 5_000
     assert insisting.tallies()[Metric.TOKENS].foreign == 30_000
     assert isinstance(lost.admit(1_000, 31 * SECOND_US + 1), Admitted)
-    assert isinstance(insisting.admit(1_000, 31 * SECOND_US + 1), Refused)
+    assert isinstance(insisting.admit(1_000, 31 * SECOND_US + 1), Refusal)
 
 
 def test_foreigners_come_and_go() -> None:

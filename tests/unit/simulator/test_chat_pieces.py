@@ -6,17 +6,17 @@ import pytest
 
 from broker.simulator.chat_pieces import chat_pieces
 from broker.simulator.pricing import Endpoint
-from broker.simulator.streams import Break, Manner, Stream, stream_of
+from broker.simulator.streams import AnswerStream, Break, Manner, stream_of
 from tests.unit.simulator.asking import HELLO, Desk, stream_of_reply
 
 WITH_USAGE = {"stream_options": {"include_usage": True}}
 
 
-def stream(**more: Any) -> Stream:
+def stream(**more: Any) -> AnswerStream:
     return stream_of_reply(Desk().ask(HELLO | {"stream": True} | more))
 
 
-def events(told: Stream) -> list[Any]:
+def events(told: AnswerStream) -> list[Any]:
     """What a reader of unnamed events gets; the last one is no JSON."""
     text = "".join(piece.text for piece in chat_pieces(told))
     lines = text.split("\n\n")

@@ -12,7 +12,7 @@ from broker.simulator.limiter import (
     Limiter,
     Limits,
     Metric,
-    Refused,
+    Refusal,
     RefusedCost,
     Scene,
 )
@@ -40,7 +40,7 @@ def account_used_up_to(row: dict[str, Any]) -> Account:
 def test_a_refusal_states_the_recorded_numbers_and_the_recorded_wait(row: dict[str, Any]) -> None:
     charge = row["requested"] if row["dimension"] == "tokens" else 1
     refused = account_used_up_to(row).admit(charge, 0)
-    assert isinstance(refused, Refused)
+    assert isinstance(refused, Refusal)
     assert (refused.metric, refused.limit, refused.used, refused.requested, refused.wait_ms) == (
         row["dimension"],
         row["limit"],
@@ -79,9 +79,9 @@ def account_after(limit: int, charge: int) -> Account:
 def test_a_refused_call_is_admitted_exactly_when_the_stated_wait_is_over() -> None:
     account = account_after(60_000, 60_000)  # one token a millisecond
     refused = account.admit(250, 0)
-    assert isinstance(refused, Refused)
+    assert isinstance(refused, Refusal)
     assert refused.wait_ms == 250
-    assert isinstance(account.admit(250, 249_999), Refused)
+    assert isinstance(account.admit(250, 249_999), Refusal)
     assert isinstance(account.admit(250, 250_000), Admitted)
 
 
@@ -89,7 +89,7 @@ def test_both_buckets_are_charged_or_none() -> None:
     account = Account(Limits(tokens_per_minute=1_000, requests_per_minute=1), 0)
     assert isinstance(account.admit(100, 0), Admitted)
     refused = account.admit(100, 0)
-    assert isinstance(refused, Refused)
+    assert isinstance(refused, Refusal)
     assert refused.metric is Metric.REQUESTS
     assert refused.levels[Metric.TOKENS].remaining == 900
 
@@ -98,13 +98,13 @@ def test_when_both_are_short_the_longer_wait_is_stated() -> None:
     account = Account(Limits(tokens_per_minute=1_000, requests_per_minute=1), 0)
     account.admit(10, 0)
     refused = account.admit(1_000, 0)  # tokens: 0.6 s; requests: 60 s
-    assert isinstance(refused, Refused)
+    assert isinstance(refused, Refusal)
     assert (refused.metric, refused.wait_ms) == (Metric.REQUESTS, 60_000)
 
 
 def test_a_call_above_the_limit_is_too_large_even_on_a_full_bucket() -> None:
     refused = Account(Limits(10_000, 10), 0).admit(10_005, 0)
-    assert isinstance(refused, Refused)
+    assert isinstance(refused, Refusal)
     assert refused.wait_ms is None
     assert isinstance(Account(Limits(10_000, 10), 0).admit(10_000, 0), Admitted)
 
@@ -117,7 +117,7 @@ def test_a_refused_call_takes_what_the_limits_say(cost: RefusedCost, tokens_left
     account = Account(Limits(1_000, 10, refused_cost=cost), 0)
     account.admit(600, 0)
     refused = account.admit(500, 0)
-    assert isinstance(refused, Refused)
+    assert isinstance(refused, Refusal)
     assert refused.used == 600
     assert (refused.levels[Metric.TOKENS].remaining, refused.levels[Metric.REQUESTS].remaining) == (
         tokens_left,
@@ -144,9 +144,9 @@ def test_a_hidden_burst_bucket_refuses_what_the_headers_would_allow() -> None:
     account = Account(Limits(60_000, 6_000, burst_us=1_000_000), 0)  # 1,000 tokens at once
     assert isinstance(account.admit(1_000, 0), Admitted)
     refused = account.admit(500, 0)
-    assert isinstance(refused, Refused)
+    assert isinstance(refused, Refusal)
     assert (refused.limit, refused.used, refused.wait_ms) == (60_000, 1_000, 500)
-    assert isinstance(account.admit(500, 499_999), Refused)
+    assert isinstance(account.admit(500, 499_999), Refusal)
     assert isinstance(account.admit(500, 500_000), Admitted)
 
 
@@ -154,21 +154,21 @@ def test_a_call_above_the_hidden_bucket_passes_when_it_is_full_and_leaves_a_debt
     account = Account(Limits(60_000, 6_000, burst_us=1_000_000), 0)
     assert isinstance(account.admit(3_000, 0), Admitted)
     refused = account.admit(1, 0)
-    assert isinstance(refused, Refused)
+    assert isinstance(refused, Refusal)
     assert refused.wait_ms == 2_001
 
 
 def test_a_clock_that_steps_back_refills_nothing() -> None:
     account = Account(Limits(60_000, 6_000), 1_000_000)
     account.admit(60_000, 1_000_000)
-    assert isinstance(account.admit(1, 0), Refused)
+    assert isinstance(account.admit(1, 0), Refusal)
     assert isinstance(account.admit(1, 1_001_000), Admitted)
 
 
 def test_models_have_their_own_buckets_and_a_reset_fills_them() -> None:
     limiter = Limiter(Limits(100, 10))
     assert isinstance(limiter.admit("a", 100, 0), Admitted)
-    assert isinstance(limiter.admit("a", 100, 0), Refused)
+    assert isinstance(limiter.admit("a", 100, 0), Refusal)
     assert isinstance(limiter.admit("b", 100, 0), Admitted)
     assert limiter.models == ("a", "b")
     limiter.reset()
@@ -188,10 +188,10 @@ def test_models_that_share_a_limit_draw_from_one_account_and_a_refusal_names_it(
     limiter = Limiter(Limits(1_000, 10), Scene((shared,)))
     assert isinstance(limiter.admit("gpt-4.1", 600, 0), Admitted)
     refused = limiter.admit("gpt-4.1-mini", 600, 0)
-    assert isinstance(refused, Refused)
+    assert isinstance(refused, Refusal)
     assert (refused.limit_name, refused.used) == ("gpt-4.1-family", 600)
     other = limiter.admit("gpt-4o", 1_001, 0)
-    assert isinstance(other, Refused)
+    assert isinstance(other, Refusal)
     assert other.limit_name is None
     assert set(limiter.tallies()) == {"gpt-4.1-family", "gpt-4o"}
     assert limiter.tallies()["gpt-4.1-family"][Metric.TOKENS].charged == 600

@@ -6,17 +6,17 @@ import pytest
 
 from broker.simulator.pricing import Endpoint
 from broker.simulator.response_pieces import response_pieces
-from broker.simulator.streams import Break, Manner, Stream
+from broker.simulator.streams import AnswerStream, Break, Manner
 from tests.unit.simulator.asking import ASKED, Desk, stream_of_reply
 
 DELTA = "response.output_text.delta"
 
 
-def stream(**more: Any) -> Stream:
+def stream(**more: Any) -> AnswerStream:
     return stream_of_reply(Desk().ask(ASKED | {"stream": True} | more, endpoint=Endpoint.RESPONSES))
 
 
-def events(told: Stream) -> list[dict[str, Any]]:
+def events(told: AnswerStream) -> list[dict[str, Any]]:
     """What a reader of named events gets; the name is the type and numbers count from 0."""
     *blocks, nothing = "".join(piece.text for piece in response_pieces(told)).split("\n\n")
     assert nothing == ""
@@ -30,7 +30,7 @@ def events(told: Stream) -> list[dict[str, Any]]:
     return found
 
 
-def types(told: Stream) -> list[str]:
+def types(told: AnswerStream) -> list[str]:
     return [event["type"] for event in events(told)]
 
 

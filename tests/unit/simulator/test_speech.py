@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 
-from broker.simulator.admission import DAY_US, MINUTE_US, SECOND_US, Level, Metric, Refused
+from broker.simulator.admission import DAY_US, MINUTE_US, SECOND_US, HeaderTriple, Metric, Refusal
 from broker.simulator.behaviours.catalogue import NAMED, behaviour
 from broker.simulator.pricing import Endpoint
 from broker.simulator.speech import Speech
 
-LEVELS = {Metric.TOKENS: Level(120_000, 119_986, 7), Metric.REQUESTS: Level(120, 119, 500)}
-REFUSED = Refused(Metric.TOKENS, MINUTE_US, 60_000, 59_500, 2_000, 1_500, LEVELS)
+LEVELS = {Metric.TOKENS: HeaderTriple(120_000, 119_986, 7), Metric.REQUESTS: HeaderTriple(120, 119, 500)}
+REFUSED = Refusal(Metric.TOKENS, MINUTE_US, 60_000, 59_500, 2_000, 1_500, LEVELS)
 TOO_LARGE = REFUSED._replace(wait_ms=None, requested=61_000)
 
 
@@ -23,7 +23,7 @@ def headers_of(*names: str) -> dict[str, str]:
     return speech(*names).headers("m", LEVELS, {}, 0)
 
 
-def said(name: str, refused: Refused = REFUSED, endpoint: Endpoint = Endpoint.CHAT) -> tuple[dict[str, str], Any]:
+def said(name: str, refused: Refusal = REFUSED, endpoint: Endpoint = Endpoint.CHAT) -> tuple[dict[str, str], Any]:
     headers, body = speech(name).refusal(endpoint, "gpt-4o", refused, 0)
     return headers, body if isinstance(body, str) else body["error"]
 
@@ -46,7 +46,7 @@ def test_some_speak_of_tokens_alone() -> None:
 
 
 def test_a_projects_levels_stand_beside_the_accounts() -> None:
-    headers = speech().headers("m", LEVELS, {Metric.TOKENS: Level(50_000, 49_000, 1_200)}, 0)
+    headers = speech().headers("m", LEVELS, {Metric.TOKENS: HeaderTriple(50_000, 49_000, 1_200)}, 0)
     assert headers["x-ratelimit-limit-project-tokens"] == "50000"
     assert headers["x-ratelimit-limit-tokens"] == "120000"
 
@@ -91,7 +91,7 @@ def test_azure_refuses_in_the_recorded_words() -> None:
 
 
 def test_groq_refuses_in_the_recorded_words() -> None:
-    refused = Refused(Metric.TOKENS, DAY_US, 100_000, 99_996, 484, 414_720, LEVELS)
+    refused = Refusal(Metric.TOKENS, DAY_US, 100_000, 99_996, 484, 414_720, LEVELS)
     message = said("groq", refused)[1]["message"]
     assert re.sub(r"`org-\w+`", "`org-2bfd70b140e92ff867179462`", message) == (
         "Rate limit reached for model `gpt-4o` in organization `org-2bfd70b140e92ff867179462` service tier "
@@ -128,7 +128,7 @@ def test_a_gateway_speaks_in_pages() -> None:
 
 def test_stale_levels_are_told_until_they_are_looked_up_again() -> None:
     stale = speech("headers-stale")
-    later = {Metric.TOKENS: Level(120_000, 5, 59_000)}
+    later = {Metric.TOKENS: HeaderTriple(120_000, 5, 59_000)}
     assert stale.headers("m", LEVELS, {}, 0)["x-ratelimit-remaining-tokens"] == "119986"
     assert stale.headers("m", later, {}, SECOND_US - 1)["x-ratelimit-remaining-tokens"] == "119986"
     assert stale.headers("other", later, {}, SECOND_US - 1)["x-ratelimit-remaining-tokens"] == "5"

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from broker.simulator.answers import Answer, answer_body
+from broker.simulator.answers import AnswerIngredients, answer_body
 from broker.simulator.pricing import Endpoint
-from broker.simulator.streams import Break, Delta, Manner, Stream, spelled, stream_of
+from broker.simulator.streams import AnswerStream, Break, Delta, Manner, spelled, stream_of
 
 ODD = [
     "",
@@ -25,13 +25,13 @@ def answered(*texts: str) -> dict[str, Any]:
     return {"choices": [{"index": index, "message": {"content": text}} for index, text in enumerate(texts)]}
 
 
-def streamed(*texts: str, seed: int = 1, **asked: Any) -> Stream:
+def streamed(*texts: str, seed: int = 1, **asked: Any) -> AnswerStream:
     return stream_of(Endpoint.CHAT, asked, answered(*texts), seed)
 
 
-def real(seed: int) -> Stream:
+def real(seed: int) -> AnswerStream:
     body = {"messages": [{"role": "user", "content": "Company: Acme"}]}
-    whole = answer_body(Endpoint.CHAT, Answer(body, "m", seed, "1"))
+    whole = answer_body(Endpoint.CHAT, AnswerIngredients(body, "m", seed, "1"))
     return stream_of(Endpoint.CHAT, body, whole, seed)
 
 

@@ -3,7 +3,7 @@ from broker.simulator.behaviours.catalogue import Behaviour, behaviour
 from broker.simulator.behaviours.enforcement import ChargeLaw
 from broker.simulator.books import Books
 from broker.simulator.limiter import Limiter
-from broker.simulator.pricing import Endpoint, Law, Size
+from broker.simulator.pricing import ChatLaw, Endpoint, Size
 from broker.simulator.reply import Reply
 from broker.simulator.settings import UpstreamSettings
 from broker.simulator.speech import Speech
@@ -31,12 +31,17 @@ class Gate:
 
 
 def test_each_law_charges_its_own() -> None:
-    charges = {law: Gate(ChargeLaw(law)).charged_at(5) for law in Law}
-    assert charges == {Law.CHAT_2025: 102, Law.CHAT_LEGACY: 1_101, Law.DOCUMENTED: 1_000, Law.USAGE: 107}
+    charges = {law: Gate(ChargeLaw(law)).charged_at(5) for law in ChatLaw}
+    assert charges == {
+        ChatLaw.CHAT_2025: 102,
+        ChatLaw.CHAT_LEGACY: 1_101,
+        ChatLaw.DOCUMENTED: 1_000,
+        ChatLaw.USAGE: 107,
+    }
 
 
 def test_a_law_changes_when_it_is_said_to_counted_from_the_opening() -> None:
-    gate = Gate(ChargeLaw(Law.CHAT_LEGACY, 30.0), ChargeLaw(Law.DOCUMENTED, 10.0))
+    gate = Gate(ChargeLaw(ChatLaw.CHAT_LEGACY, 30.0), ChargeLaw(ChatLaw.DOCUMENTED, 10.0))
     assert [gate.charged_at(second) for second in (5, 14, 15, 34, 35)] == [102, 102, 1_000, 1_000, 1_101]
 
 

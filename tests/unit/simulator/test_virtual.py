@@ -9,7 +9,7 @@ from broker.simulator.admission import MINUTE_US, SECOND_US, Metric
 from broker.simulator.behaviours.catalogue import NAMED, Behaviour, behaviour
 from broker.simulator.pricing import Endpoint, Size, size_of
 from broker.simulator.settings import UpstreamSettings
-from broker.simulator.virtual import Ask, Told, VirtualUpstream, Visit
+from broker.simulator.virtual import Ask, VirtualAnswer, VirtualUpstream, Visit
 from broker.simulator.wording import limit_headers
 from tests.unit.simulator.asking import Desk, numbered
 
@@ -21,9 +21,9 @@ def upstream(*behaviours: Behaviour, **settings: Any) -> VirtualUpstream:
     return VirtualUpstream(UpstreamSettings(behaviours=behaviours, **plenty))
 
 
-def heard(server: VirtualUpstream, count: int, *, every_us: int = 100_000, **more: Any) -> list[Told]:
+def heard(server: VirtualUpstream, count: int, *, every_us: int = 100_000, **more: Any) -> list[VirtualAnswer]:
     """`count` calls at an even pace, each ended when its time has come."""
-    told: list[Told] = []
+    told: list[VirtualAnswer] = []
     under_way: list[tuple[int, int, Visit]] = []
     for number in range(count):
         now_us = number * every_us

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from broker.simulator.limiter import DAY_US, MINUTE_US, Level, Metric, Refused
+from broker.simulator.limiter import DAY_US, MINUTE_US, HeaderTriple, Metric, Refusal
 from broker.simulator.wording import (
     ORGANIZATION,
     failure_body,
@@ -21,8 +21,8 @@ from tests.unit.simulator.recorded import HEADERS, REFUSALS
 SPOKEN = [row for row in REFUSALS if row["model"] and " organization " in row["message"]]
 
 
-def refused_as(row: dict[str, Any]) -> Refused:
-    return Refused(
+def refused_as(row: dict[str, Any]) -> Refusal:
+    return Refusal(
         Metric(row["dimension"]),
         DAY_US if row["period"] == "day" else MINUTE_US,
         row["limit"],
@@ -57,13 +57,13 @@ def test_code_and_type_are_the_recorded_ones() -> None:
 
 
 def test_header_names_are_the_recorded_ones() -> None:
-    spoken = limit_headers({Metric.TOKENS: Level(10, 5, 30_000), Metric.REQUESTS: Level(10, 9, 6)})
+    spoken = limit_headers({Metric.TOKENS: HeaderTriple(10, 5, 30_000), Metric.REQUESTS: HeaderTriple(10, 9, 6)})
     assert {name.removeprefix("x-ratelimit-") for name in spoken} == set(HEADERS[0]["headers"])
     assert spoken["x-ratelimit-reset-tokens"] == "30s"
 
 
 def test_a_projects_headers_are_named_as_recorded() -> None:
-    assert project_headers(Metric.REQUESTS, Level(10, 0, 60_000)) == {
+    assert project_headers(Metric.REQUESTS, HeaderTriple(10, 0, 60_000)) == {
         "x-ratelimit-limit-project-requests": "10",
         "x-ratelimit-remaining-project-requests": "0",
         "x-ratelimit-reset-project-requests": "1m0s",
@@ -104,12 +104,12 @@ def test_durations_are_spelled_as_recorded(duration_ms: int, text: str) -> None:
     ("wait_ms", "seconds", "milliseconds"), [(0, "1", "1"), (84, "1", "84"), (1_001, "2", "1001"), (2_000, "2", "2000")]
 )
 def test_retry_after_is_whole_seconds_upwards_and_never_zero(wait_ms: int, seconds: str, milliseconds: str) -> None:
-    headers = retry_headers(Refused(Metric.TOKENS, MINUTE_US, 10, 10, 1, wait_ms, {}))
+    headers = retry_headers(Refusal(Metric.TOKENS, MINUTE_US, 10, 10, 1, wait_ms, {}))
     assert headers == {"retry-after": seconds, "retry-after-ms": milliseconds}
 
 
 def test_a_call_that_is_too_large_is_not_told_to_come_back() -> None:
-    assert retry_headers(Refused(Metric.TOKENS, MINUTE_US, 10, 0, 11, None, {})) == {}
+    assert retry_headers(Refusal(Metric.TOKENS, MINUTE_US, 10, 0, 11, None, {})) == {}
 
 
 def test_a_wrong_key_is_not_repeated_in_full() -> None:
@@ -123,15 +123,15 @@ def test_a_wrong_key_is_not_repeated_in_full() -> None:
     [(1_000_000, "tokens per sec (TPS)"), (6_000_000, "tokens per 6 sec (TP6S)"), (500_000, "tokens per 0.5 sec")],
 )
 def test_a_period_without_recorded_words_is_said_in_seconds(period_us: int, words: str) -> None:
-    assert words in refusal_message("m", Refused(Metric.TOKENS, period_us, 10, 10, 1, 100, {}))
+    assert words in refusal_message("m", Refusal(Metric.TOKENS, period_us, 10, 10, 1, 100, {}))
 
 
 def test_a_shared_limit_is_named_beside_the_model_as_recorded() -> None:
-    refused = Refused(Metric.TOKENS, MINUTE_US, 10, 0, 11, None, {}, limit_name="gpt-4.1")
+    refused = Refusal(Metric.TOKENS, MINUTE_US, 10, 0, 11, None, {}, limit_name="gpt-4.1")
     message = refusal_message("gpt-4.1-2025-04-14", refused)
     assert message.startswith("Request too large for gpt-4.1-2025-04-14 (for limit gpt-4.1) in organization ")
 
 
 def test_a_projects_limit_names_the_project_as_recorded() -> None:
-    refused = Refused(Metric.TOKENS, MINUTE_US, 10, 10, 1, 100, {}, project=True)
+    refused = Refusal(Metric.TOKENS, MINUTE_US, 10, 10, 1, 100, {}, project=True)
     assert re.search(r" for m in project \S+ organization \S+ on tokens", refusal_message("m", refused))

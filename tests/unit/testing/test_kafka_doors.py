@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from broker.errors import LogUnavailable, ProducerDead
-from broker.ports import StoredOffset, TopicPartition, Unreadable
+from broker.ports import StoredOffset, TopicPartition, UnreadableRange
 from broker.testing.kafka import CommitFault, KafkaLink, MemoryKafka
 from broker.testing.kafka_doors import MemoryChunks, MemoryLane, MemoryReplyTopics
 from broker.testing.kafka_log import PartitionLog
@@ -248,12 +248,12 @@ async def test_a_planted_batch_is_one_unreadable_range_between_good_records() ->
     lane = world.lane()
     await lane.start({0: 0, 1: 0})
     assert texts(await taken(lane, 0, 2)) == ["a", "b"]
-    assert await lane.take(0, 10) == Unreadable(2, 3)
+    assert await lane.take(0, 10) == UnreadableRange(2, 3)
     assert lane.position(0) == 4
     assert texts(await taken(lane, 0, 2)) == ["e", "f"]
     assert texts(await taken(lane, 1, 1)) == ["x"]
     lane.rewind(0, 3)
-    assert await lane.take(0, 10) == Unreadable(3, 3)
+    assert await lane.take(0, 10) == UnreadableRange(3, 3)
 
 
 async def test_a_record_keeps_its_own_timestamp_and_a_ledger_line_that_of_its_append() -> None:
@@ -303,6 +303,6 @@ def test_what_was_dropped_takes_no_room_keeps_its_offsets_and_is_told_as_removed
         log.append(Record(None, text), 0)
     log.drop(2)
     log.drop(1)
-    assert log.read(0, 9) == (Unreadable(0, 1, removed=True), 2)
+    assert log.read(0, 9) == (UnreadableRange(0, 1, removed=True), 2)
     assert [(each.offset, each.record.value) for each in log.committed()] == [(2, b"c")]
     assert [slot.record is None for slot in log.slots] == [True, True, False]

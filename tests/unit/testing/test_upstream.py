@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from broker.core.answers.verdict import Meaning, judge
-from broker.ports import Upstream
+from broker.ports import UpstreamApi
 from broker.service.calls.caller import usage_of
 from broker.testing.counter import RoughCounter
 from broker.testing.upstream import Asked, Said, ScriptedUpstream, Silence, completion
@@ -21,11 +21,11 @@ class _ScriptedWorld:
     def __init__(self) -> None:
         self._upstream = ScriptedUpstream()
 
-    def upstream(self, served: Served) -> Upstream:
+    def upstream(self, served: Served) -> UpstreamApi:
         self._upstream.script = lambda _: _said(served)
         return self._upstream
 
-    def telling(self, stops: Stops = "at its end", *, after: int = 0) -> Upstream:
+    def telling(self, stops: Stops = "at its end", *, after: int = 0) -> UpstreamApi:
         failed = Said(body={"error": {"message": "Sorry.", "type": "server_error", "param": None, "code": None}})
         self._upstream.script = lambda asked: (
             failed if stops == "error" else Said(body=completion(asked), cut_after=after if stops == "cut" else None)

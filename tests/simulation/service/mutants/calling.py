@@ -7,7 +7,7 @@ from broker.core.answers.base_url import Addressee, Ruling
 from broker.core.answers.classification import Meaning
 from broker.core.commands import Call
 from broker.core.dispatch import Dispatch
-from broker.core.events import Answered, Crashed, Refused
+from broker.core.events import Answered, CallNotSent, Crashed
 from broker.core.requests.interrupted_calls import InterruptedCalls
 from broker.core.requests.predecessor import PredecessorState
 from broker.core.requests.recall import RecallPolicy
@@ -40,9 +40,9 @@ def a_call_begins_before_the_ledger_says_so() -> Patch:
 def a_defect_in_a_call_ends_the_process() -> Patch:
     """An exception in one call is not contained."""
 
-    async def call(self: Driver, command: Call, cargo: Payload) -> Answered | Refused | Crashed:
+    async def call(self: Driver, command: Call, cargo: Payload) -> Answered | CallNotSent | Crashed:
         if not self.core.trust.holds(self.clock.now_ms()):
-            return Refused(command.call)
+            return CallNotSent(command.call)
         verdict, weight = await self._caller(command, cargo)
         return Answered(command.call, verdict, weight, _usage(cargo))
 

@@ -7,8 +7,8 @@ from unittest.mock import patch
 from broker.core.commands import Batch, Discard
 from broker.core.identity import dedupe as identities
 from broker.core.identity.dedupe import DedupeDecision
-from broker.core.identity.outcome_index import Fate, Identity, Known
-from broker.core.identity.pending_cancels import Cancel, PendingCancels
+from broker.core.identity.outcome_index import Fate, Identity, KnownFate
+from broker.core.identity.pending_cancels import CancelRecord, PendingCancels
 from broker.core.requests.triage import Triage
 from broker.core.ticket import State, Ticket
 from broker.service.publishing import ledger_lines as ledger_codec
@@ -56,7 +56,7 @@ def a_cancel_leaves_a_call_alone() -> Patch:
     """A cancel whose request is called is done, and the request answered as if it had not come."""
     whole = Triage._cancel
 
-    def heed(self: Triage, ticket: Ticket, cancel: Cancel, now_ms: int) -> None:
+    def heed(self: Triage, ticket: Ticket, cancel: CancelRecord, now_ms: int) -> None:
         first = self._register.answering(cancel.id_hash)
         if first is not None and first.state is State.CALLING:
             _done(self, ticket, now_ms)
@@ -71,7 +71,7 @@ def a_cancel_leaves_what_is_parked_alone() -> Patch:
     """A cancel whose request is parked is done, and its copy called when it comes back."""
     whole = Triage._cancel_settled
 
-    def heed(self: Triage, ticket: Ticket, cancel: Cancel, now_ms: int) -> None:
+    def heed(self: Triage, ticket: Ticket, cancel: CancelRecord, now_ms: int) -> None:
         if self._identities.parked(cancel.id_hash) is not None:
             _done(self, ticket, now_ms)
         else:
@@ -84,7 +84,7 @@ def a_cancel_leaves_what_is_parked_alone() -> Patch:
 def the_copy_of_what_was_withdrawn_is_taken() -> Patch:
     """A request that was cancelled while parked is answered once more when its copy comes back."""
 
-    def judge(identity: Identity, attempt: int, known: Known | None) -> DedupeDecision:
+    def judge(identity: Identity, attempt: int, known: KnownFate | None) -> DedupeDecision:
         if known is not None and known.fate is Fate.WITHDRAWN and attempt > known.attempt:
             return DedupeDecision.TAKE
         return _judge_settled(identity, attempt, known)

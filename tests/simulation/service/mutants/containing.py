@@ -7,7 +7,7 @@ from broker.core.answers import verdict
 from broker.core.answers.classification import Meaning
 from broker.core.commands import Call, Discard
 from broker.core.dispatch import Dispatch
-from broker.core.requests.failing_decisions import FailingDecisions, Group
+from broker.core.requests.failing_decisions import FailingDecisions, FailingGroup
 from broker.core.requests.predecessor import PredecessorState
 from broker.core.requests.triage import Triage
 from broker.core.ticket import Garbage, Ticket
@@ -71,7 +71,7 @@ def what_kafka_refuses_is_sent_for_ever() -> Patch:
 def what_failed_together_is_blamed_together() -> Patch:
     """Of decisions that were refused in one transaction none is told from the others."""
 
-    def halve(self: FailingDecisions, group: Group) -> None:
+    def halve(self: FailingDecisions, group: FailingGroup) -> None:
         self._shrink(group, 0, refused=True)
 
     return patch.object(FailingDecisions, "_halve", halve)

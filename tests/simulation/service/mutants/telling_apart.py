@@ -6,7 +6,7 @@ from broker.core.dispatch import Dispatch
 from broker.core.events import Event
 from broker.core.identity import dedupe as identities
 from broker.core.identity.dedupe import DedupeDecision, DedupeTable
-from broker.core.identity.outcome_index import Fate, Identity, Known
+from broker.core.identity.outcome_index import Fate, Identity, KnownFate
 from broker.core.requests.triage import Triage
 from broker.service.driver import Driver
 from broker.service.intake import pricer as pricing
@@ -32,7 +32,7 @@ def a_replay_is_a_duplicate() -> Patch:
 def every_duplicate_is_taken_anew() -> Patch:
     """A record whose id has an outcome is taken for a new request."""
 
-    def judge(identity: Identity, attempt: int, known: Known | None) -> DedupeDecision:
+    def judge(identity: Identity, attempt: int, known: KnownFate | None) -> DedupeDecision:
         found = _judge_settled(identity, attempt, known)
         return DedupeDecision.TAKE if found is DedupeDecision.DONE else found
 
@@ -54,7 +54,7 @@ def a_duplicate_beside_an_open_one_is_called_too() -> Patch:
 def a_duplicate_of_a_parked_one_is_called() -> Patch:
     """A second record of an id that is parked is called before the copy of the first comes back."""
 
-    def judge(identity: Identity, attempt: int, known: Known | None) -> DedupeDecision:
+    def judge(identity: Identity, attempt: int, known: KnownFate | None) -> DedupeDecision:
         found = _judge_settled(identity, attempt, known)
         parked = known is not None and known.fate is Fate.PARKED
         return DedupeDecision.TAKE if parked and found is DedupeDecision.DONE else found
@@ -66,7 +66,7 @@ def a_duplicate_of_a_parked_one_is_called() -> Patch:
 def the_copy_of_a_parked_one_is_a_duplicate() -> Patch:
     """What the retrier puts back is taken for done."""
 
-    def judge(identity: Identity, attempt: int, known: Known | None) -> DedupeDecision:
+    def judge(identity: Identity, attempt: int, known: KnownFate | None) -> DedupeDecision:
         found = _judge_settled(identity, attempt, known)
         return DedupeDecision.DONE if known is not None and known.fate is Fate.PARKED else found
 

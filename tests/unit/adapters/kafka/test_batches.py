@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from broker.adapters.kafka.batches import Pieces, first_batch, screened
-from broker.ports import Fetched, Unreadable
+from broker.ports import Fetched, UnreadableRange
 from schemas.record import Record
 from tests.unit.adapters.raw_batches import GZIP, LZ4, SNAPPY, ZSTD, batch, one, record_bytes
 
@@ -27,7 +27,7 @@ def read(data: bytes, first: int = 0, *, aborted: Any = (), bytes_max: int = 1 <
 
 
 def shown(pieces: Pieces) -> list[Any]:
-    return [each if isinstance(each, Unreadable) else (each.offset, each.record.value) for each in pieces.found]
+    return [each if isinstance(each, UnreadableRange) else (each.offset, each.record.value) for each in pieces.found]
 
 
 def aiokafka_reads(data: bytes) -> list[tuple[int, bytes | None]]:
@@ -65,13 +65,17 @@ def test_what_aiokafka_reads_is_read_alike(codec: int) -> None:
 def test_one_broken_record_is_lost_alone() -> None:
     broken = record_bytes(1, b"\x01\x01\x7f")
     pieces = read(batch(10, [one(b"a"), broken, one(b"c")]), 10)
-    assert shown(pieces) == [(10, b"a"), Unreadable(11, 11), (12, b"c")]
+    assert shown(pieces) == [(10, b"a"), UnreadableRange(11, 11), (12, b"c")]
 
 
 def test_neighbours_that_are_lost_are_one_range() -> None:
     broken = [record_bytes(number, b"\x01\x01\x7f") for number in (1, 2)]
-    assert shown(read(batch(10, [one(b"a"), *broken, one(b"d")]), 10)) == [(10, b"a"), Unreadable(11, 12), (13, b"d")]
-    assert shown(read(batch(10, [one(b"a"), *broken]), 10)) == [(10, b"a"), Unreadable(11, 12)]
+    assert shown(read(batch(10, [one(b"a"), *broken, one(b"d")]), 10)) == [
+        (10, b"a"),
+        UnreadableRange(11, 12),
+        (13, b"d"),
+    ]
+    assert shown(read(batch(10, [one(b"a"), *broken]), 10)) == [(10, b"a"), UnreadableRange(11, 12)]
 
 
 def test_reading_goes_on_in_the_middle_of_a_batch() -> None:
@@ -86,7 +90,7 @@ def test_a_wrong_count_costs_only_what_it_hides(count: int) -> None:
     pieces = read(data)
     known = max(0, min(count, 3))
     assert shown(pieces)[:known] == [(0, b"a"), (1, b"b"), (2, b"c")][:known]
-    assert shown(pieces)[known:] == ([Unreadable(known, 2)] if known < 3 else [])
+    assert shown(pieces)[known:] == ([UnreadableRange(known, 2)] if known < 3 else [])
     assert pieces.next_offset == 3
 
 
@@ -94,14 +98,14 @@ def test_a_wrong_checksum_costs_the_batch_and_the_next_one_is_untouched() -> Non
     rotten = bytearray(batch(0, [one(b"a"), one(b"b")]))
     rotten[-3] ^= 0x10
     data = bytes(rotten) + batch(2, [one(b"c")])
-    assert shown(read(data)) == [Unreadable(0, 1)]
+    assert shown(read(data)) == [UnreadableRange(0, 1)]
     assert shown(read(data, 2)) == [(2, b"c")]
 
 
 @pytest.mark.parametrize("codec", [GZIP, SNAPPY, LZ4, ZSTD, 5, 7])
 def test_compressed_garbage_costs_its_batch(codec: int) -> None:
     data = batch(5, [b"garbage" * 20], codec=codec, packed=b"garbage" * 20, count=3, last_offset_delta=2)
-    assert shown(read(data, 5)) == [Unreadable(5, 7)]
+    assert shown(read(data, 5)) == [UnreadableRange(5, 7)]
     assert screened(data) != data
 
 
@@ -113,7 +117,7 @@ def test_a_bomb_is_never_unpacked_beyond_the_bound_and_what_fits_is_served(codec
     marked = screened(data, bytes_max=100_000)
     assert not DefaultRecordBatch(marked).validate_crc(), "aiokafka refuses it before it unpacks"
     found = shown(read(data, bytes_max=100_000))
-    assert found == ([Unreadable(0, 2)] if codec == SNAPPY else [(0, b"a"), Unreadable(1, 2)])
+    assert found == ([UnreadableRange(0, 2)] if codec == SNAPPY else [(0, b"a"), UnreadableRange(1, 2)])
 
 
 @pytest.mark.parametrize("codec", [GZIP, SNAPPY, LZ4, ZSTD])
@@ -138,7 +142,7 @@ def test_a_batch_that_is_cut_off_stays_behind_the_whole_ones() -> None:
 def test_a_batch_that_only_ends_beyond_the_bound_is_served_up_to_there_and_no_record_is_cut() -> None:
     texts = [bytes([65 + number]) * 1_000 for number in range(20)]
     found = shown(read(batch(0, [one(text) for text in texts], codec=ZSTD), bytes_max=5_500))
-    assert found == [*enumerate(texts[:5]), Unreadable(5, 19)]
+    assert found == [*enumerate(texts[:5]), UnreadableRange(5, 19)]
 
 
 def test_javas_snappy_frames_are_understood() -> None:
@@ -151,7 +155,7 @@ def test_javas_snappy_frames_are_understood() -> None:
     assert shown(read(data)) == [(0, b"a"), (1, b"b")]
     assert screened(data) == data
     cut = batch(0, [b""], codec=SNAPPY, packed=framed[:-1], count=2, last_offset_delta=1)
-    assert shown(read(cut)) == [Unreadable(0, 1)]
+    assert shown(read(cut)) == [UnreadableRange(0, 1)]
 
 
 def test_control_batches_and_aborted_ones_are_passed_over() -> None:
@@ -163,7 +167,7 @@ def test_control_batches_and_aborted_ones_are_passed_over() -> None:
 
 def test_a_message_of_an_older_format_is_lost_alone() -> None:
     old = struct.pack(">qiIbbiii", 4, 22, 0, 1, 0, 0, -1, -1) + b"\0" * 4
-    assert shown(read(old, 3)) == [Unreadable(3, 4)]
+    assert shown(read(old, 3)) == [UnreadableRange(3, 4)]
     assert first_batch(old, 5, ()) is None
 
 
@@ -181,10 +185,10 @@ def test_a_short_batch_is_no_batch() -> None:
 
 def test_pieces_are_taken_in_order_and_at_most_so_many() -> None:
     records = [Fetched(number, 0, Record(None, b"x")) for number in range(4)]
-    pieces = Pieces(deque([records[0], records[1], Unreadable(2, 2), records[3]]), 9)
+    pieces = Pieces(deque([records[0], records[1], UnreadableRange(2, 2), records[3]]), 9)
     assert (pieces.take(1), pieces.position) == ([records[0]], 1)
     assert (pieces.take(5), pieces.position) == ([records[1]], 2)
-    assert (pieces.take(5), pieces.position) == (Unreadable(2, 2), 3)
+    assert (pieces.take(5), pieces.position) == (UnreadableRange(2, 2), 3)
     assert (pieces.take(5), pieces.position) == ([records[3]], 9)
     assert pieces.take(5) == []
 
@@ -198,7 +202,7 @@ def test_no_bytes_make_it_raise_nor_invent_an_offset(data: st.DataObject, codec:
     pieces = read(whole, 50, bytes_max=10_000)
     expected = 50
     for each in pieces.found:
-        first, last = (each.first, each.last) if isinstance(each, Unreadable) else (each.offset, each.offset)
+        first, last = (each.first, each.last) if isinstance(each, UnreadableRange) else (each.offset, each.offset)
         assert expected <= first <= last <= 52
         expected = last + 1
     assert pieces.next_offset == 53

@@ -12,7 +12,7 @@ from aiokafka import TopicPartition as KafkaPartition
 from broker.adapters.kafka.connection import KafkaConnection
 from broker.adapters.kafka.fetch import ScreeningClient
 from broker.adapters.kafka.lanes import KafkaLane
-from broker.ports import Unreadable
+from broker.ports import UnreadableRange
 from tests.unit.adapters.raw_batches import batch, one
 from tests.virtual_time import VIRTUAL_TIME
 
@@ -104,7 +104,7 @@ async def read(lane: KafkaLane, taken: dict[bytes, float]) -> None:
         took = False
         for number in PARTITIONS:
             got = await lane.take(number, 20)
-            assert not isinstance(got, Unreadable)
+            assert not isinstance(got, UnreadableRange)
             for each in got:
                 taken[each.record.value or b""] = asyncio.get_running_loop().time()
                 took = True

@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 from aiokafka import errors
 
-from broker.adapters.kafka.setbacks import SETBACKS, TABLE, InvalidRecordError, Kind, kind_of
+from broker.adapters.kafka.setbacks import SETBACKS, TABLE, ErrorSubject, InvalidRecordError, kind_of
 from broker.core.events import Setback
 
 CLASSES = {each for each in vars(errors).values() if isinstance(each, type) and issubclass(each, Exception)}
@@ -14,7 +14,7 @@ CLASSES = {each for each in vars(errors).values() if isinstance(each, type) and 
 def test_each_error_of_the_client_stands_once_and_nothing_else_does() -> None:
     counts = Counter(each for classes in TABLE.values() for each in classes)
     assert counts == Counter({*CLASSES, InvalidRecordError})
-    assert TABLE.keys() == SETBACKS.keys() == set(Kind)
+    assert TABLE.keys() == SETBACKS.keys() == set(ErrorSubject)
 
 
 def test_each_code_that_the_client_knows_has_a_class_in_the_table() -> None:
@@ -26,18 +26,18 @@ def test_each_code_that_the_client_knows_has_a_class_in_the_table() -> None:
 @pytest.mark.parametrize(
     ("code", "kind"),
     [
-        (3, Kind.DENIAL),
-        (6, Kind.CHANCE),
-        (10, Kind.CONTENT),
-        (12, Kind.CHANCE),
-        (29, Kind.DENIAL),
-        (47, Kind.FENCE),
-        (50, Kind.DENIAL),
-        (87, Kind.CONTENT),
-        (120, Kind.CHANCE),
+        (3, ErrorSubject.DENIAL),
+        (6, ErrorSubject.CHANCE),
+        (10, ErrorSubject.CONTENT),
+        (12, ErrorSubject.CHANCE),
+        (29, ErrorSubject.DENIAL),
+        (47, ErrorSubject.FENCE),
+        (50, ErrorSubject.DENIAL),
+        (87, ErrorSubject.CONTENT),
+        (120, ErrorSubject.CHANCE),
     ],
 )
-def test_a_code_of_a_broker_has_its_kind(code: int, kind: Kind) -> None:
+def test_a_code_of_a_broker_has_its_kind(code: int, kind: ErrorSubject) -> None:
     assert kind_of(errors.for_code(code)()) is kind
 
 
@@ -45,13 +45,15 @@ def test_what_is_no_error_of_the_client_may_be_chance_unless_a_record_was_being_
     class Derived(errors.UnknownTopicOrPartitionError):  # type: ignore[misc]  # aiokafka is untyped
         pass
 
-    assert kind_of(Derived()) is Kind.DENIAL
-    assert {kind_of(each) for each in (OSError(), TimeoutError(), AssertionError(), ValueError())} == {Kind.CHANCE}
-    assert kind_of(ValueError(), sending=True) is Kind.CONTENT
+    assert kind_of(Derived()) is ErrorSubject.DENIAL
+    assert {kind_of(each) for each in (OSError(), TimeoutError(), AssertionError(), ValueError())} == {
+        ErrorSubject.CHANCE
+    }
+    assert kind_of(ValueError(), sending=True) is ErrorSubject.CONTENT
 
 
 def test_only_content_is_refused_and_only_an_operators_error_is_denied() -> None:
     told = dict(SETBACKS)
-    assert told.pop(Kind.CONTENT) is Setback.REFUSED
-    assert told.pop(Kind.DENIAL) is Setback.DENIED
+    assert told.pop(ErrorSubject.CONTENT) is Setback.REFUSED
+    assert told.pop(ErrorSubject.DENIAL) is Setback.DENIED
     assert set(told.values()) == {Setback.UNKNOWN}

@@ -9,7 +9,7 @@ from aiohttp.test_utils import TestServer
 from broker.adapters.openai.redacted_calls import HushedCalls
 from broker.core.answers.verdict import Answer
 from broker.ports import UpstreamReply
-from broker.service.compose import Found, dispatcher
+from broker.service.compose import KafkaFacts, dispatcher
 from broker.settings.load import load_settings
 from broker.testing.counter import RoughCounter
 from schemas.delta import Delta
@@ -74,7 +74,7 @@ async def test_a_dispatcher_calls_a_gateway_that_repeats_keys_and_hears_none() -
     async with TestServer(app) as gateway:
         environ = {"OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": str(gateway.make_url("/v1"))}
         settings = load_settings(environ=environ)
-        built = dispatcher(settings, Found("cluster"), RoughCounter())
+        built = dispatcher(settings, KafkaFacts("cluster"), RoughCounter())
         upstream = built._doors.upstream
         told = await upstream.call("responses", {"model": "m", "input": "x"}, "r")
         await upstream.close()

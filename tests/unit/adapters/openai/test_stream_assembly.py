@@ -8,7 +8,7 @@ from broker.adapters.openai.stream_assembly import CHOICES_MAX, ChatAssembly, Re
 from broker.simulator.chat_pieces import chat_pieces
 from broker.simulator.pricing import Endpoint
 from broker.simulator.response_pieces import response_pieces
-from broker.simulator.streams import Break, Manner, Stream, stream_of
+from broker.simulator.streams import AnswerStream, Break, Manner, stream_of
 from schemas.delta import Delta, merged
 from tests.unit.simulator.asking import ASKED, HELLO, object_of, plentiful
 
@@ -30,21 +30,21 @@ STRANGE: list[Any] = [
 ]
 
 
-def events(stream: Stream) -> list[Any]:
+def events(stream: AnswerStream) -> list[Any]:
     """What a reader of the simulator's stream gets, parsed."""
     pieces = chat_pieces(stream) if stream.endpoint is Endpoint.CHAT else response_pieces(stream)
     lines = "".join(piece.text for piece in pieces).splitlines()
     return [json.loads(line[6:]) for line in lines if line.startswith("data: {")]
 
 
-def told(endpoint: Endpoint, body: dict[str, Any], *, broken: Break | None = None, seed: int = 1) -> Stream:
+def told(endpoint: Endpoint, body: dict[str, Any], *, broken: Break | None = None, seed: int = 1) -> AnswerStream:
     whole = object_of(plentiful().ask(body, endpoint=endpoint))
     asked = body | {"stream_options": {"include_usage": True}}
     stream = stream_of(endpoint, asked, whole, seed)
     return (
         stream
         if broken is None
-        else Stream(**{name: getattr(stream, name) for name in Stream.__slots__} | {"broken": broken})
+        else AnswerStream(**{name: getattr(stream, name) for name in AnswerStream.__slots__} | {"broken": broken})
     )
 
 

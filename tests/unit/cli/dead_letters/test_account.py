@@ -6,8 +6,8 @@ import pytest
 
 from broker.cli.dead_letters.account import as_object, ended, interrupted, receipt_object, summary
 from broker.cli.dead_letters.bar import Bar
-from consumers.replays.job import Asked
-from consumers.replays.replay import Receipt
+from consumers.replays.job import ReplayRequest
+from consumers.replays.replay import ReplayReceipt
 from consumers.replays.verdicts import Skip
 from schemas.record import Record
 from tests.unit.consumers.replays.rig import LETTERS, Run, World
@@ -27,8 +27,8 @@ def mixed() -> World:
     return world
 
 
-async def ran(world: World, *, dry: bool = False, asked: Asked | None = None, limit: int | None = None) -> Run:
-    run = world.replay(asked or Asked(), per_s=1_000, limit=limit)
+async def ran(world: World, *, dry: bool = False, asked: ReplayRequest | None = None, limit: int | None = None) -> Run:
+    run = world.replay(asked or ReplayRequest(), per_s=1_000, limit=limit)
     await run(dry=dry)
     return run
 
@@ -61,7 +61,7 @@ async def test_where_there_is_nothing_it_says_so() -> None:
 
 async def test_what_a_span_meant_and_that_it_is_an_old_one_is_said() -> None:
     world = mixed()
-    asked = Asked(since=timedelta(hours=2), until=timedelta(minutes=1))
+    asked = ReplayRequest(since=timedelta(hours=2), until=timedelta(minutes=1))
     first = summary((await ran(world, asked=asked, limit=10)).work, dry=False)
     meant = "that failed since 2026-12-01T07:00:00.000Z and before 2026-12-01T08:59:00.000Z"
     assert first.startswith(f"Put back 10 dead letters {meant}. ")
@@ -84,7 +84,7 @@ async def test_whoever_was_interrupted_or_ended_learns_how_to_go_on() -> None:
 async def test_a_machine_gets_a_receipt_each_and_a_summary() -> None:
     world = World()
     world.bury("a", partition=2)
-    run = await ran(world, asked=Asked(since=timedelta(hours=1)))
+    run = await ran(world, asked=ReplayRequest(since=timedelta(hours=1)))
     [receipt] = run.seen.receipts
     assert receipt_object(receipt) | {"deadline": ""} == {
         "id": "a",
@@ -120,7 +120,7 @@ async def test_every_reason_to_skip_has_its_words() -> None:
 async def test_a_bar_hands_the_receipts_on_and_is_silent_where_nobody_watches(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    shown: list[Receipt] = []
+    shown: list[ReplayReceipt] = []
     world = mixed()
     run = await ran(world)
     for bar in (Bar(shown.extend, quiet=True), Bar(None, quiet=False)):

@@ -4,12 +4,12 @@ import json
 
 import pytest
 
-from broker.cli.dead_letters.listing import PAGE_ROWS, Lines, Listing, object_lines
-from broker.cli.dead_letters.row import Row, row_of
+from broker.cli.dead_letters.listing import PAGE_ROWS, ColumnPrinter, Listing, object_lines
+from broker.cli.dead_letters.row import LetterRow, row_of
 from tests.unit.cli.dead_letters.specimens import found, request
 
 
-def row(number: int, reason: str = "rejected") -> Row:
+def row(number: int, reason: str = "rejected") -> LetterRow:
     each = found(request(id=f"lead-{number}"), reason=reason)
     return row_of(each, each.original())
 
@@ -47,7 +47,7 @@ def test_the_summary_counts_by_reason_what_was_chosen() -> None:
 
 
 def test_columns_have_their_titles_once(capsys: pytest.CaptureFixture[str]) -> None:
-    show = Lines()
+    show = ColumnPrinter()
     show([])
     show([row(1)])
     show([row(2)])

@@ -16,7 +16,7 @@ from broker.cli.dead_letters.replaying import _deadline, _known_lane, _lanes, _n
 from broker.cli.main import main
 from broker.errors import Unreachable
 from broker.settings.whole import Settings
-from consumers.replays.job import Asked
+from consumers.replays.job import ReplayRequest
 from consumers.replays.replay import ReplayRules
 from tests.unit.consumers.replays.rig import World
 from tests.virtual_time import VIRTUAL_TIME
@@ -115,13 +115,13 @@ def test_lanes_have_the_deadlines_and_sizes_of_the_settings() -> None:
 
 def test_only_the_lane_that_is_written_needs_a_right() -> None:
     rules = ReplayRules("generation", _lanes(Settings()))
-    everywhere, there = _needs(rules, Asked()), _needs(rules, Asked(lane="bulk"))
+    everywhere, there = _needs(rules, ReplayRequest()), _needs(rules, ReplayRequest(lane="bulk"))
     assert everywhere.write == tuple(f"generation.requests.{lane}" for lane in ("urgent", "standard", "bulk"))
     assert there.write == ("generation.requests.bulk",)
     assert there.read == ("generation.dead-letters", "generation.results")
     assert (there.name, there.group) == (
         "generation.replay",
-        f"generation.replay.{Asked(lane='bulk').job('generation')}",
+        f"generation.replay.{ReplayRequest(lane='bulk').job('generation')}",
     )
 
 

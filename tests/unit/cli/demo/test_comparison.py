@@ -6,7 +6,7 @@ from collections.abc import Iterable
 import pytest
 
 from broker.cli.demo.comparison import Comparison, SideResult, headrace_result, naive_result, nearest_rank
-from broker.cli.demo.tally import Tally
+from broker.cli.demo.tally import LeadTally
 from broker.simulator.books import Books, IdCount
 from broker.simulator.limiter import Limits
 from broker.simulator.naive import NaiveReport
@@ -40,14 +40,14 @@ def side(answered: int = 10, failed: int = 0, waits_s: tuple[float, ...] = (2.0,
 
 
 def test_the_share_is_what_was_charged_of_the_bucket_and_the_refill_until_the_last_admission() -> None:
-    tally = Tally(jobs_of("bulk", "bulk"))
+    tally = LeadTally(jobs_of("bulk", "bulk"))
     found = headrace_result(tally, books([(9_000, 1_000_000), (6_000, 61_000_000)]).snapshot(with_ids=False))
     assert found.share == pytest.approx(15_000 / (10_000 + 10_000))
     assert found.charged_tokens == 15_000
 
 
 def test_headrace_is_judged_by_what_its_reader_saw_and_by_the_books() -> None:
-    tally = Tally(jobs_of("bulk", "bulk", "urgent"))
+    tally = LeadTally(jobs_of("bulk", "bulk", "urgent"))
     tally.answer("lead-0-email", 4.0)
     tally.fail("lead-1-email", 5.0)
     tally.answer("lead-2-email", 11.0)
@@ -67,7 +67,7 @@ def test_the_workers_are_judged_by_their_own_report_and_by_the_books() -> None:
         elapsed_s=20.0,
         error_example=None,
     )
-    tally = Tally(jobs_of("bulk", "bulk", "urgent"))
+    tally = LeadTally(jobs_of("bulk", "bulk", "urgent"))
     tally.answer("lead-0-email", 4.0)
     found = naive_result(tally, report, books([(400, 0)], throttled=6).snapshot(with_ids=False))
     assert (found.answered, found.failed, found.throttled, found.calls) == (1, 2, 6, 7)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from broker.cli.demo.inside import Bucket, Inside, read_statuses
+from broker.cli.demo.inside import BucketEstimate, Inside, read_statuses
 
 
 def status(name: str, role: str, **more: Any) -> dict[str, Any]:
@@ -26,7 +26,7 @@ def test_one_leads_and_the_other_stands_by() -> None:
         term=2,
         waiting={"urgent": 1, "bulk": 17},
         inflight=3,
-        bucket=Bucket(512, 690, 10_000),
+        bucket=BucketEstimate(512, 690, 10_000),
     )
 
 

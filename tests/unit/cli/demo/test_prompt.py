@@ -10,11 +10,11 @@ from broker.cli.demo.leads import read_leads
 from broker.cli.demo.prompt import ANSWER_TOKENS_MAX, body_for, submit_line
 from broker.client import submission
 from broker.simulator.copywriter import write_email
-from broker.simulator.pricing import Endpoint, Law, charge_of, text_of
+from broker.simulator.pricing import ChatLaw, Endpoint, charge_of, text_of
 from tests.unit.cli.demo.leads_of import lead
 
 EXAMPLES = Path(__file__).parents[4] / "examples" / "leads.jsonl"
-CHARGES = [charge_of(Endpoint.CHAT, body_for(each), Law.CHAT_2025) for each in read_leads()]
+CHARGES = [charge_of(Endpoint.CHAT, body_for(each), ChatLaw.CHAT_2025) for each in read_leads()]
 
 
 def test_60_leads_cost_400_tokens_each_on_average_and_2_4_buckets_together() -> None:

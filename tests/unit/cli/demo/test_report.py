@@ -9,7 +9,7 @@ from rich.console import Console, RenderableType
 from broker.cli.demo.comparison import Comparison, SideResult
 from broker.cli.demo.emails import chosen_emails
 from broker.cli.demo.headrace_side import Copies
-from broker.cli.demo.race import Finish, patience_s
+from broker.cli.demo.race import RaceResult, patience_s
 from broker.cli.demo.report import as_json, report, sentence, table
 from broker.cli.demo.stage import DemoSettings
 from broker.cli.demo.timetable import Job, timetable
@@ -51,9 +51,9 @@ JOBS = timetable(
 JOB_OF = {job.lead.lead_id: job for job in JOBS}
 
 
-def finish(*answered: str, headrace: SideResult = HEADRACE) -> Finish:
+def finish(*answered: str, headrace: SideResult = HEADRACE) -> RaceResult:
     texts = {JOB_OF[number].id: f"Subject: Hello {number}\n\nText" for number in answered}
-    return Finish(Comparison(NAIVE, headrace), Copies(text_of=texts), (), 0.012)
+    return RaceResult(Comparison(NAIVE, headrace), Copies(text_of=texts), (), 0.012)
 
 
 def drawn(what: RenderableType, width: int = 100) -> str:

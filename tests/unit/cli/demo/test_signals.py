@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from broker.cli.demo.signals import Stopped, until_told_to_stop
+from broker.cli.demo.signals import DemoStopped, until_told_to_stop
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -23,7 +23,7 @@ async def test_a_signal_cancels_and_a_second_one_does_not_cut_the_clearing_up_sh
                 await asyncio.sleep(0)
             cleared.set()
 
-    with pytest.raises(Stopped):
+    with pytest.raises(DemoStopped):
         await until_told_to_stop(play())
     assert cleared.is_set()
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL

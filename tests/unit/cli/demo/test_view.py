@@ -5,11 +5,11 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from broker.cli.demo.inside import Bucket, Inside
+from broker.cli.demo.inside import BucketEstimate, Inside
 from broker.cli.demo.moment import Moment, SideNow
 from broker.cli.demo.stage import DemoSettings
 from broker.cli.demo.strip import lanes, leadership
-from broker.cli.demo.tally import Fate
+from broker.cli.demo.tally import LeadState
 from broker.cli.demo.view import clock, draw, plain_line
 
 INSIDE = Inside(
@@ -19,11 +19,11 @@ INSIDE = Inside(
     term=3,
     waiting={"urgent": 0, "standard": 2, "bulk": 17},
     inflight=4,
-    bucket=Bucket(low=512, high=690, capacity=10_000),
+    bucket=BucketEstimate(low=512, high=690, capacity=10_000),
 )
 
 
-def side(*fates: Fate, throttled: int = 0, share: float | None = 0.5, waits_s: tuple[float, ...] = ()) -> SideNow:
+def side(*fates: LeadState, throttled: int = 0, share: float | None = 0.5, waits_s: tuple[float, ...] = ()) -> SideNow:
     count = len(fates)
     return SideNow(
         fates=fates,
@@ -37,8 +37,8 @@ def side(*fates: Fate, throttled: int = 0, share: float | None = 0.5, waits_s: t
 
 
 def moment(inside: Inside = INSIDE, *, leads: int = 4) -> Moment:
-    naive = side(Fate.ANSWERED, Fate.FAILED, *[Fate.WAITING] * (leads - 2), throttled=66, share=0.7)
-    headrace = side(*[Fate.ANSWERED] * leads, share=0.972, waits_s=(2.0, 3.0, 7.0))
+    naive = side(LeadState.ANSWERED, LeadState.FAILED, *[LeadState.WAITING] * (leads - 2), throttled=66, share=0.7)
+    headrace = side(*[LeadState.ANSWERED] * leads, share=0.972, waits_s=(2.0, 3.0, 7.0))
     return Moment(65.4, naive, headrace, inside)
 
 
@@ -90,7 +90,7 @@ def test_it_fits_a_terminal(width: int, leads: int, height_max: int) -> None:
 
 
 def test_before_the_first_answer_nothing_is_known_and_nothing_is_drawn_that_is_not() -> None:
-    early = Moment(0.0, side(Fate.WAITING, share=None), side(Fate.WAITING, share=None), Inside())
+    early = Moment(0.0, side(LeadState.WAITING, share=None), side(LeadState.WAITING, share=None), Inside())
     text = drawn(early, leads=1)
     assert "no dispatcher leads at this moment" in text
     assert "unknown before the first answer" in text

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from broker.cli.status.report import Look, Report
+from broker.cli.status.report import Report, StatusReading
 
 
 def bucket(metric: str = "tokens", low: int = 6_000, high: int = 6_200, **fields: Any) -> dict[str, Any]:
@@ -55,5 +55,5 @@ def report(status: dict[str, Any] | None, **fields: Any) -> Report:
     return Report(said=status, **(found | {"holder": "token-a", "standbys": 1} | fields))
 
 
-def look(status: dict[str, Any] | None, **fields: Any) -> Look:
-    return Look("generation", report(status, **fields))
+def look(status: dict[str, Any] | None, **fields: Any) -> StatusReading:
+    return StatusReading("generation", report(status, **fields))

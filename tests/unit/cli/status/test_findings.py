@@ -5,15 +5,15 @@ from typing import Any
 import pytest
 
 from broker.cli.status.findings import findings
-from broker.cli.status.report import Look
+from broker.cli.status.report import StatusReading
 from tests.unit.cli.status.specimens import bucket, lane, limit, look, report, said
 
 
-def told(found: Look) -> list[tuple[bool, str]]:
+def told(found: StatusReading) -> list[tuple[bool, str]]:
     return [(finding.grave, finding.sentence) for finding in findings(found)]
 
 
-def only(found: Look) -> tuple[bool, str]:
+def only(found: StatusReading) -> tuple[bool, str]:
     [finding] = told(found)
     return finding
 
@@ -161,9 +161,9 @@ def test_a_standby_that_is_asked_names_the_leader() -> None:
 
 def test_the_retriers_trouble_is_said_as_its_own() -> None:
     away = {"role": "leader", "ready": {"kafka": False, "redis": True}, "trouble": "Kafka does not answer."}
-    found = Look("generation", report(said()), report(away))
+    found = StatusReading("generation", report(said()), report(away))
     assert told(found) == [(True, "Retrier: Kafka does not answer.")]
-    silent = Look("generation", report(said()), report(away, age_s=60.0, holder=None, standbys=0))
+    silent = StatusReading("generation", report(said()), report(away, age_s=60.0, holder=None, standbys=0))
     assert only(silent)[1].endswith("none stands by: start a retrier with `headrace retrier`.")
 
 
@@ -203,7 +203,7 @@ def test_parked_requests_without_a_retrier_are_grave_and_with_one_no_news() -> N
     )
     assert only(look(said(parked=1)))[1].startswith("1 request is parked")
     assert told(look(parked, kind="url")) == []
-    with_retrier = Look("generation", report(parked), report(said(role="leader")))
+    with_retrier = StatusReading("generation", report(parked), report(said(role="leader")))
     assert told(with_retrier) == []
     assert told(look(said(parked=0))) == []
 
@@ -216,7 +216,7 @@ def test_a_key_of_another_type_is_said_once_and_nothing_is_concluded_from_what_i
     [silence, spoilt] = findings(look(said(), age_s=90, **hidden))
     assert silence.sentence.endswith("; the last was pod-7, leader of term 3.")
     assert (spoilt.grave, spoilt.sentence) == (True, why)
-    retrier = Look("generation", report(said()), report(None, **hidden))
+    retrier = StatusReading("generation", report(said()), report(None, **hidden))
     assert [each.sentence for each in findings(retrier)] == [why]
 
 

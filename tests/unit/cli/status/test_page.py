@@ -10,13 +10,13 @@ from rich.console import Console
 from broker.cli.amounts import counted, spoken_bytes, spoken_s
 from broker.cli.status.findings import findings
 from broker.cli.status.page import page
-from broker.cli.status.report import Look
+from broker.cli.status.report import StatusReading
 from tests.unit.cli.status.specimens import bucket, lane, limit, look, report, said
 
 NOW = datetime(2026, 12, 1, 10, 30, tzinfo=UTC)
 
 
-def shown(found: Look) -> list[str]:
+def shown(found: StatusReading) -> list[str]:
     console = Console(file=io.StringIO(), width=160, highlight=False)
     console.print(page(found, findings(found), NOW))
     assert isinstance(console.file, io.StringIO)
@@ -141,7 +141,7 @@ def test_the_retrier_has_a_block_of_its_own_whatever_it_reports() -> None:
         "next_due_s": 12.5,
         "deep": {"a": {"b": 1}},
     }
-    lines = shown(Look("generation", report(said()), report(status)))
+    lines = shown(StatusReading("generation", report(said()), report(status)))
     assert "retrier  reported 0.4 s ago" in lines
     assert "waiting  quota 3  rate_limited 1,204" in lines
     assert "next due s  12.5" in lines
@@ -159,7 +159,7 @@ def test_a_name_somebody_chose_is_shown() -> None:
 
 
 def test_remarks_come_last() -> None:
-    lines = shown(Look("generation", report(said()), remarks=("Kafka does not answer from here.",)))
+    lines = shown(StatusReading("generation", report(said()), remarks=("Kafka does not answer from here.",)))
     assert lines[-1] == "(Kafka does not answer from here.)"
 
 

@@ -7,7 +7,7 @@ from rich.progress import Progress
 
 from broker.cli.screen import screen
 from broker.cli.sending import Sending
-from broker.cli.submit import Manner, Showing, send
+from broker.cli.submit import Showing, SubmitOptions, send
 from broker.client import GenerationClient, each, submission
 from broker.testing.memory_broker import MemoryBroker
 from tests.virtual_time import VIRTUAL_TIME
@@ -28,7 +28,7 @@ async def test_a_line_whose_id_is_anothers_is_told_so_and_the_others_are_answere
         await generations.generate(BODY, id="lead-1", tenant="acme", lane="urgent")
         sending, bar = Sending("leads.jsonl", len(mine)), Progress(console=screen(err=True), disable=True)
         bar.add_task("answered")
-        manner = Manner(wait=True, wait_s=None, timeout_s=30, as_lines=True)
+        manner = SubmitOptions(wait=True, wait_s=None, timeout_s=30, as_lines=True)
         await send(generations, each(sending.read(iter(mine))), Showing(sending, bar, manner))
     told = capsys.readouterr()
     shown = [json.loads(line) for line in told.out.splitlines() if line.startswith("{")]

@@ -15,8 +15,8 @@ from broker.testing.client_doors import MemoryClientDoors, MemoryScan
 from broker.testing.kafka import KafkaLink, MemoryKafka
 from broker.testing.kafka_doors import MemoryOffsets, MemoryTransactions
 from consumers.replays.doors import ReplayDoors
-from consumers.replays.job import Asked, transactional_id_of
-from consumers.replays.replay import Receipt, Replay, ReplayRules, Tally
+from consumers.replays.job import ReplayRequest, transactional_id_of
+from consumers.replays.replay import Replay, ReplayReceipt, ReplayRules, ReplayTally
 from consumers.replays.verdicts import Lane
 from schemas import topics
 from schemas.codec import DecodedRequest, decode_request, encode_dead_letter, encode_outcome
@@ -28,20 +28,20 @@ RESULTS = topics.results_topic(PREFIX)
 LANES = {"urgent": Lane(timedelta(hours=1), 900_000), "bulk": Lane(timedelta(days=5), 900_000)}
 WALL = datetime(2026, 12, 1, 9, tzinfo=UTC)
 PARTITIONS = 3
-EVERYTHING = Asked()
+EVERYTHING = ReplayRequest()
 
 
 class Seen:
-    """A `Watcher`."""
+    """A `ReplayObserver`."""
 
     def __init__(self) -> None:
-        self.receipts: list[Receipt] = []
+        self.receipts: list[ReplayReceipt] = []
         self.looked: list[tuple[int, int]] = []
 
     def looks(self, done: int, total: int) -> None:
         self.looked.append((done, total))
 
-    def puts_back(self, receipts: Sequence[Receipt], tally: Tally) -> None:
+    def puts_back(self, receipts: Sequence[ReplayReceipt], tally: ReplayTally) -> None:
         self.receipts += receipts
 
 
@@ -101,7 +101,7 @@ class World:
         )
         self.kafka.append(RESULTS, encode_outcome(outcome, time=at), at_ms=round(at.timestamp() * 1_000))
 
-    def replay(self, asked: Asked = EVERYTHING, *, per_s: float = 50, **rules: Any) -> "Run":
+    def replay(self, asked: ReplayRequest = EVERYTHING, *, per_s: float = 50, **rules: Any) -> "Run":
         return Run(self, asked, ReplayRules(PREFIX, LANES, per_s=per_s, **rules))
 
     def back(self, *lanes: str) -> list[DecodedRequest]:
@@ -151,7 +151,7 @@ class WaitingClients(MemoryClientDoors):
 class Run:
     """One process that replays, on a link of its own."""
 
-    def __init__(self, world: World, asked: Asked, rules: ReplayRules) -> None:
+    def __init__(self, world: World, asked: ReplayRequest, rules: ReplayRules) -> None:
         self.link, self.seen = KafkaLink(world.kafka), Seen()
         self.producers = 0
 
@@ -167,7 +167,7 @@ class Run:
         )
         self.work = Replay(doors, asked, rules, clock=world.clock, watcher=self.seen)
 
-    async def __call__(self, *, dry: bool = False) -> Tally:
+    async def __call__(self, *, dry: bool = False) -> ReplayTally:
         """To its end."""
         await self.work.open(dry=dry)
         try:

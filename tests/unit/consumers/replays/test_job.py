@@ -8,22 +8,22 @@ import pytest
 from broker.errors import ProgressUnreadable
 from broker.ports import StoredOffset
 from consumers.replays.choice import Choice
-from consumers.replays.job import RESUMED_WITHIN, Asked, Pass, group_of
+from consumers.replays.job import RESUMED_WITHIN, Pass, ReplayRequest, group_of
 from consumers.replays.marks import Mark, marks_in, pass_of
 
 NOW = datetime(2026, 12, 1, 9, tzinfo=UTC)
 HOUR = timedelta(hours=1)
-TWO_HOURS = Asked(since=2 * HOUR)
+TWO_HOURS = ReplayRequest(since=2 * HOUR)
 
 
 def test_the_name_of_a_job_is_fixed_for_ever() -> None:
     """Another name would begin every interrupted replay anew after an upgrade."""
-    asked = Asked(("rejected",), ("gpt-4o*",), "acme", 2 * HOUR, NOW, "bulk", new_id=True)
+    asked = ReplayRequest(("rejected",), ("gpt-4o*",), "acme", 2 * HOUR, NOW, "bulk", new_id=True)
     assert group_of("generation", asked.job("generation")) == "generation.replay.c63534c805ba010d"
 
 
 def test_the_same_question_in_another_order_is_the_same_job() -> None:
-    assert Asked(reasons=("a", "b"), models=("m", "n")).job("p") == Asked(
+    assert ReplayRequest(reasons=("a", "b"), models=("m", "n")).job("p") == ReplayRequest(
         reasons=("b", "a", "b"), models=("n", "m")
     ).job("p")
 
@@ -42,15 +42,15 @@ def test_the_same_question_in_another_order_is_the_same_job() -> None:
     ],
 )
 def test_another_question_is_another_job(other: dict[str, Any]) -> None:
-    assert Asked(**other).job("p") != Asked().job("p")
+    assert ReplayRequest(**other).job("p") != ReplayRequest().job("p")
 
 
 def test_another_prefix_is_another_job() -> None:
-    assert Asked().job("p") != Asked().job("q")
+    assert ReplayRequest().job("p") != ReplayRequest().job("q")
 
 
 def test_a_span_is_the_same_job_however_late_it_is() -> None:
-    assert Asked(since=timedelta(minutes=120)).job("p") == Asked(since=timedelta(hours=2)).job("p")
+    assert ReplayRequest(since=timedelta(minutes=120)).job("p") == ReplayRequest(since=timedelta(hours=2)).job("p")
 
 
 def test_a_pass_keeps_what_its_spans_meant_when_it_began() -> None:
@@ -74,9 +74,9 @@ def test_a_pass_that_nobody_took_up_for_a_day_is_over() -> None:
 
 
 def test_only_a_span_before_now_grows_out_of_what_is_too_young() -> None:
-    assert Asked(until=HOUR).waits_for_age
-    assert not Asked(until=NOW).waits_for_age
-    assert not Asked(since=HOUR).waits_for_age
+    assert ReplayRequest(until=HOUR).waits_for_age
+    assert not ReplayRequest(until=NOW).waits_for_age
+    assert not ReplayRequest(since=HOUR).waits_for_age
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ import pytest
 from broker.core.events import Setback
 from broker.errors import ProducerDead
 from broker.testing.kafka import CommitFault
-from consumers.replays.job import Asked
-from consumers.replays.replay import Tally
+from consumers.replays.job import ReplayRequest
+from consumers.replays.replay import ReplayTally
 from consumers.replays.verdicts import Skip
 from schemas.record import Record
 from schemas.topics import requests_topic
@@ -60,7 +60,7 @@ async def test_only_what_is_meant_goes_back_and_the_rest_is_told_by_reason() -> 
     world.bury("c", reason="id_conflict")
     world.bury("d", reason="undecodable", value=b"\xff")
     world.kafka.append(LETTERS, Record(None, b"a stranger's"), partition=0)
-    tally = await world.replay(Asked(reasons=("exhausted", "id_conflict", "undecodable")))()
+    tally = await world.replay(ReplayRequest(reasons=("exhausted", "id_conflict", "undecodable")))()
     assert world.ids() == ["a"]
     assert tally.skipped == {Skip.ID_CONFLICT: 1, Skip.UNREADABLE: 1}
     assert tally.unreadable == 1
@@ -82,8 +82,8 @@ async def test_another_choice_is_another_job_with_its_own_progress() -> None:
     world = World()
     world.bury("a")
     world.bury("b", reason="rejected")
-    await world.replay(Asked(reasons=("rejected",)))()
-    await world.replay(Asked(reasons=("exhausted",)))()
+    await world.replay(ReplayRequest(reasons=("rejected",)))()
+    await world.replay(ReplayRequest(reasons=("exhausted",)))()
     assert world.counts() == {("a", 1): 1, ("b", 1): 1}
     assert len(world.kafka.groups) == 2
 
@@ -208,13 +208,13 @@ async def test_a_conflict_under_a_new_id_is_recognised_when_it_is_interrupted_an
     world = World()
     offset = world.bury("a", reason="id_conflict", partition=0)
     world.bury("b")
-    asked = Asked(new_id=True)
+    asked = ReplayRequest(new_id=True)
     await world.replay(asked)()
     [renamed] = [each.request.id for each in world.back() if each.run == 0]
     assert renamed.startswith("a~")
     assert world.counts() == {(renamed, 0): 1, ("b", 1): 1}
     world.answer(renamed, 0, status="failed")
-    tally = await world.replay(Asked(new_id=True, reasons=("id_conflict",)))()
+    tally = await world.replay(ReplayRequest(new_id=True, reasons=("id_conflict",)))()
     assert tally.skipped == {Skip.ANSWERED: 1}
     assert offset == 0
 
@@ -242,8 +242,8 @@ async def test_two_replays_at_once_put_each_back_once_however_far_the_first_one_
             await asyncio.sleep(0)
         was_done = first.done()
         ended = await asyncio.gather(first, world.replay(per_s=1_000)(), return_exceptions=True)
-        assert any(isinstance(each, Tally) for each in ended), step
-        assert all(isinstance(each, Tally | ProducerDead) for each in ended), (step, ended)
+        assert any(isinstance(each, ReplayTally) for each in ended), step
+        assert all(isinstance(each, ReplayTally | ProducerDead) for each in ended), (step, ended)
         assert world.counts() == {(f"lead-{number}", 1): 1 for number in range(23)}, step
         if was_done:
             break

@@ -7,7 +7,7 @@ import pytest
 
 from broker.errors import ProgressUnreadable, Unreachable
 from broker.ports import StoredOffset, TopicPartition
-from consumers.replays.job import Asked
+from consumers.replays.job import ReplayRequest
 from tests.unit.consumers.replays.rig import LETTERS, PARTITIONS, World, buried
 from tests.virtual_time import VIRTUAL_TIME
 
@@ -18,7 +18,7 @@ HOUR = timedelta(hours=1)
 async def test_an_interrupted_pass_keeps_what_its_span_meant() -> None:
     world = World()
     buried(world, 30)
-    asked = Asked(since=HOUR)
+    asked = ReplayRequest(since=HOUR)
     await world.replay(asked, limit=10)()
     await asyncio.sleep(7_000)
     run = world.replay(asked)
@@ -30,7 +30,7 @@ async def test_an_interrupted_pass_keeps_what_its_span_meant() -> None:
 async def test_a_pass_that_is_done_begins_with_a_new_span() -> None:
     world = World()
     buried(world, 5)
-    asked = Asked(since=HOUR)
+    asked = ReplayRequest(since=HOUR)
     await world.replay(asked)()
     await asyncio.sleep(50_000)
     world.bury("old", ago_s=20_000)
@@ -43,7 +43,7 @@ async def test_a_pass_that_is_done_begins_with_a_new_span() -> None:
 
 async def test_what_is_too_young_today_goes_back_tomorrow() -> None:
     world = World()
-    asked = Asked(until=HOUR)
+    asked = ReplayRequest(until=HOUR)
     world.bury("old", ago_s=4_000, partition=0)
     world.bury("young", ago_s=3_000, partition=0)
     world.bury("behind", ago_s=3_900, partition=0)
@@ -60,7 +60,7 @@ async def test_until_an_instant_passes_what_is_younger() -> None:
     world.bury("old", ago_s=4_000, partition=0)
     world.bury("young", ago_s=3_000, partition=0)
     world.bury("behind", ago_s=3_900, partition=0)
-    await world.replay(Asked(until=world.clock.utc_now() - HOUR))()
+    await world.replay(ReplayRequest(until=world.clock.utc_now() - HOUR))()
     assert world.ids() == ["behind", "old"]
 
 
@@ -95,7 +95,7 @@ async def test_long_stretches_of_what_is_not_meant_are_noted_too() -> None:
     world = World()
     for _ in range(5_000):
         world.bury("x", reason="rejected")
-    run = world.replay(Asked(reasons=("exhausted",)))
+    run = world.replay(ReplayRequest(reasons=("exhausted",)))
     await run.work.open()
     world.kafka.commit_takes_s = 1
     running = asyncio.create_task(run.work.run())

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from consumers.dead_letters import Found
-from consumers.replays.job import Asked
+from consumers.replays.job import ReplayRequest
 from consumers.replays.verdicts import Judge, Lane, Replayable, Skip
 from schemas.codec import DecodedRequest, decode_request
 from schemas.dead_letter import DeadLetter, Origin
@@ -40,7 +40,7 @@ def found(value: bytes | None = None, **fields: Any) -> Found:
 
 
 def judged(letter: Found, **asked: Any) -> Replayable | Skip | None:
-    question = Asked(**asked)
+    question = ReplayRequest(**asked)
     return Judge(question, question.choice(question.begins(AT)), "generation", LANES).judge(letter)
 
 

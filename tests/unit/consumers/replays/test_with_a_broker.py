@@ -15,7 +15,7 @@ from broker.testing.kafka import KafkaLink
 from broker.testing.kafka_doors import MemoryOffsets, MemoryTransactions
 from consumers.replays import job
 from consumers.replays.doors import ReplayDoors
-from consumers.replays.replay import Receipt, Replay, ReplayRules, Tally
+from consumers.replays.replay import Replay, ReplayReceipt, ReplayRules, ReplayTally
 from consumers.replays.verdicts import Lane, Skip
 from schemas.outcome import Failed
 from tests.contract.broker_contract import BODY
@@ -29,10 +29,10 @@ SETTLED_S = 100
 
 class Nobody:
     def looks(self, done: int, total: int) -> None: ...
-    def puts_back(self, receipts: Sequence[Receipt], tally: Tally) -> None: ...
+    def puts_back(self, receipts: Sequence[ReplayReceipt], tally: ReplayTally) -> None: ...
 
 
-async def replayed(broker: MemoryBroker, asked: job.Asked) -> Tally:
+async def replayed(broker: MemoryBroker, asked: job.ReplayRequest) -> ReplayTally:
     link = KafkaLink(broker.kafka)
     doors = ReplayDoors(
         clients=broker.connection,
@@ -70,11 +70,13 @@ async def test_each_is_answered_once_as_its_next_run() -> None:
     async with MemoryBroker(answer) as broker, GenerationClient(connection=broker.connection) as generations:
         await failed(broker, generations)
         is_mended = True
-        assert (await replayed(broker, job.Asked(reasons=("rejected",)))).put_back == len(NAMES)
+        assert (await replayed(broker, job.ReplayRequest(reasons=("rejected",)))).put_back == len(NAMES)
         assert await outcomes(broker) == Counter(
             [(name, 0, "failed") for name in NAMES] + [(name, 1, "completed") for name in NAMES]
         )
-        again = await replayed(broker, job.Asked(tenant="acme"))  # another job, which has no progress of its own
+        again = await replayed(
+            broker, job.ReplayRequest(tenant="acme")
+        )  # another job, which has no progress of its own
         assert (again.put_back, again.skipped) == (0, {Skip.ANSWERED: len(NAMES)})
 
 
@@ -91,8 +93,8 @@ async def test_two_jobs_at_once_in_effect_are_one_call_each() -> None:
     ):
         await failed(broker, generations)
         is_mended = True
-        first = await replayed(broker, job.Asked(reasons=("rejected",)))
-        second = await replayed(broker, job.Asked(tenant="acme"))
+        first = await replayed(broker, job.ReplayRequest(reasons=("rejected",)))
+        second = await replayed(broker, job.ReplayRequest(tenant="acme"))
         assert (first.put_back, second.put_back) == (len(NAMES), len(NAMES))
         found = await outcomes(broker)
         assert found == Counter([(name, 0, "failed") for name in NAMES] + [(name, 1, "completed") for name in NAMES])
@@ -119,9 +121,13 @@ async def test_two_replays_and_a_cancel_of_each_end_in_one_outcome_of_the_next_r
             for name in NAMES:
                 await generations.cancel(name)
 
-        jobs = [job.Asked(reasons=("rejected",)), job.Asked(reasons=("rejected",)), job.Asked(tenant="acme")]
+        jobs = [
+            job.ReplayRequest(reasons=("rejected",)),
+            job.ReplayRequest(reasons=("rejected",)),
+            job.ReplayRequest(tenant="acme"),
+        ]
         ended = await asyncio.gather(cancel(), *(replayed(broker, each) for each in jobs), return_exceptions=True)
-        assert all(each is None or isinstance(each, Tally | ProducerDead) for each in ended), ended
+        assert all(each is None or isinstance(each, ReplayTally | ProducerDead) for each in ended), ended
         await replayed(broker, jobs[0])
         found = await outcomes(broker)
         assert Counter((name, run) for name, run, _ in found.elements()) == {

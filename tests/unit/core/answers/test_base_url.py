@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from broker.core.answers.base_url import LATELY_MS, MODELS_MAX, Addressee, Look, Ruling, look_of
+from broker.core.answers.base_url import LATELY_MS, MODELS_MAX, Addressee, AnswerForm, Ruling, look_of
 from broker.core.answers.error_body import answer_of
 from broker.core.answers.verdict import Answer
 
@@ -43,7 +43,7 @@ GONE = {
 
 @pytest.mark.parametrize("body", GONE.values(), ids=GONE)
 def test_a_model_that_a_server_of_the_api_does_not_have_is_known_by_its_words(body: object) -> None:
-    assert look_of(refused(404, body)) is Look.GONE
+    assert look_of(refused(404, body)) is AnswerForm.GONE
 
 
 MISSING: dict[str, tuple[int, Any, dict[str, str]]] = {
@@ -69,7 +69,7 @@ MISSING: dict[str, tuple[int, Any, dict[str, str]]] = {
 
 @pytest.mark.parametrize(("status", "body", "headers"), MISSING.values(), ids=MISSING)
 def test_a_path_that_is_missing_is_no_word_of_the_api(status: int, body: object, headers: dict[str, str]) -> None:
-    assert look_of(refused(status, body, headers)) is Look.MISSING
+    assert look_of(refused(status, body, headers)) is AnswerForm.MISSING
 
 
 ODD: dict[str, tuple[int, Any, dict[str, str]]] = {
@@ -103,7 +103,7 @@ ODD: dict[str, tuple[int, Any, dict[str, str]]] = {
 
 @pytest.mark.parametrize(("status", "body", "headers"), ODD.values(), ids=ODD)
 def test_what_no_api_answers_is_odd(status: int, body: object, headers: dict[str, str]) -> None:
-    assert look_of(refused(status, body, headers)) is Look.ODD
+    assert look_of(refused(status, body, headers)) is AnswerForm.ODD
 
 
 PLAIN: dict[str, tuple[int | None, Any, dict[str, str]]] = {
@@ -132,7 +132,7 @@ PLAIN: dict[str, tuple[int | None, Any, dict[str, str]]] = {
 def test_refusals_of_the_api_and_trouble_tell_nothing_of_the_address(
     status: int | None, body: object, headers: dict[str, str]
 ) -> None:
-    expected = Look.ODD if isinstance(body, dict) and isinstance(body.get("detail"), list) else Look.PLAIN
+    expected = AnswerForm.ODD if isinstance(body, dict) and isinstance(body.get("detail"), list) else AnswerForm.PLAIN
     assert look_of(refused(status, body, headers)) is expected
 
 
@@ -142,7 +142,7 @@ def test_no_recorded_error_of_openai_or_azure_is_taken_for_another_server() -> N
         told = json.loads(line)
         fields = {name: told.get(name) for name in ("message", "code", "type")}
         look = look_of(answer_of(told.get("status"), {}, {"error": fields}))
-        assert look in {Look.PLAIN, Look.GONE}, told
+        assert look in {AnswerForm.PLAIN, AnswerForm.GONE}, told
     assert len(lines) > 50
 
 
@@ -151,106 +151,106 @@ def test_no_recorded_error_of_openai_or_azure_is_taken_for_another_server() -> N
 
 def test_before_any_answer_no_strange_word_is_the_requests_fault() -> None:
     addressee = Addressee()
-    for look in (Look.MISSING, Look.ODD):
+    for look in (AnswerForm.MISSING, AnswerForm.ODD):
         assert addressee.observe("m", look, 0, 10) is Ruling.ELSEWHERE
     assert not addressee.proved
 
 
 def test_before_any_answer_the_apis_own_refusals_stand() -> None:
     addressee = Addressee()
-    assert addressee.observe("m", Look.PLAIN, 0, 10) is Ruling.AS_JUDGED
-    assert addressee.observe("m", Look.GONE, 0, 10) is Ruling.AS_JUDGED
+    assert addressee.observe("m", AnswerForm.PLAIN, 0, 10) is Ruling.AS_JUDGED
+    assert addressee.observe("m", AnswerForm.GONE, 0, 10) is Ruling.AS_JUDGED
     assert not addressee.proved
 
 
 def test_before_any_answer_a_second_model_that_is_gone_shows_that_all_are() -> None:
     addressee = Addressee()
-    assert addressee.observe("m", Look.GONE, 0, 10) is Ruling.AS_JUDGED
-    assert addressee.observe("m", Look.GONE, 20, 30) is Ruling.AS_JUDGED
-    assert addressee.observe("n", Look.GONE, 20, 30) is Ruling.ELSEWHERE
-    assert addressee.observe("m", Look.GONE, 40, 50) is Ruling.ELSEWHERE
-    addressee.observe("o", Look.ANSWER, 60, 70)
+    assert addressee.observe("m", AnswerForm.GONE, 0, 10) is Ruling.AS_JUDGED
+    assert addressee.observe("m", AnswerForm.GONE, 20, 30) is Ruling.AS_JUDGED
+    assert addressee.observe("n", AnswerForm.GONE, 20, 30) is Ruling.ELSEWHERE
+    assert addressee.observe("m", AnswerForm.GONE, 40, 50) is Ruling.ELSEWHERE
+    addressee.observe("o", AnswerForm.ANSWER, 60, 70)
     for model in ("m", "n", "p"):
-        assert addressee.observe(model, Look.GONE, 80, 90) is Ruling.AS_JUDGED
+        assert addressee.observe(model, AnswerForm.GONE, 80, 90) is Ruling.AS_JUDGED
 
 
 def test_an_answer_proves_it_and_odd_words_are_the_servers_trouble_from_then_on() -> None:
     addressee = Addressee()
-    assert addressee.observe("m", Look.ANSWER, 0, 10) is Ruling.AS_JUDGED
+    assert addressee.observe("m", AnswerForm.ANSWER, 0, 10) is Ruling.AS_JUDGED
     assert addressee.proved
-    assert addressee.observe("m", Look.ODD, 20, 30) is Ruling.AS_JUDGED
+    assert addressee.observe("m", AnswerForm.ODD, 20, 30) is Ruling.AS_JUDGED
 
 
 def test_the_only_model_that_is_missing_is_the_operators_matter() -> None:
     addressee = Addressee(proved=True)
-    assert addressee.observe("m", Look.MISSING, 0, 10) is Ruling.ELSEWHERE
-    addressee.observe("m", Look.ANSWER, 20, 30)
-    assert addressee.observe("m", Look.MISSING, 40, 50) is Ruling.ELSEWHERE
+    assert addressee.observe("m", AnswerForm.MISSING, 0, 10) is Ruling.ELSEWHERE
+    addressee.observe("m", AnswerForm.ANSWER, 20, 30)
+    assert addressee.observe("m", AnswerForm.MISSING, 40, 50) is Ruling.ELSEWHERE
 
 
 def test_a_model_alone_is_the_requests_fault_once_another_was_answered_between_two_of_its_404s() -> None:
     addressee = Addressee(proved=True)
-    addressee.observe("good", Look.ANSWER, 0, 10)
-    assert addressee.observe("bad", Look.MISSING, 15, 20) is Ruling.AGAIN
-    addressee.observe("good", Look.ANSWER, 19, 25)  # it had left before
-    assert addressee.observe("bad", Look.MISSING, 26, 30) is Ruling.AGAIN
-    addressee.observe("good", Look.ANSWER, 20, 35)
-    addressee.observe("good", Look.ANSWER, 30, 39)
-    assert addressee.observe("bad", Look.MISSING, 34, 40) is Ruling.AGAIN, (
+    addressee.observe("good", AnswerForm.ANSWER, 0, 10)
+    assert addressee.observe("bad", AnswerForm.MISSING, 15, 20) is Ruling.AGAIN
+    addressee.observe("good", AnswerForm.ANSWER, 19, 25)  # it had left before
+    assert addressee.observe("bad", AnswerForm.MISSING, 26, 30) is Ruling.AGAIN
+    addressee.observe("good", AnswerForm.ANSWER, 20, 35)
+    addressee.observe("good", AnswerForm.ANSWER, 30, 39)
+    assert addressee.observe("bad", AnswerForm.MISSING, 34, 40) is Ruling.AGAIN, (
         "the server may have been mended since it left"
     )
-    assert addressee.observe("bad", Look.MISSING, 35, 41) is Ruling.AS_JUDGED
+    assert addressee.observe("bad", AnswerForm.MISSING, 35, 41) is Ruling.AS_JUDGED
 
 
 def test_a_model_that_was_answered_again_is_judged_anew() -> None:
     addressee = Addressee(proved=True)
-    addressee.observe("bad", Look.MISSING, 0, 5)
-    addressee.observe("good", Look.ANSWER, 10, 20)
-    assert addressee.observe("bad", Look.MISSING, 21, 22) is Ruling.AS_JUDGED
-    addressee.observe("bad", Look.ANSWER, 23, 30)
-    assert addressee.observe("good", Look.MISSING, 31, 40) is Ruling.AGAIN, "the other one is there now"
-    assert addressee.observe("bad", Look.MISSING, 31, 41) is Ruling.ELSEWHERE
+    addressee.observe("bad", AnswerForm.MISSING, 0, 5)
+    addressee.observe("good", AnswerForm.ANSWER, 10, 20)
+    assert addressee.observe("bad", AnswerForm.MISSING, 21, 22) is Ruling.AS_JUDGED
+    addressee.observe("bad", AnswerForm.ANSWER, 23, 30)
+    assert addressee.observe("good", AnswerForm.MISSING, 31, 40) is Ruling.AGAIN, "the other one is there now"
+    assert addressee.observe("bad", AnswerForm.MISSING, 31, 41) is Ruling.ELSEWHERE
 
 
 def test_all_models_at_once_are_the_operators_matter_also_beside_one_that_was_missing_before() -> None:
     addressee = Addressee(proved=True)
-    addressee.observe("bad", Look.MISSING, 0, 5)
-    addressee.observe("one", Look.ANSWER, 10, 20)
-    addressee.observe("two", Look.ANSWER, 10, 20)
-    assert addressee.observe("bad", Look.MISSING, 21, 22) is Ruling.AS_JUDGED
-    assert addressee.observe("one", Look.MISSING, 23, 30) is Ruling.AGAIN
-    assert addressee.observe("two", Look.MISSING, 23, 31) is Ruling.ELSEWHERE
+    addressee.observe("bad", AnswerForm.MISSING, 0, 5)
+    addressee.observe("one", AnswerForm.ANSWER, 10, 20)
+    addressee.observe("two", AnswerForm.ANSWER, 10, 20)
+    assert addressee.observe("bad", AnswerForm.MISSING, 21, 22) is Ruling.AS_JUDGED
+    assert addressee.observe("one", AnswerForm.MISSING, 23, 30) is Ruling.AGAIN
+    assert addressee.observe("two", AnswerForm.MISSING, 23, 31) is Ruling.ELSEWHERE
     for model in ("one", "two", "bad"):
-        assert addressee.observe(model, Look.MISSING, 40, 50) is Ruling.ELSEWHERE
+        assert addressee.observe(model, AnswerForm.MISSING, 40, 50) is Ruling.ELSEWHERE
 
 
 def test_an_answer_of_long_ago_proves_nothing_of_now() -> None:
     addressee = Addressee(proved=True)
-    addressee.observe("good", Look.ANSWER, 0, 10)
-    assert addressee.observe("bad", Look.MISSING, 10, 10 + LATELY_MS) is Ruling.AGAIN
-    assert addressee.observe("bad", Look.MISSING, 10, 11 + LATELY_MS) is Ruling.ELSEWHERE
+    addressee.observe("good", AnswerForm.ANSWER, 0, 10)
+    assert addressee.observe("bad", AnswerForm.MISSING, 10, 10 + LATELY_MS) is Ruling.AGAIN
+    assert addressee.observe("bad", AnswerForm.MISSING, 10, 11 + LATELY_MS) is Ruling.ELSEWHERE
 
 
 def test_a_model_that_was_answered_and_is_gone_waits_until_another_shows_that_it_is_alone() -> None:
     addressee = Addressee()
-    addressee.observe("m", Look.ANSWER, 0, 10)
-    assert addressee.observe("m", Look.GONE, 20, 30) is Ruling.ELSEWHERE
-    assert addressee.observe("never answered", Look.GONE, 20, 30) is Ruling.AS_JUDGED
-    addressee.observe("never answered", Look.MISSING, 20, 30)
-    assert addressee.observe("never answered", Look.GONE, 20, 30) is Ruling.AS_JUDGED
-    addressee.observe("other", Look.ANSWER, 40, 50)
-    assert addressee.observe("m", Look.GONE, 60, 70) is Ruling.AS_JUDGED
+    addressee.observe("m", AnswerForm.ANSWER, 0, 10)
+    assert addressee.observe("m", AnswerForm.GONE, 20, 30) is Ruling.ELSEWHERE
+    assert addressee.observe("never answered", AnswerForm.GONE, 20, 30) is Ruling.AS_JUDGED
+    addressee.observe("never answered", AnswerForm.MISSING, 20, 30)
+    assert addressee.observe("never answered", AnswerForm.GONE, 20, 30) is Ruling.AS_JUDGED
+    addressee.observe("other", AnswerForm.ANSWER, 40, 50)
+    assert addressee.observe("m", AnswerForm.GONE, 60, 70) is Ruling.AS_JUDGED
 
 
 def test_no_more_models_are_remembered_than_a_bound() -> None:
     addressee = Addressee()
     for number in (*range(MODELS_MAX), 0, MODELS_MAX):
-        addressee.observe(str(number), Look.ANSWER, number, number)
-    assert addressee.observe("1", Look.GONE, 999, 999) is Ruling.AS_JUDGED, "it was heard of longest ago"
+        addressee.observe(str(number), AnswerForm.ANSWER, number, number)
+    assert addressee.observe("1", AnswerForm.GONE, 999, 999) is Ruling.AS_JUDGED, "it was heard of longest ago"
     for number in range(MODELS_MAX + 1):
-        addressee.observe(str(number), Look.ANSWER, number, number)
-    assert addressee.observe("0", Look.GONE, 999, 999) is Ruling.AS_JUDGED
-    assert addressee.observe("1", Look.GONE, 999, 999) is Ruling.AGAIN
+        addressee.observe(str(number), AnswerForm.ANSWER, number, number)
+    assert addressee.observe("0", AnswerForm.GONE, 999, 999) is Ruling.AS_JUDGED
+    assert addressee.observe("1", AnswerForm.GONE, 999, 999) is Ruling.AGAIN
     for number in range(MODELS_MAX + 1):
-        addressee.observe(f"missing {number}", Look.MISSING, 1_000, 1_000)
+        addressee.observe(f"missing {number}", AnswerForm.MISSING, 1_000, 1_000)
     assert len(addressee._missing) == len(addressee._answered_ms) == MODELS_MAX

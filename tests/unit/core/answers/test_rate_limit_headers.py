@@ -10,7 +10,7 @@ from broker.core.answers.rate_limit_headers import (
     MONTH_MS,
     RESET_MS_MAX,
     SECOND_MS,
-    Metric,
+    LimitMetric,
     Reading,
     SideReading,
     lowered,
@@ -39,11 +39,11 @@ def test_every_recorded_header_set_gives_both_metrics_and_a_usual_period_or_none
     for row in recorded("openai_ratelimit_headers.jsonl"):
         tokens, requests = readings(row["headers"])
         assert (tokens.metric, tokens.capacity, tokens.remaining) == (
-            Metric.TOKENS,
+            LimitMetric.TOKENS,
             row["limit_tokens"],
             row["remaining_tokens"],
         )
-        assert requests.metric is Metric.REQUESTS
+        assert requests.metric is LimitMetric.REQUESTS
         assert tokens.period_ms in {None, MINUTE_MS}
         assert requests.period_ms in {None, MINUTE_MS, DAY_MS}
 
@@ -78,7 +78,7 @@ def test_a_period_that_cannot_be_computed_is_none(limit: str, remaining: str, re
 
 def test_an_unusual_period_is_returned_as_computed_when_rounding_cannot_explain_it() -> None:
     (reading,) = readings(headers("tokens", "1000", "500", "5s"))
-    assert reading == Reading(Metric.TOKENS, 1_000, 500, 10_000, full_in_ms=5_000)
+    assert reading == Reading(LimitMetric.TOKENS, 1_000, 500, 10_000, full_in_ms=5_000)
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_headers_are_lowered_once_and_known_as_such() -> None:
 def test_numbers_are_read_as_the_headers_that_carry_them(remaining: int) -> None:
     full_in_ms = (30_000 - remaining) * MINUTE_MS // 30_000
     (spelled,) = readings(headers("tokens", "30000", str(remaining), f"{full_in_ms}ms"))
-    assert reading_of(Metric.TOKENS, 30_000, remaining, full_in_ms) == spelled
+    assert reading_of(LimitMetric.TOKENS, 30_000, remaining, full_in_ms) == spelled
 
 
 def test_a_reset_in_more_than_a_month_is_not_believed() -> None:

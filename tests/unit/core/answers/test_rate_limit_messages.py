@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from broker.core.answers.rate_limit_headers import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, Metric, Snapshot
+from broker.core.answers.rate_limit_headers import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, LimitMetric, Snapshot
 from broker.core.answers.rate_limit_messages import StatedLimit, snapshot, stated_limit, wait_in_ms
 
 DATA = Path(__file__).parent.parent / "data"
@@ -23,7 +23,7 @@ def test_every_recorded_message_gives_the_numbers_a_reader_would_find_in_it() ->
             assert found is None
             continue
         assert found == Snapshot(
-            metric=Metric(row["dimension"]),
+            metric=LimitMetric(row["dimension"]),
             period_ms=periods[row["period"]],
             capacity=row["limit"],
             used=row["used"],
@@ -54,7 +54,7 @@ def test_periods_are_read_in_long_form_too(period: str, milliseconds: int) -> No
 
 def test_the_form_of_2022_is_read_with_more_used_than_the_limit() -> None:
     found = snapshot("Rate limit reached for tokens. Limit: 150000.000000 / min. Current: 176000.000000 / min.")
-    assert found == Snapshot(Metric.TOKENS, MINUTE_MS, 150_000, 176_000, None, None, None)
+    assert found == Snapshot(LimitMetric.TOKENS, MINUTE_MS, 150_000, 176_000, None, None, None)
 
 
 @pytest.mark.parametrize(

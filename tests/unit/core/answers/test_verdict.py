@@ -1,6 +1,6 @@
 import pytest
 
-from broker.core.answers.rate_limit_headers import DAY_MS, MINUTE_MS, Metric, readings, side_readings
+from broker.core.answers.rate_limit_headers import DAY_MS, MINUTE_MS, LimitMetric, readings, side_readings
 from broker.core.answers.rate_limit_messages import StatedLimit
 from broker.core.answers.verdict import (
     QUEUE_WAIT_MS,
@@ -196,7 +196,7 @@ def test_a_verdict_carries_what_the_answer_says_of_the_limits() -> None:
     assert verdict.snapshot is not None
     assert verdict.snapshot.requested == 3_000
     (reading,) = verdict.readings
-    assert (reading.metric, reading.remaining, reading.period_ms) == (Metric.TOKENS, 150_000, MINUTE_MS)
+    assert (reading.metric, reading.remaining, reading.period_ms) == (LimitMetric.TOKENS, 150_000, MINUTE_MS)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 import pytest
 
-from broker.core.answers.rate_limit_headers import Metric
+from broker.core.answers.rate_limit_headers import LimitMetric
 from broker.core.budget.bucket_mirror import Mirror
 from broker.core.budget.sent_calls import SENDS_MAX
 from broker.core.units import ROUNDING_TOKENS
@@ -23,7 +23,7 @@ def test_paying_moves_the_ends_apart_by_the_rounding_of_the_law() -> None:
 
 
 def test_a_request_is_exactly_one() -> None:
-    caller = Caller(Metric.REQUESTS, 500)
+    caller = Caller(LimitMetric.REQUESTS, 500)
     caller.send(400, 0)
     assert caller.interval(0) == (499, 499)
 
@@ -250,7 +250,7 @@ def test_a_mirror_that_has_followed_every_call_sees_what_a_new_one_sees() -> Non
     for at in (now - 20, now - 10, now):
         number = caller.send(10, at)
         seen = caller.mirror._seen(20_000, caller.admission_order(number, now + 5), caller.sends)
-        assert seen == Mirror(Metric.TOKENS, MINUTE, MINUTE, 0)._seen(
+        assert seen == Mirror(LimitMetric.TOKENS, MINUTE, MINUTE, 0)._seen(
             20_000, caller.admission_order(number, now + 5), caller.sends
         )
         assert seen is not None

@@ -2,7 +2,7 @@
 
 import pytest
 
-from broker.core.answers.rate_limit_headers import Metric
+from broker.core.answers.rate_limit_headers import LimitMetric
 from broker.core.budget.bucket_mirror import Mirror
 from broker.core.budget.sent_calls import SENDS_MAX
 from broker.core.units import ROUNDING_TOKENS
@@ -63,9 +63,9 @@ def test_of_what_was_heard_once_the_next_answer_tells_again() -> None:
     assert caller.interval(0) == (30_000, 30_001)
 
 
-@pytest.mark.parametrize("metric", Metric)
+@pytest.mark.parametrize("metric", LimitMetric)
 @pytest.mark.parametrize("count", [9, 2 * SENDS_MAX + 9])
-def test_a_course_followed_call_by_call_is_the_one_that_an_answer_makes_up_for(metric: Metric, count: int) -> None:
+def test_a_course_followed_call_by_call_is_the_one_that_an_answer_makes_up_for(metric: LimitMetric, count: int) -> None:
     caller = Caller(metric)
     for number in range(count):
         caller.send(number % 7 + 1, 10 * number)
@@ -85,7 +85,7 @@ def test_the_course_of_calls_paid_anew_begins_anew() -> None:
         caller.send(1_000, 10 * number)
     caller.sends.reprice(500_000, 1_000_000)
     caller.mirror.reprice(caller.sends)
-    heard, behind = caller.admission_order(1, 50), Mirror(Metric.TOKENS, MINUTE, MINUTE, 0)
+    heard, behind = caller.admission_order(1, 50), Mirror(LimitMetric.TOKENS, MINUTE, MINUTE, 0)
     assert caller.mirror._seen(20_000, heard, caller.sends) == behind._seen(20_000, heard, caller.sends)
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from broker.core.answers.rate_limit_headers import DAY_MS, MINUTE_MS, SECOND_MS, Metric
+from broker.core.answers.rate_limit_headers import DAY_MS, MINUTE_MS, SECOND_MS, LimitMetric
 from broker.core.budget.bucket_set import BOUNDLESS, BucketSet, LevelBounds
 from broker.core.budget.refill_detection import Refill
 from broker.core.budget.sent_calls import SentCalls
@@ -18,17 +18,17 @@ def test_a_limit_that_nobody_has_spoken_of_holds_nobody_up() -> None:
 def test_a_call_must_fit_every_bucket_of_tokens_and_no_other() -> None:
     buckets = Limit().buckets
     assert buckets.can_hold(10**9)
-    buckets.believe(Metric.REQUESTS, 5, MINUTE_MS, 0)
-    buckets.believe(Metric.TOKENS, 600, MINUTE_MS, 0)
-    buckets.believe(Metric.TOKENS, 500, DAY_MS, 0)
+    buckets.believe(LimitMetric.REQUESTS, 5, MINUTE_MS, 0)
+    buckets.believe(LimitMetric.TOKENS, 600, MINUTE_MS, 0)
+    buckets.believe(LimitMetric.TOKENS, 500, DAY_MS, 0)
     assert [buckets.can_hold(tokens) for tokens in (500, 501, 601)] == [True, False, False]
 
 
 def test_what_could_have_been_paid_at_best_is_told_by_the_most_that_may_be_there() -> None:
     buckets = BucketSet(SentCalls())
     assert buckets.refill_rates(7) == ((), ())
-    buckets.believe(Metric.TOKENS, CAPACITY, MINUTE_MS, 0)
-    buckets.believe(Metric.REQUESTS, 1, MINUTE_MS, 0)
+    buckets.believe(LimitMetric.TOKENS, CAPACITY, MINUTE_MS, 0)
+    buckets.believe(LimitMetric.REQUESTS, 1, MINUTE_MS, 0)
     buckets.pay(50_000, 0, 0)
     rates, (bar,) = buckets.refill_rates(5)
     assert rates == ((MINUTE_MS, CAPACITY),)
@@ -38,9 +38,9 @@ def test_what_could_have_been_paid_at_best_is_told_by_the_most_that_may_be_there
 def test_what_can_be_spared_is_what_every_bucket_has_beside_the_share_kept() -> None:
     buckets = BucketSet(SentCalls())
     assert buckets.spare(0, 0) == (BOUNDLESS, BOUNDLESS)
-    buckets.believe(Metric.TOKENS, 500, DAY_MS, 0)
-    buckets.believe(Metric.TOKENS, 600, MINUTE_MS, 0)
-    buckets.believe(Metric.REQUESTS, 10, MINUTE_MS, 0)
+    buckets.believe(LimitMetric.TOKENS, 500, DAY_MS, 0)
+    buckets.believe(LimitMetric.TOKENS, 600, MINUTE_MS, 0)
+    buckets.believe(LimitMetric.REQUESTS, 10, MINUTE_MS, 0)
     buckets.pay(100, 0, 0)
     assert buckets.spare(0, 0) == (400 - ROUNDING_TOKENS, 9)
     assert buckets.spare(100_000, 0) == (350 - ROUNDING_TOKENS, 8)
@@ -52,17 +52,17 @@ def test_nobody_says_what_a_window_can_spare() -> None:
 
 def test_another_set_of_buckets_is_noticed() -> None:
     buckets = BucketSet(SentCalls())
-    buckets.believe(Metric.TOKENS, 600, MINUTE_MS, 0)
-    buckets.believe(Metric.TOKENS, 600, MINUTE_MS, 0)
+    buckets.believe(LimitMetric.TOKENS, 600, MINUTE_MS, 0)
+    buckets.believe(LimitMetric.TOKENS, 600, MINUTE_MS, 0)
     assert buckets.made == 1
 
 
 def test_tokens_flow_in_as_fast_as_the_slowest_bucket_refills() -> None:
     buckets = BucketSet(SentCalls())
     assert buckets.flow_ms(10**9) == 0
-    buckets.believe(Metric.TOKENS, CAPACITY, MINUTE_MS, 0)
-    buckets.believe(Metric.TOKENS, CAPACITY, MINUTE_MS // 60, 0)
-    buckets.believe(Metric.REQUESTS, 1, MINUTE_MS, 0)
+    buckets.believe(LimitMetric.TOKENS, CAPACITY, MINUTE_MS, 0)
+    buckets.believe(LimitMetric.TOKENS, CAPACITY, MINUTE_MS // 60, 0)
+    buckets.believe(LimitMetric.REQUESTS, 1, MINUTE_MS, 0)
     assert buckets.flow_ms(CAPACITY // 10) == MINUTE_MS // 10
 
 
@@ -74,26 +74,26 @@ def test_of_a_window_a_whole_one_may_begin_at_any_time() -> None:
 def test_those_in_which_a_call_has_no_room_beside_a_share_are_told_by_how_long_they_take_to_refill() -> None:
     buckets = BucketSet(SentCalls())
     assert buckets.refill_beside_reserve(10**9, 500_000) == 0
-    buckets.believe(Metric.TOKENS, 600, MINUTE_MS, 0)
-    buckets.believe(Metric.TOKENS, 5_000, DAY_MS, 0, follow=True)
-    buckets.believe(Metric.REQUESTS, 1, MINUTE_MS, 0)
+    buckets.believe(LimitMetric.TOKENS, 600, MINUTE_MS, 0)
+    buckets.believe(LimitMetric.TOKENS, 5_000, DAY_MS, 0, follow=True)
+    buckets.believe(LimitMetric.REQUESTS, 1, MINUTE_MS, 0)
     assert [buckets.refill_beside_reserve(tokens, 100_000) for tokens in (540, 541, 4_501)] == [0, MINUTE_MS, DAY_MS]
 
 
 def test_what_an_operator_says_is_believed_once_for_each_metric_and_period() -> None:
     limit = Limit()
-    limit.buckets.believe(Metric.TOKENS, CAPACITY, MINUTE_MS, 0)
-    limit.buckets.believe(Metric.TOKENS, 90_000, MINUTE_MS, 0)
-    limit.buckets.believe(Metric.TOKENS, 10**6, DAY_MS, 0)
-    limit.buckets.believe(Metric.REQUESTS, 500, MINUTE_MS, 0)
+    limit.buckets.believe(LimitMetric.TOKENS, CAPACITY, MINUTE_MS, 0)
+    limit.buckets.believe(LimitMetric.TOKENS, 90_000, MINUTE_MS, 0)
+    limit.buckets.believe(LimitMetric.TOKENS, 10**6, DAY_MS, 0)
+    limit.buckets.believe(LimitMetric.REQUESTS, 500, MINUTE_MS, 0)
     assert limit.sizes() == [(CAPACITY, MINUTE_MS), (10**6, DAY_MS)]
-    assert limit.sizes(Metric.REQUESTS) == [(500, MINUTE_MS)]
+    assert limit.sizes(LimitMetric.REQUESTS) == [(500, MINUTE_MS)]
 
 
 def test_an_operators_word_that_is_to_be_followed_resizes_what_was_known() -> None:
     limit = Limit()
-    limit.buckets.inherit(LevelBounds(Metric.TOKENS, 500, 700, 10**6, DAY_MS), 0)
-    limit.buckets.believe(Metric.TOKENS, 2 * 10**6, DAY_MS, 0, follow=True)
+    limit.buckets.inherit(LevelBounds(LimitMetric.TOKENS, 500, 700, 10**6, DAY_MS), 0)
+    limit.buckets.believe(LimitMetric.TOKENS, 2 * 10**6, DAY_MS, 0, follow=True)
     assert limit.sizes() == [(2 * 10**6, DAY_MS)]
     assert limit.buckets.levels(0)[0].low == 500
 
@@ -101,31 +101,31 @@ def test_an_operators_word_that_is_to_be_followed_resizes_what_was_known() -> No
 def test_an_operators_word_does_not_resize_what_an_answer_has_named() -> None:
     limit = Limit()
     limit.show(limit.send(1_000, 0), 6_000, 6_000)
-    limit.buckets.believe(Metric.TOKENS, 90_000, MINUTE_MS, 30, follow=True)
+    limit.buckets.believe(LimitMetric.TOKENS, 90_000, MINUTE_MS, 30, follow=True)
     assert limit.sizes() == [(CAPACITY, MINUTE_MS)]
 
 
 def test_what_a_predecessor_left_is_not_full_though_an_operator_believes_in_such_a_bucket() -> None:
     limit = Limit()
-    limit.buckets.inherit(LevelBounds(Metric.TOKENS, 1_000, 2_000, CAPACITY, MINUTE_MS), 100)
-    limit.buckets.believe(Metric.TOKENS, 90_000, MINUTE_MS, 100)
+    limit.buckets.inherit(LevelBounds(LimitMetric.TOKENS, 1_000, 2_000, CAPACITY, MINUTE_MS), 100)
+    limit.buckets.believe(LimitMetric.TOKENS, 90_000, MINUTE_MS, 100)
     assert limit.sizes() == [(CAPACITY, MINUTE_MS)]
     assert limit.buckets.levels(600)[0].low == 1_500
 
 
 def test_the_shortest_is_the_one_of_tokens_that_refills_soonest() -> None:
     limit = Limit()
-    limit.buckets.believe(Metric.REQUESTS, 10, SECOND_MS, 0)
+    limit.buckets.believe(LimitMetric.REQUESTS, 10, SECOND_MS, 0)
     assert limit.buckets.shortest() is None
-    limit.buckets.believe(Metric.TOKENS, 10**6, DAY_MS, 0)
-    limit.buckets.believe(Metric.TOKENS, CAPACITY, MINUTE_MS, 0)
-    assert limit.buckets.shortest() is limit.buckets.of(Metric.TOKENS)[1]
+    limit.buckets.believe(LimitMetric.TOKENS, 10**6, DAY_MS, 0)
+    limit.buckets.believe(LimitMetric.TOKENS, CAPACITY, MINUTE_MS, 0)
+    assert limit.buckets.shortest() is limit.buckets.of(LimitMetric.TOKENS)[1]
 
 
 def test_a_call_waits_for_the_slowest_of_all_buckets() -> None:
     limit = Limit()
-    limit.buckets.believe(Metric.TOKENS, CAPACITY, MINUTE_MS, 0)
-    limit.buckets.believe(Metric.REQUESTS, 60, MINUTE_MS, 0)
+    limit.buckets.believe(LimitMetric.TOKENS, CAPACITY, MINUTE_MS, 0)
+    limit.buckets.believe(LimitMetric.REQUESTS, 60, MINUTE_MS, 0)
     limit.send(CAPACITY, 0)
     assert limit.buckets.payable_at(1_000, 0, 0) == 1_000 + 2 * ROUNDING_TOKENS
     for _ in range(59):
@@ -135,8 +135,8 @@ def test_a_call_waits_for_the_slowest_of_all_buckets() -> None:
 
 def test_what_never_fits_waits_for_no_bucket_whose_size_is_only_said() -> None:
     buckets = BucketSet(SentCalls())
-    buckets.believe(Metric.TOKENS, CAPACITY, MINUTE_MS, 0)
-    buckets.believe(Metric.TOKENS, 1_000, DAY_MS, 0)
+    buckets.believe(LimitMetric.TOKENS, CAPACITY, MINUTE_MS, 0)
+    buckets.believe(LimitMetric.TOKENS, 1_000, DAY_MS, 0)
     buckets.pay(500, 0, 0)
     assert buckets.payable_at(1_001, 0, 0, {1_000}) == 0
     assert buckets.payable_at(1_001, 0, 0, {1_000}, longer_than_ms=DAY_MS) == 0
@@ -146,7 +146,7 @@ def test_what_never_fits_waits_for_no_bucket_whose_size_is_only_said() -> None:
 
 def test_a_share_of_every_bucket_is_kept_for_others() -> None:
     limit = Limit()
-    limit.buckets.believe(Metric.TOKENS, CAPACITY, MINUTE_MS, 0)
+    limit.buckets.believe(LimitMetric.TOKENS, CAPACITY, MINUTE_MS, 0)
     limit.send(9_998, 0)
     assert limit.buckets.payable_at(19_998, 500_000, 0) == 0
     assert limit.buckets.payable_at(19_999, 500_000, 0) == 1
@@ -154,8 +154,8 @@ def test_a_share_of_every_bucket_is_kept_for_others() -> None:
 
 def test_a_call_that_finds_out_whether_anything_is_there_can_be_paid_and_no_second_one() -> None:
     limit = counted()
-    limit.buckets.believe(Metric.TOKENS, 10**6, DAY_MS, 2_000)
-    limit.buckets.believe(Metric.REQUESTS, 500, MINUTE_MS, 2_000)
+    limit.buckets.believe(LimitMetric.TOKENS, 10**6, DAY_MS, 2_000)
+    limit.buckets.believe(LimitMetric.REQUESTS, 500, MINUTE_MS, 2_000)
     limit.buckets.trust_no_more_than(1_000, 2_000)
     assert [level.low for level in limit.buckets.levels(2_000)] == [56_000, 1_000 + ROUNDING_TOKENS, 500]
     assert limit.buckets.payable_at(1_000, 0, 2_000) == 2_000
@@ -165,9 +165,9 @@ def test_a_call_that_finds_out_whether_anything_is_there_can_be_paid_and_no_seco
 
 def test_every_bucket_is_paid_in_what_it_counts_and_given_back_in_it() -> None:
     limit = Limit()
-    limit.buckets.believe(Metric.TOKENS, CAPACITY, MINUTE_MS, 0)
-    limit.buckets.believe(Metric.TOKENS, 10**6, DAY_MS, 0)
-    limit.buckets.believe(Metric.REQUESTS, 500, MINUTE_MS, 0)
+    limit.buckets.believe(LimitMetric.TOKENS, CAPACITY, MINUTE_MS, 0)
+    limit.buckets.believe(LimitMetric.TOKENS, 10**6, DAY_MS, 0)
+    limit.buckets.believe(LimitMetric.REQUESTS, 500, MINUTE_MS, 0)
     number = limit.send(1_000, 0).number
     assert [level.high for level in limit.buckets.levels(0)] == [CAPACITY - 998, 10**6 - 998, 499]
     assert [level.low for level in limit.buckets.levels(0)] == [CAPACITY - 1_002, 10**6 - 1_002, 499]
@@ -177,21 +177,21 @@ def test_every_bucket_is_paid_in_what_it_counts_and_given_back_in_it() -> None:
 
 def test_what_was_dearer_than_paid_is_forgotten_of_tokens_and_not_of_requests() -> None:
     limit = Limit()
-    limit.buckets.believe(Metric.TOKENS, CAPACITY, MINUTE_MS, 0)
-    limit.buckets.believe(Metric.REQUESTS, 500, MINUTE_MS, 0)
+    limit.buckets.believe(LimitMetric.TOKENS, CAPACITY, MINUTE_MS, 0)
+    limit.buckets.believe(LimitMetric.REQUESTS, 500, MINUTE_MS, 0)
     hearing = limit.send(1_000, 0)
     limit.show(hearing, 1_000, 1_000)
-    limit.buckets.observe_refusal(Metric.REQUESTS, 500, MINUTE_MS, 499, hearing)
+    limit.buckets.observe_refusal(LimitMetric.REQUESTS, 500, MINUTE_MS, 499, hearing)
     limit.buckets.reprice()
     later = limit.send(1_000, 100)
     assert limit.show(later, 30_000, 30_000) is None  # sets the level, whatever it says
-    assert limit.buckets.observe_refusal(Metric.REQUESTS, 500, MINUTE_MS, 300, later) == 300 + 1 - 499
+    assert limit.buckets.observe_refusal(LimitMetric.REQUESTS, 500, MINUTE_MS, 300, later) == 300 + 1 - 499
 
 
 def test_a_level_refills_with_time_up_to_its_capacity_and_out_of_a_debt() -> None:
-    level = LevelBounds(Metric.TOKENS, -500, 59_000, CAPACITY, MINUTE_MS)
-    assert level.refilled(400) == LevelBounds(Metric.TOKENS, -100, 59_400, CAPACITY, MINUTE_MS)
-    assert level.refilled(5_000) == LevelBounds(Metric.TOKENS, 4_500, CAPACITY, CAPACITY, MINUTE_MS)
+    level = LevelBounds(LimitMetric.TOKENS, -500, 59_000, CAPACITY, MINUTE_MS)
+    assert level.refilled(400) == LevelBounds(LimitMetric.TOKENS, -100, 59_400, CAPACITY, MINUTE_MS)
+    assert level.refilled(5_000) == LevelBounds(LimitMetric.TOKENS, 4_500, CAPACITY, CAPACITY, MINUTE_MS)
     assert level.refilled(MINUTE_MS * 2).low == CAPACITY
 
 
@@ -204,30 +204,32 @@ def test_levels_say_how_each_refills() -> None:
 
 def test_a_refusal_that_names_a_bucket_corrects_it_or_makes_it() -> None:
     limit = Limit()
-    limit.buckets.believe(Metric.TOKENS, CAPACITY, MINUTE_MS, 0)
+    limit.buckets.believe(LimitMetric.TOKENS, CAPACITY, MINUTE_MS, 0)
     hearing = limit.send(1_000, 0)
-    assert limit.buckets.observe_refusal(Metric.TOKENS, CAPACITY, MINUTE_MS, 30_000, hearing) is None  # the first of it
+    assert (
+        limit.buckets.observe_refusal(LimitMetric.TOKENS, CAPACITY, MINUTE_MS, 30_000, hearing) is None
+    )  # the first of it
     assert limit.buckets.levels(hearing.now_ms)[0].low == 30_000
-    assert limit.buckets.observe_refusal(Metric.TOKENS, 10**6, DAY_MS, 400_000, hearing) is None
+    assert limit.buckets.observe_refusal(LimitMetric.TOKENS, 10**6, DAY_MS, 400_000, hearing) is None
     assert limit.sizes() == [(CAPACITY, MINUTE_MS), (10**6, DAY_MS)]
     assert limit.buckets.levels(hearing.now_ms)[1].low == 400_000
 
 
 def test_a_refusal_that_agrees_contradicts_all_the_same_since_what_was_believed_could_have_paid() -> None:
     limit = Limit()
-    limit.buckets.believe(Metric.TOKENS, CAPACITY, MINUTE_MS, 0)
-    limit.buckets.observe_refusal(Metric.TOKENS, CAPACITY, MINUTE_MS, 30_000, limit.send(1_000, 0))
+    limit.buckets.believe(LimitMetric.TOKENS, CAPACITY, MINUTE_MS, 0)
+    limit.buckets.observe_refusal(LimitMetric.TOKENS, CAPACITY, MINUTE_MS, 30_000, limit.send(1_000, 0))
     hearing = limit.send(1_000, 30)
     assert limit.buckets.levels(50)[0].low == 29_028
-    assert limit.buckets.observe_refusal(Metric.TOKENS, CAPACITY, MINUTE_MS, 29_010, hearing) == -1
+    assert limit.buckets.observe_refusal(LimitMetric.TOKENS, CAPACITY, MINUTE_MS, 29_010, hearing) == -1
     assert limit.buckets.levels(50)[0].low == 29_010
 
 
 def test_a_refusal_that_does_not_say_what_is_left_only_names_the_limit() -> None:
     limit = Limit()
-    limit.buckets.believe(Metric.TOKENS, CAPACITY, MINUTE_MS, 0)
+    limit.buckets.believe(LimitMetric.TOKENS, CAPACITY, MINUTE_MS, 0)
     hearing = limit.send(1_000, 0)
-    assert limit.buckets.observe_refusal(Metric.TOKENS, 90_000, MINUTE_MS, None, hearing) is None
+    assert limit.buckets.observe_refusal(LimitMetric.TOKENS, 90_000, MINUTE_MS, None, hearing) is None
     assert limit.sizes() == [(90_000, MINUTE_MS)]
     assert limit.buckets.levels(hearing.now_ms)[0].high == CAPACITY - 998 + TOOK_MS  # what was there stays
 
@@ -235,8 +237,8 @@ def test_a_refusal_that_does_not_say_what_is_left_only_names_the_limit() -> None
 @pytest.mark.parametrize(("period_ms", "mirrors"), [(57_000, 1), (63_000, 1), (56_999, 2), (63_001, 2)])
 def test_periods_that_differ_by_a_twentieth_are_one_and_no_more(period_ms: int, mirrors: int) -> None:
     limit = Limit()
-    limit.buckets.believe(Metric.TOKENS, CAPACITY, MINUTE_MS, 0)
-    limit.buckets.observe_refusal(Metric.TOKENS, CAPACITY, period_ms, None, limit.send(1, 0))
+    limit.buckets.believe(LimitMetric.TOKENS, CAPACITY, MINUTE_MS, 0)
+    limit.buckets.observe_refusal(LimitMetric.TOKENS, CAPACITY, period_ms, None, limit.send(1, 0))
     assert len(limit.sizes()) == mirrors
 
 
@@ -251,8 +253,8 @@ def test_an_older_answer_that_names_another_limit_tells_nothing() -> None:
 
 def test_only_the_longer_buckets_say_when_a_limit_that_is_shut_opens() -> None:
     limit = Limit()
-    limit.buckets.believe(Metric.TOKENS, CAPACITY, MINUTE_MS, 0)
-    limit.buckets.believe(Metric.TOKENS, CAPACITY, DAY_MS, 0)
+    limit.buckets.believe(LimitMetric.TOKENS, CAPACITY, MINUTE_MS, 0)
+    limit.buckets.believe(LimitMetric.TOKENS, CAPACITY, DAY_MS, 0)
     limit.send(CAPACITY, 0)
     assert limit.buckets.payable_at(1_000, 0, 0, longer_than_ms=DAY_MS) > 1_000_000
     assert limit.buckets.payable_at(1_000, 0, 0, longer_than_ms=DAY_MS + 1) == 0
@@ -261,17 +263,17 @@ def test_only_the_longer_buckets_say_when_a_limit_that_is_shut_opens() -> None:
 def test_one_call_pays_twice_the_smallest_bucket_of_tokens_at_most() -> None:
     buckets = BucketSet(SentCalls())
     assert buckets.payable_max is None
-    buckets.believe(Metric.REQUESTS, 5, MINUTE_MS, 0)
+    buckets.believe(LimitMetric.REQUESTS, 5, MINUTE_MS, 0)
     assert buckets.payable_max is None
-    buckets.believe(Metric.TOKENS, 600, MINUTE_MS, 0)
-    buckets.believe(Metric.TOKENS, 10_000, DAY_MS, 0)
+    buckets.believe(LimitMetric.TOKENS, 600, MINUTE_MS, 0)
+    buckets.believe(LimitMetric.TOKENS, 10_000, DAY_MS, 0)
     assert buckets.payable_max == 1_200
 
 
 @pytest.mark.parametrize(("untaken", "low"), [(True, 600), (False, 500 - ROUNDING_TOKENS)])
 def test_what_a_server_turned_away_before_it_looked_at_limits_is_there_at_once(*, untaken: bool, low: int) -> None:
     buckets = BucketSet(SentCalls())
-    buckets.believe(Metric.TOKENS, 600, MINUTE_MS, 0)
+    buckets.believe(LimitMetric.TOKENS, 600, MINUTE_MS, 0)
     buckets.pay(100, 0, 0)
     buckets.refund(100, 0, 0, untaken=untaken)
     (level,) = buckets.levels(0)
@@ -286,8 +288,8 @@ def test_no_level_is_shown_below_a_full_buckets_debt() -> None:
 
 def test_a_bucket_of_a_size_that_is_only_said_keeps_no_call_away_and_lets_nothing_flow() -> None:
     buckets = Limit().buckets
-    buckets.believe(Metric.TOKENS, 600, MINUTE_MS, 0)
-    buckets.believe(Metric.TOKENS, 500, DAY_MS, 0)
+    buckets.believe(LimitMetric.TOKENS, 600, MINUTE_MS, 0)
+    buckets.believe(LimitMetric.TOKENS, 500, DAY_MS, 0)
     assert [buckets.can_hold(tokens, {500}) for tokens in (501, 601)] == [True, False]
     assert buckets.refill_rates(0, {500})[0] == ((MINUTE_MS, 600),)
 
@@ -295,14 +297,14 @@ def test_a_bucket_of_a_size_that_is_only_said_keeps_no_call_away_and_lets_nothin
 @pytest.mark.parametrize("former", [None, 700])
 def test_a_bucket_that_is_disowned_is_what_it_was_before(former: int | None) -> None:
     limit = Limit()
-    limit.buckets.believe(Metric.REQUESTS, 500, MINUTE_MS, 0)
-    limit.buckets.believe(Metric.TOKENS, 500, MINUTE_MS, 0)
-    limit.buckets.believe(Metric.TOKENS, 900, DAY_MS, 0)
+    limit.buckets.believe(LimitMetric.REQUESTS, 500, MINUTE_MS, 0)
+    limit.buckets.believe(LimitMetric.TOKENS, 500, MINUTE_MS, 0)
+    limit.buckets.believe(LimitMetric.TOKENS, 900, DAY_MS, 0)
     made = limit.buckets.made
     limit.buckets.disown(500, former, 1, 0)
-    sizes = [mirror.capacity for mirror in limit.buckets.of(Metric.TOKENS)]
+    sizes = [mirror.capacity for mirror in limit.buckets.of(LimitMetric.TOKENS)]
     assert sizes == ([900] if former is None else [700, 900])
-    assert len(limit.buckets.of(Metric.REQUESTS)) == 1
+    assert len(limit.buckets.of(LimitMetric.REQUESTS)) == 1
     assert limit.buckets.made == made + (former is None)
     limit.buckets.disown(1, None, 1, 0)
-    assert [mirror.capacity for mirror in limit.buckets.of(Metric.TOKENS)] == sizes
+    assert [mirror.capacity for mirror in limit.buckets.of(LimitMetric.TOKENS)] == sizes

@@ -1,6 +1,6 @@
 import pytest
 
-from broker.core.answers.rate_limit_headers import DAY_MS, MINUTE_MS, SECOND_MS, Metric
+from broker.core.answers.rate_limit_headers import DAY_MS, MINUTE_MS, SECOND_MS, LimitMetric
 from broker.core.budget.bucket_mirror import Mirror
 from broker.core.budget.window_mirrors import FixedWindowMirror, SlidingWindowMirror
 from tests.unit.core.shown import CAPACITY, MARK, SENT_MS, TOOK_MS, Limit, counted, slid
@@ -17,8 +17,8 @@ def test_until_the_period_is_known_a_bucket_of_a_minute_is_shown() -> None:
 
 def test_once_it_is_known_how_it_refills_the_believed_bucket_of_the_same_rate_is_no_other() -> None:
     limit = Limit()
-    limit.buckets.believe(Metric.TOKENS, CAPACITY, MINUTE_MS, 0)
-    limit.buckets.believe(Metric.TOKENS, 10**6, DAY_MS, 0)
+    limit.buckets.believe(LimitMetric.TOKENS, CAPACITY, MINUTE_MS, 0)
+    limit.buckets.believe(LimitMetric.TOKENS, 10**6, DAY_MS, 0)
     short = CAPACITY // 10, MINUTE_MS // 10 - 1  # as a rounded `reset` tells
     sizes = []
     for used, sent_ms in zip((500, 600, 700, 800, 900), (*SENT_MS, 1_600), strict=True):  # 500 each, 400 come back
@@ -30,28 +30,28 @@ def test_once_it_is_known_how_it_refills_the_believed_bucket_of_the_same_rate_is
 
 def test_until_the_period_is_known_the_believed_bucket_of_that_size_is_the_one_shown() -> None:
     limit = Limit()
-    limit.buckets.believe(Metric.TOKENS, CAPACITY, DAY_MS, 0)
+    limit.buckets.believe(LimitMetric.TOKENS, CAPACITY, DAY_MS, 0)
     limit.show(limit.send(1, 0), 1, None)
     assert limit.sizes() == [(CAPACITY, DAY_MS)]
 
 
 def test_until_the_period_is_known_what_is_shown_in_another_size_is_another_bucket() -> None:
     limit = Limit()
-    limit.buckets.believe(Metric.TOKENS, 90_000, DAY_MS, 0)
+    limit.buckets.believe(LimitMetric.TOKENS, 90_000, DAY_MS, 0)
     limit.show(limit.send(1, 0), 1, None)
     assert limit.sizes() == [(90_000, DAY_MS), (CAPACITY, MINUTE_MS)]
 
 
 def test_a_period_that_one_answer_lets_compute_is_the_period_until_more_is_known() -> None:
     limit = Limit()
-    limit.buckets.believe(Metric.TOKENS, CAPACITY, MINUTE_MS, 0)
+    limit.buckets.believe(LimitMetric.TOKENS, CAPACITY, MINUTE_MS, 0)
     limit.show(limit.send(1_000, 0), 1_000, 100, period_ms=6_000)
     assert limit.sizes() == [(CAPACITY, MINUTE_MS), (CAPACITY, 6_000)]
 
 
 def test_a_bucket_of_a_day_that_is_shown_is_corrected_beside_the_minute_that_is_believed() -> None:
     limit = Limit()
-    limit.buckets.believe(Metric.TOKENS, CAPACITY, MINUTE_MS, 0)
+    limit.buckets.believe(LimitMetric.TOKENS, CAPACITY, MINUTE_MS, 0)
     limit.show(limit.send(1, 0), 100_000, DAY_MS // 10, capacity=10**6)
     assert limit.sizes() == [(CAPACITY, MINUTE_MS), (10**6, DAY_MS)]
     assert [level.low for level in limit.buckets.levels(TOOK_MS)] == [CAPACITY - 3 + 3, 900_000]
@@ -59,7 +59,7 @@ def test_a_bucket_of_a_day_that_is_shown_is_corrected_beside_the_minute_that_is_
 
 def test_what_was_taken_for_a_minute_is_dropped_once_another_period_is_known() -> None:
     limit = Limit()
-    limit.buckets.believe(Metric.TOKENS, 10**6, DAY_MS, 0)
+    limit.buckets.believe(LimitMetric.TOKENS, 10**6, DAY_MS, 0)
     limit.show(limit.send(1, 0), 1, None)
     assert limit.sizes() == [(10**6, DAY_MS), (CAPACITY, MINUTE_MS)]
     limit.show(limit.send(1, 10), 6_000, DAY_MS // 10)
@@ -68,18 +68,18 @@ def test_what_was_taken_for_a_minute_is_dropped_once_another_period_is_known() -
 
 def test_a_believed_bucket_told_in_another_window_is_the_shown_one_and_dropped() -> None:
     limit = Limit()
-    limit.buckets.believe(Metric.TOKENS, 1_000, SECOND_MS, 0)
-    limit.buckets.believe(Metric.TOKENS, 10**6, DAY_MS, 0)
-    limit.buckets.believe(Metric.REQUESTS, CAPACITY, MINUTE_MS, 0)
+    limit.buckets.believe(LimitMetric.TOKENS, 1_000, SECOND_MS, 0)
+    limit.buckets.believe(LimitMetric.TOKENS, 10**6, DAY_MS, 0)
+    limit.buckets.believe(LimitMetric.REQUESTS, CAPACITY, MINUTE_MS, 0)
     limit.show(limit.send(1, 0), 6_000, 6_000)
     assert limit.sizes() == [(10**6, DAY_MS), (CAPACITY, MINUTE_MS)]
-    assert limit.sizes(Metric.REQUESTS) == [(CAPACITY, MINUTE_MS)]
+    assert limit.sizes(LimitMetric.REQUESTS) == [(CAPACITY, MINUTE_MS)]
 
 
 @pytest.mark.parametrize(("believed", "left"), [(1_050, 1), (1_053, 2), (953, 1), (949, 2)])
 def test_a_rate_that_differs_by_a_twentieth_is_the_same_and_no_more(believed: int, left: int) -> None:
     limit = Limit()
-    limit.buckets.believe(Metric.TOKENS, believed, SECOND_MS, 0)
+    limit.buckets.believe(LimitMetric.TOKENS, believed, SECOND_MS, 0)
     limit.show(limit.send(1, 0), 6_000, 6_000)
     assert len(limit.sizes()) == left
 
@@ -119,7 +119,7 @@ def test_a_sliding_window_is_mirrored_as_one_as_soon_as_it_is_known_and_counts_w
 
 def test_a_believed_bucket_of_its_rate_is_the_counter_that_is_shown() -> None:
     limit = Limit()
-    limit.buckets.believe(Metric.TOKENS, CAPACITY, MINUTE_MS, 0)
+    limit.buckets.believe(LimitMetric.TOKENS, CAPACITY, MINUTE_MS, 0)
     for call, sent_ms in enumerate(SENT_MS, start=1):
         limit.show(limit.send(1_000, sent_ms), 1_000 * call, MARK - sent_ms)
     assert isinstance(limit.only(), FixedWindowMirror)
@@ -127,9 +127,10 @@ def test_a_believed_bucket_of_its_rate_is_the_counter_that_is_shown() -> None:
 
 def test_a_refusal_that_names_the_counters_period_corrects_the_counter() -> None:
     limit = counted()
-    assert limit.buckets.observe_refusal(Metric.TOKENS, CAPACITY, MINUTE_MS, 55_000, limit.send(1_000, 1_500)) == 0
+    assert limit.buckets.observe_refusal(LimitMetric.TOKENS, CAPACITY, MINUTE_MS, 55_000, limit.send(1_000, 1_500)) == 0
     assert (
-        limit.buckets.observe_refusal(Metric.TOKENS, CAPACITY, MINUTE_MS, 50_000, limit.send(1_000, 2_000)) is not None
+        limit.buckets.observe_refusal(LimitMetric.TOKENS, CAPACITY, MINUTE_MS, 50_000, limit.send(1_000, 2_000))
+        is not None
     )
     assert isinstance(limit.only(), FixedWindowMirror)
     assert limit.buckets.levels(2_020)[0].low == 50_000

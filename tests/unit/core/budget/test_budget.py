@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import pytest
 
-from broker.core.answers.rate_limit_headers import MINUTE_MS, Metric
+from broker.core.answers.rate_limit_headers import MINUTE_MS, LimitMetric
 from broker.core.answers.verdict import Meaning, Verdict
 from broker.core.budget.bucket_set import LevelBounds
 from broker.core.budget.budget import Budget, Checkpoint, LimitBeliefs
 from broker.core.budget.burst_control import QUIET_MS
-from broker.core.pricing.laws import Size, prices
+from broker.core.pricing.laws import RequestSize, prices
 from broker.core.units import PPM, ROUNDING_TOKENS
 from tests.unit.core.budgets import KEY, SETTINGS, UNKNOWN, answer, failure, full, low, refusal
 
@@ -83,7 +83,7 @@ def test_nothing_is_too_large_for_a_limit_that_nobody_knows() -> None:
 
 
 def test_every_metric_is_paid_and_the_slowest_tells_when() -> None:
-    budget = full(SETTINGS, KEY, LevelBounds(Metric.REQUESTS, 2, 2, 60, MINUTE_MS))
+    budget = full(SETTINGS, KEY, LevelBounds(LimitMetric.REQUESTS, 2, 2, 60, MINUTE_MS))
     budget.reserve(1, 400, 0)
     budget.reserve(2, 400, 0)
     tokens, requests = budget.levels(0)
@@ -124,7 +124,7 @@ def test_nothing_is_out_of_reach_while_nothing_is_known() -> None:
 
 
 def test_what_is_out_of_reach_is_asked_anew_when_another_law_may_hold() -> None:
-    budget, size = full(SETTINGS), Size(400, 1, 1, 0, 300, 107, function_tools=False, embedding_tokens=None)
+    budget, size = full(SETTINGS), RequestSize(400, 1, 1, 0, 300, 107, function_tools=False, embedding_tokens=None)
     asked = prices("chat.completions", size)
     budget.reserve(1, budget.tariff.price(asked), 0, prices=asked)
     before = budget.inflow(lambda _: 0, 0)
@@ -306,7 +306,7 @@ def test_an_answer_lowers_what_a_predecessor_left() -> None:
 
 def test_a_limit_configured_since_is_added_to_those_a_predecessor_left() -> None:
     budget = full(replace(SETTINGS, requests=500))
-    assert [level.metric for level in budget.levels(0)] == [Metric.TOKENS, Metric.REQUESTS]
+    assert [level.metric for level in budget.levels(0)] == [LimitMetric.TOKENS, LimitMetric.REQUESTS]
 
 
 def test_a_limit_in_trouble_rests_and_then_one_call_goes_alone() -> None:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from broker.core.answers.rate_limit_headers import DAY_MS, MINUTE_MS, SECOND_MS, Metric
+from broker.core.answers.rate_limit_headers import DAY_MS, MINUTE_MS, SECOND_MS, LimitMetric
 from broker.core.answers.verdict import Answer, judge
 from broker.core.budget.admission_delay import WAY_MAX_MS
 from broker.core.budget.bucket_set import LevelBounds
@@ -55,7 +55,7 @@ def test_a_server_that_charges_refusals_is_paid_for_them_if_the_operator_says_so
 def test_a_refused_request_counts_no_request_either() -> None:
     settings = replace(UNKNOWN, refusals_charged=True)
     for case, left in ((UNKNOWN, 1), (settings, 0)):
-        budget = full(case, LevelBounds(Metric.REQUESTS, 5, 5, 500, MINUTE_MS))
+        budget = full(case, LevelBounds(LimitMetric.REQUESTS, 5, 5, 500, MINUTE_MS))
         budget.reserve(1, 400, 0)
         budget.record_answer(1, 0, refusal("requests", limit=500, used=499, requested=1))
         assert low(budget) == left
@@ -178,7 +178,7 @@ def test_a_limit_that_does_not_hold_the_very_call_is_never_believed(meaning: str
 
 
 def test_headers_of_a_refusal_speak_for_the_other_metric_only() -> None:
-    budget = full(SETTINGS, KEY, LevelBounds(Metric.REQUESTS, 500, 500, 500, MINUTE_MS))
+    budget = full(SETTINGS, KEY, LevelBounds(LimitMetric.REQUESTS, 500, 500, 500, MINUTE_MS))
     budget.reserve(1, 400, 0)
     both = answer((60_000, 7_777, "0s"), (500, 123, "0s"))
     budget.record_answer(1, 0, replace(refusal(used=59_700, requested=400), readings=both.readings))
@@ -248,8 +248,8 @@ def test_a_limit_per_day_stands_beside_the_one_per_minute_and_both_are_paid() ->
 def test_a_header_of_unknown_period_is_told_by_its_capacity() -> None:
     budget = full(
         UNKNOWN,
-        LevelBounds(Metric.REQUESTS, 0, 500, 500, MINUTE_MS),
-        LevelBounds(Metric.REQUESTS, 9, 9, 10_000, DAY_MS),
+        LevelBounds(LimitMetric.REQUESTS, 0, 500, 500, MINUTE_MS),
+        LevelBounds(LimitMetric.REQUESTS, 9, 9, 10_000, DAY_MS),
     )
     budget.pause_until(SECOND_MS)
     budget.reserve(1, 400, SECOND_MS)
@@ -281,7 +281,7 @@ def test_the_servers_own_charge_marks_up_ours_until_the_law_is_identified() -> N
 
 
 def test_calls_on_their_way_are_marked_up_as_well() -> None:
-    budget = full(SETTINGS, KEY, LevelBounds(Metric.REQUESTS, 500, 500, 500, MINUTE_MS))
+    budget = full(SETTINGS, KEY, LevelBounds(LimitMetric.REQUESTS, 500, 500, 500, MINUTE_MS))
     budget.reserve(1, 400, 0)
     budget.reserve(2, 400, 0)
     budget.record_answer(1, 0, refusal(used=50_000, requested=680, wait="1ms"))

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from broker.core.answers.rate_limit_headers import DAY_MS, MINUTE_MS, SECOND_MS, Metric
+from broker.core.answers.rate_limit_headers import DAY_MS, MINUTE_MS, SECOND_MS, LimitMetric
 from broker.core.budget.budget import Budget
 from broker.core.units import ROUNDING_TOKENS
 from tests.unit.core.budgets import KEY, SETTINGS, UNKNOWN, answer, full, refusal
@@ -13,7 +13,7 @@ from tests.unit.core.budgets import KEY, SETTINGS, UNKNOWN, answer, full, refusa
 DAILY = replace(UNKNOWN, tokens_per_day=100_000, requests_per_day=1_000)
 
 
-def days(budget: Budget) -> dict[Metric, tuple[int, int]]:
+def days(budget: Budget) -> dict[LimitMetric, tuple[int, int]]:
     return {level.metric: (level.low, level.capacity) for level in budget.levels(0) if level.period_ms == DAY_MS}
 
 
@@ -21,14 +21,14 @@ def test_a_limit_per_day_of_the_settings_is_paid_together_with_the_others() -> N
     budget = full(replace(SETTINGS, tokens_per_day=61_000, requests_per_day=10), KEY)
     budget.reserve(1, 29_000, 0)
     assert days(budget) == {
-        Metric.TOKENS: (61_000 - 29_000 - ROUNDING_TOKENS, 61_000),
-        Metric.REQUESTS: (9, 10),
+        LimitMetric.TOKENS: (61_000 - 29_000 - ROUNDING_TOKENS, 61_000),
+        LimitMetric.REQUESTS: (9, 10),
     }
     at_ms = budget.payable_at(33_000, MINUTE_MS)
     assert at_ms is not None
     assert at_ms > 15 * MINUTE_MS, "the minute could pay, the day cannot"
     budget.reserve(2, 29_000, MINUTE_MS)
-    assert days(budget)[Metric.REQUESTS][0] == 8
+    assert days(budget)[LimitMetric.REQUESTS][0] == 8
 
 
 def test_each_of_a_days_limits_holds_alone() -> None:
@@ -44,8 +44,8 @@ def test_a_header_that_speaks_of_a_day_corrects_the_day_and_one_of_a_minute_does
     budget = full(DAILY)
     budget.reserve(1, 400, 0)
     budget.record_answer(1, 0, answer((60_000, 50_000, "10s"), (10_000, 9_990, "86.4s")))
-    assert days(budget)[Metric.REQUESTS] == (9_990, 10_000)
-    assert days(budget)[Metric.TOKENS] == (100_000 - 400 - ROUNDING_TOKENS, 100_000)
+    assert days(budget)[LimitMetric.REQUESTS] == (9_990, 10_000)
+    assert days(budget)[LimitMetric.TOKENS] == (100_000 - 400 - ROUNDING_TOKENS, 100_000)
 
 
 def test_a_header_without_a_period_is_not_taken_for_the_day_that_was_configured() -> None:
@@ -64,7 +64,7 @@ def test_a_header_without_a_period_that_names_the_configured_days_capacity_speak
     budget = Budget(DAILY, 0, None)
     budget.reserve(1, 400, 0)
     budget.record_answer(1, 0, answer(requests=(1_000, 1_000, "0s")))
-    assert days(budget)[Metric.REQUESTS] == (1_000, 1_000)
+    assert days(budget)[LimitMetric.REQUESTS] == (1_000, 1_000)
     assert len(budget.levels(0)) == 2
 
 
@@ -72,8 +72,8 @@ def test_a_successor_knows_what_a_day_has_spent_and_believes_its_own_settings_of
     before = full(replace(SETTINGS, tokens_per_day=100_000))
     before.reserve(1, 40_000, 0)
     left = before.checkpoint(0)
-    assert days(Budget(replace(SETTINGS, tokens_per_day=100_000), 0, left))[Metric.TOKENS][0] < 60_001
-    low, capacity = days(Budget(replace(SETTINGS, tokens_per_day=200_000), 0, left))[Metric.TOKENS]
+    assert days(Budget(replace(SETTINGS, tokens_per_day=100_000), 0, left))[LimitMetric.TOKENS][0] < 60_001
+    low, capacity = days(Budget(replace(SETTINGS, tokens_per_day=200_000), 0, left))[LimitMetric.TOKENS]
     assert (low < 60_001, capacity) == (True, 200_000)
 
 

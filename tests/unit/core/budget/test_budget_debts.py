@@ -2,7 +2,7 @@
 
 import pytest
 
-from broker.core.answers.rate_limit_headers import MINUTE_MS, Metric
+from broker.core.answers.rate_limit_headers import MINUTE_MS, LimitMetric
 from broker.core.answers.verdict import Answer, Verdict, judge
 from broker.core.budget.bounded_bucket import BoundedTokenBucket
 from broker.core.budget.bucket_set import LevelBounds
@@ -106,13 +106,13 @@ def test_a_law_that_is_believed_later_prices_no_former_call_without_a_bound() ->
         now = attempt * 120_000
         budget.reserve(attempt, 40, now, prices=HUGE)
         budget.record_answer(attempt, now + 500, answer((CAPACITY, 0, "1m0s")))
-        assert max(budget._sends.amounts[Metric.TOKENS]) <= 2 * CAPACITY
+        assert max(budget._sends.amounts[LimitMetric.TOKENS]) <= 2 * CAPACITY
         assert all(abs(level.low) <= CAPACITY for level in budget.levels(now + 500))
 
 
 @pytest.mark.parametrize("level", [-999_743_299, -(10**30), 10**30])
 def test_a_checkpoint_of_a_former_release_heals_within_two_periods(level: int) -> None:
-    left = LevelBounds(Metric.TOKENS, level, CAPACITY, CAPACITY, MINUTE_MS)
+    left = LevelBounds(LimitMetric.TOKENS, level, CAPACITY, CAPACITY, MINUTE_MS)
     budget = Budget(SETTINGS, 0, Checkpoint(SETTINGS.name, 0, (left,), 0, 0, PPM))
     assert -CAPACITY <= low(budget) <= CAPACITY
     at = budget.payable_at(400, 0)

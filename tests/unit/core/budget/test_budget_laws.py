@@ -5,7 +5,7 @@ from dataclasses import replace
 from broker.core.answers.verdict import Meaning, Verdict
 from broker.core.budget.admission_delay import WAY_MAX_MS, WAY_MIN_MS
 from broker.core.budget.budget import Budget, Checkpoint, LimitBeliefs
-from broker.core.pricing.law_identification import Usage
+from broker.core.pricing.law_identification import TokenUsage
 from broker.core.pricing.laws import Law, Prices
 from broker.core.units import PPM, ROUNDING_TOKENS
 from tests.unit.core.budgets import KEY, SETTINGS, answer, full, low, refusal
@@ -50,7 +50,7 @@ def test_headers_of_a_limit_that_settles_at_the_end_still_hold_the_outputs_of_ca
     budget = identifying()
     for attempt in range(3):
         budget.reserve(attempt, budget.tariff.price(usage), 0, prices=usage)
-    budget.record_answer(0, 2_000, answer((60_000, 50_000, "10s")), Usage(100, 300))
+    budget.record_answer(0, 2_000, answer((60_000, 50_000, "10s")), TokenUsage(100, 300))
     assert budget.tariff.price(usage) == 400
     assert budget.levels(2_000)[0].high <= 50_000 - 2 * 300 + 2_000 + 1
 
@@ -63,7 +63,7 @@ def settling(*, known: bool = True) -> Budget:
     budget = identifying() if known else Budget(LimitBeliefs("m", None, None), 0, None)
     budget.reserve(0, 100, 0, prices=USAGE)
     told = answer((60_000, 59_600, "400ms")) if known else answer()
-    budget.record_answer(0, 1_000, told, Usage(100, 300))
+    budget.record_answer(0, 1_000, told, TokenUsage(100, 300))
     return budget
 
 
@@ -76,7 +76,7 @@ def test_a_streams_headers_lack_the_outputs_of_all_that_were_in_flight_when_it_l
     for attempt in (1, 2):
         budget.reserve(attempt, 400, 2_000, prices=USAGE)
     budget.record_answer(1, 3_000, Verdict(Meaning.UPSTREAM_ERROR, True, None, (), None, True, ""))
-    budget.record_answer(2, 3_000, early(50_000), Usage(100, 300))
+    budget.record_answer(2, 3_000, early(50_000), TokenUsage(100, 300))
     level = budget.levels(3_000)[0].high
     assert 50_000 - 2 * 300 + 1_000 <= level <= 50_000 - 2 * 300 + 1_000 + 1, "and a second has flowed in since"
 
@@ -85,18 +85,18 @@ def test_a_stream_that_left_before_anybody_knew_of_outputs_lacks_as_much_as_is_i
     budget = identifying()
     for attempt in (1, 2, 3):
         budget.reserve(attempt, 100, 0, prices=USAGE)
-    budget.record_answer(1, 1_000, early(50_000), Usage(100, 300))
+    budget.record_answer(1, 1_000, early(50_000), TokenUsage(100, 300))
     assert budget.levels(1_000)[0].high <= 50_000 - 2 * 300 + 1_000 + 1
 
 
 def test_a_whole_answers_headers_have_in_them_what_flowed_in_while_it_was_written() -> None:
     budget = settling()
     budget.reserve(1, 400, 2_000, prices=USAGE)
-    budget.record_answer(1, 12_000, answer((60_000, 30_000, "30s")), Usage(100, 300))
+    budget.record_answer(1, 12_000, answer((60_000, 30_000, "30s")), TokenUsage(100, 300))
     assert budget.levels(12_000)[0].high <= 30_000 + WAY_MAX_MS + 1, "not ten seconds' worth more"
     budget.reserve(2, 400, 13_000, prices=USAGE)
     budget.reserve(3, 20_000, 13_500, stated=True, prices=Prices.flat(20_000))
-    budget.record_answer(2, 23_000, answer((60_000, 20_000, "40s")), Usage(100, 300))
+    budget.record_answer(2, 23_000, answer((60_000, 20_000, "40s")), TokenUsage(100, 300))
     after = budget.levels(23_000)[0]
     assert after.high <= 20_000 + 2 * WAY_MAX_MS
     assert after.low >= 20_000 + 10_000 - 20_000 - WAY_MAX_MS, "what was sent meanwhile is taken off once, not twice"
@@ -105,7 +105,7 @@ def test_a_whole_answers_headers_have_in_them_what_flowed_in_while_it_was_writte
 def test_where_no_bucket_is_known_a_whole_answer_lacks_nothing_that_flowed_in() -> None:
     budget = settling(known=False)
     budget.reserve(1, 400, 2_000, prices=USAGE)
-    budget.record_answer(1, 9_000, answer((60_000, 50_000, "10s")), Usage(100, 300))
+    budget.record_answer(1, 9_000, answer((60_000, 50_000, "10s")), TokenUsage(100, 300))
     assert budget.levels(9_000)[0].capacity == 60_000
 
 

@@ -1,11 +1,11 @@
 """When a budget may no longer pay without asking its buckets, though it could a moment ago."""
 
-from broker.core.answers.rate_limit_headers import SECOND_MS, Metric
+from broker.core.answers.rate_limit_headers import SECOND_MS, LimitMetric
 from broker.core.answers.verdict import Meaning
 from broker.core.budget.bucket_set import LevelBounds
 from broker.core.budget.budget import Budget, Checkpoint, LimitBeliefs
 from broker.core.budget.refill_detection import Refill
-from broker.core.pricing.law_identification import Usage
+from broker.core.pricing.law_identification import TokenUsage
 from broker.core.pricing.laws import Law, Prices
 from broker.core.units import PPM
 from tests.unit.core.budgets import SETTINGS, answer, full, low
@@ -42,7 +42,7 @@ def test_calls_that_turn_out_dearer_leave_less_though_no_answer_speaks_of_the_li
     called(budget, 1, 0)
     called(budget, 2, 0)
     called(budget, 3, 0)
-    budget.record_answer(1, 0, answer(), Usage(100, 40_000))
+    budget.record_answer(1, 0, answer(), TokenUsage(100, 40_000))
     assert low(budget) < 0
     at_ms = budget.payable_at(1_000, 0)
     assert at_ms is not None
@@ -51,7 +51,7 @@ def test_calls_that_turn_out_dearer_leave_less_though_no_answer_speaks_of_the_li
 
 def test_who_spreads_the_load_keeps_step_though_the_answer_that_drops_a_bucket_agrees() -> None:
     believed = LimitBeliefs(SETTINGS.name, 1_000, None, period_ms=SECOND_MS)
-    level = LevelBounds(Metric.TOKENS, 1_000, 1_000, 1_000, SECOND_MS)
+    level = LevelBounds(LimitMetric.TOKENS, 1_000, 1_000, 1_000, SECOND_MS)
     budget = Budget(believed, 0, Checkpoint(believed.name, 0, (level,), 0, 0, PPM, borne_tokens=5_000))
     called(budget, 1, 0)
     budget.record_answer(

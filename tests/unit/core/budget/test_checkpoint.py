@@ -1,11 +1,11 @@
 from dataclasses import replace
 
-from broker.core.answers.rate_limit_headers import DAY_MS, MINUTE_MS, Metric
+from broker.core.answers.rate_limit_headers import DAY_MS, MINUTE_MS, LimitMetric
 from broker.core.budget.bucket_set import LevelBounds
 from broker.core.budget.checkpoint import Checkpoint
 from broker.core.units import PPM
 
-KEY = LevelBounds(Metric.TOKENS, 60_000, 60_000, 60_000, MINUTE_MS)
+KEY = LevelBounds(LimitMetric.TOKENS, 60_000, 60_000, 60_000, MINUTE_MS)
 
 
 def test_a_checkpoint_ages_without_credit_for_one_period_which_another_term_may_have_spent() -> None:
@@ -24,5 +24,5 @@ def test_a_checkpoint_ages_without_credit_for_one_period_which_another_term_may_
 
 
 def test_a_day_refills_while_nobody_leads_all_but_a_minute() -> None:
-    left = Checkpoint("m", 0, (LevelBounds(Metric.TOKENS, 0, 0, 86_400, DAY_MS),), 0, 0, PPM)
+    left = Checkpoint("m", 0, (LevelBounds(LimitMetric.TOKENS, 0, 0, 86_400, DAY_MS),), 0, 0, PPM)
     assert [left.aged(at_ms).levels[0].low for at_ms in (MINUTE_MS, 2 * MINUTE_MS, DAY_MS)] == [0, 60, 86_340]

@@ -1,4 +1,4 @@
-from broker.core.answers.rate_limit_headers import MINUTE_MS, Metric, Snapshot
+from broker.core.answers.rate_limit_headers import MINUTE_MS, LimitMetric, Snapshot
 from broker.core.budget.burst_control import QUIET_MS
 from broker.core.budget.cooldown import FIRST_MAX_MS, FIRST_MS, GROWS_BY, LONGEST_MS, Cooldown, unfathomed
 
@@ -82,7 +82,7 @@ def test_an_answer_ends_it_sooner() -> None:
 
 def test_a_refusal_that_says_how_much_is_used_and_not_all_of_it_can_be_fathomed() -> None:
     def stated(used: int | None) -> Snapshot:
-        return Snapshot(Metric.TOKENS, MINUTE_MS, 1_000, used, None, None, None)
+        return Snapshot(LimitMetric.TOKENS, MINUTE_MS, 1_000, used, None, None, None)
 
     assert unfathomed(None)
     assert [unfathomed(stated(used)) for used in (None, 1_000, 999)] == [True, True, False]

@@ -2,7 +2,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from broker.core.answers.rate_limit_headers import DAY_MS, HOUR_MS, MINUTE_MS, MONTH_MS, SECOND_MS, Metric, Reading
+from broker.core.answers.rate_limit_headers import DAY_MS, HOUR_MS, MINUTE_MS, MONTH_MS, SECOND_MS, LimitMetric, Reading
 from broker.core.budget.refill_detection import (
     ANSWERS_MIN,
     APART_MS,
@@ -19,7 +19,7 @@ Call = tuple[int, int, int | None]  # what is used, how long until nothing is, w
 
 
 def reading(used: int, full_in_ms: int | None, capacity: int = CAPACITY) -> Reading:
-    return Reading(Metric.TOKENS, capacity, capacity - used, None, full_in_ms)
+    return Reading(LimitMetric.TOKENS, capacity, capacity - used, None, full_in_ms)
 
 
 class Listener:

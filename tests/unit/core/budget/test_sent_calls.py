@@ -1,6 +1,6 @@
 import pytest
 
-from broker.core.answers.rate_limit_headers import Metric
+from broker.core.answers.rate_limit_headers import LimitMetric
 from broker.core.budget.sent_calls import SENDS_MAX, AdmissionOrder, SentCalls
 from broker.core.pricing.laws import Prices
 
@@ -11,7 +11,7 @@ def test_calls_are_numbered_in_the_order_they_are_sent() -> None:
     sends = SentCalls()
     assert [sends.append(10, 400), sends.append(20, 500)] == [0, 1]
     assert sends.sent_ms == [10, 20]
-    assert sends.amounts == {Metric.TOKENS: [400, 500], Metric.REQUESTS: [1, 1]}
+    assert sends.amounts == {LimitMetric.TOKENS: [400, 500], LimitMetric.REQUESTS: [1, 1]}
 
 
 def test_the_oldest_calls_are_forgotten_and_the_rest_keep_their_numbers() -> None:
@@ -30,8 +30,8 @@ def test_a_struck_call_took_nothing_and_striking_a_forgotten_one_is_nothing() ->
         sends.append(now, 7)
     sends.strike(0)
     sends.strike(SENDS_MAX + 1)
-    assert sends.amounts[Metric.TOKENS][:3] == [7, 0, 7]
-    assert sends.amounts[Metric.REQUESTS][:3] == [1, 0, 1]
+    assert sends.amounts[LimitMetric.TOKENS][:3] == [7, 0, 7]
+    assert sends.amounts[LimitMetric.REQUESTS][:3] == [1, 0, 1]
 
 
 def test_repricing_rounds_up_and_leaves_what_took_nothing() -> None:
@@ -40,7 +40,7 @@ def test_repricing_rounds_up_and_leaves_what_took_nothing() -> None:
     sends.append(0, 10)
     sends.strike(1)
     sends.reprice(1_700_000, 1_000_000)
-    assert sends.amounts[Metric.TOKENS] == [6, 0]
+    assert sends.amounts[LimitMetric.TOKENS] == [6, 0]
 
 
 def test_another_law_reprices_what_our_laws_have_priced_and_took_something() -> None:
@@ -49,11 +49,11 @@ def test_another_law_reprices_what_our_laws_have_priced_and_took_something() -> 
     sends.append(0, 200)  # the server's own word
     sends.strike(sends.append(0, 300, prices=Prices.flat(300)))
     sends.reprice_by(lambda prices: 2 * prices.tokens[0])
-    assert sends.amounts[Metric.TOKENS] == [200, 200, 0]
+    assert sends.amounts[LimitMetric.TOKENS] == [200, 200, 0]
     for now in range(2 * SENDS_MAX):
         sends.append(now, now)
     sends.reprice_by(lambda prices: prices.tokens[0])
-    assert max(sends.amounts[Metric.TOKENS]) == 2 * SENDS_MAX - 1
+    assert max(sends.amounts[LimitMetric.TOKENS]) == 2 * SENDS_MAX - 1
 
 
 def heard(sends: SentCalls, number: int, now_ms: int) -> AdmissionOrder:

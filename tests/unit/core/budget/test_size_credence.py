@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from broker.core.answers.rate_limit_headers import DAY_MS, MINUTE_MS, Metric, Reading, Snapshot
+from broker.core.answers.rate_limit_headers import DAY_MS, MINUTE_MS, LimitMetric, Reading, Snapshot
 from broker.core.answers.verdict import Answer, Meaning, Verdict, judge
 from broker.core.budget.size_credence import JUMP_TIMES, SizeCredence
 
@@ -12,13 +12,13 @@ TOO_LARGE = replace(FINE, meaning=Meaning.TOO_LARGE)
 
 
 def shown(
-    capacity: int, metric: Metric = Metric.TOKENS, verdict: Verdict = FINE, period_ms: int | None = None
+    capacity: int, metric: LimitMetric = LimitMetric.TOKENS, verdict: Verdict = FINE, period_ms: int | None = None
 ) -> Verdict:
     return replace(verdict, readings=(Reading(metric, capacity, 0, period_ms),))
 
 
 def stated(capacity: int, period_ms: int = MINUTE_MS, *, project: bool = False) -> Verdict:
-    snapshot = Snapshot(Metric.TOKENS, period_ms, capacity, 0, None, None, None, project)
+    snapshot = Snapshot(LimitMetric.TOKENS, period_ms, capacity, 0, None, None, None, project)
     return replace(REFUSED, snapshot=snapshot)
 
 
@@ -108,14 +108,14 @@ def test_an_answer_that_says_another_size_needs_no_second_one() -> None:
 
 def test_a_size_of_requests_that_only_refusals_have_said_is_undone_by_one_answer_and_fails_none() -> None:
     credence = SizeCredence()
-    credence.believable(shown(500, Metric.REQUESTS), lambda: 1)
+    credence.believable(shown(500, LimitMetric.REQUESTS), lambda: 1)
     for _ in range(2):
-        credence.believable(shown(1, Metric.REQUESTS, REFUSED), lambda: 100)
-    assert credence.believable(shown(1, Metric.REQUESTS, REFUSED), lambda: 100).readings
+        credence.believable(shown(1, LimitMetric.REQUESTS, REFUSED), lambda: 100)
+    assert credence.believable(shown(1, LimitMetric.REQUESTS, REFUSED), lambda: 100).readings
     assert credence.said == frozenset()
     assert credence.believable(FINE, lambda: 100) is FINE
     assert credence.disproved == {}
-    assert credence.believable(shown(500, Metric.REQUESTS), lambda: 100).readings
+    assert credence.believable(shown(500, LimitMetric.REQUESTS), lambda: 100).readings
 
 
 def test_what_a_predecessor_left_is_only_said_unless_the_operator_says_so_too() -> None:
@@ -131,14 +131,14 @@ def test_what_a_predecessor_left_is_only_said_unless_the_operator_says_so_too() 
 def test_a_first_size_is_believed_if_its_call_fits_or_was_refused_for_its_size() -> None:
     assert SizeCredence().believable(shown(100), lambda: 100).readings
     assert SizeCredence().believable(shown(99, verdict=TOO_LARGE), lambda: 100).readings
-    assert SizeCredence().believable(shown(1, Metric.REQUESTS), lambda: 100).readings
+    assert SizeCredence().believable(shown(1, LimitMetric.REQUESTS), lambda: 100).readings
 
 
 def test_what_a_refusal_states_is_weighed_alike() -> None:
     credence = knowing(1_000)
     assert credence.believable(stated(1), lambda: 1).snapshot is None
     assert credence.believable(stated(1), lambda: 1).snapshot is not None
-    both = replace(stated(20_000), readings=(Reading(Metric.REQUESTS, 5, 0, None),))
+    both = replace(stated(20_000), readings=(Reading(LimitMetric.REQUESTS, 5, 0, None),))
     assert credence.believable(both, lambda: 1) == replace(both, snapshot=None)
 
 
@@ -151,8 +151,8 @@ def test_a_limit_of_a_day_stands_beside_that_of_a_minute() -> None:
 
 def test_readings_are_weighed_also_beside_a_statement_that_is_not_believed() -> None:
     credence = knowing(1_000)
-    credence.believable(replace(FINE, readings=(Reading(Metric.REQUESTS, 50, 0, None),)), lambda: 1)
-    fair, odd = Reading(Metric.REQUESTS, 50, 0, None), Reading(Metric.REQUESTS, 50_000, 0, None)
+    credence.believable(replace(FINE, readings=(Reading(LimitMetric.REQUESTS, 50, 0, None),)), lambda: 1)
+    fair, odd = Reading(LimitMetric.REQUESTS, 50, 0, None), Reading(LimitMetric.REQUESTS, 50_000, 0, None)
     both = replace(stated(1), readings=(fair, odd))
     assert credence.believable(both, lambda: 1) == replace(both, readings=(fair,), snapshot=None)
 

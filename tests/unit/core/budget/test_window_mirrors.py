@@ -2,7 +2,7 @@
 
 import pytest
 
-from broker.core.answers.rate_limit_headers import Metric
+from broker.core.answers.rate_limit_headers import LimitMetric
 from broker.core.budget.admission_delay import WAY_MAX_MS
 from broker.core.budget.refill_detection import Refill
 from broker.core.budget.sent_calls import SENDS_MAX
@@ -33,7 +33,7 @@ def test_paying_moves_the_ends_of_a_counter_apart_by_the_rounding_of_the_law() -
 
 
 def test_a_counted_request_is_exactly_one() -> None:
-    counter = Counter(Metric.REQUESTS, 500, 500)
+    counter = Counter(LimitMetric.REQUESTS, 500, 500)
     counter.send(400, 0)
     assert counter.interval(0) == (499, 499)
     assert counter.hear(499, 0, 10) == 0

@@ -2,7 +2,7 @@
 
 import pytest
 
-from broker.core.answers.rate_limit_headers import Metric
+from broker.core.answers.rate_limit_headers import LimitMetric
 from broker.core.budget.admission_delay import WAY_MAX_MS
 from broker.core.budget.sent_calls import SENDS_MAX
 from broker.core.budget.sliding_sum import SLOT_MS
@@ -35,7 +35,7 @@ def test_a_charge_smaller_than_the_rounding_may_be_nothing() -> None:
 
 
 def test_a_sliding_window_of_requests_counts_them_exactly() -> None:
-    slider = Slider(Metric.REQUESTS, 500)
+    slider = Slider(LimitMetric.REQUESTS, 500)
     slider.send(400, 0)
     assert slider.interval(0) == (499, 499)
     assert slider.hear(499, 0, 10) == 0

@@ -4,7 +4,7 @@ import pytest
 
 from broker.core.bounds import OVERDUE_AFTER_MS
 from broker.core.identity.dedupe import Awaited, DedupeTable, Fate, Identity, Overdue
-from broker.core.identity.pending_cancels import Cancel
+from broker.core.identity.pending_cancels import CancelRecord
 from tests.unit.core.identities import (
     BODY,
     COMPLETED,
@@ -91,11 +91,11 @@ def test_a_copy_returns_if_its_request_was_withdrawn_and_it_is_the_one_still_out
 def test_parked_ids_and_waiting_cancels_share_half_of_the_ids_and_the_oldest_cancel_goes() -> None:
     ids = identities(ids_max=6)
     for number in range(2):
-        ids.record_cancel(Cancel(bytes([100 + number] * 16), 5), 10 + number)
+        ids.record_cancel(CancelRecord(bytes([100 + number] * 16), 5), 10 + number)
     assert (ids.kept, ids.may_park) == (2, True)
     ids.settle(run(0), 1, Fate.PARKED, 20)
     assert (ids.kept, ids.may_park) == (3, False)
-    ids.record_cancel(Cancel(bytes([102] * 16), 5), 30)
+    ids.record_cancel(CancelRecord(bytes([102] * 16), 5), 30)
     assert (ids.kept, ids.cancels.evicted, len(ids.cancels)) == (3, 1, 2)
     assert not ids.cancels.covers(bytes([100] * 16), 0)
     assert ids.cancels.covers(bytes([102] * 16), 0)
@@ -160,12 +160,12 @@ def test_a_parked_id_is_kept_until_its_copy_can_come_no_more() -> None:
 def test_where_the_ledger_is_gone_fates_and_cancels_are_told_again() -> None:
     index = identities()
     index.settle(run(0), 1, Fate.COMPLETED, HOUR)
-    index.record_cancel(Cancel(b"c" * 16, HOUR), HOUR)
+    index.record_cancel(CancelRecord(b"c" * 16, HOUR), HOUR)
     assert not index.needs_rewrite
     index.rewrite_all(HOUR + 5_000)
     assert index.needs_rewrite
     assert index.renewals(HOUR + 5_000) == [(run(0), 1, Fate.COMPLETED)]
-    assert index.cancels.renewals(HOUR + 5_000) == [Cancel(b"c" * 16, HOUR)]
+    assert index.cancels.renewals(HOUR + 5_000) == [CancelRecord(b"c" * 16, HOUR)]
     index.settle(run(0), 1, Fate.COMPLETED, HOUR + 6_000)
     assert index.renewals(HOUR + 6_000) == []
     assert not index.needs_rewrite

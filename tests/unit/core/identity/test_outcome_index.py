@@ -3,7 +3,7 @@ import tracemalloc
 
 import pytest
 
-from broker.core.identity.outcome_index import RENEWALS_MAX, RUN_MAX, STRIDES, Fate, Identity, Known, OutcomeIndex
+from broker.core.identity.outcome_index import RENEWALS_MAX, RUN_MAX, STRIDES, Fate, Identity, KnownFate, OutcomeIndex
 from tests.unit.core.fating import WINDOW, fates, identity
 
 
@@ -18,15 +18,15 @@ def test_every_field_comes_back_at_its_largest_and_smallest(fate: Fate) -> None:
     smallest = Identity(b"\x00" * 16, 0, b"\x00" * 8)
     index.record(largest, 255, fate, 4_000_000_000_000)
     index.record(smallest, 0, fate, 0)
-    assert index.find(largest.id_hash) == Known(fate, RUN_MAX, 255, b"\xff" * 8, 4_000_000_000)
-    assert index.find(smallest.id_hash) == Known(fate, 0, 0, b"\x00" * 8, 0)
+    assert index.find(largest.id_hash) == KnownFate(fate, RUN_MAX, 255, b"\xff" * 8, 4_000_000_000)
+    assert index.find(smallest.id_hash) == KnownFate(fate, 0, 0, b"\x00" * 8, 0)
     assert index.find(b"x" * 16) is None
 
 
 def test_an_attempt_above_what_the_ledger_can_write_is_kept_as_the_highest() -> None:
     index = fates()
     index.record(identity(1), 256, Fate.PARKED, 0)
-    assert index.find(identity(1).id_hash) == Known(Fate.PARKED, 0, 255, b"contents", 0)
+    assert index.find(identity(1).id_hash) == KnownFate(Fate.PARKED, 0, 255, b"contents", 0)
 
 
 @pytest.mark.parametrize(

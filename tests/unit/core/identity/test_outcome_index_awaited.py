@@ -12,7 +12,7 @@ from broker.core.identity.outcome_index import (
     Awaited,
     Fate,
     Identity,
-    Known,
+    KnownFate,
     OutcomeIndex,
     Overdue,
 )
@@ -209,7 +209,7 @@ def test_where_the_ledger_is_gone_everything_is_recorded_again_what_is_parked_fi
     assert told(index, 5_800) == [4, 0, 1, 2, 3, 5]
     assert told(index, 5_900) == []
     assert not index.untold
-    assert index.find(identity(0).id_hash) == Known(Fate.COMPLETED, 0, 2, b"contents", 6)
+    assert index.find(identity(0).id_hash) == KnownFate(Fate.COMPLETED, 0, 2, b"contents", 6)
 
 
 def test_what_was_recorded_since_or_is_forgotten_is_not_told_again() -> None:

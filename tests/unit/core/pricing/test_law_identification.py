@@ -14,18 +14,18 @@ from broker.core.pricing.law_identification import (
     THOROUGH_EVERY,
     LawIdentification,
     Remaining,
-    Usage,
+    TokenUsage,
 )
-from broker.core.pricing.laws import LAWS_OF, Law, Prices, Size, prices
+from broker.core.pricing.laws import LAWS_OF, Law, Prices, RequestSize, prices
 
 CHAT = "chat.completions"
 
 
-def size(number: int = 0, *, tools: bool = False) -> Size:
+def size(number: int = 0, *, tools: bool = False) -> RequestSize:
     """Every third body names a cap of 300, and texts differ."""
     text = 400 + 40 * (number % 7)
     cap = 300 if number % 3 else None
-    return Size(text, 1, 1, 0, cap, 40 + text // 4, function_tools=tools, embedding_tokens=None)
+    return RequestSize(text, 1, 1, 0, cap, 40 + text // 4, function_tools=tools, embedding_tokens=None)
 
 
 class Server:
@@ -50,7 +50,7 @@ class Server:
         is_usage = asked.laws[self.place] is Law.USAGE
         self.level -= output if is_usage else 0
         remaining = Remaining(self.level if is_usage and not early else admitted, capacity, 60_000)
-        usage = Usage(size(self.number).input_tokens, output)
+        usage = TokenUsage(size(self.number).input_tokens, output)
         self.witness.record_answer(sent, remaining, usage, self.now_ms, early=early)
         self.number += 1
 
@@ -158,7 +158,7 @@ def test_an_endpoint_with_one_law_is_believed_and_its_error_is_seen() -> None:
     assert not witness.chosen
     for number, level in enumerate((20_000, 20_600, 21_500)):
         sent = witness.record_send(flat, 1_000 * number)
-        witness.record_answer(sent, Remaining(level, 60_000, 60_000), Usage(10, 20), 1_000 * number + 500)
+        witness.record_answer(sent, Remaining(level, 60_000, 60_000), TokenUsage(10, 20), 1_000 * number + 500)
     assert witness.evidence.believed is Law.DOCUMENTED
     assert list(witness.errors) == [0, 0, 274]
 
@@ -172,7 +172,7 @@ def test_responses_settles_what_its_overhead_has_not_covered() -> None:
         sent = witness.record_send(asked, now_ms)
         level += 1_000 - asked.tokens[-1] - max(0, output - asked.covered)
         now_ms += 1_000
-        witness.record_answer(sent, Remaining(level, 60_000, 60_000), Usage(size().input_tokens, output), now_ms)
+        witness.record_answer(sent, Remaining(level, 60_000, 60_000), TokenUsage(size().input_tokens, output), now_ms)
     assert witness.evidence.believed is Law.USAGE
 
 
@@ -180,7 +180,7 @@ def test_what_is_held_for_an_output_is_longer_than_four_of_five_and_changes_in_s
     witness = LawIdentification(prices(CHAT, size()), None)
 
     def end(output: int) -> int:
-        witness.record_answer(witness.record_send(prices(CHAT, size()), 0), None, Usage(100, output), 0)
+        witness.record_answer(witness.record_send(prices(CHAT, size()), 0), None, TokenUsage(100, output), 0)
         return witness.output_held
 
     assert [end(output) for output in (100, 100, 100, 100, 900)] == [100] * 5
@@ -250,7 +250,7 @@ def test_a_settled_law_that_changes_is_noticed_within_three_answers() -> None:
         assert server.witness.evidence.believed is after
 
 
-UNCAPPED = Size(160, 1, 1, 0, None, 44, function_tools=False, embedding_tokens=None)
+UNCAPPED = RequestSize(160, 1, 1, 0, None, 44, function_tools=False, embedding_tokens=None)
 SMALL = prices(CHAT, UNCAPPED)
 LIMIT = 60_000, 60_000  # a token flows in each millisecond
 
@@ -277,7 +277,7 @@ def test_a_law_is_not_known_so_soon_that_it_explains_away_what_speaks_against_it
         assert (max(server.witness.errors) > 0) == errs
 
 
-def crowd(server: Server, foreign: int, bodies: Callable[[int], Size] = size) -> None:
+def crowd(server: Server, foreign: int, bodies: Callable[[int], RequestSize] = size) -> None:
     """A dozen calls leave at once, and others spend; the answers come one by one."""
     witness, calls = server.witness, []
     for number in range(12):
@@ -323,7 +323,7 @@ def late(server: Server, by_ms: int) -> None:
     ends = []
     for output in (25, 30):
         server.level -= output
-        ends.append((Remaining(server.level, *LIMIT), Usage(size(server.number).input_tokens, output)))
+        ends.append((Remaining(server.level, *LIMIT), TokenUsage(size(server.number).input_tokens, output)))
     witness.record_answer(calls[1], *ends[1], server.now_ms)
     server.level, server.now_ms = server.level + by_ms, server.now_ms + by_ms
     witness.record_answer(calls[0], *ends[0], server.now_ms)

@@ -15,7 +15,7 @@ from broker.core.pricing.laws import (
     RESPONSES_OVERHEAD_WITH_TOOLS,
     Law,
     Prices,
-    Size,
+    RequestSize,
     beyond_any_limit,
     charge,
     framing_tokens,
@@ -29,7 +29,7 @@ HEADERS = Path(__file__).parent.parent / "data" / "openai_ratelimit_headers.json
 LAW_CHANGED_ON = "2025-03-20"
 
 
-def size(**known: Any) -> Size:
+def size(**known: Any) -> RequestSize:
     nothing: dict[str, Any] = {
         "content_bytes": 0,
         "messages": 0,
@@ -40,7 +40,7 @@ def size(**known: Any) -> Size:
         "function_tools": False,
         "embedding_tokens": None,
     }
-    return Size(**(nothing | known))
+    return RequestSize(**(nothing | known))
 
 
 def errors(endpoint: str, law: Law, *, since: str = "", until: str = "9999", models: tuple[str, ...] = ()) -> list[int]:
@@ -55,7 +55,7 @@ def errors(endpoint: str, law: Law, *, since: str = "", until: str = "9999", mod
     ]
 
 
-def recorded_size(row: dict[str, Any]) -> Size:
+def recorded_size(row: dict[str, Any]) -> RequestSize:
     return size(
         content_bytes=row["content_utf8_bytes"],
         messages=row["items"],
@@ -139,7 +139,7 @@ def test_a_chat_body_is_measured_by_its_messages_alone() -> None:
         "max_completion_tokens": 300.0,
         "tools": [{"type": "function", "function": {"name": "tool"}}],
     }
-    assert measure("chat.completions", body, 40) == Size(
+    assert measure("chat.completions", body, 40) == RequestSize(
         content_bytes=7 + 1 + 2 + 5,
         messages=4,
         choices=2,
@@ -192,7 +192,7 @@ def test_a_lone_string_is_one_input() -> None:
     assert measure("embeddings", {"input": "hello"}, 0).content_bytes == 5
 
 
-def pictures(endpoint: str, *given: dict[str, Any], model: str = "gpt-4o") -> Size:
+def pictures(endpoint: str, *given: dict[str, Any], model: str = "gpt-4o") -> RequestSize:
     """One item with these parts and a word."""
     items = [{"role": "user", "content": [{"type": "text", "text": "look"}, *given]}]
     name = "messages" if endpoint == "chat.completions" else "input"

@@ -1,14 +1,14 @@
 from dataclasses import replace
 
-from broker.core.answers.rate_limit_headers import Metric, Reading
+from broker.core.answers.rate_limit_headers import LimitMetric, Reading
 from broker.core.answers.verdict import Meaning, Verdict
-from broker.core.pricing.law_identification import Remaining, Usage
-from broker.core.pricing.laws import Law, Prices, Size, prices
+from broker.core.pricing.law_identification import Remaining, TokenUsage
+from broker.core.pricing.laws import Law, Prices, RequestSize, prices
 from broker.core.pricing.tariff import LawStatus, Tariff
 from tests.unit.core.specimens import verdict
 
 CHAT, RESPONSES = "chat.completions", "responses"
-SIZE = Size(400, 1, 1, 0, 300, 107, function_tools=False, embedding_tokens=None)
+SIZE = RequestSize(400, 1, 1, 0, 300, 107, function_tools=False, embedding_tokens=None)
 ASKED = prices(CHAT, SIZE)  # 401, 300, 102 and 107
 
 
@@ -19,7 +19,7 @@ def by(law: Law, asked: Prices = ASKED) -> int:
 def answered(tariff: Tariff, attempt: int, remaining: int, *, asked: Prices = ASKED, output: int = 0) -> None:
     now_ms = 1_000 * attempt
     tariff.record_send(attempt, asked, now_ms)
-    usage = Usage(107, output) if output else None
+    usage = TokenUsage(107, output) if output else None
     tariff.record_answer(attempt, Remaining(remaining, 60_000, 60_000), usage, now_ms + 500)
 
 
@@ -135,12 +135,12 @@ def test_a_good_answer_says_what_remained_and_a_failed_one_nothing() -> None:
 def test_a_refusal_names_a_charge_of_tokens_or_none() -> None:
     assert heard(Tariff(), verdict(Meaning.RATE_LIMITED, requested=300)) == (300, True)
     assert heard(Tariff(), verdict(Meaning.TOO_LARGE, requested=9_000)) == (9_000, False)
-    assert heard(Tariff(), verdict(Meaning.RATE_LIMITED, requested=1, metric=Metric.REQUESTS)) == (None, True)
+    assert heard(Tariff(), verdict(Meaning.RATE_LIMITED, requested=1, metric=LimitMetric.REQUESTS)) == (None, True)
     assert heard(Tariff(), verdict(Meaning.RATE_LIMITED)) == (None, True)
 
 
 def test_headers_of_other_limits_alone_say_nothing_of_tokens() -> None:
-    requests = Reading(Metric.REQUESTS, 500, 499, 60_000)
+    requests = Reading(LimitMetric.REQUESTS, 500, 499, 60_000)
     tariff = Tariff()
     assert heard(tariff, replace(verdict(), readings=(requests,))) == (None, True)
     assert tariff.law_statuses()[0].pieces == 0
@@ -150,7 +150,7 @@ def test_headers_that_leave_out_the_period_are_read_by_the_last_that_told_it() -
     tariff = Tariff(period_ms=1)
     for attempt, (now_ms, remaining, period_ms) in enumerate(((0, 20_000, 60_000), (1_000, 20_700, None)), start=1):
         tariff.record_send(attempt, ASKED, now_ms)
-        readings = (Reading(Metric.TOKENS, 60_000, remaining, period_ms),)
+        readings = (Reading(LimitMetric.TOKENS, 60_000, remaining, period_ms),)
         tariff.observe(attempt, replace(verdict(), readings=readings), None, now_ms + 500)
     assert tariff.laws() == {CHAT: Law.DOCUMENTED}
 
@@ -170,9 +170,9 @@ def test_what_calls_have_been_charged_is_reckoned_by_the_law_that_is_believed_no
 def test_under_usage_what_an_answer_reports_is_what_its_call_was_charged() -> None:
     tariff = Tariff({CHAT: Law.USAGE, RESPONSES: Law.USAGE})
     tariff.record_send(1, ASKED, 0)
-    tariff.record_answer(1, None, Usage(110, 40), 500)
+    tariff.record_answer(1, None, TokenUsage(110, 40), 500)
     tariff.record_send(2, prices(RESPONSES, SIZE), 600)
-    tariff.record_answer(2, None, Usage(107, 500), 900)
+    tariff.record_answer(2, None, TokenUsage(107, 500), 900)
     assert {each.endpoint: each.charged_tokens for each in tariff.law_statuses()} == {CHAT: 150, RESPONSES: 607}
 
 
@@ -190,9 +190,9 @@ def test_headers_that_came_before_the_answer_speak_of_the_admission_alone() -> N
     for attempt, output in enumerate((150, 400, 90, 700, 250, 330)):
         tariff.record_send(attempt, ASKED, now_ms)
         level -= 107
-        fine = Verdict(Meaning.OK, False, None, (Reading(Metric.TOKENS, 60_000, level, 60_000),), None, False, "")
+        fine = Verdict(Meaning.OK, False, None, (Reading(LimitMetric.TOKENS, 60_000, level, 60_000),), None, False, "")
         level, now_ms = level - output + 1_000, now_ms + 1_000
-        tariff.observe(attempt, replace(fine, early=True), Usage(107, output), now_ms)
+        tariff.observe(attempt, replace(fine, early=True), TokenUsage(107, output), now_ms)
     (standing,) = tariff.law_statuses()
     assert (standing.law, standing.identified, set(standing.errors)) == (Law.USAGE, True, {0})
 

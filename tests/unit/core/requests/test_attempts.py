@@ -1,6 +1,6 @@
 from dataclasses import replace
 
-from broker.core.answers.rate_limit_headers import Metric
+from broker.core.answers.rate_limit_headers import LimitMetric
 from broker.core.answers.verdict import Meaning, Verdict
 from broker.core.bounds import CALL_RESERVE_BYTES, OUTCOME_BYTES_MAX
 from broker.core.budget.account import AccountBreaker
@@ -8,7 +8,7 @@ from broker.core.budget.breaker import ACCOUNT_REST_MS, FAILURES_IN_A_ROW
 from broker.core.budget.budget import Budget
 from broker.core.commands import BreakerClosed, BreakerOpened, Complete, Fail, Park
 from broker.core.config import DispatchRules
-from broker.core.events import Answered, Refused
+from broker.core.events import Answered, CallNotSent
 from broker.core.identity.outcome_index import ATTEMPT_MAX
 from broker.core.requests.attempts import Attempts, Sequel
 from broker.core.requests.in_flight import CallsInFlight
@@ -77,7 +77,7 @@ def test_the_servers_own_charge_is_believed_from_then_on() -> None:
 
 def test_a_refusal_by_requests_says_nothing_of_tokens() -> None:
     bench = Bench()
-    bench.decision(verdict(Meaning.RATE_LIMITED, wait_ms=300, requested=1, metric=Metric.REQUESTS))
+    bench.decision(verdict(Meaning.RATE_LIMITED, wait_ms=300, requested=1, metric=LimitMetric.REQUESTS))
     assert (bench.ticket.charge, bench.ticket.stated) == (100, False)
 
 
@@ -162,7 +162,7 @@ def test_a_probe_that_we_end_ourselves_or_never_send_makes_room_for_another() ->
     bench.answer(verdict(Meaning.CONNECTION, counts=False))
     assert bench.account.breaker.may_call_at(NOW) is not None
     bench.call = bench.start()
-    bench.attempts.take_back(Refused(bench.call), NOW)
+    bench.attempts.take_back(CallNotSent(bench.call), NOW)
     assert bench.account.breaker.may_call_at(NOW) is not None
 
 
@@ -201,7 +201,7 @@ def test_calls_that_we_end_ourselves_say_nothing_of_the_server() -> None:
 def test_a_call_that_was_not_sent_gives_its_ticket_back() -> None:
     bench = Bench()
     assert bench.flights.held_bytes == CALL_RESERVE_BYTES
-    assert bench.attempts.take_back(Refused(bench.call), NOW) is bench.ticket
+    assert bench.attempts.take_back(CallNotSent(bench.call), NOW) is bench.ticket
     assert bench.ticket.calls == 0, "nobody was called"
     assert (bench.budget.inflight, bench.flights.held_bytes, len(bench.flights)) == (0, 0, 0)
 
@@ -212,7 +212,7 @@ def test_a_call_that_was_not_sent_gives_its_charge_back_and_one_without_an_answe
         if answered:
             bench.answer(verdict(Meaning.TIMEOUT))
         else:
-            bench.attempts.take_back(Refused(bench.call), 0)
+            bench.attempts.take_back(CallNotSent(bench.call), 0)
         assert bench.low(0) == 60_000 - kept
         assert bench.budget.charged_last_minute(0) == (100 if answered else 0)
 
@@ -220,7 +220,7 @@ def test_a_call_that_was_not_sent_gives_its_charge_back_and_one_without_an_answe
 def test_a_call_that_was_not_sent_and_nobody_waits_for_gives_nothing_back() -> None:
     bench = Bench()
     bench.flights.abandon(bench.ticket)
-    assert bench.attempts.take_back(Refused(bench.call), NOW) is None
+    assert bench.attempts.take_back(CallNotSent(bench.call), NOW) is None
 
 
 def test_failures_of_a_server_in_trouble_count_against_nobody() -> None:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from broker.core.answers.verdict import Meaning
 from broker.core.commands import Fail
-from broker.core.events import Refused
+from broker.core.events import CallNotSent
 from broker.core.requests.triage import CUT_OFF, TOO_LATE
 from broker.core.ticket import TicketNumber
 from tests.unit.core.shell import Shell, leading
@@ -131,7 +131,7 @@ def test_a_call_that_the_door_did_not_send_still_meets_its_deadline() -> None:
     shell = leading()
     number = shell.take(candidate("x", deadline_ms=10_500))
     shell.wait(600)
-    shell.post(Refused(shell.calls.pop(number).call))
+    shell.post(CallNotSent(shell.calls.pop(number).call))
     shell.settle_all()
     assert [each.__class__ for each in shell.decisions(number)] == [Fail]
 

@@ -9,10 +9,10 @@ from broker.core.answers.verdict import Meaning, Verdict
 from broker.core.budget.budget import Budget, Checkpoint, LimitBeliefs
 from broker.core.commands import Complete, DeadLetterOnly, Discard, Fail
 from broker.core.dispatch import Dispatch
-from broker.core.events import Answered, Crashed, Refused
+from broker.core.events import Answered, CallNotSent, Crashed
 from broker.core.identity.dedupe import Awaited, Fate
-from broker.core.identity.pending_cancels import Cancel
-from broker.core.pricing.law_identification import Usage
+from broker.core.identity.pending_cancels import CancelRecord
+from broker.core.pricing.law_identification import TokenUsage
 from broker.core.pricing.laws import Prices
 from broker.core.requests.eviction import CORE_CRASHED, UnsoundError
 from broker.core.ticket import Garbage, State
@@ -64,7 +64,7 @@ def rotten_budget(  # noqa: C901 — one class
                 raise RuntimeError
             return super().paid(attempt)
 
-        def record_answer(self, attempt: int, now_ms: int, verdict: Verdict, usage: Usage | None = None) -> None:
+        def record_answer(self, attempt: int, now_ms: int, verdict: Verdict, usage: TokenUsage | None = None) -> None:
             if self.at == "before the answer is heard":
                 raise RuntimeError
             super().record_answer(attempt, now_ms, verdict, usage)
@@ -165,9 +165,9 @@ def test_a_sequel_that_cannot_be_decided_fails_its_request_alone() -> None:
     assert rig.decisions(number) == [CRASHED]
 
 
-@pytest.mark.parametrize("event", [Refused, Crashed])
+@pytest.mark.parametrize("event", [CallNotSent, Crashed])
 def test_the_end_of_a_call_that_cannot_be_noted_fails_its_request_alone(
-    event: Callable[[object], Refused | Crashed],
+    event: Callable[[object], CallNotSent | Crashed],
 ) -> None:
     rig = Rig()
     number = rig.take(candidate(limit="rotten"))
@@ -215,7 +215,7 @@ def test_a_duplicate_a_cancel_and_rubbish_are_taken_out_as_well() -> None:
     rig = Rig()
     first, duplicate = rig.take("x"), rig.take("x")
     rubbish = rig.take(Garbage(None, "No JSON."))
-    cancel = rig.take(Cancel(identity("y").id_hash, WALL_MS), partition=place("control"))
+    cancel = rig.take(CancelRecord(identity("y").id_hash, WALL_MS), partition=place("control"))
     parked = rig.take(Garbage(identity("z"), "No.", "invalid_request"))
     tickets = {ticket.number: ticket for ticket in rig.core.register.tickets()}
     for number in (rubbish, cancel, parked):

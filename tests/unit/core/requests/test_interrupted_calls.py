@@ -10,7 +10,7 @@ from broker.core.bounds import (
     DEATHS_IN_A_ROW_WITHIN_MS,
     INHERITED_CALLS_MAX,
 )
-from broker.core.commands import SettledEntry, StartedEntry
+from broker.core.commands import AttemptEntry, SettledEntry
 from broker.core.identity.dedupe import Fate
 from broker.core.requests.interrupted_calls import InterruptedCalls
 from tests.unit.core.specimens import identity
@@ -19,8 +19,8 @@ Line = tuple[int, str, str]
 """Term, owner, and what it says: `+a` started, `-a` ended, `!a` settled, `?` a record is named, `.` left."""
 
 
-def attempt(name: str, number: int = 1) -> StartedEntry:
-    return StartedEntry(identity(name), number)
+def attempt(name: str, number: int = 1) -> AttemptEntry:
+    return AttemptEntry(identity(name), number)
 
 
 def fate(name: str, fate: Fate = Fate.COMPLETED) -> SettledEntry:

@@ -8,7 +8,7 @@ from broker.core.answers.verdict import Meaning
 from broker.core.bounds import OVERDUE_AFTER_MS, OVERDUE_LOOKED_FOR_MS, OVERDUE_MAX
 from broker.core.commands import DeadLetterOnly, Discard, Fail, Remember, SettledEntry
 from broker.core.identity.dedupe import Awaited, DedupeTable, Fate
-from broker.core.identity.pending_cancels import Cancel
+from broker.core.identity.pending_cancels import CancelRecord
 from broker.core.requests.ledger_notes import LedgerNotes, gather, observe
 from broker.core.ticket import Candidate, Garbage
 from tests.unit.core.shell import WALL_MS, Shell, leading
@@ -61,11 +61,11 @@ def test_the_ledger_is_told_deadline_and_id_of_what_is_parked_and_its_renewals_c
     renewed = gather(heir.core.identities, half_an_hour_ms - OVERDUE_AFTER_MS)
     assert renewed == LedgerNotes()
     before = DedupeTable(window_ms=100_000, ids_max=10)
-    observe(before, [SettledEntry(identity("x"), 1, Fate.PARKED)], [told], [Cancel(b"c" * 16, WALL_MS)], WALL_MS)
+    observe(before, [SettledEntry(identity("x"), 1, Fate.PARKED)], [told], [CancelRecord(b"c" * 16, WALL_MS)], WALL_MS)
     notes = gather(before, WALL_MS + 60_000)
     assert notes.settled == (SettledEntry(identity("x"), 1, Fate.PARKED),)
     assert notes.awaited == (told,)
-    assert notes.cancels == (Cancel(b"c" * 16, WALL_MS),)
+    assert notes.cancels == (CancelRecord(b"c" * 16, WALL_MS),)
     assert notes.overdue == ()
 
 

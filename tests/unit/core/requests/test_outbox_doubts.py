@@ -2,7 +2,7 @@
 
 from broker.core.bounds import DOUBT_REST_FIRST_MS, TRANSACTION_BYTES_MAX
 from broker.core.commands import Complete, DeadLetterOnly, Decision, Discard, Form, Remember
-from broker.core.identity.pending_cancels import Cancel
+from broker.core.identity.pending_cancels import CancelRecord
 from broker.core.requests.outbox import Decided, Outbox
 from broker.core.ticket import Ticket
 from tests.unit.core.outboxes import DENIED, REFUSED, UNKNOWN, add, begun
@@ -85,7 +85,7 @@ def test_a_missing_right_sends_the_same_batch_again() -> None:
 
 def test_a_decision_that_writes_nothing_is_never_doubted() -> None:
     outbox = Outbox()
-    silent = [decide(outbox, Discard()), decide(outbox, Remember(Cancel(b"i" * 16, 0)))]
+    silent = [decide(outbox, Discard()), decide(outbox, Remember(CancelRecord(b"i" * 16, 0)))]
     begun(outbox)
     outbox.interrupt(REFUSED)
     assert begun(outbox) == silent[:1]

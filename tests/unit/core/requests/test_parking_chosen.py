@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from broker.core.answers.rate_limit_headers import DAY_MS, Metric
+from broker.core.answers.rate_limit_headers import DAY_MS, LimitMetric
 from broker.core.answers.verdict import Meaning
 from broker.core.bounds import HELD_LOOKED_AT, HOLD_MIN_MS
 from broker.core.budget.bucket_set import LevelBounds
@@ -56,7 +56,7 @@ def test_a_limit_without_waiting_requests_is_not_called_shut() -> None:
 @pytest.mark.parametrize(("left", "stated", "is_shut"), [(1_500, False, True), (1_500, True, False), (900, True, True)])
 def test_a_limit_per_day_is_shut_by_what_its_next_call_will_pay(left: int, *, stated: bool, is_shut: bool) -> None:
     bench = Bench()
-    day = LevelBounds(Metric.TOKENS, left, left, 3_000, DAY_MS)
+    day = LevelBounds(LimitMetric.TOKENS, left, left, 3_000, DAY_MS)
     known = Checkpoint("shut", NOW, (day,), 0, 0, markup_ppm=2_000_000)
     bench.limits.limit_queue("shut", NOW).budget = budget("shut", NOW, known)
     (waiting,) = bench.enqueue(1, charge=1_000)

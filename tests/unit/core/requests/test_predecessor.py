@@ -1,17 +1,17 @@
 import pytest
 
-from broker.core.answers.rate_limit_headers import MINUTE_MS, Metric
+from broker.core.answers.rate_limit_headers import MINUTE_MS, LimitMetric
 from broker.core.bounds import INHERITED_CALLS_MAX, LIMITS_RESTING_MAX
 from broker.core.budget.bucket_set import LevelBounds
 from broker.core.budget.budget import Budget, Checkpoint
-from broker.core.commands import SettledEntry, StartedEntry
+from broker.core.commands import AttemptEntry, SettledEntry
 from broker.core.identity.dedupe import Fate, Identity
 from broker.core.requests.predecessor import PredecessorState
 from tests.unit.core.specimens import budget, identity
 
 
-def started(*identities: Identity) -> list[StartedEntry]:
-    return [StartedEntry(each, 1) for each in identities]
+def started(*identities: Identity) -> list[AttemptEntry]:
+    return [AttemptEntry(each, 1) for each in identities]
 
 
 def test_a_call_of_a_dead_leader_is_repeated_until_it_has_been_made() -> None:
@@ -39,8 +39,8 @@ def test_a_term_of_our_own_leaves_the_calls_it_has_not_settled_and_its_levels() 
 
     left = PredecessorState(make)
     called, waits = identity("called"), identity("waits")
-    level = LevelBounds(Metric.TOKENS, 5, 5, 60_000, MINUTE_MS)
-    left.take_over([StartedEntry(called, 3)], [Checkpoint("gpt", 1_000, (level,), 3, 700, 1_000_000)], 50_000)
+    level = LevelBounds(LimitMetric.TOKENS, 5, 5, 60_000, MINUTE_MS)
+    left.take_over([AttemptEntry(called, 3)], [Checkpoint("gpt", 1_000, (level,), 3, 700, 1_000_000)], 50_000)
     assert left.repeats(called)
     assert not left.repeats(waits)
     left.remove_settled([SettledEntry(called, 2, Fate.PARKED)])
@@ -70,7 +70,7 @@ def test_that_a_request_was_parked_before_its_call_is_said_again_and_ends_no_cal
     state: Fate, attempt: int, *, is_repeated: bool
 ) -> None:
     left = PredecessorState(budget)
-    left.add_calls([StartedEntry(identity("a"), 2)])
+    left.add_calls([AttemptEntry(identity("a"), 2)])
     left.remove_settled([SettledEntry(identity("a"), attempt, state)])
     assert left.repeats(identity("a")) is is_repeated
 
@@ -92,7 +92,7 @@ def test_a_mirror_starts_from_what_was_left_and_only_the_first_one() -> None:
         return budget(limit, now_ms, checkpoint)
 
     left = PredecessorState(make)
-    level = LevelBounds(Metric.TOKENS, 5, 5, 60_000, MINUTE_MS)
+    level = LevelBounds(LimitMetric.TOKENS, 5, 5, 60_000, MINUTE_MS)
     left.keep_checkpoints([Checkpoint("gpt", 1_000, (level,), 3, 700, 1_000_000)])
     left.keep_checkpoints([Checkpoint("gpt", 2_000, (level,), 3, 700, 1_000_000)])
     mirror = left.make_budget("gpt", 10, wall_ms=2_300)

@@ -9,8 +9,8 @@ from broker.core.bounds import (
     PUT_OFF_MS,
     QUIET_MS,
 )
-from broker.core.commands import Call, Complete, Fail, SettledEntry, StartedEntry
-from broker.core.events import LedgerRead, Refused, Suspected
+from broker.core.commands import AttemptEntry, Call, Complete, Fail, SettledEntry
+from broker.core.events import CallNotSent, LedgerRead, Suspected
 from broker.core.identity.dedupe import Fate
 from broker.core.requests.triage import CALLS_KILL
 from broker.core.ticket import Source, TicketNumber
@@ -21,14 +21,14 @@ LIMITED = verdict(Meaning.RATE_LIMITED, wait_ms=500)
 
 
 def line(shell: Shell, term: int, owner: str, *started: str, left: bool = False) -> None:
-    entries = [StartedEntry(identity(name), 1) for name in started]
+    entries = [AttemptEntry(identity(name), 1) for name in started]
     shell.post(LedgerRead(WALL_MS + shell.now_ms, (), entries, (), term=term, owner=owner, left=left))
 
 
 def died_of_a_record(*names: str) -> Shell:
     """A leader after one that died while a record was named and these were being called."""
     shell = Shell()
-    entries = [StartedEntry(identity(name), 1) for name in names]
+    entries = [AttemptEntry(identity(name), 1) for name in names]
     shell.post(LedgerRead(WALL_MS + shell.now_ms, (), entries, (), term=1, owner="p1", named=True))
     line(shell, 2, "me")
     return shell.lead()
@@ -129,7 +129,7 @@ def test_a_suspect_that_is_parked_gives_its_place_to_another() -> None:
     """Though the terms that died had called it more often than this one."""
     shell = Shell()
     for term in (1, 2):
-        entries = [StartedEntry(identity(name), 2) for name in ("x", "y")]
+        entries = [AttemptEntry(identity(name), 2) for name in ("x", "y")]
         shell.post(LedgerRead(WALL_MS + shell.now_ms, (), entries, (), term=term, owner=f"p{term}"))
     line(shell, 3, "me")
     shell.lead()
@@ -184,7 +184,7 @@ def test_after_two_deaths_each_call_waits_for_the_line_that_says_that_it_begins(
     assert not shell.core.batches.has_written(line)
     shell.wait(LINGER_MS)
     assert shell.batch is not None, "and that line is written soon"
-    assert shell.batch.started == (StartedEntry(identity("x"), 1),)
+    assert shell.batch.started == (AttemptEntry(identity("x"), 1),)
     shell.commit()
     assert shell.core.batches.has_written(line)
     shell.wait(DEATHS_IN_A_ROW_WITHIN_MS)
@@ -233,14 +233,14 @@ def test_a_call_that_waits_for_its_line_does_not_pass_one_of_its_key_that_was_tu
     first, second = (shell.calls.pop(number) for number in pair)
     shell.commit()
     shell.wait(LINGER_MS)
-    shell.post(Refused(first.call))
+    shell.post(CallNotSent(first.call))
     again, batches = shell.calls.pop(pair[0]), shell.core.batches
     waits = shell.core.flights.find(second.call).ticket
     shell.commit()
     assert batches.has_written(second.line)
     assert not batches.has_written(again.line), "it is behind the one that comes after it"
     assert batches.overtakes(second.line, waits)
-    shell.post(Refused(second.call))
+    shell.post(CallNotSent(second.call))
     assert shell.calls[pair[1]].line > again.line
     assert not batches.overtakes(shell.calls[pair[1]].line, waits)
     shell.calls[pair[0]] = again
@@ -294,10 +294,10 @@ def test_the_ledger_is_told_of_calls_that_end_without_a_fate() -> None:
     shell.commit()
     shell.answer(number, LIMITED)
     shell.wait(PROBE_EVERY_MS)
-    assert shell.commit().ended == (StartedEntry(identity("x"), 1),)
-    shell.post(Refused(shell.calls.pop(number).call))
+    assert shell.commit().ended == (AttemptEntry(identity("x"), 1),)
+    shell.post(CallNotSent(shell.calls.pop(number).call))
     shell.wait(PROBE_EVERY_MS)
-    assert shell.commit().ended == (StartedEntry(identity("x"), 2),)
+    assert shell.commit().ended == (AttemptEntry(identity("x"), 2),)
 
 
 def test_a_call_that_had_ended_before_its_dispatcher_died_is_called_like_any_other() -> None:
@@ -305,7 +305,7 @@ def test_a_call_that_had_ended_before_its_dispatcher_died_is_called_like_any_oth
         shell = Shell()
         for term in range(1, DEATHS_BY_CALL + 1):
             line(shell, term, f"p{term}", "x")
-            ended = [StartedEntry(identity("x"), 1)] if said == "ended" else []
+            ended = [AttemptEntry(identity("x"), 1)] if said == "ended" else []
             settled = [SettledEntry(identity("x"), 1, Fate.PARKED)] if said == "settled" else []
             at_ms, left = WALL_MS + shell.now_ms, said == "left"
             shell.post(LedgerRead(at_ms, settled, [], [], ended=ended, term=term, owner=f"p{term}", left=left))

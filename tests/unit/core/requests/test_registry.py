@@ -2,7 +2,7 @@ import pytest
 
 from broker.core.bounds import CONTROL_BUFFER_MAX, CRAMPED_BELOW
 from broker.core.config import LaneRule
-from broker.core.identity.pending_cancels import Cancel
+from broker.core.identity.pending_cancels import CancelRecord
 from broker.core.progress.offset_map import MAP_BYTES_MAX, METADATA_CHARS_MAX
 from broker.core.progress.partition_progress import PartitionProgress
 from broker.core.requests.registry import TicketRegistry, Want
@@ -82,7 +82,7 @@ def test_bytes_alone_close_a_lane() -> None:
 def test_a_lane_is_crowded_when_more_than_half_of_its_buffer_is_in_use_by_count_or_by_bytes() -> None:
     assert register().crowded() == []
     made = register()
-    made.add(Ticket(TicketNumber(900), Source(place(CONTROL), 0), 10**9, 0, Cancel(b"c" * 16, 0)))
+    made.add(Ticket(TicketNumber(900), Source(place(CONTROL), 0), 10**9, 0, CancelRecord(b"c" * 16, 0)))
     took(made, 0)
     assert made.crowded() == []
     second = took(made, 1, "y")
@@ -124,7 +124,7 @@ def test_the_control_topic_is_read_like_a_lane_with_a_buffer_of_its_own() -> Non
     control = LanePartition(CONTROL, 0)
     made.replace_progress({control: PartitionProgress(0)})
     assert made.room(control) == CONTROL_BUFFER_MAX * 4 // 5
-    cancel = Ticket(TicketNumber(0), Source(control, 0), 100, 0, Cancel(b"i" * 16, 5))
+    cancel = Ticket(TicketNumber(0), Source(control, 0), 100, 0, CancelRecord(b"i" * 16, 5))
     made.add(cancel)
     assert made.room(control) == CONTROL_BUFFER_MAX * 4 // 5 - 1
     made.add_waiting(cancel)

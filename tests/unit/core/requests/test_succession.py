@@ -5,9 +5,9 @@ from dataclasses import replace
 from broker.core.answers.verdict import Meaning
 from broker.core.bounds import OVERDUE_AFTER_MS
 from broker.core.commands import Complete, DeadLetterOnly, Discard, Fail, SettledEntry
-from broker.core.events import Answered, Refused
+from broker.core.events import Answered, CallNotSent
 from broker.core.identity.dedupe import Fate
-from broker.core.identity.pending_cancels import Cancel
+from broker.core.identity.pending_cancels import CancelRecord
 from broker.core.progress.partition_progress import PartitionProgress
 from broker.core.ticket import CallNumber, Garbage, Source
 from tests.unit.core.shell import WALL_MS, Shell, leading
@@ -30,7 +30,7 @@ def test_what_another_leader_answered_in_between_is_dropped_from_line_call_and_o
         number = shell.take("x")
         if state == "line":
             shell.calls.clear()
-            shell.post(Refused(CallNumber(1)))
+            shell.post(CallNotSent(CallNumber(1)))
             number = shell.take("y")
         if state == "outbox":
             shell.answer(number)
@@ -194,7 +194,7 @@ def test_a_request_that_was_cancelled_under_a_leader_in_between_goes_on_no_more(
     shell = leading()
     number = shell.take("x")
     shell.suspend()
-    shell.read(cancels=(Cancel(identity("x").id_hash, WALL_MS),))
+    shell.read(cancels=(CancelRecord(identity("x").id_hash, WALL_MS),))
     shell.lead(shell.restored())
     assert len(shell.cancelled) == 1
     shell.answer(number, verdict(Meaning.CONNECTION, counts=False))

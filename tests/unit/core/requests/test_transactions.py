@@ -8,6 +8,7 @@ from broker.core.bounds import (
     STARTED_A_LINE_MAX,
 )
 from broker.core.commands import (
+    AttemptEntry,
     Complete,
     DeadLetterOnly,
     Discard,
@@ -15,12 +16,11 @@ from broker.core.commands import (
     Park,
     Remember,
     SettledEntry,
-    StartedEntry,
     Withdraw,
 )
 from broker.core.identity.dedupe import Fate
 from broker.core.identity.outcome_index import Awaited
-from broker.core.identity.pending_cancels import Cancel
+from broker.core.identity.pending_cancels import CancelRecord
 from broker.core.progress.partition_progress import PartitionProgress
 from broker.core.requests.ledger_notes import LedgerNotes
 from broker.core.requests.outbox import Decided
@@ -60,7 +60,7 @@ def test_a_withdrawn_request_and_its_copy_that_returns_have_their_lines_in_the_l
 
 def test_a_cancel_that_waits_stands_in_the_ledger_beside_those_that_are_said_again() -> None:
     bench = settled_bench()
-    new, old = Cancel(b"n" * 16, 5), Cancel(b"o" * 16, 4)
+    new, old = CancelRecord(b"n" * 16, 5), CancelRecord(b"o" * 16, 4)
     made = bench.decide(Remember(new))
     batch = bench.batches.begin(3, bench.limits, LedgerNotes(cancels=(old,)), NOW)
     assert batch.cancels == (new, old)
@@ -92,9 +92,9 @@ def test_silence_ends_after_a_second_while_calls_are_under_way_and_after_half_a_
 
 def test_a_started_attempt_reaches_the_ledger_within_a_second_although_nothing_is_active_any_more() -> None:
     bench = settled_bench()
-    bench.batches.add_start(StartedEntry(identity(), 1))
+    bench.batches.add_start(AttemptEntry(identity(), 1))
     assert bench.quiet() == NOW + PROBE_EVERY_MS
-    assert bench.begin().started == (StartedEntry(identity(), 1),)
+    assert bench.begin().started == (AttemptEntry(identity(), 1),)
 
 
 def test_every_half_window_every_partition_is_stored_again() -> None:
@@ -141,9 +141,9 @@ def test_a_commit_ends_what_was_in_it_renewals_included() -> None:
 def test_an_unknown_transaction_is_made_again_whole() -> None:
     bench = settled_bench()
     made = bench.decide(Complete())
-    bench.batches.add_start(StartedEntry(identity(), 1))
+    bench.batches.add_start(AttemptEntry(identity(), 1))
     unknown = bench.begin()
-    bench.batches.add_start(StartedEntry(identity("y"), 1))
+    bench.batches.add_start(AttemptEntry(identity("y"), 1))
     bench.batches.interrupt()
     stored = PartitionProgress(0)
     stored.take(0, 0)
@@ -151,7 +151,7 @@ def test_an_unknown_transaction_is_made_again_whole() -> None:
     again = bench.begin()
     assert again.serial > unknown.serial
     assert again.settlements == unknown.settlements
-    assert again.started == (StartedEntry(identity(), 1), StartedEntry(identity("y"), 1))
+    assert again.started == (AttemptEntry(identity(), 1), AttemptEntry(identity("y"), 1))
     ended = bench.batches.end(again.serial, 0)
     assert ended is not None
     assert ended.tickets == [made]
@@ -176,9 +176,9 @@ def test_a_commit_of_a_former_batch_does_not_end_this_one() -> None:
 
 def test_a_follower_starts_no_line_with_what_it_once_called() -> None:
     bench = settled_bench()
-    bench.batches.add_start(StartedEntry(identity(), 1))
+    bench.batches.add_start(AttemptEntry(identity(), 1))
     bench.begin()
-    bench.batches.add_start(StartedEntry(identity("y"), 1))
+    bench.batches.add_start(AttemptEntry(identity("y"), 1))
     bench.batches.interrupt()
     bench.batches.clear()
     assert bench.begin().started == ()
@@ -229,19 +229,19 @@ def test_what_was_published_as_failed_is_settled_as_failed_whatever_was_decided(
 
 def test_calls_that_ended_and_wait_for_another_are_told_once_and_again_after_an_unknown_commit() -> None:
     bench = settled_bench()
-    bench.batches.add_end(StartedEntry(identity("a"), 1))
+    bench.batches.add_end(AttemptEntry(identity("a"), 1))
     first = bench.begin()
-    assert first.ended == (StartedEntry(identity("a"), 1),)
+    assert first.ended == (AttemptEntry(identity("a"), 1),)
     bench.batches.interrupt()
-    bench.batches.add_end(StartedEntry(identity("b"), 2))
+    bench.batches.add_end(AttemptEntry(identity("b"), 2))
     again = bench.begin()
-    assert again.ended == (StartedEntry(identity("a"), 1), StartedEntry(identity("b"), 2))
+    assert again.ended == (AttemptEntry(identity("a"), 1), AttemptEntry(identity("b"), 2))
     ended = bench.batches.end(again.serial, 0)
     assert ended is not None
     assert list(ended.calls) == list(again.ended)
     assert bench.begin().ended == ()
     bench.batches.interrupt()
-    bench.batches.add_end(StartedEntry(identity("c"), 1))
+    bench.batches.add_end(AttemptEntry(identity("c"), 1))
     bench.batches.clear()
     assert bench.begin().ended == ()
 
@@ -249,7 +249,7 @@ def test_calls_that_ended_and_wait_for_another_are_told_once_and_again_after_an_
 def test_one_line_names_a_bounded_number_of_started_attempts_and_the_next_one_the_rest() -> None:
     bench = settled_bench()
     for number in range(STARTED_A_LINE_MAX + 1):
-        bench.batches.add_start(StartedEntry(identity(str(number)), 1))
+        bench.batches.add_start(AttemptEntry(identity(str(number)), 1))
     counts = []
     for _ in range(2):
         batch = bench.begin()
@@ -260,7 +260,7 @@ def test_one_line_names_a_bounded_number_of_started_attempts_and_the_next_one_th
 
 def test_the_end_of_a_call_that_waits_for_another_reaches_the_ledger_within_a_second() -> None:
     bench = settled_bench()
-    bench.batches.add_end(StartedEntry(identity("s"), 1))
+    bench.batches.add_end(AttemptEntry(identity("s"), 1))
     assert bench.quiet() == NOW + PROBE_EVERY_MS
 
 
@@ -292,7 +292,7 @@ def test_what_is_known_of_a_copy_stands_in_the_ledger_and_is_known_once_that_is_
 
 def test_what_an_unknown_commit_would_have_told_is_told_once_however_often_it_is_called_unknown() -> None:
     bench = settled_bench()
-    started, ended = StartedEntry(identity("s"), 1), StartedEntry(identity("e"), 1)
+    started, ended = AttemptEntry(identity("s"), 1), AttemptEntry(identity("e"), 1)
     bench.batches.add_start(started)
     bench.batches.add_end(ended)
     bench.begin()

@@ -6,7 +6,7 @@ from broker.core.bounds import (
     NAMED_READ_MS,
 )
 from broker.core.commands import (
-    StartedEntry,
+    AttemptEntry,
 )
 from broker.core.events import Setback
 from broker.core.ticket import Source
@@ -16,10 +16,10 @@ from tests.unit.core.specimens import candidate, identity, place, ticket
 
 def test_a_call_that_waits_for_its_line_begins_a_transaction_soon_and_waits_for_its_commit() -> None:
     bench = settled_bench()
-    assert bench.batches.add_start(StartedEntry(identity("a"), 1)) == 0
+    assert bench.batches.add_start(AttemptEntry(identity("a"), 1)) == 0
     assert (bench.quiet() or 0) > NOW + LINGER_MS
-    line = bench.batches.add_start(StartedEntry(identity("b"), 1), awaited=True)
-    later = bench.batches.add_start(StartedEntry(identity("c"), 1))
+    line = bench.batches.add_start(AttemptEntry(identity("b"), 1), awaited=True)
+    later = bench.batches.add_start(AttemptEntry(identity("c"), 1))
     assert bench.quiet() == NOW + LINGER_MS
     bench.begin()
     bench.batches.interrupt()
@@ -38,7 +38,7 @@ def test_a_call_waits_for_its_line_while_one_before_it_in_its_ordering_key_does(
     bench = settled_bench()
 
     def started(order: bytes = b"", *, awaited: bool = False) -> int:
-        return bench.batches.add_start(StartedEntry(identity("x"), 1), awaited=awaited, order=order)
+        return bench.batches.add_start(AttemptEntry(identity("x"), 1), awaited=awaited, order=order)
 
     assert started(b"k") == 0
     assert started(b"k", awaited=True) == 2
@@ -66,7 +66,7 @@ def test_a_call_passes_one_before_it_that_was_turned_back_while_it_waited_for_it
     unordered = ticket(candidate())
     for turn, each in enumerate(tickets, start=1):
         each.turn = turn
-        bench.batches.add_start(StartedEntry(each.candidate.identity, 1), awaited=True, order=b"k")
+        bench.batches.add_start(AttemptEntry(each.candidate.identity, 1), awaited=True, order=b"k")
 
     def passing(*lines: int) -> list[bool]:
         return [bench.batches.overtakes(line, each) for line, each in zip(lines, tickets, strict=True)]
@@ -77,15 +77,15 @@ def test_a_call_passes_one_before_it_that_was_turned_back_while_it_waited_for_it
     assert passing(1, 2, 3, 4) == [False, False, True, True]
     assert passing(1, 0, 0, 5) == [False] * 4, "what waits for no line, or was called afterwards, passes none"
     assert not bench.batches.overtakes(3, unordered)
-    assert bench.batches.add_start(StartedEntry(identity("b"), 1), awaited=True, order=b"k") == 5
+    assert bench.batches.add_start(AttemptEntry(identity("b"), 1), awaited=True, order=b"k") == 5
     bench.batches.add_unsent(tickets[2])
     assert passing(1, 5, 4, 5) == [False, False, True, True]
     assert passing(1, 5, 5, 6) == [False] * 4, "the second was turned back before that one was noted"
-    assert bench.batches.add_start(StartedEntry(identity("c"), 1), awaited=True, order=b"k") == 6
+    assert bench.batches.add_start(AttemptEntry(identity("c"), 1), awaited=True, order=b"k") == 6
     bench.batches.add_unsent(tickets[1])
     assert passing(1, 6, 6, 6) == [False, False, True, True]
     batch = bench.begin()
-    assert bench.batches.add_start(StartedEntry(identity("d"), 1), awaited=True, order=b"k") == 7
+    assert bench.batches.add_start(AttemptEntry(identity("d"), 1), awaited=True, order=b"k") == 7
     bench.batches.add_unsent(tickets[1])
     for line in (6, 7):
         bench.batches.end(batch.serial, 0)
@@ -98,15 +98,15 @@ def test_a_call_passes_one_before_it_that_was_turned_back_while_it_waited_for_it
     tickets[0].calls = 2
     bench.batches.add_unsent(tickets[0])
     assert passing(1, 2, 3, 4) == [False] * 4, "no call waits any more"
-    assert bench.begin().ended == (StartedEntry(identity("a"), 3),)
+    assert bench.begin().ended == (AttemptEntry(identity("a"), 3),)
 
 
 def test_no_line_is_awaited_any_more_once_another_leader_writes_the_ledger() -> None:
     bench = settled_bench()
-    bench.batches.add_start(StartedEntry(identity("a"), 1), awaited=True)
+    bench.batches.add_start(AttemptEntry(identity("a"), 1), awaited=True)
     bench.batches.clear()
     assert (bench.quiet() or 0) > NOW
-    line = bench.batches.add_start(StartedEntry(identity("b"), 1), awaited=True)
+    line = bench.batches.add_start(AttemptEntry(identity("b"), 1), awaited=True)
     assert not bench.batches.has_written(line)
     batch = bench.begin()
     bench.batches.end(batch.serial, 0)
@@ -116,8 +116,8 @@ def test_no_line_is_awaited_any_more_once_another_leader_writes_the_ledger() -> 
 def test_a_lean_line_names_a_bounded_number_of_calls_that_wait_for_it() -> None:
     bench = settled_bench()
     for number in range(LEAN_STARTED_MAX):
-        bench.batches.add_start(StartedEntry(identity(f"{number}"), 1))
-    line = bench.batches.add_start(StartedEntry(identity("x"), 1), awaited=True)
+        bench.batches.add_start(AttemptEntry(identity(f"{number}"), 1))
+    line = bench.batches.add_start(AttemptEntry(identity("x"), 1), awaited=True)
     assert len(bench.begin().started) == LEAN_STARTED_MAX + 1, "any other line names more"
     bench.batches.interrupt(Setback.REFUSED)
     for told, count in ((False, LEAN_STARTED_MAX), (True, 1)):
@@ -125,19 +125,19 @@ def test_a_lean_line_names_a_bounded_number_of_calls_that_wait_for_it() -> None:
         assert len(batch.started) == count
         bench.batches.end(batch.serial, 0)
         assert bench.batches.has_written(line) is told
-    bench.batches.add_start(StartedEntry(identity("y"), 1))
+    bench.batches.add_start(AttemptEntry(identity("y"), 1))
     assert bench.begin().started == ()
 
 
 def test_the_next_transaction_waits_a_moment_for_the_line_that_strikes_off_what_is_named() -> None:
     bench, named = settled_bench(), (Source(place(), 7),)
-    bench.batches.add_start(StartedEntry(identity("a"), 1), awaited=True)
+    bench.batches.add_start(AttemptEntry(identity("a"), 1), awaited=True)
     bench.batches.suspects.name(named)
     assert bench.quiet() == NOW, "naming waits for nothing"
     batch = bench.begin()
     committed_ms = NOW + 200
     bench.batches.end(batch.serial, committed_ms)
-    bench.batches.add_start(StartedEntry(identity("b"), 1), awaited=True)
+    bench.batches.add_start(AttemptEntry(identity("b"), 1), awaited=True)
     assert bench.quiet() == committed_ms + NAMED_READ_MS
     bench.batches.suspects.name((Source(place(), 8),))
     assert (bench.quiet() or 0) <= committed_ms, "the next line waits for nothing"

@@ -7,6 +7,7 @@ from broker.core.bounds import (
     PROBE_EVERY_MS,
 )
 from broker.core.commands import (
+    AttemptEntry,
     Batch,
     Complete,
     DeadLetterOnly,
@@ -15,11 +16,10 @@ from broker.core.commands import (
     Park,
     SettledEntry,
     Settlement,
-    StartedEntry,
 )
 from broker.core.events import Setback
 from broker.core.identity.dedupe import Fate
-from broker.core.identity.pending_cancels import Cancel
+from broker.core.identity.pending_cancels import CancelRecord
 from broker.core.requests.ledger_notes import LedgerNotes
 from broker.core.requests.transactions import REFUSED_BY_KAFKA
 from tests.unit.core.batching import NOW, OVERDUE, Bench, settled_bench
@@ -72,9 +72,9 @@ def test_an_answer_whose_copy_may_be_what_is_refused_is_an_answer_still() -> Non
 def test_a_line_that_is_refused_alone_leaves_out_for_a_while_what_can_wait() -> None:
     bench = settled_bench()
     bench.limits.limit_queue("gpt-4o-mini", NOW)
-    entry, fate = StartedEntry(identity("s"), 1), SettledEntry(identity("r"), 1, Fate.PARKED)
+    entry, fate = AttemptEntry(identity("s"), 1), SettledEntry(identity("r"), 1, Fate.PARKED)
     bench.batches.add_start(entry)
-    cancel = Cancel(b"c" * 16, 1)
+    cancel = CancelRecord(b"c" * 16, 1)
     at_ms, notes = NOW + PROBE_EVERY_MS, LedgerNotes(settled=(fate,), cancels=(cancel,))
     full = bench.batches.begin(3, bench.limits, notes, at_ms)
     assert (full.settled, full.started, full.cancels) == ((fate,), (entry,), (cancel,))
@@ -88,7 +88,7 @@ def test_a_line_that_is_refused_alone_leaves_out_for_a_while_what_can_wait() -> 
 
 def test_an_unknown_commit_of_a_line_alone_leaves_out_nothing() -> None:
     bench = settled_bench()
-    bench.batches.add_start(StartedEntry(identity("s"), 1))
+    bench.batches.add_start(AttemptEntry(identity("s"), 1))
     bench.begin()
     bench.batches.interrupt()
     assert len(bench.begin().started) == 1

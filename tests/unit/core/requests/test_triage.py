@@ -5,9 +5,9 @@ import pytest
 from broker.core.answers.verdict import Meaning
 from broker.core.bounds import CANCEL_SLACK_MS
 from broker.core.commands import Complete, DeadLetterOnly, Discard, Fail
-from broker.core.events import Answered, Refused
+from broker.core.events import Answered, CallNotSent
 from broker.core.identity.dedupe import Fate
-from broker.core.identity.pending_cancels import Cancel
+from broker.core.identity.pending_cancels import CancelRecord
 from broker.core.ticket import CONTROL, Candidate, Garbage, Source, TicketNumber
 from tests.unit.core.shell import WALL_MS, Shell, leading
 from tests.unit.core.specimens import candidate, identity, place, verdict
@@ -63,7 +63,7 @@ def test_who_comes_back_to_the_front_is_not_watched_for_its_deadline_a_second_ti
 def test_a_call_that_was_not_sent_puts_its_request_back_before_those_of_its_key() -> None:
     shell = leading(inflight_max=1)
     first, second = (shell.take(candidate(name, order=b"k")) for name in ("a", "b"))
-    shell.post(Refused(shell.calls.pop(first).call))
+    shell.post(CallNotSent(shell.calls.pop(first).call))
     assert list(shell.calls) == [first]
     shell.answer(first)
     assert list(shell.calls) == [second]
@@ -97,7 +97,7 @@ def test_garbage_fails_for_an_unknown_id_and_is_buried_otherwise() -> None:
 
 def test_a_successor_knows_the_cancels_that_wait() -> None:
     shell = Shell()
-    shell.read(cancels=(Cancel(ID, WALL_MS),))
+    shell.read(cancels=(CancelRecord(ID, WALL_MS),))
     shell.lead()
     number = shell.take()
     shell.settle_all()
@@ -113,7 +113,7 @@ def test_what_a_leader_in_between_was_told_to_cancel_is_cancelled_although_it_is
         if state == "answered":
             shell.answer(number)
         shell.suspend()
-        shell.read(cancels=(Cancel(ID, WALL_MS),))
+        shell.read(cancels=(CancelRecord(ID, WALL_MS),))
         shell.lead(shell.restored())
         if state == "call":
             land(shell, number)
@@ -165,7 +165,7 @@ def test_a_request_and_its_cancel_outlive_an_unknown_commit_together() -> None:
 
 def test_a_cancel_that_is_read_twice_is_taken_once() -> None:
     shell = leading()
-    content = Cancel(ID, WALL_MS)
+    content = CancelRecord(ID, WALL_MS)
     shell.take_at(Source(place(CONTROL), 0), content)
     again = shell.take_at(Source(place(CONTROL), 0), content)
     assert shell.forgotten == [again]

@@ -2,7 +2,7 @@
 
 from broker.core.commands import DeadLetterOnly, Decision, Discard, Fail, Withdraw
 from broker.core.identity.dedupe import Awaited, DedupeTable, Fate
-from broker.core.identity.pending_cancels import Cancel
+from broker.core.identity.pending_cancels import CancelRecord
 from broker.core.lanes.scheduler import Scheduler
 from broker.core.pricing.laws import Prices
 from broker.core.requests.in_flight import CallsInFlight
@@ -32,10 +32,10 @@ class Bench:
         self.reception = Triage(self.register, self.identities, self.limits, Timers(), settling)
         self._number = 0
 
-    def triage(self, content: Candidate | Garbage | Cancel) -> Ticket:
+    def triage(self, content: Candidate | Garbage | CancelRecord) -> Ticket:
         """The next record."""
         self._number += 1
-        lane = CONTROL if isinstance(content, Cancel) else "standard"
+        lane = CONTROL if isinstance(content, CancelRecord) else "standard"
         source = Source(place(lane), self._number)
         ticket = Ticket(TicketNumber(self._number), source, 10, NOW, content, timestamp_ms=WALL_MS)
         self.reception.triage(ticket, NOW)
@@ -111,7 +111,7 @@ def test_garbage_that_fails_is_a_request_without_model_limit_price_and_deadline(
 def test_a_cancel_stands_in_for_the_next_attempt_of_what_is_parked() -> None:
     bench = Bench()
     bench.knows(Fate.PARKED, 2, run=1)
-    cancel = bench.triage(Cancel(identity().id_hash, WALL_MS))
+    cancel = bench.triage(CancelRecord(identity().id_hash, WALL_MS))
     assert bench.decision(cancel) == Withdraw(1, 2, WITHDRAWN)
     assert cancel.candidate == Candidate(identity(run=1), 3, "", "", Prices.flat(0), 0)
     assert bench.identities.open_ids() == [identity().id_hash]

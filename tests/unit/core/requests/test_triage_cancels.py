@@ -9,7 +9,7 @@ from broker.core.bounds import CANCEL_SLACK_MS, OVERDUE_AFTER_MS
 from broker.core.commands import Complete, DeadLetterOnly, Discard, Fail, Remember, SettledEntry, Withdraw
 from broker.core.events import Answered
 from broker.core.identity.dedupe import Fate
-from broker.core.identity.pending_cancels import Cancel
+from broker.core.identity.pending_cancels import CancelRecord
 from broker.core.ticket import CONTROL, Garbage, TicketNumber
 from tests.unit.core.shell import WALL_MS, Shell, leading
 from tests.unit.core.specimens import candidate, identity, place, verdict
@@ -255,7 +255,7 @@ def test_after_a_promotion_a_cancel_answers_for_the_parked_again_unless_somebody
         shell.lead(shell.restored())
         shell.settle_all()
         assert shell.decisions(cancel) == (
-            [Remember(Cancel(ID, WALL_MS - CANCEL_SLACK_MS))] if heard else [Withdraw(0, 1, WITHDRAWN)]
+            [Remember(CancelRecord(ID, WALL_MS - CANCEL_SLACK_MS))] if heard else [Withdraw(0, 1, WITHDRAWN)]
         )
         assert shell.fates("x").count(Fate.WITHDRAWN) == (not heard)
         assert shell.is_empty()
@@ -268,10 +268,10 @@ def test_a_cancel_of_nobody_waits_in_the_ledger_and_is_done() -> None:
     shell = leading()
     cancel = shell.cancel()
     batch = shell.commit()
-    assert batch.cancels == (Cancel(ID, WALL_MS),)
+    assert batch.cancels == (CancelRecord(ID, WALL_MS),)
     assert batch.settled == ()
     assert batch.offsets[place(CONTROL)].offset == 1
-    assert shell.decisions(cancel) == [Remember(Cancel(ID, WALL_MS))]
+    assert shell.decisions(cancel) == [Remember(CancelRecord(ID, WALL_MS))]
     assert shell.is_empty()
 
 
@@ -330,7 +330,7 @@ def test_a_cancel_of_a_failed_request_answers_replays_that_were_submitted_before
     shell.settle_all()
     cancel = shell.cancel()
     shell.settle_all()
-    assert shell.decisions(cancel) == [Remember(Cancel(ID, WALL_MS - CANCEL_SLACK_MS))]
+    assert shell.decisions(cancel) == [Remember(CancelRecord(ID, WALL_MS - CANCEL_SLACK_MS))]
     replay = shell.take(candidate("x", run=1), timestamp_ms=submitted_ms)
     assert (replay in shell.calls) == called
     shell.settle_all()

@@ -5,7 +5,7 @@ import pytest
 from broker.core.answers.verdict import Meaning
 from broker.core.commands import Complete, Fail, Remember, Withdraw
 from broker.core.identity.dedupe import Fate
-from broker.core.identity.pending_cancels import Cancel
+from broker.core.identity.pending_cancels import CancelRecord
 from tests.unit.core.shell import WALL_MS, Shell, leading
 from tests.unit.core.specimens import candidate, identity, verdict
 
@@ -13,7 +13,7 @@ ACME, ZENITH = b"acme....", b"zenith.."
 ID = identity("x").id_hash
 CANCELLED = Fail("cancelled", "The request was cancelled before it was answered.")
 WITHDRAWN = "The request was cancelled while it waited to be tried again."
-WAITS = [Remember(Cancel(ID, WALL_MS, ZENITH))]
+WAITS = [Remember(CancelRecord(ID, WALL_MS, ZENITH))]
 
 
 def parked(tenant_mark: bytes) -> Shell:

@@ -4,7 +4,7 @@ import pytest
 
 from broker.core.commands import Complete, DeadLetterOnly, Discard, Fail
 from broker.core.identity.dedupe import Fate
-from broker.core.identity.pending_cancels import Cancel
+from broker.core.identity.pending_cancels import CancelRecord
 from broker.core.progress.partition_progress import PartitionProgress
 from broker.core.requests.triage import CONFLICT, nameless
 from broker.core.ticket import Candidate, Garbage, Source, TicketNumber
@@ -50,7 +50,7 @@ def test_a_cancel_of_the_id_is_no_cancel_of_it() -> None:
     shell = contesting()
     first = shell.take("x")
     number = shell.take_at(Source(P1, 0), OTHER)
-    shell.core.identities.cancels.expect(Cancel(identity(OWN).id_hash, WALL_MS))
+    shell.core.identities.cancels.expect(CancelRecord(identity(OWN).id_hash, WALL_MS))
     third = shell.take_at(Source(P1, 1), OTHER)
     shell.settle_all()
     assert shell.decisions(number) == shell.decisions(third) == [CONFLICT]

@@ -18,9 +18,9 @@ AT = datetime(2026, 12, 1, 9, 0, 0, 123_000, tzinfo=UTC)
 READER = ControlReader(InputLimits(request_bytes_max=1_000, nesting_max=4))
 
 
-def known(value: bytes | None, *headers: tuple[str, bytes]) -> cancels.Cancel | Garbage:
+def known(value: bytes | None, *headers: tuple[str, bytes]) -> cancels.CancelRecord | Garbage:
     content, said = READER.read("control", Record(b"x", value, headers), AT)
-    assert isinstance(content, Cancel) == isinstance(said, cancels.Cancel)
+    assert isinstance(content, Cancel) == isinstance(said, cancels.CancelRecord)
     assert isinstance(content, Undecodable) == isinstance(said, Garbage)
     return said
 
@@ -29,13 +29,13 @@ def test_what_a_client_writes_is_a_cancel_at_the_time_of_its_record() -> None:
     record = encode_cancel(Cancel(id="lead-1"), source="tests", time=AT)
     content, said = READER.read("control", record, AT)
     assert content == Cancel(id="lead-1")
-    assert said == cancels.Cancel(id_hash("lead-1"), round(AT.timestamp() * 1_000))
+    assert said == cancels.CancelRecord(id_hash("lead-1"), round(AT.timestamp() * 1_000))
 
 
 def test_a_tenant_is_told_by_its_mark_and_one_that_is_none_makes_no_cancel() -> None:
     record = encode_cancel(Cancel(id="lead-1", tenant="acme"), source="tests", time=AT)
     said = known(record.value, *record.headers)
-    assert said == cancels.Cancel(id_hash("lead-1"), round(AT.timestamp() * 1_000), tenant_mark("acme"))
+    assert said == cancels.CancelRecord(id_hash("lead-1"), round(AT.timestamp() * 1_000), tenant_mark("acme"))
     for wrong in (b'""', b"7", b"[]"):
         garbage = known(b'{"id": "x", "tenant": %s}' % wrong)
         assert isinstance(garbage, Garbage)
@@ -43,7 +43,7 @@ def test_a_tenant_is_told_by_its_mark_and_one_that_is_none_makes_no_cancel() -> 
 
 
 def test_bare_json_is_enough_and_unknown_fields_are_left_to_those_who_know_them() -> None:
-    assert isinstance(known(b'{"type": "cancel", "id": "x", "why": "changed my mind"}'), cancels.Cancel)
+    assert isinstance(known(b'{"type": "cancel", "id": "x", "why": "changed my mind"}'), cancels.CancelRecord)
 
 
 @pytest.mark.parametrize(

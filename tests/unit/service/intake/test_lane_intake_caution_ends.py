@@ -11,7 +11,7 @@ from broker.core.events import Suspected
 from broker.core.progress.poison_records import CautiousRead
 from broker.core.requests.triage import CALLS_KILL
 from broker.core.ticket import LanePartition, Source
-from broker.ports import Fetched, Unreadable
+from broker.ports import Fetched, UnreadableRange
 from broker.testing.kafka_doors import MemoryLane
 from broker.testing.upstream import Asked
 from schemas import topics
@@ -126,9 +126,9 @@ async def test_a_record_is_named_before_it_is_taken_and_struck_off_before_it_is_
     class Watching(Mortal):
         def lane(self, topic: str) -> MemoryLane:
             class Lane(MemoryLane):
-                async def take(self, partition: int, records_max: int) -> Sequence[Fetched] | Unreadable:
+                async def take(self, partition: int, records_max: int) -> Sequence[Fetched] | UnreadableRange:
                     got = await super().take(partition, records_max)
-                    if got and topic == STANDARD and not isinstance(got, Unreadable) and got[0].offset == 1:
+                    if got and topic == STANDARD and not isinstance(got, UnreadableRange) and got[0].offset == 1:
                         seen.append(("taken", world.ledger()[-1].suspects))
                     return got
 
@@ -258,7 +258,7 @@ async def test_who_is_named_dies_of_nothing_that_is_read_elsewhere() -> None:
             lane = super().lane(topic)
             take = lane.take
 
-            async def slowly(partition: int, records_max: int) -> Sequence[Fetched] | Unreadable:
+            async def slowly(partition: int, records_max: int) -> Sequence[Fetched] | UnreadableRange:
                 await asyncio.sleep(0 if topic == STANDARD else 0.25)
                 return await take(partition, records_max)
 

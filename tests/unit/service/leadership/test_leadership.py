@@ -8,7 +8,7 @@ import pytest
 
 from broker.core.config import REDIS_ANSWERS_WITHIN_MS
 from broker.errors import LeaseUnavailable
-from broker.ports import Fetched, LeaseForeign, LeaseMine, LeaseView, Unreadable
+from broker.ports import Fetched, LeaseForeign, LeaseMine, LeaseView, UnreadableRange
 from broker.testing.kafka_doors import MemoryLane, MemoryTransactions
 from broker.testing.lease import MemoryLease
 from tests.unit.service.rig import NAME, Process, World, feed, led, loaded, settings_of, standing_by, until, warmed
@@ -285,7 +285,7 @@ class _TornLane(MemoryLane):
 
     is_torn = False
 
-    async def take(self, partition: int, records_max: int) -> Sequence[Fetched] | Unreadable:
+    async def take(self, partition: int, records_max: int) -> Sequence[Fetched] | UnreadableRange:
         if self.is_torn:
             raise ValueError("torn")
         return await super().take(partition, records_max)

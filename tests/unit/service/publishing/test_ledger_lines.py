@@ -5,13 +5,13 @@ from datetime import UTC, datetime
 
 import pytest
 
-from broker.core.answers.rate_limit_headers import Metric
+from broker.core.answers.rate_limit_headers import LimitMetric
 from broker.core.budget.bucket_set import LevelBounds
 from broker.core.budget.budget import Checkpoint
-from broker.core.commands import Batch, SettledEntry, StartedEntry
+from broker.core.commands import AttemptEntry, Batch, SettledEntry
 from broker.core.events import LedgerRead
 from broker.core.identity.dedupe import Awaited, Fate, Identity
-from broker.core.identity.pending_cancels import Cancel
+from broker.core.identity.pending_cancels import CancelRecord
 from broker.core.pricing.laws import Law
 from broker.service.intake.grants import GrantKey
 from broker.service.publishing.ledger_lines import claim_record, ledger_read, left_record, step_record
@@ -36,7 +36,11 @@ def test_every_fate_survives(fate: Fate) -> None:
 
 
 def test_cancels_that_wait_survive() -> None:
-    waiting = (Cancel(b"i" * 16, 1_760_000_000_000), Cancel(b"j" * 16, 0), Cancel(b"i" * 16, 5, b"acme...."))
+    waiting = (
+        CancelRecord(b"i" * 16, 1_760_000_000_000),
+        CancelRecord(b"j" * 16, 0),
+        CancelRecord(b"i" * 16, 5, b"acme...."),
+    )
     read = read_back(Batch(1, (), {}, (), (), (), waiting))
     assert tuple(read.cancels) == waiting
 
@@ -57,28 +61,28 @@ def test_copies_that_are_on_their_way_survive() -> None:
 
 
 def test_attempts_begun_survive_but_for_the_content_nobody_asks_about() -> None:
-    batch = Batch(1, (), {}, (), (StartedEntry(IDENTITY, 2),), ())
+    batch = Batch(1, (), {}, (), (AttemptEntry(IDENTITY, 2),), ())
     read = read_back(batch)
     assert [(each.identity.id_hash, each.identity.run, each.attempt) for each in read.started] == [(b"i" * 16, 3, 2)]
     assert not read.ended
 
 
 def test_attempts_that_ended_survive() -> None:
-    read = read_back(Batch(1, (), {}, (), (), (), ended=(StartedEntry(IDENTITY, 2),)))
+    read = read_back(Batch(1, (), {}, (), (), (), ended=(AttemptEntry(IDENTITY, 2),)))
     assert [(each.identity.id_hash, each.identity.run, each.attempt) for each in read.ended] == [(b"i" * 16, 3, 2)]
     assert not read.started
 
 
 @pytest.mark.parametrize("attempt", [255, 256, 100_000])
 def test_an_attempt_beyond_the_wire_is_written_as_the_highest(attempt: int) -> None:
-    batch = Batch(1, (), {}, (SettledEntry(IDENTITY, attempt, Fate.PARKED),), (StartedEntry(IDENTITY, attempt),), ())
+    batch = Batch(1, (), {}, (SettledEntry(IDENTITY, attempt, Fate.PARKED),), (AttemptEntry(IDENTITY, attempt),), ())
     read = read_back(batch)
     assert (read.settled[0].attempt, read.started[0].attempt) == (255, 255)
 
 
 def test_levels_survive_by_limit_at_the_wall_clock_of_their_writing() -> None:
-    tokens = LevelBounds(Metric.TOKENS, -5, 70, 1_000, 60_000)
-    requests = LevelBounds(Metric.REQUESTS, 3, 3, 500, 86_400_000)
+    tokens = LevelBounds(LimitMetric.TOKENS, -5, 70, 1_000, 60_000)
+    requests = LevelBounds(LimitMetric.REQUESTS, 3, 3, 500, 86_400_000)
     one = Checkpoint("gpt-4o", 1, (tokens, requests), charged_last_minute=9, pause_ms=40, markup_ppm=1_200_000)
     one = replace(one, borne_tokens=300, ceiling_tokens=700)
     two = Checkpoint("gpt-5", 1, (tokens,), charged_last_minute=0, pause_ms=0, markup_ppm=1_000_000)
@@ -87,8 +91,8 @@ def test_levels_survive_by_limit_at_the_wall_clock_of_their_writing() -> None:
     assert (first.limit, second.limit) == ("gpt-4o", "gpt-5")
     assert first.at_ms == int(NOW.timestamp() * 1_000)
     assert [(level.metric, level.low, level.capacity, level.period_ms) for level in first.levels] == [
-        (Metric.TOKENS, -5, 1_000, 60_000),
-        (Metric.REQUESTS, 3, 500, 86_400_000),
+        (LimitMetric.TOKENS, -5, 1_000, 60_000),
+        (LimitMetric.REQUESTS, 3, 500, 86_400_000),
     ]
     assert all(level.high == level.low for level in first.levels), "a successor believes the lower end"
     assert (first.charged_last_minute, first.pause_ms, first.markup_ppm) == (9, 40, 1_200_000)
@@ -97,7 +101,7 @@ def test_levels_survive_by_limit_at_the_wall_clock_of_their_writing() -> None:
 
 
 def test_laws_survive_and_those_of_a_newer_release_are_left_out() -> None:
-    tokens = LevelBounds(Metric.TOKENS, 5, 5, 1_000, 60_000)
+    tokens = LevelBounds(LimitMetric.TOKENS, 5, 5, 1_000, 60_000)
     laws = {"chat.completions": Law.CHAT_2025, "responses": Law.USAGE}
     one = Checkpoint("gpt-4o", 1, (tokens,), charged_last_minute=0, pause_ms=0, markup_ppm=1_000_000, laws=laws)
     assert read_back(Batch(1, (), {}, (), (), (one,))).levels[0].laws == laws

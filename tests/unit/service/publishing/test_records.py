@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from broker.core.commands import (
+    AttemptEntry,
     Complete,
     DeadLetterOnly,
     Discard,
@@ -13,7 +14,6 @@ from broker.core.commands import (
     Remember,
     SettledEntry,
     Settlement,
-    StartedEntry,
     Withdraw,
 )
 from broker.core.identity import pending_cancels as cancels
@@ -186,7 +186,7 @@ def test_the_ledger_line_comes_last_and_tells_what_was_settled_and_begun() -> No
         BATCH,
         settlements=(Settlement(next(iter(rig.hold.cargo)), Complete()),),
         settled=(SettledEntry(identity, 3, Fate.COMPLETED),),
-        started=(StartedEntry(identity, 4),),
+        started=(AttemptEntry(identity, 4),),
     )
     outgoing = rig.publication.records(batch, 7)
     assert [each.topic for each in outgoing] == ["t.results", "t.ledger"]
@@ -237,7 +237,7 @@ def test_a_request_that_was_cancelled_while_parked_is_failed_with_what_is_known_
 def test_a_cancel_that_waits_is_published_nowhere_but_in_the_ledger() -> None:
     rig = Rig()
     asked(rig)
-    waiting = cancels.Cancel(b"i" * 16, 5)
+    waiting = cancels.CancelRecord(b"i" * 16, 5)
     assert rig.published(Remember(waiting)) == []
     *_, line = rig.publication.records(replace(BATCH, cancels=(waiting,)), 7)
     assert [(each.id_hash, each.timestamp_ms) for each in decode_ledger(line.record.value or b"").cancels] == [

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from broker.core.answers.rate_limit_headers import Metric
+from broker.core.answers.rate_limit_headers import LimitMetric
 from broker.core.bounds import (
     CAUTIOUS_BATCH_MAX,
     LEVELS_A_LINE_MAX,
@@ -14,6 +14,7 @@ from broker.core.bounds import (
 from broker.core.budget.bucket_set import LevelBounds
 from broker.core.budget.budget import Checkpoint
 from broker.core.commands import (
+    AttemptEntry,
     Complete,
     DeadLetterOnly,
     Decision,
@@ -22,7 +23,6 @@ from broker.core.commands import (
     Form,
     SettledEntry,
     Settlement,
-    StartedEntry,
     Withdraw,
 )
 from broker.core.identity import pending_cancels as cancels
@@ -191,11 +191,11 @@ def test_the_largest_line_of_the_ledger_fits_its_topic() -> None:
     rig = Rig()
     everybody = Identity(b"\xff" * 16, 65_535, b"\xff" * 8)
     name = "\U0001f4a9" * 256  # written as two escapes, twelve bytes
-    level = LevelBounds(Metric.TOKENS, 10**18, 10**18, 10**18, 10**18)
+    level = LevelBounds(LimitMetric.TOKENS, 10**18, 10**18, 10**18, 10**18)
     checkpoint = Checkpoint(
         limit=name,
         at_ms=0,
-        levels=(level, replace(level, metric=Metric.REQUESTS)),
+        levels=(level, replace(level, metric=LimitMetric.REQUESTS)),
         charged_last_minute=10**18,
         pause_ms=10**18,
         markup_ppm=10**18,
@@ -209,11 +209,11 @@ def test_the_largest_line_of_the_ledger_fits_its_topic() -> None:
     batch = replace(
         BATCH,
         settled=(SettledEntry(everybody, 255, Fate.WITHDRAWN),) * (OUTCOMES_PER_TRANSACTION_MAX + RENEWALS_MAX),
-        started=(StartedEntry(everybody, 255),) * STARTED_A_LINE_MAX,
+        started=(AttemptEntry(everybody, 255),) * STARTED_A_LINE_MAX,
         levels=(checkpoint,) * LEVELS_A_LINE_MAX,
-        cancels=(cancels.Cancel(b"\xff" * 16, 2**63),) * (OUTCOMES_PER_TRANSACTION_MAX + RENEWALS_MAX),
+        cancels=(cancels.CancelRecord(b"\xff" * 16, 2**63),) * (OUTCOMES_PER_TRANSACTION_MAX + RENEWALS_MAX),
         suspects=(Source(LANE, 10**18),) * CAUTIOUS_BATCH_MAX,
-        ended=(StartedEntry(everybody, 255),) * STARTED_A_LINE_MAX,
+        ended=(AttemptEntry(everybody, 255),) * STARTED_A_LINE_MAX,
     )
     (line,) = rig.publication.records(batch, 10**9)
     assert line.record.bytes_max <= 1024 * 1024 - 1_024

@@ -2,14 +2,14 @@
 
 import pytest
 
-from broker.core.answers.rate_limit_headers import DAY_MS, MINUTE_MS, Metric
+from broker.core.answers.rate_limit_headers import DAY_MS, MINUTE_MS, LimitMetric
 from broker.core.budget.bucket_set import LevelBounds
 from broker.core.budget.budget import Budget, Checkpoint, LimitBeliefs
 from broker.core.lanes.scheduler import Scheduler
 from broker.service.status.backlog import backlog_ms
 from tests.unit.core.desks import enqueued, limits
 
-TOKENS, REQUESTS = Metric.TOKENS, Metric.REQUESTS
+TOKENS, REQUESTS = LimitMetric.TOKENS, LimitMetric.REQUESTS
 
 
 def made(*levels: LevelBounds, pause_ms: int = 0, cap_tokens: int | None = None) -> Scheduler:
@@ -22,7 +22,7 @@ def made(*levels: LevelBounds, pause_ms: int = 0, cap_tokens: int | None = None)
     return limits(of)
 
 
-def level(metric: Metric, capacity: int, left: int = 0, period_ms: int = MINUTE_MS) -> LevelBounds:
+def level(metric: LimitMetric, capacity: int, left: int = 0, period_ms: int = MINUTE_MS) -> LevelBounds:
     return LevelBounds(metric, left, left, capacity, period_ms)
 
 

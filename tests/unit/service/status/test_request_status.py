@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from broker.core.commands import Complete, DeadLetterOnly, Discard, Fail, Park, Remember, Withdraw
-from broker.core.identity.pending_cancels import Cancel
+from broker.core.identity.pending_cancels import CancelRecord
 from broker.service.status.request_status import _decided
 from broker.testing.kafka import CommitFault
 from broker.testing.upstream import Asked, Said
@@ -373,4 +373,4 @@ def test_what_is_decided_is_told_in_two_words(decision: Any, status: str, reason
 
 
 def test_what_publishes_nothing_is_not_told() -> None:
-    assert _decided(None) is _decided(Remember(Cancel(b"x" * 16, 0))) is None
+    assert _decided(None) is _decided(Remember(CancelRecord(b"x" * 16, 0))) is None

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from broker.core.answers.rate_limit_headers import MINUTE_MS, Metric
+from broker.core.answers.rate_limit_headers import MINUTE_MS, LimitMetric
 from broker.core.budget.breaker import Breaker
 from broker.core.budget.bucket_set import LevelBounds
 from broker.core.budget.budget import Budget, Checkpoint, LimitBeliefs
@@ -15,8 +15,8 @@ from broker.service.status.queue_position import QueueTotals
 from broker.service.status.start_estimate import cap_lets_through_ms, flows_in_ms, lets_through_ms
 from tests.unit.core.specimens import budget, candidate, ticket
 
-TOKENS = LevelBounds(Metric.TOKENS, 2_000, 2_000, 60_000, MINUTE_MS)
-REQUESTS = LevelBounds(Metric.REQUESTS, 1, 1, 60, MINUTE_MS)
+TOKENS = LevelBounds(LimitMetric.TOKENS, 2_000, 2_000, 60_000, MINUTE_MS)
+REQUESTS = LevelBounds(LimitMetric.REQUESTS, 1, 1, 60, MINUTE_MS)
 WELL = Breaker()
 
 

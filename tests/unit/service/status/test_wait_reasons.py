@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from broker.core.answers.rate_limit_headers import DAY_MS, MINUTE_MS, Metric
+from broker.core.answers.rate_limit_headers import DAY_MS, MINUTE_MS, LimitMetric
 from broker.core.answers.verdict import Meaning
 from broker.core.budget.bucket_set import LevelBounds
 from broker.core.budget.budget import Budget, Checkpoint, LimitBeliefs
@@ -140,21 +140,21 @@ def limited(*levels: LevelBounds, charged: int = 0, **settings: Any) -> Asked:
 
 
 def test_of_several_buckets_the_one_that_keeps_it_longest_is_told() -> None:
-    day = LevelBounds(Metric.REQUESTS, 0, 0, 86_400, DAY_MS)
-    shell = limited(LevelBounds(Metric.TOKENS, 0, 0, FULL, MINUTE_MS), day)
+    day = LevelBounds(LimitMetric.REQUESTS, 0, 0, 86_400, DAY_MS)
+    shell = limited(LevelBounds(LimitMetric.TOKENS, 0, 0, FULL, MINUTE_MS), day)
     (found,) = shell.why(shell.waits(lane="urgent"))
     assert (found["metric"], found["period_s"], found["needed"], found["there"]) == ("requests", 86_400.0, 1, 0)
     assert (found["kept"], found["kept_for"]) == (0, []), "nobody stands above the first lane"
 
 
 def test_an_own_cap_is_told_where_openai_would_pay() -> None:
-    shell = limited(LevelBounds(Metric.TOKENS, FULL, FULL, FULL, MINUTE_MS), charged=900, cap_tokens=1_000)
+    shell = limited(LevelBounds(LimitMetric.TOKENS, FULL, FULL, FULL, MINUTE_MS), charged=900, cap_tokens=1_000)
     (found,) = shell.why(shell.waits(charge=200, lane="urgent"))
     assert (found["kind"], found["capacity"], found["charged"], found["needed"]) == ("own_cap", 1_000, 900, 200)
 
 
 def test_what_must_not_be_spent_at_once_is_told_as_the_pace() -> None:
-    shell = limited(LevelBounds(Metric.TOKENS, FULL, FULL, FULL, MINUTE_MS), burst_ms=100)
+    shell = limited(LevelBounds(LimitMetric.TOKENS, FULL, FULL, FULL, MINUTE_MS), burst_ms=100)
     shell.waits(charge=100, lane="urgent")
     (found,) = shell.why(shell.waits(charge=100, lane="urgent"))
     assert (found["kind"], found["limit"]) == ("pace", "gpt")
@@ -163,11 +163,11 @@ def test_what_must_not_be_spent_at_once_is_told_as_the_pace() -> None:
 def fixed_window(shell: Asked, left: int) -> None:
     """Its tokens are counted from mark to mark; the next mark is half a minute away."""
     buckets = shell.core.limits.limit_queue("gpt", shell.now_ms).budget._buckets
-    buckets._add(FixedWindowMirror(Metric.TOKENS, FULL, MINUTE_MS, shell.now_ms + 30_000, left))
+    buckets._add(FixedWindowMirror(LimitMetric.TOKENS, FULL, MINUTE_MS, shell.now_ms + 30_000, left))
 
 
 def test_a_window_that_is_used_up_is_waited_for_until_its_mark() -> None:
-    shell = limited(LevelBounds(Metric.TOKENS, FULL, FULL, FULL, MINUTE_MS))
+    shell = limited(LevelBounds(LimitMetric.TOKENS, FULL, FULL, FULL, MINUTE_MS))
     fixed_window(shell, 0)
     (found,) = shell.why(shell.waits(lane="urgent"))
     assert (found["kind"], found["there"]) == ("limit", 0)
@@ -175,7 +175,7 @@ def test_a_window_that_is_used_up_is_waited_for_until_its_mark() -> None:
 
 
 def test_a_window_with_enough_left_is_not_to_blame() -> None:
-    shell = limited(LevelBounds(Metric.TOKENS, FULL, FULL, FULL, MINUTE_MS), burst_ms=100)
+    shell = limited(LevelBounds(LimitMetric.TOKENS, FULL, FULL, FULL, MINUTE_MS), burst_ms=100)
     fixed_window(shell, FULL)
     shell.waits(charge=100, lane="urgent")
     (found,) = shell.why(shell.waits(charge=100, lane="urgent"))
@@ -237,7 +237,7 @@ def test_places_in_flight_that_are_taken_are_told_with_those_that_are_kept() -> 
 
 
 def test_a_limit_s_own_places_are_told_by_its_name() -> None:
-    shell = limited(LevelBounds(Metric.TOKENS, FULL, FULL, FULL, MINUTE_MS), inflight_max=1)
+    shell = limited(LevelBounds(LimitMetric.TOKENS, FULL, FULL, FULL, MINUTE_MS), inflight_max=1)
     shell.waits(lane="urgent")
     (found,) = shell.why(shell.waits(lane="urgent"))
     assert (found["kind"], found["of"], found["inflight"], found["most"]) == ("places", "gpt", 1, 1)

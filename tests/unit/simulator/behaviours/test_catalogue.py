@@ -12,7 +12,7 @@ from broker.simulator.behaviours.catalogue import NAMED, Behaviour, behaviour, p
 from broker.simulator.behaviours.enforcement import ChargedRefusals, ChargeLaw, Foreign, PerDay, SharedLimit
 from broker.simulator.behaviours.manners import Azure
 from broker.simulator.behaviours.troubles import ErrorStorm
-from broker.simulator.pricing import Law
+from broker.simulator.pricing import ChatLaw
 
 PAGE = Path(__file__).parents[4] / "docs" / "upstream.md"
 
@@ -48,7 +48,7 @@ def test_a_name_is_read_and_spelled(name: str) -> None:
         ("shared-limit:limit_name=family,models=gpt-4.1*+gpt-4o", SharedLimit("family", ("gpt-4.1*", "gpt-4o"))),
         ("shared-limit:models=gpt-4o", SharedLimit(models=("gpt-4o",))),
         ("refusals-cost-all:cost=request", ChargedRefusals(RefusedCost.REQUEST)),
-        ("law-change:law=usage,from_s=5", ChargeLaw(Law.USAGE, 5.0)),
+        ("law-change:law=usage,from_s=5", ChargeLaw(ChatLaw.USAGE, 5.0)),
         ("error-storm:statuses=503", ErrorStorm(statuses=(503,))),
         ("tokens-per-day:requests=5,tokens=null", PerDay(requests=5)),
         ("azure:in_seconds=true", Azure(in_seconds=True)),

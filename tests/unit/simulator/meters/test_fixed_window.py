@@ -1,6 +1,6 @@
 import pytest
 
-from broker.simulator.admission import MINUTE_US, SECOND_US, Level
+from broker.simulator.admission import MINUTE_US, SECOND_US, HeaderTriple
 from broker.simulator.meters.fixed_window import FixedWindow
 
 
@@ -22,7 +22,7 @@ def test_headers_show_what_is_left_and_when_the_next_window_begins() -> None:
     window = minute(10 * SECOND_US)
     window.pay(250)
     window.refill(15 * SECOND_US)
-    assert window.level() == Level(1_000, 750, 45_000)
+    assert window.level() == HeaderTriple(1_000, 750, 45_000)
 
 
 def test_windows_lie_where_the_mark_says() -> None:

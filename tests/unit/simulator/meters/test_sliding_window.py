@@ -1,4 +1,4 @@
-from broker.simulator.admission import MINUTE_US, SECOND_US, Level
+from broker.simulator.admission import MINUTE_US, SECOND_US, HeaderTriple
 from broker.simulator.meters.sliding_window import SlidingWindow
 
 
@@ -23,9 +23,9 @@ def test_a_charge_counts_until_it_is_a_minute_old() -> None:
 
 def test_headers_show_what_is_left_and_when_the_last_charge_is_forgotten() -> None:
     window = spent((0, 600), (20, 100))
-    assert window.level() == Level(1_000, 300, 60_000)
+    assert window.level() == HeaderTriple(1_000, 300, 60_000)
     window.refill(200 * SECOND_US)
-    assert window.level() == Level(1_000, 1_000, 0)
+    assert window.level() == HeaderTriple(1_000, 1_000, 0)
 
 
 def test_it_offers_all_at_once_and_again_after_every_window() -> None:

@@ -1,4 +1,4 @@
-from broker.simulator.admission import MINUTE_US, SECOND_US, Level
+from broker.simulator.admission import MINUTE_US, SECOND_US, HeaderTriple
 from broker.simulator.meters.two_windows import TwoWindows
 
 
@@ -17,7 +17,7 @@ def test_the_last_window_counts_as_far_as_it_still_overlaps() -> None:
     assert window.room() == 400
     window.refill(90 * SECOND_US)
     assert (window.room(), window.used()) == (700, 300)
-    assert window.level() == Level(1_000, 700, 30_000)
+    assert window.level() == HeaderTriple(1_000, 700, 30_000)
     window.refill(200 * SECOND_US)
     assert window.room() == 1_000
 
