@@ -197,13 +197,13 @@ class FairQueue:
             if self._new:
                 return self._new[0]
         mean, ahead, eligible = self.mean, self._ahead, self._eligible
-        while (found := ahead.first()) is not None and found[0] <= mean:
-            _, stamp, flow = found
+        while (first := ahead.first()) is not None and first[0] <= mean:
+            _, stamp, flow = first
             ahead.pop()
             if stamp == flow.stamp:
                 eligible.add(_after_next(flow), stamp, flow)
-        while (found := eligible.first()) is not None:
-            _, stamp, flow = found
+        while (first := eligible.first()) is not None:
+            _, stamp, flow = first
             if stamp == flow.stamp and flow.served <= mean:
                 return flow
             eligible.pop()
@@ -217,9 +217,9 @@ class FairQueue:
         self._weight += flow.weight
         self._sum += flow.served * flow.weight
         if len(self._flows) == 2:  # a flow that was alone has no entries in the heaps
-            for each in self._flows.values():
-                if each not in self._capped:
-                    self._place(each)
+            for competitor in self._flows.values():
+                if competitor not in self._capped:
+                    self._place(competitor)
         elif len(self._flows) > 1:
             self._place(flow)
 
@@ -228,9 +228,9 @@ class FairQueue:
         self._stamps += 1
         flow.stamp = self._stamps
         self._ahead.add(flow.served, flow.stamp, flow)
-        for each in (self._ahead, self._eligible):
-            if len(each) > 4 * len(self._flows) + _STALE_MAX:
-                each.sweep(_is_stale)
+        for heap in (self._ahead, self._eligible):
+            if len(heap) > 4 * len(self._flows) + _STALE_MAX:
+                heap.sweep(_is_stale)
 
     def _go_on(self, flow: Flow) -> None:
         """Update a flow whose first ticket has left."""
@@ -271,8 +271,8 @@ class FairQueue:
         """Reset the empty queue: the next tenant starts afresh."""
         if self._competed:
             self._competed = False
-            for each in (self._resting, self._new, self._capped, self._eligible, self._ahead, self._opens):
-                each.clear()
+            for entries in (self._resting, self._new, self._capped, self._eligible, self._ahead, self._opens):
+                entries.clear()
         self._owed = self._weight = self._sum = 0
         self._held = None
 

@@ -149,12 +149,12 @@ class LaneQueue:
 
         self._fair.reprice(charge)
         self.late.reprice(charge)
-        self.waiting_tokens = self.late.tokens + sum(line.tokens for line in self._fair.tenant_queues())
+        self.waiting_tokens = self.late.tokens + sum(queue.tokens for queue in self._fair.tenant_queues())
 
     def is_sound(self) -> bool:
         """Whether its totals agree with the tickets it holds."""
         held = [*self.first(self.count + 1)]
-        tokens, weight = sum(each.charge for each in held), sum(each.buffer_bytes for each in held)
+        tokens, weight = sum(ticket.charge for ticket in held), sum(ticket.buffer_bytes for ticket in held)
         return (len(held), tokens, weight) == (self.count, self.waiting_tokens, self.waiting_bytes)
 
     def is_owed(self, head: Ticket) -> bool:
@@ -224,7 +224,7 @@ class Lanes:
 
         That is the head of a lane that is owed its floor, or else of the first lane that waits and need not give way.
         """
-        found: tuple[LaneQueue, Pick] | None = None
+        fallback: tuple[LaneQueue, Pick] | None = None
         reserved_ppm, capping = 0, self._tenants.capping
         self._lifted = None
         for queue in self._in_order:
@@ -235,11 +235,11 @@ class Lanes:
                 reserved_ppm += queue.rule.reserve_ppm
             elif queue.credit_ppm_tokens and queue.is_owed(head):
                 return Pick(head, reserved_ppm)
-            elif found is None or (found[0].excess_ppm_tokens and found[0].is_over_ceiling(head)):
-                found = queue, Pick(head, reserved_ppm)
-        if found is None:
+            elif fallback is None or (fallback[0].excess_ppm_tokens and fallback[0].is_over_ceiling(head)):
+                fallback = queue, Pick(head, reserved_ppm)
+        if fallback is None:
             return None
-        return (self._hurrying and self._lift(*found, now_ms)) or found[1]
+        return (self._hurrying and self._lift(*fallback, now_ms)) or fallback[1]
 
     def apply_deadline(self, ticket: Ticket, now_ms: int) -> int:
         """Lift a ticket near its deadline, or demote it if it is late; return when to look again."""
@@ -267,14 +267,14 @@ class Lanes:
         self._lifted = ticket
         return Pick(ticket, turn.reserved_ppm)
 
-    def _hurried(self, ticket: Ticket, own: LaneQueue) -> None:
+    def _settle_boosts(self, ticket: Ticket, queue: LaneQueue) -> None:
         """Update the credit of near tickets for a ticket that is being called."""
-        below = self._below.get(own)
+        below = self._below.get(queue)
         while below is not None:
             below.nearing.earn(ticket.charge)
             below = self._below.get(below)
         if ticket is self._lifted:
-            own.nearing.pay(ticket.charge)
+            queue.nearing.pay(ticket.charge)
         self._hurrying = any(queue.nearing for queue in self._in_order)
 
     def reserved_ppm(self, lane: str) -> int:
@@ -305,7 +305,9 @@ class Lanes:
         waiting = [queue for queue in self._in_order if queue.count]
         for queue in sorted(waiting, key=lambda queue: self.probe_rank(queue.rule.name)):
             fronts = queue.first(PROBES_LOOKED_AT)
-            free = [each for each in fronts if self._tenants.is_free(each.candidate.tenant, each.charge, now_ms)]
+            free = [
+                ticket for ticket in fronts if self._tenants.is_free(ticket.candidate.tenant, ticket.charge, now_ms)
+            ]
             if free:
                 return Pick(min(free, key=lambda ticket: (ticket.calls, ticket.charge)), 0)
         return None
@@ -319,17 +321,19 @@ class Lanes:
 
         The first lane has twice as many probes as the second.
         """
-        place = 1 + [*self._queues].index(lane)
-        return (1 + self.probes.get(lane, 0)) * place, place
+        order = 1 + [*self._queues].index(lane)
+        return (1 + self.probes.get(lane, 0)) * order, order
 
     def serve(self, ticket: Ticket, now_ms: int) -> None:
         """Remove a ticket that is being called from its queue, and update what floors and ceilings owe."""
-        own, charge = self._queues[ticket.source.partition.lane], ticket.charge
-        if self._owing and (own.count > 1 or self._others_wait(own)):  # else its lane falls idle, and nothing is owed
-            self._owe(own, charge, now_ms)
-        own.serve(ticket)
+        queue, charge = self._queues[ticket.source.partition.lane], ticket.charge
+        if self._owing and (
+            queue.count > 1 or self._others_wait(queue)
+        ):  # else its lane falls idle, and nothing is owed
+            self._owe(queue, charge, now_ms)
+        queue.serve(ticket)
         if self._hurrying:
-            self._hurried(ticket, own)
+            self._settle_boosts(ticket, queue)
         if self._tenants.capping:
             self._tenants.record_start(ticket.candidate.tenant, charge, now_ms)
 

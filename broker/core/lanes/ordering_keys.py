@@ -51,10 +51,10 @@ class OrderingKeys:
         if row is None or ticket in row:
             return None
         first = next(iter(row), None)
-        before = list(takewhile(lambda each: each.turn < ticket.turn, row))
+        before = list(takewhile(lambda earlier: earlier.turn < ticket.turn, row))
         row[ticket] = None
-        for each in (ticket, *reversed(before)):
-            row.move_to_end(each, last=False)
+        for earlier in (ticket, *reversed(before)):
+            row.move_to_end(earlier, last=False)
         return None if before else first
 
     def must_wait(self, ticket: Ticket) -> bool:
@@ -84,7 +84,7 @@ class OrderingKeys:
         """Return the tickets of its key that must start first, in order; none if it may start, or has."""
         key = _key(ticket)
         row = () if key is None else self._rows.get(key, ())
-        return list(takewhile(lambda each: each is not ticket, row)) if ticket in row else []
+        return list(takewhile(lambda earlier: earlier is not ticket, row)) if ticket in row else []
 
 
 def _key(ticket: Ticket) -> Key | None:

@@ -37,49 +37,51 @@ class ReachabilityChecks:
         self._serials = count()
         self._swept_above = LOOKS_SWEPT_ABOVE
 
-    def schedule(self, ticket: Ticket, line: TenantQueue, budget: Budget, least: Least, now_ms: int) -> None:
+    def schedule(self, ticket: Ticket, queue: TenantQueue, budget: Budget, least: Least, now_ms: int) -> None:
         """Plan a check of a queue that a ticket has joined, or an earlier one."""
         if not budget.believed:
             return
-        tight_ms = ticket.candidate.deadline_ms - budget.flow_ms(line.tokens)
-        planned = self._planned.get(line)
+        tight_ms = ticket.candidate.deadline_ms - budget.flow_ms(queue.tokens)
+        planned = self._planned.get(queue)
         if planned is None or tight_ms < planned[0]:
-            self._plan(now_ms + max(0, tight_ms - now_ms) // 2, line, budget, least)
+            self._plan(now_ms + max(0, tight_ms - now_ms) // 2, queue, budget, least)
 
     def unreachable(self, now_ms: int) -> list[Ticket]:
         """Return the tickets whose turn cannot come before their deadline, of all queues due for a check."""
-        lost: list[Ticket] = []
+        unreachable: list[Ticket] = []
         while self._agenda and self._agenda[0][0] <= now_ms:
-            at_ms, _, line = heappop(self._agenda)
-            planned = self._planned.get(line)
+            at_ms, _, queue = heappop(self._agenda)
+            planned = self._planned.get(queue)
             if planned is not None and planned[0] == at_ms:  # else stale: checked since, or planned anew
-                lost += self._check(line, *planned[1:], now_ms)
+                unreachable += self._check(queue, *planned[1:], now_ms)
         self.check_at_ms = self._agenda[0][0] if self._agenda else None
-        return lost
+        return unreachable
 
-    def _check(self, line: TenantQueue, budget: Budget, least: Least, now_ms: int) -> list[Ticket]:
-        del self._planned[line]
-        if line.head is None:
+    def _check(self, queue: TenantQueue, budget: Budget, least: Least, now_ms: int) -> list[Ticket]:
+        del self._planned[queue]
+        if queue.head is None:
             return []
-        tight_ms = line.head.candidate.deadline_ms - budget.flow_ms(line.tokens)
-        self._plan(now_ms + max(REACH_EVERY_MS, (tight_ms - now_ms) // 2), line, budget, least)
-        return [] if tight_ms > now_ms else line.unreachable(budget.inflow(least, now_ms))
+        tight_ms = queue.head.candidate.deadline_ms - budget.flow_ms(queue.tokens)
+        self._plan(now_ms + max(REACH_EVERY_MS, (tight_ms - now_ms) // 2), queue, budget, least)
+        return [] if tight_ms > now_ms else queue.unreachable(budget.inflow(least, now_ms))
 
-    def _plan(self, at_ms: int, line: TenantQueue, budget: Budget, least: Least) -> None:
+    def _plan(self, at_ms: int, queue: TenantQueue, budget: Budget, least: Least) -> None:
         if len(self._agenda) >= self._swept_above:
             self._sweep()
-        self._planned[line] = at_ms, budget, least
-        heappush(self._agenda, (at_ms, next(self._serials), line))
+        self._planned[queue] = at_ms, budget, least
+        heappush(self._agenda, (at_ms, next(self._serials), queue))
         self.check_at_ms = self._agenda[0][0]
 
     def _sweep(self) -> None:
         """Forget empty queues: most are served long before their check."""
-        self._planned = {line: planned for line, planned in self._planned.items() if line.head is not None}
-        self._agenda = [(planned[0], next(self._serials), line) for line, planned in self._planned.items()]
+        self._planned = {queue: planned for queue, planned in self._planned.items() if queue.head is not None}
+        self._agenda = [(planned[0], next(self._serials), queue) for queue, planned in self._planned.items()]
         heapify(self._agenda)
         self._swept_above = 2 * len(self._agenda) + LOOKS_SWEPT_ABOVE
 
 
 def out_of_time(late: Iterable[Ticket], ahead: int, inflow: Inflow) -> list[Ticket]:
     """Return the late tickets that have no chance if `ahead` tokens are paid before them."""
-    return [each for each in late if inflow.is_unreachable(ahead + inflow.least(each), each.candidate.deadline_ms)]
+    return [
+        ticket for ticket in late if inflow.is_unreachable(ahead + inflow.least(ticket), ticket.candidate.deadline_ms)
+    ]

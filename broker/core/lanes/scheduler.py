@@ -97,56 +97,55 @@ class Scheduler:
         self._rules = rules
         self._make_budget = make_budget
         self._order = OrderingKeys([rule.name for rule in rules if rule.serial])
-        self._desks: dict[str, LimitQueue] = {}
-        self._turns: OrderedDict[LimitQueue, None] = (
-            OrderedDict()
-        )  # limits with waiting requests, the one served last at the end
+        self._queues: dict[str, LimitQueue] = {}
+        # limits with waiting requests, the one served last at the end
+        self._turns: OrderedDict[LimitQueue, None] = OrderedDict()
         self._unnamed: OrderedDict[str, None] = OrderedDict()  # limits no settings name; new or just examined: last
-        self._stirred = False  # whether a call may have changed which ticket is next at another limit
+        self._turns_changed = False  # whether a call may have changed which ticket is next at another limit
         self._wake_at: int | None = None
         self._waiting = 0
-        self._reach = ReachabilityChecks()
-        self._look_at_ms = 0
+        self._reachability = ReachabilityChecks()
+        self._late_check_at_ms = 0
         self.account = AccountBreaker()
 
     def limit_queue(self, limit: str, now_ms: int) -> LimitQueue:
         """Return the queue of a limit, made if it is new."""
-        desk = self._desks.get(limit)
-        if desk is None:
+        queue = self._queues.get(limit)
+        if queue is None:
             self._make_room(now_ms)
-            desk = self._desks[limit] = LimitQueue(self._make_budget(limit, now_ms), Lanes(self._rules, self.tenants))
-            if not desk.budget.settings.named:
+            queue = self._queues[limit] = LimitQueue(self._make_budget(limit, now_ms), Lanes(self._rules, self.tenants))
+            if not queue.budget.settings.named:
                 self._unnamed[limit] = None
-        return desk
+        return queue
 
     def clear(self) -> None:
         """Forget every limit: a leader in between knows better how full their buckets are."""
-        self._desks.clear()
+        self._queues.clear()
         self._turns.clear()
         self._unnamed.clear()
         self._order.clear()
         self._wake_at = None
         self._waiting = 0
-        self._reach = ReachabilityChecks()
+        self._reachability = ReachabilityChecks()
         self.account = AccountBreaker()
 
     def _make_room(self, now_ms: int) -> None:
         """Forget limits that no settings name and no request needs now, once there are too many."""
         for _ in range(min(LIMITS_LOOKED_AT, len(self._unnamed))):
-            if len(self._desks) < LIMITS_MAX:
+            if len(self._queues) < LIMITS_MAX:
                 return
             name = next(iter(self._unnamed))
             self._unnamed.move_to_end(name)
-            desk = self._desks[name]
-            if desk in self._turns or desk.budget.inflight:
+            queue = self._queues[name]
+            if queue in self._turns or queue.budget.inflight:
                 continue
-            if len(self._desks) >= LIMITS_RESTING_MAX or _is_free(desk.budget, now_ms):
-                del self._desks[name]
+            if len(self._queues) >= LIMITS_RESTING_MAX or _is_free(queue.budget, now_ms):
+                del self._queues[name]
                 del self._unnamed[name]
 
     def limit_queues(self) -> dict[str, LimitQueue]:
         """Return all limits' queues, by name."""
-        return self._desks
+        return self._queues
 
     def enqueue(self, ticket: Ticket, now_ms: int, *, front: bool = False) -> None:
         """Enqueue a ticket for its limit, as soon as those of its ordering key before it have started.
@@ -167,44 +166,46 @@ class Scheduler:
 
     def _enqueue(self, ticket: Ticket, now_ms: int, *, front: bool = False) -> None:
         candidate = ticket.candidate
-        desk = self.limit_queue(candidate.limit, now_ms)
+        queue = self.limit_queue(candidate.limit, now_ms)
         if not ticket.stated:
-            ticket.charge = desk.budget.tariff.price(candidate.prices)
-        queue = desk.lanes.queue(ticket.source.partition.lane)
-        ticket.lane_order = queue.rule.order
-        queue.append(ticket, front=front)
-        self._turns.setdefault(desk, None)
+            ticket.charge = queue.budget.tariff.price(candidate.prices)
+        lane_queue = queue.lanes.queue(ticket.source.partition.lane)
+        ticket.lane_order = lane_queue.rule.order
+        lane_queue.append(ticket, front=front)
+        self._turns.setdefault(queue, None)
         self._waiting += 1
-        self._reach.schedule(ticket, queue.tenant_queue(candidate.tenant), desk.budget, desk.least, now_ms)
-        if front and desk.lanes.durations.near_at(ticket) <= now_ms:
-            desk.lanes.apply_deadline(ticket, now_ms)
+        self._reachability.schedule(
+            ticket, lane_queue.tenant_queue(candidate.tenant), queue.budget, queue.least, now_ms
+        )
+        if front and queue.lanes.durations.near_at(ticket) <= now_ms:
+            queue.lanes.apply_deadline(ticket, now_ms)
 
     def unreachable(self, now_ms: int) -> list[Ticket]:
         """Return the tickets whose turn cannot come before their deadline, whatever happens."""
-        planned_ms = self._reach.check_at_ms
-        lost = self._reach.unreachable(now_ms) if planned_ms is not None and planned_ms <= now_ms else []
-        if now_ms >= self._look_at_ms:
-            self._look_at_ms = now_ms + REACH_EVERY_MS
-            for desk in self._turns:
-                inflow = desk.budget.inflow(desk.least, now_ms)
-                for line, ahead in desk.lanes.late():
-                    lost += out_of_time(line, ahead, inflow)
-        return lost
+        planned_ms = self._reachability.check_at_ms
+        unreachable = self._reachability.unreachable(now_ms) if planned_ms is not None and planned_ms <= now_ms else []
+        if now_ms >= self._late_check_at_ms:
+            self._late_check_at_ms = now_ms + REACH_EVERY_MS
+            for queue in self._turns:
+                inflow = queue.budget.inflow(queue.least, now_ms)
+                for late_queue, ahead in queue.lanes.late():
+                    unreachable += out_of_time(late_queue, ahead, inflow)
+        return unreachable
 
     def near_at(self, ticket: Ticket) -> int:
         """Return when a ticket that has been enqueued comes near its deadline."""
-        return self._desks[ticket.candidate.limit].lanes.durations.near_at(ticket)
+        return self._queues[ticket.candidate.limit].lanes.durations.near_at(ticket)
 
     def apply_deadline(self, ticket: Ticket, now_ms: int) -> int:
         """Handle a near deadline, see `Lanes.apply_deadline`; without effect if the limit has been forgotten."""
-        desk = self._desks.get(ticket.candidate.limit)
-        return ticket.candidate.deadline_ms if desk is None else desk.lanes.apply_deadline(ticket, now_ms)
+        queue = self._queues.get(ticket.candidate.limit)
+        return ticket.candidate.deadline_ms if queue is None else queue.lanes.apply_deadline(ticket, now_ms)
 
     def record_duration(self, ticket: Ticket, now_ms: int) -> None:
         """Record how long an answered call took: others may take as long."""
-        desk = self._desks.get(ticket.candidate.limit)
-        if desk is not None:
-            desk.lanes.durations.add(now_ms - ticket.called_ms)
+        queue = self._queues.get(ticket.candidate.limit)
+        if queue is not None:
+            queue.lanes.durations.add(now_ms - ticket.called_ms)
 
     def too_large(self, ticket: Ticket, now_ms: int) -> int | None:
         """Return the least that one call would take if the limit can never hold it, else None.
@@ -212,11 +213,11 @@ class Scheduler:
         It must exceed the limit by every law that may still hold: a request is not failed for a law that is believed
         for want of evidence.
         """
-        desk = self.limit_queue(ticket.candidate.limit, now_ms)
-        if not ticket.stated and desk.budget.fits(max(ticket.candidate.prices.tokens)):
+        queue = self.limit_queue(ticket.candidate.limit, now_ms)
+        if not ticket.stated and queue.budget.fits(max(ticket.candidate.prices.tokens)):
             return None
-        charge = desk.least(ticket)
-        return None if desk.budget.fits(charge) else charge
+        charge = queue.least(ticket)
+        return None if queue.budget.fits(charge) else charge
 
     def withdraw(self, ticket: Ticket, now_ms: int) -> None:
         """Remove a ticket from its queue, if it is in one, and from the order of its key."""
@@ -229,7 +230,7 @@ class Scheduler:
 
     def put_off(self, ticket: Ticket) -> None:
         """Remove a ticket from its queue for a while; it keeps its place in the order of its key."""
-        self._desks[ticket.candidate.limit].lanes.queue(ticket.source.partition.lane).remove(ticket)
+        self._queues[ticket.candidate.limit].lanes.queue(ticket.source.partition.lane).remove(ticket)
         self._waiting -= 1
 
     def payable(self, now_ms: int, room: Callable[[int], bool] = lambda _reserved_ppm: True) -> Iterator[Ticket]:
@@ -249,19 +250,19 @@ class Scheduler:
                 return
             yield probe
             self._wake_at = None
-        asked, self._stirred = deque(self._turns), False
-        while self._waiting and (asked or self._stirred):
-            if not asked:
-                asked, self._stirred = deque(self._turns), False
-            desk = asked.popleft()
-            found = desk.next(now_ms, probe=False)
-            if self.tenants.capping and (opens_at_ms := desk.lanes.opens_at()) is not None:
+        pending, self._turns_changed = deque(self._turns), False
+        while self._waiting and (pending or self._turns_changed):
+            if not pending:
+                pending, self._turns_changed = deque(self._turns), False
+            queue = pending.popleft()
+            next_call = queue.next(now_ms, probe=False)
+            if self.tenants.capping and (opens_at_ms := queue.lanes.opens_at()) is not None:
                 self._is_due(opens_at_ms, now_ms)
-            if found is not None and self._is_due(found[1], now_ms) and room(found[0].reserved_ppm):
-                yield found[0].ticket
-                asked.append(desk)
-            elif found is None and not desk.lanes.waiting():
-                self._turns.pop(desk, None)
+            if next_call is not None and self._is_due(next_call[1], now_ms) and room(next_call[0].reserved_ppm):
+                yield next_call[0].ticket
+                pending.append(queue)
+            elif next_call is None and not queue.lanes.waiting():
+                self._turns.pop(queue, None)
 
     def _probe(self, now_ms: int) -> Ticket | None:
         """Choose the one call allowed while the account is in trouble.
@@ -272,14 +273,14 @@ class Scheduler:
         if at_ms is None or not self._waiting or not self._is_due(at_ms, now_ms):
             return None
         best: tuple[tuple[bool, int, int, int, int], Ticket] | None = None
-        for desk in self._turns:
-            found = desk.next(now_ms, probe=True)
-            if found is None or not self._is_due(found[1], now_ms):
+        for queue in self._turns:
+            next_call = queue.next(now_ms, probe=True)
+            if next_call is None or not self._is_due(next_call[1], now_ms):
                 continue
-            ticket = found[0].ticket
+            ticket = next_call[0].ticket
             blames = self.account.is_blamed_by(ticket.candidate.limit)
-            turn, place = desk.lanes.probe_rank(ticket.source.partition.lane)
-            rank = blames, turn, place, ticket.calls, ticket.charge
+            turn, lane_order = queue.lanes.probe_rank(ticket.source.partition.lane)
+            rank = blames, turn, lane_order, ticket.calls, ticket.charge
             if best is None or rank < best[0]:
                 best = rank, ticket
         return None if best is None else best[1]
@@ -303,26 +304,26 @@ class Scheduler:
 
     def check_reachability_at(self) -> int | None:
         """Return when `unreachable` should be asked next; None: not before a ticket has arrived."""
-        return self._reach.check_at_ms
+        return self._reachability.check_at_ms
 
     def serve(self, ticket: Ticket, now_ms: int) -> Budget:
         """Serve the ticket found payable, which is being called; return the budget that pays for it."""
-        desk = self._desks[ticket.candidate.limit]
-        desk.lanes.serve(ticket, now_ms)
-        if not (self.account.breaker.closed and desk.budget.breaker.closed):
-            desk.lanes.record_probe(ticket.source.partition.lane)
+        queue = self._queues[ticket.candidate.limit]
+        queue.lanes.serve(ticket, now_ms)
+        if not (self.account.breaker.closed and queue.budget.breaker.closed):
+            queue.lanes.record_probe(ticket.source.partition.lane)
         self._waiting -= 1
         if ticket.candidate.order and (follower := self._order.start(ticket)) is not None:
             self._enqueue(follower, now_ms)
-            self._stirred = True
+            self._turns_changed = True
         if self.tenants.capping and self.tenants.rule(ticket.candidate.tenant).capped:
-            self._stirred = True
-        self._turns.move_to_end(desk)
-        return desk.budget
+            self._turns_changed = True
+        self._turns.move_to_end(queue)
+        return queue.budget
 
     def is_sound(self, queued: int) -> bool:
         """Whether the queues hold what they count, and `queued` tickets in all."""
-        return self._waiting == queued == sum(desk.lanes.count() for desk in self._desks.values())
+        return self._waiting == queued == sum(queue.lanes.count() for queue in self._queues.values())
 
     def waiting(self) -> int:
         """Return the number of waiting tickets, all limits together."""
@@ -333,7 +334,7 @@ class Scheduler:
 
         With `count_max`, of that many limits from the `first` on; callers take the limits in turn.
         """
-        believed = [desk.budget for desk in self._desks.values() if desk.budget.believed]
+        believed = [queue.budget for queue in self._queues.values() if queue.budget.believed]
         if count_max is not None and believed:
             first %= len(believed)
             believed = (believed + believed)[first : first + min(count_max, len(believed))]

@@ -60,8 +60,8 @@ class Slack:
 
     def may_be_unreachable(self, ahead: int, bars: tuple[int, ...]) -> bool:
         """Whether any ticket can be out of reach behind `ahead` tokens; `bars` as an inflow has them."""
-        each = zip(self._scores, self._rates, bars, strict=True)
-        return any(score + ahead * period_ms >= bar for score, (period_ms, _), bar in each)
+        buckets = zip(self._scores, self._rates, bars, strict=True)
+        return any(score + ahead * period_ms >= bar for score, (period_ms, _), bar in buckets)
 
     def _shift(self, tokens: int) -> None:
         for place, (period_ms, _) in enumerate(self._rates):

@@ -101,16 +101,16 @@ class TenantQueue:
         if self._measure != inflow.measure:
             self._measure, self._least = inflow.measure, inflow.least
             self._slacks = [None] * len(self._blocks)
-        lost: list[Ticket] = []
+        unreachable: list[Ticket] = []
         ahead = 0
         for place in range(len(self._blocks)):
             slack = self._slacks[place]
             if slack is not None and not slack.may_be_unreachable(ahead, inflow.bars):
                 ahead += slack.tokens
             else:
-                gone, ahead = self._look_into(place, ahead, inflow)
-                lost += gone
-        return lost
+                gone, ahead = self._unreachable_in_block(place, ahead, inflow)
+                unreachable += gone
+        return unreachable
 
     def __iter__(self) -> Iterator[Ticket]:
         return (ticket for block in self._blocks for _, _, ticket in block)
@@ -118,7 +118,7 @@ class TenantQueue:
     def __reversed__(self) -> Iterator[Ticket]:
         return (ticket for block in reversed(self._blocks) for _, _, ticket in reversed(block))
 
-    def _look_into(self, place: int, ahead: int, inflow: Inflow) -> tuple[list[Ticket], int]:
+    def _unreachable_in_block(self, place: int, ahead: int, inflow: Inflow) -> tuple[list[Ticket], int]:
         """Return the tickets of a block that are out of reach, and the tokens of the others with all before them."""
         tickets = [ticket for _, _, ticket in self._blocks[place]]
         for ticket in tickets:

@@ -30,16 +30,16 @@ class TwoLevelHeap(Generic[Who]):
             self._order.clear()
             self._count = 0
 
-    def add(self, at: int, stamp: int, who: Who) -> None:
+    def add(self, at: int, stamp: int, entry: Who) -> None:
         """Add an entry at a virtual time."""
         self._count += 1
         span = at >> _SPAN_BITS
         heap = self._heaps.get(span)
         if heap is None:
-            self._heaps[span] = [(at, stamp, who)]
+            self._heaps[span] = [(at, stamp, entry)]
             heappush(self._order, span)
         else:
-            heappush(heap, (at, stamp, who))
+            heappush(heap, (at, stamp, entry))
 
     def first(self) -> tuple[int, int, Who] | None:
         """Return the first entry: its virtual time, stamp and value; None if there is none."""
