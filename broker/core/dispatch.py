@@ -9,7 +9,7 @@ memory are paid for. A later promotion publishes only what the stored maps call 
 
 Rules of this file:
 1. A ticket lives from Taken until the commit that settles it has returned, or until its record is another leader's.
-2. Tokens are reserved as the Call leaves; whatever its ticket's fate, that ends in one Answered, CallNotSent or Crashed.
+2. Tokens are reserved as the Call leaves; whatever its ticket's fate, one Answered, CallNotSent or Crashed ends that.
 3. An identity is settled when the commit returns, never before: an index that runs ahead would lose requests.
 4. Progress is finished when a transaction is built; after an unknown commit a promotion starts from the stored maps.
 """
@@ -81,22 +81,22 @@ class Dispatch:
         self.trust = Trust(rules.lease)
         self.register = TicketRegistry(rules.lanes)
         self.limits = Scheduler(rules.lanes, self._budget, Tenants(rules.tenants, rules.other_tenants))
-        landed = self.limits.tenants.record_end if self.limits.tenants.capping else None
+        on_call_ended = self.limits.tenants.record_end if self.limits.tenants.capping else None
         self.flights = CallsInFlight(
-            inflight_max=rules.inflight_max, held_bytes_max=rules.held_bytes_max, landed=landed
+            inflight_max=rules.inflight_max, held_bytes_max=rules.held_bytes_max, on_call_ended=on_call_ended
         )
         self.outbox = Outbox()
         self.batches = TransactionBuilder(self.outbox, self.register, window_ms=rules.dedupe_window_ms)
         self._attempts = Attempts(self.flights, rules, dice)
-        self._inheritance = PredecessorState(make_budget)
-        self._alarms = Timers()
+        self._predecessor = PredecessorState(make_budget)
+        self._timers = Timers()
         self._settling = Settling(self.register, self.limits, self.flights, self.outbox, first_lane=rules.first_lane)
-        self._care = RecallPolicy(self.limits, self._alarms, self._settling)
-        self._reception = Triage(self.register, self.identities, self.limits, self._alarms, self._settling, apart)
-        self._eviction = Eviction(self._settling, self.identities, self._reception)
-        self._succession = Succession(self.register, self.identities, self._reception, self._settling)
-        self._deadlines = DueTickets(self.register, self.limits, self._alarms, self._settling, self._reception)
-        self._holding = ParkingPolicy(self.register, self.limits, self._settling, rules, decided=self.outbox.__len__)
+        self._recall = RecallPolicy(self.limits, self._timers, self._settling)
+        self._triage = Triage(self.register, self.identities, self.limits, self._timers, self._settling, apart)
+        self._eviction = Eviction(self._settling, self.identities, self._triage)
+        self._succession = Succession(self.register, self.identities, self._triage, self._settling)
+        self._due_tickets = DueTickets(self.register, self.limits, self._timers, self._settling, self._triage)
+        self._parking = ParkingPolicy(self.register, self.limits, self._settling, rules, decided=self.outbox.__len__)
         self._wall_offset_ms, self._confirmed = 0, False
         self._drain_until_ms: int | None = None
         self._wake_at_ms: int | None = None
@@ -109,7 +109,7 @@ class Dispatch:
             case Taken():
                 self._taken(event, now_ms)
             case Answered() | CallNotSent() | Crashed():
-                if self._landed(event, now_ms):
+                if self._end_call(event, now_ms):
                     return
             case Renewed():
                 self.trust.extend_by_renewal(event.sent_at_ms)
@@ -128,7 +128,7 @@ class Dispatch:
                 if self.role is LEADING:
                     self.batches.suspects.name(event.sources)
                     if event.sources:
-                        self._care.restart_quiet_time(now_ms)
+                        self._recall.restart_quiet_time(now_ms)
             case Suspended():
                 self._suspended(event)
             case StoodBy():
@@ -144,13 +144,13 @@ class Dispatch:
     def commands(self, now_ms: int) -> list[Command]:
         """Return the commands due now, in order; the caller must carry out all of them."""
         if self.role is LEADING:
-            self._deadlines.process(now_ms)
-            self._deadlines.fail_unreachable(now_ms)
-            somebody_waits = self.limits.waiting() > 0
-            self._holding.relieve(now_ms, may_park=somebody_waits and self.identities.may_park)
-            if somebody_waits:
+            self._due_tickets.process(now_ms)
+            self._due_tickets.fail_unreachable(now_ms)
+            has_waiting = self.limits.waiting() > 0
+            self._parking.relieve(now_ms, may_park=has_waiting and self.identities.may_park)
+            if has_waiting:
                 self._admit(now_ms)
-                self._deadlines.fail_unreachable(now_ms)  # tickets enqueued after another of their ordering key
+                self._due_tickets.fail_unreachable(now_ms)  # tickets enqueued after another of their ordering key
             else:
                 self.limits.cancel_wake_up()
             publish_at_ms = self._publish_at()
@@ -175,7 +175,7 @@ class Dispatch:
         for instant_ms in (self.limits.wake_at(), self.limits.check_reachability_at()):
             if instant_ms is not None and (earliest_ms is None or instant_ms < earliest_ms):
                 earliest_ms = instant_ms
-        alarm_ms = self._alarms.next_at(earliest_ms)
+        alarm_ms = self._timers.next_at(earliest_ms)
         return earliest_ms if alarm_ms is None else alarm_ms
 
     # ------------------------------------------------------------------ what the shell may ask
@@ -199,7 +199,7 @@ class Dispatch:
 
     def sleeps_until(self, ticket: Ticket) -> int | None:
         """Return when a ticket that waits for another attempt may be enqueued again; None if it does not sleep."""
-        return self._alarms.sleeps_until(ticket)
+        return self._timers.sleeps_until(ticket)
 
     def pauses_for(self, now_ms: int) -> Pause | None:
         """Return why no call starts now, whatever the limits can pay; None if calls may start."""
@@ -217,9 +217,9 @@ class Dispatch:
         if progress is not None and progress.take(event.source.offset, event.timestamp_ms):
             ticket = Ticket(event.number, event.source, event.bytes, now_ms, event.content)
             ticket.timestamp_ms, ticket.buffer_bytes = event.timestamp_ms, event.buffer_bytes or event.bytes
-            self._holding.request_check()
+            self._parking.request_check()
             try:
-                self._reception.triage(ticket, now_ms)
+                self._triage.triage(ticket, now_ms)
             except Exception as error:  # noqa: BLE001 — one request must not end all: see broker.core.requests.eviction
                 self._contain(ticket, "take", error, now_ms)
         else:
@@ -231,12 +231,12 @@ class Dispatch:
 
     def _lost(self, event: Lost, now_ms: int) -> None:
         progress = self._progress_of(event.partition)
-        lost = None if progress is None else progress.lose_below(event.offset)
-        if lost is None:
+        offsets = None if progress is None else progress.lose_below(event.offset)
+        if offsets is None:
             self._settling.commands.append(Forget(event.number))
             return
-        garbage = Garbage.lost(lost, removed=event.removed, crashed=event.crashed)
-        ticket = Ticket(event.number, Source(event.partition, lost.start), 0, now_ms, garbage, SETTLED)
+        garbage = Garbage.lost(offsets, removed=event.removed, crashed=event.crashed)
+        ticket = Ticket(event.number, Source(event.partition, offsets.start), 0, now_ms, garbage, SETTLED)
         self.register.add(ticket)
         # the map stored in its transaction closes the lost offsets
         self.outbox.add(Decided(ticket, DeadLetterOnly.of(garbage), 0), now_ms, at_once=True, front=True)
@@ -252,7 +252,7 @@ class Dispatch:
                 if ticket is None:
                     return
                 try:
-                    if self._care.may_call(ticket, now_ms):
+                    if self._recall.may_call(ticket, now_ms):
                         self._call(ticket, now_ms)
                 except Exception as error:  # noqa: BLE001 — see above
                     self._contain(ticket, "call", error, now_ms, sent=False)
@@ -265,17 +265,17 @@ class Dispatch:
         budget = self.limits.serve(ticket, now_ms)
         call = self._attempts.start(ticket, budget, now_ms, account=self.limits.account)
         entry = AttemptEntry(candidate.identity, candidate.calls_before + ticket.calls)
-        awaited = self._care.is_cautious(now_ms)
+        awaited = self._recall.is_cautious(now_ms)
         line = self.flights.find(call).line = self.batches.add_start(entry, awaited=awaited, order=candidate.order)
-        repeated = self._inheritance.repeats(candidate.identity)
+        repeated = self._predecessor.repeats(candidate.identity)
         self._settling.commands.append(Call(call, ticket.number, budget.paid(call), ticket.calls, repeated, line))
 
-    def _landed(self, event: Answered | CallNotSent | Crashed, now_ms: int) -> bool:
+    def _end_call(self, event: Answered | CallNotSent | Crashed, now_ms: int) -> bool:
         """Handle the end of a call; return whether the follow-up can wait for the next batch."""
         flight = self.flights.find(event.call)
         wanted = flight.wanted
         if wanted and type(event) is not CallNotSent:
-            self._inheritance.record_call(flight.ticket.candidate.identity)
+            self._predecessor.record_call(flight.ticket.candidate.identity)
         try:
             match event:
                 case Answered():
@@ -298,7 +298,7 @@ class Dispatch:
 
     def _answered(self, event: Answered, now_ms: int) -> bool:
         """Handle an answer; return whether it can wait for the next batch: no request waits for its slot or tokens."""
-        self._holding.request_check()
+        self._parking.request_check()
         may_park = event.verdict.meaning is not OK and self.identities.may_park  # an answer is not parked
         sequel = self._attempts.end(event, now_ms, account=self.limits.account, may_park=may_park)
         if self._attempts.has_breaker_changes:
@@ -309,7 +309,7 @@ class Dispatch:
         if isinstance(decision, Again):
             ticket.move(WAITING)
             self.batches.add_end(AttemptEntry(ticket.candidate.identity, ticket.candidate.calls_before + ticket.calls))
-            self._alarms.sleep(ticket, decision.not_before_ms)
+            self._timers.sleep(ticket, decision.not_before_ms)
             return False
         if isinstance(decision, Complete):
             self.limits.record_duration(ticket, now_ms)
@@ -326,7 +326,7 @@ class Dispatch:
         if ticket is not None:
             ticket.move(WAITING)
             self.batches.add_unsent(ticket)
-            self._reception.requeue(ticket, now_ms)
+            self._triage.requeue(ticket, now_ms)
 
     def _crashed(self, event: Crashed, now_ms: int) -> None:
         """Fail a request whose call crashed: what has crashed once would crash again, and each call is paid."""
@@ -337,53 +337,48 @@ class Dispatch:
     # ------------------------------------------------------------------ settling
 
     def _publish_at(self) -> int | None:
-        active = (
-            self.limits.waiting() > 0
-            or len(self.flights) > 0
-            or self.trust.needs_proof
-            or self.identities.needs_rewrite
-        )
-        return self.batches.due_at(active=active, parked=not active and self.identities.kept > 0)
+        busy = self.limits.waiting() > 0 or len(self.flights) > 0 or self.trust.needs_proof or self.identities.rewrites
+        return self.batches.due_at(active=busy, parked=not busy and self.identities.kept > 0)
 
     def _committed(self, event: Committed, now_ms: int) -> None:
         ended = self.batches.end(event.serial, now_ms, event.crashed)
         if ended is None:
             return  # its commit was already declared unknown: the next promotion finds out
         self.trust.extend_by_commit(event.begun_at_ms)
-        self._holding.request_check(committed=True)
+        self._parking.request_check(committed=True)
         self._confirmed = True
         wall_ms = self.wall_ms(now_ms)
         observe(self.identities, ended.settled, ended.awaited, ended.cancels, wall_ms)
-        self._inheritance.remove_settled(ended.settled)
-        self._care.record_commit(ended.settled, ended.calls)
+        self._predecessor.remove_settled(ended.settled)
+        self._recall.record_commit(ended.settled, ended.calls)
         for ticket in ended.tickets:
             id_hash = self._settling.drop(ticket)
             if id_hash is not None and (waited := self.register.take_waiting(id_hash)):
-                self._reception.judge_again(waited, now_ms)
-        for each in ended.overdue:
-            self._reception.judge_again(self.register.take_waiting(each.identity.id_hash), now_ms)
+                self._triage.judge_again(waited, now_ms)
+        for request in ended.overdue:
+            self._triage.judge_again(self.register.take_waiting(request.identity.id_hash), now_ms)
         self.identities.expire(wall_ms)
 
     # ------------------------------------------------------------------ leadership
 
     def _ledger_read(self, event: LedgerRead) -> None:
         if self.role is Role.FOLLOWING:
-            self._inheritance.add_calls(event.started)
-        self._inheritance.remove_settled(event.settled)
-        self._inheritance.keep_checkpoints(event.levels)
-        self._care.record_line(event)
+            self._predecessor.add_calls(event.started)
+        self._predecessor.remove_settled(event.settled)
+        self._predecessor.keep_checkpoints(event.levels)
+        self._recall.record_line(event)
         observe(self.identities, event.settled, event.awaited, event.cancels, event.at_ms)
         self.identities.expire(event.at_ms)
 
     def _budget(self, limit: str, now_ms: int) -> Budget:
-        return self._inheritance.make_budget(limit, now_ms, self.wall_ms(now_ms))
+        return self._predecessor.make_budget(limit, now_ms, self.wall_ms(now_ms))
 
     def _promoted(self, event: Promoted, now_ms: int) -> None:
         if self.role is Role.FOLLOWING:
             self.limits.clear()
         self.role, self.term = LEADING, event.term
         self._wall_offset_ms, self._confirmed = event.wall_ms - now_ms, False
-        self._care.begin_term(now_ms)
+        self._recall.begin_term(now_ms)
         self.batches.recommit(now_ms)
         self._succession.begin(event, now_ms)
 
@@ -394,12 +389,12 @@ class Dispatch:
 
     def _stood_by(self, now_ms: int) -> None:
         if self.role is not Role.FOLLOWING:
-            left = self.flights.have_left(self.register.tickets(), self.batches.has_written)
-            self._inheritance.take_over(left, self.limits.checkpoints(now_ms), self.wall_ms(0))
+            unsettled = self.flights.have_left(self.register.tickets(), self.batches.has_written)
+            self._predecessor.take_over(unsettled, self.limits.checkpoints(now_ms), self.wall_ms(0))
         self.role = Role.FOLLOWING
         self.trust.revoke(now_ms)
         self.batches.interrupt()
         self._succession.end(now_ms)
         self.batches.clear()
-        self._care.stand_by()
-        self._alarms.clear()
+        self._recall.stand_by()
+        self._timers.clear()

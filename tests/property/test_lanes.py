@@ -66,7 +66,7 @@ class Play(RuleBasedStateMachine):
         full = LevelBounds(LimitMetric.TOKENS, CAPACITY, CAPACITY, CAPACITY, MINUTE_MS)
 
         def make(limit: str, now_ms: int) -> Budget:
-            left = Checkpoint(limit, now_ms, (full,), 0, 0, PPM, borne_tokens=CAPACITY)
+            left = Checkpoint(limit, now_ms, (full,), 0, 0, PPM, tolerated_burst_tokens=CAPACITY)
             return Budget(LimitBeliefs(limit, CAPACITY, None, inflight_max=places), now_ms, left)
 
         self.limits = Scheduler(rules, make)

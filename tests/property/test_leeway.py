@@ -36,7 +36,7 @@ class Twins:
         checkpoint = None
         if left is not None:
             level = LevelBounds(LimitMetric.TOKENS, left, CAPACITY, CAPACITY, MINUTE_MS)
-            checkpoint = Checkpoint("m", 0, (level,), 0, 0, PPM, borne_tokens=borne)
+            checkpoint = Checkpoint("m", 0, (level,), 0, 0, PPM, tolerated_burst_tokens=borne)
         self.both = Budget(settings, 0, checkpoint), Budget(settings, 0, checkpoint)
         self.open: list[int] = []
         self.attempts = self.now_ms = 0

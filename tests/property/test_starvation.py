@@ -49,7 +49,7 @@ class Adversary:
         known = LevelBounds(LimitMetric.TOKENS, level, level, CAPACITY, MINUTE_MS)
 
         def make(limit: str, now_ms: int) -> Budget:
-            left = Checkpoint(limit, now_ms, (known,), 0, 0, PPM, borne_tokens=CAPACITY)
+            left = Checkpoint(limit, now_ms, (known,), 0, 0, PPM, tolerated_burst_tokens=CAPACITY)
             return Budget(LimitBeliefs(limit, CAPACITY, None), now_ms, left)
 
         self.limits = Scheduler(rules, make)

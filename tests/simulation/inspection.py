@@ -18,7 +18,7 @@ from tests.simulation.history import CallMade, Turn
 
 def inspect(core: Dispatch, calls: Iterable[CallNumber], now_ms: int) -> Iterator[str]:
     """Everything wrong with a machine that has just been asked for its commands; `calls` are those its shell makes."""
-    asleep = {entry[2]: entry[0] for entry in core._alarms._asleep}
+    asleep = {entry[2]: entry[0] for entry in core._timers._asleep}
     behind = {ticket for row in core.limits._order._rows.values() for ticket in list(row)[1:]}  # others of their key
     for ticket in core.register.tickets():
         yield from _waits_for_something(core, ticket, asleep.keys() | behind)

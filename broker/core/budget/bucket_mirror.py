@@ -162,19 +162,19 @@ class Mirror:
             self._named_by = number
         return True
 
-    def doubt(self, remaining: int, hearing: AdmissionOrder, sends: SentCalls) -> None:
+    def doubt(self, remaining: int, order: AdmissionOrder, sends: SentCalls) -> None:
         """Lower the lower end after the refusal of a call that it could pay: it was too high, however slightly.
 
         What the refusal states may still agree with the interval, which is wider than the shortfall. So the lower end
         starts again from that statement.
         """
-        seen = self._seen(remaining, hearing, sends)
-        if seen is not None:
-            self._level.refill(hearing.now_ms)
-            self._level.set(min(seen[0], self._level.low), self._level.high)
-            self._doubted = max(self._doubted, hearing.number)
+        bounds = self._seen(remaining, order, sends)
+        if bounds is not None:
+            self._level.refill(order.now_ms)
+            self._level.set(min(bounds[0], self._level.low), self._level.high)
+            self._doubted = max(self._doubted, order.number)
 
-    def observe(self, remaining: int, hearing: AdmissionOrder, sends: SentCalls) -> int | None:
+    def observe(self, remaining: int, order: AdmissionOrder, sends: SentCalls) -> int | None:
         """Process an answer: `remaining` was left right after the server had admitted its call.
 
         An answer that agrees with the interval narrows it. One that contradicts it replaces it: another client spends
@@ -187,32 +187,32 @@ class Mirror:
             None if it taught nothing: the first answer, or one too old.
         """
         level, self._told = self._level, sends.count
-        if hearing.now_ms > level.at_ms:
-            level.refill(hearing.now_ms)
+        if order.now_ms > level.at_ms:
+            level.refill(order.now_ms)
         if self._anchor is not None:
-            glimpse = self._seen(remaining, hearing, sends, known=level)
-            if glimpse is not None and glimpse[0] <= level.high and level.low <= glimpse[1]:
-                if glimpse[0] > level.low or glimpse[1] < level.high:
-                    level.narrow(*glimpse)
+            rough = self._seen(remaining, order, sends, known=level)
+            if rough is not None and rough[0] <= level.high and level.low <= rough[1]:
+                if rough[0] > level.low or rough[1] < level.high:
+                    level.narrow(*rough)
                 return 0
-        seen = self._seen(remaining, hearing, sends)
-        if seen is None:
+        bounds = self._seen(remaining, order, sends)
+        if bounds is None:
             return None
         self._silent = False
-        least, most = seen
+        least, most = bounds
         error: int | None = None
         if self._anchor is not None:
-            if hearing.number < self._anchor or (hearing.number < self._doubted and least > level.high):
+            if order.number < self._anchor or (order.number < self._doubted and least > level.high):
                 return None
             error = (least - level.high if least > level.high else most - level.low) // self.period_ms
             self.corrections += 1
             self.last_error = error
-        self._anchor = hearing.number
+        self._anchor = order.number
         level.set(least, most)
         return error
 
     def _seen(
-        self, remaining: int, hearing: AdmissionOrder, sends: SentCalls, *, known: BoundedTokenBucket | None = None
+        self, remaining: int, order: AdmissionOrder, sends: SentCalls, *, known: BoundedTokenBucket | None = None
     ) -> tuple[int, int] | None:
         """Return the least and the greatest possible level now, in units; None if the call lies too far back.
 
@@ -221,38 +221,38 @@ class Mirror:
         has. An end that would leave the `known` interval unchanged need not be exact: one peak, or one dip, shows that
         it would, and that is so for nearly all answers.
         """
-        extremes, place, first = self._extremes, hearing.place, hearing.first
-        if place < 0 or (first <= 0 and sends.forgotten):
+        extremes, index, first = self._extremes, order.index, order.first
+        if index < 0 or (first <= 0 and sends.forgotten):
             return None
         if self._followed < sends.count or self._forgotten < sends.forgotten:
             self._trace(sends)
         capacity, period_ms = self.capacity, self.period_ms
         left = remaining * period_ms
-        own = sends.amounts[self.metric][place]  # already deducted in `remaining`
-        dear = self._dear - (own + self._rounding) * period_ms if own else self._dear
-        above_peak = left - dear + capacity * (hearing.now_ms - hearing.way_ms)
+        own_charge = sends.amounts[self.metric][index]  # already deducted in `remaining`
+        dear = self._dear - (own_charge + self._rounding) * period_ms if own_charge else self._dear
+        above_peak = left - dear + capacity * (order.now_ms - order.delay_ms)
         # As of one admission delay before `taken`, which lies between the sending and now.
-        least = above_peak + capacity * hearing.ahead_ms - extremes.peaks[hearing.early]
+        least = above_peak + capacity * order.ahead_ms - extremes.peaks[order.early]
         if least > (full := capacity * period_ms):
             least = full
-        if first < hearing.stop and (known is None or least > known.low):
-            least = min(least, above_peak - extremes.highest(first, hearing.stop))
-        if left + capacity * (hearing.now_ms - hearing.sent_ms) > full and (known is None or least > known.low):
-            least = min(least, self._left_of_full(hearing, sends.sent_ms))
-        above_dip = left + period_ms + capacity * hearing.now_ms - self._cheap
-        most = above_dip - extremes.dips[place]
+        if first < order.stop and (known is None or least > known.low):
+            least = min(least, above_peak - extremes.highest(first, order.stop))
+        if left + capacity * (order.now_ms - order.sent_ms) > full and (known is None or least > known.low):
+            least = min(least, self._left_of_full(order, sends.sent_ms))
+        above_dip = left + period_ms + capacity * order.now_ms - self._cheap
+        most = above_dip - extremes.dips[index]
         if known is None or most < known.high:
-            most = above_dip - extremes.lowest(place, hearing.last)
+            most = above_dip - extremes.lowest(index, order.last)
         return least, most
 
-    def _left_of_full(self, hearing: AdmissionOrder, times_ms: list[int]) -> int:
+    def _left_of_full(self, order: AdmissionOrder, times_ms: list[int]) -> int:
         """Return the least level, in units, if the server's bucket was full at some instant after the admission.
 
         A call arrived up to one admission delay after its sending: until then a full server had refilled nothing.
         """
-        capacity, peaks, after = self.capacity, self._extremes.peaks, hearing.place + 1
+        capacity, peaks, after = self.capacity, self._extremes.peaks, order.index + 1
         least = full = capacity * self.period_ms
-        arrived_ms = hearing.now_ms - hearing.way_ms
+        arrived_ms = order.now_ms - order.delay_ms
         late = bisect_right(times_ms, arrived_ms, after)
         if late < len(peaks):
             least = full - self._dear + capacity * times_ms[late] - peaks[late]
@@ -267,16 +267,16 @@ class Mirror:
             extremes.forget(sends.forgotten - self._forgotten)
             self._forgotten = sends.forgotten
         amounts, peaks, dips = sends.amounts[self.metric], extremes.peaks, extremes.dips
-        place = len(peaks)
+        index = len(peaks)
         if self._retraced:
             self._retraced = False
             self._dear = self._cheap = 0
-            if place:
-                refilled, last = capacity * sends.sent_ms[place - 1], amounts[place - 1]
-                self._dear = refilled - peaks[-1] + (last + rounding if last else 0) * period_ms
+            if index:
+                refilled, last_amount = capacity * sends.sent_ms[index - 1], amounts[index - 1]
+                self._dear = refilled - peaks[-1] + (last_amount + rounding if last_amount else 0) * period_ms
                 self._cheap = refilled - dips[-1]
         dear, cheap = self._dear, self._cheap
-        for sent_ms, amount in zip(sends.sent_ms[place:], amounts[place:], strict=True):
+        for sent_ms, amount in zip(sends.sent_ms[index:], amounts[index:], strict=True):
             refilled = capacity * sent_ms
             peaks.append(refilled - dear)
             if amount > rounding:

@@ -40,7 +40,7 @@ class LevelBounds:
         return replace(self, low=min(self.capacity, self.low + gain), high=min(self.capacity, self.high + gain))
 
 
-class _Face:
+class _HeaderBucket:
     """The bucket of one metric that headers show.
 
     Attributes:
@@ -70,7 +70,7 @@ class BucketSet:
         self._mirrors: list[AnyMirror] = []
         self._of: dict[LimitMetric, list[AnyMirror]] = {metric: [] for metric in LimitMetric}
         self._shortest: AnyMirror | None = None
-        self._faces: dict[LimitMetric, _Face] = {}  # only the metrics that headers have shown
+        self._headers: dict[LimitMetric, _HeaderBucket] = {}  # only the metrics that headers have shown
         self.made = 0
 
     def __iter__(self) -> Iterator[AnyMirror]:
@@ -82,7 +82,7 @@ class BucketSet:
         A level that a predecessor left is better knowledge than the configuration. So is its size, except with
         `follow`: where no header reports the size, the predecessor's figure comes from older settings.
         """
-        known = self._found(metric, None, period_ms)
+        known = self._find(metric, None, period_ms)
         if known is None:
             self._add(Mirror(metric, capacity, period_ms, now_ms))
         elif follow:
@@ -116,10 +116,10 @@ class BucketSet:
                 smallest = mirror.capacity
         return 2 * smallest if smallest else None
 
-    def can_hold(self, tokens: int, said: Collection[int] = ()) -> bool:
-        """Return whether each full bucket of tokens can hold the call; one whose size is only `said` does not count."""
+    def can_hold(self, tokens: int, unproven: Collection[int] = ()) -> bool:
+        """Return whether each full bucket of tokens can hold the call; an `unproven` size does not count."""
         for mirror in self._of[TOKENS]:  # noqa: SIM110 — asked for each request
-            if tokens > mirror.capacity and mirror.capacity not in said:
+            if tokens > mirror.capacity and mirror.capacity not in unproven:
                 return False
         return True
 
@@ -128,20 +128,20 @@ class BucketSet:
         for mirror in self._of[TOKENS]:
             if mirror.capacity == capacity and former is not None:
                 mirror.adopt_capacity(former, number, now_ms)
-        kept = [each for each in self._mirrors if each.metric is not TOKENS or each.capacity != capacity]
+        kept = [mirror for mirror in self._mirrors if mirror.metric is not TOKENS or mirror.capacity != capacity]
         if len(kept) < len(self._mirrors):
             self._mirrors = kept
-            face = self._faces.get(TOKENS)
-            if face is not None:
-                face.mirror = next((each for each in kept if each is face.mirror), None)
+            header = self._headers.get(TOKENS)
+            if header is not None:
+                header.mirror = next((mirror for mirror in kept if mirror is header.mirror), None)
             self._sort()
 
-    def refill_rates(self, now_ms: int, said: Collection[int] = ()) -> tuple[Rates, tuple[int, ...]]:
+    def refill_rates(self, now_ms: int, unproven: Collection[int] = ()) -> tuple[Rates, tuple[int, ...]]:
         """Return the refill rates of tokens and the bars at the highest possible levels: see `budget.inflow.Inflow`.
 
-        Buckets whose size is only `said` are left out.
+        Buckets whose size is only `unproven` are left out.
         """
-        mirrors = [mirror for mirror in self._of[TOKENS] if mirror.capacity not in said]
+        mirrors = [mirror for mirror in self._of[TOKENS] if mirror.capacity not in unproven]
         rates = tuple((mirror.period_ms, mirror.capacity) for mirror in mirrors)
         bars = tuple(_lent(mirror, now_ms) * mirror.period_ms - now_ms * mirror.capacity for mirror in mirrors)
         return rates, bars
@@ -165,11 +165,11 @@ class BucketSet:
         return max(crowded, default=0)
 
     def payable_at(
-        self, paid: int, reserved_ppm: int, now_ms: int, said: Collection[int] = (), *, longer_than_ms: int = 0
+        self, paid: int, reserved_ppm: int, now_ms: int, unproven: Collection[int] = (), *, longer_than_ms: int = 0
     ) -> int:
         """Return the first instant at which every bucket can pay the call and keep its reserved share.
 
-        A bucket whose size is only `said` does not delay a call that can never fit it: the answer will tell, and other
+        A bucket of an `unproven` size does not delay a call that can never fit it: the answer will tell, and other
         buckets do not wait for it. With `longer_than_ms`, only buckets of at least that period count.
         """
         at_ms = now_ms
@@ -177,7 +177,7 @@ class BucketSet:
             if mirror.period_ms < longer_than_ms:
                 continue
             amount = paid if mirror.metric is TOKENS else 1
-            if amount > mirror.capacity and mirror.capacity in said:
+            if amount > mirror.capacity and mirror.capacity in unproven:
                 continue
             reserved = mirror.capacity * reserved_ppm // 1_000_000 if reserved_ppm else 0
             payable_ms = mirror.payable_at(amount, reserved, now_ms)
@@ -236,7 +236,7 @@ class BucketSet:
         )
 
     def observe_refusal(
-        self, metric: LimitMetric, capacity: int, period_ms: int, remaining: int | None, hearing: AdmissionOrder
+        self, metric: LimitMetric, capacity: int, period_ms: int, remaining: int | None, order: AdmissionOrder
     ) -> int | None:
         """Process a refusal that names its bucket with its period, and perhaps the level left in it.
 
@@ -245,71 +245,71 @@ class BucketSet:
         """
         mirror = next((each for each in self.of(metric) if _alike(period_ms, each.period_ms)), None)
         if mirror is None:
-            mirror = Mirror(metric, capacity, period_ms, hearing.now_ms)
+            mirror = Mirror(metric, capacity, period_ms, order.now_ms)
             self._add(mirror)
-        error = self._correct(mirror, capacity, remaining, hearing)
+        error = self._correct(mirror, capacity, remaining, order)
         if isinstance(mirror, Mirror) and error == 0 and remaining is not None:
-            mirror.doubt(remaining, hearing, self._sends)
+            mirror.doubt(remaining, order, self._sends)
             return -1
         return error
 
-    def observe_headers(self, reading: Reading, hearing: AdmissionOrder, later: int = 0) -> int | None:
+    def observe_headers(self, reading: Reading, order: AdmissionOrder, later: int = 0) -> int | None:
         """Process a bucket of a metric that headers show; return the result of Mirror.observe.
 
         `later` is the amount still to be charged for calls that were admitted already.
         """
-        face = self._faces.get(reading.metric)
-        if face is None:
-            face = self._faces[reading.metric] = _Face()
-        clockwork, mirror = face.evidence.observe(reading, hearing.sent_ms, hearing.now_ms), face.mirror
-        if mirror is None or (clockwork is not None and clockwork is not face.known):
-            mirror = self._mirror_of(reading, clockwork, mirror, hearing.now_ms)
-            if clockwork is not None and clockwork.refill is FIXED and isinstance(mirror, FixedWindowMirror):
-                mirror.set_end(clockwork.mark_ms, hearing.now_ms)
-            if clockwork is not None and len(self._of[reading.metric]) == 1:
-                face.known = clockwork
-        return self._correct(mirror, reading.capacity, reading.remaining - later, hearing)
+        header = self._headers.get(reading.metric)
+        if header is None:
+            header = self._headers[reading.metric] = _HeaderBucket()
+        pattern, mirror = header.evidence.observe(reading, order.sent_ms, order.now_ms), header.mirror
+        if mirror is None or (pattern is not None and pattern is not header.known):
+            mirror = self._mirror_of(reading, pattern, mirror, order.now_ms)
+            if pattern is not None and pattern.refill is FIXED and isinstance(mirror, FixedWindowMirror):
+                mirror.set_end(pattern.mark_ms, order.now_ms)
+            if pattern is not None and len(self._of[reading.metric]) == 1:
+                header.known = pattern
+        return self._correct(mirror, reading.capacity, reading.remaining - later, order)
 
-    def _correct(self, mirror: AnyMirror, capacity: int, remaining: int | None, hearing: AdmissionOrder) -> int | None:
-        if not mirror.adopt_capacity(capacity, hearing.number, hearing.now_ms) or remaining is None:
+    def _correct(self, mirror: AnyMirror, capacity: int, remaining: int | None, order: AdmissionOrder) -> int | None:
+        if not mirror.adopt_capacity(capacity, order.number, order.now_ms) or remaining is None:
             return None
         on_trial = isinstance(mirror, FixedWindowMirror) and mirror.on_trial
-        error = mirror.observe(remaining, hearing, self._sends)
+        error = mirror.observe(remaining, order, self._sends)
         if on_trial and error is not None and error * FAR_PARTS < -capacity:
             # It did not begin anew at its mark: a weighted sum of two counters, which refills as a bucket does.
-            self._faces[mirror.metric].evidence.rule_out(FIXED)
-            bucket = self._exchange(mirror, Mirror(mirror.metric, capacity, mirror.period_ms, hearing.now_ms))
-            error = bucket.observe(remaining, hearing, self._sends)
+            self._headers[mirror.metric].evidence.rule_out(FIXED)
+            bucket = self._exchange(mirror, Mirror(mirror.metric, capacity, mirror.period_ms, order.now_ms))
+            error = bucket.observe(remaining, order, self._sends)
         return error
 
     def _mirror_of(
-        self, reading: Reading, clockwork: RefillPattern | None, shown: AnyMirror | None, now_ms: int
+        self, reading: Reading, pattern: RefillPattern | None, shown: AnyMirror | None, now_ms: int
     ) -> AnyMirror:
         """Return the mirror of the bucket that headers show.
 
         It is created, found or replaced as its refill pattern becomes known.
         """
         metric = reading.metric
-        if clockwork is None:
+        if pattern is None:
             period_ms = reading.period_ms or MINUTE_MS
-            found = self._found(metric, reading.capacity, period_ms if reading.period_ms else None)
+            found = self._find(metric, reading.capacity, period_ms if reading.period_ms else None)
             if found is None:
                 found = Mirror(metric, reading.capacity, period_ms, now_ms)
                 self._add(found)
-            self._faces[metric].mirror = found
+            self._headers[metric].mirror = found
             return found
-        if shown is not None and _is(shown, clockwork):
+        if shown is not None and _matches(shown, pattern):
             return shown if len(self._of[metric]) == 1 or not self._has_twin(shown) else self._exchange(shown, shown)
         mirror: AnyMirror
-        if clockwork.refill is BUCKET:
-            mirror = self._found(metric, None, clockwork.period_ms) or Mirror(
-                metric, reading.capacity, clockwork.period_ms, now_ms
+        if pattern.refill is BUCKET:
+            mirror = self._find(metric, None, pattern.period_ms) or Mirror(
+                metric, reading.capacity, pattern.period_ms, now_ms
             )
-        elif clockwork.refill is FIXED:
+        elif pattern.refill is FIXED:
             left = min(reading.remaining, reading.capacity)
-            mirror = FixedWindowMirror(metric, reading.capacity, clockwork.period_ms, clockwork.mark_ms, left)
+            mirror = FixedWindowMirror(metric, reading.capacity, pattern.period_ms, pattern.mark_ms, left)
         else:
-            mirror = SlidingWindowMirror(metric, reading.capacity, clockwork.period_ms, now_ms, self._sends)
+            mirror = SlidingWindowMirror(metric, reading.capacity, pattern.period_ms, now_ms, self._sends)
         return self._exchange(shown, mirror)
 
     def _exchange(self, shown: AnyMirror | None, mirror: AnyMirror) -> AnyMirror:
@@ -324,7 +324,7 @@ class BucketSet:
             if other is not shown and other is not mirror and not (other.metric is metric and _same_rate(other, mirror))
         ]
         self._add(mirror)
-        self._faces[metric].mirror = mirror
+        self._headers[metric].mirror = mirror
         return mirror
 
     def _has_twin(self, mirror: AnyMirror) -> bool:
@@ -340,13 +340,13 @@ class BucketSet:
 
     def _sort(self) -> None:
         """Rebuild the look-ups after the set of mirrors has changed."""
-        for face in self._faces.values():
-            face.known = None
+        for header in self._headers.values():
+            header.known = None
         self.made += 1
         self._of = {metric: [each for each in self._mirrors if each.metric is metric] for metric in LimitMetric}
         self._shortest = min(self._of[TOKENS], key=lambda each: each.period_ms, default=None)
 
-    def _found(self, metric: LimitMetric, capacity: int | None, period_ms: int | None) -> Mirror | None:
+    def _find(self, metric: LimitMetric, capacity: int | None, period_ms: int | None) -> Mirror | None:
         for mirror in self.of(metric):
             if (
                 isinstance(mirror, Mirror)
@@ -357,10 +357,10 @@ class BucketSet:
         return None
 
 
-def _is(mirror: AnyMirror, clockwork: RefillPattern) -> bool:
-    if mirror.refill is not clockwork.refill:
+def _matches(mirror: AnyMirror, pattern: RefillPattern) -> bool:
+    if mirror.refill is not pattern.refill:
         return False
-    return mirror.period_ms == clockwork.period_ms or _alike(clockwork.period_ms, mirror.period_ms)
+    return mirror.period_ms == pattern.period_ms or _alike(pattern.period_ms, mirror.period_ms)
 
 
 def _same_rate(one: AnyMirror, other: AnyMirror) -> bool:

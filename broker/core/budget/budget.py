@@ -48,15 +48,15 @@ class Budget:
         self.believed = checkpoint is not None
         self._sends = SentCalls()
         self._buckets = BucketSet(self._sends)
-        self._flights: dict[int, Reservation] = {}
+        self._calls: dict[int, Reservation] = {}
         self._charged = SlidingSum()
-        self._way = AdmissionDelay()
-        self._patience = Cooldown()
-        self._credence = SizeCredence((settings.tokens, settings.per_day(TOKENS)))
-        self._spread: BurstControl | None = None
+        self._delay = AdmissionDelay()
+        self._cooldown = Cooldown()
+        self._sizes = SizeCredence((settings.tokens, settings.per_day(TOKENS)))
+        self._burst: BurstControl | None = None
         self.paused_until_ms = now_ms  # no call is sent earlier, whatever the answers
-        self._leeway = HeadroomCache()
-        self._opening = FirstCalls(settings.tokens)
+        self._headroom = HeadroomCache()
+        self._first_calls = FirstCalls(settings.tokens)
         self._asks_caps = settings.cap_tokens is not None or settings.inflight_max is not None
         self._buckets_made = 0
         self._granted: tuple[int, int, bool] | None = None  # the call that `payable_at` has just allowed
@@ -80,7 +80,7 @@ class Budget:
     @property
     def inflight(self) -> int:
         """The number of reservations that have not ended."""
-        return len(self._flights)
+        return len(self._calls)
 
     @property
     def corrections(self) -> int:
@@ -95,7 +95,7 @@ class Budget:
     def fits(self, charge: int) -> bool:
         """Return whether a full bucket of every known metric, and the operator's cap, could ever pay this charge."""
         cap = self.settings.cap_tokens
-        return (cap is None or charge <= cap) and self._buckets.can_hold(charge, self._credence.said)
+        return (cap is None or charge <= cap) and self._buckets.can_hold(charge, self._sizes.unproven_sizes)
 
     def payable_at(
         self, charge: int, now_ms: int, *, reserved_ppm: int = 0, stated: bool = False, lane_order: int = 0
@@ -111,22 +111,22 @@ class Budget:
                 ones.
         """
         paid = self._to_pay(charge, stated=stated)
-        if self._leeway.covers(paid, reserved_ppm) and self.breaker.closed:
+        if self._headroom.covers(paid, reserved_ppm) and self.breaker.closed:
             self._granted = charge, now_ms, stated
             return now_ms
         probe_ms = self.breaker.may_call_at(now_ms)
         first_ms = now_ms if self.believed else self._first_ms(now_ms, paid, reserved_ppm, lane_order)
         if self._is_full(reserved_ppm) or probe_ms is None or first_ms is None:
             return None
-        at_ms = max(now_ms, self.paused_until_ms, probe_ms, first_ms, self._patience.may_call_at(now_ms))
+        at_ms = max(now_ms, self.paused_until_ms, probe_ms, first_ms, self._cooldown.may_call_at(now_ms))
         if self.settings.cap_tokens is not None:
             cap = self.settings.cap_tokens
             at_ms = max(at_ms, self._charged.payable_at(paid, cap - cap * reserved_ppm // PPM, now_ms))
-        if not self.believed and not self._flights:
+        if not self.believed and not self._calls:
             return at_ms  # the answer to the first call sets the levels
-        if self._spread is not None:
-            at_ms = max(at_ms, self._spread.payable_at(paid, now_ms))
-        at_ms = max(at_ms, self._buckets.payable_at(paid, reserved_ppm, now_ms, self._credence.said))
+        if self._burst is not None:
+            at_ms = max(at_ms, self._burst.payable_at(paid, now_ms))
+        at_ms = max(at_ms, self._buckets.payable_at(paid, reserved_ppm, now_ms, self._sizes.unproven_sizes))
         if at_ms <= now_ms:
             self._granted = charge, now_ms, stated
             self._reckon(reserved_ppm, now_ms)
@@ -134,7 +134,7 @@ class Budget:
 
     def inflow(self, least: Least, now_ms: int) -> Inflow:
         """Return the highest possible inflow; until a level is known it makes no request unreachable."""
-        rates, bars = self._buckets.refill_rates(now_ms, self._credence.said) if self.believed else ((), ())
+        rates, bars = self._buckets.refill_rates(now_ms, self._sizes.unproven_sizes) if self.believed else ((), ())
         return Inflow(rates, bars, least, self.tariff.doubts)
 
     def flow_ms(self, tokens: int) -> int:
@@ -148,7 +148,7 @@ class Budget:
     def unavailable_until(self, charge: int, now_ms: int, *, stated: bool = False) -> int:
         """Return until when a pause or a limit per hour or longer prevents the payment of this charge."""
         paid = self._to_pay(charge, stated=stated)
-        until_ms = self._buckets.payable_at(paid, 0, now_ms, self._credence.said, longer_than_ms=HOUR_MS)
+        until_ms = self._buckets.payable_at(paid, 0, now_ms, self._sizes.unproven_sizes, longer_than_ms=HOUR_MS)
         return max(self.paused_until_ms, until_ms)
 
     def pace_ms(self, charge: int) -> int:
@@ -168,82 +168,82 @@ class Budget:
         lane_order: int = 0,
     ) -> None:
         """Pay every metric for an attempt that is sent now; `payable_at` must allow the call at this instant."""
-        assert attempt not in self._flights, "an attempt is reserved once"
+        assert attempt not in self._calls, "an attempt is reserved once"
         if self._granted != (charge, now_ms, stated):  # otherwise `payable_at` has just allowed it
             payable_at = self.payable_at(charge, now_ms, stated=stated, lane_order=lane_order)
             assert payable_at is not None, "no attempt is reserved while another must end first"
             assert payable_at <= now_ms, "no attempt is reserved before every metric can pay"
         self._granted = None
         paid = self._to_pay(charge, stated=stated)
-        if self._patience.tried and self._patience.record_send(now_ms):
+        if self._cooldown.tried and self._cooldown.record_send(now_ms):
             self._buckets.trust_no_more_than(paid, now_ms)
-        oldest = next(iter(self._flights.values()), None)
-        self._opening.refused = self._opening.refused and oldest is not None
+        oldest = next(iter(self._calls.values()), None)
+        self._first_calls.refused = self._first_calls.refused and oldest is not None
         prices = Prices.flat(charge) if prices is None else prices
         number = self._sends.append(now_ms, paid, oldest.number if oldest else None, None if stated else prices)
         self.tariff.record_send(attempt, prices, now_ms)
-        depth = 0 if self._spread is None else self._spread.pay(paid, now_ms)
+        burst = 0 if self._burst is None else self._burst.pay(paid, now_ms)
         unsettled = self.tariff.outstanding()
-        self._flights[attempt] = Reservation(
-            number, charge, paid, stated, now_ms, depth, prices.endpoint, unsettled, lane_order
+        self._calls[attempt] = Reservation(
+            number, charge, paid, stated, now_ms, burst, prices.endpoint, unsettled, lane_order
         )
-        self._leeway.pay(paid)
+        self._headroom.pay(paid)
         self._charged.pay(paid, now_ms)
         self._buckets.pay(paid, number, now_ms)
 
     def _to_pay(self, charge: int, *, stated: bool) -> int:
         """Return a charge, marked up unless the server has stated it, and at most what puts a bucket into full debt."""
         paid = charge if stated else self._markup.applied(charge)
-        most = self._buckets.payable_max
-        return paid if most is None or paid <= most else most
+        payable_max = self._buckets.payable_max
+        return paid if payable_max is None or paid <= payable_max else payable_max
 
     def paid(self, attempt: int) -> int:
         """Return what was paid for an attempt in flight: its charge, marked up."""
-        return self._flights[attempt].paid
+        return self._calls[attempt].paid
 
     def record_answer(self, attempt: int, now_ms: int, verdict: Verdict, usage: TokenUsage | None = None) -> None:
         """Process an attempt's answer: correct every metric that it describes, up or down, and pause if it says so."""
-        flight = self._flights.pop(attempt)
+        call = self._calls.pop(attempt)
         self._granted = None
-        self._opening.refused = self._opening.refused or verdict.meaning is Meaning.RATE_LIMITED
-        verdict = self._credence.believable(verdict, lambda: self.tariff.least_of(attempt))
-        for size, former in self._credence.disproved.items():
-            self._buckets.disown(size, former, flight.number, now_ms)
-        self._testify(attempt, flight, verdict, usage, now_ms)
+        self._first_calls.refused = self._first_calls.refused or verdict.meaning is Meaning.RATE_LIMITED
+        verdict = self._sizes.believable(verdict, lambda: self.tariff.least_of(attempt))
+        for size, former in self._sizes.disproved.items():
+            self._buckets.disown(size, former, call.number, now_ms)
+        self._learn(attempt, call, verdict, usage, now_ms)
         untaken = took_nothing(verdict)
         if untaken or (verdict.meaning in _REFUSED and not self.settings.refusals_charged):
-            self._give_back(flight, now_ms, untaken=untaken or verdict.meaning is Meaning.TOO_LARGE)
+            self._give_back(call, now_ms, untaken=untaken or verdict.meaning is Meaning.TOO_LARGE)
         if not untaken:
-            self._ration(flight, verdict, now_ms)
-        agreed = self._observe(flight, verdict, now_ms) and verdict.meaning is OK
+            self._ration(call, verdict, now_ms)
+        agreed = self._observe(call, verdict, now_ms) and verdict.meaning is OK
         if not agreed or self._buckets.made != self._buckets_made:
-            self._leeway.clear()
+            self._headroom.clear()
             self._keep_step(now_ms)
         self.believed = self.believed or bool(verdict.readings or verdict.snapshot) or verdict.meaning is Meaning.OK
         if verdict.wait_ms is not None and verdict.meaning in _ASKED_TO_WAIT:
             wait_ms = verdict.wait_ms
             if verdict.meaning is Meaning.RATE_LIMITED and unfathomed(verdict.snapshot):
-                wait_ms = self._patience.record_refusal(wait_ms, flight.sent_ms, now_ms)
+                wait_ms = self._cooldown.record_refusal(wait_ms, call.sent_ms, now_ms)
             self.pause_until(now_ms + wait_ms)
 
     def abandon(self, attempt: int, now_ms: int, *, sent: bool = True) -> None:
         """End an attempt without an answer: if it was `sent`, it may have been admitted, and its charge is kept."""
-        flight = self._flights.pop(attempt)
+        call = self._calls.pop(attempt)
         self.tariff.record_loss(attempt)
         if not sent:
-            self._give_back(flight, now_ms, untaken=True)
+            self._give_back(call, now_ms, untaken=True)
 
     def pause_until(self, at_ms: int) -> None:
         """Allow no payment before that instant. A pause is never shortened."""
         self.paused_until_ms = max(self.paused_until_ms, at_ms)
         self._granted = None
-        self._leeway.clear()
+        self._headroom.clear()
 
     def learned_limits(self) -> LearnedLimits:
         """Return what answers have taught about the server's tolerance."""
-        if self._spread is None:
-            return LearnedLimits(self._way.ms, 0, None, PPM)
-        return LearnedLimits(self._way.ms, self._spread.borne, self._spread.ceiling, self._spread.share_ppm)
+        if self._burst is None:
+            return LearnedLimits(self._delay.ms, 0, None, PPM)
+        return LearnedLimits(self._delay.ms, self._burst.tolerated_burst, self._burst.ceiling, self._burst.share_ppm)
 
     def levels(self, now_ms: int) -> tuple[LevelBounds, ...]:
         """Return the level bounds of each mirror; a metric with several periods appears several times."""
@@ -263,8 +263,8 @@ class Budget:
             pause_ms=max(0, self.paused_until_ms - now_ms),
             markup_ppm=self._markup.ppm,
             laws=self.tariff.laws(),
-            borne_tokens=self.learned_limits().borne_tokens,
-            ceiling_tokens=self.learned_limits().ceiling_tokens,
+            tolerated_burst_tokens=self.learned_limits().tolerated_burst_tokens,
+            burst_ceiling_tokens=self.learned_limits().burst_ceiling_tokens,
         )
 
     def _inherit(self, checkpoint: Checkpoint, now_ms: int) -> None:
@@ -272,98 +272,96 @@ class Budget:
         for level in checkpoint.levels:
             self._buckets.inherit(level, now_ms)
             if level.metric is TOKENS:
-                self._credence.inherit(level.capacity, level.period_ms)
+                self._sizes.inherit(level.capacity, level.period_ms)
         self._charged.pay(checkpoint.charged_last_minute, now_ms)
         self._markup = Markup(checkpoint.markup_ppm)
         self.pause_until(now_ms + checkpoint.pause_ms)
 
     def _go_as_deep(self, checkpoint: Checkpoint) -> None:
         """Adopt the burst that the server was seen to tolerate, so that it need not be learned again."""
-        if self._spread is not None:
-            self._spread.inherit(checkpoint.borne_tokens, checkpoint.ceiling_tokens)
+        if self._burst is not None:
+            self._burst.inherit(checkpoint.tolerated_burst_tokens, checkpoint.burst_ceiling_tokens)
 
     def _reckon(self, reserved_ppm: int, now_ms: int) -> None:
         """Compute the tokens and calls beside a reserved share, where only the buckets bound the spending."""
-        if self._asks_caps or self._spread is None or self._patience.tried:
+        if self._asks_caps or self._burst is None or self._cooldown.tried:
             return
         spare = self._buckets.spare(reserved_ppm, now_ms)
         if spare is not None:
-            self._leeway.store(reserved_ppm, min(spare[0], self._spread.spare(now_ms)), spare[1])
+            self._headroom.store(reserved_ppm, min(spare[0], self._burst.spare(now_ms)), spare[1])
 
     def _is_full(self, reserved_ppm: int) -> bool:
         """Return whether a call must end first to leave the reserved share of the places free."""
         inflight_max = self.settings.inflight_max
-        return inflight_max is not None and len(self._flights) >= unreserved_slots(inflight_max, reserved_ppm)
+        return inflight_max is not None and len(self._calls) >= unreserved_slots(inflight_max, reserved_ppm)
 
     def _first_ms(self, now_ms: int, paid: int, reserved_ppm: int, lane_order: int) -> int | None:
         """Return when a call may be sent before the first answer; None: not before that answer."""
         spent = self._charged.charged(now_ms)
-        flights = self._flights.values()
-        return self._opening.may_call_at(
-            flights, spent=spent, paid=paid, reserved_ppm=reserved_ppm, lane_order=lane_order, now_ms=now_ms
+        calls = self._calls.values()
+        return self._first_calls.may_call_at(
+            calls, spent=spent, paid=paid, reserved_ppm=reserved_ppm, lane_order=lane_order, now_ms=now_ms
         )
 
-    def _ration(self, flight: Reservation, verdict: Verdict, now_ms: int) -> None:
+    def _ration(self, call: Reservation, verdict: Verdict, now_ms: int) -> None:
         """Learn from an admission (or a 400: it is charged too, as recorded) or a refusal what burst is tolerated."""
         if verdict.meaning in _ADMITTED:
-            if self._patience.tried:
-                self._patience.record_admission(flight.sent_ms)
-            if self._spread is not None and flight.depth > self._spread.borne:
-                self._spread.record_admission(flight.depth, flight.sent_ms)
-        elif self._spread is not None and verdict.meaning is Meaning.RATE_LIMITED:
-            if explained(flight, verdict):
-                self._spread.restart(flight.sent_ms, now_ms)
+            if self._cooldown.tried:
+                self._cooldown.record_admission(call.sent_ms)
+            if self._burst is not None and call.burst > self._burst.tolerated_burst:
+                self._burst.record_admission(call.burst, call.sent_ms)
+        elif self._burst is not None and verdict.meaning is Meaning.RATE_LIMITED:
+            if explained(call, verdict):
+                self._burst.restart(call.sent_ms, now_ms)
             else:
-                self._spread.record_refusal(flight.depth, flight.paid, flight.sent_ms, now_ms)
+                self._burst.record_refusal(call.burst, call.paid, call.sent_ms, now_ms)
 
-    def _observe(self, flight: Reservation, verdict: Verdict, now_ms: int) -> bool:
+    def _observe(self, call: Reservation, verdict: Verdict, now_ms: int) -> bool:
         """Correct every bucket that an answer describes; return whether each header reading agreed with its mirror."""
         stated = verdict.snapshot
         if stated is None and not verdict.readings:
             return True
         agreed = True
-        hearing = self._sends.admission_order(flight.number, flight.sent_ms, now_ms, self._way.ms)
+        order = self._sends.admission_order(call.number, call.sent_ms, now_ms, self._delay.ms)
         if stated is not None and not stated.project:
-            left = self._left(flight, stated)
-            named = self._buckets.observe_refusal(stated.metric, stated.capacity, stated.period_ms, left, hearing)
-            self._weigh(stated.metric, named)
+            remaining = self._left(call, stated)
+            error = self._buckets.observe_refusal(stated.metric, stated.capacity, stated.period_ms, remaining, order)
+            self._weigh(stated.metric, error)
         for reading in verdict.readings:
             if stated is None or stated.metric is not reading.metric:
-                lacks = self._left_out(flight, now_ms, early=verdict.early) if reading.metric is TOKENS else 0
-                error = self._buckets.observe_headers(reading, hearing, lacks)
+                missing = self._left_out(call, now_ms, early=verdict.early) if reading.metric is TOKENS else 0
+                error = self._buckets.observe_headers(reading, order, missing)
                 agreed = agreed and error == 0
                 self._weigh(reading.metric, error)
         return agreed
 
-    def _left_out(self, flight: Reservation, now_ms: int, *, early: bool) -> int:
+    def _left_out(self, call: Reservation, now_ms: int, *, early: bool) -> int:
         """Return the tokens missing from an answer's figure, which the mirror takes to be as of the admission."""
         later = self.tariff.outstanding()
-        if early or not self.tariff.settles(flight.endpoint):
-            return flight.unsettled or later  # `unsettled` is 0 if no such law was believed at sending
-        shortest, until_ms = self._buckets.shortest(), now_ms - self._way.ms
+        if early or not self.tariff.settles(call.endpoint):
+            return call.unsettled or later  # `unsettled` is 0 if no such law was believed at sending
+        shortest, until_ms = self._buckets.shortest(), now_ms - self._delay.ms
         if shortest is None:
             return later
-        refilled = flight.refilled(shortest.capacity, shortest.period_ms, until_ms)
-        return later + max(0, refilled - self._sends.spent_since(flight.number, until_ms))
+        refilled = call.refilled(shortest.capacity, shortest.period_ms, until_ms)
+        return later + max(0, refilled - self._sends.spent_since(call.number, until_ms))
 
-    def _give_back(self, flight: Reservation, now_ms: int, *, untaken: bool = False) -> None:
-        self._sends.strike(flight.number)
-        self._charged.refund(flight.paid, flight.sent_ms)
-        if self._spread is not None:
-            self._spread.refund(flight.paid, now_ms)
-        self._buckets.refund(flight.paid, flight.number, now_ms, untaken=untaken)
+    def _give_back(self, call: Reservation, now_ms: int, *, untaken: bool = False) -> None:
+        self._sends.strike(call.number)
+        self._charged.refund(call.paid, call.sent_ms)
+        if self._burst is not None:
+            self._burst.refund(call.paid, now_ms)
+        self._buckets.refund(call.paid, call.number, now_ms, untaken=untaken)
 
-    def _testify(
-        self, attempt: int, flight: Reservation, verdict: Verdict, usage: TokenUsage | None, now_ms: int
-    ) -> None:
+    def _learn(self, attempt: int, call: Reservation, verdict: Verdict, usage: TokenUsage | None, now_ms: int) -> None:
         """Pass an answer's evidence on charges to the tariff; if law or markup changes, reprice the calls sent."""
         version, before_ppm = self.tariff.version, self._markup.ppm
         requested, explained = self.tariff.observe(attempt, verdict, usage, now_ms)
-        if requested and not flight.stated:
-            self._markup.learn(flight.charge, requested, explained=explained)
+        if requested and not call.stated:
+            self._markup.learn(call.charge, requested, explained=explained)
         if self.tariff.version != version:
             self._markup = Markup()
-            self._leeway.clear()
+            self._headroom.clear()
             self._sends.reprice_by(lambda prices: self._to_pay(self.tariff.price(prices), stated=True))
             before_ppm = PPM
             self._buckets.reprice()
@@ -371,21 +369,21 @@ class Budget:
             self._sends.reprice(self._markup.ppm, before_ppm)
             self._buckets.reprice()
 
-    def _left(self, flight: Reservation, stated: Snapshot) -> int | None:
+    def _left(self, call: Reservation, stated: Snapshot) -> int | None:
         """Return what a refusal says is left in its bucket: `Used` is the figure from before the refused call."""
         if stated.used is None:
             return None
-        taken = flight.amount(stated.metric) if self.settings.refusals_charged else 0
+        taken = call.amount(stated.metric) if self.settings.refusals_charged else 0
         return max(0, stated.capacity - stated.used) - taken
 
     def _weigh(self, metric: LimitMetric, error: int | None) -> None:
         """Adjust the admission delay by an error; a shortfall means other clients' spending or a longer delay."""
         if error == 0:
-            self._way.record_agreement()
+            self._delay.record_agreement()
         elif error is not None and error < 0:
             shortest = self._buckets.shortest()
             by_others = shortest is not None and -error * shortest.period_ms > WAY_MAX_MS * shortest.capacity
-            self._way.record_shortfall(by_others=by_others and metric is LimitMetric.TOKENS)
+            self._delay.record_shortfall(by_others=by_others and metric is LimitMetric.TOKENS)
             if metric is LimitMetric.TOKENS:
                 self.foreign_tokens -= error
 
@@ -394,8 +392,8 @@ class Budget:
         self._buckets_made = self._buckets.made
         shortest = self._buckets.shortest()
         if shortest is None:
-            self._spread = None  # the last bucket was removed as disproved
-        elif self._spread is None:
-            self._spread = BurstControl(shortest.capacity, shortest.period_ms, now_ms, self.settings.burst_ms)
+            self._burst = None  # the last bucket was removed as disproved
+        elif self._burst is None:
+            self._burst = BurstControl(shortest.capacity, shortest.period_ms, now_ms, self.settings.burst_ms)
         else:
-            self._spread.adopt_capacity(shortest.capacity, shortest.period_ms, now_ms)
+            self._burst.adopt_capacity(shortest.capacity, shortest.period_ms, now_ms)

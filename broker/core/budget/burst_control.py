@@ -50,14 +50,14 @@ class BurstControl:
     """Token bucket of our own for one limit, in step with its shortest bucket of tokens.
 
     Attributes:
-        borne: The greatest tolerated depth, in tokens.
+        tolerated_burst: The greatest tolerated depth, in tokens.
         ceiling: The depth that the server does not tolerate; None while it has tolerated all.
         share_ppm: The share of the rate that is spent.
     """
 
     def __init__(self, capacity: int, period_ms: int, now_ms: int, burst_ms: int | None = None) -> None:
         """Start with nothing known of the server; `burst_ms`: the operator's bound, the refill of that time."""
-        self.borne = 0
+        self.tolerated_burst = 0
         self.ceiling: int | None = None
         self.share_ppm = PPM
         self._burst_ms = burst_ms
@@ -67,13 +67,13 @@ class BurstControl:
         self._changed_ms = now_ms
         self._paid = 0  # calls since the share was changed
         self._deeper_us = 0  # when the next call may exceed the deepest depth so far
-        self._found_ms = now_ms  # when the ceiling was last set by a refusal
+        self._ceiling_set_ms = now_ms  # when the ceiling was last set by a refusal
         self._lower_by = 1  # parts of the ceiling to take off at the next refusal below it
         self._anew_ms = now_ms - 1  # calls sent up to then are no evidence any more
 
-    def inherit(self, borne: int, ceiling: int | None) -> None:
+    def inherit(self, tolerated_burst: int, ceiling: int | None) -> None:
         """Adopt what a predecessor has learned."""
-        self.borne, self.ceiling = borne, ceiling
+        self.tolerated_burst, self.ceiling = tolerated_burst, ceiling
 
     def adopt_capacity(self, capacity: int, period_ms: int, now_ms: int) -> None:
         """Adopt another size of the bucket that this one is kept in step with."""
@@ -84,21 +84,21 @@ class BurstControl:
     def payable_at(self, amount: int, now_ms: int) -> int:
         """Return the first instant at which `amount` more may be spent; more than the bound waits for depth 0."""
         self._settle(now_ms)
-        at_ms = self._within(amount, self.borne, now_ms)
+        at_ms = self._within(amount, self.tolerated_burst, now_ms)
         if at_ms > now_ms:
-            borne = self.borne
-            for sent_ms, depth in self._on_trial:  # silence about a trial may allow the call before the refill does
+            tolerated = self.tolerated_burst
+            for sent_ms, burst in self._on_trial:  # silence about a trial may allow the call before the refill does
                 if sent_ms + QUIET_MS >= at_ms:
                     break
-                if depth > borne:
-                    borne = depth
-                    at_ms = min(at_ms, max(sent_ms + QUIET_MS, self._within(amount, depth, now_ms)))
+                if burst > tolerated:
+                    tolerated = burst
+                    at_ms = min(at_ms, max(sent_ms + QUIET_MS, self._within(amount, burst, now_ms)))
         return at_ms
 
     def spare(self, now_ms: int) -> int:
         """Return the tokens that may be spent from now on, however soon; further admissions only add to them."""
         self._settle(now_ms)
-        return self._known(self.borne, self._bound(self.borne)) - self._depth(now_ms)
+        return self._known_burst(self.tolerated_burst, self._bound(self.tolerated_burst)) - self._burst(now_ms)
 
     def pay(self, amount: int, now_ms: int) -> int:
         """Spend; return the depth afterwards, which identifies the call if it is refused."""
@@ -106,25 +106,25 @@ class BurstControl:
         self._paid += 1
         trials = self._on_trial
         capacity = self._bucket.capacity
-        depth = capacity - self._bucket.pay(amount, now_ms)
-        if depth > self.borne:
-            self._space(amount, depth, now_ms)
-        if depth > capacity:  # more than any server allows: our law overestimates charges
-            depth = capacity
+        burst = capacity - self._bucket.pay(amount, now_ms)
+        if burst > self.tolerated_burst:
+            self._space(amount, burst, now_ms)
+        if burst > capacity:  # more than any server allows: our law overestimates charges
+            burst = capacity
             self._bucket.set_level(0, now_ms)
-        while trials and trials[-1][1] <= depth and trials[-1][0] == now_ms:
+        while trials and trials[-1][1] <= burst and trials[-1][0] == now_ms:
             trials.pop()
-        trials.append((now_ms, depth))
-        return depth
+        trials.append((now_ms, burst))
+        return burst
 
     def refund(self, amount: int, now_ms: int) -> None:
         """Give back a call that was refused and not charged."""
         self._bucket.pay(-amount, now_ms)
 
-    def record_admission(self, depth: int, sent_ms: int) -> None:
-        """Record the admission of the call that was sent at `sent_ms` and made the depth `depth`."""
-        if depth > self.borne and sent_ms > self._anew_ms:
-            self.borne = depth
+    def record_admission(self, burst: int, sent_ms: int) -> None:
+        """Record the admission of the call that was sent at `sent_ms` and made the depth `burst`."""
+        if burst > self.tolerated_burst and sent_ms > self._anew_ms:
+            self.tolerated_burst = burst
             self._deeper_us = 0
 
     def restart(self, sent_ms: int, now_ms: int) -> None:
@@ -134,29 +134,29 @@ class BurstControl:
         """
         if sent_ms > self._anew_ms and self.ceiling is None and self._burst_ms is None:
             self._anew_ms = now_ms
-            self.borne = self._deeper_us = 0
+            self.tolerated_burst = self._deeper_us = 0
             self._on_trial.clear()
             self._bucket.set_level(self._bucket.capacity, now_ms)
 
-    def record_refusal(self, depth: int, amount: int, sent_ms: int, now_ms: int) -> None:
-        """Record the refusal of a call that every known limit could pay; sending it had made the depth `depth`."""
-        self._on_trial = deque(trial for trial in self._on_trial if trial[1] < depth)
+    def record_refusal(self, burst: int, amount: int, sent_ms: int, now_ms: int) -> None:
+        """Record the refusal of a call that every known limit could pay; sending it had made the depth `burst`."""
+        self._on_trial = deque(trial for trial in self._on_trial if trial[1] < burst)
         self._changed_ms = now_ms
-        if (depth - amount) * self._period_ms > SHALLOW_MS * self._capacity:
-            self.ceiling = max(amount, self._lowered(depth - amount, sent_ms))
-            self._found_ms = now_ms
-            self.borne = min(self.borne, self.ceiling)
+        if (burst - amount) * self._period_ms > SHALLOW_MS * self._capacity:
+            self.ceiling = max(amount, self._lowered(burst - amount, sent_ms))
+            self._ceiling_set_ms = now_ms
+            self.tolerated_burst = min(self.tolerated_burst, self.ceiling)
         else:
             self._paid = 0
             self.share_ppm = max(SHARE_MIN_PPM, self.share_ppm * SHARE_CUT_PPM // PPM)
             self._resize(now_ms)
 
-    def _lowered(self, borne: int, sent_ms: int) -> int:
-        """Return the new ceiling after a refusal that leaves `borne` as tolerated."""
+    def _lowered(self, tolerated: int, sent_ms: int) -> int:
+        """Return the new ceiling after a refusal that leaves `tolerated` as tolerated."""
         if self.ceiling is None:
-            return borne
-        lowest = min(self.ceiling, borne)
-        if sent_ms <= self._found_ms:  # the call was sent before the ceiling was known to be this low
+            return tolerated
+        lowest = min(self.ceiling, tolerated)
+        if sent_ms <= self._ceiling_set_ms:  # the call was sent before the ceiling was known to be this low
             return lowest
         parts, self._lower_by = self._lower_by, min(2 * self._lower_by, LOWERED_OF_PARTS // 2)
         return lowest - lowest * parts // LOWERED_OF_PARTS
@@ -165,9 +165,9 @@ class BurstControl:
         """Draw conclusions from silence: a call was admitted; after long silence, the server may tolerate more."""
         trials = self._on_trial
         while trials and trials[0][0] + QUIET_MS <= now_ms:
-            _, depth = trials.popleft()
-            if depth > self.borne:
-                self.borne = depth
+            _, burst = trials.popleft()
+            if burst > self.tolerated_burst:
+                self.tolerated_burst = burst
         if self.share_ppm == PPM and self.ceiling is None:
             return
         if self.share_ppm < PPM:
@@ -187,45 +187,45 @@ class BurstControl:
         calls_tell = self._paid >= SHARE_STEP_CALLS and waited_ms >= SHARE_STEP_MIN_MS
         return max(waited_ms // SHARE_STEP_MAX_MS, 1 if calls_tell else 0)
 
-    def _within(self, amount: int, borne: int, now_ms: int) -> int:
-        """Return the first instant at which `amount` more stays within the bound, once depth `borne` is tolerated."""
+    def _within(self, amount: int, tolerated: int, now_ms: int) -> int:
+        """Return the first instant at which `amount` more stays within the bound, once `tolerated` is tolerated."""
         bucket = self._bucket
-        bound = self._bound(borne)
+        bound = self._bound(tolerated)
         at_ms = bucket.payable_at(amount, bucket.capacity - bound, now_ms)
         deeper_ms = -(-self._deeper_us // 1_000)
         if at_ms < deeper_ms:  # earlier only to a depth reached before
-            known_at_ms = bucket.payable_at(amount, bucket.capacity - self._known(borne, bound), now_ms)
+            known_at_ms = bucket.payable_at(amount, bucket.capacity - self._known_burst(tolerated, bound), now_ms)
             return min(max(at_ms, known_at_ms), deeper_ms)
         return at_ms
 
-    def _bound(self, borne: int) -> int:
-        """Return the permitted depth, once depth `borne` is tolerated."""
-        bound = max(2 * borne, self._always())
+    def _bound(self, tolerated: int) -> int:
+        """Return the permitted depth, once depth `tolerated` is tolerated."""
+        bound = max(2 * tolerated, self._always_allowed())
         if self._burst_ms is not None:
             bound = min(bound, max(1, self._capacity * self._burst_ms // self._period_ms))
         return bound if self.ceiling is None else min(bound, self.ceiling)
 
-    def _space(self, amount: int, depth: int, now_ms: int) -> None:
+    def _space(self, amount: int, burst: int, now_ms: int) -> None:
         """Delay the next call that goes deeper than ever, if this one has done so."""
-        known = self._known(self.borne, self._bound(self.borne))
-        if depth > known:
-            apart_us = amount * QUIET_MS * 1_000 // (known + self._always() + 1)
+        known_burst = self._known_burst(self.tolerated_burst, self._bound(self.tolerated_burst))
+        if burst > known_burst:
+            apart_us = amount * QUIET_MS * 1_000 // (known_burst + self._always_allowed() + 1)
             from_us = max(self._deeper_us, (now_ms - WAKING_MS) * 1_000)
             self._deeper_us = min(from_us + apart_us, (now_ms + QUIET_MS) * 1_000)
 
-    def _known(self, borne: int, bound: int) -> int:
+    def _known_burst(self, tolerated: int, bound: int) -> int:
         """Return the depth that was reached before, or is always permitted."""
-        return min(max(borne, self._always()), bound)
+        return min(max(tolerated, self._always_allowed()), bound)
 
-    def _always(self) -> int:
+    def _always_allowed(self) -> int:
         """Return the refill during `QUIET_MS`, the time in which the server is silent."""
         return self._capacity * QUIET_MS // self._period_ms
 
-    def _depth(self, now_ms: int) -> int:
+    def _burst(self, now_ms: int) -> int:
         return self._bucket.capacity - self._bucket.level(now_ms)
 
     def _resize(self, now_ms: int) -> None:
-        depth = self._depth(now_ms)
+        burst = self._burst(now_ms)
         capacity = max(1, self._capacity * self.share_ppm // PPM)
         self._bucket.resize(capacity, self._period_ms, now_ms)
-        self._bucket.set_level(max(0, capacity - depth), now_ms)
+        self._bucket.set_level(max(0, capacity - burst), now_ms)

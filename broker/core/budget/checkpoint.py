@@ -20,8 +20,8 @@ class Checkpoint:
         pause_ms: How long no call may be paid, from `at_ms`.
         markup_ppm: The ratio of the server's charges to ours.
         laws: The believed charge law, by endpoint.
-        borne_tokens: The largest burst beyond the rate that was spent without a refusal.
-        ceiling_tokens: The burst that the server does not tolerate, where a refusal has shown it.
+        tolerated_burst_tokens: The largest burst beyond the rate that was spent without a refusal.
+        burst_ceiling_tokens: The burst that the server does not tolerate, where a refusal has shown it.
     """
 
     limit: str
@@ -31,8 +31,8 @@ class Checkpoint:
     pause_ms: int
     markup_ppm: int
     laws: Mapping[str, Law] = field(default_factory=dict)
-    borne_tokens: int = 0
-    ceiling_tokens: int | None = None
+    tolerated_burst_tokens: int = 0
+    burst_ceiling_tokens: int | None = None
 
     def aged(self, now_ms: int) -> "Checkpoint":
         """Return the checkpoint as of `now_ms` on the writer's clock, for a reader at that time.

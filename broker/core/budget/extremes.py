@@ -23,10 +23,10 @@ class RangeExtremes:
     def __len__(self) -> int:
         return len(self.peaks)
 
-    def cut(self, place: int) -> None:
+    def cut(self, index: int) -> None:
         """Drop everything from that position on: it no longer holds."""
-        del self.peaks[place:], self.dips[place:]
-        del self._highest[place // BLOCK :], self._lowest[place // BLOCK :]
+        del self.peaks[index:], self.dips[index:]
+        del self._highest[index // BLOCK :], self._lowest[index // BLOCK :]
 
     def forget(self, sends: int) -> None:
         """Drop the oldest sends, in whole blocks."""

@@ -8,13 +8,13 @@ class LearnedLimits:
     """Learned tolerance of the server.
 
     Attributes:
-        way_ms: The longest time that a call may take to the server's limiter.
-        borne_tokens: The largest burst beyond the rate that was spent without a refusal.
-        ceiling_tokens: The burst that the server does not tolerate, where a refusal has shown it.
+        admission_delay_ms: The longest time that a call may take to the server's limiter.
+        tolerated_burst_tokens: The largest burst beyond the rate that was spent without a refusal.
+        burst_ceiling_tokens: The burst that the server does not tolerate, where a refusal has shown it.
         share_ppm: The share of the rate that is spent.
     """
 
-    way_ms: int
-    borne_tokens: int
-    ceiling_tokens: int | None
+    admission_delay_ms: int
+    tolerated_burst_tokens: int
+    burst_ceiling_tokens: int | None
     share_ppm: int

@@ -19,7 +19,7 @@ class Reservation:
         paid: The charge, marked up.
         stated: The server itself has named the charge.
         sent_ms: When it was sent.
-        depth: The burst depth right after its payment.
+        burst: The burst depth right after its payment.
         endpoint: The endpoint that determines its law.
         unsettled: The output tokens that the calls then in flight, this one included, were still to be charged at their
             end.
@@ -31,7 +31,7 @@ class Reservation:
     paid: int
     stated: bool
     sent_ms: int
-    depth: int
+    burst: int
     endpoint: str
     unsettled: int
     lane_order: int = 0

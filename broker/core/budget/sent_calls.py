@@ -26,8 +26,8 @@ class AdmissionOrder:
         number: The call's number.
         sent_ms: When it was sent.
         now_ms: When the answer came.
-        way_ms: The longest admission delay.
-        place: The call's index in the columns; -1 if it was sent too long ago, and the remaining fields are
+        delay_ms: The longest admission delay.
+        index: The call's index in the columns; -1 if it was sent too long ago, and the remaining fields are
             meaningless.
         first: Calls before this index arrived before it: sent one way earlier, or answered when it was sent.
         last: Calls from this index on arrive after it: sent one way later.
@@ -39,8 +39,8 @@ class AdmissionOrder:
     number: int
     sent_ms: int
     now_ms: int
-    way_ms: int
-    place: int = -1
+    delay_ms: int
+    index: int = -1
     first: int = 0
     last: int = 0
     early: int = 0
@@ -77,37 +77,37 @@ class SentCalls:
 
     def index_of(self, number: int) -> int | None:
         """Return the index of that call in the columns; None if it has been forgotten."""
-        place = number - self.forgotten
-        return place if place >= 0 else None
+        index = number - self.forgotten
+        return index if index >= 0 else None
 
     def spent_since(self, number: int, until_ms: int) -> int:
         """Return the tokens of calls after that one, up to `until_ms`; after a forgotten one, of all still known."""
-        tokens, place = self.amounts[TOKENS], max(-1, number - self.forgotten)
-        return sum(tokens[place + 1 : bisect_right(self.sent_ms, until_ms, lo=min(place + 1, len(tokens)))])
+        tokens, index = self.amounts[TOKENS], max(-1, number - self.forgotten)
+        return sum(tokens[index + 1 : bisect_right(self.sent_ms, until_ms, lo=min(index + 1, len(tokens)))])
 
-    def admission_order(self, number: int, sent_ms: int, now_ms: int, way_ms: int) -> AdmissionOrder:
+    def admission_order(self, number: int, sent_ms: int, now_ms: int, delay_ms: int) -> AdmissionOrder:
         """Return the order of admission around the call that an answer belongs to, for every bucket it describes."""
-        assert way_ms > 0, "every way takes time"
-        place, times_ms = number - self.forgotten, self.sent_ms
-        if place < 0:
-            return AdmissionOrder(number, sent_ms, now_ms, way_ms)
-        oldest = self.oldest_open[place] - self.forgotten
-        first = bisect_right(times_ms, sent_ms - way_ms, oldest if oldest > 0 else 0, place + 1)
-        last = bisect_right(times_ms, sent_ms + way_ms, place)
-        early_ms, stop = sent_ms, place + 1  # as a rule: an answer takes longer than one way
-        if now_ms - way_ms < sent_ms:
-            early_ms = now_ms - way_ms
-            stop = bisect_right(times_ms, early_ms, first, place + 1)
+        assert delay_ms > 0, "every way takes time"
+        index, times_ms = number - self.forgotten, self.sent_ms
+        if index < 0:
+            return AdmissionOrder(number, sent_ms, now_ms, delay_ms)
+        oldest = self.oldest_open[index] - self.forgotten
+        first = bisect_right(times_ms, sent_ms - delay_ms, oldest if oldest > 0 else 0, index + 1)
+        last = bisect_right(times_ms, sent_ms + delay_ms, index)
+        early_ms, stop = sent_ms, index + 1  # as a rule: an answer takes longer than one way
+        if now_ms - delay_ms < sent_ms:
+            early_ms = now_ms - delay_ms
+            stop = bisect_right(times_ms, early_ms, first, index + 1)
         early = bisect_left(times_ms, early_ms, first, stop)
         ahead_ms = times_ms[early] - early_ms
-        return AdmissionOrder(number, sent_ms, now_ms, way_ms, place, first, last, early, stop, ahead_ms)
+        return AdmissionOrder(number, sent_ms, now_ms, delay_ms, index, first, last, early, stop, ahead_ms)
 
     def strike(self, number: int) -> None:
         """Set the amounts of that call to 0, because it was not charged."""
-        place = self.index_of(number)
-        if place is not None:
+        index = self.index_of(number)
+        if index is not None:
             for column in self.amounts.values():
-                column[place] = 0
+                column[index] = 0
 
     def reprice(self, new_ppm: int, old_ppm: int) -> None:
         """Rescale every call after a change of the markup."""
@@ -117,6 +117,6 @@ class SentCalls:
     def reprice_by(self, price: Callable[[Prices], int]) -> None:
         """Price every call by another law; calls that were not charged stay at 0."""
         tokens = self.amounts[TOKENS]
-        for place, prices in enumerate(self._prices):
-            if prices is not None and tokens[place]:
-                tokens[place] = price(prices)
+        for index, prices in enumerate(self._prices):
+            if prices is not None and tokens[index]:
+                tokens[index] = price(prices)

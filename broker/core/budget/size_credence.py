@@ -36,26 +36,26 @@ class SizeCredence:
     """Sizes of one limit, as believed and as claimed by the last answer that was not believed.
 
     Attributes:
-        said: Sizes of tokens that are believed but not proven.
+        unproven_sizes: Sizes of tokens that are believed but not proven.
         disproved: Sizes that the last answer has shown to be false, each with the size believed before, if any.
     """
 
-    def __init__(self, own: Collection[int | None] = ()) -> None:
-        """`own`: sizes of tokens that the operator has stated, which need no proof."""
-        self._own = own
+    def __init__(self, proven: Collection[int | None] = ()) -> None:
+        """`proven`: sizes of tokens that the operator has stated, which need no proof."""
+        self._proven = proven
         self._believed: dict[Bucket, int] = {}
         self._claimed: dict[Bucket, int] = {}
         self._unproven: dict[Bucket, int | None] = {}  # the size believed before; None: none
-        self.said: frozenset[int] = frozenset()
+        self.unproven_sizes: frozenset[int] = frozenset()
         self.disproved: dict[int, int | None] = {}
 
     def inherit(self, capacity: int, period_ms: int) -> None:
         """Adopt the size of a bucket of tokens that a predecessor has left."""
-        if capacity in self._own:
+        if capacity in self._proven:
             return
         bucket = TOKENS, period_ms if period_ms in _APART_MS else None
         self._believed[bucket], self._unproven[bucket] = capacity, None
-        self._say()
+        self._list_unproven()
 
     def believable(self, verdict: Verdict, least: Callable[[], int]) -> Verdict:
         """Return the verdict without what is not believed; `least` returns the least charge of its call by any law."""
@@ -95,11 +95,11 @@ class SizeCredence:
             return False
         self._believed[bucket] = capacity
         self._claimed.pop(bucket, None)
-        if admitted or capacity in self._own:
+        if admitted or capacity in self._proven:
             self._unproven.pop(bucket, None)
         elif capacity != known:
             self._unproven.setdefault(bucket, known)
-        self._say()
+        self._list_unproven()
         return True
 
     def _disprove(self, verdict: Verdict, least: Callable[[], int]) -> None:
@@ -112,10 +112,10 @@ class SizeCredence:
                 self.disproved[self._believed.pop(bucket)] = former
                 if former is not None:
                     self._believed[bucket] = former
-            self._say()
+            self._list_unproven()
 
-    def _say(self) -> None:
-        self.said = frozenset([self._believed[bucket] for bucket in self._unproven if bucket[0] is TOKENS])
+    def _list_unproven(self) -> None:
+        self.unproven_sizes = frozenset([self._believed[bucket] for bucket in self._unproven if bucket[0] is TOKENS])
 
 
 def _nothing() -> int:

@@ -91,15 +91,15 @@ class FixedWindowMirror:
         if now_ms < mark_ms:
             self._mark_ms = mark_ms
 
-    def observe(self, remaining: int, hearing: AdmissionOrder, sends: SentCalls) -> int | None:
+    def observe(self, remaining: int, order: AdmissionOrder, sends: SentCalls) -> int | None:
         """Process an answer: `remaining` was left when its call was admitted. Return the result of Mirror.observe."""
-        self._renew(hearing.now_ms)
-        place, first, last = hearing.place, hearing.first, hearing.last
-        if place < 0 or hearing.sent_ms < self._begun_ms:
+        self._renew(order.now_ms)
+        index, first, last = order.index, order.first, order.last
+        if index < 0 or order.sent_ms < self._begun_ms:
             return None
         amounts = sends.amounts[self.metric]
         rounding = _rounding(self.metric)
-        low = remaining - sum(amounts[first:]) + amounts[place] - rounding * (len(amounts) - first - 1)
+        low = remaining - sum(amounts[first:]) + amounts[index] - rounding * (len(amounts) - first - 1)
         high = remaining + 1 - sum(amounts[last:]) + rounding * (len(amounts) - last)
         if not self._anchored:
             self._anchored, self._low, self._high = True, low, high
@@ -184,15 +184,15 @@ class SlidingWindowMirror:
         self.capacity = capacity
         return True
 
-    def observe(self, remaining: int, hearing: AdmissionOrder, sends: SentCalls) -> int | None:
+    def observe(self, remaining: int, order: AdmissionOrder, sends: SentCalls) -> int | None:
         """Process an answer: `remaining` was left when its call was admitted. Return the result of Mirror.observe."""
-        known, place = self._sent.pop(hearing.number, None), hearing.place
-        if known is None or place < 0:
+        known, index = self._sent.pop(order.number, None), order.index
+        if known is None or index < 0:
             return None
         sent_ms, long, short = known
         amounts = sends.amounts[self.metric]
-        before = sum(amounts[bisect_right(sends.sent_ms, sent_ms - hearing.way_ms) : place])
-        after = sum(amounts[place + 1 : hearing.last])
+        before = sum(amounts[bisect_right(sends.sent_ms, sent_ms - order.delay_ms) : index])
+        after = sum(amounts[index + 1 : order.last])
         used = self.capacity - remaining
         low, high = used - 1 - long - after, used - (short - before)
         if low <= self._others_high and self._others_low <= high:
@@ -208,8 +208,8 @@ class SlidingWindowMirror:
         """Count everything sent within a period, at its present price."""
         self._long = SlidingSum(self.period_ms + WAY_MAX_MS)
         self._short = SlidingSum(max(SLOT_MS, self.period_ms - WAY_MAX_MS))
-        for place in range(bisect_left(sends.sent_ms, now_ms - self.period_ms), len(sends.sent_ms)):
-            self.pay(sends.amounts[self.metric][place], sends.forgotten + place, sends.sent_ms[place])
+        for index in range(bisect_left(sends.sent_ms, now_ms - self.period_ms), len(sends.sent_ms)):
+            self.pay(sends.amounts[self.metric][index], sends.forgotten + index, sends.sent_ms[index])
 
 
 def _rounding(metric: LimitMetric) -> int:

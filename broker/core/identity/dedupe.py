@@ -97,10 +97,10 @@ class DedupeTable:
 
     def judge_and_open(self, identity: Identity, attempt: int) -> DedupeDecision:
         """Judge by the table; if it says TAKE, the id is open from now on."""
-        judgement = self.judge(identity, attempt)
-        if judgement is DedupeDecision.TAKE:
+        decision = self.judge(identity, attempt)
+        if decision is DedupeDecision.TAKE:
             self._open[identity.id_hash] = identity, attempt if attempt < ATTEMPT_MAX else ATTEMPT_MAX
-        return judgement
+        return decision
 
     def knows(self, id_hash: bytes) -> bool:
         """Whether the id is open, parked or answered."""
@@ -226,7 +226,7 @@ class DedupeTable:
         return self._fates.window_reached_ms(now_ms)
 
     @property
-    def needs_rewrite(self) -> bool:
+    def rewrites(self) -> bool:
         """Whether anything must be recorded again since the ledger is gone, so that a transaction must be made."""
         return bool(self._fates.untold)
 

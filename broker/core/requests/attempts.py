@@ -36,7 +36,7 @@ class Attempts:
         self._flights = flights
         self._rules = rules
         self._dice = dice
-        self._news: list[BreakerOpened | BreakerClosed] = []
+        self._changes: list[BreakerOpened | BreakerClosed] = []
         self.has_breaker_changes = False
 
     def start(self, ticket: Ticket, budget: Budget, now_ms: int, *, account: AccountBreaker) -> CallNumber:
@@ -46,8 +46,8 @@ class Attempts:
 
     def breaker_changes(self) -> list[BreakerOpened | BreakerClosed]:
         """Return the breakers that have opened or closed since the last call."""
-        news, self._news, self.has_breaker_changes = self._news, [], False
-        return news
+        changes, self._changes, self.has_breaker_changes = self._changes, [], False
+        return changes
 
     def end(self, event: Answered, now_ms: int, *, account: AccountBreaker, may_park: bool) -> Sequel | None:
         """Handle the end of a call; return what follows, or None if its request no longer waits for it."""
@@ -100,14 +100,14 @@ class Attempts:
 
     def _observe(self, flight: CallInFlight, verdict: Verdict, account: AccountBreaker, now_ms: int) -> None:
         """Pass the verdict to the breakers, and note changes of their state."""
-        limit, own = flight.budget.settings.name, flight.budget.breaker
-        all_tripped_by, own_tripped_by = account.breaker.tripped_by, own.tripped_by
-        account.observe(limit, own, verdict, now_ms, probe=account.breaker in flight.probes)
-        own.observe(verdict.meaning, now_ms, verdict.wait_ms, probe=own in flight.probes)
-        if account.breaker.tripped_by is not all_tripped_by:
+        limit, limit_breaker = flight.budget.settings.name, flight.budget.breaker
+        account_tripped_by, limit_tripped_by = account.breaker.tripped_by, limit_breaker.tripped_by
+        account.observe(limit, limit_breaker, verdict, now_ms, probe=account.breaker in flight.probes)
+        limit_breaker.observe(verdict.meaning, now_ms, verdict.wait_ms, probe=limit_breaker in flight.probes)
+        if account.breaker.tripped_by is not account_tripped_by:
             self._note_change(None, account.breaker, flight, verdict, now_ms)
-        if own.tripped_by is not own_tripped_by:
-            self._note_change(limit, own, flight, verdict, now_ms)
+        if limit_breaker.tripped_by is not limit_tripped_by:
+            self._note_change(limit, limit_breaker, flight, verdict, now_ms)
 
     def _note_change(
         self, name: str | None, breaker: Breaker, flight: CallInFlight, verdict: Verdict, now_ms: int
@@ -115,11 +115,11 @@ class Attempts:
         """Note that a breaker has opened or closed, or is now open for another reason."""
         self.has_breaker_changes = True
         if breaker.closed:
-            self._news.append(BreakerClosed(name, now_ms - breaker.opened_ms))
+            self._changes.append(BreakerClosed(name, now_ms - breaker.opened_ms))
         else:
             rest_ms = breaker.rests_until(now_ms) - now_ms
             limit, number = flight.budget.settings.name, flight.ticket.number
-            self._news.append(BreakerOpened(name, limit, number, verdict, rest_ms))
+            self._changes.append(BreakerOpened(name, limit, number, verdict, rest_ms))
 
     def _decide(self, ticket: Ticket, verdict: Verdict, now_ms: int, *, may_park: bool) -> Again | Decision:
         if (

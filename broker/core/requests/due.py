@@ -16,30 +16,30 @@ class DueTickets:
     """Handling of the tickets whose instant has come."""
 
     def __init__(
-        self, register: TicketRegistry, limits: Scheduler, alarms: Timers, settling: Settling, reception: Triage
+        self, register: TicketRegistry, limits: Scheduler, timers: Timers, settling: Settling, triage: Triage
     ) -> None:
         self._register = register
         self._limits = limits
-        self._alarms = alarms
+        self._timers = timers
         self._settling = settling
-        self._reception = reception
+        self._triage = triage
 
     def process(self, now_ms: int) -> None:
         """Enqueue tickets whose wait is over, hurry those near their deadline, and fail those past it."""
-        if not self._alarms.is_due(now_ms):
+        if not self._timers.is_due(now_ms):
             return
-        for ticket in reversed(self._alarms.woken(now_ms)):  # so that the first to wake ends up in front
-            self._reception.enqueue(ticket, now_ms, front=True)
-        for ticket in self._alarms.due(now_ms):
+        for ticket in reversed(self._timers.woken(now_ms)):  # so that the first to wake ends up in front
+            self._triage.enqueue(ticket, now_ms, front=True)
+        for ticket in self._timers.due(now_ms):
             if ticket.candidate.deadline_ms > now_ms:
-                self._alarms.watch(ticket, self._limits.apply_deadline(ticket, now_ms), len(self._register))
+                self._timers.watch(ticket, self._limits.apply_deadline(ticket, now_ms), len(self._register))
             else:
                 self._expire(ticket, now_ms)
 
     def fail_unreachable(self, now_ms: int) -> None:
         """Fail the tickets that cannot be called in time, then those that prove to be so behind them."""
-        while lost := self._limits.unreachable(now_ms):
-            for ticket in lost:
+        while unreachable := self._limits.unreachable(now_ms):
+            for ticket in unreachable:
                 self._settling.settle(ticket, UNREACHABLE, now_ms)
 
     def _expire(self, ticket: Ticket, now_ms: int) -> None:

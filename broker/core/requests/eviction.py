@@ -27,7 +27,7 @@ class UnsoundError(Exception):
 class Eviction:
     """Removal of tickets after their handling raised."""
 
-    def __init__(self, settling: Settling, identities: DedupeTable, reception: Triage) -> None:
+    def __init__(self, settling: Settling, identities: DedupeTable, triage: Triage) -> None:
         """`settling` knows every other part that may hold a ticket."""
         self._settling = settling
         self._register = settling.register
@@ -35,7 +35,7 @@ class Eviction:
         self._flights = settling.flights
         self._outbox = settling.outbox
         self._identities = identities
-        self._reception = reception
+        self._triage = triage
 
     def evict(self, ticket: Ticket, error: Exception, now_ms: int, *, sent: bool = True) -> None:
         """Fail a ticket after its handling raised `error`; `sent`: the shell has its call already, if it has one.
@@ -48,7 +48,7 @@ class Eviction:
                 self._take_out(ticket, now_ms, sent=sent)
                 fresh = ticket.fresh_copy()
                 _spoil(fresh)
-                self._reception.triage(fresh, now_ms)
+                self._triage.triage(fresh, now_ms)
         except Exception as second:
             raise UnsoundError("A ticket whose handling failed cannot be taken out.") from second
         self.inspect(error)
@@ -95,8 +95,8 @@ class Eviction:
         queued = sum(ticket.queued for ticket in tickets)
         held_bytes = sum(ticket.held_bytes for ticket in tickets)
         called = sum(ticket.state is CALLING for ticket in tickets)
-        desks = self._limits.limit_queues().values()
-        paid = all(desk.budget.inflight == flights.paid_by(desk.budget) for desk in desks)
+        queues = self._limits.limit_queues().values()
+        paid = all(queue.budget.inflight == flights.paid_by(queue.budget) for queue in queues)
         answered = all(map(self._is_answered_for, self._identities.open_ids()))
         books = (
             (self._register.is_sound(), "the register counts other tickets than it holds"),

@@ -108,11 +108,11 @@ class FailingDecisions:
 
     def add(self, decided: list[Decided]) -> None:
         """Make a group of decisions that failed together."""
-        group = FailingGroup([each.ticket.number for each in decided], self.commits)
+        group = FailingGroup([entry.ticket.number for entry in decided], self.commits)
         self._groups.append(group)
-        for each in decided:
-            self._group_of[each.ticket.number] = group
-            self._decided[each.ticket.number] = each
+        for entry in decided:
+            self._group_of[entry.ticket.number] = group
+            self._decided[entry.ticket.number] = entry
 
     def rejoin(self, decided: Decided) -> bool:
         """Take a decision back if its ticket's number belongs to a group: a promotion has decided the ticket anew."""

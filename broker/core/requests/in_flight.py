@@ -36,9 +36,11 @@ class CallInFlight:
 class CallsInFlight:
     """All calls in flight, including those whose answer is no longer wanted."""
 
-    def __init__(self, *, inflight_max: int, held_bytes_max: int, landed: Callable[[str], None] | None = None) -> None:
-        """`landed` is called with the tenant of each call that has ended."""
-        self._landed = landed
+    def __init__(
+        self, *, inflight_max: int, held_bytes_max: int, on_call_ended: Callable[[str], None] | None = None
+    ) -> None:
+        """`on_call_ended` is called with the tenant of each call that has ended."""
+        self._on_call_ended = on_call_ended
         self._inflight_max = inflight_max
         self._held_bytes_max = held_bytes_max
         self._flights: dict[CallNumber, CallInFlight] = {}
@@ -71,11 +73,11 @@ class CallsInFlight:
             prices=ticket.candidate.prices,
             lane_order=ticket.lane_order,
         )
-        own = budget.breaker
-        if own.closed and account.closed:
+        limit_breaker = budget.breaker
+        if limit_breaker.closed and account.closed:
             probes: tuple[Breaker, ...] = ()
         else:
-            probes = tuple([breaker for breaker in (own, account) if breaker.probe()])
+            probes = tuple([breaker for breaker in (limit_breaker, account) if breaker.probe()])
         ticket.held_bytes = CALL_RESERVE_BYTES
         self.held_bytes += CALL_RESERVE_BYTES
         self._flights[call] = CallInFlight(ticket, budget, now_ms, probes)
@@ -87,8 +89,8 @@ class CallsInFlight:
         flight = self._flights.pop(call)
         ticket = flight.ticket
         self._durations_ms.append(now_ms - flight.sent_ms)
-        if self._landed is not None:
-            self._landed(ticket.candidate.tenant)
+        if self._on_call_ended is not None:
+            self._on_call_ended(ticket.candidate.tenant)
         if flight.wanted:
             del self._wanted[ticket]
             self.held_bytes -= ticket.held_bytes
@@ -132,9 +134,9 @@ class CallsInFlight:
         for ticket in tickets:
             call = self._wanted.get(ticket)
             waits = call is not None and not has_written(self._flights[call].line)
-            left = ticket.calls - 1 if waits else ticket.calls
-            if left:
-                yield AttemptEntry(ticket.candidate.identity, ticket.candidate.calls_before + left)
+            sent = ticket.calls - 1 if waits else ticket.calls
+            if sent:
+                yield AttemptEntry(ticket.candidate.identity, ticket.candidate.calls_before + sent)
 
     def paid_by(self, budget: Budget) -> int:
         """Count the calls in flight that a limit has paid for."""

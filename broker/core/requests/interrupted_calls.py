@@ -71,7 +71,8 @@ class InterruptedCalls:
         self._is_over = True  # the term said that it left, or none is known
         self._names = False
         self._read_ms = 0
-        self._died: dict[int, tuple[str, int]] = {}  # the last terms that died: owner, and when the next one began
+        # the last terms that died: owner, and when the next one began
+        self._dead_terms: dict[int, tuple[str, int]] = {}
         self._under_way: dict[Key, int] = {}  # of the term being read: the attempt started last
         self._deaths: dict[Key, dict[int, Death]] = {}
         self._doubted: dict[Key, int] = {}  # under way when a term died of a record: the attempt
@@ -122,7 +123,7 @@ class InterruptedCalls:
             self._term, self._is_over = term, False  # the same process: its calls go on
             return
         if not self._is_over and term >= self._term:
-            self._died[self._term] = self._owner, self._read_ms
+            self._dead_terms[self._term] = self._owner, self._read_ms
             if self._names:
                 self._doubted.update(self._under_way)
                 _shorten(self._doubted)
@@ -130,12 +131,12 @@ class InterruptedCalls:
                 self._count_deaths()
         self._term, self._owner, self._is_over = term, owner, False
         self._under_way.clear()
-        alive = {died for died, (late, _) in self._died.items() if late == owner}
-        last = sorted(self._died.keys() - alive)[-DEATHS_BEFORE_CAUTION:]
-        self._died = {died: self._died[died] for died in last}
+        alive = {dead_term for dead_term, (dead_owner, _) in self._dead_terms.items() if dead_owner == owner}
+        recent = sorted(self._dead_terms.keys() - alive)[-DEATHS_BEFORE_CAUTION:]
+        self._dead_terms = {dead_term: self._dead_terms[dead_term] for dead_term in recent}
         for key, deaths in list(self._deaths.items()):
-            for each in [each for each in deaths.values() if each.owner == owner]:
-                del deaths[each.term]
+            for death in [death for death in deaths.values() if death.owner == owner]:
+                del deaths[death.term]
             if not deaths:
                 del self._deaths[key]
         self._recount()
@@ -166,7 +167,7 @@ class InterruptedCalls:
 
     def caution_ms(self) -> int:
         """Return how long, from the last line read on, a call may begin only once the ledger says so; 0: at once."""
-        instants = sorted(at_ms for _, at_ms in self._died.values())
+        instants = sorted(at_ms for _, at_ms in self._dead_terms.values())
         if len(instants) < DEATHS_BEFORE_CAUTION or instants[-1] - instants[0] > DEATHS_IN_A_ROW_WITHIN_MS:
             return 0
         return max(0, instants[-1] + DEATHS_IN_A_ROW_WITHIN_MS - self._read_ms)
@@ -176,7 +177,7 @@ class InterruptedCalls:
         deaths = self._deaths.get((identity.id_hash, identity.run))
         if deaths is None or len(deaths) < DEATHS_BY_CALL:
             return False
-        return any(each.alone for each in sorted(deaths.values(), key=_term_of)[DEATHS_BY_CALL - 1 :])
+        return any(death.alone for death in sorted(deaths.values(), key=_term_of)[DEATHS_BY_CALL - 1 :])
 
     def is_suspect(self, identity: Identity) -> bool:
         """Whether its call may begin only with care."""
@@ -189,7 +190,7 @@ class InterruptedCalls:
     def begin_call(self, identity: Identity, attempt: int) -> bool:
         """Begin that call of a suspect; False: calls of other suspects must end first."""
         key = identity.id_hash, identity.run
-        if len(self._called) >= self._places(key):
+        if len(self._called) >= self._slots(key):
             return False
         self._called[key] = attempt
         return True
@@ -210,9 +211,9 @@ class InterruptedCalls:
         """Forget the suspects being called: nothing of ours is called any more."""
         self._called.clear()
 
-    def _places(self, key: Key) -> int:
+    def _slots(self, key: Key) -> int:
         """Return how many suspects may be called at once if this one is among them."""
-        if any(len(self._deaths[each]) > DEATHS_UNSUSPECTED for each in (key, *self._called)):
+        if any(len(self._deaths[suspect]) > DEATHS_UNSUSPECTED for suspect in (key, *self._called)):
             return 1
         return CALLS_OF_SUSPECTS_MAX if len(self._suspects) > CALLS_OF_SUSPECTS_MAX else 1
 

@@ -31,22 +31,22 @@ class LedgerNotes:
 
     def withdrawn(self) -> list[SettledEntry]:
         """Return the fates of the overdue requests: Failed, and the copy may still come."""
-        return [SettledEntry(each.identity, each.attempts, Fate.WITHDRAWN) for each in self.overdue]
+        return [SettledEntry(parked.identity, parked.attempts, Fate.WITHDRAWN) for parked in self.overdue]
 
     def failed(self) -> list[Awaited]:
         """Return the ledger entries for the copies of the overdue requests."""
-        return [Awaited(each.identity, each.deadline_s, each.name, overdue=True) for each in self.overdue]
+        return [Awaited(parked.identity, parked.deadline_s, parked.name, overdue=True) for parked in self.overdue]
 
 
 def gather(identities: DedupeTable, wall_ms: int) -> LedgerNotes:
     """Collect what the next line must say beside its decisions; overdue requests are open until it is committed."""
     overdue = identities.fail_overdue(wall_ms)
-    failing = {each.identity.id_hash for each in overdue}
-    settled = [SettledEntry(*each) for each in identities.renewals(wall_ms) if each[0].id_hash not in failing]
-    told = (identities.awaited(each.identity.id_hash) for each in settled)
+    failing = {parked.identity.id_hash for parked in overdue}
+    settled = [SettledEntry(*fate) for fate in identities.renewals(wall_ms) if fate[0].id_hash not in failing]
+    awaited = (identities.awaited(entry.identity.id_hash) for entry in settled)
     return LedgerNotes(
         tuple(settled),
-        tuple([each for each in told if each is not None]),
+        tuple([copy for copy in awaited if copy is not None]),
         tuple(overdue),
         tuple(identities.cancels.renewals(wall_ms)),
     )
@@ -62,7 +62,7 @@ def observe(
     """Record a line that was committed or read, in any order and any number of times."""
     for entry in settled:
         identities.settle(entry.identity, entry.attempt, entry.fate, at_ms)
-    for each in awaited:
-        identities.record_awaited(each)
+    for copy in awaited:
+        identities.record_awaited(copy)
     for cancel in cancels:
         identities.record_cancel(cancel, at_ms)

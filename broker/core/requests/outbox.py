@@ -23,7 +23,7 @@ class Outbox:
 
     def __init__(self) -> None:
         self._waiting: OrderedDict[Ticket, Decided] = OrderedDict()
-        self._doubts = FailingDecisions()
+        self._failing = FailingDecisions()
         self._failed_once: frozenset[TicketNumber] = frozenset()
         self._others_first = False
         self._front = 0  # how many at the head the next transaction must hold: each stores maps
@@ -34,21 +34,21 @@ class Outbox:
         self.busy = False
 
     def __len__(self) -> int:
-        return len(self._waiting) + len(self._doubts) + (0 if self._doubts.is_trying else len(self._under_way))
+        return len(self._waiting) + len(self._failing) + (0 if self._failing.is_trying else len(self._under_way))
 
     @property
     def not_resting(self) -> int:
         """Number of decisions that do not rest: the next transactions hold them."""
-        return len(self) - self._doubts.resting
+        return len(self) - self._failing.resting
 
     def end_rests(self) -> None:
         """End all rests for one more try now: the process leaves."""
-        self._doubts.end_rests()
+        self._failing.end_rests()
 
     def add(self, decided: Decided, now_ms: int, *, at_once: bool, front: bool = False) -> None:
         """Enqueue a decision; `front` for one without which no map may be stored."""
         assert decided.ticket not in self._waiting, "a ticket is decided once"
-        if _writes(decided.decision) and self._doubts.rejoin(decided):
+        if _writes(decided.decision) and self._failing.rejoin(decided):
             return
         self._waiting[decided.ticket] = decided
         if front:
@@ -62,9 +62,9 @@ class Outbox:
         """Return when to begin; None while a transaction is under way or nothing waits."""
         if self.busy:
             return None
-        doubts_at = self._doubts.due_at()
-        if self._due_at is None or (doubts_at is not None and doubts_at < self._due_at):
-            return doubts_at
+        failing_at = self._failing.due_at()
+        if self._due_at is None or (failing_at is not None and failing_at < self._due_at):
+            return failing_at
         return self._due_at
 
     def begin(self, now_ms: int) -> list[Decided]:
@@ -75,7 +75,7 @@ class Outbox:
         """
         assert not self.busy
         self.busy, self._begun_ms = True, now_ms
-        self._under_way = [] if self._others_first or self._front else self._doubts.begin(now_ms)
+        self._under_way = [] if self._others_first or self._front else self._failing.begin(now_ms)
         if self._under_way:
             return list(self._under_way)
         weight, count_max, self._front = 0, max(self._count_max, self._front), 0
@@ -91,16 +91,16 @@ class Outbox:
 
     def form(self, ticket: Ticket) -> Form:
         """Return the form in which the decision of a ticket is to be written."""
-        return self._doubts.form(ticket)
+        return self._failing.form(ticket)
 
     def end(self) -> list[Decided]:
         """End the transaction whose commit returned; return its decisions, which are settled for good."""
-        self._others_first = self._doubts.is_trying and bool(self._waiting)
+        self._others_first = self._failing.is_trying and bool(self._waiting)
         published = any(
-            _publishes(each.decision) and self.form(each.ticket) is not Form.LETTER for each in self._under_way
+            _publishes(decided.decision) and self.form(decided.ticket) is not Form.LETTER for decided in self._under_way
         )
         settled, self._under_way = self._under_way, []
-        self._doubts.record_commit(published=published)
+        self._failing.record_commit(published=published)
         self._failed_once = frozenset()
         self._count_max = min(OUTCOMES_PER_TRANSACTION_MAX, 2 * self._count_max)
         self.busy = False
@@ -110,15 +110,15 @@ class Outbox:
         """End a transaction that failed or is unknown: its decisions wait again, first and in order, or are doubted."""
         under_way, self._under_way = self._under_way, []
         self.busy, self._front = False, 0  # the stored maps are read again
-        if self._doubts.is_trying:
-            self._doubts.record_failure(setback, self._begun_ms)
+        if self._failing.is_trying:
+            self._failing.record_failure(setback, self._begun_ms)
             self._others_first = True
             return
-        written = [each for each in under_way if _writes(each.decision)]
+        written = [decided for decided in under_way if _writes(decided.decision)]
         if self._is_doubtful(written, setback):
-            self._doubts.add(written)
+            self._failing.add(written)
             self._others_first = True
-            under_way = [each for each in under_way if not _writes(each.decision)]
+            under_way = [decided for decided in under_way if not _writes(decided.decision)]
         for decided in reversed(under_way):
             self._waiting[decided.ticket] = decided
             self._waiting.move_to_end(decided.ticket, last=False)
@@ -131,26 +131,26 @@ class Outbox:
             return bool(written)
         if setback is Setback.DENIED:
             return False
-        before, self._failed_once = self._failed_once, frozenset([each.ticket.number for each in written])
+        before, self._failed_once = self._failed_once, frozenset([decided.ticket.number for decided in written])
         return not before.isdisjoint(self._failed_once)
 
     def withdraw(self, ticket: Ticket) -> None:
         """Remove a ticket that is to be decided differently, or by another leader; no transaction may be under way."""
         assert not self.busy
-        self._doubts.withdraw(ticket)
+        self._failing.withdraw(ticket)
         self._waiting.pop(ticket, None)
         if not self._waiting:
             self._due_at = None
 
     def holds(self, ticket: Ticket) -> bool:
         """Whether a ticket is decided and not committed yet."""
-        under_way = any(each.ticket is ticket for each in self._under_way)
-        return ticket in self._waiting or under_way or self._doubts.holds(ticket)
+        under_way = any(decided.ticket is ticket for decided in self._under_way)
+        return ticket in self._waiting or under_way or self._failing.holds(ticket)
 
     def decision(self, ticket: Ticket) -> Decision | None:
         """Return the decision of a ticket that is not committed yet; None if it is not here."""
-        every = (*self._under_way, *self._waiting.values(), *self._doubts.values())
-        return next((each.decision for each in every if each.ticket is ticket), None)
+        every = (*self._under_way, *self._waiting.values(), *self._failing.values())
+        return next((decided.decision for decided in every if decided.ticket is ticket), None)
 
 
 def _writes(decision: Decision) -> bool:

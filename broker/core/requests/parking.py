@@ -79,89 +79,90 @@ class ParkingPolicy:
         self._settling = settling
         self._rules = rules
         self._decided = decided
-        self._back_ms: dict[tuple[str, str], int] = {}  # by limit and lane: when the next parked request may return
-        self._stirred = self._committed = False
+        # by limit and lane: when the next parked request may return
+        self._next_return_ms: dict[tuple[str, str], int] = {}
+        self._check_requested = self._committed = False
 
     def request_check(self, *, committed: bool = False) -> None:
         """Ask for a check: a buffer has grown, or a limit may be shut; after a commit there is room to park more."""
-        self._stirred, self._committed = True, self._committed or committed
+        self._check_requested, self._committed = True, self._committed or committed
 
     def relieve(self, now_ms: int, *, may_park: bool) -> None:
         """Park what exceeds the bounds; the rest follows once these decisions are committed."""
-        if not self._stirred:
+        if not self._check_requested:
             return
-        committed, self._stirred, self._committed = self._committed, False, False
+        committed, self._check_requested, self._committed = self._committed, False, False
         if not may_park:
             return
         crowded, cramped = self._register.crowded(), self._register.cramped() if committed else []
         if not (crowded or cramped):
             return
-        shut = self.unavailable(now_ms)
-        if not shut:
+        unavailable = self.unavailable(now_ms)
+        if not unavailable:
             return
         for rule in crowded:
-            self._thin(rule, shut, now_ms)
+            self._thin(rule, unavailable, now_ms)
         for partition in cramped:
-            self._clear(partition, shut, now_ms)
+            self._clear(partition, unavailable, now_ms)
 
     def unavailable(self, now_ms: int) -> dict[str, Unavailable]:
         """Return the shut limits that requests wait for."""
-        waited_for = ((name, desk) for name, desk in self._limits.limit_queues().items() if desk.lanes.waiting())
-        found = ((name, self._unavailable(desk, now_ms)) for name, desk in waited_for)
-        return {name: closed for name, closed in found if closed is not None}
+        queues = ((name, queue) for name, queue in self._limits.limit_queues().items() if queue.lanes.waiting())
+        reasons = ((name, self._unavailable(queue, now_ms)) for name, queue in queues)
+        return {name: reason for name, reason in reasons if reason is not None}
 
-    def _unavailable(self, desk: LimitQueue, now_ms: int) -> Unavailable | None:
-        account, own = self._limits.account, desk.budget.breaker
-        patience_ms = self._rules.retry.in_place_max_ms
-        breakers = [(own, HOLD_TROUBLE_AFTER_MS)]
-        if account.is_blamed_by(desk.budget.settings.name):  # one that has not blamed it may be the one to clear it
-            breakers.append((account.breaker, patience_ms))
+    def _unavailable(self, queue: LimitQueue, now_ms: int) -> Unavailable | None:
+        account, limit_breaker = self._limits.account, queue.budget.breaker
+        in_place_max_ms = self._rules.retry.in_place_max_ms
+        breakers = [(limit_breaker, HOLD_TROUBLE_AFTER_MS)]
+        if account.is_blamed_by(queue.budget.settings.name):  # one that has not blamed it may be the one to clear it
+            breakers.append((account.breaker, in_place_max_ms))
         for breaker, after_ms in breakers:
             if breaker.tripped_by is not None and now_ms - breaker.opened_ms >= after_ms:
                 return _of_breaker(breaker, breaker.tripped_by, now_ms)
-        pick = desk.lanes.pick(now_ms)
+        pick = queue.lanes.pick(now_ms)
         if pick is None:
             return None  # each waiting request is kept out by its tenant's cap
-        until_ms = desk.budget.unavailable_until(pick.ticket.charge, now_ms, stated=pick.ticket.stated)
-        if until_ms - now_ms <= patience_ms:
+        until_ms = queue.budget.unavailable_until(pick.ticket.charge, now_ms, stated=pick.ticket.stated)
+        if until_ms - now_ms <= in_place_max_ms:
             return None
         sentence = "The limit is used up for longer than a request may wait here."
-        return Unavailable("rate_limited", sentence, until_ms, desk.budget.paused_until_ms)
+        return Unavailable("rate_limited", sentence, until_ms, queue.budget.paused_until_ms)
 
-    def _thin(self, rule: LaneRule, shut: Mapping[str, Unavailable], now_ms: int) -> None:
+    def _thin(self, rule: LaneRule, unavailable: Mapping[str, Unavailable], now_ms: int) -> None:
         """Leave half of a lane's buffer to requests of other limits."""
-        queues = {name: self._limits.limit_queues()[name].lanes.queue(rule.name) for name in shut}
+        queues = {name: self._limits.limit_queues()[name].lanes.queue(rule.name) for name in unavailable}
         while self._decided() < PARKS_AHEAD_MAX and _is_too_much(rule, queues.values()):
             name = max(queues, key=lambda name: len(queues[name]))
             newest = queues[name].last(HELD_LOOKED_AT)
-            if not any(self._try_settle(ticket, shut[name], now_ms) for ticket in newest):
+            if not any(self._try_settle(ticket, unavailable[name], now_ms) for ticket in newest):
                 del queues[name]
 
-    def _clear(self, partition: LanePartition, shut: Mapping[str, Unavailable], now_ms: int) -> None:
+    def _clear(self, partition: LanePartition, unavailable: Mapping[str, Unavailable], now_ms: int) -> None:
         """Remove requests of shut limits from a partition, so that its base moves."""
         for ticket in self._register.tickets():
             if self._decided() >= PARKS_AHEAD_MAX:
                 return
             if ticket.source.partition == partition and ticket.state is State.WAITING and ticket.queued:
-                closed = shut.get(ticket.candidate.limit)
-                if closed is not None:
-                    self._try_settle(ticket, closed, now_ms)
+                reason = unavailable.get(ticket.candidate.limit)
+                if reason is not None:
+                    self._try_settle(ticket, reason, now_ms)
 
-    def _try_settle(self, ticket: Ticket, closed: Unavailable, now_ms: int) -> bool:
+    def _try_settle(self, ticket: Ticket, reason: Unavailable, now_ms: int) -> bool:
         """Settle a ticket so that its place is free; False if it must stay."""
         candidate = ticket.candidate
-        if closed.surely_until_ms >= candidate.deadline_ms:
-            late = Fail("deadline_exceeded", f"{closed.sentence} It opens after the deadline.")
-            self._settling.settle(ticket, late, now_ms)
+        if reason.surely_until_ms >= candidate.deadline_ms:
+            failure = Fail("deadline_exceeded", f"{reason.sentence} It opens after the deadline.")
+            self._settling.settle(ticket, failure, now_ms)
             return True
         # The number must rise with every parking: otherwise a copy that comes back looks like one seen before.
         attempts = max(candidate.attempt, candidate.calls_before + ticket.calls)
         if self._must_stay(ticket) or attempts >= ATTEMPT_MAX:
             return False
-        not_before_ms = self._return_at(ticket, closed, now_ms)
+        not_before_ms = self._return_at(ticket, reason, now_ms)
         if not_before_ms - now_ms < HOLD_MIN_MS:
             return False
-        park = Park(closed.kind, closed.sentence, not_before_ms, attempts, ticket.failures)
+        park = Park(reason.kind, reason.sentence, not_before_ms, attempts, ticket.failures)
         self._settling.settle(ticket, park, now_ms)
         return True
 
@@ -169,17 +170,17 @@ class ParkingPolicy:
         """Whether a RetryableFailure of the ticket would not fit, or its lane keeps its order to the end."""
         return ticket.bytes > self._rules.parked_bytes_max or self._rules.is_serial(ticket.source.partition.lane)
 
-    def _return_at(self, ticket: Ticket, closed: Unavailable, now_ms: int) -> int:
+    def _return_at(self, ticket: Ticket, reason: Unavailable, now_ms: int) -> int:
         """Return an instant a little after that of the last parked one, with some time left before the deadline."""
         candidate, lane = ticket.candidate, ticket.source.partition.lane
-        if len(self._back_ms) > len(self._limits.limit_queues()) * len(self._rules.lanes):
-            self._back_ms = {key: at_ms for key, at_ms in self._back_ms.items() if at_ms > now_ms}
-        turn_ms = max(closed.until_ms, self._back_ms.get((candidate.limit, lane), 0))
+        if len(self._next_return_ms) > len(self._limits.limit_queues()) * len(self._rules.lanes):
+            self._next_return_ms = {key: at_ms for key, at_ms in self._next_return_ms.items() if at_ms > now_ms}
+        turn_ms = max(reason.until_ms, self._next_return_ms.get((candidate.limit, lane), 0))
         pace_ms = self._limits.limit_queue(candidate.limit, now_ms).budget.pace_ms(ticket.charge)
-        self._back_ms[candidate.limit, lane] = turn_ms + pace_ms
+        self._next_return_ms[candidate.limit, lane] = turn_ms + pace_ms
         spare_ms = min(RETURN_BEFORE_DEADLINE_MS, (candidate.deadline_ms - now_ms) // 2)
         turn_ms = min(turn_ms, candidate.deadline_ms - spare_ms)
-        return max(turn_ms, closed.surely_until_ms)
+        return max(turn_ms, reason.surely_until_ms)
 
 
 def _is_too_much(rule: LaneRule, queues: Iterable[LaneQueue]) -> bool:

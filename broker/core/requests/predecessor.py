@@ -71,5 +71,5 @@ class PredecessorState:
 
     def make_budget(self, limit: str, now_ms: int, wall_ms: int) -> Budget:
         """Make the budget of a limit; its checkpoint is used once, since from then on the budget knows better."""
-        left = self._checkpoints.pop(limit, None)
-        return self._make_budget(limit, now_ms, None if left is None else left.aged(wall_ms))
+        checkpoint = self._checkpoints.pop(limit, None)
+        return self._make_budget(limit, now_ms, None if checkpoint is None else checkpoint.aged(wall_ms))

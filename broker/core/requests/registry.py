@@ -167,9 +167,9 @@ class TicketRegistry:
         for ticket in self._tickets.values():
             count[ticket.source.partition.lane] += 1
             weight[ticket.source.partition.lane] += ticket.buffer_bytes
-        there = all(self.holds(ticket) for ticket in self._open.values())
-        waiting = all(self.holds(ticket) for joined in self._joined.values() for ticket in joined)
-        return count == self._held and weight == self._held_bytes and there and waiting
+        answering_held = all(self.holds(ticket) for ticket in self._open.values())
+        joined_held = all(self.holds(ticket) for joined in self._joined.values() for ticket in joined)
+        return count == self._held and weight == self._held_bytes and answering_held and joined_held
 
     def is_answering(self, ticket: Ticket) -> bool:
         """Whether this ticket is the one that will answer for its id."""

@@ -16,12 +16,10 @@ from broker.core.ticket import Ticket
 class Succession:
     """Pass over all tickets at a promotion and at the end of a term."""
 
-    def __init__(
-        self, register: TicketRegistry, identities: DedupeTable, reception: Triage, settling: Settling
-    ) -> None:
+    def __init__(self, register: TicketRegistry, identities: DedupeTable, triage: Triage, settling: Settling) -> None:
         self._register = register
         self._identities = identities
-        self._reception = reception
+        self._triage = triage
         self._settling = settling
 
     def begin(self, promoted: Promoted, now_ms: int) -> None:
@@ -33,7 +31,7 @@ class Succession:
             if not self._still_answers(ticket):
                 self._settling.withdraw(ticket, now_ms)
                 self._register.remove(ticket)
-                self._reception.triage(ticket.fresh_copy(), now_ms)
+                self._triage.triage(ticket.fresh_copy(), now_ms)
         self._identities.expire(promoted.wall_ms)
         if promoted.ledger_is_new:
             self._identities.rewrite_all(promoted.wall_ms)
@@ -57,8 +55,8 @@ class Succession:
         self._identities.forget_open(identity)
         if ticket.contested is not None:
             return False
-        judgement = self._identities.judge(identity, attempt)
-        if self._reception.is_cancelled(ticket) or judgement is not DedupeDecision.TAKE:
+        decision = self._identities.judge(identity, attempt)
+        if self._triage.is_cancelled(ticket) or decision is not DedupeDecision.TAKE:
             return False
         self._identities.open(identity, attempt)
         return True

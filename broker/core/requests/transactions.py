@@ -205,9 +205,9 @@ class TransactionBuilder:
             self._register.touch_all()
             self._recommit_at_ms = now_ms + min(RECOMMIT_EVERY_MS, self._window_ms // 2)
         self._begun_at_ms = now_ms
-        decided = [self._reduced(each) for each in self._outbox.begin(now_ms)]
-        for each in decided:
-            self._register.finish(each.ticket.source)
+        decisions = [self._reduced(decided) for decided in self._outbox.begin(now_ms)]
+        for decided in decisions:
+            self._register.finish(decided.ticket.source)
         self._serial += 1
         lean = now_ms < self._lean_until_ms
         if lean:
@@ -216,16 +216,19 @@ class TransactionBuilder:
         started = LEAN_STARTED_MAX if lean and self.is_awaited else count
         self._started_under_way, self._started = self._started[:started], self._started[started:]
         self._ended_under_way, self._ended = self._ended[:count], self._ended[count:]
-        self._settled_under_way = (*entries(decided), *notes.settled, *notes.withdrawn())
-        self._awaited_under_way = (*_awaited(decided, wall_offset_ms), *notes.awaited, *notes.failed())
+        self._settled_under_way = (*entries(decisions), *notes.settled, *notes.withdrawn())
+        self._awaited_under_way = (*_awaited(decisions, wall_offset_ms), *notes.awaited, *notes.failed())
         self._overdue_under_way = notes.overdue
-        new = (each.decision.cancel for each in decided if isinstance(each.decision, Remember))
+        new = (decided.decision.cancel for decided in decisions if isinstance(decided.decision, Remember))
         self._cancels_under_way = (*new, *notes.cancels)
-        self._bare = not decided and not notes.overdue
+        self._bare = not decisions and not notes.overdue
         return Batch(
             serial=self._serial,
             settlements=tuple(
-                [Settlement(each.ticket.number, each.decision, self._outbox.form(each.ticket)) for each in decided]
+                [
+                    Settlement(decided.ticket.number, decided.decision, self._outbox.form(decided.ticket))
+                    for decided in decisions
+                ]
             ),
             offsets=self._register.stored(term),
             settled=self._settled_under_way,
@@ -249,15 +252,15 @@ class TransactionBuilder:
         if now_ms - self._levels_at_ms < PROBE_EVERY_MS:
             return ()
         self._levels_at_ms = now_ms
-        every = limits.checkpoints(now_ms, self._levels_next, LEVELS_A_LINE_MAX)
+        checkpoints = limits.checkpoints(now_ms, self._levels_next, LEVELS_A_LINE_MAX)
         weight = 0
-        for said, each in enumerate(every):
-            weight += len(each.levels) * (LEVEL_BYTES + LEVEL_NAME_CHAR_BYTES * len(each.limit))
+        for count, checkpoint in enumerate(checkpoints):
+            weight += len(checkpoint.levels) * (LEVEL_BYTES + LEVEL_NAME_CHAR_BYTES * len(checkpoint.limit))
             if weight > LEVELS_BYTES_A_LINE_MAX:
-                every = every[: max(1, said)]
+                checkpoints = checkpoints[: max(1, count)]
                 break
-        self._levels_next += len(every)
-        return every
+        self._levels_next += len(checkpoints)
+        return checkpoints
 
     def end(self, serial: int, now_ms: int, crashed: Collection[TicketNumber] = ()) -> Ended | None:
         """End the batch whose commit returned; None if the commit was called unknown in the meantime.
@@ -271,19 +274,19 @@ class TransactionBuilder:
         self._written += len(self._started_under_way)
         calls, self._started_under_way, self._ended_under_way = self._ended_under_way, [], []
         self.suspects.end()
-        tickets = [each.ticket for each in self._outbox.end()]
+        tickets = [decided.ticket for decided in self._outbox.end()]
         settled = self._settled_under_way
         if crashed:
-            failed = {each.candidate.identity for each in tickets if each.number in crashed}
-            settled = failed_instead(settled, {(each.id_hash, each.run) for each in failed})
+            failed = {ticket.candidate.identity for ticket in tickets if ticket.number in crashed}
+            settled = failed_instead(settled, {(identity.id_hash, identity.run) for identity in failed})
         cancels, awaited, overdue = self._cancels_under_way, self._awaited_under_way, self._overdue_under_way
         return Ended(settled, cancels, tickets, calls, awaited, overdue)
 
     def _forget_orders(self) -> None:
         """Forget what earlier commits have said: each call that waited for one of their lines has asked `overtakes`."""
-        told = self._written
-        self._awaited_of = {order: line for order, line in self._awaited_of.items() if line > told}
-        self._turned_back = {order: each for order, each in self._turned_back.items() if each[-1][1] > told}
+        written = self._written
+        self._awaited_of = {order: line for order, line in self._awaited_of.items() if line > written}
+        self._turned_back = {order: turns for order, turns in self._turned_back.items() if turns[-1][1] > written}
 
     def is_hanging(self, now_ms: int) -> bool:
         """Whether the commit takes so long that Kafka may be out of reach: a successor would pay for calls again."""
@@ -310,26 +313,26 @@ class TransactionBuilder:
 def failed_instead(settled: Iterable[SettledEntry], crashed: Collection[tuple[bytes, int]]) -> tuple[SettledEntry, ...]:
     """Return the entries, with the fate FAILED for these ids (hash and run), whatever was decided."""
     return tuple(
-        SettledEntry(each.identity, each.attempt, Fate.FAILED)
-        if (each.identity.id_hash, each.identity.run) in crashed
-        else each
-        for each in settled
+        SettledEntry(entry.identity, entry.attempt, Fate.FAILED)
+        if (entry.identity.id_hash, entry.identity.run) in crashed
+        else entry
+        for entry in settled
     )
 
 
-def entries(decided: Iterable[Decided]) -> Iterable[SettledEntry]:
+def entries(decisions: Iterable[Decided]) -> Iterable[SettledEntry]:
     """Yield the ledger entries of decisions, one for each fate; a record without a fate has none."""
-    for each in decided:
-        entry = _entry(each.decision, each.ticket)
+    for decided in decisions:
+        entry = _entry(decided.decision, decided.ticket)
         if entry is not None:
             yield entry
 
 
-def _awaited(decided: Iterable[Decided], wall_offset_ms: int) -> Iterator[Awaited]:
+def _awaited(decisions: Iterable[Decided], wall_offset_ms: int) -> Iterator[Awaited]:
     """Yield, for each request parked now, what a successor needs to fail it if its copy does not come back."""
-    for each in decided:
-        if isinstance(each.decision, Park):
-            candidate = each.ticket.candidate
+    for decided in decisions:
+        if isinstance(decided.decision, Park):
+            candidate = decided.ticket.candidate
             deadline_s = -(-(candidate.deadline_ms + wall_offset_ms) // 1_000)
             yield Awaited(candidate.identity, deadline_s, candidate.name, tenant_mark=candidate.tenant_mark)
 

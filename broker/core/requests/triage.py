@@ -54,7 +54,7 @@ class Triage:
         register: TicketRegistry,
         identities: DedupeTable,
         limits: Scheduler,
-        alarms: Timers,
+        timers: Timers,
         settling: Settling,
         apart: Apart = nameless,
     ) -> None:
@@ -63,7 +63,7 @@ class Triage:
         self._register = register
         self._identities = identities
         self._limits = limits
-        self._alarms = alarms
+        self._timers = timers
         self._settling = settling
 
     def triage(self, ticket: Ticket, now_ms: int) -> None:
@@ -104,7 +104,7 @@ class Triage:
         else:
             self._limits.enqueue(ticket, now_ms, front=front)
             if not front:
-                self._alarms.watch(ticket, self._limits.near_at(ticket), len(self._register))
+                self._timers.watch(ticket, self._limits.near_at(ticket), len(self._register))
 
     def requeue(self, ticket: Ticket, now_ms: int) -> None:
         """Return a request to its former position, since its call was not sent."""
@@ -119,8 +119,8 @@ class Triage:
 
     def _triage_request(self, ticket: Ticket, now_ms: int) -> None:
         candidate = ticket.candidate
-        judgement = self._identities.judge_and_open(candidate.identity, candidate.attempt)
-        match judgement:
+        decision = self._identities.judge_and_open(candidate.identity, candidate.attempt)
+        match decision:
             case DedupeDecision.TAKE:
                 if candidate.attempt:
                     candidate = self._believed(ticket, candidate)
@@ -139,7 +139,7 @@ class Triage:
             case DedupeDecision.JOIN | DedupeDecision.WAIT:
                 self._register.add_waiting(ticket)
             case _:
-                assert_never(judgement)
+                assert_never(decision)
 
     def _contest(self, ticket: Ticket, candidate: Candidate, now_ms: int) -> None:
         """Fail a request whose id belongs to another one under a substitute id, so that its sender learns of it.
@@ -151,10 +151,10 @@ class Triage:
             hashed = self._apart(ticket.number, nth)
             if not hashed:
                 break
-            own = Identity(hashed, 0, candidate.identity.fingerprint)
-            if self._identities.judge_and_open(own, 0) is DedupeDecision.TAKE:
+            substitute = Identity(hashed, 0, candidate.identity.fingerprint)
+            if self._identities.judge_and_open(substitute, 0) is DedupeDecision.TAKE:
                 ticket.contested = candidate
-                ticket.set_candidate(candidate.apart(own))
+                ticket.set_candidate(candidate.apart(substitute))
                 self._register.open(ticket)
                 self._settling.settle(ticket, Fail(CONFLICT.reason, CONFLICT.sentence, apart=nth), now_ms)
                 return
@@ -192,18 +192,18 @@ class Triage:
 
     def _cancel(self, ticket: Ticket, cancel: CancelRecord, now_ms: int) -> None:
         """Apply a cancel, by the table of `broker.core.identity.pending_cancels`."""
-        first = self._register.answering(cancel.id_hash)
+        answering = self._register.answering(cancel.id_hash)
         if self._identities.is_failing(cancel.id_hash):
             self._register.add_waiting(ticket)
-        elif first is None:
+        elif answering is None:
             self._cancel_settled(ticket, cancel, now_ms)
-        elif first.state is State.SETTLED:
+        elif answering.state is State.SETTLED:
             self._register.add_waiting(ticket)
-        elif cancel.spares(first.candidate.tenant_mark):
+        elif cancel.spares(answering.candidate.tenant_mark):
             self._remember(ticket, cancel, now_ms)
         else:
-            self._settling.withdraw(first, now_ms)
-            self._settling.settle(first, _CANCELLED, now_ms)
+            self._settling.withdraw(answering, now_ms)
+            self._settling.settle(answering, _CANCELLED, now_ms)
             self._settling.settle(ticket, Discard(), now_ms)  # behind it in the outbox: never done without it
 
     def _cancel_settled(self, ticket: Ticket, cancel: CancelRecord, now_ms: int) -> None:
@@ -229,8 +229,8 @@ class Triage:
     ) -> None:
         """Answer for a parked request in place of its copy, which joins if it comes before this is committed."""
         ticket.cancel = cancel
-        known = self._identities.tenant_of_parked(cancel.id_hash)
-        of_tenant = bool(known) and known == cancel.tenant_mark
+        parked_tenant = self._identities.tenant_of_parked(cancel.id_hash)
+        of_tenant = bool(parked_tenant) and parked_tenant == cancel.tenant_mark
         ticket.set_candidate(Candidate(identity, attempts + 1, "", "", _FREE, 0))
         self._identities.open(identity, attempts + 1)
         self._register.open(ticket)

@@ -138,8 +138,8 @@ def _levels(checkpoint: Checkpoint, now: datetime) -> list[ledger.Level]:
             pause_ms=checkpoint.pause_ms,
             markup_ppm=checkpoint.markup_ppm,
             laws={endpoint: law.value for endpoint, law in checkpoint.laws.items()},
-            borne=checkpoint.borne_tokens,
-            ceiling=checkpoint.ceiling_tokens,
+            borne=checkpoint.tolerated_burst_tokens,
+            ceiling=checkpoint.burst_ceiling_tokens,
         )
         for level in checkpoint.levels
     ]
@@ -162,8 +162,8 @@ def _checkpoints(levels: tuple[ledger.Level, ...]) -> list[Checkpoint]:
             pause_ms=several[0].pause_ms,
             markup_ppm=several[0].markup_ppm,
             laws={endpoint: _LAWS[law] for endpoint, law in several[0].laws.items() if law in _LAWS},
-            borne_tokens=several[0].borne,
-            ceiling_tokens=several[0].ceiling,
+            tolerated_burst_tokens=several[0].borne,
+            burst_ceiling_tokens=several[0].ceiling,
         )
         for name, several in of_limit.items()
     ]

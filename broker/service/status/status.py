@@ -118,7 +118,7 @@ class Status:
 
     def _limit(self, name: str, desk: LimitQueue, now_ms: int) -> dict[str, Any]:
         """Return one limit: its buckets as believed, the requests that wait for it, and what it waits for itself."""
-        caution = desk.budget.learned_limits()
+        learned = desk.budget.learned_limits()
         return {
             "believed": desk.budget.believed,
             **_breaker(desk.budget.breaker, self._telemetry.trips.of(name), now_ms),
@@ -126,9 +126,9 @@ class Status:
             "next_call_s": self._next_call_s(desk, now_ms),
             "inflight": desk.budget.inflight,
             "foreign_tokens": desk.budget.foreign_tokens,
-            "way_ms": caution.way_ms,
-            "at_once": {"borne": caution.borne_tokens, "ceiling": caution.ceiling_tokens},
-            "share_of_rate": caution.share_ppm / 1_000_000,
+            "way_ms": learned.admission_delay_ms,
+            "at_once": {"borne": learned.tolerated_burst_tokens, "ceiling": learned.burst_ceiling_tokens},
+            "share_of_rate": learned.share_ppm / 1_000_000,
             "waiting": desk.lanes.waiting(),
             "charges": {
                 each.endpoint: {

@@ -38,7 +38,7 @@ def failure(status: int, **headers: str) -> Verdict:
 
 def full(settings: LimitBeliefs = SETTINGS, *levels: LevelBounds) -> Budget:
     """A budget whose predecessor left it full, or as the levels say."""
-    return Budget(settings, 0, Checkpoint(settings.name, 0, levels or (KEY,), 0, 0, PPM, borne_tokens=60_000))
+    return Budget(settings, 0, Checkpoint(settings.name, 0, levels or (KEY,), 0, 0, PPM, tolerated_burst_tokens=60_000))
 
 
 def low(budget: Budget, now_ms: int = 0) -> int:

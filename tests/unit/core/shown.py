@@ -21,7 +21,7 @@ class Limit:
         """A call; returns how its answer will be heard."""
         number = self.sends.append(now_ms, tokens)
         self.buckets.pay(tokens, number, now_ms)
-        return self.sends.admission_order(number, now_ms, now_ms + TOOK_MS, way_ms=TOOK_MS)
+        return self.sends.admission_order(number, now_ms, now_ms + TOOK_MS, delay_ms=TOOK_MS)
 
     def show(
         self,

@@ -107,7 +107,7 @@ def budget(
     settings = LimitBeliefs(limit, tokens, None, inflight_max=inflight_max)
     if checkpoint is None and believed and tokens is not None:
         level = LevelBounds(LimitMetric.TOKENS, tokens, tokens, tokens, MINUTE_MS)
-        checkpoint = Checkpoint(limit, now_ms, (level,), 0, 0, 1_000_000, borne_tokens=tokens)
+        checkpoint = Checkpoint(limit, now_ms, (level,), 0, 0, 1_000_000, tolerated_burst_tokens=tokens)
     made = Budget(settings, now_ms, checkpoint)
     made.believed = made.believed or believed
     return made

@@ -264,7 +264,7 @@ def test_while_draining_only_what_should_end_in_time_is_called() -> None:
 def let_it_rest(shell: Shell, number: TicketNumber) -> int:
     """Fail each transaction that holds this ticket until its decision rests; how many those were."""
     tries = 0
-    while not shell.core.outbox._doubts.resting:
+    while not shell.core.outbox._failing.resting:
         if any(each.number == number for each in shell.begun().settlements):
             tries += 1
             shell.suspend()

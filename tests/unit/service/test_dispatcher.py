@@ -83,7 +83,7 @@ def held(name: str) -> Callable[[str, Record], Setback | None]:
 
 async def resting(serving: Served) -> None:
     """The outcome of `held` rests; that of the other request is published."""
-    world, doubts = serving.world, serving.process.core.outbox._doubts
+    world, doubts = serving.world, serving.process.core.outbox._failing
     await serving.leading()
     world.kafka.policy = held("held")
     world.submit("held")

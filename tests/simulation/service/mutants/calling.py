@@ -66,7 +66,7 @@ def a_call_that_crashed_is_made_again() -> Patch:
     def crashed(self: Dispatch, event: Crashed, now_ms: int) -> None:
         ticket = self._attempts.end_crashed(event.call, now_ms)
         if ticket is not None:
-            self._alarms.sleep(ticket, now_ms + 500)
+            self._timers.sleep(ticket, now_ms + 500)
             ticket.state = type(ticket.state)["WAITING"]
 
     return patch.object(Dispatch, "_crashed", crashed)

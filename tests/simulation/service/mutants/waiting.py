@@ -97,7 +97,7 @@ def refund_twice() -> Patch:
     whole = Budget.record_answer
 
     def answered(self: Budget, attempt: int, *rest: Any) -> None:
-        flight = self._flights[attempt]
+        flight = self._calls[attempt]
         whole(self, attempt, *rest)
         self._give_back(flight, rest[0], untaken=True)
         self._give_back(flight, rest[0], untaken=True)

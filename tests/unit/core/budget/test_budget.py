@@ -176,7 +176,7 @@ def test_a_call_without_an_answer_keeps_its_charge() -> None:
 
 
 def test_twice_of_what_the_server_has_borne_may_be_spent_at_once() -> None:
-    budget = Budget(SETTINGS, 0, Checkpoint("gpt-4o-mini", 0, (KEY,), 0, 0, PPM, borne_tokens=15_000))
+    budget = Budget(SETTINGS, 0, Checkpoint("gpt-4o-mini", 0, (KEY,), 0, 0, PPM, tolerated_burst_tokens=15_000))
     budget.reserve(1, 15_000, 0)
     assert budget.payable_at(15_000, 0) == 0
     budget.reserve(2, 5_000, 0)
@@ -200,10 +200,10 @@ def test_a_refusal_that_no_known_limit_explains_lowers_what_is_spent_at_once() -
     budget.reserve(1, 4_000, 0)
     budget.reserve(2, 1_000, 0)
     budget.record_answer(2, 0, refusal(used=5_000, requested=1_000, wait="1ms"))
-    assert budget.checkpoint(0).ceiling_tokens == 4_000
+    assert budget.checkpoint(0).burst_ceiling_tokens == 4_000
     assert budget.payable_at(1_000, 1) == 1_000
     heir = Budget(SETTINGS, 0, budget.checkpoint(0))
-    assert heir.checkpoint(0).ceiling_tokens == 4_000
+    assert heir.checkpoint(0).burst_ceiling_tokens == 4_000
 
 
 @pytest.mark.parametrize(
@@ -219,7 +219,7 @@ def test_a_refusal_that_a_known_limit_explains_does_not(explained: Verdict) -> N
     budget.reserve(1, 4_000, 0)
     budget.reserve(2, 1_000, 0)
     budget.record_answer(2, 0, explained)
-    assert budget.checkpoint(0).ceiling_tokens is None
+    assert budget.checkpoint(0).burst_ceiling_tokens is None
 
 
 # The own cap
@@ -287,7 +287,7 @@ def test_a_successor_believes_the_lower_ends_the_pause_the_markup_and_what_the_c
         charged_last_minute=600,
         pause_ms=3_000,
         markup_ppm=PPM,
-        borne_tokens=60_000,
+        tolerated_burst_tokens=60_000,
     )
     heir = Budget(settings, 77_000, replace(left, markup_ppm=2 * PPM))
     assert heir.believed

@@ -225,7 +225,7 @@ def test_a_refusal_for_want_of_what_was_believed_to_be_there_makes_us_go_step_by
     budget.record_answer(0, 20, refusal(used=59_700, requested=400))
     assert budget.learned_limits() == LearnedLimits(WAY_MAX_MS, 0, None, PPM)
     budget.record_answer(1, 30, refusal(used=10_000, requested=400))  # which no limit explains
-    assert budget.learned_limits().ceiling_tokens == 400
+    assert budget.learned_limits().burst_ceiling_tokens == 400
 
 
 def test_what_has_been_found_out_is_told() -> None:

@@ -40,7 +40,7 @@ def test_a_call_that_was_turned_away_without_a_word_of_limits_has_taken_nothing(
     budget.record_answer(1, 2_000, verdict)
     assert low(budget, 2_000) == CAPACITY
     assert budget.charged_last_minute(2_000) == 0
-    assert budget.learned_limits().borne_tokens == CAPACITY, "nor does it say what the server bears"
+    assert budget.learned_limits().tolerated_burst_tokens == CAPACITY, "nor does it say what the server bears"
     assert budget.payable_at(400, 2_000) == 2_000
 
 
@@ -130,7 +130,7 @@ def test_what_is_handed_on_is_bounded() -> None:
 
 def test_a_limit_per_day_pays_what_the_minute_could_hold() -> None:
     settings = LimitBeliefs("m", tokens=CAPACITY, requests=None, tokens_per_day=10_000_000)
-    budget = Budget(settings, 0, Checkpoint("m", 0, (KEY,), 0, 0, PPM, borne_tokens=CAPACITY))
+    budget = Budget(settings, 0, Checkpoint("m", 0, (KEY,), 0, 0, PPM, tolerated_burst_tokens=CAPACITY))
     sent(budget, 1)
     day = next(level for level in budget.levels(0) if level.period_ms > MINUTE_MS)
     assert day.low >= 10_000_000 - 2 * CAPACITY - 2

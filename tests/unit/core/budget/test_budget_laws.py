@@ -15,7 +15,9 @@ CHAT = Prices("chat.completions", (Law.CHAT_LEGACY, Law.CHAT_2025), (680, 400))
 
 def identifying(*, laws: dict[str, Law] | None = None) -> Budget:
     levels = (KEY,)
-    return Budget(SETTINGS, 0, Checkpoint(SETTINGS.name, 0, levels, 0, 0, PPM, laws or {}, borne_tokens=60_000))
+    return Budget(
+        SETTINGS, 0, Checkpoint(SETTINGS.name, 0, levels, 0, 0, PPM, laws or {}, tolerated_burst_tokens=60_000)
+    )
 
 
 def test_a_law_that_an_answer_supports_reprices_the_calls_on_their_way() -> None:
@@ -140,12 +142,12 @@ def test_a_surprise_larger_than_any_way_is_put_down_to_others_and_a_small_one_to
             now += 2_000
             budget.reserve(attempt, 400, now)
             budget.record_answer(attempt, now, answer((60_000, 59_600, "400ms")))
-        assert budget.learned_limits().way_ms == WAY_MIN_MS
+        assert budget.learned_limits().admission_delay_ms == WAY_MIN_MS
         budget.reserve(1_000, 400, now)
         budget.record_answer(1_000, now, answer((60_000, remaining - 400, f"{60_400 - remaining}ms")))
-        assert budget.learned_limits().way_ms == 2 * WAY_MIN_MS
+        assert budget.learned_limits().admission_delay_ms == 2 * WAY_MIN_MS
         for attempt in range(2_000, 2_600):
             now += 60_000
             budget.reserve(attempt, 400, now)
             budget.record_answer(attempt, now, answer((60_000, 59_600, "400ms")))
-        assert budget.learned_limits().way_ms == way_ms
+        assert budget.learned_limits().admission_delay_ms == way_ms

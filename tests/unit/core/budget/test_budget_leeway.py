@@ -37,7 +37,7 @@ def test_a_refusal_without_a_wait_still_tells_what_the_server_does_not_bear() ->
 
 
 def test_calls_that_turn_out_dearer_leave_less_though_no_answer_speaks_of_the_limit() -> None:
-    left = Checkpoint(SETTINGS.name, 0, (), 0, 0, PPM, laws={CHAT.endpoint: Law.USAGE}, borne_tokens=60_000)
+    left = Checkpoint(SETTINGS.name, 0, (), 0, 0, PPM, laws={CHAT.endpoint: Law.USAGE}, tolerated_burst_tokens=60_000)
     budget = Budget(SETTINGS, 0, left)
     called(budget, 1, 0)
     called(budget, 2, 0)
@@ -52,7 +52,7 @@ def test_calls_that_turn_out_dearer_leave_less_though_no_answer_speaks_of_the_li
 def test_who_spreads_the_load_keeps_step_though_the_answer_that_drops_a_bucket_agrees() -> None:
     believed = LimitBeliefs(SETTINGS.name, 1_000, None, period_ms=SECOND_MS)
     level = LevelBounds(LimitMetric.TOKENS, 1_000, 1_000, 1_000, SECOND_MS)
-    budget = Budget(believed, 0, Checkpoint(believed.name, 0, (level,), 0, 0, PPM, borne_tokens=5_000))
+    budget = Budget(believed, 0, Checkpoint(believed.name, 0, (level,), 0, 0, PPM, tolerated_burst_tokens=5_000))
     called(budget, 1, 0)
     budget.record_answer(
         1, 20, answer((60_000, 59_900, ""))
@@ -62,7 +62,7 @@ def test_who_spreads_the_load_keeps_step_though_the_answer_that_drops_a_bucket_a
     assert [level.capacity for level in budget.levels(40)] == [60_000]
     called(budget, 3, 40, 8_000)
     budget.record_answer(3, 60, answer())
-    assert budget.learned_limits().borne_tokens == 8_160
+    assert budget.learned_limits().tolerated_burst_tokens == 8_160
 
 
 def test_a_window_is_asked_each_time() -> None:

@@ -53,9 +53,9 @@ def test_a_depth_may_be_doubled_once_the_server_has_been_silent_about_it_and_not
     known = spread()
     known.pay(5_000, 0)
     assert known.payable_at(100, 0) == known.payable_at(100, QUIET_MS - 1) == QUIET_MS
-    assert known.borne == 0
+    assert known.tolerated_burst == 0
     assert known.payable_at(5_300, QUIET_MS) == QUIET_MS  # 4,700 deep by then: twice 5,000 afterwards
-    assert known.borne == 5_000
+    assert known.tolerated_burst == 5_000
     assert known.payable_at(5_301, QUIET_MS) == QUIET_MS + 1
     assert known.payable_at(10_001, QUIET_MS) == 5_000
 
@@ -82,13 +82,13 @@ def test_an_answer_tells_sooner_than_silence_that_a_depth_is_borne() -> None:
     known.record_admission(depth, 0)
     assert known.payable_at(5_000, 10) == 10
     known.record_admission(10, 0)
-    assert known.borne == 5_000
+    assert known.tolerated_burst == 5_000
 
 
 def test_from_one_call_to_a_full_bucket_it_takes_two_to_three_seconds() -> None:
     known, now = spread(), 0
-    while 2 * known.borne < CAPACITY:
-        while 2 * known.borne < CAPACITY and known.payable_at(100, now) == now:
+    while 2 * known.tolerated_burst < CAPACITY:
+        while 2 * known.tolerated_burst < CAPACITY and known.payable_at(100, now) == now:
             known.pay(100, now)
         now += 10
     assert 2_000 < now < 3_000
@@ -129,7 +129,7 @@ def test_a_deeper_trial_of_the_same_instant_is_not_forgotten() -> None:
     known.refund(4_000, 0)
     assert known.pay(100, 0) == 1_100
     known.payable_at(1, QUIET_MS)
-    assert known.borne == 5_000
+    assert known.tolerated_burst == 5_000
 
 
 def test_a_depth_is_never_more_than_the_bucket_holds() -> None:
@@ -219,7 +219,7 @@ def test_an_instant_that_is_named_is_one_at_which_so_much_may_be_spent(seed: int
         assert known.payable_at(amount, at_ms) == at_ms
         now = at_ms
         depth = known.pay(amount, now)
-        assert depth <= max(known._bound(known.borne), amount)
+        assert depth <= max(known._bound(known.tolerated_burst), amount)
         if chance.random() < 0.1:
             known.refund(amount, now)
             known.record_refusal(depth, amount, now, now)

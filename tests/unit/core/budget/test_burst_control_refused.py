@@ -18,7 +18,7 @@ from tests.unit.core.spreads import FIRST, refused_deep, refused_shallow, spread
 
 def test_a_refusal_tells_the_depth_that_is_not_borne() -> None:
     known = refused_deep()
-    assert (known.ceiling, known.borne, known.share_ppm) == (4_700, 4_700, PPM)
+    assert (known.ceiling, known.tolerated_burst, known.share_ppm) == (4_700, 4_700, PPM)
     assert known.payable_at(100, 400) == 400  # 4,600 deep
     assert known.payable_at(101, 400) == 401
 
@@ -44,7 +44,7 @@ def test_what_the_ceiling_let_pass_and_was_refused_lowers_it_by_more_each_time()
         known.record_refusal(4_700, 100, at_ms, at_ms + 50)
         ceilings.append(known.ceiling)
     assert ceilings == [4_600 - 287, 4_313 - 539, 3_774 - 943, 2_831 - 1_415, 1_416 - 708, 708 - 354, 354 - 177]
-    assert known.borne == 177
+    assert known.tolerated_burst == 177
     assert known.share_ppm == PPM
 
 
@@ -89,7 +89,7 @@ def test_a_refusal_ends_the_trial_of_its_depth_and_of_deeper_ones_only() -> None
     known.pay(1_000, 20)
     known.record_refusal(refused, 5_000, 10, 50)
     known.payable_at(1, 20 + QUIET_MS)
-    assert known.borne == FIRST
+    assert known.tolerated_burst == FIRST
 
 
 def test_the_ceiling_rises_by_a_sixteenth_after_ten_minutes_without_a_refusal_and_not_before() -> None:

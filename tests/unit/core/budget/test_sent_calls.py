@@ -70,7 +70,7 @@ def test_what_was_sent_within_a_way_of_a_call_may_have_come_on_either_side_of_it
     for now in (0, 50, 51, 150, 250, 251):
         sends.append(now, 1, 0)
     hearing = heard(sends, 3, 600)
-    assert (hearing.place, hearing.first, hearing.last) == (3, 2, 5)
+    assert (hearing.index, hearing.first, hearing.last) == (3, 2, 5)
 
 
 def test_what_was_answered_when_a_call_was_sent_came_before_it() -> None:

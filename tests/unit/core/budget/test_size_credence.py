@@ -74,16 +74,16 @@ def said(capacity: int, *, former: int | None = None) -> SizeCredence:
     credence = SizeCredence() if former is None else knowing(former)
     for _ in range(2):
         credence.believable(shown(capacity, verdict=TOO_LARGE), lambda: 100)
-    assert credence.said == {capacity}
+    assert credence.unproven_sizes == {capacity}
     return credence
 
 
 def test_a_size_that_only_refusals_have_said_is_proven_by_an_answer_that_fits_it() -> None:
     for credence in (said(10), said(10, former=1_000)):
         credence.believable(shown(10, verdict=REFUSED), lambda: 10)
-        assert credence.said == {10}
+        assert credence.unproven_sizes == {10}
         assert credence.believable(shown(10), lambda: 10).readings
-        assert credence.said == frozenset()
+        assert credence.unproven_sizes == frozenset()
         assert credence.believable(FINE, lambda: 100) is FINE
         assert credence.disproved == {}
 
@@ -92,9 +92,9 @@ def test_a_size_that_only_refusals_have_said_is_proven_by_an_answer_that_fits_it
 def test_it_is_disproved_by_an_answer_that_does_not_fit_it_whatever_that_says(former: int | None) -> None:
     credence = said(10, former=former)
     credence.believable(REFUSED, lambda: 100)
-    assert credence.said == {10}
+    assert credence.unproven_sizes == {10}
     assert credence.believable(FINE, lambda: 100) is FINE
-    assert (credence.said, credence.disproved) == (frozenset(), {10: former})
+    assert (credence.unproven_sizes, credence.disproved) == (frozenset(), {10: former})
     credence.believable(FINE, lambda: 100)
     assert credence.disproved == {}
     assert (credence.believable(shown(10), lambda: 1).readings == ()) is (former is not None)
@@ -103,7 +103,7 @@ def test_it_is_disproved_by_an_answer_that_does_not_fit_it_whatever_that_says(fo
 def test_an_answer_that_says_another_size_needs_no_second_one() -> None:
     credence = said(10, former=1_000)
     assert credence.believable(shown(100_000), lambda: 5).readings
-    assert credence.said == frozenset()
+    assert credence.unproven_sizes == frozenset()
 
 
 def test_a_size_of_requests_that_only_refusals_have_said_is_undone_by_one_answer_and_fails_none() -> None:
@@ -112,7 +112,7 @@ def test_a_size_of_requests_that_only_refusals_have_said_is_undone_by_one_answer
     for _ in range(2):
         credence.believable(shown(1, LimitMetric.REQUESTS, REFUSED), lambda: 100)
     assert credence.believable(shown(1, LimitMetric.REQUESTS, REFUSED), lambda: 100).readings
-    assert credence.said == frozenset()
+    assert credence.unproven_sizes == frozenset()
     assert credence.believable(FINE, lambda: 100) is FINE
     assert credence.disproved == {}
     assert credence.believable(shown(500, LimitMetric.REQUESTS), lambda: 100).readings
@@ -122,10 +122,10 @@ def test_what_a_predecessor_left_is_only_said_unless_the_operator_says_so_too() 
     credence = SizeCredence((60_000, None))
     credence.inherit(60_000, MINUTE_MS)
     credence.believable(stated(60_000), lambda: 1)
-    assert credence.said == frozenset()
+    assert credence.unproven_sizes == frozenset()
     credence.inherit(70_000, MINUTE_MS)
     credence.inherit(900, DAY_MS)
-    assert credence.said == {70_000, 900}
+    assert credence.unproven_sizes == {70_000, 900}
 
 
 def test_a_first_size_is_believed_if_its_call_fits_or_was_refused_for_its_size() -> None:

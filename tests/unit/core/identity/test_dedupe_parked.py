@@ -161,14 +161,14 @@ def test_where_the_ledger_is_gone_fates_and_cancels_are_told_again() -> None:
     index = identities()
     index.settle(run(0), 1, Fate.COMPLETED, HOUR)
     index.record_cancel(CancelRecord(b"c" * 16, HOUR), HOUR)
-    assert not index.needs_rewrite
+    assert not index.rewrites
     index.rewrite_all(HOUR + 5_000)
-    assert index.needs_rewrite
+    assert index.rewrites
     assert index.renewals(HOUR + 5_000) == [(run(0), 1, Fate.COMPLETED)]
     assert index.cancels.renewals(HOUR + 5_000) == [CancelRecord(b"c" * 16, HOUR)]
     index.settle(run(0), 1, Fate.COMPLETED, HOUR + 6_000)
     assert index.renewals(HOUR + 6_000) == []
-    assert not index.needs_rewrite
+    assert not index.rewrites
 
 
 def test_whose_request_is_parked_is_known_where_the_ledger_has_told_it() -> None:

@@ -270,7 +270,7 @@ def test_a_call_whose_end_could_not_be_noted_ends_its_reservation_however_far_th
         if before == "given up":
             bench.budget.abandon(bench.call, NOW)
         if before == "popped":
-            bench.budget._flights.pop(bench.call)  # an answer that raised once it had taken the reservation
+            bench.budget._calls.pop(bench.call)  # an answer that raised once it had taken the reservation
         bench.attempts.close_reservation(bench.call, flight, NOW)
         assert (bench.budget.inflight, len(bench.flights), bench.flights.held_bytes) == (0, 0, 0)
         assert not bench.budget.tariff._sent

@@ -109,7 +109,7 @@ def test_a_call_that_leaves_while_a_breaker_is_open_is_its_probe() -> None:
 
 def test_whose_call_has_ended_is_told_also_where_nobody_waits_for_it() -> None:
     told: list[str] = []
-    flying = CallsInFlight(inflight_max=10, held_bytes_max=1 << 30, landed=told.append)
+    flying = CallsInFlight(inflight_max=10, held_bytes_max=1 << 30, on_call_ended=told.append)
     made = ticket(candidate(tenant="acme"))
     call = flying.start(made, budget(), 0, account=WELL)
     flying.abandon(made)

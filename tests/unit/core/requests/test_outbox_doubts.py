@@ -173,10 +173,10 @@ def test_a_letter_alone_is_no_proof_that_outcomes_pass() -> None:
         outbox.interrupt(REFUSED)
     begun(outbox)
     outbox.end()
-    before = outbox._doubts.published
+    before = outbox._failing.published
     assert begun(outbox) == [lost]
     outbox.end()
-    assert outbox._doubts.published == before
+    assert outbox._failing.published == before
 
 
 def test_what_must_come_before_any_map_comes_before_what_is_doubted_too() -> None:
@@ -279,11 +279,11 @@ def test_a_record_that_is_buried_is_no_proof_that_outcomes_pass() -> None:
     buried = decide(outbox, DeadLetterOnly("id_conflict", "Taken."))
     assert begun(outbox) == [buried]
     outbox.end()
-    assert outbox._doubts.published == 0
+    assert outbox._failing.published == 0
     decide(outbox, Complete())
     begun(outbox)
     outbox.end()
-    assert outbox._doubts.published == 1
+    assert outbox._failing.published == 1
 
 
 def test_two_failures_are_not_in_a_row_when_another_transaction_passed_between_them() -> None:

@@ -47,7 +47,7 @@ def test_what_was_called_while_a_record_was_named_waits_until_the_term_has_been_
     shell.answer(other)
     shell.settle_all()
     assert shell.is_empty()
-    assert not shell.core._care._casualties, "what is answered is in doubt no more"
+    assert not shell.core._recall._interrupted, "what is answered is in doubt no more"
 
 
 def successor(deaths: int, *names: str) -> Shell:
@@ -193,7 +193,7 @@ def test_after_two_deaths_each_call_waits_for_the_line_that_says_that_it_begins(
 
 def test_as_caution_ends_a_call_does_not_pass_one_of_its_ordering_key_that_waits_for_its_line() -> None:
     shell = successor(2)
-    shell.wait(shell.core._care._cautious_until_ms - shell.now_ms - 1)
+    shell.wait(shell.core._recall._cautious_until_ms - shell.now_ms - 1)
     first = shell.take(candidate("a", order=b"k"))
     shell.wait(1)
     second, other = shell.take(candidate("b", order=b"k", limit="other")), shell.take("c")
@@ -206,7 +206,7 @@ def test_as_caution_ends_a_call_does_not_pass_one_of_its_ordering_key_that_waits
 
 def test_caution_ends_for_requests_with_ordering_keys_too_however_many_come() -> None:
     shell = successor(2)
-    shell.wait(shell.core._care._cautious_until_ms - shell.now_ms - 1)
+    shell.wait(shell.core._recall._cautious_until_ms - shell.now_ms - 1)
     last = shell.take(candidate("last", order=b"k0"))
     shell.wait(1)
     for number in range(1, 5):
@@ -310,4 +310,4 @@ def test_a_call_that_had_ended_before_its_dispatcher_died_is_called_like_any_oth
             at_ms, left = WALL_MS + shell.now_ms, said == "left"
             shell.post(LedgerRead(at_ms, settled, [], [], ended=ended, term=term, owner=f"p{term}", left=left))
         line(shell, DEATHS_BY_CALL + 1, "me")
-        assert not shell.core._care._casualties, said
+        assert not shell.core._recall._interrupted, said

@@ -170,13 +170,13 @@ def test_where_the_ledger_is_gone_what_it_told_stands_in_the_next_lines() -> Non
     shell.suspend()
     shell.now_ms += 1_000
     shell.promote(shell.restored(), ledger_is_new=True)
-    assert shell.core.identities.needs_rewrite
+    assert shell.core.identities.rewrites
     assert shell.batch is not None
     assert shell.batch.settled == (settled("parked", Fate.PARKED, attempt=2), settled("answered", Fate.COMPLETED))
     shell.commit()
     shell.wait(1_000)
     assert shell.store().settled == ()
-    assert not shell.core.identities.needs_rewrite
+    assert not shell.core.identities.rewrites
 
 
 def test_a_request_that_goes_on_is_still_the_only_one_of_its_id() -> None:

@@ -54,10 +54,10 @@ def test_who_comes_back_to_the_front_is_not_watched_for_its_deadline_a_second_ti
     shell = leading()
     number = shell.take()
     shell.answer(number, LIMITED)
-    watched = len(shell.core._alarms._deadlines)
+    watched = len(shell.core._timers._deadlines)
     shell.wait(500)
     assert number in shell.calls
-    assert len(shell.core._alarms._deadlines) == watched
+    assert len(shell.core._timers._deadlines) == watched
 
 
 def test_a_call_that_was_not_sent_puts_its_request_back_before_those_of_its_key() -> None:

@@ -84,7 +84,7 @@ def test_levels_survive_by_limit_at_the_wall_clock_of_their_writing() -> None:
     tokens = LevelBounds(LimitMetric.TOKENS, -5, 70, 1_000, 60_000)
     requests = LevelBounds(LimitMetric.REQUESTS, 3, 3, 500, 86_400_000)
     one = Checkpoint("gpt-4o", 1, (tokens, requests), charged_last_minute=9, pause_ms=40, markup_ppm=1_200_000)
-    one = replace(one, borne_tokens=300, ceiling_tokens=700)
+    one = replace(one, tolerated_burst_tokens=300, burst_ceiling_tokens=700)
     two = Checkpoint("gpt-5", 1, (tokens,), charged_last_minute=0, pause_ms=0, markup_ppm=1_000_000)
     read = read_back(Batch(1, (), {}, (), (), (one, two)))
     first, second = read.levels
@@ -96,8 +96,8 @@ def test_levels_survive_by_limit_at_the_wall_clock_of_their_writing() -> None:
     ]
     assert all(level.high == level.low for level in first.levels), "a successor believes the lower end"
     assert (first.charged_last_minute, first.pause_ms, first.markup_ppm) == (9, 40, 1_200_000)
-    assert (first.borne_tokens, first.ceiling_tokens) == (300, 700)
-    assert (second.borne_tokens, second.ceiling_tokens) == (0, None)
+    assert (first.tolerated_burst_tokens, first.burst_ceiling_tokens) == (300, 700)
+    assert (second.tolerated_burst_tokens, second.burst_ceiling_tokens) == (0, None)
 
 
 def test_laws_survive_and_those_of_a_newer_release_are_left_out() -> None:

@@ -203,8 +203,8 @@ def test_the_largest_line_of_the_ledger_fits_its_topic() -> None:
             endpoint: max(Law, key=lambda law: len(law.value))
             for endpoint in ("chat/completions", "responses", "embeddings")
         },
-        borne_tokens=10**18,
-        ceiling_tokens=10**18,
+        tolerated_burst_tokens=10**18,
+        burst_ceiling_tokens=10**18,
     )
     batch = replace(
         BATCH,

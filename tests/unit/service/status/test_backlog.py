@@ -17,7 +17,9 @@ def made(*levels: LevelBounds, pause_ms: int = 0, cap_tokens: int | None = None)
 
     def of(limit: str, now_ms: int) -> Budget:
         settings = LimitBeliefs(limit, None, None, cap_tokens=cap_tokens)
-        return Budget(settings, now_ms, Checkpoint(limit, 0, levels, 0, pause_ms, 1_000_000, borne_tokens=10**9))
+        return Budget(
+            settings, now_ms, Checkpoint(limit, 0, levels, 0, pause_ms, 1_000_000, tolerated_burst_tokens=10**9)
+        )
 
     return limits(of)
 

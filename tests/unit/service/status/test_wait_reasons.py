@@ -130,7 +130,7 @@ def test_a_pause_that_the_server_has_asked_for_is_a_cooldown() -> None:
 def limited(*levels: LevelBounds, charged: int = 0, **settings: Any) -> Asked:
     """Whose limit was left like this."""
     shell = Asked()
-    checkpoint = Checkpoint("gpt", 0, levels, charged, 0, 1_000_000, borne_tokens=FULL)
+    checkpoint = Checkpoint("gpt", 0, levels, charged, 0, 1_000_000, tolerated_burst_tokens=FULL)
 
     def make(_: str, now_ms: int) -> Budget:
         return Budget(LimitBeliefs("gpt", None, None, **settings), now_ms, checkpoint)
