@@ -19,7 +19,7 @@ from typing import Final, assert_never
 
 from broker.core.answers.error_body import answer_of
 from broker.core.answers.rate_limit_headers import LimitMetric, reading_of
-from broker.core.answers.verdict import OK, Answer, Verdict, fine, judge
+from broker.core.answers.verdict import OK, Answer, Verdict, judge, success
 from broker.core.commands import (
     Batch,
     BreakerClosed,
@@ -319,6 +319,6 @@ def _verdict(told: VirtualAnswer) -> Verdict:
         return _CUT_OFF
     if told.status == 200:
         if told.levels is not None:
-            return fine(200, tuple([reading_of(_METRICS[metric], *level) for metric, level in told.levels.items()]))
+            return success(200, tuple([reading_of(_METRICS[metric], *level) for metric, level in told.levels.items()]))
         return judge(Answer(200, told.headers, None, None, None, ""))
     return judge(answer_of(told.status, told.headers, told.body))

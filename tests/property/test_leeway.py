@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from broker.core.answers.rate_limit_headers import DAY_MS, MINUTE_MS, SECOND_MS, LimitMetric, Reading, Snapshot
-from broker.core.answers.verdict import Meaning, Verdict, fine
+from broker.core.answers.verdict import Meaning, Verdict, success
 from broker.core.budget.bucket_set import LevelBounds
 from broker.core.budget.budget import Budget, Checkpoint, LimitBeliefs
 from broker.core.pricing.law_identification import TokenUsage
@@ -76,7 +76,7 @@ def told(data: st.DataObject, twins: Twins) -> Verdict:
     period_ms = data.draw(st.sampled_from([MINUTE_MS] * 6 + [SECOND_MS, DAY_MS, None]))
     shown = Reading(LimitMetric.TOKENS, capacity, left, period_ms, 10 + (capacity - left) * MINUTE_MS // capacity)
     spent = Reading(LimitMetric.REQUESTS, REQUESTS, data.draw(st.integers(0, REQUESTS)), MINUTE_MS)
-    return fine(200, data.draw(st.sampled_from([(), (shown,), (shown,), (shown, spent)])))
+    return success(200, data.draw(st.sampled_from([(), (shown,), (shown,), (shown, spent)])))
 
 
 @given(data=st.data(), settings=st.sampled_from(SETTINGS), borne=st.sampled_from([0, 3_000, CAPACITY]))

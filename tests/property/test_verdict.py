@@ -12,7 +12,7 @@ from broker.core.answers.error_body import answer_of, error_in
 from broker.core.answers.numbers import http_date_s, parse_duration_ms
 from broker.core.answers.rate_limit_headers import Reading, SideReading, readings, retry_after_ms, side_readings
 from broker.core.answers.rate_limit_messages import snapshot, stated_limit
-from broker.core.answers.verdict import Answer, Meaning, Verdict, elsewhere, judge, undecided
+from broker.core.answers.verdict import Answer, Meaning, Verdict, judge, unknown_server, wrong_server
 from tests.unit.core import recorded
 
 VARIANTS = 12_000
@@ -118,7 +118,7 @@ def test_twelve_thousand_mangled_answers_are_judged_and_none_gives_its_text_away
     meanings, looks = set(), set()
     for answer in variants(random.Random(7)):
         looks.add(look_of(answer))
-        for verdict in (judge(answer), elsewhere(answer), undecided(answer)):
+        for verdict in (judge(answer), wrong_server(answer), unknown_server(answer)):
             check(verdict)
             told = f"{verdict.sentence} {verdict.shape} {verdict.limit}"
             assert not any(word in told for word in ("geheim", "mieheg", "«", "»")), answer

@@ -9,7 +9,7 @@ import typer
 from broker.cli.explain.advice import a_period, spoken_ms, what_headrace_does, what_it_means, what_to_do
 from broker.cli.terminal import safe
 from broker.core.answers.rate_limit_headers import Reading, SideReading
-from broker.core.answers.verdict import Answer, Fault, Verdict, named
+from broker.core.answers.verdict import Answer, Fault, Verdict, error_words
 
 _LABEL: Final = 10
 _BAR_CELLS: Final = 20
@@ -25,7 +25,7 @@ _COLOURS: Final = {
 def page(answer: Answer, verdict: Verdict, *, where: str, width: int) -> Iterator[str]:
     """Yield the lines; `where` is the place in the input, or empty."""
     word = typer.style(f"{verdict.meaning}", fg=_COLOURS[verdict.fault], bold=True)
-    facts = "  ".join(filter(None, (", ".join(named(answer)), where)))
+    facts = "  ".join(filter(None, (", ".join(error_words(answer)), where)))
     yield f"{word}  {typer.style(safe(facts), dim=True)}" if facts else word
     yield from _wrapped("", what_it_means(answer, verdict), width)
     limit = verdict.limit

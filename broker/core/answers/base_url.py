@@ -82,15 +82,15 @@ def look_of(answer: Answer) -> AnswerForm:
 
 
 def _of_404(answer: Answer) -> AnswerForm:
-    code, kind, said = (answer.error_code or "").lower(), (answer.error_type or "").lower(), answer.message
-    said = said[:_SENTENCE_CHARS_MAX]
+    code, kind, message = (answer.error_code or "").lower(), (answer.error_type or "").lower(), answer.message
+    message = message[:_SENTENCE_CHARS_MAX]
     if code in _GONE_CODES:
         return AnswerForm.GONE
     if code in BY_CODE or kind in BY_TYPE:
         return AnswerForm.PLAIN
-    if not _is_spoken(answer) or _WRONG_PATH.search(said):
+    if not _is_spoken(answer) or _WRONG_PATH.search(message):
         return AnswerForm.MISSING
-    if _GONE_WORDS.search(said):
+    if _GONE_WORDS.search(message):
         return AnswerForm.GONE
     return AnswerForm.PLAIN if kind in _API_TYPES or answer.error_param else AnswerForm.MISSING
 
@@ -105,8 +105,8 @@ def _is_spoken(answer: Answer) -> bool:
     """Return whether it holds an error in an API's form: its fields, or at least a text that came as JSON."""
     if _has_fields(answer):
         return True
-    said = answer.message.lstrip()
-    if not said or is_page(said) or said.startswith(("{", "[")):
+    message = answer.message.lstrip()
+    if not message or is_page(message) or message.startswith(("{", "[")):
         return False  # no text, or a whole body in which no error was found
     stated = [value for name, value in answer.headers.items() if name.lower() == "content-type"]
     return not stated or "json" in stated[0].lower()

@@ -181,8 +181,8 @@ def meaning_of(status: int | None, code: str | None, kind: str | None, text: str
         text: Its message, or the whole body if that is not JSON.
     """
     code, kind, text = (code or "").lower(), (kind or "").lower(), text[:TEXT_CHARS_MAX]
-    if (found := BY_CODE.get(code) or BY_TYPE.get(kind)) is not None:
-        return found, Basis.CODE
+    if (meaning := BY_CODE.get(code) or BY_TYPE.get(kind)) is not None:
+        return meaning, Basis.CODE
     if status is None or 200 <= status < 300:
         status = int(code) if re.fullmatch("[45][0-9]{2}", code) else None  # gateways put the status there
     throttled = code in THROTTLE_WORDS or kind in THROTTLE_WORDS
@@ -193,20 +193,20 @@ def meaning_of(status: int | None, code: str | None, kind: str | None, text: str
 
 def _by_status(status: int, text: str) -> tuple[Meaning, Basis]:
     """Decide by the status; the text only corrects it where a gateway wraps another server's answer."""
-    found = _BY_STATUS.get(status, Meaning.REJECTED if 400 <= status < 500 else Meaning.UPSTREAM_ERROR)
+    meaning = _BY_STATUS.get(status, Meaning.REJECTED if 400 <= status < 500 else Meaning.UPSTREAM_ERROR)
     if _BUDGET.match(text):
         return Meaning.QUOTA, Basis.TEXT
     if status >= 500 and (wrapped := _TEMPLATE.search(text)):
         return Meaning.RATE_LIMITED if wrapped[1].startswith("Rate") else Meaning.TOO_LARGE, Basis.TEXT
     if status in _PAGE_MEANS_PROXY and is_page(text):
         return Meaning.UPSTREAM_ERROR, Basis.STATUS
-    return found, Basis.STATUS if 400 <= status < 600 else Basis.GUESS
+    return meaning, Basis.STATUS if 400 <= status < 600 else Basis.GUESS
 
 
 def _unstated(status: int | None, kind: str, text: str, *, throttled: bool, silent: bool) -> tuple[Meaning, Basis]:
     """Decide on a 429, or on an error without a status of its own: in a stream, or pasted by a person."""
-    if (found := _by_text(text, anything=status is None and not throttled)) is not None:
-        return found, Basis.TEXT
+    if (meaning := _by_text(text, anything=status is None and not throttled)) is not None:
+        return meaning, Basis.TEXT
     if throttled:
         return Meaning.RATE_LIMITED, Basis.CODE
     if status is None and kind in _BY_TYPE_IN_STREAM:

@@ -38,12 +38,12 @@ def answer_of(status: int | None, headers: Mapping[str, str], body: object) -> A
 
     With a status of 2xx the answer is a success unless the body holds an error; an error without fields is still one.
     """
-    found, is_well = error_in(body), status is not None and 200 <= status < 300
-    if found is None:
-        found = ErrorFields(message=body[:_TEXT_CHARS_MAX] if isinstance(body, str) and not is_well else "")
-    elif found == ErrorFields():
-        found = ErrorFields(message=WORDLESS)
-    return Answer(status, headers, found.code, found.type, found.param, found.message)
+    error, is_well = error_in(body), status is not None and 200 <= status < 300
+    if error is None:
+        error = ErrorFields(message=body[:_TEXT_CHARS_MAX] if isinstance(body, str) and not is_well else "")
+    elif error == ErrorFields():
+        error = ErrorFields(message=WORDLESS)
+    return Answer(status, headers, error.code, error.type, error.param, error.message)
 
 
 def error_in(body: object) -> ErrorFields | None:

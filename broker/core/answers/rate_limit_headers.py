@@ -116,8 +116,10 @@ def lowered(headers: Mapping[str, str]) -> Lowered:
 
 def readings(headers: Mapping[str, str]) -> tuple[Reading, ...]:
     """Return the buckets that `x-ratelimit-*` headers describe; a metric with an unreadable number is left out."""
-    given = lowered(headers)
-    return tuple([Reading(metric, *numbers) for metric in _METRICS if (numbers := _numbers(given, metric)) is not None])
+    by_name = lowered(headers)
+    return tuple(
+        [Reading(metric, *numbers) for metric in _METRICS if (numbers := _numbers(by_name, metric)) is not None]
+    )
 
 
 def side_readings(headers: Mapping[str, str]) -> tuple[SideReading, ...]:
@@ -125,8 +127,10 @@ def side_readings(headers: Mapping[str, str]) -> tuple[SideReading, ...]:
 
     They are kept apart from `readings`: a project's tokens are a different bucket from the organisation's.
     """
-    given = lowered(headers)
-    return tuple([SideReading(kind, *numbers) for kind in SIDE_KINDS if (numbers := _numbers(given, kind)) is not None])
+    by_name = lowered(headers)
+    return tuple(
+        [SideReading(kind, *numbers) for kind in SIDE_KINDS if (numbers := _numbers(by_name, kind)) is not None]
+    )
 
 
 def retry_after_ms(headers: Mapping[str, str]) -> int | None:
@@ -134,25 +138,25 @@ def retry_after_ms(headers: Mapping[str, str]) -> int | None:
 
     There is no clock here. A date is compared with the response's own `date`; without one it is ignored.
     """
-    given = lowered(headers)
+    by_name = lowered(headers)
     for name, unit_ms in (("retry-after-ms", 1), ("retry-after", SECOND_MS)):
-        if (wait_ms := parse_decimal_ms(given.get(name, ""), unit_ms)) is not None:
+        if (wait_ms := parse_decimal_ms(by_name.get(name, ""), unit_ms)) is not None:
             return wait_ms
-    until_s, now_s = http_date_s(given.get("retry-after", "")), http_date_s(given.get("date", ""))
+    until_s, now_s = http_date_s(by_name.get("retry-after", "")), http_date_s(by_name.get("date", ""))
     return None if until_s is None or now_s is None else max(0, until_s - now_s) * SECOND_MS
 
 
-def _numbers(given: Mapping[str, str], kind: str) -> tuple[int, int, int | None, int | None] | None:
+def _numbers(by_name: Mapping[str, str], kind: str) -> tuple[int, int, int | None, int | None] | None:
     """Return capacity, remaining, period and time until full of one bucket; None if the first two are unreadable."""
     limit_name, remaining_name, reset_name = _NAMES[kind]
-    if limit_name not in given:
+    if limit_name not in by_name:
         return None
-    capacity = parse_count(given[limit_name])
-    remaining = parse_count(given.get(remaining_name, ""))
+    capacity = parse_count(by_name[limit_name])
+    remaining = parse_count(by_name.get(remaining_name, ""))
     if not capacity or remaining is None:
         return None
     remaining = min(remaining, capacity)
-    full_in_ms = parse_duration_ms(given.get(reset_name, ""))
+    full_in_ms = parse_duration_ms(by_name.get(reset_name, ""))
     if full_in_ms is not None and full_in_ms > RESET_MS_MAX:
         full_in_ms = None
     return capacity, remaining, _period_ms(capacity, capacity - remaining, full_in_ms), full_in_ms

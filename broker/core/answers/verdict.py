@@ -37,12 +37,12 @@ __all__ = [
     "Fault",
     "Meaning",
     "Verdict",
-    "elsewhere",
-    "fine",
+    "error_words",
     "is_word",
     "judge",
-    "named",
-    "undecided",
+    "success",
+    "unknown_server",
+    "wrong_server",
 ]
 
 UNSTATED_WAIT_MS: Final = 1_000  # for a 429 that states neither reason nor wait: the smallest possible `retry-after`
@@ -117,17 +117,17 @@ def judge(answer: Answer) -> Verdict:
     """Return the verdict on this answer. Never raises."""
     meaning, evidence = _meaning(answer)
     headers = lowered(answer.headers)
-    told = readings(headers)
+    buckets = readings(headers)
     if meaning is OK:
-        return fine(answer.status, told, side_readings(headers), early=answer.early)
+        return success(answer.status, buckets, side_readings(headers), early=answer.early)
     stated = snapshot(answer.message) if meaning in _LIMITS else None
-    limit = _limit(answer, told) if meaning in _MAY_STATE_A_LIMIT else None
-    wait_ms = _wait_ms(answer, meaning, stated, told)
+    limit = _limit(answer, buckets) if meaning in _MAY_STATE_A_LIMIT else None
+    wait_ms = _wait_ms(answer, meaning, stated, buckets)
     return Verdict(
         meaning=meaning,
         retryable=meaning not in _FINAL,
         wait_ms=wait_ms,
-        readings=told,
+        readings=buckets,
         snapshot=stated,
         counts_as_attempt=meaning in _COUNTED,
         sentence=_sentence(meaning, answer, stated, wait_ms),
@@ -137,21 +137,21 @@ def judge(answer: Answer) -> Verdict:
     )
 
 
-def fine(
-    status: int | None, told: tuple[Reading, ...], beside: tuple[SideReading, ...] = (), *, early: bool = False
+def success(
+    status: int | None, buckets: tuple[Reading, ...], side: tuple[SideReading, ...] = (), *, early: bool = False
 ) -> Verdict:
     """Return the verdict on a success: nothing is tried again, and only its headers concern limits."""
     sentence = f"OpenAI answered (HTTP {status})."
-    return Verdict(OK, False, None, told, None, False, sentence, None, beside, None, early)  # keywords cost double
+    return Verdict(OK, False, None, buckets, None, False, sentence, None, side, None, early)  # keywords cost double
 
 
-def elsewhere(answer: Answer) -> Verdict:
+def wrong_server(answer: Answer) -> Verdict:
     """Return the verdict on an answer that the API did not write: wait until an operator corrects the base URL."""
     sentence = _sentence(Meaning.NOT_THE_API, answer, None, None)
     return Verdict(Meaning.NOT_THE_API, True, None, (), None, False, sentence)
 
 
-def undecided(answer: Answer) -> Verdict:
+def unknown_server(answer: Answer) -> Verdict:
     """Return the verdict on an answer that the API may not have written: call again, and count no attempt."""
     sentence = _sentence(Meaning.UPSTREAM_ERROR, answer, None, None)
     return Verdict(Meaning.UPSTREAM_ERROR, True, None, (), None, False, sentence)
@@ -164,15 +164,15 @@ def _meaning(answer: Answer) -> tuple[Meaning, Basis]:
     return meaning_of(status, answer.error_code, answer.error_type, answer.message)
 
 
-def _limit(answer: Answer, told: tuple[Reading, ...]) -> StatedLimit | None:
+def _limit(answer: Answer, buckets: tuple[Reading, ...]) -> StatedLimit | None:
     """Return the limit that refused: by the text, else by the error's type, else the one that headers show empty."""
     stated = stated_limit(answer.message)
     metric = stated.metric if stated is not None else (answer.error_type or "").lower()
-    empty = [reading for reading in told if reading.remaining == 0] if answer.status == 429 else []
+    empty = [reading for reading in buckets if reading.remaining == 0] if answer.status == 429 else []
     if stated is None and metric not in _METRIC_WORDS:
         return _of_reading(empty[0]) if len(empty) == 1 else None
     if stated is None or (stated.capacity is None and stated.name is None and answer.status == 429):
-        shown = next((reading for reading in told if reading.metric.value == metric), None)
+        shown = next((reading for reading in buckets if reading.metric.value == metric), None)
         return stated or StatedLimit(metric) if shown is None else _of_reading(shown)
     return stated
 
@@ -182,11 +182,11 @@ def _of_reading(reading: Reading) -> StatedLimit:
     return StatedLimit(reading.metric.value, period_ms=reading.period_ms, capacity=reading.capacity, used=used)
 
 
-def _wait_ms(answer: Answer, meaning: Meaning, stated: Snapshot | None, told: tuple[Reading, ...]) -> int | None:
+def _wait_ms(answer: Answer, meaning: Meaning, stated: Snapshot | None, buckets: tuple[Reading, ...]) -> int | None:
     """Return the wait that the answer states, within bounds."""
     if meaning not in {Meaning.RATE_LIMITED, Meaning.OVERLOADED, Meaning.UPSTREAM_ERROR}:
         return None
-    wait_ms = _stated_wait_ms(answer, meaning, stated, told)
+    wait_ms = _stated_wait_ms(answer, meaning, stated, buckets)
     return (
         None
         if wait_ms is None
@@ -194,7 +194,9 @@ def _wait_ms(answer: Answer, meaning: Meaning, stated: Snapshot | None, told: tu
     )
 
 
-def _stated_wait_ms(answer: Answer, meaning: Meaning, stated: Snapshot | None, told: tuple[Reading, ...]) -> int | None:
+def _stated_wait_ms(
+    answer: Answer, meaning: Meaning, stated: Snapshot | None, buckets: tuple[Reading, ...]
+) -> int | None:
     """Return the wait in the server's own words first: headers, then text, then the refill law on its numbers."""
     wait_ms = retry_after_ms(answer.headers) or wait_in_ms(answer.message)
     if wait_ms or meaning is not Meaning.RATE_LIMITED:
@@ -202,16 +204,16 @@ def _stated_wait_ms(answer: Answer, meaning: Meaning, stated: Snapshot | None, t
     if stated is not None and stated.used is not None and stated.requested is not None:
         short = stated.used + stated.requested - stated.capacity
         return max(1, -(-short * stated.period_ms // stated.capacity))
-    return max(UNSTATED_WAIT_MS, _unstated_wait_ms(answer, stated, told))
+    return max(UNSTATED_WAIT_MS, _unstated_wait_ms(answer, stated, buckets))
 
 
-def _unstated_wait_ms(answer: Answer, stated: Snapshot | None, told: tuple[Reading, ...]) -> int:
+def _unstated_wait_ms(answer: Answer, stated: Snapshot | None, buckets: tuple[Reading, ...]) -> int:
     """Return the time until the bucket holds one unit, as far as numbers show it; 0 if they do not."""
     if (answer.error_code or "").lower() == "token_limit_exceeded":
         return QUEUE_WAIT_MS
     if stated is not None and stated.used is not None:
         return max(0, stated.used + 1 - stated.capacity) * stated.period_ms // stated.capacity
-    empty = (reading for reading in told if reading.remaining == 0 and reading.metric is LimitMetric.REQUESTS)
+    empty = (reading for reading in buckets if reading.remaining == 0 and reading.metric is LimitMetric.REQUESTS)
     return max((-(-(reading.full_in_ms or 0) // reading.capacity) for reading in empty), default=0)
 
 
@@ -230,7 +232,7 @@ _SENTENCES: Final = {
 
 
 def _sentence(meaning: Meaning, answer: Answer, stated: Snapshot | None, wait_ms: int | None) -> str:
-    facts = named(answer)
+    facts = error_words(answer)
     if stated is not None:
         facts += _numbers(stated)
     if wait_ms is not None:
@@ -238,7 +240,7 @@ def _sentence(meaning: Meaning, answer: Answer, stated: Snapshot | None, wait_ms
     return f"{_SENTENCES[meaning]} ({', '.join(facts)})." if facts else f"{_SENTENCES[meaning]}."
 
 
-def named(answer: Answer) -> list[str]:
+def error_words(answer: Answer) -> list[str]:
     """Return status, code, type and param, as far as they are words and not sentences: those may quote the prompt."""
     facts = [f"HTTP {answer.status}"] if answer.status is not None else []
     return facts + [
@@ -267,4 +269,4 @@ def _numbers(stated: Snapshot) -> list[str]:
 def _shape(answer: Answer) -> str:
     kind = "a page" if is_page(answer.message) else "a text"
     text = f"{kind} of {len(answer.message)} characters" if answer.message else "no text"
-    return ", ".join([*named(answer), text])
+    return ", ".join([*error_words(answer), text])

@@ -16,13 +16,13 @@ from broker.core.budget.breaker import Breaker
 from broker.core.budget.bucket_set import BucketSet, LevelBounds
 from broker.core.budget.burst_control import BurstControl
 from broker.core.budget.checkpoint import Checkpoint
-from broker.core.budget.cooldown import Cooldown, unfathomed
+from broker.core.budget.cooldown import Cooldown, leaves_level_open
 from broker.core.budget.headroom import HeadroomCache
 from broker.core.budget.inflow import Inflow, Least
 from broker.core.budget.learned_limits import LearnedLimits
 from broker.core.budget.limit_settings import LimitBeliefs
 from broker.core.budget.opening import FirstCalls
-from broker.core.budget.refusals import explained, took_nothing
+from broker.core.budget.refusals import is_explained, was_turned_away
 from broker.core.budget.reservation import Reservation
 from broker.core.budget.sent_calls import SentCalls
 from broker.core.budget.size_credence import SizeCredence
@@ -210,7 +210,7 @@ class Budget:
         for size, former in self._sizes.disproved.items():
             self._buckets.disown(size, former, call.number, now_ms)
         self._learn(attempt, call, verdict, usage, now_ms)
-        untaken = took_nothing(verdict)
+        untaken = was_turned_away(verdict)
         if untaken or (verdict.meaning in _REFUSED and not self.settings.refusals_charged):
             self._give_back(call, now_ms, untaken=untaken or verdict.meaning is Meaning.TOO_LARGE)
         if not untaken:
@@ -222,7 +222,7 @@ class Budget:
         self.believed = self.believed or bool(verdict.readings or verdict.snapshot) or verdict.meaning is Meaning.OK
         if verdict.wait_ms is not None and verdict.meaning in _ASKED_TO_WAIT:
             wait_ms = verdict.wait_ms
-            if verdict.meaning is Meaning.RATE_LIMITED and unfathomed(verdict.snapshot):
+            if verdict.meaning is Meaning.RATE_LIMITED and leaves_level_open(verdict.snapshot):
                 wait_ms = self._cooldown.record_refusal(wait_ms, call.sent_ms, now_ms)
             self.pause_until(now_ms + wait_ms)
 
@@ -311,7 +311,7 @@ class Budget:
             if self._burst is not None and call.burst > self._burst.tolerated_burst:
                 self._burst.record_admission(call.burst, call.sent_ms)
         elif self._burst is not None and verdict.meaning is Meaning.RATE_LIMITED:
-            if explained(call, verdict):
+            if is_explained(call, verdict):
                 self._burst.restart(call.sent_ms, now_ms)
             else:
                 self._burst.record_refusal(call.burst, call.paid, call.sent_ms, now_ms)

@@ -73,6 +73,6 @@ class Cooldown:
         return True
 
 
-def unfathomed(stated: Snapshot | None) -> bool:
+def leaves_level_open(stated: Snapshot | None) -> bool:
     """Return whether a refusal leaves open how empty the bucket is: it states nothing, or that all of it is used."""
     return stated is None or stated.used is None or stated.used >= stated.capacity

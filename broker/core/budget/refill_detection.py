@@ -112,9 +112,9 @@ class RefillEvidence:
         self._last_ms = max(self._last_ms, sent_ms)
         self._longest_ms = max(self._longest_ms, full_in_ms)
         self._observe_mark(sent_ms + full_in_ms, now_ms + full_in_ms + 1, sent_ms, now_ms)
-        self._believed = found = self._belief()
-        self._agreed = self._agreed + 1 if found is not None and found.refill is BUCKET else 0
-        return found
+        self._believed = pattern = self._belief()
+        self._agreed = self._agreed + 1 if pattern is not None and pattern.refill is BUCKET else 0
+        return pattern
 
     def rule_out(self, refill: Refill) -> None:
         """Exclude a pattern that the levels have disproved, whatever the times say."""
@@ -146,14 +146,14 @@ class RefillEvidence:
             return None
         if len(self._used) < ANSWERS_MIN or self._last_ms - self._first_ms < APART_MS:
             return None
-        found = None
+        pattern = None
         if not self._sliding.empty:
-            found = RefillPattern(Refill.SLIDING, self._sliding.high)
+            pattern = RefillPattern(Refill.SLIDING, self._sliding.high)
         elif self._mark.known and FIXED not in self._ruled_out:
-            found = RefillPattern(FIXED, self._window_ms(), self._mark.high)
+            pattern = RefillPattern(FIXED, self._window_ms(), self._mark.high)
         else:
             self._begin()  # none of the three patterns fits; the next answers may be clearer
-        return found
+        return pattern
 
     def _window_ms(self) -> int:
         """Return the shortest usual period that is at least as long as the longest `reset`.

@@ -8,7 +8,7 @@ from broker.core.budget.reservation import Reservation
 _TURNED_AWAY: Final = frozenset({Meaning.REJECTED, Meaning.AUTH, Meaning.NOT_THE_API})
 
 
-def explained(flight: Reservation, verdict: Verdict) -> bool:
+def is_explained(flight: Reservation, verdict: Verdict) -> bool:
     """Return whether a refusal names a limit that could not pay."""
     stated = verdict.snapshot
     if stated is not None and stated.used is not None:
@@ -16,7 +16,7 @@ def explained(flight: Reservation, verdict: Verdict) -> bool:
     return any(reading.remaining < flight.amount(reading.metric) for reading in verdict.readings)
 
 
-def took_nothing(verdict: Verdict) -> bool:
+def was_turned_away(verdict: Verdict) -> bool:
     """Return whether the server turned a call away before it consulted its limits, as far as is known.
 
     OpenAI charges a 400 like an answer, and then its headers say so; 401 and 404 come without (facts/openai.md §2, §4).

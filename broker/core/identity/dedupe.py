@@ -90,10 +90,10 @@ class DedupeTable:
         if opened is None:
             known = self._fates.find(identity.id_hash)
             return DedupeDecision.TAKE if known is None else _judge_settled(identity, attempt, known)
-        first, _ = opened
-        if first.fingerprint != identity.fingerprint:
+        answering, _ = opened
+        if answering.fingerprint != identity.fingerprint:
             return DedupeDecision.CONFLICT
-        return DedupeDecision.JOIN if identity.run in (0, first.run) else DedupeDecision.WAIT
+        return DedupeDecision.JOIN if identity.run in (0, answering.run) else DedupeDecision.WAIT
 
     def judge_and_open(self, identity: Identity, attempt: int) -> DedupeDecision:
         """Judge by the table; if it says TAKE, the id is open from now on."""
@@ -149,11 +149,11 @@ class DedupeTable:
 
         They are open until that is committed, so that a copy which comes meanwhile joins them.
         """
-        found = [each for each in self._fates.overdue(now_ms) if each.identity.id_hash not in self._open]
-        for each in found[:OVERDUE_MAX]:
-            self._failing[each.identity.id_hash] = each.identity
-            self.open(each.identity, each.attempts + 1)
-        return found[:OVERDUE_MAX]
+        overdue = [parked for parked in self._fates.overdue(now_ms) if parked.identity.id_hash not in self._open]
+        for parked in overdue[:OVERDUE_MAX]:
+            self._failing[parked.identity.id_hash] = parked.identity
+            self.open(parked.identity, parked.attempts + 1)
+        return overdue[:OVERDUE_MAX]
 
     def is_failing(self, id_hash: bytes) -> bool:
         """Whether the transaction under way fails this id since its copy did not come back."""
@@ -171,9 +171,9 @@ class DedupeTable:
         awaited = self._fates.awaited(id_hash)
         return awaited is not None and awaited.overdue
 
-    def record_awaited(self, told: Awaited) -> None:
+    def record_awaited(self, awaited: Awaited) -> None:
         """Record what a ledger line, ours or another leader's, says about a copy that is on its way."""
-        self._fates.record_awaited(told)
+        self._fates.record_awaited(awaited)
 
     def awaited(self, id_hash: bytes) -> Awaited | None:
         """Return what is known of the copy of this id that is on its way."""
@@ -181,8 +181,8 @@ class DedupeTable:
 
     def open(self, identity: Identity, attempt: int) -> None:
         """Open the id of a record that was taken, as `judge` said."""
-        judgement = self.judge_and_open(identity, attempt)
-        assert judgement is DedupeDecision.TAKE
+        decision = self.judge_and_open(identity, attempt)
+        assert decision is DedupeDecision.TAKE
 
     def open_ids(self) -> list[bytes]:
         """Return the ids that are open."""
@@ -228,7 +228,7 @@ class DedupeTable:
     @property
     def rewrites(self) -> bool:
         """Whether anything must be recorded again since the ledger is gone, so that a transaction must be made."""
-        return bool(self._fates.untold)
+        return bool(self._fates.unwritten)
 
     def rewrite_all(self, now_ms: int) -> None:
         """Mark everything as to be written to the new ledger, since the former one is gone."""

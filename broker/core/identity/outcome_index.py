@@ -114,7 +114,7 @@ class OutcomeIndex:
 
     Attributes:
         kept: Number of ids with a copy on its way.
-        untold: Ids to be recorded again, since the ledger that stated them is gone.
+        unwritten: Ids to be recorded again, since the ledger that stated them is gone.
         evicted: Number of answers that `ids_max` has pushed out.
     """
 
@@ -138,8 +138,8 @@ class OutcomeIndex:
         self._expire_from_ms = 0
         self._renew_from_ms = 0
         self._evicted_until_ms: int | None = None
-        self.untold: list[bytes] = []
-        self._told_count = self._untold_before_s = 0
+        self.unwritten: list[bytes] = []
+        self._rewritten = self._rewrite_before_s = 0
         self.kept = self.evicted = 0
 
     def __len__(self) -> int:
@@ -174,35 +174,35 @@ class OutcomeIndex:
         home[id_hash] = _pack(identity, attempt, fate, at_s)
         self.kept = len(self._kept)
         if fate in _WITH_A_COPY and id_hash not in self._awaited:
-            self._awaited[id_hash] = _tell(-(-at_ms // 1_000) + self._patience_s, "", b"", overdue=False)
+            self._awaited[id_hash] = _pack_copy(-(-at_ms // 1_000) + self._patience_s, "", b"", overdue=False)
 
-    def record_awaited(self, told: Awaited) -> None:
+    def record_awaited(self, awaited: Awaited) -> None:
         """Record what a line says of a copy on its way. Has no effect for another run, or for what is answered."""
-        id_hash = told.identity.id_hash
+        id_hash = awaited.identity.id_hash
         packed = self._kept.get(id_hash)
-        if packed is None or packed >> 16 & RUN_MAX != told.identity.run:
+        if packed is None or packed >> 16 & RUN_MAX != awaited.identity.run:
             return
-        known = self._awaited[id_hash]
-        name = told.name or _name(known)
-        told_before = bool(_name(known))
-        deadline_s = max(told.deadline_s, _deadline_s(known)) if told_before else told.deadline_s
-        mark = told.tenant_mark or _tenant_mark(known)
-        now_known = _tell(deadline_s, name, mark, overdue=told.overdue or _is_overdue(known))
-        if now_known == known:
+        copy = self._awaited[id_hash]
+        name = awaited.name or _name(copy)
+        known_before = bool(_name(copy))
+        deadline_s = max(awaited.deadline_s, _deadline_s(copy)) if known_before else awaited.deadline_s
+        mark = awaited.tenant_mark or _tenant_mark(copy)
+        updated = _pack_copy(deadline_s, name, mark, overdue=awaited.overdue or _is_overdue(copy))
+        if updated == copy:
             return
-        self._awaited[id_hash] = now_known
+        self._awaited[id_hash] = updated
         if name:
             heappush(self._due, _due_key(deadline_s, id_hash))
         if len(self._due) > 2 * len(self._kept) + _SWEPT_ABOVE:
-            self._due = [_due_key(_deadline_s(each), key) for key, each in self._awaited.items() if _name(each)]
+            self._due = [_due_key(_deadline_s(other), key) for key, other in self._awaited.items() if _name(other)]
             heapify(self._due)
 
     def overdue(self, now_ms: int) -> list[Overdue]:
         """Return some of the parked requests with overdue copies, earliest deadline first, until they are settled."""
         until_s = (now_ms - OVERDUE_AFTER_MS) // 1_000
-        found: list[Overdue] = []
+        overdue: list[Overdue] = []
         keys: list[int] = []
-        while self._due and len(found) < 2 * OVERDUE_MAX and self._due[0] >> _HASH_BITS <= until_s:
+        while self._due and len(overdue) < 2 * OVERDUE_MAX and self._due[0] >> _HASH_BITS <= until_s:
             key = heappop(self._due)
             id_hash = (key & (1 << _HASH_BITS) - 1).to_bytes(16, "big")
             if keys and keys[-1] == key:
@@ -210,24 +210,24 @@ class OutcomeIndex:
             packed = self._kept.get(id_hash)
             if packed is None or packed & 0xFF != Fate.PARKED:
                 continue  # it was answered meanwhile
-            known, told = _unpack(packed), self._awaited[id_hash]
-            if _due_key(_deadline_s(told), id_hash) != key:
+            known, copy = _unpack(packed), self._awaited[id_hash]
+            if _due_key(_deadline_s(copy), id_hash) != key:
                 continue  # its deadline was stated anew
             keys.append(key)
             identity = Identity(id_hash, known.run, known.fingerprint)
-            found.append(Overdue(identity, known.attempt, _deadline_s(told), _name(told)))
+            overdue.append(Overdue(identity, known.attempt, _deadline_s(copy), _name(copy)))
         for key in keys:
             heappush(self._due, key)
-        return found
+        return overdue
 
     def awaited(self, id_hash: bytes) -> Awaited | None:
         """Return what is known of this id's copy, if one is on its way."""
         packed = self._kept.get(id_hash)
         if packed is None:
             return None
-        known, told = _unpack(packed), self._awaited[id_hash]
+        known, copy = _unpack(packed), self._awaited[id_hash]
         identity = Identity(id_hash, known.run, known.fingerprint)
-        return Awaited(identity, _deadline_s(told), _name(told), _is_overdue(told), _tenant_mark(told))
+        return Awaited(identity, _deadline_s(copy), _name(copy), _is_overdue(copy), _tenant_mark(copy))
 
     def expire(self, now_ms: int) -> None:
         """Forget the answers that have left the window, at most a stride late."""
@@ -236,7 +236,7 @@ class OutcomeIndex:
         self._expire_from_ms = now_ms + self._window_ms // STRIDES
         oldest_s = (now_ms - self._window_ms) // 1_000
         gone = takewhile(lambda item: _at_s(item[1]) <= oldest_s, self._answered.items())
-        for id_hash in [each for each, _ in gone]:
+        for id_hash in [id_hash for id_hash, _ in gone]:
             del self._answered[id_hash]
 
     def window_reached_ms(self, now_ms: int) -> int:
@@ -247,33 +247,33 @@ class OutcomeIndex:
 
     def rewrite_all(self, now_ms: int) -> None:
         """Mark everything as to be recorded again, ids with a copy on its way first, since the ledger is gone."""
-        self._untold_before_s = -(-now_ms // 1_000)
-        _age(self._kept, self._untold_before_s - 1)
-        _age(self._answered, self._untold_before_s - 1)
-        self.untold, self._told_count = [*self._kept, *self._answered], 0
+        self._rewrite_before_s = -(-now_ms // 1_000)
+        _age(self._kept, self._rewrite_before_s - 1)
+        _age(self._answered, self._rewrite_before_s - 1)
+        self.unwritten, self._rewritten = [*self._kept, *self._answered], 0
 
-    def _retold(self) -> list[tuple[Identity, int, Fate]]:
+    def _next_rewrites(self) -> list[tuple[Identity, int, Fate]]:
         """Return the next ids that were not recorded again yet."""
-        while self._told_count < len(self.untold) and self._untold(self.untold[self._told_count]) is None:
-            self._told_count += 1
-        if self._told_count == len(self.untold):
-            self.untold = []
-        found: list[tuple[Identity, int, Fate]] = []
+        while self._rewritten < len(self.unwritten) and self._awaiting_rewrite(self.unwritten[self._rewritten]) is None:
+            self._rewritten += 1
+        if self._rewritten == len(self.unwritten):
+            self.unwritten = []
+        rewrites: list[tuple[Identity, int, Fate]] = []
         room = RETOLD_MAX
-        for id_hash in self.untold[self._told_count : self._told_count + RETOLD_MAX]:
-            known = self._untold(id_hash)
+        for id_hash in self.unwritten[self._rewritten : self._rewritten + RETOLD_MAX]:
+            known = self._awaiting_rewrite(id_hash)
             if known is None:
                 continue
             room -= _COPY_WEIGHS if known.fate in _WITH_A_COPY else 1
             if room < 0:
                 break
-            found.append((Identity(id_hash, known.run, known.fingerprint), known.attempt, known.fate))
-        return found
+            rewrites.append((Identity(id_hash, known.run, known.fingerprint), known.attempt, known.fate))
+        return rewrites
 
-    def _untold(self, id_hash: bytes) -> KnownFate | None:
+    def _awaiting_rewrite(self, id_hash: bytes) -> KnownFate | None:
         """Return what is known of an id, unless it was recorded again, or is forgotten by now."""
         known = self.find(id_hash)
-        return known if known is not None and known.at_s < self._untold_before_s else None
+        return known if known is not None and known.at_s < self._rewrite_before_s else None
 
     def renewals(self, now_ms: int) -> list[tuple[Identity, int, Fate]]:
         """Return kept ids whose last ledger entry is half a window old, oldest first, until they are recorded again.
@@ -281,17 +281,17 @@ class OutcomeIndex:
         One whose copy can come no more is forgotten instead, unless it is parked under a known id: `overdue` names it.
         After `rewrite_all` everything that was known then comes first.
         """
-        if self.untold and (found := self._retold()):
-            return found
+        if self.unwritten and (rewrites := self._next_rewrites()):
+            return rewrites
         if now_ms < self._renew_from_ms:
             return []
         due_s = (now_ms - self._window_ms // 2) // 1_000
         due = takewhile(lambda item: _at_s(item[1]) <= due_s, self._kept.items())
-        looked_at = [(each, _unpack(packed)) for each, packed in islice(due, RENEWALS_MAX)]
-        live = [(each, known) for each, known in looked_at if not self._is_past(each, known, now_ms // 1_000)]
+        looked_at = [(id_hash, _unpack(packed)) for id_hash, packed in islice(due, RENEWALS_MAX)]
+        live = [(id_hash, known) for id_hash, known in looked_at if not self._is_past(id_hash, known, now_ms // 1_000)]
         if not looked_at:
             self._renew_from_ms = now_ms + self._window_ms // STRIDES
-        return [(Identity(each, known.run, known.fingerprint), known.attempt, known.fate) for each, known in live]
+        return [(Identity(id_hash, known.run, known.fingerprint), known.attempt, known.fate) for id_hash, known in live]
 
     def _is_past(self, id_hash: bytes, known: KnownFate, now_s: int) -> bool:
         """Whether no copy can come any more; if so, forget the id."""
@@ -327,7 +327,7 @@ def _at_s(packed: int) -> int:
 
 def _age(home: dict[bytes, int], at_s: int) -> None:
     """Make no entry younger than that; the youngest stand last."""
-    young = [each for each, _ in takewhile(lambda item: _at_s(item[1]) > at_s, reversed(home.items()))]
+    young = [id_hash for id_hash, _ in takewhile(lambda item: _at_s(item[1]) > at_s, reversed(home.items()))]
     for id_hash in young:
         home[id_hash] = at_s << 96 | home[id_hash] & (1 << 96) - 1
 
@@ -335,26 +335,26 @@ def _age(home: dict[bytes, int], at_s: int) -> None:
 # A byte that says whether it is overdue, 5 bytes of deadline, 8 of tenant mark (zero: not known), the id.
 
 
-def _tell(deadline_s: int, name: str, tenant_mark: bytes, *, overdue: bool) -> bytes:
+def _pack_copy(deadline_s: int, name: str, tenant_mark: bytes, *, overdue: bool) -> bytes:
     deadline = min(max(0, deadline_s), _DEADLINE_MAX_S).to_bytes(_DEADLINE_BYTES, "big")
     return bytes([overdue]) + deadline + (tenant_mark or _NO_MARK) + name.encode()
 
 
-def _is_overdue(told: bytes) -> bool:
-    return told[0] != 0
+def _is_overdue(copy: bytes) -> bool:
+    return copy[0] != 0
 
 
-def _deadline_s(told: bytes) -> int:
-    return int.from_bytes(told[1 : 1 + _DEADLINE_BYTES], "big")
+def _deadline_s(copy: bytes) -> int:
+    return int.from_bytes(copy[1 : 1 + _DEADLINE_BYTES], "big")
 
 
-def _tenant_mark(told: bytes) -> bytes:
-    mark = told[1 + _DEADLINE_BYTES : _NAME_FROM]
+def _tenant_mark(copy: bytes) -> bytes:
+    mark = copy[1 + _DEADLINE_BYTES : _NAME_FROM]
     return b"" if mark == _NO_MARK else mark
 
 
-def _name(told: bytes) -> str:
-    return told[_NAME_FROM:].decode()
+def _name(copy: bytes) -> str:
+    return copy[_NAME_FROM:].decode()
 
 
 def _due_key(deadline_s: int, id_hash: bytes) -> int:

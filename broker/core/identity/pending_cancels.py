@@ -125,13 +125,13 @@ class PendingCancels:
         if now_ms < self._renew_from_ms:
             return []
         due = list(islice(self._due(now_ms), RENEWALS_MAX))
-        found = [cancel for cancel in due if cancel.at_ms + self._patience_ms >= now_ms]
+        live = [cancel for cancel in due if cancel.at_ms + self._patience_ms >= now_ms]
         for cancel in due:
             if cancel.at_ms + self._patience_ms < now_ms:
                 del self._waiting[cancel.key]
         if not due:
             self._renew_from_ms = now_ms + self._window_ms // STRIDES
-        return found
+        return live
 
     def rewrite_all(self) -> None:
         """Mark every cancel as to be written again, since the ledger is gone."""

@@ -80,7 +80,7 @@ class ReachabilityChecks:
         self._swept_above = 2 * len(self._agenda) + LOOKS_SWEPT_ABOVE
 
 
-def out_of_time(late: Iterable[Ticket], ahead: int, inflow: Inflow) -> list[Ticket]:
+def unreachable_late(late: Iterable[Ticket], ahead: int, inflow: Inflow) -> list[Ticket]:
     """Return the late tickets that have no chance if `ahead` tokens are paid before them."""
     return [
         ticket for ticket in late if inflow.is_unreachable(ahead + inflow.least(ticket), ticket.candidate.deadline_ms)

@@ -13,7 +13,7 @@ from broker.core.budget.budget import Budget, Checkpoint
 from broker.core.config import LaneRule
 from broker.core.lanes.lanes import Lanes, Pick
 from broker.core.lanes.ordering_keys import OrderingKeys
-from broker.core.lanes.reachability import ReachabilityChecks, out_of_time
+from broker.core.lanes.reachability import ReachabilityChecks, unreachable_late
 from broker.core.lanes.tenants import Tenants
 from broker.core.ticket import Candidate, Ticket
 
@@ -189,7 +189,7 @@ class Scheduler:
             for queue in self._turns:
                 inflow = queue.budget.inflow(queue.least, now_ms)
                 for late_queue, ahead in queue.lanes.late():
-                    unreachable += out_of_time(late_queue, ahead, inflow)
+                    unreachable += unreachable_late(late_queue, ahead, inflow)
         return unreachable
 
     def near_at(self, ticket: Ticket) -> int:

@@ -39,10 +39,10 @@ class Slack:
     def append(self, ticket: Ticket) -> None:
         """Add a ticket behind all others."""
         self.tokens += ticket.least
-        for place, (period_ms, capacity) in enumerate(self._rates):
+        for index, (period_ms, capacity) in enumerate(self._rates):
             score = self.tokens * period_ms - ticket.candidate.deadline_ms * capacity
-            if score > self._scores[place]:
-                self._scores[place] = score
+            if score > self._scores[index]:
+                self._scores[index] = score
 
     def insert(self, ticket: Ticket) -> None:
         """Add a ticket in between: those behind it move back, and it may be the last of them."""
@@ -64,5 +64,5 @@ class Slack:
         return any(score + ahead * period_ms >= bar for score, (period_ms, _), bar in buckets)
 
     def _shift(self, tokens: int) -> None:
-        for place, (period_ms, _) in enumerate(self._rates):
-            self._scores[place] += tokens * period_ms
+        for index, (period_ms, _) in enumerate(self._rates):
+            self._scores[index] += tokens * period_ms

@@ -77,13 +77,13 @@ class TenantQueue:
         self.tokens -= ticket.charge
         self._count -= 1
         is_head = ticket is self.head
-        place = 0 if is_head else bisect_left(self._lasts, rank)
-        block, slack = self._blocks[place], self._slacks[place]
+        index = 0 if is_head else bisect_left(self._lasts, rank)
+        block, slack = self._blocks[index], self._slacks[index]
         if len(block) == 1:
-            del self._blocks[place], self._lasts[place], self._slacks[place]
+            del self._blocks[index], self._lasts[index], self._slacks[index]
         else:
             del block[0 if is_head else bisect_left(block, rank)]
-            self._lasts[place] = block[-1]
+            self._lasts[index] = block[-1]
             if slack is not None:
                 (slack.remove_first if is_head else slack.remove)(ticket)
         if is_head:
@@ -103,12 +103,12 @@ class TenantQueue:
             self._slacks = [None] * len(self._blocks)
         unreachable: list[Ticket] = []
         ahead = 0
-        for place in range(len(self._blocks)):
-            slack = self._slacks[place]
+        for index in range(len(self._blocks)):
+            slack = self._slacks[index]
             if slack is not None and not slack.may_be_unreachable(ahead, inflow.bars):
                 ahead += slack.tokens
             else:
-                gone, ahead = self._unreachable_in_block(place, ahead, inflow)
+                gone, ahead = self._unreachable_in_block(index, ahead, inflow)
                 unreachable += gone
         return unreachable
 
@@ -118,12 +118,12 @@ class TenantQueue:
     def __reversed__(self) -> Iterator[Ticket]:
         return (ticket for block in reversed(self._blocks) for _, _, ticket in reversed(block))
 
-    def _unreachable_in_block(self, place: int, ahead: int, inflow: Inflow) -> tuple[list[Ticket], int]:
+    def _unreachable_in_block(self, index: int, ahead: int, inflow: Inflow) -> tuple[list[Ticket], int]:
         """Return the tickets of a block that are out of reach, and the tokens of the others with all before them."""
-        tickets = [ticket for _, _, ticket in self._blocks[place]]
+        tickets = [ticket for _, _, ticket in self._blocks[index]]
         for ticket in tickets:
             ticket.least = inflow.least(ticket)
-        slack = self._slacks[place] = Slack(inflow.rates, tickets)
+        slack = self._slacks[index] = Slack(inflow.rates, tickets)
         return (
             inflow.unreachable(tickets, ahead)
             if slack.may_be_unreachable(ahead, inflow.bars)
@@ -137,8 +137,8 @@ class TenantQueue:
             self._slacks.append(None)
             return
         is_last = rank > self._lasts[-1]  # the usual case
-        place = len(self._blocks) - 1 if is_last else bisect_left(self._lasts, rank)
-        block, slack = self._blocks[place], self._slacks[place]
+        index = len(self._blocks) - 1 if is_last else bisect_left(self._lasts, rank)
+        block, slack = self._blocks[index], self._slacks[index]
         if is_last:
             block.append(rank)
         else:
@@ -147,11 +147,11 @@ class TenantQueue:
             ticket = rank[2]
             ticket.least = self._least(ticket)
             (slack.append if is_last else slack.insert)(ticket)
-        self._lasts[place] = block[-1]
+        self._lasts[index] = block[-1]
         if len(block) > LINE_BLOCK_MAX:
             half = len(block) // 2
-            self._blocks.insert(place + 1, block[half:])
-            self._lasts.insert(place + 1, block[-1])
-            self._slacks[place : place + 1] = [None, None]
+            self._blocks.insert(index + 1, block[half:])
+            self._lasts.insert(index + 1, block[-1])
+            self._slacks[index : index + 1] = [None, None]
             del block[half:]
-            self._lasts[place] = block[-1]
+            self._lasts[index] = block[-1]

@@ -76,11 +76,11 @@ class _Edges:
 
 @dataclass(frozen=True, slots=True)
 class _Basin:
-    """A bucket that may have been full within the span; `came` is the inflow up to each debit of certain order."""
+    """A bucket that may have been full within the span; `inflows` are the inflow up to each debit of certain order."""
 
     capacity: int
     period_ms: int
-    came: list[int]
+    inflows: list[int]
 
 
 @dataclass(slots=True)
@@ -114,7 +114,9 @@ class DebitHistory:
             for column in (self._at_ms, *self._sums):
                 del column[:DEBITS_MAX]
             del self._tokens[:DEBITS_MAX], self._unsure[: bisect_left(self._unsure, self._forgotten)]
-            self._remaining = {number: left for number, left in self._remaining.items() if number >= self._forgotten}
+            self._remaining = {
+                number: remaining for number, remaining in self._remaining.items() if number >= self._forgotten
+            }
             count -= DEBITS_MAX
         number = self._forgotten + count
         self._at_ms.append(at_ms)
@@ -125,11 +127,11 @@ class DebitHistory:
 
     def strike(self, number: int) -> None:
         """Set that debit to 0, because it did not happen."""
-        place = number - self._forgotten
-        if place >= 0:
-            self._tokens[place] = (0,) * len(self._sums)
+        index = number - self._forgotten
+        if index >= 0:
+            self._tokens[index] = (0,) * len(self._sums)
             for column in self._sums:
-                del column[place + 1 :]
+                del column[index + 1 :]
 
     def doubt(self, number: int) -> None:
         """Mark that debit as one that may or may not have happened."""
@@ -150,28 +152,28 @@ class DebitHistory:
         self._sum_up()
         return tuple(column[-1] for column in self._sums)
 
-    def spans(self, number: int, capacity: int, period_ms: int, way_ms: int = WAY_MS) -> Iterator[DebitSpan]:
+    def spans(self, number: int, capacity: int, period_ms: int, delay_ms: int = WAY_MS) -> Iterator[DebitSpan]:
         """Yield the spans that end with that observed debit, the shortest first.
 
-        `way_ms` is the difference between delays that is assumed.
+        `delay_ms` is the difference between delays that is assumed.
         """
         end = number - self._forgotten
         if end < 0 or self._has_unsure(end - 1, end):
             return
         self._sum_up()
-        start = self._seen_before(end, self._at_ms[end] - 2 * way_ms - 1)
+        start = self._seen_before(end, self._at_ms[end] - 2 * delay_ms - 1)
         if start is None:
             yield self._alone(end, capacity)
         for _ in range(SPANS_MAX):
             if start is None or self._has_unsure(start, end):
                 return
-            yield self._span(start, end, capacity, period_ms, way_ms)
+            yield self._span(start, end, capacity, period_ms, delay_ms)
             start = self._seen_before(end - 2 * (end - start) + 1, self._at_ms[end])
 
-    def _seen_before(self, place: int, until_ms: int) -> int | None:
-        """Return the last debit before `place`, and not after an instant, with a known remainder."""
-        place = min(place, bisect_right(self._at_ms, until_ms))
-        for earlier in range(place - 1, max(-1, place - 1 - STEPS_MAX), -1):
+    def _seen_before(self, index: int, until_ms: int) -> int | None:
+        """Return the last debit before `index`, and not after an instant, with a known remainder."""
+        index = min(index, bisect_right(self._at_ms, until_ms))
+        for earlier in range(index - 1, max(-1, index - 1 - STEPS_MAX), -1):
             if self._forgotten + earlier in self._remaining:
                 return earlier
         return None
@@ -181,23 +183,23 @@ class DebitHistory:
         tokens = self._tokens[end]
         return DebitSpan(-1, self._forgotten + end, 1, self._known(end), lambda column: (0, capacity - tokens[column]))
 
-    def _span(self, start: int, end: int, capacity: int, period_ms: int, way_ms: int) -> DebitSpan:
+    def _span(self, start: int, end: int, capacity: int, period_ms: int, delay_ms: int) -> DebitSpan:
         at_ms = self._at_ms
         edges = _Edges(
-            left=bisect_left(at_ms, at_ms[start] - way_ms),
+            left=bisect_left(at_ms, at_ms[start] - delay_ms),
             start=start,
-            first=bisect_right(at_ms, at_ms[start] + way_ms),
-            last=bisect_left(at_ms, at_ms[end] - way_ms),
+            first=bisect_right(at_ms, at_ms[start] + delay_ms),
+            last=bisect_left(at_ms, at_ms[end] - delay_ms),
             end=end,
-            right=bisect_right(at_ms, at_ms[end] + way_ms),
+            right=bisect_right(at_ms, at_ms[end] + delay_ms),
         )
-        slack = capacity * way_ms // period_ms + 1
+        slack = capacity * delay_ms // period_ms + 1
         level = self._known(start) + capacity * (at_ms[end] - at_ms[start]) // period_ms
         if level + slack <= capacity:
             predicted = partial(self._never_full, edges, level, slack)
         else:
-            came = [capacity * debited_ms for debited_ms in at_ms[edges.first : edges.last]]
-            predicted = partial(self._maybe_full, edges, _Basin(capacity, period_ms, came), slack)
+            inflows = [capacity * debited_ms for debited_ms in at_ms[edges.first : edges.last]]
+            predicted = partial(self._maybe_full, edges, _Basin(capacity, period_ms, inflows), slack)
         calls = edges.right - edges.left - 1
         return DebitSpan(self._forgotten + start, self._forgotten + end, calls, self._known(end), predicted)
 
@@ -217,12 +219,12 @@ class DebitHistory:
         level = self._known(edges.start) * basin.period_ms
         levels = _Levels(self._at_ms[edges.start], level, level)
         self._steps(basin, levels, edges, range(edges.left, edges.first), column)
-        if basin.came:
+        if basin.inflows:
             self._run(basin, levels, edges, column)
         self._steps(basin, levels, edges, range(edges.last, edges.right), column)
         return levels.low // basin.period_ms - slack, levels.high // basin.period_ms + slack
 
-    def _steps(self, basin: _Basin, levels: _Levels, edges: _Edges, places: range, column: int) -> None:
+    def _steps(self, basin: _Basin, levels: _Levels, edges: _Edges, indices: range, column: int) -> None:
         """Apply the debits near an end, one by one: each may belong to the other side.
 
         The debit at the start is in the level already.
@@ -230,15 +232,15 @@ class DebitHistory:
         capacity, period_ms = basin.capacity, basin.period_ms
         full, high, low, before_ms = capacity * period_ms, levels.high, levels.low, levels.at_ms
         from_ms, until_ms = self._at_ms[edges.start], self._at_ms[edges.end]
-        for place in places:
-            if place == edges.start:
+        for index in indices:
+            if index == edges.start:
                 continue
-            now_ms, tokens = self._at_ms[place], self._tokens[place]
+            now_ms, tokens = self._at_ms[index], self._tokens[index]
             now_ms = from_ms if now_ms < from_ms else until_ms if now_ms > until_ms else now_ms
-            if place == edges.end:
+            if index == edges.end:
                 certain = tokens[column]
             else:
-                certain = tokens[1] if self._of_ends and edges.start < place < edges.first else 0
+                certain = tokens[1] if self._of_ends and edges.start < index < edges.first else 0
             gain = capacity * (now_ms - before_ms)
             high, low = high + gain, low + gain
             high = (high if high < full else full) - certain * period_ms
@@ -256,7 +258,7 @@ class DebitHistory:
         sums = self._sums[column]
         taken = period_ms * sums[edges.last]
         freely = capacity * (until_ms - levels.at_ms) - taken + period_ms * sums[edges.first]
-        brim = max(map(sub, basin.came, [period_ms * before for before in sums[edges.first : edges.last]]))
+        brim = max(map(sub, basin.inflows, [period_ms * before for before in sums[edges.first : edges.last]]))
         at_most = capacity * period_ms + capacity * until_ms - taken - brim
         levels.high = min(levels.high + freely, at_most)
         levels.low = min(levels.low + freely, at_most)
@@ -273,5 +275,5 @@ class DebitHistory:
         for column, tokens in zip(self._sums, zip(*self._tokens[summed:], strict=True), strict=False):
             column.extend(islice(accumulate(tokens, initial=column[-1]), 1, None))
 
-    def _known(self, place: int) -> int:
-        return self._remaining[self._forgotten + place]
+    def _known(self, index: int) -> int:
+        return self._remaining[self._forgotten + index]

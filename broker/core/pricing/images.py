@@ -67,12 +67,12 @@ _LENGTHS: Final = tuple(sorted({len(name) for name in _MODELS}, reverse=True))
 
 def image_tokens(model: str, detail: str | None, size: Pixels | None) -> int:
     """Return the input tokens of one image; `size` None: it is unknown, and the largest is assumed."""
-    way = _way(model.removeprefix("ft:"))
-    if isinstance(way, Tiles):
-        return way.base if detail == "low" else way.base + way.each * (TILES_MAX if size is None else _tiles(size))
-    most = {"high": way.high, "low": way.high, "original": way.original}.get(detail or "auto", way.auto)
-    patches = most if size is None else _patches(size, most)
-    return -(-patches * way.per_hundred // 100)
+    law = _law_of(model.removeprefix("ft:"))
+    if isinstance(law, Tiles):
+        return law.base if detail == "low" else law.base + law.each * (TILES_MAX if size is None else _tiles(size))
+    limit = {"high": law.high, "low": law.high, "original": law.original}.get(detail or "auto", law.auto)
+    patches = limit if size is None else _patches(size, limit)
+    return -(-patches * law.per_hundred // 100)
 
 
 def pixels(url: str) -> Pixels | None:
@@ -92,11 +92,11 @@ def pixels(url: str) -> Pixels | None:
     return None
 
 
-def _way(model: str) -> Tiles | Patches:
+def _law_of(model: str) -> Tiles | Patches:
     for length in _LENGTHS:
-        found = _MODELS.get(model[:length])
-        if found is not None:
-            return found
+        law = _MODELS.get(model[:length])
+        if law is not None:
+            return law
     return _NEW
 
 
@@ -113,7 +113,7 @@ def _tiles(size: Pixels) -> int:
     return max(1, -(-longest // TILE_PX)) * max(1, -(-shortest // TILE_PX))
 
 
-def _patches(size: Pixels, most: int) -> int:
+def _patches(size: Pixels, limit: int) -> int:
     """Return the patches of an image.
 
     If they are too many, the image is shrunk until they are few enough, and then until whole patches fit one side.
@@ -121,14 +121,14 @@ def _patches(size: Pixels, most: int) -> int:
     """
     width, height = size
     across, down = -(-width // PATCH_PX), -(-height // PATCH_PX)
-    if across * down <= most:
+    if across * down <= limit:
         return across * down
-    across, down = math.isqrt(most * width // height), math.isqrt(most * height // width)
+    across, down = math.isqrt(limit * width // height), math.isqrt(limit * height // width)
     if not (across and down):  # so long and thin that one side shrinks to 0
-        return most
+        return limit
     if across * height <= down * width:
-        return min(most, across * -(-across * height // width))
-    return min(most, -(-down * width // height) * down)
+        return min(limit, across * -(-across * height // width))
+    return min(limit, -(-down * width // height) * down)
 
 
 def _of_webp(head: bytes) -> Pixels | None:
@@ -146,12 +146,12 @@ def _of_webp(head: bytes) -> Pixels | None:
 
 def _of_jpeg(data: bytes) -> Pixels | None:
     """Return the size of a JPEG: follow its segments to the one that begins a frame."""
-    place = 2
-    while place + 9 <= len(data) and data[place] == 0xFF:
-        kind = data[place + 1]
+    index = 2
+    while index + 9 <= len(data) and data[index] == 0xFF:
+        kind = data[index + 1]
         if 0xC0 <= kind <= 0xCF and kind not in {0xC4, 0xC8, 0xCC}:
-            return _size(_big(data[place + 7 : place + 9]), _big(data[place + 5 : place + 7]))
-        place += 2 + max(2, _big(data[place + 2 : place + 4]))
+            return _size(_big(data[index + 7 : index + 9]), _big(data[index + 5 : index + 7]))
+        index += 2 + max(2, _big(data[index + 2 : index + 4]))
     return None
 
 

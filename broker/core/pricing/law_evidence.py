@@ -46,7 +46,7 @@ class LawEvidence:
         """`recorded` is the law to believe without evidence; `believed` the one that a predecessor found."""
         self._laws = tuple(laws)
         self._recorded = recorded if recorded in laws else self._laws[0]
-        self._heard = [0] * len(self._laws)
+        self._judged = [0] * len(self._laws)
         self._misfit_ppm = [0] * len(self._laws)
         self._silent = 0
         self._agreed = 0
@@ -65,8 +65,8 @@ class LawEvidence:
 
     def possible(self) -> list[int]:
         """Return the indices of the laws that are not refuted; all if every one is."""
-        places = range(len(self._laws))
-        return [place for place in places if self._misfit_ppm[place] < REFUTED_PPM] or list(places)
+        indices = range(len(self._laws))
+        return [index for index in indices if self._misfit_ppm[index] < REFUTED_PPM] or list(indices)
 
     def weigh(self, excesses: Sequence[int | None], costs: Sequence[int], weight: int = 1) -> None:
         """Process a piece of evidence: each law's excess over the server's charge; None: nothing about that law.
@@ -74,7 +74,7 @@ class LawEvidence:
         `costs` is what each law has charged so far: of laws that fit equally, the dearest is believed.
         """
         before = self.believed
-        if tells(excesses):
+        if is_telling(excesses):
             self._weigh(excesses, costs, weight)
         else:
             self.record_silence()
@@ -92,11 +92,11 @@ class LawEvidence:
         explained = believed is not None and excesses[believed] == 0
         self.pieces += 1
         for _ in range(weight):
-            for place, excess in enumerate(excesses):
-                if excess == 0 and explained and place != believed:
+            for index, excess in enumerate(excesses):
+                if excess == 0 and explained and index != believed:
                     continue
                 if excess is not None and (excess >= 0 or fits):
-                    self._count(place, fits=excess == 0)
+                    self._count(index, fits=excess == 0)
         self._choose(costs)
 
     def _agree(self, excesses: Sequence[int | None], before: Law | None) -> None:
@@ -108,27 +108,27 @@ class LawEvidence:
         if excess is not None:
             self._agreed = 0 if excess else self._agreed + 1
 
-    def _count(self, place: int, *, fits: bool) -> None:
-        self._heard[place] = min(MEMORY, self._heard[place] + 1)
-        misfit_ppm, before_ppm = 0 if fits else PPM, self._misfit_ppm[place]
-        self._misfit_ppm[place] += (misfit_ppm - before_ppm) // self._heard[place]
-        self.turns += (before_ppm < REFUTED_PPM) != (self._misfit_ppm[place] < REFUTED_PPM)
+    def _count(self, index: int, *, fits: bool) -> None:
+        self._judged[index] = min(MEMORY, self._judged[index] + 1)
+        misfit_ppm, before_ppm = 0 if fits else PPM, self._misfit_ppm[index]
+        self._misfit_ppm[index] += (misfit_ppm - before_ppm) // self._judged[index]
+        self.turns += (before_ppm < REFUTED_PPM) != (self._misfit_ppm[index] < REFUTED_PPM)
 
-    def _supported(self, place: int) -> bool:
-        return self._heard[place] > 0 and self._misfit_ppm[place] < REFUTED_PPM
+    def _supported(self, index: int) -> bool:
+        return self._judged[index] > 0 and self._misfit_ppm[index] < REFUTED_PPM
 
     def _choose(self, costs: Sequence[int]) -> None:
-        supported = [place for place in range(len(self._laws)) if self._supported(place)]
+        supported = [index for index in range(len(self._laws)) if self._supported(index)]
         if not supported:
             self.believed = self._recorded
             return
-        best = min(supported, key=lambda place: (self._misfit_ppm[place], -costs[place]))
-        place = self._laws.index(self.believed) if self.believed is not None else -1
-        if place not in supported or self._misfit_ppm[place] > self._misfit_ppm[best] + PREFERRED_PPM:
+        best = min(supported, key=lambda index: (self._misfit_ppm[index], -costs[index]))
+        index = self._laws.index(self.believed) if self.believed is not None else -1
+        if index not in supported or self._misfit_ppm[index] > self._misfit_ppm[best] + PREFERRED_PPM:
             self.believed = self._laws[best]
 
 
-def tells(excesses: Sequence[int | None]) -> bool:
+def is_telling(excesses: Sequence[int | None]) -> bool:
     """Return whether a piece of evidence tells laws apart: one charges too much, or some fit and some do not."""
     spoken = [excess for excess in excesses if excess is not None]
     return any(excess > 0 for excess in spoken) or (0 in spoken and any(spoken))

@@ -86,7 +86,7 @@ class LawIdentification:
         self.open = 0
         self.chosen = len(prices.laws) > 1
         self._laws = prices.laws
-        self._usage_place = prices.laws.index(Law.USAGE) if Law.USAGE in prices.laws else None
+        self._usage_index = prices.laws.index(Law.USAGE) if Law.USAGE in prices.laws else None
         self._admissions = DebitHistory(len(prices.laws))
         self._endings = DebitHistory(
             2, of_ends=True
@@ -98,7 +98,7 @@ class LawIdentification:
         self._outputs: deque[int] = deque(maxlen=OUTPUTS_MAX)
         self._outputs_seen = 0
         self._spent = [-1, -1]  # by history: the end of the last span in which others seem to have spent
-        self._way = self._way_back = 0  # indices into `WAYS_MS`: how far delays differ, there and back
+        self._delay_index = self._back_delay_index = 0  # indices into `WAYS_MS`: how far delays differ, there and back
 
     @property
     def settles(self) -> bool:
@@ -124,9 +124,9 @@ class LawIdentification:
         """Record the sending of a call."""
         self.open += 1
         admission = self._admissions.debit(now_ms, prices.tokens)
-        if self._usage_place is None:
+        if self._usage_index is None:
             return Sent(prices, admission)
-        tokens = prices.tokens[self._usage_place]
+        tokens = prices.tokens[self._usage_index]
         return Sent(prices, admission, self._endings.debit(now_ms, (tokens, tokens)))
 
     def record_foreign_send(self, now_ms: int) -> None:
@@ -155,7 +155,7 @@ class LawIdentification:
         `early`: the headers came when the answer began, so they are as of the call's admission by every law.
         """
         self.open -= 1
-        ending, output = (-1, 0) if self._usage_place is None else self._settle(sent, self._usage_place, usage, now_ms)
+        ending, output = (-1, 0) if self._usage_index is None else self._settle(sent, self._usage_index, usage, now_ms)
         ending = sent.usage if early else ending if output else -1
         if not self.is_due(now_ms):
             return
@@ -189,13 +189,13 @@ class LawIdentification:
         self.evidence.weigh(excesses, self._costs(), STATED_WEIGHT)
         return 0 in excesses
 
-    def _settle(self, sent: Sent, place: int, usage: TokenUsage | None, now_ms: int) -> tuple[int, int]:
+    def _settle(self, sent: Sent, index: int, usage: TokenUsage | None, now_ms: int) -> tuple[int, int]:
         """Debit the charge of `usage` at the end: the output and the input's pricing error; return the output too."""
         if usage is None:
             return self._endings.debit(now_ms, (0, 0), sure=False), 0
         prices = sent.prices
         output = usage.output - prices.covered if usage.output > prices.covered else 0
-        wrong = usage.input + prices.covered - prices.tokens[place]
+        wrong = usage.input + prices.covered - prices.tokens[index]
         self._outputs.append(output)
         self._outputs_seen += 1
         if self._outputs_seen < OUTPUTS_MAX or self._outputs_seen % OUTPUTS_EVERY == 0:
@@ -210,7 +210,7 @@ class LawIdentification:
         assert believed is not None, "what is settled is believed"
         if believed is Law.USAGE:
             return False
-        spans = self._admissions.spans(admission, *remaining[1:], WAYS_MS[self._way])
+        spans = self._admissions.spans(admission, *remaining[1:], WAYS_MS[self._delay_index])
         excesses = [span.excess(self._laws.index(believed)) for span in islice(spans, spans_max)]
         if not excesses or any(excesses):
             return False
@@ -220,17 +220,17 @@ class LawIdentification:
     def _judge(self, admission: int, ending: int | None, remaining: Remaining) -> None:
         """Compare the spans that end here with every law."""
         _, capacity, period_ms = remaining
-        columns = [None if place == self._usage_place else place for place in range(len(self._laws))]
+        columns = [None if index == self._usage_index else index for index in range(len(self._laws))]
         span, excesses = self._telling(admission, remaining, columns)
         spans = [span] * len(self._laws)
-        if self._usage_place is not None:
+        if self._usage_index is not None:
             ended = self._ended(ending, capacity, period_ms)
-            spans[self._usage_place] = ended
-            excesses[self._usage_place] = None if ended is None else ended.excess(0)
+            spans[self._usage_index] = ended
+            excesses[self._usage_index] = None if ended is None else ended.excess(0)
         self.evidence.weigh(self._unspent(spans, excesses), self._costs())
         if self.evidence.believed is not None:
-            place = self._laws.index(self.evidence.believed)
-            excess, judged = excesses[place], spans[place]
+            index = self._laws.index(self.evidence.believed)
+            excess, judged = excesses[index], spans[index]
             if excess is not None and judged is not None:
                 self._note_error(excess // judged.calls if excess >= 0 else -(-excess // judged.calls))
 
@@ -244,16 +244,16 @@ class LawIdentification:
         """
         _, capacity, period_ms = remaining
         believed = self.evidence.believed
-        place = None if believed is None or not self._known else self._laws.index(believed)
+        index = None if believed is None or not self._known else self._laws.index(believed)
         while True:
-            way_ms = WAYS_MS[self._way]
-            judged = _most_telling(self._admissions.spans(admission, capacity, period_ms, way_ms), columns)
-            if place is None or (judged[1][place] or 0) <= 0 or way_ms == WAYS_MS[-1]:
+            delay_ms = WAYS_MS[self._delay_index]
+            judged = _most_telling(self._admissions.spans(admission, capacity, period_ms, delay_ms), columns)
+            if index is None or (judged[1][index] or 0) <= 0 or delay_ms == WAYS_MS[-1]:
                 return judged
-            spans = self._admissions.spans(admission, capacity, period_ms, way_ms)
-            if sum(_fitting(_excesses(span, columns)) == {place} for span in spans) < 2:
+            spans = self._admissions.spans(admission, capacity, period_ms, delay_ms)
+            if sum(_fitting(_excesses(span, columns)) == {index} for span in spans) < 2:
                 return judged
-            self._way += 1
+            self._delay_index += 1
 
     def _unspent(self, spans: list[DebitSpan | None], excesses: list[int | None]) -> list[int | None]:
         """Return the excesses that count once a law is known: a dearer law gains only once from others' spending.
@@ -262,10 +262,10 @@ class LawIdentification:
         one of them by chance.
         """
         believed = self.evidence.believed
-        place = None if believed is None or not self._known else self._laws.index(believed)
-        if place is None or (excesses[place] or 0) >= 0:
+        index = None if believed is None or not self._known else self._laws.index(believed)
+        if index is None or (excesses[index] or 0) >= 0:
             return excesses
-        span, course = spans[place], int(place == self._usage_place)
+        span, course = spans[index], int(index == self._usage_index)
         if span is not None and span.start >= self._spent[course]:
             self._spent[course] = span.end
             return excesses
@@ -278,21 +278,21 @@ class LawIdentification:
         than was assumed.
         """
         while ending is not None:
-            way_ms = WAYS_MS[self._way_back]
-            noticed = (span for span in self._endings.spans(ending, capacity, period_ms, way_ms) if span.excess(1))
+            delay_ms = WAYS_MS[self._back_delay_index]
+            noticed = (span for span in self._endings.spans(ending, capacity, period_ms, delay_ms) if span.excess(1))
             shortest = next(noticed, None)
-            if shortest is None or not shortest.excess(0) or way_ms == WAYS_MS[-1]:
+            if shortest is None or not shortest.excess(0) or delay_ms == WAYS_MS[-1]:
                 return shortest
             if not self.settles or not self._known or all(span.excess(0) for span in noticed):
                 return shortest
-            self._way_back += 1
+            self._back_delay_index += 1
         return None
 
     def _costs(self) -> list[int]:
         """Return the charges so far by each law."""
         costs = list(self._admissions.totals())
-        if self._usage_place is not None:
-            costs[self._usage_place] = self._endings.totals()[0]
+        if self._usage_index is not None:
+            costs[self._usage_index] = self._endings.totals()[0]
         return costs
 
     def _note_error(self, tokens: int) -> None:
@@ -303,13 +303,13 @@ class LawIdentification:
 def _most_telling(spans: Iterable[DebitSpan], columns: Columns) -> Judged:
     """Return the span that leaves the fewest laws: a longer one tells more, unless it contradicts a shorter one."""
     best: Judged = None, [None] * len(columns)
-    left: set[int] = set()
+    fitting: set[int] = set()
     for span in spans:
         excesses = _excesses(span, columns)
         fits = _fitting(excesses)
-        if best[0] is None or (fits and fits < left):
-            best, left = (span, excesses), fits
-        if len(left) <= 1:
+        if best[0] is None or (fits and fits < fitting):
+            best, fitting = (span, excesses), fits
+        if len(fitting) <= 1:
             break
     return best
 
@@ -319,4 +319,4 @@ def _excesses(span: DebitSpan, columns: Columns) -> list[int | None]:
 
 
 def _fitting(excesses: list[int | None]) -> set[int]:
-    return {place for place, excess in enumerate(excesses) if excess == 0}
+    return {index for index, excess in enumerate(excesses) if excess == 0}

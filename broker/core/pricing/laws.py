@@ -101,7 +101,9 @@ def prices(endpoint: str, size: RequestSize, law: Law | None = None) -> Prices:
     laws = LAWS_OF.get(endpoint, (Law.DOCUMENTED,)) if law is None else (law,)
     covered = _responses_overhead(size) if endpoint == "responses" else 0
     endpoint = endpoint if endpoint in LAWS_OF else "other"
-    at_admission = (min(PRICE_MAX, charge(each, size) + (covered if each is Law.USAGE else 0)) for each in laws)
+    at_admission = (
+        min(PRICE_MAX, charge(possible, size) + (covered if possible is Law.USAGE else 0)) for possible in laws
+    )
     return Prices(endpoint, laws, tuple(at_admission), covered)
 
 
@@ -225,8 +227,8 @@ def _items(endpoint: str, body: Mapping[str, object]) -> Sequence[object]:
     """Return messages of chat, input items of Responses, or inputs to embed; a lone string or vector is one item."""
     if endpoint == "chat.completions":
         return _sequence(body.get("messages"))
-    given = body.get("input")
-    return (given,) if isinstance(given, str) or _vector(given) else _sequence(given)
+    value = body.get("input")
+    return (value,) if isinstance(value, str) or _vector(value) else _sequence(value)
 
 
 def _schema(endpoint: str, body: Mapping[str, object]) -> object:
@@ -266,8 +268,8 @@ def _pictures(item: object) -> Iterator[Mapping[str, object]]:
     A screenshot is the whole output of a tool.
     """
     for name in ("content", "output"):
-        given = item.get(name) if isinstance(item, Mapping) else None
-        for part in (given,) if isinstance(given, Mapping) else _sequence(given):
+        value = item.get(name) if isinstance(item, Mapping) else None
+        for part in (value,) if isinstance(value, Mapping) else _sequence(value):
             if isinstance(part, Mapping) and _text_at(part, "type") in _IMAGE_PARTS:
                 yield part
 
@@ -277,10 +279,10 @@ def _billed(model: str, picture: Mapping[str, object]) -> int:
 
     Chat has the URL and the detail in an object of their own, Responses beside the type.
     """
-    told = picture.get("image_url")
-    place = told if isinstance(told, Mapping) else picture
-    url = _text_at(place, "url") if place is told else _text_at(picture, "image_url")
-    return image_tokens(model, _text_at(place, "detail"), pixels(url or ""))
+    image_url = picture.get("image_url")
+    fields = image_url if isinstance(image_url, Mapping) else picture
+    url = _text_at(fields, "url") if fields is image_url else _text_at(picture, "image_url")
+    return image_tokens(model, _text_at(fields, "detail"), pixels(url or ""))
 
 
 def _strings(value: object) -> Iterator[str]:
@@ -290,13 +292,13 @@ def _strings(value: object) -> Iterator[str]:
     """
     waiting = [value]
     while waiting:
-        found = waiting.pop()
-        if isinstance(found, str):
-            yield found
-        elif isinstance(found, Mapping):
-            waiting += [*found.values(), *found.keys()]
+        node = waiting.pop()
+        if isinstance(node, str):
+            yield node
+        elif isinstance(node, Mapping):
+            waiting += [*node.values(), *node.keys()]
         else:
-            waiting += _sequence(found)
+            waiting += _sequence(node)
 
 
 def _sequence(value: object) -> Sequence[object]:

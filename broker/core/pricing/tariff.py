@@ -50,7 +50,7 @@ class Tariff:
         self._inherited = dict(laws or {})
         self._period_ms = period_ms
         self._refusals_charged = refusals_charged
-        self._witnesses: dict[str, LawIdentification] = {}
+        self._identifications: dict[str, LawIdentification] = {}
         self._sent: dict[int, tuple[LawIdentification, Sent]] = {}
         self._shown: dict[str, tuple[Law | None, int]] = {}
         self._settles = False
@@ -58,16 +58,16 @@ class Tariff:
 
     def price(self, prices: Prices) -> int:
         """Return the amount to pay for a call before it is sent."""
-        witness = self._witnesses.get(prices.endpoint) or self._witness(prices)
-        law = witness.evidence.believed
+        identification = self._identifications.get(prices.endpoint) or self._identify(prices)
+        law = identification.evidence.believed
         if law is None:
             return max(prices.tokens)
-        return prices.tokens[prices.laws.index(law)] + (witness.output_held if law is Law.USAGE else 0)
+        return prices.tokens[prices.laws.index(law)] + (identification.output_held if law is Law.USAGE else 0)
 
     def least(self, prices: Prices) -> int:
         """Return the least charge of a call, by any law that is not refuted."""
-        witness = self._witnesses.get(prices.endpoint) or self._witness(prices)
-        return min(prices.tokens[place] for place in witness.evidence.possible())
+        identification = self._identifications.get(prices.endpoint) or self._identify(prices)
+        return min(prices.tokens[index] for index in identification.evidence.possible())
 
     def least_of(self, attempt: int) -> int:
         """Return the least charge of a call in flight."""
@@ -76,27 +76,33 @@ class Tariff:
     @property
     def doubts(self) -> int:
         """A number that changes whenever another law may hold, so that `least` may return another value."""
-        return len(self._witnesses) + sum(witness.evidence.turns for witness in self._witnesses.values())
+        return len(self._identifications) + sum(
+            identification.evidence.turns for identification in self._identifications.values()
+        )
 
     def settles(self, endpoint: str) -> bool:
         """Return whether the endpoint's calls are believed to be charged for their output when they end."""
-        witness = self._witnesses.get(endpoint)
-        return self._settles and witness is not None and witness.settles
+        identification = self._identifications.get(endpoint)
+        return self._settles and identification is not None and identification.settles
 
     def outstanding(self) -> int:
         """Return the tokens that the calls in flight are still to be charged when they end."""
         if not self._settles:
             return 0
-        return sum(each.open * each.output_held for each in self._witnesses.values() if each.settles)
+        return sum(
+            identification.open * identification.output_held
+            for identification in self._identifications.values()
+            if identification.settles
+        )
 
     def record_send(self, attempt: int, prices: Prices, now_ms: int) -> None:
         """Record the sending of a call."""
-        mine = self._witnesses.get(prices.endpoint) or self._witness(prices)
-        if len(self._witnesses) > 1:
-            for witness in self._witnesses.values():
-                if witness is not mine:
-                    witness.record_foreign_send(now_ms)
-        self._sent[attempt] = mine, mine.record_send(prices, now_ms)
+        own = self._identifications.get(prices.endpoint) or self._identify(prices)
+        if len(self._identifications) > 1:
+            for identification in self._identifications.values():
+                if identification is not own:
+                    identification.record_foreign_send(now_ms)
+        self._sent[attempt] = own, own.record_send(prices, now_ms)
 
     def observe(self, attempt: int, verdict: Verdict, usage: TokenUsage | None, now_ms: int) -> tuple[int | None, bool]:
         """Record the end of a call; return the charge that the server named, if any, and whether a law explains it."""
@@ -124,56 +130,62 @@ class Tariff:
         self, attempt: int, remaining: Remaining | None, usage: TokenUsage | None, now_ms: int, *, early: bool = False
     ) -> None:
         """Record an answer: what remained and what the call used, if stated; `early`: as of its admission."""
-        witness, sent = self._sent.pop(attempt)
-        witness.record_answer(sent, remaining, usage, now_ms, early=early)
-        self._compare(sent.prices.endpoint, witness)
+        identification, sent = self._sent.pop(attempt)
+        identification.record_answer(sent, remaining, usage, now_ms, early=early)
+        self._compare(sent.prices.endpoint, identification)
 
     def record_refusal(self, attempt: int, requested: int | None) -> bool:
         """Record a refusal, which may name the server's own charge; return whether a law explains that charge."""
-        witness, sent = self._sent.pop(attempt)
-        witness.record_refusal(sent, charged=self._refusals_charged)
-        explained = requested is None or witness.record_stated_charge(sent.prices, requested)
-        self._compare(sent.prices.endpoint, witness)
+        identification, sent = self._sent.pop(attempt)
+        identification.record_refusal(sent, charged=self._refusals_charged)
+        explained = requested is None or identification.record_stated_charge(sent.prices, requested)
+        self._compare(sent.prices.endpoint, identification)
         return explained
 
     def record_loss(self, attempt: int) -> None:
         """Record an end that does not tell whether the call was charged."""
-        witness, sent = self._sent.pop(attempt)
-        witness.record_loss(sent)
+        identification, sent = self._sent.pop(attempt)
+        identification.record_loss(sent)
 
     def laws(self) -> dict[str, Law]:
         """Return the laws that a successor may believe, by endpoint."""
-        found = {name: witness.evidence.believed for name, witness in self._witnesses.items() if witness.chosen}
-        return self._inherited | {name: law for name, law in found.items() if law is not None}
+        believed = {
+            name: identification.evidence.believed
+            for name, identification in self._identifications.items()
+            if identification.chosen
+        }
+        return self._inherited | {name: law for name, law in believed.items() if law is not None}
 
     def law_statuses(self) -> tuple[LawStatus, ...]:
         """Return the state of each law."""
         return tuple(
             LawStatus(
                 endpoint=endpoint,
-                law=witness.evidence.believed,
-                identified=witness.evidence.identified,
-                pieces=witness.evidence.pieces,
-                error_tokens=median_low(witness.errors) if witness.errors else None,
-                errors=tuple(witness.errors),
-                errors_seen=witness.errors_seen,
-                charged_tokens=witness.charged_tokens,
+                law=identification.evidence.believed,
+                identified=identification.evidence.identified,
+                pieces=identification.evidence.pieces,
+                error_tokens=median_low(identification.errors) if identification.errors else None,
+                errors=tuple(identification.errors),
+                errors_seen=identification.errors_seen,
+                charged_tokens=identification.charged_tokens,
             )
-            for endpoint, witness in self._witnesses.items()
+            for endpoint, identification in self._identifications.items()
         )
 
-    def _witness(self, prices: Prices) -> LawIdentification:
+    def _identify(self, prices: Prices) -> LawIdentification:
         """Create the identification of an endpoint's law, at its first call."""
-        witness = self._witnesses[prices.endpoint] = LawIdentification(prices, self._inherited.get(prices.endpoint))
-        self._shown[prices.endpoint] = witness.evidence.believed, witness.output_held
-        self._settles = self._settles or witness.settles
-        return witness
+        identification = self._identifications[prices.endpoint] = LawIdentification(
+            prices, self._inherited.get(prices.endpoint)
+        )
+        self._shown[prices.endpoint] = identification.evidence.believed, identification.output_held
+        self._settles = self._settles or identification.settles
+        return identification
 
-    def _compare(self, endpoint: str, witness: LawIdentification) -> None:
+    def _compare(self, endpoint: str, identification: LawIdentification) -> None:
         """Raise `version` if the endpoint's calls have another price now."""
-        believed = witness.evidence.believed
-        shown = believed, witness.output_held if believed is Law.USAGE else 0
+        believed = identification.evidence.believed
+        shown = believed, identification.output_held if believed is Law.USAGE else 0
         if self._shown[endpoint] != shown:
             self._shown[endpoint] = shown
-            self._settles = any(each.settles for each in self._witnesses.values())
+            self._settles = any(other.settles for other in self._identifications.values())
             self.version += 1

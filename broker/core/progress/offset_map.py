@@ -123,7 +123,7 @@ def _opened(base: int, form: int, body: bytes) -> list[int]:
             offset += done + length
         return opened
     digits = format(int.from_bytes(body, "big"), f"0{8 * len(body)}b")
-    return [base + place for place, digit in enumerate(digits) if digit == "1"]
+    return [base + index for index, digit in enumerate(digits) if digit == "1"]
 
 
 def _checksum(payload: bytes) -> bytes:

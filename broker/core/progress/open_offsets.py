@@ -29,8 +29,8 @@ class OpenOffsets:
         return self._count
 
     def __contains__(self, offset: int) -> bool:
-        place = bisect_right(self.starts, offset) - 1
-        return place >= 0 and offset < self.ends[place]
+        index = bisect_right(self.starts, offset) - 1
+        return index >= 0 and offset < self.ends[index]
 
     def copy(self) -> "OpenOffsets":
         """Copy the set as it is now."""
@@ -52,16 +52,16 @@ class OpenOffsets:
     def discard(self, offset: int) -> bool:
         """Close an offset if it is open; return whether it was."""
         starts, ends = self.starts, self.ends
-        place = bisect_right(starts, offset) - 1
-        if place < 0 or offset >= ends[place]:
+        index = bisect_right(starts, offset) - 1
+        if index < 0 or offset >= ends[index]:
             return False
-        if ends[place] == offset + 1:
-            ends[place] = offset
+        if ends[index] == offset + 1:
+            ends[index] = offset
         else:
-            starts.insert(place + 1, offset + 1)
-            ends.insert(place, offset)
-        if starts[place] == ends[place]:
-            del starts[place], ends[place]
+            starts.insert(index + 1, offset + 1)
+            ends.insert(index, offset)
+        if starts[index] == ends[index]:
+            del starts[index], ends[index]
         self._count -= 1
         return True
 

@@ -173,13 +173,13 @@ class PartitionProgress:
         range from the lowest lost offset up to `offset` (it may enclose done and held ones), or None if nothing was
         lost. Held offsets stay: their records are in memory.
         """
-        lost = [each for each in self._unheld if each < offset]
-        lowest = min(lost, default=self._next)
+        lost_offsets = [lost_offset for lost_offset in self._unheld if lost_offset < offset]
+        lowest = min(lost_offsets, default=self._next)
         if lowest >= offset:
             return None
-        for each in lost:
-            self._open.remove(each)
-        self._unheld.difference_update(lost)
+        for lost_offset in lost_offsets:
+            self._open.remove(lost_offset)
+        self._unheld.difference_update(lost_offsets)
         if self._next < offset:
             self._next = offset
             self.last_timestamp_ms = TIMESTAMP_UNKNOWN

@@ -81,7 +81,7 @@ class CrashHistory:
     @property
     def suspected(self) -> set[str]:
         """The partitions, `topic/number`, with suspects: a claim states their positions, so others clear them too."""
-        return {_split(each)[0] for each in (*self._alone, *self._crowd, *self._named)}
+        return {_split(position)[0] for position in (*self._alone, *self._crowd, *self._named)}
 
     def record_claim(self, owner: str, stands: Iterable[str], at_ms: int) -> None:
         """Record a claim, made at that wall time: each partition stands at one of these positions."""
@@ -122,9 +122,14 @@ class CrashHistory:
         `until`: from there on a dead term cannot have read, unless it has named a record there.
         """
         alone = {
-            offset: self._alone[each] for each in self._alone for place, offset in [_split(each)] if place == partition
+            offset: self._alone[position]
+            for position in self._alone
+            for named_partition, offset in [_split(position)]
+            if named_partition == partition
         }
-        crowd = frozenset(offset for place, offset in map(_split, self._crowd) if place == partition)
+        crowd = frozenset(
+            offset for named_partition, offset in map(_split, self._crowd) if named_partition == partition
+        )
         if not alone and not crowd and self._row < DEATHS_BEFORE_CAUTION:
             return None
         return CautiousRead(max(until, *(offset + 1 for offset in (*alone, *crowd, until - 1))), alone, crowd)

@@ -13,7 +13,7 @@ from typing import Final
 from broker.core.answers.base_url import Addressee, AnswerForm, Ruling
 from broker.core.answers.classification import is_page
 from broker.core.answers.rate_limit_headers import lowered
-from broker.core.answers.verdict import Verdict, elsewhere, is_word, undecided
+from broker.core.answers.verdict import Verdict, is_word, unknown_server, wrong_server
 from broker.ports import UpstreamReply
 from broker.service.metrics.escapes import safe
 from broker.settings.urls import HttpUrl, UrlError
@@ -68,9 +68,9 @@ class Strangers:
             )
         match ruling:
             case Ruling.ELSEWHERE:
-                return elsewhere(reply.answer), told
+                return wrong_server(reply.answer), told
             case Ruling.AGAIN:
-                return undecided(reply.answer), told
+                return unknown_server(reply.answer), told
             case _:
                 return None, told
 

@@ -11,7 +11,7 @@ from typing import Final
 
 import structlog
 
-from broker.core.answers.verdict import Answer, Meaning, Verdict, judge, named
+from broker.core.answers.verdict import Answer, Meaning, Verdict, error_words, judge
 from broker.ports import UpstreamApi, UpstreamReply
 from broker.service.calls.answer_body import published
 from broker.service.calls.foreign_server import response_facts
@@ -114,7 +114,7 @@ class Greeting:
 
 def _sentence(url: str, answer: Answer, verdict: Verdict) -> str | None:
     """Return what an operator must repair; None where nothing is certain."""
-    facts = ", ".join(named(answer)) or "no answer"
+    facts = ", ".join(error_words(answer)) or "no answer"
     match verdict.meaning:
         case Meaning.AUTH if _SCOPE in answer.message.lower():
             return None  # a restricted key: it may generate but not list models

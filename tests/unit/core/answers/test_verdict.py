@@ -10,10 +10,10 @@ from broker.core.answers.verdict import (
     Answer,
     Fault,
     Meaning,
-    elsewhere,
-    fine,
     judge,
-    undecided,
+    success,
+    unknown_server,
+    wrong_server,
 )
 from tests.unit.core import recorded
 
@@ -133,7 +133,7 @@ def test_only_an_answer_a_refusal_and_an_oversize_are_final() -> None:
         Meaning.CONNECTION: answer(None, "connection"),
     }
     verdicts = {meaning: judge(given) for meaning, given in by_meaning.items()}
-    verdicts[Meaning.NOT_THE_API] = elsewhere(answer(404))
+    verdicts[Meaning.NOT_THE_API] = wrong_server(answer(404))
     assert set(verdicts) == set(Meaning)
     assert all(verdict.meaning is meaning for meaning, verdict in verdicts.items())
     final = {meaning for meaning, verdict in verdicts.items() if not verdict.retryable}
@@ -143,7 +143,7 @@ def test_only_an_answer_a_refusal_and_an_oversize_are_final() -> None:
 
 
 def test_an_answer_that_another_server_may_have_written_is_tried_again_and_counts_as_no_attempt() -> None:
-    verdict = undecided(answer(404))
+    verdict = unknown_server(answer(404))
     assert (verdict.meaning, verdict.retryable, verdict.counts_as_attempt) == (Meaning.UPSTREAM_ERROR, True, False)
     assert "HTTP 404" in verdict.sentence
 
@@ -292,7 +292,7 @@ def test_an_answer_that_is_fine_is_what_its_headers_make_of_it() -> None:
         "x-ratelimit-remaining-project-requests": "499",
     }
     judged = judge(Answer(200, headers, None, None, None, ""))
-    assert judged == fine(200, readings(headers), side_readings(headers))
+    assert judged == success(200, readings(headers), side_readings(headers))
     assert (judged.meaning, judged.retryable, judged.counts_as_attempt) == (Meaning.OK, False, False)
     assert (judged.wait_ms, judged.snapshot, judged.limit, judged.shape) == (None, None, None, None)
     assert judged.sentence == "OpenAI answered (HTTP 200)."

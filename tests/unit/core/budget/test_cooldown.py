@@ -1,6 +1,6 @@
 from broker.core.answers.rate_limit_headers import MINUTE_MS, LimitMetric, Snapshot
 from broker.core.budget.burst_control import QUIET_MS
-from broker.core.budget.cooldown import FIRST_MAX_MS, FIRST_MS, GROWS_BY, LONGEST_MS, Cooldown, unfathomed
+from broker.core.budget.cooldown import FIRST_MAX_MS, FIRST_MS, GROWS_BY, LONGEST_MS, Cooldown, leaves_level_open
 
 
 def test_each_refusal_in_a_row_lengthens_the_wait_up_to_a_bound() -> None:
@@ -84,5 +84,5 @@ def test_a_refusal_that_says_how_much_is_used_and_not_all_of_it_can_be_fathomed(
     def stated(used: int | None) -> Snapshot:
         return Snapshot(LimitMetric.TOKENS, MINUTE_MS, 1_000, used, None, None, None)
 
-    assert unfathomed(None)
-    assert [unfathomed(stated(used)) for used in (None, 1_000, 999)] == [True, True, False]
+    assert leaves_level_open(None)
+    assert [leaves_level_open(stated(used)) for used in (None, 1_000, 999)] == [True, True, False]

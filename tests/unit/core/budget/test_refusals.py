@@ -1,7 +1,7 @@
 import pytest
 
 from broker.core.answers.verdict import Answer, Verdict, judge
-from broker.core.budget.refusals import explained, took_nothing
+from broker.core.budget.refusals import is_explained, was_turned_away
 from broker.core.budget.reservation import Reservation
 from tests.unit.core.budgets import answer, failure, refusal
 
@@ -25,7 +25,7 @@ def shown_empty(remaining: int) -> Verdict:
     ],
 )
 def test_a_refusal_is_explained_by_a_limit_that_could_not_pay(verdict: Verdict, expected: bool) -> None:  # noqa: FBT001
-    assert explained(SENT, verdict) is expected
+    assert is_explained(SENT, verdict) is expected
 
 
 @pytest.mark.parametrize(
@@ -33,9 +33,9 @@ def test_a_refusal_is_explained_by_a_limit_that_could_not_pay(verdict: Verdict, 
     [(failure(404), True), (failure(401), True), (failure(500), False), (failure(429), False), (answer(), False)],
 )
 def test_a_call_turned_away_without_limit_headers_took_nothing(verdict: Verdict, expected: bool) -> None:  # noqa: FBT001
-    assert took_nothing(verdict) is expected
+    assert was_turned_away(verdict) is expected
 
 
 def test_one_turned_away_with_limit_headers_was_charged() -> None:
     headers = {"x-ratelimit-limit-tokens": "60000", "x-ratelimit-remaining-tokens": "59000"}
-    assert not took_nothing(judge(Answer(400, headers, None, None, None, "")))
+    assert not was_turned_away(judge(Answer(400, headers, None, None, None, "")))

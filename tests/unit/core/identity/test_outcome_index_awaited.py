@@ -204,11 +204,11 @@ def test_where_the_ledger_is_gone_everything_is_recorded_again_what_is_parked_fi
         index.record(identity(number), 2, Fate.PARKED if number == 4 else Fate.COMPLETED, number * 1_000)
     assert told(index, 5_500) == []
     index.rewrite_all(5_500)
-    assert index.untold
+    assert index.unwritten
     assert index.renewals(5_600) == index.renewals(5_700), "until they are recorded"
     assert told(index, 5_800) == [4, 0, 1, 2, 3, 5]
     assert told(index, 5_900) == []
-    assert not index.untold
+    assert not index.unwritten
     assert index.find(identity(0).id_hash) == KnownFate(Fate.COMPLETED, 0, 2, b"contents", 6)
 
 

@@ -1,6 +1,6 @@
 from broker.core.bounds import LOOKS_SWEPT_ABOVE, REACH_EVERY_MS
 from broker.core.budget.budget import Budget
-from broker.core.lanes.reachability import ReachabilityChecks, out_of_time
+from broker.core.lanes.reachability import ReachabilityChecks, unreachable_late
 from broker.core.lanes.tenant_queue import TenantQueue
 from broker.core.ticket import Ticket
 from tests.unit.core.budgets import SETTINGS, UNKNOWN, full
@@ -37,8 +37,8 @@ class Watched:
 
 def test_of_the_late_each_comes_after_all_who_are_not_and_none_after_another() -> None:
     late = [ticket(candidate(charge=100, deadline_ms=at)) for at in (40, 41)]
-    assert out_of_time(late, 400, inflow()) == [late[0]]
-    assert out_of_time(late, 399, inflow()) == []
+    assert unreachable_late(late, 400, inflow()) == [late[0]]
+    assert unreachable_late(late, 399, inflow()) == []
 
 
 def test_who_has_no_chance_is_found_at_the_next_look() -> None:

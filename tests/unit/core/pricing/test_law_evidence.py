@@ -6,7 +6,7 @@ from broker.core.pricing.law_evidence import (
     SILENT_ANSWERS_MAX,
     STATED_WEIGHT,
     LawEvidence,
-    tells,
+    is_telling,
 )
 from broker.core.pricing.laws import Law
 
@@ -144,8 +144,8 @@ def test_a_recorded_law_that_cannot_hold_gives_way_to_the_first() -> None:
 
 
 def test_a_piece_tells_if_a_law_takes_too_much_or_some_fit_and_some_do_not() -> None:
-    assert [tells(each) for each in ((0, 1), (5, 5), (0, -1), (None, 2))] == [True] * 4
-    assert [tells(each) for each in ((0, 0), (-1, -2), (None, 0), (None,), ())] == [False] * 5
+    assert [is_telling(each) for each in ((0, 1), (5, 5), (0, -1), (None, 2))] == [True] * 4
+    assert [is_telling(each) for each in ((0, 0), (-1, -2), (None, 0), (None,), ())] == [False] * 5
 
 
 def test_a_belief_is_settled_once_it_has_fitted_many_answers_in_a_row() -> None:
