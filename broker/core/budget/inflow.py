@@ -40,14 +40,14 @@ class Inflow:
 
         Tickets after an unreachable one are judged as if that one were absent.
         """
-        lost: list[Ticket] = []
+        unreachable: list[Ticket] = []
         for ticket in tickets:
             tokens = ahead + ticket.least
             if self.is_unreachable(tokens, ticket.candidate.deadline_ms):
-                lost.append(ticket)
+                unreachable.append(ticket)
             else:
                 ahead = tokens
-        return lost, ahead
+        return unreachable, ahead
 
     def is_unreachable(self, tokens: int, deadline_ms: int) -> bool:
         """Return whether `tokens` cannot flow in before a deadline that has not passed yet."""
