@@ -3,6 +3,8 @@ from pathlib import Path
 import pytest
 
 from tests.mutation.mutants import Name
+from tests.mutation.scope import MODULES
+from tests.mutation.sources import source
 from tests.mutation.survivors import hold, read, stanza
 
 ONE, OTHER, THIRD = Name("f", "a < b", "a <= b"), Name("f", "x = 1", "(removed)"), Name("g", "'a'", '"b\\"')
@@ -44,3 +46,8 @@ def test_an_entry_is_obsolete_once_its_mutant_is_killed_or_gone_and_not_before()
 
 def test_the_committed_list_can_be_read() -> None:
     assert read()
+
+
+def test_each_entry_of_the_committed_list_names_a_mutant_that_exists() -> None:
+    every = {mutant.name for module in MODULES for mutant in source(module).mutants}
+    assert [name for name in read() if name not in every] == []
