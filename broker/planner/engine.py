@@ -282,7 +282,7 @@ class VirtualRun:
             self._later(patience_us, self._tell, Answered(call, _TIMED_OUT, 0, None))
             self._later(visit.ends_us, upstream.end, visit)
         elif upstream.just_answers:  # its end has no visible effect before the answer arrives
-            self._later(visit.ends_us + self._way(), self._hear, call, cargo, visit, upstream)
+            self._later(visit.ends_us + self._way(), self._end_call, call, cargo, visit, upstream)
         else:
             self._later(visit.ends_us, self._end, call, cargo, visit, upstream)
 
@@ -290,7 +290,7 @@ class VirtualRun:
         """End a call at OpenAI, and send its answer on the way back."""
         self._later(self.now_us + self._way(), self._tell, _outcome(call, cargo, upstream.end(visit)))
 
-    def _hear(self, call: CallNumber, cargo: Cargo, visit: Visit, upstream: VirtualUpstream) -> None:
+    def _end_call(self, call: CallNumber, cargo: Cargo, visit: Visit, upstream: VirtualUpstream) -> None:
         """End a call at OpenAI at the instant when its answer arrives here."""
         self._tell(_outcome(call, cargo, upstream.end(visit)))
 

@@ -148,8 +148,8 @@ class Plan:
             return self.stretch_ms
         return max(_STRETCH_MIN_MS, (self.workload.span_ms or HOUR_MS) // _STRETCHES)
 
-    def play(self, factor: float = 1.0, heed: Callable[[int], None] = lambda _: None) -> Outlook:
-        """Run it on `factor` times the quota; `heed` gets the number of outcomes now and then."""
+    def play(self, factor: float = 1.0, on_progress: Callable[[int], None] = lambda _: None) -> Outlook:
+        """Run it on `factor` times the quota; `on_progress` gets the number of outcomes now and then."""
         quotas = [quota.times(factor) for quota in self.quotas]
         upstreams = [VirtualUpstream(self._played(quota), counts_ids=False) for quota in quotas]
         serving = {model: upstream for quota, upstream in zip(quotas, upstreams, strict=True) for model in quota.models}
@@ -163,7 +163,7 @@ class Plan:
             run.count_anew(timeline)
             before = [_outlook(quota, each, run.now_us) for quota, each in zip(quotas, upstreams, strict=True)]
         while not run.advance(run.now_ms + timeline.width_ms):
-            heed(run.record.settled)
+            on_progress(run.record.settled)
         limits = [_outlook(quota, each, run.now_us) for quota, each in zip(quotas, upstreams, strict=True)]
         if before:
             limits = [limit.since(earlier) for limit, earlier in zip(limits, before, strict=True)]

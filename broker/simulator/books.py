@@ -82,7 +82,7 @@ class Page:
     input_tokens: int = 0
     output_tokens: int = 0
 
-    def tell(self, body: Mapping[str, Any] | str) -> None:
+    def record_body(self, body: Mapping[str, Any] | str) -> None:
         """Count an answer that was written out whole."""
         usage = {} if isinstance(body, str) else body.get("usage") or {}
         self.answered += 1

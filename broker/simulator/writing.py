@@ -72,7 +72,7 @@ async def _told(
 def _count(reply: Reply, count: IdCount | None, books: Books) -> None:
     books.answer(reply.status, count)
     if reply.page is not None and reply.status == 200:
-        reply.page.tell(reply.body)
+        reply.page.record_body(reply.body)
 
 
 def _pieces(stream: AnswerStream) -> Iterator[TimedText]:

@@ -73,7 +73,7 @@ class _Sought:
         """The keys not found yet."""
         return self.keys - self.found.keys()
 
-    def meet(self, record: ConsumerRecord) -> None:
+    def observe(self, record: ConsumerRecord) -> None:
         """Keep the outcome of the latest run, and within one run the last; skip an outcome of another id."""
         outcome = outcome_in(record) if record.key in self.keys else None
         if outcome is None or outcome.id.encode() != record.key:
@@ -223,14 +223,14 @@ class ReadBack:
         for key in sought.keys:
             for offset in index.find(number, key):
                 async for record in _between(consumer, place, offset, offset + 1):
-                    sought.meet(record)
+                    sought.observe(record)
         size, at = _SLICE_FIRST, index.low(number)
         while at is not None and at > window.floors[number] and any(self._wanted[key] for key in sought.left):
             low = max(window.floors[number], at - size)
             passed: list[tuple[int, bytes]] = []
             async for record in _between(consumer, place, low, at):
                 passed.append((record.offset, record.key or b""))
-                sought.meet(record)
+                sought.observe(record)
             self.records_read += len(passed)
             if index.low(number) == at:  # else the topic was made anew meanwhile, or the index is full
                 index.add_before(number, low, passed)

@@ -35,21 +35,21 @@ def cores() -> int:
 
 
 def play_all(
-    runs: Sequence[Run], heed: Callable[[int], None], processes: int, *, requests_min: int = REQUESTS_MIN
+    runs: Sequence[Run], on_progress: Callable[[int], None], processes: int, *, requests_min: int = REQUESTS_MIN
 ) -> list[Outlook]:
-    """Play all runs; `heed` gets from time to time the number of outcomes of all runs together.
+    """Play all runs; `on_progress` gets from time to time the number of outcomes of all runs together.
 
     Raises:
         RuntimeError: A run's process died.
     """
     expected = sum(plan.expected or 0 for plan, _ in runs)
     if min(processes, len(runs)) > 1 and expected >= requests_min:
-        return _SideBySide(runs, heed).play(processes)
+        return _SideBySide(runs, on_progress).play(processes)
     gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS, 50, 1_000)
     outlooks: list[Outlook] = []
     for plan, factor in runs:
         before = sum(outlook.record.settled for outlook in outlooks)
-        outlooks.append(plan.play(factor, lambda settled, before=before: heed(before + settled)))  # type: ignore[misc]
+        outlooks.append(plan.play(factor, lambda settled, before=before: on_progress(before + settled)))  # type: ignore[misc]
     return outlooks
 
 
@@ -58,7 +58,7 @@ class _SideBySide:
     """The parent's side."""
 
     runs: Sequence[Run]
-    heed: Callable[[int], None]
+    on_progress: Callable[[int], None]
     settled: dict[int, int] = field(default_factory=dict)
     found: dict[int, Outlook] = field(default_factory=dict)
     under_way: dict[Connection, tuple[int, BaseProcess]] = field(default_factory=dict)
@@ -73,7 +73,7 @@ class _SideBySide:
                     self._begin(waiting.popleft())
                 told = wait(list(self.under_way))
                 for connection in [each for each in self.under_way if each in told]:
-                    self._hear(connection)
+                    self._receive(connection)
         finally:
             for connection, (_, process) in self.under_way.items():
                 process.terminate()
@@ -88,7 +88,7 @@ class _SideBySide:
         process.start()
         theirs.close()
 
-    def _hear(self, connection: Connection) -> None:
+    def _receive(self, connection: Connection) -> None:
         number, process = self.under_way[connection]
         try:
             told = connection.recv()
@@ -103,7 +103,7 @@ class _SideBySide:
             connection.close()
         else:
             self.settled[number] = told
-        self.heed(sum(self.settled.values()))
+        self.on_progress(sum(self.settled.values()))
 
 
 def serve(connection: Connection, plan: Plan, factor: float) -> None:

@@ -127,8 +127,8 @@ def _play(plan: Plan, factors: tuple[float, ...], *, whole: bool, quiet: bool) -
     expected = None if plan.expected is None else plan.expected * len(factors)
     parts = {factor: (plan,) if whole else parts_of(plan, factor) for factor in factors}
     runs = [(part, factor) for factor, each in parts.items() for part in each]
-    with waiting(expected, quiet=quiet) as heed:
-        played = iter(play_all(runs, heed, cores()))
+    with waiting(expected, quiet=quiet) as on_progress:
+        played = iter(play_all(runs, on_progress, cores()))
     return [together(plan, list(islice(played, len(each)))) for each in parts.values()]
 
 

@@ -40,7 +40,7 @@ def _say_nothing(_: int) -> None:
 def _line_by_line(expected: int | None, clock: Callable[[], float]) -> Heed:
     begun_s = said_s = clock()
 
-    def heed(settled: int) -> None:
+    def on_progress(settled: int) -> None:
         nonlocal said_s
         now_s = clock()
         if now_s - said_s < LINE_EVERY_S:
@@ -49,4 +49,4 @@ def _line_by_line(expected: int | None, clock: Callable[[], float]) -> Heed:
         whole = f" of about {expected:,}" if expected else ""
         say(f"simulating: {settled:,}{whole} requests after {now_s - begun_s:.0f} s", err=True)
 
-    return heed
+    return on_progress

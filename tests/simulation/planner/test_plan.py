@@ -133,7 +133,7 @@ def test_the_busiest_hour_is_told_of_runs_that_have_one() -> None:
 
 def test_progress_is_told_and_never_falls_back() -> None:
     heard: list[int] = []
-    outlook = plan_of(Stream("a", "urgent", per_hour=600)).play(heed=heard.append)
+    outlook = plan_of(Stream("a", "urgent", per_hour=600)).play(on_progress=heard.append)
     assert heard == sorted(heard)
     assert len(heard) > 20
     assert outlook.record.settled >= heard[-1] > 0

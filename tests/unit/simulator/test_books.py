@@ -138,8 +138,8 @@ def test_each_endpoint_of_a_limit_has_its_page_as_long_as_there_are_not_very_man
     counted = Books(Limits(60_000, 600), opened_us=0, pages_max=2)
     for limit, endpoint in (("m", "responses"), ("m", "embeddings"), ("m", "responses"), ("n", "responses")):
         counted.page(limit, endpoint).calls += 1
-    counted.page("m", "responses").tell({"usage": {"input_tokens": 3, "output_tokens": 4}})
-    counted.page("m", "embeddings").tell({"usage": {"prompt_tokens": 5}})
+    counted.page("m", "responses").record_body({"usage": {"input_tokens": 3, "output_tokens": 4}})
+    counted.page("m", "embeddings").record_body({"usage": {"prompt_tokens": 5}})
     nothing = {"charged_tokens": 0, "output_tokens": 0}
     assert counted.snapshot(with_ids=False).as_json()["pages"] == {
         "m": {

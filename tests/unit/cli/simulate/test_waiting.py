@@ -20,10 +20,10 @@ def clock() -> Clock:
 def test_in_a_pipe_a_long_run_tells_every_ten_seconds_how_far_it_is(
     capsys: pytest.CaptureFixture[str], clock: Clock
 ) -> None:
-    with waiting(150_000, clock=clock) as heed:
+    with waiting(150_000, clock=clock) as on_progress:
         for seconds, settled in ((9.9, 1), (10.0, 1_200), (19.9, 2_000), (20.5, 2_500), (29.9, 2_800)):
             clock.now_s = 100.0 + seconds
-            heed(settled)
+            on_progress(settled)
     told = capsys.readouterr()
     assert told.out == ""
     assert told.err.splitlines() == [
@@ -35,14 +35,14 @@ def test_in_a_pipe_a_long_run_tells_every_ten_seconds_how_far_it_is(
 def test_without_knowing_how_many_there_will_be_it_tells_how_many_there_were(
     capsys: pytest.CaptureFixture[str], clock: Clock
 ) -> None:
-    with waiting(None, clock=clock) as heed:
+    with waiting(None, clock=clock) as on_progress:
         clock.now_s += 11
-        heed(7)
+        on_progress(7)
     assert capsys.readouterr().err == "simulating: 7 requests after 11 s\n"
 
 
 def test_who_reads_by_machine_is_told_nothing(capsys: pytest.CaptureFixture[str], clock: Clock) -> None:
-    with waiting(100, quiet=True, clock=clock) as heed:
+    with waiting(100, quiet=True, clock=clock) as on_progress:
         clock.now_s += 60
-        heed(50)
+        on_progress(50)
     assert capsys.readouterr().err == ""
