@@ -1,6 +1,6 @@
 """A budget against a tiny server of its own, in any order of events that the world allows.
 
-The assumptions: a call reaches the server within `WAY_MIN_MS`, and at once while the server is full; its charge
+The assumptions: a call reaches the server within `DELAY_MIN_MS`, and at once while the server is full; its charge
 differs from ours by at most the rounding; nobody else spends; the checkpoint was true. Then the lower end is never
 above the truth, so the server never has to refuse; and whatever happens, a reservation ends once, a pause is never
 shortened, and what may not pay takes nothing.
@@ -16,7 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from broker.core.answers.rate_limit_headers import MINUTE_MS, LimitMetric
 from broker.core.answers.verdict import Answer, judge
-from broker.core.budget.admission_delay import WAY_MIN_MS
+from broker.core.budget.admission_delay import DELAY_MIN_MS
 from broker.core.budget.bucket_set import LevelBounds
 from broker.core.budget.budget import Budget, Checkpoint, LimitBeliefs
 from broker.core.units import PPM, ROUNDING_TOKENS
@@ -84,9 +84,9 @@ class Play(RuleBasedStateMachine):
 
     def pass_ms(self, ms: int) -> None:
         until = self.now + ms
-        while due := [call for call in self.calls if call.answer is None and call.sent_ms + WAY_MIN_MS <= until]:
+        while due := [call for call in self.calls if call.answer is None and call.sent_ms + DELAY_MIN_MS <= until]:
             latest = min(due, key=lambda call: call.sent_ms)
-            self.tick(latest.sent_ms + WAY_MIN_MS - self.now)
+            self.tick(latest.sent_ms + DELAY_MIN_MS - self.now)
             if latest.answer is None:
                 self.arrive(latest)
         self.tick(until - self.now)

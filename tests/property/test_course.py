@@ -1,8 +1,8 @@
 """The law that holds is never convicted: whatever calls do, its prediction lies where the server's figure does.
 
-The server is a bucket in exact integers. A call reaches it up to `WAY_MS` after it was sent, so calls overtake each
-other; it is charged as the law says, give or take the rounding of one token. Others may spend as well: then the law may
-seem to take less than the server did, and still never more.
+The server is a bucket in exact integers. A call reaches it up to `DELAY_DIFFERENCE_MS` after it was sent, so calls
+overtake each other; it is charged as the law says, give or take the rounding of one token. Others may spend as well:
+then the law may seem to take less than the server did, and still never more.
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.core.pricing.debit_history import WAY_MS, DebitHistory
+from broker.core.pricing.debit_history import DELAY_DIFFERENCE_MS, DebitHistory
 
 CAPACITY, PERIOD = 60_000, 60_000
 
@@ -30,8 +30,8 @@ class Call:
 calls = st.lists(
     st.builds(
         Call,
-        gap_ms=st.one_of(st.integers(0, 3 * WAY_MS), st.integers(0, 20_000)),
-        way_ms=st.integers(0, WAY_MS),
+        gap_ms=st.one_of(st.integers(0, 3 * DELAY_DIFFERENCE_MS), st.integers(0, 20_000)),
+        way_ms=st.integers(0, DELAY_DIFFERENCE_MS),
         price=st.integers(1, 5_000),
         rounding=st.integers(-1, 1),
         foreign=st.one_of(st.just(0), st.integers(0, 3_000)),

@@ -11,8 +11,8 @@ moment but not the lower bound.
 
 from typing import Final
 
-WAY_MAX_MS: Final = 1_000
-WAY_MIN_MS: Final = 120
+DELAY_MAX_MS: Final = 1_000
+DELAY_MIN_MS: Final = 120
 SHRINKS_BY: Final = 128  # each agreeing answer shortens the delay by one part in this many
 FORGETS_AFTER: Final = 1_024  # agreeing answers in a row before the lower bound comes down a little
 FORGETS_PARTS: Final = 16
@@ -23,8 +23,8 @@ class AdmissionDelay:
     """The longest delay that the answers so far leave possible, in whole milliseconds."""
 
     def __init__(self) -> None:
-        self.ms = WAY_MAX_MS
-        self._shortest_ms = WAY_MIN_MS
+        self.ms = DELAY_MAX_MS
+        self._shortest_ms = DELAY_MIN_MS
         self._agreed = 0
         self._among_others = 0  # agreeing answers left during which contradictions are attributed to other clients
 
@@ -37,17 +37,17 @@ class AdmissionDelay:
             self._among_others -= 1
         if self._agreed >= FORGETS_AFTER:
             self._agreed = 0
-            self._shortest_ms = max(WAY_MIN_MS, self._shortest_ms - self._shortest_ms // FORGETS_PARTS)
+            self._shortest_ms = max(DELAY_MIN_MS, self._shortest_ms - self._shortest_ms // FORGETS_PARTS)
 
     def record_shortfall(self, *, by_others: bool = False) -> None:
         """Record that the server had less than believed, or refused a call that should have been payable.
 
         `by_others`: the shortfall is larger than any delay explains.
         """
-        self.ms = min(WAY_MAX_MS, 2 * self.ms)
+        self.ms = min(DELAY_MAX_MS, 2 * self.ms)
         if by_others:
             self._among_others = OTHERS_STAY
-            self._shortest_ms = WAY_MIN_MS
+            self._shortest_ms = DELAY_MIN_MS
         elif not self._among_others:
             self._shortest_ms = max(self._shortest_ms, self.ms)
         self._agreed = 0

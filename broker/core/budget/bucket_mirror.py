@@ -9,18 +9,18 @@ at some instant `taken`. So the level now is
     remaining + refill(now - taken) - charges of our calls that the server admits after `taken`
 
 and the interval spans the least and the most of that over every possible `taken`. A call reaches the server's limiter
-within one *way*, the admission delay, of being sent (admission_delay.py learns how long it is), so `taken` lies within
-the first way after the sending. Which calls come after it is not known either: those sent after `taken` certainly do;
-those sent up to one way earlier may, unless they had been answered when the call was sent. The lower end counts all
-that may, the upper end only those that must. A server whose bucket was full in between refilled nothing then: from that
-instant on it has at least a full bucket less the charges of our calls. So the lower end is no higher than that;
-otherwise an answer that took a minute would hide what was spent. Leaving out the refill costs 6 to 43 % of the quota
-with calls of seconds to a minute; leaving out the calls still on their way costs refusals at high rates. Between two
-sends the sum is linear in `taken`, so only the instants of sends are examined.
+within one admission delay of being sent (admission_delay.py learns how long it is), so `taken` lies within the first
+admission delay after the sending. Which calls come after it is not known either: those sent after `taken` certainly do;
+those sent up to one admission delay earlier may, unless they had been answered when the call was sent. The lower end
+counts all that may, the upper end only those that must. A server whose bucket was full in between refilled nothing
+then: from that instant on it has at least a full bucket less the charges of our calls. So the lower end is no higher
+than that; otherwise an answer that took a minute would hide what was spent. Leaving out the refill costs 6 to 43 % of
+the quota with calls of seconds to a minute; leaving out the calls still on their way costs refusals at high rates.
+Between two sends the sum is linear in `taken`, so only the instants of sends are examined.
 
 One effect is left out: a full server goes on refilling nothing until a call that was sent has arrived. That is the
-refill of one way, less than the rounding of the calls that a full bucket pays for, unless calls are few and the way is
-long.
+refill of one admission delay, less than the rounding of the calls that a full bucket pays for, unless calls are few and
+the delay is long.
 
 Levels are "after all that is on its way": the server will have at least `low` left when the last call has arrived. All
 sums are exact, in tokens times `period_ms` (see bounded_bucket.py).

@@ -11,7 +11,7 @@ from typing import Final
 
 from broker.core.answers.rate_limit_headers import DAY_MS, HOUR_MS, TOKENS, LimitMetric, Snapshot
 from broker.core.answers.verdict import OK, Meaning, Verdict
-from broker.core.budget.admission_delay import WAY_MAX_MS, AdmissionDelay
+from broker.core.budget.admission_delay import DELAY_MAX_MS, AdmissionDelay
 from broker.core.budget.breaker import Breaker
 from broker.core.budget.bucket_set import BucketSet, LevelBounds
 from broker.core.budget.burst_control import BurstControl
@@ -382,7 +382,7 @@ class Budget:
             self._delay.record_agreement()
         elif error is not None and error < 0:
             shortest = self._buckets.shortest()
-            by_others = shortest is not None and -error * shortest.period_ms > WAY_MAX_MS * shortest.capacity
+            by_others = shortest is not None and -error * shortest.period_ms > DELAY_MAX_MS * shortest.capacity
             self._delay.record_shortfall(by_others=by_others and metric is LimitMetric.TOKENS)
             if metric is LimitMetric.TOKENS:
                 self.foreign_tokens -= error

@@ -19,8 +19,8 @@ SENDS_MAX: Final = 4_096
 class AdmissionOrder:
     """The call that an answer belongs to, and which others may have reached the limiter before or after it.
 
-    The *early* instant is one admission delay (*way*) before the last one at which the call may have been admitted, and
-    no later than its sending.
+    The *early* instant is one admission delay before the last one at which the call may have been admitted, and no
+    later than its sending.
 
     Attributes:
         number: The call's number.
@@ -29,8 +29,8 @@ class AdmissionOrder:
         delay_ms: The longest admission delay.
         index: The call's index in the columns; -1 if it was sent too long ago, and the remaining fields are
             meaningless.
-        first: Calls before this index arrived before it: sent one way earlier, or answered when it was sent.
-        last: Calls from this index on arrive after it: sent one way later.
+        first: Calls before this index arrived before it: sent one delay earlier, or answered when it was sent.
+        last: Calls from this index on arrive after it: sent one delay later.
         early: Calls before this index were sent before the early instant, or arrived before it.
         stop: Calls from this index on were sent after the early instant, or after it.
         ahead_ms: The time from the early instant to the sending of the call at `early`.
@@ -87,14 +87,14 @@ class SentCalls:
 
     def admission_order(self, number: int, sent_ms: int, now_ms: int, delay_ms: int) -> AdmissionOrder:
         """Return the order of admission around the call that an answer belongs to, for every bucket it describes."""
-        assert delay_ms > 0, "every way takes time"
+        assert delay_ms > 0, "every admission delay takes time"
         index, times_ms = number - self.forgotten, self.sent_ms
         if index < 0:
             return AdmissionOrder(number, sent_ms, now_ms, delay_ms)
         oldest = self.oldest_open[index] - self.forgotten
         first = bisect_right(times_ms, sent_ms - delay_ms, oldest if oldest > 0 else 0, index + 1)
         last = bisect_right(times_ms, sent_ms + delay_ms, index)
-        early_ms, stop = sent_ms, index + 1  # as a rule: an answer takes longer than one way
+        early_ms, stop = sent_ms, index + 1  # as a rule: an answer takes longer than one admission delay
         if now_ms - delay_ms < sent_ms:
             early_ms = now_ms - delay_ms
             stop = bisect_right(times_ms, early_ms, first, index + 1)

@@ -9,7 +9,7 @@ from bisect import bisect_left, bisect_right
 from typing import Final
 
 from broker.core.answers.rate_limit_headers import LimitMetric
-from broker.core.budget.admission_delay import WAY_MAX_MS
+from broker.core.budget.admission_delay import DELAY_MAX_MS
 from broker.core.budget.refill_detection import Refill
 from broker.core.budget.sent_calls import AdmissionOrder, SentCalls
 from broker.core.budget.sliding_sum import SLOT_MS, SlidingSum
@@ -31,7 +31,7 @@ class FixedWindowMirror:
         self._mark_ms = mark_ms
         self._begun_ms = mark_ms - period_ms  # calls sent since then are counted in this window
         self._low = self._high = left
-        self._recent = SlidingSum(WAY_MAX_MS)  # recent calls, which may be counted on either side of the mark
+        self._recent = SlidingSum(DELAY_MAX_MS)  # recent calls, which may be counted on either side of the mark
         self._anchored = True
         self._proven = False  # an answer has shown that it began anew
         self._renewed = False
@@ -206,8 +206,8 @@ class SlidingWindowMirror:
 
     def _count(self, sends: SentCalls, now_ms: int) -> None:
         """Count everything sent within a period, at its present price."""
-        self._long = SlidingSum(self.period_ms + WAY_MAX_MS)
-        self._short = SlidingSum(max(SLOT_MS, self.period_ms - WAY_MAX_MS))
+        self._long = SlidingSum(self.period_ms + DELAY_MAX_MS)
+        self._short = SlidingSum(max(SLOT_MS, self.period_ms - DELAY_MAX_MS))
         for index in range(bisect_left(sends.sent_ms, now_ms - self.period_ms), len(sends.sent_ms)):
             self.pay(sends.amounts[self.metric][index], sends.forgotten + index, sends.sent_ms[index])
 

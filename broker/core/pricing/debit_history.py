@@ -3,8 +3,8 @@
 An answer states what remained of the limit right after its call. From there a law predicts what remained after a later
 call: the earlier level, plus the inflow, never above a full bucket, less the charges that it gives for our calls in
 between. The prediction is as certain as our knowledge of when and in which order the calls arrived: delays to the
-server differ by `WAY_MS` or more, and a call sent that close to either end may have arrived before or after it. So the
-prediction is an interval.
+server differ by `DELAY_DIFFERENCE_MS` or more, and a call sent that close to either end may have arrived before or
+after it. So the prediction is an interval.
 
 Other clients spend as well. So a law whose prediction lies below what remained is wrong; one whose prediction lies
 above may be right all the same. A first answer has none before it; but no bucket is more than full, which bounds the
@@ -24,8 +24,14 @@ from typing import Final
 
 from broker.core.units import ROUNDING_TOKENS
 
-WAY_MS: Final = 25  # usual difference between the delays of two calls to the server's limiter
-WAYS_MS: Final = (WAY_MS, 50, 100, 200, 400)  # larger differences that are assumed where delays are long
+DELAY_DIFFERENCE_MS: Final = 25  # usual difference between the delays of two calls to the server's limiter
+DELAY_DIFFERENCES_MS: Final = (
+    DELAY_DIFFERENCE_MS,
+    50,
+    100,
+    200,
+    400,
+)  # larger differences that are assumed where delays are long
 DEBITS_MAX: Final = 512
 SPANS_MAX: Final = 8  # spans examined for one answer, each about twice as long as the one before
 STEPS_MAX: Final = 64  # calls without an answer that a search for the next answer passes over
@@ -152,7 +158,9 @@ class DebitHistory:
         self._sum_up()
         return tuple(column[-1] for column in self._sums)
 
-    def spans(self, number: int, capacity: int, period_ms: int, delay_ms: int = WAY_MS) -> Iterator[DebitSpan]:
+    def spans(
+        self, number: int, capacity: int, period_ms: int, delay_ms: int = DELAY_DIFFERENCE_MS
+    ) -> Iterator[DebitSpan]:
         """Yield the spans that end with that observed debit, the shortest first.
 
         `delay_ms` is the difference between delays that is assumed.

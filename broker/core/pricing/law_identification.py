@@ -19,7 +19,7 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import Final, NamedTuple
 
-from broker.core.pricing.debit_history import SPANS_MAX, WAYS_MS, DebitHistory, DebitSpan
+from broker.core.pricing.debit_history import DELAY_DIFFERENCES_MS, SPANS_MAX, DebitHistory, DebitSpan
 from broker.core.pricing.law_evidence import STATED_WEIGHT, LawEvidence
 from broker.core.pricing.laws import Law, Prices, recorded_law
 from broker.core.units import ROUNDING_TOKENS
@@ -98,7 +98,9 @@ class LawIdentification:
         self._outputs: deque[int] = deque(maxlen=OUTPUTS_MAX)
         self._outputs_seen = 0
         self._spent = [-1, -1]  # by history: the end of the last span in which others seem to have spent
-        self._delay_index = self._back_delay_index = 0  # indices into `WAYS_MS`: how far delays differ, there and back
+        self._delay_index = self._back_delay_index = (
+            0  # indices into `DELAY_DIFFERENCES_MS`: how far delays differ, there and back
+        )
 
     @property
     def settles(self) -> bool:
@@ -210,7 +212,7 @@ class LawIdentification:
         assert believed is not None, "what is settled is believed"
         if believed is Law.USAGE:
             return False
-        spans = self._admissions.spans(admission, *remaining[1:], WAYS_MS[self._delay_index])
+        spans = self._admissions.spans(admission, *remaining[1:], DELAY_DIFFERENCES_MS[self._delay_index])
         excesses = [span.excess(self._laws.index(believed)) for span in islice(spans, spans_max)]
         if not excesses or any(excesses):
             return False
@@ -246,9 +248,9 @@ class LawIdentification:
         believed = self.evidence.believed
         index = None if believed is None or not self._known else self._laws.index(believed)
         while True:
-            delay_ms = WAYS_MS[self._delay_index]
+            delay_ms = DELAY_DIFFERENCES_MS[self._delay_index]
             judged = _most_telling(self._admissions.spans(admission, capacity, period_ms, delay_ms), columns)
-            if index is None or (judged[1][index] or 0) <= 0 or delay_ms == WAYS_MS[-1]:
+            if index is None or (judged[1][index] or 0) <= 0 or delay_ms == DELAY_DIFFERENCES_MS[-1]:
                 return judged
             spans = self._admissions.spans(admission, capacity, period_ms, delay_ms)
             if sum(_fitting(_excesses(span, columns)) == {index} for span in spans) < 2:
@@ -278,10 +280,10 @@ class LawIdentification:
         than was assumed.
         """
         while ending is not None:
-            delay_ms = WAYS_MS[self._back_delay_index]
+            delay_ms = DELAY_DIFFERENCES_MS[self._back_delay_index]
             noticed = (span for span in self._endings.spans(ending, capacity, period_ms, delay_ms) if span.excess(1))
             shortest = next(noticed, None)
-            if shortest is None or not shortest.excess(0) or delay_ms == WAYS_MS[-1]:
+            if shortest is None or not shortest.excess(0) or delay_ms == DELAY_DIFFERENCES_MS[-1]:
                 return shortest
             if not self.settles or not self._known or all(span.excess(0) for span in noticed):
                 return shortest

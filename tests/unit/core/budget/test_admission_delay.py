@@ -1,10 +1,10 @@
 from broker.core.budget.admission_delay import (
+    DELAY_MAX_MS,
+    DELAY_MIN_MS,
     FORGETS_AFTER,
     FORGETS_PARTS,
     OTHERS_STAY,
     SHRINKS_BY,
-    WAY_MAX_MS,
-    WAY_MIN_MS,
     AdmissionDelay,
 )
 
@@ -18,7 +18,7 @@ def shrunk() -> AdmissionDelay:
 
 
 def test_a_way_is_as_long_as_any_until_answers_say_otherwise() -> None:
-    assert AdmissionDelay().ms == WAY_MAX_MS == 1_000
+    assert AdmissionDelay().ms == DELAY_MAX_MS == 1_000
 
 
 def test_every_answer_that_agrees_takes_one_part_of_it() -> None:
@@ -33,8 +33,8 @@ def test_a_way_never_shrinks_below_the_shortest_and_reaches_it() -> None:
     way = AdmissionDelay()
     for _ in range(600):
         way.record_agreement()
-        assert way.ms >= WAY_MIN_MS
-    assert way.ms == WAY_MIN_MS == 120
+        assert way.ms >= DELAY_MIN_MS
+    assert way.ms == DELAY_MIN_MS == 120
 
 
 def test_a_surprise_doubles_a_way_and_the_longest_bounds_it() -> None:
@@ -62,7 +62,7 @@ def test_in_the_end_the_shortest_is_tried_again() -> None:
     way.record_shortfall()
     for _ in range(20 * FORGETS_AFTER):
         way.record_agreement()
-    assert way.ms == WAY_MIN_MS
+    assert way.ms == DELAY_MIN_MS
 
 
 def test_surprises_among_others_are_not_put_down_to_the_way_for_long() -> None:
@@ -73,7 +73,7 @@ def test_surprises_among_others_are_not_put_down_to_the_way_for_long() -> None:
     way.record_shortfall()
     for _ in range(600):
         way.record_agreement()
-    assert way.ms == WAY_MIN_MS
+    assert way.ms == DELAY_MIN_MS
     for _ in range(OTHERS_STAY):
         way.record_agreement()
     way.record_shortfall()

@@ -6,7 +6,7 @@ import pytest
 
 from broker.core.answers.rate_limit_headers import DAY_MS, MINUTE_MS, SECOND_MS, LimitMetric
 from broker.core.answers.verdict import Answer, judge
-from broker.core.budget.admission_delay import WAY_MAX_MS
+from broker.core.budget.admission_delay import DELAY_MAX_MS
 from broker.core.budget.bucket_set import LevelBounds
 from broker.core.budget.budget import Budget, LearnedLimits
 from broker.core.budget.burst_control import QUIET_MS
@@ -223,14 +223,14 @@ def test_a_refusal_for_want_of_what_was_believed_to_be_there_makes_us_go_step_by
     for number in range(2):
         budget.reserve(number, 400, 10)
     budget.record_answer(0, 20, refusal(used=59_700, requested=400))
-    assert budget.learned_limits() == LearnedLimits(WAY_MAX_MS, 0, None, PPM)
+    assert budget.learned_limits() == LearnedLimits(DELAY_MAX_MS, 0, None, PPM)
     budget.record_answer(1, 30, refusal(used=10_000, requested=400))  # which no limit explains
     assert budget.learned_limits().burst_ceiling_tokens == 400
 
 
 def test_what_has_been_found_out_is_told() -> None:
-    assert Budget(UNKNOWN, 0, None).learned_limits() == LearnedLimits(WAY_MAX_MS, 0, None, PPM)
-    assert full().learned_limits() == LearnedLimits(WAY_MAX_MS, 60_000, None, PPM)
+    assert Budget(UNKNOWN, 0, None).learned_limits() == LearnedLimits(DELAY_MAX_MS, 0, None, PPM)
+    assert full().learned_limits() == LearnedLimits(DELAY_MAX_MS, 60_000, None, PPM)
 
 
 # Which bucket a header speaks of

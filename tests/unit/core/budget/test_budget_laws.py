@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from broker.core.answers.verdict import Meaning, Verdict
-from broker.core.budget.admission_delay import WAY_MAX_MS, WAY_MIN_MS
+from broker.core.budget.admission_delay import DELAY_MAX_MS, DELAY_MIN_MS
 from broker.core.budget.budget import Budget, Checkpoint, LimitBeliefs
 from broker.core.pricing.law_identification import TokenUsage
 from broker.core.pricing.laws import Law, Prices
@@ -95,13 +95,13 @@ def test_a_whole_answers_headers_have_in_them_what_flowed_in_while_it_was_writte
     budget = settling()
     budget.reserve(1, 400, 2_000, prices=USAGE)
     budget.record_answer(1, 12_000, answer((60_000, 30_000, "30s")), TokenUsage(100, 300))
-    assert budget.levels(12_000)[0].high <= 30_000 + WAY_MAX_MS + 1, "not ten seconds' worth more"
+    assert budget.levels(12_000)[0].high <= 30_000 + DELAY_MAX_MS + 1, "not ten seconds' worth more"
     budget.reserve(2, 400, 13_000, prices=USAGE)
     budget.reserve(3, 20_000, 13_500, stated=True, prices=Prices.flat(20_000))
     budget.record_answer(2, 23_000, answer((60_000, 20_000, "40s")), TokenUsage(100, 300))
     after = budget.levels(23_000)[0]
-    assert after.high <= 20_000 + 2 * WAY_MAX_MS
-    assert after.low >= 20_000 + 10_000 - 20_000 - WAY_MAX_MS, "what was sent meanwhile is taken off once, not twice"
+    assert after.high <= 20_000 + 2 * DELAY_MAX_MS
+    assert after.low >= 20_000 + 10_000 - 20_000 - DELAY_MAX_MS, "what was sent meanwhile is taken off once, not twice"
 
 
 def test_where_no_bucket_is_known_a_whole_answer_lacks_nothing_that_flowed_in() -> None:
@@ -135,17 +135,17 @@ def test_before_the_first_answer_a_quarter_of_a_configured_limit_is_spent_and_ot
 
 
 def test_a_surprise_larger_than_any_way_is_put_down_to_others_and_a_small_one_to_the_way() -> None:
-    for remaining, way_ms in ((40_000, WAY_MIN_MS), (59_400, 2 * WAY_MIN_MS)):
+    for remaining, way_ms in ((40_000, DELAY_MIN_MS), (59_400, 2 * DELAY_MIN_MS)):
         budget = full()
         now = 0
         for attempt in range(600):
             now += 2_000
             budget.reserve(attempt, 400, now)
             budget.record_answer(attempt, now, answer((60_000, 59_600, "400ms")))
-        assert budget.learned_limits().admission_delay_ms == WAY_MIN_MS
+        assert budget.learned_limits().admission_delay_ms == DELAY_MIN_MS
         budget.reserve(1_000, 400, now)
         budget.record_answer(1_000, now, answer((60_000, remaining - 400, f"{60_400 - remaining}ms")))
-        assert budget.learned_limits().admission_delay_ms == 2 * WAY_MIN_MS
+        assert budget.learned_limits().admission_delay_ms == 2 * DELAY_MIN_MS
         for attempt in range(2_000, 2_600):
             now += 60_000
             budget.reserve(attempt, 400, now)

@@ -7,7 +7,7 @@ from broker.core.budget.reservation import Reservation
 
 def flight(sent_ms: int, lane_order: int = 1) -> Reservation:
     return Reservation(
-        0, 400, 400, stated=False, sent_ms=sent_ms, depth=0, endpoint="", unsettled=0, lane_order=lane_order
+        0, 400, 400, stated=False, sent_ms=sent_ms, burst=0, endpoint="", unsettled=0, lane_order=lane_order
     )
 
 

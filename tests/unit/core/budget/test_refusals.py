@@ -5,7 +5,7 @@ from broker.core.budget.refusals import is_explained, was_turned_away
 from broker.core.budget.reservation import Reservation
 from tests.unit.core.budgets import answer, failure, refusal
 
-SENT = Reservation(1, charge=400, paid=440, stated=False, sent_ms=0, depth=0, endpoint="", unsettled=0)
+SENT = Reservation(1, charge=400, paid=440, stated=False, sent_ms=0, burst=0, endpoint="", unsettled=0)
 
 
 def shown_empty(remaining: int) -> Verdict:

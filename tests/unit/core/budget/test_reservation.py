@@ -1,7 +1,7 @@
 from broker.core.answers.rate_limit_headers import LimitMetric
 from broker.core.budget.reservation import Reservation
 
-SENT = Reservation(3, charge=400, paid=440, stated=False, sent_ms=1_000, depth=0, endpoint="responses", unsettled=0)
+SENT = Reservation(3, charge=400, paid=440, stated=False, sent_ms=1_000, burst=0, endpoint="responses", unsettled=0)
 
 
 def test_a_call_takes_its_tokens_as_they_were_marked_up_and_one_request() -> None:

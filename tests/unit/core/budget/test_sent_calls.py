@@ -93,7 +93,7 @@ def test_what_came_before_a_call_for_certain_is_not_looked_at_again() -> None:
     sends = SentCalls()
     for oldest_open in (None, 1, 2, 3):
         sends.append(0, 1, oldest_open)
-    around = {"place": 3, "first": 3, "last": 4, "early": 3, "stop": 4, "ahead_ms": 0}
+    around = {"index": 3, "first": 3, "last": 4, "early": 3, "stop": 4, "ahead_ms": 0}
     assert heard(sends, 3, 600) == AdmissionOrder(3, 0, 600, WAY_MS, **around)
 
 
@@ -101,7 +101,7 @@ def test_a_call_that_is_forgotten_has_nothing_around_it() -> None:
     sends = SentCalls()
     for now in range(2 * SENDS_MAX + 1):
         sends.append(now, 7)
-    nothing = AdmissionOrder(SENDS_MAX - 1, SENDS_MAX - 1, 9_000, WAY_MS, place=-1)
+    nothing = AdmissionOrder(SENDS_MAX - 1, SENDS_MAX - 1, 9_000, WAY_MS, index=-1)
     assert sends.admission_order(SENDS_MAX - 1, SENDS_MAX - 1, 9_000, WAY_MS) == nothing
 
 

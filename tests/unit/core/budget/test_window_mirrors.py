@@ -3,7 +3,7 @@
 import pytest
 
 from broker.core.answers.rate_limit_headers import LimitMetric
-from broker.core.budget.admission_delay import WAY_MAX_MS
+from broker.core.budget.admission_delay import DELAY_MAX_MS
 from broker.core.budget.refill_detection import Refill
 from broker.core.budget.sent_calls import SENDS_MAX
 from broker.core.budget.sliding_sum import SLOT_MS
@@ -105,7 +105,7 @@ def test_a_mark_passed_several_times_is_one_beginning_and_the_next_mark_lies_ahe
 
 def test_what_was_paid_just_before_the_mark_may_be_counted_behind_it() -> None:
     counter = proven()
-    counter.send(5_000, 2 * MARK - WAY_MAX_MS - SLOT_MS)
+    counter.send(5_000, 2 * MARK - DELAY_MAX_MS - SLOT_MS)
     counter.send(2_000, 2 * MARK - 50)
     low, high = counter.interval(2 * MARK)
     assert 58_000 - 2 * ROUNDING_TOKENS <= low <= 58_000

@@ -3,7 +3,7 @@
 import pytest
 
 from broker.core.answers.rate_limit_headers import LimitMetric
-from broker.core.budget.admission_delay import WAY_MAX_MS
+from broker.core.budget.admission_delay import DELAY_MAX_MS
 from broker.core.budget.sent_calls import SENDS_MAX
 from broker.core.budget.sliding_sum import SLOT_MS
 from broker.core.budget.window_mirrors import REMEMBERED_MAX
@@ -15,7 +15,7 @@ def test_each_charge_counts_for_a_period_and_a_way_and_then_no_more() -> None:
     slider = Slider()
     slider.send(400, 50)
     assert slider.interval(50) == (CAPACITY - 400 - ROUNDING_TOKENS, CAPACITY - 400 + ROUNDING_TOKENS)
-    grown_old = MINUTE + WAY_MAX_MS + SLOT_MS
+    grown_old = MINUTE + DELAY_MAX_MS + SLOT_MS
     assert slider.slider.low(grown_old - 1) == CAPACITY - 402
     assert slider.slider.low(grown_old) == CAPACITY
     assert Slider().interval(0) == (CAPACITY, CAPACITY)
@@ -46,16 +46,16 @@ def test_a_call_waits_until_enough_has_grown_old() -> None:
     slider.send(398, 0)
     slider.send(398, 10_000)
     assert slider.slider.payable_at(198, 0, 20_000) == 20_000
-    assert slider.slider.payable_at(199, 0, 20_000) == MINUTE + WAY_MAX_MS + SLOT_MS
-    assert slider.slider.payable_at(198, 1, 20_000) == MINUTE + WAY_MAX_MS + SLOT_MS
-    assert slider.slider.payable_at(998, 0, 20_000) == MINUTE + WAY_MAX_MS + 10_000 + SLOT_MS
+    assert slider.slider.payable_at(199, 0, 20_000) == MINUTE + DELAY_MAX_MS + SLOT_MS
+    assert slider.slider.payable_at(198, 1, 20_000) == MINUTE + DELAY_MAX_MS + SLOT_MS
+    assert slider.slider.payable_at(998, 0, 20_000) == MINUTE + DELAY_MAX_MS + 10_000 + SLOT_MS
 
 
 def test_a_call_larger_than_the_window_goes_when_nothing_counts() -> None:
     slider = Slider(capacity=1_000)
     assert slider.slider.payable_at(5_000, 500, 0) == 0
     slider.send(10, 0)
-    assert slider.slider.payable_at(5_000, 500, 0) == MINUTE + WAY_MAX_MS + SLOT_MS
+    assert slider.slider.payable_at(5_000, 500, 0) == MINUTE + DELAY_MAX_MS + SLOT_MS
 
 
 def test_a_call_goes_though_others_are_believed_to_have_taken_all_if_none_of_ours_counts() -> None:
@@ -63,7 +63,7 @@ def test_a_call_goes_though_others_are_believed_to_have_taken_all_if_none_of_our
     number = slider.send(1_000, 0)
     slider.hear(0, number, 10)
     assert slider.slider.low(MINUTE) < 0
-    assert slider.slider.payable_at(1_000, 0, 10) == MINUTE + WAY_MAX_MS + SLOT_MS
+    assert slider.slider.payable_at(1_000, 0, 10) == MINUTE + DELAY_MAX_MS + SLOT_MS
     assert slider.slider.payable_at(1_000, 0, 2 * MINUTE) == 2 * MINUTE
 
 

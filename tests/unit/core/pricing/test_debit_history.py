@@ -2,7 +2,14 @@
 
 import pytest
 
-from broker.core.pricing.debit_history import DEBITS_MAX, SPANS_MAX, STEPS_MAX, WAY_MS, DebitHistory, DebitSpan
+from broker.core.pricing.debit_history import (
+    DEBITS_MAX,
+    DELAY_DIFFERENCE_MS,
+    SPANS_MAX,
+    STEPS_MAX,
+    DebitHistory,
+    DebitSpan,
+)
 
 CAPACITY, MINUTE = 60_000, 60_000
 
@@ -40,7 +47,7 @@ def test_a_law_that_takes_more_than_the_server_exceeds_and_one_that_takes_less_f
 
 
 def test_ways_and_rounding_explain_small_differences() -> None:
-    slack = WAY_MS + 1 + 2
+    slack = DELAY_DIFFERENCE_MS + 1 + 2
     assert [excess(*pair(20_000, 20_600 + off, 400)) for off in (slack, -slack)] == [0, 0]
     assert excess(*pair(20_000, 20_600 + slack + 1, 400)) > 0
     assert excess(*pair(20_000, 20_600 - slack - 1, 400)) < 0
@@ -68,8 +75,8 @@ def test_the_first_answer_bounds_its_own_charge_because_no_bucket_is_more_than_f
 def test_a_call_sent_close_to_either_end_may_be_on_either_side(level: int, loose: int) -> None:
     course = DebitHistory(1)
     course.observe(course.debit(0, (500,)), level)
-    course.debit(WAY_MS, (300,))
-    course.debit(1_000 - WAY_MS, (200,))
+    course.debit(DELAY_DIFFERENCE_MS, (300,))
+    course.debit(1_000 - DELAY_DIFFERENCE_MS, (200,))
     number = course.debit(1_000, (400,))
     full = min(CAPACITY, level + 1_000)
     results = []
@@ -83,7 +90,7 @@ def test_a_call_sent_close_to_either_end_may_be_on_either_side(level: int, loose
 def test_calls_so_close_together_that_their_order_is_unknown_say_nothing_of_each_other() -> None:
     course = DebitHistory(1)
     course.observe(course.debit(0, (500,)), 30_000)
-    number = course.debit(2 * WAY_MS, (400,))
+    number = course.debit(2 * DELAY_DIFFERENCE_MS, (400,))
     course.observe(number, 90)
     assert excess(course, number) == 0
 
