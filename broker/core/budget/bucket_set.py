@@ -191,9 +191,9 @@ class BucketSet:
         for mirror in self._mirrors:
             if not isinstance(mirror, Mirror):
                 return None
-            left = mirror.spare(mirror.capacity * reserved_ppm // 1_000_000, now_ms)
-            if left < spare[mirror.metric]:
-                spare[mirror.metric] = left
+            beyond = mirror.spare(mirror.capacity * reserved_ppm // 1_000_000, now_ms)
+            if beyond < spare[mirror.metric]:
+                spare[mirror.metric] = beyond
         return spare[TOKENS], spare[REQUESTS]
 
     def trust_no_more_than(self, paid: int, now_ms: int) -> None:
@@ -243,7 +243,7 @@ class BucketSet:
         Returns:
             The result of Mirror.observe; -1 if it agrees although it should not: the believed level could have paid.
         """
-        mirror = next((each for each in self.of(metric) if _alike(period_ms, each.period_ms)), None)
+        mirror = next((known for known in self.of(metric) if _alike(period_ms, known.period_ms)), None)
         if mirror is None:
             mirror = Mirror(metric, capacity, period_ms, order.now_ms)
             self._add(mirror)
@@ -292,12 +292,12 @@ class BucketSet:
         metric = reading.metric
         if pattern is None:
             period_ms = reading.period_ms or MINUTE_MS
-            found = self._find(metric, reading.capacity, period_ms if reading.period_ms else None)
-            if found is None:
-                found = Mirror(metric, reading.capacity, period_ms, now_ms)
-                self._add(found)
-            self._headers[metric].mirror = found
-            return found
+            bucket = self._find(metric, reading.capacity, period_ms if reading.period_ms else None)
+            if bucket is None:
+                bucket = Mirror(metric, reading.capacity, period_ms, now_ms)
+                self._add(bucket)
+            self._headers[metric].mirror = bucket
+            return bucket
         if shown is not None and _matches(shown, pattern):
             return shown if len(self._of[metric]) == 1 or not self._has_twin(shown) else self._exchange(shown, shown)
         mirror: AnyMirror
@@ -306,8 +306,8 @@ class BucketSet:
                 metric, reading.capacity, pattern.period_ms, now_ms
             )
         elif pattern.refill is FIXED:
-            left = min(reading.remaining, reading.capacity)
-            mirror = FixedWindowMirror(metric, reading.capacity, pattern.period_ms, pattern.mark_ms, left)
+            remaining = min(reading.remaining, reading.capacity)
+            mirror = FixedWindowMirror(metric, reading.capacity, pattern.period_ms, pattern.mark_ms, remaining)
         else:
             mirror = SlidingWindowMirror(metric, reading.capacity, pattern.period_ms, now_ms, self._sends)
         return self._exchange(shown, mirror)
@@ -343,8 +343,8 @@ class BucketSet:
         for header in self._headers.values():
             header.known = None
         self.made += 1
-        self._of = {metric: [each for each in self._mirrors if each.metric is metric] for metric in LimitMetric}
-        self._shortest = min(self._of[TOKENS], key=lambda each: each.period_ms, default=None)
+        self._of = {metric: [mirror for mirror in self._mirrors if mirror.metric is metric] for metric in LimitMetric}
+        self._shortest = min(self._of[TOKENS], key=lambda mirror: mirror.period_ms, default=None)
 
     def _find(self, metric: LimitMetric, capacity: int | None, period_ms: int | None) -> Mirror | None:
         for mirror in self.of(metric):

@@ -69,9 +69,9 @@ class SizeCredence:
         admitted = verdict.meaning is Meaning.OK
         kept = tuple(
             [
-                each
-                for each in verdict.readings
-                if self._is_believed((each.metric, each.period_ms), each.capacity, least, admitted=admitted)
+                reading
+                for reading in verdict.readings
+                if self._is_believed((reading.metric, reading.period_ms), reading.capacity, least, admitted=admitted)
             ]
         )
         if stated is not None and not self._is_believed(
@@ -106,7 +106,7 @@ class SizeCredence:
         """Remove unproven sizes smaller than an admitted call: no bucket that it was taken from is smaller than it."""
         self.disproved = {}
         if verdict.meaning is Meaning.OK:
-            false = [each for each in self._unproven if each[0] is TOKENS and self._believed[each] < least()]
+            false = [bucket for bucket in self._unproven if bucket[0] is TOKENS and self._believed[bucket] < least()]
             for bucket in false:
                 former = self._unproven.pop(bucket)
                 self.disproved[self._believed.pop(bucket)] = former

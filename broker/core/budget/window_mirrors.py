@@ -24,13 +24,13 @@ class FixedWindowMirror:
 
     refill: Final = Refill.FIXED
 
-    def __init__(self, metric: LimitMetric, capacity: int, period_ms: int, mark_ms: int, left: int) -> None:
-        """`left` is the amount left until the mark."""
+    def __init__(self, metric: LimitMetric, capacity: int, period_ms: int, mark_ms: int, remaining: int) -> None:
+        """`remaining` is the amount left until the mark."""
         self.metric, self.capacity, self.period_ms = metric, capacity, period_ms
         self.corrections = self.last_error = 0
         self._mark_ms = mark_ms
         self._begun_ms = mark_ms - period_ms  # calls sent since then are counted in this window
-        self._low = self._high = left
+        self._low = self._high = remaining
         self._recent = SlidingSum(DELAY_MAX_MS)  # recent calls, which may be counted on either side of the mark
         self._anchored = True
         self._proven = False  # an answer has shown that it began anew

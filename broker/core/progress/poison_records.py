@@ -62,7 +62,7 @@ class CautiousRead:
         proven = any(deaths >= DEATHS_BY_DECODING for deaths in self.deaths.values())
         if proven or offset in self.deaths or offset in self.crowd:
             return 1
-        suspects = (each for each in (*self.deaths, *self.crowd) if each > offset)
+        suspects = (suspect for suspect in (*self.deaths, *self.crowd) if suspect > offset)
         return max(1, min(CAUTIOUS_BATCH_MAX, self.until - offset, min(suspects, default=self.until) - offset))
 
 
