@@ -13,7 +13,9 @@ from schemas.ids import ID_LENGTH_MAX, is_valid_id
 from schemas.instants import Instant
 
 Endpoint = Literal["chat.completions", "responses", "embeddings"]
+"""Names of the rows of `broker.core.endpoints`, the table with everything else about them."""
 ENDPOINTS: tuple[str, ...] = get_args(Endpoint)
+UNSTREAMED = frozenset({"embeddings"})
 
 FORBIDDEN_BODY_KEYS = ("extra_headers", "extra_query", "extra_body", "timeout")
 """Keys that the SDK would take as its own arguments: a producer sets no URL, no header, no time-out, no key."""
@@ -89,8 +91,8 @@ class GenerationRequest(BaseModel):
     def _streams_by_the_top_level(self) -> "GenerationRequest":
         if self.body.get("stream") and not self.stream:
             raise ValueError("streaming is asked for by the top-level stream, not by the body's")
-        if self.stream and self.endpoint == "embeddings":
-            raise ValueError("embeddings cannot be streamed")
+        if self.stream and self.endpoint in UNSTREAMED:
+            raise ValueError(f"{self.endpoint} cannot be streamed")
         return self
 
 

@@ -8,15 +8,15 @@ Source: https://platform.openai.com/docs/guides/batch (lines of the input file).
 from collections.abc import Mapping
 from typing import Any, Final
 
+from broker.core.endpoints import ENDPOINT_TABLE
 from broker.errors import InvalidRequest
 from schemas.complaint import kind_of, must_be_one_of
 from schemas.ids import ID_LENGTH_MAX, is_valid_id
 from schemas.nearest import listed, shown
-from schemas.request import ENDPOINTS
 
 MARKS: Final = ("custom_id", "method", "url")
 _METHOD: Final = "POST"
-_BY_URL: Final = {f"/v1/{endpoint.replace('.', '/')}": endpoint for endpoint in ENDPOINTS}
+_BY_URL: Final = {f"/v1{facts.path}": name for name, facts in ENDPOINT_TABLE.items()}
 _OURS: Final = {"custom_id": "id", "url": "endpoint"}
 
 

@@ -5,17 +5,14 @@ Each of the two prices a request by its own code, as the dispatcher and OpenAI d
 
 from typing import Final, NamedTuple
 
+from broker.core.endpoints import DEFAULT_ENDPOINT, ENDPOINT_TABLE
 from broker.core.pricing.laws import RequestSize
 from broker.simulator.pricing import Endpoint
 from broker.simulator.pricing import Size as AskedSize
 
 NEVER_MS: Final = 1 << 50
 
-ENDPOINTS: Final = {
-    "chat.completions": Endpoint.CHAT,
-    "responses": Endpoint.RESPONSES,
-    "embeddings": Endpoint.EMBEDDINGS,
-}
+ENDPOINTS: Final = {facts.name: Endpoint(facts.path.removeprefix("/")) for facts in ENDPOINT_TABLE.values()}
 """The simulator's name of each endpoint."""
 
 
@@ -29,7 +26,7 @@ class Arrival(NamedTuple):
         size: Input of the core's laws.
         asked: Input of the simulator's laws.
         partition: Of its lane's topic.
-        endpoint: `chat.completions`, `responses` or `embeddings`.
+        endpoint: A name of `ENDPOINTS`.
         output_tokens: Tokens of its answer.
         deadline_ms: When its answer becomes useless, in the run's time.
     """
@@ -40,7 +37,7 @@ class Arrival(NamedTuple):
     size: RequestSize
     asked: AskedSize
     partition: int = 0
-    endpoint: str = "chat.completions"
+    endpoint: str = DEFAULT_ENDPOINT
     output_tokens: int = 0
     deadline_ms: int = NEVER_MS
 

@@ -9,8 +9,9 @@ from collections.abc import Iterator, Mapping
 from itertools import count
 from operator import attrgetter
 from random import Random
-from typing import Final
+from typing import Final, assert_never
 
+from broker.core.endpoints import DEFAULT_ENDPOINT, Shape, facts_of
 from broker.core.pricing.laws import RequestSize
 from broker.core.value import value
 from broker.planner.arrivals import Arrival, chat_sizes, embedding_sizes, responses_sizes
@@ -53,7 +54,7 @@ class Stream:
         batch: Requests that come at once, instead of a rate.
         rhythm: The weight of each hour of the day, from midnight; none: all alike.
         model: The model they request.
-        endpoint: `chat.completions`, `responses` or `embeddings`.
+        endpoint: A name of `broker.planner.arrivals.ENDPOINTS`.
         input_tokens: Tokens of their prompts.
         output_tokens: Tokens of their answers.
         max_tokens: The cap on the answer that their bodies state.
@@ -67,7 +68,7 @@ class Stream:
     batch: RequestBatch | None = None
     rhythm: tuple[float, ...] = ()
     model: str = "gpt-4o-mini"
-    endpoint: str = "chat.completions"
+    endpoint: str = DEFAULT_ENDPOINT
     input_tokens: Span = Span(400, 1_200)
     output_tokens: Span = Span(100, 300)
     max_tokens: int | None = None
@@ -103,13 +104,16 @@ class Stream:
 
     def sizes(self, tokens: int) -> tuple[RequestSize, AskedSize]:
         """Return both sizes of a request with `tokens` tokens in its prompt."""
-        match self.endpoint:
-            case "embeddings":
+        shape = facts_of(self.endpoint).shape
+        match shape:
+            case Shape.VECTORS:
                 return embedding_sizes(4 * tokens)
-            case "responses":
+            case Shape.RESPONSE:
                 return responses_sizes(tokens)
-            case _:
+            case Shape.CHAT:
                 return chat_sizes(4 * tokens, messages=self.messages, answer_max=self.max_tokens)
+            case _:
+                assert_never(shape)
 
     def _instants(self, workload: "Workload", chance: Random) -> Iterator[int]:
         if self.batch is not None:

@@ -10,6 +10,7 @@ A caution never stops a start. `config check` prints it, and `docs/settings.md` 
 from collections.abc import Iterator, Mapping
 from typing import Final
 
+from broker.core.endpoints import ENDPOINT_TABLE
 from broker.settings.lanes import LANE_DEFAULTS
 from broker.settings.load import Loaded
 from broker.settings.mistakes import Mistake
@@ -24,7 +25,8 @@ WITHOUT_EFFECT: Final[Mapping[str, str]] = {
 """Group and key of settings that are accepted and do nothing yet, each with what is true instead."""
 
 
-_ENDPOINTS: Final = ("/chat/completions", "/responses", "/embeddings", "/completions", "/models")
+_PATHS: Final = (*(facts.path for facts in ENDPOINT_TABLE.values()), "/completions", "/models")
+"""Ends of a URL that was copied whole; no request is sent to the last two."""
 
 
 def cautions(loaded: Loaded) -> list[Mistake]:
@@ -127,7 +129,7 @@ def _of_the_base_url(loaded: Loaded) -> Iterator[Mistake]:
         return
     url = HttpUrl.read(base_url)
     where = url.rest.partition("?")[0].rstrip("/")
-    ending = next((each for each in _ENDPOINTS if where.endswith(each)), None)
+    ending = next((each for each in _PATHS if where.endswith(each)), None)
     if ending is not None:
         said = f"openai.base_url ends in {ending}, which each call puts behind it"
         yield _caution(said, path, _given_by(loaded, path), "end it before that, as a rule in /v1")

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from broker.adapters.openai.stream_assembly import assembly
+from broker.core.endpoints import Shape, facts_of
 from schemas.delta import Delta
 
 _WORD = re.compile(r"\S+\s*|\s+")
@@ -14,7 +15,7 @@ _WORD = re.compile(r"\S+\s*|\s+")
 def deltas_of(endpoint: str, body: Mapping[str, Any] | str) -> list[Delta]:
     """Return the deltas of the model's texts in `body`; none if it holds no such text."""
     answer, told = _parsed(body), assembly(endpoint)
-    events = _response_events(answer) if endpoint == "responses" else _chat_events(answer)
+    events = _response_events(answer) if facts_of(endpoint).shape is Shape.RESPONSE else _chat_events(answer)
     return [delta for event in events if (delta := told.add(event)) is not None]
 
 

@@ -11,11 +11,12 @@ import json
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, assert_never
 
 from broker.adapters.openai.stream_assembly import asking_for_a_stream
 from broker.core.answers.error_body import answer_of, error_in
 from broker.core.answers.verdict import Answer
+from broker.core.endpoints import Shape, facts_of
 from broker.ports import UpstreamReply
 from broker.testing.telling import deltas_of
 from schemas.delta import Delta
@@ -143,8 +144,9 @@ def completion(asked: Asked) -> dict[str, Any]:
 def answer_text(asked: Asked, text: str) -> dict[str, Any]:
     """Build the endpoint's answer with `text` from the model; an embedding is a vector of numbers made from it."""
     model = str(asked.body.get("model"))
-    match asked.endpoint:
-        case "responses":
+    shape = facts_of(asked.endpoint).shape
+    match shape:
+        case Shape.RESPONSE:
             return {
                 "id": f"resp_{asked.number}",
                 "object": "response",
@@ -161,7 +163,7 @@ def answer_text(asked: Asked, text: str) -> dict[str, Any]:
                 ],
                 "usage": {"input_tokens": 10, "output_tokens": 5, "total_tokens": 15},
             }
-        case "embeddings":
+        case Shape.VECTORS:
             given = asked.body.get("input")
             inputs = given if isinstance(given, list) and given and not isinstance(given[0], int) else [given]
             return {
@@ -173,14 +175,17 @@ def answer_text(asked: Asked, text: str) -> dict[str, Any]:
                 ],
                 "usage": {"prompt_tokens": 10, "total_tokens": 10},
             }
-    choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
-    return {
-        "id": f"chatcmpl-{asked.number}",
-        "object": "chat.completion",
-        "model": model,
-        "choices": [choice],
-        "usage": {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15},
-    }
+        case Shape.CHAT:
+            choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
+            return {
+                "id": f"chatcmpl-{asked.number}",
+                "object": "chat.completion",
+                "model": model,
+                "choices": [choice],
+                "usage": {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15},
+            }
+        case _:
+            assert_never(shape)
 
 
 def _vector(text: str) -> list[float]:

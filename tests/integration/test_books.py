@@ -17,7 +17,7 @@ import pytest
 
 from broker.adapters.openai.calls import OpenAIAccess, OpenAICalls
 from broker.core.answers.verdict import Meaning
-from broker.core.pricing.laws import Law
+from broker.core.endpoints import Law
 from broker.ports import TokenCounter, UpstreamApi
 from broker.simulator.upstream import Scripted, Stats, UpstreamSettings
 from broker.simulator.upstream import Upstream as Simulated

@@ -3,7 +3,8 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from broker.core.pricing.laws import Law, charge, framing_tokens, measure, recorded_law, texts
+from broker.core.endpoints import Law, facts_of
+from broker.core.pricing.laws import charge, framing_tokens, measure, texts
 
 TEXT = st.text(st.characters(codec=None, categories=["L", "N", "Cs", "Zs"]), max_size=20)
 JSON = st.recursive(
@@ -32,7 +33,7 @@ def test_any_body_has_a_size_texts_and_a_charge_of_at_least_one(
 ) -> None:
     size = measure(endpoint, body, 7)
     assert charge(law, size) >= 1
-    assert charge(recorded_law(endpoint), size) >= 1
+    assert charge(facts_of(endpoint).recorded_law, size) >= 1
     assert all(isinstance(text, str) for text in texts(endpoint, body))
     assert framing_tokens(endpoint, body) >= 0
 

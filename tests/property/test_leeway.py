@@ -11,8 +11,9 @@ from broker.core.answers.rate_limit_headers import DAY_MS, MINUTE_MS, SECOND_MS,
 from broker.core.answers.verdict import Meaning, Verdict, success
 from broker.core.budget.bucket_set import LevelBounds
 from broker.core.budget.budget import Budget, Checkpoint, LimitBeliefs
+from broker.core.endpoints import Law
 from broker.core.pricing.law_identification import TokenUsage
-from broker.core.pricing.laws import Law, Prices
+from broker.core.pricing.laws import Prices
 from broker.core.units import PPM
 
 CAPACITY = 60_000

@@ -18,9 +18,10 @@ from broker.core.answers.error_body import answer_of
 from broker.core.answers.rate_limit_headers import LimitMetric
 from broker.core.answers.verdict import Meaning, judge
 from broker.core.budget.budget import Budget, LimitBeliefs
+from broker.core.endpoints import Law
 from broker.core.pricing import laws as core
 from broker.core.pricing.law_identification import TokenUsage
-from broker.core.pricing.laws import Law, Prices, prices
+from broker.core.pricing.laws import Prices, prices
 from broker.simulator import pricing as server
 from broker.simulator.admission import Metric as PlayedMetric
 from broker.simulator.behaviours.catalogue import Behaviour, behaviour

@@ -27,14 +27,10 @@ from broker.adapters.openai.stream_assembly import StreamAssembly, asking_for_a_
 from broker.adapters.openai.transport import AnswerTooLarge, BoundedClient, StatusError, Unanswered
 from broker.core.answers.error_body import answer_of
 from broker.core.answers.verdict import Answer
+from broker.core.endpoints import ENDPOINT_TABLE
 from broker.ports import UpstreamReply
 from schemas.delta import Delta
 
-_PATHS = {
-    "chat.completions": "/chat/completions",
-    "responses": "/responses",
-    "embeddings": "/embeddings",
-}
 WRITTEN_OUT_PARTS: Final = 4
 """Allowed length of an answer's JSON as a multiple of the outcome's: indented, with escapes for non-ASCII text."""
 STREAM_PARTS: Final = 64
@@ -147,7 +143,7 @@ class OpenAICalls:
     async def _posted(self, endpoint: str, body: Mapping[str, object], client_request_id: str) -> httpx2.Response:
         """Return the answer with its body unread: the SDK would read all of it."""
         response = await self._client.post(
-            _PATHS[endpoint],
+            ENDPOINT_TABLE[endpoint].path,
             body=body,
             cast_to=httpx2.Response,
             options={"headers": {"X-Client-Request-Id": client_request_id}},

@@ -5,8 +5,9 @@ anything else is skipped, as a reader of the SDK would skip it.
 """
 
 from collections.abc import Mapping
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, assert_never
 
+from broker.core.endpoints import Shape, facts_of
 from schemas.delta import Delta, grown_choices, index_of
 
 _ENDINGS: Final = frozenset({"response.completed", "response.incomplete", "response.failed"})
@@ -38,15 +39,22 @@ class StreamAssembly(Protocol):
 def asking_for_a_stream(endpoint: str, body: Mapping[str, object]) -> dict[str, object]:
     """Return the body that requests the same answer as a stream; for a chat completion, with its usage at the end."""
     streamed: dict[str, object] = {**body, "stream": True}
-    options = body.get("stream_options")
-    if endpoint == "chat.completions" and (options is None or isinstance(options, Mapping)):
-        streamed["stream_options"] = {**(options or {}), "include_usage": True}
+    options, ours = body.get("stream_options"), facts_of(endpoint).stream_options
+    if ours and (options is None or isinstance(options, Mapping)):
+        streamed["stream_options"] = {**(options or {}), **ours}
     return streamed
 
 
 def assembly(endpoint: str) -> StreamAssembly:
     """Create an assembly for an answer of this endpoint."""
-    return ResponseAssembly() if endpoint == "responses" else ChatAssembly()
+    shape = facts_of(endpoint).shape
+    match shape:
+        case Shape.CHAT | Shape.VECTORS:  # vectors are not streamed
+            return ChatAssembly()
+        case Shape.RESPONSE:
+            return ResponseAssembly()
+        case _:
+            assert_never(shape)
 
 
 class ChatAssembly:

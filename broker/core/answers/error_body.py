@@ -14,13 +14,15 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from broker.core.answers.verdict import Answer
+from broker.core.endpoints import ENDPOINT_TABLE
 
 NESTED_MAX: Final = 4
 """The number of nested envelopes that are opened."""
 WORDLESS: Final = "?"
 """The message of an error that has neither code, type nor message."""
 _TEXT_CHARS_MAX: Final = 65_536
-_ANSWERS: Final = frozenset({"choices", "output", "data", "usage"})  # fields that mark a body as an answer
+_ANSWERS: Final = frozenset({"usage", *(facts.answer_field for facts in ENDPOINT_TABLE.values())})
+"""Fields that mark a body as an answer."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from broker.core.answers.rate_limit_headers import MINUTE_MS
 from broker.core.budget.bucket_set import LevelBounds
-from broker.core.pricing.laws import Law
+from broker.core.endpoints import Law
 
 
 @dataclass(frozen=True, slots=True)

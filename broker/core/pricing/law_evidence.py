@@ -22,7 +22,7 @@ law fits support another law.
 from collections.abc import Sequence
 from typing import Final
 
-from broker.core.pricing.laws import Law
+from broker.core.endpoints import Law
 from broker.core.units import PPM
 
 REFUTED_PPM: Final = PPM // 2

@@ -19,9 +19,10 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import Final, NamedTuple
 
+from broker.core.endpoints import Law, facts_of
 from broker.core.pricing.debit_history import DELAY_DIFFERENCES_MS, SPANS_MAX, DebitHistory, DebitSpan
 from broker.core.pricing.law_evidence import STATED_WEIGHT, LawEvidence
-from broker.core.pricing.laws import Law, Prices, recorded_law
+from broker.core.pricing.laws import Prices
 from broker.core.units import ROUNDING_TOKENS
 from broker.core.value import value
 
@@ -79,7 +80,7 @@ class LawIdentification:
 
     def __init__(self, prices: Prices, believed: Law | None) -> None:
         """`prices` of any call of the endpoint; `believed` is the law that a predecessor found."""
-        self.evidence = LawEvidence(prices.laws, recorded_law(prices.endpoint), believed)
+        self.evidence = LawEvidence(prices.laws, facts_of(prices.endpoint).recorded_law, believed)
         self.errors: deque[int] = deque(maxlen=ERRORS_MAX)
         self.errors_seen = 0
         self.output_held = 0

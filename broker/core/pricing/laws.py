@@ -9,9 +9,9 @@ admission. An image is charged a flat sum there, whatever it costs when billed; 
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Final, NamedTuple
 
+from broker.core.endpoints import ENDPOINT_TABLE, EndpointFacts, Law, Shape, facts_of
 from broker.core.pricing.images import image_tokens, pixels
 
 IMAGE_CHARGE: Final = 765  # each, whatever the image is billed as
@@ -25,17 +25,6 @@ PRICE_MAX: Final = 10**12
 
 No limit ever pays that amount, and anything computed from it downstream fits a float, 64 bits and a line of the log.
 """
-
-
-class Law(StrEnum):
-    """The rule by which a call is charged."""
-
-    CHAT_2025 = "chat-2025"
-    CHAT_LEGACY = "chat-legacy"
-    DOCUMENTED = "documented"
-    RESPONSES = "responses"
-    EMBEDDINGS = "embeddings"
-    USAGE = "usage"  # the input at admission, the output when the call ends
 
 
 class RequestSize(NamedTuple):
@@ -69,8 +58,8 @@ class Prices:
     """The charge of one call at its admission, by each law that may hold for its endpoint.
 
     Attributes:
-        endpoint: Calls of one endpoint are charged by one law; `other` for all endpoints without a known law.
-        laws: The laws that may hold, as a rule the dearest first.
+        endpoint: As in `EndpointFacts.name`.
+        laws: As in `EndpointFacts.laws`; the only one, if an operator has named it.
         tokens: The charge by each of them, at least 1.
         covered: Tokens of the output that `usage` has charged at admission already.
     """
@@ -86,11 +75,6 @@ class Prices:
         return cls(endpoint, (law,), (tokens,))
 
 
-def recorded_law(endpoint: str) -> Law:
-    """Return the law that recorded answers support; for an unknown endpoint the documented one."""
-    return _RECORDED.get(endpoint, Law.DOCUMENTED)
-
-
 def charge(law: Law, size: RequestSize) -> int:
     """Return the tokens that `law` charges at the admission of one call of any endpoint, 1 to `PRICE_MAX`."""
     return max(1, min(PRICE_MAX, _LAWS[law](size)))
@@ -98,22 +82,23 @@ def charge(law: Law, size: RequestSize) -> int:
 
 def prices(endpoint: str, size: RequestSize, law: Law | None = None) -> Prices:
     """Return the charge by each law that may hold for the endpoint; only by `law`, if an operator has named one."""
-    laws = LAWS_OF.get(endpoint, (Law.DOCUMENTED,)) if law is None else (law,)
-    covered = _responses_overhead(size) if endpoint == "responses" else 0
-    endpoint = endpoint if endpoint in LAWS_OF else "other"
+    facts = facts_of(endpoint)
+    laws = facts.laws if law is None else (law,)
+    covered = _responses_overhead(size) if facts.shape is Shape.RESPONSE else 0
     at_admission = (
         min(PRICE_MAX, charge(possible, size) + (covered if possible is Law.USAGE else 0)) for possible in laws
     )
-    return Prices(endpoint, laws, tuple(at_admission), covered)
+    return Prices(facts.name, laws, tuple(at_admission), covered)
 
 
 def measure(endpoint: str, body: Mapping[str, object], input_tokens: int) -> RequestSize:
     """Return the size of a request body, which may be any JSON that a producer sent: meaningless fields count 0."""
-    items = _items(endpoint, body)
+    facts = facts_of(endpoint)
+    items, embeds = _items(facts, body), facts.shape is Shape.VECTORS
     pictures = [picture for item in items for picture in _pictures(item)]
-    vectors = [vector for item in items if (vector := _vector(item))] if endpoint == "embeddings" else []
+    vectors = [vector for item in items if (vector := _vector(item))] if embeds else []
     return RequestSize(
-        content_bytes=sum(map(len if endpoint == "embeddings" else _utf8_bytes, _contents(endpoint, body))),
+        content_bytes=sum(map(len if embeds else _utf8_bytes, _contents(facts, body))),
         messages=len(items),
         choices=_whole(body.get("n")) or 1,
         images=len(pictures),
@@ -145,23 +130,25 @@ def texts(endpoint: str, body: Mapping[str, object]) -> Iterator[str]:
     Tools and the schema of a structured output are billed as input, and so Responses charges for them; chat does only
     where its usage is charged. Their names and values are a fair estimate of a rendering that OpenAI does not publish.
     """
-    yield from _contents(endpoint, body)
-    for item in _items(endpoint, body):
+    facts = facts_of(endpoint)
+    yield from _contents(facts, body)
+    for item in _items(facts, body):
         yield from filter(None, (_text_at(item, "role"), _text_at(item, "name")))
-    if endpoint != "embeddings":
+    if facts.shape is not Shape.VECTORS:
         yield from _strings(body.get("tools"))
-        yield from _strings(_schema(endpoint, body))
+        yield from _strings(_schema(facts, body))
 
 
 def framing_tokens(endpoint: str, body: Mapping[str, object]) -> int:
     """Return the tokens around the texts: exact for chat and for Responses without tools (facts/openai.md §7)."""
-    if endpoint == "embeddings":
+    facts = facts_of(endpoint)
+    if facts.shape is Shape.VECTORS:
         return 0
-    items = _items(endpoint, body)
+    items = _items(facts, body)
     named = sum(1 for item in items if _text_at(item, "name"))
-    if endpoint != "responses":
+    if facts.shape is not Shape.RESPONSE:
         return MESSAGE_FRAMING_TOKENS * (len(items) + 1) + named
-    lone, instructed = isinstance(body.get("input"), str), isinstance(body.get("instructions"), str)
+    lone, instructed = isinstance(body.get(facts.input_field), str), isinstance(body.get("instructions"), str)
     return MESSAGE_FRAMING_TOKENS * (len(items) + instructed + 1) + ROLE_TOKENS * (lone + instructed) + named
 
 
@@ -207,48 +194,34 @@ _LAWS: Final[Mapping[Law, Callable[[RequestSize], int]]] = {
     Law.EMBEDDINGS: _embeddings,
     Law.USAGE: _usage,
 }
-_RECORDED: Final = {"chat.completions": Law.CHAT_2025, "responses": Law.RESPONSES, "embeddings": Law.EMBEDDINGS}
-LAWS_OF: Final[Mapping[str, tuple[Law, ...]]] = {
-    "chat.completions": (Law.CHAT_LEGACY, Law.DOCUMENTED, Law.CHAT_2025, Law.USAGE),
-    "responses": (Law.DOCUMENTED, Law.RESPONSES, Law.USAGE),
-    "embeddings": (Law.DOCUMENTED, Law.EMBEDDINGS, Law.USAGE),
-}
-"""The laws that may hold for an endpoint, as a rule the dearest first.
-
-An endpoint without a known law costs what the documentation says.
-"""
-_OUTPUT_CAPS: Final = ("max_tokens", "max_completion_tokens", "max_output_tokens")
+_OUTPUT_CAPS: Final = tuple(name for facts in ENDPOINT_TABLE.values() for name in facts.output_caps)
 _AMOUNTS: Final = (*_OUTPUT_CAPS, "n", "best_of", "dimensions", "top_logprobs", "max_tool_calls")
 _IMAGE_PARTS: Final = frozenset({"image_url", "input_image", "computer_screenshot"})
-_ITEM_TEXTS: Final = ("content", "output", "arguments")  # of a message, of a tool's result, of a call to a tool
 
 
-def _items(endpoint: str, body: Mapping[str, object]) -> Sequence[object]:
-    """Return messages of chat, input items of Responses, or inputs to embed; a lone string or vector is one item."""
-    if endpoint == "chat.completions":
-        return _sequence(body.get("messages"))
-    value = body.get("input")
-    return (value,) if isinstance(value, str) or _vector(value) else _sequence(value)
+def _items(facts: EndpointFacts, body: Mapping[str, object]) -> Sequence[object]:
+    """Return messages of chat, input items of Responses, or inputs to embed."""
+    value = body.get(facts.input_field)
+    is_lone = facts.takes_lone_input and (isinstance(value, str) or bool(_vector(value)))
+    return (value,) if is_lone else _sequence(value)
 
 
-def _schema(endpoint: str, body: Mapping[str, object]) -> object:
+def _schema(facts: EndpointFacts, body: Mapping[str, object]) -> object:
     """Return the schema of a structured output; None without one."""
-    if endpoint == "chat.completions":
-        wanted = body.get("response_format")
-        return wanted.get("json_schema") if isinstance(wanted, Mapping) else None
-    text = body.get("text")
-    wanted = text.get("format") if isinstance(text, Mapping) else None
-    return wanted.get("schema") if isinstance(wanted, Mapping) else None
+    value: object = body
+    for name in facts.schema_path:
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return value
 
 
-def _contents(endpoint: str, body: Mapping[str, object]) -> Iterator[str]:
-    if endpoint == "responses" and isinstance(instructions := body.get("instructions"), str):
+def _contents(facts: EndpointFacts, body: Mapping[str, object]) -> Iterator[str]:
+    if facts.shape is Shape.RESPONSE and isinstance(instructions := body.get("instructions"), str):
         yield instructions
-    for item in _items(endpoint, body):
+    for item in _items(facts, body):
         if isinstance(item, str):
             yield item
         elif isinstance(item, Mapping):
-            for name in _ITEM_TEXTS if endpoint == "responses" else ("content",):
+            for name in facts.item_texts:
                 yield from _part_texts(item.get(name))
 
 

@@ -10,8 +10,9 @@ from statistics import median_low
 
 from broker.core.answers.rate_limit_headers import MINUTE_MS, LimitMetric
 from broker.core.answers.verdict import OK, Meaning, Verdict
+from broker.core.endpoints import Law
 from broker.core.pricing.law_identification import LawIdentification, Remaining, Sent, TokenUsage
-from broker.core.pricing.laws import Law, Prices
+from broker.core.pricing.laws import Prices
 
 
 @dataclass(frozen=True, slots=True)

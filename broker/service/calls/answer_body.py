@@ -15,6 +15,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from broker.core.endpoints import ENDPOINT_TABLE, Shape
+from broker.service.calls.finish_reason import ENDED
 from schemas.bounded_json import NESTING_MAX, is_deeper
 from schemas.cloudevents import json_bytes
 
@@ -30,16 +32,6 @@ PACKED_ABOVE_BYTES: Final = 16 * 1024
 PACKED_ABOVE_BRACKETS: Final = 128
 """A body above either bound waits for its commit as JSON: `dispatcher.held_bytes_max` counts that weight, and as
 objects it may take fifteen times as much. Smaller bodies are most answers, and take a few times as much at most."""
-
-
-_HOLDS: Final = {"chat.completions": "choices", "responses": "output", "embeddings": "data"}
-"""List that each endpoint's answer holds, whatever else a server writes or leaves out.
-
-A chat completion has a choice, or as many as `n` says, and embeddings have one vector for each input. The output of a
-response may be empty: "the length and order of items in the output array is dependent on the model's response", and one
-that was cut short while it reasoned has none.
-"""
-_ENDED: Final = frozenset({"completed", "incomplete"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +71,17 @@ def published(text: str | None) -> AnswerBody | None:
 def is_of_the_api(endpoint: str, response: Mapping[str, object]) -> bool:
     """Whether a JSON object is a non-empty answer of this endpoint; another server may send any object.
 
-    A response without output is one only if it says that it is a response that has ended.
+    A chat completion has a choice, or as many as `n` says, and embeddings have one vector for each input. The output of
+    a response may be empty: "the length and order of items in the output array is dependent on the model's response",
+    and one that was cut short while it reasoned has none. It is an answer only if it says that it is a response that
+    has ended.
     """
-    held = response.get(_HOLDS[endpoint])
+    facts = ENDPOINT_TABLE[endpoint]
+    held = response.get(facts.answer_field)
     if not isinstance(held, list):
         return False
-    if not held and endpoint == "responses":
-        return response.get("object") == "response" and response.get("status") in _ENDED
+    if not held and facts.shape is Shape.RESPONSE:
+        return response.get("object") == "response" and response.get("status") in ENDED
     return bool(held) and all(isinstance(each, dict) for each in held)
 
 

@@ -1,6 +1,6 @@
 """One attempt as a whole: the request sent, the answer judged, weighed and kept for its outcome."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from broker.clock import WallClock
 from broker.core.answers.base_url import AnswerForm, look_of
@@ -8,6 +8,7 @@ from broker.core.answers.error_body import answer_of, error_in
 from broker.core.answers.rate_limit_headers import lowered
 from broker.core.answers.verdict import Answer, Meaning, Verdict, is_word, judge
 from broker.core.commands import Call
+from broker.core.endpoints import ENDPOINT_TABLE
 from broker.ports import UpstreamApi, UpstreamReply
 from broker.service.calls.answer_body import is_of_the_api, published
 from broker.service.calls.finish_reason import finish_of, is_unfinished
@@ -25,6 +26,8 @@ _ENVELOPE_BYTES = 8_192
 USAGE_TOKENS_MAX = 10_000_000
 """Largest token count believed of an answer: no model reads or writes a tenth of it. A larger number counts as absent,
 since sums, metrics and the charge law would carry it on."""
+_INPUT_NAMES = tuple(dict.fromkeys(facts.usage_input for facts in ENDPOINT_TABLE.values()))
+_OUTPUT_NAMES = tuple(dict.fromkeys(facts.usage_output for facts in ENDPOINT_TABLE.values()))
 _MESSAGE_CHARS_MAX = 2_000
 _FIELD_CHARS_MAX = 200
 
@@ -121,21 +124,26 @@ def _no_answer(answer: Answer) -> Verdict:
 
 
 def usage_of(response: Mapping[str, object]) -> Usage | None:
-    """Return the tokens billed, under one set of names for all endpoints; None if the response does not say."""
+    """Return the tokens billed, under one set of names for all endpoints; None if the response does not say.
+
+    Every endpoint's fields are looked for, in the order of the table.
+    """
     usage = response.get("usage")
     if not isinstance(usage, Mapping):
         return None
-    inputs = _number(usage.get("prompt_tokens", usage.get("input_tokens")))
-    outputs = _number(usage.get("completion_tokens", usage.get("output_tokens")))
-    input_details = usage.get("prompt_tokens_details", usage.get("input_tokens_details"))
-    output_details = usage.get("completion_tokens_details", usage.get("output_tokens_details"))
+    inputs, outputs = _number(_first(usage, _INPUT_NAMES)), _number(_first(usage, _OUTPUT_NAMES))
     return Usage(
         input_tokens=inputs,
         output_tokens=outputs,
         total_tokens=_number(usage.get("total_tokens")) or inputs + outputs,
-        cached_tokens=_detail(input_details, "cached_tokens"),
-        reasoning_tokens=_detail(output_details, "reasoning_tokens"),
+        cached_tokens=_detail(_first(usage, _INPUT_NAMES, "_details"), "cached_tokens"),
+        reasoning_tokens=_detail(_first(usage, _OUTPUT_NAMES, "_details"), "reasoning_tokens"),
     )
+
+
+def _first(usage: Mapping[str, object], names: Iterable[str], ending: str = "") -> object:
+    """Return the value of the first of these names that is there."""
+    return next((usage[name + ending] for name in names if name + ending in usage), None)
 
 
 def _detail(details: object, name: str) -> int:

@@ -5,23 +5,12 @@ A stream has been assembled before it comes here. An answer that states no reaso
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Final, assert_never
 
+from broker.core.endpoints import EndpointFacts, Shape, facts_of
 from schemas.outcome import Finish
 
-_REASONS: Final = {
-    "stop": Finish.STOP,
-    "length": Finish.LENGTH,
-    "content_filter": Finish.CONTENT_FILTER,
-    "tool_calls": Finish.TOOL_CALLS,
-    "function_call": Finish.TOOL_CALLS,  # its name before there were tools
-}
-_INCOMPLETE: Final = {
-    "max_output_tokens": Finish.LENGTH,
-    "max_messages": Finish.LENGTH,
-    "content_filter": Finish.CONTENT_FILTER,
-}
-_ENDED: Final = frozenset({"completed", "incomplete"})
+ENDED: Final = frozenset({"completed", "incomplete"})
 """Statuses of a response that holds an answer; `failed` arrives as an error."""
 _CALLS: Final = frozenset(
     {"function_call", "custom_tool_call", "computer_call", "local_shell_call", "shell_call", "apply_patch_call"}
@@ -34,14 +23,17 @@ _GRAVEST: Final = (Finish.REFUSAL, Finish.CONTENT_FILTER, Finish.LENGTH, Finish.
 
 def finish_of(endpoint: str, response: Mapping[str, object]) -> Finish | None:
     """Return how the answer of a call ended; None if it does not say, as embeddings never do."""
-    match endpoint:
-        case "chat.completions":
-            ends = {_of_choice(choice) for choice in _objects(response.get("choices"))}
+    facts = facts_of(endpoint)
+    match facts.shape:
+        case Shape.CHAT:
+            ends = {_of_choice(choice, facts) for choice in _objects(response.get(facts.answer_field))}
             return None if None in ends else next((finish for finish in _GRAVEST if finish in ends), None)
-        case "responses":
-            return _of_response(response)
-        case _:
+        case Shape.RESPONSE:
+            return _of_response(response, facts)
+        case Shape.VECTORS:
             return None
+        case _:
+            assert_never(facts.shape)
 
 
 def is_unfinished(endpoint: str, response: Mapping[str, object]) -> bool:
@@ -52,20 +44,20 @@ def is_unfinished(endpoint: str, response: Mapping[str, object]) -> bool:
     as some servers leave it out, is an answer.
     """
     status = response.get("status")
-    is_response = endpoint == "responses" or response.get("object") == "response"
-    return is_response and isinstance(status, str) and status not in _ENDED
+    is_response = facts_of(endpoint).shape is Shape.RESPONSE or response.get("object") == "response"
+    return is_response and isinstance(status, str) and status not in ENDED
 
 
-def _of_choice(choice: Mapping[str, object]) -> Finish | None:
+def _of_choice(choice: Mapping[str, object], facts: EndpointFacts) -> Finish | None:
     message, reason = choice.get("message"), choice.get("finish_reason")
     if isinstance(message, Mapping) and message.get("refusal"):
         return Finish.REFUSAL
-    return _REASONS.get(_text(reason))
+    return _finish(reason, facts)
 
 
-def _of_response(response: Mapping[str, object]) -> Finish | None:
-    status, items = response.get("status"), _objects(response.get("output"))
-    if _text(status) not in _ENDED:
+def _of_response(response: Mapping[str, object], facts: EndpointFacts) -> Finish | None:
+    status, items = response.get("status"), _objects(response.get(facts.answer_field))
+    if _text(status) not in ENDED:
         return None
     parts = [part for item in items for part in _objects(item.get("content"))]
     if any(part.get("type") == "refusal" for part in parts):
@@ -73,10 +65,15 @@ def _of_response(response: Mapping[str, object]) -> Finish | None:
     if status == "incomplete":
         details = response.get("incomplete_details")
         reason = details.get("reason") if isinstance(details, Mapping) else None
-        return _INCOMPLETE.get(_text(reason))
+        return _finish(reason, facts)
     done = {_text(item.get("call_id")) for item in items if _text(item.get("type")).endswith("_output")}
     waits = any(_text(item.get("type")) in _CALLS and _text(item.get("call_id")) not in done for item in items)
     return Finish.TOOL_CALLS if waits else Finish.STOP
+
+
+def _finish(reason: object, facts: EndpointFacts) -> Finish | None:
+    known = facts.finish_reasons.get(_text(reason))
+    return None if known is None else Finish(known)
 
 
 def _objects(value: object) -> Sequence[Mapping[str, object]]:

@@ -10,8 +10,9 @@ from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 
 from broker.clock import WallClock
+from broker.core.endpoints import Law
 from broker.core.identity.dedupe import Identity
-from broker.core.pricing.laws import PRICE_MAX, Law, Prices, beyond_any_limit, framing_tokens, measure, prices, texts
+from broker.core.pricing.laws import PRICE_MAX, Prices, beyond_any_limit, framing_tokens, measure, prices, texts
 from broker.core.ticket import Candidate, Garbage
 from broker.ports import TokenCounter
 from broker.service.intake.grants import Grants

@@ -10,7 +10,7 @@ from typing import Final
 import structlog
 
 from broker.adapters.prometheus.meter import Meter
-from broker.core.pricing.laws import Law
+from broker.core.endpoints import Law
 from broker.core.pricing.tariff import LawStatus
 
 KEPT_MAX: Final = 1_000

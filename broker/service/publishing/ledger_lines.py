@@ -11,10 +11,10 @@ from broker.core.answers.rate_limit_headers import LimitMetric
 from broker.core.budget.bucket_set import LevelBounds
 from broker.core.budget.budget import Checkpoint
 from broker.core.commands import AttemptEntry, Batch, SettledEntry
+from broker.core.endpoints import Law
 from broker.core.events import LedgerRead
 from broker.core.identity.dedupe import Awaited, Fate, Identity
 from broker.core.identity.pending_cancels import CancelRecord
-from broker.core.pricing.laws import Law
 from broker.service.intake.grants import NO_KEY, GrantKey
 from schemas import ledger
 

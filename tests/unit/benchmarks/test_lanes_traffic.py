@@ -9,7 +9,8 @@ from benchmarks.lanes.crowd import WEIGHTS, size, ticket, weights
 from benchmarks.lanes.played import ONE_LANE, play, settings_of
 from benchmarks.lanes.shares import Market, spread_of
 from benchmarks.lanes.traffic import BULK, URGENT, Mix, Request, tokens_of
-from broker.core.pricing.laws import Law, charge
+from broker.core.endpoints import Law
+from broker.core.pricing.laws import charge
 from broker.simulator.pricing import ChatLaw as PlayedLaw
 from broker.simulator.pricing import Endpoint, charge_at
 

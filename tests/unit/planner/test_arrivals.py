@@ -2,8 +2,9 @@
 
 import pytest
 
-from broker.core.pricing.laws import Law, charge
+from broker.core.endpoints import Law
 from broker.core.pricing.laws import RequestSize as CoreSize
+from broker.core.pricing.laws import charge
 from broker.planner.arrivals import ENDPOINTS, chat_sizes, embedding_sizes, responses_sizes
 from broker.simulator.pricing import ChatLaw as PlayedLaw
 from broker.simulator.pricing import Size, charge_at

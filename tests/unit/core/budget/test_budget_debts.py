@@ -7,7 +7,8 @@ from broker.core.answers.verdict import Answer, Verdict, judge
 from broker.core.budget.bounded_bucket import BoundedTokenBucket
 from broker.core.budget.bucket_set import LevelBounds
 from broker.core.budget.budget import Budget, Checkpoint, LimitBeliefs
-from broker.core.pricing.laws import PRICE_MAX, Law, Prices
+from broker.core.endpoints import Law
+from broker.core.pricing.laws import PRICE_MAX, Prices
 from broker.core.units import PPM
 from tests.unit.core.budgets import KEY, SETTINGS, answer, failure, full, low, refusal
 

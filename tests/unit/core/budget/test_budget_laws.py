@@ -5,8 +5,9 @@ from dataclasses import replace
 from broker.core.answers.verdict import Meaning, Verdict
 from broker.core.budget.admission_delay import DELAY_MAX_MS, DELAY_MIN_MS
 from broker.core.budget.budget import Budget, Checkpoint, LimitBeliefs
+from broker.core.endpoints import Law
 from broker.core.pricing.law_identification import TokenUsage
-from broker.core.pricing.laws import Law, Prices
+from broker.core.pricing.laws import Prices
 from broker.core.units import PPM, ROUNDING_TOKENS
 from tests.unit.core.budgets import KEY, SETTINGS, answer, full, low, refusal
 

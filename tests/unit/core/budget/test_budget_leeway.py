@@ -5,8 +5,9 @@ from broker.core.answers.verdict import Meaning
 from broker.core.budget.bucket_set import LevelBounds
 from broker.core.budget.budget import Budget, Checkpoint, LimitBeliefs
 from broker.core.budget.refill_detection import Refill
+from broker.core.endpoints import Law
 from broker.core.pricing.law_identification import TokenUsage
-from broker.core.pricing.laws import Law, Prices
+from broker.core.pricing.laws import Prices
 from broker.core.units import PPM
 from tests.unit.core.budgets import SETTINGS, answer, full, low
 from tests.unit.core.specimens import verdict

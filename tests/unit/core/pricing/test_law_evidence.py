@@ -1,5 +1,6 @@
 from collections.abc import Sequence
 
+from broker.core.endpoints import Law
 from broker.core.pricing.law_evidence import (
     MEMORY,
     SETTLED_ANSWERS,
@@ -8,7 +9,6 @@ from broker.core.pricing.law_evidence import (
     LawEvidence,
     is_telling,
 )
-from broker.core.pricing.laws import Law
 
 LAWS = (Law.CHAT_LEGACY, Law.DOCUMENTED, Law.CHAT_2025, Law.USAGE)
 COSTS = (700, 500, 300, 250)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
+from broker.core.endpoints import ENDPOINT_TABLE, Law
 from broker.core.pricing.law_evidence import SETTLED_ANSWERS, SILENT_ANSWERS_MAX
 from broker.core.pricing.law_identification import (
     GLANCE_EVERY_MS,
@@ -16,7 +17,7 @@ from broker.core.pricing.law_identification import (
     Remaining,
     TokenUsage,
 )
-from broker.core.pricing.laws import LAWS_OF, Law, Prices, RequestSize, prices
+from broker.core.pricing.laws import Prices, RequestSize, prices
 
 CHAT = "chat.completions"
 
@@ -32,7 +33,7 @@ class Server:
     """Charges by one law, one call at a time."""
 
     def __init__(self, law: Law, *, endpoint: str = CHAT, level: int = 20_000) -> None:
-        self.place = LAWS_OF[endpoint].index(law)
+        self.place = ENDPOINT_TABLE[endpoint].laws.index(law)
         self.witness = LawIdentification(prices(endpoint, size()), None)
         self.endpoint = endpoint
         self.level, self.now_ms, self.number = level, 0, 0
@@ -56,7 +57,7 @@ class Server:
 
 
 def test_each_law_of_chat_is_found_out_and_fits_without_error() -> None:
-    for law in LAWS_OF[CHAT]:
+    for law in ENDPOINT_TABLE[CHAT].laws:
         server = Server(law)
         for number in range(20):
             server.call(lasts_ms=400 + 90 * (number % 4), output=150 + 60 * (number % 3))
@@ -198,7 +199,7 @@ def test_where_the_believed_law_was_not_judged_no_error_is_noted() -> None:
 
 
 def test_bodies_that_do_not_tell_two_laws_apart_leave_both_however_long_one_looks() -> None:
-    asked = Prices(CHAT, LAWS_OF[CHAT][:3], (900, 400, 400))
+    asked = Prices(CHAT, ENDPOINT_TABLE[CHAT].laws[:3], (900, 400, 400))
     witness, level = LawIdentification(asked, None), 20_000
     for number in range(12):
         sent = witness.record_send(asked, 1_000 * number)
@@ -244,7 +245,7 @@ def test_where_a_law_is_settled_answers_that_come_in_one_moment_are_one() -> Non
 def test_a_settled_law_that_changes_is_noticed_within_three_answers() -> None:
     for before, after in ((Law.CHAT_2025, Law.CHAT_LEGACY), (Law.CHAT_LEGACY, Law.CHAT_2025)):
         server = settled(before)
-        server.place = LAWS_OF[CHAT].index(after)
+        server.place = ENDPOINT_TABLE[CHAT].laws.index(after)
         for _ in range(4):  # a body in three names no cap, and one call's answer is as of its admission
             server.call()
         assert server.witness.evidence.believed is after
@@ -306,7 +307,7 @@ def test_a_settled_law_that_fits_each_short_span_of_many_calls_is_found_out_by_a
     """Of a dozen calls that left together each may have come first, and two laws differ by 16 tokens."""
     server = settled(Law.CHAT_2025)
     server.witness.evidence.pieces = KNOWN_AFTER
-    server.place, fitted = LAWS_OF[CHAT].index(Law.CHAT_LEGACY), 0
+    server.place, fitted = ENDPOINT_TABLE[CHAT].laws.index(Law.CHAT_LEGACY), 0
     while server.witness.evidence.believed is Law.CHAT_2025:
         assert server.now_ms < 60_000
         fitted += server.witness.evidence.settled
@@ -363,7 +364,7 @@ def test_a_settled_law_is_held_against_all_where_no_span_ends() -> None:
 
 
 def test_streams_tell_every_law_by_headers_that_come_before_the_answer() -> None:
-    for law in LAWS_OF[CHAT]:
+    for law in ENDPOINT_TABLE[CHAT].laws:
         server = Server(law)
         for number in range(20):
             server.call(lasts_ms=400 + 90 * (number % 4), output=150 + 60 * (number % 3), early=True)
@@ -386,4 +387,4 @@ def test_what_calls_were_charged_is_the_believed_laws_sum_or_the_dearest() -> No
     known = LawIdentification(prices(CHAT, size()), Law.CHAT_2025)
     for now_ms in (0, 100):
         known.record_send(prices(CHAT, size()), now_ms)
-    assert known.charged_tokens == 2 * prices(CHAT, size()).tokens[LAWS_OF[CHAT].index(Law.CHAT_2025)]
+    assert known.charged_tokens == 2 * prices(CHAT, size()).tokens[ENDPOINT_TABLE[CHAT].laws.index(Law.CHAT_2025)]

@@ -6,14 +6,13 @@ from typing import Any
 
 import pytest
 
+from broker.core.endpoints import ENDPOINT_TABLE, Law
 from broker.core.pricing.laws import (
     IMAGE_CHARGE,
-    LAWS_OF,
     LEGACY_OUTPUT_TOKENS,
     PRICE_MAX,
     RESPONSES_OVERHEAD,
     RESPONSES_OVERHEAD_WITH_TOOLS,
-    Law,
     Prices,
     RequestSize,
     beyond_any_limit,
@@ -21,7 +20,6 @@ from broker.core.pricing.laws import (
     framing_tokens,
     measure,
     prices,
-    recorded_law,
     texts,
 )
 
@@ -113,13 +111,6 @@ def test_responses_charge_their_exact_input_and_more_with_function_tools() -> No
 def test_no_call_is_free(law: Law) -> None:
     assert charge(law, size()) >= 1
     assert charge(Law.EMBEDDINGS, size(embedding_tokens=0)) == 1
-
-
-def test_each_endpoint_has_the_law_that_records_support_and_an_unknown_one_the_documented() -> None:
-    assert recorded_law("chat.completions") is Law.CHAT_2025
-    assert recorded_law("responses") is Law.RESPONSES
-    assert recorded_law("embeddings") is Law.EMBEDDINGS
-    assert recorded_law("something.new") is Law.DOCUMENTED
 
 
 def test_a_chat_body_is_measured_by_its_messages_alone() -> None:
@@ -242,7 +233,7 @@ def test_what_tools_return_may_be_pictures_too() -> None:
 
 def test_pictures_cost_a_flat_sum_at_admission_and_what_they_are_billed_as_where_usage_is_charged() -> None:
     asked = size(content_bytes=40, messages=1, input_tokens=20, images=2, image_tokens=3_000)
-    chat = dict(zip(LAWS_OF["chat.completions"], prices("chat.completions", asked).tokens, strict=True))
+    chat = dict(zip(ENDPOINT_TABLE["chat.completions"].laws, prices("chat.completions", asked).tokens, strict=True))
     assert chat == {
         Law.CHAT_LEGACY: 10 + 1 + 16 + 2 * IMAGE_CHARGE,
         Law.DOCUMENTED: 10 + 1 + 2 * IMAGE_CHARGE,
@@ -311,7 +302,11 @@ def test_tools_nested_deeper_than_the_interpreters_stack_are_read() -> None:
 
 def test_a_call_has_the_price_of_every_law_that_may_hold_for_its_endpoint() -> None:
     asked = size(content_bytes=400, messages=1, input_tokens=110, output_tokens_max=300)
-    found = {name: dict(zip(each.laws, each.tokens, strict=True)) for name in LAWS_OF for each in [prices(name, asked)]}
+    found = {
+        name: dict(zip(each.laws, each.tokens, strict=True))
+        for name in ENDPOINT_TABLE
+        for each in [prices(name, asked)]
+    }
     assert found == {
         "chat.completions": {Law.CHAT_LEGACY: 401, Law.DOCUMENTED: 300, Law.CHAT_2025: 102, Law.USAGE: 110},
         "responses": {Law.DOCUMENTED: 300, Law.RESPONSES: 129, Law.USAGE: 129},

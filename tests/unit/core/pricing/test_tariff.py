@@ -2,8 +2,9 @@ from dataclasses import replace
 
 from broker.core.answers.rate_limit_headers import LimitMetric, Reading
 from broker.core.answers.verdict import Meaning, Verdict
+from broker.core.endpoints import Law
 from broker.core.pricing.law_identification import Remaining, TokenUsage
-from broker.core.pricing.laws import Law, Prices, RequestSize, prices
+from broker.core.pricing.laws import Prices, RequestSize, prices
 from broker.core.pricing.tariff import LawStatus, Tariff
 from tests.unit.core.specimens import verdict
 

@@ -8,8 +8,8 @@ import pytest
 
 from broker.adapters.tiktoken_counter import TiktokenCounter
 from broker.clock import WallClock
+from broker.core.endpoints import ENDPOINT_TABLE, Law
 from broker.core.identity.dedupe import Identity
-from broker.core.pricing.laws import LAWS_OF, Law
 from broker.core.ticket import Candidate, Garbage
 from broker.ports import TokenCounter
 from broker.service.intake.pricer import Pricer
@@ -125,7 +125,7 @@ def test_the_header_of_a_replay_beats_the_body_and_is_bounded_as_well() -> None:
 def test_a_request_carries_the_price_of_every_law_or_of_the_one_that_is_configured() -> None:
     body = {"model": "gpt-4o-mini", "max_tokens": 500, "messages": [{"role": "user", "content": "12345678"}]}
     every = candidate(record(body=body)).prices
-    assert every.laws == LAWS_OF["chat.completions"]
+    assert every.laws == ENDPOINT_TABLE["chat.completions"].laws
     for law, tokens in zip(every.laws, every.tokens, strict=True):
         configured = pricer(limits={"gpt-4o-mini": {"charge_law": law.value}})
         alone = candidate(record(body=body), priced=configured).prices

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
+from broker.core.endpoints import Law
 from broker.core.identity.dedupe import Identity
-from broker.core.pricing.laws import Law, framing_tokens
+from broker.core.pricing.laws import framing_tokens
 from broker.core.ticket import Garbage
 from broker.testing.counter import RoughCounter
 from schemas.headers import CE_PARTITIONKEY

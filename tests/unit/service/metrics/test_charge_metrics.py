@@ -5,7 +5,7 @@ from dataclasses import replace
 from structlog.testing import capture_logs
 
 from broker.adapters.prometheus.meter import Meter
-from broker.core.pricing.laws import Law
+from broker.core.endpoints import Law
 from broker.core.pricing.tariff import LawStatus
 from broker.service.metrics import charge_metrics as charges
 from broker.service.metrics.charge_metrics import Charges

@@ -25,10 +25,10 @@ from broker.core.commands import (
     Settlement,
     Withdraw,
 )
+from broker.core.endpoints import Law
 from broker.core.identity import pending_cancels as cancels
 from broker.core.identity.dedupe import Fate, Identity
 from broker.core.identity.outcome_index import RENEWALS_MAX
-from broker.core.pricing.laws import Law
 from broker.core.ticket import Source
 from broker.ports import SENT_BYTES_MAX, Outgoing
 from broker.settings.fitting import OUTCOME_BYTES_MIN
