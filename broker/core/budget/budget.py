@@ -1,7 +1,8 @@
 """Budget of one limit: a mirror of each metric; a call pays all of them or none.
 
 A budget knows the server's buckets as intervals (bucket_mirror.py), spends from their lower ends and is corrected by
-every answer. Without a checkpoint it knows nothing: one call is sent first, and its answer sets the levels.
+every answer (calibration.py). Without a checkpoint it knows nothing: one call is sent first, and its answer sets the
+levels.
 
 A header describes one bucket of a metric; only its period tells which (per minute, per day). So a metric may have
 several mirrors, all of them paid.
@@ -9,31 +10,26 @@ several mirrors, all of them paid.
 
 from typing import Final
 
-from broker.core.answers.rate_limit_headers import DAY_MS, HOUR_MS, TOKENS, LimitMetric, Snapshot
+from broker.core.answers.rate_limit_headers import HOUR_MS, LimitMetric
 from broker.core.answers.verdict import OK, Meaning, Verdict
-from broker.core.budget.admission_delay import DELAY_MAX_MS, AdmissionDelay
 from broker.core.budget.breaker import Breaker
 from broker.core.budget.bucket_set import BucketSet, LevelBounds
-from broker.core.budget.burst_control import BurstControl
+from broker.core.budget.calibration import Calibration
 from broker.core.budget.checkpoint import Checkpoint
-from broker.core.budget.cooldown import Cooldown, leaves_level_open
+from broker.core.budget.cooldown import leaves_level_open
 from broker.core.budget.headroom import HeadroomCache
 from broker.core.budget.inflow import Inflow, Least
 from broker.core.budget.learned_limits import LearnedLimits
 from broker.core.budget.limit_settings import LimitBeliefs
 from broker.core.budget.opening import FirstCalls
-from broker.core.budget.refusals import is_explained, was_turned_away
+from broker.core.budget.refusals import was_turned_away
 from broker.core.budget.reservation import Reservation
 from broker.core.budget.sent_calls import SentCalls
-from broker.core.budget.size_credence import SizeCredence
 from broker.core.budget.sliding_sum import SlidingSum
 from broker.core.pricing.law_identification import TokenUsage
 from broker.core.pricing.laws import Prices
-from broker.core.pricing.markup import Markup
-from broker.core.pricing.tariff import Tariff
 from broker.core.units import PPM, unreserved_slots
 
-_ADMITTED: Final = frozenset({Meaning.OK, Meaning.REJECTED})
 _REFUSED: Final = frozenset({Meaning.RATE_LIMITED, Meaning.TOO_LARGE})
 _ASKED_TO_WAIT: Final = frozenset({Meaning.RATE_LIMITED, Meaning.OVERLOADED})
 
@@ -50,32 +46,18 @@ class Budget:
         self._buckets = BucketSet(self._sends)
         self._calls: dict[int, Reservation] = {}
         self._charged = SlidingSum()
-        self._delay = AdmissionDelay()
-        self._cooldown = Cooldown()
-        self._sizes = SizeCredence((settings.tokens, settings.per_day(TOKENS)))
-        self._burst: BurstControl | None = None
-        self.paused_until_ms = now_ms  # no call is sent earlier, whatever the answers
         self._headroom = HeadroomCache()
         self._first_calls = FirstCalls(settings.tokens)
         self._asks_caps = settings.cap_tokens is not None or settings.inflight_max is not None
-        self._buckets_made = 0
         self._granted: tuple[int, int, bool] | None = None  # the call that `payable_at` has just allowed
-        self._markup = Markup()
-        laws = checkpoint.laws if checkpoint is not None else {}
-        self.tariff = Tariff(laws, period_ms=settings.period_ms, refusals_charged=settings.refusals_charged)
+        self.paused_until_ms = now_ms  # no call is sent earlier, whatever the answers
         self.breaker = Breaker()
-        self.foreign_tokens = 0  # tokens taken by other clients, as far as answers showed it
+        self._calibration = Calibration(settings, self._buckets, self._sends, checkpoint, now_ms)
+        self._sizes, self._cooldown = self._calibration.sizes, self._calibration.cooldown
+        self.tariff = self._calibration.tariff
         if checkpoint is not None:
-            self._inherit(checkpoint, now_ms)
-        for metric, capacity in ((LimitMetric.TOKENS, settings.tokens), (LimitMetric.REQUESTS, settings.requests)):
-            if capacity is not None:
-                self._buckets.believe(metric, capacity, settings.period_ms, now_ms)
-        for metric in LimitMetric:
-            if (capacity := settings.per_day(metric)) is not None:
-                self._buckets.believe(metric, capacity, DAY_MS, now_ms, follow=True)
-        self._keep_step(now_ms)
-        if checkpoint is not None:
-            self._go_as_deep(checkpoint)
+            self._charged.pay(checkpoint.charged_last_minute, now_ms)
+            self.pause_until(now_ms + checkpoint.pause_ms)
 
     @property
     def inflight(self) -> int:
@@ -110,7 +92,7 @@ class Budget:
             lane_order: Its lane's position; before the first answer, a call of a higher lane may join those of lower
                 ones.
         """
-        paid = self._to_pay(charge, stated=stated)
+        paid = self._calibration.to_pay(charge, stated=stated)
         if self._headroom.covers(paid, reserved_ppm) and self.breaker.closed:
             self._granted = charge, now_ms, stated
             return now_ms
@@ -124,8 +106,9 @@ class Budget:
             at_ms = max(at_ms, self._charged.payable_at(paid, cap - cap * reserved_ppm // PPM, now_ms))
         if not self.believed and not self._calls:
             return at_ms  # the answer to the first call sets the levels
-        if self._burst is not None:
-            at_ms = max(at_ms, self._burst.payable_at(paid, now_ms))
+        burst = self._calibration.burst
+        if burst is not None:
+            at_ms = max(at_ms, burst.payable_at(paid, now_ms))
         at_ms = max(at_ms, self._buckets.payable_at(paid, reserved_ppm, now_ms, self._sizes.unproven_sizes))
         if at_ms <= now_ms:
             self._granted = charge, now_ms, stated
@@ -143,17 +126,17 @@ class Budget:
 
     def refill_beside_reserve(self, charge: int, reserved_ppm: int, *, stated: bool = False) -> int:
         """Return the longest period of buckets that cannot hold the charge beside the reserve; 0 if all can."""
-        return self._buckets.refill_beside_reserve(self._to_pay(charge, stated=stated), reserved_ppm)
+        return self._buckets.refill_beside_reserve(self._calibration.to_pay(charge, stated=stated), reserved_ppm)
 
     def unavailable_until(self, charge: int, now_ms: int, *, stated: bool = False) -> int:
         """Return until when a pause or a limit per hour or longer prevents the payment of this charge."""
-        paid = self._to_pay(charge, stated=stated)
+        paid = self._calibration.to_pay(charge, stated=stated)
         until_ms = self._buckets.payable_at(paid, 0, now_ms, self._sizes.unproven_sizes, longer_than_ms=HOUR_MS)
         return max(self.paused_until_ms, until_ms)
 
     def pace_ms(self, charge: int) -> int:
         """Return how long the slowest bucket takes to refill such a call."""
-        paid = self._to_pay(charge, stated=False)
+        paid = self._calibration.to_pay(charge, stated=False)
         amounts = ((paid if mirror.metric is LimitMetric.TOKENS else 1, mirror) for mirror in self._buckets)
         return max((amount * mirror.period_ms // mirror.capacity for amount, mirror in amounts), default=0)
 
@@ -174,7 +157,7 @@ class Budget:
             assert payable_at is not None, "no attempt is reserved while another must end first"
             assert payable_at <= now_ms, "no attempt is reserved before every metric can pay"
         self._granted = None
-        paid = self._to_pay(charge, stated=stated)
+        paid = self._calibration.to_pay(charge, stated=stated)
         if self._cooldown.tried and self._cooldown.record_send(now_ms):
             self._buckets.trust_no_more_than(paid, now_ms)
         oldest = next(iter(self._calls.values()), None)
@@ -182,7 +165,8 @@ class Budget:
         prices = Prices.flat(charge) if prices is None else prices
         number = self._sends.append(now_ms, paid, oldest.number if oldest else None, None if stated else prices)
         self.tariff.record_send(attempt, prices, now_ms)
-        burst = 0 if self._burst is None else self._burst.pay(paid, now_ms)
+        control = self._calibration.burst
+        burst = 0 if control is None else control.pay(paid, now_ms)
         unsettled = self.tariff.outstanding()
         self._calls[attempt] = Reservation(
             number, charge, paid, stated, now_ms, burst, prices.endpoint, unsettled, lane_order
@@ -190,12 +174,6 @@ class Budget:
         self._headroom.pay(paid)
         self._charged.pay(paid, now_ms)
         self._buckets.pay(paid, number, now_ms)
-
-    def _to_pay(self, charge: int, *, stated: bool) -> int:
-        """Return a charge, marked up unless the server has stated it, and at most what puts a bucket into full debt."""
-        paid = charge if stated else self._markup.applied(charge)
-        payable_max = self._buckets.payable_max
-        return paid if payable_max is None or paid <= payable_max else payable_max
 
     def paid(self, attempt: int) -> int:
         """Return what was paid for an attempt in flight: its charge, marked up."""
@@ -206,19 +184,18 @@ class Budget:
         call = self._calls.pop(attempt)
         self._granted = None
         self._first_calls.refused = self._first_calls.refused or verdict.meaning is Meaning.RATE_LIMITED
-        verdict = self._sizes.believable(verdict, lambda: self.tariff.least_of(attempt))
-        for size, former in self._sizes.disproved.items():
-            self._buckets.disown(size, former, call.number, now_ms)
-        self._learn(attempt, call, verdict, usage, now_ms)
+        verdict = self._calibration.believable(attempt, call, verdict, now_ms)
+        if self._calibration.learn_charge(attempt, call, verdict, usage, now_ms):
+            self._headroom.clear()
         untaken = was_turned_away(verdict)
         if untaken or (verdict.meaning in _REFUSED and not self.settings.refusals_charged):
             self._give_back(call, now_ms, untaken=untaken or verdict.meaning is Meaning.TOO_LARGE)
         if not untaken:
-            self._ration(call, verdict, now_ms)
-        agreed = self._observe(call, verdict, now_ms) and verdict.meaning is OK
-        if not agreed or self._buckets.made != self._buckets_made:
+            self._calibration.learn_burst(call, verdict, now_ms)
+        agreed = self._calibration.correct_levels(call, verdict, now_ms) and verdict.meaning is OK
+        if not agreed or not self._calibration.in_step:
             self._headroom.clear()
-            self._keep_step(now_ms)
+            self._calibration.keep_step(now_ms)
         self.believed = self.believed or bool(verdict.readings or verdict.snapshot) or verdict.meaning is Meaning.OK
         if verdict.wait_ms is not None and verdict.meaning in _ASKED_TO_WAIT:
             wait_ms = verdict.wait_ms
@@ -241,9 +218,12 @@ class Budget:
 
     def learned_limits(self) -> LearnedLimits:
         """Return what answers have taught about the server's tolerance."""
-        if self._burst is None:
-            return LearnedLimits(self._delay.ms, 0, None, PPM)
-        return LearnedLimits(self._delay.ms, self._burst.tolerated_burst, self._burst.ceiling, self._burst.share_ppm)
+        return self._calibration.learned_limits()
+
+    @property
+    def foreign_tokens(self) -> int:
+        """Tokens taken by other clients, as far as answers showed it."""
+        return self._calibration.foreign_tokens
 
     def levels(self, now_ms: int) -> tuple[LevelBounds, ...]:
         """Return the level bounds of each mirror; a metric with several periods appears several times."""
@@ -261,34 +241,20 @@ class Budget:
             levels=self.levels(now_ms),
             charged_last_minute=self._charged.charged(now_ms),
             pause_ms=max(0, self.paused_until_ms - now_ms),
-            markup_ppm=self._markup.ppm,
+            markup_ppm=self._calibration.markup_ppm,
             laws=self.tariff.laws(),
             tolerated_burst_tokens=self.learned_limits().tolerated_burst_tokens,
             burst_ceiling_tokens=self.learned_limits().burst_ceiling_tokens,
         )
 
-    def _inherit(self, checkpoint: Checkpoint, now_ms: int) -> None:
-        """Adopt a checkpoint, without credit for the time since: another term may have spent any part of it."""
-        for level in checkpoint.levels:
-            self._buckets.inherit(level, now_ms)
-            if level.metric is TOKENS:
-                self._sizes.inherit(level.capacity, level.period_ms)
-        self._charged.pay(checkpoint.charged_last_minute, now_ms)
-        self._markup = Markup(checkpoint.markup_ppm)
-        self.pause_until(now_ms + checkpoint.pause_ms)
-
-    def _go_as_deep(self, checkpoint: Checkpoint) -> None:
-        """Adopt the burst that the server was seen to tolerate, so that it need not be learned again."""
-        if self._burst is not None:
-            self._burst.inherit(checkpoint.tolerated_burst_tokens, checkpoint.burst_ceiling_tokens)
-
     def _reckon(self, reserved_ppm: int, now_ms: int) -> None:
         """Compute the tokens and calls beside a reserved share, where only the buckets bound the spending."""
-        if self._asks_caps or self._burst is None or self._cooldown.tried:
+        burst = self._calibration.burst
+        if self._asks_caps or burst is None or self._cooldown.tried:
             return
         spare = self._buckets.spare(reserved_ppm, now_ms)
         if spare is not None:
-            self._headroom.store(reserved_ppm, min(spare[0], self._burst.spare(now_ms)), spare[1])
+            self._headroom.store(reserved_ppm, min(spare[0], burst.spare(now_ms)), spare[1])
 
     def _is_full(self, reserved_ppm: int) -> bool:
         """Return whether a call must end first to leave the reserved share of the places free."""
@@ -303,97 +269,9 @@ class Budget:
             calls, spent=spent, paid=paid, reserved_ppm=reserved_ppm, lane_order=lane_order, now_ms=now_ms
         )
 
-    def _ration(self, call: Reservation, verdict: Verdict, now_ms: int) -> None:
-        """Learn from an admission (or a 400: it is charged too, as recorded) or a refusal what burst is tolerated."""
-        if verdict.meaning in _ADMITTED:
-            if self._cooldown.tried:
-                self._cooldown.record_admission(call.sent_ms)
-            if self._burst is not None and call.burst > self._burst.tolerated_burst:
-                self._burst.record_admission(call.burst, call.sent_ms)
-        elif self._burst is not None and verdict.meaning is Meaning.RATE_LIMITED:
-            if is_explained(call, verdict):
-                self._burst.restart(call.sent_ms, now_ms)
-            else:
-                self._burst.record_refusal(call.burst, call.paid, call.sent_ms, now_ms)
-
-    def _observe(self, call: Reservation, verdict: Verdict, now_ms: int) -> bool:
-        """Correct every bucket that an answer describes; return whether each header reading agreed with its mirror."""
-        stated = verdict.snapshot
-        if stated is None and not verdict.readings:
-            return True
-        agreed = True
-        order = self._sends.admission_order(call.number, call.sent_ms, now_ms, self._delay.ms)
-        if stated is not None and not stated.project:
-            remaining = self._left(call, stated)
-            error = self._buckets.observe_refusal(stated.metric, stated.capacity, stated.period_ms, remaining, order)
-            self._weigh(stated.metric, error)
-        for reading in verdict.readings:
-            if stated is None or stated.metric is not reading.metric:
-                missing = self._left_out(call, now_ms, early=verdict.early) if reading.metric is TOKENS else 0
-                error = self._buckets.observe_headers(reading, order, missing)
-                agreed = agreed and error == 0
-                self._weigh(reading.metric, error)
-        return agreed
-
-    def _left_out(self, call: Reservation, now_ms: int, *, early: bool) -> int:
-        """Return the tokens missing from an answer's figure, which the mirror takes to be as of the admission."""
-        later = self.tariff.outstanding()
-        if early or not self.tariff.settles(call.endpoint):
-            return call.unsettled or later  # `unsettled` is 0 if no such law was believed at sending
-        shortest, until_ms = self._buckets.shortest(), now_ms - self._delay.ms
-        if shortest is None:
-            return later
-        refilled = call.refilled(shortest.capacity, shortest.period_ms, until_ms)
-        return later + max(0, refilled - self._sends.spent_since(call.number, until_ms))
-
     def _give_back(self, call: Reservation, now_ms: int, *, untaken: bool = False) -> None:
         self._sends.strike(call.number)
         self._charged.refund(call.paid, call.sent_ms)
-        if self._burst is not None:
-            self._burst.refund(call.paid, now_ms)
+        if self._calibration.burst is not None:
+            self._calibration.burst.refund(call.paid, now_ms)
         self._buckets.refund(call.paid, call.number, now_ms, untaken=untaken)
-
-    def _learn(self, attempt: int, call: Reservation, verdict: Verdict, usage: TokenUsage | None, now_ms: int) -> None:
-        """Pass an answer's evidence on charges to the tariff; if law or markup changes, reprice the calls sent."""
-        version, before_ppm = self.tariff.version, self._markup.ppm
-        requested, explained = self.tariff.observe(attempt, verdict, usage, now_ms)
-        if requested and not call.stated:
-            self._markup.learn(call.charge, requested, explained=explained)
-        if self.tariff.version != version:
-            self._markup = Markup()
-            self._headroom.clear()
-            self._sends.reprice_by(lambda prices: self._to_pay(self.tariff.price(prices), stated=True))
-            before_ppm = PPM
-            self._buckets.reprice()
-        if self._markup.ppm != before_ppm:
-            self._sends.reprice(self._markup.ppm, before_ppm)
-            self._buckets.reprice()
-
-    def _left(self, call: Reservation, stated: Snapshot) -> int | None:
-        """Return what a refusal says is left in its bucket: `Used` is the figure from before the refused call."""
-        if stated.used is None:
-            return None
-        taken = call.amount(stated.metric) if self.settings.refusals_charged else 0
-        return max(0, stated.capacity - stated.used) - taken
-
-    def _weigh(self, metric: LimitMetric, error: int | None) -> None:
-        """Adjust the admission delay by an error; a shortfall means other clients' spending or a longer delay."""
-        if error == 0:
-            self._delay.record_agreement()
-        elif error is not None and error < 0:
-            shortest = self._buckets.shortest()
-            by_others = shortest is not None and -error * shortest.period_ms > DELAY_MAX_MS * shortest.capacity
-            self._delay.record_shortfall(by_others=by_others and metric is LimitMetric.TOKENS)
-            if metric is LimitMetric.TOKENS:
-                self.foreign_tokens -= error
-
-    def _keep_step(self, now_ms: int) -> None:
-        """Keep the burst control in step with the shortest bucket of tokens."""
-        self._buckets_made = self._buckets.made
-        shortest = self._buckets.shortest()
-        if shortest is None:
-            self._burst = None  # the last bucket was removed as disproved
-        elif self._burst is None:
-            self._burst = BurstControl(shortest.capacity, shortest.period_ms, now_ms, self.settings.burst_ms)
-        else:
-            self._burst.adopt_capacity(shortest.capacity, shortest.period_ms, now_ms)

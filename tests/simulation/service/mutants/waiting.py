@@ -4,6 +4,7 @@ from typing import Any
 from unittest.mock import patch
 
 from broker.core.budget.budget import Budget
+from broker.core.budget.calibration import Calibration
 from broker.core.config import DispatchRules
 from broker.core.lanes.ordering_keys import OrderingKeys
 from broker.core.requests.due import DueTickets
@@ -98,11 +99,12 @@ def refund_twice() -> Patch:
 
     def answered(self: Budget, attempt: int, *rest: Any) -> None:
         flight = self._calls[attempt]
-        whole(self, attempt, *rest)
+        with patch.object(Calibration, "correct_levels", lambda *_: False):
+            whole(self, attempt, *rest)
         self._give_back(flight, rest[0], untaken=True)
         self._give_back(flight, rest[0], untaken=True)
 
-    return patch.multiple(Budget, record_answer=answered, _observe=lambda _self, _flight, _verdict, _now_ms: False)
+    return patch.object(Budget, "record_answer", answered)
 
 
 @planted(REFUSALS)

@@ -326,3 +326,27 @@ def test_what_was_paid_for_a_call_in_flight_can_be_asked() -> None:
     budget = Budget(LimitBeliefs("gpt", 60_000, None), 0, None)
     budget.reserve(7, 321, 0)
     assert budget.paid(7) == 321
+
+
+# What is shown of answers
+
+
+def test_an_answer_corrects_both_ways_and_says_by_how_much() -> None:
+    budget = full()
+    assert budget.last_error_tokens == 0
+    budget.reserve(1, 400, 0)
+    budget.record_answer(1, 0, answer((60_000, 40_000, "20s")))
+    assert (low(budget), budget.corrections) == (40_000, 1)
+    assert budget.last_error_tokens == 40_001 - (60_000 - 400 - ROUNDING_TOKENS)
+    budget.reserve(2, 400, 0)
+    budget.record_answer(2, 0, answer((60_000, 50_000, "10s")))
+    assert (low(budget), budget.corrections) == (50_000, 2)
+    assert budget.last_error_tokens > 0
+
+
+def test_what_the_server_has_less_than_believed_is_told_as_others_tokens() -> None:
+    budget = full()
+    for attempt, remaining in enumerate((50_000, 49_600, 58_000)):
+        budget.reserve(attempt, 400, 0)
+        budget.record_answer(attempt, 0, answer((60_000, remaining, f"{60_000 - remaining}ms")))
+    assert budget.foreign_tokens == 60_000 - 400 + ROUNDING_TOKENS - 50_001 - 4

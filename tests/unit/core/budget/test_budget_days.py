@@ -40,26 +40,6 @@ def test_each_of_a_days_limits_holds_alone() -> None:
     assert small.payable_at(8, 0) == DAY_MS
 
 
-def test_a_header_that_speaks_of_a_day_corrects_the_day_and_one_of_a_minute_does_not() -> None:
-    budget = full(DAILY)
-    budget.reserve(1, 400, 0)
-    budget.record_answer(1, 0, answer((60_000, 50_000, "10s"), (10_000, 9_990, "86.4s")))
-    assert days(budget)[LimitMetric.REQUESTS] == (9_990, 10_000)
-    assert days(budget)[LimitMetric.TOKENS] == (100_000 - 400 - ROUNDING_TOKENS, 100_000)
-
-
-def test_a_header_without_a_period_is_not_taken_for_the_day_that_was_configured() -> None:
-    budget = Budget(DAILY, 0, None)
-    budget.reserve(1, 400, 0)
-    budget.record_answer(1, 0, answer((60_000, 60_000, "0s"), (500, 500, "0s")))
-    assert [(level.capacity, level.period_ms) for level in budget.levels(0)] == [
-        (100_000, DAY_MS),
-        (1_000, DAY_MS),
-        (60_000, MINUTE_MS),
-        (500, MINUTE_MS),
-    ]
-
-
 def test_a_header_without_a_period_that_names_the_configured_days_capacity_speaks_of_it() -> None:
     budget = Budget(DAILY, 0, None)
     budget.reserve(1, 400, 0)

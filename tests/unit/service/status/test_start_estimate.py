@@ -51,8 +51,8 @@ def test_an_own_cap_lets_through_what_it_allows_a_minute() -> None:
 def test_where_a_share_of_the_rate_is_spent_it_takes_the_longer() -> None:
     whole = left(TOKENS)
     cut = left(TOKENS)
-    assert cut._burst is not None
-    cut._burst.share_ppm = 500_000
+    assert cut._calibration.burst is not None
+    cut._calibration.burst.share_ppm = 500_000
     assert flows_in_ms(cut, QueueTotals(1, 5_000), 0, 0) == 2 * flows_in_ms(whole, QueueTotals(1, 5_000), 0, 0)
 
 

@@ -17,19 +17,6 @@ from tests.unit.core.budgets import KEY, SETTINGS, UNKNOWN, answer, failure, ful
 # Answers
 
 
-def test_an_answer_corrects_both_ways_and_says_by_how_much() -> None:
-    budget = full()
-    assert budget.last_error_tokens == 0
-    budget.reserve(1, 400, 0)
-    budget.record_answer(1, 0, answer((60_000, 40_000, "20s")))
-    assert (low(budget), budget.corrections) == (40_000, 1)
-    assert budget.last_error_tokens == 40_001 - (60_000 - 400 - ROUNDING_TOKENS)
-    budget.reserve(2, 400, 0)
-    budget.record_answer(2, 0, answer((60_000, 50_000, "10s")))
-    assert (low(budget), budget.corrections) == (50_000, 2)
-    assert budget.last_error_tokens > 0
-
-
 def test_a_refused_call_takes_nothing_and_its_body_is_exact() -> None:
     budget = full()
     budget.reserve(1, 400, 0)
@@ -183,14 +170,6 @@ def test_headers_of_a_refusal_speak_for_the_other_metric_only() -> None:
     both = answer((60_000, 7_777, "0s"), (500, 123, "0s"))
     budget.record_answer(1, 0, replace(refusal(used=59_700, requested=400), readings=both.readings))
     assert [level.low for level in budget.levels(0)] == [300, 123]
-
-
-def test_what_the_server_has_less_than_believed_is_told_as_others_tokens() -> None:
-    budget = full()
-    for attempt, remaining in enumerate((50_000, 49_600, 58_000)):
-        budget.reserve(attempt, 400, 0)
-        budget.record_answer(attempt, 0, answer((60_000, remaining, f"{60_000 - remaining}ms")))
-    assert budget.foreign_tokens == 60_000 - 400 + ROUNDING_TOKENS - 50_001 - 4
 
 
 def test_a_bucket_in_debt_is_left_alone_longer_each_time_and_then_asked_by_one_call() -> None:

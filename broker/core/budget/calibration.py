@@ -1,0 +1,207 @@
+"""Calibration of one limit's budget: what the answers to its calls teach.
+
+An answer is evidence of five things, taken in this order by `Budget.record_answer`:
+
+1. sizes of buckets, which are not believed at once (size_credence.py);
+2. the charge: the law that explains it, or a markup where none does (`broker.core.pricing`);
+3. the burst that the server tolerates (burst_control.py), and when a refused call may be tried again (cooldown.py);
+4. the levels of the buckets that it describes (bucket_set.py);
+5. the delay until a call is admitted (admission_delay.py), or the tokens that other clients took.
+"""
+
+from typing import Final
+
+from broker.core.answers.rate_limit_headers import DAY_MS, TOKENS, LimitMetric, Snapshot
+from broker.core.answers.verdict import Meaning, Verdict
+from broker.core.budget.admission_delay import DELAY_MAX_MS, AdmissionDelay
+from broker.core.budget.bucket_set import BucketSet
+from broker.core.budget.burst_control import BurstControl
+from broker.core.budget.checkpoint import Checkpoint
+from broker.core.budget.cooldown import Cooldown
+from broker.core.budget.learned_limits import LearnedLimits
+from broker.core.budget.limit_settings import LimitBeliefs
+from broker.core.budget.refusals import is_explained
+from broker.core.budget.reservation import Reservation
+from broker.core.budget.sent_calls import SentCalls
+from broker.core.budget.size_credence import SizeCredence
+from broker.core.pricing.law_identification import TokenUsage
+from broker.core.pricing.markup import Markup
+from broker.core.pricing.tariff import Tariff
+from broker.core.units import PPM
+
+_ADMITTED: Final = frozenset({Meaning.OK, Meaning.REJECTED})
+
+
+class Calibration:
+    """Corrections of one limit's buckets and prices.
+
+    Attributes:
+        tariff: The prices of its calls.
+        burst: The burst that is spent, of the shortest bucket of tokens; None while no such bucket is known.
+        cooldown: The time for which a refused call is not tried again.
+        sizes: The sizes that are believed.
+        foreign_tokens: Tokens taken by other clients, as far as answers showed it.
+    """
+
+    def __init__(
+        self, settings: LimitBeliefs, buckets: BucketSet, sends: SentCalls, checkpoint: Checkpoint | None, now_ms: int
+    ) -> None:
+        """Begin with what `checkpoint` and the operator say; `sends` are the calls that drew on the buckets."""
+        self._settings = settings
+        self._buckets = buckets
+        self._sends = sends
+        self._delay = AdmissionDelay()
+        self._markup = Markup()
+        self._buckets_made = 0
+        laws = checkpoint.laws if checkpoint is not None else {}
+        self.tariff = Tariff(laws, period_ms=settings.period_ms, refusals_charged=settings.refusals_charged)
+        self.burst: BurstControl | None = None
+        self.cooldown = Cooldown()
+        self.sizes = SizeCredence((settings.tokens, settings.per_day(TOKENS)))
+        self.foreign_tokens = 0
+        if checkpoint is not None:
+            self._inherit(checkpoint, now_ms)
+        for metric, capacity in ((LimitMetric.TOKENS, settings.tokens), (LimitMetric.REQUESTS, settings.requests)):
+            if capacity is not None:
+                buckets.believe(metric, capacity, settings.period_ms, now_ms)
+        for metric in LimitMetric:
+            if (capacity := settings.per_day(metric)) is not None:
+                buckets.believe(metric, capacity, DAY_MS, now_ms, follow=True)
+        self.keep_step(now_ms)
+        if checkpoint is not None:
+            self._inherit_burst(checkpoint)
+
+    def _inherit(self, checkpoint: Checkpoint, now_ms: int) -> None:
+        """Adopt levels and markup, without credit for the time since: another term may have spent any part of it."""
+        for level in checkpoint.levels:
+            self._buckets.inherit(level, now_ms)
+            if level.metric is TOKENS:
+                self.sizes.inherit(level.capacity, level.period_ms)
+        self._markup = Markup(checkpoint.markup_ppm)
+
+    def _inherit_burst(self, checkpoint: Checkpoint) -> None:
+        """Adopt the burst that the server was seen to tolerate, so that it need not be learned again."""
+        if self.burst is not None:
+            self.burst.inherit(checkpoint.tolerated_burst_tokens, checkpoint.burst_ceiling_tokens)
+
+    def to_pay(self, charge: int, *, stated: bool) -> int:
+        """Return a charge, marked up unless the server has stated it, and at most what puts a bucket into full debt."""
+        paid = charge if stated else self._markup.applied(charge)
+        payable_max = self._buckets.payable_max
+        return paid if payable_max is None or paid <= payable_max else payable_max
+
+    @property
+    def markup_ppm(self) -> int:
+        """The ratio of the server's charges to ours where no law explains them."""
+        return self._markup.ppm
+
+    @property
+    def in_step(self) -> bool:
+        """Whether the burst control follows the buckets that there are."""
+        return self._buckets.made == self._buckets_made
+
+    def keep_step(self, now_ms: int) -> None:
+        """Keep the burst control in step with the shortest bucket of tokens."""
+        self._buckets_made = self._buckets.made
+        shortest = self._buckets.shortest()
+        if shortest is None:
+            self.burst = None  # the last bucket was removed as disproved
+        elif self.burst is None:
+            self.burst = BurstControl(shortest.capacity, shortest.period_ms, now_ms, self._settings.burst_ms)
+        else:
+            self.burst.adopt_capacity(shortest.capacity, shortest.period_ms, now_ms)
+
+    def learned_limits(self) -> LearnedLimits:
+        """Return what answers have taught about the server's tolerance."""
+        if self.burst is None:
+            return LearnedLimits(self._delay.ms, 0, None, PPM)
+        return LearnedLimits(self._delay.ms, self.burst.tolerated_burst, self.burst.ceiling, self.burst.share_ppm)
+
+    # ------------------------------------------------------------------ the lessons of one answer
+
+    def believable(self, attempt: int, call: Reservation, verdict: Verdict, now_ms: int) -> Verdict:
+        """Return the verdict without the sizes that are not believed; the buckets of disproved ones are dropped."""
+        verdict = self.sizes.believable(verdict, lambda: self.tariff.least_of(attempt))
+        for size, former in self.sizes.disproved.items():
+            self._buckets.disown(size, former, call.number, now_ms)
+        return verdict
+
+    def learn_charge(
+        self, attempt: int, call: Reservation, verdict: Verdict, usage: TokenUsage | None, now_ms: int
+    ) -> bool:
+        """Learn law and markup, and reprice the calls sent if one changes; return whether the law's prices changed."""
+        version, before_ppm = self.tariff.version, self._markup.ppm
+        requested, explained = self.tariff.observe(attempt, verdict, usage, now_ms)
+        if requested and not call.stated:
+            self._markup.learn(call.charge, requested, explained=explained)
+        is_repriced = self.tariff.version != version
+        if is_repriced:
+            self._markup = Markup()
+            self._sends.reprice_by(lambda prices: self.to_pay(self.tariff.price(prices), stated=True))
+            before_ppm = PPM
+            self._buckets.reprice()
+        if self._markup.ppm != before_ppm:
+            self._sends.reprice(self._markup.ppm, before_ppm)
+            self._buckets.reprice()
+        return is_repriced
+
+    def learn_burst(self, call: Reservation, verdict: Verdict, now_ms: int) -> None:
+        """Learn from an admission (or a 400: it is charged too, as recorded) or a refusal what burst is tolerated."""
+        if verdict.meaning in _ADMITTED:
+            if self.cooldown.tried:
+                self.cooldown.record_admission(call.sent_ms)
+            if self.burst is not None and call.burst > self.burst.tolerated_burst:
+                self.burst.record_admission(call.burst, call.sent_ms)
+        elif self.burst is not None and verdict.meaning is Meaning.RATE_LIMITED:
+            if is_explained(call, verdict):
+                self.burst.restart(call.sent_ms, now_ms)
+            else:
+                self.burst.record_refusal(call.burst, call.paid, call.sent_ms, now_ms)
+
+    def correct_levels(self, call: Reservation, verdict: Verdict, now_ms: int) -> bool:
+        """Correct every bucket that an answer describes; return whether each header reading agreed with its mirror."""
+        stated = verdict.snapshot
+        if stated is None and not verdict.readings:
+            return True
+        agreed = True
+        order = self._sends.admission_order(call.number, call.sent_ms, now_ms, self._delay.ms)
+        if stated is not None and not stated.project:
+            remaining = self._left(call, stated)
+            error = self._buckets.observe_refusal(stated.metric, stated.capacity, stated.period_ms, remaining, order)
+            self._learn_delay(stated.metric, error)
+        for reading in verdict.readings:
+            if stated is None or stated.metric is not reading.metric:
+                missing = self._left_out(call, now_ms, early=verdict.early) if reading.metric is TOKENS else 0
+                error = self._buckets.observe_headers(reading, order, missing)
+                agreed = agreed and error == 0
+                self._learn_delay(reading.metric, error)
+        return agreed
+
+    def _left_out(self, call: Reservation, now_ms: int, *, early: bool) -> int:
+        """Return the tokens missing from an answer's figure, which the mirror takes to be as of the admission."""
+        later = self.tariff.outstanding()
+        if early or not self.tariff.settles(call.endpoint):
+            return call.unsettled or later  # `unsettled` is 0 if no such law was believed at sending
+        shortest, until_ms = self._buckets.shortest(), now_ms - self._delay.ms
+        if shortest is None:
+            return later
+        refilled = call.refilled(shortest.capacity, shortest.period_ms, until_ms)
+        return later + max(0, refilled - self._sends.spent_since(call.number, until_ms))
+
+    def _left(self, call: Reservation, stated: Snapshot) -> int | None:
+        """Return what a refusal says is left in its bucket: `Used` is the figure from before the refused call."""
+        if stated.used is None:
+            return None
+        taken = call.amount(stated.metric) if self._settings.refusals_charged else 0
+        return max(0, stated.capacity - stated.used) - taken
+
+    def _learn_delay(self, metric: LimitMetric, error: int | None) -> None:
+        """Adjust the admission delay by an error; a shortfall means other clients' spending or a longer delay."""
+        if error == 0:
+            self._delay.record_agreement()
+        elif error is not None and error < 0:
+            shortest = self._buckets.shortest()
+            by_others = shortest is not None and -error * shortest.period_ms > DELAY_MAX_MS * shortest.capacity
+            self._delay.record_shortfall(by_others=by_others and metric is LimitMetric.TOKENS)
+            if metric is LimitMetric.TOKENS:
+                self.foreign_tokens -= error
