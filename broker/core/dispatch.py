@@ -3,9 +3,7 @@
 Verbs, with an explicit clock: `on(event, now_ms)` alone leads in, `commands(now_ms)` alone leads out, `wake_at()` says
 when to ask for commands next. Nothing else is awaited or read, so service, simulator and planner run the same machine.
 
-Roles. FOLLOWING reads the ledger and changes nothing. LEADING takes, calls and publishes. SUSPENDED has lost its
-producer and may no longer lead: it takes, admits, publishes and drops nothing, since calls in flight and outcomes in
-memory are paid for. A later promotion publishes only what the stored maps call incomplete and the ledger unanswered.
+Its role, and what a change of role does to requests in memory, is `broker.core.requests.role_transitions`.
 
 Rules of this file:
 1. A ticket lives from Taken until the commit that settles it has returned, or until its record is another leader's.
@@ -54,6 +52,7 @@ from broker.core.requests.predecessor import MakeBudget, PredecessorState
 from broker.core.requests.recall import RecallPolicy
 from broker.core.requests.registry import TicketRegistry, Want
 from broker.core.requests.retry import Again
+from broker.core.requests.role_transitions import RoleTransitions, TermState
 from broker.core.requests.settling import Settling
 from broker.core.requests.succession import Succession
 from broker.core.requests.timers import Timers
@@ -70,8 +69,6 @@ class Dispatch:
     ) -> None:
         """Start as a follower; `dice` draws a number in [0, 1); `apart`: see `broker.core.requests.triage`."""
         self.rules = rules
-        self.role = Role.FOLLOWING
-        self.term = 0
         self.identities = DedupeTable(
             window_ms=rules.dedupe_window_ms,
             ids_max=rules.dedupe_ids_max,
@@ -94,10 +91,11 @@ class Dispatch:
         self._recall = RecallPolicy(self.limits, self._timers, self._settling)
         self._triage = Triage(self.register, self.identities, self.limits, self._timers, self._settling, apart)
         self._eviction = Eviction(self._settling, self.identities, self._triage)
-        self._succession = Succession(self.register, self.identities, self._triage, self._settling)
+        succession = Succession(self.register, self.identities, self._triage, self._settling)
         self._due_tickets = DueTickets(self.register, self.limits, self._timers, self._settling, self._triage)
         self._parking = ParkingPolicy(self.register, self.limits, self._settling, rules, decided=self.outbox.__len__)
-        self._wall_offset_ms, self._confirmed = 0, False
+        state = TermState(self.register, self.limits, self.flights, self.batches, self._recall, self._timers)
+        self._roles = RoleTransitions(self.trust, state, self.identities, self._predecessor, succession)
         self._drain_until_ms: int | None = None
         self._wake_at_ms: int | None = None
 
@@ -116,23 +114,23 @@ class Dispatch:
             case Committed():
                 self._committed(event, now_ms)
             case LedgerRead():
-                self._ledger_read(event)
+                self._roles.record_line(event)
             case Promoted():
-                self._promoted(event, now_ms)
+                self._roles.promote(event, now_ms)
             case PartitionFound():
-                if self.role is LEADING:
+                if self._roles.role is LEADING:
                     self.register.progress.setdefault(event.partition, event.progress)
             case Lost():
                 self._lost(event, now_ms)
             case Suspected():
-                if self.role is LEADING:
+                if self._roles.role is LEADING:
                     self.batches.suspects.name(event.sources)
                     if event.sources:
                         self._recall.restart_quiet_time(now_ms)
             case Suspended():
-                self._suspended(event)
+                self._roles.suspend(event)
             case StoodBy():
-                self._stood_by(now_ms)
+                self._roles.stand_by(now_ms)
             case Draining():
                 if self._drain_until_ms is None:
                     self.outbox.end_rests()
@@ -143,7 +141,7 @@ class Dispatch:
 
     def commands(self, now_ms: int) -> list[Command]:
         """Return the commands due now, in order; the caller must carry out all of them."""
-        if self.role is LEADING:
+        if self._roles.role is LEADING:
             self._due_tickets.process(now_ms)
             self._due_tickets.fail_unreachable(now_ms)
             has_waiting = self.limits.waiting() > 0
@@ -162,12 +160,12 @@ class Dispatch:
         return commands
 
     def _publish(self, now_ms: int) -> Publish:
-        notes = gather(self.identities, self.wall_ms(now_ms))
-        return Publish(self.batches.begin(self.term, self.limits, notes, now_ms, wall_offset_ms=self._wall_offset_ms))
+        roles, notes = self._roles, gather(self.identities, self.wall_ms(now_ms))
+        return Publish(self.batches.begin(roles.term, self.limits, notes, now_ms, wall_offset_ms=roles.wall_offset_ms))
 
     def wake_at(self) -> int | None:
         """Return when to call `commands` next if no event comes first: as a rule now, if one just has."""
-        return self._wake_at_ms if self.role is LEADING else None
+        return self._wake_at_ms if self._roles.role is LEADING else None
 
     def _next_at(self, publish_at_ms: int | None) -> int | None:
         """Return when the next time-out is due."""
@@ -180,13 +178,23 @@ class Dispatch:
 
     # ------------------------------------------------------------------ what the shell may ask
 
+    @property
+    def role(self) -> Role:
+        """What this process may do."""
+        return self._roles.role
+
+    @property
+    def term(self) -> int:
+        """The number of the last term that this process has led."""
+        return self._roles.term
+
     def want(self, source: Source) -> Want:
         """Return whether the record there should be decoded and posted."""
         return self.register.want(source)
 
     def room(self, partition: LanePartition) -> int:
         """Return how many more records of a partition may be taken now; none unless leading."""
-        return self.register.room(partition) if self.role is LEADING else 0
+        return self.register.room(partition) if self._roles.role is LEADING else 0
 
     @property
     def idle(self) -> bool:
@@ -195,7 +203,7 @@ class Dispatch:
 
     def wall_ms(self, now_ms: int) -> int:
         """Return the wall-clock time of an instant, as anchored by the last promotion."""
-        return now_ms + self._wall_offset_ms
+        return now_ms + self._roles.wall_offset_ms
 
     def sleeps_until(self, ticket: Ticket) -> int | None:
         """Return when a ticket that waits for another attempt may be enqueued again; None if it does not sleep."""
@@ -203,11 +211,11 @@ class Dispatch:
 
     def pauses_for(self, now_ms: int) -> Pause | None:
         """Return why no call starts now, whatever the limits can pay; None if calls may start."""
-        if self.role is not LEADING:
+        if self._roles.role is not LEADING:
             return Pause.SUSPENDED
         if self._drain_until_ms is not None and now_ms + self.flights.expected_ms() > self._drain_until_ms:
             return Pause.LEAVING
-        proved = self._confirmed and self.trust.holds(now_ms) and not self.batches.is_hanging(now_ms)
+        proved = self._roles.confirmed and self.trust.holds(now_ms) and not self.batches.is_hanging(now_ms)
         return None if proved else Pause.UNPROVED
 
     # ------------------------------------------------------------------ taking
@@ -227,7 +235,7 @@ class Dispatch:
 
     def _progress_of(self, partition: LanePartition) -> PartitionProgress | None:
         """Return a partition's progress if leading; the next promotion reads again what no leader has noted."""
-        return self.register.progress.get(partition) if self.role is LEADING else None
+        return self.register.progress.get(partition) if self._roles.role is LEADING else None
 
     def _lost(self, event: Lost, now_ms: int) -> None:
         progress = self._progress_of(event.partition)
@@ -344,9 +352,8 @@ class Dispatch:
         ended = self.batches.end(event.serial, now_ms, event.crashed)
         if ended is None:
             return  # its commit was already declared unknown: the next promotion finds out
-        self.trust.extend_by_commit(event.begun_at_ms)
+        self._roles.confirm(event.begun_at_ms)
         self._parking.request_check(committed=True)
-        self._confirmed = True
         wall_ms = self.wall_ms(now_ms)
         observe(self.identities, ended.settled, ended.awaited, ended.cancels, wall_ms)
         self._predecessor.remove_settled(ended.settled)
@@ -359,42 +366,5 @@ class Dispatch:
             self._triage.judge_again(self.register.take_waiting(request.identity.id_hash), now_ms)
         self.identities.expire(wall_ms)
 
-    # ------------------------------------------------------------------ leadership
-
-    def _ledger_read(self, event: LedgerRead) -> None:
-        if self.role is Role.FOLLOWING:
-            self._predecessor.add_calls(event.started)
-        self._predecessor.remove_settled(event.settled)
-        self._predecessor.keep_checkpoints(event.levels)
-        self._recall.record_line(event)
-        observe(self.identities, event.settled, event.awaited, event.cancels, event.at_ms)
-        self.identities.expire(event.at_ms)
-
     def _budget(self, limit: str, now_ms: int) -> Budget:
         return self._predecessor.make_budget(limit, now_ms, self.wall_ms(now_ms))
-
-    def _promoted(self, event: Promoted, now_ms: int) -> None:
-        if self.role is Role.FOLLOWING:
-            self.limits.clear()
-        self.role, self.term = LEADING, event.term
-        self._wall_offset_ms, self._confirmed = event.wall_ms - now_ms, False
-        self._recall.begin_term(now_ms)
-        self.batches.recommit(now_ms)
-        self._succession.begin(event, now_ms)
-
-    def _suspended(self, event: Suspended) -> None:
-        if self.role is LEADING:
-            self.role = Role.SUSPENDED
-        self.batches.interrupt(event.setback)
-
-    def _stood_by(self, now_ms: int) -> None:
-        if self.role is not Role.FOLLOWING:
-            unsettled = self.flights.have_left(self.register.tickets(), self.batches.has_written)
-            self._predecessor.take_over(unsettled, self.limits.checkpoints(now_ms), self.wall_ms(0))
-        self.role = Role.FOLLOWING
-        self.trust.revoke(now_ms)
-        self.batches.interrupt()
-        self._succession.end(now_ms)
-        self.batches.clear()
-        self._recall.stand_by()
-        self._timers.clear()

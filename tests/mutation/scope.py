@@ -73,6 +73,7 @@ TO_COME: tuple[str, ...] = (
     "broker.core.requests.eviction",
     "broker.core.requests.in_flight",
     "broker.core.requests.predecessor",
+    "broker.core.requests.role_transitions",
     "broker.core.progress.open_offsets",
     "broker.core.lanes.ordering_keys",
     "broker.core.progress.partition_progress",

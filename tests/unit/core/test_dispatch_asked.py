@@ -1,9 +1,9 @@
-"""What may be asked of the machine beside its commands: until when a ticket sleeps, and why no call starts."""
+"""What may be asked of the machine beside its commands: its role, until when a ticket sleeps, why no call starts."""
 
 from broker.core.answers.verdict import Meaning
 from broker.core.bounds import COMMIT_PATIENCE_MS
-from broker.core.config import Pause
-from broker.core.events import Draining
+from broker.core.config import Pause, Role
+from broker.core.events import Committed, Draining, Suspended
 from tests.unit.core.shell import Shell, leading
 from tests.unit.core.specimens import LANES, verdict
 
@@ -51,3 +51,21 @@ def test_who_has_lost_its_producer_or_is_leaving_starts_none() -> None:
     assert shell.core.pauses_for(shell.now_ms) is Pause.LEAVING
     shell.suspend()
     assert shell.core.pauses_for(shell.now_ms) is Pause.SUSPENDED
+
+
+def test_a_follower_that_could_not_be_promoted_is_still_a_follower() -> None:
+    shell = Shell()
+    shell.post(Suspended())
+    assert shell.core.role is Role.FOLLOWING
+
+
+def test_a_commit_that_returns_after_all_settles_nothing_and_confirms_nothing() -> None:
+    shell = leading()
+    number = shell.take()
+    shell.answer(number)
+    batch = shell.store()
+    shell.suspend()
+    shell.promote(shell.restored())
+    shell.post(Committed(batch.serial, shell.now_ms))
+    shell.take("y")
+    assert shell.calls == {}

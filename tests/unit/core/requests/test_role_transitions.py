@@ -7,7 +7,7 @@ from broker.core.budget.bucket_set import LevelBounds
 from broker.core.budget.budget import Checkpoint
 from broker.core.commands import AttemptEntry, Complete, Discard, SettledEntry
 from broker.core.config import Role
-from broker.core.events import Answered, CallNotSent, Committed, Suspended
+from broker.core.events import Answered, CallNotSent
 from broker.core.identity.dedupe import Fate
 from broker.core.ticket import Source
 from tests.unit.core.shell import WALL_MS, Shell, leading
@@ -68,18 +68,6 @@ def test_calls_and_answers_outlive_a_suspension() -> None:
     assert shell.cancelled == []
 
 
-def test_a_commit_that_returns_after_all_settles_nothing_and_confirms_nothing() -> None:
-    shell = leading()
-    number = shell.take()
-    shell.answer(number)
-    batch = shell.store()
-    shell.suspend()
-    shell.promote(shell.restored())
-    shell.post(Committed(batch.serial, shell.now_ms))
-    shell.take("y")
-    assert shell.calls == {}
-
-
 def test_a_second_suspension_is_no_news() -> None:
     shell = leading()
     number = shell.take()
@@ -88,12 +76,6 @@ def test_a_second_suspension_is_no_news() -> None:
     shell.lead(shell.restored())
     shell.settle_all()
     assert shell.decisions(number) == [Complete()]
-
-
-def test_a_follower_that_could_not_be_promoted_is_still_a_follower() -> None:
-    shell = Shell()
-    shell.post(Suspended())
-    assert shell.core.role is Role.FOLLOWING
 
 
 def test_old_lines_of_our_own_do_not_settle_what_is_open_now() -> None:
