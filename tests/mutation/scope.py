@@ -82,6 +82,8 @@ TO_COME: tuple[str, ...] = (
     "broker.core.pricing.law_identification",
     "broker.service.leadership.lease_only",
     "broker.service.intake.lane_intake",
+    "broker.service.intake.cautious_intake",
+    "broker.service.intake.handover",
     "broker.service.leadership.leadership",
     "broker.service.status.queue_position",
     "broker.service.retrier",

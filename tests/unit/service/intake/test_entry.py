@@ -236,7 +236,7 @@ class Held:
 async def test_a_halt_while_a_large_record_is_read_loses_and_doubles_nothing(moment: str) -> None:
     world = World(partitions=1)
     process = Process(world, "p").start()
-    offload = process.intakes["standard"]._entry._offload = Held()
+    offload = process.intakes["standard"]._handover._entry._offload = Held()
     await led(process)
     for name in "abc":
         world.submit(name, "standard", metadata={"x": "y" * (2 * OFFLOADED_ABOVE_BYTES)})
@@ -255,7 +255,7 @@ async def test_a_halt_while_a_large_record_is_read_loses_and_doubles_nothing(mom
 async def test_large_records_of_a_partition_are_handed_over_in_their_order() -> None:
     world = World(latency_s=10_000, partitions=1)
     process = Process(world, "p").start()
-    process.intakes["standard"]._entry._offload = OneThread("decode")
+    process.intakes["standard"]._handover._entry._offload = OneThread("decode")
     await led(process)
     for number in range(12):
         size = 2 * OFFLOADED_ABOVE_BYTES if number % 2 else 10

@@ -5,13 +5,11 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import TypeVar
 
-import pytest
-
 from broker.core.commands import Publish
 from broker.core.dispatch import Dispatch
-from broker.core.events import Committed, Event, Lost, PartitionFound, Promoted, StoodBy, Suspended, Taken
+from broker.core.events import Committed, Event, PartitionFound, Promoted, StoodBy, Suspended, Taken
 from broker.core.progress.partition_progress import PartitionProgress
-from broker.core.ticket import Candidate, LanePartition
+from broker.core.ticket import LanePartition
 from broker.service.core_config import budget_maker, dispatch_rules
 from broker.service.driver import Driver
 from broker.service.intake.lane_intake import PARTITIONS_LOOKED_UP_EVERY_MS, LaneIntake
@@ -90,21 +88,6 @@ class Rig:
 
     def events(self, kind: type[E]) -> list[E]:
         return [event for event in self.heard if isinstance(event, kind)]
-
-
-async def test_records_are_read_priced_and_handed_over() -> None:
-    world = World(partitions=1)
-    rig = Rig(world)
-    world.submit("a", "standard")
-    await rig.promoted()
-    await until(lambda: bool(rig.taken))
-    (event,) = rig.events(Taken)
-    assert isinstance(event.content, Candidate)
-    assert min(event.content.prices.tokens) > 0
-    assert event.bytes > len(world.kafka.committed(rig.topic)[0].record.value or b"")
-    cargo = rig.driver.hold[event.number]
-    assert (cargo.limit, cargo.topic, cargo.submitted_at) == (event.content.limit, rig.topic, cargo.taken_at)
-    await rig.intake.halt()
 
 
 async def test_partitions_are_served_in_turn() -> None:
@@ -193,49 +176,6 @@ async def test_a_new_partition_is_found_and_the_others_go_on_where_they_were() -
     await rig.intake.halt()
 
 
-async def test_an_unreadable_batch_is_one_loss_and_the_records_behind_it_come() -> None:
-    world = World(partitions=1)
-    rig = Rig(world)
-    for each in "abcdef":
-        world.submit(each, "standard", partition=0)
-    world.kafka.logs(rig.topic)[0].damage(2, 4)
-    await rig.promoted()
-    await until(lambda: len(rig.taken) == 3)
-    assert rig.taken == [(0, 0), (0, 1), (0, 5)]
-    (lost,) = rig.events(Lost)
-    assert (lost.offset, lost.removed) == (5, False)
-    progress = rig.core.register.progress[LanePartition("standard", 0)]
-    assert [offset for offset in range(6) if progress.is_done(offset)] == [2, 3, 4]
-    await rig.intake.halt()
-
-
-async def test_an_unreadable_batch_at_the_end_is_not_met_again_after_a_promotion() -> None:
-    """Else each new leader would bury the rest of the range once more."""
-    world = World(partitions=1)
-    rig = Rig(world)
-    for each in "abc":
-        world.submit(each, "standard", partition=0)
-    world.kafka.logs(rig.topic)[0].damage(0, 2)
-    await rig.promoted()
-    await until(lambda: bool(rig.events(Lost)))
-    assert rig.core.register.progress[LanePartition("standard", 0)].next_offset == 3
-    await rig.intake.halt()
-
-
-async def test_records_that_retention_took_first_are_lost_and_said_so() -> None:
-    world = World(partitions=1)
-    rig = Rig(world)
-    for each in "abcd":
-        world.submit(each, "standard", partition=0)
-    world.kafka.logs(rig.topic)[0].trim(2)
-    await rig.promoted()
-    await until(lambda: len(rig.taken) == 2)
-    assert rig.taken == [(0, 2), (0, 3)]
-    (lost,) = rig.events(Lost)
-    assert (lost.offset, lost.removed) == (2, True)
-    await rig.intake.halt()
-
-
 async def test_a_halted_intake_has_nothing_in_between_and_begins_anew_without_a_gap() -> None:
     world = World(partitions=2)
     rig = Rig(world, buffer_max=1_000)
@@ -291,21 +231,4 @@ async def test_a_kafka_that_is_away_is_waited_for() -> None:
     assert rig.intake.failure() is None
     rig.link.mend()
     assert await until(lambda: rig.taken == [(0, 0)]) < 6
-    await rig.intake.halt()
-
-
-@pytest.mark.parametrize("timestamp_ms", [-77, -1, 0, 2**62, 300_000_000_000_000])
-async def test_no_timestamp_of_a_producer_ends_the_intake(timestamp_ms: int) -> None:
-    world = World(partitions=1)
-    rig = Rig(world)
-    await rig.promoted()
-    value = b'{"id": "odd", "body": {"model": "gpt-4o-mini", "messages": []}}'
-    world.kafka.append(rig.topic, Record(None, value), partition=0, at_ms=timestamp_ms)
-    await until(lambda: rig.taken == [(0, 0)])
-    assert rig.core.register.progress[LanePartition("standard", 0)].store(1).metadata
-    world.submit("b", "standard")
-    await until(lambda: rig.taken == [(0, 0), (0, 1)])
-    (cargo,) = [cargo for cargo in rig.driver.hold.cargo.values() if cargo.source.offset == 0]
-    assert cargo.submitted_at <= world.clock.utc_now(), "nobody submits in the future, to live longer"
-    assert rig.intake.failure() is None
     await rig.intake.halt()

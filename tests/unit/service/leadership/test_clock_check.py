@@ -8,7 +8,7 @@ import pytest
 
 from broker.clock import WallClock
 from broker.errors import LeaseUnavailable
-from broker.service.intake.lane_intake import STAMPED_AHEAD_MAX_MS
+from broker.service.intake.handover import STAMPED_AHEAD_MAX_MS
 from broker.service.leadership.clock_check import ASKED_TIMES, TOLERANCE_MS, Timekeeper
 from broker.testing.lease import MemoryLease, MemoryLeaseStore
 from schemas import topics

@@ -308,9 +308,8 @@ async def test_each_decision_is_counted_as_what_it_published(
 ) -> None:
     world = World()
     process = Process(world, "a")
-    number = process.hold.put(
-        process.intakes["bulk"]._cargo(Source(LanePartition("bulk", 0), 0), Record(None, b""), world.clock.utc_now())
-    )
+    handover, place = process.intakes["bulk"]._handover, LanePartition("bulk", 0)
+    number = process.hold.put(handover._cargo(Source(place, 0), Record(None, b""), world.clock.utc_now()))
     batch = Batch(1, (Settlement(number, decision),), {}, (), (), ())
     process.telemetry.observe_command(Publish(batch), None)
     process.telemetry.observe_event(Committed(1, 0))

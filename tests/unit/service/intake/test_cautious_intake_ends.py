@@ -153,7 +153,8 @@ async def test_markers_at_the_end_of_a_partition_name_nobody_for_long() -> None:
     for _ in range(3):
         log.append(None, 0)
     _, process = await lived_through(world, lambda: len(world.outcomes()) == 1)
-    assert await until(lambda: not process.intakes["standard"]._cautions) < 0.5
+    caution = process.intakes["standard"]._caution
+    assert await until(lambda: not any(map(caution.covers, range(world.partitions)))) < 0.5
     assert world.ledger()[-1].suspects == ()
     world.submit("a", "standard", partition=0)
     await until(lambda: len(world.outcomes()) == 2)
@@ -226,10 +227,10 @@ async def test_whoever_waits_for_records_does_not_ask_where_one_must_be_named_fi
     world.kafka.append(STANDARD, Record(None, BOMB), partition=0)
     intake = process.intakes["standard"]
     await intake.halt()
-    intake._cautions = {0: CautiousRead(1)}
+    intake._caution.begin({0: CautiousRead(1)})
     await intake._idle([0, 1])
     assert not process.is_dead
-    intake._cautions = {}
+    intake._caution.begin({})
     with pytest.raises(asyncio.CancelledError):
         await intake._idle([0, 1])
     assert process.is_dead

@@ -137,7 +137,7 @@ async def test_a_deadly_cancel_answers_for_nobody_whatever_its_headers_say() -> 
 
         def __init__(self, world: World, owner: str) -> None:
             super().__init__(world, owner)
-            self.intakes["control"]._entry._reader = self
+            self.intakes["control"]._handover._entry._reader = self
 
         def read(self, *_: object) -> tuple[Undecodable, Garbage]:
             self.die()
