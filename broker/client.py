@@ -4,10 +4,8 @@ A lead-ingest service imports this module, so it loads aiokafka and pydantic, an
 Submitting the same id again is always safe: it costs one call and has one outcome.
 """
 
-import asyncio
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import TracebackType
@@ -19,16 +17,13 @@ from broker.client_ports import Appended, ClientDoors, Pending
 from broker.errors import (
     GenerationFailed,
     HeadraceError,
-    IdConflict,
     InvalidRequest,
-    LogUnavailable,
     MissingTopic,
     NotSubmitted,
     OutcomeUnreadable,
-    Unreachable,
-    WaitTimedOut,
 )
 from broker.lane_names import no_such_lane
+from broker.outcome_wait import OutcomeWait
 from broker.submission import Envelope, Submission, each, new_id, submission
 from schemas.codec import encode_cancel
 from schemas.control import Cancel
@@ -250,8 +245,8 @@ class GenerationClient:
         async def submit() -> None:
             await (await self._begin(prepared, submit_timeout_s)).receipt(submit_timeout_s)
 
-        waiting = _Waiting(prepared.expectation, "request", "it goes on; ask again with the same id", known_before)
-        return await self._awaited(waiting, submit, timeout_s=timeout_s, connect_s=submit_timeout_s)
+        wait = OutcomeWait(prepared.expectation, "request", "it goes on; ask again with the same id", known_before)
+        return await wait.result(self._answers, submit, timeout_s=timeout_s, connect_s=submit_timeout_s)
 
     async def cancel(
         self, request_id: str, *, tenant: str | None = None, timeout_s: float = SUBMIT_TIMEOUT_S
@@ -301,33 +296,8 @@ class GenerationClient:
         expected = Expectation(request_id, tenant)
         whose = "" if tenant is None else " of its tenant"
         then, mend = f"the cancel waits for a request{whose} with this id", "check the id that was to be cancelled"
-        waiting = _Waiting(expected, "cancel", then, known_before=True, mend=mend)
-        return await self._awaited(waiting, cancel, timeout_s=timeout_s, connect_s=submit_timeout_s)
-
-    async def _awaited(
-        self, waiting: "_Waiting", put: Callable[[], Awaitable[None]], *, timeout_s: float | None, connect_s: float
-    ) -> Outcome:
-        """Follow the results, put a record where the dispatcher reads it, and wait for the outcome."""
-        request_id, there = waiting.expected.id, False
-        try:
-            async with asyncio.timeout(timeout_s), AsyncExitStack() as stack:
-                answer = await stack.enter_async_context(self._answers.waiting(waiting.expected, connect_s=connect_s))
-                await put()
-                there = True
-                if not waiting.known_before:
-                    return waiting.checked(await answer)
-                earlier = self._answers.or_earlier(request_id, answer, accepts=waiting.accepts)
-                return waiting.checked(await earlier)
-        except TimeoutError:
-            if not there:
-                raise LogUnavailable(f"Kafka did not take the {waiting.noun} of {request_id}: send it again.") from None
-            if waiting.differs:
-                raise IdConflict(request_id, waiting.differs, mend=waiting.mend) from None
-            raise WaitTimedOut(f"No outcome of {request_id} within {timeout_s:g} s: {waiting.then}.") from None
-        except MissingTopic as reason:
-            raise NotSubmitted(f"The {waiting.noun} was not sent. {reason}") from reason
-        except Unreachable as reason:
-            raise LogUnavailable(f"The {waiting.noun} was not sent. {reason}") from reason
+        wait = OutcomeWait(expected, "cancel", then, known_before=True, mend=mend)
+        return await wait.result(self._answers, cancel, timeout_s=timeout_s, connect_s=submit_timeout_s)
 
     def _prepared(self, body: Mapping[str, Any], asked: Envelope, **sent: Any) -> Submission:
         unknown = asked.keys() - Envelope.__annotations__.keys()
@@ -343,44 +313,6 @@ class GenerationClient:
         except MissingTopic as reason:
             raise NotSubmitted(no_such_lane(prepared.lane, self._prefix, reason.beside)) from reason
         return _Flying(prepared, pending)
-
-
-@dataclass(slots=True)
-class _Waiting:
-    """One wait for an outcome.
-
-    Attributes:
-        expected: What is known of the request whose outcome is awaited.
-        noun: What was sent, in sentences: `request` or `cancel`.
-        then: What follows if no outcome comes, in sentences.
-        known_before: Whether the id may have an outcome already.
-        mend: What to do if the id belongs to another request.
-        differs: In what an earlier outcome of the id differs. That alone proves no conflict: the dispatcher may have
-            forgotten that outcome, and take this request for the first of its id. An outcome that comes later does.
-    """
-
-    expected: Expectation
-    noun: str
-    then: str
-    known_before: bool
-    mend: str = "choose a new id"
-    differs: tuple[str, ...] = ()
-
-    def accepts(self, earlier: Outcome) -> bool:
-        """Whether an earlier outcome may be the awaited one."""
-        self.differs = self.expected.differences(earlier)
-        return not self.differs
-
-    def checked(self, outcome: Outcome) -> Outcome:
-        """Return the outcome, if it is the awaited one.
-
-        Raises:
-            IdConflict: It is another request's, or says that the id is.
-        """
-        differs = self.expected.differences(outcome)
-        if differs or self.expected.is_told_of_conflict(outcome):
-            raise IdConflict(self.expected.id, differs or self.differs, mend=self.mend)
-        return outcome
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from broker.client import _Waiting
 from broker.errors import IdConflict
+from broker.outcome_wait import OutcomeWait
 from schemas.codec import decode_outcome
 from schemas.expectation import Expectation
 from schemas.outcome import Completed, Outcome
@@ -53,7 +53,7 @@ def _waiting(
     history: History, outcomes: Published, sent: Sent, decoded: DecodedRequest, told: set[str]
 ) -> Iterator[str]:
     """The sender of this record, which waits."""
-    waiting = _Waiting(Expectation.of(decoded.request), "request", "", known_before=True)
+    waiting = OutcomeWait(Expectation.of(decoded.request), "request", "", known_before=True)
     sender = f"the sender of {_place(sent)} ({sent.id})"
     try:
         handed = _handed(outcomes, sent, waiting)
@@ -79,7 +79,7 @@ def _cancelling(history: History, published: Mapping[str, Published], tenants: M
     """A sender that cancels as one tenant and is handed the answer of another one."""
     for sent in history.sent:
         for tenant in sorted(tenants.get(sent.id or "", ())) if sent.is_cancel else ():
-            waiting = _Waiting(Expectation(str(sent.id), tenant), "cancel", "", known_before=True)
+            waiting = OutcomeWait(Expectation(str(sent.id), tenant), "cancel", "", known_before=True)
             with suppress(IdConflict):
                 handed = _handed(published.get(str(sent.id), []), sent, waiting)
                 if isinstance(handed, Completed) and handed.tenant != tenant:
@@ -99,7 +99,7 @@ def _decoded(history: History, sent: Sent) -> DecodedRequest | None:
     return decoded if isinstance(decoded, DecodedRequest) and decoded.request.id == sent.id else None
 
 
-def _handed(published: Sequence[tuple[float, Outcome]], sent: Sent, waiting: _Waiting) -> Outcome | None:
+def _handed(published: Sequence[tuple[float, Outcome]], sent: Sent, waiting: OutcomeWait) -> Outcome | None:
     """What the client returns: the first that concerns it from then on, else the last run that was there before."""
     for at_s, outcome in published:
         if at_s >= sent.at_s and waiting.expected.concerns(outcome):
