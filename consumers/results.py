@@ -9,6 +9,7 @@ import asyncio
 import time
 from contextlib import suppress
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Self
 
 from broker.adapters.kafka.client import client_doors
@@ -89,6 +90,13 @@ class ResultReader(Opened):
     def made_anew(self) -> int:
         """Number of times the topic was deleted and made anew while it was read: it is then read from its beginning."""
         return self._log.made_anew
+
+    @property
+    def published_at(self) -> datetime | None:
+        """Kafka's timestamp of the outcome that the iteration returned last; None before the first."""
+        if self._in_hand is None:
+            return None
+        return datetime.fromtimestamp(self._in_hand.arrived[0].timestamp_ms / 1_000, UTC)
 
     @property
     def duplicates(self) -> int:

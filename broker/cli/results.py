@@ -62,13 +62,12 @@ class DisplayOptions:
     limit: int = 0
     table: Columns | None = None
 
-    def made(self, outcome: Outcome, published_at: datetime | None = None) -> Line | str:
+    def made(self, outcome: Outcome, published_at: datetime | None) -> Line | str:
         """Return what is shown of an outcome, which is less than the whole, so that only that is kept.
 
         Args:
             outcome: One that was not called does not say when it ended.
-            published_at: The time of its record in Kafka, where known; it stands for the end where the outcome states
-                none.
+            published_at: The time of its record in Kafka; it stands for the end where the outcome states none.
         """
         at = outcome.timings.finished_at or published_at
         if self.as_json:
@@ -209,7 +208,7 @@ async def _shown_as_they_come(reader: ResultReader, chosen: Chosen, manner: Disp
     """Show each chosen outcome as it comes, `limit` of them; False if one of them failed."""
     seen = _Seen()
     async for outcome in _chosen(reader, chosen, seen):
-        manner.show([manner.made(outcome)])
+        manner.show([manner.made(outcome, reader.published_at)])
         if seen.count == manner.limit:
             break
     _say_skipped(reader.undecodable - seen.unreadable)

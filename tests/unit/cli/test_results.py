@@ -3,7 +3,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import typer
 
+from broker.adapters.kafka.connection import KafkaConnection
+from broker.cli.main import main
 from broker.cli.results import _as_line, _start
+from broker.testing.client_doors import MemoryClientDoors
+from broker.testing.kafka import KafkaLink, MemoryKafka
+from schemas.codec import encode_outcome
 from schemas.outcome import Completed, Failed, Timings, Usage
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678_000, UTC)
@@ -36,3 +41,16 @@ def test_an_outcome_is_one_line_for_a_person() -> None:
     )
     assert _as_line(completed, at=NOW) == "2026-01-02T03:04:05.678Z  a#1  bulk  -  m  completed  7 tokens"
     assert _as_line(Failed(id="a", reason="rejected", message="No.")) == "-  a  -  -  -  failed (rejected)  No."
+
+
+@pytest.mark.parametrize("manner", [["--from", "earliest"], ["--follow", "--from", "earliest", "--limit", "1"]])
+def test_an_outcome_that_states_no_end_shows_the_time_of_its_record(
+    manner: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kafka = MemoryKafka(lambda: int(NOW.timestamp() * 1_000))
+    kafka.create("generation.results", 1)
+    kafka.append("generation.results", encode_outcome(Failed(id="a", reason="cancelled", message="No."), time=NOW))
+    doors = MemoryClientDoors(kafka, KafkaLink(kafka))
+    monkeypatch.setattr(KafkaConnection, "of", lambda settings: doors)
+    assert main(["results", *manner]) == 1
+    assert capsys.readouterr().out == "2026-01-02T03:04:05.678Z  a  -  -  -  failed (cancelled)  No.\n"
