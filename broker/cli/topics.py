@@ -3,8 +3,10 @@
 Apart from the demo, which has a Kafka of its own, nothing else of Headrace ever creates a topic.
 """
 
+import shlex
 import sys
 from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -78,7 +80,8 @@ def check(
     async def ask() -> Cluster:
         return await look(connection, [*(spec.name for spec in wanted(settings, REPLICATION)), *settings.replies.allow])
 
-    found = review(settings, run_verb(within(timeout, ask, place=kafka_at(connection))))
+    create_again = _create_command(config, bootstrap_servers, prefix)
+    found = review(settings, run_verb(within(timeout, ask, place=kafka_at(connection))), create=create_again)
     if as_json:
         told = {"differences": [_as_json(one) for one in found.differences]}
         say_json(told | {"cautions": [_as_json(one) for one in found.cautions]})
@@ -88,15 +91,19 @@ def check(
         raise typer.Exit(_DIFFERENT)
 
 
+def _create_command(config: Path | None, bootstrap_servers: str | None, prefix: str | None) -> str:
+    """Return the command that creates the topics that were checked: with the same options."""
+    given = {"--config": config, "--bootstrap-servers": bootstrap_servers, "--prefix": prefix}
+    options = (word for option, value in given.items() if value is not None for word in (option, str(value)))
+    return shlex.join(("headrace", "topics", "create", *options))
+
+
 def _tell(found: Review) -> None:
     """Print a block for each topic, with a sentence and the command that mends it for each difference."""
     console = screen()
     if found.missing:
-        console.print(
-            Text.assemble(
-                ("missing", "bold red"), " topics (create them with ", ("headrace topics create", "cyan"), ")"
-            )
-        )
+        create = (safe(found.missing[0].mend), "cyan")
+        show_to_copy(console, Text.assemble(("missing", "bold red"), " topics (create them with ", create, ")"))
         for one in found.missing:
             console.print(Text(f"  {safe(one.subject)}"))
     others = [one for one in found.differences if one not in found.missing]

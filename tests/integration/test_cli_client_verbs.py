@@ -49,9 +49,7 @@ def test_topics_are_created_once_and_checked(prefix: str, capsys: pytest.Capture
     assert main(["topics", "check", "--json"]) == 1
     differences = json.loads(capsys.readouterr().out)["differences"]
     assert [one["setting"] for one in differences] == ["exists"] * 9
-    assert differences[0]["sentence"] == (
-        f"{prefix}.requests.urgent does not exist; to mend it: headrace topics create"
-    )
+    assert differences[0]["sentence"] == (f"{prefix}.requests.urgent does not exist; to fix it: headrace topics create")
     assert main(["topics", "check"]) == 1
     said = capsys.readouterr()
     assert said.out.startswith("missing topics (create them with headrace topics create)\n  ")

@@ -79,7 +79,7 @@ class Finding:
     @property
     def sentence(self) -> str:
         """Full sentence, with the repair."""
-        return f"{self.headline}; to mend it: {self.mend}"
+        return f"{self.headline}; to fix it: {self.mend}"
 
 
 @dataclass(slots=True)

@@ -34,14 +34,20 @@ def _shape(topic: TopicSettings) -> TopicShape:
     )
 
 
-def review(settings: Settings, cluster: Cluster) -> Review:
-    """Find every difference between the cluster and what these settings need."""
+def review(settings: Settings, cluster: Cluster, *, create: str = "headrace topics create") -> Review:
+    """Find every difference between the cluster and what these settings need.
+
+    Args:
+        settings: What the topics should be.
+        cluster: What they are.
+        create: The command that creates missing topics, with the options that lead to the same settings.
+    """
     found = Review()
     specs = wanted(settings, len(cluster.nodes))
     lanes = {requests_topic(settings.kafka.topic_prefix, lane): lane for lane in settings.lanes}
     for spec in specs:
         as_is = cluster.topics.get(spec.name)
-        about = _RequiredTopic(settings, spec, lanes.get(spec.name))
+        about = _RequiredTopic(settings, spec, lanes.get(spec.name), create)
         found.differences += [about.missing()] if as_is is None else about.differences(as_is)
     found.differences += [_no_reply(topic) for topic in settings.replies.allow if topic not in cluster.topics]
     found.differences += internal_topics(cluster, settings.kafka)
@@ -59,17 +65,18 @@ def _no_reply(topic: str) -> Finding:
 class _RequiredTopic:
     """Required state of one topic."""
 
-    def __init__(self, settings: Settings, spec: TopicSpec, lane: str | None) -> None:
+    def __init__(self, settings: Settings, spec: TopicSpec, lane: str | None, create: str) -> None:
         self._kafka = settings.kafka
         self._spec = spec
         self._lane = lane
+        self._create = create
         ending = spec.name.removeprefix(f"{settings.kafka.topic_prefix}.")
         self._kind = "requests" if lane else ending.replace("-", "_")
         self._longest_s = settings.deadline_max_s(lane) if lane else 0
         self._parked_s = settings.parked_max_s if self._kind == "failures" else 0
 
     def missing(self) -> Finding:
-        return Finding(self._spec.name, "exists", "no", "yes", "", "headrace topics create")
+        return Finding(self._spec.name, "exists", "no", "yes", "", self._create)
 
     def differences(self, as_is: TopicAsIs) -> list[Finding]:
         return [*self._shape(as_is), *self._configs(as_is)]
@@ -84,7 +91,7 @@ class _RequiredTopic:
                 "partitions", as_is.partitions, should, "it is served and read by fewer side by side", mend
             )
         elif as_is.partitions > should and self._kind == "ledger":
-            mend = f"stop all dispatchers, delete the topic, and run `headrace topics create` ({self._spec.name})"
+            mend = f"stop all dispatchers, delete the topic {self._spec.name}, and run `{self._create}`"
             yield self._finding("partitions", as_is.partitions, should, "what is not in the first is never read", mend)
         elif as_is.partitions > should:
             mend = f"if that is meant, set topics.{self._kind}.partitions = {as_is.partitions} in the settings"

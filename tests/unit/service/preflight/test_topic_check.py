@@ -85,7 +85,19 @@ def test_fresh_topics_on_three_nodes_differ_in_nothing() -> None:
 def test_a_missing_topic_is_mended_by_the_verb_that_creates_it() -> None:
     cluster = fresh()
     finding = only(replace(cluster, topics={name: one for name, one in cluster.topics.items() if name != RESULTS}))
-    assert finding.sentence == "generation.results does not exist; to mend it: headrace topics create"
+    assert finding.sentence == "generation.results does not exist; to fix it: headrace topics create"
+
+
+def test_the_command_that_creates_topics_names_what_the_check_was_given() -> None:
+    cluster = fresh()
+    ledger = replace(cluster.topics[LEDGER], partitions=2)
+    topics = {name: one for name, one in cluster.topics.items() if name != RESULTS} | {LEDGER: ledger}
+    found = review(SETTINGS, replace(cluster, topics=topics), create="headrace topics create --prefix eu")
+    assert {one.setting: one.mend for one in found.differences} == {
+        "exists": "headrace topics create --prefix eu",
+        "partitions": "stop all dispatchers, delete the topic generation.ledger, and run "
+        "`headrace topics create --prefix eu`",
+    }
 
 
 @pytest.mark.parametrize(
@@ -218,7 +230,7 @@ def test_a_reply_topic_that_does_not_exist_is_a_difference_that_no_verb_of_ours_
     settings = SETTINGS.model_copy(update={"replies": RepliesSettings(allow=("acme.answers",))})
     finding = only(fresh(), settings)
     assert finding.sentence == (
-        "acme.answers does not exist: replies.allow names it, and copies of outcomes for it are dropped; to mend it: "
+        "acme.answers does not exist: replies.allow names it, and copies of outcomes for it are dropped; to fix it: "
         "have its owner create it, or take it out of replies.allow"
     )
     assert not review(settings, fresh()).missing
