@@ -2,11 +2,12 @@
 
 import json
 import os
+import re
 import sys
 from collections.abc import Callable
 from itertools import groupby
 from pathlib import Path as FilePath
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 from pydantic import ByteSize
@@ -32,6 +33,9 @@ app = typer.Typer(
 File = Annotated[FilePath | None, typer.Argument(metavar="FILE", help="The settings file, as --config names it.")]
 
 _WRONG = 2
+_BARE_KEY: Final = re.compile("[A-Za-z0-9_-]+")
+_NOT_ASCII: Final = re.compile("[^ -~]")
+_BASIC_PLANE_MAX: Final = 0xFFFF
 _VALUE_CHARS_MAX = 44
 """Longest text that counts for the column of origins: a longer one does not push its group's origins to the right."""
 
@@ -58,7 +62,7 @@ def show(  # noqa: PLR0917  # Typer reads them by name
         return
     console = screen()
     for table, inside in groupby(shown, key=lambda row: row.path[:-1]):
-        console.print(Text(safe(f"[{dotted(table)}]"), style="bold"))
+        console.print(Text(f"[{'.'.join(map(_toml_key, table))}]", style="bold"), soft_wrap=True)
         console.print(*_lines(list(inside)), sep="\n", end="\n\n", soft_wrap=True)
     if not shown:
         say("Nothing is set: the defaults are in force.", err=True)
@@ -71,13 +75,13 @@ def _named_once(file: FilePath | None, config: FilePath | None) -> FilePath | No
 
 
 def _lines(table: list[SettingRow]) -> list[Text]:
-    texts = [safe(f"{row.path[-1]} = {_toml(row)}") for row in table]
+    texts = [f"{_toml_key(row.path[-1])} = {_toml(row)}" for row in table]
     width = max((len(text) for text in texts if len(text) <= _VALUE_CHARS_MAX), default=0)
     lines = []
     for row, text in zip(table, texts, strict=True):
         is_default = row.origin.source is SourceKind.DEFAULT
         if row.value is None:
-            lines.append(Text(safe(f"# {row.path[-1]} is not set"), style="dim"))
+            lines.append(Text(f"# {_toml_key(row.path[-1])} is not set", style="dim"))
             continue
         said = safe(row.because or "default" if is_default else str(row.origin))
         lines.append(Text.assemble((f"{text:<{width}}", "" if is_default else "bold"), (f"  # {said}", "dim")))
@@ -85,10 +89,28 @@ def _lines(table: list[SettingRow]) -> list[Text]:
 
 
 def _toml(row: SettingRow) -> str:
-    """Format the value as TOML, which writes strings, lists and numbers as JSON does."""
-    if row.is_size and row.value % 1_024 == 0:
-        return json.dumps(ByteSize(row.value).human_readable().replace(".0", ""))
-    return json.dumps(row.value, ensure_ascii=False)
+    """Format the value as TOML."""
+    is_round = row.is_size and row.value % 1_024 == 0
+    return _as_toml(ByteSize(row.value).human_readable().replace(".0", "") if is_round else row.value)
+
+
+def _toml_key(key: str) -> str:
+    return key if _BARE_KEY.fullmatch(key) else _as_toml(key)
+
+
+def _as_toml(value: Any) -> str:
+    r"""Format a value as TOML, which writes strings, lists and numbers as JSON does.
+
+    A character that could act on a terminal becomes `\u009b` or `\U000e0041`: TOML has neither the `\x9b` that other
+    verbs print nor JSON's pairs of escapes.
+    """
+    return _NOT_ASCII.sub(lambda found: _escape(found[0]), json.dumps(value, ensure_ascii=False))
+
+
+def _escape(letter: str) -> str:
+    if safe(letter) == letter:
+        return letter
+    return f"\\u{ord(letter):04x}" if ord(letter) <= _BASIC_PLANE_MAX else f"\\U{ord(letter):08x}"
 
 
 def _nested(shown: list[SettingRow]) -> dict[str, Any]:

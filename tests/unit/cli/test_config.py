@@ -35,6 +35,20 @@ def test_what_is_shown_is_toml_that_means_the_same(config: Path, capsys: pytest.
     assert again.dispatcher == load_settings(config).dispatcher
 
 
+def test_a_control_character_is_shown_as_an_escape_that_toml_has(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = r"\u001b[31m\u007f\u0085\u009b\u202e\u2028\U000e0041\"\\ café"
+    config.write_text(
+        f'[models]\nallow = ["{name}"]\n[tenants."{name}"]\nweight = 2.0\n[limits."café"]\ncap_tokens_per_minute = 5\n'
+    )
+    expected = tomllib.loads(config.read_text())
+    assert main(["config", "show", "--changed", "--config", str(config)]) == 0
+    shown = capsys.readouterr().out
+    assert not {letter for letter in shown if not letter.isprintable()} - {"\n"}
+    assert tomllib.loads(shown) == expected | {"retry": {"attempts_max": 3}}
+
+
 def test_only_what_was_changed_can_be_asked_for(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["config", "show", "--changed", "--prefix", "eu", "--config", str(config)]) == 0
     assert tomllib.loads(capsys.readouterr().out) == {
