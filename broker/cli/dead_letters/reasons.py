@@ -79,6 +79,14 @@ EXPLANATIONS: Final[Mapping[str, Explanation]] = {
     ),
 }
 
+_NEVER_CALLED: Final[Mapping[str, Explanation]] = {
+    "rejected": Explanation(
+        "this dispatcher does not allow its model, a tool or its reply_to",
+        "Send it under a new id with what models.allow, tools.allow and replies.allow name; or have the list extended, "
+        "then `headrace dead-letters replay` it.",
+    )
+}
+
 
 def known_reasons(given: Sequence[str] | None) -> tuple[str, ...]:
     """Return the reasons that were asked for.
@@ -92,6 +100,8 @@ def known_reasons(given: Sequence[str] | None) -> tuple[str, ...]:
     return tuple(given or ())
 
 
-def explained(reason: str) -> Explanation:
-    """Return the explanation of a reason."""
+def explained(reason: str, *, attempts: int) -> Explanation:
+    """Return the explanation of a reason; OpenAI refused no request for which no call was made."""
+    if attempts == 0 and reason in _NEVER_CALLED:
+        return _NEVER_CALLED[reason]
     return EXPLANATIONS.get(reason, _UNKNOWN)

@@ -104,7 +104,7 @@ def row_of(found: Found, original: Original) -> LetterRow:
 
 def _sentence(found: Found, size: int | None) -> str:
     letter = found.letter
-    sentence = letter.message or explained(letter.reason).sentence
+    sentence = letter.message or explained(letter.reason, attempts=letter.attempts).sentence
     if letter.original_length is not None:
         sentence += f" {spoken_bytes(len(letter.value or b''))} of {spoken_bytes(letter.original_length)} are kept."
     elif size is None and letter.reason not in {"lost_by_retention", "undecodable"}:

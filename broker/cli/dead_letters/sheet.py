@@ -22,7 +22,7 @@ _OLDER_SHOWN_MAX: Final = 10
 def sheet(found: Found, original: Original, older: Sequence[Origin], *, body: bool) -> Iterator[str]:
     """Yield the lines of the page."""
     letter = found.letter
-    reason = explained(letter.reason)
+    reason = explained(letter.reason, attempts=letter.attempts)
     run = f"  run {letter.run}" if letter.run else ""
     yield _fact("dead letter", str(found.place))
     yield _fact("id", f"{original.id or 'cannot be read'}{run}")
@@ -72,7 +72,7 @@ def _headers(headers: Sequence[tuple[str, bytes]]) -> Iterator[str]:
 def as_object(found: Found, original: Original, older: Sequence[Origin], *, body: bool) -> dict[str, Any]:
     """Return the page as an object for JSON; bytes that are not text are base64, in a field with that name."""
     letter = found.letter
-    reason = explained(letter.reason)
+    reason = explained(letter.reason, attempts=letter.attempts)
     told: dict[str, Any] = {
         "place": str(found.place),
         "id": original.id,

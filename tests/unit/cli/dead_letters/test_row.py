@@ -31,6 +31,12 @@ def test_a_line_says_what_was_wrong_with_that_very_record() -> None:
     assert "OpenAI" not in text
 
 
+def test_openai_is_not_blamed_for_a_request_that_was_never_sent_to_it() -> None:
+    assert line(request(), attempts=0).endswith(
+        "  0  This dispatcher does not allow its model, a tool or its reply_to."
+    )
+
+
 def test_columns_stand_below_each_other_with_titles_above() -> None:
     each = found(request())
     other = found(request(id="a-much-longer-id"), attempts=10)

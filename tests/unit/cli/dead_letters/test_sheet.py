@@ -21,8 +21,8 @@ def test_it_says_what_happened_where_and_what_to_do() -> None:
     for line in (
         "dead letter   generation.dead-letters/0/7",
         "id            lead-1",
-        f"reason        rejected: {explained('rejected').why}",
-        f"to do         {explained('rejected').advice}",
+        f"reason        rejected: {explained('rejected', attempts=2).why}",
+        f"to do         {explained('rejected', attempts=2).advice}",
         "origin        generation.requests.bulk/3/12",
         "headers       ce_id: lead-1",
         "              traceparent: 00-1",
@@ -36,6 +36,15 @@ def test_it_says_what_was_wrong_with_that_very_record() -> None:
     told = text(each)
     assert {"reason        rejected", f"why           {said}"} <= set(told.splitlines())
     assert as_object(each, each.original(), (), body=False)["sentence"] == said
+
+
+def test_advice_about_an_answer_of_openai_is_given_only_where_openai_was_called() -> None:
+    called, refused_here = found(request(), attempts=1), found(request(), attempts=0)
+    assert "OpenAI's own error" in text(called)
+    assert "OpenAI" not in text(refused_here)
+    told = as_object(refused_here, refused_here.original(), (), body=False)
+    assert "models.allow" in told["advice"]
+    assert "OpenAI" not in told["sentence"] + told["advice"]
 
 
 def test_the_value_is_given_away_to_nobody_who_did_not_ask() -> None:
