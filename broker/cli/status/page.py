@@ -30,13 +30,13 @@ _KNOWN: Final = frozenset(
 def page(look: StatusReading, found: Sequence[StatusFinding], now: datetime, *, width: int = WIDE) -> RenderableType:
     """Return the whole page; `now` is the reader's wall clock, `width` the columns of the terminal."""
     report = look.dispatcher
-    parts: list[RenderableType] = [_title(look), *_who(report, now), Text("")]
+    parts: list[RenderableType] = [_title(look), *_process(report, now, width), Text("")]
     parts += [_line(finding) for finding in found] or [Text("✓ Nothing is wrong.", style=_WELL)]
     if report.said is not None and report.said.get("role") != "standby":
         parts.append(Text(f"\nas it was {spoken_s(report.age_s or 0)} ago:" if report.is_stale else "", style=_GRAVE))
         parts += _tables(report.said, width) if "lanes" in report.said else _facts(report.said)
     if look.retrier is not None and look.retrier.said is not None:
-        parts += _retrier(look.retrier, look.retrier.said, now)
+        parts += _retrier(look.retrier, look.retrier.said, now, width)
     parts += [Text(f"({safe(remark)})", style=_FAINT) for remark in look.remarks]
     return Group(*parts)
 
@@ -52,7 +52,8 @@ def _title(look: StatusReading) -> Text:
     return title.append(f"  reported {spoken_s(report.age_s)} ago, {safe(report.place)}", style=style)
 
 
-def _who(report: Report, now: datetime) -> Iterator[Text]:
+def _process(report: Report, now: datetime, width: int) -> Iterator[Text]:
+    """Yield the lines about the reporting process: role and place, term (on a line of its own if narrow), services."""
     said = report.said
     if said is None:
         return
@@ -60,9 +61,13 @@ def _who(report: Report, now: datetime) -> Iterator[Text]:
     was = "last " if report.is_stale else ""
     name = Text(f"{was}{role}", style="bold")
     name.append(f"  {_place(said)}", style="not bold")
-    if said.get("term"):
-        name.append(f"  term {said['term']}{'' if was else _since(said, now)}", style="not bold")
-    yield name
+    term = Text(f"term {said['term']}{'' if was else _since(said, now)}" if said.get("term") else "")
+    if term and name.cell_len + 2 + term.cell_len <= width:
+        yield name.append("  ", style="not bold").append(str(term), style="not bold")
+    else:
+        yield name
+        if term:
+            yield term
     if report.is_stale:
         return
     ready = table_of(said, "ready")
@@ -165,11 +170,11 @@ def _models(models: Mapping[str, Said]) -> Table:
 # ---------------------------------------------------------------------------------------------------- the retrier
 
 
-def _retrier(report: Report, said: Said, now: datetime) -> Iterator[RenderableType]:
+def _retrier(report: Report, said: Said, now: datetime, width: int) -> Iterator[RenderableType]:
     yield Text("")
     age = spoken_s(report.age_s or 0)
     yield Text("retrier", style="bold").append(f"  reported {age} ago", style=_GRAVE if report.is_stale else "not bold")
-    yield from _who(report, now)
+    yield from _process(report, now, width)
     yield from _facts(said)
 
 

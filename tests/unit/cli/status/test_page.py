@@ -92,6 +92,20 @@ def test_no_title_and_no_figure_is_cut_at_80_columns() -> None:
         assert figure in numbers
 
 
+def test_at_80_columns_an_instant_is_not_torn_from_its_utc() -> None:
+    status = said(host="headrace-dispatcher-7d9c8b7f5-abcde", pid=1, owner="0123456789abcdef")
+    report_of_one = look(status)
+    console = Console(file=io.StringIO(), width=80, highlight=False)
+    console.print(page(report_of_one, findings(report_of_one), NOW, width=80))
+    assert isinstance(console.file, io.StringIO)
+    lines = console.file.getvalue().splitlines()
+    assert lines[1:4] == [
+        "leader  headrace-dispatcher-7d9c8b7f5-abcde (pid 1)  token 0123456789ab",
+        "term 3 since 2026-12-01 09:00:00 UTC, 1 h 30 min",
+        "Kafka answers  Redis answers  1 standby ready",
+    ]
+
+
 def test_what_kafka_still_holds_is_shown_with_its_age_where_kafka_has_not_answered_of_late() -> None:
     for lag, expected in (
         ({"requests": 0, "age_s": 15.0}, ["bulk", "0", "0"]),
