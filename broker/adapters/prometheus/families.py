@@ -26,58 +26,74 @@ class Families:
     def __init__(self, registry: CollectorRegistry) -> None:
         self._registry = registry
         ProcessCollector(registry=registry)
-        self.requests_taken = self._counter("requests_taken", "Records taken from a lane.", "lane")
+        self.requests_taken = self._counter("requests_taken", "Records taken from the lane.", "lane")
         self.outcomes = self._counter("outcomes", "Outcomes published.", "lane", "model", "status", "reason")
-        self.finishes = self._counter("finishes", "Completed outcomes, by how the answer ended.", "model", "finish")
-        self.attempts = self._counter("attempts", "HTTP calls, by how they ended.", "model", "result")
-        self.throttles = self._counter("throttles", "429s.", "model", "limit")
-        self.charge_tokens = self._counter("charge_tokens", "Tokens OpenAI took from its bucket.", "model", "lane")
-        self.usage_tokens = self._counter("usage_tokens", "Tokens billed.", "model", "kind")
-        self.foreign_tokens = self._counter("foreign_tokens", "Tokens that others took from the same limit.", "model")
-        self.transactions = self._counter("transactions", "Transactions of the leader.", "result")
-        self.retries = self._counter("retries", "Attempts to be made again, by why.", "kind")
+        self.finishes = self._counter(
+            "finishes", "Completed outcomes by the way their answer ended.", "model", "finish"
+        )
+        self.attempts = self._counter("attempts", "HTTP calls by result.", "model", "result")
+        self.throttles = self._counter("throttles", "Answers with status 429.", "model", "limit")
+        self.charge_tokens = self._counter(
+            "charge_tokens", "Tokens that OpenAI took from its bucket for our calls.", "model", "lane"
+        )
+        self.usage_tokens = self._counter("usage_tokens", "Tokens billed, as answers report them.", "model", "kind")
+        self.foreign_tokens = self._counter(
+            "foreign_tokens", "Tokens that other clients of the account took from the same limit.", "model"
+        )
+        self.transactions = self._counter("transactions", "Transactions of the leader by result.", "result")
+        self.retries = self._counter("retries", "Attempts to be repeated, by the kind of their failure.", "kind")
         self.put_back = self._counter("put_back", "Requests that the retrier put back on their lane.", "lane")
         self.dead_letters = self._counter("dead_letters", "Dead letters written.", "reason")
-        self.duplicates = self._counter("duplicates", "Records that repeated a known request.", "lane")
-        self.repeated_calls = self._counter("repeated_calls", "Calls made again because their leader died.")
+        self.duplicates = self._counter("duplicates", "Records that repeat a known request.", "lane")
+        self.repeated_calls = self._counter("repeated_calls", "Calls repeated because their leader had died.")
         self.contained = self._counter(
             "contained",
-            "Exceptions in Headrace's own code that were contained: a single request failed, or a figure was left out.",
+            "Contained exceptions in Headrace's code: each failed one request or left out a figure.",
             "step",
         )
-        self.chunks_dropped = self._counter("chunks_dropped", "Chunks of streams that Kafka did not take in time.")
+        self.chunks_dropped = self._counter(
+            "chunks_dropped", "Chunks of streams dropped because Kafka did not accept them in time."
+        )
         self.reply_copies = self._counter("reply_copies", "Outcomes copied to a reply topic.", "topic", "result")
         self.cancels_taken = self._counter("cancels_taken", "Cancels taken from the control topic.")
-        self.cancels_evicted = self._counter("cancels_evicted", "Cancels that waited and gave way to younger ones.")
-        self.cancels_waiting = self._gauge("cancels_waiting", "Cancels whose request has not come yet.")
-        self.limit_capacity = self._gauge("limit_capacity", "What a limit holds when full.", "model", "limit")
-        self.limit_level = self._gauge("limit_level", "What the mirror says is left.", "model", "limit")
+        self.cancels_evicted = self._counter("cancels_evicted", "Pending cancels dropped in favour of younger ones.")
+        self.cancels_waiting = self._gauge("cancels_waiting", "Pending cancels: their requests have not arrived.")
+        self.limit_capacity = self._gauge("limit_capacity", "Capacity of the limit's bucket.", "model", "limit")
+        self.limit_level = self._gauge("limit_level", "Estimated level of the limit's bucket.", "model", "limit")
         self.utilisation = self._gauge(
-            "utilisation_ratio", "Charged in the last 60 s, as a part of what the limit allows.", "model", "limit"
+            "utilisation_ratio", "Amount charged in the last 60 s divided by what the limit allows.", "model", "limit"
         )
-        self.backlog_requests = self._gauge("backlog_requests", "Requests taken and waiting.", "lane")
-        self.backlog_seconds = self._gauge("backlog_seconds", "Seconds until all that wait could be called.", "lane")
-        self.lag_requests = self._gauge("lag_requests", "Records of a lane in Kafka, not taken yet.", "lane")
-        self.lag_age = self._gauge("lag_age_seconds", "How long ago Kafka was asked for the lag.", "lane")
-        self.backlog_oldest = self._gauge("backlog_oldest_seconds", "Age of the oldest that waits.", "lane")
+        self.backlog_requests = self._gauge("backlog_requests", "Requests taken and waiting for a call.", "lane")
+        self.backlog_seconds = self._gauge(
+            "backlog_seconds", "Estimated time until all waiting requests are called.", "lane"
+        )
+        self.lag_requests = self._gauge("lag_requests", "Records of the lane in Kafka that are not taken yet.", "lane")
+        self.lag_age = self._gauge("lag_age_seconds", "Age of the lag: time since Kafka reported it.", "lane")
+        self.backlog_oldest = self._gauge("backlog_oldest_seconds", "Age of the oldest waiting request.", "lane")
         self.inflight = self._gauge("inflight", "Calls under way.", "model")
         self.leader = self._gauge("leader", "1 while this process leads.")
         self.term = self._gauge("term", "The term this process leads or follows.")
-        self.charge_law = self._gauge("charge_law", "1 for the law that is believed.", "model", "law")
+        self.charge_law = self._gauge("charge_law", "1 for the charge law in use.", "model", "law")
         self.breaker_open = self._gauge("breaker_open", "1 while the breaker is open.", "model")
-        self.retries_waiting = self._gauge("retries_waiting", "Requests that wait to be tried again.", "kind")
+        self.retries_waiting = self._gauge("retries_waiting", "Parked requests that wait for their retry.", "kind")
         self.retries_held_back = self._gauge(
-            "retries_held_back", "Requests that are due and wait for what their lane may take back.", "lane"
+            "retries_held_back", "Parked requests that are due but held back by the retry budget of their lane.", "lane"
         )
-        self.dedupe_window = self._gauge("dedupe_window_seconds", "How far back a repeat is recognised.")
+        self.dedupe_window = self._gauge("dedupe_window_seconds", "Time for which an answered id is recognised.")
         self.kafka_ready = self._gauge("kafka_ready", "1 while Kafka answers.")
         self.redis_ready = self._gauge("redis_ready", "1 while Redis answers.")
-        self.queue_wait = self._histogram("queue_wait_seconds", "From taken to called.", _WAIT_S, "lane")
-        self.upstream = self._histogram("upstream_seconds", "From called to answered.", _CALL_S, "model")
-        self.outcome_seconds = self._histogram("outcome_seconds", "From submitted to outcome.", _WAIT_S, "lane")
-        self.transaction = self._histogram("transaction_seconds", "From begin to committed.", _TRANSACTION_S)
+        self.queue_wait = self._histogram(
+            "queue_wait_seconds", "Time from taking a request to its call.", _WAIT_S, "lane"
+        )
+        self.upstream = self._histogram("upstream_seconds", "Time from a call to its answer.", _CALL_S, "model")
+        self.outcome_seconds = self._histogram(
+            "outcome_seconds", "Time from a request's submission to its outcome.", _WAIT_S, "lane"
+        )
+        self.transaction = self._histogram(
+            "transaction_seconds", "Time from a transaction's begin to its commit.", _TRANSACTION_S
+        )
         self.charge_error = self._histogram(
-            "charge_error_tokens", "Our charge minus the server's.", _ERROR_TOKENS, "model"
+            "charge_error_tokens", "Predicted charge minus the server's charge.", _ERROR_TOKENS, "model"
         )
 
     def _counter(self, name: str, what: str, *labels: str) -> Counter:
