@@ -13,9 +13,9 @@ class Chunk(BaseModel):
 
     Attributes:
         attempt: As the outcome counts them in `attempts`.
-        delta: `choices` of a chat completion's chunk, or an event of a response; neighbours are put together.
-        tenant, endpoint, request_digest: As in the outcome: of which request it is.
-        final: The last one of an answer that is whole; its delta may be null.
+        delta: `choices` of a chat completion's chunk, or an event of a response; adjacent ones are merged.
+        tenant, endpoint, request_digest: As in the outcome: they identify the request.
+        final: Whether it is the last chunk of a complete answer; its delta may be null.
     """
 
     model_config = ConfigDict(extra="allow", frozen=True)

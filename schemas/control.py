@@ -8,10 +8,10 @@ from schemas.request import Id, Label
 
 
 class Cancel(BaseModel):
-    """Answer this id as `cancelled` unless it is answered already.
+    """Cancellation of a request: unless its id has an outcome, it is answered as `cancelled`.
 
-    With a `tenant` only a request of that tenant is meant. Without one, and in records of clients that do not know the
-    field, the request is meant whatever its tenant.
+    With a `tenant` only a request of that tenant is cancelled; without one, as in records of clients that do not know
+    the field, a request of any tenant.
     """
 
     model_config = ConfigDict(extra="allow", frozen=True)

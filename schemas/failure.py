@@ -10,7 +10,7 @@ from schemas.instants import Instant
 
 
 class FailureKind(StrEnum):
-    """What stood in the way. Readers treat an unknown kind like any other."""
+    """Cause of the failure. Readers treat an unknown kind like any other."""
 
     RATE_LIMITED = "rate_limited"
     QUOTA = "quota"
@@ -24,7 +24,7 @@ class FailureKind(StrEnum):
 
 
 class OriginalHeader(BaseModel):
-    """A header of the record as it was taken; its bytes as base64, since they need not be text."""
+    """A header of the original record; its bytes are base64, since they may not be text."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
@@ -33,7 +33,7 @@ class OriginalHeader(BaseModel):
 
 
 class RetryableFailure(BaseModel):
-    """The request, why it waits, and until when.
+    """A parked request, with the cause and the end of its wait.
 
     Attributes:
         attempt: HTTP calls made so far; 0 if none was.

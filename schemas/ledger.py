@@ -39,7 +39,7 @@ class LedgerUnreadable(ValueError):  # noqa: N818  # the state of the bytes, not
 
 
 class LedgerKind(StrEnum):
-    """A claim begins a term, steps make it up, `left` ends it in peace."""
+    """Kind of a ledger record: a claim begins a term, steps follow, `left` ends it after a regular shutdown."""
 
     CLAIM = "claim"
     STEP = "step"
@@ -168,7 +168,7 @@ class LedgerRecord:
 
 
 class LevelValue(BaseModel):
-    """A level as it stands on the wire."""
+    """A bucket's level in its wire format."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
@@ -187,7 +187,7 @@ class LevelValue(BaseModel):
 
 
 class LedgerValue(BaseModel):
-    """A ledger record as it stands on the wire; packed entries are base64."""
+    """A ledger record in its wire format; packed entries are base64."""
 
     model_config = ConfigDict(extra="allow", frozen=True, title="LedgerRecord")
 

@@ -29,10 +29,10 @@ class FailureReason(StrEnum):
 
 
 class Finish(StrEnum):
-    """How an answer ended, in one set of words for chat completions and responses, streamed or not."""
+    """The end of an answer, in one vocabulary for chat completions and responses, streamed or not."""
 
     STOP = "stop"
-    """The model had said what it had to say."""
+    """The model completed its answer."""
 
     LENGTH = "length"
     """Cut short by the cap on its output or by the model's context; text, or JSON, may end in the middle."""
@@ -41,7 +41,7 @@ class Finish(StrEnum):
     """The model declined, in `refusal` instead of the text or JSON that was asked for."""
 
     CONTENT_FILTER = "content_filter"
-    """OpenAI's filter left out some of it."""
+    """OpenAI's content filter left out a part of it."""
 
     TOOL_CALLS = "tool_calls"
     """The model waits for the results of tools that the caller must run."""
@@ -60,7 +60,7 @@ class Usage(BaseModel):
 
 
 class Timings(BaseModel):
-    """When what happened; what did not happen is absent."""
+    """Times of a request's steps; a step that did not happen is absent."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
@@ -73,8 +73,9 @@ class Timings(BaseModel):
 
 
 _DIGEST: Final = (
-    "Of which request it is: BLAKE2b-128, in hex, of [endpoint, body] as JSON (sorted keys, no spaces, ASCII). Null if "
-    "the request was not at hand (a record that is no request, a parked request), and in outcomes of older releases."
+    "Identifies the request: BLAKE2b-128, in hex, of [endpoint, body] as JSON (sorted keys, no spaces, ASCII). Null if "
+    "the request was not available (a record that is not a request, a parked request), and in outcomes of older "
+    "releases."
 )
 
 
@@ -98,9 +99,9 @@ class _Outcome(BaseModel):
 
 
 class Completed(_Outcome):
-    """OpenAI answered; `response` is its JSON, whole. `charge_tokens` is what its bucket was charged.
+    """OpenAI's answer: `response` is its complete JSON, `charge_tokens` the amount charged to its bucket.
 
-    `finish` says how the answer ended; None where that cannot be said, as of embeddings.
+    `finish` is how the answer ended; None where that is not known, as for embeddings.
     """
 
     status: Literal["completed"] = "completed"
@@ -110,10 +111,10 @@ class Completed(_Outcome):
 
 
 class Failed(_Outcome):
-    """No answer will come. `message` is one sentence for a person, `error` OpenAI's error object if there was one.
+    """Final failure of a request: `message` is one sentence for people, `error` OpenAI's error object if there was one.
 
-    `submitted_id` stands only with the reason `id_conflict`: the id that the request was sent with, which belongs to
-    another request. `id` is then a substitute, made of it and of the record's place.
+    `submitted_id` is present only with the reason `id_conflict`: the id with which the request was sent, and which
+    belongs to another request. `id` is then a substitute, derived from it and the record's position.
     """
 
     status: Literal["failed"] = "failed"

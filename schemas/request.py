@@ -40,18 +40,18 @@ Label = Annotated[str, Field(min_length=1, max_length=LABEL_LENGTH_MAX)]
 
 
 class GenerationRequest(BaseModel):
-    """One request, as it stands in `generation.requests.<lane>`.
+    """One request, the value of a record in `generation.requests.<lane>`.
 
     Attributes:
         id: 1 to 128 printable ASCII characters, chosen by the producer; a second submission of it costs nothing.
         body: The JSON body of the HTTP request for `endpoint`, sent as it is.
         endpoint: `chat.completions`, `responses` or `embeddings`.
-        tenant: Whose work it is; fairness inside a lane is between tenants.
-        deadline: Aware UTC; after it nobody wants the answer. None: the lane's default.
-        stream: Whether deltas go to the chunks topic as they come.
+        tenant: The party whose work it is; the tenants of a lane share it by weight.
+        deadline: Aware UTC; the answer is of no use after it. None: the lane's default.
+        stream: Whether deltas are published to the chunks topic as they arrive.
         reply_to: A topic that gets a copy of the outcome.
-        template: Name of the prompt template, by which output lengths are learned.
-        metadata: Whatever the producer wants to find again in the outcome.
+        template: Name of the prompt template; output lengths are learned for each.
+        metadata: Any JSON object of the producer; the outcome repeats it.
     """
 
     model_config = ConfigDict(extra="allow", frozen=True, strict=True, title="GenerationRequest")
