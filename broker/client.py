@@ -57,7 +57,7 @@ def check_tenant(tenant: object) -> None:
     try:
         tenant.encode()
     except UnicodeEncodeError:
-        raise InvalidRequest("The tenant is no text in UTF-8: name it as its requests do.") from None
+        raise InvalidRequest("The tenant is not valid UTF-8: name it as its requests do.") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,7 +245,9 @@ class GenerationClient:
         async def submit() -> None:
             await (await self._begin(prepared, submit_timeout_s)).receipt(submit_timeout_s)
 
-        wait = OutcomeWait(prepared.expectation, "request", "it goes on; ask again with the same id", known_before)
+        wait = OutcomeWait(
+            prepared.expectation, "request", "it stays under way; ask again with the same id", known_before
+        )
         return await wait.result(self._answers, submit, timeout_s=timeout_s, connect_s=submit_timeout_s)
 
     async def cancel(
@@ -261,7 +263,7 @@ class GenerationClient:
             LogUnavailable, NotSubmitted, RightsError, AuthenticationError: As `submit`; cancelling again is safe.
         """
         if not is_valid_id(request_id):
-            raise InvalidRequest("An id has 1 to 128 characters of printable ASCII.")
+            raise InvalidRequest("An id is 1 to 128 printable ASCII characters.")
         check_tenant(tenant)
         cancel = Cancel(id=request_id, tenant=tenant)
         record = encode_cancel(cancel, source=self._source, time=datetime.now(UTC))
@@ -295,7 +297,7 @@ class GenerationClient:
 
         expected = Expectation(request_id, tenant)
         whose = "" if tenant is None else " of its tenant"
-        then, mend = f"the cancel waits for a request{whose} with this id", "check the id that was to be cancelled"
+        then, mend = f"the cancel waits for a request{whose} with this id", "check the id"
         wait = OutcomeWait(expected, "cancel", then, known_before=True, mend=mend)
         return await wait.result(self._answers, cancel, timeout_s=timeout_s, connect_s=submit_timeout_s)
 

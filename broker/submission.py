@@ -20,8 +20,8 @@ from schemas.request import GenerationRequest
 from schemas.request_codec import validated_request
 
 _NO_JSON = (
-    "The request cannot be written as JSON: it holds NaN, half of a character, itself, or an object that JSON does not "
-    "have, such as a set."
+    "The request cannot be written as JSON: it holds NaN, half of a surrogate pair, itself, or an object that JSON "
+    "does not have, such as a set."
 )
 _OF_THE_BODY = frozenset(
     {
@@ -116,7 +116,7 @@ def _check_names(fields: Mapping[str, Any]) -> None:
         if name in GenerationRequest.model_fields:
             continue
         if name in _OF_THE_BODY:
-            raise InvalidRequest(f"The field {name} belongs into body, beside model: move it there.")
+            raise InvalidRequest(f"The field {name} belongs in body, beside model: move it there.")
         near = nearest(str(name), GenerationRequest.model_fields)
         meant = f": did you mean {near}?" if near else f", only {listed(GenerationRequest.model_fields)}."
         raise InvalidRequest(f"There is no field {shown(str(name))}{meant}")

@@ -64,7 +64,7 @@ def moved_channels(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
         gone = sorted(set(channel["messages"]) - set(now["messages"]))
         found += [f"channel {name} carries no {message} any more" for message in gone]
     gone = sorted(set(old["operations"]) - set(new["operations"]))
-    return found + [f"operation {name} was removed or turned round" for name in gone]
+    return found + [f"operation {name} was removed or reversed" for name in gone]
 
 
 def _name(spec: TopicSpec, prefix: str) -> str:

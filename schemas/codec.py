@@ -207,7 +207,7 @@ def _check_version(headers: Headers, readable: tuple[str, ...]) -> None:
         return
     kinds = {name.rpartition(".v")[0] for name in readable}
     error = OtherReleaseError if given.rpartition(".v")[0] in kinds else WireError
-    raise error(f"a value is none of {', '.join(readable)}, which is all this release reads here")
+    raise error(f"a value is none of {', '.join(readable)}, the only ones that this release reads here")
 
 
 def _can_be_written(value: Any) -> bool:
@@ -233,7 +233,7 @@ def _read(adapter: TypeAdapter[Shape], value: bytes | None, noun: str) -> Shape:
     try:
         parsed = json.loads(value or b"")
     except (ValueError, RecursionError):
-        raise WireError(f"a value is not {noun}: it is nested too deeply, or is no JSON") from None
+        raise WireError(f"a value is not {noun}: it is nested too deeply, or is not JSON") from None
     if not _can_be_written(parsed):
         raise WireError(f"a value is not {noun}: it is nested deeper than {_LEVELS_MAX} levels")
     try:

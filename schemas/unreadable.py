@@ -43,7 +43,7 @@ def in_place_of(record: Record, why: str) -> Failed | None:
         id=answer.request_id,
         run=answer.run,
         reason=UNREADABLE,
-        message=f"The request is {status}, but its outcome cannot be read here ({why}). It stands in the results.",
+        message=f"The request is {status}, but its outcome cannot be read here ({why}). It is in the results topic.",
     )
 
 

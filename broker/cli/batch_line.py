@@ -30,14 +30,18 @@ def translated(fields: Mapping[str, Any]) -> dict[str, Any]:
     if not any(mark in own for mark in MARKS):
         return own
     if "response" in own:
-        raise InvalidRequest("It is a line of a Batch's output, which holds an answer: submit the lines of its input.")
+        raise InvalidRequest(
+            "It is from the output of a Batch and holds an answer: submit the lines of the input file."
+        )
     for batch, ours in _OURS.items():
         if batch in own and ours in own:
-            raise InvalidRequest(f"It has {batch}, as OpenAI's Batch lines have, and {ours} as well: leave one out.")
+            raise InvalidRequest(
+                f"It has both {batch}, of OpenAI's Batch format, and {ours}, of Headrace's: leave one out."
+            )
         if batch not in own:
             raise InvalidRequest(
-                f"It has {listed([mark for mark in MARKS if mark in own])}, as OpenAI's Batch lines have, and no "
-                f"{batch}: add it, or write id, endpoint and body."
+                f"It has {listed([mark for mark in MARKS if mark in own])}, of OpenAI's Batch format, but no "
+                f"{batch}: add it, or write id, endpoint and body instead."
             )
     _check_method(own.pop("method", _METHOD))
     return {"id": _id(own.pop("custom_id")), "endpoint": _endpoint(own.pop("url")), **own}

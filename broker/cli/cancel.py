@@ -26,7 +26,7 @@ _OTHERWISE = 1
 
 def cancel(  # noqa: PLR0917  # Typer reads them by name
     ids: Annotated[list[str], typer.Argument(metavar="ID|-", help="Request ids; - reads them from standard input.")],
-    wait: Annotated[bool, typer.Option("--wait", help="Wait for the outcomes and show them instead.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait for the outcomes and show them.")] = False,
     tenant: Annotated[
         str | None, typer.Option("--tenant", metavar="TENANT", help="Cancel requests of this tenant only.")
     ] = None,
@@ -39,11 +39,11 @@ def cancel(  # noqa: PLR0917  # Typer reads them by name
     prefix: TopicPrefix = None,
     timeout: TimeoutS = 30,
 ) -> None:
-    """Cancel what is not yet answered; standard output gets one receipt a line, in the order of the ids.
+    """Cancel requests that are not answered yet; standard output gets one receipt per line, in the order of the ids.
 
-    A request that is under way is answered as failed, `cancelled`, at once; one that has not come yet, when it comes.
-    With --wait the exit code is 1 if a request ended otherwise, or has no outcome in time. With --tenant another
-    tenant's request of the same id goes on.
+    A request under way fails at once with reason `cancelled`; one that has not arrived fails when it arrives. With
+    --wait the exit code is 1 if a request ended otherwise or has no outcome in time. With --tenant another tenant's
+    request with the same id is not cancelled.
 
     Example: headrace cancel lead-8841-email --tenant acme --wait
     """
@@ -89,7 +89,7 @@ def _named(ids: Sequence[str]) -> list[str]:
     unique = list(dict.fromkeys(each for each in named if each.strip()))
     for each in unique:
         if not is_valid_id(each):
-            raise InvalidRequest(f"{each[:200]!r} is no id: it has 1 to 128 characters of printable ASCII.")
+            raise InvalidRequest(f"{each[:200]!r} is not an id: an id is 1 to 128 printable ASCII characters.")
     return unique
 
 
@@ -147,10 +147,10 @@ def _said(outcome: Outcome) -> str:
     if not isinstance(outcome, Failed):
         return f"{outcome.id} was completed before it could be cancelled."
     if outcome.reason == "cancelled":
-        return f"{outcome.id} is cancelled."
+        return f"{outcome.id} was cancelled."
     if is_unreadable(outcome):
         return f"{outcome.id}: {outcome.message}"
-    return f"{outcome.id} had failed already ({outcome.reason}): {outcome.message}"
+    return f"{outcome.id} had already failed ({outcome.reason}): {outcome.message}"
 
 
 def _receipt(receipt: CancelReceipt) -> str:

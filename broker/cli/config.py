@@ -27,7 +27,7 @@ from broker.settings.mistakes import Mistake
 from broker.settings.origins import Path, SettingOrigin, SourceKind, dotted, named
 
 app = typer.Typer(
-    no_args_is_help=True, help="Show the settings in force and their origin, or everything wrong in them."
+    no_args_is_help=True, help="Show the effective settings and their origins, or check them for mistakes."
 )
 
 File = Annotated[FilePath | None, typer.Argument(metavar="FILE", help="The settings file, as --config names it.")]
@@ -46,12 +46,12 @@ def show(  # noqa: PLR0917  # Typer reads them by name
     config: Config = None,
     bootstrap_servers: BootstrapServers = None,
     prefix: TopicPrefix = None,
-    changed: Annotated[bool, typer.Option("--changed", help="Only what was set, nothing from the defaults.")] = False,
+    changed: Annotated[bool, typer.Option("--changed", help="Leave out the defaults.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Show every setting in force with the place that gave it; secrets are masked.
+    """Show every effective setting with its origin; secrets are masked.
 
-    The text is TOML, so that a part of it can be copied into a settings file.
+    The output is TOML: parts of it can be copied into a settings file.
 
     Example: headrace config show headrace.toml --changed
     """
@@ -65,12 +65,12 @@ def show(  # noqa: PLR0917  # Typer reads them by name
         console.print(Text(f"[{'.'.join(map(_toml_key, table))}]", style="bold"), soft_wrap=True)
         console.print(*_lines(list(inside)), sep="\n", end="\n\n", soft_wrap=True)
     if not shown:
-        say("Nothing is set: the defaults are in force.", err=True)
+        say("No setting was changed: all defaults apply.", err=True)
 
 
 def _named_once(file: FilePath | None, config: FilePath | None) -> FilePath | None:
     if file is not None and config is not None:
-        raise typer.BadParameter(f"The settings file is named twice, {file} and --config {config}: leave one out")
+        raise typer.BadParameter(f"The settings file is given twice, as {file} and as --config {config}: leave one out")
     return file if file is not None else config
 
 
@@ -137,10 +137,10 @@ def check(  # Typer reads them by name
     prefix: TopicPrefix = None,
     as_json: Json = False,
 ) -> None:
-    """Find everything that is wrong with the settings, not only the first; exit 2 if anything is.
+    """Find all mistakes in the settings, not only the first; exit 2 if there is one.
 
-    Cautions are about what is allowed and yet deserves a word, such as a setting without effect; they change no exit
-    code. Nothing is connected to.
+    Cautions are about settings that are allowed but questionable, such as one without effect; they do not change the
+    exit code. No connection is made.
 
     Example: headrace config check headrace.toml
     """
@@ -194,7 +194,7 @@ def _tell(mistakes: list[Mistake], warned: list[Mistake], examined: Examined) ->
     sys.stdout.flush()
     if mistakes:
         count = len(mistakes)
-        say(f"{count} mistake{'s' if count > 1 else ''}: nothing starts with these settings.", err=True)
+        say(f"{count} mistake{'s' if count > 1 else ''}: no process starts with these settings.", err=True)
     else:
         files = sorted({one.origin.name for one in examined.given.values() if one.origin.source is SourceKind.FILE})
         say(f"The settings are sound{named(files)}.", err=True)

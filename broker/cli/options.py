@@ -10,20 +10,25 @@ from broker.settings.whole import Settings
 
 Config = Annotated[
     Path | None,
-    typer.Option("--config", metavar="FILE", help="The settings file (TOML); else the one HEADRACE_CONFIG names."),
+    typer.Option("--config", metavar="FILE", help="Settings file (TOML); default: HEADRACE_CONFIG."),
 ]
 BootstrapServers = Annotated[
     str | None,
-    typer.Option("--bootstrap-servers", metavar="HOST:PORT,…", help="Where Kafka is; else kafka.bootstrap_servers."),
+    typer.Option(
+        "--bootstrap-servers", metavar="HOST:PORT,…", help="Kafka's address; default: kafka.bootstrap_servers."
+    ),
 ]
 TopicPrefix = Annotated[
     str | None,
-    typer.Option("--topic-prefix", "--prefix", metavar="PREFIX", help="Which budget; else kafka.topic_prefix."),
+    typer.Option(
+        "--topic-prefix",
+        "--prefix",
+        metavar="PREFIX",
+        help="Prefix of the budget's topics; default: kafka.topic_prefix.",
+    ),
 ]
-TimeoutS = Annotated[
-    float, typer.Option("--timeout", metavar="SECONDS", min=0.1, help="How long to try to reach what is needed.")
-]
-Json = Annotated[bool, typer.Option("--json", help="For machines: JSON, one object a line.")]
+TimeoutS = Annotated[float, typer.Option("--timeout", metavar="SECONDS", min=0.1, help="How long to try to connect.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, one object per line.")]
 
 
 def settings_from(config: Path | None, bootstrap_servers: str | None, topic_prefix: str | None) -> Settings:

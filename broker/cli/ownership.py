@@ -33,15 +33,15 @@ def check_names(owners: Mapping[str, Sequence[str]] | None = None) -> None:
         foreign = sorted({owner for owner in found.get(name, ()) if owner.lower() != DISTRIBUTION})
         if foreign:
             raise NameTaken(
-                f"The Python package {name} belongs to the distribution {foreign[0]} too, which overwrites Headrace's: "
-                f"uninstall {foreign[0]}, install headrace again, or give it an environment of its own."
+                f"The distribution {foreign[0]} also installs a Python package {name} and overwrites Headrace's: "
+                f"uninstall {foreign[0]} and reinstall headrace, or install headrace in a separate environment."
             )
     homes = {name: _home(name) for name in NAMES}
     for name, home in homes.items():
         if home != homes["broker"]:
             raise NameTaken(
-                f"Python finds {name} in {home}, and not beside Headrace's own packages in {homes['broker']}: "
-                "take the other one off the path."
+                f"Python finds {name} in {home}, not with Headrace's packages in {homes['broker']}: remove the "
+                "other one from the path."
             )
 
 

@@ -173,7 +173,7 @@ def _telling(place: str, timeout_s: float) -> Iterator[_FailureReason]:
 
     def tell() -> None:
         if timeout_s > _TOLD_MAX_S:
-            until = "until it answers; Ctrl-C ends this"
+            until = "until it answers; Ctrl-C stops this"
         else:
             until = f"until {at + timedelta(seconds=timeout_s):%H:%M:%S} (--timeout {timeout_s:g})"
         say(f"Waiting for {place}, {until}. {told.reason or 'It has not answered yet.'}", err=True)

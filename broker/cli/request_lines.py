@@ -77,7 +77,7 @@ def opened(source: str) -> Iterator[IO[bytes]]:
     try:
         lines = Path(source).open("rb")  # noqa: SIM115  # closed below; only opening it is ours to explain
     except (OSError, ValueError) as reason:
-        why = reason.strerror if isinstance(reason, OSError) else "no file can be called so"
+        why = reason.strerror if isinstance(reason, OSError) else "no file can have such a name"
         raise InvalidRequest(f"{source} cannot be read: {why}.") from reason
     with lines:
         yield lines
@@ -117,7 +117,7 @@ def checked(source: str, *, lane: str, tenant: str | None, allow_unknown: bool =
             else:
                 told.add(number, prepared.lane)
     if not told.count:
-        raise InvalidRequest(f"{source} is empty: it needs one JSON object a line.")
+        raise InvalidRequest(f"{source} is empty: it needs one JSON object per line.")
     bad.end(told.count)
     return told
 
@@ -164,7 +164,7 @@ class _Bad:
         if count > 1:
             more = count - len(self._sentences)
             besides = f", of which {more:,} {'is' if more == 1 else 'are'} not shown" if more else ""
-            sentence = f"{count:,} of {lines:,} lines are wrong{besides}: nothing was sent."
+            sentence = f"{count:,} of {lines:,} lines are invalid{besides}: nothing was sent."
             raise BadLines([*self._sentences, sentence])
         if count:
             raise BadLines(self._sentences)
@@ -195,13 +195,13 @@ def _unfit(first: bytes, name: str) -> str | None:
     """Say why a whole file is not JSON lines, by its first line; a sentence for each line would hide the cause."""
     begin = first.removeprefix(_UTF_8_MARK).strip()
     if first.startswith(_GZIP):
-        return f"{name} is compressed: unpack it before (`gunzip`)."
+        return f"{name} is compressed: unpack it first (`gunzip`)."
     if first.startswith(_UTF_16) or b"\0" in first[:4]:
         return f"{name} is UTF-16, not UTF-8: `iconv -f UTF-16 -t UTF-8` converts it."
     if begin.startswith(b"["):
-        return f"{name} is a JSON array, not one object a line: `jq -c '.[]'` makes lines of it."
+        return f"{name} is a JSON array: `jq -c '.[]'` writes one object per line."
     if begin == b"{":
-        return f"{name} holds an object over several lines, not one a line: `jq -c .` makes lines of it."
+        return f"{name} holds an object that spans several lines: `jq -c .` writes one object per line."
     return None
 
 
@@ -237,7 +237,7 @@ def _submission(line: bytes, lane: str, tenant: str | None, *, allow_unknown: bo
     named = lane if own is None else own
     if LANE_NAME.fullmatch(named.lower()) is None:
         raise InvalidRequest(
-            f"There is no lane {shown(named)}: a lane is called by 1 to 32 lower-case letters, digits, - and _."
+            f"There is no lane {shown(named)}: a lane's name is 1 to 32 lower-case letters, digits, - and _."
         )
     if tenant is not None and fields.get("tenant") is None:
         fields["tenant"] = tenant

@@ -105,27 +105,29 @@ def _start(text: str) -> Start:
 
 
 def results(  # noqa: PLR0917  # Typer reads them by name
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Stay, and show outcomes as they come.")] = False,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Keep running and show outcomes as they arrive.")
+    ] = False,
     since: Annotated[
         str | None,
         typer.Option("--from", metavar="WHEN", help="earliest, latest, a span such as 15m, or an instant in ISO 8601."),
     ] = None,
     ids: Annotated[list[str] | None, typer.Option("--id", metavar="ID", help="Only this id; may be repeated.")] = None,
-    lane: Annotated[str | None, typer.Option(metavar="LANE", help="Only of this lane.")] = None,
-    tenant: Annotated[str | None, typer.Option(metavar="TENANT", help="Only of this tenant.")] = None,
-    failed: Annotated[bool, typer.Option("--failed", help="Only what failed.")] = False,
-    text: Annotated[bool, typer.Option("--text", help="Show what the model wrote, too.")] = False,
+    lane: Annotated[str | None, typer.Option(metavar="LANE", help="Only on this lane.")] = None,
+    tenant: Annotated[str | None, typer.Option(metavar="TENANT", help="Only for this tenant.")] = None,
+    failed: Annotated[bool, typer.Option("--failed", help="Only failed outcomes.")] = False,
+    text: Annotated[bool, typer.Option("--text", help="Show the model's text as well.")] = False,
     limit: Annotated[
         int | None,
         typer.Option(
             metavar="N",
             min=0,
             max=10**9,
-            help="The newest N, or with --follow the next N; 0: all. Else 100 on a terminal, and all in a pipe.",
+            help="The newest N, or with --follow the next N; 0: all. Default: 100 on a terminal, all in a pipe.",
         ),
     ] = None,
     topic: Annotated[
-        str | None, typer.Option(metavar="TOPIC", help="Another topic of outcomes, such as a reply_to.")
+        str | None, typer.Option(metavar="TOPIC", help="Another topic of outcomes, such as a reply topic.")
     ] = None,
     as_json: Json = False,
     config: Config = None,
@@ -133,7 +135,7 @@ def results(  # noqa: PLR0917  # Typer reads them by name
     prefix: TopicPrefix = None,
     timeout: TimeoutS = 10,
 ) -> None:
-    """Show the outcomes there are, the newest last, or with --follow those to come; exit 1 if one of them failed.
+    """Show past outcomes, the newest last, or with --follow new ones as they arrive; exit 1 if one of them failed.
 
     Example: headrace results --failed --from 2h
 
@@ -256,7 +258,7 @@ def _how_many(chosen: Chosen, seen: _Seen) -> str:
 
 def _say_skipped(count: int) -> None:
     if count:
-        are = "is no outcome and was" if count == 1 else "are no outcomes and were"
+        are = "is not an outcome and was" if count == 1 else "are not outcomes and were"
         say(f"{counted(count, 'record')} {are} skipped.", err=True)
 
 

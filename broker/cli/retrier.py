@@ -23,13 +23,15 @@ def retrier(
     prefix: TopicPrefix = None,
     from_start: Annotated[
         bool,
-        typer.Option("--from-start", help="Put back all the failures topic still holds, though no progress is stored."),
+        typer.Option(
+            "--from-start", help="Put back everything that the failures topic holds, though no progress is stored."
+        ),
     ] = False,
 ) -> None:
-    """Put requests that must wait longer back on their lane when they are due; start two, and one stands by.
+    """Put parked requests back on their lane when they are due; of two, one stands by.
 
-    Without it, what the dispatcher parks stays parked. It needs no OpenAI key and never creates topics. On one machine
-    the second needs a port of its own: HEADRACE_RETRIER__HTTP_PORT=8083. It ends with SIGTERM or Ctrl-C.
+    Without a retrier, requests that the dispatcher parks stay parked. It needs no OpenAI key and never creates topics.
+    On one machine the second needs its own port: HEADRACE_RETRIER__HTTP_PORT=8083. SIGTERM or Ctrl-C stops it.
 
     Example: headrace retrier --config headrace.toml
     """

@@ -11,7 +11,7 @@ from broker.cli.terminal import say, say_json
 from broker.errors import SettingsError
 from schemas.export import BreakingChange, export_schemas, release_schemas
 
-app = typer.Typer(no_args_is_help=True, help="The shapes of the wire as JSON Schemas and an AsyncAPI document.")
+app = typer.Typer(no_args_is_help=True, help="Message formats as JSON Schemas and an AsyncAPI document.")
 
 
 @app.callback()
@@ -21,14 +21,16 @@ def _group() -> None:
 
 @app.command()
 def export(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", file_okay=False, help="Made if it is not there.")],
-    force: Annotated[bool, typer.Option("--force", help="Write over the schemas of another release.")] = False,
+    directory: Annotated[
+        Path, typer.Argument(metavar="DIR", file_okay=False, help="Target directory; created if it does not exist.")
+    ],
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the schemas of another release.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Write one JSON Schema a shape, and asyncapi.json, which says which topic carries which.
+    """Write a JSON Schema for each message, and asyncapi.json, which names the topic of each.
 
-    Files that are there already are replaced if everybody who reads by them can read by the new ones as well; schemas
-    of a newer release are left alone.
+    Existing files are replaced if the new ones are compatible for their readers; schemas of a newer release stay as
+    they are.
 
     Example: headrace schemas export ./schemas
     """
@@ -37,12 +39,12 @@ def export(
         written = (export_schemas if force else release_schemas)(directory)
     except BreakingChange as reason:
         raise SettingsError(
-            f"{directory} holds schemas of another release, which these would break ({reason}): name an empty "
-            "directory, or write over them with --force."
+            f"{directory} holds schemas of another release, with which these are incompatible ({reason}): name an "
+            "empty directory, or overwrite them with --force."
         ) from reason
     except ValueError as reason:
         raise SettingsError(
-            f"{directory} holds a schema that is no JSON: name an empty directory, or --force."
+            f"{directory} holds a schema that is not JSON: name an empty directory, or overwrite it with --force."
         ) from reason
     except OSError as reason:
         raise SettingsError(f"{directory} cannot be written: {reason.strerror or reason}.") from reason

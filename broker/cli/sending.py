@@ -12,8 +12,8 @@ from broker.client import Receipt, Submission
 from schemas.outcome import Failed, FailureReason, Outcome
 
 _SAFE: Final = (
-    "A line with an id of its own is safe to send again: if it had arrived, it is not called twice. One without gets a "
-    "new id, and would be called again."
+    "A line with an id is safe to send again: a request that had arrived is not called twice. A line without an id "
+    "gets a new one and would be called again."
 )
 
 
@@ -93,7 +93,7 @@ class Sending:
         lanes = ", ".join(f"{count:,} on {lane}" for lane, count in self._sent.most_common())
         count = self._sent.total()
         are = "is" if count == 1 else "are"
-        follows = " `headrace results --follow` shows outcomes as they come." if count else ""
+        follows = " `headrace results --follow` shows outcomes as they arrive." if count else ""
         return f"{counted(count, 'request')} {are} sent{f': {lanes}' if lanes else ''}.{follows}"
 
     def ended(self) -> Iterator[str]:
@@ -106,11 +106,12 @@ class Sending:
         if self._waits_s:
             waits = sorted(self._waits_s)
             half, most = (spoken_s(waits[-(-len(waits) * part // 100) - 1]) for part in (50, 95))
-            yield f"From sent to answered: half within {half}, 95 % within {most}, the longest {spoken_s(waits[-1])}."
+            longest = spoken_s(waits[-1])
+            yield f"Time from sent to answered: 50 % within {half}, 95 % within {most}, all within {longest}."
         if failed:
             yield "`headrace results --failed` shows what failed."
         if self._silent:
-            yield "What has no outcome yet goes on; `headrace status` says what it waits for."
+            yield "Requests without an outcome stay under way; `headrace status` says what they wait for."
 
     @property
     def has_begun(self) -> bool:
@@ -122,22 +123,22 @@ class Sending:
         of = "" if self.total is None else f" of {self.total:,}"
         first = next(iter(self._open.values()), self._read[0] if self._read else self._good + 1)
         if not waited:
-            unsure = f" Up to {len(self._read):,} of those behind may have been sent, too." if self._read else ""
+            unsure = f" Up to {len(self._read):,} of the next may have been sent too." if self._read else ""
             count = self._sent.total()
-            said = f"{count:,}{of} {'is' if count == 1 else 'are'} sent for certain.{unsure}"
+            said = f"{count:,}{of} {'is' if count == 1 else 'are'} certainly sent.{unsure}"
         else:
-            goes = "it goes" if len(self._open) == 1 else "they go"
-            under_way = f" {len(self._open):,} more may have been sent, and then {goes} on." if self._open else ""
+            are = "it is" if len(self._open) == 1 else "they are"
+            under_way = f" {len(self._open):,} more may have been sent and {are} under way." if self._open else ""
             unsent = self._read[0] if self._read else self._good + 1
             count = self._ended.total()
             said = f"{count:,}{of} {'has its' if count == 1 else 'have their'} outcome.{under_way}"
             if self.total is None or count + len(self._open) < self.total:
-                said += f" From line {unsent:,} on nothing was sent."
-        return f"{said} To go on, begin with line {first:,}{self._command(first)}. {_SAFE}"
+                said += f" Nothing was sent from line {unsent:,} on."
+        return f"{said} To continue, begin with line {first:,}{self._command(first)}. {_SAFE}"
 
     def _command(self, first: int) -> str:
         if self._source == STDIN:
-            return " of what was standard input"
+            return " of the former standard input"
         if self.total is None:
-            return f" of what was read from {self._source}"
+            return f" of the input read from {self._source}"
         return f": `tail -n +{first} {shlex.quote(self._source)} | headrace submit -`, with the same options"

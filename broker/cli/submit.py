@@ -46,10 +46,12 @@ class SubmitOptions:
 
 
 def submit(  # noqa: PLR0917  # Typer reads them by name
-    source: Annotated[str, typer.Argument(metavar="FILE|-", help="JSON lines, one request each; - is standard input.")],
-    lane: Annotated[str, typer.Option(metavar="LANE", help="The lane of lines that name none.")] = "standard",
-    tenant: Annotated[str | None, typer.Option(metavar="TENANT", help="The tenant of lines that name none.")] = None,
-    wait: Annotated[bool, typer.Option("--wait", help="Wait for the outcomes and show them instead.")] = False,
+    source: Annotated[
+        str, typer.Argument(metavar="FILE|-", help="JSON lines, one request each; - reads standard input.")
+    ],
+    lane: Annotated[str, typer.Option(metavar="LANE", help="Lane of lines that name none.")] = "standard",
+    tenant: Annotated[str | None, typer.Option(metavar="TENANT", help="Tenant of lines that name none.")] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait for the outcomes and show them.")] = False,
     wait_timeout: Annotated[
         float | None,
         typer.Option("--wait-timeout", metavar="SECONDS", min=0.1, help="How long to wait for each outcome."),
@@ -64,14 +66,14 @@ def submit(  # noqa: PLR0917  # Typer reads them by name
     prefix: TopicPrefix = None,
     timeout: TimeoutS = 30,
 ) -> None:
-    """Put requests on their lanes; a terminal shows how far that is, and a summary at the end.
+    """Put requests on their lanes; a terminal shows the progress, and a summary at the end.
 
-    A file is checked as a whole before its first line is sent, and all its bad lines are told; standard input is
-    checked line by line. A line looks like a request in the docs, and may carry a "lane", or is a line of an OpenAI
-    Batch (custom_id, method, url, body). Lines of one id must have one tenant, endpoint and body. With --json, or into
-    a file or a pipe, each request has a line of JSON: its receipt, in the order of the requests; with --wait its
-    outcome, as they come. With --wait the exit code is 1 if one failed or an id is another request's. After Ctrl-C a
-    sentence says with which line to go on.
+    A file is checked as a whole before its first line is sent, and all invalid lines are reported; standard input is
+    checked line by line. A line is a request as in the docs, with an optional "lane", or a line of an OpenAI Batch
+    (custom_id, method, url, body). Lines with the same id must have the same tenant, endpoint and body. With --json,
+    or into a file or a pipe, each request has a line of JSON: its receipt, in the order of the requests, or with
+    --wait its outcome, as it arrives. With --wait the exit code is 1 if a request failed or an id belongs to another
+    request. After Ctrl-C a sentence says with which line to continue.
 
     Example: headrace submit leads.jsonl --lane bulk --tenant acme --wait
     """
@@ -151,7 +153,7 @@ class Showing:
                 sentence = short(f"{outcome.id} failed, {outcome.reason}: {outcome.message}", _SENTENCE_CHARS_MAX)
                 self._console.print(Text(safe(sentence), "red"))
             elif self._failures == _FAILURES_SHOWN_MAX + 1:
-                self._console.print(Text("More have failed; they are counted at the end.", "red"))
+                self._console.print(Text("Further failures are only counted, at the end.", "red"))
         self._bar.advance(self._bar.task_ids[0])
 
     def silence(self, sentence: str) -> None:

@@ -23,7 +23,7 @@ from broker.service.preflight.findings import Finding, Review
 from broker.service.preflight.topic_check import review, wanted
 from schemas.topics import MIN_INSYNC, REPLICATION, TopicSpec
 
-app = typer.Typer(no_args_is_help=True, help="Create the topics, or report how they differ from what they should be.")
+app = typer.Typer(no_args_is_help=True, help="Create the topics, or report how they differ from the settings.")
 
 _DIFFERENT = 1
 
@@ -36,7 +36,7 @@ def create(
     timeout: TimeoutS = 10,
     as_json: Json = False,
 ) -> None:
-    """Create the topics that are missing, with the right settings; the others stay as they are.
+    """Create the missing topics with the right settings; existing topics stay as they are.
 
     Example: headrace topics create --bootstrap-servers localhost:9092
     """
@@ -67,9 +67,9 @@ def check(
     timeout: TimeoutS = 10,
     as_json: Json = False,
 ) -> None:
-    """Report every way in which topics and nodes differ from what these settings need, and the command that mends it.
+    """Report every difference between topics and nodes and what the settings need, with the command that fixes it.
 
-    Exit 1 if there is any difference. Cautions change no exit code. Nothing is changed.
+    Exit 1 if there is a difference; cautions do not change the exit code. Nothing is changed in Kafka.
 
     Example: headrace topics check --config headrace.toml
     """
@@ -120,7 +120,7 @@ def _tell(found: Review) -> None:
     if count:
         say(f"{count} difference{'s' if count > 1 else ''}; nothing was changed.", err=True)
     else:
-        say("All topics are as they should be.", err=True)
+        say("All topics are as the settings want them.", err=True)
 
 
 def _as_json(one: Finding) -> dict[str, Any]:

@@ -30,16 +30,16 @@ def upstream(
         int, typer.Option(metavar="N", min=1, help="The request limit of every model.")
     ] = 500,
     requests_per_day: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="A daily request limit as well; headers then show the day.")
+        int | None, typer.Option(metavar="N", min=1, help="Add a daily request limit; headers then show it.")
     ] = None,
     law: Annotated[
-        ChatLaw, typer.Option(metavar="|".join(ChatLaw), help="How Chat Completions are charged.")
+        ChatLaw, typer.Option(metavar="|".join(ChatLaw), help="Law by which Chat Completions are charged.")
     ] = ChatLaw.CHAT_2025,
     burst_s: Annotated[
         float | None,
-        typer.Option("--burst-s", metavar="SECONDS", help="Also a hidden bucket of so many seconds of quota."),
+        typer.Option("--burst-s", metavar="SECONDS", help="Add a hidden bucket that holds this many seconds of quota."),
     ] = None,
-    latency: Annotated[str, typer.Option(metavar="S|S-S", help="Seconds an answer takes, as 0.2 or 1-4.")] = "1-4",
+    latency: Annotated[str, typer.Option(metavar="S|S-S", help="Seconds that an answer takes: 0.2 or 1-4.")] = "1-4",
     error_rate: Annotated[
         float,
         typer.Option(metavar="SHARE", min=0.0, max=1.0, help="Share of admitted calls that end in 500, 502 or 503."),
@@ -57,7 +57,9 @@ def upstream(
     long_429_s: Annotated[
         float,
         typer.Option(
-            "--long-429-s", metavar="SECONDS", help="Seconds those are told to wait; a limit per day may round up."
+            "--long-429-s",
+            metavar="SECONDS",
+            help="Wait in seconds that those refusals state; a limit per day may round up.",
         ),
     ] = 90.0,
     stream_cut_rate: Annotated[
@@ -75,23 +77,23 @@ def upstream(
     ] = 0.0,
     behaviour: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME[:FIELD=VALUE,…]", help="Play a behaviour by its name; may be given several times."),
+        typer.Option(metavar="NAME[:FIELD=VALUE,…]", help="Play this behaviour; may be repeated."),
     ] = None,
     behaviours: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Play the [[behaviour]] tables of a TOML file as well.")
     ] = None,
-    seed: Annotated[int, typer.Option(metavar="N", help="Same seed, same answers, latencies and troubles.")] = 7,
-    models: Annotated[str, typer.Option(metavar="M,M", help="Serve only these models; without it every one.")] = "",
+    seed: Annotated[int, typer.Option(metavar="N", help="Seed of answers, latencies and failures.")] = 7,
+    models: Annotated[str, typer.Option(metavar="M,M", help="Serve only these models; default: all.")] = "",
     as_json: Annotated[
-        bool, typer.Option("--json", help="For machines: one object at the start, one at the end.")
+        bool, typer.Option("--json", help="Print a JSON object at the start and one at the end.")
     ] = False,
 ) -> None:
-    """Serve a simulated OpenAI that limits, charges, answers and streams as the real one was recorded to.
+    """Serve a simulated OpenAI that limits, charges, answers and streams as recordings show of the real one.
 
-    Which calls meet trouble depends on the seed, the request and its id, and is drawn anew for each attempt.
+    Which calls fail depends on the seed, the request and its id, and is drawn again for each attempt.
 
-    GET /stats tells what was called, admitted and charged (?ids=1: for each request id too); POST /reset starts anew.
-    Ctrl-C or SIGTERM end it.
+    GET /stats reports calls, admissions and charges (?ids=1: for each request id too); POST /reset starts over.
+    Ctrl-C or SIGTERM stops it.
 
     Example: headrace upstream --tokens-per-minute 30000 --requests-per-minute 500 --latency 1-4
 
@@ -120,7 +122,7 @@ def upstream(
             port=port,
         )
     except ValueError as error:
-        _give_up(ended(f"These options cannot be served: {error}"))
+        _give_up(ended(f"These options are not valid: {error}"))
     try:
         stats = asyncio.run(_serve(settings, lambda server: _announce(server, settings, as_json=as_json)))
     except OSError as error:
@@ -146,14 +148,12 @@ def _announce(server: Upstream, settings: UpstreamSettings, *, as_json: bool) ->
         return
     shortest, longest = settings.latency_s
     played = "".join(f"    {spelled(behaviour)}\n" for behaviour in settings.behaviours)
-    above_all = f"  unless these say otherwise:\n{played}" if played else ""
+    above_all = f"  unless overridden by:\n{played}" if played else ""
     say(
-        f"A simulated OpenAI serves at {server.base_url}\n"
-        f"  {settings.tokens_per_minute:,} tokens and {settings.requests_per_minute:,} requests a minute and model,\n"
-        f"  charged by {settings.law}, answers after {shortest:g} to {longest:g} s\n"
-        f"{above_all}\n"
-        f"export OPENAI_BASE_URL={server.base_url} OPENAI_API_KEY=anything\n\n"
-        f"What it counted: {server.root_url}/stats. Ctrl-C stops it."
+        f"A simulated OpenAI serves at {server.base_url}\n  {settings.tokens_per_minute:,} tokens and "
+        f"{settings.requests_per_minute:,} requests per minute and model,\n  charged by {settings.law}, answers "
+        f"after {shortest:g} to {longest:g} s\n{above_all}\nexport OPENAI_BASE_URL={server.base_url} "
+        f"OPENAI_API_KEY=anything\n\nCounters: {server.root_url}/stats. Ctrl-C stops it."
     )
 
 
@@ -163,7 +163,7 @@ def _say_goodbye(stats: Stats, *, as_json: bool) -> None:
         return
     told = stats.streams
     streams = f", {told.started:,} streams ({told.cut:,} cut, {told.errored:,} failed)" if told.started else ""
-    share = "" if stats.share is None else f", {stats.share:.1%} of what the limit could give"
+    share = "" if stats.share is None else f", {stats.share:.1%} of the limit's capacity"
     say(
         f"Stopped: {stats.calls:,} calls, {stats.admitted:,} admitted, {stats.completed:,} answered, "
         f"{stats.throttled:,} throttled (429), {stats.server_errors:,} server errors{streams}; "

@@ -16,7 +16,7 @@ from schemas.nearest import listed, nearest, shown, there_is_no
 
 _NO_VERB: Final = re.compile(r"No such command '(.*?)'\.")
 _FORMS: Final = (
-    (re.compile(r"Got unexpected extra argument\(s\) \((.*)\)", re.DOTALL), "is more than this verb takes"),
+    (re.compile(r"Got unexpected extra argument\(s\) \((.*)\)", re.DOTALL), "is one argument too many"),
     (re.compile(r"Option '(.+)' does not take a value\."), "takes no value"),
     (re.compile(r"Option '(.+)' requires (?:an argument|\d+ arguments)\."), "needs a value"),
 )

@@ -26,31 +26,29 @@ VERBS = (
     Verb(
         "demo",
         "broker.cli.demo.verb:demo",
-        "Four naive workers beside Headrace, live, on a real Kafka and a simulated OpenAI.",
+        "Naive workers and Headrace side by side, on a real Kafka and a simulated OpenAI.",
     ),
-    Verb("local", "broker.cli.local:app", "A real Kafka and a real Valkey on this machine."),
+    Verb("local", "broker.cli.local:app", "A real Kafka and Valkey on this machine."),
     Verb(
-        "config", "broker.cli.config:app", "Show the settings in force and their origin, or all that is wrong in them."
+        "config", "broker.cli.config:app", "Show the effective settings and their origins, or check them for mistakes."
     ),
-    Verb("topics", "broker.cli.topics:app", "Create the topics, or report how they differ from what they should be."),
+    Verb("topics", "broker.cli.topics:app", "Create the topics, or report how they differ from the settings."),
     Verb("dispatcher", "broker.cli.dispatcher:dispatcher", "One dispatcher process: leader or warm standby."),
     Verb(
         "retrier", "broker.cli.retrier:retrier", "One retry process: puts parked requests back on their lane when due."
     ),
-    Verb("submit", "broker.cli.submit:submit", "Submit requests, one JSON object a line."),
-    Verb("cancel", "broker.cli.cancel:cancel", "Cancel what is not yet answered."),
-    Verb("results", "broker.cli.results:results", "Show the outcomes there are, or those to come."),
+    Verb("submit", "broker.cli.submit:submit", "Submit requests, one JSON object per line."),
+    Verb("cancel", "broker.cli.cancel:cancel", "Cancel requests that are not answered yet."),
+    Verb("results", "broker.cli.results:results", "Show past outcomes, or follow new ones."),
     Verb(
         "dead-letters",
         "broker.cli.dead_letters.verb:app",
-        "What is not tried again: list it, show one, put it back.",
+        "Requests that are not tried again: list, show, replay them.",
     ),
-    Verb("status", "broker.cli.status.verb:status", "Who leads, what is wrong, what waits, what is left."),
-    Verb("explain", "broker.cli.explain.verb:explain", "What an answer or an error of OpenAI means, and what follows."),
-    Verb(
-        "simulate", "broker.cli.simulate.verb:simulate", "Plan capacity: what a quota means for a workload, in seconds."
-    ),
-    Verb("schemas", "broker.cli.schemas:app", "The shapes of the wire as JSON Schemas and an AsyncAPI document."),
+    Verb("status", "broker.cli.status.verb:status", "Show the leader, problems, backlog and remaining quota."),
+    Verb("explain", "broker.cli.explain.verb:explain", "Explain an answer or an error of OpenAI."),
+    Verb("simulate", "broker.cli.simulate.verb:simulate", "Plan capacity: simulate a workload on a quota, in seconds."),
+    Verb("schemas", "broker.cli.schemas:app", "Message formats as JSON Schemas and an AsyncAPI document."),
     Verb("upstream", "broker.cli.upstream:upstream", "Serve a simulated OpenAI over HTTP."),
 )
 

@@ -31,7 +31,7 @@ _VOTERS = re.compile(r"^controller\.quorum\.voters=(\S+)$", re.MULTILINE)
 def require_size(nodes: int) -> None:
     """Raise LocalServicesError (exit code 2) for a number of nodes that makes no sense."""
     if nodes not in _SIZES:
-        sentence = f"A local Kafka has 1 node or 3, not {nodes}: three are the fewest of which one may die."
+        sentence = f"A local Kafka has 1 node or 3, not {nodes}: three are the fewest that survive the loss of one."
         raise LocalServicesError(sentence, exit_code=2)
 
 
@@ -48,7 +48,7 @@ def require_same_size(data_dir: Path, nodes: int) -> None:
     """Raise LocalServicesError (exit code 2) for another number of nodes than the data have: no start can change it."""
     found = size_of_data(data_dir)
     if found is not None and found != nodes:
-        sentence = f"The data in {data_dir} are those of a Kafka with {found} node{'s' if found > 1 else ''}"
+        sentence = f"The data in {data_dir} belong to a Kafka with {found} node{'s' if found > 1 else ''}"
         raise LocalServicesError(
             f"{sentence}: start it with `--nodes {found}`, or name another directory.", exit_code=2
         )

@@ -71,7 +71,7 @@ def _mended(home: Path, nodes: int | None, progress: Progress | None, told: Call
     """Return the pair that runs there, with its ended servers started again; None where nothing runs."""
     record, running = read_record(home), running_in(home)
     if record is None and running:
-        sentence = f"In {home} servers still run ({_pids_in_words(running)}) of which no record tells"
+        sentence = f"Servers without a record still run in {home} ({_pids_in_words(running)})"
         raise LocalServicesError(f"{sentence}: end them with `headrace local down` first.", exit_code=2)
     if record is None or not running_of(record):
         return None
@@ -89,13 +89,15 @@ def _begun(home: Path, nodes: int | None, progress: Progress | None, told: Calla
     end_leftovers(home)
     if home == unnamed():
         if size_of_data(home) is not None:
-            told(f"A former pair in {home} had ended: its topics are thrown away. Data in a --data DIR stay.")
+            told(
+                f"An earlier Kafka and Valkey in {home} had ended: their topics are deleted. Data in a --data DIR stay."
+            )
         shutil.rmtree(home, ignore_errors=True)
     others = [str(each) for each in known() if each != home]
     services = LocalServices(home, nodes=nodes or size_of_data(home) or 1, progress=progress)
     services.start()
     if others:
-        told(f"Beside it a pair runs in {', '.join(others)}. `headrace local down` stops all of them.")
+        told(f"Others run in {', '.join(others)}. `headrace local down` stops all of them.")
     return services.detach()
 
 
@@ -113,7 +115,8 @@ def half_dead(data_dir: Path | None = None) -> str | None:
         return None
     ended = "the others have ended, or do not answer"
     return (
-        f"In {home} a part of Kafka and Valkey runs ({_pids_in_words(running)}); {ended}: `headrace local up` mends it."
+        f"Only a part of Kafka and Valkey runs in {home} ({_pids_in_words(running)}); {ended}: `headrace local up` "
+        "starts the rest."
     )
 
 

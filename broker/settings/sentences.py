@@ -20,7 +20,7 @@ _EXPECTED = {
     "bool_type": "true or false",
     "byte_size": 'a size such as "64MiB", or bytes',
     "byte_size_unit": 'a size such as "64MiB", or bytes',
-    "finite_number": "a number that is finite",
+    "finite_number": "a finite number",
     "float_parsing": "a number",
     "float_type": "a number",
     "greater_than": "more than {gt:g}",
@@ -68,7 +68,7 @@ def _mistakes(found: ErrorDetails, given: Leaves) -> list[Mistake]:
 def _sentence(path: Path, place: str, found: ErrorDetails) -> str:
     context = found.get("ctx", {})
     if found["type"] == "extra_forbidden":
-        return f"{dotted(path)}{place} is no setting: the nearest is {nearest_key(path)}"
+        return f"{dotted(path)}{place} is not a setting: the nearest is {nearest_key(path)}"
     if found["type"] == "value_error":
         return f"{dotted(path)}{place} {context['error']}"
     if found["type"] in _TABLE_TYPES:

@@ -78,7 +78,7 @@ def from_environment(environ: Mapping[str, str], complain: Complain) -> Leaves:
         path = tuple(rest.lower().split("__"))
         if path[0] not in Settings.model_fields:
             if "__" in rest or not _is_of_kubernetes(rest, text):
-                sentence = f"the environment variable {name} is no setting: the nearest is {_variable_like(rest)}"
+                sentence = f"the environment variable {name} is not a setting: the nearest is {_variable_like(rest)}"
                 complain(Mistake(sentence, origins=(SettingOrigin(SourceKind.ENVIRONMENT, name),)))
             continue
         target = whole if group_at(path) is not None or len(path) == 1 else single
@@ -185,7 +185,7 @@ def _read_secret(given: Given, beside: FilePath | None) -> Given | str:
         why = getattr(error, "strerror", None) or "it is not text"
         if _is_path(given.value):
             return f": {file} cannot be read: {why}"
-        return f" names no file that can be read ({why}); the secret itself would stand in the key without _file"
+        return f" does not name a readable file ({why}); to give the secret itself, use the key without _file"
     if len(text) > _SECRET_CHARS_MAX:
         return f": {file} is too large to be a secret"
     return Given(text, SettingOrigin(SourceKind.SECRET_FILE, str(file))) if text.strip() else f": {file} is empty"

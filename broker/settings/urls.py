@@ -134,14 +134,14 @@ class HttpUrl:
             raise UrlError("must begin with http:// or https://")
         check_text(url)
         if not url.isprintable():
-            raise UrlError("holds a line break or another character that no URL has")
+            raise UrlError("holds a line break or another character that URLs do not allow")
         found = _HTTP.fullmatch(rest)
         if found is None or int(found["port"] or 0) > PORT_MAX or re.search(r"[^/]@", found["rest"] or ""):
             raise UrlError(_HTTP_SHAPE)
         if _OF_A_PATH.fullmatch(found["rest"] or "") is None:
             raise UrlError(
-                "holds a character behind its host that no URL has, such as a space or a quotation mark: leave it out, "
-                "or percent-encode it"
+                "holds a character after its host that URLs do not allow, such as a space or a quotation mark: "
+                "leave it out, or percent-encode it"
             )
         port = f":{found['port']}" if found["port"] else ""
         return cls(scheme, found["login"], found["host"], f"{found['host']}{port}", found["rest"] or "")
@@ -169,7 +169,7 @@ def is_loopback(host: str) -> bool:
 def check_text(secret: str) -> None:
     """Raise UrlError for halves of surrogate pairs, which Python makes of bytes that are not UTF-8."""
     if any("\ud800" <= letter <= "\udfff" for letter in secret):
-        raise UrlError("holds bytes that are no UTF-8 text: write it in UTF-8")
+        raise UrlError("holds bytes that are not UTF-8: write it in UTF-8")
 
 
 def _server(rest: str) -> re.Match[str] | None:

@@ -125,7 +125,7 @@ def _check_deadlines(settings: Settings) -> Iterator[Contradiction]:
         if longest_s + DAY_S > retention_s:
             sentence = (
                 f"lane {name} allows deadlines of {longest_s} s, but topics.requests.retention_s is {retention_s}: "
-                f"requests could vanish unanswered, so retain at least a day longer ({longest_s + DAY_S})"
+                f"requests could expire unanswered, so retain at least a day longer ({longest_s + DAY_S})"
             )
             yield Contradiction(sentence, (*keys, ("topics", "requests", "retention_s")))
         if lane.deadline_max_s is not None and lane.deadline_s > lane.deadline_max_s:
@@ -140,8 +140,8 @@ def _check_failures(settings: Settings) -> Iterator[Contradiction]:
         lanes = [name for name, lane in settings.lanes.items() if not lane.serial]
         name = max(lanes, key=settings.deadline_max_s)
         sentence = (
-            f"lane {name} allows deadlines of {longest_s} s, but topics.failures.retention_s is {retention_s}: parked "
-            f"requests could vanish unanswered, so retain at least a day longer ({longest_s + DAY_S})"
+            f"lane {name} allows deadlines of {longest_s} s, but topics.failures.retention_s is {retention_s}: "
+            f"parked requests could expire unanswered, so retain at least a day longer ({longest_s + DAY_S})"
         )
         keys = (("topics", "failures", "retention_s"), ("lanes", name, "deadline_max_s"))
         yield Contradiction(sentence, (*keys, ("topics", "requests", "retention_s")))
@@ -152,7 +152,7 @@ def _check_results(settings: Settings) -> Iterator[Contradiction]:
     if retention_s < window_s:
         sentence = (
             f"topics.results.retention_s {retention_s} is below dedupe.window_s {window_s}: a duplicate would be "
-            "recognised, and the outcome that answers it be gone"
+            "recognised after the outcome that answers it has expired, so retain at least that long"
         )
         yield Contradiction(sentence, (("topics", "results", "retention_s"), ("dedupe", "window_s")))
 
@@ -169,14 +169,14 @@ def _check_sizes(settings: Settings) -> Iterator[Contradiction]:
     for name, lane in settings.lanes.items():
         if lane.buffer_bytes_max < request_max:
             sentence = (
-                f"lanes.{name}.buffer_bytes_max {lane.buffer_bytes_max} does not hold one request of "
+                f"lanes.{name}.buffer_bytes_max {lane.buffer_bytes_max} is smaller than one request of "
                 f"input.request_bytes_max {request_max}"
             )
             yield Contradiction(sentence, (("lanes", name, "buffer_bytes_max"), request_key))
     held_min = max(CALL_RESERVE_BYTES, settings.topics.results.max_message_bytes)
     held_max, held_key = settings.dispatcher.held_bytes_max, ("dispatcher", "held_bytes_max")
     if held_max < held_min:
-        sentence = f"dispatcher.held_bytes_max {held_max} does not hold one answer of {held_min}"
+        sentence = f"dispatcher.held_bytes_max {held_max} is smaller than one answer of {held_min}"
         yield Contradiction(sentence, (held_key, ("topics", "results", "max_message_bytes")))
 
 
@@ -187,10 +187,10 @@ def _check_fitting(settings: Settings) -> Iterator[Contradiction]:
         "ledger": (
             given.ledger,
             ledger_line_bytes_max(len(settings.lanes)),
-            "a full line must fit, or no leader commits",
+            "a full line must fit, else no leader can commit",
         ),
-        "results": (given.results, OUTCOME_BYTES_MIN, "else no answer fits"),
-        "failures": (given.failures, PARKED_BYTES_MIN, "else no request can be parked"),
+        "results": (given.results, OUTCOME_BYTES_MIN, "else no answer would fit"),
+        "failures": (given.failures, PARKED_BYTES_MIN, "else no request could be parked"),
         "dead_letters": (given.dead_letters, DEAD_LETTER_BYTES_MIN, "a dead letter keeps 64 KiB of its record"),
         "chunks": (given.chunks, CHUNK_BYTES_MIN, "chunks are sent in batches of 64 KiB"),
         "control": (given.control, CONTROL_BYTES_MIN, "a cancel with its headers must fit"),
@@ -218,7 +218,7 @@ def _check_partitions(settings: Settings) -> Iterator[Contradiction]:
             partitions = sum(each.partitions for each in committed)
             sentence = (
                 f"the progress of {partitions} partitions may weigh {weight} bytes, and Kafka takes "
-                f"{OFFSETS_BYTES_MAX} in one commit: no {name} could begin, so lower topics.{kind}.partitions"
+                f"{OFFSETS_BYTES_MAX} in one commit: no {name} could start, so lower topics.{kind}.partitions"
             )
             yield Contradiction(sentence, (("topics", kind, "partitions"),))
 
@@ -235,7 +235,10 @@ def _check_ledger(settings: Settings) -> Iterator[Contradiction]:
 
 def _check_patterns(settings: Settings) -> Iterator[Contradiction]:
     for pattern, first, second in doubly_claimed(settings.limits):
-        sentence = f"the limits {first} and {second} both claim the models {pattern!r}: a model draws from one"
+        sentence = (
+            f"the limits {first} and {second} both name the models {pattern!r}: a model draws from one "
+            "limit, so keep it in one"
+        )
         yield Contradiction(sentence, (("limits", first, "models"), ("limits", second, "models")))
 
 
@@ -244,9 +247,14 @@ def _check_replies(settings: Settings) -> Iterator[Contradiction]:
     own = {spec.name for spec in topics(prefix, settings.lanes)}
     for topic in settings.replies.allow:
         if re.fullmatch(TOPIC_NAME, topic) is None:
-            yield Contradiction(f"replies.allow names {topic!r}, as no topic can be called", (("replies", "allow"),))
+            yield Contradiction(
+                f"replies.allow names {topic!r}, which is not a valid topic name", (("replies", "allow"),)
+            )
         if topic in own or topic.startswith((requests_topic(prefix, ""), "__")):
-            sentence = f"replies.allow names {topic}, which is no producer's own topic: a copy there would do harm"
+            sentence = (
+                f"replies.allow names {topic}, which Headrace itself uses: copies there would do harm, so "
+                "name a topic of a producer"
+            )
             yield Contradiction(sentence, (("replies", "allow"), ("kafka", "topic_prefix")))
 
 

@@ -68,13 +68,13 @@ class UpstreamSettings:
         if min(self.tokens_per_minute, self.requests_per_minute, per_day) < 1:
             raise ValueError("a limit is at least 1")
         if not 0 <= self.latency_s[0] <= self.latency_s[1] < math.inf:
-            raise ValueError("a latency is a range of seconds, the smaller number first")
+            raise ValueError("a latency is a range of seconds with the smaller number first")
         if not all(0 <= rate <= 1 for rate in (self.error_rate, self.long_429_rate, self.declined_rate)):
             raise ValueError("a rate is between 0 and 1")
         if min(self.stream_cut_rate, self.stream_error_rate) < 0 or self.stream_cut_rate + self.stream_error_rate > 1:
             raise ValueError("the rates of cut and of failing streams are between 0 and 1, and together at most 1")
         if not 0.001 <= self.long_429_s <= DAY_S:
-            raise ValueError("a daily limit makes nobody wait for less than a millisecond or more than a day")
+            raise ValueError("the wait of a daily limit is at least a millisecond and at most a day")
         if self.burst_s is not None and self.burst_s <= 0:
             raise ValueError("a burst is more than 0 seconds")
 

@@ -357,7 +357,7 @@ class MemoryReplyTopics:
         try:
             await self._link.reach(_LOOK_WITHIN_S)
         except TimeoutError as error:
-            raise LogUnavailable("Kafka does not tell how the reply topics are.") from error
+            raise LogUnavailable("Kafka does not describe the reply topics.") from error
         return {topic: self._state(topic) for topic in topics}
 
     def _state(self, topic: str) -> ReplyTopic:

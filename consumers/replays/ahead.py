@@ -101,6 +101,6 @@ async def check_same_topic(scan: ScanLog, marks: Mapping[int, Mark], group: str)
         is_other = there is not None and mark.last is not None and there.timestamp_ms != mark.last[1]
         if is_other or mark.offset > scan.ends.get(number, 0):
             raise ProgressUnreadable(
-                f"The topic of dead letters was made anew since this replay was last at work: delete the group "
-                f"{group}, and it begins anew."
+                f"The topic of dead letters was recreated since this replay last ran: delete the group {group} to "
+                "start the replay over."
             )

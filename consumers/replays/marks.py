@@ -69,8 +69,8 @@ def _mark(stored: StoredOffset, group: str) -> Mark:
         )
     except (ValueError, KeyError, TypeError, IndexError, OverflowError, RecursionError) as reason:
         raise ProgressUnreadable(
-            f"The group {group} holds no progress that this release can read: delete the group, and the replay begins "
-            "anew."
+            f"The group {group} holds no progress that this release can read: delete the group to start the replay "
+            "over."
         ) from reason
 
 

@@ -82,6 +82,6 @@ class Bodies:
         start, end = (await self._log.bounds([partition]))[partition]
         if start <= offset < end:
             raise LogUnavailable(
-                f"Offset {offset} of failures partition {partition} does not come, though it is there."
+                f"Offset {offset} of failures partition {partition} does not arrive, though it exists."
             )
         return []

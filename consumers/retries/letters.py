@@ -12,10 +12,10 @@ from schemas.dead_letter import Origin
 from schemas.record import Record
 from schemas.topics import dead_letters_topic
 
-_ROTTEN = "It stood among the parked requests and is none: another program wrote it there."
-_NOT_PUT_BACK = "It was to be put back on its lane, which does not take it: it is too large, or Kafka refuses it."
+_ROTTEN = "It was among the parked requests but is not one: another program wrote it there."
+_NOT_PUT_BACK = "It could not be put back on its lane: it is too large, or Kafka refuses it."
 _LOST = "Retention removed parked requests from here on before they were put back."
-_UNREAD = "What stood here among the parked requests cannot be read."
+_UNREAD = "This record among the parked requests cannot be read."
 
 
 class DeadLetterWriter:

@@ -218,7 +218,7 @@ class Retrier:
         self._looked_up_ms = self._clock.now_ms()
         found = await self._doors.failures.partitions()
         if self._topic_id not in {None, self._doors.failures.topic_id}:
-            raise LogUnavailable(f"{self._topic} was deleted and made anew: it is read from its beginning.")
+            raise LogUnavailable(f"{self._topic} was deleted and recreated: it is read from its beginning.")
         new = [number for number in found if number not in self._partitions]
         if new:
             positions = {number: self._doors.failures.position(number) for number in self._partitions}

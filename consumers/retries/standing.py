@@ -71,8 +71,9 @@ class Restorer:
                 releases = Releases(0) if 0 < known <= number else await self._fresh(number, start)
             if releases.seen > end:
                 raise ProgressUnreadable(
-                    f"{self.topic}/{number} ends at {end}, but offset {releases.seen - 1} was read from it: it was "
-                    "made anew. Delete the offsets of the retrier's group for it, then start with --from-start."
+                    f"{self.topic}/{number} ends at {end}, but offset {releases.seen - 1} was read from it: the "
+                    "topic was recreated. Delete the offsets of the retrier's group for it, then start with "
+                    "--from-start."
                 )
             if start > releases.next_offset:
                 standing.lost[number] = range(releases.next_offset, start)
@@ -85,8 +86,8 @@ class Restorer:
             return Releases.restore(place.offset, place.metadata)
         except ReleasesUnreadableError as error:
             raise ProgressUnreadable(
-                f"The progress stored for {self.topic}/{number} is not ours or damaged ({error}); another client may "
-                "have written to the retrier's group. Nothing was put back from it."
+                f"The progress stored for {self.topic}/{number} is not Headrace's or is damaged ({error}); another "
+                "client may have written to the retrier's group. Nothing was put back from it."
             ) from error
 
     async def _fresh(self, number: int, start: int) -> Releases:

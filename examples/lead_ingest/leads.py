@@ -48,7 +48,9 @@ def read_leads(path: Path) -> Iterator[Lead]:
                     urgent=row["urgent"].strip().lower() in {"1", "true", "yes"},
                 )
             except (KeyError, ValueError, AttributeError, TypeError) as reason:
-                raise BadLeads(f"{path}, line {number}: this is no lead ({type(reason).__name__}: {reason})") from None
+                raise BadLeads(
+                    f"{path}, line {number}: this is not a lead ({type(reason).__name__}: {reason})"
+                ) from None
 
 
 def request_id(lead_id: int) -> str:

@@ -129,7 +129,7 @@ def test_a_file_of_leads_is_read_and_a_bad_line_is_named(tmp_path: Path) -> None
     assert [lead.urgent for lead in read_leads(Path(__file__).with_name("leads.csv"))].count(True) == 2
     bad = tmp_path / "bad.csv"
     bad.write_text("id,company,contact,language,note,urgent\n1,A,B,en,,no\nx,A,B,en,,no\n")
-    with pytest.raises(BadLeads, match=r"line 3: this is no lead"):
+    with pytest.raises(BadLeads, match=r"line 3: this is not a lead"):
         list(read_leads(bad))
 
 

@@ -64,7 +64,7 @@ def test_topics_are_created_once_and_checked(prefix: str, capsys: pytest.Capture
     assert main(["topics", "check"]) == 0
     said = capsys.readouterr()
     assert said.out.startswith("caution  the cluster has 1 node instead of 3: a lost disk")
-    assert said.err == "All topics are as they should be.\n"
+    assert said.err == "All topics are as the settings want them.\n"
 
 
 def test_submit_prints_one_receipt_a_line_in_order(
@@ -114,7 +114,7 @@ def test_submit_tells_which_lanes_there_are_before_it_sends_a_line(
             f"headrace: Line 4 of {file}: There is no lane high, only bulk, standard and urgent: "
             "`headrace topics create` adds those of the settings."
         ),
-        "headrace: 2 of 4 lines are wrong: nothing was sent.",
+        "headrace: 2 of 4 lines are invalid: nothing was sent.",
     ]
     assert main(["submit", file, "--lane", "blk"]) == 2
     assert capsys.readouterr().err == (

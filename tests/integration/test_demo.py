@@ -104,5 +104,5 @@ def test_stopped_while_kafka_starts_it_leaves_nothing_either(tmp_path: Path) -> 
         _, err = process.communicate()
         _, alive = psutil.wait_procs(family, timeout=30)
     assert (process.returncode, alive) == (130, [])
-    assert err == "Stopped: nothing that the demo started runs any more.\n"
+    assert err == "Stopped: everything that the demo started has ended.\n"
     assert list(tmp_path.iterdir()) == []

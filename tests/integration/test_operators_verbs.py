@@ -99,7 +99,7 @@ def test_without_kafka_it_is_found_by_walking_and_nobody_guesses_between_cluster
     assert (code, told["term"]) == (1, 3)
     assert 90 <= told["age_s"] < 93
     assert told["findings"][0]["sentence"].startswith("No dispatcher has reported for 1 min 3")
-    assert "walking through Redis" in told["remarks"][0]
+    assert "a search through Redis" in told["remarks"][0]
     reported(services, f"{prefix}.dispatcher", "west", term=4)
     assert main(["status", "--bootstrap-servers", AWAY]) == 2
     assert "2 clusters have reported" in (said := capsys.readouterr().err)
@@ -116,7 +116,7 @@ def test_a_report_of_another_cluster_is_never_taken_for_ours(
     code, told = status(capsys)
     assert (code, told["age_s"]) == (1, None)
     assert "term" not in told
-    assert "this Redis has reports of another-cluster: is it the right Redis?" in told["remarks"][0]
+    assert "this Redis has reports of another-cluster: check redis.url." in told["remarks"][0]
 
 
 async def test_names_are_taken_as_they_stand_and_not_as_patterns(services: LocalServices) -> None:
@@ -182,8 +182,8 @@ def test_with_neither_it_is_exit_3_and_names_the_way_out(
     assert main(["status", "--bootstrap-servers", AWAY, "--timeout", "0.1"]) == 3
     said = capsys.readouterr()
     assert said.out == ""
-    assert said.err.startswith("headrace: Nothing of Headrace runs here. No Redis listens at 127.0.0.1:1: start it, ")
-    assert said.err.endswith("or a dispatcher with --url http://HOST:PORT.\n")
+    assert said.err.startswith("headrace: No Headrace runs here. No Redis listens at 127.0.0.1:1: start it, ")
+    assert said.err.endswith("or name a dispatcher with --url http://HOST:PORT.\n")
 
 
 # ---------------------------------------------------------------------------------------------------- dead letters
@@ -294,7 +294,7 @@ def test_a_listing_for_a_person_counts_what_it_skipped(capsys: pytest.CaptureFix
     assert "lead-0#1  exhausted" in said.out
     assert ". 64 KiB of 4.8 MiB are kept." in said.out
     assert "8 dead letters in " in said.err
-    assert said.err.endswith("1 record there is no dead letter: skipped.\n")
+    assert said.err.endswith("1 record in it is not a dead letter: skipped.\n")
 
 
 def test_one_is_shown_by_id_by_origin_and_by_its_own_place(at_planted: str, capsys: pytest.CaptureFixture[str]) -> None:

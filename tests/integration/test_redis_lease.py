@@ -236,11 +236,11 @@ async def test_a_stalled_server_is_noticed_within_half_a_second_and_asked_only_o
 async def test_a_wrong_password_ends_a_start_and_is_said_to_a_leader(world: RedisWorld) -> None:
     place = urlsplit(world.url)
     lease = RedisLease(f"redis://nobody:hush@{place.hostname}:{place.port}/0", world.key, ttl_ms=TTL_MS, token="a")
-    with pytest.raises(AuthenticationError, match=r"refuses the password in redis\.url") as caught:
+    with pytest.raises(AuthenticationError, match=r"refuses the user or the password of redis\.url") as caught:
         await lease.check()
     assert "hush" not in str(caught.value)
     assert caught.value.exit_code == 2
-    with pytest.raises(LeaseUnavailable, match=r"refuses the password in redis\.url"):
+    with pytest.raises(LeaseUnavailable, match=r"refuses the user or the password of redis\.url"):
         await lease.renew(restore=True)
     await lease.close()
 
@@ -249,7 +249,7 @@ async def test_a_password_that_is_missing_is_asked_for(world: RedisWorld) -> Non
     await world.server.config_set("requirepass", "hush")
     lease = world.lease("a")
     try:
-        with pytest.raises(AuthenticationError, match=r"asks for a password: write it into redis\.url"):
+        with pytest.raises(AuthenticationError, match=r"requires a password: add it to redis\.url"):
             await lease.check()
     finally:
         await world.server.config_set("requirepass", "")
@@ -271,7 +271,7 @@ async def test_a_user_without_rights_is_said_to_lack_them(world: RedisWorld) -> 
 async def test_tls_where_none_is_spoken_is_asked_about(world: RedisWorld) -> None:
     place = urlsplit(world.url)
     lease = RedisLease(f"rediss://{place.hostname}:{place.port}/0", world.key, ttl_ms=TTL_MS, token="a")
-    with pytest.raises(LeaseUnavailable, match="rediss:// stands only where TLS is spoken"):
+    with pytest.raises(LeaseUnavailable, match="use rediss:// only if Redis speaks TLS"):
         await lease.check()
     await lease.close()
 

@@ -164,7 +164,7 @@ async def test_a_signal_ends_the_transaction_under_way_and_says_how_to_go_on(
         said = await end(child, within_s=10)
         assert said.code == code, said.err
         assert said.err.startswith("headrace: Put back ")
-        assert said.err.endswith("the same command goes on there and puts back nothing twice.\n")
+        assert said.err.endswith("the same command continues there and puts nothing back twice.\n")
         receipts = [json.loads(first), *said.receipts]
         assert sorted(await on_lane(fleet)) == sorted((each["id"], "1") for each in receipts)
         rest = await replay(fleet, "--reason", "exhausted", "--rate", "500")
@@ -186,7 +186,7 @@ async def test_two_signals_in_one_instant_wait_for_no_transaction_and_lose_nothi
             os.kill(child.pid, signal.SIGINT)
             said = await end(child, within_s=10)
             assert said.code in {130, 143}, said.err
-            assert "the same command goes on there" in said.err
+            assert "the same command continues there" in said.err
         rest = await replay(fleet, "--reason", "exhausted", "--rate", "500")
         assert rest.code == 0, rest.err
         assert Counter(await on_lane(fleet)) == {(name, "1"): 1 for name in names}
@@ -203,7 +203,7 @@ async def test_a_second_replay_ends_the_first_with_one_sentence(services: LocalS
         assert second.code == 0, second.err
         ended = await end(first)
         assert ended.code == 3
-        assert f"another replay of {fleet.prefix} has begun, or Kafka was away" in ended.err
+        assert f"another replay of {fleet.prefix} has begun, or Kafka was unavailable" in ended.err
         assert ended.err.count("\n") == 1
         assert Counter(await on_lane(fleet)) == {(name, "1"): 1 for name in names}
 

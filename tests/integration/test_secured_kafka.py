@@ -84,7 +84,7 @@ def four_mistakes(kafka: SecuredKafka) -> dict[str, tuple[dict[str, str], int]]:
         ),
         f"is not signed by {foreign}: set kafka.ca_file": (kafka.environment("nobody", ca_file=foreign), 2),
         "No Kafka listens at 127.0.0.1:1": (kafka.environment("nobody", bootstrap_servers="127.0.0.1:1"), 3),
-        "Kafka (shows user nobody no topic|lets user nobody write nowhere: grant WRITE)": (
+        "Kafka (shows user nobody no topic|allows user nobody to write to no topic: grant WRITE)": (
             kafka.environment("nobody"),
             2,
         ),
@@ -113,7 +113,7 @@ def test_four_mistakes_are_four_sentences(
             assert "--wait" in verb
             assert len(before) == 1
             assert before[0].startswith(
-                "Stopped: 0 of 1 have their outcome. 1 more may have been sent, and then it goes on. To"
+                "Stopped: 0 of 1 have their outcome. 1 more may have been sent and it is under way. To"
             )
         told.add(sentence)
     assert len(told) == 4
@@ -162,16 +162,16 @@ async def test_a_dispatcher_and_a_retrier_without_rights_leave_with_one_sentence
         (
             WITHOUT_SASL | {"security_protocol": "PLAINTEXT", "ca_file": None},
             Unreachable,
-            "hung up on PLAINTEXT: check that kafka.security_protocol",
+            "closed the PLAINTEXT connection: check that kafka.security_protocol",
         ),
         (
             WITHOUT_SASL | {"security_protocol": "SSL"},
             Unreachable,
-            "hung up on SSL: check that kafka.security_protocol",
+            "closed the SSL connection: check that kafka.security_protocol",
         ),
-        ({"security_protocol": "SASL_PLAINTEXT", "ca_file": None}, Unreachable, "hung up on SASL_PLAINTEXT"),
-        ({"bootstrap_servers": "another port"}, Unreachable, "hung up on SASL_SSL"),
-        ({"bootstrap_servers": "another name"}, AuthenticationError, "is for other names: write one of them in"),
+        ({"security_protocol": "SASL_PLAINTEXT", "ca_file": None}, Unreachable, "closed the SASL_PLAINTEXT connection"),
+        ({"bootstrap_servers": "another port"}, Unreachable, "closed the SASL_SSL connection"),
+        ({"bootstrap_servers": "another name"}, AuthenticationError, "is for other names: use one of them in"),
     ],
 )
 async def test_every_other_way_of_not_being_let_in_has_its_sentence(
@@ -245,7 +245,7 @@ async def test_a_reader_and_a_producer_without_the_right_are_told_which(kafka: S
     with pytest.raises(RightsError, match="read as group strangers: grant READ on the group"):
         await ResultReader(connection=onlooker, topic_prefix="watched", group="strangers").open()
     async with GenerationClient(connection=onlooker, topic_prefix="watched") as generations:
-        with pytest.raises(RightsError, match="lets user onlooker write nowhere: grant WRITE"):
+        with pytest.raises(RightsError, match="allows user onlooker to write to no topic: grant WRITE"):
             await generations.submit(BODY, lane="urgent")
         await kafka.grant("onlooker", [Right(TOPIC, "watched.requests.urgent", WRITE)])
         await generations.submit(BODY, lane="urgent")
@@ -257,7 +257,7 @@ async def test_a_redis_that_refuses_a_dispatcher_ends_its_start(kafka: SecuredKa
     await make_topics(kafka)
     url = services.endpoints.redis_url.replace("redis://", "redis://nobody:wrong@")
     settings = Settings(kafka=KafkaSettings(bootstrap_servers=kafka.plain), redis=RedisSettings(url=SecretStr(url)))
-    with pytest.raises(AuthenticationError, match=r"Redis refuses the password in redis\.url"):
+    with pytest.raises(AuthenticationError, match=r"Redis refuses the user or the password of redis\.url"):
         await find(settings, NEEDS)
 
 

@@ -59,7 +59,7 @@ async def test_a_cluster_of_three_loses_a_node_takes_it_back_and_leaves_nothing(
         assert "Warning" not in said
         assert await headrace("topics", "check", "--bootstrap-servers", where) == (
             0,
-            "All topics are as they should be.\n",
+            "All topics are as the settings want them.\n",
         )
         kept = await partitions(services, "generation.results")
         assert {frozenset(partition["replicas"]) for partition in kept} == {ALL}  # type: ignore[call-overload]  # untyped

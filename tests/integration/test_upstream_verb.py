@@ -77,7 +77,7 @@ async def test_behaviours_come_by_name_and_by_file(tmp_path: Path) -> None:
     process = await started("--port", "0", "--latency", "0", "--behaviours", str(file), "--behaviour", "bucket-6s")
     assert process.stdout is not None
     told = (await process.stdout.readuntil(b"OPENAI_API_KEY=anything")).decode()
-    assert "unless these say otherwise:\n    bucket-1s\n    azure\n    bucket-6s\n" in told
+    assert "unless overridden by:\n    bucket-1s\n    azure\n    bucket-6s\n" in told
     body = {"model": "a", "messages": [{"role": "user", "content": "Hello"}]}
     async with (
         aiohttp.ClientSession(headers={"authorization": "Bearer x"}) as http,

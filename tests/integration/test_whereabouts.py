@@ -56,8 +56,8 @@ async def test_a_leader_that_cannot_be_reached_is_named_with_the_way_out(
     await lease.close()
     assert code == 3
     assert capsys.readouterr().err == (
-        "headrace: The leader says that it is asked at http://127.0.0.1:1. 127.0.0.1:1 cannot be asked: nothing "
-        "listens there. Ask it from where that address is reached, or name another one with --url.\n"
+        "headrace: The leader reports the address http://127.0.0.1:1. 127.0.0.1:1 cannot be reached: nothing "
+        "listens there. Run this where that address can be reached, or name another one with --url.\n"
     )
 
 
@@ -113,5 +113,7 @@ async def test_a_real_leader_says_why_a_request_waits_and_when_it_starts(
     assert lines[0].startswith(f"{late} waits in lane bulk (tenant acme), ")
     assert lines[1].startswith("It waits for: tokens of gpt-4o-mini: the next call needs ")
     assert lines[2].startswith("Estimated start: in about ")
-    assert nobody.startswith("Nothing is known of nobody: it is not taken yet, or unknown, or was answered longer ago")
+    assert nobody.startswith(
+        "Nothing is known of nobody: it was not taken yet, does not exist, or was answered longer ago"
+    )
     assert (elsewhere["state"], elsewhere["role"]) == ("elsewhere", "standby")

@@ -36,7 +36,7 @@ BODY = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "SECRET
             {"colour": "SECRET"},
             "There is no field colour, only id, body, endpoint, tenant, deadline, stream, ",
         ),
-        ({"temperature": 1}, "The field temperature belongs into body"),
+        ({"temperature": 1}, "The field temperature belongs in body"),
         ({"deadline": datetime(2026, 1, 1, tzinfo=UTC)}, "2026-01-01T00:00:00.000Z has passed (it is 20"),
         ({"body": {"messages": []}}, "body.model must name a model"),
         ({"endpoint": "responses", "body": {**BODY, "background": True}}, "background must not be set"),

@@ -237,12 +237,12 @@ def _place(body: bytes, place: int, head: _Head, expected: int) -> tuple[int, in
     length, place = _varint(body, place)
     end = place + length
     if length <= 0 or end > len(body):
-        raise BrokenBatch("a record ends behind its batch")
+        raise BrokenBatch("a record ends beyond its batch")
     delta_ms, place = _varint(body, place + 1)  # its own attributes are unused
     delta, place = _varint(body, place)
     timestamp_ms = head.max_timestamp if head.attributes & _APPEND_TIME else head.first_timestamp + delta_ms
     if not expected <= head.base_offset + delta <= head.last_offset:
-        raise BrokenBatch("a record stands where none can be")
+        raise BrokenBatch("a record is at an impossible place")
     return head.base_offset + delta, timestamp_ms, place, end
 
 
@@ -260,7 +260,7 @@ def _record(body: bytes, place: int, end: int) -> Record:
             raise BrokenBatch("a header has no name")
         headers.append((name.decode(errors="replace"), text or b""))
     if place != end:
-        raise BrokenBatch("a record has bytes behind its headers")
+        raise BrokenBatch("a record has bytes after its headers")
     return Record(key, value, tuple(headers))
 
 
@@ -269,7 +269,7 @@ def _bytes(body: bytes, place: int, end: int) -> tuple[bytes | None, int]:
     if length < 0:
         return None, place
     if place + length > end:
-        raise BrokenBatch("a field ends behind its record")
+        raise BrokenBatch("a field ends beyond its record")
     return body[place : place + length], place + length
 
 
@@ -299,7 +299,7 @@ def _unpacked(batch: memoryview, head: _Head, bytes_max: int) -> bytes:
         return _unsnapped(packed, bytes_max)
     library = {_GZIP: cramjam.gzip, _LZ4: cramjam.lz4, _ZSTD: cramjam.zstd}.get(codec)
     if library is None:
-        raise BrokenBatch(f"codec {codec} is none")
+        raise BrokenBatch(f"codec {codec} does not exist")
     with mmap.mmap(-1, bytes_max) as room:  # takes memory only as far as it is written
         try:
             return room[: library.decompress_into(packed, room)]
@@ -317,7 +317,7 @@ def _unsnapped(packed: bytes, bytes_max: int) -> bytes:
         for block in _snappy_blocks(packed):
             total += cramjam.snappy.decompress_raw_len(block)
             if total > bytes_max:
-                raise BrokenBatch("a batch unpacks to too much")
+                raise BrokenBatch("a batch unpacks to too many bytes")
             blocks.append(block)
         return b"".join(bytes(cramjam.snappy.decompress_raw(block)) for block in blocks)
     except (cramjam.DecompressionError, struct.error) as error:
@@ -333,6 +333,6 @@ def _snappy_blocks(packed: bytes) -> Iterator[bytes]:
         (length,) = struct.unpack_from(">i", packed, place)
         place += 4
         if length < 0 or place + length > len(packed):
-            raise BrokenBatch("a block ends behind its batch")
+            raise BrokenBatch("a block ends beyond its batch")
         yield packed[place : place + length]
         place += length

@@ -221,7 +221,7 @@ def _explained(  # noqa: PLR0911  # a table: one return a reason
         case ConnectionRefusedError():
             return Unreachable(f"No Kafka listens at {node}: start it, or check kafka.bootstrap_servers.")
         case KafkaError() | ConnectionResetError():
-            said = f"hung up on {connection.security_protocol}"
+            said = f"closed the {connection.security_protocol} connection"
             return Unreachable(f"Kafka at {node} {said}: check that kafka.security_protocol is what its port speaks.")
     return Unreachable(f"Kafka at {node} does not answer: check kafka.bootstrap_servers and the network.")
 
@@ -232,11 +232,14 @@ def _distrusted(reason: ssl.SSLCertVerificationError, node: str, connection: Kaf
         return f"The certificate of Kafka at {node} has expired: an operator of Kafka must renew it."
     if code in (_OTHER_HOST, _OTHER_ADDRESS):
         return (
-            f"The certificate of Kafka at {node} is for other names: write one of them in kafka.bootstrap_servers, or "
-            "have this one added to it."
+            f"The certificate of Kafka at {node} is for other names: use one of them in kafka.bootstrap_servers, or "
+            "have this one added to the certificate."
         )
     trusted = connection.ca_file or "the system's authorities"
-    return f"The certificate of Kafka at {node} is not signed by {trusted}: set kafka.ca_file to what signs it."
+    return (
+        f"The certificate of Kafka at {node} is not signed by {trusted}: set kafka.ca_file to the certificate of "
+        "its CA."
+    )
 
 
 def denied(reason: BaseException, connection: KafkaConnection, *, right: str = "READ or WRITE") -> RightsError:
@@ -245,12 +248,14 @@ def denied(reason: BaseException, connection: KafkaConnection, *, right: str = "
     named = ", ".join(sorted({str(name) for arg in reason.args for name in ([arg] if isinstance(arg, str) else arg)}))
     match reason:
         case GroupAuthorizationFailedError():
-            return RightsError(f"Kafka does not let {user} read as group {named}: grant READ on the group.")
+            return RightsError(f"Kafka does not allow {user} to read as group {named}: grant READ on the group.")
         case TransactionalIdAuthorizationFailed():
-            return RightsError(f"Kafka does not let {user} write as {named}: grant WRITE on that transactional id.")
+            return RightsError(
+                f"Kafka does not allow {user} to write as {named}: grant WRITE on that transactional id."
+            )
         case ClusterAuthorizationFailedError():
-            return RightsError(f"Kafka lets {user} write nowhere: grant WRITE on the topics it is to write to.")
-    return RightsError(f"Kafka does not let {user} use the topic {named}: grant {right} on it.")
+            return RightsError(f"Kafka allows {user} to write to no topic: grant WRITE on the topics it writes to.")
+    return RightsError(f"Kafka does not allow {user} to use the topic {named}: grant {right} on it.")
 
 
 @asynccontextmanager
@@ -269,7 +274,7 @@ async def kafka_errors_explained(connection: KafkaConnection, *, right: str = "R
         raise await explain_unreachable(connection) from reason
     except (KafkaError, OSError) as reason:
         place = f"Kafka at {connection.bootstrap_servers}"
-        raise Unreachable(f"{place} does not answer as it should: {words_of(reason)}.") from reason
+        raise Unreachable(f"{place} answers unexpectedly: {words_of(reason)}.") from reason
 
 
 def words_of(error: BaseException) -> str:

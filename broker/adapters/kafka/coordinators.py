@@ -57,7 +57,7 @@ class KafkaCoordinators:
                     await asyncio.sleep(_RETRY_S)
         except TimeoutError as error:
             self._drop()
-            told = "it tells of no node" if isinstance(last, AssertionError) else str(last or "") or "no answer in time"
+            told = "it names no node" if isinstance(last, AssertionError) else str(last or "") or "no answer in time"
             raise LogUnavailable(f"Kafka's coordinators of {self._transactional_id} do not answer: {told}.") from error
         except asyncio.CancelledError:
             self._drop()

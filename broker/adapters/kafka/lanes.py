@@ -279,7 +279,10 @@ class KafkaLane:
         first = self._next[partition]
         start, end = (await self.bounds([partition]))[partition]
         if first >= start:
-            raise LogUnavailable(f"{self._topic}/{partition} ends at {end}, before offset {first}: was it made anew?")
+            raise LogUnavailable(
+                f"{self._topic}/{partition} ends at {end}, before offset {first}: check whether "
+                "the topic was recreated."
+            )
         self.rewind(partition, start)
         return UnreadableRange(first, start - 1, removed=True)
 

@@ -109,7 +109,7 @@ class KafkaLedger:
         try:
             got = await consumer.getmany(self._place, timeout_ms=timeout_ms, max_records=_ROWS_A_READ)
         except OffsetOutOfRangeError as error:
-            next_gone = f"The ledger {self._place.topic} does not hold what comes next: {words_of(error)}."
+            next_gone = f"The ledger {self._place.topic} no longer holds the next record: {words_of(error)}."
             raise PositionGone(next_gone) from error
         except (KafkaError, OSError) as error:
             raise LogUnavailable(f"The ledger {self._place.topic} cannot be read: {words_of(error)}.") from error

@@ -47,7 +47,7 @@ class KafkaReplyTopics:
                 await self._ask_configs(client, there)
         except _TROUBLE as reason:
             await self.close()
-            raise LogUnavailable("Kafka does not tell how the reply topics are.") from reason
+            raise LogUnavailable("Kafka does not describe the reply topics.") from reason
         return {topic["topic"]: self._state(topic) for topic in told}
 
     async def _connected(self) -> AIOKafkaAdminClient:

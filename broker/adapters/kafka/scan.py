@@ -1,6 +1,6 @@
 """Single read of one of our topics, from its beginning or a time to where it ended when the scan was opened.
 
-It serves people who search, not services that follow. No group, nothing committed, `read_committed`. It holds at most a
+It serves searches, not services that follow. No group, nothing committed, `read_committed`. It holds at most a
 fetch of each partition, however long the topic is. Two kinds of silence must be told apart from a slow Kafka: a
 consumer gets no error when the cluster is away, and none when it lacks the right to read. So a scan that waits in vain
 queries its rights, which must be answered, and gives up when only the records fail to arrive.
@@ -136,7 +136,7 @@ class KafkaScan:
             raise Unreachable(f"Kafka at {self._connection.bootstrap_servers} does not answer any more.") from None
         if allowed is not None and "READ" not in allowed:
             raise RightsError(
-                f"Kafka does not let {user_of(self._connection)} read the topic {self._topic}: grant READ on it."
+                f"Kafka does not allow {user_of(self._connection)} to read the topic {self._topic}: grant READ on it."
             )
         if silent_s >= _SILENCE_MAX_S:
             raise Unreachable(f"Kafka answers, and sends nothing of {self._topic}: a partition's leader may be away.")

@@ -66,7 +66,7 @@ class KafkaSubmit:
         try:
             async with asyncio.timeout(timeout_s):
                 producer = await self._ready(topic)
-                waited_for = "while others waited before it"
+                waited_for = "while it waited behind others"
                 try:
                     future = await producer.send(topic, record.value, key=record.key, headers=list(record.headers))
                 except KafkaError as reason:
@@ -87,7 +87,9 @@ class KafkaSubmit:
             raise MissingTopic(topic)
         allowed = found.allowed.get(topic, frozenset())
         if allowed is not None and "WRITE" not in allowed:
-            raise RightsError(f"Kafka does not let {user_of(self._connection)} write to {topic}: grant WRITE on it.")
+            raise RightsError(
+                f"Kafka does not allow {user_of(self._connection)} to write to {topic}: grant WRITE on it."
+            )
 
     async def _ready(self, topic: str) -> AIOKafkaProducer:
         """Return a started producer that knows the topic. Retries until its caller's deadline."""
@@ -165,7 +167,7 @@ class KafkaSubmit:
 
     async def _away(self, timeout_s: float, waited_for: str, *, is_sent: bool) -> HeadraceError:
         within_s = explained_within_s(timeout_s)
-        reason: object = self._why_away or f"Why is not known: it said nothing for {within_s:g} s more."
+        reason: object = self._why_away or f"The cause is not known: Kafka gave no answer for {within_s:g} s more."
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(within_s):
                 reason = await explain_unreachable(self._connection)

@@ -98,7 +98,8 @@ def _refused(connection: KafkaConnection, topic: str, code: int, told: str | Non
     said = (told or for_code(code).__name__).rstrip(".")
     if code in _DENIED:
         raise RightsError(
-            f"Kafka does not let {user_of(connection)} create the topic {topic}: grant CREATE on it, or on the cluster."
+            f"Kafka does not allow {user_of(connection)} to create the topic {topic}: grant CREATE on it, or on the "
+            "cluster."
         )
     if code in _REFUSED:
         raise SettingsError(f"Kafka refuses the topic {topic}: {said}. Change [topics] in the settings.")
@@ -146,11 +147,11 @@ async def _configs(
         for code, told, _, topic, entries in response.resources:
             if code in _DENIED:
                 raise RightsError(
-                    f"Kafka does not let {user_of(connection)} read the settings of {topic}: grant DESCRIBE_CONFIGS on "
-                    "topics of this prefix."
+                    f"Kafka does not allow {user_of(connection)} to read the settings of {topic}: grant "
+                    "DESCRIBE_CONFIGS on topics of this prefix."
                 )
             if code:
-                raise Unreachable(f"Kafka does not tell the settings of {topic}: {told or for_code(code).__name__}.")
+                raise Unreachable(f"Kafka does not return the settings of {topic}: {told or for_code(code).__name__}.")
             found[topic] = {entry[0]: entry[1] for entry in entries}
     return found
 
@@ -204,7 +205,7 @@ async def cluster_id(connection: KafkaConnection) -> str:
         described = await client.describe_cluster()
     named = described.get("cluster_id")
     if not named:
-        raise Unreachable("Kafka does not tell its cluster id yet: try again.")
+        raise Unreachable("Kafka does not report its cluster id yet: try again.")
     return str(named)
 
 

@@ -203,7 +203,7 @@ class TopicWatch:
         """
         now = await topic_now(consumer._client, self._topic, self._connection)  # noqa: SLF001  # it has no public way
         if now.topic_id in self._former:
-            raise Unreachable(f"A Kafka node does not know yet that the topic {self._topic} was made anew: try again.")
+            raise Unreachable(f"A Kafka node does not know yet that the topic {self._topic} was recreated: try again.")
         self._looked_s = time.monotonic()
         return now
 
@@ -216,7 +216,7 @@ class TopicWatch:
         if self.is_new(now):
             self.made_anew += 1
             self._former.add(self.topic_id or "")
-            _log.warning("The topic %s was deleted and made anew: it is read from its beginning.", self._topic)
+            _log.warning("The topic %s was deleted and recreated: it is read from its beginning.", self._topic)
         self.topic_id = now.topic_id or self.topic_id
 
     async def again(self, consumer: AIOKafkaConsumer) -> TopicNow | None:

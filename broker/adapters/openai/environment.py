@@ -44,12 +44,12 @@ def unusable(base_url: str | None, environ: Mapping[str, str]) -> Iterator[Unusa
         environ: for headers and names of variables; proxies and certificates are those of this process.
     """
     if base_url is not None and not can_look_up(base_url):
-        yield Unusable("openai.base_url names no host that can be looked up: it must look like https://HOST:PORT/v1.")
+        yield Unusable("openai.base_url has no valid host name: it must look like https://HOST:PORT/v1.")
     for why in _headers(environ.get(CUSTOM_HEADERS, "")):
         yield Unusable(f"{CUSTOM_HEADERS} {why}.", CUSTOM_HEADERS)
     yield from _proxies(base_url or OPENAI_URL, environ)
     if why := untrusted():
-        yield Unusable(f"{CERTIFICATES} names no file of certificates that can be read ({why}).", CERTIFICATES)
+        yield Unusable(f"{CERTIFICATES} does not name a readable file of certificates ({why}).", CERTIFICATES)
 
 
 def _headers(text: str) -> Iterator[str]:
@@ -61,11 +61,11 @@ def _headers(text: str) -> Iterator[str]:
         if not colon:
             yield f"has no colon in line {number}: each line is NAME: VALUE, and the SDK leaves out any other"
         elif _NAME.fullmatch(name) is None:
-            yield f"has a name in line {number} that no HTTP header can have: letters, digits and - are safe"
+            yield f"has an invalid header name in line {number}: use letters, digits and -"
         elif name.lower() in _FRAMING:
             yield f"sets {name} in line {number}, which belongs to the HTTP client: leave it out"
         elif not (value.isascii() and value.replace("\t", " ").isprintable()):
-            yield f"gives {name} in line {number} a character that no HTTP header takes: it is printable ASCII"
+            yield f"gives {name} in line {number} a character that HTTP headers do not allow: use printable ASCII"
 
 
 def _proxies(base_url: str, environ: Mapping[str, str]) -> Iterator[Unusable]:
@@ -84,9 +84,13 @@ def _proxies(base_url: str, environ: Mapping[str, str]) -> Iterator[Unusable]:
         if protocol in _SOCKS and scheme != _proxied_by(base_url, found):
             continue  # the client can be created, and no call goes there: it is meant for other programs
         if protocol not in {"http", "https"}:
-            yield Unusable(f"{variable} is no HTTP proxy: it must begin with http:// or https://.", variable)
+            yield Unusable(
+                f"{variable} is not the URL of an HTTP proxy: it must begin with http:// or https://.", variable
+            )
         elif not can_look_up(url, proxy=True):
-            yield Unusable(f"{variable} names no proxy: it must look like http://USER:PASSWORD@HOST:PORT.", variable)
+            yield Unusable(
+                f"{variable} is not the URL of a proxy: it must look like http://USER:PASSWORD@HOST:PORT.", variable
+            )
 
 
 def _proxied_by(base_url: str, found: Mapping[str, str]) -> str:

@@ -303,7 +303,7 @@ class _Inflating:
             part = self._inflater.decompress(data, _PIECE_BYTES)
         except zlib.error as error:
             if not self._bare:
-                raise Unanswered("connection", f"the body does not inflate: {error}") from None
+                raise Unanswered("connection", f"the body cannot be decompressed: {error}") from None
             self._bare, self._inflater = False, zlib.decompressobj(-zlib.MAX_WBITS)
             yield from self.pieces(data)
             return
@@ -313,4 +313,4 @@ class _Inflating:
             try:
                 part = self._inflater.decompress(self._inflater.unconsumed_tail, _PIECE_BYTES)
             except zlib.error as error:
-                raise Unanswered("connection", f"the body does not inflate: {error}") from None
+                raise Unanswered("connection", f"the body cannot be decompressed: {error}") from None

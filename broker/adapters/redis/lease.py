@@ -234,13 +234,13 @@ async def answered(key: str = "") -> AsyncIterator[None]:
         raise AuthenticationError(_refused(error)) from error
     except (exceptions.NoPermissionError, exceptions.AuthorizationError) as error:
         told = _without_arguments(error)
-        raise RightsError(f"Redis does not let the user of redis.url do this ({told}): change its ACL.") from _cause(
-            error
-        )
+        raise RightsError(
+            f"Redis does not allow the user of redis.url to do this ({told}): change its ACL."
+        ) from _cause(error)
     except (exceptions.RedisError, OSError) as error:
         if _about_certificates(error):
             raise AuthenticationError(
-                "The certificate of Redis is not signed by an authority that is trusted here for that name: add "
+                "The certificate of Redis is not signed for that name by a trusted authority: add "
                 "?ssl_ca_certs=FILE to redis.url."
             ) from error
         said = told_of_type(key) if is_of_another_type(error) and key else _silent(error)
@@ -265,15 +265,15 @@ def is_of_another_type(answer: object) -> bool:
 def told_of_type(key: str) -> str:
     """Explain the wrong type of such a key, and the remedy."""
     return (
-        f"The key {key} in Redis is of another type than Headrace writes: something else has written there. See with "
-        f"TYPE what it is, and remove it with DEL."
+        f"The key {key} in Redis is of another type than Headrace writes: another program has written it. Check it "
+        "with TYPE, and remove it with DEL."
     )
 
 
 def _refused(error: exceptions.AuthenticationError) -> str:
     if "invalid" in str(error):
-        return "Redis refuses the password in redis.url, or its user: check both."
-    return "Redis asks for a password: write it into redis.url, as in redis://:PASSWORD@HOST:6379/0."
+        return "Redis refuses the user or the password of redis.url: check both."
+    return "Redis requires a password: add it to redis.url, as in redis://:PASSWORD@HOST:6379/0."
 
 
 def _silent(error: BaseException) -> str:
@@ -285,7 +285,7 @@ def _silent(error: BaseException) -> str:
     if _is_unknown_host(error):
         return f"The host of Redis{_where(told)} cannot be found: check redis.url."
     if "Timeout connecting" in told:
-        return "Redis takes no connection in time: check redis.url, and that rediss:// stands only where TLS is spoken."
+        return "Redis accepts no connection in time: check redis.url, and use rediss:// only if Redis speaks TLS."
     return f"Redis does not answer: {told}."
 
 

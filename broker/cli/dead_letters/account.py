@@ -9,16 +9,16 @@ from consumers.replays.verdicts import Skip
 from schemas.instants import to_wire
 
 _WHY: Final[Mapping[Skip, str]] = {
-    Skip.ANSWERED: "completed, or answered or put back as that run already",
-    Skip.ID_CONFLICT: "an id of another request: --new-id puts it back under a new one",
-    Skip.CRASHED: "ended dispatchers: only --reason crashed puts it back",
-    Skip.CANCELLED: "it was cancelled, so its answer is of no use",
+    Skip.ANSWERED: "already completed, answered or put back as that run",
+    Skip.ID_CONFLICT: "its id belongs to another request: --new-id puts it back under a new id",
+    Skip.CRASHED: "it ended dispatchers: only --reason crashed puts it back",
+    Skip.CANCELLED: "it was cancelled, so its answer is not needed",
     Skip.CUT: "only the beginning of its value was kept: its producer must send it again",
-    Skip.UNREADABLE: "no request can be read from it: its producer must send it again",
-    Skip.NO_LANE: "came from no lane of these settings: --lane names one",
-    Skip.TOO_LARGE: "its lane takes no record of its size: raise topics.requests.max_message_bytes",
-    Skip.REFUSED: "Kafka does not take it, though it should: see the policies and limits of its lane's topic",
-    Skip.RUNS_USED_UP: "replayed as often as can be counted: its producer must use a new id",
+    Skip.UNREADABLE: "it holds no readable request: its producer must send it again",
+    Skip.NO_LANE: "it came from a lane that these settings do not have: name one with --lane",
+    Skip.TOO_LARGE: "its record is too large for the lane's topic: raise topics.requests.max_message_bytes",
+    Skip.REFUSED: "Kafka refuses it though its size is allowed: check the policies and limits of its lane's topic",
+    Skip.RUNS_USED_UP: "it has reached the highest run number: its producer must use a new id",
 }
 
 
@@ -66,8 +66,8 @@ def done(replay: Replay, *, dry: bool) -> str:
         listed = "; ".join(f"{count:,} {skip} ({_WHY[skip]})" for skip, count in tally.skipped.most_common())
         sentences.append(f"Skipped: {listed}.")
     if tally.unreadable:
-        are = "is no dead letter" if tally.unreadable == 1 else "are no dead letters"
-        sentences.append(f"{counted(tally.unreadable, 'record')} there {are}.")
+        are = "is not a dead letter" if tally.unreadable == 1 else "are not dead letters"
+        sentences.append(f"{counted(tally.unreadable, 'record')} in the topic {are}.")
     return " ".join(sentences)
 
 
@@ -79,22 +79,22 @@ def _when(replay: Replay) -> str:
     words += [f"before {to_wire(pass_.until)}"] if pass_.until is not None else []
     said = f" that failed {' and '.join(words)}" if words else ""
     if replay.resumed:
-        said += f", going on with what began at {to_wire(pass_.begun)}"
+        said += f", resuming the replay begun at {to_wire(pass_.begun)}"
     return said
 
 
 def _next(replay: Replay, *, dry: bool) -> str:
     tally = replay.tally
     if dry:
-        return "Nothing was written: leave out --dry-run to do it."
+        return "Nothing was written: run it without --dry-run to put them back."
     if not tally.is_done:
-        return f"About {tally.left:,} are left: the same command goes on behind them, and puts back nothing twice."
+        return f"About {tally.left:,} are left: the same command continues with them and puts nothing back twice."
     if tally.put_back:
         return (
-            "Their outcomes come under the next run: `headrace results --follow` shows them. The same command finds "
-            "only what is new."
+            "Their outcomes will carry the next run number: `headrace results --follow` shows them. The same "
+            "command will find only newer dead letters."
         )
-    return "There is nothing left: the same command finds only what is new."
+    return "Nothing is left: the same command will find only newer dead letters."
 
 
 def interrupted(replay: Replay, *, dry: bool) -> str:
@@ -102,14 +102,15 @@ def interrupted(replay: Replay, *, dry: bool) -> str:
     if dry or replay.pass_ is None:
         return "Interrupted: nothing was written."
     return (
-        f"{done(replay, dry=False)} Interrupted, and noted how far it is: the same command goes on there and puts back "
-        "nothing twice."
+        f"{done(replay, dry=False)} Interrupted; its progress is stored: the same command continues there and puts "
+        "nothing back twice."
     )
 
 
 def ended(replay: Replay, topic_prefix: str) -> str:
     """Say how to resume after Kafka has ended the replay."""
     return (
-        f"{done(replay, dry=False)} Kafka took no more: another replay of {topic_prefix} has begun, or Kafka was away. "
-        "When that is over, the same command goes on where this one stopped and puts back nothing twice."
+        f"{done(replay, dry=False)} Kafka accepted no more writes: another replay of {topic_prefix} has begun, or "
+        "Kafka was unavailable. Afterwards the same command continues where this one stopped and puts nothing back "
+        "twice."
     )

@@ -79,6 +79,6 @@ class Listing:
         if 0 < self.limit < total:
             sentence += f". Shown: the newest {self.limit:,}; --limit 0 shows all"
         if unreadable:
-            are = "is no dead letter" if unreadable == 1 else "are no dead letters"
-            sentence += f". {counted(unreadable, 'record')} there {are}: skipped"
+            are = "is not a dead letter" if unreadable == 1 else "are not dead letters"
+            sentence += f". {counted(unreadable, 'record')} in it {are}: skipped"
         return f"{sentence}."

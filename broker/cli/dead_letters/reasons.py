@@ -26,64 +26,70 @@ class Explanation:
         return f"{self.why[0].upper()}{self.why[1:]}."
 
 
-_UNKNOWN: Final = Explanation("a reason that this release does not know", "Look into the changelog of the next one.")
+_UNKNOWN: Final = Explanation(
+    "a reason that this release does not know", "Look it up in the changelog of a newer release."
+)
 
 EXPLANATIONS: Final[Mapping[str, Explanation]] = {
     "invalid_request": Explanation(
-        "it is no request, or asks for what a producer may not",
-        "Mend the producer, and let it send a request of a new id.",
+        "it is not a valid request, or it asks for something that producers may not set",
+        "Correct the producer and have it send a request with a new id.",
     ),
     "rejected": Explanation(
-        "OpenAI refused it for what it is, or this dispatcher does not allow its model, a tool or its reply_to",
-        "Mend it and send it under a new id. If OpenAI refused it, its outcome in the results has OpenAI's own error.",
+        "OpenAI refused it, or this dispatcher does not allow its model, a tool or its reply_to",
+        "Correct it and send it under a new id. If OpenAI refused it, its outcome in the results has OpenAI's own "
+        "error.",
     ),
     "too_large": Explanation(
-        "its charge is above what the limit holds when full",
-        "Shorten it and send it under a new id; or have the limit raised, and `headrace dead-letters replay` it.",
+        "its charge is larger than the limit's bucket",
+        "Shorten it and send it under a new id; or have the limit raised, then put it back with `headrace "
+        "dead-letters replay`.",
     ),
     "too_large_for_topic": Explanation(
-        "the answer was larger than an outcome may be",
-        "Ask for less, or raise topics.results.max_message_bytes; the call was paid.",
+        "the answer was too large for an outcome",
+        "Ask for a shorter answer, or raise topics.results.max_message_bytes. The call was paid.",
     ),
     "deadline_exceeded": Explanation(
-        "the budget did not suffice before its deadline",
+        "no tokens became available for it before its deadline",
         "See `headrace status` for the backlog; `headrace dead-letters replay` puts it back with a new deadline.",
     ),
     "deadline_unreachable": Explanation(
-        "it could not have met its deadline, and was not paid",
+        "no call could have started before its deadline, so none was paid",
         "`headrace dead-letters replay` puts it back with a later --deadline, or on another --lane.",
     ),
     "exhausted": Explanation(
-        "OpenAI failed as often as a request may be tried",
-        "Look whether OpenAI serves again; then `headrace dead-letters replay` puts it back.",
+        "OpenAI failed on every allowed attempt",
+        "Check that OpenAI answers again; then `headrace dead-letters replay` puts it back.",
     ),
     "crashed": Explanation(
-        "a defect of Headrace ended its handling, or a dispatcher died of it more than once",
-        "Report it together with its value: nothing a producer writes may end a dispatcher.",
+        "a defect in Headrace ended its handling, or it ended a dispatcher more than once",
+        "Report it together with its value: no record may end a dispatcher.",
     ),
     "unpublishable": Explanation(
-        "Kafka refused what should have been published of it",
-        "The log says why (`transaction_unknown`): mend the topic it names, then `headrace dead-letters replay`.",
+        "Kafka refused the record of its outcome",
+        "The log says why (`transaction_unknown`): correct the topic it names, then run `headrace dead-letters "
+        "replay`.",
     ),
     "id_conflict": Explanation(
         "its id belongs to another request",
-        "Tell its owner: ids are reused for different requests. `headrace dead-letters replay --new-id` puts it back.",
+        "Tell the producer's owner that it reuses ids for different requests. `headrace dead-letters replay "
+        "--new-id` puts it back.",
     ),
     "undecodable": Explanation(
         "its bytes cannot be read",
-        "The origin names the record; without a value it is a batch that cannot be unpacked, up to that offset.",
+        "The origin names the record. If there is no value, it is a batch that cannot be unpacked, up to that offset.",
     ),
     "lost_by_retention": Explanation(
-        "retention removed what stood below this offset, untaken",
-        "Raise topics.requests.retention_s, and tell the producers: what stood there has no outcome.",
+        "retention removed the records below this offset before they were taken",
+        "Raise topics.requests.retention_s, and tell the producers: the removed requests have no outcome.",
     ),
 }
 
 _NEVER_CALLED: Final[Mapping[str, Explanation]] = {
     "rejected": Explanation(
         "this dispatcher does not allow its model, a tool or its reply_to",
-        "Send it under a new id with what models.allow, tools.allow and replies.allow name; or have the list extended, "
-        "then `headrace dead-letters replay` it.",
+        "Send it under a new id with what models.allow, tools.allow and replies.allow name; or have the list "
+        "extended, then put it back with `headrace dead-letters replay`.",
     )
 }
 

@@ -56,43 +56,44 @@ class ReplayOptions:
 
 def replay(  # noqa: PLR0917  # Typer reads them by name
     reason: Annotated[
-        list[str] | None, typer.Option(metavar="REASON", help="Only of this reason; may be given again.")
+        list[str] | None, typer.Option(metavar="REASON", help="Only with this reason; may be repeated.")
     ] = None,
     model: Annotated[
-        list[str] | None, typer.Option(metavar="MODEL", help="Only of this model; * as in a shell.")
+        list[str] | None, typer.Option(metavar="MODEL", help="Only for this model; * matches as in a shell.")
     ] = None,
-    tenant: Annotated[str | None, typer.Option(metavar="TENANT", help="Only of this tenant.")] = None,
+    tenant: Annotated[str | None, typer.Option(metavar="TENANT", help="Only for this tenant.")] = None,
     since: Annotated[
-        str | None, typer.Option(metavar="WHEN", help="Failed since then: a span such as 2h, or an instant.")
+        str | None, typer.Option(metavar="WHEN", help="Failed since then: a span before now such as 2h, or an instant.")
     ] = None,
-    until: Annotated[str | None, typer.Option(metavar="WHEN", help="Failed before then, likewise.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count; write nothing, end no other replay.")] = False,
-    rate: Annotated[str, typer.Option(metavar="N", help="At most so many a second, or 90/min, 1200/h.")] = "50",
+    until: Annotated[str | None, typer.Option(metavar="WHEN", help="Failed before then, in the same form.")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only count: write nothing, and end no other replay.")
+    ] = False,
+    rate: Annotated[str, typer.Option(metavar="N", help="Requests per second at most; also 90/min or 1200/h.")] = "50",
     deadline: Annotated[
         str | None,
-        typer.Option(metavar="SPAN|WHEN", help="How long each may take now, or until when; else its lane's default."),
+        typer.Option(metavar="SPAN|WHEN", help="New deadline: a span from now, or an instant; default: the lane's."),
     ] = None,
     lane: Annotated[
-        str | None, typer.Option(metavar="LANE", help="Put all of them there, not where each came from.")
+        str | None, typer.Option(metavar="LANE", help="Put all on this lane; default: the lane each came from.")
     ] = None,
     new_id: Annotated[
-        bool, typer.Option("--new-id", help="Also those of reason id_conflict, each under a new id, as run 0.")
+        bool, typer.Option("--new-id", help="Also those with reason id_conflict, each under a new id, as run 0.")
     ] = False,
-    limit: Annotated[int | None, typer.Option(metavar="N", min=1, help="At most so many this time.")] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Mean all dead letters, if nothing else says which.")] = False,
+    limit: Annotated[int | None, typer.Option(metavar="N", min=1, help="Put back at most this many.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Replay all dead letters if no filter is given.")] = False,
     as_json: Json = False,
     config: Config = None,
     bootstrap_servers: BootstrapServers = None,
     prefix: TopicPrefix = None,
     timeout: TimeoutS = 10,
 ) -> None:
-    """Put dead letters back on their lanes: same id, next run, a new deadline. What is completed is recognised.
+    """Put dead letters back on their lanes: same id, next run, a new deadline. Completed requests are skipped.
 
-    The same filters, lane and --new-id are one job, whatever interrupts it: the same command goes on where it stopped
-    and puts back nothing twice; when it is done, it finds only what is new. A span counts as it is written: --since 2h
-    is the same job tomorrow, and means the last two hours of then; only a pass that was interrupted less than a day
-    after its begin keeps the two hours it began with. One replay of a prefix works at a time: a second one ends the
-    first.
+    Filters, lane and --new-id identify a job: after an interruption the same command continues where it stopped and
+    puts nothing back twice; once the job is done, it finds only newer dead letters. A span identifies it as written:
+    --since 2h is the same job tomorrow, with tomorrow's last two hours; only a pass that was interrupted keeps its own
+    two hours, for a day from its begin. One replay runs per prefix: a second one ends the first.
 
     Example: headrace dead-letters replay --reason exhausted --since 2h --dry-run
     """
@@ -108,8 +109,8 @@ def replay(  # noqa: PLR0917  # Typer reads them by name
     )
     if not (dry_run or yes or reason or model or tenant or since or until):
         raise typer.BadParameter(
-            "That is every dead letter there is: say which (--reason, --model, --tenant, --since, --until), or --yes; "
-            "--dry-run counts them"
+            "Without a filter every dead letter would be put back: give --reason, --model, --tenant, --since or "
+            "--until, or confirm with --yes; --dry-run only counts"
         )
     rules = ReplayRules(
         topic_prefix=settings.kafka.topic_prefix,
@@ -143,14 +144,14 @@ def _per_s(text: str) -> float:
     except ValueError:
         rate = 0.0
     if rate <= 0:
-        raise typer.BadParameter(f"{text!r} is no rate: use 50, 90/min or 1200/h")
+        raise typer.BadParameter(f"{text!r} is not a rate: use 50, 90/min or 1200/h")
     return rate
 
 
 def _deadline(text: str) -> When:
     when = span_or_instant(text)
     if isinstance(when, datetime) and when <= datetime.now(UTC):
-        raise typer.BadParameter("The deadline has passed: all of them would fail again at once")
+        raise typer.BadParameter("The deadline has passed, so all would fail again at once: name a later one")
     return when
 
 

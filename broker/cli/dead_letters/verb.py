@@ -24,10 +24,10 @@ from consumers.dead_letters import DeadLetterReader, Found, Original
 from consumers.replays.choice import Choice
 from schemas.dead_letter import Origin
 
-app = typer.Typer(no_args_is_help=True, help="What is not tried again: list it, show one, put it back.")
+app = typer.Typer(no_args_is_help=True, help="Requests that are not tried again: list, show, replay them.")
 app.command()(replay)
 
-_WHEN: Final = "A span such as 15m, or an instant in ISO 8601."
+_WHEN: Final = "A span before now such as 15m, or an instant in ISO 8601."
 
 
 class NoSuchDeadLetter(HeadraceError):  # noqa: N818  # what was found, not what went wrong
@@ -37,22 +37,22 @@ class NoSuchDeadLetter(HeadraceError):  # noqa: N818  # what was found, not what
 @app.command(name="list")
 def list_(  # noqa: PLR0917  # Typer reads them by name
     reason: Annotated[
-        list[str] | None, typer.Option(metavar="REASON", help="Only of this reason; may be given again.")
+        list[str] | None, typer.Option(metavar="REASON", help="Only with this reason; may be repeated.")
     ] = None,
     model: Annotated[
-        list[str] | None, typer.Option(metavar="MODEL", help="Only of this model; * as in a shell.")
+        list[str] | None, typer.Option(metavar="MODEL", help="Only for this model; * matches as in a shell.")
     ] = None,
-    tenant: Annotated[str | None, typer.Option(metavar="TENANT", help="Only of this tenant.")] = None,
+    tenant: Annotated[str | None, typer.Option(metavar="TENANT", help="Only for this tenant.")] = None,
     since: Annotated[str | None, typer.Option(metavar="WHEN", help=f"Failed since then. {_WHEN}")] = None,
     until: Annotated[str | None, typer.Option(metavar="WHEN", help=f"Failed before then. {_WHEN}")] = None,
-    limit: Annotated[int, typer.Option(metavar="N", min=0, help="The newest N; 0 is all of them.")] = 100,
+    limit: Annotated[int, typer.Option(metavar="N", min=0, help="The newest N; 0: all.")] = 100,
     as_json: Json = False,
     config: Config = None,
     bootstrap_servers: BootstrapServers = None,
     prefix: TopicPrefix = None,
     timeout: TimeoutS = 10,
 ) -> None:
-    """List dead letters, the newest last: when, which, why, where it came from. Never a prompt, answer or metadata.
+    """List dead letters, the newest last: time, id, reason, origin; never a prompt, an answer or metadata.
 
     Example: headrace dead-letters list --reason rejected --model 'gpt-4o*' --since 2h
     """
@@ -88,12 +88,15 @@ def show(  # noqa: PLR0917  # Typer reads them by name
     which: Annotated[
         str,
         typer.Argument(
-            metavar="ORIGIN|ID", help="topic/partition/offset of it or of its original, or the request's id."
+            metavar="ORIGIN|ID",
+            help="The request's id, or topic/partition/offset of the dead letter or of its original.",
         ),
     ],
-    body: Annotated[bool, typer.Option("--body", help="Show the value, too; what is no text as escapes.")] = False,
+    body: Annotated[
+        bool, typer.Option("--body", help="Show the value as well; bytes that are not text as escapes.")
+    ] = False,
     raw: Annotated[
-        bool, typer.Option("--raw", help="Write the value's exact bytes, and nothing else, to a file or pipe.")
+        bool, typer.Option("--raw", help="Write only the value's exact bytes, to a file or a pipe.")
     ] = False,
     as_json: Json = False,
     config: Config = None,
@@ -101,12 +104,14 @@ def show(  # noqa: PLR0917  # Typer reads them by name
     prefix: TopicPrefix = None,
     timeout: TimeoutS = 10,
 ) -> None:
-    """Show one dead letter with its headers; of an id that has several, the newest.
+    """Show one dead letter with its headers; the newest if the id has several.
 
     Example: headrace dead-letters show lead-8841-email --raw > request.json
     """
     if raw and is_person_watching():
-        raise typer.BadParameter("The exact bytes may harm a terminal: send them to a file or a pipe, or use --body")
+        raise typer.BadParameter(
+            "The exact bytes could disturb a terminal: redirect them to a file or a pipe, or use --body"
+        )
     settings = settings_from(config, bootstrap_servers, prefix)
     hush_kafka()
     found, original, older = run_verb(_sought(settings, which, timeout_s=timeout))
@@ -138,7 +143,7 @@ async def _sought(settings: Settings, which: str, *, timeout_s: float) -> tuple[
             there = await reader.at(place.partition, place.offset)
             if there is not None:
                 return there, there.original(), []
-            raise NoSuchDeadLetter(f"No dead letter is at {place}: it has expired, or never was.")
+            raise NoSuchDeadLetter(f"There is no dead letter at {place}: it has expired, or never existed.")
         return await _newest(reader, which, place)
 
 
@@ -154,7 +159,7 @@ async def _newest(reader: DeadLetterReader, which: str, place: Origin | None) ->
             newest = found, original
     if newest is None:
         raise NoSuchDeadLetter(
-            f"{reader.topic} has no dead letter of {which}: give the id of a request, or topic/partition/offset of the "
+            f"{reader.topic} has no dead letter of {which}: give a request's id, or topic/partition/offset of the "
             "dead letter or of its original."
         )
     return *newest, older

@@ -31,7 +31,7 @@ class DispatcherEnded(HeadraceError):  # noqa: N818 - named by what has happened
     """A dispatcher that should serve has ended; `last_lines` are the last ones of its log."""
 
     def __init__(self, name: str, code: int | None, last_lines: tuple[str, ...]) -> None:
-        super().__init__(f"The demo's {name} has ended by itself (exit code {code}); its last lines are above.")
+        super().__init__(f"The demo's {name} ended unexpectedly (exit code {code}); its last log lines are above.")
         self.last_lines = last_lines
 
 

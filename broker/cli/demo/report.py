@@ -16,9 +16,9 @@ from broker.cli.demo.stage import DemoSettings
 from broker.cli.demo.timetable import Job
 
 _NEXT = (
-    ("headrace demo --law chat-legacy", "charged as until 2025, and Headrace is not told"),
+    ("headrace demo --law chat-legacy", "OpenAI's charge law until 2025; Headrace must find it out"),
     ("headrace demo --leads 200", "a longer run"),
-    ("headrace local up", "a Kafka to keep; the next commands are in README.md"),
+    ("headrace local up", "a local Kafka that stays; next commands: README.md"),
 )
 
 
@@ -53,12 +53,12 @@ def sentence(comparison: Comparison) -> str:
     naive, headrace = comparison.naive, comparison.headrace
     if not comparison.kept:
         return (
-            f"With Headrace {headrace.answered} of {headrace.leads} leads were answered and {headrace.failed} failed: "
-            "that is not what it promises. Please report it, with the table above."
+            f"With Headrace {headrace.answered} of {headrace.leads} leads were answered and {headrace.failed} "
+            "failed: this breaks Headrace's promise. Please report it with the table above."
         )
     return (
-        f"{_workers(naive)}; Headrace answered all {headrace.leads}, met {_count(headrace.throttled, '429')}, "
-        f"used {_percent(headrace.share)} of what the account could give{_urgent(headrace)}."
+        f"{_workers(naive)}; Headrace answered all {headrace.leads} with {_count(headrace.throttled, '429')}, used "
+        f"{_percent(headrace.share)} of the account's quota{_urgent(headrace)}."
     )
 
 

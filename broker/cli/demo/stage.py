@@ -73,17 +73,17 @@ async def set_stage(settings: DemoSettings, steps: Steps) -> AsyncIterator[DemoS
         HeadraceError: The topics or the dispatchers did not come up.
     """
     async with AsyncExitStack() as stack:
-        with steps.doing("Kafka and Valkey start", "a real Kafka and a real Valkey, with data to throw away"):
+        with steps.doing("starting Kafka and Valkey", "Kafka and Valkey with temporary data"):
             services = await stack.enter_async_context(LocalServices(progress=steps.fetched))
             _forget_proxies()
-        with steps.doing("topics are created", "their topics: three lanes, results, the ledger and the rest"):
+        with steps.doing("creating topics", "topics: three lanes, results, ledger and others"):
             specs = topics(PREFIX, LANE_DEFAULTS, nodes=1)
             await create_missing(KafkaConnection(services.endpoints.bootstrap_servers), specs)
         account = f"{settings.tokens_per_minute:,} tokens a minute, charged by {settings.law}"
-        with steps.doing("simulated OpenAIs start", f"two simulated OpenAIs alike: {account}"):
+        with steps.doing("starting simulated OpenAIs", f"two equal simulated OpenAIs: {account}"):
             naive_upstream = await stack.enter_async_context(Upstream(settings.upstream()))
             headrace_upstream = await stack.enter_async_context(Upstream(settings.upstream()))
-        with steps.doing("dispatchers start", "two dispatchers: one leads, the other stands by"):
+        with steps.doing("starting dispatchers", "two dispatchers: one leads, the other stands by"):
             dispatchers = await stack.enter_async_context(
                 Dispatchers(services.data_dir, services.endpoints, headrace_upstream.base_url)
             )

@@ -36,10 +36,10 @@ class Steps:
     def fetched(self, done: int, total: int) -> None:
         """Show the number of Kafka's jars fetched; called from another thread, and only the first time ever."""
         if self._progress is not None and self._task is not None:
-            description = "fetching Kafka, once …" if done < total else self._doing
+            description = "fetching Kafka (first start only) …" if done < total else self._doing
             self._progress.update(self._task, description=description, completed=done, total=total)
         elif done == 0:
-            self._console.print(f"fetching Kafka, once: {total} jars …")
+            self._console.print(f"fetching Kafka (first start only): {total} jars …")
 
     def stopping(self) -> None:
         """Show that all that was started is being stopped."""

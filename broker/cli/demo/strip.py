@@ -24,7 +24,7 @@ def strip(inside: Inside) -> RenderableType:
 def leadership(inside: Inside) -> str:
     """Say which dispatcher leads and which stands by."""
     if inside.leader is None:
-        return "no dispatcher leads at this moment"
+        return "no dispatcher leads now"
     if not inside.standbys:
         return f"{inside.leader} leads (term {inside.term})"
     dare = "" if inside.leader_pid is None else f": try kill -9 {inside.leader_pid}"
@@ -41,6 +41,6 @@ def lanes(inside: Inside) -> str:
 
 def _belief(bucket: BucketEstimate | None) -> RenderableType:
     if bucket is None:
-        return Text("unknown before the first answer: one call goes ahead")
-    label = f"{bucket.low:,} to {bucket.high:,} of {bucket.capacity:,} tokens left, as Headrace reckons"
+        return Text("unknown before the first answer: one call goes first")
+    label = f"{bucket.low:,} to {bucket.high:,} of {bucket.capacity:,} tokens left by Headrace's estimate"
     return bar(max(0, bucket.low), bucket.capacity, label, colour="blue")

@@ -31,20 +31,20 @@ _LEADS_MAX = 500
 
 def demo(
     *,
-    leads: Annotated[int, typer.Option(metavar="N", min=1, max=_LEADS_MAX, help="How many of the 500 leads.")] = 60,
+    leads: Annotated[int, typer.Option(metavar="N", min=1, max=_LEADS_MAX, help="Number of leads, of 500.")] = 60,
     law: Annotated[
-        ChatLaw, typer.Option(metavar="|".join(ChatLaw), help="How the simulated OpenAI charges a call.")
+        ChatLaw, typer.Option(metavar="|".join(ChatLaw), help="Law by which the simulated OpenAI charges a call.")
     ] = ChatLaw.CHAT_2025,
-    seed: Annotated[int, typer.Option(metavar="N", help="Same seed, same answers and latencies.")] = 7,
-    json_wanted: Annotated[bool, typer.Option("--json", help="For machines: one object at the end.")] = False,
+    seed: Annotated[int, typer.Option(metavar="N", help="Seed of answers and latencies.")] = 7,
+    json_wanted: Annotated[bool, typer.Option("--json", help="Print one JSON object at the end.")] = False,
     tokens_per_minute: Annotated[int, typer.Option(min=500, hidden=True)] = 10_000,
     latency_max_s: Annotated[float, typer.Option(min=0.0, hidden=True)] = 4.0,
     urgent_every_s: Annotated[float, typer.Option(min=0.1, hidden=True)] = URGENT_EVERY_S,
 ) -> None:
     """Serve the same leads twice at the same time: by four naive workers, and by Headrace on a real Kafka.
 
-    Each side has an account of 10,000 tokens a minute at a simulated OpenAI. Nothing leaves this machine, and nothing
-    stays. Exit code 1 if Headrace has not answered every lead. Ctrl-C stops everything.
+    Each side has an account with 10,000 tokens a minute at a simulated OpenAI. No data leaves this machine, and none
+    stays on it. Exit code 1 if Headrace has not answered every lead. Ctrl-C stops everything.
 
     Example: headrace demo --leads 60 --law chat-2025
     """
@@ -61,8 +61,8 @@ def demo(
     jobs = timetable(read_leads(leads), urgent_every_s=urgent_every_s)
     try:
         finish = asyncio.run(until_told_to_stop(_play(settings, jobs, console, json_wanted=json_wanted)))
-    except DemoStopped:
-        say("Stopped: nothing that the demo started runs any more.", err=True)
+    except Stopped:
+        say("Stopped: everything that the demo started has ended.", err=True)
         raise typer.Exit(INTERRUPTED) from None
     except ExceptionGroup as group:
         _show_last_lines(group.exceptions)

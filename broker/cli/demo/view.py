@@ -93,7 +93,7 @@ def _chosen(side: SideNow, *, urgent: bool) -> Iterator[tuple[LeadState, bool]]:
 
 def _urgent(side: SideNow) -> str:
     if side.urgent_come == 0:
-        return "none has come yet"
+        return "none yet"
     answered = f"{len(side.urgent_waits_s)} of {side.urgent_come} answered"
     if not side.urgent_waits_s:
         return answered

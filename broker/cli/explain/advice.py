@@ -41,7 +41,7 @@ def a_period(period_ms: int) -> str:
 def what_it_means(answer: Answer, verdict: Verdict) -> str:
     """Return one sentence about the answer."""
     if _is_missing(answer):
-        return "There is no such path: what answered may not be OpenAI's API."
+        return "The server has no such path: it may not be OpenAI's API."
     telling = _MEANS[verdict.meaning]
     return telling if isinstance(telling, str) else telling(answer, verdict)
 
@@ -57,53 +57,53 @@ def what_headrace_does(answer: Answer, verdict: Verdict) -> str:
 
 
 _AWAY: Final = (
-    "Headrace fails no request for it: calls rest until openai.base_url has been mended. Only where other models are "
-    "answered there meanwhile, it fails the request, as rejected."
+    "Headrace fails no request because of it: calls pause until openai.base_url is corrected. Only if the server "
+    "answers for other models meanwhile does it fail the request, as rejected."
 )
 
 
 def _what_follows(verdict: Verdict) -> str:
     if verdict.meaning is Meaning.OK:
-        return "Headrace publishes the answer and corrects its budget by the headers."
+        return "Headrace publishes the answer and corrects its budget from the headers."
     if verdict.fault is Fault.REQUEST:
         return f"Headrace fails this request at once, as {verdict.meaning}; its record becomes a dead letter."
     if verdict.fault is Fault.ACCOUNT:
         return (
-            "Headrace fails no request for it: calls of this limit rest, and one goes alone every "
-            f"{spoken_ms(ACCOUNT_REST_MS)} or so, until the account has been mended."
+            "Headrace fails no request because of it: calls of this limit pause, and one probe goes about every "
+            f"{spoken_ms(ACCOUNT_REST_MS)} until the account works again."
         )
     wait_ms = verdict.wait_ms or 0
     if wait_ms > IN_PLACE_MAX_MS:
         return (
-            f"Headrace parks the request for {spoken_ms(wait_ms)}, since that is more than a minute; "
-            "the retrier puts it back on its lane when it is due."
+            f"Headrace parks the request for {spoken_ms(wait_ms)}, since the wait exceeds a minute; the retrier "
+            "puts it back on its lane when it is due."
         )
     if verdict.fault is Fault.LIMIT:
-        return f"Headrace waits {spoken_ms(wait_ms)} and calls again; it counts as no failed attempt."
+        return f"Headrace waits {spoken_ms(wait_ms)} and calls again; this does not count as a failed attempt."
     at_least = f" of at least {spoken_ms(wait_ms)}" if wait_ms else ""
     return (
-        f"Headrace calls again after a growing, random wait{at_least}; {FAILURES_IN_A_ROW} failures in a row make the "
-        f"whole limit rest, and {ATTEMPTS_MAX} failed attempts fail the request as exhausted."
+        f"Headrace calls again after a growing, random wait{at_least}; {FAILURES_IN_A_ROW} failures in a row pause "
+        f"the whole limit, and {ATTEMPTS_MAX} failed attempts fail the request as exhausted."
     )
 
 
 def what_to_do(answer: Answer, verdict: Verdict) -> str:
     """Return what is left for the reader to do."""
     if _is_missing(answer):
-        return "look at openai.base_url: as a rule it ends in /v1"
+        return "check openai.base_url: it usually ends in /v1"
     if verdict.meaning is Meaning.REJECTED:
         return _mending(answer, verdict)
     return _SERVERS_WORK if verdict.fault is Fault.SERVER else _TO_DO[verdict.meaning]
 
 
-_SERVERS_WORK: Final = "nothing, unless it lasts: then OpenAI's status page, and the way there (proxy, DNS, base URL)"
+_SERVERS_WORK: Final = "nothing; if it lasts, check OpenAI's status page and the path to it (proxy, DNS, base URL)"
 _TO_DO: Final = {
     Meaning.OK: "nothing",
-    Meaning.RATE_LIMITED: "nothing now; if it goes on, look who else spends from this limit, or have it raised",
+    Meaning.RATE_LIMITED: "nothing now; if it continues, find out what else spends from this limit, or have it raised",
     Meaning.TOO_LARGE: "make the request smaller (its input, or its max_tokens), or have the limit raised",
-    Meaning.QUOTA: "add credit or raise the spend limit at OpenAI; calls go on by themselves",
-    Meaning.NOT_THE_API: "mend openai.base_url, and restart the dispatcher",
-    Meaning.AUTH: "look at the key, its project and its region; a new key needs a restart of the dispatcher",
+    Meaning.QUOTA: "add credit or raise the spend limit at OpenAI; calls then resume without a restart",
+    Meaning.NOT_THE_API: "correct openai.base_url and restart the dispatcher",
+    Meaning.AUTH: "check the key, its project and its region; a new key needs a restart of the dispatcher",
 }
 
 
@@ -112,10 +112,10 @@ def _mending(answer: Answer, verdict: Verdict) -> str:
     if verdict.limit is not None:
         return "make the request shorter, or choose a model with a larger window"
     if code in _NO_MODEL:
-        return "mend the model's name, or let the account use it"
+        return "correct the model's name, or give the account access to it"
     if answer.error_param and is_word(answer.error_param):
-        return f"tell the producer of such requests: OpenAI names {answer.error_param}"
-    return "tell the producer of such requests"
+        return f"have the producer of such requests correct {answer.error_param}, which OpenAI names"
+    return "have the producer of such requests correct them"
 
 
 def _no_room(answer: Answer, verdict: Verdict) -> str:
@@ -123,9 +123,9 @@ def _no_room(answer: Answer, verdict: Verdict) -> str:
     if (answer.error_code or "").lower() == "token_limit_exceeded":
         of = f" of {limit.name}" if limit is not None and limit.name else ""
         holds = f" at {limit.capacity:,} tokens" if limit is not None and limit.capacity else ""
-        return f"The queue of batches{of} is full{holds}; room comes when batches end."
+        return f"The queue of batches{of} is full{holds}; it has room again when batches end."
     if limit is None:
-        return "Some limit is used up; the answer does not say which."
+        return "A limit is used up; the answer does not say which."
     if limit.capacity is None:
         return f"A limit on {limit.metric} is used up; the answer does not say how large it is."
     size = f"{limit.capacity:,} {limit.metric}" + (f" {a_period(limit.period_ms)}" if limit.period_ms else "")
@@ -149,22 +149,24 @@ def _too_large(_: Answer, verdict: Verdict) -> str:
         return "This request alone is larger than the limit, so it can never pass."
     takes = "more" if limit.requested is None else f"{limit.requested:,}"
     if limit.period_ms is None:
-        return f"This request has {takes} {limit.metric}, and one may have {limit.capacity:,}: it can never pass."
+        return (
+            f"This request has {takes} {limit.metric}, of {limit.capacity:,} allowed in one request: it can never pass."
+        )
     holds = f"holds {limit.capacity:,} {limit.metric} {a_period(limit.period_ms)}"
     return f"{_the_limit(limit)} {holds}, and this request alone takes {takes}: it can never pass."
 
 
 def _overloaded(answer: Answer, _: Verdict) -> str:
     if (answer.error_code or "").lower() == "slow_down" or answer.message.lower().startswith("slow down"):
-        return "OpenAI asks to slow down: traffic has grown too fast. It is no limit of yours."
-    return "OpenAI has more work than it can do. It is no limit of yours."
+        return "OpenAI asks to slow down: traffic has grown too fast. This is not one of your limits."
+    return "OpenAI is overloaded. This is not one of your limits."
 
 
 def _not_allowed(answer: Answer, _: Verdict) -> str:
     if "country" in (answer.error_code or "").lower():
         return "OpenAI does not serve the country or region this was called from."
     if answer.status == 403:
-        return "The account, project or key may not do this, or something on the way forbids it."
+        return "The account, project or key is not allowed to do this, or a proxy or firewall on the way forbids it."
     return "OpenAI does not accept the key."
 
 
@@ -177,13 +179,13 @@ def _rejected(answer: Answer, verdict: Verdict) -> str:
         return "There is no such model, or this account may not use it."
     if "polic" in code or "filter" in code or "moderation" in code:
         return "OpenAI refused the content of this request."
-    return "OpenAI refused this request for what it is."
+    return "OpenAI refused this request as invalid."
 
 
 def _failed(_: Answer, verdict: Verdict) -> str:
     if verdict.shape is not None:
-        return "Nobody here knows this answer; it is taken for a failure of OpenAI, or of something on the way to it."
-    return "OpenAI failed, or something on the way to it."
+        return "This release does not know this answer; it is treated as a failure of OpenAI or of the path to it."
+    return "OpenAI failed, or the path to it."
 
 
 _MEANS: Final[dict[Meaning, str | Callable[[Answer, Verdict], str]]] = {
@@ -195,7 +197,7 @@ _MEANS: Final[dict[Meaning, str | Callable[[Answer, Verdict], str]]] = {
     Meaning.NOT_THE_API: "What answers at openai.base_url is not OpenAI's API.",
     Meaning.AUTH: _not_allowed,
     Meaning.REJECTED: _rejected,
-    Meaning.TIMEOUT: "OpenAI did not answer in time. It may have done the work all the same, and charged it.",
-    Meaning.CONNECTION: "The connection to OpenAI could not be made, or broke.",
+    Meaning.TIMEOUT: "OpenAI did not answer in time. It may have processed and charged the request nevertheless.",
+    Meaning.CONNECTION: "The connection to OpenAI failed or was cut.",
     Meaning.UPSTREAM_ERROR: _failed,
 }

@@ -37,7 +37,7 @@ def page(answer: Answer, verdict: Verdict, *, where: str, width: int) -> Iterato
     if verdict.wait_ms is not None:
         yield _fact("again in", spoken_ms(verdict.wait_ms))
     if verdict.shape is not None:
-        yield _fact("unknown", f"{verdict.shape}: please report it, so that it is known")
+        yield _fact("unknown", f"{verdict.shape}: please report it, so that a later release knows it")
     yield from _wrapped("Headrace", what_headrace_does(answer, verdict).removeprefix("Headrace "), width)
     yield from _wrapped("you", what_to_do(answer, verdict), width)
 

@@ -28,14 +28,14 @@ _SILENCE: Final = frozenset({Meaning.TIMEOUT, Meaning.CONNECTION})
 
 def explain(
     source: Annotated[
-        str, typer.Argument(metavar="FILE|-", help="What OpenAI said, in any form; - is standard input.")
+        str, typer.Argument(metavar="FILE|-", help="OpenAI's answer, in any form; - reads standard input.")
     ] = _STDIN,
-    as_json: Annotated[bool, typer.Option("--json", help="For machines: JSON, one object a line.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, one object per line.")] = False,
 ) -> None:
-    """Say what an answer or an error of OpenAI means, which limit it speaks of, and what Headrace would do.
+    """Explain an answer or an error of OpenAI: its meaning, the limit it names, and what Headrace would do.
 
-    Takes what you have: JSON lines {"status", "headers", "body"}, a body alone, the output of curl -i, events of a
-    stream, an exception of the SDK, or the bare message. Works offline, asks nobody and sends nothing anywhere.
+    It reads JSON lines {"status", "headers", "body"}, a body alone, the output of curl -i, events of a stream, an
+    exception of the SDK, or the bare message. It works offline and sends no data.
 
     Example: headrace explain "Rate limit reached for gpt-4o in organization o on tokens per min (TPM): Limit 30000,
     Used 29937, Requested 385. Please try again in 644ms."
@@ -107,7 +107,7 @@ def _given(source: str) -> Iterator[Piece]:
     """Yield the pieces of standard input, of a file, or of the argument itself if it cannot be the name of a file."""
     if source == _STDIN:
         if sys.stdin.isatty():
-            say("Paste what OpenAI said, then Ctrl-D on a line of its own.", err=True)
+            say("Paste OpenAI's answer, then press Ctrl-D on an empty line.", err=True)
         yield from pieces(sys.stdin.buffer)
         return
     try:

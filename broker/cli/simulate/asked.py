@@ -36,12 +36,12 @@ def workload_from(file: Path | None, options: Options, lanes: Iterable[str]) -> 
         return _told(options, known)
     if options.rates or options.sizes or options.answers or options.deadlines:
         raise SettingsError(
-            f"{file} says what comes: leave out --rate, --size, --answer and --deadline, or leave out the file."
+            f"{file} describes the workload: leave out --rate, --size, --answer and --deadline, or leave out the file."
         )
     try:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8"
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise SettingsError(f"The workload {file} cannot be read: {reason}.") from error
     try:
         return workload_in(text, is_json=file.suffix == ".json", lanes=known)
@@ -83,7 +83,8 @@ def factors_from(text: str) -> tuple[float, ...]:
 def _told(options: Options, lanes: tuple[str, ...]) -> Workload:
     if not options.rates:
         raise SettingsError(
-            "Say what comes: a workload file, such as examples/workload.toml, or --rate, such as --rate urgent=2/s."
+            "No workload is given: name a file, such as examples/workload.toml, or use --rate, such as --rate "
+            "urgent=2/s."
         )
     rates = _by_lane("--rate", options.rates, per_hour, lanes)
     sizes = _by_lane("--size", options.sizes, span, lanes)
@@ -91,7 +92,7 @@ def _told(options: Options, lanes: tuple[str, ...]) -> Workload:
     deadlines = _by_lane("--deadline", options.deadlines, span_ms, lanes)
     for name, told in (("--size", sizes), ("--answer", answers), ("--deadline", deadlines)):
         for lane in told.keys() - rates.keys() - {""}:
-            raise SettingsError(f"{name} speaks of lane {lane!r}, which has no --rate.")
+            raise SettingsError(f"{name} names lane {lane!r}, which has no --rate: add one, or leave the lane out.")
     streams = tuple(
         Stream(
             name=lane,

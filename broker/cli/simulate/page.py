@@ -26,13 +26,15 @@ def page(outlooks: list[Outlook], *, width: int = WIDE) -> Iterator[Table | Text
     asked = the_one_asked_for(outlooks)
     yield Text(f"{counted(asked.record.arrived, 'request')} over {spoken_s(asked.record.ended_ms / 1_000)}", "bold")
     if asked.parts > 1:
-        yield Text(f"played in {asked.parts} parts, without the first moments of each; ±: where the mean lies, to 95 %")
+        yield Text(
+            f"played in {asked.parts} parts, without the lead-in of each; ±: 95 % confidence interval of the mean"
+        )
     yield _lanes(asked, wait_of)
     for limit in asked.limits:
         yield _limit(limit)
     yield _sentence(asked)
     if len(outlooks) > 1:
-        yield Text("\nWhat another quota would do to the same requests", "bold")
+        yield Text("\nThe same requests with other quotas", "bold")
         yield _quotas(outlooks, wait_of)
 
 

@@ -58,7 +58,7 @@ def draw(plan: Plan, outlooks: list[Outlook], path: Path) -> None:
 
 def _title(outlook: Outlook) -> str:
     tokens = sum(limit.quota.tokens_per_minute for limit in outlook.limits)
-    late = f"{outlook.missed:,} come too late" if outlook.missed else "none comes too late"
+    late = f"{outlook.missed:,} come too late" if outlook.missed else "none misses its deadline"
     return f"{outlook.record.arrived:,} requests on {tokens:,} tokens a minute: {late}"
 
 
@@ -83,7 +83,7 @@ def _draw_waits(axes: Axes, plan: Plan, outlook: Outlook, colours: Mapping[str, 
     axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter(FuncFormatter(_tick_of))
     axes.grid(axis="y", color=_INK, alpha=0.12)
-    axes.set_title("How long those had waited whose turn came (line: mean, shade: longest)", loc="left", pad=28)
+    axes.set_title("Wait until the call, by time of the call (line: mean, shade: longest)", loc="left", pad=28)
     axes.legend(
         loc="lower left",
         bbox_to_anchor=(-0.005, 0.99),
@@ -145,7 +145,7 @@ def _draw_tokens(axes: Axes, outlook: Outlook, colours: Mapping[str, str]) -> No
     used = sum(limit.tokens.charged for limit in outlook.limits) / max(
         1, sum(limit.tokens.offered for limit in outlook.limits)
     )
-    axes.set_title(f"Tokens spent a minute, by lane ({used:.0%} of the quota)", loc="left")
+    axes.set_title(f"Tokens spent per minute, by lane ({used:.0%} of the quota)", loc="left")
 
 
 def _mark_time(axes: Axes, plan: Plan, outlook: Outlook) -> None:

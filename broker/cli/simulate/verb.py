@@ -36,20 +36,22 @@ Draw = Callable[[Plan, list[Outlook], Path], None]
 
 def simulate(
     workload: Annotated[
-        Path | None, typer.Argument(metavar="WORKLOAD", help="What comes: a TOML or JSON file; else --rate.")
+        Path | None, typer.Argument(metavar="WORKLOAD", help="The workload: a TOML or JSON file; without one: --rate.")
     ] = None,
     *,
     config: Config = None,
     tokens_per_minute: Annotated[
         int | None,
-        typer.Option(metavar="N", min=1, max=10**12, help="The quota of every limit; else what the settings believe."),
+        typer.Option(metavar="N", min=1, max=10**12, help="Token quota of every limit; default: the settings'."),
     ] = None,
     requests_per_minute: Annotated[
         int | None,
-        typer.Option(metavar="N", min=1, max=10**9, help="The same in requests; else the settings', else no limit."),
+        typer.Option(
+            metavar="N", min=1, max=10**9, help="Request quota of every limit; default: the settings', or none."
+        ),
     ] = None,
     rate: Annotated[
-        list[str] | None, typer.Option(metavar="LANE=RATE", help="How many come: urgent=2/s, bulk=5000/day.")
+        list[str] | None, typer.Option(metavar="LANE=RATE", help="Arrivals of a lane: urgent=2/s, bulk=5000/day.")
     ] = None,
     size: Annotated[
         list[str] | None, typer.Option(metavar="[LANE=]TOKENS", help="Tokens of a prompt: 600, urgent=300-1200.")
@@ -58,37 +60,40 @@ def simulate(
         list[str] | None, typer.Option(metavar="[LANE=]TOKENS", help="Tokens of an answer, likewise.")
     ] = None,
     deadline: Annotated[
-        list[str] | None, typer.Option(metavar="[LANE=]SPAN", help="How long one is wanted: 10min; else the lane's.")
+        list[str] | None,
+        typer.Option(metavar="[LANE=]SPAN", help="Time allowed for a request: 10min; default: the lane's."),
     ] = None,
     model: Annotated[str, typer.Option(metavar="MODEL", help="The model that --rate asks for.")] = "gpt-4o-mini",
     hours: Annotated[
         float | None,
         typer.Option(
-            metavar="HOURS", min=0.001, max=8_784.0, help="For how long --rate goes on; 1 without --requests."
+            metavar="HOURS", min=0.001, max=8_784.0, help="Duration of --rate; default 1, or until --requests."
         ),
     ] = None,
-    requests: Annotated[int | None, typer.Option(metavar="N", min=1, max=10**7, help="So many and no more.")] = None,
+    requests: Annotated[
+        int | None, typer.Option(metavar="N", min=1, max=10**7, help="Stop after this many requests.")
+    ] = None,
     law: Annotated[
-        ChatLaw, typer.Option(metavar="|".join(ChatLaw), help="How Chat Completions are charged.")
+        ChatLaw, typer.Option(metavar="|".join(ChatLaw), help="Law by which Chat Completions are charged.")
     ] = ChatLaw.CHAT_2025,
-    latency: Annotated[str, typer.Option(metavar="S|S-S", help="Seconds an answer takes.")] = "1-4",
+    latency: Annotated[str, typer.Option(metavar="S|S-S", help="Seconds that an answer takes.")] = "1-4",
     behaviour: Annotated[
-        list[str] | None, typer.Option(metavar="NAME[:FIELD=VALUE,…]", help="How OpenAI behaves, as of `upstream`.")
+        list[str] | None, typer.Option(metavar="NAME[:FIELD=VALUE,…]", help="OpenAI's behaviour, as for `upstream`.")
     ] = None,
     quotas: Annotated[
-        str, typer.Option(metavar="F,F,…", help="Which multiples of the quota to compare; 1 compares nothing.")
+        str, typer.Option(metavar="F,F,…", help="Multiples of the quota to compare; 1: no comparison.")
     ] = "0.5,0.75,1,1.5,2",
-    seed: Annotated[int, typer.Option(metavar="N", min=0, help="Same seed, same run.")] = 7,
-    whole: Annotated[bool, typer.Option("--whole", help="Play a long steady workload in one piece.")] = False,
+    seed: Annotated[int, typer.Option(metavar="N", min=0, help="Seed of the run.")] = 7,
+    whole: Annotated[bool, typer.Option("--whole", help="Play a long, steady workload in one piece.")] = False,
     plot: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Draw waits and tokens over time: a .png or .svg.")
+        Path | None, typer.Option(metavar="FILE", help="Write a chart of waits and tokens over time: a .png or .svg.")
     ] = None,
     as_json: Json = False,
 ) -> None:
     """Play a workload through the dispatcher's own core against a simulated OpenAI, in virtual time.
 
-    Tells for each lane how long requests wait, how many come too late, what of the quota is used, and what another
-    quota would change. Needs neither Kafka nor OpenAI. Exit 1 if a request fails or comes too late.
+    It reports for each lane the waits and the missed deadlines, the share of the quota that is used, and what another
+    quota would change. It needs neither Kafka nor OpenAI. Exit 1 if a request fails or misses its deadline.
 
     Example: headrace simulate examples/workload.toml --tokens-per-minute 200000 --plot plan.png
 

@@ -17,13 +17,13 @@ BACKLOG_WORTH_SAYING_S: Final = 60.0
 PAUSE_GRAVE_S: Final = 60.0
 
 TRIPPED: Final = {
-    "quota": "no credit is left, or a spend limit is reached; nothing goes on before the account is mended at OpenAI",
-    "auth": "OpenAI does not accept the key or the region; put in another key and restart",
-    "not_the_api": "what answers there is not OpenAI's API; mend openai.base_url and restart",
+    "quota": "no credit is left, or a spend limit is reached; no call succeeds before that is changed at OpenAI",
+    "auth": "OpenAI does not accept the key or the region; set another key and restart",
+    "not_the_api": "the server there is not OpenAI's API; correct openai.base_url and restart",
     "overloaded": "OpenAI is overloaded or asks to slow down",
     "upstream_error": "OpenAI answers with server errors",
     "timeout": "OpenAI does not answer in time",
-    "connection": "OpenAI cannot be reached; look at the network and at openai.base_url",
+    "connection": "OpenAI cannot be reached; check the network and openai.base_url",
 }
 
 _CAUSES: Final = {
@@ -73,7 +73,7 @@ def _of_dispatcher(report: Report, prefix: str) -> Iterator[StatusFinding]:
     if report.said is None:
         yield _grave(
             f"No dispatcher of {prefix} has reported within a day: start one with `headrace dispatcher`, or check "
-            "kafka.topic_prefix, redis.url and redis.key_prefix, which must be the dispatchers' own."
+            "that kafka.topic_prefix, redis.url and redis.key_prefix are those of the dispatchers."
         )
         return
     if report.is_stale:
@@ -113,21 +113,21 @@ def _of_retrier(report: Report) -> Iterator[StatusFinding]:
 
 def _silence(report: Report, said: Said, noun: str) -> str:
     """Say that no process reports any more: which one did last, how that ended, and what to do."""
-    who = f"{said.get('host', 'an unknown host')}, {said.get('role')} of term {said.get('term')}"
-    sentence = f"No {noun} has reported for {spoken_s(report.age_s or 0)}; the last was {who}."
+    last = f"{said.get('host', 'an unknown host')}, {said.get('role')} of term {said.get('term')}"
+    sentence = f"No {noun} has reported for {spoken_s(report.age_s or 0)}; the last was {last}."
     if report.spoilt:
         return sentence  # the lease's holder and the standbys cannot be read
     match report.holder:
         case None:
             sentence += " Its lease has run out"
         case "released":
-            sentence += " It left in good order"
+            sentence += " It shut down properly"
         case holder if holder == said.get("owner"):
-            return f"{sentence} It still holds the lease: its process hangs, or cannot write to Redis. Look at its log."
+            return f"{sentence} It still holds the lease: its process hangs, or cannot write to Redis. Check its log."
         case holder:
-            return f"{sentence} {holder} holds the lease now and has not led yet: look at its log."
+            return f"{sentence} {holder} holds the lease now but has not led yet: check its log."
     if report.standbys:
-        return f"{sentence}, and {counted(report.standbys, 'standby')} should take over within seconds: look again."
+        return f"{sentence}, and {counted(report.standbys, 'standby')} should take over within seconds: run this again."
     return f"{sentence}, and none stands by: start a {noun} with `headrace {noun}`."
 
 
@@ -138,16 +138,17 @@ def _of_role(report: Report, said: Said) -> Iterator[StatusFinding]:
         case "standby" if report.kind == "url":
             holder = said.get("leader")
             if holder in {None, RELEASED}:
-                yield _grave("This one stands by, and sees no process hold the lease.")
+                yield _grave("This process stands by, and no process holds the lease.")
             else:
-                yield _note(f"This one stands by; lanes and limits are with the leader, {holder}.")
+                yield _note(f"This process stands by; the leader, {holder}, reports lanes and limits.")
         case "suspended" | "promoting" if not said.get("leading_since"):
             yield _note("It has the lease and is being promoted: calls begin within seconds.")
         case "suspended" | "promoting":
             held = sum(int(lane.get("settled", 0)) for lane in table_of(said, "lanes").values())
             yield _grave(
-                f"The leader starts no calls before Kafka lets it publish again. {counted(held, 'outcome')} and "
-                f"{counted(int(said.get('inflight', 0)), 'call')} in flight are held in its memory: do not restart it."
+                f"The leader starts no calls until it can publish to Kafka again. {counted(held, 'outcome')} and "
+                f"{counted(int(said.get('inflight', 0)), 'call')} in flight are held in its memory: do not restart "
+                "it."
             )
         case role:
             yield _grave(f"It neither leads nor stands by: it is {role}.")
@@ -161,7 +162,9 @@ def _of_services(said: Said) -> Iterator[StatusFinding]:
         verb = "are" if len(away) > 1 else "is"
         trouble = str(said.get("trouble") or "")
         sentence = trouble if "does not answer" in trouble else f"{names} {verb} away. {trouble}".rstrip()
-        meanwhile = "" if "kafka" in away else " It goes on without, but no standby can take over meanwhile."
+        meanwhile = (
+            "" if "kafka" in away else (" The leader continues without it, but no standby can take over meanwhile.")
+        )
         yield _grave(sentence + meanwhile)
     elif said.get("trouble") and not _open_breakers(said):
         yield _grave(str(said["trouble"]))
@@ -196,7 +199,7 @@ def _of_limits(said: Said) -> Iterator[StatusFinding]:
         if limit.get("breaker", "closed") != "closed":
             continue
         if paused_s > 0 and waiting:
-            sentence = f"{name}: OpenAI said to wait; {waiting:,} wait for another {spoken_s(paused_s)}."
+            sentence = f"{name}: OpenAI asked for a pause; {waiting:,} wait for another {spoken_s(paused_s)}."
             yield StatusFinding(paused_s > PAUSE_GRAVE_S, sentence)
         elif waiting and said.get("role") == "leader":
             yield from _exhausted(name, limit, waiting)
@@ -230,7 +233,7 @@ def _of_lanes(lanes: Mapping[str, Said]) -> Iterator[StatusFinding]:
     for name, lane in lanes.items():
         seconds, waiting = float(lane.get("waiting_seconds", 0)), int(lane.get("waiting", 0))
         if seconds >= BACKLOG_WORTH_SAYING_S:
-            yield _note(f"{name}: {waiting:,} wait; their tokens take {spoken_s(seconds)} to flow in.")
+            yield _note(f"{name}: {waiting:,} wait; the quota needs {spoken_s(seconds)} to refill the tokens for them.")
 
 
 def table_of(said: Said, name: str) -> Mapping[str, Any]:

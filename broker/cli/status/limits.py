@@ -38,7 +38,7 @@ def limits_shown(limits: Mapping[str, Said], *, leads: bool, width: int = WIDE) 
     else:
         yield _wide(by_waiting, leads=leads)
     if len(limits) > SHOWN_MAX:
-        yield Text(f"and {len(limits) - SHOWN_MAX} limits more", style=_FAINT)
+        yield Text(f"and {len(limits) - SHOWN_MAX} more limits", style=_FAINT)
 
 
 def _stacked(name: str, limit: Said, *, leads: bool) -> Iterator[RenderableType]:
@@ -79,7 +79,7 @@ def _wide(limits: Sequence[tuple[str, Said]], *, leads: bool) -> Table:
 
 def charges_shown(limits: Mapping[str, Said], *, width: int = WIDE) -> Iterator[RenderableType]:
     """Yield the law by which each limit's calls are charged, as far as a dispatcher reports it."""
-    titles = ("our error, tokens a call", "told by answers") if width >= WIDE else ("error", "answers")
+    titles = ("our error, tokens per call", "answers compared") if width >= WIDE else ("error", "answers")
     table = columns("limit", "charged by", *titles)
     told = [
         (name, endpoint, charge)
@@ -87,7 +87,7 @@ def charges_shown(limits: Mapping[str, Said], *, width: int = WIDE) -> Iterator[
         for endpoint, charge in table_of(limit, "charges").items()
     ]
     for name, endpoint, charge in told[:SHOWN_MAX]:
-        law = charge.get("law") or "not known yet: the dearest law"
+        law = charge.get("law") or "not known yet: the costliest law"
         error = charge.get("error_tokens")
         table.add_row(
             named(f"{name} {endpoint}"),

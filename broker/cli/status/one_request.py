@@ -32,8 +32,8 @@ async def where_is(
         return await _asked(leader, query, max(OWN_TIMEOUT_S, left_s))
     except Unreachable as reason:
         raise Unreachable(
-            f"The leader says that it is asked at {leader}. {reason} Ask it from where that address is reached, or "
-            "name another one with --url."
+            f"The leader reports the address {leader}. {reason} Run this where that address can be reached, or name "
+            "another one with --url."
         ) from reason
 
 
@@ -45,13 +45,14 @@ def leader_url(report: Report, prefix: str) -> str:
     """
     if report.said is None or report.is_stale:
         raise Unreachable(
-            f"No dispatcher of {prefix} has reported of late, so it is not known: `headrace status` says what is wrong."
+            f"No dispatcher of {prefix} has reported recently, so nothing is known of the request: `headrace "
+            "status` says what is wrong."
         )
     url = report.said.get("url")
     if not isinstance(url, str):
         host = report.said.get("host", "an unknown host")
         raise Unreachable(
-            f"The leader, on {host}, has not said where it is asked: look again in a second, or name it with --url "
+            f"The leader, on {host}, has not reported its address yet: try again in a second, or name it with --url "
             "http://HOST:PORT."
         )
     return url
@@ -64,7 +65,7 @@ async def _here(settings: Settings, query: dict[str, str], reason: Unreachable) 
     except Unreachable:
         told = {}
     if told.get("topic_prefix") != settings.kafka.topic_prefix:
-        raise Unreachable(f"{reason} Ask the leader itself: --url http://HOST:PORT.") from reason
+        raise Unreachable(f"{reason} Ask the leader directly: --url http://HOST:PORT.") from reason
     return told
 
 
@@ -72,7 +73,9 @@ async def _asked(url: str, query: dict[str, str], timeout_s: float) -> Said:
     address = urlsplit(status_url(url))._replace(query=urlencode(query)).geturl()
     told = await asked(address, timeout_s)
     if "topic_prefix" not in told:
-        raise Unreachable(f"What answers at {url} is no dispatcher of Headrace: check the address and the port.")
+        raise Unreachable(f"The server at {url} is not a dispatcher of Headrace: check the address and the port.")
     if "state" not in told:
-        raise Unreachable(f"The dispatcher at {url} cannot tell of single requests: it is of an older release.")
+        raise Unreachable(
+            f"The dispatcher at {url} is of an older release, which does not report single requests: upgrade it."
+        )
     return told

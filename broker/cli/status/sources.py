@@ -58,7 +58,7 @@ async def look_in_redis(settings: Settings, *, cluster: str | None, timeout_s: f
             raise Unreachable(str(reason)) from reason
 
     otherwise = (
-        f"Redis was not looked through within {timeout_s:g} s: name the cluster with --cluster, or allow more time."
+        f"Searching Redis took longer than {timeout_s:g} s: name the cluster with --cluster, or allow more time."
     )
     async with closing(redis):
         found = await within(timeout_s, ask, place="Redis", otherwise=otherwise)
@@ -71,7 +71,7 @@ async def _looked(redis: RedisStatus, settings: Settings, cluster: str | None, *
     prefix, key_prefix = settings.kafka.topic_prefix, settings.redis.key_prefix
     remarks: list[str] = []
     if cluster is None and (cluster := await _told_by_kafka(settings, kafka_s)) is None:
-        remarks.append("Kafka does not answer from here; the status was found by walking through Redis.")
+        remarks.append("Kafka does not answer from here; the status was found by a search through Redis.")
         cluster = await _only_cluster(redis, key_prefix, prefix)
     report = _report(await redis.read(f"{key_prefix}:{cluster}:{prefix}.dispatcher"), remarks)
     retrier = _report(await redis.read(f"{key_prefix}:{cluster}:{prefix}.retrier"), remarks)
@@ -95,8 +95,8 @@ async def _only_cluster(redis: RedisStatus, key_prefix: str, prefix: str) -> str
         told = [await redis.read(f"{key_prefix}:{each}:{prefix}.dispatcher") for each in clusters]
         ages = ", ".join(f"{each} ({found.age_s or 0:.0f} s ago)" for each, found in zip(clusters, told, strict=True))
         raise SettingsError(
-            f"Kafka does not answer, and {len(clusters)} clusters have reported for {prefix}: {ages}. Say which one is "
-            "yours with --cluster ID."
+            f"Kafka does not answer, and {len(clusters)} clusters have reported for {prefix}: {ages}. Name yours "
+            "with --cluster ID."
         )
     return clusters[0] if clusters else None
 
@@ -110,7 +110,7 @@ async def _others(redis: RedisStatus, key_prefix: str, prefix: str, cluster: str
         return []
     if not others:
         return []
-    return [f"Kafka's cluster is {cluster}; this Redis has reports of {', '.join(others)}: is it the right Redis?"]
+    return [f"Kafka's cluster is {cluster}; this Redis has reports of {', '.join(others)}: check redis.url."]
 
 
 def _report(found: Reported, remarks: list[str]) -> Report:
@@ -118,7 +118,7 @@ def _report(found: Reported, remarks: list[str]) -> Report:
     if found.status is not None:
         said = _object(found.status)
         if said is None:
-            remarks.append(f"What stands in {found.lease_key}:status is no status.")
+            remarks.append(f"The value of {found.lease_key}:status in Redis is not a status.")
     return Report(
         said=said,
         age_s=found.age_s if said is not None else None,
@@ -141,7 +141,7 @@ async def look_at_url(settings: Settings, url: str, *, timeout_s: float) -> Stat
     if str(said.get("role")) and "topic_prefix" in said:
         report = Report(said=said, age_s=0.0, kind="url", place=address)
         return StatusReading(str(said.get("topic_prefix") or settings.kafka.topic_prefix), report)
-    raise Unreachable(f"What answers at {address} is no dispatcher of Headrace: check the address and the port.")
+    raise Unreachable(f"The server at {address} is not a dispatcher of Headrace: check the address and the port.")
 
 
 def status_url(url: str) -> str:
@@ -174,7 +174,7 @@ async def asked(address: str, timeout_s: float) -> Said:
         async with asyncio.timeout(timeout_s):
             return await asyncio.to_thread(fetched, address, timeout_s)
     except TimeoutError:
-        raise Unreachable(f"{urlsplit(address).netloc} cannot be asked: it does not answer in time.") from None
+        raise Unreachable(f"{urlsplit(address).netloc} does not answer in time.") from None
 
 
 def fetched(address: str, timeout_s: float) -> Said:
@@ -193,14 +193,14 @@ def fetched(address: str, timeout_s: float) -> Said:
         reason.close()
         if reason.code == HTTPStatus.BAD_REQUEST and isinstance(mistake, str):
             raise InvalidRequest(safe(mistake)) from reason
-        raise Unreachable(f"{place} answers with HTTP {reason.code}: is that the port of a dispatcher?") from reason
+        raise Unreachable(f"{place} answers with HTTP {reason.code}: check that it is a dispatcher's port.") from reason
     except URLError as reason:
         kind = NothingListens if isinstance(reason.reason, ConnectionRefusedError) else Unreachable
-        raise kind(f"{place} cannot be asked: {_why(reason.reason)}.") from reason
+        raise kind(f"{place} cannot be reached: {_why(reason.reason)}.") from reason
     except (OSError, HTTPException, ValueError) as reason:
-        raise Unreachable(f"{place} cannot be asked: {_why(reason)}.") from reason
+        raise Unreachable(f"{place} cannot be reached: {_why(reason)}.") from reason
     if told is None:
-        raise Unreachable(f"{place} answers, but with no status: is that the port of a dispatcher?")
+        raise Unreachable(f"{place} answers, but not with a status: check that it is a dispatcher's port.")
     return told
 
 

@@ -29,19 +29,22 @@ _WIDTH_UNWATCHED = 160
 
 def status(  # noqa: PLR0917  # Typer reads them by name
     url: Annotated[
-        str | None, typer.Option("--url", metavar="URL", help="Ask this dispatcher itself, such as http://host:8080.")
+        str | None, typer.Option("--url", metavar="URL", help="Ask this dispatcher, such as http://host:8080.")
     ] = None,
     cluster: Annotated[
         str | None,
         typer.Option(
-            "--cluster", metavar="ID", help="Kafka's cluster id, where several share a Redis and Kafka is away."
+            "--cluster",
+            metavar="ID",
+            help="Kafka's cluster id, if several clusters share a Redis and Kafka is unavailable.",
         ),
     ] = None,
     request_id: Annotated[
-        str | None, typer.Option("--id", metavar="ID", help="Why this request waits: ask the leader about it.")
+        str | None, typer.Option("--id", metavar="ID", help="Ask the leader why this request waits.")
     ] = None,
     run: Annotated[
-        int | None, typer.Option("--run", metavar="N", min=0, max=RUN_MAX, help="Which run of it; else the last one.")
+        int | None,
+        typer.Option("--run", metavar="N", min=0, max=RUN_MAX, help="Run of that request; default: the last."),
     ] = None,
     as_json: Json = False,
     config: Config = None,
@@ -49,14 +52,14 @@ def status(  # noqa: PLR0917  # Typer reads them by name
     prefix: TopicPrefix = None,
     timeout: TimeoutS = 5,
 ) -> None:
-    """Say who leads, what is wrong, what waits and how much of each limit is left; exit 1 if something is wrong.
+    """Show the leader, problems, the backlog and what is left of each limit; exit 1 if there is a problem.
 
-    The leader leaves its status in Redis every second, so this works while Kafka is away. Where Redis is away, it is
-    asked for on this machine, at dispatcher.http_port; --url asks any dispatcher, leader or standby. A quota that is
-    used up is no trouble: it is said, and the exit code stays 0.
+    The leader writes its status to Redis every second, so this works while Kafka is unavailable. If Redis is
+    unavailable, the dispatcher on this machine is asked, at dispatcher.http_port; --url asks any dispatcher, leader or
+    standby. An exhausted quota is reported but is not a problem: the exit code stays 0.
 
-    With --id: where that request is, who stands before it, what it waits for and about when it will be called. Only the
-    leader knows, so it is asked; exit 1 if it knows nothing of it.
+    With --id: where that request is, what is before it, what it waits for and about when it will be called. Only the
+    leader knows this, so the leader is asked; exit 1 if it does not know the request.
 
     Example: headrace status --url http://dispatcher-0:8080 --json
 
@@ -66,7 +69,7 @@ def status(  # noqa: PLR0917  # Typer reads them by name
     hush_kafka()
     if request_id is not None:
         if not is_valid_id(request_id):
-            raise InvalidRequest(f"{request_id[:200]!r} is no id: it has 1 to 128 characters of printable ASCII.")
+            raise InvalidRequest(f"{request_id[:200]!r} is not an id: an id is 1 to 128 printable ASCII characters.")
         told = run_verb(where_is(settings, request_id, run, url=url, cluster=cluster, timeout_s=timeout))
         if as_json:
             say_json(told)
@@ -74,7 +77,7 @@ def status(  # noqa: PLR0917  # Typer reads them by name
             say("\n".join(lines(told)), wrap=True)
         raise typer.Exit(_NOT_KNOWN if told["state"] in _NOBODY_KNOWS else 0)
     if run is not None:
-        raise InvalidRequest("--run belongs to --id: say which request is meant.")
+        raise InvalidRequest("--run needs --id: name the request.")
     look = run_verb(_look(settings, url=url, cluster=cluster, timeout_s=timeout))
     found = findings(look)
     if as_json:
@@ -103,13 +106,13 @@ async def _here(settings: Settings, reason: Unreachable) -> StatusReading:
     except Unreachable as silence:
         if isinstance(reason, NothingListens) and isinstance(silence, NothingListens):
             raise NothingListens(
-                f"Nothing of Headrace runs here. {reason} No dispatcher listens at {own} either. To try it on this "
-                "machine: `headrace local up`, then `headrace topics create` and `headrace dispatcher`. If it runs "
-                "elsewhere: name its redis.url in the settings, or a dispatcher with --url http://HOST:PORT."
+                f"No Headrace runs here. {reason} No dispatcher listens at {own} either. To try it on this machine: "
+                "`headrace local up`, then `headrace topics create` and `headrace dispatcher`. If it runs "
+                "elsewhere, set redis.url, or name a dispatcher with --url http://HOST:PORT."
             ) from reason
         look = None
     if look is None or look.prefix != settings.kafka.topic_prefix:
-        raise Unreachable(f"{reason} Ask a dispatcher itself: --url http://HOST:PORT.") from reason
+        raise Unreachable(f"{reason} Ask a dispatcher directly: --url http://HOST:PORT.") from reason
     return StatusReading(
         look.prefix, look.dispatcher, remarks=(f"{reason} So the dispatcher on this machine was asked.",)
     )

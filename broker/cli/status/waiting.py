@@ -15,54 +15,55 @@ from broker.cli.terminal import safe
 _SOON_S: Final = 12 * 3_600
 _NEW_S: Final = 10.0
 _LEADER: Final = {
-    "suspended": "the leader: it starts no calls before Kafka lets it publish again; do not restart it",
-    "unproved": "the leader: it starts no calls before it has proved that it still leads",
-    "leaving": "another leader: this one is leaving, and starts no call that would not end before",
+    "suspended": "the leader: it starts no calls until it can publish to Kafka again; do not restart it",
+    "unproved": "the leader: it starts no calls until it has proved that it still leads",
+    "leaving": "another leader: this one is shutting down, and starts no call that would not end in time",
 }
 
 
 def lines(told: Said) -> list[str]:
     """Return all lines, the state first."""
-    who = f"{told.get('id')}{_run(told)}"
-    return [safe(line) for line in _lines(who, told)]
+    name = f"{told.get('id')}{_run(told)}"
+    return [safe(line) for line in _lines(name, told)]
 
 
 def _run(told: Said) -> str:
     return f" (run {told['run']})" if told.get("run") else ""
 
 
-def _lines(who: str, told: Said) -> Iterator[str]:
+def _lines(name: str, told: Said) -> Iterator[str]:
     where = f"lane {told.get('lane')} ({_tenant(told)})"
     match told.get("state"):
         case "waiting" | "waiting_for_order" | "waiting_for_retry":
-            yield f"{who} waits in {where}{_standing(told)}."
+            yield f"{name} waits in {where}{_standing(told)}."
             yield from _waiting(told)
         case "calling":
-            yield f"{who} is being called, in {where}: attempt {told.get('calls')}, for {_span(told.get('for_s'))} now."
+            lasted = _span(told.get("for_s"))
+            yield f"{name} is being called, in {where}: attempt {told.get('calls')}, for {lasted} now."
         case "joined":
-            yield f"{who} waits for what becomes of {_first(told)}; then it is judged again:"
+            yield f"{name} waits for the outcome of {_first(told)}, and is then examined again:"
             yield from _lines(_first(told), table_of(told, "behind"))
         case "settled":
-            yield f"{who} is decided ({_ended(table_of(told, 'decided'))}) and will be published with the next commit."
+            yield f"{name} is decided ({_ended(table_of(told, 'decided'))}) and will be published with the next commit."
             if told.get("trouble"):
                 yield f"Commits wait: {told['trouble']}"
         case "parked":
-            yield f"{who} is parked in the failures topic, after {counted(int(told.get('attempts', 0)), 'call')}."
+            yield f"{name} is parked in the failures topic, after {counted(int(told.get('attempts', 0)), 'call')}."
             yield _back(told.get("retry_at"))
         case "answered":
-            yield from _answered(who, told)
+            yield from _answered(name, told)
         case "unknown":
             window = spoken_s(float(told.get("dedupe_window_s", 0)))
             yield (
-                f"Nothing is known of {who}: it is not taken yet, or unknown, or was answered longer ago than the "
-                f"dedupe window ({window})."
+                f"Nothing is known of {name}: it was not taken yet, does not exist, or was answered longer ago than "
+                f"the dedupe window ({window})."
             )
             yield from _without_room(told.get("lanes_without_room") or ())
             yield from _new(told.get("leads_for_s"))
         case "elsewhere":
             yield str(told.get("sentence"))
         case state:
-            yield f"{who} is {state}."
+            yield f"{name} is {state}."
 
 
 def _tenant(told: Said) -> str:
@@ -81,16 +82,16 @@ def _ended(outcome: Said) -> str:
 
 def _back(retry_at: Any) -> str:
     if retry_at is None:
-        return "The retrier puts it back when it is due; this leader does not know when, since another one parked it."
+        return "The retrier puts it back when it is due; an earlier leader parked it, so this one does not know when."
     return f"The retrier puts it back at {_clock(retry_at)}."
 
 
-def _answered(who: str, told: Said) -> Iterator[str]:
+def _answered(name: str, told: Said) -> Iterator[str]:
     outcome = table_of(told, "outcome")
     if outcome.get("status") is None:
-        yield f"{who} was answered: run {told.get('last_run')} came after it."
+        yield f"{name} was answered: run {told.get('last_run')} came after it."
         return
-    yield f"{who} was answered: {_ended(outcome)}."
+    yield f"{name} was answered: {_ended(outcome)}."
     if outcome["status"] == "failed" and outcome.get("reason") != "cancelled":
         yield "`headrace dead-letters show ID` says why."
 
@@ -99,17 +100,17 @@ def _without_room(lanes: Sequence[str]) -> Iterator[str]:
     if lanes:
         noun, verb = ("Lane", "has") if len(lanes) == 1 else ("Lanes", "have")
         yield (
-            f"{noun} {', '.join(lanes)} {verb} no room now: what stands further behind waits in Kafka until some of "
-            "those before it are done."
+            f"{noun} {', '.join(lanes)} {verb} no room now: later requests wait in Kafka until some of those taken "
+            "are done."
         )
 
 
 def _new(leads_for_s: Any) -> Iterator[str]:
     """Warn that a new leader has not read all its lanes."""
     if not isinstance(leads_for_s, int | float):
-        yield "It has not begun to lead yet: ask again in a few seconds."
+        yield "The dispatcher does not lead yet: ask again in a few seconds."
     elif leads_for_s < _NEW_S:
-        yield f"It leads for {spoken_s(leads_for_s)} only, and may not have read its lanes yet: ask again."
+        yield f"The dispatcher has led for only {spoken_s(leads_for_s)} and may not have read its lanes yet: ask again."
 
 
 # ---------------------------------------------------------------------------------------------------- what waits
@@ -139,7 +140,7 @@ def _waiting(told: Said) -> Iterator[str]:
         yield f"{begin}: {_hindrance(hindrance)}."
         begin = "And for"
     if begin == "It waits for":
-        yield "Nothing keeps it: its call starts at once, or right after those before it."
+        yield "Nothing holds it back: its call starts now, or right after those before it."
     yield from _estimate(told)
 
 
@@ -150,7 +151,7 @@ def _estimate(told: Said) -> Iterator[str]:
         return
     in_s = estimate.get("in_s")
     at = f"in about {_span(in_s)} ({_clock(estimate.get('at'), in_s)})"
-    yield f"Estimated start: {at}, if no request comes that goes first."
+    yield f"Estimated start: {at}, unless requests arrive that go before it."
     if str(estimate.get("at")) > str(told.get("deadline") or "~"):
         yield f"That is after its deadline, {_clock(told['deadline'])}: it would fail then."
 
@@ -172,20 +173,22 @@ def _hindrance(told: Said) -> str:  # noqa: C901, PLR0911, PLR0912 — a table o
         case "late":
             crowd = f"{_number(told.get('requests'))} with more time, {_number(told.get('tokens'))} tokens"
             takes = _span(told.get("calls_take_s"))
-            return f"those of its lane who can be in time: it is late, calls take up to {takes} ({crowd})"
+            reason = f"its own deadline is nearer than a call takes ({takes}; {crowd})"
+            return f"requests of its lane that can be in time: {reason}"
         case "lane":
             return _lane(told)
         case "tenants":
             name = told.get("tenant")
-            return f"the turn of its tenant: {f'tenant {name}' if name else 'who names no tenant'} is next in its lane"
+            first = f"tenant {name} is" if name else "requests without a tenant are"
+            return f"the turn of its tenant: {first} next in its lane"
         case "places":
             return _places(told)
         case "memory":
-            return "answers in memory to be committed: they fill dispatcher.held_bytes_max"
+            return "answers in memory, which fill dispatcher.held_bytes_max until they are committed"
         case "first_answer":
-            return f"the answer of one call, which tells how full {limit} is; {_payable(told)}"
+            return f"the answer to one call, which shows how full {limit} is; {_payable(told)}"
         case "cooldown":
-            return f"OpenAI, which said to wait with {limit}; {_payable(told)}"
+            return f"the pause that OpenAI asked for on {limit}; {_payable(told)}"
         case "limit":
             return _limit(told)
         case "own_cap":
@@ -193,7 +196,7 @@ def _hindrance(told: Said) -> str:  # noqa: C901, PLR0911, PLR0912 — a table o
             needed = _number(told.get("needed"))
             return f"the own cap on {limit}: {needed} needed, {charged} of {cap} charged this minute; {_payable(told)}"
         case "pace":
-            return f"{limit} not to be spent faster than OpenAI has borne, or than burst_s allows; {_payable(told)}"
+            return f"the burst bound of {limit}: what OpenAI has accepted at once, or burst_s; {_payable(told)}"
         case kind:
             return str(kind)
 
@@ -209,7 +212,7 @@ def _breaker(told: Said) -> str:
 
 
 def _order(told: Said) -> str:
-    first, serial = told.get("first") or "one whose id is unknown", bool(told.get("serial"))
+    first, serial = told.get("first") or "a request with an unknown id", bool(told.get("serial"))
     until = "have ended" if serial else "have started"
     before = counted(int(told.get("before", 0)), "request")
     return f"its ordering key: {before} before it must {until}, and {first} is first ({told.get('first_state')})"
@@ -220,9 +223,9 @@ def _lane(told: Said) -> str:
     crowd = f"{told.get('requests', 0):,} waiting there, {told.get('tokens', 0):,} tokens"
     match told.get("rule"):
         case "floor":
-            return f"lane {name}, which is owed its floor now ({crowd})"
+            return f"lane {name}, which is below its floor now ({crowd})"
         case "ceiling":
-            return f"lane {name}, since its own lane has had its ceiling ({crowd})"
+            return f"lane {name}, since its own lane has reached its ceiling ({crowd})"
         case _:
             return f"lane {name}, which goes first ({crowd})"
 
@@ -235,8 +238,8 @@ def _places(told: Said) -> str:
 
 def _limit(told: Said) -> str:
     period = spoken_period(float(told.get("period_s", 0)))
-    who = "" if told.get("own", True) else "the next call needs "
-    needed = f"{who}{_number(told.get('needed'))}{'' if who else ' needed'}"
+    amount = _number(told.get("needed"))
+    needed = f"{amount} needed" if told.get("own", True) else f"the next call needs {amount}"
     kept = f" ({_number(told['kept'])} kept for {_lanes(told)})" if told.get("kept") else ""
     there = f"{_number(told.get('there'))} there{kept} of {_number(told.get('capacity'))} a {period}"
     return f"{told.get('metric')} of {told.get('limit')}: {needed}, {there}; {_payable(told)}"

@@ -159,7 +159,7 @@ class FairQueue:
             if flow is None:
                 return None
             head = flow.line.head
-            assert head is not None, "who has nobody waiting is not in the competition"
+            assert head is not None, "a flow without waiting tickets has no place in the competition"
             if self._tenants.is_free(flow.tenant, head.charge, now_ms):
                 return head
             self._shut_out(flow, self._tenants.free_at(flow.tenant, head.charge, now_ms))
@@ -310,5 +310,5 @@ def _is_stale(stamp: int, flow: Flow) -> bool:
 def _after_next(flow: Flow) -> int:
     """Return the flow's virtual time after its next call."""
     head = flow.line.head
-    assert head is not None, "who has nobody waiting has another stamp"
+    assert head is not None, "a flow without waiting tickets has another stamp"
     return flow.served + head.charge * _UNIT // flow.weight

@@ -119,18 +119,20 @@ def _sentence(url: str, answer: Answer, verdict: Verdict) -> str | None:
         case Meaning.AUTH if _SCOPE in answer.message.lower():
             return None  # a restricted key: it may generate but not list models
         case Meaning.AUTH:
-            return f"OpenAI at {url} refuses {_blamed(answer)} ({facts}): mend it and restart; requests wait meanwhile."
+            return (
+                f"OpenAI at {url} refuses {_blamed(answer)} ({facts}): correct it and restart; requests wait meanwhile."
+            )
         case Meaning.QUOTA:
             return (
-                f"The account at {url} has no credit, or has reached a spend limit ({facts}): add credit or raise the "
-                "limit at OpenAI; requests wait meanwhile."
+                f"The account at {url} has no credit or has reached a spend limit ({facts}): add credit or raise "
+                "the limit at OpenAI; requests wait meanwhile."
             )
         case Meaning.CONNECTION:
             return (
-                f"Nothing answers at {url}: look at openai.base_url, the network and a proxy; requests wait meanwhile."
+                f"Nothing answers at {url}: check openai.base_url, the network and the proxy; requests wait meanwhile."
             )
         case Meaning.OK:
-            return f"What answers at {url} is not OpenAI's API ({facts}, no list of models): look at openai.base_url."
+            return f"The server at {url} is not OpenAI's API ({facts}, no list of models): correct openai.base_url."
         case _:
             return None
 

@@ -197,7 +197,7 @@ class LaneIntake:
         self._looked_up_ms = now_ms
         if self._topic_id is not None and self.log.topic_id not in {None, self._topic_id}:
             await self._answer_last_of_former()
-            raise TopicMadeAnewError(f"{self.topic} was deleted and made anew: it is taken from its beginning.")
+            raise TopicMadeAnewError(f"{self.topic} was deleted and recreated: it is taken from its beginning.")
         new = [number for number in found if number not in partitions]
         if not new:
             return partitions

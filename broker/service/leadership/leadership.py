@@ -227,7 +227,7 @@ class Leadership:
         while True:
             self._check_intakes()
             if self._parts.follower.made_anew:
-                raise TopicMadeAnewError("The ledger was deleted and made anew: what is known is written again.")
+                raise TopicMadeAnewError("The ledger was deleted and recreated: the known state is written again.")
             if self._leaving.is_set():
                 await self._halt_intakes()
             batch = await self._next_batch(renewal)

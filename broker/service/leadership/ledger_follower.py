@@ -197,7 +197,7 @@ class LedgerFollower:
     def _skip(self) -> None:
         """Seek to where reading is to continue. Not at each commit: each seek makes the client fetch from there."""
         if self._is_former:
-            raise PositionGone("The ledger was deleted and made anew: it is read from its beginning.")
+            raise PositionGone("The ledger was deleted and recreated: it is read from its beginning.")
         if self._skips and self._next is not None:
             self._log.seek(self._next)
         self._skips = False
@@ -245,7 +245,10 @@ class LedgerFollower:
         until_ms = self._clock.now_ms() + within_ms
         while self._expected is not None:
             if self._clock.now_ms() > until_ms:
-                raise LogUnavailable("Our own claim does not come back from the ledger; is a node without its quorum?")
+                raise LogUnavailable(
+                    "Our own claim cannot be read back from the ledger: check whether a Kafka "
+                    "node is cut off from the others."
+                )
             await self.follow()
 
     def _pass_on(self, row: LedgerRow) -> None:

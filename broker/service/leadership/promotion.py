@@ -133,7 +133,7 @@ class Promotion:
         if not await still_mine():
             raise LeaseLostError
         if not await self._timekeeper.ask_redis():
-            raise LeaseUnavailable("Redis has granted the lease, and does not say what time it is (TIME).")
+            raise LeaseUnavailable("Redis has granted the lease but does not report its time (TIME).")
         await self._follower.reach_back(self._timekeeper.earliest_utc_ms())
         stands = await self._stored()
         for _ in range(CLAIMS_MAX):
@@ -143,7 +143,9 @@ class Promotion:
             standing = await self._claimed(producer, term, self._suspected(stands), ours_before=keeps)
             if standing is not None:
                 return standing
-        raise LogUnavailable("Other claims keep coming in between; is another dispatcher using the same topics?")
+        raise LogUnavailable(
+            "Other claims keep arriving in between: check whether another dispatcher uses the same topics."
+        )
 
     def _suspected(self, stands: Mapping[TopicPartition, StoredOffset]) -> tuple[str, ...]:
         """Return the position of each suspected partition for the claim: should we die too, our successor needs it.
@@ -230,9 +232,9 @@ class Promotion:
                 lasts[number] = progress
             if progress.next_offset > end:
                 raise ProgressUnreadable(
-                    f"{intake.topic}/{number} ends at {end}, but offset {progress.next_offset - 1} was taken from it: "
-                    f"it was made anew. Delete the offsets of the dispatcher's group for it, then start with "
-                    f"--from-start {lane}."
+                    f"{intake.topic}/{number} ends at {end}, but offset {progress.next_offset - 1} was taken from "
+                    "it: the topic was recreated. Delete the offsets of the dispatcher's group for it, then start "
+                    f"with --from-start {lane}."
                 )
             if start > progress.base:
                 standing.lost[place] = start
@@ -268,9 +270,9 @@ class Promotion:
         for number, at_ms in (await intake.log.timestamps_ms(offsets)).items():
             if at_ms != lasts[number].last_timestamp_ms:
                 raise ProgressUnreadable(
-                    f"{intake.topic}/{number} holds another record at offset {offsets[number]} than the one that was "
-                    f"taken: it was made anew. Delete the offsets of the dispatcher's group for it, then start with "
-                    f"--from-start {intake.lane}."
+                    f"{intake.topic}/{number} holds another record at offset {offsets[number]} than the one that "
+                    "was taken: the topic was recreated. Delete the offsets of the dispatcher's group for it, then "
+                    f"start with --from-start {intake.lane}."
                 )
 
     async def _progress(
@@ -283,8 +285,8 @@ class Promotion:
             return progress, PartitionProgress.term_of(stored.metadata)
         except ProgressUnreadableError as error:
             raise ProgressUnreadable(
-                f"The progress stored for {intake.topic}/{place.number} is not ours or damaged ({error}); another "
-                f"client may have written to the dispatcher's group. Nothing was taken from it."
+                f"The progress stored for {intake.topic}/{place.number} is not Headrace's or is damaged ({error}); "
+                "another client may have written to the dispatcher's group. Nothing was taken from it."
             ) from error
 
     async def _fresh(self, place: LanePartition, intake: LaneIntake, *, added: bool) -> PartitionProgress:

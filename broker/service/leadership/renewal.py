@@ -104,7 +104,9 @@ class Renewal:
             self._renewed(sent_ms)
         elif isinstance(answer, LeaseMine) or answer.value is None:
             self._renewed(None)
-            raise LeaseUnavailable("Redis cannot say who leads, and nothing has proved lately that this process does.")
+            raise LeaseUnavailable(
+                "Redis cannot report the leader, and this process has no recent proof that it leads."
+            )
         return answer
 
     @property

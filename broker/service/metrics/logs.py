@@ -46,7 +46,7 @@ class Sparingly(logging.Filter):
             self._said.clear()
         self._said[key] = (record.created, 0)
         if held_back:
-            record.msg, record.args = f"{_message(record)} (and {held_back} times since it was said last)", ()
+            record.msg, record.args = f"{_message(record)} (and {held_back} times since the last such line)", ()
         return True
 
 

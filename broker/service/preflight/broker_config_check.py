@@ -55,24 +55,26 @@ _NODE_RULES: Final = (
     _AtLeast(
         "message.max.bytes",
         _largest_bytes,
-        "topics without a bound of their own, such as that of all progress, take less than ours",
+        "topics without their own limit, such as the one that stores progress, accept less than ours",
         is_dynamic=True,
     ),
-    _AtLeast("socket.request.max.bytes", _largest_bytes, "a node hangs up on a batch that its topics allow"),
+    _AtLeast(
+        "socket.request.max.bytes", _largest_bytes, "a node closes the connection on a batch that its topics allow"
+    ),
     _AtLeast(
         "offset.metadata.max.bytes",
         lambda _settings, _specs: METADATA_CHARS_MAX,
-        "one map of progress too long ends every commit",
+        "a progress map above it makes every commit fail",
     ),
     _AtLeast(
         "offsets.retention.minutes",
         lambda _settings, _specs: _OFFSETS_KEPT_MIN,
-        "progress is forgotten while nobody dispatches, and the next start refuses to guess",
+        "stored progress expires while no dispatcher runs, and the next start fails",
     ),
     _AtLeast(
         "transactional.id.expiration.ms",
         lambda _settings, _specs: DAY_S * 1_000,
-        "the fence between two leaders is forgotten while neither writes",
+        "the fence between two leaders expires while neither writes",
     ),
 )
 
@@ -105,7 +107,7 @@ def cautions(cluster: Cluster) -> Iterator[Finding]:
     """Find what is allowed, though requests have been lost by it."""
     nodes = _by_value(cluster, "auto.create.topics.enable").get("true")
     if nodes:
-        because = "a misspelt lane becomes a topic that nobody reads"
+        because = "a misspelt lane becomes a topic without a reader"
         mend = "set auto.create.topics.enable=false in server.properties of each node, and restart them one by one"
         yield Finding(None, "auto.create.topics.enable", "true", "false", because, mend, nodes)
     if len(cluster.nodes) < REPLICATION:
@@ -114,6 +116,6 @@ def cautions(cluster: Cluster) -> Iterator[Finding]:
         yield Finding(None, "nodes", str(len(cluster.nodes)), str(REPLICATION), because, mend)
     unseen = tuple(node for node, configs in sorted(cluster.nodes.items()) if configs is None)
     if unseen:
-        because = "whether one of them breaks a promise was not looked at"
+        because = "they were not checked for settings that break a promise"
         mend = "grant DESCRIBE_CONFIGS on the cluster to this user"
         yield Finding(None, "settings", "hidden", "shown", because, mend, unseen)

@@ -57,7 +57,7 @@ def review(settings: Settings, cluster: Cluster, *, create: str = "headrace topi
 
 
 def _no_reply(topic: str) -> Finding:
-    because = "replies.allow names it, and copies of outcomes for it are dropped"
+    because = "replies.allow names it, and copies of outcomes to it are dropped"
     mend = "have its owner create it, or take it out of replies.allow"
     return Finding(topic, "reply", "no", "yes", because, mend)
 
@@ -87,18 +87,16 @@ class _RequiredTopic:
             mend = (
                 f"{kafka_tool('kafka-topics.sh', self._kafka)} --alter --topic {self._spec.name} --partitions {should}"
             )
-            yield self._finding(
-                "partitions", as_is.partitions, should, "it is served and read by fewer side by side", mend
-            )
+            yield self._finding("partitions", as_is.partitions, should, "fewer partitions are read in parallel", mend)
         elif as_is.partitions > should and self._kind == "ledger":
             mend = f"stop all dispatchers, delete the topic {self._spec.name}, and run `{self._create}`"
-            yield self._finding("partitions", as_is.partitions, should, "what is not in the first is never read", mend)
+            yield self._finding("partitions", as_is.partitions, should, "only the first is ever read", mend)
         elif as_is.partitions > should:
-            mend = f"if that is meant, set topics.{self._kind}.partitions = {as_is.partitions} in the settings"
-            yield self._finding("partitions", as_is.partitions, should, "Kafka takes none away again", mend)
+            mend = f"if that is intended, set topics.{self._kind}.partitions = {as_is.partitions} in the settings"
+            yield self._finding("partitions", as_is.partitions, should, "Kafka cannot remove partitions", mend)
         if as_is.replicas != self._spec.replication:
             because = (
-                "a lost disk loses records" if as_is.replicas < self._spec.replication else "nobody asked for more"
+                "a lost disk loses records" if as_is.replicas < self._spec.replication else "the settings ask for fewer"
             )
             mend = (
                 f"{kafka_tool('kafka-reassign-partitions.sh', self._kafka)} --execute --reassignment-json-file … with "
@@ -124,9 +122,9 @@ class _RequiredTopic:
         shorter = setting in _SHORTER and is_now != FOR_EVER and int(is_now) < int(value)
         if setting == "retention.ms" and shorter and int(is_now) < (self._longest_s + DAY_S) * 1_000 and self._lane:
             allowed = span(self._longest_s * 1_000)
-            return f"lane {self._lane} allows deadlines of {allowed}, so requests vanish before they are answered"
+            return f"lane {self._lane} allows deadlines of {allowed}, so requests expire before they are answered"
         if setting == "retention.ms" and shorter and int(is_now) < (self._parked_s + DAY_S) * 1_000 and self._parked_s:
-            return f"requests are parked for up to {span(self._parked_s * 1_000)}, and vanish before they come back"
+            return f"requests are parked for up to {span(self._parked_s * 1_000)}, and expire before they are put back"
         if setting == "min.insync.replicas" and int(is_now) > self._spec.replication:
             return f"with {self._spec.replication} replicas nothing can be written"
         if setting in _SHORTER:
@@ -148,20 +146,21 @@ _EVERY_TOPIC: Final[Mapping[str, str]] = {"retention.bytes": FOR_EVER, "unclean.
 _EVERY_LANE: Final[Mapping[str, str]] = {"message.timestamp.type": "CreateTime"}
 
 _WHY: Final[Mapping[str, str]] = {
-    "cleanup.policy": "compaction removes records that share a key before anybody has read them",
-    "min.insync.replicas": "with fewer, a disk takes acknowledged records along; with more, a restart stops writing",
-    "message.timestamp.type": "deadlines, retries and the reading of the ledger count on these times",
-    "segment.ms": "a cold start reads more than it needs, and old records stay longer than their retention",
-    "retention.bytes": "a burst makes records vanish long before their time",
-    "unclean.leader.election.enable": "a node that missed acknowledged records may lead, and they are gone",
+    "cleanup.policy": "compaction removes records that share a key before they are read",
+    "min.insync.replicas": "with fewer, a lost disk loses acknowledged records; with more, a restart of a node "
+    "stops writing",
+    "message.timestamp.type": "deadlines, retries and the reading of the ledger rely on these times",
+    "segment.ms": "a cold start reads more than it needs, and old records outlive their retention",
+    "retention.bytes": "a burst makes records expire long before their retention",
+    "unclean.leader.election.enable": "a node without some acknowledged records may lead, and these are lost",
 }
 _SHORTER: Final[Mapping[str, Mapping[str, str]]] = {
     "retention.ms": {
-        "requests": "requests vanish earlier than the settings promise",
-        "results": "outcomes are gone before a reader that was away comes back",
-        "failures": "requests that wait for the retrier vanish",
-        "dead_letters": "what failed is gone before somebody looks at it",
-        "ledger": "ids are forgotten inside the dedupe window, and answered again",
+        "requests": "requests expire earlier than the settings promise",
+        "results": "outcomes expire before a reader that was stopped returns",
+        "failures": "requests that wait for the retrier expire",
+        "dead_letters": "dead letters are gone before an operator sees them",
+        "ledger": "ids are forgotten within the dedupe window, and answered again",
     },
     "max.message.bytes": {
         "requests": "requests that the settings allow are refused",
@@ -171,8 +170,8 @@ _SHORTER: Final[Mapping[str, Mapping[str, str]]] = {
     },
 }
 _LONGER: Final[Mapping[str, str]] = {
-    "retention.ms": "the disks hold more than planned (if that is meant, set topics.{kind}.retention_s)",
-    "max.message.bytes": "larger records may come (if that is meant, set topics.{kind}.max_message_bytes)",
+    "retention.ms": "the disks hold more than planned (if that is intended, set topics.{kind}.retention_s)",
+    "max.message.bytes": "larger records may come (if that is intended, set topics.{kind}.max_message_bytes)",
 }
 
 

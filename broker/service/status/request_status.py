@@ -265,7 +265,9 @@ def _elsewhere(health: Health) -> Told:
     if others:
         sentence = f"This dispatcher does not lead and knows of no request; {health.holder} leads. Ask that one"
     else:
-        sentence = "This dispatcher does not lead and knows of no request, and it sees nobody lead. Ask the leader"
+        sentence = (
+            "This dispatcher does not lead and knows of no request, and no process leads at present. Ask the leader"
+        )
     way = "`headrace status --id ID` without --url finds it, and --url names it."
     return {"state": "elsewhere", "leader": health.holder if others else None, "sentence": f"{sentence}: {way}"}
 

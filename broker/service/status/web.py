@@ -156,7 +156,7 @@ def _asked(query: Sequence[tuple[str, str]]) -> tuple[str, int | None] | None:
     if request_id is None:
         raise ValueError("A run belongs to an id: ask /status?id=ID&run=N.")
     if not is_valid_id(request_id):
-        raise ValueError("An id has 1 to 128 characters of printable ASCII.")
+        raise ValueError("An id is 1 to 128 printable ASCII characters.")
     if run is None:
         return request_id, None
     if not (run.isascii() and run.isdecimal() and len(run) <= len(str(RUN_MAX)) and int(run) <= RUN_MAX):

@@ -48,7 +48,7 @@ class PerDay:
 
     def __post_init__(self) -> None:
         if self.requests is None and self.tokens is None:
-            raise ValueError("a daily limit says requests, tokens or both")
+            raise ValueError("a daily limit counts requests, tokens or both")
         for name in ("requests", "tokens"):
             if getattr(self, name) is not None:
                 positive(name, getattr(self, name))

@@ -14,7 +14,7 @@ def behaviours_in(text: str) -> tuple[Behaviour, ...]:
     try:
         whole = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise ValueError(f"the behaviours are no TOML ({error})") from error
+        raise ValueError(f"the behaviours are not TOML ({error})") from error
     tables = whole.pop("behaviour", [])
     if whole or not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
         raise ValueError("a file of behaviours consists of [[behaviour]] tables")

@@ -47,12 +47,12 @@ def test_a_line_of_ours_stays_as_it_is() -> None:
         (LINE | {"custom_id": 7}, ("The field custom_id is not valid: it must be text of 1 to 128 printable ASCII "
          "characters, not a number.")),
         (LINE | {"custom_id": "\u00fc"}, "printable ASCII characters."),
-        (LINE | {"id": "a"}, "It has custom_id, as OpenAI's Batch lines have, and id as well: leave one out."),
-        (LINE | {"endpoint": "responses"}, "It has url, as OpenAI's Batch lines have, and endpoint as well"),
-        ({"custom_id": "a", "body": BODY}, "It has custom_id, as OpenAI's Batch lines have, and no url: add it"),
-        ({"method": "POST", "url": "/v1/responses"}, ("It has method and url, as OpenAI's Batch lines have, and no "
-         "custom_id: add it")),
-        ({"custom_id": "a", "id": "batch_req_1", "response": {}, "error": None}, "a line of a Batch's output"),
+        (LINE | {"id": "a"}, "It has both custom_id, of OpenAI's Batch format, and id, of Headrace's: leave one out."),
+        (LINE | {"endpoint": "responses"}, "It has both url, of OpenAI's Batch format, and endpoint"),
+        ({"custom_id": "a", "body": BODY}, "It has custom_id, of OpenAI's Batch format, but no url: add it"),
+        ({"method": "POST", "url": "/v1/responses"}, ("It has method and url, of OpenAI's Batch format, but "
+            "no custom_id: add it")),
+        ({"custom_id": "a", "id": "batch_req_1", "response": {}, "error": None}, "from the output of a Batch"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_said_here_is_refused_by_its_name(fields: dict[str, Any], said: str) -> None:

@@ -42,7 +42,7 @@ def test_an_id_that_is_none_is_named_before_anything_is_sent(wrong: str, capsys:
     assert main(["cancel", "a", wrong]) == 2
     assert capsys.readouterr() == (
         "",
-        f"headrace: {wrong!r} is no id: it has 1 to 128 characters of printable ASCII.\n",
+        f"headrace: {wrong!r} is not an id: an id is 1 to 128 printable ASCII characters.\n",
     )
 
 
@@ -80,8 +80,8 @@ async def test_the_first_that_cannot_be_sent_ends_it_and_nothing_is_left_running
     ("outcome", "said"),
     [
         (Completed(id="a", response={}), "a was completed before it could be cancelled."),
-        (Failed(id="a", reason="cancelled", message="…"), "a is cancelled."),
-        (Failed(id="a", reason="rejected", message="No."), "a had failed already (rejected): No."),
+        (Failed(id="a", reason="cancelled", message="…"), "a was cancelled."),
+        (Failed(id="a", reason="rejected", message="No."), "a had already failed (rejected): No."),
     ],
 )
 def test_a_person_is_told_what_became_of_each(outcome: Completed | Failed, said: str) -> None:
@@ -98,5 +98,5 @@ async def test_with_a_tenant_another_ones_request_goes_on_and_that_is_said() -> 
         told, well = await _outcome(client, "lead-1", waits, as_json=False)
         await client.close()
         assert [each.status for each in broker.outcomes] == ["completed"]
-    assert told == ("The id lead-1 belongs to a request with another tenant: check the id that was to be cancelled.")
+    assert told == ("The id lead-1 belongs to a request with another tenant: check the id.")
     assert not well

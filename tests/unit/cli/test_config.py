@@ -82,7 +82,7 @@ def test_the_file_may_be_named_without_a_flag(config: Path, capsys: pytest.Captu
     said = capsys.readouterr()
     assert str(config) in said.out + said.err
     assert main(["config", verb, str(config), "--config", "other.toml"]) == 2
-    assert f"The settings file is named twice, {config} and --config other.toml" in capsys.readouterr().err
+    assert f"The settings file is given twice, as {config} and as --config other.toml" in capsys.readouterr().err
 
 
 def test_every_mistake_is_a_line_and_the_code_is_2(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -91,9 +91,9 @@ def test_every_mistake_is_a_line_and_the_code_is_2(config: Path, capsys: pytest.
     said = capsys.readouterr()
     assert said.out.splitlines() == [
         f"mistake  dispatcher.http_port = 70000 (from {config}:2) must be at most 65535.",
-        f"mistake  kafak (from {config}:4) is no setting: the nearest is kafka.",
+        f"mistake  kafak (from {config}:4) is not a setting: the nearest is kafka.",
     ]
-    assert said.err == "2 mistakes: nothing starts with these settings.\n"
+    assert said.err == "2 mistakes: no process starts with these settings.\n"
     assert main(["config", "check", "--json", "--config", str(config)]) == 2
     told = json.loads(capsys.readouterr().out)
     assert (told["ok"], told["cautions"]) == (False, [])

@@ -10,8 +10,8 @@ from broker.cli.json_line import BrokenLine, object_in
 @pytest.mark.parametrize(
     ("line", "column", "said"),
     [
-        ("", 1, "the line ends inside of the object"),
-        ('{"id": "a"', 11, "the line ends inside of the object"),
+        ("", 1, "the line ends inside the object"),
+        ('{"id": "a"', 11, "the line ends inside the object"),
         ('{"id": "a",}', 12, "a key in double quotes is missing here"),
         ('{"id" "a"}', 7, "the key before this has no colon"),
         ('{"id": "a" "body": {}}', 12, "a comma or a closing bracket is missing here"),
@@ -20,17 +20,17 @@ from broker.cli.json_line import BrokenLine, object_in
         ('{"id": "a\tb"}', 10, "write it as an escape"),
         (r'{"id": "a\d"}', 10, r"write \\ for a backslash"),
         ('{"id": "a"} {"id": "b"}', 13, "something follows the object here"),
-        ("{'id': 'a'}", 2, "it seems to be Python"),
-        ('{"id": None}', 8, "it seems to be Python"),
+        ("{'id': 'a'}", 2, "it looks like Python"),
+        ('{"id": None}', 8, "it looks like Python"),
         ("id,model,prompt", 1, "a value is missing here"),
         ('{"id": NaN}', None, "JSON has no NaN"),
         ('{"id": -Infinity}', None, "JSON has no -Infinity"),
         ("[1]", None, "It is a list, not a JSON object."),
         ('"{}"', None, "It is text, not a JSON object."),
-        ("[" * 100_000, None, "It is nested too deeply."),
+        ("[" * 100_000, None, "It is nested too deeply: flatten it."),
         ('{"n": ' + "9" * 5_000 + "}", None, "It holds a number that is too large."),
-        ('{"id": 1, "id": 2}', None, "The key id stands twice in one object"),
-        ('{"body": {"model": "a", "x": [{"y": 1, "y": 1}]}}', None, "The key y stands twice"),
+        ('{"id": 1, "id": 2}', None, "The key id occurs twice in one object"),
+        ('{"body": {"model": "a", "x": [{"y": 1, "y": 1}]}}', None, "The key y occurs twice"),
     ],
 )
 def test_a_line_is_told_what_is_wrong_with_it_and_where(line: str, column: int | None, said: str) -> None:

@@ -17,7 +17,7 @@ _ABSENT = Verb("absent", "tests.unit.cli.no_such_module:verb", "Never loaded.")
 
 
 _NAMES = [verb.name for verb in _FAILING]
-_TOO_MANY = "headrace: x y is more than this verb takes: see `headrace several first -h`.\n"
+_TOO_MANY = "headrace: x y is one argument too many: see `headrace several first -h`.\n"
 
 
 @pytest.mark.parametrize(

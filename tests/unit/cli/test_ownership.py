@@ -24,8 +24,8 @@ def test_a_foreign_owner_is_named_with_what_to_do() -> None:
     with pytest.raises(NameTaken) as caught:
         check_names({"broker": ["headrace"], "schemas": ["headrace", "schemas"]})
     assert str(caught.value) == (
-        "The Python package schemas belongs to the distribution schemas too, which overwrites Headrace's: "
-        "uninstall schemas, install headrace again, or give it an environment of its own."
+        "The distribution schemas also installs a Python package schemas and overwrites Headrace's: uninstall "
+        "schemas and reinstall headrace, or install headrace in a separate environment."
     )
     assert caught.value.exit_code == 2
 

@@ -63,7 +63,7 @@ def test_who_is_answered_within_a_second_hears_nothing(capsys: pytest.CaptureFix
 @pytest.mark.parametrize("timeout_s", [float("inf"), 1e12])
 def test_a_wait_for_ever_says_so(timeout_s: float, capsys: pytest.CaptureFixture[str]) -> None:
     assert waited(timeout_s, Kafka(away_for=9).answer)[0] == "here"
-    assert "until it answers; Ctrl-C ends this. No Kafka listens." in capsys.readouterr().err
+    assert "until it answers; Ctrl-C stops this. No Kafka listens." in capsys.readouterr().err
 
 
 def test_patience_ends_in_time_with_the_reason() -> None:
@@ -200,10 +200,10 @@ def test_status_with_nothing_running_says_at_once_how_to_start_it(
     said = capsys.readouterr()
     assert said.out == ""
     assert said.err == (
-        "headrace: Nothing of Headrace runs here. No Redis listens at 127.0.0.1:1: start it, or check redis.url. No "
+        "headrace: No Headrace runs here. No Redis listens at 127.0.0.1:1: start it, or check redis.url. No "
         "dispatcher listens at http://127.0.0.1:1 either. To try it on this machine: `headrace local up`, then "
-        "`headrace topics create` and `headrace dispatcher`. If it runs elsewhere: name its redis.url in the settings, "
-        "or a dispatcher with --url http://HOST:PORT.\n"
+        "`headrace topics create` and `headrace dispatcher`. If it runs elsewhere, set redis.url, or name a "
+        "dispatcher with --url http://HOST:PORT.\n"
     )
 
 
@@ -219,8 +219,6 @@ def test_ctrl_c_while_kafka_is_waited_for_says_what_is_sent_and_leaves_with_130(
     assert main(["submit", str(file)]) == 130
     interrupt.join()
     said = capsys.readouterr().err
-    assert "Interrupted: 0 of 1 are sent for certain. To go on, begin with line 1: `tail -n +1 " in said
-    assert (
-        f"`tail -n +1 {file} | headrace submit -`, with the same options. A line with an id of its own is safe" in said
-    )
+    assert "Interrupted: 0 of 1 are certainly sent. To continue, begin with line 1: `tail -n +1 " in said
+    assert f"`tail -n +1 {file} | headrace submit -`, with the same options. A line with an id is safe" in said
     assert len(said.splitlines()) <= 2  # a slow machine may tell of the wait before

@@ -36,10 +36,10 @@ def test_the_lane_of_a_line_is_not_sent() -> None:
 @pytest.mark.parametrize(
     ("wrong", "sentence"),
     [
-        (b"{", "Line 3 of leads.jsonl, column 2: It is not JSON: the line ends inside of the object"),
+        (b"{", "Line 3 of leads.jsonl, column 2: It is not JSON: the line ends inside the object"),
         (b"[]", "Line 3 of leads.jsonl: It is a list, not a JSON object."),
         (line(lane=7), "Line 3 of leads.jsonl: The field lane is not valid: it must be text, not a number."),
-        (line(lane="a b"), "Line 3 of leads.jsonl: There is no lane a b: a lane is called by 1 to 32 lower-case"),
+        (line(lane="a b"), "Line 3 of leads.jsonl: There is no lane a b: a lane's name is 1 to 32 lower-case"),
         (line(lane=""), "Line 3 of leads.jsonl: There is no lane '': "),
         (line(id=""), "Line 3 of leads.jsonl: The field id is not valid"),
         (line(lnae="bulk"), "Line 3 of leads.jsonl: There is no field lnae: did you mean lane?"),
@@ -91,12 +91,12 @@ def test_all_bad_lines_of_a_file_are_told_at_once(tmp_path: Path) -> None:
         f"Line 3 of {file}: There is no field deadine: did you mean deadline?",
         True,
     )
-    assert last == "3 of 5 lines are wrong: nothing was sent."
+    assert last == "3 of 5 lines are invalid: nothing was sent."
 
 
-@pytest.mark.parametrize(("count", "last"), [(20, "20 of 20 lines are wrong: nothing was sent."),
-    (21, "21 of 21 lines are wrong, of which 1 is not shown: nothing was sent."),
-    (25, "25 of 25 lines are wrong, of which 5 are not shown: nothing was sent.")])  # fmt: skip
+@pytest.mark.parametrize(("count", "last"), [(20, "20 of 20 lines are invalid: nothing was sent."),
+    (21, "21 of 21 lines are invalid, of which 1 is not shown: nothing was sent."),
+    (25, "25 of 25 lines are invalid, of which 5 are not shown: nothing was sent.")])  # fmt: skip
 def test_no_more_than_twenty_bad_lines_are_told(tmp_path: Path, count: int, last: str) -> None:
     with pytest.raises(BadLines) as raised:
         checked(written(tmp_path, *[b"x"] * count), lane="bulk", tenant=None)
@@ -116,21 +116,21 @@ def test_lines_for_lanes_that_are_not_there_are_told_with_their_sentence(tmp_pat
     with pytest.raises(BadLines) as raised:
         refuse_lanes(file, told, {"urgnt": "No urgnt.", "blk": "No blk."})
     assert raised.value.sentences[:2] == (f"Line 1 of {file}: No urgnt.", f"Line 3 of {file}: No blk.")
-    assert raised.value.sentences[-1] == "32 of 33 lines are wrong, of which 12 are not shown: nothing was sent."
+    assert raised.value.sentences[-1] == "32 of 33 lines are invalid, of which 12 are not shown: nothing was sent."
     refuse_lanes(file, told, {})
 
 
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"", "is empty: it needs one JSON object a line."),
-        (b"\n \n\n", "is empty: it needs one JSON object a line."),
-        (b'[{"id": "a"}]', "is a JSON array, not one object a line: `jq -c '.[]'` makes lines of it."),
+        (b"", "is empty: it needs one JSON object per line."),
+        (b"\n \n\n", "is empty: it needs one JSON object per line."),
+        (b'[{"id": "a"}]', "is a JSON array: `jq -c '.[]'` writes one object per line."),
         (b"\n\xef\xbb\xbf[\n", "is a JSON array"),
-        (b'{\n  "id": "a"\n}', "holds an object over several lines, not one a line: `jq -c .` makes lines of it."),
+        (b'{\n  "id": "a"\n}', "holds an object that spans several lines: `jq -c .` writes one object per line."),
         ('{"id": "a"}'.encode("utf-16"), "is UTF-16, not UTF-8: `iconv -f UTF-16 -t UTF-8` converts it."),
         ('{"id": "a"}'.encode("utf-16-le"), "is UTF-16"),
-        (b"\x1f\x8b\x08\x00", "is compressed: unpack it before (`gunzip`)."),
+        (b"\x1f\x8b\x08\x00", "is compressed: unpack it first (`gunzip`)."),
     ],
 )
 def test_a_file_of_another_form_is_one_sentence(tmp_path: Path, content: bytes, said: str) -> None:
@@ -147,7 +147,7 @@ def test_a_byte_order_mark_is_passed_over(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("name", "why"), [("gone.jsonl", "No such file or directory"), ("", "Is a directory"),
-    ("a\0b", "no file can be called so")])  # fmt: skip
+    ("a\0b", "no file can have such a name")])  # fmt: skip
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, name: str, why: str) -> None:
     with pytest.raises(InvalidRequest, match=f"cannot be read: {why}"):
         checked(f"{tmp_path}/{name}", lane="bulk", tenant=None)

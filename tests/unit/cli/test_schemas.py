@@ -49,7 +49,7 @@ def test_a_newer_releases_schemas_are_not_written_over_but_by_force(
     (tmp_path / "chunk.json").write_text(json.dumps(newer))
     capsys.readouterr()
     assert main(["schemas", "export", str(tmp_path)]) == 2
-    assert "holds schemas of another release, which these would break (chunk: colour was removed" in (
+    assert "holds schemas of another release, with which these are incompatible (chunk: colour was removed" in (
         capsys.readouterr().err
     )
     assert json.loads((tmp_path / "chunk.json").read_text()) == newer
@@ -60,6 +60,6 @@ def test_a_newer_releases_schemas_are_not_written_over_but_by_force(
 def test_a_directory_that_cannot_hold_them_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "chunk.json").write_text("{")
     assert main(["schemas", "export", str(tmp_path)]) == 2
-    assert "holds a schema that is no JSON" in capsys.readouterr().err
+    assert "holds a schema that is not JSON" in capsys.readouterr().err
     assert main(["schemas", "export", str(tmp_path / "chunk.json" / "below")]) == 2
     assert "cannot be written: Not a directory." in capsys.readouterr().err

@@ -75,7 +75,7 @@ async def test_a_person_sees_what_failed_and_a_summary_and_no_json(capsys: pytes
     assert not sending.is_all_well
     summary = list(sending.ended())
     assert summary[0] == "4 requests: 2 answered, 2 failed (rejected)."
-    assert summary[1].startswith("From sent to answered: half within 0.")
+    assert summary[1].startswith("Time from sent to answered: 50 % within 0.")
     assert summary[2] == "`headrace results --failed` shows what failed."
     said = capsys.readouterr()
     assert said.out == ""
@@ -104,7 +104,7 @@ async def test_what_is_sent_is_summed_by_lane() -> None:
         await sent(broker, sending, file_of("a", "b") + bulk, wait=False)
     assert sending.is_all_well
     assert sending.sent() == (
-        "3 requests are sent: 2 on urgent, 1 on bulk. `headrace results --follow` shows outcomes as they come."
+        "3 requests are sent: 2 on urgent, 1 on bulk. `headrace results --follow` shows outcomes as they arrive."
     )
 
 
@@ -118,7 +118,7 @@ async def test_a_wait_without_any_outcome_says_where_to_look(capsys: pytest.Capt
     assert second.startswith("No outcome of a within 60 s")
     assert list(sending.ended()) == [
         "1 request: 0 answered, 1 without an outcome in time.",
-        "What has no outcome yet goes on; `headrace status` says what it waits for.",
+        "Requests without an outcome stay under way; `headrace status` says what they wait for.",
     ]
 
 
@@ -158,9 +158,9 @@ async def test_ctrl_c_while_waiting_says_what_is_answered_what_goes_on_and_with_
     sending = await interrupted(20, wait=True, after=3)
     said = sending.how_to_go_on(waited=True)
     assert said.startswith(
-        "3 of 20 have their outcome. 8 more may have been sent, and then they go on. From line 22 on nothing was sent. "
-        "To go on, begin with line 7: `tail -n +7 'my leads.jsonl' | headrace submit -`, with the same options. A line "
-        "with an id of its own is safe to send again"
+        "3 of 20 have their outcome. 8 more may have been sent and they are under way. Nothing was sent from line "
+        "22 on. To continue, begin with line 7: `tail -n +7 'my leads.jsonl' | headrace submit -`, with the same "
+        "options. A line with an id is safe to send again"
     )
 
 
@@ -172,7 +172,7 @@ def test_stopped_after_the_last_line_was_sent_no_line_is_named_behind_it() -> No
     next(prepared)
     sending.note_begun("a")
     assert sending.how_to_go_on(waited=True).startswith(
-        "0 of 1 have their outcome. 1 more may have been sent, and then it goes on. To go on, begin with line 1: "
+        "0 of 1 have their outcome. 1 more may have been sent and it is under way. To continue, begin with line 1: "
     )
 
 
@@ -180,7 +180,7 @@ def test_stopped_after_the_last_line_was_sent_no_line_is_named_behind_it() -> No
 async def test_ctrl_c_while_sending_says_with_which_line_to_begin() -> None:
     sending = await interrupted(20, wait=False, after=0)
     assert sending.how_to_go_on(waited=False).startswith(
-        "0 of 20 are sent for certain. Up to 11 of those behind may have been sent, too. To go on, begin with line 1: "
+        "0 of 20 are certainly sent. Up to 11 of the next may have been sent too. To continue, begin with line 1: "
     )
 
 
@@ -191,14 +191,14 @@ def test_of_standard_input_the_line_is_named_and_no_command_is_made_up() -> None
     )
     next(prepared)
     sending.note_begun("a")
-    assert "begin with line 1 of what was standard input. A line with" in sending.how_to_go_on(waited=True)
+    assert "begin with line 1 of the former standard input. A line with" in sending.how_to_go_on(waited=True)
     sending.note_ended("a", Completed(id="a", response={}))
-    assert "begin with line 2 of what was standard input" in sending.how_to_go_on(waited=True)
+    assert "begin with line 2 of the former standard input" in sending.how_to_go_on(waited=True)
 
 
 def test_of_a_pipe_that_a_shell_has_named_no_command_is_made_up() -> None:
     said = Sending("/dev/fd/63", None).how_to_go_on(waited=False)
-    assert "begin with line 1 of what was read from /dev/fd/63. A line with" in said
+    assert "begin with line 1 of the input read from /dev/fd/63. A line with" in said
     assert "tail" not in said
 
 
@@ -225,7 +225,7 @@ def test_a_line_that_is_no_request_is_the_one_to_go_on_with() -> None:
     with pytest.raises(InvalidRequest):
         next(prepared)
     assert sending.has_begun
-    assert "1 is sent for certain. To go on, begin with line 2 of what" in sending.how_to_go_on(waited=False)
+    assert "1 is certainly sent. To continue, begin with line 2 of the" in sending.how_to_go_on(waited=False)
 
 
 def test_waits_are_told_by_rank() -> None:
@@ -235,4 +235,4 @@ def test_waits_are_told_by_rank() -> None:
         sending.note_ended(f"lead-{number}", Completed(id=f"lead-{number}", response={}, timings=timings))
     sending.note_ended("x", Failed(id="x", reason="rejected", message="No."))
     summary = list(sending.ended())
-    assert summary[1] == "From sent to answered: half within 50 s, 95 % within 1 min 35 s, the longest 1 min 40 s."
+    assert summary[1] == "Time from sent to answered: 50 % within 50 s, 95 % within 1 min 35 s, all within 1 min 40 s."

@@ -30,7 +30,7 @@ def test_what_cannot_be_played_is_one_sentence(
     arguments: tuple[str, ...], sentence: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     told = refusal(capsys, *arguments)
-    assert told.startswith(f"These options cannot be served: {sentence}")
+    assert told.startswith(f"These options are not valid: {sentence}")
     assert told.count("\n") == 1
 
 

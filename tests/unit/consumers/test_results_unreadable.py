@@ -118,4 +118,4 @@ async def test_the_verb_that_shows_outcomes_does_not_call_it_skipped(capsys: pyt
     said = capsys.readouterr()
     assert "deep#2" in said.out
     assert "  unreadable  The request is completed" in said.out
-    assert said.err == "1 record is no outcome and was skipped.\n"
+    assert said.err == "1 record is not an outcome and was skipped.\n"

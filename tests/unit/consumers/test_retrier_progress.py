@@ -37,7 +37,7 @@ async def test_old_failures_without_progress_are_an_operators_decision() -> None
 async def test_a_progress_that_another_wrote_is_refused() -> None:
     world = World(partitions=1)
     world.kafka.commit(NAME, NAME, {TopicPartition(FAILURES, 0): StoredOffset(0, "hr1:AAAA")})
-    assert "not ours or damaged" in await refused(Process(world, "a").start())
+    assert "not Headrace's or is damaged" in await refused(Process(world, "a").start())
 
 
 async def test_a_failure_of_a_release_that_this_one_cannot_read_is_refused_and_not_lost() -> None:
@@ -66,7 +66,7 @@ async def test_a_topic_that_was_made_anew_is_refused() -> None:
     releases.release("bulk")
     stored = releases.stored(1)
     world.kafka.commit(NAME, NAME, {TopicPartition(FAILURES, 0): StoredOffset(stored.offset, stored.metadata)})
-    assert "made anew" in await refused(Process(world, "a").start())
+    assert "the topic was recreated" in await refused(Process(world, "a").start())
 
 
 @pytest.mark.parametrize("count", [1, 9])

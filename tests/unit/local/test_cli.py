@@ -65,7 +65,7 @@ def test_a_number_of_nodes_that_makes_no_sense_is_one_sentence(nodes: str, where
     result = CliRunner().invoke(app, ["up", "--nodes", nodes, *where])
     assert result.exit_code == 2
     assert result.stderr == (
-        f"headrace: A local Kafka has 1 node or 3, not {nodes}: three are the fewest of which one may die.\n"
+        f"headrace: A local Kafka has 1 node or 3, not {nodes}: three are the fewest that survive the loss of one.\n"
     )
 
 
@@ -140,5 +140,5 @@ def test_up_and_status_say_where_other_pairs_run(tmp_path: Path) -> None:
         for home in ("a", "b"):
             note(tmp_path / home)
         told = CliRunner().invoke(app, ["status"])
-        assert f"(Another pair runs in {first.data_dir}.)" in told.stdout
+        assert f"(Another Kafka and Valkey run in {first.data_dir}.)" in told.stdout
         assert json.loads(CliRunner().invoke(app, ["up", "--json"]).stdout)["others"] == [first.data_dir]

@@ -35,7 +35,7 @@ def test_a_valkey_that_died_is_started_again_and_kafka_keeps_its_pid_and_its_top
             assert mended.valkey_pid not in {0, record.valkey_pid}
             assert answers_ping(int(record.redis_url.removesuffix("/0").rpartition(":")[2]))
             assert topic_of(home).read_text() == "a lead"
-            assert told == ["Valkey had ended: started again, empty. Kafka and its topics are as they were."]
+            assert told == ["Valkey had ended: started again, empty. Kafka and its topics are unchanged."]
             assert detached.status(home) == mended == read_record(home)
         finally:
             stop([Process(mended.valkey_pid, str(home / "valkey"))])
@@ -97,7 +97,9 @@ def test_servers_of_which_no_record_tells_keep_their_data_and_are_ended_by_down(
     home = unnamed()
     with pair(home) as (_, (kafka, valkey)):
         remove_record(home)
-        with pytest.raises(LocalServicesError, match=rf"pid {kafka.pid}.*no record.*`headrace local down`") as caught:
+        with pytest.raises(
+            LocalServicesError, match=rf"without a record.*pid {kafka.pid}.*`headrace local down`"
+        ) as caught:
             detached.up()
         assert caught.value.exit_code == 2
         assert topic_of(home).read_text() == "a lead"
@@ -164,7 +166,7 @@ def test_a_former_pair_is_thrown_away_only_where_nothing_of_it_runs_and_that_is_
         with pytest.raises(LocalServicesError, match="No Java"):
             detached.up(told=told.append)
     (sentence,) = told
-    assert sentence.startswith(f"A former pair in {unnamed()} had ended: its topics are thrown away.")
+    assert sentence.startswith(f"An earlier Kafka and Valkey in {unnamed()} had ended: their topics are deleted.")
 
 
 def test_a_pair_that_the_release_before_noted_is_known(cache: Path, tmp_path: Path) -> None:

@@ -120,7 +120,7 @@ def test_a_mistake_is_one_sentence_that_names_its_place(text: str, words: tuple[
         ("messages = 0", ("messages", "whole number")),
         ("messages = true", ("whole number",)),
         ('deadline = "soon"', ("deadline", "10 min")),
-        ("name = 3", ("no text",)),
+        ("name = 3", ("not text",)),
     ],
 )
 def test_a_mistake_in_a_stream_names_the_key(line: str, words: tuple[str, ...]) -> None:
@@ -148,23 +148,23 @@ def test_rates(text: str, rate: float) -> None:
 
 @pytest.mark.parametrize("text", ["2", "/s", "2/fortnight", "nan/s", "-1/s", "inf/s", "1e99/s", ""])
 def test_what_is_no_rate(text: str) -> None:
-    with pytest.raises(ValueError, match="no rate"):
+    with pytest.raises(ValueError, match="not a rate"):
         per_hour(text)
 
 
 @pytest.mark.parametrize("text", ["", "0 s", "-3 s", "3 weeks", True, None])
 def test_what_is_no_span(text: object) -> None:
-    with pytest.raises(ValueError, match="no span"):
+    with pytest.raises(ValueError, match="not a span"):
         span_ms(text)
 
 
 @pytest.mark.parametrize("text", ["", "9-3", "-5", "1-2-3", True, "1e3"])
 def test_what_is_no_range(text: object) -> None:
-    with pytest.raises(ValueError, match="no number of tokens"):
+    with pytest.raises(ValueError, match="not a number of tokens"):
         span(text)
 
 
 def test_times_of_day() -> None:
     assert clock_ms("7:05") == 7 * HOUR_MS + 300_000
-    with pytest.raises(ValueError, match="no time of day"):
+    with pytest.raises(ValueError, match="not a time of day"):
         clock_ms("24:00")

@@ -85,7 +85,7 @@ class Odd(BaseModel):
         ({"least": 0.5}, "least is not valid: it must be at least 1.0."),
         ({"most": 4}, "most is not valid: it must be at most 3."),
         ({"less": 3}, "less is not valid: it must be less than 3."),
-        ({"amount": float("nan")}, "amount is not valid: it must be a number that is finite."),
+        ({"amount": float("nan")}, "amount is not valid: it must be a finite number."),
         ({"several": {}}, "several is not valid: it must be a list, not an object."),
         ({"pair": 5}, "pair is not valid: it must be a list, not a number."),
         ({"parts": {"SECRET": {}}}, "parts is not valid: a part of it is missing."),

@@ -135,7 +135,7 @@ def test_a_release_does_not_overwrite_what_it_would_break(tmp_path: Path) -> Non
             lambda said: said["channels"]["results"]["messages"].pop("failed"),
             "channel results carries no failed any more",
         ),
-        (lambda said: said["operations"].pop("send-failures"), "operation send-failures was removed or turned round"),
+        (lambda said: said["operations"].pop("send-failures"), "operation send-failures was removed or reversed"),
     ],
 )
 def test_no_reader_or_writer_may_be_left_on_a_channel_that_is_gone(

@@ -55,19 +55,28 @@ def kafka(servers: str, protocol: str, mechanism: str | None = None) -> dict[str
 @pytest.mark.parametrize(
     ("environ", "beginning"),
     [
-        (kafka("k:9092", "PLAINTEXT"), "prompts and answers cross the network to Kafka in the clear"),
-        (kafka("localhost:9092,k:9092", "PLAINTEXT"), "prompts and answers cross the network to Kafka in the clear"),
-        (kafka("k:1", "SASL_PLAINTEXT", "PLAIN"), "kafka.password, prompts and answers cross the network to Kafka in"),
+        (kafka("k:9092", "PLAINTEXT"), "prompts and answers cross the network to Kafka unencrypted"),
+        (kafka("localhost:9092,k:9092", "PLAINTEXT"), "prompts and answers cross the network to Kafka unencrypted"),
+        (
+            kafka("k:1", "SASL_PLAINTEXT", "PLAIN"),
+            "kafka.password, prompts and answers cross the network to Kafka unencrypted",
+        ),
         (
             kafka("k:1", "SASL_PLAINTEXT", "SCRAM-SHA-256"),
-            "prompts and answers cross the network to Kafka in the clear",
+            "prompts and answers cross the network to Kafka unencrypted",
         ),
         (
             kafka("k:1", "SASL_PLAINTEXT", "SCRAM-SHA-512"),
-            "prompts and answers cross the network to Kafka in the clear",
+            "prompts and answers cross the network to Kafka unencrypted",
         ),
-        (QUIET | {"HEADRACE_REDIS__URL": "redis://:hush@cache/0"}, "the password in redis.url crosses the network in"),
-        (QUIET | {"HEADRACE_REDIS__URL": "redis://:hu/sh@cache/0"}, "the password in redis.url crosses the network in"),
+        (
+            QUIET | {"HEADRACE_REDIS__URL": "redis://:hush@cache/0"},
+            "the password in redis.url crosses the network unencrypted",
+        ),
+        (
+            QUIET | {"HEADRACE_REDIS__URL": "redis://:hu/sh@cache/0"},
+            "the password in redis.url crosses the network unencrypted",
+        ),
         (QUIET | {"HEADRACE_REDIS__URL": "redis://cache/0?password=hush"}, "the password in redis.url crosses the"),
         (
             QUIET | {"OPENAI_BASE_URL": "http://gateway:8080/v1"},
@@ -75,7 +84,7 @@ def kafka(servers: str, protocol: str, mechanism: str | None = None) -> dict[str
         ),
         (
             QUIET | {"HEADRACE_MODELS__ALLOW": "m,*"},
-            "models.allow is *, so each producer may ask for the dearest model",
+            "models.allow is *, so each producer may ask for the most expensive model",
         ),
     ],
     ids=lambda value: "" if isinstance(value, str) else " ".join(list(value.values())[2:6]) or "models",
@@ -138,7 +147,7 @@ def test_a_new_lane_that_is_called_much_like_another_deserves_a_word(name: str, 
     if name == "urgnet":
         assert sentences == [
             (
-                "lanes.urgnet is a lane of its own (from the environment variable HEADRACE_LANES__urgnet__ORDER): "
-                "write urgent if that is what you mean"
+                "lanes.urgnet is a new lane (from the environment variable HEADRACE_LANES__urgnet__ORDER): write "
+                "urgent if you mean that lane"
             )
         ]

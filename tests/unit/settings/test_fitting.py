@@ -121,7 +121,7 @@ def test_a_topic_that_takes_less_than_must_fit_is_refused(kind: str, least: int)
 def test_more_partitions_than_one_commit_can_carry_are_refused(kind: str, partitions: int, process: str) -> None:
     name = f"HEADRACE_TOPICS__{kind.upper()}__PARTITIONS"
     load_settings(environ={name: str(partitions)})
-    with pytest.raises(SettingsError, match=f"no {process} could begin, so lower topics.{kind}.partitions"):
+    with pytest.raises(SettingsError, match=f"no {process} could start, so lower topics.{kind}.partitions"):
         load_settings(environ={name: "10000"})
 
 

@@ -9,17 +9,18 @@ from broker.errors import SettingsError
 from broker.settings.load import examine, load_settings
 
 IN_THE_FILE = {
-    '[kafka]\nbootstrap_serverz = "a:1"': "kafka.bootstrap_serverz (from FILE:2) is no setting: the nearest is "
+    '[kafka]\nbootstrap_serverz = "a:1"': "kafka.bootstrap_serverz (from FILE:2) is not a setting: the nearest is "
     "kafka.bootstrap_servers",
-    "[kafak]\nx = 1": "kafak (from FILE:2) is no setting: the nearest is kafka",
-    'bootstrap_servers = "a:1"': "bootstrap_servers (from FILE:1) is no setting: the nearest is "
+    "[kafak]\nx = 1": "kafak (from FILE:2) is not a setting: the nearest is kafka",
+    'bootstrap_servers = "a:1"': "bootstrap_servers (from FILE:1) is not a setting: the nearest is "
     "kafka.bootstrap_servers",
-    '[kafka]\nurl = "redis://h"': "kafka.url (from FILE:2) is no setting: the nearest is redis.url",
-    '[openai]\napi_key_fil = "k"': "openai.api_key_fil (from FILE:2) is no setting: the nearest is openai.api_key_file",
-    '[limits."gpt-4.1"]\ntokens_per_minut = 1': 'limits."gpt-4.1".tokens_per_minut (from FILE:2) is no setting: '
+    '[kafka]\nurl = "redis://h"': "kafka.url (from FILE:2) is not a setting: the nearest is redis.url",
+    '[openai]\napi_key_fil = "k"': "openai.api_key_fil (from FILE:2) is not a setting: the nearest is "
+    "openai.api_key_file",
+    '[limits."gpt-4.1"]\ntokens_per_minut = 1': 'limits."gpt-4.1".tokens_per_minut (from FILE:2) is not a setting: '
     'the nearest is limits."gpt-4.1".tokens_per_minute',
-    "[topics.request]\npartitions = 1": "topics.request (from FILE:2) is no setting: the nearest is topics.requests",
-    "[lanes.bulk]\nfloors = 0.1": "lanes.bulk.floors (from FILE:2) is no setting: the nearest is lanes.bulk.floor",
+    "[topics.request]\npartitions = 1": "topics.request (from FILE:2) is not a setting: the nearest is topics.requests",
+    "[lanes.bulk]\nfloors = 0.1": "lanes.bulk.floors (from FILE:2) is not a setting: the nearest is lanes.bulk.floor",
     '[dispatcher]\ninflight_max = "many"': "dispatcher.inflight_max = 'many' (from FILE:2) must be a whole number",
     "[dispatcher]\ninflight_max = 1.5": "dispatcher.inflight_max = 1.5 (from FILE:2) must be a whole number",
     "[dispatcher]\ninflight_max = true": "dispatcher.inflight_max (from FILE:2) must be a value, not true or false",
@@ -30,14 +31,14 @@ IN_THE_FILE = {
     "[retrier]\nfresh_share = 20": "retrier.fresh_share = 20 (from FILE:2) must be at most 1",
     '[dispatcher]\nheld_bytes_max = "lots"': "dispatcher.held_bytes_max = 'lots' (from FILE:2) must be a size "
     'such as "64MiB", or bytes',
-    '[dispatcher]\nheld_bytes_max = "64kiB"': "dispatcher.held_bytes_max 65536 does not hold one answer of "
+    '[dispatcher]\nheld_bytes_max = "64kiB"': "dispatcher.held_bytes_max 65536 is smaller than one answer of "
     "1048576 (from FILE:2)",
-    "[openai]\ntimeout_s = nan": "openai.timeout_s = nan (from FILE:2) must be a number that is finite",
+    "[openai]\ntimeout_s = nan": "openai.timeout_s = nan (from FILE:2) must be a finite number",
     "[openai]\ntimeout_s = 0": "openai.timeout_s = 0 (from FILE:2) must be more than 0",
     "[openai]\napi_key = 5": "openai.api_key (from FILE:2) must be text",
     '[openai]\nbase_url = "api.openai.com"': "openai.base_url (from FILE:2) must begin with http:// or https://",
     '[redis]\nurl = "http://h"': "redis.url (from FILE:2) must begin with redis://, rediss:// or unix://",
-    '[kafka]\nbootstrap_servers = "a:1,b"': "kafka.bootstrap_servers (from FILE:2) has 'b' where host:port is expected",
+    '[kafka]\nbootstrap_servers = "a:1,b"': "kafka.bootstrap_servers (from FILE:2) has 'b' instead of host:port",
     '[kafka]\ntopic_prefix = "a b"': "kafka.topic_prefix = 'a b' (from FILE:2) must be letters, digits, dots, - "
     "and _ only",
     '[kafka]\nsecurity_protocol = "TLS"': "kafka.security_protocol = 'TLS' (from FILE:2) must be one of "
@@ -68,12 +69,12 @@ IN_THE_FILE = {
     "[lanes.urgent]\nreserve = 1.0": "the reserves of all lanes add up to 1: keep their sum below 1 (from FILE:2)",
     "[lanes.urgent]\nceiling = 0.0": "lanes.urgent: ceiling must be above 0, or the lane never moves (from FILE:2)",
     "[lanes.bulk]\nceiling = 0.01": "lanes.bulk: floor 0.05 is above its ceiling 0.01 (from FILE:2)",
-    "[lanes.bulk]\ndeadline_s = 600_000": "lane bulk allows deadlines of 600000 s, but "
-    "topics.requests.retention_s is 604800: requests could vanish unanswered, so retain at least a day longer "
-    "(686400) (from FILE:2)",
+    "[lanes.bulk]\ndeadline_s = 600_000": "lane bulk allows deadlines of 600000 s, but topics.requests.retention_s "
+    "is 604800: requests could expire unanswered, so retain at least a day "
+    "longer (686400) (from FILE:2)",
     "[lanes.bulk]\ndeadline_max_s = 1_000": "lanes.bulk.deadline_s 432000 is above its deadline_max_s 1000 (from "
     "FILE:2)",
-    '[lanes.bulk]\nbuffer_bytes_max = "1kiB"': "lanes.bulk.buffer_bytes_max 1024 does not hold one request of "
+    '[lanes.bulk]\nbuffer_bytes_max = "1kiB"': "lanes.bulk.buffer_bytes_max 1024 is smaller than one request of "
     "input.request_bytes_max 900000 (from FILE:2)",
     '[input]\nrequest_bytes_max = "1MiB"': "input.request_bytes_max 1048576 leaves no room for headers in "
     "topics.requests.max_message_bytes 1048576: keep 32768 bytes between them (from FILE:2)",
@@ -81,33 +82,41 @@ IN_THE_FILE = {
     "(from FILE:3 and FILE:2)",
     "[topics.ledger]\npartitions = 2": "topics.ledger.partitions = 2 (from FILE:2) must be at most 1",
     "[topics.failures]\nretention_s = 518_400": "lane urgent allows deadlines of 518400 s, but "
-    "topics.failures.retention_s is 518400: parked requests could vanish unanswered, so retain at least a day longer "
-    "(604800) (from FILE:2)",
+    "topics.failures.retention_s is 518400: parked requests could "
+    "expire unanswered, so retain at least a day longer (604800) (from "
+    "FILE:2)",
     "[topics.requests]\nretention_s = 1_209_600": "lane urgent allows deadlines of 1123200 s, but "
-    "topics.failures.retention_s is 604800: parked requests could vanish unanswered, so retain at least a day longer "
-    "(1209600) (from FILE:2)",
+    "topics.failures.retention_s is 604800: parked requests could "
+    "expire unanswered, so retain at least a day longer (1209600) "
+    "(from FILE:2)",
     "[topics.results]\nretention_s = 3_599": "topics.results.retention_s 3599 is below dedupe.window_s 3600: a "
-    "duplicate would be recognised, and the outcome that answers it be gone (from FILE:2)",
+    "duplicate would be recognised after the outcome that answers it has "
+    "expired, so retain at least that long (from FILE:2)",
     "[topics.ledger]\nretention_s = 3_600": "topics.ledger.retention_s 3600 is below 86400: the ledger must keep "
     "twice dedupe.window_s and at least a day (from FILE:2)",
-    '[limits.a]\nmodels = ["x*"]\n[limits.b]\nmodels = ["x*"]': "the limits a and b both claim the models 'x*': "
-    "a model draws from one (from FILE:2 and FILE:4)",
-    '[replies]\nallow = ["acme.answers", "generation.results"]': "replies.allow names generation.results, which is no "
-    "producer's own topic: a copy there would do harm (from FILE:2)",
-    '[replies]\nallow = ["acme answers"]': "replies.allow names 'acme answers', as no topic can be called "
+    '[limits.a]\nmodels = ["x*"]\n[limits.b]\nmodels = ["x*"]': "the limits a and b both name the models 'x*': a model "
+    "draws from one limit, so keep it in one (from FILE:2 "
+    "and FILE:4)",
+    '[replies]\nallow = ["acme.answers", "generation.results"]': "replies.allow names generation.results, which "
+    "Headrace itself uses: copies there would do harm, so "
+    "name a topic of a producer (from FILE:2)",
+    '[replies]\nallow = ["acme answers"]': "replies.allow names 'acme answers', which is not a valid topic name "
     "(from FILE:2)",
-    '[replies]\nallow = ["generation.requests.gone"]': "replies.allow names generation.requests.gone, which is no "
-    "producer's own topic: a copy there would do harm (from FILE:2)",
-    '[replies]\nallow = ["__consumer_offsets"]': "replies.allow names __consumer_offsets, which is no producer's own "
-    "topic: a copy there would do harm (from FILE:2)",
+    '[replies]\nallow = ["generation.requests.gone"]': "replies.allow names generation.requests.gone, which "
+    "Headrace itself uses: copies there would do harm, so name "
+    "a topic of a producer (from FILE:2)",
+    '[replies]\nallow = ["__consumer_offsets"]': "replies.allow names __consumer_offsets, which Headrace itself "
+    "uses: copies there would do harm, so name a topic of a producer "
+    "(from FILE:2)",
     '[limits.a]\ncharge_law = "guess"': "limits.a.charge_law = 'guess' (from FILE:2) must be one of 'auto', "
     "'documented', 'chat-2025', 'chat-legacy', 'responses', 'embeddings' or 'usage'",
     '[openai]\napi_key = "a"\napi_key_file = "b"': "openai.api_key is given twice: from FILE:2 and from FILE:3",
     "[openai]\napi_key_file = 5": "openai.api_key_file (from FILE:2) must be the path of a file",
     '[openai]\napi_key_file = "DIR/gone"': "openai.api_key_file (from FILE:2): DIR/gone cannot be read: No such file "
     "or directory",
-    '[openai]\napi_key_file = "sk-hush"': "openai.api_key_file (from FILE:2) names no file that can be read (No such "
-    "file or directory); the secret itself would stand in the key without _file",
+    '[openai]\napi_key_file = "sk-hush"': "openai.api_key_file (from FILE:2) does not name a readable file (No "
+    "such file or directory); to give the secret itself, use the key without "
+    "_file",
     '[openai]\napi_key_file = "empty"': "openai.api_key_file (from FILE:2): DIR/empty is empty",
     "[kafka": "the settings file FILE is not TOML: Expected ']' at the end of a table declaration (at end of document)",
 }
@@ -115,22 +124,23 @@ IN_THE_FILE = {
 IN_THE_ENVIRONMENT = {
     ("HEADRACE_DISPATCHER__INFLIGHT_MAX", "x"): "dispatcher.inflight_max = 'x' (from the environment variable "
     "HEADRACE_DISPATCHER__INFLIGHT_MAX) must be a whole number",
-    ("HEADRACE_KAFKA_USERNAME", "u"): "the environment variable HEADRACE_KAFKA_USERNAME is no setting: the nearest is "
-    "HEADRACE_KAFKA__USERNAME",
+    ("HEADRACE_KAFKA_USERNAME", "u"): "the environment variable HEADRACE_KAFKA_USERNAME is not a setting: the "
+    "nearest is HEADRACE_KAFKA__USERNAME",
     (
         "HEADRACE_DISPATCHER_HTTP_PORT",
         "8082",
-    ): "the environment variable HEADRACE_DISPATCHER_HTTP_PORT is no setting: the nearest is "
+    ): "the environment variable HEADRACE_DISPATCHER_HTTP_PORT is not a setting: the nearest is "
     "HEADRACE_DISPATCHER__HTTP_PORT",
-    ("HEADRACE_RETRIER_HTTP_PORT", "8083"): "the environment variable HEADRACE_RETRIER_HTTP_PORT is no setting: the "
-    "nearest is HEADRACE_RETRIER__HTTP_PORT",
+    ("HEADRACE_RETRIER_HTTP_PORT", "8083"): "the environment variable HEADRACE_RETRIER_HTTP_PORT is not a setting: "
+    "the nearest is HEADRACE_RETRIER__HTTP_PORT",
     (
         "HEADRACE_KAFAK__USERNAME",
         "u",
-    ): "the environment variable HEADRACE_KAFAK__USERNAME is no setting: the nearest is HEADRACE_KAFKA__USERNAME",
-    ("HEADRACE_LIMIT", "{}"): "the environment variable HEADRACE_LIMIT is no setting: the nearest is HEADRACE_LIMITS",
-    ("HEADRACE_KAFKA__USERNAM", "u"): "kafka.usernam (from the environment variable HEADRACE_KAFKA__USERNAM) is no "
-    "setting: the nearest is kafka.username",
+    ): "the environment variable HEADRACE_KAFAK__USERNAME is not a setting: the nearest is HEADRACE_KAFKA__USERNAME",
+    ("HEADRACE_LIMIT", "{}"): "the environment variable HEADRACE_LIMIT is not a setting: the nearest is "
+    "HEADRACE_LIMITS",
+    ("HEADRACE_KAFKA__USERNAM", "u"): "kafka.usernam (from the environment variable HEADRACE_KAFKA__USERNAM) is "
+    "not a setting: the nearest is kafka.username",
     ("HEADRACE_KAFKA", "{"): "the environment variable HEADRACE_KAFKA must hold the group kafka as JSON, and does not: "
     "Expecting property name enclosed in double quotes: line 1 column 2 (char 1)",
     ("HEADRACE_KAFKA", "[]"): "the environment variable HEADRACE_KAFKA must hold the group kafka as a JSON object",
@@ -141,8 +151,8 @@ IN_THE_ENVIRONMENT = {
     (
         "OPENAI_API_KEY_FILE",
         "/gone",
-    ): "openai.api_key_file (from the environment variable OPENAI_API_KEY_FILE) names no "
-    "file that can be read (No such file or directory); the secret itself would stand in the key without _file",
+    ): "openai.api_key_file (from the environment variable OPENAI_API_KEY_FILE) does not name a readable file (No "
+    "such file or directory); to give the secret itself, use the key without _file",
     ("HEADRACE_CONFIG", "/gone.toml"): "the settings file /gone.toml cannot be read: No such file or directory",
 }
 
@@ -219,24 +229,27 @@ def test_every_mistake_is_found_at_once_and_none_that_only_follows_from_another(
     sentences = [mistake.sentence.replace(str(config), "FILE") for mistake in found.mistakes]
     assert sentences == [  # a file from its top to its end, then variables, then flags
         (
-            "kafka.password_file (from FILE:5) names no file that can be read (No such file or directory); the secret "
-            "itself would stand in the key without _file"
+            "kafka.password_file (from FILE:5) does not name a readable file (No such file or directory); to give "
+            "the secret itself, use the key without _file"
         ),
-        "redis.urll (from FILE:7) is no setting: the nearest is redis.url",
+        "redis.urll (from FILE:7) is not a setting: the nearest is redis.url",
         "dispatcher.inflight_max = 'many' (from FILE:9) must be a whole number",
         "dispatcher.http_port = 70000 (from FILE:10) must be at most 65535",
         "dispatcher.grace_s (from FILE:11) must be a value, not true or false",
         "the floors of all lanes add up to 1.05: keep their sum below 1 (from FILE:13)",
         "the lanes fast and urgent both have order 1: give every lane its own (from FILE:15)",
         (
-            "lane bulk allows deadlines of 600000 s, but topics.requests.retention_s is 604800: requests could vanish "
-            "unanswered, so retain at least a day longer (686400) (from FILE:17)"
+            "lane bulk allows deadlines of 600000 s, but topics.requests.retention_s is 604800: requests could "
+            "expire unanswered, so retain at least a day longer (686400) (from FILE:17)"
         ),
         "lanes.bulk.ceiling = 2 (from FILE:18) must be at most 1",
-        "the limits a and b both claim the models 'x*': a model draws from one (from FILE:20 and FILE:22)",
+        (
+            "the limits a and b both name the models 'x*': a model draws from one limit, so keep it in one (from "
+            "FILE:20 and FILE:22)"
+        ),
         "topics.results: min_insync 2 is above replication 1 (from FILE:25 and FILE:24)",
-        "quotas (from FILE:27) is no setting: the nearest is topics.requests",
-        "the environment variable HEADRACE_LIMIT is no setting: the nearest is HEADRACE_LIMITS",
+        "quotas (from FILE:27) is not a setting: the nearest is topics.requests",
+        "the environment variable HEADRACE_LIMIT is not a setting: the nearest is HEADRACE_LIMITS",
         "openai.timeout_s = '0' (from the environment variable HEADRACE_OPENAI__TIMEOUT_S) must be more than 0",
         (
             "the environment variable HEADRACE_RETRY must hold the group retry as JSON, and does not: Expecting "

@@ -106,7 +106,7 @@ def test_a_base_url_may_have_a_login_a_path_with_an_at_and_a_query() -> None:
 def test_a_key_that_no_header_takes_is_a_mistake_and_not_repeated(key: str) -> None:
     with pytest.raises(SettingsError) as raised:
         load_settings(environ={"OPENAI_API_KEY": key})
-    assert "no HTTP header takes" in str(raised.value)
+    assert "HTTP headers do not allow" in str(raised.value)
     assert "sh" not in str(raised.value)
 
 
@@ -118,7 +118,7 @@ def test_the_line_break_at_the_end_of_a_key_is_no_part_of_it() -> None:
 
 @pytest.mark.parametrize("name", ["ORG_ID", "PROJECT_ID"])
 def test_what_goes_into_another_header_is_looked_at_as_well(name: str) -> None:
-    with pytest.raises(SettingsError, match="holds a character that no HTTP header takes"):
+    with pytest.raises(SettingsError, match="holds a character that HTTP headers do not allow"):
         load_settings(environ={f"OPENAI_{name}": "ü"})
 
 

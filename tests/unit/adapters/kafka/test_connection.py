@@ -90,10 +90,14 @@ async def test_a_producer_that_was_never_let_in_says_why_and_one_that_may_have_s
         (UnsupportedSaslMechanismError("x"), AuthenticationError, "does not know the mechanism SCRAM-SHA-512"),
         (ssl.SSLCertVerificationError("x"), AuthenticationError, "is not signed by the system's authorities"),
         (distrust(10), AuthenticationError, "has expired: an operator of Kafka must renew it"),
-        (distrust(62), AuthenticationError, "is for other names: write one of them in kafka.bootstrap_servers"),
+        (distrust(62), AuthenticationError, "is for other names: use one of them in kafka.bootstrap_servers"),
         (distrust(64), AuthenticationError, "is for other names"),
-        (KafkaConnectionError("x"), Unreachable, "hung up on SASL_PLAINTEXT: check that kafka.security_protocol"),
-        (ConnectionResetError(), Unreachable, "hung up on SASL_PLAINTEXT"),
+        (
+            KafkaConnectionError("x"),
+            Unreachable,
+            "closed the SASL_PLAINTEXT connection: check that kafka.security_protocol",
+        ),
+        (ConnectionResetError(), Unreachable, "closed the SASL_PLAINTEXT connection"),
         (TimeoutError(), Unreachable, "does not answer"),
     ],
 )
@@ -109,11 +113,11 @@ def test_every_refusal_names_the_setting_to_look_at(
 @pytest.mark.parametrize(
     ("reason", "said"),
     [
-        (TopicAuthorizationFailedError("t"), "Kafka does not let user crm use the topic t: grant READ on it."),
+        (TopicAuthorizationFailedError("t"), "Kafka does not allow user crm to use the topic t: grant READ on it."),
         (TopicAuthorizationFailedError({"b", "a"}), "use the topic a, b: grant READ"),
         (GroupAuthorizationFailedError("g"), "read as group g: grant READ on the group."),
         (TransactionalIdAuthorizationFailed("i"), "write as i: grant WRITE on that transactional id."),
-        (ClusterAuthorizationFailedError(), "Kafka lets user crm write nowhere: grant WRITE on the topics"),
+        (ClusterAuthorizationFailedError(), "Kafka allows user crm to write to no topic: grant WRITE on the topics"),
     ],
 )
 def test_a_missing_right_is_named_with_who_lacks_it(reason: KafkaError, said: str) -> None:

@@ -49,6 +49,6 @@ async def test_a_kafka_that_tells_of_no_node_for_a_moment_is_asked_again(monkeyp
 
 async def test_a_kafka_that_tells_of_no_node_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
     asking = coordinators(Client(nodeless=1_000), monkeypatch)
-    with pytest.raises(LogUnavailable, match="do not answer: it tells of no node"):
+    with pytest.raises(LogUnavailable, match="do not answer: it names no node"):
         await asking.check()
     await asking.close()

@@ -40,7 +40,7 @@ async def going_silent(hung_up: int) -> AsyncIterator[str]:
 
 @pytest.mark.parametrize(
     ("hung_up", "said"),
-    [(2, r"Kafka at 127\.0\.0\.1:\d+ "), (0, r"Why is not known: it said nothing for 0\.5 s more\.")],
+    [(2, r"Kafka at 127\.0\.0\.1:\d+ "), (0, r"The cause is not known: Kafka gave no answer for 0\.5 s more\.")],
 )
 async def test_where_no_reason_can_be_had_in_time_the_last_one_is_told(hung_up: int, said: str) -> None:
     async with going_silent(hung_up) as address:

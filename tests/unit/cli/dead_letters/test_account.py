@@ -36,27 +36,27 @@ async def ran(world: World, *, dry: bool = False, asked: ReplayRequest | None = 
 async def test_a_person_is_told_how_many_which_not_and_why_and_what_now() -> None:
     said = summary((await ran(mixed())).work, dry=False)
     assert said == (
-        "Put back 1,200 dead letters. Skipped: 2 crashed (ended dispatchers: only --reason crashed puts it back); "
-        "1 id_conflict (an id of another request: --new-id puts it back under a new one). "
-        "1 record there is no dead letter. Their outcomes come under the next run: `headrace results --follow` shows "
-        "them. The same command finds only what is new."
+        "Put back 1,200 dead letters. Skipped: 2 crashed (it ended dispatchers: only --reason crashed puts it "
+        "back); 1 id_conflict (its id belongs to another request: --new-id puts it back under a new id). 1 record "
+        "in the topic is not a dead letter. Their outcomes will carry the next run number: `headrace results --follow` "
+        "shows them. The same command will find only newer dead letters."
     )
 
 
 async def test_a_dry_run_says_that_nothing_was_written() -> None:
     said = summary((await ran(mixed(), dry=True)).work, dry=True)
     assert said.startswith("Would put back 1,200 dead letters. Skipped: 2 crashed ")
-    assert said.endswith("Nothing was written: leave out --dry-run to do it.")
+    assert said.endswith("Nothing was written: run it without --dry-run to put them back.")
 
 
 async def test_a_limit_says_how_many_are_left() -> None:
     said = summary((await ran(mixed(), limit=50)).work, dry=False)
-    assert said.endswith("About 1,150 are left: the same command goes on behind them, and puts back nothing twice.")
+    assert said.endswith("About 1,150 are left: the same command continues with them and puts nothing back twice.")
 
 
 async def test_where_there_is_nothing_it_says_so() -> None:
     said = summary((await ran(World())).work, dry=False)
-    assert said == "Put back 0 dead letters. There is nothing left: the same command finds only what is new."
+    assert said == "Put back 0 dead letters. Nothing is left: the same command will find only newer dead letters."
 
 
 async def test_what_a_span_meant_and_that_it_is_an_old_one_is_said() -> None:
@@ -67,15 +67,15 @@ async def test_what_a_span_meant_and_that_it_is_an_old_one_is_said() -> None:
     assert first.startswith(f"Put back 10 dead letters {meant}. ")
     second = summary((await ran(world, asked=asked)).work, dry=False)
     assert second.startswith(
-        f"Put back 1,190 dead letters {meant}, going on with what began at 2026-12-01T09:00:00.000Z."
+        f"Put back 1,190 dead letters {meant}, resuming the replay begun at 2026-12-01T09:00:00.000Z."
     )
 
 
 async def test_whoever_was_interrupted_or_ended_learns_how_to_go_on() -> None:
     work = (await ran(mixed(), limit=10)).work
-    assert "Interrupted, and noted how far it is: the same command goes on there" in interrupted(work, dry=False)
-    assert "another replay of t has begun, or Kafka was away" in ended(work, "t")
-    assert "the same command goes on where this one stopped and puts back nothing twice." in ended(work, "t")
+    assert "Interrupted; its progress is stored: the same command continues there" in interrupted(work, dry=False)
+    assert "another replay of t has begun, or Kafka was unavailable" in ended(work, "t")
+    assert "the same command continues where this one stopped and puts nothing back twice." in ended(work, "t")
     assert interrupted(work, dry=True) == "Interrupted: nothing was written."
     assert interrupted(World().replay().work, dry=False) == "Interrupted: nothing was written."
     assert ended(World().replay().work, "t").startswith("Put back 0 dead letters. ")  # ended before it was open

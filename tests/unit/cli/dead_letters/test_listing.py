@@ -40,10 +40,9 @@ def test_the_summary_counts_by_reason_what_was_chosen() -> None:
     assert listing.summary(0, "t") == (
         "3 dead letters in t: 2 rejected, 1 exhausted. Shown: the newest 2; --limit 0 shows all."
     )
-    assert (
-        listed(9, 1)[1].summary(1, "t") == "1 dead letter in t: 1 rejected. 1 record there is no dead letter: skipped."
-    )
-    assert listed(9, 0)[1].summary(2, "t") == "0 dead letters in t. 2 records there are no dead letters: skipped."
+    one = listed(9, 1)[1].summary(1, "t")
+    assert one == "1 dead letter in t: 1 rejected. 1 record in it is not a dead letter: skipped."
+    assert listed(9, 0)[1].summary(2, "t") == "0 dead letters in t. 2 records in it are not dead letters: skipped."
 
 
 def test_columns_have_their_titles_once(capsys: pytest.CaptureFixture[str]) -> None:

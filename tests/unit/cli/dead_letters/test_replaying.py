@@ -27,11 +27,11 @@ NOWHERE = ("--bootstrap-servers", "127.0.0.1:1", "--timeout", "0.1")
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ((), "That is every dead letter there is: say which"),
-        (("--limit", "5"), "That is every dead letter there is: say which"),
-        (("--new-id",), "That is every dead letter there is: say which"),
-        (("--yes", "--rate", "0"), "'0' is no rate: use 50, 90/min or 1200/h"),
-        (("--yes", "--rate", "fast"), "'fast' is no rate"),
+        ((), "Without a filter every dead letter would be put back: give"),
+        (("--limit", "5"), "Without a filter every dead letter would be put back: give"),
+        (("--new-id",), "Without a filter every dead letter would be put back: give"),
+        (("--yes", "--rate", "0"), "'0' is not a rate: use 50, 90/min or 1200/h"),
+        (("--yes", "--rate", "fast"), "'fast' is not a rate"),
         (("--yes", "--lane", "slow"), "There is no lane slow, only urgent, standard and bulk."),
         (("--since", "yesterday"), "a span such as 15m or 2h, or 2026-12-01T09:00:00Z"),
         (("--until", "yesterday"), "a span such as 15m or 2h"),
@@ -140,7 +140,7 @@ async def test_a_kafka_that_goes_away_or_a_second_replay_is_one_sentence_that_sa
     else:
         await world.replay(per_s=1_000)()
     with pytest.raises(
-        Unreachable, match=r"^Put back \d+ dead letters\. .*same command goes on where this one stopped"
+        Unreachable, match=r"^Put back \d+ dead letters\. .*same command continues where this one stopped"
     ):
         await going
 

@@ -19,8 +19,8 @@ def line(value: bytes | None, **fields: object) -> str:
 
 def test_a_line_says_when_which_why_and_where_from() -> None:
     assert line(request()) == (
-        "2026-12-01T09:00:00.000Z  lead-1  rejected  generation.requests.bulk/3/12  2  "
-        "OpenAI refused it for what it is, or this dispatcher does not allow its model, a tool or its reply_to."
+        "2026-12-01T09:00:00.000Z  lead-1  rejected  generation.requests.bulk/3/12  2  OpenAI refused it, or this "
+        "dispatcher does not allow its model, a tool or its reply_to."
     )
 
 
@@ -63,7 +63,7 @@ def test_a_replay_that_failed_again_shows_its_run() -> None:
 def test_what_was_cut_and_what_has_no_value_is_said() -> None:
     assert line(b"x" * 65_536, original_length=5_000_140, sha256="00").endswith(". 64 KiB of 4.8 MiB are kept.")
     assert line(None).endswith(". It has no value.")
-    assert line(b"", reason="lost_by_retention").endswith("below this offset, untaken.")
+    assert line(b"", reason="lost_by_retention").endswith("below this offset before they were taken.")
 
 
 def test_nothing_a_stranger_wrote_moves_the_cursor() -> None:

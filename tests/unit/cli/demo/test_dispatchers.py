@@ -51,7 +51,7 @@ async def test_the_port_stands_in_the_log_once_it_listens(tmp_path: Path) -> Non
 async def test_when_none_is_left_the_last_one_is_named_with_its_last_lines(tmp_path: Path) -> None:
     pair = Dispatchers(tmp_path, ENDPOINTS, "http://127.0.0.1:1/v1")
     pair.running.append(await running(tmp_path, "".join(f"line {number}\n" for number in range(20)), code=2))
-    with pytest.raises(DispatcherEnded, match=r"dispatcher-1 has ended by itself \(exit code 2\)") as raised:
+    with pytest.raises(DispatcherEnded, match=r"dispatcher-1 ended unexpectedly \(exit code 2\)") as raised:
         await pair.watch()
     assert raised.value.last_lines == tuple(f"line {number}" for number in range(14, 20))
 

@@ -89,8 +89,8 @@ def test_a_side_without_admissions_and_answers_has_dashes() -> None:
 
 def test_one_sentence_says_what_was_seen() -> None:
     assert sentence(Comparison(NAIVE, HEADRACE)) == (
-        "Four workers lost 19 of 60 leads to 66 429s; Headrace answered all 60, met no 429s, used 97.2% of what the "
-        "account could give, and an urgent lead had its e-mail after 2.3 s (median)."
+        "Four workers lost 19 of 60 leads to 66 429s; Headrace answered all 60 with no 429s, used 97.2% of the "
+        "account's quota, and an urgent lead had its e-mail after 2.3 s (median)."
     )
 
 
@@ -98,9 +98,9 @@ def test_one_sentence_says_what_was_seen() -> None:
     ("naive", "headrace", "said"),
     [
         (replace(NAIVE, answered=60, failed=0, throttled=3), HEADRACE, "Four workers answered all 60 leads against 3"),
-        (NAIVE, replace(HEADRACE, throttled=1), "met 1 429,"),
-        (NAIVE, replace(HEADRACE, urgent_waits_s=()), "what the account could give."),
-        (NAIVE, replace(HEADRACE, answered=59, failed=1), "59 of 60 leads were answered and 1 failed: that is not"),
+        (NAIVE, replace(HEADRACE, throttled=1), "with 1 429,"),
+        (NAIVE, replace(HEADRACE, urgent_waits_s=()), "the account's quota."),
+        (NAIVE, replace(HEADRACE, answered=59, failed=1), "59 of 60 leads were answered and 1 failed: this breaks"),
     ],
 )
 def test_the_sentence_says_no_more_than_was_seen(naive: SideResult, headrace: SideResult, said: str) -> None:

@@ -31,7 +31,7 @@ def test_the_one_download_is_announced() -> None:
     told, output = steps(terminal=False)
     with told.doing("Kafka starts", "a real Kafka"):
         told.fetched(0, 2)
-        assert output.getvalue() == "fetching Kafka, once: 2 jars …\n"
+        assert output.getvalue() == "fetching Kafka (first start only): 2 jars …\n"
         told.fetched(1, 2)
         told.fetched(2, 2)
     assert len(output.getvalue().splitlines()) == 2
@@ -43,5 +43,5 @@ def test_in_a_terminal_it_has_a_bar() -> None:
         told.fetched(1, 2)
     told.stopping()
     told.stopped()
-    for text in ("Kafka starts", "fetching Kafka, once", "━", "a real Kafka", "stopping Kafka"):
+    for text in ("Kafka starts", "fetching Kafka (first start only)", "━", "a real Kafka", "stopping Kafka"):
         assert text in output.getvalue()

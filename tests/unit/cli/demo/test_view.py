@@ -92,10 +92,10 @@ def test_it_fits_a_terminal(width: int, leads: int, height_max: int) -> None:
 def test_before_the_first_answer_nothing_is_known_and_nothing_is_drawn_that_is_not() -> None:
     early = Moment(0.0, side(LeadState.WAITING, share=None), side(LeadState.WAITING, share=None), Inside())
     text = drawn(early, leads=1)
-    assert "no dispatcher leads at this moment" in text
+    assert "no dispatcher leads now" in text
     assert "unknown before the first answer" in text
     assert "0 of 1 answered" in text
-    assert "none has come yet" in drawn(replace(early, naive=replace(early.naive, come=(False,))), leads=1)
+    assert "none yet" in drawn(replace(early, naive=replace(early.naive, come=(False,))), leads=1)
 
 
 def test_a_leader_without_standby_is_named_alone() -> None:

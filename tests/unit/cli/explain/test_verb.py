@@ -134,8 +134,8 @@ def test_a_page_says_what_how_full_when_and_what_follows(capsys: pytest.CaptureF
         "  left      ████████████████████ 29,999 of 30,000 requests, full in 2 ms",
         "  left      ████████████████████ 49,999 of 50,000 input images, full in 1 ms",
         "  again in  3.89 s",
-        "  Headrace  waits 3.89 s and calls again; it counts as no failed attempt.",
-        "  you       nothing now; if it goes on, look who else spends from this limit, or have it raised",
+        "  Headrace  waits 3.89 s and calls again; this does not count as a failed attempt.",
+        "  you       nothing now; if it continues, find out what else spends from this limit, or have it raised",
         "",
     ]
 
@@ -148,7 +148,9 @@ def test_a_page_shows_the_servers_words_and_never_its_sentences(capsys: pytest.C
     assert "please report it" in out
     rejected = json.dumps({"status": 400, "body": {"error": error}})
     assert "messages" not in run(capsys, rejected)
-    assert "OpenAI names messages[0].content" in run(capsys, rejected.replace("messages\\u202e", "messages[0].content"))
+    assert "correct messages[0].content, which OpenAI names" in run(
+        capsys, rejected.replace("messages\\u202e", "messages[0].content")
+    )
 
 
 def test_many_are_summed_up_and_each_says_where_it_was(capsys: pytest.CaptureFixture[str]) -> None:
@@ -168,11 +170,11 @@ def test_a_narrow_terminal_wraps_and_loses_nothing() -> None:
 @pytest.mark.parametrize(
     ("status", "code", "message", "said"),
     [
-        (403, None, "", "may not do this"),
+        (403, None, "", "is not allowed to do this"),
         (403, "unsupported_country_region_territory", "", "country or region"),
         (401, None, "", "does not accept the key"),
         (429, "slow_down", "", "asks to slow down"),
-        (429, None, "at capacity", "more work than it can do"),
+        (429, None, "at capacity", "OpenAI is overloaded"),
         (404, "model_not_found", "", "no such model"),
         (400, "content_filter", "", "refused the content"),
         (
@@ -183,7 +185,7 @@ def test_a_narrow_terminal_wraps_and_loses_nothing() -> None:
         ),
         (429, None, "Request too large", "larger than the limit"),
         (429, None, "Request too large for m on tokens per min: Limit 7", "The limit m holds 7 tokens a minute"),
-        (429, "token_limit_exceeded", "", "The queue of batches is full; room"),
+        (429, "token_limit_exceeded", "", "The queue of batches is full; it has room"),
         (429, "tokens", "Rate limit reached for m on tokens per day: Limit 7.", "it holds 7 tokens a day"),
         (
             429,
@@ -192,8 +194,8 @@ def test_a_narrow_terminal_wraps_and_loses_nothing() -> None:
             "The project's limit m",
         ),
         (429, None, "Limit type: tokens. Current limit: 7, Remaining: 1 rate limit", "6 of 7 tokens are spent"),
-        (302, None, "", "Nobody here knows this answer"),
-        (404, None, "404 page not found", "There is no such path"),
+        (302, None, "", "does not know this answer"),
+        (404, None, "404 page not found", "The server has no such path"),
         (405, None, "", "may not be OpenAI's API"),
     ],
 )

@@ -32,10 +32,10 @@ def test_nobody_has_ever_reported() -> None:
     ("holder", "standbys", "end"),
     [
         (None, 0, "Its lease has run out, and none stands by: start a dispatcher with `headrace dispatcher`."),
-        ("released", 0, "It left in good order, and none stands by: start a dispatcher with `headrace dispatcher`."),
-        (None, 2, "Its lease has run out, and 2 standbys should take over within seconds: look again."),
-        ("token-a", 1, "It still holds the lease: its process hangs, or cannot write to Redis. Look at its log."),
-        ("token-b", 0, "token-b holds the lease now and has not led yet: look at its log."),
+        ("released", 0, "It shut down properly, and none stands by: start a dispatcher with `headrace dispatcher`."),
+        (None, 2, "Its lease has run out, and 2 standbys should take over within seconds: run this again."),
+        ("token-a", 1, "It still holds the lease: its process hangs, or cannot write to Redis. Check its log."),
+        ("token-b", 0, "token-b holds the lease now but has not led yet: check its log."),
     ],
 )
 def test_silence_is_said_loudly_with_how_it_ended_and_what_to_do(holder: str | None, standbys: int, end: str) -> None:
@@ -60,7 +60,7 @@ def test_what_a_silent_leader_said_of_its_limits_is_no_news() -> None:
         (
             {"kafka": True, "redis": False},
             "Redis does not answer: refused.",
-            "Redis does not answer: refused. It goes on without, but no standby can take over meanwhile.",
+            "Redis does not answer: refused. The leader continues without it, but no standby can take over meanwhile.",
         ),
     ],
 )
@@ -86,7 +86,7 @@ def test_a_first_promotion_is_no_trouble(role: str) -> None:
 
 
 def test_why_a_first_promotion_does_not_end_is_said() -> None:
-    why = "Redis has granted the lease, and does not say what time it is (TIME)."
+    why = "Redis has granted the lease but does not report its time (TIME)."
     assert (True, why) in told(look(said(role="suspended", leading_since=None, trouble=why)))
 
 
@@ -103,8 +103,8 @@ def test_a_lonely_leader_is_pointed_out_but_is_no_trouble() -> None:
             {"breaker": "open: quota", "rests_s": 8.0},
             True,
             (
-                "m: the breaker is open (quota): no credit is left, or a spend limit is reached; nothing goes on "
-                "before the account is mended at OpenAI; the next probe goes in 8.0 s."
+                "m: the breaker is open (quota): no credit is left, or a spend limit is reached; no call succeeds "
+                "before that is changed at OpenAI; the next probe goes in 8.0 s."
             ),
         ),
         (
@@ -112,8 +112,8 @@ def test_a_lonely_leader_is_pointed_out_but_is_no_trouble() -> None:
             True,
             "m: the breaker is open (timeout): OpenAI does not answer in time; one call goes now, as a probe.",
         ),
-        ({"paused_s": 20.0, "waiting": 4}, False, "m: OpenAI said to wait; 4 wait for another 20 s."),
-        ({"paused_s": 7_200.0, "waiting": 4}, True, "m: OpenAI said to wait; 4 wait for another 2 h."),
+        ({"paused_s": 20.0, "waiting": 4}, False, "m: OpenAI asked for a pause; 4 wait for another 20 s."),
+        ({"paused_s": 7_200.0, "waiting": 4}, True, "m: OpenAI asked for a pause; 4 wait for another 2 h."),
         (
             {"waiting": 1_200, "next_call_s": 3.2, "buckets": [bucket(low=500), bucket("requests", low=9_000)]},
             False,
@@ -140,7 +140,9 @@ def test_a_limit_nobody_is_held_up_by_is_not_mentioned(fields: dict[str, Any]) -
 
 def test_a_backlog_of_a_minute_is_worth_saying() -> None:
     lanes = {"urgent": lane(waiting=3, waiting_seconds=59.9), "bulk": lane(waiting=83, waiting_seconds=246.0)}
-    assert told(look(said(lanes=lanes))) == [(False, "bulk: 83 wait; their tokens take 4 min 6 s to flow in.")]
+    assert told(look(said(lanes=lanes))) == [
+        (False, "bulk: 83 wait; the quota needs 4 min 6 s to refill the tokens for them.")
+    ]
 
 
 def test_the_grave_comes_first() -> None:
@@ -154,9 +156,9 @@ def test_a_standby_that_is_asked_names_the_leader() -> None:
         role="standby", term=0, leading_since=None, owner="token-b", limits={"m": limit(breaker="open: auth")}
     )
     grave, sentence = only(look(status, kind="url", standbys=None))
-    assert (grave, sentence) == (False, "This one stands by; lanes and limits are with the leader, token-a.")
+    assert (grave, sentence) == (False, "This process stands by; the leader, token-a, reports lanes and limits.")
     grave, sentence = only(look(status | {"leader": "released"}, kind="url", standbys=None))
-    assert (grave, sentence) == (True, "This one stands by, and sees no process hold the lease.")
+    assert (grave, sentence) == (True, "This process stands by, and no process holds the lease.")
 
 
 def test_the_retriers_trouble_is_said_as_its_own() -> None:
@@ -233,7 +235,7 @@ def test_another_server_at_the_base_url_is_said_with_what_came_from_where() -> N
     account = {"breaker": "open: not_the_api", "rests_s": 4.0, "tripped": tripped}
     grave, sentence = only(look(said(account=account)))
     assert grave
-    assert "what answers there is not OpenAI's API; mend openai.base_url and restart" in sentence
+    assert "the server there is not OpenAI's API; correct openai.base_url and restart" in sentence
     assert sentence.endswith(
         "It opened at 2026-12-01T09:00:00Z: HTTP 404, from https://gw.example/v1, content type text/plain, leading to "
         "https://sign-in.example, saying 404 page not found."
@@ -241,5 +243,5 @@ def test_another_server_at_the_base_url_is_said_with_what_came_from_where() -> N
 
 
 def test_what_the_first_question_to_openai_has_found_is_said() -> None:
-    sentence = "OpenAI at https://gw.example/v1 refuses the key (openai.api_key) (HTTP 401): mend it and restart."
+    sentence = "OpenAI at https://gw.example/v1 refuses the key (openai.api_key) (HTTP 401): correct it and restart."
     assert only(look(said(trouble=sentence))) == (True, sentence)

@@ -53,8 +53,8 @@ def test_what_nobody_knows_is_exit_1(told: dict[str, Any], capsys: pytest.Captur
 @pytest.mark.parametrize(
     ("told", "status", "code", "sentence"),
     [
-        (said(), 200, 3, "cannot tell of single requests: it is of an older release."),
-        ({"status": "ok"}, 200, 3, "is no dispatcher of Headrace: check the address and the port."),
+        (said(), 200, 3, "is of an older release, which does not report single requests: upgrade it."),
+        ({"status": "ok"}, 200, 3, "is not a dispatcher of Headrace: check the address and the port."),
         ({"error": "A retrier knows no request."}, 400, 2, "headrace: A retrier knows no request.\n"),
         ({"error": "\x1b[2J"}, 400, 2, "\\x1b[2J"),
         ({"error": ["?"]}, 400, 3, "answers with HTTP 400"),
@@ -74,9 +74,9 @@ def test_whoever_else_answers_is_one_sentence(
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["--id", ""], "'' is no id: it has 1 to 128 characters of printable ASCII."),
-        (["--id", "Zürich"], "'Zürich' is no id"),
-        (["--run", "1"], "--run belongs to --id: say which request is meant."),
+        (["--id", ""], "'' is not an id: an id is 1 to 128 printable ASCII characters."),
+        (["--id", "Zürich"], "'Zürich' is not an id"),
+        (["--run", "1"], "--run needs --id: name the request."),
     ],
 )
 def test_what_cannot_be_asked_is_refused_before_anybody_is(
@@ -93,10 +93,16 @@ def test_the_leader_is_asked_where_its_status_says() -> None:
 @pytest.mark.parametrize(
     ("found", "sentence"),
     [
-        (report(None), "No dispatcher of generation has reported of late, so it is not known: `headrace status` says"),
-        (report(said(url="http://10.0.0.7:8080"), age_s=9.0), "No dispatcher of generation has reported of late"),
-        (report(said(url=None)), "The leader, on pod-7, has not said where it is asked: look again in a second"),
-        (report(said()), "The leader, on pod-7, has not said where it is asked"),
+        (
+            report(None),
+            (
+                "No dispatcher of generation has reported recently, so nothing is known of the request: "
+                "`headrace status` says"
+            ),
+        ),
+        (report(said(url="http://10.0.0.7:8080"), age_s=9.0), "No dispatcher of generation has reported recently"),
+        (report(said(url=None)), "The leader, on pod-7, has not reported its address yet: try again in a second"),
+        (report(said()), "The leader, on pod-7, has not reported its address yet"),
     ],
 )
 def test_without_a_leader_that_says_where_it_is_asked_nobody_is(found: Any, sentence: str) -> None:
@@ -130,4 +136,4 @@ def test_with_nobody_there_either_it_is_exit_3_and_names_the_way_out(
 ) -> None:
     monkeypatch.setenv("HEADRACE_DISPATCHER__HTTP_PORT", "1")
     assert main(["status", "--id", "lead-1", "--timeout", "0.1"]) == 3
-    assert capsys.readouterr().err.endswith("Ask the leader itself: --url http://HOST:PORT.\n")
+    assert capsys.readouterr().err.endswith("Ask the leader directly: --url http://HOST:PORT.\n")

@@ -204,7 +204,7 @@ def test_it_says_by_which_law_calls_are_charged_and_how_sure_that_is() -> None:
         "gpt-4o-mini", "chat.completions", "chat-2025", "-1", "31",
     ]  # fmt: skip
     assert "responses, not proved" in line_of(lines, "gpt-4o-mini responses")
-    assert "not known yet: the dearest law" in line_of(lines, "gpt-4o-mini embeddings")
+    assert "not known yet: the costliest law" in line_of(lines, "gpt-4o-mini embeddings")
 
 
 def test_what_is_parked_is_counted() -> None:

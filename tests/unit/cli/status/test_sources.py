@@ -79,16 +79,16 @@ def test_a_dispatcher_says_how_it_is() -> None:
 @pytest.mark.parametrize(
     ("body", "status", "sentence"),
     [
-        (b"{}", 503, "answers with HTTP 503: is that the port of a dispatcher?"),
-        (b"<html>", 200, "answers, but with no status"),
-        (b"[1]", 200, "answers, but with no status"),
-        (b'{"status": "ok"}', 200, "is no dispatcher of Headrace"),
+        (b"{}", 503, "answers with HTTP 503: check that it is a dispatcher's port."),
+        (b"<html>", 200, "answers, but not with a status"),
+        (b"[1]", 200, "answers, but not with a status"),
+        (b'{"status": "ok"}', 200, "is not a dispatcher of Headrace"),
     ],
 )
 def test_whoever_else_answers_is_recognised(body: bytes, status: int, sentence: str) -> None:
     with (
         answering(body, status) as place,
-        pytest.raises(Unreachable, match=r"^127\.0\.0\.1:\d+ |^What answers at ") as caught,
+        pytest.raises(Unreachable, match=r"^127\.0\.0\.1:\d+ |^The server at ") as caught,
     ):
         asyncio.run(look_at_url(SETTINGS, place, timeout_s=5))
     assert sentence in str(caught.value)
@@ -97,7 +97,7 @@ def test_whoever_else_answers_is_recognised(body: bytes, status: int, sentence: 
 def test_a_password_in_an_address_is_not_repeated() -> None:
     with pytest.raises(Unreachable) as caught:
         asyncio.run(look_at_url(SETTINGS, "http://ops:secret@127.0.0.1:1", timeout_s=1))
-    assert str(caught.value) == "127.0.0.1:1 cannot be asked: nothing listens there."
+    assert str(caught.value) == "127.0.0.1:1 cannot be reached: nothing listens there."
 
 
 def test_the_verb_shows_it_and_its_exit_code_says_whether_something_is_wrong(
@@ -120,4 +120,4 @@ def test_the_verb_shows_it_and_its_exit_code_says_whether_something_is_wrong(
 
 def test_nobody_there_is_exit_3_and_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["status", "--url", "127.0.0.1:1"]) == 3
-    assert capsys.readouterr() == ("", "headrace: 127.0.0.1:1 cannot be asked: nothing listens there.\n")
+    assert capsys.readouterr() == ("", "headrace: 127.0.0.1:1 cannot be reached: nothing listens there.\n")

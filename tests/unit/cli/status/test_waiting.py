@@ -8,7 +8,7 @@ from broker.cli.status.waiting import lines
 
 TRIPPED = {"since": "2026-12-01T09:00:00.000Z", "limit": "gpt-4o-mini", "status": 429, "request_id": "lead-1"}
 
-NOT_HERE = "it is not taken yet, or unknown, or was answered longer ago than the dedupe window"
+NOT_HERE = "it was not taken yet, does not exist, or was answered longer ago than the dedupe window"
 
 
 def crowd(requests: int = 0, tokens: int = 0) -> dict[str, int]:
@@ -64,7 +64,7 @@ def test_who_waits_is_told_its_place_its_hindrance_and_its_start() -> None:
     assert lines(waiting(limit())) == [
         f"lead-0042 waits in lane bulk (tenant acme), {place}.",
         "It waits for: tokens of gpt-4o-mini: 333 needed, 120 there of 10,000 a minute; payable in 1.3 s.",
-        "Estimated start: in about 41 s (12:03:44Z), if no request comes that goes first.",
+        "Estimated start: in about 41 s (12:03:44Z), unless requests arrive that go before it.",
     ]
 
 
@@ -98,7 +98,7 @@ def test_a_place_is_told_as_people_count(place: dict[str, Any] | None, said: str
 
 
 def test_who_is_kept_by_nothing_starts_at_once() -> None:
-    assert lines(waiting())[1].startswith("Nothing keeps it")
+    assert lines(waiting())[1].startswith("Nothing holds it back")
 
 
 def test_a_start_that_nobody_can_tell_is_said_to_be_so() -> None:
@@ -118,9 +118,9 @@ def test_a_start_far_away_has_its_date() -> None:
 @pytest.mark.parametrize(
     ("hindrance", "said"),
     [
-        ({"kind": "leader", "why": "suspended"}, "the leader: it starts no calls before Kafka lets it publish again"),
-        ({"kind": "leader", "why": "unproved"}, "the leader: it starts no calls before it has proved"),
-        ({"kind": "leader", "why": "leaving"}, "another leader: this one is leaving"),
+        ({"kind": "leader", "why": "suspended"}, "the leader: it starts no calls until it can publish to Kafka again"),
+        ({"kind": "leader", "why": "unproved"}, "the leader: it starts no calls until it has proved"),
+        ({"kind": "leader", "why": "leaving"}, "another leader: this one is shutting down"),
         ({"kind": "leader", "why": "resting"}, "the leader, which is resting"),
         (
             {"kind": "retry", "until": "2026-12-01T12:03:44.120Z", "payable_in_s": 20.0},
@@ -132,7 +132,10 @@ def test_a_start_far_away_has_its_date() -> None:
         ),
         (
             {"kind": "order", "before": 1, "first": None, "first_state": "waiting", "serial": False},
-            "its ordering key: 1 request before it must have started, and one whose id is unknown is first (waiting)",
+            (
+                "its ordering key: 1 request before it must have started, and a request with an unknown id is first "
+                "(waiting)"
+            ),
         ),
         (
             {"kind": "tenant_cap", "cap": "tokens_per_minute", "most": 1_000, "payable_in_s": 12.0},
@@ -144,18 +147,21 @@ def test_a_start_far_away_has_its_date() -> None:
         ),
         (
             {"kind": "lane", "lane": "bulk", "rule": "floor", "requests": 3, "tokens": 900},
-            "lane bulk, which is owed its floor now (3 waiting there, 900 tokens)",
+            "lane bulk, which is below its floor now (3 waiting there, 900 tokens)",
         ),
         (
             {"kind": "lane", "lane": "bulk", "rule": "ceiling", "requests": 3, "tokens": 900},
-            "lane bulk, since its own lane has had its ceiling (3 waiting there, 900 tokens)",
+            "lane bulk, since its own lane has reached its ceiling (3 waiting there, 900 tokens)",
         ),
         (
             {"kind": "late", "calls_take_s": 3.9, "requests": 2, "tokens": 480},
-            "those of its lane who can be in time: it is late, calls take up to 3.9 s (2 with more time, 480 tokens)",
+            (
+                "requests of its lane that can be in time: its own deadline is nearer than a call takes (3.9 s; 2 with "
+                "more time, 480 tokens)"
+            ),
         ),
         ({"kind": "tenants", "tenant": "zenith"}, "the turn of its tenant: tenant zenith is next in its lane"),
-        ({"kind": "tenants", "tenant": None}, "the turn of its tenant: who names no tenant is next in its lane"),
+        ({"kind": "tenants", "tenant": None}, "the turn of its tenant: requests without a tenant are next in its lane"),
         (
             {"kind": "places", "of": "dispatcher", "inflight": 486, "most": 512, "kept": 26, "kept_for": ["urgent"]},
             "a call in flight to end: 486 of 512 of this dispatcher, 26 of them kept for lane urgent",
@@ -164,14 +170,14 @@ def test_a_start_far_away_has_its_date() -> None:
             {"kind": "places", "of": "gpt-4o", "inflight": 4, "most": 4, "kept": 0, "kept_for": []},
             "a call in flight to end: 4 of 4 of gpt-4o",
         ),
-        ({"kind": "memory"}, "answers in memory to be committed: they fill dispatcher.held_bytes_max"),
+        ({"kind": "memory"}, "answers in memory, which fill dispatcher.held_bytes_max until they are committed"),
         (
             {"kind": "first_answer", "limit": "gpt-4o"},
-            "the answer of one call, which tells how full gpt-4o is; not before a call ends",
+            "the answer to one call, which shows how full gpt-4o is; not before a call ends",
         ),
         (
             {"kind": "cooldown", "limit": "gpt-4o", "payable_in_s": 7.0},
-            "OpenAI, which said to wait with gpt-4o; payable in 7.0 s",
+            "the pause that OpenAI asked for on gpt-4o; payable in 7.0 s",
         ),
         (
             {
@@ -186,7 +192,7 @@ def test_a_start_far_away_has_its_date() -> None:
         ),
         (
             {"kind": "pace", "limit": "gpt-4o", "payable_in_s": 0.3},
-            "gpt-4o not to be spent faster than OpenAI has borne, or than burst_s allows; payable in 0.3 s",
+            "the burst bound of gpt-4o: what OpenAI has accepted at once, or burst_s; payable in 0.3 s",
         ),
         ({"kind": "moonrise"}, "moonrise"),
     ],
@@ -198,9 +204,9 @@ def test_each_thing_that_may_keep_it_has_a_sentence(hindrance: dict[str, Any], s
 def test_an_open_breaker_is_told_with_what_opened_it_and_when_it_is_probed() -> None:
     account = {"kind": "breaker", "limit": None, "tripped_by": "quota", "next_probe_s": 7.2, "tripped": TRIPPED}
     assert kept_by(**account) == (
-        "the breaker of the account, open (quota): no credit is left, or a spend limit is reached; nothing goes on "
-        "before the account is mended at OpenAI; the next probe goes in 7.2 s. It opened at 2026-12-01T09:00:00.000Z: "
-        "limit gpt-4o-mini, HTTP 429, request lead-1"
+        "the breaker of the account, open (quota): no credit is left, or a spend limit is reached; no call "
+        "succeeds before that is changed at OpenAI; the next probe goes in 7.2 s. It opened at "
+        "2026-12-01T09:00:00.000Z: limit gpt-4o-mini, HTTP 429, request lead-1"
     )
     limits = {"kind": "breaker", "limit": "gpt-4o", "tripped_by": "timeout", "next_probe_s": 0.0, "tripped": None}
     assert kept_by(**limits).endswith("OpenAI does not answer in time; one call goes now, as a probe")
@@ -243,7 +249,7 @@ def test_an_open_breaker_is_told_with_what_opened_it_and_when_it_is_probed() -> 
             {"state": "parked", "attempts": 0, "retry_at": None},
             [
                 "r is parked in the failures topic, after 0 calls.",
-                "The retrier puts it back when it is due; this leader does not know when, since another one parked it.",
+                "The retrier puts it back when it is due; an earlier leader parked it, so this one does not know when.",
             ],
         ),
         ({"state": "answered", "outcome": {"status": "completed", "reason": None}}, ["r was answered: completed."]),
@@ -274,7 +280,7 @@ def test_each_state_has_its_lines(told: dict[str, Any], said: list[str]) -> None
 @pytest.mark.parametrize(
     ("lanes", "said"),
     [
-        (["bulk"], "Lane bulk has no room now: what stands further behind waits in Kafka"),
+        (["bulk"], "Lane bulk has no room now: later requests wait in Kafka"),
         (["standard", "bulk"], "Lanes standard, bulk have no room now"),
     ],
 )
@@ -286,8 +292,8 @@ def test_lanes_without_room_are_named_beside_what_nobody_knows(lanes: list[str],
 @pytest.mark.parametrize(
     ("leads_for_s", "said"),
     [
-        (1.26, ["It leads for 1.3 s only, and may not have read its lanes yet: ask again."]),
-        (None, ["It has not begun to lead yet: ask again in a few seconds."]),
+        (1.26, ["The dispatcher has led for only 1.3 s and may not have read its lanes yet: ask again."]),
+        (None, ["The dispatcher does not lead yet: ask again in a few seconds."]),
         (10.0, []),
     ],
 )
@@ -299,11 +305,11 @@ def test_a_duplicate_is_told_with_the_one_that_it_waits_for() -> None:
     calling = {"state": "calling", "run": 0, "lane": "bulk", "tenant": None, "calls": 1, "for_s": 2.0}
     told = lines({"id": "r", "run": 1, "state": "joined", "behind": calling})
     assert told == [
-        "r (run 1) waits for what becomes of run 0; then it is judged again:",
+        "r (run 1) waits for the outcome of run 0, and is then examined again:",
         "run 0 is being called, in lane bulk (no tenant): attempt 1, for 2.0 s now.",
     ]
     again = lines({"id": "r", "run": 0, "state": "joined", "behind": calling})
-    assert again[0] == "r waits for what becomes of its first submission; then it is judged again:"
+    assert again[0] == "r waits for the outcome of its first submission, and is then examined again:"
 
 
 def test_what_strangers_have_named_does_not_reach_the_terminal_as_it_is() -> None:

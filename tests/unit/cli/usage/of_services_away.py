@@ -10,8 +10,8 @@ _NOWHERE = {
 _KAFKA = r"No Kafka listens at 127\.0\.0\.1:1: start it, or check kafka\.bootstrap_servers\."
 _REDIS = r"No Redis listens at 127\.0\.0\.1:1: start it, or check redis\.url\."
 _NOTHING = (
-    rf"Nothing of Headrace runs here\. {_REDIS} No dispatcher listens at http://127\.0\.0\.1:1 either\. To try it on "
-    r"this machine: `headrace local up`, then `headrace topics create` and `headrace dispatcher`\. .*--url "
+    rf"No Headrace runs here\. {_REDIS} No dispatcher listens at http://127\.0\.0\.1:1 either\. To try it on this "
+    r"machine: `headrace local up`, then `headrace topics create` and `headrace dispatcher`\. .*--url "
     r"http://HOST:PORT\."
 )
 _LEADS = {"leads.jsonl": '{"id": "lead-1", "body": {"model": "gpt-4o-mini", "messages": []}}\n'}
@@ -40,7 +40,7 @@ ROWS = (
     _away("cancel lead-1 --wait"),
     _away("status", _NOTHING),
     _away("status --json", _NOTHING),
-    _away("status --id lead-1", rf"{_REDIS} Ask the leader itself: --url http://HOST:PORT\."),
-    _away("status --url http://127.0.0.1:1", r"127\.0\.0\.1:1 cannot be asked: nothing listens there\."),
-    _away("status --id lead-1 --url 127.0.0.1:1", r"127\.0\.0\.1:1 cannot be asked: nothing listens there\."),
+    _away("status --id lead-1", rf"{_REDIS} Ask the leader directly: --url http://HOST:PORT\."),
+    _away("status --url http://127.0.0.1:1", r"127\.0\.0\.1:1 cannot be reached: nothing listens there\."),
+    _away("status --id lead-1 --url 127.0.0.1:1", r"127\.0\.0\.1:1 cannot be reached: nothing listens there\."),
 )

@@ -53,18 +53,22 @@ ROWS = (
     ),
     Usage("up", 0, r"Valkey had ended: started again, empty\. Kafka and its topics are as", ("unnamed",), ("valkey",)),
     Usage("up --data {tmp}/named", 0, r"Valkey had ended: started again, empty\.", ("named",), ("valkey",)),
-    Usage("up", 2, r"servers still run \(pid \d+, pid \d+\) of which no record tells: end", ("unnamed",), lost=True),
-    Usage("up --foreground", 2, r"They run already, in .*: end them with `headrace local down` first\.", ("unnamed",)),
-    Usage("up", 0, r"\(Another pair runs in .*/named\.\)", ("named", "unnamed")),
-    Usage("status", 0, r"\(Another pair runs in .*/local\.\)", ("unnamed", "named")),
+    Usage("up", 2, r"Servers without a record still run in .* \(pid \d+, pid \d+\): end", ("unnamed",), lost=True),
+    Usage("up --foreground", 2, r"Both already run in .*: stop them with `headrace local down` first\.", ("unnamed",)),
+    Usage("up", 0, r"\(Another Kafka and Valkey run in .*/named\.\)", ("named", "unnamed")),
+    Usage("status", 0, r"\(Another Kafka and Valkey run in .*/local\.\)", ("unnamed", "named")),
     Usage(
-        "status", 3, r"In .*/local a part .* runs \(pid \d+\); .*: `headrace local up` mends", ("unnamed",), ("valkey",)
+        "status",
+        3,
+        r"Only a part .* runs in .*/local \(pid \d+\); .*: `headrace local up` starts",
+        ("unnamed",),
+        ("valkey",),
     ),
-    Usage("down", 0, r"in .*/local have stopped \(pid \d+, \d+\); their data are thrown away\.", ("unnamed",)),
+    Usage("down", 0, r"in .*/local have stopped \(pid \d+, \d+\); their data are deleted\.", ("unnamed",)),
     Usage("down", 0, r"(?s)/local have stopped .*/named have stopped .*their data stay", ("unnamed", "named")),
     Usage("down --data {tmp}/named", 0, r"^Kafka and Valkey in .*/named have stopped", ("unnamed", "named")),
     Usage("down", 0, r"\(pid \d+, \d+\)", ("unnamed",), lost=True),
-    Usage("down", 0, r"\(nothing ran there any more\); their data stay\.", ("named",), ("kafka", "valkey")),
+    Usage("down", 0, r"\(no process was left\); their data stay\.", ("named",), ("kafka", "valkey")),
 )
 
 

@@ -78,4 +78,4 @@ def test_each_line_of_an_id_is_compared_with_the_first_one(tmp_path: Path, capsy
     assert main(["submit", str(file), "--bootstrap-servers", "127.0.0.1:1"]) == 2
     told = capsys.readouterr().err
     assert [line.split(":")[1].split()[1] for line in told.splitlines()[:2]] == ["2", "4"]
-    assert "2 of 4 lines are wrong: nothing was sent." in told
+    assert "2 of 4 lines are invalid: nothing was sent." in told

@@ -36,9 +36,9 @@ def in_file(content: bytes, said: str) -> Refused:
     return Refused("openai.api_key", said, toml='[openai]\napi_key_file = "key"', files={"key": content})
 
 
-QUOTES, LINES, NO_HEADER = "quotation mark", "more than one line", "no HTTP header takes"
+QUOTES, LINES, NO_HEADER = "quotation mark", "more than one line", "HTTP headers do not allow"
 SPACE, WORD, NAME, EMPTY = "holds a space", "Bearer or Basic", "name of a variable or of a header", "is empty"
-BREAK, NO_URL = "holds a line break or a NUL", "that no URL has"
+BREAK, NO_URL = "holds a line break or a NUL", "that URLs do not allow"
 
 ROWS = {
     "key, two lines": in_key(f"sk-{SECRET}\nsk-{SECRET}", LINES),
@@ -181,8 +181,8 @@ def test_what_is_meant_without_a_doubt_is_taken(  # noqa: PLR0917 — three fixt
 
 
 CAUTIONS = {
-    "password": (SASL + 'username = "u"\npassword = "\\"p\\""', "kafka.password stands in quotation marks"),
-    "user": (SASL + "username = '\u201cu\u201d'\npassword = 'p'", "kafka.username stands in quotation marks"),
+    "password": (SASL + 'username = "u"\npassword = "\\"p\\""', "kafka.password is enclosed in quotation marks"),
+    "user": (SASL + "username = '\u201cu\u201d'\npassword = 'p'", "kafka.username is enclosed in quotation marks"),
     "endpoint": ('[openai]\nbase_url = "https://gw/v1/chat/completions/"', "ends in /chat/completions"),
     "list": ('[openai]\nbase_url = "https://gw/v1/models?a=b"', "ends in /models"),
     "no path": ('[openai]\nbase_url = "https://api.openai.com"', "has no path"),

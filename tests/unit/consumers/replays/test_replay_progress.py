@@ -115,7 +115,7 @@ async def test_a_topic_that_was_made_anew_is_refused_whether_it_is_shorter_or_lo
         world.kafka.logs(LETTERS)[0] = type(world.kafka.logs(LETTERS)[0])()
         for each in range(number):
             world.bury(f"b-{each}", partition=0, ago_s=7)
-        with pytest.raises(ProgressUnreadable, match=r"made anew .* delete the group t\.replay\."):
+        with pytest.raises(ProgressUnreadable, match=r"was recreated .* delete the group t\.replay\."):
             await world.replay()()
         assert len(world.counts()) == 10
 

@@ -162,7 +162,7 @@ async def test_a_claim_that_does_not_come_back_promotes_nobody() -> None:
     world = World()
     world.kafka.begin("stranger", [(LEDGER, Record(None, b"{}"), None)])  # open: it hides what is behind it
     begun_s = asyncio.get_running_loop().time()
-    with pytest.raises(LogUnavailable, match="does not come back"):
+    with pytest.raises(LogUnavailable, match="cannot be read back"):
         await promoted(Process(world, "a"))
     assert asyncio.get_running_loop().time() - begun_s < 20
 

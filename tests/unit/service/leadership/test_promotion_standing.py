@@ -76,7 +76,7 @@ async def test_claims_in_between_are_answered_so_many_times() -> None:
     for number in range(20 * CLAIMS_MAX):
         await asyncio.sleep(0.03)
         world.kafka.append(LEDGER, claim(100 + number, "b"))
-    with pytest.raises(LogUnavailable, match="Other claims keep coming"):
+    with pytest.raises(LogUnavailable, match="Other claims keep arriving"):
         await promoting
     assert [owner for _, owner in world.claims()].count("a") == CLAIMS_MAX
 

@@ -21,7 +21,7 @@ pytestmark = VIRTUAL_TIME
 
 KEY = "k"
 TIMES = LeaseTimes()
-LATE = "nothing has proved lately"
+LATE = "no recent proof"
 
 
 class Kafka:

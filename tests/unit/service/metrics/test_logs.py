@@ -27,7 +27,7 @@ def test_the_same_message_is_heard_once_in_ten_seconds_with_a_count() -> None:
     assert heard(sparingly, 0.1, "Unable connect to node %s", 2) is None
     assert heard(sparingly, REPEATED_EVERY_S - 0.1, "Unable connect to node %s", 1) is None
     again = heard(sparingly, REPEATED_EVERY_S, "Unable connect to node %s", 3)
-    assert again == "Unable connect to node 3 (and 2 times since it was said last)"
+    assert again == "Unable connect to node 3 (and 2 times since the last such line)"
     assert heard(sparingly, 3 * REPEATED_EVERY_S, "Unable connect to node %s", 1) == "Unable connect to node 1"
 
 

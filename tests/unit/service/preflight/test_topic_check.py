@@ -109,25 +109,25 @@ def test_the_command_that_creates_topics_names_what_the_check_was_given() -> Non
             "86400000",
             "is 86400000 (1 d) and should be 604800000 (7 d): lane bulk allows deadlines",
         ),
-        (LANE, "retention.ms", "1209600000", "(if that is meant, set topics.requests.retention_s)"),
+        (LANE, "retention.ms", "1209600000", "(if that is intended, set topics.requests.retention_s)"),
         (LANE, "message.timestamp.type", "LogAppendTime", "should be CreateTime: deadlines, retries"),
         (LANE, "message.timestamp.before.max.ms", "3600000", "should be 518400000 (6 d): a retry keeps the time"),
         (LANE, "max.message.bytes", "2000", "is 2000 (1.95 KiB) and should be 1048576 (1 MiB): requests that the"),
         (LANE, "cleanup.policy", "compact,delete", "compaction removes records that share a key"),
-        (LANE, "retention.bytes", "1000000000", "should be without limit (-1): a burst makes records vanish"),
-        (RESULTS, "retention.ms", "1000", "is 1000 (1 s) and should be 604800000 (7 d): outcomes are gone before"),
+        (LANE, "retention.bytes", "1000000000", "should be without limit (-1): a burst makes records expire"),
+        (RESULTS, "retention.ms", "1000", "is 1000 (1 s) and should be 604800000 (7 d): outcomes expire before"),
         (RESULTS, "retention.ms", "-1", "is without limit (-1) and should be 604800000 (7 d): the disks hold"),
-        (RESULTS, "max.message.bytes", "5242880", "(if that is meant, set topics.results.max_message_bytes)"),
-        (RESULTS, "unclean.leader.election.enable", "true", "a node that missed acknowledged records may lead"),
-        (RESULTS, "min.insync.replicas", "1", "a disk takes acknowledged records along"),
+        (RESULTS, "max.message.bytes", "5242880", "(if that is intended, set topics.results.max_message_bytes)"),
+        (RESULTS, "unclean.leader.election.enable", "true", "a node without some acknowledged records may lead"),
+        (RESULTS, "min.insync.replicas", "1", "a lost disk loses acknowledged records"),
         (RESULTS, "min.insync.replicas", "4", "with 3 replicas nothing can be written"),
-        ("generation.dead-letters", "retention.ms", "60000", "what failed is gone before somebody looks at it"),
+        ("generation.dead-letters", "retention.ms", "60000", "dead letters are gone before an operator sees them"),
         ("generation.failures", "max.message.bytes", "2000", "can never be parked"),
-        ("generation.failures", "retention.ms", "518400000", "requests are parked for up to 6 d, and vanish before"),
+        ("generation.failures", "retention.ms", "518400000", "requests are parked for up to 6 d, and expire before"),
         ("generation.control", "retention.ms", "60000", "the settings promise more"),
         (LEDGER, "message.timestamp.type", "CreateTime", "should be LogAppendTime"),
         (LEDGER, "segment.ms", "604800000", "is 604800000 (7 d) and should be 3600000 (1 h)"),
-        (LEDGER, "retention.ms", "3600000", "ids are forgotten inside the dedupe window"),
+        (LEDGER, "retention.ms", "3600000", "ids are forgotten within the dedupe window"),
     ],
 )
 def test_a_setting_of_a_topic_is_told_with_its_reason_and_its_command(
@@ -153,9 +153,14 @@ def test_a_setting_of_a_topic_is_told_with_its_reason_and_its_command(
             "has 9 partitions instead of 6",
             "set topics.requests.partitions = 9 in the settings",
         ),
-        (LEDGER, {"partitions": 2}, "what is not in the first is never read", "stop all dispatchers, delete the topic"),
+        (LEDGER, {"partitions": 2}, "only the first is ever read", "stop all dispatchers, delete the topic"),
         (RESULTS, {"replicas": 1}, "has 1 replica instead of 3: a lost disk", "kafka-reassign-partitions.sh"),
-        (RESULTS, {"replicas": 4}, "has 4 replicas instead of 3: nobody asked", "kafka-reassign-partitions.sh"),
+        (
+            RESULTS,
+            {"replicas": 4},
+            "has 4 replicas instead of 3: the settings ask for fewer",
+            "kafka-reassign-partitions.sh",
+        ),
     ],
 )
 def test_the_shape_of_a_topic_is_compared(name: str, shape: dict[str, int], said: str, mend: str) -> None:
@@ -230,7 +235,7 @@ def test_a_reply_topic_that_does_not_exist_is_a_difference_that_no_verb_of_ours_
     settings = SETTINGS.model_copy(update={"replies": RepliesSettings(allow=("acme.answers",))})
     finding = only(fresh(), settings)
     assert finding.sentence == (
-        "acme.answers does not exist: replies.allow names it, and copies of outcomes for it are dropped; to fix it: "
+        "acme.answers does not exist: replies.allow names it, and copies of outcomes to it are dropped; to fix it: "
         "have its owner create it, or take it out of replies.allow"
     )
     assert not review(settings, fresh()).missing

@@ -331,7 +331,7 @@ async def test_a_standby_names_the_leader_and_who_asks_it_alone_is_told_where_to
     async with leader(world):
         second = Process(world, "b").start()
         assert where(second, "r")["state"] == "elsewhere"
-        assert "sees nobody lead" in where(second, "r")["sentence"]
+        assert "no process leads at present" in where(second, "r")["sentence"]
         await until(lambda: second.health.holder == "a")
         told = where(second, "r")
         assert (told["state"], told["role"], told["leader"]) == ("elsewhere", "standby", "a")

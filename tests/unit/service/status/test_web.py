@@ -127,9 +127,9 @@ async def test_one_request_is_asked_about_by_its_id_and_perhaps_its_run(
         ("id=a&id=b", "takes one id, and 2 were given"),
         ("id=a&run=1&run=1", "takes one run, and 2 were given"),
         ("run=1", "A run belongs to an id: ask /status?id=ID&run=N."),
-        ("id=", "An id has 1 to 128 characters of printable ASCII."),
-        ("id=Z%C3%BCrich", "An id has 1 to 128 characters of printable ASCII."),
-        (f"id={'x' * 129}", "An id has 1 to 128 characters of printable ASCII."),
+        ("id=", "An id is 1 to 128 printable ASCII characters."),
+        ("id=Z%C3%BCrich", "An id is 1 to 128 printable ASCII characters."),
+        (f"id={'x' * 129}", "An id is 1 to 128 printable ASCII characters."),
         *(
             (f"id=a&run={run}", "A run is a whole number from 0 to 65535")
             for run in ("", "-1", "x", "65536", "²", "1.0")

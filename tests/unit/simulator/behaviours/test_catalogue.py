@@ -73,7 +73,7 @@ def test_numbers_may_be_changed_behind_a_colon(text: str, value: Behaviour) -> N
         ("foreign:share=true", "foreign: share is a number, not True"),
         ("foreign:tokens_per_minute=0", "foreign: tokens_per_minute is at least 1, not 0"),
         ("request-bound:requests_per_minute=0", "request-bound: requests_per_minute is at least 1, not 0"),
-        ("tokens-per-day:tokens=null", "tokens-per-day: a daily limit says requests, tokens or both"),
+        ("tokens-per-day:tokens=null", "tokens-per-day: a daily limit counts requests, tokens or both"),
         ("shared-limit:limit_name=", "shared-limit: a shared limit has a name and at least one model"),
         ("refusals-cost-all:cost=half", "refusals-cost-all: 'half' is not a valid RefusedCost"),
         ("error-storm:statuses=404", "error-storm: the statuses of a storm are between 500 and 599"),

@@ -29,7 +29,7 @@ def test_a_file_lists_behaviours_with_the_numbers_it_changes() -> None:
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("name = ", "no TOML"),
+        ("name = ", "not TOML"),
         ("[behaviour]\nname = 'foreign'", r"consists of \[\[behaviour\]\] tables"),
         ("behaviour = ['foreign']", r"consists of \[\[behaviour\]\] tables"),
         ("seed = 7", r"consists of \[\[behaviour\]\] tables"),
