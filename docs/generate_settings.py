@@ -26,94 +26,106 @@ UNUSED: Final = "**Accepted, and without effect in this version.** "
 
 SENTENCES: Final[Mapping[str, str]] = {
     "kafka.bootstrap_servers": "`host:port`, several separated by commas; in TOML also a list.",
-    "kafka.topic_prefix": "Which budget. Topics, transactional id, offsets group and lease key carry it.",
-    "kafka.security_protocol": "How the nodes are spoken to.",
-    "kafka.sasl_mechanism": "Needed with SASL.",
-    "kafka.username": "Needed with SASL.",
-    "kafka.password": "Needed with SASL.",
-    "kafka.ca_file": "Certificates that sign the nodes' own; without it the system's.",
-    "redis.url": "`redis://`, `rediss://` or `unix://`. Counts as a secret as a whole, since it may hold a password.",
-    "redis.key_prefix": "Begins the name of the lease key.",
-    "openai.api_key": "Falls back to `OPENAI_API_KEY`. The dispatcher does not start without one.",
+    "kafka.topic_prefix": "Names the budget: prefix of its topics, transactional id, offsets group and lease key.",
+    "kafka.security_protocol": "Protocol of the connection to the nodes.",
+    "kafka.sasl_mechanism": "Required with SASL.",
+    "kafka.username": "Required with SASL.",
+    "kafka.password": "Required with SASL.",
+    "kafka.ca_file": "File of the CA certificates that sign the nodes' certificates; default: the system's.",
+    "redis.url": "`redis://`, `rediss://` or `unix://`. Treated as a secret as a whole, since it may hold a password.",
+    "redis.key_prefix": "Prefix of the lease key's name.",
+    "openai.api_key": "Falls back to `OPENAI_API_KEY`. The dispatcher does not start without a key.",
     "openai.base_url": "Falls back to `OPENAI_BASE_URL`; without either, OpenAI's own.",
     "openai.organization": "Falls back to `OPENAI_ORG_ID`.",
     "openai.project": "Falls back to `OPENAI_PROJECT_ID`.",
-    "openai.timeout_s": "How long one call may take.",
-    "dispatcher.name": "A label for people, shown by `/status`. It tells no two budgets apart.",
-    "dispatcher.inflight_max": "Calls in flight at once, all limits together.",
-    "dispatcher.http_host": "The address of the probes, metrics and status, which ask for no password: this machine's "
-    "own unless set. `0.0.0.0` for probes and scrapes from elsewhere; the image, `compose.yaml` and the chart set it.",
-    "dispatcher.http_port": "Their port; 0 takes a free one, and the log line `listening` names it.",
-    "retrier.http_host": "The same of the retrier.",
-    "retrier.http_port": "Their port; 0 takes a free one, and the log line `listening` names it.",
-    "retrier.held_bytes_max": "What waits is kept in memory up to this; beyond it, it is read again when it is due.",
-    "retrier.fresh_share": "Of the fresh requests that come to a lane, the part that retries may add to them. 0: only "
-    "`retrier.floor_per_s`.",
-    "retrier.floor_per_s": "Retries that a lane takes back each second besides, however little comes to it. What is "
-    "due beyond both waits, in the order in which it is due. No more than a fifth of what the lane is served is wise.",
-    "dispatcher.grace_s": "What the platform grants between SIGTERM and SIGKILL. The shutdown ladder stays below it.",
-    "dispatcher.lease_ttl_s": "Life of the lease; a standby waits for it when a leader dies. Below 1.9 the start "
-    "fails, since the other times of the election are fixed.",
-    "dispatcher.held_bytes_max": "Bytes of answers in memory. A call reserves 64 KiB of it until its answer is there.",
-    "dispatcher.transaction_timeout_s": "After so long Kafka aborts a transaction that its leader left open.",
-    "models.allow": "Models a producer may ask for, as patterns; any other is Failed with reason `rejected`. `*` lets "
-    "each producer ask for the dearest model there is: name those that you pay for.",
-    "tools.allow": "What a request may ask OpenAI to reach beyond itself, as patterns: `mcp` (a server that the "
-    "producer names), `file_search` (the account's vector stores), `web_search*` (also a chat's `web_search_options`), "
-    "`code_interpreter`, `shell` (in OpenAI's containers), `prompt` (a stored template, which may have tools), Azure's "
-    "`data_sources`, and each type that this release does not know. Any other is Failed with reason `rejected`. "
-    "Functions, custom tools and what else the producer carries out itself need no permission.",
-    "replies.allow": "Topics that a request may name in `reply_to`, by their exact names; one that names any other is "
-    "Failed with reason `rejected`. They are their owners' to create, and the dispatcher needs WRITE on them.",
-    "input.request_bytes_max": "A longer value is no request: `invalid_request`, or a dead letter if it has no id.",
-    "input.nesting_max": "How deep a value may nest.",
-    "input.values_max": "How many JSON values a record may hold, a list or an object counted as 4. More: as a longer "
-    "value.",
-    "retry.in_place_max_s": "A longer wait leaves the dispatcher as a RetryableFailure, and `headrace retrier` puts "
-    "the request back on its lane when it is due.",
-    "retry.attempts_max": "Failed attempts (5xx, overload, time-out, connection) after which a request is Failed with "
-    "reason `exhausted`. 429s and trouble with the account do not count.",
-    "dedupe.window_s": "How long an answered id is recognised.",
-    "dedupe.ids_max": "How many ids at most; beyond it the oldest answered one is forgotten.",
-    "lanes.order": "1 goes first. Every lane needs its own.",
-    "lanes.floor": "Part of the tokens admitted while this lane waits that it gets at least.",
-    "lanes.ceiling": "Part of the tokens admitted while others wait that this lane gets at most. Alone it may have "
-    "all.",
-    "lanes.lift": "Of what lanes above are served, the part that requests of this lane with near deadlines may take "
-    "beside them, in the turn of the lane directly above. 0: none is lifted.",
-    "lanes.reserve": "Part of every bucket that later lanes leave untouched while this lane has nobody waiting.",
-    "lanes.serial": "Of one ordering key one request at a time, to its end. Nothing is parked: retries wait in place.",
-    "lanes.deadline_s": "Given to requests without a deadline, from their Kafka timestamp on.",
-    "lanes.deadline_max_s": "None may ask for more; a later deadline is cut to it. Without it: a day less than "
+    "openai.timeout_s": "Time-out of one call.",
+    "dispatcher.name": "A label that `/status` shows. It does not separate budgets.",
+    "dispatcher.inflight_max": "Maximum number of calls in flight, all limits together.",
+    "dispatcher.http_host": "Address of the probes, metrics and status, which ask for no password. The default "
+    "admits this machine only; `0.0.0.0` admits probes and scrapes from elsewhere, as in "
+    "the image, `compose.yaml` and the chart.",
+    "dispatcher.http_port": "Port of these; 0 takes a free one, which the log line `listening` names.",
+    "retrier.http_host": "Address of the retrier's probes, metrics and status.",
+    "retrier.http_port": "Port of these; 0 takes a free one, which the log line `listening` names.",
+    "retrier.held_bytes_max": "Memory for waiting requests; further ones are read again from Kafka when they are due.",
+    "retrier.fresh_share": "Retries that a lane takes back, as a share of the fresh requests that arrive on it. 0: "
+    "only `retrier.floor_per_s`.",
+    "retrier.floor_per_s": "Retries per second that a lane takes back in addition, even without fresh requests. "
+    "Requests due beyond both wait, ordered by due time. Keep it below a fifth of the "
+    "lane's throughput.",
+    "dispatcher.grace_s": "Time that the platform grants between SIGTERM and SIGKILL. The shutdown ladder ends "
+    "before it.",
+    "dispatcher.lease_ttl_s": "Lifetime of the lease; when a leader dies, a standby waits for its end. Below 1.9 "
+    "the start fails, since the other times of the election are fixed.",
+    "dispatcher.held_bytes_max": "Memory for answers. Each call reserves 64 KiB of it until its answer has arrived.",
+    "dispatcher.transaction_timeout_s": "Time after which Kafka aborts a transaction that its leader left open.",
+    "models.allow": "Models that a producer may ask for, as patterns; a request for another model is Failed with "
+    "reason `rejected`. `*` lets each producer ask for the most expensive model: name those that "
+    "you want to pay for.",
+    "tools.allow": "Tools that let OpenAI reach other systems on a request's behalf, as patterns: `mcp` (a server "
+    "that the producer names), `file_search` (the account's vector stores), `web_search*` (also a "
+    "chat's `web_search_options`), `code_interpreter`, `shell` (in OpenAI's containers), `prompt` "
+    "(a stored template, which may have tools), Azure's `data_sources`, and each type that this "
+    "release does not know. Any other is Failed with reason `rejected`. Functions, custom tools and "
+    "others that the producer runs itself need no permission.",
+    "replies.allow": "Topics that a request may name in `reply_to`, by their exact names; one that names any other "
+    "is Failed with reason `rejected`. Their owners create them, and the dispatcher needs WRITE "
+    "on them.",
+    "input.request_bytes_max": "Maximum length of a record's value. A longer one is Failed with reason "
+    "`invalid_request`, or a dead letter alone if it has no id.",
+    "input.nesting_max": "Maximum nesting depth of a value.",
+    "input.values_max": "Maximum number of JSON values in a record, where a list or an object counts as 4. A "
+    "record with more is treated like one that is too long.",
+    "retry.in_place_max_s": "Longest wait inside the dispatcher. For a longer one the request is parked as a "
+    "RetryableFailure, and `headrace retrier` puts it back on its lane when it is due.",
+    "retry.attempts_max": "Failed attempts (5xx, overload, time-out, connection) after which a request is Failed "
+    "with reason `exhausted`. 429s and failures of the account do not count.",
+    "dedupe.window_s": "Time for which an answered id is recognised.",
+    "dedupe.ids_max": "Maximum number of remembered ids; beyond it the oldest answered one is forgotten.",
+    "lanes.order": "Priority: 1 goes first. Each lane needs a different one.",
+    "lanes.floor": "Minimum share of the admitted tokens while this lane has waiting requests.",
+    "lanes.ceiling": "Maximum share of the admitted tokens while other lanes have waiting requests. Alone it may "
+    "take all.",
+    "lanes.lift": "Tokens that requests of this lane with near deadlines may take, as a share of what the lanes "
+    "above are served; they go in the turn of the lane directly above. 0: none.",
+    "lanes.reserve": "Part of every bucket that the later lanes leave for this lane while it has no waiting requests.",
+    "lanes.serial": "One request at a time per ordering key, to its end. Requests are not parked: retries wait in "
+    "the dispatcher.",
+    "lanes.deadline_s": "Deadline of requests without their own, counted from their Kafka timestamp.",
+    "lanes.deadline_max_s": "Longest deadline; a later one is shortened to it. Default: a day less than "
     "`topics.requests.retention_s`.",
-    "lanes.buffer_max": "Requests of this lane held in memory.",
-    "lanes.buffer_bytes_max": "The same in bytes of their values.",
-    "limits.models": "What draws from this limit, as patterns. Without it: the limit's name and its dated snapshots "
-    "(`<name>-20*`).",
-    "limits.tokens_per_minute": "Believed until the first answer says otherwise.",
-    "limits.requests_per_minute": "Believed until the first answer says otherwise.",
-    "limits.tokens_per_day": "What you believe of a limit on tokens per day. It is paid beside the one per minute; "
-    "no header tells it, only a refusal does.",
-    "limits.requests_per_day": "The same of requests. A header that names another limit per day wins.",
-    "limits.cap_tokens_per_minute": "Our own cap on any 60 seconds, never exceeded, whatever headers say.",
-    "limits.burst_s": "Never more than so many seconds of quota at once. Without it: as much as the server "
-    "bears, found out within seconds.",
-    "limits.inflight_max": "Calls in flight for this limit.",
-    "tenants.weight": "Its share against the other tenants' weights, in tokens, while several wait in a lane.",
-    "tenants.cap_tokens_per_minute": "Never more in any 60 seconds, all lanes and limits together; a larger request "
-    "goes alone.",
-    "tenants.inflight_max": "Calls in flight, all lanes and limits together.",
-    "limits.charge_law": "How a call is priced. `auto` identifies the law from answers; a name fixes it, whatever "
-    "answers say. `usage` takes the input at admission and the output when the call ends.",
-    "topics.partitions": "Partitions when it is created. Who adds some later says so here: Kafka takes none away. "
-    "The progress of all lanes' partitions must fit one commit of 1 MiB: with three lanes some 1,900 each.",
-    "topics.retention_s": "How long records are kept. `requests` and `failures` must keep theirs a day longer than the "
-    "longest deadline of a lane, `results` at least `dedupe.window_s`, `ledger` twice that and at least a day.",
-    "topics.max_message_bytes": "The largest batch the topic takes. At least what must fit: 748 KiB for `ledger` (a "
-    "full line, more with many lanes), 32 KiB for `results`, 80 KiB for `failures` and `dead_letters`, 65 KiB for "
-    "`chunks`, 16 KiB for `control`; for `requests` 32 KiB more than `input.request_bytes_max`.",
-    "topics.replication": "Copies of each partition. Unless set, no more than there are nodes.",
-    "topics.min_insync": "Copies that must agree to a write. Unless set, no more than `replication`.",
+    "lanes.buffer_max": "Maximum number of this lane's requests in memory.",
+    "lanes.buffer_bytes_max": "The same in bytes of the requests' values.",
+    "limits.models": "Models that draw from this limit, as patterns. Default: the limit's name and its dated "
+    "snapshots (`<name>-20*`).",
+    "limits.tokens_per_minute": "Assumed until the first answer states another value.",
+    "limits.requests_per_minute": "Assumed until the first answer states another value.",
+    "limits.tokens_per_day": "Assumed limit on tokens per day. It is enforced together with the one per minute; no "
+    "header states it, only a refusal does.",
+    "limits.requests_per_day": "The same for requests. A header that states another limit per day takes precedence.",
+    "limits.cap_tokens_per_minute": "Own cap on the tokens of any 60 seconds, never exceeded, whatever headers say.",
+    "limits.burst_s": "Burst bound: seconds of quota that may be spent at once. Default: as much as the server "
+    "accepts, learned within seconds.",
+    "limits.inflight_max": "Maximum number of calls in flight for this limit.",
+    "tenants.weight": "Its weight in the share of tokens among the tenants that wait in a lane.",
+    "tenants.cap_tokens_per_minute": "Maximum number of tokens in any 60 seconds, all lanes and limits together; a "
+    "larger request goes alone.",
+    "tenants.inflight_max": "Maximum number of calls in flight, all lanes and limits together.",
+    "limits.charge_law": "Charge law that prices a call. `auto` identifies it from answers; a name fixes it, "
+    "whatever answers say. `usage` charges the input at admission and the output when the "
+    "call ends.",
+    "topics.partitions": "Number of partitions at creation. If you add partitions later, raise it here: Kafka "
+    "cannot remove any. The progress of all lanes' partitions must fit one commit of 1 MiB: "
+    "with three lanes some 1,900 each.",
+    "topics.retention_s": "Time for which records are kept. For `requests` and `failures` at least a day longer "
+    "than the longest deadline of a lane, for `results` at least `dedupe.window_s`, for "
+    "`ledger` twice that and at least a day.",
+    "topics.max_message_bytes": "Largest batch that the topic accepts. Minimum: 748 KiB for `ledger` (a full line, "
+    "more with many lanes), 32 KiB for `results`, 80 KiB for `failures` and "
+    "`dead_letters`, 65 KiB for `chunks`, 16 KiB for `control`; for `requests` 32 KiB "
+    "more than `input.request_bytes_max`.",
+    "topics.replication": "Copies of each partition. Unless set, at most the number of nodes.",
+    "topics.min_insync": "Copies that must confirm a write. Unless set, at most `replication`.",
     **{key: UNUSED + instead for key, instead in WITHOUT_EFFECT.items()},
 }
 
@@ -121,7 +133,7 @@ HEAD: Final = """# Settings
 
 <!-- Written by docs/generate_settings.py. Change that file, or the settings themselves, and run it again. -->
 
-A setting comes from four places. Each beats the ones before it:
+A setting can come from four places. Each overrides the ones before it:
 
 1. the defaults below, and OpenAI's own variables (`OPENAI_API_KEY`, `OPENAI_API_KEY_FILE`, `OPENAI_BASE_URL`,
    `OPENAI_ORG_ID`, `OPENAI_PROJECT_ID`),
@@ -129,31 +141,32 @@ A setting comes from four places. Each beats the ones before it:
 3. the environment: `HEADRACE_<GROUP>__<KEY>`, with two underscores between group and key,
 4. flags.
 
-A key that does not exist stops the start with one sentence that names the nearest one that does. So does a value that
-makes no sense, or two that contradict each other; the sentence says from which of the four places the value came, of a
-file also the line. `headrace config check FILE` lists every such mistake, `headrace config show` what is in force and
-why.
+An unknown key, an invalid value or two contradicting values stop the start with one sentence. It names the nearest
+existing key, and the place that the value came from, for a file with its line. `headrace config check FILE` lists all
+such mistakes; `headrace config show` lists the effective settings and their origins.
 
-A table under `[lanes]` that is none of the default ones is a new lane, and needs an `order` of its own: without one the
-sentence names the lane that was likely meant. With one, `config check` has a caution for a name like another's.
+A table under `[lanes]` with a name other than the default ones is a new lane and needs an `order`: without one, the
+start fails and the sentence names the lane that was likely meant. With one, `config check` has a caution for a name
+that resembles a default lane's.
 
 - **Secrets** (marked below) may also come from a file: `<key>_file` in TOML, `HEADRACE_<GROUP>__<KEY>_FILE` in the
   environment. A relative path in TOML is beside the settings file.
 - **Whole groups** may be given as JSON in one variable: `HEADRACE_LIMITS='{"gpt-4o-mini": {"tokens_per_minute":
-  60000}}'`. That is the only way for names with dots or dashes, which no shell exports.
+  60000}}'`. It is the only way for names with dots or dashes, which shells cannot export.
 - **Sizes** are bytes, or text with a unit: `64MiB`, `900kB`. **Lists** in the environment are separated by commas.
 - An empty variable counts as not set.
 """
 
 INTRODUCTIONS: Final[Mapping[str, str]] = {
-    "lanes": "One table for each lane, `[lanes.<lane>]`; `<lane>` is also the end of its topic's name. Three lanes are "
-    "there without being named; naming one changes it or adds it, and `bulk = false` under `[lanes]` takes it away.",
-    "limits": 'One table for each limit, `[limits."<limit>"]`. Most accounts need none: a limit that nobody configured '
-    "lets one call go first and believes its answer. Models with the same limit draw from one bucket.",
-    "tenants": 'One table for each tenant that is not like the others, `[tenants."<tenant>"]`; `[tenants."*"]` is what '
-    "holds for each one without a table, and for requests that name no tenant, which count as one.",
-    "topics": "One table for each kind of topic, `[topics.<kind>]`. `headrace topics create` makes them so, "
-    "`headrace topics check` reports differences.",
+    "lanes": "One table for each lane, `[lanes.<lane>]`; `<lane>` is also the end of its topic's name. Three lanes "
+    "exist by default; a table changes one or adds another, and `bulk = false` under `[lanes]` removes "
+    "`bulk`.",
+    "limits": 'One table for each limit, `[limits."<limit>"]`. Most accounts need none: for a limit without a '
+    "table one call goes first, and its answer states the limit. Models with the same limit draw from one bucket.",
+    "tenants": 'One table for each tenant with rules of its own, `[tenants."<tenant>"]`; `[tenants."*"]` applies to '
+    "each tenant without a table, and to requests without a tenant, which count as one.",
+    "topics": "One table for each kind of topic, `[topics.<kind>]`. `headrace topics create` creates them with "
+    "these settings, `headrace topics check` reports differences.",
 }
 
 
