@@ -7,7 +7,7 @@ The rest of that file is written by hand. What JSON Schema could only refuse in 
 wrong place) is let through here and refused by templates/_refusals.tpl, or by Headrace at its start.
 A test compares the file with what this script would write.
 """
-# ruff: noqa: INP001  # a script beside the chart it writes for, imported by nobody but its test
+# ruff: noqa: INP001  # a script beside the chart it writes for, imported only by its test
 
 import json
 import sys

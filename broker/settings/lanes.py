@@ -12,10 +12,11 @@ class LaneSettings(Group):
 
     `order` 1 goes first. `reserve` is the part of every bucket that lower lanes cannot touch, `floor` what this lane is
     sure of however busy the others are, `ceiling` what it never exceeds while others wait: parts of the token budget.
-    Nothing is left unused: while nobody else waits, a lane may have all. A request in the last part of its time may go
-    in the turn of the lane above; `lift` bounds what those of this lane take, as a part of what lanes above are served.
-    `deadline_s` is given to requests without one; none may ask for more than `deadline_max_s`, by default all but a day
-    of what the topic retains. The look-ahead is bounded by `buffer_max` requests and `buffer_bytes_max` bytes.
+    No tokens are left unused: while no other lane has waiting requests, a lane may have all. A request in the last part
+    of its time may go in the turn of the lane above; `lift` bounds what those of this lane take, as a part of what
+    lanes above are served. `deadline_s` is given to requests without one; none may ask for more than `deadline_max_s`,
+    by default all but a day of what the topic retains. The look-ahead is bounded by `buffer_max` requests and
+    `buffer_bytes_max` bytes.
     """
 
     order: int = Field(ge=1)

@@ -86,5 +86,5 @@ def test_the_notes_of_production_name_all_its_secrets() -> None:
 
 def test_the_notes_warn_of_what_is_allowed_and_unwise() -> None:
     assert "Take care" not in notes()
-    assert "nobody stands by" in notes({"dispatcher": {"replicas": 1}})
+    assert "there is no standby" in notes({"dispatcher": {"replicas": 1}})
     assert "the pod itself" in notes({"config": {"kafka": {"bootstrap_servers": "localhost:9092"}}})

@@ -91,7 +91,7 @@ metadata:
   {{- include "headrace.metadata" . | nindent 2 }}
 spec:
   maxUnavailable: 1
-  # While Kafka is away nobody is ready; that must not hold up the drain of a node.
+  # While Kafka is away no pod is ready; that must not hold up the drain of a node.
   unhealthyPodEvictionPolicy: AlwaysAllow
   selector:
     matchLabels:

@@ -20,10 +20,10 @@ against retention, it says at its start in the same manner (`headrace config che
 {{- $config := .Values.config -}}
 {{- $openai := $config.openai | default dict -}}
 {{- if hasKey $openai "api_key" -}}
-{{- fail "config.openai.api_key would lie in a ConfigMap for everybody to read: put the key into a Secret and name that in secrets.openaiApiKey.name." -}}
+{{- fail "config.openai.api_key would be readable in a ConfigMap: put the key into a Secret and name that in secrets.openaiApiKey.name." -}}
 {{- end -}}
 {{- if hasKey ($config.kafka | default dict) "password" -}}
-{{- fail "config.kafka.password would lie in a ConfigMap for everybody to read: put the password into a Secret and name that in secrets.kafkaPassword.name." -}}
+{{- fail "config.kafka.password would be readable in a ConfigMap: put the password into a Secret and name that in secrets.kafkaPassword.name." -}}
 {{- end -}}
 {{- $redis := $config.redis | default dict -}}
 {{- if not (or .Values.secrets.redisUrl.name $redis.url $redis.url_file (include "headrace.hasVariable" (dict "values" .Values "pattern" "^HEADRACE_REDIS__URL(_FILE)?$"))) -}}
@@ -32,7 +32,7 @@ against retention, it says at its start in the same manner (`headrace config che
 {{- if and $redis.url (not .Values.secrets.redisUrl.name) -}}
 {{- $url := $redis.url -}}
 {{- if or (contains "@" $url) (contains "password=" $url) -}}
-{{- fail "config.redis.url holds a password, and would lie in a ConfigMap for everybody to read: put the whole URL into a Secret and name that in secrets.redisUrl.name." -}}
+{{- fail "config.redis.url holds a password, and would be readable in a ConfigMap: put the whole URL into a Secret and name that in secrets.redisUrl.name." -}}
 {{- end -}}
 {{- if not (regexMatch "^(redis|rediss|unix)://" $url) -}}
 {{- fail "config.redis.url must begin with redis://, rediss:// or unix://." -}}
@@ -142,7 +142,7 @@ against retention, it says at its start in the same manner (`headrace config che
 {{- end -}}
 {{- end -}}
 {{- if has ($own.http_host | default "") (list "localhost" "127.0.0.1" "::1") -}}
-{{- fail (printf "config.%s.http_host is %s: nobody outside of the pod, not even the kubelet's probes, would reach it, so leave it out." $component $own.http_host) -}}
+{{- fail (printf "config.%s.http_host is %s: it could not be reached from outside the pod, not even by the kubelet's probes, so leave it out." $component $own.http_host) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
@@ -219,7 +219,7 @@ against retention, it says at its start in the same manner (`headrace config che
 {{- fail (printf "%s.extraEnv has %s, which the chart computes with: set it under config instead." $component $variable.name) -}}
 {{- end -}}
 {{- if and (regexMatch "^(OPENAI_API_KEY|HEADRACE_OPENAI__API_KEY|HEADRACE_KAFKA__PASSWORD|HEADRACE_REDIS__URL)$" $name) (hasKey $variable "value") -}}
-{{- fail (printf "%s.extraEnv has %s as a plain value for everybody to read: put it into a Secret and name that under secrets." $component $variable.name) -}}
+{{- fail (printf "%s.extraEnv has %s as a plain value, which is readable in the pod's manifest: put it into a Secret and name that under secrets." $component $variable.name) -}}
 {{- end -}}
 {{- $secret := get $mounted (trimSuffix "_FILE" $name) -}}
 {{- if $secret -}}
