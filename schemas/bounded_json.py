@@ -26,7 +26,7 @@ _STRINGS: Final = re.compile(rb'(?:[^"]*+' + _STRING.pattern + rb"){1,1000}+", r
 
 
 class Unreadable(ValueError):  # noqa: N818  # a sentence about bytes, not a fault of ours
-    """One sentence for a person, without any of the content."""
+    """Value that cannot be read. The message is one sentence for people, without any of the content."""
 
 
 def parse(value: bytes | None, *, bytes_max: int, nesting_max: int, values_max: int = VALUES_MAX) -> Any:

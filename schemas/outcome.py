@@ -13,7 +13,7 @@ from schemas.instants import Instant
 
 
 class FailureReason(StrEnum):
-    """Why a request failed for good."""
+    """Reason of a request's final failure."""
 
     INVALID_REQUEST = "invalid_request"
     REJECTED = "rejected"

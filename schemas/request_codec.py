@@ -47,7 +47,7 @@ _TRACEPARENT = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class InputLimits:
-    """Limits of the request that is read at all."""
+    """Limits that a record must meet to be read as a request."""
 
     request_bytes_max: int = 900_000
     nesting_max: int = 64
@@ -87,7 +87,7 @@ class DecodedRequest:
 
 @dataclass(frozen=True, slots=True)
 class Undecodable:
-    """A record that is no request. `request_id` is set if one could be read; so are the other fields."""
+    """A record that is not a request. `request_id` and the other fields are set as far as they could be read."""
 
     message: str
     request_id: str | None = None

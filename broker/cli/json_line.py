@@ -53,7 +53,7 @@ def object_in(line: bytes) -> dict[str, Any]:
     except RecursionError:
         raise BrokenLine("It is nested too deeply: flatten it.") from None
     except ValueError:  # more digits than Python reads
-        raise BrokenLine("It holds a number that is too large.") from None
+        raise BrokenLine("It holds a number with too many digits: shorten it.") from None
     if not isinstance(found, dict):
         raise BrokenLine(f"It is {kind_of(found)}, not a JSON object.")
     return found

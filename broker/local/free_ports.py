@@ -38,7 +38,9 @@ def free_ports(count: int, *, chance: random.Random | None = None) -> tuple[int,
             _chosen.add(port)
             found.append(port)
     if len(found) < count:
-        raise OSError(f"no {count} free ports between {_LOWEST} and {_HIGHEST} on 127.0.0.1")
+        raise OSError(
+            f"no {count} free ports between {_LOWEST} and {_HIGHEST} on 127.0.0.1: stop a program that uses some"
+        )
     return tuple(found)
 
 

@@ -212,7 +212,7 @@ class LocalServices:
     @property
     def _started(self) -> tuple[KafkaCluster, Valkey]:
         if self._kafka is None or self._valkey is None:
-            raise LocalServicesError("The local Kafka and Valkey have not been started.", exit_code=2)
+            raise LocalServicesError("The local Kafka and Valkey have not been started: start them first.", exit_code=2)
         return self._kafka, self._valkey
 
     @property

@@ -41,7 +41,7 @@ def workload_in(text: str, *, is_json: bool, lanes: Iterable[str]) -> Workload:
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables) or not tables:
         raise WorkloadError("the file needs at least one [[stream]] table")
     if len(tables) > STREAMS_MAX:
-        raise WorkloadError(f"{len(tables)} streams are more than {STREAMS_MAX}")
+        raise WorkloadError(f"{len(tables)} streams are more than {STREAMS_MAX}: merge some")
     keys = _read(whole, _WHOLE, "the file")
     known = tuple(lanes)
     streams = tuple(_stream(table, number, known) for number, table in enumerate(tables, start=1))

@@ -59,7 +59,7 @@ def _keys(named: list[str]) -> tuple[tuple[str, ...], ...]:
 
 
 class KafkaSettings(Group):
-    """The cluster. `topic_prefix` tells budgets and environments apart: topics, transactional id and group carry it."""
+    """Kafka cluster. `topic_prefix` separates budgets and environments: topics, transactional id and group carry it."""
 
     bootstrap_servers: Annotated[str, BeforeValidator(_as_one_text), AfterValidator(_check_servers)] = "localhost:9092"
     topic_prefix: str = Field("generation", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=180)
@@ -96,14 +96,14 @@ class KafkaSettings(Group):
 
 
 class RedisSettings(Group):
-    """The lease's home. The URL may hold a password, so the whole of it is a secret."""
+    """Redis that holds the lease. Its URL may contain a password and is a secret as a whole."""
 
     url: Annotated[SecretStr, AfterValidator(_check_redis_url)] = SecretStr("redis://localhost:6379/0")
     key_prefix: str = Field("headrace", min_length=1)
 
 
 class OpenAISettings(Group):
-    """The upstream. Below these stand OPENAI_API_KEY, OPENAI_BASE_URL, OPENAI_ORG_ID and OPENAI_PROJECT_ID."""
+    """OpenAI account and server. OPENAI_API_KEY, OPENAI_BASE_URL, OPENAI_ORG_ID and OPENAI_PROJECT_ID are defaults."""
 
     api_key: Annotated[SecretStr | None, AfterValidator(_check_key)] = None
     base_url: Annotated[str | None, AfterValidator(_check_http_url)] = None

@@ -7,7 +7,7 @@ from schemas.bounded_json import NESTING_MAX, VALUES_MAX
 
 
 class DispatcherSettings(Group):
-    """One dispatcher process. `name` is a label for people; `grace_s` is what the platform grants for leaving."""
+    """Dispatcher process. `name` is a label for people; `grace_s` is the time that the platform grants to shut down."""
 
     name: str = Field("default", min_length=1)
     inflight_max: int = Field(512, ge=1, le=10_000)
@@ -20,10 +20,10 @@ class DispatcherSettings(Group):
 
 
 class RetrierSettings(Group):
-    """One retrier process. What waits is kept in memory up to `held_bytes_max`, and read again beyond it.
+    """Retrier process. Waiting requests are kept in memory up to `held_bytes_max`; further ones are read again.
 
-    A lane takes back no more retries than `fresh_share` of the fresh requests that come to it, and `floor_per_s`.
-    What a lane has earned lasts ten seconds, so a floor far below one in that time would never let a retry through.
+    A lane takes back at most `fresh_share` of the number of its fresh requests, plus `floor_per_s`. Unused allowance
+    expires after ten seconds, so a floor far below one retry in that time would never let a retry through.
     """
 
     http_host: str = "127.0.0.1"
@@ -34,25 +34,25 @@ class RetrierSettings(Group):
 
 
 class ModelsSettings(Group):
-    """The models a producer may ask for: patterns as in file names."""
+    """Models that producers may ask for, as file name patterns."""
 
     allow: tuple[str, ...] = Field(("*",), min_length=1)
 
 
 class ToolsSettings(Group):
-    """The tools a producer may ask for beside those that it carries out itself: patterns as in file names."""
+    """Tools that producers may ask for besides those that they run themselves, as file name patterns."""
 
     allow: tuple[str, ...] = Field((), max_length=100)
 
 
 class RepliesSettings(Group):
-    """Topics of producers' own that a request may name in `reply_to`, by their exact names; none unless listed."""
+    """Topics of producers that a request may name in `reply_to`, by their exact names; none by default."""
 
     allow: tuple[str, ...] = Field((), max_length=100)
 
 
 class InputSettings(Group):
-    """What a request may weigh, how deep it may nest and how many values it may hold.
+    """Limits of a request's size, nesting depth and number of values.
 
     Readers take 200 levels, and an outcome or a retry adds some around the body. In `values_max` a list or an object
     counts as four values, since it takes more memory than a number.
@@ -64,14 +64,14 @@ class InputSettings(Group):
 
 
 class RetrySettings(Group):
-    """Waits up to `in_place_max_s` stay in the dispatcher; what must wait longer goes to the retrier."""
+    """Retries. Waits up to `in_place_max_s` stay in the dispatcher; requests with longer ones go to the retrier."""
 
     in_place_max_s: int = Field(60, ge=1, le=LIFETIME_MAX_S)
     attempts_max: int = Field(8, ge=1, le=100)
 
 
 class DedupeSettings(Group):
-    """How long, and for how many ids, a repeat is recognised."""
+    """Time and number of ids for which a repeated request is recognised."""
 
     window_s: int = Field(3_600, ge=60, le=LIFETIME_MAX_S)
     ids_max: int = Field(2_000_000, ge=1_000, le=20_000_000)

@@ -15,7 +15,7 @@ from broker.settings.whole import Settings
 
 @dataclass(frozen=True, slots=True)
 class SettingRow:
-    """One setting in force.
+    """One effective setting.
 
     Attributes:
         path: Group and key.

@@ -15,11 +15,11 @@ _SNAPSHOT_DATE = re.compile(r"-\d{4}-\d{2}-\d{2}$")
 
 
 class LimitSettings(Group):
-    """One limit. The numbers are beliefs until a header says otherwise; `cap_tokens_per_minute` is our own and stays.
+    """Limit of the account. Its numbers hold until an answer states others; `cap_tokens_per_minute` always holds.
 
-    `models` are patterns as in file names. Without them the limit called N is drawn from by N and its dated snapshots
-    (`N-20*`), so `gpt-4o` never claims `gpt-4o-mini`. `burst_s` spreads the load: never more than so many seconds of
-    quota at once. A limit per day is paid beside those per minute; answers correct it where they speak of a day.
+    `models` are patterns as in file names. Without them the model N and its dated snapshots (`N-20*`) draw from the
+    limit N, so `gpt-4o` never includes `gpt-4o-mini`. `burst_s` is the burst bound: the seconds of quota that may be
+    spent at once. A limit per day is enforced beside those per minute; answers that state one per day correct it.
     """
 
     models: tuple[str, ...] = ()

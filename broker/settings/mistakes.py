@@ -8,13 +8,13 @@ from broker.settings.origins import Path, SettingOrigin
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
-    """One thing to mend.
+    """One mistake in the settings.
 
     Attributes:
         sentence: For the operator, without a full stop; it names the place to look at.
         keys: The settings it is about.
         origins: The places that gave them.
-        follows: Whether it may vanish by itself once another mistake about the same keys is mended.
+        follows: Whether it may disappear once another mistake about the same keys is corrected.
     """
 
     sentence: str

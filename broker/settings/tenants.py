@@ -9,7 +9,7 @@ OTHERS = "*"
 
 
 class TenantSettings(Group):
-    """One tenant. `weight` is its share against the others' while several wait; the caps hold always."""
+    """Tenant. `weight` is its share among the tenants that wait; the caps always hold."""
 
     weight: float = Field(1.0, ge=0.001, le=1_000)
     cap_tokens_per_minute: int | None = Field(None, ge=1, le=TOKENS_MAX)

@@ -59,7 +59,7 @@ class ResultsTopicSettings(TopicSettings):
 
 
 class FailuresTopicSettings(TopicSettings):
-    """`<prefix>.failures`: what waits for the retrier."""
+    """`<prefix>.failures`: parked requests, which wait for the retrier."""
 
     partitions: int = Field(6, ge=1, le=10_000)
     retention_s: int = Field(_WEEK_S, ge=60, le=LIFETIME_MAX_S)
@@ -73,7 +73,7 @@ class ChunksTopicSettings(TopicSettings):
 
 
 class DeadLettersTopicSettings(TopicSettings):
-    """`<prefix>.dead-letters`: what failed, as it came."""
+    """`<prefix>.dead-letters`: records of failed requests, unchanged."""
 
     partitions: int = Field(3, ge=1, le=10_000)
     retention_s: int = Field(30 * DAY_S, ge=60, le=LIFETIME_MAX_S)

@@ -134,7 +134,7 @@ class HttpUrl:
             raise UrlError("must begin with http:// or https://")
         check_text(url)
         if not url.isprintable():
-            raise UrlError("holds a line break or another character that URLs do not allow")
+            raise UrlError("holds a line break or another character that URLs do not allow: leave it out")
         found = _HTTP.fullmatch(rest)
         if found is None or int(found["port"] or 0) > PORT_MAX or re.search(r"[^/]@", found["rest"] or ""):
             raise UrlError(_HTTP_SHAPE)

@@ -252,8 +252,8 @@ def _check_replies(settings: Settings) -> Iterator[Contradiction]:
             )
         if topic in own or topic.startswith((requests_topic(prefix, ""), "__")):
             sentence = (
-                f"replies.allow names {topic}, which Headrace itself uses: copies there would do harm, so "
-                "name a topic of a producer"
+                f"replies.allow names {topic}, a topic of Headrace or Kafka: copies there would do harm, so name a "
+                "topic of a producer"
             )
             yield Contradiction(sentence, (("replies", "allow"), ("kafka", "topic_prefix")))
 

@@ -155,7 +155,9 @@ class KafkaConnection:
         try:
             return ssl.create_default_context(cafile=self.ca_file)
         except (OSError, ssl.SSLError) as reason:
-            raise SettingsError(f"kafka.ca_file {self.ca_file} holds no readable certificates.") from reason
+            raise SettingsError(
+                f"kafka.ca_file {self.ca_file} holds no readable certificates: name a file of PEM certificates."
+            ) from reason
 
 
 def user_of(connection: KafkaConnection) -> str:
@@ -274,7 +276,7 @@ async def kafka_errors_explained(connection: KafkaConnection, *, right: str = "R
         raise await explain_unreachable(connection) from reason
     except (KafkaError, OSError) as reason:
         place = f"Kafka at {connection.bootstrap_servers}"
-        raise Unreachable(f"{place} answers unexpectedly: {words_of(reason)}.") from reason
+        raise Unreachable(f"{place} does not answer as it should: {words_of(reason)}.") from reason
 
 
 def words_of(error: BaseException) -> str:

@@ -133,7 +133,9 @@ class KafkaScan:
             async with asyncio.timeout(_ANSWER_S):
                 allowed = (await seen(self._connection, [self._topic])).allowed.get(self._topic)
         except TimeoutError:
-            raise Unreachable(f"Kafka at {self._connection.bootstrap_servers} does not answer any more.") from None
+            raise Unreachable(
+                f"Kafka at {self._connection.bootstrap_servers} does not answer any more: try again."
+            ) from None
         if allowed is not None and "READ" not in allowed:
             raise RightsError(
                 f"Kafka does not allow {user_of(self._connection)} to read the topic {self._topic}: grant READ on it."

@@ -57,7 +57,7 @@ def simulate(
         list[str] | None, typer.Option(metavar="[LANE=]TOKENS", help="Tokens of a prompt: 600, urgent=300-1200.")
     ] = None,
     answer: Annotated[
-        list[str] | None, typer.Option(metavar="[LANE=]TOKENS", help="Tokens of an answer, likewise.")
+        list[str] | None, typer.Option(metavar="[LANE=]TOKENS", help="Tokens of an answer, in the same form.")
     ] = None,
     deadline: Annotated[
         list[str] | None,

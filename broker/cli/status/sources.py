@@ -174,7 +174,9 @@ async def asked(address: str, timeout_s: float) -> Said:
         async with asyncio.timeout(timeout_s):
             return await asyncio.to_thread(fetched, address, timeout_s)
     except TimeoutError:
-        raise Unreachable(f"{urlsplit(address).netloc} does not answer in time.") from None
+        raise Unreachable(
+            f"{urlsplit(address).netloc} does not answer in time: check the address and the network."
+        ) from None
 
 
 def fetched(address: str, timeout_s: float) -> Said:

@@ -116,6 +116,6 @@ def cautions(cluster: Cluster) -> Iterator[Finding]:
         yield Finding(None, "nodes", str(len(cluster.nodes)), str(REPLICATION), because, mend)
     unseen = tuple(node for node, configs in sorted(cluster.nodes.items()) if configs is None)
     if unseen:
-        because = "they were not checked for settings that break a promise"
+        because = "whether they break a promise could not be checked"
         mend = "grant DESCRIBE_CONFIGS on the cluster to this user"
         yield Finding(None, "settings", "hidden", "shown", because, mend, unseen)

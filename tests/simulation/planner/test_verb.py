@@ -50,7 +50,7 @@ def test_a_workload_file_becomes_a_table_for_a_person(workload: Path, capsys: py
     assert main(["simulate", str(workload), "--tokens-per-minute", "10000"]) == 0
     told = capsys.readouterr()
     assert "mean wait" in told.out
-    assert "What another quota would do" in told.out
+    assert "The same requests with other quotas" in told.out
     assert [line.split()[0] for line in told.out.splitlines() if " x " in line] == ["0.5", "0.75", "1", "1.5", "2"]
     assert "\x1b" not in told.out
     assert max(map(len, told.out.splitlines())) <= 120

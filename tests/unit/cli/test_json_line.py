@@ -28,7 +28,7 @@ from broker.cli.json_line import BrokenLine, object_in
         ("[1]", None, "It is a list, not a JSON object."),
         ('"{}"', None, "It is text, not a JSON object."),
         ("[" * 100_000, None, "It is nested too deeply: flatten it."),
-        ('{"n": ' + "9" * 5_000 + "}", None, "It holds a number that is too large."),
+        ('{"n": ' + "9" * 5_000 + "}", None, "It holds a number with too many digits: shorten it."),
         ('{"id": 1, "id": 2}', None, "The key id occurs twice in one object"),
         ('{"body": {"model": "a", "x": [{"y": 1, "y": 1}]}}', None, "The key y occurs twice"),
     ],

@@ -97,16 +97,16 @@ IN_THE_FILE = {
     '[limits.a]\nmodels = ["x*"]\n[limits.b]\nmodels = ["x*"]': "the limits a and b both name the models 'x*': a model "
     "draws from one limit, so keep it in one (from FILE:2 "
     "and FILE:4)",
-    '[replies]\nallow = ["acme.answers", "generation.results"]': "replies.allow names generation.results, which "
-    "Headrace itself uses: copies there would do harm, so "
+    '[replies]\nallow = ["acme.answers", "generation.results"]': "replies.allow names generation.results, a topic of "
+    "Headrace or Kafka: copies there would do harm, so "
     "name a topic of a producer (from FILE:2)",
     '[replies]\nallow = ["acme answers"]': "replies.allow names 'acme answers', which is not a valid topic name "
     "(from FILE:2)",
-    '[replies]\nallow = ["generation.requests.gone"]': "replies.allow names generation.requests.gone, which "
-    "Headrace itself uses: copies there would do harm, so name "
-    "a topic of a producer (from FILE:2)",
-    '[replies]\nallow = ["__consumer_offsets"]': "replies.allow names __consumer_offsets, which Headrace itself "
-    "uses: copies there would do harm, so name a topic of a producer "
+    '[replies]\nallow = ["generation.requests.gone"]': "replies.allow names generation.requests.gone, a topic of "
+    "Headrace or Kafka: copies there would do harm, so name a "
+    "topic of a producer (from FILE:2)",
+    '[replies]\nallow = ["__consumer_offsets"]': "replies.allow names __consumer_offsets, a topic of Headrace or "
+    "Kafka: copies there would do harm, so name a topic of a producer "
     "(from FILE:2)",
     '[limits.a]\ncharge_law = "guess"': "limits.a.charge_law = 'guess' (from FILE:2) must be one of 'auto', "
     "'documented', 'chat-2025', 'chat-legacy', 'responses', 'embeddings' or 'usage'",
