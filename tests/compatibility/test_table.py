@@ -15,7 +15,7 @@ from tests.compatibility.test_python import OTHERS, OURS
 def row(name: str) -> str:
     """The second cell of the row that begins with `name`."""
     page = (ROOT / "docs" / "operators.md").read_text(encoding="utf-8")
-    lines = page.partition("### What it is tried with")[2].partition("\n## ")[0].splitlines()
+    lines = page.partition("### Tested versions")[2].partition("\n## ")[0].splitlines()
     (line,) = (line for line in lines if line.startswith(f"| {name} |"))
     return line.split("|")[2].strip()
 
