@@ -108,14 +108,14 @@ def measure(scene: Scene, many: int = MANY, seed: int = 1) -> Finding:
     drawn = Random(seed).sample(never_called, k=min(_DRAWN, len(never_called)))
     missed = len(ideal.keys() - answered) / len(ideal)
     checks = [
-        Check("missed of what an omniscient scheduler meets", missed, "%", most=scene.within),
-        Check("answered, of as many as by the omniscient", len(answered) / len(ideal), "%", least=1 - MISSED),
+        Check("missed of those that an omniscient scheduler meets", missed, "%", most=scene.within),
+        Check("answered, relative to the omniscient scheduler", len(answered) / len(ideal), "%", least=1 - MISSED),
         Check("called after their deadline", expired, "", most=0.0),
-        Check("told later than could be proved", sum(map(told.late, drawn)), f"of {len(drawn)}", most=0.0),
-        Check("told without proof", sum(map(told.early, drawn)), f"of {len(drawn)}", most=0.0),
+        Check("failed later than provable", sum(map(told.late, drawn)), f"of {len(drawn)}", most=0.0),
+        Check("failed early without proof", sum(map(told.early, drawn)), f"of {len(drawn)}", most=0.0),
         Check("answered in time", len(answered) / many, "%"),
-        Check("by the omniscient", len(ideal) / many, "%"),
-        Check("by one who gives up the largest as well", len(choosing) / many, "%"),
+        Check("in time by the omniscient scheduler", len(ideal) / many, "%"),
+        Check("in time by one that also gives up the largest", len(choosing) / many, "%"),
         Check("paid in vain", in_vain / sum(requests[call.number].tokens for call in calls), "%"),
     ]
     reasons = Counter(decision.reason for decision, _ in ends.decisions.values() if isinstance(decision, Fail))

@@ -6,21 +6,22 @@ from typing import Any, Final
 from benchmarks.lanes.findings import Finding, finding_of
 
 _HEAD: Final = """\
-# Whether the lanes keep what they promise
+# Whether the lanes keep their promises
 
 Written by `make bench-lanes` from its own figures; do not edit. Run on {date}, commit {commits}, on a machine with \
 {machine}; it took {minutes:.0f} minutes.
 
-Rows that are *real* are served by two dispatcher processes with a real Kafka and a real Valkey, against `headrace \
-upstream` over HTTP; *virtual* ones by the same core in virtual time; *core* ones ask its lanes alone. Unless a row \
-says otherwise the quota is 60,000 tokens a minute, lanes and settings are the usual ones, and the limit is configured \
-as an operator knows it, which says nothing of shorter buckets.
+Rows marked *real* are served by two dispatcher processes with a real Kafka and a real Valkey, against `headrace \
+upstream` over HTTP; rows marked *virtual* by the same core in virtual time; rows marked *core* use only the core's \
+lanes. Unless a row says otherwise, the quota is 60,000 tokens a minute, lanes and settings are the defaults, and the \
+limit is configured as an operator knows it, without any shorter buckets.
 
 A *wait* is the time from a request's arrival to the start of its first call; in virtual rows, to its arrival at \
-OpenAI, which is up to 4 ms later. *Used* is what was charged, of a full bucket and all that came in until the last \
-call was admitted. Bulk stands in Kafka from the start, more than can be served; urgent requests come at random \
-instants, 100 to 300 tokens each, bulk ones have 200 to 600. *One queue* serves the very same requests as they came. \
-Over seeds, the worst and the median are told; every figure that is promised is of the worst.
+OpenAI, which is up to 4 ms later. *Used* is the charged part of a full bucket and its refill until the last \
+call was admitted. Bulk requests stand in Kafka from the start, more than can be served; urgent requests come at \
+random times. Urgent requests have 100 to 300 tokens each, bulk requests 200 to 600. *One queue* serves the same \
+requests in their order of arrival. Where a row has several seeds, it shows the worst and the median; promises apply \
+to the worst.
 
 """
 _COLUMNS: Final = ("row", "played", "way", "promised", "measured", "", "another way")

@@ -16,14 +16,15 @@ tokens on average, wait from the start, and are made by three clients:
   in virtual time.
 - **A client that counts**: it counts tokens exactly, starts from the configured limits with token buckets of its own,
   reserves input and `max_tokens`, settles what was used, and calls through an SDK that retries twice. Virtual time.
-- **Four workers** that know nothing of each other or of tokens: the README's 60 requests a minute each, scaled to the
-  row's limit. A call that the SDK gives up is lost. Virtual time.
+- **Four workers** that know nothing of each other or of tokens: the README's workers, each limited to 60 requests a
+  minute, scaled to the row's limit. A call that the SDK gives up is lost. Virtual time.
 
-*Share* is what was charged, of what an omniscient dispatcher is charged in the same time under that very behaviour:
-one that is told everything and admits each call as early as the limits allow, in the order given; who lets small calls
-pass may fill a window a little better. *429s* are those for 1,000 calls admitted. *Time* is until the last call was
-admitted, against the least possible. The first phase is the time in which an undescribed law is found out; *after it*
-the ideal starts from the same state as we did.
+*Share* is what the client was charged, as a part of what an omniscient dispatcher is charged in the same time under the
+same behaviour. That dispatcher knows everything in advance and admits each call, in the order given, as early as the
+limits allow; a dispatcher that lets small calls pass larger ones may fill a window a little better. *429s* are counted
+for 1,000 admitted calls. *Time* is the time until the last call was admitted, relative to the least possible. The first
+phase is the time in which an undescribed law is identified; *after it* the ideal starts from the same state as
+Headrace did.
 
 """
 _COLUMNS: Final = (
