@@ -2,9 +2,9 @@
 
     python helm/write_config_schema.py
 
-So a setting that is misspelt, out of bounds or of the wrong type is refused by helm, before anything is rolled out.
-The rest of that file is written by hand. What JSON Schema could only refuse in cryptic words (patterns, secrets in the
-wrong place) is let through here and refused by templates/_refusals.tpl, or by Headrace at its start.
+So helm refuses a setting that is misspelt, out of bounds or of the wrong type, before anything is rolled out.
+The rest of that file is written by hand. Mistakes that JSON Schema could only refuse in cryptic words (patterns,
+secrets in the wrong place) pass here and are refused by templates/_refusals.tpl, or by Headrace at its start.
 A test compares the file with what this script would write.
 """
 # ruff: noqa: INP001  # a script beside the chart it writes for, imported only by its test

@@ -4,7 +4,7 @@
 {{- default .Chart.Name .Values.nameOverride | trunc 50 | trimSuffix "-" -}}
 {{- end -}}
 
-{{/* At most 50 characters, so that the longest suffix still makes a DNS label. */}}
+{{/* At most 50 characters, so that the name with the longest suffix is still a DNS label. */}}
 {{- define "headrace.fullname" -}}
 {{- if .Values.fullnameOverride -}}
 {{- .Values.fullnameOverride | trunc 50 | trimSuffix "-" -}}
@@ -18,20 +18,21 @@
 {{- default (ternary (include "headrace.fullname" .) "default" .Values.serviceAccount.create) .Values.serviceAccount.name -}}
 {{- end -}}
 
-{{/* What selects the pods of a component: dict root, component. These never change within a release. */}}
+{{/* The labels that select the pods of a component: dict root, component. They never change within a release. */}}
 {{- define "headrace.selector" -}}
 app.kubernetes.io/name: {{ include "headrace.name" .root | quote }}
 app.kubernetes.io/instance: {{ .root.Release.Name | quote }}
 app.kubernetes.io/component: {{ .component }}
 {{- end -}}
 
-{{/* All labels of an object: dict root, component. What a person chose never wins over what is ours. */}}
+{{/* All labels of an object: dict root, component. Labels from the values never replace ours. */}}
 {{- define "headrace.labels" -}}
 {{- $chart := printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" | trunc 63 -}}
 {{- merge (include "headrace.podLabels" (omit . "extra") | fromYaml) (dict "app.kubernetes.io/managed-by" .root.Release.Service "helm.sh/chart" $chart) | toYaml -}}
 {{- end -}}
 
-{{/* The labels of a pod: dict root, component, and extra. Without the chart's version, which alone must roll no pod. */}}
+{{/* The labels of a pod: dict root, component, and extra. A new version of the chart alone must roll no pod, so it is
+     not among them. */}}
 {{- define "headrace.podLabels" -}}
 {{- $version := .root.Values.image.tag | default .root.Chart.AppVersion | trunc 63 | regexFind "^.*[A-Za-z0-9]" -}}
 {{- $own := merge (include "headrace.selector" . | fromYaml) (dict "app.kubernetes.io/version" $version "app.kubernetes.io/part-of" "headrace") -}}

@@ -1,6 +1,6 @@
-{{/* What every pod of ours is: the same user, the same files, the same settings; only command and duties differ. */}}
+{{/* Parts that all our pods share: user, files, settings. Only command and duties differ. */}}
 
-{{/* The secrets a component gets: dict root, component. Each is a file; the variable that names it says what it is. */}}
+{{/* The secrets that a component gets: dict root, component. Each is a file, and a variable holds its path. */}}
 {{- define "headrace.secrets" -}}
 {{- $secrets := .root.Values.secrets -}}
 {{- $given := list -}}
@@ -22,7 +22,7 @@
 {{- dict "all" $named | toJson -}}
 {{- end -}}
 
-{{/* The pod's spec but for its containers: dict root, component, config (the ConfigMap with the settings). */}}
+{{/* The pod's spec without its containers: dict root, component, config (the ConfigMap with the settings). */}}
 {{- define "headrace.pod" -}}
 {{- $root := .root -}}
 {{- $values := .root.Values -}}
@@ -91,7 +91,7 @@ volumes:
   {{- end }}
 {{- end -}}
 
-{{/* A container but for its ports and probes: dict root, component, args, and duty (its part of the values). */}}
+{{/* A container without its ports and probes: dict root, component, args, and duty (its part of the values). */}}
 {{- define "headrace.container" -}}
 {{- $values := .root.Values -}}
 {{- $secrets := (include "headrace.secrets" . | fromJson).all -}}
@@ -108,7 +108,7 @@ env:
     value: /etc/headrace/secrets/{{ .file }}
   {{- end }}
   {{- if ne .component "topics" }}
-  # The image's variables would win over the settings file.
+  # The image sets these variables too, and they would override the settings file.
   {{- range $duty := list "dispatcher" "retrier" }}
   - name: HEADRACE_{{ upper $duty }}__HTTP_HOST
     value: {{ include "headrace.httpHost" (dict "root" $.root "component" $duty) | quote }}

@@ -1,4 +1,4 @@
-{{/* The objects of a process that runs for ever, dispatcher or retrier: dict root, component. */}}
+{{/* The objects of a long-running process, dispatcher or retrier: dict root, component. */}}
 
 {{- define "headrace.deployment" -}}
 {{- $root := .root -}}
@@ -12,7 +12,7 @@ metadata:
 spec:
   replicas: {{ int $duty.replicas }}
   revisionHistoryLimit: 5
-  # A new pod is ready once it stands by; only then an old one leaves, by the ladder. So nothing is ever without a
+  # A new pod is ready once it stands by; only then does an old one leave, by the shutdown ladder. So there is always a
   # standby, and a rollout is at most one hand-over for each pod replaced.
   minReadySeconds: 5
   strategy:
@@ -54,7 +54,7 @@ spec:
             periodSeconds: 5
             timeoutSeconds: 3
             failureThreshold: {{ div (int $root.Values.startupSeconds) 5 }}
-          # Says only that the loop turns. It stays well while Kafka is away: starting anew would not bring it back.
+          # Checks only that the event loop runs. It succeeds while Kafka is away: a restart would not bring Kafka back.
           livenessProbe:
             httpGet: {path: /healthz, port: http}
             periodSeconds: 10

@@ -1,7 +1,7 @@
 {{/*
-What the schema cannot say, or not in words a person could act on. Each refusal is one sentence that begins with the key
-and ends with what to do; every manifest asks for them first. What only Headrace itself can judge, such as deadlines
-against retention, it says at its start in the same manner (`headrace config check` before).
+Mistakes that the schema cannot refuse, or not in words that help. Each refusal is one sentence that begins with the key
+and ends with what to do; every manifest includes them first. Headrace itself refuses the rest, such as deadlines
+against retention, at its start in the same way (or `headrace config check` before).
 */}}
 
 {{- define "headrace.refuse" -}}
@@ -87,7 +87,7 @@ against retention, it says at its start in the same manner (`headrace config che
 {{- end -}}
 {{- end -}}
 
-{{/* The sentences of `headrace config check` for the same lanes; a test holds them against each other. */}}
+{{/* The sentences of `headrace config check` for the same lanes; a test compares them. */}}
 {{- define "headrace.refuse.lanes" -}}
 {{- $lanes := dict "urgent" (dict "order" 1 "reserve" 0.05) "standard" (dict "order" 2 "floor" 0.1) "bulk" (dict "order" 3 "floor" 0.05) -}}
 {{- range $lane, $keys := .Values.config.lanes -}}
@@ -138,7 +138,7 @@ against retention, it says at its start in the same manner (`headrace config che
 {{- $own := index $.Values.config $component | default dict -}}
 {{- if hasKey $own "http_port" -}}
 {{- if lt (int $own.http_port) 1024 -}}
-{{- fail (printf "config.%s.http_port is %d: probes and Services need a fixed port, and a process without root opens none below 1024, so take 8080 or its like." $component (int $own.http_port)) -}}
+{{- fail (printf "config.%s.http_port is %d: probes and Services need a fixed port, and a process without root cannot open one below 1024, so take 8080 or another." $component (int $own.http_port)) -}}
 {{- end -}}
 {{- end -}}
 {{- if has ($own.http_host | default "") (list "localhost" "127.0.0.1" "::1") -}}
@@ -172,7 +172,7 @@ against retention, it says at its start in the same manner (`headrace config che
 {{- end -}}
 {{- end -}}
 
-{{/* What "restricted", the strictest of the Pod Security Standards, forbids. */}}
+{{/* Settings that "restricted", the strictest of the Pod Security Standards, forbids. */}}
 {{- define "headrace.refuse.privileges" -}}
 {{- $pod := .Values.podSecurityContext -}}
 {{- $container := .Values.containerSecurityContext -}}
@@ -203,7 +203,7 @@ against retention, it says at its start in the same manner (`headrace config che
 {{- end -}}
 {{- end -}}
 
-{{/* Not empty if a container is given a variable: dict values, pattern. */}}
+{{/* Not empty if a container gets a variable that matches: dict values, pattern. */}}
 {{- define "headrace.hasVariable" -}}
 {{- range concat .values.dispatcher.extraEnv .values.retrier.extraEnv .values.topics.extraEnv -}}
 {{- if regexMatch $.pattern .name -}}yes{{- end -}}
@@ -216,7 +216,7 @@ against retention, it says at its start in the same manner (`headrace config che
 {{- range $variable := (index $.Values $component).extraEnv -}}
 {{- $name := upper $variable.name -}}
 {{- if regexMatch "^HEADRACE_(CONFIG|(DISPATCHER|RETRIER)__(HTTP_PORT|HTTP_HOST|GRACE_S)|DISPATCHER|RETRIER)$" $name -}}
-{{- fail (printf "%s.extraEnv has %s, which the chart computes with: set it under config instead." $component $variable.name) -}}
+{{- fail (printf "%s.extraEnv has %s, which the chart needs to know: set it under config instead." $component $variable.name) -}}
 {{- end -}}
 {{- if and (regexMatch "^(OPENAI_API_KEY|HEADRACE_OPENAI__API_KEY|HEADRACE_KAFKA__PASSWORD|HEADRACE_REDIS__URL)$" $name) (hasKey $variable "value") -}}
 {{- fail (printf "%s.extraEnv has %s as a plain value, which is readable in the pod's manifest: put it into a Secret and name that under secrets." $component $variable.name) -}}
@@ -248,7 +248,7 @@ against retention, it says at its start in the same manner (`headrace config che
 {{- end -}}
 {{- range .Values.topologySpread -}}
 {{- if not (has .whenUnsatisfiable (list "ScheduleAnyway" "DoNotSchedule")) -}}
-{{- fail (printf "topologySpread has whenUnsatisfiable %q: it must be ScheduleAnyway, which prefers, or DoNotSchedule, which insists." .whenUnsatisfiable) -}}
+{{- fail (printf "topologySpread has whenUnsatisfiable %q: it must be ScheduleAnyway, a preference, or DoNotSchedule, a requirement." .whenUnsatisfiable) -}}
 {{- end -}}
 {{- end -}}
 {{- if and (or .Values.topics.username .Values.topics.passwordSecret.name) (not (and .Values.topics.username .Values.topics.passwordSecret.name)) -}}

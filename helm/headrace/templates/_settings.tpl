@@ -1,6 +1,6 @@
-{{/* The settings: `config` as Headrace's TOML, and what the chart itself must know of them. */}}
+{{/* The settings: `config` as Headrace's TOML, and the values that the chart itself takes from them. */}}
 
-{{/* The settings the program is given. What the chart mounts itself beats what `config` says of it. */}}
+{{/* The settings that the program gets. Files that the chart mounts itself take precedence over `config`. */}}
 {{- define "headrace.config" -}}
 {{- $config := deepCopy .Values.config -}}
 {{- if and $config.redis (or .Values.secrets.redisUrl.name ($config.redis | default dict).url_file) -}}
@@ -17,7 +17,7 @@
 {{ include "headrace.toml.table" (dict "path" "" "table" (include "headrace.config" . | fromJson)) }}
 {{- end -}}
 
-{{/* A table and those below it: dict path, table. Values first, since TOML lets nothing return to a table. */}}
+{{/* A table and those below it: dict path, table. Values come first, since TOML cannot return to a table. */}}
 {{- define "headrace.toml.table" -}}
 {{- $path := .path -}}
 {{- $lines := list -}}
@@ -39,7 +39,7 @@
 {{- range $below }}{{ . }}{{ end -}}
 {{- end -}}
 
-{{/* Helm hands every number of a values file over as a float; what is whole is written as such. */}}
+{{/* Helm turns every number of a values file into a float; whole numbers are written as integers again. */}}
 {{- define "headrace.toml.value" -}}
 {{- if kindIs "float64" . -}}
 {{- ternary (printf "%.0f" .) (toRawJson .) (eq . (floor .)) -}}
@@ -54,18 +54,18 @@
 {{- int ($own.http_port | default (ternary 8080 8081 (eq .component "dispatcher"))) -}}
 {{- end -}}
 
-{{/* The address it listens on: dict root, component. The kubelet and Prometheus ask at the pod's, not at loopback. */}}
+{{/* The address it listens on: dict root, component. The kubelet and Prometheus connect to the pod's, not to loopback. */}}
 {{- define "headrace.httpHost" -}}
 {{- (index .root.Values.config .component | default dict).http_host | default "0.0.0.0" -}}
 {{- end -}}
 
-{{/* What leaving may take: dict root, component. The dispatcher's ladder is a setting, the retrier's 20 s are fixed. */}}
+{{/* Seconds that leaving may take: dict root, component. A setting for the dispatcher, fixed at 20 s for the retrier. */}}
 {{- define "headrace.leavingSeconds" -}}
 {{- $grace := int ((.root.Values.config.dispatcher | default dict).grace_s | default 30) -}}
 {{- ternary $grace 20 (eq .component "dispatcher") -}}
 {{- end -}}
 
-{{/* The least a pod must be given: that, and 5 s for the runtime to stop the container around it. */}}
+{{/* The shortest grace period of a pod: those seconds, and 5 s for the runtime to stop the container. */}}
 {{- define "headrace.terminationSecondsMin" -}}
 {{- add (include "headrace.leavingSeconds" .) 5 -}}
 {{- end -}}
