@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 UV := .tools/uv/bin/uv
 PIP_QUIET := --quiet --disable-pip-version-check
 UV_QUIET := --quiet --no-config --no-cache --python $(BIN)/python
-unexport PYTHONDONTWRITEBYTECODE # the tests start hundreds of processes: what is compiled once is read by the next
+unexport PYTHONDONTWRITEBYTECODE # the tests start hundreds of processes, which share the compiled bytecode
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test unit sim sim-core sim-mutants bench-limits bench-lanes hostile hostile-upstream integration chaos chaos-short chart image compatibility compiled coverage mutation static format lint types imports settings-page schemas locks clean
@@ -19,7 +19,7 @@ $(UV): requirements-uv.lock
 	@$(BIN)/python -m pip install $(PIP_QUIET) --upgrade --target $(@D)/.. --require-hashes -r $<
 	@touch $@
 
-# uv does in seconds what takes pip more than a minute; but only pip knows what pip was told of an index or a proxy.
+# uv installs in seconds what takes pip more than a minute; but only pip reads pip's settings for an index or a proxy.
 $(STAMP): requirements.lock pyproject.toml $(UV)
 	@echo "installing into $(VENV) (hashed lock, about half a minute) …"
 	@{ ! $(BIN)/python -m pip config list | grep -qE 'index|proxy|trusted|client-cert' && \
@@ -29,12 +29,12 @@ $(STAMP): requirements.lock pyproject.toml $(UV)
 	@$(UV) pip install $(UV_QUIET) --offline --no-deps --no-build-isolation -e .
 	@touch $@
 
-install: $(STAMP) ## make .venv with everything in it (Python >= 3.11 is all it needs)
+install: $(STAMP) ## create .venv with everything that development needs (requires only Python >= 3.11)
 
-demo: $(STAMP) ## the story, live: naive workers beside Headrace on a real Kafka (LAW=chat-legacy, LEADS=60)
+demo: $(STAMP) ## live comparison: naive workers beside Headrace on a real Kafka (LAW=chat-legacy, LEADS=60)
 	@$(BIN)/headrace demo $(if $(LAW),--law $(LAW)) $(if $(LEADS),--leads $(LEADS))
 
-test: $(STAMP) ## everything, on a real Kafka and Valkey that the run starts itself
+test: $(STAMP) ## all tests, on a real Kafka and Valkey that the run starts itself
 	@$(BIN)/python -m pytest -q -n auto tests/unit tests/property tests/simulation examples
 	@$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder tests/chart tests/hostile tests/integration
 
@@ -50,15 +50,15 @@ sim-core: $(STAMP) ## the core alone against a model Kafka and a model OpenAI, w
 sim-mutants: $(STAMP) ## planted faults, each of which a promise of `sim` must catch within 500 seeds
 	@$(BIN)/python -m tests.simulation.service.mutants
 
-bench-limits: $(STAMP) ## how well limits are used under 20 behaviours, beside two rivals: a quarter of an hour (ONLY=NAME)
+bench-limits: $(STAMP) ## measure how well limits are used under 20 behaviours, beside two other clients: a quarter of an hour (ONLY=NAME)
 	@$(BIN)/python -m benchmarks.limits $(if $(ONLY),$(ONLY:%=--only %),--json $(FIGURES) --page docs/benchmarks.md)
 FIGURES := benchmarks/limits/figures.json
 
-bench-lanes: $(STAMP) ## whether lanes keep what they promise, virtual and real: a quarter of an hour (ONLY=NAME, SPAN_S=300)
+bench-lanes: $(STAMP) ## measure whether lanes keep their promises, virtual and real: a quarter of an hour (ONLY=NAME, SPAN_S=300)
 	@$(BIN)/python -m benchmarks.lanes --seconds $(or $(SPAN_S),300) $(if $(ONLY),$(ONLY:%=--only %),--json $(LANES) --page docs/benchmarks-lanes.md)
 LANES := benchmarks/lanes/figures.json
 
-hostile-upstream: $(STAMP) ## a dispatcher before a server that answers anything, beside good requests: ten minutes (ANSWERS=50000, SEED=7)
+hostile-upstream: $(STAMP) ## a dispatcher against a server with hostile answers, beside good requests: ten minutes (ANSWERS=50000, SEED=7)
 	@$(BIN)/python -m tests.hostile.upstream --answers $(or $(ANSWERS),50000) $(if $(SEED),--seed $(SEED))
 
 integration: $(STAMP) ## kills, outages, garbage and duplicates on a real Kafka and Valkey
@@ -67,13 +67,13 @@ integration: $(STAMP) ## kills, outages, garbage and duplicates on a real Kafka 
 chaos: $(STAMP) ## faults at random on three Kafka nodes, Valkey, processes and network: 15 s each (KILLS=200, SEED=7, HOSTILE=8 per cent)
 	@$(BIN)/python -m tests.chaos run --faults $(or $(KILLS),200) $(if $(SEED),--seed $(SEED)) $(if $(HOSTILE),--hostile $(HOSTILE))
 
-chaos-short: $(STAMP) ## a dozen of these faults in two minutes, always the same
+chaos-short: $(STAMP) ## a dozen of these faults in two minutes, the same each time
 	@$(BIN)/python -m pytest -q -s tests/chaos
 
 hostile: $(STAMP) ## 200,000 hostile records beside good ones, on a real Kafka: an hour, half of it at RATE=150 (SEEDS=10, RECORDS=20000)
 	@$(BIN)/python -m tests.hostile.flood --seeds $(or $(SEEDS),10) --records $(or $(RECORDS),20000) --rate $(or $(RATE),60)
 
-chart: $(STAMP) ## the Helm chart by helm itself: linted, rendered, held against Kubernetes' schemas, refusals read
+chart: $(STAMP) ## the Helm chart by helm itself: linted, rendered, validated against Kubernetes' schemas, refusals checked
 	@$(BIN)/python -m tests.chart.tools
 	@$(BIN)/python -m pytest -q tests/chart
 
@@ -84,14 +84,14 @@ image: $(STAMP) ## Dockerfile and compose.yaml: built, linted, run and stopped (
 	@$(BIN)/python -m tests.image.build
 	@$(BIN)/python -m pytest -q -s tests/image
 
-compiled: $(STAMP) ## the core compiled by mypyc (needs a C compiler): built, and held against the interpreted one step by step
+compiled: $(STAMP) ## the core compiled by mypyc (needs a C compiler): built, and compared with the interpreted one step by step
 	@$(BIN)/python -m tests.compiled.build
 	@$(BIN)/python -m pytest -q -s tests/compiled
 
-coverage: $(STAMP) ## every module of broker/core: all branches, by its own test module
+coverage: $(STAMP) ## branch coverage of every module of broker/core by its own test module: 100 %
 	@$(BIN)/python -m tests.maxi_cov
 
-mutation: $(STAMP) ## small faults planted one by one where leads could be lost or doubled (ONLY=outbox, FAR=1, JSON=FILE)
+mutation: $(STAMP) ## mutation tests where a fault could lose or duplicate leads (ONLY=outbox, FAR=1, JSON=FILE)
 	@$(BIN)/python -m tests.mutation $(ONLY:%=--only %) $(if $(FAR),--far) $(if $(JSON),--json $(JSON)) --verbose
 
 static: lint types imports ## lint, types and imports
@@ -116,12 +116,12 @@ schemas: $(STAMP) ## write schemas/json from the code; refuses a breaking change
 	@$(BIN)/python -c "from schemas.export import release_schemas; release_schemas()"
 
 LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header
-locks: $(UV) ## write the four lock files from pyproject.toml; what is locked stays unless it must change
+locks: $(UV) ## write the four lock files from pyproject.toml; locked versions stay unless they must change
 	@$(LOCK) --all-extras --group dev pyproject.toml -o requirements.lock
 	@$(LOCK) -c requirements.lock pyproject.toml -o requirements-runtime.lock
 	@echo 'hatchling>=1.27' | $(LOCK) -c requirements.lock - -o requirements-build.lock
 	@echo 'uv' | $(LOCK) - -o requirements-uv.lock
 
-clean: ## forget the environment, caches and what was compiled
+clean: ## remove the environment, caches and compiled modules
 	@rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .mutation .tools/compiled
 	@rm -f *__mypyc*.so && find broker -name '*.so' -delete
