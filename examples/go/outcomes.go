@@ -1,4 +1,4 @@
-// Package headrace has the shapes that a producer and a reader need: what the schemas say, as Go has it.
+// Package headrace has the types that a producer and a reader need, as the JSON Schemas define them.
 package headrace
 
 import (
@@ -17,18 +17,18 @@ type Request struct {
 }
 
 // Outcome is the value of a record of `<prefix>.results`; see schemas/json/completed.json and failed.json.
-// What is not named here is kept in Response and may grow: readers keep what they do not know.
+// It ignores all other fields, of which later releases may add more; Response keeps the whole answer of OpenAI.
 type Outcome struct {
 	ID       string          `json:"id"`
 	Run      int             `json:"run"`
-	Status   string          `json:"status"` // completed or failed; take anything else for failed
+	Status   string          `json:"status"` // completed or failed; treat anything else as failed
 	Response json.RawMessage `json:"response"`
 	Reason   string          `json:"reason"`
 	Message  string          `json:"message"`
 	Metadata map[string]any  `json:"metadata"`
 }
 
-// Text is what the model wrote, or why it did not.
+// Text is the text of the first choice, or the reason why there is none.
 func (outcome Outcome) Text() string {
 	var said struct {
 		Choices []struct {
@@ -43,12 +43,12 @@ func (outcome Outcome) Text() string {
 	return said.Choices[0].Message.Content
 }
 
-// Brokers and Prefix are read from the same variables as everywhere.
+// Brokers and Prefix are read from the environment variables of Headrace.
 func Brokers() []string {
 	return strings.Split(or(os.Getenv("HEADRACE_KAFKA__BOOTSTRAP_SERVERS"), "localhost:9092"), ",")
 }
 
-// Prefix says which budget: a prefix is a dispatcher of its own.
+// Prefix names the budget: each prefix has a dispatcher of its own.
 func Prefix() string {
 	return or(os.Getenv("HEADRACE_KAFKA__TOPIC_PREFIX"), "generation")
 }

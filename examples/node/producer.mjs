@@ -12,7 +12,7 @@ const brokers = (process.env.HEADRACE_KAFKA__BOOTSTRAP_SERVERS ?? "localhost:909
 const prefix = process.env.HEADRACE_KAFKA__TOPIC_PREFIX ?? "generation";
 const kafka = new Kafka({ clientId: "lead-ingest", brokers, logLevel: logLevel.ERROR });
 
-// Idempotent, and acknowledged by all replicas in sync: what this promises is there. If it fails, send the same id again.
+// Idempotent, and acknowledged by all in-sync replicas. If a send fails, send the same id again.
 const producer = kafka.producer({ idempotent: true, allowAutoTopicCreation: false });
 await producer.connect();
 try {

@@ -11,10 +11,10 @@ const brokers = (process.env.HEADRACE_KAFKA__BOOTSTRAP_SERVERS ?? "localhost:909
 const prefix = process.env.HEADRACE_KAFKA__TOPIC_PREFIX ?? "generation";
 const kafka = new Kafka({ clientId: "lead-mailer", brokers, logLevel: logLevel.ERROR });
 
-// Committed outcomes only: with readUncommitted one sees outcomes that never happened.
+// Committed outcomes only: readUncommitted would show outcomes that never happened.
 const consumer = kafka.consumer({ groupId: values.group, readUncommitted: false, allowAutoTopicCreation: false });
 const left = { count: Number(values.count) || Infinity };
-const seen = new Set(); // (id, run) come once for a committed reader; after a restart the last ones come again
+const seen = new Set(); // a committed reader gets each (id, run) once; after a restart the last ones come again
 const { promise: done, resolve } = Promise.withResolvers?.() ?? deferred();
 
 await consumer.connect();
@@ -33,7 +33,7 @@ await consumer.run({
 });
 for (const signal of ["SIGTERM", "SIGINT"]) process.once(signal, resolve);
 await done;
-await consumer.disconnect(); // commits what was handled
+await consumer.disconnect(); // commits the outcomes that were handled
 
 function deferred() {
   const parts = {};

@@ -18,7 +18,7 @@ func main() {
 	tenant := flag.String("tenant", "acme", "whose work it is")
 	flag.Parse()
 
-	// franz-go is idempotent and waits for all replicas in sync unless told otherwise: what it acknowledges is there.
+	// By default franz-go is idempotent and waits for all in-sync replicas.
 	client, err := kgo.NewClient(
 		kgo.SeedBrokers(headrace.Brokers()...),
 		kgo.DefaultProduceTopic(headrace.Prefix()+".requests."+*lane),

@@ -26,8 +26,8 @@ func main() {
 		kgo.ConsumerGroup(*group),
 		kgo.ConsumeTopics(headrace.Prefix()+".results"),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
-		kgo.FetchIsolationLevel(kgo.ReadCommitted()), // without it one sees outcomes that never happened
-		kgo.AutoCommitMarks(),                        // only what was handled is committed
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()), // without it the reader would see outcomes that never happened
+		kgo.AutoCommitMarks(),                        // only handled outcomes are committed
 	)
 	if err != nil {
 		log.Fatal(err)
@@ -38,7 +38,7 @@ func main() {
 		id  string
 		run int
 	}
-	seen := map[identity]bool{} // once for a committed reader; after a restart the last ones come again
+	seen := map[identity]bool{} // a committed reader gets each once; after a restart the last ones come again
 	for *count == 0 || len(seen) < *count {
 		fetches := client.PollRecords(ctx, 500)
 		if ctx.Err() != nil {
