@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import broker.service.leadership.leadership  # noqa: F401  # one of the errors is defined there
 from broker import errors
 from broker.adapters.kafka.connection import KafkaConnection
 from broker.settings.whole import Settings
