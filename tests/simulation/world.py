@@ -21,6 +21,7 @@ from tests.simulation.producers import Producers
 from tests.simulation.scenario import Scenario
 from tests.simulation.trace import Trace
 from tests.simulation.upstream import Reply, Upstream
+from tests.simulation.words import words_of_content, words_of_decision
 
 HORIZON_MS = 7_200_000
 """A world that is not quiet by then never will be: no deadline lies further ahead."""
@@ -122,7 +123,7 @@ class SimulatedWorld:
 
     def _arrived(self, record: LaneRecord) -> None:
         self.history.records.append(record)
-        self.note("arrives", *where(record.source), record.content)
+        self.note("arrives", *where(record.source), *words_of_content(record.content))
         for process in self._election.processes:
             self.read_soon(process)
 
@@ -193,7 +194,7 @@ class SimulatedWorld:
             return
         reply = self._upstream.call(request, self.now_ms)
         made.ending = reply.ending
-        self.note("OpenAI gets", call, reply.ending.value, reply.verdict.meaning, reply.after_ms)
+        self.note("OpenAI gets", call, reply.ending.value, reply.verdict.meaning.value, reply.after_ms)
         self.agenda.plan(self.now_ms + reply.after_ms, lambda: self._land(process, call, record.source, reply))
 
     def _land(self, process: Process, call: CallNumber, source: Source, reply: Reply) -> None:
@@ -219,7 +220,7 @@ class SimulatedWorld:
             begun_loop_ms=process.now_ms,
             fate=self._fate(),
         )
-        said = [(*where(each.source), type(each.decision).__name__) for each in transaction.settled]
+        said = [(*where(each.source), *words_of_decision(each.decision)) for each in transaction.settled]
         self.note(process.name, "commits", batch.serial, transaction.fate.value, said)
         process.transaction = transaction
         self.kafka.begin(transaction)
