@@ -183,8 +183,8 @@ def ours(process: Process, requests: Mapping[str, Asked]) -> Books:
         books.inputs[key] += (outcome["usage"] or {}).get("input_tokens", 0)
         books.outputs[key] += (outcome["usage"] or {}).get("output_tokens", 0)
     for model, desk in process.core.limits.limit_queues().items():
-        for endpoint, witness in desk.budget.tariff._witnesses.items():
-            costs = dict(zip(witness._laws, witness._costs(), strict=True))
+        for endpoint, identification in desk.budget.tariff._identifications.items():
+            costs = dict(zip(identification._laws, identification._costs(), strict=True))
             books.charged[model, endpoint] = costs[SERVERS_LAW[endpoint]]
     return books
 

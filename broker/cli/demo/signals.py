@@ -17,7 +17,7 @@ async def until_told_to_stop(play: Coroutine[Any, Any, _T]) -> _T:
     """Await `play`; the first signal cancels it, later ones change nothing, since the clean-up is bounded.
 
     Raises:
-        Stopped: A signal came, and `play` has ended.
+        DemoStopped: A signal came, and `play` has ended.
     """
     loop = asyncio.get_running_loop()
     playing = loop.create_task(play, name="demo")

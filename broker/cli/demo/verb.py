@@ -61,7 +61,7 @@ def demo(
     jobs = timetable(read_leads(leads), urgent_every_s=urgent_every_s)
     try:
         finish = asyncio.run(until_told_to_stop(_play(settings, jobs, console, json_wanted=json_wanted)))
-    except Stopped:
+    except DemoStopped:
         say("Stopped: everything that the demo started has ended.", err=True)
         raise typer.Exit(INTERRUPTED) from None
     except ExceptionGroup as group:

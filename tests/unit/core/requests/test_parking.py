@@ -218,11 +218,11 @@ def test_turns_that_have_passed_are_forgotten() -> None:
             bench.settling.withdraw(each, 0)
             bench.register.remove(each)
         del bench.limits.limit_queues()[name]
-    assert len(bench.holding._back_ms) == 20
+    assert len(bench.holding._next_return_ms) == 20
     bench.enqueue(6)
     bench.pause(until_ms=2 * HOUR_MS)
     bench.relieve(NOW + HOUR_MS)
-    assert len(bench.holding._back_ms) == 1
+    assert len(bench.holding._next_return_ms) == 1
 
 
 def test_a_breaker_is_taken_to_stay_open_as_long_as_it_has_been() -> None:
