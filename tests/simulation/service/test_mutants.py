@@ -15,8 +15,8 @@ from tests.simulation.service.mutants.table import MUTANTS
 
 GUARANTEES = (Path(__file__).parents[3] / "docs" / "guarantees.md").read_text()
 PROMISES = {int(number) for number in re.findall(r"^(\d+)\. \*\*", GUARANTEES, re.MULTILINE)}
-PLAYED = GUARANTEES.partition("The next rows are played in virtual time")[2].partition("\n## ")[0]
-PLAYED_BY_OTHER_TESTS = ("a topic is deleted and made anew",)
+PLAYED = GUARANTEES.partition("The next rows are simulated in virtual time")[2].partition("\n## ")[0]
+PLAYED_BY_OTHER_TESTS = ("a topic is deleted and created again",)
 """Rows of that table that no trouble of `make sim` plays: tests of their own do."""
 BESIDE = table(TABLE.read_text())
 ROOT = Path(__file__).parents[3]

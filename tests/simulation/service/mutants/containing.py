@@ -83,7 +83,7 @@ def every_call_counts_as_repeated() -> Patch:
     return patch.object(PredecessorState, "repeats", lambda _self, _identity: True)
 
 
-@planted("Kafka stands still for 13 s")
+@planted("Kafka hangs for 13 s")
 def a_position_that_is_gone_ends_the_process() -> Patch:
     """A follower of the ledger cannot bear that retention has removed what it would read next."""
 
