@@ -72,7 +72,7 @@ def _text(line: bytes) -> str:
 def _meaning(reason: json.JSONDecodeError, text: str) -> str:
     rest = text[reason.pos :].strip()
     if not rest:
-        return "the line ends inside the object: one line holds one whole object"
+        return "the line ends inside the object, and one line holds one whole object"
     if rest.startswith(_PYTHON_WORDS) and reason.msg.startswith(("Expecting property", "Expecting value")):
         return 'it looks like Python: JSON has "text" in double quotes, null, true and false'
     return next((said for begin, said in _MISTAKES if reason.msg.startswith(begin)), "it cannot be read from here on")

@@ -30,7 +30,7 @@ class Ids:
         known = self._first.setdefault(request_id, number << 3 * _BITS | mark)
         if differs := _differences(known, mark):
             raise InvalidRequest(
-                f"Line {known >> 3 * _BITS} has the same id {request_id!r} as this one, for another request: their "
+                f"Line {known >> 3 * _BITS} has the same id {request_id!r} for another request: their "
                 f"{' and '.join(differs)} differ. Give one of them another id."
             )
 

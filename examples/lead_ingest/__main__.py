@@ -51,5 +51,5 @@ if __name__ == "__main__":
     parser.add_argument("--store", type=Path, default=Path("leads.db"))
     parser.add_argument("--kafka", default=os.environ.get("HEADRACE_KAFKA__BOOTSTRAP_SERVERS", "localhost:9092"))
     parser.add_argument("--topic-prefix", default=os.environ.get("HEADRACE_KAFKA__TOPIC_PREFIX", "generation"))
-    parser.add_argument("--follow", action="store_true", help="go on when every lead has its outcome")
+    parser.add_argument("--follow", action="store_true", help="keep running when every lead has its outcome")
     sys.exit(asyncio.run(main(parser.parse_args())))

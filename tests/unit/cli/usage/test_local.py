@@ -51,7 +51,13 @@ ROWS = (
     Usage(
         "up --nodes 3", 2, r"A Kafka with 1 node runs already, in .*: end it with `headrace local down`", ("unnamed",)
     ),
-    Usage("up", 0, r"Valkey had ended: started again, empty\. Kafka and its topics are as", ("unnamed",), ("valkey",)),
+    Usage(
+        "up",
+        0,
+        r"Valkey had ended: started again, empty\. Kafka and its topics are unchanged",
+        ("unnamed",),
+        ("valkey",),
+    ),
     Usage("up --data {tmp}/named", 0, r"Valkey had ended: started again, empty\.", ("named",), ("valkey",)),
     Usage("up", 2, r"Servers without a record still run in .* \(pid \d+, pid \d+\): end", ("unnamed",), lost=True),
     Usage("up --foreground", 2, r"Both already run in .*: stop them with `headrace local down` first\.", ("unnamed",)),
