@@ -26,6 +26,9 @@ PRICE_MAX: Final = 10**12
 No limit ever pays that amount, and anything computed from it downstream fits a float, 64 bits and a line of the log.
 """
 
+_RESPONSE: Final = Shape.RESPONSE  # module names: several comparisons a request, each cheaper before Python 3.12
+_VECTORS: Final = Shape.VECTORS
+
 
 class RequestSize(NamedTuple):
     """The quantities of a request that the laws need.
@@ -84,7 +87,7 @@ def prices(endpoint: str, size: RequestSize, law: Law | None = None) -> Prices:
     """Return the charge by each law that may hold for the endpoint; only by `law`, if an operator has named one."""
     facts = facts_of(endpoint)
     laws = facts.laws if law is None else (law,)
-    covered = _responses_overhead(size) if facts.shape is Shape.RESPONSE else 0
+    covered = _responses_overhead(size) if facts.shape is _RESPONSE else 0
     at_admission = (
         min(PRICE_MAX, charge(possible, size) + (covered if possible is Law.USAGE else 0)) for possible in laws
     )
@@ -94,7 +97,7 @@ def prices(endpoint: str, size: RequestSize, law: Law | None = None) -> Prices:
 def measure(endpoint: str, body: Mapping[str, object], input_tokens: int) -> RequestSize:
     """Return the size of a request body, which may be any JSON that a producer sent: meaningless fields count 0."""
     facts = facts_of(endpoint)
-    items, embeds = _items(facts, body), facts.shape is Shape.VECTORS
+    items, embeds = _items(facts, body), facts.shape is _VECTORS
     pictures = [picture for item in items for picture in _pictures(item)]
     vectors = [vector for item in items if (vector := _vector(item))] if embeds else []
     return RequestSize(
@@ -134,7 +137,7 @@ def texts(endpoint: str, body: Mapping[str, object]) -> Iterator[str]:
     yield from _contents(facts, body)
     for item in _items(facts, body):
         yield from filter(None, (_text_at(item, "role"), _text_at(item, "name")))
-    if facts.shape is not Shape.VECTORS:
+    if facts.shape is not _VECTORS:
         yield from _strings(body.get("tools"))
         yield from _strings(_schema(facts, body))
 
@@ -142,11 +145,11 @@ def texts(endpoint: str, body: Mapping[str, object]) -> Iterator[str]:
 def framing_tokens(endpoint: str, body: Mapping[str, object]) -> int:
     """Return the tokens around the texts: exact for chat and for Responses without tools (facts/openai.md §7)."""
     facts = facts_of(endpoint)
-    if facts.shape is Shape.VECTORS:
+    if facts.shape is _VECTORS:
         return 0
     items = _items(facts, body)
     named = sum(1 for item in items if _text_at(item, "name"))
-    if facts.shape is not Shape.RESPONSE:
+    if facts.shape is not _RESPONSE:
         return MESSAGE_FRAMING_TOKENS * (len(items) + 1) + named
     lone, instructed = isinstance(body.get(facts.input_field), str), isinstance(body.get("instructions"), str)
     return MESSAGE_FRAMING_TOKENS * (len(items) + instructed + 1) + ROLE_TOKENS * (lone + instructed) + named
@@ -215,7 +218,7 @@ def _schema(facts: EndpointFacts, body: Mapping[str, object]) -> object:
 
 
 def _contents(facts: EndpointFacts, body: Mapping[str, object]) -> Iterator[str]:
-    if facts.shape is Shape.RESPONSE and isinstance(instructions := body.get("instructions"), str):
+    if facts.shape is _RESPONSE and isinstance(instructions := body.get("instructions"), str):
         yield instructions
     for item in _items(facts, body):
         if isinstance(item, str):
