@@ -10,14 +10,13 @@ Rules:
   leader may need to set it again (holes 16 and 71). Until then Redis may have lost the key, or have been unreachable
   for every client.
 - A fence is a question, never an answer: our own time-out looks the same (holes 9). Without the lease no process starts
-  a producer, with one exception: the last claimant, while Redis is silent. So two candidates can never fence each
-  other.
+  a producer, with one exception: the last claimant, while Redis is silent (`after_fence`). So two candidates can never
+  fence each other.
 
 All instants are whole milliseconds of one clock that keeps running in suspend.
 """
 
 from collections import deque
-from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
@@ -154,47 +153,52 @@ class ForeignClaims:
         return tuple(dict.fromkeys(owner for _, owner in self._recent))
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """A claim as it stands in the ledger."""
-
-    term: int
-    owner: str
-
-
 def next_term(highest_read: int) -> int:
     """Return the term to claim, above the highest read from claims and maps (0 if there is none)."""
     return highest_read + 1
 
 
 class LeaseAnswer(Enum):
-    """What Redis says about the holder of the lease."""
+    """Answer of Redis to the question whether the lease is ours."""
 
     MINE = "mine"
-    NOT_MINE = "not mine"  # held by another process, released, or absent
-    SILENT = "silent"
+    NOT_MINE = "not mine"  # held by another process, or released
+    SILENT = "silent"  # no answer, or one that proves nothing
 
 
 class FenceDecision(Enum):
-    """What follows from a producer's error."""
+    """What a process that holds the lease, or held it, does after an error of its producer, and after its own fence."""
 
-    RECLAIM = "reclaim"  # close the old sockets, start a new producer, claim
-    STAND_BY = "stand by"  # start no producer
-    ASK_LEDGER = "ask the ledger"  # wait 1 to 2 s at random, read its last claim, ask again
+    CLAIM = "claim"  # start a new producer; where it has just fenced: claim
+    STAND_BY = "stand by"  # start no producer, claim nothing
+    READ_LEDGER = "read the ledger"  # read its last claim and decide again
+    WAIT_FOR_REDIS = "wait for Redis"  # start no producer, claim nothing; ask for the lease again
 
 
-def after_fence(answer: LeaseAnswer, *, own: Claim | None, last_read: Claim | None) -> FenceDecision:
-    """Decide whether to claim again after any error of the producer.
+def after_fence(answer: LeaseAnswer, owner: str | None, last_claimant: str | None = None) -> FenceDecision:
+    """Decide whether a process may claim; asked before it starts a new producer, and again right after its fence.
+
+    | the lease is | the last claim in the ledger is | decision       |
+    |--------------|---------------------------------|----------------|
+    | ours         |                                 | CLAIM          |
+    | not ours     |                                 | STAND_BY       |
+    | not known    | not read since the question     | READ_LEDGER    |
+    | not known    | ours                            | CLAIM          |
+    | not known    | another process's, or absent    | STAND_BY       |
+    | not known    | not kept: there is no ledger    | WAIT_FOR_REDIS |
+
+    A claim is ours if this process wrote it, whichever its term is: also one whose promotion failed after it. While
+    Redis is silent no other process may claim then, so if this one stood by none would lead.
 
     Args:
         answer: A fresh answer about the lease.
-        own: Our claim as read back; None for a candidate that has none yet, and for the retrier, which waits for Redis.
-        last_read: The last claim in the ledger, read since the error; None if it has not been read yet.
+        owner: The token under which this process claims in the ledger; None for one without a ledger (the retrier).
+        last_claimant: Owner of the last claim in the ledger, empty if there is none; None if it was not read since.
     """
     if answer is not LeaseAnswer.SILENT:
-        return FenceDecision.RECLAIM if answer is LeaseAnswer.MINE else FenceDecision.STAND_BY
-    if own is None:
-        return FenceDecision.STAND_BY
-    if last_read is None:
-        return FenceDecision.ASK_LEDGER
-    return FenceDecision.RECLAIM if last_read.owner == own.owner else FenceDecision.STAND_BY
+        return FenceDecision.CLAIM if answer is LeaseAnswer.MINE else FenceDecision.STAND_BY
+    if owner is None:
+        return FenceDecision.WAIT_FOR_REDIS
+    if last_claimant is None:
+        return FenceDecision.READ_LEDGER
+    return FenceDecision.CLAIM if last_claimant == owner else FenceDecision.STAND_BY

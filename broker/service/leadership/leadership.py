@@ -8,9 +8,8 @@ lease lost during a back-off would let us fence its new holder. One task runs al
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
-from enum import Enum
 
 import structlog
 
@@ -18,9 +17,9 @@ from broker.clock import WallClock
 from broker.core.commands import Batch
 from broker.core.config import LeaseTimes
 from broker.core.events import Committed, Promoted, Renewed, Setback, StoodBy, Suspended
-from broker.core.lease import ForeignClaims
+from broker.core.lease import FenceDecision, ForeignClaims, after_fence
 from broker.errors import LeaseUnavailable, LogUnavailable, MissingTopic, ProducerDead, ServiceError
-from broker.ports import Lease, LeaseMine, Outgoing, TransactionLog
+from broker.ports import Lease, Outgoing, TransactionLog
 from broker.service.calls.base_url_proof import Proof
 from broker.service.calls.models_call import Greeting
 from broker.service.driver import Driver
@@ -45,13 +44,6 @@ _OFFSETS = "__consumer_offsets"
 """Kafka's own topic, which a transaction with offsets writes to."""
 
 _log = structlog.get_logger("leadership")
-
-
-class Doubt(Enum):
-    """Answer to a question about leadership."""
-
-    MINE = "mine"
-    NOT_MINE = "not mine"
 
 
 class TwoLeadersError(ServiceError):
@@ -155,7 +147,7 @@ class Leadership:
             self._promoted_ms, self._setback = None, Setback.UNKNOWN
             try:
                 await self._promote(renewal)
-                if await self._publish_until_doubt(renewal) is Doubt.NOT_MINE:
+                if not await self._publish_until_doubt(renewal):
                     return
             except LeaseLostError:
                 return
@@ -173,7 +165,7 @@ class Leadership:
             if self._promoted_ms is not None:
                 self._backoff.record_lifetime(self._parts.clock.now_ms() - self._promoted_ms)
             await self._back_off(self._backoff.pause_s(refused=self._setback is Setback.REFUSED))
-            if await self._settle_doubt(renewal) is Doubt.NOT_MINE:
+            if not await self._settle_doubt(renewal):
                 return
 
     async def _promote(self, renewal: Renewal) -> None:
@@ -222,8 +214,8 @@ class Leadership:
         self.health.role, self.health.term = "leader", standing.term
         _log.info("leading", term=standing.term, owner=self._owner)
 
-    async def _publish_until_doubt(self, renewal: Renewal) -> Doubt | None:
-        """Commit batches until the lease is lost, the producer dies (None: find out), or the drain is over."""
+    async def _publish_until_doubt(self, renewal: Renewal) -> bool:
+        """Commit batches; return True when the producer dies, False when the lease is lost or the drain is over."""
         while True:
             self._check_intakes()
             if self._parts.follower.made_anew:
@@ -232,13 +224,13 @@ class Leadership:
                 await self._halt_intakes()
             batch = await self._next_batch(renewal)
             if batch is not None and not await self._commit(batch, renewal):
-                return None
+                return True
             if renewal.is_over and (batch is None or renewal.over_for_ms() >= WIND_UP_MS):
-                return Doubt.NOT_MINE
+                return False
             if batch is None and self._leaving.is_set() and self._parts.driver.core.idle:
                 self._parts.driver.post(Suspended())  # a call that began from here on would be made again
                 await self._say_left()
-                return Doubt.NOT_MINE
+                return False
 
     def _check_intakes(self) -> None:
         for intake in self._parts.intakes.values():
@@ -317,26 +309,29 @@ class Leadership:
         await self._drop_producer()
 
     async def _still_mine(self, renewal: Renewal) -> bool:
-        """Ask for the lease right after the fence. A silent Redis is no yes, except to the last claimant (PROTOCOL 3).
+        """Whether to claim, right after the fence; only the fence makes sure that every claim can be read."""
 
-        The last claim is read once more: only the fence makes sure that every claim can be read.
-        """
-        try:
-            return isinstance(await renewal.ask(), LeaseMine)
-        except LeaseUnavailable:
+        async def read() -> bool:
             await self._parts.follower.catch_up()
-            return self._parts.follower.last_claim == (self._term, self._owner)
+            return True
 
-    async def _settle_doubt(self, renewal: Renewal) -> Doubt:
-        """Determine whether we still lead: by the lease first, then by the last claim."""
-        try:
-            mine = isinstance(await renewal.ask(), LeaseMine)
-        except LeaseUnavailable:
-            mine = await self._last_claim_is_ours(renewal)
-        return Doubt.MINE if mine and not renewal.is_over else Doubt.NOT_MINE
+        return await self._may_claim(renewal, read)
 
-    async def _last_claim_is_ours(self, renewal: Renewal) -> bool:
-        """Decide by the ledger's last claim, once Kafka answers, since Redis is silent."""
+    async def _settle_doubt(self, renewal: Renewal) -> bool:
+        """Whether to start a new producer."""
+        return await self._may_claim(renewal, lambda: self._read_ledger(renewal)) and not renewal.is_over
+
+    async def _may_claim(self, renewal: Renewal, read_ledger: Callable[[], Awaitable[bool]]) -> bool:
+        """Decide by `after_fence`: by the lease first, then by the last claim, if `read_ledger` could read it."""
+        answer = await renewal.answer()
+        decision = after_fence(answer, self._owner)
+        if decision is FenceDecision.READ_LEDGER and await read_ledger():
+            last = self._parts.follower.last_claim
+            decision = after_fence(answer, self._owner, last[1] if last is not None else "")
+        return decision is FenceDecision.CLAIM
+
+    async def _read_ledger(self, renewal: Renewal) -> bool:
+        """Read the ledger, once Kafka answers, since Redis is silent; False if the lease is over before."""
         while not renewal.is_over and not self._leaving.is_set():
             await self._back_off(1 + self._parts.dice())
             try:
@@ -345,7 +340,7 @@ class Leadership:
                 self.health.kafka(str(error))
                 await self._parts.follower.close()
                 continue
-            return self._parts.follower.last_claim == (self._term, self._owner)
+            return True
         return False
 
     async def _back_off(self, seconds: float) -> None:

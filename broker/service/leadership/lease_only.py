@@ -2,7 +2,7 @@
 
 It waits for Redis: while Redis is silent no process begins, and the working one stops once its lease can have run out.
 Kafka still fences a process that did not notice. After any error of its producer it asks for the lease first, and
-starts a new producer only with that answer in hand (PROTOCOL 3, without the exception for the last claimant).
+starts a new producer only with that answer in hand (PROTOCOL 3 and `after_fence`; no exception for the last claimant).
 
 Where Redis is back and has lost the lease, its last holder sets it again without a proof: it has none, a standby would
 have none either, and a standby would have to read again all that waits.
@@ -17,9 +17,9 @@ import structlog
 
 from broker.clock import WallClock
 from broker.core.config import LeaseTimes
-from broker.core.lease import Trust
+from broker.core.lease import FenceDecision, Trust, after_fence
 from broker.errors import LeaseUnavailable, LogUnavailable, MissingTopic, ProducerDead
-from broker.ports import Coordinators, LaneLog, Lease, LeaseMine
+from broker.ports import Coordinators, LaneLog, Lease
 from broker.service.containment import said
 from broker.service.health import Health
 from broker.service.leadership.backoff import Backoff
@@ -189,10 +189,10 @@ class Elected:
     async def _asked(self, renewal: Renewal, holding: "LeaseTenure") -> bool:
         """Ask whether the lease is ours, and wait for Redis to answer."""
         while not holding.is_over:
-            try:
-                return isinstance(await renewal.ask(), LeaseMine)
-            except LeaseUnavailable:
-                await asyncio.sleep(0.5 + self._dice())
+            decision = after_fence(await renewal.answer(), None)
+            if decision is not FenceDecision.WAIT_FOR_REDIS:
+                return decision is FenceDecision.CLAIM
+            await asyncio.sleep(0.5 + self._dice())
         return False
 
     async def _watch(self, renewal: Renewal) -> None:
@@ -243,10 +243,7 @@ class LeaseTenure:
 
     async def still_mine(self) -> bool:
         """See `broker.tenure.Tenure.still_mine`."""
-        try:
-            return isinstance(await self._renewal.ask(), LeaseMine)
-        except LeaseUnavailable:
-            return False
+        return after_fence(await self._renewal.answer(), None) is FenceDecision.CLAIM
 
     def leads(self, term: int) -> None:
         """See `broker.tenure.Tenure.leads`."""

@@ -12,7 +12,7 @@ import structlog
 
 from broker.clock import WallClock
 from broker.core.config import LeaseTimes
-from broker.core.lease import Trust
+from broker.core.lease import LeaseAnswer, Trust
 from broker.errors import LeaseUnavailable
 from broker.ports import Lease, LeaseForeign, LeaseMine
 from broker.service.health import Health
@@ -108,6 +108,14 @@ class Renewal:
                 "Redis cannot report the leader, and this process has no recent proof that it leads."
             )
         return answer
+
+    async def answer(self) -> LeaseAnswer:
+        """Ask once, as `after_fence` wants to know it."""
+        try:
+            mine = isinstance(await self.ask(), LeaseMine)
+        except LeaseUnavailable:
+            return LeaseAnswer.SILENT
+        return LeaseAnswer.MINE if mine else LeaseAnswer.NOT_MINE
 
     @property
     def _restores(self) -> bool:

@@ -4,7 +4,6 @@ from broker.core.config import LeaseTimes
 from broker.core.lease import (
     RELEASED,
     Candidacy,
-    Claim,
     FenceDecision,
     ForeignClaims,
     LeaseAnswer,
@@ -274,32 +273,25 @@ def test_a_term_is_one_above_the_highest_that_was_read() -> None:
     assert next_term(41) == 42
 
 
-OURS = Claim(7, "us")
-OURS_AGAIN = Claim(8, "us")
-THEIRS = Claim(8, "them")
-THEIRS_STALE = Claim(6, "them")
-
-
-@pytest.mark.parametrize("last_read", [None, OURS, THEIRS])
-@pytest.mark.parametrize("own", [None, OURS])
-def test_after_a_fence_the_lease_decides_where_redis_answers(own: Claim | None, last_read: Claim | None) -> None:
-    assert after_fence(LeaseAnswer.MINE, own=own, last_read=last_read) is FenceDecision.RECLAIM
-    assert after_fence(LeaseAnswer.NOT_MINE, own=own, last_read=last_read) is FenceDecision.STAND_BY
+@pytest.mark.parametrize("last_claimant", [None, "", "us", "them"])
+@pytest.mark.parametrize("owner", [None, "us"])
+def test_after_a_fence_the_lease_decides_where_redis_answers(owner: str | None, last_claimant: str | None) -> None:
+    assert after_fence(LeaseAnswer.MINE, owner, last_claimant) is FenceDecision.CLAIM
+    assert after_fence(LeaseAnswer.NOT_MINE, owner, last_claimant) is FenceDecision.STAND_BY
 
 
 @pytest.mark.parametrize(
-    ("own", "last_read", "decision"),
+    ("owner", "last_claimant", "decision"),
     [
-        (OURS, None, FenceDecision.ASK_LEDGER),
-        (OURS, OURS, FenceDecision.RECLAIM),
-        (OURS, OURS_AGAIN, FenceDecision.RECLAIM),
-        (OURS, THEIRS, FenceDecision.STAND_BY),
-        (OURS, THEIRS_STALE, FenceDecision.STAND_BY),
-        (None, None, FenceDecision.STAND_BY),
-        (None, THEIRS, FenceDecision.STAND_BY),
+        ("us", None, FenceDecision.READ_LEDGER),
+        ("us", "us", FenceDecision.CLAIM),
+        ("us", "them", FenceDecision.STAND_BY),
+        ("us", "", FenceDecision.STAND_BY),
+        (None, None, FenceDecision.WAIT_FOR_REDIS),
+        (None, "them", FenceDecision.WAIT_FOR_REDIS),
     ],
 )
 def test_while_redis_is_silent_the_last_claimant_alone_goes_on(
-    own: Claim | None, last_read: Claim | None, decision: FenceDecision
+    owner: str | None, last_claimant: str | None, decision: FenceDecision
 ) -> None:
-    assert after_fence(LeaseAnswer.SILENT, own=own, last_read=last_read) is decision
+    assert after_fence(LeaseAnswer.SILENT, owner, last_claimant) is decision

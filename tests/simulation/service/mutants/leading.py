@@ -7,7 +7,7 @@ from broker.core.lease import Candidacy, Trust
 from broker.errors import LeaseUnavailable
 from broker.ports import LeaseForeign, LeaseMine
 from broker.service.leadership import promotion
-from broker.service.leadership.leadership import Doubt, Leadership
+from broker.service.leadership.leadership import Leadership
 from broker.service.leadership.ledger_follower import LedgerFollower
 from broker.service.leadership.promotion import Promotion
 from broker.service.leadership.renewal import Renewal
@@ -21,13 +21,10 @@ ALWAYS_MS = 10**12
 def start_without_the_lease() -> Patch:
     """After an error of the producer no lease is asked for: a new producer, a new claim."""
 
-    async def mine(_self: Leadership, _renewal: Renewal) -> Doubt:
-        return Doubt.MINE
-
-    async def still(_self: Leadership, _renewal: Renewal) -> bool:
+    async def mine(_self: Leadership, _renewal: Renewal) -> bool:
         return True
 
-    return patch.multiple(Leadership, _settle_doubt=mine, _still_mine=still)
+    return patch.multiple(Leadership, _settle_doubt=mine, _still_mine=mine)
 
 
 @planted(5)

@@ -141,6 +141,31 @@ async def test_redis_silent_and_the_last_claim_ours_we_claim_again() -> None:
     await process.end()
 
 
+@pytest.mark.parametrize("fault", list(CommitFault))
+async def test_redis_silent_and_our_claim_of_unknown_outcome_only_a_claim_that_was_committed_is_ours(
+    fault: CommitFault,
+) -> None:
+    """The promotion dies with its claim: this process has led no term, and Redis does not say who may."""
+    world = World()
+    world.kafka.commit_takes_s = 1.0
+    world.kafka.commit_faults.append(fault)
+    process = Process(world, "a").start()
+    await until(lambda: world.kafka.opened[NAME] == 1)
+    await asyncio.sleep(0.5)  # the lease is confirmed after the fence, the claim is under way
+    world.leases.available = False
+    world.submit("any")
+    if fault is CommitFault.STORED:
+        await led(process)
+        await until(lambda: len(world.outcomes()) == 1)
+        assert world.claims() == [(1, "a"), (2, "a")]
+    else:
+        await until(lambda: process.health.role == "standby", 10)
+        await asyncio.sleep(10)
+        assert (world.kafka.opened[NAME], world.claims()) == (1, [])
+    world.leases.available = True
+    await process.end()
+
+
 async def test_replaced_while_neither_redis_nor_kafka_answered_it_reads_the_ledger_anew_and_stands_by() -> None:
     world = World(latency_s=3)
     process = Process(world, "a").start()
