@@ -7,10 +7,11 @@ and similar markers.
 
 import random
 import re
+import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
-
-from broker.simulator.phrases import PHRASES
 
 PROMPT_CHARS_MAX: Final = 20_000  # the markers stand near the top; a huge prompt must not cost a regex scan of it all
 
@@ -37,6 +38,25 @@ _LANGUAGES: Final = {
 
 
 @dataclass(frozen=True, slots=True)
+class Phrases:
+    """Sentences of one language; `{company}`, `{role}` and `{name}` are filled in."""
+
+    your_company: str
+    your_role: str
+    greeting: str
+    greeting_by_name: str
+    subjects: Sequence[str]
+    openings: Sequence[str]
+    middles: Sequence[str]
+    closings: Sequence[str]
+    signature: str
+
+
+_FILE: Final = Path(__file__).with_name("phrases.toml")
+_PHRASES: Final = {name: Phrases(**told) for name, told in tomllib.loads(_FILE.read_text(encoding="utf-8")).items()}
+
+
+@dataclass(frozen=True, slots=True)
 class Email:
     """One e-mail."""
 
@@ -53,7 +73,7 @@ def write_email(prompt: str, seed: int) -> Email:
     """Write two to four short paragraphs in the prompt's language; `seed` decides everything else."""
     head = prompt[:PROMPT_CHARS_MAX]
     chance = random.Random(seed)
-    phrases = PHRASES[_language(head)]
+    phrases = _PHRASES[_language(head)]
     company = _found(_COMPANY, head) or phrases.your_company
     role = _found(_ROLE, head) or phrases.your_role
     name = _found(_NAME, head)
