@@ -5,17 +5,15 @@ nothing, so it disturbs no other reader, and it holds no more than a fetch of ea
 arbitrary bytes: a value may be null, not JSON, or only the beginning of the original. None of them raises here.
 """
 
-from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Self
+from typing import Any
 
 from broker.adapters.kafka.client import client_doors
 from broker.adapters.kafka.connection import KafkaConnection
 from broker.client_ports import ClientDoors, StoredRecord
 from consumers.fragments import fragment
-from consumers.opening import Opened
+from consumers.oldest_first import OldestFirstReader
 from schemas.codec import DecodedRequest, InputLimits, Undecodable, WireError, decode_dead_letter, decode_request
 from schemas.dead_letter import DeadLetter, Origin
 from schemas.ids import is_valid_id
@@ -70,30 +68,7 @@ def _word(candidate: Any) -> str | None:
     return candidate if isinstance(candidate, str) and len(candidate) <= _WORD_CHARS_MAX else None
 
 
-class OldestFirst:
-    """Merge of several partitions, each in its own order, into one sequence by time."""
-
-    def __init__(self, partitions: Sequence[int], take: Callable[[int], Awaitable[Sequence[StoredRecord]]]) -> None:
-        """`take` returns the next records of a partition, none at its end."""
-        self._take = take
-        self._heads: dict[int, deque[StoredRecord]] = {number: deque() for number in partitions}
-
-    async def next(self) -> StoredRecord | None:
-        """Return the oldest record among the partitions' next ones; None when all are at their end."""
-        for number in [number for number, head in self._heads.items() if not head]:
-            self._heads[number].extend(await self._take(number))
-            if not self._heads[number]:
-                del self._heads[number]
-        if not self._heads:
-            return None
-        return min(self._heads.values(), key=lambda head: (head[0].timestamp_ms, head[0].partition)).popleft()
-
-    def leave(self, partition: int) -> None:
-        """Take no more records of this partition."""
-        self._heads.pop(partition, None)
-
-
-class DeadLetterReader(Opened):
+class DeadLetterReader(OldestFirstReader):
     """Iterator over dead letters, committed ones only, oldest first.
 
     Args:
@@ -119,37 +94,7 @@ class DeadLetterReader(Opened):
     ) -> None:
         self.topic = topic or dead_letters_topic(topic_prefix)
         self.unreadable = 0
-        self._scan = client_doors(bootstrap_servers, connection).scan(self.topic, since=since)
-        self._order: OldestFirst | None = None
-
-    async def open(self) -> None:
-        """Connect, and note where the topic ends. `async with` does so, too.
-
-        Raises:
-            MissingTopic: There is no such topic.
-            Unreachable, RightsError, AuthenticationError, SettingsError: As Kafka says.
-        """
-        if self._order is None:
-            await self._scan.open()
-            self._order = OldestFirst(self._scan.partitions, self._scan.take)
-
-    async def close(self) -> None:
-        """Close the connection; never hangs."""
-        self._order = None
-        await self._scan.close()
-
-    @property
-    def offsets(self) -> int:
-        """Number of offsets to go through."""
-        return self._scan.offsets
-
-    @property
-    def offsets_done(self) -> int:
-        """Number of offsets read so far."""
-        return self._scan.offsets_done
-
-    def __aiter__(self) -> Self:
-        return self
+        super().__init__(client_doors(bootstrap_servers, connection).scan(self.topic, since=since))
 
     async def __anext__(self) -> Found:
         """Return the next dead letter.
@@ -158,7 +103,7 @@ class DeadLetterReader(Opened):
             Unreachable: Kafka is away; letters already returned stay valid, and a new reader begins anew.
             RightsError: Kafka does not let us read.
         """
-        while self._order is not None and (standing := await self._order.next()) is not None:
+        while (standing := await self.next()) is not None:
             found = found_in(standing)
             if found is not None:
                 return found

@@ -6,13 +6,12 @@ not considered.
 
 from collections.abc import Mapping
 from datetime import timedelta
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 from broker.client_ports import ClientDoors, ScanLog, StoredRecord
 from broker.errors import ProgressUnreadable
 from broker.ports import StoredOffset, TopicPartition
-from consumers.dead_letters import OldestFirst
+from consumers.oldest_first import OldestFirstReader
 from consumers.replays.job import Pass
 from consumers.replays.marks import Mark
 
@@ -20,53 +19,25 @@ CLOCKS_APART: Final = timedelta(minutes=1)
 """A record is written after the event it describes; Kafka's clock may lag the dispatcher's by this much."""
 
 
-class Ahead:
-    """One pass, from the marks of a job to where the topic ends when it is opened.
-
-    Attributes:
-        offsets, offsets_done: Number of offsets to go through, and of those passed.
-    """
+class Ahead(OldestFirstReader):
+    """One pass, from the marks of a job to where the topic ends when it is opened."""
 
     def __init__(self, clients: ClientDoors, topic: str, pass_: Pass, marks: Mapping[int, Mark]) -> None:
         since = None if pass_.since is None else pass_.since - CLOCKS_APART
-        self._scan = clients.scan(topic, since=since)
+        super().__init__(clients.scan(topic, since=since))
         self._topic = topic
         self._pass = pass_
         self._marks = marks
         self._next: dict[int, int] = {}
         self._last = {number: mark.last for number, mark in marks.items()}
-        self._order: OldestFirst | None = None
 
-    async def __aenter__(self) -> Self:
-        """Raises as `ScanLog.open`."""
-        await self._scan.open()
+    def _go_to_start(self) -> None:
         firsts = self._scan.firsts
         self._next = {
             number: max(first, self._marks[number].offset) if number in self._marks else first
             for number, first in firsts.items()
         }
         self._scan.go_to(self._next)
-        self._order = OldestFirst(self._scan.partitions, self._scan.take)
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self._scan.close()
-
-    @property
-    def offsets(self) -> int:
-        """Number of offsets to go through."""
-        return self._scan.offsets
-
-    @property
-    def offsets_done(self) -> int:
-        """Number of offsets read so far."""
-        return self._scan.offsets_done
-
-    async def next(self) -> StoredRecord | None:
-        """Return the next record; None at the end. Raises as `ScanLog.take`."""
-        return None if self._order is None else await self._order.next()
 
     def consider(self, standing: StoredRecord) -> None:
         """Mark the record that `next` returned last as considered."""

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from broker.client_ports import StoredRecord
-from consumers.dead_letters import OldestFirst, Original, original_of
+from consumers.dead_letters import Original, original_of
+from consumers.oldest_first import OldestFirst
 from schemas.codec import decode_dead_letter, encode_dead_letter
 from schemas.dead_letter import DeadLetter
 from schemas.record import Record
