@@ -7,11 +7,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from typing import Any, NewType
-
-RequestId = NewType("RequestId", str)
-TenantId = NewType("TenantId", str)
-LaneName = NewType("LaneName", str)
+from typing import Any
 
 ID_LENGTH_MAX = 128
 _PRINTABLE_ASCII = re.compile(rf"[\x20-\x7e]{{1,{ID_LENGTH_MAX}}}")

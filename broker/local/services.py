@@ -171,10 +171,6 @@ class LocalServices:
         """
         await asyncio.to_thread(self._restart_kafka, node_ids)
 
-    async def stop_kafka(self, *node_ids: int) -> None:
-        """End these nodes in an orderly way (all, where none is named): they hand over their leaderships first."""
-        await asyncio.to_thread(_end, self._started[0].chosen(node_ids))
-
     async def restart_valkey(self) -> None:
         """End Valkey if it still runs, and start it again, empty, on the same port."""
         await asyncio.to_thread(self._restart_valkey)

@@ -21,11 +21,6 @@ class Stretch:
     waited_most_ms: int = 0
     charged: int = 0
 
-    @property
-    def mean_ms(self) -> float | None:
-        """Mean wait of the requests first called then; None if there were none."""
-        return self.waited_ms / self.called if self.called else None
-
     def take_in(self, other: "Stretch") -> None:
         """Add the figures of the other one."""
         self.called += other.called

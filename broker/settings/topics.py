@@ -26,16 +26,6 @@ class TopicSettings(Group):
             raise ContradictionsError(Contradiction(sentence, (("min_insync",), ("replication",))))
         return self
 
-    @property
-    def replication_is_given(self) -> bool:
-        """Whether the operator set the number of replicas; if not, a small cluster gets as many as it can hold."""
-        return "replication" in self.model_fields_set
-
-    @property
-    def min_insync_is_given(self) -> bool:
-        """Whether the operator set the number of replicas that must agree."""
-        return "min_insync" in self.model_fields_set
-
 
 class RequestsTopicSettings(TopicSettings):
     """`<prefix>.requests.<lane>`: all lanes alike."""

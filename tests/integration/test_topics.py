@@ -5,14 +5,14 @@ import uuid
 import pytest
 
 from broker.adapters.kafka.connection import KafkaConnection
-from broker.adapters.kafka.topics import cluster_id, create_missing, existing, look, node_count, partitions_of
-from broker.errors import MissingTopic, SettingsError, Unreachable
+from broker.adapters.kafka.topics import all_topics, cluster_id, create_missing, look, node_count
+from broker.errors import SettingsError, Unreachable
 from broker.local.services import LocalServices
 from broker.service.preflight.findings import Finding
 from broker.service.preflight.topic_check import review, wanted
 from broker.settings.connections import KafkaSettings
 from broker.settings.whole import Settings
-from schemas.topics import TopicSpec, ledger_topic, requests_topic, results_topic
+from schemas.topics import TopicSpec, ledger_topic, requests_topic
 
 
 @pytest.fixture
@@ -40,15 +40,15 @@ async def test_every_topic_is_created_once_and_then_differs_in_nothing(
     connection: KafkaConnection, prefix: str, settings: Settings
 ) -> None:
     specs = wanted(settings, await node_count(connection))
-    assert await existing(connection, [spec.name for spec in specs]) == set()
-    assert await create_missing(connection, specs) == sorted(spec.name for spec in specs)
+    names = {spec.name for spec in specs}
+    assert not names & await all_topics(connection)
+    assert await create_missing(connection, specs) == sorted(names)
     assert await create_missing(connection, specs) == []
-    assert await existing(connection, [spec.name for spec in specs]) == {spec.name for spec in specs}
+    assert names <= await all_topics(connection)
     assert await findings(settings) == []
-    assert await partitions_of(connection, [requests_topic(prefix, "bulk"), ledger_topic(prefix)]) == {
-        requests_topic(prefix, "bulk"): [0, 1, 2, 3, 4, 5],
-        ledger_topic(prefix): [0],
-    }
+    shaped = (await look(connection, [requests_topic(prefix, "bulk"), ledger_topic(prefix)])).topics
+    assert shaped[requests_topic(prefix, "bulk")].partitions == 6
+    assert shaped[ledger_topic(prefix)].partitions == 1
 
 
 PLANTED: dict[str, tuple[int, dict[str, str]]] = {
@@ -92,11 +92,6 @@ async def test_more_replicas_than_nodes_are_refused_as_a_matter_of_the_settings(
         await create_missing(connection, [TopicSpec(f"{prefix}.results", 1, 3, {})])
 
 
-async def test_a_missing_topic_names_the_command_that_creates_it(connection: KafkaConnection, prefix: str) -> None:
-    with pytest.raises(MissingTopic, match="headrace topics create"):
-        await partitions_of(connection, [results_topic(prefix)])
-
-
 async def test_the_cluster_keeps_its_id(connection: KafkaConnection) -> None:
     assert len(await cluster_id(connection)) == 22
     assert await cluster_id(connection) == await cluster_id(connection)
@@ -104,4 +99,4 @@ async def test_the_cluster_keeps_its_id(connection: KafkaConnection) -> None:
 
 async def test_a_closed_port_is_told_in_one_sentence() -> None:
     with pytest.raises(Unreachable, match="No Kafka listens at"):
-        await existing(KafkaConnection("127.0.0.1:1"), ["x"])
+        await all_topics(KafkaConnection("127.0.0.1:1"))

@@ -10,6 +10,7 @@ from random import Random
 from typing import Protocol
 
 from broker.core.config import Role
+from tests.progress_seen import done_of
 from tests.simulation.agenda import Agenda
 from tests.simulation.history import History
 from tests.simulation.kafka import Kafka
@@ -134,7 +135,7 @@ class Election:
         below = self._chance.randint(kafka.starts[place], kafka.ends[place])
         progress = kafka.progress()[place]
         for record in kafka.logs[place]:
-            if record.source.offset < below and not progress.is_done(record.source.offset):
+            if record.source.offset < below and not done_of(progress, [record.source.offset]):
                 self._world.history.lost.add(record.source)
         kafka.lose_below(place, below)
         self._world.note("retention", place.lane, place.number, below)

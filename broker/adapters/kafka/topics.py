@@ -5,7 +5,7 @@ defaults. `create_topics` of aiokafka never raises, so the codes in its answer a
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +17,7 @@ from aiokafka.errors import KafkaError, for_code
 from broker.adapters.kafka.admin import admin_client
 from broker.adapters.kafka.connection import KafkaConnection, kafka_errors_explained, user_of
 from broker.adapters.kafka.rights import seen
-from broker.errors import MissingTopic, RightsError, SettingsError, Unreachable
+from broker.errors import RightsError, SettingsError, Unreachable
 from schemas.topics import TopicSpec
 
 _REQUEST_MS = 5_000
@@ -66,7 +66,7 @@ async def create_missing(connection: KafkaConnection, specs: Sequence[TopicSpec]
         Unreachable, AuthenticationError: As `connection.explain_unreachable`.
     """
     async with _admin(connection) as client:
-        present = await _partitions(client)
+        present = await _described(client)
         missing = [spec for spec in specs if spec.name not in present]
         if not missing:
             return []
@@ -84,7 +84,7 @@ async def create_missing(connection: KafkaConnection, specs: Sequence[TopicSpec]
 async def _seen(client: AIOKafkaAdminClient, created: Sequence[str]) -> None:
     """Wait, within bounds, until new topics are visible; a node knows one some milliseconds after its creation."""
     for _ in range(_LOOKS_MAX):
-        if (await _partitions(client)).keys() >= set(created):
+        if (await _described(client)).keys() >= set(created):
             return
         await asyncio.sleep(_LOOK_AGAIN_S)
     raise Unreachable("Kafka created the topics and does not show them yet: run `headrace topics check`.")
@@ -166,37 +166,10 @@ async def _described(client: AIOKafkaAdminClient) -> dict[str, Mapping[str, Any]
     return {topic["topic"]: topic for topic in await client.describe_topics() if not topic["error_code"]}
 
 
-async def _partitions(client: AIOKafkaAdminClient) -> dict[str, list[int]]:
-    return {
-        topic: sorted(partition["partition"] for partition in described["partitions"])
-        for topic, described in (await _described(client)).items()
-    }
-
-
 async def all_topics(connection: KafkaConnection) -> frozenset[str]:
     """Return the topics that Kafka shows to this user, its own included."""
     async with _admin(connection) as client:
         return frozenset(await _described(client))
-
-
-async def existing(connection: KafkaConnection, names: Iterable[str]) -> set[str]:
-    """Return the names that are topics."""
-    async with _admin(connection) as client:
-        return set(names) & (await _partitions(client)).keys()
-
-
-async def partitions_of(connection: KafkaConnection, topics: Sequence[str]) -> dict[str, list[int]]:
-    """Return the partitions of each topic, ascending.
-
-    Raises:
-        MissingTopic: One of them, or several, do not exist.
-    """
-    async with _admin(connection) as client:
-        present = await _partitions(client)
-    missing = [topic for topic in topics if topic not in present]
-    if missing:
-        raise MissingTopic(*missing)
-    return {topic: present[topic] for topic in topics}
 
 
 async def cluster_id(connection: KafkaConnection) -> str:

@@ -49,11 +49,6 @@ class SideResult:
         """The wait that 95 % of them did not exceed, by nearest rank: a wait that was really measured."""
         return nearest_rank(self.urgent_waits_s, 0.95) if self.urgent_waits_s else None
 
-    @property
-    def urgent_unanswered(self) -> int:
-        """The number of urgent leads that will not be answered."""
-        return self.urgent - len(self.urgent_waits_s)
-
     def as_json(self) -> dict[str, Any]:
         """Return the results for `--json`: seconds and tokens; numbers that do not exist are null."""
         return {

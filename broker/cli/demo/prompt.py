@@ -56,14 +56,3 @@ def request_id(lead: Lead) -> str:
 def metadata_for(lead: Lead) -> Mapping[str, Any]:
     """Return what the outcome carries back to the service that sends the e-mail."""
     return {"lead": int(lead.lead_id), "company": lead.company}
-
-
-def submit_line(lead: Lead) -> dict[str, Any]:
-    """Return the lead as one line of `examples/leads.jsonl`, for `headrace submit`."""
-    return {
-        "id": request_id(lead),
-        "lane": lead.urgency,
-        "body": body_for(lead),
-        "template": TEMPLATE,
-        "metadata": metadata_for(lead),
-    }

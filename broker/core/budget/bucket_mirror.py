@@ -45,8 +45,6 @@ class Mirror:
         capacity: The level of a full bucket.
         period_ms: The time an empty bucket takes to fill.
         corrections: The number of answers that contradicted the interval.
-        last_error: The size of the last contradiction, in units of the metric; negative: the server had less than
-            believed.
     """
 
     refill: Final = Refill.BUCKET
@@ -57,7 +55,6 @@ class Mirror:
         self.capacity = capacity
         self.period_ms = period_ms
         self.corrections = 0
-        self.last_error = 0
         self._level = BoundedTokenBucket(capacity, period_ms, now_ms)
         self._rounding = ROUNDING_TOKENS if metric is LimitMetric.TOKENS else 0
         self._silent = True  # no answer or checkpoint has ever stated the level
@@ -206,7 +203,6 @@ class Mirror:
                 return None
             error = (least - level.high if least > level.high else most - level.low) // self.period_ms
             self.corrections += 1
-            self.last_error = error
         self._anchor = order.number
         level.set(least, most)
         return error

@@ -69,11 +69,6 @@ class Budget:
         """The number of answers that contradicted the mirrors of tokens."""
         return sum(mirror.corrections for mirror in self._buckets.of(LimitMetric.TOKENS))
 
-    @property
-    def last_error_tokens(self) -> int:
-        """The size of the last contradiction in tokens; negative: the server had less than believed."""
-        return next((mirror.last_error for mirror in self._buckets.of(LimitMetric.TOKENS)), 0)
-
     def fits(self, charge: int) -> bool:
         """Return whether a full bucket of every known metric, and the operator's cap, could ever pay this charge."""
         cap = self.settings.cap_tokens

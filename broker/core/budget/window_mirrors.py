@@ -27,7 +27,7 @@ class FixedWindowMirror:
     def __init__(self, metric: LimitMetric, capacity: int, period_ms: int, mark_ms: int, remaining: int) -> None:
         """`remaining` is the amount left until the mark."""
         self.metric, self.capacity, self.period_ms = metric, capacity, period_ms
-        self.corrections = self.last_error = 0
+        self.corrections = 0
         self._mark_ms = mark_ms
         self._begun_ms = mark_ms - period_ms  # calls sent since then are counted in this window
         self._low = self._high = remaining
@@ -107,7 +107,6 @@ class FixedWindowMirror:
         error = low - self._high if low > self._high else min(0, high - self._low)
         if error:
             self.corrections += 1
-            self.last_error = error
             self._low, self._high = low, high
         else:
             self._low, self._high = max(low, self._low), min(high, self._high)
@@ -138,7 +137,7 @@ class SlidingWindowMirror:
     def __init__(self, metric: LimitMetric, capacity: int, period_ms: int, now_ms: int, sends: SentCalls) -> None:
         """Count everything sent within the last period from the start."""
         self.metric, self.capacity, self.period_ms = metric, capacity, period_ms
-        self.corrections = self.last_error = 0
+        self.corrections = 0
         self._others_low, self._others_high = 0, 0
         self._sent: dict[int, tuple[int, int, int]] = {}  # by call: its sending time and both windows' counts then
         self._count(sends, now_ms)
@@ -201,7 +200,6 @@ class SlidingWindowMirror:
         error = self._others_high - low if low > self._others_high else self._others_low - high
         self._others_low, self._others_high = low, high
         self.corrections += 1
-        self.last_error = error
         return error
 
     def _count(self, sends: SentCalls, now_ms: int) -> None:

@@ -116,15 +116,6 @@ class DedupeTable:
         known = self._fates.find(id_hash)
         return known and (known.fate, known.run, known.attempt)
 
-    def is_answered(self, identity: Identity) -> bool:
-        """Whether this (id, run) has an outcome, or its id has one that rules it out."""
-        known = self._fates.find(identity.id_hash)
-        return known is not None and _is_answered(identity, known)
-
-    def is_settled(self, identity: Identity, attempt: int) -> bool:
-        """Whether a record that is still in memory is over: answered, or parked by a leader in between."""
-        return _judge_settled(identity, attempt, self._fates.find(identity.id_hash)) is DedupeDecision.DONE
-
     def parked(self, id_hash: bytes) -> tuple[Identity, int] | None:
         """Return the run of this id that is parked, and the attempts made for it; None if none is."""
         known = self._fates.find(id_hash)
@@ -194,10 +185,6 @@ class DedupeTable:
         if opened is not None and opened[0].run == identity.run:
             del self._open[identity.id_hash]
 
-    def clear_open(self) -> None:
-        """Close all ids without a fate."""
-        self._open.clear()
-
     def settle(self, identity: Identity, attempt: int, fate: Fate, at_ms: int) -> None:
         """Record a committed fate: our own, or one from the ledger, in any order and any number of times.
 
@@ -250,13 +237,8 @@ def _judge_settled(identity: Identity, attempt: int, known: KnownFate | None) ->
     if known.fingerprint != identity.fingerprint:
         return DedupeDecision.CONFLICT
     if known.fate is not Fate.PARKED:
-        return DedupeDecision.DONE if _is_answered(identity, known) else DedupeDecision.TAKE
+        is_answered = known.fate is Fate.COMPLETED or known.run >= identity.run
+        return DedupeDecision.DONE if is_answered else DedupeDecision.TAKE
     if known.run == identity.run:
         return DedupeDecision.TAKE if attempt > known.attempt else DedupeDecision.DONE
     return DedupeDecision.WAIT if identity.run else DedupeDecision.DONE
-
-
-def _is_answered(identity: Identity, known: KnownFate) -> bool:
-    if known.fate is Fate.PARKED:
-        return known.run > identity.run
-    return known.fate is Fate.COMPLETED or known.run >= identity.run

@@ -86,16 +86,6 @@ class PartitionProgress:
         """One above the highest offset ever taken or lost."""
         return self._next
 
-    @property
-    def incomplete(self) -> int:
-        """Number of open offsets."""
-        return len(self._open)
-
-    @property
-    def window(self) -> int:
-        """The distance between base and next_offset."""
-        return self._next - self.base
-
     def accepts(self, offset: int) -> bool:
         """Whether the map is certain to fit after `offset` is taken; one below next_offset adds nothing to it."""
         starts = self._open.starts
@@ -148,19 +138,6 @@ class PartitionProgress:
         self._extend(offset)
         self.last_timestamp_ms = TIMESTAMP_UNKNOWN
         return True
-
-    def holds(self, offset: int) -> bool:
-        """Whether something in memory will finish this offset."""
-        return offset in self._open and offset not in self._unheld
-
-    def is_done(self, offset: int) -> bool:
-        """Whether this offset was finished, jumped over or lost."""
-        return offset < self._next and offset not in self._open
-
-    def finish(self, offset: int) -> None:
-        """Close a held offset: its outcome is committed. Once for each."""
-        closed = self.close(offset)
-        assert closed, f"offset {offset} is not held"
 
     def close(self, offset: int) -> bool:
         """Close an offset if it is held: its outcome is committed. Return whether it was."""

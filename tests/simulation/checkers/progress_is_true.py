@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from broker.core.progress.partition_progress import PartitionProgress
 from broker.core.ticket import LanePartition, Source
+from tests.progress_seen import done_of, incomplete
 from tests.simulation.history import History
 
 METADATA_CHARS_MAX = 4_096
@@ -24,15 +25,15 @@ def check(history: History) -> Iterator[str]:
             if len(stored.metadata) > METADATA_CHARS_MAX:
                 yield f"{who} has a map of {len(stored.metadata)} characters"
             progress = PartitionProgress.restore(stored.offset, stored.metadata)
-            for offset in offsets[place]:
-                if progress.is_done(offset) and Source(place, offset) not in settled:
+            for offset in done_of(progress, offsets[place]):
+                if Source(place, offset) not in settled:
                     yield f"{who} calls offset {offset} done, which nobody has settled"
     yield from _left_open(history, offsets)
 
 
 def _left_open(history: History, offsets: dict[LanePartition, list[int]]) -> Iterator[str]:
     for place, progress in history.kafka.progress().items():
-        if progress.incomplete:
-            yield f"{place} ends with {progress.incomplete} records open"
+        if left := incomplete(progress):
+            yield f"{place} ends with {left} records open"
         if offsets[place] and progress.next_offset <= offsets[place][-1]:
             yield f"{place} is read up to {progress.next_offset} only"

@@ -12,6 +12,7 @@ from broker.testing.lease import MemoryLeaseStore
 from schemas import topics
 from schemas.headers import CE_SUBJECT
 from schemas.record import Record
+from tests.progress_seen import done_of
 from tests.simulation.service.history import LEDGER, History, Removed
 from tests.simulation.service.loops import Conductor
 from tests.simulation.service.process import Process
@@ -228,7 +229,7 @@ class Troubles:
         gone = [
             Removed(topic, number, each.offset, named_in(each.record))
             for each in log.committed()
-            if each.offset < offset and not progress.is_done(each.offset)
+            if each.offset < offset and not done_of(progress, [each.offset])
         ]
         ids = {named_in(slot.record) for slot in log.slots[log.start : offset] if slot.record is not None}
         world.history.removed += gone

@@ -18,6 +18,7 @@ from broker.testing.lease import MemoryLeaseStore
 from schemas import topics
 from schemas.headers import CE_SUBJECT
 from schemas.record import Record
+from tests.progress_seen import done_of
 from tests.simulation.service.history import DEAD_LETTERS, FAILURES, LEDGER, RESULTS, Commit, History, Lived
 from tests.simulation.service.loops import Conductor
 from tests.simulation.service.openai import OpenAI
@@ -303,8 +304,9 @@ class World:
             for number, log in enumerate(self.kafka.logs(topic)):
                 place = None if stored is None else stored.stored.get(TopicPartition(topic, number))
                 progress = PartitionProgress(0) if place is None else restored(place)
-                there = [each.offset for each in log.committed() if not progress.is_done(each.offset)]
-                left += [f"{topic}/{number}/{offset}" for offset in there]
+                there = [each.offset for each in log.committed()]
+                done = set(done_of(progress, there))
+                left += [f"{topic}/{number}/{offset}" for offset in there if offset not in done]
         return left
 
 

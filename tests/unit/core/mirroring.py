@@ -22,6 +22,7 @@ class Caller:
         self.mirror = Mirror(metric, capacity, MINUTE, 0)
         self.sends = SentCalls()
         self.open: list[int] = []
+        self.error: int | None = None  # size of the last answer's contradiction
 
     def send(self, tokens: int, now_ms: int) -> int:
         number = self.sends.append(now_ms, tokens, self.open[0] if self.open else None)
@@ -31,7 +32,7 @@ class Caller:
 
     def observe(self, remaining: int, number: int, now_ms: int) -> tuple[int, int]:
         self.open.remove(number)
-        self.mirror.observe(remaining, self.admission_order(number, now_ms), self.sends)
+        self.error = self.mirror.observe(remaining, self.admission_order(number, now_ms), self.sends)
         return self.interval(now_ms)
 
     def admission_order(self, number: int, now_ms: int) -> AdmissionOrder:

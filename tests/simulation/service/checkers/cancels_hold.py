@@ -11,6 +11,7 @@ from broker.core.progress.partition_progress import PartitionProgress
 from broker.ports import TopicPartition
 from schemas import topics
 from schemas.ids import id_hash
+from tests.progress_seen import done_of
 from tests.simulation.service.history import History
 from tests.simulation.service.scenario import PREFIX
 
@@ -58,6 +59,6 @@ def _taken(history: History) -> dict[str, float]:
         place = commit.offsets.get(CONTROL)
         if place is not None and left:
             progress = PartitionProgress.restore(place.offset, place.metadata)
-            for offset in [each for each in left if progress.is_done(each)]:
+            for offset in done_of(progress, left):
                 found.setdefault(left.pop(offset), commit.at_s)
     return found

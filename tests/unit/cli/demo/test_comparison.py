@@ -53,7 +53,7 @@ def test_headrace_is_judged_by_what_its_reader_saw_and_by_the_books() -> None:
     tally.answer("lead-2-email", 11.0)
     found = headrace_result(tally, books([(400, 0)] * 3, throttled=2).snapshot(with_ids=False))
     assert (found.leads, found.answered, found.failed, found.throttled, found.calls) == (3, 2, 1, 2, 5)
-    assert (found.urgent, found.urgent_waits_s, found.urgent_unanswered, found.elapsed_s) == (1, (3.0,), 0, 11.0)
+    assert (found.urgent, found.urgent_waits_s, found.elapsed_s) == (1, (3.0,), 11.0)
 
 
 def test_the_workers_are_judged_by_their_own_report_and_by_the_books() -> None:
@@ -71,7 +71,7 @@ def test_the_workers_are_judged_by_their_own_report_and_by_the_books() -> None:
     tally.answer("lead-0-email", 4.0)
     found = naive_result(tally, report, books([(400, 0)], throttled=6).snapshot(with_ids=False))
     assert (found.answered, found.failed, found.throttled, found.calls) == (1, 2, 6, 7)
-    assert (found.urgent_unanswered, found.wait_median_s, found.wait_p95_s) == (1, None, None)
+    assert (found.urgent, found.urgent_waits_s, found.wait_median_s, found.wait_p95_s) == (1, (), None, None)
 
 
 @pytest.mark.parametrize(

@@ -3,11 +3,12 @@
 import json
 import statistics
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from broker.cli.demo.leads import read_leads
-from broker.cli.demo.prompt import ANSWER_TOKENS_MAX, body_for, submit_line
+from broker.cli.demo.leads import Lead, read_leads
+from broker.cli.demo.prompt import ANSWER_TOKENS_MAX, TEMPLATE, body_for, metadata_for, request_id
 from broker.client import submission
 from broker.simulator.copywriter import write_email
 from broker.simulator.pricing import ChatLaw, Endpoint, charge_of, text_of
@@ -48,6 +49,12 @@ def test_the_longest_copy_fits_the_answer_that_is_asked_for() -> None:
         for seed in range(5)
     )
     assert longest / 4 < ANSWER_TOKENS_MAX
+
+
+def submit_line(lead: Lead) -> dict[str, Any]:
+    """The lead as a line of `examples/leads.jsonl`, for `headrace submit`."""
+    about = {"template": TEMPLATE, "metadata": metadata_for(lead)}
+    return {"id": request_id(lead), "lane": lead.urgency, "body": body_for(lead), **about}
 
 
 def test_a_line_for_submit_is_a_valid_request_and_names_its_lane() -> None:

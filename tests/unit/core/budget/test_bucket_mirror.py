@@ -131,7 +131,7 @@ def test_an_answer_that_contradicts_replaces_what_was_believed_downwards() -> No
     number = caller.send(400, 0)
     assert caller.observe(20_000, number, 10) == (20_000, 20_011)
     assert caller.mirror.corrections == 1
-    assert caller.mirror.last_error == 20_011 - (30_000 + 10 - 400 - ROUNDING_TOKENS)
+    assert caller.error == 20_011 - (30_000 + 10 - 400 - ROUNDING_TOKENS)
 
 
 def test_an_answer_that_contradicts_replaces_what_was_believed_upwards() -> None:
@@ -139,7 +139,7 @@ def test_an_answer_that_contradicts_replaces_what_was_believed_upwards() -> None
     caller.observe(30_000, caller.send(400, 0), 0)
     number = caller.send(400, 0)
     assert caller.observe(50_000, number, 10) == (50_000, 50_011)
-    assert (caller.mirror.corrections, caller.mirror.last_error) == (1, 50_000 - (30_001 + 10 - 400 + ROUNDING_TOKENS))
+    assert (caller.mirror.corrections, caller.error) == (1, 50_000 - (30_001 + 10 - 400 + ROUNDING_TOKENS))
 
 
 @pytest.mark.parametrize("remaining", [100, 59_000])

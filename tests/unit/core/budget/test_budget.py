@@ -331,17 +331,14 @@ def test_what_was_paid_for_a_call_in_flight_can_be_asked() -> None:
 # What is shown of answers
 
 
-def test_an_answer_corrects_both_ways_and_says_by_how_much() -> None:
+def test_an_answer_corrects_both_ways() -> None:
     budget = full()
-    assert budget.last_error_tokens == 0
     budget.reserve(1, 400, 0)
     budget.record_answer(1, 0, answer((60_000, 40_000, "20s")))
     assert (low(budget), budget.corrections) == (40_000, 1)
-    assert budget.last_error_tokens == 40_001 - (60_000 - 400 - ROUNDING_TOKENS)
     budget.reserve(2, 400, 0)
     budget.record_answer(2, 0, answer((60_000, 50_000, "10s")))
     assert (low(budget), budget.corrections) == (50_000, 2)
-    assert budget.last_error_tokens > 0
 
 
 def test_what_the_server_has_less_than_believed_is_told_as_others_tokens() -> None:

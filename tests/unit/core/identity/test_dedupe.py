@@ -108,7 +108,6 @@ def test_a_record_is_judged_by_the_table(
     number, attempt = arriving
     ids = knowing(known)
     assert ids.judge(run(number), attempt) is judgement
-    assert ids.is_settled(run(number), attempt) == (judgement is DONE)
 
 
 @pytest.mark.parametrize("number", [0, 1, 2])
@@ -158,7 +157,6 @@ def test_only_the_run_that_is_open_is_closed() -> None:
 def test_settling_closes_what_is_open(fate: Fate) -> None:
     ids = knowing(Open(0))
     ids.settle(run(0), 0, fate, 0)
-    ids.clear_open()
     assert ids.fate(ID) == (fate, 0, 0)
     assert ids.judge(run(0), 0) is DONE
 
@@ -190,14 +188,6 @@ def test_a_renewed_entry_does_not_close_the_retry_that_came_meanwhile() -> None:
     assert ids.judge(run(0), 2) is JOIN
 
 
-def test_clearing_forgets_what_is_open_and_nothing_else() -> None:
-    ids = knowing(PARKED_1)
-    ids.open(run(0), 2)
-    ids.clear_open()
-    assert ids.knows(ID)
-    assert ids.judge(run(0), 2) is TAKE
-
-
 def test_an_id_is_known_whether_open_parked_or_answered() -> None:
     assert not knowing(None).knows(ID)
     assert all(knowing(known).knows(ID) for known in (Open(0), PARKED_1, COMPLETED))
@@ -205,25 +195,3 @@ def test_an_id_is_known_whether_open_parked_or_answered() -> None:
 
 def test_the_fate_of_an_unknown_or_merely_open_id_is_none() -> None:
     assert knowing(Open(0)).fate(ID) is None
-
-
-@pytest.mark.parametrize(
-    ("known", "number", "answered"),
-    [
-        (None, 0, False),
-        (Open(0), 0, False),
-        (PARKED_1, 0, False),
-        (PARKED_1_OF_RUN_2, 1, True),  # run 2 exists only because run 1 was answered
-        (PARKED_1_OF_RUN_2, 2, False),
-        (COMPLETED, 0, True),
-        (COMPLETED, 1, True),
-        (FAILED, 0, True),
-        (FAILED, 1, False),
-        (FAILED_RUN_2, 1, True),
-        (WITHDRAWN, 0, True),
-    ],
-)
-def test_answered_is_a_run_with_an_outcome_or_ruled_out_by_one(
-    known: Open | Settled | None, number: int, *, answered: bool
-) -> None:
-    assert knowing(known).is_answered(run(number)) is answered

@@ -7,6 +7,7 @@ from broker.core.progress.offset_map import MAP_BYTES_MAX, METADATA_CHARS_MAX
 from broker.core.progress.partition_progress import PartitionProgress
 from broker.core.requests.registry import TicketRegistry, Want
 from broker.core.ticket import CONTROL, Garbage, LanePartition, Source, State, Ticket, TicketNumber
+from tests.progress_seen import finish
 from tests.unit.core.specimens import LANES, candidate, place, ticket
 
 P0 = place()
@@ -196,7 +197,7 @@ def test_new_progress_names_the_tickets_that_are_settled_or_somebody_elses() -> 
     stored = PartitionProgress(0)
     stored.take(0, 0)
     stored.take(1, 0)
-    stored.finish(0)
+    finish(stored, 0)
     restored = PartitionProgress.restore(*_parts(stored))
     assert set(made.replace_progress({P0: restored})) == {done, moved}
     assert made.want(kept.source) is Want.SKIP

@@ -9,6 +9,7 @@ from broker.core.events import Answered, CallNotSent
 from broker.core.identity.dedupe import Fate
 from broker.core.identity.pending_cancels import CancelRecord
 from broker.core.ticket import CONTROL, Candidate, Garbage, Source, TicketNumber
+from tests.progress_seen import incomplete
 from tests.unit.core.shell import WALL_MS, Shell, leading
 from tests.unit.core.specimens import candidate, identity, place, verdict
 
@@ -198,7 +199,7 @@ def test_a_thousand_requests_and_cancels_in_any_order_leave_nothing_behind() -> 
     assert shell.is_empty()
     outcomes = {Fate.COMPLETED, Fate.FAILED, Fate.WITHDRAWN}
     assert all(sum(fate in outcomes for fate in shell.fates(f"id{number}")) <= 1 for number in range(300))
-    assert [progress.incomplete for progress in shell.restored().values()] == [0, 0, 0, 0]
+    assert [incomplete(progress) for progress in shell.restored().values()] == [0, 0, 0, 0]
 
 
 # ---------------------------------------------------------------------------------------------------- crashed

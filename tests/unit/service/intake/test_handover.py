@@ -12,6 +12,7 @@ from broker.service.intake.handover import NO_TIMESTAMP, STAMPED_AHEAD_MAX_MS, H
 from broker.service.offload import at_once
 from schemas.record import Record
 from schemas.request_codec import InputLimits
+from tests.progress_seen import done_of
 from tests.unit.service.intake.test_lane_intake import Rig
 from tests.unit.service.rig import World, until
 from tests.virtual_time import VIRTUAL_TIME
@@ -46,7 +47,7 @@ async def test_an_unreadable_batch_is_one_loss_and_the_records_behind_it_come() 
     (lost,) = rig.events(Lost)
     assert (lost.offset, lost.removed) == (5, False)
     progress = rig.core.register.progress[LanePartition("standard", 0)]
-    assert [offset for offset in range(6) if progress.is_done(offset)] == [2, 3, 4]
+    assert done_of(progress, range(6)) == [2, 3, 4]
     await rig.intake.halt()
 
 

@@ -20,6 +20,7 @@ from broker.testing.kafka import KafkaLink
 from broker.testing.kafka_doors import MemoryLane
 from schemas.record import Record
 from schemas.topics import requests_topic
+from tests.progress_seen import finish
 from tests.unit.service.driving import ok
 from tests.unit.service.rig import PREFIX, World, grants_of, settings_of, until
 from tests.virtual_time import VIRTUAL_TIME
@@ -154,7 +155,7 @@ async def test_a_record_whose_map_does_not_fit_is_read_again_when_it_does() -> N
     assert rig.log.position(0) == before + gap
     progress = rig.core.register.progress[LanePartition("standard", 0)]
     for offset in range(10):
-        progress.finish(offset)
+        finish(progress, offset)
     await until(lambda: len(rig.taken) == before + 2)
     assert rig.taken[-2:] == [(0, before + gap), (0, before + gap + 1)]
     await rig.intake.halt()

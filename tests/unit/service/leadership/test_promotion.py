@@ -19,6 +19,7 @@ from schemas.ids import id_hash
 from schemas.ledger import LedgerEntry, LedgerKind, LedgerRecord, LedgerState
 from schemas.record import Record
 from schemas.topics import ledger_topic, requests_topic
+from tests.progress_seen import done_of, finish
 from tests.unit.service.rig import NAME, PREFIX, Process, World, led, until
 from tests.virtual_time import VIRTUAL_TIME
 
@@ -197,11 +198,11 @@ async def test_a_map_is_restored_with_its_holes() -> None:
     for offset in range(6):
         progress.take(offset, world.kafka.committed(TOPIC)[offset].timestamp_ms)
     for offset in (0, 1, 4):
-        progress.finish(offset)
+        finish(progress, offset)
     await stored(world, progress, 3)
     restored = (await promoted(Process(world, "a"))).progress[PLACE]
     assert (restored.base, restored.next_offset) == (2, 6)
-    assert [offset for offset in range(6) if restored.is_done(offset)] == [0, 1, 4]
+    assert done_of(restored, range(6)) == [0, 1, 4]
 
 
 @pytest.mark.parametrize("metadata", ["", "not ours", "hr9:AAAA", "hr1:AAAA"])
