@@ -29,7 +29,7 @@ from broker.service.leadership.backoff import Backoff
 from broker.service.leadership.ledger_follower import LedgerFollower
 from broker.service.leadership.promotion import LeaseLostError, Promotion, RestoredState
 from broker.service.leadership.renewal import Renewal
-from broker.service.leadership.standby import Standby
+from broker.service.leadership.standby import Contender, Standby
 from broker.service.preflight.probe import PROBE_EVERY_MS
 from broker.service.publishing.ledger_lines import left_record
 from broker.service.publishing.records import Publication
@@ -76,18 +76,13 @@ class Leadership:
         """`owner` is this process's random token, in the lease and in the ledger."""
         self._parts = parts
         self._owner = owner
-        self._times = times
         self._ledger_topic = ledger_topic
         self.health = health
-        self._standby = Standby(
-            parts.lease,
-            parts.follower,
-            clock=parts.clock,
-            renewed=self._renewed,
-            health=health,
-            times=times,
-            owner=owner,
+        trust = parts.driver.core.trust
+        self._contender = Contender(
+            parts.lease, parts.follower, trust, self._renewed, parts.clock, health, times, owner
         )
+        self._standby = Standby(self._contender)
         self._producer: TransactionLog | None = None
         self._term = 0
         self._has_led = False
@@ -119,18 +114,8 @@ class Leadership:
     # ------------------------------------------------------------------ leading
 
     async def _lead(self) -> None:
-        parts = self._parts
         self._has_led = False
-        renewal = Renewal(
-            parts.lease,
-            parts.driver.core.trust,
-            parts.follower,
-            clock=parts.clock,
-            renewed=self._renewed,
-            health=self.health,
-            times=self._times,
-            owner=self._owner,
-        )
+        renewal = Renewal(self._contender)
         self._parts.greeting.begin()
         try:
             await self._promoted_until_lost(renewal)

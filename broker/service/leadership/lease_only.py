@@ -11,6 +11,7 @@ have none either, and a standby would have to read again all that waits.
 import asyncio
 import contextlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 import structlog
@@ -25,7 +26,7 @@ from broker.service.health import Health
 from broker.service.leadership.backoff import Backoff
 from broker.service.leadership.clock_check import ByTheLeader
 from broker.service.leadership.renewal import Renewal
-from broker.service.leadership.standby import Followed, Standby
+from broker.service.leadership.standby import Contender, Followed, Standby
 from broker.service.preflight.probe import Observed, answers
 from broker.tasks import ended
 from broker.tenure import Tenure
@@ -86,6 +87,44 @@ class KafkaWatch:
         await self._coordinators.close()
 
 
+@dataclass(slots=True)
+class LeaseTenure:
+    """Implementation of `Tenure`. `led_since_ms`: when our claim was made in this stretch; None if there is none."""
+
+    renewal: Renewal
+    of: Contender
+    timekeeper: ByTheLeader
+    leaving: asyncio.Event
+    led_since_ms: int | None = None
+
+    @property
+    def is_over(self) -> bool:
+        """See `broker.tenure.Tenure.is_over`."""
+        return self.leaving.is_set() or self.renewal.is_over
+
+    @property
+    def is_trusted(self) -> bool:
+        """See `broker.tenure.Tenure.is_trusted`."""
+        return not self.is_over and self.timekeeper.is_settled and self.of.trust.holds(self.of.clock.now_ms())
+
+    async def still_mine(self) -> bool:
+        """See `broker.tenure.Tenure.still_mine`."""
+        return after_fence(await self.renewal.answer(), None) is FenceDecision.CLAIM
+
+    def leads(self, term: int) -> None:
+        """See `broker.tenure.Tenure.leads`."""
+        self.led_since_ms = self.of.clock.now_ms()
+        self.of.health.kafka(None)
+        self.of.health.role, self.of.health.term = "leader", term
+        self.of.health.leading_since = self.of.health.leading_since or self.of.clock.utc_now()
+        self.renewal.reached_ms = self.of.clock.now_ms()
+        _log.info("leading", term=term)
+
+    def published(self) -> None:
+        """See `broker.tenure.Tenure.published`."""
+        self.of.health.denied = None
+
+
 class Elected:
     """Election of one process; runs until `leave` is called."""
 
@@ -107,18 +146,12 @@ class Elected:
         `observed` reports an exception in what only observes (`Containment.observed`).
         """
         self._observed = observed
-        self._lease = lease
-        self._kafka = kafka
-        self._clock = clock
         self._timekeeper = timekeeper
         self.health = health
-        self._times = times
-        self._owner = owner
         self._dice = dice
-        self._trust = Trust(times)
-        self._standby = Standby(
-            lease, kafka, clock=clock, renewed=self._trust.extend_by_renewal, health=health, times=times, owner=owner
-        )
+        trust = Trust(times)
+        self._of = Contender(lease, kafka, trust, trust.extend_by_renewal, clock, health, times, owner)
+        self._standby = Standby(self._of)
         self._leaving = asyncio.Event()
 
     async def run(self, work: Work) -> None:
@@ -128,24 +161,14 @@ class Elected:
                 if await self._standby.wait(self._leaving, self._dice):
                     await self._hold(work)
         finally:
-            await self._kafka.close()
+            await self._of.kafka.close()
 
     def leave(self) -> None:
         """Have the process end what is under way, release the lease, and return."""
         self._leaving.set()
 
     async def _hold(self, work: Work) -> None:
-        renewal = Renewal(
-            self._lease,
-            self._trust,
-            self._kafka,
-            clock=self._clock,
-            renewed=self._trust.extend_by_renewal,
-            health=self.health,
-            times=self._times,
-            owner=self._owner,
-            restores_always=True,
-        )
+        renewal = Renewal(self._of, restores_always=True)
         watching = asyncio.create_task(self._watch(renewal), name="kafka watch")
         try:
             await self._serve(work, renewal)
@@ -155,16 +178,14 @@ class Elected:
             self.health.role, self.health.term, self.health.leading_since = "standby", 0, None
             self.health.denied = None
             with contextlib.suppress(LeaseUnavailable):
-                await self._lease.release()
-            _log.info("stood_by", owner=self._owner)
+                await self._of.lease.release()
+            _log.info("stood_by", owner=self._of.owner)
         if defect is not None:
             raise defect
 
     async def _serve(self, work: Work, renewal: Renewal) -> None:
         backoff = Backoff(self._dice)
-        holding = LeaseTenure(
-            renewal, self._trust, self._timekeeper, self.health, clock=self._clock, leaving=self._leaving
-        )
+        holding = LeaseTenure(renewal, self._of, self._timekeeper, self._leaving)
         while not holding.is_over:
             self.health.role, holding.led_since_ms, refused = "promoting", None, False
             try:
@@ -178,7 +199,7 @@ class Elected:
                 say = _log.error if denied else _log.warning
                 say("stretch_ended", reason=str(error), term=self.health.term)
             if holding.led_since_ms is not None:
-                backoff.record_lifetime(self._clock.now_ms() - holding.led_since_ms)
+                backoff.record_lifetime(self._of.clock.now_ms() - holding.led_since_ms)
             self.health.role = "suspended"
             if holding.is_over:
                 return
@@ -186,7 +207,7 @@ class Elected:
             if not await self._asked(renewal, holding):
                 return
 
-    async def _asked(self, renewal: Renewal, holding: "LeaseTenure") -> bool:
+    async def _asked(self, renewal: Renewal, holding: LeaseTenure) -> bool:
         """Ask whether the lease is ours, and wait for Redis to answer."""
         while not holding.is_over:
             decision = after_fence(await renewal.answer(), None)
@@ -203,57 +224,8 @@ class Elected:
             except Exception as error:  # noqa: BLE001 — see above
                 self._observed("clock", error)
             await asyncio.sleep(WATCH_EVERY_S)
-            ready = await self._kafka.reaches_kafka()
+            ready = await self._of.kafka.reaches_kafka()
             if self.health.role != "suspended":
                 self.health.kafka(None if ready else "Kafka does not answer.")
             if ready:
-                renewal.reached_ms = self._clock.now_ms()
-
-
-class LeaseTenure:
-    """Implementation of `Tenure`. `led_since_ms`: when our claim was made in this stretch; None if there is none."""
-
-    def __init__(  # noqa: PLR0913 — made in one place
-        self,
-        renewal: Renewal,
-        trust: Trust,
-        timekeeper: ByTheLeader,
-        health: Health,
-        *,
-        clock: WallClock,
-        leaving: asyncio.Event,
-    ) -> None:
-        self._renewal = renewal
-        self._trust = trust
-        self._clock = clock
-        self._timekeeper = timekeeper
-        self._health = health
-        self._leaving = leaving
-        self.led_since_ms: int | None = None
-
-    @property
-    def is_over(self) -> bool:
-        """See `broker.tenure.Tenure.is_over`."""
-        return self._leaving.is_set() or self._renewal.is_over
-
-    @property
-    def is_trusted(self) -> bool:
-        """See `broker.tenure.Tenure.is_trusted`."""
-        return not self.is_over and self._timekeeper.is_settled and self._trust.holds(self._clock.now_ms())
-
-    async def still_mine(self) -> bool:
-        """See `broker.tenure.Tenure.still_mine`."""
-        return after_fence(await self._renewal.answer(), None) is FenceDecision.CLAIM
-
-    def leads(self, term: int) -> None:
-        """See `broker.tenure.Tenure.leads`."""
-        self.led_since_ms = self._clock.now_ms()
-        self._health.kafka(None)
-        self._health.role, self._health.term = "leader", term
-        self._health.leading_since = self._health.leading_since or self._clock.utc_now()
-        self._renewal.reached_ms = self._clock.now_ms()
-        _log.info("leading", term=term)
-
-    def published(self) -> None:
-        """See `broker.tenure.Tenure.published`."""
-        self._health.denied = None
+                renewal.reached_ms = self._of.clock.now_ms()

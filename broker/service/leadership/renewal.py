@@ -6,17 +6,13 @@ keep its lease. Once it is over, it does not resume: a new term takes a new one.
 
 import asyncio
 import contextlib
-from collections.abc import Callable
 
 import structlog
 
-from broker.clock import WallClock
-from broker.core.config import LeaseTimes
-from broker.core.lease import LeaseAnswer, Trust
+from broker.core.lease import LeaseAnswer
 from broker.errors import LeaseUnavailable
-from broker.ports import Lease, LeaseForeign, LeaseMine
-from broker.service.health import Health
-from broker.service.preflight.probe import Reach
+from broker.ports import LeaseForeign, LeaseMine
+from broker.service.leadership.standby import Contender
 from broker.tasks import ended
 
 CUT_OFF_AFTER_MS = 15_000
@@ -37,38 +33,18 @@ class Renewal:
     `reached_ms` is when Kafka last answered; each caller that reaches it sets this.
     """
 
-    def __init__(  # noqa: PLR0913 — all but two keyword-only
-        self,
-        lease: Lease,
-        trust: Trust,
-        kafka: Reach,
-        *,
-        clock: WallClock,
-        renewed: Callable[[int | None], None],
-        health: Health,
-        times: LeaseTimes,
-        owner: str,
-        restores_always: bool = False,
-    ) -> None:
+    def __init__(self, contender: Contender, *, restores_always: bool = False) -> None:
         """Renewing begins here, and goes on until `end`.
 
-        `renewed` receives the send time of each confirmed renewal, and None for one that was not answered.
         `restores_always`: set an absent key again also while nothing proves that we still lead.
         """
+        self._of = contender
         self._restores_always = restores_always
-        self._trust = trust
-        self._kafka = kafka
-        self._clock = clock
-        self._renewed = renewed
-        self._lease = lease
-        self._health = health
-        self._times = times
-        self._owner = owner
         self._lost_ms: int | None = None
         self._is_late = False  # after a standstill we may have set the key again past the end of our trust
         self._rival_since_ms: int | None = None
         self._probing: asyncio.Task[bool] | None = None
-        self.reached_ms = self._clock.now_ms()
+        self.reached_ms = self._of.clock.now_ms()
         self._task = asyncio.create_task(self._run(), name="lease renewal")
 
     @property
@@ -78,7 +54,7 @@ class Renewal:
 
     def over_for_ms(self) -> int:
         """Return how long the lease has been over; 0 while it is not."""
-        return 0 if self._lost_ms is None else self._clock.now_ms() - self._lost_ms
+        return 0 if self._lost_ms is None else self._of.clock.now_ms() - self._lost_ms
 
     async def ask(self) -> LeaseMine | LeaseForeign:
         """Renew once; the trust counts from the instant the renewal was sent.
@@ -88,22 +64,22 @@ class Renewal:
                 little. The last claimant decides, and sets the key again once a commit has proved that it still leads.
                 The same is raised where a late question of ours may have set the key again (`_is_late`).
         """
-        sent_ms = self._clock.now_ms()
+        sent_ms = self._of.clock.now_ms()
         restores = self._restores
         looks = self._is_late and not restores
         try:
-            answer = await (self._look() if looks else self._lease.renew(restore=restores))
+            answer = await (self._look() if looks else self._of.lease.renew(restore=restores))
         except LeaseUnavailable as error:
             self._is_late = self._is_late or restores
-            self._health.redis(str(error))
-            self._renewed(None)
+            self._of.health.redis(str(error))
+            self._of.renewed(None)
             raise
-        self._health.redis(None)
+        self._of.health.redis(None)
         self._is_late = (self._is_late or restores) and not self._restores
         if isinstance(answer, LeaseMine) and not (looks or self._is_late):
-            self._renewed(sent_ms)
+            self._of.renewed(sent_ms)
         elif isinstance(answer, LeaseMine) or answer.value is None:
-            self._renewed(None)
+            self._of.renewed(None)
             raise LeaseUnavailable(
                 "Redis cannot report the leader, and this process has no recent proof that it leads."
             )
@@ -120,12 +96,12 @@ class Renewal:
     @property
     def _restores(self) -> bool:
         """Whether an absent key may be set again now."""
-        return self._restores_always or self._trust.holds(self._clock.now_ms())
+        return self._restores_always or self._of.trust.holds(self._of.clock.now_ms())
 
     async def _look(self) -> LeaseMine | LeaseForeign:
         """Look without extending the lease: a key that nothing proves to be ours is left to expire."""
-        value = (await self._lease.look()).value
-        return LeaseMine() if value == self._owner else LeaseForeign(value)
+        value = (await self._of.lease.look()).value
+        return LeaseMine() if value == self._of.owner else LeaseForeign(value)
 
     async def end(self) -> BaseException | None:
         """Stop renewing; return the defect that ended it before, if there was one."""
@@ -140,10 +116,10 @@ class Renewal:
         The duration of a question counts: one that Redis has not answered is followed by the next one at once, since
         Redis may be back, and a standby waits no longer than `LeaseTimes.reclaim_ms`.
         """
-        asked_ms = self._clock.now_ms()
+        asked_ms = self._of.clock.now_ms()
         while True:
-            await asyncio.sleep(max(0, asked_ms + self._times.renew_every_ms - self._clock.now_ms()) / 1_000)
-            asked_ms = self._clock.now_ms()
+            await asyncio.sleep(max(0, asked_ms + self._of.times.renew_every_ms - self._of.clock.now_ms()) / 1_000)
+            asked_ms = self._of.clock.now_ms()
             try:
                 answer = await self.ask()
                 cut_off = isinstance(answer, LeaseMine) and await self._cut_off()
@@ -155,15 +131,15 @@ class Renewal:
             if cut_off:
                 self._lose("cut_off_from_kafka", None)
                 with contextlib.suppress(LeaseUnavailable):
-                    await self._lease.release()
+                    await self._of.lease.release()
                 return
 
     def _lose(self, why: str, holder: str | None) -> None:
         """Note the loss: no call starts from here on; the owner of the producer notices within half a second."""
-        _log.warning(why, holder=holder, owner=self._owner)
-        self._lost_ms = self._clock.now_ms()
-        self._trust.revoke(self._lost_ms)
-        self._health.holder = holder
+        _log.warning(why, holder=holder, owner=self._of.owner)
+        self._lost_ms = self._of.clock.now_ms()
+        self._of.trust.revoke(self._lost_ms)
+        self._of.health.holder = holder
 
     async def _cut_off(self) -> bool:
         """Whether Kafka has long been unreachable for us, but for a while not for a standby, which should then lead.
@@ -171,10 +147,10 @@ class Renewal:
         A leader that reads the ledger is not cut off, nor one that could start a producer: its commits would fail in
         another process as well.
         """
-        now_ms = self._clock.now_ms()
-        reached_ms = max(self.reached_ms, self._kafka.reached_ms)
+        now_ms = self._of.clock.now_ms()
+        reached_ms = max(self.reached_ms, self._of.kafka.reached_ms)
         watching = now_ms - reached_ms >= CUT_OFF_AFTER_MS - RIVAL_STEADY_MS
-        if not watching or not await self._lease.ready_standbys():
+        if not watching or not await self._of.lease.ready_standbys():
             self._rival_since_ms = None
             if self._probing is not None and self._probing.done():
                 self._probing = None  # its answer is too old by the time it is asked for
@@ -191,5 +167,5 @@ class Renewal:
         last = self._probing
         if last is not None and not last.done():
             return False
-        self._probing = asyncio.create_task(self._kafka.reaches_kafka(), name="kafka probe")
+        self._probing = asyncio.create_task(self._of.kafka.reaches_kafka(), name="kafka probe")
         return last is not None and last.result()

@@ -7,13 +7,14 @@ a dispatcher reads the ledger, the retrier only checks that Kafka answers.
 import asyncio
 import contextlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 import structlog
 
 from broker.clock import WallClock
 from broker.core.config import LeaseTimes
-from broker.core.lease import Candidacy
+from broker.core.lease import Candidacy, Trust
 from broker.errors import LeaseUnavailable, LogUnavailable, MissingTopic
 from broker.ports import Lease, LeaseTaken
 from broker.service.health import Health
@@ -49,35 +50,39 @@ class Followed(Reach, Protocol):
         """Close the connection."""
 
 
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """A process that may hold a lease, as its standing by and its renewals see it.
+
+    Attributes:
+        kafka: What it keeps up with, and whether it reaches Kafka.
+        trust: Until when it may lead.
+        renewed: Receives the time at which a confirmed `take` or renewal was sent; None for one that was not answered.
+        owner: This process's random token in the lease.
+    """
+
+    lease: Lease
+    kafka: Followed
+    trust: Trust
+    renewed: Callable[[int | None], None]
+    clock: WallClock
+    health: Health
+    times: LeaseTimes
+    owner: str
+
+
 class Standby:
     """Candidate that waits for the lease."""
 
-    def __init__(  # noqa: PLR0913 — all but two keyword-only
-        self,
-        lease: Lease,
-        follower: Followed,
-        *,
-        clock: WallClock,
-        renewed: Callable[[int | None], None],
-        health: Health,
-        times: LeaseTimes,
-        owner: str,
-    ) -> None:
-        """`owner` is this process's random token in the lease; `renewed` receives the time at which `take` was sent."""
-        self._clock = clock
-        self._renewed = renewed
-        self._lease = lease
-        self._follower = follower
-        self._health = health
-        self._times = times
-        self._owner = owner
+    def __init__(self, contender: Contender) -> None:
+        self._of = contender
         self._follows = False
         self._probed_ms = 0
         self._noted_ms: int | None = None
 
     async def wait(self, leaving: asyncio.Event, dice: Callable[[], float]) -> bool:
         """Stand by until the lease is ours (True) or we are leaving (False)."""
-        self._health.role, self._health.term = "standby", 0
+        self._of.health.role, self._of.health.term = "standby", 0
         self._follows = False  # a leader in doubt may have closed it; the lease needs one that has caught up
         candidacy: Candidacy | None = None
         while not leaving.is_set():
@@ -87,8 +92,8 @@ class Standby:
                         await leaving.wait()
                 continue
             if candidacy is None:
-                empty = self._follower.is_empty
-                candidacy = Candidacy(self._times, started_ms=self._clock.now_ms(), ledger_empty=empty)
+                empty = self._of.kafka.is_empty
+                candidacy = Candidacy(self._of.times, started_ms=self._of.clock.now_ms(), ledger_empty=empty)
             if await self._take_when_allowed(candidacy):
                 return True
         return False
@@ -101,47 +106,47 @@ class Standby:
         """Run one turn of following the ledger; it doubles as the pause between two looks at the lease."""
         try:
             if self._follows:
-                released_soon = self._follower.has_just_left
-                await self._follower.follow(RELEASED_SOON_MS if released_soon else self._times.poll_every_ms)
+                released_soon = self._of.kafka.has_just_left
+                await self._of.kafka.follow(RELEASED_SOON_MS if released_soon else self._of.times.poll_every_ms)
             else:
-                await self._follower.catch_up()
+                await self._of.kafka.catch_up()
         except (LogUnavailable, MissingTopic) as error:  # a deleted topic may be recreated
-            self._health.kafka(str(error))
+            self._of.health.kafka(str(error))
             self._follows = False
-            await self._follower.close()
+            await self._of.kafka.close()
             return False
         self._follows = True
-        if self._clock.now_ms() - self._probed_ms >= PROBE_EVERY_MS:
-            self._health.kafka(None if await self._follower.reaches_kafka() else "Kafka does not answer.")
-            self._probed_ms = self._clock.now_ms()
-        return self._health.kafka_ready
+        if self._of.clock.now_ms() - self._probed_ms >= PROBE_EVERY_MS:
+            self._of.health.kafka(None if await self._of.kafka.reaches_kafka() else "Kafka does not answer.")
+            self._probed_ms = self._of.clock.now_ms()
+        return self._of.health.kafka_ready
 
     async def _take_when_allowed(self, candidacy: Candidacy) -> bool:
         try:
-            view = await self._lease.look()
-            self._health.holder = view.value
-            self._health.redis(None)
-            candidacy.record_look(view.value, view.pttl_ms, self._clock.now_ms())
+            view = await self._of.lease.look()
+            self._of.health.holder = view.value
+            self._of.health.redis(None)
+            candidacy.record_look(view.value, view.pttl_ms, self._of.clock.now_ms())
             await self._note_ready()
-            at_ms = candidacy.may_take_at(self._clock.now_ms())
-            if at_ms is None or at_ms > self._clock.now_ms():
+            at_ms = candidacy.may_take_at(self._of.clock.now_ms())
+            if at_ms is None or at_ms > self._of.clock.now_ms():
                 return False
-            sent_ms = self._clock.now_ms()
-            if not isinstance(await self._lease.take(), LeaseTaken):
+            sent_ms = self._of.clock.now_ms()
+            if not isinstance(await self._of.lease.take(), LeaseTaken):
                 return False
         except LeaseUnavailable as error:
             candidacy.record_silence()
-            self._health.redis(str(error))
+            self._of.health.redis(str(error))
             return False
-        self._renewed(sent_ms)
-        self._health.holder = self._owner
-        _log.info("lease_taken", owner=self._owner)
+        self._of.renewed(sent_ms)
+        self._of.health.holder = self._of.owner
+        _log.info("lease_taken", owner=self._of.owner)
         return True
 
     async def _note_ready(self) -> None:
         """Renew the note of readiness. One that Redis refuses keeps no process from leading: all notes may be lost."""
-        now_ms = self._clock.now_ms()
+        now_ms = self._of.clock.now_ms()
         if self._noted_ms is None or now_ms - self._noted_ms >= NOTE_EVERY_MS:
             self._noted_ms = now_ms
             with contextlib.suppress(LeaseUnavailable):
-                await self._lease.note_ready()
+                await self._of.lease.note_ready()

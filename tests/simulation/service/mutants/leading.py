@@ -63,9 +63,9 @@ def trust_counts_from_the_reply() -> Patch:
     """A renewal is trusted from when its reply came, and not from when it was sent."""
 
     async def ask(self: Renewal) -> LeaseMine | LeaseForeign:
-        answer = await self._lease.renew(restore=self._trust.holds(self._clock.now_ms()))
+        answer = await self._of.lease.renew(restore=self._of.trust.holds(self._of.clock.now_ms()))
         if isinstance(answer, LeaseMine):
-            self._renewed(self._clock.now_ms())
+            self._of.renewed(self._of.clock.now_ms())
         return answer
 
     return patch.object(Renewal, "ask", ask)
@@ -111,10 +111,10 @@ def a_lease_that_was_emptied_is_not_set_again() -> Patch:
     """A leader whose key is gone believes that it has lost it."""
 
     async def ask(self: Renewal) -> LeaseMine | LeaseForeign:
-        sent_ms = self._clock.now_ms()
-        answer = await self._lease.renew(restore=False)
+        sent_ms = self._of.clock.now_ms()
+        answer = await self._of.lease.renew(restore=False)
         if isinstance(answer, LeaseMine):
-            self._renewed(sent_ms)
+            self._of.renewed(sent_ms)
         return answer
 
     return patch.object(Renewal, "ask", ask)
@@ -139,7 +139,7 @@ def a_silent_redis_ends_a_term() -> Patch:
         import asyncio  # noqa: PLC0415 — of this fault alone
 
         while True:
-            await asyncio.sleep(self._times.renew_every_ms / 1_000)
+            await asyncio.sleep(self._of.times.renew_every_ms / 1_000)
             try:
                 answer = await self.ask()
             except LeaseUnavailable:
@@ -183,7 +183,7 @@ def nobody_asks_redis_for_the_time() -> Patch:
         async def yes() -> bool:
             return True
 
-        with patch.object(self._timekeeper, "ask_redis", yes):
+        with patch.object(self.timekeeper, "ask_redis", yes):
             return await whole(self, *args)  # type: ignore[arg-type]
 
     return patch.object(Promotion, "run", run)

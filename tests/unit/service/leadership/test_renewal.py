@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from typing import cast
 
 import pytest
 
@@ -14,6 +15,7 @@ from broker.errors import LeaseUnavailable
 from broker.ports import LeaseForeign, LeaseMine, LeaseView
 from broker.service.health import Health
 from broker.service.leadership.renewal import Renewal
+from broker.service.leadership.standby import Contender, Followed
 from broker.testing.lease import MemoryLease, MemoryLeaseStore
 from tests.virtual_time import VIRTUAL_TIME
 
@@ -94,15 +96,9 @@ class Rig:
         self.health = Health()
         self.health.holder = "me"
         self.heard: list[int | None] = []
+        kafka = cast("Followed", self.kafka)  # a renewal asks nothing else of it
         self.renewal = Renewal(
-            self.lease,
-            self.trust,
-            self.kafka,
-            clock=self.clock,
-            renewed=self.renewed,
-            health=self.health,
-            times=TIMES,
-            owner="me",
+            Contender(self.lease, kafka, self.trust, self.renewed, self.clock, self.health, TIMES, "me")
         )
 
     def renewed(self, sent_ms: int | None) -> None:

@@ -9,11 +9,11 @@ import pytest
 
 from broker.clock import WallClock
 from broker.core.config import LeaseTimes
-from broker.core.lease import RELEASED
+from broker.core.lease import RELEASED, Trust
 from broker.errors import LogUnavailable
 from broker.ports import LeaseView
 from broker.service.health import Health
-from broker.service.leadership.standby import BACKOFF_MAX_S, RELEASED_SOON_MS, Standby
+from broker.service.leadership.standby import BACKOFF_MAX_S, RELEASED_SOON_MS, Contender, Standby
 from broker.testing.lease import MemoryLease, MemoryLeaseStore
 from tests.virtual_time import VIRTUAL_TIME
 
@@ -87,15 +87,8 @@ class Rig:
         self.health.term = 7
         self.heard: list[int | None] = []
         self.leaving = asyncio.Event()
-        self.standby = Standby(
-            self.lease,
-            self.followed,
-            clock=self.clock,
-            renewed=self.heard.append,
-            health=self.health,
-            times=TIMES,
-            owner="me",
-        )
+        heard, trust = self.heard.append, Trust(TIMES)
+        self.standby = Standby(Contender(self.lease, self.followed, trust, heard, self.clock, self.health, TIMES, "me"))
         self.waiting = asyncio.create_task(self.standby.wait(self.leaving, dice))
 
     async def at(self, seconds: float) -> None:
