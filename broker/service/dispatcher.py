@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 
@@ -39,72 +39,61 @@ class Doors:
     lanes: Sequence[LaneLog]
 
 
+@dataclass(eq=False)
 class Dispatcher:
     """Dispatcher process; `run` ends after SIGTERM or SIGINT, or with the error that a person must mend.
+
+    Made by `broker.service.wiring`.
 
     Attributes:
         gauges_every_s: How often levels are measured, and the status is left in Redis.
         lags_every_s: How often Kafka is asked what it still holds of each lane.
     """
 
-    def __init__(  # noqa: PLR0913 — composed in one place, all but the first keyword-only
-        self,
-        settings: Settings,
-        *,
-        driver: Driver,
-        leadership: Leadership,
-        doors: Doors,
-        telemetry: Telemetry,
-        replies: Replies,
-        lags: Lags,
-        status: Status,
-        whereabouts: RequestStatus,
-    ) -> None:
-        """Made by `broker.service.wiring`."""
-        self.gauges_every_s = GAUGES_EVERY_S
-        self.lags_every_s = ASKED_EVERY_S
-        self._settings = settings
-        self._driver = driver
-        self._leadership = leadership
-        self._doors = doors
-        self._telemetry = telemetry
-        self._replies = replies
-        self._lags = lags
-        self._status = status
-        self._whereabouts = whereabouts
-        self._leaving = asyncio.Event()
-        self._hurry = asyncio.Event()
+    settings: Settings
+    driver: Driver
+    leadership: Leadership
+    doors: Doors
+    telemetry: Telemetry
+    replies: Replies
+    lags: Lags
+    status: Status
+    whereabouts: RequestStatus
+    gauges_every_s: float = field(default=GAUGES_EVERY_S, init=False)
+    lags_every_s: float = field(default=ASKED_EVERY_S, init=False)
+    _leaving: asyncio.Event = field(default_factory=asyncio.Event, init=False)
+    _hurry: asyncio.Event = field(default_factory=asyncio.Event, init=False)
 
     async def run(self) -> None:
         """Serve until asked to leave."""
-        dispatcher = self._settings.dispatcher
+        dispatcher = self.settings.dispatcher
         web = Web(
             host=dispatcher.http_host,
             port=dispatcher.http_port,
             setting="dispatcher.http_port",
-            health=self._leadership.health,
-            metrics=lambda: (self._telemetry.meter.render(), self._telemetry.meter.content_type),
-            status=lambda: self._status.snapshot(self._driver.clock.now_ms()),
-            observed=self._telemetry.containment.observed,
-            whereabouts=lambda request_id, run: self._whereabouts.of(request_id, run, self._driver.clock.now_ms()),
+            health=self.leadership.health,
+            metrics=lambda: (self.telemetry.meter.render(), self.telemetry.meter.content_type),
+            status=lambda: self.status.snapshot(self.driver.clock.now_ms()),
+            observed=self.telemetry.containment.observed,
+            whereabouts=lambda request_id, run: self.whereabouts.of(request_id, run, self.driver.clock.now_ms()),
         )
         with leaving(self.leave):
             async with web:
-                _log.info("listening", **web.listening(self._settings.kafka))
-                kafka = self._settings.kafka.bootstrap_servers
+                _log.info("listening", **web.listening(self.settings.kafka))
+                kafka = self.settings.kafka.bootstrap_servers
                 await self.serve(lambda: url_of(dispatcher.http_host, web.port, kafka))
 
     async def serve(self, url: Callable[[], Awaitable[str]]) -> None:
         """Serve until `leave` was called, then close all doors; `url` finds the address of the status page."""
-        rungs = ladder(self._settings.dispatcher.grace_s)
+        rungs = ladder(self.settings.dispatcher.grace_s)
         try:
             async with asyncio.TaskGroup() as tasks:
                 helpers = [
-                    tasks.create_task(self._driver.run(), name="driver"),
+                    tasks.create_task(self.driver.run(), name="driver"),
                     tasks.create_task(self._gauges(url), name="gauges"),
                     tasks.create_task(self._watch_lags(), name="lags"),
                 ]
-                leading = tasks.create_task(self._leadership.run(), name="leadership")
+                leading = tasks.create_task(self.leadership.run(), name="leadership")
                 departure = tasks.create_task(self._leave(rungs, leading), name="leaving")
                 await asyncio.wait({leading})
                 await ended(departure, *helpers)
@@ -114,61 +103,61 @@ class Dispatcher:
     async def _leave(self, rungs: Ladder, leading: asyncio.Task[None]) -> None:
         """Go down the ladder: drain, cancel, commit; closing and releasing is leadership's own end."""
         await self._leaving.wait()
-        now_ms = self._driver.clock.now_ms()
-        self._driver.post(Draining(now_ms + round(rungs.drain_s * 1_000)))
-        _log.info("draining", seconds=rungs.drain_s, inflight=len(self._driver.core.flights))
-        self._leadership.leave()
+        now_ms = self.driver.clock.now_ms()
+        self.driver.post(Draining(now_ms + round(rungs.drain_s * 1_000)))
+        _log.info("draining", seconds=rungs.drain_s, inflight=len(self.driver.core.flights))
+        self.leadership.leave()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(rungs.drain_s):
                 await self._hurry.wait()
-        self._driver.post(Draining(self._driver.clock.now_ms()))
-        cancelled = self._driver.cancel_calls()
+        self.driver.post(Draining(self.driver.clock.now_ms()))
+        cancelled = self.driver.cancel_calls()
         _log.info("drained", cancelled=cancelled)
         await asyncio.sleep(rungs.cancel_s + rungs.commit_s)
         leading.cancel()  # the rest of the grace period is for closing the producer and releasing the lease
 
     async def _gauges(self, url: Callable[[], Awaitable[str]]) -> None:
         """Measure and publish levels every second; a failure is counted and logged, and the next measurement comes."""
-        observing = self._telemetry.containment.observing
+        observing = self.telemetry.containment.observing
         with observing("status"):
-            self._status.url = await url()
+            self.status.url = await url()
         while True:
             await asyncio.sleep(self.gauges_every_s)
-            now_ms = self._driver.clock.now_ms()
-            self._telemetry.chunks_dropped(self._doors.chunks.dropped)
-            self._telemetry.gauges(self._driver.core, self._leadership.health, now_ms)
-            for lane in self._settings.lanes:
-                self._telemetry.lag(lane, self._lags.of(lane, now_ms))
+            now_ms = self.driver.clock.now_ms()
+            self.telemetry.chunks_dropped(self.doors.chunks.dropped)
+            self.telemetry.gauges(self.driver.core, self.leadership.health, now_ms)
+            for lane in self.settings.lanes:
+                self.telemetry.lag(lane, self.lags.of(lane, now_ms))
             with observing("status"):
                 await self._leave_status(now_ms)
             with observing("replies"):
-                if self._leadership.health.role == "leader":
-                    await self._replies.check_all()
+                if self.leadership.health.role == "leader":
+                    await self.replies.check_all()
 
     async def _watch_lags(self) -> None:
         """Ask Kafka what it still holds, beside everything else: an answer may be slow, or never come."""
         while True:
-            with self._telemetry.containment.observing("lags"):
-                if self._leadership.health.role == "leader":
-                    await self._lags.measure()
+            with self.telemetry.containment.observing("lags"):
+                if self.leadership.health.role == "leader":
+                    await self.lags.measure()
                 else:
-                    self._lags.forget()
+                    self.lags.forget()
             await asyncio.sleep(self.lags_every_s)
 
     async def _leave_status(self, now_ms: int) -> None:
         """Leave in Redis what `headrace status` reads there; nothing depends on it."""
-        if self._leadership.health.holds_the_lease:
+        if self.leadership.health.holds_the_lease:
             with contextlib.suppress(LeaseUnavailable):
-                await self._doors.lease.publish_status(json_text(self._status.snapshot(now_ms)))
+                await self.doors.lease.publish_status(json_text(self.status.snapshot(now_ms)))
 
     async def _close(self, rungs: Ladder) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(rungs.close_s):
-                await self._doors.upstream.close()
-                await self._doors.lease.close()
-                await self._doors.chunks.close()
-                await self._replies.close()
-        await asyncio.gather(*(lane.close() for lane in self._doors.lanes))
+                await self.doors.upstream.close()
+                await self.doors.lease.close()
+                await self.doors.chunks.close()
+                await self.replies.close()
+        await asyncio.gather(*(lane.close() for lane in self.doors.lanes))
 
     def leave(self) -> None:
         """Leave by the ladder; the second time, without the drain."""

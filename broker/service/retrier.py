@@ -8,6 +8,7 @@ import contextlib
 import os
 import socket
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import structlog
@@ -51,42 +52,37 @@ class RetryWork(Protocol):
         """Return what waits, for `/status`."""
 
 
+@dataclass(eq=False)
 class RetrierProcess:
-    """Retrier process; `run` ends after SIGTERM or SIGINT, or with the error that a person must mend."""
+    """Retrier process; `run` ends after SIGTERM or SIGINT, or with the error that a person must mend.
 
-    def __init__(  # noqa: PLR0913 — composed in one place, all but the first keyword-only
-        self,
-        settings: Settings,
-        *,
-        elected: Elected,
-        leases: tuple[Lease, Lease],
-        doors: RetryDoors,
-        meter: Meter,
-        clock: WallClock,
-        owner: str,
-    ) -> None:
-        """Made by `broker.service.compose`. `leases`: the retriers', and the dispatchers', which is only read."""
-        self.gauges_every_s = GAUGES_EVERY_S
-        self._settings = settings
-        self._elected = elected
-        self._leases = leases
-        self.doors = doors
-        self.meter = meter
-        self.clock = clock
-        self._owner = owner
-        self._seen_kinds: set[str] = set()
-        self.containment = Containment(meter, clock)
+    Made by `broker.service.compose`. `leases`: the retriers', and the dispatchers', which is only read.
+    """
+
+    settings: Settings
+    elected: Elected
+    leases: tuple[Lease, Lease]
+    doors: RetryDoors
+    meter: Meter
+    clock: WallClock
+    owner: str
+    gauges_every_s: float = field(default=GAUGES_EVERY_S, init=False)
+    _seen_kinds: set[str] = field(default_factory=set, init=False)
+    containment: Containment = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.containment = Containment(self.meter, self.clock)
 
     @property
     def health(self) -> Health:
         """Health as the probes show it."""
-        return self._elected.health
+        return self.elected.health
 
     async def run(self, work: RetryWork) -> None:
         """Serve until asked to leave."""
         web = Web(
-            host=self._settings.retrier.http_host,
-            port=self._settings.retrier.http_port,
+            host=self.settings.retrier.http_host,
+            port=self.settings.retrier.http_port,
             setting="retrier.http_port",
             health=self.health,
             metrics=lambda: (self.meter.render(), self.meter.content_type),
@@ -95,21 +91,21 @@ class RetrierProcess:
         )
         with leaving(self.leave):
             async with web:
-                _log.info("listening", **web.listening(self._settings.kafka))
+                _log.info("listening", **web.listening(self.settings.kafka))
                 await self.serve(work)
 
     def leave(self) -> None:
         """End the transaction under way, release the lease, return."""
         _log.info("leaving")
-        self._elected.leave()
+        self.elected.leave()
 
     def snapshot(self, work: RetryWork) -> dict[str, Any]:
         """Return the state at this instant; numbers are requests and seconds."""
         health = self.health
         return {
             "process": "retrier",
-            "topic_prefix": self._settings.kafka.topic_prefix,
-            "owner": self._owner,
+            "topic_prefix": self.settings.kafka.topic_prefix,
+            "owner": self.owner,
             "host": socket.gethostname(),
             "pid": os.getpid(),
             "role": health.role,
@@ -126,7 +122,7 @@ class RetrierProcess:
         try:
             async with asyncio.TaskGroup() as tasks:
                 gauges = tasks.create_task(self._gauges(work), name="gauges")
-                await self._elected.run(work)
+                await self.elected.run(work)
                 await ended(gauges)
         finally:
             await self._close()
@@ -139,7 +135,7 @@ class RetrierProcess:
                 self._measure(work)
             with self.containment.observing("status"), contextlib.suppress(LeaseUnavailable):
                 if self.health.holds_the_lease:
-                    await self._leases[0].publish_status(json_text(self.snapshot(work)))
+                    await self.leases[0].publish_status(json_text(self.snapshot(work)))
 
     def _measure(self, work: RetryWork) -> None:
         health, meter = self.health, self.meter
@@ -150,9 +146,9 @@ class RetrierProcess:
         for kind in self._seen_kinds | waiting.keys():
             meter.retries_waiting(kind, waiting.get(kind, 0))
         self._seen_kinds = {*waiting}
-        for lane in self._settings.lanes:
+        for lane in self.settings.lanes:
             meter.retries_held_back(lane, work.held_back.get(lane, 0))
 
     async def _close(self) -> None:
         logs = (self.doors.failures, self.doors.again, *self.doors.lanes.values())
-        await asyncio.gather(*(log.close() for log in logs), *(lease.close() for lease in self._leases))
+        await asyncio.gather(*(log.close() for log in logs), *(lease.close() for lease in self.leases))

@@ -83,34 +83,23 @@ class RestoredState:
         self.cautions |= other.cautions
 
 
+@dataclass(kw_only=True, eq=False)
 class Promotion:
-    """Promotion steps of one process; used again after every fence."""
+    """Promotion steps of one process; used again after every fence.
 
-    def __init__(  # noqa: PLR0913 — all keyword-only, each a collaborator of one step
-        self,
-        *,
-        owner: str,
-        ledger_topic: str,
-        follower: LedgerFollower,
-        offsets: OffsetStore,
-        intakes: Mapping[str, LaneIntake],
-        from_start: frozenset[str],
-        utc_ms: Callable[[], int],
-        timekeeper: Timekeeper,
-        grants: Grants,
-        proof: Proof,
-    ) -> None:
-        """`from_start` names lanes whose missing offsets the operator allows to read as zero."""
-        self._owner = owner
-        self._ledger_topic = ledger_topic
-        self._follower = follower
-        self._offsets = offsets
-        self._intakes = intakes
-        self._from_start = from_start
-        self._utc_ms = utc_ms
-        self._timekeeper = timekeeper
-        self._grants = grants
-        self._proof = proof
+    `from_start` names lanes whose missing offsets the operator allows to read as zero.
+    """
+
+    owner: str
+    ledger_topic: str
+    follower: LedgerFollower
+    offsets: OffsetStore
+    intakes: Mapping[str, LaneIntake]
+    from_start: frozenset[str]
+    utc_ms: Callable[[], int]
+    timekeeper: Timekeeper
+    grants: Grants
+    proof: Proof
 
     async def run(
         self, producer: TransactionLog, still_mine: Callable[[], Awaitable[bool]], own_term: int
@@ -132,14 +121,14 @@ class Promotion:
         await producer.open()
         if not await still_mine():
             raise LeaseLostError
-        if not await self._timekeeper.ask_redis():
+        if not await self.timekeeper.ask_redis():
             raise LeaseUnavailable("Redis has granted the lease but does not report its time (TIME).")
-        await self._follower.reach_back(self._timekeeper.earliest_utc_ms())
+        await self.follower.reach_back(self.timekeeper.earliest_utc_ms())
         stands = await self._stored()
         for _ in range(CLAIMS_MAX):
-            await self._follower.catch_up()
-            keeps = self._follower.last_claim == (own_term, self._owner)
-            term = own_term if keeps else next_term(self._follower.highest_term)
+            await self.follower.catch_up()
+            keeps = self.follower.last_claim == (own_term, self.owner)
+            term = own_term if keeps else next_term(self.follower.highest_term)
             standing = await self._claimed(producer, term, self._suspected(stands), ours_before=keeps)
             if standing is not None:
                 return standing
@@ -152,7 +141,7 @@ class Promotion:
 
         Only suspected ones are named (holes 24): a claim must fit one record, and there may be thousands of partitions.
         """
-        suspected = self._follower.deaths.suspected
+        suspected = self.follower.deaths.suspected
         named = ((place, each) for place, each in stands.items() if f"{place.topic}/{place.partition}" in suspected)
         return tuple(
             position(place.topic, place.partition, max(0, each.offset))
@@ -161,39 +150,39 @@ class Promotion:
 
     async def _stored(self) -> dict[TopicPartition, StoredOffset]:
         """Read the stored offset of every partition of every lane, in their order."""
-        lanes = list(self._intakes.values())
+        lanes = list(self.intakes.values())
         numbers = await _all(*(intake.log.partitions() for intake in lanes))
         places = [
             TopicPartition(intake.topic, number)
             for intake, each in zip(lanes, numbers, strict=True)
             for number in _found(each)
         ]
-        stored = await self._offsets.read(places)
+        stored = await self.offsets.read(places)
         return {place: stored[place] for place in places}
 
     async def _claimed(
         self, producer: TransactionLog, term: int, stands: tuple[str, ...], *, ours_before: bool
     ) -> RestoredState | None:
         """Claim and read back; None if another leader has claimed that term or a later one."""
-        key = await self._grants.for_claim()
-        proved = self._proof.for_claim()
-        totals = self._follower.totals.counts
-        line = claim_record(term, self._owner, stands, self._follower.topic_ids, key=key, proved=proved, totals=totals)
-        claim = Outgoing(self._ledger_topic, Record(None, encode_ledger(line)))
-        began_ms = self._utc_ms()
+        key = await self.grants.for_claim()
+        proved = self.proof.for_claim()
+        totals = self.follower.totals.counts
+        line = claim_record(term, self.owner, stands, self.follower.topic_ids, key=key, proved=proved, totals=totals)
+        claim = Outgoing(self.ledger_topic, Record(None, encode_ledger(line)))
+        began_ms = self.utc_ms()
         (offset,) = await producer.transact([claim], {})
-        self._follower.expect(term, self._owner, offset)
-        await self._follower.read_to_claim(CLAIM_READ_WITHIN_MS)
-        self._timekeeper.compare_kafka(self._follower.claimed_at_ms, began_ms)
-        if self._follower.foreign_claim_from(term, self._owner):
+        self.follower.expect(term, self.owner, offset)
+        await self.follower.read_to_claim(CLAIM_READ_WITHIN_MS)
+        self.timekeeper.compare_kafka(self.follower.claimed_at_ms, began_ms)
+        if self.follower.foreign_claim_from(term, self.owner):
             return None
         standing = RestoredState(term)
         for each in await self._all_restored(term):
             if each.highest_term > term or (each.highest_term == term and not ours_before):
-                self._follower.highest_term = max(self._follower.highest_term, each.highest_term)
+                self.follower.highest_term = max(self.follower.highest_term, each.highest_term)
                 return None
             standing.add(each)
-        ids = {intake.topic: intake.log.topic_id for intake in self._intakes.values()}
+        ids = {intake.topic: intake.log.topic_id for intake in self.intakes.values()}
         standing.topic_ids = {topic: each for topic, each in ids.items() if each is not None}
         return standing
 
@@ -204,12 +193,12 @@ class Promotion:
         meanwhile; then the answers do not fit each other, and no operator needs to look.
         """
         stored = await self._stored()
-        restored = await _all(*(self._restored(lane, intake, stored) for lane, intake in self._intakes.items()))
+        restored = await _all(*(self._restored(lane, intake, stored) for lane, intake in self.intakes.items()))
         try:
             return [_found(each) for each in restored]
         except ProgressUnreadable as error:
-            await self._follower.catch_up()
-            if self._follower.last_claim != (term, self._owner):
+            await self.follower.catch_up()
+            if self.follower.last_claim != (term, self.owner):
                 raise LogUnavailable("Another claim follows ours.") from error
             raise
 
@@ -240,7 +229,7 @@ class Promotion:
                 standing.lost[place] = start
             standing.progress[place] = progress
             ahead = min(end, progress.next_offset + intake.read_ahead_max)
-            caution = self._follower.deaths.cautious_read(f"{intake.topic}/{number}", ahead)
+            caution = self.follower.deaths.cautious_read(f"{intake.topic}/{number}", ahead)
             if caution is not None and progress.base < caution.until:
                 standing.cautions[place] = caution
         await self._recognise(intake, lasts)
@@ -252,14 +241,14 @@ class Promotion:
         No offset can have expired since: a partition without one was added, whatever its records' timestamps are. Where
         no dispatcher led for longer, the offset of an idle partition may have expired before those of busier ones.
         """
-        known = self._follower.topic_ids.get(intake.topic)
+        known = self.follower.topic_ids.get(intake.topic)
         others = any(each.offset != NO_OFFSET for each in stored.values())
-        recent = self._utc_ms() - self._follower.stepped_at_ms < FIRST_RECORD_YOUNG_MS
+        recent = self.utc_ms() - self.follower.stepped_at_ms < FIRST_RECORD_YOUNG_MS
         return known is not None and known == intake.log.topic_id and others and recent
 
     def _is_anew(self, intake: LaneIntake) -> bool:
         """Whether the stored progress belongs to a former topic of the same name."""
-        known = self._follower.topic_ids.get(intake.topic)
+        known = self.follower.topic_ids.get(intake.topic)
         return known is not None and intake.log.topic_id not in {None, known}
 
     async def _recognise(self, intake: LaneIntake, lasts: Mapping[int, PartitionProgress]) -> None:
@@ -293,8 +282,8 @@ class Promotion:
         """Start a partition without a stored offset: nothing was ever taken, unless the offset has expired."""
         bounds = (await intake.log.bounds([place.number]))[place.number]
         first_ms = await intake.log.first_timestamp_ms(place.number)
-        young = first_ms is None or self._utc_ms() - first_ms < FIRST_RECORD_YOUNG_MS
-        if place.lane in self._from_start or (bounds[0] == 0 and (young or added)):
+        young = first_ms is None or self.utc_ms() - first_ms < FIRST_RECORD_YOUNG_MS
+        if place.lane in self.from_start or (bounds[0] == 0 and (young or added)):
             return PartitionProgress(bounds[0])
         raise ProgressUnreadable(
             f"No progress is stored for {intake.topic}/{place.number}, yet it holds records older than a day: its "

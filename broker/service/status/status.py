@@ -3,6 +3,7 @@
 import os
 import socket
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 from broker.clock import WallClock
@@ -21,96 +22,86 @@ from broker.settings.whole import Settings
 from schemas.instants import to_wire
 
 
+@dataclass(eq=False)
 class Status:
-    """Maker of the snapshot."""
+    """Maker of the snapshot.
 
-    def __init__(  # noqa: PLR0913 — composed in one place
-        self,
-        settings: Settings,
-        core: Dispatch,
-        health: Health,
-        telemetry: Telemetry,
-        replies: Replies,
-        *,
-        lags: Lags,
-        totals: Totals,
-        owner: str,
-        clock: WallClock,
-    ) -> None:
-        """The collaborators are read; nothing is changed. `url` is this process's address, once it listens."""
-        self._settings = settings
-        self._core = core
-        self._health = health
-        self._telemetry = telemetry
-        self._replies = replies
-        self._lags = lags
-        self._totals = totals
-        self._owner = owner
-        self._clock = clock
-        self.url: str | None = None
+    The collaborators are read; nothing is changed. `url` is this process's address, once it listens.
+    """
+
+    settings: Settings
+    core: Dispatch
+    health: Health
+    telemetry: Telemetry
+    replies: Replies
+    lags: Lags
+    totals: Totals
+    owner: str
+    clock: WallClock
+    url: str | None = field(default=None, init=False)
 
     def snapshot(self, now_ms: int) -> dict[str, Any]:
         """Return the state at this instant, in requests, tokens, seconds. `unshown` names parts that failed."""
         told, unshown = self._who(), list[str]()
         for name, part in self._parts(now_ms).items():
             told[name] = {}
-            with self._telemetry.containment.observing("status"):
+            with self.telemetry.containment.observing("status"):
                 told[name] = part()
                 continue
             unshown.append(name)
         return {**told, "unshown": unshown} if unshown else told
 
     def _who(self) -> dict[str, Any]:
-        health = self._health
+        health = self.health
         return {
-            "name": self._settings.dispatcher.name,
-            "topic_prefix": self._settings.kafka.topic_prefix,
-            "owner": self._owner,
+            "name": self.settings.dispatcher.name,
+            "topic_prefix": self.settings.kafka.topic_prefix,
+            "owner": self.owner,
             "host": socket.gethostname(),
             "pid": os.getpid(),
-            "at": to_wire(self._clock.utc_now()),
+            "at": to_wire(self.clock.utc_now()),
             "url": self.url,
             "role": health.role,
             "leader": health.holder,
             "term": health.term,
             "leading_since": to_wire(health.leading_since) if health.leading_since else None,
             "ready": {"kafka": health.kafka_ready, "redis": health.redis_ready},
-            "inflight": len(self._core.flights),
-            "held_bytes": self._core.flights.held_bytes,
-            "parked": self._core.identities.parked_count,
-            "cancels_waiting": len(self._core.identities.cancels),
+            "inflight": len(self.core.flights),
+            "held_bytes": self.core.flights.held_bytes,
+            "parked": self.core.identities.parked_count,
+            "cancels_waiting": len(self.core.identities.cancels),
         }
 
     def _parts(self, now_ms: int) -> dict[str, Callable[[], Any]]:
         """Return the parts made of many figures, each computed independently: one that fails removes no other."""
-        core, telemetry = self._core, self._telemetry
+        core, telemetry = self.core, self.telemetry
         return {
             "trouble": self._trouble,
-            "lanes": lambda: {name: self._lane(name, now_ms) for name in self._settings.lanes},
+            "lanes": lambda: {name: self._lane(name, now_ms) for name in self.settings.lanes},
             "account": lambda: _breaker(core.limits.account.breaker, telemetry.trips.of(None), now_ms),
             "limits": lambda: {
                 name: self._limit(name, desk, now_ms) for name, desk in core.limits.limit_queues().items()
             },
             "models": lambda: {name: spent.means() for name, spent in telemetry.spending.items()},
-            "outcomes": lambda: dict(self._totals.counts),
+            "outcomes": lambda: dict(self.totals.counts),
             "failed_lately": telemetry.failures.shown,
             "dedupe": lambda: {
                 "ids": len(core.identities),
                 "window_s": core.identities.window_reached_ms(core.wall_ms(now_ms)) // 1_000,
             },
-            "replies": self._replies.shown,
+            "replies": self.replies.shown,
         }
 
     def _lane(self, name: str, now_ms: int) -> dict[str, Any]:
-        tickets = [ticket for ticket in self._core.register.tickets() if ticket.source.partition.lane == name]
+        tickets = [ticket for ticket in self.core.register.tickets() if ticket.source.partition.lane == name]
         waiting = [ticket for ticket in tickets if ticket.state is State.WAITING]
         oldest_ms = min((ticket.taken_ms for ticket in waiting), default=now_ms)
-        lag = self._lags.of(name, now_ms)
+        lag = self.lags.of(name, now_ms)
         return {
             "lag": None if lag is None else {"requests": lag.requests, "age_s": round(lag.age_s, 1)},
             "waiting": len(waiting),
             "waiting_tokens": sum(ticket.charge for ticket in waiting),
-            "waiting_seconds": in_seconds(backlog_ms(self._core.limits, name, now_ms)),
+            "waiting_seconds": in_seconds(backlog_ms(self.core.limits, name, now_ms)),
             "calling": sum(ticket.state is State.CALLING for ticket in tickets),
             "settled": sum(ticket.state is State.SETTLED for ticket in tickets),
             "oldest_s": round((now_ms - oldest_ms) / 1_000, 1),
@@ -121,7 +112,7 @@ class Status:
         learned = desk.budget.learned_limits()
         return {
             "believed": desk.budget.believed,
-            **_breaker(desk.budget.breaker, self._telemetry.trips.of(name), now_ms),
+            **_breaker(desk.budget.breaker, self.telemetry.trips.of(name), now_ms),
             "paused_s": round(desk.budget.checkpoint(now_ms).pause_ms / 1_000, 1),
             "next_call_s": self._next_call_s(desk, now_ms),
             "inflight": desk.budget.inflight,
@@ -155,15 +146,15 @@ class Status:
 
     def _next_call_s(self, desk: LimitQueue, now_ms: int) -> float | None:
         """Return the seconds until the next request can be called; None: none waits, or a call must end first."""
-        account = self._core.limits.account.breaker
+        account = self.core.limits.account.breaker
         found, probe_ms = desk.next(now_ms, probe=not account.closed), account.may_call_at(now_ms)
         return None if found is None or probe_ms is None else round((max(found[1], probe_ms) - now_ms) / 1_000, 1)
 
     def _trouble(self) -> str | None:
         """Return what is wrong now, for a person: Kafka, Redis, and each open breaker; None if nothing is."""
-        limits = self._core.limits
-        said = [self._health.trouble or ""]
-        if self._core.role is Role.FOLLOWING:
+        limits = self.core.limits
+        said = [self.health.trouble or ""]
+        if self.core.role is Role.FOLLOWING:
             return said[0] or None  # its beliefs about limits date from when it led
         if not limits.account.breaker.closed:
             said.append(f"The account's breaker is open ({limits.account.breaker.tripped_by}).")

@@ -8,6 +8,7 @@ An exception while a request is served becomes an answer of status 500, counted 
 """
 
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Any, Self
 
@@ -26,36 +27,26 @@ _PARAMETERS = frozenset({"id", "run"})
 _SAID_MAX = 40
 
 
+@dataclass(kw_only=True, eq=False)
 class Web:
-    """HTTP server; used with `async with`."""
+    """HTTP server; used with `async with`.
 
-    def __init__(  # noqa: PLR0913 — all keyword-only
-        self,
-        *,
-        host: str,
-        port: int,
-        setting: str,
-        health: Health,
-        metrics: Callable[[], tuple[bytes, str]],
-        status: Callable[[], dict[str, Any]],
-        observed: Callable[[str, BaseException], None],
-        whereabouts: Callable[[str, int | None], dict[str, Any]] | None = None,
-    ) -> None:
-        """Port 0 takes a free one; `port` then holds it. `whereabouts` returns one request's status, if ids are known.
+    Port 0 takes a free one; `port` then holds it. `whereabouts` returns one request's status, if ids are known.
 
-        `setting` names what an operator changes when the port is taken: `dispatcher.http_port` or the retrier's.
+    `setting` names what an operator changes when the port is taken: `dispatcher.http_port` or the retrier's.
 
-        `observed` reports an exception (`Containment.observed`).
-        """
-        self._observed = observed
-        self.host = host
-        self.port = port
-        self._setting = setting
-        self._health = health
-        self._metrics = metrics
-        self._status = status
-        self._whereabouts = whereabouts
-        self._runner: web.AppRunner | None = None
+    `observed` reports an exception (`Containment.observed`).
+    """
+
+    host: str
+    port: int
+    setting: str
+    health: Health
+    metrics: Callable[[], tuple[bytes, str]]
+    status: Callable[[], dict[str, Any]]
+    observed: Callable[[str, BaseException], None]
+    whereabouts: Callable[[str, int | None], dict[str, Any]] | None = None
+    _runner: web.AppRunner | None = field(default=None, init=False)
 
     async def __aenter__(self) -> Self:
         """Listen."""
@@ -78,7 +69,7 @@ class Web:
             await self._runner.cleanup()
             raise SettingsError(
                 f"The HTTP port {self.port} on {self.host} cannot be opened ({error.strerror}): set "
-                f"{self._setting} to a free one, or 0 for any."
+                f"{self.setting} to a free one, or 0 for any."
             ) from error
         self.port = self._runner.addresses[0][1]
         return self
@@ -107,14 +98,14 @@ class Web:
         except web.HTTPException:
             raise
         except Exception as error:  # noqa: BLE001 — a look ends nothing, whatever is wrong with what is shown
-            self._observed("web", error)
+            self.observed("web", error)
             return _json({"error": "This could not be shown; the log says why (observation_failed)."}, 500)
 
     async def _healthz(self, _: web.Request) -> web.Response:
         return web.json_response({"alive": True})
 
     async def _readyz(self, _: web.Request) -> web.Response:
-        health = self._health
+        health = self.health
         ready = health.kafka_ready and health.role in WORKING
         told = {"ready": ready, "role": health.role, "kafka": health.kafka_ready, "redis": health.redis_ready}
         if health.trouble:
@@ -122,7 +113,7 @@ class Web:
         return web.json_response(told, status=200 if ready else 503)
 
     async def _get_metrics(self, _: web.Request) -> web.Response:
-        body, content_type = self._metrics()
+        body, content_type = self.metrics()
         return web.Response(body=body, headers={"Content-Type": content_type})
 
     async def _get_status(self, request: web.Request) -> web.Response:
@@ -131,10 +122,10 @@ class Web:
         except ValueError as mistake:
             return _json({"error": str(mistake)}, 400)
         if asked is None:
-            return _json(self._status())
-        if self._whereabouts is None:
+            return _json(self.status())
+        if self.whereabouts is None:
             return _json({"error": "A retrier knows no request by its id: ask a dispatcher, at its own port."}, 400)
-        return _json(self._whereabouts(*asked))
+        return _json(self.whereabouts(*asked))
 
 
 def _asked(query: Sequence[tuple[str, str]]) -> tuple[str, int | None] | None:

@@ -125,10 +125,10 @@ def offsets_before_the_fence() -> Patch:
     async def run(
         self: Promotion, producer: TransactionLog, still_mine: Callable[[], Awaitable[bool]], own_term: int
     ) -> RestoredState:
-        store = self._offsets
+        store = self.offsets
         places = [
             TopicPartition(intake.topic, number)
-            for intake in self._intakes.values()
+            for intake in self.intakes.values()
             for number in await intake.log.partitions()
         ]
         early = await store.read(places)
@@ -137,11 +137,11 @@ def offsets_before_the_fence() -> Patch:
             async def read(self, asked: Sequence[TopicPartition]) -> dict[TopicPartition, StoredOffset]:
                 return {place: early[place] if place in early else StoredOffset(-1, "") for place in asked}
 
-        self._offsets = Early()
+        self.offsets = Early()
         try:
             return await whole(self, producer, still_mine, own_term)
         finally:
-            self._offsets = store
+            self.offsets = store
 
     return patch.object(Promotion, "run", run)
 

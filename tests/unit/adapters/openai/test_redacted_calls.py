@@ -75,7 +75,7 @@ async def test_a_dispatcher_calls_a_gateway_that_repeats_keys_and_hears_none() -
         environ = {"OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": str(gateway.make_url("/v1"))}
         settings = load_settings(environ=environ)
         built = dispatcher(settings, KafkaFacts("cluster"), RoughCounter())
-        upstream = built._doors.upstream
+        upstream = built.doors.upstream
         told = await upstream.call("responses", {"model": "m", "input": "x"}, "r")
         await upstream.close()
     assert told.answer.message == "Invalid key: Bearer ***"
