@@ -8,10 +8,10 @@ from typing import Annotated, Any
 
 import typer
 
-from broker.adapters.kafka.connection import KafkaConnection
+from broker.cli.client import connected
 from broker.cli.options import BootstrapServers, Config, Json, TimeoutS, TopicPrefix, settings_from
 from broker.cli.outcome_line import outcome_line
-from broker.cli.patience import closing, hush_kafka, reach_kafka, run_verb
+from broker.cli.patience import hush_kafka, run_verb
 from broker.cli.request_lines import STDIN, opened
 from broker.cli.terminal import json_line, say
 from broker.client import IN_FLIGHT_MAX, CancelReceipt, GenerationClient, check_tenant
@@ -53,16 +53,7 @@ def cancel(  # noqa: PLR0917  # Typer reads them by name
     check_tenant(tenant)
 
     async def cancelled() -> bool:
-        connection = KafkaConnection.of(settings.kafka)
-        await reach_kafka(connection, timeout)
-        client = GenerationClient(
-            topic_prefix=settings.kafka.topic_prefix,
-            connection=connection,
-            source="headrace.cli",
-            dedupe_window_s=settings.dedupe.window_s,
-        )
-
-        async with closing(client):
+        async with connected(settings, timeout) as client:
 
             async def one(request_id: str) -> tuple[str, bool]:
                 if wait:

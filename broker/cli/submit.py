@@ -11,10 +11,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from broker.adapters.kafka.connection import KafkaConnection
+from broker.cli.client import connected
 from broker.cli.options import BootstrapServers, Config, Json, TimeoutS, TopicPrefix, settings_from
 from broker.cli.outcome_line import outcome_line
-from broker.cli.patience import closing, hush_kafka, reach_kafka, run_verb
+from broker.cli.patience import hush_kafka, run_verb
 from broker.cli.request_lines import beside, checked, is_stream, opened, submissions
 from broker.cli.screen import screen
 from broker.cli.sending import Sending
@@ -166,15 +166,7 @@ class Showing:
 
 
 async def _connected(settings: Settings, read: AsyncIterator[Submission], showing: Showing) -> None:
-    connection = KafkaConnection.of(settings.kafka)
-    await reach_kafka(connection, showing.manner.timeout_s)
-    client = GenerationClient(
-        topic_prefix=settings.kafka.topic_prefix,
-        connection=connection,
-        source="headrace.cli",
-        dedupe_window_s=settings.dedupe.window_s,
-    )
-    async with closing(client):
+    async with connected(settings, showing.manner.timeout_s) as client:
         await send(client, read, showing)
 
 

@@ -3,7 +3,7 @@
 import os
 import random
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from broker.adapters.kafka.chunks import KafkaChunks
@@ -80,9 +80,8 @@ def retrier(settings: Settings, found: KafkaFacts) -> RetrierProcess:
     prefix, connection = settings.kafka.topic_prefix, KafkaConnection.of(settings.kafka)
     name, topic = f"{prefix}.retrier", topics.failures_topic(prefix)
     times = LeaseTimes(ttl_ms=round(settings.dispatcher.lease_ttl_s * 1_000))
-    url, keys = settings.redis.url.get_secret_value(), f"{settings.redis.key_prefix}:{found.cluster_id}"
-    lease = RedisLease(url, f"{keys}:{name}", ttl_ms=times.ttl_ms, token=owner)
-    leader = RedisLease(url, f"{keys}:{dispatcher_name(settings)}", ttl_ms=times.ttl_ms, token=owner)
+    lease = _lease(settings, found, name, owner)
+    leader = _lease(settings, found, dispatcher_name(settings), owner)
     meter = Meter()
     observed = Containment(meter, clock).observed
     watched = KafkaLane(connection, topic=topic)
@@ -98,33 +97,33 @@ def retrier(settings: Settings, found: KafkaFacts) -> RetrierProcess:
         observed=observed,
     )
 
-    batching = _batching(settings)
-
-    def make_producer() -> TransactionLog:
-        return KafkaTransactions(
-            connection,
-            transactional_id=name,
-            transaction_timeout_ms=_RETRIER_TRANSACTION_MS,
-            batching=batching,
-        )
-
     doors = RetryDoors(
         failures=KafkaLane(connection, topic=topic),
         again=KafkaLane(connection, topic=topic),
         lanes={lane: KafkaLane(connection, topic=topics.requests_topic(prefix, lane)) for lane in settings.lanes},
         offsets=KafkaOffsets(connection, group=name),
-        make_producer=make_producer,
+        make_producer=_producers(settings, connection, name, _RETRIER_TRANSACTION_MS),
     )
     return RetrierProcess(
         settings, elected=elected, leases=(lease, leader), doors=doors, meter=meter, clock=clock, owner=owner
     )
 
 
-def _batching(settings: Settings) -> Batching:
-    """Bound each batch to half of what the smallest topic takes."""
+def _lease(settings: Settings, found: KafkaFacts, name: str, owner: str) -> RedisLease:
+    url, key = settings.redis.url.get_secret_value(), f"{settings.redis.key_prefix}:{found.cluster_id}:{name}"
+    return RedisLease(url, key, ttl_ms=round(settings.dispatcher.lease_ttl_s * 1_000), token=owner)
+
+
+def _producers(
+    settings: Settings, connection: KafkaConnection, name: str, transaction_ms: int
+) -> Callable[[], TransactionLog]:
+    """Return a maker of producers; each batch is bound to half of what the smallest topic takes."""
     every = settings.topics
     written = (every.requests, every.results, every.failures, every.dead_letters, every.ledger)
-    return Batching(min(int(topic.max_message_bytes) for topic in written) // 2)
+    batching = Batching(min(int(topic.max_message_bytes) for topic in written) // 2)
+    return lambda: KafkaTransactions(
+        connection, transactional_id=name, transaction_timeout_ms=transaction_ms, batching=batching
+    )
 
 
 def dispatcher(
@@ -133,31 +132,15 @@ def dispatcher(
     """Compose a dispatcher process; nothing is connected yet. Call it inside the running event loop."""
     clock, owner = WallClock(), secrets.token_hex(8)
     connection, name, access = KafkaConnection.of(settings.kafka), dispatcher_name(settings), openai_access(settings)
-    lease = RedisLease(
-        settings.redis.url.get_secret_value(),
-        f"{settings.redis.key_prefix}:{found.cluster_id}:{name}",
-        ttl_ms=round(settings.dispatcher.lease_ttl_s * 1_000),
-        token=owner,
-    )
-
-    batching = _batching(settings)
-
-    def make_producer() -> TransactionLog:
-        return KafkaTransactions(
-            connection,
-            transactional_id=name,
-            transaction_timeout_ms=round(settings.dispatcher.transaction_timeout_s * 1_000),
-            batching=batching,
-        )
-
+    transaction_ms = round(settings.dispatcher.transaction_timeout_s * 1_000)
     doors = DispatcherDoors(
         upstream=HushedCalls(OpenAICalls(access), access.api_key or ""),
-        lease=lease,
+        lease=_lease(settings, found, name, owner),
         ledger=KafkaLedger(connection, topic=topics.ledger_topic(settings.kafka.topic_prefix)),
         coordinators=KafkaCoordinators(connection, transactional_id=name),
         offsets=KafkaOffsets(connection, group=name),
         lane=lambda topic: KafkaLane(connection, topic=topic),
-        make_producer=make_producer,
+        make_producer=_producers(settings, connection, name, transaction_ms),
         chunks=KafkaChunks(connection, topic=topics.chunks_topic(settings.kafka.topic_prefix)),
         replies=KafkaReplyTopics(connection),
         counter=counter,

@@ -1,7 +1,7 @@
 """One dead letter as a row: ids, names, places and reasons; never any part of a prompt, an answer or metadata."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from broker.cli.amounts import spoken_bytes, spoken_id
@@ -29,7 +29,7 @@ _SENTENCE_CHARS_MAX: Final = 600
 class LetterRow:
     """All fields of a dead letter that a listing may show."""
 
-    found_at: str
+    place: str
     failed_at: str
     id: str | None
     run: int
@@ -40,26 +40,12 @@ class LetterRow:
     model: str | None
     endpoint: str | None
     bytes: int | None
-    is_cut: bool
+    cut: bool
     sentence: str
 
     def as_object(self) -> dict[str, Any]:
         """Return the row as an object for JSON."""
-        return {
-            "place": self.found_at,
-            "failed_at": self.failed_at,
-            "id": self.id,
-            "run": self.run,
-            "reason": self.reason,
-            "origin": self.origin,
-            "attempts": self.attempts,
-            "tenant": self.tenant,
-            "model": self.model,
-            "endpoint": self.endpoint,
-            "bytes": self.bytes,
-            "cut": self.is_cut,
-            "sentence": self.sentence,
-        }
+        return asdict(self)
 
     @property
     def cells(self) -> tuple[str, ...]:
@@ -76,7 +62,7 @@ class LetterRow:
         below = short(self.sentence, _SENTENCE_CHARS_MAX)
         words = (when, name, self.reason, self.model or "-", str(self.attempts), self.origin)
         cells = [short(word, _CHARS_MAX) for word in words]
-        return Line(cells, below if self.id else f"{self.found_at}: {below}", _REASON, "red")
+        return Line(cells, below if self.id else f"{self.place}: {below}", _REASON, "red")
 
 
 def row_of(found: Found, original: Original) -> LetterRow:
@@ -86,7 +72,7 @@ def row_of(found: Found, original: Original) -> LetterRow:
     if size is None and letter.value is not None:
         size = len(letter.value)
     return LetterRow(
-        found_at=str(found.place),
+        place=str(found.place),
         failed_at=to_wire(letter.failed_at),
         id=original.id,
         run=letter.run,
@@ -97,7 +83,7 @@ def row_of(found: Found, original: Original) -> LetterRow:
         model=original.model,
         endpoint=original.endpoint,
         bytes=size,
-        is_cut=letter.original_length is not None,
+        cut=letter.original_length is not None,
         sentence=_sentence(found, size),
     )
 

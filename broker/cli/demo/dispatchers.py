@@ -37,10 +37,9 @@ class DispatcherEnded(HeadraceError):  # noqa: N818 - named by what has happened
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """One of the two processes; the path of its settings file is also the mark by which the guard recognises it."""
+    """One of the two processes."""
 
     name: str
-    config: Path
     log: Path
     process: Process
 
@@ -107,8 +106,8 @@ class Dispatchers:
                 env=_environment(os.environ),
                 start_new_session=True,  # Ctrl-C in the terminal must reach the demo first
             )
-        guard.watch(process.pid, str(config))
-        return Running(name, config, log, process)
+        guard.watch(process.pid, str(config))  # the mark by which the guard recognises it
+        return Running(name, log, process)
 
     async def _stop(self, grace_s: float) -> None:
         processes = [one.process for one in self.running]

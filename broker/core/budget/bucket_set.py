@@ -15,6 +15,7 @@ from broker.core.budget.inflow import Rates
 from broker.core.budget.refill_detection import BUCKET, FIXED, Refill, RefillEvidence, RefillPattern
 from broker.core.budget.sent_calls import AdmissionOrder, SentCalls
 from broker.core.budget.window_mirrors import FixedWindowMirror, SlidingWindowMirror
+from broker.core.units import PPM
 
 ALIKE_PARTS = 20  # computed periods that differ by at most one part in this many are the same period
 BOUNDLESS = 1 << 62
@@ -160,7 +161,7 @@ class BucketSet:
         crowded = (
             mirror.period_ms
             for mirror in self._of[TOKENS]
-            if tokens + mirror.capacity * reserved_ppm // 1_000_000 > mirror.capacity
+            if tokens + mirror.capacity * reserved_ppm // PPM > mirror.capacity
         )
         return max(crowded, default=0)
 
@@ -179,7 +180,7 @@ class BucketSet:
             amount = paid if mirror.metric is TOKENS else 1
             if amount > mirror.capacity and mirror.capacity in unproven:
                 continue
-            reserved = mirror.capacity * reserved_ppm // 1_000_000 if reserved_ppm else 0
+            reserved = mirror.capacity * reserved_ppm // PPM if reserved_ppm else 0
             payable_ms = mirror.payable_at(amount, reserved, now_ms)
             if payable_ms > at_ms:
                 at_ms = payable_ms
@@ -191,7 +192,7 @@ class BucketSet:
         for mirror in self._mirrors:
             if not isinstance(mirror, Mirror):
                 return None
-            beyond = mirror.spare(mirror.capacity * reserved_ppm // 1_000_000, now_ms)
+            beyond = mirror.spare(mirror.capacity * reserved_ppm // PPM, now_ms)
             if beyond < spare[mirror.metric]:
                 spare[mirror.metric] = beyond
         return spare[TOKENS], spare[REQUESTS]

@@ -53,7 +53,7 @@ class PartitionProgress:
     """Open offsets of one partition. Only `restore` and `lose_below` look at each of them."""
 
     def __init__(self, start: int) -> None:
-        self._next = start
+        self.next_offset = start  # one above the highest offset ever taken or lost
         self._open = OpenOffsets()
         self._unheld: set[int] = set()  # open ones of a restored map that nothing in memory will finish
         self.last_timestamp_ms = TIMESTAMP_UNKNOWN  # of the record below next_offset: was the topic made anew?
@@ -79,25 +79,20 @@ class PartitionProgress:
     def base(self) -> int:
         """The lowest open offset, or next_offset when all is done."""
         starts = self._open.starts
-        return starts[0] if starts else self._next
-
-    @property
-    def next_offset(self) -> int:
-        """One above the highest offset ever taken or lost."""
-        return self._next
+        return starts[0] if starts else self.next_offset
 
     def accepts(self, offset: int) -> bool:
         """Whether the map is certain to fit after `offset` is taken; one below next_offset adds nothing to it."""
         starts = self._open.starts
         window = offset + 1 - (starts[0] if starts else offset)
-        if offset < self._next or window <= BITMAP_WINDOW_MAX:
+        if offset < self.next_offset or window <= BITMAP_WINDOW_MAX:
             return True
         return worst_bytes(window, len(self._open) + 1) <= MAP_BYTES_MAX
 
     def room(self) -> int:
         """Return how many records that follow without a gap `accepts` will pass."""
         starts = self._open.starts
-        window = self._next - starts[0] if starts else 0
+        window = self.next_offset - starts[0] if starts else 0
         as_bitmap = BITMAP_WINDOW_MAX - window
         if as_bitmap >= MAP_BYTES_MAX // 2:
             return as_bitmap  # runs never have room for more: one takes two bytes
@@ -107,14 +102,14 @@ class PartitionProgress:
 
     def awaits(self, offset: int) -> bool:
         """Whether `take` would return True: the record is new, or open and not held."""
-        return offset >= self._next or offset in self._unheld
+        return offset >= self.next_offset or offset in self._unheld
 
     def take(self, offset: int, timestamp_ms: int) -> bool:
         """Return True if the record is to be processed: it is held from now on.
 
         False: it is done, or held already (read a second time).
         """
-        if offset < self._next:
+        if offset < self.next_offset:
             if offset not in self._unheld:
                 return False
             self._unheld.remove(offset)
@@ -130,7 +125,7 @@ class PartitionProgress:
         between next_offset and the next entry count as jumped over. False: the entry must go, for the map says done,
         or a map that another leader wrote has no place for it (it is then read again: nothing is lost).
         """
-        if offset < self._next:
+        if offset < self.next_offset:
             self._unheld.discard(offset)
             return offset in self._open
         if not self.accepts(offset):
@@ -151,23 +146,23 @@ class PartitionProgress:
         lost. Held offsets stay: their records are in memory.
         """
         lost_offsets = [lost_offset for lost_offset in self._unheld if lost_offset < offset]
-        lowest = min(lost_offsets, default=self._next)
+        lowest = min(lost_offsets, default=self.next_offset)
         if lowest >= offset:
             return None
         for lost_offset in lost_offsets:
             self._open.remove(lost_offset)
         self._unheld.difference_update(lost_offsets)
-        if self._next < offset:
-            self._next = offset
+        if self.next_offset < offset:
+            self.next_offset = offset
             self.last_timestamp_ms = TIMESTAMP_UNKNOWN
         return range(lowest, offset)
 
     def store(self, term: int) -> Stored:
         """Return the commit that restores this progress as it is now."""
         base = self.base
-        return Stored(Head(term, self.last_timestamp_ms, base, self._next - base), self._open.copy())
+        return Stored(Head(term, self.last_timestamp_ms, base, self.next_offset - base), self._open.copy())
 
     def _extend(self, offset: int) -> None:
         assert self.accepts(offset), f"offset {offset} taken although its map may not fit"
         self._open.append(offset)
-        self._next = offset + 1
+        self.next_offset = offset + 1

@@ -12,6 +12,7 @@ from broker.core.config import Role
 from broker.core.dispatch import Dispatch
 from broker.core.lanes.scheduler import LimitQueue
 from broker.core.ticket import State
+from broker.core.units import PPM
 from broker.service.health import Health
 from broker.service.metrics.telemetry import Telemetry, in_seconds
 from broker.service.publishing.reply_topics import Replies
@@ -119,7 +120,7 @@ class Status:
             "foreign_tokens": desk.budget.foreign_tokens,
             "way_ms": learned.admission_delay_ms,
             "at_once": {"borne": learned.tolerated_burst_tokens, "ceiling": learned.burst_ceiling_tokens},
-            "share_of_rate": learned.share_ppm / 1_000_000,
+            "share_of_rate": learned.share_ppm / PPM,
             "waiting": desk.lanes.waiting(),
             "charges": {
                 each.endpoint: {

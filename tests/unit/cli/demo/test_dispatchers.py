@@ -23,7 +23,7 @@ async def ended(code: int) -> Process:
 
 async def running(directory: Path, log: str, code: int = 0) -> Running:
     (directory / "d.log").write_text(log, encoding="utf-8")
-    return Running("dispatcher-1", directory / "d.toml", directory / "d.log", await ended(code))
+    return Running("dispatcher-1", directory / "d.log", await ended(code))
 
 
 def test_the_settings_are_whole_and_say_nothing_about_the_limit(tmp_path: Path) -> None:
@@ -60,7 +60,7 @@ async def test_one_that_is_killed_is_replaced_and_remembered(tmp_path: Path) -> 
     pair = Dispatchers(tmp_path, ENDPOINTS, "http://127.0.0.1:1/v1")
     living = await create_subprocess_exec(sys.executable, "-c", "input()", stdin=PIPE)
     pair.running.append(await running(tmp_path, "killed\n", code=9))
-    pair.running.append(Running("dispatcher-2", tmp_path / "2.toml", tmp_path / "d.log", living))
+    pair.running.append(Running("dispatcher-2", tmp_path / "d.log", living))
     watching = asyncio.create_task(pair.watch())
     await asyncio.sleep(0)
     assert not watching.done()

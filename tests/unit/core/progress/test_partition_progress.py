@@ -218,7 +218,7 @@ def test_room_is_what_accepts_will_pass() -> None:
     ]:
         progress = taken(opened)
         if opened:
-            progress._next += done  # as if so many had been taken and finished
+            progress.next_offset += done  # as if so many had been taken and finished
         first, room = progress.next_offset, progress.room()
         fits = [n for n in (1, room, room + 1) if worst_bytes(window(progress) + n, opened + n) <= MAP_BYTES_MAX]
         assert room + 1 not in fits
