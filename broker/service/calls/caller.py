@@ -1,6 +1,7 @@
 """One attempt as a whole: the request sent, the answer judged, weighed and kept for its outcome."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from broker.clock import WallClock
 from broker.core.answers.base_url import AnswerForm, look_of
@@ -32,27 +33,25 @@ _MESSAGE_CHARS_MAX = 2_000
 _FIELD_CHARS_MAX = 200
 
 
+@dataclass(eq=False)
 class Calling:
-    """Makes the calls that the core asks for."""
+    """Makes the calls that the core asks for.
 
-    def __init__(
-        self, upstream: UpstreamApi, clock: WallClock, telemetry: Telemetry, streaming: Streaming, strangers: Strangers
-    ) -> None:
-        """`upstream` makes one attempt per call; `streaming` takes its deltas.
+    `upstream` makes one attempt per call; `streaming` takes its deltas. `strangers` rules on answers that OpenAI's API
+    may not have written.
+    """
 
-        `strangers` rules on answers that OpenAI's API may not have written.
-        """
-        self._upstream = upstream
-        self._strangers = strangers
-        self._streaming = streaming
-        self._telemetry = telemetry
-        self._clock = clock
+    upstream: UpstreamApi
+    clock: WallClock
+    telemetry: Telemetry
+    streaming: Streaming
+    strangers: Strangers
 
     async def call(self, command: Call, cargo: Payload) -> tuple[Verdict, int]:
         """Call OpenAI once for a ticket; return the verdict and the weight, in bytes, of what will be published."""
-        sent_ms = self._clock.now_ms()
+        sent_ms = self.clock.now_ms()
         verdict, weight = await self._called(command, cargo, sent_ms)
-        self._telemetry.record_attempt(cargo, verdict, (self._clock.now_ms() - sent_ms) / 1_000)
+        self.telemetry.record_attempt(cargo, verdict, (self.clock.now_ms() - sent_ms) / 1_000)
         return verdict, weight
 
     async def _called(self, command: Call, cargo: Payload, sent_ms: int) -> tuple[Verdict, int]:
@@ -60,15 +59,15 @@ class Calling:
         request = cargo.content.request
         cargo.calls, cargo.charge = command.calls, command.charge
         if cargo.called_at is None:
-            cargo.called_at = self._clock.utc_now()
-            cargo.called_ms = self._clock.now_ms()
+            cargo.called_at = self.clock.utc_now()
+            cargo.called_ms = self.clock.now_ms()
         if not request.stream:
-            reply = await self._upstream.call(request.endpoint, request.body, request.id)
+            reply = await self.upstream.call(request.endpoint, request.body, request.id)
             return self._weighed(reply, cargo, request, sent_ms)
         attempt = cargo.content.calls_before + command.calls
-        telling, verdict = self._streaming.begin(request, cargo.content.run, attempt), None
+        telling, verdict = self.streaming.begin(request, cargo.content.run, attempt), None
         try:
-            reply = await self._upstream.call(request.endpoint, request.body, request.id, telling.delta)
+            reply = await self.upstream.call(request.endpoint, request.body, request.id, telling.delta)
             verdict, weight = self._weighed(reply, cargo, request, sent_ms)
             return verdict, weight
         finally:
@@ -79,14 +78,14 @@ class Calling:
     ) -> tuple[Verdict, int]:
         """Return the verdict, by the answer's content and the server that wrote it, and the weight of the outcome."""
         verdict, weight, look = self._read(reply, cargo, request)
-        ruled, cargo.response_facts = self._strangers.judge(look, reply, request, sent_ms, self._clock.now_ms())
+        ruled, cargo.response_facts = self.strangers.judge(look, reply, request, sent_ms, self.clock.now_ms())
         return (verdict, weight) if ruled is None else (ruled, 0)
 
     def _read(
         self, reply: UpstreamReply, cargo: Payload, request: GenerationRequest
     ) -> tuple[Verdict, int, AnswerForm]:
-        cargo.finished_at = self._clock.utc_now()
-        cargo.finished_ms = self._clock.now_ms()
+        cargo.finished_at = self.clock.utc_now()
+        cargo.finished_ms = self.clock.now_ms()
         cargo.upstream_request_id = _id_of(reply.answer)
         verdict = judge(reply.answer)
         if verdict.meaning is not Meaning.OK:

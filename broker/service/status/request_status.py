@@ -19,6 +19,7 @@ prompt, an answer or metadata is shown: ids, names, numbers, instants.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final, assert_never
 
 from broker.clock import WallClock
@@ -54,38 +55,34 @@ _DECIDED: Final[dict[type[Decision], str]] = {
 }
 
 
+@dataclass(eq=False)
 class RequestStatus:
-    """Status queries of one dispatcher."""
+    """Status queries of one dispatcher.
 
-    def __init__(  # noqa: PLR0913 — all but two keyword-only
-        self,
-        core: Dispatch,
-        hold: PayloadStore,
-        *,
-        health: Health,
-        telemetry: Telemetry,
-        clock: WallClock,
-        topic_prefix: str,
-    ) -> None:
-        """The collaborators are read; nothing is changed."""
-        self._core = core
-        self._hold = hold
-        self._health = health
-        self._telemetry = telemetry
-        self._clock = clock
-        self._topic_prefix = topic_prefix
-        self._hindrances = WaitReasons(core, telemetry.trips.of)
+    The collaborators are read; nothing is changed.
+    """
+
+    core: Dispatch
+    hold: PayloadStore
+    health: Health
+    telemetry: Telemetry
+    clock: WallClock
+    topic_prefix: str
+    _hindrances: WaitReasons = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._hindrances = WaitReasons(self.core, self.telemetry.trips.of)
 
     def of(self, request_id: str, run: int | None, now_ms: int) -> Told:
         """Return the state of a request; without `run`, of the run that is under way, or else of the last one."""
-        about: Told = {"id": request_id, "run": run, "topic_prefix": self._topic_prefix, "role": self._health.role}
-        if not self._health.holds_the_lease:
-            return about | _elsewhere(self._health)
+        about: Told = {"id": request_id, "run": run, "topic_prefix": self.topic_prefix, "role": self.health.role}
+        if not self.health.holds_the_lease:
+            return about | _elsewhere(self.health)
         return about | self._here(id_hash(request_id), run, now_ms)
 
     def _here(self, hashed: bytes, run: int | None, now_ms: int) -> Told:
         tickets = self._tickets(hashed, run)
-        open_now = [each for each in tickets if self._core.register.is_answering(each) or each.state is State.JOINED]
+        open_now = [each for each in tickets if self.core.register.is_answering(each) or each.state is State.JOINED]
         if open_now:
             return self._report(open_now[0], now_ms)
         settled = self._settled_long_ago(hashed, run)
@@ -97,25 +94,25 @@ class RequestStatus:
         """Return the tickets of the request; the one that will answer for it comes first."""
         found = [
             ticket
-            for ticket in self._core.register.tickets()
+            for ticket in self.core.register.tickets()
             if isinstance(ticket.content, Candidate)
             and ticket.content.identity.id_hash == hashed
             and run in {None, ticket.content.identity.run}
         ]
-        return sorted(found, key=lambda ticket: not self._core.register.is_answering(ticket))
+        return sorted(found, key=lambda ticket: not self.core.register.is_answering(ticket))
 
     # ------------------------------------------------------------------ not in memory
 
     def _settled_long_ago(self, hashed: bytes, run: int | None) -> Told | None:
         """Return what the ledger says of the request."""
-        known = self._core.identities.fate(hashed)
+        known = self.core.identities.fate(hashed)
         if known is None or (run is not None and run > known[1]):
             return None
         fate, last_run, attempts = known
         if run is not None and run < last_run:  # a later run exists only because this one was answered
             return {"state": "answered", "outcome": {"status": None, "reason": None}, "last_run": last_run}
         if fate is Fate.PARKED:
-            back_at = self._telemetry.parkings.back_at(hashed, last_run)
+            back_at = self.telemetry.parkings.back_at(hashed, last_run)
             return {
                 "state": "parked",
                 "run": last_run,
@@ -126,20 +123,20 @@ class RequestStatus:
 
     def _unknown(self, now_ms: int) -> Told:
         """Return the state of an unknown request: it may still be in Kafka, behind a lane without room."""
-        register, wall_ms = self._core.register, self._core.wall_ms(now_ms)
+        register, wall_ms = self.core.register, self.core.wall_ms(now_ms)
         full = {partition.lane for partition in register.progress if not register.room(partition)}
-        since = self._health.leading_since
+        since = self.health.leading_since
         return {
             "state": "unknown",
-            "lanes_without_room": [rule.name for rule in self._core.rules.lanes if rule.name in full],
-            "dedupe_window_s": self._core.identities.window_reached_ms(wall_ms) // 1_000,
-            "leads_for_s": None if since is None else round((self._clock.utc_now() - since).total_seconds(), 1),
+            "lanes_without_room": [rule.name for rule in self.core.rules.lanes if rule.name in full],
+            "dedupe_window_s": self.core.identities.window_reached_ms(wall_ms) // 1_000,
+            "leads_for_s": None if since is None else round((self.clock.utc_now() - since).total_seconds(), 1),
         }
 
     # ------------------------------------------------------------------ in memory
 
     def _report(self, ticket: Ticket, now_ms: int) -> Told:
-        candidate, cargo = ticket.candidate, self._hold.get(ticket.number)
+        candidate, cargo = ticket.candidate, self.hold.get(ticket.number)
         told: Told = {
             "run": candidate.identity.run,
             "lane": ticket.source.partition.lane,
@@ -149,7 +146,7 @@ class RequestStatus:
             "charge_tokens": ticket.charge,
             "calls": ticket.calls,
             "taken_at": None if cargo is None else to_wire(cargo.taken_at),
-            "deadline": to_wire(self._clock.to_utc(candidate.deadline_ms)),
+            "deadline": to_wire(self.clock.to_utc(candidate.deadline_ms)),
         }
         match ticket.state:
             case State.WAITING:
@@ -158,17 +155,17 @@ class RequestStatus:
                 called_ms = None if cargo is None else cargo.called_ms
                 return told | {"state": "calling", "for_s": _seconds(called_ms, now_ms)}
             case State.JOINED:
-                first = self._core.register.answering(candidate.identity.id_hash)
+                first = self.core.register.answering(candidate.identity.id_hash)
                 behind = None if first is None else self._report(first, now_ms)
                 return told | {"state": "joined", "behind": behind}
             case State.SETTLED:
-                decision = self._core.outbox.decision(ticket)
-                return told | {"state": "settled", "decided": _decided(decision), "trouble": self._health.trouble}
+                decision = self.core.outbox.decision(ticket)
+                return told | {"state": "settled", "decided": _decided(decision), "trouble": self.health.trouble}
             case _:
                 assert_never(ticket.state)
 
     def _waiting(self, ticket: Ticket, now_ms: int) -> Told:
-        until_ms, before = self._core.sleeps_until(ticket), self._core.limits.predecessors(ticket)
+        until_ms, before = self.core.sleeps_until(ticket), self.core.limits.predecessors(ticket)
         hindrances = self._hindrances.of_all(ticket.candidate.limit, now_ms)
         state = "waiting"
         if ticket.queued:
@@ -193,40 +190,40 @@ class RequestStatus:
     def _retry(self, until_ms: int, now_ms: int) -> Hindrance:
         return {
             "kind": "retry",
-            "until": to_wire(self._clock.to_utc(until_ms)),
+            "until": to_wire(self.clock.to_utc(until_ms)),
             "payable_in_s": _seconds(now_ms, until_ms),
         }
 
     def _order(self, ticket: Ticket, before: Sequence[Ticket]) -> Hindrance:
-        first, cargo = before[0], self._hold.get(before[0].number)
+        first, cargo = before[0], self.hold.get(before[0].number)
         known = None if cargo is None else cargo.content
         return {
             "kind": "order",
             "before": len(before),
             "first": known.request.id if isinstance(known, DecodedRequest) else None,
             "first_state": first.state.value,
-            "serial": self._core.rules.is_serial(ticket.source.partition.lane),
+            "serial": self.core.rules.is_serial(ticket.source.partition.lane),
         }
 
     def _place(self, ticket: Ticket, *, front: bool) -> Place | None:
         """Return its position, or the future one; None while its limit was never used, so that it has no queues."""
-        desk, limits = self._core.limits.limit_queues().get(ticket.candidate.limit), self._core.limits
+        desk, limits = self.core.limits.limit_queues().get(ticket.candidate.limit), self.core.limits
         if desk is None:
             return None
-        rules = self._core.rules.lanes
+        rules = self.core.rules.lanes
         return place_of(ticket, rules, desk.lanes.queue, lambda tenant: limits.tenants.rule(tenant).weight, front=front)
 
     # ------------------------------------------------------------------ the estimate
 
     def _start_ms(self, ticket: Ticket, place: Place, now_ms: int) -> int | None:
         """Return when it will be called if no other request comes first; None: that cannot be foreseen."""
-        limits, flights = self._core.limits, self._core.flights
+        limits, flights = self.core.limits, self.core.flights
         desk = limits.limit_queues()[ticket.candidate.limit]
         pick, found = desk.lanes.pick(now_ms), desk.next(now_ms, probe=False)
         reserved_ppm = 0 if pick is None else pick.reserved_ppm
         crowd = QueueTotals(1, ticket.charge)
         if pick is None or pick.ticket is not ticket:  # otherwise nothing goes before it
-            crowd = called_by_then(place, ticket.charge, self._core.rules.lanes)
+            crowd = called_by_then(place, ticket.charge, self.core.rules.lanes)
         waits_ms = [
             flows_in_ms(desk.budget, crowd, reserved_ppm, now_ms),
             lets_through_ms(flights, desk.budget, crowd, reserved_ppm),
@@ -237,26 +234,26 @@ class RequestStatus:
         known = [wait_ms for wait_ms in waits_ms if wait_ms is not None]
         if len(known) < len(waits_ms):
             return None
-        earliest_ms = [now_ms + max(known), self._core.sleeps_until(ticket) or now_ms]
+        earliest_ms = [now_ms + max(known), self.core.sleeps_until(ticket) or now_ms]
         if found is not None:
             earliest_ms.append(found[1])
         return self._after_its_key(ticket, max(earliest_ms), now_ms)
 
     def _after_its_key(self, ticket: Ticket, start_ms: int, now_ms: int) -> int | None:
         """Return a start after those of its ordering key, which start, or in a serial lane end, one by one."""
-        before = self._core.limits.predecessors(ticket)
+        before = self.core.limits.predecessors(ticket)
         if not before:
             return start_ms
         first = before[0]
         place = self._place(first, front=False) if first.state is State.WAITING else None
         first_ms = now_ms if place is None else self._start_ms(first, place, now_ms)
-        each_ms = self._core.flights.usual_ms() if self._core.rules.is_serial(first.source.partition.lane) else 0
+        each_ms = self.core.flights.usual_ms() if self.core.rules.is_serial(first.source.partition.lane) else 0
         if first_ms is None or each_ms is None:
             return None
         return max(start_ms, first_ms + len(before) * each_ms)
 
     def _estimate(self, start_ms: int, now_ms: int) -> Told:
-        return {"in_s": _seconds(now_ms, start_ms), "at": to_wire(self._clock.to_utc(start_ms))}
+        return {"in_s": _seconds(now_ms, start_ms), "at": to_wire(self.clock.to_utc(start_ms))}
 
 
 def _elsewhere(health: Health) -> Told:

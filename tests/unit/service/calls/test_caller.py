@@ -357,7 +357,7 @@ async def test_an_answer_too_large_for_any_outcome_ends_its_request_by_its_weigh
             reply = await super().call(*asked)
             return replace(reply, body=None, too_large=9_000_000)
 
-    rig.calling._upstream = TooLarge()
+    rig.calling.upstream = TooLarge()
     verdict, weight = await rig.call()
     assert (verdict.meaning, weight, rig.cargo.response) == (Meaning.OK, 9_000_000, None)
 
