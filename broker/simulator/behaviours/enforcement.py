@@ -4,67 +4,56 @@ import math
 from dataclasses import dataclass
 
 from broker.simulator.admission import RefusedCost
-from broker.simulator.behaviours.bounds import between, positive
+from broker.simulator.behaviours.bounds import Bounded, bounded
 from broker.simulator.pricing import ChatLaw
 
 
 @dataclass(frozen=True, slots=True)
-class Period:
+class Period(Bounded):
     """Buckets of another period than a minute, stated in headers: a period's share of the limit, and resets to match.
 
     Evidence: buckets that hold a full minute are what 1,189 of 1,191 recorded token rows show (the facts' §0.1); 68
     rows show days and two show 30 days. 6 s and 1 s are inferred: "can be quantized" (§1), here shown openly.
     """
 
-    seconds: float = 60.0
-
-    def __post_init__(self) -> None:
-        between("seconds", self.seconds, 0.01, 86_400.0)
+    seconds: float = bounded(60.0, 0.01, 86_400.0)
 
 
 @dataclass(frozen=True, slots=True)
-class RequestBound:
+class RequestBound(Bounded):
     """A request limit so low that it, not the token limit, refuses.
 
     Evidence: recorded 429s on `requests per min (RPM)` with limits of 3 and 500 (the facts' §4.2, template 1).
     """
 
-    requests_per_minute: int = 60
-
-    def __post_init__(self) -> None:
-        positive("requests_per_minute", self.requests_per_minute)
+    requests_per_minute: int = bounded(60, 1)
 
 
 @dataclass(frozen=True, slots=True)
-class PerDay:
+class PerDay(Bounded):
     """Additional daily limits. Headers then show the day in place of the minute, without saying so.
 
     Evidence: 68 recorded rows of requests refill over 86,400 s (the facts' §0.5), and 429s on `requests per day (RPD)`.
     Tokens per day are documented (§1); their headers are inferred from one organisation's 30-day bucket.
     """
 
-    requests: int | None = None
-    tokens: int | None = None
+    requests: int | None = bounded(None, 1)
+    tokens: int | None = bounded(None, 1)
 
     def __post_init__(self) -> None:
+        Bounded.__post_init__(self)
         if self.requests is None and self.tokens is None:
             raise ValueError("a daily limit counts requests, tokens or both")
-        for name in ("requests", "tokens"):
-            if getattr(self, name) is not None:
-                positive(name, getattr(self, name))
 
 
 @dataclass(frozen=True, slots=True)
-class ProjectLimits:
+class ProjectLimits(Bounded):
     """A project's own buckets of each model, with a share of the account's limits; headers and 429s name the project.
 
     Evidence: 43 recorded rows of project-tokens and 7 of project-requests (the facts' §3), and template 2 (§4.2).
     """
 
-    share: float = 0.5
-
-    def __post_init__(self) -> None:
-        between("share", self.share, 0.000_001, 1.0)
+    share: float = bounded(0.5, 0.000_001, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,23 +73,19 @@ class SharedLimit:
 
 
 @dataclass(frozen=True, slots=True)
-class LimitChange:
+class LimitChange(Bounded):
     """A factor on the limits of a minute (or of `Period`) from some instant on; units in use stay in use.
 
     Evidence: "tier tables change without notice" (the facts' §1); gpt-5 was seen with 30,000 and later with 500,000.
     The effect on the level at that instant is inferred.
     """
 
-    at_s: float = 30.0
-    factor: float = 0.5
-
-    def __post_init__(self) -> None:
-        between("at_s", self.at_s, 0.0, math.inf)
-        between("factor", self.factor, 0.000_001, 1_000_000.0)
+    at_s: float = bounded(30.0, 0.0, math.inf)
+    factor: float = bounded(0.5, 0.000_001, 1_000_000.0)
 
 
 @dataclass(frozen=True, slots=True)
-class ChargeLaw:
+class ChargeLaw(Bounded):
     """Charge law from some instant on; several of them make a law that changes midway.
 
     Evidence: the laws are read off recorded headers (the facts' §2), which show the change of 2025-03-18 to 2025-03-20.
@@ -108,67 +93,49 @@ class ChargeLaw:
     """
 
     law: ChatLaw = ChatLaw.CHAT_2025
-    from_s: float = 0.0
-
-    def __post_init__(self) -> None:
-        between("from_s", self.from_s, 0.0, math.inf)
+    from_s: float = bounded(0.0, 0.0, math.inf)
 
 
 @dataclass(frozen=True, slots=True)
-class HiddenBucket:
+class HiddenBucket(Bounded):
     """Hidden buckets that hold less, beside the minute that headers show.
 
     Evidence: "a shorter-window enforcement may exist in addition" (the facts' §1): documented, never recorded.
     """
 
-    seconds: float = 1.0
-
-    def __post_init__(self) -> None:
-        between("seconds", self.seconds, 0.001, 59.999)
+    seconds: float = bounded(1.0, 0.001, 59.999)
 
 
 @dataclass(frozen=True, slots=True)
-class Quantised:
+class Quantised(Bounded):
     """A hidden count for each window of `seconds`, reset at its mark, beside the minute that headers show.
 
     Evidence: "60,000 requests/minute may be enforced as 1,000 requests/second" (help centre), and Azure's RPM over 1 s
     or 10 s (the facts' §1, §3): documented, never recorded.
     """
 
-    seconds: float = 1.0
-
-    def __post_init__(self) -> None:
-        between("seconds", self.seconds, 0.001, 59.999)
+    seconds: float = bounded(1.0, 0.001, 59.999)
 
 
 @dataclass(frozen=True, slots=True)
-class FixedWindows:
+class FixedWindows(Bounded):
     """Counts that restart at each mark, by default a minute apart, in place of buckets. Inferred; gateways do it."""
 
-    seconds: float = 60.0
-
-    def __post_init__(self) -> None:
-        between("seconds", self.seconds, 0.01, 86_400.0)
+    seconds: float = bounded(60.0, 0.01, 86_400.0)
 
 
 @dataclass(frozen=True, slots=True)
-class SlidingWindows:
+class SlidingWindows(Bounded):
     """An exact count of the last minute's units, in place of buckets. Inferred; home-made limiters do it."""
 
-    seconds: float = 60.0
-
-    def __post_init__(self) -> None:
-        between("seconds", self.seconds, 0.01, 86_400.0)
+    seconds: float = bounded(60.0, 0.01, 86_400.0)
 
 
 @dataclass(frozen=True, slots=True)
-class ApproximateWindows:
+class ApproximateWindows(Bounded):
     """This minute's count and a share of the last one's, in place of buckets. Inferred; gateways and CDNs do it."""
 
-    seconds: float = 60.0
-
-    def __post_init__(self) -> None:
-        between("seconds", self.seconds, 0.01, 86_400.0)
+    seconds: float = bounded(60.0, 0.01, 86_400.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +149,7 @@ class ChargedRefusals:
 
 
 @dataclass(frozen=True, slots=True)
-class Foreign:
+class Foreign(Bounded):
     """Other clients of the account: bursts that take from the same limits, not from those of our project.
 
     Inferred; any account with a second service shows it. They come from our first call on, at random (exponential gaps
@@ -192,21 +159,12 @@ class Foreign:
     goes into debt.
     """
 
-    share: float = 0.3
-    burst: float = 0.05
-    tokens_per_minute: int | None = None
-    burst_tokens: int | None = None
-    requests: int = 1
+    share: float = bounded(0.3, 0.0, 10.0)
+    burst: float = bounded(0.05, 0.000_1, 1.0)
+    tokens_per_minute: int | None = bounded(None, 1)
+    burst_tokens: int | None = bounded(None, 1)
+    requests: int = bounded(1, 0, 1_000_000)
     regular: bool = False
     insists: bool = False
     from_s: float = 0.0
-    to_s: float = math.inf
-
-    def __post_init__(self) -> None:
-        between("share", self.share, 0.0, 10.0)
-        between("burst", self.burst, 0.000_1, 1.0)
-        between("requests", self.requests, 0, 1_000_000)
-        between("to_s", self.to_s, self.from_s, math.inf)
-        for name in ("tokens_per_minute", "burst_tokens"):
-            if getattr(self, name) is not None:
-                positive(name, getattr(self, name))
+    to_s: float = bounded(math.inf, "from_s", math.inf)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Final
 
-from broker.simulator.behaviours.bounds import between
+from broker.simulator.behaviours.bounds import Bounded, bounded
 
 LONGEST_S: Final = 3_600.0
 _NORMAL: Final = NormalDist()
@@ -16,13 +16,10 @@ _EDGE: Final = 1e-12  # the inverse has no value at 0
 
 
 @dataclass(frozen=True, slots=True)
-class FixedLatency:
+class FixedLatency(Bounded):
     """A constant latency."""
 
-    seconds: float = 1.0
-
-    def __post_init__(self) -> None:
-        between("seconds", self.seconds, 0.0, LONGEST_S)
+    seconds: float = bounded(1.0, 0.0, LONGEST_S)
 
     def delay_s(self, draw: float, inflight: int) -> float:
         """Return the latency of one call."""
@@ -30,15 +27,11 @@ class FixedLatency:
 
 
 @dataclass(frozen=True, slots=True)
-class UniformLatency:
+class UniformLatency(Bounded):
     """A uniform latency between two numbers: the meaning of `--latency`."""
 
-    shortest_s: float = 1.0
-    longest_s: float = 4.0
-
-    def __post_init__(self) -> None:
-        between("shortest_s", self.shortest_s, 0.0, LONGEST_S)
-        between("longest_s", self.longest_s, self.shortest_s, LONGEST_S)
+    shortest_s: float = bounded(1.0, 0.0, LONGEST_S)
+    longest_s: float = bounded(4.0, "shortest_s", LONGEST_S)
 
     def delay_s(self, draw: float, inflight: int) -> float:
         """Return the latency of one call."""
@@ -46,19 +39,13 @@ class UniformLatency:
 
 
 @dataclass(frozen=True, slots=True)
-class LogNormalLatency:
+class LogNormalLatency(Bounded):
     """A log-normal latency: most near the median, some much longer; `spread` is the deviation of the logarithm."""
 
-    median_s: float = 2.0
-    spread: float = 0.8
-    shortest_s: float = 0.05
-    longest_s: float = 60.0
-
-    def __post_init__(self) -> None:
-        between("shortest_s", self.shortest_s, 0.0, LONGEST_S)
-        between("longest_s", self.longest_s, self.shortest_s, LONGEST_S)
-        between("median_s", self.median_s, 0.001, LONGEST_S)
-        between("spread", self.spread, 0.0, 5.0)
+    median_s: float = bounded(2.0, 0.001, LONGEST_S)
+    spread: float = bounded(0.8, 0.0, 5.0)
+    shortest_s: float = bounded(0.05, 0.0, LONGEST_S)
+    longest_s: float = bounded(60.0, "shortest_s", LONGEST_S)
 
     def delay_s(self, draw: float, inflight: int) -> float:
         """Return the latency of one call."""
@@ -67,15 +54,11 @@ class LogNormalLatency:
 
 
 @dataclass(frozen=True, slots=True)
-class WideLatency:
+class WideLatency(Bounded):
     """A log-uniform latency, each order of magnitude equally often: from 50 ms to a minute by default."""
 
-    shortest_s: float = 0.05
-    longest_s: float = 60.0
-
-    def __post_init__(self) -> None:
-        between("shortest_s", self.shortest_s, 0.001, LONGEST_S)
-        between("longest_s", self.longest_s, self.shortest_s, LONGEST_S)
+    shortest_s: float = bounded(0.05, 0.001, LONGEST_S)
+    longest_s: float = bounded(60.0, "shortest_s", LONGEST_S)
 
     def delay_s(self, draw: float, inflight: int) -> float:
         """Return the latency of one call."""
@@ -83,17 +66,12 @@ class WideLatency:
 
 
 @dataclass(frozen=True, slots=True)
-class LoadLatency:
+class LoadLatency(Bounded):
     """A latency that grows with the calls in flight: doubled with `knee` of them, tripled with twice as many."""
 
-    shortest_s: float = 0.5
-    longest_s: float = 2.0
-    knee: int = 100
-
-    def __post_init__(self) -> None:
-        between("shortest_s", self.shortest_s, 0.0, LONGEST_S)
-        between("longest_s", self.longest_s, self.shortest_s, LONGEST_S)
-        between("knee", self.knee, 1, 1_000_000)
+    shortest_s: float = bounded(0.5, 0.0, LONGEST_S)
+    longest_s: float = bounded(2.0, "shortest_s", LONGEST_S)
+    knee: int = bounded(100, 1, 1_000_000)
 
     def delay_s(self, draw: float, inflight: int) -> float:
         """Return the latency of one call."""

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from broker.simulator.behaviours.bounds import between, positive
+from broker.simulator.behaviours.bounds import Bounded, bounded
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,29 +47,23 @@ class BareResponses429:
 
 
 @dataclass(frozen=True, slots=True)
-class StaleHeaders:
+class StaleHeaders(Bounded):
     """Levels that are up to `seconds` old: looked up once and repeated until then.
 
     Inferred; a limiter with several replicas shows it.
     """
 
-    seconds: float = 1.0
-
-    def __post_init__(self) -> None:
-        between("seconds", self.seconds, 0.001, 3_600.0)
+    seconds: float = bounded(1.0, 0.001, 3_600.0)
 
 
 @dataclass(frozen=True, slots=True)
-class RoundedHeaders:
+class RoundedHeaders(Bounded):
     """Remaining rounded down to a multiple of a share of the limit, resets rounded up to whole seconds.
 
     Inferred; recorded remainders are exact and resets are cut to a millisecond.
     """
 
-    parts: int = 20
-
-    def __post_init__(self) -> None:
-        positive("parts", self.parts)
+    parts: int = bounded(20, 1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,27 +4,24 @@ import math
 from dataclasses import dataclass
 from enum import StrEnum
 
-from broker.simulator.behaviours.bounds import between, rate
+from broker.simulator.behaviours.bounds import Bounded, between, bounded, share
 
 
 @dataclass(frozen=True, slots=True)
-class ErrorStorm:
+class ErrorStorm(Bounded):
     """A period in which a share of calls soon ends in a 5xx.
 
     Evidence: 500, 502 (a page) and 503 are recorded (the facts' §4.3); that they come in storms is common experience.
     """
 
-    from_s: float = 30.0
-    to_s: float = 60.0
-    rate: float = 0.5
+    from_s: float = bounded(30.0, 0.0, math.inf)
+    to_s: float = bounded(60.0, "from_s", math.inf)
+    rate: float = share(0.5)
     statuses: tuple[int, ...] = (500, 502, 503)
-    delay_s: float = 0.1
+    delay_s: float = bounded(0.1, 0.0, 3_600.0)
 
     def __post_init__(self) -> None:
-        between("from_s", self.from_s, 0.0, math.inf)
-        between("to_s", self.to_s, self.from_s, math.inf)
-        rate("rate", self.rate)
-        between("delay_s", self.delay_s, 0.0, 3_600.0)
+        Bounded.__post_init__(self)
         if not self.statuses or not all(500 <= status <= 599 for status in self.statuses):
             raise ValueError("the statuses of a storm are between 500 and 599")
 
@@ -37,7 +34,7 @@ class AccountTroubleKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class AccountTrouble:
+class AccountTrouble(Bounded):
     """A period in which a share of calls is refused, free of charge, with a 429 that no limit explains.
 
     Evidence: `slow_down` since 2026, a 503 before, and `insufficient_quota` (the facts' §4.1). That they come without
@@ -45,61 +42,44 @@ class AccountTrouble:
     """
 
     kind: AccountTroubleKind = AccountTroubleKind.SLOW_DOWN
-    from_s: float = 30.0
-    to_s: float = 60.0
-    rate: float = 1.0
-
-    def __post_init__(self) -> None:
-        between("from_s", self.from_s, 0.0, math.inf)
-        between("to_s", self.to_s, self.from_s, math.inf)
-        rate("rate", self.rate)
+    from_s: float = bounded(30.0, 0.0, math.inf)
+    to_s: float = bounded(60.0, "from_s", math.inf)
+    rate: float = share(1.0)
 
 
 @dataclass(frozen=True, slots=True)
-class DroppedConnections:
+class DroppedConnections(Bounded):
     """A share of calls loses its connection on the way, before any answer. Common experience; the SDK retries it."""
 
-    rate: float = 0.02
-
-    def __post_init__(self) -> None:
-        rate("rate", self.rate)
+    rate: float = share(0.02)
 
 
 @dataclass(frozen=True, slots=True)
-class SilentCalls:
+class SilentCalls(Bounded):
     """A share of calls without an answer for `seconds`; then the connection ends. The SDK's time-out is 600 s (§5)."""
 
-    rate: float = 0.01
-    seconds: float = 900.0
-
-    def __post_init__(self) -> None:
-        rate("rate", self.rate)
-        between("seconds", self.seconds, 0.0, 86_400.0)
+    rate: float = share(0.01)
+    seconds: float = bounded(900.0, 0.0, 86_400.0)
 
 
 @dataclass(frozen=True, slots=True)
-class SlowStreams:
+class SlowStreams(Bounded):
     """A share of streams that take `factor` times their latency. Inferred."""
 
-    rate: float = 0.05
-    factor: float = 10.0
-
-    def __post_init__(self) -> None:
-        rate("rate", self.rate)
-        between("factor", self.factor, 1.0, 1_000.0)
+    rate: float = share(0.05)
+    factor: float = bounded(10.0, 1.0, 1_000.0)
 
 
 @dataclass(frozen=True, slots=True)
-class BrokenStreams:
+class BrokenStreams(Bounded):
     """A share of streams is cut, another ends in an error: the same as the rates in `UpstreamSettings`, added to them.
 
     Evidence: errors inside 200 streams (openai/codex#43337 and others, the facts' §4.3).
     """
 
-    cut_rate: float = 0.02
-    error_rate: float = 0.02
+    cut_rate: float = share(0.02)
+    error_rate: float = share(0.02)
 
     def __post_init__(self) -> None:
-        rate("cut_rate", self.cut_rate)
-        rate("error_rate", self.error_rate)
-        rate("cut_rate and error_rate together", self.cut_rate + self.error_rate)
+        Bounded.__post_init__(self)
+        between("cut_rate and error_rate together", self.cut_rate + self.error_rate, 0.0, 1.0)
