@@ -4,7 +4,8 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
-from broker.simulator.behaviours.catalogue import Behaviour, parsed
+from broker.simulator.behaviours.bounds import Behaviour
+from broker.simulator.behaviours.catalogue import parsed
 from broker.simulator.settings import UpstreamSettings
 
 TOKENS_PER_MINUTE: Final = 330_000

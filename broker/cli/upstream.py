@@ -10,7 +10,8 @@ from typing import Annotated, NoReturn
 import typer
 
 from broker.cli.terminal import say, say_json
-from broker.simulator.behaviours.catalogue import Behaviour, parsed, spelled
+from broker.simulator.behaviours.bounds import Behaviour
+from broker.simulator.behaviours.catalogue import parsed, spelled
 from broker.simulator.behaviours.file import behaviours_in
 from broker.simulator.pricing import ChatLaw
 from broker.simulator.upstream import Stats, Upstream, UpstreamSettings

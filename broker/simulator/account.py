@@ -15,7 +15,7 @@ from broker.simulator.admission import (
     Refusal,
     RefusedCost,
 )
-from broker.simulator.behaviours.catalogue import Behaviour
+from broker.simulator.behaviours.bounds import Behaviour
 from broker.simulator.behaviours.enforcement import Foreign, LimitChange
 from broker.simulator.foreign import ForeignClient
 from broker.simulator.rules import Limits, Meter, Rule, refused_cost_of, rules_of, scaled

@@ -6,20 +6,8 @@ from enum import StrEnum
 from fnmatch import fnmatchcase
 
 from broker.simulator.admission import DAY_US, MINUTE_US, SECOND_US, Metric, RefusedCost
-from broker.simulator.behaviours.catalogue import Behaviour
-from broker.simulator.behaviours.enforcement import (
-    ApproximateWindows,
-    ChargedRefusals,
-    FixedWindows,
-    HiddenBucket,
-    PerDay,
-    Period,
-    ProjectLimits,
-    Quantised,
-    RequestBound,
-    SharedLimit,
-    SlidingWindows,
-)
+from broker.simulator.behaviours import enforcement
+from broker.simulator.behaviours.bounds import Behaviour
 from broker.simulator.meters.bucket import Bucket
 from broker.simulator.meters.fixed_window import FixedWindow
 from broker.simulator.meters.sliding_window import SlidingWindow
@@ -95,21 +83,23 @@ def rules_of(limits: Limits, behaviours: Sequence[Behaviour]) -> list[Rule]:
     for window_us, hidden in _hidden(limits, behaviours):
         rules += [replace(rule, window_us=window_us, kind=hidden) for rule in shown if window_us < period_us]
     for behaviour in behaviours:
-        if isinstance(behaviour, ProjectLimits):
+        if isinstance(behaviour, enforcement.ProjectLimits):
             rules += [replace(rule.scaled(behaviour.share), project=True) for rule in shown]
     return rules
 
 
 def refused_cost_of(limits: Limits, behaviours: Sequence[Behaviour]) -> RefusedCost:
     """Return the cost of a refusal."""
-    costs = [behaviour.cost for behaviour in behaviours if isinstance(behaviour, ChargedRefusals)]
+    costs = [behaviour.cost for behaviour in behaviours if isinstance(behaviour, enforcement.ChargedRefusals)]
     return costs[-1] if costs else limits.refused_cost
 
 
-def shared_limit_of(model: str, behaviours: Sequence[Behaviour]) -> SharedLimit | None:
+def shared_limit_of(model: str, behaviours: Sequence[Behaviour]) -> enforcement.SharedLimit | None:
     """Return the limit `model` shares with others, or None when it has its own."""
     for behaviour in behaviours:
-        if isinstance(behaviour, SharedLimit) and any(fnmatchcase(model, pattern) for pattern in behaviour.models):
+        if isinstance(behaviour, enforcement.SharedLimit) and any(
+            fnmatchcase(model, pattern) for pattern in behaviour.models
+        ):
             return behaviour
     return None
 
@@ -118,13 +108,13 @@ def _metering(behaviours: Sequence[Behaviour]) -> tuple[Kind, int]:
     kind, seconds = Kind.BUCKET, 60.0
     for behaviour in behaviours:
         match behaviour:
-            case Period():
+            case enforcement.Period():
                 kind, seconds = Kind.BUCKET, behaviour.seconds
-            case FixedWindows():
+            case enforcement.FixedWindows():
                 kind, seconds = Kind.FIXED, behaviour.seconds
-            case SlidingWindows():
+            case enforcement.SlidingWindows():
                 kind, seconds = Kind.SLIDING, behaviour.seconds
-            case ApproximateWindows():
+            case enforcement.ApproximateWindows():
                 kind, seconds = Kind.TWO, behaviour.seconds
             case _:
                 pass
@@ -132,7 +122,9 @@ def _metering(behaviours: Sequence[Behaviour]) -> tuple[Kind, int]:
 
 
 def _requests_per_minute(limits: Limits, behaviours: Sequence[Behaviour]) -> int:
-    bounds = [behaviour.requests_per_minute for behaviour in behaviours if isinstance(behaviour, RequestBound)]
+    bounds = [
+        behaviour.requests_per_minute for behaviour in behaviours if isinstance(behaviour, enforcement.RequestBound)
+    ]
     return bounds[-1] if bounds else limits.requests_per_minute
 
 
@@ -140,7 +132,7 @@ def _daily(limits: Limits, behaviours: Sequence[Behaviour]) -> Iterator[Rule]:
     if limits.requests_per_day is not None:
         yield Rule(Metric.REQUESTS, limits.requests_per_day, DAY_US, DAY_US)
     for behaviour in behaviours:
-        if isinstance(behaviour, PerDay):
+        if isinstance(behaviour, enforcement.PerDay):
             if behaviour.requests is not None:
                 yield Rule(Metric.REQUESTS, behaviour.requests, DAY_US, DAY_US)
             if behaviour.tokens is not None:
@@ -151,7 +143,7 @@ def _hidden(limits: Limits, behaviours: Sequence[Behaviour]) -> Iterator[tuple[i
     if limits.burst_us is not None:
         yield limits.burst_us, Kind.BUCKET
     for behaviour in behaviours:
-        if isinstance(behaviour, HiddenBucket):
+        if isinstance(behaviour, enforcement.HiddenBucket):
             yield round(behaviour.seconds * SECOND_US), Kind.BUCKET
-        elif isinstance(behaviour, Quantised):
+        elif isinstance(behaviour, enforcement.Quantised):
             yield round(behaviour.seconds * SECOND_US), Kind.FIXED

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from broker.simulator.account import Scene
-from broker.simulator.behaviours.catalogue import Behaviour
+from broker.simulator.behaviours.bounds import Behaviour
 from broker.simulator.behaviours.latencies import Latency, UniformLatency
 from broker.simulator.limiter import Limits, RefusedCost
 from broker.simulator.pricing import ChatLaw

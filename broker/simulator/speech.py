@@ -6,21 +6,8 @@ from typing import Any, Final
 from broker.simulator import dialects, wording
 from broker.simulator.admission import SECOND_US, HeaderTriple, Levels, Metric, Refusal
 from broker.simulator.answers import limit_name_of
-from broker.simulator.behaviours.catalogue import Behaviour
-from broker.simulator.behaviours.manners import (
-    AllHeaders,
-    Azure,
-    AzureUnlimited,
-    BareResponses429,
-    Groq,
-    HtmlGateway,
-    Manner,
-    NoHeaders,
-    OnlyRetryAfter,
-    OnlyTokenHeaders,
-    RoundedHeaders,
-    StaleHeaders,
-)
+from broker.simulator.behaviours import manners
+from broker.simulator.behaviours.bounds import Behaviour
 from broker.simulator.pricing import Endpoint
 
 Body = Mapping[str, Any] | str
@@ -32,20 +19,20 @@ class Speech:
     """Builder of headers and bodies. Stale headers are its only state; plain ones state the exact levels."""
 
     def __init__(self, behaviours: Sequence[Behaviour]) -> None:
-        self._manner: Manner = AllHeaders()
+        self._manner: manners.AnswerManner = manners.AllHeaders()
         self._stale_us = 0
         self._parts = 0
         for behaviour in behaviours:
             match behaviour:
-                case StaleHeaders():
+                case manners.StaleHeaders():
                     self._stale_us = round(behaviour.seconds * SECOND_US)
-                case RoundedHeaders():
+                case manners.RoundedHeaders():
                     self._parts = behaviour.parts
-                case _ if isinstance(behaviour, Manner):
+                case _ if isinstance(behaviour, manners.AnswerManner):
                     self._manner = behaviour
                 case _:
                     pass
-        self.is_plain = isinstance(self._manner, AllHeaders) and not self._stale_us and not self._parts
+        self.is_plain = isinstance(self._manner, manners.AllHeaders) and not self._stale_us and not self._parts
         self._looked_up: dict[str, tuple[int, Levels, Levels]] = {}
 
     def headers(self, name: str, levels: Levels, project_levels: Levels, now_us: int) -> dict[str, str]:
@@ -55,13 +42,13 @@ class Speech:
         if self._parts:
             levels, project_levels = self._rounded(levels), self._rounded(project_levels)
         match self._manner:
-            case NoHeaders() | OnlyRetryAfter() | HtmlGateway():
+            case manners.NoHeaders() | manners.OnlyRetryAfter() | manners.HtmlGateway():
                 return {}
-            case OnlyTokenHeaders():
+            case manners.OnlyTokenHeaders():
                 levels, project_levels = _tokens_of(levels), _tokens_of(project_levels)
-            case Azure():
+            case manners.Azure():
                 return dialects.azure_headers(levels, in_seconds=self._manner.in_seconds)
-            case AzureUnlimited():
+            case manners.AzureUnlimited():
                 return dialects.azure_headers({metric: HeaderTriple(-1, -1, 0) for metric in levels}, in_seconds=False)
             case _:
                 pass
@@ -74,19 +61,19 @@ class Speech:
         both = wording.retry_headers(refused)
         after = {name: value for name, value in both.items() if name == "retry-after"}
         match self._manner:
-            case OnlyRetryAfter():
+            case manners.OnlyRetryAfter():
                 return after, dialects.curt_body(refused)
-            case Azure():
+            case manners.Azure():
                 return headers | after, dialects.azure_body(endpoint, refused)
-            case AzureUnlimited():
+            case manners.AzureUnlimited():
                 return headers, dialects.azure_curt_body(refused)
-            case HtmlGateway():
+            case manners.HtmlGateway():
                 return after if self._manner.retry_after else {}, dialects.page(429)
-            case Groq():
+            case manners.Groq():
                 return headers | after, dialects.groq_body(model, refused)
-            case BareResponses429() if endpoint is Endpoint.RESPONSES:
+            case manners.BareResponses429() if endpoint is Endpoint.RESPONSES:
                 headers, both = {}, {}
-            case NoHeaders() | OnlyTokenHeaders():
+            case manners.NoHeaders() | manners.OnlyTokenHeaders():
                 both = {}
             case _:
                 pass
@@ -94,7 +81,7 @@ class Speech:
 
     def failure_body(self, status: int) -> Body:
         """Build the body of a 5xx."""
-        return dialects.page(status) if isinstance(self._manner, HtmlGateway) else wording.failure_body(status)
+        return dialects.page(status) if isinstance(self._manner, manners.HtmlGateway) else wording.failure_body(status)
 
     def _as_looked_up(self, name: str, levels: Levels, project_levels: Levels, now_us: int) -> tuple[Levels, Levels]:
         known = self._looked_up.get(name)

@@ -14,15 +14,7 @@ from typing import Final
 
 from broker.simulator import wording
 from broker.simulator.admission import DAY_US, HeaderTriple, Levels, Metric, Refusal
-from broker.simulator.behaviours.troubles import (
-    AccountTrouble,
-    AccountTroubleKind,
-    BrokenStreams,
-    DroppedConnections,
-    ErrorStorm,
-    SilentCalls,
-    SlowStreams,
-)
+from broker.simulator.behaviours import troubles
 from broker.simulator.books import IdCount
 from broker.simulator.chance import Chance
 from broker.simulator.reply import Reply
@@ -50,12 +42,12 @@ class Trouble:
         self._chance = chance
         self._speech = speech
         played = settings.behaviours
-        self._accounts = [behaviour for behaviour in played if isinstance(behaviour, AccountTrouble)]
-        self._storms = [behaviour for behaviour in played if isinstance(behaviour, ErrorStorm)]
-        self._drops = [behaviour for behaviour in played if isinstance(behaviour, DroppedConnections)]
-        self._silences = [behaviour for behaviour in played if isinstance(behaviour, SilentCalls)]
-        self._slow = [behaviour for behaviour in played if isinstance(behaviour, SlowStreams)]
-        broken = [behaviour for behaviour in played if isinstance(behaviour, BrokenStreams)]
+        self._accounts = [behaviour for behaviour in played if isinstance(behaviour, troubles.AccountTrouble)]
+        self._storms = [behaviour for behaviour in played if isinstance(behaviour, troubles.ErrorStorm)]
+        self._drops = [behaviour for behaviour in played if isinstance(behaviour, troubles.DroppedConnections)]
+        self._silences = [behaviour for behaviour in played if isinstance(behaviour, troubles.SilentCalls)]
+        self._slow = [behaviour for behaviour in played if isinstance(behaviour, troubles.SlowStreams)]
+        broken = [behaviour for behaviour in played if isinstance(behaviour, troubles.BrokenStreams)]
         self.is_quiet = not (
             self._accounts
             or self._storms
@@ -91,7 +83,7 @@ class Trouble:
                 trouble.from_s <= since_s < trouble.to_s
                 and self._draw(luck, f"account {number}", luck.count.calls) < trouble.rate
             ):
-                gone = trouble.kind is AccountTroubleKind.INSUFFICIENT_QUOTA
+                gone = trouble.kind is troubles.AccountTroubleKind.INSUFFICIENT_QUOTA
                 return Reply(429, wording.quota_body() if gone else wording.slow_down_body(), count=luck.count)
         return None
 

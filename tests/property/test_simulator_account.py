@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 
 from broker.simulator.account import Account, Scene
 from broker.simulator.admission import MINUTE_US, Admitted, Metric
-from broker.simulator.behaviours.catalogue import NAMED, Behaviour
+from broker.simulator.behaviours.bounds import Behaviour
+from broker.simulator.behaviours.catalogue import NAMED
 from broker.simulator.behaviours.enforcement import Foreign, LimitChange
 from broker.simulator.rules import Limits
 

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from broker.simulator.admission import SECOND_US, Metric
-from broker.simulator.behaviours.catalogue import Behaviour, behaviour
+from broker.simulator.behaviours.bounds import Behaviour
+from broker.simulator.behaviours.catalogue import behaviour
 from broker.simulator.pricing import Size
 from broker.simulator.settings import UpstreamSettings
 from broker.simulator.virtual import Ask, VirtualUpstream

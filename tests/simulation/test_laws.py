@@ -24,7 +24,8 @@ from broker.core.pricing.law_identification import TokenUsage
 from broker.core.pricing.laws import Prices, prices
 from broker.simulator import pricing as server
 from broker.simulator.admission import Metric as PlayedMetric
-from broker.simulator.behaviours.catalogue import Behaviour, behaviour
+from broker.simulator.behaviours.bounds import Behaviour
+from broker.simulator.behaviours.catalogue import behaviour
 from broker.simulator.settings import UpstreamSettings
 from broker.simulator.virtual import Ask, VirtualAnswer, VirtualUpstream, Visit
 

@@ -9,7 +9,8 @@ from broker.errors import SettingsError
 from broker.planner.amounts import per_hour, span, span_ms
 from broker.planner.workload import HOUR_MS, Span, Stream, Workload
 from broker.planner.workload_file import WorkloadError, lane_among, workload_in
-from broker.simulator.behaviours.catalogue import Behaviour, parsed
+from broker.simulator.behaviours.bounds import Behaviour
+from broker.simulator.behaviours.catalogue import parsed
 from schemas.nearest import ended
 
 _T = TypeVar("_T")

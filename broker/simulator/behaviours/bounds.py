@@ -1,4 +1,4 @@
-"""Bounds of the numbers in a behaviour, stated at their fields, and the sentences that refuse a number outside them."""
+"""A behaviour, the bounds stated at its fields, and the sentences that refuse a number outside them."""
 
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -27,7 +27,7 @@ def share(usual: float) -> Any:
 
 
 @dataclass(frozen=True, slots=True)
-class Bounded:
+class Behaviour:
     """Behaviour whose numbers lie within the bounds of their fields; a field may be None if it usually is."""
 
     def __post_init__(self) -> None:

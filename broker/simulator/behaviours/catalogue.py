@@ -11,133 +11,63 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from broker.simulator.admission import RefusedCost
-from broker.simulator.behaviours.enforcement import (
-    ApproximateWindows,
-    ChargedRefusals,
-    ChargeLaw,
-    FixedWindows,
-    Foreign,
-    HiddenBucket,
-    LimitChange,
-    PerDay,
-    Period,
-    ProjectLimits,
-    Quantised,
-    RequestBound,
-    SharedLimit,
-    SlidingWindows,
-)
-from broker.simulator.behaviours.latencies import (
-    FixedLatency,
-    Latency,
-    LoadLatency,
-    LogNormalLatency,
-    UniformLatency,
-    WideLatency,
-)
-from broker.simulator.behaviours.manners import (
-    AllHeaders,
-    Azure,
-    AzureUnlimited,
-    BareResponses429,
-    Groq,
-    HtmlGateway,
-    Manner,
-    NoHeaders,
-    OnlyRetryAfter,
-    OnlyTokenHeaders,
-    RoundedHeaders,
-    StaleHeaders,
-)
-from broker.simulator.behaviours.troubles import (
-    AccountTrouble,
-    AccountTroubleKind,
-    BrokenStreams,
-    DroppedConnections,
-    ErrorStorm,
-    SilentCalls,
-    SlowStreams,
-)
+from broker.simulator.behaviours import enforcement, latencies, manners, troubles
+from broker.simulator.behaviours.bounds import Behaviour
 from broker.simulator.pricing import ChatLaw
 from schemas.nearest import meant_or_known
 
-Behaviour = (
-    Period
-    | RequestBound
-    | PerDay
-    | ProjectLimits
-    | SharedLimit
-    | LimitChange
-    | ChargeLaw
-    | HiddenBucket
-    | Quantised
-    | FixedWindows
-    | SlidingWindows
-    | ApproximateWindows
-    | ChargedRefusals
-    | Foreign
-    | Manner
-    | AccountTrouble
-    | ErrorStorm
-    | DroppedConnections
-    | SilentCalls
-    | SlowStreams
-    | BrokenStreams
-    | Latency
-)
-
 NAMED: Final[Mapping[str, Behaviour]] = MappingProxyType(
     {
-        "bucket": Period(60.0),
-        "bucket-6s": Period(6.0),
-        "bucket-1s": Period(1.0),
-        "request-bound": RequestBound(),
-        "requests-per-day": PerDay(requests=10_000),
-        "tokens-per-day": PerDay(tokens=2_000_000),
-        "project-limits": ProjectLimits(),
-        "shared-limit": SharedLimit(),
-        "limit-halved": LimitChange(factor=0.5),
-        "limit-doubled": LimitChange(factor=2.0),
-        "law-chat-2025": ChargeLaw(ChatLaw.CHAT_2025),
-        "law-chat-legacy": ChargeLaw(ChatLaw.CHAT_LEGACY),
-        "law-documented": ChargeLaw(ChatLaw.DOCUMENTED),
-        "law-usage": ChargeLaw(ChatLaw.USAGE),
-        "law-change": ChargeLaw(ChatLaw.CHAT_LEGACY, from_s=30.0),
-        "hidden-bucket-1s": HiddenBucket(1.0),
-        "hidden-bucket-6s": HiddenBucket(6.0),
-        "quantised-1s": Quantised(1.0),
-        "quantised-6s": Quantised(6.0),
-        "fixed-window": FixedWindows(),
-        "sliding-window": SlidingWindows(),
-        "sliding-approximate": ApproximateWindows(),
-        "refusals-cost-request": ChargedRefusals(RefusedCost.REQUEST),
-        "refusals-cost-all": ChargedRefusals(RefusedCost.ALL),
-        "foreign": Foreign(),
-        "foreign-insisting": Foreign(insists=True),
-        "headers-all": AllHeaders(),
-        "headers-none": NoHeaders(),
-        "headers-retry-after": OnlyRetryAfter(),
-        "headers-tokens": OnlyTokenHeaders(),
-        "headers-stale": StaleHeaders(),
-        "headers-rounded": RoundedHeaders(),
-        "responses-bare-429": BareResponses429(),
-        "azure": Azure(),
-        "azure-seconds": Azure(in_seconds=True),
-        "azure-unlimited": AzureUnlimited(),
-        "groq": Groq(),
-        "gateway-html": HtmlGateway(),
-        "slow-down": AccountTrouble(AccountTroubleKind.SLOW_DOWN),
-        "quota-gone": AccountTrouble(AccountTroubleKind.INSUFFICIENT_QUOTA),
-        "error-storm": ErrorStorm(),
-        "dropped": DroppedConnections(),
-        "silence": SilentCalls(),
-        "slow-streams": SlowStreams(),
-        "broken-streams": BrokenStreams(),
-        "latency-fixed": FixedLatency(),
-        "latency-uniform": UniformLatency(),
-        "latency-lognormal": LogNormalLatency(),
-        "latency-wide": WideLatency(),
-        "latency-load": LoadLatency(),
+        "bucket": enforcement.Period(60.0),
+        "bucket-6s": enforcement.Period(6.0),
+        "bucket-1s": enforcement.Period(1.0),
+        "request-bound": enforcement.RequestBound(),
+        "requests-per-day": enforcement.PerDay(requests=10_000),
+        "tokens-per-day": enforcement.PerDay(tokens=2_000_000),
+        "project-limits": enforcement.ProjectLimits(),
+        "shared-limit": enforcement.SharedLimit(),
+        "limit-halved": enforcement.LimitChange(factor=0.5),
+        "limit-doubled": enforcement.LimitChange(factor=2.0),
+        "law-chat-2025": enforcement.ChargeLaw(ChatLaw.CHAT_2025),
+        "law-chat-legacy": enforcement.ChargeLaw(ChatLaw.CHAT_LEGACY),
+        "law-documented": enforcement.ChargeLaw(ChatLaw.DOCUMENTED),
+        "law-usage": enforcement.ChargeLaw(ChatLaw.USAGE),
+        "law-change": enforcement.ChargeLaw(ChatLaw.CHAT_LEGACY, from_s=30.0),
+        "hidden-bucket-1s": enforcement.HiddenBucket(1.0),
+        "hidden-bucket-6s": enforcement.HiddenBucket(6.0),
+        "quantised-1s": enforcement.Quantised(1.0),
+        "quantised-6s": enforcement.Quantised(6.0),
+        "fixed-window": enforcement.FixedWindows(),
+        "sliding-window": enforcement.SlidingWindows(),
+        "sliding-approximate": enforcement.ApproximateWindows(),
+        "refusals-cost-request": enforcement.ChargedRefusals(RefusedCost.REQUEST),
+        "refusals-cost-all": enforcement.ChargedRefusals(RefusedCost.ALL),
+        "foreign": enforcement.Foreign(),
+        "foreign-insisting": enforcement.Foreign(insists=True),
+        "headers-all": manners.AllHeaders(),
+        "headers-none": manners.NoHeaders(),
+        "headers-retry-after": manners.OnlyRetryAfter(),
+        "headers-tokens": manners.OnlyTokenHeaders(),
+        "headers-stale": manners.StaleHeaders(),
+        "headers-rounded": manners.RoundedHeaders(),
+        "responses-bare-429": manners.BareResponses429(),
+        "azure": manners.Azure(),
+        "azure-seconds": manners.Azure(in_seconds=True),
+        "azure-unlimited": manners.AzureUnlimited(),
+        "groq": manners.Groq(),
+        "gateway-html": manners.HtmlGateway(),
+        "slow-down": troubles.AccountTrouble(troubles.AccountTroubleKind.SLOW_DOWN),
+        "quota-gone": troubles.AccountTrouble(troubles.AccountTroubleKind.INSUFFICIENT_QUOTA),
+        "error-storm": troubles.ErrorStorm(),
+        "dropped": troubles.DroppedConnections(),
+        "silence": troubles.SilentCalls(),
+        "slow-streams": troubles.SlowStreams(),
+        "broken-streams": troubles.BrokenStreams(),
+        "latency-fixed": latencies.FixedLatency(),
+        "latency-uniform": latencies.UniformLatency(),
+        "latency-lognormal": latencies.LogNormalLatency(),
+        "latency-wide": latencies.WideLatency(),
+        "latency-load": latencies.LoadLatency(),
     }
 )
 

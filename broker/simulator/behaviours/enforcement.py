@@ -4,12 +4,12 @@ import math
 from dataclasses import dataclass
 
 from broker.simulator.admission import RefusedCost
-from broker.simulator.behaviours.bounds import Bounded, bounded
+from broker.simulator.behaviours.bounds import Behaviour, bounded
 from broker.simulator.pricing import ChatLaw
 
 
 @dataclass(frozen=True, slots=True)
-class Period(Bounded):
+class Period(Behaviour):
     """Buckets of another period than a minute, stated in headers: a period's share of the limit, and resets to match.
 
     Evidence: buckets that hold a full minute are what 1,189 of 1,191 recorded token rows show (the facts' §0.1); 68
@@ -20,7 +20,7 @@ class Period(Bounded):
 
 
 @dataclass(frozen=True, slots=True)
-class RequestBound(Bounded):
+class RequestBound(Behaviour):
     """A request limit so low that it, not the token limit, refuses.
 
     Evidence: recorded 429s on `requests per min (RPM)` with limits of 3 and 500 (the facts' §4.2, template 1).
@@ -30,7 +30,7 @@ class RequestBound(Bounded):
 
 
 @dataclass(frozen=True, slots=True)
-class PerDay(Bounded):
+class PerDay(Behaviour):
     """Additional daily limits. Headers then show the day in place of the minute, without saying so.
 
     Evidence: 68 recorded rows of requests refill over 86,400 s (the facts' §0.5), and 429s on `requests per day (RPD)`.
@@ -41,13 +41,13 @@ class PerDay(Bounded):
     tokens: int | None = bounded(None, 1)
 
     def __post_init__(self) -> None:
-        Bounded.__post_init__(self)
+        Behaviour.__post_init__(self)
         if self.requests is None and self.tokens is None:
             raise ValueError("a daily limit counts requests, tokens or both")
 
 
 @dataclass(frozen=True, slots=True)
-class ProjectLimits(Bounded):
+class ProjectLimits(Behaviour):
     """A project's own buckets of each model, with a share of the account's limits; headers and 429s name the project.
 
     Evidence: 43 recorded rows of project-tokens and 7 of project-requests (the facts' §3), and template 2 (§4.2).
@@ -57,7 +57,7 @@ class ProjectLimits(Bounded):
 
 
 @dataclass(frozen=True, slots=True)
-class SharedLimit:
+class SharedLimit(Behaviour):
     """Models that draw from one limit, which has a name of its own; a 429 names both.
 
     Evidence: shared limits are documented; `Request too large for gpt-4.1-2025-04-14 (for limit gpt-4.1)` is recorded
@@ -73,7 +73,7 @@ class SharedLimit:
 
 
 @dataclass(frozen=True, slots=True)
-class LimitChange(Bounded):
+class LimitChange(Behaviour):
     """A factor on the limits of a minute (or of `Period`) from some instant on; units in use stay in use.
 
     Evidence: "tier tables change without notice" (the facts' §1); gpt-5 was seen with 30,000 and later with 500,000.
@@ -85,7 +85,7 @@ class LimitChange(Bounded):
 
 
 @dataclass(frozen=True, slots=True)
-class ChargeLaw(Bounded):
+class ChargeLaw(Behaviour):
     """Charge law from some instant on; several of them make a law that changes midway.
 
     Evidence: the laws are read off recorded headers (the facts' §2), which show the change of 2025-03-18 to 2025-03-20.
@@ -97,7 +97,7 @@ class ChargeLaw(Bounded):
 
 
 @dataclass(frozen=True, slots=True)
-class HiddenBucket(Bounded):
+class HiddenBucket(Behaviour):
     """Hidden buckets that hold less, beside the minute that headers show.
 
     Evidence: "a shorter-window enforcement may exist in addition" (the facts' §1): documented, never recorded.
@@ -107,7 +107,7 @@ class HiddenBucket(Bounded):
 
 
 @dataclass(frozen=True, slots=True)
-class Quantised(Bounded):
+class Quantised(Behaviour):
     """A hidden count for each window of `seconds`, reset at its mark, beside the minute that headers show.
 
     Evidence: "60,000 requests/minute may be enforced as 1,000 requests/second" (help centre), and Azure's RPM over 1 s
@@ -118,28 +118,28 @@ class Quantised(Bounded):
 
 
 @dataclass(frozen=True, slots=True)
-class FixedWindows(Bounded):
+class FixedWindows(Behaviour):
     """Counts that restart at each mark, by default a minute apart, in place of buckets. Inferred; gateways do it."""
 
     seconds: float = bounded(60.0, 0.01, 86_400.0)
 
 
 @dataclass(frozen=True, slots=True)
-class SlidingWindows(Bounded):
+class SlidingWindows(Behaviour):
     """An exact count of the last minute's units, in place of buckets. Inferred; home-made limiters do it."""
 
     seconds: float = bounded(60.0, 0.01, 86_400.0)
 
 
 @dataclass(frozen=True, slots=True)
-class ApproximateWindows(Bounded):
+class ApproximateWindows(Behaviour):
     """This minute's count and a share of the last one's, in place of buckets. Inferred; gateways and CDNs do it."""
 
     seconds: float = bounded(60.0, 0.01, 86_400.0)
 
 
 @dataclass(frozen=True, slots=True)
-class ChargedRefusals:
+class ChargedRefusals(Behaviour):
     """Cost of a refused call: a request, or all that is left up to its charge.
 
     Evidence: "unsuccessful requests contribute to your per-minute limit" (the facts' §2.4): documented, never recorded.
@@ -149,7 +149,7 @@ class ChargedRefusals:
 
 
 @dataclass(frozen=True, slots=True)
-class Foreign(Bounded):
+class Foreign(Behaviour):
     """Other clients of the account: bursts that take from the same limits, not from those of our project.
 
     Inferred; any account with a second service shows it. They come from our first call on, at random (exponential gaps

@@ -2,7 +2,8 @@
 
 import tomllib
 
-from broker.simulator.behaviours.catalogue import Behaviour, behaviour
+from broker.simulator.behaviours.bounds import Behaviour
+from broker.simulator.behaviours.catalogue import behaviour
 
 
 def behaviours_in(text: str) -> tuple[Behaviour, ...]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Final
 
-from broker.simulator.behaviours.bounds import Bounded, bounded
+from broker.simulator.behaviours.bounds import Behaviour, bounded
 
 LONGEST_S: Final = 3_600.0
 _NORMAL: Final = NormalDist()
@@ -16,7 +16,7 @@ _EDGE: Final = 1e-12  # the inverse has no value at 0
 
 
 @dataclass(frozen=True, slots=True)
-class FixedLatency(Bounded):
+class FixedLatency(Behaviour):
     """A constant latency."""
 
     seconds: float = bounded(1.0, 0.0, LONGEST_S)
@@ -27,7 +27,7 @@ class FixedLatency(Bounded):
 
 
 @dataclass(frozen=True, slots=True)
-class UniformLatency(Bounded):
+class UniformLatency(Behaviour):
     """A uniform latency between two numbers: the meaning of `--latency`."""
 
     shortest_s: float = bounded(1.0, 0.0, LONGEST_S)
@@ -39,7 +39,7 @@ class UniformLatency(Bounded):
 
 
 @dataclass(frozen=True, slots=True)
-class LogNormalLatency(Bounded):
+class LogNormalLatency(Behaviour):
     """A log-normal latency: most near the median, some much longer; `spread` is the deviation of the logarithm."""
 
     median_s: float = bounded(2.0, 0.001, LONGEST_S)
@@ -54,7 +54,7 @@ class LogNormalLatency(Bounded):
 
 
 @dataclass(frozen=True, slots=True)
-class WideLatency(Bounded):
+class WideLatency(Behaviour):
     """A log-uniform latency, each order of magnitude equally often: from 50 ms to a minute by default."""
 
     shortest_s: float = bounded(0.05, 0.001, LONGEST_S)
@@ -66,7 +66,7 @@ class WideLatency(Bounded):
 
 
 @dataclass(frozen=True, slots=True)
-class LoadLatency(Bounded):
+class LoadLatency(Behaviour):
     """A latency that grows with the calls in flight: doubled with `knee` of them, tripled with twice as many."""
 
     shortest_s: float = bounded(0.5, 0.0, LONGEST_S)

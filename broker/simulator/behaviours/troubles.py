@@ -4,11 +4,11 @@ import math
 from dataclasses import dataclass
 from enum import StrEnum
 
-from broker.simulator.behaviours.bounds import Bounded, between, bounded, share
+from broker.simulator.behaviours.bounds import Behaviour, between, bounded, share
 
 
 @dataclass(frozen=True, slots=True)
-class ErrorStorm(Bounded):
+class ErrorStorm(Behaviour):
     """A period in which a share of calls soon ends in a 5xx.
 
     Evidence: 500, 502 (a page) and 503 are recorded (the facts' §4.3); that they come in storms is common experience.
@@ -21,7 +21,7 @@ class ErrorStorm(Bounded):
     delay_s: float = bounded(0.1, 0.0, 3_600.0)
 
     def __post_init__(self) -> None:
-        Bounded.__post_init__(self)
+        Behaviour.__post_init__(self)
         if not self.statuses or not all(500 <= status <= 599 for status in self.statuses):
             raise ValueError("the statuses of a storm are between 500 and 599")
 
@@ -34,7 +34,7 @@ class AccountTroubleKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class AccountTrouble(Bounded):
+class AccountTrouble(Behaviour):
     """A period in which a share of calls is refused, free of charge, with a 429 that no limit explains.
 
     Evidence: `slow_down` since 2026, a 503 before, and `insufficient_quota` (the facts' §4.1). That they come without
@@ -48,14 +48,14 @@ class AccountTrouble(Bounded):
 
 
 @dataclass(frozen=True, slots=True)
-class DroppedConnections(Bounded):
+class DroppedConnections(Behaviour):
     """A share of calls loses its connection on the way, before any answer. Common experience; the SDK retries it."""
 
     rate: float = share(0.02)
 
 
 @dataclass(frozen=True, slots=True)
-class SilentCalls(Bounded):
+class SilentCalls(Behaviour):
     """A share of calls without an answer for `seconds`; then the connection ends. The SDK's time-out is 600 s (§5)."""
 
     rate: float = share(0.01)
@@ -63,7 +63,7 @@ class SilentCalls(Bounded):
 
 
 @dataclass(frozen=True, slots=True)
-class SlowStreams(Bounded):
+class SlowStreams(Behaviour):
     """A share of streams that take `factor` times their latency. Inferred."""
 
     rate: float = share(0.05)
@@ -71,7 +71,7 @@ class SlowStreams(Bounded):
 
 
 @dataclass(frozen=True, slots=True)
-class BrokenStreams(Bounded):
+class BrokenStreams(Behaviour):
     """A share of streams is cut, another ends in an error: the same as the rates in `UpstreamSettings`, added to them.
 
     Evidence: errors inside 200 streams (openai/codex#43337 and others, the facts' §4.3).
@@ -81,5 +81,5 @@ class BrokenStreams(Bounded):
     error_rate: float = share(0.02)
 
     def __post_init__(self) -> None:
-        Bounded.__post_init__(self)
+        Behaviour.__post_init__(self)
         between("cut_rate and error_rate together", self.cut_rate + self.error_rate, 0.0, 1.0)

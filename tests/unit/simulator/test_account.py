@@ -9,7 +9,8 @@ from broker.simulator.admission import (
     Refusal,
     RefusedCost,
 )
-from broker.simulator.behaviours.catalogue import Behaviour, behaviour
+from broker.simulator.behaviours.bounds import Behaviour
+from broker.simulator.behaviours.catalogue import behaviour
 from broker.simulator.behaviours.enforcement import (
     ChargedRefusals,
     Foreign,

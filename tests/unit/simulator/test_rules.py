@@ -1,5 +1,6 @@
 from broker.simulator.admission import MINUTE_US, SECOND_US, Metric, RefusedCost
-from broker.simulator.behaviours.catalogue import Behaviour, behaviour
+from broker.simulator.behaviours.bounds import Behaviour
+from broker.simulator.behaviours.catalogue import behaviour
 from broker.simulator.behaviours.enforcement import ChargedRefusals
 from broker.simulator.rules import Kind, Limits, Rule, refused_cost_of, rules_of, shared_limit_of
 

@@ -1,5 +1,6 @@
 from broker.simulator.admission import SECOND_US, Metric
-from broker.simulator.behaviours.catalogue import Behaviour, behaviour
+from broker.simulator.behaviours.bounds import Behaviour
+from broker.simulator.behaviours.catalogue import behaviour
 from broker.simulator.behaviours.enforcement import ChargeLaw
 from broker.simulator.books import Books
 from broker.simulator.limiter import Limiter

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from broker.simulator.admission import MINUTE_US, SECOND_US, Metric
-from broker.simulator.behaviours.catalogue import NAMED, Behaviour, behaviour
+from broker.simulator.behaviours.bounds import Behaviour
+from broker.simulator.behaviours.catalogue import NAMED, behaviour
 from broker.simulator.pricing import Endpoint, Size, size_of
 from broker.simulator.settings import UpstreamSettings
 from broker.simulator.virtual import Ask, VirtualAnswer, VirtualUpstream, Visit
