@@ -17,21 +17,10 @@ from itertools import count
 from random import Random
 from typing import Final, assert_never
 
+from broker.core import commands
 from broker.core.answers.error_body import answer_of
 from broker.core.answers.rate_limit_headers import LimitMetric, reading_of
 from broker.core.answers.verdict import OK, Answer, Verdict, judge, success
-from broker.core.commands import (
-    Batch,
-    BreakerClosed,
-    BreakerOpened,
-    Call,
-    CancelCall,
-    Command,
-    Contained,
-    Forget,
-    Park,
-    Publish,
-)
 from broker.core.dispatch import Dispatch
 from broker.core.events import Answered, Committed, Promoted, Renewed, Taken
 from broker.core.pricing.law_identification import TokenUsage
@@ -219,32 +208,34 @@ class VirtualRun:
         wake_ms = core.wake_at()
         self._wake_ms = _NEVER_MS if wake_ms is None else wake_ms
 
-    def _carry_out(self, command: Command, now_ms: int) -> None:
+    def _carry_out(self, command: commands.Command, now_ms: int) -> None:
         match command:
-            case Call():
+            case commands.Call():
                 self._call(command, now_ms)
-            case Forget():
+            case commands.Forget():
                 self._forget(command)
-            case Publish():
+            case commands.Publish():
                 self._later(self.now_us + self._commit_us, self._committed, command.batch, now_ms)
-            case CancelCall() | BreakerOpened() | BreakerClosed():  # cut-off calls go on; breakers are not reported
+            case (
+                commands.CancelCall() | commands.BreakerOpened() | commands.BreakerClosed()
+            ):  # cut-off calls go on; breakers are not reported
                 pass
-            case Contained():
+            case commands.Contained():
                 raise command.error  # a plan without one of its requests is no plan
             case _:
                 assert_never(command)
 
-    def _forget(self, command: Forget) -> None:
+    def _forget(self, command: commands.Forget) -> None:
         lane = self._hold.pop(command.number).arrival.lane
         if self._backlog.full(lane):
             self._hungry[lane] = None
 
-    def _committed(self, batch: Batch, begun_ms: int) -> None:
+    def _committed(self, batch: commands.Batch, begun_ms: int) -> None:
         """Apply a final transaction: its outcomes are published, and the retrier gets its parked requests."""
         now_ms = self.now_us // 1_000
         for settlement in batch.settlements:
             cargo, decision = self._hold[settlement.number], settlement.decision
-            if isinstance(decision, Park):
+            if isinstance(decision, commands.Park):
                 again = Cargo(cargo.number, cargo.arrival, cargo.record)
                 again.attempt, again.failures, again.called = decision.attempts + 1, decision.failures, cargo.called
                 self._later(max(decision.not_before_ms * 1_000, self.now_us) + self._commit_us, self._write, again)
@@ -259,7 +250,7 @@ class VirtualRun:
 
     # ------------------------------------------------------------------ calls
 
-    def _call(self, command: Call, now_ms: int) -> None:
+    def _call(self, command: commands.Call, now_ms: int) -> None:
         cargo = self._hold[command.number]
         record, waited_ms = cargo.record, None
         record.calls += 1

@@ -14,18 +14,8 @@ from typing import Protocol, assert_never
 import structlog
 
 from broker.clock import WallClock
+from broker.core import commands
 from broker.core.answers.verdict import Meaning, Verdict
-from broker.core.commands import (
-    Batch,
-    BreakerClosed,
-    BreakerOpened,
-    Call,
-    CancelCall,
-    Command,
-    Contained,
-    Forget,
-    Publish,
-)
 from broker.core.dispatch import Dispatch
 from broker.core.events import Answered, CallNotSent, Committed, Crashed, Event, Suspected
 from broker.core.pricing.law_identification import TokenUsage
@@ -35,7 +25,7 @@ from broker.tasks import ended
 from broker.traces import traced
 from schemas.request_codec import DecodedRequest
 
-Caller = Callable[[Call, Payload], Awaitable[tuple[Verdict, int]]]
+Caller = Callable[[commands.Call, Payload], Awaitable[tuple[Verdict, int]]]
 """Makes one call; returns its verdict and the weight of its outcome."""
 
 
@@ -48,7 +38,7 @@ class CoreObserver(Protocol):
     def observe_event(self, event: Event) -> None:
         """Observe an event that is posted."""
 
-    def observe_command(self, command: Command, cargo: Payload | None) -> None:
+    def observe_command(self, command: commands.Command, cargo: Payload | None) -> None:
         """Observe a command that is about to be carried out; a call leaves now, after all that it had to wait for."""
 
     def contained(self, step: str, error: BaseException | None = None, **where: str | int | None) -> None:
@@ -65,7 +55,7 @@ class Driver:
         self.core = core
         self.hold = hold
         self.clock = clock
-        self.publish_queue: asyncio.Queue[Batch] = asyncio.Queue(maxsize=1)
+        self.publish_queue: asyncio.Queue[commands.Batch] = asyncio.Queue(maxsize=1)
         self._caller = caller
         self._watcher = watcher
         self._stirred = asyncio.Event()
@@ -145,33 +135,33 @@ class Driver:
         finally:
             timer.cancel()
 
-    def _carry_out(self, command: Command, calls: asyncio.TaskGroup) -> None:
+    def _carry_out(self, command: commands.Command, calls: asyncio.TaskGroup) -> None:
         match command:
-            case Call():
+            case commands.Call():
                 cargo = self.hold[command.number]
                 task = calls.create_task(self._call(command, cargo), name=f"call {command.call}")
                 self._calls[command.call] = task
                 task.add_done_callback(lambda ended: self._ended(command.call, cargo, ended))
-            case Publish():
+            case commands.Publish():
                 self._watcher.observe_command(command, None)
                 self.publish_queue.put_nowait(command.batch)
-            case CancelCall():
+            case commands.CancelCall():
                 if command.call in self._calls:
                     self._calls[command.call].cancel()
-            case BreakerOpened():
+            case commands.BreakerOpened():
                 self._watcher.observe_command(command, self.hold.get(command.number))
-            case BreakerClosed():
+            case commands.BreakerClosed():
                 self._watcher.observe_command(command, None)
-            case Contained():
+            case commands.Contained():
                 held = self.hold.get(command.number)
                 self.contained(command.step, command.error, **({} if held is None else _named(held)))
-            case Forget():
+            case commands.Forget():
                 self._watcher.observe_command(command, self.hold.drop(command.number))
                 self.room_changed.set()
             case _:
                 assert_never(command)
 
-    async def _call(self, command: Call, cargo: Payload) -> Answered | CallNotSent | Crashed:
+    async def _call(self, command: commands.Call, cargo: Payload) -> Answered | CallNotSent | Crashed:
         """Make one call; an exception that ends it, of whatever kind, ends its request alone.
 
         After deaths it waits until the ledger says that the call begins; a call cancelled meanwhile counts as begun. If
@@ -189,7 +179,7 @@ class Driver:
             self.contained("call", error, **_named(cargo))
             return Crashed(command.call)
 
-    def _overtakes(self, command: Call) -> bool:
+    def _overtakes(self, command: commands.Call) -> bool:
         """Whether it would start before a request of its ordering key that was turned back while it waited."""
         flights = self.core.flights
         return flights.holds(command.call) and self.core.batches.overtakes(

@@ -4,6 +4,7 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from broker import ports
 from broker.adapters.openai.environment import OPENAI_URL
 from broker.adapters.prometheus.meter import Meter
 from broker.clock import WallClock
@@ -12,18 +13,6 @@ from broker.core.config import LEADING
 from broker.core.dispatch import Dispatch
 from broker.core.ticket import CONTROL
 from broker.errors import SettingsError
-from broker.ports import (
-    ChunkLog,
-    Coordinators,
-    LaneLog,
-    Lease,
-    LedgerLog,
-    OffsetStore,
-    ReplyTopics,
-    TokenCounter,
-    TransactionLog,
-    UpstreamApi,
-)
 from broker.service.calls.base_url_proof import Proof
 from broker.service.calls.caller import Calling
 from broker.service.calls.foreign_server import Strangers, shown
@@ -72,16 +61,16 @@ class DispatcherDoors:
         offload: Reads large records; in the loop itself unless another is given.
     """
 
-    upstream: UpstreamApi
-    lease: Lease
-    ledger: LedgerLog
-    coordinators: Coordinators
-    offsets: OffsetStore
-    lane: Callable[[str], LaneLog]
-    make_producer: Callable[[], TransactionLog]
-    chunks: ChunkLog
-    replies: ReplyTopics
-    counter: TokenCounter
+    upstream: ports.UpstreamApi
+    lease: ports.Lease
+    ledger: ports.LedgerLog
+    coordinators: ports.Coordinators
+    offsets: ports.OffsetStore
+    lane: Callable[[str], ports.LaneLog]
+    make_producer: Callable[[], ports.TransactionLog]
+    chunks: ports.ChunkLog
+    replies: ports.ReplyTopics
+    counter: ports.TokenCounter
     offload: Offload = at_once
 
 
@@ -146,7 +135,7 @@ class _Callers:
 class _Readers:
     """Readers of lanes, the control topic and dead letters."""
 
-    letters: LaneLog
+    letters: ports.LaneLog
     grants: Grants
     intakes: dict[str, LaneIntake]
 

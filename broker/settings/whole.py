@@ -9,28 +9,8 @@ from pydantic import AfterValidator, Field, model_validator
 
 from broker.core.bounds import CALL_RESERVE_BYTES
 from broker.core.ticket import CONTROL
+from broker.settings import duties, fitting
 from broker.settings.connections import KafkaSettings, OpenAISettings, RedisSettings
-from broker.settings.duties import (
-    DedupeSettings,
-    DispatcherSettings,
-    InputSettings,
-    ModelsSettings,
-    RepliesSettings,
-    RetrierSettings,
-    RetrySettings,
-    ToolsSettings,
-)
-from broker.settings.fitting import (
-    CHUNK_BYTES_MIN,
-    CONTROL_BYTES_MIN,
-    DEAD_LETTER_BYTES_MIN,
-    OFFSETS_BYTES_MAX,
-    OUTCOME_BYTES_MIN,
-    PARKED_BYTES_MIN,
-    GroupTopic,
-    ledger_line_bytes_max,
-    offsets_bytes_max,
-)
 from broker.settings.group import Contradiction, ContradictionsError, Group
 from broker.settings.lanes import LANE_DEFAULTS, LaneSettings
 from broker.settings.limits import LimitSettings, doubly_claimed, limit_name, with_patterns
@@ -49,19 +29,19 @@ class Settings(Group):
     kafka: KafkaSettings = KafkaSettings()
     redis: RedisSettings = RedisSettings()
     openai: OpenAISettings = OpenAISettings()
-    dispatcher: DispatcherSettings = DispatcherSettings()
-    retrier: RetrierSettings = RetrierSettings()
+    dispatcher: duties.DispatcherSettings = duties.DispatcherSettings()
+    retrier: duties.RetrierSettings = duties.RetrierSettings()
     lanes: Mapping[str, LaneSettings] = Field(
         default_factory=lambda: {name: LaneSettings(**keys) for name, keys in LANE_DEFAULTS.items()}
     )
     limits: Annotated[Mapping[str, LimitSettings], AfterValidator(with_patterns)] = Field(default_factory=dict)
     tenants: Mapping[str, TenantSettings] = Field(default_factory=dict)
-    models: ModelsSettings = ModelsSettings()
-    tools: ToolsSettings = ToolsSettings()
-    replies: RepliesSettings = RepliesSettings()
-    input: InputSettings = InputSettings()
-    retry: RetrySettings = RetrySettings()
-    dedupe: DedupeSettings = DedupeSettings()
+    models: duties.ModelsSettings = duties.ModelsSettings()
+    tools: duties.ToolsSettings = duties.ToolsSettings()
+    replies: duties.RepliesSettings = duties.RepliesSettings()
+    input: duties.InputSettings = duties.InputSettings()
+    retry: duties.RetrySettings = duties.RetrySettings()
+    dedupe: duties.DedupeSettings = duties.DedupeSettings()
     topics: TopicsSettings = TopicsSettings()
 
     @property
@@ -186,14 +166,14 @@ def _check_fitting(settings: Settings) -> Iterator[Contradiction]:
     least = {
         "ledger": (
             given.ledger,
-            ledger_line_bytes_max(len(settings.lanes)),
+            fitting.ledger_line_bytes_max(len(settings.lanes)),
             "a full line must fit, else no leader can commit",
         ),
-        "results": (given.results, OUTCOME_BYTES_MIN, "else no answer would fit"),
-        "failures": (given.failures, PARKED_BYTES_MIN, "else no request could be parked"),
-        "dead_letters": (given.dead_letters, DEAD_LETTER_BYTES_MIN, "a dead letter keeps 64 KiB of its record"),
-        "chunks": (given.chunks, CHUNK_BYTES_MIN, "chunks are sent in batches of 64 KiB"),
-        "control": (given.control, CONTROL_BYTES_MIN, "a cancel with its headers must fit"),
+        "results": (given.results, fitting.OUTCOME_BYTES_MIN, "else no answer would fit"),
+        "failures": (given.failures, fitting.PARKED_BYTES_MIN, "else no request could be parked"),
+        "dead_letters": (given.dead_letters, fitting.DEAD_LETTER_BYTES_MIN, "a dead letter keeps 64 KiB of its record"),
+        "chunks": (given.chunks, fitting.CHUNK_BYTES_MIN, "chunks are sent in batches of 64 KiB"),
+        "control": (given.control, fitting.CONTROL_BYTES_MIN, "a cancel with its headers must fit"),
     }
     for kind, (topic, bytes_min, because) in least.items():
         if topic.max_message_bytes < bytes_min:
@@ -205,20 +185,20 @@ def _check_fitting(settings: Settings) -> Iterator[Contradiction]:
 def _check_partitions(settings: Settings) -> Iterator[Contradiction]:
     prefix, given = settings.kafka.topic_prefix, settings.topics
     taken = [
-        GroupTopic(requests_topic(prefix, name), given.requests.partitions, lane.buffer_max)
+        fitting.GroupTopic(requests_topic(prefix, name), given.requests.partitions, lane.buffer_max)
         for name, lane in settings.lanes.items()
     ]
     groups = {
-        "requests": ("dispatcher", [*taken, GroupTopic(control_topic(prefix), given.control.partitions, 0)]),
-        "failures": ("retrier", [GroupTopic(failures_topic(prefix), given.failures.partitions, 0)]),
+        "requests": ("dispatcher", [*taken, fitting.GroupTopic(control_topic(prefix), given.control.partitions, 0)]),
+        "failures": ("retrier", [fitting.GroupTopic(failures_topic(prefix), given.failures.partitions, 0)]),
     }
     for kind, (name, committed) in groups.items():
-        weight = offsets_bytes_max(f"{prefix}.{name}", committed)
-        if weight > OFFSETS_BYTES_MAX:
+        weight = fitting.offsets_bytes_max(f"{prefix}.{name}", committed)
+        if weight > fitting.OFFSETS_BYTES_MAX:
             partitions = sum(each.partitions for each in committed)
             sentence = (
                 f"the progress of {partitions} partitions may weigh {weight} bytes, and Kafka takes "
-                f"{OFFSETS_BYTES_MAX} in one commit: no {name} could start, so lower topics.{kind}.partitions"
+                f"{fitting.OFFSETS_BYTES_MAX} in one commit: no {name} could start, so lower topics.{kind}.partitions"
             )
             yield Contradiction(sentence, (("topics", kind, "partitions"),))
 

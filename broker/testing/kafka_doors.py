@@ -7,20 +7,10 @@ error, and its open transaction stays open until its successor starts.
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
+from broker import ports
 from broker.core.events import Setback
 from broker.core.progress.offset_map import METADATA_CHARS_MAX
 from broker.errors import LogUnavailable, MissingTopic, PositionGone, ProducerDead
-from broker.ports import (
-    NO_OFFSET,
-    Fetched,
-    LedgerRow,
-    LedgerStart,
-    Outgoing,
-    ReplyTopic,
-    StoredOffset,
-    TopicPartition,
-    UnreadableRange,
-)
 from broker.testing.kafka import CommitFault, KafkaLink
 from broker.testing.kafka_log import PartitionLog
 from schemas.record import Record
@@ -57,7 +47,7 @@ class MemoryTransactions:
         self._epoch = kafka.fence(self._id)
 
     async def transact(
-        self, records: Sequence[Outgoing], offsets: Mapping[TopicPartition, StoredOffset]
+        self, records: Sequence[ports.Outgoing], offsets: Mapping[ports.TopicPartition, ports.StoredOffset]
     ) -> Sequence[int]:
         """See `broker.ports.TransactionLog.transact`."""
         written: Sequence[int] = ()
@@ -74,7 +64,7 @@ class MemoryTransactions:
         return written
 
     async def _transact(
-        self, epoch: int, records: Sequence[Outgoing], offsets: Mapping[TopicPartition, StoredOffset]
+        self, epoch: int, records: Sequence[ports.Outgoing], offsets: Mapping[ports.TopicPartition, ports.StoredOffset]
     ) -> Sequence[int]:
         kafka = self._link.kafka
         await self._answered(epoch)
@@ -119,11 +109,11 @@ class MemoryOffsets:
         self._link = link
         self._group = group
 
-    async def read(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, StoredOffset]:
+    async def read(self, partitions: Sequence[ports.TopicPartition]) -> dict[ports.TopicPartition, ports.StoredOffset]:
         """See `broker.ports.OffsetStore.read`."""
         await _reached(self._link.coordinate(), f"The stored offsets of group {self._group}")
         group = self._link.kafka.groups.get(self._group)
-        none = StoredOffset(NO_OFFSET, "")
+        none = ports.StoredOffset(ports.NO_OFFSET, "")
         return {place: none if group is None else group.shown.get(place, none) for place in partitions}
 
 
@@ -175,7 +165,7 @@ class MemoryLane:
         """See `broker.ports.LaneLog.wait`."""
         await _until(self._link, lambda: any(self._has_more(number) for number in partitions), timeout_ms)
 
-    async def take(self, partition: int, records_max: int) -> Sequence[Fetched] | UnreadableRange:
+    async def take(self, partition: int, records_max: int) -> Sequence[ports.Fetched] | ports.UnreadableRange:
         """See `broker.ports.LaneLog.take`."""
         self.taken += 1
         if not self._link.is_up:
@@ -201,7 +191,7 @@ class MemoryLane:
     def _has_more(self, partition: int) -> bool:
         return self._link.kafka.logs(self._topic)[partition].has_more(self._next[partition])
 
-    def _read(self, partition: int, records_max: int) -> tuple[list[Fetched] | UnreadableRange, int]:
+    def _read(self, partition: int, records_max: int) -> tuple[list[ports.Fetched] | ports.UnreadableRange, int]:
         return self._link.kafka.logs(self._topic)[partition].read(self._next[partition], records_max)
 
     async def _reached(self) -> None:
@@ -217,7 +207,7 @@ class MemoryLedger:
         self._next: int | None = None
         self.topic_id: str | None = None
 
-    async def open(self, from_wall_ms: int, *, before_last_ms: int | None = None) -> LedgerStart:
+    async def open(self, from_wall_ms: int, *, before_last_ms: int | None = None) -> ports.LedgerStart:
         """See `broker.ports.LedgerLog.open`."""
         await self._reached()
         log = self._link.kafka.logs(self._topic)[0]
@@ -227,20 +217,22 @@ class MemoryLedger:
         young = (offset for offset in range(log.start, log.end) if log.slots[offset].at_ms >= from_wall_ms)
         self._next = next(young, log.stable_end)
         self.topic_id = self._link.kafka.topic_id(self._topic)
-        return LedgerStart(from_wall_ms, self._next <= log.start, log.start > 0, log.stable_end)
+        return ports.LedgerStart(from_wall_ms, self._next <= log.start, log.start > 0, log.stable_end)
 
     def seek(self, offset: int) -> None:
         """See `broker.ports.LedgerLog.seek`."""
         self._next = offset
 
-    async def read(self, timeout_ms: int) -> Sequence[LedgerRow]:
+    async def read(self, timeout_ms: int) -> Sequence[ports.LedgerRow]:
         """See `broker.ports.LedgerLog.read`."""
         await _until(self._link, self._says_something, timeout_ms)
         if not self._link.is_up:
             return []
         rows, self._next = self._read()
         return [
-            LedgerRow(row.offset, row.timestamp_ms, row.record.value) for row in rows if row.record.value is not None
+            ports.LedgerRow(row.offset, row.timestamp_ms, row.record.value)
+            for row in rows
+            if row.record.value is not None
         ]
 
     async def at_end(self) -> bool:
@@ -271,14 +263,14 @@ class MemoryLedger:
         except MissingTopic as error:
             raise LogUnavailable(f"The ledger {self._topic} cannot be read: {error}") from error
 
-    def _read(self) -> tuple[list[Fetched], int]:
+    def _read(self) -> tuple[list[ports.Fetched], int]:
         log, position = self._place()
         if log.is_out_of_range(position):
             raise PositionGone(
                 f"The ledger {self._topic} does not hold offset {position}, but {log.start} to {log.end}."
             )
         rows, after = log.read(position, _ROWS_A_READ)
-        assert not isinstance(rows, UnreadableRange)  # noqa: S101 — programmer error: no test damages a ledger
+        assert not isinstance(rows, ports.UnreadableRange)  # noqa: S101 — programmer error: no test damages a ledger
         return rows, after
 
     async def _reached(self) -> None:
@@ -352,7 +344,7 @@ class MemoryReplyTopics:
         self.denied: set[str] = set()
         self._link = link
 
-    async def look(self, topics: Sequence[str]) -> Mapping[str, ReplyTopic]:
+    async def look(self, topics: Sequence[str]) -> Mapping[str, ports.ReplyTopic]:
         """See `broker.ports.ReplyTopics.look`."""
         try:
             await self._link.reach(_LOOK_WITHIN_S)
@@ -360,12 +352,12 @@ class MemoryReplyTopics:
             raise LogUnavailable("Kafka does not describe the reply topics.") from error
         return {topic: self._state(topic) for topic in topics}
 
-    def _state(self, topic: str) -> ReplyTopic:
+    def _state(self, topic: str) -> ports.ReplyTopic:
         kafka = self._link.kafka
         bytes_max = kafka.message_bytes_max.get(topic, MESSAGE_BYTES_MAX)
         if topic not in kafka.topic_names():
-            return ReplyTopic(bytes_max, "does not exist")
-        return ReplyTopic(bytes_max, "may not be written by user ANONYMOUS" if topic in self.denied else "")
+            return ports.ReplyTopic(bytes_max, "does not exist")
+        return ports.ReplyTopic(bytes_max, "may not be written by user ANONYMOUS" if topic in self.denied else "")
 
     async def close(self) -> None:
         """See `broker.ports.ReplyTopics.close`."""

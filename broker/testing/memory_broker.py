@@ -28,18 +28,10 @@ from broker.service.leadership.lease_only import Elected, KafkaWatch
 from broker.service.retrier import RetrierProcess
 from broker.service.wiring import Assembly, DispatcherDoors, assemble, dispatcher_name
 from broker.settings.whole import Settings
+from broker.testing import kafka_doors
 from broker.testing.client_doors import MemoryClientDoors
 from broker.testing.counter import RoughCounter
 from broker.testing.kafka import KafkaLink, MemoryKafka
-from broker.testing.kafka_doors import (
-    MemoryChunks,
-    MemoryCoordinators,
-    MemoryLane,
-    MemoryLedger,
-    MemoryOffsets,
-    MemoryReplyTopics,
-    MemoryTransactions,
-)
 from broker.testing.lease import MemoryLease, MemoryLeaseStore
 from broker.testing.upstream import Asked, Said, ScriptedUpstream, Silence, answer_text
 from consumers.retries.allowances import AllowanceRules
@@ -166,13 +158,13 @@ class MemoryBroker:
         doors = DispatcherDoors(
             upstream=self._openai,
             lease=lease,
-            ledger=MemoryLedger(link, topic=topics.ledger_topic(self._prefix)),
-            coordinators=MemoryCoordinators(link),
-            offsets=MemoryOffsets(link, group=name),
-            lane=lambda topic: MemoryLane(link, topic=topic),
-            make_producer=lambda: MemoryTransactions(link, transactional_id=name),
-            chunks=MemoryChunks(link, topic=topics.chunks_topic(self._prefix)),
-            replies=MemoryReplyTopics(link),
+            ledger=kafka_doors.MemoryLedger(link, topic=topics.ledger_topic(self._prefix)),
+            coordinators=kafka_doors.MemoryCoordinators(link),
+            offsets=kafka_doors.MemoryOffsets(link, group=name),
+            lane=lambda topic: kafka_doors.MemoryLane(link, topic=topic),
+            make_producer=lambda: kafka_doors.MemoryTransactions(link, transactional_id=name),
+            chunks=kafka_doors.MemoryChunks(link, topic=topics.chunks_topic(self._prefix)),
+            replies=kafka_doors.MemoryReplyTopics(link),
             counter=RoughCounter(),
         )
         made: Assembly = assemble(self.settings, doors, clock=self._clock, owner=owner, dice=random.random, proved=True)
@@ -185,13 +177,15 @@ class MemoryBroker:
         lanes = sorted(self.settings.lanes, key=lambda lane: self.settings.lanes[lane].order)
         self._leases.set(self._lease_key(name), "released")  # never held before: no wait is needed
         doors = RetryDoors(
-            failures=MemoryLane(link, topic=failures),
-            again=MemoryLane(link, topic=failures),
-            lanes={lane: MemoryLane(link, topic=topics.requests_topic(self._prefix, lane)) for lane in lanes},
-            offsets=MemoryOffsets(link, group=name),
-            make_producer=lambda: MemoryTransactions(link, transactional_id=name),
+            failures=kafka_doors.MemoryLane(link, topic=failures),
+            again=kafka_doors.MemoryLane(link, topic=failures),
+            lanes={
+                lane: kafka_doors.MemoryLane(link, topic=topics.requests_topic(self._prefix, lane)) for lane in lanes
+            },
+            offsets=kafka_doors.MemoryOffsets(link, group=name),
+            make_producer=lambda: kafka_doors.MemoryTransactions(link, transactional_id=name),
         )
-        watch = KafkaWatch(MemoryLane(link, topic=failures), MemoryCoordinators(link))
+        watch = KafkaWatch(kafka_doors.MemoryLane(link, topic=failures), kafka_doors.MemoryCoordinators(link))
         leader = self._lease(dispatcher_name(self.settings), owner)
         elected = Elected(
             lease,

@@ -8,16 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from broker.adapters.redis.lease import (
-    STATUS_KEPT_MS,
-    answered,
-    connected,
-    index_key,
-    is_of_another_type,
-    note_key,
-    status_key,
-    told_of_type,
-)
+from broker.adapters.redis import lease
 
 _KEYS_A_STEP = 1_000
 
@@ -52,11 +43,11 @@ class RedisStatus:
 
     def __init__(self, url: str) -> None:
         """It connects with the first command. Raises SettingsError: the URL cannot be read."""
-        self._redis = connected(url)
+        self._redis = lease.connected(url)
 
     async def check(self, lease_key: str) -> None:
         """Check that a Redis answers, with a command that needs only the right to read."""
-        async with answered(lease_key):
+        async with lease.answered(lease_key):
             await self._redis.get(lease_key)
 
     async def clusters(self, key_prefix: str, name: str) -> list[str]:
@@ -64,12 +55,12 @@ class RedisStatus:
 
         It walks over all keys, a thousand a step; the caller bounds the time.
         """
-        start, end = f"{key_prefix}:", status_key(f":{name}")
+        start, end = f"{key_prefix}:", lease.status_key(f":{name}")
         pattern = f"{_literal(start)}*{_literal(end)}"
         found: set[str] = set()
         cursor = 0
         while True:
-            async with answered():
+            async with lease.answered():
                 cursor, keys = await self._redis.scan(cursor, match=pattern, count=_KEYS_A_STEP)
             found |= {str(key)[len(start) : -len(end)] for key in keys}
             if not cursor:
@@ -77,25 +68,25 @@ class RedisStatus:
 
     async def read(self, lease_key: str) -> Reported:
         """Read the status, the lease and the standbys' notes below this lease key."""
-        async with answered(), self._redis.pipeline(transaction=True) as all_of_it:
-            all_of_it.get(status_key(lease_key))
-            all_of_it.pttl(status_key(lease_key))
+        async with lease.answered(), self._redis.pipeline(transaction=True) as all_of_it:
+            all_of_it.get(lease.status_key(lease_key))
+            all_of_it.pttl(lease.status_key(lease_key))
             all_of_it.get(lease_key)
-            all_of_it.smembers(index_key(lease_key))
+            all_of_it.smembers(lease.index_key(lease_key))
             status, pttl_ms, holder, tokens = await all_of_it.execute(raise_on_error=False)
-            read = {status_key(lease_key): status, lease_key: holder, index_key(lease_key): tokens}
+            read = {lease.status_key(lease_key): status, lease_key: holder, lease.index_key(lease_key): tokens}
             _raise_others((*read.values(), pttl_ms))
-        spoilt = tuple(told_of_type(key) for key, answer in read.items() if is_of_another_type(answer))
-        status, holder, tokens = (None if is_of_another_type(answer) else answer for answer in read.values())
+        spoilt = tuple(lease.told_of_type(key) for key, answer in read.items() if lease.is_of_another_type(answer))
+        status, holder, tokens = (None if lease.is_of_another_type(answer) else answer for answer in read.values())
         standbys = None if tokens is None else 0
         if tokens:
-            async with answered():
-                notes = await self._redis.mget([note_key(lease_key, str(token)) for token in tokens])
+            async with lease.answered():
+                notes = await self._redis.mget([lease.note_key(lease_key, str(token)) for token in tokens])
             standbys = sum(note is not None for note in notes)
         return Reported(
             lease_key=lease_key,
             status=None if status is None else str(status),
-            age_s=None if status is None else max(0, STATUS_KEPT_MS - pttl_ms) / 1_000,
+            age_s=None if status is None else max(0, lease.STATUS_KEPT_MS - pttl_ms) / 1_000,
             holder=None if holder is None else str(holder),
             standbys=standbys,
             spoilt=spoilt,
@@ -109,7 +100,7 @@ class RedisStatus:
 def _raise_others(answers: Iterable[Any]) -> None:
     """Raise an error that is not about a key's type: it concerns the whole exchange."""
     for answer in answers:
-        if isinstance(answer, Exception) and not is_of_another_type(answer):
+        if isinstance(answer, Exception) and not lease.is_of_another_type(answer):
             raise answer
 
 

@@ -21,6 +21,7 @@ from typing import TypeVar
 
 import structlog
 
+from broker import ports
 from broker.core.bounds import STANDS_A_CLAIM_MAX
 from broker.core.lease import next_term
 from broker.core.progress.offset_map import TIMESTAMP_UNKNOWN
@@ -28,15 +29,6 @@ from broker.core.progress.partition_progress import PartitionProgress, ProgressU
 from broker.core.progress.poison_records import CautiousRead
 from broker.core.ticket import LanePartition
 from broker.errors import LeaseUnavailable, LogUnavailable, ProgressUnreadable
-from broker.ports import (
-    FIRST_RECORD_YOUNG_MS,
-    NO_OFFSET,
-    OffsetStore,
-    Outgoing,
-    StoredOffset,
-    TopicPartition,
-    TransactionLog,
-)
 from broker.service.calls.base_url_proof import Proof
 from broker.service.intake.grants import Grants
 from broker.service.intake.lane_intake import LaneIntake
@@ -93,7 +85,7 @@ class Promotion:
     owner: str
     ledger_topic: str
     follower: LedgerFollower
-    offsets: OffsetStore
+    offsets: ports.OffsetStore
     intakes: Mapping[str, LaneIntake]
     from_start: frozenset[str]
     utc_ms: Callable[[], int]
@@ -102,7 +94,7 @@ class Promotion:
     proof: Proof
 
     async def run(
-        self, producer: TransactionLog, still_mine: Callable[[], Awaitable[bool]], own_term: int
+        self, producer: ports.TransactionLog, still_mine: Callable[[], Awaitable[bool]], own_term: int
     ) -> RestoredState:
         """Become the leader.
 
@@ -136,7 +128,7 @@ class Promotion:
             "Other claims keep arriving in between: check whether another dispatcher uses the same topics."
         )
 
-    def _suspected(self, stands: Mapping[TopicPartition, StoredOffset]) -> tuple[str, ...]:
+    def _suspected(self, stands: Mapping[ports.TopicPartition, ports.StoredOffset]) -> tuple[str, ...]:
         """Return the position of each suspected partition for the claim: should we die too, our successor needs it.
 
         Only suspected ones are named (holes 24): a claim must fit one record, and there may be thousands of partitions.
@@ -148,12 +140,12 @@ class Promotion:
             for place, each in islice(named, STANDS_A_CLAIM_MAX)
         )
 
-    async def _stored(self) -> dict[TopicPartition, StoredOffset]:
+    async def _stored(self) -> dict[ports.TopicPartition, ports.StoredOffset]:
         """Read the stored offset of every partition of every lane, in their order."""
         lanes = list(self.intakes.values())
         numbers = await _all(*(intake.log.partitions() for intake in lanes))
         places = [
-            TopicPartition(intake.topic, number)
+            ports.TopicPartition(intake.topic, number)
             for intake, each in zip(lanes, numbers, strict=True)
             for number in _found(each)
         ]
@@ -161,14 +153,14 @@ class Promotion:
         return {place: stored[place] for place in places}
 
     async def _claimed(
-        self, producer: TransactionLog, term: int, stands: tuple[str, ...], *, ours_before: bool
+        self, producer: ports.TransactionLog, term: int, stands: tuple[str, ...], *, ours_before: bool
     ) -> RestoredState | None:
         """Claim and read back; None if another leader has claimed that term or a later one."""
         key = await self.grants.for_claim()
         proved = self.proof.for_claim()
         totals = self.follower.totals.counts
         line = claim_record(term, self.owner, stands, self.follower.topic_ids, key=key, proved=proved, totals=totals)
-        claim = Outgoing(self.ledger_topic, Record(None, encode_ledger(line)))
+        claim = ports.Outgoing(self.ledger_topic, Record(None, encode_ledger(line)))
         began_ms = self.utc_ms()
         (offset,) = await producer.transact([claim], {})
         self.follower.expect(term, self.owner, offset)
@@ -203,7 +195,7 @@ class Promotion:
             raise
 
     async def _restored(
-        self, lane: str, intake: LaneIntake, everywhere: Mapping[TopicPartition, StoredOffset]
+        self, lane: str, intake: LaneIntake, everywhere: Mapping[ports.TopicPartition, ports.StoredOffset]
     ) -> RestoredState:
         """Restore the progress of one lane."""
         stored = {place.partition: each for place, each in everywhere.items() if place.topic == intake.topic}
@@ -235,15 +227,15 @@ class Promotion:
         await self._recognise(intake, lasts)
         return standing
 
-    def _knows(self, intake: LaneIntake, stored: Mapping[int, StoredOffset]) -> bool:
+    def _knows(self, intake: LaneIntake, stored: Mapping[int, ports.StoredOffset]) -> bool:
         """Whether a leader has stored all partitions that this very topic had then, and did so within the last day.
 
         No offset can have expired since: a partition without one was added, whatever its records' timestamps are. Where
         no dispatcher led for longer, the offset of an idle partition may have expired before those of busier ones.
         """
         known = self.follower.topic_ids.get(intake.topic)
-        others = any(each.offset != NO_OFFSET for each in stored.values())
-        recent = self.utc_ms() - self.follower.stepped_at_ms < FIRST_RECORD_YOUNG_MS
+        others = any(each.offset != ports.NO_OFFSET for each in stored.values())
+        recent = self.utc_ms() - self.follower.stepped_at_ms < ports.FIRST_RECORD_YOUNG_MS
         return known is not None and known == intake.log.topic_id and others and recent
 
     def _is_anew(self, intake: LaneIntake) -> bool:
@@ -265,9 +257,9 @@ class Promotion:
                 )
 
     async def _progress(
-        self, place: LanePartition, intake: LaneIntake, stored: StoredOffset, *, added: bool
+        self, place: LanePartition, intake: LaneIntake, stored: ports.StoredOffset, *, added: bool
     ) -> tuple[PartitionProgress, int]:
-        if stored.offset == NO_OFFSET:
+        if stored.offset == ports.NO_OFFSET:
             return await self._fresh(place, intake, added=added), 0
         try:
             progress = PartitionProgress.restore(stored.offset, stored.metadata)
@@ -282,7 +274,7 @@ class Promotion:
         """Start a partition without a stored offset: nothing was ever taken, unless the offset has expired."""
         bounds = (await intake.log.bounds([place.number]))[place.number]
         first_ms = await intake.log.first_timestamp_ms(place.number)
-        young = first_ms is None or self.utc_ms() - first_ms < FIRST_RECORD_YOUNG_MS
+        young = first_ms is None or self.utc_ms() - first_ms < ports.FIRST_RECORD_YOUNG_MS
         if place.lane in self.from_start or (bounds[0] == 0 and (young or added)):
             return PartitionProgress(bounds[0])
         raise ProgressUnreadable(
@@ -292,14 +284,14 @@ class Promotion:
 
 
 def _begun_anew(
-    intake: LaneIntake, stored: Mapping[int, StoredOffset], bounds: Mapping[int, tuple[int, int]]
+    intake: LaneIntake, stored: Mapping[int, ports.StoredOffset], bounds: Mapping[int, tuple[int, int]]
 ) -> RestoredState:
     """Return the progress of a lane whose topic was recreated: of what is stored only the maps' terms mean anything."""
     _log.error("lane_begins_anew", lane=intake.lane, topic=intake.topic, partitions=len(stored))
     standing = RestoredState(0)
     for number, offset in stored.items():
         with contextlib.suppress(ProgressUnreadableError):
-            if offset.offset != NO_OFFSET:
+            if offset.offset != ports.NO_OFFSET:
                 standing.highest_term = max(standing.highest_term, PartitionProgress.term_of(offset.metadata))
         standing.progress[LanePartition(intake.lane, number)] = PartitionProgress(bounds[number][0])
     return standing

@@ -9,25 +9,10 @@ import structlog
 
 from broker.adapters.prometheus.meter import Meter
 from broker.clock import WallClock
+from broker.core import commands
 from broker.core.answers.rate_limit_headers import LimitMetric
 from broker.core.answers.verdict import Meaning, Verdict
 from broker.core.budget.breaker import Breaker
-from broker.core.commands import (
-    Batch,
-    BreakerClosed,
-    BreakerOpened,
-    Call,
-    Command,
-    Complete,
-    DeadLetterOnly,
-    Decision,
-    Discard,
-    Fail,
-    Park,
-    Publish,
-    Remember,
-    Withdraw,
-)
 from broker.core.dispatch import Dispatch
 from broker.core.events import Committed, Event, Taken
 from broker.core.identity.dedupe import Overdue
@@ -86,7 +71,7 @@ class Telemetry:
         self.meter = meter
         self._hold = hold
         self._clock = clock
-        self._pending: dict[int, Batch] = {}
+        self._pending: dict[int, commands.Batch] = {}
         self._seen_calling: set[str] = set()
         self._foreign: dict[str, int] = {}
         self._cancels_evicted = 0
@@ -125,20 +110,20 @@ class Telemetry:
             self.meter.cancel_taken()
 
     @surviving("metrics")
-    def observe_command(self, command: Command, cargo: Payload | None) -> None:
+    def observe_command(self, command: commands.Command, cargo: Payload | None) -> None:
         """Observe a command just before it is carried out."""
         match command:
-            case Call():
+            case commands.Call():
                 if command.repeated:
                     self.meter.repeated_call()
                 if cargo is not None and command.calls == 1:
                     waited_ms = self._clock.now_ms() - cargo.taken_ms
                     self.meter.queue_wait(cargo.source.partition.lane, waited_ms / 1_000)
-            case Publish():
+            case commands.Publish():
                 self._pending = {command.batch.serial: command.batch}
-            case BreakerOpened():
+            case commands.BreakerOpened():
                 self.trips.record_opening(command, cargo)
-            case BreakerClosed():
+            case commands.BreakerClosed():
                 self.trips.record_closing(command)
             case _:
                 return
@@ -211,7 +196,7 @@ class Telemetry:
             if settlement.number in event.crashed:
                 self._settled(settlement.number, ENCODE_CRASHED)
                 continue
-            if isinstance(settlement.decision, Park):
+            if isinstance(settlement.decision, commands.Park):
                 self._is_parked(settlement.number, settlement.decision)
             self._settled(settlement.number, settlement.decision)
         if batch is not None and batch.overdue:
@@ -225,38 +210,38 @@ class Telemetry:
             self.failures.count_overdue(each, OVERDUE)
         _log.error("parked_did_not_come_back", requests=len(overdue))
 
-    def _is_parked(self, number: TicketNumber, decision: Park) -> None:
+    def _is_parked(self, number: TicketNumber, decision: commands.Park) -> None:
         self._parked[decision.kind] += 1
         cargo = self._hold.get(number)
         if cargo is not None and isinstance(cargo.content, DecodedRequest):
             known, back_at = cargo.content, self._clock.to_utc(decision.not_before_ms)
             self.parkings.record(id_hash(known.request.id), known.run, back_at)
 
-    def _settled(self, number: TicketNumber, decision: Decision) -> None:
+    def _settled(self, number: TicketNumber, decision: commands.Decision) -> None:
         cargo = self._hold.get(number)
         if cargo is None:
             return
         lane, model = cargo.source.partition.lane, model_of(cargo)
         match decision:
-            case Complete():
+            case commands.Complete():
                 self._completed(lane, model, cargo)
-            case Fail():
+            case commands.Fail():
                 self._outcome(lane, model, "failed", decision.reason)
                 if decision.reason != "cancelled":
                     self.meter.dead_letter(decision.reason)
                 self._outcome_time(lane, cargo)
                 self.failures.count_failed(cargo, decision)
-            case DeadLetterOnly():
+            case commands.DeadLetterOnly():
                 self.meter.dead_letter(decision.reason)
                 self.failures.count_dead_letter(cargo, decision)
-            case Withdraw():
+            case commands.Withdraw():
                 self._outcome("", "", "failed", "cancelled")  # a parked request is known by its id alone
-            case Discard():
+            case commands.Discard():
                 self._discarded(lane, decision)
-            case Park() | Remember():
+            case commands.Park() | commands.Remember():
                 return
 
-    def _discarded(self, lane: str, discard: Discard) -> None:
+    def _discarded(self, lane: str, discard: commands.Discard) -> None:
         if discard.overdue:
             self.meter.dead_letter(OVERDUE.reason)
             self.failures.count_late_letter(OVERDUE.reason)

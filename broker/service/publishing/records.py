@@ -16,19 +16,7 @@ from datetime import datetime
 import structlog
 
 from broker.clock import WallClock
-from broker.core.commands import (
-    WITH_CONTENT,
-    Batch,
-    Complete,
-    DeadLetterOnly,
-    Discard,
-    Fail,
-    Form,
-    Park,
-    Remember,
-    Settlement,
-    Withdraw,
-)
+from broker.core import commands
 from broker.core.identity.dedupe import Overdue
 from broker.core.requests.transactions import REFUSED_BY_KAFKA, failed_instead
 from broker.core.requests.triage import WITHDRAWN
@@ -105,7 +93,7 @@ class Publication:
         """Begin or resume a term: the next batch stores every partition of these topics."""
         self._topic_ids, self._partitions = dict(topic_ids), None
 
-    def _ids_to_say(self, batch: Batch) -> dict[str, str]:
+    def _ids_to_say(self, batch: commands.Batch) -> dict[str, str]:
         """Return the ids of the topics of the stored progress: where all of it is stored, and again at intervals."""
         now_ms = self._clock.now_ms()
         if self._partitions is None:
@@ -115,7 +103,7 @@ class Publication:
         self._said_ms = now_ms
         return self._topic_ids
 
-    def records(self, batch: Batch, term: int) -> list[Outgoing]:
+    def records(self, batch: commands.Batch, term: int) -> list[Outgoing]:
         """Make everything the batch writes; the ledger line comes last, and is `line`.
 
         `crashed` names the tickets that it turns into Failed.
@@ -144,12 +132,14 @@ class Publication:
         outgoing.append(Outgoing(topics.ledger_topic(self._prefix), Record(None, encode_ledger(self.line))))
         return outgoing
 
-    def reply_topics(self, batch: Batch) -> set[str]:
+    def reply_topics(self, batch: commands.Batch) -> set[str]:
         """Return the producers' own topics that receive copies of the batch's outcomes."""
         found = set()
         for settlement in batch.settlements:
             match settlement.decision:
-                case Complete() | Fail() | Discard(returned=True) if settlement.form in WITH_CONTENT:
+                case commands.Complete() | commands.Fail() | commands.Discard(returned=True) if (
+                    settlement.form in commands.WITH_CONTENT
+                ):
                     with contextlib.suppress(Exception):  # whatever it is, `records` meets it too
                         found.add(self._reply_topic(self._hold[settlement.number]) or "")
                 case _:
@@ -164,7 +154,7 @@ class Publication:
             asked = content.reply_to if isinstance(content, Undecodable) else None
         return asked if self._replies.serves(asked) else None
 
-    def offsets(self, batch: Batch) -> dict[TopicPartition, StoredOffset]:
+    def offsets(self, batch: commands.Batch) -> dict[TopicPartition, StoredOffset]:
         """Return the offsets of the group once the batch is committed."""
         return {
             TopicPartition(self._topic(place.lane), place.number): StoredOffset(stored.offset, stored.metadata)
@@ -174,34 +164,40 @@ class Publication:
     def _topic(self, lane: str) -> str:
         return topics.control_topic(self._prefix) if lane == CONTROL else topics.requests_topic(self._prefix, lane)
 
-    def _written(self, settlement: Settlement, term: int, now: datetime) -> Iterable[Outgoing]:
-        if settlement.form in WITH_CONTENT:
+    def _written(self, settlement: commands.Settlement, term: int, now: datetime) -> Iterable[Outgoing]:
+        if settlement.form in commands.WITH_CONTENT:
             return self._settled(settlement, term, now)
         return self._reduced(settlement, term, now)
 
-    def _settled(self, settlement: Settlement, term: int, now: datetime) -> Iterable[Outgoing]:
-        cargo, decision, copied = self._hold[settlement.number], settlement.decision, settlement.form is Form.WHOLE
+    def _settled(self, settlement: commands.Settlement, term: int, now: datetime) -> Iterable[Outgoing]:
+        cargo, decision, copied = (
+            self._hold[settlement.number],
+            settlement.decision,
+            settlement.form is commands.Form.WHOLE,
+        )
         match decision:
-            case Complete():
+            case commands.Complete():
                 yield from self._outcome(completed(cargo, term), cargo, now, copied=copied)
-            case Fail():
+            case commands.Fail():
                 yield from self._outcome(failed(cargo, decision, term), cargo, now, copied=copied)
                 if decision.reason != "cancelled":
                     yield self._dead_letter(cargo, decision, now)
-            case Park():
+            case commands.Park():
                 yield self._parked(cargo, decision, now)
-            case Withdraw():
+            case commands.Withdraw():
                 yield from self._outcome(withdrawn(cargo, decision, term), cargo, now, copied=copied)
-            case DeadLetterOnly():
+            case commands.DeadLetterOnly():
                 yield self._dead_letter(cargo, decision, now)
-            case Discard(returned=True):
+            case commands.Discard(returned=True):
                 yield from self._returned(cargo, decision, term, now, copied=copied)
-            case Discard() | Remember():
+            case commands.Discard() | commands.Remember():
                 return
 
-    def _returned(self, cargo: Payload, copy: Discard, term: int, now: datetime, *, copied: bool) -> Iterator[Outgoing]:
+    def _returned(
+        self, cargo: Payload, copy: commands.Discard, term: int, now: datetime, *, copied: bool
+    ) -> Iterator[Outgoing]:
         """Make the records due for the copy of a request that was answered while parked: cancelled, or overdue."""
-        late = OVERDUE if copy.overdue else Fail("cancelled", WITHDRAWN)
+        late = OVERDUE if copy.overdue else commands.Fail("cancelled", WITHDRAWN)
         if copied:
             yield from self._told_late(cargo, late, term, now)
         if copy.overdue:
@@ -213,29 +209,29 @@ class Publication:
         assert isinstance(content, DecodedRequest)  # noqa: S101 — programmer error: only requests are called or parked
         return id_hash(content.request.id), content.run
 
-    def _reduced(self, settlement: Settlement, term: int, now: datetime) -> Iterator[Outgoing]:
+    def _reduced(self, settlement: commands.Settlement, term: int, now: datetime) -> Iterator[Outgoing]:
         """Make what is left of a settlement that Kafka refused: see `Form`. A copy for a reply topic is dropped."""
         cargo, decision, form = self._hold[settlement.number], settlement.decision, settlement.form
         reason = REFUSED_BY_KAFKA.reason
         match decision:
-            case Fail():
+            case commands.Fail():
                 outcome, reason = failed(cargo, decision, term), decision.reason
-            case Withdraw():
+            case commands.Withdraw():
                 outcome = withdrawn(cargo, decision, term)
-            case DeadLetterOnly():
+            case commands.DeadLetterOnly():
                 yield self._dead_letter(cargo, decision, now, bare=True)
                 return
             case _:
                 return
         place = f"{cargo.topic}/{cargo.source.partition.number}/{cargo.source.offset}"
         _log.error("published_reduced", origin=place, form=form.value, reason=reason)
-        if form is not Form.LETTER:
+        if form is not commands.Form.LETTER:
             least = encode_outcome(smallest(outcome), time=now)
             yield Outgoing(topics.results_topic(self._prefix), least)
-        if form is Form.LETTER:
+        if form is commands.Form.LETTER:
             yield self._dead_letter(cargo, REFUSED_BY_KAFKA, now, bare=True)
-        elif isinstance(decision, Fail) and reason != "cancelled":
-            yield self._dead_letter(cargo, decision, now, bare=form is Form.BARE)
+        elif isinstance(decision, commands.Fail) and reason != "cancelled":
+            yield self._dead_letter(cargo, decision, now, bare=form is commands.Form.BARE)
 
     def _outcome(
         self, outcome: Completed | Failed, cargo: Payload, now: datetime, *, copied: bool
@@ -278,7 +274,7 @@ class Publication:
         )
         yield Outgoing(topics.dead_letters_topic(self._prefix), letter)
 
-    def _told_late(self, cargo: Payload, fail: Fail, term: int, now: datetime) -> Iterator[Outgoing]:
+    def _told_late(self, cargo: Payload, fail: commands.Fail, term: int, now: datetime) -> Iterator[Outgoing]:
         """Make the reply-topic copy of an outcome that is in the results already.
 
         A parked request that was cancelled, or did not come back in time, was answered by its id alone. Its own record,
@@ -305,7 +301,7 @@ class Publication:
         record = _with(short, more)
         return record if record.bytes_max <= self._results_max else short
 
-    def _parked(self, cargo: Payload, park: Park, now: datetime) -> Outgoing:
+    def _parked(self, cargo: Payload, park: commands.Park, now: datetime) -> Outgoing:
         assert isinstance(cargo.content, DecodedRequest)  # noqa: S101 — programmer error: only requests are parked
         request = cargo.content.request
         failure = RetryableFailure(
@@ -326,13 +322,13 @@ class Publication:
         return Outgoing(topics.failures_topic(self._prefix), encode_failure(failure, time=now))
 
     def _dead_letter(
-        self, cargo: Payload, why: Fail | DeadLetterOnly, now: datetime, *, bare: bool = False
+        self, cargo: Payload, why: commands.Fail | commands.DeadLetterOnly, now: datetime, *, bare: bool = False
     ) -> Outgoing:
         """Make the letter of the unchanged record, with the reason why it ends.
 
         For a range that was lost, its first offset stands for all.
         """
-        content, lost = cargo.content, why.lost if isinstance(why, DeadLetterOnly) else None
+        content, lost = cargo.content, why.lost if isinstance(why, commands.DeadLetterOnly) else None
         offset = cargo.source.offset if lost is None else lost.start
         record = encode_dead_letter(
             cargo.record.key,
