@@ -1,6 +1,7 @@
 """Commands: what the core wants done, and the only way out of it.
 
-Plain frozen data. The shell carries commands out in order and posts their results as events.
+Plain data that nothing changes, as events are. The shell carries commands out in order and posts their results as
+events.
 """
 
 import builtins

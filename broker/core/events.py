@@ -1,6 +1,7 @@
 """Events: what happened in the world, and the only way into the core.
 
-Plain frozen data; the instant at which an event happened is passed beside it.
+Plain data that nothing changes; the instant at which an event happened is passed beside it. The type checker refuses
+every assignment. At run time those made for every request are not frozen (`broker.core.value`), the others are.
 """
 
 from collections.abc import Mapping, Sequence
