@@ -11,7 +11,6 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Collection
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Self
 
 from broker.adapters.kafka.client import client_doors
 from broker.adapters.kafka.connection import KafkaConnection
@@ -115,9 +114,6 @@ class ChunkReader(Opened):
     def stop(self) -> None:
         """End the iteration within a fraction of a second: for a signal handler."""
         self.stopping.set()
-
-    def __aiter__(self) -> Self:
-        return self
 
     async def __anext__(self) -> Told:
         """Return the next chunk.

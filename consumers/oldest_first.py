@@ -5,7 +5,6 @@ No group: nothing is stored and no other reader is disturbed. It holds a fetch o
 
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Self
 
 from broker.client_ports import ScanLog, StoredRecord
 from consumers.opening import Opened
@@ -70,9 +69,6 @@ class OldestFirstReader(Opened):
     def offsets_done(self) -> int:
         """Number of offsets read so far."""
         return self._scan.offsets_done
-
-    def __aiter__(self) -> Self:
-        return self
 
     async def next(self) -> StoredRecord | None:
         """Return the next record; None at the end, and while it is not open. Raises as `ScanLog.take`."""

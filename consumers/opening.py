@@ -20,6 +20,9 @@ class Opened(ABC):
     async def close(self) -> None:
         """Close the connection; never hangs."""
 
+    def __aiter__(self) -> Self:
+        return self
+
     async def __aenter__(self) -> Self:
         await self.open()
         return self

@@ -10,7 +10,6 @@ import time
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Self
 
 from broker.adapters.kafka.client import client_doors
 from broker.adapters.kafka.connection import KafkaConnection
@@ -129,9 +128,6 @@ class ResultReader(Opened):
     def stop(self) -> None:
         """End the iteration, or `handle`, once the outcomes in hand have been handled: for a signal handler."""
         self.stopping.set()
-
-    def __aiter__(self) -> Self:
-        return self
 
     async def __anext__(self) -> Outcome:
         """Return the next outcome; asking for it marks the one before as handled.

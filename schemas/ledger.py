@@ -9,7 +9,7 @@ import binascii
 import json
 import struct
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from enum import IntEnum, StrEnum
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar
@@ -28,6 +28,7 @@ _STARTED = struct.Struct(">16sHB")
 _CANCEL = struct.Struct(">16sQ")
 _AWAITED = struct.Struct(">16sHBQB")
 _MARK = struct.Struct(">8s")
+_LEFT_OUT = [("laws", {}), ("borne", 0), ("ceiling", None)]
 _NO_MARK = b"\0" * _MARK.size
 _OVERDUE = 1
 DEADLINE_MAX_S = 0xFF_FFFF_FFFF
@@ -244,24 +245,10 @@ def _packed_marks(entries: Iterable[WaitingCancel | AwaitedEntry]) -> str:
 
 
 def _level(level: Level) -> dict[str, Any]:
-    value: dict[str, Any] = {
-        "limit": level.limit,
-        "metric": level.metric,
-        "level": level.level,
-        "capacity": level.capacity,
-        "period_ms": level.period_ms,
-        "at": to_wire(level.at),
-        "charged": level.charged,
-        "pause_ms": level.pause_ms,
-        "markup_ppm": level.markup_ppm,
-    }
-    if level.laws:
-        value["laws"] = dict(level.laws)
-    if level.borne:
-        value["borne"] = level.borne
-    if level.ceiling is not None:
-        value["ceiling"] = level.ceiling
-    return value
+    """Encode a level; laws, burst and ceiling are left out where there are none."""
+    told = {each.name: getattr(level, each.name) for each in fields(level)}
+    told |= {"at": to_wire(level.at), "laws": dict(level.laws)}
+    return {name: value for name, value in told.items() if (name, value) not in _LEFT_OUT}
 
 
 def pack_ledger(record: LedgerRecord) -> bytes:

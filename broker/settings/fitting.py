@@ -7,14 +7,7 @@ here from its parts, and settings that leave less room are refused before anythi
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
-from broker.core.bounds import (
-    CAUTIOUS_BATCH_MAX,
-    LEVELS_BYTES_A_LINE_MAX,
-    OUTCOMES_PER_TRANSACTION_MAX,
-    OVERDUE_MAX,
-    STANDS_A_CLAIM_MAX,
-    STARTED_A_LINE_MAX,
-)
+from broker.core import bounds
 from broker.core.identity.outcome_index import RENEWALS_MAX, RETOLD_MAX
 from broker.core.progress.offset_map import METADATA_CHARS_MAX
 from schemas.codec import DEAD_LETTER_KEPT_BYTES
@@ -29,19 +22,19 @@ _HEAD_BYTES: Final = 1_024
 """Head of a ledger line, or of any record of Headrace: kind, term, owner, key and the names of its fields."""
 _TOTALS_BYTES_MAX: Final = 2_048
 """Thirty-two kinds of outcomes, forty characters each, and a count of twenty digits."""
-_DECIDED_MAX: Final = OUTCOMES_PER_TRANSACTION_MAX + OVERDUE_MAX
+_DECIDED_MAX: Final = bounds.OUTCOMES_PER_TRANSACTION_MAX + bounds.OVERDUE_MAX
 _STEP_BYTES_MAX: Final = (
     packed_bytes_max(
         settled=_DECIDED_MAX + RETOLD_MAX,
         awaited=_DECIDED_MAX + RENEWALS_MAX,
-        started=2 * STARTED_A_LINE_MAX,
-        cancels=OUTCOMES_PER_TRANSACTION_MAX + RENEWALS_MAX,
+        started=2 * bounds.STARTED_A_LINE_MAX,
+        cancels=bounds.OUTCOMES_PER_TRANSACTION_MAX + RENEWALS_MAX,
     )
-    + LEVELS_BYTES_A_LINE_MAX
+    + bounds.LEVELS_BYTES_A_LINE_MAX
     + _TOTALS_BYTES_MAX
-    + CAUTIOUS_BATCH_MAX * _POSITION_BYTES_MAX
+    + bounds.CAUTIOUS_BATCH_MAX * _POSITION_BYTES_MAX
 )
-_CLAIM_BYTES_MAX: Final = STANDS_A_CLAIM_MAX * _POSITION_BYTES_MAX
+_CLAIM_BYTES_MAX: Final = bounds.STANDS_A_CLAIM_MAX * _POSITION_BYTES_MAX
 
 OUTCOME_BYTES_MIN: Final = 32 * 1024
 """Half of it is kept free beside an answer; with less no answer would fit."""

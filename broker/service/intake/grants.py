@@ -16,6 +16,7 @@ import base64
 import hashlib
 import hmac
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 import structlog
@@ -46,39 +47,32 @@ class GrantKey(NamedTuple):
 NO_KEY: Final = GrantKey("", 0)
 
 
+@dataclass(eq=False)
 class Grants:
-    """Grant keeper of one dispatcher: a follower learns the key from the ledger; a leader writes it there again."""
+    """Grant keeper of one dispatcher: a follower learns the key from the ledger; a leader writes it there again.
 
-    def __init__(  # noqa: PLR0913 — all but two keyword-only
-        self,
-        letters: LaneLog,
-        clock: WallClock,
-        *,
-        retention_ms: int,
-        window_ms: int,
-        secret: Callable[[int], bytes],
-        knows: Callable[[bytes, int], bool],
-    ) -> None:
-        """Nothing is believed or granted before a key is known.
+    Nothing is believed or granted before a key is known.
 
-        Args:
-            letters: The topic of dead letters; only its bounds are read, never its records.
-            clock: The wall clock.
-            retention_ms: Retention time of a dead letter.
-            window_ms: How far back a start reads the ledger.
-            secret: Random bytes, as many as asked for.
-            knows: Whether the index knows a run of that id (its hash), or a later one.
-        """
-        self._letters = letters
-        self._clock = clock
-        self._retention_ms = retention_ms
-        self._window_ms = window_ms
-        self._secret = secret
-        self._knows = knows
-        self._key: GrantKey | None = None
-        self._older_led = False
-        self._said_ms: int | None = None
-        self._ignored, self._speak_at_ms = 0, 0
+    Attributes:
+        letters: The topic of dead letters; only its bounds are read, never its records.
+        clock: The wall clock.
+        retention_ms: Retention time of a dead letter.
+        window_ms: How far back a start reads the ledger.
+        secret: Random bytes, as many as asked for.
+        knows: Whether the index knows a run of that id (its hash), or a later one.
+    """
+
+    letters: LaneLog
+    clock: WallClock
+    retention_ms: int
+    window_ms: int
+    secret: Callable[[int], bytes]
+    knows: Callable[[bytes, int], bool]
+    _key: GrantKey | None = field(default=None, init=False)
+    _older_led: bool = field(default=False, init=False)
+    _said_ms: int | None = field(default=None, init=False)
+    _ignored: int = field(default=0, init=False)
+    _speak_at_ms: int = field(default=0, init=False)
 
     def observe(self, line: LedgerRecord) -> None:
         """Learn from a ledger line. A claim without a key is an older release's: its dead letters have no grants."""
@@ -94,23 +88,23 @@ class Grants:
         Raises:
             LogUnavailable: Kafka does not answer.
         """
-        known, now_s = self._key, -(-self._clock.utc_ms() // 1_000)
+        known, now_s = self._key, -(-self.clock.utc_ms() // 1_000)
         if known is None:
             since_s = now_s if await self._are_there_letters() else 0
-            return GrantKey(base64.b64encode(self._secret(KEY_BYTES)).decode(), since_s)
+            return GrantKey(base64.b64encode(self.secret(KEY_BYTES)).decode(), since_s)
         return known._replace(since_s=now_s) if self._older_led else known
 
     async def _are_there_letters(self) -> bool:
         try:
-            bounds = await self._letters.bounds(await self._letters.partitions())
+            bounds = await self.letters.bounds(await self.letters.partitions())
         except MissingTopic:
             return True
         return any(end for _, end in bounds.values())
 
     def for_step(self) -> GrantKey:
         """Return the key when it is due to be written again with a step, else `NO_KEY`."""
-        now_ms = self._clock.now_ms()
-        if self._said_ms is not None and now_ms - self._said_ms < self._window_ms // SAID_AGAIN_PARTS:
+        now_ms = self.clock.now_ms()
+        if self._said_ms is not None and now_ms - self._said_ms < self.window_ms // SAID_AGAIN_PARTS:
             return NO_KEY
         self._said_ms = now_ms
         return self._key or NO_KEY
@@ -130,18 +124,18 @@ class Grants:
         given = (dict(headers).get(GRANT) or b"").decode(errors="replace")
         if granted is not None and hmac.compare_digest(given.encode(), granted.encode()):
             return True
-        if self._knows(id_hash(request_id), run - 1) or self._may_be_without():
+        if self.knows(id_hash(request_id), run - 1) or self._may_be_without():
             return True
         self._ignore()
         return False
 
     def _may_be_without(self) -> bool:
         """Whether a dead letter without a grant may still exist."""
-        return self._key is not None and self._clock.utc_ms() < self._key.since_s * 1_000 + self._retention_ms
+        return self._key is not None and self.clock.utc_ms() < self._key.since_s * 1_000 + self.retention_ms
 
     def _ignore(self) -> None:
         self._ignored += 1
-        now_ms = self._clock.now_ms()
+        now_ms = self.clock.now_ms()
         if now_ms >= self._speak_at_ms:
             _log.warning("run_not_believed", records=self._ignored)
             self._ignored, self._speak_at_ms = 0, now_ms + SAID_EVERY_MS

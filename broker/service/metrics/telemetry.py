@@ -205,7 +205,7 @@ class Telemetry:
     def _overdue(self, overdue: Sequence[Overdue]) -> None:
         """Count parked requests that were Failed, since no retrier has put them back."""
         for each in overdue:
-            self._outcome("", "", "failed", OVERDUE.reason)
+            self.meter.outcome("", "", "failed", OVERDUE.reason)
             self.meter.dead_letter(OVERDUE.reason)
             self.failures.count_overdue(each, OVERDUE)
         _log.error("parked_did_not_come_back", requests=len(overdue))
@@ -226,7 +226,7 @@ class Telemetry:
             case commands.Complete():
                 self._completed(lane, model, cargo)
             case commands.Fail():
-                self._outcome(lane, model, "failed", decision.reason)
+                self.meter.outcome(lane, model, "failed", decision.reason)
                 if decision.reason != "cancelled":
                     self.meter.dead_letter(decision.reason)
                 self._outcome_time(lane, cargo)
@@ -235,7 +235,7 @@ class Telemetry:
                 self.meter.dead_letter(decision.reason)
                 self.failures.count_dead_letter(cargo, decision)
             case commands.Withdraw():
-                self._outcome("", "", "failed", "cancelled")  # a parked request is known by its id alone
+                self.meter.outcome("", "", "failed", "cancelled")  # a parked request is known by its id alone
             case commands.Discard():
                 self._discarded(lane, decision)
             case commands.Park() | commands.Remember():
@@ -249,7 +249,7 @@ class Telemetry:
             self.meter.duplicate(lane)
 
     def _completed(self, lane: str, model: str, cargo: Payload) -> None:
-        self._outcome(lane, model, "completed", "")
+        self.meter.outcome(lane, model, "completed", "")
         self._outcome_time(lane, cargo)
         self.failures.count_completed(cargo)
         if cargo.finish is not None:
@@ -323,9 +323,6 @@ class Telemetry:
         for level in desk.budget.levels(now_ms):
             used = charged * level.period_ms / (level.capacity * 60_000) if level.metric is LimitMetric.TOKENS else None
             self.meter.limit(name, bucket_name(level.metric, level.period_ms), level.capacity, level.low, used)
-
-    def _outcome(self, lane: str, model: str, status: str, reason: str) -> None:
-        self.meter.outcome(lane, model, status, reason)
 
     def _outcome_time(self, lane: str, cargo: Payload) -> None:
         seconds = (self._clock.utc_now() - cargo.submitted_at).total_seconds()

@@ -315,7 +315,7 @@ async def test_the_key_outlives_every_leader_and_many_windows() -> None:
 
 def grants_with(key: bytes) -> Grants:
     made = Settable(MemoryKafka(lambda: 0))
-    made._knows = lambda _id, _run: False
+    made.knows = lambda _id, _run: False
     made.observe(LedgerRecord(LedgerKind.CLAIM, 1, "a", key=base64.b64encode(key).decode()))
     return made
 
