@@ -21,13 +21,7 @@ Rules:
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from broker.core.bounds import (
-    CAUTIOUS_BATCH_MAX,
-    DEATHS_BEFORE_CAUTION,
-    DEATHS_BY_DECODING,
-    DEATHS_BY_TAKING,
-    DEATHS_IN_A_ROW_WITHIN_MS,
-)
+from broker.core import bounds
 from broker.core.ticket import Source
 
 
@@ -47,11 +41,11 @@ class CautiousRead:
 
     def may_decode(self, offset: int) -> bool:
         """Whether the record may be decoded: not after two terms died while it was named alone."""
-        return self.deaths.get(offset, 0) < DEATHS_BY_DECODING
+        return self.deaths.get(offset, 0) < bounds.DEATHS_BY_DECODING
 
     def may_take(self, offset: int) -> bool:
         """Whether the record may be taken: not after a third term died without decoding it; unpacking it is deadly."""
-        return self.deaths.get(offset, 0) < DEATHS_BY_TAKING
+        return self.deaths.get(offset, 0) < bounds.DEATHS_BY_TAKING
 
     def batch_max(self, offset: int) -> int:
         """Return how many records from `offset` on may be named together; at least 1.
@@ -59,11 +53,11 @@ class CautiousRead:
         One for a suspect. One, too, beside a record that is proven deadly: where one stands, others may, and each
         should cost the two deaths that convict it and no third for the batch around it.
         """
-        proven = any(deaths >= DEATHS_BY_DECODING for deaths in self.deaths.values())
+        proven = any(deaths >= bounds.DEATHS_BY_DECODING for deaths in self.deaths.values())
         if proven or offset in self.deaths or offset in self.crowd:
             return 1
         suspects = (suspect for suspect in (*self.deaths, *self.crowd) if suspect > offset)
-        return max(1, min(CAUTIOUS_BATCH_MAX, self.until - offset, min(suspects, default=self.until) - offset))
+        return max(1, min(bounds.CAUTIOUS_BATCH_MAX, self.until - offset, min(suspects, default=self.until) - offset))
 
 
 class CrashHistory:
@@ -95,7 +89,7 @@ class CrashHistory:
                 self._clear(position)
 
     def _record_crash(self, at_ms: int) -> None:
-        self._row = self._row + 1 if self._row and at_ms - self._died_ms <= DEATHS_IN_A_ROW_WITHIN_MS else 1
+        self._row = self._row + 1 if self._row and at_ms - self._died_ms <= bounds.DEATHS_IN_A_ROW_WITHIN_MS else 1
         self._died_ms = at_ms
         if len(self._named) == 1:
             position = self._named[0]
@@ -130,7 +124,7 @@ class CrashHistory:
         crowd = frozenset(
             offset for named_partition, offset in map(_split, self._crowd) if named_partition == partition
         )
-        if not alone and not crowd and self._row < DEATHS_BEFORE_CAUTION:
+        if not alone and not crowd and self._row < bounds.DEATHS_BEFORE_CAUTION:
             return None
         return CautiousRead(max(until, *(offset + 1 for offset in (*alone, *crowd, until - 1))), alone, crowd)
 

@@ -38,14 +38,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice
 
-from broker.core.bounds import (
-    CALLS_OF_SUSPECTS_MAX,
-    DEATHS_BEFORE_CAUTION,
-    DEATHS_BY_CALL,
-    DEATHS_IN_A_ROW_WITHIN_MS,
-    DEATHS_UNSUSPECTED,
-    INHERITED_CALLS_MAX,
-)
+from broker.core import bounds
 from broker.core.commands import AttemptEntry, SettledEntry
 from broker.core.identity.dedupe import Fate, Identity
 
@@ -132,7 +125,7 @@ class InterruptedCalls:
         self._term, self._owner, self._is_over = term, owner, False
         self._under_way.clear()
         alive = {dead_term for dead_term, (dead_owner, _) in self._dead_terms.items() if dead_owner == owner}
-        recent = sorted(self._dead_terms.keys() - alive)[-DEATHS_BEFORE_CAUTION:]
+        recent = sorted(self._dead_terms.keys() - alive)[-bounds.DEATHS_BEFORE_CAUTION :]
         self._dead_terms = {dead_term: self._dead_terms[dead_term] for dead_term in recent}
         for key, deaths in list(self._deaths.items()):
             for death in [death for death in deaths.values() if death.owner == owner]:
@@ -143,14 +136,14 @@ class InterruptedCalls:
 
     def _count_deaths(self) -> None:
         """Count the death of the term read so far for each call that was under way in it."""
-        suspects = sum(self._count(key, self._term) >= DEATHS_UNSUSPECTED for key in self._under_way)
+        suspects = sum(self._count(key, self._term) >= bounds.DEATHS_UNSUSPECTED for key in self._under_way)
         for key in self._under_way:
-            alone = suspects == 1 and self._count(key, self._term) >= DEATHS_UNSUSPECTED
+            alone = suspects == 1 and self._count(key, self._term) >= bounds.DEATHS_UNSUSPECTED
             self._deaths.setdefault(key, {})[self._term] = Death(self._term, self._owner, alone)
         _shorten(self._deaths)
 
     def _recount(self) -> None:
-        self._suspects = {key for key, deaths in self._deaths.items() if len(deaths) >= DEATHS_UNSUSPECTED}
+        self._suspects = {key for key, deaths in self._deaths.items() if len(deaths) >= bounds.DEATHS_UNSUSPECTED}
 
     def _clear(self, key: Key) -> None:
         """Clear a request that has an outcome."""
@@ -168,16 +161,19 @@ class InterruptedCalls:
     def caution_ms(self) -> int:
         """Return how long, from the last line read on, a call may begin only once the ledger says so; 0: at once."""
         instants = sorted(at_ms for _, at_ms in self._dead_terms.values())
-        if len(instants) < DEATHS_BEFORE_CAUTION or instants[-1] - instants[0] > DEATHS_IN_A_ROW_WITHIN_MS:
+        if (
+            len(instants) < bounds.DEATHS_BEFORE_CAUTION
+            or instants[-1] - instants[0] > bounds.DEATHS_IN_A_ROW_WITHIN_MS
+        ):
             return 0
-        return max(0, instants[-1] + DEATHS_IN_A_ROW_WITHIN_MS - self._read_ms)
+        return max(0, instants[-1] + bounds.DEATHS_IN_A_ROW_WITHIN_MS - self._read_ms)
 
     def is_to_blame(self, identity: Identity) -> bool:
         """Whether its call is not made again: three terms or more died during it, the third or a later one alone."""
         deaths = self._deaths.get((identity.id_hash, identity.run))
-        if deaths is None or len(deaths) < DEATHS_BY_CALL:
+        if deaths is None or len(deaths) < bounds.DEATHS_BY_CALL:
             return False
-        return any(death.alone for death in sorted(deaths.values(), key=_term_of)[DEATHS_BY_CALL - 1 :])
+        return any(death.alone for death in sorted(deaths.values(), key=_term_of)[bounds.DEATHS_BY_CALL - 1 :])
 
     def is_suspect(self, identity: Identity) -> bool:
         """Whether its call may begin only with care."""
@@ -213,9 +209,9 @@ class InterruptedCalls:
 
     def _slots(self, key: Key) -> int:
         """Return how many suspects may be called at once if this one is among them."""
-        if any(len(self._deaths[suspect]) > DEATHS_UNSUSPECTED for suspect in (key, *self._called)):
+        if any(len(self._deaths[suspect]) > bounds.DEATHS_UNSUSPECTED for suspect in (key, *self._called)):
             return 1
-        return CALLS_OF_SUSPECTS_MAX if len(self._suspects) > CALLS_OF_SUSPECTS_MAX else 1
+        return bounds.CALLS_OF_SUSPECTS_MAX if len(self._suspects) > bounds.CALLS_OF_SUSPECTS_MAX else 1
 
 
 def _term_of(death: Death) -> int:
@@ -224,5 +220,5 @@ def _term_of(death: Death) -> int:
 
 def _shorten(calls: dict[Key, int] | dict[Key, dict[int, Death]]) -> None:
     """Forget the oldest entries above the bound."""
-    for key in list(islice(calls, max(0, len(calls) - INHERITED_CALLS_MAX))):
+    for key in list(islice(calls, max(0, len(calls) - bounds.INHERITED_CALLS_MAX))):
         del calls[key]

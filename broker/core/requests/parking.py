@@ -22,16 +22,8 @@ that wait there for a shut limit leave too.
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
+from broker.core import bounds
 from broker.core.answers.verdict import Meaning
-from broker.core.bounds import (
-    HELD_LOOKED_AT,
-    HOLD_FIRST_MS,
-    HOLD_MAX_MS,
-    HOLD_MIN_MS,
-    HOLD_TROUBLE_AFTER_MS,
-    PARKS_AHEAD_MAX,
-    RETURN_BEFORE_DEADLINE_MS,
-)
 from broker.core.budget.breaker import Breaker
 from broker.core.commands import Fail, Park
 from broker.core.config import DispatchRules, LaneRule
@@ -114,7 +106,7 @@ class ParkingPolicy:
     def _unavailable(self, queue: LimitQueue, now_ms: int) -> Unavailable | None:
         account, limit_breaker = self._limits.account, queue.budget.breaker
         in_place_max_ms = self._rules.retry.in_place_max_ms
-        breakers = [(limit_breaker, HOLD_TROUBLE_AFTER_MS)]
+        breakers = [(limit_breaker, bounds.HOLD_TROUBLE_AFTER_MS)]
         if account.is_blamed_by(queue.budget.settings.name):  # one that has not blamed it may be the one to clear it
             breakers.append((account.breaker, in_place_max_ms))
         for breaker, after_ms in breakers:
@@ -132,16 +124,16 @@ class ParkingPolicy:
     def _thin(self, rule: LaneRule, unavailable: Mapping[str, Unavailable], now_ms: int) -> None:
         """Leave half of a lane's buffer to requests of other limits."""
         queues = {name: self._limits.limit_queues()[name].lanes.queue(rule.name) for name in unavailable}
-        while self._decided() < PARKS_AHEAD_MAX and _is_too_much(rule, queues.values()):
+        while self._decided() < bounds.PARKS_AHEAD_MAX and _is_too_much(rule, queues.values()):
             name = max(queues, key=lambda name: len(queues[name]))
-            newest = queues[name].last(HELD_LOOKED_AT)
+            newest = queues[name].last(bounds.HELD_LOOKED_AT)
             if not any(self._try_settle(ticket, unavailable[name], now_ms) for ticket in newest):
                 del queues[name]
 
     def _clear(self, partition: LanePartition, unavailable: Mapping[str, Unavailable], now_ms: int) -> None:
         """Remove requests of shut limits from a partition, so that its base moves."""
         for ticket in self._register.tickets():
-            if self._decided() >= PARKS_AHEAD_MAX:
+            if self._decided() >= bounds.PARKS_AHEAD_MAX:
                 return
             if ticket.source.partition == partition and ticket.state is State.WAITING and ticket.queued:
                 reason = unavailable.get(ticket.candidate.limit)
@@ -160,7 +152,7 @@ class ParkingPolicy:
         if self._must_stay(ticket) or attempts >= ATTEMPT_MAX:
             return False
         not_before_ms = self._return_at(ticket, reason, now_ms)
-        if not_before_ms - now_ms < HOLD_MIN_MS:
+        if not_before_ms - now_ms < bounds.HOLD_MIN_MS:
             return False
         park = Park(reason.kind, reason.sentence, not_before_ms, attempts, ticket.failures)
         self._settling.settle(ticket, park, now_ms)
@@ -178,7 +170,7 @@ class ParkingPolicy:
         turn_ms = max(reason.until_ms, self._next_return_ms.get((candidate.limit, lane), 0))
         pace_ms = self._limits.limit_queue(candidate.limit, now_ms).budget.pace_ms(ticket.charge)
         self._next_return_ms[candidate.limit, lane] = turn_ms + pace_ms
-        spare_ms = min(RETURN_BEFORE_DEADLINE_MS, (candidate.deadline_ms - now_ms) // 2)
+        spare_ms = min(bounds.RETURN_BEFORE_DEADLINE_MS, (candidate.deadline_ms - now_ms) // 2)
         turn_ms = min(turn_ms, candidate.deadline_ms - spare_ms)
         return max(turn_ms, reason.surely_until_ms)
 
@@ -192,6 +184,6 @@ def _is_too_much(rule: LaneRule, queues: Iterable[LaneQueue]) -> bool:
 
 
 def _of_breaker(breaker: Breaker, tripped_by: Meaning, now_ms: int) -> Unavailable:
-    guessed_ms = min(HOLD_MAX_MS, max(HOLD_FIRST_MS, now_ms - breaker.opened_ms))
+    guessed_ms = min(bounds.HOLD_MAX_MS, max(bounds.HOLD_FIRST_MS, now_ms - breaker.opened_ms))
     until_ms = max(breaker.rests_until(now_ms), now_ms + guessed_ms)
     return Unavailable(kind(tripped_by), f"Calls rest: {tripped_by}.", until_ms)

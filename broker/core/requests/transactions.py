@@ -21,38 +21,8 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
-from broker.core.bounds import (
-    COMMIT_PATIENCE_MS,
-    LEAN_MS,
-    LEAN_STARTED_MAX,
-    LEVEL_BYTES,
-    LEVEL_NAME_CHAR_BYTES,
-    LEVELS_A_LINE_MAX,
-    LEVELS_BYTES_A_LINE_MAX,
-    LINGER_MS,
-    NAMED_READ_MS,
-    OVERDUE_LOOKED_FOR_MS,
-    PROBE_EVERY_MS,
-    RECOMMIT_EVERY_MS,
-    RENEWALS_LOOKED_FOR_PARTS,
-    STARTED_A_LINE_MAX,
-)
+from broker.core import bounds, commands
 from broker.core.budget.budget import Checkpoint
-from broker.core.commands import (
-    WITH_CONTENT,
-    AttemptEntry,
-    Batch,
-    Complete,
-    DeadLetterOnly,
-    Decision,
-    Discard,
-    Fail,
-    Park,
-    Remember,
-    SettledEntry,
-    Settlement,
-    Withdraw,
-)
 from broker.core.events import Setback
 from broker.core.identity.dedupe import Awaited, Fate, Overdue
 from broker.core.identity.pending_cancels import CancelRecord
@@ -68,15 +38,15 @@ from broker.core.ticket import Ticket, TicketNumber
 class Ended:
     """What a commit has made final: ledger entries, and tickets that are done."""
 
-    settled: Sequence[SettledEntry]
+    settled: Sequence[commands.SettledEntry]
     cancels: Sequence[CancelRecord]
     tickets: Sequence[Ticket]
-    calls: Sequence[AttemptEntry] = ()
+    calls: Sequence[commands.AttemptEntry] = ()
     awaited: Sequence[Awaited] = ()
     overdue: Sequence[Overdue] = ()
 
 
-REFUSED_BY_KAFKA = Fail(
+REFUSED_BY_KAFKA = commands.Fail(
     "unpublishable", "Kafka refuses the record of what became of this request, whenever it is sent."
 )
 
@@ -90,16 +60,16 @@ class TransactionBuilder:
         self._outbox = outbox
         self._register = register
         self._serial = 0
-        self._started: list[AttemptEntry] = []
-        self._started_under_way: list[AttemptEntry] = []
+        self._started: list[commands.AttemptEntry] = []
+        self._started_under_way: list[commands.AttemptEntry] = []
         self._noted = 0  # attempts started so far; they are written in order
         self._written = 0  # how many of them stand in the ledger
         self._awaited = 0  # the last of them whose call waits for its line
         self._awaited_of: dict[bytes, int] = {}  # the same, by ordering key
         self._turned_back: dict[bytes, list[tuple[int, int]]] = {}  # by ordering key: turn, and `_noted` at that time
-        self._ended: list[AttemptEntry] = []
-        self._ended_under_way: list[AttemptEntry] = []
-        self._settled_under_way: tuple[SettledEntry, ...] = ()
+        self._ended: list[commands.AttemptEntry] = []
+        self._ended_under_way: list[commands.AttemptEntry] = []
+        self._settled_under_way: tuple[commands.SettledEntry, ...] = ()
         self._awaited_under_way: tuple[Awaited, ...] = ()
         self._overdue_under_way: tuple[Overdue, ...] = ()
         self._cancels_under_way: tuple[CancelRecord, ...] = ()
@@ -111,7 +81,7 @@ class TransactionBuilder:
         self._lean_until_ms = 0
         self._bare = False
 
-    def add_start(self, entry: AttemptEntry, *, awaited: bool = False, order: bytes = b"") -> int:
+    def add_start(self, entry: commands.AttemptEntry, *, awaited: bool = False, order: bytes = b"") -> int:
         """Note a call that starts, for the next ledger line; return the line for `has_written` (0: leave at once).
 
         An `awaited` call leaves only once that line is committed. So does a call while another one of its ordering key
@@ -135,14 +105,14 @@ class TransactionBuilder:
         """Whether the ledger says that this call was started."""
         return line <= self._written
 
-    def add_end(self, entry: AttemptEntry) -> None:
+    def add_end(self, entry: commands.AttemptEntry) -> None:
         """Note, for the next ledger line, that a call has ended and that its request waits for another one."""
         self._ended.append(entry)
 
     def add_unsent(self, ticket: Ticket) -> None:
         """Note, for the next ledger line, that a call has ended: it was not sent, and no longer counts."""
         candidate = ticket.candidate
-        self.add_end(AttemptEntry(candidate.identity, candidate.calls_before + ticket.calls + 1))
+        self.add_end(commands.AttemptEntry(candidate.identity, candidate.calls_before + ticket.calls + 1))
         if candidate.order and self.is_awaited:
             self._turned_back.setdefault(candidate.order, []).append((ticket.turn, self._noted))
 
@@ -169,19 +139,19 @@ class TransactionBuilder:
             return None
         due_ms = self._recommit_at_ms
         if active or self._started or self._ended:
-            probe_ms = self._begun_at_ms + PROBE_EVERY_MS
+            probe_ms = self._begun_at_ms + bounds.PROBE_EVERY_MS
             due_ms = probe_ms if probe_ms < due_ms else due_ms
         elif parked:
-            looked_for_ms = min(self._window_ms // RENEWALS_LOOKED_FOR_PARTS, OVERDUE_LOOKED_FOR_MS)
+            looked_for_ms = min(self._window_ms // bounds.RENEWALS_LOOKED_FOR_PARTS, bounds.OVERDUE_LOOKED_FOR_MS)
             due_ms = min(due_ms, self._begun_at_ms + looked_for_ms)
         if self.suspects.due:
             due_ms = min(due_ms, self._begun_at_ms)
         elif self.is_awaited:
-            due_ms = min(due_ms, self._begun_at_ms + LINGER_MS)
+            due_ms = min(due_ms, self._begun_at_ms + bounds.LINGER_MS)
         decided_ms = self._outbox.due_at()
         if decided_ms is not None and decided_ms < due_ms:
             due_ms = decided_ms
-        return max(due_ms, self._ended_at_ms + NAMED_READ_MS) if self.suspects.are_read else due_ms
+        return max(due_ms, self._ended_at_ms + bounds.NAMED_READ_MS) if self.suspects.are_read else due_ms
 
     def begin(
         self,
@@ -191,7 +161,7 @@ class TransactionBuilder:
         now_ms: int,
         *,
         wall_offset_ms: int = 0,
-    ) -> Batch:
+    ) -> commands.Batch:
         """Build the next transaction; its records are closed in the maps that it stores.
 
         Args:
@@ -203,7 +173,7 @@ class TransactionBuilder:
         """
         if self._recommit_at_ms <= now_ms:
             self._register.touch_all()
-            self._recommit_at_ms = now_ms + min(RECOMMIT_EVERY_MS, self._window_ms // 2)
+            self._recommit_at_ms = now_ms + min(bounds.RECOMMIT_EVERY_MS, self._window_ms // 2)
         self._begun_at_ms = now_ms
         decisions = [self._reduced(decided) for decided in self._outbox.begin(now_ms)]
         for decided in decisions:
@@ -212,21 +182,21 @@ class TransactionBuilder:
         lean = now_ms < self._lean_until_ms
         if lean:
             notes = LedgerNotes(overdue=notes.overdue)  # these are open until they are committed
-        count = 0 if lean else STARTED_A_LINE_MAX
-        started = LEAN_STARTED_MAX if lean and self.is_awaited else count
+        count = 0 if lean else bounds.STARTED_A_LINE_MAX
+        started = bounds.LEAN_STARTED_MAX if lean and self.is_awaited else count
         self._started_under_way, self._started = self._started[:started], self._started[started:]
         self._ended_under_way, self._ended = self._ended[:count], self._ended[count:]
         self._settled_under_way = (*entries(decisions), *notes.settled, *notes.withdrawn())
         self._awaited_under_way = (*_awaited(decisions, wall_offset_ms), *notes.awaited, *notes.failed())
         self._overdue_under_way = notes.overdue
-        new = (decided.decision.cancel for decided in decisions if isinstance(decided.decision, Remember))
+        new = (decided.decision.cancel for decided in decisions if isinstance(decided.decision, commands.Remember))
         self._cancels_under_way = (*new, *notes.cancels)
         self._bare = not decisions and not notes.overdue
-        return Batch(
+        return commands.Batch(
             serial=self._serial,
             settlements=tuple(
                 [
-                    Settlement(decided.ticket.number, decided.decision, self._outbox.form(decided.ticket))
+                    commands.Settlement(decided.ticket.number, decided.decision, self._outbox.form(decided.ticket))
                     for decided in decisions
                 ]
             ),
@@ -243,20 +213,22 @@ class TransactionBuilder:
 
     def _reduced(self, decided: Decided) -> Decided:
         """Replace an answer or a copy to be tried again, where Kafka refuses it, by a Failed outcome that says so."""
-        whole = self._outbox.form(decided.ticket) in WITH_CONTENT
-        if whole or not isinstance(decided.decision, Complete | Park):
+        whole = self._outbox.form(decided.ticket) in commands.WITH_CONTENT
+        if whole or not isinstance(decided.decision, commands.Complete | commands.Park):
             return decided
         return Decided(decided.ticket, REFUSED_BY_KAFKA, decided.bytes)
 
     def _levels(self, limits: Scheduler, now_ms: int) -> tuple[Checkpoint, ...]:
-        if now_ms - self._levels_at_ms < PROBE_EVERY_MS:
+        if now_ms - self._levels_at_ms < bounds.PROBE_EVERY_MS:
             return ()
         self._levels_at_ms = now_ms
-        checkpoints = limits.checkpoints(now_ms, self._levels_next, LEVELS_A_LINE_MAX)
+        checkpoints = limits.checkpoints(now_ms, self._levels_next, bounds.LEVELS_A_LINE_MAX)
         weight = 0
         for count, checkpoint in enumerate(checkpoints):
-            weight += len(checkpoint.levels) * (LEVEL_BYTES + LEVEL_NAME_CHAR_BYTES * len(checkpoint.limit))
-            if weight > LEVELS_BYTES_A_LINE_MAX:
+            weight += len(checkpoint.levels) * (
+                bounds.LEVEL_BYTES + bounds.LEVEL_NAME_CHAR_BYTES * len(checkpoint.limit)
+            )
+            if weight > bounds.LEVELS_BYTES_A_LINE_MAX:
                 checkpoints = checkpoints[: max(1, count)]
                 break
         self._levels_next += len(checkpoints)
@@ -290,12 +262,12 @@ class TransactionBuilder:
 
     def is_hanging(self, now_ms: int) -> bool:
         """Whether the commit takes so long that Kafka may be out of reach: a successor would pay for calls again."""
-        return self._outbox.busy and now_ms - self._begun_at_ms >= COMMIT_PATIENCE_MS
+        return self._outbox.busy and now_ms - self._begun_at_ms >= bounds.COMMIT_PATIENCE_MS
 
     def interrupt(self, setback: Setback = Setback.UNKNOWN) -> None:
         """Return the content of the transaction under way to the queues: its commit is unknown, or has failed."""
         if self._outbox.busy and self._bare and setback is Setback.REFUSED:
-            self._lean_until_ms = self._begun_at_ms + LEAN_MS
+            self._lean_until_ms = self._begun_at_ms + bounds.LEAN_MS
         self._outbox.interrupt(setback)
         self.suspects.clear()
         self._started = self._started_under_way + self._started
@@ -310,17 +282,19 @@ class TransactionBuilder:
         self._ended, self._ended_under_way = [], []
 
 
-def failed_instead(settled: Iterable[SettledEntry], crashed: Collection[tuple[bytes, int]]) -> tuple[SettledEntry, ...]:
+def failed_instead(
+    settled: Iterable[commands.SettledEntry], crashed: Collection[tuple[bytes, int]]
+) -> tuple[commands.SettledEntry, ...]:
     """Return the entries, with the fate FAILED for these ids (hash and run), whatever was decided."""
     return tuple(
-        SettledEntry(entry.identity, entry.attempt, Fate.FAILED)
+        commands.SettledEntry(entry.identity, entry.attempt, Fate.FAILED)
         if (entry.identity.id_hash, entry.identity.run) in crashed
         else entry
         for entry in settled
     )
 
 
-def entries(decisions: Iterable[Decided]) -> Iterable[SettledEntry]:
+def entries(decisions: Iterable[Decided]) -> Iterable[commands.SettledEntry]:
     """Yield the ledger entries of decisions, one for each fate; a record without a fate has none."""
     for decided in decisions:
         entry = _entry(decided.decision, decided.ticket)
@@ -331,26 +305,26 @@ def entries(decisions: Iterable[Decided]) -> Iterable[SettledEntry]:
 def _awaited(decisions: Iterable[Decided], wall_offset_ms: int) -> Iterator[Awaited]:
     """Yield, for each request parked now, what a successor needs to fail it if its copy does not come back."""
     for decided in decisions:
-        if isinstance(decided.decision, Park):
+        if isinstance(decided.decision, commands.Park):
             candidate = decided.ticket.candidate
             deadline_s = -(-(candidate.deadline_ms + wall_offset_ms) // 1_000)
             yield Awaited(candidate.identity, deadline_s, candidate.name, tenant_mark=candidate.tenant_mark)
 
 
-def _entry(decision: Decision, ticket: Ticket) -> SettledEntry | None:
+def _entry(decision: commands.Decision, ticket: Ticket) -> commands.SettledEntry | None:
     """Return the fate that a decision gives, and the attempt at which it is met; None if it gives none."""
     match decision:
-        case Complete():
+        case commands.Complete():
             candidate = ticket.candidate
-            return SettledEntry(candidate.identity, candidate.attempt, Fate.COMPLETED)
-        case Fail() | Discard(returned=True):
+            return commands.SettledEntry(candidate.identity, candidate.attempt, Fate.COMPLETED)
+        case commands.Fail() | commands.Discard(returned=True):
             candidate = ticket.candidate
-            return SettledEntry(candidate.identity, candidate.attempt, Fate.FAILED)
-        case Park():
-            return SettledEntry(ticket.candidate.identity, decision.attempts, Fate.PARKED)
-        case Withdraw():
-            return SettledEntry(ticket.candidate.identity, decision.attempts, Fate.WITHDRAWN)
-        case DeadLetterOnly() | Discard() | Remember():
+            return commands.SettledEntry(candidate.identity, candidate.attempt, Fate.FAILED)
+        case commands.Park():
+            return commands.SettledEntry(ticket.candidate.identity, decision.attempts, Fate.PARKED)
+        case commands.Withdraw():
+            return commands.SettledEntry(ticket.candidate.identity, decision.attempts, Fate.WITHDRAWN)
+        case commands.DeadLetterOnly() | commands.Discard() | commands.Remember():
             return None
         case _:
             assert_never(decision)
