@@ -13,28 +13,31 @@ from pydantic_core import ErrorDetails
 
 from schemas.nearest import listed, nearest
 
-_EXPECTED: Final = {
+EXPECTED_OF_SCALARS: Final = {
     "bool_type": "true or false",
     "bool_parsing": "true or false",
-    "dict_type": "a JSON object",
     "finite_number": "a finite number",
     "float_parsing": "a number",
     "float_type": "a number",
-    "greater_than": "more than {gt}",
     "greater_than_equal": "at least {ge}",
     "int_from_float": "a whole number",
     "int_parsing": "a whole number",
     "int_parsing_size": "a smaller whole number",
     "int_type": "a whole number",
-    "less_than": "less than {lt}",
     "less_than_equal": "at most {le}",
+    "string_type": "text",
+}
+"""What pydantic expected of one value, by the type of its error; settings are refused in the same words."""
+_EXPECTED: Final = EXPECTED_OF_SCALARS | {
+    "dict_type": "a JSON object",
+    "greater_than": "more than {gt}",
+    "less_than": "less than {lt}",
     "list_type": "a list",
     "mapping_type": "a JSON object",
     "model_attributes_type": "a JSON object",
     "model_type": "a JSON object",
     "string_pattern_mismatch": "1 to 249 letters, digits, dots, - and _",
     "string_too_long": "text of at most {max_length} characters",
-    "string_type": "text",
     "too_long": "shorter: at most {max_length}",
     "too_short": "longer: at least {min_length}",
     "tuple_type": "a list",

@@ -10,7 +10,8 @@ import sys
 from types import FrameType
 from typing import Final, TextIO
 
-_INTERRUPTED: Final = 130
+from broker.cli.termination import INTERRUPTED
+
 _NOWHERE: Final = 2
 _CLOSED: Final = (
     "headrace: standard output is closed, so nothing could be told: leave it open, or send it to /dev/null."
@@ -37,7 +38,7 @@ def main() -> int:
 
 def _leave(_number: int, _frame: FrameType | None) -> None:
     """Exit at once: nothing has begun, so there is nothing to close and nothing to report."""
-    os._exit(_INTERRUPTED)
+    os._exit(INTERRUPTED)
 
 
 def _fill_closed_places() -> None:

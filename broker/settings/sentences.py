@@ -13,29 +13,18 @@ from broker.settings.known import group_at, nearest_key, secret_keys
 from broker.settings.lanes import LANE_DEFAULTS
 from broker.settings.mistakes import Mistake
 from broker.settings.origins import Leaves, Path, dotted, named, origin_of, origins_of
+from schemas.complaint import EXPECTED_OF_SCALARS
 from schemas.nearest import listed, nearest
 
-_EXPECTED = {
-    "bool_parsing": "true or false",
-    "bool_type": "true or false",
+_EXPECTED = EXPECTED_OF_SCALARS | {
     "byte_size": 'a size such as "64MiB", or bytes',
     "byte_size_unit": 'a size such as "64MiB", or bytes',
-    "finite_number": "a finite number",
-    "float_parsing": "a number",
-    "float_type": "a number",
     "greater_than": "more than {gt:g}",
-    "greater_than_equal": "at least {ge}",
-    "int_from_float": "a whole number",
-    "int_parsing": "a whole number",
-    "int_parsing_size": "a smaller whole number",
-    "int_type": "a whole number",
     "less_than": "less than {lt:g}",
-    "less_than_equal": "at most {le}",
     "literal_error": "one of {expected}",
     "string_pattern_mismatch": "letters, digits, dots, - and _ only",
     "string_too_long": "at most {max_length} characters",
     "string_too_short": "at least {min_length} characters",
-    "string_type": "text",
     "too_short": "a list of at least {min_length}",
     "truth_value": "a value, not true or false",
     "tuple_type": 'a list such as ["a", "b"]',
