@@ -2,7 +2,13 @@ from random import Random
 
 import pytest
 
+from broker.core import bounds
 from consumers.narrowing import BLAMED_AFTER_MS, STRIKES_MAX, Narrowing
+
+
+def test_a_record_is_blamed_as_a_decision_of_the_dispatcher_is() -> None:
+    """Readers may not import the core; the two bounds mean the same there."""
+    assert (STRIKES_MAX, BLAMED_AFTER_MS) == (bounds.STRIKES_MAX, bounds.BLAMED_AFTER_MS)
 
 
 def test_a_refused_queue_is_halved_until_its_culprit_stands_alone() -> None:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from broker.core.progress import offset_map
 from consumers.retries.releases import _TRIMMED_FROM, METADATA_CHARS_MAX, Releases, ReleasesUnreadableError, choose
 
 TERM = 3
@@ -206,7 +207,7 @@ def test_lanes_that_do_not_fit_the_metadata_are_said_and_not_cut() -> None:
     leave(releases, 0, 1_000)
     with pytest.raises(ReleasesUnreadableError, match="199 lanes do not fit"):
         releases.stored(TERM)
-    assert METADATA_CHARS_MAX == 4_096
+    assert METADATA_CHARS_MAX == offset_map.METADATA_CHARS_MAX == 4_096
 
 
 @pytest.mark.parametrize(
