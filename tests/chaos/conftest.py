@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from broker.local.errors import LocalServicesError
-from broker.local.linked import ensure_linked
+from tests.linked_kafka import ensure_linked
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from broker.local.errors import LocalServicesError
-from broker.local.linked import ensure_linked
 from broker.local.services import LocalServices
 from tests.integration.privacy import PRIVACY
+from tests.linked_kafka import ensure_linked
 
 _TIMEOUT_S = 180  # real servers, two busy cores; the first start of all fetches 45 MB
 _LONGEST_FIRST = (
