@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from broker.cli.demo.comparison import Comparison, headrace_result, naive_result
@@ -81,33 +81,31 @@ def patience_s(settings: DemoSettings, jobs: Sequence[Job]) -> float:
     return _PATIENCE * shortest_s + _PATIENCE_MORE_S
 
 
+@dataclass(eq=False)
 class _Looking:
     """Task that draws every quarter of a second and measures how late the event loop is for it."""
 
-    def __init__(
-        self, stage: DemoServices, naive: LeadTally, headrace: LeadTally, show: Callable[[Moment], None]
-    ) -> None:
-        self._stage = stage
-        self._naive = naive
-        self._headrace = headrace
-        self._show = show
-        self.lag_max_s = 0.0
+    stage: DemoServices
+    naive: LeadTally
+    headrace: LeadTally
+    show: Callable[[Moment], None]
+    lag_max_s: float = field(default=0.0, init=False)
 
     async def run(self) -> None:
         loop = asyncio.get_running_loop()
         began_s = loop.time()
         while True:
-            self._show(await self._moment(loop.time() - began_s))
+            self.show(await self._moment(loop.time() - began_s))
             due_s = loop.time() + LOOK_EVERY_S
             await asyncio.sleep(LOOK_EVERY_S)
             self.lag_max_s = max(self.lag_max_s, loop.time() - due_s)
 
     async def _moment(self, elapsed_s: float) -> Moment:
-        stage = self._stage
+        stage = self.stage
         inside = await stage.lookout.look()
         return Moment(
             elapsed_s,
-            side_now(self._naive, stage.naive_upstream.books(), elapsed_s),
-            side_now(self._headrace, stage.headrace_upstream.books(), elapsed_s),
+            side_now(self.naive, stage.naive_upstream.books(), elapsed_s),
+            side_now(self.headrace, stage.headrace_upstream.books(), elapsed_s),
             inside,
         )

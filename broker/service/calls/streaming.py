@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import datetime
 
 from broker.clock import WallClock
@@ -27,17 +28,17 @@ GATHER_MS = 50
 """Least interval between two chunks of a call, unless deltas cannot be merged; no delta waits longer."""
 
 
+@dataclass(eq=False)
 class Streaming:
-    """Factory of a `Telling` for each streamed call."""
+    """Factory of a `Telling` for each streamed call.
 
-    def __init__(
-        self, log: ChunkLog, clock: WallClock, term: Callable[[], int | None], *, contained: ContainmentReporter
-    ) -> None:
-        """`term` returns the one that this process leads now, or None."""
-        self.contained = contained
-        self.log = log
-        self.clock = clock
-        self.term = term
+    `term` returns the one that this process leads now, or None.
+    """
+
+    log: ChunkLog
+    clock: WallClock
+    term: Callable[[], int | None]
+    contained: ContainmentReporter
 
     def begin(self, request: GenerationRequest, run: int, attempt: int) -> "Telling":
         """Begin the stream of one call; `attempt` is the number its outcome will give.
