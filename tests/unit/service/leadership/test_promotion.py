@@ -289,7 +289,7 @@ async def test_what_another_leader_did_while_the_offsets_were_read_asks_for_no_o
     world = World()
     filled(world, 5)
     process = Process(world, "a")
-    lane = process.promotion._intakes["standard"].log
+    lane = process.promotion.intakes["standard"].log
     bounds = lane.bounds
 
     async def after_a_while(partitions: Sequence[int]) -> Mapping[int, tuple[int, int]]:
