@@ -118,7 +118,7 @@ settings-page: $(STAMP) ## write docs/settings.md and the chart's schema of `con
 	@$(BIN)/python helm/write_config_schema.py
 
 schemas: $(STAMP) ## write schemas/json from the code; refuses a breaking change
-	@$(BIN)/python -c "from schemas.export import release_schemas; release_schemas()"
+	@$(BIN)/python -c "from headrace.schemas.export import release_schemas; release_schemas()"
 
 LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header
 locks: $(UV) ## write the four lock files from pyproject.toml; locked versions stay unless they must change

@@ -15,18 +15,18 @@ import time
 from dataclasses import astuple, dataclass, fields, replace
 from itertools import cycle
 
-from broker.core.answers.rate_limit_headers import MINUTE_MS, LimitMetric, Reading
-from broker.core.answers.verdict import Meaning, Verdict
-from broker.core.budget.budget import Budget, Checkpoint, LimitBeliefs
-from broker.core.commands import Call, Publish, SettledEntry
-from broker.core.config import DispatchRules, LaneRule, LeaseTimes, RetryRules
-from broker.core.dispatch import Dispatch
-from broker.core.events import Answered, Committed, LedgerRead, Promoted, Renewed, Taken
-from broker.core.identity.dedupe import Fate, Identity
-from broker.core.pricing.laws import Prices
-from broker.core.progress.partition_progress import PartitionProgress
-from broker.core.ticket import CallNumber, Candidate, LanePartition, Source, TicketNumber
-from broker.service.gc_tuning import collect_rarely
+from headrace.broker.core.answers.rate_limit_headers import MINUTE_MS, LimitMetric, Reading
+from headrace.broker.core.answers.verdict import Meaning, Verdict
+from headrace.broker.core.budget.budget import Budget, Checkpoint, LimitBeliefs
+from headrace.broker.core.commands import Call, Publish, SettledEntry
+from headrace.broker.core.config import DispatchRules, LaneRule, LeaseTimes, RetryRules
+from headrace.broker.core.dispatch import Dispatch
+from headrace.broker.core.events import Answered, Committed, LedgerRead, Promoted, Renewed, Taken
+from headrace.broker.core.identity.dedupe import Fate, Identity
+from headrace.broker.core.pricing.laws import Prices
+from headrace.broker.core.progress.partition_progress import PartitionProgress
+from headrace.broker.core.ticket import CallNumber, Candidate, LanePartition, Source, TicketNumber
+from headrace.broker.service.gc_tuning import collect_rarely
 
 LANES = ("urgent", "standard", "bulk")
 CHARGE = 400

@@ -29,18 +29,18 @@ from typing import Any, Final
 from benchmarks.lanes.findings import quantile
 from benchmarks.lanes.pair import create_topics, local_services, pair
 from benchmarks.lanes.traffic import MODEL
-from broker.adapters.kafka.connection import KafkaConnection
-from broker.adapters.kafka.scan import KafkaScan
-from broker.adapters.kafka.transactions import KafkaTransactions
-from broker.cli.patience import hush_kafka
-from broker.client import GenerationClient
-from broker.ports import Outgoing
-from broker.simulator.settings import UpstreamSettings
-from broker.simulator.upstream import Upstream
-from consumers.results import ResultReader
-from schemas.codec import encode_dead_letter
-from schemas.headers import RUN
-from schemas.topics import dead_letters_topic, requests_topic
+from headrace.broker.adapters.kafka.connection import KafkaConnection
+from headrace.broker.adapters.kafka.scan import KafkaScan
+from headrace.broker.adapters.kafka.transactions import KafkaTransactions
+from headrace.broker.cli.patience import hush_kafka
+from headrace.broker.client import GenerationClient
+from headrace.broker.ports import Outgoing
+from headrace.broker.simulator.settings import UpstreamSettings
+from headrace.broker.simulator.upstream import Upstream
+from headrace.consumers.results import ResultReader
+from headrace.schemas.codec import encode_dead_letter
+from headrace.schemas.headers import RUN
+from headrace.schemas.topics import dead_letters_topic, requests_topic
 
 PREFIX: Final = "bench-replay"
 TOKENS_PER_MINUTE: Final = 2_000_000
@@ -141,7 +141,7 @@ async def replayed(servers: str, rate: float, *, until: int | None, number: sign
     arguments = ("--reason", "exhausted", "--since", "1d", "--rate", str(rate), "--json")
     begun_ms = 1_000 * time.time()
     child = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "broker.cli.main", "dead-letters", "replay", *arguments),
+        *(sys.executable, "-m", "headrace.broker.cli.main", "dead-letters", "replay", *arguments),
         *("--bootstrap-servers", servers, "--topic-prefix", PREFIX),
         stdout=asyncio.subprocess.PIPE,
         env=environment,

@@ -21,23 +21,23 @@ from typing import Any
 
 import aiohttp
 
-from broker.adapters.kafka.connection import KafkaConnection
-from broker.adapters.kafka.topics import create_missing
-from broker.cli.demo.dispatchers import Dispatchers
-from broker.cli.demo.inside import Lookout
-from broker.client import GenerationClient, Submission, submission
-from broker.local.services import LocalServices
-from broker.planner.arrivals import Arrival
-from broker.planner.plan import Outlook, Plan, quotas_for
-from broker.planner.stage import Times
-from broker.planner.workload import RequestBatch, Span, Stream, Workload
-from broker.settings.lanes import LANE_DEFAULTS
-from broker.settings.whole import Settings
-from broker.simulator.settings import UpstreamSettings
-from broker.simulator.upstream import Upstream
-from consumers.results import ResultReader
-from schemas.outcome import Completed
-from schemas.topics import topics
+from headrace.broker.adapters.kafka.connection import KafkaConnection
+from headrace.broker.adapters.kafka.topics import create_missing
+from headrace.broker.cli.demo.dispatchers import Dispatchers
+from headrace.broker.cli.demo.inside import Lookout
+from headrace.broker.client import GenerationClient, Submission, submission
+from headrace.broker.local.services import LocalServices
+from headrace.broker.planner.arrivals import Arrival
+from headrace.broker.planner.plan import Outlook, Plan, quotas_for
+from headrace.broker.planner.stage import Times
+from headrace.broker.planner.workload import RequestBatch, Span, Stream, Workload
+from headrace.broker.settings.lanes import LANE_DEFAULTS
+from headrace.broker.settings.whole import Settings
+from headrace.broker.simulator.settings import UpstreamSettings
+from headrace.broker.simulator.upstream import Upstream
+from headrace.consumers.results import ResultReader
+from headrace.schemas.outcome import Completed
+from headrace.schemas.topics import topics
 
 MODEL = "gpt-4o-mini"
 TOKENS_PER_MINUTE = 30_000

@@ -15,15 +15,15 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from broker.cli.simulate.side_by_side import play_all
-from broker.planner.engine import VirtualRun
-from broker.planner.parts import parts_of, together
-from broker.planner.plan import Plan, quotas_for
-from broker.planner.stage import Stage
-from broker.planner.timeline import Timeline
-from broker.planner.workload import Span, Stream, Workload
-from broker.settings.whole import Settings
-from broker.simulator.virtual import VirtualUpstream
+from headrace.broker.cli.simulate.side_by_side import play_all
+from headrace.broker.planner.engine import VirtualRun
+from headrace.broker.planner.parts import parts_of, together
+from headrace.broker.planner.plan import Plan, quotas_for
+from headrace.broker.planner.stage import Stage
+from headrace.broker.planner.timeline import Timeline
+from headrace.broker.planner.workload import Span, Stream, Workload
+from headrace.broker.settings.whole import Settings
+from headrace.broker.simulator.virtual import VirtualUpstream
 
 PER_HOUR = 360_000
 SHARES = {"urgent": 0.1, "standard": 0.3, "bulk": 0.6}

@@ -20,11 +20,11 @@ from typing import Any, Final
 from aiokafka import AIOKafkaProducer
 
 from benchmarks.lanes.pair import create_topics, local_services
-from broker.adapters.kafka.connection import KafkaConnection
-from broker.client import GenerationClient, submission
-from schemas.codec import encode_outcome
-from schemas.outcome import Completed
-from schemas.topics import results_topic
+from headrace.broker.adapters.kafka.connection import KafkaConnection
+from headrace.broker.client import GenerationClient, submission
+from headrace.schemas.codec import encode_outcome
+from headrace.schemas.outcome import Completed
+from headrace.schemas.topics import results_topic
 
 LANE: Final = "standard"
 TEXT: Final = "x" * 2_000

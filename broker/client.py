@@ -11,10 +11,10 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self, Unpack
 
-from broker.adapters.kafka.client import client_doors
-from broker.adapters.kafka.connection import KafkaConnection
-from broker.client_ports import Appended, ClientDoors, Pending
-from broker.errors import (
+from headrace.broker.adapters.kafka.client import client_doors
+from headrace.broker.adapters.kafka.connection import KafkaConnection
+from headrace.broker.client_ports import Appended, ClientDoors, Pending
+from headrace.broker.errors import (
     GenerationFailed,
     HeadraceError,
     InvalidRequest,
@@ -22,18 +22,18 @@ from broker.errors import (
     NotSubmitted,
     OutcomeUnreadable,
 )
-from broker.lane_names import no_such_lane
-from broker.outcome_wait import OutcomeWait
-from broker.submission import Envelope, Submission, each, new_id, submission
-from schemas.codec import encode_cancel
-from schemas.control import Cancel
-from schemas.expectation import Expectation
-from schemas.ids import is_valid_id
-from schemas.nearest import listed
-from schemas.outcome import Completed, Failed, Outcome
-from schemas.request import LABEL_LENGTH_MAX
-from schemas.topics import control_topic, requests_topic, results_topic
-from schemas.unreadable import is_unreadable
+from headrace.broker.lane_names import no_such_lane
+from headrace.broker.outcome_wait import OutcomeWait
+from headrace.broker.submission import Envelope, Submission, each, new_id, submission
+from headrace.schemas.codec import encode_cancel
+from headrace.schemas.control import Cancel
+from headrace.schemas.expectation import Expectation
+from headrace.schemas.ids import is_valid_id
+from headrace.schemas.nearest import listed
+from headrace.schemas.outcome import Completed, Failed, Outcome
+from headrace.schemas.request import LABEL_LENGTH_MAX
+from headrace.schemas.topics import control_topic, requests_topic, results_topic
+from headrace.schemas.unreadable import is_unreadable
 
 __all__ = ["CancelReceipt", "Envelope", "GenerationClient", "Receipt", "Submission", "each", "new_id", "submission"]
 

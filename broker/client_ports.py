@@ -1,7 +1,8 @@
 """Protocols between producers and readers on one side and Kafka on the other, and the shapes that pass through them.
 
 `GenerationClient` and the readers of `consumers` reach Kafka only through these. The real doors are in
-`broker.adapters`; those of a `MemoryBroker` pass the same contract suite, so a service can be tested without a Kafka.
+`headrace.broker.adapters`; those of a `MemoryBroker` pass the same contract suite, so a service can be tested without a
+Kafka.
 """
 
 import asyncio
@@ -11,9 +12,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, Protocol, runtime_checkable
 
-from schemas.expectation import Expectation
-from schemas.outcome import Outcome
-from schemas.record import Record
+from headrace.schemas.expectation import Expectation
+from headrace.schemas.outcome import Outcome
+from headrace.schemas.record import Record
 
 Start = Literal["earliest", "latest"] | datetime
 """Where a group without a stored position starts; a group that has one continues there."""

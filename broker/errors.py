@@ -26,8 +26,8 @@ Every message is one sentence for a person that says what to do. `exit_code` is 
 
 from collections.abc import Iterable, Sequence
 
-from broker.core.events import Setback
-from schemas.outcome import Failed
+from headrace.broker.core.events import Setback
+from headrace.schemas.outcome import Failed
 
 
 class HeadraceError(Exception):

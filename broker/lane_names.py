@@ -5,8 +5,8 @@ A producer does not have the dispatchers' settings, so the lanes that it can kno
 
 from collections.abc import Iterable
 
-from schemas.nearest import nearest, shown, there_is_no
-from schemas.topics import lanes_among, prefixes_among, requests_topic
+from headrace.schemas.nearest import nearest, shown, there_is_no
+from headrace.schemas.topics import lanes_among, prefixes_among, requests_topic
 
 _CREATE = "`headrace topics create` adds those of the settings"
 

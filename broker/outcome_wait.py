@@ -8,10 +8,10 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
-from broker.client_ports import AnswerLog
-from broker.errors import IdConflict, LogUnavailable, MissingTopic, NotSubmitted, Unreachable, WaitTimedOut
-from schemas.expectation import Expectation
-from schemas.outcome import Outcome
+from headrace.broker.client_ports import AnswerLog
+from headrace.broker.errors import IdConflict, LogUnavailable, MissingTopic, NotSubmitted, Unreachable, WaitTimedOut
+from headrace.schemas.expectation import Expectation
+from headrace.schemas.outcome import Outcome
 
 
 @dataclass(slots=True)

@@ -1,16 +1,16 @@
 """Protocols between decisions and the world, and the shapes that pass through them.
 
 One Protocol for each third party behind a door; two modules of ours talk directly and need none. Every Protocol has one
-contract suite under `tests/contract` that the real door and its double in `broker.testing` both pass.
+contract suite under `tests/contract` that the real door and its double in `headrace.broker.testing` both pass.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from broker.core.answers.verdict import Answer
-from schemas.codec import Record
-from schemas.delta import Delta
+from headrace.broker.core.answers.verdict import Answer
+from headrace.schemas.codec import Record
+from headrace.schemas.delta import Delta
 
 # ---------------------------------------------------------------------------------------------------- Redis
 
@@ -41,7 +41,10 @@ class LeaseForeign:
 
 
 class Lease(Protocol):
-    """The key that elects. Every method raises `broker.errors.LeaseUnavailable` when Redis does not answer in time."""
+    """The key that elects.
+
+    Every method raises `headrace.broker.errors.LeaseUnavailable` when Redis does not answer in time.
+    """
 
     async def look(self) -> LeaseView:
         """Read the key without changing it."""
@@ -139,7 +142,7 @@ class TransactionLog(Protocol):
         """Fence every predecessor of the same transactional id and settle its last transaction.
 
         Raises:
-            broker.errors.ProducerDead: For any reason; nothing was written.
+            headrace.broker.errors.ProducerDead: For any reason; nothing was written.
         """
 
     async def transact(
@@ -151,7 +154,7 @@ class TransactionLog(Protocol):
             The offset of each record in its partition, -1 where Kafka did not give it.
 
         Raises:
-            broker.errors.ProducerDead: The outcome is unknown.
+            headrace.broker.errors.ProducerDead: The outcome is unknown.
         """
 
     async def close(self) -> None:
@@ -180,7 +183,7 @@ class LaneLog(Protocol):
         """Return the lane's partitions, ascending.
 
         Raises:
-            broker.errors.MissingTopic: The lane has no topic.
+            headrace.broker.errors.MissingTopic: The lane has no topic.
         """
 
     async def bounds(self, partitions: Sequence[int]) -> dict[int, tuple[int, int]]:
@@ -265,7 +268,7 @@ class ReplyTopics(Protocol):
         """Return the present state of each topic.
 
         Raises:
-            broker.errors.LogUnavailable: Kafka does not answer within a second.
+            headrace.broker.errors.LogUnavailable: Kafka does not answer within a second.
         """
 
     async def close(self) -> None:
@@ -279,7 +282,7 @@ class Coordinators(Protocol):
         """Ask both, so that a started producer and stored offsets can be counted on. It fences no producer.
 
         Raises:
-            broker.errors.LogUnavailable: One of them does not answer within a second and a half.
+            headrace.broker.errors.LogUnavailable: One of them does not answer within a second and a half.
         """
 
     async def close(self) -> None:
@@ -323,8 +326,8 @@ class LedgerLog(Protocol):
         """Return the next committed rows; empty after the timeout.
 
         Raises:
-            broker.errors.PositionGone: Retention has removed what comes next; `open` again.
-            broker.errors.LogUnavailable: Kafka answers with another error.
+            headrace.broker.errors.PositionGone: Retention has removed what comes next; `open` again.
+            headrace.broker.errors.LogUnavailable: Kafka answers with another error.
         """
 
     async def at_end(self) -> bool:

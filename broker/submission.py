@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypedDict
 
-from broker.errors import InvalidRequest
-from schemas.bounded_json import Unreadable
-from schemas.codec import Record, Undecodable, decode_request, encode_request
-from schemas.expectation import Expectation
-from schemas.ids import request_digest, uuid7
-from schemas.instants import to_wire
-from schemas.nearest import listed, nearest, shown
-from schemas.refusals import refusal_of
-from schemas.request import GenerationRequest
-from schemas.request_codec import validated_request
+from headrace.broker.errors import InvalidRequest
+from headrace.schemas.bounded_json import Unreadable
+from headrace.schemas.codec import Record, Undecodable, decode_request, encode_request
+from headrace.schemas.expectation import Expectation
+from headrace.schemas.ids import request_digest, uuid7
+from headrace.schemas.instants import to_wire
+from headrace.schemas.nearest import listed, nearest, shown
+from headrace.schemas.refusals import refusal_of
+from headrace.schemas.request import GenerationRequest
+from headrace.schemas.request_codec import validated_request
 
 _NO_JSON = (
     "The request cannot be written as JSON: it holds NaN, half of a surrogate pair, itself, or an object that JSON "
@@ -51,7 +51,7 @@ class Submission:
 
 
 class Envelope(TypedDict, total=False):
-    """Options of `submit` and `generate` beside the body; see `schemas.request.GenerationRequest`."""
+    """Options of `submit` and `generate` beside the body; see `headrace.schemas.request.GenerationRequest`."""
 
     endpoint: str
     tenant: str | None

@@ -1,6 +1,7 @@
 """The lease as the retrier sees it.
 
-A Protocol between two packages of ours: `consumers` may import nothing of `broker.service`, which holds the lease.
+A Protocol between two packages of ours: `consumers` may import nothing of `headrace.broker.service`, which holds the
+lease.
 """
 
 from typing import Protocol

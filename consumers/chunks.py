@@ -12,16 +12,16 @@ from collections.abc import AsyncIterator, Collection
 from contextlib import suppress
 from dataclasses import dataclass
 
-from broker.adapters.kafka.client import client_doors
-from broker.adapters.kafka.connection import KafkaConnection
-from broker.client_ports import Arrived, ClientDoors, Start
-from broker.errors import IdConflict, Unreachable
-from consumers.opening import RECONNECT_FIRST_S, RECONNECT_MAX_S, Opened
-from schemas.chunk import Chunk
-from schemas.codec import WireError, decode_chunk
-from schemas.delta import text_of
-from schemas.expectation import Expectation, Expected
-from schemas.topics import chunks_topic
+from headrace.broker.adapters.kafka.client import client_doors
+from headrace.broker.adapters.kafka.connection import KafkaConnection
+from headrace.broker.client_ports import Arrived, ClientDoors, Start
+from headrace.broker.errors import IdConflict, Unreachable
+from headrace.consumers.opening import RECONNECT_FIRST_S, RECONNECT_MAX_S, Opened
+from headrace.schemas.chunk import Chunk
+from headrace.schemas.codec import WireError, decode_chunk
+from headrace.schemas.delta import text_of
+from headrace.schemas.expectation import Expectation, Expected
+from headrace.schemas.topics import chunks_topic
 
 REMEMBERED_MAX = 10_000
 """Number of attempts a reader remembers; beyond it the one with the oldest last chunk is forgotten."""

@@ -9,15 +9,22 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from broker.adapters.kafka.client import client_doors
-from broker.adapters.kafka.connection import KafkaConnection
-from broker.client_ports import ClientDoors, StoredRecord
-from consumers.fragments import fragment
-from consumers.oldest_first import OldestFirstReader
-from schemas.codec import DecodedRequest, InputLimits, Undecodable, WireError, decode_dead_letter, decode_request
-from schemas.dead_letter import DeadLetter, Origin
-from schemas.ids import is_valid_id
-from schemas.topics import dead_letters_topic
+from headrace.broker.adapters.kafka.client import client_doors
+from headrace.broker.adapters.kafka.connection import KafkaConnection
+from headrace.broker.client_ports import ClientDoors, StoredRecord
+from headrace.consumers.fragments import fragment
+from headrace.consumers.oldest_first import OldestFirstReader
+from headrace.schemas.codec import (
+    DecodedRequest,
+    InputLimits,
+    Undecodable,
+    WireError,
+    decode_dead_letter,
+    decode_request,
+)
+from headrace.schemas.dead_letter import DeadLetter, Origin
+from headrace.schemas.ids import is_valid_id
+from headrace.schemas.topics import dead_letters_topic
 
 GENEROUS = InputLimits(request_bytes_max=64 * 1024 * 1024, nesting_max=512, values_max=1_000_000)
 """Limits for reading an original: more generous than a dispatcher's."""

@@ -9,8 +9,8 @@ from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from broker.client_ports import Arrived
-from schemas.outcome import Outcome
+from headrace.broker.client_ports import Arrived
+from headrace.schemas.outcome import Outcome
 
 Identity = tuple[str, int]
 

@@ -15,14 +15,14 @@ from datetime import UTC, datetime
 from itertools import count
 from typing import Protocol
 
-from broker.client_ports import SubmitLog
-from broker.errors import LogUnavailable
-from consumers.deliveries import Delivery
-from schemas import headers as names
-from schemas.codec import encode_dead_letter
-from schemas.outcome import Outcome
-from schemas.record import Record
-from schemas.topics import BATCH_OVERHEAD_BYTES, MESSAGE_BYTES_MAX
+from headrace.broker.client_ports import SubmitLog
+from headrace.broker.errors import LogUnavailable
+from headrace.consumers.deliveries import Delivery
+from headrace.schemas import headers as names
+from headrace.schemas.codec import encode_dead_letter
+from headrace.schemas.outcome import Outcome
+from headrace.schemas.record import Record
+from headrace.schemas.topics import BATCH_OVERHEAD_BYTES, MESSAGE_BYTES_MAX
 
 Handler = Callable[[Outcome], Awaitable[None]]
 

@@ -1,9 +1,9 @@
 """Size of the next transaction after a failure: bisection of a queue that must keep its order.
 
 The dispatcher halves a failed transaction and lets other records overtake it
-(`broker.core.requests.failing_decisions`). A writer that puts records back in order cannot: it takes the first half of
-the failed records, then half of the rest once that has passed, until the first record stands alone. If it fails alone
-it is the culprit.
+(`headrace.broker.core.requests.failing_decisions`). A writer that puts records back in order cannot: it takes the first
+half of the failed records, then half of the rest once that has passed, until the first record stands alone. If it fails
+alone it is the culprit.
 """
 
 from collections.abc import Collection, Hashable

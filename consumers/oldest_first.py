@@ -6,8 +6,8 @@ No group: nothing is stored and no other reader is disturbed. It holds a fetch o
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 
-from broker.client_ports import ScanLog, StoredRecord
-from consumers.opening import Opened
+from headrace.broker.client_ports import ScanLog, StoredRecord
+from headrace.consumers.opening import Opened
 
 
 class OldestFirst:

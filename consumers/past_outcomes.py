@@ -1,18 +1,18 @@
 """Reader of a topic's past outcomes, for people: oldest first over all partitions, to where the topic ended.
 
 One pass, without a group: nothing is stored and no reader is disturbed. It holds a fetch of each partition at most. A
-service that acts on outcomes uses `consumers.results`.
+service that acts on outcomes uses `headrace.consumers.results`.
 """
 
 from datetime import UTC, datetime
 
-from broker.adapters.kafka.client import client_doors
-from broker.adapters.kafka.connection import KafkaConnection
-from broker.client_ports import ClientDoors
-from consumers.oldest_first import OldestFirstReader
-from consumers.results import outcome_in
-from schemas.outcome import Outcome
-from schemas.topics import results_topic
+from headrace.broker.adapters.kafka.client import client_doors
+from headrace.broker.adapters.kafka.connection import KafkaConnection
+from headrace.broker.client_ports import ClientDoors
+from headrace.consumers.oldest_first import OldestFirstReader
+from headrace.consumers.results import outcome_in
+from headrace.schemas.outcome import Outcome
+from headrace.schemas.topics import results_topic
 
 
 class PastOutcomes(OldestFirstReader):

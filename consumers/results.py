@@ -11,21 +11,21 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from broker.adapters.kafka.client import client_doors
-from broker.adapters.kafka.connection import KafkaConnection
-from broker.client_ports import Arrived, ClientDoors, Start
-from broker.errors import IdConflict, Unreachable
-from broker.tasks import ended
-from consumers.deliveries import Deliveries, Delivery
-from consumers.handling import ATTEMPTS_MAX, PAUSE_S, Handler, Handling, Letters, Patience
-from consumers.opening import RECONNECT_FIRST_S, RECONNECT_MAX_S, Opened
-from schemas import headers as names
-from schemas.codec import Headers, WireError, decode_dead_letter
-from schemas.expectation import Expected
-from schemas.outcome import Outcome, sent_as
-from schemas.record import Record
-from schemas.topics import results_topic
-from schemas.unreadable import in_place_of, is_unreadable, read_outcome
+from headrace.broker.adapters.kafka.client import client_doors
+from headrace.broker.adapters.kafka.connection import KafkaConnection
+from headrace.broker.client_ports import Arrived, ClientDoors, Start
+from headrace.broker.errors import IdConflict, Unreachable
+from headrace.broker.tasks import ended
+from headrace.consumers.deliveries import Deliveries, Delivery
+from headrace.consumers.handling import ATTEMPTS_MAX, PAUSE_S, Handler, Handling, Letters, Patience
+from headrace.consumers.opening import RECONNECT_FIRST_S, RECONNECT_MAX_S, Opened
+from headrace.schemas import headers as names
+from headrace.schemas.codec import Headers, WireError, decode_dead_letter
+from headrace.schemas.expectation import Expected
+from headrace.schemas.outcome import Outcome, sent_as
+from headrace.schemas.record import Record
+from headrace.schemas.topics import results_topic
+from headrace.schemas.unreadable import in_place_of, is_unreadable, read_outcome
 
 REMEMBERED_MAX = 100_000
 """Number of (id, run) pairs a reader remembers; beyond it the oldest is forgotten."""
@@ -170,8 +170,8 @@ class ResultReader(Opened):
         """Call `handler` for each outcome; whatever it raises, the outcome is neither lost nor retried forever.
 
         Args:
-            handler: Returning marks the outcome as handled. `consumers.handling.Refused` means that a retry is of no
-                use; after any other exception the outcome is retried.
+            handler: Returning marks the outcome as handled. `headrace.consumers.handling.Refused` means that a retry is
+                of no use; after any other exception the outcome is retried.
             dead_letters: The service's own topic for outcomes given up; a reader with `topic=` handles them again.
                 None: the last exception is raised here, and the outcome comes again after the next start.
             attempts_max: Maximum number of attempts for an outcome.

@@ -15,11 +15,11 @@ from typing import Any, Final, get_args, get_origin
 from pydantic import ByteSize, SecretStr
 from pydantic.fields import FieldInfo
 
-from broker.settings.cautions import WITHOUT_EFFECT
-from broker.settings.group import Group
-from broker.settings.known import secret_keys
-from broker.settings.lanes import LANE_DEFAULTS
-from broker.settings.whole import Settings
+from headrace.broker.settings.cautions import WITHOUT_EFFECT
+from headrace.broker.settings.group import Group
+from headrace.broker.settings.known import secret_keys
+from headrace.broker.settings.lanes import LANE_DEFAULTS
+from headrace.broker.settings.whole import Settings
 
 PAGE: Final = Path(__file__).with_name("settings.md")
 UNUSED: Final = "**Accepted, and without effect in this version.** "

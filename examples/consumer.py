@@ -3,8 +3,8 @@
 import asyncio
 import os
 
-from consumers.results import ResultReader
-from schemas.outcome import Completed
+from headrace.consumers.results import ResultReader
+from headrace.schemas.outcome import Completed
 
 KAFKA = os.environ.get("HEADRACE_KAFKA__BOOTSTRAP_SERVERS", "localhost:9092")
 

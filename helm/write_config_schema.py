@@ -15,9 +15,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, get_args, get_origin
 
-from broker.settings.group import Group
-from broker.settings.known import secret_keys
-from broker.settings.whole import Settings
+from headrace.broker.settings.group import Group
+from headrace.broker.settings.known import secret_keys
+from headrace.broker.settings.whole import Settings
 
 SCHEMA: Final = Path(__file__).parent / "headrace" / "values.schema.json"
 _SIZE: Final = {"type": ["integer", "string"]}

@@ -6,8 +6,8 @@ AsyncAPI 3.0 with the Kafka bindings 0.5.0; payloads are the JSON Schemas in the
 from collections.abc import Mapping
 from typing import Any
 
-from schemas import headers as names
-from schemas.topics import TopicSpec, topics
+from headrace.schemas import headers as names
+from headrace.schemas.topics import TopicSpec, topics
 
 PREFIX = "generation"
 LANES = ("urgent", "standard", "bulk")

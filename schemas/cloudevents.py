@@ -7,8 +7,8 @@ import json
 from datetime import datetime
 from typing import Any
 
-from schemas import headers as names
-from schemas.instants import to_wire
+from headrace.schemas import headers as names
+from headrace.schemas.instants import to_wire
 
 
 def json_bytes(value: Any) -> bytes:

@@ -1,7 +1,7 @@
 """Codec of bytes and shapes: the only module that reads and writes the wire, and that knows its versions.
 
-Requests are untrusted and are decoded without ever raising (`schemas.request_codec`). Our own records (outcomes,
-failures, chunks, dead letters) are read strictly: a `WireError` there is worth an alarm.
+Requests are untrusted and are decoded without ever raising (`headrace.schemas.request_codec`). Our own records
+(outcomes, failures, chunks, dead letters) are read strictly: a `WireError` there is worth an alarm.
 """
 
 import hashlib
@@ -11,19 +11,19 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
-from schemas import headers as names
-from schemas.chunk import Chunk
-from schemas.cloudevents import event_headers, json_bytes
-from schemas.complaint import sentence_of
-from schemas.control import Cancel
-from schemas.copies import identity_header
-from schemas.dead_letter import DeadLetter, Origin
-from schemas.failure import RetryableFailure
-from schemas.instants import from_wire, to_wire
-from schemas.ledger import LedgerRecord, LedgerUnreadable, pack_ledger, unpack_ledger
-from schemas.outcome import Completed, Failed, Outcome, sent_as
-from schemas.record import Headers, Record, present
-from schemas.request_codec import DecodedRequest, InputLimits, Undecodable, decode_request, encode_request
+from headrace.schemas import headers as names
+from headrace.schemas.chunk import Chunk
+from headrace.schemas.cloudevents import event_headers, json_bytes
+from headrace.schemas.complaint import sentence_of
+from headrace.schemas.control import Cancel
+from headrace.schemas.copies import identity_header
+from headrace.schemas.dead_letter import DeadLetter, Origin
+from headrace.schemas.failure import RetryableFailure
+from headrace.schemas.instants import from_wire, to_wire
+from headrace.schemas.ledger import LedgerRecord, LedgerUnreadable, pack_ledger, unpack_ledger
+from headrace.schemas.outcome import Completed, Failed, Outcome, sent_as
+from headrace.schemas.record import Headers, Record, present
+from headrace.schemas.request_codec import DecodedRequest, InputLimits, Undecodable, decode_request, encode_request
 
 __all__ = [
     "DecodedRequest",

@@ -11,7 +11,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from schemas.nearest import listed, nearest
+from headrace.schemas.nearest import listed, nearest
 
 EXPECTED_OF_SCALARS: Final = {
     "bool_type": "true or false",

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from schemas.request import Id, Label
+from headrace.schemas.request import Id, Label
 
 
 class Cancel(BaseModel):

@@ -9,11 +9,11 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from schemas import headers as names
-from schemas.ids import fingerprint, is_valid_id
-from schemas.record import Headers
-from schemas.request import GenerationRequest
-from schemas.request_codec import RUN_MAX
+from headrace.schemas import headers as names
+from headrace.schemas.ids import fingerprint, is_valid_id
+from headrace.schemas.record import Headers
+from headrace.schemas.request import GenerationRequest
+from headrace.schemas.request_codec import RUN_MAX
 
 _FORM = re.compile(rb"([0-9a-f]{16}) ([0-9]{1,5}) ([\x20-\x7e]{1,128})")
 _ENDPOINT = GenerationRequest.model_fields["endpoint"].default

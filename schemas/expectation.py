@@ -8,10 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Self
 
-from schemas.chunk import Chunk
-from schemas.ids import request_digest
-from schemas.outcome import Completed, Failed
-from schemas.request import GenerationRequest
+from headrace.schemas.chunk import Chunk
+from headrace.schemas.ids import request_digest
+from headrace.schemas.outcome import Completed, Failed
+from headrace.schemas.request import GenerationRequest
 
 TENANT, ENDPOINT, BODY = "tenant", "endpoint", "body"
 

@@ -11,13 +11,13 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from schemas.asyncapi import asyncapi_document, moved_channels
-from schemas.chunk import Chunk
-from schemas.control import Cancel
-from schemas.failure import RetryableFailure
-from schemas.ledger import LedgerValue
-from schemas.outcome import Completed, Failed
-from schemas.request import GenerationRequest
+from headrace.schemas.asyncapi import asyncapi_document, moved_channels
+from headrace.schemas.chunk import Chunk
+from headrace.schemas.control import Cancel
+from headrace.schemas.failure import RetryableFailure
+from headrace.schemas.ledger import LedgerValue
+from headrace.schemas.outcome import Completed, Failed
+from headrace.schemas.request import GenerationRequest
 
 COMMITTED = Path(__file__).parent / "json"
 """Directory of the released files."""

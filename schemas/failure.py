@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import Base64Bytes, BaseModel, ConfigDict, Field
 
-from schemas.instants import Instant
+from headrace.schemas.instants import Instant
 
 
 class FailureKind(StrEnum):

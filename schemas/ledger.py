@@ -16,8 +16,8 @@ from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from schemas.ids import ID_LENGTH_MAX
-from schemas.instants import Instant, to_wire
+from headrace.schemas.ids import ID_LENGTH_MAX
+from headrace.schemas.instants import Instant, to_wire
 
 VERSION = 1
 ATTEMPT_MAX = 255

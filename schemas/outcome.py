@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from schemas.instants import Instant
+from headrace.schemas.instants import Instant
 
 
 class FailureReason(StrEnum):

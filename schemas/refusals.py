@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Final
 
-from schemas.request import GenerationRequest
+from headrace.schemas.request import GenerationRequest
 
 MODEL_NAME_MAX: Final = 256
 

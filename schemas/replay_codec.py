@@ -1,8 +1,8 @@
 """Codec of replays: a dead letter as its lane takes it again, and the answered run in an outcome's headers.
 
 Key, value and headers stay the producer's; headers of an earlier retry or replay are replaced by ours. The event's own
-id gets the run behind it, as an outcome's does: it identifies the event, and `schemas.request_codec` takes the run off
-again, so that an id which itself ends in `#1` is not mistaken.
+id gets the run behind it, as an outcome's does: it identifies the event, and `headrace.schemas.request_codec` takes the
+run off again, so that an id which itself ends in `#1` is not mistaken.
 """
 
 import hashlib
@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from schemas import headers as names
-from schemas.cloudevents import json_bytes
-from schemas.dead_letter import DeadLetter, Origin
-from schemas.ids import ID_LENGTH_MAX
-from schemas.instants import to_wire
-from schemas.record import Record, present
-from schemas.request_codec import RUN_MAX, DecodedRequest, binary_headers
+from headrace.schemas import headers as names
+from headrace.schemas.cloudevents import json_bytes
+from headrace.schemas.dead_letter import DeadLetter, Origin
+from headrace.schemas.ids import ID_LENGTH_MAX
+from headrace.schemas.instants import to_wire
+from headrace.schemas.record import Record, present
+from headrace.schemas.request_codec import RUN_MAX, DecodedRequest, binary_headers
 
 _OURS = frozenset(
     {names.RUN, names.DEADLINE, names.ATTEMPT, names.FAILURES, names.FAILURE, names.IDENTITY, names.GRANT}

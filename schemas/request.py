@@ -9,11 +9,11 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, field_validator, model_validator
 
-from schemas.ids import ID_LENGTH_MAX, is_valid_id
-from schemas.instants import Instant
+from headrace.schemas.ids import ID_LENGTH_MAX, is_valid_id
+from headrace.schemas.instants import Instant
 
 Endpoint = Literal["chat.completions", "responses", "embeddings"]
-"""Names of the rows of `broker.core.endpoints`, the table with everything else about them."""
+"""Names of the rows of `headrace.broker.core.endpoints`, the table with everything else about them."""
 ENDPOINTS: tuple[str, ...] = get_args(Endpoint)
 UNSTREAMED = frozenset({"embeddings"})
 

@@ -1,4 +1,4 @@
-"""Requests as bytes: untrusted input. Part of `schemas.codec`.
+"""Requests as bytes: untrusted input. Part of `headrace.schemas.codec`.
 
 Decoding never raises, whatever the bytes: an unreadable record becomes Undecodable, with a sentence that repeats
 nothing of the prompt. Accepted are CloudEvents in binary mode, in structured mode, and bare JSON.
@@ -14,14 +14,14 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from schemas import headers as names
-from schemas.bounded_json import VALUES_MAX, Unreadable, parse
-from schemas.cloudevents import event_headers, json_bytes
-from schemas.complaint import sentence_of
-from schemas.ids import is_valid_id
-from schemas.instants import from_wire, to_wire
-from schemas.record import Headers, Record, present
-from schemas.request import TOPIC_NAME, GenerationRequest
+from headrace.schemas import headers as names
+from headrace.schemas.bounded_json import VALUES_MAX, Unreadable, parse
+from headrace.schemas.cloudevents import event_headers, json_bytes
+from headrace.schemas.complaint import sentence_of
+from headrace.schemas.ids import is_valid_id
+from headrace.schemas.instants import from_wire, to_wire
+from headrace.schemas.record import Headers, Record, present
+from headrace.schemas.request import TOPIC_NAME, GenerationRequest
 
 RUN_MAX = 65_535
 ATTEMPT_READ_MAX = 65_535
@@ -54,7 +54,7 @@ class InputLimits:
     values_max: int = VALUES_MAX
 
     def parse(self, value: bytes | None) -> Any:
-        """See `schemas.bounded_json.parse`. Raises Unreadable."""
+        """See `headrace.schemas.bounded_json.parse`. Raises Unreadable."""
         return parse(value, bytes_max=self.request_bytes_max, nesting_max=self.nesting_max, values_max=self.values_max)
 
 

@@ -2,18 +2,18 @@
 
 All readers of outcomes use `read_outcome`: a group's, a waiting client's, and one that looks back.
 
-The headers of an outcome (`schemas.headers`) identify its request and how it ended. The rest, such as metadata and the
-answer itself, remains in the results topic.
+The headers of an outcome (`headrace.schemas.headers`) identify its request and how it ended. The rest, such as metadata
+and the answer itself, remains in the results topic.
 """
 
 from dataclasses import replace
 from typing import Final, TypeGuard
 
-from schemas import headers as names
-from schemas.codec import WireError, decode_outcome
-from schemas.outcome import Failed, Outcome
-from schemas.record import Record
-from schemas.replay_codec import answer_in
+from headrace.schemas import headers as names
+from headrace.schemas.codec import WireError, decode_outcome
+from headrace.schemas.outcome import Failed, Outcome
+from headrace.schemas.record import Record
+from headrace.schemas.replay_codec import answer_in
 
 _TYPES: Final = (names.TYPE_COMPLETED, names.TYPE_FAILED)
 UNREADABLE: Final = "unreadable"

@@ -1,18 +1,18 @@
-"""Links the classes of the locked Kafka, so that each start of a run takes half the time (`broker.local.linked`)."""
+"""Links the classes of the locked Kafka, so that each start takes half the time (`headrace.broker.local.linked`)."""
 
 import tempfile
 import threading
 from pathlib import Path
 
-from broker.local.cache import cache_dir
-from broker.local.claim import alone
-from broker.local.cluster import KafkaCluster
-from broker.local.free_ports import free_ports
-from broker.local.guard import Guard
-from broker.local.jars import ensure_jars, locked_jars
-from broker.local.linked import java_command, place_of
-from broker.local.processes import stop
-from broker.local.requirements import java, require_extra
+from headrace.broker.local.cache import cache_dir
+from headrace.broker.local.claim import alone
+from headrace.broker.local.cluster import KafkaCluster
+from headrace.broker.local.free_ports import free_ports
+from headrace.broker.local.guard import Guard
+from headrace.broker.local.jars import ensure_jars, locked_jars
+from headrace.broker.local.linked import java_command, place_of
+from headrace.broker.local.processes import stop
+from headrace.broker.local.requirements import java, require_extra
 
 _WRITTEN_WITHIN_S = 120.0
 _ENDED_WITHIN_S = 5.0

@@ -58,7 +58,7 @@ def measure(modules: Sequence[str]) -> list[Measured]:
     measuring.start()
     measuring.switch_context(IMPORT)
     for module in modules:  # definitions are everybody's; what they define is not
-        importlib.import_module(f"broker.core.{module}")
+        importlib.import_module(f"headrace.broker.core.{module}")
     there = [str(path) for paths in tests.values() for path in paths]
     arguments = ["-q", "-p", "no:cacheprovider", "--no-header", "--timeout=60", *there]
     failed = pytest.main(arguments, plugins=[Contexts(measuring)])

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from broker.core.progress.partition_progress import PartitionProgress
+from headrace.broker.core.progress.partition_progress import PartitionProgress
 
 
 def incomplete(progress: PartitionProgress) -> int:

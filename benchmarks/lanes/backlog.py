@@ -19,12 +19,12 @@ from benchmarks.lanes.findings import Check, Finding
 from benchmarks.lanes.pair import Leader, create_topics, local_services, pair
 from benchmarks.lanes.played import REQUESTS_PER_MINUTE
 from benchmarks.lanes.traffic import BULK, MODEL
-from broker.local.services import LocalServices
-from broker.simulator.settings import UpstreamSettings
-from broker.simulator.upstream import Upstream
-from schemas.codec import encode_request
-from schemas.request import GenerationRequest
-from schemas.topics import requests_topic
+from headrace.broker.local.services import LocalServices
+from headrace.broker.simulator.settings import UpstreamSettings
+from headrace.broker.simulator.upstream import Upstream
+from headrace.schemas.codec import encode_request
+from headrace.schemas.request import GenerationRequest
+from headrace.schemas.topics import requests_topic
 
 MB: Final = 1_000_000
 FEW: Final = 20_000

@@ -13,10 +13,10 @@ from typing import Final
 
 from benchmarks.lanes.crowd import RULE, rules, size, ticket, tickets, weights
 from benchmarks.lanes.findings import Check, Finding
-from broker.core.budget.budget import Budget, Checkpoint, LimitBeliefs
-from broker.core.lanes.scheduler import Scheduler
-from broker.core.lanes.tenants import Tenants
-from broker.core.units import PPM
+from headrace.broker.core.budget.budget import Budget, Checkpoint, LimitBeliefs
+from headrace.broker.core.lanes.scheduler import Scheduler
+from headrace.broker.core.lanes.tenants import Tenants
+from headrace.broker.core.units import PPM
 
 WITHIN: Final = 0.20
 ROUNDS: Final = 200

@@ -5,10 +5,10 @@ from itertools import count
 from random import Random
 from typing import Final
 
-from broker.core.config import WEIGHT_ONE, LaneRule, TenantRule
-from broker.core.identity.dedupe import Identity
-from broker.core.pricing.laws import Prices
-from broker.core.ticket import Candidate, LanePartition, Source, Ticket, TicketNumber
+from headrace.broker.core.config import WEIGHT_ONE, LaneRule, TenantRule
+from headrace.broker.core.identity.dedupe import Identity
+from headrace.broker.core.pricing.laws import Prices
+from headrace.broker.core.ticket import Candidate, LanePartition, Source, Ticket, TicketNumber
 
 LANE: Final = "bulk"
 LIMIT: Final = "gpt-4o-mini"

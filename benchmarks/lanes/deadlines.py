@@ -16,12 +16,12 @@ from benchmarks.lanes import omniscient
 from benchmarks.lanes.findings import Check, Finding
 from benchmarks.lanes.played import Call, Witness, settings_of
 from benchmarks.lanes.traffic import BULK, MINUTE_MS, MODEL, URGENT, Request
-from broker.core.commands import Complete, Decision, Fail
-from broker.planner.engine import VirtualRun
-from broker.planner.stage import Stage, Times
-from broker.settings.lanes import LANE_DEFAULTS
-from broker.simulator.settings import UpstreamSettings
-from broker.simulator.virtual import Ask, VirtualUpstream
+from headrace.broker.core.commands import Complete, Decision, Fail
+from headrace.broker.planner.engine import VirtualRun
+from headrace.broker.planner.stage import Stage, Times
+from headrace.broker.settings.lanes import LANE_DEFAULTS
+from headrace.broker.simulator.settings import UpstreamSettings
+from headrace.broker.simulator.virtual import Ask, VirtualUpstream
 
 MANY: Final = 100_000
 MISSED: Final = 0.01

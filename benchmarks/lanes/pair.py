@@ -15,12 +15,12 @@ from typing import Any, Final
 import aiohttp
 
 from benchmarks.lanes.traffic import MODEL
-from broker.adapters.kafka.connection import KafkaConnection
-from broker.adapters.kafka.topics import create_missing
-from broker.local.guard import Guard
-from broker.local.services import LocalServices
-from broker.settings.lanes import LANE_DEFAULTS
-from schemas.topics import topics
+from headrace.broker.adapters.kafka.connection import KafkaConnection
+from headrace.broker.adapters.kafka.topics import create_missing
+from headrace.broker.local.guard import Guard
+from headrace.broker.local.services import LocalServices
+from headrace.broker.settings.lanes import LANE_DEFAULTS
+from headrace.schemas.topics import topics
 
 _LOOK_S: Final = 0.2
 _READY_WITHIN_S: Final = 90.0
@@ -87,7 +87,7 @@ def _guarded() -> Iterator[Guard]:
 async def _started(config: Path, guard: Guard) -> Process:
     with config.with_suffix(".log").open("wb") as log:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "broker.cli.main", "dispatcher", "--config", str(config)),
+            *(sys.executable, "-m", "headrace.broker.cli.main", "dispatcher", "--config", str(config)),
             stdin=DEVNULL,
             stdout=log,
             stderr=log,

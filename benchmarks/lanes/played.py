@@ -5,14 +5,14 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from benchmarks.lanes.traffic import Request
-from broker.core.ticket import Candidate
-from broker.planner.arrivals import Arrival
-from broker.planner.engine import VirtualRun
-from broker.planner.stage import Stage, Times
-from broker.settings.whole import Settings
-from broker.simulator.behaviours.catalogue import parsed
-from broker.simulator.settings import UpstreamSettings
-from broker.simulator.virtual import Ask, VirtualUpstream, Visit
+from headrace.broker.core.ticket import Candidate
+from headrace.broker.planner.arrivals import Arrival
+from headrace.broker.planner.engine import VirtualRun
+from headrace.broker.planner.stage import Stage, Times
+from headrace.broker.settings.whole import Settings
+from headrace.broker.simulator.behaviours.catalogue import parsed
+from headrace.broker.simulator.settings import UpstreamSettings
+from headrace.broker.simulator.virtual import Ask, VirtualUpstream, Visit
 
 REQUESTS_PER_MINUTE = 30_000  # never the bound
 

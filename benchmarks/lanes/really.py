@@ -15,12 +15,12 @@ from benchmarks.lanes.pair import create_topics, local_services, pair
 from benchmarks.lanes.played import ONE_LANE, REQUESTS_PER_MINUTE, play, settings_of
 from benchmarks.lanes.traffic import BULK, URGENT, Mix, Request
 from benchmarks.lanes.waits import P95_MS, P99_MS, SHARE, fifo_words
-from broker.client import GenerationClient, Submission, submission
-from broker.simulator.books import Stats
-from broker.simulator.settings import UpstreamSettings
-from broker.simulator.upstream import Upstream
-from consumers.results import ResultReader
-from schemas.outcome import Completed, Outcome
+from headrace.broker.client import GenerationClient, Submission, submission
+from headrace.broker.simulator.books import Stats
+from headrace.broker.simulator.settings import UpstreamSettings
+from headrace.broker.simulator.upstream import Upstream
+from headrace.consumers.results import ResultReader
+from headrace.schemas.outcome import Completed, Outcome
 
 PREFIX: Final = "bench-lanes"
 _LAST_S: Final = 30.0  # for the outcomes of the last urgent requests

@@ -8,9 +8,9 @@ from benchmarks.lanes.crowd import LARGEST, RULE, rules, size, ticket, tickets, 
 from benchmarks.lanes.findings import Check, Finding
 from benchmarks.lanes.played import Played, play, settings_of
 from benchmarks.lanes.traffic import BULK, MINUTE_MS, Request
-from broker.core.lanes.lanes import Lanes
-from broker.core.lanes.tenants import Tenants
-from broker.core.ticket import Ticket
+from headrace.broker.core.lanes.lanes import Lanes
+from headrace.broker.core.lanes.tenants import Tenants
+from headrace.broker.core.ticket import Ticket
 
 TENANTS: Final = 50
 RELATIVE: Final = 0.02

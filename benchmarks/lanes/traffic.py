@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any, Final, NamedTuple
 
-from broker.core.pricing.laws import RequestSize
-from broker.planner.arrivals import NEVER_MS, Arrival, chat_sizes
-from broker.simulator.pricing import Size as AskedSize
+from headrace.broker.core.pricing.laws import RequestSize
+from headrace.broker.planner.arrivals import NEVER_MS, Arrival, chat_sizes
+from headrace.broker.simulator.pricing import Size as AskedSize
 
 MODEL: Final = "gpt-4o-mini"
 URGENT: Final = "urgent"

@@ -8,7 +8,7 @@ from typing import Final
 from benchmarks.lanes.findings import Check, Finding, quantile
 from benchmarks.lanes.played import ONE_LANE, Played, play, settings_of
 from benchmarks.lanes.traffic import URGENT, Mix
-from broker.settings.whole import Settings
+from headrace.broker.settings.whole import Settings
 
 P95_MS: Final = 250.0
 P99_MS: Final = 500.0

@@ -22,7 +22,7 @@ from benchmarks.limits.report import Measured, as_json, head, legend, line, miss
 from benchmarks.limits.rows import ROWS, Row, Way
 from benchmarks.limits.surroundings import surroundings
 from benchmarks.limits.virtually import in_virtual_time, rivals_of
-from broker.errors import HeadraceError
+from headrace.broker.errors import HeadraceError
 
 _POLITE: Final = 10  # niceness of the process beside the rows over HTTP, which must not disturb them
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from benchmarks.limits.rows import Row
-from broker.simulator.pricing import ChatLaw, Endpoint, Size, charge_at
-from broker.simulator.virtual import Ask
+from headrace.broker.simulator.pricing import ChatLaw, Endpoint, Size, charge_at
+from headrace.broker.simulator.virtual import Ask
 
 MODELS: Final = ("gpt-4o-mini", "gpt-4o")
 _BYTES_MEDIAN: Final = 1_050

@@ -6,10 +6,10 @@ from typing import Final
 from benchmarks.limits.calls import MODELS, Asked
 from benchmarks.limits.rows import Row
 from benchmarks.limits.world import WAY_MS, Record, Witness
-from broker.planner.arrivals import Arrival, chat_sizes
-from broker.planner.engine import VirtualRun
-from broker.planner.stage import Stage, Times
-from broker.settings.whole import Settings
+from headrace.broker.planner.arrivals import Arrival, chat_sizes
+from headrace.broker.planner.engine import VirtualRun
+from headrace.broker.planner.stage import Stage, Times
+from headrace.broker.settings.whole import Settings
 
 LANE: Final = "urgent"  # the first lane: nothing is kept in reserve for others
 COMMIT_MS: Final = 12.0

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from benchmarks.limits.calls import Asked
 from benchmarks.limits.oracle import MINUTE_US, Burst, Change, Kind, Limit, Oracle, Price
 from benchmarks.limits.rows import Row
-from broker.simulator.behaviours.enforcement import (
+from headrace.broker.simulator.behaviours.enforcement import (
     ApproximateWindows,
     ChargeLaw,
     FixedWindows,
@@ -22,8 +22,8 @@ from broker.simulator.behaviours.enforcement import (
     SharedLimit,
     SlidingWindows,
 )
-from broker.simulator.foreign import ForeignClient
-from broker.simulator.pricing import ChatLaw
+from headrace.broker.simulator.foreign import ForeignClient
+from headrace.broker.simulator.pricing import ChatLaw
 
 HORIZON_US = 120 * MINUTE_US  # no row lasts longer
 _WINDOWS = {Period: Kind.BUCKET, FixedWindows: Kind.FIXED, SlidingWindows: Kind.SLIDING, ApproximateWindows: Kind.TWO}

@@ -22,13 +22,13 @@ from benchmarks.limits.calls import Asked
 from benchmarks.limits.dispatching import settings_of
 from benchmarks.limits.rows import Row
 from benchmarks.limits.world import Record
-from broker.adapters.kafka.connection import KafkaConnection
-from broker.adapters.kafka.topics import create_missing
-from broker.client import GenerationClient
-from broker.local.guard import Guard
-from broker.local.services import LocalServices
-from broker.settings.lanes import LANE_DEFAULTS
-from schemas.topics import topics
+from headrace.broker.adapters.kafka.connection import KafkaConnection
+from headrace.broker.adapters.kafka.topics import create_missing
+from headrace.broker.client import GenerationClient
+from headrace.broker.local.guard import Guard
+from headrace.broker.local.services import LocalServices
+from headrace.broker.settings.lanes import LANE_DEFAULTS
+from headrace.schemas.topics import topics
 
 LOOK_S: Final = 0.1
 READY_WITHIN_S: Final = 60.0
@@ -131,7 +131,7 @@ async def _watch(on: Stage, stats_url: str, calls: int, told: Told) -> Record:
 async def _started(on: Stage, row: Row, verb: str, flags: Sequence[str], output: int | None) -> Process:
     log = (on.directory / f"{row.name}-{verb}.log").open("wb")
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "broker.cli.main", verb, *flags),
+        *(sys.executable, "-m", "headrace.broker.cli.main", verb, *flags),
         stdin=DEVNULL,
         stdout=output or log,
         stderr=log,
@@ -139,7 +139,7 @@ async def _started(on: Stage, row: Row, verb: str, flags: Sequence[str], output:
         start_new_session=True,
     )
     log.close()
-    on.guard.watch(process.pid, "broker.cli.main")
+    on.guard.watch(process.pid, "headrace.broker.cli.main")
     return process
 
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 from benchmarks.limits.calls import calls
 from benchmarks.limits.measure import Figures, Phase
 from benchmarks.limits.rows import CALLS, Row
-from broker.simulator.pricing import ChatLaw
+from headrace.broker.simulator.pricing import ChatLaw
 
 WIDTH: Final = 110
 _GROUPS: Final = (

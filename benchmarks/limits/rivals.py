@@ -17,7 +17,7 @@ from typing import Any, Final
 from benchmarks.limits.calls import Asked
 from benchmarks.limits.rows import Row
 from benchmarks.limits.world import Record, World
-from broker.simulator.virtual import VirtualAnswer
+from headrace.broker.simulator.virtual import VirtualAnswer
 
 RETRIES: Final = 2
 SECOND_US: Final = 1_000_000

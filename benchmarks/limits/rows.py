@@ -4,9 +4,9 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
-from broker.simulator.behaviours.bounds import Behaviour
-from broker.simulator.behaviours.catalogue import parsed
-from broker.simulator.settings import UpstreamSettings
+from headrace.broker.simulator.behaviours.bounds import Behaviour
+from headrace.broker.simulator.behaviours.catalogue import parsed
+from headrace.broker.simulator.settings import UpstreamSettings
 
 TOKENS_PER_MINUTE: Final = 330_000
 REQUESTS_PER_MINUTE: Final = 30_000

@@ -12,8 +12,8 @@ from typing import Final
 from benchmarks.limits.calls import Asked
 from benchmarks.limits.enforced import law_of
 from benchmarks.limits.rows import Row
-from broker.simulator.pricing import charge_at
-from broker.simulator.virtual import Ask, VirtualAnswer, VirtualUpstream, Visit
+from headrace.broker.simulator.pricing import charge_at
+from headrace.broker.simulator.virtual import Ask, VirtualAnswer, VirtualUpstream, Visit
 
 WAY_MS: Final = (2, 40)  # from a caller to the limiter, and back
 STORM_REFUSALS: Final = 5  # for each call admitted

@@ -16,7 +16,7 @@ from typing import Any
 from tiktoken import Encoding
 from tiktoken_ext import openai_public
 
-from broker.errors import ServiceError
+from headrace.broker.errors import ServiceError
 
 TEXT_MAX = 2_000_000
 """Limit in characters. A longer text takes seconds; the caller prices it by bytes."""

@@ -8,11 +8,11 @@ Source: https://platform.openai.com/docs/guides/batch (lines of the input file).
 from collections.abc import Mapping
 from typing import Any, Final
 
-from broker.core.endpoints import ENDPOINT_TABLE
-from broker.errors import InvalidRequest
-from schemas.complaint import kind_of, must_be_one_of
-from schemas.ids import ID_LENGTH_MAX, is_valid_id
-from schemas.nearest import listed, shown
+from headrace.broker.core.endpoints import ENDPOINT_TABLE
+from headrace.broker.errors import InvalidRequest
+from headrace.schemas.complaint import kind_of, must_be_one_of
+from headrace.schemas.ids import ID_LENGTH_MAX, is_valid_id
+from headrace.schemas.nearest import listed, shown
 
 MARKS: Final = ("custom_id", "method", "url")
 _METHOD: Final = "POST"

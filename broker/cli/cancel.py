@@ -8,18 +8,18 @@ from typing import Annotated, Any
 
 import typer
 
-from broker.cli.client import connected
-from broker.cli.options import BootstrapServers, Config, Json, TimeoutS, TopicPrefix, settings_from
-from broker.cli.outcome_line import outcome_line
-from broker.cli.patience import hush_kafka, run_verb
-from broker.cli.request_lines import STDIN, opened
-from broker.cli.terminal import json_line, say
-from broker.client import IN_FLIGHT_MAX, CancelReceipt, GenerationClient, check_tenant
-from broker.errors import IdConflict, InvalidRequest, WaitTimedOut
-from schemas.ids import is_valid_id
-from schemas.instants import to_wire
-from schemas.outcome import Failed, Outcome
-from schemas.unreadable import is_unreadable
+from headrace.broker.cli.client import connected
+from headrace.broker.cli.options import BootstrapServers, Config, Json, TimeoutS, TopicPrefix, settings_from
+from headrace.broker.cli.outcome_line import outcome_line
+from headrace.broker.cli.patience import hush_kafka, run_verb
+from headrace.broker.cli.request_lines import STDIN, opened
+from headrace.broker.cli.terminal import json_line, say
+from headrace.broker.client import IN_FLIGHT_MAX, CancelReceipt, GenerationClient, check_tenant
+from headrace.broker.errors import IdConflict, InvalidRequest, WaitTimedOut
+from headrace.schemas.ids import is_valid_id
+from headrace.schemas.instants import to_wire
+from headrace.schemas.outcome import Failed, Outcome
+from headrace.schemas.unreadable import is_unreadable
 
 _OTHERWISE = 1
 

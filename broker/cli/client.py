@@ -3,10 +3,10 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from broker.adapters.kafka.connection import KafkaConnection
-from broker.cli.patience import closing, reach_kafka
-from broker.client import GenerationClient
-from broker.settings.whole import Settings
+from headrace.broker.adapters.kafka.connection import KafkaConnection
+from headrace.broker.cli.patience import closing, reach_kafka
+from headrace.broker.client import GenerationClient
+from headrace.broker.settings.whole import Settings
 
 
 @asynccontextmanager

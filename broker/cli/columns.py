@@ -13,8 +13,8 @@ from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.text import Text
 
-from broker.cli.screen import show_beside
-from broker.cli.terminal import safe
+from headrace.broker.cli.screen import show_beside
+from headrace.broker.cli.terminal import safe
 
 _GAP: Final = 2
 _READABLE: Final = 12

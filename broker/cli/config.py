@@ -13,18 +13,18 @@ import typer
 from pydantic import ByteSize
 from rich.text import Text
 
-from broker.adapters.kafka.connection import KafkaConnection
-from broker.adapters.openai.environment import unusable
-from broker.adapters.redis.lease import connected
-from broker.cli.options import BootstrapServers, Config, Json, TopicPrefix, overriding
-from broker.cli.screen import screen, show_beside
-from broker.cli.terminal import safe, say, say_json
-from broker.errors import SettingsError
-from broker.settings.cautions import cautions
-from broker.settings.effective import SettingRow, rows
-from broker.settings.load import Examined, Loaded, examine, load_with_origins
-from broker.settings.mistakes import Mistake
-from broker.settings.origins import Path, SettingOrigin, SourceKind, dotted, named
+from headrace.broker.adapters.kafka.connection import KafkaConnection
+from headrace.broker.adapters.openai.environment import unusable
+from headrace.broker.adapters.redis.lease import connected
+from headrace.broker.cli.options import BootstrapServers, Config, Json, TopicPrefix, overriding
+from headrace.broker.cli.screen import screen, show_beside
+from headrace.broker.cli.terminal import safe, say, say_json
+from headrace.broker.errors import SettingsError
+from headrace.broker.settings.cautions import cautions
+from headrace.broker.settings.effective import SettingRow, rows
+from headrace.broker.settings.load import Examined, Loaded, examine, load_with_origins
+from headrace.broker.settings.mistakes import Mistake
+from headrace.broker.settings.origins import Path, SettingOrigin, SourceKind, dotted, named
 
 app = typer.Typer(
     no_args_is_help=True, help="Show the effective settings and their origins, or check them for mistakes."

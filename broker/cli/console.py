@@ -10,7 +10,7 @@ import sys
 from types import FrameType
 from typing import Final, TextIO
 
-from broker.cli.termination import INTERRUPTED
+from headrace.broker.cli.termination import INTERRUPTED
 
 _NOWHERE: Final = 2
 _CLOSED: Final = (
@@ -23,14 +23,14 @@ def main() -> int:
     is_closed = sys.stdout is None
     _fill_closed_places()
     if is_closed:
-        from broker.cli.terminal import say  # noqa: PLC0415 — see the module
+        from headrace.broker.cli.terminal import say  # noqa: PLC0415 — see the module
 
         say(_CLOSED, err=True)
         return _NOWHERE
     before = signal.getsignal(signal.SIGINT)
     if before is signal.default_int_handler:
         signal.signal(signal.SIGINT, _leave)
-    from broker.cli.main import main as run  # noqa: PLC0415 — see the module
+    from headrace.broker.cli.main import main as run  # noqa: PLC0415 — see the module
 
     signal.signal(signal.SIGINT, before)
     return run()

@@ -5,17 +5,17 @@ from typing import Annotated
 
 import typer
 
-from broker.cli.options import BootstrapServers, Config, TopicPrefix, settings_from
-from broker.clock import run
-from broker.service.compose import dispatcher as compose_dispatcher
-from broker.service.compose import openai_access, token_counter
-from broker.service.gc_tuning import collect_rarely, give_back, trimming
-from broker.service.metrics.logs import configure_logging
-from broker.service.preflight.acl_check import dispatcher_needs
-from broker.service.preflight.preflight import find
-from broker.settings.whole import Settings
-from broker.tasks import ended
-from schemas.nearest import there_is_no
+from headrace.broker.cli.options import BootstrapServers, Config, TopicPrefix, settings_from
+from headrace.broker.clock import run
+from headrace.broker.service.compose import dispatcher as compose_dispatcher
+from headrace.broker.service.compose import openai_access, token_counter
+from headrace.broker.service.gc_tuning import collect_rarely, give_back, trimming
+from headrace.broker.service.metrics.logs import configure_logging
+from headrace.broker.service.preflight.acl_check import dispatcher_needs
+from headrace.broker.service.preflight.preflight import find
+from headrace.broker.settings.whole import Settings
+from headrace.broker.tasks import ended
+from headrace.schemas.nearest import there_is_no
 
 
 def dispatcher(

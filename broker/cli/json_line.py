@@ -7,9 +7,9 @@ import json
 from collections.abc import Sequence
 from typing import Any, Final
 
-from broker.errors import InvalidRequest
-from schemas.complaint import kind_of
-from schemas.nearest import shown
+from headrace.broker.errors import InvalidRequest
+from headrace.schemas.complaint import kind_of
+from headrace.schemas.nearest import shown
 
 _MISTAKES: Final = (
     ("Expecting property name", "a key in double quotes is missing here"),

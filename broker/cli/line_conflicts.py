@@ -6,8 +6,8 @@ submissions of one request may.
 
 from typing import Final
 
-from broker.client import Submission
-from broker.errors import InvalidRequest
+from headrace.broker.client import Submission
+from headrace.broker.errors import InvalidRequest
 
 _BITS: Final = 64
 _MASK: Final = (1 << _BITS) - 1

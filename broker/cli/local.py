@@ -9,15 +9,15 @@ from typing import Annotated, Any
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from broker.cli.screen import screen
-from broker.cli.terminal import safe, say, say_json
-from broker.local import detached
-from broker.local.cluster import size_of_data
-from broker.local.errors import LocalServicesError
-from broker.local.foreground import stay
-from broker.local.processes import is_running
-from broker.local.record import PairRecord, read_record
-from broker.local.services import LocalServices
+from headrace.broker.cli.screen import screen
+from headrace.broker.cli.terminal import safe, say, say_json
+from headrace.broker.local import detached
+from headrace.broker.local.cluster import size_of_data
+from headrace.broker.local.errors import LocalServicesError
+from headrace.broker.local.foreground import stay
+from headrace.broker.local.processes import is_running
+from headrace.broker.local.record import PairRecord, read_record
+from headrace.broker.local.services import LocalServices
 
 app = typer.Typer(
     no_args_is_help=True,

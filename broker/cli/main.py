@@ -14,12 +14,12 @@ from typing import Annotated
 
 import typer
 
-from broker.cli.help_page import SETTINGS, WHICH_VERB, GroupPage
-from broker.cli.ownership import check_names
-from broker.cli.terminal import say
-from broker.cli.termination import EXIT_CODE as TERMINATED
-from broker.cli.termination import INTERRUPTED, Termination
-from broker.cli.verbs import VERBS, Verb, assemble
+from headrace.broker.cli.help_page import SETTINGS, WHICH_VERB, GroupPage
+from headrace.broker.cli.ownership import check_names
+from headrace.broker.cli.terminal import say
+from headrace.broker.cli.termination import EXIT_CODE as TERMINATED
+from headrace.broker.cli.termination import INTERRUPTED, Termination
+from headrace.broker.cli.verbs import VERBS, Verb, assemble
 
 _FAILED = 1
 _COMPLETE = "_HEADRACE_COMPLETE"
@@ -124,7 +124,7 @@ def _report(error: BaseException) -> int:
         return _FAILED
     message = str(error)
     if isinstance(error, typer.TyperException):
-        from broker.cli.usage import usage_sentence  # noqa: PLC0415 — it loads pydantic, which help goes without
+        from headrace.broker.cli.usage import usage_sentence  # noqa: PLC0415 — it loads pydantic, which help goes without
 
         message = usage_sentence(error)
     if message.startswith("Usage:"):  # a group was called without one of its verbs

@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 import typer
 
-from schemas.instants import from_wire
-from schemas.nearest import shown
+from headrace.schemas.instants import from_wire
+from headrace.schemas.nearest import shown
 
 _SPAN = re.compile(r"(\d{1,9})([smhd])")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from broker.settings.load import load_settings
-from broker.settings.whole import Settings
+from headrace.broker.settings.load import load_settings
+from headrace.broker.settings.whole import Settings
 
 Config = Annotated[
     Path | None,

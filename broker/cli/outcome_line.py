@@ -1,8 +1,8 @@
 """An outcome as one line. Separate from the terminal module, so that `--help` loads no schemas and no pydantic."""
 
-from broker.cli.terminal import json_line
-from schemas.codec import outcome_fields
-from schemas.outcome import Outcome
+from headrace.broker.cli.terminal import json_line
+from headrace.schemas.codec import outcome_fields
+from headrace.schemas.outcome import Outcome
 
 
 def outcome_line(outcome: Outcome) -> str:

@@ -4,11 +4,11 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from broker.cli.amounts import spoken_id, spoken_s
-from broker.cli.columns import Column, Cut, Line
-from broker.cli.terminal import short
-from schemas.outcome import Failed, Finish, Outcome
-from schemas.unreadable import UNREADABLE, is_unreadable
+from headrace.broker.cli.amounts import spoken_id, spoken_s
+from headrace.broker.cli.columns import Column, Cut, Line
+from headrace.broker.cli.terminal import short
+from headrace.schemas.outcome import Failed, Finish, Outcome
+from headrace.schemas.unreadable import UNREADABLE, is_unreadable
 
 COLUMNS: Final = (
     Column("ENDED (UTC)"),

@@ -14,11 +14,11 @@ from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime, timedelta
 from typing import Any, Final, Protocol, TypeVar
 
-from broker.adapters.kafka.connection import KafkaConnection
-from broker.adapters.kafka.topics import node_count
-from broker.cli.terminal import say
-from broker.client_ports import ClientDoors
-from broker.errors import LogUnavailable, Unreachable
+from headrace.broker.adapters.kafka.connection import KafkaConnection
+from headrace.broker.adapters.kafka.topics import node_count
+from headrace.broker.cli.terminal import say
+from headrace.broker.client_ports import ClientDoors
+from headrace.broker.errors import LogUnavailable, Unreachable
 
 _T = TypeVar("_T")
 SILENT_S: Final = 1.0
@@ -102,7 +102,7 @@ async def reach_kafka(connection: KafkaConnection | ClientDoors, timeout_s: floa
 
     Raises:
         Unreachable: It was away for `timeout_s`.
-        AuthenticationError, SettingsError: As `broker.adapters.kafka.connection.explain_unreachable`.
+        AuthenticationError, SettingsError: As `headrace.broker.adapters.kafka.connection.explain_unreachable`.
     """
     if isinstance(connection, KafkaConnection):
         await within(timeout_s, lambda: node_count(connection), place=kafka_at(connection))

@@ -16,15 +16,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Final
 
-from broker.cli.batch_line import MARKS, translated
-from broker.cli.json_line import BrokenLine, object_in
-from broker.cli.line_conflicts import Ids
-from broker.client import Submission, submission
-from broker.errors import InvalidRequest
-from schemas.complaint import kind_of
-from schemas.nearest import nearest, shown
-from schemas.request import GenerationRequest
-from schemas.topics import LANE_NAME
+from headrace.broker.cli.batch_line import MARKS, translated
+from headrace.broker.cli.json_line import BrokenLine, object_in
+from headrace.broker.cli.line_conflicts import Ids
+from headrace.broker.client import Submission, submission
+from headrace.broker.errors import InvalidRequest
+from headrace.schemas.complaint import kind_of
+from headrace.schemas.nearest import nearest, shown
+from headrace.schemas.request import GenerationRequest
+from headrace.schemas.topics import LANE_NAME
 
 STDIN: Final = "-"
 BAD_LINES_TOLD_MAX: Final = 20

@@ -8,25 +8,25 @@ from typing import Annotated, Final
 
 import typer
 
-from broker.adapters.kafka.connection import KafkaConnection
-from broker.cli.amounts import counted, spoken_id
-from broker.cli.columns import Columns, Line
-from broker.cli.moments import moment
-from broker.cli.options import BootstrapServers, Config, Json, TimeoutS, TopicPrefix, settings_from
-from broker.cli.outcome_line import outcome_line
-from broker.cli.outcome_rows import COLUMNS, line_of, text_of
-from broker.cli.patience import FOR_EVER_S, closing, hush_kafka, kafka_at, run_verb, within
-from broker.cli.screen import screen
-from broker.cli.terminal import is_person_watching, safe, say
-from broker.cli.topics_there import no_such_topic
-from broker.client_ports import ClientDoors, Start
-from broker.errors import InvalidRequest, MissingTopic
-from broker.settings.whole import Settings
-from consumers.past_outcomes import PastOutcomes
-from consumers.results import ResultReader
-from schemas.instants import to_wire
-from schemas.outcome import Failed, Outcome, sent_as
-from schemas.unreadable import UNREADABLE, is_unreadable
+from headrace.broker.adapters.kafka.connection import KafkaConnection
+from headrace.broker.cli.amounts import counted, spoken_id
+from headrace.broker.cli.columns import Columns, Line
+from headrace.broker.cli.moments import moment
+from headrace.broker.cli.options import BootstrapServers, Config, Json, TimeoutS, TopicPrefix, settings_from
+from headrace.broker.cli.outcome_line import outcome_line
+from headrace.broker.cli.outcome_rows import COLUMNS, line_of, text_of
+from headrace.broker.cli.patience import FOR_EVER_S, closing, hush_kafka, kafka_at, run_verb, within
+from headrace.broker.cli.screen import screen
+from headrace.broker.cli.terminal import is_person_watching, safe, say
+from headrace.broker.cli.topics_there import no_such_topic
+from headrace.broker.client_ports import ClientDoors, Start
+from headrace.broker.errors import InvalidRequest, MissingTopic
+from headrace.broker.settings.whole import Settings
+from headrace.consumers.past_outcomes import PastOutcomes
+from headrace.consumers.results import ResultReader
+from headrace.schemas.instants import to_wire
+from headrace.schemas.outcome import Failed, Outcome, sent_as
+from headrace.schemas.unreadable import UNREADABLE, is_unreadable
 
 _FAILED = 1
 _WATCHED_LIMIT: Final = 100

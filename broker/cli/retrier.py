@@ -4,17 +4,17 @@ from typing import Annotated
 
 import typer
 
-from broker.cli.options import BootstrapServers, Config, TopicPrefix, settings_from
-from broker.clock import run
-from broker.service.compose import retrier as compose_retrier
-from broker.service.metrics.logs import configure_logging
-from broker.service.preflight.acl_check import retrier_needs
-from broker.service.preflight.preflight import find
-from broker.settings.whole import Settings
-from consumers.retries.allowances import AllowanceRules
-from consumers.retries.retrier import Retrier
-from consumers.retries.rules import RetrierRules
-from schemas.topics import BATCH_OVERHEAD_BYTES
+from headrace.broker.cli.options import BootstrapServers, Config, TopicPrefix, settings_from
+from headrace.broker.clock import run
+from headrace.broker.service.compose import retrier as compose_retrier
+from headrace.broker.service.metrics.logs import configure_logging
+from headrace.broker.service.preflight.acl_check import retrier_needs
+from headrace.broker.service.preflight.preflight import find
+from headrace.broker.settings.whole import Settings
+from headrace.consumers.retries.allowances import AllowanceRules
+from headrace.consumers.retries.retrier import Retrier
+from headrace.consumers.retries.rules import RetrierRules
+from headrace.schemas.topics import BATCH_OVERHEAD_BYTES
 
 
 def retrier(

@@ -5,11 +5,11 @@ from typing import Annotated
 
 import typer
 
-from broker.cli.amounts import counted
-from broker.cli.options import Json
-from broker.cli.terminal import say, say_json
-from broker.errors import SettingsError
-from schemas.export import BreakingChange, export_schemas, release_schemas
+from headrace.broker.cli.amounts import counted
+from headrace.broker.cli.options import Json
+from headrace.broker.cli.terminal import say, say_json
+from headrace.broker.errors import SettingsError
+from headrace.schemas.export import BreakingChange, export_schemas, release_schemas
 
 app = typer.Typer(no_args_is_help=True, help="Message formats as JSON Schemas and an AsyncAPI document.")
 

@@ -1,8 +1,8 @@
 """A console for tables, bars and coloured text, which escapes every character that could act on a terminal.
 
 Every table, bar and page of a verb is printed through a console from this module, as every text is through
-`broker.cli.terminal`; a test looks for any other way. It is separate from that module because rich takes a tenth of a
-second to load.
+`headrace.broker.cli.terminal`; a test looks for any other way. It is separate from that module because rich takes a
+tenth of a second to load.
 """
 
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from broker.cli.terminal import safe
+from headrace.broker.cli.terminal import safe
 
 
 class _Screen(Console):

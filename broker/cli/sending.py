@@ -5,11 +5,11 @@ from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from broker.cli.amounts import counted, spoken_s
-from broker.cli.outcome_rows import seconds_of
-from broker.cli.request_lines import STDIN
-from broker.client import Receipt, Submission
-from schemas.outcome import Failed, FailureReason, Outcome
+from headrace.broker.cli.amounts import counted, spoken_s
+from headrace.broker.cli.outcome_rows import seconds_of
+from headrace.broker.cli.request_lines import STDIN
+from headrace.broker.client import Receipt, Submission
+from headrace.schemas.outcome import Failed, FailureReason, Outcome
 
 _SAFE: Final = (
     "A line with an id is safe to send again: a request that had arrived is not called twice. A line without an id "

@@ -11,21 +11,21 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from broker.cli.client import connected
-from broker.cli.options import BootstrapServers, Config, Json, TimeoutS, TopicPrefix, settings_from
-from broker.cli.outcome_line import outcome_line
-from broker.cli.patience import hush_kafka, run_verb
-from broker.cli.request_lines import beside, checked, is_stream, opened, submissions
-from broker.cli.screen import screen
-from broker.cli.sending import Sending
-from broker.cli.terminal import is_person_watching, safe, say, say_json, short
-from broker.cli.termination import INTERRUPTED
-from broker.cli.topics_there import check_lanes
-from broker.client import GenerationClient, Receipt, Submission, each
-from broker.errors import IdConflict, WaitTimedOut
-from broker.settings.whole import Settings
-from schemas.instants import to_wire
-from schemas.outcome import Failed, Outcome
+from headrace.broker.cli.client import connected
+from headrace.broker.cli.options import BootstrapServers, Config, Json, TimeoutS, TopicPrefix, settings_from
+from headrace.broker.cli.outcome_line import outcome_line
+from headrace.broker.cli.patience import hush_kafka, run_verb
+from headrace.broker.cli.request_lines import beside, checked, is_stream, opened, submissions
+from headrace.broker.cli.screen import screen
+from headrace.broker.cli.sending import Sending
+from headrace.broker.cli.terminal import is_person_watching, safe, say, say_json, short
+from headrace.broker.cli.termination import INTERRUPTED
+from headrace.broker.cli.topics_there import check_lanes
+from headrace.broker.client import GenerationClient, Receipt, Submission, each
+from headrace.broker.errors import IdConflict, WaitTimedOut
+from headrace.broker.settings.whole import Settings
+from headrace.schemas.instants import to_wire
+from headrace.schemas.outcome import Failed, Outcome
 
 _FAILED = 1
 _WAITING_MAX = 10_000

@@ -2,9 +2,10 @@
 
 Names of models, ids, keys and headers come from any client that may write to a lane. A character that a terminal or an
 eye would take for something other than a letter is written as an escape that names it
-(`broker.service.metrics.escapes`).
+(`headrace.broker.service.metrics.escapes`).
 
-Every verb prints by `say`, `say_json`, `say_coloured` or a `broker.cli.screen`: a test looks for any other way.
+Every verb prints by `say`, `say_json`, `say_coloured` or a `headrace.broker.cli.screen`: a test looks for any other
+way.
 """
 
 import os
@@ -14,8 +15,8 @@ from typing import Any, Final, TextIO
 
 import typer
 
-from broker.service.metrics.escapes import safe, safe_json
-from broker.service.status.presentable import json_text
+from headrace.broker.service.metrics.escapes import safe, safe_json
+from headrace.broker.service.status.presentable import json_text
 
 __all__ = (
     "is_person_watching",

@@ -12,16 +12,16 @@ from typing import Any
 import typer
 from rich.text import Text
 
-from broker.adapters.kafka.connection import KafkaConnection
-from broker.adapters.kafka.topics import Cluster, create_missing, look, node_count
-from broker.cli.amounts import counted
-from broker.cli.options import BootstrapServers, Config, Json, TimeoutS, TopicPrefix, settings_from
-from broker.cli.patience import hush_kafka, kafka_at, run_verb, within
-from broker.cli.screen import screen, show_beside, show_to_copy
-from broker.cli.terminal import safe, say, say_json
-from broker.service.preflight.findings import Finding, Review
-from broker.service.preflight.topic_check import review, wanted
-from schemas.topics import MIN_INSYNC, REPLICATION, TopicSpec
+from headrace.broker.adapters.kafka.connection import KafkaConnection
+from headrace.broker.adapters.kafka.topics import Cluster, create_missing, look, node_count
+from headrace.broker.cli.amounts import counted
+from headrace.broker.cli.options import BootstrapServers, Config, Json, TimeoutS, TopicPrefix, settings_from
+from headrace.broker.cli.patience import hush_kafka, kafka_at, run_verb, within
+from headrace.broker.cli.screen import screen, show_beside, show_to_copy
+from headrace.broker.cli.terminal import safe, say, say_json
+from headrace.broker.service.preflight.findings import Finding, Review
+from headrace.broker.service.preflight.topic_check import review, wanted
+from headrace.schemas.topics import MIN_INSYNC, REPLICATION, TopicSpec
 
 app = typer.Typer(no_args_is_help=True, help="Create the topics, or report how they differ from the settings.")
 

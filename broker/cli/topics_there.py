@@ -1,15 +1,15 @@
 """Check that Kafka has the lanes and topics that were named, with suggestions for those that it has not."""
 
-from broker.adapters.kafka.connection import KafkaConnection
-from broker.adapters.kafka.rights import seen
-from broker.adapters.kafka.topics import all_topics
-from broker.cli.patience import kafka_at, within
-from broker.cli.request_lines import Checked, refuse_lanes
-from broker.errors import NotSubmitted
-from broker.lane_names import no_such_lane
-from broker.settings.whole import Settings
-from schemas.nearest import nearest, shown
-from schemas.topics import requests_topic, results_topic
+from headrace.broker.adapters.kafka.connection import KafkaConnection
+from headrace.broker.adapters.kafka.rights import seen
+from headrace.broker.adapters.kafka.topics import all_topics
+from headrace.broker.cli.patience import kafka_at, within
+from headrace.broker.cli.request_lines import Checked, refuse_lanes
+from headrace.broker.errors import NotSubmitted
+from headrace.broker.lane_names import no_such_lane
+from headrace.broker.settings.whole import Settings
+from headrace.schemas.nearest import nearest, shown
+from headrace.schemas.topics import requests_topic, results_topic
 
 
 async def check_lanes(settings: Settings, source: str, told: Checked, *, given: str, timeout_s: float) -> None:

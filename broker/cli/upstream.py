@@ -9,13 +9,13 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from broker.cli.terminal import say, say_json
-from broker.simulator.behaviours.bounds import Behaviour
-from broker.simulator.behaviours.catalogue import parsed, spelled
-from broker.simulator.behaviours.file import behaviours_in
-from broker.simulator.pricing import ChatLaw
-from broker.simulator.upstream import Stats, Upstream, UpstreamSettings
-from schemas.nearest import ended
+from headrace.broker.cli.terminal import say, say_json
+from headrace.broker.simulator.behaviours.bounds import Behaviour
+from headrace.broker.simulator.behaviours.catalogue import parsed, spelled
+from headrace.broker.simulator.behaviours.file import behaviours_in
+from headrace.broker.simulator.pricing import ChatLaw
+from headrace.broker.simulator.upstream import Stats, Upstream, UpstreamSettings
+from headrace.schemas.nearest import ended
 
 _USAGE = 2
 

@@ -10,9 +10,9 @@ from typing import Any, Final
 import typer
 from pydantic import ValidationError
 
-from broker.cli.terminal import safe
-from schemas.complaint import expected_in
-from schemas.nearest import listed, nearest, shown, there_is_no
+from headrace.broker.cli.terminal import safe
+from headrace.schemas.complaint import expected_in
+from headrace.schemas.nearest import listed, nearest, shown, there_is_no
 
 _NO_VERB: Final = re.compile(r"No such command '(.*?)'\.")
 _FORMS: Final = (

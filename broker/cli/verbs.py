@@ -10,7 +10,7 @@ from importlib import import_module
 
 import typer
 
-from broker.cli.help_page import WHICH_VERB, GroupPage, VerbPage
+from headrace.broker.cli.help_page import WHICH_VERB, GroupPage, VerbPage
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,31 +25,39 @@ class Verb:
 VERBS = (
     Verb(
         "demo",
-        "broker.cli.demo.verb:demo",
+        "headrace.broker.cli.demo.verb:demo",
         "Naive workers and Headrace side by side, on a real Kafka and a simulated OpenAI.",
     ),
-    Verb("local", "broker.cli.local:app", "A real Kafka and Valkey on this machine."),
+    Verb("local", "headrace.broker.cli.local:app", "A real Kafka and Valkey on this machine."),
     Verb(
-        "config", "broker.cli.config:app", "Show the effective settings and their origins, or check them for mistakes."
+        "config",
+        "headrace.broker.cli.config:app",
+        "Show the effective settings and their origins, or check them for mistakes.",
     ),
-    Verb("topics", "broker.cli.topics:app", "Create the topics, or report how they differ from the settings."),
-    Verb("dispatcher", "broker.cli.dispatcher:dispatcher", "One dispatcher process: leader or warm standby."),
+    Verb("topics", "headrace.broker.cli.topics:app", "Create the topics, or report how they differ from the settings."),
+    Verb("dispatcher", "headrace.broker.cli.dispatcher:dispatcher", "One dispatcher process: leader or warm standby."),
     Verb(
-        "retrier", "broker.cli.retrier:retrier", "One retry process: puts parked requests back on their lane when due."
+        "retrier",
+        "headrace.broker.cli.retrier:retrier",
+        "One retry process: puts parked requests back on their lane when due.",
     ),
-    Verb("submit", "broker.cli.submit:submit", "Submit requests, one JSON object per line."),
-    Verb("cancel", "broker.cli.cancel:cancel", "Cancel requests that are not answered yet."),
-    Verb("results", "broker.cli.results:results", "Show past outcomes, or follow new ones."),
+    Verb("submit", "headrace.broker.cli.submit:submit", "Submit requests, one JSON object per line."),
+    Verb("cancel", "headrace.broker.cli.cancel:cancel", "Cancel requests that are not answered yet."),
+    Verb("results", "headrace.broker.cli.results:results", "Show past outcomes, or follow new ones."),
     Verb(
         "dead-letters",
-        "broker.cli.dead_letters.verb:app",
+        "headrace.broker.cli.dead_letters.verb:app",
         "Requests that are not tried again: list, show, replay them.",
     ),
-    Verb("status", "broker.cli.status.verb:status", "Show the leader, problems, backlog and remaining quota."),
-    Verb("explain", "broker.cli.explain.verb:explain", "Explain an answer or an error of OpenAI."),
-    Verb("simulate", "broker.cli.simulate.verb:simulate", "Plan capacity: simulate a workload on a quota, in seconds."),
-    Verb("schemas", "broker.cli.schemas:app", "Message formats as JSON Schemas and an AsyncAPI document."),
-    Verb("upstream", "broker.cli.upstream:upstream", "Serve a simulated OpenAI over HTTP."),
+    Verb("status", "headrace.broker.cli.status.verb:status", "Show the leader, problems, backlog and remaining quota."),
+    Verb("explain", "headrace.broker.cli.explain.verb:explain", "Explain an answer or an error of OpenAI."),
+    Verb(
+        "simulate",
+        "headrace.broker.cli.simulate.verb:simulate",
+        "Plan capacity: simulate a workload on a quota, in seconds.",
+    ),
+    Verb("schemas", "headrace.broker.cli.schemas:app", "Message formats as JSON Schemas and an AsyncAPI document."),
+    Verb("upstream", "headrace.broker.cli.upstream:upstream", "Serve a simulated OpenAI over HTTP."),
 )
 
 

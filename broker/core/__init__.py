@@ -3,5 +3,5 @@
 Belongs here: the budget, the lanes, progress, identity, terms, verdicts, as plain state machines fed with events and
 an explicit `now_ms`, and the table of OpenAI's endpoints that they and the doors read (`endpoints`). Does not belong
 here: I/O, clocks, chance, logging, prompts. Whole milliseconds and integers. Imports the standard library only;
-`broker.service` and the tests drive it.
+`headrace.broker.service` and the tests drive it.
 """

@@ -9,13 +9,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 
-from broker.core.answers.verdict import Verdict
-from broker.core.budget.budget import Checkpoint
-from broker.core.identity.dedupe import Awaited, Fate, Identity, Overdue
-from broker.core.identity.pending_cancels import CancelRecord
-from broker.core.progress.partition_progress import Stored
-from broker.core.ticket import CallNumber, Garbage, LanePartition, Source, TicketNumber
-from broker.core.value import value
+from headrace.broker.core.answers.verdict import Verdict
+from headrace.broker.core.budget.budget import Checkpoint
+from headrace.broker.core.identity.dedupe import Awaited, Fate, Identity, Overdue
+from headrace.broker.core.identity.pending_cancels import CancelRecord
+from headrace.broker.core.progress.partition_progress import Stored
+from headrace.broker.core.ticket import CallNumber, Garbage, LanePartition, Source, TicketNumber
+from headrace.broker.core.value import value
 
 
 @value
@@ -123,7 +123,7 @@ Decision = Complete | Fail | Park | Withdraw | DeadLetterOnly | Discard | Rememb
 class Form(Enum):
     """How much of a settlement is written: less, if Kafka refuses the whole.
 
-    See `broker.core.requests.failing_decisions`.
+    See `headrace.broker.core.requests.failing_decisions`.
     """
 
     WHOLE = "whole"  # everything that belongs to it

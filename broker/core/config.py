@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
 
-from broker.core.bounds import CANCEL_PATIENCE_MS, COPY_WITHIN_MS, OUTCOME_BYTES_MAX
-from broker.core.units import PPM
+from headrace.broker.core.bounds import CANCEL_PATIENCE_MS, COPY_WITHIN_MS, OUTCOME_BYTES_MAX
+from headrace.broker.core.units import PPM
 
 
 class Role(Enum):

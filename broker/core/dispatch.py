@@ -3,7 +3,7 @@
 Verbs, with an explicit clock: `on(event, now_ms)` alone leads in, `commands(now_ms)` alone leads out, `wake_at()` says
 when to ask for commands next. Nothing else is awaited or read, so service, simulator and planner run the same machine.
 
-Its role, and what a change of role does to requests in memory, is `broker.core.requests.role_transitions`.
+Its role, and what a change of role does to requests in memory, is `headrace.broker.core.requests.role_transitions`.
 
 Rules of this file:
 1. A ticket lives from Taken until the commit that settles it has returned, or until its record is another leader's.
@@ -15,11 +15,20 @@ Rules of this file:
 from collections.abc import Callable
 from typing import assert_never
 
-from broker.core.answers.verdict import OK
-from broker.core.budget.budget import Budget
-from broker.core.commands import AttemptEntry, Call, Command, Complete, Contained, DeadLetterOnly, Forget, Publish
-from broker.core.config import LEADING, DispatchRules, Pause, Role
-from broker.core.events import (
+from headrace.broker.core.answers.verdict import OK
+from headrace.broker.core.budget.budget import Budget
+from headrace.broker.core.commands import (
+    AttemptEntry,
+    Call,
+    Command,
+    Complete,
+    Contained,
+    DeadLetterOnly,
+    Forget,
+    Publish,
+)
+from headrace.broker.core.config import LEADING, DispatchRules, Pause, Role
+from headrace.broker.core.events import (
     Answered,
     CallNotSent,
     Committed,
@@ -36,29 +45,29 @@ from broker.core.events import (
     Suspended,
     Taken,
 )
-from broker.core.identity.dedupe import DedupeTable
-from broker.core.lanes.scheduler import Scheduler
-from broker.core.lanes.tenants import Tenants
-from broker.core.lease import Trust
-from broker.core.progress.partition_progress import PartitionProgress
-from broker.core.requests.attempts import Attempts
-from broker.core.requests.due import DueTickets
-from broker.core.requests.eviction import Eviction
-from broker.core.requests.in_flight import CallsInFlight
-from broker.core.requests.ledger_notes import gather, observe
-from broker.core.requests.outbox import Decided, Outbox
-from broker.core.requests.parking import ParkingPolicy
-from broker.core.requests.predecessor import MakeBudget, PredecessorState
-from broker.core.requests.recall import RecallPolicy
-from broker.core.requests.registry import TicketRegistry, Want
-from broker.core.requests.retry import Again
-from broker.core.requests.role_transitions import RoleTransitions, TermState
-from broker.core.requests.settling import Settling
-from broker.core.requests.succession import Succession
-from broker.core.requests.timers import Timers
-from broker.core.requests.transactions import TransactionBuilder
-from broker.core.requests.triage import CALL_CRASHED, Apart, Triage, nameless
-from broker.core.ticket import CALLING, SETTLED, WAITING, Garbage, LanePartition, Source, Ticket
+from headrace.broker.core.identity.dedupe import DedupeTable
+from headrace.broker.core.lanes.scheduler import Scheduler
+from headrace.broker.core.lanes.tenants import Tenants
+from headrace.broker.core.lease import Trust
+from headrace.broker.core.progress.partition_progress import PartitionProgress
+from headrace.broker.core.requests.attempts import Attempts
+from headrace.broker.core.requests.due import DueTickets
+from headrace.broker.core.requests.eviction import Eviction
+from headrace.broker.core.requests.in_flight import CallsInFlight
+from headrace.broker.core.requests.ledger_notes import gather, observe
+from headrace.broker.core.requests.outbox import Decided, Outbox
+from headrace.broker.core.requests.parking import ParkingPolicy
+from headrace.broker.core.requests.predecessor import MakeBudget, PredecessorState
+from headrace.broker.core.requests.recall import RecallPolicy
+from headrace.broker.core.requests.registry import TicketRegistry, Want
+from headrace.broker.core.requests.retry import Again
+from headrace.broker.core.requests.role_transitions import RoleTransitions, TermState
+from headrace.broker.core.requests.settling import Settling
+from headrace.broker.core.requests.succession import Succession
+from headrace.broker.core.requests.timers import Timers
+from headrace.broker.core.requests.transactions import TransactionBuilder
+from headrace.broker.core.requests.triage import CALL_CRASHED, Apart, Triage, nameless
+from headrace.broker.core.ticket import CALLING, SETTLED, WAITING, Garbage, LanePartition, Source, Ticket
 
 
 class Dispatch:
@@ -67,7 +76,7 @@ class Dispatch:
     def __init__(
         self, rules: DispatchRules, *, make_budget: MakeBudget, dice: Callable[[], float], apart: Apart = nameless
     ) -> None:
-        """Start as a follower; `dice` draws a number in [0, 1); `apart`: see `broker.core.requests.triage`."""
+        """Start as a follower; `dice` draws a number in [0, 1); `apart`: see `headrace.broker.core.requests.triage`."""
         self.rules = rules
         self.identities = DedupeTable(
             window_ms=rules.dedupe_window_ms,
@@ -228,7 +237,7 @@ class Dispatch:
             self._parking.request_check()
             try:
                 self._triage.triage(ticket, now_ms)
-            except Exception as error:  # noqa: BLE001 — one request must not end all: see broker.core.requests.eviction
+            except Exception as error:  # noqa: BLE001 — one request must not end all: see headrace.broker.core.requests.eviction
                 self._contain(ticket, "take", error, now_ms)
         else:
             self._settling.commands.append(Forget(event.number))

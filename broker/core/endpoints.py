@@ -1,10 +1,10 @@
 """Table of OpenAI's endpoints: one row for each, with all that tells it from the others.
 
-A new endpoint needs a row here and its name in `schemas.request.Endpoint`, since schemas import nothing of ours.
-If its requests or answers have a form of their own, that is a new `Shape`: mypy then names the places that match on it
-(`assert_never`), a search for `Shape.` finds the others, and `schemas.delta` merges the deltas of its stream. The
-simulator shares no code with this table; `broker.simulator.pricing.Endpoint` must serve the path, or the planner cannot
-start.
+A new endpoint needs a row here and its name in `headrace.schemas.request.Endpoint`, since schemas import nothing of
+ours. If its requests or answers have a form of their own, that is a new `Shape`: mypy then names the places that match
+on it (`assert_never`), a search for `Shape.` finds the others, and `headrace.schemas.delta` merges the deltas of its
+stream. The simulator shares no code with this table; `headrace.broker.simulator.pricing.Endpoint` must serve the path,
+or the planner cannot start.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from typing import Final
 
 
 class Law(StrEnum):
-    """The rule by which a call is charged; `broker.core.pricing.laws` computes it."""
+    """The rule by which a call is charged; `headrace.broker.core.pricing.laws` computes it."""
 
     CHAT_2025 = "chat-2025"
     CHAT_LEGACY = "chat-legacy"
@@ -50,7 +50,7 @@ class EndpointFacts:
         output_caps: Fields of the body that cap the output's tokens.
         usage_input: Field of the answer's `usage` with the input's tokens; `<field>_details` has more of them.
         usage_output: Likewise, with the output's tokens.
-        finish_reasons: The API's word for why an answer ended, and ours (`schemas.outcome.Finish`).
+        finish_reasons: The API's word for why an answer ended, and ours (`headrace.schemas.outcome.Finish`).
         is_streamed: Whether the answer can come as a stream.
         stream_options: What a request for a stream adds to `stream_options`.
     """

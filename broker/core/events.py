@@ -1,22 +1,23 @@
 """Events: what happened in the world, and the only way into the core.
 
 Plain data that nothing changes; the instant at which an event happened is passed beside it. The type checker refuses
-every assignment. At run time those made for every request are not frozen (`broker.core.value`), the others are.
+every assignment. At run time those made for every request are not frozen (`headrace.broker.core.value`), the others
+are.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from broker.core.answers.verdict import Verdict
-from broker.core.budget.budget import Checkpoint
-from broker.core.commands import AttemptEntry, SettledEntry
-from broker.core.identity.dedupe import Awaited
-from broker.core.identity.pending_cancels import CancelRecord
-from broker.core.pricing.law_identification import TokenUsage
-from broker.core.progress.partition_progress import PartitionProgress
-from broker.core.ticket import CallNumber, Candidate, Garbage, LanePartition, Source, TicketNumber
-from broker.core.value import value
+from headrace.broker.core.answers.verdict import Verdict
+from headrace.broker.core.budget.budget import Checkpoint
+from headrace.broker.core.commands import AttemptEntry, SettledEntry
+from headrace.broker.core.identity.dedupe import Awaited
+from headrace.broker.core.identity.pending_cancels import CancelRecord
+from headrace.broker.core.pricing.law_identification import TokenUsage
+from headrace.broker.core.progress.partition_progress import PartitionProgress
+from headrace.broker.core.ticket import CallNumber, Candidate, Garbage, LanePartition, Source, TicketNumber
+from headrace.broker.core.value import value
 
 
 class Setback(Enum):

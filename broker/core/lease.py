@@ -20,7 +20,7 @@ from collections import deque
 from enum import Enum
 from typing import Final
 
-from broker.core.config import LeaseTimes
+from headrace.broker.core.config import LeaseTimes
 
 RELEASED: Final = "released"  # the value of a lease key that its holder gave back; it has no expiry
 

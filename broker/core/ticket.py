@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final, NamedTuple, NewType
 
-from broker.core.identity.dedupe import Identity
-from broker.core.identity.pending_cancels import CancelRecord
-from broker.core.pricing.laws import Prices
-from broker.core.value import value
+from headrace.broker.core.identity.dedupe import Identity
+from headrace.broker.core.identity.pending_cancels import CancelRecord
+from headrace.broker.core.pricing.laws import Prices
+from headrace.broker.core.value import value
 
 TicketNumber = NewType("TicketNumber", int)
 CallNumber = NewType("CallNumber", int)

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from broker.local.errors import LocalServicesError
-from broker.local.processes import stop
-from broker.local.record import read_record, remove_record
+from headrace.broker.local.errors import LocalServicesError
+from headrace.broker.local.processes import stop
+from headrace.broker.local.record import read_record, remove_record
 
 
 @contextmanager

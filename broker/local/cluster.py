@@ -14,13 +14,13 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from broker.adapters.kafka.probe import nodes_in_sync, reachable
-from broker.local.errors import LocalServicesError
-from broker.local.free_ports import accepts
-from broker.local.kafka import READY_WITHIN_S, Kafka
-from broker.local.processes import Process, is_running
-from broker.local.properties import Node, NodeSettings, ours_alone
-from broker.local.waiting import PollTimer
+from headrace.broker.adapters.kafka.probe import nodes_in_sync, reachable
+from headrace.broker.local.errors import LocalServicesError
+from headrace.broker.local.free_ports import accepts
+from headrace.broker.local.kafka import READY_WITHIN_S, Kafka
+from headrace.broker.local.processes import Process, is_running
+from headrace.broker.local.properties import Node, NodeSettings, ours_alone
+from headrace.broker.local.waiting import PollTimer
 
 _SIZES = (1, 3)
 _PROBE_S = 8.0

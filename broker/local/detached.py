@@ -2,7 +2,7 @@
 
 Where no directory is named, the pair is this user's only one: a note in the cache directory says where it lives, and
 its data are deleted when it is ended. Data in a directory that was named stay. As long as one server of a pair runs, a
-start deletes nothing: it starts what has ended (`broker.local.mending`).
+start deletes nothing: it starts what has ended (`headrace.broker.local.mending`).
 """
 
 import shutil
@@ -10,18 +10,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from broker.local.cache import cache_dir
-from broker.local.claim import alone, end_leftovers
-from broker.local.cluster import majority, require_size, size_of_data
-from broker.local.errors import LocalServicesError
-from broker.local.free_ports import accepts
-from broker.local.jars import Progress
-from broker.local.known import known, note, unnamed
-from broker.local.mending import mend, running_of
-from broker.local.processes import GRACE_S, Process, running_in, stop
-from broker.local.record import PairRecord, port_of, read_record, remove_record
-from broker.local.services import LocalServices
-from broker.local.valkey import answers_ping
+from headrace.broker.local.cache import cache_dir
+from headrace.broker.local.claim import alone, end_leftovers
+from headrace.broker.local.cluster import majority, require_size, size_of_data
+from headrace.broker.local.errors import LocalServicesError
+from headrace.broker.local.free_ports import accepts
+from headrace.broker.local.jars import Progress
+from headrace.broker.local.known import known, note, unnamed
+from headrace.broker.local.mending import mend, running_of
+from headrace.broker.local.processes import GRACE_S, Process, running_in, stop
+from headrace.broker.local.record import PairRecord, port_of, read_record, remove_record
+from headrace.broker.local.services import LocalServices
+from headrace.broker.local.valkey import answers_ping
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Errors of the local pair, for their only reader: a person at a terminal.
 
-LocalServicesError says in one sentence what happened and what to do; `exit_code` is the one of `broker.cli` (2: the
-call or the installation must change, 3: something cannot be reached or does not start).
+LocalServicesError says in one sentence what happened and what to do; `exit_code` is the one of `headrace.broker.cli`
+(2: the call or the installation must change, 3: something cannot be reached or does not start).
 """
 
 

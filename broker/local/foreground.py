@@ -5,9 +5,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from broker.local.errors import LocalServicesError
-from broker.local.known import note
-from broker.local.services import LocalServices
+from headrace.broker.local.errors import LocalServicesError
+from headrace.broker.local.known import note
+from headrace.broker.local.services import LocalServices
 
 _LOOK_S = 0.2
 

@@ -19,7 +19,8 @@ class Guard:
     def __init__(self) -> None:
         root = Path(__file__).parents[2]
         program = (
-            f"import sys; sys.path.insert(0, {str(root)!r}); from broker.local.guard import keep_watch; keep_watch()"
+            f"import sys; sys.path.insert(0, {str(root)!r}); "
+            f"from headrace.broker.local.guard import keep_watch; keep_watch()"
         )
         self._process = subprocess.Popen(  # noqa: S603  our own interpreter with our own words
             [sys.executable, "-I", "-S", "-c", program],
@@ -63,7 +64,7 @@ class Guard:
 
 def keep_watch() -> None:
     """Run the guard: read orders until the owner closes the pipe or dies."""
-    from broker.local.processes import Process, stop  # noqa: PLC0415  the owner imports this module without need of it
+    from headrace.broker.local.processes import Process, stop  # noqa: PLC0415  the owner imports this module without need of it
 
     watched: dict[int, Process] = {}
     directories: list[Path] = []

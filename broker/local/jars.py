@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
-from broker.local.errors import LocalServicesError
-from broker.local.maven import fetch_jar
+from headrace.broker.local.errors import LocalServicesError
+from headrace.broker.local.maven import fetch_jar
 
 Progress = Callable[[int, int], None]
 """Called with (jars fetched, jars to fetch), from one thread, and only where something must be fetched."""
@@ -64,7 +64,7 @@ def parse_lock(text: str) -> tuple[Jar, ...]:
 
 def locked_jars() -> tuple[Jar, ...]:
     """Return the jars of the lock that this package ships."""
-    return parse_lock(files("broker.local").joinpath("jars.lock").read_text(encoding="utf-8"))
+    return parse_lock(files("headrace.broker.local").joinpath("jars.lock").read_text(encoding="utf-8"))
 
 
 def ensure_jars(

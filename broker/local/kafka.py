@@ -3,10 +3,10 @@
 import subprocess
 from pathlib import Path
 
-from broker.local.errors import LocalServicesError
-from broker.local.logs import telling_line
-from broker.local.processes import Process, spawn
-from broker.local.properties import Node, NodeSettings, log_properties, ours_alone, server_properties
+from headrace.broker.local.errors import LocalServicesError
+from headrace.broker.local.logs import telling_line
+from headrace.broker.local.processes import Process, spawn
+from headrace.broker.local.properties import Node, NodeSettings, log_properties, ours_alone, server_properties
 
 READY_WITHIN_S = 60.0
 JVM_OPTIONS = ("-Xmx256m", "-Xms64m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData")

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from broker.local.cache import cache_dir
-from broker.local.processes import running_in
-from broker.local.record import read_record
+from headrace.broker.local.cache import cache_dir
+from headrace.broker.local.processes import running_in
+from headrace.broker.local.record import read_record
 
 
 def note(home: Path) -> None:

@@ -9,8 +9,8 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from broker.local.jars import classpath
-from broker.local.kafka import JVM_OPTIONS
+from headrace.broker.local.jars import classpath
+from headrace.broker.local.kafka import JVM_OPTIONS
 
 
 def java_command(java: Path, jars: Sequence[Path], cache: Path) -> tuple[str, ...]:

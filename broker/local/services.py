@@ -20,20 +20,20 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from broker.local.cache import cache_dir
-from broker.local.claim import alone, end_leftovers
-from broker.local.cluster import KafkaCluster, require_same_size, require_size
-from broker.local.errors import LocalServicesError
-from broker.local.free_ports import free_ports
-from broker.local.guard import Guard
-from broker.local.jars import Jar, Progress, ensure_jars, locked_jars
-from broker.local.kafka import Kafka
-from broker.local.linked import java_command
-from broker.local.processes import GRACE_S, disown, is_running, stop
-from broker.local.properties import NodeSettings, ours_alone
-from broker.local.record import Endpoints, PairRecord, remove_record, write_record
-from broker.local.requirements import java, require_extra, valkey_server
-from broker.local.valkey import Valkey
+from headrace.broker.local.cache import cache_dir
+from headrace.broker.local.claim import alone, end_leftovers
+from headrace.broker.local.cluster import KafkaCluster, require_same_size, require_size
+from headrace.broker.local.errors import LocalServicesError
+from headrace.broker.local.free_ports import free_ports
+from headrace.broker.local.guard import Guard
+from headrace.broker.local.jars import Jar, Progress, ensure_jars, locked_jars
+from headrace.broker.local.kafka import Kafka
+from headrace.broker.local.linked import java_command
+from headrace.broker.local.processes import GRACE_S, disown, is_running, stop
+from headrace.broker.local.properties import NodeSettings, ours_alone
+from headrace.broker.local.record import Endpoints, PairRecord, remove_record, write_record
+from headrace.broker.local.requirements import java, require_extra, valkey_server
+from headrace.broker.local.valkey import Valkey
 
 __all__ = ["Endpoints", "LocalServices"]
 

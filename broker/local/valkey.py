@@ -5,10 +5,10 @@ import subprocess
 import threading
 from pathlib import Path
 
-from broker.local.errors import LocalServicesError
-from broker.local.logs import telling_line
-from broker.local.processes import Process, spawn
-from broker.local.waiting import PollTimer
+from headrace.broker.local.errors import LocalServicesError
+from headrace.broker.local.logs import telling_line
+from headrace.broker.local.processes import Process, spawn
+from headrace.broker.local.waiting import PollTimer
 
 READY_WITHIN_S = 15.0
 

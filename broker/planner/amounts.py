@@ -6,7 +6,7 @@ Every error is a ValueError with half a sentence that states what is expected.
 import re
 from typing import Final
 
-from broker.planner.workload import HOUR_MS, Span
+from headrace.broker.planner.workload import HOUR_MS, Span
 
 _SPAN: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|sec|m|min|h|hours?|d|days?)?")
 _UNITS_MS: Final = {"ms": 1, "s": 1_000, "sec": 1_000, "m": 60_000, "min": 60_000, "h": HOUR_MS, "hour": HOUR_MS}

@@ -5,10 +5,10 @@ Each of the two prices a request by its own code, as the dispatcher and OpenAI d
 
 from typing import Final, NamedTuple
 
-from broker.core.endpoints import DEFAULT_ENDPOINT, ENDPOINT_TABLE
-from broker.core.pricing.laws import RequestSize
-from broker.simulator.pricing import Endpoint
-from broker.simulator.pricing import Size as AskedSize
+from headrace.broker.core.endpoints import DEFAULT_ENDPOINT, ENDPOINT_TABLE
+from headrace.broker.core.pricing.laws import RequestSize
+from headrace.broker.simulator.pricing import Endpoint
+from headrace.broker.simulator.pricing import Size as AskedSize
 
 NEVER_MS: Final = 1 << 50
 

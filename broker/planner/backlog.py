@@ -3,9 +3,9 @@
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 
-from broker.core.ticket import LanePartition, Source
-from broker.planner.arrivals import Arrival
-from broker.planner.record import LaneRecord
+from headrace.broker.core.ticket import LanePartition, Source
+from headrace.broker.planner.arrivals import Arrival
+from headrace.broker.planner.record import LaneRecord
 
 
 class Cargo:

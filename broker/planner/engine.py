@@ -17,21 +17,21 @@ from itertools import count
 from random import Random
 from typing import Final, assert_never
 
-from broker.core import commands
-from broker.core.answers.error_body import answer_of
-from broker.core.answers.rate_limit_headers import LimitMetric, reading_of
-from broker.core.answers.verdict import OK, Answer, Verdict, judge, success
-from broker.core.dispatch import Dispatch
-from broker.core.events import Answered, Committed, Promoted, Renewed, Taken
-from broker.core.pricing.law_identification import TokenUsage
-from broker.core.progress.partition_progress import PartitionProgress
-from broker.core.ticket import CallNumber, Source, TicketNumber
-from broker.planner.arrivals import ENDPOINTS, Arrival
-from broker.planner.backlog import Backlog, Cargo
-from broker.planner.record import LaneRecord, RunObserver, RunRecord
-from broker.planner.stage import Stage, Times
-from broker.simulator.admission import Metric as PlayedMetric
-from broker.simulator.virtual import Ask, VirtualAnswer, VirtualUpstream, Visit
+from headrace.broker.core import commands
+from headrace.broker.core.answers.error_body import answer_of
+from headrace.broker.core.answers.rate_limit_headers import LimitMetric, reading_of
+from headrace.broker.core.answers.verdict import OK, Answer, Verdict, judge, success
+from headrace.broker.core.dispatch import Dispatch
+from headrace.broker.core.events import Answered, Committed, Promoted, Renewed, Taken
+from headrace.broker.core.pricing.law_identification import TokenUsage
+from headrace.broker.core.progress.partition_progress import PartitionProgress
+from headrace.broker.core.ticket import CallNumber, Source, TicketNumber
+from headrace.broker.planner.arrivals import ENDPOINTS, Arrival
+from headrace.broker.planner.backlog import Backlog, Cargo
+from headrace.broker.planner.record import LaneRecord, RunObserver, RunRecord
+from headrace.broker.planner.stage import Stage, Times
+from headrace.broker.simulator.admission import Metric as PlayedMetric
+from headrace.broker.simulator.virtual import Ask, VirtualAnswer, VirtualUpstream, Visit
 
 RECORDS_A_TAKE: Final = 50  # as the service's intake
 WALL_MS: Final = 1_700_000_000_000

@@ -19,13 +19,13 @@ from random import Random
 from statistics import stdev
 from typing import Final
 
-from broker.planner.arrivals import ENDPOINTS
-from broker.planner.plan import LimitOutlook, Outlook, Plan, Quota, busiest_hour
-from broker.planner.record import LaneRecord, RunRecord
-from broker.planner.timeline import Timeline
-from broker.planner.workload import HOUR_MS, Stream
-from broker.simulator.pricing import ChatLaw, charge_at, settlement_of
-from broker.simulator.tally import Tally
+from headrace.broker.planner.arrivals import ENDPOINTS
+from headrace.broker.planner.plan import LimitOutlook, Outlook, Plan, Quota, busiest_hour
+from headrace.broker.planner.record import LaneRecord, RunRecord
+from headrace.broker.planner.timeline import Timeline
+from headrace.broker.planner.workload import HOUR_MS, Stream
+from headrace.broker.simulator.pricing import ChatLaw, charge_at, settlement_of
+from headrace.broker.simulator.tally import Tally
 
 COUNTS: Final = (8, 4)
 """Possible numbers of parts; each divides the stretches of a timeline."""

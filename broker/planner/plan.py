@@ -4,19 +4,19 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from broker.planner.arrivals import Arrival
-from broker.planner.engine import VirtualRun
-from broker.planner.record import RunRecord
-from broker.planner.stage import Stage, Times
-from broker.planner.timeline import Timeline
-from broker.planner.workload import HOUR_MS, Workload
-from broker.planner.workload_file import WorkloadError
-from broker.settings.whole import Settings
-from broker.simulator.admission import Metric
-from broker.simulator.behaviours.enforcement import PerDay, SharedLimit
-from broker.simulator.settings import UpstreamSettings
-from broker.simulator.tally import Tally
-from broker.simulator.virtual import VirtualUpstream
+from headrace.broker.planner.arrivals import Arrival
+from headrace.broker.planner.engine import VirtualRun
+from headrace.broker.planner.record import RunRecord
+from headrace.broker.planner.stage import Stage, Times
+from headrace.broker.planner.timeline import Timeline
+from headrace.broker.planner.workload import HOUR_MS, Workload
+from headrace.broker.planner.workload_file import WorkloadError
+from headrace.broker.settings.whole import Settings
+from headrace.broker.simulator.admission import Metric
+from headrace.broker.simulator.behaviours.enforcement import PerDay, SharedLimit
+from headrace.broker.simulator.settings import UpstreamSettings
+from headrace.broker.simulator.tally import Tally
+from headrace.broker.simulator.virtual import VirtualUpstream
 
 REQUESTS_UNLIMITED: Final = 1_000_000
 """Requests a minute of a limit without a known one: no workload will reach it."""

@@ -8,8 +8,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from broker.core.commands import Complete, Decision, Fail
-from broker.planner.quantiles import Quantiles
+from headrace.broker.core.commands import Complete, Decision, Fail
+from headrace.broker.planner.quantiles import Quantiles
 
 COMPLETED = "completed"
 _MISSED = frozenset({"deadline_exceeded", "deadline_unreachable"})

@@ -8,16 +8,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
-from broker.core.config import DispatchRules
-from broker.core.identity.dedupe import Identity
-from broker.core.pricing.laws import prices
-from broker.core.requests.predecessor import MakeBudget
-from broker.core.ticket import Candidate
-from broker.core.value import value
-from broker.planner.arrivals import Arrival
-from broker.service.core_config import budget_maker, dispatch_rules
-from broker.service.intake.pricer import fixed_law
-from broker.settings.whole import Settings
+from headrace.broker.core.config import DispatchRules
+from headrace.broker.core.identity.dedupe import Identity
+from headrace.broker.core.pricing.laws import prices
+from headrace.broker.core.requests.predecessor import MakeBudget
+from headrace.broker.core.ticket import Candidate
+from headrace.broker.core.value import value
+from headrace.broker.planner.arrivals import Arrival
+from headrace.broker.service.core_config import budget_maker, dispatch_rules
+from headrace.broker.service.intake.pricer import fixed_law
+from headrace.broker.settings.whole import Settings
 
 _PRICES_MAX = 16_384  # cached prices: requests of a stream share a few hundred sizes
 _FINGERPRINT = b"planned."  # no id comes twice with another content

@@ -7,7 +7,7 @@ spread over time.
 from dataclasses import dataclass, field
 from typing import Final
 
-from broker.core.commands import Decision
+from headrace.broker.core.commands import Decision
 
 STRETCHES_MAX: Final = 2_000
 

@@ -11,11 +11,11 @@ from operator import attrgetter
 from random import Random
 from typing import Final, assert_never
 
-from broker.core.endpoints import DEFAULT_ENDPOINT, Shape, facts_of
-from broker.core.pricing.laws import RequestSize
-from broker.core.value import value
-from broker.planner.arrivals import Arrival, chat_sizes, embedding_sizes, responses_sizes
-from broker.simulator.pricing import Size as AskedSize
+from headrace.broker.core.endpoints import DEFAULT_ENDPOINT, Shape, facts_of
+from headrace.broker.core.pricing.laws import RequestSize
+from headrace.broker.core.value import value
+from headrace.broker.planner.arrivals import Arrival, chat_sizes, embedding_sizes, responses_sizes
+from headrace.broker.simulator.pricing import Size as AskedSize
 
 HOUR_MS: Final = 3_600_000
 DAY_MS: Final = 24 * HOUR_MS
@@ -54,7 +54,7 @@ class Stream:
         batch: Requests that come at once, instead of a rate.
         rhythm: The weight of each hour of the day, from midnight; none: all alike.
         model: The model they request.
-        endpoint: A name of `broker.planner.arrivals.ENDPOINTS`.
+        endpoint: A name of `headrace.broker.planner.arrivals.ENDPOINTS`.
         input_tokens: Tokens of their prompts.
         output_tokens: Tokens of their answers.
         max_tokens: The cap on the answer that their bodies state.

@@ -16,10 +16,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from broker.planner.amounts import clock_ms, per_hour, span, span_ms
-from broker.planner.arrivals import ENDPOINTS
-from broker.planner.workload import HOUR_MS, RequestBatch, Stream, Workload
-from schemas.nearest import meant_or_known
+from headrace.broker.planner.amounts import clock_ms, per_hour, span, span_ms
+from headrace.broker.planner.arrivals import ENDPOINTS
+from headrace.broker.planner.workload import HOUR_MS, RequestBatch, Stream, Workload
+from headrace.schemas.nearest import meant_or_known
 
 STREAMS_MAX: Final = 100
 REQUESTS_MAX: Final = 10_000_000

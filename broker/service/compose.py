@@ -6,34 +6,34 @@ import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from broker.adapters.kafka.chunks import KafkaChunks
-from broker.adapters.kafka.connection import KafkaConnection
-from broker.adapters.kafka.coordinators import KafkaCoordinators
-from broker.adapters.kafka.lanes import KafkaLane
-from broker.adapters.kafka.ledger import KafkaLedger
-from broker.adapters.kafka.offsets import KafkaOffsets
-from broker.adapters.kafka.reply_topics import KafkaReplyTopics
-from broker.adapters.kafka.transactions import Batching, KafkaTransactions
-from broker.adapters.openai.calls import OpenAIAccess, OpenAICalls
-from broker.adapters.openai.environment import unusable
-from broker.adapters.openai.redacted_calls import HushedCalls
-from broker.adapters.prometheus.meter import Meter
-from broker.adapters.redis.lease import RedisLease
-from broker.adapters.tiktoken_counter import TiktokenCounter
-from broker.clock import WallClock
-from broker.core.config import LeaseTimes
-from broker.errors import SettingsError
-from broker.ports import RetryDoors, TokenCounter, TransactionLog
-from broker.service.containment import Containment
-from broker.service.dispatcher import Dispatcher
-from broker.service.health import Health
-from broker.service.leadership.clock_check import ByTheLeader
-from broker.service.leadership.lease_only import Elected, KafkaWatch
-from broker.service.offload import OneThread
-from broker.service.retrier import RetrierProcess
-from broker.service.wiring import DispatcherDoors, assemble, dispatcher_name
-from broker.settings.whole import Settings
-from schemas import topics
+from headrace.broker.adapters.kafka.chunks import KafkaChunks
+from headrace.broker.adapters.kafka.connection import KafkaConnection
+from headrace.broker.adapters.kafka.coordinators import KafkaCoordinators
+from headrace.broker.adapters.kafka.lanes import KafkaLane
+from headrace.broker.adapters.kafka.ledger import KafkaLedger
+from headrace.broker.adapters.kafka.offsets import KafkaOffsets
+from headrace.broker.adapters.kafka.reply_topics import KafkaReplyTopics
+from headrace.broker.adapters.kafka.transactions import Batching, KafkaTransactions
+from headrace.broker.adapters.openai.calls import OpenAIAccess, OpenAICalls
+from headrace.broker.adapters.openai.environment import unusable
+from headrace.broker.adapters.openai.redacted_calls import HushedCalls
+from headrace.broker.adapters.prometheus.meter import Meter
+from headrace.broker.adapters.redis.lease import RedisLease
+from headrace.broker.adapters.tiktoken_counter import TiktokenCounter
+from headrace.broker.clock import WallClock
+from headrace.broker.core.config import LeaseTimes
+from headrace.broker.errors import SettingsError
+from headrace.broker.ports import RetryDoors, TokenCounter, TransactionLog
+from headrace.broker.service.containment import Containment
+from headrace.broker.service.dispatcher import Dispatcher
+from headrace.broker.service.health import Health
+from headrace.broker.service.leadership.clock_check import ByTheLeader
+from headrace.broker.service.leadership.lease_only import Elected, KafkaWatch
+from headrace.broker.service.offload import OneThread
+from headrace.broker.service.retrier import RetrierProcess
+from headrace.broker.service.wiring import DispatcherDoors, assemble, dispatcher_name
+from headrace.broker.settings.whole import Settings
+from headrace.schemas import topics
 
 _RETRIER_TRANSACTION_MS = 5_000  # an open transaction stops a lane for every reader: a dead one must end soon
 

@@ -13,9 +13,9 @@ from typing import Concatenate, Final, ParamSpec, Protocol, TypeVar
 
 import structlog
 
-from broker.adapters.prometheus.meter import Meter
-from broker.clock import WallClock
-from broker.traces import traced
+from headrace.broker.adapters.prometheus.meter import Meter
+from headrace.broker.clock import WallClock
+from headrace.broker.traces import traced
 
 SAID_AGAIN_EVERY_MS: Final = 60_000
 KINDS_MAX: Final = 100

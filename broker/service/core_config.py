@@ -3,14 +3,14 @@
 It loads no door, so that a plan is made where neither Kafka nor OpenAI can be reached.
 """
 
-from broker.core.budget.budget import Budget, Checkpoint, LimitBeliefs
-from broker.core.config import WEIGHT_ONE, DispatchRules, LaneRule, LeaseTimes, RetryRules, TenantRule
-from broker.core.requests.predecessor import MakeBudget
-from broker.core.units import PPM
-from broker.ports import SENT_BYTES_MAX
-from broker.settings.tenants import OTHERS, TenantSettings
-from broker.settings.topics import DAY_S
-from broker.settings.whole import Settings
+from headrace.broker.core.budget.budget import Budget, Checkpoint, LimitBeliefs
+from headrace.broker.core.config import WEIGHT_ONE, DispatchRules, LaneRule, LeaseTimes, RetryRules, TenantRule
+from headrace.broker.core.requests.predecessor import MakeBudget
+from headrace.broker.core.units import PPM
+from headrace.broker.ports import SENT_BYTES_MAX
+from headrace.broker.settings.tenants import OTHERS, TenantSettings
+from headrace.broker.settings.topics import DAY_S
+from headrace.broker.settings.whole import Settings
 
 _PARKED_OVERHEAD_BYTES = 64 * 1024
 _OUTCOME_OVERHEAD_BYTES = 16 * 1024

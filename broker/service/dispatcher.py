@@ -7,24 +7,24 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from broker.core.events import Draining
-from broker.errors import LeaseUnavailable
-from broker.ports import ChunkLog, LaneLog, Lease, UpstreamApi
-from broker.service.driver import Driver
-from broker.service.health import GAUGES_EVERY_S
-from broker.service.leadership.leadership import Leadership
-from broker.service.metrics.telemetry import Telemetry
-from broker.service.publishing.reply_topics import Replies
-from broker.service.shutdown import Ladder, ladder
-from broker.service.signals import leaving
-from broker.service.status.address import url_of
-from broker.service.status.lags import ASKED_EVERY_S, Lags
-from broker.service.status.presentable import json_text
-from broker.service.status.request_status import RequestStatus
-from broker.service.status.status import Status
-from broker.service.status.web import Web
-from broker.settings.whole import Settings
-from broker.tasks import ended
+from headrace.broker.core.events import Draining
+from headrace.broker.errors import LeaseUnavailable
+from headrace.broker.ports import ChunkLog, LaneLog, Lease, UpstreamApi
+from headrace.broker.service.driver import Driver
+from headrace.broker.service.health import GAUGES_EVERY_S
+from headrace.broker.service.leadership.leadership import Leadership
+from headrace.broker.service.metrics.telemetry import Telemetry
+from headrace.broker.service.publishing.reply_topics import Replies
+from headrace.broker.service.shutdown import Ladder, ladder
+from headrace.broker.service.signals import leaving
+from headrace.broker.service.status.address import url_of
+from headrace.broker.service.status.lags import ASKED_EVERY_S, Lags
+from headrace.broker.service.status.presentable import json_text
+from headrace.broker.service.status.request_status import RequestStatus
+from headrace.broker.service.status.status import Status
+from headrace.broker.service.status.web import Web
+from headrace.broker.settings.whole import Settings
+from headrace.broker.tasks import ended
 
 _log = structlog.get_logger("dispatcher")
 
@@ -43,7 +43,7 @@ class Doors:
 class Dispatcher:
     """Dispatcher process; `run` ends after SIGTERM or SIGINT, or with the error that a person must mend.
 
-    Made by `broker.service.wiring`.
+    Made by `headrace.broker.service.wiring`.
 
     Attributes:
         gauges_every_s: How often levels are measured, and the status is left in Redis.

@@ -13,17 +13,17 @@ from typing import Protocol, assert_never
 
 import structlog
 
-from broker.clock import WallClock
-from broker.core import commands
-from broker.core.answers.verdict import Meaning, Verdict
-from broker.core.dispatch import Dispatch
-from broker.core.events import Answered, CallNotSent, Committed, Crashed, Event, Suspected
-from broker.core.pricing.law_identification import TokenUsage
-from broker.core.ticket import CallNumber, LanePartition, Source
-from broker.service.payloads import Payload, PayloadStore
-from broker.tasks import ended
-from broker.traces import traced
-from schemas.request_codec import DecodedRequest
+from headrace.broker.clock import WallClock
+from headrace.broker.core import commands
+from headrace.broker.core.answers.verdict import Meaning, Verdict
+from headrace.broker.core.dispatch import Dispatch
+from headrace.broker.core.events import Answered, CallNotSent, Committed, Crashed, Event, Suspected
+from headrace.broker.core.pricing.law_identification import TokenUsage
+from headrace.broker.core.ticket import CallNumber, LanePartition, Source
+from headrace.broker.service.payloads import Payload, PayloadStore
+from headrace.broker.tasks import ended
+from headrace.broker.traces import traced
+from headrace.schemas.request_codec import DecodedRequest
 
 Caller = Callable[[commands.Call, Payload], Awaitable[tuple[Verdict, int]]]
 """Makes one call; returns its verdict and the weight of its outcome."""
@@ -42,7 +42,7 @@ class CoreObserver(Protocol):
         """Observe a command that is about to be carried out; a call leaves now, after all that it had to wait for."""
 
     def contained(self, step: str, error: BaseException | None = None, **where: str | int | None) -> None:
-        """See `broker.service.containment.ContainmentReporter`."""
+        """See `headrace.broker.service.containment.ContainmentReporter`."""
 
 
 class Driver:

@@ -2,7 +2,8 @@
 
 The loop renews the lease and starts calls, so nothing in it should take long. A thread helps as far as Python lets two
 run in turn: one call into C, such as decoding a whole text, is not interrupted. So the size of what is decoded is
-bounded too (`schemas.bounded_json`). Doubles and virtual time do without threads: there the work is done at once.
+bounded too (`headrace.schemas.bounded_json`). Doubles and virtual time do without threads: there the work is done at
+once.
 """
 
 import asyncio

@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from broker.core.ticket import Source, TicketNumber
-from broker.ports import UpstreamReply
-from schemas.control import Cancel
-from schemas.outcome import Finish, Usage
-from schemas.record import Record
-from schemas.request_codec import DecodedRequest, Undecodable
+from headrace.broker.core.ticket import Source, TicketNumber
+from headrace.broker.ports import UpstreamReply
+from headrace.schemas.control import Cancel
+from headrace.schemas.outcome import Finish, Usage
+from headrace.schemas.record import Record
+from headrace.schemas.request_codec import DecodedRequest, Undecodable
 
 Content = DecodedRequest | Undecodable | Cancel
 """Decoded content of a record."""
@@ -24,7 +24,7 @@ class Payload:
     """One record and its progress so far; instants are aware UTC, `*_ms` are loop time.
 
     `response_facts` is what to report of the last answer if OpenAI's API did not write it
-    (`broker.service.calls.foreign_server`).
+    (`headrace.broker.service.calls.foreign_server`).
     """
 
     source: Source

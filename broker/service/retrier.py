@@ -13,20 +13,20 @@ from typing import Any, Protocol
 
 import structlog
 
-from broker.adapters.prometheus.meter import Meter
-from broker.clock import WallClock
-from broker.errors import LeaseUnavailable
-from broker.ports import Lease, RetryDoors
-from broker.service.containment import Containment
-from broker.service.health import GAUGES_EVERY_S, Health
-from broker.service.leadership.lease_only import Elected
-from broker.service.signals import leaving
-from broker.service.status.presentable import json_text
-from broker.service.status.web import Web
-from broker.settings.whole import Settings
-from broker.tasks import ended
-from broker.tenure import Tenure
-from schemas.instants import to_wire
+from headrace.broker.adapters.prometheus.meter import Meter
+from headrace.broker.clock import WallClock
+from headrace.broker.errors import LeaseUnavailable
+from headrace.broker.ports import Lease, RetryDoors
+from headrace.broker.service.containment import Containment
+from headrace.broker.service.health import GAUGES_EVERY_S, Health
+from headrace.broker.service.leadership.lease_only import Elected
+from headrace.broker.service.signals import leaving
+from headrace.broker.service.status.presentable import json_text
+from headrace.broker.service.status.web import Web
+from headrace.broker.settings.whole import Settings
+from headrace.broker.tasks import ended
+from headrace.broker.tenure import Tenure
+from headrace.schemas.instants import to_wire
 
 LEAVE_WITHIN_S = 20.0
 """Longest time to leave: a transaction under way ends within ten seconds, its producer closes within three."""
@@ -46,7 +46,7 @@ class RetryWork(Protocol):
         """Number of due requests, by lane, that wait for their lane's retry budget."""
 
     async def serve(self, tenure: Tenure) -> None:
-        """See `broker.service.leadership.lease_only.Work.serve`."""
+        """See `headrace.broker.service.leadership.lease_only.Work.serve`."""
 
     def snapshot(self) -> dict[str, Any]:
         """Return what waits, for `/status`."""
@@ -56,7 +56,7 @@ class RetryWork(Protocol):
 class RetrierProcess:
     """Retrier process; `run` ends after SIGTERM or SIGINT, or with the error that a person must mend.
 
-    Made by `broker.service.compose`. `leases`: the retriers', and the dispatchers', which is only read.
+    Made by `headrace.broker.service.compose`. `leases`: the retriers', and the dispatchers', which is only read.
     """
 
     settings: Settings

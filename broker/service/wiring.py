@@ -4,44 +4,44 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from broker import ports
-from broker.adapters.openai.environment import OPENAI_URL
-from broker.adapters.prometheus.meter import Meter
-from broker.clock import WallClock
-from broker.core.answers.base_url import Addressee
-from broker.core.config import LEADING
-from broker.core.dispatch import Dispatch
-from broker.core.ticket import CONTROL
-from broker.errors import SettingsError
-from broker.service.calls.base_url_proof import Proof
-from broker.service.calls.caller import Calling
-from broker.service.calls.foreign_server import Strangers, shown
-from broker.service.calls.models_call import Greeting
-from broker.service.calls.streaming import Streaming
-from broker.service.core_config import budget_maker, dispatch_rules
-from broker.service.dispatcher import Dispatcher, Doors
-from broker.service.driver import Driver
-from broker.service.health import Health
-from broker.service.intake.control import ControlReader
-from broker.service.intake.grants import Grants
-from broker.service.intake.lane_intake import LaneIntake
-from broker.service.intake.pricer import Pricer, input_limits
-from broker.service.leadership.clock_check import Timekeeper
-from broker.service.leadership.leadership import Leadership, Parts
-from broker.service.leadership.ledger_follower import LedgerFollower
-from broker.service.leadership.promotion import Promotion
-from broker.service.metrics.telemetry import Telemetry
-from broker.service.offload import Offload, at_once
-from broker.service.payloads import PayloadStore
-from broker.service.publishing.outcomes import apart_hash
-from broker.service.publishing.records import Publication
-from broker.service.publishing.reply_topics import Replies
-from broker.service.status.lags import Lags
-from broker.service.status.request_status import RequestStatus
-from broker.service.status.status import Status
-from broker.settings.topics import DAY_S
-from broker.settings.whole import Settings
-from schemas import topics
+from headrace.broker import ports
+from headrace.broker.adapters.openai.environment import OPENAI_URL
+from headrace.broker.adapters.prometheus.meter import Meter
+from headrace.broker.clock import WallClock
+from headrace.broker.core.answers.base_url import Addressee
+from headrace.broker.core.config import LEADING
+from headrace.broker.core.dispatch import Dispatch
+from headrace.broker.core.ticket import CONTROL
+from headrace.broker.errors import SettingsError
+from headrace.broker.service.calls.base_url_proof import Proof
+from headrace.broker.service.calls.caller import Calling
+from headrace.broker.service.calls.foreign_server import Strangers, shown
+from headrace.broker.service.calls.models_call import Greeting
+from headrace.broker.service.calls.streaming import Streaming
+from headrace.broker.service.core_config import budget_maker, dispatch_rules
+from headrace.broker.service.dispatcher import Dispatcher, Doors
+from headrace.broker.service.driver import Driver
+from headrace.broker.service.health import Health
+from headrace.broker.service.intake.control import ControlReader
+from headrace.broker.service.intake.grants import Grants
+from headrace.broker.service.intake.lane_intake import LaneIntake
+from headrace.broker.service.intake.pricer import Pricer, input_limits
+from headrace.broker.service.leadership.clock_check import Timekeeper
+from headrace.broker.service.leadership.leadership import Leadership, Parts
+from headrace.broker.service.leadership.ledger_follower import LedgerFollower
+from headrace.broker.service.leadership.promotion import Promotion
+from headrace.broker.service.metrics.telemetry import Telemetry
+from headrace.broker.service.offload import Offload, at_once
+from headrace.broker.service.payloads import PayloadStore
+from headrace.broker.service.publishing.outcomes import apart_hash
+from headrace.broker.service.publishing.records import Publication
+from headrace.broker.service.publishing.reply_topics import Replies
+from headrace.broker.service.status.lags import Lags
+from headrace.broker.service.status.request_status import RequestStatus
+from headrace.broker.service.status.status import Status
+from headrace.broker.settings.topics import DAY_S
+from headrace.broker.settings.whole import Settings
+from headrace.schemas import topics
 
 
 def dispatcher_name(settings: Settings) -> str:

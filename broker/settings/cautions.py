@@ -10,14 +10,14 @@ A caution never stops a start. `config check` prints it, and `docs/settings.md` 
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from broker.core.endpoints import ENDPOINT_TABLE
-from broker.settings.lanes import LANE_DEFAULTS
-from broker.settings.load import Loaded
-from broker.settings.mistakes import Mistake
-from broker.settings.origins import DEFAULTS, Path, SettingOrigin, SourceKind, dotted, named
-from broker.settings.secrets import is_quoted
-from broker.settings.urls import HttpUrl, RedisUrl, is_loopback
-from schemas.nearest import nearest
+from headrace.broker.core.endpoints import ENDPOINT_TABLE
+from headrace.broker.settings.lanes import LANE_DEFAULTS
+from headrace.broker.settings.load import Loaded
+from headrace.broker.settings.mistakes import Mistake
+from headrace.broker.settings.origins import DEFAULTS, Path, SettingOrigin, SourceKind, dotted, named
+from headrace.broker.settings.secrets import is_quoted
+from headrace.broker.settings.urls import HttpUrl, RedisUrl, is_loopback
+from headrace.schemas.nearest import nearest
 
 WITHOUT_EFFECT: Final[Mapping[str, str]] = {
     "topics.segment_s": "The ledger's segments last one hour.",

@@ -4,9 +4,9 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 
-from broker.settings import secrets
-from broker.settings.group import Contradiction, ContradictionsError, Group, Seconds
-from broker.settings.urls import PORT_MAX, HttpUrl, RedisUrl
+from headrace.broker.settings import secrets
+from headrace.broker.settings.group import Contradiction, ContradictionsError, Group, Seconds
+from headrace.broker.settings.urls import PORT_MAX, HttpUrl, RedisUrl
 
 
 def _as_one_text(servers: Any) -> Any:

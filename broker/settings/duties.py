@@ -2,8 +2,8 @@
 
 from pydantic import ByteSize, Field
 
-from broker.settings.group import LIFETIME_MAX_S, Group, Share, Size
-from schemas.bounded_json import NESTING_MAX, VALUES_MAX
+from headrace.broker.settings.group import LIFETIME_MAX_S, Group, Share, Size
+from headrace.schemas.bounded_json import NESTING_MAX, VALUES_MAX
 
 
 class DispatcherSettings(Group):

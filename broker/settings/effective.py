@@ -6,11 +6,11 @@ from typing import Any
 
 from pydantic import ByteSize, SecretStr
 
-from broker.settings.group import Group
-from broker.settings.load import Loaded
-from broker.settings.origins import DEFAULTS, Path, SettingOrigin
-from broker.settings.urls import MASK, HttpUrl, RedisUrl
-from broker.settings.whole import Settings
+from headrace.broker.settings.group import Group
+from headrace.broker.settings.load import Loaded
+from headrace.broker.settings.origins import DEFAULTS, Path, SettingOrigin
+from headrace.broker.settings.urls import MASK, HttpUrl, RedisUrl
+from headrace.broker.settings.whole import Settings
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,12 +7,12 @@ here from its parts, and settings that leave less room are refused before anythi
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
-from broker.core import bounds
-from broker.core.identity.outcome_index import RENEWALS_MAX, RETOLD_MAX
-from broker.core.progress.offset_map import METADATA_CHARS_MAX
-from schemas.codec import DEAD_LETTER_KEPT_BYTES
-from schemas.ledger import packed_bytes_max
-from schemas.topics import BATCH_OVERHEAD_BYTES, MESSAGE_BYTES_MAX
+from headrace.broker.core import bounds
+from headrace.broker.core.identity.outcome_index import RENEWALS_MAX, RETOLD_MAX
+from headrace.broker.core.progress.offset_map import METADATA_CHARS_MAX
+from headrace.schemas.codec import DEAD_LETTER_KEPT_BYTES
+from headrace.schemas.ledger import packed_bytes_max
+from headrace.schemas.topics import BATCH_OVERHEAD_BYTES, MESSAGE_BYTES_MAX
 
 _TOPIC_CHARS_MAX: Final = 249
 _POSITION_BYTES_MAX: Final = _TOPIC_CHARS_MAX + 32

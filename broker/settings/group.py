@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final
 from pydantic import BaseModel, ByteSize, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from broker.settings.origins import Path
+from headrace.broker.settings.origins import Path
 
 Size = Annotated[ByteSize, Field(gt=0)]
 """Bytes: an integer, or text with a unit such as `64MiB` or `900kB`."""

@@ -1,7 +1,7 @@
 """The known keys, and the one that a wrong key most likely stands for.
 
-Unlike `schemas.nearest`, `nearest_key` always names one: a key of the same table if a similar one exists, else of any
-table.
+Unlike `headrace.schemas.nearest`, `nearest_key` always names one: a key of the same table if a similar one exists, else
+of any table.
 """
 
 from collections.abc import Mapping
@@ -10,10 +10,10 @@ from typing import Any, get_args, get_origin
 
 from pydantic import SecretStr
 
-from broker.settings.group import Group
-from broker.settings.origins import Path, dotted
-from broker.settings.whole import Settings
-from schemas.nearest import ALIKE
+from headrace.broker.settings.group import Group
+from headrace.broker.settings.origins import Path, dotted
+from headrace.broker.settings.whole import Settings
+from headrace.schemas.nearest import ALIKE
 
 
 def group_at(path: Path) -> type[Group] | None:

@@ -4,7 +4,7 @@ from typing import Any, Self
 
 from pydantic import ByteSize, Field, model_validator
 
-from broker.settings.group import LIFETIME_MAX_S, Contradiction, ContradictionsError, Group, Share, Size
+from headrace.broker.settings.group import LIFETIME_MAX_S, Contradiction, ContradictionsError, Group, Share, Size
 
 
 class LaneSettings(Group):

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from broker.settings.group import TOKENS_MAX, Group, Seconds
+from headrace.broker.settings.group import TOKENS_MAX, Group, Seconds
 
 ChargeLaw = Literal["auto", "documented", "chat-2025", "chat-legacy", "responses", "embeddings", "usage"]
 

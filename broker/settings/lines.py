@@ -8,7 +8,7 @@ import tomllib
 from collections.abc import Iterator
 from typing import Any
 
-from broker.settings.origins import DEFAULTS, Path, leaves
+from headrace.broker.settings.origins import DEFAULTS, Path, leaves
 
 _STATEMENT_LINES_MAX = 200
 """The search for the end of a value stops here, since it costs a parse for each of its lines."""

@@ -11,14 +11,14 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from broker.errors import SettingsError
-from broker.settings.lanes import LANE_DEFAULTS
-from broker.settings.mistakes import Complain, Mistake
-from broker.settings.origins import DEFAULTS, Given, Leaves, SourceKind, lay_over, leaves, origin_of, tree_of
-from broker.settings.origins import Path as Key
-from broker.settings.sentences import mistakes_in
-from broker.settings.sources import from_environment, from_file, from_flags, from_openai_names
-from broker.settings.whole import Settings
+from headrace.broker.errors import SettingsError
+from headrace.broker.settings.lanes import LANE_DEFAULTS
+from headrace.broker.settings.mistakes import Complain, Mistake
+from headrace.broker.settings.origins import DEFAULTS, Given, Leaves, SourceKind, lay_over, leaves, origin_of, tree_of
+from headrace.broker.settings.origins import Path as Key
+from headrace.broker.settings.sentences import mistakes_in
+from headrace.broker.settings.sources import from_environment, from_file, from_flags, from_openai_names
+from headrace.broker.settings.whole import Settings
 
 CONFIG_VARIABLE = "HEADRACE_CONFIG"
 _ROUNDS_MAX = 100

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from broker.settings.origins import Path, SettingOrigin
+from headrace.broker.settings.origins import Path, SettingOrigin
 
 
 @dataclass(frozen=True, slots=True)

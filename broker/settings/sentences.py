@@ -8,13 +8,13 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from broker.settings.group import ContradictionsError
-from broker.settings.known import group_at, nearest_key, secret_keys
-from broker.settings.lanes import LANE_DEFAULTS
-from broker.settings.mistakes import Mistake
-from broker.settings.origins import Leaves, Path, dotted, named, origin_of, origins_of
-from schemas.complaint import EXPECTED_OF_SCALARS
-from schemas.nearest import listed, nearest
+from headrace.broker.settings.group import ContradictionsError
+from headrace.broker.settings.known import group_at, nearest_key, secret_keys
+from headrace.broker.settings.lanes import LANE_DEFAULTS
+from headrace.broker.settings.mistakes import Mistake
+from headrace.broker.settings.origins import Leaves, Path, dotted, named, origin_of, origins_of
+from headrace.schemas.complaint import EXPECTED_OF_SCALARS
+from headrace.schemas.nearest import listed, nearest
 
 _EXPECTED = EXPECTED_OF_SCALARS | {
     "byte_size": 'a size such as "64MiB", or bytes',

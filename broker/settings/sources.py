@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from pathlib import Path as FilePath
 from typing import Any
 
-from broker.settings.known import group_at, nearest_key, secret_keys
-from broker.settings.lines import line_at, lines_of
-from broker.settings.mistakes import Complain, Mistake
-from broker.settings.origins import Given, Leaves, Path, SettingOrigin, SourceKind, dotted, leaves
-from broker.settings.whole import Settings
+from headrace.broker.settings.known import group_at, nearest_key, secret_keys
+from headrace.broker.settings.lines import line_at, lines_of
+from headrace.broker.settings.mistakes import Complain, Mistake
+from headrace.broker.settings.origins import Given, Leaves, Path, SettingOrigin, SourceKind, dotted, leaves
+from headrace.broker.settings.whole import Settings
 
 PREFIX = "HEADRACE_"
 _OTHER_PURPOSES = frozenset({"CONFIG", "CACHE_DIR", "DEBUG"})

@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from broker.settings.group import TOKENS_MAX, Group
+from headrace.broker.settings.group import TOKENS_MAX, Group
 
 OTHERS = "*"
 """Stands for each tenant without a table of its own, and for requests that name none."""

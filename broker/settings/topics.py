@@ -4,7 +4,7 @@ from typing import Self
 
 from pydantic import ByteSize, Field, model_validator
 
-from broker.settings.group import LIFETIME_MAX_S, Contradiction, ContradictionsError, Group, Size
+from headrace.broker.settings.group import LIFETIME_MAX_S, Contradiction, ContradictionsError, Group, Size
 
 DAY_S = 86_400
 _WEEK_S = 7 * DAY_S

@@ -7,17 +7,17 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from broker.core.bounds import CALL_RESERVE_BYTES
-from broker.core.ticket import CONTROL
-from broker.settings import duties, fitting
-from broker.settings.connections import KafkaSettings, OpenAISettings, RedisSettings
-from broker.settings.group import Contradiction, ContradictionsError, Group
-from broker.settings.lanes import LANE_DEFAULTS, LaneSettings
-from broker.settings.limits import LimitSettings, doubly_claimed, limit_name, with_patterns
-from broker.settings.tenants import TenantSettings
-from broker.settings.topics import DAY_S, TopicsSettings
-from schemas.request import TOPIC_NAME
-from schemas.topics import LANE_NAME, control_topic, failures_topic, requests_topic, topics
+from headrace.broker.core.bounds import CALL_RESERVE_BYTES
+from headrace.broker.core.ticket import CONTROL
+from headrace.broker.settings import duties, fitting
+from headrace.broker.settings.connections import KafkaSettings, OpenAISettings, RedisSettings
+from headrace.broker.settings.group import Contradiction, ContradictionsError, Group
+from headrace.broker.settings.lanes import LANE_DEFAULTS, LaneSettings
+from headrace.broker.settings.limits import LimitSettings, doubly_claimed, limit_name, with_patterns
+from headrace.broker.settings.tenants import TenantSettings
+from headrace.broker.settings.topics import DAY_S, TopicsSettings
+from headrace.schemas.request import TOPIC_NAME
+from headrace.schemas.topics import LANE_NAME, control_topic, failures_topic, requests_topic, topics
 
 _ENVELOPE_BYTES = 32 * 1024
 """Room for key, headers and the batch around a request of `request_bytes_max` on its topic."""

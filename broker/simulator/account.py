@@ -4,7 +4,7 @@ import heapq
 from dataclasses import dataclass, replace
 from typing import Final
 
-from broker.simulator.admission import (
+from headrace.broker.simulator.admission import (
     REQUESTS,
     SECOND_US,
     TOKENS,
@@ -15,11 +15,11 @@ from broker.simulator.admission import (
     Refusal,
     RefusedCost,
 )
-from broker.simulator.behaviours.bounds import Behaviour
-from broker.simulator.behaviours.enforcement import Foreign, LimitChange
-from broker.simulator.foreign import ForeignClient
-from broker.simulator.rules import Limits, Meter, Rule, refused_cost_of, rules_of, scaled
-from broker.simulator.tally import Tally
+from headrace.broker.simulator.behaviours.bounds import Behaviour
+from headrace.broker.simulator.behaviours.enforcement import Foreign, LimitChange
+from headrace.broker.simulator.foreign import ForeignClient
+from headrace.broker.simulator.rules import Limits, Meter, Rule, refused_cost_of, rules_of, scaled
+from headrace.broker.simulator.tally import Tally
 
 _NEVER_US: Final = 1 << 62
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
-from broker.simulator.copywriter import write_email
-from broker.simulator.pricing import Endpoint, input_tokens_of, text_of
+from headrace.broker.simulator.copywriter import write_email
+from headrace.broker.simulator.pricing import Endpoint, input_tokens_of, text_of
 
 CHOICES_MAX: Final = 128  # OpenAI's bound on `n`
 DIMENSIONS_DEFAULT: Final = 1_536

@@ -10,9 +10,9 @@ from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Final
 
-from broker.simulator.admission import Metric
-from broker.simulator.rules import Limits
-from broker.simulator.tally import Tally
+from headrace.broker.simulator.admission import Metric
+from headrace.broker.simulator.rules import Limits
+from headrace.broker.simulator.tally import Tally
 
 Accounts = Mapping[str, Mapping[Metric, Tally]]
 

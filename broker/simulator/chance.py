@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from broker.simulator.pricing import Endpoint
+from headrace.broker.simulator.pricing import Endpoint
 
 ASKED = ("model", "messages", "input", "instructions", "n", "max_tokens", "max_completion_tokens", "response_format")
 

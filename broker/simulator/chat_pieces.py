@@ -8,8 +8,8 @@ error body as an event, followed by `[DONE]`.
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from broker.simulator import wording
-from broker.simulator.streams import AnswerStream, Manner, TimedText, spelled
+from headrace.broker.simulator import wording
+from headrace.broker.simulator.streams import AnswerStream, Manner, TimedText, spelled
 
 DONE: Final = "data: [DONE]\n\n"
 _CARRIED: Final = ("created", "model", "service_tier", "system_fingerprint")

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from broker.simulator import wording
-from broker.simulator.books import IdCount
-from broker.simulator.pricing import Endpoint, input_tokens_of
-from broker.simulator.reply import Reply
+from headrace.broker.simulator import wording
+from headrace.broker.simulator.books import IdCount
+from headrace.broker.simulator.pricing import Endpoint, input_tokens_of
+from headrace.broker.simulator.reply import Reply
 
 INPUTS_MAX: Final = 2_048
 INPUT_TOKENS_MAX: Final = 8_192

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, Final
 
-from broker.simulator.admission import DAY_US, Levels, Metric, Refusal
-from broker.simulator.pricing import Endpoint
-from broker.simulator.wording import BAD_GATEWAY, ORGANIZATION, error_body, go_duration
+from headrace.broker.simulator.admission import DAY_US, Levels, Metric, Refusal
+from headrace.broker.simulator.pricing import Endpoint
+from headrace.broker.simulator.wording import BAD_GATEWAY, ORGANIZATION, error_body, go_duration
 
 AZURE_TOO_LARGE_S: Final = 86_400  # recorded, with a limit of tokens a minute: a call that will never fit (inferred)
 

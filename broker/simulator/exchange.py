@@ -10,21 +10,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from broker.simulator import wording
-from broker.simulator.admission import SECOND_US
-from broker.simulator.answers import AnswerIngredients, answer_body, limit_name_of
-from broker.simulator.books import Books, IdCount, Page
-from broker.simulator.chance import Chance
-from broker.simulator.complaints import bad_request, complaint_about, unknown_model
-from broker.simulator.limiter import Limiter
-from broker.simulator.pricing import Endpoint, Size, size_of
-from broker.simulator.reply import Reply
-from broker.simulator.script import Script, overlaid, scripted_reply
-from broker.simulator.settings import UpstreamSettings
-from broker.simulator.speech import Speech
-from broker.simulator.streams import stream_of
-from broker.simulator.trouble import Luck, Trouble
-from broker.simulator.turnstile import Turnstile
+from headrace.broker.simulator import wording
+from headrace.broker.simulator.admission import SECOND_US
+from headrace.broker.simulator.answers import AnswerIngredients, answer_body, limit_name_of
+from headrace.broker.simulator.books import Books, IdCount, Page
+from headrace.broker.simulator.chance import Chance
+from headrace.broker.simulator.complaints import bad_request, complaint_about, unknown_model
+from headrace.broker.simulator.limiter import Limiter
+from headrace.broker.simulator.pricing import Endpoint, Size, size_of
+from headrace.broker.simulator.reply import Reply
+from headrace.broker.simulator.script import Script, overlaid, scripted_reply
+from headrace.broker.simulator.settings import UpstreamSettings
+from headrace.broker.simulator.speech import Speech
+from headrace.broker.simulator.streams import stream_of
+from headrace.broker.simulator.trouble import Luck, Trouble
+from headrace.broker.simulator.turnstile import Turnstile
 
 WRONG_KEY_PREFIX: Final = "wrong"
 ID_HEADERS: Final = ("x-client-request-id", "x-headrace-id")

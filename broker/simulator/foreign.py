@@ -3,8 +3,8 @@
 import math
 from random import Random
 
-from broker.simulator.admission import MINUTE_US, SECOND_US
-from broker.simulator.behaviours.enforcement import Foreign
+from headrace.broker.simulator.admission import MINUTE_US, SECOND_US
+from headrace.broker.simulator.behaviours.enforcement import Foreign
 
 
 class ForeignClient:

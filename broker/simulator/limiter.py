@@ -8,8 +8,8 @@ there are, `account` what happens between calls.
 
 from typing import Final
 
-from broker.simulator.account import Account, Scene
-from broker.simulator.admission import (
+from headrace.broker.simulator.account import Account, Scene
+from headrace.broker.simulator.admission import (
     DAY_US,
     MINUTE_US,
     Admitted,
@@ -18,9 +18,9 @@ from broker.simulator.admission import (
     Refusal,
     RefusedCost,
 )
-from broker.simulator.meters.bucket import Bucket
-from broker.simulator.rules import Limits, shared_limit_of
-from broker.simulator.tally import Tally
+from headrace.broker.simulator.meters.bucket import Bucket
+from headrace.broker.simulator.rules import Limits, shared_limit_of
+from headrace.broker.simulator.tally import Tally
 
 __all__ = [
     "DAY_US",

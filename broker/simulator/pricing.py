@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
-from broker.simulator.pictures import picture_tokens
+from headrace.broker.simulator.pictures import picture_tokens
 
 IMAGE_TOKENS: Final = 765
 LEGACY_MAX_TOKENS: Final = 16  # the default the legacy law assumed when a request named none

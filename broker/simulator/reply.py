@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from broker.simulator import wording
-from broker.simulator.books import IdCount, Page
-from broker.simulator.streams import AnswerStream
+from headrace.broker.simulator import wording
+from headrace.broker.simulator.books import IdCount, Page
+from headrace.broker.simulator.streams import AnswerStream
 
 
 @dataclass(slots=True)  # one for each of a million planned calls: freezing costs as much as the rest of it

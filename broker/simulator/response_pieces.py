@@ -8,8 +8,8 @@ forms: an `error` event with the error nested in it, then `response.failed`; or 
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from broker.simulator import wording
-from broker.simulator.streams import AnswerStream, Manner, TimedText, spelled
+from headrace.broker.simulator import wording
+from headrace.broker.simulator.streams import AnswerStream, Manner, TimedText, spelled
 
 _Event = Mapping[str, Any]
 

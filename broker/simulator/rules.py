@@ -5,13 +5,13 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from fnmatch import fnmatchcase
 
-from broker.simulator.admission import DAY_US, MINUTE_US, SECOND_US, Metric, RefusedCost
-from broker.simulator.behaviours import enforcement
-from broker.simulator.behaviours.bounds import Behaviour
-from broker.simulator.meters.bucket import Bucket
-from broker.simulator.meters.fixed_window import FixedWindow
-from broker.simulator.meters.sliding_window import SlidingWindow
-from broker.simulator.meters.two_windows import TwoWindows
+from headrace.broker.simulator.admission import DAY_US, MINUTE_US, SECOND_US, Metric, RefusedCost
+from headrace.broker.simulator.behaviours import enforcement
+from headrace.broker.simulator.behaviours.bounds import Behaviour
+from headrace.broker.simulator.meters.bucket import Bucket
+from headrace.broker.simulator.meters.fixed_window import FixedWindow
+from headrace.broker.simulator.meters.sliding_window import SlidingWindow
+from headrace.broker.simulator.meters.two_windows import TwoWindows
 
 Meter = Bucket | FixedWindow | SlidingWindow | TwoWindows
 

@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from broker.simulator.books import IdCount
-from broker.simulator.reply import Reply
-from broker.simulator.streams import Break
+from headrace.broker.simulator.books import IdCount
+from headrace.broker.simulator.reply import Reply
+from headrace.broker.simulator.streams import Break
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,11 +8,11 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
-from broker.simulator.account import Scene
-from broker.simulator.behaviours.bounds import Behaviour
-from broker.simulator.behaviours.latencies import Latency, UniformLatency
-from broker.simulator.limiter import Limits, RefusedCost
-from broker.simulator.pricing import ChatLaw
+from headrace.broker.simulator.account import Scene
+from headrace.broker.simulator.behaviours.bounds import Behaviour
+from headrace.broker.simulator.behaviours.latencies import Latency, UniformLatency
+from headrace.broker.simulator.limiter import Limits, RefusedCost
+from headrace.broker.simulator.pricing import ChatLaw
 
 DAY_S: Final = 86_400.0
 

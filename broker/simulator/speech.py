@@ -3,12 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from broker.simulator import dialects, wording
-from broker.simulator.admission import SECOND_US, HeaderTriple, Levels, Metric, Refusal
-from broker.simulator.answers import limit_name_of
-from broker.simulator.behaviours import manners
-from broker.simulator.behaviours.bounds import Behaviour
-from broker.simulator.pricing import Endpoint
+from headrace.broker.simulator import dialects, wording
+from headrace.broker.simulator.admission import SECOND_US, HeaderTriple, Levels, Metric, Refusal
+from headrace.broker.simulator.answers import limit_name_of
+from headrace.broker.simulator.behaviours import manners
+from headrace.broker.simulator.behaviours.bounds import Behaviour
+from headrace.broker.simulator.pricing import Endpoint
 
 Body = Mapping[str, Any] | str
 

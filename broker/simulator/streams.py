@@ -15,7 +15,7 @@ from enum import StrEnum
 from itertools import chain, zip_longest
 from typing import Any, Final
 
-from broker.simulator.pricing import Endpoint
+from headrace.broker.simulator.pricing import Endpoint
 
 WORD_CHARS_MAX: Final = 12  # a longer word arrives in several deltas, as tokens would
 DELTA_WORDS_MAX: Final = 4

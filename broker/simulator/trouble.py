@@ -12,15 +12,15 @@ bucket.
 from dataclasses import dataclass
 from typing import Final
 
-from broker.simulator import wording
-from broker.simulator.admission import DAY_US, HeaderTriple, Levels, Metric, Refusal
-from broker.simulator.behaviours import troubles
-from broker.simulator.books import IdCount
-from broker.simulator.chance import Chance
-from broker.simulator.reply import Reply
-from broker.simulator.settings import UpstreamSettings
-from broker.simulator.speech import Speech
-from broker.simulator.streams import Break, Manner
+from headrace.broker.simulator import wording
+from headrace.broker.simulator.admission import DAY_US, HeaderTriple, Levels, Metric, Refusal
+from headrace.broker.simulator.behaviours import troubles
+from headrace.broker.simulator.books import IdCount
+from headrace.broker.simulator.chance import Chance
+from headrace.broker.simulator.reply import Reply
+from headrace.broker.simulator.settings import UpstreamSettings
+from headrace.broker.simulator.speech import Speech
+from headrace.broker.simulator.streams import Break, Manner
 
 FAILURES: Final = (500, 502, 503)
 

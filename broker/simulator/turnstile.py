@@ -6,15 +6,15 @@ HTTP's `exchange` and the `virtual` upstream both send their calls through here,
 from collections.abc import Mapping
 from typing import Protocol
 
-from broker.simulator.admission import SECOND_US, Admitted
-from broker.simulator.answers import limit_name_of
-from broker.simulator.behaviours.enforcement import ChargeLaw
-from broker.simulator.books import Books, IdCount
-from broker.simulator.limiter import Limiter
-from broker.simulator.pricing import ChatLaw, Endpoint, Size, charge_at, settlement_of
-from broker.simulator.reply import Reply
-from broker.simulator.settings import UpstreamSettings
-from broker.simulator.speech import Speech
+from headrace.broker.simulator.admission import SECOND_US, Admitted
+from headrace.broker.simulator.answers import limit_name_of
+from headrace.broker.simulator.behaviours.enforcement import ChargeLaw
+from headrace.broker.simulator.books import Books, IdCount
+from headrace.broker.simulator.limiter import Limiter
+from headrace.broker.simulator.pricing import ChatLaw, Endpoint, Size, charge_at, settlement_of
+from headrace.broker.simulator.reply import Reply
+from headrace.broker.simulator.settings import UpstreamSettings
+from headrace.broker.simulator.speech import Speech
 
 
 class Comer(Protocol):

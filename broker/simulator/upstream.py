@@ -11,15 +11,15 @@ from typing import Any, Final, Self
 
 from aiohttp import web
 
-from broker.simulator import wording
-from broker.simulator.books import Books, Stats
-from broker.simulator.exchange import Exchange, IncomingCall
-from broker.simulator.limiter import Limiter
-from broker.simulator.pricing import Endpoint
-from broker.simulator.reply import Reply
-from broker.simulator.script import Script, Scripted
-from broker.simulator.settings import UpstreamSettings
-from broker.simulator.writing import written
+from headrace.broker.simulator import wording
+from headrace.broker.simulator.books import Books, Stats
+from headrace.broker.simulator.exchange import Exchange, IncomingCall
+from headrace.broker.simulator.limiter import Limiter
+from headrace.broker.simulator.pricing import Endpoint
+from headrace.broker.simulator.reply import Reply
+from headrace.broker.simulator.script import Script, Scripted
+from headrace.broker.simulator.settings import UpstreamSettings
+from headrace.broker.simulator.writing import written
 
 __all__ = ["Scripted", "Stats", "Upstream", "UpstreamSettings"]
 

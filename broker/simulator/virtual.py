@@ -17,21 +17,21 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
-from broker.simulator import wording
-from broker.simulator.admission import SECOND_US, Admitted, Levels
-from broker.simulator.answers import limit_name_of
-from broker.simulator.behaviours.enforcement import ProjectLimits
-from broker.simulator.behaviours.latencies import LoadLatency
-from broker.simulator.books import Books, IdCount, Stats
-from broker.simulator.chance import Chance
-from broker.simulator.limiter import Limiter
-from broker.simulator.pricing import Endpoint, Size
-from broker.simulator.reply import Reply
-from broker.simulator.settings import UpstreamSettings
-from broker.simulator.speech import Speech
-from broker.simulator.streams import Manner
-from broker.simulator.trouble import Luck, Trouble
-from broker.simulator.turnstile import Turnstile
+from headrace.broker.simulator import wording
+from headrace.broker.simulator.admission import SECOND_US, Admitted, Levels
+from headrace.broker.simulator.answers import limit_name_of
+from headrace.broker.simulator.behaviours.enforcement import ProjectLimits
+from headrace.broker.simulator.behaviours.latencies import LoadLatency
+from headrace.broker.simulator.books import Books, IdCount, Stats
+from headrace.broker.simulator.chance import Chance
+from headrace.broker.simulator.limiter import Limiter
+from headrace.broker.simulator.pricing import Endpoint, Size
+from headrace.broker.simulator.reply import Reply
+from headrace.broker.simulator.settings import UpstreamSettings
+from headrace.broker.simulator.speech import Speech
+from headrace.broker.simulator.streams import Manner
+from headrace.broker.simulator.trouble import Luck, Trouble
+from headrace.broker.simulator.turnstile import Turnstile
 
 IDS_MAX: Final = 100_000  # tracked one by one; a benchmark of a million calls needs no more
 _NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})

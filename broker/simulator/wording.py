@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from broker.simulator import admission
-from broker.simulator.admission import HeaderTriple, Metric, Refusal
+from headrace.broker.simulator import admission
+from headrace.broker.simulator.admission import HeaderTriple, Metric, Refusal
 
 ORGANIZATION: Final = "org-headracesimulated0001"
 PROJECT: Final = "proj_headracesimulated0001"

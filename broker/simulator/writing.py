@@ -7,12 +7,12 @@ from typing import Final
 
 from aiohttp import web
 
-from broker.simulator.books import Books, IdCount, StreamEnd
-from broker.simulator.chat_pieces import chat_pieces
-from broker.simulator.pricing import Endpoint
-from broker.simulator.reply import Reply, reply_headers
-from broker.simulator.response_pieces import response_pieces
-from broker.simulator.streams import AnswerStream, Manner, TimedText
+from headrace.broker.simulator.books import Books, IdCount, StreamEnd
+from headrace.broker.simulator.chat_pieces import chat_pieces
+from headrace.broker.simulator.pricing import Endpoint
+from headrace.broker.simulator.reply import Reply, reply_headers
+from headrace.broker.simulator.response_pieces import response_pieces
+from headrace.broker.simulator.streams import AnswerStream, Manner, TimedText
 
 EVENT_STREAM: Final = "text/event-stream; charset=utf-8"
 

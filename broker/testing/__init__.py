@@ -4,7 +4,7 @@
 contract suites as the real adapters. Does not belong here: anything a running dispatcher needs.
 """
 
-from broker.testing.memory_broker import Answer, MemoryBroker
-from broker.testing.upstream import Asked, Said, Silence
+from headrace.broker.testing.memory_broker import Answer, MemoryBroker
+from headrace.broker.testing.upstream import Asked, Said, Silence
 
 __all__ = ["Answer", "Asked", "MemoryBroker", "Said", "Silence"]

@@ -4,20 +4,20 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from broker.errors import Unreachable
-from broker.ports import Fetched, UnreadableRange
-from broker.tasks import ended
-from broker.testing.kafka import KafkaLink
-from broker.testing.kafka_log import PartitionLog
-from schemas.expectation import Expectation
-from schemas.outcome import Outcome, sent_as
-from schemas.unreadable import read_outcome
+from headrace.broker.errors import Unreachable
+from headrace.broker.ports import Fetched, UnreadableRange
+from headrace.broker.tasks import ended
+from headrace.broker.testing.kafka import KafkaLink
+from headrace.broker.testing.kafka_log import PartitionLog
+from headrace.schemas.expectation import Expectation
+from headrace.schemas.outcome import Outcome, sent_as
+from headrace.schemas.unreadable import read_outcome
 
 _RECORDS_A_FETCH = 200
 
 
 class MemoryAnswers:
-    """See `broker.client_ports.AnswerLog`."""
+    """See `headrace.broker.client_ports.AnswerLog`."""
 
     def __init__(self, link: KafkaLink, *, topic: str, read_back_s: float) -> None:
         self._link = link

@@ -1,4 +1,4 @@
-"""Client ports of a `MemoryKafka`: `broker.client_ports` without aiokafka, with its behaviour.
+"""Client ports of a `MemoryKafka`: `headrace.broker.client_ports` without aiokafka, with its behaviour.
 
 Members of a group share the partitions, which are dealt out anew whenever a member comes or goes; records that a member
 had read and not handled come again. A reader stays silent while its cluster is away; only a call that needs an answer
@@ -12,18 +12,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from broker.client_ports import Appended, Arrived, Start, StoredRecord
-from broker.errors import InvalidRequest, LogUnavailable, Unreachable
-from broker.ports import StoredOffset, TopicPartition
-from broker.testing.client_answers import MemoryAnswers, reached, read
-from broker.testing.kafka import GroupOffsets, KafkaLink, MemoryKafka
-from broker.testing.kafka_log import PartitionLog
-from schemas.record import Record
-from schemas.topics import MESSAGE_BYTES_MAX
+from headrace.broker.client_ports import Appended, Arrived, Start, StoredRecord
+from headrace.broker.errors import InvalidRequest, LogUnavailable, Unreachable
+from headrace.broker.ports import StoredOffset, TopicPartition
+from headrace.broker.testing.client_answers import MemoryAnswers, reached, read
+from headrace.broker.testing.kafka import GroupOffsets, KafkaLink, MemoryKafka
+from headrace.broker.testing.kafka_log import PartitionLog
+from headrace.schemas.record import Record
+from headrace.schemas.topics import MESSAGE_BYTES_MAX
 
 
 class MemoryClientDoors:
-    """See `broker.client_ports.ClientDoors`; one for all clients of a cluster, since it holds the groups' members."""
+    """See `headrace.broker.client_ports.ClientDoors`.
+
+    One for all clients of a cluster, since it holds the groups' members.
+    """
 
     def __init__(self, kafka: MemoryKafka, link: KafkaLink) -> None:
         """`link` is the clients' connection to the cluster."""
@@ -51,17 +54,17 @@ class MemoryClientDoors:
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """A record that is already written: see `broker.client_ports.Pending`."""
+    """A record that is already written: see `headrace.broker.client_ports.Pending`."""
 
     appended: Appended
 
     async def wait(self, *, timeout_s: float) -> Appended:
-        """See `broker.client_ports.Pending.wait`."""
+        """See `headrace.broker.client_ports.Pending.wait`."""
         return self.appended
 
 
 class MemorySubmit:
-    """See `broker.client_ports.SubmitLog`."""
+    """See `headrace.broker.client_ports.SubmitLog`."""
 
     def __init__(self, link: KafkaLink) -> None:
         self._link = link
@@ -95,7 +98,7 @@ class MemorySubmit:
 
 
 class MemoryOutcomes:
-    """See `broker.client_ports.OutcomeLog`."""
+    """See `headrace.broker.client_ports.OutcomeLog`."""
 
     def __init__(
         self, link: KafkaLink, *, topic: str, group: str | None, start: Start, members: list["MemoryOutcomes"]
@@ -259,7 +262,7 @@ class MemoryOutcomes:
 
 
 class MemoryScan:
-    """See `broker.client_ports.ScanLog`."""
+    """See `headrace.broker.client_ports.ScanLog`."""
 
     def __init__(self, link: KafkaLink, *, topic: str, since: datetime | None) -> None:
         self.partitions: tuple[int, ...] = ()

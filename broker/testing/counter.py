@@ -2,13 +2,16 @@
 
 
 class RoughCounter:
-    """A `broker.ports.TokenCounter`. `unknown` names models without a count; `counted` is the number of calls."""
+    """A `headrace.broker.ports.TokenCounter`.
+
+    `unknown` names models without a count; `counted` is the number of calls.
+    """
 
     def __init__(self, unknown: frozenset[str] = frozenset()) -> None:
         self._unknown = unknown
         self.counted = 0
 
     def count(self, model: str, text: str) -> int | None:
-        """See `broker.ports.TokenCounter.count`."""
+        """See `headrace.broker.ports.TokenCounter.count`."""
         self.counted += 1
         return None if model in self._unknown else -(-len(text) // 4)

@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 
-from broker.core.events import Setback
-from broker.errors import MissingTopic
-from broker.ports import SENT_BYTES_MAX, Fetched, StoredOffset, TopicPartition
-from broker.testing.kafka_log import PartitionLog, Transaction, TransactionState
-from schemas.record import Record
-from schemas.topics import MESSAGE_BYTES_MAX
+from headrace.broker.core.events import Setback
+from headrace.broker.errors import MissingTopic
+from headrace.broker.ports import SENT_BYTES_MAX, Fetched, StoredOffset, TopicPartition
+from headrace.broker.testing.kafka_log import PartitionLog, Transaction, TransactionState
+from headrace.schemas.record import Record
+from headrace.schemas.topics import MESSAGE_BYTES_MAX
 
 
 class CommitFault(Enum):

@@ -1,4 +1,4 @@
-"""Dispatcher ports of a `MemoryKafka`: `broker.ports` without aiokafka, with its behaviour.
+"""Dispatcher ports of a `MemoryKafka`: `headrace.broker.ports` without aiokafka, with its behaviour.
 
 A reader stays silent while its cluster is away; only a call that needs an answer raises. A producer is dead after any
 error, and its open transaction stays open until its successor starts.
@@ -7,14 +7,14 @@ error, and its open transaction stays open until its successor starts.
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-from broker import ports
-from broker.core.events import Setback
-from broker.core.progress.offset_map import METADATA_CHARS_MAX
-from broker.errors import LogUnavailable, MissingTopic, PositionGone, ProducerDead
-from broker.testing.kafka import CommitFault, KafkaLink
-from broker.testing.kafka_log import PartitionLog
-from schemas.record import Record
-from schemas.topics import MESSAGE_BYTES_MAX
+from headrace.broker import ports
+from headrace.broker.core.events import Setback
+from headrace.broker.core.progress.offset_map import METADATA_CHARS_MAX
+from headrace.broker.errors import LogUnavailable, MissingTopic, PositionGone, ProducerDead
+from headrace.broker.testing.kafka import CommitFault, KafkaLink
+from headrace.broker.testing.kafka_log import PartitionLog
+from headrace.schemas.record import Record
+from headrace.schemas.topics import MESSAGE_BYTES_MAX
 
 _OPEN_WITHIN_S = 10.0
 _LOOK_WITHIN_S = 1.0
@@ -36,7 +36,7 @@ class MemoryTransactions:
         self._epoch: int | None = None
 
     async def open(self) -> None:
-        """See `broker.ports.TransactionLog.open`."""
+        """See `headrace.broker.ports.TransactionLog.open`."""
         kafka = self._link.kafka
         try:
             async with asyncio.timeout(_OPEN_WITHIN_S):
@@ -49,7 +49,7 @@ class MemoryTransactions:
     async def transact(
         self, records: Sequence[ports.Outgoing], offsets: Mapping[ports.TopicPartition, ports.StoredOffset]
     ) -> Sequence[int]:
-        """See `broker.ports.TransactionLog.transact`."""
+        """See `headrace.broker.ports.TransactionLog.transact`."""
         written: Sequence[int] = ()
         epoch, self._epoch = self._epoch, None  # dead, unless the commit returns
         if epoch is None:
@@ -98,7 +98,7 @@ class MemoryTransactions:
         return faults.popleft() if faults else None
 
     async def close(self) -> None:
-        """See `broker.ports.TransactionLog.close`: an open transaction stays so until a successor starts."""
+        """See `headrace.broker.ports.TransactionLog.close`: an open transaction stays so until a successor starts."""
         self._epoch = None
 
 
@@ -110,7 +110,7 @@ class MemoryOffsets:
         self._group = group
 
     async def read(self, partitions: Sequence[ports.TopicPartition]) -> dict[ports.TopicPartition, ports.StoredOffset]:
-        """See `broker.ports.OffsetStore.read`."""
+        """See `headrace.broker.ports.OffsetStore.read`."""
         await _reached(self._link.coordinate(), f"The stored offsets of group {self._group}")
         group = self._link.kafka.groups.get(self._group)
         none = ports.StoredOffset(ports.NO_OFFSET, "")
@@ -128,25 +128,25 @@ class MemoryLane:
         self.topic_id: str | None = None
 
     async def partitions(self) -> list[int]:
-        """See `broker.ports.LaneLog.partitions`."""
+        """See `headrace.broker.ports.LaneLog.partitions`."""
         await self._reached()
         self.topic_id = self._link.kafka.topic_id(self._topic)
         return list(range(len(self._link.kafka.logs(self._topic))))
 
     async def bounds(self, partitions: Sequence[int]) -> dict[int, tuple[int, int]]:
-        """See `broker.ports.LaneLog.bounds`."""
+        """See `headrace.broker.ports.LaneLog.bounds`."""
         await self._reached()
         logs = self._link.kafka.logs(self._topic)
         return {number: (logs[number].start, logs[number].stable_end) for number in partitions}
 
     async def first_timestamp_ms(self, partition: int) -> int | None:
-        """See `broker.ports.LaneLog.first_timestamp_ms`."""
+        """See `headrace.broker.ports.LaneLog.first_timestamp_ms`."""
         await self._reached()
         first = next(iter(self._link.kafka.logs(self._topic)[partition].committed()), None)
         return None if first is None else first.timestamp_ms
 
     async def timestamps_ms(self, offsets: Mapping[int, int]) -> dict[int, int]:
-        """See `broker.ports.LaneLog.timestamps_ms`."""
+        """See `headrace.broker.ports.LaneLog.timestamps_ms`."""
         await self._reached()
         found = {}
         for number, offset in offsets.items():
@@ -157,16 +157,16 @@ class MemoryLane:
         return found
 
     async def start(self, positions: Mapping[int, int]) -> None:
-        """See `broker.ports.LaneLog.start`."""
+        """See `headrace.broker.ports.LaneLog.start`."""
         await self._reached()
         self._next = dict(positions)
 
     async def wait(self, partitions: Sequence[int], timeout_ms: int) -> None:
-        """See `broker.ports.LaneLog.wait`."""
+        """See `headrace.broker.ports.LaneLog.wait`."""
         await _until(self._link, lambda: any(self._has_more(number) for number in partitions), timeout_ms)
 
     async def take(self, partition: int, records_max: int) -> Sequence[ports.Fetched] | ports.UnreadableRange:
-        """See `broker.ports.LaneLog.take`."""
+        """See `headrace.broker.ports.LaneLog.take`."""
         self.taken += 1
         if not self._link.is_up:
             return []
@@ -174,19 +174,19 @@ class MemoryLane:
         return got
 
     def rewind(self, partition: int, offset: int) -> None:
-        """See `broker.ports.LaneLog.rewind`."""
+        """See `headrace.broker.ports.LaneLog.rewind`."""
         self._next[partition] = offset
 
     def position(self, partition: int) -> int:
-        """See `broker.ports.LaneLog.position`."""
+        """See `headrace.broker.ports.LaneLog.position`."""
         return self._next[partition]
 
     def is_at_end(self, partition: int) -> bool:
-        """See `broker.ports.LaneLog.is_at_end`."""
+        """See `headrace.broker.ports.LaneLog.is_at_end`."""
         return not self._has_more(partition)
 
     async def close(self) -> None:
-        """See `broker.ports.LaneLog.close`."""
+        """See `headrace.broker.ports.LaneLog.close`."""
 
     def _has_more(self, partition: int) -> bool:
         return self._link.kafka.logs(self._topic)[partition].has_more(self._next[partition])
@@ -208,7 +208,7 @@ class MemoryLedger:
         self.topic_id: str | None = None
 
     async def open(self, from_wall_ms: int, *, before_last_ms: int | None = None) -> ports.LedgerStart:
-        """See `broker.ports.LedgerLog.open`."""
+        """See `headrace.broker.ports.LedgerLog.open`."""
         await self._reached()
         log = self._link.kafka.logs(self._topic)[0]
         last_ms = None if before_last_ms is None else log.last_ms()
@@ -220,11 +220,11 @@ class MemoryLedger:
         return ports.LedgerStart(from_wall_ms, self._next <= log.start, log.start > 0, log.stable_end)
 
     def seek(self, offset: int) -> None:
-        """See `broker.ports.LedgerLog.seek`."""
+        """See `headrace.broker.ports.LedgerLog.seek`."""
         self._next = offset
 
     async def read(self, timeout_ms: int) -> Sequence[ports.LedgerRow]:
-        """See `broker.ports.LedgerLog.read`."""
+        """See `headrace.broker.ports.LedgerLog.read`."""
         await _until(self._link, self._says_something, timeout_ms)
         if not self._link.is_up:
             return []
@@ -236,7 +236,7 @@ class MemoryLedger:
         ]
 
     async def at_end(self) -> bool:
-        """See `broker.ports.LedgerLog.at_end`."""
+        """See `headrace.broker.ports.LedgerLog.at_end`."""
         await self._reached()
         if self._next is None:
             raise LogUnavailable(f"The ledger {self._topic} was closed meanwhile.")
@@ -245,7 +245,7 @@ class MemoryLedger:
         return not more
 
     async def close(self) -> None:
-        """See `broker.ports.LedgerLog.close`."""
+        """See `headrace.broker.ports.LedgerLog.close`."""
         self._next = None
 
     def _says_something(self) -> bool:
@@ -284,11 +284,11 @@ class MemoryCoordinators:
         self._link = link
 
     async def check(self) -> None:
-        """See `broker.ports.Coordinators.check`."""
+        """See `headrace.broker.ports.Coordinators.check`."""
         await _reached(self._link.coordinate(_COORDINATED_WITHIN_S), "Kafka's coordinators")
 
     async def close(self) -> None:
-        """See `broker.ports.Coordinators.close`."""
+        """See `headrace.broker.ports.Coordinators.close`."""
 
 
 async def _reached(reaching: Awaitable[None], what: str) -> None:
@@ -318,10 +318,10 @@ class MemoryChunks:
         self._is_closed = False
 
     def prepare(self) -> None:
-        """See `broker.ports.ChunkLog.prepare`."""
+        """See `headrace.broker.ports.ChunkLog.prepare`."""
 
     def send(self, record: Record) -> None:
-        """See `broker.ports.ChunkLog.send`."""
+        """See `headrace.broker.ports.ChunkLog.send`."""
         kafka = self._link.kafka
         fits = record.bytes_max <= kafka.message_bytes_max.get(self._topic, MESSAGE_BYTES_MAX)
         if self._is_closed or not fits or not self._link.is_up:
@@ -333,7 +333,7 @@ class MemoryChunks:
             self.dropped += 1
 
     async def close(self) -> None:
-        """See `broker.ports.ChunkLog.close`."""
+        """See `headrace.broker.ports.ChunkLog.close`."""
         self._is_closed = True
 
 
@@ -345,7 +345,7 @@ class MemoryReplyTopics:
         self._link = link
 
     async def look(self, topics: Sequence[str]) -> Mapping[str, ports.ReplyTopic]:
-        """See `broker.ports.ReplyTopics.look`."""
+        """See `headrace.broker.ports.ReplyTopics.look`."""
         try:
             await self._link.reach(_LOOK_WITHIN_S)
         except TimeoutError as error:
@@ -360,4 +360,4 @@ class MemoryReplyTopics:
         return ports.ReplyTopic(bytes_max, "may not be written by user ANONYMOUS" if topic in self.denied else "")
 
     async def close(self) -> None:
-        """See `broker.ports.ReplyTopics.close`."""
+        """See `headrace.broker.ports.ReplyTopics.close`."""

@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 
-from broker.ports import Fetched, UnreadableRange
-from schemas.record import Record, present
+from headrace.broker.ports import Fetched, UnreadableRange
+from headrace.schemas.record import Record, present
 
 
 class TransactionState(Enum):

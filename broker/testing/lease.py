@@ -2,11 +2,11 @@
 
 from collections.abc import Callable
 
-from broker.adapters.redis.lease import NOTE_MS, STATUS_KEPT_MS, STATUS_LIVE_MS
-from broker.core.config import LEASE_MS_MAX
-from broker.core.lease import RELEASED
-from broker.errors import LeaseUnavailable
-from broker.ports import LeaseForeign, LeaseMine, LeaseTaken, LeaseView
+from headrace.broker.adapters.redis.lease import NOTE_MS, STATUS_KEPT_MS, STATUS_LIVE_MS
+from headrace.broker.core.config import LEASE_MS_MAX
+from headrace.broker.core.lease import RELEASED
+from headrace.broker.errors import LeaseUnavailable
+from headrace.broker.ports import LeaseForeign, LeaseMine, LeaseTaken, LeaseView
 
 
 class MemoryLeaseStore:
@@ -49,7 +49,7 @@ class MemoryLeaseStore:
 
 
 class MemoryLease:
-    """`broker.ports.Lease` on a shared `MemoryLeaseStore`.
+    """`headrace.broker.ports.Lease` on a shared `MemoryLeaseStore`.
 
     `is_cut` is True while this process alone is cut off.
 

@@ -17,31 +17,31 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any, Final, Self
 
-from broker.adapters.prometheus.meter import Meter
-from broker.client_ports import ClientDoors
-from broker.clock import WallClock
-from broker.core.config import LeaseTimes
-from broker.ports import RetryDoors
-from broker.service.health import Health
-from broker.service.leadership.clock_check import ByTheLeader
-from broker.service.leadership.lease_only import Elected, KafkaWatch
-from broker.service.retrier import RetrierProcess
-from broker.service.wiring import Assembly, DispatcherDoors, assemble, dispatcher_name
-from broker.settings.whole import Settings
-from broker.testing import kafka_doors
-from broker.testing.client_doors import MemoryClientDoors
-from broker.testing.counter import RoughCounter
-from broker.testing.kafka import KafkaLink, MemoryKafka
-from broker.testing.lease import MemoryLease, MemoryLeaseStore
-from broker.testing.upstream import Asked, Said, ScriptedUpstream, Silence, answer_text
-from consumers.retries.allowances import AllowanceRules
-from consumers.retries.retrier import Retrier
-from consumers.retries.rules import RetrierRules
-from schemas import topics
-from schemas.codec import decode_dead_letter, decode_outcome
-from schemas.dead_letter import DeadLetter
-from schemas.outcome import Outcome
-from schemas.topics import BATCH_OVERHEAD_BYTES
+from headrace.broker.adapters.prometheus.meter import Meter
+from headrace.broker.client_ports import ClientDoors
+from headrace.broker.clock import WallClock
+from headrace.broker.core.config import LeaseTimes
+from headrace.broker.ports import RetryDoors
+from headrace.broker.service.health import Health
+from headrace.broker.service.leadership.clock_check import ByTheLeader
+from headrace.broker.service.leadership.lease_only import Elected, KafkaWatch
+from headrace.broker.service.retrier import RetrierProcess
+from headrace.broker.service.wiring import Assembly, DispatcherDoors, assemble, dispatcher_name
+from headrace.broker.settings.whole import Settings
+from headrace.broker.testing import kafka_doors
+from headrace.broker.testing.client_doors import MemoryClientDoors
+from headrace.broker.testing.counter import RoughCounter
+from headrace.broker.testing.kafka import KafkaLink, MemoryKafka
+from headrace.broker.testing.lease import MemoryLease, MemoryLeaseStore
+from headrace.broker.testing.upstream import Asked, Said, ScriptedUpstream, Silence, answer_text
+from headrace.consumers.retries.allowances import AllowanceRules
+from headrace.consumers.retries.retrier import Retrier
+from headrace.consumers.retries.rules import RetrierRules
+from headrace.schemas import topics
+from headrace.schemas.codec import decode_dead_letter, decode_outcome
+from headrace.schemas.dead_letter import DeadLetter
+from headrace.schemas.outcome import Outcome
+from headrace.schemas.topics import BATCH_OVERHEAD_BYTES
 
 Answer = str | Mapping[str, Any] | Said | Silence | None
 """A text that the model writes, a whole JSON body, any HTTP answer, or no answer at all; None: some text."""

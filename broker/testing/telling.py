@@ -5,9 +5,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from broker.adapters.openai.stream_assembly import assembly
-from broker.core.endpoints import Shape, facts_of
-from schemas.delta import Delta
+from headrace.broker.adapters.openai.stream_assembly import assembly
+from headrace.broker.core.endpoints import Shape, facts_of
+from headrace.schemas.delta import Delta
 
 _WORD = re.compile(r"\S+\s*|\s+")
 

@@ -13,13 +13,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, assert_never
 
-from broker.adapters.openai.stream_assembly import asking_for_a_stream
-from broker.core.answers.error_body import answer_of, error_in
-from broker.core.answers.verdict import Answer
-from broker.core.endpoints import Shape, facts_of
-from broker.ports import UpstreamReply
-from broker.testing.telling import deltas_of
-from schemas.delta import Delta
+from headrace.broker.adapters.openai.stream_assembly import asking_for_a_stream
+from headrace.broker.core.answers.error_body import answer_of, error_in
+from headrace.broker.core.answers.verdict import Answer
+from headrace.broker.core.endpoints import Shape, facts_of
+from headrace.broker.ports import UpstreamReply
+from headrace.broker.testing.telling import deltas_of
+from headrace.schemas.delta import Delta
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,7 @@ class ScriptedUpstream:
         client_request_id: str,
         on_delta: Callable[[Delta], None] | None = None,
     ) -> UpstreamReply:
-        """See `broker.ports.UpstreamApi.call`."""
+        """See `headrace.broker.ports.UpstreamApi.call`."""
         self.calls[client_request_id] += 1
         body = body if on_delta is None else asking_for_a_stream(endpoint, body)
         asked = Asked(endpoint, body, client_request_id, self.calls[client_request_id], len(self.asked) + 1)
@@ -121,7 +121,7 @@ class ScriptedUpstream:
         return replace(reply, answer=replace(reply.answer, early=True))
 
     async def models(self) -> UpstreamReply:
-        """See `broker.ports.UpstreamApi.models`: returns `listing` at once; `listed` counts."""
+        """See `headrace.broker.ports.UpstreamApi.models`: returns `listing` at once; `listed` counts."""
         self.listed += 1
         await self._wait(0)
         return _reply(self.listing)
@@ -132,7 +132,7 @@ class ScriptedUpstream:
             await asyncio.Event().wait()
 
     async def close(self) -> None:
-        """See `broker.ports.UpstreamApi.close`."""
+        """See `headrace.broker.ports.UpstreamApi.close`."""
         self.is_closed = True
 
 

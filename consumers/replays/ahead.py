@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Final
 
-from broker.client_ports import ClientDoors, ScanLog, StoredRecord
-from broker.errors import ProgressUnreadable
-from broker.ports import StoredOffset, TopicPartition
-from consumers.oldest_first import OldestFirstReader
-from consumers.replays.job import Pass
-from consumers.replays.marks import Mark
+from headrace.broker.client_ports import ClientDoors, ScanLog, StoredRecord
+from headrace.broker.errors import ProgressUnreadable
+from headrace.broker.ports import StoredOffset, TopicPartition
+from headrace.consumers.oldest_first import OldestFirstReader
+from headrace.consumers.replays.job import Pass
+from headrace.consumers.replays.marks import Mark
 
 CLOCKS_APART: Final = timedelta(minutes=1)
 """A record is written after the event it describes; Kafka's clock may lag the dispatcher's by this much."""

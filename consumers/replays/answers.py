@@ -2,10 +2,10 @@
 
 from datetime import datetime
 
-from broker.client_ports import ClientDoors
-from consumers.replays.ahead import CLOCKS_APART
-from consumers.replays.known import KnownRuns
-from schemas.replay_codec import answer_in
+from headrace.broker.client_ports import ClientDoors
+from headrace.consumers.replays.ahead import CLOCKS_APART
+from headrace.consumers.replays.known import KnownRuns
+from headrace.schemas.replay_codec import answer_in
 
 
 async def read_answers(clients: ClientDoors, topic: str, known: KnownRuns, since: datetime) -> None:

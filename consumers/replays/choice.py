@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from fnmatch import fnmatchcase
 
-from consumers.dead_letters import Found, Original
+from headrace.consumers.dead_letters import Found, Original
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,13 +3,13 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from broker.adapters.kafka.client import KafkaClientDoors
-from broker.adapters.kafka.connection import KafkaConnection
-from broker.adapters.kafka.offsets import KafkaOffsets
-from broker.adapters.kafka.transactions import Batching, KafkaTransactions
-from broker.client_ports import ClientDoors
-from broker.ports import OffsetStore, TransactionLog
-from consumers.replays.job import transactional_id_of
+from headrace.broker.adapters.kafka.client import KafkaClientDoors
+from headrace.broker.adapters.kafka.connection import KafkaConnection
+from headrace.broker.adapters.kafka.offsets import KafkaOffsets
+from headrace.broker.adapters.kafka.transactions import Batching, KafkaTransactions
+from headrace.broker.client_ports import ClientDoors
+from headrace.broker.ports import OffsetStore, TransactionLog
+from headrace.consumers.replays.job import transactional_id_of
 
 _TRANSACTION_MS = 5_000
 """An unfinished transaction of a killed replay blocks the readers of its lanes for at most this long."""

@@ -11,8 +11,8 @@ import json
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from consumers.replays.choice import Choice
-from schemas.instants import to_wire
+from headrace.consumers.replays.choice import Choice
+from headrace.schemas.instants import to_wire
 
 When = datetime | timedelta
 """An instant, or a span before now."""

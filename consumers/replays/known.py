@@ -4,8 +4,8 @@ Ids are kept as the 16 bytes of the ledger. Only chosen ids are noted, so it gro
 the size of the results topic.
 """
 
-from schemas.ids import id_hash
-from schemas.request_codec import RUN_MAX
+from headrace.schemas.ids import id_hash
+from headrace.schemas.request_codec import RUN_MAX
 
 _NONE = -1
 _COMPLETED = RUN_MAX + 1

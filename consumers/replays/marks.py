@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from broker.errors import ProgressUnreadable
-from broker.ports import StoredOffset
-from consumers.replays.job import Pass, ReplayRequest
-from schemas.instants import from_wire, to_wire
+from headrace.broker.errors import ProgressUnreadable
+from headrace.broker.ports import StoredOffset
+from headrace.consumers.replays.job import Pass, ReplayRequest
+from headrace.schemas.instants import from_wire, to_wire
 
 _VERSION = 1
 

@@ -20,21 +20,21 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final, Protocol
 
-from broker.clock import WallClock
-from broker.errors import ProducerDead
-from broker.ports import Outgoing, TopicPartition, TransactionLog
-from consumers.dead_letters import found_in, original_of
-from consumers.narrowing import Narrowing
-from consumers.replays.ahead import Ahead, check_same_topic
-from consumers.replays.answers import read_answers
-from consumers.replays.doors import ReplayDoors
-from consumers.replays.job import Pass, ReplayRequest, When, group_of
-from consumers.replays.known import KnownRuns
-from consumers.replays.marks import Mark, marks_in, pass_of
-from consumers.replays.pace import Pace
-from consumers.replays.verdicts import Judge, Lane, Replayable, Skip
-from schemas.dead_letter import Origin
-from schemas.topics import dead_letters_topic, requests_topic, results_topic
+from headrace.broker.clock import WallClock
+from headrace.broker.errors import ProducerDead
+from headrace.broker.ports import Outgoing, TopicPartition, TransactionLog
+from headrace.consumers.dead_letters import found_in, original_of
+from headrace.consumers.narrowing import Narrowing
+from headrace.consumers.replays.ahead import Ahead, check_same_topic
+from headrace.consumers.replays.answers import read_answers
+from headrace.consumers.replays.doors import ReplayDoors
+from headrace.consumers.replays.job import Pass, ReplayRequest, When, group_of
+from headrace.consumers.replays.known import KnownRuns
+from headrace.consumers.replays.marks import Mark, marks_in, pass_of
+from headrace.consumers.replays.pace import Pace
+from headrace.consumers.replays.verdicts import Judge, Lane, Replayable, Skip
+from headrace.schemas.dead_letter import Origin
+from headrace.schemas.topics import dead_letters_topic, requests_topic, results_topic
 
 _BATCH_BYTES_MAX: Final = 1024 * 1024
 _CONSIDERED_MAX: Final = 2_000

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from consumers.dead_letters import GENEROUS, Found, original_of
-from consumers.replays.choice import Choice
-from consumers.replays.job import ReplayRequest
-from schemas.codec import DecodedRequest, Undecodable, decode_request
-from schemas.record import Record
-from schemas.replay_codec import encode_renamed, encode_replay, new_id_of
-from schemas.request_codec import RUN_MAX
-from schemas.topics import requests_topic
+from headrace.consumers.dead_letters import GENEROUS, Found, original_of
+from headrace.consumers.replays.choice import Choice
+from headrace.consumers.replays.job import ReplayRequest
+from headrace.schemas.codec import DecodedRequest, Undecodable, decode_request
+from headrace.schemas.record import Record
+from headrace.schemas.replay_codec import encode_renamed, encode_replay, new_id_of
+from headrace.schemas.request_codec import RUN_MAX
+from headrace.schemas.topics import requests_topic
 
 ID_CONFLICT = "id_conflict"
 CRASHED = "crashed"

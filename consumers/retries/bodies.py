@@ -3,8 +3,8 @@
 Records that wait for hours must not fill the memory, and most records wait for a minute only.
 """
 
-from broker.errors import LogUnavailable
-from broker.ports import Fetched, LaneLog, UnreadableRange
+from headrace.broker.errors import LogUnavailable
+from headrace.broker.ports import Fetched, LaneLog, UnreadableRange
 
 READ_A_TIME = 200
 _WAIT_MS = 100

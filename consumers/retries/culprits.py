@@ -8,9 +8,9 @@ from collections.abc import Iterable, Sequence
 
 import structlog
 
-from broker.clock import WallClock
-from broker.errors import ProducerDead
-from consumers.narrowing import Narrowing
+from headrace.broker.clock import WallClock
+from headrace.broker.errors import ProducerDead
+from headrace.consumers.narrowing import Narrowing
 
 Place = tuple[int, int]
 """Partition and offset."""

@@ -9,10 +9,10 @@ from collections.abc import Mapping
 
 import structlog
 
-from broker.clock import WallClock
-from broker.errors import LogUnavailable, MissingTopic
-from broker.ports import LaneLog
-from consumers.retries.allowances import Allowances
+from headrace.broker.clock import WallClock
+from headrace.broker.errors import LogUnavailable, MissingTopic
+from headrace.broker.ports import LaneLog
+from headrace.consumers.retries.allowances import Allowances
 
 ASKED_EVERY_S = 1.0
 PARTITIONS_LOOKED_UP_EVERY_MS = 30_000

@@ -4,13 +4,13 @@ The dispatcher alone writes to that topic, so each of these means that another p
 for longer than the topic retains, or that a lane refuses the record.
 """
 
-from broker.clock import WallClock
-from broker.ports import Outgoing
-from schemas import headers as names
-from schemas.codec import encode_dead_letter
-from schemas.dead_letter import Origin
-from schemas.record import Record
-from schemas.topics import dead_letters_topic
+from headrace.broker.clock import WallClock
+from headrace.broker.ports import Outgoing
+from headrace.schemas import headers as names
+from headrace.schemas.codec import encode_dead_letter
+from headrace.schemas.dead_letter import Origin
+from headrace.schemas.record import Record
+from headrace.schemas.topics import dead_letters_topic
 
 _ROTTEN = "It was among the parked requests but is not one: another program wrote it there."
 _NOT_PUT_BACK = "It could not be put back on its lane: it is too large, or Kafka refuses it."

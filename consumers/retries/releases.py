@@ -28,7 +28,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from consumers.retries.heap import Key, KeyHeap
+from headrace.consumers.retries.heap import Key, KeyHeap
 
 MAGIC = "hrr1:"
 MAGIC_WITH_LATE = "hrr2:"

@@ -16,24 +16,32 @@ from typing import Any
 
 import structlog
 
-from broker.clock import WallClock
-from broker.errors import LogUnavailable, ProducerDead, ProgressUnreadable
-from broker.ports import Fetched, Outgoing, RetryDoors, StoredOffset, TopicPartition, TransactionLog, UnreadableRange
-from broker.tasks import ended
-from broker.tenure import Tenure
-from consumers.retries.allowances import Allowances
-from consumers.retries.bodies import READ_A_TIME, Bodies
-from consumers.retries.culprits import Culprits
-from consumers.retries.fresh import FreshWork
-from consumers.retries.letters import DeadLetterWriter
-from consumers.retries.releases import Releases, choose
-from consumers.retries.rewriting import Rewriting
-from consumers.retries.rules import RetrierRules
-from consumers.retries.standing import Restorer
-from consumers.retries.watcher import RetryCounter
-from schemas.codec import OtherReleaseError
-from schemas.dead_letter import Origin
-from schemas.topics import failures_topic, requests_topic
+from headrace.broker.clock import WallClock
+from headrace.broker.errors import LogUnavailable, ProducerDead, ProgressUnreadable
+from headrace.broker.ports import (
+    Fetched,
+    Outgoing,
+    RetryDoors,
+    StoredOffset,
+    TopicPartition,
+    TransactionLog,
+    UnreadableRange,
+)
+from headrace.broker.tasks import ended
+from headrace.broker.tenure import Tenure
+from headrace.consumers.retries.allowances import Allowances
+from headrace.consumers.retries.bodies import READ_A_TIME, Bodies
+from headrace.consumers.retries.culprits import Culprits
+from headrace.consumers.retries.fresh import FreshWork
+from headrace.consumers.retries.letters import DeadLetterWriter
+from headrace.consumers.retries.releases import Releases, choose
+from headrace.consumers.retries.rewriting import Rewriting
+from headrace.consumers.retries.rules import RetrierRules
+from headrace.consumers.retries.standing import Restorer
+from headrace.consumers.retries.watcher import RetryCounter
+from headrace.schemas.codec import OtherReleaseError
+from headrace.schemas.dead_letter import Origin
+from headrace.schemas.topics import failures_topic, requests_topic
 
 RECORDS_A_TRANSACTION_MAX = 200
 BYTES_A_TRANSACTION_MAX = 1024 * 1024

@@ -6,16 +6,16 @@ letter of its own; it affects no other record.
 
 import structlog
 
-from broker.ports import Fetched, Outgoing, UnreadableRange
-from broker.traces import traced
-from consumers.retries.culprits import Culprits
-from consumers.retries.letters import DeadLetterWriter
-from consumers.retries.rules import RetrierRules
-from consumers.retries.watcher import RetryCounter
-from schemas.codec import OtherReleaseError, WireError, decode_failure, encode_retry
-from schemas.dead_letter import Origin
-from schemas.failure import RetryableFailure
-from schemas.topics import failures_topic, requests_topic
+from headrace.broker.ports import Fetched, Outgoing, UnreadableRange
+from headrace.broker.traces import traced
+from headrace.consumers.retries.culprits import Culprits
+from headrace.consumers.retries.letters import DeadLetterWriter
+from headrace.consumers.retries.rules import RetrierRules
+from headrace.consumers.retries.watcher import RetryCounter
+from headrace.schemas.codec import OtherReleaseError, WireError, decode_failure, encode_retry
+from headrace.schemas.dead_letter import Origin
+from headrace.schemas.failure import RetryableFailure
+from headrace.schemas.topics import failures_topic, requests_topic
 
 LANE_CHARS_MAX = 32
 """Longest name of a lane; one of thousands of characters would fit no stored progress, and end every retrier."""

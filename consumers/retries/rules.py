@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from consumers.retries.allowances import AllowanceRules
-from schemas.topics import BATCH_OVERHEAD_BYTES, MESSAGE_BYTES_MAX
+from headrace.consumers.retries.allowances import AllowanceRules
+from headrace.schemas.topics import BATCH_OVERHEAD_BYTES, MESSAGE_BYTES_MAX
 
 
 @dataclass(frozen=True, slots=True)

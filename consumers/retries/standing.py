@@ -9,10 +9,10 @@ since, and is read from offset 0, however old its records are.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from broker.clock import WallClock
-from broker.errors import ProgressUnreadable
-from broker.ports import FIRST_RECORD_YOUNG_MS, NO_OFFSET, LaneLog, OffsetStore, StoredOffset, TopicPartition
-from consumers.retries.releases import Releases, ReleasesUnreadableError
+from headrace.broker.clock import WallClock
+from headrace.broker.errors import ProgressUnreadable
+from headrace.broker.ports import FIRST_RECORD_YOUNG_MS, NO_OFFSET, LaneLog, OffsetStore, StoredOffset, TopicPartition
+from headrace.consumers.retries.releases import Releases, ReleasesUnreadableError
 
 
 def _known(stored: Mapping[TopicPartition, StoredOffset]) -> dict[TopicPartition, StoredOffset]:

@@ -11,13 +11,13 @@ import signal
 import sys
 from pathlib import Path
 
-from broker.adapters.kafka.connection import KafkaConnection
-from broker.adapters.kafka.topics import create_missing
-from broker.errors import HeadraceError
+from headrace.broker.adapters.kafka.connection import KafkaConnection
+from headrace.broker.adapters.kafka.topics import create_missing
+from headrace.broker.errors import HeadraceError
+from headrace.schemas.topics import TopicSpec
 from lead_ingest.leads import BadLeads, read_leads
 from lead_ingest.service import DEAD_LETTERS, LeadIngest
 from lead_ingest.store import Store
-from schemas.topics import TopicSpec
 
 
 async def main(asked: argparse.Namespace) -> int:

@@ -12,15 +12,15 @@ import asyncio
 from collections.abc import Iterable
 from contextlib import suppress
 
-from broker.adapters.kafka.connection import KafkaConnection
-from broker.client import GenerationClient, Submission, submission
-from broker.client_ports import ClientDoors
-from broker.errors import LogUnavailable
-from consumers.results import ResultReader
+from headrace.broker.adapters.kafka.connection import KafkaConnection
+from headrace.broker.client import GenerationClient, Submission, submission
+from headrace.broker.client_ports import ClientDoors
+from headrace.broker.errors import LogUnavailable
+from headrace.consumers.results import ResultReader
+from headrace.schemas.expectation import Expectation
+from headrace.schemas.outcome import Completed, Outcome, sent_as
 from lead_ingest.leads import Lead, body_of, lead_of, request_id
 from lead_ingest.store import Store
-from schemas.expectation import Expectation
-from schemas.outcome import Completed, Outcome, sent_as
 
 GROUP = "lead-ingest"
 TENANT = "lead-ingest"

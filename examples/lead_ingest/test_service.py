@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from broker.client import GenerationClient
-from broker.testing import Answer, Asked, MemoryBroker, Said
+from headrace.broker.client import GenerationClient
+from headrace.broker.testing import Answer, Asked, MemoryBroker, Said
 from lead_ingest.leads import BadLeads, Lead, body_of, lead_of, read_leads, request_id
 from lead_ingest.service import DEAD_LETTERS, TENANT, LeadIngest
 from lead_ingest.store import Store

@@ -10,7 +10,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaProducer
 
-from broker.simulator.upstream import Scripted
+from headrace.broker.simulator.upstream import Scripted
 from tests.chaos.arena import DISPATCHER, Arena, arena
 from tests.chaos.failover import TWO
 from tests.chaos.figures import Figure

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from broker.simulator.script import Scripted
+from headrace.broker.simulator.script import Scripted
 from tests.hostile.sowing import answered_anyway
 
 PARKED_FOR_S = 3

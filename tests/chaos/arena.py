@@ -13,9 +13,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from broker.adapters.kafka.probe import nodes_in_sync
-from broker.local.services import LocalServices
-from broker.simulator.upstream import Upstream, UpstreamSettings
+from headrace.broker.adapters.kafka.probe import nodes_in_sync
+from headrace.broker.local.services import LocalServices
+from headrace.broker.simulator.upstream import Upstream, UpstreamSettings
 from tests.chaos.answers import Answers
 from tests.chaos.outcomes import Letters, Outcomes
 from tests.chaos.places import Place, Places, placed

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from broker.local.errors import LocalServicesError
+from headrace.broker.local.errors import LocalServicesError
 from tests.linked_kafka import ensure_linked
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import psutil
 
-from broker.simulator.admission import Metric
-from broker.simulator.upstream import UpstreamSettings
+from headrace.broker.simulator.admission import Metric
+from headrace.broker.simulator.upstream import UpstreamSettings
 from tests.chaos.arena import DISPATCHER, NODES, RETRIER, Arena, arena
 from tests.chaos.failover import TWO, only_plain
 from tests.chaos.faults import fill_disk_of, redis_emptied

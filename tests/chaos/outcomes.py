@@ -12,7 +12,7 @@ from typing import Any, Self
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from schemas import headers as names
+from headrace.schemas import headers as names
 from tests.hostile.sowing import is_hostile
 
 

@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
-from broker.local.free_ports import free_ports
-from broker.local.properties import Node
+from headrace.broker.local.free_ports import free_ports
+from headrace.broker.local.properties import Node
 from tests.chaos.links import Link
 
 KAFKA, REDIS, OPENAI = "kafka", "redis", "openai"

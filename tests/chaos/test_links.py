@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from broker.local.free_ports import free_ports
+from headrace.broker.local.free_ports import free_ports
 from tests.chaos.links import Link
 
 

@@ -17,9 +17,9 @@ from typing import Any, Self
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from schemas.codec import encode_cancel
-from schemas.control import Cancel
-from schemas.instants import to_wire
+from headrace.schemas.codec import encode_cancel
+from headrace.schemas.control import Cancel
+from headrace.schemas.instants import to_wire
 from tests.chaos.outcomes import Letters, Outcomes
 from tests.hostile.fates import Fates, fates
 from tests.hostile.raw_producer import RawProducer

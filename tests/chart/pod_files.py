@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from broker.settings.load import Loaded, load_with_origins
+from headrace.broker.settings.load import Loaded, load_with_origins
 from tests.chart.rendering import Object, Rendered
 
 Secrets = Mapping[tuple[str, str], str]

@@ -11,8 +11,8 @@ from typing import Any
 
 import yaml
 
-from broker.settings.known import known_keys
-from broker.settings.whole import Settings
+from headrace.broker.settings.known import known_keys
+from headrace.broker.settings.whole import Settings
 from tests.chart import tools
 from tests.chart.rendering import CHART
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from broker.service.retrier import LEAVE_WITHIN_S
-from broker.service.shutdown import ladder
-from broker.settings.whole import Settings
+from headrace.broker.service.retrier import LEAVE_WITHIN_S
+from headrace.broker.service.shutdown import ladder
+from headrace.broker.settings.whole import Settings
 from tests.chart.kubernetes import faults
 from tests.chart.pod_files import Secrets, settings_in
 from tests.chart.rendering import Object, Values, component_of, render

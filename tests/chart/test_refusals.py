@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from broker.settings.load import examine
+from headrace.broker.settings.load import examine
 from tests.chart.rendering import CHART, Values, refusal, render
 
 SASL = {"config": {"kafka": {"security_protocol": "SASL_SSL", "sasl_mechanism": "PLAIN", "username": "headrace"}}}

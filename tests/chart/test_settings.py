@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from broker.settings.group import Group
-from broker.settings.known import group_at, secret_keys
-from broker.settings.whole import Settings
+from headrace.broker.settings.group import Group
+from headrace.broker.settings.known import group_at, secret_keys
+from headrace.broker.settings.whole import Settings
 from tests.chart.pod_files import Secrets, settings_in
 from tests.chart.rendering import EXAMPLES, render
 

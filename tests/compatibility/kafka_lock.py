@@ -13,7 +13,7 @@ from pathlib import Path
 import jgo
 from jgo.maven import MavenContext
 
-from broker.local.jars import parse_lock
+from headrace.broker.local.jars import parse_lock
 
 KAFKA_LOCK = Path(__file__).parent / "kafka.lock"
 _KAFKA = ("org.apache.kafka", "kafka_2.13")

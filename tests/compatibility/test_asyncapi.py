@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from schemas.export import COMMITTED, SHAPES, export_schemas, schema_of
+from headrace.schemas.export import COMMITTED, SHAPES, export_schemas, schema_of
 from tests.compatibility.machine import node_package, run
 
 HERE = Path(__file__).parent / "asyncapi"

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from broker.local.errors import LocalServicesError
-from broker.local.jars import parse_lock
-from broker.local.services import LocalServices
+from headrace.broker.local.errors import LocalServicesError
+from headrace.broker.local.jars import parse_lock
+from headrace.broker.local.services import LocalServices
 from tests.compatibility.asking import answered, dispatching
 from tests.compatibility.kafka_lock import KAFKA_LOCK, locked_version
 from tests.compatibility.machine import unavailable

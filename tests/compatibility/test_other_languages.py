@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from broker.local.services import LocalServices
+from headrace.broker.local.services import LocalServices
 from tests.compatibility.asking import answered, dispatching
 from tests.compatibility.machine import ROOT, TOOLS, node_package, run, unavailable
 from tests.integration.fleet import Fleet

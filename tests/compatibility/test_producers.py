@@ -4,10 +4,10 @@ import asyncio
 import json
 from pathlib import Path
 
-from broker.local.cache import cache_dir
-from broker.local.jars import classpath, ensure_jars, locked_jars, parse_lock
-from broker.local.requirements import java
-from broker.local.services import LocalServices
+from headrace.broker.local.cache import cache_dir
+from headrace.broker.local.jars import classpath, ensure_jars, locked_jars, parse_lock
+from headrace.broker.local.requirements import java
+from headrace.broker.local.services import LocalServices
 from tests.compatibility.asking import answered, dispatching
 from tests.compatibility.machine import program
 

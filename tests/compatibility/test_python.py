@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from broker.local.services import LocalServices
+from headrace.broker.local.services import LocalServices
 from tests.compatibility.asking import ask_once, dispatching
 from tests.compatibility.machine import ROOT, python
 
@@ -49,7 +49,12 @@ def test_these_are_the_pythons_that_the_package_names() -> None:
 @pytest.mark.parametrize("version", OTHERS)
 def test_every_module_is_imported_without_a_warning(version: str) -> None:
     imported = run(python(version), "-X", "dev", "-W", "error", "-c", IMPORT_ALL).split()
-    assert {"broker.cli.main", "broker.core.dispatch", "consumers.results", "schemas.codec"} <= set(imported)
+    assert {
+        "headrace.broker.cli.main",
+        "headrace.broker.core.dispatch",
+        "headrace.consumers.results",
+        "headrace.schemas.codec",
+    } <= set(imported)
 
 
 @pytest.mark.parametrize("version", OTHERS)

@@ -8,11 +8,11 @@ from threading import Event
 
 import pytest
 
-from broker.local.free_ports import free_ports
-from broker.local.guard import Guard
-from broker.local.processes import stop
-from broker.local.services import LocalServices
-from broker.local.valkey import Valkey
+from headrace.broker.local.free_ports import free_ports
+from headrace.broker.local.guard import Guard
+from headrace.broker.local.processes import stop
+from headrace.broker.local.services import LocalServices
+from headrace.broker.local.valkey import Valkey
 from tests.compatibility.asking import ask_once, dispatching
 from tests.compatibility.machine import program
 from tests.contract.lease_contract import LeaseContract

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from broker.local.jars import locked_jars
-from broker.local.requirements import valkey_server
+from headrace.broker.local.jars import locked_jars
+from headrace.broker.local.requirements import valkey_server
 from tests.compatibility.kafka_lock import locked_version
 from tests.compatibility.machine import ROOT, program
 from tests.compatibility.test_python import OTHERS, OURS

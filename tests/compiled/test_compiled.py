@@ -77,7 +77,7 @@ def test_every_step_of_every_seed_is_the_same(command: tuple[str, ...]) -> None:
     ids=["two quotas side by side", "under another law", "in parts"],
 )
 def test_a_plan_is_the_same_although_its_parts_go_from_process_to_process(workload: tuple[str, ...]) -> None:
-    command = ("-m", "broker.cli.main", "simulate", *workload, "--json")
+    command = ("-m", "headrace.broker.cli.main", "simulate", *workload, "--json")
     compiled, interpreted = (json.loads(run_in(folder, *command)) for folder in (TREE, ROOT))
     assert compiled["requests"] > 30_000
     assert compiled == interpreted

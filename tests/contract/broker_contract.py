@@ -12,19 +12,26 @@ from typing import Any, Protocol
 
 import pytest
 
-from broker.adapters.kafka.client import client_doors
-from broker.adapters.kafka.connection import KafkaConnection
-from broker.client import GenerationClient
-from broker.client_ports import ClientDoors
-from broker.errors import GenerationFailed, IdConflict, InvalidRequest, MissingTopic, NotSubmitted, WaitTimedOut
-from consumers.chunks import ChunkReader
-from consumers.dead_letters import DeadLetterReader, Found
-from consumers.results import ResultReader
-from schemas.ids import request_digest
-from schemas.outcome import Failed, Outcome
-from schemas.replay_codec import new_id_of
-from schemas.request import GenerationRequest
-from schemas.request_codec import encode_request
+from headrace.broker.adapters.kafka.client import client_doors
+from headrace.broker.adapters.kafka.connection import KafkaConnection
+from headrace.broker.client import GenerationClient
+from headrace.broker.client_ports import ClientDoors
+from headrace.broker.errors import (
+    GenerationFailed,
+    IdConflict,
+    InvalidRequest,
+    MissingTopic,
+    NotSubmitted,
+    WaitTimedOut,
+)
+from headrace.consumers.chunks import ChunkReader
+from headrace.consumers.dead_letters import DeadLetterReader, Found
+from headrace.consumers.results import ResultReader
+from headrace.schemas.ids import request_digest
+from headrace.schemas.outcome import Failed, Outcome
+from headrace.schemas.replay_codec import new_id_of
+from headrace.schemas.request import GenerationRequest
+from headrace.schemas.request_codec import encode_request
 
 BODY: dict[str, Any] = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Grüße an 世界"}]}
 WITHIN_S = 30

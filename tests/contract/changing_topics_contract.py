@@ -10,18 +10,18 @@ from typing import Any, Protocol
 
 import pytest
 
-from broker.adapters.kafka.client import client_doors
-from broker.adapters.kafka.connection import KafkaConnection
-from broker.client import GenerationClient
-from broker.client_ports import ClientDoors
-from broker.errors import WaitTimedOut
-from consumers.chunks import ChunkReader
-from consumers.results import ResultReader
-from schemas.chunk import Chunk
-from schemas.codec import encode_chunk, encode_outcome
-from schemas.outcome import Completed
-from schemas.record import Record
-from schemas.topics import chunks_topic, requests_topic, results_topic
+from headrace.broker.adapters.kafka.client import client_doors
+from headrace.broker.adapters.kafka.connection import KafkaConnection
+from headrace.broker.client import GenerationClient
+from headrace.broker.client_ports import ClientDoors
+from headrace.broker.errors import WaitTimedOut
+from headrace.consumers.chunks import ChunkReader
+from headrace.consumers.results import ResultReader
+from headrace.schemas.chunk import Chunk
+from headrace.schemas.codec import encode_chunk, encode_outcome
+from headrace.schemas.outcome import Completed
+from headrace.schemas.record import Record
+from headrace.schemas.topics import chunks_topic, requests_topic, results_topic
 
 PARTITIONS = 2
 BODY: dict[str, Any] = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Grüße"}]}

@@ -4,8 +4,8 @@ from typing import Protocol
 
 import pytest
 
-from broker.ports import ChunkLog
-from schemas.record import Record
+from headrace.broker.ports import ChunkLog
+from headrace.schemas.record import Record
 
 LARGE_BYTES = 2 * 1024 * 1024
 """More than the topic takes in one record."""

@@ -6,12 +6,12 @@ from typing import Any, Protocol
 
 import pytest
 
-from broker.adapters.kafka.connection import KafkaConnection
-from broker.client_ports import ClientDoors
-from consumers.chunks import ChunkReader, Told
-from schemas.chunk import Chunk
-from schemas.codec import encode_chunk
-from schemas.record import Record
+from headrace.broker.adapters.kafka.connection import KafkaConnection
+from headrace.broker.client_ports import ClientDoors
+from headrace.consumers.chunks import ChunkReader, Told
+from headrace.schemas.chunk import Chunk
+from headrace.schemas.codec import encode_chunk
+from headrace.schemas.record import Record
 
 NOW = datetime(2026, 12, 1, 9, tzinfo=UTC)
 

@@ -6,10 +6,10 @@ from typing import Protocol
 
 import pytest
 
-from broker.errors import MissingTopic
-from consumers.handling import Refused
-from consumers.results import ResultReader
-from schemas.outcome import Outcome
+from headrace.broker.errors import MissingTopic
+from headrace.consumers.handling import Refused
+from headrace.consumers.results import ResultReader
+from headrace.schemas.outcome import Outcome
 from tests.contract.broker_contract import WITHIN_S, BrokerContract, BrokerWorld
 
 

@@ -5,7 +5,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Protocol
 
-from broker.ports import (
+from headrace.broker.ports import (
     Coordinators,
     Fetched,
     LaneLog,
@@ -15,7 +15,7 @@ from broker.ports import (
     TransactionLog,
     UnreadableRange,
 )
-from schemas.record import Record
+from headrace.schemas.record import Record
 
 PARTITIONS = 2
 """Of the lane; the ledger has one, the results topic too."""

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from broker.errors import MissingTopic
-from broker.ports import LaneLog, UnreadableRange
-from schemas.record import Record
+from headrace.broker.errors import MissingTopic
+from headrace.broker.ports import LaneLog, UnreadableRange
+from headrace.schemas.record import Record
 from tests.contract.kafka_world import PARTITIONS, KafkaWorld, bare, taken, texts, values
 
 

@@ -4,7 +4,7 @@ from typing import Protocol
 
 import pytest
 
-from broker.ports import Lease, LeaseForeign, LeaseMine, LeaseTaken, LeaseView
+from headrace.broker.ports import Lease, LeaseForeign, LeaseMine, LeaseTaken, LeaseView
 
 TTL_MS = 60_000
 """Long: the suite lets a lease expire by hand, so that a slow machine changes nothing."""

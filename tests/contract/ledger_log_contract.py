@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from broker.errors import PositionGone
-from broker.ports import LedgerLog, LedgerRow, LedgerStart, TransactionLog
+from headrace.broker.errors import PositionGone
+from headrace.broker.ports import LedgerLog, LedgerRow, LedgerStart, TransactionLog
 from tests.contract.kafka_world import KafkaWorld, outgoing, read
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from broker.ports import StoredOffset, TopicPartition
+from headrace.broker.ports import StoredOffset, TopicPartition
 from tests.contract.kafka_world import KafkaWorld
 
 

@@ -4,8 +4,8 @@ from typing import Protocol
 
 import pytest
 
-from broker.errors import LogUnavailable
-from broker.ports import ReplyTopics
+from headrace.broker.errors import LogUnavailable
+from headrace.broker.ports import ReplyTopics
 
 
 class ReplyTopicsWorld(Protocol):

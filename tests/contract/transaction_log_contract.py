@@ -4,10 +4,10 @@ import asyncio
 
 import pytest
 
-from broker.core.events import Setback
-from broker.errors import ProducerDead
-from broker.ports import Outgoing, StoredOffset, TopicPartition, UnreadableRange
-from schemas.record import Record
+from headrace.broker.core.events import Setback
+from headrace.broker.errors import ProducerDead
+from headrace.broker.ports import Outgoing, StoredOffset, TopicPartition, UnreadableRange
+from headrace.schemas.record import Record
 from tests.contract.kafka_world import KafkaWorld, outgoing, read, taken, texts
 
 

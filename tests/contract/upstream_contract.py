@@ -8,9 +8,9 @@ from typing import Any, Literal, Protocol
 
 import pytest
 
-from broker.core.answers.verdict import Meaning, judge
-from broker.ports import UpstreamApi
-from schemas.delta import Delta, text_of
+from headrace.broker.core.answers.verdict import Meaning, judge
+from headrace.broker.ports import UpstreamApi
+from headrace.schemas.delta import Delta, text_of
 
 HELLO: dict[str, Any] = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Grüße, 世界"}]}
 TIMEOUT_S = 1.0

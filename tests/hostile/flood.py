@@ -24,9 +24,9 @@ from typing import Any, Final
 import psutil
 from aiokafka import AIOKafkaProducer
 
-from broker.local.services import LocalServices
-from broker.simulator.upstream import Scripted, Upstream, UpstreamSettings
-from schemas.topics import topics
+from headrace.broker.local.services import LocalServices
+from headrace.broker.simulator.upstream import Scripted, Upstream, UpstreamSettings
+from headrace.schemas.topics import topics
 from tests.chaos.figures import Figure
 from tests.chaos.outcomes import Letters, Outcomes
 from tests.hostile.fates import BROKEN_BATCH, Fates, fates

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any, Final
 
-from schemas.record import Record
+from headrace.schemas.record import Record
 
 MODEL: Final = "gpt-4o-mini"
 ANSWERED, FAILED, DEAD_LETTER = "answered", "failed", "dead letter"

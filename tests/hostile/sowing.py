@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any, Final
 
-from broker.adapters.kafka.batches import UNPACKED_BYTES_MAX
-from broker.simulator.upstream import Scripted
+from headrace.broker.adapters.kafka.batches import UNPACKED_BYTES_MAX
+from headrace.broker.simulator.upstream import Scripted
 from tests.hostile.fates import BROKEN_BATCH, Sown
 from tests.hostile.raw_producer import RawProducer
 from tests.hostile.records import MODEL, NAMES, Specimen, specimen

@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 
-from broker.service.calls.answer_body import is_of_the_api
+from headrace.broker.service.calls.answer_body import is_of_the_api
 from tests.hostile.fates import BROKEN_BATCH, Fates, Sown, fates
 from tests.hostile.records import ANSWERED, DEAD_LETTER, FAILED, KINDS, specimen
 from tests.hostile.sowing import Mix, Sowing, answered_anyway, is_hostile

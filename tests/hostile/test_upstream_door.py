@@ -9,12 +9,18 @@ from typing import Any
 
 import pytest
 
-from broker.adapters.openai import transport as answer_transport
-from broker.adapters.openai.calls import LARGE_AT_ONCE, SMALL_BYTES, WRITTEN_OUT_PARTS, OpenAIAccess, OpenAICalls
-from broker.adapters.openai.transport import HEADERS_MAX, INTERIM_MAX, REFUSAL_BYTES_MAX
-from broker.core.answers.verdict import Meaning, judge
-from broker.ports import UpstreamReply
-from schemas.delta import Delta
+from headrace.broker.adapters.openai import transport as answer_transport
+from headrace.broker.adapters.openai.calls import (
+    LARGE_AT_ONCE,
+    SMALL_BYTES,
+    WRITTEN_OUT_PARTS,
+    OpenAIAccess,
+    OpenAICalls,
+)
+from headrace.broker.adapters.openai.transport import HEADERS_MAX, INTERIM_MAX, REFUSAL_BYTES_MAX
+from headrace.broker.core.answers.verdict import Meaning, judge
+from headrace.broker.ports import UpstreamReply
+from headrace.schemas.delta import Delta
 from tests.hostile.upstream_pieces import MIB, Asked, Step, chunks, completion, event, head, proper, stream, whole
 from tests.hostile.upstream_saying import SayingServer, listening_server
 

@@ -23,13 +23,13 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 
-from broker.adapters.openai.calls import OpenAIAccess, OpenAICalls
-from broker.ports import UpstreamApi, UpstreamReply
-from broker.service.gc_tuning import collect_rarely
-from schemas import topics
-from schemas.codec import decode_ledger
-from schemas.delta import Delta
-from schemas.ledger import LedgerKind
+from headrace.broker.adapters.openai.calls import OpenAIAccess, OpenAICalls
+from headrace.broker.ports import UpstreamApi, UpstreamReply
+from headrace.broker.service.gc_tuning import collect_rarely
+from headrace.schemas import topics
+from headrace.schemas.codec import decode_ledger
+from headrace.schemas.delta import Delta
+from headrace.schemas.ledger import LedgerKind
 from tests.hostile.upstream_answers import OK, kind_of
 from tests.hostile.upstream_clock import Clock, resident_mib, waited_s, wall_s
 from tests.hostile.upstream_found import Found, told
@@ -88,7 +88,7 @@ class _Door:
         client_request_id: str,
         on_delta: Callable[[Delta], None] | None = None,
     ) -> UpstreamReply:
-        """See `broker.ports.UpstreamApi.call`."""
+        """See `headrace.broker.ports.UpstreamApi.call`."""
         door, begun_s = self._good if client_request_id.startswith("good-") else self._odd, self._clock()
         try:
             return await door.call(endpoint, body, client_request_id, on_delta)
@@ -96,7 +96,7 @@ class _Door:
             self.slowest_s = max(self.slowest_s, self._clock() - begun_s)
 
     async def models(self) -> UpstreamReply:
-        """See `broker.ports.UpstreamApi.models`."""
+        """See `headrace.broker.ports.UpstreamApi.models`."""
         return await self._odd.models()
 
     async def close(self) -> None:

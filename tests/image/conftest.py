@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from broker.local.services import LocalServices
+from headrace.broker.local.services import LocalServices
 from tests.image.engine import IMAGE, podman
 
 _TIMEOUT_S = 120  # real servers and containers, two busy cores

@@ -10,7 +10,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from broker.local.cache import cache_dir
+from headrace.broker.local.cache import cache_dir
 
 STORE = cache_dir() / "image" / "store"
 IMAGE = "localhost/headrace:test"

@@ -5,7 +5,7 @@ import os
 import sys
 from pathlib import Path
 
-from broker.adapters.tiktoken_counter import TiktokenCounter
+from headrace.broker.adapters.tiktoken_counter import TiktokenCounter
 
 TEXTS = (
     ("gpt-4o-mini", "Dear Ms Ødegård, 我们 saw your new plant 🏭."),

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from packaging.markers import Marker
 
-from broker.adapters.tiktoken_counter import TiktokenCounter
+from headrace.broker.adapters.tiktoken_counter import TiktokenCounter
 from tests.image.build import BASE, bytes_of
 from tests.image.engine import as_in_a_cluster, output, podman
 from tests.image.inside import TEXTS

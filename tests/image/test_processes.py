@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from broker.local.services import LocalServices
-from broker.simulator.upstream import Upstream, UpstreamSettings
+from headrace.broker.local.services import LocalServices
+from headrace.broker.simulator.upstream import Upstream, UpstreamSettings
 from tests.image.composed import services as composed_services
 from tests.image.containers import ContainerFleet
 from tests.integration.fleet import Process, producing, read_all, request, send

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from broker.cli.verbs import VERBS
-from broker.service.shutdown import ladder
-from broker.settings.load import load_settings
+from headrace.broker.cli.verbs import VERBS
+from headrace.broker.service.shutdown import ladder
+from headrace.broker.settings.load import load_settings
 from tests.image.composed import COMPOSE, composed, services
 from tests.image.engine import EngineError, output
 from tests.image.machine import ROOT, checker

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from broker.local.requirements import java
+from headrace.broker.local.requirements import java
 
 STORE_PASSWORD = "of-a-test"
 _LEAF_AND_AUTHORITY = (

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from broker.local.errors import LocalServicesError
-from broker.local.services import LocalServices
+from headrace.broker.local.errors import LocalServicesError
+from headrace.broker.local.services import LocalServices
 from tests.integration.privacy import PRIVACY
 from tests.linked_kafka import ensure_linked
 

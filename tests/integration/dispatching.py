@@ -6,11 +6,11 @@ from datetime import UTC, datetime
 
 from aiokafka import AIOKafkaProducer
 
-from broker.adapters.kafka.connection import KafkaConnection
-from broker.adapters.kafka.topics import create_missing
-from schemas.codec import Record, encode_outcome
-from schemas.outcome import Completed, Outcome
-from schemas.topics import TopicShape, topics
+from headrace.broker.adapters.kafka.connection import KafkaConnection
+from headrace.broker.adapters.kafka.topics import create_missing
+from headrace.schemas.codec import Record, encode_outcome
+from headrace.schemas.outcome import Completed, Outcome
+from headrace.schemas.topics import TopicShape, topics
 
 LANES = ("urgent", "standard", "bulk")
 

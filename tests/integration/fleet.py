@@ -18,10 +18,10 @@ from typing import Any, Self
 import aiohttp
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
-from broker.adapters.kafka.connection import KafkaConnection
-from broker.adapters.kafka.topics import create_missing
-from broker.local.services import LocalServices
-from schemas.topics import topics
+from headrace.broker.adapters.kafka.connection import KafkaConnection
+from headrace.broker.adapters.kafka.topics import create_missing
+from headrace.broker.local.services import LocalServices
+from headrace.schemas.topics import topics
 from tests.integration.privacy import PRIVACY, learned
 
 LANES = ("urgent", "standard", "bulk")
@@ -63,7 +63,7 @@ class Fleet:
     said: dict[str, str] = field(default_factory=dict)
     """What other verbs wrote that a test ran, by their names: it is searched for secrets as logs are."""
     python: str = sys.executable
-    module: str = "broker.cli.main"
+    module: str = "headrace.broker.cli.main"
     _session: aiohttp.ClientSession | None = None
     _numbers: Iterator[int] = field(default_factory=count)
 
@@ -111,7 +111,7 @@ class Fleet:
     async def _listing(self) -> str:
         """The dead letters of this prefix as a person and as a machine is shown them."""
         listed = "main(['dead-letters', 'list', '--limit', '0', *{}])"
-        program = f"from broker.cli.main import main\n{listed.format([])}\n{listed.format(['--json'])}"
+        program = f"from headrace.broker.cli.main import main\n{listed.format([])}\n{listed.format(['--json'])}"
         child = await asyncio.create_subprocess_exec(
             self.python,
             "-c",

@@ -10,15 +10,15 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, RecordsToDelete
 from aiokafka.protocol.produce import ProduceRequest
 
-from broker.adapters.kafka.connection import KafkaConnection
-from broker.adapters.kafka.coordinators import KafkaCoordinators
-from broker.adapters.kafka.lanes import KafkaLane
-from broker.adapters.kafka.ledger import KafkaLedger
-from broker.adapters.kafka.offsets import KafkaOffsets
-from broker.adapters.kafka.topics import create_missing
-from broker.adapters.kafka.transactions import KafkaTransactions
-from schemas.record import Record
-from schemas.topics import TopicShape, ledger_topic, requests_topic, results_topic, topics
+from headrace.broker.adapters.kafka.connection import KafkaConnection
+from headrace.broker.adapters.kafka.coordinators import KafkaCoordinators
+from headrace.broker.adapters.kafka.lanes import KafkaLane
+from headrace.broker.adapters.kafka.ledger import KafkaLedger
+from headrace.broker.adapters.kafka.offsets import KafkaOffsets
+from headrace.broker.adapters.kafka.topics import create_missing
+from headrace.broker.adapters.kafka.transactions import KafkaTransactions
+from headrace.schemas.record import Record
+from headrace.schemas.topics import TopicShape, ledger_topic, requests_topic, results_topic, topics
 from tests.contract.kafka_world import PARTITIONS
 
 

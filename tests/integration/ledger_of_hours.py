@@ -13,9 +13,9 @@ from typing import Any, Final
 
 from aiokafka import TopicPartition
 
-from broker.adapters.kafka.connection import KafkaConnection
-from schemas.ledger import LedgerState
-from schemas.topics import ledger_topic
+from headrace.broker.adapters.kafka.connection import KafkaConnection
+from headrace.schemas.ledger import LedgerState
+from headrace.schemas.topics import ledger_topic
 from tests.integration.kafka_world import consuming, producing, remove
 
 IDS_A_LINE: Final = 200

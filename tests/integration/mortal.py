@@ -5,8 +5,8 @@ python -m tests.integration.mortal dispatcher
 
 import os
 
-from broker.adapters.tiktoken_counter import TiktokenCounter
-from broker.cli.main import main
+from headrace.broker.adapters.tiktoken_counter import TiktokenCounter
+from headrace.broker.cli.main import main
 
 MARKER = "whoever counts this dies"
 DEAD = 86

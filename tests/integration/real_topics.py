@@ -6,12 +6,12 @@ from datetime import datetime
 
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 
-from broker.adapters.kafka.admin import admin_client
-from broker.adapters.kafka.connection import KafkaConnection
-from broker.adapters.kafka.topics import create_missing
-from broker.local.services import LocalServices
-from schemas.record import Record
-from schemas.topics import TopicShape, topics
+from headrace.broker.adapters.kafka.admin import admin_client
+from headrace.broker.adapters.kafka.connection import KafkaConnection
+from headrace.broker.adapters.kafka.topics import create_missing
+from headrace.broker.local.services import LocalServices
+from headrace.schemas.record import Record
+from headrace.schemas.topics import TopicShape, topics
 from tests.integration.kafka_world import producing
 
 

@@ -1,7 +1,7 @@
 """A real Kafka behind TLS, passwords and rights: SASL_SSL with SCRAM-SHA-512, and the StandardAuthorizer.
 
-One node of `broker.local`'s making with a second listener. The plain one stays, on loopback, for the operator: whoever
-comes through it is a super user.
+One node of `headrace.broker.local`'s making with a second listener. The plain one stays, on loopback, for the operator:
+whoever comes through it is a super user.
 """
 
 import asyncio
@@ -20,16 +20,16 @@ from typing import Any
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.protocol.admin import CreateAclsRequest, DescribeAclsRequest
 
-from broker.adapters.kafka.connection import KafkaConnection
-from broker.adapters.kafka.probe import reachable
-from broker.local.cache import cache_dir
-from broker.local.free_ports import accepts, free_ports
-from broker.local.jars import ensure_jars, locked_jars
-from broker.local.kafka import JVM_OPTIONS
-from broker.local.linked import java_command
-from broker.local.processes import Process, spawn, stop
-from broker.local.properties import Node, log_properties, server_properties
-from broker.local.requirements import java
+from headrace.broker.adapters.kafka.connection import KafkaConnection
+from headrace.broker.adapters.kafka.probe import reachable
+from headrace.broker.local.cache import cache_dir
+from headrace.broker.local.free_ports import accepts, free_ports
+from headrace.broker.local.jars import ensure_jars, locked_jars
+from headrace.broker.local.kafka import JVM_OPTIONS
+from headrace.broker.local.linked import java_command
+from headrace.broker.local.processes import Process, spawn, stop
+from headrace.broker.local.properties import Node, log_properties, server_properties
+from headrace.broker.local.requirements import java
 from tests.integration.certificates import STORE_PASSWORD, certify
 
 USERS = (

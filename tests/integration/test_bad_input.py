@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from broker.adapters.kafka.topics import create_missing
-from broker.local.services import LocalServices
-from broker.simulator.upstream import Upstream, UpstreamSettings
-from schemas.topics import TopicShape, topics
+from headrace.broker.adapters.kafka.topics import create_missing
+from headrace.broker.local.services import LocalServices
+from headrace.broker.simulator.upstream import Upstream, UpstreamSettings
+from headrace.schemas.topics import TopicShape, topics
 from tests.integration.fleet import LANES, Fleet, Ledger, read_all, request
 
 GOOD = 1_000

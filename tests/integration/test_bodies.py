@@ -15,9 +15,9 @@ from aiohttp.test_utils import TestServer
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from broker.adapters.openai.calls import OpenAIAccess, OpenAICalls
-from schemas.codec import DecodedRequest, decode_request
-from schemas.request import FORBIDDEN_BODY_KEYS
+from headrace.broker.adapters.openai.calls import OpenAIAccess, OpenAICalls
+from headrace.schemas.codec import DecodedRequest, decode_request
+from headrace.schemas.request import FORBIDDEN_BODY_KEYS
 
 BODIES = 250
 NAMES = st.sampled_from(

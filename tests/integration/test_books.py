@@ -15,12 +15,12 @@ from typing import Any
 
 import pytest
 
-from broker.adapters.openai.calls import OpenAIAccess, OpenAICalls
-from broker.core.answers.verdict import Meaning
-from broker.core.endpoints import Law
-from broker.ports import TokenCounter, UpstreamApi
-from broker.simulator.upstream import Scripted, Stats, UpstreamSettings
-from broker.simulator.upstream import Upstream as Simulated
+from headrace.broker.adapters.openai.calls import OpenAIAccess, OpenAICalls
+from headrace.broker.core.answers.verdict import Meaning
+from headrace.broker.core.endpoints import Law
+from headrace.broker.ports import TokenCounter, UpstreamApi
+from headrace.broker.simulator.upstream import Scripted, Stats, UpstreamSettings
+from headrace.broker.simulator.upstream import Upstream as Simulated
 from tests.unit.service.rig import Process, World, settings_of
 
 CALLS = 2_000

@@ -17,12 +17,12 @@ from typing import Any
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 
-from broker.adapters.kafka.topics import create_missing
-from broker.local.services import LocalServices
-from broker.simulator.script import Script, Scripted
-from broker.simulator.upstream import Upstream, UpstreamSettings
-from consumers.results import ResultReader
-from schemas.topics import TopicSpec
+from headrace.broker.adapters.kafka.topics import create_missing
+from headrace.broker.local.services import LocalServices
+from headrace.broker.simulator.script import Script, Scripted
+from headrace.broker.simulator.upstream import Upstream, UpstreamSettings
+from headrace.consumers.results import ResultReader
+from headrace.schemas.topics import TopicSpec
 from tests.integration.fleet import Fleet, Ledger, producing, read_all, request, send
 
 LANES = ("urgent", "standard")

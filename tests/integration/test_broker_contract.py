@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from broker.adapters.kafka.connection import KafkaConnection
-from broker.adapters.kafka.topics import create_missing
-from broker.local.services import LocalServices
-from broker.simulator.upstream import Upstream, UpstreamSettings
-from schemas.topics import TopicSpec
+from headrace.broker.adapters.kafka.connection import KafkaConnection
+from headrace.broker.adapters.kafka.topics import create_missing
+from headrace.broker.local.services import LocalServices
+from headrace.broker.simulator.upstream import Upstream, UpstreamSettings
+from headrace.schemas.topics import TopicSpec
 from tests.contract.handling_contract import HandlingContract
 from tests.integration.fleet import Fleet
 

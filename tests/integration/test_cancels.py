@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from broker.client import GenerationClient
-from broker.local.services import LocalServices
-from broker.simulator.script import Scripted
-from broker.simulator.upstream import Upstream, UpstreamSettings
+from headrace.broker.client import GenerationClient
+from headrace.broker.local.services import LocalServices
+from headrace.broker.simulator.script import Scripted
+from headrace.broker.simulator.upstream import Upstream, UpstreamSettings
 from tests.integration.fleet import Fleet, producing, read_all, request, send
 
 DAILY = "Rate limit reached for gpt-4o-mini on requests per day (RPD): Limit 200, Used 200. Please try again in 7m12s."
@@ -51,7 +51,7 @@ async def headrace(fleet: Fleet, *arguments: str) -> tuple[int, list[dict[str, A
     child = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
-        "broker.cli.main",
+        "headrace.broker.cli.main",
         *arguments,
         env=fleet.environment(),
         stdout=asyncio.subprocess.PIPE,

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from broker.local.services import LocalServices
-from broker.simulator.upstream import Upstream, UpstreamSettings
+from headrace.broker.local.services import LocalServices
+from headrace.broker.simulator.upstream import Upstream, UpstreamSettings
 from tests.integration.fleet import Fleet, producing, read_all, request, send
 
 TOKENS, REQUESTS = 10_000, 40

@@ -2,7 +2,7 @@
 
 import pytest
 
-from broker.local.services import LocalServices
+from headrace.broker.local.services import LocalServices
 from tests.contract.changing_topics_contract import PARTITIONS, ChangingTopics, ChangingTopicsContract
 from tests.integration.real_topics import topics_of
 

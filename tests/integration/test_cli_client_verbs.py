@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from broker.adapters.kafka.connection import KafkaConnection
-from broker.cli.main import main
-from broker.local.services import LocalServices
-from schemas.codec import Record
-from schemas.outcome import Failed, Outcome
-from schemas.topics import results_topic
+from headrace.broker.adapters.kafka.connection import KafkaConnection
+from headrace.broker.cli.main import main
+from headrace.broker.local.services import LocalServices
+from headrace.schemas.codec import Record
+from headrace.schemas.outcome import Failed, Outcome
+from headrace.schemas.topics import results_topic
 from tests.integration.dispatching import completed, create_topics, publishing
 
 BODY = {"model": "gpt-4o-mini", "messages": []}
@@ -136,7 +136,7 @@ def test_a_topic_of_outcomes_that_is_not_there_comes_with_the_one_that_was_meant
 
 def test_submit_reads_a_pipe_as_it_comes(connection: KafkaConnection, prefix: str) -> None:
     asyncio.run(create_topics(connection, prefix))
-    command = [sys.executable, "-W", "error", "-m", "broker.cli.main", "submit", "-"]
+    command = [sys.executable, "-W", "error", "-m", "headrace.broker.cli.main", "submit", "-"]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
@@ -156,7 +156,7 @@ def test_submit_sends_what_a_named_pipe_holds(connection: KafkaConnection, prefi
     asyncio.run(create_topics(connection, prefix))
     pipe = tmp_path / "leads"
     os.mkfifo(pipe)
-    command = [sys.executable, "-W", "error", "-m", "broker.cli.main", "submit", str(pipe)]
+    command = [sys.executable, "-W", "error", "-m", "headrace.broker.cli.main", "submit", str(pipe)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         pipe.write_text(json.dumps({"id": "first", "body": BODY}) + "\n", encoding="utf-8")
         out, err = process.communicate(timeout=60)

@@ -9,9 +9,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
-from broker.adapters.kafka.connection import KafkaConnection
-from broker.client import GenerationClient, Submission, submission
-from broker.errors import (
+from headrace.broker.adapters.kafka.connection import KafkaConnection
+from headrace.broker.client import GenerationClient, Submission, submission
+from headrace.broker.errors import (
     Disconnected,
     GenerationFailed,
     InvalidRequest,
@@ -21,11 +21,11 @@ from broker.errors import (
     OutcomeUnreadable,
     WaitTimedOut,
 )
-from broker.local.services import LocalServices
-from consumers.results import ResultReader
-from schemas.codec import DecodedRequest, Record, decode_request, encode_outcome
-from schemas.outcome import Completed, Failed, FailureReason
-from schemas.topics import requests_topic, results_topic
+from headrace.broker.local.services import LocalServices
+from headrace.consumers.results import ResultReader
+from headrace.schemas.codec import DecodedRequest, Record, decode_request, encode_outcome
+from headrace.schemas.outcome import Completed, Failed, FailureReason
+from headrace.schemas.topics import requests_topic, results_topic
 from tests.integration.dispatching import completed, create_topics, publishing
 from tests.integration.kafka_world import append_batch
 from tests.unit.adapters.raw_batches import batch, one
@@ -345,7 +345,7 @@ async def test_a_missing_results_topic_names_the_command_that_creates_it(connect
 
 def test_producers_and_readers_load_neither_openai_nor_tiktoken_nor_redis() -> None:
     program = (
-        "import sys, broker.client, consumers.results\n"
+        "import sys, headrace.broker.client, headrace.consumers.results\n"
         "print([name for name in ('openai', 'tiktoken', 'redis', 'prometheus_client', 'typer', 'rich', 'aiohttp')"
         " if name in sys.modules])"
     )

@@ -8,12 +8,12 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from broker.adapters.kafka.connection import KafkaConnection
-from broker.client import GenerationClient
-from broker.errors import LogUnavailable
-from broker.local.services import LocalServices
-from consumers.results import ResultReader
-from schemas.topics import results_topic
+from headrace.broker.adapters.kafka.connection import KafkaConnection
+from headrace.broker.client import GenerationClient
+from headrace.broker.errors import LogUnavailable
+from headrace.broker.local.services import LocalServices
+from headrace.consumers.results import ResultReader
+from headrace.schemas.topics import results_topic
 from tests.integration.dispatching import completed, create_topics, publishing
 
 BODY = {"model": "gpt-4o-mini", "messages": []}

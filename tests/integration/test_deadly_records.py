@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from broker.core.bounds import DEATHS_BEFORE_CAUTION, DEATHS_BY_DECODING
-from broker.local.services import LocalServices
-from broker.simulator.upstream import Upstream
+from headrace.broker.core.bounds import DEATHS_BEFORE_CAUTION, DEATHS_BY_DECODING
+from headrace.broker.local.services import LocalServices
+from headrace.broker.simulator.upstream import Upstream
 from tests.integration.fleet import Fleet, producing, read_all, request, send
 from tests.integration.mortal import DEAD, MARKER
 from tests.integration.test_kills import plentiful

@@ -22,7 +22,7 @@ def started(temporary: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]
     """The demo; its throw-away directory lies in `temporary`. What is left of it is ended with the test."""
     exported = {"HEADRACE_KAFKA__BOOTSTRAP_SERVERS": "127.0.0.1:1", "OPENAI_BASE_URL": "http://127.0.0.1:1/v1"}
     process = subprocess.Popen(
-        [sys.executable, "-m", "broker.cli.main", "demo", *arguments],
+        [sys.executable, "-m", "headrace.broker.cli.main", "demo", *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

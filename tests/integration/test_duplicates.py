@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from broker.local.services import LocalServices
-from broker.simulator.upstream import Upstream, UpstreamSettings
+from headrace.broker.local.services import LocalServices
+from headrace.broker.simulator.upstream import Upstream, UpstreamSettings
 from tests.integration.fleet import Fleet, producing, read_all, request, send
 
 IDS = 200

@@ -9,12 +9,12 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 import psutil
 import pytest
 
-from broker.adapters.kafka.chunks import KafkaChunks
-from broker.adapters.kafka.connection import KafkaConnection
-from broker.errors import LogUnavailable, ProducerDead
-from broker.local.services import LocalServices
-from broker.ports import TopicPartition
-from schemas.record import Record
+from headrace.broker.adapters.kafka.chunks import KafkaChunks
+from headrace.broker.adapters.kafka.connection import KafkaConnection
+from headrace.broker.errors import LogUnavailable, ProducerDead
+from headrace.broker.local.services import LocalServices
+from headrace.broker.ports import TopicPartition
+from headrace.schemas.record import Record
 from tests.contract.kafka_world import outgoing, taken, values
 from tests.integration.kafka_world import real_world
 

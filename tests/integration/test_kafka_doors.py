@@ -10,14 +10,14 @@ from uuid import uuid4
 
 import pytest
 
-from broker.adapters.kafka.chunks import KafkaChunks
-from broker.adapters.kafka.connection import KafkaConnection
-from broker.adapters.kafka.reply_topics import KafkaReplyTopics
-from broker.adapters.kafka.results import KafkaResults
-from broker.adapters.kafka.topics import create_missing
-from broker.local.services import LocalServices
-from schemas.record import Record
-from schemas.topics import TopicShape, TopicSpec, chunks_topic, topics
+from headrace.broker.adapters.kafka.chunks import KafkaChunks
+from headrace.broker.adapters.kafka.connection import KafkaConnection
+from headrace.broker.adapters.kafka.reply_topics import KafkaReplyTopics
+from headrace.broker.adapters.kafka.results import KafkaResults
+from headrace.broker.adapters.kafka.topics import create_missing
+from headrace.broker.local.services import LocalServices
+from headrace.schemas.record import Record
+from headrace.schemas.topics import TopicShape, TopicSpec, chunks_topic, topics
 from tests.contract.chunk_log_contract import ChunkLogContract, ChunkWorld
 from tests.contract.chunk_reader_contract import ChunkReaderContract, ChunkTopic
 from tests.contract.coordinators_contract import CoordinatorsContract

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from broker.local.services import LocalServices
-from broker.simulator.upstream import Scripted, Upstream, UpstreamSettings
+from headrace.broker.local.services import LocalServices
+from headrace.broker.simulator.upstream import Scripted, Upstream, UpstreamSettings
 from tests.integration.fleet import LANES, Fleet, producing, read_all, request, send
 
 KILLS = 10

@@ -18,13 +18,13 @@ from aiokafka import TopicPartition
 from aiokafka.client import AIOKafkaClient, CoordinationType
 from aiokafka.errors import KafkaError
 
-from broker.adapters.kafka.connection import KafkaConnection
-from broker.adapters.kafka.topics import create_missing
-from broker.local.properties import Node
-from broker.local.services import LocalServices
-from broker.simulator.script import Scripted
-from broker.simulator.upstream import Upstream
-from schemas.topics import ledger_topic, topics
+from headrace.broker.adapters.kafka.connection import KafkaConnection
+from headrace.broker.adapters.kafka.topics import create_missing
+from headrace.broker.local.properties import Node
+from headrace.broker.local.services import LocalServices
+from headrace.broker.simulator.script import Scripted
+from headrace.broker.simulator.upstream import Upstream
+from headrace.schemas.topics import ledger_topic, topics
 from tests.integration.fleet import LANES, Fleet, Process, producing, read_all, request, send
 from tests.integration.ledger_of_hours import retention_strikes, write_lines
 from tests.integration.test_recovery import LIMITS, plentiful

@@ -4,8 +4,8 @@ from benchmarks.limits.calls import calls_of
 from benchmarks.limits.measure import figures
 from benchmarks.limits.over_http import dispatch_over_http, staged
 from benchmarks.limits.rows import Row, Way
-from broker.local.services import LocalServices
-from broker.simulator.pricing import ChatLaw
+from headrace.broker.local.services import LocalServices
+from headrace.broker.simulator.pricing import ChatLaw
 
 ROW = Row("bucket-small", ("bucket",), None, Way.HTTP, 120, first_s=3.0, tokens_per_minute=30_000, latency_s=(0.1, 0.3))
 

@@ -15,23 +15,23 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from broker.adapters.kafka.probe import reachable
-from broker.local.cache import cache_dir
-from broker.local.errors import LocalServicesError
-from broker.local.processes import Process, is_running, stop
-from broker.local.record import read_record
-from broker.local.services import LocalServices
-from broker.local.valkey import answers_ping
+from headrace.broker.adapters.kafka.probe import reachable
+from headrace.broker.local.cache import cache_dir
+from headrace.broker.local.errors import LocalServicesError
+from headrace.broker.local.processes import Process, is_running, stop
+from headrace.broker.local.record import read_record
+from headrace.broker.local.services import LocalServices
+from headrace.broker.local.valkey import answers_ping
 
 OWNER = """
 import sys, time
 from pathlib import Path
-from broker.local.services import LocalServices
+from headrace.broker.local.services import LocalServices
 with LocalServices() as services:
     print(services.data_dir, services.kafka_pid, services.valkey_pid, flush=True)
     time.sleep(120)
 """
-CLI = "from broker.cli.local import app; app()"
+CLI = "from headrace.broker.cli.local import app; app()"
 ROOT = Path(__file__).parents[2]
 WITHOUT_TOOLS = {"PATH": "/nonexistent"}  # no java, no mvn, no redis-server
 

@@ -8,10 +8,10 @@ import uuid
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from broker.adapters.kafka.connection import KafkaConnection
-from broker.client import GenerationClient
-from broker.local.services import LocalServices
-from schemas.topics import requests_topic, results_topic
+from headrace.broker.adapters.kafka.connection import KafkaConnection
+from headrace.broker.client import GenerationClient
+from headrace.broker.local.services import LocalServices
+from headrace.schemas.topics import requests_topic, results_topic
 from tests.integration.dispatching import completed, create_topics, publishing
 
 CALLERS = 2_000

@@ -6,16 +6,16 @@ from typing import Any, cast
 
 from aiokafka import AIOKafkaProducer
 
-from broker.adapters.kafka.connection import KafkaConnection
-from broker.adapters.kafka.lanes import KafkaLane
-from broker.clock import WallClock
-from broker.core.progress.poison_records import CautiousRead
-from broker.core.requests.registry import Want
-from broker.core.ticket import LanePartition, Source
-from broker.local.services import LocalServices
-from broker.service.driver import Driver
-from broker.service.intake.entry import Reader
-from broker.service.intake.lane_intake import LaneIntake
+from headrace.broker.adapters.kafka.connection import KafkaConnection
+from headrace.broker.adapters.kafka.lanes import KafkaLane
+from headrace.broker.clock import WallClock
+from headrace.broker.core.progress.poison_records import CautiousRead
+from headrace.broker.core.requests.registry import Want
+from headrace.broker.core.ticket import LanePartition, Source
+from headrace.broker.local.services import LocalServices
+from headrace.broker.service.driver import Driver
+from headrace.broker.service.intake.entry import Reader
+from headrace.broker.service.intake.lane_intake import LaneIntake
 from tests.integration.kafka_world import RealWorld, real_world
 
 ABORTED = 150

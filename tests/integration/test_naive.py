@@ -3,8 +3,8 @@ from typing import Any
 
 import pytest
 
-from broker.simulator.naive import NaiveProgress, NaiveRequest, run_naive
-from broker.simulator.upstream import Scripted, Upstream, UpstreamSettings
+from headrace.broker.simulator.naive import NaiveProgress, NaiveRequest, run_naive
+from headrace.broker.simulator.upstream import Scripted, Upstream, UpstreamSettings
 
 
 def leads(count: int, **given: Any) -> list[NaiveRequest]:

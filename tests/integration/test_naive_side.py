@@ -4,9 +4,9 @@ from typing import Any
 
 import aiohttp
 
-from broker.cli.demo.naive_side import read_books, serve_naively
-from broker.cli.demo.tally import LeadState, LeadTally
-from broker.simulator.upstream import Scripted, Upstream, UpstreamSettings
+from headrace.broker.cli.demo.naive_side import read_books, serve_naively
+from headrace.broker.cli.demo.tally import LeadState, LeadTally
+from headrace.broker.simulator.upstream import Scripted, Upstream, UpstreamSettings
 from tests.unit.cli.demo.leads_of import jobs_of
 
 REFUSAL: dict[str, Any] = {"error": {"message": "Rate limit reached", "type": "tokens", "code": "rate_limit_exceeded"}}

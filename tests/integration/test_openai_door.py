@@ -10,12 +10,12 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from broker.adapters.openai.calls import OpenAIAccess, OpenAICalls
-from broker.core.answers.verdict import Meaning, judge
-from broker.simulator.streams import Break, Manner
-from broker.simulator.upstream import Scripted, UpstreamSettings
-from broker.simulator.upstream import Upstream as Simulated
-from schemas.delta import Delta
+from headrace.broker.adapters.openai.calls import OpenAIAccess, OpenAICalls
+from headrace.broker.core.answers.verdict import Meaning, judge
+from headrace.broker.simulator.streams import Break, Manner
+from headrace.broker.simulator.upstream import Scripted, UpstreamSettings
+from headrace.broker.simulator.upstream import Upstream as Simulated
+from headrace.schemas.delta import Delta
 from tests.contract.upstream_contract import HELLO, TIMEOUT_S, Served, Stops, UpstreamContract
 
 _LONG_S = 30.0

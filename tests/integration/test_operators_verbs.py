@@ -16,16 +16,16 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from redis.asyncio import Redis
 
-from broker.adapters.kafka.connection import KafkaConnection
-from broker.adapters.kafka.topics import cluster_id, create_missing
-from broker.adapters.redis.lease import STATUS_KEPT_MS, RedisLease, status_key
-from broker.adapters.redis.status import RedisStatus
-from broker.cli.main import main
-from broker.local.services import LocalServices
-from consumers.dead_letters import DeadLetterReader
-from schemas.codec import encode_dead_letter
-from schemas.record import Record
-from schemas.topics import TopicShape, dead_letters_topic, topics
+from headrace.broker.adapters.kafka.connection import KafkaConnection
+from headrace.broker.adapters.kafka.topics import cluster_id, create_missing
+from headrace.broker.adapters.redis.lease import STATUS_KEPT_MS, RedisLease, status_key
+from headrace.broker.adapters.redis.status import RedisStatus
+from headrace.broker.cli.main import main
+from headrace.broker.local.services import LocalServices
+from headrace.consumers.dead_letters import DeadLetterReader
+from headrace.schemas.codec import encode_dead_letter
+from headrace.schemas.record import Record
+from headrace.schemas.topics import TopicShape, dead_letters_topic, topics
 from tests.integration.fleet import Fleet
 
 AWAY = "127.0.0.1:1"

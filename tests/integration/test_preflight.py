@@ -6,14 +6,14 @@ import signal
 
 import pytest
 
-from broker.adapters.kafka.connection import KafkaConnection
-from broker.adapters.kafka.topics import cluster_id
-from broker.errors import MissingTopic
-from broker.local.services import LocalServices
-from broker.service.compose import KafkaFacts
-from broker.service.preflight.acl_check import dispatcher_needs
-from broker.service.preflight.preflight import find as find_needed
-from broker.settings.whole import Settings
+from headrace.broker.adapters.kafka.connection import KafkaConnection
+from headrace.broker.adapters.kafka.topics import cluster_id
+from headrace.broker.errors import MissingTopic
+from headrace.broker.local.services import LocalServices
+from headrace.broker.service.compose import KafkaFacts
+from headrace.broker.service.preflight.acl_check import dispatcher_needs
+from headrace.broker.service.preflight.preflight import find as find_needed
+from headrace.broker.settings.whole import Settings
 from tests.integration.dispatching import create_topics
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from broker.local.services import LocalServices
-from broker.simulator.upstream import Upstream
+from headrace.broker.local.services import LocalServices
+from headrace.broker.simulator.upstream import Upstream
 from tests.integration.fleet import Fleet, producing, read_all, send
 from tests.integration.privacy import MARKS, PRIVACY, Privacy, Secrets, learned
 from tests.integration.test_recovery import plentiful

@@ -4,11 +4,11 @@ import asyncio
 
 import pytest
 
-from broker.adapters.kafka.batches import UNPACKED_BYTES_MAX
-from broker.adapters.kafka.connection import KafkaConnection
-from broker.adapters.kafka.lanes import KafkaLane
-from broker.local.services import LocalServices
-from broker.ports import Fetched, UnreadableRange
+from headrace.broker.adapters.kafka.batches import UNPACKED_BYTES_MAX
+from headrace.broker.adapters.kafka.connection import KafkaConnection
+from headrace.broker.adapters.kafka.lanes import KafkaLane
+from headrace.broker.local.services import LocalServices
+from headrace.broker.ports import Fetched, UnreadableRange
 from tests.contract.kafka_world import taken, texts, values
 from tests.integration.kafka_world import RealWorld, append_batch, real_world
 from tests.unit.adapters.raw_batches import GZIP, ZSTD, batch, one

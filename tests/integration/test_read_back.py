@@ -7,14 +7,14 @@ from datetime import UTC, datetime
 import pytest
 from aiokafka import TopicPartition
 
-from broker.adapters.kafka.connection import KafkaConnection
-from broker.adapters.kafka.consumer import close_consumer, make_consumer, start_consumer
-from broker.adapters.kafka.read_back import ReadBack
-from broker.adapters.kafka.topics import create_missing
-from broker.local.services import LocalServices
-from schemas.codec import encode_outcome
-from schemas.outcome import Completed
-from schemas.topics import TopicSpec
+from headrace.broker.adapters.kafka.connection import KafkaConnection
+from headrace.broker.adapters.kafka.consumer import close_consumer, make_consumer, start_consumer
+from headrace.broker.adapters.kafka.read_back import ReadBack
+from headrace.broker.adapters.kafka.topics import create_missing
+from headrace.broker.local.services import LocalServices
+from headrace.schemas.codec import encode_outcome
+from headrace.schemas.outcome import Completed
+from headrace.schemas.topics import TopicSpec
 from tests.integration.kafka_world import producing
 
 PARTITIONS = 3

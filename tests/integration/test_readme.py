@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from uuid import uuid4
 
-from broker.local.services import LocalServices
+from headrace.broker.local.services import LocalServices
 from tests.unit.pages.blocks import ROOT, of_kind
 
 READY_S = 60.0

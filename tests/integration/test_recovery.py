@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
-from broker.adapters.kafka.topics import cluster_id
-from broker.local.services import LocalServices
-from broker.simulator.upstream import Upstream, UpstreamSettings
+from headrace.broker.adapters.kafka.topics import cluster_id
+from headrace.broker.local.services import LocalServices
+from headrace.broker.simulator.upstream import Upstream, UpstreamSettings
 from tests.integration.fleet import Fleet, Process, producing, read_all, request, send
 
 PAUSED_MS = 5_000

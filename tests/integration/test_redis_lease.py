@@ -9,12 +9,12 @@ from uuid import uuid4
 import pytest
 from redis.asyncio import Redis
 
-from broker.adapters.redis.lease import RedisLease, index_key, note_key, status_key
-from broker.adapters.redis.status import RedisStatus
-from broker.errors import AuthenticationError, LeaseUnavailable, RightsError, SettingsError
-from broker.local.free_ports import free_ports
-from broker.local.services import LocalServices
-from broker.ports import LeaseForeign, LeaseMine, LeaseTaken, LeaseView
+from headrace.broker.adapters.redis.lease import RedisLease, index_key, note_key, status_key
+from headrace.broker.adapters.redis.status import RedisStatus
+from headrace.broker.errors import AuthenticationError, LeaseUnavailable, RightsError, SettingsError
+from headrace.broker.local.free_ports import free_ports
+from headrace.broker.local.services import LocalServices
+from headrace.broker.ports import LeaseForeign, LeaseMine, LeaseTaken, LeaseView
 from tests.contract.lease_contract import TTL_MS, LeaseContract
 
 

@@ -12,17 +12,17 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
-from broker.adapters.kafka.admin import admin_client
-from broker.adapters.kafka.connection import KafkaConnection
-from broker.adapters.kafka.topics import create_missing
-from broker.adapters.kafka.transactions import Batching, KafkaTransactions
-from broker.core.events import Setback
-from broker.errors import ProducerDead
-from broker.local.services import LocalServices
-from broker.ports import Outgoing
-from broker.simulator.upstream import Scripted, Upstream, UpstreamSettings
-from schemas import topics
-from schemas.record import Record
+from headrace.broker.adapters.kafka.admin import admin_client
+from headrace.broker.adapters.kafka.connection import KafkaConnection
+from headrace.broker.adapters.kafka.topics import create_missing
+from headrace.broker.adapters.kafka.transactions import Batching, KafkaTransactions
+from headrace.broker.core.events import Setback
+from headrace.broker.errors import ProducerDead
+from headrace.broker.local.services import LocalServices
+from headrace.broker.ports import Outgoing
+from headrace.broker.simulator.upstream import Scripted, Upstream, UpstreamSettings
+from headrace.schemas import topics
+from headrace.schemas.record import Record
 from tests.integration.fleet import LANES, Fleet, producing, read_all, request, send
 from tests.integration.kafka_world import RealWorld, real_world
 

@@ -18,11 +18,11 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 
-from broker.adapters.kafka.scan import KafkaScan
-from broker.local.services import LocalServices
-from broker.simulator.upstream import Upstream, UpstreamSettings
-from schemas.codec import encode_dead_letter, encode_outcome
-from schemas.outcome import Completed, Failed
+from headrace.broker.adapters.kafka.scan import KafkaScan
+from headrace.broker.local.services import LocalServices
+from headrace.broker.simulator.upstream import Upstream, UpstreamSettings
+from headrace.schemas.codec import encode_dead_letter, encode_outcome
+from headrace.schemas.outcome import Completed, Failed
 from tests.integration.fleet import Fleet, producing, read_all, request
 
 LETTERS = 300
@@ -53,7 +53,7 @@ async def begin(fleet: Fleet, *arguments: str, **settings: str) -> asyncio.subpr
     return await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
-        "broker.cli.main",
+        "headrace.broker.cli.main",
         "dead-letters",
         "replay",
         *arguments,

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from broker.local.services import LocalServices
-from schemas.codec import encode_failure
-from schemas.failure import FailureKind, RetryableFailure, key_fields
+from headrace.broker.local.services import LocalServices
+from headrace.schemas.codec import encode_failure
+from headrace.schemas.failure import FailureKind, RetryableFailure, key_fields
 from tests.integration.fleet import LANES, Fleet, Process, producing, read_all
 
 FAILURES = 2_000

@@ -15,25 +15,32 @@ from typing import cast
 import pytest
 from pydantic import SecretStr
 
-from broker.adapters.kafka.connection import KafkaConnection, explain_unreachable
-from broker.adapters.kafka.lanes import KafkaLane
-from broker.adapters.kafka.ledger import KafkaLedger
-from broker.adapters.kafka.topics import create_missing
-from broker.adapters.redis.lease import RedisLease
-from broker.cli.main import main
-from broker.client import GenerationClient
-from broker.errors import AuthenticationError, HeadraceError, LeaseUnavailable, MissingTopic, RightsError, Unreachable
-from broker.local.record import Endpoints
-from broker.local.services import LocalServices
-from broker.service.preflight.acl_check import check, dispatcher_needs
-from broker.service.preflight.preflight import find
-from broker.settings.connections import KafkaSettings, RedisSettings
-from broker.settings.whole import Settings
-from broker.simulator.upstream import Upstream
-from consumers.results import ResultReader
-from schemas.codec import Record, encode_failure
-from schemas.failure import FailureKind, RetryableFailure
-from schemas.topics import TopicSpec, topics
+from headrace.broker.adapters.kafka.connection import KafkaConnection, explain_unreachable
+from headrace.broker.adapters.kafka.lanes import KafkaLane
+from headrace.broker.adapters.kafka.ledger import KafkaLedger
+from headrace.broker.adapters.kafka.topics import create_missing
+from headrace.broker.adapters.redis.lease import RedisLease
+from headrace.broker.cli.main import main
+from headrace.broker.client import GenerationClient
+from headrace.broker.errors import (
+    AuthenticationError,
+    HeadraceError,
+    LeaseUnavailable,
+    MissingTopic,
+    RightsError,
+    Unreachable,
+)
+from headrace.broker.local.record import Endpoints
+from headrace.broker.local.services import LocalServices
+from headrace.broker.service.preflight.acl_check import check, dispatcher_needs
+from headrace.broker.service.preflight.preflight import find
+from headrace.broker.settings.connections import KafkaSettings, RedisSettings
+from headrace.broker.settings.whole import Settings
+from headrace.broker.simulator.upstream import Upstream
+from headrace.consumers.results import ResultReader
+from headrace.schemas.codec import Record, encode_failure
+from headrace.schemas.failure import FailureKind, RetryableFailure
+from headrace.schemas.topics import TopicSpec, topics
 from tests.integration.fleet import Fleet, producing, read_all, request
 from tests.integration.secured_kafka import (
     DESCRIBE,
@@ -139,7 +146,7 @@ async def test_a_dispatcher_and_a_retrier_without_rights_leave_with_one_sentence
 
     async def run(verb: str) -> tuple[int | None, str]:
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "broker.cli.main", verb, env=environment, stderr=asyncio.subprocess.PIPE
+            sys.executable, "-m", "headrace.broker.cli.main", verb, env=environment, stderr=asyncio.subprocess.PIPE
         )
         _, said = await process.communicate()
         return process.returncode, said.decode()

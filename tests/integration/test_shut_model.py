@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from broker.local.services import LocalServices
-from broker.simulator.script import Script, Scripted
-from broker.simulator.upstream import Upstream, UpstreamSettings
+from headrace.broker.local.services import LocalServices
+from headrace.broker.simulator.script import Script, Scripted
+from headrace.broker.simulator.upstream import Upstream, UpstreamSettings
 from tests.integration.fleet import LANES, Fleet, producing, read_all, request, send
 
 SHUT, OPEN = "gpt-4.1", "gpt-4o-mini"

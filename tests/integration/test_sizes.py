@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
-from broker.local.services import LocalServices
-from broker.simulator.upstream import Scripted, Upstream, UpstreamSettings
+from headrace.broker.local.services import LocalServices
+from headrace.broker.simulator.upstream import Scripted, Upstream, UpstreamSettings
 from tests.integration.fleet import Fleet, producing, read_all, request, send
 
 PLENTIFUL = UpstreamSettings(tokens_per_minute=9_000_000, requests_per_minute=90_000, latency_s=(0.05, 0.1))

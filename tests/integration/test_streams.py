@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
-from broker.client import GenerationClient
-from broker.local.services import LocalServices
-from broker.simulator import writing
-from broker.simulator.chat_pieces import chat_pieces
-from broker.simulator.streams import AnswerStream, Break, Manner, TimedText
-from broker.simulator.upstream import Scripted, Upstream, UpstreamSettings
-from consumers.chunks import ChunkReader, Told
-from schemas.outcome import Completed
+from headrace.broker.client import GenerationClient
+from headrace.broker.local.services import LocalServices
+from headrace.broker.simulator import writing
+from headrace.broker.simulator.chat_pieces import chat_pieces
+from headrace.broker.simulator.streams import AnswerStream, Break, Manner, TimedText
+from headrace.broker.simulator.upstream import Scripted, Upstream, UpstreamSettings
+from headrace.consumers.chunks import ChunkReader, Told
+from headrace.schemas.outcome import Completed
 from tests.integration.fleet import Fleet
 
 SETTINGS = {"HEADRACE_LIMITS": '{"gpt-4o-mini": {}}', "HEADRACE_RETRY__IN_PLACE_MAX_S": "30"}

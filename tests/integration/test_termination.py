@@ -9,9 +9,9 @@ from contextlib import contextmanager
 
 import pytest
 
-from broker.cli.main import main
-from broker.cli.termination import Termination
-from broker.cli.verbs import Verb
+from headrace.broker.cli.main import main
+from headrace.broker.cli.termination import Termination
+from headrace.broker.cli.verbs import Verb
 
 _HERE = "tests.unit.cli.verbs_that_fail"
 _TERMINATED = (
@@ -53,7 +53,8 @@ def test_afterwards_sigterm_is_what_it_was() -> None:
 def test_a_process_that_ignores_what_it_has_not_asked_for_ends_all_the_same() -> None:
     """As number 1 of a container does; SIG_IGN is inherited through exec."""
     program = (
-        f"import sys; from broker.cli.main import main; from {_HERE} import *; from broker.cli.verbs import Verb; "
+        f"import sys; from headrace.broker.cli.main import main; from {_HERE} import *; "
+        f"from headrace.broker.cli.verbs import Verb; "
     )
     program += f"sys.exit(main(['x'], [Verb('x', '{_HERE}:terminated_waiting', '')]))"
     with handled(signal.SIGTERM, signal.SIG_IGN):

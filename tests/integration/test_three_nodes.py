@@ -12,10 +12,10 @@ import time
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 
-from broker.adapters.kafka.probe import nodes_in_sync
-from broker.local.errors import LocalServicesError
-from broker.local.processes import Process, is_running
-from broker.local.services import LocalServices
+from headrace.broker.adapters.kafka.probe import nodes_in_sync
+from headrace.broker.local.errors import LocalServicesError
+from headrace.broker.local.processes import Process, is_running
+from headrace.broker.local.services import LocalServices
 from tests.integration.test_local import first_value, write_in_a_transaction
 
 ALL = frozenset({1, 2, 3})
@@ -24,7 +24,7 @@ ALL = frozenset({1, 2, 3})
 async def headrace(*words: str) -> tuple[int, str]:
     """The exit code, and everything that was said."""
     child = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "broker.cli.main", *words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        sys.executable, "-m", "headrace.broker.cli.main", *words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
     said, _ = await child.communicate()
     return child.returncode or 0, said.decode()

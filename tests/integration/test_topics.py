@@ -4,15 +4,15 @@ import uuid
 
 import pytest
 
-from broker.adapters.kafka.connection import KafkaConnection
-from broker.adapters.kafka.topics import all_topics, cluster_id, create_missing, look, node_count
-from broker.errors import SettingsError, Unreachable
-from broker.local.services import LocalServices
-from broker.service.preflight.findings import Finding
-from broker.service.preflight.topic_check import review, wanted
-from broker.settings.connections import KafkaSettings
-from broker.settings.whole import Settings
-from schemas.topics import TopicSpec, ledger_topic, requests_topic
+from headrace.broker.adapters.kafka.connection import KafkaConnection
+from headrace.broker.adapters.kafka.topics import all_topics, cluster_id, create_missing, look, node_count
+from headrace.broker.errors import SettingsError, Unreachable
+from headrace.broker.local.services import LocalServices
+from headrace.broker.service.preflight.findings import Finding
+from headrace.broker.service.preflight.topic_check import review, wanted
+from headrace.broker.settings.connections import KafkaSettings
+from headrace.broker.settings.whole import Settings
+from headrace.schemas.topics import TopicSpec, ledger_topic, requests_topic
 
 
 @pytest.fixture

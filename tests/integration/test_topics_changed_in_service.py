@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from broker.local.services import LocalServices
-from broker.simulator.upstream import Upstream, UpstreamSettings
-from consumers.results import ResultReader
-from schemas.record import Record
-from schemas.topics import ledger_topic, requests_topic, results_topic
+from headrace.broker.local.services import LocalServices
+from headrace.broker.simulator.upstream import Upstream, UpstreamSettings
+from headrace.consumers.results import ResultReader
+from headrace.schemas.record import Record
+from headrace.schemas.topics import ledger_topic, requests_topic, results_topic
 from tests.contract.changing_topics_contract import FOUND_WITHIN_S, outcome
 from tests.integration.fleet import Fleet, read_all, request
 from tests.integration.real_topics import RealTopics, topics_of

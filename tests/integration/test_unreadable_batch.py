@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from broker.adapters.kafka.connection import KafkaConnection
-from broker.adapters.kafka.lanes import KafkaLane
-from broker.local.services import LocalServices
-from broker.ports import Fetched, UnreadableRange
+from headrace.broker.adapters.kafka.connection import KafkaConnection
+from headrace.broker.adapters.kafka.lanes import KafkaLane
+from headrace.broker.local.services import LocalServices
+from headrace.broker.ports import Fetched, UnreadableRange
 from tests.contract.kafka_world import taken, texts, values
 from tests.integration.kafka_world import RealWorld, producing, real_world
 

@@ -6,8 +6,8 @@ import aiohttp
 import pytest
 from openai import AsyncOpenAI, AuthenticationError, InternalServerError, RateLimitError
 
-from broker.simulator.behaviours.catalogue import behaviour
-from broker.simulator.upstream import Scripted, Upstream, UpstreamSettings
+from headrace.broker.simulator.behaviours.catalogue import behaviour
+from headrace.broker.simulator.upstream import Scripted, Upstream, UpstreamSettings
 
 HELLO: dict[str, Any] = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "12345678"}]}
 CHARGE = 2 + 1 + 1

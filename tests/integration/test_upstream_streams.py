@@ -9,8 +9,8 @@ import pytest
 from openai import APIConnectionError, APIError, AsyncOpenAI, DefaultAioHttpClient, RateLimitError
 from openai.types.responses import Response, ResponseCompletedEvent, ResponseTextDeltaEvent
 
-from broker.simulator.streams import Break, Manner
-from broker.simulator.upstream import Scripted, Upstream, UpstreamSettings
+from headrace.broker.simulator.streams import Break, Manner
+from headrace.broker.simulator.upstream import Scripted, Upstream, UpstreamSettings
 from tests.unit.simulator.asking import ASKED, HELLO
 
 ID = {"X-Client-Request-Id": "lead-1"}

@@ -9,7 +9,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-PROGRAM = "import typer; from broker.cli.upstream import upstream; typer.run(upstream)"
+PROGRAM = "import typer; from headrace.broker.cli.upstream import upstream; typer.run(upstream)"
 
 pytestmark = pytest.mark.timeout(30)  # each starts a process of its own
 

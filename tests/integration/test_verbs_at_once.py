@@ -5,7 +5,7 @@ import json
 import sys
 from pathlib import Path
 
-from broker.local.services import LocalServices
+from headrace.broker.local.services import LocalServices
 from tests.integration.fleet import Fleet, read_all, request
 from tests.integration.test_replays import Said, begin, bury, end, stage
 
@@ -16,7 +16,7 @@ async def verb(fleet: Fleet, *arguments: str, text: str = "") -> Said:
     child = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
-        "broker.cli.main",
+        "headrace.broker.cli.main",
         *arguments,
         env=fleet.environment(),
         stdin=asyncio.subprocess.PIPE,

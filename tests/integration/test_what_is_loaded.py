@@ -25,7 +25,7 @@ def test_a_producer_or_reader_loads_nothing_of_the_dispatcher(verb: str) -> None
 @pytest.mark.parametrize("reader", ["dead_letters", "chunks"])
 def test_a_reader_of_dead_letters_or_chunks_loads_neither_openai_nor_tiktoken_nor_redis(reader: str) -> None:
     code = (
-        f"import sys, consumers.{reader}; "
+        f"import sys, headrace.consumers.{reader}; "
         "assert not {'openai', 'tiktoken', 'redis', 'typer', 'rich'} & set(sys.modules), sorted(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -34,7 +34,7 @@ def test_a_reader_of_dead_letters_or_chunks_loads_neither_openai_nor_tiktoken_no
 def test_without_matplotlib_the_extra_is_named_before_anything_is_played(tmp_path: Path) -> None:
     plot = tmp_path / "plan.png"
     program = (
-        "import sys; sys.modules['matplotlib'] = None; from broker.cli.main import main; "
+        "import sys; sys.modules['matplotlib'] = None; from headrace.broker.cli.main import main; "
         f"sys.exit(main(['simulate', '--rate=urgent=1/min', '--tokens-per-minute=20000', '--plot', {str(plot)!r}]))"
     )
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
@@ -47,7 +47,7 @@ def test_without_matplotlib_the_extra_is_named_before_anything_is_played(tmp_pat
 
 def test_without_a_plot_matplotlib_is_not_loaded() -> None:
     program = (
-        "import sys; from broker.cli.main import main; "
+        "import sys; from headrace.broker.cli.main import main; "
         "main('simulate --rate urgent=1/min --hours 0.1 --tokens-per-minute 20000 --quotas 1'.split()); "
         "sys.exit(any(name.split('.')[0] in ('matplotlib', 'openai', 'aiokafka', 'tiktoken') for name in sys.modules))"
     )
@@ -67,7 +67,7 @@ def test_explain_loads_nothing_heavy() -> None:
         "structlog",
     }  # typer loads pydantic
     code = (
-        "import sys\nfrom broker.cli.main import main\ncode = main(['explain', '429 slow_down'])\n"
+        "import sys\nfrom headrace.broker.cli.main import main\ncode = main(['explain', '429 slow_down'])\n"
         f"print(*({heavy!r} & sys.modules.keys()), file=sys.stderr)\nsys.exit(code)"
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -83,7 +83,7 @@ def test_explain_loads_nothing_heavy() -> None:
     ],
 )
 def test_explain_reads_standard_input_and_says_of_an_empty_one_that_it_is(given: bytes, out: str, err: str) -> None:
-    command = [sys.executable, "-m", "broker.cli.main", "explain"]
+    command = [sys.executable, "-m", "headrace.broker.cli.main", "explain"]
     ended = subprocess.run(command, input=given, capture_output=True, check=True)
     assert ended.stdout.decode().startswith(out)
     assert ended.stderr.decode() == err
@@ -94,7 +94,7 @@ def test_counting_works_where_every_socket_is_forbidden() -> None:
         "import socket\n"
         "def forbidden(*a, **k): raise SystemExit('the network was asked')\n"
         "socket.socket = socket.getaddrinfo = socket.create_connection = forbidden\n"
-        "from broker.adapters.tiktoken_counter import TiktokenCounter\n"
+        "from headrace.broker.adapters.tiktoken_counter import TiktokenCounter\n"
         "c = TiktokenCounter()\n"
         "print(c.count('gpt-4o', 'hello world'), c.count('gpt-4', 'hello world'))\n"
     )
@@ -106,7 +106,7 @@ def test_counting_works_where_every_socket_is_forbidden() -> None:
 def _loaded(argv: list[str], names: str) -> tuple[set[str], str]:
     """Which of `names` a process has imported after `headrace argv`, and what it printed."""
     code = (
-        f"import sys\nfrom broker.cli.main import main\ncode = main({argv!r})\n"
+        f"import sys\nfrom headrace.broker.cli.main import main\ncode = main({argv!r})\n"
         f"print(*({set(names.split())!r} & sys.modules.keys()), file=sys.stderr)\nsys.exit(code)"
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from broker.adapters.kafka.connection import KafkaConnection
-from broker.adapters.kafka.topics import cluster_id
-from broker.adapters.redis.lease import RedisLease
-from broker.cli.main import main
-from broker.local.services import LocalServices
-from broker.simulator.upstream import Upstream, UpstreamSettings
-from schemas.instants import from_wire
+from headrace.broker.adapters.kafka.connection import KafkaConnection
+from headrace.broker.adapters.kafka.topics import cluster_id
+from headrace.broker.adapters.redis.lease import RedisLease
+from headrace.broker.cli.main import main
+from headrace.broker.local.services import LocalServices
+from headrace.broker.simulator.upstream import Upstream, UpstreamSettings
+from headrace.schemas.instants import from_wire
 from tests.integration.fleet import Fleet, producing, read_all, request, send
 
 TOKENS, REQUESTS, LATE = 6_000, 24, 17

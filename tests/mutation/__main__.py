@@ -123,7 +123,9 @@ def as_json(results: Sequence[Result]) -> str:
 def options(arguments: Sequence[str]) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m tests.mutation", description=__doc__)
-    parser.add_argument("--only", action="append", default=[], metavar="MODULE", help="such as outbox or broker.core")
+    parser.add_argument(
+        "--only", action="append", default=[], metavar="MODULE", help="such as outbox or headrace.broker.core"
+    )
     parser.add_argument(
         "--seconds", type=float, default=4.0, help="of tests for each mutant at most (default %(default)s)"
     )

@@ -53,7 +53,7 @@ def near(modules: Sequence[str]) -> list[str]:
     texts = {path: path.read_text() for folder in TESTS for path in sorted((ROOT / folder).rglob("test_*.py"))}
     found: dict[str, None] = {}
     for module in modules:
-        users = [] if module.startswith("broker.core.") else _users(module)
+        users = [] if module.startswith("headrace.broker.core.") else _users(module)
         nearest = [path for each in (module, *users) for path in _naming(each, texts)]
         found.update(dict.fromkeys(str(path.relative_to(ROOT)) for path in nearest))
     return list(found)

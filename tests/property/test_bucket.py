@@ -5,9 +5,9 @@ from fractions import Fraction
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from broker.core.budget.bounded_bucket import BoundedTokenBucket
-from broker.core.budget.sliding_sum import SlidingSum
-from broker.core.budget.token_bucket import TokenBucket
+from headrace.broker.core.budget.bounded_bucket import BoundedTokenBucket
+from headrace.broker.core.budget.sliding_sum import SlidingSum
+from headrace.broker.core.budget.token_bucket import TokenBucket
 
 STEPS = st.lists(st.tuples(st.integers(0, 5_000), st.integers(0, 700)), max_size=30)
 

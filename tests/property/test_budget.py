@@ -14,12 +14,12 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from broker.core.answers.rate_limit_headers import MINUTE_MS, LimitMetric
-from broker.core.answers.verdict import Answer, judge
-from broker.core.budget.admission_delay import DELAY_MIN_MS
-from broker.core.budget.bucket_set import LevelBounds
-from broker.core.budget.budget import Budget, Checkpoint, LimitBeliefs
-from broker.core.units import PPM, ROUNDING_TOKENS
+from headrace.broker.core.answers.rate_limit_headers import MINUTE_MS, LimitMetric
+from headrace.broker.core.answers.verdict import Answer, judge
+from headrace.broker.core.budget.admission_delay import DELAY_MIN_MS
+from headrace.broker.core.budget.bucket_set import LevelBounds
+from headrace.broker.core.budget.budget import Budget, Checkpoint, LimitBeliefs
+from headrace.broker.core.units import PPM, ROUNDING_TOKENS
 
 CAPACITY = 6_000
 OVERLOADED = judge(Answer(503, {"retry-after": "1"}, None, None, None, ""))

@@ -3,8 +3,8 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from broker.core.endpoints import Law, facts_of
-from broker.core.pricing.laws import charge, framing_tokens, measure, texts
+from headrace.broker.core.endpoints import Law, facts_of
+from headrace.broker.core.pricing.laws import charge, framing_tokens, measure, texts
 
 TEXT = st.text(st.characters(codec=None, categories=["L", "N", "Cs", "Zs"]), max_size=20)
 JSON = st.recursive(

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from schemas.codec import (
+from headrace.schemas.codec import (
     DecodedRequest,
     InputLimits,
     Undecodable,
@@ -21,10 +21,10 @@ from schemas.codec import (
     encode_outcome,
     encode_request,
 )
-from schemas.ids import is_valid_id
-from schemas.ledger import LedgerEntry, LedgerKind, LedgerRecord, LedgerState, StartedEntry
-from schemas.outcome import Completed
-from schemas.request import GenerationRequest
+from headrace.schemas.ids import is_valid_id
+from headrace.schemas.ledger import LedgerEntry, LedgerKind, LedgerRecord, LedgerState, StartedEntry
+from headrace.schemas.outcome import Completed
+from headrace.schemas.request import GenerationRequest
 
 pytestmark = pytest.mark.timeout(30)  # Hypothesis on two busy cores
 RUNS = settings(max_examples=100, deadline=None)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.core.pricing.debit_history import DELAY_DIFFERENCE_MS, DebitHistory
+from headrace.broker.core.pricing.debit_history import DELAY_DIFFERENCE_MS, DebitHistory
 
 CAPACITY, PERIOD = 60_000, 60_000
 

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from broker.cli.explain.answers import answers_in
-from broker.cli.explain.page import page
-from broker.cli.explain.pieces import LINE_CHARS_MAX, pieces
-from broker.cli.explain.verb import as_object
-from broker.core.answers.verdict import judge
+from headrace.broker.cli.explain.answers import answers_in
+from headrace.broker.cli.explain.page import page
+from headrace.broker.cli.explain.pieces import LINE_CHARS_MAX, pieces
+from headrace.broker.cli.explain.verb import as_object
+from headrace.broker.core.answers.verdict import judge
 from tests.property.test_verdict import mangled
 from tests.unit.core import recorded
 

@@ -11,12 +11,12 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
-from broker.core.answers.verdict import Meaning
-from broker.core.bounds import OVERDUE_AFTER_MS
-from broker.core.commands import Complete, Fail, Park, Withdraw
-from broker.core.identity.dedupe import Identity
-from broker.core.requests.ledger_notes import observe
-from broker.core.ticket import Candidate, Garbage, TicketNumber
+from headrace.broker.core.answers.verdict import Meaning
+from headrace.broker.core.bounds import OVERDUE_AFTER_MS
+from headrace.broker.core.commands import Complete, Fail, Park, Withdraw
+from headrace.broker.core.identity.dedupe import Identity
+from headrace.broker.core.requests.ledger_notes import observe
+from headrace.broker.core.ticket import Candidate, Garbage, TicketNumber
 from tests.unit.core.shell import WALL_MS, Shell, leading
 from tests.unit.core.specimens import candidate, identity, verdict
 

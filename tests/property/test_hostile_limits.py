@@ -8,11 +8,11 @@ import random
 
 import pytest
 
-from broker.core.answers.error_body import answer_of
-from broker.core.answers.rate_limit_headers import DAY_MS, HOUR_MS
-from broker.core.answers.verdict import WAIT_MS_MAX, Answer, judge
-from broker.core.budget.budget import Budget, LimitBeliefs
-from broker.core.pricing.law_identification import TokenUsage
+from headrace.broker.core.answers.error_body import answer_of
+from headrace.broker.core.answers.rate_limit_headers import DAY_MS, HOUR_MS
+from headrace.broker.core.answers.verdict import WAIT_MS_MAX, Answer, judge
+from headrace.broker.core.budget.budget import Budget, LimitBeliefs
+from headrace.broker.core.pricing.law_identification import TokenUsage
 from tests.hostile.upstream_pieces import limit_headers, refusal
 
 SEEDS = 400

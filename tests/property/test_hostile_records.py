@@ -11,17 +11,17 @@ from random import Random
 
 import pytest
 
-from broker.clock import WallClock
-from broker.core.pricing.laws import PRICE_MAX
-from broker.core.ticket import Candidate
-from broker.service.intake.pricer import Pricer
-from broker.service.intake.weight import RECORD_BYTES, weigh
-from broker.testing.counter import RoughCounter
-from schemas.codec import decode_dead_letter, decode_failure, encode_dead_letter, encode_failure, encode_retry
-from schemas.dead_letter import Origin
-from schemas.failure import RetryableFailure, header_fields, key_fields
-from schemas.record import Record, present
-from schemas.request_codec import DecodedRequest, binary_headers, decode_request
+from headrace.broker.clock import WallClock
+from headrace.broker.core.pricing.laws import PRICE_MAX
+from headrace.broker.core.ticket import Candidate
+from headrace.broker.service.intake.pricer import Pricer
+from headrace.broker.service.intake.weight import RECORD_BYTES, weigh
+from headrace.broker.testing.counter import RoughCounter
+from headrace.schemas.codec import decode_dead_letter, decode_failure, encode_dead_letter, encode_failure, encode_retry
+from headrace.schemas.dead_letter import Origin
+from headrace.schemas.failure import RetryableFailure, header_fields, key_fields
+from headrace.schemas.record import Record, present
+from headrace.schemas.request_codec import DecodedRequest, binary_headers, decode_request
 from tests.hostile.records import ANSWERED, DEAD_LETTER, FAILED, KINDS, NAMES, Specimen, specimen
 from tests.unit.service.rig import PREFIX, Process, World, grants_of, led, settings_of, until
 from tests.virtual_time import VIRTUAL_TIME

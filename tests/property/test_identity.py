@@ -9,9 +9,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from broker.core.bounds import CANCEL_SLACK_MS
-from broker.core.identity.dedupe import DedupeDecision, DedupeTable, Fate, Identity
-from broker.core.identity.pending_cancels import CancelRecord
+from headrace.broker.core.bounds import CANCEL_SLACK_MS
+from headrace.broker.core.identity.dedupe import DedupeDecision, DedupeTable, Fate, Identity
+from headrace.broker.core.identity.pending_cancels import CancelRecord
 
 picks = st.integers(0, 1 << 30)
 WINDOW = 3_600_000

@@ -5,8 +5,8 @@ import base64
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.core.pricing.laws import measure
-from broker.simulator.pictures import picture_tokens
+from headrace.broker.core.pricing.laws import measure
+from headrace.broker.simulator.pictures import picture_tokens
 
 MODELS = (
     "gpt-4o-2024-08-06",

@@ -11,13 +11,13 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from broker.core.answers.rate_limit_headers import MINUTE_MS, LimitMetric
-from broker.core.budget.bucket_set import LevelBounds
-from broker.core.budget.budget import Budget, Checkpoint, LimitBeliefs
-from broker.core.config import LaneRule
-from broker.core.lanes.scheduler import Scheduler
-from broker.core.ticket import State, Ticket
-from broker.core.units import PPM
+from headrace.broker.core.answers.rate_limit_headers import MINUTE_MS, LimitMetric
+from headrace.broker.core.budget.bucket_set import LevelBounds
+from headrace.broker.core.budget.budget import Budget, Checkpoint, LimitBeliefs
+from headrace.broker.core.config import LaneRule
+from headrace.broker.core.lanes.scheduler import Scheduler
+from headrace.broker.core.ticket import State, Ticket
+from headrace.broker.core.units import PPM
 from tests.property.lanes_model import Asked, Model, Shares
 from tests.unit.core.specimens import FAR_MS, candidate, ticket, verdict
 

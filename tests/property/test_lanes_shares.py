@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.core.config import LaneRule
-from broker.core.lanes.lanes import Lanes
-from broker.core.lanes.tenants import Tenants
-from broker.core.units import PPM
+from headrace.broker.core.config import LaneRule
+from headrace.broker.core.lanes.lanes import Lanes
+from headrace.broker.core.lanes.tenants import Tenants
+from headrace.broker.core.units import PPM
 from tests.unit.core.specimens import candidate, ticket
 
 pytestmark = pytest.mark.timeout(300)  # what fails is made small first

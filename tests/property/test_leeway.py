@@ -7,14 +7,14 @@ until now, which changes nothing but that its leeway is void.
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.core.answers.rate_limit_headers import DAY_MS, MINUTE_MS, SECOND_MS, LimitMetric, Reading, Snapshot
-from broker.core.answers.verdict import Meaning, Verdict, success
-from broker.core.budget.bucket_set import LevelBounds
-from broker.core.budget.budget import Budget, Checkpoint, LimitBeliefs
-from broker.core.endpoints import Law
-from broker.core.pricing.law_identification import TokenUsage
-from broker.core.pricing.laws import Prices
-from broker.core.units import PPM
+from headrace.broker.core.answers.rate_limit_headers import DAY_MS, MINUTE_MS, SECOND_MS, LimitMetric, Reading, Snapshot
+from headrace.broker.core.answers.verdict import Meaning, Verdict, success
+from headrace.broker.core.budget.bucket_set import LevelBounds
+from headrace.broker.core.budget.budget import Budget, Checkpoint, LimitBeliefs
+from headrace.broker.core.endpoints import Law
+from headrace.broker.core.pricing.law_identification import TokenUsage
+from headrace.broker.core.pricing.laws import Prices
+from headrace.broker.core.units import PPM
 
 CAPACITY = 60_000
 REQUESTS = 20

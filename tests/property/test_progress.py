@@ -4,8 +4,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from broker.core.progress.offset_map import MAP_BYTES_MAX, METADATA_CHARS_MAX
-from broker.core.progress.partition_progress import PartitionProgress
+from headrace.broker.core.progress.offset_map import MAP_BYTES_MAX, METADATA_CHARS_MAX
+from headrace.broker.core.progress.partition_progress import PartitionProgress
 from tests.progress_seen import done_of, finish, holds, incomplete
 
 OPEN, HELD = "open", "held"

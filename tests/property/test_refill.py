@@ -12,13 +12,19 @@ from typing import Final
 
 import pytest
 
-from broker.core.answers.rate_limit_headers import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, LimitMetric, Reading
-from broker.core.budget.refill_detection import ANSWERS_MIN, USUAL_PERIODS_MS, Refill, RefillEvidence, RefillPattern
-from broker.simulator.meters.bucket import Bucket
-from broker.simulator.meters.fixed_window import FixedWindow
-from broker.simulator.meters.sliding_window import SlidingWindow
-from broker.simulator.meters.two_windows import TwoWindows
-from broker.simulator.rules import Meter
+from headrace.broker.core.answers.rate_limit_headers import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, LimitMetric, Reading
+from headrace.broker.core.budget.refill_detection import (
+    ANSWERS_MIN,
+    USUAL_PERIODS_MS,
+    Refill,
+    RefillEvidence,
+    RefillPattern,
+)
+from headrace.broker.simulator.meters.bucket import Bucket
+from headrace.broker.simulator.meters.fixed_window import FixedWindow
+from headrace.broker.simulator.meters.sliding_window import SlidingWindow
+from headrace.broker.simulator.meters.two_windows import TwoWindows
+from headrace.broker.simulator.rules import Meter
 
 US: Final = 1_000  # microseconds in a millisecond, for the simulator counts in these
 WAY_MAX_MS: Final = 200

@@ -10,10 +10,10 @@ from random import Random
 
 import pytest
 
-from broker.core.commands import Complete, DeadLetterOnly, Decision, Fail, Form
-from broker.core.events import Setback
-from broker.core.requests.outbox import Decided, Outbox
-from broker.core.ticket import Ticket, TicketNumber
+from headrace.broker.core.commands import Complete, DeadLetterOnly, Decision, Fail, Form
+from headrace.broker.core.events import Setback
+from headrace.broker.core.requests.outbox import Decided, Outbox
+from headrace.broker.core.ticket import Ticket, TicketNumber
 from tests.unit.core.specimens import ticket
 
 SEEDS = range(150)

@@ -5,7 +5,7 @@ import random
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from consumers.retries.releases import Releases, StoredReleases, choose
+from headrace.consumers.retries.releases import Releases, StoredReleases, choose
 
 LANES = ("urgent", "bulk")
 

@@ -7,9 +7,9 @@ from contextlib import suppress
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from broker.errors import ProducerDead
-from broker.testing.kafka import CommitFault
-from consumers.replays.job import ReplayRequest
+from headrace.broker.errors import ProducerDead
+from headrace.broker.testing.kafka import CommitFault
+from headrace.consumers.replays.job import ReplayRequest
 from tests.unit.consumers.replays.rig import EVERYTHING, World, killed_at
 
 _FAST = 1_000_000.0

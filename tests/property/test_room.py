@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.core.config import LaneRule
-from broker.core.progress.partition_progress import PartitionProgress
-from broker.core.requests.registry import TicketRegistry
-from broker.core.ticket import Ticket
+from headrace.broker.core.config import LaneRule
+from headrace.broker.core.progress.partition_progress import PartitionProgress
+from headrace.broker.core.requests.registry import TicketRegistry
+from headrace.broker.core.ticket import Ticket
 from tests.unit.core.specimens import place, ticket
 
 pytestmark = pytest.mark.timeout(300)  # what fails is made small first

@@ -3,12 +3,12 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from broker.simulator.account import Account, Scene
-from broker.simulator.admission import MINUTE_US, Admitted, Metric
-from broker.simulator.behaviours.bounds import Behaviour
-from broker.simulator.behaviours.catalogue import NAMED
-from broker.simulator.behaviours.enforcement import Foreign, LimitChange
-from broker.simulator.rules import Limits
+from headrace.broker.simulator.account import Account, Scene
+from headrace.broker.simulator.admission import MINUTE_US, Admitted, Metric
+from headrace.broker.simulator.behaviours.bounds import Behaviour
+from headrace.broker.simulator.behaviours.catalogue import NAMED
+from headrace.broker.simulator.behaviours.enforcement import Foreign, LimitChange
+from headrace.broker.simulator.rules import Limits
 
 Steps = list[tuple[int, int]]  # microseconds since the step before, charge
 

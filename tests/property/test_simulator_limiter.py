@@ -5,7 +5,7 @@ from fractions import Fraction
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.simulator.limiter import MINUTE_US, Account, Admitted, Limits, Metric
+from headrace.broker.simulator.limiter import MINUTE_US, Account, Admitted, Limits, Metric
 
 Steps = list[tuple[int, int]]  # microseconds since the step before, charge
 

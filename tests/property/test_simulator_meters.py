@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from broker.simulator.admission import MINUTE_US, SECOND_US
-from broker.simulator.meters.bucket import Bucket
-from broker.simulator.meters.fixed_window import FixedWindow
-from broker.simulator.meters.sliding_window import SlidingWindow
-from broker.simulator.meters.two_windows import TwoWindows
-from broker.simulator.rules import Meter
+from headrace.broker.simulator.admission import MINUTE_US, SECOND_US
+from headrace.broker.simulator.meters.bucket import Bucket
+from headrace.broker.simulator.meters.fixed_window import FixedWindow
+from headrace.broker.simulator.meters.sliding_window import SlidingWindow
+from headrace.broker.simulator.meters.two_windows import TwoWindows
+from headrace.broker.simulator.rules import Meter
 
 Making = Callable[[int, int], Meter]
 Steps = list[tuple[int, int]]  # microseconds since the step before, charge

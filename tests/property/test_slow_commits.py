@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.core.ticket import TicketNumber
+from headrace.broker.core.ticket import TicketNumber
 from tests.unit.core.shell import Shell
 from tests.unit.core.specimens import candidate
 

@@ -13,13 +13,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from broker.core.answers.rate_limit_headers import MINUTE_MS, LimitMetric
-from broker.core.budget.bucket_set import LevelBounds
-from broker.core.budget.budget import Budget, Checkpoint, LimitBeliefs
-from broker.core.config import LaneRule
-from broker.core.lanes.scheduler import Scheduler
-from broker.core.ticket import Ticket
-from broker.core.units import PPM, ROUNDING_TOKENS
+from headrace.broker.core.answers.rate_limit_headers import MINUTE_MS, LimitMetric
+from headrace.broker.core.budget.bucket_set import LevelBounds
+from headrace.broker.core.budget.budget import Budget, Checkpoint, LimitBeliefs
+from headrace.broker.core.config import LaneRule
+from headrace.broker.core.lanes.scheduler import Scheduler
+from headrace.broker.core.ticket import Ticket
+from headrace.broker.core.units import PPM, ROUNDING_TOKENS
 from tests.unit.core.specimens import candidate, ticket, verdict
 
 pytestmark = pytest.mark.timeout(300)  # what fails is made small first

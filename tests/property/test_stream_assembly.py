@@ -7,11 +7,11 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.adapters.openai.stream_assembly import ChatAssembly
-from broker.simulator.chat_pieces import chat_pieces
-from broker.simulator.pricing import Endpoint
-from broker.simulator.streams import stream_of
-from schemas.delta import Delta, merged
+from headrace.broker.adapters.openai.stream_assembly import ChatAssembly
+from headrace.broker.simulator.chat_pieces import chat_pieces
+from headrace.broker.simulator.pricing import Endpoint
+from headrace.broker.simulator.streams import stream_of
+from headrace.schemas.delta import Delta, merged
 
 _NAMES = st.sampled_from(["choices", "index", "delta", "content", "tool_calls", "id", "type", "response", "usage", "x"])
 _JSON = st.recursive(

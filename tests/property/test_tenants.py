@@ -13,13 +13,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from broker.core.answers.rate_limit_headers import MINUTE_MS
-from broker.core.budget.sliding_sum import SLOT_MS
-from broker.core.config import WEIGHT_ONE, TenantRule
-from broker.core.lanes.fair_queue import FairQueue
-from broker.core.lanes.lanes import Lanes
-from broker.core.lanes.tenants import Tenants
-from broker.core.ticket import Ticket
+from headrace.broker.core.answers.rate_limit_headers import MINUTE_MS
+from headrace.broker.core.budget.sliding_sum import SLOT_MS
+from headrace.broker.core.config import WEIGHT_ONE, TenantRule
+from headrace.broker.core.lanes.fair_queue import FairQueue
+from headrace.broker.core.lanes.lanes import Lanes
+from headrace.broker.core.lanes.tenants import Tenants
+from headrace.broker.core.ticket import Ticket
 from tests.unit.core.specimens import LANES, candidate, ticket
 
 pytestmark = pytest.mark.timeout(300)  # what fails is made small first

@@ -7,8 +7,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from broker.core.config import LeaseTimes
-from broker.core.lease import RELEASED, Candidacy, Trust
+from headrace.broker.core.config import LeaseTimes
+from headrace.broker.core.lease import RELEASED, Candidacy, Trust
 
 TIMES = LeaseTimes()
 TICK_MS = 50

@@ -7,12 +7,18 @@ from collections.abc import Iterator
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from broker.core.answers.base_url import AnswerForm, look_of
-from broker.core.answers.error_body import answer_of, error_in
-from broker.core.answers.numbers import http_date_s, parse_duration_ms
-from broker.core.answers.rate_limit_headers import Reading, SideReading, readings, retry_after_ms, side_readings
-from broker.core.answers.rate_limit_messages import snapshot, stated_limit
-from broker.core.answers.verdict import Answer, Meaning, Verdict, judge, unknown_server, wrong_server
+from headrace.broker.core.answers.base_url import AnswerForm, look_of
+from headrace.broker.core.answers.error_body import answer_of, error_in
+from headrace.broker.core.answers.numbers import http_date_s, parse_duration_ms
+from headrace.broker.core.answers.rate_limit_headers import (
+    Reading,
+    SideReading,
+    readings,
+    retry_after_ms,
+    side_readings,
+)
+from headrace.broker.core.answers.rate_limit_messages import snapshot, stated_limit
+from headrace.broker.core.answers.verdict import Answer, Meaning, Verdict, judge, unknown_server, wrong_server
 from tests.unit.core import recorded
 
 VARIANTS = 12_000

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from random import Random
 from typing import Protocol
 
-from broker.core.config import Role
+from headrace.broker.core.config import Role
 from tests.progress_seen import done_of
 from tests.simulation.agenda import Agenda
 from tests.simulation.history import History

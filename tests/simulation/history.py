@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
-from broker.core.config import LaneRule, TenantRule
-from broker.core.ticket import Source, TicketNumber
+from headrace.broker.core.config import LaneRule, TenantRule
+from headrace.broker.core.ticket import Source, TicketNumber
 from tests.simulation.kafka import Kafka, LaneRecord, Transaction
 from tests.simulation.upstream import Ending
 

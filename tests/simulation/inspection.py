@@ -8,11 +8,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from itertools import chain
 
-from broker.core.config import Role
-from broker.core.dispatch import Dispatch
-from broker.core.identity.dedupe import Fate
-from broker.core.lanes.scheduler import LimitQueue
-from broker.core.ticket import CallNumber, Candidate, State, Ticket, TicketNumber, id_hash_of
+from headrace.broker.core.config import Role
+from headrace.broker.core.dispatch import Dispatch
+from headrace.broker.core.identity.dedupe import Fate
+from headrace.broker.core.lanes.scheduler import LimitQueue
+from headrace.broker.core.ticket import CallNumber, Candidate, State, Ticket, TicketNumber, id_hash_of
 from tests.simulation.history import CallMade, Turn
 
 

@@ -8,11 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
-from broker.core.budget.budget import Checkpoint
-from broker.core.commands import AttemptEntry, Batch, Decision, SettledEntry
-from broker.core.identity.pending_cancels import CancelRecord
-from broker.core.progress.partition_progress import PartitionProgress, Stored
-from broker.core.ticket import LanePartition, Source
+from headrace.broker.core.budget.budget import Checkpoint
+from headrace.broker.core.commands import AttemptEntry, Batch, Decision, SettledEntry
+from headrace.broker.core.identity.pending_cancels import CancelRecord
+from headrace.broker.core.progress.partition_progress import PartitionProgress, Stored
+from headrace.broker.core.ticket import LanePartition, Source
 
 
 @dataclass(frozen=True, slots=True)

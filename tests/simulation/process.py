@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Protocol
 
-from broker.core.answers.verdict import Meaning, Verdict
-from broker.core.bounds import CANCEL_SLACK_MS
-from broker.core.budget.budget import Budget, Checkpoint, LimitBeliefs
-from broker.core.commands import AttemptEntry, Batch, Call, CancelCall, Command, Contained, Forget, Publish
-from broker.core.config import Role
-from broker.core.dispatch import Dispatch
-from broker.core.events import (
+from headrace.broker.core.answers.verdict import Meaning, Verdict
+from headrace.broker.core.bounds import CANCEL_SLACK_MS
+from headrace.broker.core.budget.budget import Budget, Checkpoint, LimitBeliefs
+from headrace.broker.core.commands import AttemptEntry, Batch, Call, CancelCall, Command, Contained, Forget, Publish
+from headrace.broker.core.config import Role
+from headrace.broker.core.dispatch import Dispatch
+from headrace.broker.core.events import (
     Answered,
     CallNotSent,
     Committed,
@@ -30,12 +30,12 @@ from broker.core.events import (
     Suspended,
     Taken,
 )
-from broker.core.identity.dedupe import Identity
-from broker.core.identity.pending_cancels import CancelRecord
-from broker.core.pricing.laws import Prices
-from broker.core.progress.partition_progress import PartitionProgress
-from broker.core.requests.registry import Want
-from broker.core.ticket import CallNumber, Candidate, Garbage, LanePartition, Source, State, TicketNumber
+from headrace.broker.core.identity.dedupe import Identity
+from headrace.broker.core.identity.pending_cancels import CancelRecord
+from headrace.broker.core.pricing.laws import Prices
+from headrace.broker.core.progress.partition_progress import PartitionProgress
+from headrace.broker.core.requests.registry import Want
+from headrace.broker.core.ticket import CallNumber, Candidate, Garbage, LanePartition, Source, State, TicketNumber
 from tests.simulation.history import Held, History, Lined
 from tests.simulation.inspection import held, inspect, turns
 from tests.simulation.kafka import Kafka, LaneRecord, LedgerRow, Request, Rubbish, Settled, Transaction, Wish

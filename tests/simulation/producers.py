@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from random import Random
 
-from broker.core.commands import Fail, Park
-from broker.core.ticket import CONTROL, LanePartition
+from headrace.broker.core.commands import Fail, Park
+from headrace.broker.core.ticket import CONTROL, LanePartition
 from tests.simulation.agenda import Agenda
 from tests.simulation.kafka import Content, Kafka, LaneRecord, Request, Rubbish, Transaction, Wish
 from tests.simulation.process import WALL_MS

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from random import Random
 
-from broker.core.config import DispatchRules, LaneRule, LeaseTimes, RetryRules, TenantRule
-from broker.core.units import PPM
+from headrace.broker.core.config import DispatchRules, LaneRule, LeaseTimes, RetryRules, TenantRule
+from headrace.broker.core.units import PPM
 
 MINUTE_MS = 60_000
 TENANTS = ("", "", "dear", "frugal", "narrow")

@@ -12,8 +12,8 @@ from random import Random
 
 import pytest
 
-from broker.core.answers.verdict import Answer, judge
-from broker.core.budget.budget import Budget, LimitBeliefs
+from headrace.broker.core.answers.verdict import Answer, judge
+from headrace.broker.core.budget.budget import Budget, LimitBeliefs
 
 MINUTE = 60_000
 

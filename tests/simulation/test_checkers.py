@@ -5,12 +5,12 @@ from dataclasses import replace
 
 import pytest
 
-from broker.core.commands import Complete, Discard, Fail, Remember
-from broker.core.config import TenantRule
-from broker.core.identity.pending_cancels import CancelRecord
-from broker.core.progress.partition_progress import PartitionProgress
-from broker.core.ticket import TicketNumber
-from broker.core.units import PPM
+from headrace.broker.core.commands import Complete, Discard, Fail, Remember
+from headrace.broker.core.config import TenantRule
+from headrace.broker.core.identity.pending_cancels import CancelRecord
+from headrace.broker.core.progress.partition_progress import PartitionProgress
+from headrace.broker.core.ticket import TicketNumber
+from headrace.broker.core.units import PPM
 from tests.simulation.checkers import (
     answers_are_real,
     buffers_are_bounded,

@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 
-from broker.simulator.admission import SECOND_US, Metric
-from broker.simulator.behaviours.bounds import Behaviour
-from broker.simulator.behaviours.catalogue import behaviour
-from broker.simulator.pricing import Size
-from broker.simulator.settings import UpstreamSettings
-from broker.simulator.virtual import Ask, VirtualUpstream
+from headrace.broker.simulator.admission import SECOND_US, Metric
+from headrace.broker.simulator.behaviours.bounds import Behaviour
+from headrace.broker.simulator.behaviours.catalogue import behaviour
+from headrace.broker.simulator.pricing import Size
+from headrace.broker.simulator.settings import UpstreamSettings
+from headrace.broker.simulator.virtual import Ask, VirtualUpstream
 
 
 def upstream(*behaviours: Behaviour, **settings: Any) -> VirtualUpstream:

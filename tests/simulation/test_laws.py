@@ -14,20 +14,20 @@ from random import Random
 
 import pytest
 
-from broker.core.answers.error_body import answer_of
-from broker.core.answers.rate_limit_headers import LimitMetric
-from broker.core.answers.verdict import Meaning, judge
-from broker.core.budget.budget import Budget, LimitBeliefs
-from broker.core.endpoints import Law
-from broker.core.pricing import laws as core
-from broker.core.pricing.law_identification import TokenUsage
-from broker.core.pricing.laws import Prices, prices
-from broker.simulator import pricing as server
-from broker.simulator.admission import Metric as PlayedMetric
-from broker.simulator.behaviours.bounds import Behaviour
-from broker.simulator.behaviours.catalogue import behaviour
-from broker.simulator.settings import UpstreamSettings
-from broker.simulator.virtual import Ask, VirtualAnswer, VirtualUpstream, Visit
+from headrace.broker.core.answers.error_body import answer_of
+from headrace.broker.core.answers.rate_limit_headers import LimitMetric
+from headrace.broker.core.answers.verdict import Meaning, judge
+from headrace.broker.core.budget.budget import Budget, LimitBeliefs
+from headrace.broker.core.endpoints import Law
+from headrace.broker.core.pricing import laws as core
+from headrace.broker.core.pricing.law_identification import TokenUsage
+from headrace.broker.core.pricing.laws import Prices, prices
+from headrace.broker.simulator import pricing as server
+from headrace.broker.simulator.admission import Metric as PlayedMetric
+from headrace.broker.simulator.behaviours.bounds import Behaviour
+from headrace.broker.simulator.behaviours.catalogue import behaviour
+from headrace.broker.simulator.settings import UpstreamSettings
+from headrace.broker.simulator.virtual import Ask, VirtualAnswer, VirtualUpstream, Visit
 
 WAY_MS = 20
 CALLS = 30  # within so many the law must be known

@@ -10,8 +10,8 @@ from benchmarks.limits.enforced import law_of, oracle_of
 from benchmarks.limits.measure import figures
 from benchmarks.limits.rows import ROWS, Row, Way
 from benchmarks.limits.world import Record, Witness
-from broker.simulator.admission import Admitted, Refusal
-from broker.simulator.behaviours.enforcement import Foreign
+from headrace.broker.simulator.admission import Admitted, Refusal
+from headrace.broker.simulator.behaviours.enforcement import Foreign
 
 NAMES = [row.name for row in ROWS]
 OPENED_US = 20_000

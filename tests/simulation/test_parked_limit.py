@@ -11,18 +11,18 @@ from itertools import count
 
 import pytest
 
-from broker.core.answers.rate_limit_headers import MINUTE_MS, LimitMetric, Reading
-from broker.core.answers.verdict import Meaning, Verdict
-from broker.core.budget.budget import Budget, Checkpoint, LimitBeliefs
-from broker.core.commands import Batch, Call, Complete, Park, Publish
-from broker.core.config import LaneRule
-from broker.core.dispatch import Dispatch
-from broker.core.events import Answered, Committed, Event, Promoted, Renewed, Taken
-from broker.core.identity.dedupe import Identity
-from broker.core.pricing.laws import Prices
-from broker.core.progress.partition_progress import PartitionProgress
-from broker.core.requests.registry import Want
-from broker.core.ticket import Candidate, LanePartition, Source, TicketNumber
+from headrace.broker.core.answers.rate_limit_headers import MINUTE_MS, LimitMetric, Reading
+from headrace.broker.core.answers.verdict import Meaning, Verdict
+from headrace.broker.core.budget.budget import Budget, Checkpoint, LimitBeliefs
+from headrace.broker.core.commands import Batch, Call, Complete, Park, Publish
+from headrace.broker.core.config import LaneRule
+from headrace.broker.core.dispatch import Dispatch
+from headrace.broker.core.events import Answered, Committed, Event, Promoted, Renewed, Taken
+from headrace.broker.core.identity.dedupe import Identity
+from headrace.broker.core.pricing.laws import Prices
+from headrace.broker.core.progress.partition_progress import PartitionProgress
+from headrace.broker.core.requests.registry import Want
+from headrace.broker.core.ticket import Candidate, LanePartition, Source, TicketNumber
 from tests.unit.core.specimens import rules
 
 SHARES = (("urgent", 1, 50_000, 0), ("standard", 2, 0, 100_000), ("bulk", 3, 0, 50_000))

@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from broker.testing.kafka import CommitFault
+from headrace.broker.testing.kafka import CommitFault
 from tests.unit.consumers.rig import Process, World
 from tests.unit.service.rig import until
 from tests.virtual_time import VIRTUAL_TIME

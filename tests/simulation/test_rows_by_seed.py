@@ -8,7 +8,7 @@ from benchmarks.limits.calls import calls_of
 from benchmarks.limits.dispatching import dispatch
 from benchmarks.limits.measure import Figures, figures
 from benchmarks.limits.rows import HIDDEN, ROWS, SHARED, Row
-from broker.simulator.settings import UpstreamSettings
+from headrace.broker.simulator.settings import UpstreamSettings
 
 
 @dataclass(frozen=True, slots=True)

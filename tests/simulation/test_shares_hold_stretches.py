@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from broker.core.config import LaneRule
-from broker.core.ticket import LanePartition, Source, TicketNumber
-from broker.core.units import PPM
+from headrace.broker.core.config import LaneRule
+from headrace.broker.core.ticket import LanePartition, Source, TicketNumber
+from headrace.broker.core.units import PPM
 from tests.simulation.checkers import shares_hold
 from tests.simulation.history import CallMade, History, Turn
 from tests.simulation.kafka import Kafka

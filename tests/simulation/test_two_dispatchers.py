@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from broker.testing.kafka import CommitFault
-from broker.testing.upstream import Asked, Said, completion
+from headrace.broker.testing.kafka import CommitFault
+from headrace.broker.testing.upstream import Asked, Said, completion
 from tests.unit.service.rig import Process, World, led, until, warmed
 from tests.virtual_time import VIRTUAL_TIME
 

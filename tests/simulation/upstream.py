@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from enum import Enum
 from random import Random
 
-from broker.core.answers.verdict import Answer, Meaning, Verdict, judge
-from broker.simulator.limiter import Admitted, HeaderTriple, Limiter, Limits, Metric, Refusal
+from headrace.broker.core.answers.verdict import Answer, Meaning, Verdict, judge
+from headrace.broker.simulator.limiter import Admitted, HeaderTriple, Limiter, Limits, Metric, Refusal
 from tests.simulation.kafka import Request
 from tests.simulation.scenario import Scenario
 

@@ -6,7 +6,7 @@ compared. Sentences are left out for the same reason; reasons are what is publis
 
 from typing import assert_never
 
-from broker.core.commands import Complete, Decision, Discard, Fail, Park, Remember, Withdraw
+from headrace.broker.core.commands import Complete, Decision, Discard, Fail, Park, Remember, Withdraw
 from tests.simulation.kafka import Content, Request, Rubbish, Wish
 
 Words = tuple[object, ...]

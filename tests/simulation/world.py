@@ -7,10 +7,10 @@ and the checkers look at what has become of it.
 from dataclasses import replace
 from random import Random
 
-from broker.core.answers.verdict import Meaning
-from broker.core.commands import Batch, Call
-from broker.core.config import Role
-from broker.core.ticket import CONTROL, CallNumber, LanePartition, Source
+from headrace.broker.core.answers.verdict import Meaning
+from headrace.broker.core.commands import Batch, Call
+from headrace.broker.core.config import Role
+from headrace.broker.core.ticket import CONTROL, CallNumber, LanePartition, Source
 from tests.simulation.agenda import Agenda
 from tests.simulation.election import Election
 from tests.simulation.history import CallMade, History, Remains

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from broker.client import GenerationClient, new_id, submission
-from broker.errors import InvalidRequest
-from schemas.codec import DecodedRequest, decode_request
+from headrace.broker.client import GenerationClient, new_id, submission
+from headrace.broker.errors import InvalidRequest
+from headrace.schemas.codec import DecodedRequest, decode_request
 
 BODY = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "SECRET"}]}
 

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from broker.errors import IdConflict, InvalidRequest
-from broker.testing.memory_broker import MemoryBroker
-from broker.testing.upstream import Asked, Said
-from schemas.outcome import Failed
+from headrace.broker.errors import IdConflict, InvalidRequest
+from headrace.broker.testing.memory_broker import MemoryBroker
+from headrace.broker.testing.upstream import Asked, Said
+from headrace.schemas.outcome import Failed
 from tests.unit.two_tenants import BODY, acmes, client, echo, zeniths
 from tests.virtual_time import VIRTUAL_TIME
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from broker.client import GenerationClient, submission
-from broker.errors import (
+from headrace.broker.client import GenerationClient, submission
+from headrace.broker.errors import (
     GenerationFailed,
     HeadraceError,
     IdConflict,
@@ -17,16 +17,16 @@ from broker.errors import (
     Unresolved,
     WaitTimedOut,
 )
-from broker.testing.memory_broker import MemoryBroker
-from broker.testing.upstream import Asked, Said
-from consumers.chunks import ChunkReader
-from consumers.results import ResultReader
-from schemas import topics
-from schemas.chunk import Chunk
-from schemas.codec import encode_chunk, encode_outcome
-from schemas.expectation import Expectation
-from schemas.ids import request_digest
-from schemas.outcome import Completed, Failed, Outcome, sent_as
+from headrace.broker.testing.memory_broker import MemoryBroker
+from headrace.broker.testing.upstream import Asked, Said
+from headrace.consumers.chunks import ChunkReader
+from headrace.consumers.results import ResultReader
+from headrace.schemas import topics
+from headrace.schemas.chunk import Chunk
+from headrace.schemas.codec import encode_chunk, encode_outcome
+from headrace.schemas.expectation import Expectation
+from headrace.schemas.ids import request_digest
+from headrace.schemas.outcome import Completed, Failed, Outcome, sent_as
 from tests.unit.two_tenants import BODY, OTHER, acmes, client, echo, zeniths
 from tests.virtual_time import VIRTUAL_TIME
 

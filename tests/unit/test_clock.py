@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from broker.clock import BoottimeEventLoop, WallClock, boottime_s, run
+from headrace.broker.clock import BoottimeEventLoop, WallClock, boottime_s, run
 
 _NOON = datetime(2026, 11, 25, 12, tzinfo=UTC)
 

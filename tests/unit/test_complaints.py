@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from broker.client import GenerationClient
-from broker.errors import GenerationFailed, WaitTimedOut
-from broker.testing import Answer, Asked, MemoryBroker, Said, Silence
-from consumers.results import ResultReader
-from schemas.outcome import Completed, Outcome
-from schemas.record import Record
+from headrace.broker.client import GenerationClient
+from headrace.broker.errors import GenerationFailed, WaitTimedOut
+from headrace.broker.testing import Answer, Asked, MemoryBroker, Said, Silence
+from headrace.consumers.results import ResultReader
+from headrace.schemas.outcome import Completed, Outcome
+from headrace.schemas.record import Record
 from tests.virtual_time import VIRTUAL_TIME
 
 pytestmark = VIRTUAL_TIME

@@ -12,11 +12,11 @@ import pytest
 import typer
 from prometheus_client import CollectorRegistry
 
-from broker.adapters.prometheus.families import Families
-from broker.cli.verbs import VERBS
-from broker.settings.known import group_at, known_keys
-from broker.settings.whole import Settings
-from schemas.outcome import FailureReason
+from headrace.broker.adapters.prometheus.families import Families
+from headrace.broker.cli.verbs import VERBS
+from headrace.broker.settings.known import group_at, known_keys
+from headrace.broker.settings.whole import Settings
+from headrace.schemas.outcome import FailureReason
 
 ROOT = Path(__file__).parents[2]
 TOP = ("README.md", "DESIGN.md", "CHANGELOG.md", "CONTRIBUTING.md", "helm/headrace/README.md")

@@ -2,8 +2,8 @@
 
 import pytest
 
-from broker import errors
-from schemas.outcome import Failed
+from headrace.broker import errors
+from headrace.schemas.outcome import Failed
 
 
 @pytest.mark.parametrize(

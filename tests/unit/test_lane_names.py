@@ -2,7 +2,7 @@
 
 import pytest
 
-from broker.lane_names import no_such_lane
+from headrace.broker.lane_names import no_such_lane
 
 TOPICS = ("generation.requests.urgent", "generation.requests.bulk", "generation.results", "eu.requests.vip", "other")
 

@@ -6,10 +6,10 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from broker.errors import IdConflict, LogUnavailable, MissingTopic, NotSubmitted, Unreachable, WaitTimedOut
-from broker.outcome_wait import OutcomeWait
-from schemas.expectation import Expectation
-from schemas.outcome import Completed, Failed, Outcome
+from headrace.broker.errors import IdConflict, LogUnavailable, MissingTopic, NotSubmitted, Unreachable, WaitTimedOut
+from headrace.broker.outcome_wait import OutcomeWait
+from headrace.schemas.expectation import Expectation
+from headrace.schemas.outcome import Completed, Failed, Outcome
 from tests.virtual_time import VIRTUAL_TIME
 
 pytestmark = VIRTUAL_TIME

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from broker.cli.request_lines import submissions
-from broker.client import GenerationClient
-from consumers.results import ResultReader
-from schemas.outcome import Completed, Failed
+from headrace.broker.cli.request_lines import submissions
+from headrace.broker.client import GenerationClient
+from headrace.consumers.results import ResultReader
+from headrace.schemas.outcome import Completed, Failed
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from broker.cli.request_lines import submissions
-from broker.client import submission
-from broker.core.ticket import Candidate, Garbage
-from broker.errors import InvalidRequest
-from schemas.record import Record
+from headrace.broker.cli.request_lines import submissions
+from headrace.broker.client import submission
+from headrace.broker.core.ticket import Candidate, Garbage
+from headrace.broker.errors import InvalidRequest
+from headrace.schemas.record import Record
 from tests.unit.service.intake.test_pricer import pricer, read
 
 BODY = {"model": "gpt-4o-mini"}

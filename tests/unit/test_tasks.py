@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 
-from broker.tasks import ended
+from headrace.broker.tasks import ended
 from tests.virtual_time import VIRTUAL_TIME
 
 pytestmark = VIRTUAL_TIME

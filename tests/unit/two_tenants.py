@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from broker.client import GenerationClient
-from broker.testing.memory_broker import MemoryBroker
-from broker.testing.upstream import Asked
-from schemas.outcome import Completed
+from headrace.broker.client import GenerationClient
+from headrace.broker.testing.memory_broker import MemoryBroker
+from headrace.broker.testing.upstream import Asked
+from headrace.schemas.outcome import Completed
 
 BODY = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "acme's"}]}
 OTHER = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "zenith's"}]}

@@ -12,7 +12,7 @@ from typing import Final
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
-from broker.adapters.kafka.connection import KafkaConnection
+from headrace.broker.adapters.kafka.connection import KafkaConnection
 
 CLOSE_WITHIN_S: Final = 1.0
 

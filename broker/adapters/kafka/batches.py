@@ -18,8 +18,8 @@ from typing import Final, NamedTuple
 from aiokafka.codec import cramjam  # what aiokafka itself decompresses with
 from aiokafka.record.util import calc_crc32c
 
-from broker.ports import Fetched, UnreadableRange
-from schemas.record import Record
+from headrace.broker.ports import Fetched, UnreadableRange
+from headrace.schemas.record import Record
 
 UNPACKED_BYTES_MAX: Final = 64 * 1024 * 1024
 """Limit for one batch: 64 times what a topic accepts of a compressed one, unless it is configured to accept more."""

@@ -13,12 +13,12 @@ from contextlib import suppress
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 
-from broker.adapters.kafka.connection import KafkaConnection
-from broker.adapters.kafka.transactions import close_producer
-from broker.errors import SettingsError
-from broker.tasks import ended
-from broker.traces import traced
-from schemas.record import Record
+from headrace.broker.adapters.kafka.connection import KafkaConnection
+from headrace.broker.adapters.kafka.transactions import close_producer
+from headrace.broker.errors import SettingsError
+from headrace.broker.tasks import ended
+from headrace.broker.traces import traced
+from headrace.schemas.record import Record
 
 WAITING_MAX = 10_000
 WAITING_BYTES_MAX = 8 * 1024 * 1024
@@ -53,12 +53,12 @@ class KafkaChunks:
         self._sending: asyncio.Task[None] | None = None
 
     def prepare(self) -> None:
-        """See `broker.ports.ChunkLog.prepare`."""
+        """See `headrace.broker.ports.ChunkLog.prepare`."""
         if self._sending is None and not self._is_closed:
             self._sending = asyncio.create_task(self._run(), name="send chunks")
 
     def send(self, record: Record) -> None:
-        """See `broker.ports.ChunkLog.send`."""
+        """See `headrace.broker.ports.ChunkLog.send`."""
         fits = len(self._waiting) < WAITING_MAX and self._bytes + record.bytes_max <= WAITING_BYTES_MAX
         if self._is_closed or not fits:
             self.dropped += 1
@@ -134,7 +134,7 @@ class KafkaChunks:
             self.dropped += 1
 
     async def close(self) -> None:
-        """See `broker.ports.ChunkLog.close`."""
+        """See `headrace.broker.ports.ChunkLog.close`."""
         self._is_closed = True
         if self._sending is None:
             return

@@ -3,17 +3,17 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from broker.adapters.kafka.connection import KafkaConnection
-from broker.adapters.kafka.outcomes import KafkaAnswers
-from broker.adapters.kafka.results import KafkaResults
-from broker.adapters.kafka.scan import KafkaScan
-from broker.adapters.kafka.submit import KafkaSubmit
-from broker.client_ports import AnswerLog, ClientDoors, OutcomeLog, ScanLog, Start, SubmitLog
+from headrace.broker.adapters.kafka.connection import KafkaConnection
+from headrace.broker.adapters.kafka.outcomes import KafkaAnswers
+from headrace.broker.adapters.kafka.results import KafkaResults
+from headrace.broker.adapters.kafka.scan import KafkaScan
+from headrace.broker.adapters.kafka.submit import KafkaSubmit
+from headrace.broker.client_ports import AnswerLog, ClientDoors, OutcomeLog, ScanLog, Start, SubmitLog
 
 
 @dataclass(frozen=True, slots=True)
 class KafkaClientDoors:
-    """See `broker.client_ports.ClientDoors`."""
+    """See `headrace.broker.client_ports.ClientDoors`."""
 
     connection: KafkaConnection
 

@@ -26,8 +26,8 @@ from aiokafka.errors import (
 )
 from aiokafka.protocol.metadata import MetadataRequest
 
-from broker.errors import AuthenticationError, HeadraceError, RightsError, SettingsError, Unreachable
-from broker.settings.secrets import SecretError, login
+from headrace.broker.errors import AuthenticationError, HeadraceError, RightsError, SettingsError, Unreachable
+from headrace.broker.settings.secrets import SecretError, login
 
 _PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
 _MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
@@ -262,7 +262,7 @@ def denied(reason: BaseException, connection: KafkaConnection, *, right: str = "
 
 @asynccontextmanager
 async def kafka_errors_explained(connection: KafkaConnection, *, right: str = "READ or WRITE") -> AsyncIterator[None]:
-    """Translate aiokafka's errors raised inside to `broker.errors`; `right` is the one wanted on the topics.
+    """Translate aiokafka's errors raised inside to `headrace.broker.errors`; `right` is the one wanted on the topics.
 
     Raises:
         RightsError: Kafka knows us and does not let us.

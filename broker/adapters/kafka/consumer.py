@@ -11,9 +11,9 @@ import contextlib
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 
-from broker.adapters.kafka.connection import KafkaConnection
-from broker.adapters.kafka.fetch import ScreeningClient
-from broker.tasks import ended
+from headrace.broker.adapters.kafka.connection import KafkaConnection
+from headrace.broker.adapters.kafka.fetch import ScreeningClient
+from headrace.broker.tasks import ended
 
 _FETCH_WAIT_MS = 100
 _FETCH_BYTES_MAX = 1024 * 1024

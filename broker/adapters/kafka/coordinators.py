@@ -13,9 +13,9 @@ from aiokafka.errors import KafkaError, for_code
 from aiokafka.protocol.admin import ApiVersionRequest
 from aiokafka.protocol.commit import OffsetFetchRequest
 
-from broker.adapters.kafka.connection import KafkaConnection
-from broker.errors import LogUnavailable
-from broker.tasks import ended
+from headrace.broker.adapters.kafka.connection import KafkaConnection
+from headrace.broker.errors import LogUnavailable
+from headrace.broker.tasks import ended
 
 _WITHIN_S = 1.2
 _REQUEST_MS = 1_000
@@ -42,7 +42,7 @@ class KafkaCoordinators:
         self._closing: set[asyncio.Task[None]] = set()
 
     async def check(self) -> None:
-        """See `broker.ports.Coordinators.check`."""
+        """See `headrace.broker.ports.Coordinators.check`."""
         last: BaseException | None = None
         try:
             async with asyncio.timeout(_WITHIN_S):
@@ -95,7 +95,7 @@ class KafkaCoordinators:
             closing.add_done_callback(self._closing.discard)
 
     async def close(self) -> None:
-        """See `broker.ports.Coordinators.close`."""
+        """See `headrace.broker.ports.Coordinators.close`."""
         self._drop()
         if self._closing:
             await asyncio.wait(set(self._closing))

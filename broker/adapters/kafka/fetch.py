@@ -17,7 +17,7 @@ from aiokafka import TopicPartition as KafkaPartition
 from aiokafka.errors import LeaderNotAvailableError, NoError, for_code
 from aiokafka.protocol.fetch import FetchRequest
 
-from broker.adapters.kafka.batches import Pieces, first_batch, is_packed, screened
+from headrace.broker.adapters.kafka.batches import Pieces, first_batch, is_packed, screened
 
 _log = logging.getLogger("headrace.kafka")  # clients read through this module too, and log as libraries do
 

@@ -24,15 +24,15 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord
 from aiokafka import TopicPartition as KafkaPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
-from broker.adapters.kafka.batches import Pieces
-from broker.adapters.kafka.connection import KafkaConnection, user_of, words_of
-from broker.adapters.kafka.consumer import close_consumer, limit_prefetch, make_consumer, start_consumer
-from broker.adapters.kafka.fetch import fetched_batch
-from broker.adapters.kafka.watch import TopicWatch
-from broker.errors import LogUnavailable, MissingTopic, RightsError, Unreachable
-from broker.ports import Fetched, UnreadableRange
-from broker.tasks import ended
-from schemas.record import Record, present
+from headrace.broker.adapters.kafka.batches import Pieces
+from headrace.broker.adapters.kafka.connection import KafkaConnection, user_of, words_of
+from headrace.broker.adapters.kafka.consumer import close_consumer, limit_prefetch, make_consumer, start_consumer
+from headrace.broker.adapters.kafka.fetch import fetched_batch
+from headrace.broker.adapters.kafka.watch import TopicWatch
+from headrace.broker.errors import LogUnavailable, MissingTopic, RightsError, Unreachable
+from headrace.broker.ports import Fetched, UnreadableRange
+from headrace.broker.tasks import ended
+from headrace.schemas.record import Record, present
 
 _log = structlog.get_logger("lanes")
 
@@ -69,11 +69,11 @@ class KafkaLane:
 
     @property
     def topic_id(self) -> str | None:
-        """See `broker.ports.LaneLog`."""
+        """See `headrace.broker.ports.LaneLog`."""
         return self._watch.topic_id
 
     async def partitions(self) -> list[int]:
-        """See `broker.ports.LaneLog.partitions`."""
+        """See `headrace.broker.ports.LaneLog.partitions`."""
         consumer = await self._open()
         with _translated(self._topic):
             try:
@@ -86,7 +86,7 @@ class KafkaLane:
         return list(now.partitions)
 
     async def bounds(self, partitions: Sequence[int]) -> dict[int, tuple[int, int]]:
-        """See `broker.ports.LaneLog.bounds`."""
+        """See `headrace.broker.ports.LaneLog.bounds`."""
         consumer = await self._open()
         places = [KafkaPartition(self._topic, number) for number in partitions]
         with _translated(self._topic):
@@ -95,7 +95,7 @@ class KafkaLane:
         return {place.partition: (starts[place], ends[place]) for place in places}
 
     async def first_timestamp_ms(self, partition: int) -> int | None:
-        """See `broker.ports.LaneLog.first_timestamp_ms`."""
+        """See `headrace.broker.ports.LaneLog.first_timestamp_ms`."""
         consumer = await self._open()
         place = KafkaPartition(self._topic, partition)
         with _translated(self._topic):
@@ -103,7 +103,10 @@ class KafkaLane:
         return None if found is None else int(found.timestamp)
 
     async def timestamps_ms(self, offsets: Mapping[int, int]) -> dict[int, int]:
-        """See `broker.ports.LaneLog.timestamps_ms`: all are fetched at once, and then handed out one by one."""
+        """See `headrace.broker.ports.LaneLog.timestamps_ms`.
+
+        All are fetched at once, and then handed out one by one.
+        """
         consumer = await self._open()
         places = {KafkaPartition(self._topic, number): offset for number, offset in offsets.items()}
         consumer.assign(list(places))
@@ -120,7 +123,7 @@ class KafkaLane:
         return found
 
     async def start(self, positions: Mapping[int, int]) -> None:
-        """See `broker.ports.LaneLog.start`."""
+        """See `headrace.broker.ports.LaneLog.start`."""
         consumer = await self._open()
         limit_prefetch(consumer, len(positions))
         consumer.assign([KafkaPartition(self._topic, number) for number in positions])
@@ -128,7 +131,7 @@ class KafkaLane:
             self.rewind(number, offset)
 
     def rewind(self, partition: int, offset: int) -> None:
-        """See `broker.ports.LaneLog.rewind`."""
+        """See `headrace.broker.ports.LaneLog.rewind`."""
         assert self._consumer is not None  # noqa: S101 — programmer error: rewind before start
         self._consumer.seek(KafkaPartition(self._topic, partition), offset)
         self._next[partition] = offset
@@ -137,18 +140,21 @@ class KafkaLane:
         self._errors.pop(partition, None)
 
     def position(self, partition: int) -> int:
-        """See `broker.ports.LaneLog.position`."""
+        """See `headrace.broker.ports.LaneLog.position`."""
         return self._next[partition]
 
     def is_at_end(self, partition: int) -> bool:
-        """See `broker.ports.LaneLog.is_at_end`."""
+        """See `headrace.broker.ports.LaneLog.is_at_end`."""
         known = self._apart.keys() | self._errors.keys() | self._doubts.keys()
         if self._consumer is None or self._early.get(partition) or partition in known:
             return False
         return self._has_read_all(self._consumer, partition)
 
     async def wait(self, partitions: Sequence[int], timeout_ms: int) -> None:
-        """See `broker.ports.LaneLog.wait`: the record that ends the wait is kept for its partition's next `take`."""
+        """See `headrace.broker.ports.LaneLog.wait`.
+
+        The record that ends the wait is kept for its partition's next `take`.
+        """
         consumer = await self._open()
         if any(number in self._apart or number in self._errors for number in partitions):
             return
@@ -190,7 +196,7 @@ class KafkaLane:
             self._early.setdefault(partition, []).extend(records)
 
     async def take(self, partition: int, records_max: int) -> Sequence[Fetched] | UnreadableRange:
-        """See `broker.ports.LaneLog.take`."""
+        """See `headrace.broker.ports.LaneLog.take`."""
         consumer = await self._open()
         if partition in self._apart:
             return self._taken_apart(partition, records_max)
@@ -307,7 +313,7 @@ class KafkaLane:
         return got
 
     async def close(self) -> None:
-        """See `broker.ports.LaneLog.close`."""
+        """See `headrace.broker.ports.LaneLog.close`."""
         consumer, self._consumer = self._consumer, None
         if consumer is not None:
             await close_consumer(consumer)

@@ -7,11 +7,11 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka import TopicPartition as KafkaPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
-from broker.adapters.kafka.connection import KafkaConnection, user_of, words_of
-from broker.adapters.kafka.consumer import close_consumer, make_consumer, start_consumer
-from broker.adapters.kafka.watch import TopicWatch
-from broker.errors import LogUnavailable, MissingTopic, PositionGone, RightsError, Unreachable
-from broker.ports import LedgerRow, LedgerStart
+from headrace.broker.adapters.kafka.connection import KafkaConnection, user_of, words_of
+from headrace.broker.adapters.kafka.consumer import close_consumer, make_consumer, start_consumer
+from headrace.broker.adapters.kafka.watch import TopicWatch
+from headrace.broker.errors import LogUnavailable, MissingTopic, PositionGone, RightsError, Unreachable
+from headrace.broker.ports import LedgerRow, LedgerStart
 
 _ROWS_A_READ = 2_000
 _LAST_LOOKED_FOR = 64
@@ -31,11 +31,11 @@ class KafkaLedger:
 
     @property
     def topic_id(self) -> str | None:
-        """See `broker.ports.LedgerLog.topic_id`."""
+        """See `headrace.broker.ports.LedgerLog.topic_id`."""
         return self._watch.topic_id
 
     async def open(self, from_wall_ms: int, *, before_last_ms: int | None = None) -> LedgerStart:
-        """See `broker.ports.LedgerLog.open`.
+        """See `headrace.broker.ports.LedgerLog.open`.
 
         Raises:
             MissingTopic: There is no ledger that this user may see.
@@ -100,11 +100,11 @@ class KafkaLedger:
         self._watch.reads(now)
 
     def seek(self, offset: int) -> None:
-        """See `broker.ports.LedgerLog.seek`."""
+        """See `headrace.broker.ports.LedgerLog.seek`."""
         self._opened().seek(self._place, offset)
 
     async def read(self, timeout_ms: int) -> Sequence[LedgerRow]:
-        """See `broker.ports.LedgerLog.read`."""
+        """See `headrace.broker.ports.LedgerLog.read`."""
         consumer = self._opened()
         try:
             got = await consumer.getmany(self._place, timeout_ms=timeout_ms, max_records=_ROWS_A_READ)
@@ -117,7 +117,7 @@ class KafkaLedger:
         return [LedgerRow(row.offset, row.timestamp, row.value) for row in rows if row.value is not None]
 
     async def at_end(self) -> bool:
-        """See `broker.ports.LedgerLog.at_end`."""
+        """See `headrace.broker.ports.LedgerLog.at_end`."""
         consumer = self._opened()
         try:
             now = await self._watch.again(consumer)
@@ -133,7 +133,7 @@ class KafkaLedger:
         return self._consumer
 
     async def close(self) -> None:
-        """See `broker.ports.LedgerLog.close`."""
+        """See `headrace.broker.ports.LedgerLog.close`."""
         consumer, self._consumer = self._consumer, None
         if consumer is not None:
             await close_consumer(consumer)

@@ -11,10 +11,10 @@ from aiokafka import TopicPartition as KafkaPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
-from broker.adapters.kafka.admin import admin_client
-from broker.adapters.kafka.connection import KafkaConnection
-from broker.errors import LogUnavailable
-from broker.ports import StoredOffset, TopicPartition
+from headrace.broker.adapters.kafka.admin import admin_client
+from headrace.broker.adapters.kafka.connection import KafkaConnection
+from headrace.broker.errors import LogUnavailable
+from headrace.broker.ports import StoredOffset, TopicPartition
 
 _TRIES = 50
 _PAUSE_S = 0.1
@@ -31,7 +31,7 @@ class KafkaOffsets:
         self._group = group
 
     async def read(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, StoredOffset]:
-        """See `broker.ports.OffsetStore.read`.
+        """See `headrace.broker.ports.OffsetStore.read`.
 
         Raises:
             LogUnavailable: No complete answer within five seconds, or no answer within fifteen.

@@ -14,14 +14,14 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord
 from aiokafka import TopicPartition as KafkaPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
-from broker.adapters.kafka.connection import DENIED, KafkaConnection, denied, kafka_errors_explained
-from broker.adapters.kafka.consumer import close_consumer, make_consumer, start_consumer
-from broker.adapters.kafka.read_back import ReadBack, outcome_in
-from broker.adapters.kafka.watch import TopicWatch, read_all
-from broker.errors import Disconnected, HeadraceError, Unreachable
-from broker.tasks import ended
-from schemas.expectation import Expectation
-from schemas.outcome import Outcome
+from headrace.broker.adapters.kafka.connection import DENIED, KafkaConnection, denied, kafka_errors_explained
+from headrace.broker.adapters.kafka.consumer import close_consumer, make_consumer, start_consumer
+from headrace.broker.adapters.kafka.read_back import ReadBack, outcome_in
+from headrace.broker.adapters.kafka.watch import TopicWatch, read_all
+from headrace.broker.errors import Disconnected, HeadraceError, Unreachable
+from headrace.broker.tasks import ended
+from headrace.schemas.expectation import Expectation
+from headrace.schemas.outcome import Outcome
 
 READ_BACK_AFTER_S = 1.0
 """Time to wait for the outcome before searching for an earlier one: most ids are submitted for the first time."""

@@ -22,14 +22,14 @@ from aiokafka import TopicPartition as KafkaPartition
 from aiokafka.errors import OffsetOutOfRangeError
 from aiokafka.partitioner import murmur2
 
-from broker.adapters.kafka.connection import KafkaConnection, kafka_errors_explained
-from broker.adapters.kafka.consumer import close_consumer, make_consumer, start_consumer
-from broker.adapters.kafka.key_index import KeyIndex
-from broker.errors import HeadraceError
-from broker.tasks import ended
-from schemas.outcome import Outcome
-from schemas.record import Record, present
-from schemas.unreadable import read_outcome
+from headrace.broker.adapters.kafka.connection import KafkaConnection, kafka_errors_explained
+from headrace.broker.adapters.kafka.consumer import close_consumer, make_consumer, start_consumer
+from headrace.broker.adapters.kafka.key_index import KeyIndex
+from headrace.broker.errors import HeadraceError
+from headrace.broker.tasks import ended
+from headrace.schemas.outcome import Outcome
+from headrace.schemas.record import Record, present
+from headrace.schemas.unreadable import read_outcome
 
 MARGIN_S: Final = 60.0
 """Extra time searched before the window, because the dispatcher's window goes by its ledger's clock."""

@@ -15,12 +15,12 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError
 
-from broker.adapters.kafka.admin import closed, made
-from broker.adapters.kafka.connection import KafkaConnection, user_of
-from broker.adapters.kafka.rights import described, may_write
-from broker.errors import LogUnavailable
-from broker.ports import ReplyTopic
-from schemas.topics import BATCH_OVERHEAD_BYTES, MESSAGE_BYTES_MAX
+from headrace.broker.adapters.kafka.admin import closed, made
+from headrace.broker.adapters.kafka.connection import KafkaConnection, user_of
+from headrace.broker.adapters.kafka.rights import described, may_write
+from headrace.broker.errors import LogUnavailable
+from headrace.broker.ports import ReplyTopic
+from headrace.schemas.topics import BATCH_OVERHEAD_BYTES, MESSAGE_BYTES_MAX
 
 _WITHIN_S = 1.0
 _CONFIGS_AGE_S = 30.0
@@ -38,7 +38,7 @@ class KafkaReplyTopics:
         self._configs: dict[str, tuple[float, int, int]] = {}
 
     async def look(self, topics: Sequence[str]) -> Mapping[str, ReplyTopic]:
-        """See `broker.ports.ReplyTopics.look`."""
+        """See `headrace.broker.ports.ReplyTopics.look`."""
         try:
             async with asyncio.timeout(_WITHIN_S):
                 client = await self._connected()
@@ -90,7 +90,7 @@ class KafkaReplyTopics:
         return ""
 
     async def close(self) -> None:
-        """See `broker.ports.ReplyTopics.close`."""
+        """See `headrace.broker.ports.ReplyTopics.close`."""
         client, self._client = self._client, None
         if client is not None:
             await closed(client)

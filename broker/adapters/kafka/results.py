@@ -21,14 +21,14 @@ from aiokafka import TopicPartition as KafkaPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 from aiokafka.structs import OffsetAndMetadata
 
-from broker.adapters.kafka.connection import KafkaConnection, kafka_errors_explained
-from broker.adapters.kafka.consumer import close_consumer, start_consumer
-from broker.adapters.kafka.offsets import KafkaOffsets
-from broker.adapters.kafka.watch import TopicNow, TopicWatch, read_all
-from broker.client_ports import Arrived, Start
-from broker.errors import LogUnavailable, Unreachable
-from broker.ports import StoredOffset, TopicPartition
-from schemas.record import Record, present
+from headrace.broker.adapters.kafka.connection import KafkaConnection, kafka_errors_explained
+from headrace.broker.adapters.kafka.consumer import close_consumer, start_consumer
+from headrace.broker.adapters.kafka.offsets import KafkaOffsets
+from headrace.broker.adapters.kafka.watch import TopicNow, TopicWatch, read_all
+from headrace.broker.client_ports import Arrived, Start
+from headrace.broker.errors import LogUnavailable, Unreachable
+from headrace.broker.ports import StoredOffset, TopicPartition
+from headrace.schemas.record import Record, present
 
 _FETCH_WAIT_MS = 200
 _METADATA_AGE_MS = 10_000

@@ -20,9 +20,9 @@ from aiokafka.protocol.metadata import MetadataRequest
 from aiokafka.protocol.transaction import AddOffsetsToTxnRequest
 from aiokafka.protocol.types import Array, Boolean, Int16, Int32, Schema, String
 
-from broker.adapters.kafka.admin import admin_client
-from broker.adapters.kafka.connection import KafkaConnection, kafka_errors_explained, user_of
-from broker.errors import HeadraceError, MissingTopic, RightsError
+from headrace.broker.adapters.kafka.admin import admin_client
+from headrace.broker.adapters.kafka.connection import KafkaConnection, kafka_errors_explained, user_of
+from headrace.broker.errors import HeadraceError, MissingTopic, RightsError
 
 _REQUEST_MS = 5_000
 _NO_SUCH_PRODUCER = -1

@@ -14,13 +14,13 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord
 from aiokafka import TopicPartition as KafkaPartition
 from aiokafka.errors import OffsetOutOfRangeError
 
-from broker.adapters.kafka.connection import KafkaConnection, kafka_errors_explained, user_of
-from broker.adapters.kafka.consumer import close_consumer, make_consumer, start_consumer
-from broker.adapters.kafka.rights import seen
-from broker.adapters.kafka.watch import topic_now
-from broker.client_ports import StoredRecord
-from broker.errors import RightsError, Unreachable
-from schemas.record import Record, present
+from headrace.broker.adapters.kafka.connection import KafkaConnection, kafka_errors_explained, user_of
+from headrace.broker.adapters.kafka.consumer import close_consumer, make_consumer, start_consumer
+from headrace.broker.adapters.kafka.rights import seen
+from headrace.broker.adapters.kafka.watch import topic_now
+from headrace.broker.client_ports import StoredRecord
+from headrace.broker.errors import RightsError, Unreachable
+from headrace.schemas.record import Record, present
 
 _WAIT_MS = 500
 _RECORDS_A_TAKE = 500

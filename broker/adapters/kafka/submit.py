@@ -13,12 +13,12 @@ from typing import Any
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError, MessageSizeTooLargeError
 
-from broker.adapters.kafka.connection import DENIED, KafkaConnection, denied, explain_unreachable, user_of
-from broker.adapters.kafka.rights import seen, why_unseen
-from broker.adapters.kafka.transactions import close_producer
-from broker.client_ports import Appended
-from broker.errors import HeadraceError, InvalidRequest, LogUnavailable, MissingTopic, RightsError, Unreachable
-from schemas.record import Record
+from headrace.broker.adapters.kafka.connection import DENIED, KafkaConnection, denied, explain_unreachable, user_of
+from headrace.broker.adapters.kafka.rights import seen, why_unseen
+from headrace.broker.adapters.kafka.transactions import close_producer
+from headrace.broker.client_ports import Appended
+from headrace.broker.errors import HeadraceError, InvalidRequest, LogUnavailable, MissingTopic, RightsError, Unreachable
+from headrace.schemas.record import Record
 
 _REQUEST_MS = 4_000
 _BATCH_BYTES_MAX = 256 * 1024

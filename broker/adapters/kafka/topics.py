@@ -14,11 +14,11 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, for_code
 
-from broker.adapters.kafka.admin import admin_client
-from broker.adapters.kafka.connection import KafkaConnection, kafka_errors_explained, user_of
-from broker.adapters.kafka.rights import seen
-from broker.errors import RightsError, SettingsError, Unreachable
-from schemas.topics import TopicSpec
+from headrace.broker.adapters.kafka.admin import admin_client
+from headrace.broker.adapters.kafka.connection import KafkaConnection, kafka_errors_explained, user_of
+from headrace.broker.adapters.kafka.rights import seen
+from headrace.broker.errors import RightsError, SettingsError, Unreachable
+from headrace.schemas.topics import TopicSpec
 
 _REQUEST_MS = 5_000
 _LOOKS_MAX = 100

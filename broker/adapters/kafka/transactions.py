@@ -27,11 +27,11 @@ from aiokafka.errors import (
 )
 from aiokafka.structs import OffsetAndMetadata, RecordMetadata
 
-from broker.adapters.kafka.connection import DENIED, KafkaConnection, denied
-from broker.adapters.kafka.setbacks import SETBACKS, ErrorSubject, kind_of
-from broker.errors import MissingTopic, ProducerDead
-from broker.ports import SENT_BYTES_MAX, Outgoing, StoredOffset, TopicPartition
-from schemas.record import Record
+from headrace.broker.adapters.kafka.connection import DENIED, KafkaConnection, denied
+from headrace.broker.adapters.kafka.setbacks import SETBACKS, ErrorSubject, kind_of
+from headrace.broker.errors import MissingTopic, ProducerDead
+from headrace.broker.ports import SENT_BYTES_MAX, Outgoing, StoredOffset, TopicPartition
+from headrace.schemas.record import Record
 
 _RETRY_BACKOFF_MS = 10  # with the default of 100 a successor waits up to 0.2 s longer for the last markers
 _REQUEST_TIMEOUT_MS = 4_000  # a frozen node is given up after this; with the default of 40 s it stops us for minutes
@@ -101,7 +101,7 @@ class KafkaTransactions:
         self._producer: AIOKafkaProducer | None = None
 
     async def open(self) -> None:
-        """See `broker.ports.TransactionLog.open`."""
+        """See `headrace.broker.ports.TransactionLog.open`."""
         self._producer = self._made()
         try:
             await asyncio.wait_for(self._producer.start(), _OPEN_WITHIN_S)
@@ -126,7 +126,7 @@ class KafkaTransactions:
     async def transact(
         self, records: Sequence[Outgoing], offsets: Mapping[TopicPartition, StoredOffset]
     ) -> Sequence[int]:
-        """See `broker.ports.TransactionLog.transact`."""
+        """See `headrace.broker.ports.TransactionLog.transact`."""
         try:
             async with asyncio.timeout(self._commit_within_s):
                 return await self._transact(records, offsets)
@@ -192,7 +192,7 @@ class KafkaTransactions:
         return written
 
     async def close(self) -> None:
-        """See `broker.ports.TransactionLog.close`."""
+        """See `headrace.broker.ports.TransactionLog.close`."""
         producer, self._producer = self._producer, None
         if producer is not None:
             await close_producer(producer, deliver_within_s=0)  # a transaction waits for its own sends

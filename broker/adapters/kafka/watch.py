@@ -34,8 +34,8 @@ from aiokafka.protocol.types import (
     TaggedFields,
 )
 
-from broker.adapters.kafka.connection import KafkaConnection, user_of
-from broker.errors import HeadraceError, MissingTopic, RightsError, Unreachable
+from headrace.broker.adapters.kafka.connection import KafkaConnection, user_of
+from headrace.broker.errors import HeadraceError, MissingTopic, RightsError, Unreachable
 
 LOOK_EVERY_S: Final = 10.0
 _LOOK_WITHIN_S: Final = 5.0

@@ -21,15 +21,15 @@ from typing import Final, cast
 import httpx2
 import openai
 
-from broker.adapters.openai.environment import OPENAI_URL
-from broker.adapters.openai.event_stream import END, EventReader, EventTooLarge
-from broker.adapters.openai.stream_assembly import StreamAssembly, asking_for_a_stream, assembly
-from broker.adapters.openai.transport import AnswerTooLarge, BoundedClient, StatusError, Unanswered
-from broker.core.answers.error_body import answer_of
-from broker.core.answers.verdict import Answer
-from broker.core.endpoints import ENDPOINT_TABLE
-from broker.ports import UpstreamReply
-from schemas.delta import Delta
+from headrace.broker.adapters.openai.environment import OPENAI_URL
+from headrace.broker.adapters.openai.event_stream import END, EventReader, EventTooLarge
+from headrace.broker.adapters.openai.stream_assembly import StreamAssembly, asking_for_a_stream, assembly
+from headrace.broker.adapters.openai.transport import AnswerTooLarge, BoundedClient, StatusError, Unanswered
+from headrace.broker.core.answers.error_body import answer_of
+from headrace.broker.core.answers.verdict import Answer
+from headrace.broker.core.endpoints import ENDPOINT_TABLE
+from headrace.broker.ports import UpstreamReply
+from headrace.schemas.delta import Delta
 
 WRITTEN_OUT_PARTS: Final = 4
 """Allowed length of an answer's JSON as a multiple of the outcome's: indented, with escapes for non-ASCII text."""
@@ -74,7 +74,7 @@ class OpenAICalls:
     """An `UpstreamApi` on the openai SDK with a transport of our own."""
 
     def __init__(self, access: OpenAIAccess) -> None:
-        """Raises openai.OpenAIError if no API key is set; `broker.service.compose` checks that first."""
+        """Raises openai.OpenAIError if no API key is set; `headrace.broker.service.compose` checks that first."""
         self._answer_bytes_max = WRITTEN_OUT_PARTS * access.outcome_bytes_max
         self._outcome_bytes_max = access.outcome_bytes_max
         url = httpx2.URL(access.base_url or OPENAI_URL)
@@ -99,7 +99,7 @@ class OpenAICalls:
         client_request_id: str,
         on_delta: Callable[[Delta], None] | None = None,
     ) -> UpstreamReply:
-        """See `broker.ports.UpstreamApi.call`."""
+        """See `headrace.broker.ports.UpstreamApi.call`."""
         if on_delta is not None:
             body = asking_for_a_stream(endpoint, body)
 
@@ -111,7 +111,7 @@ class OpenAICalls:
         return await self._reply_to(self._posted(endpoint, body, client_request_id), read)
 
     async def models(self) -> UpstreamReply:
-        """See `broker.ports.UpstreamApi.models`."""
+        """See `headrace.broker.ports.UpstreamApi.models`."""
         return await self._reply_to(self._listed(), self._whole)
 
     async def _reply_to(
@@ -207,7 +207,7 @@ class OpenAICalls:
         return None
 
     async def close(self) -> None:
-        """See `broker.ports.UpstreamApi.close`."""
+        """See `headrace.broker.ports.UpstreamApi.close`."""
         await self._client.close()
 
 

@@ -13,7 +13,7 @@ from typing import Final
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-from broker.adapters.openai.transport import can_look_up, untrusted
+from headrace.broker.adapters.openai.transport import can_look_up, untrusted
 
 OPENAI_URL: Final = "https://api.openai.com/v1"
 CUSTOM_HEADERS: Final = "OPENAI_CUSTOM_HEADERS"

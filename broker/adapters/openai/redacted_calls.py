@@ -8,10 +8,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Final
 
-from broker.core.answers.verdict import Answer
-from broker.ports import UpstreamApi, UpstreamReply
-from broker.settings.urls import MASK
-from schemas.delta import Delta
+from headrace.broker.core.answers.verdict import Answer
+from headrace.broker.ports import UpstreamApi, UpstreamReply
+from headrace.broker.settings.urls import MASK
+from headrace.schemas.delta import Delta
 
 _KEY_CHARS_MIN: Final = 8
 """A shorter text is no key of any server, and could be a part of a word."""
@@ -32,15 +32,15 @@ class HushedCalls:
         client_request_id: str,
         on_delta: Callable[[Delta], None] | None = None,
     ) -> UpstreamReply:
-        """See `broker.ports.UpstreamApi.call`."""
+        """See `headrace.broker.ports.UpstreamApi.call`."""
         return self._hushed_reply(await self._upstream.call(endpoint, body, client_request_id, on_delta))
 
     async def models(self) -> UpstreamReply:
-        """See `broker.ports.UpstreamApi.models`."""
+        """See `headrace.broker.ports.UpstreamApi.models`."""
         return self._hushed_reply(await self._upstream.models())
 
     async def close(self) -> None:
-        """See `broker.ports.UpstreamApi.close`."""
+        """See `headrace.broker.ports.UpstreamApi.close`."""
         await self._upstream.close()
 
     def _hushed_reply(self, reply: UpstreamReply) -> UpstreamReply:

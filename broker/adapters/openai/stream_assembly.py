@@ -7,8 +7,8 @@ anything else is skipped, as a reader of the SDK would skip it.
 from collections.abc import Mapping
 from typing import Any, Final, Protocol, assert_never
 
-from broker.core.endpoints import Shape, facts_of
-from schemas.delta import Delta, grown_choices, index_of
+from headrace.broker.core.endpoints import Shape, facts_of
+from headrace.schemas.delta import Delta, grown_choices, index_of
 
 _ENDINGS: Final = frozenset({"response.completed", "response.incomplete", "response.failed"})
 _FOLD_EVERY: Final = 64

@@ -35,7 +35,7 @@ HEADER_BYTES_MAX: Final = 8_190
 INTERIM_MAX: Final = 32
 """Interim answers (100 Continue, 103 Early Hints) before the answer; a proper server sends none or two."""
 REFUSAL_BYTES_MAX: Final = 256 * 1024
-"""Bytes read of a refusal; its text is examined up to 64 KiB (`broker.core.answers.error_body`)."""
+"""Bytes read of a refusal; its text is examined up to 64 KiB (`headrace.broker.core.answers.error_body`)."""
 _PIECE_BYTES: Final = 64 * 1024
 _CONNECT_WITHIN_S: Final = 5.0
 _REASON_CHARS_MAX: Final = 300

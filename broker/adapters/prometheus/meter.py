@@ -12,7 +12,7 @@ from typing import Final
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
-from broker.adapters.prometheus.families import Families
+from headrace.broker.adapters.prometheus.families import Families
 
 LABELS_MAX = 100
 """Number of models, and of limits, that get a label of their own."""

@@ -20,11 +20,11 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from broker.core.config import LEASE_MS_MAX, REDIS_ANSWERS_WITHIN_MS
-from broker.core.lease import RELEASED
-from broker.errors import AuthenticationError, LeaseUnavailable, RightsError, SettingsError
-from broker.ports import LeaseForeign, LeaseMine, LeaseTaken, LeaseView
-from broker.settings.urls import RedisUrl, UrlError
+from headrace.broker.core.config import LEASE_MS_MAX, REDIS_ANSWERS_WITHIN_MS
+from headrace.broker.core.lease import RELEASED
+from headrace.broker.errors import AuthenticationError, LeaseUnavailable, RightsError, SettingsError
+from headrace.broker.ports import LeaseForeign, LeaseMine, LeaseTaken, LeaseView
+from headrace.broker.settings.urls import RedisUrl, UrlError
 
 _ANSWER_S = 0.5
 _ALTOGETHER_S = REDIS_ANSWERS_WITHIN_MS / 1_000
@@ -211,7 +211,7 @@ def _told_of_the_url(error: Exception) -> str:
 
 
 def _script(name: str) -> str:
-    return resources.files("broker.adapters").joinpath("lua", f"{name}.lua").read_text(encoding="utf-8")
+    return resources.files("headrace.broker.adapters").joinpath("lua", f"{name}.lua").read_text(encoding="utf-8")
 
 
 def _view(value: str | None, pttl_ms: int) -> LeaseView:

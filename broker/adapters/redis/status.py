@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from broker.adapters.redis import lease
+from headrace.broker.adapters.redis import lease
 
 _KEYS_A_STEP = 1_000
 

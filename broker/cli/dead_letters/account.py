@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from broker.cli.amounts import counted
-from consumers.replays.replay import Replay, ReplayReceipt
-from consumers.replays.verdicts import Skip
-from schemas.instants import to_wire
+from headrace.broker.cli.amounts import counted
+from headrace.consumers.replays.replay import Replay, ReplayReceipt
+from headrace.consumers.replays.verdicts import Skip
+from headrace.schemas.instants import to_wire
 
 _WHY: Final[Mapping[Skip, str]] = {
     Skip.ANSWERED: "already completed, answered or put back as that run",

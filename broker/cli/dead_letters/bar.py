@@ -6,9 +6,9 @@ from typing import Self
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from broker.cli.screen import screen
-from consumers.replays.replay import ReplayReceipt, ReplayTally
-from consumers.replays.verdicts import Skip
+from headrace.broker.cli.screen import screen
+from headrace.consumers.replays.replay import ReplayReceipt, ReplayTally
+from headrace.consumers.replays.verdicts import Skip
 
 _COLUMNS = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
 
@@ -16,7 +16,10 @@ Show = Callable[[Sequence[ReplayReceipt]], None]
 
 
 class Bar:
-    """A `consumers.replays.replay.ReplayObserver`; silent without a terminal, or where the receipts are printed."""
+    """A `headrace.consumers.replays.replay.ReplayObserver`.
+
+    Silent without a terminal, or where the receipts are printed.
+    """
 
     def __init__(self, show: Show | None, *, quiet: bool) -> None:
         """Prepare the bar; `show` gets every receipt."""

@@ -5,11 +5,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from broker.cli.amounts import counted
-from broker.cli.columns import Columns
-from broker.cli.dead_letters.row import TERMINAL_COLUMNS, LetterRow, lines
-from broker.cli.screen import screen
-from broker.cli.terminal import say, say_json
+from headrace.broker.cli.amounts import counted
+from headrace.broker.cli.columns import Columns
+from headrace.broker.cli.dead_letters.row import TERMINAL_COLUMNS, LetterRow, lines
+from headrace.broker.cli.screen import screen
+from headrace.broker.cli.terminal import say, say_json
 
 PAGE_ROWS: Final = 500
 """Number of rows that are shown and aligned together where all are wanted."""

@@ -7,12 +7,12 @@ from typing import Final
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from broker.adapters.kafka.connection import KafkaConnection
-from broker.cli.patience import closing, kafka_at, within
-from broker.cli.screen import screen
-from broker.settings.whole import Settings
-from consumers.dead_letters import DeadLetterReader, Found
-from consumers.replays.ahead import CLOCKS_APART
+from headrace.broker.adapters.kafka.connection import KafkaConnection
+from headrace.broker.cli.patience import closing, kafka_at, within
+from headrace.broker.cli.screen import screen
+from headrace.broker.settings.whole import Settings
+from headrace.consumers.dead_letters import DeadLetterReader, Found
+from headrace.consumers.replays.ahead import CLOCKS_APART
 
 _BAR_FROM: Final = 5_000
 _BAR_EVERY: Final = 200

@@ -10,7 +10,7 @@ from typing import Final
 
 import typer
 
-from schemas.nearest import there_is_no
+from headrace.schemas.nearest import there_is_no
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,28 +10,28 @@ from typing import Annotated, Final
 
 import typer
 
-from broker.adapters.kafka.connection import KafkaConnection
-from broker.cli.dead_letters.account import as_object, ended, interrupted, receipt_object, summary
-from broker.cli.dead_letters.bar import Bar
-from broker.cli.dead_letters.reasons import known_reasons
-from broker.cli.moments import span_or_instant
-from broker.cli.options import BootstrapServers, Config, Json, TimeoutS, TopicPrefix, settings_from
-from broker.cli.patience import closing, hush_kafka, kafka_at, reach_kafka, run_verb, within
-from broker.cli.terminal import say, say_json
-from broker.cli.termination import EXIT_CODE as TERMINATED
-from broker.cli.termination import INTERRUPTED
-from broker.clock import WallClock
-from broker.errors import HeadraceError, LogUnavailable, ProducerDead, Unreachable
-from broker.planner.amounts import per_hour
-from broker.service.preflight.acl_check import Needs, check
-from broker.settings.whole import Settings
-from consumers.replays.doors import kafka_doors
-from consumers.replays.job import ReplayRequest, When, group_of, transactional_id_of
-from consumers.replays.replay import Replay, ReplayReceipt, ReplayRules
-from consumers.replays.verdicts import Lane
-from schemas import topics
-from schemas.nearest import there_is_no
-from schemas.topics import BATCH_OVERHEAD_BYTES
+from headrace.broker.adapters.kafka.connection import KafkaConnection
+from headrace.broker.cli.dead_letters.account import as_object, ended, interrupted, receipt_object, summary
+from headrace.broker.cli.dead_letters.bar import Bar
+from headrace.broker.cli.dead_letters.reasons import known_reasons
+from headrace.broker.cli.moments import span_or_instant
+from headrace.broker.cli.options import BootstrapServers, Config, Json, TimeoutS, TopicPrefix, settings_from
+from headrace.broker.cli.patience import closing, hush_kafka, kafka_at, reach_kafka, run_verb, within
+from headrace.broker.cli.terminal import say, say_json
+from headrace.broker.cli.termination import EXIT_CODE as TERMINATED
+from headrace.broker.cli.termination import INTERRUPTED
+from headrace.broker.clock import WallClock
+from headrace.broker.errors import HeadraceError, LogUnavailable, ProducerDead, Unreachable
+from headrace.broker.planner.amounts import per_hour
+from headrace.broker.service.preflight.acl_check import Needs, check
+from headrace.broker.settings.whole import Settings
+from headrace.consumers.replays.doors import kafka_doors
+from headrace.consumers.replays.job import ReplayRequest, When, group_of, transactional_id_of
+from headrace.consumers.replays.replay import Replay, ReplayReceipt, ReplayRules
+from headrace.consumers.replays.verdicts import Lane
+from headrace.schemas import topics
+from headrace.schemas.nearest import there_is_no
+from headrace.schemas.topics import BATCH_OVERHEAD_BYTES
 
 _ANSWERS_EVERY_MAX_S: Final = 600.0
 _HOUR_S: Final = 3_600

@@ -4,12 +4,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from broker.cli.amounts import spoken_bytes, spoken_id
-from broker.cli.columns import Column, Cut, Line
-from broker.cli.dead_letters.reasons import explained
-from broker.cli.terminal import safe, short
-from consumers.dead_letters import Found, Original
-from schemas.instants import to_wire
+from headrace.broker.cli.amounts import spoken_bytes, spoken_id
+from headrace.broker.cli.columns import Column, Cut, Line
+from headrace.broker.cli.dead_letters.reasons import explained
+from headrace.broker.cli.terminal import safe, short
+from headrace.consumers.dead_letters import Found, Original
+from headrace.schemas.instants import to_wire
 
 _TITLES: Final = ("FAILED AT", "ID", "REASON", "ORIGIN", "CALLS", "WHY")
 TERMINAL_COLUMNS: Final = (

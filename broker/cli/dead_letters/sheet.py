@@ -5,12 +5,12 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from broker.cli.amounts import counted
-from broker.cli.dead_letters.reasons import explained
-from broker.cli.terminal import safe, safe_bytes, short
-from consumers.dead_letters import Found, Original
-from schemas.dead_letter import Origin
-from schemas.instants import to_wire
+from headrace.broker.cli.amounts import counted
+from headrace.broker.cli.dead_letters.reasons import explained
+from headrace.broker.cli.terminal import safe, safe_bytes, short
+from headrace.consumers.dead_letters import Found, Original
+from headrace.schemas.dead_letter import Origin
+from headrace.schemas.instants import to_wire
 
 _LABEL: Final = 12
 LABEL_CELLS: Final = _LABEL + 2

@@ -7,22 +7,22 @@ from typing import Annotated, Final
 import typer
 from rich.text import Text
 
-from broker.cli.dead_letters.listing import ColumnPrinter, Listing, TerminalTable, object_lines
-from broker.cli.dead_letters.passage import each, reading
-from broker.cli.dead_letters.reasons import known_reasons
-from broker.cli.dead_letters.replaying import replay
-from broker.cli.dead_letters.row import row_of
-from broker.cli.dead_letters.sheet import LABEL_CELLS, as_object, sheet
-from broker.cli.moments import moment
-from broker.cli.options import BootstrapServers, Config, Json, TimeoutS, TopicPrefix, settings_from
-from broker.cli.patience import hush_kafka, run_verb
-from broker.cli.screen import screen, show_beside
-from broker.cli.terminal import is_person_watching, say, say_json
-from broker.errors import HeadraceError
-from broker.settings.whole import Settings
-from consumers.dead_letters import DeadLetterReader, Found, Original
-from consumers.replays.choice import Choice
-from schemas.dead_letter import Origin
+from headrace.broker.cli.dead_letters.listing import ColumnPrinter, Listing, TerminalTable, object_lines
+from headrace.broker.cli.dead_letters.passage import each, reading
+from headrace.broker.cli.dead_letters.reasons import known_reasons
+from headrace.broker.cli.dead_letters.replaying import replay
+from headrace.broker.cli.dead_letters.row import row_of
+from headrace.broker.cli.dead_letters.sheet import LABEL_CELLS, as_object, sheet
+from headrace.broker.cli.moments import moment
+from headrace.broker.cli.options import BootstrapServers, Config, Json, TimeoutS, TopicPrefix, settings_from
+from headrace.broker.cli.patience import hush_kafka, run_verb
+from headrace.broker.cli.screen import screen, show_beside
+from headrace.broker.cli.terminal import is_person_watching, say, say_json
+from headrace.broker.errors import HeadraceError
+from headrace.broker.settings.whole import Settings
+from headrace.consumers.dead_letters import DeadLetterReader, Found, Original
+from headrace.consumers.replays.choice import Choice
+from headrace.schemas.dead_letter import Origin
 
 app = typer.Typer(no_args_is_help=True, help="Requests that are not tried again: list, show, replay them.")
 app.command()(replay)

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from broker.cli.demo.tally import LeadState, LeadTally
-from broker.simulator.books import Stats
-from broker.simulator.naive import NaiveReport
+from headrace.broker.cli.demo.tally import LeadState, LeadTally
+from headrace.broker.simulator.books import Stats
+from headrace.broker.simulator.naive import NaiveReport
 
 
 @dataclass(frozen=True, slots=True)

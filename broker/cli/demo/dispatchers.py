@@ -17,9 +17,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from broker.errors import HeadraceError
-from broker.local.guard import Guard
-from broker.local.record import Endpoints
+from headrace.broker.errors import HeadraceError
+from headrace.broker.local.guard import Guard
+from headrace.broker.local.record import Endpoints
 
 NAMES: Final = ("dispatcher-1", "dispatcher-2")
 STOP_GRACE_S: Final = 10.0
@@ -98,7 +98,7 @@ class Dispatchers:
         config.write_text(_settings(name, self._endpoints, self._base_url), encoding="utf-8")
         with log.open("ab") as output:
             process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "broker.cli.main", "dispatcher", "--config", str(config)),
+                *(sys.executable, "-m", "headrace.broker.cli.main", "dispatcher", "--config", str(config)),
                 stdin=DEVNULL,
                 stdout=output,
                 stderr=output,

@@ -9,8 +9,8 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from broker.cli.demo.timetable import Job
-from broker.cli.terminal import safe
+from headrace.broker.cli.demo.timetable import Job
+from headrace.broker.cli.terminal import safe
 
 WRITTEN_IN: Final = ("de", "fr", "es")  # the simulated model's languages beside English
 _BESIDE_MIN: Final = 96  # columns from which two of them have room beside each other

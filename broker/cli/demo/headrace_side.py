@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from broker.cli.demo.prompt import TEMPLATE, metadata_for
-from broker.cli.demo.tally import LeadTally
-from broker.cli.demo.timetable import Job
-from broker.client import GenerationClient, Submission, submission
-from consumers.results import ResultReader
-from schemas.outcome import Completed
+from headrace.broker.cli.demo.prompt import TEMPLATE, metadata_for
+from headrace.broker.cli.demo.tally import LeadTally
+from headrace.broker.cli.demo.timetable import Job
+from headrace.broker.client import GenerationClient, Submission, submission
+from headrace.consumers.results import ResultReader
+from headrace.schemas.outcome import Completed
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,9 @@ from typing import Any, Final
 
 import aiohttp
 
-from broker.cli.demo.dispatchers import Dispatchers, Running
-from broker.cli.demo.prompt import MODEL
-from broker.errors import HeadraceError
+from headrace.broker.cli.demo.dispatchers import Dispatchers, Running
+from headrace.broker.cli.demo.prompt import MODEL
+from headrace.broker.errors import HeadraceError
 
 _LOOK_S: Final = 0.1
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=2)

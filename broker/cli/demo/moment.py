@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from broker.cli.demo.inside import Inside
-from broker.cli.demo.tally import LeadState, LeadTally
-from broker.simulator.books import Stats
+from headrace.broker.cli.demo.inside import Inside
+from headrace.broker.cli.demo.tally import LeadState, LeadTally
+from headrace.broker.simulator.books import Stats
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,10 @@ import asyncio
 from collections.abc import Sequence
 from typing import Final
 
-from broker.cli.demo.tally import LeadTally
-from broker.cli.demo.timetable import Job
-from broker.simulator.naive import NaiveProgress, NaiveReport, NaiveRequest, run_naive
-from broker.simulator.upstream import Upstream
+from headrace.broker.cli.demo.tally import LeadTally
+from headrace.broker.cli.demo.timetable import Job
+from headrace.broker.simulator.naive import NaiveProgress, NaiveReport, NaiveRequest, run_naive
+from headrace.broker.simulator.upstream import Upstream
 
 WORKERS: Final = 4
 REQUESTS_PER_MINUTE: Final = 60

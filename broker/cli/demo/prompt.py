@@ -8,7 +8,7 @@ of the story. With the mean charge of some 400 tokens the 60 leads of the demo c
 from collections.abc import Mapping
 from typing import Any, Final
 
-from broker.cli.demo.leads import Lead
+from headrace.broker.cli.demo.leads import Lead
 
 MODEL: Final = "gpt-4o-mini"
 ANSWER_TOKENS_MAX: Final = 250  # the longest answer has some 200; under the old law OpenAI charged for all of it

@@ -5,17 +5,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from broker.cli.demo.comparison import Comparison, headrace_result, naive_result
-from broker.cli.demo.dispatchers import DispatcherEnded
-from broker.cli.demo.headrace_side import Copies, OpenConnections, serve_by_headrace
-from broker.cli.demo.moment import Moment, side_now
-from broker.cli.demo.naive_side import serve_naively
-from broker.cli.demo.stage import PREFIX, DemoServices, DemoSettings
-from broker.cli.demo.tally import LeadTally
-from broker.cli.demo.timetable import Job
-from broker.client import GenerationClient
-from broker.simulator.pricing import Endpoint, charge_of
-from consumers.results import ResultReader
+from headrace.broker.cli.demo.comparison import Comparison, headrace_result, naive_result
+from headrace.broker.cli.demo.dispatchers import DispatcherEnded
+from headrace.broker.cli.demo.headrace_side import Copies, OpenConnections, serve_by_headrace
+from headrace.broker.cli.demo.moment import Moment, side_now
+from headrace.broker.cli.demo.naive_side import serve_naively
+from headrace.broker.cli.demo.stage import PREFIX, DemoServices, DemoSettings
+from headrace.broker.cli.demo.tally import LeadTally
+from headrace.broker.cli.demo.timetable import Job
+from headrace.broker.client import GenerationClient
+from headrace.broker.simulator.pricing import Endpoint, charge_of
+from headrace.consumers.results import ResultReader
 
 LOOK_EVERY_S: Final = 0.25
 _PATIENCE: Final = 4  # times the shortest possible duration; beyond it something is wrong, and the demo says so

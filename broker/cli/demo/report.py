@@ -9,11 +9,11 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from broker.cli.demo.comparison import Comparison, SideResult
-from broker.cli.demo.emails import Emails, chosen_emails
-from broker.cli.demo.race import RaceResult
-from broker.cli.demo.stage import DemoSettings
-from broker.cli.demo.timetable import Job
+from headrace.broker.cli.demo.comparison import Comparison, SideResult
+from headrace.broker.cli.demo.emails import Emails, chosen_emails
+from headrace.broker.cli.demo.race import RaceResult
+from headrace.broker.cli.demo.stage import DemoSettings
+from headrace.broker.cli.demo.timetable import Job
 
 _NEXT = (
     ("headrace demo --law chat-legacy", "OpenAI's charge law until 2025; Headrace must find it out"),

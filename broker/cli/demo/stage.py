@@ -12,18 +12,18 @@ from typing import Final
 
 import aiohttp
 
-from broker.adapters.kafka.connection import KafkaConnection
-from broker.adapters.kafka.topics import create_missing
-from broker.cli.demo.dispatchers import Dispatchers
-from broker.cli.demo.inside import Lookout
-from broker.cli.demo.steps import Steps
-from broker.cli.demo.timetable import URGENT_EVERY_S
-from broker.local.record import Endpoints
-from broker.local.services import LocalServices
-from broker.settings.lanes import LANE_DEFAULTS
-from broker.simulator.pricing import ChatLaw
-from broker.simulator.upstream import Upstream, UpstreamSettings
-from schemas.topics import topics
+from headrace.broker.adapters.kafka.connection import KafkaConnection
+from headrace.broker.adapters.kafka.topics import create_missing
+from headrace.broker.cli.demo.dispatchers import Dispatchers
+from headrace.broker.cli.demo.inside import Lookout
+from headrace.broker.cli.demo.steps import Steps
+from headrace.broker.cli.demo.timetable import URGENT_EVERY_S
+from headrace.broker.local.record import Endpoints
+from headrace.broker.local.services import LocalServices
+from headrace.broker.settings.lanes import LANE_DEFAULTS
+from headrace.broker.simulator.pricing import ChatLaw
+from headrace.broker.simulator.upstream import Upstream, UpstreamSettings
+from headrace.schemas.topics import topics
 
 PREFIX: Final = "generation"
 _READY_WITHIN_S: Final = 60.0

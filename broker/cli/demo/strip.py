@@ -6,8 +6,8 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from broker.cli.demo.bars import bar
-from broker.cli.demo.inside import BucketEstimate, Inside
+from headrace.broker.cli.demo.bars import bar
+from headrace.broker.cli.demo.inside import BucketEstimate, Inside
 
 
 def strip(inside: Inside) -> RenderableType:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from enum import Enum, auto
 
-from broker.cli.demo.timetable import Job
+from headrace.broker.cli.demo.timetable import Job
 
 
 class LeadState(Enum):

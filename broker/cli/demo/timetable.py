@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from broker.cli.demo.leads import Lead
-from broker.cli.demo.prompt import body_for, request_id
+from headrace.broker.cli.demo.leads import Lead
+from headrace.broker.cli.demo.prompt import body_for, request_id
 
 URGENT_EVERY_S: Final = 8.0
 

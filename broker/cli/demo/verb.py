@@ -9,21 +9,21 @@ import typer
 from rich.console import Console
 from rich.live import Live
 
-from broker.cli.demo.dispatchers import DispatcherEnded
-from broker.cli.demo.leads import read_leads
-from broker.cli.demo.moment import Moment
-from broker.cli.demo.race import RaceResult, race
-from broker.cli.demo.report import as_json, report
-from broker.cli.demo.signals import DemoStopped, until_told_to_stop
-from broker.cli.demo.stage import DemoSettings, set_stage
-from broker.cli.demo.steps import Steps
-from broker.cli.demo.timetable import URGENT_EVERY_S, Job, timetable
-from broker.cli.demo.view import draw, plain_line
-from broker.cli.patience import hush_kafka
-from broker.cli.screen import screen
-from broker.cli.terminal import say, say_json
-from broker.cli.termination import INTERRUPTED
-from broker.simulator.pricing import ChatLaw
+from headrace.broker.cli.demo.dispatchers import DispatcherEnded
+from headrace.broker.cli.demo.leads import read_leads
+from headrace.broker.cli.demo.moment import Moment
+from headrace.broker.cli.demo.race import RaceResult, race
+from headrace.broker.cli.demo.report import as_json, report
+from headrace.broker.cli.demo.signals import DemoStopped, until_told_to_stop
+from headrace.broker.cli.demo.stage import DemoSettings, set_stage
+from headrace.broker.cli.demo.steps import Steps
+from headrace.broker.cli.demo.timetable import URGENT_EVERY_S, Job, timetable
+from headrace.broker.cli.demo.view import draw, plain_line
+from headrace.broker.cli.patience import hush_kafka
+from headrace.broker.cli.screen import screen
+from headrace.broker.cli.terminal import say, say_json
+from headrace.broker.cli.termination import INTERRUPTED
+from headrace.broker.simulator.pricing import ChatLaw
 
 _LINE_EVERY_S = 5.0
 _LEADS_MAX = 500

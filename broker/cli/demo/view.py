@@ -8,11 +8,11 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from broker.cli.demo.bars import bar
-from broker.cli.demo.moment import Moment, SideNow
-from broker.cli.demo.stage import DemoSettings
-from broker.cli.demo.strip import lanes, strip
-from broker.cli.demo.tally import LeadState
+from headrace.broker.cli.demo.bars import bar
+from headrace.broker.cli.demo.moment import Moment, SideNow
+from headrace.broker.cli.demo.stage import DemoSettings
+from headrace.broker.cli.demo.strip import lanes, strip
+from headrace.broker.cli.demo.tally import LeadState
 
 _CAMPAIGN_MARKS = {
     LeadState.WAITING: ("·", "dim"),

@@ -6,12 +6,12 @@ Headrace's part follows the defaults: `explain` reads no settings, since it must
 from collections.abc import Callable
 from typing import Final
 
-from broker.cli.amounts import spoken_s
-from broker.core.answers.base_url import AnswerForm, look_of
-from broker.core.answers.rate_limit_headers import DAY_MS, HOUR_MS, MINUTE_MS, MONTH_MS, SECOND_MS
-from broker.core.answers.rate_limit_messages import StatedLimit
-from broker.core.answers.verdict import Answer, Fault, Meaning, Verdict, is_word
-from broker.core.budget.breaker import ACCOUNT_REST_MS, FAILURES_IN_A_ROW
+from headrace.broker.cli.amounts import spoken_s
+from headrace.broker.core.answers.base_url import AnswerForm, look_of
+from headrace.broker.core.answers.rate_limit_headers import DAY_MS, HOUR_MS, MINUTE_MS, MONTH_MS, SECOND_MS
+from headrace.broker.core.answers.rate_limit_messages import StatedLimit
+from headrace.broker.core.answers.verdict import Answer, Fault, Meaning, Verdict, is_word
+from headrace.broker.core.budget.breaker import ACCOUNT_REST_MS, FAILURES_IN_A_ROW
 
 IN_PLACE_MAX_MS: Final = 60_000  # the default of retry.in_place_max_s
 ATTEMPTS_MAX: Final = 8  # the default of retry.attempts_max

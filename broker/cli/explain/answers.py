@@ -9,9 +9,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from broker.cli.explain.texts import answer_in
-from broker.core.answers.error_body import WORDLESS, ErrorFields, answer_of, error_in
-from broker.core.answers.verdict import Answer
+from headrace.broker.cli.explain.texts import answer_in
+from headrace.broker.core.answers.error_body import WORDLESS, ErrorFields, answer_of, error_in
+from headrace.broker.core.answers.verdict import Answer
 
 _STATUS_KEYS: Final = ("status", "status_code", "statusCode", "http_status")
 _SIGNS_OF_AN_ANSWER: Final = frozenset({"choices", "output", "data", "usage", "response"})

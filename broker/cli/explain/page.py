@@ -6,10 +6,10 @@ from typing import Final
 
 import typer
 
-from broker.cli.explain.advice import a_period, spoken_ms, what_headrace_does, what_it_means, what_to_do
-from broker.cli.terminal import safe
-from broker.core.answers.rate_limit_headers import Reading, SideReading
-from broker.core.answers.verdict import Answer, Fault, Verdict, error_words
+from headrace.broker.cli.explain.advice import a_period, spoken_ms, what_headrace_does, what_it_means, what_to_do
+from headrace.broker.cli.terminal import safe
+from headrace.broker.core.answers.rate_limit_headers import Reading, SideReading
+from headrace.broker.core.answers.verdict import Answer, Fault, Verdict, error_words
 
 _LABEL: Final = 10
 _BAR_CELLS: Final = 20

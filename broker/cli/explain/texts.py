@@ -12,9 +12,9 @@ import warnings
 from collections.abc import Mapping
 from typing import Any, Final
 
-from broker.core.answers.classification import BY_CODE, Basis, meaning_of
-from broker.core.answers.error_body import ErrorFields, error_in
-from broker.core.answers.verdict import Answer
+from headrace.broker.core.answers.classification import BY_CODE, Basis, meaning_of
+from headrace.broker.core.answers.error_body import ErrorFields, error_in
+from headrace.broker.core.answers.verdict import Answer
 
 _LITERAL_CHARS_MAX: Final = 65_536
 _CALLED: Final = "Error code:"

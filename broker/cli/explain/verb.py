@@ -9,15 +9,15 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from broker.cli.explain.advice import what_headrace_does
-from broker.cli.explain.answers import answers_in
-from broker.cli.explain.page import page
-from broker.cli.explain.pieces import Piece, pieces
-from broker.cli.terminal import is_person_watching, say, say_coloured, say_json
-from broker.core.answers.classification import BY_CODE
-from broker.core.answers.rate_limit_headers import LimitMetric, Reading, SideReading
-from broker.core.answers.rate_limit_messages import StatedLimit
-from broker.core.answers.verdict import Answer, Meaning, Verdict, judge
+from headrace.broker.cli.explain.advice import what_headrace_does
+from headrace.broker.cli.explain.answers import answers_in
+from headrace.broker.cli.explain.page import page
+from headrace.broker.cli.explain.pieces import Piece, pieces
+from headrace.broker.cli.terminal import is_person_watching, say, say_coloured, say_json
+from headrace.broker.core.answers.classification import BY_CODE
+from headrace.broker.core.answers.rate_limit_headers import LimitMetric, Reading, SideReading
+from headrace.broker.core.answers.rate_limit_messages import StatedLimit
+from headrace.broker.core.answers.verdict import Answer, Meaning, Verdict, judge
 
 _STDIN: Final = "-"
 _WIDTH_MAX: Final = 110

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from broker.errors import SettingsError
-from broker.planner.amounts import per_hour, span, span_ms
-from broker.planner.workload import HOUR_MS, Span, Stream, Workload
-from broker.planner.workload_file import WorkloadError, lane_among, workload_in
-from broker.simulator.behaviours.bounds import Behaviour
-from broker.simulator.behaviours.catalogue import parsed
-from schemas.nearest import ended
+from headrace.broker.errors import SettingsError
+from headrace.broker.planner.amounts import per_hour, span, span_ms
+from headrace.broker.planner.workload import HOUR_MS, Span, Stream, Workload
+from headrace.broker.planner.workload_file import WorkloadError, lane_among, workload_in
+from headrace.broker.simulator.behaviours.bounds import Behaviour
+from headrace.broker.simulator.behaviours.catalogue import parsed
+from headrace.schemas.nearest import ended
 
 _T = TypeVar("_T")
 

@@ -5,12 +5,12 @@ from collections.abc import Callable, Iterator
 from rich.table import Table
 from rich.text import Text
 
-from broker.cli.amounts import counted, spoken_s
-from broker.cli.simulate.report import the_one_asked_for
-from broker.cli.terminal import safe, short
-from broker.planner.plan import REQUESTS_UNLIMITED, LimitOutlook, Outlook
-from broker.planner.quantiles import Quantiles
-from broker.planner.record import LaneRecord
+from headrace.broker.cli.amounts import counted, spoken_s
+from headrace.broker.cli.simulate.report import the_one_asked_for
+from headrace.broker.cli.terminal import safe, short
+from headrace.broker.planner.plan import REQUESTS_UNLIMITED, LimitOutlook, Outlook
+from headrace.broker.planner.quantiles import Quantiles
+from headrace.broker.planner.record import LaneRecord
 
 _NAME_CHARS_MAX = 24
 WIDE = 110

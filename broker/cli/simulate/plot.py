@@ -12,12 +12,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from broker.cli.amounts import spoken_s
-from broker.cli.simulate.page import spoken_ms
-from broker.cli.simulate.report import the_one_asked_for
-from broker.planner.plan import Outlook, Plan
-from broker.planner.timeline import Stretch
-from broker.planner.workload import DAY_MS, HOUR_MS
+from headrace.broker.cli.amounts import spoken_s
+from headrace.broker.cli.simulate.page import spoken_ms
+from headrace.broker.cli.simulate.report import the_one_asked_for
+from headrace.broker.planner.plan import Outlook, Plan
+from headrace.broker.planner.timeline import Stretch
+from headrace.broker.planner.workload import DAY_MS, HOUR_MS
 
 _COLOURS: Final = ("#c0392b", "#2874a6", "#95a5a6", "#1e8449", "#7d3c98", "#ca6f1e")
 _INK: Final = "#2c3e50"

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from broker.planner.plan import LimitOutlook, Outlook, Plan
-from broker.planner.quantiles import Quantiles
+from headrace.broker.planner.plan import LimitOutlook, Outlook, Plan
+from headrace.broker.planner.quantiles import Quantiles
 
 PARTS = (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))
 

@@ -16,7 +16,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Final
 
-from broker.planner.plan import Outlook, Plan
+from headrace.broker.planner.plan import Outlook, Plan
 
 REQUESTS_MIN: Final = 20_000
 """Least number of requests of all runs together; fewer are played before a second process has started."""

@@ -8,24 +8,24 @@ from typing import Annotated
 
 import typer
 
-from broker.cli.options import Config, Json
-from broker.cli.screen import screen
-from broker.cli.simulate.asked import Options, behaviours_from, factors_from, latency_from, workload_from
-from broker.cli.simulate.page import page
-from broker.cli.simulate.report import as_json as report_as_json
-from broker.cli.simulate.report import the_one_asked_for
-from broker.cli.simulate.side_by_side import cores, play_all
-from broker.cli.simulate.waiting import waiting
-from broker.cli.terminal import say_json
-from broker.errors import SettingsError
-from broker.planner.parts import parts_of, together
-from broker.planner.plan import Outlook, Plan, quotas_for
-from broker.planner.stage import Times
-from broker.planner.workload_file import WorkloadError
-from broker.settings.load import load_settings
-from broker.simulator.pricing import ChatLaw
-from broker.simulator.settings import UpstreamSettings
-from schemas.nearest import ended
+from headrace.broker.cli.options import Config, Json
+from headrace.broker.cli.screen import screen
+from headrace.broker.cli.simulate.asked import Options, behaviours_from, factors_from, latency_from, workload_from
+from headrace.broker.cli.simulate.page import page
+from headrace.broker.cli.simulate.report import as_json as report_as_json
+from headrace.broker.cli.simulate.report import the_one_asked_for
+from headrace.broker.cli.simulate.side_by_side import cores, play_all
+from headrace.broker.cli.simulate.waiting import waiting
+from headrace.broker.cli.terminal import say_json
+from headrace.broker.errors import SettingsError
+from headrace.broker.planner.parts import parts_of, together
+from headrace.broker.planner.plan import Outlook, Plan, quotas_for
+from headrace.broker.planner.stage import Times
+from headrace.broker.planner.workload_file import WorkloadError
+from headrace.broker.settings.load import load_settings
+from headrace.broker.simulator.pricing import ChatLaw
+from headrace.broker.simulator.settings import UpstreamSettings
+from headrace.schemas.nearest import ended
 
 _WITH_FAILURES = 1
 _WIDTH_WITHOUT_TERMINAL = 120
@@ -146,7 +146,7 @@ def _drawing(plot: Path | None) -> Draw | None:
     if not plot.parent.is_dir():
         raise SettingsError(f"--plot cannot write {plot}: there is no directory {plot.parent}.")
     try:
-        draw: Draw = import_module("broker.cli.simulate.plot").draw
+        draw: Draw = import_module("headrace.broker.cli.simulate.plot").draw
     except ModuleNotFoundError as error:
         raise SettingsError(
             f"--plot needs {error.name}: install the extra with pip install 'headrace[plot]', or leave --plot out."

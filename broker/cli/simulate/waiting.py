@@ -8,8 +8,8 @@ from typing import Final
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from broker.cli.screen import screen
-from broker.cli.terminal import say
+from headrace.broker.cli.screen import screen
+from headrace.broker.cli.terminal import say
 
 LINE_EVERY_S: Final = 10.0
 

@@ -8,10 +8,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from broker.cli.amounts import counted, spoken_s
-from broker.cli.status.failing import all_failing
-from broker.cli.status.report import Report, Said, StatusReading
-from broker.core.lease import RELEASED
+from headrace.broker.cli.amounts import counted, spoken_s
+from headrace.broker.cli.status.failing import all_failing
+from headrace.broker.cli.status.report import Report, Said, StatusReading
+from headrace.broker.core.lease import RELEASED
 
 BACKLOG_WORTH_SAYING_S: Final = 60.0
 PAUSE_GRAVE_S: Final = 60.0

@@ -3,10 +3,10 @@
 import asyncio
 from urllib.parse import urlencode, urlsplit
 
-from broker.cli.status.report import Report, Said
-from broker.cli.status.sources import OWN_TIMEOUT_S, asked, look_in_redis, own_url, status_url
-from broker.errors import Unreachable
-from broker.settings.whole import Settings
+from headrace.broker.cli.status.report import Report, Said
+from headrace.broker.cli.status.sources import OWN_TIMEOUT_S, asked, look_in_redis, own_url, status_url
+from headrace.broker.errors import Unreachable
+from headrace.broker.settings.whole import Settings
 
 
 async def where_is(

@@ -8,14 +8,14 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from broker.cli.amounts import counted, spoken_bytes, spoken_s
-from broker.cli.screen import beside
-from broker.cli.status.failing import dead_letters
-from broker.cli.status.findings import StatusFinding, table_of
-from broker.cli.status.limits import SHOWN_MAX, WIDE, charges_shown, columns, limits_shown, named
-from broker.cli.status.report import Report, Said, StatusReading
-from broker.cli.terminal import safe
-from schemas.instants import from_wire
+from headrace.broker.cli.amounts import counted, spoken_bytes, spoken_s
+from headrace.broker.cli.screen import beside
+from headrace.broker.cli.status.failing import dead_letters
+from headrace.broker.cli.status.findings import StatusFinding, table_of
+from headrace.broker.cli.status.limits import SHOWN_MAX, WIDE, charges_shown, columns, limits_shown, named
+from headrace.broker.cli.status.report import Report, Said, StatusReading
+from headrace.broker.cli.terminal import safe
+from headrace.schemas.instants import from_wire
 
 _LAG_FRESH_S: Final = 15
 _ROOMY: Final = 100

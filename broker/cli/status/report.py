@@ -8,7 +8,10 @@ STALE_AFTER_S: Final = 5.0
 """A holder of the lease reports every second; after this time without a report it is no longer there to report."""
 
 Said = Mapping[str, Any]
-"""A status as `broker.service.status.status` makes it, of this release or of another: any field may be missing."""
+"""A status as `headrace.broker.service.status.status` makes it, of this release or of another.
+
+Any field may be missing.
+"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,15 +16,15 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 from urllib.request import ProxyHandler, build_opener
 
-from broker.adapters.kafka.connection import KafkaConnection
-from broker.adapters.kafka.topics import cluster_id_within
-from broker.adapters.redis.lease import is_refused
-from broker.adapters.redis.status import RedisStatus, Reported
-from broker.cli.patience import closing, within
-from broker.cli.status.report import Report, Said, StatusReading
-from broker.cli.terminal import safe
-from broker.errors import InvalidRequest, LeaseUnavailable, SettingsError, Unreachable
-from broker.settings.whole import Settings
+from headrace.broker.adapters.kafka.connection import KafkaConnection
+from headrace.broker.adapters.kafka.topics import cluster_id_within
+from headrace.broker.adapters.redis.lease import is_refused
+from headrace.broker.adapters.redis.status import RedisStatus, Reported
+from headrace.broker.cli.patience import closing, within
+from headrace.broker.cli.status.report import Report, Said, StatusReading
+from headrace.broker.cli.terminal import safe
+from headrace.broker.errors import InvalidRequest, LeaseUnavailable, SettingsError, Unreachable
+from headrace.broker.settings.whole import Settings
 
 KAFKA_ANSWERS_S: Final = 2.0
 OWN_TIMEOUT_S: Final = 0.7

@@ -7,20 +7,20 @@ from typing import Annotated, Any
 
 import typer
 
-from broker.cli.options import BootstrapServers, Config, Json, TimeoutS, TopicPrefix, settings_from
-from broker.cli.patience import hush_kafka, run_verb
-from broker.cli.screen import screen
-from broker.cli.status.findings import StatusFinding, findings
-from broker.cli.status.one_request import where_is
-from broker.cli.status.page import page
-from broker.cli.status.report import Report, StatusReading
-from broker.cli.status.sources import OWN_TIMEOUT_S, NothingListens, look_at_url, look_in_redis, own_url
-from broker.cli.status.waiting import lines
-from broker.cli.terminal import say, say_json
-from broker.errors import InvalidRequest, Unreachable
-from broker.settings.whole import Settings
-from schemas.ids import is_valid_id
-from schemas.request_codec import RUN_MAX
+from headrace.broker.cli.options import BootstrapServers, Config, Json, TimeoutS, TopicPrefix, settings_from
+from headrace.broker.cli.patience import hush_kafka, run_verb
+from headrace.broker.cli.screen import screen
+from headrace.broker.cli.status.findings import StatusFinding, findings
+from headrace.broker.cli.status.one_request import where_is
+from headrace.broker.cli.status.page import page
+from headrace.broker.cli.status.report import Report, StatusReading
+from headrace.broker.cli.status.sources import OWN_TIMEOUT_S, NothingListens, look_at_url, look_in_redis, own_url
+from headrace.broker.cli.status.waiting import lines
+from headrace.broker.cli.terminal import say, say_json
+from headrace.broker.errors import InvalidRequest, Unreachable
+from headrace.broker.settings.whole import Settings
+from headrace.schemas.ids import is_valid_id
+from headrace.schemas.request_codec import RUN_MAX
 
 _SOMETHING_IS_WRONG = _NOT_KNOWN = 1
 _NOBODY_KNOWS = frozenset({"unknown", "elsewhere"})

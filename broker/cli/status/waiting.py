@@ -7,10 +7,10 @@ here is shown by its own name.
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from broker.cli.amounts import counted, spoken_period, spoken_s
-from broker.cli.status.findings import TRIPPED, cause, table_of
-from broker.cli.status.report import Said
-from broker.cli.terminal import safe
+from headrace.broker.cli.amounts import counted, spoken_period, spoken_s
+from headrace.broker.cli.status.findings import TRIPPED, cause, table_of
+from headrace.broker.cli.status.report import Said
+from headrace.broker.cli.terminal import safe
 
 _SOON_S: Final = 12 * 3_600
 _NEW_S: Final = 10.0

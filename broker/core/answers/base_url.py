@@ -18,8 +18,8 @@ import re
 from enum import Enum
 from typing import Final
 
-from broker.core.answers.classification import BY_CODE, BY_TYPE, is_page
-from broker.core.answers.verdict import Answer
+from headrace.broker.core.answers.classification import BY_CODE, BY_TYPE, is_page
+from headrace.broker.core.answers.verdict import Answer
 
 LATELY_MS: Final = 60_000
 """An answer for a model older than this does not show that the server still has any model."""

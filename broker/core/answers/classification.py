@@ -23,7 +23,7 @@ class Meaning(StrEnum):
     OVERLOADED = "overloaded"
     UPSTREAM_ERROR = "upstream_error"
     AUTH = "auth"
-    NOT_THE_API = "not_the_api"  # decided by `broker.core.answers.base_url`, on more than one answer
+    NOT_THE_API = "not_the_api"  # decided by `headrace.broker.core.answers.base_url`, on more than one answer
     REJECTED = "rejected"
     TIMEOUT = "timeout"
     CONNECTION = "connection"

@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from broker.core.answers.verdict import Answer
-from broker.core.endpoints import ENDPOINT_TABLE
+from headrace.broker.core.answers.verdict import Answer
+from headrace.broker.core.endpoints import ENDPOINT_TABLE
 
 NESTED_MAX: Final = 4
 """The number of nested envelopes that are opened."""

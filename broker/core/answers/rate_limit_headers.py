@@ -1,8 +1,8 @@
 """Rate limits in response headers, as integers.
 
 OpenAI states its limits in two places. Headers give capacity, what remains and how long until the bucket is full; a 429
-body gives an exact snapshot (`broker.core.answers.rate_limit_messages`). Neither names the period of a header (a
-requests limit may be per minute or per day), so it is recovered from the refill law, `reset = (limit - remaining) /
+body gives an exact snapshot (`headrace.broker.core.answers.rate_limit_messages`). Neither names the period of a header
+(a requests limit may be per minute or per day), so it is recovered from the refill law, `reset = (limit - remaining) /
 limit * period` (facts/openai.md §3).
 
 All functions are pure, take text, return integers and expect malformed input: gateways send `-1`, `30,000`, HTML,
@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from broker.core.answers.numbers import http_date_s, parse_count, parse_decimal_ms, parse_duration_ms
-from broker.core.value import value
+from headrace.broker.core.answers.numbers import http_date_s, parse_count, parse_decimal_ms, parse_duration_ms
+from headrace.broker.core.value import value
 
 SECOND_MS: Final = 1_000
 MINUTE_MS: Final = 60_000

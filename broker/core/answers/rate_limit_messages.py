@@ -12,9 +12,9 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from broker.core.answers.classification import TEXT_CHARS_MAX
-from broker.core.answers.numbers import parse_count, parse_decimal_ms, parse_duration_ms
-from broker.core.answers.rate_limit_headers import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, LimitMetric, Snapshot
+from headrace.broker.core.answers.classification import TEXT_CHARS_MAX
+from headrace.broker.core.answers.numbers import parse_count, parse_decimal_ms, parse_duration_ms
+from headrace.broker.core.answers.rate_limit_headers import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, LimitMetric, Snapshot
 
 _PERIODS_MS: Final = {"sec": SECOND_MS, "min": MINUTE_MS, "hour": HOUR_MS, "day": DAY_MS}
 

@@ -1,9 +1,9 @@
 """Verdict on an answer of OpenAI: one word, one sentence, and whether the request is tried again.
 
-The words are decided in `broker.core.answers.classification`; here they become a verdict: how long to wait, which limit
-refused, what else the headers state. The axis is what the caller does next: an operator's mistake (quota, key, region)
-never fails a request, a request that OpenAI refuses for its content fails at once, and only trouble that repetition
-makes worse counts as an attempt.
+The words are decided in `headrace.broker.core.answers.classification`; here they become a verdict: how long to wait,
+which limit refused, what else the headers state. The axis is what the caller does next: an operator's mistake (quota,
+key, region) never fails a request, a request that OpenAI refuses for its content fails at once, and only trouble that
+repetition makes worse counts as an attempt.
 
 Errors inside an HTTP 200 stream arrive here with status 200 and a code, errors without any answer with status None.
 Nothing here raises, whatever the bytes were. A sentence carries numbers, names and codes, never the server's message,
@@ -15,8 +15,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from broker.core.answers.classification import FAULTS, OK, Basis, Fault, Meaning, is_page, meaning_of
-from broker.core.answers.rate_limit_headers import (
+from headrace.broker.core.answers.classification import FAULTS, OK, Basis, Fault, Meaning, is_page, meaning_of
+from headrace.broker.core.answers.rate_limit_headers import (
     DAY_MS,
     LimitMetric,
     Reading,
@@ -27,8 +27,8 @@ from broker.core.answers.rate_limit_headers import (
     retry_after_ms,
     side_readings,
 )
-from broker.core.answers.rate_limit_messages import StatedLimit, snapshot, stated_limit, wait_in_ms
-from broker.core.value import value
+from headrace.broker.core.answers.rate_limit_messages import StatedLimit, snapshot, stated_limit, wait_in_ms
+from headrace.broker.core.value import value
 
 __all__ = [
     "OK",

@@ -8,8 +8,8 @@ own limit; every other limit that has blamed the account in the meantime keeps a
 of its own succeeds. So one forbidden model never stops the others.
 """
 
-from broker.core.answers.verdict import Meaning, Verdict
-from broker.core.budget.breaker import ACCOUNT, ACCOUNT_REST_MS, Breaker
+from headrace.broker.core.answers.verdict import Meaning, Verdict
+from headrace.broker.core.budget.breaker import ACCOUNT, ACCOUNT_REST_MS, Breaker
 
 
 class AccountBreaker:

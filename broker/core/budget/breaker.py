@@ -13,7 +13,7 @@ date: one to a call sent before the credit was used up does not show that there 
 
 from typing import Final
 
-from broker.core.answers.verdict import Meaning
+from headrace.broker.core.answers.verdict import Meaning
 
 FAILURES_IN_A_ROW: Final = 3
 REST_FIRST_MS: Final = 500

@@ -29,12 +29,12 @@ sums are exact, in tokens times `period_ms` (see bounded_bucket.py).
 from bisect import bisect_right
 from typing import Final
 
-from broker.core.answers.rate_limit_headers import LimitMetric
-from broker.core.budget.bounded_bucket import BoundedTokenBucket
-from broker.core.budget.extremes import RangeExtremes
-from broker.core.budget.refill_detection import Refill
-from broker.core.budget.sent_calls import AdmissionOrder, SentCalls
-from broker.core.units import ROUNDING_TOKENS
+from headrace.broker.core.answers.rate_limit_headers import LimitMetric
+from headrace.broker.core.budget.bounded_bucket import BoundedTokenBucket
+from headrace.broker.core.budget.extremes import RangeExtremes
+from headrace.broker.core.budget.refill_detection import Refill
+from headrace.broker.core.budget.sent_calls import AdmissionOrder, SentCalls
+from headrace.broker.core.units import ROUNDING_TOKENS
 
 
 class Mirror:

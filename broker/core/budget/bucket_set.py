@@ -9,13 +9,13 @@ out to be the shown one expressed in another window (the same rate) is dropped: 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 
-from broker.core.answers.rate_limit_headers import MINUTE_MS, REQUESTS, TOKENS, LimitMetric, Reading
-from broker.core.budget.bucket_mirror import Mirror
-from broker.core.budget.inflow import Rates
-from broker.core.budget.refill_detection import BUCKET, FIXED, Refill, RefillEvidence, RefillPattern
-from broker.core.budget.sent_calls import AdmissionOrder, SentCalls
-from broker.core.budget.window_mirrors import FixedWindowMirror, SlidingWindowMirror
-from broker.core.units import PPM
+from headrace.broker.core.answers.rate_limit_headers import MINUTE_MS, REQUESTS, TOKENS, LimitMetric, Reading
+from headrace.broker.core.budget.bucket_mirror import Mirror
+from headrace.broker.core.budget.inflow import Rates
+from headrace.broker.core.budget.refill_detection import BUCKET, FIXED, Refill, RefillEvidence, RefillPattern
+from headrace.broker.core.budget.sent_calls import AdmissionOrder, SentCalls
+from headrace.broker.core.budget.window_mirrors import FixedWindowMirror, SlidingWindowMirror
+from headrace.broker.core.units import PPM
 
 ALIKE_PARTS = 20  # computed periods that differ by at most one part in this many are the same period
 BOUNDLESS = 1 << 62

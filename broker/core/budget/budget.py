@@ -10,25 +10,25 @@ several mirrors, all of them paid.
 
 from typing import Final
 
-from broker.core.answers.rate_limit_headers import HOUR_MS, LimitMetric
-from broker.core.answers.verdict import OK, Meaning, Verdict
-from broker.core.budget.breaker import Breaker
-from broker.core.budget.bucket_set import BucketSet, LevelBounds
-from broker.core.budget.calibration import Calibration
-from broker.core.budget.checkpoint import Checkpoint
-from broker.core.budget.cooldown import leaves_level_open
-from broker.core.budget.headroom import HeadroomCache
-from broker.core.budget.inflow import Inflow, Least
-from broker.core.budget.learned_limits import LearnedLimits
-from broker.core.budget.limit_settings import LimitBeliefs
-from broker.core.budget.opening import FirstCalls
-from broker.core.budget.refusals import was_turned_away
-from broker.core.budget.reservation import Reservation
-from broker.core.budget.sent_calls import SentCalls
-from broker.core.budget.sliding_sum import SlidingSum
-from broker.core.pricing.law_identification import TokenUsage
-from broker.core.pricing.laws import Prices
-from broker.core.units import PPM, unreserved_slots
+from headrace.broker.core.answers.rate_limit_headers import HOUR_MS, LimitMetric
+from headrace.broker.core.answers.verdict import OK, Meaning, Verdict
+from headrace.broker.core.budget.breaker import Breaker
+from headrace.broker.core.budget.bucket_set import BucketSet, LevelBounds
+from headrace.broker.core.budget.calibration import Calibration
+from headrace.broker.core.budget.checkpoint import Checkpoint
+from headrace.broker.core.budget.cooldown import leaves_level_open
+from headrace.broker.core.budget.headroom import HeadroomCache
+from headrace.broker.core.budget.inflow import Inflow, Least
+from headrace.broker.core.budget.learned_limits import LearnedLimits
+from headrace.broker.core.budget.limit_settings import LimitBeliefs
+from headrace.broker.core.budget.opening import FirstCalls
+from headrace.broker.core.budget.refusals import was_turned_away
+from headrace.broker.core.budget.reservation import Reservation
+from headrace.broker.core.budget.sent_calls import SentCalls
+from headrace.broker.core.budget.sliding_sum import SlidingSum
+from headrace.broker.core.pricing.law_identification import TokenUsage
+from headrace.broker.core.pricing.laws import Prices
+from headrace.broker.core.units import PPM, unreserved_slots
 
 _REFUSED: Final = frozenset({Meaning.RATE_LIMITED, Meaning.TOO_LARGE})
 _ASKED_TO_WAIT: Final = frozenset({Meaning.RATE_LIMITED, Meaning.OVERLOADED})

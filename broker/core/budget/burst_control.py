@@ -25,8 +25,8 @@ refused at any rate: 300 calls make up for one cut.
 from collections import deque
 from typing import Final
 
-from broker.core.budget.token_bucket import TokenBucket
-from broker.core.units import PPM
+from headrace.broker.core.budget.token_bucket import TokenBucket
+from headrace.broker.core.units import PPM
 
 QUIET_MS: Final = 300
 """A server that has not refused a call within this time has admitted it."""

@@ -3,7 +3,7 @@
 An answer is evidence of five things, taken in this order by `Budget.record_answer`:
 
 1. sizes of buckets, which are not believed at once (size_credence.py);
-2. the charge: the law that explains it, or a markup where none does (`broker.core.pricing`);
+2. the charge: the law that explains it, or a markup where none does (`headrace.broker.core.pricing`);
 3. the burst that the server tolerates (burst_control.py), and when a refused call may be tried again (cooldown.py);
 4. the levels of the buckets that it describes (bucket_set.py);
 5. the delay until a call is admitted (admission_delay.py), or the tokens that other clients took.
@@ -11,23 +11,23 @@ An answer is evidence of five things, taken in this order by `Budget.record_answ
 
 from typing import Final
 
-from broker.core.answers.rate_limit_headers import DAY_MS, TOKENS, LimitMetric, Snapshot
-from broker.core.answers.verdict import Meaning, Verdict
-from broker.core.budget.admission_delay import DELAY_MAX_MS, AdmissionDelay
-from broker.core.budget.bucket_set import BucketSet
-from broker.core.budget.burst_control import BurstControl
-from broker.core.budget.checkpoint import Checkpoint
-from broker.core.budget.cooldown import Cooldown
-from broker.core.budget.learned_limits import LearnedLimits
-from broker.core.budget.limit_settings import LimitBeliefs
-from broker.core.budget.refusals import is_explained
-from broker.core.budget.reservation import Reservation
-from broker.core.budget.sent_calls import SentCalls
-from broker.core.budget.size_credence import SizeCredence
-from broker.core.pricing.law_identification import TokenUsage
-from broker.core.pricing.markup import Markup
-from broker.core.pricing.tariff import Tariff
-from broker.core.units import PPM
+from headrace.broker.core.answers.rate_limit_headers import DAY_MS, TOKENS, LimitMetric, Snapshot
+from headrace.broker.core.answers.verdict import Meaning, Verdict
+from headrace.broker.core.budget.admission_delay import DELAY_MAX_MS, AdmissionDelay
+from headrace.broker.core.budget.bucket_set import BucketSet
+from headrace.broker.core.budget.burst_control import BurstControl
+from headrace.broker.core.budget.checkpoint import Checkpoint
+from headrace.broker.core.budget.cooldown import Cooldown
+from headrace.broker.core.budget.learned_limits import LearnedLimits
+from headrace.broker.core.budget.limit_settings import LimitBeliefs
+from headrace.broker.core.budget.refusals import is_explained
+from headrace.broker.core.budget.reservation import Reservation
+from headrace.broker.core.budget.sent_calls import SentCalls
+from headrace.broker.core.budget.size_credence import SizeCredence
+from headrace.broker.core.pricing.law_identification import TokenUsage
+from headrace.broker.core.pricing.markup import Markup
+from headrace.broker.core.pricing.tariff import Tariff
+from headrace.broker.core.units import PPM
 
 _ADMITTED: Final = frozenset({Meaning.OK, Meaning.REJECTED})
 

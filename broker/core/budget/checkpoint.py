@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from broker.core.answers.rate_limit_headers import MINUTE_MS
-from broker.core.budget.bucket_set import LevelBounds
-from broker.core.endpoints import Law
+from headrace.broker.core.answers.rate_limit_headers import MINUTE_MS
+from headrace.broker.core.budget.bucket_set import LevelBounds
+from headrace.broker.core.endpoints import Law
 
 
 @dataclass(frozen=True, slots=True)

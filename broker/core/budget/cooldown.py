@@ -9,8 +9,8 @@ was believed to have gained meanwhile may have gone into its debt.
 
 from typing import Final
 
-from broker.core.answers.rate_limit_headers import Snapshot
-from broker.core.budget.burst_control import QUIET_MS
+from headrace.broker.core.answers.rate_limit_headers import Snapshot
+from headrace.broker.core.budget.burst_control import QUIET_MS
 
 FIRST_MS: Final = 500
 FIRST_MAX_MS: Final = 4_000  # however long the last recovery took

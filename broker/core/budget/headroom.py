@@ -6,7 +6,7 @@ call, and void as soon as an answer changes a belief. A call that it does not co
 may have refilled meanwhile.
 """
 
-from broker.core.units import ROUNDING_TOKENS
+from headrace.broker.core.units import ROUNDING_TOKENS
 
 
 class HeadroomCache:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from broker.core.ticket import Ticket
+from headrace.broker.core.ticket import Ticket
 
 Least = Callable[[Ticket], int]
 """Returns the least charge of a ticket's call."""

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from broker.core.answers.rate_limit_headers import MINUTE_MS, LimitMetric
+from headrace.broker.core.answers.rate_limit_headers import MINUTE_MS, LimitMetric
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,9 +17,9 @@ to each first call; two, if the first one is refused as well.
 from collections.abc import Collection
 from typing import Final
 
-from broker.core.budget.burst_control import QUIET_MS
-from broker.core.budget.reservation import Reservation
-from broker.core.units import PPM
+from headrace.broker.core.budget.burst_control import QUIET_MS
+from headrace.broker.core.budget.reservation import Reservation
+from headrace.broker.core.units import PPM
 
 CONFIGURED_PARTS: Final = 4  # a quarter of a configured limit may be spent before the first answer
 SMALL_TOKENS: Final = 2_500

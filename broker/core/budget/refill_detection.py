@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from broker.core.answers.rate_limit_headers import (
+from headrace.broker.core.answers.rate_limit_headers import (
     DAY_MS,
     HOUR_MS,
     MINUTE_MS,

@@ -1,9 +1,12 @@
-"""Conclusions from a server's refusal of a call; refusals of a producer's request are in `schemas.refusals`."""
+"""Conclusions from a server's refusal of a call.
+
+Refusals of a producer's request are in `headrace.schemas.refusals`.
+"""
 
 from typing import Final
 
-from broker.core.answers.verdict import Meaning, Verdict
-from broker.core.budget.reservation import Reservation
+from headrace.broker.core.answers.verdict import Meaning, Verdict
+from headrace.broker.core.budget.reservation import Reservation
 
 _TURNED_AWAY: Final = frozenset({Meaning.REJECTED, Meaning.AUTH, Meaning.NOT_THE_API})
 

@@ -5,8 +5,8 @@ Then the headers are as of the end, and already include the inflow since the adm
 answer, as those of a stream do. Either way they lack the outputs that were not settled then.
 """
 
-from broker.core.answers.rate_limit_headers import TOKENS, LimitMetric
-from broker.core.value import value
+from headrace.broker.core.answers.rate_limit_headers import TOKENS, LimitMetric
+from headrace.broker.core.value import value
 
 
 @value

@@ -8,9 +8,9 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable
 from typing import Final
 
-from broker.core.answers.rate_limit_headers import REQUESTS, TOKENS, LimitMetric
-from broker.core.pricing.laws import Prices
-from broker.core.value import value
+from headrace.broker.core.answers.rate_limit_headers import REQUESTS, TOKENS, LimitMetric
+from headrace.broker.core.pricing.laws import Prices
+from headrace.broker.core.value import value
 
 SENDS_MAX: Final = 4_096
 

@@ -19,8 +19,8 @@ from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import Final
 
-from broker.core.answers.rate_limit_headers import DAY_MS, HOUR_MS, MONTH_MS, SECOND_MS, TOKENS, LimitMetric
-from broker.core.answers.verdict import Meaning, Verdict
+from headrace.broker.core.answers.rate_limit_headers import DAY_MS, HOUR_MS, MONTH_MS, SECOND_MS, TOKENS, LimitMetric
+from headrace.broker.core.answers.verdict import Meaning, Verdict
 
 JUMP_TIMES: Final = 10
 """OpenAI's tiers lie up to five times apart, and a tier is not skipped."""

@@ -8,7 +8,7 @@ the memory; an entry expires with the end of its slot, so the sum errs on the ca
 from collections import deque
 from typing import Final
 
-from broker.core.answers.rate_limit_headers import MINUTE_MS
+from headrace.broker.core.answers.rate_limit_headers import MINUTE_MS
 
 SLOT_MS: Final = 100
 

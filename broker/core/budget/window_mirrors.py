@@ -8,12 +8,12 @@ pay, what does an answer correct.
 from bisect import bisect_left, bisect_right
 from typing import Final
 
-from broker.core.answers.rate_limit_headers import LimitMetric
-from broker.core.budget.admission_delay import DELAY_MAX_MS
-from broker.core.budget.refill_detection import Refill
-from broker.core.budget.sent_calls import AdmissionOrder, SentCalls
-from broker.core.budget.sliding_sum import SLOT_MS, SlidingSum
-from broker.core.units import ROUNDING_TOKENS
+from headrace.broker.core.answers.rate_limit_headers import LimitMetric
+from headrace.broker.core.budget.admission_delay import DELAY_MAX_MS
+from headrace.broker.core.budget.refill_detection import Refill
+from headrace.broker.core.budget.sent_calls import AdmissionOrder, SentCalls
+from headrace.broker.core.budget.sliding_sum import SLOT_MS, SlidingSum
+from headrace.broker.core.units import ROUNDING_TOKENS
 
 UNPROVEN_PARTS: Final = 32  # one part in this many of the first new window is spent before an answer proves it new
 REMEMBERED_MAX: Final = 8_192  # calls whose answers may still come

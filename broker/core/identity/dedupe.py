@@ -21,9 +21,17 @@ Open ids are kept here and die with the process; settled ids are kept in `outcom
 
 from enum import Enum
 
-from broker.core.bounds import CANCEL_PATIENCE_MS, COPY_WITHIN_MS, OVERDUE_MAX
-from broker.core.identity.outcome_index import ATTEMPT_MAX, Awaited, Fate, Identity, KnownFate, OutcomeIndex, Overdue
-from broker.core.identity.pending_cancels import CancelRecord, PendingCancels
+from headrace.broker.core.bounds import CANCEL_PATIENCE_MS, COPY_WITHIN_MS, OVERDUE_MAX
+from headrace.broker.core.identity.outcome_index import (
+    ATTEMPT_MAX,
+    Awaited,
+    Fate,
+    Identity,
+    KnownFate,
+    OutcomeIndex,
+    Overdue,
+)
+from headrace.broker.core.identity.pending_cancels import CancelRecord, PendingCancels
 
 __all__ = ["Awaited", "DedupeDecision", "DedupeTable", "Fate", "Identity", "Overdue"]
 

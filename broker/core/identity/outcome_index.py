@@ -23,8 +23,8 @@ from heapq import heapify, heappop, heappush
 from itertools import islice, takewhile
 from typing import Final, NamedTuple
 
-from broker.core.bounds import CANCEL_PATIENCE_MS, COPY_WITHIN_MS, OVERDUE_AFTER_MS, OVERDUE_MAX
-from broker.core.value import value
+from headrace.broker.core.bounds import CANCEL_PATIENCE_MS, COPY_WITHIN_MS, OVERDUE_AFTER_MS, OVERDUE_MAX
+from headrace.broker.core.value import value
 
 STRIDES: Final = 64
 RENEWALS_MAX: Final = 500  # a batch: 20 KB in a ledger record

@@ -22,8 +22,8 @@ Waiting cancels are kept here once their commit has returned, and in the ledger:
 record they could answer is young enough to be called. Rules:
 - Cancels that are *expected* to be committed take effect too, and are forgotten with the tickets they came from: no
   outcome that such a cancel made is published before or without it, since their transaction is built in order.
-- One packed integer for an id, or for an id and a tenant, as in `broker.core.identity.outcome_index`; the order of the
-  dict is the age of the last ledger line.
+- One packed integer for an id, or for an id and a tenant, as in `headrace.broker.core.identity.outcome_index`; the
+  order of the dict is the age of the last ledger line.
 """
 
 from collections.abc import Iterator
@@ -31,8 +31,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
-from broker.core.bounds import CANCEL_SLACK_MS
-from broker.core.identity.outcome_index import RENEWALS_MAX, STRIDES
+from headrace.broker.core.bounds import CANCEL_SLACK_MS
+from headrace.broker.core.identity.outcome_index import RENEWALS_MAX, STRIDES
 
 _AT_BITS: Final = 64
 _HASH_BYTES: Final = 16

@@ -9,8 +9,8 @@ from the start does not count as late until a quarter of its time has passed.
 from bisect import bisect_left, insort
 from collections import deque
 
-from broker.core.bounds import DURATIONS_RANKED_EVERY, DURATIONS_REMEMBERED
-from broker.core.ticket import Ticket
+from headrace.broker.core.bounds import DURATIONS_RANKED_EVERY, DURATIONS_REMEMBERED
+from headrace.broker.core.ticket import Ticket
 
 _LONGER = 64  # one call in 64 may take longer than a "long" call
 _HURRY = 10  # a request is near its deadline in the last tenth of the time that it was allowed

@@ -22,12 +22,12 @@ from functools import partial
 from heapq import heappop, heappush
 from typing import Final
 
-from broker.core.bounds import TENANTS_RESTING_MAX
-from broker.core.config import WEIGHT_ONE
-from broker.core.lanes.tenant_queue import TenantQueue
-from broker.core.lanes.tenants import Tenants
-from broker.core.lanes.two_level_heap import TwoLevelHeap
-from broker.core.ticket import Ticket
+from headrace.broker.core.bounds import TENANTS_RESTING_MAX
+from headrace.broker.core.config import WEIGHT_ONE
+from headrace.broker.core.lanes.tenant_queue import TenantQueue
+from headrace.broker.core.lanes.tenants import Tenants
+from headrace.broker.core.lanes.two_level_heap import TwoLevelHeap
+from headrace.broker.core.ticket import Ticket
 
 _UNIT: Final = 1_000_000 * WEIGHT_ONE  # virtual time of one token times the weight: exact to a millionth of a token
 _STALE_MAX: Final = 64  # stale entries that a heap may hold beside four for each tenant before it is swept

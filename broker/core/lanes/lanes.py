@@ -14,28 +14,29 @@ blocking). Within one limit:
   were withheld as well, a head that is owed its floor would first wait for the bucket to fill, and the urgent head
   behind it too.
 
-- A request whose deadline is near may go in the turn of the lane directly above, see `broker.core.lanes.nearing`.
+- A request whose deadline is near may go in the turn of the lane directly above, see
+`headrace.broker.core.lanes.nearing`.
 
 All amounts are tokens, never requests. Shares are parts per million, to stay with integers. The order within a lane is
-described in `broker.core.lanes.fair_queue`; requests that go last, because no answer would come in time, in
-`broker.core.lanes.late`.
+described in `headrace.broker.core.lanes.fair_queue`; requests that go last, because no answer would come in time, in
+`headrace.broker.core.lanes.late`.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain, islice, pairwise
 
-from broker.core.bounds import CREDIT_CHARGES_MAX, PROBES_LOOKED_AT
-from broker.core.config import LaneRule
-from broker.core.lanes.durations import Durations
-from broker.core.lanes.fair_queue import FairQueue
-from broker.core.lanes.late import LateQueue
-from broker.core.lanes.nearing import DeadlineBoost
-from broker.core.lanes.tenant_queue import TenantQueue
-from broker.core.lanes.tenants import Tenants
-from broker.core.pricing.laws import Prices
-from broker.core.ticket import WAITING, Ticket
-from broker.core.units import PPM
-from broker.core.value import value
+from headrace.broker.core.bounds import CREDIT_CHARGES_MAX, PROBES_LOOKED_AT
+from headrace.broker.core.config import LaneRule
+from headrace.broker.core.lanes.durations import Durations
+from headrace.broker.core.lanes.fair_queue import FairQueue
+from headrace.broker.core.lanes.late import LateQueue
+from headrace.broker.core.lanes.nearing import DeadlineBoost
+from headrace.broker.core.lanes.tenant_queue import TenantQueue
+from headrace.broker.core.lanes.tenants import Tenants
+from headrace.broker.core.pricing.laws import Prices
+from headrace.broker.core.ticket import WAITING, Ticket
+from headrace.broker.core.units import PPM
+from headrace.broker.core.value import value
 
 
 @value

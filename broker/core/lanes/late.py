@@ -1,15 +1,16 @@
 """Requests that will probably not be answered in time: called only when no other of their lane can be.
 
-The one with the most time left is called first. `broker.core.lanes.durations` says why, and when a request is late.
+The one with the most time left is called first. `headrace.broker.core.lanes.durations` says why, and when a request is
+late.
 """
 
 from collections.abc import Callable, Iterator
 from itertools import islice
 
-from broker.core.bounds import PROBES_LOOKED_AT
-from broker.core.lanes.tenant_queue import TenantQueue
-from broker.core.lanes.tenants import Tenants
-from broker.core.ticket import Ticket
+from headrace.broker.core.bounds import PROBES_LOOKED_AT
+from headrace.broker.core.lanes.tenant_queue import TenantQueue
+from headrace.broker.core.lanes.tenants import Tenants
+from headrace.broker.core.ticket import Ticket
 
 
 class LateQueue:

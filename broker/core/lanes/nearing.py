@@ -1,16 +1,16 @@
 """Priority boost near a deadline: one lane up, in turn with the lanes above, for a share of their tokens.
 
-A request is near in the last part of its time (`broker.core.lanes.durations`). While a lane has such requests, it earns
-credit with every call of a lane above it: `lift` of the charge. Once that credit covers the request with the nearest
-deadline, and it is the turn of the lane directly above, that request goes instead. This saves a few requests that would
-have been too late; however many are near, the lanes above lose no more than that share.
+A request is near in the last part of its time (`headrace.broker.core.lanes.durations`). While a lane has such requests,
+it earns credit with every call of a lane above it: `lift` of the charge. Once that credit covers the request with the
+nearest deadline, and it is the turn of the lane directly above, that request goes instead. This saves a few requests
+that would have been too late; however many are near, the lanes above lose no more than that share.
 """
 
 from heapq import heappop, heappush
 
-from broker.core.bounds import CREDIT_CHARGES_MAX
-from broker.core.ticket import Ticket
-from broker.core.units import PPM
+from headrace.broker.core.bounds import CREDIT_CHARGES_MAX
+from headrace.broker.core.ticket import Ticket
+from headrace.broker.core.units import PPM
 
 
 class DeadlineBoost:

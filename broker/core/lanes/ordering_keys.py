@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import Collection
 from itertools import takewhile
 
-from broker.core.ticket import Ticket
+from headrace.broker.core.ticket import Ticket
 
 Key = tuple[str, bytes]
 """A lane, and the hash of an ordering key."""

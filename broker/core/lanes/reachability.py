@@ -4,7 +4,7 @@ Two things are certain of a request's turn: the requests before it in its tenant
 tokens flow in than the buckets refill. Everything else is assumed to turn out well: other tenants and lanes have no
 requests, levels are as high as they can be, and the cheapest law that is not refuted holds. A request that could not
 start in time even then has no chance. Those after it are judged as if it were absent. Late requests
-(`broker.core.lanes.late`) come after all requests of their lane that are not late.
+(`headrace.broker.core.lanes.late`) come after all requests of their lane that are not late.
 
 A queue is examined only when a request in it may be out of reach. None can be while all tokens of the queue would flow
 in before the deadline even if other requests had emptied the buckets. Until then each arrival costs one comparison, and
@@ -16,11 +16,11 @@ from collections.abc import Iterable
 from heapq import heapify, heappop, heappush
 from itertools import count
 
-from broker.core.bounds import LOOKS_SWEPT_ABOVE, REACH_EVERY_MS
-from broker.core.budget.budget import Budget
-from broker.core.budget.inflow import Inflow, Least
-from broker.core.lanes.tenant_queue import TenantQueue
-from broker.core.ticket import Ticket
+from headrace.broker.core.bounds import LOOKS_SWEPT_ABOVE, REACH_EVERY_MS
+from headrace.broker.core.budget.budget import Budget
+from headrace.broker.core.budget.inflow import Inflow, Least
+from headrace.broker.core.lanes.tenant_queue import TenantQueue
+from headrace.broker.core.ticket import Ticket
 
 
 class ReachabilityChecks:

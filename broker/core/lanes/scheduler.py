@@ -7,15 +7,15 @@ that can always pay does not take every call slot that another could use.
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Sequence
 
-from broker.core.bounds import LIMITS_LOOKED_AT, LIMITS_MAX, LIMITS_RESTING_MAX, REACH_EVERY_MS
-from broker.core.budget.account import AccountBreaker
-from broker.core.budget.budget import Budget, Checkpoint
-from broker.core.config import LaneRule
-from broker.core.lanes.lanes import Lanes, Pick
-from broker.core.lanes.ordering_keys import OrderingKeys
-from broker.core.lanes.reachability import ReachabilityChecks, unreachable_late
-from broker.core.lanes.tenants import Tenants
-from broker.core.ticket import Candidate, Ticket
+from headrace.broker.core.bounds import LIMITS_LOOKED_AT, LIMITS_MAX, LIMITS_RESTING_MAX, REACH_EVERY_MS
+from headrace.broker.core.budget.account import AccountBreaker
+from headrace.broker.core.budget.budget import Budget, Checkpoint
+from headrace.broker.core.config import LaneRule
+from headrace.broker.core.lanes.lanes import Lanes, Pick
+from headrace.broker.core.lanes.ordering_keys import OrderingKeys
+from headrace.broker.core.lanes.reachability import ReachabilityChecks, unreachable_late
+from headrace.broker.core.lanes.tenants import Tenants
+from headrace.broker.core.ticket import Candidate, Ticket
 
 
 class LimitQueue:

@@ -14,8 +14,8 @@ what is certain at least, so that it is never too low.
 
 from collections.abc import Sequence
 
-from broker.core.budget.inflow import Rates
-from broker.core.ticket import Ticket
+from headrace.broker.core.budget.inflow import Rates
+from headrace.broker.core.ticket import Ticket
 
 
 class Slack:

@@ -11,10 +11,10 @@ has been asked, each block knows how close its nearest ticket is to that (slack.
 from bisect import bisect_left, insort
 from collections.abc import Callable, Iterator
 
-from broker.core.bounds import LINE_BLOCK_MAX
-from broker.core.budget.inflow import Inflow, Least, Rates
-from broker.core.lanes.slack import Slack
-from broker.core.ticket import Rank, Ticket
+from headrace.broker.core.bounds import LINE_BLOCK_MAX
+from headrace.broker.core.budget.inflow import Inflow, Least, Rates
+from headrace.broker.core.lanes.slack import Slack
+from headrace.broker.core.ticket import Rank, Ticket
 
 _IN_FRONT_MS = -1  # sorts before any deadline
 

@@ -6,9 +6,9 @@ calls in flight. A tenant with neither costs nothing here.
 
 from collections.abc import Callable, Mapping
 
-from broker.core.bounds import TENANTS_CAPPED_SWEPT_ABOVE
-from broker.core.budget.sliding_sum import SlidingSum
-from broker.core.config import USUAL, TenantRule
+from headrace.broker.core.bounds import TENANTS_CAPPED_SWEPT_ABOVE
+from headrace.broker.core.budget.sliding_sum import SlidingSum
+from headrace.broker.core.config import USUAL, TenantRule
 
 
 class _Use:

@@ -22,7 +22,7 @@ from itertools import accumulate, islice
 from operator import sub
 from typing import Final
 
-from broker.core.units import ROUNDING_TOKENS
+from headrace.broker.core.units import ROUNDING_TOKENS
 
 DELAY_DIFFERENCE_MS: Final = 25  # usual difference between the delays of two calls to the server's limiter
 DELAY_DIFFERENCES_MS: Final = (

@@ -22,8 +22,8 @@ law fits support another law.
 from collections.abc import Sequence
 from typing import Final
 
-from broker.core.endpoints import Law
-from broker.core.units import PPM
+from headrace.broker.core.endpoints import Law
+from headrace.broker.core.units import PPM
 
 REFUTED_PPM: Final = PPM // 2
 PREFERRED_PPM: Final = PPM // 4  # a law that misfits by this much more than another is not believed, though not refuted

@@ -19,12 +19,12 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import Final, NamedTuple
 
-from broker.core.endpoints import Law, facts_of
-from broker.core.pricing.debit_history import DELAY_DIFFERENCES_MS, SPANS_MAX, DebitHistory, DebitSpan
-from broker.core.pricing.law_evidence import STATED_WEIGHT, LawEvidence
-from broker.core.pricing.laws import Prices
-from broker.core.units import ROUNDING_TOKENS
-from broker.core.value import value
+from headrace.broker.core.endpoints import Law, facts_of
+from headrace.broker.core.pricing.debit_history import DELAY_DIFFERENCES_MS, SPANS_MAX, DebitHistory, DebitSpan
+from headrace.broker.core.pricing.law_evidence import STATED_WEIGHT, LawEvidence
+from headrace.broker.core.pricing.laws import Prices
+from headrace.broker.core.units import ROUNDING_TOKENS
+from headrace.broker.core.value import value
 
 PIECE_EVERY_MS: Final = 50  # a thousand answers a second show no more than twenty do
 GLANCE_EVERY_MS: Final = 200  # where a law is settled

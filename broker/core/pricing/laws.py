@@ -3,16 +3,16 @@
 A charge is neither a tokenizer's count nor the bill. It differs by endpoint, changed over the years, and differs from
 the documentation (facts/openai.md §2); hence laws are plain functions of a request's `RequestSize`. The server does not
 state which of them holds: a request carries the prices of all that may, and evidence tells them apart
-(`broker.core.pricing.tariff`). Streaming, tools of chat, response formats, tool calls and audio cost nothing at
-admission. An image is charged a flat sum there, whatever it costs when billed; its base64 does not count as text.
+(`headrace.broker.core.pricing.tariff`). Streaming, tools of chat, response formats, tool calls and audio cost nothing
+at admission. An image is charged a flat sum there, whatever it costs when billed; its base64 does not count as text.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from broker.core.endpoints import ENDPOINT_TABLE, EndpointFacts, Law, Shape, facts_of
-from broker.core.pricing.images import image_tokens, pixels
+from headrace.broker.core.endpoints import ENDPOINT_TABLE, EndpointFacts, Law, Shape, facts_of
+from headrace.broker.core.pricing.images import image_tokens, pixels
 
 IMAGE_CHARGE: Final = 765  # each, whatever the image is billed as
 LEGACY_OUTPUT_TOKENS: Final = 16  # the value of an unstated max_tokens until 2025-03

@@ -8,7 +8,7 @@ gives the excess back, while underpaying costs refusals.
 from collections import deque
 from typing import Final
 
-from broker.core.units import PPM
+from headrace.broker.core.units import PPM
 
 SAMPLES_MAX: Final = 16
 TIMES_MAX: Final = 64

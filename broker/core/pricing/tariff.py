@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import median_low
 
-from broker.core.answers.rate_limit_headers import MINUTE_MS, LimitMetric
-from broker.core.answers.verdict import OK, Meaning, Verdict
-from broker.core.endpoints import Law
-from broker.core.pricing.law_identification import LawIdentification, Remaining, Sent, TokenUsage
-from broker.core.pricing.laws import Prices
+from headrace.broker.core.answers.rate_limit_headers import MINUTE_MS, LimitMetric
+from headrace.broker.core.answers.verdict import OK, Meaning, Verdict
+from headrace.broker.core.endpoints import Law
+from headrace.broker.core.pricing.law_identification import LawIdentification, Remaining, Sent, TokenUsage
+from headrace.broker.core.pricing.laws import Prices
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from operator import mul, sub
 from typing import Final, NamedTuple
 from zlib import compress, crc32, decompress
 
-from broker.core.progress.open_offsets import OpenOffsets
+from headrace.broker.core.progress.open_offsets import OpenOffsets
 
 METADATA_CHARS_MAX: Final = 4_096  # Kafka's offset.metadata.max.bytes counts UTF-16 units; ours are ASCII
 MAP_BYTES_MAX: Final = 3_000

@@ -15,7 +15,7 @@ Rules:
 - An unreadable map is refused and never guessed at: read as empty it would repeat everything above base (holes 23).
 """
 
-from broker.core.progress.offset_map import (
+from headrace.broker.core.progress.offset_map import (
     BITMAP_WINDOW_MAX,
     MAP_BYTES_MAX,
     TIMESTAMP_UNKNOWN,
@@ -25,8 +25,8 @@ from broker.core.progress.offset_map import (
     encode,
     worst_bytes,
 )
-from broker.core.progress.open_offsets import OpenOffsets
-from broker.core.value import value
+from headrace.broker.core.progress.open_offsets import OpenOffsets
+from headrace.broker.core.value import value
 
 __all__ = ["PartitionProgress", "ProgressUnreadableError", "Stored"]
 

@@ -21,8 +21,8 @@ Rules:
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from broker.core import bounds
-from broker.core.ticket import Source
+from headrace.broker.core import bounds
+from headrace.broker.core.ticket import Source
 
 
 @dataclass(frozen=True, slots=True)

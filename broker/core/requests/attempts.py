@@ -7,18 +7,18 @@ term, is charged as well; it only has no consequence for a request.
 import contextlib
 from collections.abc import Callable
 
-from broker.core.answers.rate_limit_headers import LimitMetric
-from broker.core.answers.verdict import OK, Meaning, Verdict
-from broker.core.budget.account import AccountBreaker
-from broker.core.budget.breaker import Breaker
-from broker.core.budget.budget import Budget
-from broker.core.commands import BreakerClosed, BreakerOpened, Complete, Decision, Fail
-from broker.core.config import DispatchRules
-from broker.core.events import Answered, CallNotSent
-from broker.core.identity.outcome_index import ATTEMPT_MAX
-from broker.core.requests.in_flight import CallInFlight, CallsInFlight
-from broker.core.requests.retry import Again, Failing, decide
-from broker.core.ticket import CallNumber, Ticket
+from headrace.broker.core.answers.rate_limit_headers import LimitMetric
+from headrace.broker.core.answers.verdict import OK, Meaning, Verdict
+from headrace.broker.core.budget.account import AccountBreaker
+from headrace.broker.core.budget.breaker import Breaker
+from headrace.broker.core.budget.budget import Budget
+from headrace.broker.core.commands import BreakerClosed, BreakerOpened, Complete, Decision, Fail
+from headrace.broker.core.config import DispatchRules
+from headrace.broker.core.events import Answered, CallNotSent
+from headrace.broker.core.identity.outcome_index import ATTEMPT_MAX
+from headrace.broker.core.requests.in_flight import CallInFlight, CallsInFlight
+from headrace.broker.core.requests.retry import Again, Failing, decide
+from headrace.broker.core.ticket import CallNumber, Ticket
 
 Sequel = tuple[Ticket, Again | Decision]
 """A ticket, and what becomes of its request after an attempt."""

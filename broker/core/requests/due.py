@@ -1,15 +1,15 @@
 """What follows for a request at an instant that it waited for: the end of a retry's wait, a near deadline, a deadline.
 
 A request whose deadline passes is failed, its call cut off; one whose turn cannot come in time is failed as soon as
-that is certain. The instants are kept by `broker.core.requests.timers`.
+that is certain. The instants are kept by `headrace.broker.core.requests.timers`.
 """
 
-from broker.core.lanes.scheduler import Scheduler
-from broker.core.requests.registry import TicketRegistry
-from broker.core.requests.settling import Settling
-from broker.core.requests.timers import Timers
-from broker.core.requests.triage import CUT_OFF, TOO_LATE, UNREACHABLE, Triage
-from broker.core.ticket import CALLING, Ticket
+from headrace.broker.core.lanes.scheduler import Scheduler
+from headrace.broker.core.requests.registry import TicketRegistry
+from headrace.broker.core.requests.settling import Settling
+from headrace.broker.core.requests.timers import Timers
+from headrace.broker.core.requests.triage import CUT_OFF, TOO_LATE, UNREACHABLE, Triage
+from headrace.broker.core.ticket import CALLING, Ticket
 
 
 class DueTickets:

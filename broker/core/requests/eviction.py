@@ -9,13 +9,13 @@ afterwards: counts, bytes and reservations against the tickets present.
 
 import contextlib
 
-from broker.core.commands import CancelCall
-from broker.core.identity.dedupe import DedupeTable
-from broker.core.identity.pending_cancels import CancelRecord
-from broker.core.pricing.laws import Prices
-from broker.core.requests.settling import Settling
-from broker.core.requests.triage import Triage
-from broker.core.ticket import CALLING, SETTLED, Candidate, Garbage, State, Ticket
+from headrace.broker.core.commands import CancelCall
+from headrace.broker.core.identity.dedupe import DedupeTable
+from headrace.broker.core.identity.pending_cancels import CancelRecord
+from headrace.broker.core.pricing.laws import Prices
+from headrace.broker.core.requests.settling import Settling
+from headrace.broker.core.requests.triage import Triage
+from headrace.broker.core.ticket import CALLING, SETTLED, Candidate, Garbage, State, Ticket
 
 CORE_CRASHED = "A defect in the dispatcher ended the handling of this request; it is not tried again."
 

@@ -25,11 +25,11 @@ from collections import OrderedDict, deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from broker.core.bounds import BLAMED_AFTER_MS, DOUBT_REST_FIRST_MS, DOUBT_REST_MAX_MS, STRIKES_MAX
-from broker.core.commands import Decision, Form
-from broker.core.events import Setback
-from broker.core.ticket import Ticket, TicketNumber
-from broker.core.value import value
+from headrace.broker.core.bounds import BLAMED_AFTER_MS, DOUBT_REST_FIRST_MS, DOUBT_REST_MAX_MS, STRIKES_MAX
+from headrace.broker.core.commands import Decision, Form
+from headrace.broker.core.events import Setback
+from headrace.broker.core.ticket import Ticket, TicketNumber
+from headrace.broker.core.value import value
 
 
 @value

@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from statistics import median_low
 
-from broker.core.bounds import CALL_RESERVE_BYTES, CALLS_REMEMBERED
-from broker.core.budget.breaker import Breaker
-from broker.core.budget.budget import Budget
-from broker.core.commands import AttemptEntry
-from broker.core.ticket import CallNumber, Ticket
-from broker.core.units import unreserved_slots
+from headrace.broker.core.bounds import CALL_RESERVE_BYTES, CALLS_REMEMBERED
+from headrace.broker.core.budget.breaker import Breaker
+from headrace.broker.core.budget.budget import Budget
+from headrace.broker.core.commands import AttemptEntry
+from headrace.broker.core.ticket import CallNumber, Ticket
+from headrace.broker.core.units import unreserved_slots
 
 
 @dataclass(slots=True)

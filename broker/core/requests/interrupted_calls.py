@@ -14,8 +14,8 @@ all calls in flight share the death. So the one to blame is singled out before a
 
 Its *like* are requests with two deaths or more; a term is *quiet* while no record is read with caution. So a deadly
 request is called three times if few were in flight with it, and once more if many were; requests that only shared
-deaths are answered. A record that ends its decoder (`broker.core.progress.poison_records`) does so within seconds of a
-promotion, before a suspect is called: those deaths are held against no call.
+deaths are answered. A record that ends its decoder (`headrace.broker.core.progress.poison_records`) does so within
+seconds of a promotion, before a suspect is called: those deaths are held against no call.
 
 Rules:
 - A term has died when another owner's line follows it and it has not said that it left. An owner that writes again
@@ -38,9 +38,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice
 
-from broker.core import bounds
-from broker.core.commands import AttemptEntry, SettledEntry
-from broker.core.identity.dedupe import Fate, Identity
+from headrace.broker.core import bounds
+from headrace.broker.core.commands import AttemptEntry, SettledEntry
+from headrace.broker.core.identity.dedupe import Fate, Identity
 
 Key = tuple[bytes, int]
 """A request in the ledger: hash of its id, and run."""

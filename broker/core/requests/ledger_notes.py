@@ -8,9 +8,9 @@ the same index, whether this process or another leader has written it.
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from broker.core.commands import SettledEntry
-from broker.core.identity.dedupe import Awaited, DedupeTable, Fate, Overdue
-from broker.core.identity.pending_cancels import CancelRecord
+from headrace.broker.core.commands import SettledEntry
+from headrace.broker.core.identity.dedupe import Awaited, DedupeTable, Fate, Overdue
+from headrace.broker.core.identity.pending_cancels import CancelRecord
 
 
 @dataclass(frozen=True, slots=True)

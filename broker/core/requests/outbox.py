@@ -3,17 +3,17 @@
 An outcome of the most urgent lane starts a transaction at once; others linger a moment so that more can join. The
 decisions under way stay here until their commit has returned, so that an unknown commit loses nothing. A batch that
 fails once is sent again; one that fails twice, or that Kafka refuses for its content, is bisected
-(`broker.core.requests.failing_decisions`), and all other decisions go on in transactions of their own.
+(`headrace.broker.core.requests.failing_decisions`), and all other decisions go on in transactions of their own.
 """
 
 from collections import OrderedDict
 from itertools import islice
 
-from broker.core.bounds import LINGER_MS, OUTCOMES_PER_TRANSACTION_MAX, TRANSACTION_BYTES_MAX
-from broker.core.commands import Complete, Decision, Discard, Fail, Form, Remember, Withdraw
-from broker.core.events import Setback
-from broker.core.requests.failing_decisions import Decided, FailingDecisions
-from broker.core.ticket import Ticket, TicketNumber
+from headrace.broker.core.bounds import LINGER_MS, OUTCOMES_PER_TRANSACTION_MAX, TRANSACTION_BYTES_MAX
+from headrace.broker.core.commands import Complete, Decision, Discard, Fail, Form, Remember, Withdraw
+from headrace.broker.core.events import Setback
+from headrace.broker.core.requests.failing_decisions import Decided, FailingDecisions
+from headrace.broker.core.ticket import Ticket, TicketNumber
 
 __all__ = ["Decided", "Outbox"]
 

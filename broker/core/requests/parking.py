@@ -8,7 +8,7 @@ over, and requests of other limits get through.
 
 Only a pause is certain to last: no answer shortens it. A request that falls due within one fails at once. A limit per
 day fails nothing here: a single refusal may have stated it, and the instant at which it opens is computed for the
-charge of the head alone. What is certain of it, `broker.core.lanes.reachability` finds.
+charge of the head alone. What is certain of it, `headrace.broker.core.lanes.reachability` finds.
 
 Parked requests must not come back as one wave. Within a lane and limit each one returns a little after the one before,
 at the pace at which the limit could serve them; none returns before the limit opens, as far as that is known. It is
@@ -22,18 +22,18 @@ that wait there for a shut limit leave too.
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from broker.core import bounds
-from broker.core.answers.verdict import Meaning
-from broker.core.budget.breaker import Breaker
-from broker.core.commands import Fail, Park
-from broker.core.config import DispatchRules, LaneRule
-from broker.core.identity.outcome_index import ATTEMPT_MAX
-from broker.core.lanes.lanes import LaneQueue
-from broker.core.lanes.scheduler import LimitQueue, Scheduler
-from broker.core.requests.registry import TicketRegistry
-from broker.core.requests.retry import kind
-from broker.core.requests.settling import Settling
-from broker.core.ticket import LanePartition, State, Ticket
+from headrace.broker.core import bounds
+from headrace.broker.core.answers.verdict import Meaning
+from headrace.broker.core.budget.breaker import Breaker
+from headrace.broker.core.commands import Fail, Park
+from headrace.broker.core.config import DispatchRules, LaneRule
+from headrace.broker.core.identity.outcome_index import ATTEMPT_MAX
+from headrace.broker.core.lanes.lanes import LaneQueue
+from headrace.broker.core.lanes.scheduler import LimitQueue, Scheduler
+from headrace.broker.core.requests.registry import TicketRegistry
+from headrace.broker.core.requests.retry import kind
+from headrace.broker.core.requests.settling import Settling
+from headrace.broker.core.ticket import LanePartition, State, Ticket
 
 
 @dataclass(frozen=True, slots=True)

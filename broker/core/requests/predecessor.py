@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from itertools import islice
 
-from broker.core.bounds import INHERITED_CALLS_MAX, LIMITS_RESTING_MAX
-from broker.core.budget.budget import Budget, Checkpoint
-from broker.core.commands import AttemptEntry, SettledEntry
-from broker.core.identity.dedupe import Identity
+from headrace.broker.core.bounds import INHERITED_CALLS_MAX, LIMITS_RESTING_MAX
+from headrace.broker.core.budget.budget import Budget, Checkpoint
+from headrace.broker.core.commands import AttemptEntry, SettledEntry
+from headrace.broker.core.identity.dedupe import Identity
 
 MakeBudget = Callable[[str, int, Checkpoint | None], Budget]
 """Makes the budget of a limit, by name, as of an instant, from the checkpoint of a predecessor if there is one."""

@@ -1,22 +1,22 @@
 """Recall of requests with a call under way when a dispatcher died: called again now, later or never.
 
-Deaths are counted, and suspects named, in `broker.core.requests.interrupted_calls`. A suspect waits until the term has
-been quiet, so that any other cause of death has shown itself, and until the calls of its like have ended. While there
-is caution, each call waits for the commit of the ledger line that says that it begins, which takes one transaction or
-two.
+Deaths are counted, and suspects named, in `headrace.broker.core.requests.interrupted_calls`. A suspect waits until the
+term has been quiet, so that any other cause of death has shown itself, and until the calls of its like have ended.
+While there is caution, each call waits for the commit of the ledger line that says that it begins, which takes one
+transaction or two.
 """
 
 from collections.abc import Iterable
 
-from broker.core.bounds import PUT_OFF_MS, QUIET_MS
-from broker.core.commands import AttemptEntry, SettledEntry
-from broker.core.events import LedgerRead
-from broker.core.lanes.scheduler import Scheduler
-from broker.core.requests.interrupted_calls import InterruptedCalls
-from broker.core.requests.settling import Settling
-from broker.core.requests.timers import Timers
-from broker.core.requests.triage import CALLS_KILL
-from broker.core.ticket import Ticket
+from headrace.broker.core.bounds import PUT_OFF_MS, QUIET_MS
+from headrace.broker.core.commands import AttemptEntry, SettledEntry
+from headrace.broker.core.events import LedgerRead
+from headrace.broker.core.lanes.scheduler import Scheduler
+from headrace.broker.core.requests.interrupted_calls import InterruptedCalls
+from headrace.broker.core.requests.settling import Settling
+from headrace.broker.core.requests.timers import Timers
+from headrace.broker.core.requests.triage import CALLS_KILL
+from headrace.broker.core.ticket import Ticket
 
 
 class RecallPolicy:

@@ -1,15 +1,24 @@
 """Registry of all tickets in memory, by number, identity and lane; and the progress of each partition.
 
-The registry only remembers. What a ticket should become is decided in `broker.core.dispatch`.
+The registry only remembers. What a ticket should become is decided in `headrace.broker.core.dispatch`.
 """
 
 from collections.abc import Iterable, Mapping
 from enum import Enum
 
-from broker.core.bounds import CONTROL_BUFFER_BYTES_MAX, CONTROL_BUFFER_MAX, CRAMPED_BELOW, PARTITION_GREED
-from broker.core.config import LaneRule
-from broker.core.progress.partition_progress import PartitionProgress, Stored
-from broker.core.ticket import CONTROL, Candidate, LanePartition, Source, State, Ticket, TicketNumber, id_hash_of
+from headrace.broker.core.bounds import CONTROL_BUFFER_BYTES_MAX, CONTROL_BUFFER_MAX, CRAMPED_BELOW, PARTITION_GREED
+from headrace.broker.core.config import LaneRule
+from headrace.broker.core.progress.partition_progress import PartitionProgress, Stored
+from headrace.broker.core.ticket import (
+    CONTROL,
+    Candidate,
+    LanePartition,
+    Source,
+    State,
+    Ticket,
+    TicketNumber,
+    id_hash_of,
+)
 
 
 class Want(Enum):

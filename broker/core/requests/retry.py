@@ -8,10 +8,10 @@ now. The random number is an argument.
 
 from dataclasses import dataclass
 
-from broker.core.answers.verdict import Meaning, Verdict
-from broker.core.bounds import RETRY_BACKOFF_FIRST_MS, RETRY_BACKOFF_MAX_MS, THROTTLE_WAIT_DEFAULT_MS
-from broker.core.commands import Fail, Park
-from broker.core.config import RetryRules
+from headrace.broker.core.answers.verdict import Meaning, Verdict
+from headrace.broker.core.bounds import RETRY_BACKOFF_FIRST_MS, RETRY_BACKOFF_MAX_MS, THROTTLE_WAIT_DEFAULT_MS
+from headrace.broker.core.commands import Fail, Park
+from headrace.broker.core.config import RetryRules
 
 _KINDS = {
     Meaning.RATE_LIMITED: "rate_limited",

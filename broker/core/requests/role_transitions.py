@@ -13,19 +13,19 @@ for. A later promotion publishes only what the stored maps call incomplete and t
 
 from dataclasses import dataclass
 
-from broker.core.config import LEADING, Role
-from broker.core.events import LedgerRead, Promoted, Suspended
-from broker.core.identity.dedupe import DedupeTable
-from broker.core.lanes.scheduler import Scheduler
-from broker.core.lease import Trust
-from broker.core.requests.in_flight import CallsInFlight
-from broker.core.requests.ledger_notes import observe
-from broker.core.requests.predecessor import PredecessorState
-from broker.core.requests.recall import RecallPolicy
-from broker.core.requests.registry import TicketRegistry
-from broker.core.requests.succession import Succession
-from broker.core.requests.timers import Timers
-from broker.core.requests.transactions import TransactionBuilder
+from headrace.broker.core.config import LEADING, Role
+from headrace.broker.core.events import LedgerRead, Promoted, Suspended
+from headrace.broker.core.identity.dedupe import DedupeTable
+from headrace.broker.core.lanes.scheduler import Scheduler
+from headrace.broker.core.lease import Trust
+from headrace.broker.core.requests.in_flight import CallsInFlight
+from headrace.broker.core.requests.ledger_notes import observe
+from headrace.broker.core.requests.predecessor import PredecessorState
+from headrace.broker.core.requests.recall import RecallPolicy
+from headrace.broker.core.requests.registry import TicketRegistry
+from headrace.broker.core.requests.succession import Succession
+from headrace.broker.core.requests.timers import Timers
+from headrace.broker.core.requests.transactions import TransactionBuilder
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,17 +1,17 @@
 """Removal of a ticket from whatever holds it: its queue, its call, the outbox, or the duplicates of its id.
 
 A ticket is decided and waits for its commit, or is withdrawn to be decided differently, or is dropped for good. Which
-of these happens is decided by `broker.core.requests.triage` and `broker.core.dispatch`.
+of these happens is decided by `headrace.broker.core.requests.triage` and `headrace.broker.core.dispatch`.
 """
 
 from typing import assert_never
 
-from broker.core.commands import CancelCall, Command, Complete, Decision, Forget
-from broker.core.lanes.scheduler import Scheduler
-from broker.core.requests.in_flight import CallsInFlight
-from broker.core.requests.outbox import Decided, Outbox
-from broker.core.requests.registry import TicketRegistry
-from broker.core.ticket import SETTLED, State, Ticket
+from headrace.broker.core.commands import CancelCall, Command, Complete, Decision, Forget
+from headrace.broker.core.lanes.scheduler import Scheduler
+from headrace.broker.core.requests.in_flight import CallsInFlight
+from headrace.broker.core.requests.outbox import Decided, Outbox
+from headrace.broker.core.requests.registry import TicketRegistry
+from headrace.broker.core.ticket import SETTLED, State, Ticket
 
 
 class Settling:

@@ -5,12 +5,12 @@ maps say which records are open, the ledger which ids are answered; a ticket tha
 stood, and a ticket that answers for no id is judged anew.
 """
 
-from broker.core.events import Promoted
-from broker.core.identity.dedupe import DedupeDecision, DedupeTable
-from broker.core.requests.registry import TicketRegistry
-from broker.core.requests.settling import Settling
-from broker.core.requests.triage import Triage
-from broker.core.ticket import Ticket
+from headrace.broker.core.events import Promoted
+from headrace.broker.core.identity.dedupe import DedupeDecision, DedupeTable
+from headrace.broker.core.requests.registry import TicketRegistry
+from headrace.broker.core.requests.settling import Settling
+from headrace.broker.core.requests.triage import Triage
+from headrace.broker.core.ticket import Ticket
 
 
 class Succession:

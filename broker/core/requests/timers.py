@@ -7,8 +7,8 @@ of settled tickets are swept once they outnumber the living.
 
 from heapq import heapify, heappop, heappush
 
-from broker.core.bounds import DEADLINES_SWEPT_ABOVE
-from broker.core.ticket import CALLING, SETTLED, WAITING, State, Ticket
+from headrace.broker.core.bounds import DEADLINES_SWEPT_ABOVE
+from headrace.broker.core.ticket import CALLING, SETTLED, WAITING, State, Ticket
 
 _WAITING = (WAITING,)
 _ALIVE = (WAITING, CALLING)

@@ -21,17 +21,17 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
-from broker.core import bounds, commands
-from broker.core.budget.budget import Checkpoint
-from broker.core.events import Setback
-from broker.core.identity.dedupe import Awaited, Fate, Overdue
-from broker.core.identity.pending_cancels import CancelRecord
-from broker.core.lanes.scheduler import Scheduler
-from broker.core.progress.poison_records import NamedRecord
-from broker.core.requests.ledger_notes import LedgerNotes
-from broker.core.requests.outbox import Decided, Outbox
-from broker.core.requests.registry import TicketRegistry
-from broker.core.ticket import Ticket, TicketNumber
+from headrace.broker.core import bounds, commands
+from headrace.broker.core.budget.budget import Checkpoint
+from headrace.broker.core.events import Setback
+from headrace.broker.core.identity.dedupe import Awaited, Fate, Overdue
+from headrace.broker.core.identity.pending_cancels import CancelRecord
+from headrace.broker.core.lanes.scheduler import Scheduler
+from headrace.broker.core.progress.poison_records import NamedRecord
+from headrace.broker.core.requests.ledger_notes import LedgerNotes
+from headrace.broker.core.requests.outbox import Decided, Outbox
+from headrace.broker.core.requests.registry import TicketRegistry
+from headrace.broker.core.ticket import Ticket, TicketNumber
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,15 +8,15 @@ finds in memory and that answer for no id.
 from collections.abc import Callable, Iterable
 from typing import assert_never
 
-from broker.core.commands import DeadLetterOnly, Discard, Fail, Remember, Withdraw
-from broker.core.identity.dedupe import DedupeDecision, DedupeTable, Fate, Identity
-from broker.core.identity.pending_cancels import CancelRecord
-from broker.core.lanes.scheduler import Scheduler
-from broker.core.pricing.laws import Prices
-from broker.core.requests.registry import TicketRegistry
-from broker.core.requests.settling import Settling
-from broker.core.requests.timers import Timers
-from broker.core.ticket import Candidate, Garbage, State, Ticket, TicketNumber
+from headrace.broker.core.commands import DeadLetterOnly, Discard, Fail, Remember, Withdraw
+from headrace.broker.core.identity.dedupe import DedupeDecision, DedupeTable, Fate, Identity
+from headrace.broker.core.identity.pending_cancels import CancelRecord
+from headrace.broker.core.lanes.scheduler import Scheduler
+from headrace.broker.core.pricing.laws import Prices
+from headrace.broker.core.requests.registry import TicketRegistry
+from headrace.broker.core.requests.settling import Settling
+from headrace.broker.core.requests.timers import Timers
+from headrace.broker.core.ticket import Candidate, Garbage, State, Ticket, TicketNumber
 
 TOO_LATE = Fail("deadline_exceeded", "The deadline passed before a call could start.")
 CUT_OFF = Fail("deadline_exceeded", "The deadline passed before the answer came; the call was cut off.")
@@ -191,7 +191,7 @@ class Triage:
         self._triage_request(ticket, now_ms)
 
     def _cancel(self, ticket: Ticket, cancel: CancelRecord, now_ms: int) -> None:
-        """Apply a cancel, by the table of `broker.core.identity.pending_cancels`."""
+        """Apply a cancel, by the table of `headrace.broker.core.identity.pending_cancels`."""
         answering = self._register.answering(cancel.id_hash)
         if self._identities.is_failing(cancel.id_hash):
             self._register.add_waiting(ticket)

@@ -15,10 +15,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from broker.core.endpoints import ENDPOINT_TABLE, Shape
-from broker.service.calls.finish_reason import ENDED
-from schemas.bounded_json import NESTING_MAX, is_deeper
-from schemas.cloudevents import json_bytes
+from headrace.broker.core.endpoints import ENDPOINT_TABLE, Shape
+from headrace.broker.service.calls.finish_reason import ENDED
+from headrace.schemas.bounded_json import NESTING_MAX, is_deeper
+from headrace.schemas.cloudevents import json_bytes
 
 CONTAINERS_MIN: Final = 2_000
 """Number of lists and objects that any answer may have."""

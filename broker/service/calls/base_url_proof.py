@@ -7,10 +7,10 @@ only lines of an older release, begins without proof; the first answer gives it.
 import hashlib
 from typing import Final
 
-from broker.clock import WallClock
-from broker.core.answers.base_url import Addressee
-from broker.settings.urls import HttpUrl, UrlError
-from schemas.ledger import LedgerRecord
+from headrace.broker.clock import WallClock
+from headrace.broker.core.answers.base_url import Addressee
+from headrace.broker.settings.urls import HttpUrl, UrlError
+from headrace.schemas.ledger import LedgerRecord
 
 MARK_CHARS: Final = 16
 _SAID_AGAIN_PARTS: Final = 4

@@ -3,24 +3,24 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from broker.clock import WallClock
-from broker.core.answers.base_url import AnswerForm, look_of
-from broker.core.answers.error_body import answer_of, error_in
-from broker.core.answers.rate_limit_headers import lowered
-from broker.core.answers.verdict import Answer, Meaning, Verdict, is_word, judge
-from broker.core.commands import Call
-from broker.core.endpoints import ENDPOINT_TABLE
-from broker.ports import UpstreamApi, UpstreamReply
-from broker.service.calls.answer_body import is_of_the_api, published
-from broker.service.calls.finish_reason import finish_of, is_unfinished
-from broker.service.calls.foreign_server import Strangers
-from broker.service.calls.streaming import Streaming
-from broker.service.metrics.telemetry import Telemetry
-from broker.service.payloads import Payload
-from schemas.cloudevents import json_bytes
-from schemas.outcome import Usage
-from schemas.request import GenerationRequest
-from schemas.request_codec import DecodedRequest
+from headrace.broker.clock import WallClock
+from headrace.broker.core.answers.base_url import AnswerForm, look_of
+from headrace.broker.core.answers.error_body import answer_of, error_in
+from headrace.broker.core.answers.rate_limit_headers import lowered
+from headrace.broker.core.answers.verdict import Answer, Meaning, Verdict, is_word, judge
+from headrace.broker.core.commands import Call
+from headrace.broker.core.endpoints import ENDPOINT_TABLE
+from headrace.broker.ports import UpstreamApi, UpstreamReply
+from headrace.broker.service.calls.answer_body import is_of_the_api, published
+from headrace.broker.service.calls.finish_reason import finish_of, is_unfinished
+from headrace.broker.service.calls.foreign_server import Strangers
+from headrace.broker.service.calls.streaming import Streaming
+from headrace.broker.service.metrics.telemetry import Telemetry
+from headrace.broker.service.payloads import Payload
+from headrace.schemas.cloudevents import json_bytes
+from headrace.schemas.outcome import Usage
+from headrace.schemas.request import GenerationRequest
+from headrace.schemas.request_codec import DecodedRequest
 
 _ENVELOPE_BYTES = 8_192
 """Weight of an outcome beside the response and the metadata it repeats: names, times and headers, all bounded."""

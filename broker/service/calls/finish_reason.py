@@ -7,8 +7,8 @@ A stream has been assembled before it comes here. An answer that states no reaso
 from collections.abc import Mapping, Sequence
 from typing import Final, assert_never
 
-from broker.core.endpoints import EndpointFacts, Shape, facts_of
-from schemas.outcome import Finish
+from headrace.broker.core.endpoints import EndpointFacts, Shape, facts_of
+from headrace.schemas.outcome import Finish
 
 ENDED: Final = frozenset({"completed", "incomplete"})
 """Statuses of a response that holds an answer; `failed` arrives as an error."""

@@ -2,7 +2,7 @@
 
 An operator is shown where the answer came from, its type, and how it begins. A server that repeats the request would
 put a prompt into the log, so of JSON only the names of keys are shown, and no text that occurs in the request. The API
-key is redacted at the door (`broker.adapters.openai.redacted_calls`).
+key is redacted at the door (`headrace.broker.adapters.openai.redacted_calls`).
 """
 
 import json
@@ -10,14 +10,14 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from broker.core.answers.base_url import Addressee, AnswerForm, Ruling
-from broker.core.answers.classification import is_page
-from broker.core.answers.rate_limit_headers import lowered
-from broker.core.answers.verdict import Verdict, is_word, unknown_server, wrong_server
-from broker.ports import UpstreamReply
-from broker.service.metrics.escapes import safe
-from broker.settings.urls import HttpUrl, UrlError
-from schemas.request import GenerationRequest
+from headrace.broker.core.answers.base_url import Addressee, AnswerForm, Ruling
+from headrace.broker.core.answers.classification import is_page
+from headrace.broker.core.answers.rate_limit_headers import lowered
+from headrace.broker.core.answers.verdict import Verdict, is_word, unknown_server, wrong_server
+from headrace.broker.ports import UpstreamReply
+from headrace.broker.service.metrics.escapes import safe
+from headrace.broker.settings.urls import HttpUrl, UrlError
+from headrace.schemas.request import GenerationRequest
 
 WORDS_CHARS_MAX: Final = 80
 _TYPE_CHARS_MAX: Final = 60

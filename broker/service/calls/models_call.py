@@ -11,14 +11,14 @@ from typing import Final
 
 import structlog
 
-from broker.core.answers.verdict import Answer, Meaning, Verdict, error_words, judge
-from broker.ports import UpstreamApi, UpstreamReply
-from broker.service.calls.answer_body import published
-from broker.service.calls.foreign_server import response_facts
-from broker.service.containment import ContainmentReporter
-from broker.service.health import Health
-from broker.service.metrics.escapes import safe
-from broker.tasks import ended
+from headrace.broker.core.answers.verdict import Answer, Meaning, Verdict, error_words, judge
+from headrace.broker.ports import UpstreamApi, UpstreamReply
+from headrace.broker.service.calls.answer_body import published
+from headrace.broker.service.calls.foreign_server import response_facts
+from headrace.broker.service.containment import ContainmentReporter
+from headrace.broker.service.health import Health
+from headrace.broker.service.metrics.escapes import safe
+from headrace.broker.tasks import ended
 
 WAITED_FOR_S: Final = 0.3
 """Longest wait of a promotion for the answer, where no call to this base URL has been answered yet."""

@@ -14,15 +14,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from broker.clock import WallClock
-from broker.ports import ChunkLog
-from broker.service.containment import ContainmentReporter
-from schemas.chunk import Chunk
-from schemas.codec import encode_chunk
-from schemas.delta import Delta, merged
-from schemas.ids import request_digest
-from schemas.record import Record
-from schemas.request import GenerationRequest
+from headrace.broker.clock import WallClock
+from headrace.broker.ports import ChunkLog
+from headrace.broker.service.containment import ContainmentReporter
+from headrace.schemas.chunk import Chunk
+from headrace.schemas.codec import encode_chunk
+from headrace.schemas.delta import Delta, merged
+from headrace.schemas.ids import request_digest
+from headrace.schemas.record import Record
+from headrace.schemas.request import GenerationRequest
 
 GATHER_MS = 50
 """Least interval between two chunks of a call, unless deltas cannot be merged; no delta waits longer."""

@@ -1,7 +1,8 @@
 """Intake with caution, from partitions that may hold a record which has ended former leaders.
 
 Records are named in the ledger before Kafka's client unpacks them, and struck off once they are read, so that a leader
-that dies of one has named it. `broker.core.progress.poison_records` counts such deaths and says what may be read.
+that dies of one has named it. `headrace.broker.core.progress.poison_records` counts such deaths and says what may be
+read.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -9,13 +10,13 @@ from typing import Final
 
 import structlog
 
-from broker.core.progress.poison_records import CautiousRead
-from broker.core.requests.registry import Want
-from broker.core.ticket import LanePartition, Source
-from broker.ports import Fetched, LaneLog, UnreadableRange
-from broker.service.driver import Driver
-from broker.service.intake.handover import Handover
-from broker.service.intake.lane_room import LaneRoom
+from headrace.broker.core.progress.poison_records import CautiousRead
+from headrace.broker.core.requests.registry import Want
+from headrace.broker.core.ticket import LanePartition, Source
+from headrace.broker.ports import Fetched, LaneLog, UnreadableRange
+from headrace.broker.service.driver import Driver
+from headrace.broker.service.intake.handover import Handover
+from headrace.broker.service.intake.lane_room import LaneRoom
 
 NAMED_WAITS_MS: Final = (5, 10, 20, 40, 80, 160, 320, 365)
 """Waits between the looks for a named record; after the last (a second in all) it is taken to be absent. Kafka's client

@@ -7,15 +7,15 @@ JSON but not a cancel.
 
 from datetime import datetime
 
-from broker.core.identity import pending_cancels as cancels
-from broker.core.ticket import Garbage
-from broker.service.intake.pricer import CRASHED, DEFECT
-from schemas.bounded_json import Unreadable
-from schemas.codec import WireError, decode_cancel
-from schemas.control import Cancel
-from schemas.ids import id_hash, tenant_mark
-from schemas.record import Record
-from schemas.request_codec import InputLimits, Undecodable, unread_request
+from headrace.broker.core.identity import pending_cancels as cancels
+from headrace.broker.core.ticket import Garbage
+from headrace.broker.service.intake.pricer import CRASHED, DEFECT
+from headrace.schemas.bounded_json import Unreadable
+from headrace.schemas.codec import WireError, decode_cancel
+from headrace.schemas.control import Cancel
+from headrace.schemas.ids import id_hash, tenant_mark
+from headrace.schemas.record import Record
+from headrace.schemas.request_codec import InputLimits, Undecodable, unread_request
 
 
 class ControlReader:

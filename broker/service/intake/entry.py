@@ -11,15 +11,15 @@ from datetime import datetime
 from functools import partial
 from typing import Final, NamedTuple, Protocol
 
-from broker.core.identity.pending_cancels import CancelRecord
-from broker.core.ticket import Candidate, Garbage, Source
-from broker.service.containment import ContainmentReporter
-from broker.service.intake.pricer import DEFECT
-from broker.service.intake.weight import RECORD_BYTES, Weight, weigh
-from broker.service.offload import Offload
-from broker.service.payloads import Content
-from schemas.record import Record
-from schemas.request_codec import Undecodable
+from headrace.broker.core.identity.pending_cancels import CancelRecord
+from headrace.broker.core.ticket import Candidate, Garbage, Source
+from headrace.broker.service.containment import ContainmentReporter
+from headrace.broker.service.intake.pricer import DEFECT
+from headrace.broker.service.intake.weight import RECORD_BYTES, Weight, weigh
+from headrace.broker.service.offload import Offload
+from headrace.broker.service.payloads import Content
+from headrace.schemas.record import Record
+from headrace.schemas.request_codec import Undecodable
 
 OFFLOADED_ABOVE_BYTES: Final = 64 * 1024
 """Smaller values are decoded in the event loop, in some 0.3 ms: handing them to a thread and back takes about as

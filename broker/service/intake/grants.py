@@ -21,13 +21,13 @@ from typing import Final, NamedTuple
 
 import structlog
 
-from broker.clock import WallClock
-from broker.errors import MissingTopic
-from broker.ports import LaneLog
-from schemas.headers import GRANT
-from schemas.ids import id_hash
-from schemas.ledger import LedgerKind, LedgerRecord
-from schemas.record import Headers
+from headrace.broker.clock import WallClock
+from headrace.broker.errors import MissingTopic
+from headrace.broker.ports import LaneLog
+from headrace.schemas.headers import GRANT
+from headrace.schemas.ids import id_hash
+from headrace.schemas.ledger import LedgerKind, LedgerRecord
+from headrace.schemas.record import Headers
 
 KEY_BYTES: Final = 32
 SAID_EVERY_MS: Final = 60_000

@@ -13,14 +13,14 @@ from typing import Final
 
 import structlog
 
-from broker.core.events import Lost, Taken
-from broker.core.identity.pending_cancels import CancelRecord
-from broker.core.ticket import Candidate, LanePartition, Source
-from broker.ports import Fetched, UnreadableRange
-from broker.service.driver import Driver
-from broker.service.intake.entry import Entry, Read
-from broker.service.payloads import Payload
-from schemas.record import Record
+from headrace.broker.core.events import Lost, Taken
+from headrace.broker.core.identity.pending_cancels import CancelRecord
+from headrace.broker.core.ticket import Candidate, LanePartition, Source
+from headrace.broker.ports import Fetched, UnreadableRange
+from headrace.broker.service.driver import Driver
+from headrace.broker.service.intake.entry import Entry, Read
+from headrace.broker.service.payloads import Payload
+from headrace.schemas.record import Record
 
 READ_AT_ONCE_BYTES: Final = 64 * 1024
 """Bytes of values read in a row before the event loop serves answers and timers. Counting the tokens of this many bytes

@@ -12,20 +12,20 @@ from collections.abc import Mapping, Sequence
 
 import structlog
 
-from broker.core.events import PartitionFound
-from broker.core.progress.partition_progress import PartitionProgress
-from broker.core.progress.poison_records import CautiousRead
-from broker.core.requests.registry import Want
-from broker.core.ticket import LanePartition, Source
-from broker.errors import LogUnavailable, MissingTopic
-from broker.ports import Fetched, LaneLog, UnreadableRange
-from broker.service.driver import Driver
-from broker.service.intake.cautious_intake import CautiousIntake
-from broker.service.intake.entry import Entry, Reader, is_large
-from broker.service.intake.handover import Handover
-from broker.service.intake.lane_room import CLOSED_WAIT_MS, LaneRoom
-from broker.service.offload import Offload, at_once
-from broker.tasks import ended
+from headrace.broker.core.events import PartitionFound
+from headrace.broker.core.progress.partition_progress import PartitionProgress
+from headrace.broker.core.progress.poison_records import CautiousRead
+from headrace.broker.core.requests.registry import Want
+from headrace.broker.core.ticket import LanePartition, Source
+from headrace.broker.errors import LogUnavailable, MissingTopic
+from headrace.broker.ports import Fetched, LaneLog, UnreadableRange
+from headrace.broker.service.driver import Driver
+from headrace.broker.service.intake.cautious_intake import CautiousIntake
+from headrace.broker.service.intake.entry import Entry, Reader, is_large
+from headrace.broker.service.intake.handover import Handover
+from headrace.broker.service.intake.lane_room import CLOSED_WAIT_MS, LaneRoom
+from headrace.broker.service.offload import Offload, at_once
+from headrace.broker.tasks import ended
 
 RECORDS_A_TAKE = 50
 IDLE_WAIT_MS = 1_000
@@ -64,7 +64,7 @@ class LaneIntake:
 
     @property
     def read_ahead_max(self) -> int:
-        """See `broker.core.requests.registry.TicketRegistry.read_ahead_max`."""
+        """See `headrace.broker.core.requests.registry.TicketRegistry.read_ahead_max`."""
         return self._driver.core.register.read_ahead_max(self.lane)
 
     async def begin(self, positions: dict[int, int], cautions: Mapping[int, CautiousRead] | None = None) -> None:
@@ -95,7 +95,7 @@ class LaneIntake:
         """Return how many offsets the readable end of the log is ahead of what was taken; None while nothing is taken.
 
         Raises:
-            broker.errors.LogUnavailable: Kafka does not say.
+            headrace.broker.errors.LogUnavailable: Kafka does not say.
         """
         if not self.takes:
             return None

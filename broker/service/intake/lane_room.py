@@ -2,8 +2,8 @@
 
 from typing import Final
 
-from broker.core.ticket import LanePartition
-from broker.service.driver import Driver
+from headrace.broker.core.ticket import LanePartition
+from headrace.broker.service.driver import Driver
 
 CLOSED_WAIT_MS: Final = 200
 """Delay until a partition without room is looked at again."""

@@ -9,22 +9,30 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 
-from broker.clock import WallClock
-from broker.core.endpoints import Law
-from broker.core.identity.dedupe import Identity
-from broker.core.pricing.laws import PRICE_MAX, Prices, beyond_any_limit, framing_tokens, measure, prices, texts
-from broker.core.ticket import Candidate, Garbage
-from broker.ports import TokenCounter
-from broker.service.intake.grants import Grants
-from broker.service.intake.outreach import reaching
-from broker.settings.whole import Settings
-from schemas.codec import decode_request
-from schemas.copies import StatedIdentity, stated_identity
-from schemas.ids import fingerprint, id_hash, tenant_mark
-from schemas.record import Record
-from schemas.refusals import MODEL_NAME_MAX, refusal_of
-from schemas.request import GenerationRequest, deadline_of
-from schemas.request_codec import DecodedRequest, InputLimits, Undecodable, attempt_of, unread_request
+from headrace.broker.clock import WallClock
+from headrace.broker.core.endpoints import Law
+from headrace.broker.core.identity.dedupe import Identity
+from headrace.broker.core.pricing.laws import (
+    PRICE_MAX,
+    Prices,
+    beyond_any_limit,
+    framing_tokens,
+    measure,
+    prices,
+    texts,
+)
+from headrace.broker.core.ticket import Candidate, Garbage
+from headrace.broker.ports import TokenCounter
+from headrace.broker.service.intake.grants import Grants
+from headrace.broker.service.intake.outreach import reaching
+from headrace.broker.settings.whole import Settings
+from headrace.schemas.codec import decode_request
+from headrace.schemas.copies import StatedIdentity, stated_identity
+from headrace.schemas.ids import fingerprint, id_hash, tenant_mark
+from headrace.schemas.record import Record
+from headrace.schemas.refusals import MODEL_NAME_MAX, refusal_of
+from headrace.schemas.request import GenerationRequest, deadline_of
+from headrace.schemas.request_codec import DecodedRequest, InputLimits, Undecodable, attempt_of, unread_request
 
 CRASHED = "Two dispatchers ended while they read this record; it was not read again."
 DEFECT = "A defect in the dispatcher ended the reading of this record; the dispatcher's log has its trace."

@@ -2,11 +2,11 @@
 
 from typing import Final, NamedTuple
 
-from broker.service.payloads import Content
-from broker.service.publishing.parked_weight import parked_weight
-from schemas.bounded_json import held_bytes
-from schemas.record import Record
-from schemas.request_codec import DecodedRequest
+from headrace.broker.service.payloads import Content
+from headrace.broker.service.publishing.parked_weight import parked_weight
+from headrace.schemas.bounded_json import held_bytes
+from headrace.schemas.record import Record
+from headrace.schemas.request_codec import DecodedRequest
 
 RECORD_BYTES: Final = 3_500
 """Memory of a taken record beside its bytes and its decoded fields: ticket, cargo, candidate, prices and indexes."""

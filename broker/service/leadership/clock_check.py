@@ -11,9 +11,9 @@ from typing import Any
 
 import structlog
 
-from broker.clock import WallClock
-from broker.errors import LeaseUnavailable
-from broker.ports import Lease
+from headrace.broker.clock import WallClock
+from headrace.broker.errors import LeaseUnavailable
+from headrace.broker.ports import Lease
 
 TOLERANCE_MS = 5_000
 """Accepted difference between clocks: deadlines are minutes, and answers take time."""

@@ -13,29 +13,29 @@ from dataclasses import dataclass
 
 import structlog
 
-from broker.clock import WallClock
-from broker.core.commands import Batch
-from broker.core.config import LeaseTimes
-from broker.core.events import Committed, Promoted, Renewed, Setback, StoodBy, Suspended
-from broker.core.lease import FenceDecision, ForeignClaims, after_fence
-from broker.errors import LeaseUnavailable, LogUnavailable, MissingTopic, ProducerDead, ServiceError
-from broker.ports import Lease, Outgoing, TransactionLog
-from broker.service.calls.base_url_proof import Proof
-from broker.service.calls.models_call import Greeting
-from broker.service.driver import Driver
-from broker.service.health import Health
-from broker.service.intake.lane_intake import LaneIntake, TopicMadeAnewError
-from broker.service.leadership.backoff import Backoff
-from broker.service.leadership.ledger_follower import LedgerFollower
-from broker.service.leadership.promotion import LeaseLostError, Promotion, RestoredState
-from broker.service.leadership.renewal import Renewal
-from broker.service.leadership.standby import Contender, Standby
-from broker.service.preflight.probe import PROBE_EVERY_MS
-from broker.service.publishing.ledger_lines import left_record
-from broker.service.publishing.records import Publication
-from broker.service.publishing.reply_topics import Replies
-from schemas.codec import encode_ledger
-from schemas.record import Record
+from headrace.broker.clock import WallClock
+from headrace.broker.core.commands import Batch
+from headrace.broker.core.config import LeaseTimes
+from headrace.broker.core.events import Committed, Promoted, Renewed, Setback, StoodBy, Suspended
+from headrace.broker.core.lease import FenceDecision, ForeignClaims, after_fence
+from headrace.broker.errors import LeaseUnavailable, LogUnavailable, MissingTopic, ProducerDead, ServiceError
+from headrace.broker.ports import Lease, Outgoing, TransactionLog
+from headrace.broker.service.calls.base_url_proof import Proof
+from headrace.broker.service.calls.models_call import Greeting
+from headrace.broker.service.driver import Driver
+from headrace.broker.service.health import Health
+from headrace.broker.service.intake.lane_intake import LaneIntake, TopicMadeAnewError
+from headrace.broker.service.leadership.backoff import Backoff
+from headrace.broker.service.leadership.ledger_follower import LedgerFollower
+from headrace.broker.service.leadership.promotion import LeaseLostError, Promotion, RestoredState
+from headrace.broker.service.leadership.renewal import Renewal
+from headrace.broker.service.leadership.standby import Contender, Standby
+from headrace.broker.service.preflight.probe import PROBE_EVERY_MS
+from headrace.broker.service.publishing.ledger_lines import left_record
+from headrace.broker.service.publishing.records import Publication
+from headrace.broker.service.publishing.reply_topics import Replies
+from headrace.schemas.codec import encode_ledger
+from headrace.schemas.record import Record
 
 BACKOFF_LEAVING_S = 0.5
 WIND_UP_MS = 2_000

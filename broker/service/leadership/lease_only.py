@@ -16,20 +16,20 @@ from typing import Protocol
 
 import structlog
 
-from broker.clock import WallClock
-from broker.core.config import LeaseTimes
-from broker.core.lease import FenceDecision, Trust, after_fence
-from broker.errors import LeaseUnavailable, LogUnavailable, MissingTopic, ProducerDead
-from broker.ports import Coordinators, LaneLog, Lease
-from broker.service.containment import said
-from broker.service.health import Health
-from broker.service.leadership.backoff import Backoff
-from broker.service.leadership.clock_check import ByTheLeader
-from broker.service.leadership.renewal import Renewal
-from broker.service.leadership.standby import Contender, Followed, Standby
-from broker.service.preflight.probe import Observed, answers
-from broker.tasks import ended
-from broker.tenure import Tenure
+from headrace.broker.clock import WallClock
+from headrace.broker.core.config import LeaseTimes
+from headrace.broker.core.lease import FenceDecision, Trust, after_fence
+from headrace.broker.errors import LeaseUnavailable, LogUnavailable, MissingTopic, ProducerDead
+from headrace.broker.ports import Coordinators, LaneLog, Lease
+from headrace.broker.service.containment import said
+from headrace.broker.service.health import Health
+from headrace.broker.service.leadership.backoff import Backoff
+from headrace.broker.service.leadership.clock_check import ByTheLeader
+from headrace.broker.service.leadership.renewal import Renewal
+from headrace.broker.service.leadership.standby import Contender, Followed, Standby
+from headrace.broker.service.preflight.probe import Observed, answers
+from headrace.broker.tasks import ended
+from headrace.broker.tenure import Tenure
 
 WATCH_EVERY_S = 1.0
 
@@ -99,20 +99,20 @@ class LeaseTenure:
 
     @property
     def is_over(self) -> bool:
-        """See `broker.tenure.Tenure.is_over`."""
+        """See `headrace.broker.tenure.Tenure.is_over`."""
         return self.leaving.is_set() or self.renewal.is_over
 
     @property
     def is_trusted(self) -> bool:
-        """See `broker.tenure.Tenure.is_trusted`."""
+        """See `headrace.broker.tenure.Tenure.is_trusted`."""
         return not self.is_over and self.timekeeper.is_settled and self.of.trust.holds(self.of.clock.now_ms())
 
     async def still_mine(self) -> bool:
-        """See `broker.tenure.Tenure.still_mine`."""
+        """See `headrace.broker.tenure.Tenure.still_mine`."""
         return after_fence(await self.renewal.answer(), None) is FenceDecision.CLAIM
 
     def leads(self, term: int) -> None:
-        """See `broker.tenure.Tenure.leads`."""
+        """See `headrace.broker.tenure.Tenure.leads`."""
         self.led_since_ms = self.of.clock.now_ms()
         self.of.health.kafka(None)
         self.of.health.role, self.of.health.term = "leader", term
@@ -121,7 +121,7 @@ class LeaseTenure:
         _log.info("leading", term=term)
 
     def published(self) -> None:
-        """See `broker.tenure.Tenure.published`."""
+        """See `headrace.broker.tenure.Tenure.published`."""
         self.of.health.denied = None
 
 

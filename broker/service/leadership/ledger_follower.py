@@ -5,8 +5,8 @@ does not read what it writes. Each of its commits that returned gives the offset
 doubt it reads on behind the last of them: no line of another process can precede a line that our own producer
 committed, since a fenced producer commits nothing more. So a doubt costs the same after a minute and after a month, and
 needs no line that retention may have removed. Where the next line is gone all the same (a standby that was stopped for
-a day), the follower opens anew as at its start (`broker.service.leadership.ledger_reach`), which reports nothing that
-may not be reported twice.
+a day), the follower opens anew as at its start (`headrace.broker.service.leadership.ledger_reach`), which reports
+nothing that may not be reported twice.
 """
 
 from collections import deque
@@ -14,20 +14,20 @@ from typing import assert_never
 
 import structlog
 
-from broker.clock import WallClock
-from broker.core.progress.poison_records import CrashHistory
-from broker.errors import LogUnavailable, PositionGone, ProgressUnreadable
-from broker.ports import Coordinators, LedgerLog, LedgerRow, LedgerStart
-from broker.service.calls.base_url_proof import Proof
-from broker.service.driver import Driver
-from broker.service.intake.grants import Grants
-from broker.service.leadership.clock_check import TOLERANCE_MS
-from broker.service.leadership.ledger_reach import LedgerReach
-from broker.service.preflight.probe import answers
-from broker.service.publishing.ledger_lines import ledger_read
-from broker.service.publishing.totals import Totals
-from schemas.codec import LedgerUnreadable, decode_ledger
-from schemas.ledger import LedgerKind, LedgerRecord
+from headrace.broker.clock import WallClock
+from headrace.broker.core.progress.poison_records import CrashHistory
+from headrace.broker.errors import LogUnavailable, PositionGone, ProgressUnreadable
+from headrace.broker.ports import Coordinators, LedgerLog, LedgerRow, LedgerStart
+from headrace.broker.service.calls.base_url_proof import Proof
+from headrace.broker.service.driver import Driver
+from headrace.broker.service.intake.grants import Grants
+from headrace.broker.service.leadership.clock_check import TOLERANCE_MS
+from headrace.broker.service.leadership.ledger_reach import LedgerReach
+from headrace.broker.service.preflight.probe import answers
+from headrace.broker.service.publishing.ledger_lines import ledger_read
+from headrace.broker.service.publishing.totals import Totals
+from headrace.schemas.codec import LedgerUnreadable, decode_ledger
+from headrace.schemas.ledger import LedgerKind, LedgerRecord
 
 POLL_MS = 200
 CLAIMS_REMEMBERED = 16

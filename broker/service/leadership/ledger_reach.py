@@ -12,8 +12,8 @@ from the second time on it goes at least twice as far back, and a pause of a yea
 
 import structlog
 
-from broker.core.bounds import RECOMMIT_EVERY_MS
-from broker.ports import LedgerStart
+from headrace.broker.core.bounds import RECOMMIT_EVERY_MS
+from headrace.broker.ports import LedgerStart
 
 _log = structlog.get_logger("ledger")
 

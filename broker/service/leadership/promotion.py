@@ -21,23 +21,23 @@ from typing import TypeVar
 
 import structlog
 
-from broker import ports
-from broker.core.bounds import STANDS_A_CLAIM_MAX
-from broker.core.lease import next_term
-from broker.core.progress.offset_map import TIMESTAMP_UNKNOWN
-from broker.core.progress.partition_progress import PartitionProgress, ProgressUnreadableError
-from broker.core.progress.poison_records import CautiousRead
-from broker.core.ticket import LanePartition
-from broker.errors import LeaseUnavailable, LogUnavailable, ProgressUnreadable
-from broker.service.calls.base_url_proof import Proof
-from broker.service.intake.grants import Grants
-from broker.service.intake.lane_intake import LaneIntake
-from broker.service.leadership.clock_check import Timekeeper
-from broker.service.leadership.ledger_follower import LedgerFollower
-from broker.service.publishing.ledger_lines import claim_record
-from schemas.codec import encode_ledger
-from schemas.ledger import position
-from schemas.record import Record
+from headrace.broker import ports
+from headrace.broker.core.bounds import STANDS_A_CLAIM_MAX
+from headrace.broker.core.lease import next_term
+from headrace.broker.core.progress.offset_map import TIMESTAMP_UNKNOWN
+from headrace.broker.core.progress.partition_progress import PartitionProgress, ProgressUnreadableError
+from headrace.broker.core.progress.poison_records import CautiousRead
+from headrace.broker.core.ticket import LanePartition
+from headrace.broker.errors import LeaseUnavailable, LogUnavailable, ProgressUnreadable
+from headrace.broker.service.calls.base_url_proof import Proof
+from headrace.broker.service.intake.grants import Grants
+from headrace.broker.service.intake.lane_intake import LaneIntake
+from headrace.broker.service.leadership.clock_check import Timekeeper
+from headrace.broker.service.leadership.ledger_follower import LedgerFollower
+from headrace.broker.service.publishing.ledger_lines import claim_record
+from headrace.schemas.codec import encode_ledger
+from headrace.schemas.ledger import position
+from headrace.schemas.record import Record
 
 CLAIMS_MAX = 5
 CLAIM_READ_WITHIN_MS = 15_000

@@ -9,11 +9,11 @@ import contextlib
 
 import structlog
 
-from broker.core.lease import LeaseAnswer
-from broker.errors import LeaseUnavailable
-from broker.ports import LeaseForeign, LeaseMine
-from broker.service.leadership.standby import Contender
-from broker.tasks import ended
+from headrace.broker.core.lease import LeaseAnswer
+from headrace.broker.errors import LeaseUnavailable
+from headrace.broker.ports import LeaseForeign, LeaseMine
+from headrace.broker.service.leadership.standby import Contender
+from headrace.broker.tasks import ended
 
 CUT_OFF_AFTER_MS = 15_000
 RIVAL_STEADY_MS = 10_000

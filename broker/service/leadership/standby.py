@@ -12,13 +12,13 @@ from typing import Protocol
 
 import structlog
 
-from broker.clock import WallClock
-from broker.core.config import LeaseTimes
-from broker.core.lease import Candidacy, Trust
-from broker.errors import LeaseUnavailable, LogUnavailable, MissingTopic
-from broker.ports import Lease, LeaseTaken
-from broker.service.health import Health
-from broker.service.preflight.probe import PROBE_EVERY_MS, Reach
+from headrace.broker.clock import WallClock
+from headrace.broker.core.config import LeaseTimes
+from headrace.broker.core.lease import Candidacy, Trust
+from headrace.broker.errors import LeaseUnavailable, LogUnavailable, MissingTopic
+from headrace.broker.ports import Lease, LeaseTaken
+from headrace.broker.service.health import Health
+from headrace.broker.service.preflight.probe import PROBE_EVERY_MS, Reach
 
 BACKOFF_MAX_S = 2.0
 RELEASED_SOON_MS = 20

@@ -2,19 +2,19 @@
 
 An operator on call must see at once what OpenAI refused, for which limit, and which request to name to OpenAI's
 support. Its texts are left out, since they may quote a prompt. Of another server's answer the first words are kept,
-unless they occur in the request (`broker.service.calls.foreign_server`).
+unless they occur in the request (`headrace.broker.service.calls.foreign_server`).
 """
 
 from typing import Any, Final
 
 import structlog
 
-from broker.clock import WallClock
-from broker.core.answers.verdict import Verdict, is_word
-from broker.core.commands import BreakerClosed, BreakerOpened
-from broker.service.payloads import Payload
-from schemas.instants import to_wire
-from schemas.request_codec import DecodedRequest
+from headrace.broker.clock import WallClock
+from headrace.broker.core.answers.verdict import Verdict, is_word
+from headrace.broker.core.commands import BreakerClosed, BreakerOpened
+from headrace.broker.service.payloads import Payload
+from headrace.schemas.instants import to_wire
+from headrace.schemas.request_codec import DecodedRequest
 
 KEPT_MAX: Final = 200
 _ACCOUNT: Final = "(account)"

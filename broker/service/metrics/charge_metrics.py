@@ -9,9 +9,9 @@ from typing import Final
 
 import structlog
 
-from broker.adapters.prometheus.meter import Meter
-from broker.core.endpoints import Law
-from broker.core.pricing.tariff import LawStatus
+from headrace.broker.adapters.prometheus.meter import Meter
+from headrace.broker.core.endpoints import Law
+from headrace.broker.core.pricing.tariff import LawStatus
 
 KEPT_MAX: Final = 1_000
 

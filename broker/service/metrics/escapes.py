@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Mapping
 from typing import Any, Final
 
-from broker.service.status.presentable import showable
+from headrace.broker.service.status.presentable import showable
 
 _HARMFUL: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 """Controls (C0, DEL and C1), invisible and bidirectional marks, halves of pairs, code points without a letter, and

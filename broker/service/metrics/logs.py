@@ -14,7 +14,7 @@ from typing import Any, TextIO
 
 import structlog
 
-from broker.service.metrics.escapes import bounded_event, safe
+from headrace.broker.service.metrics.escapes import bounded_event, safe
 
 REPEATED_EVERY_S = 10.0
 _REMEMBERED_MAX = 500
@@ -104,7 +104,7 @@ def in_reading_order(_: object, __: str, event: structlog.typing.EventDict) -> s
 
 
 def bounded(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
-    """Bound the event and remove characters that act or hide; see `broker.service.metrics.escapes`."""
+    """Bound the event and remove characters that act or hide; see `headrace.broker.service.metrics.escapes`."""
     return bounded_event(event)
 
 

@@ -7,31 +7,31 @@ from dataclasses import dataclass
 
 import structlog
 
-from broker.adapters.prometheus.meter import Meter
-from broker.clock import WallClock
-from broker.core import commands
-from broker.core.answers.rate_limit_headers import LimitMetric
-from broker.core.answers.verdict import Meaning, Verdict
-from broker.core.budget.breaker import Breaker
-from broker.core.dispatch import Dispatch
-from broker.core.events import Committed, Event, Taken
-from broker.core.identity.dedupe import Overdue
-from broker.core.identity.pending_cancels import CancelRecord, PendingCancels
-from broker.core.lanes.scheduler import LimitQueue
-from broker.core.ticket import CONTROL, State, TicketNumber
-from broker.service.containment import Containment, surviving
-from broker.service.health import Health
-from broker.service.metrics.breaker_log import Trips
-from broker.service.metrics.charge_metrics import Charges
-from broker.service.metrics.parked_until import Parkings
-from broker.service.payloads import Payload, PayloadStore
-from broker.service.publishing.short_forms import ENCODE_CRASHED, OVERDUE
-from broker.service.status.backlog import backlog_ms
-from broker.service.status.failures import Failures
-from broker.service.status.lags import Lag
-from schemas.ids import id_hash
-from schemas.outcome import Usage
-from schemas.request_codec import DecodedRequest
+from headrace.broker.adapters.prometheus.meter import Meter
+from headrace.broker.clock import WallClock
+from headrace.broker.core import commands
+from headrace.broker.core.answers.rate_limit_headers import LimitMetric
+from headrace.broker.core.answers.verdict import Meaning, Verdict
+from headrace.broker.core.budget.breaker import Breaker
+from headrace.broker.core.dispatch import Dispatch
+from headrace.broker.core.events import Committed, Event, Taken
+from headrace.broker.core.identity.dedupe import Overdue
+from headrace.broker.core.identity.pending_cancels import CancelRecord, PendingCancels
+from headrace.broker.core.lanes.scheduler import LimitQueue
+from headrace.broker.core.ticket import CONTROL, State, TicketNumber
+from headrace.broker.service.containment import Containment, surviving
+from headrace.broker.service.health import Health
+from headrace.broker.service.metrics.breaker_log import Trips
+from headrace.broker.service.metrics.charge_metrics import Charges
+from headrace.broker.service.metrics.parked_until import Parkings
+from headrace.broker.service.payloads import Payload, PayloadStore
+from headrace.broker.service.publishing.short_forms import ENCODE_CRASHED, OVERDUE
+from headrace.broker.service.status.backlog import backlog_ms
+from headrace.broker.service.status.failures import Failures
+from headrace.broker.service.status.lags import Lag
+from headrace.schemas.ids import id_hash
+from headrace.schemas.outcome import Usage
+from headrace.schemas.request_codec import DecodedRequest
 
 TROUBLE_SAID_EVERY_MS = 5_000
 SHAPES_SAID_MAX = 100
@@ -89,7 +89,7 @@ class Telemetry:
         self.spending: dict[str, Spending] = defaultdict(Spending)
 
     def contained(self, step: str, error: BaseException | None = None, **where: str | int | None) -> None:
-        """See `broker.service.containment.ContainmentReporter`: an exception at `step` ended one request."""
+        """See `headrace.broker.service.containment.ContainmentReporter`: an exception at `step` ended one request."""
         self.containment.contained(step, error, **where)
 
     @surviving("metrics")

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 import structlog
 
-from broker.adapters.kafka.connection import KafkaConnection, user_of
-from broker.adapters.kafka.rights import Seen, denied_transactions, seen
-from broker.errors import MissingTopic, RightsError
-from broker.service.preflight.findings import kafka_tool
-from broker.settings.whole import Settings
-from schemas import topics
+from headrace.broker.adapters.kafka.connection import KafkaConnection, user_of
+from headrace.broker.adapters.kafka.rights import Seen, denied_transactions, seen
+from headrace.broker.errors import MissingTopic, RightsError
+from headrace.broker.service.preflight.findings import kafka_tool
+from headrace.broker.settings.whole import Settings
+from headrace.schemas import topics
 
 _log = structlog.get_logger("rights")
 
@@ -67,7 +67,7 @@ async def check(connection: KafkaConnection, needs: Needs) -> None:
     Raises:
         MissingTopic: Names all that are missing, and the verb that creates them.
         RightsError: Names every right that is missing, and how the first is granted.
-        Unreachable, AuthenticationError: As `broker.adapters.kafka.connection.explain_unreachable`.
+        Unreachable, AuthenticationError: As `headrace.broker.adapters.kafka.connection.explain_unreachable`.
     """
     found = await seen(connection, needs.topics)
     if found.missing:

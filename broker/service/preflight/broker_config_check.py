@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from broker.adapters.kafka.topics import INTERNAL_TOPICS, Cluster
-from broker.core.progress.offset_map import METADATA_CHARS_MAX
-from broker.service.preflight.findings import Finding, KafkaLike, kafka_tool
-from broker.settings.topics import DAY_S
-from broker.settings.whole import Settings
-from schemas.topics import MIN_INSYNC, REPLICATION, TopicSpec
+from headrace.broker.adapters.kafka.topics import INTERNAL_TOPICS, Cluster
+from headrace.broker.core.progress.offset_map import METADATA_CHARS_MAX
+from headrace.broker.service.preflight.findings import Finding, KafkaLike, kafka_tool
+from headrace.broker.settings.topics import DAY_S
+from headrace.broker.settings.whole import Settings
+from headrace.schemas.topics import MIN_INSYNC, REPLICATION, TopicSpec
 
 _OFFSETS_KEPT_MIN: Final = 7 * 24 * 60
 """Minutes; Kafka's default. A lane that is not served for longer than a week is no accident any more."""

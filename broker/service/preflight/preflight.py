@@ -7,13 +7,13 @@ import asyncio
 
 import structlog
 
-from broker.adapters.kafka.connection import KafkaConnection
-from broker.adapters.kafka.topics import cluster_id
-from broker.adapters.redis.lease import RedisLease
-from broker.errors import LeaseUnavailable, LogUnavailable, Unreachable
-from broker.service.compose import KafkaFacts
-from broker.service.preflight.acl_check import Needs, check
-from broker.settings.whole import Settings
+from headrace.broker.adapters.kafka.connection import KafkaConnection
+from headrace.broker.adapters.kafka.topics import cluster_id
+from headrace.broker.adapters.redis.lease import RedisLease
+from headrace.broker.errors import LeaseUnavailable, LogUnavailable, Unreachable
+from headrace.broker.service.compose import KafkaFacts
+from headrace.broker.service.preflight.acl_check import Needs, check
+from headrace.broker.settings.whole import Settings
 
 BACKOFF_FIRST_S = 0.2
 BACKOFF_MAX_S = 5.0

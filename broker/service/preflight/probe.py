@@ -8,8 +8,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final, Protocol
 
-from broker.errors import LogUnavailable, MissingTopic
-from broker.service.containment import said
+from headrace.broker.errors import LogUnavailable, MissingTopic
+from headrace.broker.service.containment import said
 
 PROBE_WITHIN_S: Final = 1.5
 PROBE_EVERY_MS: Final = 1_000

@@ -1,19 +1,20 @@
 """Comparison of topics as the settings want them with topics as they are: every difference that could cost a request.
 
-Pure: what `broker.adapters.kafka.topics.look` saw goes in, findings come out. Each gives the present value, the wanted
-one, the reason, and the command that mends it. Beyond the table of topics this knows which of Kafka's settings break a
+Pure: what `headrace.broker.adapters.kafka.topics.look` saw goes in, findings come out. Each gives the present value,
+the wanted one, the reason, and the command that mends it. Beyond the table of topics this knows which of Kafka's
+settings break a
 promise: records that vanish before their deadline, times of submission that are not kept.
 """
 
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from broker.adapters.kafka.topics import Cluster, TopicAsIs
-from broker.service.preflight.broker_config_check import cautions, internal_topics, nodes_as_is
-from broker.service.preflight.findings import FOR_EVER, Finding, Review, kafka_tool, span
-from broker.settings.topics import DAY_S, TopicSettings
-from broker.settings.whole import Settings
-from schemas.topics import KINDS, TopicShape, TopicSpec, requests_topic, topics
+from headrace.broker.adapters.kafka.topics import Cluster, TopicAsIs
+from headrace.broker.service.preflight.broker_config_check import cautions, internal_topics, nodes_as_is
+from headrace.broker.service.preflight.findings import FOR_EVER, Finding, Review, kafka_tool, span
+from headrace.broker.settings.topics import DAY_S, TopicSettings
+from headrace.broker.settings.whole import Settings
+from headrace.schemas.topics import KINDS, TopicShape, TopicSpec, requests_topic, topics
 
 
 def wanted(settings: Settings, nodes: int) -> list[TopicSpec]:

@@ -1,22 +1,22 @@
 """Translation between the core's view of the ledger and its wire format.
 
-The core knows identities, fates and checkpoints; `schemas.ledger` knows bytes. This module imports both, so that
-neither imports the other.
+The core knows identities, fates and checkpoints; `headrace.schemas.ledger` knows bytes. This module imports both, so
+that neither imports the other.
 """
 
 from collections.abc import Mapping
 from datetime import datetime
 
-from broker.core.answers.rate_limit_headers import LimitMetric
-from broker.core.budget.bucket_set import LevelBounds
-from broker.core.budget.budget import Checkpoint
-from broker.core.commands import AttemptEntry, Batch, SettledEntry
-from broker.core.endpoints import Law
-from broker.core.events import LedgerRead
-from broker.core.identity.dedupe import Awaited, Fate, Identity
-from broker.core.identity.pending_cancels import CancelRecord
-from broker.service.intake.grants import NO_KEY, GrantKey
-from schemas import ledger
+from headrace.broker.core.answers.rate_limit_headers import LimitMetric
+from headrace.broker.core.budget.bucket_set import LevelBounds
+from headrace.broker.core.budget.budget import Checkpoint
+from headrace.broker.core.commands import AttemptEntry, Batch, SettledEntry
+from headrace.broker.core.endpoints import Law
+from headrace.broker.core.events import LedgerRead
+from headrace.broker.core.identity.dedupe import Awaited, Fate, Identity
+from headrace.broker.core.identity.pending_cancels import CancelRecord
+from headrace.broker.service.intake.grants import NO_KEY, GrantKey
+from headrace.schemas import ledger
 
 _LAWS = {law.value: law for law in Law}  # a newer release may write others
 

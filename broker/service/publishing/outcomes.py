@@ -1,13 +1,13 @@
 """Content of an outcome: the answer or the failure of a payload's request, whole or shortened."""
 
-from broker.core.commands import Fail
-from broker.service.payloads import Payload
-from schemas.dead_letter import Origin
-from schemas.ids import id_hash, request_digest
-from schemas.outcome import Completed, Failed, Timings
-from schemas.refusals import MODEL_NAME_MAX
-from schemas.replay_codec import new_id_of
-from schemas.request_codec import DecodedRequest, Undecodable
+from headrace.broker.core.commands import Fail
+from headrace.broker.service.payloads import Payload
+from headrace.schemas.dead_letter import Origin
+from headrace.schemas.ids import id_hash, request_digest
+from headrace.schemas.outcome import Completed, Failed, Timings
+from headrace.schemas.refusals import MODEL_NAME_MAX
+from headrace.schemas.replay_codec import new_id_of
+from headrace.schemas.request_codec import DecodedRequest, Undecodable
 
 METADATA_BYTES_MAX = 16 * 1024
 """A Failed outcome repeats the request's metadata up to this size; beyond it the outcome is sure to stay small."""

@@ -5,9 +5,9 @@ it can be larger than the record: 500 KB of `1e15,` become 1.9 MB, and a control
 that was sized by its source once failed every transaction that contained it.
 """
 
-from schemas.cloudevents import json_bytes
-from schemas.record import Record
-from schemas.request_codec import DecodedRequest
+from headrace.schemas.cloudevents import json_bytes
+from headrace.schemas.record import Record
+from headrace.schemas.request_codec import DecodedRequest
 
 GROWTH_MAX = 4
 """Largest growth of JSON that is encoded anew: the worst is `1e15,`, 5 bytes that become 19."""

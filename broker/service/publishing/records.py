@@ -2,10 +2,10 @@
 
 Every record is made here, sized after its last header and before the transaction begins, and given a form that fits. A
 record that Kafka refuses nevertheless is found by bisecting, and comes back in a smaller `Form`
-(`broker.core.requests.failing_decisions`).
+(`headrace.broker.core.requests.failing_decisions`).
 
 An exception while the records of one settlement are made concerns that settlement alone, which is published in a short
-form (`broker.service.publishing.short_forms`).
+form (`headrace.broker.service.publishing.short_forms`).
 """
 
 import contextlib
@@ -15,32 +15,32 @@ from datetime import datetime
 
 import structlog
 
-from broker.clock import WallClock
-from broker.core import commands
-from broker.core.identity.dedupe import Overdue
-from broker.core.requests.transactions import REFUSED_BY_KAFKA, failed_instead
-from broker.core.requests.triage import WITHDRAWN
-from broker.core.ticket import CONTROL, TicketNumber
-from broker.ports import SENT_BYTES_MAX, Outgoing, StoredOffset, TopicPartition
-from broker.service.calls.base_url_proof import Proof
-from broker.service.containment import ContainmentReporter
-from broker.service.intake.grants import Grants
-from broker.service.payloads import Content, Payload, PayloadStore
-from broker.service.publishing.ledger_lines import step_record
-from broker.service.publishing.outcomes import completed, failed, smallest, stunted
-from broker.service.publishing.reply_topics import Replies
-from broker.service.publishing.short_forms import OVERDUE, ShortForms, fails_instead, withdrawn
-from broker.service.publishing.totals import Totals
-from broker.settings.whole import Settings
-from schemas import topics
-from schemas.codec import encode_dead_letter, encode_failure, encode_ledger, encode_outcome
-from schemas.failure import RetryableFailure, header_fields, key_fields
-from schemas.headers import CE_SUBJECT, REPLY_DROPPED, TRACEPARENT
-from schemas.ids import id_hash
-from schemas.ledger import LedgerKind, LedgerRecord, position
-from schemas.outcome import Completed, Failed
-from schemas.record import Record
-from schemas.request_codec import DecodedRequest, Undecodable, binary_headers
+from headrace.broker.clock import WallClock
+from headrace.broker.core import commands
+from headrace.broker.core.identity.dedupe import Overdue
+from headrace.broker.core.requests.transactions import REFUSED_BY_KAFKA, failed_instead
+from headrace.broker.core.requests.triage import WITHDRAWN
+from headrace.broker.core.ticket import CONTROL, TicketNumber
+from headrace.broker.ports import SENT_BYTES_MAX, Outgoing, StoredOffset, TopicPartition
+from headrace.broker.service.calls.base_url_proof import Proof
+from headrace.broker.service.containment import ContainmentReporter
+from headrace.broker.service.intake.grants import Grants
+from headrace.broker.service.payloads import Content, Payload, PayloadStore
+from headrace.broker.service.publishing.ledger_lines import step_record
+from headrace.broker.service.publishing.outcomes import completed, failed, smallest, stunted
+from headrace.broker.service.publishing.reply_topics import Replies
+from headrace.broker.service.publishing.short_forms import OVERDUE, ShortForms, fails_instead, withdrawn
+from headrace.broker.service.publishing.totals import Totals
+from headrace.broker.settings.whole import Settings
+from headrace.schemas import topics
+from headrace.schemas.codec import encode_dead_letter, encode_failure, encode_ledger, encode_outcome
+from headrace.schemas.failure import RetryableFailure, header_fields, key_fields
+from headrace.schemas.headers import CE_SUBJECT, REPLY_DROPPED, TRACEPARENT
+from headrace.schemas.ids import id_hash
+from headrace.schemas.ledger import LedgerKind, LedgerRecord, position
+from headrace.schemas.outcome import Completed, Failed
+from headrace.schemas.record import Record
+from headrace.schemas.request_codec import DecodedRequest, Undecodable, binary_headers
 
 _log = structlog.get_logger("publication")
 

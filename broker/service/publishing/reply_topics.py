@@ -15,13 +15,13 @@ from typing import Any
 
 import structlog
 
-from broker.adapters.prometheus.meter import Meter
-from broker.clock import WallClock
-from broker.errors import LogUnavailable, ProducerDead
-from broker.ports import ReplyTopic, ReplyTopics
-from broker.service.containment import Containment
-from broker.tasks import ended
-from schemas.record import Record
+from headrace.broker.adapters.prometheus.meter import Meter
+from headrace.broker.clock import WallClock
+from headrace.broker.errors import LogUnavailable, ProducerDead
+from headrace.broker.ports import ReplyTopic, ReplyTopics
+from headrace.broker.service.containment import Containment
+from headrace.broker.tasks import ended
+from headrace.schemas.record import Record
 
 FRESH_MS = 50
 GLANCE_EVERY_MS = 10_000

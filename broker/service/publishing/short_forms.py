@@ -10,17 +10,17 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from broker.core.commands import Complete, DeadLetterOnly, Decision, Fail, Park, Settlement, Withdraw
-from broker.ports import Outgoing
-from broker.service.containment import ContainmentReporter
-from broker.service.payloads import Payload
-from broker.service.publishing.outcomes import identity_of
-from schemas import topics
-from schemas.codec import encode_dead_letter, encode_outcome
-from schemas.control import Cancel
-from schemas.ids import request_digest
-from schemas.outcome import Failed
-from schemas.request_codec import DecodedRequest, Undecodable
+from headrace.broker.core.commands import Complete, DeadLetterOnly, Decision, Fail, Park, Settlement, Withdraw
+from headrace.broker.ports import Outgoing
+from headrace.broker.service.containment import ContainmentReporter
+from headrace.broker.service.payloads import Payload
+from headrace.broker.service.publishing.outcomes import identity_of
+from headrace.schemas import topics
+from headrace.schemas.codec import encode_dead_letter, encode_outcome
+from headrace.schemas.control import Cancel
+from headrace.schemas.ids import request_digest
+from headrace.schemas.outcome import Failed
+from headrace.schemas.request_codec import DecodedRequest, Undecodable
 
 ENCODE_CRASHED = Fail("crashed", "A defect in the dispatcher kept the outcome of this request from being written.")
 """Replaces a decision whose record cannot be made; its call, if any, is paid for and not repeated."""

@@ -10,10 +10,10 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 from typing import Final
 
-from broker.core.commands import Batch, Complete, Decision, Fail, Form, Withdraw
-from broker.core.ticket import TicketNumber
-from broker.service.publishing.short_forms import ENCODE_CRASHED, OVERDUE, fails_instead
-from schemas.ledger import LedgerKind, LedgerRecord
+from headrace.broker.core.commands import Batch, Complete, Decision, Fail, Form, Withdraw
+from headrace.broker.core.ticket import TicketNumber
+from headrace.broker.service.publishing.short_forms import ENCODE_CRASHED, OVERDUE, fails_instead
+from headrace.schemas.ledger import LedgerKind, LedgerRecord
 
 KINDS_MAX: Final = 32
 KIND_CHARS_MAX: Final = 40

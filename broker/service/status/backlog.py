@@ -1,8 +1,8 @@
 """Time that a lane's backlog takes, by its slowest constraint: a bucket, a cap or a pause of its limits."""
 
-from broker.core.lanes.scheduler import Scheduler
-from broker.service.status.queue_position import QueueTotals
-from broker.service.status.start_estimate import flows_in_ms
+from headrace.broker.core.lanes.scheduler import Scheduler
+from headrace.broker.service.status.queue_position import QueueTotals
+from headrace.broker.service.status.start_estimate import flows_in_ms
 
 
 def backlog_ms(limits: Scheduler, lane: str, now_ms: int) -> int:

@@ -1,8 +1,8 @@
 """Recent failures for the log and the status: the reason of each, its request, and whether all of a kind fail.
 
 A line of the log names id, position, model, reason, OpenAI's request id and the sentence of the outcome, which is in
-our own words (`broker.core.answers.verdict`): never a prompt, an answer or a server's text. Lines are bounded in rate,
-figures in size. Figures are this process's own: a successor begins at zero.
+our own words (`headrace.broker.core.answers.verdict`): never a prompt, an answer or a server's text. Lines are bounded
+in rate, figures in size. Figures are this process's own: a successor begins at zero.
 """
 
 from collections import Counter, deque
@@ -12,11 +12,11 @@ from typing import Any, Final
 
 import structlog
 
-from broker.clock import WallClock
-from broker.core.commands import DeadLetterOnly, Fail
-from broker.core.identity.dedupe import Overdue
-from broker.service.payloads import Payload
-from schemas.request_codec import DecodedRequest, Undecodable
+from headrace.broker.clock import WallClock
+from headrace.broker.core.commands import DeadLetterOnly, Fail
+from headrace.broker.core.identity.dedupe import Overdue
+from headrace.broker.service.payloads import Payload
+from headrace.schemas.request_codec import DecodedRequest, Undecodable
 
 SAID_MAX: Final = 20
 SAID_EVERY_MS: Final = 10_000

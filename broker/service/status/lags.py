@@ -9,9 +9,9 @@ import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from broker.clock import WallClock
-from broker.errors import LogUnavailable, MissingTopic
-from broker.service.intake.lane_intake import LaneIntake
+from headrace.broker.clock import WallClock
+from headrace.broker.errors import LogUnavailable, MissingTopic
+from headrace.broker.service.intake.lane_intake import LaneIntake
 
 ASKED_EVERY_S = 5.0
 ANSWER_WITHIN_S = 2.0

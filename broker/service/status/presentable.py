@@ -3,7 +3,8 @@
 Names come from producers and figures from answers. Half a surrogate pair cannot be encoded, an integer of more than
 4,300 digits cannot be printed, JSON cannot express nan, a structure may be deeper than Python writes, and a foreign
 object may raise when it is asked for its text: each would take the whole status, line or answer away. A log (which is
-bounded, `broker.service.metrics.escapes`), the pages, the status in Redis and each verb's `--json` go through here.
+bounded, `headrace.broker.service.metrics.escapes`), the pages, the status in Redis and each verb's `--json` go through
+here.
 """
 
 import contextlib

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from itertools import takewhile
 from typing import Final
 
-from broker.core.config import LaneRule
-from broker.core.lanes.lanes import LaneQueue
-from broker.core.ticket import Ticket
-from broker.core.units import PPM
+from headrace.broker.core.config import LaneRule
+from headrace.broker.core.lanes.lanes import LaneQueue
+from headrace.broker.core.ticket import Ticket
+from headrace.broker.core.units import PPM
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,20 +22,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, assert_never
 
-from broker.clock import WallClock
-from broker.core.commands import Complete, DeadLetterOnly, Decision, Discard, Fail, Park, Remember, Withdraw
-from broker.core.dispatch import Dispatch
-from broker.core.identity.dedupe import Fate
-from broker.core.ticket import Candidate, State, Ticket
-from broker.service.health import Health
-from broker.service.metrics.telemetry import Telemetry
-from broker.service.payloads import PayloadStore
-from broker.service.status.queue_position import Place, QueueTotals, called_by_then, place_of
-from broker.service.status.start_estimate import cap_lets_through_ms, flows_in_ms, lets_through_ms
-from broker.service.status.wait_reasons import Hindrance, WaitReasons
-from schemas.ids import id_hash
-from schemas.instants import to_wire
-from schemas.request_codec import DecodedRequest
+from headrace.broker.clock import WallClock
+from headrace.broker.core.commands import Complete, DeadLetterOnly, Decision, Discard, Fail, Park, Remember, Withdraw
+from headrace.broker.core.dispatch import Dispatch
+from headrace.broker.core.identity.dedupe import Fate
+from headrace.broker.core.ticket import Candidate, State, Ticket
+from headrace.broker.service.health import Health
+from headrace.broker.service.metrics.telemetry import Telemetry
+from headrace.broker.service.payloads import PayloadStore
+from headrace.broker.service.status.queue_position import Place, QueueTotals, called_by_then, place_of
+from headrace.broker.service.status.start_estimate import cap_lets_through_ms, flows_in_ms, lets_through_ms
+from headrace.broker.service.status.wait_reasons import Hindrance, WaitReasons
+from headrace.schemas.ids import id_hash
+from headrace.schemas.instants import to_wire
+from headrace.schemas.request_codec import DecodedRequest
 
 Told = dict[str, Any]
 _UNFORESEEABLE: Final = frozenset({"leader", "breaker"})

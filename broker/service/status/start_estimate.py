@@ -7,14 +7,14 @@ wait for an answer while no call has ended yet.
 
 from collections.abc import Sequence
 
-from broker.core.answers.rate_limit_headers import MINUTE_MS, LimitMetric
-from broker.core.budget.budget import Budget
-from broker.core.lanes.tenants import Tenants
-from broker.core.pricing.markup import Markup
-from broker.core.requests.in_flight import CallsInFlight
-from broker.core.ticket import Ticket
-from broker.core.units import PPM, unreserved_slots
-from broker.service.status.queue_position import QueueTotals
+from headrace.broker.core.answers.rate_limit_headers import MINUTE_MS, LimitMetric
+from headrace.broker.core.budget.budget import Budget
+from headrace.broker.core.lanes.tenants import Tenants
+from headrace.broker.core.pricing.markup import Markup
+from headrace.broker.core.requests.in_flight import CallsInFlight
+from headrace.broker.core.ticket import Ticket
+from headrace.broker.core.units import PPM, unreserved_slots
+from headrace.broker.service.status.queue_position import QueueTotals
 
 
 def flows_in_ms(budget: Budget, crowd: QueueTotals, reserved_ppm: int, now_ms: int) -> int:

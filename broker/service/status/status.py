@@ -6,21 +6,21 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from broker.clock import WallClock
-from broker.core.budget.breaker import Breaker
-from broker.core.config import Role
-from broker.core.dispatch import Dispatch
-from broker.core.lanes.scheduler import LimitQueue
-from broker.core.ticket import State
-from broker.core.units import PPM
-from broker.service.health import Health
-from broker.service.metrics.telemetry import Telemetry, in_seconds
-from broker.service.publishing.reply_topics import Replies
-from broker.service.publishing.totals import Totals
-from broker.service.status.backlog import backlog_ms
-from broker.service.status.lags import Lags
-from broker.settings.whole import Settings
-from schemas.instants import to_wire
+from headrace.broker.clock import WallClock
+from headrace.broker.core.budget.breaker import Breaker
+from headrace.broker.core.config import Role
+from headrace.broker.core.dispatch import Dispatch
+from headrace.broker.core.lanes.scheduler import LimitQueue
+from headrace.broker.core.ticket import State
+from headrace.broker.core.units import PPM
+from headrace.broker.service.health import Health
+from headrace.broker.service.metrics.telemetry import Telemetry, in_seconds
+from headrace.broker.service.publishing.reply_topics import Replies
+from headrace.broker.service.publishing.totals import Totals
+from headrace.broker.service.status.backlog import backlog_ms
+from headrace.broker.service.status.lags import Lags
+from headrace.broker.settings.whole import Settings
+from headrace.schemas.instants import to_wire
 
 
 @dataclass(eq=False)

@@ -23,15 +23,15 @@ computed here, from the budget's checkpoint. The kinds:
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from broker.core.answers.rate_limit_headers import MINUTE_MS, LimitMetric
-from broker.core.budget.breaker import Breaker
-from broker.core.budget.refill_detection import Refill
-from broker.core.dispatch import Dispatch
-from broker.core.lanes.lanes import Pick
-from broker.core.lanes.scheduler import LimitQueue
-from broker.core.pricing.markup import Markup
-from broker.core.ticket import Ticket
-from broker.core.units import PPM, unreserved_slots
+from headrace.broker.core.answers.rate_limit_headers import MINUTE_MS, LimitMetric
+from headrace.broker.core.budget.breaker import Breaker
+from headrace.broker.core.budget.refill_detection import Refill
+from headrace.broker.core.dispatch import Dispatch
+from headrace.broker.core.lanes.lanes import Pick
+from headrace.broker.core.lanes.scheduler import LimitQueue
+from headrace.broker.core.pricing.markup import Markup
+from headrace.broker.core.ticket import Ticket
+from headrace.broker.core.units import PPM, unreserved_slots
 
 Hindrance = dict[str, Any]
 _ROUNDING_MS: Final = 20

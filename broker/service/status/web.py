@@ -14,13 +14,13 @@ from typing import Any, Self
 
 from aiohttp import web
 
-from broker.errors import SettingsError
-from broker.service.health import Health
-from broker.service.metrics.escapes import safe_json
-from broker.service.status.presentable import json_text
-from broker.settings.connections import KafkaSettings
-from schemas.ids import is_valid_id
-from schemas.request_codec import RUN_MAX
+from headrace.broker.errors import SettingsError
+from headrace.broker.service.health import Health
+from headrace.broker.service.metrics.escapes import safe_json
+from headrace.broker.service.status.presentable import json_text
+from headrace.broker.settings.connections import KafkaSettings
+from headrace.schemas.ids import is_valid_id
+from headrace.schemas.request_codec import RUN_MAX
 
 WORKING = frozenset({"leader", "standby"})
 _PARAMETERS = frozenset({"id", "run"})

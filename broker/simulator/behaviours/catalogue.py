@@ -10,11 +10,11 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, Final
 
-from broker.simulator.admission import RefusedCost
-from broker.simulator.behaviours import enforcement, latencies, manners, troubles
-from broker.simulator.behaviours.bounds import Behaviour
-from broker.simulator.pricing import ChatLaw
-from schemas.nearest import meant_or_known
+from headrace.broker.simulator.admission import RefusedCost
+from headrace.broker.simulator.behaviours import enforcement, latencies, manners, troubles
+from headrace.broker.simulator.behaviours.bounds import Behaviour
+from headrace.broker.simulator.pricing import ChatLaw
+from headrace.schemas.nearest import meant_or_known
 
 NAMED: Final[Mapping[str, Behaviour]] = MappingProxyType(
     {

@@ -3,9 +3,9 @@
 import math
 from dataclasses import dataclass
 
-from broker.simulator.admission import RefusedCost
-from broker.simulator.behaviours.bounds import Behaviour, bounded
-from broker.simulator.pricing import ChatLaw
+from headrace.broker.simulator.admission import RefusedCost
+from headrace.broker.simulator.behaviours.bounds import Behaviour, bounded
+from headrace.broker.simulator.pricing import ChatLaw
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,8 @@
 
 import tomllib
 
-from broker.simulator.behaviours.bounds import Behaviour
-from broker.simulator.behaviours.catalogue import behaviour
+from headrace.broker.simulator.behaviours.bounds import Behaviour
+from headrace.broker.simulator.behaviours.catalogue import behaviour
 
 
 def behaviours_in(text: str) -> tuple[Behaviour, ...]:

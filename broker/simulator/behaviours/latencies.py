@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Final
 
-from broker.simulator.behaviours.bounds import Behaviour, bounded
+from headrace.broker.simulator.behaviours.bounds import Behaviour, bounded
 
 LONGEST_S: Final = 3_600.0
 _NORMAL: Final = NormalDist()

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from broker.simulator.behaviours.bounds import Behaviour, bounded
+from headrace.broker.simulator.behaviours.bounds import Behaviour, bounded
 
 
 @dataclass(frozen=True, slots=True)

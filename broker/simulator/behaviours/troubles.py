@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from enum import StrEnum
 
-from broker.simulator.behaviours.bounds import Behaviour, between, bounded, share
+from headrace.broker.simulator.behaviours.bounds import Behaviour, between, bounded, share
 
 
 @dataclass(frozen=True, slots=True)

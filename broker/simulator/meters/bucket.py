@@ -9,7 +9,7 @@ Levels are whole numbers of *unit x period*, so no rounding creeps in:
   recorded header shows one. It lets a call above its own capacity pass when it is full, and goes into debt for it.
 """
 
-from broker.simulator.admission import HeaderTriple
+from headrace.broker.simulator.admission import HeaderTriple
 
 
 class Bucket:

@@ -9,7 +9,7 @@ passes when nothing else is in its window, and the windows after it pay for the 
 Charges after the fact above a visible window's limit are forgotten with the window.
 """
 
-from broker.simulator.admission import HeaderTriple
+from headrace.broker.simulator.admission import HeaderTriple
 
 
 class FixedWindow:

@@ -6,7 +6,7 @@ one: inferred. Charges and their running sum are kept in two lists, so that a qu
 
 from bisect import bisect_left
 
-from broker.simulator.admission import HeaderTriple
+from headrace.broker.simulator.admission import HeaderTriple
 
 _TIDY_AFTER = 1_024  # charges that no longer count, before the lists are cut
 

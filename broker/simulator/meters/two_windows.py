@@ -4,7 +4,7 @@
 OpenAI header shows it: inferred.
 """
 
-from broker.simulator.admission import HeaderTriple
+from headrace.broker.simulator.admission import HeaderTriple
 
 
 class TwoWindows:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from broker.core.commands import Complete
+from headrace.broker.core.commands import Complete
 from tests.simulation.history import History
 
 

@@ -8,8 +8,8 @@ publishes as anything else, for as long as it remembers.
 
 from collections.abc import Iterator
 
-from broker.core.bounds import CANCEL_SLACK_MS
-from broker.core.commands import Complete, Decision, Discard, Fail, Withdraw
+from headrace.broker.core.bounds import CANCEL_SLACK_MS
+from headrace.broker.core.commands import Complete, Decision, Discard, Fail, Withdraw
 from tests.simulation.checkers.one_outcome import answered
 from tests.simulation.history import History
 from tests.simulation.kafka import LaneRecord, Request, Settled, Transaction, Wish

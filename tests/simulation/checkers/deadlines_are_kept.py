@@ -5,7 +5,7 @@ Giving up early is right only where the next attempt would come too late; that s
 
 from collections.abc import Iterator
 
-from broker.core.commands import Fail
+from headrace.broker.core.commands import Fail
 from tests.simulation.history import History
 from tests.simulation.kafka import Request
 

@@ -5,8 +5,8 @@ A copy of a request that was cancelled while parked is told as well, once it is 
 
 from collections.abc import Iterator
 
-from broker.core.commands import Complete, Discard, Fail, Park, Remember, Withdraw
-from broker.core.identity.dedupe import Fate
+from headrace.broker.core.commands import Complete, Discard, Fail, Park, Remember, Withdraw
+from headrace.broker.core.identity.dedupe import Fate
 from tests.simulation.history import History
 
 

@@ -8,7 +8,7 @@ one that the others gave way to, which is the copy of a parked request, or a rec
 from collections import Counter
 from collections.abc import Iterator
 
-from broker.core.commands import Complete, Fail, Withdraw
+from headrace.broker.core.commands import Complete, Fail, Withdraw
 from tests.simulation.history import History
 from tests.simulation.kafka import LaneRecord, Request, Settled, Wish
 

@@ -8,7 +8,7 @@ another leader's map had no place for it, stands behind those that were taken me
 from collections.abc import Iterator
 from itertools import pairwise
 
-from broker.core.ticket import Source
+from headrace.broker.core.ticket import Source
 from tests.simulation.history import History, Lined
 
 Row = tuple[str, int, str, str]

@@ -6,8 +6,8 @@ open, and every map fits into an offset's metadata.
 
 from collections.abc import Iterator
 
-from broker.core.progress.partition_progress import PartitionProgress
-from broker.core.ticket import LanePartition, Source
+from headrace.broker.core.progress.partition_progress import PartitionProgress
+from headrace.broker.core.ticket import LanePartition, Source
 from tests.progress_seen import done_of, incomplete
 from tests.simulation.history import History
 

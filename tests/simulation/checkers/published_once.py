@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 
-from broker.core.ticket import Source
+from headrace.broker.core.ticket import Source
 from tests.simulation.checkers.one_outcome import answered
 from tests.simulation.history import History
 

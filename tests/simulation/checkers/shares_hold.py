@@ -18,8 +18,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
-from broker.core.config import LaneRule
-from broker.core.units import PPM
+from headrace.broker.core.config import LaneRule
+from headrace.broker.core.units import PPM
 from tests.simulation.history import History, Turn
 
 CHARGES = 2

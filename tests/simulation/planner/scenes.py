@@ -3,13 +3,13 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from broker.planner.arrivals import NEVER_MS, Arrival, chat_sizes
-from broker.planner.engine import VirtualRun
-from broker.planner.record import RunObserver
-from broker.planner.stage import Stage, Times
-from broker.settings.whole import Settings
-from broker.simulator.settings import UpstreamSettings
-from broker.simulator.virtual import VirtualUpstream
+from headrace.broker.planner.arrivals import NEVER_MS, Arrival, chat_sizes
+from headrace.broker.planner.engine import VirtualRun
+from headrace.broker.planner.record import RunObserver
+from headrace.broker.planner.stage import Stage, Times
+from headrace.broker.settings.whole import Settings
+from headrace.broker.simulator.settings import UpstreamSettings
+from headrace.broker.simulator.virtual import VirtualUpstream
 
 MODEL = "gpt-4o-mini"
 TOKENS = 60_000

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from broker.core.commands import Complete, Decision
-from broker.planner.record import RunRecord
-from broker.planner.stage import Times
-from broker.simulator.admission import Metric
-from broker.simulator.behaviours.catalogue import parsed
+from headrace.broker.core.commands import Complete, Decision
+from headrace.broker.planner.record import RunRecord
+from headrace.broker.planner.stage import Times
+from headrace.broker.simulator.admission import Metric
+from headrace.broker.simulator.behaviours.catalogue import parsed
 from tests.simulation.planner.scenes import CHARGE, MODEL, TOKENS, run_of, stream
 
 PER_S = TOKENS // 60

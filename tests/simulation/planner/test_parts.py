@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 
-from broker.planner.parts import COUNTS, LEAD_IN_MS, LOAD_MAX, REQUESTS_MIN, in_parts, parts_of, together
-from broker.planner.plan import Plan, quotas_for
-from broker.planner.workload import HOUR_MS, RequestBatch, Span, Stream, Workload
-from broker.settings.whole import Settings
-from broker.simulator.behaviours.catalogue import behaviour
-from broker.simulator.pricing import ChatLaw
-from broker.simulator.settings import UpstreamSettings
+from headrace.broker.planner.parts import COUNTS, LEAD_IN_MS, LOAD_MAX, REQUESTS_MIN, in_parts, parts_of, together
+from headrace.broker.planner.plan import Plan, quotas_for
+from headrace.broker.planner.workload import HOUR_MS, RequestBatch, Span, Stream, Workload
+from headrace.broker.settings.whole import Settings
+from headrace.broker.simulator.behaviours.catalogue import behaviour
+from headrace.broker.simulator.pricing import ChatLaw
+from headrace.broker.simulator.settings import UpstreamSettings
 
 EVEN = Span(498, 498)  # with two messages and one answer a call of 501 tokens
 PER_HOUR = 60_000.0  # a thousand a minute

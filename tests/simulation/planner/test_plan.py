@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
-from broker.planner.plan import Plan, Quota, quotas_for
-from broker.planner.workload import HOUR_MS, RequestBatch, Span, Stream, Workload
-from broker.planner.workload_file import WorkloadError
-from broker.settings.whole import Settings
-from broker.simulator.settings import UpstreamSettings
+from headrace.broker.planner.plan import Plan, Quota, quotas_for
+from headrace.broker.planner.workload import HOUR_MS, RequestBatch, Span, Stream, Workload
+from headrace.broker.planner.workload_file import WorkloadError
+from headrace.broker.settings.whole import Settings
+from headrace.broker.simulator.settings import UpstreamSettings
 
 EVEN = Span(498, 498)  # with two messages and one answer a call of 501 tokens
 LIMITS = {

@@ -3,10 +3,10 @@
 from heapq import merge
 from typing import Any
 
-from broker.planner.engine import VirtualRun
-from broker.settings.whole import Settings
-from broker.simulator.admission import Metric
-from broker.simulator.behaviours.enforcement import SharedLimit
+from headrace.broker.planner.engine import VirtualRun
+from headrace.broker.settings.whole import Settings
+from headrace.broker.simulator.admission import Metric
+from headrace.broker.simulator.behaviours.enforcement import SharedLimit
 from tests.simulation.planner.scenes import CHARGE, TOKENS, run_of, stream
 
 DATED, PLAIN = "gpt-4.1-2025-04-14", "gpt-4.1-mini"

@@ -4,10 +4,10 @@ import multiprocessing
 
 import pytest
 
-from broker.cli.simulate.side_by_side import cores, play_all, serve
-from broker.planner.plan import Outlook, Plan, quotas_for
-from broker.planner.workload import Span, Stream, Workload
-from broker.settings.whole import Settings
+from headrace.broker.cli.simulate.side_by_side import cores, play_all, serve
+from headrace.broker.planner.plan import Outlook, Plan, quotas_for
+from headrace.broker.planner.workload import Span, Stream, Workload
+from headrace.broker.settings.whole import Settings
 
 pytestmark = pytest.mark.timeout(60)  # processes start
 

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from broker.cli.main import main
-from broker.cli.simulate.page import page
-from broker.cli.simulate.report import as_json
-from broker.planner.parts import in_parts, together
-from broker.planner.plan import Plan, quotas_for
-from broker.planner.workload import HOUR_MS, Stream, Workload
-from broker.settings.whole import Settings
+from headrace.broker.cli.main import main
+from headrace.broker.cli.simulate.page import page
+from headrace.broker.cli.simulate.report import as_json
+from headrace.broker.planner.parts import in_parts, together
+from headrace.broker.planner.plan import Plan, quotas_for
+from headrace.broker.planner.workload import HOUR_MS, Stream, Workload
+from headrace.broker.settings.whole import Settings
 
 WORKLOAD = """
 hours = 0.1

@@ -8,14 +8,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from broker.ports import Outgoing, StoredOffset, TopicPartition, TransactionLog
-from broker.testing.kafka_doors import MemoryTransactions
-from consumers.retries.allowances import AllowanceRules
-from schemas.codec import encode_failure
-from schemas.failure import FailureKind, RetryableFailure, key_fields
-from schemas.headers import FAILURE
-from schemas.record import Record
-from schemas.topics import requests_topic
+from headrace.broker.ports import Outgoing, StoredOffset, TopicPartition, TransactionLog
+from headrace.broker.testing.kafka_doors import MemoryTransactions
+from headrace.consumers.retries.allowances import AllowanceRules
+from headrace.schemas.codec import encode_failure
+from headrace.schemas.failure import FailureKind, RetryableFailure, key_fields
+from headrace.schemas.headers import FAILURE
+from headrace.schemas.record import Record
+from headrace.schemas.topics import requests_topic
 from tests.unit.consumers.rig import FAILURES, LANES, NAME, PREFIX, WALL, Process, World
 from tests.unit.service.rig import until
 

@@ -19,7 +19,7 @@ from pathlib import Path
 import looptime
 
 from benchmarks.lanes.findings import quantile
-from consumers.retries.releases import Releases, choose
+from headrace.consumers.retries.releases import Releases, choose
 from tests.simulation.retries.play import PARTITIONS, SHARES, Played, play
 from tests.unit.consumers.rig import LANES
 

@@ -7,15 +7,15 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, NamedTuple
 
-from broker.ports import StoredOffset, TopicPartition
-from broker.testing.kafka import MemoryKafka
-from broker.testing.kafka_log import Slot
-from schemas import headers as names
-from schemas import topics
-from schemas.codec import decode_failure, decode_ledger
-from schemas.failure import RetryableFailure
-from schemas.ledger import LedgerKind, LedgerRecord
-from schemas.record import Record
+from headrace.broker.ports import StoredOffset, TopicPartition
+from headrace.broker.testing.kafka import MemoryKafka
+from headrace.broker.testing.kafka_log import Slot
+from headrace.schemas import headers as names
+from headrace.schemas import topics
+from headrace.schemas.codec import decode_failure, decode_ledger
+from headrace.schemas.failure import RetryableFailure
+from headrace.schemas.ledger import LedgerKind, LedgerRecord
+from headrace.schemas.record import Record
 from tests.simulation.service.openai import Arrival
 from tests.simulation.service.producers import Sent
 from tests.simulation.service.scenario import PREFIX, Scenario

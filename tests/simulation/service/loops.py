@@ -15,7 +15,7 @@ from itertools import count
 from random import Random
 from typing import Any, TypeAlias, TypeVar, TypeVarTuple
 
-from broker.testing import kafka
+from headrace.broker.testing import kafka
 
 _T = TypeVar("_T")
 _Ts = TypeVarTuple("_Ts")

@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Any, NamedTuple
 
-from broker.simulator.pricing import Endpoint, size_of
-from broker.simulator.settings import UpstreamSettings
-from broker.simulator.virtual import Ask, VirtualAnswer, VirtualUpstream
-from broker.testing.upstream import Asked, Said, Silence
+from headrace.broker.simulator.pricing import Endpoint, size_of
+from headrace.broker.simulator.settings import UpstreamSettings
+from headrace.broker.simulator.virtual import Ask, VirtualAnswer, VirtualUpstream
+from headrace.broker.testing.upstream import Asked, Said, Silence
 from tests.simulation.service.scenario import MODELS, Scenario
 from tests.simulation.service.strangers import is_strange
 

@@ -9,20 +9,20 @@ from typing import Protocol
 from prometheus_client import Counter as Counters
 from prometheus_client.samples import Sample
 
-from broker.adapters.prometheus.meter import Meter
-from broker.clock import WallClock
-from broker.core.config import LeaseTimes
-from broker.core.events import Event
-from broker.ports import RetryDoors, TransactionLog
-from broker.service.driver import Driver
-from broker.service.health import Health
-from broker.service.leadership.clock_check import ByTheLeader
-from broker.service.leadership.lease_only import Elected, KafkaWatch
-from broker.service.retrier import RetrierProcess
-from broker.service.wiring import DispatcherDoors, assemble, dispatcher_name
-from broker.testing.counter import RoughCounter
-from broker.testing.kafka import MemoryKafka
-from broker.testing.kafka_doors import (
+from headrace.broker.adapters.prometheus.meter import Meter
+from headrace.broker.clock import WallClock
+from headrace.broker.core.config import LeaseTimes
+from headrace.broker.core.events import Event
+from headrace.broker.ports import RetryDoors, TransactionLog
+from headrace.broker.service.driver import Driver
+from headrace.broker.service.health import Health
+from headrace.broker.service.leadership.clock_check import ByTheLeader
+from headrace.broker.service.leadership.lease_only import Elected, KafkaWatch
+from headrace.broker.service.retrier import RetrierProcess
+from headrace.broker.service.wiring import DispatcherDoors, assemble, dispatcher_name
+from headrace.broker.testing.counter import RoughCounter
+from headrace.broker.testing.kafka import MemoryKafka
+from headrace.broker.testing.kafka_doors import (
     MemoryChunks,
     MemoryCoordinators,
     MemoryLane,
@@ -30,11 +30,11 @@ from broker.testing.kafka_doors import (
     MemoryOffsets,
     MemoryReplyTopics,
 )
-from broker.testing.lease import MemoryLeaseStore
-from consumers.retries.allowances import AllowanceRules
-from consumers.retries.retrier import Retrier
-from consumers.retries.rules import RetrierRules
-from schemas import topics
+from headrace.broker.testing.lease import MemoryLeaseStore
+from headrace.consumers.retries.allowances import AllowanceRules
+from headrace.consumers.retries.retrier import Retrier
+from headrace.consumers.retries.rules import RetrierRules
+from headrace.schemas import topics
 from tests.simulation.service.history import Deadly, History
 from tests.simulation.service.loops import Conductor
 from tests.simulation.service.openai import OpenAI
@@ -239,7 +239,7 @@ class Counter(RoughCounter):
         self._process = process
 
     def count(self, model: str, text: str) -> int | None:
-        """See `broker.ports.TokenCounter.count`."""
+        """See `headrace.broker.ports.TokenCounter.count`."""
         if POISON in text:
             self._process.die(text.split(maxsplit=1)[0])
         if FLAW_IN_READING in text:

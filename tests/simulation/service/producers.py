@@ -8,14 +8,14 @@ from functools import partial
 from random import Random
 from typing import Any
 
-from broker.testing.kafka import MemoryKafka
-from schemas import headers as names
-from schemas import topics
-from schemas.dead_letter import Origin
-from schemas.ids import request_digest
-from schemas.instants import to_wire
-from schemas.record import Record
-from schemas.replay_codec import new_id_of
+from headrace.broker.testing.kafka import MemoryKafka
+from headrace.schemas import headers as names
+from headrace.schemas import topics
+from headrace.schemas.dead_letter import Origin
+from headrace.schemas.ids import request_digest
+from headrace.schemas.instants import to_wire
+from headrace.schemas.record import Record
+from headrace.schemas.replay_codec import new_id_of
 from tests.simulation.service import strangers
 from tests.simulation.service.loops import Conductor
 from tests.simulation.service.scenario import (

@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from random import Random
 from typing import Any
 
-from broker.settings.lanes import LANE_DEFAULTS
-from broker.settings.whole import Settings
+from headrace.broker.settings.lanes import LANE_DEFAULTS
+from headrace.broker.settings.whole import Settings
 
 PREFIX = "s"
 WALL = datetime(2026, 12, 1, 9, tzinfo=UTC)

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from schemas import topics
-from schemas.record import Record
+from headrace.schemas import topics
+from headrace.schemas.record import Record
 from tests.simulation.service.checkers import (
     calls_are_needed,
     cancels_hold,

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from broker.core.dispatch import Dispatch
+from headrace.broker.core.dispatch import Dispatch
 from tests.hostile.records import ANSWERED, DEAD_LETTER, FAILED, Specimen
 from tests.simulation.service.checkers import (
     books_agree,

@@ -6,25 +6,26 @@ from collections import Counter
 
 import pytest
 
-from broker.client import submission
-from broker.core.bounds import DEADLINES_SWEPT_ABOVE
-from broker.core.budget.sent_calls import SENDS_MAX
-from broker.testing import MemoryBroker
+from headrace.broker.client import submission
+from headrace.broker.core.bounds import DEADLINES_SWEPT_ABOVE
+from headrace.broker.core.budget.sent_calls import SENDS_MAX
+from headrace.broker.testing import MemoryBroker
 from tests.virtual_time import VIRTUAL_TIME
 
 pytestmark = VIRTUAL_TIME
 LANES = ("urgent", "standard", "bulk")
 BODY = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "hi " * 50}]}
 A_SECOND = 16
-OURS = ("broker.core.", "broker.service.", "broker.adapters.")
+OURS = ("headrace.broker.core.", "headrace.broker.service.", "headrace.broker.adapters.")
 GONE = DEADLINES_SWEPT_ABOVE + 2 * 30 * A_SECOND
 """So many that have gone stay among the deadlines, until they are swept."""
 TICKETS = ("LanePartition", "Ticket", "Candidate", "Source")
 KEPT_FOR_A_WHILE = {
-    "broker.core.pricing.laws.Prices": 2 * SENDS_MAX + GONE,  # with the last sends, from which laws are learned
-    "broker.core.lanes.tenant_queue.TenantQueue": GONE,  # of keys that were, until they are swept
-    **dict.fromkeys((f"broker.core.ticket.{name}" for name in TICKETS), GONE),
-    "broker.core.identity.outcome_index.Identity": GONE,
+    "headrace.broker.core.pricing.laws.Prices": 2 * SENDS_MAX
+    + GONE,  # with the last sends, from which laws are learned
+    "headrace.broker.core.lanes.tenant_queue.TenantQueue": GONE,  # of keys that were, until they are swept
+    **dict.fromkeys((f"headrace.broker.core.ticket.{name}" for name in TICKETS), GONE),
+    "headrace.broker.core.identity.outcome_index.Identity": GONE,
 }
 """What grows up to a bound of its own."""
 
@@ -65,7 +66,7 @@ async def test_after_six_outages_a_dispatcher_holds_what_it_held_after_two() -> 
             sent = await busy_minute(broker, sent)
             after.append(held())
         early, late = after[1] - before, after[-1] - before
-        assert late["broker.core.dispatch.Dispatch"] == 1, "the counting sees the dispatcher"
+        assert late["headrace.broker.core.dispatch.Dispatch"] == 1, "the counting sees the dispatcher"
         assert sum(late.values()) > 100
         for name, bound in KEPT_FOR_A_WHILE.items():
             assert late.pop(name) <= bound, name

@@ -6,11 +6,11 @@ from itertools import pairwise
 
 import pytest
 
-from broker.core.requests.triage import CALLS_KILL
-from schemas import headers as names
-from schemas import topics
-from schemas.ledger import LedgerKind, LedgerRecord
-from schemas.record import Record
+from headrace.broker.core.requests.triage import CALLS_KILL
+from headrace.schemas import headers as names
+from headrace.schemas import topics
+from headrace.schemas.ledger import LedgerKind, LedgerRecord
+from headrace.schemas.record import Record
 from tests.simulation.service.checkers import (
     answers_are_kept,
     calls_start_in_trust,

@@ -11,9 +11,9 @@ from itertools import pairwise
 
 import pytest
 
-from broker.ports import Outgoing, StoredOffset, TopicPartition, TransactionLog
-from schemas.headers import GRANT
-from schemas.record import Record
+from headrace.broker.ports import Outgoing, StoredOffset, TopicPartition, TransactionLog
+from headrace.schemas.headers import GRANT
+from headrace.schemas.record import Record
 from tests.former_releases import LATER_LEDGER_FIELDS
 from tests.simulation.service.history import FAILURES, LEDGER, RESULTS
 from tests.simulation.service.process import DispatcherProcess

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from schemas.ids import id_hash
-from schemas.ledger import LedgerKind, LedgerRecord, WaitingCancel
+from headrace.schemas.ids import id_hash
+from headrace.schemas.ledger import LedgerKind, LedgerRecord, WaitingCancel
 from tests.simulation.service.checkers import (
     answers_belong_to_their_requests,
     calls_are_needed,

@@ -6,9 +6,9 @@ from random import Random
 
 import pytest
 
-from broker.testing.kafka import KafkaLink
-from broker.testing.kafka_doors import MemoryTransactions
-from broker.testing.lease import MemoryLeaseStore
+from headrace.broker.testing.kafka import KafkaLink
+from headrace.broker.testing.kafka_doors import MemoryTransactions
+from headrace.broker.testing.lease import MemoryLeaseStore
 from tests.contract.coordinators_contract import CoordinatorsContract
 from tests.contract.kafka_world import KafkaWorld
 from tests.contract.lane_log_contract import LaneLogContract

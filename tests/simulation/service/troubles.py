@@ -5,13 +5,13 @@ from collections.abc import Callable
 from random import Random
 from typing import Protocol
 
-from broker.core.progress.partition_progress import PartitionProgress
-from broker.ports import StoredOffset, TopicPartition
-from broker.testing.kafka import MemoryKafka
-from broker.testing.lease import MemoryLeaseStore
-from schemas import topics
-from schemas.headers import CE_SUBJECT
-from schemas.record import Record
+from headrace.broker.core.progress.partition_progress import PartitionProgress
+from headrace.broker.ports import StoredOffset, TopicPartition
+from headrace.broker.testing.kafka import MemoryKafka
+from headrace.broker.testing.lease import MemoryLeaseStore
+from headrace.schemas import topics
+from headrace.schemas.headers import CE_SUBJECT
+from headrace.schemas.record import Record
 from tests.progress_seen import done_of
 from tests.simulation.service.history import LEDGER, History, Removed
 from tests.simulation.service.loops import Conductor

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from random import Random
 from typing import TypeVar
 
-from broker.core.config import LeaseTimes
-from broker.errors import LeaseUnavailable, ProducerDead
-from broker.ports import (
+from headrace.broker.core.config import LeaseTimes
+from headrace.broker.errors import LeaseUnavailable, ProducerDead
+from headrace.broker.ports import (
     LeaseForeign,
     LeaseMine,
     LeaseTaken,
@@ -23,11 +23,11 @@ from broker.ports import (
     TopicPartition,
     UpstreamReply,
 )
-from broker.testing.kafka import CommitFault, KafkaLink, MemoryKafka
-from broker.testing.kafka_doors import MemoryTransactions
-from broker.testing.lease import MemoryLease, MemoryLeaseStore
-from broker.testing.upstream import ScriptedUpstream
-from schemas.delta import Delta
+from headrace.broker.testing.kafka import CommitFault, KafkaLink, MemoryKafka
+from headrace.broker.testing.kafka_doors import MemoryTransactions
+from headrace.broker.testing.lease import MemoryLease, MemoryLeaseStore
+from headrace.broker.testing.upstream import ScriptedUpstream
+from headrace.schemas.delta import Delta
 from tests.simulation.service.loops import Conductor, nap
 from tests.simulation.service.openai import HANGS_S, OpenAI, Sending
 from tests.simulation.service.scenario import DEADLY_CALL, FLAW_IN_CALLING, Faults
@@ -139,7 +139,7 @@ class Transactions(MemoryTransactions):
         self._process = process
 
     async def open(self) -> None:
-        """See `broker.ports.TransactionLog.open`."""
+        """See `headrace.broker.ports.TransactionLog.open`."""
         now_s = self._wires.conductor.now_s
         self._wires.starts.append(Start(now_s, self._id, self._process, now_s - self._wires.mine_s))
         await super().open()
@@ -147,7 +147,7 @@ class Transactions(MemoryTransactions):
     async def transact(
         self, records: Sequence[Outgoing], offsets: Mapping[TopicPartition, StoredOffset]
     ) -> Sequence[int]:
-        """See `broker.ports.TransactionLog.transact`."""
+        """See `headrace.broker.ports.TransactionLog.transact`."""
         begun_s = self._wires.conductor.now_s
         try:
             written = await super().transact(records, offsets)
@@ -174,15 +174,15 @@ class Lease(MemoryLease):
         self._wires = wires
 
     async def look(self) -> LeaseView:
-        """See `broker.ports.Lease.look`."""
+        """See `headrace.broker.ports.Lease.look`."""
         return await self._over(super().look)
 
     async def take(self) -> LeaseTaken | LeaseView:
-        """See `broker.ports.Lease.take`."""
+        """See `headrace.broker.ports.Lease.take`."""
         return await self._over(super().take)
 
     async def renew(self, *, restore: bool) -> LeaseMine | LeaseForeign:
-        """See `broker.ports.Lease.renew`."""
+        """See `headrace.broker.ports.Lease.renew`."""
         ask = super().renew
         answer = await self._over(lambda: ask(restore=restore))
         if isinstance(answer, LeaseForeign) and answer.value is not None:  # absent: Redis may have lost it
@@ -190,24 +190,24 @@ class Lease(MemoryLease):
         return answer
 
     async def release(self) -> None:
-        """See `broker.ports.Lease.release`."""
+        """See `headrace.broker.ports.Lease.release`."""
         self._wires.stepped_down_s.append(self._wires.conductor.now_s)
         await self._over(super().release)
 
     async def note_ready(self) -> None:
-        """See `broker.ports.Lease.note_ready`."""
+        """See `headrace.broker.ports.Lease.note_ready`."""
         await self._over(super().note_ready)
 
     async def ready_standbys(self) -> list[str]:
-        """See `broker.ports.Lease.ready_standbys`."""
+        """See `headrace.broker.ports.Lease.ready_standbys`."""
         return await self._over(super().ready_standbys)
 
     async def server_time_ms(self) -> int:
-        """See `broker.ports.Lease.server_time_ms`."""
+        """See `headrace.broker.ports.Lease.server_time_ms`."""
         return await self._over(super().server_time_ms)
 
     async def read_status(self) -> str | None:
-        """See `broker.ports.Lease.read_status`."""
+        """See `headrace.broker.ports.Lease.read_status`."""
         return await self._over(super().read_status)
 
     async def _over(self, ask: Callable[[], Awaitable[_T]]) -> _T:
@@ -263,7 +263,7 @@ class Upstream(ScriptedUpstream):
         client_request_id: str,
         on_delta: Callable[[Delta], None] | None = None,
     ) -> UpstreamReply:
-        """See `broker.ports.UpstreamApi.call`."""
+        """See `headrace.broker.ports.UpstreamApi.call`."""
         sending = Sending(self._wires.conductor.now_s, self._wires.held_s, self._wires.trusted_s, self._believed_s())
         self._openai.begun.append((self._process, client_request_id))
         text = str(body)

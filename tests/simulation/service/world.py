@@ -10,14 +10,14 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from random import Random
 
-from broker.core.events import Setback
-from broker.core.progress.partition_progress import PartitionProgress
-from broker.ports import StoredOffset, TopicPartition
-from broker.testing.kafka import MemoryKafka
-from broker.testing.lease import MemoryLeaseStore
-from schemas import topics
-from schemas.headers import CE_SUBJECT
-from schemas.record import Record
+from headrace.broker.core.events import Setback
+from headrace.broker.core.progress.partition_progress import PartitionProgress
+from headrace.broker.ports import StoredOffset, TopicPartition
+from headrace.broker.testing.kafka import MemoryKafka
+from headrace.broker.testing.lease import MemoryLeaseStore
+from headrace.schemas import topics
+from headrace.schemas.headers import CE_SUBJECT
+from headrace.schemas.record import Record
 from tests.progress_seen import done_of
 from tests.simulation.service.history import DEAD_LETTERS, FAILURES, LEDGER, RESULTS, Commit, History, Lived
 from tests.simulation.service.loops import Conductor

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from tiktoken.model import MODEL_TO_ENCODING
 
-from broker.adapters.tiktoken_counter import TEXT_MAX, TiktokenCounter, encoding_name
+from headrace.broker.adapters.tiktoken_counter import TEXT_MAX, TiktokenCounter, encoding_name
 
 pytestmark = pytest.mark.timeout(60)  # an encoding takes up to 2.6 s to load on two busy cores
 

@@ -9,10 +9,10 @@ from benchmarks.lanes.crowd import WEIGHTS, size, ticket, weights
 from benchmarks.lanes.played import ONE_LANE, play, settings_of
 from benchmarks.lanes.shares import Market, spread_of
 from benchmarks.lanes.traffic import BULK, URGENT, Mix, Request, tokens_of
-from broker.core.endpoints import Law
-from broker.core.pricing.laws import charge
-from broker.simulator.pricing import ChatLaw as PlayedLaw
-from broker.simulator.pricing import Endpoint, charge_at
+from headrace.broker.core.endpoints import Law
+from headrace.broker.core.pricing.laws import charge
+from headrace.broker.simulator.pricing import ChatLaw as PlayedLaw
+from headrace.broker.simulator.pricing import Endpoint, charge_at
 
 
 @pytest.mark.parametrize("tokens", [2, 3, 100, 57_000])

@@ -7,7 +7,7 @@ import pytest
 from benchmarks.limits.calls import calls
 from benchmarks.limits.rivals import OwnBucket, counting, workers
 from benchmarks.limits.rows import Row
-from broker.simulator.pricing import ChatLaw
+from headrace.broker.simulator.pricing import ChatLaw
 
 ROW = Row("bucket", ("bucket",), None, tokens_per_minute=60_000, calls=400)
 ASKED = calls(400)

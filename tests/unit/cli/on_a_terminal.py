@@ -15,7 +15,7 @@ def on_a_terminal(arguments: Sequence[str], columns: int, *, out: bool) -> tuple
     ours, its = pty.openpty()
     fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
     environ = {name: value for name, value in os.environ.items() if name != "COLUMNS"} | {"TERM": "xterm-256color"}
-    command = (sys.executable, "-m", "broker.cli.main", *arguments)
+    command = (sys.executable, "-m", "headrace.broker.cli.main", *arguments)
     ended = subprocess.Popen(
         command, env=environ, stdin=its, stdout=its if out else subprocess.DEVNULL, stderr=its, close_fds=True
     )

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from broker.cli.batch_line import translated
-from broker.cli.request_lines import checked, submissions
-from broker.errors import InvalidRequest
+from headrace.broker.cli.batch_line import translated
+from headrace.broker.cli.request_lines import checked, submissions
+from headrace.broker.errors import InvalidRequest
 
 BODY = {"model": "gpt-4o-mini", "messages": []}
 LINE = {"custom_id": "request-1", "method": "POST", "url": "/v1/chat/completions", "body": BODY}

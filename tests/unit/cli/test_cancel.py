@@ -6,12 +6,12 @@ import sys
 
 import pytest
 
-from broker.cli.cancel import _each, _named, _outcome, _said, _Waits
-from broker.cli.main import main
-from broker.client import GenerationClient
-from broker.errors import InvalidRequest, LogUnavailable
-from broker.testing.memory_broker import MemoryBroker
-from schemas.outcome import Completed, Failed
+from headrace.broker.cli.cancel import _each, _named, _outcome, _said, _Waits
+from headrace.broker.cli.main import main
+from headrace.broker.client import GenerationClient
+from headrace.broker.errors import InvalidRequest, LogUnavailable
+from headrace.broker.testing.memory_broker import MemoryBroker
+from headrace.schemas.outcome import Completed, Failed
 from tests.virtual_time import VIRTUAL_TIME
 
 

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from rich.cells import cell_len
 
-from broker.cli.columns import Column, Columns, Cut, Line
-from broker.cli.outcome_rows import COLUMNS, line_of, text_of
-from broker.cli.screen import screen
-from schemas.outcome import Completed, Failed, Finish, Timings, Usage
+from headrace.broker.cli.columns import Column, Columns, Cut, Line
+from headrace.broker.cli.outcome_rows import COLUMNS, line_of, text_of
+from headrace.broker.cli.screen import screen
+from headrace.schemas.outcome import Completed, Failed, Finish, Timings, Usage
 from tests.unit.cli.test_sending import AT
 
 HOSTILE = "x\x1b[2J\u202e\r\n漢字" * 8

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from broker.cli.main import main
-from broker.settings.load import load_settings
+from headrace.broker.cli.main import main
+from headrace.broker.settings.load import load_settings
 
 
 @pytest.fixture

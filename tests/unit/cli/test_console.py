@@ -9,20 +9,20 @@ import pytest
 
 _INTERRUPTED_WHILE_IMPORTING = """
 import os, signal, sys
-from broker.cli import console
+from headrace.broker.cli import console
 
 class Interrupting:
     def find_spec(self, name, path=None, target=None):
-        if name == "broker.cli.main":
+        if name == "headrace.broker.cli.main":
             os.kill(os.getpid(), signal.SIGINT)
 
 sys.meta_path.insert(0, Interrupting())
 sys.exit(console.main())
 """
-_RUN = "import sys; from broker.cli.console import main; sys.exit(main())"
+_RUN = "import sys; from headrace.broker.cli.console import main; sys.exit(main())"
 _NUMBERS = """
 import os, sys
-from broker.cli import console
+from headrace.broker.cli import console
 console._fill_closed_places()
 opened = os.open(os.devnull, os.O_RDONLY)
 print("lost", file=sys.stderr)

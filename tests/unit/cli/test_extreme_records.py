@@ -8,19 +8,19 @@ from typing import Any
 
 import pytest
 
-from broker.cli.dead_letters.row import row_of
-from broker.cli.dead_letters.sheet import as_object, sheet
-from broker.cli.main import main
-from broker.cli.outcome_line import outcome_line
-from broker.cli.results import _as_line
-from broker.cli.terminal import say_json
-from broker.client_ports import StoredRecord
-from consumers.dead_letters import found_in, original_of
-from schemas import headers as names
-from schemas.codec import encode_dead_letter, encode_outcome
-from schemas.outcome import Completed
-from schemas.record import Record
-from schemas.unreadable import read_outcome
+from headrace.broker.cli.dead_letters.row import row_of
+from headrace.broker.cli.dead_letters.sheet import as_object, sheet
+from headrace.broker.cli.main import main
+from headrace.broker.cli.outcome_line import outcome_line
+from headrace.broker.cli.results import _as_line
+from headrace.broker.cli.terminal import say_json
+from headrace.broker.client_ports import StoredRecord
+from headrace.consumers.dead_letters import found_in, original_of
+from headrace.schemas import headers as names
+from headrace.schemas.codec import encode_dead_letter, encode_outcome
+from headrace.schemas.outcome import Completed
+from headrace.schemas.record import Record
+from headrace.schemas.unreadable import read_outcome
 
 NOW = datetime(2026, 12, 1, 9, tzinfo=UTC)
 DIGITS = "9" * 4_300

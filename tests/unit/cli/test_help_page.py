@@ -5,8 +5,8 @@ from importlib import import_module
 import pytest
 import typer
 
-from broker.cli.main import main
-from broker.cli.verbs import VERBS
+from headrace.broker.cli.main import main
+from headrace.broker.cli.verbs import VERBS
 from tests.unit.cli.on_a_terminal import on_a_terminal
 
 

@@ -11,20 +11,20 @@ from typing import Any
 
 import pytest
 
-from broker.adapters.kafka.connection import KafkaConnection
-from broker.cli.demo.inside import Inside
-from broker.cli.demo.strip import strip
-from broker.cli.main import main
-from broker.cli.screen import screen
-from broker.cli.status.findings import findings
-from broker.cli.status.page import page
-from broker.cli.status.waiting import lines as waiting_lines
-from broker.client_ports import ClientDoors
-from broker.testing.client_doors import MemoryClientDoors
-from broker.testing.kafka import KafkaLink, MemoryKafka
-from schemas.codec import encode_dead_letter, encode_outcome
-from schemas.outcome import Completed, Failed, Outcome, Timings, Usage
-from schemas.record import Record
+from headrace.broker.adapters.kafka.connection import KafkaConnection
+from headrace.broker.cli.demo.inside import Inside
+from headrace.broker.cli.demo.strip import strip
+from headrace.broker.cli.main import main
+from headrace.broker.cli.screen import screen
+from headrace.broker.cli.status.findings import findings
+from headrace.broker.cli.status.page import page
+from headrace.broker.cli.status.waiting import lines as waiting_lines
+from headrace.broker.client_ports import ClientDoors
+from headrace.broker.testing.client_doors import MemoryClientDoors
+from headrace.broker.testing.kafka import KafkaLink, MemoryKafka
+from headrace.schemas.codec import encode_dead_letter, encode_outcome
+from headrace.schemas.outcome import Completed, Failed, Outcome, Timings, Usage
+from headrace.schemas.record import Record
 from tests.unit.cli.status.specimens import lane, limit, look, said
 
 NOW = datetime(2026, 12, 1, 9, tzinfo=UTC)
@@ -70,7 +70,7 @@ def show(
 
     def shown(*words: str, watched: bool = False) -> tuple[int, str]:
         for module in ("results", "dead_letters.verb"):
-            monkeypatch.setattr(f"broker.cli.{module}.is_person_watching", lambda: watched)
+            monkeypatch.setattr(f"headrace.broker.cli.{module}.is_person_watching", lambda: watched)
         code = main([*words, "--debug"])
         printed = capsys.readouterr()
         return code, printed.out + printed.err

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from broker.cli.json_line import BrokenLine, object_in
+from headrace.broker.cli.json_line import BrokenLine, object_in
 
 
 @pytest.mark.parametrize(

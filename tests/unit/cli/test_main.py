@@ -4,9 +4,9 @@ from importlib import import_module
 
 import pytest
 
-from broker.cli.main import main
-from broker.cli.verbs import VERBS, Verb
-from schemas.nearest import listed
+from headrace.broker.cli.main import main
+from headrace.broker.cli.verbs import VERBS, Verb
+from headrace.schemas.nearest import listed
 
 _HERE = "tests.unit.cli.verbs_that_fail"
 _FAILING = tuple(

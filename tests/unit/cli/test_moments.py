@@ -3,7 +3,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import typer
 
-from broker.cli.moments import moment
+from headrace.broker.cli.moments import moment
 
 
 def test_a_moment_is_a_span_ago_or_an_instant() -> None:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from broker.cli.options import settings_from
+from headrace.broker.cli.options import settings_from
 
 
 def test_flags_that_were_used_win_and_the_others_leave_the_file_alone(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from broker.cli.ownership import NameTaken, check_names, owners_of
+from headrace.broker.cli.ownership import NameTaken, check_names, owners_of
 
 
 def test_names_of_headrace_alone_are_fine() -> None:

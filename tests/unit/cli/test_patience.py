@@ -14,10 +14,10 @@ from typing import TypeVar
 import looptime
 import pytest
 
-from broker.cli.main import main
-from broker.cli.patience import CLOSING_S, SILENT_S, closing, run_verb, within
-from broker.cli.verbs import VERBS as VERBS_THERE_ARE
-from broker.errors import LogUnavailable, Unreachable
+from headrace.broker.cli.main import main
+from headrace.broker.cli.patience import CLOSING_S, SILENT_S, closing, run_verb, within
+from headrace.broker.cli.verbs import VERBS as VERBS_THERE_ARE
+from headrace.broker.errors import LogUnavailable, Unreachable
 
 _T = TypeVar("_T")
 
@@ -213,7 +213,7 @@ def test_ctrl_c_while_kafka_is_waited_for_says_what_is_sent_and_leaves_with_130(
     file = tmp_path / "leads.jsonl"
     file.write_text('\n{"id": "x", "body": {"model": "m", "messages": []}}\n')
     monkeypatch.setenv("HEADRACE_KAFKA__BOOTSTRAP_SERVERS", frozen)
-    import_module("broker.cli.submit")
+    import_module("headrace.broker.cli.submit")
     interrupt = threading.Timer(0.7, signal.raise_signal, [signal.SIGINT])
     interrupt.start()
     assert main(["submit", str(file)]) == 130

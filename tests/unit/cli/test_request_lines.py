@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from broker.cli.request_lines import BadLines, beside, checked, is_stream, refuse_lanes, submissions
-from broker.errors import InvalidRequest
+from headrace.broker.cli.request_lines import BadLines, beside, checked, is_stream, refuse_lanes, submissions
+from headrace.broker.errors import InvalidRequest
 
 BODY = {"model": "gpt-4o-mini"}
 

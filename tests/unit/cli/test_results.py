@@ -3,13 +3,13 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import typer
 
-from broker.adapters.kafka.connection import KafkaConnection
-from broker.cli.main import main
-from broker.cli.results import _as_line, _start
-from broker.testing.client_doors import MemoryClientDoors
-from broker.testing.kafka import KafkaLink, MemoryKafka
-from schemas.codec import encode_outcome
-from schemas.outcome import Completed, Failed, Timings, Usage
+from headrace.broker.adapters.kafka.connection import KafkaConnection
+from headrace.broker.cli.main import main
+from headrace.broker.cli.results import _as_line, _start
+from headrace.broker.testing.client_doors import MemoryClientDoors
+from headrace.broker.testing.kafka import KafkaLink, MemoryKafka
+from headrace.schemas.codec import encode_outcome
+from headrace.schemas.outcome import Completed, Failed, Timings, Usage
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678_000, UTC)
 

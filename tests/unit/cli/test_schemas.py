@@ -6,8 +6,8 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from broker.cli.main import main
-from schemas.export import COMMITTED, SHAPES
+from headrace.broker.cli.main import main
+from headrace.schemas.export import COMMITTED, SHAPES
 
 
 def exported(directory: Path) -> dict[str, bytes]:

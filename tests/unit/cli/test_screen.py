@@ -11,9 +11,8 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-import broker
-import consumers
-from broker.cli.screen import screen, show_beside, show_to_copy
+from headrace import broker, consumers
+from headrace.broker.cli.screen import screen, show_beside, show_to_copy
 
 HOSTILE = "gpt\x1b]0;owned\x07\x9b31m\u202e\u2028\ufeff\r\x08[red]x[/red][/] :skull:"
 _ACTS = {"Cc", "Cf", "Cs", "Zl", "Zp"}

@@ -12,9 +12,9 @@ from urllib.parse import quote
 
 import pytest
 
-from broker.adapters.redis.lease import RedisLease
-from broker.cli.main import main
-from broker.errors import LeaseUnavailable, RightsError
+from headrace.broker.adapters.redis.lease import RedisLease
+from headrace.broker.cli.main import main
+from headrace.broker.errors import LeaseUnavailable, RightsError
 
 ODD = (
     "/",
@@ -120,7 +120,7 @@ def test_a_verb_that_reaches_nothing_says_so_without_a_secret(
 async def test_a_dispatcher_that_waits_for_kafka_logs_no_secret(tmp_path: Path) -> None:
     secret = password(8)
     config = unreachable(tmp_path, secret)
-    command = (sys.executable, "-m", "broker.cli.main", "dispatcher", "--config", str(config), "--debug")
+    command = (sys.executable, "-m", "headrace.broker.cli.main", "dispatcher", "--config", str(config), "--debug")
     process = await asyncio.create_subprocess_exec(*command, stdout=PIPE, stderr=PIPE)
     assert process.stderr is not None
     lines = [(await process.stderr.readline()).decode() for _ in range(2)]

@@ -14,17 +14,17 @@ import pytest
 from rich.progress import Progress
 from structlog.testing import capture_logs
 
-from broker.cli.main import main
-from broker.cli.request_lines import submissions
-from broker.cli.screen import screen
-from broker.cli.sending import Sending
-from broker.cli.submit import Showing, SubmitOptions, send
-from broker.cli.termination import INTERRUPTED
-from broker.client import GenerationClient, Receipt, each
-from broker.errors import InvalidRequest
-from broker.testing.memory_broker import MemoryBroker
-from broker.testing.upstream import Asked, Said, Silence
-from schemas.outcome import Completed, Failed, Timings
+from headrace.broker.cli.main import main
+from headrace.broker.cli.request_lines import submissions
+from headrace.broker.cli.screen import screen
+from headrace.broker.cli.sending import Sending
+from headrace.broker.cli.submit import Showing, SubmitOptions, send
+from headrace.broker.cli.termination import INTERRUPTED
+from headrace.broker.client import GenerationClient, Receipt, each
+from headrace.broker.errors import InvalidRequest
+from headrace.broker.testing.memory_broker import MemoryBroker
+from headrace.broker.testing.upstream import Asked, Said, Silence
+from headrace.schemas.outcome import Completed, Failed, Timings
 from tests.virtual_time import VIRTUAL_TIME
 
 BODY = {"model": "gpt-4o-mini", "messages": []}
@@ -211,7 +211,7 @@ def test_ctrl_c_while_a_file_is_checked_says_that_nothing_was_sent(
     def interrupted(*_: object, **__: object) -> None:
         _thread.interrupt_main()
 
-    monkeypatch.setattr("broker.cli.submit.checked", interrupted)
+    monkeypatch.setattr("headrace.broker.cli.submit.checked", interrupted)
     assert main(["submit", str(source), "--bootstrap-servers=127.0.0.1:1"]) == INTERRUPTED
     assert capsys.readouterr().err == f"Interrupted while {source} was checked: nothing was sent.\n"
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from broker.cli.main import main
-from broker.cli.results import _as_line
-from broker.cli.terminal import safe, safe_bytes, say, say_json, short, wrapped
-from schemas.outcome import Failed
+from headrace.broker.cli.main import main
+from headrace.broker.cli.results import _as_line
+from headrace.broker.cli.terminal import safe, safe_bytes, say, say_json, short, wrapped
+from headrace.schemas.outcome import Failed
 from tests.unit.cli.on_a_terminal import on_a_terminal
 
 

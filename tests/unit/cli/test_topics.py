@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from broker.adapters.kafka.connection import KafkaConnection
-from broker.adapters.kafka.topics import Cluster
-from broker.cli.main import main
+from headrace.broker.adapters.kafka.connection import KafkaConnection
+from headrace.broker.adapters.kafka.topics import Cluster
+from headrace.broker.cli.main import main
 
 NODE = {
     "transaction.max.timeout.ms": "900000",
@@ -26,7 +26,7 @@ def _an_empty_kafka(monkeypatch: pytest.MonkeyPatch) -> None:
     async def look(_connection: KafkaConnection, _names: Sequence[str]) -> Cluster:
         return Cluster({}, dict.fromkeys((1, 2, 3), NODE))
 
-    monkeypatch.setattr("broker.cli.topics.look", look)
+    monkeypatch.setattr("headrace.broker.cli.topics.look", look)
     monkeypatch.delenv("HEADRACE_CONFIG", raising=False)
 
 

@@ -2,11 +2,11 @@
 
 import pytest
 
-from broker.adapters.kafka.connection import KafkaConnection
-from broker.cli import topics_there
-from broker.cli.results import _opened, _StartPoint
-from broker.errors import InvalidRequest, MissingTopic
-from broker.settings.load import load_settings
+from headrace.broker.adapters.kafka.connection import KafkaConnection
+from headrace.broker.cli import topics_there
+from headrace.broker.cli.results import _opened, _StartPoint
+from headrace.broker.errors import InvalidRequest, MissingTopic
+from headrace.broker.settings.load import load_settings
 
 SETTINGS = load_settings(None, {}, {})
 

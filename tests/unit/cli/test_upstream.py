@@ -2,7 +2,7 @@
 
 import pytest
 
-from broker.cli.main import main
+from headrace.broker.cli.main import main
 
 
 def refusal(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:

@@ -7,8 +7,8 @@ from typing import NoReturn
 
 import typer
 
-from broker.clock import run
-from broker.errors import Unreachable
+from headrace.broker.clock import run
+from headrace.broker.errors import Unreachable
 
 several = typer.Typer(no_args_is_help=True, help="Two verbs.")
 

@@ -6,23 +6,23 @@ import random
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 
-from broker.clock import WallClock
-from broker.core.config import LeaseTimes
-from broker.ports import RetryDoors, TransactionLog
-from broker.service.health import Health
-from broker.service.leadership.clock_check import ByTheLeader
-from broker.service.leadership.lease_only import Elected, KafkaWatch
-from broker.testing.kafka import KafkaLink, MemoryKafka
-from broker.testing.kafka_doors import MemoryCoordinators, MemoryLane, MemoryOffsets, MemoryTransactions
-from broker.testing.lease import MemoryLease, MemoryLeaseStore
-from consumers.retries.allowances import AllowanceRules
-from consumers.retries.retrier import Retrier
-from consumers.retries.rules import RetrierRules
-from schemas import topics
-from schemas.codec import encode_failure
-from schemas.failure import FailureKind, RetryableFailure, header_fields, key_fields
-from schemas.instants import to_wire
-from schemas.record import Record
+from headrace.broker.clock import WallClock
+from headrace.broker.core.config import LeaseTimes
+from headrace.broker.ports import RetryDoors, TransactionLog
+from headrace.broker.service.health import Health
+from headrace.broker.service.leadership.clock_check import ByTheLeader
+from headrace.broker.service.leadership.lease_only import Elected, KafkaWatch
+from headrace.broker.testing.kafka import KafkaLink, MemoryKafka
+from headrace.broker.testing.kafka_doors import MemoryCoordinators, MemoryLane, MemoryOffsets, MemoryTransactions
+from headrace.broker.testing.lease import MemoryLease, MemoryLeaseStore
+from headrace.consumers.retries.allowances import AllowanceRules
+from headrace.consumers.retries.retrier import Retrier
+from headrace.consumers.retries.rules import RetrierRules
+from headrace.schemas import topics
+from headrace.schemas.codec import encode_failure
+from headrace.schemas.failure import FailureKind, RetryableFailure, header_fields, key_fields
+from headrace.schemas.instants import to_wire
+from headrace.schemas.record import Record
 from tests.unit.service.rig import until
 
 PREFIX = "t"

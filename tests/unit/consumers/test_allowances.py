@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumers.retries.allowances import EARNINGS_LAST_MS, Allowance, AllowanceRules
+from headrace.consumers.retries.allowances import EARNINGS_LAST_MS, Allowance, AllowanceRules
 
 NONE_FRESH = AllowanceRules(share=0.2, floor_per_s=10)
 NO_FLOOR = AllowanceRules(share=0.2, floor_per_s=0.01)

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from broker.errors import LogUnavailable
-from broker.ports import Fetched, UnreadableRange
-from consumers.retries.bodies import READ_A_TIME, Bodies
-from schemas.record import Record
+from headrace.broker.errors import LogUnavailable
+from headrace.broker.ports import Fetched, UnreadableRange
+from headrace.consumers.retries.bodies import READ_A_TIME, Bodies
+from headrace.schemas.record import Record
 
 WAITED_MS = 10_000
 WAITED_TIMES = 100

@@ -4,11 +4,11 @@ import asyncio
 
 import pytest
 
-from broker.testing.client_doors import MemoryClientDoors
-from broker.testing.kafka import KafkaLink, MemoryKafka
-from consumers import chunks
-from consumers.chunks import ChunkReader
-from schemas.record import Record
+from headrace.broker.testing.client_doors import MemoryClientDoors
+from headrace.broker.testing.kafka import KafkaLink, MemoryKafka
+from headrace.consumers import chunks
+from headrace.consumers.chunks import ChunkReader
+from headrace.schemas.record import Record
 from tests.contract.chunk_reader_contract import ChunkReaderContract, ChunkTopic, chunk
 from tests.virtual_time import VIRTUAL_TIME
 

@@ -1,9 +1,9 @@
 """What is known of records whose transactions fail, over all stretches of one retrier."""
 
-from broker.clock import WallClock
-from broker.core.events import Setback
-from broker.errors import ProducerDead
-from consumers.retries.culprits import Culprits, Place
+from headrace.broker.clock import WallClock
+from headrace.broker.core.events import Setback
+from headrace.broker.errors import ProducerDead
+from headrace.consumers.retries.culprits import Culprits, Place
 
 PLACES: list[Place] = [(0, offset) for offset in range(8)]
 REFUSED, DENIED = (ProducerDead("No.", setback=setback) for setback in (Setback.REFUSED, Setback.DENIED))

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from broker.client_ports import StoredRecord
-from consumers.dead_letters import Original, original_of
-from consumers.oldest_first import OldestFirst
-from schemas.codec import decode_dead_letter, encode_dead_letter
-from schemas.dead_letter import DeadLetter
-from schemas.record import Record
+from headrace.broker.client_ports import StoredRecord
+from headrace.consumers.dead_letters import Original, original_of
+from headrace.consumers.oldest_first import OldestFirst
+from headrace.schemas.codec import decode_dead_letter, encode_dead_letter
+from headrace.schemas.dead_letter import DeadLetter
+from headrace.schemas.record import Record
 
 NOW = datetime(2026, 12, 1, 9, tzinfo=UTC)
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.client_ports import Arrived
-from consumers.deliveries import Deliveries, Delivery
-from schemas.outcome import Completed
-from schemas.record import Record
+from headrace.broker.client_ports import Arrived
+from headrace.consumers.deliveries import Deliveries, Delivery
+from headrace.schemas.outcome import Completed
+from headrace.schemas.record import Record
 
 
 def arrived(offset: int, partition: int = 0, assignment: int = 1) -> Arrived:

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from consumers.fragments import fragment
+from headrace.consumers.fragments import fragment
 
 WHOLE = json.dumps(
     {

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 
 from structlog.testing import capture_logs
 
-from broker.clock import WallClock
-from broker.errors import LogUnavailable, MissingTopic
-from broker.ports import Fetched, UnreadableRange
-from consumers.retries.allowances import AllowanceRules, Allowances
-from consumers.retries.fresh import FreshWork
+from headrace.broker.clock import WallClock
+from headrace.broker.errors import LogUnavailable, MissingTopic
+from headrace.broker.ports import Fetched, UnreadableRange
+from headrace.consumers.retries.allowances import AllowanceRules, Allowances
+from headrace.consumers.retries.fresh import FreshWork
 from tests.virtual_time import VIRTUAL_TIME
 
 pytestmark = VIRTUAL_TIME

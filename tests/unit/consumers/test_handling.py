@@ -6,15 +6,15 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from broker.client_ports import Appended, Arrived, Pending
-from broker.errors import LogUnavailable
-from consumers.deliveries import Delivery
-from consumers.handling import Handler, Handling, Letters, Patience, Refused
-from schemas import headers as names
-from schemas.codec import decode_dead_letter
-from schemas.outcome import Completed, Outcome
-from schemas.record import Record
-from schemas.topics import BATCH_OVERHEAD_BYTES, MESSAGE_BYTES_MAX
+from headrace.broker.client_ports import Appended, Arrived, Pending
+from headrace.broker.errors import LogUnavailable
+from headrace.consumers.deliveries import Delivery
+from headrace.consumers.handling import Handler, Handling, Letters, Patience, Refused
+from headrace.schemas import headers as names
+from headrace.schemas.codec import decode_dead_letter
+from headrace.schemas.outcome import Completed, Outcome
+from headrace.schemas.record import Record
+from headrace.schemas.topics import BATCH_OVERHEAD_BYTES, MESSAGE_BYTES_MAX
 from tests.virtual_time import VIRTUAL_TIME
 
 pytestmark = VIRTUAL_TIME

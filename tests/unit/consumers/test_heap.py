@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumers.retries.heap import KeyHeap
+from headrace.consumers.retries.heap import KeyHeap
 
 
 @given(st.lists(st.one_of(st.none(), st.tuples(st.integers(0, 5), st.integers(0, 1 << 40)))))

@@ -2,11 +2,11 @@
 
 from datetime import UTC, datetime
 
-from broker.clock import WallClock
-from consumers.retries.letters import DeadLetterWriter
-from schemas.codec import decode_dead_letter
-from schemas.dead_letter import DeadLetter, Origin
-from schemas.record import Record
+from headrace.broker.clock import WallClock
+from headrace.consumers.retries.letters import DeadLetterWriter
+from headrace.schemas.codec import decode_dead_letter
+from headrace.schemas.dead_letter import DeadLetter, Origin
+from headrace.schemas.record import Record
 
 NOW = datetime(2026, 12, 1, 9, tzinfo=UTC)
 ORIGIN = Origin("t.failures", 1, 7)

@@ -2,8 +2,8 @@ from random import Random
 
 import pytest
 
-from broker.core import bounds
-from consumers.narrowing import BLAMED_AFTER_MS, STRIKES_MAX, Narrowing
+from headrace.broker.core import bounds
+from headrace.consumers.narrowing import BLAMED_AFTER_MS, STRIKES_MAX, Narrowing
 
 
 def test_a_record_is_blamed_as_a_decision_of_the_dispatcher_is() -> None:

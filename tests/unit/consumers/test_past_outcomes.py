@@ -4,18 +4,18 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from broker.cli.columns import Columns
-from broker.cli.outcome_rows import COLUMNS
-from broker.cli.results import Chosen, DisplayOptions, _looked_back, _StartPoint
-from broker.cli.screen import screen
-from broker.errors import Unreachable
-from broker.settings.load import load_settings
-from broker.testing.client_doors import MemoryClientDoors
-from broker.testing.kafka import KafkaLink, MemoryKafka
-from consumers.past_outcomes import PastOutcomes
-from schemas.codec import encode_dead_letter, encode_outcome
-from schemas.outcome import Completed, Failed, Outcome
-from schemas.record import Record
+from headrace.broker.cli.columns import Columns
+from headrace.broker.cli.outcome_rows import COLUMNS
+from headrace.broker.cli.results import Chosen, DisplayOptions, _looked_back, _StartPoint
+from headrace.broker.cli.screen import screen
+from headrace.broker.errors import Unreachable
+from headrace.broker.settings.load import load_settings
+from headrace.broker.testing.client_doors import MemoryClientDoors
+from headrace.broker.testing.kafka import KafkaLink, MemoryKafka
+from headrace.consumers.past_outcomes import PastOutcomes
+from headrace.schemas.codec import encode_dead_letter, encode_outcome
+from headrace.schemas.outcome import Completed, Failed, Outcome
+from headrace.schemas.record import Record
 
 NOW = datetime(2026, 12, 1, 9, tzinfo=UTC)
 RESULTS = "generation.results"

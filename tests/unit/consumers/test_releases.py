@@ -2,8 +2,14 @@
 
 import pytest
 
-from broker.core.progress import offset_map
-from consumers.retries.releases import _TRIMMED_FROM, METADATA_CHARS_MAX, Releases, ReleasesUnreadableError, choose
+from headrace.broker.core.progress import offset_map
+from headrace.consumers.retries.releases import (
+    _TRIMMED_FROM,
+    METADATA_CHARS_MAX,
+    Releases,
+    ReleasesUnreadableError,
+    choose,
+)
 
 TERM = 3
 

@@ -7,14 +7,14 @@ from datetime import UTC, datetime
 
 import pytest
 
-from broker.client_ports import Appended, Arrived, Pending
-from broker.errors import Unreachable
-from broker.testing.client_doors import MemoryClientDoors
-from broker.testing.kafka import KafkaLink, MemoryKafka
-from consumers.results import ResultReader
-from schemas.codec import encode_dead_letter, encode_outcome
-from schemas.outcome import Completed, Outcome
-from schemas.record import Record
+from headrace.broker.client_ports import Appended, Arrived, Pending
+from headrace.broker.errors import Unreachable
+from headrace.broker.testing.client_doors import MemoryClientDoors
+from headrace.broker.testing.kafka import KafkaLink, MemoryKafka
+from headrace.consumers.results import ResultReader
+from headrace.schemas.codec import encode_dead_letter, encode_outcome
+from headrace.schemas.outcome import Completed, Outcome
+from headrace.schemas.record import Record
 from tests.virtual_time import VIRTUAL_TIME
 
 pytestmark = VIRTUAL_TIME

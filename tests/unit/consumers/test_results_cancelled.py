@@ -5,11 +5,11 @@ from datetime import UTC, datetime
 
 import pytest
 
-from broker.testing.memory_broker import MemoryBroker
-from consumers.results import ResultReader
-from schemas.codec import encode_outcome
-from schemas.outcome import Completed
-from schemas.record import Record
+from headrace.broker.testing.memory_broker import MemoryBroker
+from headrace.consumers.results import ResultReader
+from headrace.schemas.codec import encode_outcome
+from headrace.schemas.outcome import Completed
+from headrace.schemas.record import Record
 from tests.virtual_time import VIRTUAL_TIME
 
 pytestmark = VIRTUAL_TIME

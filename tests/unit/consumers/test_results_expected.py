@@ -5,12 +5,12 @@ from datetime import UTC, datetime
 
 import pytest
 
-from broker.errors import IdConflict
-from broker.testing.memory_broker import MemoryBroker
-from consumers.results import ResultReader
-from schemas.codec import encode_outcome
-from schemas.expectation import Expectation
-from schemas.outcome import Completed, Failed, Outcome
+from headrace.broker.errors import IdConflict
+from headrace.broker.testing.memory_broker import MemoryBroker
+from headrace.consumers.results import ResultReader
+from headrace.schemas.codec import encode_outcome
+from headrace.schemas.expectation import Expectation
+from headrace.schemas.outcome import Completed, Failed, Outcome
 from tests.virtual_time import VIRTUAL_TIME
 
 pytestmark = VIRTUAL_TIME

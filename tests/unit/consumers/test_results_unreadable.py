@@ -6,16 +6,16 @@ from datetime import UTC, datetime
 
 import pytest
 
-from broker.cli.cancel import _said
-from broker.cli.results import Chosen, DisplayOptions, _shown_as_they_come
-from broker.client import GenerationClient
-from broker.errors import OutcomeUnreadable
-from broker.testing.memory_broker import MemoryBroker
-from consumers.results import ResultReader
-from schemas.codec import encode_outcome
-from schemas.expectation import Expectation
-from schemas.outcome import Completed, Failed, Outcome
-from schemas.record import Record
+from headrace.broker.cli.cancel import _said
+from headrace.broker.cli.results import Chosen, DisplayOptions, _shown_as_they_come
+from headrace.broker.client import GenerationClient
+from headrace.broker.errors import OutcomeUnreadable
+from headrace.broker.testing.memory_broker import MemoryBroker
+from headrace.consumers.results import ResultReader
+from headrace.schemas.codec import encode_outcome
+from headrace.schemas.expectation import Expectation
+from headrace.schemas.outcome import Completed, Failed, Outcome
+from headrace.schemas.record import Record
 from tests.virtual_time import VIRTUAL_TIME
 
 pytestmark = VIRTUAL_TIME

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from schemas import topics
-from schemas.codec import decode_request
-from schemas.record import Record
-from schemas.request_codec import DecodedRequest
+from headrace.schemas import topics
+from headrace.schemas.codec import decode_request
+from headrace.schemas.record import Record
+from headrace.schemas.request_codec import DecodedRequest
 from tests.unit.consumers.rig import FAILURES, PREFIX, WALL, World, leading
 from tests.unit.service.rig import until
 from tests.virtual_time import VIRTUAL_TIME

@@ -6,14 +6,14 @@ import socket
 
 import pytest
 
-from broker.adapters.prometheus.meter import Meter
-from broker.errors import SettingsError
-from broker.service.retrier import RetrierProcess
-from broker.settings.whole import Settings
-from broker.testing.kafka_doors import MemoryLane
-from consumers.retries.allowances import AllowanceRules
-from schemas import topics
-from schemas.record import Record
+from headrace.broker.adapters.prometheus.meter import Meter
+from headrace.broker.errors import SettingsError
+from headrace.broker.service.retrier import RetrierProcess
+from headrace.broker.settings.whole import Settings
+from headrace.broker.testing.kafka_doors import MemoryLane
+from headrace.consumers.retries.allowances import AllowanceRules
+from headrace.schemas import topics
+from headrace.schemas.record import Record
 from tests.unit.consumers.rig import PREFIX, Process, World, leading
 from tests.unit.service.rig import until
 from tests.virtual_time import VIRTUAL_TIME

@@ -5,8 +5,8 @@ from datetime import timedelta
 
 import pytest
 
-from broker.clock import WallClock
-from broker.service.leadership.clock_check import ByTheLeader
+from headrace.broker.clock import WallClock
+from headrace.broker.service.leadership.clock_check import ByTheLeader
 from tests.unit.consumers.rig import WALL, World, leading
 from tests.unit.service.rig import until
 from tests.virtual_time import VIRTUAL_TIME

@@ -6,10 +6,10 @@ from typing import ClassVar
 
 import pytest
 
-from broker.ports import Coordinators, LaneLog
-from broker.service.leadership.lease_only import KafkaWatch
-from broker.testing.kafka import CommitFault
-from broker.testing.kafka_doors import MemoryLane
+from headrace.broker.ports import Coordinators, LaneLog
+from headrace.broker.service.leadership.lease_only import KafkaWatch
+from headrace.broker.testing.kafka import CommitFault
+from headrace.broker.testing.kafka_doors import MemoryLane
 from tests.unit.consumers.rig import FAILURES, NAME, Process, World, leading
 from tests.unit.service.rig import until
 from tests.virtual_time import VIRTUAL_TIME

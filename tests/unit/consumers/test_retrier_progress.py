@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from broker.errors import ProgressUnreadable
-from broker.ports import StoredOffset, TopicPartition
-from consumers.retries.releases import Releases
+from headrace.broker.errors import ProgressUnreadable
+from headrace.broker.ports import StoredOffset, TopicPartition
+from headrace.consumers.retries.releases import Releases
 from tests.unit.consumers.rig import FAILURES, NAME, Process, World, leading
 from tests.unit.service.rig import until
 from tests.virtual_time import VIRTUAL_TIME

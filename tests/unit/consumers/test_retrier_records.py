@@ -8,18 +8,18 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from structlog.testing import capture_logs
 
-from broker.core.events import Setback
-from broker.errors import ProducerDead
-from broker.ports import Fetched, Outgoing, StoredOffset, TopicPartition, TransactionLog, UnreadableRange
-from broker.testing.kafka_doors import MemoryLane, MemoryTransactions
-from consumers.retries.allowances import AllowanceRules
-from consumers.retries.releases import Releases
-from consumers.retries.retrier import _ROTTEN, BYTES_A_TRANSACTION_MAX, Retrier
-from consumers.retries.rewriting import LANE_CHARS_MAX
-from schemas.codec import decode_dead_letter, encode_failure
-from schemas.dead_letter import DeadLetter, Origin
-from schemas.failure import FailureKind, RetryableFailure
-from schemas.record import Record
+from headrace.broker.core.events import Setback
+from headrace.broker.errors import ProducerDead
+from headrace.broker.ports import Fetched, Outgoing, StoredOffset, TopicPartition, TransactionLog, UnreadableRange
+from headrace.broker.testing.kafka_doors import MemoryLane, MemoryTransactions
+from headrace.consumers.retries.allowances import AllowanceRules
+from headrace.consumers.retries.releases import Releases
+from headrace.consumers.retries.retrier import _ROTTEN, BYTES_A_TRANSACTION_MAX, Retrier
+from headrace.consumers.retries.rewriting import LANE_CHARS_MAX
+from headrace.schemas.codec import decode_dead_letter, encode_failure
+from headrace.schemas.dead_letter import DeadLetter, Origin
+from headrace.schemas.failure import FailureKind, RetryableFailure
+from headrace.schemas.record import Record
 from tests.unit.consumers.rig import FAILURES, Process, World
 from tests.unit.service.rig import until
 from tests.virtual_time import VIRTUAL_TIME

@@ -4,11 +4,11 @@ import asyncio
 import json
 from collections.abc import Callable
 
-from broker.core.events import Setback
-from schemas import topics
-from schemas.codec import decode_dead_letter, encode_failure
-from schemas.failure import FailureKind, RetryableFailure
-from schemas.record import Record
+from headrace.broker.core.events import Setback
+from headrace.schemas import topics
+from headrace.schemas.codec import decode_dead_letter, encode_failure
+from headrace.schemas.failure import FailureKind, RetryableFailure
+from headrace.schemas.record import Record
 from tests.unit.consumers.rig import FAILURES, NAME, PREFIX, WALL, World, leading
 from tests.unit.service.rig import until
 from tests.virtual_time import VIRTUAL_TIME

@@ -5,13 +5,13 @@ from collections.abc import Mapping
 
 import pytest
 
-from broker.errors import ProgressUnreadable
-from broker.ports import FIRST_RECORD_YOUNG_MS, StoredOffset, TopicPartition
-from broker.testing.kafka import KafkaLink
-from broker.testing.kafka_doors import MemoryLane
-from consumers.retries.releases import Releases
-from consumers.retries.standing import RestoredRetries, Restorer
-from schemas.record import Record
+from headrace.broker.errors import ProgressUnreadable
+from headrace.broker.ports import FIRST_RECORD_YOUNG_MS, StoredOffset, TopicPartition
+from headrace.broker.testing.kafka import KafkaLink
+from headrace.broker.testing.kafka_doors import MemoryLane
+from headrace.consumers.retries.releases import Releases
+from headrace.consumers.retries.standing import RestoredRetries, Restorer
+from headrace.schemas.record import Record
 from tests.unit.consumers.rig import FAILURES, World
 from tests.virtual_time import VIRTUAL_TIME
 

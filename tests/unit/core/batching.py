@@ -1,20 +1,20 @@
-"""Transactions made of a register and an outbox, for the tests of `broker.core.requests.transactions`."""
+"""Transactions made of a register and an outbox, for the tests of `headrace.broker.core.requests.transactions`."""
 
 from collections.abc import Iterable
 
-from broker.core.commands import (
+from headrace.broker.core.commands import (
     Batch,
     Decision,
     SettledEntry,
 )
-from broker.core.identity.outcome_index import Overdue
-from broker.core.lanes.scheduler import Scheduler
-from broker.core.progress.partition_progress import PartitionProgress
-from broker.core.requests.ledger_notes import LedgerNotes
-from broker.core.requests.outbox import Decided, Outbox
-from broker.core.requests.registry import TicketRegistry
-from broker.core.requests.transactions import TransactionBuilder
-from broker.core.ticket import Ticket
+from headrace.broker.core.identity.outcome_index import Overdue
+from headrace.broker.core.lanes.scheduler import Scheduler
+from headrace.broker.core.progress.partition_progress import PartitionProgress
+from headrace.broker.core.requests.ledger_notes import LedgerNotes
+from headrace.broker.core.requests.outbox import Decided, Outbox
+from headrace.broker.core.requests.registry import TicketRegistry
+from headrace.broker.core.requests.transactions import TransactionBuilder
+from headrace.broker.core.ticket import Ticket
 from tests.unit.core.specimens import HOUR_MS, LANES, budget, candidate, identity, place, ticket
 
 NOW = 1_000_000

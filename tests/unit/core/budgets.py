@@ -1,10 +1,10 @@
 """Budgets and answers that tests of the budget are made of."""
 
-from broker.core.answers.rate_limit_headers import MINUTE_MS, LimitMetric
-from broker.core.answers.verdict import Answer, Verdict, judge
-from broker.core.budget.bucket_set import LevelBounds
-from broker.core.budget.budget import Budget, Checkpoint, LimitBeliefs
-from broker.core.units import PPM
+from headrace.broker.core.answers.rate_limit_headers import MINUTE_MS, LimitMetric
+from headrace.broker.core.answers.verdict import Answer, Verdict, judge
+from headrace.broker.core.budget.bucket_set import LevelBounds
+from headrace.broker.core.budget.budget import Budget, Checkpoint, LimitBeliefs
+from headrace.broker.core.units import PPM
 
 SETTINGS = LimitBeliefs("gpt-4o-mini", tokens=60_000, requests=None)
 UNKNOWN = LimitBeliefs("gpt-4o-mini", tokens=None, requests=None)

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 
-from broker.core.budget.budget import Budget
-from broker.core.lanes.scheduler import Scheduler
-from broker.core.ticket import State, Ticket
+from headrace.broker.core.budget.budget import Budget
+from headrace.broker.core.lanes.scheduler import Scheduler
+from headrace.broker.core.ticket import State, Ticket
 from tests.unit.core.specimens import LANES, budget, candidate, ticket
 
 

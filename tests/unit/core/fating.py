@@ -1,6 +1,6 @@
-"""Fates by number, for the tests of `broker.core.identity.outcome_index`."""
+"""Fates by number, for the tests of `headrace.broker.core.identity.outcome_index`."""
 
-from broker.core.identity.outcome_index import Identity, OutcomeIndex
+from headrace.broker.core.identity.outcome_index import Identity, OutcomeIndex
 
 WINDOW = 64_000  # a stride is one second
 

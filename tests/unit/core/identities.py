@@ -1,8 +1,8 @@
-"""Open and settled ids, for the tests of `broker.core.identity.dedupe`."""
+"""Open and settled ids, for the tests of `headrace.broker.core.identity.dedupe`."""
 
 from dataclasses import dataclass
 
-from broker.core.identity.dedupe import DedupeDecision, DedupeTable, Fate, Identity
+from headrace.broker.core.identity.dedupe import DedupeDecision, DedupeTable, Fate, Identity
 
 TAKE, JOIN, WAIT, DONE, CONFLICT = DedupeDecision
 

@@ -1,8 +1,8 @@
 """What flows in, and lines that are looked over, for tests of who is out of reach."""
 
-from broker.core.budget.inflow import Inflow, Least
-from broker.core.lanes.tenant_queue import TenantQueue
-from broker.core.ticket import Ticket
+from headrace.broker.core.budget.inflow import Inflow, Least
+from headrace.broker.core.lanes.tenant_queue import TenantQueue
+from headrace.broker.core.ticket import Ticket
 from tests.unit.core.specimens import candidate, ticket
 
 TEN_A_MS = ((1, 10),)

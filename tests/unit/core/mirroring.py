@@ -1,8 +1,8 @@
-"""Calls and their answers, for the tests of `broker.core.budget.bucket_mirror`."""
+"""Calls and their answers, for the tests of `headrace.broker.core.budget.bucket_mirror`."""
 
-from broker.core.answers.rate_limit_headers import LimitMetric
-from broker.core.budget.bucket_mirror import Mirror
-from broker.core.budget.sent_calls import AdmissionOrder, SentCalls
+from headrace.broker.core.answers.rate_limit_headers import LimitMetric
+from headrace.broker.core.budget.bucket_mirror import Mirror
+from headrace.broker.core.budget.sent_calls import AdmissionOrder, SentCalls
 
 WAY_MS = 1_000
 

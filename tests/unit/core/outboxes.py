@@ -1,9 +1,9 @@
-"""Decisions in an outbox, for the tests of `broker.core.requests.outbox`."""
+"""Decisions in an outbox, for the tests of `headrace.broker.core.requests.outbox`."""
 
-from broker.core.commands import Complete
-from broker.core.events import Setback
-from broker.core.requests.outbox import Decided, Outbox
-from broker.core.ticket import Ticket
+from headrace.broker.core.commands import Complete
+from headrace.broker.core.events import Setback
+from headrace.broker.core.requests.outbox import Decided, Outbox
+from headrace.broker.core.ticket import Ticket
 from tests.unit.core.specimens import ticket
 
 

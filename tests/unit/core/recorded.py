@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from broker.core.answers.rate_limit_headers import Reading, SideReading
-from broker.core.answers.verdict import Answer, Verdict, judge
+from headrace.broker.core.answers.rate_limit_headers import Reading, SideReading
+from headrace.broker.core.answers.verdict import Answer, Verdict, judge
 
 DATA = Path(__file__).parent / "data"
 VERDICTS = DATA / "verdicts_of_errors.md"

@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 
-from broker.core.answers.verdict import Verdict
-from broker.core.bounds import COMMIT_PATIENCE_MS
-from broker.core.budget.budget import Budget, Checkpoint
-from broker.core.commands import (
+from headrace.broker.core.answers.verdict import Verdict
+from headrace.broker.core.bounds import COMMIT_PATIENCE_MS
+from headrace.broker.core.budget.budget import Budget, Checkpoint
+from headrace.broker.core.commands import (
     AttemptEntry,
     Batch,
     Call,
@@ -17,9 +17,9 @@ from broker.core.commands import (
     Publish,
     SettledEntry,
 )
-from broker.core.config import LaneRule
-from broker.core.dispatch import Dispatch
-from broker.core.events import (
+from headrace.broker.core.config import LaneRule
+from headrace.broker.core.dispatch import Dispatch
+from headrace.broker.core.events import (
     Answered,
     Committed,
     Event,
@@ -30,11 +30,11 @@ from broker.core.events import (
     Suspended,
     Taken,
 )
-from broker.core.identity.dedupe import Fate
-from broker.core.identity.pending_cancels import CancelRecord
-from broker.core.progress.partition_progress import PartitionProgress, Stored
-from broker.core.requests.triage import Apart, nameless
-from broker.core.ticket import CONTROL, CallNumber, Candidate, Garbage, LanePartition, Source, TicketNumber
+from headrace.broker.core.identity.dedupe import Fate
+from headrace.broker.core.identity.pending_cancels import CancelRecord
+from headrace.broker.core.progress.partition_progress import PartitionProgress, Stored
+from headrace.broker.core.requests.triage import Apart, nameless
+from headrace.broker.core.ticket import CONTROL, CallNumber, Candidate, Garbage, LanePartition, Source, TicketNumber
 from tests.unit.core.specimens import LANES, budget, candidate, identity, place, rules, verdict
 
 WALL_MS = 1_700_000_000_000

@@ -1,8 +1,8 @@
 """The buckets of one limit, calls paid from them, and what headers show of them."""
 
-from broker.core.answers.rate_limit_headers import MINUTE_MS, LimitMetric, Reading
-from broker.core.budget.bucket_set import BucketSet
-from broker.core.budget.sent_calls import AdmissionOrder, SentCalls
+from headrace.broker.core.answers.rate_limit_headers import MINUTE_MS, LimitMetric, Reading
+from headrace.broker.core.budget.bucket_set import BucketSet
+from headrace.broker.core.budget.sent_calls import AdmissionOrder, SentCalls
 
 CAPACITY = 60_000  # of a minute: one token a millisecond
 TOOK_MS = 20

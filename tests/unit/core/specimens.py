@@ -2,14 +2,14 @@
 
 from itertools import count
 
-from broker.core.answers.rate_limit_headers import MINUTE_MS, LimitMetric, Reading, Snapshot
-from broker.core.answers.verdict import Meaning, Verdict
-from broker.core.budget.bucket_set import LevelBounds
-from broker.core.budget.budget import Budget, Checkpoint, LimitBeliefs
-from broker.core.config import DispatchRules, LaneRule, LeaseTimes, RetryRules
-from broker.core.identity.dedupe import Identity
-from broker.core.pricing.laws import Prices
-from broker.core.ticket import Candidate, LanePartition, Source, Ticket, TicketNumber
+from headrace.broker.core.answers.rate_limit_headers import MINUTE_MS, LimitMetric, Reading, Snapshot
+from headrace.broker.core.answers.verdict import Meaning, Verdict
+from headrace.broker.core.budget.bucket_set import LevelBounds
+from headrace.broker.core.budget.budget import Budget, Checkpoint, LimitBeliefs
+from headrace.broker.core.config import DispatchRules, LaneRule, LeaseTimes, RetryRules
+from headrace.broker.core.identity.dedupe import Identity
+from headrace.broker.core.pricing.laws import Prices
+from headrace.broker.core.ticket import Candidate, LanePartition, Source, Ticket, TicketNumber
 
 HOUR_MS = 3_600_000
 FAR_MS = 10 * HOUR_MS

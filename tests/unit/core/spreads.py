@@ -1,6 +1,6 @@
 """Own buckets that tests of what may be spent at once are made of."""
 
-from broker.core.budget.burst_control import BurstControl
+from headrace.broker.core.budget.burst_control import BurstControl
 
 MINUTE = 60_000
 CAPACITY = 60_000  # of a minute: one token a millisecond

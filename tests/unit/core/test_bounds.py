@@ -1,5 +1,5 @@
-from broker.core import bounds
-from broker.core.config import LeaseTimes
+from headrace.broker.core import bounds
+from headrace.broker.core.config import LeaseTimes
 
 
 def test_every_bound_is_a_positive_whole_number() -> None:

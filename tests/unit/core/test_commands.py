@@ -2,7 +2,7 @@ from typing import get_args
 
 import pytest
 
-from broker.core.commands import (
+from headrace.broker.core.commands import (
     Batch,
     BreakerClosed,
     BreakerOpened,
@@ -16,8 +16,8 @@ from broker.core.commands import (
     Publish,
     SettledEntry,
 )
-from broker.core.identity.dedupe import Fate, Identity
-from broker.core.ticket import Garbage
+from headrace.broker.core.identity.dedupe import Fate, Identity
+from headrace.broker.core.ticket import Garbage
 
 
 def test_the_shell_has_four_things_to_do_and_three_to_tell() -> None:
@@ -30,7 +30,7 @@ def test_a_record_ends_in_one_of_seven_ways() -> None:
 
 
 def test_every_command_and_decision_is_frozen_or_a_value_which_the_type_checker_freezes() -> None:
-    """`broker.core.value` hashes by the fields, which a dataclass that may be changed does not."""
+    """`headrace.broker.core.value` hashes by the fields, which a dataclass that may be changed does not."""
     for each in (*get_args(Command), *get_args(Decision), Batch, SettledEntry):
         made = each.__dataclass_params__
         assert made.frozen or made.unsafe_hash, each

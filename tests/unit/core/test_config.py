@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from broker.core.config import LeaseTimes, Pause, Role, TenantRule
+from headrace.broker.core.config import LeaseTimes, Pause, Role, TenantRule
 from tests.unit.core.specimens import BULK, LANES, URGENT, rules
 
 TIMES = LeaseTimes()

@@ -4,13 +4,13 @@ from dataclasses import replace
 
 import pytest
 
-from broker.core.answers.verdict import Meaning
-from broker.core.bounds import CALL_RESERVE_BYTES, LINGER_MS, PROBE_EVERY_MS
-from broker.core.commands import AttemptEntry, Call, Complete, Fail, Park, SettledEntry
-from broker.core.events import Answered, CallNotSent, Committed, Crashed, Draining, Taken
-from broker.core.identity.dedupe import Fate
-from broker.core.requests.triage import CALL_CRASHED, CUT_OFF
-from broker.core.ticket import CallNumber, Garbage, Source, TicketNumber
+from headrace.broker.core.answers.verdict import Meaning
+from headrace.broker.core.bounds import CALL_RESERVE_BYTES, LINGER_MS, PROBE_EVERY_MS
+from headrace.broker.core.commands import AttemptEntry, Call, Complete, Fail, Park, SettledEntry
+from headrace.broker.core.events import Answered, CallNotSent, Committed, Crashed, Draining, Taken
+from headrace.broker.core.identity.dedupe import Fate
+from headrace.broker.core.requests.triage import CALL_CRASHED, CUT_OFF
+from headrace.broker.core.ticket import CallNumber, Garbage, Source, TicketNumber
 from tests.progress_seen import incomplete
 from tests.unit.core.shell import WALL_MS, Shell, leading
 from tests.unit.core.specimens import HOUR_MS, LANES, candidate, identity, place, verdict

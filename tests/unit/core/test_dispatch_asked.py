@@ -1,9 +1,9 @@
 """What may be asked of the machine beside its commands: its role, until when a ticket sleeps, why no call starts."""
 
-from broker.core.answers.verdict import Meaning
-from broker.core.bounds import COMMIT_PATIENCE_MS
-from broker.core.config import Pause, Role
-from broker.core.events import Committed, Draining, Suspended
+from headrace.broker.core.answers.verdict import Meaning
+from headrace.broker.core.bounds import COMMIT_PATIENCE_MS
+from headrace.broker.core.config import Pause, Role
+from headrace.broker.core.events import Committed, Draining, Suspended
 from tests.unit.core.shell import Shell, leading
 from tests.unit.core.specimens import LANES, verdict
 

@@ -2,12 +2,12 @@
 
 import pytest
 
-from broker.core.answers.verdict import Meaning
-from broker.core.bounds import DEATHS_BY_CALL
-from broker.core.commands import AttemptEntry, Complete
-from broker.core.events import Answered, CallNotSent, Crashed, LedgerRead, Taken
-from broker.core.requests.triage import CALLS_KILL
-from broker.core.ticket import Source, TicketNumber
+from headrace.broker.core.answers.verdict import Meaning
+from headrace.broker.core.bounds import DEATHS_BY_CALL
+from headrace.broker.core.commands import AttemptEntry, Complete
+from headrace.broker.core.events import Answered, CallNotSent, Crashed, LedgerRead, Taken
+from headrace.broker.core.requests.triage import CALLS_KILL
+from headrace.broker.core.ticket import Source, TicketNumber
 from tests.unit.core.requests.test_eviction import CRASHED, Rig
 from tests.unit.core.shell import WALL_MS
 from tests.unit.core.specimens import candidate, identity, place, verdict

@@ -2,12 +2,12 @@
 
 from dataclasses import replace
 
-from broker.core.answers.verdict import Meaning
-from broker.core.bounds import OVERDUE_AFTER_MS
-from broker.core.commands import Complete, DeadLetterOnly, Discard, Fail
-from broker.core.identity.dedupe import Fate
-from broker.core.identity.pending_cancels import CancelRecord
-from broker.core.ticket import Garbage, TicketNumber
+from headrace.broker.core.answers.verdict import Meaning
+from headrace.broker.core.bounds import OVERDUE_AFTER_MS
+from headrace.broker.core.commands import Complete, DeadLetterOnly, Discard, Fail
+from headrace.broker.core.identity.dedupe import Fate
+from headrace.broker.core.identity.pending_cancels import CancelRecord
+from headrace.broker.core.ticket import Garbage, TicketNumber
 from tests.unit.core.shell import WALL_MS, Shell, leading
 from tests.unit.core.specimens import HOUR_MS, candidate, identity, verdict
 

@@ -2,12 +2,12 @@
 
 import pytest
 
-from broker.core.bounds import OUTCOMES_PER_TRANSACTION_MAX
-from broker.core.commands import Complete, DeadLetterOnly
-from broker.core.events import Lost, PartitionFound, Promoted, Suspected, Taken
-from broker.core.progress.partition_progress import PartitionProgress
-from broker.core.requests.registry import Want
-from broker.core.ticket import Garbage, Source, TicketNumber
+from headrace.broker.core.bounds import OUTCOMES_PER_TRANSACTION_MAX
+from headrace.broker.core.commands import Complete, DeadLetterOnly
+from headrace.broker.core.events import Lost, PartitionFound, Promoted, Suspected, Taken
+from headrace.broker.core.progress.partition_progress import PartitionProgress
+from headrace.broker.core.requests.registry import Want
+from headrace.broker.core.ticket import Garbage, Source, TicketNumber
 from tests.unit.core.shell import Shell, leading
 from tests.unit.core.specimens import place
 

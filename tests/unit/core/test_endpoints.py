@@ -3,11 +3,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import get_args
 
-from broker.core.endpoints import DEFAULT_ENDPOINT, ENDPOINT_TABLE, UNKNOWN_ENDPOINT, Law, Shape, facts_of
-from broker.settings.limits import ChargeLaw
-from broker.simulator.pricing import Endpoint as Served
-from schemas.outcome import Finish
-from schemas.request import ENDPOINTS, UNSTREAMED, GenerationRequest
+from headrace.broker.core.endpoints import DEFAULT_ENDPOINT, ENDPOINT_TABLE, UNKNOWN_ENDPOINT, Law, Shape, facts_of
+from headrace.broker.settings.limits import ChargeLaw
+from headrace.broker.simulator.pricing import Endpoint as Served
+from headrace.schemas.outcome import Finish
+from headrace.schemas.request import ENDPOINTS, UNSTREAMED, GenerationRequest
 
 ROOT = Path(__file__).parents[3]
 TELL_ENDPOINTS_APART = {

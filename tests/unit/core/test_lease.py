@@ -1,7 +1,7 @@
 import pytest
 
-from broker.core.config import LeaseTimes
-from broker.core.lease import (
+from headrace.broker.core.config import LeaseTimes
+from headrace.broker.core.lease import (
     RELEASED,
     Candidacy,
     FenceDecision,

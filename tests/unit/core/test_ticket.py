@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-import broker.core
-from broker.core.identity.pending_cancels import CancelRecord
-from broker.core.ticket import (
+import headrace.broker.core
+from headrace.broker.core.identity.pending_cancels import CancelRecord
+from headrace.broker.core.ticket import (
     CONTROL,
     TRANSITIONS,
     Garbage,
@@ -144,7 +144,7 @@ def test_a_ticket_moves_along_the_table_alone(before: State, to: State) -> None:
 
 
 def test_no_other_code_of_the_core_sets_the_state_of_a_ticket() -> None:
-    root = Path(broker.core.__file__).parent
+    root = Path(headrace.broker.core.__file__).parent
     setting = re.compile(r"\bticket\.state\b[^=\n]*=(?!=)|\.state = ")
     found = [path.name for path in root.rglob("*.py") if setting.search(path.read_text(encoding="utf-8"))]
     assert found == ["ticket.py"]

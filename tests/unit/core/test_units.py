@@ -1,4 +1,4 @@
-from broker.core.units import unreserved_slots
+from headrace.broker.core.units import unreserved_slots
 
 
 def test_a_share_of_the_places_is_kept_and_one_may_always_be_taken() -> None:

@@ -1,6 +1,6 @@
 import pytest
 
-from broker.core.value import value
+from headrace.broker.core.value import value
 
 
 @value

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from broker.local.free_ports import free_ports
-from broker.local.processes import Process, spawn, stop
-from broker.local.record import PairRecord, write_record
+from headrace.broker.local.free_ports import free_ports
+from headrace.broker.local.processes import Process, spawn, stop
+from headrace.broker.local.record import PairRecord, write_record
 
 _SERVES = """
 import socket, sys

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from broker.local.cache import cache_dir
+from headrace.broker.local.cache import cache_dir
 
 
 def test_the_override_wins(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

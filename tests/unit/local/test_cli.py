@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from broker.cli.local import _print_settings, app
-from broker.local import detached
-from broker.local.errors import LocalServicesError
-from broker.local.known import note
-from broker.local.processes import Process, spawn, stop
-from broker.local.record import PairRecord, write_record
+from headrace.broker.cli.local import _print_settings, app
+from headrace.broker.local import detached
+from headrace.broker.local.errors import LocalServicesError
+from headrace.broker.local.known import note
+from headrace.broker.local.processes import Process, spawn, stop
+from headrace.broker.local.record import PairRecord, write_record
 from tests.unit.local.standins import pair
 
 

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from broker.local.cluster import KafkaCluster, majority, require_same_size, require_size, size_of_data
-from broker.local.errors import LocalServicesError
-from broker.local.free_ports import free_ports
-from broker.local.processes import stop
-from broker.local.services import LocalServices
+from headrace.broker.local.cluster import KafkaCluster, majority, require_same_size, require_size, size_of_data
+from headrace.broker.local.errors import LocalServicesError
+from headrace.broker.local.free_ports import free_ports
+from headrace.broker.local.processes import stop
+from headrace.broker.local.services import LocalServices
 
 FORMATS = """case "$*" in *StorageTool*)
   echo "$*" >> "$(dirname "$0")/formatted"

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from broker.local import detached
-from broker.local.errors import LocalServicesError
-from broker.local.known import known, note, unnamed
-from broker.local.processes import Process, is_running, running_in, stop
-from broker.local.record import read_record, remove_record
-from broker.local.valkey import answers_ping
+from headrace.broker.local import detached
+from headrace.broker.local.errors import LocalServicesError
+from headrace.broker.local.known import known, note, unnamed
+from headrace.broker.local.processes import Process, is_running, running_in, stop
+from headrace.broker.local.record import read_record, remove_record
+from headrace.broker.local.valkey import answers_ping
 from tests.unit.local.standins import dies, pair, topic_of
 
 
@@ -45,9 +45,9 @@ def test_a_kafka_that_died_beside_a_valkey_is_started_on_its_data(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """A Kafka that cannot start here: what is looked at is that its data are not thrown away for it."""
-    monkeypatch.setattr("broker.local.mending.java", lambda: Path("/nonexistent/java"))
-    monkeypatch.setattr("broker.local.mending.ensure_jars", lambda *_, **__: ())
-    monkeypatch.setattr("broker.local.mending.java_command", lambda *_: ("/bin/false", "-cp", ""))
+    monkeypatch.setattr("headrace.broker.local.mending.java", lambda: Path("/nonexistent/java"))
+    monkeypatch.setattr("headrace.broker.local.mending.ensure_jars", lambda *_, **__: ())
+    monkeypatch.setattr("headrace.broker.local.mending.java_command", lambda *_: ("/bin/false", "-cp", ""))
     home = unnamed()
     with pair(home) as (record, (kafka, valkey)):
         dies(kafka)
@@ -77,8 +77,8 @@ def test_of_three_nodes_the_one_that_died_is_known_and_where_it_listens_is_read_
         def await_ready(self, *_: object) -> None:
             return
 
-    monkeypatch.setattr("broker.local.mending.KafkaCluster", Cluster)
-    monkeypatch.setattr("broker.local.mending._java", lambda _: ())
+    monkeypatch.setattr("headrace.broker.local.mending.KafkaCluster", Cluster)
+    monkeypatch.setattr("headrace.broker.local.mending._java", lambda _: ())
     told: list[str] = []
     with pair(unnamed(), nodes=3) as (record, children):
         dies(children[1])

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from broker.local.free_ports import accepts, free_ports
+from headrace.broker.local.free_ports import accepts, free_ports
 
 
 class Naming(random.Random):
@@ -43,7 +43,7 @@ def test_a_port_is_chosen_once_although_its_server_does_not_listen_yet() -> None
 
 
 def test_a_port_that_another_process_has_chosen_is_not_chosen_here() -> None:
-    chooses = "from broker.local.free_ports import free_ports; print(*free_ports(1), flush=True); input()"
+    chooses = "from headrace.broker.local.free_ports import free_ports; print(*free_ports(1), flush=True); input()"
     with subprocess.Popen(
         [sys.executable, "-c", chooses], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:

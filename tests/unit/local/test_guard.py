@@ -4,15 +4,15 @@ import sys
 import time
 from pathlib import Path
 
-from broker.local.guard import Guard
-from broker.local.processes import Process, is_running, spawn, stop
+from headrace.broker.local.guard import Guard
+from headrace.broker.local.processes import Process, is_running, spawn, stop
 
 SLEEPER = "import time; time.sleep(60)"
 OWNER = """
 import os, sys, time
 from pathlib import Path
-from broker.local.guard import Guard
-from broker.local.processes import spawn
+from headrace.broker.local.guard import Guard
+from headrace.broker.local.processes import spawn
 home = Path(sys.argv[1])
 guard = Guard()
 guard.remove(home)

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from broker.local.errors import LocalServicesError
-from broker.local.jars import Jar, classpath, ensure_jars, locked_jars, parse_lock
+from headrace.broker.local.errors import LocalServicesError
+from headrace.broker.local.jars import Jar, classpath, ensure_jars, locked_jars, parse_lock
 
 
 def jar_of(content: bytes, artifact: str = "clients") -> Jar:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from broker.local.linked import java_command, place_of
+from headrace.broker.local.linked import java_command, place_of
 
 
 @pytest.fixture

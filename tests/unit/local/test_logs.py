@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from broker.local.logs import telling_line
+from headrace.broker.local.logs import telling_line
 
 
 def test_the_last_error_tells_more_than_the_last_line(tmp_path: Path) -> None:

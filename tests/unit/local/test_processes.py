@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from broker.local.processes import Process, command_line, disown, is_running, spawn, stop
+from headrace.broker.local.processes import Process, command_line, disown, is_running, spawn, stop
 
 STUBBORN = (
     "import signal, sys, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); "

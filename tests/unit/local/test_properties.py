@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from broker.local.properties import Node, log_properties, server_properties
+from headrace.broker.local.properties import Node, log_properties, server_properties
 
 
 def settings_of(text: str) -> dict[str, str]:

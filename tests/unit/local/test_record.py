@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from broker.local.claim import alone, end_leftovers
-from broker.local.errors import LocalServicesError
-from broker.local.processes import Process, spawn, stop
-from broker.local.record import Endpoints, PairRecord, read_record, remove_record, write_record
+from headrace.broker.local.claim import alone, end_leftovers
+from headrace.broker.local.errors import LocalServicesError
+from headrace.broker.local.processes import Process, spawn, stop
+from headrace.broker.local.record import Endpoints, PairRecord, read_record, remove_record, write_record
 
 
 def record_in(data_dir: Path) -> PairRecord:

@@ -1,8 +1,8 @@
 import pytest
 
-from broker.local.errors import LocalServicesError
-from broker.local.requirements import java, require_extra, valkey_server
-from broker.local.services import LocalServices
+from headrace.broker.local.errors import LocalServicesError
+from headrace.broker.local.requirements import java, require_extra, valkey_server
+from headrace.broker.local.services import LocalServices
 
 
 def test_windows_is_told_to_bring_a_redis() -> None:

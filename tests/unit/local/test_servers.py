@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from broker.local.cluster import KafkaCluster
-from broker.local.errors import LocalServicesError
-from broker.local.free_ports import free_ports
-from broker.local.processes import stop
-from broker.local.valkey import Valkey, answers_ping
-from broker.local.waiting import PollTimer
+from headrace.broker.local.cluster import KafkaCluster
+from headrace.broker.local.errors import LocalServicesError
+from headrace.broker.local.free_ports import free_ports
+from headrace.broker.local.processes import stop
+from headrace.broker.local.valkey import Valkey, answers_ping
+from headrace.broker.local.waiting import PollTimer
 
 
 def program(path: Path, script: str) -> Path:

@@ -15,8 +15,8 @@ from typing import Any
 
 import aiohttp
 
-from broker.client import GenerationClient, submission
-from broker.testing import Asked, MemoryBroker, Said
+from headrace.broker.client import GenerationClient, submission
+from headrace.broker.testing import Asked, MemoryBroker, Said
 from tests.unit.pages.blocks import Block
 from tests.unit.service.rig import until
 

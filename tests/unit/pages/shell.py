@@ -16,9 +16,9 @@ from pathlib import Path
 import typer
 from typer.main import get_command
 
-from broker.cli.main import main
-from broker.cli.verbs import VERBS, assemble
-from broker.settings.known import group_at, known_keys
+from headrace.broker.cli.main import main
+from headrace.broker.cli.verbs import VERBS, assemble
+from headrace.broker.settings.known import group_at, known_keys
 from tests.unit.pages.blocks import ROOT, Block
 
 OFFLINE = (("config",), ("explain",), ("schemas",))

@@ -11,10 +11,10 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
-from broker.cli.main import main
-from broker.cli.request_lines import submissions
-from broker.settings.load import examine
-from broker.simulator.behaviours.file import behaviours_in
+from headrace.broker.cli.main import main
+from headrace.broker.cli.request_lines import submissions
+from headrace.broker.settings.load import examine
+from headrace.broker.simulator.behaviours.file import behaviours_in
 from tests.unit.pages import python, shell
 from tests.unit.pages.blocks import ROOT, Block, blocks, blocks_of, of_kind
 from tests.virtual_time import VIRTUAL_TIME
@@ -145,14 +145,14 @@ def test_a_python_block_imports_what_it_uses(block: Block) -> None:
     assert re.match(r'(import|from) |"""', first), "import lines belong to the example"
 
 
-CLIENT = 'from broker.client import GenerationClient\n\nasync with GenerationClient("k:1") as client:\n'
-READER = "from consumers.results import ResultReader\n\n"
+CLIENT = 'from headrace.broker.client import GenerationClient\n\nasync with GenerationClient("k:1") as client:\n'
+READER = "from headrace.consumers.results import ResultReader\n\n"
 
 
 @pytest.mark.parametrize(
     "text",
     [
-        "from broker.client import GenerationClint\n",
+        "from headrace.broker.client import GenerationClint\n",
         CLIENT + "    await client.sbmit({})\n",
         READER + 'async with ResultReader("k:1", grop="x") as results:\n    pass\n',
     ],

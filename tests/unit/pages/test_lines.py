@@ -87,10 +87,10 @@ def test_the_script_has_nothing_left_to_write() -> None:
 
 
 def test_the_script_moves_each_name_to_its_module_and_leaves_others_alone() -> None:
-    text = "from broker.client import GenerationClient, Submission\nfrom json import loads\n"
-    moved = {"GenerationClient": "headrace", "Submission": "broker.client"}
+    text = "from headrace.broker.client import GenerationClient, Submission\nfrom json import loads\n"
+    moved = {"GenerationClient": "headrace", "Submission": "headrace.broker.client"}
     assert WRITE_LINES.rewritten(text, moved, {}) == (
-        "from headrace import GenerationClient\nfrom broker.client import Submission\nfrom json import loads\n"
+        "from headrace import GenerationClient\nfrom headrace.broker.client import Submission\nfrom json import loads\n"
     )
     block = "<!-- line: install.package; not run: why -->\n```sh\npip install ./headrace\n```\n"
     assert "```sh\npip install headrace\n```" in WRITE_LINES.rewritten(block, {}, {"package": "pip install headrace"})

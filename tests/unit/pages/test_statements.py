@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-import broker.service.leadership.leadership  # noqa: F401  # one of the errors is defined there
-from broker import errors
-from broker.adapters.kafka.connection import KafkaConnection
-from broker.settings.whole import Settings
+import headrace.broker.service.leadership.leadership  # noqa: F401  # one of the errors is defined there
+from headrace.broker import errors
+from headrace.broker.adapters.kafka.connection import KafkaConnection
+from headrace.broker.settings.whole import Settings
 from tests.unit.pages.blocks import PAGES, ROOT
 
 OPERATORS = ROOT / "docs" / "operators.md"

@@ -2,12 +2,12 @@
 
 import pytest
 
-from broker.core.endpoints import Law
-from broker.core.pricing.laws import RequestSize as CoreSize
-from broker.core.pricing.laws import charge
-from broker.planner.arrivals import ENDPOINTS, chat_sizes, embedding_sizes, responses_sizes
-from broker.simulator.pricing import ChatLaw as PlayedLaw
-from broker.simulator.pricing import Size, charge_at
+from headrace.broker.core.endpoints import Law
+from headrace.broker.core.pricing.laws import RequestSize as CoreSize
+from headrace.broker.core.pricing.laws import charge
+from headrace.broker.planner.arrivals import ENDPOINTS, chat_sizes, embedding_sizes, responses_sizes
+from headrace.broker.simulator.pricing import ChatLaw as PlayedLaw
+from headrace.broker.simulator.pricing import Size, charge_at
 
 
 @pytest.mark.parametrize("law", ["chat-2025", "chat-legacy", "documented"])

@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from broker.planner.quantiles import EXACT_MAX, Quantiles
+from headrace.broker.planner.quantiles import EXACT_MAX, Quantiles
 
 PARTS = (0.0, 0.01, 0.5, 0.9, 0.95, 0.99, 0.999, 1.0)
 

@@ -1,6 +1,6 @@
 """A run over time, in bounded memory."""
 
-from broker.planner.timeline import STRETCHES_MAX, Timeline
+from headrace.broker.planner.timeline import STRETCHES_MAX, Timeline
 
 
 def test_waits_and_tokens_stand_where_the_call_left() -> None:

@@ -6,8 +6,8 @@ from random import Random
 
 import pytest
 
-from broker.planner.arrivals import Arrival
-from broker.planner.workload import DAY_MS, HOUR_MS, RequestBatch, Span, Stream, Workload
+from headrace.broker.planner.arrivals import Arrival
+from headrace.broker.planner.workload import DAY_MS, HOUR_MS, RequestBatch, Span, Stream, Workload
 
 USUAL = {"urgent": 600_000, "bulk": 3_600_000}
 LONGEST = {"urgent": 1_200_000, "bulk": 7_200_000}

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from broker.planner.amounts import clock_ms, per_hour, span, span_ms
-from broker.planner.workload import HOUR_MS, RequestBatch, Span, Stream, Workload
-from broker.planner.workload_file import WorkloadError, workload_in
+from headrace.broker.planner.amounts import clock_ms, per_hour, span, span_ms
+from headrace.broker.planner.workload import HOUR_MS, RequestBatch, Span, Stream, Workload
+from headrace.broker.planner.workload_file import WorkloadError, workload_in
 
 LANES = ("urgent", "standard", "bulk")
 EXAMPLE = Path(__file__).parents[3] / "examples" / "workload.toml"

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from schemas.bounded_json import (
+from headrace.schemas.bounded_json import (
     NESTING_MAX,
     VALUES_A_CONTAINER,
     VALUES_MAX,

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from schemas.chunk import Chunk
-from schemas.codec import (
+from headrace.schemas.chunk import Chunk
+from headrace.schemas.codec import (
     Record,
     WireError,
     decode_cancel,
@@ -22,10 +22,10 @@ from schemas.codec import (
     encode_outcome,
     encode_retry,
 )
-from schemas.control import Cancel
-from schemas.dead_letter import Origin
-from schemas.failure import FailureKind, RetryableFailure, header_fields, key_fields
-from schemas.outcome import Completed, Failed, FailureReason, Finish, Timings, Usage
+from headrace.schemas.control import Cancel
+from headrace.schemas.dead_letter import Origin
+from headrace.schemas.failure import FailureKind, RetryableFailure, header_fields, key_fields
+from headrace.schemas.outcome import Completed, Failed, FailureReason, Finish, Timings, Usage
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678_000, UTC)
 COMPLETED = Completed(

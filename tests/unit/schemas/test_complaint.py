@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 import pytest
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from schemas.complaint import kind_of, sentence_of
-from schemas.request import GenerationRequest
+from headrace.schemas.complaint import kind_of, sentence_of
+from headrace.schemas.request import GenerationRequest
 
 BODY = {"model": "gpt-4o-mini"}
 LIBRARY = re.compile(

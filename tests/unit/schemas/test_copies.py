@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.copies import StatedIdentity, identity_header, stated_identity
-from schemas.ids import fingerprint
-from schemas.request_codec import DecodedRequest, decode_request
+from headrace.schemas.copies import StatedIdentity, identity_header, stated_identity
+from headrace.schemas.ids import fingerprint
+from headrace.schemas.request_codec import DecodedRequest, decode_request
 
 IDS = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), min_size=1, max_size=128)
 

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from schemas.delta import Delta, merged, text_of
+from headrace.schemas.delta import Delta, merged, text_of
 
 
 def said(text: str, *, item: str = "msg_1", kind: str = "output_text", **more: Any) -> dict[str, Any]:

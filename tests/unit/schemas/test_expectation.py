@@ -4,11 +4,11 @@ import hashlib
 
 import pytest
 
-from schemas.chunk import Chunk
-from schemas.expectation import Expectation
-from schemas.ids import request_digest
-from schemas.outcome import Completed, Failed
-from schemas.request import GenerationRequest
+from headrace.schemas.chunk import Chunk
+from headrace.schemas.expectation import Expectation
+from headrace.schemas.ids import request_digest
+from headrace.schemas.outcome import Completed, Failed
+from headrace.schemas.request import GenerationRequest
 
 BODY = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Grüße"}]}
 DIGEST = request_digest("chat.completions", BODY)

@@ -9,8 +9,8 @@ from typing import Any
 import jsonschema
 import pytest
 
-from schemas.asyncapi import asyncapi_document, moved_channels
-from schemas.export import (
+from headrace.schemas.asyncapi import asyncapi_document, moved_channels
+from headrace.schemas.export import (
     COMMITTED,
     SHAPES,
     BreakingChange,

@@ -3,7 +3,7 @@ import uuid
 
 import pytest
 
-from schemas.ids import fingerprint, id_hash, is_valid_id, uuid7
+from headrace.schemas.ids import fingerprint, id_hash, is_valid_id, uuid7
 
 
 @pytest.mark.parametrize("candidate", ["a", "lead-8841-email", "~" * 128, "two words"])

@@ -5,15 +5,15 @@ from datetime import UTC, datetime
 
 import pytest
 
-from broker.core.bounds import BLAMED_AFTER_MS, STRIKES_MAX
-from broker.core.identity import outcome_index as fates
-from broker.core.progress.offset_map import METADATA_CHARS_MAX
-from consumers import narrowing
-from consumers.retries import releases
-from schemas import ledger, request_codec
-from schemas.codec import decode_ledger, encode_ledger
-from schemas.ids import id_hash
-from schemas.ledger import (
+from headrace.broker.core.bounds import BLAMED_AFTER_MS, STRIKES_MAX
+from headrace.broker.core.identity import outcome_index as fates
+from headrace.broker.core.progress.offset_map import METADATA_CHARS_MAX
+from headrace.consumers import narrowing
+from headrace.consumers.retries import releases
+from headrace.schemas import ledger, request_codec
+from headrace.schemas.codec import decode_ledger, encode_ledger
+from headrace.schemas.ids import id_hash
+from headrace.schemas.ledger import (
     AwaitedEntry,
     LedgerEntry,
     LedgerKind,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from schemas.nearest import listed, nearest, shown, there_is_no
+from headrace.schemas.nearest import listed, nearest, shown, there_is_no
 
 LANES = ("urgent", "standard", "bulk")
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from schemas.refusals import MODEL_NAME_MAX, refusal_of
-from schemas.request import GenerationRequest
+from headrace.schemas.refusals import MODEL_NAME_MAX, refusal_of
+from headrace.schemas.request import GenerationRequest
 
 
 def refused(**fields: Any) -> str | None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from schemas.codec import (
+from headrace.schemas.codec import (
     DecodedRequest,
     InputLimits,
     Record,
@@ -17,10 +17,10 @@ from schemas.codec import (
     encode_request,
     encode_retry,
 )
-from schemas.dead_letter import Origin
-from schemas.failure import RetryableFailure, header_fields
-from schemas.request import GenerationRequest
-from schemas.request_codec import (
+from headrace.schemas.dead_letter import Origin
+from headrace.schemas.failure import RetryableFailure, header_fields
+from headrace.schemas.request import GenerationRequest
+from headrace.schemas.request_codec import (
     HEADERS_BYTES_MAX,
     HEADERS_MAX,
     ORDERING_KEY_BYTES_MAX,

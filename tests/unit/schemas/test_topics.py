@@ -1,4 +1,4 @@
-from schemas.topics import TopicShape, topics
+from headrace.schemas.topics import TopicShape, topics
 
 LANES = ("urgent", "bulk")
 

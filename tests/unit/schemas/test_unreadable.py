@@ -4,11 +4,11 @@ from datetime import UTC, datetime
 
 import pytest
 
-from schemas import headers
-from schemas.codec import encode_outcome
-from schemas.outcome import Completed, Failed
-from schemas.record import Record
-from schemas.unreadable import UNREADABLE, in_place_of
+from headrace.schemas import headers
+from headrace.schemas.codec import encode_outcome
+from headrace.schemas.outcome import Completed, Failed
+from headrace.schemas.record import Record
+from headrace.schemas.unreadable import UNREADABLE, in_place_of
 
 AT = datetime(2026, 11, 1, tzinfo=UTC)
 DONE = encode_outcome(Completed(id="x", run=2, response={}), time=AT)

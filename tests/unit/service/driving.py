@@ -6,16 +6,16 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
-from broker.clock import WallClock
-from broker.core.answers.verdict import Answer, Verdict, judge
-from broker.core.commands import Call, Command
-from broker.core.dispatch import Dispatch
-from broker.core.events import Answered, CallNotSent, Crashed, Draining, Event, Renewed
-from broker.core.ticket import CallNumber, LanePartition, Source, TicketNumber
-from broker.service.core_config import budget_maker, dispatch_rules
-from broker.service.driver import Driver
-from broker.service.payloads import Payload, PayloadStore
-from schemas.record import Record
+from headrace.broker.clock import WallClock
+from headrace.broker.core.answers.verdict import Answer, Verdict, judge
+from headrace.broker.core.commands import Call, Command
+from headrace.broker.core.dispatch import Dispatch
+from headrace.broker.core.events import Answered, CallNotSent, Crashed, Draining, Event, Renewed
+from headrace.broker.core.ticket import CallNumber, LanePartition, Source, TicketNumber
+from headrace.broker.service.core_config import budget_maker, dispatch_rules
+from headrace.broker.service.driver import Driver
+from headrace.broker.service.payloads import Payload, PayloadStore
+from headrace.schemas.record import Record
 from tests.unit.service.rig import settings_of
 
 OK = judge(Answer(200, {}, None, None, None, ""))

@@ -5,13 +5,13 @@ import json
 from collections.abc import Callable, Sequence
 from itertools import count
 
-from broker.core.bounds import DEATHS_BEFORE_CAUTION, DEATHS_BY_DECODING
-from broker.ports import Fetched, TokenCounter, UnreadableRange
-from broker.testing.counter import RoughCounter
-from broker.testing.kafka_doors import MemoryLane
-from schemas import topics
-from schemas.ledger import LedgerKind
-from schemas.record import Record
+from headrace.broker.core.bounds import DEATHS_BEFORE_CAUTION, DEATHS_BY_DECODING
+from headrace.broker.ports import Fetched, TokenCounter, UnreadableRange
+from headrace.broker.testing.counter import RoughCounter
+from headrace.broker.testing.kafka_doors import MemoryLane
+from headrace.schemas import topics
+from headrace.schemas.ledger import LedgerKind
+from headrace.schemas.record import Record
 from tests.unit.service.rig import PREFIX, Process, World, request, until
 
 DEATHS = DEATHS_BEFORE_CAUTION + 1 + DEATHS_BY_DECODING

@@ -5,27 +5,27 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from broker.adapters.prometheus.meter import Meter
-from broker.clock import WallClock
-from broker.core.commands import (
+from headrace.broker.adapters.prometheus.meter import Meter
+from headrace.broker.clock import WallClock
+from headrace.broker.core.commands import (
     Batch,
     Decision,
     Settlement,
 )
-from broker.core.ticket import LanePartition, Source
-from broker.ports import Outgoing
-from broker.service.containment import Containment
-from broker.service.payloads import Payload, PayloadStore
-from broker.service.publishing.records import Publication
-from broker.service.publishing.reply_topics import Replies
-from broker.service.publishing.totals import Totals
-from broker.settings.whole import Settings
-from broker.testing.kafka import KafkaLink, MemoryKafka
-from broker.testing.kafka_doors import MemoryReplyTopics
-from schemas.codec import (
+from headrace.broker.core.ticket import LanePartition, Source
+from headrace.broker.ports import Outgoing
+from headrace.broker.service.containment import Containment
+from headrace.broker.service.payloads import Payload, PayloadStore
+from headrace.broker.service.publishing.records import Publication
+from headrace.broker.service.publishing.reply_topics import Replies
+from headrace.broker.service.publishing.totals import Totals
+from headrace.broker.settings.whole import Settings
+from headrace.broker.testing.kafka import KafkaLink, MemoryKafka
+from headrace.broker.testing.kafka_doors import MemoryReplyTopics
+from headrace.schemas.codec import (
     decode_request,
 )
-from schemas.record import Record
+from headrace.schemas.record import Record
 from tests.unit.service.rig import grants_of, proof_of, settings_of
 
 NOW = datetime(2026, 12, 1, 9, tzinfo=UTC)

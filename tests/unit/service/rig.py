@@ -8,17 +8,17 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from broker.clock import WallClock
-from broker.core.answers.base_url import Addressee
-from broker.ports import LedgerLog, OffsetStore, TokenCounter, TransactionLog, UpstreamApi
-from broker.service.calls.base_url_proof import Proof
-from broker.service.core_config import dispatch_rules
-from broker.service.intake.grants import Grants
-from broker.service.wiring import DispatcherDoors, assemble
-from broker.settings.whole import Settings
-from broker.testing.counter import RoughCounter
-from broker.testing.kafka import KafkaLink, MemoryKafka
-from broker.testing.kafka_doors import (
+from headrace.broker.clock import WallClock
+from headrace.broker.core.answers.base_url import Addressee
+from headrace.broker.ports import LedgerLog, OffsetStore, TokenCounter, TransactionLog, UpstreamApi
+from headrace.broker.service.calls.base_url_proof import Proof
+from headrace.broker.service.core_config import dispatch_rules
+from headrace.broker.service.intake.grants import Grants
+from headrace.broker.service.wiring import DispatcherDoors, assemble
+from headrace.broker.settings.whole import Settings
+from headrace.broker.testing.counter import RoughCounter
+from headrace.broker.testing.kafka import KafkaLink, MemoryKafka
+from headrace.broker.testing.kafka_doors import (
     MemoryChunks,
     MemoryCoordinators,
     MemoryLane,
@@ -27,12 +27,12 @@ from broker.testing.kafka_doors import (
     MemoryReplyTopics,
     MemoryTransactions,
 )
-from broker.testing.lease import MemoryLease, MemoryLeaseStore
-from broker.testing.upstream import Script, ScriptedUpstream
-from schemas import topics
-from schemas.codec import decode_ledger
-from schemas.ledger import LedgerRecord
-from schemas.record import Record
+from headrace.broker.testing.lease import MemoryLease, MemoryLeaseStore
+from headrace.broker.testing.upstream import Script, ScriptedUpstream
+from headrace.schemas import topics
+from headrace.schemas.codec import decode_ledger
+from headrace.schemas.ledger import LedgerRecord
+from headrace.schemas.record import Record
 
 PREFIX = "t"
 NAME = f"{PREFIX}.dispatcher"

@@ -5,9 +5,9 @@ import json
 
 import pytest
 
-from broker.testing.upstream import Asked, Said, completion
-from schemas import topics
-from schemas.record import Record
+from headrace.broker.testing.upstream import Asked, Said, completion
+from headrace.schemas import topics
+from headrace.schemas.record import Record
 from tests.unit.service.rig import PREFIX, Process, World, led, until, warmed
 from tests.virtual_time import VIRTUAL_TIME
 

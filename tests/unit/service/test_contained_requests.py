@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from broker.ports import UpstreamApi, UpstreamReply
-from broker.testing.kafka_doors import MemoryChunks
-from broker.testing.upstream import ScriptedUpstream
-from schemas import topics
-from schemas.delta import Delta
-from schemas.ledger import LedgerState
-from schemas.record import Record
+from headrace.broker.ports import UpstreamApi, UpstreamReply
+from headrace.broker.testing.kafka_doors import MemoryChunks
+from headrace.broker.testing.upstream import ScriptedUpstream
+from headrace.schemas import topics
+from headrace.schemas.delta import Delta
+from headrace.schemas.ledger import LedgerState
+from headrace.schemas.record import Record
 from tests.unit.service.rig import PREFIX, Process, World, led, settings_of, until
 from tests.virtual_time import VIRTUAL_TIME
 

@@ -3,10 +3,10 @@
 import pytest
 from structlog.testing import capture_logs
 
-from broker.adapters.prometheus.meter import Meter
-from broker.clock import WallClock
-from broker.service.containment import KINDS_MAX, SAID_AGAIN_EVERY_MS, Containment, said, surviving
-from broker.traces import FRAMES_MAX
+from headrace.broker.adapters.prometheus.meter import Meter
+from headrace.broker.clock import WallClock
+from headrace.broker.service.containment import KINDS_MAX, SAID_AGAIN_EVERY_MS, Containment, said, surviving
+from headrace.broker.traces import FRAMES_MAX
 from tests.unit.service.rig import WALL
 
 

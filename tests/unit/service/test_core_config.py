@@ -1,6 +1,6 @@
-from broker.core.answers.rate_limit_headers import DAY_MS, MINUTE_MS, LimitMetric
-from broker.service.core_config import budget_maker
-from broker.settings.whole import Settings
+from headrace.broker.core.answers.rate_limit_headers import DAY_MS, MINUTE_MS, LimitMetric
+from headrace.broker.service.core_config import budget_maker
+from headrace.broker.settings.whole import Settings
 
 GIVEN = {"tokens_per_minute": 1, "requests_per_minute": 2, "tokens_per_day": 3, "requests_per_day": 4}
 

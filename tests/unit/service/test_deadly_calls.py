@@ -6,13 +6,13 @@ from itertools import count
 
 import pytest
 
-from broker.core.bounds import DEATHS_BEFORE_CAUTION, DEATHS_BY_CALL
-from broker.core.events import Draining
-from broker.ports import UpstreamApi, UpstreamReply
-from broker.service.publishing.ledger_lines import ledger_read
-from broker.testing.upstream import ScriptedUpstream
-from schemas.delta import Delta
-from schemas.ledger import LedgerKind
+from headrace.broker.core.bounds import DEATHS_BEFORE_CAUTION, DEATHS_BY_CALL
+from headrace.broker.core.events import Draining
+from headrace.broker.ports import UpstreamApi, UpstreamReply
+from headrace.broker.service.publishing.ledger_lines import ledger_read
+from headrace.broker.testing.upstream import ScriptedUpstream
+from headrace.schemas.delta import Delta
+from headrace.schemas.ledger import LedgerKind
 from tests.unit.service.mortal import Mortal as DiesOfDecoding
 from tests.unit.service.mortal import letters, poison
 from tests.unit.service.rig import Process, World, led, until

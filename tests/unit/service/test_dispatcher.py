@@ -9,16 +9,16 @@ import aiohttp
 import pytest
 from structlog.testing import capture_logs
 
-from broker.core.events import Setback
-from broker.ports import Fetched, UnreadableRange
-from broker.service.health import GAUGES_EVERY_S
-from broker.service.shutdown import ladder
-from broker.testing.kafka_doors import MemoryLane
-from broker.testing.lease import MemoryLease
-from schemas import topics
-from schemas.codec import decode_chunk
-from schemas.ledger import LedgerKind
-from schemas.record import Record
+from headrace.broker.core.events import Setback
+from headrace.broker.ports import Fetched, UnreadableRange
+from headrace.broker.service.health import GAUGES_EVERY_S
+from headrace.broker.service.shutdown import ladder
+from headrace.broker.testing.kafka_doors import MemoryLane
+from headrace.broker.testing.lease import MemoryLease
+from headrace.schemas import topics
+from headrace.schemas.codec import decode_chunk
+from headrace.schemas.ledger import LedgerKind
+from headrace.schemas.record import Record
 from tests.unit.service.rig import NAME, PREFIX, Process, World, settings_of, until, warmed
 from tests.virtual_time import VIRTUAL_TIME
 

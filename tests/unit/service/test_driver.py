@@ -5,11 +5,11 @@ from dataclasses import replace
 
 import pytest
 
-from broker.core.answers.verdict import Meaning, Verdict
-from broker.core.commands import Batch, Call, CancelCall, Contained, Forget, Publish
-from broker.core.events import Answered, CallNotSent, Crashed, Draining, Event
-from broker.core.ticket import CallNumber, TicketNumber
-from broker.service.payloads import Payload
+from headrace.broker.core.answers.verdict import Meaning, Verdict
+from headrace.broker.core.commands import Batch, Call, CancelCall, Contained, Forget, Publish
+from headrace.broker.core.events import Answered, CallNotSent, Crashed, Draining, Event
+from headrace.broker.core.ticket import CallNumber, TicketNumber
+from headrace.broker.service.payloads import Payload
 from tests.unit.service.driving import CALL, OK, Rig, ScriptedCore, driving, ok
 from tests.virtual_time import VIRTUAL_TIME
 

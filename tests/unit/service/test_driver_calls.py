@@ -5,15 +5,15 @@ from dataclasses import replace
 
 import pytest
 
-from broker.core.answers.verdict import Verdict
-from broker.core.commands import AttemptEntry, Call
-from broker.core.events import Answered, Crashed, Draining
-from broker.core.pricing.law_identification import TokenUsage as Reported
-from broker.core.ticket import CallNumber, LanePartition, Source
-from broker.service.payloads import Payload
-from schemas.codec import decode_request
-from schemas.outcome import Usage
-from schemas.record import Record
+from headrace.broker.core.answers.verdict import Verdict
+from headrace.broker.core.commands import AttemptEntry, Call
+from headrace.broker.core.events import Answered, Crashed, Draining
+from headrace.broker.core.pricing.law_identification import TokenUsage as Reported
+from headrace.broker.core.ticket import CallNumber, LanePartition, Source
+from headrace.broker.service.payloads import Payload
+from headrace.schemas.codec import decode_request
+from headrace.schemas.outcome import Usage
+from headrace.schemas.record import Record
 from tests.unit.core.specimens import candidate, ticket
 from tests.unit.service.driving import CALL, OK, Rig, driving
 from tests.virtual_time import VIRTUAL_TIME
@@ -74,7 +74,7 @@ async def test_an_instant_that_the_core_names_no_more_wakes_nothing() -> None:
 
 
 async def test_a_call_that_does_not_hear_of_its_end_is_told_again() -> None:
-    """A library may lose a cancellation (`broker.tasks`)."""
+    """A library may lose a cancellation (`headrace.broker.tasks`)."""
 
     async def deaf(_call: Call, _cargo: Payload) -> tuple[Verdict, int]:
         try:

@@ -3,13 +3,13 @@
 import asyncio
 from dataclasses import replace
 
-from broker.core.answers.verdict import Verdict
-from broker.core.commands import AttemptEntry, Call, CancelCall
-from broker.core.events import Answered, CallNotSent, Committed
-from broker.core.identity.dedupe import Identity
-from broker.core.requests.ledger_notes import LedgerNotes
-from broker.core.ticket import CallNumber, TicketNumber
-from broker.service.payloads import Payload
+from headrace.broker.core.answers.verdict import Verdict
+from headrace.broker.core.commands import AttemptEntry, Call, CancelCall
+from headrace.broker.core.events import Answered, CallNotSent, Committed
+from headrace.broker.core.identity.dedupe import Identity
+from headrace.broker.core.requests.ledger_notes import LedgerNotes
+from headrace.broker.core.ticket import CallNumber, TicketNumber
+from headrace.broker.service.payloads import Payload
 from tests.unit.core.specimens import candidate, ticket
 from tests.unit.service.driving import OK, Rig, driving, ok
 from tests.virtual_time import VIRTUAL_TIME

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from broker.service.gc_tuning import GIVES_BACK_EVERY_S, OBJECTS_BETWEEN, collect_rarely, give_back, trimming
-from broker.tasks import ended
+from headrace.broker.service.gc_tuning import GIVES_BACK_EVERY_S, OBJECTS_BETWEEN, collect_rarely, give_back, trimming
+from headrace.broker.tasks import ended
 from tests.virtual_time import VIRTUAL_TIME
 
 MIB = 1_048_576

@@ -12,17 +12,17 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
-from broker.core.answers.verdict import Answer, judge
-from broker.core.commands import Batch, BreakerClosed, BreakerOpened, Call, Complete, Publish, Settlement
-from broker.core.events import Committed
-from broker.core.ticket import CallNumber
-from broker.ports import ReplyTopic
-from broker.service.health import Health
-from broker.service.metrics.logs import Printer, Sparingly, Unfailing
-from broker.service.metrics.telemetry import MS_MAX, in_seconds
-from broker.service.status.presentable import json_text
-from broker.service.status.web import Web
-from broker.testing.kafka_doors import MemoryReplyTopics
+from headrace.broker.core.answers.verdict import Answer, judge
+from headrace.broker.core.commands import Batch, BreakerClosed, BreakerOpened, Call, Complete, Publish, Settlement
+from headrace.broker.core.events import Committed
+from headrace.broker.core.ticket import CallNumber
+from headrace.broker.ports import ReplyTopic
+from headrace.broker.service.health import Health
+from headrace.broker.service.metrics.logs import Printer, Sparingly, Unfailing
+from headrace.broker.service.metrics.telemetry import MS_MAX, in_seconds
+from headrace.broker.service.status.presentable import json_text
+from headrace.broker.service.status.web import Web
+from headrace.broker.testing.kafka_doors import MemoryReplyTopics
 from tests.unit.service.rig import Process, World, led, settings_of, until, warmed
 from tests.virtual_time import VIRTUAL_TIME
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from broker.settings.cautions import WITHOUT_EFFECT, cautions
-from broker.settings.known import group_at
-from broker.settings.load import load_with_origins
+from headrace.broker.settings.cautions import WITHOUT_EFFECT, cautions
+from headrace.broker.settings.known import group_at
+from headrace.broker.settings.load import load_with_origins
 
 QUIET = {"OPENAI_API_KEY": "k", "HEADRACE_MODELS__ALLOW": "gpt-4o-mini*"}
 

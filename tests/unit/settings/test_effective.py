@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from broker.settings.effective import SettingRow, rows
-from broker.settings.load import load_with_origins
-from broker.settings.origins import SourceKind
-from broker.settings.urls import HttpUrl, RedisUrl
+from headrace.broker.settings.effective import SettingRow, rows
+from headrace.broker.settings.load import load_with_origins
+from headrace.broker.settings.origins import SourceKind
+from headrace.broker.settings.urls import HttpUrl, RedisUrl
 
 SECRETS = {
     "OPENAI_API_KEY": "sk-hush",

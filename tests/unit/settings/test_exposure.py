@@ -5,8 +5,8 @@ from pathlib import Path
 
 import yaml
 
-from broker.settings.urls import is_loopback
-from broker.settings.whole import Settings
+from headrace.broker.settings.urls import is_loopback
+from headrace.broker.settings.whole import Settings
 
 ROOT = Path(__file__).parents[3]
 VARIABLES = ("HEADRACE_DISPATCHER__HTTP_HOST", "HEADRACE_RETRIER__HTTP_HOST")

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from broker.core.bounds import (
+from headrace.broker.core.bounds import (
     CAUTIOUS_BATCH_MAX,
     LEVEL_BYTES,
     LEVEL_NAME_CHAR_BYTES,
@@ -14,10 +14,10 @@ from broker.core.bounds import (
     STANDS_A_CLAIM_MAX,
     STARTED_A_LINE_MAX,
 )
-from broker.core.identity.outcome_index import RENEWALS_MAX, RETOLD_MAX
-from broker.errors import SettingsError
-from broker.service.publishing.totals import KIND_CHARS_MAX, KINDS_MAX
-from broker.settings.fitting import (
+from headrace.broker.core.identity.outcome_index import RENEWALS_MAX, RETOLD_MAX
+from headrace.broker.errors import SettingsError
+from headrace.broker.service.publishing.totals import KIND_CHARS_MAX, KINDS_MAX
+from headrace.broker.settings.fitting import (
     CHUNK_BYTES_MIN,
     CONTROL_BYTES_MIN,
     DEAD_LETTER_BYTES_MIN,
@@ -27,11 +27,11 @@ from broker.settings.fitting import (
     ledger_line_bytes_max,
     offsets_bytes_max,
 )
-from broker.settings.load import load_settings
-from broker.settings.whole import Settings
-from schemas.codec import encode_ledger
-from schemas.ids import ID_LENGTH_MAX
-from schemas.ledger import (
+from headrace.broker.settings.load import load_settings
+from headrace.broker.settings.whole import Settings
+from headrace.schemas.codec import encode_ledger
+from headrace.schemas.ids import ID_LENGTH_MAX
+from headrace.schemas.ledger import (
     DEADLINE_MAX_S,
     AwaitedEntry,
     LedgerEntry,

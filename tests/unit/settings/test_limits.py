@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from broker.settings.whole import Settings
+from headrace.broker.settings.whole import Settings
 
 
 def _settings(**limits: dict[str, Any]) -> Settings:

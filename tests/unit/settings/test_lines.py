@@ -2,7 +2,7 @@
 
 import tomllib
 
-from broker.settings.lines import line_at, lines_of
+from headrace.broker.settings.lines import line_at, lines_of
 
 WRITTEN = '''# a comment, and = a sign
 kafka.topic_prefix = "x"

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from broker.errors import SettingsError
-from broker.settings.load import load_settings, load_with_origins
-from broker.settings.whole import Settings
+from headrace.broker.errors import SettingsError
+from headrace.broker.settings.load import load_settings, load_with_origins
+from headrace.broker.settings.whole import Settings
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from broker.errors import SettingsError
-from broker.settings.load import examine, load_settings
+from headrace.broker.errors import SettingsError
+from headrace.broker.settings.load import examine, load_settings
 
 IN_THE_FILE = {
     '[kafka]\nbootstrap_serverz = "a:1"': "kafka.bootstrap_serverz (from FILE:2) is not a setting: the nearest is "

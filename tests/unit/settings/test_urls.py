@@ -6,10 +6,10 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from broker.adapters.redis.lease import connected
-from broker.errors import SettingsError
-from broker.settings.load import load_settings
-from broker.settings.urls import HttpUrl, RedisUrl, UrlError, is_loopback
+from headrace.broker.adapters.redis.lease import connected
+from headrace.broker.errors import SettingsError
+from headrace.broker.settings.load import load_settings
+from headrace.broker.settings.urls import HttpUrl, RedisUrl, UrlError, is_loopback
 
 TEXT = st.text(min_size=1, max_size=30)
 SPECIAL = st.text("ab1/#?@:%&=+[] ü℀\t\n", min_size=1, max_size=12)

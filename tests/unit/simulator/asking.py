@@ -3,13 +3,13 @@
 import json
 from typing import Any
 
-from broker.simulator.books import Books
-from broker.simulator.exchange import Exchange, IncomingCall
-from broker.simulator.limiter import Limiter
-from broker.simulator.pricing import Endpoint
-from broker.simulator.reply import Reply
-from broker.simulator.settings import UpstreamSettings
-from broker.simulator.streams import AnswerStream
+from headrace.broker.simulator.books import Books
+from headrace.broker.simulator.exchange import Exchange, IncomingCall
+from headrace.broker.simulator.limiter import Limiter
+from headrace.broker.simulator.pricing import Endpoint
+from headrace.broker.simulator.reply import Reply
+from headrace.broker.simulator.settings import UpstreamSettings
+from headrace.broker.simulator.streams import AnswerStream
 
 KEY = {"authorization": "Bearer anything"}
 HELLO: dict[str, Any] = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Company: Acme\nHello"}]}

@@ -1,5 +1,5 @@
-from broker.simulator.account import Account, Scene
-from broker.simulator.admission import (
+from headrace.broker.simulator.account import Account, Scene
+from headrace.broker.simulator.admission import (
     DAY_US,
     MINUTE_US,
     SECOND_US,
@@ -9,9 +9,9 @@ from broker.simulator.admission import (
     Refusal,
     RefusedCost,
 )
-from broker.simulator.behaviours.bounds import Behaviour
-from broker.simulator.behaviours.catalogue import behaviour
-from broker.simulator.behaviours.enforcement import (
+from headrace.broker.simulator.behaviours.bounds import Behaviour
+from headrace.broker.simulator.behaviours.catalogue import behaviour
+from headrace.broker.simulator.behaviours.enforcement import (
     ChargedRefusals,
     Foreign,
     LimitChange,
@@ -20,7 +20,7 @@ from broker.simulator.behaviours.enforcement import (
     ProjectLimits,
     Quantised,
 )
-from broker.simulator.rules import Limits
+from headrace.broker.simulator.rules import Limits
 
 PLENTY = 10**6
 

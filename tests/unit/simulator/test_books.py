@@ -1,9 +1,9 @@
 import pytest
 
-from broker.simulator.admission import Metric
-from broker.simulator.books import Books, StreamEnd
-from broker.simulator.limiter import Limits
-from broker.simulator.tally import Tally
+from headrace.broker.simulator.admission import Metric
+from headrace.broker.simulator.books import Books, StreamEnd
+from headrace.broker.simulator.limiter import Limits
+from headrace.broker.simulator.tally import Tally
 
 
 def books(ids_max: int = 1_000) -> Books:

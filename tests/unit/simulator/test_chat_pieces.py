@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from broker.simulator.chat_pieces import chat_pieces
-from broker.simulator.pricing import Endpoint
-from broker.simulator.streams import AnswerStream, Break, Manner, stream_of
+from headrace.broker.simulator.chat_pieces import chat_pieces
+from headrace.broker.simulator.pricing import Endpoint
+from headrace.broker.simulator.streams import AnswerStream, Break, Manner, stream_of
 from tests.unit.simulator.asking import HELLO, Desk, stream_of_reply
 
 WITH_USAGE = {"stream_options": {"include_usage": True}}

@@ -3,11 +3,11 @@ from typing import Any
 
 import pytest
 
-from broker.simulator.behaviours.catalogue import behaviour
-from broker.simulator.pricing import Endpoint
-from broker.simulator.script import Scripted
-from broker.simulator.settings import UpstreamSettings
-from broker.simulator.streams import Break, Manner
+from headrace.broker.simulator.behaviours.catalogue import behaviour
+from headrace.broker.simulator.pricing import Endpoint
+from headrace.broker.simulator.script import Scripted
+from headrace.broker.simulator.settings import UpstreamSettings
+from headrace.broker.simulator.streams import Break, Manner
 from tests.unit.simulator.asking import (
     ASKED,
     HELLO,

@@ -2,8 +2,8 @@ from typing import Any
 
 import pytest
 
-from broker.simulator.behaviours.enforcement import LimitChange, SharedLimit
-from broker.simulator.limiter import (
+from headrace.broker.simulator.behaviours.enforcement import LimitChange, SharedLimit
+from headrace.broker.simulator.limiter import (
     DAY_US,
     MINUTE_US,
     Account,
@@ -16,7 +16,7 @@ from broker.simulator.limiter import (
     RefusedCost,
     Scene,
 )
-from broker.simulator.wording import go_duration
+from headrace.broker.simulator.wording import go_duration
 from tests.unit.simulator.recorded import HEADERS, REFUSALS
 
 FORMULA_ROWS = [row for row in REFUSALS if row["used"] is not None and row["retry_after_ms"] is not None]

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from broker.simulator.pricing import (
+from headrace.broker.simulator.pricing import (
     ChatLaw,
     Endpoint,
     Size,

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from broker.simulator.pricing import Endpoint
-from broker.simulator.response_pieces import response_pieces
-from broker.simulator.streams import AnswerStream, Break, Manner
+from headrace.broker.simulator.pricing import Endpoint
+from headrace.broker.simulator.response_pieces import response_pieces
+from headrace.broker.simulator.streams import AnswerStream, Break, Manner
 from tests.unit.simulator.asking import ASKED, Desk, stream_of_reply
 
 DELTA = "response.output_text.delta"

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from broker.simulator.answers import AnswerIngredients, answer_body
-from broker.simulator.pricing import Endpoint
-from broker.simulator.streams import AnswerStream, Break, Delta, Manner, spelled, stream_of
+from headrace.broker.simulator.answers import AnswerIngredients, answer_body
+from headrace.broker.simulator.pricing import Endpoint
+from headrace.broker.simulator.streams import AnswerStream, Break, Delta, Manner, spelled, stream_of
 
 ODD = [
     "",

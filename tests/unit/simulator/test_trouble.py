@@ -3,11 +3,11 @@ from typing import Any
 
 import pytest
 
-from broker.core.answers.verdict import Answer, Meaning, judge
-from broker.core.budget.budget import Budget, LimitBeliefs
-from broker.simulator.behaviours.catalogue import behaviour
-from broker.simulator.reply import Reply
-from broker.simulator.streams import Manner
+from headrace.broker.core.answers.verdict import Answer, Meaning, judge
+from headrace.broker.core.budget.budget import Budget, LimitBeliefs
+from headrace.broker.simulator.behaviours.catalogue import behaviour
+from headrace.broker.simulator.reply import Reply
+from headrace.broker.simulator.streams import Manner
 from tests.unit.simulator.asking import Desk, error_of, numbered, plentiful, stream_of_reply
 
 TROUBLE = {"error_rate": 0.2, "long_429_rate": 0.1, "stream_cut_rate": 0.1, "stream_error_rate": 0.1}

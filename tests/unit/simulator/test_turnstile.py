@@ -1,15 +1,15 @@
-from broker.simulator.admission import SECOND_US, Metric
-from broker.simulator.behaviours.bounds import Behaviour
-from broker.simulator.behaviours.catalogue import behaviour
-from broker.simulator.behaviours.enforcement import ChargeLaw
-from broker.simulator.books import Books
-from broker.simulator.limiter import Limiter
-from broker.simulator.pricing import ChatLaw, Endpoint, Size
-from broker.simulator.reply import Reply
-from broker.simulator.settings import UpstreamSettings
-from broker.simulator.speech import Speech
-from broker.simulator.turnstile import Turnstile
-from broker.simulator.virtual import Ask
+from headrace.broker.simulator.admission import SECOND_US, Metric
+from headrace.broker.simulator.behaviours.bounds import Behaviour
+from headrace.broker.simulator.behaviours.catalogue import behaviour
+from headrace.broker.simulator.behaviours.enforcement import ChargeLaw
+from headrace.broker.simulator.books import Books
+from headrace.broker.simulator.limiter import Limiter
+from headrace.broker.simulator.pricing import ChatLaw, Endpoint, Size
+from headrace.broker.simulator.reply import Reply
+from headrace.broker.simulator.settings import UpstreamSettings
+from headrace.broker.simulator.speech import Speech
+from headrace.broker.simulator.turnstile import Turnstile
+from headrace.broker.simulator.virtual import Ask
 
 SIZE = Size.chat(400, answer_max=1_000)  # 100 tokens of text
 OPENED_US = 5 * SECOND_US

@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 
-from broker.simulator.admission import MINUTE_US, SECOND_US, Metric
-from broker.simulator.behaviours.bounds import Behaviour
-from broker.simulator.behaviours.catalogue import NAMED, behaviour
-from broker.simulator.pricing import Endpoint, Size, size_of
-from broker.simulator.settings import UpstreamSettings
-from broker.simulator.virtual import Ask, VirtualAnswer, VirtualUpstream, Visit
-from broker.simulator.wording import limit_headers
+from headrace.broker.simulator.admission import MINUTE_US, SECOND_US, Metric
+from headrace.broker.simulator.behaviours.bounds import Behaviour
+from headrace.broker.simulator.behaviours.catalogue import NAMED, behaviour
+from headrace.broker.simulator.pricing import Endpoint, Size, size_of
+from headrace.broker.simulator.settings import UpstreamSettings
+from headrace.broker.simulator.virtual import Ask, VirtualAnswer, VirtualUpstream, Visit
+from headrace.broker.simulator.wording import limit_headers
 from tests.unit.simulator.asking import Desk, numbered
 
 SIZE = Size.chat(3_600)  # 902 tokens by the law of 2025

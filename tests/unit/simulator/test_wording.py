@@ -3,8 +3,8 @@ from typing import Any
 
 import pytest
 
-from broker.simulator.limiter import DAY_US, MINUTE_US, HeaderTriple, Metric, Refusal
-from broker.simulator.wording import (
+from headrace.broker.simulator.limiter import DAY_US, MINUTE_US, HeaderTriple, Metric, Refusal
+from headrace.broker.simulator.wording import (
     ORGANIZATION,
     failure_body,
     go_duration,

@@ -4,10 +4,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from broker.testing.client_doors import MemoryClientDoors
-from broker.testing.kafka import KafkaLink, MemoryKafka
-from schemas.record import Record
-from schemas.topics import TopicShape, topics
+from headrace.broker.testing.client_doors import MemoryClientDoors
+from headrace.broker.testing.kafka import KafkaLink, MemoryKafka
+from headrace.schemas.record import Record
+from headrace.schemas.topics import TopicShape, topics
 from tests.contract.changing_topics_contract import PARTITIONS, ChangingTopics, ChangingTopicsContract
 
 

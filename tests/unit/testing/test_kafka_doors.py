@@ -6,12 +6,12 @@ from collections.abc import Callable
 
 import pytest
 
-from broker.errors import LogUnavailable, ProducerDead
-from broker.ports import StoredOffset, TopicPartition, UnreadableRange
-from broker.testing.kafka import CommitFault, KafkaLink, MemoryKafka
-from broker.testing.kafka_doors import MemoryChunks, MemoryLane, MemoryReplyTopics
-from broker.testing.kafka_log import PartitionLog
-from schemas.record import Record
+from headrace.broker.errors import LogUnavailable, ProducerDead
+from headrace.broker.ports import StoredOffset, TopicPartition, UnreadableRange
+from headrace.broker.testing.kafka import CommitFault, KafkaLink, MemoryKafka
+from headrace.broker.testing.kafka_doors import MemoryChunks, MemoryLane, MemoryReplyTopics
+from headrace.broker.testing.kafka_log import PartitionLog
+from headrace.schemas.record import Record
 from tests.contract.chunk_log_contract import ChunkLogContract, ChunkWorld
 from tests.contract.coordinators_contract import CoordinatorsContract
 from tests.contract.kafka_world import KafkaWorld, outgoing, read, taken, texts, values

@@ -2,8 +2,8 @@
 
 import pytest
 
-from broker.errors import LeaseUnavailable
-from broker.testing.lease import MemoryLease, MemoryLeaseStore
+from headrace.broker.errors import LeaseUnavailable
+from headrace.broker.testing.lease import MemoryLease, MemoryLeaseStore
 from tests.contract.lease_contract import TTL_MS, LeaseContract, LeaseWorld
 
 

@@ -5,14 +5,14 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from broker.client import GenerationClient
-from broker.client_ports import ClientDoors
-from broker.errors import GenerationFailed, LogUnavailable
-from broker.testing import Asked, MemoryBroker, Said, Silence
-from broker.testing.upstream import answer_text
-from consumers.chunks import ChunkReader, Told
-from consumers.results import ResultReader
-from schemas.outcome import Completed, Usage
+from headrace.broker.client import GenerationClient
+from headrace.broker.client_ports import ClientDoors
+from headrace.broker.errors import GenerationFailed, LogUnavailable
+from headrace.broker.testing import Asked, MemoryBroker, Said, Silence
+from headrace.broker.testing.upstream import answer_text
+from headrace.consumers.chunks import ChunkReader, Told
+from headrace.consumers.results import ResultReader
+from headrace.schemas.outcome import Completed, Usage
 from tests.contract.broker_contract import BODY
 from tests.contract.handling_contract import HandlingContract
 

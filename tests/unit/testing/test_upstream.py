@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from broker.core.answers.verdict import Meaning, judge
-from broker.ports import UpstreamApi
-from broker.service.calls.caller import usage_of
-from broker.testing.counter import RoughCounter
-from broker.testing.upstream import Asked, Said, ScriptedUpstream, Silence, completion
-from schemas.delta import Delta, text_of
+from headrace.broker.core.answers.verdict import Meaning, judge
+from headrace.broker.ports import UpstreamApi
+from headrace.broker.service.calls.caller import usage_of
+from headrace.broker.testing.counter import RoughCounter
+from headrace.broker.testing.upstream import Asked, Said, ScriptedUpstream, Silence, completion
+from headrace.schemas.delta import Delta, text_of
 from tests.contract.upstream_contract import HELLO, TIMEOUT_S, Served, Stops, UpstreamContract, UpstreamWorld
 
 pytestmark = pytest.mark.looptime

@@ -2,9 +2,15 @@
 
 import asyncio
 
-from broker.testing.kafka import KafkaLink, MemoryKafka
-from broker.testing.kafka_doors import MemoryCoordinators, MemoryLane, MemoryLedger, MemoryOffsets, MemoryTransactions
-from schemas.record import Record
+from headrace.broker.testing.kafka import KafkaLink, MemoryKafka
+from headrace.broker.testing.kafka_doors import (
+    MemoryCoordinators,
+    MemoryLane,
+    MemoryLedger,
+    MemoryOffsets,
+    MemoryTransactions,
+)
+from headrace.schemas.record import Record
 from tests.contract.kafka_world import PARTITIONS
 
 WALL_MS = 1_790_000_000_000

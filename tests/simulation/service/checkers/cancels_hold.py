@@ -7,10 +7,10 @@ Nor can it end what tells of a conflict of ids: that was sent under another id, 
 
 from collections.abc import Iterator
 
-from broker.core.progress.partition_progress import PartitionProgress
-from broker.ports import TopicPartition
-from schemas import topics
-from schemas.ids import id_hash
+from headrace.broker.core.progress.partition_progress import PartitionProgress
+from headrace.broker.ports import TopicPartition
+from headrace.schemas import topics
+from headrace.schemas.ids import id_hash
 from tests.progress_seen import done_of
 from tests.simulation.service.history import History
 from tests.simulation.service.scenario import PREFIX

@@ -13,12 +13,12 @@ conflict by another leader (seed 85).
 from collections.abc import Iterator
 from typing import Any
 
-from schemas import headers as names
-from schemas.dead_letter import Origin
-from schemas.ids import request_digest
-from schemas.record import Record
-from schemas.replay_codec import new_id_of
-from schemas.request_codec import DecodedRequest, Undecodable, decode_request
+from headrace.schemas import headers as names
+from headrace.schemas.dead_letter import Origin
+from headrace.schemas.ids import request_digest
+from headrace.schemas.record import Record
+from headrace.schemas.replay_codec import new_id_of
+from headrace.schemas.request_codec import DecodedRequest, Undecodable, decode_request
 from tests.simulation.service.checkers.answers_belong_to_their_requests import number_of
 from tests.simulation.service.history import DEAD_LETTERS, Commit, History
 from tests.simulation.service.producers import Sent

@@ -3,8 +3,8 @@
 from collections import Counter
 from collections.abc import Iterator
 
-from schemas.headers import CE_SUBJECT, ORIGIN, RUN
-from schemas.record import Record
+from headrace.schemas.headers import CE_SUBJECT, ORIGIN, RUN
+from headrace.schemas.record import Record
 from tests.simulation.service.history import DEAD_LETTERS, History
 
 

@@ -10,9 +10,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from schemas.codec import decode_request
-from schemas.request import deadline_of
-from schemas.request_codec import DecodedRequest
+from headrace.schemas.codec import decode_request
+from headrace.schemas.request import deadline_of
+from headrace.schemas.request_codec import DecodedRequest
 from tests.simulation.service.history import History
 from tests.simulation.service.producers import Sent
 from tests.simulation.service.scenario import MODELS, WALL

@@ -9,8 +9,8 @@ lines within seconds does so each time.
 from collections import Counter
 from collections.abc import Iterator
 
-from broker.core.bounds import DEATHS_BEFORE_CAUTION
-from schemas.ledger import LedgerKind
+from headrace.broker.core.bounds import DEATHS_BEFORE_CAUTION
+from headrace.schemas.ledger import LedgerKind
 from tests.simulation.service.history import Deadly, History
 
 BY_DECODING, BY_CALLING, BY_CALLING_AT_ONCE = 5, 4, 6

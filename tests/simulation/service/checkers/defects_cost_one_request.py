@@ -6,7 +6,7 @@ Three deaths may be held against an innocent call (`docs/guarantees.md`): one fo
 from collections import Counter
 from collections.abc import Iterator
 
-from broker.core.requests.triage import CALLS_KILL
+from headrace.broker.core.requests.triage import CALLS_KILL
 from tests.simulation.service.history import History
 from tests.simulation.service.scenario import DEADLY_CALL, FLAW_IN_CALLING, FLAW_IN_READING, POISON
 

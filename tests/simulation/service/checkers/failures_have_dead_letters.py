@@ -7,9 +7,9 @@ id, whatever run its record names: where that stands, `conflicts_are_told` looks
 from collections import Counter
 from collections.abc import Iterator
 
-from schemas import headers as names
-from schemas.outcome import FailureReason
-from schemas.record import Record
+from headrace.schemas import headers as names
+from headrace.schemas.outcome import FailureReason
+from headrace.schemas.record import Record
 from tests.simulation.service.history import DEAD_LETTERS, Commit, History
 from tests.simulation.service.troubles import named_in
 

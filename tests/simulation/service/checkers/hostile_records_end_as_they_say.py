@@ -6,7 +6,7 @@ has one outcome, and each record without an id its letter, other checkers say.
 
 from collections.abc import Iterator
 
-from schemas.outcome import FailureReason
+from headrace.schemas.outcome import FailureReason
 from tests.hostile.records import ANSWERED, FAILED
 from tests.simulation.service.history import History
 from tests.simulation.service.strangers import drawn

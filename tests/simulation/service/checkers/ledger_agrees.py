@@ -3,8 +3,8 @@
 from collections import Counter
 from collections.abc import Iterator
 
-from schemas.ids import id_hash
-from schemas.ledger import LedgerState
+from headrace.schemas.ids import id_hash
+from headrace.schemas.ledger import LedgerState
 from tests.simulation.service.history import Commit, History
 
 _ANSWERED = {LedgerState.COMPLETED: "completed", LedgerState.FAILED: "failed", LedgerState.WITHDRAWN: "failed"}

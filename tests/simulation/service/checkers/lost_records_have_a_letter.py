@@ -5,7 +5,7 @@ A record of an id that has an outcome needs none, nor does one that has a letter
 
 from collections.abc import Iterator
 
-from schemas import headers as names
+from headrace.schemas import headers as names
 from tests.simulation.service.history import DEAD_LETTERS, History
 
 REASON = b"lost_by_retention"

@@ -10,12 +10,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from broker.errors import IdConflict
-from broker.outcome_wait import OutcomeWait
-from schemas.codec import decode_outcome
-from schemas.expectation import Expectation
-from schemas.outcome import Completed, Outcome
-from schemas.request_codec import DecodedRequest, decode_request
+from headrace.broker.errors import IdConflict
+from headrace.broker.outcome_wait import OutcomeWait
+from headrace.schemas.codec import decode_outcome
+from headrace.schemas.expectation import Expectation
+from headrace.schemas.outcome import Completed, Outcome
+from headrace.schemas.request_codec import DecodedRequest, decode_request
 from tests.simulation.service.checkers.answers_belong_to_their_requests import number_of
 from tests.simulation.service.checkers.conflicts_are_told import told_of_conflict
 from tests.simulation.service.history import RESULTS, History

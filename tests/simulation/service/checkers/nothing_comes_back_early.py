@@ -6,9 +6,9 @@ Where Redis does not answer, a wrong clock cannot be told from a right one. Wait
 from collections.abc import Iterator
 from datetime import timedelta
 
-from schemas import headers as names
-from schemas.instants import from_wire
-from schemas.record import Record
+from headrace.schemas import headers as names
+from headrace.schemas.instants import from_wire
+from headrace.schemas.record import Record
 from tests.simulation.service.history import RETRIER, History
 from tests.simulation.service.scenario import WALL
 

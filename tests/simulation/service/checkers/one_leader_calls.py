@@ -8,8 +8,8 @@ Redis' word until its next transaction, which it begins within a second, has fai
 
 from collections.abc import Iterator
 
-from broker.core.bounds import COMMIT_PATIENCE_MS, PROBE_EVERY_MS
-from broker.core.config import LeaseTimes
+from headrace.broker.core.bounds import COMMIT_PATIENCE_MS, PROBE_EVERY_MS
+from headrace.broker.core.config import LeaseTimes
 from tests.simulation.service.history import History
 
 TRUST_S = LeaseTimes().proof_ms / 1_000

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from math import inf
 
-from schemas import headers as names
+from headrace.schemas import headers as names
 from tests.simulation.service.history import FAILURES, RETRIER, History
 from tests.simulation.service.troubles import id_in
 

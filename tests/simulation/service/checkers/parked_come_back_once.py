@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from schemas import topics
+from headrace.schemas import topics
 from tests.simulation.service.history import RETRIER, History
 from tests.simulation.service.scenario import PREFIX
 

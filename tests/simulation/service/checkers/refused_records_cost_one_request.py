@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from schemas.outcome import FailureReason
+from headrace.schemas.outcome import FailureReason
 from tests.simulation.service.history import History
 
 

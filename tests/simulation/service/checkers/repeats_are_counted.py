@@ -9,7 +9,7 @@ retention has removed, tell nothing.
 
 from collections.abc import Iterator
 
-from schemas.ids import id_hash
+from headrace.schemas.ids import id_hash
 from tests.simulation.service.history import History
 from tests.simulation.service.openai import Arrival
 

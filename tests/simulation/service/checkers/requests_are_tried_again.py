@@ -6,7 +6,7 @@ Attempts that never reached OpenAI count as well, so more than one must have arr
 from collections import Counter
 from collections.abc import Iterator
 
-from schemas.outcome import FailureReason
+from headrace.schemas.outcome import FailureReason
 from tests.simulation.service.history import History
 from tests.simulation.service.strangers import is_strange
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from schemas.ledger import LedgerKind
+from headrace.schemas.ledger import LedgerKind
 from tests.simulation.service.history import History
 
 

@@ -2,18 +2,18 @@
 
 from unittest.mock import patch
 
-from broker.core.answers import verdict
-from broker.core.answers.base_url import Addressee, Ruling
-from broker.core.answers.classification import Meaning
-from broker.core.commands import Call
-from broker.core.dispatch import Dispatch
-from broker.core.events import Answered, CallNotSent, Crashed
-from broker.core.requests.interrupted_calls import InterruptedCalls
-from broker.core.requests.predecessor import PredecessorState
-from broker.core.requests.recall import RecallPolicy
-from broker.service.containment import Containment
-from broker.service.driver import Driver, _usage
-from broker.service.payloads import Payload
+from headrace.broker.core.answers import verdict
+from headrace.broker.core.answers.base_url import Addressee, Ruling
+from headrace.broker.core.answers.classification import Meaning
+from headrace.broker.core.commands import Call
+from headrace.broker.core.dispatch import Dispatch
+from headrace.broker.core.events import Answered, CallNotSent, Crashed
+from headrace.broker.core.requests.interrupted_calls import InterruptedCalls
+from headrace.broker.core.requests.predecessor import PredecessorState
+from headrace.broker.core.requests.recall import RecallPolicy
+from headrace.broker.service.containment import Containment
+from headrace.broker.service.driver import Driver, _usage
+from headrace.broker.service.payloads import Payload
 from tests.simulation.service.mutants.committing import Patch
 from tests.simulation.service.mutants.planting import planted
 

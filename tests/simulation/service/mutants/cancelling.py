@@ -4,14 +4,14 @@ from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
 
-from broker.core.commands import Batch, Discard
-from broker.core.identity import dedupe as identities
-from broker.core.identity.dedupe import DedupeDecision
-from broker.core.identity.outcome_index import Fate, Identity, KnownFate
-from broker.core.identity.pending_cancels import CancelRecord, PendingCancels
-from broker.core.requests.triage import Triage
-from broker.core.ticket import State, Ticket
-from broker.service.publishing import ledger_lines as ledger_codec
+from headrace.broker.core.commands import Batch, Discard
+from headrace.broker.core.identity import dedupe as identities
+from headrace.broker.core.identity.dedupe import DedupeDecision
+from headrace.broker.core.identity.outcome_index import Fate, Identity, KnownFate
+from headrace.broker.core.identity.pending_cancels import CancelRecord, PendingCancels
+from headrace.broker.core.requests.triage import Triage
+from headrace.broker.core.ticket import State, Ticket
+from headrace.broker.service.publishing import ledger_lines as ledger_codec
 from tests.simulation.service.mutants.committing import Patch
 from tests.simulation.service.mutants.planting import planted
 
@@ -42,7 +42,7 @@ def waiting_cancels_are_not_written() -> Patch:
     def step_record(batch: Batch, *rest: Any, **more: Any) -> Any:
         return whole(replace(batch, cancels=()), *rest, **more)
 
-    return patch("broker.service.publishing.records.step_record", step_record)
+    return patch("headrace.broker.service.publishing.records.step_record", step_record)
 
 
 @planted(8)

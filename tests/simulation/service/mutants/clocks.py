@@ -2,10 +2,10 @@
 
 from unittest.mock import patch
 
-from broker.clock import WallClock
-from broker.ports import LedgerStart
-from broker.service.leadership.clock_check import ByTheLeader, Timekeeper
-from broker.service.leadership.ledger_follower import LedgerFollower
+from headrace.broker.clock import WallClock
+from headrace.broker.ports import LedgerStart
+from headrace.broker.service.leadership.clock_check import ByTheLeader, Timekeeper
+from headrace.broker.service.leadership.ledger_follower import LedgerFollower
 from tests.simulation.service.mutants.committing import Patch
 from tests.simulation.service.mutants.planting import WAITS, planted
 

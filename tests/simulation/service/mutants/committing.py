@@ -5,17 +5,17 @@ from contextlib import AbstractContextManager
 from typing import Any, TypeAlias
 from unittest.mock import patch
 
-from broker.core.dispatch import Dispatch
-from broker.core.events import Event, Promoted, Setback
-from broker.core.progress.partition_progress import PartitionProgress, Stored
-from broker.core.requests.outbox import Outbox
-from broker.core.requests.settling import Settling
-from broker.core.requests.succession import Succession
-from broker.core.ticket import State, Ticket
-from broker.errors import ProducerDead
-from broker.ports import Outgoing, StoredOffset, TopicPartition, TransactionLog
-from broker.service.leadership.promotion import Promotion, RestoredState
-from broker.testing.kafka import MemoryKafka
+from headrace.broker.core.dispatch import Dispatch
+from headrace.broker.core.events import Event, Promoted, Setback
+from headrace.broker.core.progress.partition_progress import PartitionProgress, Stored
+from headrace.broker.core.requests.outbox import Outbox
+from headrace.broker.core.requests.settling import Settling
+from headrace.broker.core.requests.succession import Succession
+from headrace.broker.core.ticket import State, Ticket
+from headrace.broker.errors import ProducerDead
+from headrace.broker.ports import Outgoing, StoredOffset, TopicPartition, TransactionLog
+from headrace.broker.service.leadership.promotion import Promotion, RestoredState
+from headrace.broker.testing.kafka import MemoryKafka
 from tests.simulation.service.mutants.planting import MEMORY, planted
 from tests.simulation.service.wires import Transactions
 

@@ -3,16 +3,16 @@
 from typing import Any
 from unittest.mock import patch
 
-from broker.core.identity.dedupe import Identity
-from broker.core.requests.triage import CONFLICT, Triage
-from broker.core.ticket import Candidate, Ticket
-from broker.service.payloads import Payload
-from broker.service.publishing import outcomes
-from schemas.chunk import Chunk
-from schemas.dead_letter import Origin
-from schemas.expectation import BODY, TENANT, Expectation
-from schemas.outcome import Completed, Failed
-from schemas.replay_codec import new_id_of
+from headrace.broker.core.identity.dedupe import Identity
+from headrace.broker.core.requests.triage import CONFLICT, Triage
+from headrace.broker.core.ticket import Candidate, Ticket
+from headrace.broker.service.payloads import Payload
+from headrace.broker.service.publishing import outcomes
+from headrace.schemas.chunk import Chunk
+from headrace.schemas.dead_letter import Origin
+from headrace.schemas.expectation import BODY, TENANT, Expectation
+from headrace.schemas.outcome import Completed, Failed
+from headrace.schemas.replay_codec import new_id_of
 from tests.simulation.service.mutants.committing import Patch
 from tests.simulation.service.mutants.planting import planted
 
@@ -22,7 +22,7 @@ _differences = Expectation.differences
 @planted(11)
 def a_conflict_is_told_to_no_sender() -> Patch:
     """A request whose id is another's has a dead letter, and no outcome."""
-    return patch("broker.service.wiring.apart_hash", lambda _cargo, _nth: b"")
+    return patch("headrace.broker.service.wiring.apart_hash", lambda _cargo, _nth: b"")
 
 
 @planted(1, 11)
@@ -59,7 +59,7 @@ def an_answer_does_not_prove_whose_it_is() -> Patch:
     def completed(cargo: Payload, term: int) -> Any:
         return whole(cargo, term).model_copy(update={"tenant": None, "request_digest": None})
 
-    return patch("broker.service.publishing.records.completed", completed)
+    return patch("headrace.broker.service.publishing.records.completed", completed)
 
 
 def _blind_to(kind: str) -> Patch:
@@ -99,4 +99,4 @@ def a_conflict_does_not_say_with_which_id_it_was_sent() -> Patch:
     def failed(cargo: Payload, fail: Any, term: int) -> Any:
         return whole(cargo, fail, term).model_copy(update={"submitted_id": None})
 
-    return patch("broker.service.publishing.records.failed", failed)
+    return patch("headrace.broker.service.publishing.records.failed", failed)

@@ -3,17 +3,17 @@
 from collections.abc import Mapping
 from unittest.mock import patch
 
-from broker.core.answers import verdict
-from broker.core.answers.classification import Meaning
-from broker.core.commands import Call, Discard
-from broker.core.dispatch import Dispatch
-from broker.core.requests.failing_decisions import FailingDecisions, FailingGroup
-from broker.core.requests.predecessor import PredecessorState
-from broker.core.requests.triage import Triage
-from broker.core.ticket import Garbage, Ticket
-from broker.service.calls import caller
-from broker.service.calls.answer_body import AnswerBody, published
-from broker.service.leadership.ledger_follower import POLL_MS, LedgerFollower
+from headrace.broker.core.answers import verdict
+from headrace.broker.core.answers.classification import Meaning
+from headrace.broker.core.commands import Call, Discard
+from headrace.broker.core.dispatch import Dispatch
+from headrace.broker.core.requests.failing_decisions import FailingDecisions, FailingGroup
+from headrace.broker.core.requests.predecessor import PredecessorState
+from headrace.broker.core.requests.triage import Triage
+from headrace.broker.core.ticket import Garbage, Ticket
+from headrace.broker.service.calls import caller
+from headrace.broker.service.calls.answer_body import AnswerBody, published
+from headrace.broker.service.leadership.ledger_follower import POLL_MS, LedgerFollower
 from tests.simulation.service.mutants.committing import Patch
 from tests.simulation.service.mutants.planting import planted
 
@@ -28,7 +28,7 @@ def a_header_that_is_no_number_is_a_defect() -> Patch:
     def number(given: Mapping[str, bytes], name: str, _number_max: int) -> int:
         return int(given.get(name, b"0"))
 
-    return patch("schemas.request_codec._number", number)
+    return patch("headrace.schemas.request_codec._number", number)
 
 
 @planted(2, DEADLY)

@@ -2,15 +2,15 @@
 
 from unittest.mock import patch
 
-from broker.core.config import LeaseTimes
-from broker.core.lease import Candidacy, Trust
-from broker.errors import LeaseUnavailable
-from broker.ports import LeaseForeign, LeaseMine
-from broker.service.leadership import promotion
-from broker.service.leadership.leadership import Leadership
-from broker.service.leadership.ledger_follower import LedgerFollower
-from broker.service.leadership.promotion import Promotion
-from broker.service.leadership.renewal import Renewal
+from headrace.broker.core.config import LeaseTimes
+from headrace.broker.core.lease import Candidacy, Trust
+from headrace.broker.errors import LeaseUnavailable
+from headrace.broker.ports import LeaseForeign, LeaseMine
+from headrace.broker.service.leadership import promotion
+from headrace.broker.service.leadership.leadership import Leadership
+from headrace.broker.service.leadership.ledger_follower import LedgerFollower
+from headrace.broker.service.leadership.promotion import Promotion
+from headrace.broker.service.leadership.renewal import Renewal
 from tests.simulation.service.mutants.committing import Patch
 from tests.simulation.service.mutants.planting import planted
 

@@ -5,14 +5,14 @@ from datetime import datetime
 from typing import Any
 from unittest.mock import patch
 
-from broker.core.commands import Complete, DeadLetterOnly, Decision, Fail, Park, Settlement
-from broker.core.requests import transactions as batches
-from broker.core.ticket import Ticket
-from broker.ports import Outgoing
-from broker.service.payloads import Payload
-from broker.service.publishing import outcomes
-from broker.service.publishing.records import Publication
-from schemas import topics
+from headrace.broker.core.commands import Complete, DeadLetterOnly, Decision, Fail, Park, Settlement
+from headrace.broker.core.requests import transactions as batches
+from headrace.broker.core.ticket import Ticket
+from headrace.broker.ports import Outgoing
+from headrace.broker.service.payloads import Payload
+from headrace.broker.service.publishing import outcomes
+from headrace.broker.service.publishing.records import Publication
+from headrace.schemas import topics
 from tests.simulation.service.mutants.committing import Patch
 from tests.simulation.service.mutants.planting import planted
 
@@ -66,7 +66,7 @@ def answers_are_swapped() -> Patch:
         last["response"] = outcome.response
         return outcome.model_copy(update={"response": before})
 
-    return patch("broker.service.publishing.records.completed", completed)
+    return patch("headrace.broker.service.publishing.records.completed", completed)
 
 
 @planted(3)
@@ -99,7 +99,7 @@ def an_outcome_says_another_run() -> Patch:
     def completed(cargo: Payload, term: int) -> Any:
         return whole(cargo, term).model_copy(update={"run": 0})
 
-    return patch("broker.service.publishing.records.completed", completed)
+    return patch("headrace.broker.service.publishing.records.completed", completed)
 
 
 @planted(5)

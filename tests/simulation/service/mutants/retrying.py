@@ -4,15 +4,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from unittest.mock import patch
 
-from broker.ports import Fetched, Outgoing, TransactionLog
-from consumers.retries.releases import Releases, StoredReleases
-from consumers.retries.retrier import Retrier
-from consumers.retries.rewriting import Rewriting
-from schemas import headers as names
-from schemas.codec import encode_retry
-from schemas.dead_letter import Origin
-from schemas.failure import RetryableFailure
-from schemas.record import Record
+from headrace.broker.ports import Fetched, Outgoing, TransactionLog
+from headrace.consumers.retries.releases import Releases, StoredReleases
+from headrace.consumers.retries.retrier import Retrier
+from headrace.consumers.retries.rewriting import Rewriting
+from headrace.schemas import headers as names
+from headrace.schemas.codec import encode_retry
+from headrace.schemas.dead_letter import Origin
+from headrace.schemas.failure import RetryableFailure
+from headrace.schemas.record import Record
 from tests.simulation.service.mutants.committing import Patch
 from tests.simulation.service.mutants.planting import WAITS, planted
 
@@ -63,7 +63,7 @@ def a_copy_says_no_attempt() -> Patch:
         record = whole(failure, origin)
         return replace(record, headers=tuple(each for each in record.headers if each[0] != names.ATTEMPT))
 
-    return patch("consumers.retries.rewriting.encode_retry", encode)
+    return patch("headrace.consumers.retries.rewriting.encode_retry", encode)
 
 
 @planted(2)
@@ -74,7 +74,7 @@ def what_is_parked_again_keeps_its_number() -> Patch:
     def encode(failure: RetryableFailure, origin: Origin) -> Record:
         return whole(failure.model_copy(update={"attempt": min(failure.attempt, 1)}), origin)
 
-    return patch("consumers.retries.rewriting.encode_retry", encode)
+    return patch("headrace.consumers.retries.rewriting.encode_retry", encode)
 
 
 @planted(2)

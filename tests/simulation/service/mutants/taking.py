@@ -5,16 +5,16 @@ from datetime import datetime
 from functools import partial
 from unittest.mock import patch
 
-from broker.core.commands import Forget
-from broker.core.dispatch import Dispatch
-from broker.core.events import Lost
-from broker.core.progress.partition_progress import PartitionProgress
-from broker.core.progress.poison_records import CautiousRead, CrashHistory
-from broker.core.ticket import LanePartition, Source
-from broker.service.intake.entry import Entry, Read
-from broker.service.intake.lane_intake import LaneIntake
-from broker.service.leadership.promotion import Promotion
-from schemas.record import Record
+from headrace.broker.core.commands import Forget
+from headrace.broker.core.dispatch import Dispatch
+from headrace.broker.core.events import Lost
+from headrace.broker.core.progress.partition_progress import PartitionProgress
+from headrace.broker.core.progress.poison_records import CautiousRead, CrashHistory
+from headrace.broker.core.ticket import LanePartition, Source
+from headrace.broker.service.intake.entry import Entry, Read
+from headrace.broker.service.intake.lane_intake import LaneIntake
+from headrace.broker.service.leadership.promotion import Promotion
+from headrace.schemas.record import Record
 from tests.simulation.service.mutants.committing import Patch
 from tests.simulation.service.mutants.planting import planted
 

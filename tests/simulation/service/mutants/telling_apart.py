@@ -2,14 +2,14 @@
 
 from unittest.mock import patch
 
-from broker.core.dispatch import Dispatch
-from broker.core.events import Event
-from broker.core.identity import dedupe as identities
-from broker.core.identity.dedupe import DedupeDecision, DedupeTable
-from broker.core.identity.outcome_index import Fate, Identity, KnownFate
-from broker.core.requests.triage import Triage
-from broker.service.driver import Driver
-from broker.service.intake import pricer as pricing
+from headrace.broker.core.dispatch import Dispatch
+from headrace.broker.core.events import Event
+from headrace.broker.core.identity import dedupe as identities
+from headrace.broker.core.identity.dedupe import DedupeDecision, DedupeTable
+from headrace.broker.core.identity.outcome_index import Fate, Identity, KnownFate
+from headrace.broker.core.requests.triage import Triage
+from headrace.broker.service.driver import Driver
+from headrace.broker.service.intake import pricer as pricing
 from tests.simulation.service.mutants.committing import Patch
 from tests.simulation.service.mutants.planting import planted
 

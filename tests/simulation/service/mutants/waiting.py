@@ -3,16 +3,16 @@
 from typing import Any
 from unittest.mock import patch
 
-from broker.core.budget.budget import Budget
-from broker.core.budget.calibration import Calibration
-from broker.core.config import DispatchRules
-from broker.core.lanes.ordering_keys import OrderingKeys
-from broker.core.requests.due import DueTickets
-from broker.core.requests.in_flight import CallsInFlight
-from broker.core.requests.timers import Timers
-from broker.core.ticket import State, Ticket
-from broker.service.intake.pricer import Pricer
-from broker.service.payloads import PayloadStore
+from headrace.broker.core.budget.budget import Budget
+from headrace.broker.core.budget.calibration import Calibration
+from headrace.broker.core.config import DispatchRules
+from headrace.broker.core.lanes.ordering_keys import OrderingKeys
+from headrace.broker.core.requests.due import DueTickets
+from headrace.broker.core.requests.in_flight import CallsInFlight
+from headrace.broker.core.requests.timers import Timers
+from headrace.broker.core.ticket import State, Ticket
+from headrace.broker.service.intake.pricer import Pricer
+from headrace.broker.service.payloads import PayloadStore
 from tests.simulation.service.mutants.committing import Patch
 from tests.simulation.service.mutants.planting import MEMORY, ORDER, REFUSALS, planted
 

@@ -11,9 +11,9 @@ from aiokafka.record.default_records import DefaultRecordBatch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from broker.adapters.kafka.batches import Pieces, first_batch, screened
-from broker.ports import Fetched, UnreadableRange
-from schemas.record import Record
+from headrace.broker.adapters.kafka.batches import Pieces, first_batch, screened
+from headrace.broker.ports import Fetched, UnreadableRange
+from headrace.schemas.record import Record
 from tests.unit.adapters.raw_batches import GZIP, LZ4, SNAPPY, ZSTD, batch, one, record_bytes
 
 BAD_NAME = one(b"bad", headers=[(b"\xff\xfe", b"x")])

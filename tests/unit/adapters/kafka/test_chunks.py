@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from aiokafka.errors import KafkaConnectionError, KafkaTimeoutError
 
-from broker.adapters.kafka import chunks as kafka_chunks
-from broker.adapters.kafka.chunks import STALE_S, WAITING_BYTES_MAX, WAITING_MAX, KafkaChunks
-from broker.adapters.kafka.connection import KafkaConnection
-from schemas.record import Record
+from headrace.broker.adapters.kafka import chunks as kafka_chunks
+from headrace.broker.adapters.kafka.chunks import STALE_S, WAITING_BYTES_MAX, WAITING_MAX, KafkaChunks
+from headrace.broker.adapters.kafka.connection import KafkaConnection
+from headrace.schemas.record import Record
 from tests.virtual_time import VIRTUAL_TIME
 
 pytestmark = VIRTUAL_TIME

@@ -18,15 +18,15 @@ from aiokafka.errors import (
     UnsupportedSaslMechanismError,
 )
 
-from broker.adapters.kafka.connection import (
+from headrace.broker.adapters.kafka.connection import (
     KafkaConnection,
     _explained,
     denied,
     explain_unreachable,
     kafka_errors_explained,
 )
-from broker.adapters.kafka.submit import KafkaSubmit
-from broker.errors import (
+from headrace.broker.adapters.kafka.submit import KafkaSubmit
+from headrace.broker.errors import (
     AuthenticationError,
     HeadraceError,
     LogUnavailable,
@@ -34,7 +34,7 @@ from broker.errors import (
     SettingsError,
     Unreachable,
 )
-from broker.settings.connections import KafkaSettings
+from headrace.broker.settings.connections import KafkaSettings
 
 SASL = KafkaConnection("kafka:9093", "SASL_PLAINTEXT", "SCRAM-SHA-512", "crm", "hunter2")
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from broker.adapters.kafka.connection import KafkaConnection
-from broker.adapters.kafka.coordinators import KafkaCoordinators
-from broker.errors import LogUnavailable
+from headrace.broker.adapters.kafka.connection import KafkaConnection
+from headrace.broker.adapters.kafka.coordinators import KafkaCoordinators
+from headrace.broker.errors import LogUnavailable
 from tests.virtual_time import VIRTUAL_TIME
 
 pytestmark = VIRTUAL_TIME
@@ -35,7 +35,7 @@ class Client:
 
 
 def coordinators(client: Client, monkeypatch: pytest.MonkeyPatch) -> KafkaCoordinators:
-    monkeypatch.setattr("broker.adapters.kafka.coordinators.AIOKafkaClient", lambda **_: client)
+    monkeypatch.setattr("headrace.broker.adapters.kafka.coordinators.AIOKafkaClient", lambda **_: client)
     return KafkaCoordinators(KafkaConnection("127.0.0.1:1"), transactional_id="generation.dispatcher")
 
 

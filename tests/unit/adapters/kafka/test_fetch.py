@@ -12,9 +12,9 @@ from aiokafka import TopicPartition
 from aiokafka.errors import LeaderNotAvailableError, OffsetOutOfRangeError
 from aiokafka.protocol.fetch import FetchRequest
 
-from broker.adapters.kafka.batches import UNPACKED_BYTES_MAX
-from broker.adapters.kafka.fetch import ScreeningClient, fetched_batch
-from broker.ports import Fetched
+from headrace.broker.adapters.kafka.batches import UNPACKED_BYTES_MAX
+from headrace.broker.adapters.kafka.fetch import ScreeningClient, fetched_batch
+from headrace.broker.ports import Fetched
 from tests.unit.adapters.raw_batches import ZSTD, batch, one
 
 PLACE = TopicPartition("lane", 3)

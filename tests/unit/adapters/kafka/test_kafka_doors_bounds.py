@@ -10,14 +10,14 @@ from aiokafka import TopicPartition as KafkaPartition
 from aiokafka.errors import KafkaConnectionError
 from aiokafka.structs import OffsetAndMetadata, RecordMetadata
 
-from broker.adapters.kafka import admin as kafka_admin
-from broker.adapters.kafka.connection import KafkaConnection
-from broker.adapters.kafka.lanes import KafkaLane
-from broker.adapters.kafka.offsets import KafkaOffsets
-from broker.adapters.kafka.transactions import KafkaTransactions
-from broker.errors import LogUnavailable, ProducerDead
-from broker.ports import Outgoing, StoredOffset, TopicPartition
-from schemas.record import Record
+from headrace.broker.adapters.kafka import admin as kafka_admin
+from headrace.broker.adapters.kafka.connection import KafkaConnection
+from headrace.broker.adapters.kafka.lanes import KafkaLane
+from headrace.broker.adapters.kafka.offsets import KafkaOffsets
+from headrace.broker.adapters.kafka.transactions import KafkaTransactions
+from headrace.broker.errors import LogUnavailable, ProducerDead
+from headrace.broker.ports import Outgoing, StoredOffset, TopicPartition
+from headrace.schemas.record import Record
 from tests.virtual_time import VIRTUAL_TIME
 
 pytestmark = VIRTUAL_TIME

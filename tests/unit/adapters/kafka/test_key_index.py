@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from broker.adapters.kafka.key_index import _BLOCK, KeyIndex
+from headrace.broker.adapters.kafka.key_index import _BLOCK, KeyIndex
 
 P = 3
 

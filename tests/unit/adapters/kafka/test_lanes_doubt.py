@@ -9,10 +9,10 @@ import pytest
 from aiokafka import ConsumerRecord
 from aiokafka import TopicPartition as KafkaPartition
 
-from broker.adapters.kafka.connection import KafkaConnection
-from broker.adapters.kafka.fetch import ScreeningClient
-from broker.adapters.kafka.lanes import KafkaLane
-from broker.ports import UnreadableRange
+from headrace.broker.adapters.kafka.connection import KafkaConnection
+from headrace.broker.adapters.kafka.fetch import ScreeningClient
+from headrace.broker.adapters.kafka.lanes import KafkaLane
+from headrace.broker.ports import UnreadableRange
 from tests.unit.adapters.raw_batches import batch, one
 from tests.virtual_time import VIRTUAL_TIME
 

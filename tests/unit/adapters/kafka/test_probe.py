@@ -9,7 +9,7 @@ import pytest
 from aiokafka.protocol.admin import ApiVersionResponse_v0
 from aiokafka.protocol.metadata import MetadataResponse_v5
 
-from broker.adapters.kafka.probe import nodes_in_sync
+from headrace.broker.adapters.kafka.probe import nodes_in_sync
 
 API_VERSIONS, METADATA = 18, 3
 ALL = [1, 2, 3]

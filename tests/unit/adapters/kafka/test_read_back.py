@@ -2,8 +2,8 @@
 
 from aiokafka.partitioner import DefaultPartitioner
 
-from broker.adapters.kafka.connection import KafkaConnection
-from broker.adapters.kafka.read_back import ReadBack, _Window, partitions_of
+from headrace.broker.adapters.kafka.connection import KafkaConnection
+from headrace.broker.adapters.kafka.read_back import ReadBack, _Window, partitions_of
 
 
 def test_a_key_stands_where_the_partitioner_puts_it_by_each_number_of_partitions() -> None:

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from broker.adapters.kafka.connection import KafkaConnection
-from broker.adapters.kafka.reply_topics import KafkaReplyTopics
-from schemas.topics import MESSAGE_BYTES_MAX
+from headrace.broker.adapters.kafka.connection import KafkaConnection
+from headrace.broker.adapters.kafka.reply_topics import KafkaReplyTopics
+from headrace.schemas.topics import MESSAGE_BYTES_MAX
 
 WRITE, READ = 1 << 4, 1 << 3
 NOT_TOLD = -(2**31)

@@ -4,10 +4,10 @@ import asyncio
 
 import pytest
 
-from broker.adapters.kafka.connection import KafkaConnection
-from broker.adapters.kafka.results import KafkaResults
-from broker.client_ports import Arrived
-from schemas.record import Record
+from headrace.broker.adapters.kafka.connection import KafkaConnection
+from headrace.broker.adapters.kafka.results import KafkaResults
+from headrace.broker.client_ports import Arrived
+from headrace.schemas.record import Record
 from tests.virtual_time import VIRTUAL_TIME
 
 pytestmark = VIRTUAL_TIME

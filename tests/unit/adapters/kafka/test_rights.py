@@ -5,9 +5,9 @@ from typing import Any
 
 from aiokafka.errors import IncompatibleBrokerVersion
 
-from broker.adapters.kafka.connection import KafkaConnection
-from broker.adapters.kafka.rights import _operations, _rights, why_unseen
-from broker.errors import MissingTopic, RightsError
+from headrace.broker.adapters.kafka.connection import KafkaConnection
+from headrace.broker.adapters.kafka.rights import _operations, _rights, why_unseen
+from headrace.broker.errors import MissingTopic, RightsError
 
 NOT_TOLD = -(2**31)
 

@@ -5,8 +5,8 @@ from collections import Counter
 import pytest
 from aiokafka import errors
 
-from broker.adapters.kafka.setbacks import SETBACKS, TABLE, ErrorSubject, InvalidRecordError, kind_of
-from broker.core.events import Setback
+from headrace.broker.adapters.kafka.setbacks import SETBACKS, TABLE, ErrorSubject, InvalidRecordError, kind_of
+from headrace.broker.core.events import Setback
 
 CLASSES = {each for each in vars(errors).values() if isinstance(each, type) and issubclass(each, Exception)}
 

@@ -6,10 +6,10 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from broker.adapters.kafka.connection import KafkaConnection
-from broker.adapters.kafka.submit import KafkaSubmit, explained_within_s
-from broker.errors import LogUnavailable
-from schemas.record import Record
+from headrace.broker.adapters.kafka.connection import KafkaConnection
+from headrace.broker.adapters.kafka.submit import KafkaSubmit, explained_within_s
+from headrace.broker.errors import LogUnavailable
+from headrace.schemas.record import Record
 
 
 @pytest.mark.parametrize(("timeout_s", "within_s"), [(0.1, 0.5), (3, 0.5), (10, 1), (30, 3), (600, 3)])

@@ -11,11 +11,11 @@ from aiokafka import AIOKafkaProducer
 from aiokafka import TopicPartition as KafkaPartition
 from aiokafka.errors import ProducerFenced
 
-from broker.adapters.kafka.connection import KafkaConnection
-from broker.adapters.kafka.transactions import KafkaTransactions, close_producer
-from broker.errors import ProducerDead
-from broker.ports import Outgoing
-from schemas.record import Record
+from headrace.broker.adapters.kafka.connection import KafkaConnection
+from headrace.broker.adapters.kafka.transactions import KafkaTransactions, close_producer
+from headrace.broker.errors import ProducerDead
+from headrace.broker.ports import Outgoing
+from headrace.schemas.record import Record
 
 
 @pytest.fixture

@@ -23,12 +23,12 @@ from aiokafka.errors import (
 from aiokafka.producer.transaction_manager import TransactionManager
 from aiokafka.structs import RecordMetadata
 
-from broker.adapters.kafka.connection import KafkaConnection
-from broker.adapters.kafka.transactions import Batching, KafkaTransactions
-from broker.core.events import Setback
-from broker.errors import ProducerDead
-from broker.ports import Outgoing, StoredOffset, TopicPartition
-from schemas.record import Record
+from headrace.broker.adapters.kafka.connection import KafkaConnection
+from headrace.broker.adapters.kafka.transactions import Batching, KafkaTransactions
+from headrace.broker.core.events import Setback
+from headrace.broker.errors import ProducerDead
+from headrace.broker.ports import Outgoing, StoredOffset, TopicPartition
+from headrace.schemas.record import Record
 
 
 class Producer:

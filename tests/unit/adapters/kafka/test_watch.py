@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from aiokafka.errors import IncompatibleBrokerVersion, KafkaError
 
-from broker.adapters.kafka import watch as kafka_watch
-from broker.adapters.kafka.connection import KafkaConnection
-from broker.adapters.kafka.watch import TopicNow, TopicWatch, topic_now
-from broker.errors import MissingTopic, RightsError, Unreachable
+from headrace.broker.adapters.kafka import watch as kafka_watch
+from headrace.broker.adapters.kafka.connection import KafkaConnection
+from headrace.broker.adapters.kafka.watch import TopicNow, TopicWatch, topic_now
+from headrace.broker.errors import MissingTopic, RightsError, Unreachable
 
 CONNECTION = KafkaConnection("kafka:9092")
 

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from broker.adapters.openai.calls import OpenAIAccess, OpenAICalls
-from broker.adapters.openai.environment import unusable
-from broker.errors import SettingsError
-from broker.service.compose import openai_access
-from broker.settings.load import load_settings
+from headrace.broker.adapters.openai.calls import OpenAIAccess, OpenAICalls
+from headrace.broker.adapters.openai.environment import unusable
+from headrace.broker.errors import SettingsError
+from headrace.broker.service.compose import openai_access
+from headrace.broker.settings.load import load_settings
 
 NAMES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "OPENAI_CUSTOM_HEADERS", "SSL_CERT_FILE")
 

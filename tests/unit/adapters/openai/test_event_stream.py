@@ -1,6 +1,6 @@
 import pytest
 
-from broker.adapters.openai.event_stream import EventReader, EventTooLarge
+from headrace.broker.adapters.openai.event_stream import EventReader, EventTooLarge
 
 STREAM = b'data: {"a": 1}\n\nevent: x\r\nid: 7\r\ndata:two\r\ndata: lines\r\n\r\n: a comment\rdata\rdata: \xff\r\r\n\n'
 TOLD = ['{"a": 1}', "two\nlines", "\ufffd"]

@@ -6,13 +6,13 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from broker.adapters.openai.redacted_calls import HushedCalls
-from broker.core.answers.verdict import Answer
-from broker.ports import UpstreamReply
-from broker.service.compose import KafkaFacts, dispatcher
-from broker.settings.load import load_settings
-from broker.testing.counter import RoughCounter
-from schemas.delta import Delta
+from headrace.broker.adapters.openai.redacted_calls import HushedCalls
+from headrace.broker.core.answers.verdict import Answer
+from headrace.broker.ports import UpstreamReply
+from headrace.broker.service.compose import KafkaFacts, dispatcher
+from headrace.broker.settings.load import load_settings
+from headrace.broker.testing.counter import RoughCounter
+from headrace.schemas.delta import Delta
 
 KEY = "sk-Qx7Zt9-hush"
 

@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 
-from broker.adapters.openai.stream_assembly import CHOICES_MAX, ChatAssembly, ResponseAssembly, assembly
-from broker.simulator.chat_pieces import chat_pieces
-from broker.simulator.pricing import Endpoint
-from broker.simulator.response_pieces import response_pieces
-from broker.simulator.streams import AnswerStream, Break, Manner, stream_of
-from schemas.delta import Delta, merged
+from headrace.broker.adapters.openai.stream_assembly import CHOICES_MAX, ChatAssembly, ResponseAssembly, assembly
+from headrace.broker.simulator.chat_pieces import chat_pieces
+from headrace.broker.simulator.pricing import Endpoint
+from headrace.broker.simulator.response_pieces import response_pieces
+from headrace.broker.simulator.streams import AnswerStream, Break, Manner, stream_of
+from headrace.schemas.delta import Delta, merged
 from tests.unit.simulator.asking import ASKED, HELLO, object_of, plentiful
 
 STRANGE: list[Any] = [

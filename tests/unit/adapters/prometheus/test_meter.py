@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from broker.adapters.prometheus.meter import LABELS_MAX, Meter
+from headrace.broker.adapters.prometheus.meter import LABELS_MAX, Meter
 
 _CONTRACT = {
     'headrace_requests_taken_total{lane="urgent"} 1.0',

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from consumers.dead_letters import Found
-from schemas.dead_letter import DeadLetter, Origin
+from headrace.consumers.dead_letters import Found
+from headrace.schemas.dead_letter import DeadLetter, Origin
 
 AT = datetime(2026, 12, 1, 9, tzinfo=UTC)
 PROMPT, NOTE = "confidential-prompt", "confidential-note"

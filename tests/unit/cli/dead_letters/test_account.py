@@ -4,12 +4,12 @@ from datetime import timedelta
 
 import pytest
 
-from broker.cli.dead_letters.account import as_object, ended, interrupted, receipt_object, summary
-from broker.cli.dead_letters.bar import Bar
-from consumers.replays.job import ReplayRequest
-from consumers.replays.replay import ReplayReceipt
-from consumers.replays.verdicts import Skip
-from schemas.record import Record
+from headrace.broker.cli.dead_letters.account import as_object, ended, interrupted, receipt_object, summary
+from headrace.broker.cli.dead_letters.bar import Bar
+from headrace.consumers.replays.job import ReplayRequest
+from headrace.consumers.replays.replay import ReplayReceipt
+from headrace.consumers.replays.verdicts import Skip
+from headrace.schemas.record import Record
 from tests.unit.consumers.replays.rig import LETTERS, Run, World
 from tests.virtual_time import VIRTUAL_TIME
 

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from broker.cli.dead_letters.listing import PAGE_ROWS, ColumnPrinter, Listing, object_lines
-from broker.cli.dead_letters.row import LetterRow, row_of
+from headrace.broker.cli.dead_letters.listing import PAGE_ROWS, ColumnPrinter, Listing, object_lines
+from headrace.broker.cli.dead_letters.row import LetterRow, row_of
 from tests.unit.cli.dead_letters.specimens import found, request
 
 

@@ -12,12 +12,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import typer
 
-from broker.cli.dead_letters.replaying import _deadline, _known_lane, _lanes, _needs, _per_s, _run
-from broker.cli.main import main
-from broker.errors import Unreachable
-from broker.settings.whole import Settings
-from consumers.replays.job import ReplayRequest
-from consumers.replays.replay import ReplayRules
+from headrace.broker.cli.dead_letters.replaying import _deadline, _known_lane, _lanes, _needs, _per_s, _run
+from headrace.broker.cli.main import main
+from headrace.broker.errors import Unreachable
+from headrace.broker.settings.whole import Settings
+from headrace.consumers.replays.job import ReplayRequest
+from headrace.consumers.replays.replay import ReplayRules
 from tests.unit.consumers.replays.rig import World
 from tests.virtual_time import VIRTUAL_TIME
 

@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from broker.cli.dead_letters.reasons import EXPLANATIONS
-from broker.cli.dead_letters.row import lines, row_of
-from schemas.outcome import FailureReason
+from headrace.broker.cli.dead_letters.reasons import EXPLANATIONS
+from headrace.broker.cli.dead_letters.row import lines, row_of
+from headrace.schemas.outcome import FailureReason
 from tests.unit.cli.dead_letters.specimens import NOTE, PROMPT, found, request
 
 

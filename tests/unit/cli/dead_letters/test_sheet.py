@@ -4,9 +4,9 @@ import base64
 import hashlib
 import json
 
-from broker.cli.dead_letters.reasons import explained
-from broker.cli.dead_letters.sheet import as_object, sheet
-from schemas.dead_letter import Origin
+from headrace.broker.cli.dead_letters.reasons import explained
+from headrace.broker.cli.dead_letters.sheet import as_object, sheet
+from headrace.schemas.dead_letter import Origin
 from tests.unit.cli.dead_letters.specimens import NOTE, PROMPT, found, request
 
 HOSTILE = b"\xff\xfe\x1b[2J\n\tconfidential-prompt"

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from broker.cli.dead_letters.verb import place_of
-from broker.cli.main import main
-from consumers.dead_letters import Original
-from consumers.replays.choice import Choice
-from schemas.dead_letter import Origin
+from headrace.broker.cli.dead_letters.verb import place_of
+from headrace.broker.cli.main import main
+from headrace.consumers.dead_letters import Original
+from headrace.consumers.replays.choice import Choice
+from headrace.schemas.dead_letter import Origin
 from tests.unit.cli.dead_letters.specimens import AT, found, request
 
 SECOND = timedelta(seconds=1)

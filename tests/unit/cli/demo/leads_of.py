@@ -1,7 +1,7 @@
 """Leads and jobs that a test states in a word."""
 
-from broker.cli.demo.leads import Lead
-from broker.cli.demo.timetable import Job, timetable
+from headrace.broker.cli.demo.leads import Lead
+from headrace.broker.cli.demo.timetable import Job, timetable
 
 
 def lead(number: int, urgency: str = "bulk", *, language: str = "en", note: str = "Wants pricing.") -> Lead:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from broker.cli.demo.dispatchers import DispatcherEnded, Dispatchers, Running, _environment, _settings
-from broker.local.record import Endpoints
-from broker.settings.load import load_settings
+from headrace.broker.cli.demo.dispatchers import DispatcherEnded, Dispatchers, Running, _environment, _settings
+from headrace.broker.local.record import Endpoints
+from headrace.broker.settings.load import load_settings
 
 ENDPOINTS = Endpoints("127.0.0.1:29092", "redis://127.0.0.1:26379/0")
 

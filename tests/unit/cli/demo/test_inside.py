@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from broker.cli.demo.inside import BucketEstimate, Inside, read_statuses
+from headrace.broker.cli.demo.inside import BucketEstimate, Inside, read_statuses
 
 
 def status(name: str, role: str, **more: Any) -> dict[str, Any]:

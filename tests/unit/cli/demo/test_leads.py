@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from broker.cli.demo.leads import LEADS_FILE, read_leads
+from headrace.broker.cli.demo.leads import LEADS_FILE, read_leads
 
 LEADS = read_leads()
 

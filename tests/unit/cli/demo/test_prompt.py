@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from broker.cli.demo.leads import Lead, read_leads
-from broker.cli.demo.prompt import ANSWER_TOKENS_MAX, TEMPLATE, body_for, metadata_for, request_id
-from broker.client import submission
-from broker.simulator.copywriter import write_email
-from broker.simulator.pricing import ChatLaw, Endpoint, charge_of, text_of
+from headrace.broker.cli.demo.leads import Lead, read_leads
+from headrace.broker.cli.demo.prompt import ANSWER_TOKENS_MAX, TEMPLATE, body_for, metadata_for, request_id
+from headrace.broker.client import submission
+from headrace.broker.simulator.copywriter import write_email
+from headrace.broker.simulator.pricing import ChatLaw, Endpoint, charge_of, text_of
 from tests.unit.cli.demo.leads_of import lead
 
 EXAMPLES = Path(__file__).parents[4] / "examples" / "leads.jsonl"

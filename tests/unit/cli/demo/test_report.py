@@ -6,13 +6,13 @@ from dataclasses import replace
 import pytest
 from rich.console import Console, RenderableType
 
-from broker.cli.demo.comparison import Comparison, SideResult
-from broker.cli.demo.emails import chosen_emails
-from broker.cli.demo.headrace_side import Copies
-from broker.cli.demo.race import RaceResult, patience_s
-from broker.cli.demo.report import as_json, report, sentence, table
-from broker.cli.demo.stage import DemoSettings
-from broker.cli.demo.timetable import Job, timetable
+from headrace.broker.cli.demo.comparison import Comparison, SideResult
+from headrace.broker.cli.demo.emails import chosen_emails
+from headrace.broker.cli.demo.headrace_side import Copies
+from headrace.broker.cli.demo.race import RaceResult, patience_s
+from headrace.broker.cli.demo.report import as_json, report, sentence, table
+from headrace.broker.cli.demo.stage import DemoSettings
+from headrace.broker.cli.demo.timetable import Job, timetable
 from tests.unit.cli.demo.leads_of import lead
 
 NAIVE = SideResult(

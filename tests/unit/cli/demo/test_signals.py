@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from broker.cli.demo.signals import DemoStopped, until_told_to_stop
+from headrace.broker.cli.demo.signals import DemoStopped, until_told_to_stop
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from broker.cli.demo.steps import Steps
+from headrace.broker.cli.demo.steps import Steps
 
 
 def steps(*, terminal: bool) -> tuple[Steps, io.StringIO]:

@@ -1,6 +1,6 @@
 """What is decided stays decided, and only urgent leads have a wait."""
 
-from broker.cli.demo.tally import LeadState, LeadTally
+from headrace.broker.cli.demo.tally import LeadState, LeadTally
 from tests.unit.cli.demo.leads_of import jobs_of
 
 

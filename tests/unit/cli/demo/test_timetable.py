@@ -1,7 +1,7 @@
 """Bulk first, urgent ones spread over the run."""
 
-from broker.cli.demo.leads import read_leads
-from broker.cli.demo.timetable import timetable
+from headrace.broker.cli.demo.leads import read_leads
+from headrace.broker.cli.demo.timetable import timetable
 from tests.unit.cli.demo.leads_of import jobs_of
 
 

@@ -5,12 +5,12 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from broker.cli.demo.inside import BucketEstimate, Inside
-from broker.cli.demo.moment import Moment, SideNow
-from broker.cli.demo.stage import DemoSettings
-from broker.cli.demo.strip import lanes, leadership
-from broker.cli.demo.tally import LeadState
-from broker.cli.demo.view import clock, draw, plain_line
+from headrace.broker.cli.demo.inside import BucketEstimate, Inside
+from headrace.broker.cli.demo.moment import Moment, SideNow
+from headrace.broker.cli.demo.stage import DemoSettings
+from headrace.broker.cli.demo.strip import lanes, leadership
+from headrace.broker.cli.demo.tally import LeadState
+from headrace.broker.cli.demo.view import clock, draw, plain_line
 
 INSIDE = Inside(
     leader="dispatcher-1",

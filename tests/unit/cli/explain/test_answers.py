@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from broker.cli.explain.answers import answers_in
-from broker.core.answers.verdict import Answer, Meaning, judge
+from headrace.broker.cli.explain.answers import answers_in
+from headrace.broker.core.answers.verdict import Answer, Meaning, judge
 
 LIMITED = (
     "Rate limit reached for gpt-4o in organization o on tokens per min (TPM): Limit 30000, Used 29937, Requested 385."

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from broker.cli.explain.pieces import LINE_CHARS_MAX, LINES_MAX, pieces
+from headrace.broker.cli.explain.pieces import LINE_CHARS_MAX, LINES_MAX, pieces
 
 
 def cut(text: str) -> list[tuple[int, str]]:

@@ -8,11 +8,11 @@ from typing import Any
 import jsonschema
 import pytest
 
-from broker.cli.explain.advice import ATTEMPTS_MAX, IN_PLACE_MAX_MS, a_period, spoken_ms, what_it_means
-from broker.cli.explain.page import page
-from broker.cli.main import main
-from broker.core.answers.verdict import Answer, judge
-from broker.settings.duties import RetrySettings
+from headrace.broker.cli.explain.advice import ATTEMPTS_MAX, IN_PLACE_MAX_MS, a_period, spoken_ms, what_it_means
+from headrace.broker.cli.explain.page import page
+from headrace.broker.cli.main import main
+from headrace.broker.core.answers.verdict import Answer, judge
+from headrace.broker.settings.duties import RetrySettings
 from tests.unit.core import recorded
 
 NUMBER = {"type": ["integer", "null"], "minimum": 0}

@@ -2,8 +2,8 @@
 
 import pytest
 
-from broker.cli.main import main
-from broker.cli.simulate.page import brief_ms
+from headrace.broker.cli.main import main
+from headrace.broker.cli.simulate.page import brief_ms
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,7 @@ def test_a_wait_in_six_characters(wait_ms: float, told: str) -> None:
 def test_a_plan_of_three_lanes_fits_into_eighty_columns(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("broker.cli.simulate.verb._WIDTH_WITHOUT_TERMINAL", 80)
+    monkeypatch.setattr("headrace.broker.cli.simulate.verb._WIDTH_WITHOUT_TERMINAL", 80)
     rates = "--rate urgent=1/s --rate standard=20000/day --rate bulk=300000/day"
     assert main(f"simulate {rates} --requests 90 --tokens-per-minute 2000 --quotas 0.5,1".split()) in {0, 1}
     said = [line.rstrip() for line in capsys.readouterr().out.splitlines()]

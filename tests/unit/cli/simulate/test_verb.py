@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from broker.cli.main import main
+from headrace.broker.cli.main import main
 
 WORKLOAD = """
 hours = 0.1

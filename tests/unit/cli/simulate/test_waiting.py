@@ -1,6 +1,6 @@
 import pytest
 
-from broker.cli.simulate.waiting import waiting
+from headrace.broker.cli.simulate.waiting import waiting
 
 
 class Clock:

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from broker.cli.status.failing import all_failing, dead_letters
-from broker.cli.status.findings import findings
+from headrace.broker.cli.status.failing import all_failing, dead_letters
+from headrace.broker.cli.status.findings import findings
 from tests.unit.cli.status.specimens import look, said
 
 

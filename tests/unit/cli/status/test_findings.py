@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from broker.cli.status.findings import findings
-from broker.cli.status.report import StatusReading
+from headrace.broker.cli.status.findings import findings
+from headrace.broker.cli.status.report import StatusReading
 from tests.unit.cli.status.specimens import bucket, lane, limit, look, report, said
 
 

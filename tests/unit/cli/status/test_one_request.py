@@ -8,9 +8,9 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from broker.cli.main import main
-from broker.cli.status.one_request import leader_url
-from broker.errors import Unreachable
+from headrace.broker.cli.main import main
+from headrace.broker.cli.status.one_request import leader_url
+from headrace.broker.errors import Unreachable
 from tests.unit.cli.status.specimens import report, said
 from tests.unit.cli.status.test_sources import answering
 

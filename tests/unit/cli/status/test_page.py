@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from broker.cli.amounts import counted, spoken_bytes, spoken_s
-from broker.cli.status.findings import findings
-from broker.cli.status.page import page
-from broker.cli.status.report import StatusReading
+from headrace.broker.cli.amounts import counted, spoken_bytes, spoken_s
+from headrace.broker.cli.status.findings import findings
+from headrace.broker.cli.status.page import page
+from headrace.broker.cli.status.report import StatusReading
 from tests.unit.cli.status.specimens import bucket, lane, limit, look, report, said
 
 NOW = datetime(2026, 12, 1, 10, 30, tzinfo=UTC)

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from broker.cli.main import main
-from broker.local.known import note, unnamed
-from broker.local.record import remove_record
+from headrace.broker.cli.main import main
+from headrace.broker.local.known import note, unnamed
+from headrace.broker.local.record import remove_record
 from tests.unit.cli.usage.row import LIBRARY_WORDS
 from tests.unit.local.standins import dies, pair
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from broker.cli.main import main
-from broker.cli.request_lines import checked
+from headrace.broker.cli.main import main
+from headrace.broker.cli.request_lines import checked
 from tests.unit.cli.usage.row import LIBRARY_WORDS
 
 BODY = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "PROMPT"}]}

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from broker.cli.main import main
+from headrace.broker.cli.main import main
 from tests.unit.cli.usage.row import LIBRARY_WORDS
 
 SECRET = "Qz7Xw9"

@@ -5,11 +5,11 @@ import json
 import pytest
 from rich.progress import Progress
 
-from broker.cli.screen import screen
-from broker.cli.sending import Sending
-from broker.cli.submit import Showing, SubmitOptions, send
-from broker.client import GenerationClient, each, submission
-from broker.testing.memory_broker import MemoryBroker
+from headrace.broker.cli.screen import screen
+from headrace.broker.cli.sending import Sending
+from headrace.broker.cli.submit import Showing, SubmitOptions, send
+from headrace.broker.client import GenerationClient, each, submission
+from headrace.broker.testing.memory_broker import MemoryBroker
 from tests.virtual_time import VIRTUAL_TIME
 
 pytestmark = VIRTUAL_TIME

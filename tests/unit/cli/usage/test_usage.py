@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 import pytest
 
-from broker.cli.main import main
-from broker.cli.verbs import VERBS
+from headrace.broker.cli.main import main
+from headrace.broker.cli.verbs import VERBS
 from tests.unit.cli.usage.row import LIBRARY_WORDS, Row
 from tests.unit.cli.usage.rows import ROWS
 
@@ -28,7 +28,7 @@ CLEAN = {
     "COLUMNS": "200",
     "OPENAI_API_KEY": SECRET,
 }
-_SCRIPT = "import sys; from broker.cli.console import main; sys.exit(main())"
+_SCRIPT = "import sys; from headrace.broker.cli.console import main; sys.exit(main())"
 
 
 class Ended(NamedTuple):

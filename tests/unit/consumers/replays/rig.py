@@ -9,18 +9,18 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
-from broker.clock import WallClock
-from broker.ports import OffsetStore, TransactionLog
-from broker.testing.client_doors import MemoryClientDoors, MemoryScan
-from broker.testing.kafka import KafkaLink, MemoryKafka
-from broker.testing.kafka_doors import MemoryOffsets, MemoryTransactions
-from consumers.replays.doors import ReplayDoors
-from consumers.replays.job import ReplayRequest, transactional_id_of
-from consumers.replays.replay import Replay, ReplayReceipt, ReplayRules, ReplayTally
-from consumers.replays.verdicts import Lane
-from schemas import topics
-from schemas.codec import DecodedRequest, decode_request, encode_dead_letter, encode_outcome
-from schemas.outcome import Completed, Failed
+from headrace.broker.clock import WallClock
+from headrace.broker.ports import OffsetStore, TransactionLog
+from headrace.broker.testing.client_doors import MemoryClientDoors, MemoryScan
+from headrace.broker.testing.kafka import KafkaLink, MemoryKafka
+from headrace.broker.testing.kafka_doors import MemoryOffsets, MemoryTransactions
+from headrace.consumers.replays.doors import ReplayDoors
+from headrace.consumers.replays.job import ReplayRequest, transactional_id_of
+from headrace.consumers.replays.replay import Replay, ReplayReceipt, ReplayRules, ReplayTally
+from headrace.consumers.replays.verdicts import Lane
+from headrace.schemas import topics
+from headrace.schemas.codec import DecodedRequest, decode_request, encode_dead_letter, encode_outcome
+from headrace.schemas.outcome import Completed, Failed
 
 PREFIX = "t"
 LETTERS = topics.dead_letters_topic(PREFIX)

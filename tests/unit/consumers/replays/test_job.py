@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from broker.errors import ProgressUnreadable
-from broker.ports import StoredOffset
-from consumers.replays.choice import Choice
-from consumers.replays.job import RESUMED_WITHIN, Pass, ReplayRequest, group_of
-from consumers.replays.marks import Mark, marks_in, pass_of
+from headrace.broker.errors import ProgressUnreadable
+from headrace.broker.ports import StoredOffset
+from headrace.consumers.replays.choice import Choice
+from headrace.consumers.replays.job import RESUMED_WITHIN, Pass, ReplayRequest, group_of
+from headrace.consumers.replays.marks import Mark, marks_in, pass_of
 
 NOW = datetime(2026, 12, 1, 9, tzinfo=UTC)
 HOUR = timedelta(hours=1)

@@ -1,6 +1,6 @@
 """Which runs there are already, of ids that are to be put back."""
 
-from consumers.replays.known import KnownRuns
+from headrace.consumers.replays.known import KnownRuns
 
 
 def test_a_run_that_was_answered_rules_out_itself_and_those_before_it() -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from consumers.replays.pace import Pace
+from headrace.consumers.replays.pace import Pace
 
 SECONDS = 120.0
 RATES = (0.5, 1, 2, 3, 5, 7.3, 9.9, 10, 14, 49, 50, 199, 500, 5_000)

@@ -8,14 +8,14 @@ from itertools import count
 
 import pytest
 
-from broker.core.events import Setback
-from broker.errors import ProducerDead
-from broker.testing.kafka import CommitFault
-from consumers.replays.job import ReplayRequest
-from consumers.replays.replay import ReplayTally
-from consumers.replays.verdicts import Skip
-from schemas.record import Record
-from schemas.topics import requests_topic
+from headrace.broker.core.events import Setback
+from headrace.broker.errors import ProducerDead
+from headrace.broker.testing.kafka import CommitFault
+from headrace.consumers.replays.job import ReplayRequest
+from headrace.consumers.replays.replay import ReplayTally
+from headrace.consumers.replays.verdicts import Skip
+from headrace.schemas.record import Record
+from headrace.schemas.topics import requests_topic
 from tests.unit.consumers.replays.rig import LANES, LETTERS, PREFIX, World, buried, killed_at
 from tests.virtual_time import VIRTUAL_TIME
 

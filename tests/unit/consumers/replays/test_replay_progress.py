@@ -5,9 +5,9 @@ from datetime import timedelta
 
 import pytest
 
-from broker.errors import ProgressUnreadable, Unreachable
-from broker.ports import StoredOffset, TopicPartition
-from consumers.replays.job import ReplayRequest
+from headrace.broker.errors import ProgressUnreadable, Unreachable
+from headrace.broker.ports import StoredOffset, TopicPartition
+from headrace.consumers.replays.job import ReplayRequest
 from tests.unit.consumers.replays.rig import LETTERS, PARTITIONS, World, buried
 from tests.virtual_time import VIRTUAL_TIME
 

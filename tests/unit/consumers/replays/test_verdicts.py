@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from consumers.dead_letters import Found
-from consumers.replays.job import ReplayRequest
-from consumers.replays.verdicts import Judge, Lane, Replayable, Skip
-from schemas.codec import DecodedRequest, decode_request
-from schemas.dead_letter import DeadLetter, Origin
-from schemas.replay_codec import new_id_of
+from headrace.consumers.dead_letters import Found
+from headrace.consumers.replays.job import ReplayRequest
+from headrace.consumers.replays.verdicts import Judge, Lane, Replayable, Skip
+from headrace.schemas.codec import DecodedRequest, decode_request
+from headrace.schemas.dead_letter import DeadLetter, Origin
+from headrace.schemas.replay_codec import new_id_of
 
 AT = datetime(2026, 12, 1, 9, tzinfo=UTC)
 LANES = {

@@ -7,17 +7,17 @@ from datetime import timedelta
 
 import pytest
 
-from broker.client import GenerationClient
-from broker.clock import WallClock
-from broker.errors import ProducerDead
-from broker.testing import Asked, MemoryBroker, Said
-from broker.testing.kafka import KafkaLink
-from broker.testing.kafka_doors import MemoryOffsets, MemoryTransactions
-from consumers.replays import job
-from consumers.replays.doors import ReplayDoors
-from consumers.replays.replay import Replay, ReplayReceipt, ReplayRules, ReplayTally
-from consumers.replays.verdicts import Lane, Skip
-from schemas.outcome import Failed
+from headrace.broker.client import GenerationClient
+from headrace.broker.clock import WallClock
+from headrace.broker.errors import ProducerDead
+from headrace.broker.testing import Asked, MemoryBroker, Said
+from headrace.broker.testing.kafka import KafkaLink
+from headrace.broker.testing.kafka_doors import MemoryOffsets, MemoryTransactions
+from headrace.consumers.replays import job
+from headrace.consumers.replays.doors import ReplayDoors
+from headrace.consumers.replays.replay import Replay, ReplayReceipt, ReplayRules, ReplayTally
+from headrace.consumers.replays.verdicts import Lane, Skip
+from headrace.schemas.outcome import Failed
 from tests.contract.broker_contract import BODY
 from tests.virtual_time import VIRTUAL_TIME
 

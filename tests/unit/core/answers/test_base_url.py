@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from broker.core.answers.base_url import LATELY_MS, MODELS_MAX, Addressee, AnswerForm, Ruling, look_of
-from broker.core.answers.error_body import answer_of
-from broker.core.answers.verdict import Answer
+from headrace.broker.core.answers.base_url import LATELY_MS, MODELS_MAX, Addressee, AnswerForm, Ruling, look_of
+from headrace.broker.core.answers.error_body import answer_of
+from headrace.broker.core.answers.verdict import Answer
 
 JSON = {"Content-Type": "application/json; charset=utf-8"}
 TEXT = {"content-type": "text/plain; charset=utf-8"}

@@ -1,6 +1,6 @@
 import pytest
 
-from broker.core.answers.classification import (
+from headrace.broker.core.answers.classification import (
     BY_CODE,
     FAULTS,
     TEXT_CHARS_MAX,

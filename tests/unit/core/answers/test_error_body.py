@@ -3,8 +3,8 @@ from typing import Any
 
 import pytest
 
-from broker.core.answers.error_body import NESTED_MAX, ErrorFields, answer_of, error_in
-from broker.core.answers.verdict import Meaning, judge
+from headrace.broker.core.answers.error_body import NESTED_MAX, ErrorFields, answer_of, error_in
+from headrace.broker.core.answers.verdict import Meaning, judge
 
 INNER = {"message": "Rate limit reached", "type": "tokens", "param": None, "code": "rate_limit_exceeded"}
 FIELDS = ErrorFields("rate_limit_exceeded", "tokens", None, "Rate limit reached")

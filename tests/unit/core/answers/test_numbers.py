@@ -3,7 +3,7 @@ from email.utils import format_datetime
 
 import pytest
 
-from broker.core.answers.numbers import http_date_s, parse_count, parse_decimal_ms, parse_duration_ms
+from headrace.broker.core.answers.numbers import http_date_s, parse_count, parse_decimal_ms, parse_duration_ms
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from broker.core.answers.rate_limit_headers import (
+from headrace.broker.core.answers.rate_limit_headers import (
     DAY_MS,
     MINUTE_MS,
     MONTH_MS,

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from broker.core.answers.rate_limit_headers import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, LimitMetric, Snapshot
-from broker.core.answers.rate_limit_messages import StatedLimit, snapshot, stated_limit, wait_in_ms
+from headrace.broker.core.answers.rate_limit_headers import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, LimitMetric, Snapshot
+from headrace.broker.core.answers.rate_limit_messages import StatedLimit, snapshot, stated_limit, wait_in_ms
 
 DATA = Path(__file__).parent.parent / "data"
 

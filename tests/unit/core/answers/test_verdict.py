@@ -1,8 +1,8 @@
 import pytest
 
-from broker.core.answers.rate_limit_headers import DAY_MS, MINUTE_MS, LimitMetric, readings, side_readings
-from broker.core.answers.rate_limit_messages import StatedLimit
-from broker.core.answers.verdict import (
+from headrace.broker.core.answers.rate_limit_headers import DAY_MS, MINUTE_MS, LimitMetric, readings, side_readings
+from headrace.broker.core.answers.rate_limit_messages import StatedLimit
+from headrace.broker.core.answers.verdict import (
     QUEUE_WAIT_MS,
     SERVER_WAIT_MS_MAX,
     UNSTATED_WAIT_MS,

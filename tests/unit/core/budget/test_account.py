@@ -1,6 +1,6 @@
-from broker.core.answers.verdict import Meaning
-from broker.core.budget.account import AccountBreaker
-from broker.core.budget.breaker import ACCOUNT_REST_MS, Breaker
+from headrace.broker.core.answers.verdict import Meaning
+from headrace.broker.core.budget.account import AccountBreaker
+from headrace.broker.core.budget.breaker import ACCOUNT_REST_MS, Breaker
 from tests.unit.core.specimens import verdict
 
 NOW = 1_000

@@ -1,4 +1,4 @@
-from broker.core.budget.admission_delay import (
+from headrace.broker.core.budget.admission_delay import (
     DELAY_MAX_MS,
     DELAY_MIN_MS,
     FORGETS_AFTER,

@@ -1,6 +1,6 @@
 import pytest
 
-from broker.core.budget.bounded_bucket import BoundedTokenBucket
+from headrace.broker.core.budget.bounded_bucket import BoundedTokenBucket
 
 MINUTE = 60_000
 CAPACITY = 600

@@ -1,5 +1,5 @@
-from broker.core.answers.verdict import Meaning
-from broker.core.budget.breaker import ACCOUNT_REST_MS, FAILURES_IN_A_ROW, REST_FIRST_MS, REST_MAX_MS, Breaker
+from headrace.broker.core.answers.verdict import Meaning
+from headrace.broker.core.budget.breaker import ACCOUNT_REST_MS, FAILURES_IN_A_ROW, REST_FIRST_MS, REST_MAX_MS, Breaker
 
 
 def tripped(at_ms: int = 0) -> Breaker:

@@ -1,9 +1,9 @@
 import pytest
 
-from broker.core.answers.rate_limit_headers import LimitMetric
-from broker.core.budget.bucket_mirror import Mirror
-from broker.core.budget.sent_calls import SENDS_MAX
-from broker.core.units import ROUNDING_TOKENS
+from headrace.broker.core.answers.rate_limit_headers import LimitMetric
+from headrace.broker.core.budget.bucket_mirror import Mirror
+from headrace.broker.core.budget.sent_calls import SENDS_MAX
+from headrace.broker.core.units import ROUNDING_TOKENS
 from tests.unit.core.mirroring import MINUTE, WAY_MS, Caller
 
 

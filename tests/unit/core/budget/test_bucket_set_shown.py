@@ -1,8 +1,8 @@
 import pytest
 
-from broker.core.answers.rate_limit_headers import DAY_MS, MINUTE_MS, SECOND_MS, LimitMetric
-from broker.core.budget.bucket_mirror import Mirror
-from broker.core.budget.window_mirrors import FixedWindowMirror, SlidingWindowMirror
+from headrace.broker.core.answers.rate_limit_headers import DAY_MS, MINUTE_MS, SECOND_MS, LimitMetric
+from headrace.broker.core.budget.bucket_mirror import Mirror
+from headrace.broker.core.budget.window_mirrors import FixedWindowMirror, SlidingWindowMirror
 from tests.unit.core.shown import CAPACITY, MARK, SENT_MS, TOOK_MS, Limit, counted, slid
 
 

@@ -4,13 +4,13 @@ from dataclasses import replace
 
 import pytest
 
-from broker.core.answers.rate_limit_headers import MINUTE_MS, LimitMetric
-from broker.core.answers.verdict import Meaning, Verdict
-from broker.core.budget.bucket_set import LevelBounds
-from broker.core.budget.budget import Budget, Checkpoint, LimitBeliefs
-from broker.core.budget.burst_control import QUIET_MS
-from broker.core.pricing.laws import RequestSize, prices
-from broker.core.units import PPM, ROUNDING_TOKENS
+from headrace.broker.core.answers.rate_limit_headers import MINUTE_MS, LimitMetric
+from headrace.broker.core.answers.verdict import Meaning, Verdict
+from headrace.broker.core.budget.bucket_set import LevelBounds
+from headrace.broker.core.budget.budget import Budget, Checkpoint, LimitBeliefs
+from headrace.broker.core.budget.burst_control import QUIET_MS
+from headrace.broker.core.pricing.laws import RequestSize, prices
+from headrace.broker.core.units import PPM, ROUNDING_TOKENS
 from tests.unit.core.budgets import KEY, SETTINGS, UNKNOWN, answer, failure, full, low, refusal
 
 # Not knowing

@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
-from broker.core.answers.rate_limit_headers import DAY_MS, MINUTE_MS, SECOND_MS, LimitMetric
-from broker.core.budget.budget import Budget
-from broker.core.units import ROUNDING_TOKENS
+from headrace.broker.core.answers.rate_limit_headers import DAY_MS, MINUTE_MS, SECOND_MS, LimitMetric
+from headrace.broker.core.budget.budget import Budget
+from headrace.broker.core.units import ROUNDING_TOKENS
 from tests.unit.core.budgets import KEY, SETTINGS, UNKNOWN, answer, full, refusal
 
 # A day's limits, from the settings

@@ -2,14 +2,14 @@
 
 import pytest
 
-from broker.core.answers.rate_limit_headers import MINUTE_MS, LimitMetric
-from broker.core.answers.verdict import Answer, Verdict, judge
-from broker.core.budget.bounded_bucket import BoundedTokenBucket
-from broker.core.budget.bucket_set import LevelBounds
-from broker.core.budget.budget import Budget, Checkpoint, LimitBeliefs
-from broker.core.endpoints import Law
-from broker.core.pricing.laws import PRICE_MAX, Prices
-from broker.core.units import PPM
+from headrace.broker.core.answers.rate_limit_headers import MINUTE_MS, LimitMetric
+from headrace.broker.core.answers.verdict import Answer, Verdict, judge
+from headrace.broker.core.budget.bounded_bucket import BoundedTokenBucket
+from headrace.broker.core.budget.bucket_set import LevelBounds
+from headrace.broker.core.budget.budget import Budget, Checkpoint, LimitBeliefs
+from headrace.broker.core.endpoints import Law
+from headrace.broker.core.pricing.laws import PRICE_MAX, Prices
+from headrace.broker.core.units import PPM
 from tests.unit.core.budgets import KEY, SETTINGS, answer, failure, full, low, refusal
 
 HUGE = Prices("chat.completions", (Law.DOCUMENTED, Law.CHAT_2025), (PRICE_MAX, 40))

@@ -3,7 +3,7 @@ from random import Random
 
 import pytest
 
-from broker.core.budget.burst_control import (
+from headrace.broker.core.budget.burst_control import (
     QUIET_MS,
     SHARE_CUT_PPM,
     WAKING_MS,

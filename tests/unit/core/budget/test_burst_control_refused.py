@@ -2,7 +2,7 @@
 
 import pytest
 
-from broker.core.budget.burst_control import (
+from headrace.broker.core.budget.burst_control import (
     QUIET_MS,
     RISE_AFTER_MS,
     SHALLOW_MS,
@@ -12,7 +12,7 @@ from broker.core.budget.burst_control import (
     SHARE_STEP_MAX_MS,
     SHARE_STEP_MIN_MS,
 )
-from broker.core.units import PPM
+from headrace.broker.core.units import PPM
 from tests.unit.core.spreads import FIRST, refused_deep, refused_shallow, spread
 
 

@@ -4,14 +4,14 @@ from dataclasses import replace
 
 import pytest
 
-from broker.core.answers.rate_limit_headers import DAY_MS, MINUTE_MS, SECOND_MS, LimitMetric
-from broker.core.answers.verdict import Answer, judge
-from broker.core.budget.admission_delay import DELAY_MAX_MS
-from broker.core.budget.bucket_set import LevelBounds
-from broker.core.budget.budget import Budget, LearnedLimits
-from broker.core.budget.burst_control import QUIET_MS
-from broker.core.budget.cooldown import FIRST_MS, GROWS_BY
-from broker.core.units import PPM, ROUNDING_TOKENS
+from headrace.broker.core.answers.rate_limit_headers import DAY_MS, MINUTE_MS, SECOND_MS, LimitMetric
+from headrace.broker.core.answers.verdict import Answer, judge
+from headrace.broker.core.budget.admission_delay import DELAY_MAX_MS
+from headrace.broker.core.budget.bucket_set import LevelBounds
+from headrace.broker.core.budget.budget import Budget, LearnedLimits
+from headrace.broker.core.budget.burst_control import QUIET_MS
+from headrace.broker.core.budget.cooldown import FIRST_MS, GROWS_BY
+from headrace.broker.core.units import PPM, ROUNDING_TOKENS
 from tests.unit.core.budgets import KEY, SETTINGS, UNKNOWN, answer, failure, full, low, refusal
 
 # Answers

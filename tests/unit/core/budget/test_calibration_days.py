@@ -1,8 +1,8 @@
 """What headers say of limits per day that the settings name."""
 
-from broker.core.answers.rate_limit_headers import DAY_MS, MINUTE_MS, LimitMetric
-from broker.core.budget.budget import Budget
-from broker.core.units import ROUNDING_TOKENS
+from headrace.broker.core.answers.rate_limit_headers import DAY_MS, MINUTE_MS, LimitMetric
+from headrace.broker.core.budget.budget import Budget
+from headrace.broker.core.units import ROUNDING_TOKENS
 from tests.unit.core.budget.test_budget_days import DAILY, days
 from tests.unit.core.budgets import answer, full
 

@@ -2,13 +2,13 @@
 
 from dataclasses import replace
 
-from broker.core.answers.verdict import Meaning, Verdict
-from broker.core.budget.admission_delay import DELAY_MAX_MS, DELAY_MIN_MS
-from broker.core.budget.budget import Budget, Checkpoint, LimitBeliefs
-from broker.core.endpoints import Law
-from broker.core.pricing.law_identification import TokenUsage
-from broker.core.pricing.laws import Prices
-from broker.core.units import PPM, ROUNDING_TOKENS
+from headrace.broker.core.answers.verdict import Meaning, Verdict
+from headrace.broker.core.budget.admission_delay import DELAY_MAX_MS, DELAY_MIN_MS
+from headrace.broker.core.budget.budget import Budget, Checkpoint, LimitBeliefs
+from headrace.broker.core.endpoints import Law
+from headrace.broker.core.pricing.law_identification import TokenUsage
+from headrace.broker.core.pricing.laws import Prices
+from headrace.broker.core.units import PPM, ROUNDING_TOKENS
 from tests.unit.core.budgets import KEY, SETTINGS, answer, full, low, refusal
 
 CHAT = Prices("chat.completions", (Law.CHAT_LEGACY, Law.CHAT_2025), (680, 400))

@@ -1,9 +1,9 @@
 from dataclasses import replace
 
-from broker.core.answers.rate_limit_headers import DAY_MS, MINUTE_MS, LimitMetric
-from broker.core.budget.bucket_set import LevelBounds
-from broker.core.budget.checkpoint import Checkpoint
-from broker.core.units import PPM
+from headrace.broker.core.answers.rate_limit_headers import DAY_MS, MINUTE_MS, LimitMetric
+from headrace.broker.core.budget.bucket_set import LevelBounds
+from headrace.broker.core.budget.checkpoint import Checkpoint
+from headrace.broker.core.units import PPM
 
 KEY = LevelBounds(LimitMetric.TOKENS, 60_000, 60_000, 60_000, MINUTE_MS)
 

@@ -1,6 +1,13 @@
-from broker.core.answers.rate_limit_headers import MINUTE_MS, LimitMetric, Snapshot
-from broker.core.budget.burst_control import QUIET_MS
-from broker.core.budget.cooldown import FIRST_MAX_MS, FIRST_MS, GROWS_BY, LONGEST_MS, Cooldown, leaves_level_open
+from headrace.broker.core.answers.rate_limit_headers import MINUTE_MS, LimitMetric, Snapshot
+from headrace.broker.core.budget.burst_control import QUIET_MS
+from headrace.broker.core.budget.cooldown import (
+    FIRST_MAX_MS,
+    FIRST_MS,
+    GROWS_BY,
+    LONGEST_MS,
+    Cooldown,
+    leaves_level_open,
+)
 
 
 def test_each_refusal_in_a_row_lengthens_the_wait_up_to_a_bound() -> None:

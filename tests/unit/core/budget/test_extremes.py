@@ -2,7 +2,7 @@ from random import Random
 
 import pytest
 
-from broker.core.budget.extremes import BLOCK, RangeExtremes
+from headrace.broker.core.budget.extremes import BLOCK, RangeExtremes
 
 
 class Plain:

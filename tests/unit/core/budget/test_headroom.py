@@ -1,5 +1,5 @@
-from broker.core.budget.headroom import HeadroomCache
-from broker.core.units import ROUNDING_TOKENS
+from headrace.broker.core.budget.headroom import HeadroomCache
+from headrace.broker.core.units import ROUNDING_TOKENS
 
 
 def test_nothing_is_covered_before_it_is_reckoned() -> None:

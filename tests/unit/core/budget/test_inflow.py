@@ -1,6 +1,6 @@
 import pytest
 
-from broker.core.budget.inflow import Inflow
+from headrace.broker.core.budget.inflow import Inflow
 from tests.unit.core.inflows import TEN_A_MS, charge_of, inflow, line_of
 
 

@@ -1,4 +1,4 @@
-from broker.core.budget.learned_limits import LearnedLimits
+from headrace.broker.core.budget.learned_limits import LearnedLimits
 
 
 def test_what_has_been_found_out_is_one_value() -> None:

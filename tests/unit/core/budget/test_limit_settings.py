@@ -1,5 +1,5 @@
-from broker.core.answers.rate_limit_headers import MINUTE_MS, LimitMetric
-from broker.core.budget.limit_settings import LimitBeliefs
+from headrace.broker.core.answers.rate_limit_headers import MINUTE_MS, LimitMetric
+from headrace.broker.core.budget.limit_settings import LimitBeliefs
 
 
 def test_a_day_is_told_for_each_metric_and_a_minute_holds_unless_another_period_is_named() -> None:

@@ -1,8 +1,8 @@
 import pytest
 
-from broker.core.budget.burst_control import QUIET_MS
-from broker.core.budget.opening import SMALL_TOKENS, FirstCalls
-from broker.core.budget.reservation import Reservation
+from headrace.broker.core.budget.burst_control import QUIET_MS
+from headrace.broker.core.budget.opening import SMALL_TOKENS, FirstCalls
+from headrace.broker.core.budget.reservation import Reservation
 
 
 def flight(sent_ms: int, lane_order: int = 1) -> Reservation:

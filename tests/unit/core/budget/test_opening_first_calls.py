@@ -2,10 +2,10 @@
 
 import pytest
 
-from broker.core.answers.verdict import Meaning
-from broker.core.budget.burst_control import QUIET_MS
-from broker.core.budget.opening import SMALL_TOKENS
-from broker.core.ticket import TicketNumber
+from headrace.broker.core.answers.verdict import Meaning
+from headrace.broker.core.budget.burst_control import QUIET_MS
+from headrace.broker.core.budget.opening import SMALL_TOKENS
+from headrace.broker.core.ticket import TicketNumber
 from tests.unit.core.shell import Shell
 from tests.unit.core.specimens import candidate, place, verdict
 

@@ -2,8 +2,16 @@ from collections.abc import Sequence
 
 import pytest
 
-from broker.core.answers.rate_limit_headers import DAY_MS, HOUR_MS, MINUTE_MS, MONTH_MS, SECOND_MS, LimitMetric, Reading
-from broker.core.budget.refill_detection import (
+from headrace.broker.core.answers.rate_limit_headers import (
+    DAY_MS,
+    HOUR_MS,
+    MINUTE_MS,
+    MONTH_MS,
+    SECOND_MS,
+    LimitMetric,
+    Reading,
+)
+from headrace.broker.core.budget.refill_detection import (
     ANSWERS_MIN,
     APART_MS,
     NARROW_PARTS,

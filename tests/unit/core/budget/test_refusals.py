@@ -1,8 +1,8 @@
 import pytest
 
-from broker.core.answers.verdict import Answer, Verdict, judge
-from broker.core.budget.refusals import is_explained, was_turned_away
-from broker.core.budget.reservation import Reservation
+from headrace.broker.core.answers.verdict import Answer, Verdict, judge
+from headrace.broker.core.budget.refusals import is_explained, was_turned_away
+from headrace.broker.core.budget.reservation import Reservation
 from tests.unit.core.budgets import answer, failure, refusal
 
 SENT = Reservation(1, charge=400, paid=440, stated=False, sent_ms=0, burst=0, endpoint="", unsettled=0)

@@ -1,5 +1,5 @@
-from broker.core.answers.rate_limit_headers import LimitMetric
-from broker.core.budget.reservation import Reservation
+from headrace.broker.core.answers.rate_limit_headers import LimitMetric
+from headrace.broker.core.budget.reservation import Reservation
 
 SENT = Reservation(3, charge=400, paid=440, stated=False, sent_ms=1_000, burst=0, endpoint="responses", unsettled=0)
 

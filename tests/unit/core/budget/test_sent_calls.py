@@ -1,8 +1,8 @@
 import pytest
 
-from broker.core.answers.rate_limit_headers import LimitMetric
-from broker.core.budget.sent_calls import SENDS_MAX, AdmissionOrder, SentCalls
-from broker.core.pricing.laws import Prices
+from headrace.broker.core.answers.rate_limit_headers import LimitMetric
+from headrace.broker.core.budget.sent_calls import SENDS_MAX, AdmissionOrder, SentCalls
+from headrace.broker.core.pricing.laws import Prices
 
 WAY_MS = 100
 

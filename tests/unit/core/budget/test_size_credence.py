@@ -2,9 +2,9 @@ from dataclasses import replace
 
 import pytest
 
-from broker.core.answers.rate_limit_headers import DAY_MS, MINUTE_MS, LimitMetric, Reading, Snapshot
-from broker.core.answers.verdict import Answer, Meaning, Verdict, judge
-from broker.core.budget.size_credence import JUMP_TIMES, SizeCredence
+from headrace.broker.core.answers.rate_limit_headers import DAY_MS, MINUTE_MS, LimitMetric, Reading, Snapshot
+from headrace.broker.core.answers.verdict import Answer, Meaning, Verdict, judge
+from headrace.broker.core.budget.size_credence import JUMP_TIMES, SizeCredence
 
 FINE = judge(Answer(200, {}, None, None, None, ""))
 REFUSED = replace(FINE, meaning=Meaning.RATE_LIMITED)

@@ -1,4 +1,4 @@
-from broker.core.budget.sliding_sum import SLOT_MS, SlidingSum
+from headrace.broker.core.budget.sliding_sum import SLOT_MS, SlidingSum
 
 MINUTE = 60_000
 

@@ -1,6 +1,6 @@
 import pytest
 
-from broker.core.budget.token_bucket import TokenBucket
+from headrace.broker.core.budget.token_bucket import TokenBucket
 
 MINUTE = 60_000
 

@@ -2,12 +2,12 @@
 
 import pytest
 
-from broker.core.answers.rate_limit_headers import LimitMetric
-from broker.core.budget.admission_delay import DELAY_MAX_MS
-from broker.core.budget.sent_calls import SENDS_MAX
-from broker.core.budget.sliding_sum import SLOT_MS
-from broker.core.budget.window_mirrors import REMEMBERED_MAX
-from broker.core.units import ROUNDING_TOKENS
+from headrace.broker.core.answers.rate_limit_headers import LimitMetric
+from headrace.broker.core.budget.admission_delay import DELAY_MAX_MS
+from headrace.broker.core.budget.sent_calls import SENDS_MAX
+from headrace.broker.core.budget.sliding_sum import SLOT_MS
+from headrace.broker.core.budget.window_mirrors import REMEMBERED_MAX
+from headrace.broker.core.units import ROUNDING_TOKENS
 from tests.unit.core.counters import CAPACITY, MINUTE, Slider
 
 

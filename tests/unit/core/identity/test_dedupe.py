@@ -1,6 +1,6 @@
 import pytest
 
-from broker.core.identity.dedupe import DedupeDecision, Fate
+from headrace.broker.core.identity.dedupe import DedupeDecision, Fate
 from tests.unit.core.identities import (
     COMPLETED,
     CONFLICT,

@@ -2,9 +2,9 @@
 
 import pytest
 
-from broker.core.bounds import OVERDUE_AFTER_MS
-from broker.core.identity.dedupe import Awaited, DedupeTable, Fate, Identity, Overdue
-from broker.core.identity.pending_cancels import CancelRecord
+from headrace.broker.core.bounds import OVERDUE_AFTER_MS
+from headrace.broker.core.identity.dedupe import Awaited, DedupeTable, Fate, Identity, Overdue
+from headrace.broker.core.identity.pending_cancels import CancelRecord
 from tests.unit.core.identities import (
     BODY,
     COMPLETED,

@@ -3,7 +3,15 @@ import tracemalloc
 
 import pytest
 
-from broker.core.identity.outcome_index import RENEWALS_MAX, RUN_MAX, STRIDES, Fate, Identity, KnownFate, OutcomeIndex
+from headrace.broker.core.identity.outcome_index import (
+    RENEWALS_MAX,
+    RUN_MAX,
+    STRIDES,
+    Fate,
+    Identity,
+    KnownFate,
+    OutcomeIndex,
+)
 from tests.unit.core.fating import WINDOW, fates, identity
 
 

@@ -5,8 +5,8 @@ import tracemalloc
 
 import pytest
 
-from broker.core.bounds import OVERDUE_AFTER_MS, OVERDUE_MAX
-from broker.core.identity.outcome_index import (
+from headrace.broker.core.bounds import OVERDUE_AFTER_MS, OVERDUE_MAX
+from headrace.broker.core.identity.outcome_index import (
     RENEWALS_MAX,
     RETOLD_MAX,
     Awaited,

@@ -2,9 +2,9 @@ import tracemalloc
 
 import pytest
 
-from broker.core.bounds import CANCEL_SLACK_MS
-from broker.core.identity.outcome_index import RENEWALS_MAX, STRIDES
-from broker.core.identity.pending_cancels import CancelRecord, PendingCancels
+from headrace.broker.core.bounds import CANCEL_SLACK_MS
+from headrace.broker.core.identity.outcome_index import RENEWALS_MAX, STRIDES
+from headrace.broker.core.identity.pending_cancels import CancelRecord, PendingCancels
 
 WINDOW = 64_000  # a stride is one second
 PATIENCE = 1_000_000

@@ -1,6 +1,6 @@
-from broker.core.bounds import DURATIONS_RANKED_EVERY, DURATIONS_REMEMBERED
-from broker.core.lanes.durations import Durations
-from broker.core.ticket import Ticket
+from headrace.broker.core.bounds import DURATIONS_RANKED_EVERY, DURATIONS_REMEMBERED
+from headrace.broker.core.lanes.durations import Durations
+from headrace.broker.core.ticket import Ticket
 from tests.unit.core.specimens import candidate, ticket
 
 

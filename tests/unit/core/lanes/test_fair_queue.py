@@ -2,11 +2,11 @@ from random import Random
 
 import pytest
 
-from broker.core.config import WEIGHT_ONE, TenantRule
-from broker.core.lanes import fair_queue as module
-from broker.core.lanes.fair_queue import FairQueue
-from broker.core.lanes.tenants import Tenants
-from broker.core.ticket import Ticket
+from headrace.broker.core.config import WEIGHT_ONE, TenantRule
+from headrace.broker.core.lanes import fair_queue as module
+from headrace.broker.core.lanes.fair_queue import FairQueue
+from headrace.broker.core.lanes.tenants import Tenants
+from headrace.broker.core.ticket import Ticket
 from tests.unit.core.specimens import candidate, ticket
 
 

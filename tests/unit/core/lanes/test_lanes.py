@@ -3,12 +3,12 @@ from itertools import pairwise
 
 import pytest
 
-from broker.core.bounds import CREDIT_CHARGES_MAX, PROBES_LOOKED_AT
-from broker.core.config import TenantRule
-from broker.core.lanes.lanes import LaneQueue, Lanes, Pick
-from broker.core.lanes.tenants import Tenants
-from broker.core.ticket import State, Ticket
-from broker.core.units import PPM
+from headrace.broker.core.bounds import CREDIT_CHARGES_MAX, PROBES_LOOKED_AT
+from headrace.broker.core.config import TenantRule
+from headrace.broker.core.lanes.lanes import LaneQueue, Lanes, Pick
+from headrace.broker.core.lanes.tenants import Tenants
+from headrace.broker.core.ticket import State, Ticket
+from headrace.broker.core.units import PPM
 from tests.unit.core.specimens import BULK, LANES, STANDARD, URGENT, candidate, ticket
 
 

@@ -2,10 +2,10 @@
 
 from dataclasses import replace
 
-from broker.core.config import LaneRule, TenantRule
-from broker.core.lanes.lanes import Lanes
-from broker.core.lanes.tenants import Tenants
-from broker.core.ticket import Ticket
+from headrace.broker.core.config import LaneRule, TenantRule
+from headrace.broker.core.lanes.lanes import Lanes
+from headrace.broker.core.lanes.tenants import Tenants
+from headrace.broker.core.ticket import Ticket
 from tests.unit.core.specimens import FAR_MS, candidate, ticket
 
 LIFT_PPM = 100_000

@@ -1,7 +1,7 @@
-from broker.core.bounds import PROBES_LOOKED_AT
-from broker.core.config import TenantRule
-from broker.core.lanes.late import LateQueue
-from broker.core.lanes.tenants import Tenants
+from headrace.broker.core.bounds import PROBES_LOOKED_AT
+from headrace.broker.core.config import TenantRule
+from headrace.broker.core.lanes.late import LateQueue
+from headrace.broker.core.lanes.tenants import Tenants
 from tests.unit.core.specimens import candidate, ticket
 
 

@@ -1,6 +1,6 @@
-from broker.core.bounds import CREDIT_CHARGES_MAX
-from broker.core.lanes.nearing import DeadlineBoost
-from broker.core.ticket import Ticket
+from headrace.broker.core.bounds import CREDIT_CHARGES_MAX
+from headrace.broker.core.lanes.nearing import DeadlineBoost
+from headrace.broker.core.ticket import Ticket
 from tests.unit.core.specimens import candidate, ticket
 
 LIFT_PPM = 100_000  # a tenth

@@ -1,7 +1,7 @@
 import pytest
 
-from broker.core.lanes.ordering_keys import OrderingKeys
-from broker.core.ticket import Ticket
+from headrace.broker.core.lanes.ordering_keys import OrderingKeys
+from headrace.broker.core.ticket import Ticket
 from tests.unit.core.specimens import candidate, ticket
 
 

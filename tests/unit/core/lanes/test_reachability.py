@@ -1,8 +1,8 @@
-from broker.core.bounds import LOOKS_SWEPT_ABOVE, REACH_EVERY_MS
-from broker.core.budget.budget import Budget
-from broker.core.lanes.reachability import ReachabilityChecks, unreachable_late
-from broker.core.lanes.tenant_queue import TenantQueue
-from broker.core.ticket import Ticket
+from headrace.broker.core.bounds import LOOKS_SWEPT_ABOVE, REACH_EVERY_MS
+from headrace.broker.core.budget.budget import Budget
+from headrace.broker.core.lanes.reachability import ReachabilityChecks, unreachable_late
+from headrace.broker.core.lanes.tenant_queue import TenantQueue
+from headrace.broker.core.ticket import Ticket
 from tests.unit.core.budgets import SETTINGS, UNKNOWN, full
 from tests.unit.core.inflows import charge_of, inflow
 from tests.unit.core.specimens import candidate, ticket

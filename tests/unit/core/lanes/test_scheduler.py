@@ -2,12 +2,12 @@ from dataclasses import replace
 
 import pytest
 
-from broker.core.bounds import LIMITS_MAX
-from broker.core.budget.budget import Budget, LimitBeliefs
-from broker.core.endpoints import Law
-from broker.core.lanes.scheduler import Scheduler
-from broker.core.pricing.laws import Prices
-from broker.core.ticket import State, Ticket
+from headrace.broker.core.bounds import LIMITS_MAX
+from headrace.broker.core.budget.budget import Budget, LimitBeliefs
+from headrace.broker.core.endpoints import Law
+from headrace.broker.core.lanes.scheduler import Scheduler
+from headrace.broker.core.pricing.laws import Prices
+from headrace.broker.core.ticket import State, Ticket
 from tests.unit.core.desks import call, enqueued, limits
 from tests.unit.core.specimens import LANES, budget, candidate, ticket, verdict
 

@@ -1,6 +1,6 @@
-from broker.core.answers.verdict import Meaning
-from broker.core.budget.breaker import ACCOUNT_REST_MS
-from broker.core.lanes.scheduler import Scheduler
+from headrace.broker.core.answers.verdict import Meaning
+from headrace.broker.core.budget.breaker import ACCOUNT_REST_MS
+from headrace.broker.core.lanes.scheduler import Scheduler
 from tests.unit.core.desks import call, enqueued, limits
 from tests.unit.core.specimens import verdict
 

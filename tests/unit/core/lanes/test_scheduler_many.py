@@ -7,10 +7,10 @@ from itertools import count
 
 import pytest
 
-from broker.core.answers.verdict import Meaning
-from broker.core.bounds import LIMITS_LOOKED_AT, LIMITS_MAX, LIMITS_RESTING_MAX
-from broker.core.budget.budget import Budget, LimitBeliefs
-from broker.core.lanes.scheduler import Scheduler
+from headrace.broker.core.answers.verdict import Meaning
+from headrace.broker.core.bounds import LIMITS_LOOKED_AT, LIMITS_MAX, LIMITS_RESTING_MAX
+from headrace.broker.core.budget.budget import Budget, LimitBeliefs
+from headrace.broker.core.lanes.scheduler import Scheduler
 from tests.unit.core.desks import all_called, enqueued, limits
 from tests.unit.core.specimens import budget, verdict
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from broker.core.answers.verdict import Answer, judge
-from broker.core.commands import Park
-from broker.core.config import LaneRule
+from headrace.broker.core.answers.verdict import Answer, judge
+from headrace.broker.core.commands import Park
+from headrace.broker.core.config import LaneRule
 from tests.unit.core.shell import Shell, leading
 from tests.unit.core.specimens import FAR_MS, HOUR_MS, candidate, place
 

@@ -1,10 +1,10 @@
 from dataclasses import replace
 
-from broker.core.bounds import REACH_EVERY_MS
-from broker.core.config import TenantRule
-from broker.core.lanes.scheduler import Scheduler
-from broker.core.lanes.tenants import Tenants
-from broker.core.ticket import Garbage, State, Ticket
+from headrace.broker.core.bounds import REACH_EVERY_MS
+from headrace.broker.core.config import TenantRule
+from headrace.broker.core.lanes.scheduler import Scheduler
+from headrace.broker.core.lanes.tenants import Tenants
+from headrace.broker.core.ticket import Garbage, State, Ticket
 from tests.unit.core.desks import all_called, answered, call, enqueued, limits
 from tests.unit.core.specimens import LANES, budget, candidate, ticket
 

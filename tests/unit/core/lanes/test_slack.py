@@ -1,7 +1,7 @@
 from itertools import count
 
-from broker.core.lanes.slack import Slack
-from broker.core.ticket import Ticket
+from headrace.broker.core.lanes.slack import Slack
+from headrace.broker.core.ticket import Ticket
 from tests.unit.core.inflows import TEN_A_MS, line_of
 
 

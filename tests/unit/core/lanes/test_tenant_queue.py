@@ -1,8 +1,8 @@
 from random import Random
 
-from broker.core.bounds import LINE_BLOCK_MAX
-from broker.core.lanes.tenant_queue import TenantQueue
-from broker.core.ticket import Ticket
+from headrace.broker.core.bounds import LINE_BLOCK_MAX
+from headrace.broker.core.lanes.tenant_queue import TenantQueue
+from headrace.broker.core.ticket import Ticket
 from tests.unit.core.specimens import candidate, ticket
 
 

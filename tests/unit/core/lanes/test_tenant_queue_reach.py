@@ -3,10 +3,10 @@ from random import Random
 
 import pytest
 
-from broker.core.bounds import LINE_BLOCK_MAX
-from broker.core.budget.inflow import Inflow, Least
-from broker.core.lanes.tenant_queue import TenantQueue
-from broker.core.ticket import Ticket
+from headrace.broker.core.bounds import LINE_BLOCK_MAX
+from headrace.broker.core.budget.inflow import Inflow, Least
+from headrace.broker.core.lanes.tenant_queue import TenantQueue
+from headrace.broker.core.ticket import Ticket
 from tests.unit.core.inflows import TEN_A_MS, charge_of, inflow, line_of
 from tests.unit.core.specimens import candidate, ticket
 

@@ -1,6 +1,6 @@
-from broker.core.bounds import TENANTS_CAPPED_SWEPT_ABOVE
-from broker.core.config import TenantRule
-from broker.core.lanes.tenants import Tenants
+from headrace.broker.core.bounds import TENANTS_CAPPED_SWEPT_ABOVE
+from headrace.broker.core.config import TenantRule
+from headrace.broker.core.lanes.tenants import Tenants
 
 MINUTE = 60_000
 

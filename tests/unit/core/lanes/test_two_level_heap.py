@@ -1,6 +1,6 @@
 from random import Random
 
-from broker.core.lanes.two_level_heap import TwoLevelHeap
+from headrace.broker.core.lanes.two_level_heap import TwoLevelHeap
 
 SPAN = 1 << 25
 

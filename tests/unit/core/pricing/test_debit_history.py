@@ -2,7 +2,7 @@
 
 import pytest
 
-from broker.core.pricing.debit_history import (
+from headrace.broker.core.pricing.debit_history import (
     DEBITS_MAX,
     DELAY_DIFFERENCE_MS,
     SPANS_MAX,

@@ -5,7 +5,7 @@ import struct
 
 import pytest
 
-from broker.core.pricing.images import JPEG_BYTES_MAX, Pixels, image_tokens, pixels
+from headrace.broker.core.pricing.images import JPEG_BYTES_MAX, Pixels, image_tokens, pixels
 
 SQUARE = Pixels(1_024, 1_024)
 

@@ -1,7 +1,7 @@
 from collections.abc import Sequence
 
-from broker.core.endpoints import Law
-from broker.core.pricing.law_evidence import (
+from headrace.broker.core.endpoints import Law
+from headrace.broker.core.pricing.law_evidence import (
     MEMORY,
     SETTLED_ANSWERS,
     SILENT_ANSWERS_MAX,

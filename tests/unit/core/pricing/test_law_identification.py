@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import pytest
 
-from broker.core.endpoints import ENDPOINT_TABLE, Law
-from broker.core.pricing.law_evidence import SETTLED_ANSWERS, SILENT_ANSWERS_MAX
-from broker.core.pricing.law_identification import (
+from headrace.broker.core.endpoints import ENDPOINT_TABLE, Law
+from headrace.broker.core.pricing.law_evidence import SETTLED_ANSWERS, SILENT_ANSWERS_MAX
+from headrace.broker.core.pricing.law_identification import (
     GLANCE_EVERY_MS,
     KNOWN_AFTER,
     OUTPUTS_EVERY,
@@ -17,7 +17,7 @@ from broker.core.pricing.law_identification import (
     Remaining,
     TokenUsage,
 )
-from broker.core.pricing.laws import Prices, RequestSize, prices
+from headrace.broker.core.pricing.laws import Prices, RequestSize, prices
 
 CHAT = "chat.completions"
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from broker.core.endpoints import ENDPOINT_TABLE, Law
-from broker.core.pricing.laws import (
+from headrace.broker.core.endpoints import ENDPOINT_TABLE, Law
+from headrace.broker.core.pricing.laws import (
     IMAGE_CHARGE,
     LEGACY_OUTPUT_TOKENS,
     PRICE_MAX,

@@ -1,5 +1,5 @@
-from broker.core.pricing.markup import SAMPLES_MAX, TIMES_MAX, Markup
-from broker.core.units import PPM
+from headrace.broker.core.pricing.markup import SAMPLES_MAX, TIMES_MAX, Markup
+from headrace.broker.core.units import PPM
 
 
 def test_without_evidence_a_charge_is_what_our_law_says() -> None:

@@ -1,11 +1,11 @@
 from dataclasses import replace
 
-from broker.core.answers.rate_limit_headers import LimitMetric, Reading
-from broker.core.answers.verdict import Meaning, Verdict
-from broker.core.endpoints import Law
-from broker.core.pricing.law_identification import Remaining, TokenUsage
-from broker.core.pricing.laws import Prices, RequestSize, prices
-from broker.core.pricing.tariff import LawStatus, Tariff
+from headrace.broker.core.answers.rate_limit_headers import LimitMetric, Reading
+from headrace.broker.core.answers.verdict import Meaning, Verdict
+from headrace.broker.core.endpoints import Law
+from headrace.broker.core.pricing.law_identification import Remaining, TokenUsage
+from headrace.broker.core.pricing.laws import Prices, RequestSize, prices
+from headrace.broker.core.pricing.tariff import LawStatus, Tariff
 from tests.unit.core.specimens import verdict
 
 CHAT, RESPONSES = "chat.completions", "responses"

@@ -6,7 +6,7 @@ from zlib import crc32
 
 import pytest
 
-from broker.core.progress.offset_map import (
+from headrace.broker.core.progress.offset_map import (
     MAP_BYTES_MAX,
     METADATA_CHARS_MAX,
     TIMESTAMP_UNKNOWN,
@@ -17,7 +17,7 @@ from broker.core.progress.offset_map import (
     varint_bytes,
     worst_bytes,
 )
-from broker.core.progress.open_offsets import OpenOffsets
+from headrace.broker.core.progress.open_offsets import OpenOffsets
 
 HEAD = Head(term=7, timestamp_ms=1_760_000_000_123, base=1_000, window=500)
 

@@ -2,7 +2,7 @@ import random
 
 import pytest
 
-from broker.core.progress.open_offsets import OpenOffsets
+from headrace.broker.core.progress.open_offsets import OpenOffsets
 
 
 def stretches(opened: OpenOffsets) -> list[tuple[int, int]]:

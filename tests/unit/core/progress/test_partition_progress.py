@@ -5,8 +5,8 @@ from time import thread_time
 
 import pytest
 
-from broker.core.progress.offset_map import MAP_BYTES_MAX, METADATA_CHARS_MAX, TIMESTAMP_UNKNOWN, worst_bytes
-from broker.core.progress.partition_progress import PartitionProgress, ProgressUnreadableError
+from headrace.broker.core.progress.offset_map import MAP_BYTES_MAX, METADATA_CHARS_MAX, TIMESTAMP_UNKNOWN, worst_bytes
+from headrace.broker.core.progress.partition_progress import PartitionProgress, ProgressUnreadableError
 from tests.progress_seen import done_of, finish, holds, incomplete, window
 
 

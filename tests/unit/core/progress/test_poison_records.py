@@ -2,9 +2,9 @@
 
 import pytest
 
-from broker.core.bounds import CAUTIOUS_BATCH_MAX, DEATHS_IN_A_ROW_WITHIN_MS
-from broker.core.progress.poison_records import CautiousRead, CrashHistory, NamedRecord
-from broker.core.ticket import LanePartition, Source
+from headrace.broker.core.bounds import CAUTIOUS_BATCH_MAX, DEATHS_IN_A_ROW_WITHIN_MS
+from headrace.broker.core.progress.poison_records import CautiousRead, CrashHistory, NamedRecord
+from headrace.broker.core.ticket import LanePartition, Source
 
 FIRST, SECOND = Source(LanePartition("bulk", 0), 7), Source(LanePartition("bulk", 1), 3)
 PLAIN = CautiousRead(100)

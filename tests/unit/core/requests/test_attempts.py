@@ -1,20 +1,20 @@
 from dataclasses import replace
 
-from broker.core.answers.rate_limit_headers import LimitMetric
-from broker.core.answers.verdict import Meaning, Verdict
-from broker.core.bounds import CALL_RESERVE_BYTES, OUTCOME_BYTES_MAX
-from broker.core.budget.account import AccountBreaker
-from broker.core.budget.breaker import ACCOUNT_REST_MS, FAILURES_IN_A_ROW
-from broker.core.budget.budget import Budget
-from broker.core.commands import BreakerClosed, BreakerOpened, Complete, Fail, Park
-from broker.core.config import DispatchRules
-from broker.core.events import Answered, CallNotSent
-from broker.core.identity.outcome_index import ATTEMPT_MAX
-from broker.core.requests.attempts import Attempts, Sequel
-from broker.core.requests.in_flight import CallsInFlight
-from broker.core.requests.retry import Again
-from broker.core.ticket import CallNumber, Ticket
-from broker.core.units import ROUNDING_TOKENS
+from headrace.broker.core.answers.rate_limit_headers import LimitMetric
+from headrace.broker.core.answers.verdict import Meaning, Verdict
+from headrace.broker.core.bounds import CALL_RESERVE_BYTES, OUTCOME_BYTES_MAX
+from headrace.broker.core.budget.account import AccountBreaker
+from headrace.broker.core.budget.breaker import ACCOUNT_REST_MS, FAILURES_IN_A_ROW
+from headrace.broker.core.budget.budget import Budget
+from headrace.broker.core.commands import BreakerClosed, BreakerOpened, Complete, Fail, Park
+from headrace.broker.core.config import DispatchRules
+from headrace.broker.core.events import Answered, CallNotSent
+from headrace.broker.core.identity.outcome_index import ATTEMPT_MAX
+from headrace.broker.core.requests.attempts import Attempts, Sequel
+from headrace.broker.core.requests.in_flight import CallsInFlight
+from headrace.broker.core.requests.retry import Again
+from headrace.broker.core.ticket import CallNumber, Ticket
+from headrace.broker.core.units import ROUNDING_TOKENS
 from tests.unit.core.specimens import STANDARD, budget, candidate, rules, ticket, verdict
 
 NOW = 1_000

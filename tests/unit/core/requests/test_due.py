@@ -2,11 +2,11 @@
 
 from dataclasses import replace
 
-from broker.core.answers.verdict import Meaning
-from broker.core.commands import Fail
-from broker.core.events import CallNotSent
-from broker.core.requests.triage import CUT_OFF, TOO_LATE
-from broker.core.ticket import TicketNumber
+from headrace.broker.core.answers.verdict import Meaning
+from headrace.broker.core.commands import Fail
+from headrace.broker.core.events import CallNotSent
+from headrace.broker.core.requests.triage import CUT_OFF, TOO_LATE
+from headrace.broker.core.ticket import TicketNumber
 from tests.unit.core.shell import Shell, leading
 from tests.unit.core.specimens import LANES, candidate, place, verdict
 

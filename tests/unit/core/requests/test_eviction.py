@@ -5,17 +5,17 @@ from typing import Protocol, cast
 
 import pytest
 
-from broker.core.answers.verdict import Meaning, Verdict
-from broker.core.budget.budget import Budget, Checkpoint, LimitBeliefs
-from broker.core.commands import Complete, DeadLetterOnly, Discard, Fail
-from broker.core.dispatch import Dispatch
-from broker.core.events import Answered, CallNotSent, Crashed
-from broker.core.identity.dedupe import Awaited, Fate
-from broker.core.identity.pending_cancels import CancelRecord
-from broker.core.pricing.law_identification import TokenUsage
-from broker.core.pricing.laws import Prices
-from broker.core.requests.eviction import CORE_CRASHED, UnsoundError
-from broker.core.ticket import Garbage, State
+from headrace.broker.core.answers.verdict import Meaning, Verdict
+from headrace.broker.core.budget.budget import Budget, Checkpoint, LimitBeliefs
+from headrace.broker.core.commands import Complete, DeadLetterOnly, Discard, Fail
+from headrace.broker.core.dispatch import Dispatch
+from headrace.broker.core.events import Answered, CallNotSent, Crashed
+from headrace.broker.core.identity.dedupe import Awaited, Fate
+from headrace.broker.core.identity.pending_cancels import CancelRecord
+from headrace.broker.core.pricing.law_identification import TokenUsage
+from headrace.broker.core.pricing.laws import Prices
+from headrace.broker.core.requests.eviction import CORE_CRASHED, UnsoundError
+from headrace.broker.core.ticket import Garbage, State
 from tests.unit.core.shell import WALL_MS, Shell
 from tests.unit.core.specimens import budget, candidate, identity, place, rules, verdict
 

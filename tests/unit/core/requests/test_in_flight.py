@@ -1,9 +1,9 @@
 from dataclasses import replace
 
-from broker.core.answers.verdict import Meaning
-from broker.core.bounds import CALL_RESERVE_BYTES, CALLS_REMEMBERED
-from broker.core.budget.breaker import Breaker
-from broker.core.requests.in_flight import CallsInFlight
+from headrace.broker.core.answers.verdict import Meaning
+from headrace.broker.core.bounds import CALL_RESERVE_BYTES, CALLS_REMEMBERED
+from headrace.broker.core.budget.breaker import Breaker
+from headrace.broker.core.requests.in_flight import CallsInFlight
 from tests.unit.core.specimens import budget, candidate, ticket
 
 WELL = Breaker()

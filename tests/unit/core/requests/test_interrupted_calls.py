@@ -4,15 +4,15 @@ from collections.abc import Iterable
 
 import pytest
 
-from broker.core.bounds import (
+from headrace.broker.core.bounds import (
     CALLS_OF_SUSPECTS_MAX,
     DEATHS_BY_CALL,
     DEATHS_IN_A_ROW_WITHIN_MS,
     INHERITED_CALLS_MAX,
 )
-from broker.core.commands import AttemptEntry, SettledEntry
-from broker.core.identity.dedupe import Fate
-from broker.core.requests.interrupted_calls import InterruptedCalls
+from headrace.broker.core.commands import AttemptEntry, SettledEntry
+from headrace.broker.core.identity.dedupe import Fate
+from headrace.broker.core.requests.interrupted_calls import InterruptedCalls
 from tests.unit.core.specimens import identity
 
 Line = tuple[int, str, str]

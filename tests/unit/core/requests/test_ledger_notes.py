@@ -4,13 +4,13 @@ from dataclasses import replace
 
 import pytest
 
-from broker.core.answers.verdict import Meaning
-from broker.core.bounds import OVERDUE_AFTER_MS, OVERDUE_LOOKED_FOR_MS, OVERDUE_MAX
-from broker.core.commands import DeadLetterOnly, Discard, Fail, Remember, SettledEntry
-from broker.core.identity.dedupe import Awaited, DedupeTable, Fate
-from broker.core.identity.pending_cancels import CancelRecord
-from broker.core.requests.ledger_notes import LedgerNotes, gather, observe
-from broker.core.ticket import Candidate, Garbage
+from headrace.broker.core.answers.verdict import Meaning
+from headrace.broker.core.bounds import OVERDUE_AFTER_MS, OVERDUE_LOOKED_FOR_MS, OVERDUE_MAX
+from headrace.broker.core.commands import DeadLetterOnly, Discard, Fail, Remember, SettledEntry
+from headrace.broker.core.identity.dedupe import Awaited, DedupeTable, Fate
+from headrace.broker.core.identity.pending_cancels import CancelRecord
+from headrace.broker.core.requests.ledger_notes import LedgerNotes, gather, observe
+from headrace.broker.core.ticket import Candidate, Garbage
 from tests.unit.core.shell import WALL_MS, Shell, leading
 from tests.unit.core.specimens import candidate, identity, verdict
 

@@ -1,8 +1,8 @@
 import pytest
 
-from broker.core.bounds import LINGER_MS, OUTCOMES_PER_TRANSACTION_MAX, TRANSACTION_BYTES_MAX
-from broker.core.commands import Complete, Discard
-from broker.core.requests.outbox import Decided, Outbox
+from headrace.broker.core.bounds import LINGER_MS, OUTCOMES_PER_TRANSACTION_MAX, TRANSACTION_BYTES_MAX
+from headrace.broker.core.commands import Complete, Discard
+from headrace.broker.core.requests.outbox import Decided, Outbox
 from tests.unit.core.outboxes import add, begun
 from tests.unit.core.specimens import candidate, ticket
 

@@ -1,10 +1,10 @@
 """What an outbox does after a transaction has failed."""
 
-from broker.core.bounds import DOUBT_REST_FIRST_MS, TRANSACTION_BYTES_MAX
-from broker.core.commands import Complete, DeadLetterOnly, Decision, Discard, Form, Remember
-from broker.core.identity.pending_cancels import CancelRecord
-from broker.core.requests.outbox import Decided, Outbox
-from broker.core.ticket import Ticket
+from headrace.broker.core.bounds import DOUBT_REST_FIRST_MS, TRANSACTION_BYTES_MAX
+from headrace.broker.core.commands import Complete, DeadLetterOnly, Decision, Discard, Form, Remember
+from headrace.broker.core.identity.pending_cancels import CancelRecord
+from headrace.broker.core.requests.outbox import Decided, Outbox
+from headrace.broker.core.ticket import Ticket
 from tests.unit.core.outboxes import DENIED, REFUSED, UNKNOWN, add, begun
 from tests.unit.core.specimens import ticket
 

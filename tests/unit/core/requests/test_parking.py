@@ -2,8 +2,8 @@ from dataclasses import replace
 
 import pytest
 
-from broker.core.answers.verdict import Answer, Meaning, judge
-from broker.core.bounds import (
+from headrace.broker.core.answers.verdict import Answer, Meaning, judge
+from headrace.broker.core.bounds import (
     CRAMPED_BELOW,
     HOLD_FIRST_MS,
     HOLD_MAX_MS,
@@ -12,18 +12,18 @@ from broker.core.bounds import (
     PARKS_AHEAD_MAX,
     RETURN_BEFORE_DEADLINE_MS,
 )
-from broker.core.commands import Decision, Fail, Park
-from broker.core.config import LaneRule, TenantRule
-from broker.core.lanes.scheduler import Scheduler
-from broker.core.lanes.tenants import Tenants
-from broker.core.progress.offset_map import MAP_BYTES_MAX
-from broker.core.progress.partition_progress import PartitionProgress
-from broker.core.requests.in_flight import CallsInFlight
-from broker.core.requests.outbox import Outbox
-from broker.core.requests.parking import ParkingPolicy
-from broker.core.requests.registry import TicketRegistry
-from broker.core.requests.settling import Settling
-from broker.core.ticket import State, Ticket
+from headrace.broker.core.commands import Decision, Fail, Park
+from headrace.broker.core.config import LaneRule, TenantRule
+from headrace.broker.core.lanes.scheduler import Scheduler
+from headrace.broker.core.lanes.tenants import Tenants
+from headrace.broker.core.progress.offset_map import MAP_BYTES_MAX
+from headrace.broker.core.progress.partition_progress import PartitionProgress
+from headrace.broker.core.requests.in_flight import CallsInFlight
+from headrace.broker.core.requests.outbox import Outbox
+from headrace.broker.core.requests.parking import ParkingPolicy
+from headrace.broker.core.requests.registry import TicketRegistry
+from headrace.broker.core.requests.settling import Settling
+from headrace.broker.core.ticket import State, Ticket
 from tests.unit.core.specimens import HOUR_MS, budget, candidate, place, rules, ticket, verdict
 
 NOW = 100_000

@@ -4,13 +4,13 @@ from dataclasses import replace
 
 import pytest
 
-from broker.core.answers.rate_limit_headers import DAY_MS, LimitMetric
-from broker.core.answers.verdict import Meaning
-from broker.core.bounds import HELD_LOOKED_AT, HOLD_MIN_MS
-from broker.core.budget.bucket_set import LevelBounds
-from broker.core.budget.budget import Checkpoint
-from broker.core.identity.outcome_index import ATTEMPT_MAX
-from broker.core.ticket import State
+from headrace.broker.core.answers.rate_limit_headers import DAY_MS, LimitMetric
+from headrace.broker.core.answers.verdict import Meaning
+from headrace.broker.core.bounds import HELD_LOOKED_AT, HOLD_MIN_MS
+from headrace.broker.core.budget.bucket_set import LevelBounds
+from headrace.broker.core.budget.budget import Checkpoint
+from headrace.broker.core.identity.outcome_index import ATTEMPT_MAX
+from headrace.broker.core.ticket import State
 from tests.unit.core.requests.test_parking import LANES, NOW, Bench, cramped, parks
 from tests.unit.core.specimens import HOUR_MS, budget
 

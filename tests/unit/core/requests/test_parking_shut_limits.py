@@ -2,11 +2,11 @@
 
 from dataclasses import replace
 
-from broker.core.answers.verdict import Answer, Meaning, judge
-from broker.core.commands import Complete, Park
-from broker.core.config import LaneRule
-from broker.core.identity.dedupe import Fate
-from broker.core.ticket import TicketNumber
+from headrace.broker.core.answers.verdict import Answer, Meaning, judge
+from headrace.broker.core.commands import Complete, Park
+from headrace.broker.core.config import LaneRule
+from headrace.broker.core.identity.dedupe import Fate
+from headrace.broker.core.ticket import TicketNumber
 from tests.unit.core.shell import Shell
 from tests.unit.core.specimens import HOUR_MS, candidate, place, verdict
 

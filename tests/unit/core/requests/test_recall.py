@@ -1,7 +1,7 @@
 """A request whose call was under way when dispatchers died is called with care, and in the end not at all."""
 
-from broker.core.answers.verdict import Meaning
-from broker.core.bounds import (
+from headrace.broker.core.answers.verdict import Meaning
+from headrace.broker.core.bounds import (
     DEATHS_BY_CALL,
     DEATHS_IN_A_ROW_WITHIN_MS,
     LINGER_MS,
@@ -9,11 +9,11 @@ from broker.core.bounds import (
     PUT_OFF_MS,
     QUIET_MS,
 )
-from broker.core.commands import AttemptEntry, Call, Complete, Fail, SettledEntry
-from broker.core.events import CallNotSent, LedgerRead, Suspected
-from broker.core.identity.dedupe import Fate
-from broker.core.requests.triage import CALLS_KILL
-from broker.core.ticket import Source, TicketNumber
+from headrace.broker.core.commands import AttemptEntry, Call, Complete, Fail, SettledEntry
+from headrace.broker.core.events import CallNotSent, LedgerRead, Suspected
+from headrace.broker.core.identity.dedupe import Fate
+from headrace.broker.core.requests.triage import CALLS_KILL
+from headrace.broker.core.ticket import Source, TicketNumber
 from tests.unit.core.shell import WALL_MS, Shell, leading
 from tests.unit.core.specimens import candidate, identity, place, verdict
 

@@ -1,12 +1,12 @@
 import pytest
 
-from broker.core.bounds import CONTROL_BUFFER_MAX, CRAMPED_BELOW
-from broker.core.config import LaneRule
-from broker.core.identity.pending_cancels import CancelRecord
-from broker.core.progress.offset_map import MAP_BYTES_MAX, METADATA_CHARS_MAX
-from broker.core.progress.partition_progress import PartitionProgress
-from broker.core.requests.registry import TicketRegistry, Want
-from broker.core.ticket import CONTROL, Garbage, LanePartition, Source, State, Ticket, TicketNumber
+from headrace.broker.core.bounds import CONTROL_BUFFER_MAX, CRAMPED_BELOW
+from headrace.broker.core.config import LaneRule
+from headrace.broker.core.identity.pending_cancels import CancelRecord
+from headrace.broker.core.progress.offset_map import MAP_BYTES_MAX, METADATA_CHARS_MAX
+from headrace.broker.core.progress.partition_progress import PartitionProgress
+from headrace.broker.core.requests.registry import TicketRegistry, Want
+from headrace.broker.core.ticket import CONTROL, Garbage, LanePartition, Source, State, Ticket, TicketNumber
 from tests.progress_seen import finish
 from tests.unit.core.specimens import LANES, candidate, place, ticket
 

@@ -1,10 +1,10 @@
 import pytest
 
-from broker.core.answers.verdict import Meaning, Verdict
-from broker.core.bounds import RETRY_BACKOFF_FIRST_MS, RETRY_BACKOFF_MAX_MS, THROTTLE_WAIT_DEFAULT_MS
-from broker.core.commands import Fail, Park
-from broker.core.config import RetryRules
-from broker.core.requests.retry import Again, Failing, backoff_ms, decide, kind
+from headrace.broker.core.answers.verdict import Meaning, Verdict
+from headrace.broker.core.bounds import RETRY_BACKOFF_FIRST_MS, RETRY_BACKOFF_MAX_MS, THROTTLE_WAIT_DEFAULT_MS
+from headrace.broker.core.commands import Fail, Park
+from headrace.broker.core.config import RetryRules
+from headrace.broker.core.requests.retry import Again, Failing, backoff_ms, decide, kind
 from tests.unit.core.specimens import FAR_MS, verdict
 
 RULES = RetryRules(in_place_max_ms=60_000, attempts_max=3)

@@ -1,15 +1,15 @@
 """What a commit of unknown end, another leader and standing by leave of what is under way."""
 
-from broker.core.answers.rate_limit_headers import MINUTE_MS, LimitMetric
-from broker.core.answers.verdict import Meaning
-from broker.core.bounds import CALL_RESERVE_BYTES
-from broker.core.budget.bucket_set import LevelBounds
-from broker.core.budget.budget import Checkpoint
-from broker.core.commands import AttemptEntry, Complete, Discard, SettledEntry
-from broker.core.config import Role
-from broker.core.events import Answered, CallNotSent
-from broker.core.identity.dedupe import Fate
-from broker.core.ticket import Source
+from headrace.broker.core.answers.rate_limit_headers import MINUTE_MS, LimitMetric
+from headrace.broker.core.answers.verdict import Meaning
+from headrace.broker.core.bounds import CALL_RESERVE_BYTES
+from headrace.broker.core.budget.bucket_set import LevelBounds
+from headrace.broker.core.budget.budget import Checkpoint
+from headrace.broker.core.commands import AttemptEntry, Complete, Discard, SettledEntry
+from headrace.broker.core.config import Role
+from headrace.broker.core.events import Answered, CallNotSent
+from headrace.broker.core.identity.dedupe import Fate
+from headrace.broker.core.ticket import Source
 from tests.unit.core.shell import WALL_MS, Shell, leading
 from tests.unit.core.specimens import candidate, identity, place, verdict
 

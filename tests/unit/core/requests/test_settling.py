@@ -1,15 +1,15 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from broker.core.bounds import CALL_RESERVE_BYTES, LINGER_MS
-from broker.core.commands import CancelCall, Complete, Discard, Fail, Forget
-from broker.core.config import LaneRule
-from broker.core.lanes.scheduler import Scheduler
-from broker.core.requests.in_flight import CallsInFlight
-from broker.core.requests.outbox import Outbox
-from broker.core.requests.registry import TicketRegistry
-from broker.core.requests.settling import Settling
-from broker.core.ticket import State, Ticket
+from headrace.broker.core.bounds import CALL_RESERVE_BYTES, LINGER_MS
+from headrace.broker.core.commands import CancelCall, Complete, Discard, Fail, Forget
+from headrace.broker.core.config import LaneRule
+from headrace.broker.core.lanes.scheduler import Scheduler
+from headrace.broker.core.requests.in_flight import CallsInFlight
+from headrace.broker.core.requests.outbox import Outbox
+from headrace.broker.core.requests.registry import TicketRegistry
+from headrace.broker.core.requests.settling import Settling
+from headrace.broker.core.ticket import State, Ticket
 from tests.unit.core.specimens import LANES, budget, candidate, ticket
 
 NOW = 1_000

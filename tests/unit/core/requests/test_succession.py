@@ -2,14 +2,14 @@
 
 from dataclasses import replace
 
-from broker.core.answers.verdict import Meaning
-from broker.core.bounds import OVERDUE_AFTER_MS
-from broker.core.commands import Complete, DeadLetterOnly, Discard, Fail, SettledEntry
-from broker.core.events import Answered, CallNotSent
-from broker.core.identity.dedupe import Fate
-from broker.core.identity.pending_cancels import CancelRecord
-from broker.core.progress.partition_progress import PartitionProgress
-from broker.core.ticket import CallNumber, Garbage, Source
+from headrace.broker.core.answers.verdict import Meaning
+from headrace.broker.core.bounds import OVERDUE_AFTER_MS
+from headrace.broker.core.commands import Complete, DeadLetterOnly, Discard, Fail, SettledEntry
+from headrace.broker.core.events import Answered, CallNotSent
+from headrace.broker.core.identity.dedupe import Fate
+from headrace.broker.core.identity.pending_cancels import CancelRecord
+from headrace.broker.core.progress.partition_progress import PartitionProgress
+from headrace.broker.core.ticket import CallNumber, Garbage, Source
 from tests.unit.core.shell import WALL_MS, Shell, leading
 from tests.unit.core.specimens import HOUR_MS, candidate, identity, place, verdict
 

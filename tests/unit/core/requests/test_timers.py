@@ -1,6 +1,6 @@
-from broker.core.bounds import DEADLINES_SWEPT_ABOVE
-from broker.core.requests.timers import Timers
-from broker.core.ticket import State, Ticket
+from headrace.broker.core.bounds import DEADLINES_SWEPT_ABOVE
+from headrace.broker.core.requests.timers import Timers
+from headrace.broker.core.ticket import State, Ticket
 from tests.unit.core.specimens import candidate, ticket
 
 

@@ -1,13 +1,13 @@
 from dataclasses import replace
 
-from broker.core.bounds import (
+from headrace.broker.core.bounds import (
     COMMIT_PATIENCE_MS,
     LINGER_MS,
     PROBE_EVERY_MS,
     RENEWALS_LOOKED_FOR_PARTS,
     STARTED_A_LINE_MAX,
 )
-from broker.core.commands import (
+from headrace.broker.core.commands import (
     AttemptEntry,
     Complete,
     DeadLetterOnly,
@@ -18,13 +18,13 @@ from broker.core.commands import (
     SettledEntry,
     Withdraw,
 )
-from broker.core.identity.dedupe import Fate
-from broker.core.identity.outcome_index import Awaited
-from broker.core.identity.pending_cancels import CancelRecord
-from broker.core.progress.partition_progress import PartitionProgress
-from broker.core.requests.ledger_notes import LedgerNotes
-from broker.core.requests.outbox import Decided
-from broker.core.ticket import Source
+from headrace.broker.core.identity.dedupe import Fate
+from headrace.broker.core.identity.outcome_index import Awaited
+from headrace.broker.core.identity.pending_cancels import CancelRecord
+from headrace.broker.core.progress.partition_progress import PartitionProgress
+from headrace.broker.core.requests.ledger_notes import LedgerNotes
+from headrace.broker.core.requests.outbox import Decided
+from headrace.broker.core.ticket import Source
 from tests.unit.core.batching import NOW, OVERDUE, Bench, settled_bench
 from tests.unit.core.specimens import HOUR_MS, candidate, identity, place, ticket
 

@@ -1,15 +1,15 @@
 """Calls that wait for the ledger line that says they begin."""
 
-from broker.core.bounds import (
+from headrace.broker.core.bounds import (
     LEAN_STARTED_MAX,
     LINGER_MS,
     NAMED_READ_MS,
 )
-from broker.core.commands import (
+from headrace.broker.core.commands import (
     AttemptEntry,
 )
-from broker.core.events import Setback
-from broker.core.ticket import Source
+from headrace.broker.core.events import Setback
+from headrace.broker.core.ticket import Source
 from tests.unit.core.batching import NOW, settled_bench
 from tests.unit.core.specimens import candidate, identity, place, ticket
 

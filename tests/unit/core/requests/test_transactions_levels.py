@@ -1,6 +1,6 @@
 """Which limits' levels one line of the ledger tells, and which the next one."""
 
-from broker.core.bounds import (
+from headrace.broker.core.bounds import (
     LEVEL_BYTES,
     LEVEL_NAME_CHAR_BYTES,
     LEVELS_A_LINE_MAX,

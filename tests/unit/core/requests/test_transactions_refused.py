@@ -2,11 +2,11 @@
 
 import pytest
 
-from broker.core.bounds import (
+from headrace.broker.core.bounds import (
     LEAN_MS,
     PROBE_EVERY_MS,
 )
-from broker.core.commands import (
+from headrace.broker.core.commands import (
     AttemptEntry,
     Batch,
     Complete,
@@ -17,11 +17,11 @@ from broker.core.commands import (
     SettledEntry,
     Settlement,
 )
-from broker.core.events import Setback
-from broker.core.identity.dedupe import Fate
-from broker.core.identity.pending_cancels import CancelRecord
-from broker.core.requests.ledger_notes import LedgerNotes
-from broker.core.requests.transactions import REFUSED_BY_KAFKA
+from headrace.broker.core.events import Setback
+from headrace.broker.core.identity.dedupe import Fate
+from headrace.broker.core.identity.pending_cancels import CancelRecord
+from headrace.broker.core.requests.ledger_notes import LedgerNotes
+from headrace.broker.core.requests.transactions import REFUSED_BY_KAFKA
 from tests.unit.core.batching import NOW, OVERDUE, Bench, settled_bench
 from tests.unit.core.specimens import identity
 

@@ -2,13 +2,13 @@
 
 import pytest
 
-from broker.core.answers.verdict import Meaning
-from broker.core.bounds import CANCEL_SLACK_MS
-from broker.core.commands import Complete, DeadLetterOnly, Discard, Fail
-from broker.core.events import Answered, CallNotSent
-from broker.core.identity.dedupe import Fate
-from broker.core.identity.pending_cancels import CancelRecord
-from broker.core.ticket import CONTROL, Candidate, Garbage, Source, TicketNumber
+from headrace.broker.core.answers.verdict import Meaning
+from headrace.broker.core.bounds import CANCEL_SLACK_MS
+from headrace.broker.core.commands import Complete, DeadLetterOnly, Discard, Fail
+from headrace.broker.core.events import Answered, CallNotSent
+from headrace.broker.core.identity.dedupe import Fate
+from headrace.broker.core.identity.pending_cancels import CancelRecord
+from headrace.broker.core.ticket import CONTROL, Candidate, Garbage, Source, TicketNumber
 from tests.progress_seen import incomplete
 from tests.unit.core.shell import WALL_MS, Shell, leading
 from tests.unit.core.specimens import candidate, identity, place, verdict

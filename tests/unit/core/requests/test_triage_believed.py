@@ -1,17 +1,17 @@
 """What the reception makes of a ticket, seen at once: before anything is called or committed."""
 
-from broker.core.commands import DeadLetterOnly, Decision, Discard, Fail, Withdraw
-from broker.core.identity.dedupe import Awaited, DedupeTable, Fate
-from broker.core.identity.pending_cancels import CancelRecord
-from broker.core.lanes.scheduler import Scheduler
-from broker.core.pricing.laws import Prices
-from broker.core.requests.in_flight import CallsInFlight
-from broker.core.requests.outbox import Outbox
-from broker.core.requests.registry import TicketRegistry
-from broker.core.requests.settling import Settling
-from broker.core.requests.timers import Timers
-from broker.core.requests.triage import TOO_LATE, WITHDRAWN, Triage
-from broker.core.ticket import CONTROL, Candidate, Garbage, Source, State, Ticket, TicketNumber
+from headrace.broker.core.commands import DeadLetterOnly, Decision, Discard, Fail, Withdraw
+from headrace.broker.core.identity.dedupe import Awaited, DedupeTable, Fate
+from headrace.broker.core.identity.pending_cancels import CancelRecord
+from headrace.broker.core.lanes.scheduler import Scheduler
+from headrace.broker.core.pricing.laws import Prices
+from headrace.broker.core.requests.in_flight import CallsInFlight
+from headrace.broker.core.requests.outbox import Outbox
+from headrace.broker.core.requests.registry import TicketRegistry
+from headrace.broker.core.requests.settling import Settling
+from headrace.broker.core.requests.timers import Timers
+from headrace.broker.core.requests.triage import TOO_LATE, WITHDRAWN, Triage
+from headrace.broker.core.ticket import CONTROL, Candidate, Garbage, Source, State, Ticket, TicketNumber
 from tests.unit.core.specimens import HOUR_MS, LANES, budget, candidate, identity, place
 
 NOW = 10_000

@@ -4,13 +4,13 @@ from dataclasses import replace
 
 import pytest
 
-from broker.core.answers.verdict import Meaning
-from broker.core.bounds import CANCEL_SLACK_MS, OVERDUE_AFTER_MS
-from broker.core.commands import Complete, DeadLetterOnly, Discard, Fail, Remember, SettledEntry, Withdraw
-from broker.core.events import Answered
-from broker.core.identity.dedupe import Fate
-from broker.core.identity.pending_cancels import CancelRecord
-from broker.core.ticket import CONTROL, Garbage, TicketNumber
+from headrace.broker.core.answers.verdict import Meaning
+from headrace.broker.core.bounds import CANCEL_SLACK_MS, OVERDUE_AFTER_MS
+from headrace.broker.core.commands import Complete, DeadLetterOnly, Discard, Fail, Remember, SettledEntry, Withdraw
+from headrace.broker.core.events import Answered
+from headrace.broker.core.identity.dedupe import Fate
+from headrace.broker.core.identity.pending_cancels import CancelRecord
+from headrace.broker.core.ticket import CONTROL, Garbage, TicketNumber
 from tests.unit.core.shell import WALL_MS, Shell, leading
 from tests.unit.core.specimens import candidate, identity, place, verdict
 

@@ -2,10 +2,10 @@
 
 import pytest
 
-from broker.core.answers.verdict import Meaning
-from broker.core.commands import Complete, Fail, Remember, Withdraw
-from broker.core.identity.dedupe import Fate
-from broker.core.identity.pending_cancels import CancelRecord
+from headrace.broker.core.answers.verdict import Meaning
+from headrace.broker.core.commands import Complete, Fail, Remember, Withdraw
+from headrace.broker.core.identity.dedupe import Fate
+from headrace.broker.core.identity.pending_cancels import CancelRecord
 from tests.unit.core.shell import WALL_MS, Shell, leading
 from tests.unit.core.specimens import candidate, identity, verdict
 

@@ -2,12 +2,12 @@
 
 import pytest
 
-from broker.core.commands import Complete, DeadLetterOnly, Discard, Fail
-from broker.core.identity.dedupe import Fate
-from broker.core.identity.pending_cancels import CancelRecord
-from broker.core.progress.partition_progress import PartitionProgress
-from broker.core.requests.triage import CONFLICT, nameless
-from broker.core.ticket import Candidate, Garbage, Source, TicketNumber
+from headrace.broker.core.commands import Complete, DeadLetterOnly, Discard, Fail
+from headrace.broker.core.identity.dedupe import Fate
+from headrace.broker.core.identity.pending_cancels import CancelRecord
+from headrace.broker.core.progress.partition_progress import PartitionProgress
+from headrace.broker.core.requests.triage import CONFLICT, nameless
+from headrace.broker.core.ticket import Candidate, Garbage, Source, TicketNumber
 from tests.unit.core.requests.test_succession import P1, settled
 from tests.unit.core.shell import WALL_MS, Shell
 from tests.unit.core.specimens import candidate, identity, place

@@ -5,15 +5,15 @@ from typing import Any
 
 import pytest
 
-from broker.service.calls.answer_body import (
+from headrace.broker.service.calls.answer_body import (
     CONTAINERS_MIN,
     PACKED_ABOVE_BRACKETS,
     PACKED_ABOVE_BYTES,
     AnswerBody,
     published,
 )
-from schemas.bounded_json import NESTING_MAX
-from schemas.cloudevents import json_bytes
+from headrace.schemas.bounded_json import NESTING_MAX
+from headrace.schemas.cloudevents import json_bytes
 
 
 def of(value: dict[str, Any]) -> AnswerBody:

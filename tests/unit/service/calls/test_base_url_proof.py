@@ -2,7 +2,7 @@
 
 import pytest
 
-from broker.service.calls.base_url_proof import MARK_CHARS, mark_of
+from headrace.broker.service.calls.base_url_proof import MARK_CHARS, mark_of
 
 
 @pytest.mark.parametrize(

@@ -10,29 +10,29 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from broker.adapters.prometheus.meter import Meter
-from broker.clock import WallClock
-from broker.core.answers.base_url import Addressee
-from broker.core.answers.verdict import Meaning, Verdict
-from broker.core.commands import Call, Complete, Settlement
-from broker.core.ticket import CallNumber, LanePartition, Source, TicketNumber
-from broker.ports import UpstreamReply
-from broker.service.calls.caller import USAGE_TOKENS_MAX, Calling, usage_of
-from broker.service.calls.foreign_server import Strangers
-from broker.service.calls.streaming import Streaming
-from broker.service.metrics.telemetry import SHAPES_SAID_MAX, Telemetry
-from broker.service.payloads import Payload, PayloadStore
-from broker.service.publishing.records import Publication
-from broker.service.publishing.reply_topics import Replies
-from broker.service.publishing.totals import Totals
-from broker.testing.kafka import KafkaLink, MemoryKafka
-from broker.testing.kafka_doors import MemoryChunks, MemoryReplyTopics
-from broker.testing.upstream import Asked, Said, ScriptedUpstream, Silence, completion
-from schemas.chunk import Chunk
-from schemas.codec import decode_chunk, decode_request
-from schemas.delta import text_of
-from schemas.outcome import Usage
-from schemas.record import Record
+from headrace.broker.adapters.prometheus.meter import Meter
+from headrace.broker.clock import WallClock
+from headrace.broker.core.answers.base_url import Addressee
+from headrace.broker.core.answers.verdict import Meaning, Verdict
+from headrace.broker.core.commands import Call, Complete, Settlement
+from headrace.broker.core.ticket import CallNumber, LanePartition, Source, TicketNumber
+from headrace.broker.ports import UpstreamReply
+from headrace.broker.service.calls.caller import USAGE_TOKENS_MAX, Calling, usage_of
+from headrace.broker.service.calls.foreign_server import Strangers
+from headrace.broker.service.calls.streaming import Streaming
+from headrace.broker.service.metrics.telemetry import SHAPES_SAID_MAX, Telemetry
+from headrace.broker.service.payloads import Payload, PayloadStore
+from headrace.broker.service.publishing.records import Publication
+from headrace.broker.service.publishing.reply_topics import Replies
+from headrace.broker.service.publishing.totals import Totals
+from headrace.broker.testing.kafka import KafkaLink, MemoryKafka
+from headrace.broker.testing.kafka_doors import MemoryChunks, MemoryReplyTopics
+from headrace.broker.testing.upstream import Asked, Said, ScriptedUpstream, Silence, completion
+from headrace.schemas.chunk import Chunk
+from headrace.schemas.codec import decode_chunk, decode_request
+from headrace.schemas.delta import text_of
+from headrace.schemas.outcome import Usage
+from headrace.schemas.record import Record
 from tests.unit.service.publication_rig import NOW
 from tests.unit.service.rig import grants_of, proof_of, settings_of
 from tests.virtual_time import VIRTUAL_TIME

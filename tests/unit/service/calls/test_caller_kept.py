@@ -5,15 +5,15 @@ from typing import Any
 
 import pytest
 
-from broker.core.answers.verdict import Answer, Meaning
-from broker.ports import UpstreamReply
-from broker.service.calls.caller import USAGE_TOKENS_MAX, Calling, usage_of
-from broker.service.calls.streaming import Streaming
-from broker.testing.kafka import KafkaLink
-from broker.testing.kafka_doors import MemoryChunks
-from broker.testing.upstream import Asked, Said, ScriptedUpstream, completion
-from schemas.delta import Delta
-from schemas.outcome import Finish, Usage
+from headrace.broker.core.answers.verdict import Answer, Meaning
+from headrace.broker.ports import UpstreamReply
+from headrace.broker.service.calls.caller import USAGE_TOKENS_MAX, Calling, usage_of
+from headrace.broker.service.calls.streaming import Streaming
+from headrace.broker.testing.kafka import KafkaLink
+from headrace.broker.testing.kafka_doors import MemoryChunks
+from headrace.broker.testing.upstream import Asked, Said, ScriptedUpstream, completion
+from headrace.schemas.delta import Delta
+from headrace.schemas.outcome import Finish, Usage
 from tests.unit.service.calls.test_caller import ASKED, Rig
 from tests.virtual_time import VIRTUAL_TIME
 

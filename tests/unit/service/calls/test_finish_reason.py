@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.adapters.openai.stream_assembly import assembly
-from broker.core.answers.verdict import Meaning
-from broker.service.calls.finish_reason import finish_of, is_unfinished
-from broker.testing.upstream import Said
-from schemas.codec import decode_outcome
-from schemas.outcome import Completed, Finish
+from headrace.broker.adapters.openai.stream_assembly import assembly
+from headrace.broker.core.answers.verdict import Meaning
+from headrace.broker.service.calls.finish_reason import finish_of, is_unfinished
+from headrace.broker.testing.upstream import Said
+from headrace.schemas.codec import decode_outcome
+from headrace.schemas.outcome import Completed, Finish
 from tests.unit.service.calls.test_caller import Rig
 from tests.unit.service.rig import MODEL, Process, World, led, until
 from tests.virtual_time import VIRTUAL_TIME

@@ -2,7 +2,7 @@
 
 import pytest
 
-from broker.service.calls.foreign_server import WORDS_CHARS_MAX, response_facts, shown
+from headrace.broker.service.calls.foreign_server import WORDS_CHARS_MAX, response_facts, shown
 
 URL = "https://gw/v1"
 ASKED = {"messages": [{"content": "Dear  Mr Müller, about your quote"}], "model": "m"}

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from broker.ports import UpstreamReply
-from broker.service.calls.models_call import WAITED_FOR_S
-from broker.testing.upstream import Said, ScriptedUpstream, Silence
+from headrace.broker.ports import UpstreamReply
+from headrace.broker.service.calls.models_call import WAITED_FOR_S
+from headrace.broker.testing.upstream import Said, ScriptedUpstream, Silence
 from tests.unit.service.rig import Process, World, led, settings_of, until
 from tests.virtual_time import VIRTUAL_TIME
 

@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 
-from broker.adapters.openai.stream_assembly import assembly
-from broker.core.answers.verdict import Meaning
-from broker.testing.upstream import Said
-from schemas.bounded_json import NESTING_MAX
-from schemas.codec import decode_outcome
-from schemas.outcome import Completed
+from headrace.broker.adapters.openai.stream_assembly import assembly
+from headrace.broker.core.answers.verdict import Meaning
+from headrace.broker.testing.upstream import Said
+from headrace.schemas.bounded_json import NESTING_MAX
+from headrace.schemas.codec import decode_outcome
+from headrace.schemas.outcome import Completed
 from tests.unit.service.calls.test_caller import Rig
 from tests.virtual_time import VIRTUAL_TIME
 

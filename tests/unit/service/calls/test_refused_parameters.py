@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
-from broker.core.answers.error_body import answer_of
-from broker.core.answers.verdict import Meaning, judge
-from broker.testing.upstream import Said
-from schemas.codec import decode_outcome
-from schemas.outcome import Failed
+from headrace.broker.core.answers.error_body import answer_of
+from headrace.broker.core.answers.verdict import Meaning, judge
+from headrace.broker.testing.upstream import Said
+from headrace.schemas.codec import decode_outcome
+from headrace.schemas.outcome import Failed
 from tests.unit.core import recorded
 from tests.unit.service.rig import MODEL, Process, World, led, until
 from tests.virtual_time import VIRTUAL_TIME

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from broker.clock import WallClock
-from broker.service.calls.streaming import Streaming
-from schemas.chunk import Chunk
-from schemas.codec import decode_chunk
-from schemas.record import Record
-from schemas.request import GenerationRequest
+from headrace.broker.clock import WallClock
+from headrace.broker.service.calls.streaming import Streaming
+from headrace.schemas.chunk import Chunk
+from headrace.schemas.codec import decode_chunk
+from headrace.schemas.record import Record
+from headrace.schemas.request import GenerationRequest
 from tests.virtual_time import VIRTUAL_TIME
 
 pytestmark = VIRTUAL_TIME

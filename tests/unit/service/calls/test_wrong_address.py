@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from broker.core.answers.verdict import Meaning
-from broker.core.budget.breaker import ACCOUNT_REST_MS
-from broker.testing.upstream import Said
+from headrace.broker.core.answers.verdict import Meaning
+from headrace.broker.core.budget.breaker import ACCOUNT_REST_MS
+from headrace.broker.testing.upstream import Said
 from tests.unit.service.rig import MODEL, Process, World, led, settings_of, until
 from tests.virtual_time import VIRTUAL_TIME
 

@@ -3,13 +3,13 @@
 import asyncio
 import json
 
-from broker.core.bounds import DEATHS_BEFORE_CAUTION, DEATHS_BY_DECODING, DEATHS_BY_TAKING
-from broker.core.ticket import Garbage
-from broker.service.intake.control import ControlReader
-from broker.testing.upstream import Said
-from schemas.ledger import LedgerKind, LedgerState
-from schemas.record import Record
-from schemas.request_codec import InputLimits, Undecodable
+from headrace.broker.core.bounds import DEATHS_BEFORE_CAUTION, DEATHS_BY_DECODING, DEATHS_BY_TAKING
+from headrace.broker.core.ticket import Garbage
+from headrace.broker.service.intake.control import ControlReader
+from headrace.broker.testing.upstream import Said
+from headrace.schemas.ledger import LedgerKind, LedgerState
+from headrace.schemas.record import Record
+from headrace.schemas.request_codec import InputLimits, Undecodable
 from tests.unit.service.mortal import (
     BOMB,
     CONTROL,

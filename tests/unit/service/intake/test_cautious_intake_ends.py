@@ -6,18 +6,18 @@ from collections.abc import Sequence
 
 import pytest
 
-from broker.core.bounds import DEATHS_BEFORE_CAUTION, DEATHS_BY_CALL
-from broker.core.events import Suspected
-from broker.core.progress.poison_records import CautiousRead
-from broker.core.requests.triage import CALLS_KILL
-from broker.core.ticket import LanePartition, Source
-from broker.ports import Fetched, UnreadableRange
-from broker.testing.kafka_doors import MemoryLane
-from broker.testing.upstream import Asked
-from schemas import topics
-from schemas.codec import encode_ledger
-from schemas.ledger import LedgerKind, LedgerRecord
-from schemas.record import Record
+from headrace.broker.core.bounds import DEATHS_BEFORE_CAUTION, DEATHS_BY_CALL
+from headrace.broker.core.events import Suspected
+from headrace.broker.core.progress.poison_records import CautiousRead
+from headrace.broker.core.requests.triage import CALLS_KILL
+from headrace.broker.core.ticket import LanePartition, Source
+from headrace.broker.ports import Fetched, UnreadableRange
+from headrace.broker.testing.kafka_doors import MemoryLane
+from headrace.broker.testing.upstream import Asked
+from headrace.schemas import topics
+from headrace.schemas.codec import encode_ledger
+from headrace.schemas.ledger import LedgerKind, LedgerRecord
+from headrace.schemas.record import Record
 from tests.unit.service.mortal import (
     BOMB,
     POISONED,

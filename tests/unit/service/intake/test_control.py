@@ -4,15 +4,15 @@ from datetime import UTC, datetime
 
 import pytest
 
-from broker.core.identity import pending_cancels as cancels
-from broker.core.ticket import Garbage
-from broker.service.intake.control import ControlReader
-from schemas import headers as names
-from schemas.codec import encode_cancel
-from schemas.control import Cancel
-from schemas.ids import id_hash, tenant_mark
-from schemas.record import Record
-from schemas.request_codec import InputLimits, Undecodable
+from headrace.broker.core.identity import pending_cancels as cancels
+from headrace.broker.core.ticket import Garbage
+from headrace.broker.service.intake.control import ControlReader
+from headrace.schemas import headers as names
+from headrace.schemas.codec import encode_cancel
+from headrace.schemas.control import Cancel
+from headrace.schemas.ids import id_hash, tenant_mark
+from headrace.schemas.record import Record
+from headrace.schemas.request_codec import InputLimits, Undecodable
 
 AT = datetime(2026, 12, 1, 9, 0, 0, 123_000, tzinfo=UTC)
 READER = ControlReader(InputLimits(request_bytes_max=1_000, nesting_max=4))

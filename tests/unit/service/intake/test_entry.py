@@ -9,17 +9,17 @@ from typing import Any, NoReturn, TypeVar
 
 import pytest
 
-from broker.core.ticket import CONTROL, Candidate, Garbage, LanePartition, Source
-from broker.ports import TokenCounter
-from broker.service.intake.control import ControlReader
-from broker.service.intake.entry import OFFLOADED_ABOVE_BYTES, Entry, Reader, is_large
-from broker.service.intake.pricer import DEFECT, Pricer
-from broker.service.intake.weight import RECORD_BYTES, Weight, weigh
-from broker.service.offload import OneThread, at_once
-from broker.testing.counter import RoughCounter
-from schemas.ids import fingerprint, id_hash
-from schemas.record import Record
-from schemas.request_codec import DecodedRequest, InputLimits, Undecodable
+from headrace.broker.core.ticket import CONTROL, Candidate, Garbage, LanePartition, Source
+from headrace.broker.ports import TokenCounter
+from headrace.broker.service.intake.control import ControlReader
+from headrace.broker.service.intake.entry import OFFLOADED_ABOVE_BYTES, Entry, Reader, is_large
+from headrace.broker.service.intake.pricer import DEFECT, Pricer
+from headrace.broker.service.intake.weight import RECORD_BYTES, Weight, weigh
+from headrace.broker.service.offload import OneThread, at_once
+from headrace.broker.testing.counter import RoughCounter
+from headrace.schemas.ids import fingerprint, id_hash
+from headrace.schemas.record import Record
+from headrace.schemas.request_codec import DecodedRequest, InputLimits, Undecodable
 from tests.unit.service.intake.test_pricer import pricer
 from tests.unit.service.rig import PREFIX, Process, World, led, settings_of, until
 from tests.virtual_time import VIRTUAL_TIME

@@ -11,17 +11,17 @@ from datetime import datetime, timedelta
 import pytest
 import structlog.testing
 
-from broker.clock import WallClock
-from broker.service.intake.grants import KEY_BYTES, NO_KEY, SAID_EVERY_MS, GrantKey, Grants
-from broker.testing.kafka import KafkaLink, MemoryKafka
-from broker.testing.kafka_doors import MemoryLane
-from broker.testing.upstream import Asked, Said
-from schemas import topics
-from schemas.codec import decode_dead_letter
-from schemas.ids import id_hash
-from schemas.ledger import LedgerKind, LedgerRecord
-from schemas.record import Record
-from schemas.replay_codec import encode_replay
+from headrace.broker.clock import WallClock
+from headrace.broker.service.intake.grants import KEY_BYTES, NO_KEY, SAID_EVERY_MS, GrantKey, Grants
+from headrace.broker.testing.kafka import KafkaLink, MemoryKafka
+from headrace.broker.testing.kafka_doors import MemoryLane
+from headrace.broker.testing.upstream import Asked, Said
+from headrace.schemas import topics
+from headrace.schemas.codec import decode_dead_letter
+from headrace.schemas.ids import id_hash
+from headrace.schemas.ledger import LedgerKind, LedgerRecord
+from headrace.schemas.record import Record
+from headrace.schemas.replay_codec import encode_replay
 from tests.unit.service.leadership.test_parked_ids import FAILURES, Former, put_back, shut
 from tests.unit.service.rig import PREFIX, WALL, Process, World, led, request, settings_of, until
 from tests.virtual_time import VIRTUAL_TIME

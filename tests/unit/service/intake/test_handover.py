@@ -2,16 +2,16 @@
 
 import pytest
 
-from broker.core.events import Lost, Taken
-from broker.core.identity.pending_cancels import CancelRecord
-from broker.core.ticket import Candidate, Garbage, LanePartition, Source
-from broker.ports import Fetched, UnreadableRange
-from broker.service.intake.control import ControlReader
-from broker.service.intake.entry import Entry
-from broker.service.intake.handover import NO_TIMESTAMP, STAMPED_AHEAD_MAX_MS, Handover
-from broker.service.offload import at_once
-from schemas.record import Record
-from schemas.request_codec import InputLimits
+from headrace.broker.core.events import Lost, Taken
+from headrace.broker.core.identity.pending_cancels import CancelRecord
+from headrace.broker.core.ticket import Candidate, Garbage, LanePartition, Source
+from headrace.broker.ports import Fetched, UnreadableRange
+from headrace.broker.service.intake.control import ControlReader
+from headrace.broker.service.intake.entry import Entry
+from headrace.broker.service.intake.handover import NO_TIMESTAMP, STAMPED_AHEAD_MAX_MS, Handover
+from headrace.broker.service.offload import at_once
+from headrace.schemas.record import Record
+from headrace.schemas.request_codec import InputLimits
 from tests.progress_seen import done_of
 from tests.unit.service.intake.test_lane_intake import Rig
 from tests.unit.service.rig import World, until

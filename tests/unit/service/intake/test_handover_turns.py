@@ -4,10 +4,10 @@ import asyncio
 
 import pytest
 
-from broker.ports import TokenCounter
-from broker.service.intake.handover import READ_AT_ONCE_BYTES
-from broker.service.intake.lane_intake import RECORDS_A_TAKE
-from broker.testing.counter import RoughCounter
+from headrace.broker.ports import TokenCounter
+from headrace.broker.service.intake.handover import READ_AT_ONCE_BYTES
+from headrace.broker.service.intake.lane_intake import RECORDS_A_TAKE
+from headrace.broker.testing.counter import RoughCounter
 from tests.unit.service.rig import Process, World, led, until
 from tests.virtual_time import VIRTUAL_TIME
 

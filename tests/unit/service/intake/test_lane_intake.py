@@ -5,21 +5,21 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import TypeVar
 
-from broker.core.commands import Publish
-from broker.core.dispatch import Dispatch
-from broker.core.events import Committed, Event, PartitionFound, Promoted, StoodBy, Suspended, Taken
-from broker.core.progress.partition_progress import PartitionProgress
-from broker.core.ticket import LanePartition
-from broker.service.core_config import budget_maker, dispatch_rules
-from broker.service.driver import Driver
-from broker.service.intake.lane_intake import PARTITIONS_LOOKED_UP_EVERY_MS, LaneIntake
-from broker.service.intake.pricer import Pricer
-from broker.service.payloads import PayloadStore
-from broker.testing.counter import RoughCounter
-from broker.testing.kafka import KafkaLink
-from broker.testing.kafka_doors import MemoryLane
-from schemas.record import Record
-from schemas.topics import requests_topic
+from headrace.broker.core.commands import Publish
+from headrace.broker.core.dispatch import Dispatch
+from headrace.broker.core.events import Committed, Event, PartitionFound, Promoted, StoodBy, Suspended, Taken
+from headrace.broker.core.progress.partition_progress import PartitionProgress
+from headrace.broker.core.ticket import LanePartition
+from headrace.broker.service.core_config import budget_maker, dispatch_rules
+from headrace.broker.service.driver import Driver
+from headrace.broker.service.intake.lane_intake import PARTITIONS_LOOKED_UP_EVERY_MS, LaneIntake
+from headrace.broker.service.intake.pricer import Pricer
+from headrace.broker.service.payloads import PayloadStore
+from headrace.broker.testing.counter import RoughCounter
+from headrace.broker.testing.kafka import KafkaLink
+from headrace.broker.testing.kafka_doors import MemoryLane
+from headrace.schemas.record import Record
+from headrace.schemas.topics import requests_topic
 from tests.progress_seen import finish
 from tests.unit.service.driving import ok
 from tests.unit.service.rig import PREFIX, World, grants_of, settings_of, until

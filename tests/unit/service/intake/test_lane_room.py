@@ -2,8 +2,8 @@
 
 import asyncio
 
-from broker.core.ticket import LanePartition
-from broker.service.intake.lane_room import CLOSED_WAIT_MS, LaneRoom
+from headrace.broker.core.ticket import LanePartition
+from headrace.broker.service.intake.lane_room import CLOSED_WAIT_MS, LaneRoom
 from tests.unit.service.intake.test_lane_intake import Rig
 from tests.unit.service.rig import World
 from tests.virtual_time import VIRTUAL_TIME

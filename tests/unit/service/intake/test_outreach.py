@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from openai.types.responses import tool_param
 
-from broker.core.ticket import Candidate
-from broker.service.intake.outreach import reaching
+from headrace.broker.core.ticket import Candidate
+from headrace.broker.service.intake.outreach import reaching
 from tests.unit.service.intake.test_pricer import WALL, pricer, record
 
 MCP = {"type": "mcp", "server_label": "x", "server_url": "https://elsewhere.example/sse", "headers": {"k": "v"}}

@@ -9,10 +9,10 @@ import json
 
 import pytest
 
-from broker.errors import ProgressUnreadable
-from broker.ports import TopicPartition
-from schemas.record import Record
-from schemas.topics import requests_topic
+from headrace.broker.errors import ProgressUnreadable
+from headrace.broker.ports import TopicPartition
+from headrace.schemas.record import Record
+from headrace.schemas.topics import requests_topic
 from tests.unit.service.rig import NAME, PREFIX, Process, World, led, request, until, warmed
 from tests.virtual_time import VIRTUAL_TIME
 

@@ -6,18 +6,18 @@ from typing import Any
 
 import pytest
 
-from broker.adapters.tiktoken_counter import TiktokenCounter
-from broker.clock import WallClock
-from broker.core.endpoints import ENDPOINT_TABLE, Law
-from broker.core.identity.dedupe import Identity
-from broker.core.ticket import Candidate, Garbage
-from broker.ports import TokenCounter
-from broker.service.intake.pricer import Pricer
-from broker.testing.counter import RoughCounter
-from schemas.ids import fingerprint, id_hash
-from schemas.instants import to_wire
-from schemas.record import Record
-from schemas.request_codec import DecodedRequest, Undecodable
+from headrace.broker.adapters.tiktoken_counter import TiktokenCounter
+from headrace.broker.clock import WallClock
+from headrace.broker.core.endpoints import ENDPOINT_TABLE, Law
+from headrace.broker.core.identity.dedupe import Identity
+from headrace.broker.core.ticket import Candidate, Garbage
+from headrace.broker.ports import TokenCounter
+from headrace.broker.service.intake.pricer import Pricer
+from headrace.broker.testing.counter import RoughCounter
+from headrace.schemas.ids import fingerprint, id_hash
+from headrace.schemas.instants import to_wire
+from headrace.schemas.record import Record
+from headrace.schemas.request_codec import DecodedRequest, Undecodable
 from tests.unit.service.rig import grants_of, settings_of
 
 WALL = datetime(2026, 12, 1, 9, tzinfo=UTC)

@@ -5,15 +5,15 @@ from typing import Any
 
 import pytest
 
-from broker.core.endpoints import Law
-from broker.core.identity.dedupe import Identity
-from broker.core.pricing.laws import framing_tokens
-from broker.core.ticket import Garbage
-from broker.testing.counter import RoughCounter
-from schemas.headers import CE_PARTITIONKEY
-from schemas.ids import fingerprint, id_hash
-from schemas.record import Record
-from schemas.request_codec import HEADERS_BYTES_MAX, DecodedRequest, Undecodable
+from headrace.broker.core.endpoints import Law
+from headrace.broker.core.identity.dedupe import Identity
+from headrace.broker.core.pricing.laws import framing_tokens
+from headrace.broker.core.ticket import Garbage
+from headrace.broker.testing.counter import RoughCounter
+from headrace.schemas.headers import CE_PARTITIONKEY
+from headrace.schemas.ids import fingerprint, id_hash
+from headrace.schemas.record import Record
+from headrace.schemas.request_codec import HEADERS_BYTES_MAX, DecodedRequest, Undecodable
 from tests.unit.service.intake.test_pricer import candidate, pricer, read, record
 
 STATED = (("headrace-attempt", b"2"), ("headrace-identity", b"00112233aabbccdd 4 lead-1"))

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from broker.core.events import Setback
-from broker.service.health import Health
-from broker.testing.kafka import CommitFault
-from schemas import headers as names
-from schemas import topics
-from schemas.codec import decode_dead_letter
-from schemas.record import Record
+from headrace.broker.core.events import Setback
+from headrace.broker.service.health import Health
+from headrace.broker.testing.kafka import CommitFault
+from headrace.schemas import headers as names
+from headrace.schemas import topics
+from headrace.schemas.codec import decode_dead_letter
+from headrace.schemas.record import Record
 from tests.unit.service.rig import PREFIX, Process, World, led, settings_of, until
 from tests.virtual_time import VIRTUAL_TIME
 

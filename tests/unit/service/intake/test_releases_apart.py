@@ -11,13 +11,21 @@ from dataclasses import replace
 
 import pytest
 
-from broker.errors import ProgressUnreadable
-from broker.ports import LedgerLog, LedgerRow, OffsetStore, Outgoing, StoredOffset, TopicPartition, TransactionLog
-from broker.testing.kafka_doors import MemoryLedger, MemoryOffsets, MemoryTransactions
-from broker.testing.upstream import Asked, Said
-from schemas import topics
-from schemas.codec import decode_failure, encode_retry
-from schemas.dead_letter import Origin
+from headrace.broker.errors import ProgressUnreadable
+from headrace.broker.ports import (
+    LedgerLog,
+    LedgerRow,
+    OffsetStore,
+    Outgoing,
+    StoredOffset,
+    TopicPartition,
+    TransactionLog,
+)
+from headrace.broker.testing.kafka_doors import MemoryLedger, MemoryOffsets, MemoryTransactions
+from headrace.broker.testing.upstream import Asked, Said
+from headrace.schemas import topics
+from headrace.schemas.codec import decode_failure, encode_retry
+from headrace.schemas.dead_letter import Origin
 from tests.unit.service.rig import NAME, PREFIX, Process, World, led, until
 from tests.virtual_time import VIRTUAL_TIME
 

@@ -1,4 +1,4 @@
-from broker.service.leadership.backoff import FIRST_S, HELPED_AFTER_MS, MAX_S, REFUSALS_AT_ONCE, Backoff
+from headrace.broker.service.leadership.backoff import FIRST_S, HELPED_AFTER_MS, MAX_S, REFUSALS_AT_ONCE, Backoff
 
 
 def backoff() -> Backoff:

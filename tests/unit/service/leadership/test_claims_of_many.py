@@ -2,8 +2,8 @@
 
 import pytest
 
-from schemas.codec import encode_ledger
-from schemas.ledger import LedgerKind
+from headrace.schemas.codec import encode_ledger
+from headrace.schemas.ledger import LedgerKind
 from tests.unit.service.rig import Process, World, led
 from tests.virtual_time import VIRTUAL_TIME
 

@@ -6,14 +6,14 @@ from datetime import timedelta
 
 import pytest
 
-from broker.clock import WallClock
-from broker.errors import LeaseUnavailable
-from broker.service.intake.handover import STAMPED_AHEAD_MAX_MS
-from broker.service.leadership.clock_check import ASKED_TIMES, TOLERANCE_MS, Timekeeper
-from broker.testing.lease import MemoryLease, MemoryLeaseStore
-from schemas import topics
-from schemas.ledger import LedgerKind
-from schemas.record import Record
+from headrace.broker.clock import WallClock
+from headrace.broker.errors import LeaseUnavailable
+from headrace.broker.service.intake.handover import STAMPED_AHEAD_MAX_MS
+from headrace.broker.service.leadership.clock_check import ASKED_TIMES, TOLERANCE_MS, Timekeeper
+from headrace.broker.testing.lease import MemoryLease, MemoryLeaseStore
+from headrace.schemas import topics
+from headrace.schemas.ledger import LedgerKind
+from headrace.schemas.record import Record
 from tests.unit.service.rig import PREFIX, WALL, Process, World, led, until
 from tests.virtual_time import VIRTUAL_TIME
 

@@ -6,11 +6,11 @@ from typing import Any, TypeVar
 
 import pytest
 
-from broker.core.config import REDIS_ANSWERS_WITHIN_MS
-from broker.errors import LeaseUnavailable
-from broker.ports import Fetched, LeaseForeign, LeaseMine, LeaseView, UnreadableRange
-from broker.testing.kafka_doors import MemoryLane, MemoryTransactions
-from broker.testing.lease import MemoryLease
+from headrace.broker.core.config import REDIS_ANSWERS_WITHIN_MS
+from headrace.broker.errors import LeaseUnavailable
+from headrace.broker.ports import Fetched, LeaseForeign, LeaseMine, LeaseView, UnreadableRange
+from headrace.broker.testing.kafka_doors import MemoryLane, MemoryTransactions
+from headrace.broker.testing.lease import MemoryLease
 from tests.unit.service.rig import NAME, Process, World, feed, led, loaded, settings_of, standing_by, until, warmed
 from tests.virtual_time import VIRTUAL_TIME
 

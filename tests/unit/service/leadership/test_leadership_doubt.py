@@ -5,16 +5,16 @@ from collections.abc import Mapping
 
 import pytest
 
-from broker.errors import LogUnavailable
-from broker.ports import LeaseForeign, LeaseMine, Outgoing
-from broker.service.leadership.leadership import TwoLeadersError
-from broker.service.publishing.ledger_lines import claim_record
-from broker.testing.kafka import CommitFault, KafkaLink
-from broker.testing.kafka_doors import MemoryCoordinators, MemoryLane, MemoryTransactions
-from broker.testing.lease import MemoryLease
-from schemas import topics
-from schemas.codec import encode_ledger
-from schemas.record import Record
+from headrace.broker.errors import LogUnavailable
+from headrace.broker.ports import LeaseForeign, LeaseMine, Outgoing
+from headrace.broker.service.leadership.leadership import TwoLeadersError
+from headrace.broker.service.publishing.ledger_lines import claim_record
+from headrace.broker.testing.kafka import CommitFault, KafkaLink
+from headrace.broker.testing.kafka_doors import MemoryCoordinators, MemoryLane, MemoryTransactions
+from headrace.broker.testing.lease import MemoryLease
+from headrace.schemas import topics
+from headrace.schemas.codec import encode_ledger
+from headrace.schemas.record import Record
 from tests.unit.service.rig import NAME, PREFIX, Process, World, led, loaded, standing_by, until
 from tests.virtual_time import VIRTUAL_TIME
 

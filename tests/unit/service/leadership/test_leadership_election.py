@@ -2,8 +2,8 @@
 
 import asyncio
 
-from broker.errors import LeaseUnavailable
-from broker.testing.lease import MemoryLease
+from headrace.broker.errors import LeaseUnavailable
+from headrace.broker.testing.lease import MemoryLease
 from tests.unit.service.rig import NAME, Process, World, led, standing_by, until
 from tests.virtual_time import VIRTUAL_TIME
 

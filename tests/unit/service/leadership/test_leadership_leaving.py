@@ -3,8 +3,8 @@
 import asyncio
 import contextlib
 
-from broker.ports import LeaseForeign, LeaseMine
-from broker.testing.lease import MemoryLease
+from headrace.broker.ports import LeaseForeign, LeaseMine
+from headrace.broker.testing.lease import MemoryLease
 from tests.unit.service.rig import (
     MODEL,
     Process,

@@ -5,15 +5,15 @@ from collections.abc import Sequence
 
 import pytest
 
-from broker.ports import LedgerLog, LedgerRow
-from broker.service.publishing.ledger_lines import claim_record
-from broker.testing.kafka import CommitFault
-from broker.testing.kafka_doors import MemoryLedger
-from schemas.codec import encode_ledger
-from schemas.ids import id_hash
-from schemas.ledger import LedgerKind, LedgerRecord
-from schemas.record import Record
-from schemas.topics import ledger_topic
+from headrace.broker.ports import LedgerLog, LedgerRow
+from headrace.broker.service.publishing.ledger_lines import claim_record
+from headrace.broker.testing.kafka import CommitFault
+from headrace.broker.testing.kafka_doors import MemoryLedger
+from headrace.schemas.codec import encode_ledger
+from headrace.schemas.ids import id_hash
+from headrace.schemas.ledger import LedgerKind, LedgerRecord
+from headrace.schemas.record import Record
+from headrace.schemas.topics import ledger_topic
 from tests.unit.service.rig import NAME, PREFIX, Process, World, led, loaded, standing_by, until, warmed
 from tests.virtual_time import VIRTUAL_TIME
 

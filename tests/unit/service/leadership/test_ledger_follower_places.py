@@ -5,16 +5,16 @@ from collections.abc import Sequence
 
 import pytest
 
-from broker.core.progress.poison_records import CautiousRead
-from broker.errors import LogUnavailable
-from broker.ports import LedgerRow, LedgerStart
-from broker.service.leadership.clock_check import TOLERANCE_MS
-from broker.service.leadership.ledger_follower import CLAIMS_REMEMBERED, JUST_MS, LedgerFollower
-from broker.service.publishing.ledger_lines import claim_record, left_record
-from broker.testing.kafka import KafkaLink
-from broker.testing.kafka_doors import MemoryCoordinators, MemoryLedger
-from schemas.ids import id_hash
-from schemas.ledger import LedgerKind, LedgerRecord
+from headrace.broker.core.progress.poison_records import CautiousRead
+from headrace.broker.errors import LogUnavailable
+from headrace.broker.ports import LedgerRow, LedgerStart
+from headrace.broker.service.leadership.clock_check import TOLERANCE_MS
+from headrace.broker.service.leadership.ledger_follower import CLAIMS_REMEMBERED, JUST_MS, LedgerFollower
+from headrace.broker.service.publishing.ledger_lines import claim_record, left_record
+from headrace.broker.testing.kafka import KafkaLink
+from headrace.broker.testing.kafka_doors import MemoryCoordinators, MemoryLedger
+from headrace.schemas.ids import id_hash
+from headrace.schemas.ledger import LedgerKind, LedgerRecord
 from tests.unit.service.leadership.test_ledger_follower import HOUR_MS, LEDGER, MINUTE_MS, step, write
 from tests.unit.service.rig import Process, World, grants_of, proof_of
 from tests.virtual_time import VIRTUAL_TIME

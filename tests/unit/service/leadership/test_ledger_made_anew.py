@@ -5,11 +5,11 @@ import asyncio
 import pytest
 import structlog.testing
 
-from broker.core.bounds import OVERDUE_AFTER_MS
-from broker.ports import LedgerLog
-from broker.testing.kafka_doors import MemoryLedger
-from schemas.ids import id_hash
-from schemas.topics import ledger_topic
+from headrace.broker.core.bounds import OVERDUE_AFTER_MS
+from headrace.broker.ports import LedgerLog
+from headrace.broker.testing.kafka_doors import MemoryLedger
+from headrace.schemas.ids import id_hash
+from headrace.schemas.topics import ledger_topic
 from tests.unit.service.leadership.test_parked_ids import IN_TEN_MINUTES, ends, parked, shut
 from tests.unit.service.rig import PREFIX, Process, World, led, standing_by, until
 from tests.virtual_time import VIRTUAL_TIME

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import pytest
 import structlog.testing
 
-from broker.ports import LedgerStart
-from broker.service.leadership.ledger_reach import LedgerReach
+from headrace.broker.ports import LedgerStart
+from headrace.broker.service.leadership.ledger_reach import LedgerReach
 
 WINDOW_MS = 100_000
 SILENCE_MS = 62_500

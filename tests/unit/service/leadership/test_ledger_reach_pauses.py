@@ -2,8 +2,8 @@
 
 import pytest
 
-from broker.ports import LedgerStart
-from broker.service.leadership.ledger_reach import LedgerReach
+from headrace.broker.ports import LedgerStart
+from headrace.broker.service.leadership.ledger_reach import LedgerReach
 
 MINUTE_MS = 60_000
 HOUR_MS = 60 * MINUTE_MS

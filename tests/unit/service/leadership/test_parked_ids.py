@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
-from broker.core.bounds import OVERDUE_AFTER_MS
-from broker.ports import LedgerLog, LedgerRow, Outgoing, StoredOffset, TopicPartition, TransactionLog
-from broker.testing.kafka_doors import MemoryLedger, MemoryTransactions
-from broker.testing.upstream import Asked, Said
-from schemas import topics
-from schemas.codec import decode_failure, encode_retry
-from schemas.dead_letter import Origin
-from schemas.instants import to_wire
-from schemas.record import Record
+from headrace.broker.core.bounds import OVERDUE_AFTER_MS
+from headrace.broker.ports import LedgerLog, LedgerRow, Outgoing, StoredOffset, TopicPartition, TransactionLog
+from headrace.broker.testing.kafka_doors import MemoryLedger, MemoryTransactions
+from headrace.broker.testing.upstream import Asked, Said
+from headrace.schemas import topics
+from headrace.schemas.codec import decode_failure, encode_retry
+from headrace.schemas.dead_letter import Origin
+from headrace.schemas.instants import to_wire
+from headrace.schemas.record import Record
 from tests.former_releases import LATER_LEDGER_FIELDS
 from tests.unit.service.rig import NAME, PREFIX, WALL, Process, World, led, settings_of, until
 from tests.virtual_time import VIRTUAL_TIME

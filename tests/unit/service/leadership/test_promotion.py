@@ -6,19 +6,19 @@ from datetime import timedelta
 
 import pytest
 
-from broker.core.identity.dedupe import Fate
-from broker.core.progress.partition_progress import PartitionProgress
-from broker.core.ticket import LanePartition
-from broker.errors import LogUnavailable, ProducerDead, ProgressUnreadable
-from broker.ports import Outgoing, StoredOffset, TopicPartition
-from broker.service.leadership.promotion import LeaseLostError, RestoredState
-from broker.service.publishing.ledger_lines import claim_record
-from broker.testing.kafka import CommitFault
-from schemas.codec import encode_ledger
-from schemas.ids import id_hash
-from schemas.ledger import LedgerEntry, LedgerKind, LedgerRecord, LedgerState
-from schemas.record import Record
-from schemas.topics import ledger_topic, requests_topic
+from headrace.broker.core.identity.dedupe import Fate
+from headrace.broker.core.progress.partition_progress import PartitionProgress
+from headrace.broker.core.ticket import LanePartition
+from headrace.broker.errors import LogUnavailable, ProducerDead, ProgressUnreadable
+from headrace.broker.ports import Outgoing, StoredOffset, TopicPartition
+from headrace.broker.service.leadership.promotion import LeaseLostError, RestoredState
+from headrace.broker.service.publishing.ledger_lines import claim_record
+from headrace.broker.testing.kafka import CommitFault
+from headrace.schemas.codec import encode_ledger
+from headrace.schemas.ids import id_hash
+from headrace.schemas.ledger import LedgerEntry, LedgerKind, LedgerRecord, LedgerState
+from headrace.schemas.record import Record
+from headrace.schemas.topics import ledger_topic, requests_topic
 from tests.progress_seen import done_of, finish
 from tests.unit.service.rig import NAME, PREFIX, Process, World, led, until
 from tests.virtual_time import VIRTUAL_TIME

@@ -6,19 +6,19 @@ from datetime import timedelta
 
 import pytest
 
-from broker.core.progress.partition_progress import PartitionProgress
-from broker.core.progress.poison_records import CautiousRead
-from broker.core.ticket import LanePartition
-from broker.errors import LogUnavailable, ProgressUnreadable
-from broker.service.leadership.promotion import CLAIMS_MAX
-from broker.service.publishing.ledger_lines import claim_record
-from broker.testing.kafka_doors import MemoryLane
-from broker.testing.lease import MemoryLeaseStore
-from schemas.codec import encode_ledger
-from schemas.ids import id_hash
-from schemas.ledger import LedgerEntry, LedgerKind, LedgerRecord, LedgerState
-from schemas.record import Record
-from schemas.topics import control_topic, requests_topic
+from headrace.broker.core.progress.partition_progress import PartitionProgress
+from headrace.broker.core.progress.poison_records import CautiousRead
+from headrace.broker.core.ticket import LanePartition
+from headrace.broker.errors import LogUnavailable, ProgressUnreadable
+from headrace.broker.service.leadership.promotion import CLAIMS_MAX
+from headrace.broker.service.publishing.ledger_lines import claim_record
+from headrace.broker.testing.kafka_doors import MemoryLane
+from headrace.broker.testing.lease import MemoryLeaseStore
+from headrace.schemas.codec import encode_ledger
+from headrace.schemas.ids import id_hash
+from headrace.schemas.ledger import LedgerEntry, LedgerKind, LedgerRecord, LedgerState
+from headrace.schemas.record import Record
+from headrace.schemas.topics import control_topic, requests_topic
 from tests.unit.service.leadership.test_promotion import LEDGER, PLACE, TOPIC, claim, filled, promoted, stored
 from tests.unit.service.rig import PREFIX, Process, World
 from tests.virtual_time import VIRTUAL_TIME

@@ -8,15 +8,15 @@ from typing import cast
 
 import pytest
 
-from broker.clock import WallClock
-from broker.core.config import LeaseTimes
-from broker.core.lease import RELEASED, Trust
-from broker.errors import LeaseUnavailable
-from broker.ports import LeaseForeign, LeaseMine, LeaseView
-from broker.service.health import Health
-from broker.service.leadership.renewal import Renewal
-from broker.service.leadership.standby import Contender, Followed
-from broker.testing.lease import MemoryLease, MemoryLeaseStore
+from headrace.broker.clock import WallClock
+from headrace.broker.core.config import LeaseTimes
+from headrace.broker.core.lease import RELEASED, Trust
+from headrace.broker.errors import LeaseUnavailable
+from headrace.broker.ports import LeaseForeign, LeaseMine, LeaseView
+from headrace.broker.service.health import Health
+from headrace.broker.service.leadership.renewal import Renewal
+from headrace.broker.service.leadership.standby import Contender, Followed
+from headrace.broker.testing.lease import MemoryLease, MemoryLeaseStore
 from tests.virtual_time import VIRTUAL_TIME
 
 pytestmark = VIRTUAL_TIME

@@ -7,14 +7,14 @@ from datetime import UTC, datetime
 
 import pytest
 
-from broker.clock import WallClock
-from broker.core.config import LeaseTimes
-from broker.core.lease import RELEASED, Trust
-from broker.errors import LogUnavailable
-from broker.ports import LeaseView
-from broker.service.health import Health
-from broker.service.leadership.standby import BACKOFF_MAX_S, RELEASED_SOON_MS, Contender, Standby
-from broker.testing.lease import MemoryLease, MemoryLeaseStore
+from headrace.broker.clock import WallClock
+from headrace.broker.core.config import LeaseTimes
+from headrace.broker.core.lease import RELEASED, Trust
+from headrace.broker.errors import LogUnavailable
+from headrace.broker.ports import LeaseView
+from headrace.broker.service.health import Health
+from headrace.broker.service.leadership.standby import BACKOFF_MAX_S, RELEASED_SOON_MS, Contender, Standby
+from headrace.broker.testing.lease import MemoryLease, MemoryLeaseStore
 from tests.virtual_time import VIRTUAL_TIME
 
 pytestmark = VIRTUAL_TIME

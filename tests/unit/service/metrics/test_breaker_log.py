@@ -5,9 +5,9 @@ from typing import Any
 
 from structlog.testing import capture_logs
 
-from broker.testing.upstream import Asked, Said
-from schemas.codec import decode_failure
-from schemas.topics import failures_topic
+from headrace.broker.testing.upstream import Asked, Said
+from headrace.schemas.codec import decode_failure
+from headrace.schemas.topics import failures_topic
 from tests.unit.service.rig import MODEL, PREFIX, Process, World, led, settings_of, until
 from tests.virtual_time import VIRTUAL_TIME
 

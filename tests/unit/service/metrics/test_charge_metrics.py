@@ -4,11 +4,11 @@ from dataclasses import replace
 
 from structlog.testing import capture_logs
 
-from broker.adapters.prometheus.meter import Meter
-from broker.core.endpoints import Law
-from broker.core.pricing.tariff import LawStatus
-from broker.service.metrics import charge_metrics as charges
-from broker.service.metrics.charge_metrics import Charges
+from headrace.broker.adapters.prometheus.meter import Meter
+from headrace.broker.core.endpoints import Law
+from headrace.broker.core.pricing.tariff import LawStatus
+from headrace.broker.service.metrics import charge_metrics as charges
+from headrace.broker.service.metrics.charge_metrics import Charges
 from tests.unit.service.rig import MODEL, Process, World, led, until
 from tests.virtual_time import VIRTUAL_TIME
 

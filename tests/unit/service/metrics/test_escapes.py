@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.service.metrics.escapes import EVENT_CHARS_MAX, bounded_event, safe, safe_json
+from headrace.broker.service.metrics.escapes import EVENT_CHARS_MAX, bounded_event, safe, safe_json
 
 HOSTILE = (
     *map(chr, range(32)),

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import unicodedata
 
-from broker.service.metrics.logs import REPEATED_EVERY_S, Sparingly, in_reading_order
+from headrace.broker.service.metrics.logs import REPEATED_EVERY_S, Sparingly, in_reading_order
 
 
 def heard(sparingly: Sparingly, at_s: float, message: str, *args: object, name: str = "aiokafka") -> str | None:
@@ -68,7 +68,7 @@ def test_a_trace_of_the_kafka_client_is_told_in_a_sentence_and_others_stay() -> 
 SAYING = r"""
 import logging
 import structlog
-from broker.service.metrics.logs import configure_logging
+from headrace.broker.service.metrics.logs import configure_logging
 
 configure_logging()
 evil = "gpt\x1b[31m\x7f\x9b2J\u202e\u2028\ud800" + "m" * 1_000_000

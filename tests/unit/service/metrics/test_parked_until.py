@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from broker.service.metrics.parked_until import KEPT_MAX, Parkings
+from headrace.broker.service.metrics.parked_until import KEPT_MAX, Parkings
 
 BACK = datetime(2026, 12, 1, 9, tzinfo=UTC)
 

@@ -1,8 +1,8 @@
 """What each process needs, and the sentence that says what of it is missing."""
 
-from broker.adapters.kafka.connection import KafkaConnection
-from broker.adapters.kafka.rights import Seen
-from broker.service.preflight.acl_check import (
+from headrace.broker.adapters.kafka.connection import KafkaConnection
+from headrace.broker.adapters.kafka.rights import Seen
+from headrace.broker.service.preflight.acl_check import (
     Needs,
     _about_replies,
     _absent,
@@ -10,7 +10,7 @@ from broker.service.preflight.acl_check import (
     dispatcher_needs,
     retrier_needs,
 )
-from broker.settings.whole import Settings
+from headrace.broker.settings.whole import Settings
 
 NEEDS = Needs("p.dispatcher", ("lane", "ledger"), ("results", "ledger"))
 ALL = frozenset({"READ", "WRITE", "DESCRIBE"})

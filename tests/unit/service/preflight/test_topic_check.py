@@ -5,12 +5,12 @@ from dataclasses import replace
 
 import pytest
 
-from broker.adapters.kafka.topics import Cluster, TopicAsIs
-from broker.service.preflight.findings import Finding
-from broker.service.preflight.topic_check import review, wanted
-from broker.settings.duties import RepliesSettings
-from broker.settings.load import load_settings
-from broker.settings.whole import Settings
+from headrace.broker.adapters.kafka.topics import Cluster, TopicAsIs
+from headrace.broker.service.preflight.findings import Finding
+from headrace.broker.service.preflight.topic_check import review, wanted
+from headrace.broker.settings.duties import RepliesSettings
+from headrace.broker.settings.load import load_settings
+from headrace.broker.settings.whole import Settings
 
 SETTINGS = load_settings(None, {}, {})
 NODE = {

@@ -5,19 +5,19 @@ from datetime import UTC, datetime
 
 import pytest
 
-from broker.core.answers.rate_limit_headers import LimitMetric
-from broker.core.budget.bucket_set import LevelBounds
-from broker.core.budget.budget import Checkpoint
-from broker.core.commands import AttemptEntry, Batch, SettledEntry
-from broker.core.endpoints import Law
-from broker.core.events import LedgerRead
-from broker.core.identity.dedupe import Awaited, Fate, Identity
-from broker.core.identity.pending_cancels import CancelRecord
-from broker.service.intake.grants import GrantKey
-from broker.service.publishing.ledger_lines import claim_record, ledger_read, left_record, step_record
-from schemas import ledger
-from schemas.codec import decode_ledger, encode_ledger
-from schemas.ledger import LedgerKind
+from headrace.broker.core.answers.rate_limit_headers import LimitMetric
+from headrace.broker.core.budget.bucket_set import LevelBounds
+from headrace.broker.core.budget.budget import Checkpoint
+from headrace.broker.core.commands import AttemptEntry, Batch, SettledEntry
+from headrace.broker.core.endpoints import Law
+from headrace.broker.core.events import LedgerRead
+from headrace.broker.core.identity.dedupe import Awaited, Fate, Identity
+from headrace.broker.core.identity.pending_cancels import CancelRecord
+from headrace.broker.service.intake.grants import GrantKey
+from headrace.broker.service.publishing.ledger_lines import claim_record, ledger_read, left_record, step_record
+from headrace.schemas import ledger
+from headrace.schemas.codec import decode_ledger, encode_ledger
+from headrace.schemas.ledger import LedgerKind
 
 NOW = datetime(2026, 12, 1, 9, 0, 0, 123_000, tzinfo=UTC)
 IDENTITY = Identity(b"i" * 16, 3, b"f" * 8)

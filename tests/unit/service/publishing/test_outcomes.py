@@ -6,17 +6,24 @@ from typing import Any
 
 import pytest
 
-from broker.core.commands import Fail
-from broker.core.requests.triage import CONFLICT
-from broker.core.ticket import Source
-from broker.service.payloads import Payload
-from broker.service.publishing.outcomes import METADATA_BYTES_MAX, apart_hash, completed, failed, smallest, stunted
-from schemas.dead_letter import Origin
-from schemas.ids import id_hash, request_digest
-from schemas.outcome import Failed, Finish, Usage
-from schemas.record import Record
-from schemas.replay_codec import new_id_of
-from schemas.request_codec import DecodedRequest, Undecodable
+from headrace.broker.core.commands import Fail
+from headrace.broker.core.requests.triage import CONFLICT
+from headrace.broker.core.ticket import Source
+from headrace.broker.service.payloads import Payload
+from headrace.broker.service.publishing.outcomes import (
+    METADATA_BYTES_MAX,
+    apart_hash,
+    completed,
+    failed,
+    smallest,
+    stunted,
+)
+from headrace.schemas.dead_letter import Origin
+from headrace.schemas.ids import id_hash, request_digest
+from headrace.schemas.outcome import Failed, Finish, Usage
+from headrace.schemas.record import Record
+from headrace.schemas.replay_codec import new_id_of
+from headrace.schemas.request_codec import DecodedRequest, Undecodable
 from tests.unit.service.publication_rig import NOW, Rig
 
 TERM = 7

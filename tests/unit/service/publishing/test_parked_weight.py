@@ -5,14 +5,14 @@ from random import Random
 
 import pytest
 
-from broker.core.events import Setback
-from broker.service.publishing.parked_weight import GROWTH_MAX, parked_weight
-from broker.testing.upstream import Asked, Said, completion
-from schemas import topics
-from schemas.cloudevents import json_bytes
-from schemas.codec import decode_failure
-from schemas.record import Record
-from schemas.request_codec import decode_request
+from headrace.broker.core.events import Setback
+from headrace.broker.service.publishing.parked_weight import GROWTH_MAX, parked_weight
+from headrace.broker.testing.upstream import Asked, Said, completion
+from headrace.schemas import topics
+from headrace.schemas.cloudevents import json_bytes
+from headrace.schemas.codec import decode_failure
+from headrace.schemas.record import Record
+from headrace.schemas.request_codec import decode_request
 from tests.unit.service.rig import PREFIX, Process, World, led, until
 from tests.virtual_time import VIRTUAL_TIME
 

@@ -4,7 +4,7 @@ import json
 from dataclasses import replace
 from datetime import timedelta
 
-from broker.core.commands import (
+from headrace.broker.core.commands import (
     AttemptEntry,
     Complete,
     DeadLetterOnly,
@@ -16,13 +16,13 @@ from broker.core.commands import (
     Settlement,
     Withdraw,
 )
-from broker.core.identity import pending_cancels as cancels
-from broker.core.identity.dedupe import Fate, Identity
-from broker.core.progress.partition_progress import PartitionProgress
-from broker.core.ticket import CONTROL, LanePartition, Source
-from broker.ports import Outgoing, StoredOffset, TopicPartition
-from broker.service.payloads import Payload
-from schemas.codec import (
+from headrace.broker.core.identity import pending_cancels as cancels
+from headrace.broker.core.identity.dedupe import Fate, Identity
+from headrace.broker.core.progress.partition_progress import PartitionProgress
+from headrace.broker.core.ticket import CONTROL, LanePartition, Source
+from headrace.broker.ports import Outgoing, StoredOffset, TopicPartition
+from headrace.broker.service.payloads import Payload
+from headrace.schemas.codec import (
     DecodedRequest,
     decode_dead_letter,
     decode_failure,
@@ -31,11 +31,11 @@ from schemas.codec import (
     decode_request,
     encode_retry,
 )
-from schemas.control import Cancel
-from schemas.dead_letter import Origin
-from schemas.ledger import LedgerKind, LedgerState
-from schemas.outcome import Completed, Failed, Usage
-from schemas.record import Record
+from headrace.schemas.control import Cancel
+from headrace.schemas.dead_letter import Origin
+from headrace.schemas.ledger import LedgerKind, LedgerState
+from headrace.schemas.outcome import Completed, Failed, Usage
+from headrace.schemas.record import Record
 from tests.unit.service.publication_rig import BATCH, LANE, NOW, Rig, headers
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from broker.clock import WallClock
-from broker.core.commands import (
+from headrace.broker.clock import WallClock
+from headrace.broker.core.commands import (
     Complete,
     DeadLetterOnly,
     Decision,
@@ -20,23 +20,23 @@ from broker.core.commands import (
     Settlement,
     Withdraw,
 )
-from broker.core.identity.dedupe import Fate, Identity, Overdue
-from broker.core.progress.partition_progress import PartitionProgress
-from broker.core.requests.triage import WITHDRAWN
-from broker.core.ticket import LanePartition, Source, TicketNumber
-from broker.ports import Outgoing
-from broker.service.intake.grants import GrantKey
-from broker.service.publishing.records import _IDS_SAID_EVERY_MS as SAID_EVERY_MS
-from broker.service.publishing.records import Publication
-from broker.service.publishing.totals import Totals
-from schemas import topics
-from schemas.codec import decode_dead_letter, decode_failure, decode_outcome
-from schemas.dead_letter import DeadLetter
-from schemas.ids import id_hash
-from schemas.ledger import LedgerKind, LedgerRecord, LedgerState
-from schemas.outcome import Failed, Outcome
-from schemas.record import Record
-from schemas.request_codec import DecodedRequest, Undecodable
+from headrace.broker.core.identity.dedupe import Fate, Identity, Overdue
+from headrace.broker.core.progress.partition_progress import PartitionProgress
+from headrace.broker.core.requests.triage import WITHDRAWN
+from headrace.broker.core.ticket import LanePartition, Source, TicketNumber
+from headrace.broker.ports import Outgoing
+from headrace.broker.service.intake.grants import GrantKey
+from headrace.broker.service.publishing.records import _IDS_SAID_EVERY_MS as SAID_EVERY_MS
+from headrace.broker.service.publishing.records import Publication
+from headrace.broker.service.publishing.totals import Totals
+from headrace.schemas import topics
+from headrace.schemas.codec import decode_dead_letter, decode_failure, decode_outcome
+from headrace.schemas.dead_letter import DeadLetter
+from headrace.schemas.ids import id_hash
+from headrace.schemas.ledger import LedgerKind, LedgerRecord, LedgerState
+from headrace.schemas.outcome import Failed, Outcome
+from headrace.schemas.record import Record
+from headrace.schemas.request_codec import DecodedRequest, Undecodable
 from tests.unit.core.specimens import identity
 from tests.unit.service.publication_rig import BATCH, NOW, Rig, headers
 from tests.unit.service.publishing.test_records import asked

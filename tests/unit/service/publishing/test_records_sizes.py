@@ -4,16 +4,16 @@ from dataclasses import replace
 
 import pytest
 
-from broker.core.answers.rate_limit_headers import LimitMetric
-from broker.core.bounds import (
+from headrace.broker.core.answers.rate_limit_headers import LimitMetric
+from headrace.broker.core.bounds import (
     CAUTIOUS_BATCH_MAX,
     LEVELS_A_LINE_MAX,
     OUTCOMES_PER_TRANSACTION_MAX,
     STARTED_A_LINE_MAX,
 )
-from broker.core.budget.bucket_set import LevelBounds
-from broker.core.budget.budget import Checkpoint
-from broker.core.commands import (
+from headrace.broker.core.budget.bucket_set import LevelBounds
+from headrace.broker.core.budget.budget import Checkpoint
+from headrace.broker.core.commands import (
     AttemptEntry,
     Complete,
     DeadLetterOnly,
@@ -25,20 +25,20 @@ from broker.core.commands import (
     Settlement,
     Withdraw,
 )
-from broker.core.endpoints import Law
-from broker.core.identity import pending_cancels as cancels
-from broker.core.identity.dedupe import Fate, Identity
-from broker.core.identity.outcome_index import RENEWALS_MAX
-from broker.core.ticket import Source
-from broker.ports import SENT_BYTES_MAX, Outgoing
-from broker.settings.fitting import OUTCOME_BYTES_MIN
-from schemas.codec import (
+from headrace.broker.core.endpoints import Law
+from headrace.broker.core.identity import pending_cancels as cancels
+from headrace.broker.core.identity.dedupe import Fate, Identity
+from headrace.broker.core.identity.outcome_index import RENEWALS_MAX
+from headrace.broker.core.ticket import Source
+from headrace.broker.ports import SENT_BYTES_MAX, Outgoing
+from headrace.broker.settings.fitting import OUTCOME_BYTES_MIN
+from headrace.schemas.codec import (
     DecodedRequest,
     decode_dead_letter,
     decode_outcome,
 )
-from schemas.control import Cancel
-from schemas.outcome import Failed
+from headrace.schemas.control import Cancel
+from headrace.schemas.outcome import Failed
 from tests.unit.service.publication_rig import BATCH, LANE, Rig, headers
 
 

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from broker.core.events import Setback
-from broker.testing.kafka import CommitFault
-from broker.testing.upstream import Asked, Said, completion
-from schemas import topics
-from schemas.codec import decode_dead_letter
-from schemas.record import Record
+from headrace.broker.core.events import Setback
+from headrace.broker.testing.kafka import CommitFault
+from headrace.broker.testing.upstream import Asked, Said, completion
+from headrace.schemas import topics
+from headrace.schemas.codec import decode_dead_letter
+from headrace.schemas.record import Record
 from tests.unit.service.rig import PREFIX, Process, World, led, settings_of, until, warmed
 from tests.virtual_time import VIRTUAL_TIME
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from broker.adapters.prometheus.meter import Meter
-from broker.clock import WallClock
-from broker.errors import LogUnavailable, ProducerDead
-from broker.ports import ReplyTopic
-from broker.service.publishing.reply_topics import BARRED_FIRST_MS, FAILURES_MAX, Replies
-from schemas.record import Record
+from headrace.broker.adapters.prometheus.meter import Meter
+from headrace.broker.clock import WallClock
+from headrace.broker.errors import LogUnavailable, ProducerDead
+from headrace.broker.ports import ReplyTopic
+from headrace.broker.service.publishing.reply_topics import BARRED_FIRST_MS, FAILURES_MAX, Replies
+from headrace.schemas.record import Record
 from tests.virtual_time import VIRTUAL_TIME
 
 pytestmark = [VIRTUAL_TIME, pytest.mark.timeout(10)]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from broker.core.commands import (
+from headrace.broker.core.commands import (
     Complete,
     DeadLetterOnly,
     Decision,
@@ -18,22 +18,22 @@ from broker.core.commands import (
     Settlement,
     Withdraw,
 )
-from broker.core.identity.dedupe import Fate, Identity
-from broker.core.requests.triage import CONFLICT
-from broker.core.ticket import TicketNumber
-from broker.ports import Outgoing
-from broker.service.payloads import Payload
-from broker.service.publishing.short_forms import ShortForms, withdrawn
-from schemas.codec import decode_ledger, decode_outcome
-from schemas.control import Cancel
-from schemas.dead_letter import Origin
-from schemas.expectation import Expectation
-from schemas.ids import id_hash
-from schemas.ledger import LedgerState
-from schemas.outcome import Failed
-from schemas.record import Record
-from schemas.replay_codec import new_id_of
-from schemas.request_codec import DecodedRequest, Undecodable
+from headrace.broker.core.identity.dedupe import Fate, Identity
+from headrace.broker.core.requests.triage import CONFLICT
+from headrace.broker.core.ticket import TicketNumber
+from headrace.broker.ports import Outgoing
+from headrace.broker.service.payloads import Payload
+from headrace.broker.service.publishing.short_forms import ShortForms, withdrawn
+from headrace.schemas.codec import decode_ledger, decode_outcome
+from headrace.schemas.control import Cancel
+from headrace.schemas.dead_letter import Origin
+from headrace.schemas.expectation import Expectation
+from headrace.schemas.ids import id_hash
+from headrace.schemas.ledger import LedgerState
+from headrace.schemas.outcome import Failed
+from headrace.schemas.record import Record
+from headrace.schemas.replay_codec import new_id_of
+from headrace.schemas.request_codec import DecodedRequest, Undecodable
 from tests.unit.service.publication_rig import BATCH, NOW, Rig, headers
 from tests.unit.service.rig import Process, World, led, until
 from tests.virtual_time import VIRTUAL_TIME

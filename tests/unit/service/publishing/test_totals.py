@@ -5,13 +5,23 @@ from dataclasses import replace
 
 import pytest
 
-from broker.core.commands import Batch, Complete, DeadLetterOnly, Decision, Fail, Form, Park, Settlement, Withdraw
-from broker.core.identity.dedupe import Overdue
-from broker.core.ticket import TicketNumber
-from broker.service.publishing.totals import KIND_CHARS_MAX, KINDS_MAX, Totals
-from broker.testing.kafka import CommitFault
-from schemas.codec import decode_ledger, encode_ledger
-from schemas.ledger import LedgerKind, LedgerRecord
+from headrace.broker.core.commands import (
+    Batch,
+    Complete,
+    DeadLetterOnly,
+    Decision,
+    Fail,
+    Form,
+    Park,
+    Settlement,
+    Withdraw,
+)
+from headrace.broker.core.identity.dedupe import Overdue
+from headrace.broker.core.ticket import TicketNumber
+from headrace.broker.service.publishing.totals import KIND_CHARS_MAX, KINDS_MAX, Totals
+from headrace.broker.testing.kafka import CommitFault
+from headrace.schemas.codec import decode_ledger, encode_ledger
+from headrace.schemas.ledger import LedgerKind, LedgerRecord
 from tests.unit.core.specimens import identity
 from tests.unit.service.rig import Process, World, led, until
 from tests.virtual_time import VIRTUAL_TIME

@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from broker.service.status.address import url_of
+from headrace.broker.service.status.address import url_of
 
 
 @pytest.mark.parametrize(

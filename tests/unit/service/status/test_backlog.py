@@ -2,11 +2,11 @@
 
 import pytest
 
-from broker.core.answers.rate_limit_headers import DAY_MS, MINUTE_MS, LimitMetric
-from broker.core.budget.bucket_set import LevelBounds
-from broker.core.budget.budget import Budget, Checkpoint, LimitBeliefs
-from broker.core.lanes.scheduler import Scheduler
-from broker.service.status.backlog import backlog_ms
+from headrace.broker.core.answers.rate_limit_headers import DAY_MS, MINUTE_MS, LimitMetric
+from headrace.broker.core.budget.bucket_set import LevelBounds
+from headrace.broker.core.budget.budget import Budget, Checkpoint, LimitBeliefs
+from headrace.broker.core.lanes.scheduler import Scheduler
+from headrace.broker.service.status.backlog import backlog_ms
 from tests.unit.core.desks import enqueued, limits
 
 TOKENS, REQUESTS = LimitMetric.TOKENS, LimitMetric.REQUESTS

@@ -4,10 +4,17 @@ from typing import Any
 
 from structlog.testing import capture_logs
 
-from broker.clock import WallClock
-from broker.core.commands import DeadLetterOnly, Fail
-from broker.service.status.failures import HOUR_MINUTES, KINDS_MAX, LATELY_MINUTES, SAID_EVERY_MS, SAID_MAX, Failures
-from broker.testing.upstream import Said
+from headrace.broker.clock import WallClock
+from headrace.broker.core.commands import DeadLetterOnly, Fail
+from headrace.broker.service.status.failures import (
+    HOUR_MINUTES,
+    KINDS_MAX,
+    LATELY_MINUTES,
+    SAID_EVERY_MS,
+    SAID_MAX,
+    Failures,
+)
+from headrace.broker.testing.upstream import Said
 from tests.unit.service.publication_rig import Rig
 from tests.unit.service.rig import MODEL, Process, World, led, until
 from tests.virtual_time import VIRTUAL_TIME

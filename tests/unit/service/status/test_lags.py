@@ -3,10 +3,10 @@
 import asyncio
 from collections.abc import Sequence
 
-from broker.service.intake.lane_intake import LaneIntake
-from broker.service.status.lags import ANSWER_WITHIN_S, ASKED_EVERY_S, Lags
-from broker.settings.whole import Settings
-from broker.testing.kafka_doors import MemoryLane
+from headrace.broker.service.intake.lane_intake import LaneIntake
+from headrace.broker.service.status.lags import ANSWER_WITHIN_S, ASKED_EVERY_S, Lags
+from headrace.broker.settings.whole import Settings
+from headrace.broker.testing.kafka_doors import MemoryLane
 from tests.unit.service.rig import Process, World, led, settings_of, until
 from tests.unit.service.test_dispatcher import served
 from tests.virtual_time import VIRTUAL_TIME

@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-from broker.core.config import TenantRule
-from broker.core.lanes.lanes import Lanes
-from broker.core.lanes.tenants import Tenants
-from broker.core.ticket import State, Ticket
-from broker.service.status.queue_position import NOBODY, Place, QueueTotals, called_by_then, place_of
+from headrace.broker.core.config import TenantRule
+from headrace.broker.core.lanes.lanes import Lanes
+from headrace.broker.core.lanes.tenants import Tenants
+from headrace.broker.core.ticket import State, Ticket
+from headrace.broker.service.status.queue_position import NOBODY, Place, QueueTotals, called_by_then, place_of
 from tests.unit.core.specimens import BULK, FAR_MS, LANES, STANDARD, URGENT, candidate, ticket
 
 

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from broker.core.commands import Complete, DeadLetterOnly, Discard, Fail, Park, Remember, Withdraw
-from broker.core.identity.pending_cancels import CancelRecord
-from broker.service.status.request_status import _decided
-from broker.testing.kafka import CommitFault
-from broker.testing.upstream import Asked, Said
-from schemas.instants import from_wire
-from schemas.record import Record
+from headrace.broker.core.commands import Complete, DeadLetterOnly, Discard, Fail, Park, Remember, Withdraw
+from headrace.broker.core.identity.pending_cancels import CancelRecord
+from headrace.broker.service.status.request_status import _decided
+from headrace.broker.testing.kafka import CommitFault
+from headrace.broker.testing.upstream import Asked, Said
+from headrace.schemas.instants import from_wire
+from headrace.schemas.record import Record
 from tests.unit.service.rig import MODEL, PREFIX, Process, World, led, settings_of, until, warmed
 from tests.virtual_time import VIRTUAL_TIME
 

@@ -4,15 +4,15 @@ from dataclasses import replace
 
 import pytest
 
-from broker.core.answers.rate_limit_headers import MINUTE_MS, LimitMetric
-from broker.core.budget.breaker import Breaker
-from broker.core.budget.bucket_set import LevelBounds
-from broker.core.budget.budget import Budget, Checkpoint, LimitBeliefs
-from broker.core.config import TenantRule
-from broker.core.lanes.tenants import Tenants
-from broker.core.requests.in_flight import CallsInFlight
-from broker.service.status.queue_position import QueueTotals
-from broker.service.status.start_estimate import cap_lets_through_ms, flows_in_ms, lets_through_ms
+from headrace.broker.core.answers.rate_limit_headers import MINUTE_MS, LimitMetric
+from headrace.broker.core.budget.breaker import Breaker
+from headrace.broker.core.budget.bucket_set import LevelBounds
+from headrace.broker.core.budget.budget import Budget, Checkpoint, LimitBeliefs
+from headrace.broker.core.config import TenantRule
+from headrace.broker.core.lanes.tenants import Tenants
+from headrace.broker.core.requests.in_flight import CallsInFlight
+from headrace.broker.service.status.queue_position import QueueTotals
+from headrace.broker.service.status.start_estimate import cap_lets_through_ms, flows_in_ms, lets_through_ms
 from tests.unit.core.specimens import budget, candidate, ticket
 
 TOKENS = LevelBounds(LimitMetric.TOKENS, 2_000, 2_000, 60_000, MINUTE_MS)

@@ -4,16 +4,16 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from broker.core.answers.rate_limit_headers import DAY_MS, MINUTE_MS, LimitMetric
-from broker.core.answers.verdict import Meaning
-from broker.core.budget.bucket_set import LevelBounds
-from broker.core.budget.budget import Budget, Checkpoint, LimitBeliefs
-from broker.core.budget.window_mirrors import FixedWindowMirror
-from broker.core.config import LaneRule, TenantRule
-from broker.core.dispatch import Dispatch
-from broker.core.events import Draining
-from broker.core.ticket import Ticket
-from broker.service.status.wait_reasons import WaitReasons
+from headrace.broker.core.answers.rate_limit_headers import DAY_MS, MINUTE_MS, LimitMetric
+from headrace.broker.core.answers.verdict import Meaning
+from headrace.broker.core.budget.bucket_set import LevelBounds
+from headrace.broker.core.budget.budget import Budget, Checkpoint, LimitBeliefs
+from headrace.broker.core.budget.window_mirrors import FixedWindowMirror
+from headrace.broker.core.config import LaneRule, TenantRule
+from headrace.broker.core.dispatch import Dispatch
+from headrace.broker.core.events import Draining
+from headrace.broker.core.ticket import Ticket
+from headrace.broker.service.status.wait_reasons import WaitReasons
 from tests.unit.core.shell import Shell
 from tests.unit.core.specimens import BULK, STANDARD, URGENT, budget, candidate, place
 

@@ -10,15 +10,25 @@ import aiohttp
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from broker.core.commands import Batch, Complete, DeadLetterOnly, Decision, Discard, Fail, Park, Publish, Settlement
-from broker.core.events import Committed
-from broker.core.ticket import LanePartition, Source
-from broker.errors import SettingsError
-from broker.service.health import Health
-from broker.service.status.web import Web
-from broker.testing.kafka import CommitFault
-from broker.testing.upstream import Asked, Said
-from schemas.record import Record
+from headrace.broker.core.commands import (
+    Batch,
+    Complete,
+    DeadLetterOnly,
+    Decision,
+    Discard,
+    Fail,
+    Park,
+    Publish,
+    Settlement,
+)
+from headrace.broker.core.events import Committed
+from headrace.broker.core.ticket import LanePartition, Source
+from headrace.broker.errors import SettingsError
+from headrace.broker.service.health import Health
+from headrace.broker.service.status.web import Web
+from headrace.broker.testing.kafka import CommitFault
+from headrace.broker.testing.upstream import Asked, Said
+from headrace.schemas.record import Record
 from tests.unit.service.rig import Process, World, led, until, warmed
 
 SECRET = "confidential-prompt-text"

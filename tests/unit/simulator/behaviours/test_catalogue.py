@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from broker.simulator.admission import RefusedCost
-from broker.simulator.behaviours import enforcement, latencies, manners, troubles
-from broker.simulator.behaviours.bounds import Behaviour
-from broker.simulator.behaviours.catalogue import NAMED, behaviour, parsed, spelled
-from broker.simulator.behaviours.enforcement import ChargedRefusals, ChargeLaw, Foreign, PerDay, SharedLimit
-from broker.simulator.behaviours.manners import Azure
-from broker.simulator.behaviours.troubles import ErrorStorm
-from broker.simulator.pricing import ChatLaw
+from headrace.broker.simulator.admission import RefusedCost
+from headrace.broker.simulator.behaviours import enforcement, latencies, manners, troubles
+from headrace.broker.simulator.behaviours.bounds import Behaviour
+from headrace.broker.simulator.behaviours.catalogue import NAMED, behaviour, parsed, spelled
+from headrace.broker.simulator.behaviours.enforcement import ChargedRefusals, ChargeLaw, Foreign, PerDay, SharedLimit
+from headrace.broker.simulator.behaviours.manners import Azure
+from headrace.broker.simulator.behaviours.troubles import ErrorStorm
+from headrace.broker.simulator.pricing import ChatLaw
 
 PAGE = Path(__file__).parents[4] / "docs" / "upstream.md"
 

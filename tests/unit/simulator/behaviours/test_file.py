@@ -1,7 +1,7 @@
 import pytest
 
-from broker.simulator.behaviours.enforcement import Foreign, Period, SharedLimit
-from broker.simulator.behaviours.file import behaviours_in
+from headrace.broker.simulator.behaviours.enforcement import Foreign, Period, SharedLimit
+from headrace.broker.simulator.behaviours.file import behaviours_in
 
 
 def test_a_file_lists_behaviours_with_the_numbers_it_changes() -> None:

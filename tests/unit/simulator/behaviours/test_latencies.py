@@ -2,7 +2,7 @@ from statistics import median
 
 import pytest
 
-from broker.simulator.behaviours.latencies import (
+from headrace.broker.simulator.behaviours.latencies import (
     FixedLatency,
     Latency,
     LoadLatency,

@@ -1,5 +1,5 @@
-from broker.simulator.admission import MINUTE_US, HeaderTriple
-from broker.simulator.meters.bucket import Bucket
+from headrace.broker.simulator.admission import MINUTE_US, HeaderTriple
+from headrace.broker.simulator.meters.bucket import Bucket
 
 
 def test_what_is_in_use_stays_in_use_when_the_limit_changes() -> None:

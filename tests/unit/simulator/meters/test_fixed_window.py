@@ -1,7 +1,7 @@
 import pytest
 
-from broker.simulator.admission import MINUTE_US, SECOND_US, HeaderTriple
-from broker.simulator.meters.fixed_window import FixedWindow
+from headrace.broker.simulator.admission import MINUTE_US, SECOND_US, HeaderTriple
+from headrace.broker.simulator.meters.fixed_window import FixedWindow
 
 
 def minute(now_us: int = 0) -> FixedWindow:

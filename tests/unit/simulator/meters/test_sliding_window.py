@@ -1,5 +1,5 @@
-from broker.simulator.admission import MINUTE_US, SECOND_US, HeaderTriple
-from broker.simulator.meters.sliding_window import SlidingWindow
+from headrace.broker.simulator.admission import MINUTE_US, SECOND_US, HeaderTriple
+from headrace.broker.simulator.meters.sliding_window import SlidingWindow
 
 
 def spent(*charges: tuple[int, int]) -> SlidingWindow:

@@ -1,5 +1,5 @@
-from broker.simulator.admission import MINUTE_US, SECOND_US, HeaderTriple
-from broker.simulator.meters.two_windows import TwoWindows
+from headrace.broker.simulator.admission import MINUTE_US, SECOND_US, HeaderTriple
+from headrace.broker.simulator.meters.two_windows import TwoWindows
 
 
 def spent(*charges: tuple[int, int]) -> TwoWindows:
