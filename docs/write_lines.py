@@ -2,8 +2,9 @@
 
     python docs/write_lines.py
 
-Of an import only the module changes, so an example may need `make format` behind it; of a block below a comment
-`<!-- line: install.package -->` all of it does. Inline install lines are named by a test, and changed by hand.
+Of an import the module changes, and lines of one module become one, so an example may need `make format` behind it;
+of a block below a comment `<!-- line: install.package -->` all of it does. Inline install lines are named by a test,
+and changed by hand.
 """
 # ruff: noqa: INP001  # a script beside the pages it writes, imported by its test alone
 
@@ -17,6 +18,7 @@ from typing import Final
 ROOT: Final = Path(__file__).parents[1]
 LINES: Final = Path(__file__).with_name("lines.toml")
 _IMPORT = re.compile(r"^( *)from (\w[\w.]*) import ([\w, ]+)$", re.MULTILINE)
+_BESIDE = re.compile(r"^( *)from (\w[\w.]*) import ([\w, ]+)\n\1from \2 import ([\w, ]+)$", re.MULTILINE)
 _BLOCK = re.compile(r"(<!-- line: ([\w.]+)[^\n]*-->\n```\w+\n).*?(?=^```$)", re.MULTILINE | re.DOTALL)
 
 
@@ -54,7 +56,14 @@ def rewritten(text: str, imports: Mapping[str, str], install: Mapping[str, str])
             by_module.setdefault(imports.get(name, found[2]), []).append(name)
         return "\n".join(f"{found[1]}from {module} import {', '.join(names)}" for module, names in by_module.items())
 
+    def joined(found: re.Match[str]) -> str:
+        names = {*found[3].split(", "), *found[4].split(", ")}
+        ordered = sorted(names, key=lambda name: (name[0].islower(), name))  # as ruff does
+        return f"{found[1]}from {found[2]} import {', '.join(ordered)}"
+
     text = _IMPORT.sub(imported, text)
+    while (fewer := _BESIDE.sub(joined, text)) != text:
+        text = fewer
     return _BLOCK.sub(lambda found: f"{found[1]}{install[found[2].removeprefix('install.')]}\n", text)
 
 

@@ -3,8 +3,7 @@
 import asyncio
 import os
 
-from headrace.consumers.results import ResultReader
-from headrace.schemas.outcome import Completed
+from headrace import Completed, ResultReader
 
 KAFKA = os.environ.get("HEADRACE_KAFKA__BOOTSTRAP_SERVERS", "localhost:9092")
 

@@ -3,7 +3,7 @@
 import asyncio
 import os
 
-from headrace.broker.client import GenerationClient
+from headrace import GenerationClient
 
 KAFKA = os.environ.get("HEADRACE_KAFKA__BOOTSTRAP_SERVERS", "localhost:9092")
 BODY = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Write a first e-mail to the CFO of Acme."}]}

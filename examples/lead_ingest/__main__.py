@@ -11,9 +11,8 @@ import signal
 import sys
 from pathlib import Path
 
-from headrace.broker.adapters.kafka.connection import KafkaConnection
+from headrace import HeadraceError, KafkaConnection
 from headrace.broker.adapters.kafka.topics import create_missing
-from headrace.broker.errors import HeadraceError
 from headrace.schemas.topics import TopicSpec
 from lead_ingest.leads import BadLeads, read_leads
 from lead_ingest.service import DEAD_LETTERS, LeadIngest

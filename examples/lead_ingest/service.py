@@ -12,13 +12,19 @@ import asyncio
 from collections.abc import Iterable
 from contextlib import suppress
 
-from headrace.broker.adapters.kafka.connection import KafkaConnection
-from headrace.broker.client import GenerationClient, Submission, submission
+from headrace import (
+    Completed,
+    GenerationClient,
+    KafkaConnection,
+    LogUnavailable,
+    Outcome,
+    ResultReader,
+    Submission,
+    submission,
+)
 from headrace.broker.client_ports import ClientDoors
-from headrace.broker.errors import LogUnavailable
-from headrace.consumers.results import ResultReader
 from headrace.schemas.expectation import Expectation
-from headrace.schemas.outcome import Completed, Outcome, sent_as
+from headrace.schemas.outcome import sent_as
 from lead_ingest.leads import Lead, body_of, lead_of, request_id
 from lead_ingest.store import Store
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from headrace.broker.client import GenerationClient
+from headrace import GenerationClient
 from headrace.broker.testing import Answer, Asked, MemoryBroker, Said
 from lead_ingest.leads import BadLeads, Lead, body_of, lead_of, read_leads, request_id
 from lead_ingest.service import DEAD_LETTERS, TENANT, LeadIngest

@@ -13,7 +13,8 @@ import pytest
 from tests.unit.pages.blocks import PAGES, ROOT, of_kind
 
 EXAMPLES = sorted((ROOT / "examples").rglob("*.py"))
-OURS = ("broker", "consumers", "schemas")
+OURS = "headrace"
+ROOMS = ("broker", "consumers", "schemas")
 _INSTALL = re.compile(r"(?:HATCH_BUILD_HOOK_ENABLE_MYPYC=1 )?pip install [^`\n]*?(?=`|\n|,|\.\"|$)|make install\b")
 
 
@@ -42,10 +43,10 @@ def imported() -> Iterator[tuple[str, str, str]]:
     for place, text in sources():
         for node in ast.walk(ast.parse(text)):
             match node:
-                case ast.ImportFrom(module=str(module), names=names) if module.split(".")[0] in OURS:
+                case ast.ImportFrom(module=str(module), names=names) if module.split(".")[0] == OURS:
                     yield from ((place, module, each.name) for each in names)
                 case ast.Import(names=names):
-                    assert not [each for each in names if each.name.split(".")[0] in OURS], place
+                    assert not [each for each in names if each.name.split(".")[0] == OURS], place
 
 
 @pytest.mark.parametrize(("name", "module"), MODULES.items())
@@ -61,13 +62,13 @@ def test_every_import_of_ours_is_a_line_of_the_source() -> None:
 
 def test_a_name_in_running_text_stands_with_the_module_of_its_line() -> None:
     for page in PAGES:
-        for module, name in re.findall(r"`((?:broker|consumers|schemas)(?:\.[a-z_]+)+)\.([A-Z]\w+)", page.read_text()):
+        for module, name in re.findall(r"`(headrace(?:\.[a-z_]+)+)\.([A-Z]\w+)", page.read_text()):
             assert MODULES.get(name, module) == module, (page.name, name)
 
 
 def install_lines_told() -> Iterator[tuple[str, str]]:
     """Each install line of pages, examples and messages, with its file; the change log tells of former ones."""
-    every = [*PAGES, *EXAMPLES, *(path for room in OURS for path in (ROOT / room).rglob("*.py"))]
+    every = [*PAGES, *EXAMPLES, *(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))]
     for path in every:
         for line in _INSTALL.findall(path.read_text(encoding="utf-8")):
             if path.name != "CHANGELOG.md" and "…" not in line:
@@ -92,6 +93,9 @@ def test_the_script_moves_each_name_to_its_module_and_leaves_others_alone() -> N
     assert WRITE_LINES.rewritten(text, moved, {}) == (
         "from headrace import GenerationClient\nfrom headrace.broker.client import Submission\nfrom json import loads\n"
     )
+    beside = "from headrace.consumers.results import ResultReader\nfrom headrace.schemas.outcome import Failed\n"
+    moved = {"ResultReader": "headrace", "Failed": "headrace"}
+    assert WRITE_LINES.rewritten(beside, moved, {}) == "from headrace import Failed, ResultReader\n"
     block = "<!-- line: install.package; not run: why -->\n```sh\npip install ./headrace\n```\n"
     assert "```sh\npip install headrace\n```" in WRITE_LINES.rewritten(block, {}, {"package": "pip install headrace"})
 
