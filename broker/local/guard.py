@@ -17,7 +17,7 @@ class Guard:
     """The owner's end: name what must not outlive the owner, then call `release()`."""
 
     def __init__(self) -> None:
-        root = Path(__file__).parents[2]
+        root = Path(__file__).parents[3]  # where `headrace` is, in a checkout and installed
         program = (
             f"import sys; sys.path.insert(0, {str(root)!r}); "
             f"from headrace.broker.local.guard import keep_watch; keep_watch()"

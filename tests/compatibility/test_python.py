@@ -24,11 +24,10 @@ REPRESENTATIVE = (
 )
 IMPORT_ALL = """
 import importlib, pkgutil
-for root in ("schemas", "broker", "consumers"):
-    package = importlib.import_module(root)
-    for module in pkgutil.walk_packages(package.__path__, f"{root}."):
-        importlib.import_module(module.name)
-        print(module.name)
+import headrace
+for module in pkgutil.walk_packages(headrace.__path__, "headrace."):
+    importlib.import_module(module.name)
+    print(module.name)
 """
 
 

@@ -15,7 +15,7 @@ from time import perf_counter
 
 ROOT = Path(__file__).resolve().parents[2]
 TREE = ROOT / ".tools" / "compiled"
-SOURCES = ("broker", "consumers", "schemas")
+SOURCES = ("headrace", "broker", "consumers", "schemas")  # the first has links to the others
 AROUND = ("tests", "benchmarks", "examples")
 FILES = ("pyproject.toml", "README.md", "LICENSE")
 TIMEOUT_S = 1_800
@@ -44,7 +44,7 @@ def main() -> int:
     for name in AROUND:
         _copied(name, TREE)
     shutil.copy(ROOT / "pyproject.toml", TREE)
-    modules = sum(1 for _ in TREE.glob("broker/**/*.so"))
+    modules = sum(1 for _ in TREE.glob("headrace/broker/**/*.so"))
     print(f"{modules} modules compiled in {perf_counter() - begun_s:.0f} s: {TREE.relative_to(ROOT)}")
     return 0
 
@@ -59,7 +59,7 @@ def made_of(copy: Path, folder: Path) -> Path:
 
 
 def _copied(name: str, folder: Path) -> None:
-    shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "*.so"))
+    shutil.copytree(ROOT / name, folder / name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__", "*.so"))
 
 
 if __name__ == "__main__":

@@ -26,11 +26,12 @@ class Source:
 
     def tests(self, mutant: Mutant, reach: Reaches) -> frozenset[str]:
         """Those that reach the statement; of a constant, those that reach a function of its module that reads it."""
+        recorded = str(Path(self.file).resolve())  # a running function has the path by which it was imported
         if mutant.name.function == MODULE_LEVEL:
             constant = mutant.name.was.split(":")[0].split("=")[0].strip()
-            return reach.tests(self.file, uses(self.tree, constant))
+            return reach.tests(recorded, uses(self.tree, constant))
         first, last = mutant.lines
-        return reach.tests(self.file, range(first, last + 1))
+        return reach.tests(recorded, range(first, last + 1))
 
 
 def path_of(module: str) -> Path:

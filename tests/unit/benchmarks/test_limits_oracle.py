@@ -213,4 +213,4 @@ def test_the_oracle_imports_nothing_of_broker() -> None:
     imported = [node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
     imported += [name.name for node in ast.walk(tree) if isinstance(node, ast.Import) for name in node.names]
     assert imported
-    assert not [name for name in imported if name.startswith(("broker", "benchmarks"))]
+    assert not [name for name in imported if name.startswith(("headrace", "benchmarks"))]
