@@ -15,7 +15,6 @@ from typing import Annotated
 import typer
 
 from headrace.broker.cli.help_page import SETTINGS, WHICH_VERB, GroupPage
-from headrace.broker.cli.ownership import check_names
 from headrace.broker.cli.terminal import say
 from headrace.broker.cli.termination import EXIT_CODE as TERMINATED
 from headrace.broker.cli.termination import INTERRUPTED, Termination
@@ -45,8 +44,6 @@ def main(argv: Sequence[str] | None = None, verbs: Sequence[Verb] = VERBS) -> in
 
 def _code_of(args: list[str], verbs: Sequence[Verb], chosen: str | None, *, debug: bool) -> int:
     try:
-        if any(verb.name == chosen for verb in verbs):
-            check_names()
         return _exit_code(_app(verbs, chosen)(args, prog_name="headrace", standalone_mode=False))
     except KeyboardInterrupt:
         return INTERRUPTED
