@@ -1,0 +1,130 @@
+"""The wheel as a service installs it, beside modules of the service's own that have the names of our folders."""
+
+import os
+import subprocess
+import sys
+import tarfile
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+LIGHT = "from headrace import Completed, Failed, GenerationClient, ResultReader"
+OWN = {
+    "schemas.py": "WHOSE = 'the service'\n",
+    "broker.py": "WHOSE = 'the service'\n",
+    "consumers/__init__.py": "WHOSE = 'the service'\n",
+    "consumers/leads.py": "WHOSE = 'the service'\n",
+}
+
+
+def built(kind: str, source: Path, into: Path) -> Path:
+    """The one file that the build makes of a source tree."""
+    command = (sys.executable, "-m", "hatchling", "build", "-t", kind, "-d", str(into))
+    subprocess.run(command, cwd=source, check=True, capture_output=True)
+    [made] = into.iterdir()
+    return made
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return built("wheel", ROOT, tmp_path_factory.mktemp("wheel"))
+
+
+@pytest.fixture(scope="module")
+def site(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that pip has installed the wheel into, and nothing else."""
+    folder = tmp_path_factory.mktemp("site")
+    pip = (sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--no-index")
+    subprocess.run((*pip, "--target", str(folder), str(wheel)), check=True, capture_output=True)
+    return folder
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A service's own folder."""
+    for name, text in OWN.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    return tmp_path
+
+
+def environment(site: Path) -> Mapping[str, str]:
+    return {**os.environ, "PYTHONPATH": str(site), "NO_COLOR": "1"}
+
+
+def said(program: str, site: Path, project: Path) -> list[str]:
+    """The lines that a program of the service prints."""
+    done = subprocess.run(
+        (sys.executable, "-W", "error", "-c", program),
+        cwd=project,
+        env=environment(site),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+def test_an_installation_adds_exactly_one_name_to_the_imports(site: Path) -> None:
+    added = {path.name for path in site.iterdir() if path.suffix != ".dist-info" and path.name != "bin"}
+    assert added == {"headrace"}
+
+
+def test_a_service_with_modules_of_these_names_imports_headrace_and_its_own(site: Path, project: Path) -> None:
+    program = (
+        f"{LIGHT}\nimport broker, consumers.leads, schemas, headrace\n"
+        "print(broker.WHOSE, consumers.leads.WHOSE, schemas.WHOSE, sep='\\n')\n"
+        "print(headrace.__file__, GenerationClient.__module__, Completed.__module__, sep='\\n')"
+    )
+    *own, file, client, outcome = said(program, site, project)
+    assert own == ["the service"] * 3
+    assert Path(file) == site / "headrace" / "__init__.py"
+    assert (client, outcome) == ("headrace.broker.client", "headrace.schemas.outcome")
+
+
+def test_none_of_our_modules_goes_by_the_name_of_its_folder(site: Path, project: Path) -> None:
+    program = (
+        "import importlib, pkgutil, sys, headrace\n"
+        "for found in pkgutil.walk_packages(headrace.__path__, 'headrace.'):\n"
+        "    importlib.import_module(found.name)\n"
+        "print(*{name.partition('.')[0] for name in sys.modules} & {'broker', 'consumers', 'schemas'})"
+    )
+    assert said(program, site, project) == [""]
+
+
+def test_client_and_reader_load_nothing_of_the_dispatcher(site: Path, project: Path) -> None:
+    heavy = {"openai", "tiktoken", "redis", "prometheus_client", "typer", "rich", "aiohttp"}
+    program = f"{LIGHT}\nimport sys\nprint(*{heavy!r} & {{*sys.modules}})"
+    assert said(program, site, project) == [""]
+
+
+def test_the_verbs_run_in_the_folder_of_such_a_service(site: Path, project: Path) -> None:
+    command = (sys.executable, "-m", "headrace.broker.cli.main", "explain", "429 slow_down")
+    done = subprocess.run(command, cwd=project, env=environment(site), capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("overloaded")
+
+
+def test_what_is_no_module_is_in_the_wheel_too(site: Path) -> None:
+    packaged = {str(path.relative_to(site)) for path in (site / "headrace").rglob("*") if path.suffix != ".pyc"}
+    kept = {
+        f"headrace/{path.relative_to(ROOT)}"
+        for folder in ("broker", "consumers", "schemas")
+        for path in (ROOT / folder).rglob("*")
+        if path.is_file() and path.suffix not in {".pyc", ".so"}
+    }
+    assert kept - packaged == set()
+    assert {"headrace/py.typed", "headrace/broker/adapters/lua/take.lua"} <= packaged
+
+
+def test_the_wheel_of_the_source_distribution_is_the_same(wheel: Path, tmp_path: Path) -> None:
+    with tarfile.open(built("sdist", ROOT, tmp_path / "sdist")) as archive:
+        archive.extractall(tmp_path, filter="data")
+    [tree] = tmp_path.glob("headrace-*")
+    again = built("wheel", tree, tmp_path / "wheel")
+    with zipfile.ZipFile(wheel) as first, zipfile.ZipFile(again) as second:
+        assert sorted(first.namelist()) == sorted(second.namelist())
