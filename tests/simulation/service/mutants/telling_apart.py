@@ -25,7 +25,13 @@ def join_without_settling() -> Patch:
 @planted(2)
 def a_replay_is_a_duplicate() -> Patch:
     """A replay is taken for the request it replays."""
-    return patch.object(identities, "_is_answered", lambda _identity, _known: True)
+
+    def judge(identity: Identity, attempt: int, known: KnownFate | None) -> DedupeDecision:
+        found = _judge_settled(identity, attempt, known)
+        has_outcome = known is not None and known.fate is not Fate.PARKED
+        return DedupeDecision.DONE if has_outcome and found is DedupeDecision.TAKE else found
+
+    return patch.object(identities, "_judge_settled", judge)
 
 
 @planted(3)
