@@ -216,10 +216,8 @@ class VirtualRun:
                 self._forget(command)
             case commands.Publish():
                 self._later(self.now_us + self._commit_us, self._committed, command.batch, now_ms)
-            case (
-                commands.CancelCall() | commands.BreakerOpened() | commands.BreakerClosed()
-            ):  # cut-off calls go on; breakers are not reported
-                pass
+            case commands.CancelCall() | commands.BreakerOpened() | commands.BreakerClosed():
+                pass  # cut-off calls go on; breakers are not reported
             case commands.Contained():
                 raise command.error  # a plan without one of its requests is no plan
             case _:

@@ -170,11 +170,8 @@ class Publication:
         return self._reduced(settlement, term, now)
 
     def _settled(self, settlement: commands.Settlement, term: int, now: datetime) -> Iterable[Outgoing]:
-        cargo, decision, copied = (
-            self._hold[settlement.number],
-            settlement.decision,
-            settlement.form is commands.Form.WHOLE,
-        )
+        cargo, decision = self._hold[settlement.number], settlement.decision
+        copied = settlement.form is commands.Form.WHOLE
         match decision:
             case commands.Complete():
                 yield from self._outcome(completed(cargo, term), cargo, now, copied=copied)
