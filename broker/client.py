@@ -245,9 +245,7 @@ class GenerationClient:
         async def submit() -> None:
             await (await self._begin(prepared, submit_timeout_s)).receipt(submit_timeout_s)
 
-        wait = OutcomeWait(
-            prepared.expectation, "request", "it stays under way; ask again with the same id", known_before
-        )
+        wait = OutcomeWait(prepared.expectation, "request", "it goes on; ask again with the same id", known_before)
         return await wait.result(self._answers, submit, timeout_s=timeout_s, connect_s=submit_timeout_s)
 
     async def cancel(
