@@ -22,8 +22,9 @@ def _clients_are_quiet() -> None:
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL + 1)
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _linked() -> None:
+@pytest.fixture(scope="session")
+def linked_kafka() -> None:
+    """Link Kafka's classes, unless that was done before: it takes longer than a test without servers may."""
     try:
         ensure_linked()
     except LocalServicesError as error:

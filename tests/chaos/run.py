@@ -12,7 +12,7 @@ from typing import Any
 
 from tests.chaos.arena import DISPATCHER, Arena, NotWholeError, arena, logged_s
 from tests.chaos.faults import FAULTS
-from tests.chaos.traffic import verdicts
+from tests.chaos.traffic import blamed_innocents, verdicts
 from tests.hostile.fates import BROKEN_BATCH
 from tests.hostile.records import FATES
 from tests.integration.fleet import read_all
@@ -210,7 +210,7 @@ async def _end(scene: Arena, report: Report) -> None:
     except TimeoutError:
         left = f"{traffic.unanswered} unanswered, {len(traffic.hostile(letters).lost)} hostile records without an end"
         report.wrong.setdefault("stuck", []).append(f"{left}: {await scene.statuses()}")
-    report.wrong |= verdicts(traffic, letters)
+    report.wrong |= verdicts(traffic, letters, scene.answers.calls)
     again = await read_all(scene.fleet, "results", until=outcomes.counts.total())
     if again.counts() != outcomes.counts:
         report.wrong["two readers differ"] = [str(again.counts() - outcomes.counts)]
@@ -229,6 +229,7 @@ async def _end(scene: Arena, report: Report) -> None:
         "cancels": kinds.count("cancelled"),
         "cancelled": sum(outcome["reason"] == "cancelled" for outcome in outcomes.said.values()),
         "with deadlines": kinds.count("deadline"),
+        "blamed for three deaths": len(blamed_innocents(traffic, scene.answers.calls)),
         "too late": sum(str(outcome["reason"]).startswith("deadline") for outcome in outcomes.said.values()),
     }
     report.hostile = {fate: traffic.hostile(letters).kept[fate] for fate in (*FATES, BROKEN_BATCH)}

@@ -9,7 +9,7 @@ from aiokafka import ConsumerRecord
 from tests.chaos.faults import FAULTS
 from tests.chaos.outcomes import Letters, Outcomes
 from tests.chaos.run import Played, Report, _attribute, chosen
-from tests.chaos.traffic import Traffic, verdicts
+from tests.chaos.traffic import Traffic, blamed_innocents, verdicts
 from tests.hostile.fates import Sown
 from tests.hostile.records import DEAD_LETTER, FAILED
 from tests.hostile.sowing import Sowing
@@ -40,6 +40,14 @@ def test_an_outcome_that_its_kind_must_not_have_is_wrong_and_so_is_one_nobody_as
     found = verdicts(traffic)
     assert found["wrong"] == ["plain-1: exhausted", "plain-2: cancelled"]
     assert found["unknown"] == ["plain-9"]
+
+
+def test_an_innocent_request_may_crash_after_three_calls_and_not_before() -> None:
+    traffic = ledger({"plain-1": "crashed", "failing-2": "crashed"})
+    traffic.acknowledged = {"plain-1": 0.0, "failing-2": 0.0}
+    calls = {"plain-1": 2, "failing-2": 3}
+    assert verdicts(traffic, calls=calls)["wrong"] == ["plain-1: crashed"]
+    assert blamed_innocents(traffic, calls) == ["failing-2"]
 
 
 def letters(**origins: int) -> Letters:

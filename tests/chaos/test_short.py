@@ -27,6 +27,7 @@ SHORT = (
 
 
 @pytest.mark.timeout(240)
+@pytest.mark.usefixtures("linked_kafka")
 async def test_a_dozen_faults_lose_nothing_double_nothing_and_leave_nothing_stuck(tmp_path: Path) -> None:
     assert set(SHORT) <= set(FAULTS)
     begun_s, lines = time.monotonic(), list[str]()
