@@ -238,10 +238,8 @@ class DedupeTable:
         return self._fates.renewals(now_ms)
 
 
-def _judge_settled(identity: Identity, attempt: int, known: KnownFate | None) -> DedupeDecision:
-    """Judge a record by the table without its column "open"."""
-    if known is None:
-        return DedupeDecision.TAKE
+def _judge_settled(identity: Identity, attempt: int, known: KnownFate) -> DedupeDecision:
+    """Judge a record by the last two columns of the table."""
     if known.fingerprint != identity.fingerprint:
         return DedupeDecision.CONFLICT
     if known.fate is not Fate.PARKED:
