@@ -33,6 +33,7 @@ from headrace.schemas.ledger import LedgerKind
 from tests.hostile.upstream_answers import OK, kind_of
 from tests.hostile.upstream_clock import Clock, resident_mib, waited_s, wall_s
 from tests.hostile.upstream_found import Found, told
+from tests.hostile.upstream_server import HostileServer
 from tests.unit.service.rig import NAME, PREFIX, Process, World, led, settings_of
 
 TIMEOUT_S = 2.0
@@ -68,7 +69,7 @@ class Plan:
 
 
 class _Door:
-    """The door, twice: the good requests' answers come from a process that is not busy with floods and bombs.
+    """The door, twice: the good requests' answers come from a server that is not busy with floods and bombs.
 
     Those named `near-` go where the odd ones go, on the same connections: none may get an odd one's answer.
     """
@@ -330,9 +331,23 @@ async def serving(seed: int) -> AsyncIterator[tuple[int, "asyncio.subprocess.Pro
         await server.wait()
 
 
+@contextlib.asynccontextmanager
+async def serving_good_ones(plan: Plan) -> AsyncIterator[int]:
+    """The server of the good requests: in a process of its own, or in the loop whose clock stands while it waits.
+
+    While another process waits for a processor, that clock goes on.
+    """
+    if plan.clock is wall_s:
+        async with serving(plan.seed) as (port, _):
+            yield port
+    else:
+        async with await HostileServer(plan.seed).listen() as server:
+            yield server.sockets[0].getsockname()[1]
+
+
 async def run(plan: Plan) -> Found:
     """One run, its server's counts included."""
-    async with serving(plan.seed) as (odd_port, server), serving(plan.seed) as (good_port, _):
+    async with serving(plan.seed) as (odd_port, server), serving_good_ones(plan) as good_port:
         found = await Run(plan, odd_port, good_port).play()
         assert server.stdin is not None
         assert server.stdout is not None

@@ -36,7 +36,7 @@ class HostileServer:
 
     async def run(self) -> None:
         """Serve until the input ends; the two ports are printed first, the counts when they are asked for."""
-        server = await asyncio.start_server(self._serve, "127.0.0.1", 0, limit=_HEAD_BYTES_MAX)
+        server = await self.listen()
         trap = await asyncio.start_server(self._trap, "127.0.0.1", 0)
         self.trap_port = trap.sockets[0].getsockname()[1]
         print(json.dumps({"port": server.sockets[0].getsockname()[1]}), flush=True)
@@ -45,6 +45,10 @@ class HostileServer:
         await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
         while await reader.readline():
             print(json.dumps({"kinds": self.kinds, "trapped": self.trapped}), flush=True)
+
+    async def listen(self) -> asyncio.Server:
+        """Serve in this loop, at a free port."""
+        return await asyncio.start_server(self._serve, "127.0.0.1", 0, limit=_HEAD_BYTES_MAX)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError, EOFError, asyncio.LimitOverrunError):

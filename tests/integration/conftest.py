@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from headrace.broker.cli import patience
 from headrace.broker.local.errors import LocalServicesError
 from headrace.broker.local.services import LocalServices
 from tests.integration.privacy import PRIVACY
@@ -72,6 +73,12 @@ def _nothing_confidential_is_written() -> Iterator[None]:
     if PRIVACY.leaks:
         told = "\n".join(PRIVACY.leaks[:50])
         pytest.fail(f"{len(PRIVACY.leaks)} lines that processes wrote are confidential:\n{told}", pytrace=False)
+
+
+@pytest.fixture(autouse=True)
+def _verbs_wait_silently(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A verb says after a second what it waits for. On a busy machine any of them may wait so long for a real Kafka."""
+    monkeypatch.setattr(patience, "SILENT_S", 20.0)
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from headrace.broker.local.services import LocalServices
 from tests.integration.fleet import Fleet, read_all, request
-from tests.integration.test_replays import Said, begin, bury, end, stage
+from tests.integration.test_replays import Said, begin, bury, end, stage, without_waiting
 
 NAMES = [f"lead-{number}" for number in range(60)]
 
@@ -26,7 +26,7 @@ async def verb(fleet: Fleet, *arguments: str, text: str = "") -> Said:
     )
     out, err = await asyncio.wait_for(child.communicate(text.encode()), 60)
     assert child.returncode is not None
-    return Said(child.returncode, out.decode(), err.decode())
+    return Said(child.returncode, out.decode(), without_waiting(err.decode()))
 
 
 async def test_replays_at_once_beside_cancels_end_in_one_outcome_each(services: LocalServices, tmp_path: Path) -> None:
