@@ -11,6 +11,7 @@ import pytest
 from headrace.broker.cli import patience
 from headrace.broker.local.errors import LocalServicesError
 from headrace.broker.local.services import LocalServices
+from tests.integration.prefork import PREFORK
 from tests.integration.privacy import PRIVACY
 from tests.linked_kafka import ensure_linked
 
@@ -73,6 +74,14 @@ def _nothing_confidential_is_written() -> Iterator[None]:
     if PRIVACY.leaks:
         told = "\n".join(PRIVACY.leaks[:50])
         pytest.fail(f"{len(PRIVACY.leaks)} lines that processes wrote are confidential:\n{told}", pytrace=False)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _forked() -> Iterator[None]:
+    PREFORK.is_on = True
+    yield
+    PREFORK.is_on = False
+    PREFORK.close()
 
 
 @pytest.fixture(autouse=True)

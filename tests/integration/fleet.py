@@ -8,11 +8,12 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any, Self
 
 import aiohttp
@@ -22,9 +23,11 @@ from headrace.broker.adapters.kafka.connection import KafkaConnection
 from headrace.broker.adapters.kafka.topics import create_missing
 from headrace.broker.local.services import LocalServices
 from headrace.schemas.topics import topics
+from tests.integration.prefork import PREFORK, Forked
 from tests.integration.privacy import PRIVACY, learned
 
 LANES = ("urgent", "standard", "bulk")
+MODULE = "headrace.broker.cli.main"
 
 
 @dataclass
@@ -32,7 +35,7 @@ class Process:
     """One dispatcher or retrier."""
 
     verb: str
-    child: asyncio.subprocess.Process
+    child: asyncio.subprocess.Process | Forked
     log: Path
     port: int = 0
 
@@ -63,7 +66,7 @@ class Fleet:
     said: dict[str, str] = field(default_factory=dict)
     """What other verbs wrote that a test ran, by their names: it is searched for secrets as logs are."""
     python: str = sys.executable
-    module: str = "headrace.broker.cli.main"
+    module: str = MODULE
     _session: aiohttp.ClientSession | None = None
     _numbers: Iterator[int] = field(default_factory=count)
 
@@ -110,18 +113,13 @@ class Fleet:
 
     async def _listing(self) -> str:
         """The dead letters of this prefix as a person and as a machine is shown them."""
-        listed = "main(['dead-letters', 'list', '--limit', '0', *{}])"
-        program = f"from headrace.broker.cli.main import main\n{listed.format([])}\n{listed.format(['--json'])}"
-        child = await asyncio.create_subprocess_exec(
-            self.python,
-            "-c",
-            program,
-            env=self.environment(),
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            start_new_session=True,
-        )
-        return (await child.communicate())[0].decode(errors="replace")
+        listing = ("dead-letters", "list", "--limit", "0")
+        with TemporaryFile() as written:
+            for arguments in (listing, (*listing, "--json")):
+                child = await self._run(arguments, self.environment(), written.fileno())
+                await child.wait()
+            written.seek(0)
+            return written.read().decode(errors="replace")
 
     def environment(self) -> dict[str, str]:
         return {
@@ -147,19 +145,20 @@ class Fleet:
         """A process that nobody waits for: it may die before it listens."""
         log = self.directory / f"{verb}-{next(self._numbers)}.log"
         with log.open("wb") as sink:
-            child = await asyncio.create_subprocess_exec(
-                self.python,
-                "-m",
-                self.module,
-                verb,
-                env=self.environment() | settings,
-                stdout=sink,
-                stderr=sink,
-                start_new_session=True,
-            )
+            child = await self._run((verb,), self.environment() | settings, sink.fileno())
         process = Process(verb, child, log)
         self.processes.append(process)
         return process
+
+    async def _run(
+        self, arguments: Sequence[str], environment: Mapping[str, str], output: int
+    ) -> asyncio.subprocess.Process | Forked:
+        if PREFORK.is_on and (self.python, self.module) == (sys.executable, MODULE):
+            return PREFORK.start(arguments, environment, output)
+        command = (self.python, "-m", self.module, *arguments)
+        return await asyncio.create_subprocess_exec(
+            *command, env=environment, stdout=output, stderr=output, start_new_session=True
+        )
 
     async def _listening(self, process: Process) -> None:
         async with asyncio.timeout(30):
