@@ -96,8 +96,7 @@ class DedupeTable:
         """Judge by the table. `attempt` is 0 for a submission or a replay, above 0 for the retrier's record."""
         opened = self._open.get(identity.id_hash)
         if opened is None:
-            known = self._fates.find(identity.id_hash)
-            return DedupeDecision.TAKE if known is None else _judge_settled(identity, attempt, known)
+            return _judge_settled(identity, attempt, self._fates.find(identity.id_hash))
         answering, _ = opened
         if answering.fingerprint != identity.fingerprint:
             return DedupeDecision.CONFLICT
@@ -238,8 +237,10 @@ class DedupeTable:
         return self._fates.renewals(now_ms)
 
 
-def _judge_settled(identity: Identity, attempt: int, known: KnownFate) -> DedupeDecision:
-    """Judge a record by the last two columns of the table."""
+def _judge_settled(identity: Identity, attempt: int, known: KnownFate | None) -> DedupeDecision:
+    """Judge a record by the table without its column "open"."""
+    if known is None:
+        return DedupeDecision.TAKE
     if known.fingerprint != identity.fingerprint:
         return DedupeDecision.CONFLICT
     if known.fate is not Fate.PARKED:
