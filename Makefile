@@ -40,8 +40,8 @@ test: $(STAMP) ## all tests, on a real Kafka and Valkey that the run starts itse
 test-virtual: $(STAMP)
 	@$(BIN)/python -m pytest -q -n auto tests/unit tests/property tests/simulation examples
 
-test-real: $(STAMP) # three at once on two cores: they wait for servers half of their time
-	@$(BIN)/python -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder tests/chart tests/hostile tests/integration
+test-real: $(STAMP) # four at once on two cores: they wait for servers half of their time
+	@$(BIN)/python -m pytest -q -n 4 --dist loadfile --no-loadscope-reorder tests/chart tests/hostile tests/integration
 
 unit: $(STAMP) ## unit and property tests: no services, under half a minute
 	@$(BIN)/python -m pytest -q -n auto tests/unit tests/property examples
