@@ -5,13 +5,23 @@ call. The limits' figures are in the simulator's own books.
 """
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
 
-from headrace.broker.core.commands import Complete, Decision, Fail
+from headrace.broker.core import commands
 from headrace.broker.planner.quantiles import Quantiles
 
 COMPLETED = "completed"
+OUTCOME_KEYS: Final[Mapping[type[commands.Decision], str]] = {
+    commands.Complete: COMPLETED,
+    commands.Park: "park",
+    commands.Withdraw: "withdraw",
+    commands.DeadLetterOnly: "bury",
+    commands.Discard: "discard",
+    commands.Remember: "remember",
+}
+"""Keys of decisions in a plan's counts; that of a Fail is its reason."""
 _MISSED = frozenset({"deadline_exceeded", "deadline_unreachable"})
 
 
@@ -67,7 +77,7 @@ class RunObserver(Protocol):
     def called(self, lane: str, charge: int, waited_ms: int | None, now_ms: int) -> None:
         """Note a call that was sent, at a charge of `charge` tokens; `waited_ms` is None for a repeated one."""
 
-    def settled(self, number: int, decision: Decision, now_ms: int) -> None:
+    def settled(self, number: int, decision: commands.Decision, now_ms: int) -> None:
         """Note a committed outcome, of the request that came as the `number`th, from 1."""
 
 
@@ -88,14 +98,12 @@ class RunRecord:
         """Requests that have their outcome."""
         return sum(lane.outcome_ms.count for lane in self.lanes.values())
 
-    def settle(self, lane: LaneRecord, decision: Decision, span_ms: int, *, late: bool) -> None:
+    def settle(self, lane: LaneRecord, decision: commands.Decision, span_ms: int, *, late: bool) -> None:
         """Count a request's outcome."""
         lane.outcome_ms.add(span_ms)
-        if isinstance(decision, Complete):
-            lane.outcomes[COMPLETED] += 1
-            lane.late += late
-        else:
-            lane.outcomes[decision.reason if isinstance(decision, Fail) else type(decision).__name__.lower()] += 1
+        key = decision.reason if isinstance(decision, commands.Fail) else OUTCOME_KEYS[type(decision)]
+        lane.outcomes[key] += 1
+        lane.late += late and isinstance(decision, commands.Complete)
 
     def take_in(self, other: "RunRecord", shift_ms: int) -> None:
         """Add the counts of the other run, which began `shift_ms` later."""
