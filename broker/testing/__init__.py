@@ -1,7 +1,7 @@
-"""Headrace in memory, for the tests of services that use it, and the fakes of our ports that it is made of.
+"""Headrace in memory, for the tests of services that use it, and the doubles of our ports that it is made of.
 
-`MemoryBroker` is a whole broker; `Said` and `Silence` are the answers that its OpenAI may give. The fakes pass the same
-contract suites as the real adapters. Does not belong here: anything a running dispatcher needs.
+`MemoryBroker` is a whole broker; `Said` and `Silence` are the answers that its OpenAI may give. The doubles pass the
+same contract suites as the real adapters. Does not belong here: anything a running dispatcher needs.
 """
 
 from headrace.broker.testing.memory_broker import Answer, MemoryBroker

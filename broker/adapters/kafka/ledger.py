@@ -1,4 +1,4 @@
-"""Reader of the ledger: one partition, in order, committed rows only."""
+"""Reader of the ledger: one partition, in order, committed lines only."""
 
 import asyncio
 from collections.abc import Sequence

@@ -2,5 +2,5 @@
 
 A meter knows one number of one metric, and takes instants as arguments. It knows no model, no header and no client. All
 of them have the same methods: `refill`, `short_by_us`, `pay`, `drain`, `room`, `used`, `level`, `stated_wait_ms`,
-`change`, `offered`. Only `account` and `rules` of the simulator, and tests, import them.
+`change`, `offered`. Only `limiter` and `rules` of the simulator, and tests, import them.
 """
