@@ -78,7 +78,7 @@ RENEWALS_LOOKED_FOR_PARTS = 64
 PARTITION_GREED = 4
 """No partition holds more of its lane's buffer than this multiple of the free part: a fifth is left to the others."""
 
-LINE_BLOCK_MAX = 256
+QUEUE_BLOCK_MAX = 256
 """Entries of one of the short lists that make up a tenant's queue."""
 
 TENANTS_RESTING_MAX = 10_000

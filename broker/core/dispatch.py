@@ -1,13 +1,15 @@
 """State machine of the dispatcher, from a record taken to its one outcome.
 
-Verbs, with an explicit clock: `on(event, now_ms)` alone leads in, `commands(now_ms)` alone leads out, `wake_at()` says
-when to ask for commands next. Nothing else is awaited or read, so service, simulator and planner run the same machine.
+It has three verbs: `on(event, now_ms)` takes note of what happened, `commands(now_ms)` says what to do now, `wake_at()`
+when to ask for commands next. Nothing is awaited and no clock read, so service, simulator and planner run the same
+machine.
 
 Its role, and what a change of role does to requests in memory, is `headrace.broker.core.requests.role_transitions`.
 
 Rules of this file:
 1. A ticket lives from Taken until the commit that settles it has returned, or until its record is another leader's.
-2. Tokens are reserved as the Call leaves; whatever its ticket's fate, one Answered, CallNotSent or Crashed ends that.
+2. Tokens are reserved as the Call leaves. One Answered, CallNotSent or Crashed ends that, whatever has become of its
+   ticket.
 3. An identity is settled when the commit returns, never before: an index that runs ahead would lose requests.
 4. Progress is finished when a transaction is built; after an unknown commit a promotion starts from the stored maps.
 """
@@ -298,7 +300,7 @@ class Dispatch:
                 case Answered():
                     return self._answered(event, now_ms)
                 case CallNotSent():
-                    self._refused(event, now_ms)
+                    self._not_sent(event, now_ms)
                 case _:
                     self._crashed(event, now_ms)
         except Exception as error:  # noqa: BLE001 — see above
@@ -338,7 +340,7 @@ class Dispatch:
             self._wake_at_ms = due_ms
         return True
 
-    def _refused(self, event: CallNotSent, now_ms: int) -> None:
+    def _not_sent(self, event: CallNotSent, now_ms: int) -> None:
         ticket = self._attempts.take_back(event, now_ms)
         if ticket is not None:
             ticket.move(WAITING)

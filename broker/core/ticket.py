@@ -91,7 +91,7 @@ class Candidate:
             tenant_mark=self.tenant_mark,
         )
 
-    def tried(self, attempt: int, failures: int) -> "Candidate":
+    def with_attempts(self, attempt: int, failures: int) -> "Candidate":
         """Return a copy with other numbers of its next attempt and of earlier failures."""
         return Candidate(
             self.identity,

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from headrace.broker.core import bounds
-from headrace.broker.core.identity.outcome_index import RENEWALS_MAX, RETOLD_MAX
+from headrace.broker.core.identity.outcome_index import RENEWALS_MAX, REWRITES_MAX
 from headrace.broker.core.progress.offset_map import METADATA_CHARS_MAX
 from headrace.schemas.codec import DEAD_LETTER_KEPT_BYTES
 from headrace.schemas.ledger import packed_bytes_max
@@ -25,7 +25,7 @@ _TOTALS_BYTES_MAX: Final = 2_048
 _DECIDED_MAX: Final = bounds.OUTCOMES_PER_TRANSACTION_MAX + bounds.OVERDUE_MAX
 _STEP_BYTES_MAX: Final = (
     packed_bytes_max(
-        settled=_DECIDED_MAX + RETOLD_MAX,
+        settled=_DECIDED_MAX + REWRITES_MAX,
         awaited=_DECIDED_MAX + RENEWALS_MAX,
         started=2 * bounds.STARTED_A_LINE_MAX,
         cancels=bounds.OUTCOMES_PER_TRANSACTION_MAX + RENEWALS_MAX,

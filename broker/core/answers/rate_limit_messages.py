@@ -2,7 +2,8 @@
 
 A 429 of OpenAI gives an exact snapshot of the bucket that refused, in one of a few templates (facts/openai.md §4.2);
 `snapshot` reads those and nothing else, since a budget believes it. `stated_limit` reads any other mention of a limit,
-for people: a context window, the queue of batches, images, a gateway's own limits.
+for people: a context window, the queue of batches, images, a gateway's own limits. Where the message stands in the body
+is the subject of `headrace.broker.core.answers.error_body`.
 
 A message may quote a prompt. Only numbers, known words and the limit's name are returned, and the name only from its
 place in the template.

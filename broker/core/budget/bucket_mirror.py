@@ -62,7 +62,7 @@ class Mirror:
         self._doubted = -1  # the newest call that was refused although the lower end could pay it
         self._named_by = -1  # the newest call whose answer named the limit
         self._extremes = RangeExtremes()
-        self._told = 0  # number of calls sent when an answer last stated the level
+        self._stated_at = 0  # number of calls sent when an answer last stated the level
         self._followed = 0  # number of sends that the level curve includes
         self._forgotten = 0
         self._retraced = False
@@ -127,7 +127,7 @@ class Mirror:
         back.
         """
         self.refund(amount, number, now_ms)
-        if number >= self._told:
+        if number >= self._stated_at:
             level = self._level
             level.set(level.low + (amount + self._rounding) * self.period_ms, level.high)
 
@@ -183,7 +183,7 @@ class Mirror:
             0 if it agreed, the size of the contradiction in units (negative: the server had less than believed), or
             None if it taught nothing: the first answer, or one too old.
         """
-        level, self._told = self._level, sends.count
+        level, self._stated_at = self._level, sends.count
         if order.now_ms > level.at_ms:
             level.refill(order.now_ms)
         if self._anchor is not None:

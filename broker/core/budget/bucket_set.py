@@ -168,7 +168,7 @@ class BucketSet:
     def payable_at(
         self, paid: int, reserved_ppm: int, now_ms: int, unproven: Collection[int] = (), *, longer_than_ms: int = 0
     ) -> int:
-        """Return the first instant at which every bucket can pay the call and keep its reserved share.
+        """Return the first instant at which every bucket can pay the call and still hold the reserve.
 
         A bucket of an `unproven` size does not delay a call that can never fit it: the answer will tell, and other
         buckets do not wait for it. With `longer_than_ms`, only buckets of at least that period count.

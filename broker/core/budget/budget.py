@@ -37,7 +37,15 @@ __all__ = ["Budget", "Checkpoint", "LearnedLimits", "LimitBeliefs"]
 
 
 class Budget:
-    """The tokens and requests of one limit. Every reservation ends exactly once, in `record_answer` or `abandon`."""
+    """The tokens and requests of one limit. Every reservation ends exactly once, in `record_answer` or `abandon`.
+
+    Attributes:
+        settings: The operator's figures for the limit.
+        believed: Whether an answer or a checkpoint has stated a level; until then one call goes first.
+        paused_until_ms: No call is sent earlier, whatever the answers.
+        breaker: The limit's circuit breaker.
+        tariff: The prices of its calls.
+    """
 
     def __init__(self, settings: LimitBeliefs, now_ms: int, checkpoint: Checkpoint | None) -> None:
         self.settings = settings
@@ -50,7 +58,7 @@ class Budget:
         self._first_calls = FirstCalls(settings.tokens)
         self._asks_caps = settings.cap_tokens is not None or settings.inflight_max is not None
         self._granted: tuple[int, int, bool] | None = None  # the call that `payable_at` has just allowed
-        self.paused_until_ms = now_ms  # no call is sent earlier, whatever the answers
+        self.paused_until_ms = now_ms
         self.breaker = Breaker()
         self._calibration = Calibration(settings, self._buckets, self._sends, checkpoint, now_ms)
         self._sizes, self._cooldown = self._calibration.sizes, self._calibration.cooldown
@@ -107,7 +115,7 @@ class Budget:
         at_ms = max(at_ms, self._buckets.payable_at(paid, reserved_ppm, now_ms, self._sizes.unproven_sizes))
         if at_ms <= now_ms:
             self._granted = charge, now_ms, stated
-            self._reckon(reserved_ppm, now_ms)
+            self._cache_headroom(reserved_ppm, now_ms)
         return at_ms
 
     def inflow(self, least: Least, now_ms: int) -> Inflow:
@@ -153,7 +161,7 @@ class Budget:
             assert payable_at <= now_ms, "no attempt is reserved before every metric can pay"
         self._granted = None
         paid = self._calibration.to_pay(charge, stated=stated)
-        if self._cooldown.tried and self._cooldown.record_send(now_ms):
+        if self._cooldown.active and self._cooldown.record_send(now_ms):
             self._buckets.trust_no_more_than(paid, now_ms)
         oldest = next(iter(self._calls.values()), None)
         self._first_calls.refused = self._first_calls.refused and oldest is not None
@@ -242,17 +250,17 @@ class Budget:
             burst_ceiling_tokens=self.learned_limits().burst_ceiling_tokens,
         )
 
-    def _reckon(self, reserved_ppm: int, now_ms: int) -> None:
-        """Compute the tokens and calls beside a reserved share, where only the buckets bound the spending."""
+    def _cache_headroom(self, reserved_ppm: int, now_ms: int) -> None:
+        """Cache the tokens and calls that can be spent beside the reserve, where only the buckets bound them."""
         burst = self._calibration.burst
-        if self._asks_caps or burst is None or self._cooldown.tried:
+        if self._asks_caps or burst is None or self._cooldown.active:
             return
         spare = self._buckets.spare(reserved_ppm, now_ms)
         if spare is not None:
             self._headroom.store(reserved_ppm, min(spare[0], burst.spare(now_ms)), spare[1])
 
     def _is_full(self, reserved_ppm: int) -> bool:
-        """Return whether a call must end first to leave the reserved share of the places free."""
+        """Return whether a call must end first to leave the reserved share of the slots free."""
         inflight_max = self.settings.inflight_max
         return inflight_max is not None and len(self._calls) >= unreserved_slots(inflight_max, reserved_ppm)
 

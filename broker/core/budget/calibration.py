@@ -148,7 +148,7 @@ class Calibration:
     def learn_burst(self, call: Reservation, verdict: Verdict, now_ms: int) -> None:
         """Learn from an admission (or a 400: it is charged too, as recorded) or a refusal what burst is tolerated."""
         if verdict.meaning in _ADMITTED:
-            if self.cooldown.tried:
+            if self.cooldown.active:
                 self.cooldown.record_admission(call.sent_ms)
             if self.burst is not None and call.burst > self.burst.tolerated_burst:
                 self.burst.record_admission(call.burst, call.sent_ms)

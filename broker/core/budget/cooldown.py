@@ -22,12 +22,12 @@ class Cooldown:
     """Back-off of one limit. Refusals of calls that were in flight together count once.
 
     Attributes:
-        tried: There was a refusal, and no call has been admitted since; while False, the back-off need not be
+        active: There was a refusal, and no call has been admitted since; while False, the back-off need not be
             consulted.
     """
 
     def __init__(self) -> None:
-        self.tried = False
+        self.active = False
         self._in_a_row = 0
         self._since_ms = -1
         self._began_ms = 0
@@ -41,7 +41,7 @@ class Cooldown:
             if not self._in_a_row:
                 self._began_ms = now_ms
             self._in_a_row += 1
-            self.tried = True
+            self.active = True
             self._since_ms = now_ms
             self._probing, self._probe_ms = True, None
         first_ms = max(FIRST_MS, min(FIRST_MAX_MS, self._took_ms // 2))
@@ -54,7 +54,7 @@ class Cooldown:
             if self._in_a_row:
                 self._took_ms = sent_ms - self._began_ms
             self._in_a_row = 0
-            self._probing = self.tried = False
+            self._probing = self.active = False
 
     def may_call_at(self, now_ms: int) -> int:
         """Return now, or when the server has been silent for `QUIET_MS` about the call sent alone."""

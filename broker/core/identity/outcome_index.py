@@ -28,8 +28,8 @@ from headrace.broker.core.value import value
 
 STRIDES: Final = 64
 RENEWALS_MAX: Final = 500  # a batch: 20 KB in a ledger record
-RETOLD_MAX: Final = 4_000  # answers a batch, where the ledger is gone: 150 KB
-_COPY_WEIGHS: Final = RETOLD_MAX // RENEWALS_MAX  # in answers: deadline and name of a copy are written too
+REWRITES_MAX: Final = 4_000  # answers a batch, where the ledger is gone: 150 KB
+_COPY_WEIGHS: Final = REWRITES_MAX // RENEWALS_MAX  # in answers: deadline and name of a copy are written too
 RUN_MAX: Final = 0xFFFF  # the ledger entry's H
 ATTEMPT_MAX: Final = 0xFF  # the ledger entry's B; higher ones are kept as this one
 _HASH_BITS: Final = 128
@@ -259,8 +259,8 @@ class OutcomeIndex:
         if self._rewritten == len(self.unwritten):
             self.unwritten = []
         rewrites: list[tuple[Identity, int, Fate]] = []
-        room = RETOLD_MAX
-        for id_hash in self.unwritten[self._rewritten : self._rewritten + RETOLD_MAX]:
+        room = REWRITES_MAX
+        for id_hash in self.unwritten[self._rewritten : self._rewritten + REWRITES_MAX]:
             known = self._awaiting_rewrite(id_hash)
             if known is None:
                 continue

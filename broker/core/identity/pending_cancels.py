@@ -102,12 +102,12 @@ class PendingCancels:
         """Forget the expected cancels: their tickets are judged anew, or belong to another leader."""
         self._expected.clear()
 
-    def record(self, cancel: CancelRecord, told_ms: int) -> None:
+    def record(self, cancel: CancelRecord, stated_ms: int) -> None:
         """Record a ledger line that states a waiting cancel, ours or another leader's: in any order, and repeatedly."""
         key = cancel.key
         known = self._waiting.pop(key, 0)
-        at_ms, told_ms = max(cancel.at_ms, _at_ms(known)), max(told_ms, _told_ms(known))
-        self._waiting[key] = told_ms << _AT_BITS | at_ms
+        at_ms, stated_ms = max(cancel.at_ms, _at_ms(known)), max(stated_ms, _stated_ms(known))
+        self._waiting[key] = stated_ms << _AT_BITS | at_ms
         if self._expected.get(key, at_ms + 1) <= at_ms:
             del self._expected[key]
 
@@ -140,7 +140,7 @@ class PendingCancels:
 
     def _due(self, now_ms: int) -> Iterator[CancelRecord]:
         for key, packed in self._waiting.items():
-            if _told_ms(packed) > now_ms - self._window_ms // 2:
+            if _stated_ms(packed) > now_ms - self._window_ms // 2:
                 return
             yield CancelRecord(key[:_HASH_BYTES], _at_ms(packed), key[_HASH_BYTES:])
 
@@ -149,5 +149,5 @@ def _at_ms(packed: int) -> int:
     return packed & (1 << _AT_BITS) - 1
 
 
-def _told_ms(packed: int) -> int:
+def _stated_ms(packed: int) -> int:
     return packed >> _AT_BITS

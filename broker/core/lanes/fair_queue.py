@@ -37,19 +37,19 @@ class Flow:
     """One tenant's state in the competition.
 
     Attributes:
-        line: Its waiting requests.
+        queue: Its waiting requests.
         weight: In thousandths.
         served: Its virtual time.
         stamp: Changes with every new position; heap entries with an older stamp are stale.
         is_new: True if it arrived while others waited and has not been served since.
     """
 
-    __slots__ = ("is_new", "line", "served", "stamp", "tenant", "weight")
+    __slots__ = ("is_new", "queue", "served", "stamp", "tenant", "weight")
 
     def __init__(self, tenant: str, weight: int) -> None:
         self.tenant = tenant
         self.weight = weight
-        self.line = TenantQueue()
+        self.queue = TenantQueue()
         self.served = 0
         self.stamp = 0
         self.is_new = False
@@ -87,12 +87,12 @@ class FairQueue:
         tenant = ticket.candidate.tenant
         flow = self._flows.get(tenant)
         if flow is not None:
-            flow.line.add(ticket, front=front)
-            if flow.line.head is ticket and len(self._flows) > 1 and flow not in self._capped:
+            flow.queue.add(ticket, front=front)
+            if flow.queue.head is ticket and len(self._flows) > 1 and flow not in self._capped:
                 self._place(flow)
             return
         flow = self._flows[tenant] = self._flow_of(tenant)
-        flow.line.add(ticket, front=front)
+        flow.queue.add(ticket, front=front)
         if len(self._flows) == 1:
             self._weight, self._sum = flow.weight, flow.served * flow.weight
             return
@@ -115,8 +115,8 @@ class FairQueue:
     def remove(self, ticket: Ticket) -> None:
         """Remove a ticket that was not served."""
         flow = self._flows[ticket.candidate.tenant]
-        was_head = flow.line.head is ticket
-        flow.line.remove(ticket)
+        was_head = flow.queue.head is ticket
+        flow.queue.remove(ticket)
         if was_head:
             self._go_on(flow)
 
@@ -128,8 +128,8 @@ class FairQueue:
             if self._owed:
                 self._owed = max(0, self._owed - charge)
             flow.is_new = False  # it has overtaken no other
-            flow.line.remove(ticket)
-            if flow.line.head is None:
+            flow.queue.remove(ticket)
+            if flow.queue.head is None:
                 self._leave(flow)
             return
         passes = flow.is_new and len(self._flows) > 1
@@ -141,7 +141,7 @@ class FairQueue:
             self._sum += moved * flow.weight
         if self._held is flow:
             self._held = None
-        flow.line.remove(ticket)
+        flow.queue.remove(ticket)
         self._go_on(flow)
 
     def next(self, now_ms: int) -> Ticket | None:
@@ -151,14 +151,14 @@ class FairQueue:
         """
         if not self._tenants.capping:
             flow = self._held = self._held or self._fairest()
-            return None if flow is None else flow.line.head
+            return None if flow is None else flow.queue.head
         while self._opens and self._opens[0][0] <= now_ms:
             self._readmit(*heappop(self._opens)[1:])
         while True:
             flow = self._held = self._held or self._fairest()
             if flow is None:
                 return None
-            head = flow.line.head
+            head = flow.queue.head
             assert head is not None, "a flow without waiting tickets has no place in the competition"
             if self._tenants.is_free(flow.tenant, head.charge, now_ms):
                 return head
@@ -172,18 +172,18 @@ class FairQueue:
 
     def tenant_queue(self, tenant: str) -> TenantQueue:
         """Return the queue of a tenant with waiting requests."""
-        return self._flows[tenant].line
+        return self._flows[tenant].queue
 
     def reprice(self, price: Callable[[Ticket], int]) -> None:
         """Set every waiting ticket's charge anew."""
         for flow in self._flows.values():
-            flow.line.reprice(price)
+            flow.queue.reprice(price)
             if len(self._flows) > 1 and flow not in self._capped:
                 self._place(flow)
 
     def tenant_queues(self) -> Iterable[TenantQueue]:
         """Return the tenants' queues, ordered by when each tenant began to wait."""
-        return (flow.line for flow in self._flows.values())
+        return (flow.queue for flow in self._flows.values())
 
     # ------------------------------------------------------------------ the competition
 
@@ -234,7 +234,7 @@ class FairQueue:
 
     def _go_on(self, flow: Flow) -> None:
         """Update a flow whose first ticket has left."""
-        if flow.line.head is None:
+        if flow.queue.head is None:
             self._leave(flow)
         elif len(self._flows) > 1 and flow not in self._capped:
             self._place(flow)
@@ -309,6 +309,6 @@ def _is_stale(stamp: int, flow: Flow) -> bool:
 
 def _after_next(flow: Flow) -> int:
     """Return the flow's virtual time after its next call."""
-    head = flow.line.head
+    head = flow.queue.head
     assert head is not None, "a flow without waiting tickets has another stamp"
     return flow.served + head.charge * _UNIT // flow.weight

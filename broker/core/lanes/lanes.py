@@ -10,12 +10,12 @@ blocking). Within one limit:
   the lanes above. So bulk gets its share and never starves, and an urgent head waits for one such head at most.
 - A lane with a ceiling likewise owes the others what it takes beyond the ceiling while they wait: once that covers the
   head of the next lane, that head is next. While no other lane waits, it may take everything.
-- A lane must leave the reserves of the idle lanes above it untouched. The reserve of a lane that waits is in use: if it
-  were withheld as well, a head that is owed its floor would first wait for the bucket to fill, and the urgent head
-  behind it too.
-
+- A lane must leave the reserves of the idle lanes above it untouched: `Pick.reserved_ppm` says how much, and
+  `BucketSet.payable_at` (tokens) and `CallsInFlight.has_room` (slots) apply it. The reserve of a lane that waits is in
+  use: if it were withheld as well, a head that is owed its floor would first wait for the bucket to fill, and the
+  urgent head behind it too.
 - A request whose deadline is near may go in the turn of the lane directly above, see
-`headrace.broker.core.lanes.nearing`.
+  `headrace.broker.core.lanes.nearing`.
 
 All amounts are tokens, never requests. Shares are parts per million, to stay with integers. The order within a lane is
 described in `headrace.broker.core.lanes.fair_queue`; requests that go last, because no answer would come in time, in
@@ -72,13 +72,13 @@ class LaneQueue:
         self.waiting_bytes = 0
         self.count = 0
         self._tenants = tenants
-        self._lines: FairQueue | None = None  # made with the first ticket: most limits are used by one lane only
+        self._fair_queue: FairQueue | None = None  # made with the first ticket: most limits are used by one lane only
 
     @property
     def _fair(self) -> FairQueue:
-        if self._lines is None:
-            self._lines = FairQueue(self._tenants)
-        return self._lines
+        if self._fair_queue is None:
+            self._fair_queue = FairQueue(self._tenants)
+        return self._fair_queue
 
     def __len__(self) -> int:
         return self.count
@@ -112,7 +112,7 @@ class LaneQueue:
 
     def opens_at(self) -> int | None:
         """Return when the first cap that holds a tenant out gives way, if that is a matter of time."""
-        return None if self._lines is None else self._lines.opens_at()
+        return None if self._fair_queue is None else self._fair_queue.opens_at()
 
     def tenant_queue(self, tenant: str) -> TenantQueue:
         """Return the queue of a tenant with requests waiting here."""
@@ -328,9 +328,8 @@ class Lanes:
     def serve(self, ticket: Ticket, now_ms: int) -> None:
         """Remove a ticket that is being called from its queue, and update what floors and ceilings owe."""
         queue, charge = self._queues[ticket.source.partition.lane], ticket.charge
-        if self._owing and (
-            queue.count > 1 or self._others_wait(queue)
-        ):  # else its lane falls idle, and nothing is owed
+        # else its lane falls idle, and nothing is owed
+        if self._owing and (queue.count > 1 or self._others_wait(queue)):
             self._owe(queue, charge, now_ms)
         queue.serve(ticket)
         if self._hurrying:

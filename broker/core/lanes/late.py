@@ -16,37 +16,37 @@ from headrace.broker.core.ticket import Ticket
 class LateQueue:
     """Queue of a lane's late tickets, for one limit, ordered by deadline: the last one has the best chance."""
 
-    __slots__ = ("_line", "_tenants")
+    __slots__ = ("_queue", "_tenants")
 
     def __init__(self, tenants: Tenants) -> None:
-        self._line: TenantQueue | None = None  # made with the first late ticket: most lanes never have one
+        self._queue: TenantQueue | None = None  # made with the first late ticket: most lanes never have one
         self._tenants = tenants
 
     def __len__(self) -> int:
-        return 0 if self._line is None else len(self._line)
+        return 0 if self._queue is None else len(self._queue)
 
     def __iter__(self) -> Iterator[Ticket]:
-        return iter(()) if self._line is None else iter(self._line)
+        return iter(()) if self._queue is None else iter(self._queue)
 
     def __reversed__(self) -> Iterator[Ticket]:
-        return iter(()) if self._line is None else reversed(self._line)
+        return iter(()) if self._queue is None else reversed(self._queue)
 
     @property
     def tokens(self) -> int:
         """The sum of their charges."""
-        return 0 if self._line is None else self._line.tokens
+        return 0 if self._queue is None else self._queue.tokens
 
     @property
     def queue(self) -> TenantQueue:
         """The queue that holds them."""
-        if self._line is None:
-            self._line = TenantQueue()
-        return self._line
+        if self._queue is None:
+            self._queue = TenantQueue()
+        return self._queue
 
     def reprice(self, price: Callable[[Ticket], int]) -> None:
         """Set every ticket's charge anew."""
-        if self._line is not None:
-            self._line.reprice(price)
+        if self._queue is not None:
+            self._queue.reprice(price)
 
     def add(self, ticket: Ticket) -> None:
         """Enqueue a ticket that has left its tenant's queue."""

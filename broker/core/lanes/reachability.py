@@ -1,4 +1,4 @@
-"""Detection of requests that cannot be called before their deadlines, so that they fail at once and unpaid.
+"""Detection of requests that cannot be called before their deadlines: `deadline_unreachable`, at once and unpaid.
 
 Two things are certain of a request's turn: the requests before it in its tenant's queue are called first, and no more
 tokens flow in than the buckets refill. Everything else is assumed to turn out well: other tenants and lanes have no

@@ -11,7 +11,7 @@ has been asked, each block knows how close its nearest ticket is to that (slack.
 from bisect import bisect_left, insort
 from collections.abc import Callable, Iterator
 
-from headrace.broker.core.bounds import LINE_BLOCK_MAX
+from headrace.broker.core.bounds import QUEUE_BLOCK_MAX
 from headrace.broker.core.budget.inflow import Inflow, Least, Rates
 from headrace.broker.core.lanes.slack import Slack
 from headrace.broker.core.ticket import Rank, Ticket
@@ -73,7 +73,7 @@ class TenantQueue:
     def remove(self, ticket: Ticket) -> None:
         """Remove a ticket from any place."""
         rank, ticket.rank = ticket.rank, None
-        assert rank is not None, "it stands in no line"
+        assert rank is not None, "it is in no queue"
         self.tokens -= ticket.charge
         self._count -= 1
         is_head = ticket is self.head
@@ -148,7 +148,7 @@ class TenantQueue:
             ticket.least = self._least(ticket)
             (slack.append if is_last else slack.insert)(ticket)
         self._lasts[index] = block[-1]
-        if len(block) > LINE_BLOCK_MAX:
+        if len(block) > QUEUE_BLOCK_MAX:
             half = len(block) // 2
             self._blocks.insert(index + 1, block[half:])
             self._lasts.insert(index + 1, block[-1])

@@ -34,7 +34,7 @@ class Tenants:
         self._others = others or USUAL
         self.capping = self._others.capped or any(rule.capped for rule in self._rules.values())
         self._uses: dict[str, _Use] = {}
-        self._told: dict[str, list[Callable[[], None]]] = {}
+        self._on_end: dict[str, list[Callable[[], None]]] = {}
 
     def rule(self, tenant: str) -> TenantRule:
         """Return the rule of one tenant."""
@@ -72,14 +72,14 @@ class Tenants:
         use = self._uses.get(tenant)
         if use is not None:
             use.inflight -= 1
-            for tell in self._told.pop(tenant, ()):
-                tell()
+            for callback in self._on_end.pop(tenant, ()):
+                callback()
 
     def inflight(self, tenant: str) -> int:
         """Return how many calls of a capped tenant are in flight; those of other tenants are not counted."""
         use = self._uses.get(tenant)
         return 0 if use is None else use.inflight
 
-    def on_call_ended(self, tenant: str, landed: Callable[[], None]) -> None:
-        """Call `landed`, once, when the next call of that tenant has ended."""
-        self._told.setdefault(tenant, []).append(landed)
+    def on_call_ended(self, tenant: str, callback: Callable[[], None]) -> None:
+        """Call `callback`, once, when the next call of that tenant has ended."""
+        self._on_end.setdefault(tenant, []).append(callback)

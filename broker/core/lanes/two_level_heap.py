@@ -8,15 +8,15 @@ from collections.abc import Callable
 from heapq import heappop, heappush
 from typing import Final, Generic, TypeVar
 
-Who = TypeVar("Who")
+Entry = TypeVar("Entry")
 _SPAN_BITS: Final = 25  # about 32 tokens of a tenant with weight one
 
 
-class TwoLevelHeap(Generic[Who]):
+class TwoLevelHeap(Generic[Entry]):
     """Entries ordered by virtual time, then by stamp; no stamp comes twice."""
 
     def __init__(self) -> None:
-        self._heaps: dict[int, list[tuple[int, int, Who]]] = {}  # by span; none is empty
+        self._heaps: dict[int, list[tuple[int, int, Entry]]] = {}  # by span; none is empty
         self._order: list[int] = []  # a heap of the spans
         self._count = 0
 
@@ -30,7 +30,7 @@ class TwoLevelHeap(Generic[Who]):
             self._order.clear()
             self._count = 0
 
-    def add(self, at: int, stamp: int, entry: Who) -> None:
+    def add(self, at: int, stamp: int, entry: Entry) -> None:
         """Add an entry at a virtual time."""
         self._count += 1
         span = at >> _SPAN_BITS
@@ -41,7 +41,7 @@ class TwoLevelHeap(Generic[Who]):
         else:
             heappush(heap, (at, stamp, entry))
 
-    def first(self) -> tuple[int, int, Who] | None:
+    def first(self) -> tuple[int, int, Entry] | None:
         """Return the first entry: its virtual time, stamp and value; None if there is none."""
         return self._heaps[self._order[0]][0] if self._order else None
 
@@ -53,7 +53,7 @@ class TwoLevelHeap(Generic[Who]):
         if not heap:
             del self._heaps[heappop(self._order)]
 
-    def sweep(self, is_stale: Callable[[int, Who], bool]) -> None:
+    def sweep(self, is_stale: Callable[[int, Entry], bool]) -> None:
         """Drop stale entries."""
         entries = [entry for heap in self._heaps.values() for entry in heap if not is_stale(*entry[1:])]
         self.clear()

@@ -25,13 +25,7 @@ from typing import Final
 from headrace.broker.core.units import ROUNDING_TOKENS
 
 DELAY_DIFFERENCE_MS: Final = 25  # usual difference between the delays of two calls to the server's limiter
-DELAY_DIFFERENCES_MS: Final = (
-    DELAY_DIFFERENCE_MS,
-    50,
-    100,
-    200,
-    400,
-)  # larger differences that are assumed where delays are long
+DELAY_DIFFERENCES_MS: Final = (DELAY_DIFFERENCE_MS, 50, 100, 200, 400)  # the larger ones where delays are long
 DEBITS_MAX: Final = 512
 SPANS_MAX: Final = 8  # spans examined for one answer, each about twice as long as the one before
 STEPS_MAX: Final = 64  # calls without an answer that a search for the next answer passes over

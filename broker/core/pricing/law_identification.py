@@ -75,7 +75,7 @@ class LawIdentification:
         errors_seen: The number of errors so far.
         output_held: What `usage` reserves for the output of a call in flight: four of five were at most as long.
         open: Calls in flight.
-        chosen: Whether more than one law may hold.
+        has_alternatives: Whether more than one law may hold.
     """
 
     def __init__(self, prices: Prices, believed: Law | None) -> None:
@@ -85,13 +85,12 @@ class LawIdentification:
         self.errors_seen = 0
         self.output_held = 0
         self.open = 0
-        self.chosen = len(prices.laws) > 1
+        self.has_alternatives = len(prices.laws) > 1
         self._laws = prices.laws
         self._usage_index = prices.laws.index(Law.USAGE) if Law.USAGE in prices.laws else None
         self._admissions = DebitHistory(len(prices.laws))
-        self._endings = DebitHistory(
-            2, of_ends=True
-        )  # with the outputs, and without: a span that fits both shows nothing
+        # with the outputs, and without: a span that fits both shows nothing
+        self._endings = DebitHistory(2, of_ends=True)
         self._limit: tuple[int, int] | None = None
         self._heard_ms: int | None = None
         self._judged_ms = 0
@@ -99,9 +98,8 @@ class LawIdentification:
         self._outputs: deque[int] = deque(maxlen=OUTPUTS_MAX)
         self._outputs_seen = 0
         self._spent = [-1, -1]  # by history: the end of the last span in which others seem to have spent
-        self._delay_index = self._back_delay_index = (
-            0  # indices into `DELAY_DIFFERENCES_MS`: how far delays differ, there and back
-        )
+        # indices into `DELAY_DIFFERENCES_MS`: how far delays differ, there and back
+        self._delay_index = self._back_delay_index = 0
 
     @property
     def settles(self) -> bool:
@@ -268,9 +266,9 @@ class LawIdentification:
         index = None if believed is None or not self._known else self._laws.index(believed)
         if index is None or (excesses[index] or 0) >= 0:
             return excesses
-        span, course = spans[index], int(index == self._usage_index)
-        if span is not None and span.start >= self._spent[course]:
-            self._spent[course] = span.end
+        span, history = spans[index], int(index == self._usage_index)
+        if span is not None and span.start >= self._spent[history]:
+            self._spent[history] = span.end
             return excesses
         return [excess if excess is not None and excess > 0 else None for excess in excesses]
 

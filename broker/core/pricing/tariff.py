@@ -153,7 +153,7 @@ class Tariff:
         believed = {
             name: identification.evidence.believed
             for name, identification in self._identifications.items()
-            if identification.chosen
+            if identification.has_alternatives
         }
         return self._inherited | {name: law for name, law in believed.items() if law is not None}
 

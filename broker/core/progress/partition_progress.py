@@ -119,11 +119,11 @@ class PartitionProgress:
         return True
 
     def hold(self, offset: int) -> bool:
-        """Whether an entry that outlived its producer still covers this offset of the restored map.
+        """Whether a ticket that outlived its producer still covers this offset of the restored map.
 
-        Call it in ascending order for *every* entry in memory of this partition, before anything is taken: offsets
-        between next_offset and the next entry count as jumped over. False: the entry must go, for the map says done,
-        or a map that another leader wrote has no place for it (it is then read again: nothing is lost).
+        Call it in ascending order for *every* ticket in memory of this partition, before anything is taken: offsets
+        between next_offset and the next ticket count as jumped over. False: the ticket must go, for the map says done,
+        or a map that another leader wrote has no room for it (its record is then read again: nothing is lost).
         """
         if offset < self.next_offset:
             self._unheld.discard(offset)

@@ -58,7 +58,7 @@ class Attempts:
         else:
             flight.budget.record_answer(event.call, now_ms, verdict, event.usage)
         if unanswered and not verdict.counts_as_attempt:  # the call was ended on our side
-            _lose_probes(flight)
+            flight.release_probes()
         elif verdict.meaning is not OK or flight.probes or not flight.budget.breaker.calm:
             self._observe(flight, verdict, account, now_ms)
         if not flight.wanted:
@@ -78,14 +78,14 @@ class Attempts:
         flight = self._flights.land(event.call, now_ms)
         flight.budget.abandon(event.call, now_ms, sent=False)
         flight.ticket.calls -= 1
-        _lose_probes(flight)
+        flight.release_probes()
         return flight.ticket if flight.wanted else None
 
     def end_crashed(self, call: CallNumber, now_ms: int) -> Ticket | None:
         """End a call in which our own code failed: it may have been sent, so it stays charged; no breaker counts it."""
         flight = self._flights.land(call, now_ms)
         flight.budget.abandon(call, now_ms)
-        _lose_probes(flight)
+        flight.release_probes()
         return flight.ticket if flight.wanted else None
 
     def close_reservation(self, call: CallNumber, flight: CallInFlight, now_ms: int) -> None:
@@ -96,7 +96,7 @@ class Attempts:
             flight.budget.abandon(call, now_ms)
         with contextlib.suppress(KeyError):
             flight.budget.tariff.record_loss(call)  # the reservation was ended, but not yet the tariff's record
-        _lose_probes(flight)
+        flight.release_probes()
 
     def _observe(self, flight: CallInFlight, verdict: Verdict, account: AccountBreaker, now_ms: int) -> None:
         """Pass the verdict to the breakers, and note changes of their state."""
@@ -134,11 +134,6 @@ class Attempts:
         parkable = may_park and ticket.bytes <= self._rules.parked_bytes_max and attempts < ATTEMPT_MAX
         failing = Failing(verdict, attempts, ticket.failures, candidate.deadline_ms, parkable)
         return decide(failing, self._rules.retry, now_ms, self._dice())
-
-
-def _lose_probes(flight: CallInFlight) -> None:
-    for breaker in flight.probes:
-        breaker.release_probe()
 
 
 _COMPLETE = Complete()

@@ -1,7 +1,8 @@
 """What follows for a request at an instant that it waited for: the end of a retry's wait, a near deadline, a deadline.
 
-A request whose deadline passes is failed, its call cut off; one whose turn cannot come in time is failed as soon as
-that is certain. The instants are kept by `headrace.broker.core.requests.timers`.
+A request whose deadline passes is failed, its call cut off. One whose turn cannot come in time is failed
+(`deadline_unreachable`) as soon as `headrace.broker.core.lanes.reachability` is certain of it. The instants are kept by
+`headrace.broker.core.requests.timers`.
 """
 
 from headrace.broker.core.lanes.scheduler import Scheduler
@@ -25,7 +26,7 @@ class DueTickets:
         self._triage = triage
 
     def process(self, now_ms: int) -> None:
-        """Enqueue tickets whose wait is over, hurry those near their deadline, and fail those past it."""
+        """Enqueue tickets whose wait is over, lift or demote those near their deadline, and fail those past it."""
         if not self._timers.is_due(now_ms):
             return
         for ticket in reversed(self._timers.woken(now_ms)):  # so that the first to wake ends up in front

@@ -70,8 +70,7 @@ class Eviction:
         elif call is not None:
             flight = self._flights.land(call, now_ms)
             flight.budget.abandon(call, now_ms, sent=False)
-            for breaker in flight.probes:
-                breaker.release_probe()
+            flight.release_probes()
         self._flights.hold(ticket, 0)
         self._limits.withdraw(ticket, now_ms)
         if ticket.state is State.JOINED:
@@ -100,7 +99,7 @@ class Eviction:
         answered = all(map(self._is_answered_for, self._identities.open_ids()))
         books = (
             (self._register.is_sound(), "the register counts other tickets than it holds"),
-            (self._limits.is_sound(queued), "lines count other tickets than they hold"),
+            (self._limits.is_sound(queued), "queues count other tickets than they hold"),
             (held_bytes == flights.held_bytes, "answers hold other bytes than are counted"),
             (called == flights.wanted, "tickets are called without a call, or calls wanted by no ticket"),
             (paid, "a limit has reservations without a call, or calls without one"),

@@ -32,6 +32,11 @@ class CallInFlight:
     wanted: bool = True
     line: int = 0
 
+    def release_probes(self) -> None:
+        """Release the breakers that it probes: it has ended without a result, and another probe may start."""
+        for breaker in self.probes:
+            breaker.release_probe()
+
 
 class CallsInFlight:
     """All calls in flight, including those whose answer is no longer wanted."""

@@ -1,10 +1,10 @@
-"""Parking for requests of shut limits, so that they cannot fill a lane's buffer (head-of-line blocking).
+"""Parking for requests of unavailable limits, so that they cannot fill a lane's buffer (head-of-line blocking).
 
-A limit is *shut* when its breaker has been open for some seconds; when it has blamed the account, and that has rested
-for as long as a retry may wait in place; and while a pause or a limit per day keeps its head waiting for longer than
-that. Waiting for the tokens of a minute shuts nothing. Requests of shut limits may fill half of a lane's buffer, in
-count and in bytes; beyond that the newest are parked, and the retrier puts them back. So the buffer goes on turning
-over, and requests of other limits get through.
+A limit is *unavailable* when its breaker has been open for some seconds; when it has blamed the account, and that has
+rested for as long as a retry may wait in place; and while a pause or a limit per day keeps its head waiting for longer
+than that. Waiting for the tokens of a minute is not enough. Requests of unavailable limits may fill half of a lane's
+buffer, in count and in bytes; beyond that the newest are parked, and the retrier puts them back. So the buffer goes on
+turning over, and requests of other limits get through.
 
 Only a pause is certain to last: no answer shortens it. A request that falls due within one fails at once. A limit per
 day fails nothing here: a single refusal may have stated it, and the instant at which it opens is computed for the
@@ -16,7 +16,7 @@ not known when the server behind an open breaker recovers; so the wait is as lon
 and an outage of days costs each request a few rounds, not thousands.
 
 A record that stays holds the base of its partition's map, and the map has a bound. Where it is nearly used up, requests
-that wait there for a shut limit leave too.
+that wait there for an unavailable limit leave too.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -54,7 +54,7 @@ class Unavailable:
 
 
 class ParkingPolicy:
-    """Policy that parks requests of shut limits before they fill a buffer."""
+    """Policy that parks requests of unavailable limits before they fill a buffer."""
 
     def __init__(
         self,
@@ -76,7 +76,7 @@ class ParkingPolicy:
         self._check_requested = self._committed = False
 
     def request_check(self, *, committed: bool = False) -> None:
-        """Ask for a check: a buffer has grown, or a limit may be shut; after a commit there is room to park more."""
+        """Ask for a check: a buffer has grown, or a limit may be unavailable; a commit makes room to park more."""
         self._check_requested, self._committed = True, self._committed or committed
 
     def relieve(self, now_ms: int, *, may_park: bool) -> None:
@@ -98,7 +98,7 @@ class ParkingPolicy:
             self._clear(partition, unavailable, now_ms)
 
     def unavailable(self, now_ms: int) -> dict[str, Unavailable]:
-        """Return the shut limits that requests wait for."""
+        """Return the unavailable limits that requests wait for."""
         queues = ((name, queue) for name, queue in self._limits.limit_queues().items() if queue.lanes.waiting())
         reasons = ((name, self._unavailable(queue, now_ms)) for name, queue in queues)
         return {name: reason for name, reason in reasons if reason is not None}
@@ -131,7 +131,7 @@ class ParkingPolicy:
                 del queues[name]
 
     def _clear(self, partition: LanePartition, unavailable: Mapping[str, Unavailable], now_ms: int) -> None:
-        """Remove requests of shut limits from a partition, so that its base moves."""
+        """Remove requests of unavailable limits from a partition, so that its base moves."""
         for ticket in self._register.tickets():
             if self._decided() >= bounds.PARKS_AHEAD_MAX:
                 return

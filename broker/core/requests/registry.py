@@ -1,6 +1,6 @@
 """Registry of all tickets in memory, by number, identity and lane; and the progress of each partition.
 
-The registry only remembers. What a ticket should become is decided in `headrace.broker.core.dispatch`.
+The registry only remembers. What becomes of a ticket is decided by the other modules of this room, `triage` first.
 """
 
 from collections.abc import Iterable, Mapping

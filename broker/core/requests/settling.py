@@ -1,7 +1,8 @@
 """Removal of a ticket from whatever holds it: its queue, its call, the outbox, or the duplicates of its id.
 
 A ticket is decided and waits for its commit, or is withdrawn to be decided differently, or is dropped for good. Which
-of these happens is decided by `headrace.broker.core.requests.triage` and `headrace.broker.core.dispatch`.
+of these happens is decided by the caller: triage, parking, a timer, a change of role, or
+`headrace.broker.core.dispatch`.
 """
 
 from typing import assert_never

@@ -28,7 +28,7 @@ class Timers:
         heappush(self._asleep, (until_ms, self._order, ticket))
 
     def watch(self, ticket: Ticket, at_ms: int, living: int) -> None:
-        """Set the instant at which a ticket is in a hurry, or its deadline; `living` is the number of tickets."""
+        """Set the instant at which a ticket is near its deadline, or past it; `living` is the number of tickets."""
         if len(self._deadlines) > 2 * living + DEADLINES_SWEPT_ABOVE:
             self._deadlines = [entry for entry in self._deadlines if entry[2].state is not SETTLED]
             heapify(self._deadlines)
@@ -40,7 +40,7 @@ class Timers:
         return _due(self._asleep, now_ms, _WAITING)
 
     def due(self, now_ms: int) -> list[Ticket]:
-        """Return watched tickets that wait or are called: in a hurry now, or past their deadline."""
+        """Return watched tickets that wait or are called: near their deadline now, or past it."""
         return _due(self._deadlines, now_ms, _ALIVE)
 
     def is_due(self, now_ms: int) -> bool:

@@ -64,8 +64,8 @@ class TransactionBuilder:
         self._started_under_way: list[commands.AttemptEntry] = []
         self._noted = 0  # attempts started so far; they are written in order
         self._written = 0  # how many of them stand in the ledger
-        self._awaited = 0  # the last of them whose call waits for its line
-        self._awaited_of: dict[bytes, int] = {}  # the same, by ordering key
+        self._awaited_line = 0  # the last of them whose call waits for its line
+        self._awaited_line_of: dict[bytes, int] = {}  # the same, by ordering key
         self._turned_back: dict[bytes, list[tuple[int, int]]] = {}  # by ordering key: turn, and `_noted` at that time
         self._ended: list[commands.AttemptEntry] = []
         self._ended_under_way: list[commands.AttemptEntry] = []
@@ -89,17 +89,17 @@ class TransactionBuilder:
         """
         self._started.append(entry)
         self._noted += 1
-        if not awaited and self._awaited_of.get(order, 0) <= self._written:
+        if not awaited and self._awaited_line_of.get(order, 0) <= self._written:
             return 0
-        self._awaited = self._noted
+        self._awaited_line = self._noted
         if order:
-            self._awaited_of[order] = self._noted
+            self._awaited_line_of[order] = self._noted
         return self._noted
 
     @property
-    def is_awaited(self) -> bool:
+    def awaits_line(self) -> bool:
         """Whether any call waits for the ledger to say that it begins."""
-        return self._awaited > self._written
+        return self._awaited_line > self._written
 
     def has_written(self, line: int) -> bool:
         """Whether the ledger says that this call was started."""
@@ -113,7 +113,7 @@ class TransactionBuilder:
         """Note, for the next ledger line, that a call has ended: it was not sent, and no longer counts."""
         candidate = ticket.candidate
         self.add_end(commands.AttemptEntry(candidate.identity, candidate.calls_before + ticket.calls + 1))
-        if candidate.order and self.is_awaited:
+        if candidate.order and self.awaits_line:
             self._turned_back.setdefault(candidate.order, []).append((ticket.turn, self._noted))
 
     def overtakes(self, line: int, ticket: Ticket) -> bool:
@@ -146,7 +146,7 @@ class TransactionBuilder:
             due_ms = min(due_ms, self._begun_at_ms + looked_for_ms)
         if self.suspects.due:
             due_ms = min(due_ms, self._begun_at_ms)
-        elif self.is_awaited:
+        elif self.awaits_line:
             due_ms = min(due_ms, self._begun_at_ms + bounds.LINGER_MS)
         decided_ms = self._outbox.due_at()
         if decided_ms is not None and decided_ms < due_ms:
@@ -183,7 +183,7 @@ class TransactionBuilder:
         if lean:
             notes = LedgerNotes(overdue=notes.overdue)  # these are open until they are committed
         count = 0 if lean else bounds.STARTED_A_LINE_MAX
-        started = bounds.LEAN_STARTED_MAX if lean and self.is_awaited else count
+        started = bounds.LEAN_STARTED_MAX if lean and self.awaits_line else count
         self._started_under_way, self._started = self._started[:started], self._started[started:]
         self._ended_under_way, self._ended = self._ended[:count], self._ended[count:]
         self._settled_under_way = (*entries(decisions), *notes.settled, *notes.withdrawn())
@@ -257,7 +257,7 @@ class TransactionBuilder:
     def _forget_orders(self) -> None:
         """Forget what earlier commits have said: each call that waited for one of their lines has asked `overtakes`."""
         written = self._written
-        self._awaited_of = {order: line for order, line in self._awaited_of.items() if line > written}
+        self._awaited_line_of = {order: line for order, line in self._awaited_line_of.items() if line > written}
         self._turned_back = {order: turns for order, turns in self._turned_back.items() if turns[-1][1] > written}
 
     def is_hanging(self, now_ms: int) -> bool:

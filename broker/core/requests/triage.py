@@ -167,11 +167,11 @@ class Triage:
         """
         parked = self._identities.parked(candidate.identity.id_hash)
         if parked is None or parked[0].run != candidate.identity.run:
-            candidate = candidate.tried(0, 0)
+            candidate = candidate.with_attempts(0, 0)
             self._identities.forget_open(candidate.identity)
             self._identities.open(candidate.identity, 0)
         elif candidate.failures > parked[1]:
-            candidate = candidate.tried(candidate.attempt, parked[1])
+            candidate = candidate.with_attempts(candidate.attempt, parked[1])
         ticket.set_candidate(candidate)
         return candidate
 

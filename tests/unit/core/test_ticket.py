@@ -111,9 +111,9 @@ def test_the_copy_of_what_is_parked_is_known_by_run_and_content(garbage: Garbage
 
 def test_a_request_may_be_taken_as_tried_so_often_and_is_the_same_otherwise() -> None:
     before = candidate(attempt=7, tenant="acme", order=b"o", refusal=("rejected", "No."))
-    assert before.tried(7, 0) == before
-    assert (before.tried(2, 1).attempt, before.tried(2, 1).failures) == (2, 1)
-    assert before.tried(2, 1).tried(7, 0) == before
+    assert before.with_attempts(7, 0) == before
+    assert (before.with_attempts(2, 1).attempt, before.with_attempts(2, 1).failures) == (2, 1)
+    assert before.with_attempts(2, 1).with_attempts(7, 0) == before
 
 
 def test_a_ticket_takes_of_its_lanes_buffer_what_it_weighs_unless_more_is_stated() -> None:

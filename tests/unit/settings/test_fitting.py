@@ -14,7 +14,7 @@ from headrace.broker.core.bounds import (
     STANDS_A_CLAIM_MAX,
     STARTED_A_LINE_MAX,
 )
-from headrace.broker.core.identity.outcome_index import RENEWALS_MAX, RETOLD_MAX
+from headrace.broker.core.identity.outcome_index import RENEWALS_MAX, REWRITES_MAX
 from headrace.broker.errors import SettingsError
 from headrace.broker.service.publishing.totals import KIND_CHARS_MAX, KINDS_MAX
 from headrace.broker.settings.fitting import (
@@ -64,7 +64,7 @@ def full_step() -> LedgerRecord:
         2**53,
         "f" * 16,
         levels=(level(FACES),) * (LEVELS_BYTES_A_LINE_MAX // (LEVEL_BYTES + LEVEL_NAME_CHAR_BYTES * len(FACES))),
-        settled=(LedgerEntry(HASH, 65_535, 255, LedgerState.WITHDRAWN, FINGERPRINT),) * (DECIDED + RETOLD_MAX),
+        settled=(LedgerEntry(HASH, 65_535, 255, LedgerState.WITHDRAWN, FINGERPRINT),) * (DECIDED + REWRITES_MAX),
         started=started,
         ended=started,
         cancels=(WaitingCancel(HASH, 2**63 - 1),) * (OUTCOMES_PER_TRANSACTION_MAX + RENEWALS_MAX),

@@ -48,7 +48,7 @@ def waiting_cancels_are_not_written() -> Patch:
 @planted(8)
 def waiting_cancels_are_not_read() -> Patch:
     """A successor does not learn which cancels wait."""
-    return patch.object(PendingCancels, "record", lambda _self, _cancel, _told_ms: None)
+    return patch.object(PendingCancels, "record", lambda _self, _cancel, _stated_ms: None)
 
 
 @planted(8)

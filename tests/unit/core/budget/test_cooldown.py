@@ -59,12 +59,12 @@ def test_what_it_took_is_told_by_the_first_call_that_was_admitted() -> None:
 
 def test_nobody_need_ask_who_was_not_refused_since_a_call_was_admitted() -> None:
     patience = Cooldown()
-    assert not patience.tried
+    assert not patience.active
     patience.record_refusal(50, 0, 10)
     patience.record_admission(5)
-    assert patience.tried
+    assert patience.active
     patience.record_admission(600)
-    assert not patience.tried
+    assert not patience.active
 
 
 def test_after_a_refusal_one_call_goes_alone_until_silence_has_said_that_it_was_admitted() -> None:

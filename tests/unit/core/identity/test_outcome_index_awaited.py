@@ -8,7 +8,7 @@ import pytest
 from headrace.broker.core.bounds import OVERDUE_AFTER_MS, OVERDUE_MAX
 from headrace.broker.core.identity.outcome_index import (
     RENEWALS_MAX,
-    RETOLD_MAX,
+    REWRITES_MAX,
     Awaited,
     Fate,
     Identity,
@@ -235,21 +235,21 @@ def test_an_answer_of_the_very_second_is_told_again_too() -> None:
 
 
 def test_what_is_recorded_again_comes_in_bounded_batches() -> None:
-    index = fates(ids_max=3 * RETOLD_MAX)
-    for number in range(RETOLD_MAX + 3):
+    index = fates(ids_max=3 * REWRITES_MAX)
+    for number in range(REWRITES_MAX + 3):
         index.record(identity(number), 0, Fate.COMPLETED, 1_000)
     index.rewrite_all(5_000)
-    assert [len(told(index, now_ms)) for now_ms in (5_100, 5_200, 5_300)] == [RETOLD_MAX, 3, 0]
+    assert [len(told(index, now_ms)) for now_ms in (5_100, 5_200, 5_300)] == [REWRITES_MAX, 3, 0]
 
 
 def test_of_copies_on_their_way_no_more_are_told_again_at_once_than_are_renewed() -> None:
     """A line says deadline and name of each: 4,000 of them would not fit the topic, and be refused each time."""
-    index = fates(ids_max=3 * RETOLD_MAX)
+    index = fates(ids_max=3 * REWRITES_MAX)
     for number in range(RENEWALS_MAX + 3):
         index.record(identity(number), 1, Fate.PARKED, 1_000)
-    for number in range(RETOLD_MAX):
+    for number in range(REWRITES_MAX):
         index.record(identity(RENEWALS_MAX + 3 + number), 0, Fate.COMPLETED, 1_000)
     index.rewrite_all(5_000)
     batches = [told(index, now_ms) for now_ms in (5_100, 5_200, 5_300)]
-    weight = RETOLD_MAX // RENEWALS_MAX
-    assert [len(batch) for batch in batches] == [RENEWALS_MAX, 3 + RETOLD_MAX - 3 * weight, 3 * weight]
+    weight = REWRITES_MAX // RENEWALS_MAX
+    assert [len(batch) for batch in batches] == [RENEWALS_MAX, 3 + REWRITES_MAX - 3 * weight, 3 * weight]

@@ -12,10 +12,10 @@ ID = b"i" * 16
 AT = 500_000
 
 
-def waiting(*cancels: CancelRecord, told_ms: int = AT) -> PendingCancels:
+def waiting(*cancels: CancelRecord, stated_ms: int = AT) -> PendingCancels:
     made = PendingCancels(window_ms=WINDOW, patience_ms=PATIENCE)
     for cancel in cancels:
-        made.record(cancel, told_ms)
+        made.record(cancel, stated_ms)
     return made
 
 
@@ -154,12 +154,12 @@ def test_where_the_ledger_is_gone_every_cancel_is_said_again() -> None:
     assert cancels.covers(numbered(1).id_hash, AT)
 
 
-@pytest.mark.parametrize("told_ms", [AT, AT + 1])
-def test_when_the_ledger_told_of_a_cancel_does_not_change_what_it_answers(told_ms: int) -> None:
-    cancels = waiting(CancelRecord(ID, AT), told_ms=told_ms)
+@pytest.mark.parametrize("stated_ms", [AT, AT + 1])
+def test_when_the_ledger_told_of_a_cancel_does_not_change_what_it_answers(stated_ms: int) -> None:
+    cancels = waiting(CancelRecord(ID, AT), stated_ms=stated_ms)
     assert not cancels.covers(ID, AT + CANCEL_SLACK_MS + 1)
-    assert cancels.renewals(told_ms + WINDOW // 2 - 1) == []
-    assert cancels.renewals(told_ms + WINDOW // 2 + WINDOW // STRIDES) == [CancelRecord(ID, AT)]
+    assert cancels.renewals(stated_ms + WINDOW // 2 - 1) == []
+    assert cancels.renewals(stated_ms + WINDOW // 2 + WINDOW // STRIDES) == [CancelRecord(ID, AT)]
 
 
 ACME, ZENITH = b"acme....", b"zenith.."

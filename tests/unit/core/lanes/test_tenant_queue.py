@@ -1,6 +1,6 @@
 from random import Random
 
-from headrace.broker.core.bounds import LINE_BLOCK_MAX
+from headrace.broker.core.bounds import QUEUE_BLOCK_MAX
 from headrace.broker.core.lanes.tenant_queue import TenantQueue
 from headrace.broker.core.ticket import Ticket
 from tests.unit.core.specimens import candidate, ticket
@@ -59,9 +59,9 @@ def test_thousands_who_come_and_leave_anywhere_stand_in_order() -> None:
         else:
             here.append(waiting(chance.choice([1_000, chance.randrange(100_000)])))
             line.add(here[-1])
-    assert len(line) == len(here) > LINE_BLOCK_MAX
+    assert len(line) == len(here) > QUEUE_BLOCK_MAX
     assert list(line) == sorted(here, key=lambda each: each.rank or (0, 0))
-    assert all(len(block) <= LINE_BLOCK_MAX for block in line._blocks)
+    assert all(len(block) <= QUEUE_BLOCK_MAX for block in line._blocks)
     while here:
         here.remove(gone := line.head or here[0])
         line.remove(gone)

@@ -3,7 +3,7 @@ from random import Random
 
 import pytest
 
-from headrace.broker.core.bounds import LINE_BLOCK_MAX
+from headrace.broker.core.bounds import QUEUE_BLOCK_MAX
 from headrace.broker.core.budget.inflow import Inflow, Least
 from headrace.broker.core.lanes.tenant_queue import TenantQueue
 from headrace.broker.core.ticket import Ticket
@@ -61,7 +61,7 @@ def plainly_out(tickets: list[Ticket], seen: Inflow, now_ms: int, lent: tuple[in
     return lost
 
 
-@pytest.mark.parametrize("crowd", [30, 3 * LINE_BLOCK_MAX])
+@pytest.mark.parametrize("crowd", [30, 3 * QUEUE_BLOCK_MAX])
 @pytest.mark.parametrize("seed", range(4))
 def test_whoever_comes_and_leaves_where_it_may_the_same_are_told_off_as_if_each_were_looked_at(
     seed: int, crowd: int
@@ -103,7 +103,7 @@ def test_whoever_comes_and_leaves_where_it_may_the_same_are_told_off_as_if_each_
 
 
 def test_a_long_line_in_which_nobody_comes_near_is_not_looked_into() -> None:
-    line, tickets = line_of(*((100, 10 * place + 20) for place in range(20 * LINE_BLOCK_MAX)))
+    line, tickets = line_of(*((100, 10 * place + 20) for place in range(20 * QUEUE_BLOCK_MAX)))
     asked: list[Ticket] = []
 
     def least(each: Ticket) -> int:

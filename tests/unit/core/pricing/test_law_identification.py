@@ -156,7 +156,7 @@ def test_an_answer_without_figures_is_silence_and_one_without_usage_says_nothing
 def test_an_endpoint_with_one_law_is_believed_and_its_error_is_seen() -> None:
     flat = Prices.flat(400)
     witness = LawIdentification(flat, None)
-    assert not witness.chosen
+    assert not witness.has_alternatives
     for number, level in enumerate((20_000, 20_600, 21_500)):
         sent = witness.record_send(flat, 1_000 * number)
         witness.record_answer(sent, Remaining(level, 60_000, 60_000), TokenUsage(10, 20), 1_000 * number + 500)

@@ -107,6 +107,15 @@ def test_a_call_that_leaves_while_a_breaker_is_open_is_its_probe() -> None:
     assert (flying.land(free, 1).probes, flying.land(probe, 1).probes) == ((), (account,))
 
 
+def test_a_probe_without_a_result_lets_its_breaker_be_probed_again() -> None:
+    flying, account = flights(), Breaker()
+    account.trip(Meaning.QUOTA, 0, 10)
+    probe = flying.start(ticket(), budget(), 10, account=account)
+    assert account.may_call_at(20) is None
+    flying.land(probe, 20).release_probes()
+    assert account.may_call_at(20) == 20
+
+
 def test_whose_call_has_ended_is_told_also_where_nobody_waits_for_it() -> None:
     told: list[str] = []
     flying = CallsInFlight(inflight_max=10, held_bytes_max=1 << 30, on_call_ended=told.append)

@@ -220,7 +220,7 @@ def test_caution_ends_for_requests_with_ordering_keys_too_however_many_come() ->
     third_of_its_key = shell.take(candidate("third", order=b"k0"))
     assert 0 < shell.calls[next_of_its_key].line < shell.calls[third_of_its_key].line
     shell.settle_all()
-    assert not shell.core.batches.is_awaited
+    assert not shell.core.batches.awaits_line
 
 
 def test_a_call_that_waits_for_its_line_does_not_pass_one_of_its_key_that_was_turned_back_and_is_called_again() -> None:

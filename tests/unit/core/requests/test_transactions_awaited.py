@@ -49,12 +49,12 @@ def test_a_call_waits_for_its_line_while_one_before_it_in_its_ordering_key_does(
     bench.batches.end(batch.serial, 0)
     assert bench.batches.has_written(3)
     assert started(b"k") == 7, "behind the one before it, whose line is not written yet"
-    assert bench.batches.is_awaited
+    assert bench.batches.awaits_line
     bench.batches.end(bench.begin().serial, 0)
-    assert not bench.batches.is_awaited
+    assert not bench.batches.awaits_line
     assert started(b"k") == 0
     bench.batches.end(bench.begin().serial, 0)
-    assert not bench.batches._awaited_of, "forgotten with the commit after the last"
+    assert not bench.batches._awaited_line_of, "forgotten with the commit after the last"
     started(b"k", awaited=True)
     bench.batches.clear()
     assert started(b"k") == 0

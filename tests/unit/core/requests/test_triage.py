@@ -264,7 +264,7 @@ def test_an_unreadable_copy_fails_what_is_parked_only_with_the_fingerprint_of_it
 
 
 def tried(*, attempt: int, failures: int, body: str = "body") -> Candidate:
-    return candidate("x", attempt=attempt, body=body).tried(attempt, failures)
+    return candidate("x", attempt=attempt, body=body).with_attempts(attempt, failures)
 
 
 @pytest.mark.parametrize(
