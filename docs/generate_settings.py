@@ -55,8 +55,8 @@ SENTENCES: Final[Mapping[str, str]] = {
     "lane's throughput.",
     "dispatcher.grace_s": "Time that the platform grants between SIGTERM and SIGKILL. The shutdown ladder ends "
     "before it.",
-    "dispatcher.lease_ttl_s": "Lifetime of the lease; when a leader dies, a standby waits for its end. Below 1.9 "
-    "the start fails, since the other times of the election are fixed.",
+    "dispatcher.lease_ttl_s": "Lifetime of the lease; when a leader dies, a standby waits for its end. The other "
+    "times of the election are fixed, and need 1.9 s of it: hence no less than 2.",
     "dispatcher.held_bytes_max": "Memory for answers. Each call reserves 64 KiB of it until its answer has arrived.",
     "dispatcher.transaction_timeout_s": "Time after which Kafka aborts a transaction that its leader left open.",
     "models.allow": "Models that a producer may ask for, as patterns; a request for another model is Failed with "
