@@ -87,25 +87,25 @@ class Dispatch:
             copy_within_ms=rules.copy_within_ms,
         )
         self.trust = Trust(rules.lease)
-        self.register = TicketRegistry(rules.lanes)
+        self.registry = TicketRegistry(rules.lanes)
         self.limits = Scheduler(rules.lanes, self._budget, Tenants(rules.tenants, rules.other_tenants))
         on_call_ended = self.limits.tenants.record_end if self.limits.tenants.capping else None
         self.flights = CallsInFlight(
             inflight_max=rules.inflight_max, held_bytes_max=rules.held_bytes_max, on_call_ended=on_call_ended
         )
         self.outbox = Outbox()
-        self.batches = TransactionBuilder(self.outbox, self.register, window_ms=rules.dedupe_window_ms)
+        self.batches = TransactionBuilder(self.outbox, self.registry, window_ms=rules.dedupe_window_ms)
         self._attempts = Attempts(self.flights, rules, dice)
         self._predecessor = PredecessorState(make_budget)
         self._timers = Timers()
-        self._settling = Settling(self.register, self.limits, self.flights, self.outbox, first_lane=rules.first_lane)
+        self._settling = Settling(self.registry, self.limits, self.flights, self.outbox, first_lane=rules.first_lane)
         self._recall = RecallPolicy(self.limits, self._timers, self._settling)
-        self._triage = Triage(self.register, self.identities, self.limits, self._timers, self._settling, apart)
+        self._triage = Triage(self.registry, self.identities, self.limits, self._timers, self._settling, apart)
         self._eviction = Eviction(self._settling, self.identities, self._triage)
-        succession = Succession(self.register, self.identities, self._triage, self._settling)
-        self._due_tickets = DueTickets(self.register, self.limits, self._timers, self._settling, self._triage)
-        self._parking = ParkingPolicy(self.register, self.limits, self._settling, rules, decided=self.outbox.__len__)
-        state = TermState(self.register, self.limits, self.flights, self.batches, self._recall, self._timers)
+        succession = Succession(self.registry, self.identities, self._triage, self._settling)
+        self._due_tickets = DueTickets(self.registry, self.limits, self._timers, self._settling, self._triage)
+        self._parking = ParkingPolicy(self.registry, self.limits, self._settling, rules, decided=self.outbox.__len__)
+        state = TermState(self.registry, self.limits, self.flights, self.batches, self._recall, self._timers)
         self._roles = RoleTransitions(self.trust, state, self.identities, self._predecessor, succession)
         self._drain_until_ms: int | None = None
         self._wake_at_ms: int | None = None
@@ -130,7 +130,7 @@ class Dispatch:
                 self._roles.promote(event, now_ms)
             case PartitionFound():
                 if self._roles.role is LEADING:
-                    self.register.progress.setdefault(event.partition, event.progress)
+                    self.registry.progress.setdefault(event.partition, event.progress)
             case Lost():
                 self._lost(event, now_ms)
             case Suspected():
@@ -201,11 +201,11 @@ class Dispatch:
 
     def want(self, source: Source) -> Want:
         """Return whether the record there should be decoded and posted."""
-        return self.register.want(source)
+        return self.registry.want(source)
 
     def room(self, partition: LanePartition) -> int:
         """Return how many more records of a partition may be taken now; none unless leading."""
-        return self.register.room(partition) if self._roles.role is LEADING else 0
+        return self.registry.room(partition) if self._roles.role is LEADING else 0
 
     @property
     def idle(self) -> bool:
@@ -246,7 +246,7 @@ class Dispatch:
 
     def _progress_of(self, partition: LanePartition) -> PartitionProgress | None:
         """Return a partition's progress if leading; the next promotion reads again what no leader has noted."""
-        return self.register.progress.get(partition) if self._roles.role is LEADING else None
+        return self.registry.progress.get(partition) if self._roles.role is LEADING else None
 
     def _lost(self, event: Lost, now_ms: int) -> None:
         progress = self._progress_of(event.partition)
@@ -256,7 +256,7 @@ class Dispatch:
             return
         garbage = Garbage.lost(offsets, removed=event.removed, crashed=event.crashed)
         ticket = Ticket(event.number, Source(event.partition, offsets.start), 0, now_ms, garbage, SETTLED)
-        self.register.add(ticket)
+        self.registry.add(ticket)
         # the map stored in its transaction closes the lost offsets
         self.outbox.add(Decided(ticket, DeadLetterOnly.of(garbage), 0), now_ms, at_once=True, front=True)
 
@@ -371,10 +371,10 @@ class Dispatch:
         self._recall.record_commit(ended.settled, ended.calls)
         for ticket in ended.tickets:
             id_hash = self._settling.drop(ticket)
-            if id_hash is not None and (waited := self.register.take_waiting(id_hash)):
+            if id_hash is not None and (waited := self.registry.take_waiting(id_hash)):
                 self._triage.judge_again(waited, now_ms)
         for request in ended.overdue:
-            self._triage.judge_again(self.register.take_waiting(request.identity.id_hash), now_ms)
+            self._triage.judge_again(self.registry.take_waiting(request.identity.id_hash), now_ms)
         self.identities.expire(wall_ms)
 
     def _budget(self, limit: str, now_ms: int) -> Budget:

@@ -35,29 +35,29 @@ class Buffer:
     """One lane of some partitions, and who is in it."""
 
     def __init__(self, count_max: int, bytes_max: int) -> None:
-        self.register = TicketRegistry([LaneRule("standard", 0, 0, 0, count_max, bytes_max)])
-        self.register.progress = {place("standard", number): PartitionProgress(0) for number in range(GREEDY + 1)}
+        self.registry = TicketRegistry([LaneRule("standard", 0, 0, 0, count_max, bytes_max)])
+        self.registry.progress = {place("standard", number): PartitionProgress(0) for number in range(GREEDY + 1)}
         self.held: list[Ticket] = []
         self.next: Counter[int] = Counter()
 
     def room(self, number: int) -> int:
         """How much a partition has."""
-        return self.register.room(place("standard", number))
+        return self.registry.room(place("standard", number))
 
     def take(self, number: int, size: int) -> None:
         """The next record of a partition."""
         made = ticket(offset=self.next[number], size=size, number=number)
         self.next[number] += 1
-        self.register.progress[made.source.partition].take(made.source.offset, 0)
-        self.register.add(made)
+        self.registry.progress[made.source.partition].take(made.source.offset, 0)
+        self.registry.add(made)
         self.held.append(made)
 
     def leave(self, which: int) -> None:
         """Somebody is done."""
         if self.held:
             gone = self.held.pop(which % len(self.held))
-            self.register.finish(gone.source)
-            self.register.remove(gone)
+            self.registry.finish(gone.source)
+            self.registry.remove(gone)
 
 
 @given(count_max=st.integers(1, 200), bytes_max=BYTES, steps=STEPS)

@@ -20,7 +20,7 @@ def inspect(core: Dispatch, calls: Iterable[CallNumber], now_ms: int) -> Iterato
     """Everything wrong with a machine that has just been asked for its commands; `calls` are those its shell makes."""
     asleep = {entry[2]: entry[0] for entry in core._timers._asleep}
     behind = {ticket for row in core.limits._order._rows.values() for ticket in list(row)[1:]}  # others of their key
-    for ticket in core.register.tickets():
+    for ticket in core.registry.tickets():
         yield from _waits_for_something(core, ticket, asleep.keys() | behind)
     wanted = set(core.flights._wanted.values())
     yield from (f"nobody waits for call {call}, and nobody ends it" for call in calls if call not in wanted)
@@ -37,7 +37,7 @@ def _waits_for_something(core: Dispatch, ticket: Ticket, elsewhere: AbstractSet[
         case State.JOINED:
             id_hash = id_hash_of(ticket)
             fate = core.identities.fate(id_hash)
-            if id_hash not in core.register._open and (fate is None or fate[0] is not Fate.PARKED):
+            if id_hash not in core.registry._open and (fate is None or fate[0] is not Fate.PARKED):
                 yield f"ticket {ticket.number} waits for an id that is neither open nor parked"
         case State.SETTLED if core.outbox.decision(ticket) is None and not core.outbox.busy:
             yield f"ticket {ticket.number} is settled and will never be published"
@@ -47,7 +47,7 @@ def _waits_for_something(core: Dispatch, ticket: Ticket, elsewhere: AbstractSet[
 
 def _sleeps_no_longer_than_told(core: Dispatch, asleep: dict[Ticket, int], now_ms: int) -> Iterator[str]:
     instants = {at_ms for ticket, at_ms in asleep.items() if ticket.state is State.WAITING}
-    instants |= {ticket.candidate.deadline_ms for ticket in core.register.tickets() if ticket.state is State.WAITING}
+    instants |= {ticket.candidate.deadline_ms for ticket in core.registry.tickets() if ticket.state is State.WAITING}
     if core.flights.has_room() and core.pauses_for(now_ms) is None:
         account = core.limits.account.breaker
         probe_ms = account.may_call_at(now_ms)
@@ -63,11 +63,11 @@ def _sleeps_no_longer_than_told(core: Dispatch, asleep: dict[Ticket, int], now_m
 def held(core: Dispatch) -> dict[str, int]:
     """What a machine has in memory; all zero when nothing is to be done."""
     return {
-        "tickets": len(core.register),
-        "answering": len(core.register._open),
-        "joined": len(core.register._joined),
-        "lane counts": sum(core.register._held.values()),
-        "lane bytes": sum(core.register._held_bytes.values()),
+        "tickets": len(core.registry),
+        "answering": len(core.registry._open),
+        "joined": len(core.registry._joined),
+        "lane counts": sum(core.registry._held.values()),
+        "lane bytes": sum(core.registry._held_bytes.values()),
         "flights": len(core.flights),
         "wanted": len(core.flights._wanted),
         "held bytes": core.flights.held_bytes,
@@ -110,12 +110,12 @@ def _in_line(desk: LimitQueue, lane: str) -> list[Ticket]:
 
 def charge(core: Dispatch, number: TicketNumber) -> int:
     """What a ticket that is being called is charged."""
-    return core.register._tickets[number].charge
+    return core.registry._tickets[number].charge
 
 
 def unfinished_beside(core: Dispatch, number: TicketNumber) -> int:
     """In a serial lane: how many others of a ticket's ordering key have begun and have no outcome yet."""
-    ticket = core.register._tickets[number]
+    ticket = core.registry._tickets[number]
     lane, order = ticket.source.partition.lane, ticket.candidate.order
     if not (core.rules.is_serial(lane) and order):
         return 0
@@ -125,6 +125,6 @@ def unfinished_beside(core: Dispatch, number: TicketNumber) -> int:
         and other.state is not State.SETTLED
         and other.source.partition.lane == lane
         and other.candidate.order == order
-        for other in core.register.tickets()
+        for other in core.registry.tickets()
         if isinstance(other.content, Candidate)
     )

@@ -223,16 +223,16 @@ class Process:
 
     def _note_taken(self, record: LaneRecord, content: Candidate | Garbage | CancelRecord, weight: int) -> None:
         """What the checkers of lanes ask about: who waits for its call from now on, and what the lane holds."""
-        history, register, lane = self.world.history, self.core.register, record.source.partition.lane
-        first = None if not isinstance(content, Candidate) else register.answering(content.identity.id_hash)
+        history, registry, lane = self.world.history, self.core.registry, record.source.partition.lane
+        first = None if not isinstance(content, Candidate) else registry.answering(content.identity.id_hash)
         waits = first is not None and first.source == record.source and first.state is State.WAITING
         if waits and isinstance(record.content, Request) and record.content.order:
             history.lined.append(Lined(len(history.calls), self.name, self.life, record.source, record.content.order))
-        count, size = register._held[lane], register._held_bytes[lane]
-        history.note_held(Held(self.name, register._rules[lane], count, size, weight))
+        count, size = registry._held[lane], registry._held_bytes[lane]
+        history.note_held(Held(self.name, registry._rules[lane], count, size, weight))
 
     def _note_ended(self, cancel: CancelRecord) -> None:
-        first = self.core.register.answering(cancel.id_hash)
+        first = self.core.registry.answering(cancel.id_hash)
         if first is not None and first.state is not State.SETTLED:
             self.world.history.ended.add((self.name, self.life, first.source))
 

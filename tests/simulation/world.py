@@ -75,7 +75,7 @@ class SimulatedWorld:
         if self.agenda.work or leader is None or leader.behind():
             return False
         return not any(
-            len(each.core.register) or each.core.flights or each.transaction for each in self._election.processes
+            len(each.core.registry) or each.core.flights or each.transaction for each in self._election.processes
         )
 
     # ------------------------------------------------------------------ what everybody may say

@@ -17,9 +17,9 @@ class DueTickets:
     """Handling of the tickets whose instant has come."""
 
     def __init__(
-        self, register: TicketRegistry, limits: Scheduler, timers: Timers, settling: Settling, triage: Triage
+        self, registry: TicketRegistry, limits: Scheduler, timers: Timers, settling: Settling, triage: Triage
     ) -> None:
-        self._register = register
+        self._registry = registry
         self._limits = limits
         self._timers = timers
         self._settling = settling
@@ -33,7 +33,7 @@ class DueTickets:
             self._triage.enqueue(ticket, now_ms, front=True)
         for ticket in self._timers.due(now_ms):
             if ticket.candidate.deadline_ms > now_ms:
-                self._timers.watch(ticket, self._limits.apply_deadline(ticket, now_ms), len(self._register))
+                self._timers.watch(ticket, self._limits.apply_deadline(ticket, now_ms), len(self._registry))
             else:
                 self._expire(ticket, now_ms)
 

@@ -30,7 +30,7 @@ class Eviction:
     def __init__(self, settling: Settling, identities: DedupeTable, triage: Triage) -> None:
         """`settling` knows every other part that may hold a ticket."""
         self._settling = settling
-        self._register = settling.register
+        self._registry = settling.registry
         self._limits = settling.limits
         self._flights = settling.flights
         self._outbox = settling.outbox
@@ -75,9 +75,9 @@ class Eviction:
         self._limits.withdraw(ticket, now_ms)
         if ticket.state is State.JOINED:
             with contextlib.suppress(KeyError):  # the tickets that waited for its id are being judged
-                self._register.remove_waiting(ticket)
-        if self._register.holds(ticket):
-            self._register.remove(ticket)
+                self._registry.remove_waiting(ticket)
+        if self._registry.holds(ticket):
+            self._registry.remove(ticket)
         if isinstance(ticket.content, Candidate):
             identity = ticket.content.identity
             if not self._is_answered_for(identity.id_hash):
@@ -86,11 +86,11 @@ class Eviction:
 
     def _is_answered_for(self, id_hash: bytes) -> bool:
         """Whether a ticket answers for an open id, or the transaction under way does, which fails it as overdue."""
-        return self._register.answering(id_hash) is not None or self._identities.is_failing(id_hash)
+        return self._registry.answering(id_hash) is not None or self._identities.is_failing(id_hash)
 
     def _fault(self) -> str | None:
         """Return the first inconsistency; None if there is none."""
-        tickets, flights = self._register.tickets(), self._flights
+        tickets, flights = self._registry.tickets(), self._flights
         queued = sum(ticket.queued for ticket in tickets)
         held_bytes = sum(ticket.held_bytes for ticket in tickets)
         called = sum(ticket.state is CALLING for ticket in tickets)
@@ -98,7 +98,7 @@ class Eviction:
         paid = all(queue.budget.inflight == flights.paid_by(queue.budget) for queue in queues)
         answered = all(map(self._is_answered_for, self._identities.open_ids()))
         books = (
-            (self._register.is_sound(), "the register counts other tickets than it holds"),
+            (self._registry.is_sound(), "the registry counts other tickets than it holds"),
             (self._limits.is_sound(queued), "queues count other tickets than they hold"),
             (held_bytes == flights.held_bytes, "answers hold other bytes than are counted"),
             (called == flights.wanted, "tickets are called without a call, or calls wanted by no ticket"),

@@ -58,7 +58,7 @@ class ParkingPolicy:
 
     def __init__(
         self,
-        register: TicketRegistry,
+        registry: TicketRegistry,
         limits: Scheduler,
         settling: Settling,
         rules: DispatchRules,
@@ -66,7 +66,7 @@ class ParkingPolicy:
         decided: Callable[[], int],
     ) -> None:
         """`decided` returns the number of decisions that wait for their commit."""
-        self._register = register
+        self._registry = registry
         self._limits = limits
         self._settling = settling
         self._rules = rules
@@ -86,7 +86,7 @@ class ParkingPolicy:
         committed, self._check_requested, self._committed = self._committed, False, False
         if not may_park:
             return
-        crowded, cramped = self._register.crowded(), self._register.cramped() if committed else []
+        crowded, cramped = self._registry.crowded(), self._registry.cramped() if committed else []
         if not (crowded or cramped):
             return
         unavailable = self.unavailable(now_ms)
@@ -132,7 +132,7 @@ class ParkingPolicy:
 
     def _clear(self, partition: LanePartition, unavailable: Mapping[str, Unavailable], now_ms: int) -> None:
         """Remove requests of unavailable limits from a partition, so that its base moves."""
-        for ticket in self._register.tickets():
+        for ticket in self._registry.tickets():
             if self._decided() >= bounds.PARKS_AHEAD_MAX:
                 return
             if ticket.source.partition == partition and ticket.state is State.WAITING and ticket.queued:

@@ -32,7 +32,7 @@ from headrace.broker.core.requests.transactions import TransactionBuilder
 class TermState:
     """The parts of the core whose content belongs to a term."""
 
-    register: TicketRegistry
+    registry: TicketRegistry
     limits: Scheduler
     flights: CallsInFlight
     batches: TransactionBuilder
@@ -104,7 +104,7 @@ class RoleTransitions:
         """Give up all requests; calls in flight and levels are kept for a later term of our own."""
         state = self._state
         if self.role is not Role.FOLLOWING:
-            unsettled = state.flights.have_left(state.register.tickets(), state.batches.has_written)
+            unsettled = state.flights.have_left(state.registry.tickets(), state.batches.has_written)
             self._predecessor.take_over(unsettled, state.limits.checkpoints(now_ms), self.wall_offset_ms)
         self.role = Role.FOLLOWING
         self._trust.revoke(now_ms)

@@ -19,10 +19,10 @@ class Settling:
     """Consistent change of all parts that hold a ticket; `commands` gathers what the shell must do about it."""
 
     def __init__(
-        self, register: TicketRegistry, limits: Scheduler, flights: CallsInFlight, outbox: Outbox, *, first_lane: str
+        self, registry: TicketRegistry, limits: Scheduler, flights: CallsInFlight, outbox: Outbox, *, first_lane: str
     ) -> None:
         """The outcomes of `first_lane` are published at once."""
-        self.register = register
+        self.registry = registry
         self.limits = limits
         self.flights = flights
         self.outbox = outbox
@@ -46,7 +46,7 @@ class Settling:
                 self.commands.append(CancelCall(self.flights.abandon(ticket)))
                 self.limits.withdraw(ticket, now_ms)
             case State.JOINED:
-                self.register.remove_waiting(ticket)
+                self.registry.remove_waiting(ticket)
             case State.SETTLED:
                 self.outbox.withdraw(ticket)
                 self.flights.hold(ticket, 0)
@@ -58,4 +58,4 @@ class Settling:
         """Forget a ticket whose record is committed or another leader's; return the id it was to answer for, if any."""
         self.flights.hold(ticket, 0)
         self.commands.append(Forget(ticket.number))
-        return self.register.remove(ticket)
+        return self.registry.remove(ticket)

@@ -16,21 +16,21 @@ from headrace.broker.core.ticket import Ticket
 class Succession:
     """Pass over all tickets at a promotion and at the end of a term."""
 
-    def __init__(self, register: TicketRegistry, identities: DedupeTable, triage: Triage, settling: Settling) -> None:
-        self._register = register
+    def __init__(self, registry: TicketRegistry, identities: DedupeTable, triage: Triage, settling: Settling) -> None:
+        self._registry = registry
         self._identities = identities
         self._triage = triage
         self._settling = settling
 
     def begin(self, promoted: Promoted, now_ms: int) -> None:
         """Go on from the stored maps; afterwards forget the answers that have left the window."""
-        for ticket in self._register.replace_progress(promoted.progress):
+        for ticket in self._registry.replace_progress(promoted.progress):
             self._give_up(ticket, now_ms)
         self._identities.forget_expected()
-        for ticket in sorted(self._register.tickets(), key=self._register.is_answering, reverse=True):
+        for ticket in sorted(self._registry.tickets(), key=self._registry.is_answering, reverse=True):
             if not self._still_answers(ticket):
                 self._settling.withdraw(ticket, now_ms)
-                self._register.remove(ticket)
+                self._registry.remove(ticket)
                 self._triage.triage(ticket.fresh_copy(), now_ms)
         self._identities.expire(promoted.wall_ms)
         if promoted.ledger_is_new:
@@ -38,9 +38,9 @@ class Succession:
 
     def end(self, now_ms: int) -> None:
         """Give up every ticket: another process leads."""
-        for ticket in self._register.tickets():
+        for ticket in self._registry.tickets():
             self._give_up(ticket, now_ms)
-        self._register.clear()
+        self._registry.clear()
         self._identities.forget_expected()
 
     def _still_answers(self, ticket: Ticket) -> bool:
@@ -49,7 +49,7 @@ class Succession:
         A ticket that answers for no id starts anew: the one that it was a duplicate of, or in conflict with, may be
         gone. So does a request that was cancelled under a leader in between.
         """
-        if not self._register.is_answering(ticket):
+        if not self._registry.is_answering(ticket):
             return False
         identity, attempt = ticket.candidate.identity, ticket.candidate.attempt
         self._identities.forget_open(identity)

@@ -54,11 +54,11 @@ REFUSED_BY_KAFKA = commands.Fail(
 class TransactionBuilder:
     """Builder of the transactions of one process, of which one at a time is under way."""
 
-    def __init__(self, outbox: Outbox, register: TicketRegistry, *, window_ms: int) -> None:
+    def __init__(self, outbox: Outbox, registry: TicketRegistry, *, window_ms: int) -> None:
         """`window_ms` is how long the ledger must know an id."""
         self._window_ms = window_ms
         self._outbox = outbox
-        self._register = register
+        self._registry = registry
         self._serial = 0
         self._started: list[commands.AttemptEntry] = []
         self._started_under_way: list[commands.AttemptEntry] = []
@@ -172,12 +172,12 @@ class TransactionBuilder:
             wall_offset_ms: The wall clock minus the core's clock.
         """
         if self._recommit_at_ms <= now_ms:
-            self._register.touch_all()
+            self._registry.touch_all()
             self._recommit_at_ms = now_ms + min(bounds.RECOMMIT_EVERY_MS, self._window_ms // 2)
         self._begun_at_ms = now_ms
         decisions = [self._reduced(decided) for decided in self._outbox.begin(now_ms)]
         for decided in decisions:
-            self._register.finish(decided.ticket.source)
+            self._registry.finish(decided.ticket.source)
         self._serial += 1
         lean = now_ms < self._lean_until_ms
         if lean:
@@ -200,7 +200,7 @@ class TransactionBuilder:
                     for decided in decisions
                 ]
             ),
-            offsets=self._register.stored(term),
+            offsets=self._registry.stored(term),
             settled=self._settled_under_way,
             started=tuple(self._started_under_way),
             levels=() if lean else self._levels(limits, now_ms),

@@ -51,7 +51,7 @@ class Triage:
 
     def __init__(  # noqa: PLR0913, PLR0917 — composed in one place
         self,
-        register: TicketRegistry,
+        registry: TicketRegistry,
         identities: DedupeTable,
         limits: Scheduler,
         timers: Timers,
@@ -60,7 +60,7 @@ class Triage:
     ) -> None:
         """`apart` makes the substitute ids of requests whose id belongs to another one."""
         self._apart = apart
-        self._register = register
+        self._registry = registry
         self._identities = identities
         self._limits = limits
         self._timers = timers
@@ -68,7 +68,7 @@ class Triage:
 
     def triage(self, ticket: Ticket, now_ms: int) -> None:
         """Register a ticket that has not been judged yet, and judge it."""
-        self._register.add(ticket)
+        self._registry.add(ticket)
         match ticket.content:
             case Candidate():
                 self._triage_request(ticket, now_ms)
@@ -104,7 +104,7 @@ class Triage:
         else:
             self._limits.enqueue(ticket, now_ms, front=front)
             if not front:
-                self._timers.watch(ticket, self._limits.near_at(ticket), len(self._register))
+                self._timers.watch(ticket, self._limits.near_at(ticket), len(self._registry))
 
     def requeue(self, ticket: Ticket, now_ms: int) -> None:
         """Return a request to its former position, since its call was not sent."""
@@ -124,7 +124,7 @@ class Triage:
             case DedupeDecision.TAKE:
                 if candidate.attempt:
                     candidate = self._believed(ticket, candidate)
-                self._register.open(ticket)
+                self._registry.open(ticket)
                 ticket.failures = candidate.failures
                 if self.is_cancelled(ticket):
                     self._settling.settle(ticket, _CANCELLED, now_ms)
@@ -137,7 +137,7 @@ class Triage:
             case DedupeDecision.CONFLICT:
                 self._contest(ticket, candidate, now_ms)
             case DedupeDecision.JOIN | DedupeDecision.WAIT:
-                self._register.add_waiting(ticket)
+                self._registry.add_waiting(ticket)
             case _:
                 assert_never(decision)
 
@@ -155,7 +155,7 @@ class Triage:
             if self._identities.judge_and_open(substitute, 0) is DedupeDecision.TAKE:
                 ticket.contested = candidate
                 ticket.set_candidate(candidate.apart(substitute))
-                self._register.open(ticket)
+                self._registry.open(ticket)
                 self._settling.settle(ticket, Fail(CONFLICT.reason, CONFLICT.sentence, apart=nth), now_ms)
                 return
         self._settling.settle(ticket, DeadLetterOnly(CONFLICT.reason, CONFLICT.sentence), now_ms)
@@ -192,13 +192,13 @@ class Triage:
 
     def _cancel(self, ticket: Ticket, cancel: CancelRecord, now_ms: int) -> None:
         """Apply a cancel, by the table of `headrace.broker.core.identity.pending_cancels`."""
-        answering = self._register.answering(cancel.id_hash)
+        answering = self._registry.answering(cancel.id_hash)
         if self._identities.is_failing(cancel.id_hash):
-            self._register.add_waiting(ticket)
+            self._registry.add_waiting(ticket)
         elif answering is None:
             self._cancel_settled(ticket, cancel, now_ms)
         elif answering.state is State.SETTLED:
-            self._register.add_waiting(ticket)
+            self._registry.add_waiting(ticket)
         elif cancel.spares(answering.candidate.tenant_mark):
             self._remember(ticket, cancel, now_ms)
         else:
@@ -233,5 +233,5 @@ class Triage:
         of_tenant = bool(parked_tenant) and parked_tenant == cancel.tenant_mark
         ticket.set_candidate(Candidate(identity, attempts + 1, "", "", _FREE, 0))
         self._identities.open(identity, attempts + 1)
-        self._register.open(ticket)
+        self._registry.open(ticket)
         self._settling.settle(ticket, Withdraw(identity.run, attempts, WITHDRAWN, of_tenant), now_ms)

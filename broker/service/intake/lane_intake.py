@@ -65,7 +65,7 @@ class LaneIntake:
     @property
     def read_ahead_max(self) -> int:
         """See `headrace.broker.core.requests.registry.TicketRegistry.read_ahead_max`."""
-        return self._driver.core.register.read_ahead_max(self.lane)
+        return self._driver.core.registry.read_ahead_max(self.lane)
 
     async def begin(self, positions: dict[int, int], cautions: Mapping[int, CautiousRead] | None = None) -> None:
         """Take from these offsets on; the core has been promoted with progress that starts there.

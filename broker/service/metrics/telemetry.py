@@ -276,7 +276,7 @@ class Telemetry:
     def _lanes(self, core: Dispatch, now_ms: int) -> None:
         waiting: dict[str, list[int]] = {rule.name: [] for rule in core.rules.lanes}
         calling: Counter[str] = Counter()
-        for ticket in core.register.tickets():
+        for ticket in core.registry.tickets():
             if ticket.state is State.WAITING:
                 waiting[ticket.source.partition.lane].append(ticket.taken_ms)
             elif ticket.state is State.CALLING:

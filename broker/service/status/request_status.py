@@ -82,7 +82,7 @@ class RequestStatus:
 
     def _here(self, hashed: bytes, run: int | None, now_ms: int) -> Told:
         tickets = self._tickets(hashed, run)
-        open_now = [each for each in tickets if self.core.register.is_answering(each) or each.state is State.JOINED]
+        open_now = [each for each in tickets if self.core.registry.is_answering(each) or each.state is State.JOINED]
         if open_now:
             return self._report(open_now[0], now_ms)
         settled = self._settled_long_ago(hashed, run)
@@ -94,12 +94,12 @@ class RequestStatus:
         """Return the tickets of the request; the one that will answer for it comes first."""
         found = [
             ticket
-            for ticket in self.core.register.tickets()
+            for ticket in self.core.registry.tickets()
             if isinstance(ticket.content, Candidate)
             and ticket.content.identity.id_hash == hashed
             and run in {None, ticket.content.identity.run}
         ]
-        return sorted(found, key=lambda ticket: not self.core.register.is_answering(ticket))
+        return sorted(found, key=lambda ticket: not self.core.registry.is_answering(ticket))
 
     # ------------------------------------------------------------------ not in memory
 
@@ -123,8 +123,8 @@ class RequestStatus:
 
     def _unknown(self, now_ms: int) -> Told:
         """Return the state of an unknown request: it may still be in Kafka, behind a lane without room."""
-        register, wall_ms = self.core.register, self.core.wall_ms(now_ms)
-        full = {partition.lane for partition in register.progress if not register.room(partition)}
+        registry, wall_ms = self.core.registry, self.core.wall_ms(now_ms)
+        full = {partition.lane for partition in registry.progress if not registry.room(partition)}
         since = self.health.leading_since
         return {
             "state": "unknown",
@@ -155,7 +155,7 @@ class RequestStatus:
                 called_ms = None if cargo is None else cargo.called_ms
                 return told | {"state": "calling", "for_s": _seconds(called_ms, now_ms)}
             case State.JOINED:
-                first = self.core.register.answering(candidate.identity.id_hash)
+                first = self.core.registry.answering(candidate.identity.id_hash)
                 behind = None if first is None else self._report(first, now_ms)
                 return told | {"state": "joined", "behind": behind}
             case State.SETTLED:

@@ -94,7 +94,7 @@ class Status:
         }
 
     def _lane(self, name: str, now_ms: int) -> dict[str, Any]:
-        tickets = [ticket for ticket in self.core.register.tickets() if ticket.source.partition.lane == name]
+        tickets = [ticket for ticket in self.core.registry.tickets() if ticket.source.partition.lane == name]
         waiting = [ticket for ticket in tickets if ticket.state is State.WAITING]
         oldest_ms = min((ticket.taken_ms for ticket in waiting), default=now_ms)
         lag = self.lags.of(name, now_ms)

@@ -319,7 +319,7 @@ def held(process: DispatcherProcess) -> dict[str, int]:
     """What a leader has in memory."""
     core = process.made.core
     return {
-        "tickets": len(core.register),
+        "tickets": len(core.registry),
         "calls": len(core.flights),
         "cargo": len(process.made.hold.cargo),
         "held bytes": core.flights.held_bytes,

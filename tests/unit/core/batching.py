@@ -1,4 +1,4 @@
-"""Transactions made of a register and an outbox, for the tests of `headrace.broker.core.requests.transactions`."""
+"""Transactions made of a registry and an outbox, for the tests of `headrace.broker.core.requests.transactions`."""
 
 from collections.abc import Iterable
 
@@ -21,21 +21,21 @@ NOW = 1_000_000
 
 
 class Bench:
-    """A register with one partition, an outbox, and the transactions made of them."""
+    """A registry with one partition, an outbox, and the transactions made of them."""
 
     def __init__(self) -> None:
-        self.register = TicketRegistry(LANES)
-        self.register.replace_progress({place(): PartitionProgress(0), place("bulk"): PartitionProgress(0)})
+        self.registry = TicketRegistry(LANES)
+        self.registry.replace_progress({place(): PartitionProgress(0), place("bulk"): PartitionProgress(0)})
         self.outbox = Outbox()
         self.limits = Scheduler(LANES, budget)
-        self.batches = TransactionBuilder(self.outbox, self.register, window_ms=HOUR_MS)
+        self.batches = TransactionBuilder(self.outbox, self.registry, window_ms=HOUR_MS)
         self._offset = 0
 
     def decide(self, decision: Decision, name: str = "x", *, attempt: int = 0) -> Ticket:
         made = ticket(candidate(name, attempt=attempt), offset=self._offset)
         self._offset += 1
-        self.register.progress[place()].take(made.source.offset, 0)
-        self.register.add(made)
+        self.registry.progress[place()].take(made.source.offset, 0)
+        self.registry.add(made)
         self.outbox.add(Decided(made, decision, 10), NOW, at_once=False)
         return made
 

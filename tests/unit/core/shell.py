@@ -262,17 +262,17 @@ class Shell:
         """Whether the machine holds nothing at all."""
         core = self.core
         return not (
-            len(core.register)
-            or core.register._open
-            or core.register._joined
+            len(core.registry)
+            or core.registry._open
+            or core.registry._joined
             or core.flights
             or core.flights.held_bytes
             or core.flights._wanted
             or core.outbox
             or core.limits.waiting()
             or core.identities._open
-            or any(core.register._held.values())
-            or any(core.register._held_bytes.values())
+            or any(core.registry._held.values())
+            or any(core.registry._held_bytes.values())
         )
 
 

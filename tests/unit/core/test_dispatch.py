@@ -287,7 +287,7 @@ def test_what_rests_is_tried_once_more_when_the_drain_begins_and_not_when_it_end
     shell.post(Draining(shell.now_ms))
     assert let_it_rest(shell, number) == 0
     assert shell.core.idle
-    assert shell.core.outbox.holds(shell.core.register.tickets()[0])
+    assert shell.core.outbox.holds(shell.core.registry.tickets()[0])
 
 
 def test_an_unbelieved_limit_sends_one_call_ahead_and_then_the_rest() -> None:

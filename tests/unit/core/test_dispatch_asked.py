@@ -11,7 +11,7 @@ from tests.unit.core.specimens import LANES, verdict
 def test_until_when_a_ticket_waits_for_another_attempt_can_be_asked() -> None:
     shell = leading()
     number = shell.take()
-    (ticket,) = shell.core.register.tickets()
+    (ticket,) = shell.core.registry.tickets()
     assert shell.core.sleeps_until(ticket) is None
     shell.answer(number, verdict(Meaning.RATE_LIMITED, wait_ms=500))
     assert shell.core.sleeps_until(ticket) == shell.now_ms + 500

@@ -168,7 +168,7 @@ async def test_a_defect_in_the_call_of_one_request_fails_it_alone(seam: Seam, *,
     assert process.metric("headrace_contained_total", {"step": seam.step}) == 1
     assert process.metric("headrace_dead_letters_total", {"reason": "crashed"}) == 1
     assert process.rotten.calls[BAD] == 1
-    await until(lambda: process.core.idle and not process.core.register.tickets())
+    await until(lambda: process.core.idle and not process.core.registry.tickets())
     assert not any(desk.budget.inflight for desk in process.core.limits.limit_queues().values())
     assert process.core.flights.held_bytes == 0
     assert [entry.state for line in world.ledger() for entry in line.settled].count(LedgerState.FAILED) == 1

@@ -91,8 +91,8 @@ async def test_a_price_without_a_float_takes_neither_the_gauges_nor_the_status_a
     await warmed(world)
     world.upstream.is_cut = True
     world.submit("r", "standard")
-    await until(lambda: bool(process.core.register.tickets()))
-    (ticket,) = process.core.register.tickets()
+    await until(lambda: bool(process.core.registry.tickets()))
+    (ticket,) = process.core.registry.tickets()
     ticket.charge = 10**5_000
     queue = process.core.limits.limit_queues()["gpt-4o-mini"].lanes.queue("standard")
     queue.count, queue.waiting_tokens = 1, 10**5_000

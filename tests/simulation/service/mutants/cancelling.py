@@ -57,7 +57,7 @@ def a_cancel_leaves_a_call_alone() -> Patch:
     whole = Triage._cancel
 
     def heed(self: Triage, ticket: Ticket, cancel: CancelRecord, now_ms: int) -> None:
-        first = self._register.answering(cancel.id_hash)
+        first = self._registry.answering(cancel.id_hash)
         if first is not None and first.state is State.CALLING:
             _done(self, ticket, now_ms)
         else:

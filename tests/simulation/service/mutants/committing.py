@@ -160,7 +160,7 @@ def held_answers_are_dropped_at_a_promotion() -> Patch:
     whole = Succession._still_answers
 
     def still_answers(self: Succession, ticket: Ticket) -> bool:
-        if ticket.state is State.SETTLED and self._register.is_answering(ticket):
+        if ticket.state is State.SETTLED and self._registry.is_answering(ticket):
             self._identities.forget_open(ticket.candidate.identity)
             return False
         return whole(self, ticket)
@@ -189,7 +189,7 @@ def a_settled_ticket_stays() -> Patch:
 
     def drop(self: Settling, ticket: Ticket) -> bytes | None:
         whole(self, ticket)
-        self.register.add(ticket)
+        self.registry.add(ticket)
         return None
 
     return patch.object(Settling, "drop", drop)

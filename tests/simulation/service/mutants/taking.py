@@ -51,7 +51,7 @@ def a_partition_that_was_added_begins_at_its_end() -> Patch:
         found = await whole(self, partitions)
         for number in set(found) - set(partitions):
             end = (await self.log.bounds([number]))[number][1]
-            self._driver.core.register.progress[LanePartition(self.lane, number)] = PartitionProgress(end)
+            self._driver.core.registry.progress[LanePartition(self.lane, number)] = PartitionProgress(end)
             self.log.rewind(number, end)
         return found
 

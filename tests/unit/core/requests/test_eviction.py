@@ -191,7 +191,7 @@ def test_an_answer_for_nobody_that_cannot_be_heard_changes_nothing() -> None:
 def test_what_was_decided_before_the_exception_stays_decided() -> None:
     rig = Rig()
     number = rig.take()
-    ticket = rig.core.register.tickets()[0]
+    ticket = rig.core.registry.tickets()[0]
     rig.answer(number)
     rig.core._eviction.evict(ticket, RuntimeError(), rig.now_ms)
     rig.settle_all()
@@ -201,7 +201,7 @@ def test_what_was_decided_before_the_exception_stays_decided() -> None:
 def test_a_ticket_in_a_call_that_was_sent_has_its_call_cut_off() -> None:
     rig = Rig()
     number = rig.take()
-    (ticket,) = rig.core.register.tickets()
+    (ticket,) = rig.core.registry.tickets()
     rig.core._eviction.evict(ticket, RuntimeError(), rig.now_ms)
     rig.carry_out()
     assert rig.cancelled == [rig.calls[number].call]
@@ -217,7 +217,7 @@ def test_a_duplicate_a_cancel_and_rubbish_are_taken_out_as_well() -> None:
     rubbish = rig.take(Garbage(None, "No JSON."))
     cancel = rig.take(CancelRecord(identity("y").id_hash, WALL_MS), partition=place("control"))
     parked = rig.take(Garbage(identity("z"), "No.", "invalid_request"))
-    tickets = {ticket.number: ticket for ticket in rig.core.register.tickets()}
+    tickets = {ticket.number: ticket for ticket in rig.core.registry.tickets()}
     for number in (rubbish, cancel, parked):
         rig.core.outbox._waiting.pop(tickets[number])
     for number in (duplicate, rubbish, cancel, parked):
@@ -234,10 +234,10 @@ def test_a_waiter_that_is_being_judged_and_one_that_was_never_noted_can_be_taken
     rig = Rig()
     rig.take("x")
     duplicate = rig.take("x")
-    tickets = {ticket.number: ticket for ticket in rig.core.register.tickets()}
-    waited = rig.core.register.take_waiting(identity("x").id_hash)
+    tickets = {ticket.number: ticket for ticket in rig.core.registry.tickets()}
+    waited = rig.core.registry.take_waiting(identity("x").id_hash)
     assert waited == [tickets[duplicate]]
-    rig.core.register.remove(tickets[duplicate])
+    rig.core.registry.remove(tickets[duplicate])
     rig.core._eviction.evict(tickets[duplicate], RuntimeError(), rig.now_ms)
     rig.settle_all()
     assert rig.decisions(duplicate) == [Discard()]
@@ -255,10 +255,10 @@ def test_books_that_do_not_agree_end_the_process() -> None:
             rig.core._eviction.inspect(RuntimeError())
         assert isinstance(caught.value.__cause__, RuntimeError)
 
-    disturbed(lambda rig: rig.core.register._held.update(standard=7))
+    disturbed(lambda rig: rig.core.registry._held.update(standard=7))
     disturbed(lambda rig: setattr(rig.core.limits, "_waiting", 7))
     disturbed(lambda rig: setattr(rig.core.flights, "held_bytes", 7))
-    disturbed(lambda rig: setattr(rig.core.register.tickets()[0], "state", State.WAITING))
+    disturbed(lambda rig: setattr(rig.core.registry.tickets()[0], "state", State.WAITING))
     disturbed(lambda rig: rig.core.flights._flights.clear())
     disturbed(lambda rig: rig.core.identities.open(identity("nobody"), 0))
     disturbed(lambda rig: setattr(rig.core.limits.limit_queues()["gpt"].lanes.queue("standard"), "waiting_tokens", 7))
@@ -268,7 +268,7 @@ def test_a_ticket_that_cannot_be_taken_out_ends_the_process() -> None:
     rig = Rig()
     rig.take("called")
     number = rig.take(candidate("waits", charge=60_000))
-    (ticket,) = [each for each in rig.core.register.tickets() if each.number == number]
+    (ticket,) = [each for each in rig.core.registry.tickets() if each.number == number]
     rig.core.limits.limit_queues()["gpt"].lanes.queue("standard").remove(ticket)
     ticket.queued = True
     with pytest.raises(UnsoundError, match="cannot be taken out"):
@@ -311,7 +311,7 @@ def test_a_parked_request_that_is_being_failed_for_its_deadline_is_open_without_
 def test_its_copy_that_is_taken_out_leaves_it_open_until_it_has_failed() -> None:
     rig = overdue_under_way()
     copy = rig.take(candidate("x", attempt=2))
-    ticket = next(each for each in rig.core.register.tickets() if each.number == copy)
+    ticket = next(each for each in rig.core.registry.tickets() if each.number == copy)
     rig.core._eviction.evict(ticket, RuntimeError(), rig.now_ms)
     rig.all_others_are_answered()
     assert rig.decisions(copy) == [Discard(returned=True, overdue=True)], "its outcome is in the transaction under way"

@@ -35,13 +35,13 @@ class Bench:
     """Two lanes whose buffers hold ten, and whoever waits in them."""
 
     def __init__(self, lanes: tuple[LaneRule, ...] = LANES, tenants: Tenants | None = None) -> None:
-        self.register = TicketRegistry(lanes)
+        self.registry = TicketRegistry(lanes)
         self.limits = Scheduler(lanes, budget, tenants)
         self.outbox = Outbox()
         flights = CallsInFlight(inflight_max=10, held_bytes_max=1 << 30)
-        self.settling = Settling(self.register, self.limits, flights, self.outbox, first_lane="urgent")
+        self.settling = Settling(self.registry, self.limits, flights, self.outbox, first_lane="urgent")
         settings = rules(lanes=lanes, parked_bytes_max=900)
-        self.holding = ParkingPolicy(self.register, self.limits, self.settling, settings, decided=self.outbox.__len__)
+        self.holding = ParkingPolicy(self.registry, self.limits, self.settling, settings, decided=self.outbox.__len__)
         self._offset = 0
 
     def enqueue(self, count: int, limit: str = "shut", *, lane: str = "standard", **fields: int) -> list[Ticket]:
@@ -52,7 +52,7 @@ class Bench:
             one = ticket(content, lane=lane, offset=self._offset, size=size)
             self._offset += 1
             fields["size"] = size
-            self.register.add(one)
+            self.registry.add(one)
             self.limits.enqueue(one, NOW)
             made.append(one)
         self.holding.request_check()
@@ -214,9 +214,9 @@ def test_turns_that_have_passed_are_forgotten() -> None:
         bench.enqueue(6, name)
         bench.pause(name, NOW + 70_000)
         bench.relieve()
-        for each in list(bench.register.tickets()):
+        for each in list(bench.registry.tickets()):
             bench.settling.withdraw(each, 0)
-            bench.register.remove(each)
+            bench.registry.remove(each)
         del bench.limits.limit_queues()[name]
     assert len(bench.holding._next_return_ms) == 20
     bench.enqueue(6)
@@ -357,7 +357,7 @@ def cramped(bench: Bench) -> None:
     for offset in (*range(600), 8 * MAP_BYTES_MAX - CRAMPED_BELOW):
         progress.take(offset, 0)
     assert 0 < progress.room() < CRAMPED_BELOW
-    bench.register.progress[place()] = progress
+    bench.registry.progress[place()] = progress
 
 
 def test_whoever_waits_in_vain_leaves_a_partition_whose_map_is_full() -> None:
@@ -377,7 +377,7 @@ def test_whoever_waits_in_vain_leaves_a_partition_whose_map_is_full() -> None:
 
 def test_a_partition_with_room_keeps_them() -> None:
     bench = Bench()
-    bench.register.progress[place()] = PartitionProgress(0)
+    bench.registry.progress[place()] = PartitionProgress(0)
     bench.enqueue(3)
     bench.pause()
     bench.holding.request_check(committed=True)

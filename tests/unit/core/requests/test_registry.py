@@ -14,7 +14,7 @@ P0 = place()
 SMALL = LaneRule("standard", 0, 0, 0, 3, 100)
 
 
-def register(*, next_offset: int = 0) -> TicketRegistry:
+def registry(*, next_offset: int = 0) -> TicketRegistry:
     made = TicketRegistry([SMALL])
     made.replace_progress({P0: PartitionProgress(next_offset)})
     return made
@@ -28,7 +28,7 @@ def took(made: TicketRegistry, offset: int, name: str = "x", *, size: int = 10) 
 
 
 def test_a_new_record_is_wanted_and_one_in_memory_is_skipped() -> None:
-    made = register()
+    made = registry()
     assert made.want(Source(P0, 0)) is Want.TAKE
     took(made, 0)
     assert made.want(Source(P0, 0)) is Want.SKIP
@@ -36,13 +36,13 @@ def test_a_new_record_is_wanted_and_one_in_memory_is_skipped() -> None:
 
 
 def test_a_partition_that_is_not_ours_is_not_read() -> None:
-    made = register()
+    made = registry()
     assert made.want(Source(place("standard", 9), 0)) is Want.FULL
     assert made.room(place("standard", 9)) == 0
 
 
 def test_a_record_whose_map_might_not_fit_stops_its_partition() -> None:
-    made = register()
+    made = registry()
     took(made, 0)
     assert made.want(Source(P0, 10_000_000)) is Want.TAKE  # two open offsets fit however far apart
     progress = PartitionProgress(0)
@@ -53,7 +53,7 @@ def test_a_record_whose_map_might_not_fit_stops_its_partition() -> None:
 
 
 def test_room_is_bounded_by_count_and_by_bytes_and_comes_back() -> None:
-    made = register()
+    made = registry()
     assert made.room(P0) == 3
     first = took(made, 0, size=40)
     took(made, 1, size=40)
@@ -70,19 +70,19 @@ def test_room_is_bounded_by_count_and_by_bytes_and_comes_back() -> None:
 
 
 def test_a_leader_reads_no_further_ahead_than_its_buffer_and_a_marker_behind_each_record() -> None:
-    assert register().read_ahead_max("standard") == 6
-    assert register().read_ahead_max(CONTROL) == 2 * CONTROL_BUFFER_MAX
+    assert registry().read_ahead_max("standard") == 6
+    assert registry().read_ahead_max(CONTROL) == 2 * CONTROL_BUFFER_MAX
 
 
 def test_bytes_alone_close_a_lane() -> None:
-    made = register()
+    made = registry()
     took(made, 0, size=100)
     assert made.room(P0) == 0
 
 
 def test_a_lane_is_crowded_when_more_than_half_of_its_buffer_is_in_use_by_count_or_by_bytes() -> None:
-    assert register().crowded() == []
-    made = register()
+    assert registry().crowded() == []
+    made = registry()
     made.add(Ticket(TicketNumber(900), Source(place(CONTROL), 0), 10**9, 0, CancelRecord(b"c" * 16, 0)))
     took(made, 0)
     assert made.crowded() == []
@@ -98,7 +98,7 @@ def test_a_lane_is_crowded_when_more_than_half_of_its_buffer_is_in_use_by_count_
 
 
 def test_a_partition_is_cramped_when_its_map_has_hardly_any_room() -> None:
-    made = register()
+    made = registry()
     assert made.cramped() == []
     for offset in (*range(600), 8 * MAP_BYTES_MAX - CRAMPED_BELOW):
         made.progress[P0].take(offset, 0)
@@ -106,7 +106,7 @@ def test_a_partition_is_cramped_when_its_map_has_hardly_any_room() -> None:
 
 
 def test_one_ticket_answers_for_its_id() -> None:
-    made = register()
+    made = registry()
     first, other = took(made, 0), took(made, 1)
     made.open(first)
     assert (made.is_answering(first), made.is_answering(other)) == (True, False)
@@ -134,7 +134,7 @@ def test_the_control_topic_is_read_like_a_lane_with_a_buffer_of_its_own() -> Non
 
 
 def test_garbage_answers_for_nobody() -> None:
-    made = register()
+    made = registry()
     garbage = Ticket(TicketNumber(0), Source(P0, 0), 1, 0, Garbage(None, "No JSON."))
     made.add(garbage)
     assert not made.is_answering(garbage)
@@ -143,7 +143,7 @@ def test_garbage_answers_for_nobody() -> None:
 
 
 def test_duplicates_part_together_in_the_order_in_which_they_came() -> None:
-    made = register()
+    made = registry()
     first, second, third = (took(made, offset) for offset in range(3))
     made.open(first)
     made.add_waiting(second)
@@ -155,7 +155,7 @@ def test_duplicates_part_together_in_the_order_in_which_they_came() -> None:
 
 
 def test_a_duplicate_that_leaves_alone_is_not_remembered() -> None:
-    made = register()
+    made = registry()
     first, second = took(made, 0), took(made, 1)
     made.add_waiting(first)
     made.add_waiting(second)
@@ -165,7 +165,7 @@ def test_a_duplicate_that_leaves_alone_is_not_remembered() -> None:
 
 
 def test_a_transaction_stores_the_maps_it_changes_and_no_other() -> None:
-    made = register()
+    made = registry()
     other = place("standard", 1)
     made.progress[other] = PartitionProgress(7)
     made.stored(1)
@@ -181,14 +181,14 @@ def test_a_transaction_stores_the_maps_it_changes_and_no_other() -> None:
 
 
 def test_the_end_of_a_lost_range_closes_nothing_twice() -> None:
-    made = register()
+    made = registry()
     assert made.progress[P0].lose_below(5) == range(5)
     made.finish(Source(P0, 0))
     assert made.stored(1)[P0].offset == 5
 
 
 def test_new_progress_names_the_tickets_that_are_settled_or_somebody_elses() -> None:
-    made = register()
+    made = registry()
     made.progress[place("standard", 1)] = PartitionProgress(0)
     done, kept, ahead = took(made, 0), took(made, 1), took(made, 2)
     moved = ticket(candidate("m"))
@@ -206,7 +206,7 @@ def test_new_progress_names_the_tickets_that_are_settled_or_somebody_elses() -> 
 
 
 def test_whoever_leaves_says_whether_it_was_to_answer_for_its_id() -> None:
-    made = register()
+    made = registry()
     first, second = took(made, 0), took(made, 1)
     made.open(first)
     made.add_waiting(second)
@@ -220,7 +220,7 @@ def _parts(progress: PartitionProgress) -> tuple[int, str]:
 
 
 def test_a_follower_knows_no_progress_and_forgets_it_only_when_no_ticket_is_left() -> None:
-    made = register()
+    made = registry()
     taken = took(made, 0)
     with pytest.raises(AssertionError):
         made.clear()
@@ -234,95 +234,95 @@ def test_a_follower_knows_no_progress_and_forgets_it_only_when_no_ticket_is_left
 WIDE = LaneRule("wide", 0, 0, 0, 1_000, 100_000)
 
 
-def filled(register: TicketRegistry, partition: LanePartition, *, size: int = 10) -> int:
+def filled(registry: TicketRegistry, partition: LanePartition, *, size: int = 10) -> int:
     """Take all that there is room for; how much that was."""
     taken = 0
-    while (room := register.room(partition)) > 0:
+    while (room := registry.room(partition)) > 0:
         for _ in range(room):
-            register.add(ticket(lane="wide", number=partition.number, size=size))
+            registry.add(ticket(lane="wide", number=partition.number, size=size))
         taken += room
     return taken
 
 
 def test_no_partition_fills_the_whole_buffer_and_who_comes_to_another_finds_room() -> None:
-    register = TicketRegistry([WIDE])
-    register.progress = {place("wide", number): PartitionProgress(0) for number in range(3)}
-    assert filled(register, place("wide", 0)) == 800
-    assert filled(register, place("wide", 1)) == 160
-    assert filled(register, place("wide", 2)) == 32
+    registry = TicketRegistry([WIDE])
+    registry.progress = {place("wide", number): PartitionProgress(0) for number in range(3)}
+    assert filled(registry, place("wide", 0)) == 800
+    assert filled(registry, place("wide", 1)) == 160
+    assert filled(registry, place("wide", 2)) == 32
 
 
 def test_partitions_with_a_backlog_come_to_hold_the_same() -> None:
-    register = TicketRegistry([WIDE])
-    register.progress = {place("wide", number): PartitionProgress(0) for number in range(2)}
+    registry = TicketRegistry([WIDE])
+    registry.progress = {place("wide", number): PartitionProgress(0) for number in range(2)}
     for number in range(2):
-        filled(register, place("wide", number))
+        filled(registry, place("wide", number))
     for _ in range(2_000):
-        register.remove(register.tickets()[0])
+        registry.remove(registry.tickets()[0])
         for number in range(2):
-            filled(register, place("wide", number))
-    held = [sum(each.source.partition.number == number for each in register.tickets()) for number in range(2)]
+            filled(registry, place("wide", number))
+    held = [sum(each.source.partition.number == number for each in registry.tickets()) for number in range(2)]
     assert held == pytest.approx([444, 444], abs=5)
 
 
 def test_partitions_with_a_backlog_hold_alike_and_are_served_alike_by_bytes_however_large_their_records_are() -> None:
-    register = TicketRegistry([WIDE])
-    register.progress = {place("wide", number): PartitionProgress(0) for number in range(2)}
+    registry = TicketRegistry([WIDE])
+    registry.progress = {place("wide", number): PartitionProgress(0) for number in range(2)}
     sizes, served = (10, 50), [0, 0]
     for step in range(6_000):
         if step:
-            first = register.tickets()[0]
-            register.remove(first)
+            first = registry.tickets()[0]
+            registry.remove(first)
             served[first.source.partition.number] += first.bytes if step > 3_000 else 0
         for number, size in enumerate(sizes):
-            filled(register, place("wide", number), size=size)
-    held = [sum(each.bytes for each in register.tickets() if each.bytes == size) for size in sizes]
+            filled(registry, place("wide", number), size=size)
+    held = [sum(each.bytes for each in registry.tickets() if each.bytes == size) for size in sizes]
     assert held[1] / held[0] == pytest.approx(1, abs=0.2)
     assert served[1] / served[0] == pytest.approx(1, abs=0.2)
 
 
 def test_bytes_are_left_to_other_partitions_too() -> None:
-    register = TicketRegistry([WIDE])
-    register.progress = {place("wide", number): PartitionProgress(0) for number in range(2)}
+    registry = TicketRegistry([WIDE])
+    registry.progress = {place("wide", number): PartitionProgress(0) for number in range(2)}
     for _ in range(9):
-        register.add(ticket(lane="wide", size=10_000))
-    assert register.room(place("wide", 0)) == 0
-    assert register.room(place("wide", 1)) > 0
+        registry.add(ticket(lane="wide", size=10_000))
+    assert registry.room(place("wide", 0)) == 0
+    assert registry.room(place("wide", 1)) > 0
 
 
 def test_it_is_sound_while_its_counts_and_ids_are_those_of_its_tickets() -> None:
-    register = TicketRegistry(LANES)
-    register.replace_progress({place(): PartitionProgress(0)})
+    registry = TicketRegistry(LANES)
+    registry.replace_progress({place(): PartitionProgress(0)})
     first, duplicate, stranger = ticket(), ticket(), ticket()
     for each in (first, duplicate):
-        register.add(each)
-    register.open(first)
-    register.add_waiting(duplicate)
-    assert register.holds(first)
-    assert not register.holds(stranger)
-    assert register.is_sound()
-    register.remove_waiting(duplicate)
-    register.add_waiting(stranger)
-    assert not register.is_sound(), "somebody waits that is not there"
-    register.remove_waiting(stranger)
-    assert register.is_sound()
-    register.open(stranger)
-    assert not register.is_sound(), "somebody answers that is not there"
-    register.open(first)
-    register._held["bulk"] += 1
-    assert not register.is_sound()
-    register._held["bulk"] -= 1
-    register._held_bytes["bulk"] += 1
-    assert not register.is_sound()
+        registry.add(each)
+    registry.open(first)
+    registry.add_waiting(duplicate)
+    assert registry.holds(first)
+    assert not registry.holds(stranger)
+    assert registry.is_sound()
+    registry.remove_waiting(duplicate)
+    registry.add_waiting(stranger)
+    assert not registry.is_sound(), "somebody waits that is not there"
+    registry.remove_waiting(stranger)
+    assert registry.is_sound()
+    registry.open(stranger)
+    assert not registry.is_sound(), "somebody answers that is not there"
+    registry.open(first)
+    registry._held["bulk"] += 1
+    assert not registry.is_sound()
+    registry._held["bulk"] -= 1
+    registry._held_bytes["bulk"] += 1
+    assert not registry.is_sound()
 
 
 def test_it_is_sound_with_tickets_that_take_more_of_their_buffer_than_they_weigh() -> None:
-    register = TicketRegistry(LANES)
-    register.replace_progress({place(): PartitionProgress(0)})
+    registry = TicketRegistry(LANES)
+    registry.replace_progress({place(): PartitionProgress(0)})
     heavy = ticket()
     heavy.buffer_bytes = heavy.bytes + 3_500
-    register.add(heavy)
-    assert register.is_sound()
+    registry.add(heavy)
+    assert registry.is_sound()
 
 
 def test_a_small_lane_is_crowded_however_large_the_others_are() -> None:
@@ -344,7 +344,7 @@ def test_a_small_lane_is_crowded_however_large_the_others_are() -> None:
 
 
 def test_the_last_byte_that_is_free_lets_one_more_partition_begin() -> None:
-    made, other = register(), place("standard", 1)
+    made, other = registry(), place("standard", 1)
     made.replace_progress({P0: PartitionProgress(0), other: PartitionProgress(0)})
     took(made, 0, size=99)
     assert (made.room(P0), made.room(other) > 0) == (0, True)

@@ -20,15 +20,15 @@ class Bench:
     """Every part that may hold a ticket."""
 
     def __init__(self, lanes: Sequence[LaneRule] = LANES) -> None:
-        self.register = TicketRegistry(lanes)
+        self.registry = TicketRegistry(lanes)
         self.limits = Scheduler(lanes, budget)
         self.flights = CallsInFlight(inflight_max=10, held_bytes_max=1 << 30)
         self.outbox = Outbox()
-        self.settling = Settling(self.register, self.limits, self.flights, self.outbox, first_lane="urgent")
+        self.settling = Settling(self.registry, self.limits, self.flights, self.outbox, first_lane="urgent")
 
     def waiting(self, *, lane: str = "standard", order: bytes = b"") -> Ticket:
         made = ticket(candidate(order=order), lane=lane, size=700)
-        self.register.add(made)
+        self.registry.add(made)
         self.limits.enqueue(made, NOW)
         return made
 
@@ -96,10 +96,10 @@ def test_a_call_of_a_serial_lane_that_is_cancelled_lets_the_next_of_its_key_star
 def test_a_duplicate_leaves_its_like() -> None:
     bench = Bench()
     made = ticket()
-    bench.register.add(made)
-    bench.register.add_waiting(made)
+    bench.registry.add(made)
+    bench.registry.add_waiting(made)
     bench.settling.withdraw(made, 0)
-    assert bench.register.take_waiting(made.candidate.identity.id_hash) == []
+    assert bench.registry.take_waiting(made.candidate.identity.id_hash) == []
 
 
 def test_what_is_decided_can_be_decided_otherwise() -> None:
@@ -120,4 +120,4 @@ def test_who_is_dropped_is_forgotten_by_everybody() -> None:
     bench.settling.commands.clear()
     bench.settling.drop(made)
     assert bench.settling.commands == [Forget(made.number)]
-    assert (len(bench.register), bench.flights.held_bytes) == (0, 0)
+    assert (len(bench.registry), bench.flights.held_bytes) == (0, 0)

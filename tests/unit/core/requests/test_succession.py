@@ -268,4 +268,4 @@ def test_who_stands_by_fails_nothing_and_knows_no_partition_any_more() -> None:
     shell = failing_what_is_overdue()
     shell.stand_by()
     assert shell.is_empty()
-    assert shell.core.register.progress == {}
+    assert shell.core.registry.progress == {}

@@ -147,7 +147,7 @@ def test_an_unknown_transaction_is_made_again_whole() -> None:
     bench.batches.interrupt()
     stored = PartitionProgress(0)
     stored.take(0, 0)
-    bench.register.replace_progress({place(): stored})
+    bench.registry.replace_progress({place(): stored})
     again = bench.begin()
     assert again.serial > unknown.serial
     assert again.settlements == unknown.settlements
@@ -275,8 +275,8 @@ def test_every_partition_is_stored_in_time_however_little_there_is_to_say() -> N
 def test_what_is_known_of_a_copy_stands_in_the_ledger_and_is_known_once_that_is_committed() -> None:
     bench = settled_bench()
     made = ticket(replace(candidate("a", deadline_ms=60_001), name="a"))
-    bench.register.progress[place()].take(made.source.offset, 0)
-    bench.register.add(made)
+    bench.registry.progress[place()].take(made.source.offset, 0)
+    bench.registry.add(made)
     bench.outbox.add(Decided(made, Park("quota", "Later.", NOW + 5, 4, 0), 10), NOW, at_once=False)
     bench.decide(Complete(), "b")
     told = Awaited(identity("c"), 800, "c")

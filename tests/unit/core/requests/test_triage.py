@@ -284,7 +284,7 @@ def test_attempts_are_believed_where_the_ledger_says_that_the_request_is_parked(
         shell.answer(shell.take(), LIMITED)
         shell.commit()
     number = shell.take(tried(attempt=attempt, failures=failures))
-    ticket = shell.core.register.answering(ID)
+    ticket = shell.core.registry.answering(ID)
     assert ticket is not None
     assert (ticket.number, ticket.candidate.attempt, ticket.failures) == (number, *taken)
     shell.wait(1_000)
@@ -299,6 +299,6 @@ def test_the_attempts_of_a_replay_are_not_believed_where_the_run_before_it_has_f
     shell.answer(shell.take(), verdict(Meaning.REJECTED))
     shell.commit()
     shell.take(candidate("x", run=1, attempt=9))
-    ticket = shell.core.register.answering(ID)
+    ticket = shell.core.registry.answering(ID)
     assert ticket is not None
     assert ticket.candidate.attempt == 0

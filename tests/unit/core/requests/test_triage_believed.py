@@ -24,12 +24,12 @@ class Bench:
 
     def __init__(self) -> None:
         self.identities = DedupeTable(window_ms=HOUR_MS, ids_max=1_000)
-        self.register = TicketRegistry(LANES)
+        self.registry = TicketRegistry(LANES)
         self.limits = Scheduler(LANES, budget)
         self.outbox = Outbox()
         flights = CallsInFlight(inflight_max=10, held_bytes_max=1 << 30)
-        settling = Settling(self.register, self.limits, flights, self.outbox, first_lane="urgent")
-        self.reception = Triage(self.register, self.identities, self.limits, Timers(), settling)
+        settling = Settling(self.registry, self.limits, flights, self.outbox, first_lane="urgent")
+        self.reception = Triage(self.registry, self.identities, self.limits, Timers(), settling)
         self._number = 0
 
     def triage(self, content: Candidate | Garbage | CancelRecord) -> Ticket:

@@ -125,7 +125,7 @@ def test_it_keeps_what_the_record_said_and_is_a_first_submission_without_a_call(
     shell = contesting()
     shell.take("x")
     number = shell.take_at(Source(P1, 0), candidate("x", body="else", run=2, attempt=3))
-    ticket = next(each for each in shell.core.register.tickets() if each.number == number)
+    ticket = next(each for each in shell.core.registry.tickets() if each.number == number)
     assert ticket.candidate.identity == identity(OWN, body="else")
     assert (ticket.candidate.attempt, ticket.candidate.model) == (0, OTHER.model)
     again = ticket.fresh_copy().content

@@ -212,8 +212,8 @@ async def test_a_lane_holds_no_more_decoded_bytes_than_its_buffer_and_one_record
     for number in range(40):
         world.submit(f"r{number}", "standard", metadata={str(key): {} for key in range(9_000)})
     await asyncio.sleep(30)
-    held = process.core.register._held_bytes["standard"]
-    heaviest = max(ticket.buffer_bytes for ticket in process.core.register.tickets())
+    held = process.core.registry._held_bytes["standard"]
+    heaviest = max(ticket.buffer_bytes for ticket in process.core.registry.tickets())
     assert heaviest > 1_000_000
     assert held <= buffer_max + heaviest
     await process.kill()
@@ -260,8 +260,8 @@ async def test_large_records_of_a_partition_are_handed_over_in_their_order() -> 
     for number in range(12):
         size = 2 * OFFLOADED_ABOVE_BYTES if number % 2 else 10
         world.submit(f"r{number}", "standard", metadata={"x": "y" * size})
-    await until(lambda: len(process.core.register.tickets()) == 12)
-    taken = sorted(process.core.register.tickets(), key=lambda ticket: ticket.number)
+    await until(lambda: len(process.core.registry.tickets()) == 12)
+    taken = sorted(process.core.registry.tickets(), key=lambda ticket: ticket.number)
     assert [ticket.source.offset for ticket in taken] == list(range(12))
     await process.kill()
 

@@ -46,7 +46,7 @@ async def test_an_unreadable_batch_is_one_loss_and_the_records_behind_it_come() 
     assert rig.taken == [(0, 0), (0, 1), (0, 5)]
     (lost,) = rig.events(Lost)
     assert (lost.offset, lost.removed) == (5, False)
-    progress = rig.core.register.progress[LanePartition("standard", 0)]
+    progress = rig.core.registry.progress[LanePartition("standard", 0)]
     assert done_of(progress, range(6)) == [2, 3, 4]
     await rig.intake.halt()
 
@@ -60,7 +60,7 @@ async def test_an_unreadable_batch_at_the_end_is_not_met_again_after_a_promotion
     world.kafka.logs(rig.topic)[0].damage(0, 2)
     await rig.promoted()
     await until(lambda: bool(rig.events(Lost)))
-    assert rig.core.register.progress[LanePartition("standard", 0)].next_offset == 3
+    assert rig.core.registry.progress[LanePartition("standard", 0)].next_offset == 3
     await rig.intake.halt()
 
 
@@ -86,7 +86,7 @@ async def test_no_timestamp_of_a_producer_ends_the_intake(timestamp_ms: int) -> 
     value = b'{"id": "odd", "body": {"model": "gpt-4o-mini", "messages": []}}'
     world.kafka.append(rig.topic, Record(None, value), partition=0, at_ms=timestamp_ms)
     await until(lambda: rig.taken == [(0, 0)])
-    assert rig.core.register.progress[LanePartition("standard", 0)].store(1).metadata
+    assert rig.core.registry.progress[LanePartition("standard", 0)].store(1).metadata
     world.submit("b", "standard")
     await until(lambda: rig.taken == [(0, 0), (0, 1)])
     (cargo,) = [cargo for cargo in rig.driver.hold.cargo.values() if cargo.source.offset == 0]

@@ -153,7 +153,7 @@ async def test_a_record_whose_map_does_not_fit_is_read_again_when_it_does() -> N
     assert rig.log.taken - asked < 20, "a record that does not fit is asked for again and again"
     assert rig.driver.core.room(LanePartition("standard", 0)) > 0, "it is the gap that does not fit"
     assert rig.log.position(0) == before + gap
-    progress = rig.core.register.progress[LanePartition("standard", 0)]
+    progress = rig.core.registry.progress[LanePartition("standard", 0)]
     for offset in range(10):
         finish(progress, offset)
     await until(lambda: len(rig.taken) == before + 2)

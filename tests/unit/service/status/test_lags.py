@@ -54,7 +54,7 @@ async def backlogged(world: World, made: type[Process] = Process) -> Process:
     await led(process)
     for number in range(5 * TAKEN):
         world.submit(f"r{number}", "bulk", number % 2)
-    await until(lambda: len(process.core.register.tickets()) > 0)
+    await until(lambda: len(process.core.registry.tickets()) > 0)
     await asyncio.sleep(1)
     return process
 
@@ -67,7 +67,7 @@ async def test_the_lag_is_what_was_not_taken_and_grows_older_until_it_is_asked_a
     await lags.measure()
     lag = lags.of("bulk", world.clock.now_ms())
     assert lag is not None
-    assert lag.requests == 5 * TAKEN - len(process.core.register.tickets()) >= 4 * TAKEN
+    assert lag.requests == 5 * TAKEN - len(process.core.registry.tickets()) >= 4 * TAKEN
     await asyncio.sleep(7)
     aged = lags.of("bulk", world.clock.now_ms())
     assert aged is not None

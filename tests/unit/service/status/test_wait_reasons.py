@@ -34,7 +34,7 @@ class Asked(Shell):
         """A request that has come in, called or not."""
         content = candidate(name or f"r{self._number}", charge=charge, **fields)
         number = self.take(content, partition=place(lane))
-        return next(each for each in self.core.register.tickets() if each.number == number)
+        return next(each for each in self.core.registry.tickets() if each.number == number)
 
     def why(self, ticket: Ticket) -> list[dict[str, Any]]:
         assert ticket.queued, "it was called"
