@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headrace.broker.core.answers.base_url import AnswerForm, look_of
+from headrace.broker.core.answers.base_url import AnswerForm, form_of
 from headrace.broker.core.answers.error_body import answer_of, error_in
 from headrace.broker.core.answers.numbers import http_date_s, parse_duration_ms
 from headrace.broker.core.answers.rate_limit_headers import (
@@ -71,7 +71,7 @@ def test_any_answer_is_judged_without_raising(
 ) -> None:
     answer = Answer(status, headers, *words, message)
     check(judge(answer))
-    assert look_of(answer) is not AnswerForm.ANSWER
+    assert form_of(answer) is not AnswerForm.ANSWER
 
 
 def check(verdict: Verdict) -> None:
@@ -123,7 +123,7 @@ def mangled(text: str, dice: random.Random) -> str:
 def test_twelve_thousand_mangled_answers_are_judged_and_none_gives_its_text_away() -> None:
     meanings, looks = set(), set()
     for answer in variants(random.Random(7)):
-        looks.add(look_of(answer))
+        looks.add(form_of(answer))
         for verdict in (judge(answer), wrong_server(answer), unknown_server(answer)):
             check(verdict)
             told = f"{verdict.sentence} {verdict.shape} {verdict.limit}"

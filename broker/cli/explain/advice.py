@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 from headrace.broker.cli.amounts import spoken_s
-from headrace.broker.core.answers.base_url import AnswerForm, look_of
+from headrace.broker.core.answers.base_url import AnswerForm, form_of
 from headrace.broker.core.answers.rate_limit_headers import DAY_MS, HOUR_MS, MINUTE_MS, MONTH_MS, SECOND_MS
 from headrace.broker.core.answers.rate_limit_messages import StatedLimit
 from headrace.broker.core.answers.verdict import Answer, Fault, Meaning, Verdict, is_word
@@ -48,7 +48,7 @@ def what_it_means(answer: Answer, verdict: Verdict) -> str:
 
 def _is_missing(answer: Answer) -> bool:
     """Return whether a 404 or 405 did not come from the API; only other answers show which server wrote it."""
-    return look_of(answer) is AnswerForm.MISSING
+    return form_of(answer) is AnswerForm.MISSING
 
 
 def what_headrace_does(answer: Answer, verdict: Verdict) -> str:

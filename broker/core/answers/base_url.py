@@ -1,7 +1,7 @@
 """Detection of a server at the base URL that is not OpenAI's API but another one, configured by mistake.
 
 Another HTTP server answers 404 to every request. If each 404 were taken for its request's fault, all lanes would be
-emptied into the dead letters within seconds. So each answer is examined for which server wrote it (`look_of`). The
+emptied into the dead letters within seconds. So each answer is examined for which server wrote it (`form_of`). The
 effect on the request depends on what is known of the base URL and of the models (`Addressee`):
 
 - Before any call to this base URL has been answered, an answer that the API did not write fails no request: neither
@@ -63,7 +63,7 @@ _RPC_CODE: Final = re.compile(r"-\d+")
 _REFUSES: Final = frozenset({401, 403, 407})
 
 
-def look_of(answer: Answer) -> AnswerForm:
+def form_of(answer: Answer) -> AnswerForm:
     """Return what a refusal, or a call without an answer, shows of the server. Never raises."""
     status = answer.status
     if status is None:
@@ -139,23 +139,23 @@ class Addressee:
         self._gone: str | None = None  # the first unknown model before any answer
         self._all_gone = False
 
-    def observe(self, model: str, look: AnswerForm, sent_ms: int, now_ms: int) -> Ruling:
+    def observe(self, model: str, form: AnswerForm, sent_ms: int, now_ms: int) -> Ruling:
         """Process an answer to a call for `model`; return its effect on the request.
 
         Args:
             model: The requested model.
-            look: The answer's evidence of the server.
+            form: The answer's evidence of the server.
             sent_ms: When the call was sent.
             now_ms: Now.
         """
-        if look is AnswerForm.ANSWER:
+        if form is AnswerForm.ANSWER:
             self._answered(model, sent_ms, now_ms)
             return Ruling.AS_JUDGED
-        if look is AnswerForm.PLAIN or (look is AnswerForm.GONE and self._is_alone_unknown(model)):
+        if form is AnswerForm.PLAIN or (form is AnswerForm.GONE and self._is_alone_unknown(model)):
             return Ruling.AS_JUDGED
         if not self.proved:
             return Ruling.ELSEWHERE
-        return Ruling.AS_JUDGED if look is AnswerForm.ODD else self._missed(model, sent_ms, now_ms)
+        return Ruling.AS_JUDGED if form is AnswerForm.ODD else self._missed(model, sent_ms, now_ms)
 
     def _is_alone_unknown(self, model: str) -> bool:
         """Return whether the API's own refusal of this unknown model fails the request."""

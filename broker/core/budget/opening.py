@@ -40,7 +40,7 @@ class FirstCalls:
 
     def may_call_at(  # noqa: PLR0913 — the particulars of one call
         self,
-        flights: Collection[Reservation],
+        calls: Collection[Reservation],
         *,
         spent: int,
         paid: int,
@@ -51,20 +51,20 @@ class FirstCalls:
         """Return when a call may be sent; None: not before the first answer.
 
         Args:
-            flights: The calls in flight, oldest first.
-            spent: Tokens paid within the last minute, including those of `flights`.
+            calls: The calls in flight, oldest first.
+            spent: Tokens paid within the last minute, including those of `calls`.
             paid: Tokens that the call would pay.
             reserved_ppm: The share of the limit that is reserved for idle lanes above.
             lane_order: Its lane's position in the order of preference; the most urgent lane has the smallest.
             now_ms: The caller's clock.
         """
-        if not flights:
+        if not calls:
             return now_ms
         if self.refused and self._tokens is None:
             return None
-        sent_ms = [flight.sent_ms for flight in flights]
+        sent_ms = [call.sent_ms for call in calls]
         within = spent + paid <= self._part(reserved_ppm)
-        if not self.refused and lane_order < min([flight.lane_order for flight in flights]):
+        if not self.refused and lane_order < min([call.lane_order for call in calls]):
             return now_ms if within and len(sent_ms) == 1 else sent_ms[-1] + QUIET_MS
         if not within:
             return None

@@ -11,12 +11,12 @@ from headrace.broker.core.budget.reservation import Reservation
 _TURNED_AWAY: Final = frozenset({Meaning.REJECTED, Meaning.AUTH, Meaning.NOT_THE_API})
 
 
-def is_explained(flight: Reservation, verdict: Verdict) -> bool:
+def is_explained(call: Reservation, verdict: Verdict) -> bool:
     """Return whether a refusal names a limit that could not pay."""
     stated = verdict.snapshot
     if stated is not None and stated.used is not None:
-        return stated.project or stated.capacity - stated.used < (stated.requested or flight.amount(stated.metric))
-    return any(reading.remaining < flight.amount(reading.metric) for reading in verdict.readings)
+        return stated.project or stated.capacity - stated.used < (stated.requested or call.amount(stated.metric))
+    return any(reading.remaining < call.amount(reading.metric) for reading in verdict.readings)
 
 
 def was_turned_away(verdict: Verdict) -> bool:

@@ -1,4 +1,4 @@
-"""A call that was paid for and has not ended, and the charges missing from the figure in its answer.
+"""Reservation: the charge taken for a call until it ends, and the charges missing from the figure in its answer.
 
 Headers are as of the call's admission, as the mirror expects. But a law may charge for the output when the call ends.
 Then the headers are as of the end, and already include the inflow since the admission, unless they came before the
@@ -11,7 +11,7 @@ from headrace.broker.core.value import value
 
 @value
 class Reservation:
-    """A call in flight.
+    """The charge taken for one call in flight.
 
     Attributes:
         number: The call's number among those sent.

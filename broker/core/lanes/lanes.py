@@ -375,9 +375,9 @@ class Lanes:
             if queue.count:
                 queue.reprice(price)
 
-    def count(self) -> int:
-        """Count the tickets that wait for this limit one by one; -1 if a queue's totals disagree with what it holds."""
-        return -1 if any(not queue.is_sound() for queue in self._in_order) else self.waiting()
+    def is_sound(self) -> bool:
+        """Whether each lane's totals agree with the tickets it holds."""
+        return all(queue.is_sound() for queue in self._in_order)
 
     def waiting(self) -> int:
         """Return the number of tickets that wait for this limit."""

@@ -323,7 +323,9 @@ class Scheduler:
 
     def is_sound(self, queued: int) -> bool:
         """Whether the queues hold what they count, and `queued` tickets in all."""
-        return self._waiting == queued == sum(queue.lanes.count() for queue in self._queues.values())
+        limits = [queue.lanes for queue in self._queues.values()]
+        counted = sum(lanes.waiting() for lanes in limits)
+        return self._waiting == queued == counted and all(lanes.is_sound() for lanes in limits)
 
     def waiting(self) -> int:
         """Return the number of waiting tickets, all limits together."""

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from headrace.broker.clock import WallClock
-from headrace.broker.core.answers.base_url import AnswerForm, look_of
+from headrace.broker.core.answers.base_url import AnswerForm, form_of
 from headrace.broker.core.answers.error_body import answer_of, error_in
 from headrace.broker.core.answers.rate_limit_headers import lowered
 from headrace.broker.core.answers.verdict import Answer, Meaning, Verdict, is_word, judge
@@ -77,8 +77,8 @@ class Calling:
         self, reply: UpstreamReply, cargo: Payload, request: GenerationRequest, sent_ms: int
     ) -> tuple[Verdict, int]:
         """Return the verdict, by the answer's content and the server that wrote it, and the weight of the outcome."""
-        verdict, weight, look = self._read(reply, cargo, request)
-        ruled, cargo.response_facts = self.strangers.judge(look, reply, request, sent_ms, self.clock.now_ms())
+        verdict, weight, form = self._read(reply, cargo, request)
+        ruled, cargo.response_facts = self.strangers.judge(form, reply, request, sent_ms, self.clock.now_ms())
         return (verdict, weight) if ruled is None else (ruled, 0)
 
     def _read(
@@ -90,7 +90,7 @@ class Calling:
         verdict = judge(reply.answer)
         if verdict.meaning is not Meaning.OK:
             cargo.error = _error_object(reply.answer)
-            return verdict, 0, look_of(reply.answer)
+            return verdict, 0, form_of(reply.answer)
         cargo.error = None
         if reply.too_large is not None:  # the core fails what no outcome can carry, without another attempt
             return verdict, reply.too_large, AnswerForm.PLAIN
@@ -106,7 +106,7 @@ class Calling:
         if error_in(read.value) is not None:  # it came with a 200 in spite of that
             inside = answer_of(reply.answer.status, reply.answer.headers, read.value)
             cargo.error = _error_object(inside)
-            return judge(inside), 0, look_of(inside)
+            return judge(inside), 0, form_of(inside)
         if is_unfinished(request.endpoint, read.value):
             return _no_answer(reply.answer), 0, AnswerForm.PLAIN
         if not is_of_the_api(request.endpoint, read.value):

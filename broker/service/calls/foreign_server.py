@@ -47,22 +47,22 @@ class Strangers:
         self._answered = answered
 
     def judge(
-        self, look: AnswerForm, reply: UpstreamReply, request: GenerationRequest, sent_ms: int, now_ms: int
+        self, form: AnswerForm, reply: UpstreamReply, request: GenerationRequest, sent_ms: int, now_ms: int
     ) -> tuple[Verdict | None, dict[str, str] | None]:
         """Return the verdict, if it differs from the answer's own, and the facts to report of a strange answer.
 
         Args:
-            look: What the answer shows.
+            form: Evidence of the server that wrote the answer.
             reply: The answer.
             request: What was asked.
             sent_ms: When it was asked.
             now_ms: Now.
         """
-        ruling = self._addressee.observe(request.model or "", look, sent_ms, now_ms)
-        if look is AnswerForm.ANSWER:
+        ruling = self._addressee.observe(request.model or "", form, sent_ms, now_ms)
+        if form is AnswerForm.ANSWER:
             self._answered()
         told = None
-        if look in _STRANGE or ruling is not Ruling.AS_JUDGED:
+        if form in _STRANGE or ruling is not Ruling.AS_JUDGED:
             told = response_facts(
                 self._url, reply.answer.headers, reply.answer.message or reply.body or "", request.body
             )

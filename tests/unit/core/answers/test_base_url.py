@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from headrace.broker.core.answers.base_url import LATELY_MS, MODELS_MAX, Addressee, AnswerForm, Ruling, look_of
+from headrace.broker.core.answers.base_url import LATELY_MS, MODELS_MAX, Addressee, AnswerForm, Ruling, form_of
 from headrace.broker.core.answers.error_body import answer_of
 from headrace.broker.core.answers.verdict import Answer
 
@@ -43,7 +43,7 @@ GONE = {
 
 @pytest.mark.parametrize("body", GONE.values(), ids=GONE)
 def test_a_model_that_a_server_of_the_api_does_not_have_is_known_by_its_words(body: object) -> None:
-    assert look_of(refused(404, body)) is AnswerForm.GONE
+    assert form_of(refused(404, body)) is AnswerForm.GONE
 
 
 MISSING: dict[str, tuple[int, Any, dict[str, str]]] = {
@@ -69,7 +69,7 @@ MISSING: dict[str, tuple[int, Any, dict[str, str]]] = {
 
 @pytest.mark.parametrize(("status", "body", "headers"), MISSING.values(), ids=MISSING)
 def test_a_path_that_is_missing_is_no_word_of_the_api(status: int, body: object, headers: dict[str, str]) -> None:
-    assert look_of(refused(status, body, headers)) is AnswerForm.MISSING
+    assert form_of(refused(status, body, headers)) is AnswerForm.MISSING
 
 
 ODD: dict[str, tuple[int, Any, dict[str, str]]] = {
@@ -103,7 +103,7 @@ ODD: dict[str, tuple[int, Any, dict[str, str]]] = {
 
 @pytest.mark.parametrize(("status", "body", "headers"), ODD.values(), ids=ODD)
 def test_what_no_api_answers_is_odd(status: int, body: object, headers: dict[str, str]) -> None:
-    assert look_of(refused(status, body, headers)) is AnswerForm.ODD
+    assert form_of(refused(status, body, headers)) is AnswerForm.ODD
 
 
 PLAIN: dict[str, tuple[int | None, Any, dict[str, str]]] = {
@@ -133,7 +133,7 @@ def test_refusals_of_the_api_and_trouble_tell_nothing_of_the_address(
     status: int | None, body: object, headers: dict[str, str]
 ) -> None:
     expected = AnswerForm.ODD if isinstance(body, dict) and isinstance(body.get("detail"), list) else AnswerForm.PLAIN
-    assert look_of(refused(status, body, headers)) is expected
+    assert form_of(refused(status, body, headers)) is expected
 
 
 def test_no_recorded_error_of_openai_or_azure_is_taken_for_another_server() -> None:
@@ -141,8 +141,8 @@ def test_no_recorded_error_of_openai_or_azure_is_taken_for_another_server() -> N
     for line in lines:
         told = json.loads(line)
         fields = {name: told.get(name) for name in ("message", "code", "type")}
-        look = look_of(answer_of(told.get("status"), {}, {"error": fields}))
-        assert look in {AnswerForm.PLAIN, AnswerForm.GONE}, told
+        form = form_of(answer_of(told.get("status"), {}, {"error": fields}))
+        assert form in {AnswerForm.PLAIN, AnswerForm.GONE}, told
     assert len(lines) > 50
 
 
@@ -151,8 +151,8 @@ def test_no_recorded_error_of_openai_or_azure_is_taken_for_another_server() -> N
 
 def test_before_any_answer_no_strange_word_is_the_requests_fault() -> None:
     addressee = Addressee()
-    for look in (AnswerForm.MISSING, AnswerForm.ODD):
-        assert addressee.observe("m", look, 0, 10) is Ruling.ELSEWHERE
+    for form in (AnswerForm.MISSING, AnswerForm.ODD):
+        assert addressee.observe("m", form, 0, 10) is Ruling.ELSEWHERE
     assert not addressee.proved
 
 
