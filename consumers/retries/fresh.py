@@ -15,7 +15,7 @@ from headrace.broker.ports import LaneLog
 from headrace.consumers.retries.allowances import Allowances
 
 ASKED_EVERY_S = 1.0
-PARTITIONS_LOOKED_UP_EVERY_MS = 30_000
+LANES_LOOKED_UP_EVERY_MS = 30_000
 
 _log = structlog.get_logger("retrier")
 
@@ -50,7 +50,7 @@ class FreshWork:
         now_ms = self._clock.now_ms()
         if now_ms >= self._looked_up_ms.get(lane, now_ms):
             self._partitions[lane] = await log.partitions()
-            self._looked_up_ms[lane] = now_ms + PARTITIONS_LOOKED_UP_EVERY_MS
+            self._looked_up_ms[lane] = now_ms + LANES_LOOKED_UP_EVERY_MS
         bounds = await log.bounds(self._partitions[lane])
         end = sum(end for _, end in bounds.values())
         self._allowances[lane].observe(end, len(bounds), self._clock.now_ms())

@@ -12,7 +12,7 @@ from headrace.schemas.dead_letter import Origin
 from headrace.schemas.record import Record
 from headrace.schemas.topics import dead_letters_topic
 
-_ROTTEN = "It was among the parked requests but is not one: another program wrote it there."
+_NOT_A_FAILURE = "It was among the parked requests but is not one: another program wrote it there."
 _NOT_PUT_BACK = "It could not be put back on its lane: it is too large, or Kafka refuses it."
 _LOST = "Retention removed parked requests from here on before they were put back."
 _UNREAD = "This record among the parked requests cannot be read."
@@ -26,9 +26,9 @@ class DeadLetterWriter:
         self._clock = clock
         self._bytes_max = bytes_max
 
-    def rotten(self, origin: Origin, record: Record, *, bare: bool = False) -> Outgoing:
+    def undecodable(self, origin: Origin, record: Record, *, bare: bool = False) -> Outgoing:
         """Make the letter of a record that is no RetryableFailure; `bare`: without its content."""
-        return self._letter(origin, record, "undecodable", _ROTTEN, bare=bare)
+        return self._letter(origin, record, "undecodable", _NOT_A_FAILURE, bare=bare)
 
     def unpublishable(self, origin: Origin, record: Record, *, run: int, attempts: int, bare: bool) -> Outgoing:
         """Make the letter of a request that its lane refuses, in the form that the lane should have had."""

@@ -49,7 +49,7 @@ IDLE_MS = 200
 PARTITIONS_LOOKED_UP_EVERY_MS = 10_000
 HELD_BACK_AFTER_MS = 1_000
 HELD_BACK_COUNTED_EVERY_MS = 5_000
-_ROTTEN = ""
+_UNREADABLE = ""
 """Lane of a record that is no RetryableFailure: it leaves at once, as a dead letter."""
 
 _log = structlog.get_logger("retrier")
@@ -93,7 +93,7 @@ class Retrier:
             for releases in self._partitions.values():
                 for lane in releases.lanes:
                     first = releases.first(lane)
-                    if lane != _ROTTEN and first is not None and first[0] <= due_ms:
+                    if lane != _UNREADABLE and first is not None and first[0] <= due_ms:
                         self._held_back[self._rewriting.lane(lane)] += releases.count_due(lane, due_ms)
         return self._held_back
 
@@ -182,7 +182,7 @@ class Retrier:
             got = await self._doors.failures.take(number, READ_A_TIME)
             if isinstance(got, UnreadableRange):
                 self._ranges[number, got.last] = got
-                self._see(releases, got.last, _ROTTEN, 0, "undecodable")
+                self._see(releases, got.last, _UNREADABLE, 0, "undecodable")
                 took = True
                 continue
             for fetched in got:
@@ -199,7 +199,7 @@ class Retrier:
                 "the release that wrote it. Nothing was put back from there on."
             ) from error
         if failure is None:
-            waits = self._see(releases, fetched.offset, _ROTTEN, 0, "undecodable")
+            waits = self._see(releases, fetched.offset, _UNREADABLE, 0, "undecodable")
         else:
             waits = self._see(releases, fetched.offset, failure.lane, due_ms, failure.kind)
         if waits:
@@ -248,7 +248,7 @@ class Retrier:
         return bool(chosen)
 
     def _may_leave(self, lane: str) -> bool:
-        return lane == _ROTTEN or self._allowances[self._rewriting.lane(lane)].take(self._clock.now_ms())
+        return lane == _UNREADABLE or self._allowances[self._rewriting.lane(lane)].take(self._clock.now_ms())
 
     async def _move(self, producer: TransactionLog, chosen: Sequence[tuple[int, int]]) -> None:
         found: dict[tuple[int, int], Fetched] = {}

@@ -65,18 +65,18 @@ class Rewriting:
             return self._letters.lost(origin), "undecodable"
         failure, _ = self.read(number, fetched)
         if failure is None:
-            return self._rotten(origin, fetched), "undecodable"
+            return self._undecodable(origin, fetched), "undecodable"
         try:
             return self._retry(failure, origin), failure.kind
         except Exception as error:  # noqa: BLE001 — as when it is read
             self._contained(error, number, offset)
-            return self._rotten(origin, fetched), failure.kind
+            return self._undecodable(origin, fetched), failure.kind
 
-    def _rotten(self, origin: Origin, fetched: Fetched) -> Outgoing:
+    def _undecodable(self, origin: Origin, fetched: Fetched) -> Outgoing:
         """Make its dead letter; without its content if not even that can be written."""
         try:
             bare = self._culprits.refusals((origin.partition, origin.offset)) > 0
-            return self._letters.rotten(origin, fetched.record, bare=bare)
+            return self._letters.undecodable(origin, fetched.record, bare=bare)
         except Exception as error:  # noqa: BLE001 — as when it is read
             self._contained(error, origin.partition, origin.offset)
             return self._letters.lost(origin, "undecodable")

@@ -28,7 +28,7 @@ from typing import Final
 from headrace.broker.core.budget.token_bucket import TokenBucket
 from headrace.broker.core.units import PPM
 
-QUIET_MS: Final = 300
+SILENCE_MS: Final = 300
 """A server that has not refused a call within this time has admitted it."""
 WAKING_MS: Final = 10
 """A caller that is late by at most this time may go as deep as if it had come in time."""
@@ -63,7 +63,7 @@ class BurstControl:
         self._burst_ms = burst_ms
         self._capacity, self._period_ms = capacity, period_ms
         self._bucket = TokenBucket(capacity, period_ms, capacity, now_ms)
-        self._on_trial: deque[tuple[int, int]] = deque()  # (sending time, depth) of calls sent less than QUIET_MS ago
+        self._on_trial: deque[tuple[int, int]] = deque()  # (sending time, depth) of calls sent less than SILENCE_MS ago
         self._changed_ms = now_ms
         self._paid = 0  # calls since the share was changed
         self._deeper_us = 0  # when the next call may exceed the deepest depth so far
@@ -88,11 +88,11 @@ class BurstControl:
         if at_ms > now_ms:
             tolerated = self.tolerated_burst
             for sent_ms, burst in self._on_trial:  # silence about a trial may allow the call before the refill does
-                if sent_ms + QUIET_MS >= at_ms:
+                if sent_ms + SILENCE_MS >= at_ms:
                     break
                 if burst > tolerated:
                     tolerated = burst
-                    at_ms = min(at_ms, max(sent_ms + QUIET_MS, self._within(amount, burst, now_ms)))
+                    at_ms = min(at_ms, max(sent_ms + SILENCE_MS, self._within(amount, burst, now_ms)))
         return at_ms
 
     def spare(self, now_ms: int) -> int:
@@ -164,7 +164,7 @@ class BurstControl:
     def _settle(self, now_ms: int) -> None:
         """Draw conclusions from silence: a call was admitted; after long silence, the server may tolerate more."""
         trials = self._on_trial
-        while trials and trials[0][0] + QUIET_MS <= now_ms:
+        while trials and trials[0][0] + SILENCE_MS <= now_ms:
             _, burst = trials.popleft()
             if burst > self.tolerated_burst:
                 self.tolerated_burst = burst
@@ -209,17 +209,17 @@ class BurstControl:
         """Delay the next call that goes deeper than ever, if this one has done so."""
         known_burst = self._known_burst(self.tolerated_burst, self._bound(self.tolerated_burst))
         if burst > known_burst:
-            apart_us = amount * QUIET_MS * 1_000 // (known_burst + self._always_allowed() + 1)
+            apart_us = amount * SILENCE_MS * 1_000 // (known_burst + self._always_allowed() + 1)
             from_us = max(self._deeper_us, (now_ms - WAKING_MS) * 1_000)
-            self._deeper_us = min(from_us + apart_us, (now_ms + QUIET_MS) * 1_000)
+            self._deeper_us = min(from_us + apart_us, (now_ms + SILENCE_MS) * 1_000)
 
     def _known_burst(self, tolerated: int, bound: int) -> int:
         """Return the depth that was reached before, or is always permitted."""
         return min(max(tolerated, self._always_allowed()), bound)
 
     def _always_allowed(self) -> int:
-        """Return the refill during `QUIET_MS`, the time in which the server is silent."""
-        return self._capacity * QUIET_MS // self._period_ms
+        """Return the refill during `SILENCE_MS`, the time in which the server is silent."""
+        return self._capacity * SILENCE_MS // self._period_ms
 
     def _burst(self, now_ms: int) -> int:
         return self._bucket.capacity - self._bucket.level(now_ms)

@@ -10,7 +10,7 @@ was believed to have gained meanwhile may have gone into its debt.
 from typing import Final
 
 from headrace.broker.core.answers.rate_limit_headers import Snapshot
-from headrace.broker.core.budget.burst_control import QUIET_MS
+from headrace.broker.core.budget.burst_control import SILENCE_MS
 
 FIRST_MS: Final = 500
 FIRST_MAX_MS: Final = 4_000  # however long the last recovery took
@@ -57,13 +57,13 @@ class Cooldown:
             self._probing = self.active = False
 
     def may_call_at(self, now_ms: int) -> int:
-        """Return now, or when the server has been silent for `QUIET_MS` about the call sent alone."""
+        """Return now, or when the server has been silent for `SILENCE_MS` about the call sent alone."""
         if not self._probing or self._probe_ms is None:
             return now_ms
-        if now_ms >= self._probe_ms + QUIET_MS:
+        if now_ms >= self._probe_ms + SILENCE_MS:
             self._probing = False
             return now_ms
-        return self._probe_ms + QUIET_MS
+        return self._probe_ms + SILENCE_MS
 
     def record_send(self, now_ms: int) -> bool:
         """Record a call being sent; return whether it is the one that is sent alone."""

@@ -1,8 +1,8 @@
 """Calls that may be sent before the first answer has shown how full a limit is.
 
 Other programs may have emptied it, so one call is sent first. Its answer may take a minute. Meanwhile others may
-follow, one each time the server has been silent for `QUIET_MS` about the last one: a server refuses at once, so silence
-means that the call was admitted.
+follow, one each time the server has been silent for `SILENCE_MS` about the last one: a server refuses at once, so
+silence means that the call was admitted.
 
 - Together they may spend a quarter of the size that the operator has configured, or `SMALL_TOKENS` if none is. The
   reserves of idle lanes are kept out of that part as out of any bucket; otherwise large calls of a lower lane would use
@@ -17,7 +17,7 @@ to each first call; two, if the first one is refused as well.
 from collections.abc import Collection
 from typing import Final
 
-from headrace.broker.core.budget.burst_control import QUIET_MS
+from headrace.broker.core.budget.burst_control import SILENCE_MS
 from headrace.broker.core.budget.reservation import Reservation
 from headrace.broker.core.units import PPM
 
@@ -65,10 +65,10 @@ class FirstCalls:
         sent_ms = [call.sent_ms for call in calls]
         within = spent + paid <= self._part(reserved_ppm)
         if not self.refused and lane_order < min([call.lane_order for call in calls]):
-            return now_ms if within and len(sent_ms) == 1 else sent_ms[-1] + QUIET_MS
+            return now_ms if within and len(sent_ms) == 1 else sent_ms[-1] + SILENCE_MS
         if not within:
             return None
-        return sent_ms[-1 if self._tokens is None else 0] + QUIET_MS
+        return sent_ms[-1 if self._tokens is None else 0] + SILENCE_MS
 
     def _part(self, reserved_ppm: int) -> int:
         """Return the tokens that may be spent before the first answer, without the reserved share."""

@@ -32,7 +32,7 @@ ANSWERS_MIN: Final = 4  # answers with different `used` before anything but a bu
 APART_MS: Final = 1_000  # and sent this far apart: answers of one instant look the same under all patterns
 NARROW_PARTS: Final = 20  # an unusual period must be known to one part in this many
 BOUNDLESS_MS: Final = 1 << 62
-SETTLED_ANSWERS: Final = 64  # consecutive answers that agree with a bucket
+AGREEING_ANSWERS: Final = 64  # consecutive answers that agree with a bucket
 
 
 class Refill(Enum):
@@ -99,7 +99,7 @@ class RefillEvidence:
             self._begin()
         low = full_in_ms * reading.capacity // used
         most = BOUNDLESS_MS if used == 1 else (full_in_ms + 1) * reading.capacity // (used - 1) + 1
-        if self._agreed >= SETTLED_ANSWERS:
+        if self._agreed >= AGREEING_ANSWERS:
             if low <= self._bucket.low and self._bucket.high <= most:
                 return self._believed
             if low > self._bucket.high or most < self._bucket.low:

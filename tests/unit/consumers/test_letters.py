@@ -22,9 +22,9 @@ def read(record: Record) -> DeadLetter:
 
 
 def test_a_rotten_record_is_kept_as_it_was_and_without_content_if_that_is_refused() -> None:
-    letter = read(letters().rotten(ORIGIN, RECORD).record)
+    letter = read(letters().undecodable(ORIGIN, RECORD).record)
     assert (letter.reason, letter.origin, letter.key, letter.value) == ("undecodable", ORIGIN, b"key", b"value")
-    bare = read(letters().rotten(ORIGIN, RECORD, bare=True).record)
+    bare = read(letters().undecodable(ORIGIN, RECORD, bare=True).record)
     assert (bare.reason, bare.origin, bare.value) == ("undecodable", ORIGIN, b"")
 
 
@@ -44,7 +44,7 @@ def test_what_is_lost_names_its_first_offset() -> None:
 def test_each_says_what_was_wrong() -> None:
     made = letters()
     refused = made.unpublishable(ORIGIN, RECORD, run=0, attempts=0, bare=True)
-    every = [made.rotten(ORIGIN, RECORD), refused, made.lost(ORIGIN), made.lost(ORIGIN, "undecodable")]
+    every = [made.undecodable(ORIGIN, RECORD), refused, made.lost(ORIGIN), made.lost(ORIGIN, "undecodable")]
     said = [read(each.record).message for each in every]
     assert len(set(said)) == len(said)
     assert all(each.endswith(".") for each in said)

@@ -14,7 +14,7 @@ from headrace.broker.ports import Fetched, Outgoing, StoredOffset, TopicPartitio
 from headrace.broker.testing.kafka_doors import MemoryLane, MemoryTransactions
 from headrace.consumers.retries.allowances import AllowanceRules
 from headrace.consumers.retries.releases import Releases
-from headrace.consumers.retries.retrier import _ROTTEN, BYTES_A_TRANSACTION_MAX, Retrier
+from headrace.consumers.retries.retrier import _UNREADABLE, BYTES_A_TRANSACTION_MAX, Retrier
 from headrace.consumers.retries.rewriting import LANE_CHARS_MAX
 from headrace.schemas.codec import decode_dead_letter, encode_failure
 from headrace.schemas.dead_letter import DeadLetter, Origin
@@ -187,14 +187,14 @@ async def test_what_is_rotten_needs_no_allowance() -> None:
     bench.meets(Record(None, b"{", ()), 0)
     bench.retrier._allowances.begin(bench.process.clock.now_ms())
     assert not bench.retrier._may_leave("bulk")
-    assert bench.retrier._may_leave(_ROTTEN)
+    assert bench.retrier._may_leave(_UNREADABLE)
     assert await bench.releases(producer)
 
 
 async def test_a_range_is_told_once_and_never_asked_for_again() -> None:
     bench, producer = Bench(), Accepting()
     bench.retrier._ranges[1, 9] = UnreadableRange(5, 9, removed=False)
-    bench.retrier._see(bench.retrier._partitions[1], 9, _ROTTEN, 0, "undecodable")
+    bench.retrier._see(bench.retrier._partitions[1], 9, _UNREADABLE, 0, "undecodable")
     bench.process.link.cut()  # whoever asks for it hears nothing
     assert await bench.releases(producer)
     assert letter_of(producer.sent[0]).origin == ORIGIN._replace(offset=5)

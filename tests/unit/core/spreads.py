@@ -4,7 +4,7 @@ from headrace.broker.core.budget.burst_control import BurstControl
 
 MINUTE = 60_000
 CAPACITY = 60_000  # of a minute: one token a millisecond
-FIRST = 300  # what is refilled within QUIET_MS: so deep one may always go
+FIRST = 300  # what is refilled within SILENCE_MS: so deep one may always go
 
 
 def spread(capacity: int = CAPACITY, *, burst_ms: int | None = None) -> BurstControl:

@@ -8,7 +8,7 @@ from headrace.broker.core.answers.rate_limit_headers import MINUTE_MS, LimitMetr
 from headrace.broker.core.answers.verdict import Meaning, Verdict
 from headrace.broker.core.budget.bucket_set import LevelBounds
 from headrace.broker.core.budget.budget import Budget, Checkpoint, LimitBeliefs
-from headrace.broker.core.budget.burst_control import QUIET_MS
+from headrace.broker.core.budget.burst_control import SILENCE_MS
 from headrace.broker.core.pricing.laws import RequestSize, prices
 from headrace.broker.core.units import PPM, ROUNDING_TOKENS
 from tests.unit.core.budgets import KEY, SETTINGS, UNKNOWN, answer, failure, full, low, refusal
@@ -21,7 +21,7 @@ def test_without_a_checkpoint_one_call_goes_first_and_its_headers_set_the_level(
     budget = Budget(settings, 0, None)
     assert not budget.believed
     budget.reserve(1, 400, 0)
-    assert budget.payable_at(400, 0) == QUIET_MS
+    assert budget.payable_at(400, 0) == SILENCE_MS
     budget.record_answer(1, 500, answer((60_000, 20_000, "40s")))
     assert budget.believed
     (level,) = budget.levels(500)
@@ -180,8 +180,8 @@ def test_twice_of_what_the_server_has_borne_may_be_spent_at_once() -> None:
     budget.reserve(1, 15_000, 0)
     assert budget.payable_at(15_000, 0) == 0
     budget.reserve(2, 5_000, 0)
-    assert budget.payable_at(10_000, 0) in range(1, QUIET_MS)  # what goes deeper than ever goes one by one
-    assert budget.payable_at(11_000, 0) == QUIET_MS  # then silence has said that 20,000 were borne
+    assert budget.payable_at(10_000, 0) in range(1, SILENCE_MS)  # what goes deeper than ever goes one by one
+    assert budget.payable_at(11_000, 0) == SILENCE_MS  # then silence has said that 20,000 were borne
     budget.record_answer(2, 0, answer())
     assert budget.payable_at(11_000, 0) == 0
 

@@ -4,8 +4,8 @@ from random import Random
 import pytest
 
 from headrace.broker.core.budget.burst_control import (
-    QUIET_MS,
     SHARE_CUT_PPM,
+    SILENCE_MS,
     WAKING_MS,
 )
 from tests.unit.core.spreads import CAPACITY, FIRST, MINUTE, refused_shallow, spread
@@ -42,22 +42,22 @@ def test_where_the_rate_alone_is_spent_nobody_waits() -> None:
 def test_what_can_be_spared_is_what_may_be_spent_however_soon() -> None:
     known = spread()
     known.pay(5_000, 0)
-    for now_ms, spare in ((0, FIRST - 5_000), (QUIET_MS, FIRST), (QUIET_MS + 1_000, FIRST + 1_000)):
+    for now_ms, spare in ((0, FIRST - 5_000), (SILENCE_MS, FIRST), (SILENCE_MS + 1_000, FIRST + 1_000)):
         assert known.spare(now_ms) == spare
         assert spare <= 0 or known.payable_at(spare, now_ms) == now_ms
-    known.pay(FIRST + 1_000, QUIET_MS + 1_000)
-    assert known.spare(QUIET_MS + 1_000) == 0
+    known.pay(FIRST + 1_000, SILENCE_MS + 1_000)
+    assert known.spare(SILENCE_MS + 1_000) == 0
 
 
 def test_a_depth_may_be_doubled_once_the_server_has_been_silent_about_it_and_not_before() -> None:
     known = spread()
     known.pay(5_000, 0)
-    assert known.payable_at(100, 0) == known.payable_at(100, QUIET_MS - 1) == QUIET_MS
+    assert known.payable_at(100, 0) == known.payable_at(100, SILENCE_MS - 1) == SILENCE_MS
     assert known.tolerated_burst == 0
-    assert known.payable_at(5_300, QUIET_MS) == QUIET_MS  # 4,700 deep by then: twice 5,000 afterwards
+    assert known.payable_at(5_300, SILENCE_MS) == SILENCE_MS  # 4,700 deep by then: twice 5,000 afterwards
     assert known.tolerated_burst == 5_000
-    assert known.payable_at(5_301, QUIET_MS) == QUIET_MS + 1
-    assert known.payable_at(10_001, QUIET_MS) == 5_000
+    assert known.payable_at(5_301, SILENCE_MS) == SILENCE_MS + 1
+    assert known.payable_at(10_001, SILENCE_MS) == 5_000
 
 
 def test_a_wait_is_for_the_refill_where_that_is_sooner_than_the_silence() -> None:
@@ -70,9 +70,9 @@ def test_a_wait_is_for_the_trial_that_is_deep_enough() -> None:
     known = spread()
     known.pay(1_000, 0)
     known.pay(9_000, 100)  # 9,900 deep
-    assert known.payable_at(100, 100) == 100 + QUIET_MS
-    assert known.payable_at(10_200, 100) == 100 + QUIET_MS  # 9,600 deep by then: twice 9,900 afterwards
-    assert known.payable_at(10_201, 100) == 100 + QUIET_MS + 1
+    assert known.payable_at(100, 100) == 100 + SILENCE_MS
+    assert known.payable_at(10_200, 100) == 100 + SILENCE_MS  # 9,600 deep by then: twice 9,900 afterwards
+    assert known.payable_at(10_201, 100) == 100 + SILENCE_MS + 1
     assert known.payable_at(19_801, 100) == 10_000  # no trial would do: when nothing else is spent
 
 
@@ -97,15 +97,15 @@ def test_from_one_call_to_a_full_bucket_it_takes_two_to_three_seconds() -> None:
 def test_what_goes_deeper_than_ever_goes_one_by_one_while_a_depth_known_is_gone_to_at_once() -> None:
     known = spread()
     known.pay(10_000, 0)
-    known.payable_at(1, QUIET_MS)  # silence: that deep one may go
-    known.pay(200, QUIET_MS)
-    assert known.payable_at(100, QUIET_MS) == QUIET_MS
-    known.pay(1_030, QUIET_MS)  # 10,930 deep, 930 deeper than ever
-    apart_ms = 1_030 * QUIET_MS // 10_300
-    assert known.payable_at(1_000, QUIET_MS) == QUIET_MS + apart_ms
-    assert known.payable_at(1_000, QUIET_MS + apart_ms) == QUIET_MS + apart_ms
-    known.record_admission(10_930, QUIET_MS)
-    assert known.payable_at(1_000, QUIET_MS) == QUIET_MS
+    known.payable_at(1, SILENCE_MS)  # silence: that deep one may go
+    known.pay(200, SILENCE_MS)
+    assert known.payable_at(100, SILENCE_MS) == SILENCE_MS
+    known.pay(1_030, SILENCE_MS)  # 10,930 deep, 930 deeper than ever
+    apart_ms = 1_030 * SILENCE_MS // 10_300
+    assert known.payable_at(1_000, SILENCE_MS) == SILENCE_MS + apart_ms
+    assert known.payable_at(1_000, SILENCE_MS + apart_ms) == SILENCE_MS + apart_ms
+    known.record_admission(10_930, SILENCE_MS)
+    assert known.payable_at(1_000, SILENCE_MS) == SILENCE_MS
 
 
 def test_who_comes_a_little_late_goes_as_deep_as_who_comes_in_time() -> None:
@@ -113,7 +113,7 @@ def test_who_comes_a_little_late_goes_as_deep_as_who_comes_in_time() -> None:
     known.inherit(10_000, None)
     known.pay(10_000, 1_000)
     known.pay(515, 1_000)
-    assert known.payable_at(1_000, 1_000) == 1_000 + 515 * QUIET_MS // 10_300 - WAKING_MS
+    assert known.payable_at(1_000, 1_000) == 1_000 + 515 * SILENCE_MS // 10_300 - WAKING_MS
 
 
 def test_a_thousand_calls_of_one_instant_are_one_trial() -> None:
@@ -128,7 +128,7 @@ def test_a_deeper_trial_of_the_same_instant_is_not_forgotten() -> None:
     known.pay(5_000, 0)
     known.refund(4_000, 0)
     assert known.pay(100, 0) == 1_100
-    known.payable_at(1, QUIET_MS)
+    known.payable_at(1, SILENCE_MS)
     assert known.tolerated_burst == 5_000
 
 
@@ -205,7 +205,7 @@ def test_the_smallest_limit_still_spends_its_one_token() -> None:
         known.record_refusal(1, 1, 0, 0)
     assert known.payable_at(1, 0) == 0
     assert known.pay(1, 0) == 1
-    assert known.payable_at(1, 0) == QUIET_MS  # two at once may be borne; that there is one, the mirror knows
+    assert known.payable_at(1, 0) == SILENCE_MS  # two at once may be borne; that there is one, the mirror knows
     known.inherit(1, 1)
     assert known.payable_at(1, 0) == MINUTE
 

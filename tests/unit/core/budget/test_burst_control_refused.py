@@ -3,7 +3,6 @@
 import pytest
 
 from headrace.broker.core.budget.burst_control import (
-    QUIET_MS,
     RISE_AFTER_MS,
     SHALLOW_MS,
     SHARE_CUT_PPM,
@@ -11,6 +10,7 @@ from headrace.broker.core.budget.burst_control import (
     SHARE_STEP_CALLS,
     SHARE_STEP_MAX_MS,
     SHARE_STEP_MIN_MS,
+    SILENCE_MS,
 )
 from headrace.broker.core.units import PPM
 from tests.unit.core.spreads import FIRST, refused_deep, refused_shallow, spread
@@ -26,7 +26,7 @@ def test_a_refusal_tells_the_depth_that_is_not_borne() -> None:
 def test_silence_and_answers_do_not_lift_one_above_the_ceiling() -> None:
     known = refused_deep()
     known.record_admission(50_000, 400)
-    assert known.payable_at(101, 2 * QUIET_MS + 401) == 2 * QUIET_MS + 401
+    assert known.payable_at(101, 2 * SILENCE_MS + 401) == 2 * SILENCE_MS + 401
     assert known.payable_at(702, 1_001) == 1_002  # 3,999 deep
 
 
@@ -88,7 +88,7 @@ def test_a_refusal_ends_the_trial_of_its_depth_and_of_deeper_ones_only() -> None
     refused = known.pay(5_000, 10)
     known.pay(1_000, 20)
     known.record_refusal(refused, 5_000, 10, 50)
-    known.payable_at(1, 20 + QUIET_MS)
+    known.payable_at(1, 20 + SILENCE_MS)
     assert known.tolerated_burst == FIRST
 
 
@@ -214,7 +214,7 @@ def test_where_less_was_there_than_believed_one_begins_anew() -> None:
     assert anew == FIRST
     known.record_admission(depth, 0)  # sent before: what was there then tells nothing of now
     assert known.payable_at(10, 101) > 101
-    assert known.payable_at(500, 10 + QUIET_MS) > 10 + QUIET_MS  # nor does silence about it
+    assert known.payable_at(500, 10 + SILENCE_MS) > 10 + SILENCE_MS  # nor does silence about it
     known.record_admission(anew, 101)
     assert known.payable_at(10, 101) == 101
 

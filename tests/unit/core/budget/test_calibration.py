@@ -9,7 +9,7 @@ from headrace.broker.core.answers.verdict import Answer, judge
 from headrace.broker.core.budget.admission_delay import DELAY_MAX_MS
 from headrace.broker.core.budget.bucket_set import LevelBounds
 from headrace.broker.core.budget.budget import Budget, LearnedLimits
-from headrace.broker.core.budget.burst_control import QUIET_MS
+from headrace.broker.core.budget.burst_control import SILENCE_MS
 from headrace.broker.core.budget.cooldown import FIRST_MS, GROWS_BY
 from headrace.broker.core.units import PPM, ROUNDING_TOKENS
 from tests.unit.core.budgets import KEY, SETTINGS, UNKNOWN, answer, failure, full, low, refusal
@@ -185,7 +185,7 @@ def test_a_bucket_in_debt_is_left_alone_longer_each_time_and_then_asked_by_one_c
     assert waits == [FIRST_MS, FIRST_MS * GROWS_BY, FIRST_MS * GROWS_BY**2]
     budget.reserve(9, 400, now)
     assert low(budget, now) == 0
-    assert budget.payable_at(1, now) == now + QUIET_MS
+    assert budget.payable_at(1, now) == now + SILENCE_MS
     budget.record_answer(9, now + 20, answer())
     assert budget.payable_at(10, now + 20) == now + 20
 

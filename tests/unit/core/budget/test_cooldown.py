@@ -1,5 +1,5 @@
 from headrace.broker.core.answers.rate_limit_headers import MINUTE_MS, LimitMetric, Snapshot
-from headrace.broker.core.budget.burst_control import QUIET_MS
+from headrace.broker.core.budget.burst_control import SILENCE_MS
 from headrace.broker.core.budget.cooldown import (
     FIRST_MAX_MS,
     FIRST_MS,
@@ -73,9 +73,9 @@ def test_after_a_refusal_one_call_goes_alone_until_silence_has_said_that_it_was_
     patience.record_refusal(50, 0, 10)
     assert patience.may_call_at(600) == 600
     assert patience.record_send(600)
-    assert patience.may_call_at(600 + QUIET_MS - 1) == 600 + QUIET_MS
-    assert patience.may_call_at(600 + QUIET_MS) == 600 + QUIET_MS
-    assert not patience.record_send(600 + QUIET_MS)
+    assert patience.may_call_at(600 + SILENCE_MS - 1) == 600 + SILENCE_MS
+    assert patience.may_call_at(600 + SILENCE_MS) == 600 + SILENCE_MS
+    assert not patience.record_send(600 + SILENCE_MS)
 
 
 def test_an_answer_ends_it_sooner() -> None:

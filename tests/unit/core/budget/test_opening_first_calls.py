@@ -3,7 +3,7 @@
 import pytest
 
 from headrace.broker.core.answers.verdict import Meaning
-from headrace.broker.core.budget.burst_control import QUIET_MS
+from headrace.broker.core.budget.burst_control import SILENCE_MS
 from headrace.broker.core.budget.opening import SMALL_TOKENS
 from headrace.broker.core.ticket import TicketNumber
 from tests.unit.core.shell import Shell
@@ -35,9 +35,9 @@ def waited_ms(shell: Shell, number: TicketNumber, at_most_ms: int) -> int:
     [
         (400, 400, 0, 0),  # small: at once
         (400, 400, 1_000, 0),
-        (LARGE, 400, 1, QUIET_MS - 1),
+        (LARGE, 400, 1, SILENCE_MS - 1),
         (LARGE, LARGE, 1_000, 0),
-        (400, LARGE, 100, QUIET_MS - 100),
+        (400, LARGE, 100, SILENCE_MS - 100),
     ],
 )
 def test_an_urgent_request_does_not_wait_for_the_answer_to_the_first_bulk_call(
@@ -48,7 +48,7 @@ def test_an_urgent_request_does_not_wait_for_the_answer_to_the_first_bulk_call(
     shell.wait(after_ms)
     second = taken(shell, "urgent", urgent)
     assert first in shell.calls
-    bound_ms = most_ms if tokens is None else QUIET_MS  # of a known size little is spent at once: see spread
+    bound_ms = most_ms if tokens is None else SILENCE_MS  # of a known size little is spent at once: see spread
     assert waited_ms(shell, second, call_ms) <= bound_ms
 
 
@@ -65,7 +65,7 @@ def test_each_lane_above_follows_once_the_server_was_silent_about_the_last_call(
     shell = Shell(tokens=None, believed=False).lead()
     taken(shell, "bulk", LARGE)
     standard, urgent = taken(shell, "standard", LARGE), taken(shell, "urgent", LARGE)
-    assert waited_ms(shell, urgent, 60_000) == QUIET_MS
+    assert waited_ms(shell, urgent, 60_000) == SILENCE_MS
     assert standard not in shell.calls  # it would go beside an urgent one: the next answer tells
     shell.wait(59_000)
     assert standard not in shell.calls
@@ -80,7 +80,7 @@ def test_what_a_floor_owes_to_bulk_keeps_no_urgent_request_from_a_first_call() -
     standard = taken(shell, "standard", LARGE)
     waited_ms(shell, standard, 1_000)
     assert standard in shell.calls
-    assert waited_ms(shell, taken(shell, "urgent", LARGE), 60_000) == QUIET_MS
+    assert waited_ms(shell, taken(shell, "urgent", LARGE), 60_000) == SILENCE_MS
 
 
 def test_small_requests_of_one_lane_go_one_by_one_until_a_small_part_is_spent() -> None:
@@ -88,11 +88,11 @@ def test_small_requests_of_one_lane_go_one_by_one_until_a_small_part_is_spent() 
     for _ in range(10):
         taken(shell, "urgent", SMALL_TOKENS // 5)
     assert len(shell.calls) == 1
-    shell.wait(QUIET_MS - 1)
+    shell.wait(SILENCE_MS - 1)
     assert len(shell.calls) == 1
     shell.wait(1)
     assert len(shell.calls) == 2
-    shell.wait(59_000 - QUIET_MS)
+    shell.wait(59_000 - SILENCE_MS)
     assert len(shell.calls) == 5
 
 

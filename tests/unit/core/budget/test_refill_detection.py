@@ -12,10 +12,10 @@ from headrace.broker.core.answers.rate_limit_headers import (
     Reading,
 )
 from headrace.broker.core.budget.refill_detection import (
+    AGREEING_ANSWERS,
     ANSWERS_MIN,
     APART_MS,
     NARROW_PARTS,
-    SETTLED_ANSWERS,
     Refill,
     RefillEvidence,
     RefillPattern,
@@ -235,7 +235,7 @@ def test_an_answer_that_names_another_capacity_begins_anew() -> None:
 def settled(period_ms: int = MINUTE_MS) -> Listener:
     """A bucket with which so many answers have agreed that one more of the same is not looked into."""
     listener = Listener()
-    for number in range(SETTLED_ANSWERS):
+    for number in range(AGREEING_ANSWERS):
         used = 30_000 + 10 * number
         assert listener.hear(used, used * period_ms // MINUTE_MS, number) is not None or number < ANSWERS_MIN
     return listener
