@@ -16,7 +16,7 @@ from benchmarks.lanes.played import ONE_LANE, REQUESTS_PER_MINUTE, play, setting
 from benchmarks.lanes.traffic import BULK, URGENT, Mix, Request
 from benchmarks.lanes.waits import P95_MS, P99_MS, SHARE, fifo_words
 from headrace.broker.client import GenerationClient, Submission, submission
-from headrace.broker.simulator.books import Stats
+from headrace.broker.simulator.accounting import Stats
 from headrace.broker.simulator.settings import UpstreamSettings
 from headrace.broker.simulator.upstream import Upstream
 from headrace.consumers.results import ResultReader

@@ -11,8 +11,8 @@ from headrace.broker.service.metrics.logs import configure_logging
 from headrace.broker.service.preflight.acl_check import retrier_needs
 from headrace.broker.service.preflight.preflight import find
 from headrace.broker.settings.whole import Settings
-from headrace.consumers.retries.allowances import AllowanceRules
 from headrace.consumers.retries.retrier import Retrier
+from headrace.consumers.retries.retry_budget import RetryBudgetRules
 from headrace.consumers.retries.rules import RetrierRules
 from headrace.schemas.topics import BATCH_OVERHEAD_BYTES
 
@@ -47,7 +47,7 @@ async def _serve(settings: Settings, *, from_start: bool) -> None:
         lanes=sorted(settings.lanes, key=lambda lane: settings.lanes[lane].order),
         dead_letter_bytes_max=int(settings.topics.dead_letters.max_message_bytes) - BATCH_OVERHEAD_BYTES,
         held_bytes_max=int(settings.retrier.held_bytes_max),
-        allowance=AllowanceRules(settings.retrier.fresh_share, settings.retrier.floor_per_s),
+        retry_budget=RetryBudgetRules(settings.retrier.fresh_share, settings.retrier.floor_per_s),
         from_start=from_start,
         lane_bytes_max=int(settings.topics.requests.max_message_bytes) - BATCH_OVERHEAD_BYTES,
     )

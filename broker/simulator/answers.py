@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
-from headrace.broker.simulator.copywriter import write_email
+from headrace.broker.simulator.filler_text import write_email
 from headrace.broker.simulator.pricing import Endpoint, input_tokens_of, text_of
 
 CHOICES_MAX: Final = 128  # OpenAI's bound on `n`

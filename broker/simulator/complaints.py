@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from headrace.broker.simulator import wording
-from headrace.broker.simulator.books import IdCount
+from headrace.broker.simulator.accounting import IdCount
 from headrace.broker.simulator.pricing import Endpoint, input_tokens_of
 from headrace.broker.simulator.reply import Reply
 

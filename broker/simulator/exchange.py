@@ -11,20 +11,20 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from headrace.broker.simulator import wording
+from headrace.broker.simulator.accounting import Books, IdCount, Page
 from headrace.broker.simulator.admission import SECOND_US
+from headrace.broker.simulator.admission_gate import AdmissionGate
 from headrace.broker.simulator.answers import AnswerIngredients, answer_body, limit_name_of
-from headrace.broker.simulator.books import Books, IdCount, Page
 from headrace.broker.simulator.chance import Chance
 from headrace.broker.simulator.complaints import bad_request, complaint_about, unknown_model
 from headrace.broker.simulator.limiter import Limiter
 from headrace.broker.simulator.pricing import Endpoint, Size, size_of
 from headrace.broker.simulator.reply import Reply
+from headrace.broker.simulator.response_headers import Speech
 from headrace.broker.simulator.script import Script, overlaid, scripted_reply
 from headrace.broker.simulator.settings import UpstreamSettings
-from headrace.broker.simulator.speech import Speech
 from headrace.broker.simulator.streams import stream_of
 from headrace.broker.simulator.trouble import Luck, Trouble
-from headrace.broker.simulator.turnstile import Turnstile
 
 WRONG_KEY_PREFIX: Final = "wrong"
 ID_HEADERS: Final = ("x-client-request-id", "x-headrace-id")
@@ -65,7 +65,7 @@ class Exchange:
         self._limiter = limiter
         self._chance = Chance(settings.seed)
         self._speech = Speech(settings.behaviours)
-        self._turnstile = Turnstile(settings, limiter, self._speech)
+        self._gate = AdmissionGate(settings, limiter, self._speech)
         self._trouble = Trouble(settings, self._chance, self._speech)
         self._latency = settings.latency()
         self.script: Script | None = None
@@ -134,10 +134,10 @@ class Exchange:
         return reply
 
     def _let_in(self, asked: _Asked, books: Books, now_us: int) -> Reply:
-        admitted = self._turnstile.enter(asked, books, now_us)
+        admitted = self._gate.enter(asked, books, now_us)
         if isinstance(admitted, Reply):
             return admitted
-        headers = self._turnstile.headers(asked, admitted, now_us)
+        headers = self._gate.headers(asked, admitted, now_us)
         complaint = complaint_about(asked.endpoint, asked.body, asked.count)
         if complaint is not None:
             return replace(complaint, headers=headers)
@@ -147,10 +147,10 @@ class Exchange:
             return mishap
         reply = self._answered(asked, headers, delay_s)
         due_us = now_us + round(reply.delay_s * SECOND_US)
-        settled = self._turnstile.settle(asked, _output_tokens(reply.body), books, now_us, due_us)
+        settled = self._gate.settle(asked, _output_tokens(reply.body), books, now_us, due_us)
         if not settled or reply.stream is not None:
             return reply
-        return replace(reply, late_headers=lambda late_us: self._turnstile.headers_at(asked.model, late_us))
+        return replace(reply, late_headers=lambda late_us: self._gate.headers_at(asked.model, late_us))
 
     def _answered(self, asked: _Asked, headers: Mapping[str, str], delay_s: float) -> Reply:
         luck = asked.luck

@@ -130,7 +130,7 @@ def size_of(endpoint: Endpoint, body: Mapping[str, Any]) -> Size:
 
 
 def text_of(endpoint: Endpoint, body: Mapping[str, Any]) -> str:
-    """Join all text of the prompt, for the copywriter to read."""
+    """Join all text of the prompt, for `filler_text` to read."""
     if endpoint is Endpoint.CHAT:
         contents = [message.get("content") for message in _messages(body.get("messages"))]
     else:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from headrace.broker.simulator import wording
-from headrace.broker.simulator.books import IdCount, Page
+from headrace.broker.simulator.accounting import IdCount, Page
 from headrace.broker.simulator.streams import AnswerStream
 
 

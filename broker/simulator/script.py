@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from headrace.broker.simulator.books import IdCount
+from headrace.broker.simulator.accounting import IdCount
 from headrace.broker.simulator.reply import Reply
 from headrace.broker.simulator.streams import Break
 

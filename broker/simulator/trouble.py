@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from headrace.broker.simulator import wording
+from headrace.broker.simulator.accounting import IdCount
 from headrace.broker.simulator.admission import DAY_US, HeaderTriple, Levels, Metric, Refusal
 from headrace.broker.simulator.behaviours import troubles
-from headrace.broker.simulator.books import IdCount
 from headrace.broker.simulator.chance import Chance
 from headrace.broker.simulator.reply import Reply
+from headrace.broker.simulator.response_headers import Speech
 from headrace.broker.simulator.settings import UpstreamSettings
-from headrace.broker.simulator.speech import Speech
 from headrace.broker.simulator.streams import Break, Manner
 
 FAILURES: Final = (500, 502, 503)

@@ -1,8 +1,8 @@
 """The simulated OpenAI over HTTP: the upstream of tests, the demo and `headrace upstream` instead of api.openai.com.
 
-Only the server lives here; `exchange` decides every reply, `writing` puts it on the wire and `books` counts. A call is
-in flight from its arrival until its reply is written out or its client is gone. Time is the event loop's, so a test may
-run it in virtual time.
+Only the server lives here; `exchange` decides every reply, `writing` puts it on the wire and `accounting` counts. A
+call is in flight from its arrival until its reply is written out or its client is gone. Time is the event loop's, so a
+test may run it in virtual time.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from typing import Any, Final, Self
 from aiohttp import web
 
 from headrace.broker.simulator import wording
-from headrace.broker.simulator.books import Books, Stats
+from headrace.broker.simulator.accounting import Books, Stats
 from headrace.broker.simulator.exchange import Exchange, IncomingCall
 from headrace.broker.simulator.limiter import Limiter
 from headrace.broker.simulator.pricing import Endpoint

@@ -18,20 +18,20 @@ from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from headrace.broker.simulator import wording
+from headrace.broker.simulator.accounting import Books, IdCount, Stats
 from headrace.broker.simulator.admission import SECOND_US, Admitted, Levels
+from headrace.broker.simulator.admission_gate import AdmissionGate
 from headrace.broker.simulator.answers import limit_name_of
 from headrace.broker.simulator.behaviours.enforcement import ProjectLimits
 from headrace.broker.simulator.behaviours.latencies import LoadLatency
-from headrace.broker.simulator.books import Books, IdCount, Stats
 from headrace.broker.simulator.chance import Chance
 from headrace.broker.simulator.limiter import Limiter
 from headrace.broker.simulator.pricing import Endpoint, Size
 from headrace.broker.simulator.reply import Reply
+from headrace.broker.simulator.response_headers import Speech
 from headrace.broker.simulator.settings import UpstreamSettings
-from headrace.broker.simulator.speech import Speech
 from headrace.broker.simulator.streams import Manner
 from headrace.broker.simulator.trouble import Luck, Trouble
-from headrace.broker.simulator.turnstile import Turnstile
 
 IDS_MAX: Final = 100_000  # tracked one by one; a benchmark of a million calls needs no more
 _NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
@@ -104,12 +104,12 @@ class VirtualUpstream:
         self.limiter.reset(opened_us)
         self._chance = Chance(settings.seed)
         self._speech = Speech(settings.behaviours)
-        self._turnstile = Turnstile(settings, self.limiter, self._speech)
+        self._gate = AdmissionGate(settings, self.limiter, self._speech)
         self._trouble = Trouble(settings, self._chance, self._speech)
         self._latency = settings.latency()
         self._behaving = bool(settings.behaviours)
         self._counts_ids = counts_ids
-        plain = self._trouble.is_quiet and self._speech.is_plain and not self._turnstile.settles
+        plain = self._trouble.is_quiet and self._speech.is_plain and not self._gate.settles
         self.just_answers = plain and not any(isinstance(each, _HEEDED) for each in settings.behaviours)
         self._books = Books(settings.limits(), opened_us, IDS_MAX)
 
@@ -119,7 +119,7 @@ class VirtualUpstream:
         books.arrive()
         if luck is not None and (away := self._turned_away(ask, luck, now_us)) is not None:
             return Visit(now_us, away.status, ask, reply=away)
-        admitted = self._turnstile.enter(ask, books, now_us)
+        admitted = self._gate.enter(ask, books, now_us)
         if isinstance(admitted, Reply):
             return Visit(now_us, admitted.status, ask, reply=admitted)
         delay_s = self._latency.delay_s(self._chance.draw(ask.id.encode(), "latency"), books.inflight)
@@ -183,16 +183,16 @@ class VirtualUpstream:
                 delay_s *= broken.after_deltas / _DELTAS
                 status = None if broken.manner is Manner.CUT else 500
         ends_us = now_us + round(delay_s * SECOND_US)
-        settled = self._turnstile.settle(ask, ask.output_tokens, self._books, now_us, ends_us)
+        settled = self._gate.settle(ask, ask.output_tokens, self._books, now_us, ends_us)
         if status == 200 and self._speech.is_plain and not settled and not admitted.project_levels:
             return Visit(ends_us, status, ask, admitted.levels)
         body = _usage(ask) if status == 200 else self._speech.failure_body(500)
-        headers = self._turnstile.headers(ask, admitted, now_us)
+        headers = self._gate.headers(ask, admitted, now_us)
         late = None
         if settled and not ask.streamed:
 
             def late(late_us: int) -> Mapping[str, str]:
-                return self._turnstile.headers_at(ask.model, late_us)
+                return self._gate.headers_at(ask.model, late_us)
 
         return Visit(ends_us, status, ask, reply=Reply(200, body, headers, late_headers=late))
 

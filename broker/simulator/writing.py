@@ -7,7 +7,7 @@ from typing import Final
 
 from aiohttp import web
 
-from headrace.broker.simulator.books import Books, IdCount, StreamEnd
+from headrace.broker.simulator.accounting import Books, IdCount, StreamEnd
 from headrace.broker.simulator.chat_pieces import chat_pieces
 from headrace.broker.simulator.pricing import Endpoint
 from headrace.broker.simulator.reply import Reply, reply_headers

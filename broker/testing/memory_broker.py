@@ -34,8 +34,8 @@ from headrace.broker.testing.counter import RoughCounter
 from headrace.broker.testing.kafka import KafkaLink, MemoryKafka
 from headrace.broker.testing.lease import MemoryLease, MemoryLeaseStore
 from headrace.broker.testing.upstream import Asked, Said, ScriptedUpstream, Silence, answer_text
-from headrace.consumers.retries.allowances import AllowanceRules
 from headrace.consumers.retries.retrier import Retrier
+from headrace.consumers.retries.retry_budget import RetryBudgetRules
 from headrace.consumers.retries.rules import RetrierRules
 from headrace.schemas import topics
 from headrace.schemas.codec import decode_dead_letter, decode_outcome
@@ -212,7 +212,7 @@ class MemoryBroker:
             lanes,
             int(self.settings.topics.dead_letters.max_message_bytes),
             held_bytes_max,
-            AllowanceRules(self.settings.retrier.fresh_share, self.settings.retrier.floor_per_s),
+            RetryBudgetRules(self.settings.retrier.fresh_share, self.settings.retrier.floor_per_s),
             lane_bytes_max=int(self.settings.topics.requests.max_message_bytes) - BATCH_OVERHEAD_BYTES,
         )
         work = Retrier(doors, rules, process.meter, self._clock)

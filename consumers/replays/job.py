@@ -11,7 +11,7 @@ import json
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from headrace.consumers.replays.choice import Choice
+from headrace.consumers.replays.filters import LetterFilters
 from headrace.schemas.instants import to_wire
 
 When = datetime | timedelta
@@ -22,7 +22,7 @@ RESUMED_WITHIN = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class ReplayRequest:
-    """A replay request; see `Choice` for the filters.
+    """A replay request; see `LetterFilters` for the filters.
 
     Attributes:
         lane: Target lane of all; None: each goes where it came from.
@@ -51,9 +51,9 @@ class ReplayRequest:
         }
         return hashlib.blake2b(json.dumps(said, sort_keys=True).encode(), digest_size=8).hexdigest()
 
-    def choice(self, pass_: "Pass") -> Choice:
+    def filters(self, pass_: "Pass") -> LetterFilters:
         """Return the filters, with the instants that the spans mean in that pass."""
-        return Choice(self.reasons, self.models, self.tenant, pass_.since, pass_.until)
+        return LetterFilters(self.reasons, self.models, self.tenant, pass_.since, pass_.until)
 
     def begins(self, now: datetime) -> "Pass":
         """Begin a pass now."""

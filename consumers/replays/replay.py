@@ -25,13 +25,13 @@ from headrace.broker.errors import ProducerDead
 from headrace.broker.ports import Outgoing, TopicPartition, TransactionLog
 from headrace.consumers.dead_letters import found_in, original_of
 from headrace.consumers.narrowing import Narrowing
-from headrace.consumers.replays.ahead import Ahead, check_same_topic
-from headrace.consumers.replays.answers import read_answers
+from headrace.consumers.replays.answered_ids import read_answers
 from headrace.consumers.replays.doors import ReplayDoors
 from headrace.consumers.replays.job import Pass, ReplayRequest, When, group_of
+from headrace.consumers.replays.job_offsets import Mark, marks_in, pass_of
 from headrace.consumers.replays.known import KnownRuns
-from headrace.consumers.replays.marks import Mark, marks_in, pass_of
-from headrace.consumers.replays.pace import Pace
+from headrace.consumers.replays.pending_letters import PendingLetters, check_same_topic
+from headrace.consumers.replays.rate_limiter import RateLimiter
 from headrace.consumers.replays.verdicts import Judge, Lane, Replayable, Skip
 from headrace.schemas.dead_letter import Origin
 from headrace.schemas.topics import dead_letters_topic, requests_topic, results_topic
@@ -147,7 +147,7 @@ class Replay:
         self._marks: dict[int, Mark] = {}
         self._known = KnownRuns()
         self._answers_since = clock.utc_now()
-        self._pace = Pace(rules.per_s, 0.0)
+        self._limiter = RateLimiter(rules.per_s, 0.0)
         self._narrowing = Narrowing(_CONSIDERED_MAX)
         self._refused: set[Origin] = set()
 
@@ -194,27 +194,27 @@ class Replay:
         self.pass_ = pass_of(self._asked, self._marks, self._clock.utc_now())
         self.resumed = any(mark.pass_ == self.pass_ and not mark.is_done for mark in self._marks.values())
 
-    def _judge(self) -> tuple[Ahead, Judge]:
+    def _judge(self) -> tuple[PendingLetters, Judge]:
         pass_ = self.pass_
         assert pass_ is not None  # noqa: S101  # programmer error: run before open
-        judge = Judge(self._asked, self._asked.choice(pass_), self._rules.topic_prefix, self._rules.lanes)
-        return Ahead(self._doors.clients, self._topic, pass_, self._marks), judge
+        judge = Judge(self._asked, self._asked.filters(pass_), self._rules.topic_prefix, self._rules.lanes)
+        return PendingLetters(self._doors.clients, self._topic, pass_, self._marks), judge
 
     async def _survey(self) -> None:
         """Collect the ids to be put back, and their known runs."""
         self._known, self.tally, looked = KnownRuns(), ReplayTally(), 0
         oldest: datetime | None = None
-        ahead, judge = self._judge()
-        async with ahead:
-            while not self._stopping.is_set() and (standing := await ahead.next()) is not None:
+        pending, judge = self._judge()
+        async with pending:
+            while not self._stopping.is_set() and (standing := await pending.next()) is not None:
                 looked += 1
                 if looked % _LOOKS_EVERY == 0:
-                    self._watcher.looks(ahead.offsets_done, ahead.offsets)
+                    self._watcher.looks(pending.offsets_done, pending.offsets)
                 found = found_in(standing)
                 if found is None:
                     continue
                 if self._is_too_young(found.letter.failed_at):
-                    ahead.leave(standing.partition)
+                    pending.leave(standing.partition)
                     continue
                 verdict = judge.judge(found)
                 if isinstance(verdict, Replayable):
@@ -244,7 +244,7 @@ class Replay:
                 is unknown here. The same job resumes correctly in either case.
             Unreachable, RightsError: As Kafka says. The records put back are noted.
         """
-        self._pace = Pace(self._rules.per_s, asyncio.get_running_loop().time())
+        self._limiter = RateLimiter(self._rules.per_s, asyncio.get_running_loop().time())
         while True:
             try:
                 return await self._put_back()
@@ -258,38 +258,38 @@ class Replay:
 
     async def _put_back(self) -> ReplayTally:
         loop = asyncio.get_running_loop()
-        ahead, judge = self._judge()
-        async with ahead:
+        pending, judge = self._judge()
+        async with pending:
             while not self._stopping.is_set() and not self.tally.is_done and self._room > 0:
-                batch = await self._gathered(ahead, judge)
+                batch = await self._gathered(pending, judge)
                 if batch.fit and self._producer is not None:
                     await self._wait()
                 if not self._stopping.is_set():
-                    self._pace.spend(len(batch.fit), loop.time())
-                    await self._commit(batch, ahead)
+                    self._limiter.spend(len(batch.fit), loop.time())
+                    await self._commit(batch, pending)
                     await self._follow_answers()
         return self.tally
 
     @property
     def _room(self) -> int:
         """The most records that the next transaction may put back."""
-        limit, most = self._rules.limit, min(self._pace.batch_max, self._narrowing.count_max)
+        limit, most = self._rules.limit, min(self._limiter.batch_max, self._narrowing.count_max)
         return most if limit is None else min(most, limit - self.tally.put_back)
 
-    async def _gathered(self, ahead: Ahead, judge: Judge) -> _Batch:
+    async def _gathered(self, pending: PendingLetters, judge: Judge) -> _Batch:
         batch, room = _Batch(), self._room
         while len(batch.fit) < room and batch.considered < _CONSIDERED_MAX and batch.bytes < _BATCH_BYTES_MAX:
             if self._stopping.is_set():
                 break
-            standing = await ahead.next()
+            standing = await pending.next()
             if standing is None:
                 batch.is_last = True
                 break
             found = found_in(standing)
             if found is not None and self._is_too_young(found.letter.failed_at):
-                ahead.leave(standing.partition)
+                pending.leave(standing.partition)
                 continue
-            ahead.consider(standing)
+            pending.consider(standing)
             batch.considered += 1
             if found is None:
                 batch.unreadable += 1
@@ -313,13 +313,13 @@ class Replay:
 
     async def _wait(self) -> None:
         """Wait until the next batch may go, or `stop` is called."""
-        wait_s = self._pace.wait_s(asyncio.get_running_loop().time())
+        wait_s = self._limiter.wait_s(asyncio.get_running_loop().time())
         if wait_s > 0:
             with suppress(TimeoutError):
                 async with asyncio.timeout(wait_s):
                     await self._stopping.wait()
 
-    async def _commit(self, batch: _Batch, ahead: Ahead) -> None:
+    async def _commit(self, batch: _Batch, pending: PendingLetters) -> None:
         """Commit the batch together with the job's progress; then count it."""
         now = self._clock.utc_now()
         receipts, outgoing = [], []
@@ -332,7 +332,7 @@ class Replay:
                 )
             )
         if self._producer is not None:
-            await self._transact(self._producer, outgoing, batch, ahead)
+            await self._transact(self._producer, outgoing, batch, pending)
         self.tally.put_back += len(receipts)
         self.tally.skipped.update(batch.skipped)
         self.tally.unreadable += batch.unreadable
@@ -340,11 +340,11 @@ class Replay:
         self._watcher.puts_back(receipts, self.tally)
 
     async def _transact(
-        self, producer: TransactionLog, outgoing: Sequence[Outgoing], batch: _Batch, ahead: Ahead
+        self, producer: TransactionLog, outgoing: Sequence[Outgoing], batch: _Batch, pending: PendingLetters
     ) -> None:
         places = [each.found.place for each in batch.fit]
         try:
-            await producer.transact(outgoing, ahead.stored(is_done=batch.is_last))
+            await producer.transact(outgoing, pending.stored(is_done=batch.is_last))
         except ProducerDead as error:
             if error.is_refusal and places:
                 for each in batch.fit:

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from headrace.consumers.dead_letters import GENEROUS, Found, original_of
-from headrace.consumers.replays.choice import Choice
+from headrace.consumers.replays.filters import LetterFilters
 from headrace.consumers.replays.job import ReplayRequest
 from headrace.schemas.codec import DecodedRequest, Undecodable, decode_request
 from headrace.schemas.record import Record
@@ -70,20 +70,22 @@ class Replayable:
 class Judge:
     """Judge of dead letters for one pass of a job."""
 
-    def __init__(self, asked: ReplayRequest, choice: Choice, topic_prefix: str, lanes: Mapping[str, Lane]) -> None:
+    def __init__(
+        self, asked: ReplayRequest, filters: LetterFilters, topic_prefix: str, lanes: Mapping[str, Lane]
+    ) -> None:
         """`lanes` are those of the settings, by name."""
         self._asked = asked
-        self._choice = choice
+        self._filters = filters
         self._lanes = lanes
         self._lane_of = {requests_topic(topic_prefix, lane): lane for lane in lanes}
 
     def judge(self, found: Found) -> Replayable | Skip | None:
         """Judge a dead letter; None: it is not selected."""
-        if not self._choice.may_hold(found):
+        if not self._filters.may_hold(found):
             return None
         letter = found.letter
         decoded = decode_request(letter.value, letter.headers, GENEROUS)
-        if not self._choice.holds(original_of(letter, decoded)):
+        if not self._filters.holds(original_of(letter, decoded)):
             return None
         hopeless = self._hopeless(found)
         if hopeless is not None:
@@ -101,7 +103,7 @@ class Judge:
             return Skip.UNREADABLE
         if letter.reason == CANCELLED:
             return Skip.CANCELLED
-        if letter.reason == CRASHED and CRASHED not in self._choice.reasons:
+        if letter.reason == CRASHED and CRASHED not in self._filters.reasons:
             return Skip.CRASHED
         if letter.reason == ID_CONFLICT and not self._asked.new_id:
             return Skip.ID_CONFLICT

@@ -3,7 +3,7 @@
 One task does all of it while it is elected, and owns the producer. A transaction moves records and progress together,
 so a request is on its lane exactly once, even if a process dies. It is short, because an open transaction on a lane
 stops every reader of that lane. Any error ends the stretch: the state in memory is thrown away, and the next stretch
-resumes from the progress stored in Kafka. A lane takes no more retries than its allowance.
+resumes from the progress stored in Kafka. A lane takes no more retries than its retry budget allows.
 
 A record that makes its transaction fail again and again stops no other: the transactions become smaller until it stands
 alone, and then it leaves as a dead letter (`unpublishable`). One that its lane cannot hold leaves as such at once.
@@ -29,15 +29,15 @@ from headrace.broker.ports import (
 )
 from headrace.broker.tasks import ended
 from headrace.broker.tenure import Tenure
-from headrace.consumers.retries.allowances import Allowances
-from headrace.consumers.retries.bodies import READ_A_TIME, Bodies
 from headrace.consumers.retries.culprits import Culprits
-from headrace.consumers.retries.fresh import FreshWork
-from headrace.consumers.retries.letters import DeadLetterWriter
+from headrace.consumers.retries.dead_letter_writer import DeadLetterWriter
+from headrace.consumers.retries.fresh_rate import FreshWork
+from headrace.consumers.retries.record_cache import READ_A_TIME, RecordCache
 from headrace.consumers.retries.releases import Releases, choose
+from headrace.consumers.retries.restored_progress import Restorer
+from headrace.consumers.retries.retry_budget import RetryBudgets
 from headrace.consumers.retries.rewriting import Rewriting
 from headrace.consumers.retries.rules import RetrierRules
-from headrace.consumers.retries.standing import Restorer
 from headrace.consumers.retries.watcher import RetryCounter
 from headrace.schemas.codec import OtherReleaseError
 from headrace.schemas.dead_letter import Origin
@@ -65,10 +65,10 @@ class Retrier:
         self._rules = rules
         self._watcher = watcher
         self._topic = failures_topic(rules.topic_prefix)
-        self._bodies = Bodies(doors.again, held_bytes_max=rules.held_bytes_max)
+        self._cache = RecordCache(doors.again, held_bytes_max=rules.held_bytes_max)
         self._letters = DeadLetterWriter(rules.topic_prefix, self._clock, bytes_max=rules.dead_letter_bytes_max)
-        self._allowances = Allowances(rules.allowance, rules.lanes)
-        self._fresh = FreshWork(doors.lanes, self._allowances, clock)
+        self._retry_budgets = RetryBudgets(rules.retry_budget, rules.lanes)
+        self._fresh = FreshWork(doors.lanes, self._retry_budgets, clock)
         self._partitions: dict[int, Releases] = {}
         self._ranges: dict[tuple[int, int], UnreadableRange] = {}
         self._term = self._stored_partitions = 0
@@ -85,7 +85,7 @@ class Retrier:
 
     @property
     def held_back(self) -> Mapping[str, int]:
-        """Requests by lane that have been due for more than a second: they wait for their lane's allowance."""
+        """Requests by lane that have been due for more than a second: they wait for their lane's retry budget."""
         due_ms = self._clock.utc_ms() - HELD_BACK_AFTER_MS
         if self._clock.now_ms() - self._counted_ms >= HELD_BACK_COUNTED_EVERY_MS:
             self._counted_ms = self._clock.now_ms()
@@ -107,8 +107,8 @@ class Retrier:
             "held_back": dict(sorted(self.held_back.items())),
             "next_due_in_s": None if due_ms is None else max(0.0, late_ms / 1_000),
             "put_back": self.put_back,
-            "read_again": self._bodies.read_again,
-            "held_bytes": self._bodies.held_bytes,
+            "read_again": self._cache.read_again,
+            "held_bytes": self._cache.held_bytes,
         }
 
     async def serve(self, tenure: Tenure) -> None:
@@ -128,7 +128,7 @@ class Retrier:
             if await tenure.still_mine():
                 await self._claim(producer)
                 tenure.leads(self._term)
-                self._allowances.begin(self._clock.now_ms())
+                self._retry_budgets.begin(self._clock.now_ms())
                 watching = asyncio.create_task(self._fresh.watch(), name="fresh work")
                 while not tenure.is_over:
                     await self._round(producer, tenure)
@@ -203,7 +203,7 @@ class Retrier:
         else:
             waits = self._see(releases, fetched.offset, failure.lane, due_ms, failure.kind)
         if waits:
-            self._bodies.keep(number, fetched)
+            self._cache.keep(number, fetched)
 
     def _see(self, releases: Releases, offset: int, lane: str, due_ms: int, kind: str) -> bool:
         waits = releases.see(offset, lane, due_ms)
@@ -248,19 +248,19 @@ class Retrier:
         return bool(chosen)
 
     def _may_leave(self, lane: str) -> bool:
-        return lane == _UNREADABLE or self._allowances[self._rewriting.lane(lane)].take(self._clock.now_ms())
+        return lane == _UNREADABLE or self._retry_budgets[self._rewriting.lane(lane)].take(self._clock.now_ms())
 
     async def _move(self, producer: TransactionLog, chosen: Sequence[tuple[int, int]]) -> None:
         found: dict[tuple[int, int], Fetched] = {}
         touched = {number for number, _ in chosen}
         for number in touched:
             whole = [offset for each, offset in chosen if each == number and (each, offset) not in self._ranges]
-            found |= {(number, offset): each for offset, each in (await self._bodies.of(number, whole)).items()}
+            found |= {(number, offset): each for offset, each in (await self._cache.of(number, whole)).items()}
         moves = {place: self._rewriting.written(*place, found.get(place), self._ranges.get(place)) for place in chosen}
         outgoing = [each for each, _ in moves.values()]
         for lane in self._rules.lanes:
             topic = requests_topic(self._rules.topic_prefix, lane)
-            self._allowances[lane].writes(sum(each.topic == topic for each in outgoing))
+            self._retry_budgets[lane].writes(sum(each.topic == topic for each in outgoing))
         try:
             await self._commit(producer, outgoing, {number: self._partitions[number] for number in touched})
         except ProducerDead as error:
@@ -307,7 +307,7 @@ class Retrier:
         """Drop all state of a stretch."""
         self._partitions, self._ranges = {}, {}
         self.waiting.clear()
-        self._bodies.clear()
+        self._cache.clear()
 
 
 def _first(lost: tuple[int, range]) -> tuple[int, int]:

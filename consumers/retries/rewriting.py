@@ -9,7 +9,7 @@ import structlog
 from headrace.broker.ports import Fetched, Outgoing, UnreadableRange
 from headrace.broker.traces import traced
 from headrace.consumers.retries.culprits import Culprits
-from headrace.consumers.retries.letters import DeadLetterWriter
+from headrace.consumers.retries.dead_letter_writer import DeadLetterWriter
 from headrace.consumers.retries.rules import RetrierRules
 from headrace.consumers.retries.watcher import RetryCounter
 from headrace.schemas.codec import OtherReleaseError, WireError, decode_failure, encode_retry

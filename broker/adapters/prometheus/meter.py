@@ -200,7 +200,7 @@ class Meter:
         _set(self._families.retries_waiting, requests, self._kinds.label(kind))
 
     def retries_held_back(self, lane: str, requests: int) -> None:
-        """Show the number of requests that are due but held back by their lane's allowance."""
+        """Show the number of requests that are due but held back by their lane's retry budget."""
         _set(self._families.retries_held_back, requests, lane)
 
 

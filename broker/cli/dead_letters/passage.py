@@ -12,7 +12,7 @@ from headrace.broker.cli.patience import closing, kafka_at, within
 from headrace.broker.cli.screen import screen
 from headrace.broker.settings.whole import Settings
 from headrace.consumers.dead_letters import DeadLetterReader, Found
-from headrace.consumers.replays.ahead import CLOCKS_APART
+from headrace.consumers.replays.pending_letters import CLOCKS_APART
 
 _BAR_FROM: Final = 5_000
 _BAR_EVERY: Final = 200

@@ -21,7 +21,7 @@ from headrace.broker.cli.terminal import is_person_watching, say, say_json
 from headrace.broker.errors import HeadraceError
 from headrace.broker.settings.whole import Settings
 from headrace.consumers.dead_letters import DeadLetterReader, Found, Original
-from headrace.consumers.replays.choice import Choice
+from headrace.consumers.replays.filters import LetterFilters
 from headrace.schemas.dead_letter import Origin
 
 app = typer.Typer(no_args_is_help=True, help="Requests that are not tried again: list, show, replay them.")
@@ -57,7 +57,7 @@ def list_(  # noqa: PLR0917  # Typer reads them by name
     Example: headrace dead-letters list --reason rejected --model 'gpt-4o*' --since 2h
     """
     settings = settings_from(config, bootstrap_servers, prefix)
-    choice = Choice(
+    filters = LetterFilters(
         reasons=known_reasons(reason),
         models=tuple(model or ()),
         tenant=tenant,
@@ -67,17 +67,17 @@ def list_(  # noqa: PLR0917  # Typer reads them by name
     hush_kafka()
     for_people = TerminalTable() if is_person_watching() else ColumnPrinter()
     listing = Listing(limit, show=object_lines if as_json else for_people)
-    unreadable = run_verb(_listed(settings, choice, listing, timeout_s=timeout))
+    unreadable = run_verb(_listed(settings, filters, listing, timeout_s=timeout))
     if not as_json:
         say(listing.summary(unreadable, f"{settings.kafka.topic_prefix}.dead-letters"), err=True)
 
 
-async def _listed(settings: Settings, choice: Choice, listing: Listing, *, timeout_s: float) -> int:
+async def _listed(settings: Settings, filters: LetterFilters, listing: Listing, *, timeout_s: float) -> int:
     """Show the chosen dead letters; return how many records were not dead letters."""
     streams = listing.limit == 0 and is_person_watching()
-    async with reading(settings, since=choice.since, timeout_s=timeout_s) as reader:
+    async with reading(settings, since=filters.since, timeout_s=timeout_s) as reader:
         async for found in each(reader, quiet=streams):
-            if choice.may_hold(found) and choice.holds(original := found.original()):
+            if filters.may_hold(found) and filters.holds(original := found.original()):
                 listing.add(row_of(found, original))
         listing.end()
         return reader.unreadable

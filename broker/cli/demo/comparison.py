@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from headrace.broker.cli.demo.tally import LeadState, LeadTally
-from headrace.broker.simulator.books import Stats
+from headrace.broker.simulator.accounting import Stats
 from headrace.broker.simulator.naive import NaiveReport
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from headrace.broker.cli.demo.inside import Inside
 from headrace.broker.cli.demo.tally import LeadState, LeadTally
-from headrace.broker.simulator.books import Stats
+from headrace.broker.simulator.accounting import Stats
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from headrace.broker.simulator.admission import RefusedCost
-from headrace.broker.simulator.behaviours import enforcement, latencies, manners, troubles
+from headrace.broker.simulator.behaviours import enforcement, latencies, profiles, troubles
 from headrace.broker.simulator.behaviours.bounds import Behaviour
 from headrace.broker.simulator.pricing import ChatLaw
 from headrace.schemas.nearest import meant_or_known
@@ -44,18 +44,18 @@ NAMED: Final[Mapping[str, Behaviour]] = MappingProxyType(
         "refusals-cost-all": enforcement.ChargedRefusals(RefusedCost.ALL),
         "foreign": enforcement.Foreign(),
         "foreign-insisting": enforcement.Foreign(insists=True),
-        "headers-all": manners.AllHeaders(),
-        "headers-none": manners.NoHeaders(),
-        "headers-retry-after": manners.OnlyRetryAfter(),
-        "headers-tokens": manners.OnlyTokenHeaders(),
-        "headers-stale": manners.StaleHeaders(),
-        "headers-rounded": manners.RoundedHeaders(),
-        "responses-bare-429": manners.BareResponses429(),
-        "azure": manners.Azure(),
-        "azure-seconds": manners.Azure(in_seconds=True),
-        "azure-unlimited": manners.AzureUnlimited(),
-        "groq": manners.Groq(),
-        "gateway-html": manners.HtmlGateway(),
+        "headers-all": profiles.AllHeaders(),
+        "headers-none": profiles.NoHeaders(),
+        "headers-retry-after": profiles.OnlyRetryAfter(),
+        "headers-tokens": profiles.OnlyTokenHeaders(),
+        "headers-stale": profiles.StaleHeaders(),
+        "headers-rounded": profiles.RoundedHeaders(),
+        "responses-bare-429": profiles.BareResponses429(),
+        "azure": profiles.Azure(),
+        "azure-seconds": profiles.Azure(in_seconds=True),
+        "azure-unlimited": profiles.AzureUnlimited(),
+        "groq": profiles.Groq(),
+        "gateway-html": profiles.HtmlGateway(),
         "slow-down": troubles.AccountTrouble(troubles.AccountTroubleKind.SLOW_DOWN),
         "quota-gone": troubles.AccountTrouble(troubles.AccountTroubleKind.INSUFFICIENT_QUOTA),
         "error-storm": troubles.ErrorStorm(),

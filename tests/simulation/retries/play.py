@@ -10,7 +10,7 @@ from datetime import timedelta
 
 from headrace.broker.ports import Outgoing, StoredOffset, TopicPartition, TransactionLog
 from headrace.broker.testing.kafka_doors import MemoryTransactions
-from headrace.consumers.retries.allowances import AllowanceRules
+from headrace.consumers.retries.retry_budget import RetryBudgetRules
 from headrace.schemas.codec import encode_failure
 from headrace.schemas.failure import FailureKind, RetryableFailure, key_fields
 from headrace.schemas.headers import FAILURE
@@ -24,7 +24,7 @@ SHARES = (0.1, 0.3, 0.6)
 PARTITIONS = 6
 COMMIT_TAKES_S = 0.02
 FEED_EVERY_S = 0.5
-DEFAULT = AllowanceRules(share=0.2, floor_per_s=10)
+DEFAULT = RetryBudgetRules(share=0.2, floor_per_s=10)
 
 
 @dataclass(slots=True)
@@ -50,10 +50,10 @@ class Noting(Process):
     """A retrier whose commits are noted."""
 
     def __init__(
-        self, world: World, owner: str, dues: Mapping[str, int], played: Played, rules: AllowanceRules
+        self, world: World, owner: str, dues: Mapping[str, int], played: Played, rules: RetryBudgetRules
     ) -> None:
         self._dues, self._played = dues, played
-        super().__init__(world, owner, allowance=rules)
+        super().__init__(world, owner, retry_budget=rules)
 
     def make_producer(self) -> TransactionLog:
         return _Noted(self, self._dues, self._played)
@@ -80,12 +80,12 @@ class _Noted(MemoryTransactions):
         return written
 
 
-async def play(failures: int, *, over_s: float, fresh_per_s: float, allowance: AllowanceRules = DEFAULT) -> Played:
+async def play(failures: int, *, over_s: float, fresh_per_s: float, retry_budget: RetryBudgetRules = DEFAULT) -> Played:
     """Until all are back."""
     dice, world, played = random.Random(8), World(partitions=PARTITIONS), Played()
     world.kafka.commit_takes_s = COMMIT_TAKES_S
     dues = dict(_parked(world, dice, over_s) for _ in range(failures))
-    process = Noting(world, "a", dues, played, allowance)
+    process = Noting(world, "a", dues, played, retry_budget)
     began_s = time.process_time()
     feeding = asyncio.create_task(_feed(world, fresh_per_s))
     process.start()

@@ -31,8 +31,8 @@ from headrace.broker.testing.kafka_doors import (
     MemoryReplyTopics,
 )
 from headrace.broker.testing.lease import MemoryLeaseStore
-from headrace.consumers.retries.allowances import AllowanceRules
 from headrace.consumers.retries.retrier import Retrier
+from headrace.consumers.retries.retry_budget import RetryBudgetRules
 from headrace.consumers.retries.rules import RetrierRules
 from headrace.schemas import topics
 from tests.simulation.service.history import Deadly, History
@@ -288,9 +288,11 @@ class RetryingProcess(Process):
             offsets=MemoryOffsets(self.link, group=self.group),
             make_producer=self.producer,
         )
-        allowance = AllowanceRules(settings.retrier.fresh_share, settings.retrier.floor_per_s)
+        retry_budget = RetryBudgetRules(settings.retrier.fresh_share, settings.retrier.floor_per_s)
         self.meter = Meter()
-        self.work = Retrier(doors, RetrierRules(PREFIX, LANES, 1_000_000, 1_000_000, allowance), self.meter, self.clock)
+        self.work = Retrier(
+            doors, RetrierRules(PREFIX, LANES, 1_000_000, 1_000_000, retry_budget), self.meter, self.clock
+        )
         return RetrierProcess(
             settings,
             elected=elected,

@@ -15,8 +15,8 @@ from headrace.broker.service.leadership.lease_only import Elected, KafkaWatch
 from headrace.broker.testing.kafka import KafkaLink, MemoryKafka
 from headrace.broker.testing.kafka_doors import MemoryCoordinators, MemoryLane, MemoryOffsets, MemoryTransactions
 from headrace.broker.testing.lease import MemoryLease, MemoryLeaseStore
-from headrace.consumers.retries.allowances import AllowanceRules
 from headrace.consumers.retries.retrier import Retrier
+from headrace.consumers.retries.retry_budget import RetryBudgetRules
 from headrace.consumers.retries.rules import RetrierRules
 from headrace.schemas import topics
 from headrace.schemas.codec import encode_failure
@@ -29,7 +29,7 @@ PREFIX = "t"
 NAME = f"{PREFIX}.retrier"
 FAILURES = topics.failures_topic(PREFIX)
 LANES = ("urgent", "standard", "bulk")
-PLENTY = AllowanceRules(share=1.0, floor_per_s=10_000)
+PLENTY = RetryBudgetRules(share=1.0, floor_per_s=10_000)
 WALL = datetime(2026, 12, 1, 9, tzinfo=UTC)
 
 
@@ -118,7 +118,7 @@ class Process:
         lanes: tuple[str, ...] = LANES,
         recommit_every_ms: int = 3_600_000,
         clock_error_s: float = 0,
-        allowance: AllowanceRules = PLENTY,
+        retry_budget: RetryBudgetRules = PLENTY,
         watch_type: type[KafkaWatch] = KafkaWatch,
     ) -> None:
         self.world, self.owner = world, owner
@@ -145,7 +145,7 @@ class Process:
             offsets=MemoryOffsets(self.link, group=NAME),
             make_producer=self.make_producer,
         )
-        rules = RetrierRules(PREFIX, lanes, 1_000_000, held_bytes_max, allowance, from_start, recommit_every_ms)
+        rules = RetrierRules(PREFIX, lanes, 1_000_000, held_bytes_max, retry_budget, from_start, recommit_every_ms)
         self.retrier = Retrier(self.doors, rules, self.counted, self.clock)
         self.task: asyncio.Task[None] | None = None
 

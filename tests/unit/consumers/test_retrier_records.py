@@ -12,9 +12,9 @@ from headrace.broker.core.events import Setback
 from headrace.broker.errors import ProducerDead
 from headrace.broker.ports import Fetched, Outgoing, StoredOffset, TopicPartition, TransactionLog, UnreadableRange
 from headrace.broker.testing.kafka_doors import MemoryLane, MemoryTransactions
-from headrace.consumers.retries.allowances import AllowanceRules
 from headrace.consumers.retries.releases import Releases
 from headrace.consumers.retries.retrier import _UNREADABLE, BYTES_A_TRANSACTION_MAX, Retrier
+from headrace.consumers.retries.retry_budget import RetryBudgetRules
 from headrace.consumers.retries.rewriting import LANE_CHARS_MAX
 from headrace.schemas.codec import decode_dead_letter, encode_failure
 from headrace.schemas.dead_letter import DeadLetter, Origin
@@ -52,7 +52,7 @@ class Bench:
         self.process = Process(World(), "a", **options)  # type: ignore[arg-type] # the options are the constructor's
         self.retrier: Retrier = self.process.retrier
         self.retrier._partitions = {number: Releases(0) for number in range(2)}
-        self.retrier._allowances.begin(0)
+        self.retrier._retry_budgets.begin(0)
         self.counted = self.process.counted
 
     def refused(self, times: int, offset: int = 9) -> None:
@@ -183,9 +183,9 @@ async def test_what_was_put_back_is_counted_and_dead_letters_apart() -> None:
 
 
 async def test_what_is_rotten_needs_no_allowance() -> None:
-    bench, producer = Bench(allowance=AllowanceRules(share=0.0, floor_per_s=0.2)), Accepting()
+    bench, producer = Bench(retry_budget=RetryBudgetRules(share=0.0, floor_per_s=0.2)), Accepting()
     bench.meets(Record(None, b"{", ()), 0)
-    bench.retrier._allowances.begin(bench.process.clock.now_ms())
+    bench.retrier._retry_budgets.begin(bench.process.clock.now_ms())
     assert not bench.retrier._may_leave("bulk")
     assert bench.retrier._may_leave(_UNREADABLE)
     assert await bench.releases(producer)

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from headrace.broker.simulator.books import Books
+from headrace.broker.simulator.accounting import Books
 from headrace.broker.simulator.exchange import Exchange, IncomingCall
 from headrace.broker.simulator.limiter import Limiter
 from headrace.broker.simulator.pricing import Endpoint

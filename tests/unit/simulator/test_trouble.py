@@ -125,10 +125,10 @@ def test_long_429s_come_at_the_asked_rate() -> None:
 def test_streams_break_at_the_asked_rates_and_never_beyond_their_end() -> None:
     desk = plentiful(stream_cut_rate=0.2, stream_error_rate=0.4)
     streams = [stream_of_reply(reply) for reply in asked(desk, 1_000, stream=True)]
-    manners = Counter(stream.broken.manner if stream.broken else None for stream in streams)
-    assert 150 < manners[Manner.CUT] < 250
-    assert 150 < manners[Manner.ERROR] < 250
-    assert 150 < manners[Manner.FAILED] < 250
+    profiles = Counter(stream.broken.manner if stream.broken else None for stream in streams)
+    assert 150 < profiles[Manner.CUT] < 250
+    assert 150 < profiles[Manner.ERROR] < 250
+    assert 150 < profiles[Manner.FAILED] < 250
     assert desk.books.admitted == 1_000
     cuts = [stream for stream in streams if stream.broken and stream.broken.manner is Manner.CUT]
     assert all(1 <= stream.broken.after_deltas <= len(stream.deltas) for stream in cuts if stream.broken)

@@ -8,7 +8,7 @@ import pytest
 from headrace.broker.cli.dead_letters.verb import place_of
 from headrace.broker.cli.main import main
 from headrace.consumers.dead_letters import Original
-from headrace.consumers.replays.choice import Choice
+from headrace.consumers.replays.filters import LetterFilters
 from headrace.schemas.dead_letter import Origin
 from tests.unit.cli.dead_letters.specimens import AT, found, request
 
@@ -28,7 +28,7 @@ SECOND = timedelta(seconds=1)
     ],
 )
 def test_headers_are_enough_for_reason_and_time(fields: dict[str, Any], held: bool) -> None:  # noqa: FBT001  # a table's column
-    assert Choice(**fields).may_hold(found(request())) is held
+    assert LetterFilters(**fields).may_hold(found(request())) is held
 
 
 @pytest.mark.parametrize(
@@ -45,14 +45,14 @@ def test_headers_are_enough_for_reason_and_time(fields: dict[str, Any], held: bo
     ],
 )
 def test_model_and_tenant_are_the_originals(fields: dict[str, Any], held: bool) -> None:  # noqa: FBT001  # as above
-    assert Choice(**fields).holds(Original("lead-1", "acme", "gpt-4o-mini", None)) is held
+    assert LetterFilters(**fields).holds(Original("lead-1", "acme", "gpt-4o-mini", None)) is held
 
 
 def test_what_does_not_tell_its_model_is_of_no_model() -> None:
     nobody = Original(None, None, None, None)
-    assert Choice().holds(nobody)
-    assert not Choice(models=("*",)).holds(nobody)
-    assert not Choice(tenant="").holds(nobody)
+    assert LetterFilters().holds(nobody)
+    assert not LetterFilters(models=("*",)).holds(nobody)
+    assert not LetterFilters(tenant="").holds(nobody)
 
 
 @pytest.mark.parametrize(

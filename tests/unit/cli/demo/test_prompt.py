@@ -10,7 +10,7 @@ import pytest
 from headrace.broker.cli.demo.leads import Lead, read_leads
 from headrace.broker.cli.demo.prompt import ANSWER_TOKENS_MAX, TEMPLATE, body_for, metadata_for, request_id
 from headrace.broker.client import submission
-from headrace.broker.simulator.copywriter import write_email
+from headrace.broker.simulator.filler_text import write_email
 from headrace.broker.simulator.pricing import ChatLaw, Endpoint, charge_of, text_of
 from tests.unit.cli.demo.leads_of import lead
 

@@ -7,9 +7,9 @@ import pytest
 
 from headrace.broker.errors import ProgressUnreadable
 from headrace.broker.ports import StoredOffset
-from headrace.consumers.replays.choice import Choice
+from headrace.consumers.replays.filters import LetterFilters
 from headrace.consumers.replays.job import RESUMED_WITHIN, Pass, ReplayRequest, group_of
-from headrace.consumers.replays.marks import Mark, marks_in, pass_of
+from headrace.consumers.replays.job_offsets import Mark, marks_in, pass_of
 
 NOW = datetime(2026, 12, 1, 9, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -55,7 +55,7 @@ def test_a_span_is_the_same_job_however_late_it_is() -> None:
 
 def test_a_pass_keeps_what_its_spans_meant_when_it_began() -> None:
     begun = TWO_HOURS.begins(NOW)
-    assert TWO_HOURS.choice(begun) == Choice(since=NOW - 2 * HOUR)
+    assert TWO_HOURS.filters(begun) == LetterFilters(since=NOW - 2 * HOUR)
     marks = marks_in({0: Mark(7, begun).stored()}, "g")
     assert pass_of(TWO_HOURS, marks, NOW + HOUR) == begun
 

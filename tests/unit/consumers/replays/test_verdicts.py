@@ -41,7 +41,7 @@ def found(value: bytes | None = None, **fields: Any) -> Found:
 
 def judged(letter: Found, **asked: Any) -> Replayable | Skip | None:
     question = ReplayRequest(**asked)
-    return Judge(question, question.choice(question.begins(AT)), "generation", LANES).judge(letter)
+    return Judge(question, question.filters(question.begins(AT)), "generation", LANES).judge(letter)
 
 
 def test_it_goes_back_to_its_lane_as_the_next_run() -> None:

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from headrace.broker.simulator.admission import RefusedCost
-from headrace.broker.simulator.behaviours import enforcement, latencies, manners, troubles
+from headrace.broker.simulator.behaviours import enforcement, latencies, profiles, troubles
 from headrace.broker.simulator.behaviours.bounds import Behaviour
 from headrace.broker.simulator.behaviours.catalogue import NAMED, behaviour, parsed, spelled
 from headrace.broker.simulator.behaviours.enforcement import ChargedRefusals, ChargeLaw, Foreign, PerDay, SharedLimit
-from headrace.broker.simulator.behaviours.manners import Azure
+from headrace.broker.simulator.behaviours.profiles import Azure
 from headrace.broker.simulator.behaviours.troubles import ErrorStorm
 from headrace.broker.simulator.pricing import ChatLaw
 
@@ -20,9 +20,9 @@ PAGE = Path(__file__).parents[4] / "docs" / "upstream.md"
 
 
 def test_every_kind_of_behaviour_has_a_name() -> None:
-    modules = (enforcement, latencies, manners, troubles)
+    modules = (enforcement, latencies, profiles, troubles)
     kinds = {each for module in modules for each in vars(module).values() if isinstance(each, type)}
-    behaviours = {kind for kind in kinds if issubclass(kind, Behaviour)} - {Behaviour, manners.AnswerManner}
+    behaviours = {kind for kind in kinds if issubclass(kind, Behaviour)} - {Behaviour, profiles.AnswerProfile}
     assert {type(value) for value in NAMED.values()} == behaviours
 
 

@@ -10,7 +10,7 @@ from headrace.broker.ports import FIRST_RECORD_YOUNG_MS, StoredOffset, TopicPart
 from headrace.broker.testing.kafka import KafkaLink
 from headrace.broker.testing.kafka_doors import MemoryLane
 from headrace.consumers.retries.releases import Releases
-from headrace.consumers.retries.standing import RestoredRetries, Restorer
+from headrace.consumers.retries.restored_progress import RestoredRetries, Restorer
 from headrace.schemas.record import Record
 from tests.unit.consumers.rig import FAILURES, World
 from tests.virtual_time import VIRTUAL_TIME

@@ -6,18 +6,18 @@ HTTP's `exchange` and the `virtual` upstream both send their calls through here,
 from collections.abc import Mapping
 from typing import Protocol
 
+from headrace.broker.simulator.accounting import Books, IdCount
 from headrace.broker.simulator.admission import SECOND_US, Admitted
 from headrace.broker.simulator.answers import limit_name_of
 from headrace.broker.simulator.behaviours.enforcement import ChargeLaw
-from headrace.broker.simulator.books import Books, IdCount
 from headrace.broker.simulator.limiter import Limiter
 from headrace.broker.simulator.pricing import ChatLaw, Endpoint, Size, charge_at, settlement_of
 from headrace.broker.simulator.reply import Reply
+from headrace.broker.simulator.response_headers import Speech
 from headrace.broker.simulator.settings import UpstreamSettings
-from headrace.broker.simulator.speech import Speech
 
 
-class Comer(Protocol):
+class ArrivingCall(Protocol):
     """A call that asks for admission: the basis of its charge, and the book entry of its id, if there is one."""
 
     @property
@@ -30,7 +30,7 @@ class Comer(Protocol):
     def count(self) -> IdCount | None: ...  # noqa: D102
 
 
-class Turnstile:
+class AdmissionGate:
     """Gate that charges by the law in force. `settles`: some law charges for an answer at its end."""
 
     def __init__(self, settings: UpstreamSettings, limiter: Limiter, speech: Speech) -> None:
@@ -41,29 +41,29 @@ class Turnstile:
         self._laws = sorted(laws, key=lambda entry: entry[0])  # stable: the last named wins
         self.settles = any(law is ChatLaw.USAGE for _, law in laws)
 
-    def enter(self, comer: Comer, books: Books, now_us: int) -> Reply | Admitted:
+    def enter(self, arriving: ArrivingCall, books: Books, now_us: int) -> Reply | Admitted:
         """Return the refusal, or the levels after a call that was charged."""
-        name = limit_name_of(comer.model)
-        charge = charge_at(comer.endpoint, comer.size, self._law(books, now_us))
+        name = limit_name_of(arriving.model)
+        charge = charge_at(arriving.endpoint, arriving.size, self._law(books, now_us))
         verdict = self._limiter.admit(name, charge, now_us)
         if not isinstance(verdict, Admitted):
-            headers, body = self._speech.refusal(comer.endpoint, comer.model, verdict, now_us)
-            return Reply(429, body, headers, count=comer.count)
-        books.admit(comer.count, name, charge, now_us)
+            headers, body = self._speech.refusal(arriving.endpoint, arriving.model, verdict, now_us)
+            return Reply(429, body, headers, count=arriving.count)
+        books.admit(arriving.count, name, charge, now_us)
         return verdict
 
-    def headers(self, comer: Comer, admitted: Admitted, now_us: int) -> dict[str, str]:
+    def headers(self, arriving: ArrivingCall, admitted: Admitted, now_us: int) -> dict[str, str]:
         """Build the limit headers of its answer."""
-        return self._speech.headers(limit_name_of(comer.model), admitted.levels, admitted.project_levels, now_us)
+        return self._speech.headers(limit_name_of(arriving.model), admitted.levels, admitted.project_levels, now_us)
 
-    def settle(self, comer: Comer, output_tokens: int, books: Books, now_us: int, due_us: int) -> bool:
+    def settle(self, arriving: ArrivingCall, output_tokens: int, books: Books, now_us: int, due_us: int) -> bool:
         """Debit at `due_us` what the law charges for an answer; return whether that is anything."""
         if not self.settles:
             return False
-        tokens = settlement_of(comer.endpoint, comer.size, output_tokens, self._law(books, now_us))
+        tokens = settlement_of(arriving.endpoint, arriving.size, output_tokens, self._law(books, now_us))
         if tokens == 0:
             return False
-        name = limit_name_of(comer.model)
+        name = limit_name_of(arriving.model)
         self._limiter.settle(name, tokens, due_us)
         books.settle(name, tokens)
         return True

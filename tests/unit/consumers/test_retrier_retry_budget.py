@@ -11,7 +11,7 @@ from headrace.broker.errors import SettingsError
 from headrace.broker.service.retrier import RetrierProcess
 from headrace.broker.settings.whole import Settings
 from headrace.broker.testing.kafka_doors import MemoryLane
-from headrace.consumers.retries.allowances import AllowanceRules
+from headrace.consumers.retries.retry_budget import RetryBudgetRules
 from headrace.schemas import topics
 from headrace.schemas.record import Record
 from tests.unit.consumers.rig import PREFIX, Process, World, leading
@@ -32,7 +32,7 @@ def came_back(world: World, lane: str = "bulk") -> list[str]:
 
 async def test_a_lane_takes_back_no_more_than_its_floor_and_holds_up_no_other() -> None:
     world = World()
-    process = await leading(world, allowance=AllowanceRules(share=0.2, floor_per_s=5))
+    process = await leading(world, retry_budget=RetryBudgetRules(share=0.2, floor_per_s=5))
     await asyncio.sleep(20)
     dues = {f"r{number:03d}": world.park(f"r{number:03d}", (number * 37) % 200 / 1_000) for number in range(200)}
     world.park("lead-1", 0.5, lane="urgent")
@@ -54,7 +54,7 @@ async def test_a_lane_takes_back_no_more_than_its_floor_and_holds_up_no_other() 
 
 async def test_fresh_work_lets_a_fifth_as_many_come_back_and_what_came_back_lets_none() -> None:
     world = World()
-    process = await leading(world, allowance=AllowanceRules(share=0.2, floor_per_s=0.01))
+    process = await leading(world, retry_budget=RetryBudgetRules(share=0.2, floor_per_s=0.01))
     for number in range(200):
         world.park(f"r{number}", 0)
     for _ in range(10):
@@ -71,7 +71,7 @@ async def test_fresh_work_lets_a_fifth_as_many_come_back_and_what_came_back_lets
 
 async def test_a_lane_that_does_not_say_what_comes_takes_its_floor_and_others_all_they_may() -> None:
     world = World()
-    process = Process(world, "a", allowance=AllowanceRules(share=1.0, floor_per_s=1))
+    process = Process(world, "a", retry_budget=RetryBudgetRules(share=1.0, floor_per_s=1))
     process.lanes["urgent"] = MemoryLane(process.link, topic="of nodes that are away")
     process.start()
     for number in range(100):
@@ -88,7 +88,7 @@ async def test_a_lane_that_does_not_say_what_comes_takes_its_floor_and_others_al
 
 async def test_a_partition_that_a_lane_is_given_is_counted_too() -> None:
     world = World()
-    process = await leading(world, allowance=AllowanceRules(share=1.0, floor_per_s=0.01))
+    process = await leading(world, retry_budget=RetryBudgetRules(share=1.0, floor_per_s=0.01))
     world.kafka.create(topics.requests_topic(PREFIX, "bulk"), 3)
     await asyncio.sleep(31)
     for number in range(10):
@@ -126,7 +126,7 @@ async def test_a_retrier_whose_port_is_taken_names_its_own_setting() -> None:
 
 async def test_how_many_are_held_back_stands_in_the_metrics_and_in_the_status() -> None:
     world, meter = World(), Meter()
-    parts = Process(world, "a", allowance=AllowanceRules(share=0.2, floor_per_s=5))
+    parts = Process(world, "a", retry_budget=RetryBudgetRules(share=0.2, floor_per_s=5))
     process = retrier_process(world, parts, meter)
     serving = asyncio.create_task(process.serve(parts.retrier))
     for number in range(200):

@@ -3,8 +3,8 @@
 from datetime import datetime
 
 from headrace.broker.client_ports import ClientDoors
-from headrace.consumers.replays.ahead import CLOCKS_APART
 from headrace.consumers.replays.known import KnownRuns
+from headrace.consumers.replays.pending_letters import CLOCKS_APART
 from headrace.schemas.replay_codec import answer_in
 
 

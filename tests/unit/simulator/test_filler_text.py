@@ -1,6 +1,6 @@
 import pytest
 
-from headrace.broker.simulator.copywriter import write_email
+from headrace.broker.simulator.filler_text import write_email
 
 PROMPT = "Write a first-touch e-mail.\nCompany: Müller & Söhne GmbH\nContact name: Ada Byron\nRole: Head of Sales\n"
 

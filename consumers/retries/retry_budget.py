@@ -1,4 +1,4 @@
-"""Retries that each lane may take back now: a part of its fresh work, and a floor (a retry budget).
+"""Retry budget: how many retries each lane may take back now, as a part of its fresh work, and a floor.
 
 Pure: instants are passed in as numbers. A lane earns `share` of a retry with each fresh record, and `floor_per_s` with
 each second. It may spend its earnings for ten seconds. So in any interval a lane takes no more retries than were earned
@@ -20,7 +20,7 @@ _ONE = 1_000_000  # a retry, in the unit in which it is earned
 
 
 @dataclass(frozen=True, slots=True)
-class AllowanceRules:
+class RetryBudgetRules:
     """Settings: `share`, retries for each fresh record, 0 to 1; `floor_per_s`, retries a second anyway, 0.2 or more."""
 
     share: float
@@ -35,10 +35,10 @@ class _Earned:
     amount: int
 
 
-class Allowance:
-    """Allowance of one lane."""
+class RetryBudget:
+    """Retry budget of one lane."""
 
-    def __init__(self, rules: AllowanceRules, now_ms: int) -> None:
+    def __init__(self, rules: RetryBudgetRules, now_ms: int) -> None:
         """Nothing is earned yet."""
         self._share = round(rules.share * _ONE)
         self._a_ms = max(1, round(rules.floor_per_s * _ONE / 1_000))
@@ -91,18 +91,18 @@ class Allowance:
             self._earned.popleft()
 
 
-class Allowances:
-    """Allowances of all lanes."""
+class RetryBudgets:
+    """Retry budgets of all lanes."""
 
-    def __init__(self, rules: AllowanceRules, lanes: Iterable[str]) -> None:
+    def __init__(self, rules: RetryBudgetRules, lanes: Iterable[str]) -> None:
         """Call `begin` before anything else."""
         self._rules = rules
         self._lanes = list(lanes)
-        self._of: dict[str, Allowance] = {}
+        self._of: dict[str, RetryBudget] = {}
 
     def begin(self, now_ms: int) -> None:
         """Begin a stretch: forget the lanes' ends and all earnings."""
-        self._of = {lane: Allowance(self._rules, now_ms) for lane in self._lanes}
+        self._of = {lane: RetryBudget(self._rules, now_ms) for lane in self._lanes}
 
-    def __getitem__(self, lane: str) -> Allowance:
+    def __getitem__(self, lane: str) -> RetryBudget:
         return self._of[lane]

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 from headrace.broker.clock import WallClock
-from headrace.consumers.retries.letters import DeadLetterWriter
+from headrace.consumers.retries.dead_letter_writer import DeadLetterWriter
 from headrace.schemas.codec import decode_dead_letter
 from headrace.schemas.dead_letter import DeadLetter, Origin
 from headrace.schemas.record import Record

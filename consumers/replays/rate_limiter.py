@@ -11,7 +11,7 @@ _BATCHES_PER_S: Final = 5
 _CAUGHT_UP_MAX_S: Final = 0.2
 
 
-class Pace:
+class RateLimiter:
     """Time and size of the next batch. Instants are seconds of the event loop."""
 
     def __init__(self, per_s: float, now_s: float) -> None:

@@ -12,7 +12,7 @@ import structlog
 from headrace.broker.clock import WallClock
 from headrace.broker.errors import LogUnavailable, MissingTopic
 from headrace.broker.ports import LaneLog
-from headrace.consumers.retries.allowances import Allowances
+from headrace.consumers.retries.retry_budget import RetryBudgets
 
 ASKED_EVERY_S = 1.0
 LANES_LOOKED_UP_EVERY_MS = 30_000
@@ -21,12 +21,12 @@ _log = structlog.get_logger("retrier")
 
 
 class FreshWork:
-    """Poller that reports the lanes' growth to the allowances."""
+    """Poller that reports the lanes' growth to the retry budgets."""
 
-    def __init__(self, lanes: Mapping[str, LaneLog], allowances: Allowances, clock: WallClock) -> None:
+    def __init__(self, lanes: Mapping[str, LaneLog], retry_budgets: RetryBudgets, clock: WallClock) -> None:
         """`lanes` are asked for their bounds and never read."""
         self._lanes = lanes
-        self._allowances = allowances
+        self._retry_budgets = retry_budgets
         self._clock = clock
         self._partitions: dict[str, list[int]] = {}
         self._looked_up_ms: dict[str, int] = {}
@@ -53,7 +53,7 @@ class FreshWork:
             self._looked_up_ms[lane] = now_ms + LANES_LOOKED_UP_EVERY_MS
         bounds = await log.bounds(self._partitions[lane])
         end = sum(end for _, end in bounds.values())
-        self._allowances[lane].observe(end, len(bounds), self._clock.now_ms())
+        self._retry_budgets[lane].observe(end, len(bounds), self._clock.now_ms())
 
 
 def _reason(error: Exception) -> str:

@@ -12,7 +12,7 @@ _WAITS_MAX = 100
 """Ten seconds without the record; then Kafka is asked for its bounds."""
 
 
-class Bodies:
+class RecordCache:
     """The failures topic by offset.
 
     Attributes:

@@ -9,7 +9,7 @@ from headrace.consumers.dead_letters import Found, Original
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class LetterFilters:
     """Filters that must all hold; an absent one holds for every dead letter.
 
     Attributes:

@@ -9,8 +9,8 @@ from structlog.testing import capture_logs
 from headrace.broker.clock import WallClock
 from headrace.broker.errors import LogUnavailable, MissingTopic
 from headrace.broker.ports import Fetched, UnreadableRange
-from headrace.consumers.retries.allowances import AllowanceRules, Allowances
-from headrace.consumers.retries.fresh import FreshWork
+from headrace.consumers.retries.fresh_rate import FreshWork
+from headrace.consumers.retries.retry_budget import RetryBudgetRules, RetryBudgets
 from tests.virtual_time import VIRTUAL_TIME
 
 pytestmark = VIRTUAL_TIME
@@ -70,13 +70,13 @@ class Watch:
 
     def __init__(self, **lanes: Lane) -> None:
         self.clock = WallClock(asyncio.get_running_loop().time)
-        self.allowances = Allowances(AllowanceRules(share=1.0, floor_per_s=0.01), lanes)
-        self.allowances.begin(self.clock.now_ms())
-        self.task = asyncio.create_task(FreshWork(lanes, self.allowances, self.clock).watch())
+        self.retry_budgets = RetryBudgets(RetryBudgetRules(share=1.0, floor_per_s=0.01), lanes)
+        self.retry_budgets.begin(self.clock.now_ms())
+        self.task = asyncio.create_task(FreshWork(lanes, self.retry_budgets, self.clock).watch())
 
     def taken(self, lane: str) -> int:
         count = 0
-        while self.allowances[lane].take(self.clock.now_ms()):
+        while self.retry_budgets[lane].take(self.clock.now_ms()):
             count += 1
         return count
 

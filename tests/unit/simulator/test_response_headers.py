@@ -8,7 +8,7 @@ import pytest
 from headrace.broker.simulator.admission import DAY_US, MINUTE_US, SECOND_US, HeaderTriple, Metric, Refusal
 from headrace.broker.simulator.behaviours.catalogue import NAMED, behaviour
 from headrace.broker.simulator.pricing import Endpoint
-from headrace.broker.simulator.speech import Speech
+from headrace.broker.simulator.response_headers import Speech
 
 LEVELS = {Metric.TOKENS: HeaderTriple(120_000, 119_986, 7), Metric.REQUESTS: HeaderTriple(120, 119, 500)}
 REFUSED = Refusal(Metric.TOKENS, MINUTE_US, 60_000, 59_500, 2_000, 1_500, LEVELS)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from headrace.consumers.replays.pace import Pace
+from headrace.consumers.replays.rate_limiter import RateLimiter
 
 SECONDS = 120.0
 RATES = (0.5, 1, 2, 3, 5, 7.3, 9.9, 10, 14, 49, 50, 199, 500, 5_000)
@@ -14,11 +14,11 @@ RATES = (0.5, 1, 2, 3, 5, 7.3, 9.9, 10, 14, 49, 50, 199, 500, 5_000)
 def paced(per_s: float, takes_s: Callable[[], float]) -> list[tuple[float, int]]:
     """When how many went, if each batch takes so long beside its waiting."""
     now, gone = 1_000.0, []
-    pace = Pace(per_s, now)
+    limiter = RateLimiter(per_s, now)
     while now < 1_000 + SECONDS:
-        now += pace.wait_s(now)
-        pace.spend(pace.batch_max, now)
-        gone.append((now, pace.batch_max))
+        now += limiter.wait_s(now)
+        limiter.spend(limiter.batch_max, now)
+        gone.append((now, limiter.batch_max))
         now += takes_s()
     return gone
 
@@ -61,14 +61,22 @@ def test_small_delays_cost_nothing(per_s: float) -> None:
 
 
 def test_after_a_pause_there_is_no_burst() -> None:
-    pace = Pace(50, 0.0)
-    pace.spend(10, 0.0)
-    assert pace.wait_s(3_600) == 0
-    pace.spend(10, 3_600)
-    assert pace.wait_s(3_600) == pytest.approx(0.0)
-    pace.spend(10, 3_600)
-    assert pace.wait_s(3_600) == pytest.approx(0.2)
+    limiter = RateLimiter(50, 0.0)
+    limiter.spend(10, 0.0)
+    assert limiter.wait_s(3_600) == 0
+    limiter.spend(10, 3_600)
+    assert limiter.wait_s(3_600) == pytest.approx(0.0)
+    limiter.spend(10, 3_600)
+    assert limiter.wait_s(3_600) == pytest.approx(0.2)
 
 
 def test_a_batch_is_a_fifth_of_a_second_and_bounded() -> None:
-    assert [Pace(rate, 0.0).batch_max for rate in (0.1, 4, 5, 14, 50, 1_000, 100_000)] == [1, 1, 1, 2, 10, 200, 200]
+    assert [RateLimiter(rate, 0.0).batch_max for rate in (0.1, 4, 5, 14, 50, 1_000, 100_000)] == [
+        1,
+        1,
+        1,
+        2,
+        10,
+        200,
+        200,
+    ]

@@ -6,12 +6,12 @@ from headrace.broker.simulator.behaviours.bounds import Behaviour, bounded
 
 
 @dataclass(frozen=True, slots=True)
-class AnswerManner(Behaviour):
+class AnswerProfile(Behaviour):
     """Behaviour of what an answer says, and not of what is allowed."""
 
 
 @dataclass(frozen=True, slots=True)
-class AllHeaders(AnswerManner):
+class AllHeaders(AnswerProfile):
     """Six `x-ratelimit-*` headers, on refusals also `retry-after` and `retry-after-ms`: the default.
 
     Evidence: on 2xx and 400 recorded throughout (the facts' §3). No 429 was recorded with its headers (§8), so theirs
@@ -20,7 +20,7 @@ class AllHeaders(AnswerManner):
 
 
 @dataclass(frozen=True, slots=True)
-class NoHeaders(AnswerManner):
+class NoHeaders(AnswerProfile):
     """No headers on any answer; only the wording of a 429 is left.
 
     Evidence: some compatible servers and gateways; a captured OpenAI 429 had none (openai/openai-node#1477).
@@ -28,7 +28,7 @@ class NoHeaders(AnswerManner):
 
 
 @dataclass(frozen=True, slots=True)
-class OnlyRetryAfter(AnswerManner):
+class OnlyRetryAfter(AnswerProfile):
     """Only `retry-after` in whole seconds, and a 429 without numbers in its wording.
 
     Evidence: the specification knows `retry-after` alone (the facts' §3); that a server sends nothing else is inferred.
@@ -36,7 +36,7 @@ class OnlyRetryAfter(AnswerManner):
 
 
 @dataclass(frozen=True, slots=True)
-class OnlyTokenHeaders(AnswerManner):
+class OnlyTokenHeaders(AnswerProfile):
     """The three headers of tokens and none of requests.
 
     Inferred; the opposite was recorded, an audio answer with those of requests alone (the facts' §3).
@@ -44,7 +44,7 @@ class OnlyTokenHeaders(AnswerManner):
 
 
 @dataclass(frozen=True, slots=True)
-class BareResponses429(AnswerManner):
+class BareResponses429(AnswerProfile):
     """Refusals of the Responses API without limit headers and `retry-after`; everything else as usual.
 
     Evidence: openai/openai-node#1477 (the facts' §3).
@@ -52,7 +52,7 @@ class BareResponses429(AnswerManner):
 
 
 @dataclass(frozen=True, slots=True)
-class StaleHeaders(AnswerManner):
+class StaleHeaders(AnswerProfile):
     """Levels that are up to `seconds` old: looked up once and repeated until then.
 
     Inferred; a limiter with several replicas shows it.
@@ -62,7 +62,7 @@ class StaleHeaders(AnswerManner):
 
 
 @dataclass(frozen=True, slots=True)
-class RoundedHeaders(AnswerManner):
+class RoundedHeaders(AnswerProfile):
     """Remaining rounded down to a multiple of a share of the limit, resets rounded up to whole seconds.
 
     Inferred; recorded remainders are exact and resets are cut to a millisecond.
@@ -72,7 +72,7 @@ class RoundedHeaders(AnswerManner):
 
 
 @dataclass(frozen=True, slots=True)
-class Azure(AnswerManner):
+class Azure(AnswerProfile):
     """Azure's headers: resets are bare integers in milliseconds, `renewalperiod` is 60; its own 429 and `retry-after`.
 
     Evidence: 48 recorded rows of `*.openai.azure.com/deployments` (the facts' §3), and its messages (§4.2, template 8).
@@ -83,7 +83,7 @@ class Azure(AnswerManner):
 
 
 @dataclass(frozen=True, slots=True)
-class AzureUnlimited(AnswerManner):
+class AzureUnlimited(AnswerProfile):
     """Limit and remaining `-1`, reset `0`, no `retry-after`; a 429 that states only the seconds to wait.
 
     Evidence: Azure's Responses API (openai-dotnet#838; the facts' §3) and `Rate limit is exceeded. Try again in {N}
@@ -92,7 +92,7 @@ class AzureUnlimited(AnswerManner):
 
 
 @dataclass(frozen=True, slots=True)
-class Groq(AnswerManner):
+class Groq(AnswerProfile):
     """OpenAI's headers, and a 429 with model, organisation and service tier in backticks.
 
     Evidence: template 9 (the facts' §4.2); `tokens per minute (TPM)` there, `requests` by analogy.
@@ -100,7 +100,7 @@ class Groq(AnswerManner):
 
 
 @dataclass(frozen=True, slots=True)
-class HtmlGateway(AnswerManner):
+class HtmlGateway(AnswerProfile):
     """Refusals and server errors as pages of a gateway in front, with `retry-after` at best.
 
     Evidence: 502 and 520 pages of Cloudflare (the facts' §4.3); a 429 as a page is inferred.

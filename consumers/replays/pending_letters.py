@@ -13,13 +13,13 @@ from headrace.broker.errors import ProgressUnreadable
 from headrace.broker.ports import StoredOffset, TopicPartition
 from headrace.consumers.oldest_first import OldestFirstReader
 from headrace.consumers.replays.job import Pass
-from headrace.consumers.replays.marks import Mark
+from headrace.consumers.replays.job_offsets import Mark
 
 CLOCKS_APART: Final = timedelta(minutes=1)
 """A record is written after the event it describes; Kafka's clock may lag the dispatcher's by this much."""
 
 
-class Ahead(OldestFirstReader):
+class PendingLetters(OldestFirstReader):
     """One pass, from the marks of a job to where the topic ends when it is opened."""
 
     def __init__(self, clients: ClientDoors, topic: str, pass_: Pass, marks: Mapping[int, Mark]) -> None:

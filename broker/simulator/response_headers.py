@@ -6,7 +6,7 @@ from typing import Any, Final
 from headrace.broker.simulator import dialects, wording
 from headrace.broker.simulator.admission import SECOND_US, HeaderTriple, Levels, Metric, Refusal
 from headrace.broker.simulator.answers import limit_name_of
-from headrace.broker.simulator.behaviours import manners
+from headrace.broker.simulator.behaviours import profiles
 from headrace.broker.simulator.behaviours.bounds import Behaviour
 from headrace.broker.simulator.pricing import Endpoint
 
@@ -19,20 +19,20 @@ class Speech:
     """Builder of headers and bodies. Stale headers are its only state; plain ones state the exact levels."""
 
     def __init__(self, behaviours: Sequence[Behaviour]) -> None:
-        self._manner: manners.AnswerManner = manners.AllHeaders()
+        self._profile: profiles.AnswerProfile = profiles.AllHeaders()
         self._stale_us = 0
         self._parts = 0
         for behaviour in behaviours:
             match behaviour:
-                case manners.StaleHeaders():
+                case profiles.StaleHeaders():
                     self._stale_us = round(behaviour.seconds * SECOND_US)
-                case manners.RoundedHeaders():
+                case profiles.RoundedHeaders():
                     self._parts = behaviour.parts
-                case _ if isinstance(behaviour, manners.AnswerManner):
-                    self._manner = behaviour
+                case _ if isinstance(behaviour, profiles.AnswerProfile):
+                    self._profile = behaviour
                 case _:
                     pass
-        self.is_plain = isinstance(self._manner, manners.AllHeaders) and not self._stale_us and not self._parts
+        self.is_plain = isinstance(self._profile, profiles.AllHeaders) and not self._stale_us and not self._parts
         self._looked_up: dict[str, tuple[int, Levels, Levels]] = {}
 
     def headers(self, name: str, levels: Levels, project_levels: Levels, now_us: int) -> dict[str, str]:
@@ -41,14 +41,14 @@ class Speech:
             levels, project_levels = self._as_looked_up(name, levels, project_levels, now_us)
         if self._parts:
             levels, project_levels = self._rounded(levels), self._rounded(project_levels)
-        match self._manner:
-            case manners.NoHeaders() | manners.OnlyRetryAfter() | manners.HtmlGateway():
+        match self._profile:
+            case profiles.NoHeaders() | profiles.OnlyRetryAfter() | profiles.HtmlGateway():
                 return {}
-            case manners.OnlyTokenHeaders():
+            case profiles.OnlyTokenHeaders():
                 levels, project_levels = _tokens_of(levels), _tokens_of(project_levels)
-            case manners.Azure():
-                return dialects.azure_headers(levels, in_seconds=self._manner.in_seconds)
-            case manners.AzureUnlimited():
+            case profiles.Azure():
+                return dialects.azure_headers(levels, in_seconds=self._profile.in_seconds)
+            case profiles.AzureUnlimited():
                 return dialects.azure_headers({metric: HeaderTriple(-1, -1, 0) for metric in levels}, in_seconds=False)
             case _:
                 pass
@@ -60,20 +60,20 @@ class Speech:
         headers = self.headers(limit_name_of(model), refused.levels, refused.project_levels, now_us)
         both = wording.retry_headers(refused)
         after = {name: value for name, value in both.items() if name == "retry-after"}
-        match self._manner:
-            case manners.OnlyRetryAfter():
+        match self._profile:
+            case profiles.OnlyRetryAfter():
                 return after, dialects.curt_body(refused)
-            case manners.Azure():
+            case profiles.Azure():
                 return headers | after, dialects.azure_body(endpoint, refused)
-            case manners.AzureUnlimited():
+            case profiles.AzureUnlimited():
                 return headers, dialects.azure_curt_body(refused)
-            case manners.HtmlGateway():
-                return after if self._manner.retry_after else {}, dialects.page(429)
-            case manners.Groq():
+            case profiles.HtmlGateway():
+                return after if self._profile.retry_after else {}, dialects.page(429)
+            case profiles.Groq():
                 return headers | after, dialects.groq_body(model, refused)
-            case manners.BareResponses429() if endpoint is Endpoint.RESPONSES:
+            case profiles.BareResponses429() if endpoint is Endpoint.RESPONSES:
                 headers, both = {}, {}
-            case manners.NoHeaders() | manners.OnlyTokenHeaders():
+            case profiles.NoHeaders() | profiles.OnlyTokenHeaders():
                 both = {}
             case _:
                 pass
@@ -81,7 +81,9 @@ class Speech:
 
     def failure_body(self, status: int) -> Body:
         """Build the body of a 5xx."""
-        return dialects.page(status) if isinstance(self._manner, manners.HtmlGateway) else wording.failure_body(status)
+        return (
+            dialects.page(status) if isinstance(self._profile, profiles.HtmlGateway) else wording.failure_body(status)
+        )
 
     def _as_looked_up(self, name: str, levels: Levels, project_levels: Levels, now_us: int) -> tuple[Levels, Levels]:
         known = self._looked_up.get(name)

@@ -7,7 +7,7 @@ import pytest
 
 from headrace.broker.errors import LogUnavailable
 from headrace.broker.ports import Fetched, UnreadableRange
-from headrace.consumers.retries.bodies import READ_A_TIME, Bodies
+from headrace.consumers.retries.record_cache import READ_A_TIME, RecordCache
 from headrace.schemas.record import Record
 
 WAITED_MS = 10_000
@@ -82,8 +82,8 @@ class Log:
         raise NotImplementedError
 
 
-def bodies(log: Log, records_max: int = 2) -> Bodies:
-    return Bodies(log, held_bytes_max=records_max * WEIGHT)
+def bodies(log: Log, records_max: int = 2) -> RecordCache:
+    return RecordCache(log, held_bytes_max=records_max * WEIGHT)
 
 
 async def test_a_record_that_is_kept_is_not_read_again() -> None:
