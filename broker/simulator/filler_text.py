@@ -10,7 +10,7 @@ import re
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from importlib.resources import files
 from typing import Final
 
 PROMPT_CHARS_MAX: Final = 20_000  # the markers stand near the top; a huge prompt must not cost a regex scan of it all
@@ -52,7 +52,7 @@ class Phrases:
     signature: str
 
 
-_FILE: Final = Path(__file__).with_name("phrases.toml")
+_FILE: Final = files("headrace.broker.simulator").joinpath("phrases.toml")
 _PHRASES: Final = {name: Phrases(**told) for name, told in tomllib.loads(_FILE.read_text(encoding="utf-8")).items()}
 
 

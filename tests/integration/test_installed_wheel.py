@@ -86,14 +86,16 @@ def test_a_service_with_modules_of_these_names_imports_headrace_and_its_own(site
     assert (client, outcome) == ("headrace.broker.client", "headrace.schemas.outcome")
 
 
-def test_none_of_our_modules_goes_by_the_name_of_its_folder(site: Path, project: Path) -> None:
+def test_each_module_goes_by_one_name_and_is_imported_from_the_archive_itself(wheel: Path, project: Path) -> None:
+    """An archive on the path, as of a zipapp: whatever file a module reads is read there too."""
     program = (
         "import importlib, pkgutil, sys, headrace\n"
         "for found in pkgutil.walk_packages(headrace.__path__, 'headrace.'):\n"
         "    importlib.import_module(found.name)\n"
+        "print(headrace.__file__)\n"
         "print(*{name.partition('.')[0] for name in sys.modules} & {'broker', 'consumers', 'schemas'})"
     )
-    assert said(program, site, project) == [""]
+    assert said(program, wheel, project) == [str(wheel / "headrace" / "__init__.py"), ""]
 
 
 def test_client_and_reader_load_nothing_of_the_dispatcher(site: Path, project: Path) -> None:
