@@ -18,7 +18,7 @@ COPY requirements-runtime.lock requirements-build.lock ./
 RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf \
     python3 -m pip --python /opt/headrace/bin/python install --only-binary :all: --require-hashes -r requirements-runtime.lock \
  && python3 -m pip --python /build/tools/bin/python install --only-binary :all: --require-hashes -r requirements-build.lock
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml hatch_build.py README.md LICENSE ./
 COPY headrace headrace
 COPY broker broker
 COPY consumers consumers

@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 TREE = ROOT / ".tools" / "compiled"
 SOURCES = ("headrace", "broker", "consumers", "schemas")  # the first has links to the others
 AROUND = ("tests", "benchmarks", "examples")
-FILES = ("pyproject.toml", "README.md", "LICENSE")
+FILES = ("pyproject.toml", "hatch_build.py", "README.md", "LICENSE")
 TIMEOUT_S = 1_800
 
 

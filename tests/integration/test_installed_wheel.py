@@ -1,6 +1,7 @@
 """The wheel as a service installs it, beside modules of the service's own that have the names of our folders."""
 
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -130,3 +131,18 @@ def test_the_wheel_of_the_source_distribution_is_the_same(wheel: Path, tmp_path:
     again = built("wheel", tree, tmp_path / "wheel")
     with zipfile.ZipFile(wheel) as first, zipfile.ZipFile(again) as second:
         assert sorted(first.namelist()) == sorted(second.namelist())
+
+
+@pytest.mark.parametrize("kind", ["wheel", "sdist"])
+def test_a_copy_of_the_sources_without_its_links_is_refused(kind: str, tmp_path: Path) -> None:
+    """As pip unpacks a ZIP archive: each link becomes a text file, and the wheel would hold no module."""
+    for name in ("pyproject.toml", "hatch_build.py", "README.md", "LICENSE", "headrace/__init__.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
+    for name in ("broker", "consumers", "schemas"):
+        (tmp_path / "headrace" / name).write_text(f"../{name}")
+    command = (sys.executable, "-m", "hatchling", "build", "-t", kind, "-d", str(tmp_path / "built"))
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "headrace/broker has to be a link to broker, and this copy of the sources has lost it" in done.stderr
+    assert not list((tmp_path / "built").glob("*"))
