@@ -108,7 +108,7 @@ class History:
     Attributes:
         sent: What services wrote.
         calls: What reached OpenAI.
-        begun: What left for OpenAI, arrived or not: from which process, for which id.
+        begun: What left for OpenAI, arrived or not: when, from which process, for which id.
         commits: What was committed, in order.
         starts: Every start of a transactional producer.
         lived: Every process that has ended, and those that live at the end.
@@ -132,7 +132,7 @@ class History:
     kafka: MemoryKafka
     sent: list[Sent] = field(default_factory=list)
     calls: list[Arrival] = field(default_factory=list)
-    begun: list[tuple[str, str]] = field(default_factory=list)
+    begun: list[tuple[float, str, str]] = field(default_factory=list)
     commits: list[Commit] = field(default_factory=list)
     starts: list[Start] = field(default_factory=list)
     lived: list[Lived] = field(default_factory=list)

@@ -115,7 +115,7 @@ class OpenAI:
     """One account. It goes on with a call whose caller has died.
 
     Attributes:
-        begun: Every call: which process began it, and for which id; cancelled at once, it has not arrived.
+        begun: Every call: when which process began it, and for which id; cancelled at once, it has not arrived.
         flawed: Calls that ended before they left.
     """
 
@@ -140,7 +140,7 @@ class OpenAI:
         self._oddly = Random(f"oddly {scenario.seed}")
         self._blamed = Random(f"blamed {scenario.seed}").choice(MISTAKES)
         self.arrivals: list[Arrival] = []
-        self.begun: list[tuple[str, str]] = []
+        self.begun: list[tuple[float, str, str]] = []
         self.flawed: list[tuple[float, str, str]] = []
 
     def asked(self, asked: Asked, process: str, sent: Sending, now_s: float) -> Said | Silence:

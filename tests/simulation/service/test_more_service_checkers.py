@@ -287,10 +287,24 @@ def test_of_a_key_a_request_whose_record_was_removed_has_no_place_and_all_others
     assert not any(removed in words for words in left)
 
 
-def test_a_leader_that_leads_again_may_count_its_own_former_calls() -> None:
-    history = run(Scenario.drawn(9155))
+@pytest.mark.parametrize("seed", [9155, 13_000_049])
+def test_a_leader_that_leads_again_may_count_its_own_former_calls(seed: int) -> None:
+    """In the second of these a defect ends a call before it leaves, in both of its terms."""
+    history = run(Scenario.drawn(seed))
     assert list(repeats_are_counted.check(history)) == []
     assert sum(each.repeated for each in history.lived) > 0
+
+
+def test_a_call_that_never_left_is_repeated_by_the_next_term_of_its_leader_and_not_by_the_same(
+    scenario: Scenario,
+) -> None:
+    history = run(scenario)
+    leader = history.calls[-1].process
+    history.begun += [(LATER_S, leader, "never left"), (LATER_S + 2, leader, "never left")]
+    history.lived = [replace(each, repeated=each.repeated + (each.name == leader)) for each in history.lived]
+    assert len(list(repeats_are_counted.check(history))) == 1
+    history.starts.append(replace(history.starts[-1], at_s=LATER_S + 1, process=leader))
+    assert list(repeats_are_counted.check(history)) == []
 
 
 def test_a_process_that_leads_again_keeps_the_order_of_each_of_its_terms(scenario: Scenario) -> None:

@@ -265,7 +265,7 @@ class Upstream(ScriptedUpstream):
     ) -> UpstreamReply:
         """See `headrace.broker.ports.UpstreamApi.call`."""
         sending = Sending(self._wires.conductor.now_s, self._wires.held_s, self._wires.trusted_s, self._believed_s())
-        self._openai.begun.append((self._process, client_request_id))
+        self._openai.begun.append((self._wires.conductor.now_s, self._process, client_request_id))
         text = str(body)
         if FLAW_IN_CALLING in text:
             self._openai.flawed.append((self._wires.conductor.now_s, self._process, client_request_id))

@@ -2,9 +2,9 @@
 
 A call repeats another one if a process that led before had begun a call for the same id, and nothing of it was
 committed since. The successor can know of it only if a ledger line said so before its claim. What the ledger calls
-begun may never have reached OpenAI: its process died on the way. A call that is cancelled as it leaves counts, too. A
-process that has stood by since repeats its own calls. Lines that are older than the dedupe window, and those that
-retention has removed, tell nothing.
+begun may never have reached OpenAI: its process died on the way. A call that is cancelled as it leaves counts, too, and
+so does one that a defect ends then: the core cannot tell whether it was sent. A process that has stood by since repeats
+its own calls. Lines that are older than the dedupe window, and those that retention has removed, tell nothing.
 """
 
 from collections.abc import Iterator
@@ -36,20 +36,21 @@ def _possible(history: History, process: str) -> int:
                 others = begun.setdefault(entry.id_hash, set())
                 count += line.owner == process and bool(others - {process})
                 others.add(line.owner)
-    left = sum(bool(begun.get(id_hash(id_), set()) - {process}) for caller, id_ in history.begun if caller == process)
+    called = [id_hash(id_) for _, caller, id_ in history.begun if caller == process]
+    left = sum(bool(begun.get(hashed, set()) - {process}) for hashed in called)
     return max(count, left) + _own(history, process)
 
 
 def _own(history: History, process: str) -> int:
-    """How often it called an id that it had called before it started a producer."""
+    """How often it began a call for an id for which it had begun one before it started a producer."""
     promoted = [start.at_s for start in history.starts if start.process == process]
     last: dict[str, float] = {}
     count = 0
-    for call in history.calls:
-        if call.process == process:
-            before_s = last.get(call.id, call.sent_s)
-            count += any(before_s < at_s < call.sent_s for at_s in promoted)
-            last[call.id] = call.sent_s
+    for at_s, caller, id_ in history.begun:
+        if caller == process:
+            before_s = last.get(id_, at_s)
+            count += any(before_s < promoted_s < at_s for promoted_s in promoted)
+            last[id_] = at_s
     return count
 
 
