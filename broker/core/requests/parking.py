@@ -6,9 +6,10 @@ than that. Waiting for the tokens of a minute is not enough. Requests of unavail
 buffer, in count and in bytes; beyond that the newest are parked, and the retrier puts them back. So the buffer goes on
 turning over, and requests of other limits get through.
 
-Only a pause is certain to last: no answer shortens it. A request that falls due within one fails at once. A limit per
-day fails nothing here: a single refusal may have stated it, and the instant at which it opens is computed for the
-charge of the head alone. What is certain of it, `headrace.broker.core.lanes.reachability` finds.
+Only a pause is certain to last, whether the server has stated it or the limit backs off: no answer shortens it. A
+request that falls due within one fails at once. A limit per day fails nothing here: a single refusal may have stated
+it, and the instant at which it opens is computed for the charge of the head alone. What is certain of it,
+`headrace.broker.core.lanes.reachability` finds. Nor does a late turn to return fail anything: its pace is an estimate.
 
 Parked requests must not come back as one wave. Within a lane and limit each one returns a little after the one before,
 at the pace at which the limit could serve them; none returns before the limit opens, as far as that is known. It is
@@ -144,7 +145,7 @@ class ParkingPolicy:
         """Settle a ticket so that its place is free; False if it must stay."""
         candidate = ticket.candidate
         if reason.surely_until_ms >= candidate.deadline_ms:
-            failure = Fail("deadline_exceeded", f"{reason.sentence} It opens after the deadline.")
+            failure = Fail("deadline_exceeded", f"{reason.sentence} Its calls rest until after the deadline.")
             self._settling.settle(ticket, failure, now_ms)
             return True
         # The number must rise with every parking: otherwise a copy that comes back looks like one seen before.

@@ -1,9 +1,9 @@
-"""A limit that refusals alone have stated, and a request that is larger: the others go on."""
+"""What refusals alone have stated, a limit or a wait, and what becomes of the requests behind it."""
 
 import pytest
 
 from headrace.broker.core.answers.verdict import Answer, judge
-from headrace.broker.core.commands import Park
+from headrace.broker.core.commands import Fail, Park
 from headrace.broker.core.config import LaneRule
 from tests.unit.core.shell import Shell, leading
 from tests.unit.core.specimens import FAR_MS, HOUR_MS, candidate, place
@@ -46,3 +46,24 @@ def test_what_crowds_a_lane_behind_its_head_is_parked_or_called_and_not_failed_b
     assert settled == dict.fromkeys(small[4:], Park)
     shell.wait(HOUR_MS // 2)
     assert [*shell.calls] == small[:4], "the head's time is over, and they fit"
+
+
+def test_what_falls_due_while_the_limit_backs_off_fails_at_once_and_would_not_be_called_either() -> None:
+    """The third refusal in a row keeps calls back for 4.5 s, though the server states 2 s: no answer shortens that."""
+    tiny = (LaneRule("standard", 1, 0, 0, 10, 1 << 20),)
+    shell = Shell(lanes=tiny, in_place_max_ms=3_000).lead()
+    used_up = "Rate limit reached for m in organization o on tokens per min: Limit 60000, Used 60000, Requested 100."
+    refused = judge(Answer(429, {}, "rate_limit_exceeded", "tokens", None, f"{used_up} Please try again in 2s."))
+    under_way, first = shell.take(candidate("under way")), shell.take(candidate("first"))
+    for _ in range(3):
+        shell.wait(2_000)
+        shell.answer(first, refused)
+    due_ms = shell.now_ms + 4_000
+    behind = [shell.take(candidate(f"behind {number}", deadline_ms=due_ms)) for number in range(9)]
+    shell.commit()
+    early = {each.number: each.decision for each in shell.commit().settlements}
+    rests = "The limit is used up for longer than a request may wait here. Its calls rest until after the deadline."
+    assert early == dict.fromkeys(behind[5:], Fail("deadline_exceeded", rests))
+    shell.answer(under_way)
+    shell.wait(due_ms - shell.now_ms)
+    assert [*shell.calls] == [], "those that were left to wait were not called in time"
