@@ -15,6 +15,7 @@ from tests.simulation.service.checkers import (
     answers_are_kept,
     calls_start_in_trust,
     cancels_hold,
+    deadlines_are_true,
     deaths_are_few,
     defects_cost_one_request,
     keys_keep_their_order,
@@ -293,6 +294,36 @@ def test_a_leader_that_leads_again_may_count_its_own_former_calls(seed: int) -> 
     history = run(Scenario.drawn(seed))
     assert list(repeats_are_counted.check(history)) == []
     assert sum(each.repeated for each in history.lived) > 0
+
+
+def test_a_model_refused_in_a_row_rests_for_longer_than_it_was_told_and_what_falls_due_fails() -> None:
+    """The last refusal told to wait for 4 s, and its dispatcher called no more for 13.5 s."""
+    history = run(Scenario.drawn(12_009_852))
+    assert list(deadlines_are_true.check(history)) == []
+
+
+@pytest.mark.parametrize(
+    ("until_s", "heard"),
+    [
+        (5.0, [(0, 1, "a", 429)]),
+        (15.0, [(0, 1, "a", 429), (2, 3, "a", 429)]),
+        (21.0, [(0, 1, "a", 429), (2, 3, "a", 429), (4, 5, "a", 429)]),
+        (15.0, [(0, 1, "a", 429), (2, 3, "a", 429), (4, 11, "a", 429)]),
+        (7.0, [(0, 1, "a", 429), (2, 3, "b", 429)]),
+        (7.0, [(0, 1, "a", 429), (0.5, 3, "a", 429)]),
+        (7.0, [(0, 1, "a", 429), (1.5, 1.8, "a", 200), (2, 3, "a", 429)]),
+        (15.0, [(0, 1, "a", 429), (0.5, 1.8, "a", 200), (2, 3, "a", 429)]),
+    ],
+)
+def test_only_refusals_of_one_process_one_after_the_other_and_without_an_answer_between_them_are_a_row(
+    until_s: float, heard: list[tuple[float, float, str, int]]
+) -> None:
+    calls = [
+        Arrival(sent_s, sent_s, process, "id", "", status, heard_s=heard_s)
+        for sent_s, heard_s, process, status in heard
+    ]
+    calls.append(replace(calls[0], heard_s=None))
+    assert max(deadlines_are_true._backs_off_until_s(calls, 10.0)) == until_s
 
 
 def test_a_call_that_never_left_is_repeated_by_the_next_term_of_its_leader_and_not_by_the_same(

@@ -2,25 +2,33 @@
 goes on after it.
 
 Where Redis does not answer, a wrong clock cannot be told from a right one. A refusal that told to wait until after the
-deadline ends a request as soon as it has come: its own, or one of its model, for which all of that model wait.
+deadline ends a request as soon as it has come: its own, or one of its model, for which all of that model wait. So does
+one of several in a row that makes its model wait longer than it told (docs/design/budget.md, Refusals).
 """
 
 import json
+import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from operator import itemgetter
 from typing import Any
 
 from headrace.schemas.codec import decode_request
 from headrace.schemas.request import deadline_of
 from headrace.schemas.request_codec import DecodedRequest
 from tests.simulation.service.history import History
+from tests.simulation.service.openai import Arrival
 from tests.simulation.service.producers import Sent
 from tests.simulation.service.scenario import MODELS, WALL
 
-TOO_MANY = 429
+ADMITTED, TOO_MANY = 200, 429
 SLACK_S = 5.5
 """Clocks that differ by less than five seconds are left as they are."""
 CUT_OFF_WITHIN_S = 0.5
+BACKS_OFF_FIRST_S = 4.0
+BACKS_OFF_GROWS_BY = 3
+BACKS_OFF_MAX_S = 16.0
+"""How long a model rests after a refusal, at most: after the first of a row, each further one, and any."""
 TOLD_TO_WAIT = re.compile(r"Please try again in (?:(\d+)m)?([\d.]+)(ms|s)\.")
 
 
@@ -82,8 +90,24 @@ def _told_to_wait_s(outcome: Mapping[str, Any]) -> float:
 
 
 def _shut_until_s(history: History, model: str | None, at_s: float) -> float:
-    """Until when a refusal that came by then shut this model, as it said."""
+    """Until when refusals that came by then shut this model: as they said, or longer for their number in a row."""
     scenario = history.scenario
     told_s = (model == MODELS[-1] and scenario.last_model_refused_for_s) or scenario.refused_for_s
-    refused = (call for call in history.calls if call.status == TOO_MANY and call.at_s <= at_s)
-    return max((call.at_s + told_s for call in refused if json.loads(call.body)["model"] == model), default=0.0)
+    calls = [call for call in history.calls if call.at_s <= at_s and json.loads(call.body)["model"] == model]
+    told = (call.at_s + told_s for call in calls if call.status == TOO_MANY)
+    return max((*told, *_backs_off_until_s(calls, at_s)), default=0.0)
+
+
+def _backs_off_until_s(calls: Iterable[Arrival], at_s: float) -> Iterator[float]:
+    """Until when each refusal that was heard by then makes its caller rest, at most; calls of one model."""
+    rows: dict[str, tuple[int, float]] = {}
+    heard = [(call.heard_s, call) for call in calls if call.heard_s is not None and call.heard_s <= at_s]
+    for heard_s, call in sorted(heard, key=itemgetter(0)):
+        row, since_s = rows.get(call.process, (0, -math.inf))
+        is_new = call.sent_s > since_s  # else it was under way with the one refused last
+        if call.status == TOO_MANY:
+            row, since_s = (row + 1, heard_s) if is_new else (row, since_s)
+            yield heard_s + min(BACKS_OFF_MAX_S, BACKS_OFF_FIRST_S * BACKS_OFF_GROWS_BY ** (row - 1))
+        elif call.status == ADMITTED and is_new:
+            row = 0
+        rows[call.process] = row, since_s
