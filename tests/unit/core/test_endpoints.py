@@ -3,6 +3,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import get_args
 
+import pytest
+
 from headrace.broker.core.endpoints import DEFAULT_ENDPOINT, ENDPOINT_TABLE, UNKNOWN_ENDPOINT, Law, Shape, facts_of
 from headrace.broker.settings.limits import ChargeLaw
 from headrace.broker.simulator.pricing import Endpoint as Served
@@ -62,6 +64,7 @@ def test_every_finish_reason_is_one_that_outcomes_have() -> None:
     assert not any(facts.finish_reasons for facts in ENDPOINT_TABLE.values() if facts.shape is Shape.VECTORS)
 
 
+@pytest.mark.interpreted  # it reads the sources
 def test_what_tells_endpoints_apart_stands_in_one_table() -> None:
     words = {word for name, facts in ENDPOINT_TABLE.items() for word in (name, facts.path)}
     assert {path for path in product() if words & texts((ROOT / path).read_text(encoding="utf-8"), words)} == (
