@@ -104,6 +104,7 @@ class Hot:
         reach, failed = Reach(), set[str]()
         self._failing = failed.add
         measuring = coverage.Coverage(include=[*sources], data_file=None)
+        measuring.set_option("run:disable_warnings", ["no-data-collected"])  # a file of tests may reach none of them
         with _silent():
             measuring.start()
             for item, following in self._pairs(tests):
