@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from headrace.broker.core.answers.verdict import Answer
-from headrace.schemas.codec import Record
 from headrace.schemas.delta import Delta
+from headrace.schemas.record import Record
 
 # ---------------------------------------------------------------------------------------------------- Redis
 

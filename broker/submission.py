@@ -10,14 +10,14 @@ from typing import Any, TypedDict
 
 from headrace.broker.errors import InvalidRequest
 from headrace.schemas.bounded_json import Unreadable
-from headrace.schemas.codec import Record, Undecodable, decode_request, encode_request
 from headrace.schemas.expectation import Expectation
 from headrace.schemas.ids import request_digest, uuid7
 from headrace.schemas.instants import to_wire
 from headrace.schemas.nearest import listed, nearest, shown
+from headrace.schemas.record import Record
 from headrace.schemas.refusals import refusal_of
 from headrace.schemas.request import GenerationRequest
-from headrace.schemas.request_codec import validated_request
+from headrace.schemas.request_codec import Undecodable, decode_request, encode_request, validated_request
 
 _NO_JSON = (
     "The request cannot be written as JSON: it holds NaN, half of a surrogate pair, itself, or an object that JSON "

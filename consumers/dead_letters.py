@@ -14,16 +14,10 @@ from headrace.broker.adapters.kafka.connection import KafkaConnection
 from headrace.broker.client_ports import ClientDoors, StoredRecord
 from headrace.consumers.fragments import fragment
 from headrace.consumers.oldest_first import OldestFirstReader
-from headrace.schemas.codec import (
-    DecodedRequest,
-    InputLimits,
-    Undecodable,
-    WireError,
-    decode_dead_letter,
-    decode_request,
-)
+from headrace.schemas.codec import WireError, decode_dead_letter
 from headrace.schemas.dead_letter import DeadLetter, Origin
 from headrace.schemas.ids import is_valid_id
+from headrace.schemas.request_codec import DecodedRequest, InputLimits, Undecodable, decode_request
 from headrace.schemas.topics import dead_letters_topic
 
 GENEROUS = InputLimits(request_bytes_max=64 * 1024 * 1024, nesting_max=512, values_max=1_000_000)

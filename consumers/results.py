@@ -20,10 +20,10 @@ from headrace.consumers.deliveries import Deliveries, Delivery
 from headrace.consumers.handling import ATTEMPTS_MAX, PAUSE_S, Handler, Handling, Letters, Patience
 from headrace.consumers.opening import RECONNECT_FIRST_S, RECONNECT_MAX_S, Opened
 from headrace.schemas import headers as names
-from headrace.schemas.codec import Headers, WireError, decode_dead_letter
+from headrace.schemas.codec import WireError, decode_dead_letter
 from headrace.schemas.expectation import Expected
 from headrace.schemas.outcome import Outcome, sent_as
-from headrace.schemas.record import Record
+from headrace.schemas.record import Headers, Record
 from headrace.schemas.topics import results_topic
 from headrace.schemas.unreadable import in_place_of, is_unreadable, read_outcome
 

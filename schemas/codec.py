@@ -1,7 +1,8 @@
-"""Codec of bytes and shapes: the only module that reads and writes the wire, and that knows its versions.
+"""Codec of bytes and shapes: it and two modules beside it alone read and write the wire, and know its versions.
 
 Requests are untrusted and are decoded without ever raising (`headrace.schemas.request_codec`). Our own records
-(outcomes, failures, chunks, dead letters) are read strictly: a `WireError` there is worth an alarm.
+(outcomes, failures, chunks, dead letters; those of the ledger in `headrace.schemas.ledger`) are read strictly: a
+`WireError` there is worth an alarm.
 """
 
 import hashlib
@@ -20,38 +21,8 @@ from headrace.schemas.copies import identity_header
 from headrace.schemas.dead_letter import DeadLetter, Origin
 from headrace.schemas.failure import RetryableFailure
 from headrace.schemas.instants import from_wire, to_wire
-from headrace.schemas.ledger import LedgerRecord, LedgerUnreadable, pack_ledger, unpack_ledger
 from headrace.schemas.outcome import Completed, Failed, Outcome, sent_as
 from headrace.schemas.record import Headers, Record, present
-from headrace.schemas.request_codec import DecodedRequest, InputLimits, Undecodable, decode_request, encode_request
-
-__all__ = [
-    "DecodedRequest",
-    "Headers",
-    "InputLimits",
-    "LedgerUnreadable",
-    "OtherReleaseError",
-    "Record",
-    "Undecodable",
-    "WireError",
-    "decode_cancel",
-    "decode_chunk",
-    "decode_dead_letter",
-    "decode_failure",
-    "decode_ledger",
-    "decode_outcome",
-    "decode_request",
-    "encode_cancel",
-    "encode_chunk",
-    "encode_dead_letter",
-    "encode_failure",
-    "encode_ledger",
-    "encode_outcome",
-    "encode_request",
-    "encode_retry",
-    "outcome_fields",
-    "outcome_json",
-]
 
 DISPATCHER_SOURCE = "headrace.dispatcher"
 DEAD_LETTER_KEPT_BYTES = 64 * 1024
@@ -335,17 +306,3 @@ def _amount(text: str) -> int:
     if len(text) > _AMOUNT_CHARS_MAX:
         raise ValueError("it has too many digits")
     return int(text)
-
-
-def encode_ledger(record: LedgerRecord) -> bytes:
-    """Encode the value of a ledger record; it has neither key nor headers."""
-    return pack_ledger(record)
-
-
-def decode_ledger(value: bytes) -> LedgerRecord:
-    """Decode the value of a ledger record.
-
-    Raises:
-        LedgerUnreadable: Unknown version or kind, or not a ledger record at all.
-    """
-    return unpack_ledger(value)

@@ -251,7 +251,7 @@ def _level(level: Level) -> dict[str, Any]:
     return {name: value for name, value in told.items() if (name, value) not in _LEFT_OUT}
 
 
-def pack_ledger(record: LedgerRecord) -> bytes:
+def encode_ledger(record: LedgerRecord) -> bytes:
     """Encode the value of a ledger record; empty fields are left out, except `levels`."""
     value: dict[str, Any] = {
         "v": VERSION,
@@ -326,7 +326,7 @@ def _marked(entries: Sequence[Entry], packed: str) -> tuple[Entry, ...]:
     return tuple(entry._replace(tenant_mark=mark) for entry, mark in marked)
 
 
-def unpack_ledger(value: bytes) -> LedgerRecord:
+def decode_ledger(value: bytes) -> LedgerRecord:
     """Decode the bytes of a ledger value.
 
     Raises:

@@ -22,8 +22,8 @@ from benchmarks.lanes.traffic import BULK, MODEL
 from headrace.broker.local.services import LocalServices
 from headrace.broker.simulator.settings import UpstreamSettings
 from headrace.broker.simulator.upstream import Upstream
-from headrace.schemas.codec import encode_request
 from headrace.schemas.request import GenerationRequest
+from headrace.schemas.request_codec import encode_request
 from headrace.schemas.topics import requests_topic
 
 MB: Final = 1_000_000

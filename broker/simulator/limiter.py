@@ -9,35 +9,9 @@ there are, `account` what happens between calls.
 from typing import Final
 
 from headrace.broker.simulator.account import Account, Scene
-from headrace.broker.simulator.admission import (
-    DAY_US,
-    MINUTE_US,
-    Admitted,
-    HeaderTriple,
-    Metric,
-    Refusal,
-    RefusedCost,
-)
-from headrace.broker.simulator.meters.bucket import Bucket
+from headrace.broker.simulator.admission import Admitted, HeaderTriple, Metric, Refusal
 from headrace.broker.simulator.rules import Limits, shared_limit_of
 from headrace.broker.simulator.tally import Tally
-
-__all__ = [
-    "DAY_US",
-    "MINUTE_US",
-    "MODELS_MAX",
-    "Account",
-    "Admitted",
-    "Bucket",
-    "HeaderTriple",
-    "Limiter",
-    "Limits",
-    "Metric",
-    "Refusal",
-    "RefusedCost",
-    "Scene",
-    "Tally",
-]
 
 MODELS_MAX: Final = (
     1_000  # accounts are made on first sight; a client that invents model names must not fill the memory

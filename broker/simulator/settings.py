@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from headrace.broker.simulator.account import Scene
+from headrace.broker.simulator.admission import RefusedCost
 from headrace.broker.simulator.behaviours.bounds import Behaviour
 from headrace.broker.simulator.behaviours.latencies import Latency, UniformLatency
-from headrace.broker.simulator.limiter import Limits, RefusedCost
 from headrace.broker.simulator.pricing import ChatLaw
+from headrace.broker.simulator.rules import Limits
 
 DAY_S: Final = 86_400.0
 

@@ -11,10 +11,9 @@ from enum import StrEnum
 from headrace.consumers.dead_letters import GENEROUS, Found, original_of
 from headrace.consumers.replays.filters import LetterFilters
 from headrace.consumers.replays.job import ReplayRequest
-from headrace.schemas.codec import DecodedRequest, Undecodable, decode_request
 from headrace.schemas.record import Record
 from headrace.schemas.replay_codec import encode_renamed, encode_replay, new_id_of
-from headrace.schemas.request_codec import RUN_MAX
+from headrace.schemas.request_codec import RUN_MAX, DecodedRequest, Undecodable, decode_request
 from headrace.schemas.topics import requests_topic
 
 ID_CONFLICT = "id_conflict"

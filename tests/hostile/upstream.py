@@ -27,9 +27,8 @@ from headrace.broker.adapters.openai.calls import OpenAIAccess, OpenAICalls
 from headrace.broker.ports import UpstreamApi, UpstreamReply
 from headrace.broker.service.gc_tuning import collect_rarely
 from headrace.schemas import topics
-from headrace.schemas.codec import decode_ledger
 from headrace.schemas.delta import Delta
-from headrace.schemas.ledger import LedgerKind
+from headrace.schemas.ledger import LedgerKind, decode_ledger
 from tests.hostile.upstream_answers import OK, kind_of
 from tests.hostile.upstream_clock import Clock, resident_mib, waited_s, wall_s
 from tests.hostile.upstream_found import Found, told

@@ -8,8 +8,9 @@ from aiokafka import AIOKafkaProducer
 
 from headrace.broker.adapters.kafka.connection import KafkaConnection
 from headrace.broker.adapters.kafka.topics import create_missing
-from headrace.schemas.codec import Record, encode_outcome
+from headrace.schemas.codec import encode_outcome
 from headrace.schemas.outcome import Completed, Outcome
+from headrace.schemas.record import Record
 from headrace.schemas.topics import TopicShape, topics
 
 LANES = ("urgent", "standard", "bulk")

@@ -16,8 +16,8 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from headrace.broker.adapters.openai.calls import OpenAIAccess, OpenAICalls
-from headrace.schemas.codec import DecodedRequest, decode_request
 from headrace.schemas.request import FORBIDDEN_BODY_KEYS
+from headrace.schemas.request_codec import DecodedRequest, decode_request
 
 BODIES = 250
 NAMES = st.sampled_from(

@@ -14,8 +14,8 @@ import pytest
 from headrace.broker.adapters.kafka.connection import KafkaConnection
 from headrace.broker.cli.main import main
 from headrace.broker.local.services import LocalServices
-from headrace.schemas.codec import Record
 from headrace.schemas.outcome import Failed, Outcome
+from headrace.schemas.record import Record
 from headrace.schemas.topics import results_topic
 from tests.integration.dispatching import completed, create_topics, publishing
 

@@ -23,8 +23,10 @@ from headrace.broker.errors import (
 )
 from headrace.broker.local.services import LocalServices
 from headrace.consumers.results import ResultReader
-from headrace.schemas.codec import DecodedRequest, Record, decode_request, encode_outcome
+from headrace.schemas.codec import encode_outcome
 from headrace.schemas.outcome import Completed, Failed, FailureReason
+from headrace.schemas.record import Record
+from headrace.schemas.request_codec import DecodedRequest, decode_request
 from headrace.schemas.topics import requests_topic, results_topic
 from tests.integration.dispatching import completed, create_topics, publishing
 from tests.integration.kafka_world import append_batch

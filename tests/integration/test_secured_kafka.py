@@ -38,8 +38,9 @@ from headrace.broker.settings.connections import KafkaSettings, RedisSettings
 from headrace.broker.settings.whole import Settings
 from headrace.broker.simulator.upstream import Upstream
 from headrace.consumers.results import ResultReader
-from headrace.schemas.codec import Record, encode_failure
+from headrace.schemas.codec import encode_failure
 from headrace.schemas.failure import FailureKind, RetryableFailure
+from headrace.schemas.record import Record
 from headrace.schemas.topics import TopicSpec, topics
 from tests.integration.fleet import Fleet, producing, read_all, request
 from tests.integration.secured_kafka import (

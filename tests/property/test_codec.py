@@ -8,23 +8,20 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from headrace.schemas.codec import (
-    DecodedRequest,
-    InputLimits,
-    Undecodable,
-    decode_dead_letter,
-    decode_ledger,
-    decode_outcome,
-    decode_request,
-    encode_dead_letter,
-    encode_ledger,
-    encode_outcome,
-    encode_request,
-)
+from headrace.schemas.codec import decode_dead_letter, decode_outcome, encode_dead_letter, encode_outcome
 from headrace.schemas.ids import is_valid_id
-from headrace.schemas.ledger import LedgerEntry, LedgerKind, LedgerRecord, LedgerState, StartedEntry
+from headrace.schemas.ledger import (
+    LedgerEntry,
+    LedgerKind,
+    LedgerRecord,
+    LedgerState,
+    StartedEntry,
+    decode_ledger,
+    encode_ledger,
+)
 from headrace.schemas.outcome import Completed
 from headrace.schemas.request import GenerationRequest
+from headrace.schemas.request_codec import DecodedRequest, InputLimits, Undecodable, decode_request, encode_request
 
 pytestmark = pytest.mark.timeout(30)  # Hypothesis on two busy cores
 RUNS = settings(max_examples=100, deadline=None)

@@ -5,7 +5,9 @@ from fractions import Fraction
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.broker.simulator.limiter import MINUTE_US, Account, Admitted, Limits, Metric
+from headrace.broker.simulator.account import Account
+from headrace.broker.simulator.admission import MINUTE_US, Admitted, Metric
+from headrace.broker.simulator.rules import Limits
 
 Steps = list[tuple[int, int]]  # microseconds since the step before, charge
 

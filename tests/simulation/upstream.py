@@ -8,7 +8,9 @@ from enum import Enum
 from random import Random
 
 from headrace.broker.core.answers.verdict import Answer, Meaning, Verdict, judge
-from headrace.broker.simulator.limiter import Admitted, HeaderTriple, Limiter, Limits, Metric, Refusal
+from headrace.broker.simulator.admission import Admitted, HeaderTriple, Metric, Refusal
+from headrace.broker.simulator.limiter import Limiter
+from headrace.broker.simulator.rules import Limits
 from tests.simulation.kafka import Request
 from tests.simulation.scenario import Scenario
 

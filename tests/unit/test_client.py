@@ -9,7 +9,7 @@ import pytest
 
 from headrace.broker.client import GenerationClient, new_id, submission
 from headrace.broker.errors import InvalidRequest
-from headrace.schemas.codec import DecodedRequest, decode_request
+from headrace.schemas.request_codec import DecodedRequest, decode_request
 
 BODY = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "SECRET"}]}
 

@@ -26,13 +26,19 @@ from headrace.broker.ports import TokenCounter
 from headrace.broker.service.intake.grants import Grants
 from headrace.broker.service.intake.outreach import reaching
 from headrace.broker.settings.whole import Settings
-from headrace.schemas.codec import decode_request
 from headrace.schemas.copies import StatedIdentity, stated_identity
 from headrace.schemas.ids import fingerprint, id_hash, tenant_mark
 from headrace.schemas.record import Record
 from headrace.schemas.refusals import MODEL_NAME_MAX, refusal_of
 from headrace.schemas.request import GenerationRequest, deadline_of
-from headrace.schemas.request_codec import DecodedRequest, InputLimits, Undecodable, attempt_of, unread_request
+from headrace.schemas.request_codec import (
+    DecodedRequest,
+    InputLimits,
+    Undecodable,
+    attempt_of,
+    decode_request,
+    unread_request,
+)
 
 CRASHED = "Two dispatchers ended while they read this record; it was not read again."
 DEFECT = "A defect in the dispatcher ended the reading of this record; the dispatcher's log has its trace."

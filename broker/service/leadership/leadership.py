@@ -34,7 +34,7 @@ from headrace.broker.service.preflight.probe import PROBE_EVERY_MS
 from headrace.broker.service.publishing.ledger_lines import left_record
 from headrace.broker.service.publishing.records import Publication
 from headrace.broker.service.publishing.reply_topics import Replies
-from headrace.schemas.codec import encode_ledger
+from headrace.schemas.ledger import encode_ledger
 from headrace.schemas.record import Record
 
 BACKOFF_LEAVING_S = 0.5

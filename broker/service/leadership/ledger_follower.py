@@ -26,8 +26,7 @@ from headrace.broker.service.leadership.ledger_reach import LedgerReach
 from headrace.broker.service.preflight.probe import answers
 from headrace.broker.service.publishing.ledger_lines import ledger_read
 from headrace.broker.service.publishing.totals import Totals
-from headrace.schemas.codec import LedgerUnreadable, decode_ledger
-from headrace.schemas.ledger import LedgerKind, LedgerRecord
+from headrace.schemas.ledger import LedgerKind, LedgerRecord, LedgerUnreadable, decode_ledger
 
 POLL_MS = 200
 CLAIMS_REMEMBERED = 16

@@ -35,8 +35,7 @@ from headrace.broker.service.intake.lane_intake import LaneIntake
 from headrace.broker.service.leadership.clock_check import Timekeeper
 from headrace.broker.service.leadership.ledger_follower import LedgerFollower
 from headrace.broker.service.publishing.ledger_lines import claim_record
-from headrace.schemas.codec import encode_ledger
-from headrace.schemas.ledger import position
+from headrace.schemas.ledger import encode_ledger, position
 from headrace.schemas.record import Record
 
 CLAIMS_MAX = 5

@@ -33,11 +33,11 @@ from headrace.broker.service.publishing.short_forms import OVERDUE, ShortForms, 
 from headrace.broker.service.publishing.totals import Totals
 from headrace.broker.settings.whole import Settings
 from headrace.schemas import topics
-from headrace.schemas.codec import encode_dead_letter, encode_failure, encode_ledger, encode_outcome
+from headrace.schemas.codec import encode_dead_letter, encode_failure, encode_outcome
 from headrace.schemas.failure import RetryableFailure, header_fields, key_fields
 from headrace.schemas.headers import CE_SUBJECT, REPLY_DROPPED, TRACEPARENT
 from headrace.schemas.ids import id_hash
-from headrace.schemas.ledger import LedgerKind, LedgerRecord, position
+from headrace.schemas.ledger import LedgerKind, LedgerRecord, encode_ledger, position
 from headrace.schemas.outcome import Completed, Failed
 from headrace.schemas.record import Record
 from headrace.schemas.request_codec import DecodedRequest, Undecodable, binary_headers

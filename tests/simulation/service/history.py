@@ -12,9 +12,9 @@ from headrace.broker.testing.kafka import MemoryKafka
 from headrace.broker.testing.kafka_log import Slot
 from headrace.schemas import headers as names
 from headrace.schemas import topics
-from headrace.schemas.codec import decode_failure, decode_ledger
+from headrace.schemas.codec import decode_failure
 from headrace.schemas.failure import RetryableFailure
-from headrace.schemas.ledger import LedgerKind, LedgerRecord
+from headrace.schemas.ledger import LedgerKind, LedgerRecord, decode_ledger
 from headrace.schemas.record import Record
 from tests.simulation.service.openai import Arrival
 from tests.simulation.service.producers import Sent

@@ -7,8 +7,8 @@ from benchmarks.lanes.backlog import PLACE, template
 from benchmarks.lanes.cost import Desk
 from benchmarks.lanes.pair import Leader, status_url
 from benchmarks.lanes.really import Seen, note
-from headrace.schemas.codec import DecodedRequest, decode_request
 from headrace.schemas.outcome import Failed, FailureReason, Timings
+from headrace.schemas.request_codec import DecodedRequest, decode_request
 
 
 def test_records_of_the_backlog_are_requests_with_ids_of_their_own() -> None:

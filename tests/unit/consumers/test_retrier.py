@@ -10,9 +10,8 @@ from typing import Any
 import pytest
 
 from headrace.schemas import topics
-from headrace.schemas.codec import decode_request
 from headrace.schemas.record import Record
-from headrace.schemas.request_codec import DecodedRequest
+from headrace.schemas.request_codec import DecodedRequest, decode_request
 from tests.unit.consumers.rig import FAILURES, PREFIX, WALL, World, leading
 from tests.unit.service.rig import until
 from tests.virtual_time import VIRTUAL_TIME

@@ -8,7 +8,6 @@ import pytest
 
 from headrace.schemas.chunk import Chunk
 from headrace.schemas.codec import (
-    Record,
     WireError,
     decode_cancel,
     decode_chunk,
@@ -26,6 +25,7 @@ from headrace.schemas.control import Cancel
 from headrace.schemas.dead_letter import Origin
 from headrace.schemas.failure import FailureKind, RetryableFailure, header_fields, key_fields
 from headrace.schemas.outcome import Completed, Failed, FailureReason, Finish, Timings, Usage
+from headrace.schemas.record import Record
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678_000, UTC)
 COMPLETED = Completed(

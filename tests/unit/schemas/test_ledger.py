@@ -11,7 +11,6 @@ from headrace.broker.core.progress.offset_map import METADATA_CHARS_MAX
 from headrace.consumers import narrowing
 from headrace.consumers.retries import releases
 from headrace.schemas import ledger, request_codec
-from headrace.schemas.codec import decode_ledger, encode_ledger
 from headrace.schemas.ids import id_hash
 from headrace.schemas.ledger import (
     AwaitedEntry,
@@ -23,6 +22,8 @@ from headrace.schemas.ledger import (
     Level,
     StartedEntry,
     WaitingCancel,
+    decode_ledger,
+    encode_ledger,
 )
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678_000, UTC)

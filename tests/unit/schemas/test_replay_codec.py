@@ -5,12 +5,13 @@ from datetime import UTC, datetime
 
 import pytest
 
-from headrace.schemas.codec import DecodedRequest, decode_request, encode_outcome, encode_request
+from headrace.schemas.codec import encode_outcome
 from headrace.schemas.dead_letter import DeadLetter, Origin
 from headrace.schemas.outcome import Completed, Failed
 from headrace.schemas.record import Record
 from headrace.schemas.replay_codec import AnsweredRun, answer_in, encode_renamed, encode_replay, new_id_of
 from headrace.schemas.request import GenerationRequest
+from headrace.schemas.request_codec import DecodedRequest, decode_request, encode_request
 
 AT = datetime(2026, 12, 1, 9, tzinfo=UTC)
 LATER = datetime(2026, 12, 2, 9, tzinfo=UTC)

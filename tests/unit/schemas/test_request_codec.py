@@ -7,25 +7,22 @@ from typing import Any
 
 import pytest
 
-from headrace.schemas.codec import (
-    DecodedRequest,
-    InputLimits,
-    Record,
-    Undecodable,
-    decode_request,
-    encode_dead_letter,
-    encode_request,
-    encode_retry,
-)
+from headrace.schemas.codec import encode_dead_letter, encode_retry
 from headrace.schemas.dead_letter import Origin
 from headrace.schemas.failure import RetryableFailure, header_fields
+from headrace.schemas.record import Record
 from headrace.schemas.request import GenerationRequest
 from headrace.schemas.request_codec import (
     HEADERS_BYTES_MAX,
     HEADERS_MAX,
     ORDERING_KEY_BYTES_MAX,
     TRACEPARENT_MAX,
+    DecodedRequest,
+    InputLimits,
+    Undecodable,
     binary_headers,
+    decode_request,
+    encode_request,
 )
 
 BODY = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "SECRET"}]}

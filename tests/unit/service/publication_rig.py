@@ -22,10 +22,8 @@ from headrace.broker.service.publishing.totals import Totals
 from headrace.broker.settings.whole import Settings
 from headrace.broker.testing.kafka import KafkaLink, MemoryKafka
 from headrace.broker.testing.kafka_doors import MemoryReplyTopics
-from headrace.schemas.codec import (
-    decode_request,
-)
 from headrace.schemas.record import Record
+from headrace.schemas.request_codec import decode_request
 from tests.unit.service.rig import grants_of, proof_of, settings_of
 
 NOW = datetime(2026, 12, 1, 9, tzinfo=UTC)

@@ -30,8 +30,7 @@ from headrace.broker.testing.kafka_doors import (
 from headrace.broker.testing.lease import MemoryLease, MemoryLeaseStore
 from headrace.broker.testing.upstream import Script, ScriptedUpstream
 from headrace.schemas import topics
-from headrace.schemas.codec import decode_ledger
-from headrace.schemas.ledger import LedgerRecord
+from headrace.schemas.ledger import LedgerRecord, decode_ledger
 from headrace.schemas.record import Record
 
 PREFIX = "t"

@@ -11,9 +11,9 @@ from headrace.broker.core.events import Answered, Crashed, Draining
 from headrace.broker.core.pricing.law_identification import TokenUsage as Reported
 from headrace.broker.core.ticket import CallNumber, LanePartition, Source
 from headrace.broker.service.payloads import Payload
-from headrace.schemas.codec import decode_request
 from headrace.schemas.outcome import Usage
 from headrace.schemas.record import Record
+from headrace.schemas.request_codec import decode_request
 from tests.unit.core.specimens import candidate, ticket
 from tests.unit.service.driving import CALL, OK, Rig, driving
 from tests.virtual_time import VIRTUAL_TIME

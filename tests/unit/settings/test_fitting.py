@@ -29,7 +29,6 @@ from headrace.broker.settings.fitting import (
 )
 from headrace.broker.settings.load import load_settings
 from headrace.broker.settings.whole import Settings
-from headrace.schemas.codec import encode_ledger
 from headrace.schemas.ids import ID_LENGTH_MAX
 from headrace.schemas.ledger import (
     DEADLINE_MAX_S,
@@ -41,6 +40,7 @@ from headrace.schemas.ledger import (
     Level,
     StartedEntry,
     WaitingCancel,
+    encode_ledger,
     position,
 )
 

@@ -2,7 +2,7 @@ import pytest
 
 from headrace.broker.simulator.accounting import Books, StreamEnd
 from headrace.broker.simulator.admission import Metric
-from headrace.broker.simulator.limiter import Limits
+from headrace.broker.simulator.rules import Limits
 from headrace.broker.simulator.tally import Tally
 
 

@@ -2,20 +2,12 @@ from typing import Any
 
 import pytest
 
+from headrace.broker.simulator.account import Account, Scene
+from headrace.broker.simulator.admission import DAY_US, MINUTE_US, Admitted, Metric, Refusal, RefusedCost
 from headrace.broker.simulator.behaviours.enforcement import LimitChange, SharedLimit
-from headrace.broker.simulator.limiter import (
-    DAY_US,
-    MINUTE_US,
-    Account,
-    Admitted,
-    Bucket,
-    Limiter,
-    Limits,
-    Metric,
-    Refusal,
-    RefusedCost,
-    Scene,
-)
+from headrace.broker.simulator.limiter import Limiter
+from headrace.broker.simulator.meters.bucket import Bucket
+from headrace.broker.simulator.rules import Limits
 from headrace.broker.simulator.wording import go_duration
 from tests.unit.simulator.recorded import HEADERS, REFUSALS
 

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from headrace.broker.simulator.limiter import DAY_US, MINUTE_US, HeaderTriple, Metric, Refusal
+from headrace.broker.simulator.admission import DAY_US, MINUTE_US, HeaderTriple, Metric, Refusal
 from headrace.broker.simulator.wording import (
     ORGANIZATION,
     failure_body,

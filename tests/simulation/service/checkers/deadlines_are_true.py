@@ -13,9 +13,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from operator import itemgetter
 from typing import Any
 
-from headrace.schemas.codec import decode_request
 from headrace.schemas.request import deadline_of
-from headrace.schemas.request_codec import DecodedRequest
+from headrace.schemas.request_codec import DecodedRequest, decode_request
 from tests.simulation.service.history import History
 from tests.simulation.service.openai import Arrival
 from tests.simulation.service.producers import Sent

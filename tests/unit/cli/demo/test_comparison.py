@@ -8,8 +8,8 @@ import pytest
 from headrace.broker.cli.demo.comparison import Comparison, SideResult, headrace_result, naive_result, nearest_rank
 from headrace.broker.cli.demo.tally import LeadTally
 from headrace.broker.simulator.accounting import Books, IdCount
-from headrace.broker.simulator.limiter import Limits
 from headrace.broker.simulator.naive import NaiveReport
+from headrace.broker.simulator.rules import Limits
 from tests.unit.cli.demo.leads_of import jobs_of
 
 

@@ -19,8 +19,9 @@ from headrace.consumers.replays.job import ReplayRequest, transactional_id_of
 from headrace.consumers.replays.replay import Replay, ReplayReceipt, ReplayRules, ReplayTally
 from headrace.consumers.replays.verdicts import Lane
 from headrace.schemas import topics
-from headrace.schemas.codec import DecodedRequest, decode_request, encode_dead_letter, encode_outcome
+from headrace.schemas.codec import encode_dead_letter, encode_outcome
 from headrace.schemas.outcome import Completed, Failed
+from headrace.schemas.request_codec import DecodedRequest, decode_request
 
 PREFIX = "t"
 LETTERS = topics.dead_letters_topic(PREFIX)

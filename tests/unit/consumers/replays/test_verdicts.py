@@ -9,9 +9,9 @@ import pytest
 from headrace.consumers.dead_letters import Found
 from headrace.consumers.replays.job import ReplayRequest
 from headrace.consumers.replays.verdicts import Judge, Lane, Replayable, Skip
-from headrace.schemas.codec import DecodedRequest, decode_request
 from headrace.schemas.dead_letter import DeadLetter, Origin
 from headrace.schemas.replay_codec import new_id_of
+from headrace.schemas.request_codec import DecodedRequest, decode_request
 
 AT = datetime(2026, 12, 1, 9, tzinfo=UTC)
 LANES = {

@@ -29,10 +29,11 @@ from headrace.broker.testing.kafka import KafkaLink, MemoryKafka
 from headrace.broker.testing.kafka_doors import MemoryChunks, MemoryReplyTopics
 from headrace.broker.testing.upstream import Asked, Said, ScriptedUpstream, Silence, completion
 from headrace.schemas.chunk import Chunk
-from headrace.schemas.codec import decode_chunk, decode_request
+from headrace.schemas.codec import decode_chunk
 from headrace.schemas.delta import text_of
 from headrace.schemas.outcome import Usage
 from headrace.schemas.record import Record
+from headrace.schemas.request_codec import decode_request
 from tests.unit.service.publication_rig import NOW
 from tests.unit.service.rig import grants_of, proof_of, settings_of
 from tests.virtual_time import VIRTUAL_TIME

@@ -15,8 +15,7 @@ from headrace.broker.ports import Fetched, UnreadableRange
 from headrace.broker.testing.kafka_doors import MemoryLane
 from headrace.broker.testing.upstream import Asked
 from headrace.schemas import topics
-from headrace.schemas.codec import encode_ledger
-from headrace.schemas.ledger import LedgerKind, LedgerRecord
+from headrace.schemas.ledger import LedgerKind, LedgerRecord, encode_ledger
 from headrace.schemas.record import Record
 from tests.unit.service.mortal import (
     BOMB,

@@ -9,8 +9,7 @@ from headrace.broker.ports import StoredOffset, TopicPartition
 from headrace.broker.service.intake.lane_intake import PARTITIONS_LOOKED_UP_EVERY_MS
 from headrace.broker.service.publishing.ledger_lines import claim_record
 from headrace.broker.testing.kafka import CommitFault
-from headrace.schemas.codec import encode_ledger
-from headrace.schemas.ledger import LedgerKind
+from headrace.schemas.ledger import LedgerKind, encode_ledger
 from headrace.schemas.record import Record
 from headrace.schemas.topics import control_topic, ledger_topic, requests_topic
 from tests.unit.service.rig import NAME, PREFIX, Process, World, led, settings_of, until, warmed

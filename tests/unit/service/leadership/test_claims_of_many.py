@@ -2,8 +2,7 @@
 
 import pytest
 
-from headrace.schemas.codec import encode_ledger
-from headrace.schemas.ledger import LedgerKind
+from headrace.schemas.ledger import LedgerKind, encode_ledger
 from tests.unit.service.rig import Process, World, led
 from tests.virtual_time import VIRTUAL_TIME
 

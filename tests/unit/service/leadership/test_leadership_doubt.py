@@ -13,7 +13,7 @@ from headrace.broker.testing.kafka import CommitFault, KafkaLink
 from headrace.broker.testing.kafka_doors import MemoryCoordinators, MemoryLane, MemoryTransactions
 from headrace.broker.testing.lease import MemoryLease
 from headrace.schemas import topics
-from headrace.schemas.codec import encode_ledger
+from headrace.schemas.ledger import encode_ledger
 from headrace.schemas.record import Record
 from tests.unit.service.rig import NAME, PREFIX, Process, World, led, loaded, standing_by, until
 from tests.virtual_time import VIRTUAL_TIME

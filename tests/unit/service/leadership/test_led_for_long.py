@@ -9,9 +9,8 @@ from headrace.broker.ports import LedgerLog, LedgerRow
 from headrace.broker.service.publishing.ledger_lines import claim_record
 from headrace.broker.testing.kafka import CommitFault
 from headrace.broker.testing.kafka_doors import MemoryLedger
-from headrace.schemas.codec import encode_ledger
 from headrace.schemas.ids import id_hash
-from headrace.schemas.ledger import LedgerKind, LedgerRecord
+from headrace.schemas.ledger import LedgerKind, LedgerRecord, encode_ledger
 from headrace.schemas.record import Record
 from headrace.schemas.topics import ledger_topic
 from tests.unit.service.rig import NAME, PREFIX, Process, World, led, loaded, standing_by, until, warmed

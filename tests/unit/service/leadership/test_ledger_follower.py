@@ -9,9 +9,8 @@ from headrace.broker.core.identity.dedupe import Fate
 from headrace.broker.core.progress.poison_records import CautiousRead
 from headrace.broker.errors import LogUnavailable, ProgressUnreadable
 from headrace.broker.service.publishing.ledger_lines import claim_record, left_record
-from headrace.schemas.codec import encode_ledger
 from headrace.schemas.ids import id_hash
-from headrace.schemas.ledger import LedgerEntry, LedgerKind, LedgerRecord, LedgerState
+from headrace.schemas.ledger import LedgerEntry, LedgerKind, LedgerRecord, LedgerState, encode_ledger
 from headrace.schemas.record import Record
 from headrace.schemas.topics import ledger_topic
 from tests.unit.service.rig import PREFIX, Process, World

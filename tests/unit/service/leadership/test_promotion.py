@@ -14,9 +14,8 @@ from headrace.broker.ports import Outgoing, StoredOffset, TopicPartition
 from headrace.broker.service.leadership.promotion import LeaseLostError, RestoredState
 from headrace.broker.service.publishing.ledger_lines import claim_record
 from headrace.broker.testing.kafka import CommitFault
-from headrace.schemas.codec import encode_ledger
 from headrace.schemas.ids import id_hash
-from headrace.schemas.ledger import LedgerEntry, LedgerKind, LedgerRecord, LedgerState
+from headrace.schemas.ledger import LedgerEntry, LedgerKind, LedgerRecord, LedgerState, encode_ledger
 from headrace.schemas.record import Record
 from headrace.schemas.topics import ledger_topic, requests_topic
 from tests.progress_seen import done_of, finish

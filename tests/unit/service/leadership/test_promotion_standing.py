@@ -14,9 +14,8 @@ from headrace.broker.service.leadership.promotion import CLAIMS_MAX
 from headrace.broker.service.publishing.ledger_lines import claim_record
 from headrace.broker.testing.kafka_doors import MemoryLane
 from headrace.broker.testing.lease import MemoryLeaseStore
-from headrace.schemas.codec import encode_ledger
 from headrace.schemas.ids import id_hash
-from headrace.schemas.ledger import LedgerEntry, LedgerKind, LedgerRecord, LedgerState
+from headrace.schemas.ledger import LedgerEntry, LedgerKind, LedgerRecord, LedgerState, encode_ledger
 from headrace.schemas.record import Record
 from headrace.schemas.topics import control_topic, requests_topic
 from tests.unit.service.leadership.test_promotion import LEDGER, PLACE, TOPIC, claim, filled, promoted, stored

@@ -16,8 +16,7 @@ from headrace.broker.core.identity.pending_cancels import CancelRecord
 from headrace.broker.service.intake.grants import GrantKey
 from headrace.broker.service.publishing.ledger_lines import claim_record, ledger_read, left_record, step_record
 from headrace.schemas import ledger
-from headrace.schemas.codec import decode_ledger, encode_ledger
-from headrace.schemas.ledger import LedgerKind
+from headrace.schemas.ledger import LedgerKind, decode_ledger, encode_ledger
 
 NOW = datetime(2026, 12, 1, 9, 0, 0, 123_000, tzinfo=UTC)
 IDENTITY = Identity(b"i" * 16, 3, b"f" * 8)

@@ -22,20 +22,13 @@ from headrace.broker.core.progress.partition_progress import PartitionProgress
 from headrace.broker.core.ticket import CONTROL, LanePartition, Source
 from headrace.broker.ports import Outgoing, StoredOffset, TopicPartition
 from headrace.broker.service.payloads import Payload
-from headrace.schemas.codec import (
-    DecodedRequest,
-    decode_dead_letter,
-    decode_failure,
-    decode_ledger,
-    decode_outcome,
-    decode_request,
-    encode_retry,
-)
+from headrace.schemas.codec import decode_dead_letter, decode_failure, decode_outcome, encode_retry
 from headrace.schemas.control import Cancel
 from headrace.schemas.dead_letter import Origin
-from headrace.schemas.ledger import LedgerKind, LedgerState
+from headrace.schemas.ledger import LedgerKind, LedgerState, decode_ledger
 from headrace.schemas.outcome import Completed, Failed, Usage
 from headrace.schemas.record import Record
+from headrace.schemas.request_codec import DecodedRequest, decode_request
 from tests.unit.service.publication_rig import BATCH, LANE, NOW, Rig, headers
 
 

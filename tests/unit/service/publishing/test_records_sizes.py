@@ -32,13 +32,10 @@ from headrace.broker.core.identity.outcome_index import RENEWALS_MAX
 from headrace.broker.core.ticket import Source
 from headrace.broker.ports import SENT_BYTES_MAX, Outgoing
 from headrace.broker.settings.fitting import OUTCOME_BYTES_MIN
-from headrace.schemas.codec import (
-    DecodedRequest,
-    decode_dead_letter,
-    decode_outcome,
-)
+from headrace.schemas.codec import decode_dead_letter, decode_outcome
 from headrace.schemas.control import Cancel
 from headrace.schemas.outcome import Failed
+from headrace.schemas.request_codec import DecodedRequest
 from tests.unit.service.publication_rig import BATCH, LANE, Rig, headers
 
 

@@ -24,12 +24,12 @@ from headrace.broker.core.ticket import TicketNumber
 from headrace.broker.ports import Outgoing
 from headrace.broker.service.payloads import Payload
 from headrace.broker.service.publishing.short_forms import ShortForms, withdrawn
-from headrace.schemas.codec import decode_ledger, decode_outcome
+from headrace.schemas.codec import decode_outcome
 from headrace.schemas.control import Cancel
 from headrace.schemas.dead_letter import Origin
 from headrace.schemas.expectation import Expectation
 from headrace.schemas.ids import id_hash
-from headrace.schemas.ledger import LedgerState
+from headrace.schemas.ledger import LedgerState, decode_ledger
 from headrace.schemas.outcome import Failed
 from headrace.schemas.record import Record
 from headrace.schemas.replay_codec import new_id_of

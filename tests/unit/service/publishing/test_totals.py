@@ -20,8 +20,7 @@ from headrace.broker.core.identity.dedupe import Overdue
 from headrace.broker.core.ticket import TicketNumber
 from headrace.broker.service.publishing.totals import KIND_CHARS_MAX, KINDS_MAX, Totals
 from headrace.broker.testing.kafka import CommitFault
-from headrace.schemas.codec import decode_ledger, encode_ledger
-from headrace.schemas.ledger import LedgerKind, LedgerRecord
+from headrace.schemas.ledger import LedgerKind, LedgerRecord, decode_ledger, encode_ledger
 from tests.unit.core.specimens import identity
 from tests.unit.service.rig import Process, World, led, until
 from tests.virtual_time import VIRTUAL_TIME
