@@ -17,6 +17,7 @@ from aiokafka.errors import KafkaError
 
 from headrace.broker.adapters.kafka.admin import closed, made
 from headrace.broker.adapters.kafka.connection import KafkaConnection, user_of
+from headrace.broker.adapters.kafka.metadata import TOPIC_DENIED, UNKNOWN_TOPIC
 from headrace.broker.adapters.kafka.rights import described, may_write
 from headrace.broker.errors import LogUnavailable
 from headrace.broker.ports import ReplyTopic
@@ -24,7 +25,6 @@ from headrace.schemas.topics import BATCH_OVERHEAD_BYTES, MESSAGE_BYTES_MAX
 
 _WITHIN_S = 1.0
 _CONFIGS_AGE_S = 30.0
-_UNKNOWN_TOPIC, _TOPIC_DENIED = 3, 29
 _TROUBLE = (KafkaError, OSError, TimeoutError, ValueError)  # ValueError: no node is known
 
 
@@ -79,9 +79,9 @@ class KafkaReplyTopics:
         return ReplyTopic(max(0, bytes_max - BATCH_OVERHEAD_BYTES), self._trouble(topic, in_sync_min))
 
     def _trouble(self, topic: Mapping[str, Any], in_sync_min: int) -> str:
-        if topic["error_code"] == _UNKNOWN_TOPIC:
+        if topic["error_code"] == UNKNOWN_TOPIC:
             return "does not exist"
-        if topic["error_code"] == _TOPIC_DENIED or not may_write(topic):
+        if topic["error_code"] == TOPIC_DENIED or not may_write(topic):
             return f"may not be written by {user_of(self._connection)}"
         if topic["error_code"] or any(partition["leader"] < 0 for partition in topic["partitions"]):
             return "has a partition without a leader"

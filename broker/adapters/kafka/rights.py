@@ -14,80 +14,26 @@ from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.client import AIOKafkaClient
-from aiokafka.errors import IncompatibleBrokerVersion
-from aiokafka.protocol.api import Request, RequestStruct, Response
-from aiokafka.protocol.metadata import MetadataRequest
 from aiokafka.protocol.transaction import AddOffsetsToTxnRequest
-from aiokafka.protocol.types import Array, Boolean, Int16, Int32, Schema, String
 
 from headrace.broker.adapters.kafka.admin import admin_client
-from headrace.broker.adapters.kafka.connection import KafkaConnection, kafka_errors_explained, user_of
-from headrace.broker.errors import HeadraceError, MissingTopic, RightsError
+from headrace.broker.adapters.kafka.connection import KafkaConnection, kafka_errors_explained
+from headrace.broker.adapters.kafka.metadata import (
+    TOPIC_DENIED,
+    UNKNOWN_TOPIC,
+    RightsRequest,
+    not_shown,
+    topics_plainly_told,
+    topics_told,
+)
+from headrace.broker.errors import HeadraceError, MissingTopic
 
 _REQUEST_MS = 5_000
 _NO_SUCH_PRODUCER = -1
-_UNKNOWN_TOPIC, _TOPIC_DENIED, _GROUP_DENIED, _TRANSACTIONAL_ID_DENIED = 3, 29, 30, 53
+_GROUP_DENIED, _TRANSACTIONAL_ID_DENIED = 30, 53
 _OPERATIONS = {3: "READ", 4: "WRITE", 8: "DESCRIBE", 10: "DESCRIBE_CONFIGS"}
 """Kafka's numbers of operations; each is a bit of Metadata's answer."""
 _NOT_TOLD = -(2**31)
-
-
-class _MetadataResponse8(Response):  # type: ignore[misc]  # aiokafka has no types
-    API_KEY = 3
-    API_VERSION = 8
-    SCHEMA = Schema(
-        ("throttle_time_ms", Int32),
-        (
-            "brokers",
-            Array(("node_id", Int32), ("host", String("utf-8")), ("port", Int32), ("rack", String("utf-8"))),
-        ),
-        ("cluster_id", String("utf-8")),
-        ("controller_id", Int32),
-        (
-            "topics",
-            Array(
-                ("error_code", Int16),
-                ("topic", String("utf-8")),
-                ("is_internal", Boolean),
-                (
-                    "partitions",
-                    Array(
-                        ("error_code", Int16),
-                        ("partition", Int32),
-                        ("leader", Int32),
-                        ("leader_epoch", Int32),
-                        ("replicas", Array(Int32)),
-                        ("isr", Array(Int32)),
-                        ("offline_replicas", Array(Int32)),
-                    ),
-                ),
-                ("authorized_operations", Int32),
-            ),
-        ),
-        ("cluster_authorized_operations", Int32),
-    )
-
-
-class _MetadataRequest8(RequestStruct):  # type: ignore[misc]  # same
-    API_KEY = 3
-    API_VERSION = 8
-    RESPONSE_TYPE = _MetadataResponse8
-    SCHEMA = Schema(
-        ("topics", Array(String("utf-8"))),
-        ("allow_auto_topic_creation", Boolean),
-        ("include_cluster_authorized_operations", Boolean),
-        ("include_topic_authorized_operations", Boolean),
-    )
-
-
-class _RightsRequest(Request[_MetadataRequest8]):  # type: ignore[misc]  # same
-    API_KEY = 3
-
-    def __init__(self, topics: list[str]) -> None:
-        self._topics = topics
-
-    def build(self, request_struct_class: Any) -> Any:
-        return request_struct_class(self._topics, False, False, True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,13 +61,9 @@ async def seen(connection: KafkaConnection, topics: Iterable[str]) -> Seen:
     async with kafka_errors_explained(connection), _admin(connection) as admin:
         answer = await _rights(admin._client, list(topics))  # noqa: SLF001  # sending is not part of its public side
     return Seen(
-        {
-            name: _operations(bits)
-            for name, (code, bits) in answer.items()
-            if code not in (_UNKNOWN_TOPIC, _TOPIC_DENIED)
-        },
-        tuple(name for name, (code, _) in answer.items() if code == _UNKNOWN_TOPIC),
-        tuple(name for name, (code, _) in answer.items() if code == _TOPIC_DENIED),
+        {name: _operations(bits) for name, (code, bits) in answer.items() if code not in (UNKNOWN_TOPIC, TOPIC_DENIED)},
+        tuple(name for name, (code, _) in answer.items() if code == UNKNOWN_TOPIC),
+        tuple(name for name, (code, _) in answer.items() if code == TOPIC_DENIED),
     )
 
 
@@ -132,28 +74,15 @@ async def _rights(client: AIOKafkaClient, topics: list[str]) -> dict[str, tuple[
 
 
 async def described(client: AIOKafkaClient, topics: list[str]) -> list[dict[str, Any]]:
-    """Describe each topic by Metadata version 8; a server that does not speak it reports no rights.
-
-    Before it sends, aiokafka raises one of two errors: for a version that it has no class for, or for no version at
-    all.
-    """
-    try:
-        return _topics_of(await client.send(client.get_random_node(), _RightsRequest(topics)))
-    except (NotImplementedError, IncompatibleBrokerVersion):
-        asked = MetadataRequest(topics, allow_auto_topic_creation=False)
-        plain = _topics_of(await client.send(client.get_random_node(), asked))
-        return [{**topic, "authorized_operations": _NOT_TOLD} for topic in plain]
+    """Describe each topic by Metadata version 8; a server that does not speak it reports no rights."""
+    found = await topics_told(client, topics, RightsRequest(topics))
+    return [{"authorized_operations": _NOT_TOLD, **topic} for topic in found]
 
 
 def may_write(topic: Mapping[str, Any]) -> bool:
     """Whether this user may write to a topic described so, as far as the server reports it."""
     allowed = _operations(topic["authorized_operations"])
     return allowed is None or "WRITE" in allowed
-
-
-def _topics_of(answer: Any) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = answer.to_object()["topics"]
-    return found
 
 
 def _operations(bits: int) -> frozenset[str] | None:
@@ -182,12 +111,8 @@ async def why_unseen(
 
     `beside` are the topics that it does show; the error names the one likely meant.
     """
-    answer = await client.send(client.get_random_node(), MetadataRequest([topic], allow_auto_topic_creation=False))
-    if any(found["error_code"] == _TOPIC_DENIED for found in _topics_of(answer)):
-        return RightsError(
-            f"Kafka shows {user_of(connection)} no topic {topic}: grant DESCRIBE on it, which READ and WRITE include "
-            "(or it does not exist)."
-        )
+    if any(found["error_code"] == TOPIC_DENIED for found in await topics_plainly_told(client, [topic])):
+        return not_shown(topic, connection)
     return MissingTopic(topic, beside=beside)
 
 

@@ -14,120 +14,28 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from io import BytesIO
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka import TopicPartition as KafkaPartition
 from aiokafka.client import AIOKafkaClient
-from aiokafka.errors import IncompatibleBrokerVersion, KafkaError, for_code
-from aiokafka.protocol.abstract import AbstractType
-from aiokafka.protocol.api import Request, RequestStruct, Response
-from aiokafka.protocol.metadata import MetadataRequest
-from aiokafka.protocol.types import (
-    Boolean,
-    CompactArray,
-    CompactString,
-    Int16,
-    Int32,
-    Schema,
-    TaggedFields,
-)
+from aiokafka.errors import KafkaError, for_code
 
-from headrace.broker.adapters.kafka.connection import KafkaConnection, user_of
-from headrace.broker.errors import HeadraceError, MissingTopic, RightsError, Unreachable
+from headrace.broker.adapters.kafka.connection import KafkaConnection
+from headrace.broker.adapters.kafka.metadata import (
+    NO_ID,
+    TOPIC_DENIED,
+    UNKNOWN_TOPIC,
+    IdRequest,
+    not_shown,
+    topics_told,
+)
+from headrace.broker.errors import HeadraceError, MissingTopic, Unreachable
 
 LOOK_EVERY_S: Final = 10.0
 _LOOK_WITHIN_S: Final = 5.0
-_UNKNOWN_TOPIC, _TOPIC_DENIED = 3, 29
-_ID_BYTES = 16
-_NO_ID = bytes(_ID_BYTES)
 
 _log = logging.getLogger("headrace.kafka")
-
-
-class _Uuid(AbstractType[bytes]):  # type: ignore[misc]  # aiokafka has no types
-    @classmethod
-    def encode(cls, value: bytes) -> bytes:
-        return value
-
-    @classmethod
-    def decode(cls, data: BytesIO) -> bytes:
-        return data.read(_ID_BYTES)
-
-    @classmethod
-    def repr(cls, value: bytes) -> str:
-        return value.hex()
-
-
-class _MetadataResponse10(Response):  # type: ignore[misc]  # same
-    API_KEY = 3
-    API_VERSION = 10
-    SCHEMA = Schema(
-        ("throttle_time_ms", Int32),
-        (
-            "brokers",
-            CompactArray(
-                ("node_id", Int32),
-                ("host", CompactString("utf-8")),
-                ("port", Int32),
-                ("rack", CompactString("utf-8")),
-                ("tags", TaggedFields),
-            ),
-        ),
-        ("cluster_id", CompactString("utf-8")),
-        ("controller_id", Int32),
-        (
-            "topics",
-            CompactArray(
-                ("error_code", Int16),
-                ("topic", CompactString("utf-8")),
-                ("topic_id", _Uuid),
-                ("is_internal", Boolean),
-                (
-                    "partitions",
-                    CompactArray(
-                        ("error_code", Int16),
-                        ("partition", Int32),
-                        ("leader", Int32),
-                        ("leader_epoch", Int32),
-                        ("replicas", CompactArray(Int32)),
-                        ("isr", CompactArray(Int32)),
-                        ("offline_replicas", CompactArray(Int32)),
-                        ("tags", TaggedFields),
-                    ),
-                ),
-                ("authorized_operations", Int32),
-                ("tags", TaggedFields),
-            ),
-        ),
-        ("cluster_authorized_operations", Int32),
-        ("tags", TaggedFields),
-    )
-
-
-class _MetadataRequest10(RequestStruct):  # type: ignore[misc]  # same
-    FLEXIBLE_VERSION = True
-    API_KEY = 3
-    API_VERSION = 10
-    RESPONSE_TYPE = _MetadataResponse10
-    SCHEMA = Schema(
-        ("topics", CompactArray(("topic_id", _Uuid), ("name", CompactString("utf-8")), ("tags", TaggedFields))),
-        ("allow_auto_topic_creation", Boolean),
-        ("include_cluster_authorized_operations", Boolean),
-        ("include_topic_authorized_operations", Boolean),
-        ("tags", TaggedFields),
-    )
-
-
-class _IdRequest(Request[_MetadataRequest10]):  # type: ignore[misc]  # same
-    API_KEY = 3
-
-    def __init__(self, topic: str) -> None:
-        self._topic = topic
-
-    def build(self, request_struct_class: Any) -> Any:
-        return request_struct_class([(_NO_ID, self._topic, {})], False, False, False, {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,29 +60,21 @@ async def topic_now(client: AIOKafkaClient, topic: str, connection: KafkaConnect
         RightsError: This user may not even describe it, or there is none.
         KafkaError, OSError: As aiokafka says.
     """
-    try:
-        answer = await client.send(client.get_random_node(), _IdRequest(topic))
-    except (NotImplementedError, IncompatibleBrokerVersion):  # before it is sent: an older server, or one unknown
-        asked = MetadataRequest([topic], allow_auto_topic_creation=False)
-        answer = await client.send(client.get_random_node(), asked)
-    [told] = answer.to_object()["topics"]
+    [told] = await topics_told(client, [topic], IdRequest(topic))
     return _told(told, connection)
 
 
 def _told(told: Mapping[str, Any], connection: KafkaConnection) -> TopicNow:
     topic, code = str(told["topic"]), int(told["error_code"])
-    if code == _TOPIC_DENIED:
-        raise RightsError(
-            f"Kafka shows {user_of(connection)} no topic {topic}: grant DESCRIBE on it, which READ and WRITE include "
-            "(or it does not exist)."
-        )
+    if code == TOPIC_DENIED:
+        raise not_shown(topic, connection)
     numbers = tuple(sorted(int(partition["partition"]) for partition in told["partitions"]))
-    if code == _UNKNOWN_TOPIC or (not code and not numbers):
+    if code == UNKNOWN_TOPIC or (not code and not numbers):
         raise MissingTopic(topic)
     if code:
         raise for_code(code)(topic)
-    known = told.get("topic_id", _NO_ID)
-    return TopicNow(numbers, None if known == _NO_ID else base64.urlsafe_b64encode(known).decode().rstrip("="))
+    known = told.get("topic_id", NO_ID)
+    return TopicNow(numbers, None if known == NO_ID else base64.urlsafe_b64encode(known).decode().rstrip("="))
 
 
 class TopicWatch:

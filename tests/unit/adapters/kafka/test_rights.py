@@ -25,10 +25,11 @@ class Client:
 
     async def send(self, node: int, request: Any) -> Any:
         self.asked.append(type(request).__name__)
-        if not self._speaks_rights and type(request).__name__ == "_RightsRequest":
+        if not self._speaks_rights and type(request).__name__ == "RightsRequest":
             raise IncompatibleBrokerVersion("too old")
-        found = [
-            {"topic": name, "error_code": code, "authorized_operations": bits} for name, code, bits in self._topics
+        found: list[dict[str, Any]] = [
+            {"topic": name, "error_code": code} | ({"authorized_operations": bits} if self._speaks_rights else {})
+            for name, code, bits in self._topics
         ]
         return SimpleNamespace(to_object=lambda: {"topics": found})
 
@@ -48,7 +49,7 @@ async def test_rights_are_read_of_a_server_that_tells_them() -> None:
 async def test_a_server_that_does_not_tell_rights_still_tells_what_is_there() -> None:
     client = Client(("a", 0, 0), ("b", 3, 0), speaks_rights=False)
     assert await _rights(client, ["a", "b"]) == {"a": (0, NOT_TOLD), "b": (3, NOT_TOLD)}
-    assert client.asked == ["_RightsRequest", "MetadataRequest"]
+    assert client.asked == ["RightsRequest", "MetadataRequest"]
 
 
 async def test_a_hidden_topic_is_told_from_a_missing_one() -> None:
@@ -76,4 +77,4 @@ async def test_nothing_is_created_by_asking() -> None:
     await _rights(watching, ["t"])
     await why_unseen(watching, "t", KafkaConnection("kafka:9092"))
     await _rights(Watching(("t", 3, 0), speaks_rights=False), ["t"])
-    assert watching.asked == ["_RightsRequest", "MetadataRequest"]
+    assert watching.asked == ["RightsRequest", "MetadataRequest"]

@@ -26,7 +26,7 @@ class Client:
 
     async def send(self, node: int, request: Any) -> Any:
         self.asked.append(request)
-        if self.topic_id is None and type(request).__name__ == "_IdRequest":
+        if self.topic_id is None and type(request).__name__ == "IdRequest":
             raise IncompatibleBrokerVersion("too old")
         told: dict[str, Any] = {"topic": "t", "error_code": self.code}
         told["partitions"] = [{"partition": number} for number in self.partitions]
