@@ -80,6 +80,11 @@ class DecodedRequest:
     traceparent: str | None = None
 
     @property
+    def request_id(self) -> str:
+        """Id of the request."""
+        return self.request.id
+
+    @property
     def calls_before(self) -> int:
         """Number of HTTP calls made for it before this record was written."""
         return max(0, self.attempt - 1)

@@ -42,65 +42,60 @@ def completed(cargo: Payload, term: int) -> Completed:
 def failed(cargo: Payload, fail: Fail, term: int) -> Failed:
     """Make the outcome of a request that failed, or of a record that names an id but is not a request."""
     content = cargo.content
+    assert isinstance(content, DecodedRequest | Undecodable)  # noqa: S101 — programmer error: no range or cancel fails
+    assert content.request_id is not None  # noqa: S101 — programmer error: Fail needs an id
+    request_id, submitted_id = identity_of(cargo, fail)
     common = {
+        "id": request_id,
+        "run": 0 if fail.apart else content.run,
+        "submitted_id": submitted_id,
         "lane": cargo.source.partition.lane,
         "reason": fail.reason,
         "message": fail.sentence,
         "term": term,
         "timings": _timings(cargo),
     }
-    if isinstance(content, DecodedRequest):
-        request = content.request
-        request_id, submitted_id = identity_of(cargo, request.id, fail)
-        light = len(cargo.record.value or b"") <= METADATA_BYTES_MAX
-        return Failed(
-            id=request_id,
-            run=0 if fail.apart else content.run,
-            submitted_id=submitted_id,
-            tenant=request.tenant,
-            endpoint=request.endpoint,
-            request_digest=request_digest(request.endpoint, request.body),
-            model=(request.model or "")[:MODEL_NAME_MAX],
-            attempts=content.calls_before + cargo.calls,
-            metadata=request.metadata if light else {},
-            error=cargo.error,
-            **common,
-        )
-    assert isinstance(content, Undecodable)  # noqa: S101 — programmer error: neither a range nor a cancel fails
-    assert content.request_id is not None  # noqa: S101 — programmer error: Fail needs an id
-    request_id, submitted_id = identity_of(cargo, content.request_id, fail)
+    if isinstance(content, Undecodable):
+        return Failed(tenant=content.tenant, endpoint=content.endpoint, model=content.model, **common)
+    request = content.request
+    light = len(cargo.record.value or b"") <= METADATA_BYTES_MAX
     return Failed(
-        id=request_id,
-        run=0 if fail.apart else content.run,
-        submitted_id=submitted_id,
-        tenant=content.tenant,
-        endpoint=content.endpoint,
-        model=content.model,
+        tenant=request.tenant,
+        endpoint=request.endpoint,
+        request_digest=request_digest(request.endpoint, request.body),
+        model=(request.model or "")[:MODEL_NAME_MAX],
+        attempts=content.calls_before + cargo.calls,
+        metadata=request.metadata if light else {},
+        error=cargo.error,
         **common,
     )
 
 
-def identity_of(cargo: Payload, request_id: str, fail: Fail) -> tuple[str, str | None]:
+def identity_of(cargo: Payload, fail: Fail) -> tuple[str, str | None]:
     """Return the id that a request fails under, and the one it was sent with if that belongs to another request.
 
     The first is then a substitute, made of the id and the record's position, as `dead-letters replay --new-id` makes
     one.
     """
-    return (_apart_id(cargo, request_id, fail.apart), request_id) if fail.apart else (request_id, None)
+    request_id = _named(cargo)
+    return (_apart_id(cargo, fail.apart), request_id) if fail.apart else (request_id, None)
 
 
 def apart_hash(cargo: Payload, nth: int) -> bytes:
     """Return the ledger's hash of the nth substitute id of a record whose id belongs to another request."""
-    content = cargo.content
-    assert isinstance(content, DecodedRequest | Undecodable)  # noqa: S101 — programmer error: a cancel has no content
-    named = content.request.id if isinstance(content, DecodedRequest) else content.request_id or ""
-    return id_hash(_apart_id(cargo, named, nth))
+    return id_hash(_apart_id(cargo, nth))
 
 
-def _apart_id(cargo: Payload, request_id: str, nth: int) -> str:
+def _apart_id(cargo: Payload, nth: int) -> str:
     """Return the nth substitute id; those after the first replace ids that a producer chose for another request."""
     topic = cargo.topic if nth == 1 else f"{cargo.topic}#{nth}"
-    return new_id_of(request_id, Origin(topic, cargo.source.partition.number, cargo.source.offset))
+    return new_id_of(_named(cargo), Origin(topic, cargo.source.partition.number, cargo.source.offset))
+
+
+def _named(cargo: Payload) -> str:
+    content = cargo.content
+    assert isinstance(content, DecodedRequest | Undecodable)  # noqa: S101 — programmer error: a cancel has no content
+    return content.request_id or ""
 
 
 def stunted(outcome: Completed | Failed, weight: int) -> Failed:

@@ -347,7 +347,7 @@ class Publication:
         """Return the grant that lets a replay of the record be believed, if it has an id."""
         if not isinstance(content, DecodedRequest | Undecodable):
             return None
-        request_id = content.request.id if isinstance(content, DecodedRequest) else content.request_id
+        request_id = content.request_id
         return None if request_id is None else self._grants.grant(request_id, content.run + 1)
 
 

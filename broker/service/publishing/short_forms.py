@@ -110,8 +110,7 @@ def _failed(cargo: Payload, fail: Fail, term: int) -> Failed:
     """
     content = cargo.content
     assert isinstance(content, DecodedRequest | Undecodable)  # noqa: S101 — programmer error: no cancel fails
-    named = content.request.id if isinstance(content, DecodedRequest) else content.request_id or ""
-    request_id, submitted_id = identity_of(cargo, named, fail)
+    request_id, submitted_id = identity_of(cargo, fail)
     return Failed(
         **_whose(content),
         id=request_id,

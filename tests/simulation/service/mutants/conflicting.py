@@ -28,7 +28,7 @@ def a_conflict_is_told_to_no_sender() -> Patch:
 @planted(1, 11)
 def a_conflict_fails_under_the_id_of_the_other() -> Patch:
     """Where two requests have one id, both are answered under it."""
-    return patch.object(outcomes, "identity_of", lambda _cargo, request_id, _fail: (request_id, None))
+    return patch.object(outcomes, "identity_of", lambda cargo, _fail: (cargo.content.request_id, None))
 
 
 @planted(11)
