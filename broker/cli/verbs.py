@@ -22,42 +22,26 @@ class Verb:
     summary: str
 
 
+def _verb(name: str, target: str, summary: str) -> Verb:
+    return Verb(name, f"headrace.broker.cli.{target}", summary)
+
+
 VERBS = (
-    Verb(
-        "demo",
-        "headrace.broker.cli.demo.verb:demo",
-        "Naive workers and Headrace side by side, on a real Kafka and a simulated OpenAI.",
-    ),
-    Verb("local", "headrace.broker.cli.local:app", "A real Kafka and Valkey on this machine."),
-    Verb(
-        "config",
-        "headrace.broker.cli.config:app",
-        "Show the effective settings and their origins, or check them for mistakes.",
-    ),
-    Verb("topics", "headrace.broker.cli.topics:app", "Create the topics, or report how they differ from the settings."),
-    Verb("dispatcher", "headrace.broker.cli.dispatcher:dispatcher", "One dispatcher process: leader or warm standby."),
-    Verb(
-        "retrier",
-        "headrace.broker.cli.retrier:retrier",
-        "One retry process: puts parked requests back on their lane when due.",
-    ),
-    Verb("submit", "headrace.broker.cli.submit:submit", "Submit requests, one JSON object per line."),
-    Verb("cancel", "headrace.broker.cli.cancel:cancel", "Cancel requests that are not answered yet."),
-    Verb("results", "headrace.broker.cli.results:results", "Show past outcomes, or follow new ones."),
-    Verb(
-        "dead-letters",
-        "headrace.broker.cli.dead_letters.verb:app",
-        "Requests that are not tried again: list, show, replay them.",
-    ),
-    Verb("status", "headrace.broker.cli.status.verb:status", "Show the leader, problems, backlog and remaining quota."),
-    Verb("explain", "headrace.broker.cli.explain.verb:explain", "Explain an answer or an error of OpenAI."),
-    Verb(
-        "simulate",
-        "headrace.broker.cli.simulate.verb:simulate",
-        "Plan capacity: simulate a workload on a quota, in seconds.",
-    ),
-    Verb("schemas", "headrace.broker.cli.schemas:app", "Message formats as JSON Schemas and an AsyncAPI document."),
-    Verb("upstream", "headrace.broker.cli.upstream:upstream", "Serve a simulated OpenAI over HTTP."),
+    _verb("demo", "demo.verb:demo", "Naive workers and Headrace side by side, on a real Kafka and a simulated OpenAI."),
+    _verb("local", "local:app", "A real Kafka and Valkey on this machine."),
+    _verb("config", "config:app", "Show the effective settings and their origins, or check them for mistakes."),
+    _verb("topics", "topics:app", "Create the topics, or report how they differ from the settings."),
+    _verb("dispatcher", "dispatcher:dispatcher", "One dispatcher process: leader or warm standby."),
+    _verb("retrier", "retrier:retrier", "One retry process: puts parked requests back on their lane when due."),
+    _verb("submit", "submit:submit", "Submit requests, one JSON object per line."),
+    _verb("cancel", "cancel:cancel", "Cancel requests that are not answered yet."),
+    _verb("results", "results:results", "Show past outcomes, or follow new ones."),
+    _verb("dead-letters", "dead_letters.verb:app", "Requests that are not tried again: list, show, replay them."),
+    _verb("status", "status.verb:status", "Show the leader, problems, backlog and remaining quota."),
+    _verb("explain", "explain.verb:explain", "Explain an answer or an error of OpenAI."),
+    _verb("simulate", "simulate.verb:simulate", "Plan capacity: simulate a workload on a quota, in seconds."),
+    _verb("schemas", "schemas:app", "Message formats as JSON Schemas and an AsyncAPI document."),
+    _verb("upstream", "upstream:upstream", "Serve a simulated OpenAI over HTTP."),
 )
 
 
