@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -10,6 +9,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from headrace.broker.cli.terminal import say, say_json
+from headrace.broker.service.signals import leaving
 from headrace.broker.simulator.behaviours.bounds import Behaviour
 from headrace.broker.simulator.behaviours.catalogue import parsed, spelled
 from headrace.broker.simulator.behaviours.file import behaviours_in
@@ -134,13 +134,11 @@ def upstream(
 
 async def _serve(settings: UpstreamSettings, announce: Callable[[Upstream], None]) -> Stats:
     stopped = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stopped.set)
-    async with Upstream(settings) as server:
-        announce(server)
-        await stopped.wait()
-    return server.books()
+    with leaving(stopped.set):
+        async with Upstream(settings) as server:
+            announce(server)
+            await stopped.wait()
+        return server.books()
 
 
 def _announce(server: Upstream, settings: UpstreamSettings, *, as_json: bool) -> None:

@@ -1,12 +1,12 @@
 """Ctrl-C and SIGTERM, once: the demo stops everything that it started, and no second signal may cut that short."""
 
 import asyncio
-import signal
 from collections.abc import Coroutine
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
+
+from headrace.broker.service.signals import leaving
 
 _T = TypeVar("_T")
-_STOPPING: Final = (signal.SIGINT, signal.SIGTERM)
 
 
 class DemoStopped(Exception):  # noqa: N818 - named by what has happened
@@ -19,8 +19,7 @@ async def until_told_to_stop(play: Coroutine[Any, Any, _T]) -> _T:
     Raises:
         DemoStopped: A signal came, and `play` has ended.
     """
-    loop = asyncio.get_running_loop()
-    playing = loop.create_task(play, name="demo")
+    playing = asyncio.create_task(play, name="demo")
     told = asyncio.Event()
 
     def stop() -> None:
@@ -28,14 +27,10 @@ async def until_told_to_stop(play: Coroutine[Any, Any, _T]) -> _T:
             told.set()
             playing.cancel()
 
-    for number in _STOPPING:
-        loop.add_signal_handler(number, stop)
-    try:
-        return await playing
-    except asyncio.CancelledError:
-        if told.is_set():
-            raise DemoStopped from None
-        raise
-    finally:
-        for number in _STOPPING:
-            loop.remove_signal_handler(number)
+    with leaving(stop):
+        try:
+            return await playing
+        except asyncio.CancelledError:
+            if told.is_set():
+                raise DemoStopped from None
+            raise
