@@ -24,32 +24,19 @@ class NaiveRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class NaiveProgress:
-    """Progress of the workers; `throttled` counts every 429 received, those that the SDK retried included."""
-
-    total: int
-    started: int
-    answered: int
-    failed: int
-    throttled: int
-    elapsed_s: float
-
-
-@dataclass(frozen=True, slots=True)
 class NaiveReport:
-    """Final counts. `urgent_waits_s` run from a lead's `at_s` to its answer; a failed lead has none."""
+    """Final counts; `throttled` counts every 429 received, those that the SDK retried included.
+
+    `urgent_waits_s` run from a lead's `at_s` to its answer; a failed lead has none.
+    """
 
     answered: int
     failed: int
     failed_ids: tuple[str, ...]
     urgent_waits_s: tuple[float, ...]
-    urgent_failed: int
     throttled: int
     elapsed_s: float
     error_example: str | None
-
-
-OnProgress = Callable[[NaiveProgress], None]
 
 
 async def run_naive(
@@ -58,10 +45,13 @@ async def run_naive(
     base_url: str,
     workers: int = 4,
     requests_per_minute: float = 60,
-    on_progress: OnProgress | None = None,
+    on_progress: Callable[[], object] = lambda: None,
 ) -> NaiveReport:
-    """Serve `requests` with `workers` workers of `requests_per_minute` each, until every one is answered or failed."""
-    tally = _Tally(len(requests), on_progress)
+    """Serve `requests` with `workers` workers of `requests_per_minute` each, until every one is answered or failed.
+
+    `on_progress` is called whenever a count has changed.
+    """
+    tally = _Tally(on_progress)
     queue: asyncio.Queue[NaiveRequest | None] = asyncio.Queue(maxsize=len(requests) + workers)
     async with asyncio.TaskGroup() as group:
         group.create_task(_feed(requests, queue, workers, tally), name="naive feeder")
@@ -74,11 +64,9 @@ async def run_naive(
 class _Tally:
     """The counts that all workers share; the only shared state beside the queue."""
 
-    def __init__(self, total: int, on_progress: OnProgress | None) -> None:
-        self._total = total
-        self._on_progress = on_progress
+    def __init__(self, on_progress: Callable[[], object]) -> None:
+        self.on_progress = on_progress
         self._began_s = asyncio.get_running_loop().time()
-        self._started = 0
         self._answered = 0
         self._throttled = 0
         self._failed: list[NaiveRequest] = []
@@ -89,24 +77,20 @@ class _Tally:
     def elapsed_s(self) -> float:
         return asyncio.get_running_loop().time() - self._began_s
 
-    def start(self) -> None:
-        self._started += 1
-        self._tell()
-
     def throttle(self) -> None:
         self._throttled += 1
-        self._tell()
+        self.on_progress()
 
     def answer(self, request: NaiveRequest) -> None:
         self._answered += 1
         if request.urgent:
             self._urgent_waits_s.append(self.elapsed_s - request.at_s)
-        self._tell()
+        self.on_progress()
 
     def fail(self, request: NaiveRequest, error: OpenAIError) -> None:
         self._failed.append(request)
         self._error_example = self._error_example or str(error)
-        self._tell()
+        self.on_progress()
 
     def report(self) -> NaiveReport:
         return NaiveReport(
@@ -114,20 +98,10 @@ class _Tally:
             failed=len(self._failed),
             failed_ids=tuple(request.id for request in self._failed),
             urgent_waits_s=tuple(self._urgent_waits_s),
-            urgent_failed=sum(request.urgent for request in self._failed),
             throttled=self._throttled,
             elapsed_s=self.elapsed_s,
             error_example=self._error_example,
         )
-
-    def _tell(self) -> None:
-        if self._on_progress is not None:
-            failed = len(self._failed)
-            self._on_progress(
-                NaiveProgress(
-                    self._total, self._started, self._answered, failed, self._throttled, elapsed_s=self.elapsed_s
-                )
-            )
 
 
 async def _feed(
@@ -156,7 +130,7 @@ async def _work(queue: asyncio.Queue[NaiveRequest | None], base_url: str, interv
 
 
 async def _call(client: AsyncOpenAI, request: NaiveRequest, tally: _Tally) -> None:
-    tally.start()
+    tally.on_progress()
     try:
         await client.chat.completions.create(**request.body, extra_headers={"x-client-request-id": request.id})
     except OpenAIError as error:

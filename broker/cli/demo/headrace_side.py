@@ -14,14 +14,6 @@ from headrace.schemas.outcome import Completed
 
 
 @dataclass(frozen=True, slots=True)
-class OpenConnections:
-    """The open connections of producer and reader."""
-
-    generations: GenerationClient
-    results: ResultReader
-
-
-@dataclass(frozen=True, slots=True)
 class Copies:
     """What came back: the text for each lead, and the sentence of each failure, by request id."""
 
@@ -30,16 +22,16 @@ class Copies:
 
 
 async def serve_by_headrace(
-    jobs: Sequence[Job], lines: OpenConnections, tally: LeadTally, *, give_up_s: float
+    jobs: Sequence[Job], generations: GenerationClient, results: ResultReader, tally: LeadTally, *, give_up_s: float
 ) -> Copies:
     """Submit every lead at its time and read until each has its outcome, or for `give_up_s` seconds."""
     began_s = asyncio.get_running_loop().time()
     copies = Copies()
     async with asyncio.TaskGroup() as tasks:
-        submitting = tasks.create_task(_submit(jobs, lines.generations, began_s), name="demo producer")
+        submitting = tasks.create_task(_submit(jobs, generations, began_s), name="demo producer")
         with suppress(TimeoutError):
             async with asyncio.timeout(give_up_s):
-                await _read(lines.results, tally, copies, began_s)
+                await _read(results, tally, copies, began_s)
         submitting.cancel()
     return copies
 

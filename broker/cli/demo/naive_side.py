@@ -10,7 +10,7 @@ from typing import Final
 
 from headrace.broker.cli.demo.tally import LeadTally
 from headrace.broker.cli.demo.timetable import Job
-from headrace.broker.simulator.naive import NaiveProgress, NaiveReport, NaiveRequest, run_naive
+from headrace.broker.simulator.naive import NaiveReport, NaiveRequest, run_naive
 from headrace.broker.simulator.upstream import Upstream
 
 WORKERS: Final = 4
@@ -23,7 +23,7 @@ async def serve_naively(jobs: Sequence[Job], upstream: Upstream, tally: LeadTall
     loop = asyncio.get_running_loop()
     began_s = loop.time()
 
-    def note(_: NaiveProgress) -> None:
+    def note() -> None:
         read_books(upstream, tally, loop.time() - began_s)
 
     requests = [NaiveRequest(job.id, job.body, job.lead.is_urgent, job.at_s) for job in jobs]

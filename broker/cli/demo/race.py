@@ -7,7 +7,7 @@ from typing import Final
 
 from headrace.broker.cli.demo.comparison import Comparison, headrace_result, naive_result
 from headrace.broker.cli.demo.dispatchers import DispatcherEnded
-from headrace.broker.cli.demo.headrace_side import Copies, OpenConnections, serve_by_headrace
+from headrace.broker.cli.demo.headrace_side import Copies, serve_by_headrace
 from headrace.broker.cli.demo.moment import Moment, side_now
 from headrace.broker.cli.demo.naive_side import serve_naively
 from headrace.broker.cli.demo.stage import PREFIX, DemoServices, DemoSettings
@@ -59,9 +59,7 @@ async def race(
         stage.naive_upstream.reset()
         stage.headrace_upstream.reset()
         left = tasks.create_task(serve_naively(jobs, stage.naive_upstream, naive), name="demo naive side")
-        serving = serve_by_headrace(
-            jobs, OpenConnections(generations, results), headrace, give_up_s=patience_s(settings, jobs)
-        )
+        serving = serve_by_headrace(jobs, generations, results, headrace, give_up_s=patience_s(settings, jobs))
         right = tasks.create_task(serving, name="demo Headrace side")
         drawing = tasks.create_task(looking.run(), name="demo view")
         await asyncio.wait({left, right})

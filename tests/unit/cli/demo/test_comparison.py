@@ -62,7 +62,6 @@ def test_the_workers_are_judged_by_their_own_report_and_by_the_books() -> None:
         failed=2,
         failed_ids=("lead-1-email", "lead-2-email"),
         urgent_waits_s=(),
-        urgent_failed=1,
         throttled=6,
         elapsed_s=20.0,
         error_example=None,
