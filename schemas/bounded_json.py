@@ -120,6 +120,14 @@ def _children(parent: Any) -> Sequence[Any]:
     return [child for child in parent if isinstance(child, dict | list)] if isinstance(parent, list) else ()
 
 
+def json_or_none(text: str | bytes) -> Any:
+    """Return the JSON that a text is as a whole, or None if it is none or is nested too deeply; without a bound."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
 def _no_constant(_: str) -> Any:
     raise Unreadable("The value holds NaN or an infinity, which JSON does not have.")
 

@@ -15,6 +15,7 @@ from headrace.broker.settings.lines import line_at, lines_of
 from headrace.broker.settings.mistakes import Complain, Mistake
 from headrace.broker.settings.origins import Given, Leaves, Path, SettingOrigin, SourceKind, dotted, leaves
 from headrace.broker.settings.whole import Settings
+from headrace.schemas.bounded_json import json_or_none
 
 PREFIX = "HEADRACE_"
 _OTHER_PURPOSES = frozenset({"CONFIG", "CACHE_DIR", "DEBUG"})
@@ -124,10 +125,8 @@ def _listed(path: Path, text: str) -> Any:
     if field is None or field.annotation != tuple[str, ...]:
         return text
     if text.lstrip().startswith("["):
-        try:
-            return json.loads(text)
-        except (ValueError, RecursionError):
-            return text
+        parsed = json_or_none(text)
+        return text if parsed is None else parsed
     return [part.strip() for part in text.split(",")]
 
 

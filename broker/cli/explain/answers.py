@@ -12,6 +12,7 @@ from typing import Any, Final
 from headrace.broker.cli.explain.texts import answer_in
 from headrace.broker.core.answers.error_body import WORDLESS, ErrorFields, answer_of, error_in
 from headrace.broker.core.answers.verdict import Answer
+from headrace.schemas.bounded_json import json_or_none
 
 _STATUS_KEYS: Final = ("status", "status_code", "statusCode", "http_status")
 _SIGNS_OF_AN_ANSWER: Final = frozenset({"choices", "output", "data", "usage", "response"})
@@ -23,7 +24,7 @@ _CURLS_OWN: Final = ("> ", "* ", "{ ", "} ")
 
 def answers_in(text: str) -> Iterator[Answer]:
     """Yield the answer in a piece; a JSON array of objects holds several."""
-    parsed = _parsed(text)
+    parsed = json_or_none(text) if text.startswith(("{", "[", '"')) else None
     if isinstance(parsed, dict):
         yield _of_object(parsed)
     elif isinstance(parsed, list) and parsed and all(isinstance(each, dict) for each in parsed):
@@ -110,13 +111,3 @@ def _headers(given: object) -> dict[str, str]:
             value = pair[1][0] if isinstance(pair[1], list) and pair[1] else pair[1]
             headers[pair[0]] = value if isinstance(value, str) else json.dumps(value, default=str)
     return headers
-
-
-def _parsed(text: str) -> object:
-    if not text.startswith(("{", "[", '"')):
-        return None
-    try:
-        parsed: object = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    return parsed

@@ -6,12 +6,13 @@ broken line among them is a piece of its own. Lines are read one at a time, so t
 as they come.
 """
 
-import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Final
+
+from headrace.schemas.bounded_json import json_or_none
 
 LINE_CHARS_MAX: Final = 1_000_000
 LINES_MAX: Final = 10_000
@@ -122,10 +123,7 @@ def _opens(line: str) -> bool:
 
 
 def _is_json(text: str) -> bool:
-    try:
-        return isinstance(json.loads(text), dict | list)
-    except (ValueError, RecursionError):
-        return False
+    return isinstance(json_or_none(text), dict | list)
 
 
 def _piece(under_way: _Open) -> Iterator[Piece]:

@@ -6,7 +6,6 @@ one by one, so that a text that was cut while it was copied still yields what is
 """
 
 import ast
-import json
 import re
 import warnings
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ from typing import Any, Final
 from headrace.broker.core.answers.classification import BY_CODE, Basis, meaning_of
 from headrace.broker.core.answers.error_body import ErrorFields, error_in
 from headrace.broker.core.answers.verdict import Answer
+from headrace.schemas.bounded_json import json_or_none
 
 _LITERAL_CHARS_MAX: Final = 65_536
 _CALLED: Final = "Error code:"
@@ -77,10 +77,8 @@ def _quoted(text: str) -> ErrorFields | None:
 
 
 def _parsed(quoted: str) -> Any:
-    try:
-        return json.loads(quoted)
-    except (ValueError, RecursionError):
-        pass
+    if (parsed := json_or_none(quoted)) is not None:
+        return parsed
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about backslashes in the foreign text

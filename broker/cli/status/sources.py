@@ -6,7 +6,6 @@ choice is left to the user.
 """
 
 import asyncio
-import json
 import socket
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -25,6 +24,7 @@ from headrace.broker.cli.status.report import Report, Said, StatusReading
 from headrace.broker.cli.terminal import safe
 from headrace.broker.errors import InvalidRequest, LeaseUnavailable, SettingsError, Unreachable
 from headrace.broker.settings.whole import Settings
+from headrace.schemas.bounded_json import json_or_none
 
 KAFKA_ANSWERS_S: Final = 2.0
 OWN_TIMEOUT_S: Final = 0.7
@@ -218,8 +218,5 @@ def _why(reason: object) -> str:
 
 
 def _object(text: str | bytes) -> Said | None:
-    try:
-        told = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
+    told = json_or_none(text)
     return told if isinstance(told, Mapping) else None

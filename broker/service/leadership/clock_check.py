@@ -5,7 +5,6 @@ with each other and differ from us, our clock is corrected. Nothing else ever mo
 Kafka stamps. Its second witness is the leading dispatcher: `not_before` is set by that dispatcher's clock.
 """
 
-import json
 from datetime import datetime
 from typing import Any
 
@@ -14,6 +13,7 @@ import structlog
 from headrace.broker.clock import WallClock
 from headrace.broker.errors import LeaseUnavailable
 from headrace.broker.ports import Lease
+from headrace.schemas.bounded_json import json_or_none
 
 TOLERANCE_MS = 5_000
 """Accepted difference between clocks: deadlines are minutes, and answers take time."""
@@ -115,10 +115,7 @@ class ByTheLeader:
 
 def _parsed(status: str) -> dict[str, Any]:
     """Parse a status; return nothing if it cannot be read."""
-    try:
-        told = json.loads(status)
-    except (ValueError, RecursionError):
-        return {}
+    told = json_or_none(status)
     return told if isinstance(told, dict) else {}
 
 
