@@ -1,6 +1,7 @@
-"""Cancellation of tasks, including those from which a library hides it."""
+"""Cancellation of tasks, including those from which a library hides it, and a bounded wait."""
 
 import asyncio
+from contextlib import suppress
 from typing import Any, Final
 
 ASKED_AGAIN_EVERY_S: Final = 0.2
@@ -18,3 +19,11 @@ async def ended(*tasks: asyncio.Task[Any]) -> None:
         for task in left:
             task.cancel()
         _, left = await asyncio.wait(left, timeout=ASKED_AGAIN_EVERY_S)
+
+
+async def set_within(event: asyncio.Event, seconds: float) -> bool:
+    """Wait until `event` is set, for at most `seconds`; return whether it is."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    return event.is_set()

@@ -16,6 +16,7 @@ from headrace.broker.adapters.kafka.client import client_doors
 from headrace.broker.adapters.kafka.connection import KafkaConnection
 from headrace.broker.client_ports import Arrived, ClientDoors, Start
 from headrace.broker.errors import IdConflict, Unreachable
+from headrace.broker.tasks import set_within
 from headrace.consumers.opening import RECONNECT_FIRST_S, RECONNECT_MAX_S, Opened
 from headrace.schemas.chunk import Chunk
 from headrace.schemas.codec import WireError, decode_chunk
@@ -136,8 +137,7 @@ class ChunkReader(Opened):
 
     async def _reopen(self, pause_s: float) -> None:
         await self._log.close()
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self.stopping.wait(), pause_s)
+        await set_within(self.stopping, pause_s)
         with suppress(Unreachable):  # the next poll raises it again, and the pause grows
             await self._log.open()
 

@@ -17,6 +17,7 @@ from typing import Protocol
 
 from headrace.broker.client_ports import SubmitLog
 from headrace.broker.errors import LogUnavailable
+from headrace.broker.tasks import set_within
 from headrace.consumers.deliveries import Delivery
 from headrace.schemas import headers as names
 from headrace.schemas.codec import encode_dead_letter
@@ -175,14 +176,6 @@ class Handling:
             else:
                 self.handled += 1
                 return True
-            if await self._stops_within(self._patience.pause_after_s(attempt)):
+            if await set_within(self._source.stopping, self._patience.pause_after_s(attempt)):
                 return False
         raise AssertionError("the attempts are endless")
-
-    async def _stops_within(self, seconds: float) -> bool:
-        try:
-            async with asyncio.timeout(seconds):
-                await self._source.stopping.wait()
-        except TimeoutError:
-            return False
-        return True

@@ -24,7 +24,7 @@ from headrace.broker.service.status.request_status import RequestStatus
 from headrace.broker.service.status.status import Status
 from headrace.broker.service.status.web import Web
 from headrace.broker.settings.whole import Settings
-from headrace.broker.tasks import ended
+from headrace.broker.tasks import ended, set_within
 
 _log = structlog.get_logger("dispatcher")
 
@@ -107,9 +107,7 @@ class Dispatcher:
         self.driver.post(Draining(now_ms + round(rungs.drain_s * 1_000)))
         _log.info("draining", seconds=rungs.drain_s, inflight=len(self.driver.core.flights))
         self.leadership.leave()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(rungs.drain_s):
-                await self._hurry.wait()
+        await set_within(self._hurry, rungs.drain_s)
         self.driver.post(Draining(self.driver.clock.now_ms()))
         cancelled = self.driver.cancel_calls()
         _log.info("drained", cancelled=cancelled)

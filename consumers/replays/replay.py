@@ -15,7 +15,6 @@ read for older ones. A long replay repeats that reading.
 import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final, Protocol
@@ -23,6 +22,7 @@ from typing import Final, Protocol
 from headrace.broker.clock import WallClock
 from headrace.broker.errors import ProducerDead
 from headrace.broker.ports import Outgoing, TopicPartition, TransactionLog
+from headrace.broker.tasks import set_within
 from headrace.consumers.dead_letters import found_in, original_of
 from headrace.consumers.narrowing import Narrowing
 from headrace.consumers.replays.answered_ids import read_answers
@@ -315,9 +315,7 @@ class Replay:
         """Wait until the next batch may go, or `stop` is called."""
         wait_s = self._limiter.wait_s(asyncio.get_running_loop().time())
         if wait_s > 0:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(wait_s):
-                    await self._stopping.wait()
+            await set_within(self._stopping, wait_s)
 
     async def _commit(self, batch: _Batch, pending: PendingLetters) -> None:
         """Commit the batch together with the job's progress; then count it."""

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 
-from headrace.broker.tasks import ended
+from headrace.broker.tasks import ended, set_within
 from tests.virtual_time import VIRTUAL_TIME
 
 pytestmark = VIRTUAL_TIME
@@ -45,3 +45,13 @@ async def test_what_a_task_ended_with_stands_in_it() -> None:
 
 async def test_nothing_to_end_takes_no_time() -> None:
     await ended()
+
+
+async def test_a_wait_ends_when_the_event_is_set_or_when_its_time_is_up() -> None:
+    loop = asyncio.get_running_loop()
+    event, begun_s = asyncio.Event(), loop.time()
+    assert not await set_within(event, 2)
+    assert loop.time() - begun_s == 2
+    loop.call_later(1, event.set)
+    assert await set_within(event, 2)
+    assert loop.time() - begun_s == 3

@@ -8,7 +8,6 @@ import asyncio
 import logging
 import time
 from collections import deque
-from contextlib import suppress
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
@@ -16,7 +15,7 @@ from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 from headrace.broker.adapters.kafka.connection import KafkaConnection
 from headrace.broker.adapters.kafka.transactions import close_producer
 from headrace.broker.errors import SettingsError
-from headrace.broker.tasks import ended
+from headrace.broker.tasks import ended, set_within
 from headrace.broker.traces import traced
 from headrace.schemas.record import Record
 
@@ -138,8 +137,7 @@ class KafkaChunks:
         self._is_closed = True
         if self._sending is None:
             return
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._idle.wait(), _FLUSH_S)
+        await set_within(self._idle, _FLUSH_S)
         self.dropped += len(self._waiting)
         self._waiting.clear()
         await ended(self._sending)

@@ -28,6 +28,7 @@ from headrace.broker.adapters.kafka.watch import TopicNow, TopicWatch, read_all
 from headrace.broker.client_ports import Arrived, Start
 from headrace.broker.errors import LogUnavailable, Unreachable
 from headrace.broker.ports import StoredOffset, TopicPartition
+from headrace.broker.tasks import set_within
 from headrace.schemas.record import Record, present
 
 _FETCH_WAIT_MS = 200
@@ -117,8 +118,7 @@ class KafkaResults(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka
             consumer.subscribe([self._topic], listener=self)
             for _ in range(_LOOKS_FOR_PLACES_MAX):
                 consumer._coordinator.check_errors()  # noqa: SLF001  # getmany would, and could drop records here
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(self._assigned.wait(), _LOOK_AGAIN_S)
+                if await set_within(self._assigned, _LOOK_AGAIN_S):
                     await self.commit()
                     return
             raise Unreachable(f"Kafka gives the group {self._group} no partitions: try again.")
@@ -216,8 +216,7 @@ class KafkaResults(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka
 
     async def _fetch(self, timeout_ms: int) -> None:
         if not self._assigned.is_set():
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._assigned.wait(), timeout_ms / 1_000)
+            await set_within(self._assigned, timeout_ms / 1_000)
             return
         consumer = self._opened()
         async with kafka_errors_explained(self._connection, right="READ"):

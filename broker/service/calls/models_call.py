@@ -6,7 +6,6 @@ some servers have no such path, so what is wrong with an account is decided by c
 """
 
 import asyncio
-import contextlib
 from typing import Final
 
 import structlog
@@ -18,7 +17,7 @@ from headrace.broker.service.calls.foreign_server import response_facts
 from headrace.broker.service.containment import ContainmentReporter
 from headrace.broker.service.health import Health
 from headrace.broker.service.metrics.escapes import safe
-from headrace.broker.tasks import ended
+from headrace.broker.tasks import ended, set_within
 
 WAITED_FOR_S: Final = 0.3
 """Longest wait of a promotion for the answer, where no call to this base URL has been answered yet."""
@@ -55,9 +54,7 @@ class Greeting:
 
     async def wait_for_answer(self, *, within_s: float = WAITED_FOR_S) -> None:
         """Wait for the first answer, at most for `within_s`."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(within_s):
-                await self._answer_seen.wait()
+        await set_within(self._answer_seen, within_s)
 
     async def end(self) -> None:
         """Stop asking: this process does not lead."""

@@ -25,7 +25,7 @@ from headrace.broker.service.intake.entry import Entry, Reader, is_large
 from headrace.broker.service.intake.handover import Handover
 from headrace.broker.service.intake.lane_room import CLOSED_WAIT_MS, LaneRoom
 from headrace.broker.service.offload import Offload, at_once
-from headrace.broker.tasks import ended
+from headrace.broker.tasks import ended, set_within
 
 RECORDS_A_TAKE = 50
 IDLE_WAIT_MS = 1_000
@@ -159,9 +159,7 @@ class LaneIntake:
             await self.log.wait(open_now, IDLE_WAIT_MS if len(open_now) == len(partitions) else CLOSED_WAIT_MS)
             return
         self._driver.room_changed.clear()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(CLOSED_WAIT_MS / 1_000):
-                await self._driver.room_changed.wait()
+        await set_within(self._driver.room_changed, CLOSED_WAIT_MS / 1_000)
 
     async def _posted(self, partition: int, got: Sequence[Fetched] | UnreadableRange) -> bool:
         if isinstance(got, UnreadableRange):

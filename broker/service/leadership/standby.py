@@ -19,6 +19,7 @@ from headrace.broker.errors import LeaseUnavailable, LogUnavailable, MissingTopi
 from headrace.broker.ports import Lease, LeaseTaken
 from headrace.broker.service.health import Health
 from headrace.broker.service.preflight.probe import PROBE_EVERY_MS, Reach
+from headrace.broker.tasks import set_within
 
 BACKOFF_MAX_S = 2.0
 RELEASED_SOON_MS = 20
@@ -87,9 +88,7 @@ class Standby:
         candidacy: Candidacy | None = None
         while not leaving.is_set():
             if not await self._followed():
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(self._pause_s(dice)):
-                        await leaving.wait()
+                await set_within(leaving, self._pause_s(dice))
                 continue
             if candidacy is None:
                 empty = self._of.kafka.is_empty
