@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
 
 MESSAGE_BYTES_MAX = 1024 * 1024
 BATCH_OVERHEAD_BYTES = 1_024
@@ -25,24 +24,9 @@ class TopicSpec:
     configs: Mapping[str, str]
 
 
-class TopicOverrides(Protocol):
-    """Overrides of one kind of topic in the settings; None: the table's value."""
-
-    @property
-    def partitions(self) -> int | None: ...  # noqa: D102  # the table of CONTRACT says it
-    @property
-    def retention_s(self) -> int | None: ...  # noqa: D102
-    @property
-    def max_message_bytes(self) -> int | None: ...  # noqa: D102
-    @property
-    def replication(self) -> int | None: ...  # noqa: D102
-    @property
-    def min_insync(self) -> int | None: ...  # noqa: D102
-
-
 @dataclass(frozen=True, slots=True)
 class TopicShape:
-    """Overrides of one kind of topic, as a value."""
+    """Overrides of one kind of topic; None: the table's value."""
 
     partitions: int | None = None
     retention_s: int | None = None
@@ -114,7 +98,7 @@ def ledger_topic(prefix: str) -> str:
 def topics(
     prefix: str,
     lanes: Iterable[str],
-    overrides: Mapping[str, TopicOverrides] | None = None,
+    overrides: Mapping[str, TopicShape] | None = None,
     nodes: int = REPLICATION,
     *,
     dedupe_window_s: int = _HOUR_S,
@@ -136,7 +120,7 @@ def topics(
     return specs
 
 
-def _spec(kind: str, name: str, given: TopicOverrides | None, nodes: int) -> TopicSpec:
+def _spec(kind: str, name: str, given: TopicShape | None, nodes: int) -> TopicSpec:
     table, own = _TABLE[kind], given or TopicShape()
     replication = own.replication or max(1, min(REPLICATION, nodes))
     retention_s = own.retention_s or table.retention_s or _DAY_S
@@ -149,7 +133,7 @@ def _spec(kind: str, name: str, given: TopicOverrides | None, nodes: int) -> Top
     return TopicSpec(name, own.partitions or table.partitions or 1, replication, configs)
 
 
-def _as_ledger(spec: TopicSpec, given: TopicOverrides | None, dedupe_window_s: int) -> TopicSpec:
+def _as_ledger(spec: TopicSpec, given: TopicShape | None, dedupe_window_s: int) -> TopicSpec:
     configs = dict(spec.configs)
     if given is None or given.retention_s is None:
         configs["retention.ms"] = str(max(2 * dedupe_window_s, _DAY_S) * 1_000)

@@ -25,6 +25,7 @@ from headrace.broker.ports import RetryDoors
 from headrace.broker.service.health import Health
 from headrace.broker.service.leadership.clock_check import ByTheLeader
 from headrace.broker.service.leadership.lease_only import Elected, KafkaWatch
+from headrace.broker.service.preflight.topic_check import wanted
 from headrace.broker.service.retrier import RetrierProcess
 from headrace.broker.service.wiring import Assembly, DispatcherDoors, assemble, dispatcher_name
 from headrace.broker.settings.whole import Settings
@@ -240,9 +241,7 @@ class _Running:
 
 def _topics(settings: Settings, further: tuple[str, ...]) -> list[tuple[str, int]]:
     """Return names and numbers of partitions."""
-    overrides = {kind: getattr(settings.topics, kind) for kind in topics.KINDS}
-    specs = topics.topics(settings.kafka.topic_prefix, settings.lanes, overrides, nodes=1)
-    return [(spec.name, spec.partitions) for spec in specs] + [
+    return [(spec.name, spec.partitions) for spec in wanted(settings, nodes=1)] + [
         (name, 1) for name in (*further, *settings.replies.allow)
     ]
 

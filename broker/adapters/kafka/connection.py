@@ -11,7 +11,7 @@ import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 from aiokafka.conn import AIOKafkaConnection, collect_hosts
 from aiokafka.errors import (
@@ -27,6 +27,7 @@ from aiokafka.errors import (
 from aiokafka.protocol.metadata import MetadataRequest
 
 from headrace.broker.errors import AuthenticationError, HeadraceError, RightsError, SettingsError, Unreachable
+from headrace.broker.settings.connections import KafkaSettings
 from headrace.broker.settings.secrets import SecretError, login
 
 _PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
@@ -44,29 +45,6 @@ DENIED = (
     ClusterAuthorizationFailedError,
 )
 """Errors by which Kafka says that it knows this user but does not let it."""
-
-
-class Secret(Protocol):
-    """A text that hides itself when printed, such as pydantic's SecretStr."""
-
-    def get_secret_value(self) -> str: ...  # noqa: D102  # pydantic's name says it
-
-
-class KafkaSettingsLike(Protocol):
-    """The settings' `[kafka]`, or any object with its fields."""
-
-    @property
-    def bootstrap_servers(self) -> str: ...  # noqa: D102  # see KafkaConnection
-    @property
-    def security_protocol(self) -> str: ...  # noqa: D102
-    @property
-    def sasl_mechanism(self) -> str | None: ...  # noqa: D102
-    @property
-    def username(self) -> str | None: ...  # noqa: D102
-    @property
-    def password(self) -> Secret | None: ...  # noqa: D102
-    @property
-    def ca_file(self) -> str | None: ...  # noqa: D102
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +69,7 @@ class KafkaConnection:
     ca_file: str | None = None
 
     @classmethod
-    def of(cls, kafka: KafkaSettingsLike) -> Self:
+    def of(cls, kafka: KafkaSettings) -> Self:
         """Return the connection that the settings describe."""
         return cls(
             bootstrap_servers=kafka.bootstrap_servers,

@@ -9,7 +9,8 @@ from typing import Final
 
 from headrace.broker.adapters.kafka.topics import INTERNAL_TOPICS, Cluster
 from headrace.broker.core.progress.offset_map import METADATA_CHARS_MAX
-from headrace.broker.service.preflight.findings import Finding, KafkaLike, kafka_tool
+from headrace.broker.service.preflight.findings import Finding, kafka_tool
+from headrace.broker.settings.connections import KafkaSettings
 from headrace.broker.settings.topics import DAY_S
 from headrace.broker.settings.whole import Settings
 from headrace.schemas.topics import MIN_INSYNC, REPLICATION, TopicSpec
@@ -18,7 +19,7 @@ _OFFSETS_KEPT_MIN: Final = 7 * 24 * 60
 """Minutes; Kafka's default. A lane that is not served for longer than a week is no accident any more."""
 
 
-def internal_topics(cluster: Cluster, kafka: KafkaLike) -> Iterator[Finding]:
+def internal_topics(cluster: Cluster, kafka: KafkaSettings) -> Iterator[Finding]:
     """Find Kafka's own topics with fewer replicas than the cluster allows."""
     should = min(REPLICATION, len(cluster.nodes))
     for name in INTERNAL_TOPICS:

@@ -1,7 +1,10 @@
 """Findings of `headrace topics check`: deviations of the cluster, described for a person and for a machine."""
 
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Final
+
+from headrace.broker.adapters.kafka.connection import KafkaConnection
+from headrace.broker.settings.connections import KafkaSettings
 
 FOR_EVER: Final = "-1"
 """Kafka's notation for no bound."""
@@ -9,16 +12,7 @@ _KIB: Final = 1_024
 _MIB: Final = 1_024 * 1_024
 
 
-class KafkaLike(Protocol):
-    """Address of Kafka and how it is secured: the settings' `[kafka]`, or a connection."""
-
-    @property
-    def bootstrap_servers(self) -> str: ...  # noqa: D102  # see KafkaConnection
-    @property
-    def security_protocol(self) -> str: ...  # noqa: D102
-
-
-def kafka_tool(name: str, kafka: KafkaLike) -> str:
+def kafka_tool(name: str, kafka: KafkaConnection | KafkaSettings) -> str:
     """Return the beginning of a command of Kafka's own, as an operator pastes it."""
     secured = "" if kafka.security_protocol == "PLAINTEXT" else " --command-config client.properties"
     return f"{name} --bootstrap-server {kafka.bootstrap_servers}{secured}"
