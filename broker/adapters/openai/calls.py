@@ -22,9 +22,9 @@ import httpx2
 import openai
 
 from headrace.broker.adapters.openai.environment import OPENAI_URL
-from headrace.broker.adapters.openai.event_stream import END, EventReader, EventTooLarge
+from headrace.broker.adapters.openai.event_stream import END, AnswerTooLarge, EventReader
 from headrace.broker.adapters.openai.stream_assembly import StreamAssembly, asking_for_a_stream, assembly
-from headrace.broker.adapters.openai.transport import AnswerTooLarge, BoundedClient, StatusError, Unanswered
+from headrace.broker.adapters.openai.transport import BoundedClient, StatusError, Unanswered
 from headrace.broker.core.answers.error_body import answer_of
 from headrace.broker.core.answers.verdict import Answer
 from headrace.broker.core.endpoints import ENDPOINT_TABLE
@@ -180,7 +180,7 @@ class OpenAICalls:
             if answer is None:
                 return UpstreamReply(_silent("connection", "The stream ended before the answer did."), None)
             return UpstreamReply(replace(_answered(response), early=True), json.dumps(answer))
-        except (AnswerTooLarge, EventTooLarge) as error:
+        except AnswerTooLarge as error:
             return _too_large(response, error.bytes_seen)
         except (ValueError, RecursionError):  # an event that is not JSON, or cannot be assembled
             return UpstreamReply(Answer(502, dict(response.headers), None, None, None, ""), None)

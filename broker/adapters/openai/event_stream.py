@@ -12,8 +12,8 @@ _LINE_BYTES: Final = 40
 """Python's overhead for keeping a line, beside its bytes."""
 
 
-class EventTooLarge(Exception):  # noqa: N818 — the server's doing, not a fault of ours
-    """A line, or an event, that exceeds the byte limit."""
+class AnswerTooLarge(Exception):  # noqa: N818 — the server's doing, not a fault of ours
+    """An answer, or one line or event of it, of at least `bytes_seen` bytes: above its bound; the rest is not read."""
 
     def __init__(self, bytes_seen: int) -> None:
         super().__init__(f"{bytes_seen} bytes")
@@ -45,7 +45,7 @@ class EventReader:
         """Return the data of the events that these bytes end.
 
         Raises:
-            EventTooLarge: An unfinished event is above its bound.
+            AnswerTooLarge: An unfinished event is above its bound.
         """
         if self._after_cr and piece.startswith(b"\n"):
             piece = piece[1:]
@@ -60,7 +60,7 @@ class EventReader:
             self._line(bytes(self._tail), ended)
             self._tail.clear()
         if self.held > self._bytes_max:
-            raise EventTooLarge(self.held)
+            raise AnswerTooLarge(self.held)
         return ended
 
     def _line(self, line: bytes, ended: list[str]) -> None:

@@ -28,6 +28,8 @@ import aiohttp
 import httpx2
 from aiohttp.client_proto import ResponseHandler
 
+from headrace.broker.adapters.openai.event_stream import AnswerTooLarge
+
 HEADERS_MAX: Final = 128
 """Header lines of one answer; OpenAI and the proxies before it send about thirty."""
 HEADER_BYTES_MAX: Final = 8_190
@@ -63,14 +65,6 @@ class StatusError(Exception):
         self.status = status
         self.headers = headers
         self.text = text
-
-
-class AnswerTooLarge(Exception):  # noqa: N818 — likewise
-    """An answer of at least `bytes_seen` bytes, more than any outcome can carry; the rest is not read."""
-
-    def __init__(self, bytes_seen: int) -> None:
-        super().__init__(f"{bytes_seen} bytes")
-        self.bytes_seen = bytes_seen
 
 
 class BoundedClient(httpx2.AsyncClient):

@@ -1,6 +1,6 @@
 import pytest
 
-from headrace.broker.adapters.openai.event_stream import EventReader, EventTooLarge
+from headrace.broker.adapters.openai.event_stream import AnswerTooLarge, EventReader
 
 STREAM = b'data: {"a": 1}\n\nevent: x\r\nid: 7\r\ndata:two\r\ndata: lines\r\n\r\n: a comment\rdata\rdata: \xff\r\r\n\n'
 TOLD = ['{"a": 1}', "two\nlines", "\ufffd"]
@@ -30,7 +30,7 @@ def test_events_without_data_are_none() -> None:
 
 @pytest.mark.parametrize("piece", [b"x" * 300, b"data: " + b"x" * 300, b"data: y\n" * 8, b"data:\n" * 8])
 def test_what_has_not_ended_is_kept_to_its_bound(piece: bytes) -> None:
-    with pytest.raises(EventTooLarge) as caught:
+    with pytest.raises(AnswerTooLarge) as caught:
         fed(*[piece] * 20)
     assert 1_000 < caught.value.bytes_seen < 1_400
 
