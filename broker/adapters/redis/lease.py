@@ -58,7 +58,7 @@ class RedisLease:
             SettingsError: the URL cannot be read.
         """
         self._redis = connected(url)
-        self._key = key
+        self._key, self._index = key, index_key(key)
         self._ttl_ms = ttl_ms
         self._token = token
         self._take, self._renew, self._release, self._limit = (
@@ -116,7 +116,7 @@ class RedisLease:
         The set beside the notes is an index: a Redis shared with others is too large to be scanned for them.
         """
         async with _answered(self._index), self._redis.pipeline(transaction=False) as notes:
-            notes.set(self._note(self._token), "ready", px=NOTE_MS)
+            notes.set(note_key(self._key, self._token), "ready", px=NOTE_MS)
             notes.sadd(self._index, self._token)
             await notes.execute()
             await self._redis.pexpire(self._index, _INDEX_MS)  # only now: a value of another type would expire with it
@@ -125,7 +125,7 @@ class RedisLease:
         """Return the tokens of the processes with a live note, sorted."""
         async with _answered(self._index):
             tokens = sorted(str(token) for token in await self._redis.smembers(self._index))
-            values = await self._redis.mget([self._note(token) for token in tokens]) if tokens else []
+            values = await self._redis.mget([note_key(self._key, token) for token in tokens]) if tokens else []
             notes = dict(zip(tokens, values, strict=True))
             gone = [token for token, value in notes.items() if value is None]
             if gone:
@@ -154,13 +154,6 @@ class RedisLease:
     async def close(self) -> None:
         """Close the connections; notes expire by themselves."""
         await self._redis.aclose()
-
-    @property
-    def _index(self) -> str:
-        return index_key(self._key)
-
-    def _note(self, token: str) -> str:
-        return note_key(self._key, token)
 
 
 def status_key(lease_key: str) -> str:
@@ -238,7 +231,7 @@ async def answered(key: str = "") -> AsyncIterator[None]:
             f"Redis does not allow the user of redis.url to do this ({told}): change its ACL."
         ) from _cause(error)
     except (exceptions.RedisError, OSError) as error:
-        if _about_certificates(error):
+        if _has_cause(error, ssl.SSLCertVerificationError):
             raise AuthenticationError(
                 "The certificate of Redis is not signed for that name by a trusted authority: add "
                 "?ssl_ca_certs=FILE to redis.url."
@@ -282,7 +275,7 @@ def _silent(error: BaseException) -> str:
         return f"Redis answers with an error: {told}."
     if is_refused(error):
         return f"No Redis listens{_where(told)}: start it, or check redis.url."
-    if _is_unknown_host(error):
+    if _has_cause(error, socket.gaierror):
         return f"The host of Redis{_where(told)} cannot be found: check redis.url."
     if "Timeout connecting" in told:
         return "Redis accepts no connection in time: check redis.url, and use rediss:// only if Redis speaks TLS."
@@ -297,14 +290,11 @@ def _where(told: str) -> str:
 
 def is_refused(error: BaseException | None) -> bool:
     """Whether the error, or one that caused it, says that nothing listens there."""
-    return _has_cause(error, (ConnectionRefusedError, FileNotFoundError))
+    return _has_cause(error, ConnectionRefusedError, FileNotFoundError)
 
 
-def _is_unknown_host(error: BaseException | None) -> bool:
-    return _has_cause(error, (socket.gaierror,))
-
-
-def _has_cause(error: BaseException | None, kinds: tuple[type[BaseException], ...]) -> bool:
+def _has_cause(error: BaseException | None, *kinds: type[BaseException]) -> bool:
+    """Whether the error is of one of these kinds, or one that caused it."""
     while error is not None:
         if isinstance(error, kinds):
             return True
@@ -320,8 +310,3 @@ def _without_arguments(error: BaseException) -> str:
 def _cause(error: BaseException) -> BaseException | None:
     """Return the error as a cause that a traceback shows, unless it repeats arguments."""
     return None if ", with args" in str(error) else error
-
-
-def _about_certificates(error: BaseException | None) -> bool:
-    """Whether a certificate is the reason, directly or through a cause."""
-    return _has_cause(error, (ssl.SSLCertVerificationError,))
