@@ -4,7 +4,6 @@ import os
 import random
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 from headrace.broker.adapters.kafka.chunks import KafkaChunks
 from headrace.broker.adapters.kafka.connection import KafkaConnection
@@ -67,21 +66,17 @@ def token_counter(settings: Settings) -> TokenCounter:
     return counter
 
 
-@dataclass(frozen=True, slots=True)
-class KafkaFacts:
-    """Facts that only the running Kafka can give: its cluster's id, part of the lease key."""
+def retrier(settings: Settings, cluster_id: str) -> RetrierProcess:
+    """Compose a retrier process; nothing is connected yet. Call it inside the running event loop.
 
-    cluster_id: str
-
-
-def retrier(settings: Settings, found: KafkaFacts) -> RetrierProcess:
-    """Compose a retrier process; nothing is connected yet. Call it inside the running event loop."""
+    `cluster_id`: of Kafka, which alone knows it; part of the lease key.
+    """
     clock, owner, health = WallClock(), secrets.token_hex(8), Health()
     prefix, connection = settings.kafka.topic_prefix, KafkaConnection.of(settings.kafka)
     name, topic = f"{prefix}.retrier", topics.failures_topic(prefix)
     times = LeaseTimes(ttl_ms=round(settings.dispatcher.lease_ttl_s * 1_000))
-    lease = _lease(settings, found, name, owner)
-    leader = _lease(settings, found, dispatcher_name(settings), owner)
+    lease = _lease(settings, cluster_id, name, owner)
+    leader = _lease(settings, cluster_id, dispatcher_name(settings), owner)
     meter = Meter()
     observed = Containment(meter, clock).observed
     watched = KafkaLane(connection, topic=topic)
@@ -109,8 +104,8 @@ def retrier(settings: Settings, found: KafkaFacts) -> RetrierProcess:
     )
 
 
-def _lease(settings: Settings, found: KafkaFacts, name: str, owner: str) -> RedisLease:
-    url, key = settings.redis.url.get_secret_value(), f"{settings.redis.key_prefix}:{found.cluster_id}:{name}"
+def _lease(settings: Settings, cluster_id: str, name: str, owner: str) -> RedisLease:
+    url, key = settings.redis.url.get_secret_value(), f"{settings.redis.key_prefix}:{cluster_id}:{name}"
     return RedisLease(url, key, ttl_ms=round(settings.dispatcher.lease_ttl_s * 1_000), token=owner)
 
 
@@ -127,15 +122,15 @@ def _producers(
 
 
 def dispatcher(
-    settings: Settings, found: KafkaFacts, counter: TokenCounter, *, from_start: frozenset[str] = frozenset()
+    settings: Settings, cluster_id: str, counter: TokenCounter, *, from_start: frozenset[str] = frozenset()
 ) -> Dispatcher:
-    """Compose a dispatcher process; nothing is connected yet. Call it inside the running event loop."""
+    """Compose a dispatcher process, as `retrier` does a retrier."""
     clock, owner = WallClock(), secrets.token_hex(8)
     connection, name, access = KafkaConnection.of(settings.kafka), dispatcher_name(settings), openai_access(settings)
     transaction_ms = round(settings.dispatcher.transaction_timeout_s * 1_000)
     doors = DispatcherDoors(
         upstream=HushedCalls(OpenAICalls(access), access.api_key or ""),
-        lease=_lease(settings, found, name, owner),
+        lease=_lease(settings, cluster_id, name, owner),
         ledger=KafkaLedger(connection, topic=topics.ledger_topic(settings.kafka.topic_prefix)),
         coordinators=KafkaCoordinators(connection, transactional_id=name),
         offsets=KafkaOffsets(connection, group=name),

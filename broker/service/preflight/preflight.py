@@ -11,7 +11,6 @@ from headrace.broker.adapters.kafka.connection import KafkaConnection
 from headrace.broker.adapters.kafka.topics import cluster_id
 from headrace.broker.adapters.redis.lease import RedisLease
 from headrace.broker.errors import LeaseUnavailable, LogUnavailable, Unreachable
-from headrace.broker.service.compose import KafkaFacts
 from headrace.broker.service.preflight.acl_check import Needs, check
 from headrace.broker.settings.whole import Settings
 
@@ -21,8 +20,8 @@ BACKOFF_MAX_S = 5.0
 _log = structlog.get_logger("preflight")
 
 
-async def find(settings: Settings, needs: Needs) -> KafkaFacts:
-    """Wait until Kafka answers, then check that every topic exists and that this user may use it.
+async def find(settings: Settings, needs: Needs) -> str:
+    """Wait until Kafka answers, then check that every topic exists and that this user may use it; return its id.
 
     Raises:
         MissingTopic: Names the topics, and the verb that creates them.
@@ -34,7 +33,7 @@ async def find(settings: Settings, needs: Needs) -> KafkaFacts:
     while True:
         try:
             await check(connection, needs)
-            found = KafkaFacts(await cluster_id(connection))
+            found = await cluster_id(connection)
             break
         except (Unreachable, LogUnavailable) as error:
             _log.warning("waiting_for_kafka", reason=str(error), again_in_s=backoff_s)
@@ -44,9 +43,9 @@ async def find(settings: Settings, needs: Needs) -> KafkaFacts:
     return found
 
 
-async def _check_redis(settings: Settings, found: KafkaFacts, needs: Needs) -> None:
+async def _check_redis(settings: Settings, found: str, needs: Needs) -> None:
     """Check Redis: one that refuses us ends the start; one that is away is waited for while standing by."""
-    key = f"{settings.redis.key_prefix}:{found.cluster_id}:{needs.name}"
+    key = f"{settings.redis.key_prefix}:{found}:{needs.name}"
     lease = RedisLease(settings.redis.url.get_secret_value(), key, ttl_ms=0, token="")
     try:
         await lease.check()

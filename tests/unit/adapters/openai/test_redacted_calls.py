@@ -9,7 +9,7 @@ from aiohttp.test_utils import TestServer
 from headrace.broker.adapters.openai.redacted_calls import HushedCalls
 from headrace.broker.core.answers.verdict import Answer
 from headrace.broker.ports import UpstreamReply
-from headrace.broker.service.compose import KafkaFacts, dispatcher
+from headrace.broker.service.compose import dispatcher
 from headrace.broker.settings.load import load_settings
 from headrace.broker.testing.counter import RoughCounter
 from headrace.schemas.delta import Delta
@@ -74,7 +74,7 @@ async def test_a_dispatcher_calls_a_gateway_that_repeats_keys_and_hears_none() -
     async with TestServer(app) as gateway:
         environ = {"OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": str(gateway.make_url("/v1"))}
         settings = load_settings(environ=environ)
-        built = dispatcher(settings, KafkaFacts("cluster"), RoughCounter())
+        built = dispatcher(settings, "cluster", RoughCounter())
         upstream = built.doors.upstream
         told = await upstream.call("responses", {"model": "m", "input": "x"}, "r")
         await upstream.close()
