@@ -4,7 +4,7 @@ This knowledge outlives a stretch, because each failure ends one.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import structlog
 
@@ -39,7 +39,8 @@ class Culprits:
     def passed(self, places: Sequence[Place]) -> None:
         """Note that a transaction of these was committed."""
         self._narrowing.passed(len(places))
-        self._forget(places)
+        for place in places:
+            self._refusals.pop(place, None)
 
     def failed(self, places: Sequence[Place], error: ProducerDead) -> None:
         """Note that a transaction of these failed. A missing right blames none of them."""
@@ -49,7 +50,3 @@ class Culprits:
             (place,) = places
             self._refusals[place] += 1
             _log.error("not_put_back", partition=place[0], offset=place[1], reason=str(error))
-
-    def _forget(self, places: Iterable[Place]) -> None:
-        for place in places:
-            self._refusals.pop(place, None)

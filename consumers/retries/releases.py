@@ -28,6 +28,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from headrace.broker.ports import StoredOffset
 from headrace.consumers.retries.heap import Key, KeyHeap
 
 MAGIC = "hrr1:"
@@ -39,14 +40,6 @@ _AT_ONCE_MS = 0
 
 class ReleasesUnreadableError(ValueError):
     """A stored progress that is not ours, is damaged, or cannot be written."""
-
-
-@dataclass(frozen=True, slots=True)
-class StoredReleases:
-    """Stored progress of a partition, as the offsets group keeps it."""
-
-    offset: int
-    metadata: str
 
 
 @dataclass(slots=True)
@@ -86,31 +79,13 @@ class Releases:
         Raises:
             ReleasesUnreadableError: The metadata are not of this retrier.
         """
-        told = _parsed(metadata)
+        told = progress_in(metadata)
         if told.seen < offset:
             raise ReleasesUnreadableError(f"it says that {told.seen} offsets were seen, and {offset} stored")
         releases = cls(offset)
         releases._seen_before = told.seen
         releases._lanes = {lane: _Lane(told.late.get(lane, told.seen), mark) for lane, mark in told.marks.items()}
         return releases
-
-    @staticmethod
-    def term_of(metadata: str) -> int:
-        """Return the term that stored it.
-
-        Raises:
-            ReleasesUnreadableError: It is not ours.
-        """
-        return _parsed(metadata).term
-
-    @staticmethod
-    def partitions_of(metadata: str) -> int:
-        """Return the topic's partition count when all of them were stored last; 0 if it is not given.
-
-        Raises:
-            ReleasesUnreadableError: It is not ours.
-        """
-        return _parsed(metadata).partitions
 
     @property
     def caught_up(self) -> bool:
@@ -172,7 +147,7 @@ class Releases:
         self.waiting -= 1
         return offset
 
-    def stored(self, term: int, partitions: int = 0) -> StoredReleases:
+    def stored(self, term: int, partitions: int = 0) -> StoredOffset:
         """Return the progress for the next transaction.
 
         `partitions`: the topic's number of partitions, if all of them are stored together; 0: not given.
@@ -192,7 +167,7 @@ class Releases:
         text = (MAGIC_WITH_LATE if late else MAGIC) + json.dumps(told, separators=(",", ":"))
         if len(text) > METADATA_CHARS_MAX:
             raise ReleasesUnreadableError(f"{len(known)} lanes do not fit the metadata of an offset")
-        return StoredReleases(base, text)
+        return StoredOffset(base, text)
 
     def _seen_of(self, lane: _Lane) -> int:
         """Return the offset below which a lane with releases counts as seen."""
@@ -247,8 +222,13 @@ def choose(
 
 
 @dataclass(frozen=True, slots=True)
-class _StoredProgress:
-    """A stored progress, without its base."""
+class StoredProgress:
+    """A stored progress, without its base.
+
+    Attributes:
+        term: The term that stored it.
+        partitions: The topic's partition count when all of them were stored last; 0 if it is not given.
+    """
 
     term: int
     seen: int
@@ -257,13 +237,18 @@ class _StoredProgress:
     partitions: int
 
 
-def _parsed(metadata: str) -> _StoredProgress:
+def progress_in(metadata: str) -> StoredProgress:
+    """Decode the metadata of a stored progress.
+
+    Raises:
+        ReleasesUnreadableError: It is not ours.
+    """
     if not metadata.startswith((MAGIC, MAGIC_WITH_LATE)):
         raise ReleasesUnreadableError("it does not begin with " + MAGIC)
     try:
         told = json.loads(metadata[len(MAGIC) :])
         marks = {str(lane): (int(due_ms), int(offset)) for lane, (due_ms, offset) in told["marks"].items()}
         late = {str(lane): int(offset) for lane, offset in told.get("late", {}).items()}
-        return _StoredProgress(int(told["term"]), int(told["seen"]), marks, late, int(told.get("partitions", 0)))
+        return StoredProgress(int(told["term"]), int(told["seen"]), marks, late, int(told.get("partitions", 0)))
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise ReleasesUnreadableError(f"it cannot be read ({type(error).__name__})") from error

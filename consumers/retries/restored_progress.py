@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from headrace.broker.clock import WallClock
 from headrace.broker.errors import ProgressUnreadable
 from headrace.broker.ports import FIRST_RECORD_YOUNG_MS, NO_OFFSET, LaneLog, OffsetStore, StoredOffset, TopicPartition
-from headrace.consumers.retries.releases import Releases, ReleasesUnreadableError
+from headrace.consumers.retries.releases import Releases, ReleasesUnreadableError, progress_in
 
 
 def _known(stored: Mapping[TopicPartition, StoredOffset]) -> dict[TopicPartition, StoredOffset]:
@@ -58,9 +58,9 @@ class Restorer:
         stored = await self.offsets.read([TopicPartition(self.topic, number) for number in numbers])
         bounds = await self.log.bounds(numbers)
         found = {place.partition: self._stored(place.partition, each) for place, each in _known(stored).items()}
-        terms = [Releases.term_of(each.metadata) for each in _known(stored).values()]
-        known = max((Releases.partitions_of(each.metadata) for each in _known(stored).values()), default=0)
-        standing = RestoredRetries(max(terms, default=0) + 1)
+        told = [progress_in(each.metadata) for each in _known(stored).values()]
+        known = max((each.partitions for each in told), default=0)
+        standing = RestoredRetries(max((each.term for each in told), default=0) + 1)
         if self.former_id is not None and self.log.topic_id not in {None, self.former_id}:
             found = {number: Releases(bounds[number][0]) for number in numbers}
         for number in numbers:

@@ -22,7 +22,6 @@ from headrace.broker.ports import (
     Fetched,
     Outgoing,
     RetryDoors,
-    StoredOffset,
     TopicPartition,
     TransactionLog,
     UnreadableRange,
@@ -292,10 +291,10 @@ class Retrier:
     ) -> None:
         clock = self._clock
         begun_ms = clock.now_ms()
-        offsets = {}
-        for number, releases in touched.items():
-            stored = releases.stored(self._term, self._stored_partitions)
-            offsets[TopicPartition(self._topic, number)] = StoredOffset(stored.offset, stored.metadata)
+        offsets = {
+            TopicPartition(self._topic, number): releases.stored(self._term, self._stored_partitions)
+            for number, releases in touched.items()
+        }
         try:
             await producer.transact(outgoing, offsets)
         except (ProducerDead, asyncio.CancelledError):

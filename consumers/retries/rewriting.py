@@ -43,12 +43,14 @@ class Rewriting:
             OtherReleaseError: A dead letter would be all that is left of a request.
         """
         try:
-            failure = _failure(fetched)
-            if failure is not None and len(failure.lane) > LANE_CHARS_MAX:
-                failure = None
-            return failure, 0 if failure is None else max(0, int(failure.not_before.timestamp() * 1_000))
+            failure = decode_failure(fetched.record.value, fetched.record.headers)
+            if len(failure.lane) > LANE_CHARS_MAX:
+                return None, 0
+            return failure, max(0, int(failure.not_before.timestamp() * 1_000))
         except OtherReleaseError:
             raise
+        except WireError:
+            return None, 0
         except Exception as error:  # noqa: BLE001 — one broken failure is a dead letter; all others go on
             self._contained(error, number, fetched.offset)
             return None, 0
@@ -101,17 +103,3 @@ class Rewriting:
     def _contained(self, error: Exception, number: int, offset: int) -> None:
         self._watcher.contained("retry")
         _log.error("contained", step="retry", topic=self._topic, partition=number, offset=offset, **traced(error))
-
-
-def _failure(fetched: Fetched) -> RetryableFailure | None:
-    """Decode a failure; None if it is none.
-
-    Raises:
-        OtherReleaseError: A dead letter would be all that is left of a request.
-    """
-    try:
-        return decode_failure(fetched.record.value, fetched.record.headers)
-    except OtherReleaseError:
-        raise
-    except WireError:
-        return None

@@ -5,7 +5,8 @@ import random
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from headrace.consumers.retries.releases import Releases, StoredReleases, choose
+from headrace.broker.ports import StoredOffset
+from headrace.consumers.retries.releases import Releases, choose
 
 LANES = ("urgent", "bulk")
 
@@ -22,7 +23,7 @@ class Retrying(RuleBasedStateMachine):
         self.log: list[tuple[str, int] | None] = []
         self.now_ms = 0
         self.released: list[int] = []
-        self.kept: StoredReleases | None = None
+        self.kept: StoredOffset | None = None
         self.releases = Releases(0)
 
     @rule(lane=st.sampled_from(LANES), wait_ms=st.integers(-50, 200))

@@ -9,6 +9,7 @@ from headrace.consumers.retries.releases import (
     Releases,
     ReleasesUnreadableError,
     choose,
+    progress_in,
 )
 
 TERM = 3
@@ -123,7 +124,7 @@ def test_a_restart_neither_repeats_nor_forgets() -> None:
     leave(releases, 100, 10)
     stored = releases.stored(TERM)
     assert stored.offset == 0
-    assert Releases.term_of(stored.metadata) == TERM
+    assert progress_in(stored.metadata).term == TERM
     second = Releases.restore(stored.offset, stored.metadata)
     assert [second.see(0, "bulk", 300), second.see(1, "bulk", 100), second.see(2, "bulk", 200)] == [True, False, True]
     assert leave(second, 300, 10) == [2, 0]

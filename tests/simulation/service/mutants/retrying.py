@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from unittest.mock import patch
 
-from headrace.broker.ports import Fetched, Outgoing, TransactionLog
-from headrace.consumers.retries.releases import Releases, StoredReleases
+from headrace.broker.ports import Fetched, Outgoing, StoredOffset, TransactionLog
+from headrace.consumers.retries.releases import Releases
 from headrace.consumers.retries.retrier import Retrier
 from headrace.consumers.retries.rewriting import Rewriting
 from headrace.schemas import headers as names
@@ -37,7 +37,7 @@ def a_retriers_progress_runs_ahead() -> Patch:
     """What was read counts as put back."""
     whole = Releases.stored
 
-    def stored(self: Releases, term: int) -> StoredReleases:
+    def stored(self: Releases, term: int) -> StoredOffset:
         return whole(Releases(self.next_offset), term)
 
     return patch.object(Releases, "stored", stored)
