@@ -44,11 +44,6 @@ class PendingLetters(OldestFirstReader):
         self._next[standing.partition] = standing.offset + 1
         self._last[standing.partition] = (standing.offset, standing.timestamp_ms)
 
-    def leave(self, partition: int) -> None:
-        """Leave the record that `next` returned last, and all behind it in its partition, for a later run."""
-        if self._order is not None:
-            self._order.leave(partition)
-
     def stored(self, *, is_done: bool) -> dict[TopicPartition, StoredOffset]:
         """Return the job's progress as the group stores it: every partition, so that their notes agree."""
         return {

@@ -9,7 +9,7 @@ import pytest
 
 from headrace.broker.client_ports import StoredRecord
 from headrace.consumers.dead_letters import Original, original_of
-from headrace.consumers.oldest_first import OldestFirst
+from headrace.consumers.oldest_first import OldestFirstReader
 from headrace.schemas.codec import decode_dead_letter, encode_dead_letter
 from headrace.schemas.dead_letter import DeadLetter
 from headrace.schemas.record import Record
@@ -28,18 +28,32 @@ class Log:
         self.left = {int(name[1:]): list(each) for name, each in portions.items()}
         self.asked: list[int] = []
 
+    @property
+    def partitions(self) -> list[int]:
+        return sorted(self.left)
+
+    async def open(self) -> None:
+        pass
+
+    async def close(self) -> None:
+        pass
+
     async def take(self, partition: int) -> Sequence[StoredRecord]:
         self.asked.append(partition)
         portions = self.left[partition]
         return [standing(partition, offset, at_ms) for offset, at_ms in portions.pop(0)] if portions else ()
 
     async def all(self) -> list[tuple[int, int]]:
-        order = OldestFirst(sorted(self.left), self.take)
         found = []
-        while (each := await order.next()) is not None:
-            found.append((each.partition, each.offset))
-        assert await order.next() is None
+        async with reader_of(self) as reader:
+            while (each := await reader.next()) is not None:
+                found.append((each.partition, each.offset))
+            assert await reader.next() is None
         return found
+
+
+def reader_of(log: Log) -> OldestFirstReader:
+    return OldestFirstReader(log)  # type: ignore[arg-type]  # all that a pass asks of a scan
 
 
 async def test_partitions_are_merged_by_time() -> None:
@@ -54,9 +68,9 @@ async def test_a_partitions_own_order_is_kept_whatever_its_timestamps() -> None:
 
 async def test_no_more_is_taken_than_the_next_of_each_partition_needs() -> None:
     log = Log(p0=[[(0, 1), (1, 2), (2, 3)]], p1=[[(0, 100)], [(1, 200)]])
-    order = OldestFirst([0, 1], log.take)
-    for _ in range(3):
-        await order.next()
+    async with reader_of(log) as reader:
+        for _ in range(3):
+            await reader.next()
     assert log.asked == [0, 1]
 
 
