@@ -11,7 +11,7 @@ import typer
 from headrace.broker.cli.client import connected
 from headrace.broker.cli.options import BootstrapServers, Config, Json, TimeoutS, TopicPrefix, settings_from
 from headrace.broker.cli.outcome_line import outcome_line
-from headrace.broker.cli.patience import hush_kafka, run_verb
+from headrace.broker.cli.patience import run_verb
 from headrace.broker.cli.request_lines import STDIN, opened
 from headrace.broker.cli.terminal import json_line, say
 from headrace.broker.client import IN_FLIGHT_MAX, CancelReceipt, GenerationClient, check_tenant
@@ -48,7 +48,6 @@ def cancel(  # noqa: PLR0917  # Typer reads them by name
     Example: headrace cancel lead-8841-email --tenant acme --wait
     """
     settings = settings_from(config, bootstrap_servers, prefix)
-    hush_kafka()
     named = _named(ids)
     check_tenant(tenant)
 

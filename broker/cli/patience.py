@@ -40,7 +40,8 @@ def hush_kafka() -> None:
 
 
 def run_verb(main: Coroutine[Any, Any, _T]) -> _T:
-    """Run as `asyncio.run` does, but without waiting for threads at the end."""
+    """Run as `asyncio.run` does, but hush Kafka's library and wait for no threads at the end."""
+    hush_kafka()
     with asyncio.Runner() as runner:
         runner.get_loop().set_default_executor(_Unawaited())
         return runner.run(main)

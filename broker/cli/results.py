@@ -15,7 +15,7 @@ from headrace.broker.cli.moments import moment
 from headrace.broker.cli.options import BootstrapServers, Config, Json, TimeoutS, TopicPrefix, settings_from
 from headrace.broker.cli.outcome_line import outcome_line
 from headrace.broker.cli.outcome_rows import COLUMNS, line_of, text_of
-from headrace.broker.cli.patience import FOR_EVER_S, closing, hush_kafka, kafka_at, run_verb, within
+from headrace.broker.cli.patience import FOR_EVER_S, closing, kafka_at, run_verb, within
 from headrace.broker.cli.screen import screen
 from headrace.broker.cli.terminal import is_person_watching, safe, say
 from headrace.broker.cli.topics_there import no_such_topic
@@ -143,7 +143,6 @@ def results(  # noqa: PLR0917  # Typer reads them by name
     """
     settings = settings_from(config, bootstrap_servers, prefix)
     start = _start(since or ("latest" if follow else "earliest"))
-    hush_kafka()
     chosen = Chosen(frozenset(ids or ()), lane, tenant, failed)
     watched = is_person_watching() and not as_json
     rows = (_WATCHED_LIMIT if watched and not follow else 0) if limit is None else limit

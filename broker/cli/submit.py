@@ -14,7 +14,7 @@ from rich.text import Text
 from headrace.broker.cli.client import connected
 from headrace.broker.cli.options import BootstrapServers, Config, Json, TimeoutS, TopicPrefix, settings_from
 from headrace.broker.cli.outcome_line import outcome_line
-from headrace.broker.cli.patience import hush_kafka, run_verb
+from headrace.broker.cli.patience import run_verb
 from headrace.broker.cli.request_lines import beside, checked, is_stream, opened, submissions
 from headrace.broker.cli.screen import screen
 from headrace.broker.cli.sending import Sending
@@ -78,7 +78,6 @@ def submit(  # noqa: PLR0917  # Typer reads them by name
     Example: headrace submit leads.jsonl --lane bulk --tenant acme --wait
     """
     settings = settings_from(config, bootstrap_servers, prefix)
-    hush_kafka()
     streams = is_stream(source)
     with _nothing_is_sent(source):
         told = None if streams else checked(source, lane=lane, tenant=tenant, allow_unknown=allow_unknown)

@@ -16,7 +16,7 @@ from headrace.broker.adapters.kafka.connection import KafkaConnection
 from headrace.broker.adapters.kafka.topics import Cluster, create_missing, look, node_count
 from headrace.broker.cli.amounts import counted
 from headrace.broker.cli.options import BootstrapServers, Config, Json, TimeoutS, TopicPrefix, settings_from
-from headrace.broker.cli.patience import hush_kafka, kafka_at, run_verb, within
+from headrace.broker.cli.patience import kafka_at, run_verb, within
 from headrace.broker.cli.screen import screen, show_beside, show_to_copy
 from headrace.broker.cli.terminal import safe, say, say_json
 from headrace.broker.service.preflight.findings import Finding, Review
@@ -41,7 +41,6 @@ def create(
     Example: headrace topics create --bootstrap-servers localhost:9092
     """
     settings = settings_from(config, bootstrap_servers, prefix)
-    hush_kafka()
     connection = KafkaConnection.of(settings.kafka)
 
     async def ask() -> tuple[list[TopicSpec], list[str]]:
@@ -74,7 +73,6 @@ def check(
     Example: headrace topics check --config headrace.toml
     """
     settings = settings_from(config, bootstrap_servers, prefix)
-    hush_kafka()
     connection = KafkaConnection.of(settings.kafka)
 
     async def ask() -> Cluster:

@@ -16,7 +16,7 @@ from headrace.broker.cli.dead_letters.bar import Bar
 from headrace.broker.cli.dead_letters.reasons import known_reasons
 from headrace.broker.cli.moments import span_or_instant
 from headrace.broker.cli.options import BootstrapServers, Config, Json, TimeoutS, TopicPrefix, settings_from
-from headrace.broker.cli.patience import closing, hush_kafka, kafka_at, reach_kafka, run_verb, within
+from headrace.broker.cli.patience import closing, kafka_at, reach_kafka, run_verb, within
 from headrace.broker.cli.terminal import say, say_json
 from headrace.broker.cli.termination import EXIT_CODE as TERMINATED
 from headrace.broker.cli.termination import INTERRUPTED
@@ -120,7 +120,6 @@ def replay(  # noqa: PLR0917  # Typer reads them by name
         deadline=None if deadline is None else _deadline(deadline),
         answers_every_s=min(_ANSWERS_EVERY_MAX_S, settings.dedupe.window_s / 2),
     )
-    hush_kafka()
     run_verb(_replayed(settings, asked, rules, ReplayOptions(dry_run, as_json, timeout)))
 
 

@@ -15,7 +15,7 @@ from headrace.broker.cli.dead_letters.row import row_of
 from headrace.broker.cli.dead_letters.sheet import LABEL_CELLS, as_object, sheet
 from headrace.broker.cli.moments import moment
 from headrace.broker.cli.options import BootstrapServers, Config, Json, TimeoutS, TopicPrefix, settings_from
-from headrace.broker.cli.patience import hush_kafka, run_verb
+from headrace.broker.cli.patience import run_verb
 from headrace.broker.cli.screen import screen, show_beside
 from headrace.broker.cli.terminal import is_person_watching, say, say_json
 from headrace.broker.errors import HeadraceError
@@ -64,7 +64,6 @@ def list_(  # noqa: PLR0917  # Typer reads them by name
         since=None if since is None else moment(since),
         until=None if until is None else moment(until),
     )
-    hush_kafka()
     for_people = TerminalTable() if is_person_watching() else ColumnPrinter()
     listing = Listing(limit, show=object_lines if as_json else for_people)
     unreadable = run_verb(_listed(settings, filters, listing, timeout_s=timeout))
@@ -113,7 +112,6 @@ def show(  # noqa: PLR0917  # Typer reads them by name
             "The exact bytes could disturb a terminal: redirect them to a file or a pipe, or use --body"
         )
     settings = settings_from(config, bootstrap_servers, prefix)
-    hush_kafka()
     found, original, older = run_verb(_sought(settings, which, timeout_s=timeout))
     if raw:
         sys.stdout.buffer.write(found.letter.value or b"")

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from headrace.broker.cli.options import BootstrapServers, Config, Json, TimeoutS, TopicPrefix, settings_from
-from headrace.broker.cli.patience import hush_kafka, run_verb
+from headrace.broker.cli.patience import run_verb
 from headrace.broker.cli.screen import screen
 from headrace.broker.cli.status.findings import StatusFinding, findings
 from headrace.broker.cli.status.one_request import where_is
@@ -66,7 +66,6 @@ def status(  # noqa: PLR0917  # Typer reads them by name
     Example: headrace status --id lead-8841-email
     """
     settings = settings_from(config, bootstrap_servers, prefix)
-    hush_kafka()
     if request_id is not None:
         if not is_valid_id(request_id):
             raise InvalidRequest(f"{request_id[:200]!r} is not an id: an id is 1 to 128 printable ASCII characters.")
