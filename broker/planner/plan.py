@@ -106,9 +106,19 @@ class Outlook:
 
     @property
     def failed(self) -> int:
-        """Requests that failed for another reason than their deadline."""
-        lanes = self.record.lanes.values()
-        return sum(lane.outcome_ms.count - lane.completed - (lane.missed - lane.late) for lane in lanes)
+        """Requests that failed for another reason than their deadline, all lanes together."""
+        return sum(lane.failed for lane in self.record.lanes.values())
+
+    @property
+    def tokens_per_minute(self) -> int:
+        """Quota of tokens, all limits together."""
+        return sum(limit.quota.tokens_per_minute for limit in self.limits)
+
+    @property
+    def used(self) -> float:
+        """Share of the tokens on offer that were charged, all limits together."""
+        offered = sum(limit.tokens.offered for limit in self.limits)
+        return sum(limit.tokens.charged for limit in self.limits) / max(1, offered)
 
 
 @dataclass(frozen=True, slots=True)

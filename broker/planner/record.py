@@ -57,6 +57,11 @@ class LaneRecord:
         """Deadlines missed: failed for it, or answered after it."""
         return self.late + sum(self.outcomes[reason] for reason in _MISSED)
 
+    @property
+    def failed(self) -> int:
+        """Requests that failed for another reason than their deadline."""
+        return self.outcome_ms.count - self.completed - (self.missed - self.late)
+
     def take_in(self, other: "LaneRecord") -> None:
         """Add the counts of the other one."""
         self.arrived += other.arrived

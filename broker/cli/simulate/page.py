@@ -10,7 +10,6 @@ from headrace.broker.cli.simulate.report import the_one_asked_for
 from headrace.broker.cli.terminal import safe, short
 from headrace.broker.planner.plan import REQUESTS_UNLIMITED, LimitOutlook, Outlook
 from headrace.broker.planner.quantiles import Quantiles
-from headrace.broker.planner.record import LaneRecord
 
 _NAME_CHARS_MAX = 24
 WIDE = 110
@@ -50,13 +49,8 @@ def _lanes(outlook: Outlook, wait_of: Spoken) -> Table:
             if name in outlook.wait_within_ms and wait_of is spoken_ms:
                 mean += f" ± {spoken_ms(outlook.wait_within_ms[name])}"
             parts = (_wait(waits, part, wait_of) for part in (0.5, 0.95, 0.99, 1.0))
-            table.add_row(name, f"{lane.arrived:,}", mean, *parts, _bad(lane.missed), _bad(_failed(lane)))
+            table.add_row(name, f"{lane.arrived:,}", mean, *parts, _bad(lane.missed), _bad(lane.failed))
     return table
-
-
-def _failed(lane: LaneRecord) -> int:
-    """Count the requests that failed for another reason than the deadline."""
-    return lane.outcome_ms.count - lane.completed - (lane.missed - lane.late)
 
 
 def _wait(waits: Quantiles, part: float, wait_of: Spoken) -> str:
@@ -108,17 +102,13 @@ def _quotas(outlooks: list[Outlook], wait_of: Spoken) -> Table:
     for name in ("too late", "failed", "used", "done after"):
         table.add_column(name, justify="right")
     for each in outlooks:
-        tokens = sum(limit.quota.tokens_per_minute for limit in each.limits)
-        used = sum(limit.tokens.charged for limit in each.limits) / max(
-            1, sum(limit.tokens.offered for limit in each.limits)
-        )
         table.add_row(
             f"{each.factor:g} x",
-            f"{tokens:,}",
+            f"{each.tokens_per_minute:,}",
             *(_wait(each.record.lanes[lane].wait_ms, 0.95, wait_of) for lane in lanes),
             _bad(each.missed),
             _bad(each.failed),
-            f"{used:.0%}",
+            f"{each.used:.0%}",
             wait_of(each.record.ended_ms),
             style="bold" if each.factor == 1 else "",
         )

@@ -57,9 +57,8 @@ def draw(plan: Plan, outlooks: list[Outlook], path: Path) -> None:
 
 
 def _title(outlook: Outlook) -> str:
-    tokens = sum(limit.quota.tokens_per_minute for limit in outlook.limits)
     late = f"{outlook.missed:,} come too late" if outlook.missed else "none misses its deadline"
-    return f"{outlook.record.arrived:,} requests on {tokens:,} tokens a minute: {late}"
+    return f"{outlook.record.arrived:,} requests on {outlook.tokens_per_minute:,} tokens a minute: {late}"
 
 
 def _draw_waits(axes: Axes, plan: Plan, outlook: Outlook, colours: Mapping[str, str]) -> None:
@@ -130,7 +129,7 @@ def _draw_tokens(axes: Axes, outlook: Outlook, colours: Mapping[str, str]) -> No
         ]
         axes.stairs(above, edges, baseline=below, fill=True, color=colour, alpha=0.75, linewidth=0)
         below = above
-    quota = sum(limit.quota.tokens_per_minute for limit in outlook.limits) / 1_000
+    quota = outlook.tokens_per_minute / 1_000
     axes.axhline(quota, color=_INK, linestyle="--", linewidth=1.3)
     axes.annotate(
         f"quota: {quota:,.0f} k tokens a minute",
@@ -142,10 +141,7 @@ def _draw_tokens(axes: Axes, outlook: Outlook, colours: Mapping[str, str]) -> No
     axes.set_ylim(0, max([quota, *below]) * 1.15)
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f} k"))
     axes.grid(axis="y", color=_INK, alpha=0.12)
-    used = sum(limit.tokens.charged for limit in outlook.limits) / max(
-        1, sum(limit.tokens.offered for limit in outlook.limits)
-    )
-    axes.set_title(f"Tokens spent per minute, by lane ({used:.0%} of the quota)", loc="left")
+    axes.set_title(f"Tokens spent per minute, by lane ({outlook.used:.0%} of the quota)", loc="left")
 
 
 def _mark_time(axes: Axes, plan: Plan, outlook: Outlook) -> None:
