@@ -38,10 +38,15 @@ def require_size(nodes: int) -> None:
 def size_of_data(data_dir: Path) -> int | None:
     """Return the number of nodes of the Kafka that wrote the data in this directory; None where there are none."""
     for meta in sorted(data_dir.glob("kafka-*/data/meta.properties")):
-        voters = _VOTERS.search(_text(meta.parents[1] / "server.properties"))
-        if voters is not None:
-            return len(voters[1].split(","))
+        if voters := voters_in(meta.parents[1]):
+            return len(voters)
     return None
+
+
+def voters_in(home: Path) -> list[str]:
+    """Return the controllers that a node's settings name; none without settings."""
+    found = _VOTERS.search(_text(home / "server.properties"))
+    return [] if found is None else found[1].split(",")
 
 
 def require_same_size(data_dir: Path, nodes: int) -> None:

@@ -1,14 +1,12 @@
 """Mending of a pair with ended servers: those are started again; the others run on, and all data stay."""
 
-import re
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
 
 from headrace.broker.local.cache import cache_dir
-from headrace.broker.local.cluster import KafkaCluster
+from headrace.broker.local.cluster import KafkaCluster, voters_in
 from headrace.broker.local.errors import LocalServicesError
 from headrace.broker.local.jars import Progress, ensure_jars, locked_jars
 from headrace.broker.local.kafka import Kafka
@@ -17,8 +15,6 @@ from headrace.broker.local.processes import Process, disown, is_running
 from headrace.broker.local.record import PairRecord, port_of, write_record
 from headrace.broker.local.requirements import java, require_extra, valkey_server
 from headrace.broker.local.valkey import Valkey
-
-_CONTROLLERS: Final = re.compile(r"^controller\.quorum\.voters=(\S+)$", re.MULTILINE)
 
 
 def running_of(record: PairRecord) -> tuple[Process, ...]:
@@ -94,12 +90,11 @@ def _ports(record: PairRecord) -> list[tuple[int, int]]:
     own = [port_of(address) for address in record.bootstrap_servers.split(",")]
     for number in range(1, len(own) + 1):
         try:
-            settings = Path(record.data_dir, f"kafka-{number}", "server.properties").read_text(encoding="utf-8")
+            voters = voters_in(Path(record.data_dir, f"kafka-{number}"))
         except OSError:
             continue
-        found = _CONTROLLERS.search(settings)
-        if found is not None:
-            return list(zip(own, [port_of(voter) for voter in found[1].split(",")], strict=True))
+        if voters:
+            return list(zip(own, [port_of(voter) for voter in voters], strict=True))
     sentence = (
         f"The settings of Kafka in {record.data_dir} cannot be read, so the part that has ended cannot be started"
     )

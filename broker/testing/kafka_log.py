@@ -35,6 +35,11 @@ class Slot:
     record: Record | None
     transaction: Transaction | None
 
+    @property
+    def committed(self) -> Record | None:
+        """The record as a `read_committed` reader sees it, damaged or not."""
+        return self.record if self.transaction is None or self.transaction.fate is TransactionState.COMMITTED else None
+
 
 _REMOVED = Slot(0, None, None)
 
@@ -72,9 +77,7 @@ class PartitionLog:
         """Return the timestamp of the last record that a `read_committed` reader sees; None if there is none."""
         for offset in range(self.stable_end - 1, self.start - 1, -1):
             slot = self.slots[offset]
-            if slot.record is not None and (
-                slot.transaction is None or slot.transaction.fate is TransactionState.COMMITTED
-            ):
+            if slot.committed is not None:
                 return slot.at_ms
         return None
 
@@ -117,10 +120,8 @@ class PartitionLog:
             if self._damaged and (bad := self._damage_at(offset)) is not None:
                 return (got, after) if got else (UnreadableRange(position, bad.stop - 1), bad.stop)
             slot = self.slots[offset]
-            if slot.record is not None and (
-                slot.transaction is None or slot.transaction.fate is TransactionState.COMMITTED
-            ):
-                got.append(Fetched(offset, slot.at_ms, _read(slot.record)))
+            if (record := slot.committed) is not None:
+                got.append(Fetched(offset, slot.at_ms, _read(record)))
                 after = offset + 1
                 if len(got) == records_max:
                     break
@@ -136,10 +137,8 @@ class PartitionLog:
         """Yield every record a reader from the start sees, damaged or not."""
         for offset in range(self.start, self.stable_end):
             slot = self.slots[offset]
-            if slot.record is not None and (
-                slot.transaction is None or slot.transaction.fate is TransactionState.COMMITTED
-            ):
-                yield Fetched(offset, slot.at_ms, _read(slot.record))
+            if (record := slot.committed) is not None:
+                yield Fetched(offset, slot.at_ms, _read(record))
 
     def _damage_at(self, offset: int) -> range | None:
         return next((bad for bad in self._damaged if offset in bad), None)
