@@ -21,7 +21,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-NICE_BESIDE = 10  # a tenth of the weight of what waits for servers, and enough for the time limits of unit tests
+NICE_BESIDE = 5  # a third of the weight of what waits for servers, and enough for the time limits of unit tests
 SHOWN_AGAIN = 60  # lines
 ENDS_WITHIN_S = 60.0
 
