@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from tests.mutation.hot import End, Hot, collect, fork, wait
-from tests.mutation.mutants import Mutant, Name
+from tests.mutation.mutants import MODULE_LEVEL, Mutant, Name
 from tests.mutation.patch import Functions, Patched, patch
 from tests.mutation.reach import Cache, Reaches
 from tests.mutation.scope import HELD, MODULES
@@ -63,6 +63,8 @@ class Run:
 
     def _module(self, hot: Hot, reach: Reaches, of: Source, there: Functions) -> Iterator[Result]:
         own = f"/test_{of.module.rpartition('.')[2]}"
+        if of.file not in there and any(each.name.function != MODULE_LEVEL for each in of.mutants):
+            raise SystemExit(f"{of.module}: its functions were not found, so that no mutant of them can be tried")
         for mutant in of.mutants:
             if self._again is not None and (of.module, mutant.name) not in self._again:
                 continue

@@ -61,6 +61,7 @@ class Hot:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         self.items = {item.nodeid: item for item in session.items}
+        gc.unfreeze()  # tests/conftest.py has frozen what was collected, which would hide it
         gc.collect()
         self.functions = functions()
         gc.freeze()  # which hides them
