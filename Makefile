@@ -9,7 +9,7 @@ UV_QUIET := --quiet --no-config --no-cache --python $(BIN)/python
 unexport PYTHONDONTWRITEBYTECODE # the tests start hundreds of processes, which share the compiled bytecode
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-virtual test-real unit sim sim-core sim-mutants bench-limits bench-lanes hostile hostile-upstream integration chaos chaos-short chart image image-build image-test compatibility compiled coverage mutation static format lint types imports settings-page schemas locks clean
+.PHONY: help install demo test test-virtual test-real test-timed unit sim sim-core sim-mutants bench-limits bench-lanes hostile hostile-upstream integration chaos chaos-short chart image image-build image-test compatibility compiled coverage mutation static format lint types imports settings-page schemas locks clean
 
 help: ## list every target
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{ sub(/:.*/, "", $$1); printf "  make %-14s %s\n", $$1, $$2 }'
@@ -36,12 +36,17 @@ demo: $(STAMP) ## live comparison: naive workers beside Headrace on a real Kafka
 
 test: $(STAMP) ## all tests, on a real Kafka and Valkey that the run starts itself
 	@$(BIN)/python -m tests.stages test-virtual test-real
+	@$(MAKE) --no-print-directory test-timed
 
 test-virtual: $(STAMP)
 	@$(BIN)/python -m pytest -q -n auto tests/unit tests/property tests/simulation examples
 
-test-real: $(STAMP) # four at once on two cores: they wait for servers half of their time
-	@$(BIN)/python -m pytest -q -n 4 --dist loadfile --no-loadscope-reorder tests/chart tests/hostile tests/integration
+test-real: $(STAMP) # three at once on two cores: they wait for servers half of their time
+	@$(BIN)/python -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder --ignore=$(TIMED) tests/chart tests/hostile tests/integration
+
+test-timed: $(STAMP) # compares times, and so has the machine for itself
+	@$(BIN)/python -m pytest -q $(TIMED)
+TIMED := tests/hostile/test_upstream.py
 
 unit: $(STAMP) ## unit and property tests: no services, under half a minute
 	@$(BIN)/python -m pytest -q -n auto tests/unit tests/property examples

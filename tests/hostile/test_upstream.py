@@ -1,7 +1,7 @@
 """A dispatcher before a hostile upstream, in short: `make hostile-upstream` is the long form.
 
-It runs beside whatever else the machine does, so its times are those of `undisturbed_s`: other work makes it longer,
-and changes no verdict.
+`make test` runs it beside nothing else. Its times are those of `undisturbed_s` all the same: a busy core makes it
+longer, and changes no verdict.
 """
 
 import pytest
