@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.stages import NICE_BESIDE
+
 MAKE = """#!/bin/sh
 # make --no-print-directory TARGET
 . {folder}/$2
@@ -66,7 +68,7 @@ def test_what_fails_ends_its_lane_alone_and_is_shown_again_at_the_end(run: Run) 
 def test_only_the_last_lane_is_not_nice(run: Run) -> None:
     process = run("beside", "ahead", beside="nice", ahead="nice")
     own = os.nice(0)
-    assert said(process) == [str(min(own + 10, 19)), "stage beside", str(own), "stage ahead"]
+    assert said(process) == [str(min(own + NICE_BESIDE, 19)), "stage beside", str(own), "stage ahead"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
