@@ -45,4 +45,4 @@ async def test_a_kafka_that_is_away_is_waited_for() -> None:
         await asyncio.sleep(2)
         assert not finding.done()
         await services.restart_kafka()
-        assert (await asyncio.wait_for(finding, 40))
+        assert await asyncio.wait_for(finding, 40)
