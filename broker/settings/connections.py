@@ -7,6 +7,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_va
 from headrace.broker.settings import secrets
 from headrace.broker.settings.group import Contradiction, ContradictionsError, Group, Seconds
 from headrace.broker.settings.urls import PORT_MAX, HttpUrl, RedisUrl
+from headrace.schemas.nearest import listed
 
 
 def _as_one_text(servers: Any) -> Any:
@@ -50,10 +51,6 @@ def _check_key(key: SecretStr | None) -> SecretStr | None:
     return None if key is None else SecretStr(secrets.key(key.get_secret_value()))
 
 
-def _listed(keys: list[str]) -> str:
-    return " and ".join([", ".join(keys[:-1]), keys[-1]] if len(keys) > 1 else keys)
-
-
 def _keys(named: list[str]) -> tuple[tuple[str, ...], ...]:
     return (("security_protocol",), *((key,) for key in named))
 
@@ -75,7 +72,7 @@ class KafkaSettings(Group):
         protocol = self.security_protocol
         if protocol.startswith("SASL"):
             absent = [key for key, value in login.items() if value is None]
-            found = [Contradiction(f"security_protocol {protocol} needs {_listed(absent)}", _keys(absent))] * bool(
+            found = [Contradiction(f"security_protocol {protocol} needs {listed(absent)}", _keys(absent))] * bool(
                 absent
             )
         else:

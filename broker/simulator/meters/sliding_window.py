@@ -14,6 +14,8 @@ _TIDY_AFTER = 1_024  # charges that no longer count, before the lists are cut
 class SlidingWindow:
     """A limit in any window of that length."""
 
+    visible = True
+    """Whether headers and messages state it."""
     __slots__ = ("_at_us", "_first", "_gone", "_marks", "_now_us", "_offered", "_sums", "limit", "period_us")
 
     def __init__(self, limit: int, period_us: int, now_us: int) -> None:
@@ -26,11 +28,6 @@ class SlidingWindow:
         self._gone = 0  # the sum of those that no longer count
         self._marks = now_us + period_us  # when a client that takes all at once can take all again
         self._offered = limit
-
-    @property
-    def visible(self) -> bool:
-        """Whether headers and messages state it."""
-        return True
 
     def refill(self, now_us: int) -> None:
         """Forget charges that are too old at `now_us`; a clock that steps back changes nothing."""

@@ -10,6 +10,8 @@ from headrace.broker.simulator.admission import HeaderTriple
 class TwoWindows:
     """A limit estimated from two counters; windows begin at marks of the clock."""
 
+    visible = True
+    """Whether headers and messages state it."""
     __slots__ = (
         "_elapsed_us",
         "_last",
@@ -32,11 +34,6 @@ class TwoWindows:
         self._this = 0
         self._since_us = self._starts_us + period_us  # from the first mark on, units taken at once come back
         self._offered = limit * period_us
-
-    @property
-    def visible(self) -> bool:
-        """Whether headers and messages state it."""
-        return True
 
     def refill(self, now_us: int) -> None:
         """Go on to the window of `now_us`; a clock that steps back changes nothing."""
