@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from headrace.broker.clock import WallClock
+from headrace.broker.core.answers.base_url import Addressee
 from headrace.broker.core.commands import (
     Complete,
     DeadLetterOnly,
@@ -25,6 +26,7 @@ from headrace.broker.core.progress.partition_progress import PartitionProgress
 from headrace.broker.core.requests.triage import WITHDRAWN
 from headrace.broker.core.ticket import LanePartition, Source, TicketNumber
 from headrace.broker.ports import Outgoing
+from headrace.broker.service.calls.base_url_proof import Proof, mark_of
 from headrace.broker.service.intake.grants import GrantKey
 from headrace.broker.service.publishing.records import _IDS_SAID_EVERY_MS as SAID_EVERY_MS
 from headrace.broker.service.publishing.records import Publication
@@ -40,7 +42,6 @@ from headrace.schemas.request_codec import DecodedRequest, Undecodable
 from tests.unit.core.specimens import identity
 from tests.unit.service.publication_rig import BATCH, NOW, Rig, headers
 from tests.unit.service.publishing.test_records import asked
-from tests.unit.service.rig import proof_of
 
 REPLIES = "crm.replies"
 KEY = GrantKey("c2VjcmV0", 5)
@@ -74,7 +75,7 @@ class Bench(Rig):
         self.loop_s = 100.0
         self.told: list[BaseException] = []
         clock = WallClock(lambda: self.loop_s, lambda: NOW)
-        replies, grants = Copying(), Granting()
+        replies, grants, self.addressee = Copying(), Granting(), Addressee()
         self.publication = Publication(
             self.settings,
             self.hold,
@@ -84,7 +85,7 @@ class Bench(Rig):
             contained=self._contained,
             grants=grants,  # type: ignore[arg-type] # same
             totals=Totals(),
-            proof=proof_of(clock),
+            proof=Proof(self.addressee, "https://api.openai.com/v1", clock, window_ms=4),
         )
 
     def _contained(self, step: str, error: BaseException | None = None, **_place: str | int | None) -> None:
@@ -142,6 +143,26 @@ def test_the_ids_of_topics_are_said_with_all_partitions_and_again_now_and_then()
     assert [said(stored, SAID_EVERY_MS - 1), said(one, 1), said(stored), said(stored)] == [{}, {}, IDS, {}]
     bench.publication.begin(IDS)
     assert said(stored) == IDS
+
+
+def test_in_a_short_window_the_ids_of_topics_are_said_four_times() -> None:
+    bench = Bench(dedupe={"window_s": 1_200})
+    bench.publication.begin(IDS)
+    said = []
+    for after_s in (0.0, 299.999, 0.001):
+        bench.loop_s += after_s
+        bench.publication.records(BATCH, 7)
+        said.append(bench.publication.line.topics)
+    assert said == [IDS, {}, IDS]
+
+
+def test_a_line_says_that_the_base_url_has_answered() -> None:
+    bench = Bench()
+    bench.publication.records(BATCH, 7)
+    assert bench.publication.line.proved == ""
+    bench.addressee.proved = True
+    bench.publication.records(BATCH, 7)
+    assert bench.publication.line.proved == mark_of("https://api.openai.com/v1")
 
 
 # ---------------------------------------------------------------------------------------------------- copies

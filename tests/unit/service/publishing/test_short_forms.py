@@ -146,11 +146,12 @@ def test_one_whose_id_is_anothers_has_an_id_of_its_own_in_fewer_words_too() -> N
     assert Expectation.of(asked).is_told_of_conflict(told), "its sender learns at once"
 
 
-def test_whose_it_is_is_left_out_where_that_cannot_be_written() -> None:
+@pytest.mark.parametrize("unwritable", [{"body": Unwritable()}, {"tenant": "\ud800"}])
+def test_whose_it_is_is_left_out_where_that_cannot_be_written(unwritable: dict[str, object]) -> None:
     rig = Rig()
     cargo = rig.request()
     assert isinstance(cargo.content, DecodedRequest)
-    odd = cargo.content.request.model_copy(update={"body": Unwritable()})
+    odd = cargo.content.request.model_copy(update=unwritable)
     cargo.content = replace(cargo.content, request=odd)
     outcome, _ = rig.published(CONFLICT)
     told = decode_outcome(outcome.record.value, outcome.record.headers)
