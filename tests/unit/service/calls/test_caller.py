@@ -117,6 +117,19 @@ async def test_an_answer_is_kept_with_its_usage_and_its_times() -> None:
     assert (rig.cargo.calls, rig.cargo.charge) == (1, 40)
 
 
+async def test_a_ruling_on_the_server_replaces_the_verdict_and_weighs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    rig, asked = Rig(), list[int]()
+    ruled = Verdict(Meaning.UPSTREAM_ERROR, True, None, (), None, True, "Not the API.")
+
+    def rule(*given: object) -> tuple[Verdict, None]:
+        asked.extend(each for each in given if isinstance(each, int))
+        return ruled, None
+
+    monkeypatch.setattr(rig.strangers, "judge", rule)
+    assert await rig.call() == (ruled, 0)
+    assert asked == [rig.cargo.called_ms, rig.cargo.finished_ms]
+
+
 async def test_a_second_attempt_keeps_the_time_of_the_first_and_forgets_its_error() -> None:
     rig = Rig(Said(500, {"error": {"message": "no"}}))
     await rig.call()
