@@ -234,6 +234,18 @@ def test_an_answer_of_the_very_second_is_told_again_too() -> None:
     assert told(index, 9_000) == [1, 2, 3]
 
 
+@pytest.mark.parametrize(("now_ms", "young_s"), [(8_999, 8), (9_000, 8), (9_001, 9)])
+def test_to_be_told_again_makes_older_only_what_is_as_young_as_that_instant(now_ms: int, young_s: int) -> None:
+    index = fates()
+    times_ms = [(1, 3_000), (2, 3_000), (3, 9_700), (4, 9_700)]
+    for number, at_ms in times_ms:
+        index.record(identity(number), 1, Fate.PARKED if number % 2 else Fate.COMPLETED, at_ms)
+    index.rewrite_all(now_ms)
+    known = [index.find(identity(number).id_hash) for number, _ in times_ms]
+    assert [each and each.at_s for each in known] == [3, 3, young_s, young_s]
+    assert told(index, now_ms) == [1, 3, 2, 4]
+
+
 def test_what_is_recorded_again_comes_in_bounded_batches() -> None:
     index = fates(ids_max=3 * REWRITES_MAX)
     for number in range(REWRITES_MAX + 3):
