@@ -368,3 +368,12 @@ def test_exactly_half_of_a_buffer_is_no_crowd_whatever_the_others_hold() -> None
         for offset, size in enumerate(sizes):
             took(made, offset, size=size)
         assert (made.crowded() == [rule]) is crowded, sizes
+
+
+@pytest.mark.parametrize("size", [100, 120])
+def test_a_buffer_whose_bytes_are_held_by_one_partition_has_no_room_for_another(size: int) -> None:
+    other = place("standard", 1)
+    made = registry()
+    made.replace_progress({P0: PartitionProgress(0), other: PartitionProgress(0)})
+    took(made, 0, size=size)
+    assert made.room(other) == 0

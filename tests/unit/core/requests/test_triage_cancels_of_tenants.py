@@ -66,6 +66,13 @@ def test_a_parked_request_of_that_tenant_or_of_an_unknown_one_is_withdrawn(known
     assert shell.decisions(cancel) == [Withdraw(0, 1, WITHDRAWN, of_tenant)]
 
 
+def test_a_cancel_of_no_tenant_withdraws_a_parked_request_and_tells_no_tenant() -> None:
+    shell = parked(ACME)
+    cancel = shell.cancel()
+    shell.settle_all()
+    assert shell.decisions(cancel) == [Withdraw(0, 1, WITHDRAWN)]
+
+
 def test_a_successor_knows_from_the_ledger_whose_request_is_parked() -> None:
     shell = parked(ACME)
     (told,) = [each for batch in shell.committed for each in batch.awaited]
