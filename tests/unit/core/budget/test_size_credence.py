@@ -126,6 +126,8 @@ def test_what_a_predecessor_left_is_only_said_unless_the_operator_says_so_too() 
     credence.inherit(70_000, MINUTE_MS)
     credence.inherit(900, DAY_MS)
     assert credence.unproven_sizes == {70_000, 900}
+    credence.inherit(80_000, 2 * MINUTE_MS)
+    assert credence.unproven_sizes == {80_000, 900}, "only days, hours, months and seconds have a size of their own"
 
 
 def test_a_first_size_is_believed_if_its_call_fits_or_was_refused_for_its_size() -> None:
