@@ -11,7 +11,7 @@ from headrace.broker.core.pricing.laws import framing_tokens
 from headrace.broker.core.ticket import Garbage
 from headrace.broker.testing.counter import RoughCounter
 from headrace.schemas.headers import CE_PARTITIONKEY
-from headrace.schemas.ids import fingerprint, id_hash
+from headrace.schemas.ids import fingerprint, id_hash, tenant_mark
 from headrace.schemas.record import Record
 from headrace.schemas.request_codec import HEADERS_BYTES_MAX, DecodedRequest, Undecodable
 from tests.unit.service.intake.test_pricer import candidate, pricer, read, record
@@ -40,6 +40,7 @@ def test_a_request_tells_its_id_its_tenant_and_the_hash_of_its_ordering_key() ->
     known = candidate(record(((CE_PARTITIONKEY, "größe".encode()),), tenant="acme"))
     order = hashlib.blake2b("größe".encode(), digest_size=16).digest()
     assert (known.name, known.tenant, known.order) == ("lead-1", "acme", order)
+    assert known.tenant_mark == tenant_mark("acme")
     plain = candidate(record())
     assert (plain.tenant, plain.order) == ("", b"")
 
