@@ -68,7 +68,7 @@ class Target:
     def written(self) -> Iterator[bytes]:
         """What it writes, from the beginning, as it comes."""
         while not self.output.exists() and not self.ended.is_set():
-            time.sleep(0.05)
+            time.sleep(0.05)  # a poll: the thread of another lane makes the file
         if not self.output.exists():
             return
         with self.output.open("rb") as output:
@@ -79,7 +79,7 @@ class Target:
                 elif ended:
                     return
                 else:
-                    time.sleep(0.2)
+                    time.sleep(0.2)  # a poll: a file that another process writes tells no end
 
 
 class Lane(threading.Thread):

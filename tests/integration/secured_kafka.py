@@ -1,7 +1,7 @@
 """A real Kafka behind TLS, passwords and rights: SASL_SSL with SCRAM-SHA-512, and the StandardAuthorizer.
 
 One node of `headrace.broker.local`'s making with a second listener. The plain one stays, on loopback, for the operator:
-whoever comes through it is a super user.
+a client that connects through it is a super user.
 """
 
 import asyncio
@@ -43,7 +43,7 @@ USERS = (
     "half",
     "onlooker",
     "blind",
-    "nobody",
+    "newcomer",
 )
 """The users there are; the password of each is `of-<user>`. None has a right before `grant`."""
 

@@ -86,14 +86,14 @@ def four_mistakes(kafka: SecuredKafka) -> dict[str, tuple[dict[str, str], int]]:
     """What is wrong, the sentence's heart, and the exit code."""
     foreign = str(kafka.foreign_ca_file)
     return {
-        "refuses user nobody: check kafka.username and kafka.password": (
-            kafka.environment("nobody", password="wrong"),
+        "refuses user newcomer: check kafka.username and kafka.password": (
+            kafka.environment("newcomer", password="wrong"),
             2,
         ),
-        f"is not signed by {foreign}: set kafka.ca_file": (kafka.environment("nobody", ca_file=foreign), 2),
-        "No Kafka listens at 127.0.0.1:1": (kafka.environment("nobody", bootstrap_servers="127.0.0.1:1"), 3),
-        "Kafka (shows user nobody no topic|allows user nobody to write to no topic: grant WRITE)": (
-            kafka.environment("nobody"),
+        f"is not signed by {foreign}: set kafka.ca_file": (kafka.environment("newcomer", ca_file=foreign), 2),
+        "No Kafka listens at 127.0.0.1:1": (kafka.environment("newcomer", bootstrap_servers="127.0.0.1:1"), 3),
+        "Kafka (shows user newcomer no topic|allows user newcomer to write to no topic: grant WRITE)": (
+            kafka.environment("newcomer"),
             2,
         ),
     }
@@ -143,7 +143,7 @@ async def test_a_dispatcher_and_a_retrier_without_rights_leave_with_one_sentence
     kafka: SecuredKafka, services: LocalServices
 ) -> None:
     known = {"HEADRACE_REDIS__URL": services.endpoints.redis_url, "OPENAI_API_KEY": "sk-of-the-tests"}
-    environment = os.environ | known | kafka.environment("nobody")
+    environment = os.environ | known | kafka.environment("newcomer")
 
     async def run(verb: str) -> tuple[int | None, str]:
         process = await asyncio.create_subprocess_exec(
@@ -155,7 +155,7 @@ async def test_a_dispatcher_and_a_retrier_without_rights_leave_with_one_sentence
     for topic, (code, said) in zip(
         ("requests.urgent", "failures"), await asyncio.gather(run("dispatcher"), run("retrier")), strict=True
     ):
-        assert said.startswith(f"headrace: In Kafka user nobody lacks READ on the topic generation.{topic}; "), said
+        assert said.startswith(f"headrace: In Kafka user newcomer lacks READ on the topic generation.{topic}; "), said
         assert (code, len(said.splitlines())) == (2, 1)
 
 
@@ -187,7 +187,7 @@ async def test_every_other_way_of_not_being_let_in_has_its_sentence(
 ) -> None:
     servers = {"another port": kafka.plain, "another name": kafka.secured.replace("127.0.0.1", "localhost")}
     given = {key: servers.get(value, value) if value else value for key, value in changed.items()}
-    connection = kafka.connection("nobody", **given)
+    connection = kafka.connection("newcomer", **given)
     reason = await explain_unreachable(connection)
     assert isinstance(reason, kind)
     assert said in str(reason)
@@ -263,7 +263,7 @@ async def test_a_reader_and_a_producer_without_the_right_are_told_which(kafka: S
 
 async def test_a_redis_that_refuses_a_dispatcher_ends_its_start(kafka: SecuredKafka, services: LocalServices) -> None:
     await make_topics(kafka)
-    url = services.endpoints.redis_url.replace("redis://", "redis://nobody:wrong@")
+    url = services.endpoints.redis_url.replace("redis://", "redis://newcomer:wrong@")
     settings = Settings(kafka=KafkaSettings(bootstrap_servers=kafka.plain), redis=RedisSettings(url=SecretStr(url)))
     with pytest.raises(AuthenticationError, match=r"Redis refuses the user or the password of redis\.url"):
         await find(settings, NEEDS)

@@ -1,4 +1,4 @@
-"""`headrace status --id` on a real leader whose limit is used up: who waits, who was answered, whom nobody knows."""
+"""`headrace status --id` on a real leader whose limit is used up: a waiting id, an answered one, an unknown one."""
 
 import asyncio
 import json
@@ -92,7 +92,7 @@ async def test_a_real_leader_says_why_a_request_waits_and_when_it_starts(
             code, said = await asked(capsys, "--id", late)
             if "It waits for: tokens of" in said:  # at the very instant at which the next call goes nothing keeps it
                 break
-        _, nobody = await asked(capsys, "--id", "nobody")
+        _, unknown = await asked(capsys, "--id", "unheard-of")
         elsewhere = await told(capsys, "--id", late, "--url", f"127.0.0.1:{standby.port}")
         estimate = from_wire(waits["estimated_start"]["at"])
         async with asyncio.timeout(60):
@@ -113,7 +113,7 @@ async def test_a_real_leader_says_why_a_request_waits_and_when_it_starts(
     assert lines[0].startswith(f"{late} waits in lane bulk (tenant acme), ")
     assert lines[1].startswith("It waits for: tokens of gpt-4o-mini: the next call needs ")
     assert lines[2].startswith("Estimated start: in about ")
-    assert nobody.startswith(
-        "Nothing is known of nobody: it was not taken yet, does not exist, or was answered longer ago"
+    assert unknown.startswith(
+        "Nothing is known of unheard-of: it was not taken yet, does not exist, or was answered longer ago"
     )
     assert (elsewhere["state"], elsewhere["role"]) == ("elsewhere", "standby")

@@ -154,7 +154,7 @@ async def topics_told(
     """
     try:
         return _topics_of(await client.send(client.get_random_node(), asked))
-    except (NotImplementedError, IncompatibleBrokerVersion):
+    except (NotImplementedError, IncompatibleBrokerVersion):  # nothing was sent: an older server
         return await topics_plainly_told(client, topics)
 
 

@@ -20,7 +20,7 @@ from headrace.schemas.instants import from_wire
 _LAG_FRESH_S: Final = 15
 _ROOMY: Final = 100
 """Columns from which the lanes have their long titles; with the short ones large figures fit into 80."""
-_NAME_NOBODY_CHOSE: Final = "default"
+_DEFAULT_NAME: Final = "default"
 _GRAVE, _NOTE, _WELL, _FAINT = "bold red", "yellow", "green", "dim"
 _KNOWN: Final = frozenset(
     "process name topic_prefix owner host pid role leader term leading_since ready trouble".split()  # noqa: SIM905  # reads as words
@@ -86,7 +86,7 @@ def _place(said: Said) -> str:
     """Return where the process is, as far as it reports that."""
     name, host, pid = (str(said[key]) if said.get(key) else "" for key in ("name", "host", "pid"))
     at = f"{host} (pid {pid})" if pid else host
-    name = "" if name == _NAME_NOBODY_CHOSE else name
+    name = "" if name == _DEFAULT_NAME else name
     return safe("  ".join(filter(None, (at, name, f"token {str(said.get('owner', ''))[:12]}"))))
 
 

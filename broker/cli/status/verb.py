@@ -23,7 +23,7 @@ from headrace.schemas.ids import is_valid_id
 from headrace.schemas.request_codec import RUN_MAX
 
 _SOMETHING_IS_WRONG = _NOT_KNOWN = 1
-_NOBODY_KNOWS = frozenset({"unknown", "elsewhere"})
+_UNKNOWN_STATES = frozenset({"unknown", "elsewhere"})
 _WIDTH_UNWATCHED = 160
 
 
@@ -74,7 +74,7 @@ def status(  # noqa: PLR0917  # Typer reads them by name
             say_json(told)
         else:
             say("\n".join(lines(told)), wrap=True)
-        raise typer.Exit(_NOT_KNOWN if told["state"] in _NOBODY_KNOWS else 0)
+        raise typer.Exit(_NOT_KNOWN if told["state"] in _UNKNOWN_STATES else 0)
     if run is not None:
         raise InvalidRequest("--run needs --id: name the request.")
     look = run_verb(_look(settings, url=url, cluster=cluster, timeout_s=timeout))

@@ -28,7 +28,7 @@ class QueueTotals:
         return QueueTotals(self.requests + other.requests, self.tokens + other.tokens)
 
 
-NOBODY: Final = QueueTotals()
+NO_REQUESTS: Final = QueueTotals()
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +118,7 @@ def called_by_then(place: Place, charge: int, rules: Iterable[LaneRule]) -> Queu
     by_name = {rule.name: rule for rule in rules}
     own = place.lane + QueueTotals(1, charge)
     rule = by_name[_own_lane(place, by_name)]
-    above, below = sum(place.above.values(), NOBODY), sum(place.below.values(), NOBODY)
+    above, below = sum(place.above.values(), NO_REQUESTS), sum(place.below.values(), NO_REQUESTS)
     passing = above.tokens
     if rule.floor_ppm:
         passing = min(passing, own.tokens * PPM // rule.floor_ppm - own.tokens)

@@ -49,10 +49,10 @@ def test_model_and_tenant_are_the_originals(fields: dict[str, Any], held: bool) 
 
 
 def test_what_does_not_tell_its_model_is_of_no_model() -> None:
-    nobody = Original(None, None, None, None)
-    assert LetterFilters().holds(nobody)
-    assert not LetterFilters(models=("*",)).holds(nobody)
-    assert not LetterFilters(tenant="").holds(nobody)
+    bare = Original(None, None, None, None)
+    assert LetterFilters().holds(bare)
+    assert not LetterFilters(models=("*",)).holds(bare)
+    assert not LetterFilters(tenant="").holds(bare)
 
 
 @pytest.mark.parametrize(

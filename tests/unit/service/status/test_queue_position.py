@@ -7,7 +7,7 @@ from headrace.broker.core.config import TenantRule
 from headrace.broker.core.lanes.lanes import Lanes
 from headrace.broker.core.lanes.tenants import Tenants
 from headrace.broker.core.ticket import State, Ticket
-from headrace.broker.service.status.queue_position import NOBODY, Place, QueueTotals, called_by_then, place_of
+from headrace.broker.service.status.queue_position import NO_REQUESTS, Place, QueueTotals, called_by_then, place_of
 from tests.unit.core.specimens import BULK, FAR_MS, LANES, STANDARD, URGENT, candidate, ticket
 
 
@@ -34,7 +34,7 @@ def test_of_one_tenant_it_is_exact() -> None:
     waiting = Waiting()
     first, second, third = (waiting.add(charge=charge) for charge in (10, 20, 30))
     assert [waiting.place(each).tenant for each in (first, second, third)] == [
-        NOBODY,
+        NO_REQUESTS,
         QueueTotals(1, 10),
         QueueTotals(2, 30),
     ]
@@ -48,7 +48,7 @@ def test_lanes_above_and_below_are_told_apart_and_by_name() -> None:
         waiting.add(lane=lane, charge=charge)
     place = waiting.place(asked)
     assert (place.above, place.below) == ({"urgent": QueueTotals(1, 7)}, {"bulk": QueueTotals(2, 10)})
-    assert place.lane == NOBODY
+    assert place.lane == NO_REQUESTS
 
 
 def test_of_other_tenants_those_count_whose_tokens_over_their_weight_are_used_up_first() -> None:
@@ -69,9 +69,11 @@ def test_who_is_late_comes_after_all_who_are_not_and_after_those_with_more_time(
     first, last = waiting.add("acme"), waiting.add("zenith")
     for each in (late, later):
         waiting.lanes.apply_deadline(each, 900)
-    assert waiting.place(late) == Place(QueueTotals(2, 120), QueueTotals(3, 220), {"urgent": NOBODY}, {"bulk": NOBODY})
+    assert waiting.place(late) == Place(
+        QueueTotals(2, 120), QueueTotals(3, 220), {"urgent": NO_REQUESTS}, {"bulk": NO_REQUESTS}
+    )
     assert waiting.place(later).lane == QueueTotals(2, 200)
-    assert [waiting.place(each).tenant for each in (first, last)] == [NOBODY, NOBODY]
+    assert [waiting.place(each).tenant for each in (first, last)] == [NO_REQUESTS, NO_REQUESTS]
 
 
 def test_who_is_next_in_its_lane_has_nobody_before_it() -> None:
@@ -104,18 +106,23 @@ def test_who_stands_in_no_line_is_told_where_it_would() -> None:
         waiting.lanes.queue("standard").append(made)
     asked = ticket(candidate(deadline_ms=20))
     assert waiting.place(asked).tenant.requests == 2, "by its deadline"
-    assert waiting.place(asked, front=True).tenant == NOBODY, "a retry comes back to the front"
+    assert waiting.place(asked, front=True).tenant == NO_REQUESTS, "a retry comes back to the front"
 
 
 # ---------------------------------------------------------------------------------------------------- by then
 
 
 def by_then(
-    own: QueueTotals, above: QueueTotals = NOBODY, below: QueueTotals = NOBODY, *, floor: int = 0, ceiling: int = 10
+    own: QueueTotals,
+    above: QueueTotals = NO_REQUESTS,
+    below: QueueTotals = NO_REQUESTS,
+    *,
+    floor: int = 0,
+    ceiling: int = 10,
 ) -> QueueTotals:
     """The standard lane's rule with that floor and ceiling, in tenths; bulk has a floor of a tenth."""
     own_rule = replace(STANDARD, floor_ppm=floor * 100_000, ceiling_ppm=ceiling * 100_000)
-    place = Place(NOBODY, own, {"urgent": above}, {"bulk": below})
+    place = Place(NO_REQUESTS, own, {"urgent": above}, {"bulk": below})
     return called_by_then(place, 100, (BULK, URGENT, own_rule))
 
 
