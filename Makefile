@@ -42,11 +42,10 @@ test-virtual: $(STAMP)
 	@$(BIN)/python -m pytest -q -n auto tests/unit tests/property tests/simulation examples
 
 test-real: $(STAMP) # three at once on two cores: they wait for servers half of their time
-	@$(BIN)/python -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder --ignore=$(TIMED) tests/chart tests/hostile tests/integration
+	@$(BIN)/python -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder -m "not timed" tests/chart tests/hostile tests/integration
 
 test-timed: $(STAMP) # compares times, and so has the machine for itself
-	@$(BIN)/python -m pytest -q $(TIMED)
-TIMED := tests/hostile/test_upstream.py
+	@$(BIN)/python -m pytest -q -m timed tests/hostile tests/integration
 
 unit: $(STAMP) ## unit and property tests: no services, under half a minute
 	@$(BIN)/python -m pytest -q -n auto tests/unit tests/property examples

@@ -31,6 +31,7 @@ def _memory_is_kept() -> None:
         assert libc.mallopt(parameter, value) == 1
 
 
+@pytest.mark.timed
 @pytest.mark.usefixtures("_memory_is_kept")
 @pytest.mark.timeout(240)  # twenty seconds where the processors are free, a minute where two others want them
 async def test_a_dispatcher_outlives_whatever_is_answered_and_others_do_not_notice() -> None:

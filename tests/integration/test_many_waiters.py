@@ -27,6 +27,7 @@ async def standing(connection: KafkaConnection, topic: str) -> int:
         return sum((await consumer.end_offsets(places)).values())
 
 
+@pytest.mark.timed
 @pytest.mark.timeout(180)
 async def test_two_thousand_callers_wait_on_one_reader(services: LocalServices) -> None:
     connection, prefix = KafkaConnection(services.endpoints.bootstrap_servers), f"many-{uuid.uuid4().hex[:8]}"

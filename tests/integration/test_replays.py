@@ -187,8 +187,9 @@ async def test_two_signals_in_one_instant_wait_for_no_transaction_and_lose_nothi
             child = await begin(fleet, "--reason", "exhausted", "--rate", "40", "--json")
             assert child.stdout is not None
             await asyncio.wait_for(child.stdout.readline(), 30)
-            os.kill(child.pid, signal.SIGTERM)
-            os.kill(child.pid, signal.SIGINT)
+            # Both are there when it goes on: on a busy machine it could end between two sent one after the other.
+            for number in (signal.SIGSTOP, signal.SIGTERM, signal.SIGINT, signal.SIGCONT):
+                os.kill(child.pid, number)
             said = await end(child, within_s=10)
             assert said.code in {130, 143}, said.err
             assert "the same command continues there" in said.err

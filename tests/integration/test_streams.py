@@ -67,6 +67,7 @@ def text_of(done: Completed) -> str:
     return str(done.response["choices"][0]["message"]["content"])
 
 
+@pytest.mark.timed
 async def test_the_first_words_of_twenty_streams_are_heard_within_sixty_milliseconds(
     services: LocalServices, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
