@@ -117,6 +117,7 @@ class History:
         removed: Records that retention removed before they were done.
         stepped_down: When which process stopped leading.
         killed: Which request ended a process, by being decoded or by its call.
+        killed_superseded: Which one ended, by being decoded, a process that another leader had superseded.
         flawed: When which process began the call of which request that shows a defect in it.
         refused: Ids whose answers Kafka refuses each time.
         unsound: What did not add up in which core, and after which event.
@@ -141,6 +142,7 @@ class History:
     removed: list[Removed] = field(default_factory=list)
     stepped_down: list[tuple[float, str]] = field(default_factory=list)
     killed: list[tuple[Deadly, str]] = field(default_factory=list)
+    killed_superseded: list[str] = field(default_factory=list)
     flawed: list[tuple[float, str, str]] = field(default_factory=list)
     refused: frozenset[str] = frozenset()
     unsound: list[str] = field(default_factory=list)

@@ -212,7 +212,11 @@ class DispatcherProcess(Process):
 
     def die(self, name: str) -> None:
         """As a crash below Python does, in decoding a record: nothing that it does from here on is seen."""
-        self.world.history.killed.append((Deadly.DECODED, name))
+        history = self.world.history
+        if any(term > self.made.core.term for _, term, _ in history.claims()):
+            history.killed_superseded.append(name)
+        else:
+            history.killed.append((Deadly.DECODED, name))
         self._doom()
 
     def die_of_call(self, name: str) -> None:

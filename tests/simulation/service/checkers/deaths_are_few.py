@@ -3,7 +3,8 @@
 A call that ends its process at once does so twice more: before two deaths nothing waits for the ledger to know of it.
 Leaders that die of something else meanwhile take part of the evidence with them: each may cost one more death. One that
 leaves between the first two deaths and those that follow begins their count anew. Retention that removes the ledger's
-lines within seconds does so each time.
+lines within seconds does so each time. A leader that another one has superseded, and that does not know it yet, may
+read the record too: its ledger is closed, so its death is no evidence and is not counted.
 """
 
 from collections import Counter
@@ -22,6 +23,7 @@ def check(history: History) -> Iterator[str]:
     """One that ended too many dispatchers."""
     caused = Counter(history.killed)
     ends = sum(each.role == "dispatcher" and each.ending != "lives" for each in history.lived)
+    ends -= len(history.killed_superseded)
     terms = max(
         0, max(ends, len(history.claims()) - 1) - sum(caused.values())
     )  # the last claim is that of one that lives
