@@ -9,7 +9,7 @@ UV_QUIET := --quiet --no-config --no-cache --python $(BIN)/python
 unexport PYTHONDONTWRITEBYTECODE # the tests start hundreds of processes, which share the compiled bytecode
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-virtual test-real test-timed unit sim sim-core sim-mutants bench-limits bench-lanes hostile hostile-upstream integration chaos chaos-short chart image image-build image-test compatibility compiled coverage mutation static format lint types imports settings-page schemas locks clean
+.PHONY: help install demo test test-virtual test-real test-timed unit sim sim-core sim-mutants bench-limits bench-limiters bench-lanes hostile hostile-upstream integration chaos chaos-short chart image image-build image-test compatibility compiled coverage mutation static format lint types imports settings-page schemas locks clean
 
 help: ## list every target
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{ sub(/:.*/, "", $$1); printf "  make %-14s %s\n", $$1, $$2 }'
@@ -62,6 +62,9 @@ sim-mutants: $(STAMP) ## planted faults, each of which a promise of `sim` must c
 bench-limits: $(STAMP) ## measure how well limits are used under 20 behaviours, beside two other clients: a quarter of an hour (ONLY=NAME)
 	@$(BIN)/python -m benchmarks.limits $(if $(ONLY),$(ONLY:%=--only %),--json $(FIGURES) --page docs/benchmarks.md)
 FIGURES := benchmarks/limits/figures.json
+
+bench-limiters: $(STAMP) ## measure Headrace before servers drawn by seed, in virtual time: ten minutes (SEEDS=500, FROM=0, ONLY=SEED)
+	@$(BIN)/python -m benchmarks.limiters $(if $(ONLY),--only $(ONLY),--seeds $(or $(SEEDS),500) --from $(or $(FROM),0))
 
 bench-lanes: $(STAMP) ## measure whether lanes keep their promises, virtual and real: a quarter of an hour (ONLY=NAME, SPAN_S=300)
 	@$(BIN)/python -m benchmarks.lanes --seconds $(or $(SPAN_S),300) $(if $(ONLY),$(ONLY:%=--only %),--json $(LANES) --page docs/benchmarks-lanes.md)

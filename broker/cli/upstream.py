@@ -11,7 +11,7 @@ import typer
 from headrace.broker.cli.terminal import say, say_json
 from headrace.broker.service.signals import leaving
 from headrace.broker.simulator.behaviours.bounds import Behaviour
-from headrace.broker.simulator.behaviours.catalogue import parsed, spelled
+from headrace.broker.simulator.behaviours.catalogue import played_by, spelled
 from headrace.broker.simulator.behaviours.file import behaviours_in
 from headrace.broker.simulator.pricing import ChatLaw
 from headrace.broker.simulator.upstream import Stats, Upstream, UpstreamSettings
@@ -173,12 +173,12 @@ def _say_goodbye(stats: Stats, *, as_json: bool) -> None:
 def _behaviours(named: list[str], file: Path | None) -> tuple[Behaviour, ...]:
     """Return the behaviours, those of the file first: of two that contradict each other the last wins."""
     if file is None:
-        return tuple(parsed(text) for text in named)
+        return played_by(named)
     try:
         text = file.read_text(encoding="utf-8")
     except OSError as error:
         raise ValueError(f"{file} cannot be read ({error.strerror or error})") from error
-    return (*behaviours_in(text), *(parsed(text) for text in named))
+    return (*behaviours_in(text), *played_by(named))
 
 
 def _latency_s(text: str) -> tuple[float, float]:

@@ -38,7 +38,7 @@ WALL_MS: Final = 1_700_000_000_000
 _NEVER_MS: Final = 1 << 52
 _OUTCOME_BYTES: Final = 9_000  # beside the text of its answer
 _RECORD_BYTES: Final = 500  # beside the text of its prompt
-_METRICS: Final = {played: LimitMetric(played) for played in PlayedMetric}
+_METRICS: Final = {played: LimitMetric(played) for played in (PlayedMetric.TOKENS, PlayedMetric.REQUESTS)}
 _TIMED_OUT: Final = judge(Answer(None, {}, "timeout", None, None, ""))
 _CUT_OFF: Final = judge(Answer(None, {}, "connection", None, None, ""))
 

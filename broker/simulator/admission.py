@@ -18,10 +18,12 @@ class Metric(StrEnum):
 
     TOKENS = "tokens"
     REQUESTS = "requests"
+    INPUT_TOKENS = "input-tokens"
 
 
 TOKENS: Final = Metric.TOKENS  # a name of its own for a value that every call needs: before Python 3.12 it costs less
 REQUESTS: Final = Metric.REQUESTS
+INPUT_TOKENS: Final = Metric.INPUT_TOKENS
 
 
 class RefusedCost(StrEnum):
@@ -66,6 +68,8 @@ class Refusal(NamedTuple):
         project: The limit is the project's.
         limit_name: The limit's, where several models share it; the message then names both.
         project_levels: The project's.
+        numbers_stated: The message states limit, used and requested.
+        wait_stated: The answer states the wait.
     """
 
     metric: Metric
@@ -78,3 +82,5 @@ class Refusal(NamedTuple):
     project: bool = False
     limit_name: str | None = None
     project_levels: Levels = NO_LEVELS
+    numbers_stated: bool = True
+    wait_stated: bool = True

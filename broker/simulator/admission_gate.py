@@ -9,7 +9,7 @@ from typing import Protocol
 from headrace.broker.simulator.accounting import Books, IdCount
 from headrace.broker.simulator.admission import SECOND_US, Admitted
 from headrace.broker.simulator.answers import limit_name_of
-from headrace.broker.simulator.behaviours.enforcement import ChargeLaw
+from headrace.broker.simulator.behaviours.enforcement import ChargeFactor, ChargeLaw
 from headrace.broker.simulator.limiter import Limiter
 from headrace.broker.simulator.pricing import ChatLaw, Endpoint, Size, charge_at, settlement_of
 from headrace.broker.simulator.reply import Reply
@@ -40,12 +40,14 @@ class AdmissionGate:
         laws += [(play.from_s, play.law) for play in settings.behaviours if isinstance(play, ChargeLaw)]
         self._laws = sorted(laws, key=lambda entry: entry[0])  # stable: the last named wins
         self.settles = any(law is ChatLaw.USAGE for _, law in laws)
+        factors = [play.factor for play in settings.behaviours if isinstance(play, ChargeFactor)]
+        self._factor = factors[-1] if factors else None
 
     def enter(self, arriving: ArrivingCall, books: Books, now_us: int) -> Reply | Admitted:
         """Return the refusal, or the levels after a call that was charged."""
         name = limit_name_of(arriving.model)
-        charge = charge_at(arriving.endpoint, arriving.size, self._law(books, now_us))
-        verdict = self._limiter.admit(name, charge, now_us)
+        charge = self._scaled(charge_at(arriving.endpoint, arriving.size, self._law(books, now_us)))
+        verdict = self._limiter.admit(name, charge, now_us, arriving.size.input_tokens + arriving.size.picture_tokens)
         if not isinstance(verdict, Admitted):
             headers, body = self._speech.refusal(arriving.endpoint, arriving.model, verdict, now_us)
             return Reply(429, body, headers, count=arriving.count)
@@ -60,7 +62,8 @@ class AdmissionGate:
         """Debit at `due_us` what the law charges for an answer; return whether that is anything."""
         if not self.settles:
             return False
-        tokens = settlement_of(arriving.endpoint, arriving.size, output_tokens, self._law(books, now_us))
+        law = self._law(books, now_us)
+        tokens = self._scaled(settlement_of(arriving.endpoint, arriving.size, output_tokens, law))
         if tokens == 0:
             return False
         name = limit_name_of(arriving.model)
@@ -73,6 +76,9 @@ class AdmissionGate:
         name = limit_name_of(model)
         levels = self._limiter.levels(name, now_us)
         return self._speech.headers(name, levels, self._limiter.project_levels(name), now_us)
+
+    def _scaled(self, tokens: int) -> int:
+        return tokens if self._factor is None or not tokens else max(1, round(tokens * self._factor))
 
     def _law(self, books: Books, now_us: int) -> ChatLaw:
         if len(self._laws) == 1:

@@ -36,10 +36,10 @@ class Limiter:
         """Whether `model` has an account or may still get one."""
         return model in self._accounts or len(self._accounts) < MODELS_MAX
 
-    def admit(self, model: str, charge: int, now_us: int) -> Admitted | Refusal:
+    def admit(self, model: str, charge: int, now_us: int, input_tokens: int = 0) -> Admitted | Refusal:
         """Admit one call of `model` or refuse it; see `Account.admit`."""
         account = self._accounts.get(model) or self._account(model, now_us)
-        return account.admit(charge, now_us)
+        return account.admit(charge, now_us, input_tokens)
 
     def settle(self, model: str, tokens: int, due_us: int) -> None:
         """Debit `tokens` more at `due_us`, not before now: the end of a call of `model` that was admitted."""

@@ -8,6 +8,7 @@ from headrace.broker.simulator.admission import SECOND_US, HeaderTriple, Levels,
 from headrace.broker.simulator.answers import limit_name_of
 from headrace.broker.simulator.behaviours import profiles
 from headrace.broker.simulator.behaviours.bounds import Behaviour
+from headrace.broker.simulator.behaviours.enforcement import EnforcedWindow
 from headrace.broker.simulator.pricing import Endpoint
 
 Body = Mapping[str, Any] | str
@@ -16,23 +17,27 @@ _STALE_NAMES_MAX: Final = 1_000  # as many as a limiter has accounts
 
 
 class Speech:
-    """Builder of headers and bodies. Stale headers are its only state; plain ones state the exact levels."""
+    """Builder of headers and bodies. Stale headers are its only state; plain ones state exact tokens and requests."""
 
     def __init__(self, behaviours: Sequence[Behaviour]) -> None:
         self._profile: profiles.AnswerProfile = profiles.AllHeaders()
         self._stale_us = 0
         self._parts = 0
+        shows_more = False
         for behaviour in behaviours:
             match behaviour:
                 case profiles.StaleHeaders():
                     self._stale_us = round(behaviour.seconds * SECOND_US)
                 case profiles.RoundedHeaders():
                     self._parts = behaviour.parts
+                case EnforcedWindow(counts=Metric.INPUT_TOKENS):
+                    shows_more = True
                 case _ if isinstance(behaviour, profiles.AnswerProfile):
                     self._profile = behaviour
                 case _:
                     pass
-        self.is_plain = isinstance(self._profile, profiles.AllHeaders) and not self._stale_us and not self._parts
+        exact = not self._stale_us and not self._parts
+        self.is_plain = isinstance(self._profile, profiles.AllHeaders) and exact and not shows_more
         self._looked_up: dict[str, tuple[int, Levels, Levels]] = {}
 
     def headers(self, name: str, levels: Levels, project_levels: Levels, now_us: int) -> dict[str, str]:
@@ -58,7 +63,7 @@ class Speech:
     def refusal(self, endpoint: Endpoint, model: str, refused: Refusal, now_us: int) -> tuple[dict[str, str], Body]:
         """Build all headers and the body of a 429."""
         headers = self.headers(limit_name_of(model), refused.levels, refused.project_levels, now_us)
-        both = wording.retry_headers(refused)
+        both = wording.retry_headers(refused) if refused.wait_stated else {}
         after = {name: value for name, value in both.items() if name == "retry-after"}
         match self._profile:
             case profiles.OnlyRetryAfter():
@@ -77,7 +82,8 @@ class Speech:
                 both = {}
             case _:
                 pass
-        return headers | both, wording.refusal_body(model, refused)
+        body = wording.refusal_body(model, refused) if refused.numbers_stated else dialects.curt_body(refused)
+        return headers | both, body
 
     def failure_body(self, status: int) -> Body:
         """Build the body of a 5xx."""

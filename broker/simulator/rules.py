@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from fnmatch import fnmatchcase
 
 from headrace.broker.simulator.admission import DAY_US, MINUTE_US, SECOND_US, Metric, RefusedCost
 from headrace.broker.simulator.behaviours import enforcement
 from headrace.broker.simulator.behaviours.bounds import Behaviour
+from headrace.broker.simulator.behaviours.enforcement import Kind
 from headrace.broker.simulator.meters.bucket import Bucket
 from headrace.broker.simulator.meters.fixed_window import FixedWindow
 from headrace.broker.simulator.meters.sliding_window import SlidingWindow
@@ -27,18 +27,21 @@ class Limits:
     refused_cost: RefusedCost = RefusedCost.NOTHING
 
 
-class Kind(StrEnum):
-    """Metering method of a limit."""
-
-    BUCKET = "bucket"
-    FIXED = "fixed window"
-    SLIDING = "sliding window"
-    TWO = "two windows"
-
-
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One limit to enforce: `limit` units a period, metered over a window that is hidden when it is shorter."""
+    """One limit to enforce: `limit` units a period, metered over a window that is hidden when it is shorter.
+
+    Attributes:
+        metric: Its unit.
+        limit: Units a period.
+        period_us: The period, as answers state it.
+        window_us: The time over which it is metered.
+        kind: How.
+        project: It is the project's.
+        mark_us: How long before the opening a window began.
+        shown: Headers and messages may state it.
+        uncached: The share of input tokens that it counts.
+    """
 
     metric: Metric
     limit: int
@@ -46,13 +49,17 @@ class Rule:
     window_us: int
     kind: Kind = Kind.BUCKET
     project: bool = False
+    mark_us: int = 0
+    shown: bool = True
+    uncached: float = 1.0
 
     def scaled(self, factor: float) -> "Rule":
         """Return the same rule with another limit; daily ones stay as they are."""
         return replace(self, limit=scaled(self.limit, self.period_us, factor))
 
     def meter(self, now_us: int, mark_us: int) -> Meter:
-        """Create an unused meter; windows begin at `mark_us` and at whole windows from it."""
+        """Create an unused meter; windows begin at `mark_us`, less the rule's own, and at whole windows from it."""
+        mark_us -= self.mark_us
         match self.kind:
             case Kind.BUCKET:
                 return Bucket(self.limit, self.period_us, self.window_us, now_us)
@@ -70,7 +77,10 @@ def scaled(limit: int, period_us: int, factor: float) -> int:
 
 
 def rules_of(limits: Limits, behaviours: Sequence[Behaviour]) -> list[Rule]:
-    """Return all limits of a model. Of contradicting behaviours the last wins."""
+    """Return all limits of a model. Of contradicting behaviours the last wins; enforced windows stand alone."""
+    windows = [played for played in behaviours if isinstance(played, enforcement.EnforcedWindow)]
+    if windows:
+        return [_of_window(limits, window) for window in windows]
     kind, period_us = _metering(behaviours)
     shown = [
         Rule(metric, max(1, per_minute * period_us // MINUTE_US), period_us, period_us, kind)
@@ -86,6 +96,22 @@ def rules_of(limits: Limits, behaviours: Sequence[Behaviour]) -> list[Rule]:
         if isinstance(behaviour, enforcement.ProjectLimits):
             rules += [replace(rule.scaled(behaviour.share), project=True) for rule in shown]
     return rules
+
+
+def _of_window(limits: Limits, window: enforcement.EnforcedWindow) -> Rule:
+    counts_requests = window.counts is Metric.REQUESTS
+    per_minute = limits.requests_per_minute if counts_requests else limits.tokens_per_minute
+    period_us = round(window.seconds * SECOND_US)
+    return Rule(
+        window.counts,
+        max(1, round(per_minute * window.factor * period_us / MINUTE_US)),
+        period_us,
+        period_us,
+        window.kind,
+        mark_us=round(window.mark_s * SECOND_US),
+        shown=window.shown,
+        uncached=1.0 - window.cached,
+    )
 
 
 def refused_cost_of(limits: Limits, behaviours: Sequence[Behaviour]) -> RefusedCost:

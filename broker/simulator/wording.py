@@ -89,14 +89,13 @@ def refusal_message(model: str, refused: Refusal, *, project: str | None = None)
         return (
             f"Request too large {where}: Limit {refused.limit}, Requested {refused.requested}. {TOO_LARGE} {LEARN_MORE}"
         )
-    return (
-        f"Rate limit reached {where}: Limit {refused.limit}, Used {refused.used}, Requested {refused.requested}. "
-        f"Please try again in {go_duration(refused.wait_ms)}. {LEARN_MORE}"
-    )
+    wait = f"Please try again in {go_duration(refused.wait_ms)}. " if refused.wait_stated else ""
+    numbers = f"Limit {refused.limit}, Used {refused.used}, Requested {refused.requested}"
+    return f"Rate limit reached {where}: {numbers}. {wait}{LEARN_MORE}"
 
 
 def _period_words(refused: Refusal) -> tuple[str, str]:
-    letter = "T" if refused.metric is Metric.TOKENS else "R"
+    letter = {Metric.TOKENS: "T", Metric.REQUESTS: "R"}.get(refused.metric, "IT")
     match refused.period_us:
         case admission.MINUTE_US:
             return "min", f"{letter}PM"

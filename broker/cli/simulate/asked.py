@@ -10,7 +10,7 @@ from headrace.broker.planner.amounts import per_hour, span, span_ms
 from headrace.broker.planner.workload import HOUR_MS, Span, Stream, Workload
 from headrace.broker.planner.workload_file import WorkloadError, lane_among, workload_in
 from headrace.broker.simulator.behaviours.bounds import Behaviour
-from headrace.broker.simulator.behaviours.catalogue import parsed
+from headrace.broker.simulator.behaviours.catalogue import played_by
 from headrace.schemas.nearest import ended
 
 _T = TypeVar("_T")
@@ -53,7 +53,7 @@ def workload_from(file: Path | None, options: Options, lanes: Iterable[str]) -> 
 def behaviours_from(names: Sequence[str]) -> tuple[Behaviour, ...]:
     """Return behaviours by name. Raises SettingsError."""
     try:
-        return tuple(map(parsed, names))
+        return played_by(names)
     except ValueError as error:
         raise SettingsError(ended(f"--behaviour: {error}")) from error
 

@@ -1,10 +1,11 @@
 """Every behaviour by its name, as the command line, a file and a benchmark give it.
 
-A name stands for a value with its usual numbers; `NAME:field=number,field=number` changes some of them.
+A name stands for a value with its usual numbers; `NAME:field=number,field=number` changes some of them. `random:17` is
+no behaviour but a whole server, drawn by that seed.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import fields, replace
 from enum import StrEnum
 from types import MappingProxyType
@@ -13,14 +14,17 @@ from typing import Any, Final
 from headrace.broker.simulator.admission import RefusedCost
 from headrace.broker.simulator.behaviours import enforcement, latencies, profiles, troubles
 from headrace.broker.simulator.behaviours.bounds import Behaviour
+from headrace.broker.simulator.drawn_server import drawn_server
 from headrace.broker.simulator.pricing import ChatLaw
 from headrace.schemas.nearest import meant_or_known
 
+RANDOM: Final = "random"
 NAMED: Final[Mapping[str, Behaviour]] = MappingProxyType(
     {
         "bucket": enforcement.Period(60.0),
         "bucket-6s": enforcement.Period(6.0),
         "bucket-1s": enforcement.Period(1.0),
+        "window": enforcement.EnforcedWindow(),
         "request-bound": enforcement.RequestBound(),
         "requests-per-day": enforcement.PerDay(requests=10_000),
         "tokens-per-day": enforcement.PerDay(tokens=2_000_000),
@@ -33,6 +37,7 @@ NAMED: Final[Mapping[str, Behaviour]] = MappingProxyType(
         "law-documented": enforcement.ChargeLaw(ChatLaw.DOCUMENTED),
         "law-usage": enforcement.ChargeLaw(ChatLaw.USAGE),
         "law-change": enforcement.ChargeLaw(ChatLaw.CHAT_LEGACY, from_s=30.0),
+        "charge-factor": enforcement.ChargeFactor(),
         "hidden-bucket-1s": enforcement.HiddenBucket(1.0),
         "hidden-bucket-6s": enforcement.HiddenBucket(6.0),
         "quantised-1s": enforcement.Quantised(1.0),
@@ -48,6 +53,8 @@ NAMED: Final[Mapping[str, Behaviour]] = MappingProxyType(
         "headers-none": profiles.NoHeaders(),
         "headers-retry-after": profiles.OnlyRetryAfter(),
         "headers-tokens": profiles.OnlyTokenHeaders(),
+        "headers-show": profiles.ShownLevels(),
+        "refusals-state": profiles.StatedRefusals(),
         "headers-stale": profiles.StaleHeaders(),
         "headers-rounded": profiles.RoundedHeaders(),
         "responses-bare-429": profiles.BareResponses429(),
@@ -107,6 +114,24 @@ def parsed(text: str) -> Behaviour:
             raise ValueError(f"{text!r} is not NAME:field=value")
         numbers[field.strip()] = _read(value.strip())
     return behaviour(name.strip(), **numbers)
+
+
+def played_by(texts: Iterable[str]) -> tuple[Behaviour, ...]:
+    """Parse each text as `parsed` does; `random:17` stands for all that the server of that seed plays.
+
+    Raises:
+        ValueError: as `parsed`, or when a seed is no whole number.
+    """
+    played: list[Behaviour] = []
+    for text in texts:
+        name, _, seed = text.partition(":")
+        if name.strip() != RANDOM:
+            played.append(parsed(text))
+        elif not seed.strip().isdecimal():
+            raise ValueError(f"{text!r} is not {RANDOM}:SEED, with a whole number such as {RANDOM}:17")
+        else:
+            played += drawn_server(int(seed)).behaviours
+    return tuple(played)
 
 
 def spelled(played: Behaviour) -> str:

@@ -2,10 +2,45 @@
 
 import math
 from dataclasses import dataclass
+from enum import StrEnum
 
-from headrace.broker.simulator.admission import RefusedCost
-from headrace.broker.simulator.behaviours.bounds import Behaviour, bounded
+from headrace.broker.simulator.admission import Metric, RefusedCost
+from headrace.broker.simulator.behaviours.bounds import Behaviour, bounded, share
 from headrace.broker.simulator.pricing import ChatLaw
+
+
+class Kind(StrEnum):
+    """Metering method of a limit."""
+
+    BUCKET = "bucket"
+    FIXED = "fixed"
+    SLIDING = "sliding"
+    TWO = "approximate"
+
+
+@dataclass(frozen=True, slots=True)
+class EnforcedWindow(Behaviour):
+    """One limit in place of the usual two; several are enforced together, and none but these.
+
+    Inferred: gateways and compatible servers combine such limits. Over `seconds` it allows the minute's limit for that
+    time, times `factor`. Windows begin `mark_s` before the opening, as those of a clock do. One that is not `shown`
+    stands in no header and in no message. Of input tokens the share `cached` is not counted.
+    """
+
+    kind: Kind = Kind.BUCKET
+    counts: Metric = Metric.TOKENS
+    seconds: float = bounded(60.0, 0.01, 86_400.0)
+    factor: float = bounded(1.0, 0.000_001, 1_000_000.0)
+    mark_s: float = bounded(0.0, 0.0, 86_400.0)
+    shown: bool = True
+    cached: float = share(0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class ChargeFactor(Behaviour):
+    """A constant factor on every charge, whatever the law. Inferred: a gateway may count by another tokenizer."""
+
+    factor: float = bounded(1.25, 0.01, 100.0)
 
 
 @dataclass(frozen=True, slots=True)

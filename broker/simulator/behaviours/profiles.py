@@ -1,6 +1,7 @@
 """Manner in which answers state limits: which headers, which wording, how accurate."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from headrace.broker.simulator.behaviours.bounds import Behaviour, bounded
 
@@ -8,6 +9,57 @@ from headrace.broker.simulator.behaviours.bounds import Behaviour, bounded
 @dataclass(frozen=True, slots=True)
 class AnswerProfile(Behaviour):
     """Behaviour of what an answer says, and not of what is allowed."""
+
+
+class ShownWindow(StrEnum):
+    """The limit of a metric that headers show, where several are enforced."""
+
+    LONGEST = "longest"
+    SHORTEST = "shortest"
+    TIGHTEST = "tightest"
+    MIXED = "mixed"
+
+
+class StatedNumbers(StrEnum):
+    """The numbers that a 429 states."""
+
+    REFUSING = "refusing"
+    SHOWN = "shown"
+    MINUTE = "minute"
+    NONE = "none"
+
+
+class StatedWait(StrEnum):
+    """The wait that a 429 states."""
+
+    EXACT = "exact"
+    SECONDS = "seconds"
+    MINUTE = "minute"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class ShownLevels(Behaviour):
+    """Which of several limits of a metric headers show.
+
+    The one of the longest period, as recorded of OpenAI's days; the shortest; the tightest, of which the smallest share
+    is left; or `mixed`: the limit of the longest with the level and the reset of the shortest. All but the first are
+    inferred.
+    """
+
+    window: ShownWindow = ShownWindow.LONGEST
+
+
+@dataclass(frozen=True, slots=True)
+class StatedRefusals(Behaviour):
+    """What a 429 states. Numbers: of the limit that refuses; of the one in headers; scaled to a minute; or none.
+
+    The wait: exact; rounded up to seconds; always a minute; or none. Inferred, but for the exact ones and for the
+    seconds of Azure.
+    """
+
+    numbers: StatedNumbers = StatedNumbers.REFUSING
+    wait: StatedWait = StatedWait.EXACT
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
 from headrace.broker.simulator.admission import MINUTE_US, SECOND_US, Metric, RefusedCost
 from headrace.broker.simulator.behaviours.bounds import Behaviour
 from headrace.broker.simulator.behaviours.catalogue import behaviour
-from headrace.broker.simulator.behaviours.enforcement import ChargedRefusals
-from headrace.broker.simulator.rules import Kind, Limits, Rule, refused_cost_of, rules_of, shared_limit_of
+from headrace.broker.simulator.behaviours.enforcement import ChargedRefusals, Kind
+from headrace.broker.simulator.rules import Limits, Rule, refused_cost_of, rules_of, shared_limit_of
 
 LIMITS = Limits(60_000, 600)
 

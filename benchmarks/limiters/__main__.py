@@ -1,0 +1,63 @@
+"""The command: see the package's charter."""
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+from benchmarks.limiters.play import Played, play
+from benchmarks.limiters.report import HEAD, LEGEND, as_json, line, promises, worst
+from benchmarks.limits.surroundings import surroundings
+
+PROGRESS_EVERY = 20
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Play, print, write; return 1 if a promise is not kept."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.limiters", description=__doc__)
+    parser.add_argument("--seeds", type=int, default=500, metavar="N", help="how many servers to draw (500)")
+    parser.add_argument("--from", type=int, default=0, metavar="SEED", dest="first", help="the first seed (0)")
+    parser.add_argument("--only", type=int, action="append", metavar="SEED", help="only this server")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="processes (one a core)")
+    parser.add_argument("--all", action="store_true", help="print every seed, not only the ten worst")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
+    asked = parser.parse_args(arguments)
+    seeds = asked.only or range(asked.first, asked.first + asked.seeds)
+    began_s = time.monotonic()
+    with ProcessPoolExecutor(min(asked.jobs, len(seeds)), get_context("spawn")) as pool:
+        played = []
+        for each in pool.map(play, seeds):
+            played.append(each)
+            _tell(played, len(seeds), began_s, each_one=asked.all or bool(asked.only))
+    _sum_up(played, everything=asked.all or bool(asked.only))
+    if asked.json is not None:
+        told = {**surroundings(), "took_s": round(time.monotonic() - began_s), **as_json(played)}
+        asked.json.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+    return 0 if all(promise.kept for promise in promises(played)) else 1
+
+
+def _tell(played: Sequence[Played], of: int, began_s: float, *, each_one: bool) -> None:
+    if each_one:
+        print(HEAD + "\n" + line(played[-1]) if len(played) == 1 else line(played[-1]), flush=True)
+    elif len(played) % PROGRESS_EVERY == 0:
+        print(f"{len(played)} of {of} servers, {time.monotonic() - began_s:.0f} s", file=sys.stderr, flush=True)
+
+
+def _sum_up(played: Sequence[Played], *, everything: bool) -> None:
+    if not everything:
+        print(HEAD, *(line(each) for each in worst(played)), sep="\n")
+    print(LEGEND)
+    for promise in promises(played):
+        print(f"{'kept' if promise.kept else 'MISS'}  {promise.measured:>9}  {promise.sentence}")
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)

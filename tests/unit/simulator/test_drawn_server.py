@@ -1,0 +1,114 @@
+"""Servers drawn by seed: the rules of the module, and that a name plays what the seed draws."""
+
+import itertools
+from collections import Counter
+
+import pytest
+
+from headrace.broker.simulator.admission import Metric
+from headrace.broker.simulator.behaviours import profiles
+from headrace.broker.simulator.behaviours.catalogue import parsed, played_by, spelled
+from headrace.broker.simulator.behaviours.enforcement import (
+    ChargedRefusals,
+    ChargeFactor,
+    ChargeLaw,
+    EnforcedWindow,
+    Foreign,
+    Kind,
+)
+from headrace.broker.simulator.behaviours.profiles import ShownWindow, StatedNumbers, StatedRefusals
+from headrace.broker.simulator.drawn_server import (
+    LARGEST_PARTS,
+    LARGEST_TOKENS,
+    DrawnServer,
+    drawn_server,
+)
+from headrace.broker.simulator.pricing import ChatLaw
+
+SERVERS = [drawn_server(seed) for seed in range(2_000)]
+BEHIND_A_FRONT = {0.25, 1.0}
+
+
+def windows_of(server: DrawnServer) -> list[EnforcedWindow]:
+    return [each for each in server.behaviours if isinstance(each, EnforcedWindow)]
+
+
+def limit_of(server: DrawnServer, window: EnforcedWindow) -> float:
+    requests = window.counts is Metric.REQUESTS
+    per_minute = server.requests_per_minute if requests else server.tokens_per_minute
+    return per_minute * window.seconds / 60 * window.factor
+
+
+def test_a_seed_always_draws_the_same_server_and_others_differ() -> None:
+    assert drawn_server(17) == drawn_server(17)
+    assert len({server.behaviours for server in SERVERS}) > 1_500
+
+
+def test_every_window_of_a_minute_holds_two_of_the_largest_calls() -> None:
+    for server in SERVERS:
+        factor = next((each.factor for each in server.behaviours if isinstance(each, ChargeFactor)), 1.0)
+        short = [each for each in windows_of(server) if each.counts is not Metric.REQUESTS and each.seconds <= 60]
+        assert short, server.seed
+        for window in short:
+            assert limit_of(server, window) >= LARGEST_PARTS * LARGEST_TOKENS * min(1.0, factor) * 0.5, server.seed
+
+
+def test_of_two_windows_of_one_metric_each_may_refuse() -> None:
+    for server in SERVERS:
+        of_tokens = [each for each in windows_of(server) if each.counts is not Metric.REQUESTS]
+        for one, other in itertools.pairwise(of_tokens):
+            shorter, longer = sorted((one, other), key=lambda each: each.seconds)
+            assert longer.seconds >= 2 * shorter.seconds, server.seed
+            holds_of_shorter = limit_of(server, shorter) * longer.seconds / shorter.seconds
+            assert limit_of(server, longer) <= holds_of_shorter * 1.000_1, server.seed
+
+
+def test_what_only_several_windows_can_state_is_drawn_for_these_alone() -> None:
+    for server in SERVERS:
+        shown = Counter(each.counts for each in windows_of(server) if each.shown)
+        twins = max(shown.values(), default=0) > 1
+        for each in server.behaviours:
+            if isinstance(each, profiles.ShownLevels) and each.window is not ShownWindow.LONGEST:
+                assert twins, server.seed
+            if isinstance(each, StatedRefusals) and each.numbers is StatedNumbers.SHOWN:
+                assert twins, server.seed
+
+
+def test_usage_is_settled_into_buckets_alone_and_refusals_cost_nothing_beside_others() -> None:
+    for server in SERVERS:
+        if any(isinstance(each, ChargeLaw) and each.law is ChatLaw.USAGE for each in server.behaviours):
+            assert all(each.kind is Kind.BUCKET or not each.shown for each in windows_of(server)), server.seed
+        plays = {type(each) for each in server.behaviours}
+        assert not {Foreign, ChargedRefusals} <= plays, server.seed
+
+
+def test_a_server_that_tells_all_hides_rounds_and_delays_nothing() -> None:
+    telling = [server for server in SERVERS if server.tells_all]
+    assert 100 < len(telling) < 600
+    vague = (profiles.NoHeaders, profiles.StaleHeaders, profiles.RoundedHeaders, profiles.AzureUnlimited, Foreign)
+    for server in telling:
+        assert not any(isinstance(each, vague) for each in server.behaviours)
+        windows = windows_of(server)
+        assert all(each.shown for each in windows)
+        assert len({each.counts for each in windows}) == len(windows)
+        assert StatedRefusals() in server.behaviours
+
+
+def test_every_part_is_drawn() -> None:
+    windows = [window for server in SERVERS for window in windows_of(server)]
+    assert {window.kind for window in windows} == set(Kind)
+    assert {window.counts for window in windows} == set(Metric)
+    assert {1.0, 6.0, 10.0, 60.0, 3_600.0, 86_400.0} <= {window.seconds for window in windows}
+    assert {len(windows_of(server)) for server in SERVERS} >= {1, 2, 3}
+
+
+def test_a_name_plays_what_the_seed_draws_and_every_part_can_be_spelled() -> None:
+    assert played_by(["azure", "random:17"]) == (parsed("azure"), *drawn_server(17).behaviours)
+    for server in SERVERS[:300]:
+        assert tuple(parsed(spelled(each)) for each in server.behaviours) == server.behaviours
+
+
+@pytest.mark.parametrize("text", ["random", "random:", "random:x", "random:-1", "random:seed=1"])
+def test_a_seed_is_a_whole_number(text: str) -> None:
+    with pytest.raises(ValueError, match="is not random:SEED"):
+        played_by([text])
