@@ -81,11 +81,13 @@ class Candidacy:
     | released                            | now                                                           |
     | absent, past its last seen expiry   | now                                                           |
     | absent, before its last seen expiry | at that expiry + the silence that a renewal may hide in       |
+    | absent, last seen released          | at that look + ttl + the silence that a take may hide in      |
     | absent and never seen               | at the start + ttl + that silence; now if the ledger is empty |
 
     Unless the key was released there is a second condition: Redis has answered every look for `reclaim_ms` without
     showing a renewal by the holder. Failed looks, or looks too far apart, may mean that Redis was unreachable for every
-    client, and a key that vanishes before its expiry may mean that Redis was emptied; the time then starts again.
+    client, and a key that vanishes before its expiry may mean that Redis was emptied; the time then starts again. A
+    released key has no expiry: if it vanishes, another process may have taken it just before Redis was emptied.
     """
 
     def __init__(self, times: LeaseTimes, *, started_ms: int, ledger_empty: bool) -> None:
@@ -95,6 +97,7 @@ class Candidacy:
         self._expires_ms: int | None = None
         self._take_at_ms: int | None = None
         self._missed = False
+        self._was_released = False
         self._idle_since_ms = started_ms - times.reclaim_ms if ledger_empty else started_ms
 
     def record_silence(self) -> None:
@@ -109,15 +112,15 @@ class Candidacy:
         if self._missed or now_ms - self._heard_ms > self._times.silence_ms:
             self._idle_since_ms = now_ms
         self._heard_ms, self._missed = now_ms, False
+        was_released, self._was_released = self._was_released, value == RELEASED
         if value == RELEASED:
+            self._expires_ms = now_ms + self._times.ttl_ms  # for a process that takes it right after this look
             self._take_at_ms = now_ms
         elif value is not None:
             self._expires_ms = now_ms + (self._times.ttl_ms if pttl_ms is None else pttl_ms)
-            renewed_ms = min(now_ms, self._expires_ms - self._times.ttl_ms)
-            self._idle_since_ms = max(self._idle_since_ms, renewed_ms)
             self._take_at_ms = None
         else:
-            if self._take_at_ms is None:
+            if self._take_at_ms is None or was_released:
                 self._take_at_ms = self._free_from_ms(now_ms)
             self._take_at_ms = max(self._take_at_ms, self._idle_since_ms + self._times.reclaim_ms)
 

@@ -222,6 +222,27 @@ def test_a_key_released_before_or_during_a_silence_is_taken_at_once() -> None:
     assert standby.may_take_at(START + 9_000) == START + 9_000
 
 
+@pytest.mark.parametrize("pttl_ms", [None, 100])
+@pytest.mark.parametrize("holder_before", [False, True])
+def test_a_released_key_that_vanishes_is_left_to_the_process_that_may_have_taken_it(
+    *, holder_before: bool, pttl_ms: int | None
+) -> None:
+    """Another standby took it right after this look, and then Redis was emptied."""
+    standby = candidacy()
+    if holder_before:
+        looking(standby, START - 200, START, "another", START + 1_900)
+    standby.record_look(RELEASED, pttl_ms, START + 200)
+    looking(standby, START + 400, START + 3_000)
+    assert standby.may_take_at(START + 3_000) == START + 200 + TIMES.ttl_ms + TIMES.silence_ms
+
+
+def test_a_released_key_that_vanished_in_a_silence_is_left_to_a_living_leader_for_as_long_as_any() -> None:
+    standby = candidacy()
+    standby.record_look(RELEASED, None, START)
+    standby.record_look(None, None, START + 9_000)
+    assert standby.may_take_at(START + 9_000) == START + 9_000 + TIMES.reclaim_ms
+
+
 def test_an_old_look_says_nothing() -> None:
     standby = candidacy()
     standby.record_look(RELEASED, None, START)
