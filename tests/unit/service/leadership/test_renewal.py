@@ -235,6 +235,21 @@ async def test_an_answer_that_came_after_the_trust_had_ended_is_a_late_one() -> 
         assert rig.heard[-1] is None
 
 
+@pytest.mark.parametrize("holder", ["me", "other"])
+async def test_a_redis_that_was_silent_is_shown_until_it_answers_again(holder: str) -> None:
+    async with begun() as rig:
+        rig.store.available = False
+        with pytest.raises(LeaseUnavailable, match="away"):
+            await rig.renewal.ask()
+        assert not rig.health.redis_ready
+        assert "away" in (rig.health.redis_trouble or "")
+        rig.store.available = True
+        rig.store.set(KEY, holder, px=TIMES.ttl_ms)
+        await rig.renewal.ask()
+        assert rig.health.redis_ready
+        assert rig.health.redis_trouble is None
+
+
 # ---------------------------------------------------------------------------------------------------- all the while
 
 
@@ -332,6 +347,17 @@ async def test_a_standby_that_was_ready_for_less_than_ten_seconds_takes_nothing_
     async with cut_off(until_s=12.0) as rig:
         await rig.at(30)
         assert not rig.renewal.is_over
+
+
+async def test_a_standby_that_was_not_ready_for_a_while_must_be_ready_for_ten_seconds_anew() -> None:
+    async with cut_off(until_s=12.0) as rig:
+        await rig.at(14.5)
+        standing_by = asyncio.create_task(ready(rig, 100.0))
+        await rig.at(24.3)
+        assert not rig.renewal.is_over
+        await rig.at(25.3)
+        assert rig.renewal.is_over
+        standing_by.cancel()
 
 
 async def test_a_probe_under_way_ends_with_it() -> None:

@@ -204,3 +204,17 @@ async def test_a_lease_that_is_free_is_taken_and_counts_from_the_question(standi
     assert await rig.waiting is True
     assert rig.heard == [sent_ms]
     assert rig.health.holder == "me"
+
+
+async def test_a_process_whose_term_is_over_catches_up_before_it_looks_at_the_lease_again() -> None:
+    """A leader in doubt may have closed the ledger, and a candidate must know every line before it takes the lease."""
+    rig = Rig()
+    assert await rig.waiting is True
+    looks = rig.lease.looks
+    rig.followed.is_there = False
+    waiting = asyncio.create_task(rig.standby.wait(rig.leaving, lambda: 0.5))
+    await asyncio.sleep(0.1)
+    assert (rig.followed.caught_up, rig.lease.looks) == (2, looks)
+    rig.followed.is_there = True
+    assert await waiting is True
+    assert rig.followed.caught_up == 3
