@@ -6,11 +6,13 @@ from datetime import timedelta
 
 import pytest
 
+from headrace.broker.adapters.openai.environment import OPENAI_URL
 from headrace.broker.core.identity.dedupe import Fate
 from headrace.broker.core.progress.partition_progress import PartitionProgress
 from headrace.broker.core.ticket import LanePartition
 from headrace.broker.errors import LogUnavailable, ProducerDead, ProgressUnreadable
 from headrace.broker.ports import Outgoing, StoredOffset, TopicPartition
+from headrace.broker.service.calls.base_url_proof import mark_of
 from headrace.broker.service.leadership.promotion import LeaseLostError, RestoredState
 from headrace.broker.service.publishing.ledger_lines import claim_record
 from headrace.broker.testing.kafka import CommitFault
@@ -137,6 +139,18 @@ async def test_who_claims_again_keeps_its_term_unless_somebody_else_claimed() ->
     assert world.claims() == [(1, "a"), (1, "a"), (2, "b"), (3, "a")]
 
 
+async def test_a_claim_hands_on_the_proof_of_the_base_url_and_the_totals_that_its_writer_has_read() -> None:
+    """Terms that only claim would otherwise lose both, once the last step has left the window of the ledger."""
+    world = World()
+    mark, totals = mark_of(OPENAI_URL), {"completed": 7}
+    step = LedgerRecord(LedgerKind.STEP, 1, "old", proved=mark, totals=totals)
+    world.kafka.append(LEDGER, Record(None, encode_ledger(step)))
+    await promoted(Process(world, "a"))
+    claimed = world.ledger()[-1]
+    assert claimed.kind is LedgerKind.CLAIM
+    assert (claimed.proved, claimed.totals) == (mark, totals)
+
+
 async def test_a_claim_that_is_not_committed_promotes_nobody() -> None:
     world = World()
     world.kafka.commit_faults.append(CommitFault.STORED)
@@ -231,6 +245,31 @@ async def test_a_topic_made_anew_that_is_longer_by_now_is_known_by_its_last_reco
     await stored(world, progress, 1)
     with pytest.raises(ProgressUnreadable, match="holds another record at offset 4 than the one that was taken"):
         await promoted(Process(world, "a"))
+
+
+def known_as_another(world: World) -> None:
+    """The ledger says that the stored progress belongs to a former topic of this name."""
+    world.kafka.append(LEDGER, Record(None, encode_ledger(claim_record(1, "old", (), {TOPIC: "a former id"}))))
+
+
+@pytest.mark.parametrize("metadata", ["", "not ours", "hr9:AAAA", "hr1:AAAA"])
+async def test_a_damaged_map_of_a_former_topic_keeps_nobody_from_reading_the_new_one(metadata: str) -> None:
+    world = World()
+    filled(world, 9)
+    known_as_another(world)
+    await put(world, StoredOffset(3, metadata))
+    standing = await promoted(Process(world, "a"))
+    assert (standing.term, standing.progress[PLACE].next_offset) == (2, 0)
+
+
+@pytest.mark.parametrize(("of_map", "ours"), [(1, 2), (2, 3), (9, 10)])
+async def test_a_map_of_a_former_topic_still_tells_which_terms_are_taken(of_map: int, ours: int) -> None:
+    world = World()
+    filled(world, 9)
+    known_as_another(world)
+    await stored(world, PartitionProgress(4), of_map)
+    standing = await promoted(Process(world, "a"))
+    assert (standing.term, standing.progress[PLACE].next_offset) == (ours, 0)
 
 
 async def test_a_last_record_that_is_the_same_or_gone_is_no_reason_to_refuse() -> None:
