@@ -131,7 +131,9 @@ class Standby:
             if at_ms is None or at_ms > self._of.clock.now_ms():
                 return False
             sent_ms = self._of.clock.now_ms()
-            if not isinstance(await self._of.lease.take(), LeaseTaken):
+            answer = await self._of.lease.take()
+            if not isinstance(answer, LeaseTaken):  # another process was faster, and has until the expiry seen here
+                candidacy.record_look(answer.value, answer.pttl_ms, self._of.clock.now_ms())
                 return False
         except LeaseUnavailable as error:
             candidacy.record_silence()

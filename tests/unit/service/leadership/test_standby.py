@@ -11,7 +11,7 @@ from headrace.broker.clock import WallClock
 from headrace.broker.core.config import LeaseTimes
 from headrace.broker.core.lease import RELEASED, Trust
 from headrace.broker.errors import LogUnavailable
-from headrace.broker.ports import LeaseView
+from headrace.broker.ports import LeaseTaken, LeaseView
 from headrace.broker.service.health import Health
 from headrace.broker.service.leadership.standby import BACKOFF_MAX_S, RELEASED_SOON_MS, Contender, Standby
 from headrace.broker.testing.lease import MemoryLease, MemoryLeaseStore
@@ -67,6 +67,16 @@ class Lease(MemoryLease):
         super().__init__(store, KEY, ttl_ms=TIMES.ttl_ms, token="me")
         self.looks = 0
         self.noted_s: list[float] = []
+        self.loses_to: str | None = None  # this process takes the lease first, and then Redis is emptied
+
+    async def take(self) -> LeaseTaken | LeaseView:
+        if self.loses_to is None:
+            return await super().take()
+        self._store.set(KEY, self.loses_to, px=TIMES.ttl_ms)
+        self.loses_to = None
+        answer = await super().take()
+        self._store.empty()
+        return answer
 
     async def look(self) -> LeaseView:
         self.looks += 1
@@ -218,3 +228,17 @@ async def test_a_process_whose_term_is_over_catches_up_before_it_looks_at_the_le
     rig.followed.is_there = True
     assert await waiting is True
     assert rig.followed.caught_up == 3
+
+
+@pytest.mark.parametrize("standing", [None, RELEASED])
+async def test_a_lease_that_another_process_took_first_is_left_to_it_though_redis_is_emptied(
+    standing: str | None,
+) -> None:
+    rig = Rig()
+    rig.lease.loses_to = "other"
+    if standing is not None:
+        rig.store.set(KEY, standing)
+    await rig.at((TIMES.ttl_ms + TIMES.silence_ms) / 1_000 - 0.05)
+    assert not rig.waiting.done()
+    await rig.at((TIMES.ttl_ms + TIMES.silence_ms) / 1_000 + 0.25)
+    assert await rig.waiting is True
