@@ -207,8 +207,10 @@ async def test_what_we_wrote_is_not_read_nor_is_any_line_before_it() -> None:
     write(world, claim_record(1, "a"))
     await process.follower.catch_up()
     write(world, step("own"), step("own too"), step("unknown"))
-    process.follower.record_step(2, LedgerRecord(LedgerKind.STEP, 1, "a", topics={"t": "id"}))
+    written = LedgerRecord(LedgerKind.STEP, 1, "a", topics={"t": "id"}, totals={"completed": 3})
+    process.follower.record_step(2, written)
     assert process.follower.topic_ids == {"t": "id"}, "what a line says is known though it is not read"
+    assert process.follower.totals.counts == {"completed": 3}, "a leader counts on from what it has written itself"
     await process.follower.catch_up()
     assert not process.core.identities.knows(id_hash("own too"))
     assert process.core.identities.knows(id_hash("unknown"))
