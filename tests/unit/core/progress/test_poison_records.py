@@ -208,6 +208,8 @@ def test_after_two_deaths_a_record_is_not_decoded_and_after_three_it_is_not_take
         (CautiousRead(100, {20: 2}), 50, 1),
         (CautiousRead(100, {}, frozenset({20})), 20, 1),
         (CautiousRead(30, {40: 1}), 10, 20),
+        (CautiousRead(100, {40: 1}, frozenset({25, 30})), 20, 5),
+        (CautiousRead(100, {25: 1, 40: 1}), 20, 5),
     ],
 )
 def test_records_are_named_in_batches_but_suspects_and_what_stands_beside_a_deadly_one_alone(

@@ -5,9 +5,11 @@ import asyncio
 import pytest
 import structlog.testing
 
+from headrace.broker.adapters.openai.environment import OPENAI_URL
 from headrace.broker.core.identity.dedupe import Fate
 from headrace.broker.core.progress.poison_records import CautiousRead
 from headrace.broker.errors import LogUnavailable, ProgressUnreadable
+from headrace.broker.service.calls.base_url_proof import mark_of
 from headrace.broker.service.publishing.ledger_lines import claim_record, left_record
 from headrace.schemas.ids import id_hash
 from headrace.schemas.ledger import LedgerEntry, LedgerKind, LedgerRecord, LedgerState, encode_ledger
@@ -218,6 +220,16 @@ async def test_what_we_wrote_is_not_read_nor_is_any_line_before_it() -> None:
     process.follower.record_step(-1, LedgerRecord(LedgerKind.STEP, 1, "a"))
     await process.follower.catch_up()
     assert process.core.identities.knows(id_hash("next")), "Kafka did not say where it stands"
+
+
+async def test_what_a_line_says_of_outcomes_and_of_the_base_url_is_known_once_it_is_read() -> None:
+    world = World()
+    process = Process(world, "a")
+    write(world, LedgerRecord(LedgerKind.STEP, 1, "old", totals={"completed": 3}))
+    write(world, LedgerRecord(LedgerKind.STEP, 1, "old", proved=mark_of(OPENAI_URL)))
+    await process.follower.catch_up()
+    assert process.follower.totals.counts == {"completed": 3}
+    assert process.promotion.proof.is_proved
 
 
 async def test_a_follower_that_was_closed_goes_on_where_it_stopped() -> None:

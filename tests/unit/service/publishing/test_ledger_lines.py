@@ -114,6 +114,7 @@ def test_a_term_begins_with_a_claim_and_ends_in_peace_with_left() -> None:
         line = decode_ledger(encode_ledger(record))
         assert (line.kind, line.term, line.owner) == (kind, 4, "me")
         read = ledger_read(line, 5)
+        assert (read.term, read.owner, read.at_ms) == (4, "me", 5)
         assert (list(read.settled), list(read.started), list(read.levels)) == ([], [], [])
         assert read.left is (kind is LedgerKind.LEFT)
     assert not read_back(Batch(1, (), {}, (), (), ())).left
@@ -123,6 +124,22 @@ def test_a_claim_says_the_key_of_grants_and_the_ids_of_topics() -> None:
     line = decode_ledger(encode_ledger(claim_record(4, "me", topic_ids={"t": "id"}, key=GrantKey("a2V5", 7))))
     assert (line.key, line.key_since_s, line.topics) == ("a2V5", 7, {"t": "id"})
     assert claim_record(4, "me").topics == {}
+
+
+def test_a_claim_says_what_is_suspected_what_is_proved_and_how_many_outcomes_there_were() -> None:
+    place = ("t.requests.bulk/0/7",)
+    record = claim_record(4, "me", place, proved="0123456789abcdef", totals={"completed": 7})
+    line = decode_ledger(encode_ledger(record))
+    assert (line.suspects, line.proved, line.totals) == (place, "0123456789abcdef", {"completed": 7})
+    bare = claim_record(4, "me")
+    assert (bare.suspects, bare.proved, bare.totals) == ((), "", {})
+
+
+def test_a_step_says_the_key_of_grants_where_it_is_given() -> None:
+    batch = Batch(1, (), {}, (), (), ())
+    lines = (step_record(batch, 7, "me", NOW, key=GrantKey("a2V5", 7)), step_record(batch, 7, "me", NOW))
+    said = [decode_ledger(encode_ledger(line)) for line in lines]
+    assert [(line.key, line.key_since_s) for line in said] == [("a2V5", 7), ("", 0)]
 
 
 def test_only_a_step_names_a_record_that_is_about_to_be_read() -> None:
