@@ -107,8 +107,7 @@ class InterruptedCalls:
                 key = entry.identity.id_hash, entry.identity.run
                 if entry.ends(self._under_way.get(key, 0)):
                     self._under_way.pop(key, None)
-                if entry.fate is not Fate.PARKED:
-                    self._clear(key)
+                self._settle(key, entry)
 
     def _begin(self, term: int, owner: str) -> None:
         """Begin another term, to which the next lines belong."""
@@ -145,12 +144,17 @@ class InterruptedCalls:
     def _recount(self) -> None:
         self._suspects = {key for key, deaths in self._deaths.items() if len(deaths) >= bounds.DEATHS_UNSUSPECTED}
 
-    def _clear(self, key: Key) -> None:
-        """Clear a request that has an outcome."""
-        self._deaths.pop(key, None)
-        self._doubted.pop(key, None)
-        self._suspects.discard(key)
-        self._called.pop(key, None)
+    def _settle(self, key: Key, entry: SettledEntry) -> None:
+        """Free the place of a call of ours that the fate ends, and clear a request that has an outcome.
+
+        The fate of our own call is read where the answer to its commit was lost: it is not committed a second time.
+        """
+        if entry.ends(self._called.get(key, 0)):
+            self._called.pop(key, None)
+        if entry.fate is not Fate.PARKED:
+            self._deaths.pop(key, None)
+            self._doubted.pop(key, None)
+            self._suspects.discard(key)
 
     def _count(self, key: Key, before: int) -> int:
         """Count deaths in terms before that one: deaths of later terms are known already where lines are read again."""
@@ -195,13 +199,11 @@ class InterruptedCalls:
         """Record calls of ours that have ended, as the ledger now says."""
         if self:
             for entry in ended:
-                self._called.pop((entry.identity.id_hash, entry.identity.run), None)
+                key = entry.identity.id_hash, entry.identity.run
+                if self._called.get(key, entry.attempt + 1) <= entry.attempt:
+                    del self._called[key]
             for settlement in settled:
-                key = settlement.identity.id_hash, settlement.identity.run
-                if settlement.ends(self._called.get(key, 0)):
-                    self._called.pop(key, None)
-                if settlement.fate is not Fate.PARKED:
-                    self._clear(key)
+                self._settle((settlement.identity.id_hash, settlement.identity.run), settlement)
 
     def stand_by(self) -> None:
         """Forget the suspects being called: nothing of ours is called any more."""

@@ -176,6 +176,29 @@ def test_a_suspect_that_is_parked_gives_its_place_to_another(fate_of_a: Fate) ->
     assert casualties.begin_call(identity("b"), 1), "its place is free"
 
 
+@pytest.mark.parametrize("fate_of_a", list(Fate))
+def test_a_fate_of_our_own_that_is_read_in_the_ledger_frees_the_place_too(fate_of_a: Fate) -> None:
+    """The answer to its commit was lost, and the promotion that followed found it committed."""
+    casualties = after(*dying(2, "+a +b"))
+    assert casualties.begin_call(identity("a"), 3)
+    casualties.record_fates([SettledEntry(identity("a"), 2, Fate.PARKED)])
+    assert not casualties.begin_call(identity("b"), 3), "that it was parked before is said again while it is called"
+    casualties.record_fates([SettledEntry(identity("a"), 3, fate_of_a)])
+    assert casualties.begin_call(identity("b"), 3)
+
+
+def test_the_end_of_an_earlier_attempt_that_is_said_late_frees_no_place_of_a_later_one() -> None:
+    names = [f"r{number}" for number in range(CALLS_OF_SUSPECTS_MAX + 2)]
+    casualties = after(*dying(2, " ".join(f"+{name}" for name in names)))
+    assert all(casualties.begin_call(identity(name), 1) for name in names[: CALLS_OF_SUSPECTS_MAX - 1])
+    assert casualties.begin_call(identity("r0"), 2), "a place is free, though its first call is not said to have ended"
+    assert casualties.begin_call(identity(names[-1]), 1)
+    casualties.record_commit([], [attempt("r0", 1)])
+    assert not casualties.begin_call(identity(names[-2]), 1)
+    casualties.record_commit([], [attempt("r0", 2)])
+    assert casualties.begin_call(identity(names[-2]), 1)
+
+
 def test_a_deadly_call_that_is_refused_and_parked_in_between_is_singled_out_all_the_same() -> None:
     """Else it would end two leaders each time it is tried again, until its deadline (seed 6000702)."""
     casualties = InterruptedCalls()
