@@ -1,5 +1,7 @@
 """A request whose call was under way when dispatchers died is called with care, and in the end not at all."""
 
+import pytest
+
 from headrace.broker.core.answers.verdict import Meaning
 from headrace.broker.core.bounds import (
     DEATHS_BY_CALL,
@@ -140,6 +142,48 @@ def test_a_suspect_that_is_parked_gives_its_place_to_another() -> None:
     shell.settle_all()
     shell.wait(700_000)
     assert set(shell.calls) == both - {called}
+
+
+def test_a_suspect_that_was_parked_in_a_commit_whose_answer_was_lost_gives_its_place_to_another() -> None:
+    shell = successor(2, "x", "y")
+    both = {shell.take("x"), shell.take(candidate("y", limit="other"))}
+    shell.wait(QUIET_MS + PUT_OFF_MS)
+    (called,) = shell.calls
+    shell.answer(called, verdict(Meaning.RATE_LIMITED, wait_ms=600_000))
+    while not shell.begun().settled:
+        shell.commit()
+    batch = shell.store()
+    shell.suspend()
+    shell.post(LedgerRead(WALL_MS + shell.now_ms, batch.settled, batch.started, (), term=3, owner="me"))
+    shell.promote(shell.restored())
+    shell.commit()
+    assert shell.fates("x") + shell.fates("y") == [Fate.PARKED]
+    shell.wait(QUIET_MS + 2 * PUT_OFF_MS)
+    assert set(shell.calls) == both - {called}
+
+
+@pytest.mark.parametrize("calls", [1, 2])
+def test_that_a_suspect_was_parked_is_said_again_while_its_copy_is_called_and_frees_no_place(calls: int) -> None:
+    shell = Shell()
+    parked = SettledEntry(identity("x"), 1, Fate.PARKED)
+    shell.read(parked)
+    for term in (1, 2):
+        line(shell, term, f"p{term}", "x", "y")
+    line(shell, 3, "me")
+    shell.lead()
+    copy = shell.take(candidate("x", attempt=2))
+    shell.wait(QUIET_MS + PUT_OFF_MS)
+    if calls == 2:
+        shell.answer(copy, verdict(Meaning.UPSTREAM_ERROR))
+        shell.wait(20 * PUT_OFF_MS)
+    other = shell.take("y")
+    shell.post(LedgerRead(WALL_MS + shell.now_ms, (parked,), (), (), term=3, owner="me"))
+    shell.wait(2 * PUT_OFF_MS)
+    assert list(shell.calls) == [copy]
+    shell.answer(copy)
+    shell.settle_all()
+    shell.wait(2 * PUT_OFF_MS)
+    assert list(shell.calls) == [other]
 
 
 def test_a_suspect_whose_deadline_passes_meanwhile_has_failed_for_that() -> None:
