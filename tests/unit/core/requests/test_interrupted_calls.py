@@ -193,7 +193,7 @@ def test_the_end_of_an_earlier_attempt_that_is_said_late_frees_no_place_of_a_lat
     assert all(casualties.begin_call(identity(name), 1) for name in names[: CALLS_OF_SUSPECTS_MAX - 1])
     assert casualties.begin_call(identity("r0"), 2), "a place is free, though its first call is not said to have ended"
     assert casualties.begin_call(identity(names[-1]), 1)
-    casualties.record_commit([], [attempt("r0", 1)])
+    casualties.record_commit([], [attempt("r0", 1), attempt("of no suspect", 1)])
     assert not casualties.begin_call(identity(names[-2]), 1)
     casualties.record_commit([], [attempt("r0", 2)])
     assert casualties.begin_call(identity(names[-2]), 1)

@@ -89,6 +89,18 @@ class Hopeless:
         raise MemoryError
 
 
+async def test_of_an_unread_record_its_reader_says_what_is_known_without_its_value() -> None:
+    """Without that a request whose record ended two terms would have no outcome, though its headers name its id."""
+    taken = record(DEADLY, headers=(("ce_subject", b"lead-7"),))
+    read = entry(pricer(Defective(MemoryError()))).unread(taken)
+    assert isinstance(read.content, Undecodable)
+    assert isinstance(read.known, Garbage)
+    assert (read.content, read.known) == pricer().unread(taken)
+    assert read.known.identity is not None
+    assert (read.known.identity.id_hash, read.known.reason) == (id_hash("lead-7"), "crashed")
+    assert read.weight == weigh(taken, read.content)
+
+
 async def test_a_defect_in_what_is_told_of_an_unread_record_leaves_a_dead_letter() -> None:
     read = entry(Hopeless()).unread(record())
     assert (read.content, read.known) == (Undecodable(DEFECT), Garbage(None, DEFECT, "crashed"))
