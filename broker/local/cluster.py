@@ -7,15 +7,14 @@ when each of its nodes reports that it has joined and has caught up, and a trans
 
 import asyncio
 import re
-import secrets
 import threading
-from base64 import urlsafe_b64encode
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from headrace.broker.adapters.kafka.probe import nodes_in_sync, reachable
 from headrace.broker.local.errors import LocalServicesError
+from headrace.broker.local.formatted import random_id
 from headrace.broker.local.free_ports import accepts
 from headrace.broker.local.kafka import READY_WITHIN_S, Kafka
 from headrace.broker.local.processes import Process, is_running
@@ -68,10 +67,13 @@ class KafkaCluster:
         data_dir: Path,
         java: tuple[str, ...],
         node_settings: NodeSettings = ours_alone,
+        kept_format: Path | None = None,
     ) -> None:
-        """Prepare the nodes; `ports` has each one's own port and its controller's, and `java` is as in `Kafka`."""
+        """Prepare the nodes; `ports` has each one's own port and its controller's, and all else is as in `Kafka`."""
         peers = tuple(Node(number, *pair) for number, pair in enumerate(ports, start=1))
-        self.nodes = {peer.node_id: Kafka(peer, peers, data_dir, java, node_settings) for peer in peers}
+        self.nodes = {
+            peer.node_id: Kafka(peer, peers, data_dir, java, node_settings, kept_format=kept_format) for peer in peers
+        }
         self._data_dir = data_dir
 
     @property
@@ -104,7 +106,7 @@ class KafkaCluster:
         return tuple(self.nodes[number] for number in wanted)
 
     def prepare(self) -> None:
-        """Write every node's files and format empty directories, in parallel: each format takes a Java of its own."""
+        """Write every node's files and format empty directories, in parallel: a format may take a Java of its own."""
         cluster_id = _cluster_id(self._data_dir)
         with ThreadPoolExecutor(len(self.nodes), thread_name_prefix="headrace-format") as pool:
             list(pool.map(lambda node: node.prepare(cluster_id), self.nodes.values()))
@@ -145,12 +147,12 @@ def _addresses(nodes: Iterable[Kafka]) -> str:
 
 
 def _cluster_id(data_dir: Path) -> str:
-    """Return the id in a formatted directory; else a new one, 22 characters without a leading dash."""
+    """Return the id in a formatted directory; else a new one."""
     for meta in sorted(data_dir.glob("kafka-*/data/meta.properties")):
         found = _CLUSTER_ID.search(_text(meta))
         if found is not None:
             return found[1]
-    return "H" + urlsafe_b64encode(secrets.token_bytes(16)).decode().rstrip("=")[1:]
+    return random_id()
 
 
 def _text(path: Path) -> str:

@@ -4,6 +4,7 @@ import subprocess
 from pathlib import Path
 
 from headrace.broker.local.errors import LocalServicesError
+from headrace.broker.local.formatted import copy_format, keep_format
 from headrace.broker.local.logs import telling_line
 from headrace.broker.local.processes import Process, spawn
 from headrace.broker.local.properties import Node, NodeSettings, log_properties, ours_alone, server_properties
@@ -15,19 +16,26 @@ JVM_OPTIONS = ("-Xmx256m", "-Xms64m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel
 class Kafka:
     """One node of `cluster`, with its data below `data_dir`."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 — the last keyword-only
         self,
         node: Node,
         cluster: tuple[Node, ...],
         data_dir: Path,
         java: tuple[str, ...],
         node_settings: NodeSettings = ours_alone,
+        *,
+        kept_format: Path | None = None,
     ) -> None:
-        """Prepare the node; `java` is the java command and its class path, and the node's options are added here."""
+        """Prepare the node.
+
+        `java` is the java command and its class path, and the node's options are added here. `kept_format` is as in
+        `formatted`; without one the node's directory is formatted by Kafka's tool.
+        """
         self.node = node
         self._cluster = cluster
         self._java = java
         self._node_settings = node_settings
+        self._kept_format = kept_format
         self.home = data_dir / f"kafka-{node.node_id}"
         self._log = data_dir / "logs" / f"kafka-{node.node_id}.log"
         self._output = data_dir / "logs" / f"kafka-{node.node_id}.out"
@@ -46,8 +54,14 @@ class Kafka:
         settings = server_properties(self.node, self._cluster, data, self._node_settings)
         self._properties.write_text(settings, encoding="utf-8")
         self._log_properties.write_text(log_properties(self._log), encoding="utf-8")
-        if not (data / "meta.properties").exists():
+        if (data / "meta.properties").exists():
+            return
+        kept = self._kept_format
+        if kept is None:
             self._format(cluster_id)
+        elif not copy_format(kept, data, cluster_id=cluster_id, node_id=self.node.node_id):
+            self._format(cluster_id)
+            keep_format(data, kept)
 
     def spawn(self) -> Process:
         """Start the server on the files of `prepare`."""

@@ -24,6 +24,7 @@ from headrace.broker.local.cache import cache_dir
 from headrace.broker.local.claim import alone, end_leftovers
 from headrace.broker.local.cluster import KafkaCluster, require_same_size, require_size
 from headrace.broker.local.errors import LocalServicesError
+from headrace.broker.local.formatted import place_of_format
 from headrace.broker.local.free_ports import free_ports
 from headrace.broker.local.guard import Guard
 from headrace.broker.local.jars import Jar, Progress, ensure_jars, locked_jars
@@ -118,7 +119,8 @@ class LocalServices:
             LocalServicesError: One sentence that says why not; nothing is left running then.
         """
         require_extra()
-        jars = ensure_jars(self._jars or locked_jars(), cache_dir() / "jars", progress=self._progress)
+        wanted = self._jars or locked_jars()
+        jars = ensure_jars(wanted, cache_dir() / "jars", progress=self._progress)
         if not self._given:
             self.data_dir = Path(tempfile.mkdtemp(prefix="headrace-")).resolve()
         self.data_dir.mkdir(parents=True, exist_ok=True)
@@ -129,7 +131,7 @@ class LocalServices:
             if self._is_throwaway:
                 self._guard.remove(self.data_dir)
             try:
-                self._start_servers(java_command(java(), jars, cache_dir()))
+                self._start_servers(java_command(java(), jars, cache_dir()), place_of_format(wanted, cache_dir()))
             except BaseException:
                 self.stop()
                 raise
@@ -216,11 +218,15 @@ class LocalServices:
         nodes = () if self._kafka is None else tuple(self._kafka.nodes.values())
         return nodes if self._valkey is None else (*nodes, self._valkey)
 
-    def _start_servers(self, java_command: tuple[str, ...]) -> None:
+    def _start_servers(self, java_command: tuple[str, ...], kept_format: Path) -> None:
         for attempt in range(1, _STARTS_MAX + 1):
             valkey_port, *ports = free_ports(1 + 2 * self._nodes)
             kafka = self._kafka = KafkaCluster(
-                list(zip(ports[::2], ports[1::2], strict=True)), self.data_dir, java_command, self._node_settings
+                list(zip(ports[::2], ports[1::2], strict=True)),
+                self.data_dir,
+                java_command,
+                self._node_settings,
+                kept_format if self._node_settings is ours_alone else None,  # settings may decide what is formatted
             )
             valkey = self._valkey = Valkey(valkey_server(), valkey_port, self.data_dir)
             try:
