@@ -65,6 +65,7 @@ def server_properties(
         "controller.quorum.election.timeout.ms": 500,
         "controller.quorum.fetch.timeout.ms": 1000,
         "controller.quorum.election.backoff.max.ms": 300,
+        "metadata.max.idle.interval.ms": 10_000,  # default 500: half of what an idle node computes
         "message.max.bytes": _RECORD_BYTES_MAX,
         "replica.fetch.max.bytes": _RECORD_BYTES_MAX,
         "num.network.threads": 2,
