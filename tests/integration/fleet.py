@@ -23,11 +23,10 @@ from headrace.broker.adapters.kafka.connection import KafkaConnection
 from headrace.broker.adapters.kafka.topics import create_missing
 from headrace.broker.local.services import LocalServices
 from headrace.schemas.topics import topics
-from tests.integration.prefork import PREFORK, Forked
+from tests.integration.prefork import MODULE, PREFORK, Forked
 from tests.integration.privacy import PRIVACY, learned
 
 LANES = ("urgent", "standard", "bulk")
-MODULE = "headrace.broker.cli.main"
 
 
 @dataclass
@@ -153,8 +152,8 @@ class Fleet:
     async def _run(
         self, arguments: Sequence[str], environment: Mapping[str, str], output: int
     ) -> asyncio.subprocess.Process | Forked:
-        if PREFORK.is_on and (self.python, self.module) == (sys.executable, MODULE):
-            return PREFORK.start(arguments, environment, output)
+        if PREFORK.is_on and self.python == sys.executable:
+            return PREFORK.start(arguments, environment, output, module=self.module)
         command = (self.python, "-m", self.module, *arguments)
         return await asyncio.create_subprocess_exec(
             *command, env=environment, stdout=output, stderr=output, start_new_session=True

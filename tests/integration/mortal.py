@@ -1,12 +1,9 @@
-"""`headrace` as it is, but for one thing: whoever counts the tokens of a text with the marker in it is gone at once.
-
-python -m tests.integration.mortal dispatcher
-"""
+"""`headrace` as it is, but for one thing: a process that counts the tokens of a text with the marker in it is gone."""
 
 import os
 
 from headrace.broker.adapters.tiktoken_counter import TiktokenCounter
-from headrace.broker.cli.main import main
+from headrace.broker.cli import main as verbs
 
 MARKER = "whoever counts this dies"
 DEAD = 86
@@ -21,6 +18,7 @@ def _deadly(self: TiktokenCounter, model: str, text: str) -> int | None:
     return _count(self, model, text)
 
 
-if __name__ == "__main__":
+def main() -> int:
+    """Run the verb that `sys.argv` names."""
     TiktokenCounter.count = _deadly  # type: ignore[method-assign]
-    main()
+    return verbs.main()

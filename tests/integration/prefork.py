@@ -8,7 +8,6 @@ of chaos, which start all theirs so.
 
 import array
 import asyncio
-import functools
 import gc
 import importlib
 import json
@@ -17,19 +16,24 @@ import socket
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from functools import cache, partial
 from pathlib import Path
 from subprocess import Popen
 from typing import Any
 
 from headrace.broker.adapters import tiktoken_counter
 
+MODULE = "headrace.broker.cli.main"
 _IMPORTED = (
     "headrace.broker.cli.dead_letters.verb",
     "headrace.broker.cli.dispatcher",
-    "headrace.broker.cli.main",
     "headrace.broker.cli.retrier",
+    "headrace.broker.cli.submit",
+    "headrace.broker.cli.topics",
+    MODULE,
 )
 _MESSAGE_BYTES_MAX = 1024 * 1024
+_PIPE_BYTES = 64 * 1024
 
 
 class Forked:
@@ -38,6 +42,8 @@ class Forked:
     def __init__(self, pid: int, prefork: "Prefork") -> None:
         self.pid = pid
         self.returncode: int | None = None
+        self.stdout, self.stderr = asyncio.StreamReader(), asyncio.StreamReader()
+        """For what was started by `run`."""
         self._prefork = prefork
         self._ended = asyncio.Event()
         self._descriptor = os.pidfd_open(pid)
@@ -49,6 +55,17 @@ class Forked:
         await self._ended.wait()
         assert self.returncode is not None
         return self.returncode
+
+    async def communicate(self) -> tuple[bytes, bytes]:
+        """The rest of what it writes, once it has ended."""
+        out, err = await asyncio.gather(self.stdout.read(), self.stderr.read())
+        await self.wait()
+        return out, err
+
+    async def read_from(self, out: int, err: int) -> None:
+        """Let its two outputs be read at the other ends of their pipes."""
+        for reader, end in ((self.stdout, out), (self.stderr, err)):
+            await self._loop.connect_read_pipe(partial(asyncio.StreamReaderProtocol, reader), os.fdopen(end, "rb", 0))
 
     def _end(self) -> None:
         self._loop.remove_reader(self._descriptor)
@@ -65,10 +82,33 @@ class Prefork:
         self._server: Popen[bytes] | None = None
         self._socket: socket.socket | None = None
 
-    def start(self, arguments: Sequence[str], environment: Mapping[str, str], output: int) -> Forked:
-        """Run `headrace` with these arguments; `output` takes what it writes."""
-        asked = {"arguments": list(arguments), "environment": dict(environment), "directory": str(Path.cwd())}
-        return Forked(self._ask({"run": asked}, output), self)
+    def start(
+        self, arguments: Sequence[str], environment: Mapping[str, str], output: int, *, module: str = MODULE
+    ) -> Forked:
+        """Run `headrace` with these arguments; `output` takes what it writes. `module` stands in for the verbs' own."""
+        with Path(os.devnull).open("rb") as nothing:
+            return self._start(module, arguments, environment, nothing.fileno(), output, output)
+
+    async def run(self, arguments: Sequence[str], environment: Mapping[str, str], given: bytes = b"") -> Forked:
+        """The same with what it writes in `stdout` and `stderr`; `given` stands in its input."""
+        assert len(given) <= _PIPE_BYTES
+        (given_from, given_to), (out_from, out_to), (err_from, err_to) = os.pipe(), os.pipe(), os.pipe()
+        os.write(given_to, given)
+        os.close(given_to)
+        forked = self._start(MODULE, arguments, environment, given_from, out_to, err_to)
+        for theirs in (given_from, out_to, err_to):
+            os.close(theirs)
+        await forked.read_from(out_from, err_from)
+        return forked
+
+    def _start(self, module: str, arguments: Sequence[str], environment: Mapping[str, str], *standard: int) -> Forked:
+        asked = {
+            "module": module,
+            "arguments": list(arguments),
+            "environment": dict(environment),
+            "directory": str(Path.cwd()),
+        }
+        return Forked(self._ask({"run": asked}, *standard), self)
 
     def reap(self, pid: int) -> int:
         """The exit code of a process that has ended."""
@@ -101,12 +141,12 @@ def serve(asking: socket.socket) -> None:
     """Fork and reap as asked, until the other end is closed."""
     for name in _IMPORTED:
         importlib.import_module(name)
-    tiktoken_counter._load = functools.cache(tiktoken_counter._load)
+    tiktoken_counter._load = cache(tiktoken_counter._load)
     tiktoken_counter._load("o200k_base")
     gc.collect()
     gc.freeze()
     while True:
-        message, ancillary, _, _ = asking.recvmsg(_MESSAGE_BYTES_MAX, socket.CMSG_SPACE(array.array("i").itemsize))
+        message, ancillary, _, _ = asking.recvmsg(_MESSAGE_BYTES_MAX, socket.CMSG_SPACE(3 * array.array("i").itemsize))
         if not message:
             return
         asked = json.loads(message)
@@ -114,28 +154,27 @@ def serve(asking: socket.socket) -> None:
             _, status = os.waitpid(asked["reap"], 0)
             asking.send(b"%d" % os.waitstatus_to_exitcode(status))
             continue
-        output = array.array("i", ancillary[0][2])[0]
+        standard = array.array("i", ancillary[0][2])
         if (pid := os.fork()) == 0:
             asking.close()
-            sys.exit(_run(output, asked["run"]))
-        os.close(output)
+            sys.exit(_run(standard, asked["run"]))
+        for each in standard:
+            os.close(each)
         asking.send(b"%d" % pid)
 
 
-def _run(output: int, asked: Mapping[str, Any]) -> int:
+def _run(standard: Sequence[int], asked: Mapping[str, Any]) -> int:
     """Be the process that was asked for."""
     os.setsid()
-    for standard in (1, 2):
-        os.dup2(output, standard)
-    os.close(output)
-    with Path(os.devnull).open("rb") as nothing:
-        os.dup2(nothing.fileno(), 0)
+    for number, given in enumerate(standard):
+        os.dup2(given, number)
+        os.close(given)
     os.chdir(asked["directory"])
     os.environ.clear()
     os.environ.update(asked["environment"])
     time.tzset()
     sys.argv = ["headrace", *asked["arguments"]]
-    return int(importlib.import_module("headrace.broker.cli.main").main())
+    return int(importlib.import_module(asked["module"]).main())
 
 
 if __name__ == "__main__":

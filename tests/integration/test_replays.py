@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import signal
-import sys
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -24,6 +23,7 @@ from headrace.broker.simulator.upstream import Upstream, UpstreamSettings
 from headrace.schemas.codec import encode_dead_letter, encode_outcome
 from headrace.schemas.outcome import Completed, Failed
 from tests.integration.fleet import Fleet, producing, read_all, request
+from tests.integration.prefork import PREFORK, Forked
 
 LETTERS = 300
 _DAY = timedelta(days=1)
@@ -49,22 +49,11 @@ class Said:
         return [json.loads(line) for line in self.out.splitlines()]
 
 
-async def begin(fleet: Fleet, *arguments: str, **settings: str) -> asyncio.subprocess.Process:
-    return await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "headrace.broker.cli.main",
-        "dead-letters",
-        "replay",
-        *arguments,
-        env=fleet.environment() | settings,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        start_new_session=True,
-    )
+async def begin(fleet: Fleet, *arguments: str, **settings: str) -> Forked:
+    return await PREFORK.run(("dead-letters", "replay", *arguments), fleet.environment() | settings)
 
 
-async def end(child: asyncio.subprocess.Process, within_s: float = 60) -> Said:
+async def end(child: Forked, within_s: float = 60) -> Said:
     out, err = await asyncio.wait_for(child.communicate(), within_s)
     assert child.returncode is not None
     return Said(child.returncode, out.decode(), without_waiting(err.decode()))
@@ -134,7 +123,6 @@ async def test_killed_three_times_and_gone_on_with_each_has_one_outcome(
         asked = ("--reason", "exhausted", "--since", "1d", "--rate", "60", "--json")
         for seconds in (0.4, 0.9, 1.3):
             child = await begin(fleet, *asked)
-            assert child.stdout is not None
             await asyncio.wait_for(child.stdout.readline(), 30)  # it is at work
             await asyncio.sleep(seconds)
             os.kill(child.pid, signal.SIGKILL)
@@ -163,7 +151,6 @@ async def test_a_signal_ends_the_transaction_under_way_and_says_how_to_go_on(
     async with stage(services, tmp_path) as (fleet, producer, _):
         await bury(producer, fleet, names)
         child = await begin(fleet, "--reason", "exhausted", "--rate", "20", "--json")
-        assert child.stdout is not None
         first = await asyncio.wait_for(child.stdout.readline(), 30)
         os.kill(child.pid, number)
         said = await end(child, within_s=10)
@@ -185,7 +172,6 @@ async def test_two_signals_in_one_instant_wait_for_no_transaction_and_lose_nothi
         await bury(producer, fleet, names)
         for _ in range(3):  # whatever was under way is undone by the next one
             child = await begin(fleet, "--reason", "exhausted", "--rate", "40", "--json")
-            assert child.stdout is not None
             await asyncio.wait_for(child.stdout.readline(), 30)
             # Both are there when it goes on: on a busy machine it could end between two sent one after the other.
             for number in (signal.SIGSTOP, signal.SIGTERM, signal.SIGINT, signal.SIGCONT):

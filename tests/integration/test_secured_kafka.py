@@ -5,7 +5,6 @@ import dataclasses
 import json
 import os
 import re
-import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -43,6 +42,7 @@ from headrace.schemas.failure import FailureKind, RetryableFailure
 from headrace.schemas.record import Record
 from headrace.schemas.topics import TopicSpec, topics
 from tests.integration.fleet import Fleet, producing, read_all, request
+from tests.integration.prefork import PREFORK
 from tests.integration.secured_kafka import (
     DESCRIBE,
     GROUP,
@@ -146,9 +146,7 @@ async def test_a_dispatcher_and_a_retrier_without_rights_leave_with_one_sentence
     environment = os.environ | known | kafka.environment("newcomer")
 
     async def run(verb: str) -> tuple[int | None, str]:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "headrace.broker.cli.main", verb, env=environment, stderr=asyncio.subprocess.PIPE
-        )
+        process = await PREFORK.run([verb], environment)
         _, said = await process.communicate()
         return process.returncode, said.decode()
 

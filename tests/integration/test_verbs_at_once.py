@@ -2,29 +2,19 @@
 
 import asyncio
 import json
-import sys
 from pathlib import Path
 
 from headrace.broker.local.services import LocalServices
 from tests.integration.fleet import Fleet, read_all, request
+from tests.integration.prefork import PREFORK
 from tests.integration.test_replays import Said, begin, bury, end, stage, without_waiting
 
 NAMES = [f"lead-{number}" for number in range(60)]
 
 
 async def verb(fleet: Fleet, *arguments: str, text: str = "") -> Said:
-    child = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "headrace.broker.cli.main",
-        *arguments,
-        env=fleet.environment(),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        start_new_session=True,
-    )
-    out, err = await asyncio.wait_for(child.communicate(text.encode()), 60)
+    child = await PREFORK.run(arguments, fleet.environment(), text.encode())
+    out, err = await asyncio.wait_for(child.communicate(), 60)
     assert child.returncode is not None
     return Said(child.returncode, out.decode(), without_waiting(err.decode()))
 
