@@ -7,6 +7,7 @@ needs, nothing is lost, and no number or text becomes another one.
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import pytest
@@ -46,8 +47,9 @@ RULED = frozenset({*FORBIDDEN_BODY_KEYS, "model", "stream"})
 OBJECTS = st.dictionaries((NAMES | TEXTS).filter(lambda name: name not in RULED), VALUES, max_size=8)
 
 
+@cache
 def some_bodies() -> list[dict[str, Any]]:
-    """The same ones in each run."""
+    """The same ones in each run, and so made once for all tests: Hypothesis takes seconds for them."""
     found: list[dict[str, Any]] = []
 
     @settings(max_examples=BODIES, deadline=None, database=None, derandomize=True, phases=[Phase.generate])
