@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import Iterator
 
 import pytest
 
@@ -19,9 +19,10 @@ from tests.integration.dispatching import completed, create_topics, publishing
 BODY = {"model": "gpt-4o-mini", "messages": []}
 
 
-@pytest.fixture
-async def pair() -> AsyncIterator[LocalServices]:
-    async with LocalServices() as started:
+@pytest.fixture(scope="module")
+def pair() -> Iterator[LocalServices]:
+    """For both tests: the first one leaves its Kafka running, the second one does not."""
+    with LocalServices() as started:
         yield started
 
 

@@ -22,6 +22,7 @@ from headrace.broker.adapters.kafka.connection import KafkaConnection
 from headrace.broker.adapters.kafka.topics import create_missing
 from headrace.broker.local.properties import Node
 from headrace.broker.local.services import LocalServices
+from headrace.broker.service.leadership.renewal import CUT_OFF_AFTER_MS
 from headrace.broker.simulator.script import Scripted
 from headrace.broker.simulator.upstream import Upstream
 from headrace.schemas.topics import ledger_topic, topics
@@ -143,7 +144,7 @@ async def test_a_coordinator_that_is_away_from_all_costs_no_hand_over_and_no_cal
             await in_flight(fleet, leader, "r")
             away = services.kafka_pids[coordinator]
             os.kill(away, signal.SIGSTOP)
-            await asyncio.sleep(25)
+            await asyncio.sleep(CUT_OFF_AFTER_MS / 1_000 + 5)
             os.kill(away, signal.SIGCONT)
             ledger = await read_all(fleet, "results", until=1 + CALLS)
             assert '"transaction_unknown"' in leader.said()

@@ -163,11 +163,13 @@ async def test_killed_servers_come_back_on_the_same_ports_with_kafkas_data() -> 
     assert not pair.data_dir.exists()
 
 
-async def test_a_frozen_kafka_can_be_restarted(services: LocalServices) -> None:
-    os.kill(services.kafka_pid, signal.SIGSTOP)
-    assert not await reachable(services.endpoints.bootstrap_servers, timeout_s=1)
-    await services.restart_kafka()
-    assert await reachable(services.endpoints.bootstrap_servers, timeout_s=10)
+async def test_a_frozen_kafka_can_be_restarted() -> None:
+    """One of its own: that of the run would have to look through the hundreds of partitions that other tests made."""
+    async with LocalServices() as services:
+        os.kill(services.kafka_pid, signal.SIGSTOP)
+        assert not await reachable(services.endpoints.bootstrap_servers, timeout_s=1)
+        await services.restart_kafka()
+        assert await reachable(services.endpoints.bootstrap_servers, timeout_s=10)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])

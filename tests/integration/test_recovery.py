@@ -58,8 +58,8 @@ async def pair(fleet: Fleet) -> tuple[Process, Process]:
     return leader, standby
 
 
-async def test_redis_away_stops_neither_dispatch_nor_leadership(tmp_path: Path) -> None:
-    async with LocalServices() as services, Upstream(plentiful()) as upstream:
+async def test_redis_away_stops_neither_dispatch_nor_leadership(services: LocalServices, tmp_path: Path) -> None:
+    async with Upstream(plentiful()) as upstream:
         settings = LIMITS | {"HEADRACE_DISPATCHER__INFLIGHT_MAX": "10"}
         async with Fleet(services, "noredis", upstream.base_url, tmp_path, settings) as fleet:
             leader, standby = await pair(fleet)
@@ -67,11 +67,13 @@ async def test_redis_away_stops_neither_dispatch_nor_leadership(tmp_path: Path) 
                 await send(producer, fleet, "standard", [request(f"r{n}") for n in range(300)])
             await fleet.inflight(leader, 5)
             os.kill(services.valkey_pid, signal.SIGKILL)
-            before = upstream.books().calls
-            await asyncio.sleep(6)
-            assert upstream.books().calls > before + 50, "dispatch stood still while Redis was away"
-            assert (await fleet.get(leader, "/readyz"))[1]["redis"] is False
-            await services.restart_valkey()
+            try:
+                before = upstream.books().calls
+                await asyncio.sleep(6)
+                assert upstream.books().calls > before + 50, "dispatch stood still while Redis was away"
+                assert (await fleet.get(leader, "/readyz"))[1]["redis"] is False
+            finally:
+                await services.restart_valkey()
             ledger = await read_all(fleet, "results", until=300)
             assert set(ledger.counts().values()) == {1}
             assert {value["term"] for value in ledger.values} == {1}

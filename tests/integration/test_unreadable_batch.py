@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from tests.integration.kafka_world import RealWorld, producing, real_world
 
 BATCH = 5
 BATCHES = 4
+ROTTEN = ((1,), (0, 3))
 _HEADER = struct.Struct(">qi")  # base offset, length of what follows
 
 
@@ -68,18 +70,31 @@ def _joined(found: list[list[str] | UnreadableRange], got: object) -> None:
         found.append(some)
 
 
-async def world_with_rot(services: LocalServices, rotten: tuple[int, ...]) -> RealWorld:
+async def worlds_with_rot(services: LocalServices) -> dict[tuple[int, ...], RealWorld]:
+    """For each set of rotten batches a world of its own, on a Kafka that was started again once for all."""
+    worlds: dict[tuple[int, ...], RealWorld] = {rotten: await written(services) for rotten in ROTTEN}
+    await stopped(services)
+    for rotten, world in worlds.items():
+        directory = services.data_dir / "kafka-1" / "data" / f"{world.lane_topic}-0"
+        (segment,) = directory.glob("*.log")
+        for batch in rotten:
+            rot(segment, batch * BATCH)
+    await services.restart_kafka()
+    return worlds
+
+
+async def written(services: LocalServices) -> RealWorld:
     world = await real_world(KafkaConnection(services.endpoints.bootstrap_servers), "rot")
     for batch in range(BATCHES):
         await world.append(0, *values(*(f"{batch}.{number}" for number in range(BATCH))))
         await world.append(1, *values(f"other {batch}"))
-    await stopped(services)
-    directory = services.data_dir / "kafka-1" / "data" / f"{world.lane_topic}-0"
-    (segment,) = directory.glob("*.log")
-    for batch in rotten:
-        rot(segment, batch * BATCH)
-    await services.restart_kafka()
     return world
+
+
+@pytest.fixture(scope="module")
+def rotten_worlds() -> Iterator[dict[tuple[int, ...], RealWorld]]:
+    with LocalServices() as services:
+        yield asyncio.run(worlds_with_rot(services))
 
 
 def batch(number: int) -> list[str]:
@@ -89,22 +104,23 @@ def batch(number: int) -> list[str]:
 @pytest.mark.parametrize(
     ("rotten", "expected"),
     [
-        ((1,), [batch(0), UnreadableRange(5, 9), [*batch(2), *batch(3)]]),
-        ((0, 3), [UnreadableRange(0, 4), [*batch(1), *batch(2)], UnreadableRange(15, 19)]),
+        (ROTTEN[0], [batch(0), UnreadableRange(5, 9), [*batch(2), *batch(3)]]),
+        (ROTTEN[1], [UnreadableRange(0, 4), [*batch(1), *batch(2)], UnreadableRange(15, 19)]),
     ],
 )
 async def test_a_rotten_batch_costs_its_own_records_and_no_others(
-    rotten: tuple[int, ...], expected: list[list[str] | UnreadableRange]
+    rotten_worlds: dict[tuple[int, ...], RealWorld],
+    rotten: tuple[int, ...],
+    expected: list[list[str] | UnreadableRange],
 ) -> None:
-    async with LocalServices() as services:
-        world = await world_with_rot(services, rotten)
-        lane = world.lane()
-        await lane.start({0: 0, 1: 0})
-        assert await everything(lane, 0, BATCH * BATCHES) == expected
-        assert texts(await taken(lane, 1, BATCHES)) == [f"other {number}" for number in range(BATCHES)]
-        await world.append(0, *values("fresh"))
-        assert texts(await taken(lane, 0, 1)) == ["fresh"]
-        await lane.close()
+    world = rotten_worlds[rotten]
+    lane = world.lane()
+    await lane.start({0: 0, 1: 0})
+    assert await everything(lane, 0, BATCH * BATCHES) == expected
+    assert texts(await taken(lane, 1, BATCHES)) == [f"other {number}" for number in range(BATCHES)]
+    await world.append(0, *values("fresh"))
+    assert texts(await taken(lane, 0, 1)) == ["fresh"]
+    await lane.close()
 
 
 @pytest.mark.parametrize("codec", ["gzip", "snappy", "lz4", "zstd"])
