@@ -17,7 +17,8 @@ LANES = ("urgent", "standard", "bulk")
 
 
 async def create_topics(connection: KafkaConnection, prefix: str) -> None:
-    shapes = {"requests": TopicShape(partitions=2), "results": TopicShape(partitions=3)}
+    unread = dict.fromkeys(("failures", "dead_letters"), TopicShape(partitions=1))
+    shapes = {"requests": TopicShape(partitions=2), "results": TopicShape(partitions=3), **unread}
     await create_missing(connection, topics(prefix, LANES, shapes, nodes=1))
 
 

@@ -144,9 +144,10 @@ async def producing(connection: KafkaConnection, **options: Any) -> AsyncIterato
 
 
 async def real_world(connection: KafkaConnection, name: str) -> RealWorld:
-    """A world of its own, topics created."""
+    """A world of its own, topics created; those that no door here reads have one partition, as each takes 10 ms."""
     prefix = f"{name}-{uuid4().hex[:8]}"
-    shapes = {"requests": TopicShape(partitions=PARTITIONS), "results": TopicShape(partitions=1)}
+    unread = dict.fromkeys(("failures", "chunks", "dead_letters"), TopicShape(partitions=1))
+    shapes = {"requests": TopicShape(partitions=PARTITIONS), "results": TopicShape(partitions=1), **unread}
     await create_missing(connection, topics(prefix, ["standard"], shapes, nodes=1))
     return RealWorld(connection, prefix)
 
