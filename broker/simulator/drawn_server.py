@@ -148,7 +148,7 @@ class _Draw:
         """Draw a limit of requests that is met by the usual calls, or seldom."""
         calls = self._tokens_per_minute / CALL_TOKENS
         per_call: float = self._chance.choice((0.7, 1.5, 5.0))
-        return max(60, round(calls * per_call))
+        return max(60, int(calls * per_call + 0.5))
 
     def _charge(self, windows: list[EnforcedWindow]) -> Iterator[Behaviour]:
         laws = {ChatLaw.CHAT_2025: 50, ChatLaw.CHAT_LEGACY: 20, ChatLaw.DOCUMENTED: 10}

@@ -22,13 +22,14 @@ from headrace.broker.core.budget.inflow import Inflow, Least
 from headrace.broker.core.budget.learned_limits import LearnedLimits
 from headrace.broker.core.budget.limit_settings import LimitBeliefs
 from headrace.broker.core.budget.opening import FirstCalls
+from headrace.broker.core.budget.own_cap import OwnCap
 from headrace.broker.core.budget.refusals import was_turned_away
 from headrace.broker.core.budget.reservation import Reservation
 from headrace.broker.core.budget.sent_calls import SentCalls
 from headrace.broker.core.budget.sliding_sum import SlidingSum
 from headrace.broker.core.pricing.law_identification import TokenUsage
 from headrace.broker.core.pricing.laws import Prices
-from headrace.broker.core.units import PPM, unreserved_slots
+from headrace.broker.core.units import unreserved_slots
 
 _REFUSED: Final = frozenset({Meaning.RATE_LIMITED, Meaning.TOO_LARGE})
 _ASKED_TO_WAIT: Final = frozenset({Meaning.RATE_LIMITED, Meaning.OVERLOADED})
@@ -54,6 +55,8 @@ class Budget:
         self._buckets = BucketSet(self._sends)
         self._calls: dict[int, Reservation] = {}
         self._charged = SlidingSum()
+        cap = settings.cap_tokens
+        self._cap = None if cap is None else OwnCap(cap, settings.burst_ms, self._charged, now_ms)
         self._headroom = HeadroomCache()
         self._first_calls = FirstCalls(settings.tokens)
         self._asks_caps = settings.cap_tokens is not None or settings.inflight_max is not None
@@ -104,9 +107,8 @@ class Budget:
         if self._is_full(reserved_ppm) or probe_ms is None or first_ms is None:
             return None
         at_ms = max(now_ms, self.paused_until_ms, probe_ms, first_ms, self._cooldown.may_call_at(now_ms))
-        if self.settings.cap_tokens is not None:
-            cap = self.settings.cap_tokens
-            at_ms = max(at_ms, self._charged.payable_at(paid, cap - cap * reserved_ppm // PPM, now_ms))
+        if self._cap is not None:
+            at_ms = max(at_ms, self._cap.payable_at(paid, reserved_ppm, now_ms))
         if not self.believed and not self._calls:
             return at_ms  # the answer to the first call sets the levels
         burst = self._calibration.burst
@@ -176,6 +178,8 @@ class Budget:
         )
         self._headroom.pay(paid)
         self._charged.pay(paid, now_ms)
+        if self._cap is not None:
+            self._cap.pay(paid, now_ms)
         self._buckets.pay(paid, number, now_ms)
 
     def paid(self, attempt: int) -> int:
@@ -275,6 +279,8 @@ class Budget:
     def _give_back(self, call: Reservation, now_ms: int, *, untaken: bool = False) -> None:
         self._sends.strike(call.number)
         self._charged.refund(call.paid, call.sent_ms)
+        if self._cap is not None:
+            self._cap.refund(call.paid, now_ms)
         if self._calibration.burst is not None:
             self._calibration.burst.refund(call.paid, now_ms)
         self._buckets.refund(call.paid, call.number, now_ms, untaken=untaken)

@@ -245,8 +245,16 @@ def test_the_own_cap_makes_larger_charges_impossible_and_keeps_a_share_for_other
     assert budget.fits(1_000)
     assert not budget.fits(1_001)
     budget.reserve(1, 900, 0)
-    assert budget.payable_at(100, 0) == 0
-    assert budget.payable_at(100, 0, reserved_ppm=50_000) == MINUTE_MS + 100
+    assert budget.payable_at(100, 0) == 12_000  # its bucket holds 100, and is in debt for as much
+    assert budget.payable_at(100, 0, reserved_ppm=50_000) == MINUTE_MS + 100  # the sum keeps a part
+
+
+def test_a_call_that_cost_nothing_is_given_back_to_the_own_cap() -> None:
+    budget = full(replace(SETTINGS, cap_tokens=1_000))
+    budget.reserve(1, 100, 0)
+    assert budget.payable_at(100, 0) == 6_000
+    budget.record_answer(1, 0, refusal(used=60_000, requested=100, wait="1ms"))
+    assert budget.payable_at(100, 1_000) == 1_000
 
 
 # Rests
