@@ -28,7 +28,7 @@ _STARTED = struct.Struct(">16sHB")
 _CANCEL = struct.Struct(">16sQ")
 _AWAITED = struct.Struct(">16sHBQB")
 _MARK = struct.Struct(">8s")
-_LEFT_OUT = [("laws", {}), ("borne", 0), ("ceiling", None)]
+_LEFT_OUT = [("laws", {}), ("borne", 0), ("ceiling", None), ("project", False)]
 _NO_MARK = b"\0" * _MARK.size
 _OVERDUE = 1
 DEADLINE_MAX_S = 0xFF_FFFF_FFFF
@@ -109,7 +109,7 @@ class Level:
     `charged` are the tokens paid in the minute before, `pause_ms` the time from `at` on in which nothing may be paid,
     `markup_ppm` the server's charges over ours, in millionths, `laws` the charge law that was believed, by endpoint.
     `borne` is the amount that was spent at once beyond the steady rate without a refusal, `ceiling` the amount that
-    must not be, where a refusal has shown it.
+    must not be, where a refusal has shown it. `project`: the bucket is a project's.
     """
 
     limit: str
@@ -124,6 +124,7 @@ class Level:
     laws: Mapping[str, str] = field(default_factory=dict)
     borne: int = 0
     ceiling: int | None = None
+    project: bool = False
 
 
 def position(topic: str, partition: int, offset: int) -> str:
@@ -185,6 +186,7 @@ class LevelValue(BaseModel):
     laws: dict[str, str] = Field(default_factory=dict)
     borne: int = 0
     ceiling: int | None = None
+    project: bool = False
 
 
 class LedgerValue(BaseModel):

@@ -113,7 +113,8 @@ def _bucket(bucket: Said) -> tuple[str, Text, str]:
     low, high = left_of(bucket), left_of(bucket, "level_high")
     percent = f"{low:.0%}" if f"{low:.0%}" == f"{high:.0%}" else f"{low:.0%} to {high:.0%}"
     level = f"{percent}  {max(0, bucket['level_low']):,} of {bucket['capacity']:,}"
-    return f"{bucket['metric']} a {spoken_period(float(bucket['period_s']))}", _bar(low, high), level
+    whose = "project " if bucket.get("project") else ""
+    return f"{whose}{bucket['metric']} a {spoken_period(float(bucket['period_s']))}", _bar(low, high), level
 
 
 def _bar(low: float, high: float) -> Text:

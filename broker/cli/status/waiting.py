@@ -242,7 +242,8 @@ def _limit(told: Said) -> str:
     needed = f"{amount} needed" if told.get("own", True) else f"the next call needs {amount}"
     kept = f" ({_number(told['kept'])} kept for {_lanes(told)})" if told.get("kept") else ""
     there = f"{_number(told.get('there'))} there{kept} of {_number(told.get('capacity'))} a {period}"
-    return f"{told.get('metric')} of {told.get('limit')}: {needed}, {there}; {_payable(told)}"
+    whose = "the project's " if told.get("project") else ""
+    return f"{whose}{told.get('metric')} of {told.get('limit')}: {needed}, {there}; {_payable(told)}"
 
 
 def _lanes(told: Said) -> str:

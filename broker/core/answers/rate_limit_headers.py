@@ -44,6 +44,9 @@ class LimitMetric(StrEnum):
 TOKENS: Final = LimitMetric.TOKENS  # module names, as every call compares them: cheaper before Python 3.12
 REQUESTS: Final = LimitMetric.REQUESTS
 
+PROJECT_METRICS: Final = {"project-tokens": TOKENS, "project-requests": REQUESTS}
+"""The kinds of side readings that are a project's, and what they count."""
+
 _METRICS: Final = tuple(LimitMetric)
 _NAMES: Final = {
     str(kind): tuple(f"x-ratelimit-{word}-{kind}" for word in ("limit", "remaining", "reset"))
@@ -74,6 +77,13 @@ class SideReading:
     remaining: int
     period_ms: int | None
     full_in_ms: int | None = None
+
+    def of_project(self) -> Reading | None:
+        """Return what it says of a project's tokens or requests; None where it is about something else."""
+        metric = PROJECT_METRICS.get(self.kind)
+        if metric is None:
+            return None
+        return Reading(metric, self.capacity, self.remaining, self.period_ms, self.full_in_ms)
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,14 +44,18 @@ class Mirror:
         metric: The unit that the bucket counts.
         capacity: The level of a full bucket.
         period_ms: The time an empty bucket takes to fill.
+        project: It is a project's.
         corrections: The number of answers that contradicted the interval.
     """
 
     refill: Final = Refill.BUCKET
 
-    def __init__(self, metric: LimitMetric, capacity: int, period_ms: int, now_ms: int) -> None:
+    def __init__(
+        self, metric: LimitMetric, capacity: int, period_ms: int, now_ms: int, *, project: bool = False
+    ) -> None:
         """Create a full bucket of which nothing has been reported: the first answer sets it, whatever it says."""
         self.metric = metric
+        self.project = project
         self.capacity = capacity
         self.period_ms = period_ms
         self.corrections = 0

@@ -4,12 +4,22 @@ A metric may have several: a minute's and a day's, one that the operator configu
 show one bucket of a metric and do not say which; the way it refills tells (refill_detection.py). Until that is known,
 the bucket shown is taken for another one beside those believed, with a period of a minute. A believed bucket that turns
 out to be the shown one expressed in another window (the same rate) is dropped: no answer would ever correct it.
+
+A project may have limits of its own, with headers and refusals of their own (facts/openai.md §3, §4.2). They are
+further buckets of the same metrics, which every call pays as well.
 """
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 
-from headrace.broker.core.answers.rate_limit_headers import MINUTE_MS, REQUESTS, TOKENS, LimitMetric, Reading
+from headrace.broker.core.answers.rate_limit_headers import (
+    MINUTE_MS,
+    REQUESTS,
+    TOKENS,
+    LimitMetric,
+    Reading,
+    Snapshot,
+)
 from headrace.broker.core.budget.bucket_mirror import Mirror
 from headrace.broker.core.budget.inflow import Rates
 from headrace.broker.core.budget.refill_detection import BUCKET, FIXED, Refill, RefillEvidence, RefillPattern
@@ -17,11 +27,14 @@ from headrace.broker.core.budget.sent_calls import AdmissionOrder, SentCalls
 from headrace.broker.core.budget.window_mirrors import FixedWindowMirror, SlidingWindowMirror
 from headrace.broker.core.units import PPM
 
+PROJECT_UNSHOWN_MAX = 3  # answers in a row that show the account's buckets and none of a project
 ALIKE_PARTS = 20  # computed periods that differ by at most one part in this many are the same period
 BOUNDLESS = 1 << 62
 FAR_PARTS = 4  # a counter short by more than one part in this many of its capacity did not begin anew
 
 AnyMirror = Mirror | FixedWindowMirror | SlidingWindowMirror
+_Shown = tuple[LimitMetric, bool]
+"""A metric, and whether it is a project's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +47,7 @@ class LevelBounds:
     capacity: int
     period_ms: int
     refill: Refill = BUCKET
+    project: bool = False
 
     def refilled(self, elapsed_ms: int) -> "LevelBounds":
         """Return the bounds after `elapsed_ms` without spending."""
@@ -42,12 +56,12 @@ class LevelBounds:
 
 
 class _HeaderBucket:
-    """The bucket of one metric that headers show.
+    """The bucket of one metric that headers show, the account's or a project's.
 
     Attributes:
         mirror: The mirror of that bucket.
         evidence: The evidence on how that bucket refills.
-        known: Its refill pattern, where it is the only bucket of its metric.
+        known: Its refill pattern, where it is the only bucket of its metric and owner.
     """
 
     __slots__ = ("evidence", "known", "mirror")
@@ -71,7 +85,8 @@ class BucketSet:
         self._mirrors: list[AnyMirror] = []
         self._of: dict[LimitMetric, list[AnyMirror]] = {metric: [] for metric in LimitMetric}
         self._shortest: AnyMirror | None = None
-        self._headers: dict[LimitMetric, _HeaderBucket] = {}  # only the metrics that headers have shown
+        self._headers: dict[_Shown, _HeaderBucket] = {}  # only those that headers have shown
+        self._project_unshown = -1  # answers since headers last showed a project's bucket; -1: none is to be shown
         self.made = 0
 
     def __iter__(self) -> Iterator[AnyMirror]:
@@ -83,7 +98,7 @@ class BucketSet:
         A level that a predecessor left is better knowledge than the configuration. So is its size, except with
         `follow`: where no header reports the size, the predecessor's figure comes from older settings.
         """
-        known = self._find(metric, None, period_ms)
+        known = self._find((metric, False), None, period_ms)
         if known is None:
             self._add(Mirror(metric, capacity, period_ms, now_ms))
         elif follow:
@@ -91,8 +106,10 @@ class BucketSet:
 
     def inherit(self, level: LevelBounds, now_ms: int) -> None:
         """Add a bucket with the lower bound that a predecessor left."""
-        mirror = Mirror(level.metric, level.capacity, level.period_ms, now_ms)
+        mirror = Mirror(level.metric, level.capacity, level.period_ms, now_ms, project=level.project)
         mirror.inherit(level.low, now_ms)
+        if level.project:
+            self._project_unshown = 0
         self._add(mirror)
 
     def of(self, metric: LimitMetric) -> list[AnyMirror]:
@@ -100,7 +117,7 @@ class BucketSet:
         return self._of[metric]
 
     def shortest(self) -> AnyMirror | None:
-        """Return the bucket of tokens that refills soonest; None while no limit of tokens is known."""
+        """Return the bucket of tokens that refills soonest, the smallest of these; None while none is known."""
         return self._shortest
 
     @property
@@ -132,8 +149,7 @@ class BucketSet:
         kept = [mirror for mirror in self._mirrors if mirror.metric is not TOKENS or mirror.capacity != capacity]
         if len(kept) < len(self._mirrors):
             self._mirrors = kept
-            header = self._headers.get(TOKENS)
-            if header is not None:
+            for header in self._headers.values():
                 header.mirror = next((mirror for mirror in kept if mirror is header.mirror), None)
             self._sort()
 
@@ -232,21 +248,28 @@ class BucketSet:
                 mirror.capacity,
                 mirror.period_ms,
                 mirror.refill,
+                mirror.project,
             )
             for mirror in self._mirrors
         )
 
-    def observe_refusal(
-        self, metric: LimitMetric, capacity: int, period_ms: int, remaining: int | None, order: AdmissionOrder
-    ) -> int | None:
+    def observe_refusal(self, stated: Snapshot, remaining: int | None, order: AdmissionOrder) -> int | None:
         """Process a refusal that names its bucket with its period, and perhaps the level left in it.
 
         Returns:
             The result of Mirror.observe; -1 if it agrees although it should not: the believed level could have paid.
         """
-        mirror = next((known for known in self.of(metric) if _alike(period_ms, known.period_ms)), None)
+        metric, capacity, period_ms = stated.metric, stated.capacity, stated.period_ms
+        mirror = next(
+            (
+                known
+                for known in self.of(metric)
+                if known.project is stated.project and _alike(period_ms, known.period_ms)
+            ),
+            None,
+        )
         if mirror is None:
-            mirror = Mirror(metric, capacity, period_ms, order.now_ms)
+            mirror = Mirror(metric, capacity, period_ms, order.now_ms, project=stated.project)
             self._add(mirror)
         error = self._correct(mirror, capacity, remaining, order)
         if isinstance(mirror, Mirror) and error == 0 and remaining is not None:
@@ -254,22 +277,43 @@ class BucketSet:
             return -1
         return error
 
-    def observe_headers(self, reading: Reading, order: AdmissionOrder, later: int = 0) -> int | None:
+    def observe_headers(
+        self, reading: Reading, order: AdmissionOrder, later: int = 0, *, project: bool = False
+    ) -> int | None:
         """Process a bucket of a metric that headers show; return the result of Mirror.observe.
 
-        `later` is the amount still to be charged for calls that were admitted already.
+        `later` is the amount still to be charged for calls that were admitted already; `project`: the bucket is a
+        project's.
         """
-        header = self._headers.get(reading.metric)
+        owner = reading.metric, project
+        header = self._headers.get(owner)
         if header is None:
-            header = self._headers[reading.metric] = _HeaderBucket()
+            header = self._headers[owner] = _HeaderBucket()
         pattern, mirror = header.evidence.observe(reading, order.sent_ms, order.now_ms), header.mirror
         if mirror is None or (pattern is not None and pattern is not header.known):
-            mirror = self._mirror_of(reading, pattern, mirror, order.now_ms)
+            mirror = self._mirror_of(reading, pattern, mirror, order.now_ms, project=project)
             if pattern is not None and pattern.refill is FIXED and isinstance(mirror, FixedWindowMirror):
                 mirror.set_end(pattern.mark_ms, order.now_ms)
-            if pattern is not None and len(self._of[reading.metric]) == 1:
+            if pattern is not None and self._is_alone(mirror):
                 header.known = pattern
         return self._correct(mirror, reading.capacity, reading.remaining - later, order)
+
+    def record_project(self, *, shown: bool) -> None:
+        """Record whether an answer that shows any bucket shows a project's.
+
+        A server that shows them does so each time. After a few answers without, the project's are dropped: no answer
+        would ever correct them.
+        """
+        if shown:
+            self._project_unshown = 0
+        elif self._project_unshown >= 0:
+            self._project_unshown += 1
+            if self._project_unshown >= PROJECT_UNSHOWN_MAX:
+                self._project_unshown = -1
+                self._mirrors = [mirror for mirror in self._mirrors if not mirror.project]
+                for metric in LimitMetric:
+                    self._headers.pop((metric, True), None)
+                self._sort()
 
     def _correct(self, mirror: AnyMirror, capacity: int, remaining: int | None, order: AdmissionOrder) -> int | None:
         if not mirror.adopt_capacity(capacity, order.number, order.now_ms) or remaining is None:
@@ -278,39 +322,50 @@ class BucketSet:
         error = mirror.observe(remaining, order, self._sends)
         if on_trial and error is not None and error * FAR_PARTS < -capacity:
             # It did not begin anew at its mark: a weighted sum of two counters, which refills as a bucket does.
-            self._headers[mirror.metric].evidence.rule_out(FIXED)
-            bucket = self._exchange(mirror, Mirror(mirror.metric, capacity, mirror.period_ms, order.now_ms))
+            self._headers[mirror.metric, mirror.project].evidence.rule_out(FIXED)
+            again = Mirror(mirror.metric, capacity, mirror.period_ms, order.now_ms, project=mirror.project)
+            bucket = self._exchange(mirror, again)
             error = bucket.observe(remaining, order, self._sends)
         return error
 
     def _mirror_of(
-        self, reading: Reading, pattern: RefillPattern | None, shown: AnyMirror | None, now_ms: int
+        self,
+        reading: Reading,
+        pattern: RefillPattern | None,
+        shown: AnyMirror | None,
+        now_ms: int,
+        *,
+        project: bool,
     ) -> AnyMirror:
         """Return the mirror of the bucket that headers show.
 
         It is created, found or replaced as its refill pattern becomes known.
         """
-        metric = reading.metric
+        metric, owner = reading.metric, (reading.metric, project)
         if pattern is None:
             period_ms = reading.period_ms or MINUTE_MS
-            bucket = self._find(metric, reading.capacity, period_ms if reading.period_ms else None)
+            bucket = self._find(owner, reading.capacity, period_ms if reading.period_ms else None)
             if bucket is None:
-                bucket = Mirror(metric, reading.capacity, period_ms, now_ms)
+                bucket = Mirror(metric, reading.capacity, period_ms, now_ms, project=project)
                 self._add(bucket)
-            self._headers[metric].mirror = bucket
+            self._headers[owner].mirror = bucket
             return bucket
         if shown is not None and _matches(shown, pattern):
-            return shown if len(self._of[metric]) == 1 or not self._has_twin(shown) else self._exchange(shown, shown)
+            return shown if self._is_alone(shown) or not self._has_twin(shown) else self._exchange(shown, shown)
         mirror: AnyMirror
         if pattern.refill is BUCKET:
-            mirror = self._find(metric, None, pattern.period_ms) or Mirror(
-                metric, reading.capacity, pattern.period_ms, now_ms
+            mirror = self._find(owner, None, pattern.period_ms) or Mirror(
+                metric, reading.capacity, pattern.period_ms, now_ms, project=project
             )
         elif pattern.refill is FIXED:
             remaining = min(reading.remaining, reading.capacity)
-            mirror = FixedWindowMirror(metric, reading.capacity, pattern.period_ms, pattern.mark_ms, remaining)
+            mirror = FixedWindowMirror(
+                metric, reading.capacity, pattern.period_ms, pattern.mark_ms, remaining, project=project
+            )
         else:
-            mirror = SlidingWindowMirror(metric, reading.capacity, pattern.period_ms, now_ms, self._sends)
+            mirror = SlidingWindowMirror(
+                metric, reading.capacity, pattern.period_ms, now_ms, self._sends, project=project
+            )
         return self._exchange(shown, mirror)
 
     def _exchange(self, shown: AnyMirror | None, mirror: AnyMirror) -> AnyMirror:
@@ -318,22 +373,30 @@ class BucketSet:
 
         A believed bucket of the same rate was meant to be it, and is dropped.
         """
-        metric = mirror.metric
         self._mirrors = [
             other
             for other in self._mirrors
-            if other is not shown and other is not mirror and not (other.metric is metric and _same_rate(other, mirror))
+            if other is not shown
+            and other is not mirror
+            and not (_are_of_one_owner(other, mirror) and _same_rate(other, mirror))
         ]
         self._add(mirror)
-        self._headers[metric].mirror = mirror
+        self._headers[mirror.metric, mirror.project].mirror = mirror
         return mirror
+
+    def _is_alone(self, mirror: AnyMirror) -> bool:
+        """Return whether it is the only bucket of its metric and owner."""
+        return not any(other is not mirror and other.project is mirror.project for other in self._of[mirror.metric])
 
     def _has_twin(self, mirror: AnyMirror) -> bool:
         """Return whether another believed bucket has its rate.
 
         Such a one was made before the refill pattern of this one was known.
         """
-        return any(other is not mirror and _same_rate(other, mirror) for other in self._of[mirror.metric])
+        return any(
+            other is not mirror and other.project is mirror.project and _same_rate(other, mirror)
+            for other in self._of[mirror.metric]
+        )
 
     def _add(self, mirror: AnyMirror) -> None:
         self._mirrors.append(mirror)
@@ -345,12 +408,14 @@ class BucketSet:
             header.known = None
         self.made += 1
         self._of = {metric: [mirror for mirror in self._mirrors if mirror.metric is metric] for metric in LimitMetric}
-        self._shortest = min(self._of[TOKENS], key=lambda mirror: mirror.period_ms, default=None)
+        self._shortest = min(self._of[TOKENS], key=lambda mirror: (mirror.period_ms, mirror.capacity), default=None)
 
-    def _find(self, metric: LimitMetric, capacity: int | None, period_ms: int | None) -> Mirror | None:
+    def _find(self, owner: _Shown, capacity: int | None, period_ms: int | None) -> Mirror | None:
+        metric, project = owner
         for mirror in self.of(metric):
             if (
                 isinstance(mirror, Mirror)
+                and mirror.project is project
                 and (capacity is None or mirror.capacity == capacity)
                 and (period_ms is None or _alike(period_ms, mirror.period_ms))
             ):
@@ -362,6 +427,10 @@ def _matches(mirror: AnyMirror, pattern: RefillPattern) -> bool:
     if mirror.refill is not pattern.refill:
         return False
     return mirror.period_ms == pattern.period_ms or _alike(pattern.period_ms, mirror.period_ms)
+
+
+def _are_of_one_owner(one: AnyMirror, other: AnyMirror) -> bool:
+    return one.metric is other.metric and one.project is other.project
 
 
 def _same_rate(one: AnyMirror, other: AnyMirror) -> bool:

@@ -129,6 +129,16 @@ class Budget:
         """Return how long `tokens` take to flow into the slowest bucket."""
         return self._buckets.flow_ms(tokens)
 
+    def capped_until(self, charge: int, now_ms: int, *, reserved_ppm: int = 0, stated: bool = False) -> int:
+        """Return until when the operator's own cap delays the payment of this charge; `now_ms` if it does not."""
+        if self._cap is None:
+            return now_ms
+        return self._cap.payable_at(self._calibration.to_pay(charge, stated=stated), reserved_ppm, now_ms)
+
+    def cap_flows_in_ms(self, tokens: int, reserved_ppm: int, now_ms: int) -> int:
+        """Return how long the operator's own cap takes to let these tokens through, of however many calls."""
+        return 0 if self._cap is None else self._cap.flows_in_ms(tokens, reserved_ppm, now_ms)
+
     def refill_beside_reserve(self, charge: int, reserved_ppm: int, *, stated: bool = False) -> int:
         """Return the longest period of buckets that cannot hold the charge beside the reserve; 0 if all can."""
         return self._buckets.refill_beside_reserve(self._calibration.to_pay(charge, stated=stated), reserved_ppm)

@@ -76,7 +76,7 @@ class Calibration:
         for level in checkpoint.levels:
             self._buckets.inherit(level, now_ms)
             if level.metric is TOKENS:
-                self.sizes.inherit(level.capacity, level.period_ms)
+                self.sizes.inherit(level.capacity, level.period_ms, project=level.project)
         self._markup = Markup(checkpoint.markup_ppm)
 
     def _inherit_burst(self, checkpoint: Checkpoint) -> None:
@@ -161,18 +161,23 @@ class Calibration:
     def correct_levels(self, call: Reservation, verdict: Verdict, now_ms: int) -> bool:
         """Correct every bucket that an answer describes; return whether each header reading agreed with its mirror."""
         stated = verdict.snapshot
-        if stated is None and not verdict.readings:
+        if stated is None and not verdict.readings and not verdict.side_readings:
             return True
         agreed = True
         order = self._sends.admission_order(call.number, call.sent_ms, now_ms, self._delay.ms)
-        if stated is not None and not stated.project:
-            remaining = self._left(call, stated)
-            error = self._buckets.observe_refusal(stated.metric, stated.capacity, stated.period_ms, remaining, order)
+        if stated is not None:
+            error = self._buckets.observe_refusal(stated, self._left(call, stated), order)
             self._learn_delay(stated.metric, error)
-        for reading in verdict.readings:
-            if stated is None or stated.metric is not reading.metric:
+        shown = [(reading, False) for reading in verdict.readings]
+        of_account = len(shown)
+        if verdict.side_readings:
+            shown += [(reading, True) for side in verdict.side_readings if (reading := side.of_project()) is not None]
+        if shown:
+            self._buckets.record_project(shown=len(shown) > of_account)
+        for reading, project in shown:
+            if stated is None or stated.metric is not reading.metric or stated.project is not project:
                 missing = self._left_out(call, now_ms, early=verdict.early) if reading.metric is TOKENS else 0
-                error = self._buckets.observe_headers(reading, order, missing)
+                error = self._buckets.observe_headers(reading, order, missing, project=project)
                 agreed = agreed and error == 0
                 self._learn_delay(reading.metric, error)
         return agreed

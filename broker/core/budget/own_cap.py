@@ -38,8 +38,7 @@ class OwnCap:
 
     def payable_at(self, paid: int, reserved_ppm: int, now_ms: int) -> int:
         """Return the first instant at which the cap allows `paid` tokens beside the reserved share of it."""
-        reserved = min(self._cap * reserved_ppm // PPM, self._bucket.capacity // RESERVED_PARTS)
-        at_ms = self._bucket.payable_at(paid, reserved, now_ms)
+        at_ms = self._bucket.payable_at(paid, self._reserved(reserved_ppm), now_ms)
         allowed = self._cap - self._cap * min(reserved_ppm, SUM_RESERVED_PPM) // PPM
         sum_at_ms = self._charged.payable_at(paid, allowed, now_ms)
         if self._held is None and (sum_at_ms - now_ms) * self._cap > LONG_PARTS * paid * MINUTE_MS:
@@ -53,6 +52,15 @@ class OwnCap:
             self._held = None
         self._bucket.pay(paid, now_ms)
 
+    def flows_in_ms(self, tokens: int, reserved_ppm: int, now_ms: int) -> int:
+        """Return how long the cap takes to let through `tokens`, of however many calls, beside the reserve."""
+        missing = tokens + self._reserved(reserved_ppm) - self._bucket.level(now_ms)
+        beyond = tokens + self._charged.charged(now_ms) - self._cap
+        return -(-max(0, missing, beyond) * MINUTE_MS // self._cap)
+
     def refund(self, paid: int, now_ms: int) -> None:
         """Give back the charge of a call that cost nothing."""
         self._bucket.pay(-paid, now_ms)
+
+    def _reserved(self, reserved_ppm: int) -> int:
+        return min(self._cap * reserved_ppm // PPM, self._bucket.capacity // RESERVED_PARTS)

@@ -3,8 +3,10 @@
 Refusals of a producer's request are in `headrace.schemas.refusals`.
 """
 
+from collections.abc import Iterator
 from typing import Final
 
+from headrace.broker.core.answers.rate_limit_headers import Reading
 from headrace.broker.core.answers.verdict import Meaning, Verdict
 from headrace.broker.core.budget.reservation import Reservation
 
@@ -15,8 +17,16 @@ def is_explained(call: Reservation, verdict: Verdict) -> bool:
     """Return whether a refusal names a limit that could not pay."""
     stated = verdict.snapshot
     if stated is not None and stated.used is not None:
-        return stated.project or stated.capacity - stated.used < (stated.requested or call.amount(stated.metric))
-    return any(reading.remaining < call.amount(reading.metric) for reading in verdict.readings)
+        return stated.capacity - stated.used < (stated.requested or call.amount(stated.metric))
+    return any(reading.remaining < call.amount(reading.metric) for reading in shown_by(verdict))
+
+
+def shown_by(verdict: Verdict) -> Iterator[Reading]:
+    """Yield the buckets of tokens and requests that headers show, the account's and then the project's."""
+    yield from verdict.readings
+    for side in verdict.side_readings:
+        if (reading := side.of_project()) is not None:
+            yield reading
 
 
 def was_turned_away(verdict: Verdict) -> bool:

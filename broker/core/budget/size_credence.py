@@ -19,7 +19,16 @@ from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import Final
 
-from headrace.broker.core.answers.rate_limit_headers import DAY_MS, HOUR_MS, MONTH_MS, SECOND_MS, TOKENS, LimitMetric
+from headrace.broker.core.answers.rate_limit_headers import (
+    DAY_MS,
+    HOUR_MS,
+    MONTH_MS,
+    PROJECT_METRICS,
+    SECOND_MS,
+    TOKENS,
+    LimitMetric,
+    SideReading,
+)
 from headrace.broker.core.answers.verdict import Meaning, Verdict
 
 JUMP_TIMES: Final = 10
@@ -28,8 +37,8 @@ JUMP_TIMES: Final = 10
 _APART_MS: Final = frozenset({SECOND_MS, HOUR_MS, DAY_MS, MONTH_MS})
 """A limit of one of these periods exists beside that of a minute; the two sizes are independent."""
 
-Bucket = tuple[LimitMetric, int | None]
-"""A metric, and its period unless that is a minute or unknown."""
+Bucket = tuple[LimitMetric, int | None, bool]
+"""A metric, its period unless that is a minute or unknown, and whether it is a project's."""
 
 
 class SizeCredence:
@@ -49,11 +58,11 @@ class SizeCredence:
         self.unproven_sizes: frozenset[int] = frozenset()
         self.disproved: dict[int, int | None] = {}
 
-    def inherit(self, capacity: int, period_ms: int) -> None:
+    def inherit(self, capacity: int, period_ms: int, *, project: bool = False) -> None:
         """Adopt the size of a bucket of tokens that a predecessor has left."""
         if capacity in self._proven:
             return
-        bucket = TOKENS, period_ms if period_ms in _APART_MS else None
+        bucket = TOKENS, period_ms if period_ms in _APART_MS else None, project
         self._believed[bucket], self._unproven[bucket] = capacity, None
         self._list_unproven()
 
@@ -62,7 +71,7 @@ class SizeCredence:
         if self._unproven or self.disproved:
             self._disprove(verdict, least)
         stated = verdict.snapshot
-        if stated is None and not verdict.readings:
+        if stated is None and not verdict.readings and not verdict.side_readings:
             return verdict
         if verdict.meaning is Meaning.TOO_LARGE:
             least = _nothing
@@ -71,18 +80,34 @@ class SizeCredence:
             [
                 reading
                 for reading in verdict.readings
-                if self._is_believed((reading.metric, reading.period_ms), reading.capacity, least, admitted=admitted)
+                if self._is_believed(
+                    (reading.metric, reading.period_ms, False), reading.capacity, least, admitted=admitted
+                )
             ]
         )
+        if verdict.side_readings:
+            verdict = replace(verdict, side_readings=self._believable_beside(verdict, least))
         if stated is not None and not self._is_believed(
-            (stated.metric, stated.period_ms), stated.capacity, least, admitted=admitted
+            (stated.metric, stated.period_ms, stated.project), stated.capacity, least, admitted=admitted
         ):
             return replace(verdict, readings=kept, snapshot=None)
         return verdict if len(kept) == len(verdict.readings) else replace(verdict, readings=kept)
 
+    def _believable_beside(self, verdict: Verdict, least: Callable[[], int]) -> tuple[SideReading, ...]:
+        """Return the buckets beside the account's own two without a project's whose size is not believed."""
+        admitted = verdict.meaning is Meaning.OK
+        return tuple(
+            [
+                side
+                for side in verdict.side_readings
+                if (metric := PROJECT_METRICS.get(side.kind)) is None
+                or self._is_believed((metric, side.period_ms, True), side.capacity, least, admitted=admitted)
+            ]
+        )
+
     def _is_believed(self, bucket: Bucket, capacity: int, least: Callable[[], int], *, admitted: bool) -> bool:
-        metric, period_ms = bucket
-        bucket = metric, period_ms if period_ms in _APART_MS else None
+        metric, period_ms, project = bucket
+        bucket = metric, period_ms if period_ms in _APART_MS else None, project
         known = self._believed.get(bucket)
         if capacity == known and bucket not in self._unproven:
             self._claimed.pop(bucket, None)

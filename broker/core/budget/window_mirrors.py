@@ -24,9 +24,11 @@ class FixedWindowMirror:
 
     refill: Final = Refill.FIXED
 
-    def __init__(self, metric: LimitMetric, capacity: int, period_ms: int, mark_ms: int, remaining: int) -> None:
+    def __init__(  # noqa: PLR0913 — the last keyword-only
+        self, metric: LimitMetric, capacity: int, period_ms: int, mark_ms: int, remaining: int, *, project: bool = False
+    ) -> None:
         """`remaining` is the amount left until the mark."""
-        self.metric, self.capacity, self.period_ms = metric, capacity, period_ms
+        self.metric, self.capacity, self.period_ms, self.project = metric, capacity, period_ms, project
         self.corrections = 0
         self._mark_ms = mark_ms
         self._begun_ms = mark_ms - period_ms  # calls sent since then are counted in this window
@@ -134,9 +136,18 @@ class SlidingWindowMirror:
 
     refill: Final = Refill.SLIDING
 
-    def __init__(self, metric: LimitMetric, capacity: int, period_ms: int, now_ms: int, sends: SentCalls) -> None:
+    def __init__(  # noqa: PLR0913 — the last keyword-only
+        self,
+        metric: LimitMetric,
+        capacity: int,
+        period_ms: int,
+        now_ms: int,
+        sends: SentCalls,
+        *,
+        project: bool = False,
+    ) -> None:
         """Count everything sent within the last period from the start."""
-        self.metric, self.capacity, self.period_ms = metric, capacity, period_ms
+        self.metric, self.capacity, self.period_ms, self.project = metric, capacity, period_ms, project
         self.corrections = 0
         self._others_low, self._others_high = 0, 0
         self._sent: dict[int, tuple[int, int, int]] = {}  # by call: its sending time and both windows' counts then

@@ -322,7 +322,8 @@ class Telemetry:
         self.meter.breaker(name, is_open=not account.closed or not desk.budget.breaker.closed)
         for level in desk.budget.levels(now_ms):
             used = charged * level.period_ms / (level.capacity * 60_000) if level.metric is LimitMetric.TOKENS else None
-            self.meter.limit(name, bucket_name(level.metric, level.period_ms), level.capacity, level.low, used)
+            bucket = bucket_name(level.metric, level.period_ms, project=level.project)
+            self.meter.limit(name, bucket, level.capacity, level.low, used)
 
     def _outcome_time(self, lane: str, cargo: Payload) -> None:
         seconds = (self._clock.utc_now() - cargo.submitted_at).total_seconds()
@@ -332,7 +333,7 @@ class Telemetry:
 def _bucket_of(verdict: Verdict) -> str:
     """Name the bucket that refused, as `limit_level` names it; a server may not say."""
     stated = verdict.snapshot
-    return "unstated" if stated is None else bucket_name(stated.metric, stated.period_ms)
+    return "unstated" if stated is None else bucket_name(stated.metric, stated.period_ms, project=stated.project)
 
 
 def in_seconds(milliseconds: int) -> float:
@@ -340,9 +341,9 @@ def in_seconds(milliseconds: int) -> float:
     return min(milliseconds, MS_MAX) / 1_000
 
 
-def bucket_name(metric: LimitMetric, period_ms: int) -> str:
-    """Return the label of one bucket of a limit, such as `tokens/60s`."""
-    return f"{metric}/{period_ms // 1_000}s"
+def bucket_name(metric: LimitMetric, period_ms: int, *, project: bool = False) -> str:
+    """Return the label of one bucket of a limit, such as `tokens/60s`, or `project-tokens/60s` of a project's."""
+    return f"{'project-' if project else ''}{metric}/{period_ms // 1_000}s"
 
 
 def model_of(cargo: Payload) -> str:

@@ -140,6 +140,7 @@ def _levels(checkpoint: Checkpoint, now: datetime) -> list[ledger.Level]:
             laws={endpoint: law.value for endpoint, law in checkpoint.laws.items()},
             borne=checkpoint.tolerated_burst_tokens,
             ceiling=checkpoint.burst_ceiling_tokens,
+            project=level.project,
         )
         for level in checkpoint.levels
     ]
@@ -155,7 +156,9 @@ def _checkpoints(levels: tuple[ledger.Level, ...]) -> list[Checkpoint]:
             limit=name,
             at_ms=int(several[0].at.timestamp() * 1_000),
             levels=tuple(
-                LevelBounds(LimitMetric(one.metric), one.level, one.level, one.capacity, one.period_ms)
+                LevelBounds(
+                    LimitMetric(one.metric), one.level, one.level, one.capacity, one.period_ms, project=one.project
+                )
                 for one in several
             ),
             charged_last_minute=several[0].charged,

@@ -28,11 +28,7 @@ def flows_in_ms(budget: Budget, crowd: QueueTotals, reserved_ppm: int, now_ms: i
         missing = (tokens if of_tokens else crowd.requests) + reserved - level.low
         rate_ppm = share_ppm if of_tokens else PPM
         waits_ms.append(_flow_ms(missing, level.capacity * rate_ppm // PPM, level.period_ms))
-    cap = budget.settings.cap_tokens
-    if cap is not None:
-        missing = checkpoint.charged_last_minute + tokens + cap * reserved_ppm // PPM - cap
-        waits_ms.append(_flow_ms(missing, cap, MINUTE_MS))
-    return max(waits_ms)
+    return max(*waits_ms, budget.cap_flows_in_ms(tokens, reserved_ppm, now_ms))
 
 
 def lets_through_ms(flights: CallsInFlight, budget: Budget, crowd: QueueTotals, reserved_ppm: int) -> int | None:

@@ -140,6 +140,7 @@ class Status:
                     "refill": level.refill.value,
                     "level_low": level.low,
                     "level_high": level.high,
+                    "project": level.project,
                 }
                 for level in desk.budget.levels(now_ms)
             ],

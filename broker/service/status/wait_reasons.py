@@ -172,6 +172,7 @@ def _money(desk: LimitQueue, pick: Pick, wait_ms: int, reserved_for: list[str], 
         bucket: Hindrance = {
             "kind": "limit",
             "metric": level.metric.value,
+            "project": level.project,
             "period_s": level.period_ms / 1_000,
             "capacity": level.capacity,
             "there": level.low,
@@ -184,8 +185,9 @@ def _money(desk: LimitQueue, pick: Pick, wait_ms: int, reserved_for: list[str], 
     longest_ms, longest = max(found, key=lambda each: each[0], default=(0, {"kind": "pace"}))
     if longest_ms + _ROUNDING_MS >= wait_ms:
         return longest
-    cap = budget.settings.cap_tokens
-    if cap is not None and checkpoint.charged_last_minute + needed + cap * pick.reserved_ppm // PPM > cap:
+    cap, ticket = budget.settings.cap_tokens, pick.ticket
+    until_ms = budget.capped_until(ticket.charge, now_ms, reserved_ppm=pick.reserved_ppm, stated=ticket.stated)
+    if cap is not None and until_ms > now_ms:
         charged = {"capacity": cap, "charged": checkpoint.charged_last_minute, "period_s": MINUTE_MS / 1_000}
         return {"kind": "own_cap", "needed": needed, **charged}
     if not budget.believed:

@@ -1,6 +1,6 @@
 """The buckets of one limit, calls paid from them, and what headers show of them."""
 
-from headrace.broker.core.answers.rate_limit_headers import MINUTE_MS, LimitMetric, Reading
+from headrace.broker.core.answers.rate_limit_headers import MINUTE_MS, LimitMetric, Reading, Snapshot
 from headrace.broker.core.budget.bucket_set import BucketSet
 from headrace.broker.core.budget.sent_calls import AdmissionOrder, SentCalls
 
@@ -30,9 +30,11 @@ class Limit:
         full_in_ms: int | None,
         capacity: int = CAPACITY,
         period_ms: int | None = None,
+        *,
+        project: bool = False,
     ) -> int | None:
         return self.buckets.observe_headers(
-            Reading(LimitMetric.TOKENS, capacity, capacity - used, period_ms, full_in_ms), hearing
+            Reading(LimitMetric.TOKENS, capacity, capacity - used, period_ms, full_in_ms), hearing, project=project
         )
 
     def only(self) -> object:
@@ -41,6 +43,11 @@ class Limit:
 
     def sizes(self, metric: LimitMetric = LimitMetric.TOKENS) -> list[tuple[int, int]]:
         return [(mirror.capacity, mirror.period_ms) for mirror in self.buckets.of(metric)]
+
+
+def stated(metric: LimitMetric, capacity: int, period_ms: int, *, project: bool = False) -> Snapshot:
+    """A bucket as a 429 names it."""
+    return Snapshot(metric, period_ms, capacity, None, None, None, None, project)
 
 
 def counted() -> Limit:

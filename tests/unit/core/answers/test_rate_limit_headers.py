@@ -106,6 +106,14 @@ def test_a_projects_bucket_and_that_of_images_are_kept_apart_from_the_organisati
     assert side_readings(headers("tokens", "10", "5", "30s")) == ()
 
 
+def test_a_side_reading_of_a_project_is_one_of_tokens_or_requests() -> None:
+    of_tokens = SideReading("project-tokens", 10, 5, MINUTE_MS, 30_000)
+    assert of_tokens.of_project() == Reading(LimitMetric.TOKENS, 10, 5, MINUTE_MS, 30_000)
+    of_requests = SideReading("project-requests", 10, 5, None)
+    assert of_requests.of_project() == Reading(LimitMetric.REQUESTS, 10, 5, None)
+    assert SideReading("input-images", 10, 5, None).of_project() is None
+
+
 def test_every_recorded_set_with_images_tells_of_them() -> None:
     shown = [side_readings(row["headers"]) for row in recorded("openai_ratelimit_headers.jsonl")]
     assert [side for side in shown if side] == [(SideReading("input-images", 50_000, 49_999, None, 1),)] * 4

@@ -5,7 +5,7 @@ from headrace.broker.core.budget.bucket_set import BOUNDLESS, BucketSet, LevelBo
 from headrace.broker.core.budget.refill_detection import Refill
 from headrace.broker.core.budget.sent_calls import SentCalls
 from headrace.broker.core.units import ROUNDING_TOKENS
-from tests.unit.core.shown import CAPACITY, SENT_MS, TOOK_MS, Limit, counted, slid
+from tests.unit.core.shown import CAPACITY, SENT_MS, TOOK_MS, Limit, counted, slid, stated
 
 
 def test_a_limit_that_nobody_has_spoken_of_holds_nobody_up() -> None:
@@ -181,11 +181,11 @@ def test_what_was_dearer_than_paid_is_forgotten_of_tokens_and_not_of_requests() 
     limit.buckets.believe(LimitMetric.REQUESTS, 500, MINUTE_MS, 0)
     hearing = limit.send(1_000, 0)
     limit.show(hearing, 1_000, 1_000)
-    limit.buckets.observe_refusal(LimitMetric.REQUESTS, 500, MINUTE_MS, 499, hearing)
+    limit.buckets.observe_refusal(stated(LimitMetric.REQUESTS, 500, MINUTE_MS), 499, hearing)
     limit.buckets.reprice()
     later = limit.send(1_000, 100)
     assert limit.show(later, 30_000, 30_000) is None  # sets the level, whatever it says
-    assert limit.buckets.observe_refusal(LimitMetric.REQUESTS, 500, MINUTE_MS, 300, later) == 300 + 1 - 499
+    assert limit.buckets.observe_refusal(stated(LimitMetric.REQUESTS, 500, MINUTE_MS), 300, later) == 300 + 1 - 499
 
 
 def test_a_level_refills_with_time_up_to_its_capacity_and_out_of_a_debt() -> None:
@@ -207,10 +207,10 @@ def test_a_refusal_that_names_a_bucket_corrects_it_or_makes_it() -> None:
     limit.buckets.believe(LimitMetric.TOKENS, CAPACITY, MINUTE_MS, 0)
     hearing = limit.send(1_000, 0)
     assert (
-        limit.buckets.observe_refusal(LimitMetric.TOKENS, CAPACITY, MINUTE_MS, 30_000, hearing) is None
+        limit.buckets.observe_refusal(stated(LimitMetric.TOKENS, CAPACITY, MINUTE_MS), 30_000, hearing) is None
     )  # the first of it
     assert limit.buckets.levels(hearing.now_ms)[0].low == 30_000
-    assert limit.buckets.observe_refusal(LimitMetric.TOKENS, 10**6, DAY_MS, 400_000, hearing) is None
+    assert limit.buckets.observe_refusal(stated(LimitMetric.TOKENS, 10**6, DAY_MS), 400_000, hearing) is None
     assert limit.sizes() == [(CAPACITY, MINUTE_MS), (10**6, DAY_MS)]
     assert limit.buckets.levels(hearing.now_ms)[1].low == 400_000
 
@@ -218,10 +218,10 @@ def test_a_refusal_that_names_a_bucket_corrects_it_or_makes_it() -> None:
 def test_a_refusal_that_agrees_contradicts_all_the_same_since_what_was_believed_could_have_paid() -> None:
     limit = Limit()
     limit.buckets.believe(LimitMetric.TOKENS, CAPACITY, MINUTE_MS, 0)
-    limit.buckets.observe_refusal(LimitMetric.TOKENS, CAPACITY, MINUTE_MS, 30_000, limit.send(1_000, 0))
+    limit.buckets.observe_refusal(stated(LimitMetric.TOKENS, CAPACITY, MINUTE_MS), 30_000, limit.send(1_000, 0))
     hearing = limit.send(1_000, 30)
     assert limit.buckets.levels(50)[0].low == 29_028
-    assert limit.buckets.observe_refusal(LimitMetric.TOKENS, CAPACITY, MINUTE_MS, 29_010, hearing) == -1
+    assert limit.buckets.observe_refusal(stated(LimitMetric.TOKENS, CAPACITY, MINUTE_MS), 29_010, hearing) == -1
     assert limit.buckets.levels(50)[0].low == 29_010
 
 
@@ -229,7 +229,7 @@ def test_a_refusal_that_does_not_say_what_is_left_only_names_the_limit() -> None
     limit = Limit()
     limit.buckets.believe(LimitMetric.TOKENS, CAPACITY, MINUTE_MS, 0)
     hearing = limit.send(1_000, 0)
-    assert limit.buckets.observe_refusal(LimitMetric.TOKENS, 90_000, MINUTE_MS, None, hearing) is None
+    assert limit.buckets.observe_refusal(stated(LimitMetric.TOKENS, 90_000, MINUTE_MS), None, hearing) is None
     assert limit.sizes() == [(90_000, MINUTE_MS)]
     assert limit.buckets.levels(hearing.now_ms)[0].high == CAPACITY - 998 + TOOK_MS  # what was there stays
 
@@ -238,7 +238,7 @@ def test_a_refusal_that_does_not_say_what_is_left_only_names_the_limit() -> None
 def test_periods_that_differ_by_a_twentieth_are_one_and_no_more(period_ms: int, mirrors: int) -> None:
     limit = Limit()
     limit.buckets.believe(LimitMetric.TOKENS, CAPACITY, MINUTE_MS, 0)
-    limit.buckets.observe_refusal(LimitMetric.TOKENS, CAPACITY, period_ms, None, limit.send(1, 0))
+    limit.buckets.observe_refusal(stated(LimitMetric.TOKENS, CAPACITY, period_ms), None, limit.send(1, 0))
     assert len(limit.sizes()) == mirrors
 
 

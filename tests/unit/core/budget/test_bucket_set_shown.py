@@ -3,7 +3,7 @@ import pytest
 from headrace.broker.core.answers.rate_limit_headers import DAY_MS, MINUTE_MS, SECOND_MS, LimitMetric
 from headrace.broker.core.budget.bucket_mirror import Mirror
 from headrace.broker.core.budget.window_mirrors import FixedWindowMirror, SlidingWindowMirror
-from tests.unit.core.shown import CAPACITY, MARK, SENT_MS, TOOK_MS, Limit, counted, slid
+from tests.unit.core.shown import CAPACITY, MARK, SENT_MS, TOOK_MS, Limit, counted, slid, stated
 
 
 def test_until_the_period_is_known_a_bucket_of_a_minute_is_shown() -> None:
@@ -127,9 +127,12 @@ def test_a_believed_bucket_of_its_rate_is_the_counter_that_is_shown() -> None:
 
 def test_a_refusal_that_names_the_counters_period_corrects_the_counter() -> None:
     limit = counted()
-    assert limit.buckets.observe_refusal(LimitMetric.TOKENS, CAPACITY, MINUTE_MS, 55_000, limit.send(1_000, 1_500)) == 0
     assert (
-        limit.buckets.observe_refusal(LimitMetric.TOKENS, CAPACITY, MINUTE_MS, 50_000, limit.send(1_000, 2_000))
+        limit.buckets.observe_refusal(stated(LimitMetric.TOKENS, CAPACITY, MINUTE_MS), 55_000, limit.send(1_000, 1_500))
+        == 0
+    )
+    assert (
+        limit.buckets.observe_refusal(stated(LimitMetric.TOKENS, CAPACITY, MINUTE_MS), 50_000, limit.send(1_000, 2_000))
         is not None
     )
     assert isinstance(limit.only(), FixedWindowMirror)

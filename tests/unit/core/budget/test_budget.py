@@ -210,7 +210,7 @@ def test_a_refusal_that_no_known_limit_explains_lowers_what_is_spent_at_once() -
     "explained",
     [
         refusal(used=59_500, requested=1_000),
-        refusal(used=0, requested=1_000, where="project p "),
+        refusal(used=59_500, requested=1_000, where="project p "),
         replace(failure(429), readings=answer((60_000, 0, "60s")).readings),
     ],
 )
@@ -255,6 +255,15 @@ def test_a_call_that_cost_nothing_is_given_back_to_the_own_cap() -> None:
     assert budget.payable_at(100, 0) == 6_000
     budget.record_answer(1, 0, refusal(used=60_000, requested=100, wait="1ms"))
     assert budget.payable_at(100, 1_000) == 1_000
+
+
+def test_what_the_own_cap_delays_is_told() -> None:
+    capped, free = full(replace(SETTINGS, cap_tokens=1_000)), full()
+    for budget in (capped, free):
+        budget.reserve(1, 100, 0)
+    assert (capped.capped_until(100, 0), free.capped_until(100, 0)) == (6_000, 0)
+    assert capped.capped_until(50, 0, reserved_ppm=50_000) == 6_000
+    assert (capped.cap_flows_in_ms(500, 0, 0), free.cap_flows_in_ms(500, 0, 0)) == (30_000, 0)
 
 
 # Rests

@@ -120,3 +120,13 @@ def test_the_smallest_cap_pays_one_call_a_minute_and_does_not_stop() -> None:
     spender.spend(1, 0, 3 * MINUTE_MS)
     assert len(spender.paid) == 3
     assert spender.most_in_a_minute() == 1
+
+
+def test_many_calls_flow_at_the_caps_rate_once_its_bucket_is_spent() -> None:
+    spender = Spender()
+    depth = CAP // DEPTH_PARTS
+    assert spender.cap.flows_in_ms(depth, 0, 0) == 0
+    assert spender.cap.flows_in_ms(depth + 1_000, 0, 0) == 1_000
+    assert spender.cap.flows_in_ms(depth, RESERVED_PPM, 0) == CAP * RESERVED_PPM // PPM
+    spender.charged.pay(CAP, 0)
+    assert spender.cap.flows_in_ms(500, 0, 0) == 500

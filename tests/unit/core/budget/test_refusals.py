@@ -8,8 +8,8 @@ from tests.unit.core.budgets import answer, failure, refusal
 SENT = Reservation(1, charge=400, paid=440, stated=False, sent_ms=0, burst=0, endpoint="", unsettled=0)
 
 
-def shown_empty(remaining: int) -> Verdict:
-    headers = {"x-ratelimit-limit-tokens": "60000", "x-ratelimit-remaining-tokens": str(remaining)}
+def shown_empty(remaining: int, kind: str = "tokens") -> Verdict:
+    headers = {f"x-ratelimit-limit-{kind}": "60000", f"x-ratelimit-remaining-{kind}": str(remaining)}
     return judge(Answer(429, headers, None, None, None, ""))
 
 
@@ -18,7 +18,11 @@ def shown_empty(remaining: int) -> Verdict:
     [
         (refusal(used=59_700, requested=400), True),
         (refusal(used=59_600, requested=400), False),  # enough was there
-        (refusal(used=0, requested=400, where="project p "), True),
+        (refusal(used=59_700, requested=400, where="project p "), True),
+        (refusal(used=0, requested=400, where="project p "), False),
+        (shown_empty(439, "project-tokens"), True),
+        (shown_empty(440, "project-tokens"), False),
+        (shown_empty(0, "input-images"), False),  # this call may have none
         (shown_empty(439), True),
         (shown_empty(440), False),
         (failure(429), False),

@@ -2,7 +2,14 @@ from dataclasses import replace
 
 import pytest
 
-from headrace.broker.core.answers.rate_limit_headers import DAY_MS, MINUTE_MS, LimitMetric, Reading, Snapshot
+from headrace.broker.core.answers.rate_limit_headers import (
+    DAY_MS,
+    MINUTE_MS,
+    LimitMetric,
+    Reading,
+    SideReading,
+    Snapshot,
+)
 from headrace.broker.core.answers.verdict import Answer, Meaning, Verdict, judge
 from headrace.broker.core.budget.size_credence import JUMP_TIMES, SizeCredence
 
@@ -161,3 +168,38 @@ def test_readings_are_weighed_also_beside_a_statement_that_is_not_believed() -> 
 
 def test_a_limit_of_nothing_is_believed_of_a_call_that_was_refused_for_its_size() -> None:
     assert SizeCredence().believable(shown(0, verdict=TOO_LARGE), lambda: 100).readings
+
+
+def beside(capacity: int, kind: str = "project-tokens", verdict: Verdict = FINE) -> Verdict:
+    return replace(verdict, side_readings=(SideReading(kind, capacity, 0, None),))
+
+
+def test_a_projects_size_is_believed_by_itself() -> None:
+    credence = knowing(100_000)
+    assert credence.believable(beside(1_000), lambda: 10).side_readings
+    assert credence.believable(beside(100_000), lambda: 10).side_readings == ()
+    assert credence.believable(shown(100_000), lambda: 10).readings
+    assert credence.believable(beside(100_000), lambda: 10).side_readings
+
+
+def test_a_projects_size_that_its_own_call_does_not_fit_is_not_believed() -> None:
+    credence = knowing(100_000)
+    assert credence.believable(beside(9), lambda: 10).side_readings == ()
+    assert credence.believable(beside(9, "input-images"), lambda: 10).side_readings
+
+
+def test_what_is_not_believed_of_a_project_leaves_the_rest_of_the_answer() -> None:
+    credence = knowing(100_000)
+    both = replace(shown(100_000), side_readings=beside(9).side_readings)
+    believed = credence.believable(both, lambda: 10)
+    assert (len(believed.readings), believed.side_readings) == (1, ())
+
+
+def test_a_size_that_only_refusals_of_a_project_have_said_fails_nothing() -> None:
+    credence = knowing(100_000)
+    assert credence.believable(stated(500, project=True), lambda: 10).snapshot
+    assert credence.unproven_sizes == {500}
+    credence.inherit(700, MINUTE_MS, project=True)
+    assert credence.unproven_sizes == {700}
+    assert credence.believable(beside(700), lambda: 10).side_readings
+    assert credence.unproven_sizes == frozenset()

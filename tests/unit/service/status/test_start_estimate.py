@@ -44,8 +44,11 @@ def test_a_pause_is_the_least() -> None:
 
 def test_an_own_cap_lets_through_what_it_allows_a_minute() -> None:
     capped = left(TOKENS, charged=500, cap_tokens=600)
-    assert flows_in_ms(capped, QueueTotals(1, 100), 0, 0) == 0
-    assert flows_in_ms(capped, QueueTotals(1, 160), 0, 0) == 6_000
+    assert flows_in_ms(capped, QueueTotals(1, 60), 0, 0) == 0  # its bucket holds as much
+    assert flows_in_ms(capped, QueueTotals(1, 70), 0, 0) == 1_000
+    assert flows_in_ms(capped, QueueTotals(1, 160), 0, 0) == 10_000
+    spent = left(TOKENS, charged=590, cap_tokens=600)
+    assert flows_in_ms(spent, QueueTotals(1, 60), 0, 0) == 5_000  # beyond the sum of this minute
 
 
 def test_where_a_share_of_the_rate_is_spent_it_takes_the_longer() -> None:

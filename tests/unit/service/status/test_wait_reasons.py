@@ -102,6 +102,7 @@ def test_tokens_that_are_missing_are_told_with_what_is_there_and_what_is_kept() 
         "kind": "limit",
         "limit": "gpt",
         "metric": "tokens",
+        "project": False,
         "period_s": 60.0,
         "capacity": FULL,
         "needed": 500,
