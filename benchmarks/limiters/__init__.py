@@ -1,4 +1,4 @@
-"""How well Headrace does before servers that nobody tuned it to: `make bench-limiters`.
+"""How well Headrace does before servers that it was not tuned to: `make bench-limiters`.
 
 Each seed draws a server (`headrace.broker.simulator.drawn_server`) and a stream of calls: bulk without end, urgent ones
 for a tenth of the quota. The dispatcher's own core serves them in virtual time, and so does an omniscient dispatcher

@@ -61,7 +61,7 @@ class DrawnServer:
         tokens_per_minute: The minute's tokens, of which each window has its share.
         requests_per_minute: Likewise.
         behaviours: What it plays.
-        tells_all: Its headers and refusals state every enforced limit exactly and at once, and nobody else spends.
+        tells_all: Its headers and refusals state every enforced limit exactly and at once, and no other client spends.
     """
 
     seed: int
