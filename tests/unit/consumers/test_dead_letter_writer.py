@@ -48,3 +48,5 @@ def test_each_says_what_was_wrong() -> None:
     said = [read(each.record).message for each in every]
     assert len(set(said)) == len(said)
     assert all(each.endswith(".") for each in said)
+    assert ["Retention" in each for each in said] == [False, False, True, False]
+    assert ["cannot be read" in each for each in said] == [False, False, False, True]
