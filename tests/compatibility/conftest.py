@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.integration.conftest import _forked as _forked  # noqa: PLC0414  our own Python's processes are forked
 from tests.integration.conftest import services as services  # noqa: PLC0414  the same pair, for this room
 
 _TIMEOUT_S = 180  # a fresh machine downloads some 200 MB in all

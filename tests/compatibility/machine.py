@@ -45,12 +45,15 @@ def python(version: str) -> str:
 
 
 def node_package(source: Path) -> Path:
-    """A copy of a Node package with what its lock file says installed beside it."""
+    """A copy of a Node package with what its lock file says installed beside it, unless it stands there already."""
     if shutil.which("npm") is None:
         unavailable("npm is missing: install Node 20 or newer.")
     home = TOOLS / source.name
     shutil.copytree(source, home, dirs_exist_ok=True, ignore=shutil.ignore_patterns("node_modules"))
-    run(home, "npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts")
+    stamp, wanted = home / "node_modules" / ".installed", (source / "package-lock.json").read_text(encoding="utf-8")
+    if not (stamp.exists() and stamp.read_text(encoding="utf-8") == wanted):
+        run(home, "npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts")  # it empties node_modules first
+        stamp.write_text(wanted, encoding="utf-8")
     return home
 
 
