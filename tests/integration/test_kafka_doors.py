@@ -41,6 +41,7 @@ class TestKafkaTransactions(TransactionLogContract):
     async def world(self, real: KafkaWorld) -> KafkaWorld:
         return real
 
+    @pytest.mark.timed
     async def test_given_up_over_a_topic_that_is_gone_it_is_closed_at_once(
         self, real: KafkaWorld, services: LocalServices
     ) -> None:

@@ -70,6 +70,7 @@ async def test_a_bomb_costs_itself_and_what_fits_before_it_is_served(services: L
     await lane.close()
 
 
+@pytest.mark.timed
 async def test_the_loop_goes_on_beside_a_backlog_of_batches_just_below_the_bound(services: LocalServices) -> None:
     """Each takes 2 kB of Kafka and some 0.1 s: at once they would take longer than any lease lasts."""
     world = await real_world(KafkaConnection(services.endpoints.bootstrap_servers), "heavy")

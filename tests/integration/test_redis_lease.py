@@ -204,6 +204,7 @@ async def test_the_index_of_notes_forgets_who_is_gone(world: RedisWorld) -> None
     assert not await world.server.exists(f"{world.key}:standbys")
 
 
+@pytest.mark.timed
 async def test_a_dead_server_is_noticed_at_once() -> None:
     (port,) = free_ports(1)
     lease = RedisLease(f"redis://127.0.0.1:{port}/0", "k", ttl_ms=TTL_MS, token="a")
@@ -214,6 +215,7 @@ async def test_a_dead_server_is_noticed_at_once() -> None:
     await lease.close()
 
 
+@pytest.mark.timed
 async def test_a_stalled_server_is_noticed_within_half_a_second_and_asked_only_once() -> None:
     asked: list[bytes] = []
 
