@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -21,6 +22,20 @@ def _no_stray_event_loop() -> None:
     ResourceWarning fails whichever test runs when it is collected.
     """
     asyncio.set_event_loop(None)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Collect no garbage while tests are collected.
+
+    What is imported and collected lives until the process ends, and to search it again and again for garbage took half
+    of a worker's time before its first test: 20 of 44 s, in 6,177 collections.
+    """
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
 
 
 def pytest_collection_finish() -> None:
