@@ -7,9 +7,13 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.virtual_time import pytest_pyfunc_call
+
 # How long an example takes, or is made, says more of the machine than of the code.
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("unhurried")
+
+__all__ = ["pytest_pyfunc_call"]  # pytest finds its hooks here
 
 pytest.register_assert_rewrite("tests.contract")  # so that a suite says what it found, wherever it runs
 
