@@ -8,10 +8,12 @@ of chaos, which start all theirs so.
 
 import array
 import asyncio
+import ctypes
 import gc
 import importlib
 import json
 import os
+import signal
 import socket
 import sys
 import time
@@ -34,6 +36,7 @@ _IMPORTED = (
 )
 _MESSAGE_BYTES_MAX = 1024 * 1024
 _PIPE_BYTES = 64 * 1024
+_LIBC, _PR_SET_PDEATHSIG = ctypes.CDLL(None), 1
 
 
 class Forked:
@@ -67,9 +70,13 @@ class Forked:
         for reader, end in ((self.stdout, out), (self.stderr, err)):
             await self._loop.connect_read_pipe(partial(asyncio.StreamReaderProtocol, reader), os.fdopen(end, "rb", 0))
 
-    def _end(self) -> None:
+    def leave(self) -> None:
+        """Wait for its end no longer."""
         self._loop.remove_reader(self._descriptor)
         os.close(self._descriptor)
+
+    def _end(self) -> None:
+        self.leave()
         self.returncode = self._prefork.reap(self.pid)
         self._ended.set()
 
@@ -164,8 +171,9 @@ def serve(asking: socket.socket) -> None:
 
 
 def _run(standard: Sequence[int], asked: Mapping[str, Any]) -> int:
-    """Be the process that was asked for."""
+    """Be the process that was asked for; it ends with the forking one, and so with a run that is killed."""
     os.setsid()
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     for number, given in enumerate(standard):
         os.dup2(given, number)
         os.close(given)
