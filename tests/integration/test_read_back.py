@@ -21,9 +21,15 @@ PARTITIONS = 3
 OUTCOMES = 30_000
 
 
-@pytest.fixture
-async def topic(services: LocalServices) -> tuple[KafkaConnection, str]:
+@pytest.fixture(scope="module")
+def topic(services: LocalServices) -> tuple[KafkaConnection, str]:
+    """One for all tests: they only read it, and to write it takes longer than to search it."""
     connection, topic = KafkaConnection(services.endpoints.bootstrap_servers), f"results-{uuid.uuid4().hex[:8]}"
+    asyncio.run(write(connection, topic))
+    return connection, topic
+
+
+async def write(connection: KafkaConnection, topic: str) -> None:
     await create_missing(connection, [TopicSpec(topic, PARTITIONS, 1, {})])
     now = datetime.now(UTC)
     async with producing(connection, max_batch_size=262_144, linger_ms=20) as producer:
@@ -32,7 +38,6 @@ async def topic(services: LocalServices) -> tuple[KafkaConnection, str]:
             record = encode_outcome(Completed(id=f"lead-{number}", lane="bulk", response={}), time=now)
             sent.append(await producer.send(topic, record.value, key=record.key, headers=list(record.headers)))
         await asyncio.gather(*sent)
-    return connection, topic
 
 
 async def ends(connection: KafkaConnection, topic: str) -> dict[int, int]:
