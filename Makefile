@@ -9,7 +9,7 @@ UV_QUIET := --quiet --no-config --no-cache --python $(BIN)/python
 unexport PYTHONDONTWRITEBYTECODE # the tests start hundreds of processes, which share the compiled bytecode
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-virtual test-real test-timed unit sim sim-core sim-mutants bench-limits bench-limiters bench-lanes hostile hostile-upstream integration chaos chaos-short chart image image-build image-test compatibility compiled coverage mutation static format lint types imports settings-page schemas locks clean
+.PHONY: help install demo test test-virtual test-virtual-but-core test-real test-timed unit sim sim-core sim-mutants bench-limits bench-limiters bench-lanes hostile hostile-upstream integration chaos chaos-short chart image image-build image-test compatibility compiled coverage mutation static format lint types imports settings-page schemas locks clean
 
 help: ## list every target
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{ sub(/:.*/, "", $$1); printf "  make %-14s %s\n", $$1, $$2 }'
@@ -39,7 +39,11 @@ test: $(STAMP) ## all tests, on a real Kafka and Valkey that the run starts itse
 	@$(MAKE) --no-print-directory test-timed
 
 test-virtual: $(STAMP)
-	@$(BIN)/python -m pytest -q -n auto tests/unit tests/property tests/simulation examples
+	@$(BIN)/python -m pytest -q -n auto $(VIRTUAL)
+
+test-virtual-but-core: $(STAMP) # beside `coverage`, which runs the unit tests of the core
+	@$(BIN)/python -m pytest -q -n auto --ignore=tests/unit/core $(VIRTUAL)
+VIRTUAL := tests/unit tests/property tests/simulation examples
 
 test-real: $(STAMP) # three at once on two cores: they wait for servers half of their time
 	@$(BIN)/python -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder -m "not timed" tests/chart tests/hostile tests/integration
@@ -104,7 +108,7 @@ compiled: $(STAMP) ## the core compiled by mypyc (needs a C compiler): built, an
 	@$(BIN)/python -m tests.compiled.build
 	@$(BIN)/python -m pytest -q -s tests/compiled
 
-coverage: $(STAMP) ## branch coverage of every module of broker/core by its own test module: 100 %
+coverage: $(STAMP) ## the core's unit tests, and branch coverage of each module by its own test module: 100 %
 	@$(BIN)/python -m tests.maxi_cov
 
 mutation: $(STAMP) ## mutation tests where a fault could lose or duplicate leads (ONLY=outbox, FAR=1, JSON=FILE)
