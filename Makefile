@@ -9,7 +9,7 @@ UV_QUIET := --quiet --no-config --no-cache --python $(BIN)/python
 unexport PYTHONDONTWRITEBYTECODE # the tests start hundreds of processes, which share the compiled bytecode
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-virtual test-virtual-but-core test-real test-timed unit sim sim-core sim-mutants bench-limits bench-limiters bench-lanes hostile hostile-upstream integration chaos chaos-short chart image image-build image-test compatibility compiled coverage mutation static format lint types imports settings-page schemas locks clean
+.PHONY: help install demo test test-virtual test-virtual-but-core test-long test-real test-timed unit sim sim-core sim-mutants bench-limits bench-limiters bench-lanes hostile hostile-upstream integration chaos chaos-short chart image image-build image-test compatibility compiled coverage mutation static format lint types imports settings-page schemas locks clean
 
 help: ## list every target
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{ sub(/:.*/, "", $$1); printf "  make %-14s %s\n", $$1, $$2 }'
@@ -34,16 +34,19 @@ install: $(STAMP) ## create .venv with everything that development needs (requir
 demo: $(STAMP) ## live comparison: naive workers beside Headrace on a real Kafka (LAW=chat-legacy, LEADS=60)
 	@$(BIN)/headrace demo $(if $(LAW),--law $(LAW)) $(if $(LEADS),--leads $(LEADS))
 
-test: $(STAMP) ## all tests, on a real Kafka and Valkey that the run starts itself
+test: $(STAMP) ## all tests but the long ones, on a real Kafka and Valkey that the run starts itself
 	@$(BIN)/python -m tests.stages test-virtual test-real
 	@$(MAKE) --no-print-directory test-timed
 
 test-virtual: $(STAMP)
-	@$(BIN)/python -m pytest -q -n auto $(VIRTUAL)
+	@$(BIN)/python -m pytest -q -n auto -m 'not long' $(VIRTUAL)
 
 test-virtual-but-core: $(STAMP) # beside `coverage`, which runs the unit tests of the core
-	@$(BIN)/python -m pytest -q -n auto --ignore=tests/unit/core $(VIRTUAL)
+	@$(BIN)/python -m pytest -q -n auto -m 'not long' --ignore=tests/unit/core $(VIRTUAL)
 VIRTUAL := tests/unit tests/property tests/simulation examples
+
+test-long: $(STAMP) ## what takes long to prove in virtual time: more seeds and more requests than `make test` plays
+	@$(BIN)/python -m pytest -q -n auto -m long tests/simulation
 
 test-real: $(STAMP) # three at once on two cores: they wait for servers half of their time
 	@$(BIN)/python -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder -m "not timed" tests/chart tests/hostile tests/integration

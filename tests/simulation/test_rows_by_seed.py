@@ -9,6 +9,10 @@ from benchmarks.limits.dispatching import dispatch
 from benchmarks.limits.measure import Figures, figures
 from benchmarks.limits.rows import HIDDEN, ROWS, SHARED, Row
 from headrace.broker.simulator.settings import UpstreamSettings
+from tests.long_proofs import with_long
+
+SEEDS = with_long([1, 4, 5], 1)
+"""Seeds from which the servers draw; the first belongs to every `make test`, the others to `make test-long`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +35,7 @@ def played(plays: str, seed: int) -> Figures:
     return own
 
 
-@pytest.mark.parametrize("seed", [1, 4, 5])
+@pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("plays", ["foreign", "foreign-insisting"])
 def test_where_others_spend_little_is_refused_and_next_to_nothing_is_left(plays: str, seed: int) -> None:
     """Those who insist take all they want before us: the limit is in debt then, and says no more than that."""
@@ -40,7 +44,7 @@ def test_where_others_spend_little_is_refused_and_next_to_nothing_is_left(plays:
     assert own.share >= SHARED.share_min
 
 
-@pytest.mark.parametrize("seed", [1, 4, 5])
+@pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("plays", ["quantised-6s", "quantised-1s"])
 def test_a_count_by_the_second_or_by_six_behind_the_minute_is_found_out_within_a_minute(plays: str, seed: int) -> None:
     own = played(plays, seed).after

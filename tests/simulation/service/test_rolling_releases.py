@@ -15,6 +15,7 @@ from headrace.broker.ports import Outgoing, StoredOffset, TopicPartition, Transa
 from headrace.schemas.headers import GRANT
 from headrace.schemas.record import Record
 from tests.former_releases import LATER_LEDGER_FIELDS
+from tests.long_proofs import with_long
 from tests.simulation.service.history import FAILURES, LEDGER, RESULTS
 from tests.simulation.service.process import DispatcherProcess
 from tests.simulation.service.run import simulate
@@ -23,6 +24,8 @@ from tests.simulation.service.wires import Transactions
 from tests.simulation.service.world import World
 
 FROM, SEEDS, AT_ONCE = 70_000, 40, 10
+EACH_TIME = 1
+"""So many batches belong to every `make test`; the others, to `make test-long`."""
 WRITES_VALUES = (LEDGER, FAILURES, RESULTS)
 
 
@@ -100,7 +103,7 @@ class Rolling(World):
 
 
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize("first", range(FROM, FROM + SEEDS, AT_ONCE))
+@pytest.mark.parametrize("first", with_long(range(FROM, FROM + SEEDS, AT_ONCE), EACH_TIME))
 @pytest.mark.parametrize("other", [Next, Before])
 def test_this_release_and_another_take_over_from_each_other(other: type[DispatcherProcess], first: int) -> None:
     worlds = list[Rolling]()

@@ -1,7 +1,7 @@
 """The whole service against a world of trouble: every promise, seed by seed; a failing seed prints itself.
 
-More of them: `make sim SEEDS=20000`. One of them again: `python -m tests.simulation.service.run --seeds 1 --from 1234
---trace`.
+More of them: `make test-long`, and `make sim SEEDS=20000`. One of them again:
+`python -m tests.simulation.service.run --seeds 1 --from 1234 --trace`.
 """
 
 import os
@@ -11,6 +11,7 @@ import time
 
 import pytest
 
+from tests.long_proofs import with_long
 from tests.simulation.service.run import Report, simulate, simulate_some
 
 REGRESSIONS = (
@@ -50,6 +51,8 @@ REGRESSIONS = (
 )
 """Seeds that have shown a fault of the service or of a checker, since mended; a test of its own says what it was."""
 FIXED, FRESH, AT_ONCE = 40, 120, 10
+EACH_TIME = 40
+"""So many of the fresh ones belong to every `make test`; the others, to `make test-long`."""
 FRESH_FROM = 1_000_000 + int(time.time()) // 3_600 % 100_000 * 1_000
 """Others each hour. Should the hour end while workers begin, they run other seeds, and no fewer."""
 
@@ -66,7 +69,7 @@ def test_every_promise_is_kept(first: int) -> None:
 
 
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize("batch", range(FRESH // AT_ONCE))
+@pytest.mark.parametrize("batch", with_long(range(FRESH // AT_ONCE), EACH_TIME // AT_ONCE))
 def test_every_promise_is_kept_by_fresh_seeds(batch: int) -> None:
     _kept(simulate_some(FRESH_FROM + batch * AT_ONCE, AT_ONCE))
 
