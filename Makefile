@@ -54,8 +54,8 @@ test-real: $(STAMP) # three at once on two cores: they wait for servers half of 
 test-timed: $(STAMP) # compares times, and so has the machine for itself
 	@$(BIN)/python -m pytest -q -m timed tests/hostile tests/integration
 
-unit: $(STAMP) ## unit and property tests: no services, under half a minute
-	@$(BIN)/python -m pytest -q -n auto tests/unit tests/property examples
+unit: $(STAMP) ## unit and property tests without the slow ones: no services, half a minute
+	@$(BIN)/python -m pytest -q -n auto -m 'not slow' tests/unit tests/property examples
 
 sim: $(STAMP) ## the whole service on virtual time, with faults at every await (SEEDS=2000, FROM=0)
 	@$(BIN)/python -m tests.simulation.service.run --seeds $(or $(SEEDS),2000) --from $(or $(FROM),0) --trace

@@ -2,6 +2,7 @@
 
 from fractions import Fraction
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -18,6 +19,7 @@ def units(bucket: TokenBucket, now_ms: int) -> int:
     return bucket._units
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60)
 @given(capacity=st.integers(1, 10**6), period_ms=st.integers(1, 86_400_000), steps=STEPS)
 def test_a_bucket_is_exact_and_never_above_its_capacity(
@@ -33,6 +35,7 @@ def test_a_bucket_is_exact_and_never_above_its_capacity(
         assert -capacity <= bucket.level(now) <= capacity
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60)
 @given(
     capacity=st.integers(1, 10**6), period_ms=st.integers(1, 86_400_000), reserved=st.integers(0, 10**6), steps=STEPS

@@ -165,7 +165,7 @@ class Play(RuleBasedStateMachine):
             assert self.budget.corrections == 0
 
 
-TestPlay = Play.TestCase
+TestPlay = pytest.mark.slow(Play.TestCase)
 TestPlay.settings = settings(deadline=None, max_examples=20, stateful_step_count=30)
 
 

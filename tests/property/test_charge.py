@@ -1,5 +1,6 @@
 """Any JSON a producer sends can be priced."""
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -22,6 +23,7 @@ BODIES = st.dictionaries(
 )
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60)
 @given(
     endpoint=st.sampled_from(["chat.completions", "responses", "embeddings", "unknown"]),
@@ -38,6 +40,7 @@ def test_any_body_has_a_size_texts_and_a_charge_of_at_least_one(
     assert framing_tokens(endpoint, body) >= 0
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60)
 @given(contents=st.lists(TEXT, min_size=1, max_size=6), more=TEXT)
 def test_more_text_never_costs_less(contents: list[str], more: str) -> None:

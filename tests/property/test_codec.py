@@ -62,6 +62,7 @@ def check(raw: bytes | None, given_headers: list[tuple[str, bytes]]) -> None:
         assert decode_request(again.value, again.headers, InputLimits(10_000_000)).__class__ is DecodedRequest
 
 
+@pytest.mark.slow
 @RUNS
 @given(st.none() | st.binary(max_size=200), headers)
 @example(b"[" * 200_000, [])
@@ -73,12 +74,14 @@ def test_no_bytes_make_the_decoder_raise(raw: bytes | None, given_headers: list[
     check(raw, given_headers)
 
 
+@pytest.mark.slow
 @RUNS
 @given(fields, headers)
 def test_no_json_makes_the_decoder_raise(found: dict[str, Any], given_headers: list[tuple[str, bytes]]) -> None:
     check(json.dumps(found).encode(), given_headers)
 
 
+@pytest.mark.slow
 @RUNS
 @given(fields, st.sampled_from(["id", "body", "endpoint", "tenant", "deadline", "metadata"]))
 def test_no_sentence_repeats_what_was_given(found: dict[str, Any], name: str) -> None:
@@ -89,6 +92,7 @@ def test_no_sentence_repeats_what_was_given(found: dict[str, Any], name: str) ->
             assert canary not in read.message
 
 
+@pytest.mark.slow
 @FEWER
 @given(ids, objects, st.none() | texts.filter(lambda text: 0 < len(text) <= 256), instants, objects)
 def test_a_request_comes_back_as_it_was(
@@ -103,6 +107,7 @@ def test_a_request_comes_back_as_it_was(
     assert record.key == (None if tenant is None else tenant.encode())
 
 
+@pytest.mark.slow
 @FEWER
 @given(ids, st.integers(0, 65_535), objects, objects)
 def test_an_outcome_comes_back_as_it_was(
@@ -144,6 +149,7 @@ entries = st.builds(
 starts = st.builds(StartedEntry, st.binary(min_size=16, max_size=16), st.integers(0, 65_535), st.integers(0, 255))
 
 
+@pytest.mark.slow
 @FEWER
 @given(st.sampled_from(LedgerKind), st.integers(0, 2**40), st.lists(entries), st.lists(starts))
 def test_a_ledger_record_comes_back_as_it_was(

@@ -7,6 +7,7 @@ then the law may seem to take less than the server did, and still never more.
 
 from dataclasses import dataclass
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -69,11 +70,13 @@ def excesses(played: list[Call], *, level: int, foreign: bool) -> list[int]:
     return found
 
 
+@pytest.mark.slow
 @given(calls, st.integers(0, CAPACITY))
 def test_the_law_that_holds_fits_every_answer(played: list[Call], level: int) -> None:
     assert set(excesses(played, level=level, foreign=False)) <= {0}
 
 
+@pytest.mark.slow
 @given(calls, st.integers(0, CAPACITY))
 def test_others_who_spend_make_a_law_seem_to_take_less_and_never_more(played: list[Call], level: int) -> None:
     assert max(excesses(played, level=level, foreign=True), default=0) <= 0

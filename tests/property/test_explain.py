@@ -30,6 +30,7 @@ def explained(pasted: bytes) -> str:
     return "\n".join(told)
 
 
+@pytest.mark.slow
 def test_two_thousand_mangled_pastes_are_explained_and_none_is_shown_again() -> None:
     dice = random.Random(11)
     errors, sets = recorded.errors(), recorded.header_sets()
@@ -50,6 +51,7 @@ def test_two_thousand_mangled_pastes_are_explained_and_none_is_shown_again() -> 
         assert not any(word in told for word in ("«", "»", "geheim")), told
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=80)
 @given(
     pasted=st.one_of(
@@ -60,6 +62,7 @@ def test_no_bytes_make_it_raise(pasted: bytes) -> None:
     explained(pasted)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "filler", ["a", "a_", "{", "[", "(", "-", "{'", '"', "\\", "1", " ", "Error", "RateLimitError: ", "data: \n"]
 )

@@ -7,6 +7,7 @@ exactly one outcome in the end, whatever any producer writes into its headers.
 from collections import Counter
 from dataclasses import replace
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
@@ -228,5 +229,5 @@ class Forged(RuleBasedStateMachine):
         return counts
 
 
-TestForged = Forged.TestCase
+TestForged = pytest.mark.slow(Forged.TestCase)
 TestForged.settings = settings(max_examples=300, stateful_step_count=50, deadline=None, derandomize=True)

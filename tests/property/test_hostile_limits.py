@@ -84,6 +84,7 @@ class Play:
         self.inflight.clear()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", range(4))
 def test_whatever_is_said_of_a_limit_a_call_goes_within_a_day(part: int) -> None:
     for seed in range(part, SEEDS, 4):
@@ -95,6 +96,7 @@ def test_whatever_is_said_of_a_limit_a_call_goes_within_a_day(part: int) -> None
         assert play.budget.checkpoint(play.now_ms).pause_ms <= WAIT_MS_MAX, seed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", range(4))
 def test_a_server_that_tells_the_truth_again_is_believed_again(part: int) -> None:
     for seed in range(part, SEEDS, 4):

@@ -53,6 +53,7 @@ def told_apart(each: Specimen) -> str:
     return ANSWERED if each.kind == "deadline long ago" else each.fate
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", NAMES)
 def test_every_kind_is_read_as_it_says(kind: str) -> None:
     dice, reader = Random(kind), pricer()
@@ -66,6 +67,7 @@ def test_every_kind_is_read_as_it_says(kind: str) -> None:
             assert content.run == each.run
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(8))
 def test_what_is_made_of_a_record_is_bounded_and_never_raises(seed: int) -> None:
     reader = pricer()
@@ -103,6 +105,7 @@ def parked_and_back(record: Record, content: DecodedRequest) -> None:
     assert back.ordering_key == content.ordering_key
 
 
+@pytest.mark.slow
 async def test_a_dispatcher_makes_of_each_what_its_kind_says_and_goes_on() -> None:
     dice, world = Random(7), World(latency_s=0.2)
     process = Process(world, "p").start()

@@ -5,6 +5,7 @@ One outcome for each (id, run), and no request that is called after its cancel w
 
 from dataclasses import dataclass
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -193,5 +194,5 @@ class Lane(RuleBasedStateMachine):
             assert fate is Fate.COMPLETED or later_one_waits or answered
 
 
-TestLane = Lane.TestCase
+TestLane = pytest.mark.slow(Lane.TestCase)
 TestLane.settings = settings(max_examples=150, stateful_step_count=40, deadline=None, derandomize=True)

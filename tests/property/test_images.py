@@ -2,6 +2,7 @@
 
 import base64
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -32,6 +33,7 @@ MODELS = (
 SIDES = st.one_of(st.integers(1, 6_000), st.integers(1, 2**31))
 
 
+@pytest.mark.slow
 @given(
     st.sampled_from(MODELS),
     st.sampled_from([None, "low", "high", "auto", "original", "strange"]),

@@ -162,5 +162,5 @@ class Play(RuleBasedStateMachine):
             assert self.limits.waiting() == sum(len(lane.waiting) for lane in self.model.lanes)
 
 
-TestPlay = Play.TestCase
+TestPlay = pytest.mark.slow(Play.TestCase)
 TestPlay.settings = settings(max_examples=150, stateful_step_count=40)

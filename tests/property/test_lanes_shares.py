@@ -131,6 +131,7 @@ class Court:
             self.ask(called, sizes[NAMES.index(called)])
 
 
+@pytest.mark.slow
 @given(floors=SHARES, coming=COMING, sizes=SIZES, rounds=ROUNDS)
 def test_a_lane_that_waits_gets_its_floor_over_every_stretch(
     floors: list[int], coming: Coming, sizes: Sizes, rounds: int
@@ -138,6 +139,7 @@ def test_a_lane_that_waits_gets_its_floor_over_every_stretch(
     Court(rules(floors, [100, 100, 100])).play(coming, sizes, rounds)
 
 
+@pytest.mark.slow
 @given(floors=SHARES, ceilings=CEILINGS, coming=COMING, sizes=SIZES, rounds=ROUNDS)
 def test_a_lane_gets_no_more_than_its_ceiling_over_every_stretch_in_which_a_lane_below_waits(
     floors: list[int], ceilings: list[int], coming: Coming, sizes: Sizes, rounds: int

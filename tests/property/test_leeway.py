@@ -4,6 +4,7 @@ Two budgets live through the same events, whatever the server says. One of them 
 until now, which changes nothing but that its leeway is void.
 """
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -80,6 +81,7 @@ def told(data: st.DataObject, twins: Twins) -> Verdict:
     return success(200, data.draw(st.sampled_from([(), (shown,), (shown,), (shown, spent)])))
 
 
+@pytest.mark.slow
 @given(data=st.data(), settings=st.sampled_from(SETTINGS), borne=st.sampled_from([0, 3_000, CAPACITY]))
 def test_leeway_never_changes_when_a_call_may_leave(data: st.DataObject, settings: LimitBeliefs, borne: int) -> None:
     twins = Twins(settings, data.draw(st.sampled_from([None, 10_000, CAPACITY])), borne)

@@ -1,5 +1,6 @@
 """One partition against a plain model: a dictionary from offset to open, held or done."""
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -112,5 +113,5 @@ class Partition(RuleBasedStateMachine):
         assert (self.progress.room() > 0) == self.progress.accepts(self.next)
 
 
-TestPartition = Partition.TestCase
+TestPartition = pytest.mark.slow(Partition.TestCase)
 TestPartition.settings = settings(max_examples=40, stateful_step_count=25, deadline=None, derandomize=True)

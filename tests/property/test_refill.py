@@ -123,6 +123,7 @@ def right(believed: RefillPattern | None, refill: Refill, period_ms: int) -> boo
     return abs(believed.period_ms - period_ms) * 40 <= period_ms
 
 
+@pytest.mark.slow
 @every_period
 @every_seed
 def test_a_bucket_is_told_with_its_period_and_never_taken_for_anything_else(period_ms: int, seed: int) -> None:
@@ -131,6 +132,7 @@ def test_a_bucket_is_told_with_its_period_and_never_taken_for_anything_else(peri
     assert all(each is None or right(each, Refill.BUCKET, period_ms) for each in heard.beliefs)
 
 
+@pytest.mark.slow
 @every_period
 @every_seed
 def test_a_sliding_window_is_told_with_its_period_and_never_taken_for_anything_else(period_ms: int, seed: int) -> None:

@@ -4,6 +4,8 @@ import ast
 from collections import defaultdict
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 PRODUCT = ("broker", "consumers", "schemas")
 
@@ -24,10 +26,12 @@ def homonyms(*folders: Path) -> dict[str, list[str]]:
     return {name: places for name, places in classes_by_name(*folders).items() if len(places) > 1}
 
 
+@pytest.mark.slow
 def test_no_two_classes_of_the_product_share_a_name() -> None:
     assert homonyms(*(ROOT / folder for folder in PRODUCT)) == {}
 
 
+@pytest.mark.slow
 def test_all_classes_of_the_product_are_seen() -> None:
     seen = classes_by_name(*(ROOT / folder for folder in PRODUCT))
     assert {"Dispatch", "GenerationClient", "ResultReader", "Completed"} <= seen.keys()

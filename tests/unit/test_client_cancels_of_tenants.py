@@ -26,6 +26,7 @@ async def test_a_cancel_of_another_tenants_request_hands_out_no_outcome_of_it() 
         assert await generations.outcome_of_cancelled("lead-1") == done
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("parked", [True, False])
 async def test_a_cancel_of_another_tenants_request_ends_nothing_and_its_sender_learns_of_the_conflict(
     *, parked: bool

@@ -62,6 +62,7 @@ async def answered_across_a_failover(broker: MemoryBroker, generations: Generati
     await broker.crash()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("state", [answered, in_flight, in_flight_across_a_failover, answered_across_a_failover])
 async def test_the_second_sender_learns_of_it_whatever_has_become_of_the_first(
     state: Callable[[MemoryBroker, GenerationClient], Awaitable[None]],
@@ -79,6 +80,7 @@ async def test_the_second_sender_learns_of_it_whatever_has_become_of_the_first(
     assert "acme" not in told.model_dump_json()
 
 
+@pytest.mark.slow
 async def test_the_second_sender_learns_of_it_while_the_first_is_parked() -> None:
     def shut(asked: Asked) -> Said | str:
         return Said(503, "", {"retry-after": "60"}) if asked.nth == 1 else echo(asked)
@@ -176,6 +178,7 @@ async def test_what_is_published_of_another_request_while_it_waits_proves_the_co
     assert raised.value.differs == ("tenant",)
 
 
+@pytest.mark.slow
 async def test_the_conflict_of_another_sender_is_no_news_to_the_one_whose_id_it_is() -> None:
     async with MemoryBroker(echo, latency_s=20) as broker, client(broker) as generations, client(broker) as others:
         asking = asyncio.create_task(acmes(generations))

@@ -56,6 +56,7 @@ async def outcome_of(generations: GenerationClient, request_id: str, **asked: An
 
 
 # llm-d/llm-d-async#404: 54 of 64 accepted requests were lost when the process was killed.
+@pytest.mark.slow
 async def test_what_was_accepted_survives_a_hard_kill() -> None:
     ids = [f"r{number}" for number in range(64)]
     async with MemoryBroker(latency_s=2) as broker, GenerationClient(connection=broker.connection) as generations:
@@ -69,6 +70,7 @@ async def test_what_was_accepted_survives_a_hard_kill() -> None:
 
 
 # llm-d/llm-d-async#391: the pause before a retry was kept in the deadline's order, so 593 attempts came in 50 s.
+@pytest.mark.slow
 async def test_a_near_deadline_makes_no_retry_come_sooner() -> None:
     calls = Calls(lambda asked: NEVER if asked.request_id == "r" else None)
     async with MemoryBroker(calls) as broker, GenerationClient(connection=broker.connection) as generations:
@@ -82,6 +84,7 @@ async def test_a_near_deadline_makes_no_retry_come_sooner() -> None:
 
 # garrytan/gbrain#3796: five retries within a second of one minute's tokens; 2,417 of 14,500 failed though the answer
 # said "try again in 166ms".
+@pytest.mark.slow
 async def test_a_used_up_minute_fails_nobody_and_costs_few_calls() -> None:
     refilled_s, refused = 0.0, 0
     per_token_s, cost = 60 / 10_000, 38
@@ -130,6 +133,7 @@ async def steady(generations: GenerationClient, *, seconds: int) -> None:
 
 
 # openai/openai-python#3555: a Retry-After above a minute was ignored, and the retry came early.
+@pytest.mark.slow
 async def test_a_long_retry_after_is_kept_to() -> None:
     calls = Calls(lambda asked: throttled("Slow down.", retry_after="95") if asked.nth == 1 else None)
     async with MemoryBroker(calls) as broker, GenerationClient(connection=broker.connection) as generations:
@@ -161,6 +165,7 @@ async def test_being_told_to_wait_for_days_holds_up_no_deadline_and_no_other_mod
 
 
 # langchain-ai/langchainjs#1929, openai/openai-python#3042: an empty account was asked again and again, in vain.
+@pytest.mark.slow
 async def test_an_empty_account_is_probed_and_loses_nobody() -> None:
     topped_up = False
 
@@ -178,6 +183,7 @@ async def test_an_empty_account_is_probed_and_loses_nobody() -> None:
 
 
 # puffo-ai/puffo-agent#327: a spent budget was asked 1,359 times a day. prime-radiant-inc/evener#342: bound it by time.
+@pytest.mark.slow
 async def test_a_limit_that_never_opens_is_bounded_by_the_deadline_and_few_calls() -> None:
     calls = Calls(lambda asked: throttled("Your project's budget cap was reached.", "budget_cap_reached"))
     async with MemoryBroker(calls) as broker, GenerationClient(connection=broker.connection) as generations:
@@ -203,6 +209,7 @@ async def test_a_poisoned_record_is_read_once_and_holds_up_nobody() -> None:
 
 # confluentinc/parallel-consumer#415: one stuck head made the commit's metadata too large.
 # spring-cloud/spring-cloud-stream-binder-kafka#1048: commits out of order beside dead letters lost the position.
+@pytest.mark.slow
 async def test_one_stuck_head_stops_no_commit_and_nothing_answered_is_called_again() -> None:
     def answer(asked: Asked) -> Answer:
         if asked.request_id == "stuck":
@@ -226,6 +233,7 @@ async def test_one_stuck_head_stops_no_commit_and_nothing_answered_is_called_aga
 
 
 # smg-project/smg#1397: a retry charged the limiter twice. apoorvdarshan/fud-ai#295: a repeated refund credited twice.
+@pytest.mark.slow
 async def test_a_request_that_is_tried_again_and_sent_again_is_charged_for_each_call_and_no_more() -> None:
     def answer(asked: Asked) -> Answer:
         return Silence("timeout", after_s=1) if asked.nth == 1 else None
@@ -248,6 +256,7 @@ async def test_a_request_that_is_tried_again_and_sent_again_is_charged_for_each_
 
 # confluent-kafka-javascript#472, aio-libs/aiokafka#848: a handler that takes long lost its place, for ever.
 # tests/integration/test_broker_contract.py has it with a real group; here: what is in hand is nobody else's.
+@pytest.mark.slow
 async def test_a_handler_that_takes_long_gets_nothing_twice() -> None:
     handled: list[str] = []
     async with MemoryBroker() as broker, GenerationClient(connection=broker.connection) as generations:

@@ -114,6 +114,7 @@ ELSEWHERE = {"BaseException", "CancelledError", "KafkaError", "AssertionError", 
 """Errors of Python and of libraries."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", [DESIGN, *PAPERS], ids=lambda page: page.name)
 def test_every_class_that_the_design_names_exists(page: Path) -> None:
     source = "\n".join(text_of(path) for room in ("broker", "consumers", "schemas", "tests") for path in modules(room))

@@ -60,6 +60,7 @@ def counts() -> Counter[str]:
     return found
 
 
+@pytest.mark.slow
 def test_requests_and_processes_are_not_spoken_of_as_persons() -> None:
     found = counts()
     by_file = "\n".join(f"{number:4} {name}" for name, number in found.most_common())

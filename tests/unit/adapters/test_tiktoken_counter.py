@@ -17,6 +17,7 @@ def counter() -> TiktokenCounter:
     return counter
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "text", "tokens"),
     [

@@ -53,6 +53,7 @@ def test_where_standard_output_is_closed_one_sentence_says_so() -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("closed", [[0], [2], [0, 2]])
 def test_other_streams_may_be_closed(closed: list[int]) -> None:
     ended = run(_RUN, ["--version"], closed=closed)

@@ -52,6 +52,7 @@ def test_a_long_description_takes_the_width_there_is(
     assert widths[2] == widths[1]
 
 
+@pytest.mark.slow
 def test_a_terminal_gets_the_same_page_as_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["local", "-h"]) == 0
     piped = capsys.readouterr().out

@@ -127,6 +127,7 @@ VERBS = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("verb", VERBS)
 def test_a_verb_that_reads_topics_shows_names_as_letters(verb: str, show: Callable[..., tuple[int, str]]) -> None:
     for watched in (False, True):
@@ -205,6 +206,7 @@ WORDS: tuple[tuple[str, ...], ...] = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", WORDS, ids=" ".join)
 def test_what_a_person_gave_is_said_back_as_letters(
     words: tuple[str, ...],

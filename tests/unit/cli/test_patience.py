@@ -166,6 +166,7 @@ VERBS = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("verb", VERBS)
 def test_a_kafka_and_redis_that_say_nothing_hold_no_verb_beyond_its_timeout(
     verb: str, frozen: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -40,6 +40,7 @@ def test_what_is_there_already_is_said_to_be_unchanged(tmp_path: Path, capsys: p
     assert set(told["unchanged"]) == {path.name for path in COMMITTED.iterdir()} - {"chunk.json"}
 
 
+@pytest.mark.slow
 def test_a_newer_releases_schemas_are_not_written_over_but_by_force(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -64,6 +64,7 @@ def _ways_out(path: Path) -> Iterator[str]:
                 yield called
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("package", [broker, consumers], ids=["broker", "consumers"])
 def test_nothing_is_printed_but_through_the_two_modules_for_it(package: object) -> None:
     root = Path(next(iter(package.__path__)))  # type: ignore[attr-defined]  # a package has one

@@ -78,6 +78,7 @@ def settings_with(secret: str) -> Iterator[str]:
     yield f"redis = {json.dumps(secret)}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize("verb", [["check"], ["check", "--json"], ["show"], ["show", "--json"]], ids=" ".join)
 def test_nothing_that_is_said_of_settings_holds_a_part_of_a_secret(
@@ -117,6 +118,7 @@ def test_a_verb_that_reaches_nothing_says_so_without_a_secret(
     assert [part for part in {*parts(secret), *parts("sk-Zq9Xw8Vt7")} if part in said] == [], said
 
 
+@pytest.mark.slow
 async def test_a_dispatcher_that_waits_for_kafka_logs_no_secret(tmp_path: Path) -> None:
     secret = password(8)
     config = unreachable(tmp_path, secret)

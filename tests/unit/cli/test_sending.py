@@ -108,6 +108,7 @@ async def test_what_is_sent_is_summed_by_lane() -> None:
     )
 
 
+@pytest.mark.slow
 @VIRTUAL_TIME
 async def test_a_wait_without_any_outcome_says_where_to_look(capsys: pytest.CaptureFixture[str]) -> None:
     async with MemoryBroker(lambda asked: NEVER) as broker:

@@ -66,6 +66,7 @@ def test_a_sentence_is_wrapped_at_words_and_commands_stay_whole(line: str, shown
     assert wrapped(line, 20) == shown
 
 
+@pytest.mark.slow
 def test_a_sentence_fits_a_terminal_and_is_one_line_in_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
     typed = ("results", "--from", "yesterday at noon")
     code, shown = on_a_terminal(typed, 40, out=False)

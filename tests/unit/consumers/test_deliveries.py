@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -120,6 +121,7 @@ def test_what_has_counted_takes_no_room() -> None:
     assert (len(line.waiting), len(line.ended)) == (0, 0)
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 5), st.booleans()), max_size=60))
 def test_handled_is_always_an_unbroken_beginning_of_each_partition(
     steps: list[tuple[int, int, bool]],

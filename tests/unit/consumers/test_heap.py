@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from headrace.consumers.retries.heap import KeyHeap
 
 
+@pytest.mark.slow
 @given(st.lists(st.one_of(st.none(), st.tuples(st.integers(0, 5), st.integers(0, 1 << 40)))))
 def test_the_smallest_comes_first_whatever_comes_in_between(steps: list[tuple[int, int] | None]) -> None:
     heap = KeyHeap()

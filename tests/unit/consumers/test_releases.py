@@ -181,6 +181,7 @@ def test_a_partition_where_nothing_waits_stores_no_marks() -> None:
     assert (stored.offset, stored.metadata) == (8, 'hrr1:{"term":3,"seen":8,"marks":{}}')
 
 
+@pytest.mark.slow
 def test_a_long_history_takes_no_room() -> None:
     releases = Releases(0)
     for offset in range(140_000):

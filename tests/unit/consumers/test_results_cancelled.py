@@ -40,6 +40,7 @@ async def test_a_wait_that_ended_without_an_outcome_is_begun_again(group: str | 
         assert await next_of(reader) == "second"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("turns", range(TURNS))
 async def test_an_outcome_that_comes_in_the_instant_in_which_the_wait_is_cancelled_is_handed_out(turns: int) -> None:
     async with MemoryBroker() as broker, ResultReader(connection=broker.connection, group=None) as reader:

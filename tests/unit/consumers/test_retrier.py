@@ -52,6 +52,7 @@ async def test_it_comes_back_with_key_headers_and_the_time_of_its_first_submissi
     await process.end()
 
 
+@pytest.mark.slow
 async def test_many_leave_in_the_order_in_which_they_are_due() -> None:
     world = World(partitions=1)
     process = await leading(world)

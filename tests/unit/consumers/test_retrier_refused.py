@@ -4,6 +4,8 @@ import asyncio
 import json
 from collections.abc import Callable
 
+import pytest
+
 from headrace.broker.core.events import Setback
 from headrace.schemas import topics
 from headrace.schemas.codec import decode_dead_letter, encode_failure
@@ -46,6 +48,7 @@ async def test_a_request_that_its_lane_refuses_leaves_as_a_dead_letter_and_all_o
     await process.end()
 
 
+@pytest.mark.slow
 async def test_an_error_that_may_be_chance_buries_nobody_within_an_hour() -> None:
     world = World(partitions=1)
     process = await leading(world)

@@ -30,6 +30,7 @@ def came_back(world: World, lane: str = "bulk") -> list[str]:
     return [name for name in world.back(lane) if name != "fresh"]
 
 
+@pytest.mark.slow
 async def test_a_lane_takes_back_no_more_than_its_floor_and_holds_up_no_other() -> None:
     world = World()
     process = await leading(world, retry_budget=RetryBudgetRules(share=0.2, floor_per_s=5))

@@ -1,5 +1,6 @@
 """How many retries a lane takes back: a part of its fresh work and a floor, for ten seconds."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -95,6 +96,7 @@ def test_a_topic_that_was_made_anew_begins_from_there() -> None:
     assert taken(retry_budget, 200) == 2
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(st.integers(0, 3_000), st.integers(0, 60), st.integers(0, 50)), max_size=60))
 def test_no_stretch_takes_more_than_was_earned_in_it_and_in_the_ten_seconds_before(
     steps: list[tuple[int, int, int]],

@@ -327,6 +327,7 @@ def test_when_too_much_is_parked_the_rest_waits_in_place() -> None:
     assert second in shell.calls
 
 
+@pytest.mark.slow
 def test_a_thousand_requests_of_every_kind_leave_nothing_behind() -> None:
     shell = leading(inflight_max=20)
     for number in range(1_000):

@@ -78,6 +78,7 @@ def test_a_lost_range_is_buried_in_the_transaction_that_first_stores_its_map() -
     assert shell.is_empty()
 
 
+@pytest.mark.slow
 def test_a_lost_range_is_buried_before_all_that_waited_longer() -> None:
     """The first transaction of a term stores every map, and takes no more than so many decisions."""
     shell = Shell()

@@ -64,6 +64,7 @@ def test_every_finish_reason_is_one_that_outcomes_have() -> None:
     assert not any(facts.finish_reasons for facts in ENDPOINT_TABLE.values() if facts.shape is Shape.VECTORS)
 
 
+@pytest.mark.slow
 @pytest.mark.interpreted  # it reads the sources
 def test_what_tells_endpoints_apart_stands_in_one_table() -> None:
     words = {word for name, facts in ENDPOINT_TABLE.items() for word in (name, facts.path)}

@@ -52,6 +52,7 @@ def test_down_for_machines() -> None:
     assert json.loads(result.stdout) == {"stopped": False, "data_dir": None, "pairs": []}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("verb", ["up", "down", "status"])
 def test_every_verb_helps_with_an_example(verb: str) -> None:
     result = CliRunner().invoke(app, [verb, "--help"])
@@ -123,6 +124,7 @@ def test_down_without_a_directory_means_the_last_pair_and_keeps_named_data(tmp_p
     assert detached.down() == ()
 
 
+@pytest.mark.slow
 def test_down_names_each_pair_and_its_pids(tmp_path: Path) -> None:
     with pair(tmp_path / "a") as (first, _), pair(tmp_path / "b") as (second, _):
         for home in ("a", "b"):
@@ -135,6 +137,7 @@ def test_down_names_each_pair_and_its_pids(tmp_path: Path) -> None:
         assert line == f"Kafka and Valkey in {record.data_dir} have stopped (pid {pids}); their data stay."
 
 
+@pytest.mark.slow
 def test_up_and_status_say_where_other_pairs_run(tmp_path: Path) -> None:
     with pair(tmp_path / "a") as (first, _), pair(tmp_path / "b"):
         for home in ("a", "b"):

@@ -19,6 +19,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("named", [False, True])
 def test_a_valkey_that_died_is_started_again_and_kafka_keeps_its_pid_and_its_topics(
     tmp_path: Path, *, named: bool
@@ -61,6 +62,7 @@ def test_a_kafka_that_died_beside_a_valkey_is_started_on_its_data(
     assert not list(tmp_path.glob("data"))
 
 
+@pytest.mark.slow
 def test_of_three_nodes_the_one_that_died_is_known_and_where_it_listens_is_read_from_its_settings(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -93,6 +95,7 @@ def test_of_three_nodes_the_one_that_died_is_known_and_where_it_listens_is_read_
         assert caught.value.exit_code == 2
 
 
+@pytest.mark.slow
 def test_servers_of_which_no_record_tells_keep_their_data_and_are_ended_by_down(tmp_path: Path) -> None:
     home = unnamed()
     with pair(home) as (_, (kafka, valkey)):
@@ -118,6 +121,7 @@ def test_a_pair_that_runs_and_does_not_answer_is_left_alone(monkeypatch: pytest.
         assert topic_of(unnamed()).read_text() == "a lead"
 
 
+@pytest.mark.slow
 def test_down_ends_every_pair_that_was_started_and_names_its_pids(tmp_path: Path) -> None:
     named = tmp_path / "data"
     with pair(unnamed()) as (first, _), pair(named) as (second, _):
@@ -138,6 +142,7 @@ def test_down_ends_every_pair_that_was_started_and_names_its_pids(tmp_path: Path
     assert detached.down() == () == tuple(known())
 
 
+@pytest.mark.slow
 def test_down_of_a_directory_leaves_the_others(tmp_path: Path) -> None:
     named = tmp_path / "data"
     with pair(unnamed()) as (first, _), pair(named):
@@ -148,6 +153,7 @@ def test_down_of_a_directory_leaves_the_others(tmp_path: Path) -> None:
         assert detached.last() == unnamed()
 
 
+@pytest.mark.slow
 def test_a_former_pair_is_thrown_away_only_where_nothing_of_it_runs_and_that_is_said(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -169,6 +175,7 @@ def test_a_former_pair_is_thrown_away_only_where_nothing_of_it_runs_and_that_is_
     assert sentence.startswith(f"An earlier Kafka and Valkey in {unnamed()} had ended: their topics are deleted.")
 
 
+@pytest.mark.slow
 def test_a_pair_that_the_release_before_noted_is_known(cache: Path, tmp_path: Path) -> None:
     with pair(tmp_path / "data"):
         cache.mkdir(exist_ok=True)

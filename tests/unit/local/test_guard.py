@@ -4,6 +4,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from headrace.broker.local.guard import Guard
 from headrace.broker.local.processes import Process, is_running, spawn, stop
 
@@ -38,6 +40,7 @@ def test_what_an_owner_leaves_behind_is_stopped_and_removed(tmp_path: Path) -> N
     assert not home.exists()
 
 
+@pytest.mark.slow
 def test_after_the_release_everything_goes_on(tmp_path: Path) -> None:
     guard = Guard()
     child = spawn([sys.executable, "-I", "-S", "-c", SLEEPER, str(tmp_path)], log=tmp_path / "log", directory=tmp_path)

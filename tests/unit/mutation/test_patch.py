@@ -63,6 +63,7 @@ def full_with(module: ModuleType, count: int) -> bool:
     return bool(box.full)
 
 
+@pytest.mark.slow
 def test_a_mutant_is_killed_by_a_test_of_its_boundary_and_survives_any_other(module: ModuleType) -> None:
     boundary = "return self.count > LIMIT"
     assert end_of(module, boundary, lambda: full_with(module, 5)) is End.FAILED
@@ -70,10 +71,12 @@ def test_a_mutant_is_killed_by_a_test_of_its_boundary_and_survives_any_other(mod
     assert full_with(module, 5), "and the process that forked is as it was"
 
 
+@pytest.mark.slow
 def test_a_constant_is_changed_for_all_that_read_it(module: ModuleType) -> None:
     assert end_of(module, "LIMIT = 6", lambda: full_with(module, 5)) is End.FAILED
 
 
+@pytest.mark.slow
 def test_a_loop_without_an_end_is_a_time_out(module: ModuleType) -> None:
     def within_a_moment() -> bool:
         import signal  # noqa: PLC0415 — in the child
@@ -85,6 +88,7 @@ def test_a_loop_without_an_end_is_a_time_out(module: ModuleType) -> None:
     assert end_of(module, "while True:", within_a_moment) is End.TIMED_OUT
 
 
+@pytest.mark.slow
 def test_a_child_that_raises_is_no_survivor(module: ModuleType) -> None:
     def fails() -> bool:
         raise KeyError

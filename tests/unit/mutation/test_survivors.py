@@ -48,6 +48,7 @@ def test_the_committed_list_can_be_read() -> None:
     assert read()
 
 
+@pytest.mark.slow
 def test_each_entry_of_the_committed_list_names_a_mutant_that_exists() -> None:
     every = {mutant.name for module in MODULES for mutant in source(module).mutants}
     assert [name for name in read() if name not in every] == []

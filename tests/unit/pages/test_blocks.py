@@ -70,6 +70,7 @@ def test_what_an_excuse_names_exists(block: Block) -> None:
 # ---------------------------------------------------------------------------------------------------- shell
 
 
+@pytest.mark.slow
 @each_of("sh")
 def test_all_that_is_ours_in_a_shell_block_exists(
     block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -132,6 +133,7 @@ def timed(block: Block) -> Any:
     return pytest.param(block, id=str(block), marks=() if "async with Upstream(" in block.text else VIRTUAL_TIME)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("block", [timed(block) for block in of_kind("python")])
 async def test_a_python_block_runs_on_a_broker_in_memory(block: Block, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KAFKA_PASSWORD", "hush")

@@ -75,6 +75,7 @@ def install_lines_told() -> Iterator[tuple[str, str]]:
                 yield path.name, line.strip()
 
 
+@pytest.mark.slow
 def test_every_install_line_is_one_of_the_source() -> None:
     told = list(install_lines_told())
     assert {line for _, line in told} == set(INSTALL.values())

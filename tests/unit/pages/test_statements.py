@@ -93,6 +93,7 @@ def fits(said: str, sentence: str) -> bool:
     return bool(re.search(".*".join(map(re.escape, pieces)), sentence))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("code", "said"), sorted({row for row in rows_with_an_exit_code() if not COMPOSED.search(row[1])})
 )

@@ -83,6 +83,7 @@ def test_a_number_that_is_read_can_be_printed() -> None:
     assert json.dumps(parsed(b'{"n": ' + b"9" * 4_300 + b"}"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "value",
     [

@@ -14,6 +14,7 @@ from headrace.schemas.request_codec import DecodedRequest, decode_request
 IDS = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), min_size=1, max_size=128)
 
 
+@pytest.mark.slow
 @given(IDS, st.integers(0, 65_535))
 def test_an_identity_comes_back_from_its_header(request_id: str, run: int) -> None:
     header = identity_header(request_id, run, {"body": {"model": "m"}, "tenant": "acme"})

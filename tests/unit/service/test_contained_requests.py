@@ -145,6 +145,7 @@ async def all_answered(world: World, *, stream: bool = False, among: int = 10) -
     await until(lambda: len(world.outcomes()) == len(GOOD) + 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
 @pytest.mark.parametrize("seam", SEAMS, ids=lambda seam: seam.name)
 async def test_a_defect_in_the_call_of_one_request_fails_it_alone(seam: Seam, *, stream: bool) -> None:

@@ -92,6 +92,7 @@ async def lived_through(world: World, outcomes: int, make: type[Mortal]) -> tupl
     raise AssertionError
 
 
+@pytest.mark.slow
 async def test_a_request_that_ends_three_dispatchers_by_its_call_is_not_called_a_fourth_time() -> None:
     """Before: there was no end to it, and each round was paid."""
     world = World()
@@ -108,6 +109,7 @@ async def test_a_request_that_ends_three_dispatchers_by_its_call_is_not_called_a
     await process.end()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("requests", "counted"), [(10, DEATHS_BY_CALL), (20, DEATHS_BY_CALL + 1)])
 async def test_a_call_that_ends_its_dispatcher_at_once_does_so_twice_more(requests: int, counted: int) -> None:
     """Before: no successor knew that it had been called, and there was no end to it."""
@@ -122,6 +124,7 @@ async def test_a_call_that_ends_its_dispatcher_at_once_does_so_twice_more(reques
     await process.end()
 
 
+@pytest.mark.slow
 async def test_of_many_that_shared_the_deaths_only_the_deadly_one_fails() -> None:
     world = World()
     names = [DEADLY if number == 30 else f"good-{number}" for number in range(60)]
@@ -135,6 +138,7 @@ async def test_of_many_that_shared_the_deaths_only_the_deadly_one_fails() -> Non
     await process.end()
 
 
+@pytest.mark.slow
 async def test_of_long_calls_in_flight_at_three_unrelated_kills_all_but_one_are_answered() -> None:
     """The one that was called alone when the third came cannot be told from one that has caused it."""
     world = World(latency_s=20)

@@ -157,6 +157,7 @@ IN_THE_ENVIRONMENT = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("toml", "sentence"), IN_THE_FILE.items())
 def test_a_mistake_in_the_file_is_answered_by_its_sentence(toml: str, sentence: str, tmp_path: Path) -> None:
     config = tmp_path / "headrace.toml"

@@ -15,6 +15,7 @@ TEXT = st.text(min_size=1, max_size=30)
 SPECIAL = st.text("ab1/#?@:%&=+[] ü℀\t\n", min_size=1, max_size=12)
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(TEXT | SPECIAL, st.sampled_from(["", "me"]), st.sampled_from(["cache:6379/0", "[::1]:1/2", "h?db=1", "h"]))
 def test_a_password_reaches_redis_as_it_was_written_or_the_url_is_refused(word: str, user: str, address: str) -> None:
@@ -29,6 +30,7 @@ def test_a_password_reaches_redis_as_it_was_written_or_the_url_is_refused(word: 
     assert url.masked().startswith(f"redis://{user}:***@{url.host}")
 
 
+@pytest.mark.slow
 @given(TEXT)
 def test_a_password_that_is_percent_encoded_is_never_ambiguous(word: str) -> None:
     url = f"redis://:{quote(word, safe='')}@cache:6379/3"

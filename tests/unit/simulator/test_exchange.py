@@ -270,6 +270,7 @@ def test_a_projects_headers_come_with_every_answer() -> None:
     assert reply.headers["x-ratelimit-limit-project-requests"] == "250"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("given", "code"),
     [

@@ -147,6 +147,7 @@ def test_a_manner_and_what_lags_in_it_go_together() -> None:
     assert len(both) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMED)
 def test_every_manner_can_refuse_on_every_endpoint(name: str) -> None:
     for endpoint in Endpoint:

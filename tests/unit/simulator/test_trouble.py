@@ -21,6 +21,7 @@ def kind_of(reply: Reply) -> tuple[int, Any]:
     return reply.status, reply.stream and reply.stream.broken
 
 
+@pytest.mark.slow
 def test_server_errors_come_at_the_asked_rate_in_three_kinds_and_keep_their_charge() -> None:
     desk = plentiful(error_rate=0.45)
     statuses = Counter(reply.status for reply in asked(desk, 1_000))
@@ -47,6 +48,7 @@ def test_whoever_tries_again_gets_through(trouble: dict[str, float]) -> None:
     assert 10 < statuses.count(200) < 20
 
 
+@pytest.mark.slow
 def test_the_same_seed_meets_the_same_trouble_in_any_order_and_another_seed_another() -> None:
     def met(seed: int, numbers: list[int]) -> dict[int, tuple[int, Any]]:
         desk = plentiful(seed=seed, **TROUBLE)
@@ -122,6 +124,7 @@ def test_long_429s_come_at_the_asked_rate() -> None:
     assert 40 < sum(reply.status == 429 for reply in asked(plentiful(long_429_rate=0.1))) < 80
 
 
+@pytest.mark.slow
 def test_streams_break_at_the_asked_rates_and_never_beyond_their_end() -> None:
     desk = plentiful(stream_cut_rate=0.2, stream_error_rate=0.4)
     streams = [stream_of_reply(reply) for reply in asked(desk, 1_000, stream=True)]
@@ -142,6 +145,7 @@ def test_answers_without_a_stream_break_nowhere() -> None:
     assert all(reply.stream is None for reply in asked(plentiful(stream_cut_rate=1.0), 20))
 
 
+@pytest.mark.slow
 def test_a_storm_hits_calls_while_it_lasts_at_its_rate_and_in_its_kinds_soon_and_charged() -> None:
     storm = behaviour("error-storm", from_s=10, to_s=20, rate=0.5, statuses=(500, 503))
     desk = plentiful(behaviours=(storm,))

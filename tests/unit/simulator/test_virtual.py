@@ -37,6 +37,7 @@ def heard(server: VirtualUpstream, count: int, *, every_us: int = 100_000, **mor
     return told
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMED)
 def test_every_behaviour_can_be_played_for_ten_minutes_and_its_books_add_up(name: str) -> None:
     server = upstream(behaviour(name))

@@ -95,6 +95,7 @@ async def test_what_fails_for_a_while_is_tried_again() -> None:
         assert (text_of(done), done.attempts, broker.calls_by_id["a"]) == ("At last.", 3, 3)
 
 
+@pytest.mark.slow
 @pytest.mark.looptime
 async def test_what_must_wait_longer_is_parked_and_comes_back() -> None:
     def answer(asked: Asked) -> str | Said:
@@ -149,6 +150,7 @@ async def test_topics_of_ones_own_and_another_prefix() -> None:
             assert [outcome async for outcome in reader] == []
 
 
+@pytest.mark.slow
 @pytest.mark.looptime
 async def test_quotas_lanes_and_deadlines_are_those_of_the_settings() -> None:
     settings = {"limits": {"gpt-4o-mini": {"tokens_per_minute": 60}}, "lanes": {"only": {"order": 1, "deadline_s": 90}}}

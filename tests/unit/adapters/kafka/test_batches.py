@@ -193,6 +193,7 @@ def test_pieces_are_taken_in_order_and_at_most_so_many() -> None:
     assert pieces.take(5) == []
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=200)
 @given(data=st.data(), codec=st.sampled_from(CODECS))
 def test_no_bytes_make_it_raise_nor_invent_an_offset(data: st.DataObject, codec: int) -> None:

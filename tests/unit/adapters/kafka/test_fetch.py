@@ -45,6 +45,7 @@ def fetch() -> FetchRequest:
     return FetchRequest(0, 1, 1, 1, [("lane", [(3, 7, 1)])])
 
 
+@pytest.mark.slow
 async def test_what_is_fetched_is_screened_and_all_else_is_the_clients() -> None:
     bomb = batch(0, [one(b"\0" * (UNPACKED_BYTES_MAX + 1))], codec=ZSTD)
     client = Client(bomb)
@@ -74,6 +75,7 @@ async def turns_during(work: Awaitable[Any]) -> int:
     return turns
 
 
+@pytest.mark.slow
 async def test_the_loop_goes_on_while_batches_just_below_the_bound_are_looked_at_and_one_is_handed_on() -> None:
     each = batch(0, [one(b"\0" * (UNPACKED_BYTES_MAX - 1_000))], codec=ZSTD)
     client = Client(each * 100)
@@ -81,6 +83,7 @@ async def test_the_loop_goes_on_while_batches_just_below_the_bound_are_looked_at
     assert client.response.topics[0][1][0][-1] == each
 
 
+@pytest.mark.slow
 async def test_the_loop_goes_on_while_a_batch_of_many_records_is_read_one_by_one() -> None:
     many: Any = consumer_of(Client(batch(7, [one(None)] * 50_000)))
     assert await turns_during(fetched_batch(many, PLACE, 7)) > 0

@@ -35,6 +35,7 @@ def test_a_partition_that_begins_again_knows_nothing_of_before() -> None:
     assert (index.find(P, key(1)), index.low(P), len(index)) == ([], None, 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(5))
 def test_of_many_each_is_found_at_its_offsets_or_lies_below_what_is_covered(seed: int) -> None:
     dice = random.Random(seed)

@@ -96,6 +96,7 @@ def test_a_response_that_failed_is_the_answer_that_says_so() -> None:
     assert (whole["status"], whole["error"]["code"]) == ("failed", "server_error")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(50))
 @pytest.mark.parametrize("body", [HELLO, HELLO | {"n": 3}])
 def test_deltas_in_whatever_batches_say_the_same(body: dict[str, Any], seed: int) -> None:

@@ -33,6 +33,7 @@ async def ran(world: World, *, dry: bool = False, asked: ReplayRequest | None = 
     return run
 
 
+@pytest.mark.slow
 async def test_a_person_is_told_how_many_which_not_and_why_and_what_now() -> None:
     said = summary((await ran(mixed())).work, dry=False)
     assert said == (
@@ -43,12 +44,14 @@ async def test_a_person_is_told_how_many_which_not_and_why_and_what_now() -> Non
     )
 
 
+@pytest.mark.slow
 async def test_a_dry_run_says_that_nothing_was_written() -> None:
     said = summary((await ran(mixed(), dry=True)).work, dry=True)
     assert said.startswith("Would put back 1,200 dead letters. Skipped: 2 crashed ")
     assert said.endswith("Nothing was written: run it without --dry-run to put them back.")
 
 
+@pytest.mark.slow
 async def test_a_limit_says_how_many_are_left() -> None:
     said = summary((await ran(mixed(), limit=50)).work, dry=False)
     assert said.endswith("About 1,150 are left: the same command continues with them and puts nothing back twice.")
@@ -59,6 +62,7 @@ async def test_where_there_is_nothing_it_says_so() -> None:
     assert said == "Put back 0 dead letters. Nothing is left: the same command will find only newer dead letters."
 
 
+@pytest.mark.slow
 async def test_what_a_span_meant_and_that_it_is_an_old_one_is_said() -> None:
     world = mixed()
     asked = ReplayRequest(since=timedelta(hours=2), until=timedelta(minutes=1))
@@ -71,6 +75,7 @@ async def test_what_a_span_meant_and_that_it_is_an_old_one_is_said() -> None:
     )
 
 
+@pytest.mark.slow
 async def test_whoever_was_interrupted_or_ended_learns_how_to_go_on() -> None:
     work = (await ran(mixed(), limit=10)).work
     assert "Interrupted; its progress is stored: the same command continues there" in interrupted(work, dry=False)
@@ -81,6 +86,7 @@ async def test_whoever_was_interrupted_or_ended_learns_how_to_go_on() -> None:
     assert ended(World().replay().work, "t").startswith("Put back 0 dead letters. ")  # ended before it was open
 
 
+@pytest.mark.slow
 async def test_a_machine_gets_a_receipt_each_and_a_summary() -> None:
     world = World()
     world.bury("a", partition=2)
@@ -117,6 +123,7 @@ async def test_every_reason_to_skip_has_its_words() -> None:
     assert all(f"1 {skip} (" in summary(work, dry=False) for skip in Skip)
 
 
+@pytest.mark.slow
 async def test_a_bar_hands_the_receipts_on_and_is_silent_where_nobody_watches(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -125,6 +125,7 @@ def test_only_the_lane_that_is_written_needs_a_right() -> None:
     )
 
 
+@pytest.mark.slow
 @VIRTUAL_TIME
 @pytest.mark.parametrize("away", [True, False])
 async def test_a_kafka_that_goes_away_or_a_second_replay_is_one_sentence_that_says_how_to_go_on(away: bool) -> None:  # noqa: FBT001  # a column

@@ -25,6 +25,7 @@ def test_a_wait_in_six_characters(wait_ms: float, told: str) -> None:
     assert len(told) <= 6
 
 
+@pytest.mark.slow
 def test_a_plan_of_three_lanes_fits_into_eighty_columns(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -85,6 +85,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     main(["local", "down"])  # what a row has started
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "row", ROWS, ids=lambda row: f"{row.arguments} {'+'.join((*row.pairs, *row.dead))}{' lost' * row.lost}".strip()
 )

@@ -122,6 +122,7 @@ ROWS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("verb", [["config", "check"], ["dispatcher"]], ids=["check", "start"])
 @pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
 def test_it_is_refused_by_name_and_not_repeated(
@@ -161,6 +162,7 @@ FINE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("environ", "toml", "content"), FINE.values(), ids=FINE)
 def test_what_is_meant_without_a_doubt_is_taken(  # noqa: PLR0917 — three fixtures
     environ: dict[str, str],

@@ -107,6 +107,7 @@ def starved_s() -> float:
 _NAMES = [f"{number} {row}" for number, row in enumerate(ROWS)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("row", "ended"), [(row, row) for row in ROWS], indirect=["ended"], ids=_NAMES)
 def test_a_wrong_usage_ends_with_one_sentence_and_its_code(row: Row, ended: Ended) -> None:
     told = sentences(ended.out + ended.err)

@@ -91,6 +91,7 @@ async def test_another_choice_is_another_job_with_its_own_progress() -> None:
 # ---------------------------------------------------------------------------------------------------- how fast
 
 
+@pytest.mark.slow
 async def test_the_rate_holds_and_batches_are_small() -> None:
     world = World()
     buried(world, 600)
@@ -231,6 +232,7 @@ async def test_a_second_replay_ends_the_first_and_nothing_goes_back_twice() -> N
     assert len(world.counts()) == 100
 
 
+@pytest.mark.slow
 async def test_two_replays_at_once_put_each_back_once_however_far_the_first_one_is() -> None:
     """The second begins with the first, one await later, two, and so on, until the first is done before it."""
     for step in count():
@@ -265,6 +267,7 @@ async def test_a_commit_whose_answer_is_lost_is_neither_repeated_nor_forgotten(f
     assert len(world.counts()) == 45
 
 
+@pytest.mark.slow
 async def test_killed_at_any_await_and_gone_on_with_each_goes_back_once() -> None:
     """At its first await, its second, and so on, until one run comes through; each time all is well after the next."""
     for step in count(1):
@@ -281,6 +284,7 @@ async def test_killed_at_any_await_and_gone_on_with_each_goes_back_once() -> Non
     assert step > 60
 
 
+@pytest.mark.slow
 async def test_killed_again_and_again_in_one_world_each_goes_back_once() -> None:
     world = World()
     world.kafka.commit_takes_s = 0.01

@@ -91,6 +91,7 @@ async def test_what_retention_removed_meanwhile_is_passed() -> None:
     assert len(world.counts()) == 20
 
 
+@pytest.mark.slow
 async def test_long_stretches_of_what_is_not_meant_are_noted_too() -> None:
     world = World()
     for _ in range(5_000):

@@ -61,6 +61,7 @@ async def outcomes(broker: MemoryBroker) -> Counter[tuple[str, int, str]]:
     return Counter((each.id, each.run, each.status) for each in broker.outcomes)
 
 
+@pytest.mark.slow
 async def test_each_is_answered_once_as_its_next_run() -> None:
     is_mended = False
 
@@ -80,6 +81,7 @@ async def test_each_is_answered_once_as_its_next_run() -> None:
         assert (again.put_back, again.skipped) == (0, {Skip.ANSWERED: len(NAMES)})
 
 
+@pytest.mark.slow
 async def test_two_jobs_at_once_in_effect_are_one_call_each() -> None:
     """The second job puts back what the first one's outcomes do not tell yet; the dispatcher recognises it."""
     is_mended = False
@@ -101,6 +103,7 @@ async def test_two_jobs_at_once_in_effect_are_one_call_each() -> None:
         assert set(broker.calls_by_id.values()) == {2}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("after_s", [0, 0.1, 0.5, 20, 40])
 async def test_two_replays_and_a_cancel_of_each_end_in_one_outcome_of_the_next_run(after_s: float) -> None:
     """Cancels that come before the replays, beside them, while the calls are under way, and when they are answered."""

@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import pytest
+
 from headrace.broker.core.answers.verdict import Meaning, Verdict
 from headrace.broker.core.budget.admission_delay import DELAY_MAX_MS, DELAY_MIN_MS
 from headrace.broker.core.budget.budget import Budget, Checkpoint, LimitBeliefs
@@ -135,6 +137,7 @@ def test_before_the_first_answer_a_quarter_of_a_configured_limit_is_spent_and_ot
     assert budget.payable_at(1_000, now) is not None
 
 
+@pytest.mark.slow
 def test_a_surprise_larger_than_any_way_is_put_down_to_others_and_a_small_one_to_the_way() -> None:
     for remaining, way_ms in ((40_000, DELAY_MIN_MS), (59_400, 2 * DELAY_MIN_MS)):
         budget = full()

@@ -210,6 +210,7 @@ def test_renewals_come_in_bounded_batches() -> None:
     assert [each for each, _, _ in index.renewals(WINDOW)] == [identity(RENEWALS_MAX)]
 
 
+@pytest.mark.slow
 def test_an_id_takes_two_hundred_bytes_at_most() -> None:
     # 10,923 is where a dict grows: the most room a growing dict wastes. Measured: 145 at 100,000.
     chance, index, count = random.Random(1), fates(ids_max=200_000), 10_923

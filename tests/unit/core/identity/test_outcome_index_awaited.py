@@ -177,6 +177,7 @@ def test_a_tenant_that_was_told_once_is_known_whatever_later_lines_leave_out() -
     assert told == awaited(1, deadline_s=DEADLINE_S + 1, overdue=True, tenant_mark=b"acme....")
 
 
+@pytest.mark.slow
 def test_a_parked_id_takes_a_few_hundred_bytes_with_its_deadline_and_name() -> None:
     # With ids of 36 characters, where both dicts have just grown and waste the most room. Measured: 341.
     chance, index, count = random.Random(1), fates(ids_max=200_000), 10_923

@@ -135,6 +135,7 @@ def test_a_successor_is_told_of_believed_levels_only() -> None:
     assert [checkpoint.limit for checkpoint in made.checkpoints(0)] == ["known"]
 
 
+@pytest.mark.slow
 def test_limits_that_nobody_needs_make_room_for_new_ones() -> None:
     limits = Scheduler(LANES, lambda name, now_ms: budget(name))
     busy = ticket(candidate(limit="busy"))
@@ -146,6 +147,7 @@ def test_limits_that_nobody_needs_make_room_for_new_ones() -> None:
     assert f"invented-{LIMITS_MAX + 9}" in limits.limit_queues()
 
 
+@pytest.mark.slow
 def test_limits_that_are_all_needed_stay() -> None:
     limits = Scheduler(LANES, lambda name, now_ms: budget(name))
     for number in range(LIMITS_MAX + 2):

@@ -27,6 +27,7 @@ def _invent(made: Scheduler, number: int) -> None:
         made.limit_queue(f"invented-{each}", 0)
 
 
+@pytest.mark.slow
 def test_a_limit_of_the_settings_is_never_forgotten_for_invented_ones() -> None:
     made = limits(_made)
     paused = made.limit_queue("named", 0)
@@ -57,6 +58,7 @@ def test_a_limit_at_which_a_call_must_wait_outlasts_those_at_which_none_must(
     assert made.limit_queues()["troubled"] is desk
 
 
+@pytest.mark.slow
 def test_a_failure_or_two_keep_no_limit() -> None:
     made = limits(_made)
     for number in range(LIMITS_MAX):
@@ -68,6 +70,7 @@ def test_a_failure_or_two_keep_no_limit() -> None:
     assert not any(name.startswith("failed-") for name in made.limit_queues())
 
 
+@pytest.mark.slow
 def test_even_those_are_forgotten_above_a_bound() -> None:
     made = limits(_made)
     for number in range(LIMITS_RESTING_MAX + 100):
@@ -95,6 +98,7 @@ def _steps(act: Callable[[], object]) -> int:
     return next(counted)
 
 
+@pytest.mark.slow
 @pytest.mark.interpreted
 def test_a_request_costs_as_much_beside_a_thousand_idle_limits_as_alone() -> None:
     def served(idle: int) -> int:
@@ -125,6 +129,7 @@ def test_a_line_of_the_ledger_looks_at_the_levels_that_it_says_alone() -> None:
     assert [each.limit for each in made.checkpoints(0, 490, 20)] == [f"m-{each % 500}" for each in range(490, 510)]
 
 
+@pytest.mark.slow
 @pytest.mark.interpreted
 def test_a_limit_that_was_used_once_holds_few_objects_for_a_collection_of_garbage_to_walk() -> None:
     made = limits(budget)

@@ -36,6 +36,7 @@ def test_a_request_larger_than_it_is_called_and_the_others_wait_for_that_answer_
     assert all(number in shell.calls for number in small)
 
 
+@pytest.mark.slow
 def test_what_crowds_a_lane_behind_its_head_is_parked_or_called_and_not_failed_before_its_deadline() -> None:
     """Before: those of 10 tokens were Failed at once, for the head needs 1,000 more of a day than are left."""
     tiny = (LaneRule("standard", 1, 0, 0, 10, 1 << 20),)

@@ -61,6 +61,7 @@ def plainly_out(tickets: list[Ticket], seen: Inflow, now_ms: int, lent: tuple[in
     return lost
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("crowd", [30, 3 * QUEUE_BLOCK_MAX])
 @pytest.mark.parametrize("seed", range(4))
 def test_whoever_comes_and_leaves_where_it_may_the_same_are_told_off_as_if_each_were_looked_at(

@@ -144,6 +144,7 @@ def test_a_reservation_that_nobody_knows_of_ends_the_process() -> None:
         rig.take(candidate(limit="rotten"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at", ["before the answer is heard", "after the answer is heard"])
 def test_an_answer_that_cannot_be_heard_fails_its_request_alone(at: str) -> None:
     rig = Rig()

@@ -181,6 +181,7 @@ def answer_some(shell: Shell, number: int) -> None:
             shell.answer(waiting, LIMITED if number % 5 == 0 else None)
 
 
+@pytest.mark.slow
 def test_a_thousand_requests_and_cancels_in_any_order_leave_nothing_behind() -> None:
     shell = leading(inflight_max=20, in_place_max_ms=100)
     for number in range(1_000):

@@ -134,6 +134,7 @@ _JSON = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(st.sampled_from(["chat.completions", "responses", "embeddings"]), st.dictionaries(_NAMES, _JSON))
 def test_no_json_is_too_odd(endpoint: str, whole: dict[str, Any]) -> None:
     assert finish_of(endpoint, whole) in {*Finish, None}

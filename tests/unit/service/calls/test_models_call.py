@@ -169,6 +169,7 @@ async def test_a_defect_in_asking_ends_nothing() -> None:
     await process.end()
 
 
+@pytest.mark.slow
 async def test_what_is_mended_while_no_request_comes_is_found_out() -> None:
     process = process_of(Silence("connection"))
     with capture_logs() as logs:

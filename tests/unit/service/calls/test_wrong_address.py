@@ -55,6 +55,7 @@ def ends(world: World) -> dict[str, str]:
     return {each["id"]: each.get("reason") or each["status"] for each in world.outcomes()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("said", STRANGERS.values(), ids=STRANGERS)
 async def test_another_server_fails_none_of_three_hundred_requests(said: Said) -> None:
     world = World(latency_s=0.01, script=lambda _: said)

@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from tests.unit.service.rig import Process, World, led, settings_of
 from tests.virtual_time import VIRTUAL_TIME
 
@@ -14,6 +16,7 @@ BACKLOG = 16_000
 MEASURED_S = 2.0
 
 
+@pytest.mark.slow
 async def test_three_deaths_in_a_row_slow_nothing_down() -> None:
     """Each batch of records takes one transaction then, not two: 450 outcomes a second before."""
     world = World(latency_s=LATENCY_S)

@@ -3,6 +3,8 @@
 import asyncio
 import json
 
+import pytest
+
 from headrace.broker.core.bounds import DEATHS_BEFORE_CAUTION, DEATHS_BY_DECODING, DEATHS_BY_TAKING
 from headrace.broker.core.ticket import Garbage
 from headrace.broker.service.intake.control import ControlReader
@@ -29,6 +31,7 @@ from tests.virtual_time import VIRTUAL_TIME
 pytestmark = VIRTUAL_TIME
 
 
+@pytest.mark.slow
 async def test_a_record_that_ends_its_readers_fails_after_five_deaths_and_the_rest_is_served() -> None:
     world = World()
     for name in ("a", "b"):

@@ -82,6 +82,7 @@ async def test_records_named_together_are_never_failed_for_it_however_often_a_le
     await process.end()
 
 
+@pytest.mark.slow
 async def test_what_no_dead_leader_can_have_read_is_read_as_ever() -> None:
     world = World(latency_s=0.01)
     settings = settings_of(lanes={"standard": {"order": 2, "buffer_max": 5}})
@@ -101,6 +102,7 @@ async def test_what_no_dead_leader_can_have_read_is_read_as_ever() -> None:
     await last.end()
 
 
+@pytest.mark.slow
 async def test_caution_ends_where_the_log_ended_and_what_comes_later_is_read_as_ever() -> None:
     world = World(latency_s=0.01)
     for number in range(4):
@@ -175,6 +177,7 @@ async def test_a_doubt_while_a_record_is_named_is_no_death() -> None:
     await process.end()
 
 
+@pytest.mark.slow
 async def test_who_stands_beside_a_deadly_record_in_every_other_partition_is_not_taken_for_one() -> None:
     world = World(partitions=2)
     poison(world, "x")
@@ -291,6 +294,7 @@ async def test_a_lane_at_its_end_strikes_nothing_off_and_one_that_has_a_record_d
     await process.kill()
 
 
+@pytest.mark.slow
 async def test_a_line_names_the_next_records_and_strikes_off_those_before_in_one() -> None:
     world = World(latency_s=1_000)
     for number in range(230):

@@ -158,6 +158,7 @@ async def test_what_raises_in_the_other_thread_ends_its_record_alone() -> None:
     assert isinstance(read.known, Garbage)
 
 
+@pytest.mark.slow
 def test_what_is_decoded_is_weighed_and_not_only_its_bytes() -> None:
     bomb = record(metadata={str(number): {} for number in range(30_000)})
     content = pricer().read("standard", bomb, AT)[0]
@@ -215,6 +216,7 @@ async def test_null_headers_and_extreme_numbers_are_answered_or_refused_and_nobo
     await process.end()
 
 
+@pytest.mark.slow
 async def test_a_lane_holds_no_more_decoded_bytes_than_its_buffer_and_one_record() -> None:
     world = World(latency_s=10_000, partitions=1)
     buffer_max = 2_000_000

@@ -120,6 +120,7 @@ async def parked_under_a_forged_run(world: World) -> Record:
     return failure.record
 
 
+@pytest.mark.slow
 async def test_a_parked_first_submission_comes_back_as_what_it_was_whatever_run_its_header_forges() -> None:
     """Run 0 is known by then: the copy was believed to be run 1, and waited for the end of run 0, which was itself."""
     world = World(latency_s=0.1, script=shut)
@@ -134,6 +135,7 @@ async def test_a_parked_first_submission_comes_back_as_what_it_was_whatever_run_
     await process.end()
 
 
+@pytest.mark.slow
 async def test_what_was_cancelled_while_parked_is_not_called_as_the_run_that_its_header_forges() -> None:
     world = World(latency_s=0.1, script=shut)
     process = Process(world, "a").start()
@@ -153,6 +155,7 @@ async def test_what_was_cancelled_while_parked_is_not_called_as_the_run_that_its
 # ---------------------------------------------------------------------------------------------------- believed
 
 
+@pytest.mark.slow
 async def test_a_replay_of_an_id_that_is_long_forgotten_is_the_run_that_its_dead_letter_grants() -> None:
     world = World(latency_s=0.1, script=refused)
     first = Process(world, "first").start()
@@ -300,6 +303,7 @@ async def test_what_is_ignored_is_said_once_a_minute() -> None:
     assert [(each["event"], each["records"]) for each in logs] == [("run_not_believed", 1), ("run_not_believed", 100)]
 
 
+@pytest.mark.slow
 async def test_the_key_outlives_every_leader_and_many_windows() -> None:
     world = World(latency_s=0.1, script=refused)
     keys = set[str]()

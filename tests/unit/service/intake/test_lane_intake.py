@@ -5,6 +5,8 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import TypeVar
 
+import pytest
+
 from headrace.broker.core.commands import Publish
 from headrace.broker.core.dispatch import Dispatch
 from headrace.broker.core.events import Committed, Event, PartitionFound, Promoted, StoodBy, Suspended, Taken
@@ -134,6 +136,7 @@ async def test_partitions_that_must_wait_for_room_get_it_in_turn() -> None:
     await rig.intake.halt()
 
 
+@pytest.mark.slow
 async def test_a_record_whose_map_does_not_fit_is_read_again_when_it_does() -> None:
     world = World(partitions=1)
     rig = Rig(world)

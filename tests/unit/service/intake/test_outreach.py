@@ -111,6 +111,7 @@ def test_each_type_of_tool_that_the_sdk_knows_has_been_thought_of() -> None:
     assert {one.__name__ for one in get_args(tool_param.ToolParam)} == known
 
 
+@pytest.mark.slow
 @given(JSON, JSON)
 def test_no_body_makes_it_raise(tools: Any, items: Any) -> None:
     assert all(isinstance(kind, str) for kind in reaching({"tools": tools, "input": items}))

@@ -151,6 +151,7 @@ def test_a_long_text_is_priced_by_bytes_without_counting_it() -> None:
     assert min(candidate(record(body=body), priced=pricer(Impatient())).prices.tokens) > 0
 
 
+@pytest.mark.slow
 def test_text_that_breaks_the_tokenizer_is_priced_all_the_same() -> None:
     body = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": " " * 64_000}]}
     priced = pricer(TiktokenCounter(), input={"request_bytes_max": 900_000})

@@ -101,6 +101,7 @@ async def test_a_sole_outcome_that_is_refused_does_not_wait_for_others() -> None
     await process.end()
 
 
+@pytest.mark.slow
 async def test_an_error_that_names_no_cause_holds_up_its_own_request_only_and_takes_no_answer_for_an_hour() -> None:
     """It may be a partition without a leader."""
     world = World(latency_s=1)
@@ -117,6 +118,7 @@ async def test_an_error_that_names_no_cause_holds_up_its_own_request_only_and_ta
     await process.end()
 
 
+@pytest.mark.slow
 async def test_an_error_that_names_no_cause_is_believed_after_an_hour() -> None:
     world = World(latency_s=1)
     process = await leader(world)
@@ -129,6 +131,7 @@ async def test_an_error_that_names_no_cause_is_believed_after_an_hour() -> None:
     await process.end()
 
 
+@pytest.mark.slow
 async def test_a_topic_that_may_not_be_written_fails_nobody_and_all_is_published_when_it_may() -> None:
     """An operator's mistake: whatever it costs, no answer that was paid is lost by it."""
     world = World(latency_s=1)
@@ -145,6 +148,7 @@ async def test_a_topic_that_may_not_be_written_fails_nobody_and_all_is_published
     await process.end()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("missing", [RESULTS, LETTERS])
 async def test_a_topic_that_is_deleted_fails_nothing_is_named_and_all_flows_once_it_is_there_again(
     missing: str,
@@ -169,6 +173,7 @@ async def test_a_topic_that_is_deleted_fails_nothing_is_named_and_all_flows_once
     await process.end()
 
 
+@pytest.mark.slow
 async def test_what_is_denied_is_named_until_it_works_again_whatever_is_committed_meanwhile() -> None:
     """Before: what failed twice took turns with an empty transaction, and that one's commit showed that all is well."""
     world = World(latency_s=1)
@@ -206,6 +211,7 @@ def test_a_denial_that_names_no_topic_lasts_until_all_that_was_written_is_writte
     assert health.trouble is None
 
 
+@pytest.mark.slow
 async def test_a_topic_that_refuses_everything_loses_no_answer() -> None:
     """Its limit was set to almost nothing: no outcome goes, in no form; so it is the topic, and not they."""
     world = World(latency_s=1)
@@ -221,6 +227,7 @@ async def test_a_topic_that_refuses_everything_loses_no_answer() -> None:
     await process.end()
 
 
+@pytest.mark.slow
 async def test_a_ledger_that_refuses_everything_loses_no_answer() -> None:
     world = World(latency_s=1)
     process = await leader(world)
@@ -247,6 +254,7 @@ async def test_a_ledger_line_that_is_too_large_leaves_out_what_can_wait() -> Non
     await process.end()
 
 
+@pytest.mark.slow
 async def test_kafka_being_away_again_and_again_blames_nobody() -> None:
     world = World(latency_s=1)
     process = await leader(world)

@@ -55,6 +55,7 @@ def make_anew(world: World, count: int) -> set[str]:
     return set(ids)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("window_s", [60, 3_600])
 async def test_the_topics_of_the_progress_are_known_as_far_back_as_the_ledger_is_read(window_s: int) -> None:
     world, settings = World(), settings_of(dedupe={"window_s": window_s})
@@ -69,6 +70,7 @@ async def test_the_topics_of_the_progress_are_known_as_far_back_as_the_ledger_is
     await leader.end()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [2, 8, 40])
 async def test_a_topic_made_anew_is_taken_from_its_first_record_however_long_it_is_by_now(count: int) -> None:
     world = World()

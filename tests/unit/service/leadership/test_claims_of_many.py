@@ -9,6 +9,7 @@ from tests.virtual_time import VIRTUAL_TIME
 pytestmark = VIRTUAL_TIME
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("partitions", [2, 1_500])
 async def test_its_size_does_not_grow_with_them(partitions: int) -> None:
     world = World(partitions=partitions)

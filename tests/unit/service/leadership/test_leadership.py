@@ -76,6 +76,7 @@ async def away(world: World, seconds: float, *, emptied: bool) -> None:
     world.leases.available = True
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("busy", [False, True])
 @pytest.mark.parametrize("emptied", [False, True])
 async def test_a_living_leader_keeps_its_lease_when_redis_comes_back_at_whatever_moment(
@@ -140,6 +141,7 @@ async def test_a_leader_that_was_replaced_meanwhile_sets_no_absent_key_again() -
     await second.end()
 
 
+@pytest.mark.slow
 async def test_a_leader_that_has_nothing_to_do_is_seen_in_the_ledger_however_short_its_window() -> None:
     world = World()
     settings = settings_of(dedupe={"window_s": 60})
@@ -209,6 +211,7 @@ async def test_an_idle_leader_is_not_cut_off_from_kafka() -> None:
     await second.end()
 
 
+@pytest.mark.slow
 async def test_a_leader_busy_with_commits_is_not_cut_off_from_kafka() -> None:
     """Its commits tell that Kafka is there: it never finds the time to ask."""
     world = World(latency_s=1)
@@ -223,6 +226,7 @@ async def test_a_leader_busy_with_commits_is_not_cut_off_from_kafka() -> None:
     await second.end()
 
 
+@pytest.mark.slow
 async def test_a_foreign_holder_ends_the_term_of_a_leader_that_is_never_idle() -> None:
     world = World(latency_s=0.2)
     process = Process(world, "a").start()
@@ -309,6 +313,7 @@ async def test_a_renewal_that_breaks_is_noticed_and_all_is_given_back() -> None:
     process.tasks[0].cancel()
 
 
+@pytest.mark.slow
 async def test_a_lane_that_breaks_is_noticed_though_the_others_are_busy() -> None:
     world = World(latency_s=0.2)
     process = _TornProcess(world, "a").start()

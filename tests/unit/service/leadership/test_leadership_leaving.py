@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 
+import pytest
+
 from headrace.broker.ports import LeaseForeign, LeaseMine
 from headrace.broker.testing.lease import MemoryLease
 from tests.unit.service.rig import (
@@ -111,6 +113,7 @@ async def test_a_leader_cancelled_while_its_producer_opens_leaves_nothing_behind
     process.tasks[0].cancel()
 
 
+@pytest.mark.slow
 async def test_no_call_begins_while_a_leader_says_that_it_leaves() -> None:
     world = World(latency_s=0.05)
     world.kafka.commit_takes_s = 0.3

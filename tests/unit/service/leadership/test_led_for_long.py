@@ -61,6 +61,7 @@ async def _doubt(world: World, process: Process) -> float:
     return await led(process, 100)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dispatchers", [1, 2])
 async def test_a_lost_commit_after_the_ledgers_retention_costs_a_moment_and_no_call(dispatchers: int) -> None:
     world = World(latency_s=20)
@@ -88,6 +89,7 @@ async def test_a_lost_commit_after_the_ledgers_retention_costs_a_moment_and_no_c
         await each.end()
 
 
+@pytest.mark.slow
 async def test_a_doubt_costs_the_same_however_long_the_leader_has_led() -> None:
     took_s = {}
     for lines in (0, 20_000):
@@ -122,6 +124,7 @@ async def test_an_unknown_commit_that_stands_is_read_in_the_ledger_and_is_not_pu
     await process.end()
 
 
+@pytest.mark.slow
 async def test_a_leader_that_reads_much_of_the_ledger_hands_nothing_over() -> None:
     """A node was restored without its disk, say, and the ledger is read from the beginning of the window."""
     world = World(latency_s=60)

@@ -107,6 +107,7 @@ async def test_what_retention_left_of_a_window_is_said_in_seconds() -> None:
     assert [each["seconds"] for each in logs if each["event"] == "ledger_reaches_back_less"] == [600]
 
 
+@pytest.mark.slow
 async def test_catching_up_ends_at_the_end_and_goes_on_from_there() -> None:
     world = World()
     write(world, *(step(f"r{number}") for number in range(2_000)))

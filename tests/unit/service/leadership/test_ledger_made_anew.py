@@ -71,6 +71,7 @@ async def knows_all(world: World, process: Process, *others: str) -> None:
     await process.end()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [Process, OnOldKafka])
 @pytest.mark.parametrize("for_s", [0.0, 20.0])
 @pytest.mark.parametrize("busy", [False, True])
@@ -91,6 +92,7 @@ async def test_what_a_leader_knows_stands_in_the_new_ledger(*, busy: bool, for_s
     await knows_all(world, successor, *others)
 
 
+@pytest.mark.slow
 async def test_a_standby_that_has_read_the_former_one_writes_it_again_when_it_leads() -> None:
     world = World(latency_s=0.1, script=shut)
     leader = await begun(world)

@@ -83,6 +83,7 @@ async def test_a_copy_that_input_bounds_refuse_by_now_is_failed_by_the_identity_
     await strict.end()
 
 
+@pytest.mark.slow
 async def test_garbage_that_only_names_a_parked_id_fails_nothing() -> None:
     world = World(latency_s=0.1, script=shut)
     process = Process(world, "a").start()
@@ -135,6 +136,7 @@ def _without(value: bytes) -> bytes:
     return json.dumps(former).encode()
 
 
+@pytest.mark.slow
 async def test_a_parked_request_whose_copy_never_comes_fails_a_quarter_of_an_hour_after_its_deadline() -> None:
     world = World(latency_s=0.1, script=shut)
     process = Process(world, "a").start()
@@ -159,6 +161,7 @@ async def test_a_parked_request_whose_copy_never_comes_fails_a_quarter_of_an_hou
     await process.end()
 
 
+@pytest.mark.slow
 async def test_a_copy_that_comes_when_its_request_has_failed_brings_its_dead_letter_and_no_outcome() -> None:
     world = World(latency_s=0.1, script=shut)
     process = Process(world, "a").start()
@@ -177,6 +180,7 @@ async def test_a_copy_that_comes_when_its_request_has_failed_brings_its_dead_let
     await process.end()
 
 
+@pytest.mark.slow
 async def test_a_successor_fails_what_its_predecessor_has_parked() -> None:
     world = World(latency_s=0.1, script=shut)
     first = Process(world, "first").start()
@@ -230,6 +234,7 @@ async def test_an_id_that_was_answered_a_window_ago_is_called_again_however_long
     await second.end()
 
 
+@pytest.mark.slow
 async def test_the_release_before_may_lead_in_between_and_take_over_the_parked() -> None:
     world = World(latency_s=0.1, script=shut)
     first = Process(world, "first").start()
@@ -255,6 +260,7 @@ async def test_the_release_before_may_lead_in_between_and_take_over_the_parked()
     await second.end()
 
 
+@pytest.mark.slow
 async def test_the_copy_of_what_the_release_before_has_parked_answers_for_it() -> None:
     world = World(latency_s=0.1, script=shut)
     former = Former(world, "former").start()

@@ -53,6 +53,7 @@ def test_a_hostile_letter_is_shown_by_its_escape_in_keys_and_values_at_any_depth
     assert told[f"gpt{escape}4"] == f"gpt{escape}4"
 
 
+@pytest.mark.slow
 @given(st.dictionaries(st.text() | st.sampled_from(HOSTILE), TREES))
 def test_any_event_becomes_one_harmless_line_of_json(event: dict[str, Any]) -> None:
     line = json.dumps(bounded_event(event), ensure_ascii=False, allow_nan=False)
@@ -122,6 +123,7 @@ def test_letters_that_are_to_stay_do() -> None:
     assert safe("a\n\tb\r", keep="\n\t") == "a\n\tb\\r"
 
 
+@pytest.mark.slow
 @given(TREES.filter(has_no_half))
 def test_json_is_the_same_for_a_parser_and_harmless_for_an_eye(tree: Any) -> None:
     document = json.dumps(tree, ensure_ascii=False, default=repr)

@@ -6,6 +6,8 @@ import subprocess
 import sys
 import unicodedata
 
+import pytest
+
 from headrace.broker.service.metrics.logs import REPEATED_EVERY_S, Sparingly, in_reading_order
 
 
@@ -89,6 +91,7 @@ logging.getLogger("redis").warning("of a rude one %s", Rude())
 """
 
 
+@pytest.mark.slow
 def test_every_line_is_short_json_of_letters_whichever_library_logs_it() -> None:
     done = subprocess.run([sys.executable, "-c", SAYING], capture_output=True, check=True)
     assert done.stdout == b""

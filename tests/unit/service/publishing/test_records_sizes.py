@@ -148,6 +148,7 @@ def test_an_outcome_without_its_copy_says_so() -> None:
     assert headers(outcome)["headrace-reply-dropped"] == "acme.answers refused the copy"
 
 
+@pytest.mark.slow
 def test_an_outcome_is_sized_with_its_last_header() -> None:
     rig = Rig(topics={"results": {"max_message_bytes": 100_000}}, replies={"allow": ["acme.answers"]})
     cargo = rig.request(reply_to="acme.answers")

@@ -60,6 +60,7 @@ def kinds(told: dict[str, Any]) -> list[str]:
 # ---------------------------------------------------------------------------------------------------- who waits
 
 
+@pytest.mark.slow
 async def test_who_waits_is_told_its_place_what_it_waits_for_and_about_when_it_starts() -> None:
     world = World(latency_s=1)
     async with leader(world, **RATE) as process:
@@ -248,6 +249,7 @@ async def test_from_the_call_to_the_commit_it_is_told_what_happens() -> None:
         assert (told["run"], told["outcome"]) == (0, {"status": "completed", "reason": None})
 
 
+@pytest.mark.slow
 async def test_while_commits_are_in_doubt_who_waits_waits_for_the_leader() -> None:
     world = World(latency_s=3)
     async with leader(world, **RATE) as process:

@@ -38,6 +38,7 @@ def test_every_name_stands_in_the_table_of_the_page(name: str) -> None:
     assert f"`{name}`" in PAGE.read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMED)
 def test_a_name_is_read_and_spelled(name: str) -> None:
     assert parsed(name) == NAMED[name]
