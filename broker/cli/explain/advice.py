@@ -194,6 +194,7 @@ _MEANS: Final[dict[Meaning, str | Callable[[Answer, Verdict], str]]] = {
     Meaning.TOO_LARGE: _too_large,
     Meaning.QUOTA: "The account is out of credit, or has reached a spend limit. Waiting does not help.",
     Meaning.OVERLOADED: _overloaded,
+    Meaning.TIER_UNAVAILABLE: "The service tier of this request has no capacity now. This is not one of your limits.",
     Meaning.NOT_THE_API: "What answers at openai.base_url is not OpenAI's API.",
     Meaning.AUTH: _not_allowed,
     Meaning.REJECTED: _rejected,

@@ -11,8 +11,9 @@ import warnings
 from collections.abc import Mapping
 from typing import Any, Final
 
-from headrace.broker.core.answers.classification import BY_CODE, Basis, meaning_of
+from headrace.broker.core.answers.classification import BY_CODE, meaning_of
 from headrace.broker.core.answers.error_body import ErrorFields, error_in
+from headrace.broker.core.answers.meaning import Basis
 from headrace.broker.core.answers.verdict import Answer
 from headrace.schemas.bounded_json import json_or_none
 

@@ -21,6 +21,7 @@ TRIPPED: Final = {
     "auth": "OpenAI does not accept the key or the region; set another key and restart",
     "not_the_api": "the server there is not OpenAI's API; correct openai.base_url and restart",
     "overloaded": "OpenAI is overloaded or asks to slow down",
+    "tier_unavailable": "the service tier has no capacity now",
     "upstream_error": "OpenAI answers with server errors",
     "timeout": "OpenAI does not answer in time",
     "connection": "OpenAI cannot be reached; check the network and openai.base_url",

@@ -9,61 +9,9 @@ Texts are matched from their beginning where they may quote a prompt, and anywhe
 """
 
 import re
-from enum import StrEnum
 from typing import Final
 
-
-class Meaning(StrEnum):
-    """The meaning of an answer; the axis is what the caller does next."""
-
-    OK = "ok"
-    RATE_LIMITED = "rate_limited"
-    TOO_LARGE = "too_large"
-    QUOTA = "quota"
-    OVERLOADED = "overloaded"
-    UPSTREAM_ERROR = "upstream_error"
-    AUTH = "auth"
-    NOT_THE_API = "not_the_api"  # decided by `headrace.broker.core.answers.base_url`, on more than one answer
-    REJECTED = "rejected"
-    TIMEOUT = "timeout"
-    CONNECTION = "connection"
-
-
-OK: Final = Meaning.OK  # a module-level name for what every answer is compared with: faster before Python 3.12
-
-
-class Fault(StrEnum):
-    """The party that must act on an answer."""
-
-    NOBODY = "nobody"
-    LIMIT = "limit"  # every client that spends from it; time resolves it
-    REQUEST = "request"
-    ACCOUNT = "account"  # an operator
-    SERVER = "server"
-
-
-class Basis(StrEnum):
-    """The evidence that decided a meaning."""
-
-    CODE = "code"
-    TEXT = "text"
-    STATUS = "status"
-    GUESS = "guess"  # the answer was not understood; the meaning is the safe one
-
-
-FAULTS: Final = {
-    Meaning.OK: Fault.NOBODY,
-    Meaning.RATE_LIMITED: Fault.LIMIT,
-    Meaning.TOO_LARGE: Fault.REQUEST,
-    Meaning.REJECTED: Fault.REQUEST,
-    Meaning.QUOTA: Fault.ACCOUNT,
-    Meaning.AUTH: Fault.ACCOUNT,
-    Meaning.NOT_THE_API: Fault.ACCOUNT,
-    Meaning.OVERLOADED: Fault.SERVER,
-    Meaning.UPSTREAM_ERROR: Fault.SERVER,
-    Meaning.TIMEOUT: Fault.SERVER,
-    Meaning.CONNECTION: Fault.SERVER,
-}
+from headrace.broker.core.answers.meaning import Basis, Meaning
 
 TEXT_CHARS_MAX: Final = 2_000  # the longest real message has 500; a body may be an HTML page
 
@@ -74,8 +22,8 @@ _CODES: Final = {
     Meaning.QUOTA: """insufficient_quota credit_balance_exhausted organization_spend_limit_exceeded
         project_spend_limit_exceeded organization_usage_limit_exceeded billing_hard_limit_reached billing_not_active
         budget_exceeded insufficient_balance insufficient_credits payment_required""",
-    Meaning.OVERLOADED: """slow_down server_is_overloaded resource_unavailable nocapacity no_capacity
-        engine_overloaded""",
+    Meaning.OVERLOADED: "slow_down server_is_overloaded nocapacity no_capacity engine_overloaded",
+    Meaning.TIER_UNAVAILABLE: "resource_unavailable capacity_exceeded",
     Meaning.RATE_LIMITED: "token_limit_exceeded ratelimitreached toomanyrequests too_many_requests resource_exhausted",
     Meaning.TOO_LARGE: "max_tokens_per_request",
     Meaning.UPSTREAM_ERROR: "server_error vector_store_timeout",
@@ -122,6 +70,7 @@ _BY_STATUS: Final = {
     408: Meaning.UPSTREAM_ERROR,
     409: Meaning.UPSTREAM_ERROR,
     425: Meaning.UPSTREAM_ERROR,
+    498: Meaning.TIER_UNAVAILABLE,  # Groq's flex tier
     499: Meaning.UPSTREAM_ERROR,
     503: Meaning.OVERLOADED,
     529: Meaning.OVERLOADED,
@@ -132,7 +81,8 @@ _PAGE_MEANS_PROXY: Final = frozenset({400, 404, 405, 406, 410, 421})  # not sent
 _WRAPPED: Final = r"(?:[\w.]{1,60}(?:Error|Exception)(?:: | - ))*"  # `litellm.BadRequestError: OpenAIException - …`
 _ANYWHERE: Final = (
     (Meaning.TOO_LARGE, r"\brequest too large\b"),
-    (Meaning.OVERLOADED, r"processing too many requests|\boverloaded\b|high demand|resource unavailable"),
+    (Meaning.TIER_UNAVAILABLE, r"\bresource unavailable\b|\bservice tier capacity exceeded\b"),
+    (Meaning.OVERLOADED, r"processing too many requests|\boverloaded\b|high demand"),
     (Meaning.OVERLOADED, r"\bat capacity\b|^slow down\b"),
     (
         Meaning.RATE_LIMITED,

@@ -15,7 +15,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from headrace.broker.core.answers.classification import FAULTS, OK, Basis, Fault, Meaning, is_page, meaning_of
+from headrace.broker.core.answers.classification import is_page, meaning_of
+from headrace.broker.core.answers.meaning import FAULTS, OK, Basis, Fault, Meaning
 from headrace.broker.core.answers.rate_limit_headers import (
     DAY_MS,
     LimitMetric,
@@ -106,7 +107,12 @@ class Verdict:
 
 
 _FINAL: Final = frozenset({Meaning.OK, Meaning.TOO_LARGE, Meaning.REJECTED})
-_COUNTED: Final = frozenset({Meaning.OVERLOADED, Meaning.UPSTREAM_ERROR, Meaning.TIMEOUT, Meaning.CONNECTION})
+_COUNTED: Final = frozenset(
+    (Meaning.OVERLOADED, Meaning.TIER_UNAVAILABLE, Meaning.UPSTREAM_ERROR, Meaning.TIMEOUT, Meaning.CONNECTION)
+)
+_MAY_ASK_TO_WAIT: Final = frozenset(
+    (Meaning.RATE_LIMITED, Meaning.OVERLOADED, Meaning.TIER_UNAVAILABLE, Meaning.UPSTREAM_ERROR)
+)
 _LIMITS: Final = frozenset({Meaning.RATE_LIMITED, Meaning.TOO_LARGE})
 _MAY_STATE_A_LIMIT: Final = _LIMITS | {Meaning.REJECTED}
 _WORD: Final = re.compile(r"[A-Za-z0-9_.\[\]-]{1,64}")
@@ -184,7 +190,7 @@ def _of_reading(reading: Reading) -> StatedLimit:
 
 def _wait_ms(answer: Answer, meaning: Meaning, stated: Snapshot | None, buckets: tuple[Reading, ...]) -> int | None:
     """Return the wait that the answer states, within bounds."""
-    if meaning not in {Meaning.RATE_LIMITED, Meaning.OVERLOADED, Meaning.UPSTREAM_ERROR}:
+    if meaning not in _MAY_ASK_TO_WAIT:
         return None
     wait_ms = _stated_wait_ms(answer, meaning, stated, buckets)
     return (
@@ -222,6 +228,7 @@ _SENTENCES: Final = {
     Meaning.TOO_LARGE: "The request alone is larger than the limit; it can never pass and is not tried again",
     Meaning.QUOTA: "The account has no credit or has reached its spend limit; calls wait until an operator fixes it",
     Meaning.OVERLOADED: "OpenAI is overloaded or asks to slow down; the request is tried again more slowly",
+    Meaning.TIER_UNAVAILABLE: "The service tier has no capacity now; the request is tried again more slowly",
     Meaning.UPSTREAM_ERROR: "OpenAI or something on the way to it failed; the request is tried again",
     Meaning.AUTH: "OpenAI refused the key, the account or the region; calls wait until an operator fixes it",
     Meaning.NOT_THE_API: "What answers at openai.base_url is not OpenAI's API; calls wait until an operator fixes it",

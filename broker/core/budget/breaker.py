@@ -21,7 +21,9 @@ REST_MAX_MS: Final = 30_000
 ACCOUNT_REST_MS: Final = 10_000  # an operator must act first
 
 ACCOUNT: Final = frozenset({Meaning.QUOTA, Meaning.AUTH, Meaning.NOT_THE_API})
-TROUBLE: Final = frozenset({Meaning.OVERLOADED, Meaning.UPSTREAM_ERROR, Meaning.TIMEOUT, Meaning.CONNECTION})
+TROUBLE: Final = frozenset(
+    (Meaning.OVERLOADED, Meaning.TIER_UNAVAILABLE, Meaning.UPSTREAM_ERROR, Meaning.TIMEOUT, Meaning.CONNECTION)
+)
 
 
 class Breaker:

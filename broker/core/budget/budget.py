@@ -32,7 +32,7 @@ from headrace.broker.core.pricing.laws import Prices
 from headrace.broker.core.units import unreserved_slots
 
 _REFUSED: Final = frozenset({Meaning.RATE_LIMITED, Meaning.TOO_LARGE})
-_ASKED_TO_WAIT: Final = frozenset({Meaning.RATE_LIMITED, Meaning.OVERLOADED})
+_ASKED_TO_WAIT: Final = frozenset({Meaning.RATE_LIMITED, Meaning.OVERLOADED, Meaning.TIER_UNAVAILABLE})
 
 __all__ = ["Budget", "Checkpoint", "LearnedLimits", "LimitBeliefs"]
 

@@ -19,6 +19,7 @@ _KINDS = {
     Meaning.AUTH: "auth",
     Meaning.NOT_THE_API: "not_the_api",
     Meaning.OVERLOADED: "overloaded",
+    Meaning.TIER_UNAVAILABLE: "overloaded",
     Meaning.TIMEOUT: "timeout",
     Meaning.CONNECTION: "connection",
 }

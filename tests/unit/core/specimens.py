@@ -4,6 +4,7 @@ from itertools import count
 
 from headrace.broker.core.answers.rate_limit_headers import MINUTE_MS, LimitMetric, Reading, Snapshot
 from headrace.broker.core.answers.verdict import Meaning, Verdict
+from headrace.broker.core.budget.breaker import TROUBLE
 from headrace.broker.core.budget.bucket_set import LevelBounds
 from headrace.broker.core.budget.budget import Budget, Checkpoint, LimitBeliefs
 from headrace.broker.core.config import DispatchRules, LaneRule, LeaseTimes, RetryRules
@@ -82,7 +83,7 @@ def verdict(
     if requested is not None:
         snapshot = Snapshot(metric, MINUTE_MS, capacity, capacity, requested, None, wait_ms)
     readings = () if remaining is None else (Reading(LimitMetric.TOKENS, capacity, remaining, MINUTE_MS),)
-    counted = meaning in {Meaning.OVERLOADED, Meaning.UPSTREAM_ERROR, Meaning.TIMEOUT, Meaning.CONNECTION}
+    counted = meaning in TROUBLE
     return Verdict(
         meaning=meaning,
         retryable=meaning not in {Meaning.OK, Meaning.TOO_LARGE, Meaning.REJECTED},

@@ -4,7 +4,7 @@ from unittest.mock import patch
 
 from headrace.broker.core.answers import verdict
 from headrace.broker.core.answers.base_url import Addressee, Ruling
-from headrace.broker.core.answers.classification import Meaning
+from headrace.broker.core.answers.meaning import Meaning
 from headrace.broker.core.commands import Call
 from headrace.broker.core.dispatch import Dispatch
 from headrace.broker.core.events import Answered, CallNotSent, Crashed

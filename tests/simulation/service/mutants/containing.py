@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from unittest.mock import patch
 
 from headrace.broker.core.answers import verdict
-from headrace.broker.core.answers.classification import Meaning
+from headrace.broker.core.answers.meaning import Meaning
 from headrace.broker.core.commands import Call, Discard
 from headrace.broker.core.dispatch import Dispatch
 from headrace.broker.core.requests.failing_decisions import FailingDecisions, FailingGroup

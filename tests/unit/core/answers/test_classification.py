@@ -1,15 +1,7 @@
 import pytest
 
-from headrace.broker.core.answers.classification import (
-    BY_CODE,
-    FAULTS,
-    TEXT_CHARS_MAX,
-    Basis,
-    Fault,
-    Meaning,
-    is_page,
-    meaning_of,
-)
+from headrace.broker.core.answers.classification import BY_CODE, TEXT_CHARS_MAX, is_page, meaning_of
+from headrace.broker.core.answers.meaning import Basis, Meaning
 from tests.unit.core import recorded
 
 PAGE = "<html>\n<head><title>502 Bad Gateway</title></head>"
@@ -22,12 +14,6 @@ def told(
     status: int | None = None, code: str | None = None, kind: str | None = None, text: str = ""
 ) -> tuple[Meaning, Basis]:
     return meaning_of(status, code, kind, text)
-
-
-def test_every_meaning_has_somebody_whose_fault_it_is() -> None:
-    assert set(FAULTS) == set(Meaning)
-    account = {meaning for meaning, fault in FAULTS.items() if fault is Fault.ACCOUNT}
-    assert account == {Meaning.QUOTA, Meaning.AUTH, Meaning.NOT_THE_API}
 
 
 @pytest.mark.parametrize("status", [None, 200, 400, 401, 429, 500, 503])
@@ -96,7 +82,8 @@ def test_in_a_stream_a_broad_type_decides_where_nothing_else_does(kind: str, mea
         ("No deployments available - crossed budget: Exceeded budget for deployment", Meaning.QUOTA),
         ("Crossed TPM / RPM / Max Parallel Request Limit.", Meaning.RATE_LIMITED),
         ("Request too large for gpt-4o", Meaning.TOO_LARGE),
-        ("Flex: Resource Unavailable", Meaning.OVERLOADED),
+        ("Flex: Resource Unavailable", Meaning.TIER_UNAVAILABLE),
+        ("Service tier capacity exceeded for this model.", Meaning.TIER_UNAVAILABLE),
         ("Selected model is at capacity. Please try a different model.", Meaning.OVERLOADED),
         ("Slow down.", Meaning.OVERLOADED),
     ],
@@ -125,6 +112,7 @@ def test_a_recorded_text_alone_means_what_it_meant_with_its_status_and_code() ->
         (413, Meaning.REJECTED),
         (422, Meaning.REJECTED),
         (429, Meaning.RATE_LIMITED),
+        (498, Meaning.TIER_UNAVAILABLE),
         (500, Meaning.UPSTREAM_ERROR),
         (503, Meaning.OVERLOADED),
         (520, Meaning.UPSTREAM_ERROR),

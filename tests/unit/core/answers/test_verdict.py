@@ -102,7 +102,12 @@ def test_the_tables_of_what_everything_recorded_became_are_up_to_date() -> None:
         (answer(429), Meaning.RATE_LIMITED),
         (answer(429, "something_new", "something_new", "something new"), Meaning.RATE_LIMITED),
         (answer(429, "slow_down", "rate_limit_error"), Meaning.OVERLOADED),
-        (answer(429, message="Resource Unavailable"), Meaning.OVERLOADED),
+        (answer(429, message="Resource Unavailable"), Meaning.TIER_UNAVAILABLE),
+        (answer(429, "resource_unavailable"), Meaning.TIER_UNAVAILABLE),
+        (answer(498), Meaning.TIER_UNAVAILABLE),
+        (answer(498, "capacity_exceeded"), Meaning.TIER_UNAVAILABLE),
+        (answer(400, message="Unsupported service_tier: flex"), Meaning.REJECTED),
+        (answer(400, "unsupported_value", "invalid_request_error", "service_tier"), Meaning.REJECTED),
         (answer(429, kind="server_error"), Meaning.UPSTREAM_ERROR),
         (answer(429, "INSUFFICIENT_QUOTA"), Meaning.QUOTA),
         (answer(429, "credit_balance_exhausted", "insufficient_quota"), Meaning.QUOTA),
@@ -126,6 +131,7 @@ def test_only_an_answer_a_refusal_and_an_oversize_are_final() -> None:
         Meaning.TOO_LARGE: answer(429, message="Request too large for m"),
         Meaning.QUOTA: answer(429, "insufficient_quota"),
         Meaning.OVERLOADED: answer(503),
+        Meaning.TIER_UNAVAILABLE: answer(498),
         Meaning.UPSTREAM_ERROR: answer(500),
         Meaning.AUTH: answer(401),
         Meaning.REJECTED: answer(400),
@@ -139,7 +145,13 @@ def test_only_an_answer_a_refusal_and_an_oversize_are_final() -> None:
     final = {meaning for meaning, verdict in verdicts.items() if not verdict.retryable}
     assert final == {Meaning.OK, Meaning.TOO_LARGE, Meaning.REJECTED}
     counted = {meaning for meaning, verdict in verdicts.items() if verdict.counts_as_attempt}
-    assert counted == {Meaning.OVERLOADED, Meaning.UPSTREAM_ERROR, Meaning.TIMEOUT, Meaning.CONNECTION}
+    assert counted == {
+        Meaning.OVERLOADED,
+        Meaning.TIER_UNAVAILABLE,
+        Meaning.UPSTREAM_ERROR,
+        Meaning.TIMEOUT,
+        Meaning.CONNECTION,
+    }
 
 
 def test_an_answer_that_another_server_may_have_written_is_tried_again_and_counts_as_no_attempt() -> None:
@@ -178,6 +190,8 @@ LIMITED = "Rate limit reached for m in organization o on tokens per min (TPM): L
         (answer(429, headers=EMPTY_TOKENS), UNSTATED_WAIT_MS),
         (answer(503, headers={"Retry-After": "20"}), 20_000),
         (answer(503), None),
+        (answer(498, headers={"Retry-After": "20"}), 20_000),
+        (answer(498), None),
         (answer(500, headers={"Retry-After": "2"}), 2_000),
         (answer(400, headers={"Retry-After": "2"}), None),
     ],

@@ -129,3 +129,12 @@ def test_a_stated_wait_is_never_cut_short() -> None:
     for _ in range(FAILURES_IN_A_ROW):
         asked.observe(Meaning.OVERLOADED, 0, 5_000)
     assert asked.may_call_at(0) == 5_000
+
+
+def test_an_unavailable_tier_opens_a_breaker_as_an_overload_does() -> None:
+    """Until it has a breaker of its own."""
+    breaker = Breaker()
+    for at_ms in range(FAILURES_IN_A_ROW):
+        breaker.observe(Meaning.TIER_UNAVAILABLE, at_ms, 5_000)
+    assert breaker.tripped_by is Meaning.TIER_UNAVAILABLE
+    assert breaker.rests_until(FAILURES_IN_A_ROW) == FAILURES_IN_A_ROW - 1 + 5_000

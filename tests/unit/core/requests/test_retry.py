@@ -94,3 +94,11 @@ def test_a_retryable_failure_says_in_the_words_of_the_contract_why_it_waits() ->
     assert [kind(each) for each in (Meaning.CONNECTION, Meaning.RATE_LIMITED)] == ["connection", "rate_limited"]
     assert kind(Meaning.NOT_THE_API) == "not_the_api", "an operator's mistake is no server's error"
     assert kind(Meaning.REJECTED) == "upstream_error", "whatever has no word of its own"
+
+
+def test_an_unavailable_tier_is_met_as_an_overload_is() -> None:
+    """Until it has a breaker of its own."""
+    for dice in (0.0, 0.5):
+        answers = [verdict(meaning, wait_ms=5_000) for meaning in (Meaning.TIER_UNAVAILABLE, Meaning.OVERLOADED)]
+        assert after(answers[0], dice=dice) == after(answers[1], dice=dice)
+    assert kind(Meaning.TIER_UNAVAILABLE) == kind(Meaning.OVERLOADED) == "overloaded"
