@@ -1,9 +1,9 @@
 """Parsers for numbers, durations and dates as servers write them; the results are integers.
 
-Go durations in headers and messages, counts with or without commas, decimals, HTTP dates. Every function takes text,
-returns a whole number, and expects malformed input: unreadable text yields None, nothing raises, and no number is read
-from more characters than it needs, since Python refuses to convert thousands of digits. Integers throughout: a float
-would round a wait to before its end.
+Go durations in headers and messages, counts with or without commas, decimals, spans in words, HTTP dates, RFC 3339,
+seconds and milliseconds since 1970. Every function takes text, returns a whole number, and expects malformed input:
+unreadable text yields None, nothing raises, and no number is read from more characters than it needs, since Python
+refuses to convert thousands of digits. Integers throughout: a float would round a wait to before its end.
 """
 
 import re
@@ -29,6 +29,24 @@ _DECIMAL: Final = re.compile(r"([0-9]{1,12})(?:\.([0-9]{1,12}))?")
 _USUAL_DURATION: Final = re.compile(r"([0-9]{1,12})ms|([0-9]{1,12})(?:\.([0-9]{1,3}))?s")
 _DURATION: Final = re.compile(r"(?:[0-9]{1,12}(?:\.[0-9]{1,12})?(?:ns|us|[µμ]s|ms|s|m|h))+")
 _DURATION_PART: Final = re.compile(r"([0-9]+)(?:\.([0-9]+))?([a-zµμ]+)")
+_SPOKEN_MS: Final = {"ms": 1, "mi": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+_SPOKEN: Final = (
+    r"[0-9]{1,12}(?:\.[0-9]{1,12})? ?"
+    r"(?:ms|milliseconds?|s|secs?|seconds?|m|mins?|minutes?|h|hrs?|hours?|d|days?)(?![a-z0-9])(?!\.[0-9])"
+)
+SPAN: Final = rf"{_SPOKEN}(?:,? (?:and )?{_SPOKEN}){{0,3}}"
+"""Expression of a span in words: `23 seconds`, `1 hour and 5 minutes`, `7m 12s`; any case."""
+_SPAN: Final = re.compile(SPAN, re.IGNORECASE)
+_SPAN_PART: Final = re.compile(r"([0-9]+)(?:\.([0-9]+))? ?(ms|mi(?=l)|[smhd])", re.IGNORECASE)
+INSTANT: Final = (
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?(?:[Zz]| ?UTC|[+-][0-9]{2}:?[0-9]{2})"
+)
+"""Expression of an instant of RFC 3339, or of one in UTC that is written with blanks."""
+_INSTANT: Final = re.compile(
+    r"([0-9]{4})-([0-9]{2})-([0-9]{2})[Tt ]([0-9]{2}):([0-9]{2}):([0-9]{2})(?:\.([0-9]{1,9}))?"
+    r"(?:[Zz]| ?UTC|([+-][0-9]{2}):?([0-9]{2}))"
+)
+_EPOCH: Final = re.compile(r"([0-9]{10})(?:\.([0-9]{1,12}))?|([0-9]{13})")
 _HTTP_DATE: Final = re.compile(
     r"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), ([0-3][0-9]) ([A-Z][a-z]{2}) ([0-9]{4}) ([0-9]{2}):([0-9]{2}):([0-9]{2}) GMT"
 )
@@ -70,6 +88,43 @@ def http_date_s(text: str) -> int | None:
         return None
     day, year, hour, minute, second = (int(match[group]) for group in (1, 3, 4, 5, 6))
     return ((_days(year, _MONTHS.index(match[2]) + 1, day) * 24 + hour) * 60 + minute) * 60 + second
+
+
+def parse_span_ms(text: str) -> int | None:
+    """Return a span in words (`23 seconds`, `1 hour and 5 minutes`, `7m 12s`) in ms, rounded up; None if it is none."""
+    if len(text) > DURATION_CHARS_MAX or not _SPAN.fullmatch(text):
+        return None
+    nanoseconds = sum(
+        _scaled(whole, fraction, _SPOKEN_MS[unit.lower()] * 1_000_000)
+        for whole, fraction, unit in _SPAN_PART.findall(text)
+    )
+    return -(-nanoseconds // 1_000_000)
+
+
+def instant_ms(text: str) -> int | None:
+    """Return the ms since 1970 of an instant; None if it is not one.
+
+    The forms are RFC 3339, an HTTP date, and the seconds or milliseconds themselves, told apart by their ten or
+    thirteen digits.
+    """
+    if (epoch := _EPOCH.fullmatch(text)) is not None:
+        return int(epoch[3]) if epoch[3] else -(-_scaled(epoch[1], epoch[2], 1_000_000_000) // 1_000_000)
+    match = _INSTANT.fullmatch(text)
+    if match is None:
+        date_s = http_date_s(text)
+        return None if date_s is None else date_s * 1_000
+    year, month, day, hour, minute, second = (int(match[group]) for group in range(1, 7))
+    if not 1 <= month <= 12:
+        return None
+    ahead_min = int(match[8] or 0) * 60 + int((match[8] or "+")[0] + (match[9] or "0"))
+    seconds = ((_days(year, month, day) * 24 + hour) * 60 + minute - ahead_min) * 60 + second
+    return seconds * 1_000 + _scaled("0", match[7], 1_000)
+
+
+def until_ms(text: str, now: str) -> int | None:
+    """Return the time from `now`, an HTTP date, to an instant; 0 if it has passed, None if either is unreadable."""
+    at_ms, now_s = instant_ms(text), http_date_s(now)
+    return None if at_ms is None or now_s is None else max(0, at_ms - now_s * 1_000)
 
 
 def _days(year: int, month: int, day: int) -> int:

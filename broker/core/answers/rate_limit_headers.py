@@ -7,7 +7,9 @@ limit * period` (facts/openai.md §3).
 
 All functions are pure, take text, return integers and expect malformed input: gateways send `-1`, `30,000`, HTML,
 megabytes or nothing. Unreadable values become None or are left out; nothing raises. Azure's `reset-*` are bare integers
-of ambiguous unit, hence no durations.
+of ambiguous unit, hence no durations; its `renewalperiod-*` state the period in seconds.
+
+The names here are OpenAI's, which most servers use; `headrace.broker.core.answers.dialect_headers` reads other names.
 """
 
 from collections.abc import Mapping
@@ -15,7 +17,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from headrace.broker.core.answers.numbers import http_date_s, parse_count, parse_decimal_ms, parse_duration_ms
+from headrace.broker.core.answers.numbers import (
+    instant_ms,
+    parse_count,
+    parse_decimal_ms,
+    parse_duration_ms,
+    until_ms,
+)
 from headrace.broker.core.value import value
 
 SECOND_MS: Final = 1_000
@@ -31,6 +39,7 @@ UNUSUAL_PERIOD_EVIDENCE: Final = 40  # used units and reset ms at which rounding
 
 SIDE_KINDS: Final = ("project-tokens", "project-requests", "input-images")  # OpenAI's own words in the header names
 
+_DECIMALS_OF_MS: Final = 3
 _USUAL_PERIODS_MS: Final = (MINUTE_MS, DAY_MS, SECOND_MS, MONTH_MS)  # no period is near two of them
 
 
@@ -47,18 +56,31 @@ REQUESTS: Final = LimitMetric.REQUESTS
 PROJECT_METRICS: Final = {"project-tokens": TOKENS, "project-requests": REQUESTS}
 """The kinds of side readings that are a project's, and what they count."""
 
-_METRICS: Final = tuple(LimitMetric)
-_NAMES: Final = {
-    str(kind): tuple(f"x-ratelimit-{word}-{kind}" for word in ("limit", "remaining", "reset"))
-    for kind in (*_METRICS, *SIDE_KINDS)
-}
+
+@dataclass(frozen=True, slots=True)
+class _Names:
+    """OpenAI's names of the headers of one bucket, and Azure's of its period."""
+
+    limit: str
+    remaining: str
+    reset: str
+    renewal: str
+
+
+def _named(kind: str) -> _Names:
+    return _Names(*(f"x-ratelimit-{word}-{kind}" for word in ("limit", "remaining", "reset", "renewalperiod")))
+
+
+_METRICS: Final = tuple((metric, _named(metric.value)) for metric in LimitMetric)
+_SIDES: Final = tuple((kind, _named(kind)) for kind in SIDE_KINDS)
 
 
 @value
 class Reading:
     """One bucket as response headers state it, right after the answered request was charged.
 
-    `period_ms` is None where the headers do not let it be computed: the bucket is full, or nearly.
+    `period_ms` is None where the headers do not let it be computed: the bucket is full, or nearly. It is `named` where
+    the header's name states it, or its server's documentation: then one metric may have several buckets.
     """
 
     metric: LimitMetric
@@ -66,11 +88,17 @@ class Reading:
     remaining: int
     period_ms: int | None
     full_in_ms: int | None = None
+    named: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class SideReading:
-    """A bucket beside the organisation's two: its project's, or that of images; `kind` is one of SIDE_KINDS."""
+    """A bucket that no budget believes, for people.
+
+    `kind` is one of SIDE_KINDS for a bucket beside the organisation's two: its project's, or that of images. Other
+    servers have further kinds (`headrace.broker.core.answers.dialect_table`): input tokens, seconds of audio, a
+    gateway's keys.
+    """
 
     kind: str
     capacity: int
@@ -126,7 +154,7 @@ def readings(headers: Mapping[str, str]) -> tuple[Reading, ...]:
     """Return the buckets that `x-ratelimit-*` headers describe; a metric with an unreadable number is left out."""
     by_name = lowered(headers)
     return tuple(
-        [Reading(metric, *numbers) for metric in _METRICS if (numbers := _numbers(by_name, metric)) is not None]
+        [Reading(metric, *numbers) for metric, names in _METRICS if (numbers := _numbers(by_name, names)) is not None]
     )
 
 
@@ -137,7 +165,7 @@ def side_readings(headers: Mapping[str, str]) -> tuple[SideReading, ...]:
     """
     by_name = lowered(headers)
     return tuple(
-        [SideReading(kind, *numbers) for kind in SIDE_KINDS if (numbers := _numbers(by_name, kind)) is not None]
+        [SideReading(kind, *numbers) for kind, names in _SIDES if (numbers := _numbers(by_name, names)) is not None]
     )
 
 
@@ -150,23 +178,45 @@ def retry_after_ms(headers: Mapping[str, str]) -> int | None:
     for name, unit_ms in (("retry-after-ms", 1), ("retry-after", SECOND_MS)):
         if (wait_ms := parse_decimal_ms(by_name.get(name, ""), unit_ms)) is not None:
             return wait_ms
-    until_s, now_s = http_date_s(by_name.get("retry-after", "")), http_date_s(by_name.get("date", ""))
-    return None if until_s is None or now_s is None else max(0, until_s - now_s) * SECOND_MS
+    return until_ms(by_name.get("retry-after", ""), by_name.get("date", ""))
 
 
-def _numbers(by_name: Mapping[str, str], kind: str) -> tuple[int, int, int | None, int | None] | None:
+def span_ms(text: str, date: str) -> int | None:
+    """Return the time that a header or a field states in any form: Go's notation, seconds, or an instant after `date`.
+
+    Ten or thirteen digits are an instant: no server states a wait of thirty years.
+    """
+    if instant_ms(text) is not None:
+        return until_ms(text, date)
+    duration_ms = parse_duration_ms(text)
+    return parse_decimal_ms(text, SECOND_MS) if duration_ms is None else duration_ms
+
+
+def exact_span_ms(text: str) -> int | None:
+    """Return a time that is stated to the millisecond, as evidence of a refill must be; no whole seconds."""
+    duration_ms, (whole, _, fraction) = parse_duration_ms(text), text.partition(".")
+    if duration_ms is None and len(fraction) >= _DECIMALS_OF_MS and fraction.isdigit():
+        duration_ms = parse_decimal_ms(f"{whole}.{fraction[:_DECIMALS_OF_MS]}", SECOND_MS)
+    return duration_ms if duration_ms is None or duration_ms <= RESET_MS_MAX else None
+
+
+def _numbers(by_name: Mapping[str, str], names: _Names) -> tuple[int, int, int | None, int | None] | None:
     """Return capacity, remaining, period and time until full of one bucket; None if the first two are unreadable."""
-    limit_name, remaining_name, reset_name = _NAMES[kind]
-    if limit_name not in by_name:
+    if names.limit not in by_name:
         return None
-    capacity = parse_count(by_name[limit_name])
-    remaining = parse_count(by_name.get(remaining_name, ""))
+    capacity = parse_count(by_name[names.limit])
+    remaining = parse_count(by_name.get(names.remaining, ""))
     if not capacity or remaining is None:
         return None
     remaining = min(remaining, capacity)
-    full_in_ms = parse_duration_ms(by_name.get(reset_name, ""))
+    full_in_ms = parse_duration_ms(by_name.get(names.reset, ""))
     if full_in_ms is not None and full_in_ms > RESET_MS_MAX:
         full_in_ms = None
+    if (
+        not full_in_ms and names.renewal in by_name
+    ):  # Azure, whose resets are bare numbers: of ms, or of rounded seconds
+        renewal_ms = parse_decimal_ms(by_name[names.renewal], SECOND_MS)
+        return capacity, remaining, renewal_ms if renewal_ms and renewal_ms <= RESET_MS_MAX else None, None
     return capacity, remaining, _period_ms(capacity, capacity - remaining, full_in_ms), full_in_ms
 
 

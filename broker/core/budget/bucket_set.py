@@ -7,6 +7,8 @@ out to be the shown one expressed in another window (the same rate) is dropped: 
 
 A project may have limits of its own, with headers and refusals of their own (facts/openai.md §3, §4.2). They are
 further buckets of the same metrics, which every call pays as well.
+
+Some servers name the period in the header, and show several buckets of a metric. Each of them has evidence of its own.
 """
 
 from collections.abc import Collection, Iterator
@@ -33,8 +35,10 @@ BOUNDLESS = 1 << 62
 FAR_PARTS = 4  # a counter short by more than one part in this many of its capacity did not begin anew
 
 AnyMirror = Mirror | FixedWindowMirror | SlidingWindowMirror
-_Shown = tuple[LimitMetric, bool]
+_Owner = tuple[LimitMetric, bool]
 """A metric, and whether it is a project's."""
+_Shown = tuple[LimitMetric, bool, int | None]
+"""The same with the period that a header's name states; None: it states none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +60,7 @@ class LevelBounds:
 
 
 class _HeaderBucket:
-    """The bucket of one metric that headers show, the account's or a project's.
+    """A bucket that headers show, the account's or a project's: the only one of its metric, or one of a named period.
 
     Attributes:
         mirror: The mirror of that bucket.
@@ -285,13 +289,13 @@ class BucketSet:
         `later` is the amount still to be charged for calls that were admitted already; `project`: the bucket is a
         project's.
         """
-        owner = reading.metric, project
-        header = self._headers.get(owner)
+        key = reading.metric, project, reading.period_ms if reading.named else None
+        header = self._headers.get(key)
         if header is None:
-            header = self._headers[owner] = _HeaderBucket()
+            header = self._headers[key] = _HeaderBucket()
         pattern, mirror = header.evidence.observe(reading, order.sent_ms, order.now_ms), header.mirror
         if mirror is None or (pattern is not None and pattern is not header.known):
-            mirror = self._mirror_of(reading, pattern, mirror, order.now_ms, project=project)
+            mirror = self._mirror_of(reading, pattern, header, order.now_ms, project=project)
             if pattern is not None and pattern.refill is FIXED and isinstance(mirror, FixedWindowMirror):
                 mirror.set_end(pattern.mark_ms, order.now_ms)
             if pattern is not None and self._is_alone(mirror):
@@ -311,8 +315,7 @@ class BucketSet:
             if self._project_unshown >= PROJECT_UNSHOWN_MAX:
                 self._project_unshown = -1
                 self._mirrors = [mirror for mirror in self._mirrors if not mirror.project]
-                for metric in LimitMetric:
-                    self._headers.pop((metric, True), None)
+                self._headers = {shown: header for shown, header in self._headers.items() if not shown[1]}
                 self._sort()
 
     def _correct(self, mirror: AnyMirror, capacity: int, remaining: int | None, order: AdmissionOrder) -> int | None:
@@ -322,9 +325,10 @@ class BucketSet:
         error = mirror.observe(remaining, order, self._sends)
         if on_trial and error is not None and error * FAR_PARTS < -capacity:
             # It did not begin anew at its mark: a weighted sum of two counters, which refills as a bucket does.
-            self._headers[mirror.metric, mirror.project].evidence.rule_out(FIXED)
+            header = next(shown for shown in self._headers.values() if shown.mirror is mirror)
+            header.evidence.rule_out(FIXED)
             again = Mirror(mirror.metric, capacity, mirror.period_ms, order.now_ms, project=mirror.project)
-            bucket = self._exchange(mirror, again)
+            bucket = self._exchange(header, again)
             error = bucket.observe(remaining, order, self._sends)
         return error
 
@@ -332,7 +336,7 @@ class BucketSet:
         self,
         reading: Reading,
         pattern: RefillPattern | None,
-        shown: AnyMirror | None,
+        header: _HeaderBucket,
         now_ms: int,
         *,
         project: bool,
@@ -341,17 +345,18 @@ class BucketSet:
 
         It is created, found or replaced as its refill pattern becomes known.
         """
-        metric, owner = reading.metric, (reading.metric, project)
+        metric, owner, shown = reading.metric, (reading.metric, project), header.mirror
         if pattern is None:
             period_ms = reading.period_ms or MINUTE_MS
-            bucket = self._find(owner, reading.capacity, period_ms if reading.period_ms else None)
+            capacity = None if reading.named else reading.capacity
+            bucket = self._find(owner, capacity, period_ms if reading.period_ms else None)
             if bucket is None:
                 bucket = Mirror(metric, reading.capacity, period_ms, now_ms, project=project)
                 self._add(bucket)
-            self._headers[owner].mirror = bucket
+            header.mirror = bucket
             return bucket
         if shown is not None and _matches(shown, pattern):
-            return shown if self._is_alone(shown) or not self._has_twin(shown) else self._exchange(shown, shown)
+            return shown if self._is_alone(shown) or not self._has_twin(shown) else self._exchange(header, shown)
         mirror: AnyMirror
         if pattern.refill is BUCKET:
             mirror = self._find(owner, None, pattern.period_ms) or Mirror(
@@ -366,22 +371,23 @@ class BucketSet:
             mirror = SlidingWindowMirror(
                 metric, reading.capacity, pattern.period_ms, now_ms, self._sends, project=project
             )
-        return self._exchange(shown, mirror)
+        return self._exchange(header, mirror)
 
-    def _exchange(self, shown: AnyMirror | None, mirror: AnyMirror) -> AnyMirror:
-        """Make `mirror` the one that headers show.
+    def _exchange(self, header: _HeaderBucket, mirror: AnyMirror) -> AnyMirror:
+        """Make `mirror` the one that a header shows.
 
-        A believed bucket of the same rate was meant to be it, and is dropped.
+        A believed bucket of the same rate was meant to be it, and is dropped, unless another header shows it.
         """
+        twins, former = self._twins(mirror), header.mirror
         self._mirrors = [
             other
             for other in self._mirrors
-            if other is not shown
-            and other is not mirror
-            and not (_are_of_one_owner(other, mirror) and _same_rate(other, mirror))
+            if other is not former and other is not mirror and all(other is not twin for twin in twins)
         ]
         self._add(mirror)
-        self._headers[mirror.metric, mirror.project].mirror = mirror
+        for shown in self._headers.values():
+            if shown is header or (former is not None and shown.mirror is former):  # it has two names
+                shown.mirror = mirror
         return mirror
 
     def _is_alone(self, mirror: AnyMirror) -> bool:
@@ -393,10 +399,19 @@ class BucketSet:
 
         Such a one was made before the refill pattern of this one was known.
         """
-        return any(
-            other is not mirror and other.project is mirror.project and _same_rate(other, mirror)
+        return bool(self._twins(mirror))
+
+    def _twins(self, mirror: AnyMirror) -> list[AnyMirror]:
+        """Return the other buckets of the same metric, owner and rate that no header shows."""
+        shown = [header.mirror for header in self._headers.values()]
+        return [
+            other
             for other in self._of[mirror.metric]
-        )
+            if other is not mirror
+            and other.project is mirror.project
+            and _same_rate(other, mirror)
+            and all(other is not one for one in shown)
+        ]
 
     def _add(self, mirror: AnyMirror) -> None:
         self._mirrors.append(mirror)
@@ -410,7 +425,7 @@ class BucketSet:
         self._of = {metric: [mirror for mirror in self._mirrors if mirror.metric is metric] for metric in LimitMetric}
         self._shortest = min(self._of[TOKENS], key=lambda mirror: (mirror.period_ms, mirror.capacity), default=None)
 
-    def _find(self, owner: _Shown, capacity: int | None, period_ms: int | None) -> Mirror | None:
+    def _find(self, owner: _Owner, capacity: int | None, period_ms: int | None) -> Mirror | None:
         metric, project = owner
         for mirror in self.of(metric):
             if (
@@ -427,10 +442,6 @@ def _matches(mirror: AnyMirror, pattern: RefillPattern) -> bool:
     if mirror.refill is not pattern.refill:
         return False
     return mirror.period_ms == pattern.period_ms or _alike(pattern.period_ms, mirror.period_ms)
-
-
-def _are_of_one_owner(one: AnyMirror, other: AnyMirror) -> bool:
-    return one.metric is other.metric and one.project is other.project
 
 
 def _same_rate(one: AnyMirror, other: AnyMirror) -> bool:

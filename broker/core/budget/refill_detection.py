@@ -88,6 +88,7 @@ class RefillEvidence:
         self._passed_ms = 0  # the last mark passed
         self._believed: RefillPattern | None = None
         self._agreed = 0  # answers in a row after which a bucket was believed
+        self._named_ms = 0  # the period that the header's name states
 
     def observe(self, reading: Reading, sent_ms: int, now_ms: int) -> RefillPattern | None:
         """Process an answer to a call sent at `sent_ms`; return the pattern believed now, or None while it is open."""
@@ -104,6 +105,8 @@ class RefillEvidence:
                 return self._believed
             if low > self._bucket.high or most < self._bucket.low:
                 self._begin()
+        if reading.named and reading.period_ms is not None:
+            self._named_ms = reading.period_ms
         if len(self._used) < ANSWERS_MIN:
             self._used.add(used)
         self._bucket.narrow(low, most)
@@ -156,11 +159,11 @@ class RefillEvidence:
         return pattern
 
     def _window_ms(self) -> int:
-        """Return the shortest usual period that is at least as long as the longest `reset`.
+        """Return the period that is named, else the shortest usual one that is at least as long as the longest `reset`.
 
         Of a window, its marks matter more than its length.
         """
-        return next((period for period in WINDOWS_MS if period >= self._longest_ms), self._longest_ms)
+        return self._named_ms or next((period for period in WINDOWS_MS if period >= self._longest_ms), self._longest_ms)
 
     def _begin(self) -> None:
         self._used.clear()

@@ -32,10 +32,10 @@ class Limit:
         period_ms: int | None = None,
         *,
         project: bool = False,
+        named: bool = False,
     ) -> int | None:
-        return self.buckets.observe_headers(
-            Reading(LimitMetric.TOKENS, capacity, capacity - used, period_ms, full_in_ms), hearing, project=project
-        )
+        shown = Reading(LimitMetric.TOKENS, capacity, capacity - used, period_ms, full_in_ms, named)
+        return self.buckets.observe_headers(shown, hearing, project=project)
 
     def only(self) -> object:
         (mirror,) = self.buckets

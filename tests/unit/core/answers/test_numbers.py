@@ -3,7 +3,15 @@ from email.utils import format_datetime
 
 import pytest
 
-from headrace.broker.core.answers.numbers import http_date_s, parse_count, parse_decimal_ms, parse_duration_ms
+from headrace.broker.core.answers.numbers import (
+    http_date_s,
+    instant_ms,
+    parse_count,
+    parse_decimal_ms,
+    parse_duration_ms,
+    parse_span_ms,
+    until_ms,
+)
 
 
 @pytest.mark.parametrize(
@@ -104,3 +112,70 @@ def test_leap_days_are_counted() -> None:
 )
 def test_what_is_no_http_date_is_none(text: str) -> None:
     assert http_date_s(text) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "milliseconds"),
+    [
+        ("23 seconds", 23_000),
+        ("57829 seconds", 57_829_000),
+        ("1 second", 1_000),
+        ("51.84 seconds", 51_840),
+        ("0.0001 s", 1),
+        ("250 ms", 250),
+        ("250 milliseconds", 250),
+        ("3 minutes", 180_000),
+        ("5m", 300_000),
+        ("1 Hour and 5 Minutes", 3_900_000),
+        ("2 hours, 1 minute, 3 seconds", 7_263_000),
+        ("7m 12s", 432_000),
+        ("1 day", 86_400_000),
+    ],
+)
+def test_a_span_in_words_is_read_and_rounded_up(text: str, milliseconds: int) -> None:
+    assert parse_span_ms(text) == milliseconds
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "7", "seconds", "5 weeks", "1.2.3 seconds", "3 s.5", "-1 s", "9" * 13 + " s", "1 s " * 5, "1 s" + " " * 80],
+)
+def test_what_is_no_span_is_none(text: str) -> None:
+    assert parse_span_ms(text) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2026-10-21T07:28:00Z",
+        "2026-10-21t07:28:00z",
+        "2026-10-21 07:28:00 UTC",
+        "2026-10-21T09:28:00+02:00",
+        "2026-10-21T02:58:00-0430",
+        "Wed, 21 Oct 2026 07:28:00 GMT",
+        "1792567680",
+        "1792567680000",
+    ],
+)
+def test_an_instant_is_read_in_every_form(text: str) -> None:
+    assert instant_ms(text) == datetime(2026, 10, 21, 7, 28, tzinfo=UTC).timestamp() * 1_000
+
+
+def test_fractions_of_a_second_are_kept() -> None:
+    assert instant_ms("1970-01-01T00:00:01.2345Z") == 1_234
+    assert instant_ms("1000000000.0005") == 1_000_000_000_001
+
+
+@pytest.mark.parametrize(
+    "text", ["", "soon", "20", "123456789012", "9" * 16, "2026-10-21T07:28:00", "2026-13-21T07:28:00Z", "2026-10-21"]
+)
+def test_what_is_no_instant_is_none(text: str) -> None:
+    assert instant_ms(text) is None
+
+
+def test_the_time_until_an_instant_needs_the_date_of_the_answer() -> None:
+    now = "Wed, 21 Oct 2026 07:27:48 GMT"
+    assert until_ms("2026-10-21T07:28:00Z", now) == 12_000
+    assert until_ms("2026-10-21T07:27:00Z", now) == 0
+    assert until_ms("2026-10-21T07:28:00Z", "") is None
+    assert until_ms("soon", now) is None

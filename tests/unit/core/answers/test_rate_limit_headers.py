@@ -13,11 +13,13 @@ from headrace.broker.core.answers.rate_limit_headers import (
     LimitMetric,
     Reading,
     SideReading,
+    exact_span_ms,
     lowered,
     reading_of,
     readings,
     retry_after_ms,
     side_readings,
+    span_ms,
 )
 
 DATA = Path(__file__).parent.parent / "data"
@@ -170,3 +172,61 @@ def test_a_reset_in_more_than_a_month_is_not_believed() -> None:
 def test_an_unusual_period_of_more_than_a_month_is_not_believed() -> None:
     (told,) = readings(headers("tokens", "1000000", "999900", "720h"))
     assert (told.period_ms, told.full_in_ms) == (None, 720 * 3_600_000)
+
+
+@pytest.mark.parametrize("reset", ["0", "1", "500"])
+def test_a_period_that_a_header_states_is_taken_and_azures_bare_reset_is_not(reset: str) -> None:
+    """One of Azure's endpoints sends it in milliseconds, another in whole seconds, rounded down."""
+    given = headers("requests", "250", "249", reset) | {"x-ratelimit-renewalperiod-requests": "60"}
+    assert readings(given) == (Reading(LimitMetric.REQUESTS, 250, 249, MINUTE_MS),)
+
+
+@pytest.mark.parametrize("stated", ["", "-1", "0", "soon", "2678401"])
+def test_a_stated_period_that_is_none_leaves_it_open(stated: str) -> None:
+    given = headers("tokens", "250", "249", "7") | {"x-ratelimit-renewalperiod-tokens": stated}
+    assert readings(given) == (Reading(LimitMetric.TOKENS, 250, 249, None),)
+
+
+DATE = "Wed, 21 Oct 2026 07:27:48 GMT"
+
+
+@pytest.mark.parametrize(
+    ("text", "milliseconds"),
+    [
+        ("7m12s", 432_000),
+        ("40", 40_000),
+        ("11.5", 11_500),
+        ("2026-10-21T07:28:00Z", 12_000),
+        ("1792567680", 12_000),
+        ("1792567680000", 12_000),
+        (DATE, 0),
+        ("soon", None),
+        ("", None),
+    ],
+)
+def test_a_time_is_read_whatever_its_form(text: str, milliseconds: int | None) -> None:
+    assert span_ms(text, DATE) == milliseconds
+
+
+def test_an_instant_without_a_date_beside_it_is_no_time() -> None:
+    assert span_ms("2026-10-21T07:28:00Z", "") is None
+    assert span_ms("1792567680000", "") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "milliseconds"),
+    [
+        ("1m0.198s", 60_198),
+        ("11.382867097854614", 11_382),
+        ("33011.382", 33_011_382),
+        ("40", None),
+        ("11.5", None),
+        ("1.2x4", None),
+        (".123", None),
+        ("2026-10-21T07:28:00Z", None),
+        ("745h", None),
+        ("", None),
+    ],
+)
+def test_only_a_time_to_the_millisecond_is_evidence_of_a_refill(text: str, milliseconds: int | None) -> None:
+    assert exact_span_ms(text) == milliseconds

@@ -170,3 +170,74 @@ def test_what_is_shown_after_its_bucket_was_disowned_is_another() -> None:
     limit.show(limit.send(1, 10), 1, 0)
     assert limit.sizes() == [(CAPACITY, MINUTE_MS)]
     assert limit.only() is not mirror
+
+
+DAYS_CAPACITY = 10**6
+
+
+def named(
+    limit: Limit, used: int, *, sent_ms: int, days_used: int | None = None, full_in_ms: int | None = None
+) -> None:
+    """An answer whose headers name a minute, and a day if something of it was used."""
+    hearing = limit.send(1_000, sent_ms)
+    limit.show(hearing, used, full_in_ms, period_ms=MINUTE_MS, named=True)
+    if days_used is not None:
+        limit.show(hearing, days_used, None, capacity=DAYS_CAPACITY, period_ms=DAY_MS, named=True)
+
+
+def test_headers_that_name_their_periods_show_several_buckets_of_a_metric() -> None:
+    limit = Limit()
+    for call, sent_ms in enumerate(SENT_MS, start=1):
+        named(limit, 1_000 * call, sent_ms=sent_ms, days_used=50_000 + 1_000 * call)
+        assert limit.sizes() == [(CAPACITY, MINUTE_MS), (DAYS_CAPACITY, DAY_MS)]
+    minute, day = (level.high for level in limit.buckets.levels(SENT_MS[-1] + TOOK_MS))
+    assert abs(minute - (CAPACITY - 4_000)) <= 2 * TOOK_MS
+    assert abs(day - (DAYS_CAPACITY - 54_000)) <= 2 * TOOK_MS
+
+
+def test_a_named_period_is_the_believed_bucket_of_that_period_in_the_size_that_is_shown() -> None:
+    limit = Limit()
+    limit.buckets.believe(LimitMetric.TOKENS, 90_000, MINUTE_MS, 0)
+    named(limit, 1_000, sent_ms=0)
+    assert limit.sizes() == [(CAPACITY, MINUTE_MS)]
+
+
+def test_two_named_buckets_of_the_same_rate_both_stay() -> None:
+    """A minute's and an hour's of one rate bound different things where both are counters."""
+    limit = Limit()
+    for call, sent_ms in enumerate(SENT_MS, start=1):
+        hearing = limit.send(1_000, sent_ms)
+        limit.show(hearing, 1_000 * call, 3_600_000 - sent_ms, capacity=60 * CAPACITY, period_ms=3_600_000, named=True)
+        limit.show(hearing, 1_000 * call, MARK - sent_ms, period_ms=MINUTE_MS, named=True)
+    assert sorted(limit.sizes()) == [(CAPACITY, MINUTE_MS), (60 * CAPACITY, 3_600_000)]
+
+
+def test_a_named_counter_is_mirrored_as_one_beside_a_bucket_of_another_period() -> None:
+    limit = Limit()
+    for call, sent_ms in enumerate(SENT_MS, start=1):
+        named(limit, 1_000 * call, sent_ms=sent_ms, days_used=1_000 * call, full_in_ms=MARK - sent_ms)
+    mirrors = {mirror.period_ms: mirror for mirror in limit.buckets}
+    assert isinstance(mirrors[MINUTE_MS], FixedWindowMirror)
+    assert isinstance(mirrors[DAY_MS], Mirror)
+
+
+def test_a_disproved_size_is_no_header_of_another_period() -> None:
+    limit = Limit()
+    named(limit, 1_000, sent_ms=0, days_used=1_000)
+    limit.buckets.disown(CAPACITY, None, 0, 10)
+    assert limit.sizes() == [(DAYS_CAPACITY, DAY_MS)]
+    named(limit, 2_000, sent_ms=400, days_used=2_000)
+    assert limit.sizes() == [(DAYS_CAPACITY, DAY_MS), (CAPACITY, MINUTE_MS)]
+
+
+def test_a_bucket_that_two_headers_show_is_exchanged_for_both() -> None:
+    """A gateway may repeat a server's header under OpenAI's name."""
+    limit = Limit()
+    for call, sent_ms in enumerate((*SENT_MS, 1_600), start=1):
+        hearing = limit.send(1_000, sent_ms)
+        limit.show(hearing, 1_000 * call, MARK - sent_ms)
+        limit.show(hearing, 1_000 * call, None, period_ms=MINUTE_MS, named=True)
+    assert isinstance(limit.only(), FixedWindowMirror)
+    limit.show(limit.send(1_000, 2_000), 20_000, None, period_ms=MINUTE_MS, named=True)
+    [level] = limit.buckets.levels(2_000 + TOOK_MS)
+    assert level.low == CAPACITY - 20_000, "either header corrects it"

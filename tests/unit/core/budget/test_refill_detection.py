@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -269,3 +270,12 @@ def test_a_period_of_more_than_a_month_is_not_believed_however_many_answers_agre
     for call in range(2 * ANSWERS_MIN):
         used = 1_000 + call
         assert listener.hear(used, 40 * DAY_MS * used // CAPACITY, call * APART_MS) is None
+
+
+def test_a_window_whose_header_names_a_period_has_that_one() -> None:
+    evidence = RefillEvidence()
+    for used, full_in_ms, sent_ms in counter(mark_ms=3_600_000):
+        shown = replace(reading(used, full_in_ms, CAPACITY), period_ms=DAY_MS, named=True)
+        pattern = evidence.observe(shown, sent_ms or 0, sent_ms or 0)
+    assert pattern is not None
+    assert (pattern.refill, pattern.period_ms) == (Refill.FIXED, DAY_MS)
