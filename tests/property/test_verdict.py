@@ -17,7 +17,7 @@ from headrace.broker.core.answers.rate_limit_headers import (
     retry_after_ms,
     side_readings,
 )
-from headrace.broker.core.answers.rate_limit_messages import snapshot, stated_limit
+from headrace.broker.core.answers.rate_limit_messages import snapshot_of, stated_in, wait_in_ms
 from headrace.broker.core.answers.verdict import Answer, Meaning, Verdict, judge, unknown_server, wrong_server
 from tests.unit.core import recorded
 
@@ -168,9 +168,9 @@ def test_every_duration_that_go_prints_is_read_back(hours: int, minutes: int, mi
 @given(text=st.text(alphabet="0123456789hmsnuµ.-, Limit:Used", max_size=200))
 def test_no_text_makes_the_parsers_raise(text: str) -> None:
     parse_duration_ms(text)
-    snapshot(f"on tokens per min {text}")
+    snapshot_of(stated_in(f"on tokens per min {text}"), wait_in_ms(f"retry in {text}"))
     retry_after_ms({"retry-after": text})
     readings({"x-ratelimit-limit-tokens": text, "x-ratelimit-remaining-tokens": text})
     side_readings({"x-ratelimit-limit-project-tokens": text, "x-ratelimit-remaining-project-tokens": text})
-    stated_limit(f"current rpm: {text}, rpm limit: {text}, current tpm: {text}, tpm limit: {text}")
+    stated_in(f"current rpm: {text}, rpm limit: {text}, current tpm: {text}, tpm limit: {text}")
     http_date_s(f"Wed, 21 Oct {text} GMT")

@@ -22,6 +22,7 @@ from headrace.broker.core.answers.verdict import Answer, Meaning, Verdict, judge
 _STDIN: Final = "-"
 _WIDTH_MAX: Final = 110
 _SUMMED_UP_FROM: Final = 4
+_METRICS: Final = {metric.value: metric.value for metric in LimitMetric}
 _SILENCE: Final = frozenset({Meaning.TIMEOUT, Meaning.CONNECTION})
 """Distinguished in the text; for a script they are failures on the way, as the contract defines."""
 
@@ -76,11 +77,12 @@ def as_object(answer: Answer, verdict: Verdict) -> dict[str, Any]:
 
 
 def _limit(limit: StatedLimit | None) -> dict[str, Any] | None:
-    if limit is None or limit.metric not in {metric.value for metric in LimitMetric}:
-        return None  # images: the contract knows tokens and requests
+    metric = None if limit is None else _METRICS.get(limit.metric.rpartition("-")[2])
+    if limit is None or metric is None:
+        return None  # images: the contract knows tokens, of input too, and requests
     return {
         "name": limit.name,
-        "metric": limit.metric,
+        "metric": metric,
         "period_ms": limit.period_ms,
         "capacity": limit.capacity,
         "used": limit.used,

@@ -1,53 +1,42 @@
-"""Tables of the meaning of a status, a code, a type and a text by themselves.
+"""Decision of an answer's meaning from its status, code, type, details and text.
 
 OpenAI uses one code for quite different conditions: `rate_limit_exceeded` is a full bucket, a request that no bucket
-could ever hold, or a busy server (facts/openai.md §4). So the order is fixed: the code, the type, and the text only
-where neither decides; the status decides the rest. Servers with OpenAI's protocol (Azure, Groq, vLLM, LiteLLM,
-Scaleway, OpenRouter) add words of their own, and some wrap another server's answer in their text.
+could ever hold, or a busy server (facts/openai.md §4). So the order is fixed: the code, a reason in the details, the
+type, and the text only where none of them decides; the status decides the rest. The words are those of all dialects
+(`headrace.broker.core.answers.dialect_table`); some servers wrap another one's answer in their text.
 
-Texts are matched from their beginning where they may quote a prompt, and anywhere in a 429, which does not.
+Texts are matched from their beginning where they may quote a prompt, and anywhere in a 429, which does not. Words such
+as `quota` and `insufficient balance` decide only where everything else is silent: Google says them of a limit per
+minute, and then its type or its details name a limit.
 """
 
 import re
+from collections.abc import Iterable
 from typing import Final
 
+from headrace.broker.core.answers.dialect_table import TABLE
 from headrace.broker.core.answers.meaning import Basis, Meaning
 
 TEXT_CHARS_MAX: Final = 2_000  # the longest real message has 500; a body may be an HTML page
 
-# Decided on the code, whatever the status: billing_hard_limit_reached comes as a 400, model_not_found as 400 or 404.
-_CODES: Final = {
-    Meaning.TIMEOUT: "timeout",
-    Meaning.CONNECTION: "connection",
-    Meaning.QUOTA: """insufficient_quota credit_balance_exhausted organization_spend_limit_exceeded
-        project_spend_limit_exceeded organization_usage_limit_exceeded billing_hard_limit_reached billing_not_active
-        budget_exceeded insufficient_balance insufficient_credits payment_required""",
-    Meaning.OVERLOADED: "slow_down server_is_overloaded nocapacity no_capacity engine_overloaded",
-    Meaning.TIER_UNAVAILABLE: "resource_unavailable capacity_exceeded",
-    Meaning.RATE_LIMITED: "token_limit_exceeded ratelimitreached toomanyrequests too_many_requests resource_exhausted",
-    Meaning.TOO_LARGE: "max_tokens_per_request",
-    Meaning.UPSTREAM_ERROR: "server_error vector_store_timeout",
-    Meaning.AUTH: """invalid_api_key invalid_authentication account_deactivated invalid_organization
-        mismatched_organization mismatched_project ip_not_authorized unsupported_country_region_territory""",
-    Meaning.REJECTED: """model_not_found deploymentnotfound context_length_exceeded content_policy_violation
-        content_filter responsibleaipolicyviolation moderation_blocked invalid_prompt bio_policy cyber_policy
-        misalignment_policy_violation data_residency_mismatch invalid_image invalid_image_format invalid_base64_image
-        invalid_image_url image_too_large image_too_small image_parse_error image_content_policy_violation
-        invalid_image_mode image_file_too_large unsupported_image_media_type empty_image_file failed_to_download_image
-        image_file_not_found unsupported_parameter unsupported_value unknown_parameter missing_required_parameter
-        invalid_value invalid_type string_above_max_length array_above_max_length""",
-}
-BY_CODE: Final = {code: meaning for meaning, codes in _CODES.items() for code in codes.split()}
+Details = tuple[tuple[str, str], ...]
+"""Further fields of an error: lower-case names and texts, in the order of the body."""
 
-BY_TYPE: Final = {
-    "insufficient_quota": Meaning.QUOTA,
-    "budget_exceeded": Meaning.QUOTA,
-    "service_unavailable_error": Meaning.OVERLOADED,
-    "overloaded_error": Meaning.OVERLOADED,
-    "engine_overloaded_error": Meaning.OVERLOADED,
-    "request_forbidden": Meaning.AUTH,
-    "authentication_error": Meaning.AUTH,
-}
+
+def _merged(field: str) -> dict[str, Meaning]:
+    """Return the words of one kind of all dialects, each with its meaning."""
+    return {
+        word: meaning
+        for dialect in TABLE
+        for meaning, words in getattr(dialect, field).items()
+        for word in words.split()
+    }
+
+
+BY_CODE: Final = _merged("codes")
+"""Decided on the code, whatever the status: billing_hard_limit_reached is a 400, model_not_found a 400 or a 404."""
+BY_TYPE: Final = _merged("types")
+_BY_REASON: Final = _merged("reasons")
 # For a stream that began with 200, where no status decides; where there is one, the status is more reliable.
 _BY_TYPE_IN_STREAM: Final = {
     "invalid_request_error": Meaning.REJECTED,
@@ -58,10 +47,12 @@ _BY_TYPE_IN_STREAM: Final = {
     "internalservererror": Meaning.UPSTREAM_ERROR,
     "permission_error": Meaning.AUTH,
 }
-THROTTLE_WORDS: Final = frozenset(
-    ("rate_limit_exceeded", "rate_limit_error", "rate_limited", "ratelimiterror", "tokens", "requests", "input-images")
-)
+THROTTLE_WORDS: Final = frozenset(word for dialect in TABLE for word in dialect.throttles.split())
 """Codes and types that show only that some limit refused."""
+_LIMIT_FIELDS: Final = frozenset(
+    ("quotaid", "quota_limit", *(name for dialect in TABLE for name in dialect.wait_fields.split()))
+)
+"""Fields of a 429's details that show that a limit refused, which time resolves."""
 
 _BY_STATUS: Final = {
     401: Meaning.AUTH,
@@ -75,45 +66,55 @@ _BY_STATUS: Final = {
     503: Meaning.OVERLOADED,
     529: Meaning.OVERLOADED,
 }
+_OF_THE_ACCOUNT: Final = frozenset({401, 402, 403, 429})
+"""Statuses whose texts speak of the account or a limit and quote no prompt."""
 _PAGE: Final = re.compile(r"\s*<(?:!doctype|html|head|\?xml)\b", re.IGNORECASE)
 _PAGE_MEANS_PROXY: Final = frozenset({400, 404, 405, 406, 410, 421})  # not sent by an API but by something on the way
 
-_WRAPPED: Final = r"(?:[\w.]{1,60}(?:Error|Exception)(?:: | - ))*"  # `litellm.BadRequestError: OpenAIException - …`
-_ANYWHERE: Final = (
-    (Meaning.TOO_LARGE, r"\brequest too large\b"),
-    (Meaning.TIER_UNAVAILABLE, r"\bresource unavailable\b|\bservice tier capacity exceeded\b"),
-    (Meaning.OVERLOADED, r"processing too many requests|\boverloaded\b|high demand"),
-    (Meaning.OVERLOADED, r"\bat capacity\b|^slow down\b"),
-    (
-        Meaning.RATE_LIMITED,
-        r"\brate[- ]?limit|\btoo many requests\b|\benqueued token limit\b|\bexceeded your current limit",
-    ),
-    (Meaning.RATE_LIMITED, r"\bcrossed TPM / RPM\b"),
+_WRAPPED: Final = r"(?:[\w.]{1,60}(?:Error|Exception)(?: \[\w{1,60}\])?(?:: | - )){0,8}"
+"""What stands before the text of another server: `litellm.BadRequestError: OpenAIException - …`."""
+_ORDER: Final = (
+    Meaning.TOO_LARGE,
+    Meaning.TIER_UNAVAILABLE,
+    Meaning.OVERLOADED,
+    Meaning.RATE_LIMITED,
+    Meaning.AUTH,
+    Meaning.REJECTED,
+    Meaning.UPSTREAM_ERROR,
 )
-_FROM_THE_START: Final = (
-    (Meaning.AUTH, r"incorrect api key provided|access denied due to invalid subscription key"),
-    (Meaning.AUTH, r"country, region, or territory not supported|you didn't provide an api key"),
-    (Meaning.REJECTED, r"this model's maximum context length|input tokens exceed the configured limit"),
-    (Meaning.REJECTED, r"your input exceeds the context window|the response was filtered due to the prompt"),
-    (Meaning.REJECTED, r"the model `[^`]{1,128}` (?:does not exist|has been deprecated)|unsupported parameter"),
-    (Meaning.REJECTED, r"the api deployment for this resource does not exist|invalid value for '"),
-    (Meaning.TOO_LARGE, r"requested [0-9,]{1,15} tokens, max [0-9,]{1,15} tokens per request"),
-    (Meaning.UPSTREAM_ERROR, r"the server (?:had|experienced) an error"),
-)
-_BUDGET: Final = re.compile(
-    rf"{_WRAPPED}(?:ExceededBudget: |No deployments available - crossed budget|Budget has been)"
-)
+"""The narrower meaning first: `rate limit` is also said where something else refused."""
+
+
+def _any_of(expressions: Iterable[str], *, before: str = "") -> re.Pattern[str]:
+    return re.compile(f"{before}(?:{'|'.join(expressions)})", re.IGNORECASE)
+
+
+def _by_meaning(field: str, *, before: str = "") -> tuple[tuple[Meaning, re.Pattern[str]], ...]:
+    """Return one expression for each meaning: the words of all dialects."""
+    found = ((meaning, [text for row in TABLE for text in getattr(row, field).get(meaning, ())]) for meaning in _ORDER)
+    return tuple((meaning, _any_of(expressions, before=before)) for meaning, expressions in found if expressions)
+
+
+def _all_of(choose: str) -> list[str]:
+    return [expression for dialect in TABLE for expression in getattr(dialect, choose)]
+
+
+_PHRASES: Final = _by_meaning("phrases")
+_OPENINGS: Final = _by_meaning("openings", before=_WRAPPED)
+_BROKE_ANYWHERE: Final = _any_of(_all_of("broke"))
+_BROKE: Final = _any_of(_all_of("broke"), before=_WRAPPED)
+_MISFIT: Final = _any_of(_all_of("misfits"))
+_NO_KEY: Final = next(pattern for meaning, pattern in _OPENINGS if meaning is Meaning.AUTH)
+_TOO_LARGE: Final = next(pattern for meaning, pattern in _PHRASES if meaning is Meaning.TOO_LARGE)
 _QUOTA: Final = re.compile(r"\bexceeded your current quota\b|\binsufficient balance\b", re.IGNORECASE)
+_NAMES_A_LIMIT: Final = re.compile(
+    r"\b(?:retry|try again) (?:in|after) [0-9]|\bRESOURCE_EXHAUSTED\b|\bquota exceeded for\b", re.IGNORECASE
+)
 _TEMPLATE: Final = re.compile(
     r"\b(Rate limit reached|Request too large) (?:for |in ).{1,300}?\bon [a-z-]{1,20} per (?:sec|min|hour|day)",
     re.DOTALL,
 )
-_PATTERNS: Final = tuple((meaning, re.compile(pattern, re.IGNORECASE)) for meaning, pattern in _ANYWHERE)
-_OPENINGS: Final = tuple(
-    (meaning, re.compile(rf"{_WRAPPED}(?:{pattern})", re.IGNORECASE)) for meaning, pattern in _FROM_THE_START
-)
 _DIGITS: Final = "0123456789"
-_STATED_WAIT: Final = re.compile(r"\b(?:retry|try again) (?:in|after) [0-9]", re.IGNORECASE)
 
 
 def is_page(text: str) -> bool:
@@ -121,7 +122,9 @@ def is_page(text: str) -> bool:
     return _PAGE.match(text) is not None
 
 
-def meaning_of(status: int | None, code: str | None, kind: str | None, text: str) -> tuple[Meaning, Basis]:
+def meaning_of(
+    status: int | None, code: str | None, kind: str | None, text: str, details: Details = ()
+) -> tuple[Meaning, Basis]:
     """Return the meaning of an answer that is not plainly a success, and the evidence for it.
 
     Args:
@@ -129,33 +132,55 @@ def meaning_of(status: int | None, code: str | None, kind: str | None, text: str
         code: The error's code.
         kind: Its type.
         text: Its message, or the whole body if that is not JSON.
+        details: Its further fields.
     """
     code, kind, text = (code or "").lower(), (kind or "").lower(), text[:TEXT_CHARS_MAX]
-    if (meaning := BY_CODE.get(code) or BY_TYPE.get(kind)) is not None:
+    meaning = BY_CODE.get(code) or _by_reason(details) or BY_TYPE.get(kind)
+    if meaning is not None:
         return meaning, Basis.CODE
     if status is None or 200 <= status < 300:
         status = int(code) if re.fullmatch("[45][0-9]{2}", code) else None  # gateways put the status there
     throttled = code in THROTTLE_WORDS or kind in THROTTLE_WORDS
     if status is None or status == 429 or throttled:
+        throttled = throttled or any(name in _LIMIT_FIELDS for name, _ in details)
         return _unstated(status, kind, text, throttled=throttled, silent=code.strip(_DIGITS) + kind + text == "")
     return _by_status(status, text)
 
 
+def _by_reason(details: Details) -> Meaning | None:
+    return next(
+        (_BY_REASON[text.lower()] for name, text in details if name == "reason" and text.lower() in _BY_REASON), None
+    )
+
+
 def _by_status(status: int, text: str) -> tuple[Meaning, Basis]:
-    """Decide by the status; the text only corrects it where a gateway wraps another server's answer."""
+    """Decide by the status; the text only corrects it where a status is known to be sent for something else."""
     meaning = _BY_STATUS.get(status, Meaning.REJECTED if 400 <= status < 500 else Meaning.UPSTREAM_ERROR)
-    if _BUDGET.match(text):
-        return Meaning.QUOTA, Basis.TEXT
-    if status >= 500 and (wrapped := _TEMPLATE.search(text)):
-        return Meaning.RATE_LIMITED if wrapped[1].startswith("Rate") else Meaning.TOO_LARGE, Basis.TEXT
+    if (corrected := _corrected(status, text)) is not None:
+        return corrected, Basis.TEXT
     if status in _PAGE_MEANS_PROXY and is_page(text):
         return Meaning.UPSTREAM_ERROR, Basis.STATUS
     return meaning, Basis.STATUS if 400 <= status < 600 else Basis.GUESS
 
 
+def _corrected(status: int, text: str) -> Meaning | None:
+    """Return what the text says where a server sends this status for something else, or None."""
+    if (_BROKE_ANYWHERE.search if status in _OF_THE_ACCOUNT else _BROKE.match)(text):
+        return Meaning.QUOTA
+    if status == 400:
+        return Meaning.AUTH if _NO_KEY.match(text) else None
+    if status == 413:
+        return Meaning.TOO_LARGE if _TOO_LARGE.search(text) else None
+    if status < 500:
+        return None
+    if (wrapped := _TEMPLATE.search(text)) is not None:
+        return Meaning.RATE_LIMITED if wrapped[1].startswith("Rate") else Meaning.TOO_LARGE
+    return Meaning.REJECTED if _MISFIT.search(text) else None
+
+
 def _unstated(status: int | None, kind: str, text: str, *, throttled: bool, silent: bool) -> tuple[Meaning, Basis]:
     """Decide on a 429, or on an error without a status of its own: in a stream, or pasted by a person."""
-    if (meaning := _by_text(text, anything=status is None and not throttled)) is not None:
+    if (meaning := _by_text(text, anything=status is None and not throttled, throttled=throttled)) is not None:
         return meaning, Basis.TEXT
     if throttled:
         return Meaning.RATE_LIMITED, Basis.CODE
@@ -168,13 +193,13 @@ def _unstated(status: int | None, kind: str, text: str, *, throttled: bool, sile
     return Meaning.UPSTREAM_ERROR, Basis.STATUS if is_page(text) else Basis.GUESS
 
 
-def _by_text(text: str, *, anything: bool) -> Meaning | None:
-    if _BUDGET.match(text):
+def _by_text(text: str, *, anything: bool, throttled: bool) -> Meaning | None:
+    if (_BROKE.match if anything else _BROKE_ANYWHERE.search)(text):
         return Meaning.QUOTA
-    if _QUOTA.search(text):  # an empty account states no wait; some servers say `quota` of a limit per minute
-        return Meaning.RATE_LIMITED if _STATED_WAIT.search(text) else Meaning.QUOTA
+    if not throttled and _QUOTA.search(text):  # an empty account names no limit and no wait
+        return Meaning.RATE_LIMITED if _NAMES_A_LIMIT.search(text) else Meaning.QUOTA
     if anything:
         for meaning, pattern in _OPENINGS:
             if pattern.match(text):
                 return meaning
-    return next((meaning for meaning, pattern in _PATTERNS if pattern.search(text)), None)
+    return next((meaning for meaning, pattern in _PHRASES if pattern.search(text)), None)

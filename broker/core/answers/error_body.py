@@ -3,16 +3,19 @@
 OpenAI wraps an error in `{"error": {…}}`, as an HTTP body and as an event of a chat stream. The Responses API has
 events of its own, `error` and `response.failed`, and a response whose status is `failed`; all arrive with HTTP 200.
 vLLM sends the fields bare, Google a list, FastAPI a `detail`, Scaleway the text beside the error, gateways a whole
-envelope as text inside their own (facts/openai.md §4).
+envelope as text inside their own (facts/openai.md §4). What an error has beside its four usual fields are its details:
+Google's quotas and waits, OpenRouter's headers of the server behind it.
 
 Whatever the body is, nothing here raises, and all results are texts.
 """
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, Final
 
+from headrace.broker.core.answers.classification import Details
 from headrace.broker.core.answers.verdict import Answer
 from headrace.broker.core.endpoints import ENDPOINT_TABLE
 
@@ -20,6 +23,11 @@ NESTED_MAX: Final = 4
 """The number of nested envelopes that are opened."""
 WORDLESS: Final = "?"
 """The message of an error that has neither code, type nor message."""
+DETAILS_MAX: Final = 48
+"""The number of details that are read."""
+_DETAIL_CHARS_MAX: Final = 500
+_DETAIL_DEPTH_MAX: Final = 6
+_FIELDS: Final = frozenset({"code", "type", "status", "statusCode", "param", "message", "innererror"})
 _TEXT_CHARS_MAX: Final = 65_536
 _ANSWERS: Final = frozenset({"usage", *(facts.answer_field for facts in ENDPOINT_TABLE.values())})
 """Fields that mark a body as an answer."""
@@ -27,12 +35,16 @@ _ANSWERS: Final = frozenset({"usage", *(facts.answer_field for facts in ENDPOINT
 
 @dataclass(frozen=True, slots=True)
 class ErrorFields:
-    """The fields of an error; None for each that it does not have."""
+    """The fields of an error; None for each that it does not have.
+
+    `details` are further fields, of any depth; two errors with the same words are equal whatever their details.
+    """
 
     code: str | None = None
     type: str | None = None
     param: str | None = None
     message: str = ""
+    details: Details = field(default=(), compare=False)
 
 
 def answer_of(status: int | None, headers: Mapping[str, str], body: object) -> Answer:
@@ -45,7 +57,7 @@ def answer_of(status: int | None, headers: Mapping[str, str], body: object) -> A
         error = ErrorFields(message=body[:_TEXT_CHARS_MAX] if isinstance(body, str) and not is_well else "")
     elif error == ErrorFields():
         error = ErrorFields(message=WORDLESS)
-    return Answer(status, headers, error.code, error.type, error.param, error.message)
+    return Answer(status, headers, error.code, error.type, error.param, error.message, details=error.details)
 
 
 def error_in(body: object) -> ErrorFields | None:
@@ -86,7 +98,7 @@ def _of_bare(body: Mapping[str, Any], deeper: int) -> ErrorFields | None:
 
     That is vLLM's, an event `error` with its fields beside its type, or FastAPI's `detail`.
     """
-    if not _ANSWERS.isdisjoint(body):
+    if any(body.get(name) is not None for name in _ANSWERS):
         return None
     if isinstance(body.get("message"), str) or body.get("object") == "error" or body.get("type") == "error":
         return _fields({key: value for key, value in body.items() if (key, value) != ("type", "error")}, deeper)
@@ -110,7 +122,26 @@ def _fields(error: Mapping[str, Any], deeper: int) -> ErrorFields:
         type=None if isinstance(kind, int) else _text(kind),
         param=_text(error.get("param")),
         message=message if isinstance(message, str) else "" if message is None else _text(message) or "",
+        details=_details(error),
     )
+
+
+def _details(error: Mapping[str, Any]) -> Details:
+    """Return the first further fields of an error that are texts or numbers, outer ones before inner ones."""
+    found: list[tuple[str, str]] = []
+    level: list[tuple[str, object]] = [(name, value) for name, value in error.items() if name not in _FIELDS]
+    for _ in range(_DETAIL_DEPTH_MAX):
+        inner: list[tuple[str, object]] = []
+        for name, value in level[:DETAILS_MAX]:
+            if isinstance(value, Mapping):
+                inner += [(str(key), each) for key, each in islice(value.items(), DETAILS_MAX)]
+            elif isinstance(value, list):
+                inner += [(name, each) for each in value[:DETAILS_MAX]]
+            elif isinstance(value, str | int) and not isinstance(value, bool):
+                text = value[:_DETAIL_CHARS_MAX] if isinstance(value, str) else _text(value) or ""
+                found.append((str(name)[:_DETAIL_CHARS_MAX].lower(), text[:_DETAIL_CHARS_MAX]))
+        level = inner
+    return tuple(found[:DETAILS_MAX])
 
 
 def _parsed(text: str) -> object | None:

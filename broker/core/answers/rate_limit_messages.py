@@ -1,50 +1,81 @@
-"""Rate limits in error messages: name, numbers, wait.
+"""Rate limits and waits in a refusal's text and details: name, numbers, wait.
 
 A 429 of OpenAI gives an exact snapshot of the bucket that refused, in one of a few templates (facts/openai.md §4.2);
-`snapshot` reads those and nothing else, since a budget believes it. `stated_limit` reads any other mention of a limit,
-for people: a context window, the queue of batches, images, a gateway's own limits. Where the message stands in the body
-is the subject of `headrace.broker.core.answers.error_body`.
+other servers have sentences and fields of their own. All of them are in `headrace.broker.core.answers.dialect_table`;
+here they are applied. `stated_in` returns any mention of a limit, for people: also a context window, the queue of
+batches, images, input tokens, a gateway's own limits. `snapshot_of` returns what a budget may believe of it: metric,
+period and capacity, stated of the bucket that refused. Where the message stands in the body is the subject of
+`headrace.broker.core.answers.error_body`.
 
 A message may quote a prompt. Only numbers, known words and the limit's name are returned, and the name only from its
 place in the template.
 """
 
 import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
-from headrace.broker.core.answers.classification import TEXT_CHARS_MAX
-from headrace.broker.core.answers.numbers import parse_count, parse_decimal_ms, parse_duration_ms
-from headrace.broker.core.answers.rate_limit_headers import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, LimitMetric, Snapshot
-
-_PERIODS_MS: Final = {"sec": SECOND_MS, "min": MINUTE_MS, "hour": HOUR_MS, "day": DAY_MS}
-
-_METRICS: Final = frozenset(metric.value for metric in LimitMetric)
-
-_PERIOD: Final = re.compile(r"\bon (tokens|requests|input-images|images) per (sec|min|hour|day)(?:ond|ute)?\b")
-_PERIOD_2022: Final = re.compile(r"\bfor (tokens|requests)\. Limit: [0-9.]+ / (sec|min|hour|day)\b")
-_LIMIT: Final = re.compile(r"\bLimit:? ([0-9,]+)")
-_USED: Final = re.compile(r"\b(?:Used|Current):? ([0-9,]+)")
-_REQUESTED: Final = re.compile(r"\bRequested:? ([0-9,]+)")
-_SHARED_NAME: Final = re.compile(r"\(for limit `?([A-Za-z0-9_.:/-]{1,128})`?\)")
-_NAME: Final = re.compile(r"\b(?:reached|large) for (?:model )?`?([A-Za-z0-9_.:/-]{1,128})`? (?:in|on|\()")
-_WAIT: Final = re.compile(r"\b(?:try again|retry) in ([0-9][0-9a-zµμ.]*[a-zµμ])(?![\w])", re.IGNORECASE)
-_WAIT_WORDS: Final = re.compile(
-    r"\b(?:try again|retry) (?:in|after) ([0-9.]+) (sec|min|hour|day)(?:ond|ute)?s?\b", re.IGNORECASE
+from headrace.broker.core.answers.classification import TEXT_CHARS_MAX, Details
+from headrace.broker.core.answers.dialect_table import TABLE
+from headrace.broker.core.answers.dialects import Template
+from headrace.broker.core.answers.numbers import parse_count, parse_duration_ms, parse_span_ms, until_ms
+from headrace.broker.core.answers.rate_limit_headers import (
+    DAY_MS,
+    HOUR_MS,
+    MINUTE_MS,
+    MONTH_MS,
+    SECOND_MS,
+    LimitMetric,
+    Snapshot,
+    span_ms,
 )
 
-_QUEUE: Final = re.compile(r"\bEnqueued token limit reached for ([A-Za-z0-9_.:/-]{1,128}) .{0,200}?Limit: ([0-9,]+)")
-_CONTEXT: Final = re.compile(r"\b(?:maximum context length is|the configured limit of) ([0-9,]+) tokens")
-_CONTEXT_ASKED: Final = re.compile(r"\b(?:resulted in|requested|has) ([0-9,]+) (?:input )?tokens")
-_PER_REQUEST: Final = re.compile(r"\bRequested ([0-9,]+) tokens, max ([0-9,]+) tokens per request")
-_AZURE: Final = re.compile(r"\bexceeded (?:the )?(token|call) rate limit\b")
-_SCALEWAY: Final = re.compile(
-    r"\bexceeded your current limit of (tokens|requests) per (sec|min|hour|day)", re.IGNORECASE
+STATEMENTS_MAX: Final = 4
+"""The number of statements of one template that are read."""
+
+_PERIODS_MS: Final = {
+    "s": SECOND_MS,
+    "sec": SECOND_MS,
+    "second": SECOND_MS,
+    "m": MINUTE_MS,
+    "min": MINUTE_MS,
+    "minute": MINUTE_MS,
+    "h": HOUR_MS,
+    "hour": HOUR_MS,
+    "hourly": HOUR_MS,
+    "d": DAY_MS,
+    "day": DAY_MS,
+    "daily": DAY_MS,
+    "week": 7 * DAY_MS,
+    "weekly": 7 * DAY_MS,
+    "month": MONTH_MS,
+}
+_METRICS: Final = {
+    "token": "tokens",
+    "request tokens": "tokens",
+    "t": "tokens",
+    "request": "requests",
+    "call": "requests",
+    "calls": "requests",
+    "query": "requests",
+    "queries": "requests",
+    "r": "requests",
+    "input tokens": "input-tokens",
+    "input_token": "input-tokens",
+    "output tokens": "output-tokens",
+}
+_METRICS_IN_IDS: Final = (
+    ("uncachedinputtoken", "uncached-input-tokens"),
+    ("inputtoken", "input-tokens"),
+    ("outputtoken", "output-tokens"),
+    ("token", "tokens"),
+    ("concurrentrequest", "concurrent-requests"),
+    ("request", "requests"),
 )
-_LITELLM: Final = re.compile(r"\bLimit type: (tokens|requests)\. Current limit: ([0-9]+), Remaining: ([0-9]+)")
-_LITELLM_OLD: Final = re.compile(
-    r"\bcurrent rpm: ([0-9]+), rpm limit: ([0-9]+), current tpm: ([0-9]+), tpm limit: ([0-9]+)"
-)
+_PERIOD_IN_ID: Final = re.compile(r"(?:per|by)(second|minute|hour|day)")
+_BUDGETED: Final = frozenset(metric.value for metric in LimitMetric)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +83,7 @@ class StatedLimit:
     """All that an answer states of the limit that refused; None for each value that it does not state.
 
     Attributes:
-        metric: `tokens`, `requests`, or another word of the server's.
+        metric: `tokens`, `requests`, or another word, such as `input-tokens`, `concurrent-requests`, `neurons`.
         name: The limit's name; a model usually has a limit of its own name.
         model: The model, where it draws from a limit of another name.
         project: Whether it is a project's.
@@ -69,10 +100,62 @@ class StatedLimit:
     project: bool = False
 
 
-def snapshot(message: str) -> Snapshot | None:
-    """Return the bucket of tokens or requests that a 429 message describes, or None if it states no limit."""
-    stated = _templated(_flat(message))
-    if stated is None or stated.metric not in _METRICS or not stated.capacity or stated.period_ms is None:
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """A limit as a refusal states it; `exact`: of the bucket that refused, in numbers that a budget may believe."""
+
+    limit: StatedLimit
+    exact: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """A template, compiled."""
+
+    template: Template
+    sentence: re.Pattern[str]
+    further: tuple[re.Pattern[str], ...]
+
+
+def _compiled(expression: str) -> re.Pattern[str]:
+    return re.compile(expression, re.IGNORECASE)
+
+
+_READERS: Final = tuple(
+    _Reader(template, _compiled(template.sentence), tuple(map(_compiled, template.further)))
+    for dialect in TABLE
+    for template in dialect.templates
+)
+_WAITS: Final = tuple(_compiled(expression) for dialect in TABLE for expression in dialect.waits)
+_WAIT_FIELDS: Final = frozenset(name for dialect in TABLE for name in dialect.wait_fields.split())
+
+
+def stated_in(message: str, details: Details = ()) -> Statement | None:
+    """Return what a refusal states of a limit, by the first template of the table that applies, or None."""
+    text = _flat(message, details)
+    for reader in _READERS:
+        if (match := reader.sentence.search(text)) is None:
+            continue
+        further: dict[str, str] = {}
+        for pattern in reader.further:
+            if (fact := pattern.search(text)) is not None:
+                further |= _given(fact)
+        matches = islice(reader.sentence.finditer(text, match.start()), STATEMENTS_MAX)
+        limit = _the_one_used_up(_statement(reader.template, further | _given(match)) for match in matches)
+        if limit is not None:
+            return Statement(limit, reader.template.exact)
+    return None
+
+
+def snapshot_of(statement: Statement | None, wait_ms: int | None) -> Snapshot | None:
+    """Return the bucket of tokens or requests that a refusal describes exactly, or None if it describes none.
+
+    `wait_ms` is the wait that the refusal states in words.
+    """
+    if statement is None or not statement.exact:
+        return None
+    stated = statement.limit
+    if stated.metric not in _BUDGETED or not stated.capacity or stated.period_ms is None:
         return None
     return Snapshot(
         metric=LimitMetric(stated.metric),
@@ -81,81 +164,97 @@ def snapshot(message: str) -> Snapshot | None:
         used=stated.used,
         requested=stated.requested,
         limit_name=stated.name,
-        wait_ms=wait_in_ms(message),
+        wait_ms=wait_ms,
         project=stated.project,
     )
 
 
-def stated_limit(message: str) -> StatedLimit | None:
-    """Return what any message states of a limit, or None."""
-    text = _flat(message)
-    return _templated(text) or _of_one_request(text) or _of_other_servers(text)
+def wait_in_ms(message: str, details: Details = (), date: str = "") -> int | None:
+    """Return the wait that a refusal states: in a field of its details, else in words.
 
-
-def wait_in_ms(message: str) -> int | None:
-    """Return the wait that a message states in words: `try again in 1m2.5s`, `retry after 7 seconds`."""
-    text = _flat(message)
-    if match := _WAIT.search(text):
-        return parse_duration_ms(match[1])
-    if match := _WAIT_WORDS.search(text):
-        return parse_decimal_ms(match[1], _PERIODS_MS[match[2].lower()])
+    `date` is the response's own, with which instants are compared; without one they are ignored.
+    """
+    for name, text in details:
+        if name in _WAIT_FIELDS and (wait_ms := span_ms(text, date)):
+            return wait_ms
+    text = _flat(message, details)
+    for pattern in _WAITS:
+        if (match := pattern.search(text)) is not None:
+            facts = match.groupdict()
+            if go := facts.get("go"):
+                return parse_duration_ms(go)
+            if words := facts.get("span"):
+                return parse_span_ms(words)
+            if wait_ms := until_ms(match["at"], date):
+                return wait_ms
     return None
 
 
-def _templated(text: str) -> StatedLimit | None:
-    """Read OpenAI's own templates, of 2022 and since."""
-    period = _PERIOD.search(text) or _PERIOD_2022.search(text)
-    if period is None:
+def _given(match: re.Match[str]) -> dict[str, str]:
+    return {name: text for name, text in match.groupdict().items() if text is not None}
+
+
+def _the_one_used_up(statements: Iterable[StatedLimit | None]) -> StatedLimit | None:
+    """Return the statement whose limit is used up; where none says so, the first."""
+    read = [stated for stated in statements if stated is not None]
+    spent = (
+        stated for stated in read if stated.capacity and stated.used is not None and stated.used >= stated.capacity
+    )
+    return next(spent, read[0] if read else None)
+
+
+def _statement(template: Template, facts: Mapping[str, str]) -> StatedLimit | None:
+    capacity, used, requested = (_count(facts.get(name)) for name in ("capacity", "used", "requested"))
+    metric, period_ms = _counted(template, facts)
+    if metric is None or (template.sized and not capacity):
         return None
-    named, shared = _NAME.search(text), _SHARED_NAME.search(text)
+    left, more = _count(facts.get("left")), _count(facts.get("more"))
+    if left is not None and capacity is not None:
+        used = max(0, capacity - left)
+    if more is not None and requested is not None:
+        requested += more
+    shared, model = _name(facts.get("name")), _name(facts.get("model"))
     return StatedLimit(
-        metric=period[1],
-        name=(shared or named or [None, None])[1],
-        period_ms=_PERIODS_MS[period[2]],
-        capacity=_number(_LIMIT, text) or None,
-        used=_number(_USED, text),
-        requested=_number(_REQUESTED, text),
-        model=named[1] if named and shared and named[1] != shared[1] else None,
-        project=" in project " in text,
+        metric=metric,
+        name=shared or model,
+        period_ms=period_ms,
+        capacity=capacity or None,
+        used=used,
+        requested=requested,
+        model=model if shared and shared != model else None,
+        project="project" in facts,
     )
 
 
-def _of_one_request(text: str) -> StatedLimit | None:
-    """Read caps that no waiting resolves: a context window, one request's tokens, the enqueued tokens of batches."""
-    if match := _PER_REQUEST.search(text):
-        return StatedLimit("tokens", capacity=_count(match[2]), requested=_count(match[1]))
-    if match := _CONTEXT.search(text):
-        return StatedLimit("tokens", capacity=_count(match[1]), requested=_number(_CONTEXT_ASKED, text))
-    if match := _QUEUE.search(text):
-        return StatedLimit("tokens", name=match[1], capacity=_count(match[2]))
-    return None
+def _counted(template: Template, facts: Mapping[str, str]) -> tuple[str | None, int | None]:
+    """Return what is counted and in which period, by the statement's words, else by the template."""
+    metric, period_ms = template.metric, template.period_ms
+    if unit := facts.get("unit", "").lower():  # `TPM`
+        metric, period_ms = _METRICS[unit[0]], _PERIODS_MS[unit[2]]
+    if name := facts.get("id", "").lower().replace("_", ""):
+        metric = next((word for part, word in _METRICS_IN_IDS if part in name), metric)
+        period_ms = _PERIODS_MS[match[1]] if (match := _PERIOD_IN_ID.search(name)) is not None else period_ms
+    if word := facts.get("metric", "").lower():
+        metric = _METRICS.get(word, word)
+    if word := facts.get("period", "").lower():
+        period_ms = _PERIODS_MS[word]
+    if seconds := facts.get("seconds"):
+        period_ms = int(seconds) * SECOND_MS or None
+    return metric, period_ms
 
 
-def _of_other_servers(text: str) -> StatedLimit | None:
-    if match := _AZURE.search(text):
-        return StatedLimit("tokens" if match[1] == "token" else "requests")
-    if match := _SCALEWAY.search(text):
-        return StatedLimit(match[1].lower(), period_ms=_PERIODS_MS[match[2].lower()])
-    if match := _LITELLM.search(text):
-        capacity, remaining = _count(match[2]), _count(match[3])
-        used = None if capacity is None or remaining is None else max(0, capacity - remaining)
-        return StatedLimit(match[1], capacity=capacity, used=used)
-    if match := _LITELLM_OLD.search(text):
-        rpm, rpm_max, tpm, tpm_max = (_count(number) or 0 for number in match.groups())
-        if tpm >= tpm_max:
-            return StatedLimit("tokens", period_ms=MINUTE_MS, capacity=tpm_max, used=tpm)
-        return StatedLimit("requests", period_ms=MINUTE_MS, capacity=rpm_max, used=rpm)
-    return None
+def _flat(message: str, details: Details) -> str:
+    """Return message and details as one line of bounded length."""
+    text = " ".join(message[:TEXT_CHARS_MAX].split())
+    if not details:
+        return text
+    fields = "; ".join(f"{name}: {value}" for name, value in details)
+    return f"{text} | {' '.join(fields[:TEXT_CHARS_MAX].split())}"
 
 
-def _flat(message: str) -> str:
-    return " ".join(message[:TEXT_CHARS_MAX].split())
+def _count(text: str | None) -> int | None:
+    return None if text is None else parse_count(text.rstrip(","))
 
 
-def _number(pattern: re.Pattern[str], text: str) -> int | None:
-    match = pattern.search(text)
-    return _count(match[1]) if match else None
-
-
-def _count(text: str) -> int | None:
-    return parse_count(text.rstrip(","))
+def _name(text: str | None) -> str | None:
+    return text.rstrip(".:") or None if text else None

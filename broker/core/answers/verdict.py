@@ -15,7 +15,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from headrace.broker.core.answers.classification import is_page, meaning_of
+from headrace.broker.core.answers.classification import Details, is_page, meaning_of
+from headrace.broker.core.answers.dialect_headers import NONE, OtherLimits, other_limits
+from headrace.broker.core.answers.dialect_table import STATED_HEADERS
 from headrace.broker.core.answers.meaning import FAULTS, OK, Basis, Fault, Meaning
 from headrace.broker.core.answers.rate_limit_headers import (
     DAY_MS,
@@ -28,7 +30,13 @@ from headrace.broker.core.answers.rate_limit_headers import (
     retry_after_ms,
     side_readings,
 )
-from headrace.broker.core.answers.rate_limit_messages import StatedLimit, snapshot, stated_limit, wait_in_ms
+from headrace.broker.core.answers.rate_limit_messages import (
+    StatedLimit,
+    Statement,
+    snapshot_of,
+    stated_in,
+    wait_in_ms,
+)
 from headrace.broker.core.value import value
 
 __all__ = [
@@ -64,7 +72,9 @@ QUEUE_WAIT_MS: Final = 60_000  # batches end in minutes or hours, and nothing st
 class Answer:
     """The observed result of one attempt. Without any answer: status None, error_code `timeout` or `connection`.
 
-    `early`: the headers came before the answer, as those of a stream do.
+    Attributes:
+        early: The headers came before the answer, as those of a stream do.
+        details: The error's further fields (`headrace.broker.core.answers.error_body`).
     """
 
     status: int | None
@@ -74,6 +84,7 @@ class Answer:
     error_param: str | None
     message: str
     early: bool = False
+    details: Details = ()
 
 
 @value
@@ -83,8 +94,9 @@ class Verdict:
     Attributes:
         snapshot: The organisation's or a project's bucket that refused, where the answer states it exactly.
         limit: All that is known of the limit that refused, for people: also what no budget can believe.
-        side_readings: Buckets that headers describe beside `readings`: a project's, and that of images.
+        side_readings: Buckets that headers describe beside `readings`: a project's, that of images, of input tokens.
         early: The readings are as of the call's admission, whatever is charged when it ends.
+        charge: Tokens that the server says it charged for the answered call; None: it does not say.
         shape: Set if the answer was not understood and its meaning is a guess: its appearance, without its text.
     """
 
@@ -99,6 +111,7 @@ class Verdict:
     side_readings: tuple[SideReading, ...] = ()
     shape: str | None = None
     early: bool = False
+    charge: int | None = None
 
     @property
     def fault(self) -> Fault:
@@ -106,6 +119,7 @@ class Verdict:
         return FAULTS[self.meaning]
 
 
+_USUAL_READINGS: Final = len(LimitMetric)
 _FINAL: Final = frozenset({Meaning.OK, Meaning.TOO_LARGE, Meaning.REJECTED})
 _COUNTED: Final = frozenset(
     (Meaning.OVERLOADED, Meaning.TIER_UNAVAILABLE, Meaning.UPSTREAM_ERROR, Meaning.TIMEOUT, Meaning.CONNECTION)
@@ -124,11 +138,23 @@ def judge(answer: Answer) -> Verdict:
     meaning, evidence = _meaning(answer)
     headers = lowered(answer.headers)
     buckets = readings(headers)
-    if meaning is OK:
+    is_usual = len(buckets) == _USUAL_READINGS
+    if is_usual and meaning is OK:
         return success(answer.status, buckets, side_readings(headers), early=answer.early)
-    stated = snapshot(answer.message) if meaning in _LIMITS else None
-    limit = _limit(answer, buckets) if meaning in _MAY_STATE_A_LIMIT else None
-    wait_ms = _wait_ms(answer, meaning, stated, buckets)
+    other = NONE if is_usual else other_limits(headers)
+    if meaning is OK:
+        side = side_readings(headers) + other.side_readings
+        return success(answer.status, buckets + other.readings, side, early=answer.early, charge=other.charge)
+    buckets += other.readings
+    details = _details(answer, headers)
+    words_ms = wait_in_ms(answer.message, details, headers.get("date", ""))
+    statement = stated_in(answer.message, details) if meaning in _MAY_STATE_A_LIMIT else None
+    stated = snapshot_of(statement, words_ms) if meaning in _LIMITS else None
+    limit = _limit(answer, statement, buckets) if meaning in _MAY_STATE_A_LIMIT else None
+    said_ms = retry_after_ms(headers) or words_ms
+    if meaning is Meaning.RATE_LIMITED and not said_ms:
+        said_ms = _until_refilled_ms(details, other, headers)
+    wait_ms = _wait_ms(answer, meaning, stated, buckets, said_ms)
     return Verdict(
         meaning=meaning,
         retryable=meaning not in _FINAL,
@@ -138,17 +164,24 @@ def judge(answer: Answer) -> Verdict:
         counts_as_attempt=meaning in _COUNTED,
         sentence=_sentence(meaning, answer, stated, wait_ms),
         limit=limit,
-        side_readings=side_readings(headers),
+        side_readings=side_readings(headers) + other.side_readings,
         shape=_shape(answer) if evidence is Basis.GUESS else None,
     )
 
 
 def success(
-    status: int | None, buckets: tuple[Reading, ...], side: tuple[SideReading, ...] = (), *, early: bool = False
+    status: int | None,
+    buckets: tuple[Reading, ...],
+    side: tuple[SideReading, ...] = (),
+    *,
+    early: bool = False,
+    charge: int | None = None,
 ) -> Verdict:
     """Return the verdict on a success: nothing is tried again, and only its headers concern limits."""
     sentence = f"OpenAI answered (HTTP {status})."
-    return Verdict(OK, False, None, buckets, None, False, sentence, None, side, None, early)  # keywords cost double
+    return Verdict(
+        OK, False, None, buckets, None, False, sentence, None, side, None, early, charge
+    )  # no keywords: faster
 
 
 def wrong_server(answer: Answer) -> Verdict:
@@ -167,20 +200,32 @@ def _meaning(answer: Answer) -> tuple[Meaning, Basis]:
     status = answer.status
     if status is not None and 200 <= status < 300 and not (answer.error_code or answer.error_type or answer.message):
         return OK, Basis.STATUS
-    return meaning_of(status, answer.error_code, answer.error_type, answer.message)
+    return meaning_of(status, answer.error_code, answer.error_type, answer.message, answer.details)
 
 
-def _limit(answer: Answer, buckets: tuple[Reading, ...]) -> StatedLimit | None:
+def _details(answer: Answer, headers: Mapping[str, str]) -> Details:
+    """Return the details of a refusal, and the headers that some servers use like them."""
+    stated = [(name, headers[name]) for name in STATED_HEADERS if name in headers] if answer.status == 429 else []
+    return answer.details + tuple(stated) if stated else answer.details
+
+
+def _limit(answer: Answer, statement: Statement | None, buckets: tuple[Reading, ...]) -> StatedLimit | None:
     """Return the limit that refused: by the text, else by the error's type, else the one that headers show empty."""
-    stated = stated_limit(answer.message)
+    stated = None if statement is None else statement.limit
     metric = stated.metric if stated is not None else (answer.error_type or "").lower()
     empty = [reading for reading in buckets if reading.remaining == 0] if answer.status == 429 else []
     if stated is None and metric not in _METRIC_WORDS:
         return _of_reading(empty[0]) if len(empty) == 1 else None
     if stated is None or (stated.capacity is None and stated.name is None and answer.status == 429):
-        shown = next((reading for reading in buckets if reading.metric.value == metric), None)
+        shown = _shown(metric, None if stated is None else stated.period_ms, buckets)
         return stated or StatedLimit(metric) if shown is None else _of_reading(shown)
     return stated
+
+
+def _shown(metric: str, period_ms: int | None, buckets: tuple[Reading, ...]) -> Reading | None:
+    """Return the bucket in headers of that metric and period, one that is empty before others."""
+    alike = [bucket for bucket in buckets if bucket.metric.value == metric and period_ms in {None, bucket.period_ms}]
+    return min(alike, key=lambda bucket: bucket.remaining > 0, default=None)
 
 
 def _of_reading(reading: Reading) -> StatedLimit:
@@ -188,11 +233,20 @@ def _of_reading(reading: Reading) -> StatedLimit:
     return StatedLimit(reading.metric.value, period_ms=reading.period_ms, capacity=reading.capacity, used=used)
 
 
-def _wait_ms(answer: Answer, meaning: Meaning, stated: Snapshot | None, buckets: tuple[Reading, ...]) -> int | None:
-    """Return the wait that the answer states, within bounds."""
+def _until_refilled_ms(details: Details, other: OtherLimits, headers: Mapping[str, str]) -> int | None:
+    """Return the time until a bucket that headers show empty has refilled, or one in the headers of a server behind."""
+    if other.wait_ms or not details:
+        return other.wait_ms
+    return other_limits({**dict(details), "date": headers.get("date", "")}).wait_ms
+
+
+def _wait_ms(
+    answer: Answer, meaning: Meaning, stated: Snapshot | None, buckets: tuple[Reading, ...], said_ms: int | None
+) -> int | None:
+    """Return the wait that the answer states, within bounds; `said_ms` is what it says itself."""
     if meaning not in _MAY_ASK_TO_WAIT:
         return None
-    wait_ms = _stated_wait_ms(answer, meaning, stated, buckets)
+    wait_ms = _stated_wait_ms(answer, meaning, stated, buckets, said_ms)
     return (
         None
         if wait_ms is None
@@ -201,12 +255,11 @@ def _wait_ms(answer: Answer, meaning: Meaning, stated: Snapshot | None, buckets:
 
 
 def _stated_wait_ms(
-    answer: Answer, meaning: Meaning, stated: Snapshot | None, buckets: tuple[Reading, ...]
+    answer: Answer, meaning: Meaning, stated: Snapshot | None, buckets: tuple[Reading, ...], said_ms: int | None
 ) -> int | None:
-    """Return the wait in the server's own words first: headers, then text, then the refill law on its numbers."""
-    wait_ms = retry_after_ms(answer.headers) or wait_in_ms(answer.message)
-    if wait_ms or meaning is not Meaning.RATE_LIMITED:
-        return wait_ms
+    """Return the wait in the server's own words first, then by the refill law on its numbers."""
+    if said_ms or meaning is not Meaning.RATE_LIMITED:
+        return said_ms
     if stated is not None and stated.used is not None and stated.requested is not None:
         short = stated.used + stated.requested - stated.capacity
         return max(1, -(-short * stated.period_ms // stated.capacity))

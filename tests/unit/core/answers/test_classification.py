@@ -11,9 +11,9 @@ LIMITED = (
 
 
 def told(
-    status: int | None = None, code: str | None = None, kind: str | None = None, text: str = ""
+    status: int | None = None, code: str | None = None, kind: str | None = None, text: str = "", **details: str
 ) -> tuple[Meaning, Basis]:
-    return meaning_of(status, code, kind, text)
+    return meaning_of(status, code, kind, text, tuple(details.items()))
 
 
 @pytest.mark.parametrize("status", [None, 200, 400, 401, 429, 500, 503])
@@ -187,3 +187,79 @@ def test_only_the_beginning_of_a_long_text_is_read() -> None:
 def test_a_page_is_told_by_its_beginning(text: str) -> None:
     assert is_page(text)
     assert not is_page(f"see {text}")
+
+
+QUOTA = "You exceeded your current quota, please check your plan and billing details."
+
+
+def test_googles_words_of_a_quota_are_a_limit_where_its_type_or_its_details_name_one() -> None:
+    """It says them of a limit per minute, and OpenAI says the same of an empty account."""
+    assert told(429, "429", "RESOURCE_EXHAUSTED", QUOTA)[0] is Meaning.RATE_LIMITED
+    assert told(429, "429", None, QUOTA, quotaid="GenerateRequestsPerDayPerProject")[0] is Meaning.RATE_LIMITED
+    assert told(429, "429", None, QUOTA, retrydelay="36s")[0] is Meaning.RATE_LIMITED
+    assert told(429, None, None, f"{QUOTA} \n* Quota exceeded for metric: x_requests")[0] is Meaning.RATE_LIMITED
+    assert told(429, None, None, f'GeminiException - {{"status": "RESOURCE_EXHAUSTED", "message": "{QUOTA}"}}')[0] is (
+        Meaning.RATE_LIMITED
+    )
+    assert told(429, "429", "insufficient_quota", QUOTA)[0] is Meaning.QUOTA
+    assert told(429, "429", "unknown", QUOTA)[0] is Meaning.QUOTA
+
+
+@pytest.mark.parametrize(
+    ("reason", "meaning"),
+    [
+        ("MODEL_CAPACITY_EXHAUSTED", Meaning.OVERLOADED),
+        ("INSUFFICIENT_G1_CREDITS_BALANCE", Meaning.QUOTA),
+        ("API_KEY_INVALID", Meaning.AUTH),
+        ("RATE_LIMIT_EXCEEDED", Meaning.RATE_LIMITED),
+    ],
+)
+def test_a_reason_in_the_details_decides_before_the_type(reason: str, meaning: Meaning) -> None:
+    assert told(429, "429", "RESOURCE_EXHAUSTED", "No.", domain="d", reason=reason)[0] is meaning
+
+
+CREDITS = "Your team 0-0 has either used all available credits or reached its monthly spending limit."
+
+
+def test_an_empty_account_is_known_by_its_words_whatever_its_status() -> None:
+    for status in (401, 402, 403, 429, None):
+        assert told(status, text=CREDITS)[0] is Meaning.QUOTA
+    assert told(403, text=f"permission-denied: {CREDITS}")[0] is Meaning.QUOTA
+    assert told(400, text="Your credit balance is too low to access the API.")[0] is Meaning.QUOTA
+    assert told(400, "invalid_request_error", None, "Insufficient Balance")[0] is Meaning.QUOTA
+    assert told(400, text=f"invalid value: '{CREDITS}'")[0] is Meaning.REJECTED
+
+
+def test_words_of_an_insufficient_balance_decide_only_where_all_else_is_silent() -> None:
+    text = "insufficient balance of tokens in this minute"
+    assert told(429, text=text)[0] is Meaning.QUOTA
+    assert told(429, None, "rate_limit_error", text)[0] is Meaning.RATE_LIMITED
+    assert told(429, text=text, retry_after="3")[0] is Meaning.RATE_LIMITED
+
+
+def test_a_bad_key_that_comes_as_a_400_is_the_accounts_matter() -> None:
+    assert told(400, text="Incorrect API key provided. You can obtain one from the console.")[0] is Meaning.AUTH
+    assert told(400, text="bad value: 'Incorrect API key provided'")[0] is Meaning.REJECTED
+
+
+def test_a_413_that_names_a_limit_is_too_large_for_it_and_another_is_refused() -> None:
+    assert told(413, text="Request body too large for gpt-4o model. Max size: 8000 tokens.")[0] is Meaning.TOO_LARGE
+    assert told(413, text="Request too large for model m on tokens per minute (TPM)")[0] is Meaning.TOO_LARGE
+    assert told(413, text="no such thing")[0] is Meaning.REJECTED
+
+
+def test_a_prompt_beyond_the_window_is_refused_though_the_server_calls_it_its_failure() -> None:
+    text = "The decoder prompt (length 66501) is longer than the maximum model length of 65536."
+    assert told(500, text=f"[address=0.0.0.0:1, pid=2] {text}")[0] is Meaning.REJECTED
+    assert told(500, text="longer than the maximum model length")[0] is Meaning.UPSTREAM_ERROR
+
+
+def test_details_that_state_a_wait_make_a_limit_of_a_429_alone() -> None:
+    assert told(429, text="slow", retry_after="3") == (Meaning.RATE_LIMITED, Basis.CODE)
+    assert told(503, text="the model is loading", retry_after="3") == (Meaning.OVERLOADED, Basis.STATUS)
+    assert told(403, text="slow", retry_after="3") == (Meaning.AUTH, Basis.STATUS)
+
+
+def test_of_two_phrases_the_narrower_one_decides() -> None:
+    assert told(429, text="Rate limit: request too large for m")[0] is Meaning.TOO_LARGE
+    assert told(429, "rate_limit_error", None, "The engine is currently overloaded")[0] is Meaning.OVERLOADED

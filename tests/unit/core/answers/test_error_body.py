@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from headrace.broker.core.answers.error_body import NESTED_MAX, ErrorFields, answer_of, error_in
+from headrace.broker.core.answers.error_body import DETAILS_MAX, NESTED_MAX, ErrorFields, answer_of, error_in
 from headrace.broker.core.answers.verdict import Meaning, judge
 
 INNER = {"message": "Rate limit reached", "type": "tokens", "param": None, "code": "rate_limit_exceeded"}
@@ -132,3 +132,54 @@ def test_the_text_of_what_is_no_json_is_the_message_of_an_answer_that_is_not_wel
     assert answer_of(None, {}, "boom" * 100_000).message == "boom" * 16_384
     assert answer_of(500, {}, {"unknown": 1}).message == ""
     assert answer_of(200, {}, "<html>").message == ""
+
+
+def details_in(error: Any) -> tuple[tuple[str, str], ...]:
+    found = error_in({"error": error})
+    assert found is not None
+    return found.details
+
+
+def test_further_fields_are_read_as_texts_outer_ones_first() -> None:
+    error = {
+        "message": "busy",
+        "code": 429,
+        "innererror": {"code": "x"},
+        "details": [{"@type": "RetryInfo", "retryDelay": "36s"}, {"violations": [{"quotaId": "q", "quotaValue": 20}]}],
+        "retryAfter": 3,
+        "metadata": {"headers": {"X-RateLimit-Limit": "50"}, "own": True, "none": None, "ratio": 1.5},
+    }
+    assert details_in(error) == (
+        ("retryafter", "3"),
+        ("@type", "RetryInfo"),
+        ("retrydelay", "36s"),
+        ("x-ratelimit-limit", "50"),
+        ("quotaid", "q"),
+        ("quotavalue", "20"),
+    )
+    assert answer_of(429, {}, {"error": error}).details == details_in(error)
+
+
+def test_details_are_bounded_in_number_depth_and_length() -> None:
+    assert len(details_in({str(number): "x" for number in range(1_000)})) == DETAILS_MAX
+    assert len(details_in({"many": ["x"] * 1_000})) == DETAILS_MAX
+    assert len(details_in({"many": [{str(number): "x" for number in range(1_000)}] * 1_000})) == DETAILS_MAX
+    [(name, text)] = details_in({"n" * 10_000: "x" * 10_000})
+    assert len(name) == len(text) == 500
+    assert details_in({"large": 10**400}) == (("large", "1" + "0" * 400),)
+    assert details_in({"huge": 10**5_000}) == (("huge", "?"),)
+    deep: Any = "x"
+    for _ in range(20):
+        deep = {"in": deep}
+    assert details_in(deep) == ()
+
+
+def test_an_error_is_what_it_says_whatever_its_details() -> None:
+    assert error_in({"error": INNER | {"more": "x"}}) == FIELDS
+    assert answer_of(429, {}, {"error": {"more": "x"}}).message == "?"
+
+
+def test_an_empty_field_of_an_answer_makes_no_answer_of_an_error() -> None:
+    body = {"message": "TPM limit reached.", "data": None}
+    assert error_in(body) == ErrorFields(message="TPM limit reached.")
+    assert error_in(body | {"data": []}) is None

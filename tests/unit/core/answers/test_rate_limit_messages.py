@@ -5,13 +5,28 @@ from typing import Any
 import pytest
 
 from headrace.broker.core.answers.rate_limit_headers import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, LimitMetric, Snapshot
-from headrace.broker.core.answers.rate_limit_messages import StatedLimit, snapshot, stated_limit, wait_in_ms
+from headrace.broker.core.answers.rate_limit_messages import (
+    STATEMENTS_MAX,
+    StatedLimit,
+    snapshot_of,
+    stated_in,
+    wait_in_ms,
+)
 
 DATA = Path(__file__).parent.parent / "data"
 
 
 def recorded(name: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (DATA / name).read_text(encoding="utf-8").splitlines()]
+
+
+def snapshot(message: str) -> Snapshot | None:
+    return snapshot_of(stated_in(message), wait_in_ms(message))
+
+
+def stated_limit(message: str, *details: tuple[str, str]) -> StatedLimit | None:
+    statement = stated_in(message, details)
+    return None if statement is None else statement.limit
 
 
 def test_every_recorded_message_gives_the_numbers_a_reader_would_find_in_it() -> None:
@@ -174,3 +189,130 @@ def test_whatever_a_message_tells_of_a_limit_is_read(message: str, stated: State
 
 def test_images_are_no_snapshot_for_no_budget_counts_them() -> None:
     assert snapshot("Rate limit reached for m in organization o on input-images per min: Limit 5, Used 5") is None
+
+
+@pytest.mark.parametrize(
+    ("message", "milliseconds"),
+    [
+        ("Please wait 23 seconds before retrying.", 23_000),
+        ("Try again in 60 seconds. Passed model=gpt-4o", 60_000),
+        ("please try again after 1 seconds", 1_000),
+        ("Please retry in about 5 minutes", 300_000),
+        ("please wait at least 2 hours", 7_200_000),
+        ("Retrying in 1 minute and 5 seconds", 65_000),
+        ("please wait or upgrade to continue", None),
+        ("Please retry after a brief wait.", None),
+        ('"retryDelay": "26s"', 26_000),
+    ],
+)
+def test_other_servers_waits_in_words_are_read(message: str, milliseconds: int | None) -> None:
+    assert wait_in_ms(message) == milliseconds
+
+
+DATE = "Fri, 19 Sep 2025 18:26:05 GMT"
+
+
+def test_an_instant_in_words_is_compared_with_the_answers_own_date() -> None:
+    message = "Limit type: tokens. Current limit: 5, Remaining: 0. Limit resets at: 2025-09-19 18:27:05 UTC"
+    assert wait_in_ms(message, date=DATE) == 60_000
+    assert wait_in_ms(message) is None
+    assert wait_in_ms("Please retry after 2025-09-19T18:26:15Z.", date=DATE) == 10_000
+    assert wait_in_ms("retry after 2025-09-19T18:26:05Z or wait 5 s", date=DATE) == 5_000
+
+
+@pytest.mark.parametrize(
+    ("details", "milliseconds"),
+    [
+        ((("retrydelay", "48s"),), 48_000),
+        ((("retrydelay", "0s"), ("quotaresetdelay", "539.5ms")), 540),
+        ((("resets_in_seconds", "12345"),), 12_345_000),
+        ((("retry-after", "3"),), 3_000),
+        ((("retry_after", "2025-09-19T18:26:15Z"),), 10_000),
+        ((("retrydelay", "soon"),), None),
+        ((("unknown", "48s"),), None),
+        ((("raw", "temporarily limited, please retry in 3s"),), 3_000),
+    ],
+)
+def test_a_field_of_the_details_states_a_wait(details: tuple[tuple[str, str], ...], milliseconds: int | None) -> None:
+    assert wait_in_ms("busy", details, DATE) == milliseconds
+
+
+@pytest.mark.parametrize(
+    ("message", "details", "stated"),
+    [
+        (
+            "Rate limit of 50 per 86400s exceeded for UserByModelByDay. Please wait 5 seconds.",
+            (),
+            StatedLimit("requests", period_ms=DAY_MS, capacity=50),
+        ),
+        (
+            "Rate limit of 2 per 0s exceeded for UserConcurrentRequests.",
+            (),
+            StatedLimit("concurrent-requests", capacity=2),
+        ),
+        (
+            "Rate limit of 300000 per 60s exceeded for UserByModelByMinuteTokens.",
+            (),
+            StatedLimit("tokens", period_ms=MINUTE_MS, capacity=300_000),
+        ),
+        (
+            "You exceeded your current quota",
+            (("quotaid", "GenerateContentOutputTokensPerModelPerHour"), ("quotavalue", "7"), ("model", "g")),
+            StatedLimit("output-tokens", "g", HOUR_MS, 7),
+        ),
+        (
+            "current rpm: 1, rpm limit: 15, current tpm: 12, tpm limit: 5000",
+            (),
+            StatedLimit("requests", period_ms=MINUTE_MS, capacity=15, used=1),
+        ),
+        ("current rpm: 1, rpm limit: 9223372036854775807", (), None),
+        ("600 RPM (10 QPS) and 180000 TPM (3000 TPS)", (), StatedLimit("requests", period_ms=MINUTE_MS, capacity=600)),
+        (
+            "input length exceed context limit: 142123 + 64000 > 200000",
+            (),
+            StatedLimit("tokens", capacity=200_000, requested=206_123),
+        ),
+        (
+            "context limit: 9999999999999999 + 64000 > 200000",
+            (),
+            StatedLimit("tokens", capacity=200_000),
+        ),
+        (
+            "request reached project TPM rate limit, current: 1410, limit: 100",
+            (),
+            StatedLimit("tokens", period_ms=MINUTE_MS, capacity=100, used=1_410, project=True),
+        ),
+        ("", (("policy-id", "DeploymentRatelimit-Call"),), StatedLimit("requests")),
+        ("you've reached your weekly usage limit", (), StatedLimit("usage", period_ms=7 * DAY_MS)),
+        ("busy", (("quotavalue", "7"),), None),
+    ],
+)
+def test_other_servers_limits_are_read(
+    message: str, details: tuple[tuple[str, str], ...], stated: StatedLimit | None
+) -> None:
+    assert stated_limit(message, *details) == stated
+
+
+def test_of_many_statements_a_bound_number_is_read() -> None:
+    used_up = "current tpm: 7, tpm limit: 5"
+    message = "current rpm: 1, rpm limit: 15 " * STATEMENTS_MAX + used_up
+    assert stated_limit(message) == StatedLimit("requests", period_ms=MINUTE_MS, capacity=15, used=1)
+    assert stated_limit(message.replace("current rpm: 1, rpm limit: 15 ", "", 1)) == StatedLimit(
+        "tokens", period_ms=MINUTE_MS, capacity=5, used=7
+    )
+
+
+@pytest.mark.parametrize(
+    ("message", "believed"),
+    [
+        ("Rate limit of 50 per 86400s exceeded for UserByModelByDay.", True),
+        ("exceed the rate limit for your organization of 50 requests per minute", True),
+        ("exceed the rate limit for your organization of 20,000 input tokens per minute", False),
+        ("Tokens per Minute (actual/limit): 65605/16000", False),  # which part is this call's is not said
+        ("Rate limit of 2 per 0s exceeded for UserByModel.", False),
+        ("Your rate limit is 60 queries per minute", False),  # enforced by the second
+        ("", False),
+    ],
+)
+def test_a_budget_believes_only_what_is_exact(message: str, *, believed: bool) -> None:
+    assert (snapshot(message) is not None) is believed
