@@ -181,9 +181,15 @@ class LawIdentification:
             if tests_all or not self._fits(sent.admission, remaining, SPANS_MAX if thorough else 1):
                 self._judge(sent.admission, ending if ending >= 0 else None, remaining)
 
-    def record_stated_charge(self, prices: Prices, requested: int) -> bool:
-        """Process the server's own charge for a call; return whether any law that may hold explains it."""
-        off = [tokens - requested for tokens in prices.tokens]
+    def record_stated_charge(self, prices: Prices, requested: int, usage: TokenUsage | None = None) -> bool:
+        """Process the server's own charge for a call; return whether any law that may hold explains it.
+
+        `usage` is that of an answer: what is charged at the end is then known.
+        """
+        charges = list(prices.tokens)
+        if usage is not None and self._usage_index is not None:
+            charges[self._usage_index] = usage.input + usage.output
+        off = [tokens - requested for tokens in charges]
         excesses = [0 if abs(tokens) <= ROUNDING_TOKENS else tokens for tokens in off]
         if self.evidence.believed is not None:
             self._note_error(off[self._laws.index(self.evidence.believed)])

@@ -108,9 +108,12 @@ class Tariff:
     def observe(self, attempt: int, verdict: Verdict, usage: TokenUsage | None, now_ms: int) -> tuple[int | None, bool]:
         """Record the end of a call; return the charge that the server named, if any, and whether a law explains it."""
         if verdict.meaning is OK:
-            is_due = self._sent[attempt][0].is_due(now_ms)
-            remaining = self._remaining(verdict) if is_due else None
+            identification, sent = self._sent[attempt]
+            remaining = self._remaining(verdict) if identification.is_due(now_ms) else None
             self.record_answer(attempt, remaining, usage, now_ms, early=verdict.early)
+            if verdict.charge is not None and usage is not None and not verdict.early:
+                identification.record_stated_charge(sent.prices, verdict.charge, usage)
+                self._compare(sent.prices.endpoint, identification)
         elif verdict.meaning in {Meaning.RATE_LIMITED, Meaning.TOO_LARGE}:
             stated = verdict.snapshot
             requested = stated.requested if stated is not None and stated.metric is LimitMetric.TOKENS else None
@@ -120,7 +123,10 @@ class Tariff:
         return None, True
 
     def _remaining(self, verdict: Verdict) -> Remaining | None:
-        """Return what headers state of the tokens; those of a nearly full bucket do not show its period."""
+        """Return what headers state of the tokens, of the first period if there are several.
+
+        Those of a nearly full bucket do not show its period.
+        """
         for reading in verdict.readings:
             if reading.metric is LimitMetric.TOKENS:
                 self._period_ms = reading.period_ms or self._period_ms

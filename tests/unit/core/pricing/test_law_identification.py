@@ -114,6 +114,18 @@ def test_a_refusal_that_names_its_charge_tells_the_law_at_once() -> None:
     assert not witness.record_stated_charge(sent.prices, 10_000)
 
 
+def test_an_answer_that_states_its_charge_tells_the_law_that_settles_by_its_usage() -> None:
+    witness = LawIdentification(prices(CHAT, size(1)), None)
+    sent = witness.record_send(prices(CHAT, size(1)), 0)
+    total = TokenUsage(1_000, 500)
+    assert witness.record_stated_charge(sent.prices, 1_502, total), "within the rounding"
+    assert witness.evidence.believed is Law.USAGE
+    assert not witness.record_stated_charge(sent.prices, 1_503, total)
+    one_law = LawIdentification(prices("embeddings", size(1)), None)
+    sent = one_law.record_send(prices("embeddings", size(1)), 0)
+    assert one_law.record_stated_charge(sent.prices, sent.prices.tokens[0], total)
+
+
 def test_what_was_refused_took_nothing_unless_the_server_charges_for_it() -> None:
     for charged in (False, True):
         server = Server(Law.CHAT_2025)

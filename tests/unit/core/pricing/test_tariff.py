@@ -202,3 +202,39 @@ def test_what_a_call_in_flight_took_at_least_is_told_until_its_answer_has_come()
     tariff = Tariff()
     tariff.record_send(7, ASKED, 0)
     assert tariff.least_of(7) == tariff.least(ASKED) == 102
+
+
+def charged(tariff: Tariff, attempt: int, charge: int, *, usage: TokenUsage | None, early: bool = False) -> None:
+    now_ms = 1_000 * attempt
+    tariff.record_send(attempt, ASKED, now_ms)
+    answered = replace(verdict(), charge=charge, early=early)
+    assert tariff.observe(attempt, answered, usage, now_ms + 500) == (None, True)
+
+
+def test_a_charge_that_an_answer_states_is_exact_evidence() -> None:
+    tariff = Tariff()
+    charged(tariff, 1, 300, usage=TokenUsage(107, 55))
+    assert (tariff.laws(), tariff.version) == ({CHAT: Law.DOCUMENTED}, 1)
+
+
+def test_a_stated_charge_of_input_and_output_is_the_law_that_settles_at_the_end() -> None:
+    """Recorded of Mistral: `x-ratelimit-tokens-query-cost` is the answer's total."""
+    tariff = Tariff()
+    for attempt, output in enumerate((55, 40, 90), start=1):
+        charged(tariff, attempt, 107 + output, usage=TokenUsage(107, output))
+    assert tariff.laws() == {CHAT: Law.USAGE}
+
+
+def test_a_stated_charge_that_is_no_ones_law_leaves_the_recorded_one() -> None:
+    """Recorded of Mistral in 2024: some 32,000 for an output whose cap the request did not state."""
+    tariff = Tariff()
+    for attempt in range(1, 20):
+        charged(tariff, attempt, 32_021, usage=TokenUsage(26, 4))
+    assert tariff.price(ASKED) == by(Law.CHAT_2025)
+
+
+def test_a_charge_without_usage_or_before_the_answers_end_is_no_evidence() -> None:
+    tariff = Tariff()
+    charged(tariff, 1, 300, usage=None)
+    charged(tariff, 2, 300, usage=TokenUsage(107, 55), early=True)
+    assert (tariff.laws(), tariff.version) == ({}, 0)
