@@ -29,13 +29,9 @@ VALUES: tuple[Any, ...] = (None, True, -1, 10**400, 1.5, [], {}, "", "9" * 5_000
 SENTENCES = [template.sentence for row in TABLE for template in row.templates]
 
 
-def rows() -> list[dict[str, Any]]:
-    return [*recorded.rows("other_servers.jsonl"), *recorded.rows("recorded_elsewhere.jsonl")]
-
-
 def mutations(dice: random.Random) -> Iterator[Answer]:
     """Answers as a server in some trouble, or a hostile one, might send them."""
-    seeds = rows()
+    seeds = recorded.others()
     while True:
         given = dice.choice(seeds)["input"]
         whole: dict[str, Any] = given if isinstance(given, dict) else {"status": 429, "headers": {}, "body": given}

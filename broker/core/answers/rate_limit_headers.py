@@ -212,9 +212,8 @@ def _numbers(by_name: Mapping[str, str], names: _Names) -> tuple[int, int, int |
     full_in_ms = parse_duration_ms(by_name.get(names.reset, ""))
     if full_in_ms is not None and full_in_ms > RESET_MS_MAX:
         full_in_ms = None
-    if (
-        not full_in_ms and names.renewal in by_name
-    ):  # Azure, whose resets are bare numbers: of ms, or of rounded seconds
+    # Azure's resets are bare numbers, of ms on one endpoint and of rounded seconds on another
+    if not full_in_ms and names.renewal in by_name:
         renewal_ms = parse_decimal_ms(by_name[names.renewal], SECOND_MS)
         return capacity, remaining, renewal_ms if renewal_ms and renewal_ms <= RESET_MS_MAX else None, None
     return capacity, remaining, _period_ms(capacity, capacity - remaining, full_in_ms), full_in_ms

@@ -9,13 +9,23 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from headrace.broker.cli.explain.answers import answers_in
+from headrace.broker.cli.explain.pieces import pieces
 from headrace.broker.core.answers.rate_limit_headers import Reading, SideReading
 from headrace.broker.core.answers.verdict import Answer, Verdict, judge
 
 DATA = Path(__file__).parent / "data"
 VERDICTS = DATA / "verdicts_of_errors.md"
 LIMITS = DATA / "limits_of_headers.md"
-_PERIODS = {1_000: "second", 60_000: "minute", 86_400_000: "day", 2_592_000_000: "30 days"}
+OTHERS = DATA / "verdicts_of_others.md"
+_PERIODS = {
+    1_000: "second",
+    60_000: "minute",
+    3_600_000: "hour",
+    86_400_000: "day",
+    604_800_000: "week",
+    2_592_000_000: "30 days",
+}
 _OPENING = 58
 _LIMIT_HEAD = ["limit", "metric", "period", "capacity", "used", "requested"]
 _ERROR_HEAD = ["line", "status", "code", "verdict", "whose", "wait_ms", *_LIMIT_HEAD]
@@ -34,6 +44,17 @@ def header_sets() -> list[dict[str, Any]]:
     return rows("openai_ratelimit_headers.jsonl")
 
 
+def others() -> list[dict[str, Any]]:
+    """Answers of other servers, each with what its collector expects of it."""
+    return [*rows("other_servers.jsonl"), *rows("recorded_elsewhere.jsonl")]
+
+
+def others_answer(row: dict[str, Any]) -> Answer:
+    """The answer of another server, by the way that `headrace explain` reads what a person has copied."""
+    text = row["input"] if isinstance(row["input"], str) else json.dumps(row["input"])
+    return next(answer for piece in pieces([text.strip().encode()]) for answer in answers_in(piece.text))
+
+
 def answer_of(row: dict[str, Any]) -> Answer:
     """The answer as the door would hand it over; what its collector read from it stays out."""
     return Answer(row["status"], {}, row["code"], row["type"], row.get("param"), row["message"])
@@ -50,6 +71,29 @@ def limits_table() -> str:
     title = "Every line of openai_ratelimit_headers.jsonl: what remains, of what, in which period, and when it is full."
     head = ["line", "status", "model", "tokens", "requests", "beside"]
     return _table(title, head, map(_headers, enumerate(header_sets(), 1)))
+
+
+def others_table() -> str:
+    """Every recorded answer of another server, and what it became."""
+    title = "Every answer of other_servers.jsonl and recorded_elsewhere.jsonl, and its verdict."
+    head = ["id", "verdict", "wait_ms", *_LIMIT_HEAD, "believed", "headers", "charge"]
+    return _table(title, head, map(_other, others()))
+
+
+def _other(row: dict[str, Any]) -> list[object]:
+    verdict = judge(others_answer(row))
+    told: list[Reading | SideReading] = [*verdict.readings, *verdict.side_readings]
+    shown = "; ".join(f"{_kind(bucket)} {bucket.remaining} of {bucket.capacity} / {_period(bucket)}" for bucket in told)
+    believed = "yes" if verdict.snapshot else None
+    return [row["id"], verdict.meaning, verdict.wait_ms, *_limit(verdict), believed, shown or None, verdict.charge]
+
+
+def _kind(bucket: Reading | SideReading) -> str:
+    return bucket.metric.value if isinstance(bucket, Reading) else f"({bucket.kind})"
+
+
+def _period(bucket: Reading | SideReading) -> str:
+    return "?" if bucket.period_ms is None else _PERIODS.get(bucket.period_ms, f"{bucket.period_ms} ms")
 
 
 def _error(numbered: tuple[int, dict[str, Any]]) -> list[object]:
@@ -78,8 +122,7 @@ def _headers(numbered: tuple[int, dict[str, Any]]) -> list[object]:
 
 
 def _bucket(reading: Reading | SideReading) -> str:
-    period = "?" if reading.period_ms is None else _PERIODS.get(reading.period_ms, f"{reading.period_ms} ms")
-    return f"{reading.remaining} of {reading.capacity} / {period}, full in {reading.full_in_ms} ms"
+    return f"{reading.remaining} of {reading.capacity} / {_period(reading)}, full in {reading.full_in_ms} ms"
 
 
 def _table(title: str, head: Sequence[str], lines: Iterator[list[object]]) -> str:
@@ -95,3 +138,4 @@ def _table(title: str, head: Sequence[str], lines: Iterator[list[object]]) -> st
 if __name__ == "__main__":
     VERDICTS.write_text(verdicts_table(), encoding="utf-8")
     LIMITS.write_text(limits_table(), encoding="utf-8")
+    OTHERS.write_text(others_table(), encoding="utf-8")

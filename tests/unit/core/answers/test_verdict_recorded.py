@@ -4,20 +4,17 @@ Each row has what a reader would say of it: the meanings that are right, the wai
 the charge. `MISSES` names what is read differently, and why.
 """
 
-import json
 from collections import Counter
 from typing import Any
 
 import pytest
 
-from headrace.broker.cli.explain.answers import answers_in
-from headrace.broker.cli.explain.pieces import pieces
 from headrace.broker.core.answers.rate_limit_headers import Reading, SideReading
 from headrace.broker.core.answers.rate_limit_messages import StatedLimit
-from headrace.broker.core.answers.verdict import Answer, Verdict, judge
+from headrace.broker.core.answers.verdict import Verdict, judge
 from tests.unit.core import recorded
 
-ROWS = [row for name in ("other_servers", "recorded_elsewhere") for row in recorded.rows(f"{name}.jsonl")]
+ROWS = recorded.others()
 SCORED = [row for row in ROWS if row["scored"]]
 MISSES = {
     ("mistral-capacity", "verdict"): "a tier without capacity has a meaning of its own since: tier_unavailable",
@@ -26,12 +23,6 @@ MISSES = {
         "levels",
     ): "bare x-ratelimit-* state no period, and other servers mean other ones by them",
 }
-
-
-def answer_of(row: dict[str, Any]) -> Answer:
-    """The row's answer, by the way that `headrace explain` reads it."""
-    text = row["input"] if isinstance(row["input"], str) else json.dumps(row["input"])
-    return next(answer for piece in pieces([text.strip().encode()]) for answer in answers_in(piece.text))
 
 
 def read_otherwise(row: dict[str, Any], verdict: Verdict) -> set[str]:
@@ -70,7 +61,7 @@ def same(name: str, found: object, wanted: object) -> bool:
 
 @pytest.mark.parametrize("row", SCORED, ids=lambda row: row["id"])
 def test_an_answer_is_read_as_its_collector_read_it(row: dict[str, Any]) -> None:
-    verdict = judge(answer_of(row))
+    verdict = judge(recorded.others_answer(row))
     missed = {what for name, what in MISSES if name == row["id"]}
     assert read_otherwise(row, verdict) == missed, verdict
     assert isinstance(verdict.limit, StatedLimit | None)
@@ -80,7 +71,7 @@ def test_nearly_everything_that_is_stated_is_read() -> None:
     asked, right = Counter[str](), Counter[str]()
     for row in SCORED:
         stated = {"verdict": True, "wait": row["wait_ms"], "limit": row["limit"]}
-        otherwise = read_otherwise(row, judge(answer_of(row)))
+        otherwise = read_otherwise(row, judge(recorded.others_answer(row)))
         asked.update(name for name, given in stated.items() if given)
         right.update(name for name, given in stated.items() if given and name not in otherwise)
     assert asked["verdict"] >= 170
@@ -92,7 +83,7 @@ def test_nearly_everything_that_is_stated_is_read() -> None:
 def test_only_a_bucket_that_refused_and_is_stated_exactly_is_believed() -> None:
     """No window, no count of input tokens, no limit of a gateway's key becomes a bucket of the budget."""
     for row in ROWS:
-        verdict = judge(answer_of(row))
+        verdict = judge(recorded.others_answer(row))
         if verdict.snapshot is not None:
             assert verdict.limit is not None
             assert (verdict.snapshot.metric, verdict.snapshot.period_ms) == (
@@ -101,7 +92,7 @@ def test_only_a_bucket_that_refused_and_is_stated_exactly_is_believed() -> None:
             )
             assert verdict.snapshot.capacity == verdict.limit.capacity
             assert verdict.meaning.value in {"rate_limited", "too_large"}
-    believed = {row["id"] for row in ROWS if judge(answer_of(row)).snapshot is not None}
+    believed = {row["id"] for row in ROWS if judge(recorded.others_answer(row)).snapshot is not None}
     assert {"github-models-day-57829s", "moonshot-rpm-20", "gemini-free-day-limit-retry-36s"} <= believed
     assert not {"azure-foundry-uncached", "anthropic-bare", "litellm-old-limits", "xai-tokens"} & believed
 
@@ -110,8 +101,15 @@ def test_every_budgeted_level_has_its_period_in_the_order_of_their_lengths() -> 
     for row in ROWS:
         for metric in ("tokens", "requests"):
             named = [
-                reading for reading in judge(answer_of(row)).readings if reading.metric == metric and reading.named
+                reading
+                for reading in judge(recorded.others_answer(row)).readings
+                if reading.metric == metric and reading.named
             ]
             periods = [reading.period_ms or 0 for reading in named]
             assert periods == sorted(periods)
             assert all(periods)
+
+
+def test_the_table_of_what_other_servers_answers_became_is_up_to_date() -> None:
+    rewrite = "look at the difference, then: python -m tests.unit.core.recorded"
+    assert recorded.others_table() == recorded.OTHERS.read_text(encoding="utf-8"), rewrite
