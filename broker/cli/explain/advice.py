@@ -127,8 +127,8 @@ def _no_room(answer: Answer, verdict: Verdict) -> str:
     if limit is None:
         return "A limit is used up; the answer does not say which."
     if limit.capacity is None:
-        return f"A limit on {limit.metric} is used up; the answer does not say how large it is."
-    size = f"{limit.capacity:,} {limit.metric}" + (f" {a_period(limit.period_ms)}" if limit.period_ms else "")
+        return f"A limit on {_metric(limit)} is used up; the answer does not say how large it is."
+    size = f"{limit.capacity:,} {_metric(limit)}" + (f" {a_period(limit.period_ms)}" if limit.period_ms else "")
     if limit.used is None:
         return f"{_the_limit(limit)} is used up: it holds {size}."
     if limit.requested is None:
@@ -140,7 +140,11 @@ def _no_room(answer: Answer, verdict: Verdict) -> str:
 def _the_limit(limit: StatedLimit) -> str:
     whose = "The project's limit" if limit.project else "The limit"
     drawn = f" (from which {limit.model} draws)" if limit.model else ""
-    return f"{whose} {limit.name}{drawn}" if limit.name else f"{whose} on {limit.metric}"
+    return f"{whose} {limit.name}{drawn}" if limit.name else f"{whose} on {_metric(limit)}"
+
+
+def _metric(limit: StatedLimit) -> str:
+    return limit.metric.replace("-", " ")
 
 
 def _too_large(_: Answer, verdict: Verdict) -> str:

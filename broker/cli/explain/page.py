@@ -34,6 +34,8 @@ def page(answer: Answer, verdict: Verdict, *, where: str, width: int) -> Iterato
     shown: list[Reading | SideReading] = [*verdict.readings, *verdict.side_readings]
     for reading in shown:
         yield _fact("left", _left(reading))
+    if verdict.charge is not None:
+        yield _fact("charged", f"{verdict.charge:,} tokens")
     if verdict.wait_ms is not None:
         yield _fact("again in", spoken_ms(verdict.wait_ms))
     if verdict.shape is not None:

@@ -18,7 +18,7 @@ from tests.unit.core import recorded
 NUMBER = {"type": ["integer", "null"], "minimum": 0}
 BUCKET = {"capacity": NUMBER, "remaining": NUMBER, "period_ms": NUMBER, "full_in_ms": NUMBER}
 NUMBERS = {"period_ms": NUMBER, "capacity": NUMBER, "used": NUMBER, "requested": NUMBER}
-VERDICTS = "ok rate_limited too_large quota overloaded upstream_error auth rejected"
+VERDICTS = "ok rate_limited too_large quota overloaded tier_unavailable upstream_error auth rejected"
 
 
 def shape(properties: dict[str, Any], *optional: str) -> dict[str, Any]:
@@ -85,6 +85,30 @@ def test_every_recorded_set_of_headers_is_one_valid_object_with_both_limits(caps
         assert requests["metric"] == "requests"
 
 
+def test_every_recorded_answer_of_another_server_is_one_valid_object(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    rows = recorded.others()
+    source = tmp_path / "answers.jsonl"
+    source.write_text("\n".join(json.dumps(row["input"]) for row in rows), encoding="utf-8")
+    told = objects(run(capsys, str(source), "--json"))
+    assert len(told) == len(rows)
+    for row, each in zip(rows, told, strict=True):
+        verdict = judge(recorded.others_answer(row))
+        assert (each["verdict"], each["wait_ms"]) == (verdict.meaning, verdict.wait_ms), row["id"]
+        kinds = {"tokens", "requests", "input-tokens", "output-tokens", "uncached-input-tokens", "concurrent-requests"}
+        assert (each["limit"] is not None) is (verdict.limit is not None and verdict.limit.metric in kinds), row["id"]
+
+
+def test_a_limit_of_input_tokens_and_a_charge_are_told_in_words(capsys: pytest.CaptureFixture[str]) -> None:
+    text = "This request would exceed the rate limit for your organization (o) of 20,000 input tokens per minute."
+    assert "The limit on input tokens is used up: it holds 20,000 input tokens a minute." in run(capsys, text)
+    (told,) = objects(run(capsys, text, "--json"))
+    assert (told["limit"]["metric"], told["limit"]["capacity"]) == ("tokens", 20_000)
+    answered = {"status": 200, "headers": {"x-ratelimit-tokens-query-cost": "5200"}, "body": {"choices": []}}
+    assert "charged   5,200 tokens" in run(capsys, json.dumps(answered))
+
+
 def test_a_recorded_message_alone_gives_the_same_object_as_a_whole_answer(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
@@ -118,7 +142,7 @@ def test_images_are_told_to_a_person_and_beside_the_contract_to_a_machine(capsys
     text += "Used 5, Requested 1. Please try again in 12s."
     (told,) = objects(run(capsys, text, "--json"))
     assert (told["limit"], told["wait_ms"]) == (None, 12_000)
-    assert "5 of 5 input-images a minute are spent" in run(capsys, text)
+    assert "5 of 5 input images a minute are spent" in run(capsys, text)
 
 
 def test_a_page_says_what_how_full_when_and_what_follows(capsys: pytest.CaptureFixture[str]) -> None:
