@@ -308,3 +308,12 @@ def test_a_bucket_that_is_disowned_is_what_it_was_before(former: int | None) -> 
     assert limit.buckets.made == made + (former is None)
     limit.buckets.disown(1, None, 1, 0)
     assert [mirror.capacity for mirror in limit.buckets.of(LimitMetric.TOKENS)] == sizes
+
+
+def test_a_projects_level_is_inherited_and_dropped_where_headers_show_the_account_alone() -> None:
+    limit = Limit()
+    limit.buckets.inherit(LevelBounds(LimitMetric.TOKENS, 5, 5, 600, MINUTE_MS, project=True), 0)
+    limit.show(limit.send(1, 0), 1, 1)
+    for _ in range(3):
+        limit.buckets.record_project(shown=False)
+    assert limit.sizes() == [(CAPACITY, MINUTE_MS)]

@@ -241,3 +241,20 @@ def test_a_bucket_that_two_headers_show_is_exchanged_for_both() -> None:
     limit.show(limit.send(1_000, 2_000), 20_000, None, period_ms=MINUTE_MS, named=True)
     [level] = limit.buckets.levels(2_000 + TOOK_MS)
     assert level.low == CAPACITY - 20_000, "either header corrects it"
+
+
+def test_a_bucket_that_was_disproved_is_shown_again_as_a_new_one() -> None:
+    limit = Limit()
+    limit.show(limit.send(1_000, 0), 10, 2_000, 300)
+    limit.buckets.disown(300, None, 1, 30)
+    assert limit.sizes() == []
+    limit.show(limit.send(1_000, 60), 2_000, 4_000)
+    assert limit.sizes() == [(CAPACITY, MINUTE_MS)]
+
+
+def test_a_size_that_an_older_answer_states_is_not_taken_over_again() -> None:
+    limit = Limit()
+    older, newer = limit.send(1_000, 0), limit.send(1_000, 10)
+    limit.show(newer, 2_000, 1_333, 90_000)
+    assert limit.show(older, 1_000, 1_000) is None
+    assert limit.sizes()[0] == (90_000, MINUTE_MS)

@@ -1,0 +1,189 @@
+"""The buckets of one limit that headers show: which mirror each of them is, and how it refills.
+
+Headers show one bucket of a metric and do not say which; the way it refills tells (refill_detection.py). Until that is
+known, the bucket shown is taken for another one beside those believed, with a period of a minute. A believed bucket
+that turns out to be the shown one expressed in another window (the same rate) is dropped: no answer would ever correct
+it.
+
+A project's buckets have headers of their own, and some servers name the period in the header, and show several buckets
+of a metric. Each bucket that headers show has evidence of its own.
+"""
+
+from typing import Final
+
+from headrace.broker.core.answers.rate_limit_headers import MINUTE_MS, LimitMetric, Reading
+from headrace.broker.core.budget.bucket_mirror import Mirror
+from headrace.broker.core.budget.mirror_list import AnyMirror, MirrorList, alike, same_rate
+from headrace.broker.core.budget.refill_detection import BUCKET, FIXED, RefillEvidence, RefillPattern
+from headrace.broker.core.budget.sent_calls import AdmissionOrder, SentCalls
+from headrace.broker.core.budget.window_mirrors import FixedWindowMirror, SlidingWindowMirror
+
+PROJECT_UNSHOWN_MAX: Final = 3  # answers in a row that show the account's buckets and none of a project
+FAR_PARTS: Final = 4  # a counter short by more than one part in this many of its capacity did not begin anew
+
+_Shown = tuple[LimitMetric, int | None, bool]
+"""A metric, the period that the header names, if it does, and whether it is a project's."""
+
+
+class _HeaderBucket:
+    """A bucket that headers show: the only one of its metric and owner, or the one of a named period.
+
+    Attributes:
+        mirror: The mirror of that bucket.
+        evidence: The evidence on how that bucket refills.
+        known: Its refill pattern, where it is the only bucket of its metric and owner.
+        made: The changes of the list of mirrors when it was known.
+    """
+
+    __slots__ = ("evidence", "known", "made", "mirror")
+
+    def __init__(self) -> None:
+        self.mirror: AnyMirror | None = None
+        self.evidence = RefillEvidence()
+        self.known: RefillPattern | None = None
+        self.made = 0
+
+    def knows(self, pattern: RefillPattern, made: int) -> bool:
+        """Return whether its mirror follows this pattern, and no mirror was added or dropped since."""
+        return pattern is self.known and made == self.made
+
+
+class ShownBuckets:
+    """Which of a limit's mirrors headers show."""
+
+    def __init__(self, mirrors: MirrorList, sends: SentCalls) -> None:
+        """`mirrors` gets those that headers reveal; `sends` are the calls that they look back at."""
+        self._mirrors = mirrors
+        self._sends = sends
+        self._headers: dict[_Shown, _HeaderBucket] = {}  # only those that headers have shown
+        self._project_unshown = -1  # answers since headers last showed a project's bucket; -1: none is to be shown
+
+    def observe(self, reading: Reading, order: AdmissionOrder, later: int = 0, *, project: bool = False) -> int | None:
+        """Process a bucket of a metric that headers show; return the result of Mirror.observe.
+
+        `later` is the amount still to be charged for calls that were admitted already; `project`: the bucket is a
+        project's.
+        """
+        key = reading.metric, reading.period_ms if reading.named else None, project
+        header = self._headers.get(key)
+        if header is None:
+            header = self._headers[key] = _HeaderBucket()
+        pattern, mirror = header.evidence.observe(reading, order.sent_ms, order.now_ms), header.mirror
+        if mirror is None or (pattern is not None and not header.knows(pattern, self._mirrors.made)):
+            mirror = self._mirror_of(reading, pattern, header, order.now_ms, project=project)
+            if pattern is not None and pattern.refill is FIXED and isinstance(mirror, FixedWindowMirror):
+                mirror.set_end(pattern.mark_ms, order.now_ms)
+            if pattern is not None and self._mirrors.is_alone(mirror):
+                header.known, header.made = pattern, self._mirrors.made
+        return self.correct(mirror, reading.capacity, reading.remaining - later, order)
+
+    def record_project(self, *, shown: bool) -> None:
+        """Record whether an answer that shows any bucket shows a project's.
+
+        A server that shows them does so each time. After a few answers without, the project's are dropped: no answer
+        would ever correct them.
+        """
+        if shown:
+            self._project_unshown = 0
+        elif self._project_unshown >= 0:
+            self._project_unshown += 1
+            if self._project_unshown >= PROJECT_UNSHOWN_MAX:
+                self._project_unshown = -1
+                self._headers = {shown: header for shown, header in self._headers.items() if not shown[2]}
+                self._mirrors.keep(lambda mirror: not mirror.project)
+
+    def forget(self, mirrors: MirrorList) -> None:
+        """Let go of the mirrors that are no longer in the list."""
+        for header in self._headers.values():
+            header.mirror = next((mirror for mirror in mirrors if mirror is header.mirror), None)
+
+    def correct(self, mirror: AnyMirror, capacity: int, remaining: int | None, order: AdmissionOrder) -> int | None:
+        """Correct a mirror by what an answer states of its bucket; return the result of Mirror.observe."""
+        if not mirror.adopt_capacity(capacity, order.number, order.now_ms) or remaining is None:
+            return None
+        on_trial = isinstance(mirror, FixedWindowMirror) and mirror.on_trial
+        error = mirror.observe(remaining, order, self._sends)
+        if on_trial and error is not None and error * FAR_PARTS < -capacity:
+            # It did not begin anew at its mark: a weighted sum of two counters, which refills as a bucket does.
+            header = next(shown for shown in self._headers.values() if shown.mirror is mirror)
+            header.evidence.rule_out(FIXED)
+            again = Mirror(mirror.metric, capacity, mirror.period_ms, order.now_ms, project=mirror.project)
+            bucket = self._exchange(header, again)
+            error = bucket.observe(remaining, order, self._sends)
+        return error
+
+    def _mirror_of(
+        self,
+        reading: Reading,
+        pattern: RefillPattern | None,
+        header: _HeaderBucket,
+        now_ms: int,
+        *,
+        project: bool,
+    ) -> AnyMirror:
+        """Return the mirror of the bucket that headers show.
+
+        It is created, found or replaced as its refill pattern becomes known.
+        """
+        metric, owner, shown = reading.metric, (reading.metric, project), header.mirror
+        if pattern is None:
+            period_ms = reading.period_ms or MINUTE_MS
+            capacity = None if reading.named else reading.capacity
+            bucket = self._mirrors.find(owner, capacity, period_ms if reading.period_ms else None)
+            if bucket is None:
+                bucket = Mirror(metric, reading.capacity, period_ms, now_ms, project=project)
+                self._mirrors.add(bucket)
+            header.mirror = bucket
+            return bucket
+        if shown is not None and _matches(shown, pattern):
+            return shown if self._mirrors.is_alone(shown) or not self._twins(shown) else self._exchange(header, shown)
+        mirror: AnyMirror
+        if pattern.refill is BUCKET:
+            mirror = self._mirrors.find(owner, None, pattern.period_ms) or Mirror(
+                metric, reading.capacity, pattern.period_ms, now_ms, project=project
+            )
+        elif pattern.refill is FIXED:
+            remaining = min(reading.remaining, reading.capacity)
+            mirror = FixedWindowMirror(
+                metric, reading.capacity, pattern.period_ms, pattern.mark_ms, remaining, project=project
+            )
+        else:
+            mirror = SlidingWindowMirror(
+                metric, reading.capacity, pattern.period_ms, now_ms, self._sends, project=project
+            )
+        return self._exchange(header, mirror)
+
+    def _exchange(self, header: _HeaderBucket, mirror: AnyMirror) -> AnyMirror:
+        """Make `mirror` the one that a header shows.
+
+        A believed bucket of the same rate was meant to be it, and is dropped, unless another header shows it.
+        """
+        twins, former = self._twins(mirror), header.mirror
+        gone = [mirror, *twins] if former is None else [mirror, former, *twins]
+        self._mirrors.keep(lambda other: all(other is not one for one in gone))
+        self._mirrors.add(mirror)
+        for shown in self._headers.values():
+            if shown is header or (former is not None and shown.mirror is former):  # it has two names
+                shown.mirror = mirror
+        return mirror
+
+    def _twins(self, mirror: AnyMirror) -> list[AnyMirror]:
+        """Return the other buckets of its metric, owner and rate that no header shows.
+
+        Such a one was made before the refill pattern of this one was known.
+        """
+        shown = [header.mirror for header in self._headers.values()]
+        return [
+            other
+            for other in self._mirrors.of(mirror.metric)
+            if other is not mirror
+            and other.project is mirror.project
+            and same_rate(other, mirror)
+            and all(other is not one for one in shown)
+        ]
+
+
+def _matches(mirror: AnyMirror, pattern: RefillPattern) -> bool:
+    if mirror.refill is not pattern.refill:
+        return False
+    return mirror.period_ms == pattern.period_ms or alike(pattern.period_ms, mirror.period_ms)
