@@ -164,7 +164,7 @@ def test_what_must_not_be_spent_at_once_is_told_as_the_pace() -> None:
 def fixed_window(shell: Asked, left: int) -> None:
     """Its tokens are counted from mark to mark; the next mark is half a minute away."""
     buckets = shell.core.limits.limit_queue("gpt", shell.now_ms).budget._buckets
-    buckets._add(FixedWindowMirror(LimitMetric.TOKENS, FULL, MINUTE_MS, shell.now_ms + 30_000, left))
+    buckets._mirrors.add(FixedWindowMirror(LimitMetric.TOKENS, FULL, MINUTE_MS, shell.now_ms + 30_000, left))
 
 
 def test_a_window_that_is_used_up_is_waited_for_until_its_mark() -> None:
