@@ -18,7 +18,8 @@ import re
 from enum import Enum
 from typing import Final
 
-from headrace.broker.core.answers.classification import BY_CODE, BY_TYPE, is_page
+from headrace.broker.core.answers.classification import BY_CODE, BY_TYPE, is_page, meaning_of
+from headrace.broker.core.answers.meaning import FAULTS, Basis, Fault
 from headrace.broker.core.answers.verdict import Answer
 
 LATELY_MS: Final = 60_000
@@ -78,7 +79,7 @@ def form_of(answer: Answer) -> AnswerForm:
         return AnswerForm.ODD  # a page of a proxy or a sign-in: no refusal of a key
     is_refusal = 400 <= status < 500 and status not in _OF_A_CALL
     is_error = is_refusal or status == 501 or 200 <= status < 300
-    return AnswerForm.ODD if is_error and not _has_fields(answer) else AnswerForm.PLAIN
+    return AnswerForm.ODD if is_error and not (_has_fields(answer) or _blames_the_account(answer)) else AnswerForm.PLAIN
 
 
 def _of_404(answer: Answer) -> AnswerForm:
@@ -99,6 +100,12 @@ def _has_fields(answer: Answer) -> bool:
     """Return whether an error has any of the API's fields besides a text; a JSON-RPC code does not count."""
     code = answer.error_code
     return bool(answer.error_type or answer.error_param or (code and not _RPC_CODE.fullmatch(code)))
+
+
+def _blames_the_account(answer: Answer) -> bool:
+    """Return whether a bare text is one in which an API refuses a key or an empty account: xAI does so with a 400."""
+    meaning, basis = meaning_of(answer.status, None, None, answer.message)
+    return basis is Basis.TEXT and FAULTS[meaning] is Fault.ACCOUNT
 
 
 def _is_spoken(answer: Answer) -> bool:
