@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from headrace.broker.local.errors import LocalServicesError
+from tests.integration.conftest import _forked as _forked  # noqa: PLC0414  `make chaos` starts its processes by themselves
 from tests.linked_kafka import ensure_linked
 
 

@@ -3,7 +3,7 @@ takes a second of processor time, to load the encoding 0.4 s of the 0.6 s that a
 
 They are processes of their own as others are: with a session, a log, an environment, signals and an end of their own.
 That `python -m headrace.broker.cli.main` starts as well is shown by the tests of the demo, of verbs, of the image and
-of chaos, which start all theirs so.
+by `make chaos`, which start all theirs so.
 """
 
 import array
