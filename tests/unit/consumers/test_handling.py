@@ -147,6 +147,7 @@ async def test_a_refusal_is_not_tried_again() -> None:
     handler, called = failing(9, Refused())
     await handling(source, handler, log).run()
     assert called == [0]
+    assert (source.handled, source.given_back) == (["a"], []), "its offset is done"
     (record,) = log.written
     assert decode_dead_letter(record.key, record.value, record.headers).reason == "handler_refused"
 

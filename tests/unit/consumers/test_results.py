@@ -20,6 +20,7 @@ from tests.virtual_time import VIRTUAL_TIME
 pytestmark = VIRTUAL_TIME
 
 NOW = datetime(2026, 12, 1, 9, tzinfo=UTC)
+PUBLISHED_MS = 1_780_000_000_000
 
 
 def outcome(name: str) -> Record:
@@ -51,7 +52,7 @@ class Log:
         if isinstance(step, Exception):
             raise step
         self._offset += 1
-        return Arrived(0, self._offset, 0, step, 1)
+        return Arrived(0, self._offset, PUBLISHED_MS + self._offset, step, 1)
 
     def mark_handled(self, arrived: Arrived) -> None:
         self.said.append(f"handled {arrived.offset}")
@@ -93,12 +94,14 @@ class Letters:
 class Rig:
     """A reader of its own log."""
 
-    def __init__(self, *steps: Record | Exception, follow: bool = False) -> None:
+    def __init__(self, *steps: Record | Exception, follow: bool = False, topic: str | None = None) -> None:
         self.log, self.letters = Log(deque(steps)), Letters()
+        self.topic = ""
         rig = self
 
         class Doors(MemoryClientDoors):
             def outcomes(self, topic: str, *, group: str | None, start: object) -> Log:  # type: ignore[override]  # its own log
+                rig.topic = topic
                 return rig.log
 
             def submissions(self) -> Letters:  # type: ignore[override]  # its own log
@@ -106,7 +109,7 @@ class Rig:
 
         kafka = MemoryKafka(lambda: 0)
         doors = Doors(kafka, KafkaLink(kafka))
-        self.reader = ResultReader(connection=doors, group="mailer", follow=follow)
+        self.reader = ResultReader(connection=doors, group="mailer", follow=follow, topic=topic)
 
 
 async def test_each_outcome_is_handled_once_the_next_is_asked_for_and_the_last_is_committed() -> None:
@@ -116,6 +119,19 @@ async def test_each_outcome_is_handled_once_the_next_is_asked_for_and_the_last_i
     assert [each for each in rig.log.said if each.startswith("handled")] == ["handled 0", "handled 1", "handled 2"]
     assert rig.log.said[:2] == ["open", "ends"]
     assert rig.log.said[-2:] == ["commit", "close"]
+
+
+@pytest.mark.parametrize(("asked", "read"), [(None, "generation.results"), ("mine", "mine")])
+def test_the_topic_that_is_named_is_read_in_the_place_of_the_results(asked: str | None, read: str) -> None:
+    assert Rig(topic=asked).topic == read
+
+
+async def test_a_reader_says_when_kafka_took_the_outcome_that_was_returned_last() -> None:
+    rig = Rig(outcome("a"), outcome("b"))
+    async with rig.reader as reader:
+        assert reader.published_at is None
+        at = [reader.published_at async for _ in reader]
+    assert at == [datetime.fromtimestamp((PUBLISHED_MS + offset) / 1_000, UTC) for offset in (0, 1)]
 
 
 async def test_a_reader_that_is_open_is_not_opened_again_and_one_that_was_closed_is() -> None:
