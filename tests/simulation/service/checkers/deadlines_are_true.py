@@ -4,6 +4,9 @@ goes on after it.
 Where Redis does not answer, a wrong clock cannot be told from a right one. A refusal that told to wait until after the
 deadline ends a request as soon as it has come: its own, or one of its model, for which all of that model wait. So does
 one of several in a row that makes its model wait longer than it told (docs/design/budget.md, Refusals).
+
+A leader that does not know what became of its transaction is suspended, and cuts off no call until it has claimed its
+lead again: calls in flight are paid.
 """
 
 import json
@@ -13,6 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from operator import itemgetter
 from typing import Any
 
+from headrace.schemas.ledger import LedgerKind
 from headrace.schemas.request import deadline_of
 from headrace.schemas.request_codec import DecodedRequest, decode_request
 from tests.simulation.service.history import History
@@ -61,8 +65,18 @@ def _heard_too_late(history: History) -> Iterator[str]:
         if each.id is not None and not each.is_cancel:
             until_s[each.id] = max(until_s.get(each.id, 0.0), _deadline_s(history, each))
     for call in history.calls:
-        if call.heard_s is not None and call.heard_s > until_s[call.id] + CUT_OFF_WITHIN_S:
-            yield f"{call.id} had its answer at {call.heard_s:.3f} s, and its deadline was at {until_s[call.id]:.3f} s"
+        late = call.heard_s is not None and call.heard_s > until_s[call.id] + CUT_OFF_WITHIN_S
+        if late and not _is_claimed_next(history, until_s[call.id]):
+            times = f"at {call.heard_s:.3f} s, and its deadline was at {until_s[call.id]:.3f} s"
+            yield f"{call.id} had its answer {times}"
+
+
+def _is_claimed_next(history: History, at_s: float) -> bool:
+    """Whether a dispatcher's first commit after that instant is a claim: until then its leader was suspended."""
+    for commit in history.commits:
+        if commit.at_s > at_s and commit.lines:
+            return any(line.kind is LedgerKind.CLAIM for line in commit.lines)
+    return False
 
 
 def _deadline_s(history: History, sent: Sent) -> float:
