@@ -96,6 +96,7 @@ class Run:
         return None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", SEEDS)
 def test_everything_ends_once_and_soon(seed: int) -> None:
     run = Run(seed)
@@ -128,6 +129,7 @@ def test_everything_ends_once_and_soon(seed: int) -> None:
         assert all(form is run.culprits[number].until for number, form in run.ended.items() if number in run.culprits)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", SEEDS)
 def test_kafka_being_away_alone_makes_nothing_smaller(seed: int) -> None:
     """However often, and for however long: what fails by chance comes through by chance."""

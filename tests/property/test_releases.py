@@ -2,6 +2,7 @@
 
 import random
 
+import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
@@ -96,9 +97,10 @@ class Retrying(RuleBasedStateMachine):
         assert sorted(self.released) == [offset for offset, record in enumerate(self.log) if record is not None]
 
 
-TestRetrying = Retrying.TestCase
+TestRetrying = pytest.mark.slow(Retrying.TestCase)
 
 
+@pytest.mark.slow
 def test_long_plays_with_much_that_is_late() -> None:
     """The machine's own search is short of steps for what needs a late record, a refused lane and a death in a row."""
     for seed in range(200):

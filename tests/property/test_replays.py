@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter
 from contextlib import suppress
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -72,6 +73,7 @@ async def fenced_by_itself(world: World, asked: ReplayRequest, turns: int) -> No
         await first
 
 
+@pytest.mark.slow
 @settings(max_examples=150)
 @given(st.sampled_from(_JOBS), steps, st.booleans())
 def test_each_goes_back_once(asked: ReplayRequest, script: list[tuple[str, object]], lagging: bool) -> None:  # noqa: FBT001  # drawn

@@ -1,5 +1,6 @@
 """However slow Kafka is, as long as it answers within two seconds: no call starts later than with one that is quick."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -40,6 +41,7 @@ def starts(commits_ms: list[int], arrivals: list[tuple[int, int]], answer_ms: in
     return started
 
 
+@pytest.mark.slow
 @given(
     commits_ms=st.lists(st.integers(0, SLOW_MS), min_size=1, max_size=5),
     arrivals=st.lists(st.tuples(st.integers(0, 10_000), st.integers(10, 9_000)), min_size=1, max_size=12),

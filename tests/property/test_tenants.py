@@ -98,6 +98,7 @@ def request(tenant: str, charge: int) -> Ticket:
     return ticket(candidate(tenant=tenant, charge=charge))
 
 
+@pytest.mark.slow
 @given(weights=WEIGHTS, steps=STEPS)
 @settings(max_examples=400)
 def test_who_has_had_least_goes_first_and_everybody_stays_near_its_share(
@@ -186,6 +187,7 @@ class Till:
         return rule.cap_tokens is not None and taken + min(charge, rule.cap_tokens) > rule.cap_tokens
 
 
+@pytest.mark.slow
 @given(caps=st.tuples(*[CAPS] * len(NAMES)), places=st.tuples(*[PLACES] * len(NAMES)), events=EVENTS)
 @settings(max_examples=200)
 def test_no_minute_and_no_instant_has_more_than_its_cap_and_nobody_else_is_kept_out(

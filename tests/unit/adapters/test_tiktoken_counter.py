@@ -62,6 +62,7 @@ def test_our_rule_agrees_with_tiktoken_wherever_it_knows_one_of_both_encodings()
     assert {model: encoding_name(model) for model in theirs} == theirs
 
 
+@pytest.mark.slow
 def test_a_tokenizer_that_panics_cannot_tell(counter: TiktokenCounter, capfd: pytest.CaptureFixture[str]) -> None:
     assert counter.count("gpt-4o", " " * 1_100_000) is None
     assert "panicked" in capfd.readouterr().err  # Rust's own words; if they are gone, so may be this rule

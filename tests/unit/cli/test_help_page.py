@@ -23,6 +23,7 @@ def every_page() -> list[str]:
     return pages
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("columns", [80, 120])
 @pytest.mark.parametrize("page", every_page())
 def test_help_is_whole_and_in_our_words(

@@ -155,6 +155,7 @@ async def test_a_path_that_one_model_does_not_have_stops_no_other_and_is_rejecte
     await process.end()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("said", [NOTHING_THERE, STRANGERS["404 page"], STRANGERS["405"], GONE])
 async def test_all_models_at_once_after_some_were_answered_fail_nothing(said: Said) -> None:
     world = World(latency_s=0.01)

@@ -107,6 +107,7 @@ def put_back(world: World) -> None:
             world.kafka.append(topics.requests_topic(PREFIX, failure.lane), again)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("later", [LaterLedger, LaterMaps])
 @pytest.mark.parametrize("stood_by", [True, False], ids=["it stood by", "it is started then"])
 async def test_an_older_release_that_cannot_read_what_it_finds_leads_nobody_and_loses_nothing(
