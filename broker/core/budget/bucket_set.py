@@ -214,6 +214,9 @@ class BucketSet:
     def observe_refusal(self, stated: Snapshot, remaining: int | None, order: AdmissionOrder) -> int | None:
         """Process a refusal that names its bucket with its period, and perhaps the level left in it.
 
+        A project's bucket that no header has shown is left alone: no answer would correct what was believed of it, and
+        a refusal's wait is kept anyway.
+
         Returns:
             The result of Mirror.observe; -1 if it agrees although it should not: the believed level could have paid.
         """
@@ -227,7 +230,9 @@ class BucketSet:
             None,
         )
         if mirror is None:
-            mirror = Mirror(metric, capacity, period_ms, order.now_ms, project=stated.project)
+            if stated.project:
+                return None
+            mirror = Mirror(metric, capacity, period_ms, order.now_ms)
             self._mirrors.add(mirror)
         error = self._shown.correct(mirror, capacity, remaining, order)
         if isinstance(mirror, Mirror) and error == 0 and remaining is not None:

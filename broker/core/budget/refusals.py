@@ -17,7 +17,7 @@ def is_explained(call: Reservation, verdict: Verdict) -> bool:
     """Return whether a refusal names a limit that could not pay."""
     stated = verdict.snapshot
     if stated is not None and stated.used is not None:
-        return stated.capacity - stated.used < (stated.requested or call.amount(stated.metric))
+        return stated.project or stated.capacity - stated.used < (stated.requested or call.amount(stated.metric))
     return any(reading.remaining < call.amount(reading.metric) for reading in shown_by(verdict))
 
 

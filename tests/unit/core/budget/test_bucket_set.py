@@ -317,3 +317,10 @@ def test_a_projects_level_is_inherited_and_dropped_where_headers_show_the_accoun
     for _ in range(3):
         limit.buckets.record_project(shown=False)
     assert limit.sizes() == [(CAPACITY, MINUTE_MS)]
+
+
+def test_a_refusal_that_names_an_unknown_bucket_of_a_project_adds_none() -> None:
+    limit = Limit()
+    snapshot = stated(LimitMetric.REQUESTS, 960, DAY_MS, project=True)
+    assert limit.buckets.observe_refusal(snapshot, 0, limit.send(1, 30)) is None
+    assert list(limit.buckets) == []

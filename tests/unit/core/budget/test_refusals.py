@@ -18,8 +18,7 @@ def shown_empty(remaining: int, kind: str = "tokens") -> Verdict:
     [
         (refusal(used=59_700, requested=400), True),
         (refusal(used=59_600, requested=400), False),  # enough was there
-        (refusal(used=59_700, requested=400, where="project p "), True),
-        (refusal(used=0, requested=400, where="project p "), False),
+        (refusal(used=0, requested=400, where="project p "), True),
         (shown_empty(439, "project-tokens"), True),
         (shown_empty(440, "project-tokens"), False),
         (shown_empty(0, "input-images"), False),  # this call may have none

@@ -1,8 +1,6 @@
 """A project's buckets beside those of the account: headers and refusals of their own, and every call pays both."""
 
-import pytest
-
-from headrace.broker.core.answers.rate_limit_headers import MINUTE_MS, LimitMetric
+from headrace.broker.core.answers.rate_limit_headers import DAY_MS, MINUTE_MS, LimitMetric
 from headrace.broker.core.budget.bucket_set import LevelBounds
 from headrace.broker.core.budget.refill_detection import Refill
 from tests.unit.core.shown import CAPACITY, MARK, SENT_MS, Limit, stated
@@ -40,12 +38,10 @@ def test_a_projects_bucket_of_the_accounts_own_size_is_another_one() -> None:
     assert lows[0] - lows[1] == 40_000
 
 
-@pytest.mark.parametrize("shown_first", [False, True])
-def test_a_refusal_of_a_project_sets_its_own_bucket(*, shown_first: bool) -> None:
+def test_a_refusal_of_a_project_sets_its_own_bucket() -> None:
     limit = Limit()
     limit.show(limit.send(1, 0), 1, 1)
-    if shown_first:
-        limit.show(limit.send(1, 1), 2, 4, PROJECTS, project=True)
+    limit.show(limit.send(1, 1), 2, 4, PROJECTS, project=True)
     hearing = limit.send(1_000, 30)
     snapshot = stated(LimitMetric.TOKENS, PROJECTS, MINUTE_MS, project=True)
     limit.buckets.observe_refusal(snapshot, 200, hearing)
@@ -53,6 +49,16 @@ def test_a_refusal_of_a_project_sets_its_own_bucket(*, shown_first: bool) -> Non
     assert (account.project, project.project) == (False, True)
     assert account.low > 58_000
     assert project.low <= 210
+
+
+def test_a_bucket_of_a_project_that_only_refusals_name_is_not_paid() -> None:
+    """A day's limit that was used up, by what one refusal says, would let through a call in 90 s for ever."""
+    limit = Limit()
+    limit.show(limit.send(1, 0), 1, 1)
+    limit.show(limit.send(1, 1), 2, 4, PROJECTS, project=True)
+    snapshot = stated(LimitMetric.REQUESTS, 960, DAY_MS, project=True)
+    assert limit.buckets.observe_refusal(snapshot, 0, limit.send(1, 30)) is None
+    assert limit.sizes(LimitMetric.REQUESTS) == []
 
 
 def test_the_account_counts_in_windows_and_the_project_in_a_bucket() -> None:
