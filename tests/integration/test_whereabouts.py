@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import uuid
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -25,8 +26,9 @@ PROMPT = "confidential-prompt"
 def prefix(services: LocalServices, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setenv("HEADRACE_KAFKA__BOOTSTRAP_SERVERS", services.endpoints.bootstrap_servers)
     monkeypatch.setenv("HEADRACE_REDIS__URL", services.endpoints.redis_url)
-    monkeypatch.setenv("HEADRACE_KAFKA__TOPIC_PREFIX", "whereabouts")
-    return "whereabouts"
+    named = f"whereabouts-{uuid.uuid4().hex[:8]}"  # the status that one test publishes is not that of the next
+    monkeypatch.setenv("HEADRACE_KAFKA__TOPIC_PREFIX", named)
+    return named
 
 
 async def asked(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
