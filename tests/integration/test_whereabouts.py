@@ -46,6 +46,15 @@ async def told(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str,
     return found
 
 
+async def reported(capsys: pytest.CaptureFixture[str]) -> None:
+    """Wait for the leader's first report, which comes up to a second after it has begun to lead."""
+    async with asyncio.timeout(30):
+        while True:
+            await asyncio.to_thread(main, ["status", "--id", "lead-0000"])
+            if "has reported recently" not in capsys.readouterr().err:
+                return
+
+
 async def test_a_leader_that_cannot_be_reached_is_named_with_the_way_out(
     services: LocalServices, prefix: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -84,6 +93,7 @@ async def test_a_real_leader_says_why_a_request_waits_and_when_it_starts(
         await fleet.until(leader, "leader")
         standby = await fleet.start()
         await fleet.until(standby, "standby")
+        await reported(capsys)
         body = [f"lead-{number:04}" for number in range(REQUESTS)]
         await send(producer, fleet, "bulk", [request(each, tenant="acme") for each in body], partition=0)
         late = body[LATE]
