@@ -14,7 +14,7 @@ from headrace.broker.core.answers.verdict import Answer, Fault, Verdict, error_w
 _LABEL: Final = 10
 _BAR_CELLS: Final = 20
 _COLOURS: Final = {
-    Fault.NOBODY: typer.colors.GREEN,
+    Fault.NONE: typer.colors.GREEN,
     Fault.LIMIT: typer.colors.YELLOW,
     Fault.SERVER: typer.colors.YELLOW,
     Fault.REQUEST: typer.colors.RED,

@@ -31,7 +31,7 @@ OK: Final = Meaning.OK  # a module-level name for what every answer is compared 
 class Fault(StrEnum):
     """The party that must act on an answer."""
 
-    NOBODY = "nobody"
+    NONE = "nobody"  # the word that `explain` has always shown
     LIMIT = "limit"  # every client that spends from it; time resolves it
     REQUEST = "request"
     ACCOUNT = "account"  # an operator
@@ -48,7 +48,7 @@ class Basis(StrEnum):
 
 
 FAULTS: Final = {
-    Meaning.OK: Fault.NOBODY,
+    Meaning.OK: Fault.NONE,
     Meaning.RATE_LIMITED: Fault.LIMIT,
     Meaning.TOO_LARGE: Fault.REQUEST,
     Meaning.REJECTED: Fault.REQUEST,

@@ -26,7 +26,7 @@ def test_nothing_is_there_to_begin_with_and_the_floor_flows_in() -> None:
 def test_a_fifth_of_what_comes_fresh_may_come_back() -> None:
     retry_budget = RetryBudget(NO_FLOOR, 0)
     retry_budget.observe(1_000, 6, 0)
-    assert taken(retry_budget, 0) == 0, "nobody knows when those came"
+    assert taken(retry_budget, 0) == 0, "when those came is not known"
     retry_budget.observe(1_050, 6, 1_000)
     retry_budget.observe(1_054, 6, 1_100)
     assert taken(retry_budget, 1_100) == 10

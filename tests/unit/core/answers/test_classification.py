@@ -149,7 +149,7 @@ def test_a_gateways_500_that_wraps_a_429_is_that_429() -> None:
     assert told(500, text=f"upstream said: {LIMITED}") == (Meaning.RATE_LIMITED, Basis.TEXT)
     larger = LIMITED.replace("Rate limit reached", "Request too large")
     assert told(502, text=larger) == (Meaning.TOO_LARGE, Basis.TEXT)
-    assert told(500, text="somebody wrote: rate limit reached") == (Meaning.UPSTREAM_ERROR, Basis.STATUS)
+    assert told(500, text="it was written: rate limit reached") == (Meaning.UPSTREAM_ERROR, Basis.STATUS)
 
 
 def test_a_400_that_quotes_a_429_stays_a_refusal_but_a_spent_budget_is_no_ones_request() -> None:

@@ -16,6 +16,7 @@ from headrace.broker.core.answers.verdict import (
     wrong_server,
 )
 from tests.unit.core import recorded
+from tests.unit.core.answers.answering import EMPTY_REQUESTS, EMPTY_TOKENS, answer
 
 # What each recorded message became, by the category its collector gave it.
 MEANING_OF_CATEGORY = {
@@ -33,16 +34,6 @@ MEANING_OF_CATEGORY = {
     "batch_queue": Meaning.RATE_LIMITED,
     "request_too_large": Meaning.TOO_LARGE,
 }
-
-
-def answer(
-    status: int | None = 200,
-    code: str | None = None,
-    kind: str | None = None,
-    message: str = "",
-    headers: dict[str, str] | None = None,
-) -> Answer:
-    return Answer(status, headers or {}, code, kind, None, message)
 
 
 def test_every_recorded_error_becomes_what_its_reader_would_call_it() -> None:
@@ -160,16 +151,6 @@ def test_an_answer_that_another_server_may_have_written_is_tried_again_and_count
     assert "HTTP 404" in verdict.sentence
 
 
-EMPTY_REQUESTS = {
-    "x-ratelimit-limit-requests": "3",
-    "x-ratelimit-remaining-requests": "0",
-    "x-ratelimit-reset-requests": "1m0s",
-}
-EMPTY_TOKENS = {
-    "x-ratelimit-limit-tokens": "30000",
-    "x-ratelimit-remaining-tokens": "0",
-    "x-ratelimit-reset-tokens": "1m0s",
-}
 LIMITED = "Rate limit reached for m in organization o on tokens per min (TPM): Limit 10000, Used 9000, Requested 3000."
 
 
@@ -329,79 +310,3 @@ def test_no_refusal_rests_a_limit_for_longer_than_a_day(stated: str) -> None:
 def test_what_a_refusals_numbers_come_to_is_bounded_too() -> None:
     message = "Rate limit reached for m on tokens per day (TPD): Limit 1, Used 999999999999999, Requested 9."
     assert judge(Answer(429, {}, "rate_limit_exceeded", "tokens", None, message)).wait_ms == WAIT_MS_MAX
-
-
-NOTHING = (None, None, None, "")
-MINUTE = {"x-ratelimit-limit-tokens-minute": "100", "x-ratelimit-remaining-tokens-minute": "0"}
-DAY = {"x-ratelimit-limit-tokens-day": "900", "x-ratelimit-remaining-tokens-day": "0"}
-FULL_IN = {"x-ratelimit-reset-tokens-minute": "11.5"}
-
-
-def refused(headers: dict[str, str], message: str = "", **details: str) -> Answer:
-    named = tuple((name.replace("_", "-"), text) for name, text in details.items())
-    return Answer(429, headers, None, None, None, message, details=named)
-
-
-def test_headers_of_other_names_are_read_beside_openais() -> None:
-    headers = {"X-RateLimit-Limit-Req-Minute": "9", "x-ratelimit-remaining-req-minute": "8"}
-    (requests,) = judge(Answer(200, headers, *NOTHING)).readings
-    assert (requests.metric, requests.capacity, requests.named) == (LimitMetric.REQUESTS, 9, True)
-    both = judge(refused(MINUTE | {"x-ratelimit-limit-tokens": "5", "x-ratelimit-remaining-tokens": "4"}))
-    assert [(reading.capacity, reading.named) for reading in both.readings] == [(5, False), (100, True)]
-
-
-def test_a_stated_charge_stands_in_the_verdict_on_an_answer() -> None:
-    cost = {"x-ratelimit-tokens-query-cost": "52"}
-    assert judge(Answer(200, cost, *NOTHING)).charge == 52
-    usual = judge(Answer(200, EMPTY_TOKENS | EMPTY_REQUESTS | cost, *NOTHING))
-    assert usual.charge is None, "where OpenAI's headers are all there, no other names are looked for"
-    assert judge(answer(200)).charge is None
-
-
-@pytest.mark.parametrize(
-    ("given", "wait_ms"),
-    [
-        (refused(MINUTE | FULL_IN), 11_500),
-        (refused(MINUTE | FULL_IN, "Please wait 23 seconds"), 23_000),
-        (refused(MINUTE | FULL_IN | {"retry-after": "3"}), 3_000),
-        (refused(MINUTE | DAY | FULL_IN | {"x-ratelimit-reset-tokens-day": "90"}), 90_000),
-        (refused({}, retrydelay="36s"), 36_000),
-        (refused({}, "try again in 4s", retrydelay="36s"), 36_000),
-        (
-            refused(
-                {"date": "Wed, 21 Oct 2026 07:27:48 GMT"},
-                x_ratelimit_limit="50",
-                x_ratelimit_remaining="0",
-                x_ratelimit_reset="1792567680",
-            ),
-            12_000,
-        ),
-        (refused({}, unknown="36s"), UNSTATED_WAIT_MS),
-        (refused({"x-rate-limit-reset-tokens": "55", "policy-id": "DeploymentRatelimit-Token"}), 55_000),
-    ],
-)
-def test_the_wait_of_another_server_is_its_own_word_then_the_empty_buckets_time(given: Answer, wait_ms: int) -> None:
-    assert judge(given).wait_ms == wait_ms
-
-
-def test_an_empty_bucket_is_no_wait_of_a_server_in_trouble() -> None:
-    assert judge(Answer(503, MINUTE | FULL_IN, *NOTHING)).wait_ms is None
-
-
-@pytest.mark.parametrize(
-    ("given", "limit"),
-    [
-        (refused(MINUTE | DAY, "Tokens per day limit exceeded"), StatedLimit("tokens", None, DAY_MS, 900, 900)),
-        (
-            refused(MINUTE | {"x-ratelimit-remaining-tokens-minute": "7"} | DAY, "Tokens rate limit exceeded"),
-            StatedLimit("tokens", None, DAY_MS, 900, 900),
-        ),
-        (refused(MINUTE, "Tokens per hour limit exceeded"), StatedLimit("tokens", None, 3_600_000)),
-        (refused({"policy-id": "DeploymentRatelimit-Token"}), StatedLimit("tokens")),
-        (Answer(503, {"policy-id": "DeploymentRatelimit-Token"}, *NOTHING), None),
-    ],
-)
-def test_of_several_buckets_of_a_metric_the_stated_period_or_the_empty_one_is_meant(
-    given: Answer, limit: StatedLimit | None
-) -> None:
-    assert judge(given).limit == limit

@@ -55,9 +55,7 @@ def test_who_spreads_the_load_keeps_step_though_the_answer_that_drops_a_bucket_a
     level = LevelBounds(LimitMetric.TOKENS, 1_000, 1_000, 1_000, SECOND_MS)
     budget = Budget(believed, 0, Checkpoint(believed.name, 0, (level,), 0, 0, PPM, tolerated_burst_tokens=5_000))
     called(budget, 1, 0)
-    budget.record_answer(
-        1, 20, answer((60_000, 59_900, ""))
-    )  # without a reset nobody knows that it is the one believed
+    budget.record_answer(1, 20, answer((60_000, 59_900, "")))  # without a reset it is not known to be the one believed
     called(budget, 2, 20)
     budget.record_answer(2, 40, answer((60_000, 59_810, "190ms")))
     assert [level.capacity for level in budget.levels(40)] == [60_000]

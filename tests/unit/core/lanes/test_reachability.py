@@ -46,7 +46,7 @@ def test_who_has_no_chance_is_found_at_the_next_look() -> None:
     lost = watched.come(61_000, 1_000)
     assert watched.reach.check_at_ms == 0
     assert watched.reach.unreachable(0) == [lost]
-    assert watched.reach.check_at_ms == REACH_EVERY_MS, "as long as nobody takes it out"
+    assert watched.reach.check_at_ms == REACH_EVERY_MS, "as long as it is not taken out"
 
 
 def test_a_line_is_looked_over_after_half_of_the_time_in_which_all_must_be_well() -> None:

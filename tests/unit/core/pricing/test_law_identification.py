@@ -18,42 +18,7 @@ from headrace.broker.core.pricing.law_identification import (
     TokenUsage,
 )
 from headrace.broker.core.pricing.laws import Prices, RequestSize, prices
-
-CHAT = "chat.completions"
-
-
-def size(number: int = 0, *, tools: bool = False) -> RequestSize:
-    """Every third body names a cap of 300, and texts differ."""
-    text = 400 + 40 * (number % 7)
-    cap = 300 if number % 3 else None
-    return RequestSize(text, 1, 1, 0, cap, 40 + text // 4, function_tools=tools, embedding_tokens=None)
-
-
-class Server:
-    """Charges by one law, one call at a time."""
-
-    def __init__(self, law: Law, *, endpoint: str = CHAT, level: int = 20_000) -> None:
-        self.place = ENDPOINT_TABLE[endpoint].laws.index(law)
-        self.witness = LawIdentification(prices(endpoint, size()), None)
-        self.endpoint = endpoint
-        self.level, self.now_ms, self.number = level, 0, 0
-
-    def call(
-        self, *, lasts_ms: int = 400, output: int = 150, foreign: int = 0, capacity: int = 60_000, early: bool = False
-    ) -> None:
-        """One call, with headers as of its admission; with `usage` as of its end, unless they come early."""
-        asked = prices(self.endpoint, size(self.number))
-        sent = self.witness.record_send(asked, self.now_ms)
-        self.level -= asked.tokens[self.place] + foreign
-        admitted = self.level
-        self.level += lasts_ms * capacity // 60_000
-        self.now_ms += lasts_ms
-        is_usage = asked.laws[self.place] is Law.USAGE
-        self.level -= output if is_usage else 0
-        remaining = Remaining(self.level if is_usage and not early else admitted, capacity, 60_000)
-        usage = TokenUsage(size(self.number).input_tokens, output)
-        self.witness.record_answer(sent, remaining, usage, self.now_ms, early=early)
-        self.number += 1
+from tests.unit.core.pricing.charging import CHAT, Server, size
 
 
 def test_each_law_of_chat_is_found_out_and_fits_without_error() -> None:
@@ -373,23 +338,6 @@ def test_a_settled_law_is_held_against_all_where_no_span_ends() -> None:
     assert server.witness.errors_seen == seen
     server.call()
     assert server.witness.errors_seen > seen
-
-
-def test_streams_tell_every_law_by_headers_that_come_before_the_answer() -> None:
-    for law in ENDPOINT_TABLE[CHAT].laws:
-        server = Server(law)
-        for number in range(20):
-            server.call(lasts_ms=400 + 90 * (number % 4), output=150 + 60 * (number % 3), early=True)
-        assert (server.witness.evidence.believed, server.witness.evidence.identified) == (law, True)
-        assert set(server.witness.errors) == {0}
-
-
-def test_streams_and_whole_answers_together_tell_a_law_that_charges_when_calls_end() -> None:
-    server = Server(Law.USAGE)
-    for number in range(20):
-        server.call(lasts_ms=400 + 90 * (number % 4), output=150 + 60 * (number % 3), early=number % 2 == 0)
-    assert server.witness.evidence.believed is Law.USAGE
-    assert set(server.witness.errors) == {0}
 
 
 def test_what_calls_were_charged_is_the_believed_laws_sum_or_the_dearest() -> None:

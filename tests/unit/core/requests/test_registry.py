@@ -303,7 +303,7 @@ def test_it_is_sound_while_its_counts_and_ids_are_those_of_its_tickets() -> None
     assert registry.is_sound()
     registry.remove_waiting(duplicate)
     registry.add_waiting(stranger)
-    assert not registry.is_sound(), "somebody waits that is not there"
+    assert not registry.is_sound(), "a copy waits that is not there"
     registry.remove_waiting(stranger)
     assert registry.is_sound()
     registry.open(stranger)

@@ -18,7 +18,7 @@ from headrace.schemas.ids import id_hash
 from headrace.schemas.ledger import LedgerEntry, LedgerKind, LedgerRecord, LedgerState, encode_ledger
 from headrace.schemas.record import Record
 from headrace.schemas.topics import control_topic, requests_topic
-from tests.unit.service.leadership.test_promotion import LEDGER, PLACE, TOPIC, claim, filled, promoted, stored
+from tests.unit.service.leadership.promoting import LEDGER, PLACE, TOPIC, claim, filled, promoted, stored
 from tests.unit.service.rig import PREFIX, Process, World
 from tests.virtual_time import VIRTUAL_TIME
 
