@@ -7,6 +7,7 @@ from statistics import fmean
 from typing import Final
 
 from benchmarks.limiters.ideal import Charge, CountedLimit, Ideal
+from benchmarks.limits.calls import Asked, drawn_call
 from benchmarks.limits.oracle import Burst, Kind, Limit
 from headrace.broker.planner.arrivals import Arrival, chat_sizes
 from headrace.broker.planner.engine import VirtualRun
@@ -16,7 +17,7 @@ from headrace.broker.simulator.admission import MINUTE_US, SECOND_US, Metric
 from headrace.broker.simulator.behaviours import enforcement, profiles
 from headrace.broker.simulator.drawn_server import DrawnServer, drawn_server
 from headrace.broker.simulator.foreign import ForeignClient
-from headrace.broker.simulator.pricing import ChatLaw, Endpoint, Size, charge_at, settlement_of
+from headrace.broker.simulator.pricing import ChatLaw, Endpoint, charge_at, settlement_of
 from headrace.broker.simulator.settings import UpstreamSettings
 from headrace.broker.simulator.virtual import Ask, VirtualUpstream, Visit
 
@@ -42,18 +43,11 @@ _KINDS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call: its arrival in milliseconds, its lane and its size."""
+    """One call: its arrival in milliseconds, its lane, and what it asks."""
 
     at_ms: int
     lane: str
-    text_bytes: int
-    answer_max: int
-    output_tokens: int
-
-    @property
-    def size(self) -> Size:
-        """The size by which the simulator charges."""
-        return Size.chat(self.text_bytes, answer_max=self.answer_max)
+    asked: Asked
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,13 +212,13 @@ def _rate_of(server: DrawnServer, tokens: float, input_tokens: float) -> tuple[f
 
 
 def _call(chance: Random, at_ms: int, lane: str) -> Call:
-    text_bytes = round(min(4_800, max(240, chance.lognormvariate(0, 0.5) * 1_050)))
-    return Call(at_ms, lane, text_bytes, chance.choice((200, 300, 400)), chance.randint(60, 180))
+    return Call(at_ms, lane, drawn_call(chance, lane))
 
 
 def _arrival(number: int, call: Call) -> Arrival:
-    size, asked = chat_sizes(call.text_bytes, answer_max=call.answer_max)
-    return Arrival(call.at_ms, call.lane, MODEL, size, asked, partition=number, output_tokens=call.output_tokens)
+    asked = call.asked
+    size, sized = chat_sizes(asked.text_bytes, answer_max=asked.answer_max)
+    return Arrival(call.at_ms, call.lane, MODEL, size, sized, partition=number, output_tokens=asked.output_tokens)
 
 
 def price_of(server: DrawnServer, calls: Sequence[Call]) -> Callable[[int, int], Charge]:
@@ -243,10 +237,10 @@ def price_of(server: DrawnServer, calls: Sequence[Call]) -> Callable[[int, int],
         law = [law for from_us, law in laws if from_us <= now_us][-1]
         charge = known.get((number, law))
         if charge is None:
-            call = calls[number]
-            size = call.size
+            asked = calls[number].asked
+            size = asked.size
             tokens = _scaled(charge_at(Endpoint.CHAT, size, law), factor)
-            tokens += _scaled(settlement_of(Endpoint.CHAT, size, call.output_tokens, law), factor)
+            tokens += _scaled(settlement_of(Endpoint.CHAT, size, asked.output_tokens, law), factor)
             charge = known[number, law] = Charge(tokens, size.input_tokens)
         return charge
 

@@ -72,13 +72,15 @@ def calls_of(row: Row) -> Sequence[Asked]:
 def calls(count: int, *, models: int = 1, seed: int = 7) -> Sequence[Asked]:
     """Draw this number of calls, to one model or to two in turn."""
     chance = random.Random(seed)
-    return [
-        Asked(
-            id=f"call-{seed}-{number + 1}",
-            model=MODELS[number % models],
-            text_bytes=round(min(_BYTES[1], max(_BYTES[0], chance.lognormvariate(0, _BYTES_SPREAD) * _BYTES_MEDIAN))),
-            answer_max=chance.choice(_CAPS),
-            output_tokens=chance.randint(*_WRITTEN),
-        )
-        for number in range(count)
-    ]
+    return [drawn_call(chance, f"call-{seed}-{number + 1}", MODELS[number % models]) for number in range(count)]
+
+
+def drawn_call(chance: random.Random, call_id: str, model: str = MODELS[0]) -> Asked:
+    """Draw one call."""
+    return Asked(
+        id=call_id,
+        model=model,
+        text_bytes=round(min(_BYTES[1], max(_BYTES[0], chance.lognormvariate(0, _BYTES_SPREAD) * _BYTES_MEDIAN))),
+        answer_max=chance.choice(_CAPS),
+        output_tokens=chance.randint(*_WRITTEN),
+    )
