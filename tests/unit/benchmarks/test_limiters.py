@@ -1,0 +1,71 @@
+"""The omniscient dispatcher with two lanes, and what the benchmark promises of a run."""
+
+import pytest
+
+from benchmarks.limiters.ideal import Charge, CountedLimit, Ideal
+from benchmarks.limiters.play import Played
+from benchmarks.limiters.report import promises, worst
+from benchmarks.limits.oracle import Burst, Kind, Limit
+
+SECOND_US = 1_000_000
+
+
+def limit(kind: Kind = Kind.BUCKET, counts: str = "tokens", per_minute: int = 60_000) -> CountedLimit:
+    return CountedLimit(Limit(kind, counts, per_minute), 1.0)
+
+
+def bulk(_number: int, _now_us: int) -> Charge:
+    return Charge(1_000, 1_000)
+
+
+def small(_now_us: int) -> Charge:
+    return Charge(500, 500)
+
+
+def test_a_full_bucket_and_its_refill_are_all_that_can_be_charged() -> None:
+    charged, waits = Ideal([limit()], 0).serve(bulk, [], 60 * SECOND_US)
+    assert (charged, waits) == (120_000, [])
+
+
+def test_an_urgent_call_is_next_in_line_and_waits_for_what_it_needs() -> None:
+    """The bucket is empty at once; half a second refills 500 tokens, and bulk has waited for 1,000."""
+    _, waits = Ideal([limit()], 0).serve(bulk, [(10 * SECOND_US + 100_000, small)], 20 * SECOND_US)
+    assert waits == [400_000]
+
+
+def test_an_urgent_call_that_is_not_served_has_waited_to_the_end() -> None:
+    _, waits = Ideal([limit(Kind.FIXED)], 0).serve(bulk, [(SECOND_US, small)], 11 * SECOND_US)
+    assert waits == [10 * SECOND_US]
+
+
+def test_what_others_take_is_gone() -> None:
+    burst = Burst(30 * SECOND_US, 10_000, 0, insists=True)
+    assert Ideal([limit()], 0, [burst]).serve(bulk, [], 60 * SECOND_US)[0] == 110_000
+
+
+@pytest.mark.parametrize(("counts", "uncached", "charged"), [("requests", 1.0, 20_000), ("input-tokens", 0.5, 40_000)])
+def test_every_limit_counts_what_it_counts(counts: str, uncached: float, charged: int) -> None:
+    limits = [limit(), CountedLimit(Limit(Kind.FIXED, counts, 20 if counts == "requests" else 20_000), uncached)]
+    assert Ideal(limits, 0).serve(bulk, [], 59 * SECOND_US)[0] == charged
+
+
+def test_it_goes_on_from_what_another_client_was_charged() -> None:
+    ideal = Ideal([limit()], 0)
+    ideal.replay(SECOND_US, Charge(60_000, 60_000))
+    assert ideal.serve(bulk, [], 11 * SECOND_US)[0] == 10_000
+
+
+def played(seed: int, share: float = 0.99, refused: int = 0, urgent_s: float = 0.1) -> Played:
+    return Played(seed, share, refused, 1_000, 0, urgent_s, 0.1, tells_all=True)
+
+
+def test_a_promise_is_kept_or_missed_by_its_figure() -> None:
+    assert all(promise.kept for promise in promises([played(seed) for seed in range(20)]))
+    missed = [played(seed) for seed in range(18)] + [played(18, share=0.7), played(19, refused=50, urgent_s=60.0)]
+    told = {promise.sentence: promise.kept for promise in promises(missed)}
+    assert [sentence.split(" (")[0] for sentence, kept in told.items() if not kept] == [
+        "share of the ideal, worst",
+        "429s per 1,000 calls, 95th percentile",
+        "urgent p95 beyond twice the ideal's and 1 s, 95th percentile",
+    ]
+    assert [each.seed for each in worst(missed, 2)] == [18, 19]
