@@ -5,9 +5,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from headrace.broker.core.answers.rate_limit_headers import LimitMetric
+from headrace.broker.core.answers.rate_limit_headers import MINUTE_MS, LimitMetric
 from headrace.broker.core.budget.bucket_set import LevelBounds
-from headrace.broker.core.budget.budget import Checkpoint
+from headrace.broker.core.budget.budget import Budget, Checkpoint
+from headrace.broker.core.budget.shown_buckets import PROJECT_UNSHOWN_MAX
 from headrace.broker.core.commands import AttemptEntry, Batch, SettledEntry
 from headrace.broker.core.endpoints import Law
 from headrace.broker.core.events import LedgerRead
@@ -17,6 +18,7 @@ from headrace.broker.service.intake.grants import GrantKey
 from headrace.broker.service.publishing.ledger_lines import claim_record, ledger_read, left_record, step_record
 from headrace.schemas import ledger
 from headrace.schemas.ledger import LedgerKind, decode_ledger, encode_ledger
+from tests.unit.core.budgets import SETTINGS, answer, full
 
 NOW = datetime(2026, 12, 1, 9, 0, 0, 123_000, tzinfo=UTC)
 IDENTITY = Identity(b"i" * 16, 3, b"f" * 8)
@@ -97,6 +99,22 @@ def test_levels_survive_by_limit_at_the_wall_clock_of_their_writing() -> None:
     assert (first.charged_last_minute, first.pause_ms, first.markup_ppm) == (9, 40, 1_200_000)
     assert (first.tolerated_burst_tokens, first.burst_ceiling_tokens) == (300, 700)
     assert (second.tolerated_burst_tokens, second.burst_ceiling_tokens) == (0, None)
+
+
+def test_a_projects_buckets_are_the_projects_to_a_successor_which_drops_them_where_no_answer_shows_them() -> None:
+    """One that had lost its mark would stay for good: no answer would correct it, and none would drop it."""
+    levels = [LevelBounds(metric, 300, 300, 60_000, MINUTE_MS) for metric in LimitMetric]
+    projects = [replace(level, low=200, high=200, capacity=30_000, project=True) for level in levels]
+    leader = full(SETTINGS, *levels, *projects)
+    (read,) = read_back(Batch(1, (), {}, (), (), (leader.checkpoint(0),))).levels
+    successor = Budget(SETTINGS, 0, read)
+    assert [replace(level, high=level.low) for level in successor.levels(0)] == [*levels, *projects]
+    for attempt in range(PROJECT_UNSHOWN_MAX):
+        successor.reserve(attempt, 1, 0)
+        successor.record_answer(attempt, 0, answer((60_000, 300, "59.7s"), (60_000, 300, "59.7s")))
+    assert [(level.metric, level.capacity) for level in successor.levels(0)] == [
+        (level.metric, level.capacity) for level in levels
+    ]
 
 
 def test_laws_survive_and_those_of_a_newer_release_are_left_out() -> None:
