@@ -67,15 +67,18 @@ class Lease(MemoryLease):
         super().__init__(store, KEY, ttl_ms=TIMES.ttl_ms, token="me")
         self.looks = 0
         self.noted_s: list[float] = []
-        self.loses_to: str | None = None  # this process takes the lease first, and then Redis is emptied
+        self.loses_to: str | None = None  # this process takes the lease first
+        self.loses_for_ms = TIMES.ttl_ms  # what is left of that lease in the answer
+        self.is_emptied = True  # Redis, after that
 
     async def take(self) -> LeaseTaken | LeaseView:
         if self.loses_to is None:
             return await super().take()
-        self._store.set(KEY, self.loses_to, px=TIMES.ttl_ms)
+        self._store.set(KEY, self.loses_to, px=self.loses_for_ms)
         self.loses_to = None
         answer = await super().take()
-        self._store.empty()
+        if self.is_emptied:
+            self._store.empty()
         return answer
 
     async def look(self) -> LeaseView:
@@ -242,3 +245,16 @@ async def test_a_lease_that_another_process_took_first_is_left_to_it_though_redi
     assert not rig.waiting.done()
     await rig.at((TIMES.ttl_ms + TIMES.silence_ms) / 1_000 + 0.25)
     assert await rig.waiting is True
+
+
+async def test_a_lease_that_another_process_took_first_and_never_renewed_is_taken_when_it_expires() -> None:
+    """The answer came late, and counts as a look like any other: the time of silence does not begin anew after it."""
+    rig = Rig()
+    rig.lease.loses_to, rig.lease.is_emptied = "other", False
+    rig.lease.loses_for_ms = TIMES.ttl_ms - TIMES.answer_ms
+    assert rig.lease.loses_for_ms < TIMES.reclaim_ms
+    await rig.at((rig.lease.loses_for_ms - TIMES.poll_every_ms) / 1_000 + 0.05)
+    assert (rig.waiting.done(), rig.health.holder) == (False, "other")
+    await rig.at(rig.lease.loses_for_ms / 1_000 + 0.05)
+    assert rig.waiting.done()
+    assert rig.waiting.result() is True
