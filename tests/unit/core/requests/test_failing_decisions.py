@@ -30,6 +30,14 @@ def fails(doubts: FailingDecisions, setback: Setback = REFUSED, now_ms: int = 0)
     return tried
 
 
+def test_transactions_are_counted_and_so_are_those_of_them_that_held_an_outcome() -> None:
+    doubts = FailingDecisions()
+    assert (doubts.commits, doubts.published) == (0, 0)
+    for published in (False, True, True):
+        doubts.record_commit(published=published)
+    assert (doubts.commits, doubts.published) == (3, 2)
+
+
 def test_a_refused_group_is_halved_and_both_halves_are_tried() -> None:
     doubts, made = doubted(5)
     assert doubts.begin(0) == made

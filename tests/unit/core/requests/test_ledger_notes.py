@@ -184,3 +184,12 @@ def test_what_is_failed_now_is_not_said_to_be_parked_in_the_same_line() -> None:
     notes = gather(identities, WALL_MS + OVERDUE_MS + 1_000)
     assert [each.name for each in notes.overdue] == ["x"]
     assert (notes.settled, notes.awaited) == ((), ())
+
+
+def test_an_answer_that_is_written_again_since_the_ledger_is_gone_has_no_copy_on_its_way() -> None:
+    identities = DedupeTable(window_ms=100_000, ids_max=10)
+    answered, waiting = SettledEntry(identity("a"), 1, Fate.COMPLETED), SettledEntry(identity("x"), 1, Fate.PARKED)
+    told = Awaited(identity("x"), DEADLINE_S, "x")
+    observe(identities, [answered, waiting], [told], [], WALL_MS)
+    identities.rewrite_all(WALL_MS)
+    assert gather(identities, WALL_MS) == LedgerNotes((waiting, answered), (told,))

@@ -60,6 +60,16 @@ def test_a_call_waits_for_its_line_while_one_before_it_in_its_ordering_key_does(
     assert started(b"k") == 0
 
 
+def test_the_first_line_is_one_to_wait_for_like_any_other() -> None:
+    bench = settled_bench()
+    before, after = (ticket(candidate(name, order=b"k")) for name in "ab")
+    before.turn, after.turn = 1, 2
+    line = bench.batches.add_start(AttemptEntry(after.candidate.identity, 1), awaited=True, order=b"k")
+    bench.batches.add_unsent(before)
+    assert line == 1
+    assert bench.batches.overtakes(line, after)
+
+
 def test_a_call_passes_one_before_it_that_was_turned_back_while_it_waited_for_its_line() -> None:
     bench = settled_bench()
     tickets = [ticket(candidate(name, order=b"k")) for name in "abcd"]
