@@ -274,7 +274,7 @@ def test_every_partition_is_stored_in_time_however_little_there_is_to_say() -> N
 
 def test_what_is_known_of_a_copy_stands_in_the_ledger_and_is_known_once_that_is_committed() -> None:
     bench = settled_bench()
-    made = ticket(replace(candidate("a", deadline_ms=60_001), name="a"))
+    made = ticket(replace(candidate("a", deadline_ms=60_001, tenant_mark=b"acme...."), name="a"))
     bench.registry.progress[place()].take(made.source.offset, 0)
     bench.registry.add(made)
     bench.outbox.add(Decided(made, Park("quota", "Later.", NOW + 5, 4, 0), 10), NOW, at_once=False)
@@ -282,7 +282,8 @@ def test_what_is_known_of_a_copy_stands_in_the_ledger_and_is_known_once_that_is_
     told = Awaited(identity("c"), 800, "c")
     notes = LedgerNotes(awaited=(told,), overdue=(OVERDUE,))
     batch = bench.batches.begin(3, bench.limits, notes, NOW, wall_offset_ms=1_000_000)
-    known = (Awaited(identity("a"), 1_061, "a"), told, Awaited(identity("late"), 900, "late", overdue=True))
+    parked = Awaited(identity("a"), 1_061, "a", tenant_mark=b"acme....")
+    known = (parked, told, Awaited(identity("late"), 900, "late", overdue=True))
     assert (batch.awaited, batch.overdue) == (known, (OVERDUE,))
     assert batch.settled[-1] == SettledEntry(identity("late"), 3, Fate.WITHDRAWN)
     ended = bench.batches.end(batch.serial, 0)
