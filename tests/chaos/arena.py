@@ -21,7 +21,7 @@ from tests.chaos.outcomes import Letters, Outcomes
 from tests.chaos.places import Place, Places, placed
 from tests.chaos.traffic import Traffic
 from tests.hostile.sowing import Mix, Sowing
-from tests.integration.fleet import Fleet, Process
+from tests.integration.fleet import AS_SHIPPED, Fleet, Process
 
 DISPATCHER, RETRIER = "dispatcher", "retrier"
 NODES = (1, 2, 3)
@@ -217,9 +217,8 @@ async def arena(
             redis = int(services.endpoints.redis_url.split(":")[2].partition("/")[0])
             places.lead_to(redis=redis, openai=int(server.root_url.rpartition(":")[2]))
             prefix, where = "chaos", services.endpoints.bootstrap_servers
-            fleet = Fleet(
-                services, prefix, server.base_url, directory, dict(SETTINGS if settings is None else settings)
-            )
+            given = dict(SETTINGS if settings is None else settings)
+            fleet = Fleet(services, prefix, server.base_url, directory, given, shapes=AS_SHIPPED)
             async with fleet:
                 outcomes = Outcomes(where, f"{prefix}.results", RESULTS_PARTITIONS)
                 letters = Letters(where, f"{prefix}.dead-letters", LETTERS_PARTITIONS)

@@ -26,14 +26,13 @@ from aiokafka import AIOKafkaProducer
 
 from headrace.broker.local.services import LocalServices
 from headrace.broker.simulator.upstream import Scripted, Upstream, UpstreamSettings
-from headrace.schemas.topics import topics
 from tests.chaos.figures import Figure
 from tests.chaos.outcomes import Letters, Outcomes
 from tests.hostile.fates import BROKEN_BATCH, Fates, fates
 from tests.hostile.raw_producer import RawProducer
 from tests.hostile.records import Specimen
 from tests.hostile.sowing import Sowing, answered_anyway
-from tests.integration.fleet import LANES, Fleet, Ledger, Process, read_all
+from tests.integration.fleet import AS_SHIPPED, Fleet, Ledger, Process, read_all
 
 GOOD_MODEL: Final = "gpt-4o"
 """Their limit is theirs alone, and what they ask for uses three quarters of it."""
@@ -131,7 +130,7 @@ async def flood(directory: Path, say: Say, *, seed: int, records: int, rate: flo
     told = UpstreamSettings(tokens_per_minute=quota, requests_per_minute=600_000, latency_s=(0.1, 0.4), seed=seed)
     async with Upstream(told) as upstream, LocalServices() as services:
         upstream.script(_answered)
-        fleet = Fleet(services, f"flood-{seed}", upstream.base_url, directory, settings)
+        fleet = Fleet(services, f"flood-{seed}", upstream.base_url, directory, settings, shapes=AS_SHIPPED)
         run = Run(Sowing(seed, fleet.prefix))
         async with fleet:
             for verb in ("dispatcher", "dispatcher", "retrier"):
@@ -188,7 +187,7 @@ async def _producer(services: LocalServices) -> AsyncIterator[AIOKafkaProducer]:
 @asynccontextmanager
 async def _reading(services: LocalServices, fleet: Fleet) -> AsyncIterator[Readers]:
     """Outcomes and dead letters as they come."""
-    partitions = {spec.name: spec.partitions for spec in topics(fleet.prefix, LANES, None, 1)}
+    partitions = {spec.name: spec.partitions for spec in fleet.topics}
     where, results, letters = (
         services.endpoints.bootstrap_servers,
         *(f"{fleet.prefix}.{kind}" for kind in ("results", "dead-letters")),

@@ -22,11 +22,18 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from headrace.broker.adapters.kafka.connection import KafkaConnection
 from headrace.broker.adapters.kafka.topics import create_missing
 from headrace.broker.local.services import LocalServices
-from headrace.schemas.topics import topics
+from headrace.schemas.topics import TopicShape, TopicSpec, topics
 from tests.integration.prefork import MODULE, PREFORK, Forked
 from tests.integration.privacy import PRIVACY, learned
 
 LANES = ("urgent", "standard", "bulk")
+AS_SHIPPED: Mapping[str, TopicShape] = {}
+FEW: Mapping[str, TopicShape] = {
+    **dict.fromkeys(("requests", "failures", "chunks"), TopicShape(partitions=2)),
+    **dict.fromkeys(("results", "dead_letters"), TopicShape(partitions=3)),
+}
+"""More than one partition of each topic that may have more: 18 instead of the 47 that are shipped, as each takes Kafka
+some 20 ms of processor time."""
 
 
 @dataclass
@@ -66,6 +73,8 @@ class Fleet:
     """What other verbs wrote that a test ran, by their names: it is searched for secrets as logs are."""
     python: str = sys.executable
     module: str = MODULE
+    shapes: Mapping[str, TopicShape] = field(default_factory=lambda: FEW)
+    """Of its topics, where they are not there before it."""
     _session: aiohttp.ClientSession | None = None
     _numbers: Iterator[int] = field(default_factory=count)
 
@@ -73,9 +82,13 @@ class Fleet:
     def connection(self) -> KafkaConnection:
         return KafkaConnection(self.services.endpoints.bootstrap_servers)
 
+    @property
+    def topics(self) -> list[TopicSpec]:
+        return topics(self.prefix, LANES, self.shapes, len(self.services.kafka_pids))
+
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2))
-        await create_missing(self.connection, topics(self.prefix, LANES, None, len(self.services.kafka_pids)))
+        await create_missing(self.connection, self.topics)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -103,7 +116,7 @@ class Fleet:
 
     async def _look_for_secrets(self, pages: dict[str, str]) -> None:
         kafka = self.services.endpoints.bootstrap_servers
-        secrets, read = await learned(kafka, [spec.name for spec in topics(self.prefix, LANES, None, 1)])
+        secrets, read = await learned(kafka, [spec.name for spec in self.topics])
         PRIVACY.search_files([process.log for process in self.processes], secrets)
         if read[f"{self.prefix}.dead-letters"]:
             pages["`dead-letters list` of " + self.prefix] = await self._listing()
@@ -273,8 +286,8 @@ async def read_all(
     ledger = Ledger()
     try:
         topic = f"{fleet.prefix}.{kind}"
-        numbers = range({spec.name: spec.partitions for spec in topics(fleet.prefix, LANES, None, 1)}[topic])
-        places = [TopicPartition(topic, number) for number in numbers]
+        partitions = {spec.name: spec.partitions for spec in fleet.topics}[topic]
+        places = [TopicPartition(topic, number) for number in range(partitions)]
         consumer.assign(places)
         await consumer.seek_to_beginning(*places)
         loop = asyncio.get_running_loop()

@@ -10,10 +10,9 @@ from pathlib import Path
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from headrace.broker.adapters.kafka.topics import create_missing
 from headrace.broker.local.services import LocalServices
 from headrace.broker.simulator.upstream import Upstream, UpstreamSettings
-from headrace.schemas.topics import TopicShape, topics
+from headrace.schemas.topics import TopicShape
 from tests.integration.fleet import LANES, Fleet, Ledger, read_all, request
 
 GOOD = 1_000
@@ -101,13 +100,12 @@ async def test_bad_records_cost_only_themselves(services: LocalServices, tmp_pat
         "HEADRACE_LIMITS": '{"gpt-4o-mini": {}}',
     }
     bad = bad_records(200, dice)
-    large = {"requests": TopicShape(max_message_bytes=EIGHT_MIB)}
+    shapes = {"requests": TopicShape(max_message_bytes=EIGHT_MIB)}
     async with Upstream(upstream_settings) as upstream:
         took_s: dict[str, float] = {}
         for prefix, with_bad in {"pure": bad[:0], "mixed": bad}.items():
-            fleet = Fleet(services, prefix, upstream.base_url, tmp_path / prefix, settings)
+            fleet = Fleet(services, prefix, upstream.base_url, tmp_path / prefix, settings, shapes=shapes)
             fleet.directory.mkdir()
-            await create_missing(fleet.connection, topics(prefix, LANES, large, 1))
             async with fleet:
                 took_s[prefix], ledger = await served(fleet, dice, with_bad)
                 letters = await read_all(fleet, "dead-letters", until=len(with_bad))

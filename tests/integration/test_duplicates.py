@@ -8,7 +8,7 @@ import pytest
 
 from headrace.broker.local.services import LocalServices
 from headrace.broker.simulator.upstream import Upstream, UpstreamSettings
-from tests.integration.fleet import Fleet, producing, read_all, request, send
+from tests.integration.fleet import AS_SHIPPED, Fleet, producing, read_all, request, send
 
 IDS = 200
 
@@ -39,7 +39,7 @@ async def test_duplicates_across_a_failover_cost_one_call_and_have_one_outcome(
     async with Upstream(settings) as upstream:
         upstream.script(lambda number, body: arrivals.append(time.monotonic()))
         async with (
-            Fleet(services, "twice", upstream.base_url, tmp_path, options) as fleet,
+            Fleet(services, "twice", upstream.base_url, tmp_path, options, shapes=AS_SHIPPED) as fleet,
             producing(fleet) as producer,
         ):
             leader = await fleet.start()

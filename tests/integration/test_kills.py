@@ -11,7 +11,7 @@ import pytest
 
 from headrace.broker.local.services import LocalServices
 from headrace.broker.simulator.upstream import Scripted, Upstream, UpstreamSettings
-from tests.integration.fleet import LANES, Fleet, producing, read_all, request, send
+from tests.integration.fleet import AS_SHIPPED, LANES, Fleet, producing, read_all, request, send
 
 KILLS = 10
 REQUESTS = 900  # more than are answered between ten kills, also on a slow machine
@@ -53,7 +53,7 @@ async def test_ten_killed_leaders_lose_nothing_and_answer_nothing_twice(
         upstream.script(arrivals)
         settings = {"HEADRACE_DISPATCHER__INFLIGHT_MAX": "60", "HEADRACE_LIMITS": '{"gpt-4o-mini": {}}'}
         async with (
-            Fleet(services, "kills", upstream.base_url, tmp_path, settings) as fleet,
+            Fleet(services, "kills", upstream.base_url, tmp_path, settings, shapes=AS_SHIPPED) as fleet,
             producing(fleet) as producer,
         ):
             for lane, share in zip(LANES, (0.1, 0.3, 0.6), strict=True):

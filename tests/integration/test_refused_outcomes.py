@@ -23,7 +23,7 @@ from headrace.broker.ports import Outgoing
 from headrace.broker.simulator.upstream import Scripted, Upstream, UpstreamSettings
 from headrace.schemas import topics
 from headrace.schemas.record import Record
-from tests.integration.fleet import LANES, Fleet, producing, read_all, request, send
+from tests.integration.fleet import Fleet, producing, read_all, request, send
 from tests.integration.kafka_world import RealWorld, real_world
 
 PLENTIFUL = UpstreamSettings(tokens_per_minute=9_000_000, requests_per_minute=90_000, latency_s=(0.05, 0.3))
@@ -107,7 +107,7 @@ async def test_results_that_are_deleted_fail_nothing_are_named_and_flow_on_once_
             await asyncio.sleep(0.25)
             assert said in str((await fleet.status(process))["trouble"])
         assert (await read_all(fleet, "dead-letters")).values == []
-        await create_missing(fleet.connection, topics.topics(fleet.prefix, LANES, None, 1))
+        await create_missing(fleet.connection, fleet.topics)
         ledger = await read_all(fleet, "results", until=20, within_s=60)
         assert {(value["id"], value["status"]) for value in ledger.values} == {
             (name, "completed") for name in LEADS[:20]

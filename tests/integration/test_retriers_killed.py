@@ -13,7 +13,7 @@ from aiokafka import AIOKafkaProducer
 from headrace.broker.local.services import LocalServices
 from headrace.schemas.codec import encode_failure
 from headrace.schemas.failure import FailureKind, RetryableFailure, key_fields
-from tests.integration.fleet import LANES, Fleet, Process, producing, read_all
+from tests.integration.fleet import AS_SHIPPED, LANES, Fleet, Process, producing, read_all
 
 FAILURES = 2_000
 KILLS = 20
@@ -65,7 +65,7 @@ async def test_retriers_are_killed_twenty_times_and_each_request_is_back_on_its_
     dice = random.Random(20261127)
     settings = {"HEADRACE_RETRIER__FLOOR_PER_S": "1000"}
     async with (
-        Fleet(services, "killed", "http://127.0.0.1:1", tmp_path, settings) as fleet,
+        Fleet(services, "killed", "http://127.0.0.1:1", tmp_path, settings, shapes=AS_SHIPPED) as fleet,
         producing(fleet) as producer,
     ):
         await asyncio.gather(*(fleet.start("retrier") for _ in range(PROCESSES)))

@@ -41,7 +41,7 @@ from headrace.schemas.codec import encode_failure
 from headrace.schemas.failure import FailureKind, RetryableFailure
 from headrace.schemas.record import Record
 from headrace.schemas.topics import TopicSpec, topics
-from tests.integration.fleet import Fleet, producing, read_all, request
+from tests.integration.fleet import AS_SHIPPED, Fleet, producing, read_all, request
 from tests.integration.prefork import PREFORK
 from tests.integration.secured_kafka import (
     DESCRIBE,
@@ -291,7 +291,10 @@ async def test_the_documented_rights_suffice_to_serve_a_request(
     assert await asyncio.to_thread(main, ["topics", "check"]) == 0
     endpoints = Endpoints(kafka.plain, services.endpoints.redis_url)
     pair = cast("LocalServices", SimpleNamespace(endpoints=endpoints, kafka_pids=(0,)))  # one node
-    async with Upstream(plentiful()) as upstream, Fleet(pair, "generation", upstream.base_url, tmp_path) as fleet:
+    async with (
+        Upstream(plentiful()) as upstream,
+        Fleet(pair, "generation", upstream.base_url, tmp_path, shapes=AS_SHIPPED) as fleet,
+    ):
         dispatcher, retrier = await asyncio.gather(
             fleet.start("dispatcher", **kafka.environment("dispatcher")),
             fleet.start("retrier", **kafka.environment("retrier")),
@@ -345,7 +348,10 @@ async def test_a_reply_topic_without_the_right_costs_its_copies_and_one_with_it_
     endpoints = Endpoints(kafka.plain, services.endpoints.redis_url)
     pair = cast("LocalServices", SimpleNamespace(endpoints=endpoints, kafka_pids=(0,)))  # one node
     allowed = {"HEADRACE_REPLIES__ALLOW": "acme.answers,acme.denied,acme.hidden"}
-    async with Upstream(plentiful()) as upstream, Fleet(pair, "generation", upstream.base_url, tmp_path) as fleet:
+    async with (
+        Upstream(plentiful()) as upstream,
+        Fleet(pair, "generation", upstream.base_url, tmp_path, shapes=AS_SHIPPED) as fleet,
+    ):
         dispatcher = await fleet.start("dispatcher", **kafka.environment("dispatcher"), **allowed)
         term = (await fleet.until(dispatcher, "leader"))["term"]
         said = dispatcher.said()

@@ -14,7 +14,7 @@ from headrace.consumers.results import ResultReader
 from headrace.schemas.record import Record
 from headrace.schemas.topics import ledger_topic, requests_topic, results_topic
 from tests.contract.changing_topics_contract import FOUND_WITHIN_S, outcome
-from tests.integration.fleet import Fleet, read_all, request
+from tests.integration.fleet import AS_SHIPPED, Fleet, read_all, request
 from tests.integration.real_topics import RealTopics, topics_of
 
 
@@ -67,7 +67,10 @@ async def test_a_lane_made_anew_under_its_leader_is_taken_from_its_first_record(
     settings = UpstreamSettings(
         tokens_per_minute=60_000_000, requests_per_minute=600_000, latency_s=(0.01, 0.02), seed=7, port=0
     )
-    async with Upstream(settings) as upstream, Fleet(services, prefix, upstream.base_url, tmp_path) as fleet:
+    async with (
+        Upstream(settings) as upstream,
+        Fleet(services, prefix, upstream.base_url, tmp_path, shapes=AS_SHIPPED) as fleet,
+    ):
         leader = await fleet.start()
         await fleet.until(leader, "leader")
         world, topic = RealTopics(fleet.connection, prefix), requests_topic(prefix, "urgent")
@@ -93,7 +96,10 @@ async def test_a_ledger_made_anew_under_its_leader_holds_again_what_was_answered
     settings = UpstreamSettings(
         tokens_per_minute=60_000_000, requests_per_minute=600_000, latency_s=(0.01, 0.02), seed=7, port=0
     )
-    async with Upstream(settings) as upstream, Fleet(services, prefix, upstream.base_url, tmp_path) as fleet:
+    async with (
+        Upstream(settings) as upstream,
+        Fleet(services, prefix, upstream.base_url, tmp_path, shapes=AS_SHIPPED) as fleet,
+    ):
         leader = await fleet.start()
         await fleet.until(leader, "leader")
         world, topic = RealTopics(fleet.connection, prefix), requests_topic(prefix, "urgent")
