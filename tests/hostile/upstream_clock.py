@@ -12,9 +12,9 @@ from pathlib import Path
 Clock = Callable[[], float]
 
 
-def waited_s() -> float:
-    """How long the process's first thread, which runs the loop, has been ready while other work had the processors."""
-    return int(Path("/proc/self/schedstat").read_text(encoding="ascii").split()[1]) / 1e9
+def waited_s(process: int | str = "self") -> float:
+    """How long a process's first thread, which runs the loop, has been ready while other work had the processors."""
+    return int(Path(f"/proc/{process}/schedstat").read_text(encoding="ascii").split()[1]) / 1e9
 
 
 def wall_s() -> float:
