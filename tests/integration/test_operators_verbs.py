@@ -2,16 +2,12 @@
 
 import asyncio
 import json
-import os
-import signal
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import psutil
 import pytest
 from aiokafka import AIOKafkaProducer
 from redis.asyncio import Redis
@@ -27,6 +23,7 @@ from headrace.schemas.codec import encode_dead_letter
 from headrace.schemas.record import Record
 from headrace.schemas.topics import TopicShape, dead_letters_topic, topics
 from tests.integration.fleet import Fleet
+from tests.integration.test_frozen_kafka import frozen
 
 AWAY = "127.0.0.1:1"
 PROMPT = "confidential-prompt"
@@ -130,18 +127,6 @@ async def test_names_are_taken_as_they_stand_and_not_as_patterns(services: Local
     await redis.aclose()
 
 
-@asynccontextmanager
-async def kafka_frozen(services: LocalServices) -> AsyncIterator[None]:
-    server = psutil.Process(services.kafka_pid)
-    server.send_signal(signal.SIGSTOP)
-    while server.status() != psutil.STATUS_STOPPED:
-        await asyncio.sleep(0)
-    try:
-        yield
-    finally:
-        os.kill(services.kafka_pid, signal.SIGCONT)
-
-
 async def test_a_real_leader_is_seen_though_kafka_is_frozen_and_though_redis_is_away(
     services: LocalServices,
     prefix: str,
@@ -159,16 +144,16 @@ async def test_a_real_leader_is_seen_though_kafka_is_frozen_and_though_redis_is_
         term = (await fleet.until(leader, "leader"))["term"]
         while (await told()).get("term") != term:
             await asyncio.sleep(0.1)
-        async with kafka_frozen(services):
-            frozen = await told()
+        async with frozen(services):
+            while_frozen = await told()
         asked = await told("--url", f"127.0.0.1:{leader.port}")
         monkeypatch.setenv("HEADRACE_DISPATCHER__HTTP_PORT", str(leader.port))
         monkeypatch.setenv("HEADRACE_REDIS__URL", f"redis://{AWAY}/0")
         here = await told("--timeout", "0.1")
         await fleet.kill(leader)
-    assert (frozen["term"], frozen["pid"], frozen["source"]["kind"]) == (term, leader.pid, "redis")
-    assert frozen["age_s"] < 5
-    assert "Kafka does not answer from here" in frozen["remarks"][0]
+    assert (while_frozen["term"], while_frozen["pid"], while_frozen["source"]["kind"]) == (term, leader.pid, "redis")
+    assert while_frozen["age_s"] < 5
+    assert "Kafka does not answer from here" in while_frozen["remarks"][0]
     assert (asked["term"], asked["source"]["kind"]) == (term, "url")
     assert (here["term"], here["source"]["kind"]) == (term, "url")
     assert "So the dispatcher on this machine was asked." in here["remarks"][0]
