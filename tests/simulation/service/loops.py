@@ -16,6 +16,7 @@ from random import Random
 from typing import Any, TypeAlias, TypeVar, TypeVarTuple
 
 from headrace.broker.testing import kafka
+from tests.loop_handle import Handle
 
 _T = TypeVar("_T")
 _Ts = TypeVarTuple("_Ts")
@@ -32,26 +33,8 @@ _NO_CONTEXT = Context()
 """Of a callback that only wakes a task: the task has one of its own."""
 
 
-class _Handle(list[Any]):
-    """A callback that waits for its turn or its time: callback, arguments, context, loop.
-
-    As much of `asyncio.TimerHandle` as is asked for. A list, which C makes, since a run makes thousands. The callback
-    of one that was given up is None; the heap of timers finds that out when its time comes.
-    """
-
-    __slots__ = ()
-
-    def cancel(self) -> None:
-        """See `asyncio.Handle.cancel`."""
-        self[0] = self[1] = None
-
-    def cancelled(self) -> bool:
-        """See `asyncio.Handle.cancelled`."""
-        return self[0] is None
-
-
-Timers: TypeAlias = list[tuple[float, int, _Handle]]
-"""When, asked for as which, and what."""
+Timers: TypeAlias = list[tuple[float, int, Handle]]
+"""When, asked for as which, and what: callback, arguments, context, loop."""
 
 
 class Now:
@@ -69,7 +52,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
     `broken` holds what nobody has caught. What is asked for thousands of times a run is done by C where it can be.
     """
 
-    _ready: deque[_Handle]
+    _ready: deque[Handle]
 
     get_debug = staticmethod(bool)
 
@@ -83,30 +66,30 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._awake = awake
         self.broken: list[dict[str, Any]] = []
 
-    def call_soon(  # type: ignore[override] # see `_Handle`
+    def call_soon(  # type: ignore[override] # see `Handle`
         self, callback: Callable[[*_Ts], object], *args: *_Ts, context: Context | None = None
-    ) -> _Handle:
+    ) -> Handle:
         """See `asyncio.loop.call_soon`."""
-        handle = _Handle((callback, args, copy_context() if context is None else context, self))
+        handle = Handle((callback, args, copy_context() if context is None else context, self))
         waiting = self._ready
         if not waiting:
             self._awake.add(self)
         waiting.append(handle)
         return handle
 
-    def call_later(  # type: ignore[override] # see `_Handle`
+    def call_later(  # type: ignore[override] # see `Handle`
         self, delay: float, callback: Callable[[*_Ts], object], *args: *_Ts, context: Context | None = None
-    ) -> _Handle:
+    ) -> Handle:
         """See `asyncio.loop.call_later`."""
         return self.call_at(self._now.loop_s + delay, callback, *args, context=context)
 
-    def call_at(  # type: ignore[override] # see `_Handle`
+    def call_at(  # type: ignore[override] # see `Handle`
         self, when: float, callback: Callable[[*_Ts], object], *args: *_Ts, context: Context | None = None
-    ) -> _Handle:
+    ) -> Handle:
         """See `asyncio.loop.call_at`; of two at one time, the one asked for first comes first."""
         if context is None:
             context = _NO_CONTEXT if callback in _WAKES else copy_context()
-        timer = _Handle((callback, args, context, self))
+        timer = Handle((callback, args, context, self))
         heappush(self._timers, (when, next(_ASKED), timer))
         return timer
 
@@ -333,6 +316,6 @@ def nap(seconds: float) -> Awaitable[None]:
     if seconds <= 0 or not isinstance(loop, VirtualLoop):
         return asyncio.sleep(max(0.0, seconds))
     woken = loop.create_future()
-    timer = _Handle((_SLEPT, (woken, None), _NO_CONTEXT, loop))
+    timer = Handle((_SLEPT, (woken, None), _NO_CONTEXT, loop))
     heappush(loop._timers, (loop._now.loop_s + seconds, next(_ASKED), timer))
     return woken
