@@ -218,12 +218,16 @@ class Process:
 
 
 async def until(condition: Callable[[], bool], within_s: float = 60.0) -> float:
-    """Wait in virtual time; how long it took."""
+    """Wait in virtual time; how long it took, to 0.03 s or half a per cent.
+
+    To look every 0.03 s took half of the turns of a loop in which an idle dispatcher waits for an hour.
+    """
     loop = asyncio.get_running_loop()
     begun_s = loop.time()
     while not condition():
-        assert loop.time() - begun_s <= within_s, f"not within {within_s} s"
-        await asyncio.sleep(0.03)
+        waited_s = loop.time() - begun_s
+        assert waited_s <= within_s, f"not within {within_s} s"
+        await asyncio.sleep(max(0.03, min(waited_s / 200, within_s - waited_s)))
     return loop.time() - begun_s
 
 
