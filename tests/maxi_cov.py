@@ -2,7 +2,8 @@
 
 A line that only some other module's tests happen to pass through is not tested, it is merely run. So each module of
 `broker/core` is measured by what `test_<module>.py` alone reaches, in the same room of `tests/unit/core`, and its
-further files `test_<module>_<what>.py`, in one run that notes whose test is running. The idea is websockets'.
+further files `test_<module>_<what>.py`, in one run that notes whose test is running. Tests with the marker `slow` run,
+and count for nothing here: what only they reach is not covered. The idea is websockets'.
 
 Without a module named, this runs all of `tests/unit/core`, so that `.ci/run` runs it here and nowhere else.
 
@@ -15,6 +16,7 @@ import re
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,6 +55,9 @@ class Contexts:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
+        if item.get_closest_marker("slow") is not None:
+            with _untraced():
+                return (yield)
         self._switch(item.path)
         return (yield)
 
@@ -60,6 +65,17 @@ class Contexts:
         if (context := _context(path)) != self._context:
             self._measuring.switch_context(context)
             self._context = context
+
+
+@contextmanager
+def _untraced() -> Iterator[None]:
+    """Run without the trace, under which a test takes twice its time."""
+    tracer = sys.gettrace()
+    sys.settrace(None)
+    try:
+        yield
+    finally:
+        sys.settrace(tracer)
 
 
 def measure(modules: Sequence[str]) -> list[Measured]:

@@ -27,6 +27,13 @@ def _invent(made: Scheduler, number: int) -> None:
         made.limit_queue(f"invented-{each}", 0)
 
 
+def test_only_limits_that_no_settings_name_are_looked_at_to_be_forgotten() -> None:
+    made = limits(_made)
+    for name in ("invented", "named"):
+        made.limit_queue(name, 0)
+    assert list(made._unnamed) == ["invented"]
+
+
 @pytest.mark.slow
 def test_a_limit_of_the_settings_is_never_forgotten_for_invented_ones() -> None:
     made = limits(_made)
