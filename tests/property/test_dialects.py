@@ -10,6 +10,8 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
+import pytest
+
 from headrace.broker.core.answers.base_url import form_of
 from headrace.broker.core.answers.dialect_table import TABLE
 from headrace.broker.core.answers.error_body import DETAILS_MAX, answer_of
@@ -126,6 +128,7 @@ def cpu_s(answer: Answer) -> float:
     return time.process_time() - begun_s
 
 
+@pytest.mark.slow
 def test_twelve_thousand_mutations_of_other_servers_answers_are_judged() -> None:
     meanings, seen = Counter[Meaning](), Counter[str]()
     for answer, _ in zip(mutations(random.Random(SEED)), range(MUTATIONS), strict=False):
@@ -173,6 +176,7 @@ def hostile() -> Iterator[str]:
         yield "litellm.RateLimitError: " * 30 + (piece * 500)[:20_000] + "!"
 
 
+@pytest.mark.slow
 def test_no_text_takes_long_whatever_it_repeats() -> None:
     for text in hostile():
         for status in (429, 500, 400, None):

@@ -99,6 +99,7 @@ class Adversary:
         self.call()
 
 
+@pytest.mark.slow
 @given(floors=PERCENTS, reserves=PERCENTS, gusts=GUSTS, flooded=FLOODED, sizes=SIZES)
 def test_every_request_that_fits_is_called_within_a_bound_though_other_lanes_never_run_empty(
     floors: Percents, reserves: Percents, gusts: Gusts, flooded: set[str], sizes: list[int]

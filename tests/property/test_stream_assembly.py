@@ -4,6 +4,7 @@ import itertools
 import json
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -62,6 +63,7 @@ def _batched(deltas: list[Delta], joints: list[int]) -> list[Delta]:
     return deltas
 
 
+@pytest.mark.slow
 @given(st.lists(_JSON, max_size=6))
 def test_no_event_is_too_strange(events: list[Any]) -> None:
     answer = ChatAssembly()

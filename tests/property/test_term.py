@@ -3,6 +3,7 @@
 No key is taken from a leader that trusts itself, nor from one that lives and can reach Redis.
 """
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -149,5 +150,5 @@ class Election(RuleBasedStateMachine):
         assert not self.alive_when_taken
 
 
-TestElection = Election.TestCase
+TestElection = pytest.mark.slow(Election.TestCase)
 TestElection.settings = settings(max_examples=100, stateful_step_count=30, deadline=None, derandomize=True)

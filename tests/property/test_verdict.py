@@ -4,6 +4,7 @@ import json
 import random
 from collections.abc import Iterator
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -120,6 +121,7 @@ def mangled(text: str, dice: random.Random) -> str:
     )
 
 
+@pytest.mark.slow
 def test_twelve_thousand_mangled_answers_are_judged_and_none_gives_its_text_away() -> None:
     meanings, looks = set(), set()
     for answer in variants(random.Random(7)):

@@ -68,6 +68,7 @@ def test_a_tokenizer_that_panics_cannot_tell(counter: TiktokenCounter, capfd: py
     assert "panicked" in capfd.readouterr().err  # Rust's own words; if they are gone, so may be this rule
 
 
+@pytest.mark.slow
 def test_a_text_beyond_the_bound_is_not_counted(counter: TiktokenCounter) -> None:
     assert counter.count("gpt-4o", "a" * (TEXT_MAX + 1)) is None
 
