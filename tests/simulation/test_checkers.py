@@ -1,6 +1,7 @@
 """Every checker can fail: a history that is spoilt in one way is found out by the checker of that promise."""
 
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from dataclasses import replace
 
 import pytest
@@ -203,10 +204,17 @@ def long_silence(history: History) -> None:
     history.silence_ms = 3_600_000
 
 
-@pytest.fixture
-def history() -> History:
+@pytest.fixture(scope="module")
+def kept() -> History:
     """A run in which every promise is kept."""
     return SimulatedWorld(Scenario.drawn(SEED)).run()
+
+
+@pytest.fixture
+def history(kept: History) -> History:
+    """A copy to be spoilt; all that is but called, the world that its Kafka told, is shared."""
+    tell = kept.kafka.tell
+    return deepcopy(kept, {id(tell): tell})
 
 
 @pytest.mark.parametrize(

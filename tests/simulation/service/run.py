@@ -5,6 +5,7 @@ python -m tests.simulation.service.run --seeds 1 --from 1234 --trace
 """
 
 import argparse
+import copy
 import gc
 import importlib
 import logging
@@ -82,6 +83,11 @@ def run(scenario: Scenario) -> History:
     world = World(scenario)
     with _in_silence(world.history):
         return world.run()
+
+
+def copied(history: History) -> History:
+    """A copy to be spoilt; all that is but read, its Kafka, is shared."""
+    return copy.deepcopy(history, {id(history.kafka): history.kafka})
 
 
 def simulate(seed: int, make: Callable[[Scenario], World] = World) -> Report:
