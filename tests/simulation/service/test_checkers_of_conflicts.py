@@ -21,7 +21,7 @@ from tests.simulation.service.checkers import (
 )
 from tests.simulation.service.checkers.conflicts_are_told import told_of_conflict
 from tests.simulation.service.history import DEAD_LETTERS, RESULTS, Commit, History
-from tests.simulation.service.run import run
+from tests.simulation.service.run import copied, run
 from tests.simulation.service.scenario import PREFIX, Faults, Scenario
 
 Outcome = dict[str, Any]
@@ -32,11 +32,18 @@ CONFLICTING = replace(
 )
 
 
-@pytest.fixture
-def history() -> History:
+@pytest.fixture(scope="module")
+def kept() -> History:
     """Two requests of one id, often, and no other trouble."""
     made = run(replace(Scenario.drawn(1), faults=CONFLICTING, requests=30, span_s=4.0))
     assert list(it_ends.check(made)) == []
+    return made
+
+
+@pytest.fixture
+def history(kept: History) -> History:
+    """A copy to be spoilt."""
+    made = copied(kept)
     assert [list(check(made)) for check in CHECKS] == [[], [], []]
     return made
 

@@ -155,8 +155,8 @@ def asked_slowly_again(history: History, at_s: float) -> None:
     history.calls.append(replace(history.calls[-1], sent_s=at_s, at_s=at_s, heard_s=None))
 
 
-def test_an_answer_is_not_kept_by_a_process_that_has_stepped_down_or_was_replaced(scenario: Scenario) -> None:
-    history = run(scenario)
+def test_an_answer_is_not_kept_by_a_process_that_has_stepped_down_or_was_replaced(kept: History) -> None:
+    history = copied(kept)
     asked_again(history)
     owner = history.calls[-1].process
     history.stepped_down.append((LATER_S - 1, owner))
@@ -166,8 +166,8 @@ def test_an_answer_is_not_kept_by_a_process_that_has_stepped_down_or_was_replace
     assert list(answers_are_kept.check(history)) == []
 
 
-def test_nor_is_one_that_comes_to_a_process_after_its_replacement(scenario: Scenario) -> None:
-    history = run(scenario)
+def test_nor_is_one_that_comes_to_a_process_after_its_replacement(kept: History) -> None:
+    history = copied(kept)
     owner = under_way(history, 100.0, 110.0)
     claimed(history, 105.0, 1_000, "another")
     claimed(history, 120.0, 1_001, owner)
@@ -175,8 +175,8 @@ def test_nor_is_one_that_comes_to_a_process_after_its_replacement(scenario: Scen
     assert list(answers_are_kept.check(history)) == []
 
 
-def test_nor_one_whose_call_was_given_up(scenario: Scenario) -> None:
-    history = run(scenario)
+def test_nor_one_whose_call_was_given_up(kept: History) -> None:
+    history = copied(kept)
     owner = under_way(history, 100.0, 110.0)
     history.stepped_down.append((105.0, owner))
     claimed(history, 106.0, 1_000, owner)
@@ -184,8 +184,8 @@ def test_nor_one_whose_call_was_given_up(scenario: Scenario) -> None:
     assert list(answers_are_kept.check(history)) == []
 
 
-def test_an_answer_is_kept_by_a_process_that_leads_again_when_it_comes_unless_it_was_parked(scenario: Scenario) -> None:
-    history = run(scenario)
+def test_an_answer_is_kept_by_a_process_that_leads_again_when_it_comes_unless_it_was_parked(kept: History) -> None:
+    history = copied(kept)
     owner = under_way(history, 100.0, 110.0)
     claimed(history, 102.0, 1_000, "another")
     claimed(history, 104.0, 1_001, owner)
@@ -198,8 +198,8 @@ def test_an_answer_is_kept_by_a_process_that_leads_again_when_it_comes_unless_it
     assert len(list(answers_are_kept.check(history))) == 1
 
 
-def test_a_later_answer_is_kept_though_the_first_was_not(scenario: Scenario) -> None:
-    history = run(scenario)
+def test_a_later_answer_is_kept_though_the_first_was_not(kept: History) -> None:
+    history = copied(kept)
     owner = under_way(history, 100.0, 101.0)
     history.stepped_down.append((102.0, owner))
     claimed(history, 103.0, 1_000, owner)
@@ -208,8 +208,8 @@ def test_a_later_answer_is_kept_though_the_first_was_not(scenario: Scenario) -> 
     assert len(list(answers_are_kept.check(history))) == 1
 
 
-def test_a_replay_is_called_anew_and_once(scenario: Scenario) -> None:
-    history = run(scenario)
+def test_a_replay_is_called_anew_and_once(kept: History) -> None:
+    history = copied(kept)
     under_way(history, 100.0, 101.0)
     history.sent.append(replace(history.sent[0], at_s=102.0, id="slow", run=1))
     under_way(history, 104.0, 105.0)
@@ -243,8 +243,8 @@ def test_a_call_that_ends_its_dispatcher_is_failed_after_three_deaths_or_four(sc
     assert any("ends its dispatcher" in each for each in defects_cost_one_request.check(history))
 
 
-def test_innocent_requests_that_crash_without_deaths_are_found_out(scenario: Scenario) -> None:
-    history = run(scenario)
+def test_innocent_requests_that_crash_without_deaths_are_found_out(kept: History) -> None:
+    history = copied(kept)
     place, commit = next(each for each in enumerate(history.commits) if each[1].outcomes)
     message = CALLS_KILL.sentence
     outcome = commit.outcomes[0] | {"status": "failed", "reason": "crashed", "message": message}
@@ -261,8 +261,8 @@ def test_a_parked_request_that_is_called_is_found_out(scenario: Scenario) -> Non
     assert list(parked_are_left_alone.check(history)) != []
 
 
-def test_a_range_that_was_lost_has_one_letter_for_all_of_it(scenario: Scenario) -> None:
-    history = run(scenario)
+def test_a_range_that_was_lost_has_one_letter_for_all_of_it(kept: History) -> None:
+    history = copied(kept)
     letter = next(record for commit in history.commits for record in commit.records.get(DEAD_LETTERS, ()))
     topic = topics.requests_topic(PREFIX, "bulk")
     told = dict(letter.headers) | {"headrace-reason": b"lost_by_retention", "headrace-origin": f"{topic}/0/7".encode()}
@@ -333,9 +333,9 @@ def test_only_refusals_of_one_process_one_after_the_other_and_without_an_answer_
 
 
 def test_a_call_that_never_left_is_repeated_by_the_next_term_of_its_leader_and_not_by_the_same(
-    scenario: Scenario,
+    kept: History,
 ) -> None:
-    history = run(scenario)
+    history = copied(kept)
     leader = history.calls[-1].process
     history.begun += [(LATER_S, leader, "never left"), (LATER_S + 2, leader, "never left")]
     history.lived = [replace(each, repeated=each.repeated + (each.name == leader)) for each in history.lived]
@@ -359,9 +359,9 @@ def test_a_process_that_leads_again_keeps_the_order_of_each_of_its_terms(scenari
 
 
 def test_a_record_that_was_convicted_by_two_deaths_with_it_alone_has_a_dead_letter_and_no_more(
-    scenario: Scenario,
+    kept: History,
 ) -> None:
-    history = run(scenario)
+    history = copied(kept)
     sent = next(each for each in history.sent if each.body is not None)
     place, identity = f"{sent.topic}/{sent.partition}/{sent.offset}", (str(sent.id), 0)
     history.commits = [
