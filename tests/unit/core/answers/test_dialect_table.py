@@ -78,6 +78,7 @@ def test_no_header_has_two_buckets() -> None:
     assert len({bucket.remaining for bucket in buckets}) == len(buckets)
 
 
+@pytest.mark.interpreted  # it reads a page of the docs, which are not beside the compiled core
 def test_every_row_has_a_name_of_its_own_and_its_source_on_the_page() -> None:
     page = FACTS.read_text(encoding="utf-8")
     assert len({row.name for row in TABLE}) == len(TABLE)
