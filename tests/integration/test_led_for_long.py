@@ -26,7 +26,7 @@ from headrace.broker.service.leadership.renewal import CUT_OFF_AFTER_MS
 from headrace.broker.simulator.script import Scripted
 from headrace.broker.simulator.upstream import Upstream
 from headrace.schemas.topics import ledger_topic, topics
-from tests.integration.fleet import LANES, Fleet, Process, producing, read_all, request, send
+from tests.integration.fleet import FEW, LANES, Fleet, Process, producing, read_all, request, send
 from tests.integration.ledger_of_hours import retention_strikes, write_lines
 from tests.integration.test_recovery import LIMITS, plentiful
 
@@ -105,7 +105,7 @@ async def apart(services: LocalServices) -> tuple[str, int]:
         for number in range(10):
             prefix = f"apart{number}"
             await create_missing(
-                KafkaConnection(services.endpoints.bootstrap_servers), topics(prefix, LANES, None, nodes=3)
+                KafkaConnection(services.endpoints.bootstrap_servers), topics(prefix, LANES, FEW, nodes=3)
             )
             coordinator = await coordinator_of(client, prefix)
             cluster = await client.fetch_all_metadata()
