@@ -104,7 +104,7 @@ async def test_questions_end_in_time(pair: LocalServices) -> None:
     await ledger.close()
 
 
-async def test_chunks_hold_nobody_up_are_counted_and_go_on_when_kafka_does(pair: LocalServices) -> None:
+async def test_chunks_delay_no_caller_are_counted_and_go_on_when_kafka_does(pair: LocalServices) -> None:
     connection = KafkaConnection(pair.endpoints.bootstrap_servers)
     world = await real_world(connection, "frozen")
     chunks, loop = KafkaChunks(connection, topic=world.results_topic), asyncio.get_running_loop()

@@ -31,7 +31,7 @@ OK: Final = Meaning.OK  # a module-level name for what every answer is compared 
 class Fault(StrEnum):
     """The party that must act on an answer."""
 
-    NONE = "nobody"  # the word that `explain` has always shown
+    NONE = "none"
     LIMIT = "limit"  # every client that spends from it; time resolves it
     REQUEST = "request"
     ACCOUNT = "account"  # an operator

@@ -8,7 +8,7 @@ from headrace.broker.core.units import ROUNDING_TOKENS
 from tests.unit.core.shown import CAPACITY, SENT_MS, TOOK_MS, Limit, counted, slid, stated
 
 
-def test_a_limit_that_nobody_has_spoken_of_holds_nobody_up() -> None:
+def test_a_limit_of_which_nothing_is_known_delays_no_call() -> None:
     buckets = Limit().buckets
     assert list(buckets) == []
     assert (buckets.levels(0), buckets.shortest()) == ((), None)

@@ -78,7 +78,7 @@ def known_as_another(world: World) -> None:
 
 
 @pytest.mark.parametrize("metadata", ["", "not ours", "hr9:AAAA", "hr1:AAAA"])
-async def test_a_damaged_map_of_a_former_topic_keeps_nobody_from_reading_the_new_one(metadata: str) -> None:
+async def test_a_damaged_map_of_a_former_topic_does_not_prevent_reading_the_new_one(metadata: str) -> None:
     world = World()
     filled(world, 9)
     known_as_another(world)
