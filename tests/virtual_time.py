@@ -30,8 +30,8 @@ DUE_WITHIN_S = 1e-9
 class _Clock:
     """Time of one event loop, which jumps to the next timer as soon as nothing is ready."""
 
-    def __init__(self, loop: Any) -> None:
-        self.now_s = float(START_S)
+    def __init__(self, loop: Any, start_s: int) -> None:
+        self.now_s = float(start_s)
         self.replaced: dict[str, Any] = {
             "time": partial(getattr, self, "now_s"),
             "run_in_executor": self.run_in_executor,
@@ -41,7 +41,7 @@ class _Clock:
             "_run_once": self.run_once,
         }
         self._loop = loop
-        self._now = START_S * RESOLUTION
+        self._now = start_s * RESOLUTION
         self._timers: list[tuple[float, int, Any]] = []
         self._asked = count()
         self._poll = partial(type(loop._selector).select, loop._selector)  # not what looptime puts in its place
@@ -121,7 +121,7 @@ class _Clock:
             else:
                 loop._ready.append(handle)
         for when, _, handle in sorted(self._timers):
-            loop.call_at(when, _run, handle)
+            loop.call_later(when - self.now_s, _run, handle)  # the loop's own clock counts from the machine's start
 
 
 def _run(handle: Handle) -> None:
@@ -131,9 +131,9 @@ def _run(handle: Handle) -> None:
 
 
 @contextmanager
-def virtual_time(loop: Any) -> Iterator[None]:
-    """Give the loop a clock of its own."""
-    clock = _Clock(loop)
+def virtual_time(loop: Any, start_s: int = START_S) -> Iterator[None]:
+    """Give the loop a clock of its own, which begins at `start_s`."""
+    clock = _Clock(loop, start_s)
     vars(loop).update(clock.replaced)
     try:
         yield

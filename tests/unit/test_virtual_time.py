@@ -81,13 +81,17 @@ async def test_while_a_thread_works_no_timer_is_jumped_to() -> None:
     assert timeouts == [1]
 
 
-def test_what_waits_when_virtual_time_ends_goes_on_or_is_given_up(loop: Any) -> None:
+@pytest.mark.parametrize("start_s", [START_S, 1_000_000_000])  # the second is later than any machine's uptime
+def test_what_waits_when_virtual_time_ends_keeps_its_delay_or_is_given_up(loop: Any, start_s: int) -> None:
     came = list[str]()
-    with virtual_time(loop):
+    with virtual_time(loop, start_s):
+        loop.run_until_complete(asyncio.sleep(5))
         loop.call_soon(came.append, "ready")
         loop.call_later(0, came.append, "timer")
         given_up = loop.call_later(0, came.append, "given up")
+        later = loop.call_later(30, came.append, "too early")
     given_up.cancel()
     loop.run_until_complete(asyncio.sleep(0.001))
     assert came == ["ready", "timer"]
-    assert loop.time() != START_S, "its time is real again"
+    assert loop.time() != start_s + 5, "its time is real again"
+    later.cancel()
