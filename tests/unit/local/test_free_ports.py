@@ -42,7 +42,8 @@ def test_a_port_is_chosen_once_although_its_server_does_not_listen_yet() -> None
     assert free_ports(1, chance=Naming(chosen)) != (chosen,)
 
 
-def test_a_port_that_another_process_has_chosen_is_not_chosen_here() -> None:
+def test_a_port_that_another_process_has_chosen_is_not_chosen_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("headrace.broker.local.free_ports._chosen", set())  # what is chosen once is refused for ever
     chooses = "from headrace.broker.local.free_ports import free_ports; print(*free_ports(1), flush=True); input()"
     with subprocess.Popen(
         [sys.executable, "-c", chooses], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
