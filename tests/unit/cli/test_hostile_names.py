@@ -187,7 +187,7 @@ WORDS: tuple[tuple[str, ...], ...] = (
     ("dead-letters", "replay", "--rate", "NAME", "--yes"),
     ("dead-letters", "replay", "--lane", "NAME", "--yes"),
     ("submit", "NAME"),
-    ("cancel", "NAME"),
+    ("cancel", "NAME", "--timeout", "1.5"),
     ("status", "--id", "NAME"),
     ("status", "--url", "NAME"),
     ("status", "--url", "http://127.0.0.1:1/NAME"),
