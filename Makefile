@@ -48,8 +48,8 @@ VIRTUAL := tests/unit tests/property tests/simulation examples
 test-long: $(STAMP) ## what takes long to prove in virtual time: more seeds and more requests than `make test` plays
 	@$(BIN)/python -m pytest -q -n auto -m long tests/simulation
 
-test-real: $(STAMP) # three at once on two cores: they wait for servers half of their time
-	@$(BIN)/python -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder -m "not timed" tests/chart tests/hostile tests/integration
+test-real: $(STAMP) # four at once on two cores: they wait for servers half of their time
+	@$(BIN)/python -m pytest -q -n 4 --dist loadfile --no-loadscope-reorder -m "not timed" tests/chart tests/hostile tests/integration
 
 test-timed: $(STAMP) # compares times, and so has the machine for itself
 	@$(BIN)/python -m pytest -q -m timed tests/hostile tests/integration
