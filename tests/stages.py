@@ -1,8 +1,7 @@
 """Make targets side by side: `python -m tests.stages image static,coverage,unit services`.
 
 Each argument is a lane: targets, with commas between them, that run one after the other beside the other lanes. The
-last lane has the processors first, since its tests wait for real servers and have time limits; the other lanes compute,
-and take what it leaves.
+last lane has the processors first, since its tests have the tightest time limits; the other lanes take what it leaves.
 
 The output of every target is shown whole and in the order of the arguments: of the first as it comes, of each later one
 from its beginning once those before it have ended. A target that fails ends its lane; the others go on. The last lines
@@ -21,7 +20,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-NICE_BESIDE = 5  # a third of the weight of what waits for servers, and enough for the time limits of unit tests
+NICE_BESIDE = 5  # a third of the last lane's weight, and enough for the time limits of the others
 SHOWN_AGAIN = 60  # lines
 ENDS_WITHIN_S = 60.0
 
