@@ -371,10 +371,10 @@ class Dispatch:
         self._recall.record_commit(ended.settled, ended.calls)
         for ticket in ended.tickets:
             id_hash = self._settling.drop(ticket)
-            if id_hash is not None and (waited := self.registry.take_waiting(id_hash)):
+            if id_hash is not None and (waited := self.registry.take_joined(id_hash)):
                 self._triage.judge_again(waited, now_ms)
         for request in ended.overdue:
-            self._triage.judge_again(self.registry.take_waiting(request.identity.id_hash), now_ms)
+            self._triage.judge_again(self.registry.take_joined(request.identity.id_hash), now_ms)
         self.identities.expire(wall_ms)
 
     def _budget(self, limit: str, now_ms: int) -> Budget:

@@ -1,10 +1,11 @@
 """Table of OpenAI's endpoints: one row for each, with all that tells it from the others.
 
 A new endpoint needs a row here and its name in `headrace.schemas.request.Endpoint`, since schemas import nothing of
-ours. If its requests or answers have a form of their own, that is a new `Shape`: mypy then names the places that match
-on it (`assert_never`), a search for `Shape.` finds the others, and `headrace.schemas.delta` merges the deltas of its
-stream. The simulator shares no code with this table; `headrace.broker.simulator.pricing.Endpoint` must serve the path,
-or the planner cannot start.
+ours; if it cannot stream, also in `UNSTREAMED` there. A law of its own is a member of `Law`, computed in
+`headrace.broker.core.pricing.laws` and named in `headrace.broker.settings.limits.ChargeLaw`. If its requests or answers
+have a form of their own, that is a new `Shape`: mypy then names the places that match on it (`assert_never`), a search
+for `Shape.` finds the others, and `headrace.schemas.delta` merges the deltas of its stream. The simulator shares no
+code with this table; `headrace.broker.simulator.pricing.Endpoint` must serve the path, or the planner cannot start.
 """
 
 from collections.abc import Mapping

@@ -93,10 +93,10 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class SideReading:
-    """A bucket that no budget believes, for people.
+    """A bucket beside the organisation's tokens and requests; the budget pays the project's, people see all.
 
-    `kind` is one of SIDE_KINDS for a bucket beside the organisation's two: its project's, or that of images. Other
-    servers have further kinds (`headrace.broker.core.answers.dialect_table`): input tokens, seconds of audio, a
+    `kind` is one of SIDE_KINDS: the project's buckets, which the budget reads with `of_project`, or that of images.
+    Other servers have further kinds (`headrace.broker.core.answers.dialect_table`): input tokens, seconds of audio, a
     gateway's keys.
     """
 

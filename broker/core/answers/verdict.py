@@ -94,7 +94,8 @@ class Verdict:
     Attributes:
         snapshot: The organisation's or a project's bucket that refused, where the answer states it exactly.
         limit: All that is known of the limit that refused, for people: also what no budget can believe.
-        side_readings: Buckets that headers describe beside `readings`: a project's, that of images, of input tokens.
+        side_readings: Buckets that headers describe beside `readings`: a project's, which the budget pays as well;
+            those of images and of input tokens, which are for people.
         early: The readings are as of the call's admission, whatever is charged when it ends.
         charge: Tokens that the server says it charged for the answered call; None: it does not say.
         shape: Set if the answer was not understood and its meaning is a guess: its appearance, without its text.

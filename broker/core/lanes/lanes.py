@@ -10,10 +10,11 @@ blocking). Within one limit:
   the lanes above. So bulk gets its share and never starves, and an urgent head waits for one such head at most.
 - A lane with a ceiling likewise owes the others what it takes beyond the ceiling while they wait: once that covers the
   head of the next lane, that head is next. While no other lane waits, it may take everything.
-- A lane must leave the reserves of the idle lanes above it untouched: `Pick.reserved_ppm` says how much, and
-  `BucketSet.payable_at` (tokens) and `CallsInFlight.has_room` (slots) apply it. The reserve of a lane that waits is in
-  use: if it were withheld as well, a head that is owed its floor would first wait for the bucket to fill, and the
-  urgent head behind it too.
+- A lane must leave the reserves of the idle lanes above it untouched: `Pick.reserved_ppm` says how much.
+  `Budget.payable_at` applies it to the limit's tokens, own cap and slots, `CallsInFlight.has_room` to all slots. Probes
+  are exempt, and so is a head that has waited for a full refill (`LimitQueue._may_use_reserve_at`). The reserve of a
+  lane that waits is in use: if it were withheld as well, a head that is owed its floor would first wait for the bucket
+  to fill, and the urgent head behind it too.
 - A request whose deadline is near may go in the turn of the lane directly above, see
   `headrace.broker.core.lanes.nearing`.
 

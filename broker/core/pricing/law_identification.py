@@ -6,7 +6,8 @@ laws charge at admission, and an answer's headers are as of then. By the law `us
 and the output when the call ends, and the headers are as of the end, except for those of a stream, which come before
 its answer. So that law has a debit history of its own.
 
-The lengths of outputs are learned here too, since `usage` must reserve tokens for them while a call is in flight.
+`usage` must reserve tokens for the output while a call is in flight: `output_lengths` learns how many, from the calls
+that end here.
 
 Comparing an answer with every law, over spans of every length, costs more than all else that the core does for a call.
 So where a law is settled, only a few answers a second are examined, and those get a *glance*: whether the believed law
@@ -23,6 +24,7 @@ from headrace.broker.core.endpoints import Law, facts_of
 from headrace.broker.core.pricing.debit_history import DELAY_DIFFERENCES_MS, SPANS_MAX, DebitHistory, DebitSpan
 from headrace.broker.core.pricing.law_evidence import STATED_WEIGHT, LawEvidence
 from headrace.broker.core.pricing.laws import Prices
+from headrace.broker.core.pricing.output_lengths import OutputLengths
 from headrace.broker.core.units import ROUNDING_TOKENS
 from headrace.broker.core.value import value
 
@@ -30,10 +32,7 @@ PIECE_EVERY_MS: Final = 50  # a thousand answers a second show no more than twen
 GLANCE_EVERY_MS: Final = 200  # where a law is settled
 THOROUGH_EVERY: Final = 8  # one glance in this many covers every span: a wrong law may fit each short one of many calls
 ERRORS_MAX: Final = 16
-OUTPUTS_MAX: Final = 64
-OUTPUTS_EVERY: Final = 16  # once there are `OUTPUTS_MAX`, they are evaluated after every this many
 KNOWN_AFTER: Final = 16  # pieces of evidence; with fewer, the believed law explains no counter-evidence away
-OUTPUT_STEP_PARTS: Final = 8  # the reservation for an output changes only by more than one part in this many
 
 
 Columns = list[int | None]
@@ -73,7 +72,7 @@ class LawIdentification:
         evidence: The resulting evidence.
         errors: Of the last answers that show it: the believed law's charge minus the server's, in tokens per call.
         errors_seen: The number of errors so far.
-        output_held: What `usage` reserves for the output of a call in flight: four of five were at most as long.
+        outputs: The lengths of outputs, from which `usage` reserves that of a call in flight.
         open: Calls in flight.
         has_alternatives: Whether more than one law may hold.
     """
@@ -83,7 +82,7 @@ class LawIdentification:
         self.evidence = LawEvidence(prices.laws, facts_of(prices.endpoint).recorded_law, believed)
         self.errors: deque[int] = deque(maxlen=ERRORS_MAX)
         self.errors_seen = 0
-        self.output_held = 0
+        self.outputs = OutputLengths()
         self.open = 0
         self.has_alternatives = len(prices.laws) > 1
         self._laws = prices.laws
@@ -95,8 +94,6 @@ class LawIdentification:
         self._heard_ms: int | None = None
         self._judged_ms = 0
         self._glances = 0
-        self._outputs: deque[int] = deque(maxlen=OUTPUTS_MAX)
-        self._outputs_seen = 0
         self._spent = [-1, -1]  # by history: the end of the last span in which others seem to have spent
         # indices into `DELAY_DIFFERENCES_MS`: how far delays differ, there and back
         self._delay_index = self._back_delay_index = 0
@@ -203,12 +200,7 @@ class LawIdentification:
         prices = sent.prices
         output = usage.output - prices.covered if usage.output > prices.covered else 0
         wrong = usage.input + prices.covered - prices.tokens[index]
-        self._outputs.append(output)
-        self._outputs_seen += 1
-        if self._outputs_seen < OUTPUTS_MAX or self._outputs_seen % OUTPUTS_EVERY == 0:
-            held = sorted(self._outputs)[(len(self._outputs) - 1) * 4 // 5]
-            if abs(held - self.output_held) * OUTPUT_STEP_PARTS > self.output_held:
-                self.output_held = held
+        self.outputs.record(output)
         return self._endings.debit(now_ms, (wrong + output, wrong)), output
 
     def _fits(self, admission: int, remaining: Remaining, spans_max: int) -> bool:

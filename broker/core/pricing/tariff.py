@@ -63,7 +63,7 @@ class Tariff:
         law = identification.evidence.believed
         if law is None:
             return max(prices.tokens)
-        return prices.tokens[prices.laws.index(law)] + (identification.output_held if law is Law.USAGE else 0)
+        return prices.tokens[prices.laws.index(law)] + (identification.outputs.reserved if law is Law.USAGE else 0)
 
     def least(self, prices: Prices) -> int:
         """Return the least charge of a call, by any law that is not refuted."""
@@ -91,7 +91,7 @@ class Tariff:
         if not self._settles:
             return 0
         return sum(
-            identification.open * identification.output_held
+            identification.open * identification.outputs.reserved
             for identification in self._identifications.values()
             if identification.settles
         )
@@ -184,14 +184,14 @@ class Tariff:
         identification = self._identifications[prices.endpoint] = LawIdentification(
             prices, self._inherited.get(prices.endpoint)
         )
-        self._shown[prices.endpoint] = identification.evidence.believed, identification.output_held
+        self._shown[prices.endpoint] = identification.evidence.believed, identification.outputs.reserved
         self._settles = self._settles or identification.settles
         return identification
 
     def _compare(self, endpoint: str, identification: LawIdentification) -> None:
         """Raise `version` if the endpoint's calls have another price now."""
         believed = identification.evidence.believed
-        shown = believed, identification.output_held if believed is Law.USAGE else 0
+        shown = believed, identification.outputs.reserved if believed is Law.USAGE else 0
         if self._shown[endpoint] != shown:
             self._shown[endpoint] = shown
             self._settles = any(other.settles for other in self._identifications.values())

@@ -75,7 +75,7 @@ class Eviction:
         self._limits.withdraw(ticket, now_ms)
         if ticket.state is State.JOINED:
             with contextlib.suppress(KeyError):  # the tickets that waited for its id are being judged
-                self._registry.remove_waiting(ticket)
+                self._registry.leave(ticket)
         if self._registry.holds(ticket):
             self._registry.remove(ticket)
         if isinstance(ticket.content, Candidate):

@@ -149,19 +149,19 @@ class TicketRegistry:
         """Return the ticket that will answer for this id."""
         return self._open.get(id_hash)
 
-    def add_waiting(self, ticket: Ticket) -> None:
+    def join(self, ticket: Ticket) -> None:
         """Let a duplicate, or a cancel, wait for what becomes of its id."""
         ticket.move(State.JOINED)
         self._joined.setdefault(id_hash_of(ticket), {})[ticket] = None
 
-    def remove_waiting(self, ticket: Ticket) -> None:
+    def leave(self, ticket: Ticket) -> None:
         """Remove one ticket from those that wait for its id."""
         id_hash = id_hash_of(ticket)
         del self._joined[id_hash][ticket]
         if not self._joined[id_hash]:
             del self._joined[id_hash]
 
-    def take_waiting(self, id_hash: bytes) -> list[Ticket]:
+    def take_joined(self, id_hash: bytes) -> list[Ticket]:
         """Remove and return the tickets that wait for that id."""
         return list(self._joined.pop(id_hash)) if id_hash in self._joined else []
 

@@ -46,7 +46,7 @@ class Settling:
                 self.commands.append(CancelCall(self.flights.abandon(ticket)))
                 self.limits.withdraw(ticket, now_ms)
             case State.JOINED:
-                self.registry.remove_waiting(ticket)
+                self.registry.leave(ticket)
             case State.SETTLED:
                 self.outbox.withdraw(ticket)
                 self.flights.hold(ticket, 0)

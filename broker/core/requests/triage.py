@@ -137,7 +137,7 @@ class Triage:
             case DedupeDecision.CONFLICT:
                 self._contest(ticket, candidate, now_ms)
             case DedupeDecision.JOIN | DedupeDecision.WAIT:
-                self._registry.add_waiting(ticket)
+                self._registry.join(ticket)
             case _:
                 assert_never(decision)
 
@@ -194,11 +194,11 @@ class Triage:
         """Apply a cancel, by the table of `headrace.broker.core.identity.pending_cancels`."""
         answering = self._registry.answering(cancel.id_hash)
         if self._identities.is_failing(cancel.id_hash):
-            self._registry.add_waiting(ticket)
+            self._registry.join(ticket)
         elif answering is None:
             self._cancel_settled(ticket, cancel, now_ms)
         elif answering.state is State.SETTLED:
-            self._registry.add_waiting(ticket)
+            self._registry.join(ticket)
         elif cancel.spares(answering.candidate.tenant_mark):
             self._remember(ticket, cancel, now_ms)
         else:

@@ -9,8 +9,6 @@ from headrace.broker.core.pricing.law_evidence import SETTLED_ANSWERS, SILENT_AN
 from headrace.broker.core.pricing.law_identification import (
     GLANCE_EVERY_MS,
     KNOWN_AFTER,
-    OUTPUTS_EVERY,
-    OUTPUTS_MAX,
     PIECE_EVERY_MS,
     THOROUGH_EVERY,
     LawIdentification,
@@ -154,18 +152,13 @@ def test_responses_settles_what_its_overhead_has_not_covered() -> None:
     assert witness.evidence.believed is Law.USAGE
 
 
-def test_what_is_held_for_an_output_is_longer_than_four_of_five_and_changes_in_steps() -> None:
+def test_each_output_is_reserved_for_beyond_what_the_price_covers() -> None:
     witness = LawIdentification(prices(CHAT, size()), None)
-
-    def end(output: int) -> int:
-        witness.record_answer(witness.record_send(prices(CHAT, size()), 0), None, TokenUsage(100, output), 0)
-        return witness.output_held
-
-    assert [end(output) for output in (100, 100, 100, 100, 900)] == [100] * 5
-    assert [end(105) for _ in range(10)] == [100] * 10
-    for _ in range(OUTPUTS_MAX + OUTPUTS_EVERY):
-        end(30)
-    assert witness.output_held == 30
+    asked = prices(CHAT, size())
+    witness.record_answer(witness.record_send(asked, 0), None, TokenUsage(100, asked.covered + 70), 0)
+    assert witness.outputs.reserved == 70
+    witness.record_answer(witness.record_send(asked, 0), None, None, 0)
+    assert witness.outputs.reserved == 70
 
 
 def test_where_the_believed_law_was_not_judged_no_error_is_noted() -> None:

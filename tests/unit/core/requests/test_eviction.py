@@ -236,7 +236,7 @@ def test_a_waiter_that_is_being_judged_and_one_that_was_never_noted_can_be_taken
     rig.take("x")
     duplicate = rig.take("x")
     tickets = {ticket.number: ticket for ticket in rig.core.registry.tickets()}
-    waited = rig.core.registry.take_waiting(identity("x").id_hash)
+    waited = rig.core.registry.take_joined(identity("x").id_hash)
     assert waited == [tickets[duplicate]]
     rig.core.registry.remove(tickets[duplicate])
     rig.core._eviction.evict(tickets[duplicate], RuntimeError(), rig.now_ms)

@@ -128,9 +128,9 @@ def test_the_control_topic_is_read_like_a_lane_with_a_buffer_of_its_own() -> Non
     cancel = Ticket(TicketNumber(0), Source(control, 0), 100, 0, CancelRecord(b"i" * 16, 5))
     made.add(cancel)
     assert made.room(control) == CONTROL_BUFFER_MAX * 4 // 5 - 1
-    made.add_waiting(cancel)
+    made.join(cancel)
     assert not made.is_answering(cancel)
-    assert made.take_waiting(b"i" * 16) == [cancel]
+    assert made.take_joined(b"i" * 16) == [cancel]
 
 
 def test_garbage_answers_for_nobody() -> None:
@@ -146,21 +146,21 @@ def test_duplicates_part_together_in_the_order_in_which_they_came() -> None:
     made = registry()
     first, second, third = (took(made, offset) for offset in range(3))
     made.open(first)
-    made.add_waiting(second)
-    made.add_waiting(third)
+    made.join(second)
+    made.join(third)
     assert (second.state, third.state) == (State.JOINED, State.JOINED)
     id_hash = first.candidate.identity.id_hash
-    assert made.take_waiting(id_hash) == [second, third]
-    assert made.take_waiting(id_hash) == []
+    assert made.take_joined(id_hash) == [second, third]
+    assert made.take_joined(id_hash) == []
 
 
 def test_a_duplicate_that_leaves_alone_is_not_remembered() -> None:
     made = registry()
     first, second = took(made, 0), took(made, 1)
-    made.add_waiting(first)
-    made.add_waiting(second)
-    made.remove_waiting(first)
-    made.remove_waiting(second)
+    made.join(first)
+    made.join(second)
+    made.leave(first)
+    made.leave(second)
     assert made._joined == {}
 
 
@@ -209,7 +209,7 @@ def test_whoever_leaves_says_whether_it_was_to_answer_for_its_id() -> None:
     made = registry()
     first, second = took(made, 0), took(made, 1)
     made.open(first)
-    made.add_waiting(second)
+    made.join(second)
     assert not made.remove(second)
     assert made.remove(first)
 
@@ -297,14 +297,14 @@ def test_it_is_sound_while_its_counts_and_ids_are_those_of_its_tickets() -> None
     for each in (first, duplicate):
         registry.add(each)
     registry.open(first)
-    registry.add_waiting(duplicate)
+    registry.join(duplicate)
     assert registry.holds(first)
     assert not registry.holds(stranger)
     assert registry.is_sound()
-    registry.remove_waiting(duplicate)
-    registry.add_waiting(stranger)
+    registry.leave(duplicate)
+    registry.join(stranger)
     assert not registry.is_sound(), "a copy waits that is not there"
-    registry.remove_waiting(stranger)
+    registry.leave(stranger)
     assert registry.is_sound()
     registry.open(stranger)
     assert not registry.is_sound(), "somebody answers that is not there"

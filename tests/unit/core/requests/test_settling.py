@@ -97,9 +97,9 @@ def test_a_duplicate_leaves_its_like() -> None:
     bench = Bench()
     made = ticket()
     bench.registry.add(made)
-    bench.registry.add_waiting(made)
+    bench.registry.join(made)
     bench.settling.withdraw(made, 0)
-    assert bench.registry.take_waiting(made.candidate.identity.id_hash) == []
+    assert bench.registry.take_joined(made.candidate.identity.id_hash) == []
 
 
 def test_what_is_decided_can_be_decided_otherwise() -> None:
