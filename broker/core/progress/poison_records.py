@@ -47,6 +47,10 @@ class CautiousRead:
         """Whether the record may be taken: not after a third term died without decoding it; unpacking it is deadly."""
         return self.deaths.get(offset, 0) < bounds.DEATHS_BY_TAKING
 
+    def is_suspect(self, offset: int) -> bool:
+        """Whether a term died while the record was named, alone or among others."""
+        return offset in self.deaths or offset in self.crowd
+
     def batch_max(self, offset: int) -> int:
         """Return how many records from `offset` on may be named together; at least 1.
 
@@ -54,7 +58,7 @@ class CautiousRead:
         should cost the two deaths that convict it and no third for the batch around it.
         """
         proven = any(deaths >= bounds.DEATHS_BY_DECODING for deaths in self.deaths.values())
-        if proven or offset in self.deaths or offset in self.crowd:
+        if proven or self.is_suspect(offset):
             return 1
         suspects = (suspect for suspect in (*self.deaths, *self.crowd) if suspect > offset)
         return max(1, min(bounds.CAUTIOUS_BATCH_MAX, self.until - offset, min(suspects, default=self.until) - offset))

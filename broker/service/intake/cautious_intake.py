@@ -113,7 +113,7 @@ class CautiousIntake:
                     self._handover.lose_batch(place, got)
                     return True
                 return self._log.position(partition) > offset or self._end_caution(place)
-            await self._read_named(place, got, offset + count, decode=caution.may_decode(offset))
+            await self._read_named(place, got, range(offset, offset + count), caution)
             return True
 
     async def _named(self, partition: int, count: int) -> Sequence[Fetched] | UnreadableRange:
@@ -127,20 +127,25 @@ class CautiousIntake:
         await self._log.bounds([partition])  # Kafka answers, so it is there and the records are not
         return []
 
-    async def _read_named(self, place: LanePartition, got: Sequence[Fetched], end: int, *, decode: bool) -> None:
-        """Read the records below `end`, to be handed over once struck off, since a call may be fatal as well.
+    async def _read_named(
+        self, place: LanePartition, got: Sequence[Fetched], offsets: range, caution: CautiousRead
+    ) -> None:
+        """Read the records named by `offsets`, to be handed over once struck off, since a call may be fatal as well.
 
         The line that names the next records strikes them off, or, if there are none now, one that names none. Where
-        offsets have gaps, the first record may stand at `end` or behind it; it was named by its position.
+        offsets have gaps, the first record may stand behind them; it was named by its position. But a suspect is named
+        by its own offset first: then its former deaths count, and the next one is held against it.
         """
         read: _Batch = []
         for fetched in got:
             source = Source(place, fetched.offset)
             want = self._driver.core.want(source)
-            if want is Want.FULL or (fetched.offset >= end and fetched is not got[0]):
+            behind = fetched.offset >= offsets.stop
+            unnamed = behind and (fetched is not got[0] or caution.is_suspect(fetched.offset))
+            if want is Want.FULL or unnamed:
                 self._log.rewind(place.number, fetched.offset)
                 break
-            if want is Want.TAKE and decode:
+            if want is Want.TAKE and caution.may_decode(offsets.start):
                 read.append((source, await self._handover.read(source, fetched)))
             elif want is Want.TAKE:
                 self._handover.give_unread(source, fetched)  # before it is struck off, or it would be read

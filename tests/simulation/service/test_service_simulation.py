@@ -48,6 +48,7 @@ REGRESSIONS = (
     10002969,  # the ledger forgets deaths five times
     11002747,  # the copy of a parked request with a key stands in another partition
     10007134,  # a candidate stood still between two questions of its promotion, and another led meanwhile
+    13329,  # a record is convicted, and a marker stands before it
 )
 """Seeds that have shown a fault of the service or of a checker, since mended; a test of its own says what it was."""
 FIXED, FRESH, AT_ONCE = 40, 120, 10

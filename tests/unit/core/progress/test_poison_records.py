@@ -218,6 +218,11 @@ def test_records_are_named_in_batches_but_suspects_and_what_stands_beside_a_dead
     assert caution.batch_max(offset) == most
 
 
+def test_a_suspect_was_named_when_a_term_died_alone_or_among_others() -> None:
+    caution = CautiousRead(100, {20: 1}, frozenset({30}))
+    assert [offset for offset in (10, 20, 25, 30) if caution.is_suspect(offset)] == [20, 30]
+
+
 # ---------------------------------------------------------------------------------------------------- our own
 
 

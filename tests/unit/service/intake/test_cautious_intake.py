@@ -5,7 +5,12 @@ import json
 
 import pytest
 
-from headrace.broker.core.bounds import DEATHS_BEFORE_CAUTION, DEATHS_BY_DECODING, DEATHS_BY_TAKING
+from headrace.broker.core.bounds import (
+    CAUTIOUS_BATCH_MAX,
+    DEATHS_BEFORE_CAUTION,
+    DEATHS_BY_DECODING,
+    DEATHS_BY_TAKING,
+)
 from headrace.broker.core.ticket import Garbage
 from headrace.broker.service.intake.control import ControlReader
 from headrace.broker.testing.upstream import Said
@@ -67,6 +72,24 @@ async def test_a_second_one_costs_two_deaths_more_and_none_is_lost() -> None:
         "a": None,
         "b": None,
     }
+    await process.end()
+
+
+@pytest.mark.parametrize("markers", [1, 3])
+async def test_a_marker_that_ends_the_batch_before_it_does_not_stand_for_it(markers: int) -> None:
+    """Once it is convicted all are named one by one: also a marker's offset, at which Kafka gives the record behind it.
+
+    No call ends, so that each term begins with the whole batch.
+    """
+    world = World(latency_s=1_000)
+    for number in range(CAUTIOUS_BATCH_MAX - markers):
+        world.submit(f"a{number}", "standard", partition=0)
+    for _ in range(markers):
+        world.kafka.logs(STANDARD)[0].append(None, 0)
+    offset = poison(world, "x")
+    deaths, process = await lived_through(world, lambda: bool(letters(world)))
+    assert deaths == DEATHS - 1, "it was never named among others"
+    assert letters(world)[0][:2] == (b"crashed", f"{STANDARD}/0/{offset}".encode())
     await process.end()
 
 
