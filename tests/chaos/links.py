@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from socket import SO_LINGER, SOL_SOCKET
 from typing import Self
 
+from tests.tcp_server import tcp_server
+
 _PIECE_BYTES = 65_536
 _RESET = struct.pack("ii", 1, 0)
 
@@ -28,9 +30,7 @@ class Link:
     target: int = 0
     delay_s: float = 0.0
     bytes_per_s: float | None = None
-    _server: asyncio.Server | None = None
-    _open: set[asyncio.StreamWriter] = field(default_factory=set)
-    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    _server: contextlib.AsyncExitStack | None = None
     _passing: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def __aenter__(self) -> Self:
@@ -39,24 +39,20 @@ class Link:
 
     async def __aexit__(self, *_: object) -> None:
         await self.sever()
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def mend(self) -> None:
         """As if nothing had been."""
         self.delay_s, self.bytes_per_s = 0.0, None
         self._passing.set()
         if self._server is None:
-            self._server = await asyncio.start_server(self._accepted, "127.0.0.1", self.port, limit=_PIECE_BYTES)
+            server = contextlib.AsyncExitStack()
+            await server.enter_async_context(tcp_server(self._accepted, port=self.port, limit=_PIECE_BYTES))
+            self._server = server
 
     async def sever(self) -> None:
-        if self._server is not None:
-            self._server.close()
-            self._server = None
-        for writer in list(self._open):
-            _reset(writer)
+        server, self._server = self._server, None
+        if server is not None:
+            await server.aclose()
 
     async def silence(self) -> None:
         self._passing.clear()
@@ -68,20 +64,14 @@ class Link:
         self.bytes_per_s = bytes_per_s
 
     async def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
         with contextlib.suppress(OSError):
             await self._joined(reader, writer)
 
     async def _joined(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._open.add(writer)
         far: asyncio.StreamWriter | None = None
         try:
             await self._passing.wait()
             far_reader, far = await asyncio.open_connection("127.0.0.1", self.target, limit=_PIECE_BYTES)
-            self._open.add(far)
             pumps = {
                 asyncio.ensure_future(self._pump(reader, far)),
                 asyncio.ensure_future(self._pump(far_reader, writer)),
@@ -95,7 +85,6 @@ class Link:
         finally:
             for each in (writer, far):
                 if each is not None:
-                    self._open.discard(each)
                     _reset(each) if self._server is None else each.close()
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

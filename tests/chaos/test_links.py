@@ -9,18 +9,18 @@ import pytest
 
 from headrace.broker.local.free_ports import free_ports
 from tests.chaos.links import Link
+from tests.tcp_server import tcp_server
 
 
 async def _echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     while piece := await reader.read(1_000):
         writer.write(piece)
-    writer.close()
 
 
 @asynccontextmanager
 async def linked() -> AsyncIterator[Link]:
-    target, port = free_ports(2)
-    async with await asyncio.start_server(_echo, "127.0.0.1", target), Link("test", port, target) as link:
+    (port,) = free_ports(1)
+    async with tcp_server(_echo) as target, Link("test", port, target) as link:
         yield link
 
 

@@ -340,8 +340,8 @@ async def serving_good_ones(plan: Plan) -> AsyncIterator[int]:
         async with serving(plan.seed) as (port, _):
             yield port
     else:
-        async with await HostileServer(plan.seed).listen() as server:
-            yield server.sockets[0].getsockname()[1]
+        async with HostileServer(plan.seed).listening() as port:
+            yield port
 
 
 async def run(plan: Plan) -> Found:

@@ -3,10 +3,10 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
 
 from tests.hostile.upstream_pieces import Step
 from tests.hostile.upstream_server import say
+from tests.tcp_server import tcp_server
 
 Script = Callable[[int], Sequence[Step]]
 """What to say to which request, counted from 0 over all connections."""
@@ -29,40 +29,18 @@ class SayingServer:
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection."""
         self.connections += 1
-        try:
-            while True:
-                head = (await reader.readuntil(b"\r\n\r\n")).decode()
-                length = next(line for line in head.lower().split("\r\n") if line.startswith("content-length: "))
-                await reader.readexactly(int(length.partition(": ")[2]))
-                self.heads.append(head)
-                if not await say(self.script(len(self.heads) - 1), writer):
-                    break
-        except asyncio.CancelledError:
-            writer.transport.abort()
-            raise
-        except (OSError, EOFError):
-            pass
-        writer.close()
+        while True:
+            head = (await reader.readuntil(b"\r\n\r\n")).decode()
+            length = next(line for line in head.lower().split("\r\n") if line.startswith("content-length: "))
+            await reader.readexactly(int(length.partition(": ")[2]))
+            self.heads.append(head)
+            if not await say(self.script(len(self.heads) - 1), writer):
+                break
 
 
 @asynccontextmanager
 async def listening_server() -> AsyncIterator[SayingServer]:
     """One, listening."""
     server = SayingServer()
-    tasks: set[Any] = set()
-    writers: set[asyncio.StreamWriter] = set()
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        tasks.add(asyncio.current_task())
-        writers.add(writer)
-        await server.serve(reader, writer)
-
-    async with await asyncio.start_server(serve, "127.0.0.1", 0) as listening:
-        server.port = listening.sockets[0].getsockname()[1]
+    async with tcp_server(server.serve) as server.port:
         yield server
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        for writer in writers:
-            writer.transport.abort()
-        await asyncio.sleep(0)

@@ -11,9 +11,11 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 
 from tests.hostile.upstream_answers import kind_of
 from tests.hostile.upstream_pieces import Asked, Step, proper
+from tests.tcp_server import tcp_server
 
 TAKES_S = 0.02
 """How long a proper answer takes."""
@@ -36,27 +38,22 @@ class HostileServer:
 
     async def run(self) -> None:
         """Serve until the input ends; the two ports are printed first, the counts when they are asked for."""
-        server = await self.listen()
-        trap = await asyncio.start_server(self._trap, "127.0.0.1", 0)
-        self.trap_port = trap.sockets[0].getsockname()[1]
-        print(json.dumps({"port": server.sockets[0].getsockname()[1]}), flush=True)
-        reader = asyncio.StreamReader()
-        loop = asyncio.get_running_loop()
-        await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-        while await reader.readline():
-            print(json.dumps({"kinds": self.kinds, "trapped": self.trapped}), flush=True)
+        async with self.listening() as port, tcp_server(self._trap) as self.trap_port:
+            print(json.dumps({"port": port}), flush=True)
+            reader = asyncio.StreamReader()
+            loop = asyncio.get_running_loop()
+            await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+            while await reader.readline():
+                print(json.dumps({"kinds": self.kinds, "trapped": self.trapped}), flush=True)
 
-    async def listen(self) -> asyncio.Server:
+    def listening(self) -> AbstractAsyncContextManager[int]:
         """Serve in this loop, at a free port."""
-        return await asyncio.start_server(self._serve, "127.0.0.1", 0, limit=_HEAD_BYTES_MAX)
+        return tcp_server(self._serve, limit=_HEAD_BYTES_MAX)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError, EOFError, asyncio.LimitOverrunError):
-            while (asked := await _asked(reader)) is not None:
-                if not await self._answer(asked, writer):
-                    break
-        with contextlib.suppress(OSError):
-            writer.close()
+        while (asked := await _asked(reader)) is not None:
+            if not await self._answer(asked, writer):
+                break
 
     async def _answer(self, asked: Asked, writer: asyncio.StreamWriter) -> bool:
         """Whether the connection goes on."""
@@ -75,9 +72,8 @@ class HostileServer:
         ]
         return await say(steps, writer)
 
-    async def _trap(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _trap(self, _reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
         self.trapped += 1
-        writer.close()
 
 
 async def _asked(reader: asyncio.StreamReader) -> Asked | None:

@@ -22,6 +22,7 @@ from headrace.broker.local.processes import Process, is_running, stop
 from headrace.broker.local.record import read_record
 from headrace.broker.local.services import LocalServices
 from headrace.broker.local.valkey import answers_ping
+from tests.tcp_server import tcp_server
 
 OWNER = """
 import sys, time
@@ -128,10 +129,8 @@ async def test_a_kafka_that_falls_silent_after_the_first_answer_leaves_no_open_c
             await reader.read()
         finally:
             to_kafka.close()
-            writer.close()
 
-    async with await asyncio.start_server(answer_once, "127.0.0.1", 0) as proxy:
-        port = proxy.sockets[0].getsockname()[1]
+    async with tcp_server(answer_once) as port:
         assert not await reachable(f"127.0.0.1:{port}", timeout_s=1)
     gc.collect()
 

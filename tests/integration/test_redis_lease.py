@@ -16,6 +16,7 @@ from headrace.broker.local.free_ports import free_ports
 from headrace.broker.local.services import LocalServices
 from headrace.broker.ports import LeaseForeign, LeaseMine, LeaseTaken, LeaseView
 from tests.contract.lease_contract import TTL_MS, LeaseContract
+from tests.tcp_server import tcp_server
 
 
 class RedisWorld:
@@ -219,13 +220,11 @@ async def test_a_dead_server_is_noticed_at_once() -> None:
 async def test_a_stalled_server_is_noticed_within_half_a_second_and_asked_only_once() -> None:
     asked: list[bytes] = []
 
-    async def swallow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def swallow(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
         asked.append(await reader.read(65_536))
         await reader.read()
-        writer.close()
 
-    async with await asyncio.start_server(swallow, "127.0.0.1", 0) as stalled:
-        port = stalled.sockets[0].getsockname()[1]
+    async with tcp_server(swallow) as port:
         lease = RedisLease(f"redis://127.0.0.1:{port}/0", "k", ttl_ms=TTL_MS, token="a")
         before = time.monotonic()
         with pytest.raises(LeaseUnavailable):

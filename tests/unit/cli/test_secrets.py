@@ -15,6 +15,7 @@ import pytest
 from headrace.broker.adapters.redis.lease import RedisLease
 from headrace.broker.cli.main import main
 from headrace.broker.errors import LeaseUnavailable, RightsError
+from tests.tcp_server import tcp_server
 
 ODD = (
     "/",
@@ -40,6 +41,7 @@ ODD = (
     "\t",
     "%2f",
 )
+
 LETTERS = "BCDFGHJKLMNPQRSTVWXZ"
 SHAPES = ("%s", "redis:/%s", "redis://:%s", "redis://:%s@127.0.0.1:port/0", "redis://u:%s@127.0.0.1:1/0?nonsense=1")
 """What may be mistaken for a redis.url, beside those that are right."""
@@ -141,10 +143,8 @@ async def test_a_redis_that_repeats_what_it_was_sent_is_quoted_without_it(code: 
         while await reader.read(65_536):
             writer.write(answer)
             await writer.drain()
-        writer.close()
 
-    async with await asyncio.start_server(repeat, "127.0.0.1", 0) as server:
-        port = server.sockets[0].getsockname()[1]
+    async with tcp_server(repeat) as port:
         lease = RedisLease(f"redis://:hushhush@127.0.0.1:{port}/0", "k", ttl_ms=2_000, token="t")
         with pytest.raises((LeaseUnavailable, RightsError)) as raised:
             await lease.check()

@@ -35,6 +35,7 @@ from headrace.broker.errors import (
     Unreachable,
 )
 from headrace.broker.settings.connections import KafkaSettings
+from tests.tcp_server import tcp_server
 
 SASL = KafkaConnection("kafka:9093", "SASL_PLAINTEXT", "SCRAM-SHA-512", "crm", "hunter2")
 
@@ -52,11 +53,9 @@ async def garbage() -> AsyncIterator[str]:
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(1)
         writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-        writer.close()
 
-    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
-        host, port = server.sockets[0].getsockname()[:2]
-        yield f"{host}:{port}"
+    async with tcp_server(answer) as port:
+        yield f"127.0.0.1:{port}"
 
 
 async def test_a_closed_port_and_an_unknown_host_are_unreachable() -> None:

@@ -2,14 +2,14 @@
 
 import asyncio
 import struct
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 
 import pytest
 from aiokafka.protocol.admin import ApiVersionResponse_v0
 from aiokafka.protocol.metadata import MetadataResponse_v5
 
 from headrace.broker.adapters.kafka.probe import nodes_in_sync
+from tests.tcp_server import tcp_server
 
 API_VERSIONS, METADATA = 18, 3
 ALL = [1, 2, 3]
@@ -33,30 +33,18 @@ def metadata(nodes: list[int], *in_sync: list[int]) -> bytes:
     return bytes(answer.encode())
 
 
-@asynccontextmanager
-async def a_node(answers: dict[int, bytes]) -> AsyncIterator[int]:
+def a_node(answers: dict[int, bytes]) -> AbstractAsyncContextManager[int]:
     """Its port. A request that it has no answer for is met with silence."""
-    served: list[asyncio.StreamWriter] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        served.append(writer)
-        try:
-            while True:
-                request = await reader.readexactly(int.from_bytes(await reader.readexactly(4), "big"))
-                key, _, correlation = struct.unpack(">hhi", request[:8])
-                if key in answers:
-                    answer = struct.pack(">i", correlation) + answers[key]
-                    writer.write(struct.pack(">i", len(answer)) + answer)
-        except asyncio.IncompleteReadError:
-            return
+        while True:
+            request = await reader.readexactly(int.from_bytes(await reader.readexactly(4), "big"))
+            key, _, correlation = struct.unpack(">hhi", request[:8])
+            if key in answers:
+                answer = struct.pack(">i", correlation) + answers[key]
+                writer.write(struct.pack(">i", len(answer)) + answer)
 
-    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
-        try:
-            yield server.sockets[0].getsockname()[1]
-        finally:
-            for writer in served:
-                writer.close()
-                await writer.wait_closed()
+    return tcp_server(serve)
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,7 @@
 """What a producer is told of a Kafka that takes nothing: without a Kafka."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 
 import pytest
 
@@ -10,6 +9,7 @@ from headrace.broker.adapters.kafka.connection import KafkaConnection
 from headrace.broker.adapters.kafka.submit import KafkaSubmit, explained_within_s
 from headrace.broker.errors import LogUnavailable
 from headrace.schemas.record import Record
+from tests.tcp_server import tcp_server
 
 
 @pytest.mark.parametrize(("timeout_s", "within_s"), [(0.1, 0.5), (3, 0.5), (10, 1), (30, 3), (600, 3)])
@@ -17,25 +17,17 @@ def test_a_reason_is_looked_for_for_a_tenth_of_the_time_that_was_given(timeout_s
     assert explained_within_s(timeout_s) == pytest.approx(within_s)
 
 
-@asynccontextmanager
-async def going_silent(hung_up: int) -> AsyncIterator[str]:
+def going_silent(hung_up: int) -> AbstractAsyncContextManager[int]:
     """A port that closes so many connections at once, and keeps the later ones open without a word."""
     left = hung_up
-    silent: list[asyncio.StreamWriter] = []
 
-    async def take(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def take(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
         nonlocal left
         left -= 1
-        if left >= 0:
-            writer.close()
-        else:
-            silent.append(writer)
+        if left < 0:
+            await reader.read()
 
-    server = await asyncio.start_server(take, "127.0.0.1", 0)
-    yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    server.close()
-    for writer in silent:
-        writer.close()
+    return tcp_server(take)
 
 
 @pytest.mark.parametrize(
@@ -43,8 +35,8 @@ async def going_silent(hung_up: int) -> AsyncIterator[str]:
     [(2, r"Kafka at 127\.0\.0\.1:\d+ "), (0, r"The cause is not known: Kafka gave no answer for 0\.5 s more\.")],
 )
 async def test_where_no_reason_can_be_had_in_time_the_last_one_is_told(hung_up: int, said: str) -> None:
-    async with going_silent(hung_up) as address:
-        log = KafkaSubmit(KafkaConnection(address))
+    async with going_silent(hung_up) as port:
+        log = KafkaSubmit(KafkaConnection(f"127.0.0.1:{port}"))
         with pytest.raises(LogUnavailable, match=rf"within 0\.6 s \(while connecting\)\. {said}"):
             await log.append("t", Record(b"k", b"{}"), timeout_s=0.6)
         await log.close()
