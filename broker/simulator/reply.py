@@ -1,5 +1,6 @@
 """Reply of the simulated OpenAI to one call: a status with a body, or a stream."""
 
+import asyncio
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ class Reply:
 
     With a `stream`, `body` is the whole answer, `delay_s` is when the stream ends, and it is sent from the start.
     `late_headers`, if given, is called when the answer is sent and takes precedence: it includes settlements until
-    then. `page` counts its usage, once it is written out whole.
+    then. `page` counts its usage, once it is written out whole. None of it is sent before `held` is set.
     """
 
     status: int
@@ -28,6 +29,7 @@ class Reply:
     stream: AnswerStream | None = None
     late_headers: Callable[[int], Mapping[str, str]] | None = None
     page: Page | None = None
+    held: asyncio.Event | None = None
 
 
 def reply_headers(reply: Reply, arrived_s: float, now_s: float) -> dict[str, str]:

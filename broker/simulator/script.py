@@ -1,5 +1,6 @@
 """Scripted answers of a test to chosen calls, and their overlay on the usual reply."""
 
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -16,7 +17,7 @@ class Scripted:
     With a `status` the call is answered `delay_s` later with `body` (an object, or text such as an HTML page) and takes
     nothing from the buckets unless `charged`. Without one it is handled as usual, with `headers` added and `delay_s`,
     if given, as its latency. `dropped` cuts the connection after the delay instead of answering; `broken` says where a
-    stream, if the answer is one, stops short.
+    stream, if the answer is one, stops short. While `held` is not set nothing is answered, though the delay is over.
     """
 
     status: int | None = None
@@ -26,6 +27,7 @@ class Scripted:
     charged: bool = False
     dropped: bool = False
     broken: Break | None = None
+    held: asyncio.Event | None = None
 
 
 Script = Callable[[int, Mapping[str, Any]], Scripted | None]
@@ -34,7 +36,13 @@ Script = Callable[[int, Mapping[str, Any]], Scripted | None]
 def scripted_reply(scripted: Scripted, count: IdCount) -> Reply:
     """Build the reply of a script that names a status."""
     return Reply(
-        scripted.status or 200, scripted.body, scripted.headers, scripted.delay_s or 0.0, count, scripted.dropped
+        scripted.status or 200,
+        scripted.body,
+        scripted.headers,
+        scripted.delay_s or 0.0,
+        count,
+        scripted.dropped,
+        held=scripted.held,
     )
 
 
@@ -51,4 +59,5 @@ def overlaid(reply: Reply, scripted: Scripted) -> Reply:
         delay_s=reply.delay_s if scripted.delay_s is None else scripted.delay_s,
         dropped=scripted.dropped,
         stream=stream,
+        held=scripted.held,
     )

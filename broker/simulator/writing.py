@@ -23,6 +23,8 @@ async def written(request: web.Request, reply: Reply, books: Books, arrived_s: f
     Raises:
         ConnectionResetError: the client has left.
     """
+    if reply.held is not None:
+        await reply.held.wait()
     if reply.stream is not None and not reply.dropped:
         return await _told(request, reply, reply.stream, books, arrived_s)
     await _until(arrived_s + reply.delay_s)

@@ -141,6 +141,41 @@ async def test_a_script_answers_with_a_page_an_error_or_a_cut_line(http: aiohttp
         assert (await client.chat.completions.create(**HELLO)).choices
 
 
+@pytest.mark.parametrize("answer", [{}, {"dropped": True}, {"status": 503, "body": "<html>"}])
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_a_call_that_is_held_ends_when_it_is_released_and_others_before(
+    http: aiohttp.ClientSession, answer: dict[str, Any], *, streamed: bool
+) -> None:
+    async def call() -> int:
+        try:
+            async with http.post(f"{upstream.base_url}/chat/completions", json=HELLO | {"stream": streamed}) as reply:
+                await reply.read()
+                return reply.status
+        except aiohttp.ServerDisconnectedError:
+            return 0
+
+    held = asyncio.Event()
+    async with served() as upstream:
+        upstream.script(lambda number, _: Scripted(held=held, delay_s=0.0, **answer) if number == 1 else None)
+        first = asyncio.create_task(call())
+        await until(lambda: upstream.books().calls == 1)
+        assert [await call() for _ in range(3)] == [200] * 3
+        assert (upstream.books().inflight, first.done()) == (1, False)
+        held.set()
+        assert await first == (0 if answer.get("dropped") else answer.get("status", 200))
+
+
+async def test_a_held_call_whose_client_leaves_is_in_flight_no_more(http: aiohttp.ClientSession) -> None:
+    async with served() as upstream:
+        upstream.script(lambda *_: Scripted(held=asyncio.Event()))
+        call = asyncio.create_task(http.post(f"{upstream.base_url}/chat/completions", json=HELLO))
+        await until(lambda: upstream.books().calls == 1)
+        call.cancel()
+        await asyncio.gather(call, return_exceptions=True)
+        await until(lambda: upstream.books().inflight == 0)
+        assert (upstream.books().disconnected, upstream.books().completed) == (1, 0)
+
+
 async def test_a_taken_port_is_said_at_once() -> None:
     async with served() as upstream:
         port = int(upstream.root_url.rpartition(":")[2])

@@ -1,3 +1,4 @@
+import asyncio
 import json
 from typing import Any
 
@@ -197,6 +198,13 @@ def test_a_script_may_only_change_the_latency() -> None:
     desk.exchange.script = lambda *_: Scripted(delay_s=9.0, headers={"x-extra": "1"})
     reply = desk.ask()
     assert (reply.status, reply.delay_s, reply.headers["x-extra"]) == (200, 9.0, "1")
+
+
+@pytest.mark.parametrize("answer", [{}, {"status": 502, "body": "<html>"}, {"status": 502, "charged": True}])
+def test_a_script_may_hold_any_answer(answer: dict[str, Any]) -> None:
+    desk, held = Desk(), asyncio.Event()
+    desk.exchange.script = lambda number, _: Scripted(held=held, **answer) if number == 1 else None
+    assert [desk.ask().held for _ in range(2)] == [held, None]
 
 
 def test_a_script_may_break_a_stream_and_keep_an_answer_whole() -> None:
