@@ -69,3 +69,13 @@ async def retention_strikes(connection: KafkaConnection, prefix: str) -> int:
         end = int((await consumer.end_offsets([place]))[place])
     await remove(connection, place, end)
     return end
+
+
+async def lines_written(connection: KafkaConnection, prefix: str, start: int, lines: int, within_s: float = 30) -> None:
+    """Wait until so many committed lines stand from that offset on."""
+    place = TopicPartition(ledger_topic(prefix), 0)
+    async with consuming(connection, isolation_level="read_committed") as consumer, asyncio.timeout(within_s):
+        consumer.assign([place])
+        consumer.seek(place, start)
+        while lines > 0:
+            lines -= len((await consumer.getmany(place, timeout_ms=200)).get(place, []))

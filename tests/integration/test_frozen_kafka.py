@@ -6,7 +6,6 @@ import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
-import psutil
 import pytest
 
 from headrace.broker.adapters.kafka.chunks import KafkaChunks
@@ -19,6 +18,7 @@ from headrace.schemas.record import Record
 from tests.contract.kafka_world import outgoing, taken, values
 from tests.hostile.upstream_clock import undisturbed_s
 from tests.integration.kafka_world import real_world
+from tests.integration.standstill import standing_still
 
 Away = Callable[[LocalServices], AbstractAsyncContextManager[None]]
 SLACK_S = 0.7  # two busy cores
@@ -48,16 +48,8 @@ async def in_sync(services: LocalServices) -> None:
             await asyncio.sleep(0.05)
 
 
-@asynccontextmanager
-async def frozen(services: LocalServices) -> AsyncIterator[None]:
-    server = psutil.Process(services.kafka_pid)
-    server.send_signal(signal.SIGSTOP)
-    while server.status() != psutil.STATUS_STOPPED:  # the signal is on its way; until then Kafka still answers
-        await asyncio.sleep(0)
-    try:
-        yield
-    finally:
-        os.kill(services.kafka_pid, signal.SIGCONT)
+def frozen(services: LocalServices) -> AbstractAsyncContextManager[None]:
+    return standing_still(services.kafka_pid)
 
 
 async def seconds(work: Awaitable[object]) -> float:
