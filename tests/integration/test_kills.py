@@ -1,9 +1,7 @@
 """The leader dies, hangs, or is cut off: every request still ends in exactly one outcome."""
 
 import asyncio
-import os
 import random
-import signal
 import time
 from pathlib import Path
 
@@ -13,6 +11,7 @@ from headrace.broker.local.services import LocalServices
 from headrace.broker.simulator.upstream import Scripted, Upstream, UpstreamSettings
 from tests.hostile.upstream_clock import waited_s
 from tests.integration.fleet import AS_SHIPPED, LANES, Fleet, producing, read_all, request, send
+from tests.integration.standstill import standing_still
 
 KILLS = 10
 REQUESTS = 900  # more than are answered between ten kills, also on a slow machine
@@ -94,7 +93,9 @@ async def test_ten_killed_leaders_lose_nothing_and_answer_nothing_twice(
 async def test_a_stopped_leader_that_wakes_publishes_nothing_and_steps_down(
     services: LocalServices, tmp_path: Path
 ) -> None:
+    released = asyncio.Event()
     async with Upstream(plentiful((3.0, 5.0))) as upstream:
+        upstream.script(lambda number, _: None if number == 1 else Scripted(held=released))  # one tells the limits
         settings = {"HEADRACE_DISPATCHER__INFLIGHT_MAX": "60", "HEADRACE_LIMITS": '{"gpt-4o-mini": {}}'}
         async with Fleet(services, "stopped", upstream.base_url, tmp_path, settings) as fleet:
             async with producing(fleet) as producer:
@@ -104,11 +105,11 @@ async def test_a_stopped_leader_that_wakes_publishes_nothing_and_steps_down(
             new = await fleet.start()
             await fleet.inflight(old, INFLIGHT)
             await fleet.until(new, "standby")
-            old.send(signal.SIGSTOP)
-            await fleet.until(new, "leader")
-            term = (await fleet.status(new))["term"]
-            await asyncio.sleep(2)
-            old.send(signal.SIGCONT)
+            async with standing_still(old.pid):
+                await fleet.until(new, "leader")
+                term = (await fleet.status(new))["term"]
+                released.set()
+                await asyncio.sleep(2)  # its calls are answered meanwhile, and it has all of that to publish
             await fleet.until(old, "standby")
             ledger = await read_all(fleet, "results", until=150)
             assert set(ledger.counts().values()) == {1}
@@ -121,7 +122,9 @@ async def test_a_stopped_leader_that_wakes_publishes_nothing_and_steps_down(
 @pytest.mark.timeout(180)
 async def test_a_producer_fenced_by_our_own_time_out_loses_no_paid_answer(tmp_path: Path) -> None:
     """Kafka stands still between a send and its commit, longer than the transaction may last."""
+    released = asyncio.Event()
     async with LocalServices() as services, Upstream(plentiful((2.0, 6.0))) as upstream:
+        upstream.script(lambda number, _: None if number == 1 else Scripted(held=released))  # one tells the limits
         settings = {
             "HEADRACE_DISPATCHER__INFLIGHT_MAX": "80",
             "HEADRACE_DISPATCHER__TRANSACTION_TIMEOUT_S": "5",
@@ -135,15 +138,13 @@ async def test_a_producer_fenced_by_our_own_time_out_loses_no_paid_answer(tmp_pa
                 await send(producer, fleet, "urgent", [request(f"r{n}") for n in range(200)])
             await fleet.inflight(leader, INFLIGHT)
             await fleet.until(standby, "standby")
-            os.kill(services.kafka_pid, signal.SIGSTOP)
-            try:
+            async with standing_still(services.kafka_pid):
+                released.set()
                 async with asyncio.timeout(30):
                     while (await fleet.get(leader, "/readyz"))[0] != 503:
                         await asyncio.sleep(0.1)
                 assert (await fleet.get(leader, "/healthz"))[0] == 200
-                await asyncio.sleep(max(0.0, 30 - 12))
-            finally:
-                os.kill(services.kafka_pid, signal.SIGCONT)
+                await asyncio.sleep(30 - 12)  # half a minute of standstill in all, as it is not ready after 12 s
             ledger = await read_all(fleet, "results", until=200, within_s=60)
             assert set(ledger.counts().values()) == {1}
             assert len(ledger.counts()) == 200
