@@ -4,7 +4,7 @@ One Protocol for each third party behind a door; two modules of ours talk direct
 contract suite under `tests/contract` that the real door and its double in `headrace.broker.testing` both pass.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -135,6 +135,20 @@ class UnreadableRange:
     removed: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Upcoming:
+    """Offsets of records that have been fetched but not unpacked.
+
+    Attributes:
+        offsets: Adjacent offsets, each that of a record. The first is the position of the partition. Empty at the end
+            of the log.
+        batch_end: The offset behind the batch that holds the first: it is unpacked as a whole.
+    """
+
+    offsets: range
+    batch_end: int
+
+
 class TransactionLog(Protocol):
     """A disposable transactional producer. After any error it is dead: close it, make another."""
 
@@ -198,8 +212,24 @@ class LaneLog(Protocol):
         A caller that was reading must `start` again.
         """
 
-    async def start(self, positions: Mapping[int, int]) -> None:
-        """Read these partitions from these offsets on; replaces what was read before."""
+    async def start(self, positions: Mapping[int, int], *, on_demand: Collection[int] = ()) -> None:
+        """Read these partitions from these offsets on; replaces what was read before.
+
+        Records of the partitions in `on_demand` are neither fetched ahead nor unpacked: `upcoming` fetches them, and
+        only the `take` that follows unpacks them.
+        """
+
+    async def upcoming(self, partition: int, records_max: int) -> Upcoming | UnreadableRange:
+        """Fetch from a partition that is read on demand; return the offsets of its next records, at most that many.
+
+        The position passes markers and aborted records.
+
+        Raises:
+            headrace.broker.errors.LogUnavailable: Kafka does not say what comes next.
+        """
+
+    def read_ahead(self, partition: int) -> None:
+        """Read a partition as all others from here on, no longer on demand."""
 
     async def wait(self, partitions: Sequence[int], timeout_ms: int) -> None:
         """Return when one of the partitions may have a record, or after the timeout."""

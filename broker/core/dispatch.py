@@ -250,7 +250,7 @@ class Dispatch:
 
     def _lost(self, event: Lost, now_ms: int) -> None:
         progress = self._progress_of(event.partition)
-        offsets = None if progress is None else progress.lose_below(event.offset)
+        offsets = None if progress is None else progress.lose_below(event.offset, event.first)
         if offsets is None:
             self._settling.commands.append(Forget(event.number))
             return

@@ -49,7 +49,7 @@ class Lost:
     """Records of a partition below `offset` that were not taken can no longer be read.
 
     `removed`: by retention; otherwise they are in a batch that cannot be decoded, or (`crashed`) unpacking them killed
-    the processes that tried.
+    the processes that tried. The offsets right before `first` hold no record.
     """
 
     number: TicketNumber
@@ -57,6 +57,7 @@ class Lost:
     offset: int
     removed: bool = True
     crashed: bool = False
+    first: int = 0
 
 
 @value

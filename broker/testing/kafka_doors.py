@@ -5,7 +5,7 @@ error, and its open transaction stays open until its successor starts.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 
 from headrace.broker import ports
 from headrace.broker.core.events import Setback
@@ -124,6 +124,8 @@ class MemoryLane:
         self._link = link
         self._topic = topic
         self._next: dict[int, int] = {}
+        self._on_demand: set[int] = set()
+        self._fetched: set[int] = set()  # partitions read on demand whose next records are here already
         self.taken = 0
         self.topic_id: str | None = None
 
@@ -156,10 +158,28 @@ class MemoryLane:
                 found[number] = there.timestamp_ms
         return found
 
-    async def start(self, positions: Mapping[int, int]) -> None:
+    async def start(self, positions: Mapping[int, int], *, on_demand: Collection[int] = ()) -> None:
         """See `headrace.broker.ports.LaneLog.start`."""
         await self._reached()
-        self._next = dict(positions)
+        self._next, self._on_demand, self._fetched = dict(positions), set(on_demand), set()
+
+    async def upcoming(self, partition: int, records_max: int) -> ports.Upcoming | ports.UnreadableRange:
+        """See `headrace.broker.ports.LaneLog.upcoming`."""
+        if partition not in self._on_demand:
+            raise AssertionError("it is read ahead")
+        await self._reached()
+        log = self._link.kafka.logs(self._topic)[partition]
+        if (first := self._next[partition]) < log.start:
+            self._next[partition] = log.start
+            return ports.UnreadableRange(first, log.start - 1, removed=True)
+        offsets = log.upcoming(first, records_max)
+        self._next[partition] = offsets.start
+        self._fetched.add(partition)
+        return ports.Upcoming(offsets, offsets.start + 1)
+
+    def read_ahead(self, partition: int) -> None:
+        """See `headrace.broker.ports.LaneLog.read_ahead`."""
+        self._on_demand.discard(partition)
 
     async def wait(self, partitions: Sequence[int], timeout_ms: int) -> None:
         """See `headrace.broker.ports.LaneLog.wait`."""
@@ -168,14 +188,18 @@ class MemoryLane:
     async def take(self, partition: int, records_max: int) -> Sequence[ports.Fetched] | ports.UnreadableRange:
         """See `headrace.broker.ports.LaneLog.take`."""
         self.taken += 1
-        if not self._link.is_up:
+        if partition in self._on_demand - self._fetched:
+            raise AssertionError("what comes next was not asked for")
+        if not self._link.is_up and partition not in self._fetched:
             return []
+        self._fetched.discard(partition)
         got, self._next[partition] = self._read(partition, records_max)
         return got
 
     def rewind(self, partition: int, offset: int) -> None:
         """See `headrace.broker.ports.LaneLog.rewind`."""
         self._next[partition] = offset
+        self._fetched.discard(partition)
 
     def position(self, partition: int) -> int:
         """See `headrace.broker.ports.LaneLog.position`."""

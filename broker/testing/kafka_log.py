@@ -127,6 +127,17 @@ class PartitionLog:
                     break
         return got, after if got else max(position, self.stable_end)
 
+    def upcoming(self, position: int, records_max: int) -> range:
+        """Return adjacent offsets of the next records, damaged or not; if there are none, an empty range at the end."""
+        stable_end = self.stable_end
+        first = position
+        while first < stable_end and self.slots[first].committed is None:
+            first += 1
+        stop = first
+        while stop < min(stable_end, first + records_max) and self.slots[stop].committed is not None:
+            stop += 1
+        return range(first, stop)
+
     def has_more(self, position: int) -> bool:
         """Whether `read` returns anything at `position`."""
         if position >= len(self.slots) or position >= self.stable_end:

@@ -20,6 +20,14 @@ async def _nothing(lane: LaneLog, partition: int) -> bool:
     return True
 
 
+async def upcoming(lane: LaneLog, partition: int, records_max: int) -> range:
+    """The offsets of the next records; the batch of the first ends behind it."""
+    found = await lane.upcoming(partition, records_max)
+    assert not isinstance(found, UnreadableRange)
+    assert found.batch_end > found.offsets.start or not found.offsets
+    return found.offsets
+
+
 class LaneLogContract:
     """Subclasses bring the fixture `world`."""
 
@@ -265,4 +273,95 @@ class LaneLogContract:
         assert lane.position(0) == 3
         assert texts(await taken(lane, 0, 2)) == ["d", "e"]
         assert texts(await taken(lane, 1, 1)) == ["x"]
+        await lane.close()
+
+    async def test_on_demand_the_next_offsets_are_told_before_they_are_taken(self, world: KafkaWorld) -> None:
+        await world.append(0, *values("a", "b"))
+        for fate in ("abort", "commit", "abort"):
+            stranger = world.stranger()
+            await stranger.write(0, fate.encode(), b"two")
+            await (stranger.commit() if fate == "commit" else stranger.abort())
+        await world.append(0, *values("c"))
+        await world.append(1, *values("ahead"))
+        lane = world.lane()
+        await lane.start({0: 0, 1: 0}, on_demand={0})
+        got: list[tuple[int, str]] = []
+        async with asyncio.timeout(30):
+            while offsets := await upcoming(lane, 0, 50):
+                assert await upcoming(lane, 0, 50) == offsets, "it takes nothing away"
+                assert lane.position(0) == offsets.start
+                some = await lane.take(0, len(offsets))
+                assert not isinstance(some, UnreadableRange)
+                assert [fetched.offset for fetched in some] == [*offsets]
+                assert lane.position(0) == offsets.stop
+                got += zip([fetched.offset for fetched in some], texts(some), strict=True)
+        assert got == [(0, "a"), (1, "b"), (5, "commit"), (6, "two"), (11, "c")]
+        assert (lane.position(0), await upcoming(lane, 0, 1)) == (12, range(12, 12))
+        assert texts(await taken(lane, 1, 1)) == ["ahead"]
+        await lane.close()
+
+    async def test_on_demand_reading_goes_back_and_on_when_told(self, world: KafkaWorld) -> None:
+        await world.append(0, *values(*"abcdef"))
+        lane = world.lane()
+        await lane.start({0: 2}, on_demand={0})
+        assert await upcoming(lane, 0, 2) == range(2, 4)
+        for offset in (4, 2, 0, 3):
+            lane.rewind(0, offset)
+            assert lane.position(0) == offset
+            assert await upcoming(lane, 0, 1) == range(offset, offset + 1)
+            some = await lane.take(0, 1)
+            assert not isinstance(some, UnreadableRange)
+            assert texts(some) == ["abcdef"[offset]]
+        await lane.close()
+
+    async def test_a_partition_read_on_demand_is_read_ahead_from_its_position_once_told(
+        self, world: KafkaWorld
+    ) -> None:
+        await world.append(0, *values(*"abc"))
+        lane = world.lane()
+        await lane.start({0: 0}, on_demand={0})
+        assert await upcoming(lane, 0, 1) == range(1)
+        assert len(await lane.take(0, 1)) == 1  # type: ignore[arg-type]
+        assert await upcoming(lane, 0, 5) == range(1, 3)
+        lane.read_ahead(0)
+        assert texts(await taken(lane, 0, 2)) == ["b", "c"]
+        await world.append(0, *values("d"))
+        assert texts(await taken(lane, 0, 1)) == ["d"]
+        await lane.close()
+
+    async def test_on_demand_an_open_transaction_is_the_end(self, world: KafkaWorld) -> None:
+        stranger = world.stranger()
+        await stranger.write(0, b"held")
+        await world.append(0, *values("behind"))
+        lane = world.lane()
+        await lane.start({0: 0}, on_demand={0})
+        assert await upcoming(lane, 0, 9) == range(0)
+        await stranger.commit()
+        async with asyncio.timeout(10):
+            while not await upcoming(lane, 0, 9):  # noqa: ASYNC110 -- a commit is readable a moment later
+                await asyncio.sleep(0.02)
+        some = await lane.take(0, 9)
+        assert not isinstance(some, UnreadableRange)
+        assert texts(some) == ["held", "behind"]
+        await lane.close()
+
+    async def test_on_demand_what_retention_removed_is_one_unreadable_range(self, world: KafkaWorld) -> None:
+        await world.append(0, *values(*"abcde"))
+        await world.trim(0, 3)
+        lane = world.lane()
+        await lane.start({0: 1}, on_demand={0})
+        assert await lane.upcoming(0, 9) == UnreadableRange(1, 2, removed=True)
+        assert lane.position(0) == 3
+        assert await upcoming(lane, 0, 9) == range(3, 5)
+        await lane.close()
+
+    async def test_starting_anew_a_partition_is_read_ahead_unless_told_otherwise(self, world: KafkaWorld) -> None:
+        await world.append(0, *values(*"ab"))
+        await world.append(1, *values(*"xy"))
+        lane = world.lane()
+        await lane.start({0: 0, 1: 0}, on_demand={0})
+        assert await upcoming(lane, 0, 9) == range(2)
+        await lane.start({0: 1, 1: 0}, on_demand={1})
+        assert texts(await taken(lane, 0, 1)) == ["b"]
+        assert await upcoming(lane, 1, 9) == range(2)
         await lane.close()

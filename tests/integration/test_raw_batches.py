@@ -8,7 +8,7 @@ from headrace.broker.adapters.kafka.batches import UNPACKED_BYTES_MAX
 from headrace.broker.adapters.kafka.connection import KafkaConnection
 from headrace.broker.adapters.kafka.lanes import KafkaLane
 from headrace.broker.local.services import LocalServices
-from headrace.broker.ports import Fetched, UnreadableRange
+from headrace.broker.ports import Fetched, UnreadableRange, Upcoming
 from tests.contract.kafka_world import taken, texts, values
 from tests.integration.kafka_world import RealWorld, append_batch, real_world
 from tests.unit.adapters.raw_batches import GZIP, ZSTD, batch, one
@@ -67,6 +67,23 @@ async def test_a_bomb_costs_itself_and_what_fits_before_it_is_served(services: L
     lane = world.lane()
     await lane.start({0: 0, 1: 0})
     assert await all_of(lane, 4) == ["lead-1", UnreadableRange(1, 2), "behind"]
+    await lane.close()
+
+
+async def test_on_demand_a_batch_that_breaks_the_client_is_read_record_by_record(services: LocalServices) -> None:
+    world = await real_world(KafkaConnection(services.endpoints.bootstrap_servers), "demand")
+    await world.append(0, *values("before"))
+    await append_raw(world, 0, batch(0, [one(b"lead-1"), BAD_NAME, one(b"lead-2")], codec=ZSTD))
+    await append_raw(world, 0, batch(0, [one(b"lead-3"), one(b"\0" * (2 * UNPACKED_BYTES_MAX))], codec=GZIP))
+    await world.append(0, *values("behind"))
+    lane = world.lane()
+    await lane.start({0: 0, 1: 0}, on_demand={0})
+    found: list[str | UnreadableRange] = []
+    async with asyncio.timeout(60):
+        while isinstance(upcoming := await lane.upcoming(0, 2), Upcoming) and upcoming.offsets:
+            got = await lane.take(0, len(upcoming.offsets))
+            found += [got] if isinstance(got, UnreadableRange) else texts(got)
+    assert found == ["before", "lead-1", "bad name", "lead-2", "lead-3", UnreadableRange(5, 5), "behind"]
     await lane.close()
 
 

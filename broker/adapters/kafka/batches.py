@@ -3,16 +3,19 @@
 aiokafka unpacks a batch whole, however large that is: 5 kB of zstd unpack to 160 MB of zeros. And it gives up a whole
 batch for one header with a name that is not UTF-8, which librdkafka lets through. So compressed batches are checked
 before aiokafka sees them (`screened`), and one that it gave up is read here, record by record (`first_batch`): readable
-records are served, and only the rest is lost.
+records are served, and only the rest is lost. Where a batch may end the process that unpacks it, what a fetch holds is
+told by the headers alone (`readable_batches`).
 
 A batch: a header of 61 bytes, then its records, compressed together. Lengths in records are zigzag varints.
 """
 
+import logging
 import mmap
 import struct
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Final, NamedTuple
 
 from aiokafka.codec import cramjam  # what aiokafka itself decompresses with
@@ -20,6 +23,8 @@ from aiokafka.record.util import calc_crc32c
 
 from headrace.broker.ports import Fetched, UnreadableRange
 from headrace.schemas.record import Record
+
+_log = logging.getLogger("headrace.kafka")
 
 UNPACKED_BYTES_MAX: Final = 64 * 1024 * 1024
 """Limit for one batch: 64 times what a topic accepts of a compressed one, unless it is configured to accept more."""
@@ -30,6 +35,7 @@ _CODEC, _APPEND_TIME, _TRANSACTIONAL, _CONTROL = 0x07, 0x08, 0x10, 0x20
 _GZIP, _SNAPPY, _LZ4, _ZSTD = 1, 2, 3, 4
 _XERIAL: Final = b"\x82SNAPPY\x00"  # how Java frames snappy: 16 bytes, then blocks, each with its length
 _XERIAL_BYTES: Final = 16
+_ABORT: Final = b"\0\0"
 _VARINT_BITS_MAX: Final = 63
 
 
@@ -91,10 +97,19 @@ class Pieces:
             self.found.popleft()
         return got
 
+    def skip_below(self, offset: int) -> None:
+        """Drop what ends below an offset."""
+        while self.found and _last(self.found[0]) < offset:
+            self.found.popleft()
+
     def _lost(self) -> UnreadableRange:
         lost = self.found.popleft()
         assert isinstance(lost, UnreadableRange)  # noqa: S101 — programmer error
         return lost
+
+
+def _last(piece: Fetched | UnreadableRange) -> int:
+    return piece.last if isinstance(piece, UnreadableRange) else piece.offset
 
 
 def is_packed(data: bytes) -> bool:
@@ -127,21 +142,70 @@ def first_batch(
 
     `aborted` lists aborted transactions: producer and first offset, as the fetch has them.
     """
+    batches, end = readable_batches(data, first, aborted)
+    if batches:
+        return unpacked(batches[0], first, bytes_max=bytes_max)
+    return Pieces(deque(), end) if end > first else None
+
+
+class ReadableBatch(NamedTuple):
+    """A batch with records for a `read_committed` reader, of which only the header was read.
+
+    Attributes:
+        offsets: From the first that it can hold to its last.
+        is_dense: Each of them has a record, by what the header says; no compaction removed any.
+        data: The bytes of the whole batch.
+    """
+
+    offsets: range
+    is_dense: bool
+    data: bytes
+
+
+def readable_batches(
+    data: bytes, first: int, aborted: Sequence[tuple[int, int]]
+) -> tuple[Sequence[ReadableBatch], int]:
+    """Return the batches with records at `first` or later, and the offset behind all complete batches.
+
+    Nothing is unpacked but the markers that end transactions. `aborted` is as for `first_batch`.
+    """
+    found: list[ReadableBatch] = []
+    begun = deque(sorted(aborted, key=itemgetter(1)))
+    undone: set[int] = set()
+    end = first
     for _, batch in _batches(data):
         if batch[_MAGIC_AT] < 2:  # one message of an older format, or several that end with this offset
-            last = _PREFIX.unpack_from(batch)[0]
-            if last >= first:
-                return Pieces(deque([UnreadableRange(first, last)]), last + 1)
-            continue
-        head = _Head(*_HEADER.unpack_from(batch)) if len(batch) >= _HEADER.size else None
-        if head is None:
-            return None
-        if head.last_offset < first:
-            continue
-        if head.attributes & _CONTROL or _is_aborted(head, aborted):
-            return Pieces(deque(), head.last_offset + 1)
-        return Pieces(deque(_pieces(batch, head, first, bytes_max)), head.last_offset + 1)
-    return None
+            offsets, head, is_dense = range(end, _PREFIX.unpack_from(batch)[0] + 1), None, False
+        elif len(batch) < _HEADER.size:
+            break
+        else:
+            head = _Head(*_HEADER.unpack_from(batch))
+            offsets = range(head.base_offset, head.last_offset + 1)
+            is_dense = head.records == len(offsets)
+            while begun and begun[0][1] <= head.base_offset:
+                undone.add(begun.popleft()[0])
+        if head is not None and head.attributes & _CONTROL:
+            if _aborts(batch, head):
+                undone.discard(head.producer_id)
+        elif offsets.stop > first and not (
+            head is not None and head.attributes & _TRANSACTIONAL and head.producer_id in undone
+        ):
+            found.append(ReadableBatch(offsets, is_dense, bytes(batch)))
+        end = max(end, offsets.stop)
+    return found, end
+
+
+def unpacked(batch: ReadableBatch, first: int, *, bytes_max: int = UNPACKED_BYTES_MAX) -> Pieces:
+    """Read a batch record by record, from the offset `first` on."""
+    end = batch.offsets.stop
+    if batch.data[_MAGIC_AT] < 2:
+        return Pieces(deque([UnreadableRange(first, end - 1)]), end)
+    head = _Head(*_HEADER.unpack_from(batch.data))
+    try:
+        return Pieces(deque(_pieces(memoryview(batch.data), head, first, bytes_max)), end)
+    except Exception as error:  # noqa: BLE001 — a defect here costs this batch, and not the lane
+        _log.error("%s: %s at offset %d", "batch_not_read", type(error).__name__, head.base_offset)
+        return Pieces(deque([UnreadableRange(first, end - 1)]), end)
 
 
 def _batches(data: bytes) -> Iterator[tuple[int, memoryview]]:
@@ -156,10 +220,10 @@ def _batches(data: bytes) -> Iterator[tuple[int, memoryview]]:
         place = end
 
 
-def _is_aborted(head: _Head, aborted: Sequence[tuple[int, int]]) -> bool:
-    return bool(head.attributes & _TRANSACTIONAL) and any(
-        producer == head.producer_id and offset <= head.base_offset for producer, offset in aborted
-    )
+def _aborts(batch: memoryview, head: _Head) -> bool:
+    """Whether a control batch is the marker of an aborted transaction: its key holds a version and a type."""
+    marker = next((fetched for _, fetched in _records(batch, head, UNPACKED_BYTES_MAX)), None)
+    return marker is not None and marker.record.key is not None and marker.record.key[2:4] == _ABORT
 
 
 def _codec(batch: memoryview) -> int:

@@ -1,4 +1,4 @@
-"""Screened fetches: every batch is checked before aiokafka unpacks it, and one batch can be fetched as bytes.
+"""Screened fetches: every batch is checked before aiokafka unpacks it, and batches can be fetched as bytes.
 
 Both run in threads, since a batch may take seconds: hundreds of small ones in one fetch that unpack to 60 MB each, or a
 million records in one that is read record by record. The loop renews the lease meanwhile. The threads belong to the
@@ -6,18 +6,21 @@ client: blocking work such as looking up hosts occupies the loop's own, and woul
 """
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka import TopicPartition as KafkaPartition
+from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import LeaderNotAvailableError, NoError, for_code
 from aiokafka.protocol.fetch import FetchRequest
 
-from headrace.broker.adapters.kafka.batches import Pieces, first_batch, is_packed, screened
+from headrace.broker.adapters.kafka.batches import Pieces, first_batch, is_packed, readable_batches, screened
+from headrace.broker.adapters.kafka.fetched_batches import FetchedBatches
 
 _log = logging.getLogger("headrace.kafka")  # clients read through this module too, and log as libraries do
 
@@ -25,9 +28,19 @@ _T = TypeVar("_T")
 _THREADS: Final = 2
 """Threads of one client, created at first use: one for fetches, one for a batch that is read record by record."""
 _READ_COMMITTED = 1
+_METADATA_WITHIN_S = 5.0
 _WAIT_MS = 500
-_BYTES_MAX = 1
+_ONE_BATCH_BYTES = 1
 """Kafka sends the first batch whole, however small this limit is."""
+_UNREAD_BYTES_MAX = 1024 * 1024
+
+
+class _Fetch(NamedTuple):
+    """Content of one partition in the answer to a fetch; `stable_end` is behind the last record that may be read."""
+
+    data: bytes
+    aborted: Sequence[tuple[int, int]]
+    stable_end: int
 
 
 class ScreeningClient:
@@ -77,18 +90,52 @@ async def fetched_batch(consumer: AIOKafkaConsumer, place: KafkaPartition, first
     Raises:
         KafkaError: Kafka does not answer, or with an error.
     """
-    client, threads = consumer._client, consumer._fetcher._client  # noqa: SLF001 — the public ways unpack
-    node_id = client.cluster.leader_for_partition(place)
-    if node_id is None or node_id == -1:
-        raise LeaderNotAvailableError(f"{place.topic}/{place.partition} has no leader now")
-    wanted = [(place.topic, [(place.partition, first, _BYTES_MAX)])]
-    response = await client.send(node_id, FetchRequest(_WAIT_MS, 1, _BYTES_MAX, _READ_COMMITTED, wanted))
+    fetch = await _fetch(consumer, place, first, bytes_max=_ONE_BATCH_BYTES, wait_ms=_WAIT_MS)
+    return await in_thread(consumer, partial(first_batch, fetch.data, first, fetch.aborted))
+
+
+async def fetched_unread(consumer: AIOKafkaConsumer, place: KafkaPartition, first: int) -> tuple[FetchedBatches, int]:
+    """Fetch batches from an offset on and unpack none; also return the end of what is readable now.
+
+    Raises:
+        KafkaError: Kafka does not answer, or with an error.
+    """
+    fetch = await _fetch(consumer, place, first, bytes_max=_UNREAD_BYTES_MAX, wait_ms=0)
+    return FetchedBatches(*readable_batches(fetch.data, first, fetch.aborted), first), fetch.stable_end
+
+
+async def in_thread(consumer: AIOKafkaConsumer, work: Callable[[], _T]) -> _T:
+    """Run the work in a thread of the consumer's client."""
+    screening: ScreeningClient = consumer._fetcher._client  # noqa: SLF001 — set by `start_consumer`
+    return await screening.beside(work)
+
+
+async def _fetch(
+    consumer: AIOKafkaConsumer, place: KafkaPartition, first: int, *, bytes_max: int, wait_ms: int
+) -> _Fetch:
+    client = consumer._client  # noqa: SLF001 — the public ways unpack
+    node_id = await _leader(client, place)
+    wanted = [(place.topic, [(place.partition, first, bytes_max)])]
+    response = await client.send(node_id, FetchRequest(wait_ms, 1, bytes_max, _READ_COMMITTED, wanted))
     for _, partitions in response.topics:
         for fields in partitions:
             error = for_code(fields[1])
             if error is not NoError:
+                if error.invalid_metadata:
+                    client.force_metadata_update()  # in the background: another node leads the partition now
                 raise error
             aborted = fields[5] if response.API_VERSION >= 11 else fields[-2]  # as aiokafka's fetcher reads them
-            found: Pieces | None = await threads.beside(partial(first_batch, fields[-1] or b"", first, aborted or ()))
-            return found
-    return None
+            return _Fetch(fields[-1] or b"", aborted or (), fields[3])
+    return _Fetch(b"", (), first)
+
+
+async def _leader(client: AIOKafkaClient, place: KafkaPartition) -> int:
+    """Return the node that leads a partition; ask Kafka if it is not known, as at the start of a client."""
+    node_id = client.cluster.leader_for_partition(place)
+    if node_id is None or node_id == -1:
+        with contextlib.suppress(TimeoutError):  # Kafka is away: it is said below
+            await asyncio.wait_for(client.force_metadata_update(), _METADATA_WITHIN_S)
+        node_id = client.cluster.leader_for_partition(place)
+    if node_id is None or node_id == -1:
+        raise LeaderNotAvailableError(f"{place.topic}/{place.partition} has no leader now")
+    return int(node_id)

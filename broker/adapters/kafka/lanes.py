@@ -5,7 +5,8 @@ It works around these defects of aiokafka (each was seen on a real Kafka):
 - `getmany()` over several partitions loses the records of the good ones when one raises; so records are taken from one
   partition a call.
 - a second `assign()` forgets all positions; so every position is set again with no await in between.
-- `pause()` throws away what was fetched; so nothing is ever paused: a partition that must not be read is not polled.
+- `pause()` throws away what was fetched; so a partition that must not be read now is not polled. Only those read on
+  demand are paused, before anything is fetched from them: their batches are fetched here, and unpacked when taken.
 - an error names no partition, and is gone with the call that raised it: after an error from a wait for several
   partitions, each is polled by itself, all at the same time, until the error recurs and identifies its partition.
   Polled one after the other, half a second each, a batch that cannot be unpacked held up the other partitions of a
@@ -17,7 +18,8 @@ It works around these defects of aiokafka (each was seen on a real Kafka):
 
 import asyncio
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRecord
@@ -27,10 +29,11 @@ from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 from headrace.broker.adapters.kafka.batches import Pieces
 from headrace.broker.adapters.kafka.connection import KafkaConnection, user_of, words_of
 from headrace.broker.adapters.kafka.consumer import close_consumer, limit_prefetch, make_consumer, start_consumer
-from headrace.broker.adapters.kafka.fetch import fetched_batch
+from headrace.broker.adapters.kafka.fetch import fetched_batch, fetched_unread, in_thread
+from headrace.broker.adapters.kafka.fetched_batches import FetchedBatches
 from headrace.broker.adapters.kafka.watch import TopicWatch
 from headrace.broker.errors import LogUnavailable, MissingTopic, RightsError, Unreachable
-from headrace.broker.ports import Fetched, UnreadableRange
+from headrace.broker.ports import Fetched, UnreadableRange, Upcoming
 from headrace.broker.tasks import ended
 from headrace.schemas.record import Record, present
 
@@ -53,6 +56,7 @@ class KafkaLane:
         self._next: dict[int, int] = {}
         self._early: dict[int, list[ConsumerRecord]] = {}
         self._apart: dict[int, Pieces] = {}  # pieces of batches read record by record, not taken yet
+        self._unread: dict[int, FetchedBatches | None] = {}  # of the partitions read on demand: what was fetched
         self._doubts: dict[int, int] = {}  # partitions that hold something undecodable, and failed tries of each
         self._errors: dict[int, Exception] = {}  # raised while a partition was polled by itself, for its next `take`
         self._is_in_doubt = False  # an error has come from one of several partitions
@@ -122,19 +126,55 @@ class KafkaLane:
                 found[place.partition] = records[0].timestamp
         return found
 
-    async def start(self, positions: Mapping[int, int]) -> None:
+    async def start(self, positions: Mapping[int, int], *, on_demand: Collection[int] = ()) -> None:
         """See `headrace.broker.ports.LaneLog.start`."""
         consumer = await self._open()
         limit_prefetch(consumer, len(positions))
+        self._unread = dict.fromkeys(on_demand)
         consumer.assign([KafkaPartition(self._topic, number) for number in positions])
+        if on_demand:
+            consumer.pause(*(KafkaPartition(self._topic, number) for number in on_demand))
         for number, offset in positions.items():  # no await in between: assign() has forgotten every position
             self.rewind(number, offset)
+
+    async def upcoming(self, partition: int, records_max: int) -> Upcoming | UnreadableRange:
+        """See `headrace.broker.ports.LaneLog.upcoming`."""
+        consumer, place = await self._open(), KafkaPartition(self._topic, partition)
+        while True:
+            if (unread := self._unread[partition]) is not None:
+                upcoming = unread.upcoming(records_max)
+                self._next[partition] = unread.position
+                if upcoming is not None:
+                    return upcoming
+            first = self._next[partition]
+            try:
+                with _translated(self._topic, but=OffsetOutOfRangeError):
+                    fetched, stable_end = await fetched_unread(consumer, place, first)
+            except OffsetOutOfRangeError:
+                return await self._out_of_range(partition)
+            if self._next[partition] != first:
+                continue  # rewound in the meantime
+            if fetched.end > first:
+                self._unread[partition] = fetched
+            elif first >= stable_end:
+                return Upcoming(range(first, first), first)
+            else:
+                raise LogUnavailable(f"{place.topic}/{partition} has records from offset {first} on; Kafka sends none.")
+
+    def read_ahead(self, partition: int) -> None:
+        """See `headrace.broker.ports.LaneLog.read_ahead`."""
+        assert self._consumer is not None  # noqa: S101 — programmer error: not started
+        del self._unread[partition]
+        self.rewind(partition, self._next[partition])
+        self._consumer.resume(KafkaPartition(self._topic, partition))
 
     def rewind(self, partition: int, offset: int) -> None:
         """See `headrace.broker.ports.LaneLog.rewind`."""
         assert self._consumer is not None  # noqa: S101 — programmer error: rewind before start
         self._consumer.seek(KafkaPartition(self._topic, partition), offset)
         self._next[partition] = offset
+        if (unread := self._unread.get(partition)) is not None and not unread.move(offset):
+            self._unread[partition] = None
         self._early.pop(partition, None)
         self._apart.pop(partition, None)
         self._errors.pop(partition, None)
@@ -198,6 +238,8 @@ class KafkaLane:
     async def take(self, partition: int, records_max: int) -> Sequence[Fetched] | UnreadableRange:
         """See `headrace.broker.ports.LaneLog.take`."""
         consumer = await self._open()
+        if (unread := self._unread.get(partition)) is not None:
+            return await self._taken_on_demand(consumer, partition, unread, records_max)
         if partition in self._apart:
             return self._taken_apart(partition, records_max)
         if (error := self._errors.pop(partition, None)) is not None:
@@ -217,6 +259,15 @@ class KafkaLane:
         except Exception as raised:  # noqa: BLE001 — unpacking raises whatever zlib, Python and aiokafka's C raise
             return await self._failed(partition, records_max, raised)
         return await self._taken(consumer, partition, records)
+
+    async def _taken_on_demand(
+        self, consumer: AIOKafkaConsumer, partition: int, unread: FetchedBatches, records_max: int
+    ) -> Sequence[Fetched] | UnreadableRange:
+        self._unread[partition] = None  # a call that is cancelled leaves its thread at work on it
+        got = await in_thread(consumer, partial(unread.take, records_max))
+        self._unread[partition] = unread
+        self._next[partition] = unread.position
+        return got
 
     def _has_read_all(self, consumer: AIOKafkaConsumer, partition: int) -> bool:
         """Whether the last fetch showed that no readable record is left; sends no request.
@@ -326,9 +377,10 @@ def _fetched(record: ConsumerRecord) -> Fetched:
 class _translated(contextlib.AbstractContextManager[None]):  # noqa: N801 — reads as a verb where it is used
     """Translation of Kafka's errors into ours."""
 
-    def __init__(self, topic: str) -> None:
+    def __init__(self, topic: str, *, but: type[KafkaError] | tuple[()] = ()) -> None:
         self._topic = topic
+        self._but = but
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, KafkaError | OSError | TimeoutError):
+        if isinstance(error, KafkaError | OSError | TimeoutError) and not isinstance(error, self._but):
             raise LogUnavailable(f"Lane topic {self._topic} cannot be reached: {words_of(error)}.") from error

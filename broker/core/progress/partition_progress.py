@@ -138,15 +138,16 @@ class PartitionProgress:
         """Close an offset if it is held: its outcome is committed. Return whether it was."""
         return offset not in self._unheld and self._open.discard(offset)
 
-    def lose_below(self, offset: int) -> range | None:
+    def lose_below(self, offset: int, first: int = 0) -> range | None:
         """Close the open offsets below `offset` that are not held: their records cannot be read any more.
 
         Retention removed them, or their batch cannot be decoded, or it ended the process that unpacked it. Returns the
         range from the lowest lost offset up to `offset` (it may enclose done and held ones), or None if nothing was
-        lost. Held offsets stay: their records are in memory.
+        lost. Held offsets stay: their records are in memory. Offsets not taken yet count as lost from `first` on, since
+        those before it hold no record.
         """
         lost_offsets = [lost_offset for lost_offset in self._unheld if lost_offset < offset]
-        lowest = min(lost_offsets, default=self.next_offset)
+        lowest = min(lost_offsets, default=max(first, self.next_offset))
         if lowest >= offset:
             return None
         for lost_offset in lost_offsets:

@@ -19,7 +19,7 @@ Rules:
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from headrace.broker.core import bounds
 from headrace.broker.core.ticket import Source
@@ -33,11 +33,13 @@ class CautiousRead:
         until: From here on no dead term can have read.
         deaths: Number of terms that died while an offset was named alone, by offset.
         crowd: Offsets that were named among others when a term died.
+        gaps_known_to: Below this offset `until` includes the offsets that hold no record.
     """
 
     until: int
     deaths: Mapping[int, int] = field(default_factory=dict)
     crowd: frozenset[int] = frozenset()
+    gaps_known_to: int = 0
 
     def may_decode(self, offset: int) -> bool:
         """Whether the record may be decoded: not after two terms died while it was named alone."""
@@ -50,6 +52,14 @@ class CautiousRead:
     def is_suspect(self, offset: int) -> bool:
         """Whether a term died while the record was named, alone or among others."""
         return offset in self.deaths or offset in self.crowd
+
+    def passing(self, gap: range) -> "CautiousRead":
+        """Return the rules once these offsets are known to hold no record: a dead term may have read as much further.
+
+        What a term reads ahead is bounded in records. Offsets that are passed again, after a rewind, count once.
+        """
+        added = max(0, gap.stop - max(gap.start, self.gaps_known_to))
+        return self if not added else replace(self, until=self.until + added, gaps_known_to=gap.stop)
 
     def batch_max(self, offset: int) -> int:
         """Return how many records from `offset` on may be named together; at least 1.

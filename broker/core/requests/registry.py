@@ -96,7 +96,8 @@ class TicketRegistry:
     def read_ahead_max(self, lane: str) -> int:
         """Return how far behind the last offset stored of a partition a leader can have read, in offsets.
 
-        The records that it has taken since stand in its buffer. Each may have a transaction marker behind it.
+        The records that it has taken since stand in its buffer. Each may have a transaction marker behind it; longer
+        gaps are known once they are passed (`CautiousRead.passing`).
         """
         return 2 * self._rules[lane].buffer_max
 

@@ -60,15 +60,20 @@ class Handover:
         cargo = self._cargo(source, fetched.record, self._submitted_at(fetched.timestamp_ms))
         self._post(cargo, self._entry.unread(fetched.record), fetched)
 
-    def lose(self, place: LanePartition, offset: int, *, removed: bool = True, crashed: bool = False) -> None:
-        """Report that the records below `offset` are unreadable: removed by retention, in a corrupt batch, or fatal."""
-        cargo = self._cargo(Source(place, offset), Record(None, None), self._driver.clock.utc_now())
-        self._driver.post(Lost(self._driver.hold.put(cargo), place, offset, removed, crashed))
+    def lose(
+        self, place: LanePartition, offset: int, *, first: int = 0, removed: bool = True, crashed: bool = False
+    ) -> None:
+        """Report that the records below `offset` are unreadable: removed by retention, in a corrupt batch, or fatal.
+
+        `first`: the offset of the first of them, if known.
+        """
+        cargo = self._cargo(Source(place, offset - 1), Record(None, None), self._driver.clock.utc_now())
+        self._driver.post(Lost(self._driver.hold.put(cargo), place, offset, removed, crashed, first))
 
     def lose_batch(self, place: LanePartition, batch: UnreadableRange) -> None:
         """Report a range of offsets that cannot be read."""
         _log.error("batch_unreadable", lane=place.lane, partition=place.number, first=batch.first, last=batch.last)
-        self.lose(place, batch.last + 1, removed=batch.removed)
+        self.lose(place, batch.last + 1, first=batch.first, removed=batch.removed)
 
     def _post(self, cargo: Payload, read: Read, fetched: Fetched) -> None:
         known, cargo.content = read.known, read.content

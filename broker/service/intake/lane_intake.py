@@ -72,8 +72,9 @@ class LaneIntake:
 
         Partitions with a caution may hold a record that has ended former leaders.
         """
-        await self.log.start(positions)
-        self._caution.begin(cautions or {})
+        cautions = cautions or {}
+        await self.log.start(positions, on_demand=cautions.keys())
+        self._caution.begin(cautions)
         self._looked_up_ms = self._driver.clock.now_ms()
         self._topic_id = self.log.topic_id
         self._partitions = sorted(positions)
@@ -201,7 +202,8 @@ class LaneIntake:
             return partitions
         for number in new:
             self._driver.post(PartitionFound(LanePartition(self.lane, number), PartitionProgress(0)))
-        await self.log.start({number: 0 if number in new else self.log.position(number) for number in found})
+        positions = {number: 0 if number in new else self.log.position(number) for number in found}
+        await self.log.start(positions, on_demand=self._caution.partitions)
         return found
 
     async def _answer_last_of_former(self) -> None:

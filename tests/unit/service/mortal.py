@@ -21,7 +21,9 @@ POISON, BOMB = "whoever counts this dies", b"whoever unpacks this dies"
 
 
 class Mortal(Process):
-    """Dies of counting what says POISON, and of taking what says BOMB; `decoded` is what it has read before."""
+    """Dies of counting what says POISON, and of taking what says BOMB."""
+
+    lane_of: type[MemoryLane] = MemoryLane
 
     def counter(self) -> TokenCounter:
         mortal = self
@@ -38,9 +40,9 @@ class Mortal(Process):
     def lane(self, topic: str) -> MemoryLane:
         mortal = self
 
-        class Lane(MemoryLane):
+        class Lane(self.lane_of):  # type: ignore[name-defined,misc]
             async def take(self, partition: int, records_max: int) -> Sequence[Fetched] | UnreadableRange:
-                got = await super().take(partition, records_max)
+                got: Sequence[Fetched] | UnreadableRange = await super().take(partition, records_max)
                 if not isinstance(got, UnreadableRange) and any(BOMB in (one.record.value or b"") for one in got):
                     mortal.die()
                     raise asyncio.CancelledError

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 from aiokafka import TopicPartition
-from aiokafka.errors import LeaderNotAvailableError, OffsetOutOfRangeError
+from aiokafka.errors import LeaderNotAvailableError, NotLeaderForPartitionError, OffsetOutOfRangeError
 from aiokafka.protocol.fetch import FetchRequest
 
 from headrace.broker.adapters.kafka.batches import UNPACKED_BYTES_MAX
-from headrace.broker.adapters.kafka.fetch import ScreeningClient, fetched_batch
-from headrace.broker.ports import Fetched
+from headrace.broker.adapters.kafka.fetch import ScreeningClient, fetched_batch, fetched_unread
+from headrace.broker.ports import Fetched, Upcoming
 from tests.unit.adapters.raw_batches import ZSTD, batch, one
 
 PLACE = TopicPartition("lane", 3)
@@ -23,6 +23,9 @@ GOOD = batch(7, [one(b"a")])
 
 class Client:
     """Answers a fetch with these bytes."""
+
+    looked_up = 0
+    leader_then: int | None = None
 
     def __init__(self, data: Any, *, error: int = 0, version: int = 11, leader: int | None = 1) -> None:
         self.cluster = SimpleNamespace(leader_for_partition=lambda _: leader)
@@ -34,6 +37,14 @@ class Client:
     async def send(self, node_id: int, request: Any, **_: Any) -> Any:
         self.asked.append((node_id, request))
         return self.response
+
+    def force_metadata_update(self) -> asyncio.Future[bool]:
+        """It finds what has become of the leader."""
+        self.looked_up += 1
+        self.cluster.leader_for_partition = lambda _: self.leader_then
+        future = asyncio.get_running_loop().create_future()
+        future.set_result(True)
+        return future
 
 
 def consumer_of(client: Client) -> Any:
@@ -108,6 +119,27 @@ async def test_a_batch_is_read_from_its_leader_by_any_version(version: int) -> N
     pieces = await fetched_batch(aborted, PLACE, 7)
     assert pieces is not None
     assert (list(pieces.found), pieces.next_offset) == ([], 8)
+
+
+@pytest.mark.parametrize("leader", [None, -1])
+async def test_a_leader_that_is_not_known_is_asked_for(leader: int | None) -> None:
+    client = Client(GOOD, leader=leader)
+    client.leader_then = 2
+    assert (await fetched_unread(consumer_of(client), PLACE, 7))[0].upcoming(9) == Upcoming(range(7, 8), 8)
+    assert (client.looked_up, client.asked[0][0]) == (1, 2)
+
+
+async def test_a_node_that_leads_no_more_has_the_leader_looked_up() -> None:
+    client = Client(None, error=NotLeaderForPartitionError.errno)
+    with pytest.raises(NotLeaderForPartitionError):
+        await fetched_unread(consumer_of(client), PLACE, 7)
+    assert client.looked_up == 1
+
+
+async def test_what_is_fetched_unread_is_not_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("headrace.broker.adapters.kafka.batches._records", None)
+    fetched, stable_end = await fetched_unread(consumer_of(Client(batch(7, [one(b"a")], codec=ZSTD))), PLACE, 7)
+    assert (fetched.upcoming(9), stable_end) == (Upcoming(range(7, 8), 8), 9)
 
 
 async def test_what_kafka_does_not_answer_is_told_and_nothing_is_nothing() -> None:

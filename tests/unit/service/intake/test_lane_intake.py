@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TypeVar
 
 import pytest
@@ -39,9 +39,9 @@ class NotingLane(MemoryLane):
         super().__init__(link, topic=topic)
         self.started: list[dict[int, int]] = []
 
-    async def start(self, positions: Mapping[int, int]) -> None:
+    async def start(self, positions: Mapping[int, int], *, on_demand: Collection[int] = ()) -> None:
         self.started.append(dict(positions))
-        await super().start(positions)
+        await super().start(positions, on_demand=on_demand)
 
 
 class Rig:

@@ -1,7 +1,7 @@
 """A leader in doubt: its producer dead, its commit unknown, Kafka or Redis out of reach, a foreign claim."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import pytest
 
@@ -64,12 +64,12 @@ class _ShyLane(MemoryLane):
 
     failures = 0
 
-    async def start(self, positions: Mapping[int, int]) -> None:
+    async def start(self, positions: Mapping[int, int], *, on_demand: Collection[int] = ()) -> None:
         if self.failures:
             self.failures -= 1
             await asyncio.sleep(1)
             raise LogUnavailable("Lane topic cannot be reached.")
-        await super().start(positions)
+        await super().start(positions, on_demand=on_demand)
 
 
 class _ShyProcess(Process):
