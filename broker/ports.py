@@ -125,7 +125,7 @@ class Fetched:
 
 @dataclass(frozen=True, slots=True)
 class UnreadableRange:
-    """An unreadable range of offsets: its batch cannot be decoded, after three tries, or retention removed it.
+    """An unreadable range of offsets: its batch cannot be decoded, or retention removed it.
 
     `last` is its last offset.
     """
@@ -140,12 +140,13 @@ class Upcoming:
     """Offsets of records that have been fetched but not unpacked.
 
     Attributes:
-        offsets: Adjacent offsets, each that of a record. The first is the position of the partition. Empty at the end
-            of the log.
+        offsets: Ascending, each that of a record; offsets between them hold none. The first is the position of the
+            partition. Empty at the end of the log. Of a batch in which compaction has left gaps one offset alone, which
+            may hold no record.
         batch_end: The offset behind the batch that holds the first: it is unpacked as a whole.
     """
 
-    offsets: range
+    offsets: Sequence[int]
     batch_end: int
 
 
@@ -207,29 +208,27 @@ class LaneLog(Protocol):
         """Return the Kafka timestamp of the first record, or None if there is none."""
 
     async def timestamps_ms(self, offsets: Mapping[int, int]) -> dict[int, int]:
-        """Return the Kafka timestamps of the records at these offsets, one per partition; missing records are left out.
-
-        A caller that was reading must `start` again.
-        """
+        """Return the Kafka timestamps of the records at these offsets, one per partition, without missing records."""
 
     async def start(self, positions: Mapping[int, int], *, on_demand: Collection[int] = ()) -> None:
         """Read these partitions from these offsets on; replaces what was read before.
 
         Records of the partitions in `on_demand` are neither fetched ahead nor unpacked: `upcoming` fetches them, and
-        only the `take` that follows unpacks them.
+        only the `take` that follows unpacks them. Such a `take` returns nothing that `upcoming` did not announce.
         """
 
-    async def upcoming(self, partition: int, records_max: int) -> Upcoming | UnreadableRange:
+    async def upcoming(self, partition: int, records_max: int) -> Upcoming | UnreadableRange | None:
         """Fetch from a partition that is read on demand; return the offsets of its next records, at most that many.
 
-        The position passes markers and aborted records.
+        The position passes markers and aborted records. None: Kafka has not answered yet; it is asked in the
+        background, so ask again.
 
         Raises:
             headrace.broker.errors.LogUnavailable: Kafka does not say what comes next.
         """
 
     def read_ahead(self, partition: int) -> None:
-        """Read a partition as all others from here on, no longer on demand."""
+        """Read a partition that was read on demand as all others from here on."""
 
     async def wait(self, partitions: Sequence[int], timeout_ms: int) -> None:
         """Return when one of the partitions may have a record, or after the timeout."""

@@ -124,8 +124,7 @@ class MemoryLane:
         self._link = link
         self._topic = topic
         self._next: dict[int, int] = {}
-        self._on_demand: set[int] = set()
-        self._fetched: set[int] = set()  # partitions read on demand whose next records are here already
+        self._announced: dict[int, Sequence[int]] = {}  # of the partitions read on demand
         self.taken = 0
         self.topic_id: str | None = None
 
@@ -161,25 +160,23 @@ class MemoryLane:
     async def start(self, positions: Mapping[int, int], *, on_demand: Collection[int] = ()) -> None:
         """See `headrace.broker.ports.LaneLog.start`."""
         await self._reached()
-        self._next, self._on_demand, self._fetched = dict(positions), set(on_demand), set()
+        self._next, self._announced = dict(positions), dict.fromkeys(on_demand, ())
 
-    async def upcoming(self, partition: int, records_max: int) -> ports.Upcoming | ports.UnreadableRange:
+    async def upcoming(self, partition: int, records_max: int) -> ports.Upcoming | ports.UnreadableRange | None:
         """See `headrace.broker.ports.LaneLog.upcoming`."""
-        if partition not in self._on_demand:
-            raise AssertionError("it is read ahead")
         await self._reached()
         log = self._link.kafka.logs(self._topic)[partition]
         if (first := self._next[partition]) < log.start:
             self._next[partition] = log.start
             return ports.UnreadableRange(first, log.start - 1, removed=True)
         offsets = log.upcoming(first, records_max)
-        self._next[partition] = offsets.start
-        self._fetched.add(partition)
-        return ports.Upcoming(offsets, offsets.start + 1)
+        self._announced[partition] = offsets
+        self._next[partition] = offsets[0] if offsets else max(first, log.stable_end)
+        return ports.Upcoming(offsets, self._next[partition] + bool(offsets))
 
     def read_ahead(self, partition: int) -> None:
         """See `headrace.broker.ports.LaneLog.read_ahead`."""
-        self._on_demand.discard(partition)
+        del self._announced[partition]
 
     async def wait(self, partitions: Sequence[int], timeout_ms: int) -> None:
         """See `headrace.broker.ports.LaneLog.wait`."""
@@ -188,18 +185,20 @@ class MemoryLane:
     async def take(self, partition: int, records_max: int) -> Sequence[ports.Fetched] | ports.UnreadableRange:
         """See `headrace.broker.ports.LaneLog.take`."""
         self.taken += 1
-        if partition in self._on_demand - self._fetched:
-            raise AssertionError("what comes next was not asked for")
-        if not self._link.is_up and partition not in self._fetched:
+        if (announced := self._announced.get(partition)) is not None:
+            records_max = min(records_max, sum(offset >= self._next[partition] for offset in announced))
+        elif not self._link.is_up:
             return []
-        self._fetched.discard(partition)
+        if not records_max:
+            return []
         got, self._next[partition] = self._read(partition, records_max)
         return got
 
     def rewind(self, partition: int, offset: int) -> None:
         """See `headrace.broker.ports.LaneLog.rewind`."""
         self._next[partition] = offset
-        self._fetched.discard(partition)
+        if partition in self._announced:
+            self._announced[partition] = ()
 
     def position(self, partition: int) -> int:
         """See `headrace.broker.ports.LaneLog.position`."""

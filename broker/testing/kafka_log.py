@@ -7,6 +7,7 @@ behind its first record.
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
+from itertools import islice
 
 from headrace.broker.ports import Fetched, UnreadableRange
 from headrace.schemas.record import Record, present
@@ -127,16 +128,10 @@ class PartitionLog:
                     break
         return got, after if got else max(position, self.stable_end)
 
-    def upcoming(self, position: int, records_max: int) -> range:
-        """Return adjacent offsets of the next records, damaged or not; if there are none, an empty range at the end."""
-        stable_end = self.stable_end
-        first = position
-        while first < stable_end and self.slots[first].committed is None:
-            first += 1
-        stop = first
-        while stop < min(stable_end, first + records_max) and self.slots[stop].committed is not None:
-            stop += 1
-        return range(first, stop)
+    def upcoming(self, position: int, records_max: int) -> list[int]:
+        """Return the offsets of the next records from a position on, damaged or not."""
+        readable = range(position, self.stable_end)
+        return list(islice((offset for offset in readable if self.slots[offset].committed is not None), records_max))
 
     def has_more(self, position: int) -> bool:
         """Whether `read` returns anything at `position`."""

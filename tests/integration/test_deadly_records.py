@@ -8,12 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from headrace.broker.core.bounds import DEATHS_BEFORE_CAUTION, DEATHS_BY_DECODING
+from headrace.broker.core.bounds import DEATHS_BEFORE_CAUTION, DEATHS_BY_DECODING, DEATHS_BY_TAKING
 from headrace.broker.local.services import LocalServices
 from headrace.broker.simulator.upstream import Upstream
+from headrace.schemas.topics import requests_topic
 from tests.integration.fleet import Fleet, producing, read_all, request, send
-from tests.integration.mortal import DEAD, MARKER
+from tests.integration.kafka_world import append_batch
+from tests.integration.mortal import BURST, DEAD, MARKER, PACKED
 from tests.integration.test_kills import plentiful
+from tests.unit.adapters.raw_batches import ZSTD, batch, one
 
 RESTARTED_AFTER_S = 1.0
 """A platform starts a dead process again; it does not do so at once."""
@@ -76,3 +79,33 @@ async def test_a_deadly_record_ends_in_five_deaths_and_all_others_are_answered_o
         (letter,) = letters.records
         assert dict(letter.headers)["headrace-reason"] == b"crashed"
         assert MARKER.encode() in letter.value
+
+
+@pytest.mark.timeout(150)
+async def test_a_batch_that_must_not_be_unpacked_costs_one_death_more_and_one_dead_letter(
+    services: LocalServices, tmp_path: Path
+) -> None:
+    """Before it stands what was taken: each promotion looks at that again, and the batch comes with the same fetch."""
+    async with (
+        Upstream(plentiful((0.1, 0.5))) as upstream,
+        Fleet(services, "bursting", upstream.base_url, tmp_path, module="tests.integration.mortal") as fleet,
+        producing(fleet) as producer,
+    ):
+        topic = requests_topic(fleet.prefix, "standard")
+        await send(producer, fleet, "standard", [request(f"before-{n}") for n in range(10)], partition=0)
+        await append_batch(fleet.connection, topic, 0, batch(0, [one(PACKED), one(b"{}")], codec=ZSTD))
+        await send(producer, fleet, "standard", [request(f"behind-{n}") for n in range(10)], partition=0)
+        await send(producer, fleet, "urgent", [request(f"urgent-{n}") for n in range(10)])
+        async with kept_running(fleet) as endings:
+            ledger = await read_all(fleet, "results", until=30, within_s=WITHIN_S)
+            deaths = list(endings)
+        letters = await read_all(fleet, "dead-letters")
+
+        assert set(deaths) == {BURST}
+        assert len(deaths) <= DEATHS_BEFORE_CAUTION + 1 + DEATHS_BY_TAKING
+        assert set(ledger.counts().values()) == {1}
+        assert {value["status"] for value in ledger.values} == {"completed"}
+        (letter,) = letters.records
+        headers = dict(letter.headers)
+        assert (headers["headrace-reason"], headers["headrace-origin"]) == (b"crashed", f"{topic}/0/10".encode())
+        assert headers["headrace-message"] == b"Offsets 10 to 11 ended every process that took them."

@@ -3,24 +3,23 @@
 aiokafka unpacks a batch whole, however large that is: 5 kB of zstd unpack to 160 MB of zeros. And it gives up a whole
 batch for one header with a name that is not UTF-8, which librdkafka lets through. So compressed batches are checked
 before aiokafka sees them (`screened`), and one that it gave up is read here, record by record (`first_batch`): readable
-records are served, and only the rest is lost. Where a batch may end the process that unpacks it, what a fetch holds is
-told by the headers alone (`readable_batches`).
+records are served, and only the rest is lost. Where unpacking may end the process, only the headers of batches are read
+(`readable_batches`).
 
 A batch: a header of 61 bytes, then its records, compressed together. Lengths in records are zigzag varints.
 """
 
 import logging
-import mmap
 import struct
 from collections import deque
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 from operator import itemgetter
 from typing import Final, NamedTuple
 
-from aiokafka.codec import cramjam  # what aiokafka itself decompresses with
 from aiokafka.record.util import calc_crc32c
 
+from headrace.broker.adapters.kafka.decompression import BrokenBatch, Overflow, decompressed
 from headrace.broker.ports import Fetched, UnreadableRange
 from headrace.schemas.record import Record
 
@@ -32,23 +31,7 @@ _HEADER: Final = struct.Struct(">qiibIhiqqqhii")
 _PREFIX: Final = struct.Struct(">qi")  # base offset, and the length of all that follows
 _MAGIC_AT, _CRC_AT, _CHECKED_FROM = 16, 17, 21
 _CODEC, _APPEND_TIME, _TRANSACTIONAL, _CONTROL = 0x07, 0x08, 0x10, 0x20
-_GZIP, _SNAPPY, _LZ4, _ZSTD = 1, 2, 3, 4
-_XERIAL: Final = b"\x82SNAPPY\x00"  # how Java frames snappy: 16 bytes, then blocks, each with its length
-_XERIAL_BYTES: Final = 16
-_ABORT: Final = b"\0\0"
 _VARINT_BITS_MAX: Final = 63
-
-
-class BrokenBatch(ValueError):  # noqa: N818 — the bytes are wrong, not this process
-    """Bytes that are no such batch, or none that may be unpacked."""
-
-
-class Overflow(BrokenBatch):
-    """A batch that unpacks to more than is allowed; `start` is the part that fits."""
-
-    def __init__(self, start: bytes) -> None:
-        super().__init__(f"a batch unpacks to more than {len(start)} bytes")
-        self.start = start
 
 
 class _Head(NamedTuple):
@@ -98,9 +81,11 @@ class Pieces:
         return got
 
     def skip_below(self, offset: int) -> None:
-        """Drop what ends below an offset."""
+        """Drop what stands below an offset."""
         while self.found and _last(self.found[0]) < offset:
             self.found.popleft()
+        if self.found and isinstance(self.found[0], UnreadableRange):
+            self.found[0] = replace(self.found[0], first=max(offset, self.found[0].first))
 
     def _lost(self) -> UnreadableRange:
         lost = self.found.popleft()
@@ -138,9 +123,10 @@ def screened(data: bytes, *, bytes_max: int = UNPACKED_BYTES_MAX) -> bytes:
 def first_batch(
     data: bytes, first: int, aborted: Sequence[tuple[int, int]], *, bytes_max: int = UNPACKED_BYTES_MAX
 ) -> Pieces | None:
-    """Read the first batch that holds `first` or a later offset; None if no complete batch does.
+    """Read the first batch with records at `first` or later; None if no complete batch stands there.
 
-    `aborted` lists aborted transactions: producer and first offset, as the fetch has them.
+    Without records the result is empty and ends behind all that was fetched. `aborted` lists aborted transactions:
+    producer and first offset, as the fetch has them.
     """
     batches, end = readable_batches(data, first, aborted)
     if batches:
@@ -167,11 +153,11 @@ def readable_batches(
 ) -> tuple[Sequence[ReadableBatch], int]:
     """Return the batches with records at `first` or later, and the offset behind all complete batches.
 
-    Nothing is unpacked but the markers that end transactions. `aborted` is as for `first_batch`.
+    Only headers are read. `aborted` is as for `first_batch`.
     """
     found: list[ReadableBatch] = []
-    begun = deque(sorted(aborted, key=itemgetter(1)))
-    undone: set[int] = set()
+    aborted_ahead = deque(sorted(aborted, key=itemgetter(1)))
+    aborting: set[int] = set()  # producers within an aborted transaction, which their next marker ends
     end = first
     for _, batch in _batches(data):
         if batch[_MAGIC_AT] < 2:  # one message of an older format, or several that end with this offset
@@ -182,27 +168,30 @@ def readable_batches(
             head = _Head(*_HEADER.unpack_from(batch))
             offsets = range(head.base_offset, head.last_offset + 1)
             is_dense = head.records == len(offsets)
-            while begun and begun[0][1] <= head.base_offset:
-                undone.add(begun.popleft()[0])
-        if head is not None and head.attributes & _CONTROL:
-            if _aborts(batch, head):
-                undone.discard(head.producer_id)
-        elif offsets.stop > first and not (
-            head is not None and head.attributes & _TRANSACTIONAL and head.producer_id in undone
-        ):
-            found.append(ReadableBatch(offsets, is_dense, bytes(batch)))
+            while aborted_ahead and aborted_ahead[0][1] <= head.base_offset:
+                aborting.add(aborted_ahead.popleft()[0])
         end = max(end, offsets.stop)
+        if head is not None and head.attributes & _CONTROL:
+            aborting.discard(head.producer_id)
+        elif offsets.stop > first and (head is None or _holds_records(batch, head, aborting)):
+            found.append(ReadableBatch(offsets, is_dense, bytes(batch)))
     return found, end
 
 
 def unpacked(batch: ReadableBatch, first: int, *, bytes_max: int = UNPACKED_BYTES_MAX) -> Pieces:
-    """Read a batch record by record, from the offset `first` on."""
+    """Read a batch record by record, from the offset `first` on.
+
+    Raises:
+        MemoryError, OSError: There is no memory for it now.
+    """
     end = batch.offsets.stop
     if batch.data[_MAGIC_AT] < 2:
         return Pieces(deque([UnreadableRange(first, end - 1)]), end)
     head = _Head(*_HEADER.unpack_from(batch.data))
     try:
         return Pieces(deque(_pieces(memoryview(batch.data), head, first, bytes_max)), end)
+    except (MemoryError, OSError):
+        raise
     except Exception as error:  # noqa: BLE001 — a defect here costs this batch, and not the lane
         _log.error("%s: %s at offset %d", "batch_not_read", type(error).__name__, head.base_offset)
         return Pieces(deque([UnreadableRange(first, end - 1)]), end)
@@ -220,10 +209,9 @@ def _batches(data: bytes) -> Iterator[tuple[int, memoryview]]:
         place = end
 
 
-def _aborts(batch: memoryview, head: _Head) -> bool:
-    """Whether a control batch is the marker of an aborted transaction: its key holds a version and a type."""
-    marker = next((fetched for _, fetched in _records(batch, head, UNPACKED_BYTES_MAX)), None)
-    return marker is not None and marker.record.key is not None and marker.record.key[2:4] == _ABORT
+def _holds_records(batch: memoryview, head: _Head, aborting: Collection[int]) -> bool:
+    """Whether a reader gets records of the batch: compaction may leave a header alone."""
+    return len(batch) > _HEADER.size and not (head.attributes & _TRANSACTIONAL and head.producer_id in aborting)
 
 
 def _codec(batch: memoryview) -> int:
@@ -239,7 +227,7 @@ def _unpacked_bytes(batch: memoryview, bytes_max: int) -> int | None:
     if not _codec(batch):
         return len(batch)
     try:
-        return len(_unpacked(batch, _Head(*_HEADER.unpack_from(batch)), bytes_max))
+        return len(decompressed(bytes(batch[_HEADER.size :]), _codec(batch), bytes_max))
     except BrokenBatch:
         return None
 
@@ -291,7 +279,7 @@ def _body(batch: memoryview, head: _Head, bytes_max: int) -> tuple[bytes, bool]:
     if not head.attributes & _CODEC:
         return bytes(batch[_HEADER.size :]), False
     try:
-        return _unpacked(batch, head, bytes_max), False
+        return decompressed(bytes(batch[_HEADER.size :]), head.attributes & _CODEC, bytes_max), False
     except Overflow as overflow:
         return overflow.start, True
 
@@ -349,54 +337,3 @@ def _varint(body: bytes, place: int) -> tuple[int, int]:
         shift += 7
         if shift > _VARINT_BITS_MAX:
             raise BrokenBatch("a number has more than 64 bits")
-
-
-def _unpacked(batch: memoryview, head: _Head, bytes_max: int) -> bytes:
-    """Unpack a compressed batch.
-
-    Raises:
-        Overflow: It is more than `bytes_max`.
-        BrokenBatch: It is no such data.
-    """
-    packed, codec = bytes(batch[_HEADER.size :]), head.attributes & _CODEC
-    if codec == _SNAPPY:
-        return _unsnapped(packed, bytes_max)
-    library = {_GZIP: cramjam.gzip, _LZ4: cramjam.lz4, _ZSTD: cramjam.zstd}.get(codec)
-    if library is None:
-        raise BrokenBatch(f"codec {codec} does not exist")
-    with mmap.mmap(-1, bytes_max) as room:  # takes memory only as far as it is written
-        try:
-            return room[: library.decompress_into(packed, room)]
-        except cramjam.DecompressionError as error:
-            if "whole buffer" in str(error):
-                raise Overflow(room[:]) from error
-            raise BrokenBatch("the compressed data is broken") from error
-
-
-def _unsnapped(packed: bytes, bytes_max: int) -> bytes:
-    """Unpack snappy blocks. Snappy states each block's length before it, so nothing over the limit is unpacked."""
-    blocks: list[bytes] = []
-    total = 0
-    try:
-        for block in _snappy_blocks(packed):
-            total += cramjam.snappy.decompress_raw_len(block)
-            if total > bytes_max:
-                raise BrokenBatch("a batch unpacks to too many bytes")
-            blocks.append(block)
-        return b"".join(bytes(cramjam.snappy.decompress_raw(block)) for block in blocks)
-    except (cramjam.DecompressionError, struct.error) as error:
-        raise BrokenBatch("the compressed data is broken") from error
-
-
-def _snappy_blocks(packed: bytes) -> Iterator[bytes]:
-    if not packed.startswith(_XERIAL):
-        yield packed
-        return
-    place = _XERIAL_BYTES
-    while place < len(packed):
-        (length,) = struct.unpack_from(">i", packed, place)
-        place += 4
-        if length < 0 or place + length > len(packed):
-            raise BrokenBatch("a block ends beyond its batch")
-        yield packed[place : place + length]
-        place += length

@@ -1,8 +1,8 @@
 """Screened fetches: every batch is checked before aiokafka unpacks it, and batches can be fetched as bytes.
 
-Both run in threads, since a batch may take seconds: hundreds of small ones in one fetch that unpack to 60 MB each, or a
-million records in one that is read record by record. The loop renews the lease meanwhile. The threads belong to the
-client: blocking work such as looking up hosts occupies the loop's own, and would stall all fetching.
+Work on batches runs in threads, since a batch may take seconds: hundreds of small ones in one fetch that unpack to
+60 MB each, or a million records in one that is read record by record. The loop renews the lease meanwhile. The threads
+belong to the client: blocking work such as looking up hosts occupies the loop's own, and would stall all fetching.
 """
 
 import asyncio
@@ -15,24 +15,25 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka import TopicPartition as KafkaPartition
-from aiokafka.client import AIOKafkaClient
+from aiokafka.client import AIOKafkaClient, ConnectionGroup
 from aiokafka.errors import LeaderNotAvailableError, NoError, for_code
 from aiokafka.protocol.fetch import FetchRequest
 
 from headrace.broker.adapters.kafka.batches import Pieces, first_batch, is_packed, readable_batches, screened
 from headrace.broker.adapters.kafka.fetched_batches import FetchedBatches
+from headrace.broker.errors import LogUnavailable
 
 _log = logging.getLogger("headrace.kafka")  # clients read through this module too, and log as libraries do
 
 _T = TypeVar("_T")
 _THREADS: Final = 2
-"""Threads of one client, created at first use: one for fetches, one for a batch that is read record by record."""
+"""Threads of one client, created at first use: one for fetches, one for batches that are read record by record."""
 _READ_COMMITTED = 1
 _METADATA_WITHIN_S = 5.0
 _WAIT_MS = 500
 _ONE_BATCH_BYTES = 1
 """Kafka sends the first batch whole, however small this limit is."""
-_UNREAD_BYTES_MAX = 1024 * 1024
+_THROTTLED_MIN_MS = 100
 
 
 class _Fetch(NamedTuple):
@@ -41,6 +42,12 @@ class _Fetch(NamedTuple):
     data: bytes
     aborted: Sequence[tuple[int, int]]
     stable_end: int
+
+
+class _Throttled(NamedTuple):
+    """An answer without the partition: a quota of the cluster puts the fetch off."""
+
+    for_ms: int
 
 
 class ScreeningClient:
@@ -84,24 +91,43 @@ class ScreeningClient:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 
-async def fetched_batch(consumer: AIOKafkaConsumer, place: KafkaPartition, first: int) -> Pieces | None:
-    """Fetch the batch that holds an offset and read it record by record; None while there is none.
+async def fetched_batch(
+    consumer: AIOKafkaConsumer, place: KafkaPartition, first: int, *, wait_ms: int = _WAIT_MS
+) -> Pieces | None:
+    """Fetch the batch that holds an offset and read it record by record; None if there is none within `wait_ms`.
 
     Raises:
         KafkaError: Kafka does not answer, or with an error.
     """
-    fetch = await _fetch(consumer, place, first, bytes_max=_ONE_BATCH_BYTES, wait_ms=_WAIT_MS)
+    fetch = await _fetch(consumer, place, first, bytes_max=_ONE_BATCH_BYTES, wait_ms=wait_ms)
+    if isinstance(fetch, _Throttled):
+        return None
     return await in_thread(consumer, partial(first_batch, fetch.data, first, fetch.aborted))
 
 
-async def fetched_unread(consumer: AIOKafkaConsumer, place: KafkaPartition, first: int) -> tuple[FetchedBatches, int]:
-    """Fetch batches from an offset on and unpack none; also return the end of what is readable now.
+async def fetched_packed(consumer: AIOKafkaConsumer, place: KafkaPartition, first: int) -> FetchedBatches:
+    """Fetch batches with records from an offset on; unpack none. The result has none where nothing more is readable.
+
+    A fetch that a quota of the cluster puts off is repeated.
 
     Raises:
         KafkaError: Kafka does not answer, or with an error.
+        LogUnavailable: Kafka says that something is readable there, and sends nothing.
     """
-    fetch = await _fetch(consumer, place, first, bytes_max=_UNREAD_BYTES_MAX, wait_ms=0)
-    return FetchedBatches(*readable_batches(fetch.data, first, fetch.aborted), first), fetch.stable_end
+    bytes_max = consumer._fetcher._max_partition_fetch_bytes  # noqa: SLF001 — what `limit_prefetch` has set
+    while True:
+        fetch = await _fetch(consumer, place, first, bytes_max=bytes_max, wait_ms=0)
+        if isinstance(fetch, _Throttled):
+            await asyncio.sleep(max(_THROTTLED_MIN_MS, fetch.for_ms) / 1_000)  # Kafka would not answer before
+            continue
+        batches, end = readable_batches(fetch.data, first, fetch.aborted)
+        if batches or first >= fetch.stable_end:
+            return FetchedBatches(batches, end, first)
+        if end == first:
+            raise LogUnavailable(
+                f"{place.topic}/{place.partition} has records from offset {first} on; Kafka sends none."
+            )
+        first = end
 
 
 async def in_thread(consumer: AIOKafkaConsumer, work: Callable[[], _T]) -> _T:
@@ -112,11 +138,13 @@ async def in_thread(consumer: AIOKafkaConsumer, work: Callable[[], _T]) -> _T:
 
 async def _fetch(
     consumer: AIOKafkaConsumer, place: KafkaPartition, first: int, *, bytes_max: int, wait_ms: int
-) -> _Fetch:
+) -> _Fetch | _Throttled:
     client = consumer._client  # noqa: SLF001 — the public ways unpack
     node_id = await _leader(client, place)
     wanted = [(place.topic, [(place.partition, first, bytes_max)])]
-    response = await client.send(node_id, FetchRequest(wait_ms, 1, bytes_max, _READ_COMMITTED, wanted))
+    request = FetchRequest(wait_ms, 1, bytes_max, _READ_COMMITTED, wanted)
+    # a connection of its own: Kafka answers in order, and the consumer's fetch waits there until a record comes
+    response = await client.send(node_id, request, group=ConnectionGroup.COORDINATION)
     for _, partitions in response.topics:
         for fields in partitions:
             error = for_code(fields[1])
@@ -126,14 +154,14 @@ async def _fetch(
                 raise error
             aborted = fields[5] if response.API_VERSION >= 11 else fields[-2]  # as aiokafka's fetcher reads them
             return _Fetch(fields[-1] or b"", aborted or (), fields[3])
-    return _Fetch(b"", (), first)
+    return _Throttled(response.throttle_time_ms)
 
 
 async def _leader(client: AIOKafkaClient, place: KafkaPartition) -> int:
     """Return the node that leads a partition; ask Kafka if it is not known, as at the start of a client."""
     node_id = client.cluster.leader_for_partition(place)
     if node_id is None or node_id == -1:
-        with contextlib.suppress(TimeoutError):  # Kafka is away: it is said below
+        with contextlib.suppress(TimeoutError):  # Kafka is away: the check below raises
             await asyncio.wait_for(client.force_metadata_update(), _METADATA_WITHIN_S)
         node_id = client.cluster.leader_for_partition(place)
     if node_id is None or node_id == -1:

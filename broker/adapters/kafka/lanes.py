@@ -19,7 +19,6 @@ It works around these defects of aiokafka (each was seen on a real Kafka):
 import asyncio
 import contextlib
 from collections.abc import Collection, Mapping, Sequence
-from functools import partial
 
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRecord
@@ -29,8 +28,8 @@ from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 from headrace.broker.adapters.kafka.batches import Pieces
 from headrace.broker.adapters.kafka.connection import KafkaConnection, user_of, words_of
 from headrace.broker.adapters.kafka.consumer import close_consumer, limit_prefetch, make_consumer, start_consumer
-from headrace.broker.adapters.kafka.fetch import fetched_batch, fetched_unread, in_thread
-from headrace.broker.adapters.kafka.fetched_batches import FetchedBatches
+from headrace.broker.adapters.kafka.fetch import fetched_batch
+from headrace.broker.adapters.kafka.on_demand import OnDemand
 from headrace.broker.adapters.kafka.watch import TopicWatch
 from headrace.broker.errors import LogUnavailable, MissingTopic, RightsError, Unreachable
 from headrace.broker.ports import Fetched, UnreadableRange, Upcoming
@@ -40,7 +39,6 @@ from headrace.schemas.record import Record, present
 _log = structlog.get_logger("lanes")
 
 _DOUBT_WAIT_MS = 500
-_STANDING_WAIT_MS = 1_000
 _TRIES_BEFORE_ISOLATION = 3
 
 
@@ -56,7 +54,7 @@ class KafkaLane:
         self._next: dict[int, int] = {}
         self._early: dict[int, list[ConsumerRecord]] = {}
         self._apart: dict[int, Pieces] = {}  # pieces of batches read record by record, not taken yet
-        self._unread: dict[int, FetchedBatches | None] = {}  # of the partitions read on demand: what was fetched
+        self._on_demand = OnDemand()
         self._doubts: dict[int, int] = {}  # partitions that hold something undecodable, and failed tries of each
         self._errors: dict[int, Exception] = {}  # raised while a partition was polled by itself, for its next `take`
         self._is_in_doubt = False  # an error has come from one of several partitions
@@ -109,63 +107,47 @@ class KafkaLane:
     async def timestamps_ms(self, offsets: Mapping[int, int]) -> dict[int, int]:
         """See `headrace.broker.ports.LaneLog.timestamps_ms`.
 
-        All are fetched at once, and then handed out one by one.
+        Of each partition one batch is fetched, and no other is unpacked: a batch behind it may end the process.
         """
         consumer = await self._open()
-        places = {KafkaPartition(self._topic, number): offset for number, offset in offsets.items()}
-        consumer.assign(list(places))
-        for place, offset in places.items():
-            consumer.seek(place, offset)
         found: dict[int, int] = {}
-        for place, offset in places.items():
-            records: Sequence[ConsumerRecord] = []
+        for number, offset in offsets.items():
+            place = KafkaPartition(self._topic, number)
             with contextlib.suppress(Exception):  # the failure is not explained here; `take` finds out why
-                got = await consumer.getmany(place, timeout_ms=_STANDING_WAIT_MS, max_records=1)
-                records = got.get(place, [])
-            if records and records[0].offset == offset:
-                found[place.partition] = records[0].timestamp
+                batch = await fetched_batch(consumer, place, offset, wait_ms=0)
+                record = next((each for each in batch.found if isinstance(each, Fetched)), None) if batch else None
+                if record is not None and record.offset == offset:
+                    found[number] = record.timestamp_ms
         return found
 
     async def start(self, positions: Mapping[int, int], *, on_demand: Collection[int] = ()) -> None:
         """See `headrace.broker.ports.LaneLog.start`."""
         consumer = await self._open()
         limit_prefetch(consumer, len(positions))
-        self._unread = dict.fromkeys(on_demand)
+        await self._on_demand.start(on_demand)
         consumer.assign([KafkaPartition(self._topic, number) for number in positions])
         if on_demand:
             consumer.pause(*(KafkaPartition(self._topic, number) for number in on_demand))
         for number, offset in positions.items():  # no await in between: assign() has forgotten every position
             self.rewind(number, offset)
 
-    async def upcoming(self, partition: int, records_max: int) -> Upcoming | UnreadableRange:
+    async def upcoming(self, partition: int, records_max: int) -> Upcoming | UnreadableRange | None:
         """See `headrace.broker.ports.LaneLog.upcoming`."""
         consumer, place = await self._open(), KafkaPartition(self._topic, partition)
-        while True:
-            if (unread := self._unread[partition]) is not None:
-                upcoming = unread.upcoming(records_max)
-                self._next[partition] = unread.position
-                if upcoming is not None:
-                    return upcoming
-            first = self._next[partition]
-            try:
-                with _translated(self._topic, but=OffsetOutOfRangeError):
-                    fetched, stable_end = await fetched_unread(consumer, place, first)
-            except OffsetOutOfRangeError:
-                return await self._out_of_range(partition)
-            if self._next[partition] != first:
-                continue  # rewound in the meantime
-            if fetched.end > first:
-                self._unread[partition] = fetched
-            elif first >= stable_end:
-                return Upcoming(range(first, first), first)
-            else:
-                raise LogUnavailable(f"{place.topic}/{partition} has records from offset {first} on; Kafka sends none.")
+        try:
+            with _translated(self._topic, but=OffsetOutOfRangeError):
+                upcoming = await self._on_demand.upcoming(consumer, place, self._next[partition], records_max)
+        except OffsetOutOfRangeError:
+            return await self._out_of_range(partition)
+        if upcoming is not None:
+            self._next[partition] = upcoming.offsets[0] if upcoming.offsets else upcoming.batch_end
+        return upcoming
 
     def read_ahead(self, partition: int) -> None:
         """See `headrace.broker.ports.LaneLog.read_ahead`."""
         assert self._consumer is not None  # noqa: S101 — programmer error: not started
-        del self._unread[partition]
         self.rewind(partition, self._next[partition])
+        self._on_demand.end(partition)
         self._consumer.resume(KafkaPartition(self._topic, partition))
 
     def rewind(self, partition: int, offset: int) -> None:
@@ -173,8 +155,7 @@ class KafkaLane:
         assert self._consumer is not None  # noqa: S101 — programmer error: rewind before start
         self._consumer.seek(KafkaPartition(self._topic, partition), offset)
         self._next[partition] = offset
-        if (unread := self._unread.get(partition)) is not None and not unread.move(offset):
-            self._unread[partition] = None
+        self._on_demand.move(partition, offset)
         self._early.pop(partition, None)
         self._apart.pop(partition, None)
         self._errors.pop(partition, None)
@@ -238,8 +219,10 @@ class KafkaLane:
     async def take(self, partition: int, records_max: int) -> Sequence[Fetched] | UnreadableRange:
         """See `headrace.broker.ports.LaneLog.take`."""
         consumer = await self._open()
-        if (unread := self._unread.get(partition)) is not None:
-            return await self._taken_on_demand(consumer, partition, unread, records_max)
+        if partition in self._on_demand:
+            announced, position = await self._on_demand.take(consumer, partition, records_max)
+            self._next[partition] = self._next[partition] if position is None else position
+            return announced
         if partition in self._apart:
             return self._taken_apart(partition, records_max)
         if (error := self._errors.pop(partition, None)) is not None:
@@ -259,15 +242,6 @@ class KafkaLane:
         except Exception as raised:  # noqa: BLE001 — unpacking raises whatever zlib, Python and aiokafka's C raise
             return await self._failed(partition, records_max, raised)
         return await self._taken(consumer, partition, records)
-
-    async def _taken_on_demand(
-        self, consumer: AIOKafkaConsumer, partition: int, unread: FetchedBatches, records_max: int
-    ) -> Sequence[Fetched] | UnreadableRange:
-        self._unread[partition] = None  # a call that is cancelled leaves its thread at work on it
-        got = await in_thread(consumer, partial(unread.take, records_max))
-        self._unread[partition] = unread
-        self._next[partition] = unread.position
-        return got
 
     def _has_read_all(self, consumer: AIOKafkaConsumer, partition: int) -> bool:
         """Whether the last fetch showed that no readable record is left; sends no request.
@@ -365,6 +339,7 @@ class KafkaLane:
 
     async def close(self) -> None:
         """See `headrace.broker.ports.LaneLog.close`."""
+        await self._on_demand.close()
         consumer, self._consumer = self._consumer, None
         if consumer is not None:
             await close_consumer(consumer)

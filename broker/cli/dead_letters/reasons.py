@@ -63,7 +63,8 @@ EXPLANATIONS: Final[Mapping[str, Explanation]] = {
     ),
     "crashed": Explanation(
         "a defect in Headrace ended its handling, or it ended a dispatcher more than once",
-        "Report it together with its value: no record may end a dispatcher.",
+        "Report it together with its value: no record may end a dispatcher. Without a value it is a batch that was "
+        "given up unread; its message names the offsets.",
     ),
     "unpublishable": Explanation(
         "Kafka refused the record of its outcome",

@@ -143,8 +143,8 @@ class PartitionProgress:
 
         Retention removed them, or their batch cannot be decoded, or it ended the process that unpacked it. Returns the
         range from the lowest lost offset up to `offset` (it may enclose done and held ones), or None if nothing was
-        lost. Held offsets stay: their records are in memory. Offsets not taken yet count as lost from `first` on, since
-        those before it hold no record.
+        lost. Held offsets stay: their records are in memory. Offsets not taken yet count as lost from `first` on: those
+        before it hold no record.
         """
         lost_offsets = [lost_offset for lost_offset in self._unheld if lost_offset < offset]
         lowest = min(lost_offsets, default=max(first, self.next_offset))

@@ -2,7 +2,7 @@
 
 A record that ends its reader (a crash in a tokenizer, memory, a loop without end) is read first again in every term. No
 process can report it: the process is gone. So after two deaths in a row a term reads with *caution*: each record is
-named in the ledger before its bytes are touched, and struck off once it is priced. A record that is named when a term
+named in the ledger before it is unpacked, and struck off once it is priced. A record that is named when a term
 dies is a suspect.
 
 Most deaths have another cause (an eviction, a killed node), so caution is made cheap: records are named in batches, and
@@ -18,7 +18,7 @@ Rules:
 - Only deaths with one record named *alone* convict it: a batch convicts none of its records.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from headrace.broker.core import bounds
@@ -33,7 +33,7 @@ class CautiousRead:
         until: From here on no dead term can have read.
         deaths: Number of terms that died while an offset was named alone, by offset.
         crowd: Offsets that were named among others when a term died.
-        gaps_known_to: Below this offset `until` includes the offsets that hold no record.
+        gaps_known_to: Offsets without a record below this one are counted in `until`.
     """
 
     until: int
@@ -53,25 +53,30 @@ class CautiousRead:
         """Whether a term died while the record was named, alone or among others."""
         return offset in self.deaths or offset in self.crowd
 
-    def passing(self, gap: range) -> "CautiousRead":
-        """Return the rules once these offsets are known to hold no record: a dead term may have read as much further.
+    def passing(self, offsets: range, records: Collection[int] = ()) -> "CautiousRead":
+        """Return the rules once it is known which of these offsets hold records; the others hold none, or lost ones.
 
-        What a term reads ahead is bounded in records. Offsets that are passed again, after a rewind, count once.
+        What a term reads ahead is bounded in records, so a dead one may have read further by each offset without one.
+        Offsets that are passed again, after a rewind, count once.
         """
-        added = max(0, gap.stop - max(gap.start, self.gaps_known_to))
-        return self if not added else replace(self, until=self.until + added, gaps_known_to=gap.stop)
+        begin = max(offsets.start, self.gaps_known_to)
+        if offsets.stop <= begin:
+            return self
+        gaps = offsets.stop - begin - sum(begin <= offset < offsets.stop for offset in records)
+        return replace(self, until=self.until + gaps, gaps_known_to=offsets.stop)
 
-    def batch_max(self, offset: int) -> int:
-        """Return how many records from `offset` on may be named together; at least 1.
+    def together(self, offsets: Sequence[int]) -> Sequence[int]:
+        """Return which of the next records may be named together; at least the first.
 
-        One for a suspect. One, too, beside a record that is proven deadly: where one stands, others may, and each
-        should cost the two deaths that convict it and no third for the batch around it.
+        A suspect is named alone. So is any record beside one that is proven deadly: where one stands, others may, and
+        each should cost the two deaths that convict it and no third for the batch around it.
         """
         proven = any(deaths >= bounds.DEATHS_BY_DECODING for deaths in self.deaths.values())
-        if proven or self.is_suspect(offset):
-            return 1
-        suspects = (suspect for suspect in (*self.deaths, *self.crowd) if suspect > offset)
-        return max(1, min(bounds.CAUTIOUS_BATCH_MAX, self.until - offset, min(suspects, default=self.until) - offset))
+        if proven or self.is_suspect(offsets[0]):
+            return offsets[:1]
+        most = offsets[: bounds.CAUTIOUS_BATCH_MAX]
+        ends = (at for at, offset in enumerate(most) if at and (offset >= self.until or self.is_suspect(offset)))
+        return most[: next(ends, len(most))]
 
 
 class CrashHistory:

@@ -94,10 +94,9 @@ class TicketRegistry:
         return 0 if most <= 0 else min(most, progress.room())
 
     def read_ahead_max(self, lane: str) -> int:
-        """Return how far behind the last offset stored of a partition a leader can have read, in offsets.
+        """Return how far behind the last offset stored of a partition a leader can have read, in records.
 
-        The records that it has taken since stand in its buffer. Each may have a transaction marker behind it; longer
-        gaps are known once they are passed (`CautiousRead.passing`).
+        What it has taken since stands in its buffer. Twice as much is a margin that costs nothing.
         """
         return 2 * self._rules[lane].buffer_max
 

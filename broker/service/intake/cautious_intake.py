@@ -78,12 +78,15 @@ class CautiousIntake:
         if offset != self._log.position(partition):
             self._log.rewind(partition, offset)
         upcoming = await self._log.upcoming(partition, CAUTIOUS_BATCH_MAX)
+        if upcoming is None:
+            return False
         if isinstance(upcoming, UnreadableRange):
             await self.strike_off()
-            self._handover.lose_batch(place, upcoming)
+            self._lose(place, upcoming)
             return True
-        first = upcoming.offsets.start
-        caution = self._cautions[partition] = self._cautions[partition].passing(range(offset, first))
+        first = self._log.position(partition)
+        self._pass(partition, range(offset, first))
+        caution = self._cautions[partition]
         ends = not upcoming.offsets or first >= caution.until
         if self._still_named and (ends or not caution.may_take(first)):
             await self.strike_off()
@@ -93,7 +96,7 @@ class CautiousIntake:
         return await self._take_upcoming(place, upcoming, caution)
 
     async def _take_upcoming(self, place: LanePartition, upcoming: Upcoming, caution: CautiousRead) -> bool:
-        partition, first = place.number, upcoming.offsets.start
+        partition, first = place.number, upcoming.offsets[0]
         want = self._driver.core.want(Source(place, first))
         if want is Want.SKIP:
             return True
@@ -103,6 +106,7 @@ class CautiousIntake:
         if not caution.may_take(first):
             _log.error("record_crashed", lane=self._lane, partition=partition, offset=first)
             self._log.rewind(partition, upcoming.batch_end)
+            self._pass(partition, range(first, upcoming.batch_end))
             self._handover.lose(place, upcoming.batch_end, first=first, removed=False, crashed=True)
             return True
         if first in caution.deaths:
@@ -110,29 +114,40 @@ class CautiousIntake:
             _log.warning("record_suspected", lane=self._lane, partition=partition, offset=first, deaths=deaths)
         return await self._take_named(place, upcoming.offsets, caution)
 
-    async def _take_named(self, place: LanePartition, upcoming: range, caution: CautiousRead) -> bool:
+    async def _take_named(self, place: LanePartition, upcoming: Sequence[int], caution: CautiousRead) -> bool:
         """Take as many of the upcoming records as may be named together; the first of them is to be taken."""
-        partition, first = place.number, upcoming.start
+        partition = place.number
         room = self._room.of(partition) - sum(len(read) for _, read in self._still_named)
         if room <= 0 and self._still_named:
             return False
-        offsets = upcoming[: min(caution.batch_max(first), max(1, room))]
+        offsets = caution.together(upcoming)[: max(1, room)]
         sources = [Source(place, offset) for offset in offsets]
         async with self._driver.naming:
             await self._driver.name(*(each for each in sources if self._driver.core.want(each) is not Want.SKIP))
-            if self._log.position(partition) != first:  # there was no room for what has been struck off
+            if self._log.position(partition) != offsets[0]:  # there was no room for what has been struck off
                 await self._driver.name()
                 return True
             got = await self._log.take(partition, len(offsets))
             if isinstance(got, UnreadableRange):
                 await self._driver.name()
-                self._handover.lose_batch(place, got)
+                self._lose(place, got)
             elif got:
                 await self._read_named(place, got, offsets, caution)
-            return bool(got)  # records fetched before are always there; were they not, they would stay named
+            else:  # compaction has removed what stood there
+                await self._driver.name()
+                self._pass(partition, range(offsets[0], self._log.position(partition)))
+            return self._log.position(partition) > offsets[0]
+
+    def _pass(self, partition: int, offsets: range, records: Collection[int] = ()) -> None:
+        """Note that all of these offsets but those of the records hold nothing that can be read."""
+        self._cautions[partition] = self._cautions[partition].passing(offsets, records)
+
+    def _lose(self, place: LanePartition, lost: UnreadableRange) -> None:
+        self._pass(place.number, range(lost.first, lost.last + 1))
+        self._handover.lose_batch(place, lost)
 
     async def _read_named(
-        self, place: LanePartition, got: Sequence[Fetched], offsets: range, caution: CautiousRead
+        self, place: LanePartition, got: Sequence[Fetched], offsets: Sequence[int], caution: CautiousRead
     ) -> None:
         """Read the records named by `offsets`, to be handed over once struck off, since a call may be fatal as well.
 
@@ -140,6 +155,7 @@ class CautiousIntake:
         compaction has left gaps in a batch, a record may stand behind the named offset: it is named by its own first.
         """
         read: _Batch = []
+        self._pass(place.number, range(offsets[0], got[-1].offset), [fetched.offset for fetched in got])
         for fetched in got:
             source = Source(place, fetched.offset)
             want = self._driver.core.want(source)

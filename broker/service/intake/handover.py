@@ -65,15 +65,16 @@ class Handover:
     ) -> None:
         """Report that the records below `offset` are unreadable: removed by retention, in a corrupt batch, or fatal.
 
-        `first`: the offset of the first of them, if known.
+        `first`: the offset of the first of them, if what stands before it is known to have been handed over.
         """
-        cargo = self._cargo(Source(place, offset - 1), Record(None, None), self._driver.clock.utc_now())
+        cargo = self._cargo(Source(place, offset), Record(None, None), self._driver.clock.utc_now())
         self._driver.post(Lost(self._driver.hold.put(cargo), place, offset, removed, crashed, first))
 
     def lose_batch(self, place: LanePartition, batch: UnreadableRange) -> None:
         """Report a range of offsets that cannot be read."""
         _log.error("batch_unreadable", lane=place.lane, partition=place.number, first=batch.first, last=batch.last)
-        self.lose(place, batch.last + 1, first=batch.first, removed=batch.removed)
+        # below a range that retention removed nothing can be read any more, also what was read once and not handed over
+        self.lose(place, batch.last + 1, first=0 if batch.removed else batch.first, removed=batch.removed)
 
     def _post(self, cargo: Payload, read: Read, fetched: Fetched) -> None:
         known, cargo.content = read.known, read.content

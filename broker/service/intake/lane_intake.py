@@ -1,7 +1,8 @@
 """Record intake: one task per lane while this process leads, its partitions in turn; likewise for the control topic.
 
-It takes no more than the core has room for, and rewinds to what the core could not take. No partition is paused: one
-without room is not asked. A halted intake has returned all it took: a new term starts from the stored maps without gap.
+It takes no more than the core has room for, and rewinds to what the core could not take. A partition without room is
+not asked; only those read with caution are not fetched ahead. A halted intake has returned all it took: a new term
+starts from the stored maps without gap.
 
 What may have ended former leaders is taken by `cautious_intake`; `handover` takes a fetched record to the core.
 """

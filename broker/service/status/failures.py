@@ -79,7 +79,9 @@ class Failures:
     def count_dead_letter(self, cargo: Payload, bury: DeadLetterOnly) -> None:
         """Count and log a record that has a dead letter and no outcome."""
         _count(self._now().dead_letters, bury.reason)
-        self._say("dead_lettered", bury.reason, {**_named(cargo), "reason": bury.reason, "sentence": bury.sentence})
+        self._say(
+            "dead_lettered", bury.reason, {**_named(cargo, bury.lost), "reason": bury.reason, "sentence": bury.sentence}
+        )
 
     def count_late_letter(self, reason: str) -> None:
         """Count the dead letter of a request that was Failed before."""
@@ -151,8 +153,8 @@ def _kinds(cargo: Payload) -> Iterator[tuple[str, str]]:
         yield "model", str(cargo.content.request.model or "")[:_NAME_CHARS_MAX]
 
 
-def _named(cargo: Payload) -> dict[str, Any]:
-    """Name the record by names, numbers and positions."""
+def _named(cargo: Payload, lost: range | None = None) -> dict[str, Any]:
+    """Name the record by names, numbers and positions; a lost range by its first offset, as its dead letter does."""
     content, place = cargo.content, cargo.source.partition
     told: dict[str, Any] = {"id": None, "run": None, "lane": place.lane, "tenant": None, "model": None}
     if isinstance(content, DecodedRequest):
@@ -161,5 +163,5 @@ def _named(cargo: Payload) -> dict[str, Any]:
         told["calls"] = content.calls_before + cargo.calls
     elif isinstance(content, Undecodable):
         told |= {"id": content.request_id, "tenant": content.tenant, "model": content.model}
-    told["origin"] = f"{cargo.topic}/{place.number}/{cargo.source.offset}"
+    told["origin"] = f"{cargo.topic}/{place.number}/{cargo.source.offset if lost is None else lost.start}"
     return told | {"upstream_request_id": cargo.upstream_request_id}

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from headrace.broker.core.dispatch import Dispatch
+from headrace.broker.core.requests.triage import CALLS_KILL
 from tests.hostile.records import ANSWERED, DEAD_LETTER, FAILED, Specimen
 from tests.simulation.service.checkers import (
     books_agree,
@@ -55,6 +56,14 @@ def test_a_hostile_record_that_ends_otherwise_is_found_out(history: History, spo
     spoilt = replace(history, commits=list(history.commits))
     spoil(spoilt)
     assert list(hostile_records_end_as_they_say.check(spoilt)) != []
+
+
+def test_a_hostile_record_may_have_a_call_that_is_blamed_for_deaths(history: History) -> None:
+    answered = next(each.id for each in drawn(HOSTILE) if each.fate == ANSWERED and each.id is not None)
+    spoilt = replace(history, commits=list(history.commits))
+    ended(spoilt, answered, "crashed")
+    spoilt.commits[-1].outcomes[0]["message"] = CALLS_KILL.sentence
+    assert list(hostile_records_end_as_they_say.check(spoilt)) == []
 
 
 def test_hostile_records_are_told_by_their_ids_and_say_what_they_ask_for() -> None:

@@ -43,7 +43,7 @@ class Lane:
     async def timestamps_ms(self, offsets: Mapping[int, int]) -> dict[int, int]:
         raise NotImplementedError
 
-    async def upcoming(self, partition: int, records_max: int) -> Upcoming | UnreadableRange:
+    async def upcoming(self, partition: int, records_max: int) -> Upcoming | UnreadableRange | None:
         raise NotImplementedError
 
     def read_ahead(self, partition: int) -> None:

@@ -47,7 +47,7 @@ class Log:
     async def timestamps_ms(self, offsets: Mapping[int, int]) -> dict[int, int]:
         raise NotImplementedError
 
-    async def upcoming(self, partition: int, records_max: int) -> Upcoming | UnreadableRange:
+    async def upcoming(self, partition: int, records_max: int) -> Upcoming | UnreadableRange | None:
         raise NotImplementedError
 
     def read_ahead(self, partition: int) -> None:

@@ -9,12 +9,14 @@ from typing import Any
 
 import pytest
 from aiokafka import TopicPartition
+from aiokafka.client import ConnectionGroup
 from aiokafka.errors import LeaderNotAvailableError, NotLeaderForPartitionError, OffsetOutOfRangeError
 from aiokafka.protocol.fetch import FetchRequest
 
 from headrace.broker.adapters.kafka.batches import UNPACKED_BYTES_MAX
-from headrace.broker.adapters.kafka.fetch import ScreeningClient, fetched_batch, fetched_unread
-from headrace.broker.ports import Fetched, Upcoming
+from headrace.broker.adapters.kafka.fetch import ScreeningClient, fetched_batch, fetched_packed
+from headrace.broker.errors import LogUnavailable
+from headrace.broker.ports import Fetched, UnreadableRange, Upcoming
 from tests.unit.adapters.raw_batches import ZSTD, batch, one
 
 PLACE = TopicPartition("lane", 3)
@@ -30,12 +32,14 @@ class Client:
     def __init__(self, data: Any, *, error: int = 0, version: int = 11, leader: int | None = 1) -> None:
         self.cluster = SimpleNamespace(leader_for_partition=lambda _: leader)
         self.asked: list[Any] = []
+        self.groups: list[ConnectionGroup] = []
         head = (3, error, 9)
         fields = (*head, 9, 0, [(5, 7)], -1, data) if version >= 11 else (*head, 9, 0, [(5, 7)], data)
-        self.response = SimpleNamespace(API_VERSION=version, topics=[("lane", [fields])])
+        self.response = SimpleNamespace(API_VERSION=version, topics=[("lane", [fields])], throttle_time_ms=0)
 
-    async def send(self, node_id: int, request: Any, **_: Any) -> Any:
+    async def send(self, node_id: int, request: Any, **how: Any) -> Any:
         self.asked.append((node_id, request))
+        self.groups.append(how.get("group", ConnectionGroup.DEFAULT))
         return self.response
 
     def force_metadata_update(self) -> asyncio.Future[bool]:
@@ -49,7 +53,8 @@ class Client:
 
 def consumer_of(client: Client) -> Any:
     """As `start_consumer` leaves one."""
-    return SimpleNamespace(_client=client, _fetcher=SimpleNamespace(_client=ScreeningClient(client)))
+    fetcher = SimpleNamespace(_client=ScreeningClient(client), _max_partition_fetch_bytes=1_000)
+    return SimpleNamespace(_client=client, _fetcher=fetcher)
 
 
 def fetch() -> FetchRequest:
@@ -125,21 +130,70 @@ async def test_a_batch_is_read_from_its_leader_by_any_version(version: int) -> N
 async def test_a_leader_that_is_not_known_is_asked_for(leader: int | None) -> None:
     client = Client(GOOD, leader=leader)
     client.leader_then = 2
-    assert (await fetched_unread(consumer_of(client), PLACE, 7))[0].upcoming(9) == Upcoming(range(7, 8), 8)
+    assert (await fetched_packed(consumer_of(client), PLACE, 7)).upcoming(9) == Upcoming([7], 8)
     assert (client.looked_up, client.asked[0][0]) == (1, 2)
+    assert client.groups == [ConnectionGroup.COORDINATION], "behind the consumer's own fetch it would wait for that"
 
 
 async def test_a_node_that_leads_no_more_has_the_leader_looked_up() -> None:
     client = Client(None, error=NotLeaderForPartitionError.errno)
     with pytest.raises(NotLeaderForPartitionError):
-        await fetched_unread(consumer_of(client), PLACE, 7)
+        await fetched_packed(consumer_of(client), PLACE, 7)
     assert client.looked_up == 1
 
 
-async def test_what_is_fetched_unread_is_not_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("headrace.broker.adapters.kafka.batches._records", None)
-    fetched, stable_end = await fetched_unread(consumer_of(Client(batch(7, [one(b"a")], codec=ZSTD))), PLACE, 7)
-    assert (fetched.upcoming(9), stable_end) == (Upcoming(range(7, 8), 8), 9)
+async def test_what_is_fetched_packed_is_announced_by_its_headers_alone() -> None:
+    garbage = batch(7, [one(b"a"), one(b"b")], codec=ZSTD, packed=b"garbage")
+    fetched = await fetched_packed(consumer_of(Client(garbage)), PLACE, 7)
+    assert fetched.upcoming(9) == Upcoming([7, 8], 9)
+    assert fetched.take(1) == UnreadableRange(7, 8)
+
+
+class Answers(Client):
+    """Gives one answer after another: data, and up to where the log is readable; None: a quota puts the fetch off."""
+
+    def __init__(self, *answers: tuple[bytes, int] | None) -> None:
+        super().__init__(b"")
+        self.answers = iter(answers)
+
+    async def send(self, node_id: int, request: Any, **how: Any) -> Any:
+        await super().send(node_id, request, **how)
+        if (answer := next(self.answers)) is None:
+            return SimpleNamespace(API_VERSION=11, topics=[], throttle_time_ms=5)
+        data, stable_end = answer
+        fields = (3, 0, stable_end, stable_end, 0, None, -1, data)
+        return SimpleNamespace(API_VERSION=11, topics=[("lane", [fields])], throttle_time_ms=0)
+
+    def asked_from(self) -> list[int]:
+        """The offset of each fetch."""
+        return [request.topics[0][1][0][1] for _, request in self.asked]
+
+
+async def test_a_fetch_that_a_quota_puts_off_says_nothing_of_the_end_and_is_repeated() -> None:
+    client = Answers(None, None, (GOOD, 8))
+    assert (await fetched_packed(consumer_of(client), PLACE, 7)).upcoming(9) == Upcoming([7], 8)
+    assert client.asked_from() == [7, 7, 7]
+
+
+async def test_fetches_without_records_are_passed_up_to_the_end_of_the_log() -> None:
+    markers = [batch(offset, [one(b"", key=b"\0" * 4)], attributes=0x20, producer_id=5) for offset in (7, 8)]
+    client = Answers((markers[0], 9), (markers[1], 9), (b"", 9))
+    fetched = await fetched_packed(consumer_of(client), PLACE, 7)
+    assert (fetched.upcoming(9), fetched.position) == (None, 9)
+    assert client.asked_from() == [7, 8, 9]
+
+
+async def test_a_kafka_that_withholds_what_it_says_is_there_is_no_end_of_the_log() -> None:
+    with pytest.raises(LogUnavailable, match=r"lane/3 has records from offset 7 on; Kafka sends none\."):
+        await fetched_packed(consumer_of(Answers((b"", 9))), PLACE, 7)
+
+
+async def test_a_node_of_which_nothing_is_known_in_time_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("headrace.broker.adapters.kafka.fetch._METADATA_WITHIN_S", 0.01)
+    client = Client(GOOD, leader=None)
+    client.force_metadata_update = asyncio.get_running_loop().create_future  # type: ignore[method-assign]
+    with pytest.raises(LeaderNotAvailableError):
+        await fetched_packed(consumer_of(client), PLACE, 7)
 
 
 async def test_what_kafka_does_not_answer_is_told_and_nothing_is_nothing() -> None:

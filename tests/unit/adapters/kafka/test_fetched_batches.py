@@ -3,6 +3,7 @@
 import random
 import struct
 from dataclasses import dataclass, field
+from itertools import takewhile
 
 import pytest
 
@@ -89,15 +90,15 @@ class Drawn:
         return FetchedBatches(*readable_batches(data, first, aborted), first)
 
 
-def took(got: list[Fetched] | UnreadableRange) -> list[int]:
-    """The offsets that are done with a take."""
+def offsets_of(got: list[Fetched] | UnreadableRange) -> list[int]:
+    """The offsets that a take is done with."""
     if isinstance(got, UnreadableRange):
         return [*range(got.first, got.last + 1)]
     return [each.offset for each in got]
 
 
 @pytest.mark.parametrize("seed", range(300))
-def test_whatever_is_fetched_is_told_beforehand_and_comes_once_and_in_order(seed: int) -> None:
+def test_whatever_is_fetched_is_announced_and_comes_once_and_in_order(seed: int) -> None:
     dice = random.Random(seed)
     drawn = Drawn(dice)
     due = {*drawn.values, *(offset for damaged in drawn.damaged for offset in damaged)}
@@ -106,43 +107,51 @@ def test_whatever_is_fetched_is_told_beforehand_and_comes_once_and_in_order(seed
         if dice.random() < 0.15:
             position = dice.randint(begin, drawn.end)
             assert fetched.move(position) is True
+            assert fetched.take(9) == [], "it was not asked for"
         if dice.random() < 0.1:
             fetched, begin = drawn.fetched(position), position
-        most = dice.randint(1, 9)
-        told = fetched.upcoming(most)
+        if dice.random() < 0.1:
+            fetched.release()
+        records_max = dice.randint(1, 9)
+        announced = fetched.upcoming(records_max)
         left = sorted(offset for offset in due if offset >= position)
-        if told is None:
+        if announced is None:
             assert left == []
-            assert (fetched.position, fetched.take(most)) == (drawn.end, [])
+            assert (fetched.position, fetched.take(records_max)) == (drawn.end, [])
             continue
-        check(drawn, told, fetched, left, most)
+        check(drawn, announced, fetched, left, records_max)
         if dice.random() < 0.2:
-            assert fetched.upcoming(most) == told, "it takes nothing away"
-        done = took(fetched.take(len(told.offsets)))
-        assert done == [] or done == left[: len(done)]
+            assert fetched.upcoming(records_max) == announced, "it takes nothing away"
+        asked = dice.randint(1, len(announced.offsets))
+        done = offsets_of(fetched.take(asked))
         position = fetched.position
-        assert all(offset not in due or offset in done for offset in range(told.offsets.start, position))
+        assert done == [] or done == left[: len(done)]
+        assert all(offset not in due or offset in done for offset in range(announced.offsets[0], position))
+        if announced.offsets[0] in drawn.dense:
+            assert done, "what is announced is there"
+            assert len(done) <= asked or len({drawn.dense[offset] for offset in done}) == 1, "or one range is lost"
+        else:
+            assert all(offset < announced.batch_end for offset in done), "no batch is unpacked behind what is named"
 
 
-def check(drawn: Drawn, told: Upcoming, fetched: FetchedBatches, left: list[int], most: int) -> None:
-    """What is upcoming is as many adjacent offsets as there are, within what is dense; else one."""
-    first = told.offsets.start
+def check(drawn: Drawn, announced: Upcoming, fetched: FetchedBatches, left: list[int], records_max: int) -> None:
+    """What is announced is as much as there is before the next batch with gaps; of such a batch, one offset."""
+    first = announced.offsets[0]
     assert first == fetched.position
-    assert 1 <= len(told.offsets) <= most
     if first not in drawn.dense:
-        assert len(told.offsets) == 1
-        assert told.batch_end > first
+        assert len(announced.offsets) == 1
+        assert announced.batch_end > first
         return
-    assert left[: len(told.offsets)] == [*told.offsets]
-    assert told.batch_end == drawn.dense[first].stop
-    behind = told.offsets.stop
-    assert len(told.offsets) == most or behind not in drawn.dense or behind not in left
+    dense = list(takewhile(drawn.dense.__contains__, left))
+    assert announced.offsets[: len(dense)] == dense[:records_max]
+    assert announced.batch_end == drawn.dense[first].stop
 
 
 def test_moving_is_only_within_what_was_fetched() -> None:
     fetched = FetchedBatches(*readable_batches(batch(5, [one(b"a"), one(b"b")]), 6, ()), 6)
-    assert fetched.upcoming(9) == Upcoming(range(6, 7), 7)
+    assert fetched.upcoming(9) == Upcoming([6], 7)
     assert [fetched.move(offset) for offset in (5, 8, 7, 6)] == [False, False, True, True]
+    assert fetched.upcoming(9) == Upcoming([6], 7)
     got = fetched.take(9)
     assert isinstance(got, list)
     assert [(each.offset, each.record.value) for each in got] == [(6, b"b")]
@@ -151,9 +160,9 @@ def test_moving_is_only_within_what_was_fetched() -> None:
 def test_messages_of_an_older_format_are_one_range_that_cannot_be_read() -> None:
     old = struct.pack(">qiib", 7, 20, 0, 1) + bytes(15)
     fetched = FetchedBatches(*readable_batches(old + batch(8, [one(b"a")]), 5, ()), 5)
-    assert fetched.upcoming(9) == Upcoming(range(5, 6), 8)
+    assert fetched.upcoming(9) == Upcoming([5], 8)
     assert fetched.take(1) == UnreadableRange(5, 7)
-    assert fetched.upcoming(9) == Upcoming(range(8, 9), 9)
+    assert fetched.upcoming(9) == Upcoming([8], 9)
 
 
 def test_a_defect_in_reading_costs_the_batch_and_not_the_lane(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -162,5 +171,42 @@ def test_a_defect_in_reading_costs_the_batch_and_not_the_lane(monkeypatch: pytes
 
     monkeypatch.setattr("headrace.broker.adapters.kafka.batches._records", defect)
     fetched = FetchedBatches(*readable_batches(batch(5, [one(b"a"), one(b"b")]), 5, ()), 5)
+    assert fetched.upcoming(1) == Upcoming([5], 7)
     assert fetched.take(1) == UnreadableRange(5, 6)
     assert (fetched.position, fetched.upcoming(1)) == (7, None)
+
+
+@pytest.mark.parametrize("error", [MemoryError, OSError])
+def test_where_there_is_no_memory_nothing_is_lost(error: type[Exception], monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise error
+
+    fetched = FetchedBatches(*readable_batches(batch(5, [one(b"a")]), 5, ()), 5)
+    assert fetched.upcoming(1) == Upcoming([5], 6)
+    with monkeypatch.context() as patched:
+        patched.setattr("headrace.broker.adapters.kafka.batches._records", full)
+        with pytest.raises(error):
+            fetched.take(1)
+    assert offsets_of(fetched.take(1)) == [5]
+
+
+def test_empty_batches_and_the_tails_of_compacted_ones_announce_no_other_batch() -> None:
+    compacted = batch(5, [one(b"a")], last_offset_delta=3)
+    empty = batch(9, [], last_offset_delta=2)
+    fetched = FetchedBatches(*readable_batches(compacted + empty + batch(12, [one(b"b")]), 6, ()), 6)
+    assert fetched.upcoming(9) == Upcoming([6], 9)
+    assert (fetched.take(1), fetched.position) == ([], 9)
+    assert fetched.upcoming(9) == Upcoming([12], 13)
+    assert offsets_of(fetched.take(1)) == [12]
+
+
+def test_what_is_held_unpacked_is_known_and_can_be_released() -> None:
+    fetched = FetchedBatches(*readable_batches(batch(5, [one(b"a" * 1_000), one(b"b")], codec=ZSTD), 5, ()), 5)
+    fetched.upcoming(1)
+    assert fetched.unpacked_bytes == 0
+    assert offsets_of(fetched.take(1)) == [5]
+    assert 1_000 < fetched.unpacked_bytes < 2_000
+    fetched.release()
+    assert fetched.unpacked_bytes == 0
+    fetched.upcoming(1)
+    assert offsets_of(fetched.take(1)) == [6]

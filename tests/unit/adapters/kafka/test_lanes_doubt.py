@@ -85,7 +85,7 @@ class Consumer:
                 return {}
             await asyncio.sleep(0.01)
 
-    async def _as_it_stands(self, *_: Any) -> Any:
+    async def _as_it_stands(self, *_: Any, **__: Any) -> Any:
         first = self.positions[BROKEN]
         self.read_apart.append(first)
         data = batch(first, [one(self.values[BROKEN][first])])

@@ -76,19 +76,18 @@ async def test_a_second_one_costs_two_deaths_more_and_none_is_lost() -> None:
 
 
 @pytest.mark.parametrize("markers", [1, 3])
-async def test_a_marker_that_ends_the_batch_before_it_does_not_stand_for_it(markers: int) -> None:
-    """Once it is convicted all are named one by one: also a marker's offset, at which Kafka gives the record behind it.
-
-    No call ends, so that each term begins with the whole batch.
-    """
+async def test_a_record_behind_markers_is_named_by_its_own_offset_in_its_batch_and_alone(markers: int) -> None:
+    """No call ends, so that each term begins with the whole batch."""
     world = World(latency_s=1_000)
-    for number in range(CAUTIOUS_BATCH_MAX - markers):
+    for number in range(CAUTIOUS_BATCH_MAX - 1):
         world.submit(f"a{number}", "standard", partition=0)
     for _ in range(markers):
         world.kafka.logs(STANDARD)[0].append(None, 0)
     offset = poison(world, "x")
     deaths, process = await lived_through(world, lambda: bool(letters(world)))
-    assert deaths == DEATHS - 1, "it was never named among others"
+    assert deaths == DEATHS
+    assert named(world, offset) == 4
+    assert [named(world, offset - 1 - marker) for marker in range(markers)] == [0] * markers
     assert letters(world)[0][:2] == (b"crashed", f"{STANDARD}/0/{offset}".encode())
     await process.end()
 

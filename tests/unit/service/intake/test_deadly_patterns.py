@@ -92,7 +92,7 @@ async def test_a_kafka_that_is_slow_to_send_records_and_quick_to_answer_all_else
     """As a quota of the cluster does."""
 
     class Lane(MemoryLane):
-        async def upcoming(self, partition: int, records_max: int) -> Upcoming | UnreadableRange:
+        async def upcoming(self, partition: int, records_max: int) -> Upcoming | UnreadableRange | None:
             await asyncio.sleep(takes_s)
             return await super().upcoming(partition, records_max)
 
@@ -106,10 +106,10 @@ async def test_a_batch_that_must_not_be_unpacked_is_given_up_whole_in_one_dead_l
     class Lane(MemoryLane):
         """Offsets 1 to 3 are one batch."""
 
-        async def upcoming(self, partition: int, records_max: int) -> Upcoming | UnreadableRange:
+        async def upcoming(self, partition: int, records_max: int) -> Upcoming | UnreadableRange | None:
             found = await super().upcoming(partition, records_max)
             assert isinstance(found, Upcoming)
-            return Upcoming(found.offsets, 4 if found.offsets.start in range(1, 4) else found.batch_end)
+            return Upcoming(found.offsets, 4 if found.batch_end in range(2, 5) else found.batch_end)
 
     class Whole(Mortal):
         lane_of = Lane
@@ -122,4 +122,20 @@ async def test_a_batch_that_must_not_be_unpacked_is_given_up_whole_in_one_dead_l
     (letter,) = world.dead_letters()
     assert dict(letter.headers)["headrace-message"] == b"Offsets 1 to 3 ended every process that took them."
     assert sorted(one["id"] for one in world.outcomes()) == ["r0", "r4"]
+    await process.end()
+
+
+async def test_a_lost_range_longer_than_a_buffer_ends_no_caution() -> None:
+    world = World(partitions=1)
+    log = world.kafka.logs(STANDARD)[0]
+    for number in range(4_200):
+        world.submit(f"lost-{number}", "standard", partition=0)
+    log.damage(0, log.end - 1)
+    offset = poison(world, "x")
+    deaths, process = await lived_through(world, lambda: len(letters(world)) == 2)
+    assert deaths == DEATHS - 1, "it was never named among others"
+    assert {letter[:2] for letter in letters(world)} == {
+        (b"undecodable", f"{STANDARD}/0/0".encode()),
+        (b"crashed", f"{STANDARD}/0/{offset}".encode()),
+    }
     await process.end()
