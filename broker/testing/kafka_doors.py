@@ -164,6 +164,8 @@ class MemoryLane:
 
     async def upcoming(self, partition: int, records_max: int) -> ports.Upcoming | ports.UnreadableRange | None:
         """See `headrace.broker.ports.LaneLog.upcoming`."""
+        if partition not in self._announced:
+            raise KeyError(partition)  # as the door to a real Kafka does: it is read ahead
         await self._reached()
         log = self._link.kafka.logs(self._topic)[partition]
         if (first := self._next[partition]) < log.start:

@@ -222,13 +222,15 @@ def test_records_are_named_in_batches_but_suspects_and_what_stands_beside_a_dead
 def test_gaps_are_no_part_of_a_batch() -> None:
     assert CautiousRead(100, {30: 1}).together([10, 20, 29, 31, 99, 100]) == [10, 20, 29, 31, 99]
     assert CautiousRead(100, {29: 1}).together([10, 20, 29, 31]) == [10, 20]
-    assert len(PLAIN.together([*range(10, 99, 1)])) == CAUTIOUS_BATCH_MAX
+    assert len(PLAIN.together([*range(10, 99)])) == CAUTIOUS_BATCH_MAX
+    assert PLAIN.together([100, 101]) == [100], "the first, wherever it stands"
 
 
 def test_offsets_without_a_record_extend_the_reach_once() -> None:
     caution = CautiousRead(100).passing(range(10, 16), [10, 12, 15])
     assert caution == CautiousRead(103, gaps_known_to=16)
     assert caution.passing(range(11, 19), [12, 15, 18]) == CautiousRead(105, gaps_known_to=19), "the first are counted"
+    assert CautiousRead(100).passing(range(30, 30)) == CautiousRead(100)
     assert caution.passing(range(16, 16)) == caution.passing(range(10, 16)) == caution
     assert caution.passing(range(13, 20)) == CautiousRead(107, gaps_known_to=20), "a range that is lost"
 

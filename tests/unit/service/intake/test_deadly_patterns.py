@@ -139,3 +139,17 @@ async def test_a_lost_range_longer_than_a_buffer_ends_no_caution() -> None:
         (b"crashed", f"{STANDARD}/0/{offset}".encode()),
     }
     await process.end()
+
+
+async def test_a_damaged_batch_behind_markers_is_told_by_its_own_offsets() -> None:
+    world = World(partitions=1)
+    log = world.kafka.logs(STANDARD)[0]
+    poison(world, "x")
+    for _ in range(2):
+        log.append(None, 0)
+    for name in "yz":
+        world.submit(name, "standard", partition=0)
+    log.damage(3, 4)
+    _, process = await lived_through(world, lambda: len(letters(world)) == 2)
+    assert {letter[1] for letter in letters(world)} == {f"{STANDARD}/0/{offset}".encode() for offset in (0, 3)}
+    await process.end()
