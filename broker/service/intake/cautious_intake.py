@@ -82,7 +82,8 @@ class CautiousIntake:
             return False
         if isinstance(upcoming, UnreadableRange):
             await self.strike_off()
-            self._lose(place, upcoming)
+            self._pass(partition, range(upcoming.first, upcoming.last + 1))
+            self._handover.lose_batch(place, upcoming)
             return True
         first = self._log.position(partition)
         self._pass(partition, range(offset, first))
@@ -128,23 +129,21 @@ class CautiousIntake:
                 await self._driver.name()
                 return True
             got = await self._log.take(partition, len(offsets))
+            behind = self._log.position(partition)
+            records = () if isinstance(got, UnreadableRange) else [fetched.offset for fetched in got]
+            self._pass(partition, range(offsets[0], behind), records)
             if isinstance(got, UnreadableRange):
                 await self._driver.name()
-                self._lose(place, got)
+                self._handover.lose_batch(place, got)
             elif got:
                 await self._read_named(place, got, offsets, caution)
             else:  # compaction has removed what stood there
                 await self._driver.name()
-                self._pass(partition, range(offsets[0], self._log.position(partition)))
-            return self._log.position(partition) > offsets[0]
+            return behind > offsets[0]
 
     def _pass(self, partition: int, offsets: range, records: Collection[int] = ()) -> None:
         """Note that all of these offsets but those of the records hold nothing that can be read."""
         self._cautions[partition] = self._cautions[partition].passing(offsets, records)
-
-    def _lose(self, place: LanePartition, lost: UnreadableRange) -> None:
-        self._pass(place.number, range(lost.first, lost.last + 1))
-        self._handover.lose_batch(place, lost)
 
     async def _read_named(
         self, place: LanePartition, got: Sequence[Fetched], offsets: Sequence[int], caution: CautiousRead
@@ -155,7 +154,6 @@ class CautiousIntake:
         compaction has left gaps in a batch, a record may stand behind the named offset: it is named by its own first.
         """
         read: _Batch = []
-        self._pass(place.number, range(offsets[0], got[-1].offset), [fetched.offset for fetched in got])
         for fetched in got:
             source = Source(place, fetched.offset)
             want = self._driver.core.want(source)
