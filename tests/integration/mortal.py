@@ -8,7 +8,7 @@ from headrace.broker.adapters.tiktoken_counter import TiktokenCounter
 from headrace.broker.cli import main as verbs
 
 MARKER = "whoever counts this dies"
-PACKED = b"whoever decompresses this dies"
+PACKED = b"the process that decompresses this dies"
 DEAD, BURST = 86, 87
 """The exit codes of a process that died of the one and of the other."""
 
