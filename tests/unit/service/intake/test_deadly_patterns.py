@@ -79,7 +79,9 @@ async def lived(world: World, pattern: str, make: type[Mortal] = Mortal) -> None
     await process.end()
 
 
-@pytest.mark.parametrize("pattern", [*KNOWN.split(), *drawn()])
+@pytest.mark.parametrize(
+    "pattern", [*KNOWN.split(), *(pytest.param(pattern, marks=pytest.mark.slow) for pattern in drawn())]
+)
 async def test_each_costs_its_deaths_and_one_dead_letter_and_all_others_are_answered(pattern: str) -> None:
     await lived(World(partitions=1), pattern)
 
