@@ -74,9 +74,12 @@ class CautiousRead:
         proven = any(deaths >= bounds.DEATHS_BY_DECODING for deaths in self.deaths.values())
         if proven or self.is_suspect(offsets[0]):
             return offsets[:1]
-        most = offsets[: bounds.CAUTIOUS_BATCH_MAX]
-        ends = (at for at, offset in enumerate(most) if at and (offset >= self.until or self.is_suspect(offset)))
-        return most[: next(ends, len(most))]
+        count = 1
+        for offset in offsets[1 : bounds.CAUTIOUS_BATCH_MAX]:  # no generator: compiled, it was found empty
+            if offset >= self.until or self.is_suspect(offset):
+                break
+            count += 1
+        return offsets[:count]
 
 
 class CrashHistory:
