@@ -4,7 +4,7 @@ One Protocol for each third party behind a door; two modules of ours talk direct
 contract suite under `tests/contract` that the real door and its double in `headrace.broker.testing` both pass.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -135,21 +135,6 @@ class UnreadableRange:
     removed: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Upcoming:
-    """Offsets of records that have been fetched but not unpacked.
-
-    Attributes:
-        offsets: Ascending, each that of a record; offsets between them hold none. The first is the position of the
-            partition. Empty at the end of the log. Of a batch in which compaction has left gaps one offset alone, which
-            may hold no record.
-        batch_end: The offset behind the batch that holds the first: it is unpacked as a whole.
-    """
-
-    offsets: Sequence[int]
-    batch_end: int
-
-
 class TransactionLog(Protocol):
     """A disposable transactional producer. After any error it is dead: close it, make another."""
 
@@ -210,25 +195,8 @@ class LaneLog(Protocol):
     async def timestamps_ms(self, offsets: Mapping[int, int]) -> dict[int, int]:
         """Return the Kafka timestamps of the records at these offsets, one per partition, without missing records."""
 
-    async def start(self, positions: Mapping[int, int], *, on_demand: Collection[int] = ()) -> None:
-        """Read these partitions from these offsets on; replaces what was read before.
-
-        Records of the partitions in `on_demand` are neither fetched ahead nor unpacked: `upcoming` fetches them, and
-        only the `take` that follows unpacks them. Such a `take` returns nothing that `upcoming` did not announce.
-        """
-
-    async def upcoming(self, partition: int, records_max: int) -> Upcoming | UnreadableRange | None:
-        """Fetch from a partition that is read on demand; return the offsets of its next records, at most that many.
-
-        The position passes markers and aborted records. None: Kafka has not answered yet; it is asked in the
-        background, so ask again.
-
-        Raises:
-            headrace.broker.errors.LogUnavailable: Kafka does not say what comes next.
-        """
-
-    def read_ahead(self, partition: int) -> None:
-        """Read a partition that was read on demand as all others from here on."""
+    async def start(self, positions: Mapping[int, int]) -> None:
+        """Read these partitions from these offsets on; replaces what was read before."""
 
     async def wait(self, partitions: Sequence[int], timeout_ms: int) -> None:
         """Return when one of the partitions may have a record, or after the timeout."""

@@ -13,6 +13,7 @@ from headrace.broker.core.config import LEADING
 from headrace.broker.core.dispatch import Dispatch
 from headrace.broker.core.ticket import CONTROL
 from headrace.broker.errors import SettingsError
+from headrace.broker.on_demand_ports import OnDemandLog
 from headrace.broker.service.calls.base_url_proof import Proof
 from headrace.broker.service.calls.caller import Calling
 from headrace.broker.service.calls.foreign_server import Strangers, shown
@@ -66,7 +67,7 @@ class DispatcherDoors:
     ledger: ports.LedgerLog
     coordinators: ports.Coordinators
     offsets: ports.OffsetStore
-    lane: Callable[[str], ports.LaneLog]
+    lane: Callable[[str], OnDemandLog]
     make_producer: Callable[[], ports.TransactionLog]
     chunks: ports.ChunkLog
     replies: ports.ReplyTopics

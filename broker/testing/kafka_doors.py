@@ -11,6 +11,7 @@ from headrace.broker import ports
 from headrace.broker.core.events import Setback
 from headrace.broker.core.progress.offset_map import METADATA_CHARS_MAX
 from headrace.broker.errors import LogUnavailable, MissingTopic, PositionGone, ProducerDead
+from headrace.broker.on_demand_ports import Upcoming
 from headrace.broker.testing.kafka import CommitFault, KafkaLink
 from headrace.broker.testing.kafka_log import PartitionLog
 from headrace.schemas.record import Record
@@ -118,7 +119,7 @@ class MemoryOffsets:
 
 
 class MemoryLane:
-    """A `LaneLog`. `taken` counts the calls of `take`."""
+    """An `OnDemandLog`. `taken` counts the calls of `take`."""
 
     def __init__(self, link: KafkaLink, *, topic: str) -> None:
         self._link = link
@@ -158,12 +159,12 @@ class MemoryLane:
         return found
 
     async def start(self, positions: Mapping[int, int], *, on_demand: Collection[int] = ()) -> None:
-        """See `headrace.broker.ports.LaneLog.start`."""
+        """See `headrace.broker.on_demand_ports.OnDemandLog.start`."""
         await self._reached()
         self._next, self._announced = dict(positions), dict.fromkeys(on_demand, ())
 
-    async def upcoming(self, partition: int, records_max: int) -> ports.Upcoming | ports.UnreadableRange | None:
-        """See `headrace.broker.ports.LaneLog.upcoming`."""
+    async def upcoming(self, partition: int, records_max: int) -> Upcoming | ports.UnreadableRange | None:
+        """See `headrace.broker.on_demand_ports.OnDemandLog.upcoming`."""
         if partition not in self._announced:
             raise KeyError(partition)  # as the door to a real Kafka does: it is read ahead
         await self._reached()
@@ -174,10 +175,10 @@ class MemoryLane:
         offsets = log.upcoming(first, records_max)
         self._announced[partition] = offsets
         self._next[partition] = offsets[0] if offsets else max(first, log.stable_end)
-        return ports.Upcoming(offsets, self._next[partition] + bool(offsets))
+        return Upcoming(offsets, self._next[partition] + bool(offsets))
 
     def read_ahead(self, partition: int) -> None:
-        """See `headrace.broker.ports.LaneLog.read_ahead`."""
+        """See `headrace.broker.on_demand_ports.OnDemandLog.read_ahead`."""
         del self._announced[partition]
 
     async def wait(self, partitions: Sequence[int], timeout_ms: int) -> None:

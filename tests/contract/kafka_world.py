@@ -5,6 +5,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Protocol
 
+from headrace.broker.on_demand_ports import OnDemandLog
 from headrace.broker.ports import (
     Coordinators,
     Fetched,
@@ -43,7 +44,7 @@ class KafkaWorld(Protocol):
 
     def offsets(self) -> OffsetStore: ...
 
-    def lane(self) -> LaneLog: ...
+    def lane(self) -> OnDemandLog: ...
 
     def missing_lane(self) -> LaneLog:
         """The lane of a topic that does not exist."""

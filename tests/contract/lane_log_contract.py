@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from headrace.broker.errors import MissingTopic
+from headrace.broker.on_demand_ports import OnDemandLog
 from headrace.broker.ports import LaneLog, UnreadableRange
 from headrace.schemas.record import Record
 from tests.contract.kafka_world import PARTITIONS, KafkaWorld, bare, taken, texts, values
@@ -20,7 +21,7 @@ async def _nothing(lane: LaneLog, partition: int) -> bool:
     return True
 
 
-async def upcoming(lane: LaneLog, partition: int, records_max: int) -> list[int]:
+async def upcoming(lane: OnDemandLog, partition: int, records_max: int) -> list[int]:
     """The offsets of the next records, asked for until they are known; the batch of the first ends behind it."""
     async with asyncio.timeout(20):
         while (found := await lane.upcoming(partition, records_max)) is None:

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from aiokafka import AIOKafkaProducer
 
 from headrace.broker.core.bounds import DEATHS_BEFORE_CAUTION, DEATHS_BY_DECODING, DEATHS_BY_TAKING
 from headrace.broker.local.services import LocalServices
@@ -48,16 +49,25 @@ async def kept_running(fleet: Fleet) -> AsyncIterator[list[int]]:
             task.cancel()
 
 
+@asynccontextmanager
+async def mortals(
+    services: LocalServices, prefix: str, directory: Path
+) -> AsyncIterator[tuple[Upstream, Fleet, AIOKafkaProducer]]:
+    """Dispatchers that certain records end, with ten requests in front of what a test sends."""
+    async with (
+        Upstream(plentiful((0.1, 0.5))) as upstream,
+        Fleet(services, prefix, upstream.base_url, directory, module="tests.integration.mortal") as fleet,
+        producing(fleet) as producer,
+    ):
+        await send(producer, fleet, "standard", [request(f"before-{n}") for n in range(10)], partition=0)
+        yield upstream, fleet, producer
+
+
 @pytest.mark.timeout(150)
 async def test_a_deadly_record_ends_in_five_deaths_and_all_others_are_answered_once(
     services: LocalServices, tmp_path: Path
 ) -> None:
-    async with (
-        Upstream(plentiful((0.1, 0.5))) as upstream,
-        Fleet(services, "deadly", upstream.base_url, tmp_path, module="tests.integration.mortal") as fleet,
-        producing(fleet) as producer,
-    ):
-        await send(producer, fleet, "standard", [request(f"before-{n}") for n in range(10)], partition=0)
+    async with mortals(services, "deadly", tmp_path) as (upstream, fleet, producer):
         header = ("ce_subject", b"deadly")  # of what nobody can read only the headers can say who waits
         await send(producer, fleet, "standard", [deadly("deadly")], partition=0, headers=[header])
         await send(producer, fleet, "standard", [request(f"behind-{n}") for n in range(10)], partition=0)
@@ -86,13 +96,8 @@ async def test_a_batch_that_must_not_be_unpacked_costs_one_death_more_and_one_de
     services: LocalServices, tmp_path: Path
 ) -> None:
     """Before it stands what was taken: each promotion looks at that again, and the batch comes with the same fetch."""
-    async with (
-        Upstream(plentiful((0.1, 0.5))) as upstream,
-        Fleet(services, "bursting", upstream.base_url, tmp_path, module="tests.integration.mortal") as fleet,
-        producing(fleet) as producer,
-    ):
+    async with mortals(services, "bursting", tmp_path) as (_, fleet, producer):
         topic = requests_topic(fleet.prefix, "standard")
-        await send(producer, fleet, "standard", [request(f"before-{n}") for n in range(10)], partition=0)
         await append_batch(fleet.connection, topic, 0, batch(0, [one(PACKED), one(b"{}")], codec=ZSTD))
         await send(producer, fleet, "standard", [request(f"behind-{n}") for n in range(10)], partition=0)
         await send(producer, fleet, "urgent", [request(f"urgent-{n}") for n in range(10)])

@@ -13,7 +13,8 @@ from headrace.broker.core.progress.poison_records import CautiousRead
 from headrace.broker.core.requests.registry import Want
 from headrace.broker.core.ticket import LanePartition, Source
 from headrace.broker.local.services import LocalServices
-from headrace.broker.ports import UnreadableRange, Upcoming
+from headrace.broker.on_demand_ports import Upcoming
+from headrace.broker.ports import UnreadableRange
 from headrace.broker.service.driver import Driver
 from headrace.broker.service.intake.entry import Reader
 from headrace.broker.service.intake.lane_intake import LaneIntake

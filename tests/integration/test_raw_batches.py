@@ -8,7 +8,8 @@ from headrace.broker.adapters.kafka.batches import UNPACKED_BYTES_MAX
 from headrace.broker.adapters.kafka.connection import KafkaConnection
 from headrace.broker.adapters.kafka.lanes import KafkaLane
 from headrace.broker.local.services import LocalServices
-from headrace.broker.ports import Fetched, UnreadableRange, Upcoming
+from headrace.broker.on_demand_ports import Upcoming
+from headrace.broker.ports import Fetched, UnreadableRange
 from tests.contract.kafka_world import taken, texts, values
 from tests.integration.kafka_world import RealWorld, append_batch, real_world
 from tests.unit.adapters.raw_batches import GZIP, ZSTD, batch, one

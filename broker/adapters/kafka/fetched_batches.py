@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from headrace.broker.adapters.kafka.batches import Pieces, ReadableBatch, unpacked
-from headrace.broker.ports import Fetched, UnreadableRange, Upcoming
+from headrace.broker.on_demand_ports import Upcoming
+from headrace.broker.ports import Fetched, UnreadableRange
 
 
 class FetchedBatches:

@@ -32,7 +32,8 @@ from headrace.broker.adapters.kafka.fetch import fetched_batch
 from headrace.broker.adapters.kafka.on_demand import OnDemand
 from headrace.broker.adapters.kafka.watch import TopicWatch
 from headrace.broker.errors import LogUnavailable, MissingTopic, RightsError, Unreachable
-from headrace.broker.ports import Fetched, UnreadableRange, Upcoming
+from headrace.broker.on_demand_ports import Upcoming
+from headrace.broker.ports import Fetched, UnreadableRange
 from headrace.broker.tasks import ended
 from headrace.schemas.record import Record, present
 
@@ -43,7 +44,7 @@ _TRIES_BEFORE_ISOLATION = 3
 
 
 class KafkaLane:
-    """A `LaneLog` on aiokafka."""
+    """An `OnDemandLog` on aiokafka."""
 
     def __init__(self, connection: KafkaConnection, *, topic: str) -> None:
         """It connects at the first request."""
@@ -121,7 +122,7 @@ class KafkaLane:
         return found
 
     async def start(self, positions: Mapping[int, int], *, on_demand: Collection[int] = ()) -> None:
-        """See `headrace.broker.ports.LaneLog.start`."""
+        """See `headrace.broker.on_demand_ports.OnDemandLog.start`."""
         consumer = await self._open()
         limit_prefetch(consumer, len(positions))
         await self._on_demand.start(on_demand)
@@ -132,7 +133,7 @@ class KafkaLane:
             self.rewind(number, offset)
 
     async def upcoming(self, partition: int, records_max: int) -> Upcoming | UnreadableRange | None:
-        """See `headrace.broker.ports.LaneLog.upcoming`."""
+        """See `headrace.broker.on_demand_ports.OnDemandLog.upcoming`."""
         consumer, place = await self._open(), KafkaPartition(self._topic, partition)
         try:
             with _translated(self._topic, but=OffsetOutOfRangeError):
@@ -144,7 +145,7 @@ class KafkaLane:
         return upcoming
 
     def read_ahead(self, partition: int) -> None:
-        """See `headrace.broker.ports.LaneLog.read_ahead`."""
+        """See `headrace.broker.on_demand_ports.OnDemandLog.read_ahead`."""
         assert self._consumer is not None  # noqa: S101 — programmer error: not started
         self.rewind(partition, self._next[partition])
         self._on_demand.end(partition)

@@ -11,7 +11,8 @@ from headrace.broker.adapters.kafka.batches import UNPACKED_BYTES_MAX
 from headrace.broker.adapters.kafka.fetch import fetched_packed, in_thread
 from headrace.broker.adapters.kafka.fetched_batches import FetchedBatches
 from headrace.broker.errors import LogUnavailable
-from headrace.broker.ports import Fetched, UnreadableRange, Upcoming
+from headrace.broker.on_demand_ports import Upcoming
+from headrace.broker.ports import Fetched, UnreadableRange
 from headrace.broker.tasks import ended
 
 _WAIT_S = 0.05

@@ -1,7 +1,7 @@
 """Intake with caution, from partitions that may hold a record which has ended former leaders.
 
 Records are named in the ledger before they are unpacked, and struck off once they are read, so that a leader that dies
-of one has named it. Their offsets are known from the headers of their batches (`LaneLog.upcoming`). Such deaths are
+of one has named it. Their offsets are known from the headers of their batches (`OnDemandLog.upcoming`). Such deaths are
 counted by `headrace.broker.core.progress.poison_records`, which says what may be read.
 """
 
@@ -13,7 +13,8 @@ from headrace.broker.core.bounds import CAUTIOUS_BATCH_MAX
 from headrace.broker.core.progress.poison_records import CautiousRead
 from headrace.broker.core.requests.registry import Want
 from headrace.broker.core.ticket import LanePartition, Source
-from headrace.broker.ports import Fetched, LaneLog, UnreadableRange, Upcoming
+from headrace.broker.on_demand_ports import OnDemandLog, Upcoming
+from headrace.broker.ports import Fetched, UnreadableRange
 from headrace.broker.service.driver import Driver
 from headrace.broker.service.intake.handover import Handover
 from headrace.broker.service.intake.lane_room import LaneRoom
@@ -25,7 +26,7 @@ _log = structlog.get_logger("intake")
 class CautiousIntake:
     """Intake of one lane's partitions with a caution, until it ends."""
 
-    def __init__(self, lane: str, log: LaneLog, driver: Driver, room: LaneRoom, handover: Handover) -> None:
+    def __init__(self, lane: str, log: OnDemandLog, driver: Driver, room: LaneRoom, handover: Handover) -> None:
         self._lane = lane
         self._log = log
         self._driver = driver

@@ -19,7 +19,8 @@ from headrace.broker.core.progress.poison_records import CautiousRead
 from headrace.broker.core.requests.registry import Want
 from headrace.broker.core.ticket import LanePartition, Source
 from headrace.broker.errors import LogUnavailable, MissingTopic
-from headrace.broker.ports import Fetched, LaneLog, UnreadableRange
+from headrace.broker.on_demand_ports import OnDemandLog
+from headrace.broker.ports import Fetched, UnreadableRange
 from headrace.broker.service.driver import Driver
 from headrace.broker.service.intake.cautious_intake import CautiousIntake
 from headrace.broker.service.intake.entry import Entry, Reader, is_large
@@ -47,7 +48,7 @@ class LaneIntake:
     """Intake of one lane, or of the control topic: its records from Kafka to the core."""
 
     def __init__(  # noqa: PLR0913 — offload has a default
-        self, lane: str, topic: str, log: LaneLog, driver: Driver, reader: Reader, *, offload: Offload = at_once
+        self, lane: str, topic: str, log: OnDemandLog, driver: Driver, reader: Reader, *, offload: Offload = at_once
     ) -> None:
         """`log` is the lane's door, opened by the first query. `offload` reads large values."""
         self.lane = lane

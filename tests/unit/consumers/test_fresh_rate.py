@@ -1,14 +1,14 @@
 """How far the lanes have grown, asked each second; a lane that does not answer is told of once."""
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from structlog.testing import capture_logs
 
 from headrace.broker.clock import WallClock
 from headrace.broker.errors import LogUnavailable, MissingTopic
-from headrace.broker.ports import Fetched, UnreadableRange, Upcoming
+from headrace.broker.ports import Fetched, UnreadableRange
 from headrace.consumers.retries.fresh_rate import FreshWork
 from headrace.consumers.retries.retry_budget import RetryBudgetRules, RetryBudgets
 from tests.virtual_time import VIRTUAL_TIME
@@ -43,13 +43,7 @@ class Lane:
     async def timestamps_ms(self, offsets: Mapping[int, int]) -> dict[int, int]:
         raise NotImplementedError
 
-    async def upcoming(self, partition: int, records_max: int) -> Upcoming | UnreadableRange | None:
-        raise NotImplementedError
-
-    def read_ahead(self, partition: int) -> None:
-        raise NotImplementedError
-
-    async def start(self, positions: Mapping[int, int], *, on_demand: Collection[int] = ()) -> None:
+    async def start(self, positions: Mapping[int, int]) -> None:
         raise NotImplementedError
 
     async def wait(self, partitions: Sequence[int], timeout_ms: int) -> None:

@@ -1,12 +1,12 @@
 """Records that wait are kept while there is room, and read again where there was none."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pytest
 
 from headrace.broker.errors import LogUnavailable
-from headrace.broker.ports import Fetched, UnreadableRange, Upcoming
+from headrace.broker.ports import Fetched, UnreadableRange
 from headrace.consumers.retries.record_cache import READ_A_TIME, RecordCache
 from headrace.schemas.record import Record
 
@@ -47,13 +47,7 @@ class Log:
     async def timestamps_ms(self, offsets: Mapping[int, int]) -> dict[int, int]:
         raise NotImplementedError
 
-    async def upcoming(self, partition: int, records_max: int) -> Upcoming | UnreadableRange | None:
-        raise NotImplementedError
-
-    def read_ahead(self, partition: int) -> None:
-        raise NotImplementedError
-
-    async def start(self, positions: Mapping[int, int], *, on_demand: Collection[int] = ()) -> None:
+    async def start(self, positions: Mapping[int, int]) -> None:
         self.starts.append(positions)
         self.place = dict(positions)
 

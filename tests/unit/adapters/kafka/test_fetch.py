@@ -16,7 +16,8 @@ from aiokafka.protocol.fetch import FetchRequest
 from headrace.broker.adapters.kafka.batches import UNPACKED_BYTES_MAX
 from headrace.broker.adapters.kafka.fetch import ScreeningClient, fetched_batch, fetched_packed
 from headrace.broker.errors import LogUnavailable
-from headrace.broker.ports import Fetched, UnreadableRange, Upcoming
+from headrace.broker.on_demand_ports import Upcoming
+from headrace.broker.ports import Fetched, UnreadableRange
 from tests.unit.adapters.raw_batches import ZSTD, batch, one
 
 PLACE = TopicPartition("lane", 3)

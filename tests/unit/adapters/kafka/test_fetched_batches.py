@@ -9,7 +9,8 @@ import pytest
 
 from headrace.broker.adapters.kafka.batches import readable_batches
 from headrace.broker.adapters.kafka.fetched_batches import FetchedBatches
-from headrace.broker.ports import Fetched, UnreadableRange, Upcoming
+from headrace.broker.on_demand_ports import Upcoming
+from headrace.broker.ports import Fetched, UnreadableRange
 from tests.unit.adapters.raw_batches import GZIP, ZSTD, batch, one
 
 TRANSACTIONAL, CONTROL = 0x10, 0x20

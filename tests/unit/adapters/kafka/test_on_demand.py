@@ -12,7 +12,7 @@ from headrace.broker.adapters.kafka.batches import UNPACKED_BYTES_MAX
 from headrace.broker.adapters.kafka.fetch import ScreeningClient
 from headrace.broker.adapters.kafka.on_demand import OnDemand
 from headrace.broker.errors import LogUnavailable
-from headrace.broker.ports import Upcoming
+from headrace.broker.on_demand_ports import Upcoming
 from tests.unit.adapters.raw_batches import ZSTD, batch, one
 
 PLACE, OTHER = TopicPartition("lane", 0), TopicPartition("lane", 1)

@@ -11,7 +11,8 @@ from collections import Counter
 import pytest
 
 from headrace.broker.core.bounds import DEATHS_BY_DECODING, DEATHS_BY_TAKING
-from headrace.broker.ports import UnreadableRange, Upcoming
+from headrace.broker.on_demand_ports import Upcoming
+from headrace.broker.ports import UnreadableRange
 from headrace.broker.testing.kafka_doors import MemoryLane
 from headrace.broker.testing.kafka_log import Transaction, TransactionState
 from headrace.schemas.record import Record
