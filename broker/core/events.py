@@ -49,8 +49,8 @@ class Lost:
     """Records of a partition below `offset` that were not taken can no longer be read.
 
     `removed`: by retention; otherwise they are in a batch that cannot be decoded, or (`crashed`) unpacking them killed
-    the processes that tried. `first`: the offset of the first lost record
-    that was not taken, if known; those between the last one taken and it hold none.
+    the processes that tried. `first`: the offset of the first of them, if known; between the last record taken and it
+    there are none.
     """
 
     number: TicketNumber

@@ -86,12 +86,10 @@ class OnDemand:
         Raises:
             headrace.broker.errors.LogUnavailable: There is no memory to unpack them now.
         """
-        packed, self._packed[partition] = (
-            self._packed[partition],
-            None,
-        )  # a cancelled call leaves a thread working on it
+        packed = self._packed[partition]
         if packed is None:
             return [], None
+        self._packed[partition] = None  # a cancelled call leaves a thread working on it
         try:
             got = await in_thread(consumer, partial(packed.take, records_max))
         except (MemoryError, OSError) as error:
