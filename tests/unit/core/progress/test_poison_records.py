@@ -233,6 +233,8 @@ def test_offsets_without_a_record_extend_the_reach_once() -> None:
     assert CautiousRead(100).passing(range(30, 30)) == CautiousRead(100)
     assert caution.passing(range(16, 16)) == caution.passing(range(10, 16)) == caution
     assert caution.passing(range(13, 20)) == CautiousRead(107, gaps_known_to=20), "a range that is lost"
+    known = [10, 12, 16, 17]
+    assert CautiousRead(100).passing(range(10, 16), known) == CautiousRead(104, gaps_known_to=16), "16 comes later"
 
 
 def test_a_suspect_was_named_when_a_term_died_alone_or_among_others() -> None:
