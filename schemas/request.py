@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchem
 
 from headrace.schemas.ids import ID_LENGTH_MAX, is_valid_id
 from headrace.schemas.instants import Instant
+from headrace.schemas.tiers import tier_in
 
 Endpoint = Literal["chat.completions", "responses", "embeddings"]
 """Names of the rows of `headrace.broker.core.endpoints`, the table with everything else about them."""
@@ -71,6 +72,11 @@ class GenerationRequest(BaseModel):
         """The requested model; None where the body names none."""
         named = self.body.get("model")
         return named if isinstance(named, str) else None
+
+    @property
+    def tier(self) -> str:
+        """The service tier that the body asks for (`headrace.schemas.tiers`); empty where it names none."""
+        return tier_in(self.body)
 
     @model_validator(mode="before")
     @classmethod

@@ -35,6 +35,13 @@ class Source:
     offset: int
 
 
+class ModelTier(NamedTuple):
+    """A service tier of one model, by the producers' own words; `tier` is empty where a request names none."""
+
+    model: str
+    tier: str
+
+
 Rank = tuple[int, int, "Ticket"]
 """A ticket's place in its queue: by deadline, then by serial number of arrival, which is unique within a queue."""
 
@@ -56,6 +63,7 @@ class Candidate:
         order: Hash of its ordering key; empty if it has none.
         name: Its id, which the ledger must contain for a parked request.
         tenant_mark: Hash of its tenant, or of having none, which a cancel may name; empty: not known.
+        tier: The service tier that it asks for; empty if it names none.
     """
 
     identity: Identity
@@ -70,6 +78,12 @@ class Candidate:
     order: bytes = b""
     name: str = ""
     tenant_mark: bytes = b""
+    tier: str = ""
+
+    @property
+    def model_tier(self) -> ModelTier:
+        """The model and the service tier that it asks for."""
+        return ModelTier(self.model, self.tier)
 
     @property
     def calls_before(self) -> int:
@@ -106,6 +120,7 @@ class Candidate:
             self.order,
             self.name,
             self.tenant_mark,
+            self.tier,
         )
 
 
@@ -183,6 +198,7 @@ class Ticket:
         timestamp_ms: The record's timestamp in Kafka.
         cancel: What the record said before it took the place of a parked request's copy.
         queued: Whether a queue holds it; a waiting ticket that sleeps until a retry is in none.
+        in_tier_lanes: Whether it waits apart, because its service tier's breaker is open.
         charge: Tokens by the law believed while it waits, or the server's own figure.
         stated: Whether `charge` is the server's own figure.
         calls: HTTP calls made in this process.
@@ -209,6 +225,7 @@ class Ticket:
     timestamp_ms: int = -1
     cancel: CancelRecord | None = None
     queued: bool = False
+    in_tier_lanes: bool = False
     charge: int = 0
     stated: bool = False
     calls: int = 0

@@ -29,6 +29,7 @@ class Arrival(NamedTuple):
         endpoint: A name of `ENDPOINTS`.
         output_tokens: Tokens of its answer.
         deadline_ms: When its answer becomes useless, in the run's time.
+        tier: The service tier it asks for; empty: it names none.
     """
 
     at_ms: int
@@ -40,6 +41,7 @@ class Arrival(NamedTuple):
     endpoint: str = DEFAULT_ENDPOINT
     output_tokens: int = 0
     deadline_ms: int = NEVER_MS
+    tier: str = ""
 
 
 def chat_sizes(

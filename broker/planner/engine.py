@@ -263,7 +263,14 @@ class VirtualRun:
     def _arrive(self, call: CallNumber, cargo: Cargo, sent_us: int) -> None:
         """Let a call arrive at OpenAI."""
         arrival = cargo.arrival
-        ask = Ask(str(cargo.number), arrival.model, arrival.asked, ENDPOINTS[arrival.endpoint], arrival.output_tokens)
+        ask = Ask(
+            str(cargo.number),
+            arrival.model,
+            arrival.asked,
+            ENDPOINTS[arrival.endpoint],
+            arrival.output_tokens,
+            tier=arrival.tier,
+        )
         upstream = self._by_model.get(arrival.model, self.upstream)
         visit = upstream.arrive(ask, self.now_us)
         patience_us = sent_us + self._timeout_us

@@ -73,6 +73,6 @@ def recogniser(settings: Settings) -> Recognise:
             limit = limits[model] = settings.limit_for(model)
         identity = Identity(number.to_bytes(16, "big"), 0, _FINGERPRINT)
         known = priced(arrival.endpoint, arrival.size, laws.get(limit))
-        return Candidate(identity, attempt, model, limit, known, arrival.deadline_ms, None, failures)
+        return Candidate(identity, attempt, model, limit, known, arrival.deadline_ms, None, failures, tier=arrival.tier)
 
     return recognise

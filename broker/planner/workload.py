@@ -59,6 +59,7 @@ class Stream:
         output_tokens: Tokens of their answers.
         max_tokens: The cap on the answer that their bodies state.
         messages: Messages in a chat.
+        service_tier: The tier that their bodies name; empty: none.
         deadline_ms: Time from arrival to deadline; None: the lane's default.
     """
 
@@ -73,6 +74,7 @@ class Stream:
     output_tokens: Span = Span(100, 300)
     max_tokens: int | None = None
     messages: int = 2
+    service_tier: str = ""
     deadline_ms: int | None = None
 
     def arrivals(self, workload: "Workload", wanted_ms: int, seed: str) -> Iterator[Arrival]:
@@ -95,6 +97,7 @@ class Stream:
                 self.endpoint,
                 self.output_tokens.draw(chance),
                 at_ms + wanted_ms,
+                self.service_tier,
             )
 
     def expected(self, span_ms: int) -> float:

@@ -20,6 +20,7 @@ from headrace.broker.planner.amounts import clock_ms, per_hour, span, span_ms
 from headrace.broker.planner.arrivals import ENDPOINTS
 from headrace.broker.planner.workload import HOUR_MS, RequestBatch, Stream, Workload
 from headrace.schemas.nearest import meant_or_known
+from headrace.schemas.tiers import FIELD, MALFORMED, tier_in
 
 STREAMS_MAX: Final = 100
 REQUESTS_MAX: Final = 10_000_000
@@ -112,6 +113,13 @@ def _text(value: object) -> str:
     return value
 
 
+def _tier(value: object) -> str:
+    named = tier_in({FIELD: value})
+    if named in {"", MALFORMED}:
+        raise ValueError(f"{value!r} is not the name of a service tier, such as flex")
+    return named
+
+
 def _endpoint(value: object) -> str:
     if value not in ENDPOINTS:
         raise ValueError(f"there is no endpoint {value!r}{meant_or_known(str(value), ENDPOINTS)}")
@@ -156,5 +164,6 @@ _STREAM: Final = {
     "output_tokens": _Key("output_tokens", span),
     "max_tokens": _Key("max_tokens", _whole_number(1, 10_000_000)),
     "messages": _Key("messages", _whole_number(1, 10_000)),
+    "service_tier": _Key("service_tier", _tier),
     "deadline": _Key("deadline_ms", span_ms),
 }

@@ -19,6 +19,7 @@ DIMENSIONS_DEFAULT: Final = 1_536
 DIMENSIONS_MAX: Final = 3_072
 DECLINED: Final = "I'm sorry, but I can't help with that."
 
+_TIERS: Final = frozenset({"default", "fast", "flex", "priority", "scale", "ultrafast"})
 _DATED: Final = re.compile(r"-\d{4}-\d{2}-\d{2}$|-\d{4}$")
 _SNAPSHOTS: Final = {
     "gpt-3.5-turbo": "gpt-3.5-turbo-0125",
@@ -112,9 +113,15 @@ def _chat_completion(answer: AnswerIngredients) -> dict[str, Any]:
                 "rejected_prediction_tokens": 0,
             },
         },
-        "service_tier": "default",
+        "service_tier": _served(body),
         "system_fingerprint": "fp_5ca1ab1e00",
     }
+
+
+def _served(body: Mapping[str, Any]) -> str:
+    """Return the tier that serves a call: the one it names; `default` for `auto` and for unknown names."""
+    asked = body.get("service_tier")
+    return asked if isinstance(asked, str) and asked in _TIERS else "default"
 
 
 def _response(answer: AnswerIngredients) -> dict[str, Any]:
@@ -149,7 +156,7 @@ def _response(answer: AnswerIngredients) -> dict[str, Any]:
         ],
         "parallel_tool_calls": True,
         "previous_response_id": None,
-        "service_tier": "default",
+        "service_tier": _served(body),
         "store": True,
         "text": {"format": {"type": "text"}},
         "tool_choice": "auto",

@@ -104,7 +104,9 @@ class Exchange:
             return bad_request("you must provide a model parameter", count)
         if not self._serves(model):
             return unknown_model(call.endpoint, model, count)
-        luck = Luck(self._chance.content_of(call.endpoint, body), request_id, count)
+        tier = body.get("service_tier")
+        asked_tier = tier if isinstance(tier, str) else ""
+        luck = Luck(self._chance.content_of(call.endpoint, body), request_id, count, asked_tier)
         return _Asked(call.endpoint, body, model, size_of(call.endpoint, body), luck)
 
     def _page(self, call: IncomingCall, body: Mapping[str, Any], books: Books) -> Page:

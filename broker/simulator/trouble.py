@@ -32,6 +32,7 @@ class Luck:
     content: bytes
     request_id: str
     count: IdCount
+    tier: str = ""
 
 
 class Trouble:
@@ -43,6 +44,7 @@ class Trouble:
         self._speech = speech
         played = settings.behaviours
         self._accounts = [behaviour for behaviour in played if isinstance(behaviour, troubles.AccountTrouble)]
+        self._tiers = [behaviour for behaviour in played if isinstance(behaviour, troubles.RefusedTier)]
         self._storms = [behaviour for behaviour in played if isinstance(behaviour, troubles.ErrorStorm)]
         self._drops = [behaviour for behaviour in played if isinstance(behaviour, troubles.DroppedConnections)]
         self._silences = [behaviour for behaviour in played if isinstance(behaviour, troubles.SilentCalls)]
@@ -50,6 +52,7 @@ class Trouble:
         broken = [behaviour for behaviour in played if isinstance(behaviour, troubles.BrokenStreams)]
         self.is_quiet = not (
             self._accounts
+            or self._tiers
             or self._storms
             or self._drops
             or self._silences
@@ -77,7 +80,7 @@ class Trouble:
         )
 
     def turned_away(self, luck: Luck, since_s: float) -> Reply | None:
-        """Return the 429 of an account in trouble, or None."""
+        """Return the 429 of an account in trouble, the refusal of a service tier, or None."""
         for number, trouble in enumerate(self._accounts):
             if (
                 trouble.from_s <= since_s < trouble.to_s
@@ -85,6 +88,13 @@ class Trouble:
             ):
                 gone = trouble.kind is troubles.AccountTroubleKind.INSUFFICIENT_QUOTA
                 return Reply(429, wording.quota_body() if gone else wording.slow_down_body(), count=luck.count)
+        for number, refused in enumerate(self._tiers):
+            if (
+                refused.tier == luck.tier
+                and refused.from_s <= since_s < refused.to_s
+                and self._draw(luck, f"tier {number}", luck.count.calls) < refused.rate
+            ):
+                return Reply(refused.status, wording.refused_tier_body(refused.status, luck.tier), count=luck.count)
         return None
 
     def mishap(self, luck: Luck, delay_s: float, since_s: float) -> Reply | None:

@@ -49,6 +49,7 @@ class Ask:
     endpoint: Endpoint = Endpoint.CHAT
     output_tokens: int = 0
     streamed: bool = False
+    tier: str = ""
     count: IdCount | None = None
 
 
@@ -153,7 +154,7 @@ class VirtualUpstream:
         simple = self.just_answers and not ask.streamed
         if self._counts_ids or not simple:
             ask.count = count = self._books.identify(ask.id)
-            return None if simple else Luck(ask.id.encode(), ask.id, count)
+            return None if simple else Luck(ask.id.encode(), ask.id, count, ask.tier)
         return None
 
     def _turned_away(self, ask: Ask, luck: Luck, now_us: int) -> Reply | None:

@@ -119,6 +119,15 @@ def slow_down_body() -> dict[str, Any]:
     return error_body("Slow Down", "rate_limit_error", code="slow_down")
 
 
+def refused_tier_body(status: int, tier: str) -> dict[str, Any]:
+    """Return the refusal of a service tier: without capacity (429; 498 as Groq has it), or not there at all (400)."""
+    if status == 400:
+        return error_body(f"Unsupported service_tier: {tier}", "invalid_request_error", param="service_tier")
+    if status == 498:
+        return error_body("Flex tier capacity exceeded.", "rate_limit_error", code="capacity_exceeded")
+    return error_body("Resource Unavailable", "rate_limit_error", code="resource_unavailable")
+
+
 def quota_body() -> dict[str, Any]:
     """Build the 429 of an account without credit."""
     return error_body(

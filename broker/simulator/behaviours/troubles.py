@@ -48,6 +48,26 @@ class AccountTrouble(Behaviour):
 
 
 @dataclass(frozen=True, slots=True)
+class RefusedTier(Behaviour):
+    """A service tier without capacity: a share of its calls is refused, free of charge, and other tiers are served.
+
+    Evidence: "429 Resource Unavailable" of OpenAI's flex tier is documented, its code is inferred from that; 498
+    `capacity_exceeded` is Groq's; a `status` of 400 refuses a tier that the model does not have (the facts' §8).
+    """
+
+    tier: str = "flex"
+    rate: float = share(1.0)
+    from_s: float = bounded(0.0, 0.0, math.inf)
+    to_s: float = bounded(math.inf, "from_s", math.inf)
+    status: int = 429
+
+    def __post_init__(self) -> None:
+        Behaviour.__post_init__(self)
+        if self.status not in {400, 429, 498}:
+            raise ValueError("the status of a refused tier is 429, 498 or 400")
+
+
+@dataclass(frozen=True, slots=True)
 class DroppedConnections(Behaviour):
     """A share of calls loses its connection on the way, before any answer. Common experience; the SDK retries it."""
 

@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from headrace.broker.core.ticket import (
     TRANSITIONS,
     Garbage,
     LanePartition,
+    ModelTier,
     Source,
     State,
     Ticket,
@@ -148,3 +150,9 @@ def test_no_other_code_of_the_core_sets_the_state_of_a_ticket() -> None:
     setting = re.compile(r"\bticket\.state\b[^=\n]*=(?!=)|\.state = ")
     found = [path.name for path in root.rglob("*.py") if setting.search(path.read_text(encoding="utf-8"))]
     assert found == ["ticket.py"]
+
+
+def test_a_request_names_one_tier_of_one_model() -> None:
+    asked = replace(candidate(), tier="flex")
+    assert asked.model_tier == ModelTier("gpt", "flex")
+    assert asked.with_attempts(3, 1).model_tier == ModelTier("gpt", "flex")

@@ -46,6 +46,7 @@ def test_every_key_is_read() -> None:
         output_tokens = 50
         max_tokens = 500
         messages = 3
+        service_tier = "flex"
         deadline = "10 min"
         [[stream]]
         lane = "bulk"
@@ -67,9 +68,15 @@ def test_every_key_is_read() -> None:
         output_tokens=Span(50, 50),
         max_tokens=500,
         messages=3,
+        service_tier="flex",
         deadline_ms=600_000,
     )
     assert second == Stream("stream 2", "bulk", batch=RequestBatch(5, 20 * HOUR_MS, HOUR_MS))
+
+
+@pytest.mark.parametrize("named", ['""', '"two words"', "7"])
+def test_the_name_of_a_service_tier_is_one_word(named: str) -> None:
+    assert "is not the name of a service tier, such as flex" in of_stream(f"service_tier = {named}")
 
 
 def test_json_says_the_same_as_toml() -> None:

@@ -201,3 +201,42 @@ def test_an_account_in_trouble_turns_calls_away_for_nothing_while_it_lasts(name:
 def test_behind_a_gateway_errors_are_pages() -> None:
     reply = plentiful(error_rate=1.0, behaviours=(behaviour("gateway-html"),)).ask()
     assert str(reply.body).startswith("<html>")
+
+
+def at_tier(desk: Desk, tier: object, number: int = 1, *, now_us: int = 0) -> Reply:
+    return desk.ask(numbered(number, service_tier=tier), now_us=now_us)
+
+
+def test_a_tier_without_capacity_refuses_its_calls_free_of_charge_and_serves_all_others() -> None:
+    desk = plentiful(behaviours=(behaviour("flex-refused"),))
+    refused = at_tier(desk, "flex")
+    assert (refused.status, error_of(refused)["code"]) == (429, "resource_unavailable")
+    assert judge(Answer(429, {}, "resource_unavailable", None, None, "")).meaning is Meaning.TIER_UNAVAILABLE
+    assert desk.books.charged == {}
+    assert [at_tier(desk, tier).status for tier in ("default", None, "priority", 7)] == [200] * 4
+
+
+def test_a_scarce_tier_refuses_a_part_of_its_calls_and_the_same_request_gets_through_in_the_end() -> None:
+    desk = plentiful(behaviours=(behaviour("flex-scarce"),))
+    statuses = [at_tier(desk, "flex").status for _ in range(60)]
+    assert 15 < statuses.count(200) < 45
+
+
+def test_a_tier_refuses_while_it_has_no_capacity_and_in_the_words_of_its_server() -> None:
+    desk = plentiful(behaviours=(behaviour("flex-refused", from_s=10.0, to_s=20.0, status=498),))
+    statuses = [at_tier(desk, "flex", now_us=second * 1_000_000).status for second in (0, 10, 19, 20)]
+    assert statuses == [200, 498, 498, 200]
+
+
+def test_a_tier_that_a_model_does_not_have_is_a_bad_request() -> None:
+    refused = at_tier(plentiful(behaviours=(behaviour("tier-unknown"),)), "flex")
+    assert (refused.status, error_of(refused)["param"]) == (400, "service_tier")
+
+
+@pytest.mark.parametrize(
+    ("asked", "served"), [("flex", "flex"), ("auto", "default"), (None, "default"), ("x", "default")]
+)
+def test_an_answer_names_the_tier_that_served_it(asked: str | None, served: str) -> None:
+    reply = at_tier(plentiful(), asked)
+    assert isinstance(reply.body, dict)
+    assert reply.body["service_tier"] == served
