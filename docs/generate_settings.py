@@ -79,7 +79,7 @@ SENTENCES: Final[Mapping[str, str]] = {
     "retry.in_place_max_s": "Longest wait inside the dispatcher. For a longer one the request is parked as a "
     "RetryableFailure, and `headrace retrier` puts it back on its lane when it is due.",
     "retry.attempts_max": "Failed attempts (5xx, overload, time-out, connection) after which a request is Failed "
-    "with reason `exhausted`. 429s and failures of the account do not count.",
+    "with reason `exhausted`. 429s, refused service tiers and failures of the account do not count.",
     "dedupe.window_s": "Time for which an answered id is recognised.",
     "dedupe.ids_max": "Maximum number of remembered ids; beyond it the oldest answered one is forgotten.",
     "lanes.order": "Priority: 1 goes first. Each lane needs a different one.",

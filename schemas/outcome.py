@@ -79,6 +79,10 @@ _DIGEST: Final = (
 )
 
 
+_TIER_ASKED: Final = "The `service_tier` of the request's body; null if it names none, `(malformed)` if it is no name."
+_TIER_SERVED: Final = "The `service_tier` that the answer names, which may be another one; null if it names none."
+
+
 class _Outcome(BaseModel):
     """Fields of every outcome; with a `request_digest`, tenant and endpoint are the request's."""
 
@@ -91,6 +95,7 @@ class _Outcome(BaseModel):
     endpoint: str | None = None
     request_digest: str | None = Field(None, description=_DIGEST)
     model: str | None = None
+    tier_asked: str | None = Field(None, description=_TIER_ASKED)
     usage: Usage | None = None
     attempts: int = 0
     term: int = 0
@@ -101,13 +106,15 @@ class _Outcome(BaseModel):
 class Completed(_Outcome):
     """OpenAI's answer: `response` is its complete JSON, `charge_tokens` the amount charged to its bucket.
 
-    `finish` is how the answer ended; None where that is not known, as for embeddings.
+    `finish` is how the answer ended; None where that is not known, as for embeddings. `tier_served` is the service tier
+    that the answer names, which may differ from the one asked for.
     """
 
     status: Literal["completed"] = "completed"
     response: dict[str, Any]
     finish: Annotated[Finish | str | None, Field(union_mode="left_to_right")] = None
     charge_tokens: int | None = None
+    tier_served: str | None = Field(None, description=_TIER_SERVED)
 
 
 class Failed(_Outcome):

@@ -60,6 +60,8 @@ CALL_RESERVE_BYTES = 64 * 1024
 
 RETRY_BACKOFF_FIRST_MS = 500
 RETRY_BACKOFF_MAX_MS = 30_000
+TIER_WAIT_MIN_MS = 1_000
+"""The least wait after a refusal for want of the tier's capacity, however near the deadline is."""
 THROTTLE_WAIT_DEFAULT_MS = 1_000
 """How long a limit rests after a 429 that states neither a wait nor a level."""
 
@@ -107,6 +109,13 @@ number."""
 
 RECOMMIT_EVERY_MS = 3_600_000
 """Stored offsets of a group without members expire; every partition is stored again at least this often."""
+
+TIERS_MAX = 64
+"""Service tiers of a limit's models whose refusals are remembered at once; beyond these, each refused request waits by
+itself. A producer can invent names of tiers."""
+
+TIERS_TIMED_MAX = 8
+"""Service tiers whose call durations are kept apart; OpenAI has seven."""
 
 PROBES_LOOKED_AT = 64
 """Number of requests at the front of each lane that are examined for the cheapest probe."""

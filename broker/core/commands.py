@@ -14,7 +14,7 @@ from headrace.broker.core.budget.budget import Checkpoint
 from headrace.broker.core.identity.dedupe import Awaited, Fate, Identity, Overdue
 from headrace.broker.core.identity.pending_cancels import CancelRecord
 from headrace.broker.core.progress.partition_progress import Stored
-from headrace.broker.core.ticket import CallNumber, Garbage, LanePartition, Source, TicketNumber
+from headrace.broker.core.ticket import CallNumber, Garbage, LanePartition, ModelTier, Source, TicketNumber
 from headrace.broker.core.value import value
 
 
@@ -216,6 +216,7 @@ class BreakerOpened:
         number: The ticket that was called.
         verdict: What its answer meant.
         rest_ms: How long no call is allowed.
+        tier: The service tier whose breaker it is; None: it is the limit's or the account's.
     """
 
     breaker: str | None
@@ -223,14 +224,16 @@ class BreakerOpened:
     number: TicketNumber
     verdict: Verdict
     rest_ms: int
+    tier: ModelTier | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class BreakerClosed:
-    """Report that a breaker has closed; `breaker` as in BreakerOpened."""
+    """Report that a breaker has closed; `breaker` and `tier` as in BreakerOpened."""
 
     breaker: str | None
     open_ms: int
+    tier: ModelTier | None = None
 
 
 @dataclass(frozen=True, slots=True)

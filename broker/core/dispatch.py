@@ -159,7 +159,8 @@ class Dispatch:
             self._parking.relieve(now_ms, may_park=has_waiting and self.identities.may_park)
             if has_waiting:
                 self._admit(now_ms)
-                self._due_tickets.fail_unreachable(now_ms)  # tickets enqueued after another of their ordering key
+                if self._due_tickets.fail_unreachable(now_ms):  # enqueued after another one of their ordering key
+                    self._admit(now_ms)
             else:
                 self.limits.cancel_wake_up()
             publish_at_ms = self._publish_at()
@@ -224,7 +225,7 @@ class Dispatch:
         """Return why no call starts now, whatever the limits can pay; None if calls may start."""
         if self._roles.role is not LEADING:
             return Pause.SUSPENDED
-        if self._drain_until_ms is not None and now_ms + self.flights.expected_ms() > self._drain_until_ms:
+        if self._drain_until_ms is not None and now_ms + self.flights.fastest_ms() > self._drain_until_ms:
             return Pause.LEAVING
         proved = self._roles.confirmed and self.trust.holds(now_ms) and not self.batches.is_hanging(now_ms)
         return None if proved else Pause.UNPROVED
@@ -271,12 +272,21 @@ class Dispatch:
                 if ticket is None:
                     return
                 try:
-                    if self._recall.may_call(ticket, now_ms):
+                    if self._ends_in_time(ticket, now_ms) and self._recall.may_call(ticket, now_ms):
                         self._call(ticket, now_ms)
                 except Exception as error:  # noqa: BLE001 — see above
                     self._contain(ticket, "call", error, now_ms, sent=False)
                     payable = self.limits.payable(now_ms, self.flights.has_room)
         self.limits.cancel_wake_up()
+
+    def _ends_in_time(self, ticket: Ticket, now_ms: int) -> bool:
+        """Whether a call of the ticket's service tier should end before the process leaves; if not, it is put off."""
+        until_ms = self._drain_until_ms
+        if until_ms is None or now_ms + self.flights.expected_ms(ticket.candidate.tier) <= until_ms:
+            return True
+        self.limits.put_off(ticket)
+        self._timers.sleep(ticket, max(until_ms, now_ms + 1))
+        return False
 
     def _call(self, ticket: Ticket, now_ms: int) -> None:
         ticket.move(CALLING)
@@ -321,6 +331,7 @@ class Dispatch:
         may_park = event.verdict.meaning is not OK and self.identities.may_park  # an answer is not parked
         sequel = self._attempts.end(event, now_ms, account=self.limits.account, may_park=may_park)
         if self._attempts.has_breaker_changes:
+            self.limits.prepare(now_ms)
             self._settling.commands.extend(self._attempts.breaker_changes())
         if sequel is None:
             return False

@@ -47,6 +47,7 @@ class Payload:
     response_facts: dict[str, str] | None = None
     usage: Usage | None = None
     finish: Finish | None = None
+    tier_served: str = ""
     upstream_request_id: str | None = None
 
     def answer(self) -> dict[str, object]:

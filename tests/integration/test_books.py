@@ -232,10 +232,16 @@ def metrics_of(process: Process) -> dict[str, tuple[float, float, float]]:
     found: dict[str, tuple[float, float, float]] = {}
     for model in {*CHATTING, *RESPONDING, *EMBEDDING}:
         calls = sum(
-            process.metric("headrace_attempts_total", {"model": model, "result": meaning.value}) for meaning in Meaning
+            process.metric("headrace_attempts_total", {"model": model, "tier": "", "result": meaning.value})
+            for meaning in Meaning
         )
-        used = {kind: {"model": model, "kind": kind} for kind in ("input", "output")}
-        inputs, outputs = (process.metric("headrace_usage_tokens_total", labels) for labels in used.values())
+        inputs, outputs = (
+            sum(
+                process.metric("headrace_usage_tokens_total", {"model": model, "tier": tier, "kind": kind})
+                for tier in ("", "default")  # the simulator names the tier of its answers, but of embeddings
+            )
+            for kind in ("input", "output")
+        )
         found[model] = calls, inputs, outputs
     return found
 

@@ -11,7 +11,7 @@ from itertools import chain
 from headrace.broker.core.config import Role
 from headrace.broker.core.dispatch import Dispatch
 from headrace.broker.core.identity.dedupe import Fate
-from headrace.broker.core.lanes.scheduler import LimitQueue
+from headrace.broker.core.lanes.limit_queue import LimitQueue
 from headrace.broker.core.ticket import CallNumber, Candidate, State, Ticket, TicketNumber, id_hash_of
 from tests.simulation.history import CallMade, Turn
 
@@ -74,8 +74,9 @@ def held(core: Dispatch) -> dict[str, int]:
         "outbox": len(core.outbox),
         "waiting": core.limits.waiting(),
         "waiting tokens": sum(
-            desk.lanes.queue(rule.name).waiting_tokens
+            lanes.queue(rule.name).waiting_tokens
             for desk in core.limits.limit_queues().values()
+            for lanes in (desk.lanes, *desk.tier_lanes.values())
             for rule in core.rules.lanes
         ),
         "reservations": sum(desk.budget.inflight for desk in core.limits.limit_queues().values()),

@@ -31,12 +31,14 @@ class Families:
         self.finishes = self._counter(
             "finishes", "Completed outcomes by the way their answer ended.", "model", "finish"
         )
-        self.attempts = self._counter("attempts", "HTTP calls by result.", "model", "result")
+        self.attempts = self._counter("attempts", "HTTP calls by result.", "model", "tier", "result")
         self.throttles = self._counter("throttles", "Answers with status 429.", "model", "limit")
         self.charge_tokens = self._counter(
             "charge_tokens", "Tokens that OpenAI took from its bucket for our calls.", "model", "lane"
         )
-        self.usage_tokens = self._counter("usage_tokens", "Tokens billed, as answers report them.", "model", "kind")
+        self.usage_tokens = self._counter(
+            "usage_tokens", "Tokens billed, as answers report them.", "model", "tier", "kind"
+        )
         self.foreign_tokens = self._counter(
             "foreign_tokens", "Tokens that other clients of the account took from the same limit.", "model"
         )
@@ -75,6 +77,9 @@ class Families:
         self.term = self._gauge("term", "The term this process leads or follows.")
         self.charge_law = self._gauge("charge_law", "1 for the charge law in use.", "model", "law")
         self.breaker_open = self._gauge("breaker_open", "1 while the breaker is open.", "model")
+        self.tier_waiting = self._gauge(
+            "tier_waiting", "Requests that wait for a service tier without capacity.", "model", "tier"
+        )
         self.retries_waiting = self._gauge("retries_waiting", "Parked requests that wait for their retry.", "kind")
         self.retries_held_back = self._gauge(
             "retries_held_back", "Parked requests that are due but held back by the retry budget of their lane.", "lane"

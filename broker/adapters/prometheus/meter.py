@@ -20,6 +20,9 @@ LABELS_MAX = 100
 FIGURE_MAX: Final = 1e15
 """The largest figure that is shown or added: a counter still counts single tokens above it, and cannot overflow."""
 
+TIER_LABELS_MAX = 16
+"""Number of service tiers that get a label of their own; OpenAI has seven."""
+
 _NAME_MAX = 100
 _OTHER = "other"
 
@@ -35,6 +38,7 @@ class Meter:
         self._models = _BoundedNames()
         self._limits = _BoundedNames()
         self._kinds = _BoundedNames()
+        self._tiers = _BoundedNames(TIER_LABELS_MAX)
         self._laws: dict[str, str] = {}
 
     def render(self) -> bytes:
@@ -53,9 +57,9 @@ class Meter:
         """Count the finish of a completed outcome's answer."""
         _count(self._families.finishes, self._models.label(model), finish)
 
-    def attempt(self, model: str, result: str) -> None:
-        """Count a call that ended with `result`, a verdict's meaning."""
-        _count(self._families.attempts, self._models.label(model), result)
+    def attempt(self, model: str, tier: str, result: str) -> None:
+        """Count a call that asked for a service tier (empty: for none) and ended with `result`, a verdict's meaning."""
+        _count(self._families.attempts, self._models.label(model), self._tiers.label(tier), result)
 
     def throttled(self, model: str, limit: str) -> None:
         """Count a call refused with 429."""
@@ -65,9 +69,9 @@ class Meter:
         """Count `tokens` that OpenAI took from its bucket."""
         _count(self._families.charge_tokens, self._models.label(model), lane, by=tokens)
 
-    def usage(self, model: str, kind: str, tokens: int) -> None:
-        """Count billed `tokens` of `kind` (input, output, cached, reasoning)."""
-        _count(self._families.usage_tokens, self._models.label(model), kind, by=tokens)
+    def usage(self, model: str, tier: str, kind: str, tokens: int) -> None:
+        """Count billed `tokens` of `kind` (input, output, cached, reasoning) by the service tier that served them."""
+        _count(self._families.usage_tokens, self._models.label(model), self._tiers.label(tier), kind, by=tokens)
 
     def foreign(self, model: str, tokens: int) -> None:
         """Count `tokens` that others took from the same limit."""
@@ -187,6 +191,10 @@ class Meter:
         """Show whether the breaker of a model's limit is open."""
         _set(self._families.breaker_open, is_open, self._models.label(model))
 
+    def tier_waiting(self, model: str, tier: str, requests: int) -> None:
+        """Show the number of requests that wait for a service tier of a model."""
+        _set(self._families.tier_waiting, requests, self._models.label(model), self._tiers.label(tier))
+
     def retry(self, kind: str) -> None:
         """Count an attempt to be made again, by its cause `kind`."""
         _count(self._families.retries, kind)
@@ -242,15 +250,16 @@ def _text(label: str) -> str:
 class _BoundedNames:
     """Names chosen by others, as labels: few, short, and always encodable."""
 
-    def __init__(self) -> None:
+    def __init__(self, labels_max: int = LABELS_MAX) -> None:
         self._labels: dict[str, str] = {}
+        self._labels_max = labels_max
 
     def label(self, name: str) -> str:
         short = str(name)[:_NAME_MAX]
         known = self._labels.get(short)
         if known is not None:
             return known
-        if len(self._labels) >= LABELS_MAX:
+        if len(self._labels) >= self._labels_max:
             return _OTHER
         self._labels[short] = _text(short)
         return self._labels[short]

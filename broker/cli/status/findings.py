@@ -180,9 +180,26 @@ def _open_breakers(said: Said) -> list[tuple[str, Said]]:
 def _of_breakers(said: Said) -> Iterator[StatusFinding]:
     for name, broken in _open_breakers(said):
         why = str(broken["breaker"]).removeprefix("open: ")
-        rests_s = float(broken.get("rests_s", 0))
-        probe = f"the next probe goes in {spoken_s(rests_s)}" if rests_s > 0 else "one call goes now, as a probe"
-        yield _grave(f"{name}: the breaker is open ({why}): {TRIPPED.get(why, why)}; {probe}.{cause(broken)}")
+        meaning = TRIPPED.get(why, why)
+        yield _grave(f"{name}: the breaker is open ({why}): {meaning}; {next_probe(broken)}.{cause(broken)}")
+
+
+def _of_tiers(limit: Said) -> Iterator[StatusFinding]:
+    """Say which service tiers have no capacity; their requests are served later, and others go on."""
+    for tier in limit.get("resting_tiers") or ():
+        waiting = counted(int(tier.get("waiting", 0)), "request")
+        yield _note(
+            f"{tier.get('model')}: service tier {tier.get('tier')} has no capacity; {waiting} wait for it, and other "
+            f"tiers are served; {next_probe(tier)}.{cause(tier)}"
+        )
+
+
+def next_probe(broken: Said) -> str:
+    """Say when an open breaker is probed next."""
+    if broken.get("probing"):
+        return "a probe is under way"
+    rests_s = float(broken.get("rests_s", broken.get("next_probe_s", 0)))
+    return f"the next probe goes in {spoken_s(rests_s)}" if rests_s > 0 else "one call goes now, as a probe"
 
 
 def cause(broken: Said) -> str:
@@ -195,7 +212,9 @@ def cause(broken: Said) -> str:
 def _of_limits(said: Said) -> Iterator[StatusFinding]:
     yield from _of_breakers(said)
     for name, limit in table_of(said, "limits").items():
-        waiting = int(limit.get("waiting", 0))
+        yield from _of_tiers(limit)
+        resting = sum(int(tier.get("waiting", 0)) for tier in limit.get("resting_tiers") or ())
+        waiting = int(limit.get("waiting", 0)) - resting
         paused_s = float(limit.get("paused_s", 0))
         if limit.get("breaker", "closed") != "closed":
             continue

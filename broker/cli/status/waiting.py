@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from headrace.broker.cli.amounts import counted, spoken_period, spoken_s
-from headrace.broker.cli.status.findings import TRIPPED, cause, table_of
+from headrace.broker.cli.status.findings import TRIPPED, cause, next_probe, table_of
 from headrace.broker.cli.status.report import Said
 from headrace.broker.cli.terminal import safe
 
@@ -203,10 +203,9 @@ def _hindrance(told: Said) -> str:  # noqa: C901, PLR0911, PLR0912 — a table o
 
 def _breaker(told: Said) -> str:
     of, why = told.get("limit") or "the account", str(told.get("tripped_by"))
-    rests_s = float(told.get("next_probe_s", 0))
-    probe = f"the next probe goes in {spoken_s(rests_s)}" if rests_s > 0 else "one call goes now, as a probe"
-    if told.get("probing"):
-        probe = "a probe is under way"
+    if told.get("tier"):
+        of = f"service tier {told['tier']} of {of}"
+    probe = next_probe(told)
     opened = cause(told).rstrip(".")
     return f"the breaker of {of}, open ({why}): {TRIPPED.get(why, why)}; {probe}{'.' if opened else ''}{opened}"
 

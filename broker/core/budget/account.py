@@ -29,6 +29,8 @@ class AccountBreaker:
             self._blame(limit, own, verdict, now_ms, probe=probe)
         elif probe and verdict.meaning is Meaning.OK:
             self._clear(limit, now_ms)
+        elif probe and verdict.meaning is Meaning.TIER_UNAVAILABLE and self.breaker.tripped_by is not None:
+            self.breaker.trip(self.breaker.tripped_by, now_ms, ACCOUNT_REST_MS)  # it says nothing about the account
         elif probe:
             self.breaker.release_probe()
 

@@ -1,4 +1,4 @@
-"""Circuit breaker of a limit or of the account: pause on trouble, probe with one call at a time, resume.
+"""Circuit breaker of a limit, the account or a service tier: pause on trouble, probe with one call at a time, resume.
 
 A server that is down answers every call with the same failure. Counting these failures against the requests would fail
 requests for a fault that is not theirs, and retrying all of them would be a retry storm. So after a few consecutive
@@ -21,13 +21,11 @@ REST_MAX_MS: Final = 30_000
 ACCOUNT_REST_MS: Final = 10_000  # an operator must act first
 
 ACCOUNT: Final = frozenset({Meaning.QUOTA, Meaning.AUTH, Meaning.NOT_THE_API})
-TROUBLE: Final = frozenset(
-    (Meaning.OVERLOADED, Meaning.TIER_UNAVAILABLE, Meaning.UPSTREAM_ERROR, Meaning.TIMEOUT, Meaning.CONNECTION)
-)
+TROUBLE: Final = frozenset({Meaning.OVERLOADED, Meaning.UPSTREAM_ERROR, Meaning.TIMEOUT, Meaning.CONNECTION})
 
 
 class Breaker:
-    """Circuit breaker of one limit or of the account.
+    """Circuit breaker of one limit or of the account; that of a tier builds on it.
 
     Attributes:
         tripped_by: The reason why it is open; None while it is closed.
@@ -55,6 +53,11 @@ class Breaker:
         """Return when the next probe may start, whether or not one is in flight."""
         return now_ms if self.tripped_by is None else max(now_ms, self._rests_until_ms)
 
+    @property
+    def is_probing(self) -> bool:
+        """Whether a probe is under way."""
+        return self._probing
+
     def probe(self) -> bool:
         """Record the start of a call; return True if it is this breaker's probe."""
         self._probing = not self.closed
@@ -68,9 +71,14 @@ class Breaker:
         """Record the end of a limit's attempt.
 
         `wait_ms` is the wait that the server asked for, `probe` says that the attempt was the probe. Any answer that
-        concerns the request alone, even a refusal, proves that the server works.
+        concerns the request alone, even a refusal, proves that the server works. The refusal of a service tier proves
+        nothing; after a probe that met one the limit rests again.
         """
         if not self.closed and not probe:
+            return
+        if meaning is Meaning.TIER_UNAVAILABLE:  # it says nothing about the limit
+            if self.tripped_by is not None:
+                self.trip(self.tripped_by, now_ms, self._rest_ms)
             return
         if meaning in ACCOUNT and self.tripped_by in ACCOUNT:
             self.trip(meaning, now_ms, max(wait_ms or 0, ACCOUNT_REST_MS))

@@ -27,12 +27,13 @@ from headrace.broker.core.budget.refusals import was_turned_away
 from headrace.broker.core.budget.reservation import Reservation
 from headrace.broker.core.budget.sent_calls import SentCalls
 from headrace.broker.core.budget.sliding_sum import SlidingSum
+from headrace.broker.core.budget.tier_breaker import TierBreakers
 from headrace.broker.core.pricing.law_identification import TokenUsage
 from headrace.broker.core.pricing.laws import Prices
 from headrace.broker.core.units import unreserved_slots
 
 _REFUSED: Final = frozenset({Meaning.RATE_LIMITED, Meaning.TOO_LARGE})
-_ASKED_TO_WAIT: Final = frozenset({Meaning.RATE_LIMITED, Meaning.OVERLOADED, Meaning.TIER_UNAVAILABLE})
+_ASKED_TO_WAIT: Final = frozenset({Meaning.RATE_LIMITED, Meaning.OVERLOADED})
 
 __all__ = ["Budget", "Checkpoint", "LearnedLimits", "LimitBeliefs"]
 
@@ -45,6 +46,7 @@ class Budget:
         believed: Whether an answer or a checkpoint has stated a level; until then one call goes first.
         paused_until_ms: No call is sent earlier, whatever the answers.
         breaker: The limit's circuit breaker.
+        tiers: Those of service tiers that have refused calls lately.
         tariff: The prices of its calls.
     """
 
@@ -63,6 +65,7 @@ class Budget:
         self._granted: tuple[int, int, bool] | None = None  # the call that `payable_at` has just allowed
         self.paused_until_ms = now_ms
         self.breaker = Breaker()
+        self.tiers = TierBreakers()
         self._calibration = Calibration(settings, self._buckets, self._sends, checkpoint, now_ms)
         self._sizes, self._cooldown = self._calibration.sizes, self._calibration.cooldown
         self.tariff = self._calibration.tariff

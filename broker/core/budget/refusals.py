@@ -10,7 +10,7 @@ from headrace.broker.core.answers.rate_limit_headers import Reading
 from headrace.broker.core.answers.verdict import Meaning, Verdict
 from headrace.broker.core.budget.reservation import Reservation
 
-_TURNED_AWAY: Final = frozenset({Meaning.REJECTED, Meaning.AUTH, Meaning.NOT_THE_API})
+_TURNED_AWAY: Final = frozenset({Meaning.REJECTED, Meaning.AUTH, Meaning.NOT_THE_API, Meaning.TIER_UNAVAILABLE})
 
 
 def is_explained(call: Reservation, verdict: Verdict) -> bool:

@@ -1,4 +1,4 @@
-"""Recent call durations of a limit, and from them the last instant at which starting a call still makes sense.
+"""Recent call durations of a limit, by service tier, and the last instant at which a call still makes sense.
 
 Under overload a lane that is served by nearest deadline serves every request at its last moment. If that moment were
 the deadline itself, each call would be cut off midway, paid for without an answer, all day. So calls have an earlier
@@ -8,11 +8,13 @@ from the start does not count as late until a quarter of its time has passed.
 
 from bisect import bisect_left, insort
 from collections import deque
+from typing import Final
 
-from headrace.broker.core.bounds import DURATIONS_RANKED_EVERY, DURATIONS_REMEMBERED
+from headrace.broker.core.bounds import DURATIONS_RANKED_EVERY, DURATIONS_REMEMBERED, TIERS_TIMED_MAX
 from headrace.broker.core.ticket import Ticket
 
 _LONGER = 64  # one call in 64 may take longer than a "long" call
+_OTHER_TIERS = "(others)"
 _HURRY = 10  # a request is near its deadline in the last tenth of the time that it was allowed
 
 
@@ -62,3 +64,33 @@ class Durations:
         tenth_ms, twice_ms = allowed_ms // _HURRY, 2 * self.long_ms
         length_ms = twice_ms if twice_ms < allowed_ms else allowed_ms
         return deadline_ms - (length_ms if length_ms > tenth_ms else tenth_ms)
+
+
+class DurationsByTier:
+    """Durations of each service tier: a call of a slow tier must not make requests of the others late."""
+
+    __slots__ = ("_tiers",)
+
+    def __init__(self) -> None:
+        self._tiers: dict[str, Durations] = {}
+
+    def of(self, tier: str) -> Durations:
+        """Return those of one tier; those of a tier without answered calls are not known."""
+        return self._tiers.get(tier) or self._tiers.get(_OTHER_TIERS, _UNKNOWN)
+
+    def add(self, tier: str, took_ms: int) -> None:
+        """Record the duration of an answered call; tiers beyond the first few share theirs."""
+        known = not tier or tier in self._tiers  # requests that name none always have their own
+        name = tier if known or len(self._tiers) < TIERS_TIMED_MAX else _OTHER_TIERS
+        self._tiers.setdefault(name, Durations()).add(took_ms)
+
+    def late_at(self, ticket: Ticket) -> int:
+        """Return the instant from which a call for this ticket would probably not end in time."""
+        return self.of(ticket.candidate.tier).late_at(ticket)
+
+    def near_at(self, ticket: Ticket) -> int:
+        """Return the instant from which the ticket is near its deadline."""
+        return self.of(ticket.candidate.tier).near_at(ticket)
+
+
+_UNKNOWN: Final = Durations()

@@ -24,18 +24,16 @@ described in `headrace.broker.core.lanes.fair_queue`; requests that go last, bec
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from itertools import chain, islice, pairwise
+from itertools import chain, pairwise
 
-from headrace.broker.core.bounds import CREDIT_CHARGES_MAX, PROBES_LOOKED_AT
+from headrace.broker.core.bounds import PROBES_LOOKED_AT
 from headrace.broker.core.config import LaneRule
-from headrace.broker.core.lanes.durations import Durations
-from headrace.broker.core.lanes.fair_queue import FairQueue
-from headrace.broker.core.lanes.late import LateQueue
-from headrace.broker.core.lanes.nearing import DeadlineBoost
+from headrace.broker.core.lanes.durations import DurationsByTier
+from headrace.broker.core.lanes.lane_queue import LaneQueue
 from headrace.broker.core.lanes.tenant_queue import TenantQueue
 from headrace.broker.core.lanes.tenants import Tenants
 from headrace.broker.core.pricing.laws import Prices
-from headrace.broker.core.ticket import WAITING, Ticket
+from headrace.broker.core.ticket import Ticket
 from headrace.broker.core.units import PPM
 from headrace.broker.core.value import value
 
@@ -48,155 +46,6 @@ class Pick:
     reserved_ppm: int
 
 
-class LaneQueue:
-    """One lane's waiting tickets for one limit.
-
-    Attributes:
-        count: Number of waiting tickets.
-        head: The first ticket, as `next` last found it; None if it may be another by now, or if none could go.
-        late: Tickets that will probably not be answered in time.
-        nearing: Tickets that will be late soon.
-        credit_ppm_tokens: What its floor owes it.
-        excess_ppm_tokens: What it took beyond its ceiling while others waited.
-        largest: The largest charge of all tickets served and of all heads since it began to wait.
-    """
-
-    def __init__(self, rule: LaneRule, tenants: Tenants) -> None:
-        self.rule = rule
-        self.head: Ticket | None = None
-        self.late = LateQueue(tenants)
-        self.nearing = DeadlineBoost(rule.lift_ppm)
-        self.credit_ppm_tokens = 0
-        self.excess_ppm_tokens = 0
-        self.largest = 0
-        self.waiting_tokens = 0
-        self.waiting_bytes = 0
-        self.count = 0
-        self._tenants = tenants
-        self._fair_queue: FairQueue | None = None  # made with the first ticket: most limits are used by one lane only
-
-    @property
-    def _fair(self) -> FairQueue:
-        if self._fair_queue is None:
-            self._fair_queue = FairQueue(self._tenants)
-        return self._fair_queue
-
-    def __len__(self) -> int:
-        return self.count
-
-    @property
-    def tokens_in_time(self) -> int:
-        """The sum of the charges of all waiting tickets that are not late."""
-        return self.waiting_tokens - self.late.tokens
-
-    def append(self, ticket: Ticket, *, front: bool = False) -> None:
-        """Enqueue a waiting ticket; a retry goes to the front of its tenant's queue."""
-        assert ticket.state is WAITING
-        assert not ticket.queued
-        ticket.queued = True
-        self._fair.add(ticket, front=front)
-        self.head = None  # another ticket may be first now
-        self.count += 1
-        self.waiting_tokens += ticket.charge
-        self.waiting_bytes += ticket.buffer_bytes
-
-    def next(self, now_ms: int) -> Ticket | None:
-        """Return the first ticket; None if none waits, or if every waiting tenant has reached a cap."""
-        self.head = self._fair.next(now_ms) or self.late.next(now_ms)
-        return self.head
-
-    def demote(self, ticket: Ticket) -> None:
-        """Move a waiting ticket that is late behind all that are not."""
-        self._fair.remove(ticket)
-        self.late.add(ticket)
-        self.head = None
-
-    def opens_at(self) -> int | None:
-        """Return when the first cap that holds a tenant out gives way, if that is a matter of time."""
-        return None if self._fair_queue is None else self._fair_queue.opens_at()
-
-    def tenant_queue(self, tenant: str) -> TenantQueue:
-        """Return the queue of a tenant with requests waiting here."""
-        return self._fair.tenant_queue(tenant)
-
-    def first(self, count_max: int) -> Iterator[Ticket]:
-        """Return up to `count_max` tickets from the front, tenant by tenant."""
-        return islice(chain(chain.from_iterable(self._fair.tenant_queues()), self.late), count_max)
-
-    def last(self, count_max: int) -> Iterator[Ticket]:
-        """Return up to `count_max` tickets from the end: late ones, then each tenant's from the last one on."""
-        return islice(chain(self.late, chain.from_iterable(map(reversed, self._fair.tenant_queues()))), count_max)
-
-    def serve(self, ticket: Ticket) -> None:
-        """Remove a ticket that is being called."""
-        if ticket.late:
-            self.late.remove(ticket)
-        else:
-            self._fair.serve(ticket)
-        self._gone(ticket)
-
-    def remove(self, ticket: Ticket) -> None:
-        """Remove a ticket that is not being called: expired, cancelled, parked or put off."""
-        if ticket.late:
-            self.late.remove(ticket)
-        else:
-            self._fair.remove(ticket)
-        self._gone(ticket)
-
-    def reprice(self, price: Callable[[Prices], int]) -> None:
-        """Price the waiting tickets again, except those whose charge the server itself has stated."""
-
-        def charge(ticket: Ticket) -> int:
-            return ticket.charge if ticket.stated else price(ticket.candidate.prices)
-
-        self._fair.reprice(charge)
-        self.late.reprice(charge)
-        self.waiting_tokens = self.late.tokens + sum(queue.tokens for queue in self._fair.tenant_queues())
-
-    def is_sound(self) -> bool:
-        """Whether its totals agree with the tickets it holds."""
-        held = [*self.first(self.count + 1)]
-        tokens, weight = sum(ticket.charge for ticket in held), sum(ticket.buffer_bytes for ticket in held)
-        return (len(held), tokens, weight) == (self.count, self.waiting_tokens, self.waiting_bytes)
-
-    def is_owed(self, head: Ticket) -> bool:
-        """Whether its credit covers its head."""
-        return self.credit_ppm_tokens >= head.charge * PPM > 0
-
-    def is_over_ceiling(self, head: Ticket) -> bool:
-        """Whether it has taken enough beyond its ceiling to cover another lane's head."""
-        return self.excess_ppm_tokens >= head.charge * PPM > 0
-
-    def accrue_floor(self, charge: int, *, own: bool) -> None:
-        """Update what its floor owes it, since a request, of its `own` or of another lane, is served while it waits."""
-        share_ppm = self.rule.floor_ppm - PPM if own else self.rule.floor_ppm
-        self.credit_ppm_tokens = self._within(self.credit_ppm_tokens + charge * share_ppm)
-
-    def accrue_ceiling(self, charge: int, *, own: bool) -> None:
-        """Update what it took beyond its ceiling, since a request is served while this lane and others wait."""
-        share_ppm = PPM - self.rule.ceiling_ppm if own else -self.rule.ceiling_ppm
-        self.excess_ppm_tokens = self._within(self.excess_ppm_tokens + charge * share_ppm)
-
-    def _within(self, ppm_tokens: int) -> int:
-        """Clamp a balance between zero and a few times the largest charge.
-
-        The largest charge counts, or lanes with small heads would not get what lanes with large ones owe.
-        """
-        if ppm_tokens <= 0:
-            return 0
-        return min(ppm_tokens, self.largest * PPM * CREDIT_CHARGES_MAX)
-
-    def _gone(self, ticket: Ticket) -> None:
-        ticket.queued = False
-        if ticket is self.head:
-            self.head = None
-        self.count -= 1
-        self.waiting_tokens -= ticket.charge
-        self.waiting_bytes -= ticket.buffer_bytes
-        if not self.count:
-            self.credit_ppm_tokens = self.excess_ppm_tokens = self.largest = 0  # an idle lane saves up nothing
-
-
 class Lanes:
     """The lanes of one limit, in order of preference.
 
@@ -205,9 +54,10 @@ class Lanes:
         probes: For each lane, the calls made as probes since this limit's breaker, or the account's, opened.
     """
 
-    def __init__(self, rules: Sequence[LaneRule], tenants: Tenants) -> None:
+    def __init__(self, rules: Sequence[LaneRule], tenants: Tenants, durations: DurationsByTier | None = None) -> None:
+        """`durations` are those of other lanes of the same limit; without them the lanes have their own."""
         in_order = sorted(rules, key=lambda rule: rule.order)
-        self.durations = Durations()
+        self.durations = DurationsByTier() if durations is None else durations
         self._queues = {rule.name: LaneQueue(rule, tenants) for rule in in_order}
         self._in_order = tuple(self._queues.values())
         self._owing = any(rule.floor_ppm or rule.ceiling_ppm < PPM for rule in rules)
@@ -314,6 +164,34 @@ class Lanes:
                 return Pick(min(free, key=lambda ticket: (ticket.calls, ticket.charge)), 0)
         return None
 
+    def tier_probe(self, lane: str, now_ms: int) -> Ticket | None:
+        """Choose the request of a lane that tests whether its service tier serves again; None: caps hold all of them.
+
+        Calls of such a tier may be long, and one that is cut off at its deadline shows nothing. So of each tenant the
+        first request and the last are considered, those that can still be answered before others, then those called
+        least often, then the cheapest; of equal ones, the one with most time left.
+        """
+        free = (
+            ticket
+            for ticket in self._queues[lane].ends(PROBES_LOOKED_AT)
+            if self._tenants.is_free(ticket.candidate.tenant, ticket.charge, now_ms)
+        )
+        late_at = self.durations.late_at
+        return min(
+            free,
+            key=lambda ticket: (
+                late_at(ticket) <= now_ms,
+                ticket.calls,
+                ticket.charge,
+                -ticket.candidate.deadline_ms,
+            ),
+            default=None,
+        )
+
+    def waiting_lanes(self) -> list[str]:
+        """Return the names of the lanes with waiting tickets, in order of preference."""
+        return [queue.rule.name for queue in self._in_order if queue.count]
+
     def record_probe(self, lane: str) -> None:
         """Count a call of that lane that leaves as a probe."""
         self.probes[lane] = self.probes.get(lane, 0) + 1
@@ -380,6 +258,10 @@ class Lanes:
         """Whether each lane's totals agree with the tickets it holds."""
         return all(queue.is_sound() for queue in self._in_order)
 
+    def tickets(self) -> Iterator[Ticket]:
+        """Return all waiting tickets: lane by lane, tenant by tenant, and those that are late at the end of a lane."""
+        return chain.from_iterable(queue.first(len(queue)) for queue in self._in_order)
+
     def waiting(self) -> int:
-        """Return the number of tickets that wait for this limit."""
+        """Return the number of tickets that wait in these lanes."""
         return sum(map(len, self._in_order))

@@ -35,11 +35,11 @@ class DeadlineBoost:
         heappush(self._heap, (ticket.candidate.deadline_ms, ticket.number, ticket))
 
     def head(self) -> Ticket | None:
-        """Return the ticket with the nearest deadline, of those that wait and are not late."""
+        """Return the ticket with the nearest deadline, of those that wait here and are not late."""
         heap = self._heap
         while heap:
             ticket = heap[0][2]
-            if ticket.queued and not ticket.late:
+            if ticket.queued and not (ticket.late or ticket.in_tier_lanes):
                 return ticket
             heappop(heap)
         self.credit_ppm_tokens = 0  # nothing is saved up for later

@@ -11,79 +11,13 @@ from headrace.broker.core.bounds import LIMITS_LOOKED_AT, LIMITS_MAX, LIMITS_RES
 from headrace.broker.core.budget.account import AccountBreaker
 from headrace.broker.core.budget.budget import Budget, Checkpoint
 from headrace.broker.core.config import LaneRule
-from headrace.broker.core.lanes.lanes import Lanes, Pick
+from headrace.broker.core.lanes.durations import DurationsByTier
+from headrace.broker.core.lanes.lanes import Lanes
+from headrace.broker.core.lanes.limit_queue import LimitQueue
 from headrace.broker.core.lanes.ordering_keys import OrderingKeys
 from headrace.broker.core.lanes.reachability import ReachabilityChecks, unreachable_late
 from headrace.broker.core.lanes.tenants import Tenants
 from headrace.broker.core.ticket import Candidate, Ticket
-
-
-class LimitQueue:
-    """One limit's budget, and the requests that wait for it."""
-
-    def __init__(self, budget: Budget, lanes: Lanes) -> None:
-        self.budget = budget
-        self.lanes = lanes
-        self._version = budget.tariff.version
-        self._crowded: tuple[Ticket, int] | None = None  # head without room beside the reserve, and when it became next
-
-    def reprice(self) -> None:
-        """Price the waiting tickets by the law that is believed now, if that has changed."""
-        if self._version != self.budget.tariff.version:
-            self._version = self.budget.tariff.version
-            self.lanes.reprice(self.budget.tariff.price)
-
-    def least(self, ticket: Ticket) -> int:
-        """Return the least that a call of the ticket takes, by any law that may still hold."""
-        return ticket.charge if ticket.stated else self.budget.tariff.least(ticket.candidate.prices)
-
-    def pick(self, now_ms: int) -> Pick | None:
-        """Return the next request; before the first answer that of the most urgent lane, whatever others are owed."""
-        return self.lanes.pick(now_ms) if self.budget.believed else self.lanes.foremost(now_ms)
-
-    def next(self, now_ms: int, *, probe: bool) -> tuple[Pick, int] | None:
-        """Return the next request and when it can be called; None if none waits, or if an answer must come first.
-
-        A limit whose breaker is open is probed, and so is a whole account (`probe`). The request that serves as the
-        probe is chosen when the rest is over.
-        """
-        self.reprice()
-        breaker = self.budget.breaker
-        if breaker.closed and not probe:
-            pick = self.pick(now_ms)
-            if self.lanes.probes:
-                self.lanes.probes.clear()
-        elif (rests_until_ms := breaker.rests_until(now_ms)) > now_ms:
-            pick = self.lanes.pick(now_ms)
-            return None if pick is None else (pick, rests_until_ms)
-        else:
-            pick = self.lanes.probe(now_ms)
-        if pick is None:
-            return None
-        ticket = pick.ticket
-        at_ms = self.budget.payable_at(
-            ticket.charge, now_ms, reserved_ppm=pick.reserved_ppm, stated=ticket.stated, lane_order=ticket.lane_order
-        )
-        if at_ms is not None and at_ms > now_ms and pick.reserved_ppm:
-            at_ms = min(at_ms, self._may_use_reserve_at(pick, now_ms) or at_ms)
-        return None if at_ms is None else (pick, at_ms)
-
-    def _may_use_reserve_at(self, pick: Pick, now_ms: int) -> int | None:
-        """Return when a head that has no room beside the other lanes' reserve may use that reserve.
-
-        It must first wait for the time of a full refill. Otherwise it would wait for a bucket that is nearly full,
-        which never comes while a lane above it spends.
-        """
-        ticket = pick.ticket
-        refill_ms = self.budget.refill_beside_reserve(ticket.charge, pick.reserved_ppm, stated=ticket.stated)
-        if not refill_ms:
-            return None
-        if self._crowded is None or self._crowded[0] is not ticket:
-            self._crowded = ticket, now_ms
-        waited_ms = self._crowded[1] + refill_ms
-        if waited_ms > now_ms:
-            return waited_ms
-        return self.budget.payable_at(ticket.charge, now_ms, stated=ticket.stated)
 
 
 class Scheduler:
@@ -96,6 +30,8 @@ class Scheduler:
         self.tenants = tenants or Tenants()
         self._rules = rules
         self._make_budget = make_budget
+        # bound once: a bound method for each limit would be two more objects for a collection of garbage to walk
+        self._make_lanes, self._on_return = self._lanes, self._plan_check
         self._order = OrderingKeys([rule.name for rule in rules if rule.serial])
         self._queues: dict[str, LimitQueue] = {}
         # limits with waiting requests, the one served last at the end
@@ -106,6 +42,7 @@ class Scheduler:
         self._waiting = 0
         self._reachability = ReachabilityChecks()
         self._late_check_at_ms = 0
+        self._unsorted = False
         self.account = AccountBreaker()
 
     def limit_queue(self, limit: str, now_ms: int) -> LimitQueue:
@@ -113,10 +50,14 @@ class Scheduler:
         queue = self._queues.get(limit)
         if queue is None:
             self._make_room(now_ms)
-            queue = self._queues[limit] = LimitQueue(self._make_budget(limit, now_ms), Lanes(self._rules, self.tenants))
+            made = self._make_budget(limit, now_ms)
+            queue = self._queues[limit] = LimitQueue(made, self._make_lanes, self._on_return)
             if not queue.budget.settings.named:
                 self._unnamed[limit] = None
         return queue
+
+    def _lanes(self, durations: DurationsByTier) -> Lanes:
+        return Lanes(self._rules, self.tenants, durations)
 
     def clear(self) -> None:
         """Forget every limit: a leader in between knows better how full their buckets are."""
@@ -169,19 +110,26 @@ class Scheduler:
         queue = self.limit_queue(candidate.limit, now_ms)
         if not ticket.stated:
             ticket.charge = queue.budget.tariff.price(candidate.prices)
-        lane_queue = queue.lanes.queue(ticket.source.partition.lane)
-        ticket.lane_order = lane_queue.rule.order
-        lane_queue.append(ticket, front=front)
+        ticket.lane_order = queue.lanes.queue(ticket.source.partition.lane).rule.order
+        queue.enqueue(ticket, front=front)
         self._turns.setdefault(queue, None)
         self._waiting += 1
-        self._reachability.schedule(
-            ticket, lane_queue.tenant_queue(candidate.tenant), queue.budget, queue.least, now_ms
-        )
+        if not ticket.in_tier_lanes:
+            self._plan_check(queue, ticket, now_ms)
         if front and queue.lanes.durations.near_at(ticket) <= now_ms:
-            queue.lanes.apply_deadline(ticket, now_ms)
+            queue.lanes_of(ticket).apply_deadline(ticket, now_ms)
+
+    def _plan_check(self, queue: LimitQueue, ticket: Ticket, now_ms: int) -> None:
+        """Plan a check of the queue that a ticket has joined."""
+        tenant_queue = queue.lanes.queue(ticket.source.partition.lane).tenant_queue(ticket.candidate.tenant)
+        self._reachability.schedule(ticket, tenant_queue, queue.budget, queue.least, now_ms)
 
     def unreachable(self, now_ms: int) -> list[Ticket]:
         """Return the tickets whose turn cannot come before their deadline, whatever happens."""
+        if self._unsorted:
+            self._unsorted = not all(queue.is_sorted for queue in self._turns)
+        if self._unsorted:
+            return []  # a request that is still to be set aside does not go before others
         planned_ms = self._reachability.check_at_ms
         unreachable = self._reachability.unreachable(now_ms) if planned_ms is not None and planned_ms <= now_ms else []
         if now_ms >= self._late_check_at_ms:
@@ -192,6 +140,12 @@ class Scheduler:
                     unreachable += unreachable_late(late_queue, ahead, inflow)
         return unreachable
 
+    def prepare(self, now_ms: int) -> None:
+        """Sort the waiting requests anew: the breaker of a service tier has opened or closed."""
+        for queue in self._turns:
+            queue.prepare(now_ms)
+        self._unsorted = not all(queue.is_sorted for queue in self._turns)
+
     def near_at(self, ticket: Ticket) -> int:
         """Return when a ticket that has been enqueued comes near its deadline."""
         return self._queues[ticket.candidate.limit].lanes.durations.near_at(ticket)
@@ -199,13 +153,13 @@ class Scheduler:
     def apply_deadline(self, ticket: Ticket, now_ms: int) -> int:
         """Handle a near deadline, see `Lanes.apply_deadline`; without effect if the limit has been forgotten."""
         queue = self._queues.get(ticket.candidate.limit)
-        return ticket.candidate.deadline_ms if queue is None else queue.lanes.apply_deadline(ticket, now_ms)
+        return ticket.candidate.deadline_ms if queue is None else queue.lanes_of(ticket).apply_deadline(ticket, now_ms)
 
     def record_duration(self, ticket: Ticket, now_ms: int) -> None:
         """Record how long an answered call took: others may take as long."""
         queue = self._queues.get(ticket.candidate.limit)
         if queue is not None:
-            queue.lanes.durations.add(now_ms - ticket.called_ms)
+            queue.lanes.durations.add(ticket.candidate.tier, now_ms - ticket.called_ms)
 
     def too_large(self, ticket: Ticket, now_ms: int) -> int | None:
         """Return the least that one call would take if the limit can never hold it, else None.
@@ -230,7 +184,7 @@ class Scheduler:
 
     def put_off(self, ticket: Ticket) -> None:
         """Remove a ticket from its queue for a while; it keeps its place in the order of its key."""
-        self._queues[ticket.candidate.limit].lanes.queue(ticket.source.partition.lane).remove(ticket)
+        self._queues[ticket.candidate.limit].remove(ticket)
         self._waiting -= 1
 
     def payable(self, now_ms: int, room: Callable[[int], bool] = lambda _reserved_ppm: True) -> Iterator[Ticket]:
@@ -255,13 +209,19 @@ class Scheduler:
             if not pending:
                 pending, self._turns_changed = deque(self._turns), False
             queue = pending.popleft()
+            queue.prepare(now_ms)
             next_call = queue.next(now_ms, probe=False)
+            if next_call is not None and queue.sets_aside(next_call[0].ticket, now_ms):
+                pending.append(queue)
+                continue
             if self.tenants.capping and (opens_at_ms := queue.lanes.opens_at()) is not None:
                 self._is_due(opens_at_ms, now_ms)
+            if queue.tier_lanes and (look_at_ms := queue.look_at(now_ms)) is not None:
+                self._is_due(look_at_ms, now_ms)
             if next_call is not None and self._is_due(next_call[1], now_ms) and room(next_call[0].reserved_ppm):
                 yield next_call[0].ticket
                 pending.append(queue)
-            elif next_call is None and not queue.lanes.waiting():
+            elif next_call is None and not queue.waiting():
                 self._turns.pop(queue, None)
 
     def _probe(self, now_ms: int) -> Ticket | None:
@@ -274,6 +234,9 @@ class Scheduler:
             return None
         best: tuple[tuple[bool, int, int, int, int], Ticket] | None = None
         for queue in self._turns:
+            queue.prepare(now_ms)
+            if queue.tier_lanes and (look_at_ms := queue.look_at(now_ms)) is not None:
+                self._is_due(look_at_ms, now_ms)
             next_call = queue.next(now_ms, probe=True)
             if next_call is None or not self._is_due(next_call[1], now_ms):
                 continue
@@ -323,9 +286,8 @@ class Scheduler:
 
     def is_sound(self, queued: int) -> bool:
         """Whether the queues hold what they count, and `queued` tickets in all."""
-        limits = [queue.lanes for queue in self._queues.values()]
-        counted = sum(lanes.waiting() for lanes in limits)
-        return self._waiting == queued == counted and all(lanes.is_sound() for lanes in limits)
+        counted = sum(queue.waiting() for queue in self._queues.values())
+        return self._waiting == queued == counted and all(queue.is_sound() for queue in self._queues.values())
 
     def waiting(self) -> int:
         """Return the number of waiting tickets, all limits together."""
@@ -352,4 +314,4 @@ def _is_free(budget: Budget, now_ms: int) -> bool:
 
     A failure or two since the last success may be lost too: a closed breaker opens after three.
     """
-    return budget.breaker.closed and budget.payable_at(1, now_ms) == now_ms
+    return budget.breaker.closed and not budget.tiers and budget.payable_at(1, now_ms) == now_ms

@@ -12,13 +12,14 @@ from headrace.broker.core.answers.verdict import OK, Meaning, Verdict
 from headrace.broker.core.budget.account import AccountBreaker
 from headrace.broker.core.budget.breaker import Breaker
 from headrace.broker.core.budget.budget import Budget
+from headrace.broker.core.budget.tier_breaker import CallToTier
 from headrace.broker.core.commands import BreakerClosed, BreakerOpened, Complete, Decision, Fail
 from headrace.broker.core.config import DispatchRules
 from headrace.broker.core.events import Answered, CallNotSent
 from headrace.broker.core.identity.outcome_index import ATTEMPT_MAX
 from headrace.broker.core.requests.in_flight import CallInFlight, CallsInFlight
 from headrace.broker.core.requests.retry import Again, Failing, decide
-from headrace.broker.core.ticket import CallNumber, Ticket
+from headrace.broker.core.ticket import CallNumber, ModelTier, Ticket
 
 Sequel = tuple[Ticket, Again | Decision]
 """A ticket, and what becomes of its request after an attempt."""
@@ -57,9 +58,11 @@ class Attempts:
             flight.budget.abandon(event.call, now_ms)
         else:
             flight.budget.record_answer(event.call, now_ms, verdict, event.usage)
+        if verdict.meaning is OK:
+            self._flights.record_answered(flight.ticket.candidate.tier, now_ms - flight.sent_ms)
         if unanswered and not verdict.counts_as_attempt:  # the call was ended on our side
             flight.release_probes()
-        elif verdict.meaning is not OK or flight.probes or not flight.budget.breaker.calm:
+        elif verdict.meaning is not OK or flight.probes or flight.budget.tiers or not flight.budget.breaker.calm:
             self._observe(flight, verdict, account, now_ms)
         if not flight.wanted:
             return None
@@ -108,18 +111,39 @@ class Attempts:
             self._note_change(None, account.breaker, flight, verdict, now_ms)
         if limit_breaker.tripped_by is not limit_tripped_by:
             self._note_change(limit, limit_breaker, flight, verdict, now_ms)
+        self._observe_tier(flight, verdict, now_ms)
 
-    def _note_change(
-        self, name: str | None, breaker: Breaker, flight: CallInFlight, verdict: Verdict, now_ms: int
+    def _observe_tier(self, flight: CallInFlight, verdict: Verdict, now_ms: int) -> None:
+        """Pass the verdict to the breaker of the call's service tier, and note a change of its state."""
+        tiers, tier = flight.budget.tiers, flight.ticket.candidate.model_tier
+        if verdict.meaning is not Meaning.TIER_UNAVAILABLE and not tiers:
+            return
+        is_probe, flights = tiers.find(tier) in flight.probes, self._flights
+        call = CallToTier(
+            tier, verdict, flight.sent_ms, is_probe, lambda since_ms: flights.is_served(tier, since_ms, now_ms)
+        )
+        changed = tiers.observe(call, now_ms, self._dice())
+        if changed is not None:
+            self._note_change(flight.budget.settings.name, changed, flight, verdict, now_ms, tier=tier)
+
+    def _note_change(  # noqa: PLR0913 — the particulars of one change
+        self,
+        name: str | None,
+        breaker: Breaker,
+        flight: CallInFlight,
+        verdict: Verdict,
+        now_ms: int,
+        *,
+        tier: ModelTier | None = None,
     ) -> None:
         """Note that a breaker has opened or closed, or is now open for another reason."""
         self.has_breaker_changes = True
         if breaker.closed:
-            self._changes.append(BreakerClosed(name, now_ms - breaker.opened_ms))
+            self._changes.append(BreakerClosed(name, now_ms - breaker.opened_ms, tier))
         else:
             rest_ms = breaker.rests_until(now_ms) - now_ms
             limit, number = flight.budget.settings.name, flight.ticket.number
-            self._changes.append(BreakerOpened(name, limit, number, verdict, rest_ms))
+            self._changes.append(BreakerOpened(name, limit, number, verdict, rest_ms, tier))
 
     def _decide(self, ticket: Ticket, verdict: Verdict, now_ms: int, *, may_park: bool) -> Again | Decision:
         if (

@@ -37,11 +37,17 @@ class DueTickets:
             else:
                 self._expire(ticket, now_ms)
 
-    def fail_unreachable(self, now_ms: int) -> None:
-        """Fail the tickets that cannot be called in time, then those that prove to be so behind them."""
+    def fail_unreachable(self, now_ms: int) -> bool:
+        """Fail the tickets that cannot be called in time, then those that prove to be so behind them.
+
+        Return whether there were any: those after them may go earlier now.
+        """
+        found = False
         while unreachable := self._limits.unreachable(now_ms):
+            found = True
             for ticket in unreachable:
                 self._settling.settle(ticket, UNREACHABLE, now_ms)
+        return found
 
     def _expire(self, ticket: Ticket, now_ms: int) -> None:
         """Fail a ticket past its deadline: an answer is of no use any more. A call is cut off, and stays charged."""

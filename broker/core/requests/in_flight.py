@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from statistics import median_low
 
-from headrace.broker.core.bounds import CALL_RESERVE_BYTES, CALLS_REMEMBERED
+from headrace.broker.core.bounds import CALL_RESERVE_BYTES, CALLS_REMEMBERED, TIERS_TIMED_MAX
 from headrace.broker.core.budget.breaker import Breaker
 from headrace.broker.core.budget.budget import Budget
+from headrace.broker.core.budget.tier_breaker import REFUSED_WITHIN_MS
 from headrace.broker.core.commands import AttemptEntry
-from headrace.broker.core.ticket import CallNumber, Ticket
+from headrace.broker.core.ticket import CallNumber, ModelTier, Ticket
 from headrace.broker.core.units import unreserved_slots
 
 
@@ -52,6 +53,7 @@ class CallsInFlight:
         self._wanted: dict[Ticket, CallNumber] = {}
         self._serial = 0
         self._durations_ms: deque[int] = deque(maxlen=CALLS_REMEMBERED)
+        self._answered_ms: dict[str, deque[int]] = {}  # by service tier
         self.held_bytes = 0
 
     def __len__(self) -> int:
@@ -62,9 +64,21 @@ class CallsInFlight:
         slots = unreserved_slots(self._inflight_max, reserved_ppm) if reserved_ppm else self._inflight_max
         return len(self._flights) < slots and self.held_bytes + CALL_RESERVE_BYTES <= self._held_bytes_max
 
-    def expected_ms(self) -> int:
-        """Return how long a call started now should take at most: the longest duration of the recent ones."""
-        return max(self._durations_ms, default=0)
+    def expected_ms(self, tier: str) -> int:
+        """Return how long a call of a service tier should take at most: the longest of its recent answered ones.
+
+        Where none is known, that of all calls.
+        """
+        return max(self._answered_ms.get(tier) or self._durations_ms, default=0)
+
+    def fastest_ms(self) -> int:
+        """Return the same of the fastest tier."""
+        return min(map(max, self._answered_ms.values()), default=max(self._durations_ms, default=0))
+
+    def record_answered(self, tier: str, took_ms: int) -> None:
+        """Record how long an answered call of a tier took; only the first few tiers are kept apart."""
+        if not tier or tier in self._answered_ms or len(self._answered_ms) < TIERS_TIMED_MAX:
+            self._answered_ms.setdefault(tier, deque(maxlen=CALLS_REMEMBERED)).append(took_ms)
 
     def start(self, ticket: Ticket, budget: Budget, now_ms: int, *, account: Breaker) -> CallNumber:
         """Start a call: reserve its charge and its weight; it is the probe of each breaker that is open."""
@@ -79,10 +93,13 @@ class CallsInFlight:
             lane_order=ticket.lane_order,
         )
         limit_breaker = budget.breaker
-        if limit_breaker.closed and account.closed:
-            probes: tuple[Breaker, ...] = ()
-        else:
+        probes: tuple[Breaker, ...] = ()
+        if not (limit_breaker.closed and account.closed):
             probes = tuple([breaker for breaker in (limit_breaker, account) if breaker.probe()])
+        if budget.tiers.any_open:
+            of_tier = budget.tiers.find(ticket.candidate.model_tier)
+            if of_tier is not None and of_tier.probe():
+                probes += (of_tier,)
         ticket.held_bytes = CALL_RESERVE_BYTES
         self.held_bytes += CALL_RESERVE_BYTES
         self._flights[call] = CallInFlight(ticket, budget, now_ms, probes)
@@ -113,6 +130,14 @@ class CallsInFlight:
         """Set the weight of a ticket's answer, in bytes."""
         self.held_bytes += weight - ticket.held_bytes
         ticket.held_bytes = weight
+
+    def is_served(self, tier: ModelTier, since_ms: int, now_ms: int) -> bool:
+        """Whether a call of a tier sent after `since_ms` has been under way for longer than a refusal takes."""
+        until_ms = now_ms - REFUSED_WITHIN_MS
+        return any(
+            since_ms < flight.sent_ms <= until_ms and flight.ticket.candidate.model_tier == tier
+            for flight in self._flights.values()
+        )
 
     @property
     def wanted(self) -> int:

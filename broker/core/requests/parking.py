@@ -2,9 +2,10 @@
 
 A limit is *unavailable* when its breaker has been open for some seconds; when it has blamed the account, and that has
 rested for as long as a retry may wait in place; and while a pause or a limit per day keeps its head waiting for longer
-than that. Waiting for the tokens of a minute is not enough. Requests of unavailable limits may fill half of a lane's
-buffer, in count and in bytes; beyond that the newest are parked, and the retrier puts them back. So the buffer goes on
-turning over, and requests of other limits get through.
+than that. Waiting for the tokens of a minute is not enough. A service tier whose breaker has been open for some seconds
+is unavailable for its requests, which wait apart. All these may fill half of a lane's buffer, in count and in bytes;
+beyond that the newest are parked, and the retrier puts them back. So the buffer goes on turning over, and other
+requests get through.
 
 Only a pause is certain to last, whether the server has stated it or the limit backs off: no answer shortens it. A
 request that falls due within one fails at once. A limit per day fails nothing here: a single refusal may have stated
@@ -29,17 +30,22 @@ from headrace.broker.core.budget.breaker import Breaker
 from headrace.broker.core.commands import Fail, Park
 from headrace.broker.core.config import DispatchRules, LaneRule
 from headrace.broker.core.identity.outcome_index import ATTEMPT_MAX
-from headrace.broker.core.lanes.lanes import LaneQueue
-from headrace.broker.core.lanes.scheduler import LimitQueue, Scheduler
+from headrace.broker.core.lanes.lane_queue import LaneQueue
+from headrace.broker.core.lanes.lanes import Lanes
+from headrace.broker.core.lanes.limit_queue import LimitQueue
+from headrace.broker.core.lanes.scheduler import Scheduler
 from headrace.broker.core.requests.registry import TicketRegistry
 from headrace.broker.core.requests.retry import kind
 from headrace.broker.core.requests.settling import Settling
-from headrace.broker.core.ticket import LanePartition, State, Ticket
+from headrace.broker.core.ticket import LanePartition, ModelTier, State, Ticket
+
+WaitingPlace = tuple[str, ModelTier | None]
+"""A limit's lanes, by its name, or those of one of its resting tiers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unavailable:
-    """Why a limit serves no call, and until when.
+    """Why a limit or a tier serves no call, and until when.
 
     Attributes:
         kind: As a RetryableFailure states it.
@@ -72,8 +78,8 @@ class ParkingPolicy:
         self._settling = settling
         self._rules = rules
         self._decided = decided
-        # by limit and lane: when the next parked request may return
-        self._next_return_ms: dict[tuple[str, str], int] = {}
+        # when the next parked request may return, by where it waited
+        self._next_return_ms: dict[tuple[WaitingPlace, str], int] = {}
         self._check_requested = self._committed = False
 
     def request_check(self, *, committed: bool = False) -> None:
@@ -98,11 +104,18 @@ class ParkingPolicy:
         for partition in cramped:
             self._clear(partition, unavailable, now_ms)
 
-    def unavailable(self, now_ms: int) -> dict[str, Unavailable]:
-        """Return the unavailable limits that requests wait for."""
-        queues = ((name, queue) for name, queue in self._limits.limit_queues().items() if queue.lanes.waiting())
-        reasons = ((name, self._unavailable(queue, now_ms)) for name, queue in queues)
-        return {name: reason for name, reason in reasons if reason is not None}
+    def unavailable(self, now_ms: int) -> dict[WaitingPlace, Unavailable]:
+        """Return the unavailable limits and tiers that requests wait for."""
+        found: dict[WaitingPlace, Unavailable] = {}
+        for name, queue in self._limits.limit_queues().items():
+            reason = self._unavailable(queue, now_ms) if queue.lanes.waiting() else None
+            if reason is not None:
+                found[name, None] = reason
+            for tier, lanes in queue.tier_lanes.items():
+                of_tier = reason or _of_tier(queue.budget.tiers.find(tier), now_ms)
+                if of_tier is not None and lanes.waiting():
+                    found[name, tier] = of_tier
+        return found
 
     def _unavailable(self, queue: LimitQueue, now_ms: int) -> Unavailable | None:
         account, limit_breaker = self._limits.account, queue.budget.breaker
@@ -122,22 +135,27 @@ class ParkingPolicy:
         sentence = "The limit is used up for longer than a request may wait here."
         return Unavailable("rate_limited", sentence, until_ms, queue.budget.paused_until_ms)
 
-    def _thin(self, rule: LaneRule, unavailable: Mapping[str, Unavailable], now_ms: int) -> None:
-        """Leave half of a lane's buffer to requests of other limits."""
-        queues = {name: self._limits.limit_queues()[name].lanes.queue(rule.name) for name in unavailable}
-        while self._decided() < bounds.PARKS_AHEAD_MAX and _is_too_much(rule, queues.values()):
-            name = max(queues, key=lambda name: len(queues[name]))
-            newest = queues[name].last(bounds.HELD_LOOKED_AT)
-            if not any(self._try_settle(ticket, unavailable[name], now_ms) for ticket in newest):
-                del queues[name]
+    def _lanes_at(self, place: WaitingPlace) -> Lanes:
+        limit, tier = place
+        queue = self._limits.limit_queues()[limit]
+        return queue.lanes if tier is None else queue.tier_lanes[tier]
 
-    def _clear(self, partition: LanePartition, unavailable: Mapping[str, Unavailable], now_ms: int) -> None:
+    def _thin(self, rule: LaneRule, unavailable: Mapping[WaitingPlace, Unavailable], now_ms: int) -> None:
+        """Leave half of a lane's buffer to requests of other limits and tiers."""
+        queues = {place: self._lanes_at(place).queue(rule.name) for place in unavailable}
+        while self._decided() < bounds.PARKS_AHEAD_MAX and _is_too_much(rule, queues.values()):
+            fullest = max(queues, key=lambda place: len(queues[place]))
+            newest = queues[fullest].last(bounds.HELD_LOOKED_AT)
+            if not any(self._try_settle(ticket, unavailable[fullest], now_ms) for ticket in newest):
+                del queues[fullest]
+
+    def _clear(self, partition: LanePartition, unavailable: Mapping[WaitingPlace, Unavailable], now_ms: int) -> None:
         """Remove requests of unavailable limits from a partition, so that its base moves."""
         for ticket in self._registry.tickets():
             if self._decided() >= bounds.PARKS_AHEAD_MAX:
                 return
             if ticket.source.partition == partition and ticket.state is State.WAITING and ticket.queued:
-                reason = unavailable.get(ticket.candidate.limit)
+                reason = unavailable.get(_place_of(ticket))
                 if reason is not None:
                     self._try_settle(ticket, reason, now_ms)
 
@@ -165,12 +183,13 @@ class ParkingPolicy:
 
     def _return_at(self, ticket: Ticket, reason: Unavailable, now_ms: int) -> int:
         """Return an instant a little after that of the last parked one, with some time left before the deadline."""
-        candidate, lane = ticket.candidate, ticket.source.partition.lane
-        if len(self._next_return_ms) > len(self._limits.limit_queues()) * len(self._rules.lanes):
+        candidate, line = ticket.candidate, (_place_of(ticket), ticket.source.partition.lane)
+        lines_max = (len(self._limits.limit_queues()) + bounds.TIERS_MAX) * len(self._rules.lanes)
+        if len(self._next_return_ms) > lines_max:
             self._next_return_ms = {key: at_ms for key, at_ms in self._next_return_ms.items() if at_ms > now_ms}
-        turn_ms = max(reason.until_ms, self._next_return_ms.get((candidate.limit, lane), 0))
+        turn_ms = max(reason.until_ms, self._next_return_ms.get(line, 0))
         pace_ms = self._limits.limit_queue(candidate.limit, now_ms).budget.pace_ms(ticket.charge)
-        self._next_return_ms[candidate.limit, lane] = turn_ms + pace_ms
+        self._next_return_ms[line] = turn_ms + pace_ms
         spare_ms = min(bounds.RETURN_BEFORE_DEADLINE_MS, (candidate.deadline_ms - now_ms) // 2)
         turn_ms = min(turn_ms, candidate.deadline_ms - spare_ms)
         return max(turn_ms, reason.surely_until_ms)
@@ -182,6 +201,16 @@ def _is_too_much(rule: LaneRule, queues: Iterable[LaneQueue]) -> bool:
         count += len(queue)
         weight += queue.waiting_bytes
     return count > rule.buffer_max // 2 or weight > rule.buffer_bytes_max // 2
+
+
+def _place_of(ticket: Ticket) -> WaitingPlace:
+    return ticket.candidate.limit, ticket.candidate.model_tier if ticket.in_tier_lanes else None
+
+
+def _of_tier(breaker: Breaker | None, now_ms: int) -> Unavailable | None:
+    if breaker is None or breaker.closed or now_ms - breaker.opened_ms < bounds.HOLD_TROUBLE_AFTER_MS:
+        return None
+    return _of_breaker(breaker, Meaning.TIER_UNAVAILABLE, now_ms)
 
 
 def _of_breaker(breaker: Breaker, tripped_by: Meaning, now_ms: int) -> Unavailable:

@@ -4,15 +4,25 @@ One retry layer for the whole system. A throttled call waits for as long as the 
 a failing server is met with full jitter, so that many waiting calls do not come back as one wave; a request that would
 wait too long in place is parked for the retrier; a request whose next attempt would come after the deadline is answered
 now. The random number is an argument.
+
+A service tier without capacity is waited for: such a refusal counts as no attempt, its wait is drawn between five
+seconds and a minute, and it is shortened before the deadline so that the last attempt still comes in time.
 """
 
 from dataclasses import dataclass
 
 from headrace.broker.core.answers.verdict import Meaning, Verdict
-from headrace.broker.core.bounds import RETRY_BACKOFF_FIRST_MS, RETRY_BACKOFF_MAX_MS, THROTTLE_WAIT_DEFAULT_MS
+from headrace.broker.core.bounds import (
+    RETRY_BACKOFF_FIRST_MS,
+    RETRY_BACKOFF_MAX_MS,
+    THROTTLE_WAIT_DEFAULT_MS,
+    TIER_WAIT_MIN_MS,
+)
+from headrace.broker.core.budget.tier_breaker import REST_FIRST_MS, REST_MAX_MS, rest_ms
 from headrace.broker.core.commands import Fail, Park
 from headrace.broker.core.config import RetryRules
 
+DOUBLINGS_MAX = 16  # beyond any bound of a wait; a shift by the number of all calls could be of any size
 _KINDS = {
     Meaning.RATE_LIMITED: "rate_limited",
     Meaning.QUOTA: "quota",
@@ -59,7 +69,7 @@ def kind(meaning: Meaning) -> str:
 
 def backoff_ms(failures: int, dice: float) -> int:
     """Return a wait with full jitter: between 0 and a bound that doubles with each failure. `dice` in [0, 1)."""
-    ceiling = min(RETRY_BACKOFF_MAX_MS, RETRY_BACKOFF_FIRST_MS << min(failures - 1, 16))
+    ceiling = min(RETRY_BACKOFF_MAX_MS, RETRY_BACKOFF_FIRST_MS << min(failures - 1, DOUBLINGS_MAX))
     return int(ceiling * dice)
 
 
@@ -78,7 +88,8 @@ def decide(failing: Failing, rules: RetryRules, now_ms: int, dice: float) -> Aga
         return Fail(reason, verdict.sentence)
     if verdict.counts_as_attempt and failing.failures >= rules.attempts_max:
         return Fail("exhausted", f"Gave up after {failing.failures} failed attempts; the last: {verdict.sentence}")
-    wait_ms = _wait_ms(verdict, failing.failures, dice)
+    is_tier = verdict.meaning is Meaning.TIER_UNAVAILABLE
+    wait_ms = _tier_wait_ms(failing, now_ms, dice) if is_tier else _wait_ms(verdict, failing.failures, dice)
     if now_ms + wait_ms >= failing.deadline_ms:
         return Fail(
             "deadline_exceeded", f"The next attempt would come after the deadline; the last: {verdict.sentence}"
@@ -86,6 +97,16 @@ def decide(failing: Failing, rules: RetryRules, now_ms: int, dice: float) -> Aga
     if wait_ms > rules.in_place_max_ms and failing.parkable:
         return Park(kind(verdict.meaning), verdict.sentence, now_ms + wait_ms, failing.attempts, failing.failures)
     return Again(now_ms + wait_ms)
+
+
+def _tier_wait_ms(failing: Failing, now_ms: int, dice: float) -> int:
+    """Return the wait that the server states, else one drawn below a bound that doubles with each call.
+
+    It is at most half of the time left, so that the request is tried again before its deadline, but at least a second.
+    """
+    bound_ms = min(REST_MAX_MS, REST_FIRST_MS << min(failing.attempts - 1, DOUBLINGS_MAX))
+    wait_ms = failing.verdict.wait_ms or rest_ms(bound_ms, dice)
+    return max(TIER_WAIT_MIN_MS, min(wait_ms, (failing.deadline_ms - now_ms) // 2))
 
 
 def _wait_ms(verdict: Verdict, failures: int, dice: float) -> int:

@@ -21,6 +21,7 @@ from headrace.schemas.cloudevents import json_bytes
 from headrace.schemas.outcome import Usage
 from headrace.schemas.request import GenerationRequest
 from headrace.schemas.request_codec import DecodedRequest
+from headrace.schemas.tiers import tier_in
 
 _ENVELOPE_BYTES = 8_192
 """Weight of an outcome beside the response and the metadata it repeats: names, times and headers, all bounded."""
@@ -87,7 +88,7 @@ class Calling:
         cargo.finished_at = self.clock.utc_now()
         cargo.finished_ms = self.clock.now_ms()
         cargo.upstream_request_id = _id_of(reply.answer)
-        verdict = judge(reply.answer)
+        verdict = judge(reply.answer, tier_asked=bool(request.tier))
         if verdict.meaning is not Meaning.OK:
             cargo.error = _error_object(reply.answer)
             return verdict, 0, form_of(reply.answer)
@@ -106,7 +107,7 @@ class Calling:
         if error_in(read.value) is not None:  # it came with a 200 in spite of that
             inside = answer_of(reply.answer.status, reply.answer.headers, read.value)
             cargo.error = _error_object(inside)
-            return judge(inside), 0, form_of(inside)
+            return judge(inside, tier_asked=bool(request.tier)), 0, form_of(inside)
         if is_unfinished(request.endpoint, read.value):
             return _no_answer(reply.answer), 0, AnswerForm.PLAIN
         if not is_of_the_api(request.endpoint, read.value):
@@ -114,6 +115,7 @@ class Calling:
         cargo.response = read.kept()
         cargo.usage = usage_of(read.value)
         cargo.finish = finish_of(request.endpoint, read.value)
+        cargo.tier_served = tier_in(read.value)
         return verdict, len(read.json) + len(json_bytes(request.metadata)) + _ENVELOPE_BYTES, AnswerForm.ANSWER
 
 

@@ -133,6 +133,7 @@ class Pricer:
             order=_hash_of(decoded.ordering_key),
             name=request.id,
             tenant_mark=tenant_mark(request.tenant),
+            tier=request.tier,
         )
 
     def _prices(self, request: GenerationRequest, model: str, limit: str) -> Prices:

@@ -12,9 +12,11 @@ import structlog
 from headrace.broker.clock import WallClock
 from headrace.broker.core.answers.verdict import Verdict, is_word
 from headrace.broker.core.commands import BreakerClosed, BreakerOpened
+from headrace.broker.core.ticket import ModelTier
 from headrace.broker.service.payloads import Payload
 from headrace.schemas.instants import to_wire
 from headrace.schemas.request_codec import DecodedRequest
+from headrace.schemas.tiers import UNNAMED
 
 KEPT_MAX: Final = 200
 _ACCOUNT: Final = "(account)"
@@ -28,23 +30,33 @@ class Trips:
     def __init__(self, clock: WallClock) -> None:
         """No breaker has tripped."""
         self._clock = clock
-        self._open: dict[str | None, dict[str, Any]] = {}
+        self._open: dict[tuple[str | None, ModelTier | None], dict[str, Any]] = {}
 
-    def of(self, breaker: str | None) -> dict[str, Any] | None:
-        """Return what tripped this limit's breaker, or the account's (None); None if that is closed."""
-        return self._open.get(breaker)
+    def of(self, breaker: str | None, tier: ModelTier | None = None) -> dict[str, Any] | None:
+        """Return what tripped the breaker of a limit, of one of its tiers, or of the account (None, None).
+
+        None if that breaker is closed.
+        """
+        return self._open.get((breaker, tier))
 
     def record_opening(self, command: BreakerOpened, cargo: Payload | None) -> None:
         """Keep and log the cause."""
         context = _context(command, cargo)
         if len(self._open) < KEPT_MAX:
-            self._open[command.breaker] = {"since": to_wire(self._clock.utc_now()), **context}
-        _log.error("breaker_opened", breaker=command.breaker or _ACCOUNT, rest_s=command.rest_ms / 1_000, **context)
+            self._open[command.breaker, command.tier] = {"since": to_wire(self._clock.utc_now()), **context}
+        # a tier without capacity needs no person at 3 a.m.: its requests are served later
+        log = _log.error if command.tier is None else _log.warning
+        log("breaker_opened", **_names(command), rest_s=command.rest_ms / 1_000, **context)
 
     def record_closing(self, command: BreakerClosed) -> None:
         """Forget the cause, and log the closing."""
-        self._open.pop(command.breaker, None)
-        _log.warning("breaker_closed", breaker=command.breaker or _ACCOUNT, open_s=command.open_ms / 1_000)
+        self._open.pop((command.breaker, command.tier), None)
+        _log.warning("breaker_closed", **_names(command), open_s=command.open_ms / 1_000)
+
+
+def _names(command: BreakerOpened | BreakerClosed) -> dict[str, str]:
+    names = {"breaker": command.breaker or _ACCOUNT}
+    return names if command.tier is None else {**names, "tier": command.tier.tier or UNNAMED}
 
 
 def _context(command: BreakerOpened, cargo: Payload | None) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from headrace.broker.core.dispatch import Dispatch
 from headrace.broker.core.events import Committed, Event, Taken
 from headrace.broker.core.identity.dedupe import Overdue
 from headrace.broker.core.identity.pending_cancels import CancelRecord, PendingCancels
-from headrace.broker.core.lanes.scheduler import LimitQueue
+from headrace.broker.core.lanes.limit_queue import LimitQueue
 from headrace.broker.core.ticket import CONTROL, State, TicketNumber
 from headrace.broker.service.containment import Containment, surviving
 from headrace.broker.service.health import Health
@@ -38,7 +38,7 @@ SHAPES_SAID_MAX = 100
 MS_MAX = 10**15
 """Largest duration shown, some 30,000 years: an integer above 10^308 has no float, one of 4,300 digits no JSON."""
 
-_ORDINARY = frozenset({Meaning.OK, Meaning.RATE_LIMITED, Meaning.REJECTED, Meaning.TOO_LARGE})
+_ORDINARY = frozenset({Meaning.OK, Meaning.RATE_LIMITED, Meaning.REJECTED, Meaning.TOO_LARGE, Meaning.TIER_UNAVAILABLE})
 
 _log = structlog.get_logger("telemetry")
 
@@ -74,6 +74,7 @@ class Telemetry:
         self._pending: dict[int, commands.Batch] = {}
         self._seen_calling: set[str] = set()
         self._foreign: dict[str, int] = {}
+        self._tiers_shown: set[tuple[str, str]] = set()
         self._cancels_evicted = 0
         self._chunks_dropped = 0
         self._silenced = 0
@@ -132,7 +133,7 @@ class Telemetry:
     def record_attempt(self, cargo: Payload, verdict: Verdict, upstream_s: float) -> None:
         """Count an attempt that has ended."""
         model = model_of(cargo)
-        self.meter.attempt(model, verdict.meaning.value)
+        self.meter.attempt(model, tier_asked(cargo), verdict.meaning.value)
         if verdict.meaning is Meaning.RATE_LIMITED:
             self.meter.throttled(cargo.limit, _bucket_of(verdict))
         elif verdict.meaning is Meaning.OK:
@@ -184,7 +185,7 @@ class Telemetry:
         spent.requests += 1
         spent.charge_tokens += cargo.charge
         for kind, tokens in usage_kinds(cargo.usage).items():
-            self.meter.usage(model, kind, tokens)
+            self.meter.usage(model, cargo.tier_served or tier_asked(cargo), kind, tokens)
         if cargo.usage is not None:
             spent.input_tokens += cargo.usage.input_tokens
             spent.output_tokens += cargo.usage.output_tokens
@@ -271,6 +272,7 @@ class Telemetry:
         self._foreign = {name: tokens for name, tokens in self._foreign.items() if name in desks}
         for name, desk in desks.items():
             self._limit(name, desk, core.limits.account.breaker, now_ms)
+        self._tiers(core)
 
     @surviving("metrics")
     def _lanes(self, core: Dispatch, now_ms: int) -> None:
@@ -325,6 +327,16 @@ class Telemetry:
             bucket = bucket_name(level.metric, level.period_ms, project=level.project)
             self.meter.limit(name, bucket, level.capacity, level.low, used)
 
+    @surviving("metrics")
+    def _tiers(self, core: Dispatch) -> None:
+        waiting: Counter[tuple[str, str]] = Counter()
+        for desk in core.limits.limit_queues().values():
+            for tier, lanes in desk.tier_lanes.items():
+                waiting[tier] += lanes.waiting()
+        for model, name in self._tiers_shown | waiting.keys():
+            self.meter.tier_waiting(model, name, waiting[model, name])
+        self._tiers_shown = set(waiting)
+
     def _outcome_time(self, lane: str, cargo: Payload) -> None:
         seconds = (self._clock.utc_now() - cargo.submitted_at).total_seconds()
         self.meter.outcome_time(lane, max(0.0, seconds))
@@ -349,6 +361,11 @@ def bucket_name(metric: LimitMetric, period_ms: int, *, project: bool = False) -
 def model_of(cargo: Payload) -> str:
     """Return the model a record asks for, or an empty text."""
     return (cargo.content.request.model or "") if isinstance(cargo.content, DecodedRequest) else ""
+
+
+def tier_asked(cargo: Payload) -> str:
+    """Return the service tier a record asks for, or an empty text."""
+    return cargo.content.request.tier if isinstance(cargo.content, DecodedRequest) else ""
 
 
 def usage_kinds(usage: Usage | None) -> Mapping[str, int]:

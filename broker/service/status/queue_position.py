@@ -12,7 +12,7 @@ from itertools import takewhile
 from typing import Final
 
 from headrace.broker.core.config import LaneRule
-from headrace.broker.core.lanes.lanes import LaneQueue
+from headrace.broker.core.lanes.lane_queue import LaneQueue
 from headrace.broker.core.ticket import Ticket
 from headrace.broker.core.units import PPM
 

@@ -172,7 +172,7 @@ class RequestStatus:
             hindrances = hindrances or self._hindrances.in_line(ticket, now_ms)
         elif until_ms is not None:
             state = "waiting_for_retry"
-            hindrances = [self._retry(until_ms, now_ms), *hindrances]
+            hindrances = [self._retry(until_ms, now_ms), *hindrances, *self._hindrances.of_tier(ticket, now_ms)]
         elif before:
             state = "waiting_for_order"
             hindrances = [self._order(ticket, before), *hindrances]
@@ -211,7 +211,8 @@ class RequestStatus:
         if desk is None:
             return None
         rules = self.core.rules.lanes
-        return place_of(ticket, rules, desk.lanes.queue, lambda tenant: limits.tenants.rule(tenant).weight, front=front)
+        queue_of = desk.lanes_of(ticket).queue
+        return place_of(ticket, rules, queue_of, lambda tenant: limits.tenants.rule(tenant).weight, front=front)
 
     # ------------------------------------------------------------------ the estimate
 

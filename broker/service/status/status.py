@@ -10,7 +10,7 @@ from headrace.broker.clock import WallClock
 from headrace.broker.core.budget.breaker import Breaker
 from headrace.broker.core.config import Role
 from headrace.broker.core.dispatch import Dispatch
-from headrace.broker.core.lanes.scheduler import LimitQueue
+from headrace.broker.core.lanes.limit_queue import LimitQueue
 from headrace.broker.core.ticket import State
 from headrace.broker.core.units import PPM
 from headrace.broker.service.health import Health
@@ -21,6 +21,7 @@ from headrace.broker.service.status.backlog import backlog_ms
 from headrace.broker.service.status.lags import Lags
 from headrace.broker.settings.whole import Settings
 from headrace.schemas.instants import to_wire
+from headrace.schemas.tiers import UNNAMED
 
 
 @dataclass(eq=False)
@@ -121,7 +122,17 @@ class Status:
             "way_ms": learned.admission_delay_ms,
             "at_once": {"borne": learned.tolerated_burst_tokens, "ceiling": learned.burst_ceiling_tokens},
             "share_of_rate": learned.share_ppm / PPM,
-            "waiting": desk.lanes.waiting(),
+            "waiting": desk.waiting(),
+            "resting_tiers": [
+                {
+                    "model": tier.model,
+                    "tier": tier.tier or UNNAMED,
+                    "waiting": desk.tier_lanes[tier].waiting() if tier in desk.tier_lanes else 0,
+                    "probing": breaker.is_probing,
+                    **_breaker(breaker, self.telemetry.trips.of(name, tier), now_ms),
+                }
+                for tier, breaker in desk.budget.tiers.resting()
+            ],
             "charges": {
                 each.endpoint: {
                     "law": each.law,

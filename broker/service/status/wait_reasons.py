@@ -6,7 +6,7 @@ computed here, from the budget's checkpoint. The kinds:
 | kind           | it waits                                                                       |
 |----------------|--------------------------------------------------------------------------------|
 | `leader`       | for this process to lead again, or it is leaving                               |
-| `breaker`      | for OpenAI to serve the limit or the account again                             |
+| `breaker`      | for OpenAI to serve the limit, the account or its service tier again           |
 | `tenant_cap`   | for a cap of its tenant to give way                                            |
 | `late`         | for all of its lane that have more time left than a call takes                 |
 | `lane`         | for another lane, which goes first by its order, its floor or a ceiling        |
@@ -28,10 +28,11 @@ from headrace.broker.core.budget.breaker import Breaker
 from headrace.broker.core.budget.refill_detection import Refill
 from headrace.broker.core.dispatch import Dispatch
 from headrace.broker.core.lanes.lanes import Pick
-from headrace.broker.core.lanes.scheduler import LimitQueue
+from headrace.broker.core.lanes.limit_queue import LimitQueue
 from headrace.broker.core.pricing.markup import Markup
-from headrace.broker.core.ticket import Ticket
+from headrace.broker.core.ticket import ModelTier, Ticket
 from headrace.broker.core.units import PPM, unreserved_slots
+from headrace.schemas.tiers import UNNAMED
 
 Hindrance = dict[str, Any]
 _ROUNDING_MS: Final = 20
@@ -40,8 +41,10 @@ _ROUNDING_MS: Final = 20
 class WaitReasons:
     """Wait reasons of tickets, as read from the core."""
 
-    def __init__(self, core: Dispatch, tripped: Callable[[str | None], Mapping[str, Any] | None]) -> None:
-        """`tripped` returns what tripped a limit's breaker, or the account's (None)."""
+    def __init__(
+        self, core: Dispatch, tripped: Callable[[str | None, ModelTier | None], Mapping[str, Any] | None]
+    ) -> None:
+        """`tripped` returns what tripped a breaker, as `Trips.of` does."""
         self._core = core
         self._tripped = tripped
 
@@ -54,8 +57,17 @@ class WaitReasons:
         found = [] if desk is None else self._breaker(desk.budget.breaker, limit, now_ms)
         return self._breaker(self._core.limits.account.breaker, None, now_ms) + found
 
+    def of_tier(self, ticket: Ticket, now_ms: int) -> list[Hindrance]:
+        """Return what blocks a ticket while its service tier rests, whether it waits apart or sleeps."""
+        limit, tier = ticket.candidate.limit, ticket.candidate.model_tier
+        desk = self._core.limits.limit_queues().get(limit)
+        breaker = None if desk is None else desk.budget.tiers.find(tier)
+        return [] if breaker is None else self._breaker(breaker, limit, now_ms, tier)
+
     def in_line(self, ticket: Ticket, now_ms: int) -> list[Hindrance]:
         """Return what blocks a queued ticket, where nothing blocks all of them."""
+        if ticket.in_tier_lanes:
+            return self.of_tier(ticket, now_ms)
         desk = self._core.limits.limit_queues()[ticket.candidate.limit]
         capped = self._tenant_cap(ticket, desk, now_ms)
         if capped:
@@ -66,18 +78,21 @@ class WaitReasons:
         late = _late(ticket, desk) if ticket.late else []
         return [*late, *self._turn(ticket, desk, pick), *self._next_call(ticket, desk, pick, now_ms)]
 
-    def _breaker(self, breaker: Breaker, limit: str | None, now_ms: int) -> list[Hindrance]:
+    def _breaker(
+        self, breaker: Breaker, limit: str | None, now_ms: int, tier: ModelTier | None = None
+    ) -> list[Hindrance]:
         if breaker.tripped_by is None:
             return []
         return [
             {
                 "kind": "breaker",
-                "of": "account" if limit is None else "limit",
+                "of": "tier" if tier is not None else "account" if limit is None else "limit",
                 "limit": limit,
+                "tier": None if tier is None else tier.tier or UNNAMED,
                 "tripped_by": breaker.tripped_by.value,
-                "probing": breaker.may_call_at(now_ms) is None,
+                "probing": breaker.is_probing,
                 "next_probe_s": (breaker.rests_until(now_ms) - now_ms) / 1_000,
-                "tripped": self._tripped(limit),
+                "tripped": self._tripped(limit, tier),
             }
         ]
 
@@ -142,7 +157,7 @@ class WaitReasons:
 def _late(ticket: Ticket, desk: LimitQueue) -> list[Hindrance]:
     queue = desk.lanes.queue(ticket.source.partition.lane)
     in_time = {"requests": len(queue) - len(queue.late), "tokens": queue.tokens_in_time}
-    return [{"kind": "late", "calls_take_s": desk.lanes.durations.long_ms / 1_000, **in_time}]
+    return [{"kind": "late", "calls_take_s": desk.lanes.durations.of(ticket.candidate.tier).long_ms / 1_000, **in_time}]
 
 
 def _places(of: str, inflight: int, most: int, within: int, reserved_for: list[str]) -> Hindrance:

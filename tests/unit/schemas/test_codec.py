@@ -36,6 +36,8 @@ COMPLETED = Completed(
     endpoint="chat.completions",
     request_digest="5f0c",
     model="gpt-4o-mini-2024-07-18",
+    tier_asked="flex",
+    tier_served="default",
     response={"choices": [{"message": {"content": "Grüße 👋"}}]},
     finish=Finish.LENGTH,
     usage=Usage(input_tokens=3, output_tokens=4, total_tokens=7),
@@ -61,6 +63,8 @@ def test_a_completed_outcome_is_written_as_the_contract_says() -> None:
         "endpoint": "chat.completions",
         "request_digest": "5f0c",
         "model": "gpt-4o-mini-2024-07-18",
+        "tier_asked": "flex",
+        "tier_served": "default",
         "response": {"choices": [{"message": {"content": "Grüße 👋"}}]},
         "finish": "length",
         "usage": {

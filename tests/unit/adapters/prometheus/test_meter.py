@@ -5,16 +5,16 @@ from typing import Any
 
 import pytest
 
-from headrace.broker.adapters.prometheus.meter import LABELS_MAX, Meter
+from headrace.broker.adapters.prometheus.meter import LABELS_MAX, TIER_LABELS_MAX, Meter
 
 _CONTRACT = {
     'headrace_requests_taken_total{lane="urgent"} 1.0',
     'headrace_outcomes_total{lane="urgent",model="gpt-4o",reason="",status="completed"} 1.0',
     'headrace_finishes_total{finish="refusal",model="gpt-4o"} 1.0',
-    'headrace_attempts_total{model="gpt-4o",result="ok"} 1.0',
+    'headrace_attempts_total{model="gpt-4o",result="ok",tier="flex"} 1.0',
     'headrace_throttles_total{limit="gpt-4o",model="gpt-4o"} 1.0',
     'headrace_charge_tokens_total{lane="urgent",model="gpt-4o"} 120.0',
-    'headrace_usage_tokens_total{kind="input",model="gpt-4o"} 100.0',
+    'headrace_usage_tokens_total{kind="input",model="gpt-4o",tier="default"} 100.0',
     'headrace_limit_capacity{limit="tokens/60s",model="gpt-4o"} 30000.0',
     'headrace_limit_level{limit="tokens/60s",model="gpt-4o"} 20000.0',
     'headrace_utilisation_ratio{limit="tokens/60s",model="gpt-4o"} 0.5',
@@ -62,10 +62,10 @@ def meter() -> Meter:
     meter.requests_taken("urgent")
     meter.outcome("urgent", "gpt-4o", "completed", "")
     meter.finish("gpt-4o", "refusal")
-    meter.attempt("gpt-4o", "ok")
+    meter.attempt("gpt-4o", "flex", "ok")
     meter.throttled("gpt-4o", "gpt-4o")
     meter.charged("gpt-4o", "urgent", 120)
-    meter.usage("gpt-4o", "input", 100)
+    meter.usage("gpt-4o", "default", "input", 100)
     meter.foreign("gpt-4o", 40)
     meter.limit("gpt-4o", "tokens/60s", 30_000, 20_000, 0.5)
     meter.charge_law("gpt-4o", "documented")
@@ -119,12 +119,12 @@ def test_the_content_type_is_that_of_the_text(meter: Meter) -> None:
 def test_models_beyond_the_bound_are_counted_together() -> None:
     meter = Meter()
     for number in range(LABELS_MAX + 50):
-        meter.attempt(f"model-{number}", "ok")
-    meter.attempt("model-0", "ok")
+        meter.attempt(f"model-{number}", "", "ok")
+    meter.attempt("model-0", "", "ok")
     lines = [line for line in _lines(meter) if line.startswith("headrace_attempts_total")]
     assert len(lines) == LABELS_MAX + 1
-    assert 'headrace_attempts_total{model="other",result="ok"} 50.0' in lines
-    assert 'headrace_attempts_total{model="model-0",result="ok"} 2.0' in lines
+    assert 'headrace_attempts_total{model="other",result="ok",tier=""} 50.0' in lines
+    assert 'headrace_attempts_total{model="model-0",result="ok",tier=""} 2.0' in lines
 
 
 def test_limits_are_bounded_like_models_since_unconfigured_ones_are_named_by_producers() -> None:
@@ -134,15 +134,22 @@ def test_limits_are_bounded_like_models_since_unconfigured_ones_are_named_by_pro
     assert 'headrace_throttles_total{limit="other",model="gpt-4o"} 1.0' in _lines(meter)
 
 
+def test_service_tiers_are_bounded_too_since_producers_name_them() -> None:
+    meter = Meter()
+    for number in range(TIER_LABELS_MAX + 2):
+        meter.usage("gpt-4o", f"tier-{number}", "input", 5)
+    assert 'headrace_usage_tokens_total{kind="input",model="gpt-4o",tier="other"} 10.0' in _lines(meter)
+
+
 @pytest.mark.parametrize("model", ["\ud800", 'a"b\nc', "x" * 10_000, ""])
 def test_no_name_of_a_producer_breaks_the_page(model: str) -> None:
     meter = Meter()
-    meter.attempt(model, "ok")
-    meter.attempt(model, "ok")
+    meter.attempt(model, model, "ok")
+    meter.attempt(model, model, "ok")
     lines = [line for line in _lines(meter) if line.startswith("headrace_attempts_total")]
     assert len(lines) == 1
     assert lines[0].endswith(" 2.0")
-    assert len(lines[0]) < 200
+    assert len(lines[0]) < 300
 
 
 ABSURD: tuple[Any, ...] = (

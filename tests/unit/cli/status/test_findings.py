@@ -8,6 +8,8 @@ from headrace.broker.cli.status.findings import findings
 from headrace.broker.cli.status.report import StatusReading
 from tests.unit.cli.status.specimens import bucket, lane, limit, look, report, said
 
+TIER = {"model": "gpt-4o", "tier": "flex", "waiting": 43, "breaker": "open: tier_unavailable"}
+
 
 def told(found: StatusReading) -> list[tuple[bool, str]]:
     return [(finding.grave, finding.sentence) for finding in findings(found)]
@@ -111,6 +113,22 @@ def test_a_lonely_leader_is_pointed_out_but_is_no_trouble() -> None:
             {"breaker": "open: timeout", "waiting": 4},
             True,
             "m: the breaker is open (timeout): OpenAI does not answer in time; one call goes now, as a probe.",
+        ),
+        (
+            {"waiting": 43, "resting_tiers": [TIER | {"rests_s": 8.0}], "next_call_s": 1.2, "buckets": []},
+            False,
+            (
+                "gpt-4o: service tier flex has no capacity; 43 requests wait for it, and other tiers are served; "
+                "the next probe goes in 8.0 s."
+            ),
+        ),
+        (
+            {"waiting": 43, "resting_tiers": [TIER | {"probing": True}]},
+            False,
+            (
+                "gpt-4o: service tier flex has no capacity; 43 requests wait for it, and other tiers are served; "
+                "a probe is under way."
+            ),
         ),
         ({"paused_s": 20.0, "waiting": 4}, False, "m: OpenAI asked for a pause; 4 wait for another 20 s."),
         ({"paused_s": 7_200.0, "waiting": 4}, True, "m: OpenAI asked for a pause; 4 wait for another 2 h."),

@@ -211,6 +211,10 @@ def test_an_open_breaker_is_told_with_what_opened_it_and_when_it_is_probed() -> 
     limits = {"kind": "breaker", "limit": "gpt-4o", "tripped_by": "timeout", "next_probe_s": 0.0, "tripped": None}
     assert kept_by(**limits).endswith("OpenAI does not answer in time; one call goes now, as a probe")
     assert kept_by(**limits, probing=True).endswith("a probe is under way")
+    tier = limits | {"of": "tier", "tier": "flex", "tripped_by": "tier_unavailable"}
+    assert kept_by(**tier).startswith(
+        "the breaker of service tier flex of gpt-4o, open (tier_unavailable): the service"
+    )
 
 
 # ---------------------------------------------------------------------------------------------------- other states

@@ -138,7 +138,6 @@ def test_only_an_answer_a_refusal_and_an_oversize_are_final() -> None:
     counted = {meaning for meaning, verdict in verdicts.items() if verdict.counts_as_attempt}
     assert counted == {
         Meaning.OVERLOADED,
-        Meaning.TIER_UNAVAILABLE,
         Meaning.UPSTREAM_ERROR,
         Meaning.TIMEOUT,
         Meaning.CONNECTION,
@@ -310,3 +309,23 @@ def test_no_refusal_rests_a_limit_for_longer_than_a_day(stated: str) -> None:
 def test_what_a_refusals_numbers_come_to_is_bounded_too() -> None:
     message = "Rate limit reached for m on tokens per day (TPD): Limit 1, Used 999999999999999, Requested 9."
     assert judge(Answer(429, {}, "rate_limit_exceeded", "tokens", None, message)).wait_ms == WAIT_MS_MAX
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        Answer(400, {}, None, "invalid_request_error", "service_tier", "Invalid value."),
+        Answer(400, {}, None, "invalid_request_error", None, "Unsupported service_tier: flex"),
+        Answer(422, {}, None, None, None, "Unknown parameter 'service_tier'"),
+    ],
+    ids=["param", "text", "quoted"],
+)
+def test_a_tier_that_a_model_does_not_have_is_rejected_only_if_the_request_names_one(refusal: Answer) -> None:
+    asked, unasked = judge(refusal), judge(refusal, tier_asked=False)
+    assert (asked.meaning, asked.retryable) == (Meaning.REJECTED, False)
+    assert (unasked.meaning, unasked.retryable, unasked.counts_as_attempt) == (Meaning.TIER_UNAVAILABLE, True, False)
+
+
+@pytest.mark.parametrize("text", ["You wrote: Unsupported service_tier: flex", "Invalid prompt about a service"])
+def test_a_text_that_quotes_a_prompt_blames_no_tier(text: str) -> None:
+    assert judge(Answer(400, {}, None, None, None, text), tier_asked=False).meaning is Meaning.REJECTED

@@ -96,3 +96,12 @@ def test_a_limit_in_trouble_of_its_own_keeps_its_own_breaker() -> None:
     assert two.open == ["account", "embeddings"]
     two.hear("chat", Meaning.OK, probe=True)
     assert two.own["embeddings"].tripped_by is Meaning.TIMEOUT
+
+
+def test_a_probe_that_met_a_refused_tier_leaves_it_open_for_another_rest() -> None:
+    two = Two()
+    two.hear("chat", Meaning.QUOTA)
+    two.hear("chat", Meaning.TIER_UNAVAILABLE, probe=True)
+    assert two.open == ["account"]
+    assert two.account.breaker.tripped_by is Meaning.QUOTA
+    assert two.account.breaker.may_call_at(NOW) == NOW + ACCOUNT_REST_MS

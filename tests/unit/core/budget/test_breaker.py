@@ -131,10 +131,28 @@ def test_a_stated_wait_is_never_cut_short() -> None:
     assert asked.may_call_at(0) == 5_000
 
 
-def test_an_unavailable_tier_opens_a_breaker_as_an_overload_does() -> None:
-    """Until it has a breaker of its own."""
+def test_a_refused_service_tier_is_no_trouble_of_the_limit() -> None:
     breaker = Breaker()
+    breaker.observe(Meaning.OVERLOADED, 0, None)
+    assert not breaker.calm
     for at_ms in range(FAILURES_IN_A_ROW):
         breaker.observe(Meaning.TIER_UNAVAILABLE, at_ms, 5_000)
-    assert breaker.tripped_by is Meaning.TIER_UNAVAILABLE
-    assert breaker.rests_until(FAILURES_IN_A_ROW) == FAILURES_IN_A_ROW - 1 + 5_000
+    assert breaker.closed
+    assert not breaker.calm, "nor does it show that the server works"
+
+
+def test_a_probe_that_met_a_refused_tier_is_followed_by_a_rest_that_is_no_longer() -> None:
+    breaker = Breaker()
+    for _ in range(FAILURES_IN_A_ROW):
+        breaker.observe(Meaning.OVERLOADED, 0, None)
+    rests_ms: list[int] = []
+    for _ in range(3):
+        now_ms = breaker.rests_until(0)
+        assert breaker.probe()
+        assert breaker.is_probing
+        breaker.observe(Meaning.TIER_UNAVAILABLE, now_ms, None, probe=True)
+        assert not breaker.is_probing
+        assert breaker.tripped_by is Meaning.OVERLOADED
+        rests_ms.append(breaker.rests_until(now_ms) - now_ms)
+        assert breaker.may_call_at(now_ms) == now_ms + rests_ms[-1]
+    assert rests_ms == [2 * REST_FIRST_MS] * 3

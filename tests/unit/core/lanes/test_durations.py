@@ -1,5 +1,7 @@
-from headrace.broker.core.bounds import DURATIONS_RANKED_EVERY, DURATIONS_REMEMBERED
-from headrace.broker.core.lanes.durations import Durations
+from dataclasses import replace
+
+from headrace.broker.core.bounds import DURATIONS_RANKED_EVERY, DURATIONS_REMEMBERED, TIERS_TIMED_MAX
+from headrace.broker.core.lanes.durations import Durations, DurationsByTier
 from headrace.broker.core.ticket import Ticket
 from tests.unit.core.specimens import candidate, ticket
 
@@ -49,3 +51,28 @@ def test_near_is_the_last_tenth_of_the_time_or_a_long_call_before_late() -> None
     assert known(400).near_at(wanted(100_000)) == 90_000
     assert known(400).near_at(wanted(5_000)) == 4_200
     assert known(4_000).near_at(wanted(5_000, taken_ms=1_000)) == 1_000
+
+
+def of_tier(tier: str, deadline_ms: int) -> Ticket:
+    return ticket(replace(candidate(deadline_ms=deadline_ms), tier=tier))
+
+
+def test_a_slow_tier_makes_no_request_of_another_late() -> None:
+    durations = DurationsByTier()
+    durations.add("flex", 600_000)
+    durations.add("", 1_000)
+    assert durations.late_at(of_tier("", 3_600_000)) == 3_599_000
+    assert durations.late_at(of_tier("flex", 3_600_000)) == 3_000_000
+    assert durations.near_at(of_tier("", 3_600_000)) == 3_600_000 - 360_000
+    assert durations.near_at(of_tier("flex", 3_600_000)) == 3_600_000 - 1_200_000
+    assert durations.of("scale").long_ms == 0, "no call of it was answered"
+
+
+def test_tiers_beyond_the_first_few_share_their_durations_and_those_without_a_name_never_do() -> None:
+    durations = DurationsByTier()
+    for number in range(TIERS_TIMED_MAX):
+        durations.late_at(of_tier(f"asked-{number}", 1_000))  # a request that waits takes no place
+        durations.add(f"t{number}", 100)
+    durations.add("one too many", 700)
+    durations.add("", 50)
+    assert [durations.of(tier).long_ms for tier in ("t0", "one too many", "another", "")] == [100, 700, 700, 50]

@@ -5,9 +5,9 @@ import pytest
 
 from headrace.broker.core.bounds import CREDIT_CHARGES_MAX, PROBES_LOOKED_AT
 from headrace.broker.core.config import TenantRule
-from headrace.broker.core.lanes.lanes import LaneQueue, Lanes, Pick
+from headrace.broker.core.lanes.lanes import Lanes, Pick
 from headrace.broker.core.lanes.tenants import Tenants
-from headrace.broker.core.ticket import State, Ticket
+from headrace.broker.core.ticket import Ticket
 from headrace.broker.core.units import PPM
 from tests.unit.core.specimens import BULK, LANES, STANDARD, URGENT, candidate, ticket
 
@@ -29,40 +29,6 @@ def served(lanes: Lanes) -> str:
     assert pick is not None
     lanes.serve(pick.ticket, 0)
     return pick.ticket.source.partition.lane
-
-
-def test_a_queue_is_first_in_first_out_and_a_retry_comes_back_in_front() -> None:
-    queue = LaneQueue(STANDARD, Tenants())
-    first, second, retry = waiting("standard"), waiting("standard"), waiting("standard")
-    queue.append(first)
-    queue.append(second)
-    queue.append(retry, front=True)
-    heads = []
-    while (head := queue.next(0)) is not None:
-        heads.append(head)
-        queue.remove(head)
-    assert heads == [retry, first, second]
-
-
-def test_a_ticket_leaves_from_anywhere_and_leaves_no_gap() -> None:
-    queue = LaneQueue(STANDARD, Tenants())
-    made = [waiting("standard", charge) for charge in (1, 2, 3)]
-    for each in made:
-        queue.append(each)
-    queue.remove(made[1])
-    assert (len(queue), queue.waiting_tokens) == (2, 4)
-    queue.remove(made[0])
-    assert queue.next(0) is made[2]
-
-
-def test_only_a_waiting_ticket_lines_up_and_once() -> None:
-    queue, made, settled = LaneQueue(STANDARD, Tenants()), waiting("standard"), waiting("standard")
-    queue.append(made)
-    with pytest.raises(AssertionError):
-        queue.append(made)
-    settled.state = State.SETTLED
-    with pytest.raises(AssertionError):
-        queue.append(settled)
 
 
 def test_nobody_waits_in_an_empty_room() -> None:
@@ -352,18 +318,6 @@ def test_the_line_of_a_tenant_is_its_own() -> None:
     assert list(lanes.queue("standard").tenant_queue("")) == [nobodys]
 
 
-def test_a_lane_knows_its_bytes_and_who_came_last() -> None:
-    queue = LaneQueue(STANDARD, Tenants())
-    first, second, third = (ticket(size=size) for size in (1, 20, 300))
-    for each in (first, second, third):
-        queue.append(each)
-    assert queue.waiting_bytes == 321
-    assert list(queue.last(2)) == [third, second]
-    assert list(queue.first(2)) == [first, second]
-    queue.remove(second)
-    assert queue.waiting_bytes == 301
-
-
 def test_another_price_changes_what_waits_but_for_what_the_server_has_priced() -> None:
     lanes = Lanes(LANES, Tenants())
     ours, theirs = waiting("standard", 100), waiting("standard", 700)
@@ -395,3 +349,44 @@ def test_a_lane_whose_tenants_have_reached_their_caps_is_not_probed_for() -> Non
     assert lanes.probe(0) is None
     (free,) = lined_up(lanes, "bulk")
     assert lanes.probe(0) == Pick(free, 0)
+
+
+def test_all_waiting_tickets_are_told_lane_by_lane() -> None:
+    lanes = Lanes(LANES, Tenants())
+    bulk, urgent = lined_up(lanes, "bulk", times=2), lined_up(lanes, "urgent")
+    assert list(lanes.tickets()) == [*urgent, *bulk]
+    assert lanes.waiting_lanes() == ["urgent", "bulk"]
+
+
+def test_the_probe_of_a_tier_is_one_that_can_be_answered_of_those_called_least_often_then_the_cheapest() -> None:
+    lanes = Lanes(LANES, Tenants())
+    lanes.durations.add("", 1_000)
+    late, called, dear, usual = (
+        ticket(candidate(tenant=name, deadline_ms=deadline_ms, charge=charge))
+        for name, deadline_ms, charge in (
+            ("late", 900, 1),
+            ("called", 9_000, 1),
+            ("dear", 9_000, 50),
+            ("usual", 9_000, 10),
+        )
+    )
+    called.calls = 1
+    for each in (late, called, dear, usual):
+        lanes.queue("standard").append(each)
+    chosen = []
+    while (probe := lanes.tier_probe("standard", 500)) is not None:
+        chosen.append(probe)
+        lanes.queue("standard").remove(probe)
+    assert chosen == [usual, dear, called, late]
+
+
+def test_the_probe_of_a_tier_is_of_a_tenant_whose_cap_allows_it() -> None:
+    tenants = Tenants({"acme": TenantRule(cap_tokens=100)})
+    lanes = Lanes(LANES, tenants)
+    lanes.queue("standard").append(ticket(candidate(tenant="acme", charge=10)))
+    tenants.record_start("acme", 100, 0)
+    assert lanes.tier_probe("standard", 0) is None
+    other = ticket(candidate(tenant="other", charge=90))
+    lanes.queue("standard").append(other)
+    assert lanes.tier_probe("standard", 0) is other
+    assert lanes.tier_probe("urgent", 0) is None

@@ -17,7 +17,7 @@ BULK = LaneRule("bulk", 2, 0, 0, 1_000, 1 << 30, lift_ppm=LIFT_PPM)
 def lanes(*rules: LaneRule, tenants: Tenants | None = None, calls_ms: int = 0) -> Lanes:
     made = Lanes(rules or (URGENT, STANDARD, BULK), tenants or Tenants())
     if calls_ms:
-        made.durations.add(calls_ms)
+        made.durations.add("", calls_ms)
     return made
 
 

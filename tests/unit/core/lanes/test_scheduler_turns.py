@@ -176,7 +176,7 @@ def test_nobody_hurries_for_a_limit_that_is_forgotten() -> None:
 def test_how_long_a_call_took_is_learned_unless_its_limit_is_forgotten() -> None:
     made = limits()
     answered(made, 700)
-    assert made.limit_queue("gpt", 0).lanes.durations.long_ms == 700
+    assert made.limit_queue("gpt", 0).lanes.durations.of("").long_ms == 700
     gone = ticket(candidate(limit="other"))
     made.record_duration(gone, 700)
     assert list(made.limit_queues()) == ["gpt"]

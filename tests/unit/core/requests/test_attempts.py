@@ -13,7 +13,7 @@ from headrace.broker.core.identity.outcome_index import ATTEMPT_MAX
 from headrace.broker.core.requests.attempts import Attempts, Sequel
 from headrace.broker.core.requests.in_flight import CallsInFlight
 from headrace.broker.core.requests.retry import Again
-from headrace.broker.core.ticket import CallNumber, Ticket
+from headrace.broker.core.ticket import CallNumber, ModelTier, Ticket
 from headrace.broker.core.units import ROUNDING_TOKENS
 from tests.unit.core.specimens import STANDARD, budget, candidate, rules, ticket, verdict
 
@@ -274,3 +274,44 @@ def test_a_call_whose_end_could_not_be_noted_ends_its_reservation_however_far_th
         bench.attempts.close_reservation(bench.call, flight, NOW)
         assert (bench.budget.inflight, len(bench.flights), bench.flights.held_bytes) == (0, 0, 0)
         assert not bench.budget.tariff._sent
+
+
+def test_refusals_of_a_service_tier_open_its_breaker_and_no_other_and_use_up_no_attempt() -> None:
+    bench = Bench(ticket(replace(candidate(), tier="flex")))
+    told = verdict(Meaning.TIER_UNAVAILABLE)
+    for number in range(FAILURES_IN_A_ROW):
+        assert bench.decision(told) == Again(NOW + (7_500, 12_500, 22_500)[number])
+        if number < FAILURES_IN_A_ROW - 1:
+            assert not bench.attempts.has_breaker_changes
+            bench.call = bench.start()
+    (opened,) = bench.attempts.breaker_changes()
+    assert isinstance(opened, BreakerOpened)
+    assert (opened.breaker, opened.tier) == ("gpt", ModelTier("gpt", "flex"))
+    assert bench.budget.tiers.rests(ModelTier("gpt", "flex"))
+    assert bench.budget.breaker.closed
+    assert bench.account.breaker.closed
+    assert bench.ticket.failures == 0
+
+
+def test_a_success_of_the_probe_closes_the_breaker_of_its_tier() -> None:
+    bench = Bench(ticket(replace(candidate(), tier="flex")))
+    for _ in range(FAILURES_IN_A_ROW):
+        bench.answer(verdict(Meaning.TIER_UNAVAILABLE))
+        bench.call = bench.start()
+    bench.attempts.breaker_changes()
+    assert bench.decision(verdict()) == Complete()
+    (closed,) = bench.attempts.breaker_changes()
+    assert closed == BreakerClosed("gpt", 0, ModelTier("gpt", "flex"))
+    assert bench.flights.expected_ms("flex") == 0
+
+
+def test_a_call_of_another_tier_is_no_success_of_the_tier_that_rests() -> None:
+    bench = Bench(ticket(replace(candidate(), tier="flex")))
+    for _ in range(FAILURES_IN_A_ROW):
+        bench.answer(verdict(Meaning.TIER_UNAVAILABLE))
+        bench.call = bench.start()
+    bench.attempts.take_back(CallNotSent(bench.call), NOW)
+    bench.ticket = ticket()
+    bench.call = bench.start()
+    assert bench.decision(verdict()) == Complete()
+    assert bench.budget.tiers.rests(ModelTier("gpt", "flex"))

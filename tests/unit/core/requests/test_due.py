@@ -49,7 +49,7 @@ def test_a_deadline_that_is_near_lifts_whoever_still_waits_and_then_passes_all_t
 def test_who_has_no_time_left_for_a_call_is_passed_by_who_has() -> None:
     shell = leading()
     shell.take(candidate("rich", charge=59_000))
-    shell.core.limits.limit_queue("gpt", 10_000).lanes.durations.add(2_500)
+    shell.core.limits.limit_queue("gpt", 10_000).lanes.durations.add("", 2_500)
     late = shell.take(candidate("late", charge=3_000, deadline_ms=14_000), partition=place("urgent"))
     far = shell.take(candidate("far", charge=3_000), partition=place("urgent"))
     shell.wait(1_499)
@@ -66,7 +66,7 @@ def test_how_long_calls_take_is_learned_from_those_that_are_answered() -> None:
     number = shell.take(candidate("x"))
     shell.now_ms += 700
     shell.answer(number)
-    assert shell.core.limits.limit_queue("gpt", shell.now_ms).lanes.durations.long_ms == 700
+    assert shell.core.limits.limit_queue("gpt", shell.now_ms).lanes.durations.of("").long_ms == 700
 
 
 def test_a_deadline_that_no_turn_can_meet_is_told_as_soon_as_it_is_taken() -> None:

@@ -1,10 +1,12 @@
 from dataclasses import replace
 
 from headrace.broker.core.answers.verdict import Meaning
-from headrace.broker.core.bounds import CALL_RESERVE_BYTES, CALLS_REMEMBERED
+from headrace.broker.core.bounds import CALL_RESERVE_BYTES, CALLS_REMEMBERED, TIERS_TIMED_MAX
 from headrace.broker.core.budget.breaker import Breaker
+from headrace.broker.core.budget.tier_breaker import REFUSED_WITHIN_MS, CallToTier
 from headrace.broker.core.requests.in_flight import CallsInFlight
-from tests.unit.core.specimens import budget, candidate, ticket
+from headrace.broker.core.ticket import ModelTier
+from tests.unit.core.specimens import budget, candidate, ticket, verdict
 
 WELL = Breaker()
 
@@ -89,13 +91,57 @@ def test_the_end_of_an_abandoned_call_leaves_the_ticket_s_next_one_alone() -> No
 
 def test_a_call_is_expected_to_take_as_long_as_the_longest_of_late() -> None:
     flying, mirror = flights(), budget()
-    assert flying.expected_ms() == 0
+    assert flying.expected_ms("") == flying.fastest_ms() == 0
     flying.land(flying.start(ticket(), mirror, 0, account=WELL), 9_000)
     for _ in range(CALLS_REMEMBERED - 1):
         flying.land(flying.start(ticket(), mirror, 9_000, account=WELL), 9_100)
-    assert flying.expected_ms() == 9_000
+    assert flying.expected_ms("") == flying.fastest_ms() == 9_000
     flying.land(flying.start(ticket(), mirror, 9_100, account=WELL), 9_200)
-    assert flying.expected_ms() == 100
+    assert flying.expected_ms("") == flying.fastest_ms() == 100
+
+
+def test_answered_calls_of_each_tier_are_expected_to_take_as_long_as_theirs_did() -> None:
+    flying = flights()
+    flying.record_answered("flex", 600_000)
+    flying.record_answered("", 700)
+    flying.record_answered("", 500)
+    assert [flying.expected_ms(tier) for tier in ("flex", "")] == [600_000, 700]
+    assert flying.fastest_ms() == 700
+
+
+def test_a_producer_that_invents_tiers_takes_no_place_from_requests_that_name_none() -> None:
+    flying = flights()
+    for number in range(TIERS_TIMED_MAX + 5):
+        flying.record_answered(f"t{number}", 1_000 + number)
+    flying.record_answered("", 50)
+    assert len(flying._answered_ms) == TIERS_TIMED_MAX + 1
+    assert flying.expected_ms("") == 50
+    assert flying.expected_ms("t999") == 0, "no call has landed: nothing is known"
+
+
+def test_a_call_is_served_if_it_has_been_under_way_for_longer_than_a_refusal_takes() -> None:
+    flying, mirror = flights(), budget()
+    flex = ModelTier("gpt", "flex")
+    flying.start(ticket(), mirror, 100, account=WELL)
+    flying.start(ticket(replace(candidate(), tier="flex")), mirror, 200, account=WELL)
+    assert not flying.is_served(flex, 100, 200 + REFUSED_WITHIN_MS - 1)
+    assert flying.is_served(flex, 100, 200 + REFUSED_WITHIN_MS)
+    assert not flying.is_served(flex, 200, 200 + REFUSED_WITHIN_MS)
+    assert not flying.is_served(ModelTier("gpt", "scale"), 100, 200 + REFUSED_WITHIN_MS)
+
+
+def test_a_call_of_a_resting_tier_is_its_probe() -> None:
+    flying, mirror = flights(), budget()
+    content = replace(candidate(), tier="flex")
+    for _ in range(3):
+        call = CallToTier(content.model_tier, verdict(Meaning.TIER_UNAVAILABLE), 0, False, lambda _: False)
+        mirror.tiers.observe(call, 0, 0.5)
+    usual = flying.start(ticket(), mirror, 0, account=WELL)
+    probe = flying.start(ticket(content), mirror, 0, account=WELL)
+    of_tier = mirror.tiers.find(content.model_tier)
+    assert (flying.land(usual, 1).probes, flying.land(probe, 1).probes) == ((), (of_tier,))
+    assert of_tier is not None
+    assert of_tier.is_probing
 
 
 def test_a_call_that_leaves_while_a_breaker_is_open_is_its_probe() -> None:

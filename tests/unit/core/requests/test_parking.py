@@ -44,12 +44,14 @@ class Bench:
         self.holding = ParkingPolicy(self.registry, self.limits, self.settling, settings, decided=self.outbox.__len__)
         self._offset = 0
 
-    def enqueue(self, count: int, limit: str = "shut", *, lane: str = "standard", **fields: int) -> list[Ticket]:
+    def enqueue(
+        self, count: int, limit: str = "shut", *, lane: str = "standard", tier: str = "", **fields: int
+    ) -> list[Ticket]:
         made = []
         for _ in range(count):
             size = fields.pop("size", 10)
             content = candidate(limit=limit, **fields)  # type: ignore[arg-type]  # every field given is a whole number
-            one = ticket(content, lane=lane, offset=self._offset, size=size)
+            one = ticket(replace(content, tier=tier), lane=lane, offset=self._offset, size=size)
             self._offset += 1
             fields["size"] = size
             self.registry.add(one)
@@ -209,7 +211,7 @@ def test_who_comes_back_to_a_shut_limit_lines_up_behind_those_parked_before() ->
 
 def test_turns_that_have_passed_are_forgotten() -> None:
     bench = Bench()
-    for number in range(20):
+    for number in range(220):
         name = f"limit-{number}"
         bench.enqueue(6, name)
         bench.pause(name, NOW + 70_000)
@@ -218,7 +220,7 @@ def test_turns_that_have_passed_are_forgotten() -> None:
             bench.settling.withdraw(each, 0)
             bench.registry.remove(each)
         del bench.limits.limit_queues()[name]
-    assert len(bench.holding._next_return_ms) == 20
+    assert len(bench.holding._next_return_ms) == 220
     bench.enqueue(6)
     bench.pause(until_ms=2 * HOUR_MS)
     bench.relieve(NOW + HOUR_MS)

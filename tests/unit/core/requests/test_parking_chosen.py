@@ -6,13 +6,14 @@ import pytest
 
 from headrace.broker.core.answers.rate_limit_headers import DAY_MS, LimitMetric
 from headrace.broker.core.answers.verdict import Meaning
-from headrace.broker.core.bounds import HELD_LOOKED_AT, HOLD_MIN_MS
+from headrace.broker.core.bounds import HELD_LOOKED_AT, HOLD_MIN_MS, HOLD_TROUBLE_AFTER_MS
 from headrace.broker.core.budget.bucket_set import LevelBounds
 from headrace.broker.core.budget.budget import Checkpoint
+from headrace.broker.core.budget.tier_breaker import CallToTier
 from headrace.broker.core.identity.outcome_index import ATTEMPT_MAX
-from headrace.broker.core.ticket import State
+from headrace.broker.core.ticket import ModelTier, State, Ticket
 from tests.unit.core.requests.test_parking import LANES, NOW, Bench, cramped, parks
-from tests.unit.core.specimens import HOUR_MS, budget
+from tests.unit.core.specimens import HOUR_MS, budget, verdict
 
 
 def test_nothing_is_looked_at_before_something_has_changed() -> None:
@@ -48,7 +49,7 @@ def test_a_limit_without_waiting_requests_is_not_called_shut() -> None:
     bench = Bench()
     (waiting,) = bench.enqueue(1)
     bench.limits.limit_queue("shut", NOW).budget.breaker.trip(Meaning.TIMEOUT, NOW, HOUR_MS)
-    assert list(bench.holding.unavailable(NOW + 60_000)) == ["shut"]
+    assert list(bench.holding.unavailable(NOW + 60_000)) == [("shut", None)]
     bench.limits.withdraw(waiting, NOW)
     assert bench.holding.unavailable(NOW + 60_000) == {}
 
@@ -61,7 +62,7 @@ def test_a_limit_per_day_is_shut_by_what_its_next_call_will_pay(left: int, *, st
     bench.limits.limit_queue("shut", NOW).budget = budget("shut", NOW, known)
     (waiting,) = bench.enqueue(1, charge=1_000)
     waiting.stated = stated  # a charge that the server has stated is not marked up
-    assert (bench.holding.unavailable(NOW).keys() == {"shut"}) == is_shut
+    assert (bench.holding.unavailable(NOW).keys() == {("shut", None)}) == is_shut
 
 
 def test_the_shut_limit_with_the_longest_line_gives_first() -> None:
@@ -123,3 +124,62 @@ def test_no_further_is_looked_than_a_bound() -> None:
     bench.enqueue(HELD_LOOKED_AT, size=901)
     bench.pause()
     assert bench.relieve() == []
+
+
+FLEX = ModelTier("gpt", "flex")
+
+
+def rests(bench: Bench, count: int) -> list[Ticket]:
+    """So many requests wait apart, because their service tier rests."""
+    breakers = bench.limits.limit_queue("shut", NOW).budget.tiers
+    for _ in range(3):
+        breakers.observe(CallToTier(FLEX, verdict(Meaning.TIER_UNAVAILABLE), NOW, False, lambda _: False), NOW, 0.5)
+    return bench.enqueue(count, tier="flex")
+
+
+def test_a_service_tier_is_shut_once_it_has_rested_for_ten_seconds() -> None:
+    bench = Bench()
+    rests(bench, 8)
+    assert bench.holding.unavailable(NOW + HOLD_TROUBLE_AFTER_MS - 1) == {}
+    reason = bench.holding.unavailable(NOW + HOLD_TROUBLE_AFTER_MS)
+    assert list(reason) == [("shut", FLEX)]
+    assert reason["shut", FLEX].kind == "overloaded"
+    decided = parks(bench.relieve(NOW + HOLD_TROUBLE_AFTER_MS))
+    assert len(decided) == 3
+    assert bench.limits.limit_queue("shut", NOW).tier_lanes[FLEX].waiting() == 5
+
+
+def test_requests_of_other_tiers_of_that_limit_stay() -> None:
+    bench = Bench()
+    others = bench.enqueue(4)
+    rests(bench, 4)
+    assert bench.relieve(NOW + HOLD_TROUBLE_AFTER_MS) == []
+    rests(bench, 2)
+    assert len(parks(bench.relieve(NOW + HOLD_TROUBLE_AFTER_MS))) == 1
+    assert all(waiting.state is State.WAITING for waiting in others)
+
+
+def test_requests_that_wait_for_a_tier_of_a_shut_limit_are_shut_with_it() -> None:
+    bench = Bench()
+    bench.enqueue(1)
+    rests(bench, 6)
+    bench.pause()
+    assert list(bench.holding.unavailable(NOW)) == [("shut", None), ("shut", FLEX)]
+
+
+def test_those_that_wait_for_a_resting_tier_leave_a_partition_whose_map_is_nearly_used_up() -> None:
+    bench = Bench()
+    cramped(bench)
+    waiting = rests(bench, 2)
+    other = bench.enqueue(1)
+    bench.holding.request_check(committed=True)
+    decided = parks(bench.relieve(NOW + HOLD_TROUBLE_AFTER_MS))
+    assert len(decided) == len(waiting)
+    assert other[0].state is State.WAITING
+
+
+def test_a_tier_without_waiting_requests_is_not_called_shut() -> None:
+    bench = Bench()
+    for waiting in rests(bench, 2):
+        bench.limits.withdraw(waiting, NOW)
+    assert bench.holding.unavailable(NOW + HOLD_TROUBLE_AFTER_MS) == {}

@@ -96,9 +96,36 @@ def test_a_retryable_failure_says_in_the_words_of_the_contract_why_it_waits() ->
     assert kind(Meaning.REJECTED) == "upstream_error", "whatever has no word of its own"
 
 
-def test_an_unavailable_tier_is_met_as_an_overload_is() -> None:
-    """Until it has a breaker of its own."""
-    for dice in (0.0, 0.5):
-        answers = [verdict(meaning, wait_ms=5_000) for meaning in (Meaning.TIER_UNAVAILABLE, Meaning.OVERLOADED)]
-        assert after(answers[0], dice=dice) == after(answers[1], dice=dice)
+REFUSED_TIER = verdict(Meaning.TIER_UNAVAILABLE)
+
+
+@pytest.mark.parametrize(
+    ("attempts", "dice", "wait_ms"), [(1, 0.0, 5_000), (1, 0.999, 9_995), (3, 0.999, 39_965), (99, 0.999, 59_945)]
+)
+def test_a_refused_tier_is_asked_again_within_a_minute_and_uses_up_no_attempt(
+    attempts: int, dice: float, wait_ms: int
+) -> None:
+    failing = Failing(REFUSED_TIER, attempts, 99, FAR_MS, parkable=True)
+    assert decide(failing, RULES, NOW, dice) == Again(NOW + wait_ms)
+
+
+@pytest.mark.parametrize(("left_ms", "wait_ms"), [(100_000, 50_000), (10_000, 5_000), (1_500, 1_000)])
+def test_a_refused_tier_is_asked_once_more_before_the_deadline(left_ms: int, wait_ms: int) -> None:
+    failing = Failing(REFUSED_TIER, 99, 0, NOW + left_ms, parkable=True)
+    assert decide(failing, RULES, NOW, 0.9) == Again(NOW + wait_ms)
+
+
+def test_a_refused_tier_fails_a_request_only_within_a_second_of_its_deadline() -> None:
+    failed = decide(Failing(REFUSED_TIER, 99, 0, NOW + 1_000, parkable=True), RULES, NOW, 0.9)
+    assert isinstance(failed, Fail)
+    assert failed.reason == "deadline_exceeded"
+
+
+def test_a_refused_tier_that_states_a_wait_is_asked_then_but_before_the_deadline() -> None:
+    told = verdict(Meaning.TIER_UNAVAILABLE, wait_ms=45_000)
+    assert after(told, dice=0.1) == after(told, dice=0.9) == Again(NOW + 45_000)
+    assert after(told, deadline_ms=NOW + 50_000) == Again(NOW + 25_000)
+    parked = after(verdict(Meaning.TIER_UNAVAILABLE, wait_ms=90_000))
+    assert isinstance(parked, Park)
+    assert (parked.kind, parked.not_before_ms) == ("overloaded", NOW + 90_000)
     assert kind(Meaning.TIER_UNAVAILABLE) == kind(Meaning.OVERLOADED) == "overloaded"

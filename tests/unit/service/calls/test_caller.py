@@ -241,10 +241,10 @@ async def test_what_was_called_is_counted() -> None:
     await rig.call()
     rig.upstream.script = None
     await rig.call(2)
-    assert rig.metric("headrace_attempts_total", {"model": "gpt-4o-mini", "result": "rate_limited"}) == 1
-    assert rig.metric("headrace_attempts_total", {"model": "gpt-4o-mini", "result": "ok"}) == 1
+    assert rig.metric("headrace_attempts_total", {"model": "gpt-4o-mini", "tier": "", "result": "rate_limited"}) == 1
+    assert rig.metric("headrace_attempts_total", {"model": "gpt-4o-mini", "tier": "", "result": "ok"}) == 1
     assert rig.metric("headrace_throttles_total", {"model": "gpt-4o-mini", "limit": "unstated"}) == 1
-    assert rig.metric("headrace_usage_tokens_total", {"model": "gpt-4o-mini", "kind": "input"}) == 10
+    assert rig.metric("headrace_usage_tokens_total", {"model": "gpt-4o-mini", "tier": "", "kind": "input"}) == 10
     assert rig.metric("headrace_charge_tokens_total", {"model": "gpt-4o-mini", "lane": "bulk"}) == 40
     assert rig.metric("headrace_upstream_seconds_sum", {"model": "gpt-4o-mini"}) == pytest.approx(2)
 
@@ -331,7 +331,7 @@ async def test_a_stream_that_is_cut_has_no_last_chunk_and_counts_as_a_connection
     assert rig.chunks
     assert not any(chunk.final for chunk in rig.chunks)
     assert rig.cargo.response is None
-    assert rig.metric("headrace_attempts_total", {"model": "gpt-4o-mini", "result": "connection"}) == 1
+    assert rig.metric("headrace_attempts_total", {"model": "gpt-4o-mini", "tier": "", "result": "connection"}) == 1
 
 
 async def test_an_error_in_a_stream_has_its_verdict_and_no_last_chunk() -> None:

@@ -40,8 +40,9 @@ def cargo_of(**fields: Any) -> Payload:
 
 
 def test_a_completed_one_says_all_there_is() -> None:
-    cargo = cargo_of()
+    cargo = cargo_of(body={"model": "gpt-4o-mini", "service_tier": "priority"})
     cargo.response, cargo.finish, cargo.usage = {"model": "gpt-x", "choices": []}, Finish.STOP, Usage(total_tokens=3)
+    cargo.tier_served = "default"
     assert dict(completed(cargo, TERM)) == {
         "id": "lead-1",
         "run": 3,
@@ -49,8 +50,10 @@ def test_a_completed_one_says_all_there_is() -> None:
         "lane": "standard",
         "tenant": "acme",
         "endpoint": "chat.completions",
-        "request_digest": DIGEST,
+        "request_digest": request_digest("chat.completions", {"model": "gpt-4o-mini", "service_tier": "priority"}),
         "model": "gpt-x",
+        "tier_asked": "priority",
+        "tier_served": "default",
         "response": {"model": "gpt-x", "choices": []},
         "finish": Finish.STOP,
         "usage": Usage(total_tokens=3),
@@ -60,6 +63,11 @@ def test_a_completed_one_says_all_there_is() -> None:
         "metadata": {"lead": 8},
         "timings": completed(cargo, TERM).timings,
     }
+
+
+@pytest.mark.parametrize(("body", "told"), [({"service_tier": "flex"}, "flex"), ({}, None)])
+def test_a_failed_one_says_which_service_tier_was_asked_for(body: dict[str, Any], told: str | None) -> None:
+    assert failed(cargo_of(body=body), NO, TERM).tier_asked == told
 
 
 @pytest.mark.parametrize(("asked", "told"), [("gpt-4o-mini", "gpt-4o-mini"), (None, "")])

@@ -64,7 +64,7 @@ def test_of_other_tenants_those_count_whose_tokens_over_their_weight_are_used_up
 
 def test_who_is_late_comes_after_all_who_are_not_and_after_those_with_more_time() -> None:
     waiting = Waiting()
-    waiting.lanes.durations.add(500)
+    waiting.lanes.durations.add("", 500)
     late, later = (waiting.add("acme", charge, deadline_ms=at) for charge, at in ((10, 1_000), (20, 1_100)))
     first, last = waiting.add("acme"), waiting.add("zenith")
     for each in (late, later):

@@ -27,7 +27,7 @@ class Asked(Shell):
         super().__init__(**settings)
         if tenants is not None:
             self.core = Dispatch(replace(self.core.rules, tenants=tenants), make_budget=budget, dice=lambda: 0.5)
-        self.hindrances = WaitReasons(self.core, lambda breaker: {"limit": breaker, "status": 500})
+        self.hindrances = WaitReasons(self.core, lambda breaker, _tier: {"limit": breaker, "status": 500})
         self.lead()
 
     def waits(self, name: str = "", *, lane: str = "standard", charge: int = 100, **fields: Any) -> Ticket:
@@ -69,6 +69,7 @@ def test_an_open_breaker_of_the_limit_says_what_tripped_it_and_when_it_is_probed
         "kind": "breaker",
         "of": "limit",
         "limit": "gpt",
+        "tier": None,
         "tripped_by": "overloaded",
         "probing": False,
         "next_probe_s": 3.0,
@@ -317,7 +318,7 @@ def test_another_tenant_s_turn_is_told_by_its_name() -> None:
 
 def test_who_is_late_lets_those_go_first_who_are_not() -> None:
     shell = Asked().emptied()
-    shell.core.limits.limit_queue("gpt", 0).lanes.durations.add(4_000)
+    shell.core.limits.limit_queue("gpt", 0).lanes.durations.add("", 4_000)
     late = shell.waits(charge=10_000, deadline_ms=shell.now_ms + 14_000)
     shell.waits(charge=3_000)
     shell.wait(10_000 - 1_900)
