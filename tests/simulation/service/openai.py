@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from random import Random
 from typing import Any, NamedTuple
@@ -10,7 +11,7 @@ from headrace.broker.simulator.pricing import Endpoint, size_of
 from headrace.broker.simulator.settings import UpstreamSettings
 from headrace.broker.simulator.virtual import Ask, VirtualAnswer, VirtualUpstream
 from headrace.broker.testing.upstream import Asked, Said, Silence
-from tests.simulation.service.scenario import MODELS, Scenario
+from tests.simulation.service.scenario import MODELS, SCARCE_TIER, Scenario
 from tests.simulation.service.strangers import is_strange
 
 HANGS_S = 10_000.0
@@ -47,6 +48,9 @@ STRANGERS = (
 )
 """What another server answers to every call, whatever the model."""
 
+NO_CAPACITY = Blamed(429, {"error": {"message": "Resource Unavailable", "code": "resource_unavailable"}}, {})
+"""A service tier has no capacity; no token is taken for that."""
+
 DEEP = "[" * 300
 NO_ANSWERS = ("", "null", "[]", "7", "<html>", '{"choices": [', '{"n": NaN}', DEEP, f'{{"a": {DEEP}{"]" * 300}}}')
 """What may come with a 200 and is no answer."""
@@ -79,6 +83,7 @@ class Arrival:
         trusted_s: Until when that and the last commit let its caller call.
         believed_s: Until when its caller believed so.
         heard_s: When its answer was heard; None: never.
+        scarce: Whether it was refused because its service tier had no capacity.
     """
 
     sent_s: float
@@ -91,6 +96,7 @@ class Arrival:
     trusted_s: float = math.inf
     believed_s: float = -math.inf
     heard_s: float | None = None
+    scarce: bool = False
 
 
 def _elsewhere(scenario: Scenario) -> tuple[float, float] | None:
@@ -109,6 +115,15 @@ def _mistake(scenario: Scenario) -> tuple[float, float] | None:
     chance = Random(f"mistake {scenario.seed}")
     began_s = chance.uniform(0, scenario.span_s)
     return began_s, began_s + chance.choice((1.0, 4.0, 12.0))
+
+
+def _scarcity(scenario: Scenario) -> tuple[float, float] | None:
+    """From when to when a service tier is short of capacity."""
+    if not scenario.faults.scarce:
+        return None
+    chance = Random(f"scarcity {scenario.seed}")
+    began_s = chance.choice((0.0, chance.uniform(0, scenario.span_s)))
+    return began_s, began_s + chance.choice((2.0, 12.0, 60.0))
 
 
 class OpenAI:
@@ -136,6 +151,8 @@ class OpenAI:
         self.is_calm = False
         self._mistake = _mistake(scenario)
         self._elsewhere = _elsewhere(scenario)
+        self._scarcity = _scarcity(scenario)
+        self._scarce = Random(f"scarce {scenario.seed}")
         self._stranger = Random(f"stranger {scenario.seed}").choice(STRANGERS)
         self._oddly = Random(f"oddly {scenario.seed}")
         self._blamed = Random(f"blamed {scenario.seed}").choice(MISTAKES)
@@ -149,6 +166,10 @@ class OpenAI:
         model = str(body.get("model"))
         priced = {"model": model, "messages": []} if is_strange(asked.request_id) else body
         ask = Ask(asked.request_id, model, size_of(Endpoint.CHAT, priced), output_tokens=20)
+        if self._has_no_capacity(body, now_s):
+            self._note(asked, process, sent, now_s, NO_CAPACITY.status)
+            self.arrivals[-1].scarce = True
+            return Said(NO_CAPACITY.status, dict(NO_CAPACITY.body), {}, 0.1)
         upstream = self._upstreams[model]
         visit = upstream.arrive(ask, round(now_s * 1_000_000))
         told = upstream.end(visit)
@@ -158,13 +179,7 @@ class OpenAI:
             told, visit.ends_us = self._stranger.told(), round((now_s + 0.1) * 1_000_000)
         after_s = visit.ends_us / 1_000_000 - now_s
         hangs = not self.is_calm and self._chance.random() < self._faults.call_unanswered
-        status = None if hangs else told.status
-        text = json.dumps(body, sort_keys=True)
-        self.arrivals.append(
-            Arrival(
-                sent.at_s, now_s, process, asked.request_id, text, status, sent.held_s, sent.trusted_s, sent.believed_s
-            )
-        )
+        self._note(asked, process, sent, now_s, None if hangs else told.status)
         if hangs:
             return Silence("timeout", TIMES_OUT_S)
         if told.status is None:
@@ -176,3 +191,17 @@ class OpenAI:
                 self.arrivals[-1].status = None
                 answer = self._oddly.choice(NO_ANSWERS)
         return Said(told.status, answer, dict(told.headers), after_s)
+
+    def _has_no_capacity(self, body: Mapping[str, Any], now_s: float) -> bool:
+        """Whether a call of a service tier is refused now, whatever its limit has left."""
+        if self._scarcity is None or body.get("service_tier") != SCARCE_TIER:
+            return False
+        return self._scarcity[0] <= now_s < self._scarcity[1] and self._scarce.random() < self._faults.scarce
+
+    def _note(self, asked: Asked, process: str, sent: Sending, now_s: float, status: int | None) -> None:
+        text = json.dumps(dict(asked.body), sort_keys=True)
+        self.arrivals.append(
+            Arrival(
+                sent.at_s, now_s, process, asked.request_id, text, status, sent.held_s, sent.trusted_s, sent.believed_s
+            )
+        )

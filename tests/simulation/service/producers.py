@@ -27,6 +27,7 @@ from tests.simulation.service.scenario import (
     POISON,
     PREFIX,
     TENANTS,
+    TIERS,
     WINDOW_S,
     Scenario,
 )
@@ -144,8 +145,12 @@ class Producers:
     def _request(self, name: str) -> dict[str, Any]:
         chance = self._chance
         text = "word " * chance.choice(self._scenario.words)
-        body = {"model": chance.choice(MODELS), "messages": [{"role": "user", "content": f"{name} {text}"}]}
+        model, messages = chance.choice(MODELS), [{"role": "user", "content": f"{name} {text}"}]
+        body: dict[str, Any] = {"model": model, "messages": messages}
         request: dict[str, Any] = {"id": name, "body": body}
+        if self._scenario.faults.scarce:
+            tier = Random(f"tier {name} {self._scenario.seed}").choice(TIERS)
+            body |= {} if tier is None else {"service_tier": tier}
         if (tenant := chance.choice(TENANTS)) is not None:
             request["tenant"] = tenant
         if chance.random() < self._scenario.faults.hasty:

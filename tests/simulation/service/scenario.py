@@ -39,6 +39,10 @@ HOSTILE, REFUSING, ODDLY_ANSWERED = 0.1, 0.06, 0.1
 """The shares of runs with hostile records, with answers that Kafka refuses, and with answers that are none."""
 ELSEWHERE = 0.06
 """The share of runs in which another server answers every call for a while."""
+SCARCE = 0.1
+"""The share of runs in which OpenAI has no capacity for a service tier, for a while."""
+TIERS = (None, None, "flex", "priority")
+SCARCE_TIER = "flex"
 ISOLATED, FROZEN = 0.1, 0.25
 """The shares of runs in which processes are cut off from everything but OpenAI, and in which they freeze."""
 LASTING = 0.008
@@ -60,6 +64,7 @@ class Faults:
     Of a call: that OpenAI fails, refuses for long, never answers, or that its answer is on its way for long.
     `mistake`: that an operator's mistake has every call refused for a while. `answered_oddly`: that a 200 brings none.
     `elsewhere`: that for a while another server answers every call, from the beginning on or later.
+    `scarce`: while a service tier has too little capacity, that one of its calls is refused for that.
     `hostile`: that there are records that no client would write. `refused`: of an id, that Kafka takes no answer to it.
     Of a transaction: that its request or its reply is lost, that its markers come late.
     Of a question to Redis: that it, or its reply, is lost; that whoever is cancelled meanwhile does not hear of it.
@@ -111,6 +116,7 @@ class Faults:
     refused: float = 0.1
     answered_oddly: float = 0.2
     elsewhere: float = 1.0
+    scarce: float = 1.0
 
     @classmethod
     def drawn(cls, chance: Random) -> "Faults":
@@ -160,6 +166,10 @@ class Faults:
         elsewhere = float(chance.random() < ELSEWHERE)
         return replace(self, hostile=hostile, refused=refused, answered_oddly=oddly, elsewhere=elsewhere)
 
+    def short_of_capacity(self, chance: Random) -> "Faults":
+        """In some runs a service tier refuses half of its calls, or all, for a while."""
+        return replace(self, scarce=chance.choice((0.5, 1.0)) if chance.random() < SCARCE else 0.0)
+
     @classmethod
     def of_a_forgetful_redis(cls) -> "Faults":
         """Nothing but a Redis that forgets, often: whoever leads must go on leading."""
@@ -179,19 +189,20 @@ class Faults:
 
     @property
     def leave_leaders_alone(self) -> bool:
-        """Whether nothing happens to a leader but a Redis that forgets, or is away."""
+        """Whether nothing happens to a leader but a Redis that forgets, or is away; a tier may be short."""
         only_redis = replace(
             self.of_a_forgetful_redis(),
             redis_emptied=self.redis_emptied,
             redis_away=self.redis_away,
             markers_late=self.markers_late,
+            scarce=self.scarce,
         )
         return self == only_redis
 
 
 _LATER = frozenset(
     {"poison", "deaf", "ledger_removed", "coordinators_away", "flaw", "mistake", "deadly", "isolate", "freeze"}
-    | {"hostile", "refused", "answered_oddly", "elsewhere"}
+    | {"hostile", "refused", "answered_oddly", "elsewhere", "scarce"}
 )
 """Drawn from chances of their own, so that the runs of known seeds stay what they were."""
 
@@ -236,8 +247,8 @@ class Scenario:
 
     @property
     def is_roomy(self) -> bool:
-        """Whether no limit, bound or order keeps a request from being called at once."""
-        return self.faults == Faults.of_an_absent_redis()
+        """Whether no limit, bound or order keeps a request from being called at once; its service tier may."""
+        return replace(self.faults, scarce=0.0) == Faults.of_an_absent_redis()
 
     @property
     def lasts(self) -> bool:
@@ -270,7 +281,11 @@ class Scenario:
             latency_s=chance.choice(((0.05, 0.4), (0.5, 2.0), (1.0, 8.0))),
             a_call_kills_within_s=Random(f"kills {seed}").choice(A_CALL_KILLS_WITHIN_S),
         )
-        kind = Random(f"kind {seed}")
+        return scenario._of_its_kind()._short_of_capacity()
+
+    def _of_its_kind(self) -> "Scenario":
+        """The same as it is, or of a kind of which there are few."""
+        scenario, kind = self, Random(f"kind {self.seed}")
         if scenario.faults.leave_leaders_alone:
             return scenario._roomy() if kind.random() < ABSENT else scenario
         drawn = kind.random()
@@ -279,6 +294,9 @@ class Scenario:
         if drawn < LASTING + TIGHT:
             return scenario._tight()
         return replace(scenario, last_model_refused_for_s=kind.choice((None, 9.0, 1.6)))
+
+    def _short_of_capacity(self) -> "Scenario":
+        return replace(self, faults=self.faults.short_of_capacity(Random(f"capacity {self.seed}")))
 
     def _tight(self) -> "Scenario":
         """The same with far more work than tokens, and leaders that die: what is spent must be known to the next."""

@@ -21,10 +21,11 @@ from tests.simulation.service.checkers import (
     keys_keep_their_order,
     lost_records_have_a_letter,
     nothing_private_is_logged,
+    nothing_stops_a_call,
     operators_mistakes_fail_no_request,
     parked_are_left_alone,
-    redis_stops_no_call,
     repeats_are_counted,
+    tiers_fail_no_request,
 )
 from tests.simulation.service.history import DEAD_LETTERS, Commit, Deadly, History, Removed
 from tests.simulation.service.openai import Arrival
@@ -86,6 +87,13 @@ def blamed(history: History) -> None:
     history.commits[place] = replace(commit, outcomes=(outcome,))
 
 
+def refused_by_its_tier(history: History) -> None:
+    place, commit = next(each for each in enumerate(history.commits) if each[1].outcomes)
+    error = {"status": 429, "code": "resource_unavailable"}
+    outcome = commit.outcomes[0] | {"status": "failed", "reason": "exhausted", "error": error}
+    history.commits[place] = replace(commit, outcomes=(outcome,))
+
+
 def logged(history: History) -> None:
     history.logged.append("{'event': 'word word'}")
 
@@ -124,6 +132,7 @@ def answered_in_spite_of_its_cancel(history: History) -> None:
         (crashed_for_nothing, defects_cost_one_request.check),
         (crashed_again, defects_cost_one_request.check),
         (blamed, operators_mistakes_fail_no_request.check),
+        (refused_by_its_tier, tiers_fail_no_request.check),
         (logged, nothing_private_is_logged.check),
         (many_deaths_by_one_record, deaths_are_few.check),
         (many_deaths_by_one_call, deaths_are_few.check),
@@ -274,12 +283,14 @@ def test_a_range_that_was_lost_has_one_letter_for_all_of_it(kept: History) -> No
     assert list(lost_records_have_a_letter.check(history)) != []
 
 
-def test_a_request_that_waits_while_redis_is_away_is_found_out() -> None:
-    history = run(seed_with(lambda each: each.is_roomy and each.requests > 10))
-    assert list(redis_stops_no_call.check(history)) == []
+@pytest.mark.parametrize("scarce", [0.0, 0.5, 1.0])
+def test_a_request_that_waits_while_nothing_is_in_its_way_is_found_out(scarce: float) -> None:
+    history = run(seed_with(lambda each: each.is_roomy and each.requests > 10 and each.faults.scarce == scarce))
+    assert any(call.scarce for call in history.calls) is bool(scarce)
+    assert list(nothing_stops_a_call.check(history)) == []
     for each in history.calls:
         each.sent_s += 1.6
-    assert list(redis_stops_no_call.check(history)) != []
+    assert list(nothing_stops_a_call.check(history)) != []
 
 
 def test_of_a_key_a_request_whose_record_was_removed_has_no_place_and_all_others_have(scenario: Scenario) -> None:

@@ -14,10 +14,13 @@ ALLOWED_A_TERM = 2
 
 
 def check(history: History) -> Iterator[str]:
-    """A share above the bound; a project's daily limit and an empty account are not counted: nothing foretells them."""
+    """A share above the bound.
+
+    A project's daily limit, an empty account and a tier without capacity are not counted: nothing foretells them.
+    """
     if history.scenario.faults.call_refused_for_long or history.scenario.faults.mistake:
         return
-    refused = sum(call.status == 429 for call in history.calls)
+    refused = sum(call.status == 429 and not call.scarce for call in history.calls)
     terms = len(history.claims())
     untold = _untold(history)
     if refused > ALLOWED + ALLOWED_A_TERM * terms + untold + SHARE_MAX * len(history.calls):

@@ -11,6 +11,7 @@ from headrace.broker.core.events import Answered, CallNotSent, Crashed
 from headrace.broker.core.requests.interrupted_calls import InterruptedCalls
 from headrace.broker.core.requests.predecessor import PredecessorState
 from headrace.broker.core.requests.recall import RecallPolicy
+from headrace.broker.core.ticket import Candidate, ModelTier
 from headrace.broker.service.containment import Containment
 from headrace.broker.service.driver import Driver, _usage
 from headrace.broker.service.payloads import Payload
@@ -82,6 +83,18 @@ def an_operators_mistake_fails_requests() -> Patch:
 def another_servers_404_fails_requests() -> Patch:
     """Whatever answers at the base URL is believed to be OpenAI's API."""
     return patch.object(Addressee, "observe", lambda *_: Ruling.AS_JUDGED)
+
+
+@planted(12)
+def a_tier_without_capacity_fails_requests() -> Patch:
+    """What a service tier refuses for want of capacity is taken for the fault of each request."""
+    return patch.object(verdict, "_FINAL", verdict._FINAL | {Meaning.TIER_UNAVAILABLE})
+
+
+@planted(12)
+def a_tier_without_capacity_holds_up_the_others() -> Patch:
+    """All requests of a model rest while one of its service tiers has no capacity."""
+    return patch.object(Candidate, "model_tier", property(lambda self: ModelTier(self.model, "")))
 
 
 @planted(9)
