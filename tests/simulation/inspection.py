@@ -24,6 +24,10 @@ def inspect(core: Dispatch, calls: Iterable[CallNumber], now_ms: int) -> Iterato
         yield from _waits_for_something(core, ticket, asleep.keys() | behind)
     wanted = set(core.flights._wanted.values())
     yield from (f"nobody waits for call {call}, and nobody ends it" for call in calls if call not in wanted)
+    for desk in core.limits.limit_queues().values():
+        yield from _are_where_they_belong(desk)
+    if not core.limits.is_sound(sum(ticket.queued for ticket in core.registry.tickets())):
+        yield "the sums of some lane do not agree with its tickets"
     if core.role is Role.LEADING:
         yield from _sleeps_no_longer_than_told(core, asleep, now_ms)
 
@@ -43,6 +47,20 @@ def _waits_for_something(core: Dispatch, ticket: Ticket, elsewhere: AbstractSet[
             yield f"ticket {ticket.number} is settled and will never be published"
         case _:
             pass
+
+
+def _are_where_they_belong(desk: LimitQueue) -> Iterator[str]:
+    """Waiting requests of a tier that rests wait apart, but for its next probe in each lane."""
+    if not desk.is_sorted or desk._sorted_at != desk.budget.tiers.version:
+        return  # `prepare` goes on with it
+    for lanes in (desk.lanes, *desk.tier_lanes.values()):
+        for ticket in lanes.tickets():
+            tier = ticket.candidate.model_tier
+            rests, probe = desk.budget.tiers.rests(tier), desk._probes.get((tier, ticket.source.partition.lane))
+            if ticket.in_tier_lanes and not rests:
+                yield f"ticket {ticket.number} waits apart, and its tier does not rest"
+            if rests and not ticket.in_tier_lanes and probe is not ticket:
+                yield f"ticket {ticket.number} waits for its turn, and its tier rests"
 
 
 def _sleeps_no_longer_than_told(core: Dispatch, asleep: dict[Ticket, int], now_ms: int) -> Iterator[str]:

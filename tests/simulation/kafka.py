@@ -32,6 +32,7 @@ class Request:
     refused: bool = False
     tenant: str = ""
     order: str = ""
+    tier: str = ""
 
 
 @dataclass(frozen=True, slots=True)

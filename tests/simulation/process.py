@@ -272,6 +272,7 @@ class Process:
             failures=content.failures,
             tenant=content.tenant,
             order=content.order.encode(),
+            tier=content.tier,
         )
 
     # ------------------------------------------------------------------ leadership

@@ -30,6 +30,7 @@ class Producers:
         self._kafka = kafka
         self._chance = chance
         self._sharing = Random(f"sharing {scenario.seed}")
+        self._tiers = Random(f"tier of a request {scenario.seed}")
         self._arrived = arrived
 
     def begin(self) -> None:
@@ -88,6 +89,7 @@ class Producers:
             refused=chance.random() < faults.refused,
             tenant=self._sharing.choice(TENANTS),
             order=self._sharing.choice(KEYS) if self._sharing.random() < scenario.keyed else "",
+            tier=self._tiers.choice(tuple(scenario.scarcity)) if scenario.scarcity else "",
         )
 
     def _later(self, content: Request | Rubbish) -> None:

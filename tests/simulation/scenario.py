@@ -15,6 +15,9 @@ from headrace.broker.core.units import PPM
 MINUTE_MS = 60_000
 TENANTS = ("", "", "dear", "frugal", "narrow")
 KEYS = ("k", "l")
+TIERS = ("", "flex", "priority")
+SCARCE = 0.25
+"""The share of runs in which service tiers have too little capacity."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +86,9 @@ class Scenario:
         requests_per_minute: The same in requests.
         believed: Whether the operator has configured the limits; otherwise the first answer tells.
         keyed: How likely a request has one of a few ordering keys.
+        scarcity: By service tier asked for, how likely one of its calls is refused for want of capacity; empty: no
+            request asks for one.
+        scarce_until_ms: Until when.
         models: Models asked for, a limit each.
     """
 
@@ -97,6 +103,8 @@ class Scenario:
     requests_per_minute: int
     believed: bool
     keyed: float = 0.0
+    scarcity: Mapping[str, float] = field(default_factory=dict)
+    scarce_until_ms: int = 0
     models: tuple[str, ...] = field(default=("small", "large"))
 
     @classmethod
@@ -105,6 +113,7 @@ class Scenario:
         chance = Random(seed)
         faults = Faults.drawn(chance)
         quarrel = chance.random() < 1 / 3
+        tiers = Random(f"tiers {seed}")
         return cls(
             seed=seed,
             faults=faults.quarrel() if quarrel else faults,
@@ -117,6 +126,8 @@ class Scenario:
             requests_per_minute=chance.choice((300, 1_000, 10_000)),
             believed=chance.random() < 0.5,
             keyed=Random(f"keys {seed}").choice((0.0, 0.3, 0.9)),
+            scarcity=_scarcity(tiers),
+            scarce_until_ms=tiers.choice((4_000, 40_000, 10 * MINUTE_MS)),
         )
 
     @classmethod
@@ -130,6 +141,13 @@ class Scenario:
             tokens_per_minute=60_000,
             keyed=drawn.keyed / 3,
         )
+
+
+def _scarcity(chance: Random) -> Mapping[str, float]:
+    """In some runs nothing to all of the calls of each tier."""
+    if chance.random() >= SCARCE:
+        return {}
+    return {tier: chance.choice((0.0, 0.1, 0.5, 0.9, 1.0)) if tier else 0.0 for tier in TIERS}
 
 
 def _rules(chance: Random) -> DispatchRules:

@@ -29,6 +29,7 @@ class Ending(Enum):
     REFUSED = "refused"
     TOO_LARGE = "too large"
     UNKNOWN_KEY = "unknown key"
+    NO_CAPACITY = "no capacity"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,8 @@ class Upstream:
         limits = Limits(scenario.tokens_per_minute, scenario.requests_per_minute)
         self._limiter = Limiter(limits)
         self._trouble_until_ms = 0
+        self._scarcity, self._scarce_until_ms = scenario.scarcity, scenario.scarce_until_ms
+        self._scarce = Random(f"scarce {scenario.seed}")
 
     def call(self, request: Request, now_ms: int) -> Reply:
         """A call arrives; time is the server's."""
@@ -60,6 +63,9 @@ class Upstream:
         if now_ms < self._trouble_until_ms:
             answer = Answer(401, {}, "invalid_api_key", "invalid_request_error", None, "Incorrect API key provided.")
             return Reply(Ending.UNKNOWN_KEY, judge(answer), 20, 0)
+        if now_ms < self._scarce_until_ms and self._scarce.random() < self._scarcity.get(request.tier, 0.0):
+            answer = Answer(429, {}, "resource_unavailable", None, None, "Resource Unavailable")
+            return Reply(Ending.NO_CAPACITY, judge(answer), 20, 0)
         admitted = self._limiter.admit(request.model, request.charge, now_ms * 1_000)
         if isinstance(admitted, Refusal):
             ending = Ending.TOO_LARGE if admitted.wait_ms is None else Ending.REFUSED

@@ -18,7 +18,8 @@ def words_of_content(content: Content) -> Words:
         case Request():
             identity = content.name, content.run, content.attempt, content.failures, content.body
             size = content.model, content.estimate, content.charge, content.deadline_ms, content.size
-            return ("request", *identity, *size, content.refused, content.tenant, content.order)
+            tier = (content.tier,) if content.tier else ()
+            return ("request", *identity, *size, content.refused, content.tenant, content.order, *tier)
         case Rubbish():
             return ("rubbish", content.name, content.body)
         case Wish():
