@@ -146,6 +146,7 @@ class Dispatch:
                 if self._drain_until_ms is None:
                     self.outbox.end_rests()
                 self._drain_until_ms = event.until_ms
+                self.batches.leaves = True
             case _:
                 assert_never(event)
         self._wake_at_ms = now_ms

@@ -52,7 +52,12 @@ REFUSED_BY_KAFKA = commands.Fail(
 
 
 class TransactionBuilder:
-    """Builder of the transactions of one process, of which one at a time is under way."""
+    """Builder of the transactions of one process, of which one at a time is under way.
+
+    Attributes:
+        suspects: The record that the ledger names.
+        leaves: Whether the process leaves: then each line states the levels, for its successor goes on from the last.
+    """
 
     def __init__(self, outbox: Outbox, registry: TicketRegistry, *, window_ms: int) -> None:
         """`window_ms` is how long the ledger must know an id."""
@@ -74,6 +79,7 @@ class TransactionBuilder:
         self._overdue_under_way: tuple[Overdue, ...] = ()
         self._cancels_under_way: tuple[CancelRecord, ...] = ()
         self.suspects = NamedRecord()
+        self.leaves = False
         self._begun_at_ms, self._ended_at_ms = 0, 0
         self._levels_at_ms = 0
         self._levels_next = 0
@@ -219,7 +225,7 @@ class TransactionBuilder:
         return Decided(decided.ticket, REFUSED_BY_KAFKA, decided.bytes)
 
     def _levels(self, limits: Scheduler, now_ms: int) -> tuple[Checkpoint, ...]:
-        if now_ms - self._levels_at_ms < bounds.PROBE_EVERY_MS:
+        if now_ms - self._levels_at_ms < bounds.PROBE_EVERY_MS and not self.leaves:
             return ()
         self._levels_at_ms = now_ms
         checkpoints = limits.checkpoints(now_ms, self._levels_next, bounds.LEVELS_A_LINE_MAX)
