@@ -65,3 +65,13 @@ def test_limits_of_which_one_is_too_much_for_a_line_stand_in_one_each_in_turn() 
     for name in names:
         bench.limits.limit_queue(name, NOW)
     assert told(bench, 4) == [names[:1], names[1:2], names[2:], names[:1]]
+
+
+def test_each_line_has_the_levels_while_the_leader_leaves() -> None:
+    bench = settled_bench()
+    bench.limits.limit_queue("gpt", NOW)
+    bench.batches.leaves = True
+    for at_ms in (NOW + PROBE_EVERY_MS, NOW + PROBE_EVERY_MS + 1):
+        batch = bench.begin(at_ms)
+        assert [each.limit for each in batch.levels] == ["gpt"]
+        assert bench.batches.end(batch.serial, 0) is not None
