@@ -61,6 +61,13 @@ def test_a_request_is_known_by_id_run_and_content() -> None:
     assert (known.attempt, known.model, known.limit, known.refusal) == (3, "gpt-4o-mini", "gpt-4o-mini", None)
 
 
+@pytest.mark.parametrize("tier", ["flex", None])
+def test_a_request_belongs_to_the_service_tier_that_it_asks_for(tier: str | None) -> None:
+    asked = {} if tier is None else {"service_tier": tier}
+    body = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "12345678"}], **asked}
+    assert candidate(record(body=body)).tier == (tier or "")
+
+
 def test_a_dated_model_draws_from_the_limit_that_claims_it() -> None:
     body = {"model": "gpt-4o-mini-2024-07-18"}
     assert candidate(record(body=body)).limit == "gpt-4o-mini"

@@ -65,6 +65,12 @@ def test_a_completed_one_says_all_there_is() -> None:
     }
 
 
+def test_a_completed_one_names_no_service_tier_that_was_neither_asked_for_nor_stated() -> None:
+    cargo = cargo_of()
+    cargo.response, cargo.finish, cargo.usage = {"model": "gpt-x", "choices": []}, Finish.STOP, Usage(total_tokens=3)
+    assert (completed(cargo, TERM).tier_asked, completed(cargo, TERM).tier_served) == (None, None)
+
+
 @pytest.mark.parametrize(("body", "told"), [({"service_tier": "flex"}, "flex"), ({}, None)])
 def test_a_failed_one_says_which_service_tier_was_asked_for(body: dict[str, Any], told: str | None) -> None:
     assert failed(cargo_of(body=body), NO, TERM).tier_asked == told
