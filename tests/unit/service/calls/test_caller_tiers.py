@@ -1,4 +1,4 @@
-"""What a call reads of service tiers: the one that served it, and what a refusal means to a request that asks for one."""
+"""What a call reads of service tiers: which one served it, and whether a refusal concerns the one asked for."""
 
 import pytest
 
@@ -10,7 +10,7 @@ from tests.virtual_time import VIRTUAL_TIME
 pytestmark = VIRTUAL_TIME
 
 UNSUPPORTED = {"message": "Unsupported service_tier: flex", "param": "service_tier", "type": "invalid_request_error"}
-ASKS = {"body": {"model": "gpt-4o-mini", "messages": [], "service_tier": "flex"}}
+ASKING = {"model": "gpt-4o-mini", "messages": [], "service_tier": "flex"}
 
 
 async def test_the_tier_that_served_a_call_is_kept() -> None:
@@ -21,7 +21,7 @@ async def test_the_tier_that_served_a_call_is_kept() -> None:
 
 @pytest.mark.parametrize("status", [400, 200])
 async def test_a_tier_that_the_model_does_not_have_is_the_fault_of_a_request_that_asks_for_it(status: int) -> None:
-    asking = Rig(Said(status, {"error": UNSUPPORTED | {"code": 400}}), **ASKS)
+    asking = Rig(Said(status, {"error": UNSUPPORTED | {"code": 400}}), body=ASKING)
     assert (await asking.call())[0].meaning is Meaning.REJECTED
     other = Rig(Said(status, {"error": UNSUPPORTED | {"code": 400}}))
     assert (await other.call())[0].meaning is not Meaning.REJECTED
