@@ -146,7 +146,6 @@ class Dispatch:
                 if self._drain_until_ms is None:
                     self.outbox.end_rests()
                 self._drain_until_ms = event.until_ms
-                self.batches.leaves = True
             case _:
                 assert_never(event)
         self._wake_at_ms = now_ms
@@ -174,7 +173,8 @@ class Dispatch:
 
     def _publish(self, now_ms: int) -> Publish:
         roles, notes = self._roles, gather(self.identities, self.wall_ms(now_ms))
-        return Publish(self.batches.begin(roles.term, self.limits, notes, now_ms, wall_offset_ms=roles.wall_offset_ms))
+        offset_ms, owed = roles.wall_offset_ms, self._owes_line()
+        return Publish(self.batches.begin(roles.term, self.limits, notes, now_ms, wall_offset_ms=offset_ms, owed=owed))
 
     def wake_at(self) -> int | None:
         """Return when to call `commands` next if no event comes first: as a rule now, if one just has."""
@@ -211,8 +211,8 @@ class Dispatch:
 
     @property
     def idle(self) -> bool:
-        """Whether a drain is complete: nothing is in flight, and all decisions still to be committed are set aside."""
-        return not self.flights and not self.outbox.not_resting
+        """Whether a drain is complete: nothing is in flight, nothing is left to be said but decisions set aside."""
+        return not self.flights and not self.outbox.not_resting and not self._owes_line()
 
     def wall_ms(self, now_ms: int) -> int:
         """Return the wall-clock time of an instant, as anchored by the last promotion."""
@@ -369,7 +369,13 @@ class Dispatch:
 
     def _publish_at(self) -> int | None:
         busy = self.limits.waiting() > 0 or len(self.flights) > 0 or self.trust.needs_proof or self.identities.rewrites
-        return self.batches.due_at(active=busy, parked=not busy and self.identities.kept > 0)
+        parked = not busy and self.identities.kept > 0
+        return self.batches.due_at(active=busy, parked=parked, owed=self._owes_line())
+
+    def _owes_line(self) -> bool:
+        """Whether this process leaves, no call is under way, and its successor lacks what the ledger should say."""
+        leaves = self._drain_until_ms is not None and self._roles.role is LEADING
+        return leaves and not self.flights and self.batches.owes_line(self.limits)
 
     def _committed(self, event: Committed, now_ms: int) -> None:
         ended = self.batches.end(event.serial, now_ms, event.crashed)

@@ -48,11 +48,13 @@ class Budget:
         breaker: The limit's circuit breaker.
         tiers: Those of service tiers that have refused calls lately.
         tariff: The prices of its calls.
+        unstated: Whether its checkpoint may differ from the last one in the ledger, by more than the time since.
     """
 
     def __init__(self, settings: LimitBeliefs, now_ms: int, checkpoint: Checkpoint | None) -> None:
         self.settings = settings
         self.believed = checkpoint is not None
+        self.unstated = True
         self._sends = SentCalls()
         self._buckets = BucketSet(self._sends)
         self._calls: dict[int, Reservation] = {}
@@ -174,7 +176,7 @@ class Budget:
             payable_at = self.payable_at(charge, now_ms, stated=stated, lane_order=lane_order)
             assert payable_at is not None, "no attempt is reserved while another must end first"
             assert payable_at <= now_ms, "no attempt is reserved before every metric can pay"
-        self._granted = None
+        self._granted, self.unstated = None, True
         paid = self._calibration.to_pay(charge, stated=stated)
         if self._cooldown.active and self._cooldown.record_send(now_ms):
             self._buckets.trust_no_more_than(paid, now_ms)
@@ -202,7 +204,7 @@ class Budget:
     def record_answer(self, attempt: int, now_ms: int, verdict: Verdict, usage: TokenUsage | None = None) -> None:
         """Process an attempt's answer: correct every metric that it describes, up or down, and pause if it says so."""
         call = self._calls.pop(attempt)
-        self._granted = None
+        self._granted, self.unstated = None, True
         self._first_calls.refused = self._first_calls.refused or verdict.meaning is Meaning.RATE_LIMITED
         verdict = self._calibration.believable(attempt, call, verdict, now_ms)
         if self._calibration.learn_charge(attempt, call, verdict, usage, now_ms):
@@ -290,6 +292,7 @@ class Budget:
         )
 
     def _give_back(self, call: Reservation, now_ms: int, *, untaken: bool = False) -> None:
+        self.unstated = True
         self._sends.strike(call.number)
         self._charged.refund(call.paid, call.sent_ms)
         if self._cap is not None:

@@ -293,16 +293,19 @@ class Scheduler:
         """Return the number of waiting tickets, all limits together."""
         return self._waiting
 
-    def checkpoints(self, now_ms: int, first: int = 0, count_max: int | None = None) -> tuple[Checkpoint, ...]:
-        """Return what a successor should believe of every limit's level.
+    def checkpoints(self, now_ms: int) -> tuple[Checkpoint, ...]:
+        """Return what a successor should believe of every limit's level."""
+        return tuple([queue.budget.checkpoint(now_ms) for queue in self._queues.values() if queue.budget.believed])
 
-        With `count_max`, of that many limits from the `first` on; callers take the limits in turn.
-        """
+    def believed(self, first: int, count_max: int) -> list[Budget]:
+        """Return the budgets whose levels are known: so many from the `first` on; callers take them in turn."""
         believed = [queue.budget for queue in self._queues.values() if queue.budget.believed]
-        if count_max is not None and believed:
-            first %= len(believed)
-            believed = (believed + believed)[first : first + min(count_max, len(believed))]
-        return tuple([budget.checkpoint(now_ms) for budget in believed])
+        first %= max(1, len(believed))
+        return (believed + believed)[first : first + min(count_max, len(believed))]
+
+    def unstated(self) -> Iterator[Budget]:
+        """Yield the budgets whose levels are known and have changed since a line of the ledger stated them."""
+        return (queue.budget for queue in self._queues.values() if queue.budget.unstated and queue.budget.believed)
 
     def predecessors(self, ticket: Ticket) -> list[Ticket]:
         """Return the tickets of its ordering key that must start before it, in order."""

@@ -7,6 +7,7 @@ An empty transaction also begins where silence would be worse:
 - hourly for every partition, since stored offsets of a group without members expire, or twice a window, so that the
   ledger never looks as if no dispatcher led;
 - at once where a record must be named as a suspect, or is none any more;
+- at once while the process leaves and no call is under way, as long as attempts or levels stand in no committed line;
 - 50 ms after the last one began where a call waits for the line that says it begins.
 
 After a line that has named records the next transaction waits, up to 100 ms, until they are read: so the line that
@@ -14,7 +15,8 @@ strikes them off is in that transaction, and not in a second one.
 
 Where even a transaction without any decision is refused, the ledger line leaves out for a minute what can wait: levels,
 renewals, attempts that started or ended. What is left is bounded: 200 decisions, 100 overdue requests, and 100 attempts
-that wait to start.
+that wait to start. Once the process has no more to publish and no call under way, it tries one whole line before it
+leaves; if Kafka refuses that too, the successor does without.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -22,13 +24,13 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from headrace.broker.core import bounds, commands
-from headrace.broker.core.budget.budget import Checkpoint
 from headrace.broker.core.events import Setback
 from headrace.broker.core.identity.dedupe import Awaited, Fate, Overdue
 from headrace.broker.core.identity.pending_cancels import CancelRecord
 from headrace.broker.core.lanes.scheduler import Scheduler
 from headrace.broker.core.progress.poison_records import NamedRecord
 from headrace.broker.core.requests.ledger_notes import LedgerNotes
+from headrace.broker.core.requests.level_turns import LevelTurns
 from headrace.broker.core.requests.outbox import Decided, Outbox
 from headrace.broker.core.requests.registry import TicketRegistry
 from headrace.broker.core.ticket import Ticket, TicketNumber
@@ -56,7 +58,6 @@ class TransactionBuilder:
 
     Attributes:
         suspects: The record that the ledger names.
-        leaves: Whether the process leaves: then each line states the levels, for its successor goes on from the last.
     """
 
     def __init__(self, outbox: Outbox, registry: TicketRegistry, *, window_ms: int) -> None:
@@ -79,13 +80,13 @@ class TransactionBuilder:
         self._overdue_under_way: tuple[Overdue, ...] = ()
         self._cancels_under_way: tuple[CancelRecord, ...] = ()
         self.suspects = NamedRecord()
-        self.leaves = False
         self._begun_at_ms, self._ended_at_ms = 0, 0
-        self._levels_at_ms = 0
-        self._levels_next = 0
+        self._levels = LevelTurns()
         self._recommit_at_ms = 0
         self._lean_until_ms = 0
         self._bare = False
+        self._owed = False
+        self._owes_nothing = False
 
     def add_start(self, entry: commands.AttemptEntry, *, awaited: bool = False, order: bytes = b"") -> int:
         """Note a call that starts, for the next ledger line; return the line for `has_written` (0: leave at once).
@@ -134,12 +135,18 @@ class TransactionBuilder:
         """Store every partition no later than that instant."""
         self._recommit_at_ms = at_ms
 
-    def due_at(self, *, active: bool, parked: bool) -> int | None:
+    def owes_line(self, limits: Scheduler) -> bool:
+        """Whether attempts or levels stand in no committed line; never after a line with nothing else was refused."""
+        attempts = self._started or self._started_under_way or self._ended or self._ended_under_way
+        return not self._owes_nothing and (bool(attempts) or self._levels.owes(limits))
+
+    def due_at(self, *, active: bool, parked: bool, owed: bool = False) -> int | None:
         """Return when the next transaction begins; None: one is under way.
 
         Args:
             active: Calls are in flight or wait, or only a transaction can prove that this process leads.
             parked: Something is parked, or a cancel waits: neither may age out of the ledger.
+            owed: The process may leave once the ledger has the line that it owes (`owes_line`).
         """
         if self._outbox.busy:
             return None
@@ -150,7 +157,7 @@ class TransactionBuilder:
         elif parked:
             looked_for_ms = min(self._window_ms // bounds.RENEWALS_LOOKED_FOR_PARTS, bounds.OVERDUE_LOOKED_FOR_MS)
             due_ms = min(due_ms, self._begun_at_ms + looked_for_ms)
-        if self.suspects.due:
+        if self.suspects.due or owed:
             due_ms = min(due_ms, self._begun_at_ms)
         elif self.awaits_line:
             due_ms = min(due_ms, self._begun_at_ms + bounds.LINGER_MS)
@@ -159,7 +166,7 @@ class TransactionBuilder:
             due_ms = decided_ms
         return max(due_ms, self._ended_at_ms + bounds.NAMED_READ_MS) if self.suspects.are_read else due_ms
 
-    def begin(
+    def begin(  # noqa: PLR0913 — the particulars of one transaction
         self,
         term: int,
         limits: Scheduler,
@@ -167,6 +174,7 @@ class TransactionBuilder:
         now_ms: int,
         *,
         wall_offset_ms: int = 0,
+        owed: bool = False,
     ) -> commands.Batch:
         """Build the next transaction; its records are closed in the maps that it stores.
 
@@ -176,6 +184,7 @@ class TransactionBuilder:
             notes: What the ledger line says beside the decisions.
             now_ms: Now.
             wall_offset_ms: The wall clock minus the core's clock.
+            owed: See `due_at`.
         """
         if self._recommit_at_ms <= now_ms:
             self._registry.touch_all()
@@ -185,7 +194,8 @@ class TransactionBuilder:
         for decided in decisions:
             self._registry.finish(decided.ticket.source)
         self._serial += 1
-        lean = now_ms < self._lean_until_ms
+        self._bare, self._owed = not decisions and not notes.overdue, owed
+        lean = now_ms < self._lean_until_ms and not (owed and self._bare)
         if lean:
             notes = LedgerNotes(overdue=notes.overdue)  # these are open until they are committed
         count = 0 if lean else bounds.STARTED_A_LINE_MAX
@@ -197,7 +207,6 @@ class TransactionBuilder:
         self._overdue_under_way = notes.overdue
         new = (decided.decision.cancel for decided in decisions if isinstance(decided.decision, commands.Remember))
         self._cancels_under_way = (*new, *notes.cancels)
-        self._bare = not decisions and not notes.overdue
         return commands.Batch(
             serial=self._serial,
             settlements=tuple(
@@ -209,7 +218,7 @@ class TransactionBuilder:
             offsets=self._registry.stored(term),
             settled=self._settled_under_way,
             started=tuple(self._started_under_way),
-            levels=() if lean else self._levels(limits, now_ms),
+            levels=() if lean else self._levels.begin(limits, now_ms, owed=owed),
             cancels=self._cancels_under_way,
             suspects=self.suspects.begin(),
             ended=tuple(self._ended_under_way),
@@ -224,22 +233,6 @@ class TransactionBuilder:
             return decided
         return Decided(decided.ticket, REFUSED_BY_KAFKA, decided.bytes)
 
-    def _levels(self, limits: Scheduler, now_ms: int) -> tuple[Checkpoint, ...]:
-        if now_ms - self._levels_at_ms < bounds.PROBE_EVERY_MS and not self.leaves:
-            return ()
-        self._levels_at_ms = now_ms
-        checkpoints = limits.checkpoints(now_ms, self._levels_next, bounds.LEVELS_A_LINE_MAX)
-        weight = 0
-        for count, checkpoint in enumerate(checkpoints):
-            weight += len(checkpoint.levels) * (
-                bounds.LEVEL_BYTES + bounds.LEVEL_NAME_CHAR_BYTES * len(checkpoint.limit)
-            )
-            if weight > bounds.LEVELS_BYTES_A_LINE_MAX:
-                checkpoints = checkpoints[: max(1, count)]
-                break
-        self._levels_next += len(checkpoints)
-        return checkpoints
-
     def end(self, serial: int, now_ms: int, crashed: Collection[TicketNumber] = ()) -> Ended | None:
         """End the batch whose commit returned; None if the commit was called unknown in the meantime.
 
@@ -252,6 +245,7 @@ class TransactionBuilder:
         self._written += len(self._started_under_way)
         calls, self._started_under_way, self._ended_under_way = self._ended_under_way, [], []
         self.suspects.end()
+        self._levels.end()
         tickets = [decided.ticket for decided in self._outbox.end()]
         settled = self._settled_under_way
         if crashed:
@@ -274,7 +268,9 @@ class TransactionBuilder:
         """Return the content of the transaction under way to the queues: its commit is unknown, or has failed."""
         if self._outbox.busy and self._bare and setback is Setback.REFUSED:
             self._lean_until_ms = self._begun_at_ms + bounds.LEAN_MS
+            self._owes_nothing = self._owes_nothing or self._owed
         self._outbox.interrupt(setback)
+        self._levels.interrupt()
         self.suspects.clear()
         self._started = self._started_under_way + self._started
         self._started_under_way = []

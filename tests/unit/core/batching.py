@@ -39,8 +39,8 @@ class Bench:
         self.outbox.add(Decided(made, decision, 10), NOW, at_once=False)
         return made
 
-    def begin(self, now_ms: int = NOW, renewals: Iterable[SettledEntry] = ()) -> Batch:
-        return self.batches.begin(3, self.limits, LedgerNotes(tuple(renewals)), now_ms)
+    def begin(self, now_ms: int = NOW, renewals: Iterable[SettledEntry] = (), *, owed: bool = False) -> Batch:
+        return self.batches.begin(3, self.limits, LedgerNotes(tuple(renewals)), now_ms, owed=owed)
 
     def quiet(self, *, active: bool = False, parked: bool = False) -> int | None:
         return self.batches.due_at(active=active, parked=parked)

@@ -133,6 +133,12 @@ def test_a_successor_is_told_of_believed_levels_only() -> None:
     for limit in ("known", "guessed"):
         made.limit_queue(limit, 0)
     assert [checkpoint.limit for checkpoint in made.checkpoints(0)] == ["known"]
+    assert [each.settings.name for each in made.believed(0, 2)] == ["known"]
+    assert [each.settings.name for each in made.unstated()] == ["known"]
+
+
+def test_without_a_believed_level_no_limit_has_its_turn() -> None:
+    assert limits().believed(3, 2) == []
 
 
 @pytest.mark.slow

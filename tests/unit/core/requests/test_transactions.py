@@ -24,6 +24,7 @@ from headrace.broker.core.identity.pending_cancels import CancelRecord
 from headrace.broker.core.progress.partition_progress import PartitionProgress
 from headrace.broker.core.requests.ledger_notes import LedgerNotes
 from headrace.broker.core.requests.outbox import Decided
+from headrace.broker.core.requests.transactions import TransactionBuilder
 from headrace.broker.core.ticket import Source
 from tests.unit.core.batching import NOW, OVERDUE, Bench, settled_bench
 from tests.unit.core.specimens import HOUR_MS, candidate, identity, place, ticket
@@ -301,3 +302,20 @@ def test_what_an_unknown_commit_would_have_told_is_told_once_however_often_it_is
         bench.batches.interrupt()
     batch = bench.begin()
     assert (batch.started, batch.ended) == ((started,), (ended,))
+
+
+def test_a_line_that_is_owed_begins_at_once() -> None:
+    bench = settled_bench()
+    assert bench.batches.due_at(active=False, parked=False, owed=True) == NOW
+
+
+def test_attempts_owe_a_line_until_it_is_committed() -> None:
+    for add in (TransactionBuilder.add_start, TransactionBuilder.add_end):
+        bench = settled_bench()
+        assert not bench.batches.owes_line(bench.limits)
+        add(bench.batches, AttemptEntry(identity("s"), 1))
+        assert bench.batches.owes_line(bench.limits)
+        batch = bench.begin()
+        assert bench.batches.owes_line(bench.limits)
+        assert bench.batches.end(batch.serial, NOW) is not None
+        assert not bench.batches.owes_line(bench.limits)

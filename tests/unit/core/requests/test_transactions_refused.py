@@ -116,3 +116,43 @@ def test_only_a_refused_line_that_stood_alone_makes_the_next_one_lean(batch_of: 
     batch = after_a_refusal(batch_of)
     assert (batch.levels == ()) is lean
     assert batch.overdue == (OVERDUE,), "which is open until it is committed"
+
+
+def lean(bench: Bench) -> Bench:
+    """One whose next lines leave out what can wait, such as an attempt and a level."""
+    bench.batches.add_start(AttemptEntry(identity("s"), 1))
+    bench.begin()
+    bench.batches.interrupt(Setback.REFUSED)
+    bench.limits.limit_queue("gpt-4o-mini", NOW)
+    return bench
+
+
+def test_the_line_that_is_owed_at_last_leaves_out_nothing() -> None:
+    bench = lean(settled_bench())
+    batch = bench.begin(owed=True)
+    assert (len(batch.started), len(batch.levels)) == (1, 1)
+    assert bench.batches.end(batch.serial, NOW) is not None
+    assert not bench.batches.owes_line(bench.limits)
+
+
+def test_what_is_decided_or_overdue_stands_in_no_line_that_may_be_refused_again() -> None:
+    bench = lean(settled_bench())
+    bench.decide(DeadLetterOnly("id_conflict", "Taken."))
+    decided = bench.begin(owed=True)
+    assert (decided.started, decided.levels) == ((), ())
+    assert bench.batches.end(decided.serial, NOW) is not None
+    overdue = bench.batches.begin(3, bench.limits, LedgerNotes(overdue=(OVERDUE,)), NOW, owed=True)
+    assert (overdue.started, overdue.levels) == ((), ())
+    assert bench.batches.owes_line(bench.limits)
+
+
+def test_no_line_is_owed_once_kafka_has_refused_it_and_only_it() -> None:
+    bench = lean(settled_bench())
+    bench.begin(owed=True)
+    bench.batches.interrupt()
+    assert bench.batches.owes_line(bench.limits), "it may be in the ledger, or not"
+    for owed in (True, False):
+        bench.begin(owed=owed)
+        bench.batches.interrupt(Setback.REFUSED)
+        assert not bench.batches.owes_line(bench.limits)
+    assert bench.begin().started == ()
