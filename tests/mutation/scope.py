@@ -9,6 +9,7 @@ HELD: tuple[str, ...] = (
     "headrace.broker.core.requests.outbox",
     "headrace.broker.core.requests.failing_decisions",
     "headrace.broker.core.requests.transactions",
+    "headrace.broker.core.requests.level_turns",
     "headrace.broker.core.requests.settling",
     "headrace.broker.core.requests.ledger_notes",
     "headrace.broker.service.publishing.records",

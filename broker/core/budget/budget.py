@@ -227,7 +227,7 @@ class Budget:
 
     def abandon(self, attempt: int, now_ms: int, *, sent: bool = True) -> None:
         """End an attempt without an answer: if it was `sent`, it may have been admitted, and its charge is kept."""
-        call = self._calls.pop(attempt)
+        call, self.unstated = self._calls.pop(attempt), True
         self.tariff.record_loss(attempt)
         if not sent:
             self._give_back(call, now_ms, untaken=True)
@@ -292,7 +292,6 @@ class Budget:
         )
 
     def _give_back(self, call: Reservation, now_ms: int, *, untaken: bool = False) -> None:
-        self.unstated = True
         self._sends.strike(call.number)
         self._charged.refund(call.paid, call.sent_ms)
         if self._cap is not None:

@@ -6,20 +6,25 @@ that have changed since a line stated them: its successor goes on from there.
 
 from collections.abc import Sequence
 from itertools import islice
+from typing import NamedTuple
 
 from headrace.broker.core import bounds
 from headrace.broker.core.budget.budget import Budget, Checkpoint
 from headrace.broker.core.lanes.scheduler import Scheduler
 
 
+class _Turn(NamedTuple):
+    """When levels were stated last, and which limit is the first of the next ones."""
+
+    stated_at_ms: int = 0
+    first: int = 0
+
+
 class LevelTurns:
     """Turns of the limits; a limit whose line is not committed has not had its turn."""
 
     def __init__(self) -> None:
-        self._stated_at_ms = 0
-        self._next = 0
-        self._begun_at_ms = 0
-        self._passed = 0  # turns that end with the commit
+        self._turn = self._next_turn = _Turn()
         self._under_way: Sequence[Budget] = ()
 
     def owes(self, limits: Scheduler) -> bool:
@@ -31,28 +36,25 @@ class LevelTurns:
         budgets = list(islice(limits.unstated(), bounds.LEVELS_A_LINE_MAX)) if owed else []
         in_turn = not budgets
         if in_turn:
-            if now_ms - self._stated_at_ms < bounds.PROBE_EVERY_MS:
+            if now_ms - self._turn.stated_at_ms < bounds.PROBE_EVERY_MS:
                 return ()
-            budgets = limits.believed(self._next, bounds.LEVELS_A_LINE_MAX)
+            budgets = limits.believed(self._turn.first, bounds.LEVELS_A_LINE_MAX)
         checkpoints = _fitting([budget.checkpoint(now_ms) for budget in budgets])
-        self._begun_at_ms, self._under_way = now_ms, budgets[: len(checkpoints)]
-        self._passed = len(checkpoints) if in_turn else 0
+        self._under_way = budgets[: len(checkpoints)]
+        self._next_turn = _Turn(now_ms, self._turn.first + (len(checkpoints) if in_turn else 0))
         for budget in self._under_way:
             budget.unstated = False
         return checkpoints
 
     def end(self) -> None:
         """The line is committed."""
-        if self._under_way:
-            self._stated_at_ms = self._begun_at_ms
-        self._next += self._passed
-        self._passed, self._under_way = 0, ()
+        self._turn, self._under_way = self._next_turn, ()
 
     def interrupt(self) -> None:
         """The line's commit is unknown, or has failed."""
         for budget in self._under_way:
             budget.unstated = True
-        self._passed, self._under_way = 0, ()
+        self._next_turn, self._under_way = self._turn, ()
 
 
 def _fitting(checkpoints: Sequence[Checkpoint]) -> tuple[Checkpoint, ...]:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from headrace.broker.core.bounds import (
+    LEAN_MS,
     LEVEL_BYTES,
     LEVEL_NAME_CHAR_BYTES,
     LEVELS_A_LINE_MAX,
@@ -12,6 +13,7 @@ from headrace.broker.core.bounds import (
     PROBE_EVERY_MS,
 )
 from headrace.broker.core.budget.budget import Budget
+from headrace.broker.core.events import Setback
 from tests.unit.core.batching import NOW, Bench, settled_bench
 from tests.unit.core.specimens import verdict
 
@@ -130,6 +132,7 @@ def test_a_limit_of_which_no_level_is_known_owes_no_line() -> None:
 CHANGES: dict[str, Callable[[Budget], None]] = {
     "a call": lambda made: made.reserve(2, 10, NOW),
     "an answer": lambda made: made.record_answer(1, NOW, verdict()),
+    "no answer": lambda made: made.abandon(1, NOW),
     "a call taken back": lambda made: made.abandon(1, NOW, sent=False),
 }
 
@@ -160,6 +163,14 @@ def test_a_limit_whose_line_was_not_committed_has_not_had_its_turn() -> None:
     bench.batches.interrupt()
     assert stated(bench, at_ms) == [each.limit for each in lost.levels], "in the very next line"
     assert stated(bench, at_ms + PROBE_EVERY_MS)[0] == f"{LEVELS_A_LINE_MAX:04}"
+
+
+def test_a_limit_whose_line_was_refused_has_its_turn_once_lines_have_levels_again() -> None:
+    bench, at_ms = named(LEVELS_A_LINE_MAX + 1), NOW + PROBE_EVERY_MS
+    refused = bench.begin(at_ms)
+    bench.batches.interrupt(Setback.REFUSED)
+    assert stated(bench, at_ms) == []
+    assert stated(bench, at_ms + LEAN_MS) == [each.limit for each in refused.levels]
 
 
 def test_a_commit_without_levels_puts_off_none() -> None:

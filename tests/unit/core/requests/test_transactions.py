@@ -319,3 +319,15 @@ def test_attempts_owe_a_line_until_it_is_committed() -> None:
         assert bench.batches.owes_line(bench.limits)
         assert bench.batches.end(batch.serial, NOW) is not None
         assert not bench.batches.owes_line(bench.limits)
+
+
+def test_levels_owe_a_line_until_it_is_committed() -> None:
+    bench = settled_bench()
+    bench.limits.limit_queue("gpt", NOW)
+    lost = bench.begin(owed=True)
+    bench.batches.interrupt()
+    assert bench.batches.owes_line(bench.limits)
+    batch = bench.begin(owed=True)
+    assert batch.levels == lost.levels
+    assert bench.batches.end(batch.serial, NOW) is not None
+    assert not bench.batches.owes_line(bench.limits)
