@@ -119,6 +119,34 @@ async def test_what_rests_is_tried_once_more_by_one_that_leaves() -> None:
     assert world.upstream.calls["held"] == 1
 
 
+def levels_held(setback: Setback) -> Callable[[str, Record], Setback | None]:
+    """Kafka takes no line of the ledger that states levels."""
+    ledger = topics.ledger_topic(PREFIX)
+    return lambda topic, record: setback if topic == ledger and b'"levels":[{' in (record.value or b"") else None
+
+
+async def test_levels_that_kafka_refuses_hold_up_no_departure() -> None:
+    world = World()
+    async with served(world) as serving:
+        await loaded(serving, 1, 3)
+        world.kafka.policy = levels_held(Setback.REFUSED)
+        serving.dispatcher.leave()
+        assert await serving.ended_after_s() < 5
+    assert len(world.outcomes()) == 4
+    assert world.ledger()[-1].kind is LedgerKind.LEFT
+
+
+@pytest.mark.parametrize("setback", [Setback.UNKNOWN, Setback.DENIED])
+async def test_levels_that_may_still_be_written_hold_up_a_departure_no_longer_than_its_grace(setback: Setback) -> None:
+    world = World()
+    async with served(world) as serving:
+        await loaded(serving, 1, 3)
+        world.kafka.policy = levels_held(setback)
+        serving.dispatcher.leave()
+        assert await serving.ended_after_s() < GRACE_S
+    assert world.holder() == "released"
+
+
 async def test_chunks_that_were_dropped_are_counted_once_and_the_way_to_their_topic_is_closed_at_the_end() -> None:
     world = World()
     async with served(world) as serving:
@@ -192,7 +220,10 @@ async def test_a_call_longer_than_the_drain_is_cancelled_and_left_to_the_success
         took_s = await serving.ended_after_s()
     assert ladder(GRACE_S).drain_s <= took_s < GRACE_S - 5
     assert len(world.outcomes()) == 1
-    assert world.ledger()[-1].kind.value == "left"
+    *_, last, left = world.ledger()
+    assert left.kind.value == "left"
+    assert len(last.ended) == 3
+    assert last.levels, "as they stand when the calls are cut off"
 
 
 async def test_a_second_signal_skips_the_drain_and_nothing_new_begins() -> None:
