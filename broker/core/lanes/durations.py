@@ -10,11 +10,11 @@ from bisect import bisect_left, insort
 from collections import deque
 from typing import Final
 
-from headrace.broker.core.bounds import DURATIONS_RANKED_EVERY, DURATIONS_REMEMBERED, TIERS_TIMED_MAX
+from headrace.broker.core.bounds import DURATIONS_RANKED_EVERY, DURATIONS_REMEMBERED
+from headrace.broker.core.lanes.tier_table import TierTable
 from headrace.broker.core.ticket import Ticket
 
 _LONGER = 64  # one call in 64 may take longer than a "long" call
-_OTHER_TIERS = "(others)"
 _HURRY = 10  # a request is near its deadline in the last tenth of the time that it was allowed
 
 
@@ -72,17 +72,15 @@ class DurationsByTier:
     __slots__ = ("_tiers",)
 
     def __init__(self) -> None:
-        self._tiers: dict[str, Durations] = {}
+        self._tiers = TierTable(Durations)
 
     def of(self, tier: str) -> Durations:
         """Return those of one tier; those of a tier without answered calls are not known."""
-        return self._tiers.get(tier) or self._tiers.get(_OTHER_TIERS, _UNKNOWN)
+        return self._tiers.get(tier) or _UNKNOWN
 
     def add(self, tier: str, took_ms: int) -> None:
-        """Record the duration of an answered call; tiers beyond the first few share theirs."""
-        known = not tier or tier in self._tiers  # requests that name none always have their own
-        name = tier if known or len(self._tiers) < TIERS_TIMED_MAX else _OTHER_TIERS
-        self._tiers.setdefault(name, Durations()).add(took_ms)
+        """Record the duration of an answered call; tiers beyond a few share theirs."""
+        self._tiers.of_answer(tier).add(took_ms)
 
     def late_at(self, ticket: Ticket) -> int:
         """Return the instant from which a call for this ticket would probably not end in time."""

@@ -68,11 +68,21 @@ def test_a_slow_tier_makes_no_request_of_another_late() -> None:
     assert durations.of("scale").long_ms == 0, "no call of it was answered"
 
 
-def test_tiers_beyond_the_first_few_share_their_durations_and_those_without_a_name_never_do() -> None:
+def test_tiers_beyond_a_few_share_their_durations_and_those_without_a_name_never_do() -> None:
     durations = DurationsByTier()
     for number in range(TIERS_TIMED_MAX):
         durations.late_at(of_tier(f"asked-{number}", 1_000))  # a request that waits takes no place
-        durations.add(f"t{number}", 100)
+        for _ in range(2):
+            durations.add(f"t{number}", 100)
     durations.add("one too many", 700)
     durations.add("", 50)
     assert [durations.of(tier).long_ms for tier in ("t0", "one too many", "another", "")] == [100, 700, 700, 50]
+
+
+def test_names_that_a_producer_invents_take_no_place_from_a_tier_that_is_used() -> None:
+    durations = DurationsByTier()
+    for number in range(TIERS_TIMED_MAX):
+        durations.add(f"invented-{number}", 100)
+    durations.add("flex", 600_000)
+    assert durations.of("flex").long_ms == 600_000
+    assert durations.of("default").long_ms == 0
