@@ -103,6 +103,10 @@ LOOKS_SWEPT_ABOVE = 1_000
 """Empty queues are swept from the agenda of checks when it has twice the entries that the last sweep left, and this
 many."""
 
+NEARING_SWEPT_ABOVE = 100
+"""Requests near their deadlines that no longer wait are swept once a lane has twice as many entries as the last sweep
+left, and this many."""
+
 DEADLINES_SWEPT_ABOVE = 1_000
 """Entries of settled tickets are swept from the deadline heap once they outnumber those of living ones by this
 number."""
@@ -132,6 +136,8 @@ RETURN_BEFORE_DEADLINE_MS = 60_000
 PARKS_AHEAD_MAX = 2 * OUTCOMES_PER_TRANSACTION_MAX
 """No request is parked while this many decisions wait for a commit: an outcome waits behind two transactions at
 most."""
+PUT_OFF_AT_ONCE_MAX = 1_000
+"""Requests put off in one turn of the loop: because the process leaves, or because they may be deadly."""
 HELD_LOOKED_AT = 256
 """Number of requests at the end of a queue that are examined for one that may be parked."""
 CRAMPED_BELOW = 64

@@ -1,4 +1,4 @@
-from headrace.broker.core.bounds import CREDIT_CHARGES_MAX
+from headrace.broker.core.bounds import CREDIT_CHARGES_MAX, NEARING_SWEPT_ABOVE
 from headrace.broker.core.lanes.nearing import DeadlineBoost
 from headrace.broker.core.ticket import Ticket
 from tests.unit.core.specimens import candidate, ticket
@@ -60,3 +60,15 @@ def test_while_nobody_is_near_nothing_is_earned_and_what_was_left_is_lost() -> N
     nearing.earn(500)
     assert nearing.credit_ppm_tokens == 0
     assert nearing.lifted() is None
+
+
+def test_those_that_no_longer_wait_are_forgotten_though_no_other_look_drops_them() -> None:
+    stays = near(9_000)
+    nearing = of(stays)
+    for _ in range(10 * NEARING_SWEPT_ABOVE):
+        gone = near()
+        nearing.add(gone)
+        gone.queued = False
+        nearing.add(stays)  # it was called again, and waits once more
+    assert len(nearing) <= NEARING_SWEPT_ABOVE + 2
+    assert nearing.head() is stays
