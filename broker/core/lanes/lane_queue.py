@@ -4,7 +4,7 @@ How lanes take turns is described in `headrace.broker.core.lanes.lanes`, the ord
 `headrace.broker.core.lanes.fair_queue`.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Reversible
 from itertools import chain, islice
 
 from headrace.broker.core.bounds import CREDIT_CHARGES_MAX
@@ -98,9 +98,14 @@ class LaneQueue:
         """Return up to `count_max` tickets from the end: late ones, then each tenant's from the last one on."""
         return islice(chain(self.late, chain.from_iterable(map(reversed, self._fair.tenant_queues()))), count_max)
 
-    def ends(self, tenants_max: int) -> Iterator[Ticket]:
-        """Return the first and the last ticket in time of each tenant, and of those that are late."""
-        lines: Iterable[TenantQueue | LateQueue] = (*islice(self._fair.tenant_queues(), tenants_max), self.late)
+    def ends(self, tenants_max: int, among: Ticket | None = None) -> Iterator[Ticket]:
+        """Return the first and the last ticket in time of each tenant, and of those that are late.
+
+        Of so many tenants, and of that of the ticket `among`, which is returned too.
+        """
+        lines: list[Reversible[Ticket]] = [*islice(self._fair.tenant_queues(), tenants_max), self.late]
+        if among is not None:
+            lines.append((among,) if among.late else self.tenant_queue(among.candidate.tenant))
         return (end for line in lines for end in chain(islice(line, 1), islice(reversed(line), 1)))
 
     def serve(self, ticket: Ticket) -> None:

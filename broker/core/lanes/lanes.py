@@ -101,7 +101,7 @@ class Lanes:
             if waits:
                 queue.demote(ticket)
             return ticket.candidate.deadline_ms
-        if waits and queue.rule.lift_ppm:
+        if waits and queue.rule.lift_ppm and not ticket.in_tier_lanes:
             queue.nearing.add(ticket)
             self._hurrying = True
         return late_at_ms
@@ -156,7 +156,7 @@ class Lanes:
         """
         waiting = [queue for queue in self._in_order if queue.count]
         for queue in sorted(waiting, key=lambda queue: self.probe_rank(queue.rule.name)):
-            fronts = queue.first(PROBES_LOOKED_AT)
+            fronts = chain(queue.first(PROBES_LOOKED_AT), self._free_head(queue, now_ms))
             free = [
                 ticket for ticket in fronts if self._tenants.is_free(ticket.candidate.tenant, ticket.charge, now_ms)
             ]
@@ -164,16 +164,23 @@ class Lanes:
                 return Pick(min(free, key=lambda ticket: (ticket.calls, ticket.charge)), 0)
         return None
 
-    def tier_probe(self, lane: str, now_ms: int) -> Ticket | None:
+    def _free_head(self, queue: LaneQueue, now_ms: int) -> Iterator[Ticket]:
+        """Return the first ticket that no cap holds; those of the tenants in front may all be held."""
+        head = queue.next(now_ms) if self._tenants.capping else None
+        return iter(() if head is None else (head,))
+
+    def tier_probe(self, lane: str, now_ms: int, *, cheapest: bool = False) -> Ticket | None:
         """Choose the request of a lane that tests whether its service tier serves again; None: caps hold all of them.
 
         Calls of such a tier may be long, and one that is cut off at its deadline shows nothing. So of each tenant the
         first request and the last are considered, those that can still be answered before others, then those called
-        least often, then the cheapest; of equal ones, the one with most time left.
+        least often (with `cheapest`, however often), then the cheapest; of equal ones, the one with most time left.
         """
+        queue = self._queues[lane]
+        head = next(self._free_head(queue, now_ms), None)
         free = (
             ticket
-            for ticket in self._queues[lane].ends(PROBES_LOOKED_AT)
+            for ticket in queue.ends(PROBES_LOOKED_AT, head)
             if self._tenants.is_free(ticket.candidate.tenant, ticket.charge, now_ms)
         )
         late_at = self.durations.late_at
@@ -181,7 +188,7 @@ class Lanes:
             free,
             key=lambda ticket: (
                 late_at(ticket) <= now_ms,
-                ticket.calls,
+                0 if cheapest else ticket.calls,
                 ticket.charge,
                 -ticket.candidate.deadline_ms,
             ),

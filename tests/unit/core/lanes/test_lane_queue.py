@@ -74,6 +74,8 @@ def test_the_ends_of_a_lane_are_the_first_and_the_last_of_each_tenant_and_of_tho
     assert list(queue.ends(2)) == [
         lines["a"][0], lines["a"][2], lines["b"][0], lines["b"][2], lines["c"][0], lines["c"][0]
     ]  # fmt: skip
+    assert [*queue.ends(0, lines["b"][0])] == [*[lines["c"][0]] * 2, lines["b"][0], lines["b"][2]], "and of one more"
+    assert {*queue.ends(0, lines["c"][0])} == {lines["c"][0]}
 
 
 def test_a_late_ticket_is_served_last_and_leaves_from_where_it_waits() -> None:

@@ -390,3 +390,29 @@ def test_the_probe_of_a_tier_is_of_a_tenant_whose_cap_allows_it() -> None:
     lanes.queue("standard").append(other)
     assert lanes.tier_probe("standard", 0) is other
     assert lanes.tier_probe("urgent", 0) is None
+
+
+def test_the_probe_of_a_limit_is_of_a_tenant_whose_cap_allows_it_however_many_are_held() -> None:
+    tenants = Tenants({f"t{number}": TenantRule(inflight_max=1) for number in range(100)})
+    lanes = Lanes(LANES, tenants)
+    for number in range(100):
+        tenants.record_start(f"t{number}", 100, 0)
+        lanes.queue("standard").append(ticket(candidate(tenant=f"t{number}")))
+    assert lanes.probe(0) is None
+    assert lanes.tier_probe("standard", 0) is None
+    free = ticket(candidate(tenant="free"))
+    lanes.queue("standard").append(free)
+    probe = lanes.probe(0)
+    assert probe is not None
+    assert probe.ticket is free
+    assert lanes.tier_probe("standard", 0) is free
+
+
+def test_if_it_must_be_paid_at_once_the_probe_of_a_tier_is_the_cheapest_however_often_it_was_called() -> None:
+    lanes = Lanes(LANES, Tenants())
+    cheap, dear = ticket(candidate(charge=10)), ticket(candidate(charge=50))
+    cheap.calls = 9
+    for each in (cheap, dear):
+        lanes.queue("standard").append(each)
+    assert lanes.tier_probe("standard", 0) is dear
+    assert lanes.tier_probe("standard", 0, cheapest=True) is cheap
