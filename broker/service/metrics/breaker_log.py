@@ -25,7 +25,7 @@ _log = structlog.get_logger("breaker")
 
 
 class Trips:
-    """Latest cause of each open breaker."""
+    """Latest cause of each open breaker; of too many, of those that opened last."""
 
     def __init__(self, clock: WallClock) -> None:
         """No breaker has tripped."""
@@ -42,8 +42,11 @@ class Trips:
     def record_opening(self, command: BreakerOpened, cargo: Payload | None) -> None:
         """Keep and log the cause."""
         context = _context(command, cargo)
-        if len(self._open) < KEPT_MAX:
-            self._open[command.breaker, command.tier] = {"since": to_wire(self._clock.utc_now()), **context}
+        opened = command.breaker, command.tier
+        self._open.pop(opened, None)
+        if len(self._open) >= KEPT_MAX:  # that of the account holds up all
+            del self._open[next(each for each in self._open if each != (None, None))]
+        self._open[opened] = {"since": to_wire(self._clock.utc_now()), **context}
         # a tier without capacity needs no person at 3 a.m.: its requests are served later
         log = _log.error if command.tier is None else _log.warning
         log("breaker_opened", **_names(command), rest_s=command.rest_ms / 1_000, **context)
