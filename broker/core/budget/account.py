@@ -32,7 +32,7 @@ class AccountBreaker:
         elif probe and verdict.meaning is Meaning.TIER_UNAVAILABLE and self.breaker.tripped_by is not None:
             self.breaker.trip(self.breaker.tripped_by, now_ms, ACCOUNT_REST_MS)  # it says nothing about the account
         elif probe:
-            self.breaker.release_probe()
+            self.breaker.release_probe(now_ms)
 
     def _blame(self, limit: str, own: Breaker, verdict: Verdict, now_ms: int, *, probe: bool) -> None:
         if not probe and own.tripped_by in ACCOUNT:

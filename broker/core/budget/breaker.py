@@ -59,12 +59,13 @@ class Breaker:
         return self._probing
 
     def probe(self) -> bool:
-        """Record the start of a call; return True if it is this breaker's probe."""
+        """Record the start of a call; return True if it is this breaker's probe, for which it is alone."""
+        is_probe = not (self.closed or self._probing)
         self._probing = not self.closed
-        return self._probing
+        return is_probe
 
-    def release_probe(self) -> None:
-        """Record that the probe ended without a result; another one may start."""
+    def release_probe(self, now_ms: int) -> None:
+        """Record that the probe ended without a result at `now_ms`; another one may start."""
         self._probing = False
 
     def observe(self, meaning: Meaning, now_ms: int, wait_ms: int | None, *, probe: bool = False) -> None:

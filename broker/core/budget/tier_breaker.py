@@ -21,7 +21,8 @@ REST_MIN_MS: Final = 5_000
 REST_FIRST_MS: Final = 10_000
 REST_MAX_MS: Final = 60_000
 REFUSED_WITHIN_MS: Final = 5_000
-"""A call that has been under way for longer is being served: a refusal comes sooner."""
+"""A call that has been under way for longer is being served: a refusal comes sooner. Where one took more than half of
+that, it must have been under way for twice as long as the longest refusal."""
 IDLE_MS: Final = 900_000
 
 
@@ -33,15 +34,15 @@ class CallToTier(NamedTuple):
         verdict: Its answer.
         sent_ms: When it was sent.
         probe: Whether it was the tier's probe.
-        is_served: Returns whether a call of the tier sent after an instant is being served: it has been under way for
-            longer than a refusal takes. Its success counts only when it ends, perhaps minutes later.
+        is_served: Returns whether a call of the tier sent after an instant has been under way for so many milliseconds,
+            longer than a refusal takes: it is served. Its success counts only when it ends, perhaps minutes later.
     """
 
     tier: ModelTier
     verdict: Verdict
     sent_ms: int
     probe: bool
-    is_served: Callable[[int], bool]
+    is_served: Callable[[int, int], bool]
 
 
 def rest_ms(bound_ms: int, dice: float) -> int:
@@ -58,34 +59,28 @@ class TierBreaker(Breaker):
         self._refusals = 0
         self._refused_ms = -1  # when the last refused call that counts was sent
         self._closed_ms = -1
-        self._inconclusive = False
+        self._refusal_took_ms = 0  # the longest, halved with each success
 
     @property
     def is_forgettable(self) -> bool:
         """Whether no refusal counts any more."""
         return self.closed and not self._refusals and self._bound_ms == REST_FIRST_MS
 
-    def may_call_at(self, now_ms: int) -> int | None:
-        """Return when the next probe may start; None: not before the one in flight has ended.
+    def release_probe(self, now_ms: int) -> None:
+        """Record that the probe ended without a result; the shortest rest follows.
 
-        A probe that ended without a result is followed by the shortest rest: otherwise each request that is cut off at
-        its deadline would at once be followed by the next one.
+        Otherwise each request that is cut off at its deadline would at once be followed by the next one.
         """
-        if self._inconclusive and not self.closed:
-            self._inconclusive = False
+        if self.is_probing:
             self.trip(Meaning.TIER_UNAVAILABLE, now_ms, REST_MIN_MS)
-        return super().may_call_at(now_ms)
-
-    def release_probe(self) -> None:
-        """Record that the probe ended without a result."""
-        super().release_probe()
-        self._inconclusive = True
 
     def record_refusal(self, call: CallToTier, now_ms: int, dice: float) -> None:
         """Count a refused call."""
         if not call.probe and (not self.closed or call.sent_ms <= self._closed_ms):
             return  # out of date: a probe has shown more since
-        self._refusals = 1 if call.is_served(self._refused_ms) else self._refusals + 1
+        self._refusal_took_ms = max(self._refusal_took_ms, now_ms - call.sent_ms)
+        served_after_ms = max(REFUSED_WITHIN_MS, 2 * self._refusal_took_ms)
+        self._refusals = 1 if call.is_served(self._refused_ms, served_after_ms) else self._refusals + 1
         self._refused_ms = call.sent_ms
         if call.probe or self._refusals >= FAILURES_IN_A_ROW:
             rested_ms = max(call.verdict.wait_ms or 0, rest_ms(self._bound_ms, dice))
@@ -96,6 +91,7 @@ class TierBreaker(Breaker):
         """Record that the tier has served a call."""
         if self.closed:
             self._refusals = 0
+            self._refusal_took_ms //= 2
             self._bound_ms = max(REST_FIRST_MS, self._bound_ms // 2)
         elif probe:
             self.close()
@@ -133,12 +129,21 @@ class TierBreakers:
         """Return the tiers whose breakers are open."""
         return [(tier, known) for tier, known in self._tiers.items() if not known.closed]
 
-    def forget_idle(self, wanted: Container[ModelTier], now_ms: int) -> None:
-        """Forget the tiers whose rest ended long ago, and that no request waits for: nothing would probe them."""
-        for tier, known in self.resting():
-            if tier not in wanted and known.rests_until(now_ms - IDLE_MS) <= now_ms - IDLE_MS:
-                del self._tiers[tier]
-                self._note_change()
+    def forget_idle(self, wanted: Container[ModelTier], now_ms: int) -> list[tuple[ModelTier, Breaker]]:
+        """Forget the tiers whose rest ended long ago, and that no request waits for: nothing would probe them.
+
+        Return them with their breakers, which are open.
+        """
+        idle = [
+            (tier, known)
+            for tier, known in self.resting()
+            if tier not in wanted and not known.is_probing and known.rests_until(now_ms - IDLE_MS) <= now_ms - IDLE_MS
+        ]
+        for tier, _ in idle:
+            del self._tiers[tier]
+        if idle:
+            self._note_change()
+        return idle
 
     def observe(self, call: CallToTier, now_ms: int, dice: float) -> Breaker | None:
         """Record the end of a call; return the tier's breaker if it has opened or closed.
@@ -160,7 +165,7 @@ class TierBreakers:
             if known.is_forgettable:
                 del self._tiers[tier]
         elif probe:
-            known.release_probe()
+            known.release_probe(now_ms)
         if known.closed is was_closed:
             return None
         self._note_change()

@@ -61,7 +61,7 @@ class Attempts:
         if verdict.meaning is OK:
             self._flights.record_answered(flight.ticket.candidate.tier, now_ms - flight.sent_ms)
         if unanswered and not verdict.counts_as_attempt:  # the call was ended on our side
-            flight.release_probes()
+            flight.release_probes(now_ms)
         elif verdict.meaning is not OK or flight.probes or flight.budget.tiers or not flight.budget.breaker.calm:
             self._observe(flight, verdict, account, now_ms)
         if not flight.wanted:
@@ -81,14 +81,14 @@ class Attempts:
         flight = self._flights.land(event.call, now_ms)
         flight.budget.abandon(event.call, now_ms, sent=False)
         flight.ticket.calls -= 1
-        flight.release_probes()
+        flight.release_probes(now_ms)
         return flight.ticket if flight.wanted else None
 
     def end_crashed(self, call: CallNumber, now_ms: int) -> Ticket | None:
         """End a call in which our own code failed: it may have been sent, so it stays charged; no breaker counts it."""
         flight = self._flights.land(call, now_ms)
         flight.budget.abandon(call, now_ms)
-        flight.release_probes()
+        flight.release_probes(now_ms)
         return flight.ticket if flight.wanted else None
 
     def close_reservation(self, call: CallNumber, flight: CallInFlight, now_ms: int) -> None:
@@ -99,7 +99,7 @@ class Attempts:
             flight.budget.abandon(call, now_ms)
         with contextlib.suppress(KeyError):
             flight.budget.tariff.record_loss(call)  # the reservation was ended, but not yet the tariff's record
-        flight.release_probes()
+        flight.release_probes(now_ms)
 
     def _observe(self, flight: CallInFlight, verdict: Verdict, account: AccountBreaker, now_ms: int) -> None:
         """Pass the verdict to the breakers, and note changes of their state."""
@@ -119,9 +119,11 @@ class Attempts:
         if verdict.meaning is not Meaning.TIER_UNAVAILABLE and not tiers:
             return
         is_probe, flights = tiers.find(tier) in flight.probes, self._flights
-        call = CallToTier(
-            tier, verdict, flight.sent_ms, is_probe, lambda since_ms: flights.is_served(tier, since_ms, now_ms)
-        )
+
+        def is_served(since_ms: int, for_ms: int) -> bool:
+            return flights.has_sent(tier, since_ms, now_ms - for_ms)
+
+        call = CallToTier(tier, verdict, flight.sent_ms, is_probe, is_served)
         changed = tiers.observe(call, now_ms, self._dice())
         if changed is not None:
             self._note_change(flight.budget.settings.name, changed, flight, verdict, now_ms, tier=tier)

@@ -70,7 +70,7 @@ class Eviction:
         elif call is not None:
             flight = self._flights.land(call, now_ms)
             flight.budget.abandon(call, now_ms, sent=False)
-            flight.release_probes()
+            flight.release_probes(now_ms)
         self._flights.hold(ticket, 0)
         self._limits.withdraw(ticket, now_ms)
         if ticket.state is State.JOINED:

@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from statistics import median_low
 
-from headrace.broker.core.bounds import CALL_RESERVE_BYTES, CALLS_REMEMBERED, TIERS_TIMED_MAX
+from headrace.broker.core.bounds import CALL_RESERVE_BYTES, CALLS_REMEMBERED
 from headrace.broker.core.budget.breaker import Breaker
 from headrace.broker.core.budget.budget import Budget
-from headrace.broker.core.budget.tier_breaker import REFUSED_WITHIN_MS
 from headrace.broker.core.commands import AttemptEntry
+from headrace.broker.core.lanes.tier_table import TierTable
 from headrace.broker.core.ticket import CallNumber, ModelTier, Ticket
 from headrace.broker.core.units import unreserved_slots
 
@@ -33,10 +33,10 @@ class CallInFlight:
     wanted: bool = True
     line: int = 0
 
-    def release_probes(self) -> None:
+    def release_probes(self, now_ms: int) -> None:
         """Release the breakers that it probes: it has ended without a result, and another probe may start."""
         for breaker in self.probes:
-            breaker.release_probe()
+            breaker.release_probe(now_ms)
 
 
 class CallsInFlight:
@@ -52,8 +52,8 @@ class CallsInFlight:
         self._flights: dict[CallNumber, CallInFlight] = {}
         self._wanted: dict[Ticket, CallNumber] = {}
         self._serial = 0
-        self._durations_ms: deque[int] = deque(maxlen=CALLS_REMEMBERED)
-        self._answered_ms: dict[str, deque[int]] = {}  # by service tier
+        self._durations_ms = _remembered()
+        self._answered_ms = TierTable(_remembered)
         self.held_bytes = 0
 
     def __len__(self) -> int:
@@ -73,12 +73,11 @@ class CallsInFlight:
 
     def fastest_ms(self) -> int:
         """Return the same of the fastest tier."""
-        return min(map(max, self._answered_ms.values()), default=max(self._durations_ms, default=0))
+        return min(map(max, self._answered_ms), default=max(self._durations_ms, default=0))
 
     def record_answered(self, tier: str, took_ms: int) -> None:
-        """Record how long an answered call of a tier took; only the first few tiers are kept apart."""
-        if not tier or tier in self._answered_ms or len(self._answered_ms) < TIERS_TIMED_MAX:
-            self._answered_ms.setdefault(tier, deque(maxlen=CALLS_REMEMBERED)).append(took_ms)
+        """Record how long an answered call of a tier took; tiers beyond a few share theirs."""
+        self._answered_ms.of_answer(tier).append(took_ms)
 
     def start(self, ticket: Ticket, budget: Budget, now_ms: int, *, account: Breaker) -> CallNumber:
         """Start a call: reserve its charge and its weight; it is the probe of each breaker that is open."""
@@ -131,9 +130,8 @@ class CallsInFlight:
         self.held_bytes += weight - ticket.held_bytes
         ticket.held_bytes = weight
 
-    def is_served(self, tier: ModelTier, since_ms: int, now_ms: int) -> bool:
-        """Whether a call of a tier sent after `since_ms` has been under way for longer than a refusal takes."""
-        until_ms = now_ms - REFUSED_WITHIN_MS
+    def has_sent(self, tier: ModelTier, since_ms: int, until_ms: int) -> bool:
+        """Whether a call of a tier is under way that was sent after `since_ms`, and at `until_ms` at the latest."""
         return any(
             since_ms < flight.sent_ms <= until_ms and flight.ticket.candidate.model_tier == tier
             for flight in self._flights.values()
@@ -179,3 +177,7 @@ class CallsInFlight:
     def slots(self, reserved_ppm: int = 0) -> int:
         """Return how many calls may be in flight if the share `reserved_ppm` of the slots is left to others."""
         return unreserved_slots(self._inflight_max, reserved_ppm)
+
+
+def _remembered() -> deque[int]:
+    return deque(maxlen=CALLS_REMEMBERED)

@@ -56,7 +56,7 @@ def test_an_open_breaker_rests_and_then_lets_one_call_go_alone() -> None:
 def test_a_probe_that_told_nothing_makes_room_for_another() -> None:
     breaker = tripped()
     breaker.probe()
-    breaker.release_probe()
+    breaker.release_probe(0)
     assert breaker.may_call_at(REST_FIRST_MS) == REST_FIRST_MS
 
 

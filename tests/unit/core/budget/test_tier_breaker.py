@@ -5,6 +5,7 @@ from headrace.broker.core.bounds import TIERS_MAX
 from headrace.broker.core.budget.breaker import FAILURES_IN_A_ROW
 from headrace.broker.core.budget.tier_breaker import (
     IDLE_MS,
+    REFUSED_WITHIN_MS,
     REST_FIRST_MS,
     REST_MAX_MS,
     REST_MIN_MS,
@@ -34,10 +35,13 @@ class Rig:
         sent_ms: int | None = None,
         probe: bool = False,
         served_since_ms: int = -1,
+        served_for_ms: int = REFUSED_WITHIN_MS,
     ) -> bool:
-        """End a call; return whether that changed a breaker."""
+        """End a call; return whether that changed a breaker. One sent later may have been under way for so long."""
         sent_ms = self.now_ms if sent_ms is None else sent_ms
-        call = CallToTier(tier, told, sent_ms, probe, lambda since_ms: since_ms < served_since_ms)
+        call = CallToTier(
+            tier, told, sent_ms, probe, lambda since_ms, for_ms: since_ms < served_since_ms and for_ms <= served_for_ms
+        )
         return self.tiers.observe(call, self.now_ms, 0.5) is not None
 
     def open(self, *, tier: ModelTier = FLEX) -> None:
@@ -164,10 +168,12 @@ def test_a_probe_that_says_nothing_of_the_tier_is_followed_by_the_shortest_rest(
         assert not rig.probe(verdict(meaning))
         assert rig.tiers.rests(FLEX)
         assert breaker.may_call_at(rig.now_ms) == rig.now_ms + REST_MIN_MS
-    breaker.release_probe()  # it was not sent, or was cut off at its deadline
-    assert breaker.may_call_at(rig.now_ms + 100) == rig.now_ms + 100 + REST_MIN_MS
+    rig.now_ms += REST_MIN_MS
+    assert breaker.probe()
+    breaker.release_probe(rig.now_ms)  # it was not sent, or was cut off at its deadline
+    assert breaker.may_call_at(rig.now_ms + 100) == rig.now_ms + REST_MIN_MS, "from its end, whenever that is looked at"
     assert rig.probe(verdict())
-    breaker.release_probe()
+    breaker.release_probe(rig.now_ms)
     assert breaker.may_call_at(rig.now_ms) == rig.now_ms
 
 
@@ -183,18 +189,61 @@ def test_refusals_are_not_in_a_row_while_a_call_sent_between_them_is_being_serve
     assert rig.tiers.any_open
 
 
+def test_where_refusals_take_long_a_call_must_be_under_way_for_longer_to_count_as_served() -> None:
+    """Calls that wait for their own refusals are not being served."""
+    rig = Rig()
+    for number in range(FAILURES_IN_A_ROW):
+        assert not rig.tiers.any_open
+        rig.now_ms = 6_000 + 1_000 * number
+        rig.ended(sent_ms=1_000 * number, served_since_ms=rig.now_ms, served_for_ms=11_999)
+    assert rig.tiers.any_open
+
+
+def test_with_each_success_a_call_may_count_as_served_sooner_again() -> None:
+    rig = Rig()
+    rig.open()
+    rig.probe(REFUSED)
+    rig.probe(verdict())
+    rig.now_ms += 20_001
+    rig.ended(sent_ms=rig.now_ms - 20_000)
+    rig.ended(verdict())
+    for _ in range(FAILURES_IN_A_ROW):
+        rig.ended(served_since_ms=rig.now_ms + 1, served_for_ms=20_000)
+    assert not rig.tiers.any_open
+    for _ in range(FAILURES_IN_A_ROW - 1):
+        rig.ended(served_since_ms=rig.now_ms + 1, served_for_ms=19_999)
+    assert rig.tiers.any_open
+
+
+def test_a_second_call_sent_during_a_probe_is_none_and_its_refusal_is_out_of_date() -> None:
+    rig = Rig()
+    rig.open()
+    rig.now_ms += rig.rest_ms()
+    breaker = rig.tiers.find(FLEX)
+    assert breaker is not None
+    assert breaker.probe()
+    second = breaker.probe()
+    rig.ended(verdict(), probe=True, sent_ms=rig.now_ms)
+    rig.now_ms += 1
+    rig.ended(probe=second, sent_ms=rig.now_ms - 1)
+    assert not rig.tiers.any_open
+
+
 def test_a_tier_that_no_request_waits_for_is_forgotten_a_quarter_of_an_hour_after_its_rest() -> None:
     rig = Rig()
     rig.open()
-    version = rig.tiers.version
+    version, breaker = rig.tiers.version, rig.tiers.find(FLEX)
+    assert breaker is not None
     rig.now_ms = 7_500 + IDLE_MS - 1
-    rig.tiers.forget_idle((), rig.now_ms)
-    assert rig.tiers.rests(FLEX)
+    assert rig.tiers.forget_idle((), rig.now_ms) == []
     rig.now_ms += 1
-    rig.tiers.forget_idle({FLEX}, rig.now_ms)
+    assert rig.tiers.forget_idle({FLEX}, rig.now_ms) == []
+    assert breaker.probe()
+    assert rig.tiers.forget_idle((), rig.now_ms) == [], "while its probe is under way"
     assert rig.tiers.rests(FLEX)
     assert rig.tiers.version == version
-    rig.tiers.forget_idle((), rig.now_ms)
+    breaker.release_probe(7_500 - REST_MIN_MS)
+    assert rig.tiers.forget_idle((), rig.now_ms) == [(FLEX, breaker)]
     assert (len(rig.tiers), rig.tiers.any_open) == (0, False)
     assert rig.tiers.version > version
 

@@ -133,7 +133,7 @@ def rests(bench: Bench, count: int) -> list[Ticket]:
     """So many requests wait apart, because their service tier rests."""
     breakers = bench.limits.limit_queue("shut", NOW).budget.tiers
     for _ in range(3):
-        breakers.observe(CallToTier(FLEX, verdict(Meaning.TIER_UNAVAILABLE), NOW, False, lambda _: False), NOW, 0.5)
+        breakers.observe(CallToTier(FLEX, verdict(Meaning.TIER_UNAVAILABLE), NOW, False, lambda *_: False), NOW, 0.5)
     return bench.enqueue(count, tier="flex")
 
 
