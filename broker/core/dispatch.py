@@ -52,7 +52,7 @@ from headrace.broker.core.lanes.scheduler import Scheduler
 from headrace.broker.core.lanes.tenants import Tenants
 from headrace.broker.core.lease import Trust
 from headrace.broker.core.progress.partition_progress import PartitionProgress
-from headrace.broker.core.requests.attempts import Attempts
+from headrace.broker.core.requests.attempts import Attempts, closings
 from headrace.broker.core.requests.due import DueTickets
 from headrace.broker.core.requests.eviction import Eviction
 from headrace.broker.core.requests.in_flight import CallsInFlight
@@ -154,6 +154,8 @@ class Dispatch:
         """Return the commands due now, in order; the caller must carry out all of them."""
         if self._roles.role is LEADING:
             self._due_tickets.process(now_ms)
+            self._settling.commands += closings(self.limits.forget_idle_tiers(now_ms), now_ms)
+            self.limits.sort(now_ms)
             self._due_tickets.fail_unreachable(now_ms)
             has_waiting = self.limits.waiting() > 0
             self._parking.relieve(now_ms, may_park=has_waiting and self.identities.may_park)
@@ -285,6 +287,7 @@ class Dispatch:
         until_ms = self._drain_until_ms
         if until_ms is None or now_ms + self.flights.expected_ms(ticket.candidate.tier) <= until_ms:
             return True
+        self.limits.rest_tier(ticket, until_ms, now_ms)
         self.limits.put_off(ticket)
         self._timers.sleep(ticket, max(until_ms, now_ms + 1))
         return False
@@ -332,7 +335,7 @@ class Dispatch:
         may_park = event.verdict.meaning is not OK and self.identities.may_park  # an answer is not parked
         sequel = self._attempts.end(event, now_ms, account=self.limits.account, may_park=may_park)
         if self._attempts.has_breaker_changes:
-            self.limits.prepare(now_ms)
+            self.limits.request_sort()
             self._settling.commands.extend(self._attempts.breaker_changes())
         if sequel is None:
             return False

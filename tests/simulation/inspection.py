@@ -51,8 +51,8 @@ def _waits_for_something(core: Dispatch, ticket: Ticket, elsewhere: AbstractSet[
 
 def _are_where_they_belong(desk: LimitQueue) -> Iterator[str]:
     """Waiting requests of a tier that rests wait apart, but for its next probe in each lane."""
-    if not desk.is_sorted or desk._sorted_at != desk.budget.tiers.version:
-        return  # `prepare` goes on with it
+    if not desk.is_sorted:
+        return  # `sort` goes on with it
     for lanes in (desk.lanes, *desk.tier_lanes.values()):
         for ticket in lanes.tickets():
             tier = ticket.candidate.model_tier

@@ -6,17 +6,20 @@ them returns to the limit's lanes and waits for its turn there like any other; i
 tier serves again all return, each to its place by deadline.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import chain
 from typing import Final
 
+from headrace.broker.core.budget.breaker import Breaker
 from headrace.broker.core.budget.budget import Budget
 from headrace.broker.core.lanes.durations import DurationsByTier
 from headrace.broker.core.lanes.lanes import Lanes, Pick
 from headrace.broker.core.ticket import ModelTier, Ticket
 
-SORTED_AT_ONCE_MAX: Final = 1_000  # some ten milliseconds
-LOOK_EVERY_MS: Final = 60_000
+SORTED_AT_ONCE_MAX: Final = 1_000  # moved in some milliseconds
+LOOKED_AT_ONCE_MAX: Final = 8 * SORTED_AT_ONCE_MAX
+PATIENCE_MS: Final = 900_000
+PATIENT_FOR_MS: Final = 120_000
 HELD_LOOK_MS: Final = 1_000  # after which a tier is looked at again whose waiting tenants have all reached a cap
 
 
@@ -41,9 +44,11 @@ class LimitQueue:
         self._make_lanes = make_lanes
         self._on_return = on_return
         self._probes: dict[tuple[ModelTier, str], Ticket] = {}  # by tier and lane: chosen, and waiting for their turn
+        self._gave_way: dict[tuple[ModelTier, str], None] = {}  # where a probe too large to be paid was taken back
+        self._patient: Ticket | None = None  # the last probe that was allowed to wait for its tokens
+        self._patient_since_ms = -PATIENCE_MS
         self._to_sort: list[Ticket] = []
         self._sorted_at = budget.tiers.version
-        self._looked_ms = 0
         self._version = budget.tariff.version
         self._crowded: tuple[Ticket, int] | None = None  # head without room beside the reserve, and when it became next
 
@@ -76,47 +81,57 @@ class LimitQueue:
 
     # ------------------------------------------------------------------ tiers rest and return
 
-    def prepare(self, now_ms: int) -> None:
-        """Sort the waiting tickets anew if a tier's breaker has opened or closed, and let the probes that are due join.
+    def sort(self, now_ms: int) -> None:
+        """Move some of the waiting tickets that are misplaced since a tier's breaker has opened or closed.
 
-        To be called before the next ticket is chosen.
+        To be called once in a turn of the loop: all of them at once would block it.
         """
-        tiers = self.budget.tiers
-        if self._sorted_at != tiers.version:
-            self._sorted_at = tiers.version
-            self._to_sort = [ticket for ticket in self._all_tickets() if self._is_misplaced(ticket)]
-        if self._to_sort:
-            self._sort(now_ms)
-        if tiers.any_open:
-            self._exchange_probes(now_ms)
-            if now_ms >= self._looked_ms + LOOK_EVERY_MS:
-                self._looked_ms = now_ms
-                tiers.forget_idle({*self.tier_lanes, *(tier for tier, _ in self._probes)}, now_ms)
-
-    @property
-    def is_sorted(self) -> bool:
-        """Whether each waiting ticket is where it belongs; if not, `prepare` goes on."""
-        return not self._to_sort
-
-    def sets_aside(self, ticket: Ticket, now_ms: int) -> bool:
-        """Set a ticket aside whose turn came before `prepare` had come to it; return whether that was so."""
-        if not self._to_sort or not self._is_misplaced(ticket):
-            return False
-        self._move(ticket, now_ms)
-        return True
-
-    def _all_tickets(self) -> Iterator[Ticket]:
-        return chain.from_iterable(lanes.tickets() for lanes in (self.lanes, *self.tier_lanes.values()))
-
-    def _is_misplaced(self, ticket: Ticket) -> bool:
-        return ticket.in_tier_lanes is not self.budget.tiers.rests(ticket.candidate.model_tier)
-
-    def _sort(self, now_ms: int) -> None:
-        """Move some of the tickets that are misplaced: all of them at once would block the loop."""
-        for _ in range(min(SORTED_AT_ONCE_MAX, len(self._to_sort))):
+        if self._sorted_at != self.budget.tiers.version:
+            self._sorted_at = self.budget.tiers.version
+            self._to_sort = self._perhaps_misplaced()
+        moved, left = 0, max(0, len(self._to_sort) - LOOKED_AT_ONCE_MAX)
+        while len(self._to_sort) > left and moved < SORTED_AT_ONCE_MAX:
             ticket = self._to_sort.pop()
             if ticket.queued and self._is_misplaced(ticket):
                 self._move(ticket, now_ms)
+                moved += 1
+        self._drop_empty_lanes()
+
+    @property
+    def is_sorted(self) -> bool:
+        """Whether each waiting ticket is where it belongs; if not, `sort` goes on."""
+        return not self._to_sort and self._sorted_at == self.budget.tiers.version
+
+    def prepare(self, now_ms: int) -> None:
+        """Let the probes that are due join; to be called before the next ticket is chosen."""
+        if self.budget.tiers.any_open:
+            self._exchange_probes(now_ms)
+
+    def forget_idle_tiers(self, now_ms: int) -> list[tuple[ModelTier, Breaker]]:
+        """Forget the tiers that no request has waited for since long ago; return them with their open breakers."""
+        if not self.budget.tiers.any_open:
+            return []
+        self._drop_empty_lanes()
+        probed = {tier for (tier, _), ticket in self._probes.items() if ticket.queued}
+        return self.budget.tiers.forget_idle({*self.tier_lanes, *probed}, now_ms)
+
+    def _perhaps_misplaced(self) -> list[Ticket]:
+        """Return all tickets that are to be looked at, the most urgent at the end."""
+        tiers = self.budget.tiers
+        lanes = [lanes for tier, lanes in self.tier_lanes.items() if not tiers.rests(tier)]
+        if tiers.any_open:
+            lanes.insert(0, self.lanes)
+        found = [*chain.from_iterable(each.tickets() for each in lanes)]
+        found.reverse()
+        return found
+
+    def _is_misplaced(self, ticket: Ticket) -> bool:
+        tier = ticket.candidate.model_tier
+        if not self.budget.tiers.rests(tier):
+            return ticket.in_tier_lanes
+        return not (ticket.in_tier_lanes or self._probes.get((tier, ticket.source.partition.lane)) is ticket)
+
+    def _drop_empty_lanes(self) -> None:
         self.tier_lanes = {tier: lanes for tier, lanes in self.tier_lanes.items() if lanes.waiting()}
 
     def _move(self, ticket: Ticket, now_ms: int) -> None:
@@ -134,20 +149,91 @@ class LimitQueue:
         one.
         """
         for ticket in [ticket for ticket in self._probes.values() if not self._may_probe(ticket, now_ms)]:
-            del self._probes[ticket.candidate.model_tier, ticket.source.partition.lane]
-            if ticket.queued and not ticket.in_tier_lanes and self._is_misplaced(ticket):
-                self._move(ticket, now_ms)
+            self._take_back(ticket, now_ms)
+        if self._gave_way:
+            self._gave_way = {key: None for key in self._gave_way if self._may_wait_for_tokens(*key, now_ms)}
         for tier, lanes in list(self.tier_lanes.items()):
             if self._due_at(tier, now_ms) == now_ms:
                 for lane in lanes.waiting_lanes():
-                    chosen = None if (tier, lane) in self._probes else lanes.tier_probe(lane, now_ms)
+                    chosen = None if (tier, lane) in self._probes else self._choose_probe(tier, lane, now_ms)
                     if chosen is not None:
-                        self._probes[tier, lane] = chosen
-                        self.remove(chosen)
-                        self.lanes.queue(lane).append(chosen, front=True)
-                        self._on_return(self, chosen, now_ms)
-            if not lanes.waiting():
-                del self.tier_lanes[tier]
+                        self._join(chosen, now_ms)
+        self._drop_empty_lanes()
+
+    def _take_back(self, probe: Ticket, now_ms: int) -> None:
+        """Let a ticket be no probe any more, whether it still waits for its turn or not."""
+        del self._probes[probe.candidate.model_tier, probe.source.partition.lane]
+        if probe is self._patient:
+            self._patient = None
+        if probe.queued and not probe.in_tier_lanes and self._is_misplaced(probe):
+            self._move(probe, now_ms)
+
+    def _choose_probe(self, tier: ModelTier, lane: str, now_ms: int) -> Ticket | None:
+        """Choose the next probe of a lane; where a former one gave way, one that can be paid at once or a patient one.
+
+        A probe that waited for its tokens would hold up the others again after each rest, and most are refused. But
+        where the others take all tokens, none larger than theirs would ever go. So one at a time may wait for its
+        tokens for two minutes, like any other request, a quarter of an hour after the first gave way or the last one
+        began to wait so.
+        """
+        if self._patient is not None:
+            if now_ms >= self._patient_since_ms + PATIENT_FOR_MS:
+                self._patient = None
+            elif self._patient.source.partition.lane == lane:
+                return None  # it would take the tokens that the patient one has waited for
+        lanes = self.tier_lanes[tier]
+        chosen = lanes.tier_probe(lane, now_ms)
+        if chosen is None or (tier, lane) not in self._gave_way or not self.lanes.waiting():
+            return chosen
+        if now_ms >= self._patient_since_ms + PATIENCE_MS and next(iter(self._gave_way)) == (tier, lane):
+            self._patient, self._patient_since_ms = chosen, now_ms
+            return chosen
+        if not self._is_payable(chosen, now_ms):
+            chosen = lanes.tier_probe(lane, now_ms, cheapest=True)
+        return chosen if chosen is not None and self._is_payable(chosen, now_ms) else None
+
+    def _is_payable(self, ticket: Ticket, now_ms: int) -> bool:
+        at_ms = self.budget.payable_at(
+            ticket.charge,
+            now_ms,
+            reserved_ppm=self.lanes.reserved_ppm(ticket.source.partition.lane),
+            stated=ticket.stated,
+            lane_order=ticket.lane_order,
+        )
+        return at_ms is not None and at_ms <= now_ms
+
+    def _join(self, probe: Ticket, now_ms: int) -> None:
+        """Let a probe wait for its turn in its lane, before the others of its tenant."""
+        lane = probe.source.partition.lane
+        self._probes[probe.candidate.model_tier, lane] = probe
+        self.remove(probe)
+        self.lanes.queue(lane).append(probe, front=True)
+        self._on_return(self, probe, now_ms)
+        durations = self.lanes.durations
+        if durations.near_at(probe) <= now_ms < durations.late_at(probe):  # a late one goes all the same
+            self.lanes.apply_deadline(probe, now_ms)
+
+    def _give_way(self, pick: Pick, now_ms: int) -> bool:
+        """Take a probe back that would hold up others until it can be paid; return whether that was so.
+
+        A lane that is owed its floor may hold up the others for it, as for any request.
+        """
+        ticket, lane = pick.ticket, pick.ticket.source.partition.lane
+        key = ticket.candidate.model_tier, lane
+        if self._probes.get(key) is not ticket or ticket is self._patient or self.lanes.waiting() == 1:
+            return False
+        if self.lanes.queue(lane).is_owed(ticket):
+            return False
+        if not self._gave_way:
+            self._patient_since_ms = max(self._patient_since_ms, now_ms)
+        self._gave_way[key] = None
+        self._take_back(ticket, now_ms)
+        return True
+
+    def _may_wait_for_tokens(self, tier: ModelTier, lane: str, now_ms: int) -> bool:
+        """Whether a tier may be probed now, and requests of that lane wait for it."""
+        lanes = self.tier_lanes.get(tier)
+        return lanes is not None and bool(lanes.queue(lane).count) and self._due_at(tier, now_ms) == now_ms
 
     def _may_probe(self, ticket: Ticket, now_ms: int) -> bool:
         """Whether a ticket that was chosen as a probe waits for its turn, and its tier may be probed now."""
@@ -161,8 +247,6 @@ class LimitQueue:
 
     def look_at(self, now_ms: int) -> int | None:
         """Return when `prepare` has something to do that no event announces; None: nothing."""
-        if self._to_sort:
-            return now_ms + 1
         instants = (self._due_at(tier, now_ms) for tier in self.tier_lanes)
         later = [at_ms if at_ms > now_ms else now_ms + HELD_LOOK_MS for at_ms in instants if at_ms is not None]
         return min(later, default=None)
@@ -188,9 +272,22 @@ class LimitQueue:
         """Return the next request and when it can be called; None if none waits, or if an answer must come first.
 
         A limit whose breaker is open is probed, and so is a whole account (`probe`). The request that serves as the
-        probe is chosen when the rest is over.
+        probe is chosen when the rest is over. While tickets are sorted, one that is to be set aside lets none pass.
         """
         self.reprice()
+        while (found := self._find_next(now_ms, probe=probe)) is not None:
+            pick, at_ms = found
+            if not self.is_sorted and self._is_misplaced(pick.ticket):
+                return None  # `sort` comes to it
+            if at_ms is None or at_ms <= now_ms or self._rests(now_ms) or not self._give_way(pick, now_ms):
+                return None if at_ms is None else (pick, at_ms)
+        return None
+
+    def _rests(self, now_ms: int) -> bool:
+        return self.budget.breaker.rests_until(now_ms) > now_ms
+
+    def _find_next(self, now_ms: int, *, probe: bool) -> tuple[Pick, int | None] | None:
+        """Return the next request and when it can be called (None: an answer must come first), if one waits."""
         breaker = self.budget.breaker
         if breaker.closed and not probe:
             pick = self.pick(now_ms)
@@ -209,7 +306,7 @@ class LimitQueue:
         )
         if at_ms is not None and at_ms > now_ms and pick.reserved_ppm:
             at_ms = min(at_ms, self._may_use_reserve_at(pick, now_ms) or at_ms)
-        return None if at_ms is None else (pick, at_ms)
+        return pick, at_ms
 
     def _may_use_reserve_at(self, pick: Pick, now_ms: int) -> int | None:
         """Return when a head that has no room beside the other lanes' reserve may use that reserve.

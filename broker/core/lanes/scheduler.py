@@ -6,9 +6,17 @@ that can always pay does not take every call slot that another could use.
 
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Sequence
+from typing import Final, NamedTuple
 
-from headrace.broker.core.bounds import LIMITS_LOOKED_AT, LIMITS_MAX, LIMITS_RESTING_MAX, REACH_EVERY_MS
+from headrace.broker.core.bounds import (
+    LIMITS_LOOKED_AT,
+    LIMITS_MAX,
+    LIMITS_RESTING_MAX,
+    PUT_OFF_AT_ONCE_MAX,
+    REACH_EVERY_MS,
+)
 from headrace.broker.core.budget.account import AccountBreaker
+from headrace.broker.core.budget.breaker import Breaker
 from headrace.broker.core.budget.budget import Budget, Checkpoint
 from headrace.broker.core.config import LaneRule
 from headrace.broker.core.lanes.durations import DurationsByTier
@@ -17,7 +25,17 @@ from headrace.broker.core.lanes.limit_queue import LimitQueue
 from headrace.broker.core.lanes.ordering_keys import OrderingKeys
 from headrace.broker.core.lanes.reachability import ReachabilityChecks, unreachable_late
 from headrace.broker.core.lanes.tenants import Tenants
-from headrace.broker.core.ticket import Candidate, Ticket
+from headrace.broker.core.ticket import WAITING, Candidate, ModelTier, Ticket
+
+FORGET_EVERY_MS: Final = 60_000
+
+
+class Forgotten(NamedTuple):
+    """An open breaker that is forgotten with what it belonged to: the tier, the limit or (None, None) the account."""
+
+    limit: str | None
+    tier: ModelTier | None
+    breaker: Breaker
 
 
 class Scheduler:
@@ -43,6 +61,9 @@ class Scheduler:
         self._reachability = ReachabilityChecks()
         self._late_check_at_ms = 0
         self._unsorted = False
+        self._sort_at_ms = 0
+        self._forget_at_ms = 0
+        self._forgotten: list[Forgotten] = []
         self.account = AccountBreaker()
 
     def limit_queue(self, limit: str, now_ms: int) -> LimitQueue:
@@ -61,6 +82,10 @@ class Scheduler:
 
     def clear(self) -> None:
         """Forget every limit: a leader in between knows better how full their buckets are."""
+        for queue in self._queues.values():
+            self._note_forgotten(queue)
+        if not self.account.breaker.closed:
+            self._forgotten.append(Forgotten(None, None, self.account.breaker))
         self._queues.clear()
         self._turns.clear()
         self._unnamed.clear()
@@ -81,8 +106,30 @@ class Scheduler:
             if queue in self._turns or queue.budget.inflight:
                 continue
             if len(self._queues) >= LIMITS_RESTING_MAX or _is_free(queue.budget, now_ms):
+                self._note_forgotten(queue)
                 del self._queues[name]
                 del self._unnamed[name]
+
+    def _note_forgotten(self, queue: LimitQueue) -> None:
+        """Note the open breakers of a limit that is forgotten."""
+        limit = queue.budget.settings.name
+        if not queue.budget.breaker.closed:
+            self._forgotten.append(Forgotten(limit, None, queue.budget.breaker))
+        self._forgotten.extend(Forgotten(limit, tier, breaker) for tier, breaker in queue.budget.tiers.resting())
+
+    def forget_idle_tiers(self, now_ms: int) -> list[Forgotten]:
+        """Forget service tiers that no request waits for, once a minute.
+
+        Return the open breakers that were forgotten since the last call, of limits and of the account as well.
+        """
+        if now_ms >= self._forget_at_ms:
+            self._forget_at_ms = now_ms + FORGET_EVERY_MS
+            for name, queue in self._queues.items():
+                for tier, breaker in queue.forget_idle_tiers(now_ms):
+                    self._forgotten.append(Forgotten(name, tier, breaker))
+                    self.request_sort()
+        forgotten, self._forgotten = self._forgotten, []
+        return forgotten
 
     def limit_queues(self) -> dict[str, LimitQueue]:
         """Return all limits' queues, by name."""
@@ -127,8 +174,6 @@ class Scheduler:
     def unreachable(self, now_ms: int) -> list[Ticket]:
         """Return the tickets whose turn cannot come before their deadline, whatever happens."""
         if self._unsorted:
-            self._unsorted = not all(queue.is_sorted for queue in self._turns)
-        if self._unsorted:
             return []  # a request that is still to be set aside does not go before others
         planned_ms = self._reachability.check_at_ms
         unreachable = self._reachability.unreachable(now_ms) if planned_ms is not None and planned_ms <= now_ms else []
@@ -140,11 +185,17 @@ class Scheduler:
                     unreachable += unreachable_late(late_queue, ahead, inflow)
         return unreachable
 
-    def prepare(self, now_ms: int) -> None:
-        """Sort the waiting requests anew: the breaker of a service tier has opened or closed."""
-        for queue in self._turns:
-            queue.prepare(now_ms)
-        self._unsorted = not all(queue.is_sorted for queue in self._turns)
+    def request_sort(self) -> None:
+        """Have the waiting requests sorted anew: the breaker of a service tier may have opened or closed."""
+        self._unsorted = True
+
+    def sort(self, now_ms: int) -> None:
+        """Sort waiting requests anew, a part of them in each turn of the loop, if that was requested."""
+        if self._unsorted:
+            self._sort_at_ms = now_ms + 1
+            for queue in self._turns:
+                queue.sort(now_ms)
+            self._unsorted = not all(queue.is_sorted for queue in self._turns)
 
     def near_at(self, ticket: Ticket) -> int:
         """Return when a ticket that has been enqueued comes near its deadline."""
@@ -195,8 +246,17 @@ class Scheduler:
         `room` says whether a call fits that must leave the given share of the in-flight slots to others. A limit that
         cannot pay is asked once, however many calls the others make, and once more if a call may have changed which
         ticket is next there: the next of an ordering key may be at another limit, and a tenant's cap holds for all
-        limits. `wake_at` is set once no more can be paid.
+        limits. `wake_at` is set once no more can be paid, or once so many were put off that the loop must have a turn.
         """
+        put_off = 0
+        for ticket in self._payable(now_ms, room):
+            yield ticket
+            put_off += ticket.state is WAITING
+            if put_off >= PUT_OFF_AT_ONCE_MAX:
+                self._wake_at = now_ms + 1
+                return
+
+    def _payable(self, now_ms: int, room: Callable[[int], bool]) -> Iterator[Ticket]:
         self._wake_at = None
         while not self.account.breaker.closed:
             probe = self._probe(now_ms)
@@ -211,9 +271,6 @@ class Scheduler:
             queue = pending.popleft()
             queue.prepare(now_ms)
             next_call = queue.next(now_ms, probe=False)
-            if next_call is not None and queue.sets_aside(next_call[0].ticket, now_ms):
-                pending.append(queue)
-                continue
             if self.tenants.capping and (opens_at_ms := queue.lanes.opens_at()) is not None:
                 self._is_due(opens_at_ms, now_ms)
             if queue.tier_lanes and (look_at_ms := queue.look_at(now_ms)) is not None:
@@ -254,6 +311,15 @@ class Scheduler:
             self._wake_at = at_ms if self._wake_at is None else min(self._wake_at, at_ms)
         return at_ms <= now_ms
 
+    def rest_tier(self, ticket: Ticket, until_ms: int, now_ms: int) -> None:
+        """Let the service tier of a ticket rest until an instant, if it rests: none of its requests is called before.
+
+        Otherwise each of them would be chosen as its probe, one after another.
+        """
+        breaker = self._queues[ticket.candidate.limit].budget.tiers.find(ticket.candidate.model_tier)
+        if breaker is not None and breaker.tripped_by is not None:
+            breaker.trip(breaker.tripped_by, now_ms, until_ms - now_ms)
+
     def cancel_wake_up(self) -> None:
         """Cancel the wake-up: no call may start now, or none is wanted, before an event, however much time passes."""
         self._wake_at = None
@@ -266,8 +332,8 @@ class Scheduler:
         return self._wake_at
 
     def check_reachability_at(self) -> int | None:
-        """Return when `unreachable` should be asked next; None: not before a ticket has arrived."""
-        return self._reachability.check_at_ms
+        """Return when `sort` and `unreachable` should be asked next; None: not before a ticket has arrived."""
+        return self._sort_at_ms if self._unsorted else self._reachability.check_at_ms
 
     def serve(self, ticket: Ticket, now_ms: int) -> Budget:
         """Serve the ticket found payable, which is being called; return the budget that pays for it."""

@@ -5,7 +5,7 @@ term, is charged as well; it only has no consequence for a request.
 """
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from headrace.broker.core.answers.rate_limit_headers import LimitMetric
 from headrace.broker.core.answers.verdict import OK, Meaning, Verdict
@@ -17,6 +17,7 @@ from headrace.broker.core.commands import BreakerClosed, BreakerOpened, Complete
 from headrace.broker.core.config import DispatchRules
 from headrace.broker.core.events import Answered, CallNotSent
 from headrace.broker.core.identity.outcome_index import ATTEMPT_MAX
+from headrace.broker.core.lanes.scheduler import Forgotten
 from headrace.broker.core.requests.in_flight import CallInFlight, CallsInFlight
 from headrace.broker.core.requests.retry import Again, Failing, decide
 from headrace.broker.core.ticket import CallNumber, ModelTier, Ticket
@@ -160,6 +161,11 @@ class Attempts:
         parkable = may_park and ticket.bytes <= self._rules.parked_bytes_max and attempts < ATTEMPT_MAX
         failing = Failing(verdict, attempts, ticket.failures, candidate.deadline_ms, parkable)
         return decide(failing, self._rules.retry, now_ms, self._dice())
+
+
+def closings(forgotten: Iterable[Forgotten], now_ms: int) -> list[BreakerClosed]:
+    """Return the reports of open breakers that were forgotten: nothing rests for them any more."""
+    return [BreakerClosed(each.limit, now_ms - each.breaker.opened_ms, each.tier) for each in forgotten]
 
 
 _COMPLETE = Complete()

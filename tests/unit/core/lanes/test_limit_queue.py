@@ -44,7 +44,7 @@ class Rig:
         return waiting
 
     def ended(self, meaning: Meaning, *, probe: bool = False, tier: ModelTier = FLEX) -> None:
-        call = CallToTier(tier, verdict(meaning), self.now_ms, probe, lambda _: False)
+        call = CallToTier(tier, verdict(meaning), self.now_ms, probe, lambda *_: False)
         self.queue.budget.tiers.observe(call, self.now_ms, 0.5)
 
     def open(self, tier: ModelTier = FLEX) -> None:
@@ -52,6 +52,7 @@ class Rig:
             self.ended(Meaning.TIER_UNAVAILABLE, tier=tier)
 
     def next(self, *, probe: bool = False) -> Ticket | None:
+        self.queue.sort(self.now_ms)
         self.queue.prepare(self.now_ms)
         found = self.queue.next(self.now_ms, probe=probe)
         return None if found is None else found[0].ticket
@@ -206,24 +207,27 @@ def test_lanes_without_waiting_requests_of_their_tier_are_dropped() -> None:
 
 def test_a_tier_that_no_request_waits_for_is_forgotten() -> None:
     rig = Rig()
+    assert rig.queue.forget_idle_tiers(0) == []
     rig.open()
+    breaker = rig.queue.budget.tiers.find(FLEX)
     rig.queue.remove(rig.waits("flex"))
-    rig.now_ms = REST_MS + IDLE_MS - 1
-    rig.queue.prepare(rig.now_ms)
+    assert rig.queue.forget_idle_tiers(REST_MS + IDLE_MS - 1) == []
     assert rig.queue.budget.tiers.rests(FLEX)
-    rig.now_ms += 60_000
-    rig.queue.prepare(rig.now_ms)
+    assert rig.queue.forget_idle_tiers(REST_MS + IDLE_MS) == [(FLEX, breaker)]
     assert not rig.queue.budget.tiers.rests(FLEX)
 
 
-def test_a_tier_that_requests_wait_for_is_not_forgotten() -> None:
+@pytest.mark.parametrize("chosen", [False, True])
+def test_a_tier_that_requests_wait_for_is_not_forgotten(*, chosen: bool) -> None:
     rig = Rig()
     rig.open()
     waiting = rig.waits("flex", charge=70_000)  # more than the limit holds: its call never comes
     rig.now_ms = REST_MS + 2 * IDLE_MS
-    rig.queue.prepare(rig.now_ms)
+    if chosen:
+        rig.queue.prepare(rig.now_ms)
+    assert waiting.in_tier_lanes is not chosen
+    assert rig.queue.forget_idle_tiers(rig.now_ms) == []
     assert rig.queue.budget.tiers.rests(FLEX)
-    assert waiting.queued
 
 
 @pytest.mark.parametrize("others", [0, 1])
@@ -237,7 +241,7 @@ def test_a_request_near_its_deadline_is_late_apart_and_after_its_return(others: 
     rig.queue.lanes.apply_deadline(near, REST_MS - 1_000)  # lifted before it is set aside
     rig.open()
     rig.now_ms = REST_MS - 1_000
-    rig.queue.prepare(rig.now_ms)
+    rig.queue.sort(rig.now_ms)
     assert near.in_tier_lanes
     assert not near.late
     rig.now_ms = REST_MS
@@ -247,7 +251,7 @@ def test_a_request_near_its_deadline_is_late_apart_and_after_its_return(others: 
     assert breaker is not None
     breaker.probe()
     rig.ended(Meaning.OK, probe=True)
-    rig.queue.prepare(rig.now_ms)
+    rig.queue.sort(rig.now_ms)
     assert not near.in_tier_lanes
     assert near.late
     assert rig.queue.is_sound()
@@ -348,22 +352,32 @@ def test_a_large_backlog_is_sorted_in_parts_and_none_of_it_is_called_meanwhile()
     gone = rig.waits("flex")
     other = rig.waits(lane="bulk", charge=1)
     rig.open()
-    rig.queue.prepare(0)
     assert not rig.queue.is_sorted
-    assert rig.queue.look_at(0) == 1
-    assert sum(apart(flex)) in {SORTED_AT_ONCE_MAX - 1, SORTED_AT_ONCE_MAX}
-    if gone.queued:
-        rig.queue.remove(gone)
-    head = rig.queue.next(0, probe=False)
-    assert head is not None
-    assert rig.queue.sets_aside(head[0].ticket, 0)
-    rig.queue.prepare(0)
-    rig.queue.prepare(0)
+    for sorted_now in (SORTED_AT_ONCE_MAX, 2 * SORTED_AT_ONCE_MAX):
+        rig.queue.sort(0)
+        assert not rig.queue.is_sorted
+        assert sum(apart(flex)) == sorted_now, "however often the next call is asked for"
+        for _ in range(3):
+            rig.queue.prepare(0)
+            assert rig.queue.next(0, probe=False) is None
+            assert rig.queue.next(0, probe=True) is None
+    rig.queue.remove(gone)
+    rig.queue.sort(0)
     assert rig.queue.is_sorted
     assert apart(flex) == [True] * len(flex)
     assert rig.next() is other
-    assert not rig.queue.sets_aside(other, 0)
     assert rig.queue.is_sound()
+
+
+def test_the_most_urgent_of_a_large_backlog_are_sorted_first() -> None:
+    rig = Rig()
+    for _ in range(SORTED_AT_ONCE_MAX):
+        rig.waits("flex", lane="bulk")
+    flex, other = rig.waits("flex", lane="urgent"), rig.waits(lane="urgent")
+    rig.open()
+    assert rig.called() is other, "it does not wait for the rest of them"
+    assert flex.in_tier_lanes
+    assert not rig.queue.is_sorted
 
 
 def test_a_rest_is_as_long_as_the_breaker_says() -> None:
@@ -374,7 +388,7 @@ def test_a_rest_is_as_long_as_the_breaker_says() -> None:
     assert breaker is not None
     rig.now_ms = REST_MS
     assert rig.called() is not None
-    breaker.release_probe()  # it was cut off
+    breaker.release_probe(rig.now_ms)  # it was cut off
     rig.waits("flex")
     rig.queue.prepare(rig.now_ms)
     assert rig.queue.look_at(rig.now_ms) == rig.now_ms + REST_MIN_MS

@@ -153,3 +153,12 @@ def test_a_limit_that_was_used_once_holds_few_objects_for_a_collection_of_garbag
         used(number)
     gc.collect()
     assert (len(gc.get_objects()) - before) // 100 <= OBJECTS_MAX
+
+
+def test_open_breakers_of_limits_that_make_room_are_among_those_forgotten() -> None:
+    made = limits(_made)
+    for number in range(LIMITS_RESTING_MAX + 5):
+        _tripped(made.limit_queue(f"invented-{number}", 0).budget)
+    forgotten = {each.limit for each in made.forget_idle_tiers(0)}
+    assert len(forgotten) == 5
+    assert forgotten.isdisjoint(made.limit_queues())

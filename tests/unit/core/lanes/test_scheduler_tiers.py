@@ -2,11 +2,13 @@
 
 from dataclasses import replace
 
+import pytest
+
 from headrace.broker.core.answers.verdict import Meaning
-from headrace.broker.core.bounds import LIMITS_MAX
-from headrace.broker.core.budget.tier_breaker import CallToTier
+from headrace.broker.core.bounds import LIMITS_MAX, PUT_OFF_AT_ONCE_MAX
+from headrace.broker.core.budget.tier_breaker import IDLE_MS, CallToTier
 from headrace.broker.core.lanes.limit_queue import SORTED_AT_ONCE_MAX
-from headrace.broker.core.lanes.scheduler import Scheduler
+from headrace.broker.core.lanes.scheduler import FORGET_EVERY_MS, Scheduler
 from headrace.broker.core.ticket import ModelTier, State, Ticket
 from tests.unit.core.desks import call, limits
 from tests.unit.core.specimens import candidate, ticket, verdict
@@ -25,9 +27,10 @@ def enqueued(
 
 def opened(made: Scheduler, limit: str = "gpt") -> None:
     for _ in range(3):
-        refused = CallToTier(FLEX, verdict(Meaning.TIER_UNAVAILABLE), 0, False, lambda _: False)
+        refused = CallToTier(FLEX, verdict(Meaning.TIER_UNAVAILABLE), 0, False, lambda *_: False)
         made.limit_queue(limit, 0).budget.tiers.observe(refused, 0, 0.5)
-    made.prepare(0)
+    made.request_sort()
+    made.sort(0)
 
 
 def test_a_limit_with_nothing_but_requests_of_a_resting_tier_wakes_at_the_end_of_the_rest() -> None:
@@ -90,19 +93,22 @@ def test_requests_behind_those_set_aside_are_not_unreachable_for_them() -> None:
     assert mine.queued
 
 
-def test_nothing_is_called_unreachable_before_a_large_backlog_is_sorted() -> None:
+def test_a_large_backlog_is_sorted_in_parts_before_any_request_is_called_or_unreachable() -> None:
     made = limits()
     flex = [enqueued(made, charge=100, deadline_ms=100_000) for _ in range(3 * SORTED_AT_ONCE_MAX)]
     other = enqueued(made, tier="", charge=6_000, deadline_ms=100_001)
-    opened(made)
-    assert not all(waiting.in_tier_lanes for waiting in flex)
-    assert made.unreachable(99_000) == []
-    assert call(made) is other, "those that are not sorted yet are set aside as their turn comes"
-    assert made.waiting() == len(flex)
-    while made.wake_at() == 1:
-        assert call(made) is None
+    for now_ms in (0, 1):
+        opened(made) if now_ms == 0 else made.sort(now_ms)
+        assert sum(waiting.in_tier_lanes for waiting in flex) == (now_ms + 1) * SORTED_AT_ONCE_MAX
+        assert made.unreachable(99_000) == []
+        assert call(made, now_ms) is None
+        assert made.check_reachability_at() == now_ms + 1, "it asks to go on, whether or not a call may start"
+    made.sort(2)
     assert all(waiting.in_tier_lanes for waiting in flex)
+    assert call(made, 2) is other
+    made.sort(3)
     assert made.unreachable(99_000) == []
+    assert made.check_reachability_at() != 4
     assert made.is_sound(len(flex))
 
 
@@ -114,3 +120,67 @@ def test_a_limit_whose_tier_has_refused_is_not_forgotten_as_free() -> None:
     assert "with-tier" in made.limit_queues()
     waiting = enqueued(made)
     waiting.state = State.WAITING
+
+
+def test_the_probe_of_an_account_is_no_request_of_a_tier_known_to_rest() -> None:
+    made = limits()
+    flex = [enqueued(made, charge=1) for _ in range(2 * SORTED_AT_ONCE_MAX)]
+    other = enqueued(made, tier="", limit="other")
+    opened(made)
+    made.account.breaker.trip(Meaning.QUOTA, 0, 0)
+    assert not flex[-1].in_tier_lanes
+    assert call(made) is other
+
+
+def test_a_tier_rests_on_if_its_requests_would_not_be_called_before() -> None:
+    made = limits()
+    opened(made)
+    waiting, other = enqueued(made), enqueued(made, tier="default")
+    for each in (waiting, other):
+        made.rest_tier(each, 20_000, REST_MS)
+    assert not made.limit_queue("gpt", 0).budget.tiers.rests(other.candidate.model_tier)
+    assert call(made, REST_MS) is other
+    assert call(made, 19_999) is None
+    assert made.wake_at() == 20_000
+    assert call(made, 20_000) is waiting
+
+
+def test_tiers_that_no_request_waits_for_are_forgotten_once_a_minute_also_of_limits_without_requests() -> None:
+    made = limits()
+    opened(made)
+    breaker = made.limit_queue("gpt", 0).budget.tiers.find(FLEX)
+    assert made.forget_idle_tiers(0) == []
+    made.limit_queue("gpt", 0)
+    long_after_ms = REST_MS + IDLE_MS
+    made.forget_idle_tiers(long_after_ms - 1)
+    assert made.forget_idle_tiers(long_after_ms) == [], "not a minute later"
+    assert made.forget_idle_tiers(long_after_ms + FORGET_EVERY_MS) == [("gpt", FLEX, breaker)]
+    assert made.forget_idle_tiers(long_after_ms + 2 * FORGET_EVERY_MS) == []
+
+
+def test_breakers_that_go_with_their_limits_are_among_those_forgotten() -> None:
+    made = limits()
+    opened(made)
+    budget = made.limit_queue("gpt", 0).budget
+    budget.breaker.trip(Meaning.OVERLOADED, 0, 1_000)
+    made.account.breaker.trip(Meaning.QUOTA, 0, 1_000)
+    account, of_tier = made.account.breaker, budget.tiers.find(FLEX)
+    made.clear()
+    assert made.forget_idle_tiers(1) == [("gpt", None, budget.breaker), ("gpt", FLEX, of_tier), (None, None, account)]
+    made.clear()
+    assert made.forget_idle_tiers(2) == []
+
+
+@pytest.mark.parametrize("account_rests", [False, True])
+def test_so_many_requests_are_put_off_in_one_turn_of_the_loop_and_then_the_others_have_theirs(
+    *, account_rests: bool
+) -> None:
+    made = limits()
+    for _ in range(PUT_OFF_AT_ONCE_MAX + 5):
+        enqueued(made, tier="", charge=1)
+    if account_rests:
+        made.account.breaker.trip(Meaning.QUOTA, 0, 0)
+    for waiting in made.payable(0):
+        made.put_off(waiting)
+    assert made.waiting() == 5
+    assert made.wake_at() == 1

@@ -4,13 +4,14 @@ from headrace.broker.core.answers.rate_limit_headers import LimitMetric
 from headrace.broker.core.answers.verdict import Meaning, Verdict
 from headrace.broker.core.bounds import CALL_RESERVE_BYTES, OUTCOME_BYTES_MAX
 from headrace.broker.core.budget.account import AccountBreaker
-from headrace.broker.core.budget.breaker import ACCOUNT_REST_MS, FAILURES_IN_A_ROW
+from headrace.broker.core.budget.breaker import ACCOUNT_REST_MS, FAILURES_IN_A_ROW, Breaker
 from headrace.broker.core.budget.budget import Budget
 from headrace.broker.core.commands import BreakerClosed, BreakerOpened, Complete, Fail, Park
 from headrace.broker.core.config import DispatchRules
 from headrace.broker.core.events import Answered, CallNotSent
 from headrace.broker.core.identity.outcome_index import ATTEMPT_MAX
-from headrace.broker.core.requests.attempts import Attempts, Sequel
+from headrace.broker.core.lanes.scheduler import Forgotten
+from headrace.broker.core.requests.attempts import Attempts, Sequel, closings
 from headrace.broker.core.requests.in_flight import CallsInFlight
 from headrace.broker.core.requests.retry import Again
 from headrace.broker.core.ticket import CallNumber, ModelTier, Ticket
@@ -315,3 +316,10 @@ def test_a_call_of_another_tier_is_no_success_of_the_tier_that_rests() -> None:
     bench.call = bench.start()
     assert bench.decision(verdict()) == Complete()
     assert bench.budget.tiers.rests(ModelTier("gpt", "flex"))
+
+
+def test_open_breakers_that_were_forgotten_are_reported_as_closed() -> None:
+    breaker, tier = Breaker(), ModelTier("gpt", "flex")
+    breaker.trip(Meaning.QUOTA, 1_000, 500)
+    forgotten = [Forgotten("gpt", tier, breaker), Forgotten(None, None, breaker)]
+    assert closings(forgotten, 9_000) == [BreakerClosed("gpt", 8_000, tier), BreakerClosed(None, 8_000)]
