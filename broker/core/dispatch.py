@@ -170,8 +170,7 @@ class Dispatch:
                 publish_at_ms = None  # the next one not before this one is committed
                 self._settling.commands.append(self._publish(now_ms))
             self._wake_at_ms = self._next_at(publish_at_ms)
-        commands, self._settling.commands = self._settling.commands, []
-        return commands
+        return self._settling.take_commands()
 
     def _publish(self, now_ms: int) -> Publish:
         roles, notes = self._roles, gather(self.identities, self.wall_ms(now_ms))
@@ -372,8 +371,7 @@ class Dispatch:
 
     def _publish_at(self) -> int | None:
         busy = self.limits.waiting() > 0 or len(self.flights) > 0 or self.trust.needs_proof or self.identities.rewrites
-        parked = not busy and self.identities.kept > 0
-        return self.batches.due_at(active=busy, parked=parked, owed=self._owes_line())
+        return self.batches.due_at(active=busy, parked=not busy and self.identities.kept > 0, owed=self._owes_line())
 
     def _owes_line(self) -> bool:
         """Whether this process leaves, no call is under way, and its successor lacks what the ledger should say."""

@@ -29,6 +29,11 @@ class Settling:
         self._first_lane = first_lane
         self.commands: list[Command] = []
 
+    def take_commands(self) -> list[Command]:
+        """Return what has been gathered, and gather anew."""
+        commands, self.commands = self.commands, []
+        return commands
+
     def settle(self, ticket: Ticket, decision: Decision, now_ms: int) -> None:
         """Put a decision into the outbox, for the next transaction."""
         ticket.move(SETTLED)
