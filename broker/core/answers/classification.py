@@ -47,6 +47,8 @@ _BY_TYPE_IN_STREAM: Final = {
     "internalservererror": Meaning.UPSTREAM_ERROR,
     "permission_error": Meaning.AUTH,
 }
+_INPUT_FIELDS: Final = frozenset(name for dialect in TABLE for name in dialect.input_fields.split())
+"""OpenRouter's moderation refuses an input with 403, the status of a refused key, which would stop all requests."""
 THROTTLE_WORDS: Final = frozenset(word for dialect in TABLE for word in dialect.throttles.split())
 """Codes and types that show only that some limit refused."""
 _LIMIT_FIELDS: Final = frozenset(
@@ -136,6 +138,8 @@ def meaning_of(
     """
     code, kind, text = (code or "").lower(), (kind or "").lower(), text[:TEXT_CHARS_MAX]
     meaning = BY_CODE.get(code) or _by_reason(details) or BY_TYPE.get(kind)
+    if meaning is None and any(name in _INPUT_FIELDS for name, _ in details):
+        meaning = Meaning.REJECTED
     if meaning is not None:
         return meaning, Basis.CODE
     if status is None or 200 <= status < 300:
@@ -180,7 +184,10 @@ def _corrected(status: int, text: str) -> Meaning | None:
 
 def _unstated(status: int | None, kind: str, text: str, *, throttled: bool, silent: bool) -> tuple[Meaning, Basis]:
     """Decide on a 429, or on an error without a status of its own: in a stream, or pasted by a person."""
-    if (meaning := _by_text(text, anything=status is None and not throttled, throttled=throttled)) is not None:
+    anything = status is None and not throttled
+    may_quote = anything and _BY_TYPE_IN_STREAM.get(kind) is Meaning.REJECTED
+    meaning = _by_beginning(text) if may_quote else _by_text(text, anything=anything, throttled=throttled)
+    if meaning is not None:
         return meaning, Basis.TEXT
     if throttled:
         return Meaning.RATE_LIMITED, Basis.CODE
@@ -198,8 +205,15 @@ def _by_text(text: str, *, anything: bool, throttled: bool) -> Meaning | None:
         return Meaning.QUOTA
     if not throttled and _QUOTA.search(text):  # an empty account names no limit and no wait
         return Meaning.RATE_LIMITED if _NAMES_A_LIMIT.search(text) else Meaning.QUOTA
-    if anything:
-        for meaning, pattern in _OPENINGS:
-            if pattern.match(text):
-                return meaning
+    if anything and (meaning := _by_opening(text)) is not None:
+        return meaning
     return next((meaning for meaning, pattern in _PHRASES if pattern.search(text)), None)
+
+
+def _by_beginning(text: str) -> Meaning | None:
+    """Decide on a refusal of a request by the part of its text that quotes no prompt."""
+    return Meaning.QUOTA if _BROKE.match(text) else _by_opening(text)
+
+
+def _by_opening(text: str) -> Meaning | None:
+    return next((meaning for meaning, pattern in _OPENINGS if pattern.match(text)), None)

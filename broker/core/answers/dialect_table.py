@@ -267,6 +267,7 @@ _DEEPSEEK: Final = Dialect(
 _OPENROUTER: Final = Dialect(
     "OpenRouter",
     codes={Meaning.QUOTA: "insufficient_credits payment_required"},
+    input_fields="flagged_input",
     broke=("this request requires more credits, or fewer max_tokens",),
     templates=(
         Template(

@@ -76,6 +76,7 @@ class Dialect:
         codes: Codes that decide a meaning, whatever the status. Words of a kind are separated by blanks.
         types: Types that decide where the code does not.
         reasons: Reasons in an error's details that decide where the code does not.
+        input_fields: Fields of an error's details that show, whatever the status, that the request's input was refused.
         throttles: Codes and types that show only that some limit refused.
         phrases: Expressions that decide, anywhere in the text of a 429.
         openings: Expressions that decide at the beginning of a text that came without a status.
@@ -94,6 +95,7 @@ class Dialect:
     codes: Mapping[Meaning, str] = field(default_factory=dict)
     types: Mapping[Meaning, str] = field(default_factory=dict)
     reasons: Mapping[Meaning, str] = field(default_factory=dict)
+    input_fields: str = ""
     throttles: str = ""
     phrases: Mapping[Meaning, tuple[str, ...]] = field(default_factory=dict)
     openings: Mapping[Meaning, tuple[str, ...]] = field(default_factory=dict)

@@ -69,6 +69,36 @@ def test_in_a_stream_a_broad_type_decides_where_nothing_else_does(kind: str, mea
     assert told(200, None, kind, "boom") == (meaning, Basis.CODE)
 
 
+@pytest.mark.parametrize("kind", ["invalid_request_error", "BadRequestError", "NotFoundError"])
+@pytest.mark.parametrize(
+    "quoted",
+    [
+        "insufficient balance",
+        "You exceeded your current quota",
+        "resource unavailable",
+        "at capacity",
+        "rate limit",
+        "request too large",
+    ],
+)
+def test_words_quoted_from_a_refused_request_stop_neither_account_nor_limit_nor_tier(kind: str, quoted: str) -> None:
+    """In an answer with status 200 they were searched anywhere, so that a producer's prompt stopped all requests."""
+    assert told(200, None, kind, f"Invalid prompt: '{quoted}'") == (Meaning.REJECTED, Basis.CODE)
+
+
+def test_the_beginning_of_a_refusals_text_still_decides_in_a_stream() -> None:
+    assert told(200, None, "invalid_request_error", CREDITS)[0] is Meaning.QUOTA
+    assert told(200, None, "invalid_request_error", "Incorrect API key provided: x")[0] is Meaning.AUTH
+    assert told(200, "rate_limit_exceeded", "invalid_request_error", LIMITED)[0] is Meaning.RATE_LIMITED
+
+
+def test_an_input_that_a_moderation_refused_is_rejected_though_the_status_is_that_of_a_refused_key() -> None:
+    for status in (403, 200, None):
+        assert told(status, "403", text="No.", flagged_input="a text") == (Meaning.REJECTED, Basis.CODE)
+    assert told(403, "403", text="flagged_input", reasons="flagged_input")[0] is Meaning.AUTH
+    assert told(403, "insufficient_quota", text="No.", flagged_input="a text")[0] is Meaning.QUOTA
+
+
 @pytest.mark.parametrize(
     ("text", "meaning"),
     [
