@@ -37,6 +37,7 @@ from headrace.broker.core.answers.rate_limit_messages import (
     stated_in,
     wait_in_ms,
 )
+from headrace.broker.core.answers.unasked_tier import refuses_unasked_tier
 from headrace.broker.core.value import value
 
 __all__ = [
@@ -129,17 +130,21 @@ _MAY_ASK_TO_WAIT: Final = frozenset(
 _LIMITS: Final = frozenset({Meaning.RATE_LIMITED, Meaning.TOO_LARGE})
 _MAY_STATE_A_LIMIT: Final = _LIMITS | {Meaning.REJECTED}
 _WORD: Final = re.compile(r"[A-Za-z0-9_.\[\]-]{1,64}")
-_TIER_REFUSED: Final = re.compile(r"(?:unsupported|invalid|unknown) [\w ]{0,40}['\"`]?service_tier\b", re.IGNORECASE)
 _METRIC_WORDS: Final = frozenset({"tokens", "requests", "input-images"})
 
 
-def judge(answer: Answer, *, tier_asked: bool = True) -> Verdict:
+def judge(answer: Answer, body: Mapping[str, object] | None = None) -> Verdict:
     """Return the verdict on this answer. Never raises.
 
-    `tier_asked`: the request names a service tier. One that does not is not at fault if the server refuses its tier.
+    `body` is what was sent, None if it is not known: a request that cannot have asked for a service tier is not at
+    fault if the server refuses its tier.
     """
     meaning, evidence = _meaning(answer)
-    if meaning is Meaning.REJECTED and not tier_asked and _blames_tier(answer):
+    if (
+        meaning is Meaning.REJECTED
+        and body is not None
+        and refuses_unasked_tier(answer.error_param, answer.message, body)
+    ):
         meaning, evidence = Meaning.TIER_UNAVAILABLE, Basis.TEXT
     headers = lowered(answer.headers)
     buckets = readings(headers)
@@ -206,11 +211,6 @@ def _meaning(answer: Answer) -> tuple[Meaning, Basis]:
     if status is not None and 200 <= status < 300 and not (answer.error_code or answer.error_type or answer.message):
         return OK, Basis.STATUS
     return meaning_of(status, answer.error_code, answer.error_type, answer.message, answer.details)
-
-
-def _blames_tier(answer: Answer) -> bool:
-    """Whether a refusal says that the model has no such service tier."""
-    return answer.error_param == "service_tier" or _TIER_REFUSED.match(answer.message) is not None
 
 
 def _details(answer: Answer, headers: Mapping[str, str]) -> Details:

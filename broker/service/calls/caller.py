@@ -88,7 +88,7 @@ class Calling:
         cargo.finished_at = self.clock.utc_now()
         cargo.finished_ms = self.clock.now_ms()
         cargo.upstream_request_id = _id_of(reply.answer)
-        verdict = judge(reply.answer, tier_asked=bool(request.tier))
+        verdict = judge(reply.answer, request.body)
         if verdict.meaning is not Meaning.OK:
             cargo.error = _error_object(reply.answer)
             return verdict, 0, form_of(reply.answer)
@@ -107,7 +107,7 @@ class Calling:
         if error_in(read.value) is not None:  # it came with a 200 in spite of that
             inside = answer_of(reply.answer.status, reply.answer.headers, read.value)
             cargo.error = _error_object(inside)
-            return judge(inside, tier_asked=bool(request.tier)), 0, form_of(inside)
+            return judge(inside, request.body), 0, form_of(inside)
         if is_unfinished(request.endpoint, read.value):
             return _no_answer(reply.answer), 0, AnswerForm.PLAIN
         if not is_of_the_api(request.endpoint, read.value):

@@ -311,21 +311,17 @@ def test_what_a_refusals_numbers_come_to_is_bounded_too() -> None:
     assert judge(Answer(429, {}, "rate_limit_exceeded", "tokens", None, message)).wait_ms == WAIT_MS_MAX
 
 
-@pytest.mark.parametrize(
-    "refusal",
-    [
-        Answer(400, {}, None, "invalid_request_error", "service_tier", "Invalid value."),
-        Answer(400, {}, None, "invalid_request_error", None, "Unsupported service_tier: flex"),
-        Answer(422, {}, None, None, None, "Unknown parameter 'service_tier'"),
-    ],
-    ids=["param", "text", "quoted"],
-)
-def test_a_tier_that_a_model_does_not_have_is_rejected_only_if_the_request_names_one(refusal: Answer) -> None:
-    asked, unasked = judge(refusal), judge(refusal, tier_asked=False)
-    assert (asked.meaning, asked.retryable) == (Meaning.REJECTED, False)
-    assert (unasked.meaning, unasked.retryable, unasked.counts_as_attempt) == (Meaning.TIER_UNAVAILABLE, True, False)
+def test_a_refused_tier_is_rejected_only_if_the_body_may_have_asked_for_one() -> None:
+    refusal = Answer(400, {}, None, "invalid_request_error", None, "Unsupported service_tier: flex")
+    for body in (None, {"service_tier": "flex"}, {"service_tier": None}):
+        verdict = judge(refusal, body)
+        assert (verdict.meaning, verdict.retryable) == (Meaning.REJECTED, False)
+    verdict = judge(refusal, {"model": "m"})
+    assert (verdict.meaning, verdict.retryable, verdict.counts_as_attempt) == (Meaning.TIER_UNAVAILABLE, True, False)
+    assert verdict.shape is None
 
 
-@pytest.mark.parametrize("text", ["You wrote: Unsupported service_tier: flex", "Invalid prompt about a service"])
-def test_a_text_that_quotes_a_prompt_blames_no_tier(text: str) -> None:
-    assert judge(Answer(400, {}, None, None, None, text), tier_asked=False).meaning is Meaning.REJECTED
+def test_only_a_refusal_can_be_one_of_a_tier_that_was_not_asked_for() -> None:
+    said = "Unsupported service_tier: flex"
+    assert judge(Answer(500, {}, None, None, "service_tier", said), {}).meaning is Meaning.UPSTREAM_ERROR
+    assert judge(Answer(401, {}, None, None, "service_tier", said), {}).meaning is Meaning.AUTH

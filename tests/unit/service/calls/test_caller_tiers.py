@@ -1,5 +1,7 @@
 """What a call reads of service tiers: which one served it, and whether a refusal concerns the one asked for."""
 
+from typing import Any
+
 import pytest
 
 from headrace.broker.core.answers.verdict import Meaning
@@ -24,4 +26,16 @@ async def test_a_tier_that_the_model_does_not_have_is_the_fault_of_a_request_tha
     asking = Rig(Said(status, {"error": UNSUPPORTED | {"code": 400}}), body=ASKING)
     assert (await asking.call())[0].meaning is Meaning.REJECTED
     other = Rig(Said(status, {"error": UNSUPPORTED | {"code": 400}}))
-    assert (await other.call())[0].meaning is not Meaning.REJECTED
+    assert (await other.call())[0].meaning is Meaning.TIER_UNAVAILABLE
+
+
+@pytest.mark.parametrize("status", [400, 200])
+@pytest.mark.parametrize("field", [{"service_tier": None}, {"Service_Tier": "flex"}])
+async def test_a_body_that_names_no_valid_tier_can_still_have_caused_the_refusal(
+    status: int, field: dict[str, Any]
+) -> None:
+    """Judged as a tier without capacity, three of them closed the model for all requests that name no tier."""
+    rig = Rig(
+        Said(status, {"error": UNSUPPORTED | {"code": 400}}), body={"model": "gpt-4o-mini", "messages": []} | field
+    )
+    assert (await rig.call())[0].meaning is Meaning.REJECTED
