@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from typing import Final
 
 FIELD: Final = "service_tier"
+KNOWN: Final = ("auto", "default", "fast", "flex", "priority", "scale", "ultrafast")
+"""OpenAI's tiers, as of November 2026."""
 MALFORMED: Final = "(malformed)"
 """Label of a value that is no valid name of a tier; the server decides what becomes of the request."""
 UNNAMED: Final = "(none named)"

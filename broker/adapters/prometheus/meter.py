@@ -1,8 +1,8 @@
 """Adapter to prometheus_client, with one typed method for each figure counted.
 
-A producer chooses the model's name, so names are bounded before they become labels: the first hundred keep their own,
-the rest are `other`. No method raises, whatever its arguments: a figure that a scrape cannot carry is cut or left out,
-and a text is made encodable, because one bad label would break every scrape from then on.
+A producer chooses the model's name, so names are bounded before they become labels
+(`headrace.broker.adapters.prometheus.labels`). No method raises, whatever its arguments: a figure that a scrape cannot
+carry is cut or left out, and a text is made encodable, because one bad label would break every scrape from then on.
 """
 
 import contextlib
@@ -13,18 +13,17 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from headrace.broker.adapters.prometheus.families import Families
+from headrace.broker.adapters.prometheus.labels import OTHER, BoundedNames, FoldedGauge, shortened, text_of
+from headrace.schemas.tiers import KNOWN, MALFORMED
 
 LABELS_MAX = 100
-"""Number of models, and of limits, that get a label of their own."""
+"""Number of models, and of limits, that get a label of their own; half of them for models without an answer so far."""
 
 FIGURE_MAX: Final = 1e15
 """The largest figure that is shown or added: a counter still counts single tokens above it, and cannot overflow."""
 
 TIER_LABELS_MAX = 16
-"""Number of service tiers that get a label of their own; OpenAI has seven."""
-
-_NAME_MAX = 100
-_OTHER = "other"
+"""Number of service tiers beside the known ones that get a label of their own, once an answer names them."""
 
 
 class Meter:
@@ -35,15 +34,29 @@ class Meter:
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
         self._families = Families(self._registry)
-        self._models = _BoundedNames()
-        self._limits = _BoundedNames()
-        self._kinds = _BoundedNames()
-        self._tiers = _BoundedNames(TIER_LABELS_MAX)
+        self._models = BoundedNames(LABELS_MAX, unconfirmed_max=LABELS_MAX // 2, known=("",))
+        self._limits = BoundedNames(LABELS_MAX)
+        self._kinds = BoundedNames(LABELS_MAX)
+        self._tiers = BoundedNames(TIER_LABELS_MAX, unconfirmed_max=0, known=("", MALFORMED, *KNOWN))
         self._laws: dict[str, str] = {}
+        self._limit_capacity = FoldedGauge(self._families.limit_capacity, sum)
+        self._limit_level = FoldedGauge(self._families.limit_level, sum)
+        self._utilisation = FoldedGauge(self._families.utilisation, max)
+        self._charge_law = FoldedGauge(self._families.charge_law, max)
+        self._inflight = FoldedGauge(self._families.inflight, sum)
+        self._breaker_open = FoldedGauge(self._families.breaker_open, max)
+        self._tier_waiting = FoldedGauge(self._families.tier_waiting, sum)
+        self._retries_waiting = FoldedGauge(self._families.retries_waiting, sum)
 
     def render(self) -> bytes:
         """Render the text of a scrape, of `content_type`."""
         return generate_latest(self._registry)
+
+    def answered(self, model: str, limit: str, tier: str) -> None:
+        """Give labels to the names of an answered call; `tier` is the service tier that the answer names."""
+        self._models.confirm(model)
+        self._models.confirm(limit)
+        self._tiers.confirm(tier)
 
     def requests_taken(self, lane: str) -> None:
         """Count a record taken from its lane."""
@@ -79,20 +92,28 @@ class Meter:
 
     def limit(self, model: str, limit: str, capacity: float, level: float, utilisation: float | None) -> None:
         """Show one bucket of the mirror: capacity and level in its own unit, utilisation as a part of 1 if known."""
-        labels = self._models.label(model), self._limits.label(limit)
-        _set(self._families.limit_capacity, capacity, *labels)
-        _set(self._families.limit_level, level, *labels)
+        names, labels = (model, limit), (self._models.label(model), self._limits.label(limit))
+        _set_folded(self._limit_capacity, capacity, names, labels)
+        _set_folded(self._limit_level, level, names, labels)
         if utilisation is not None:
-            _set(self._families.utilisation, utilisation, *labels)
+            _set_folded(self._utilisation, utilisation, names, labels)
+
+    def limit_forgotten(self, model: str) -> None:
+        """Leave a limit that is no longer known out of the levels that it shared with others."""
+        first = shortened(model)
+        for gauge in (self._limit_capacity, self._limit_level, self._utilisation, self._charge_law, self._breaker_open):
+            gauge.forget(first)
+        if self._models.label(model) == OTHER:
+            self._laws.pop(first, None)
 
     def charge_law(self, model: str, law: str) -> None:
         """Show `law` as the one that the evidence supports for `model` now."""
-        label = self._models.label(model)
-        before = self._laws.get(label, law)
+        label, name = self._models.label(model), shortened(model)
+        before = self._laws.get(name, law)
         if before != law:
-            _set(self._families.charge_law, 0, label, before)
-        self._laws[label] = law
-        _set(self._families.charge_law, 1, label, law)
+            _set_folded(self._charge_law, 0, (name, before), (label, before))
+        self._laws[name] = law
+        _set_folded(self._charge_law, 1, (name, law), (label, law))
 
     def charge_error(self, model: str, tokens: int) -> None:
         """Observe the error of our charge in `tokens`, ours minus the server's."""
@@ -115,7 +136,7 @@ class Meter:
 
     def inflight(self, model: str, calls: int) -> None:
         """Show the number of calls in flight."""
-        _set(self._families.inflight, calls, self._models.label(model))
+        _set_folded(self._inflight, calls, (model,), (self._models.label(model),))
 
     def queue_wait(self, lane: str, seconds: float) -> None:
         """Observe a request's wait from taken to called."""
@@ -189,11 +210,12 @@ class Meter:
 
     def breaker(self, model: str, *, is_open: bool) -> None:
         """Show whether the breaker of a model's limit is open."""
-        _set(self._families.breaker_open, is_open, self._models.label(model))
+        _set_folded(self._breaker_open, is_open, (model,), (self._models.label(model),))
 
     def tier_waiting(self, model: str, tier: str, requests: int) -> None:
         """Show the number of requests that wait for a service tier of a model."""
-        _set(self._families.tier_waiting, requests, self._models.label(model), self._tiers.label(tier))
+        labels = self._models.label(model), self._tiers.label(tier)
+        _set_folded(self._tier_waiting, requests, (model, tier), labels)
 
     def retry(self, kind: str) -> None:
         """Count an attempt to be made again, by its cause `kind`."""
@@ -205,7 +227,7 @@ class Meter:
 
     def retries_waiting(self, kind: str, requests: int) -> None:
         """Show the number of requests that wait to be tried again."""
-        _set(self._families.retries_waiting, requests, self._kinds.label(kind))
+        _set_folded(self._retries_waiting, requests, (kind,), (self._kinds.label(kind),))
 
     def retries_held_back(self, lane: str, requests: int) -> None:
         """Show the number of requests that are due but held back by their lane's retry budget."""
@@ -216,19 +238,25 @@ def _count(family: Counter, *labels: str, by: float = 1) -> None:
     """Add to a counter; a negative amount adds nothing."""
     figure = _figure(by)
     if figure is not None and figure >= 0:
-        (family.labels(*map(_text, labels)) if labels else family).inc(figure)
+        (family.labels(*map(text_of, labels)) if labels else family).inc(figure)
 
 
 def _set(family: Gauge, value: float, *labels: str) -> None:
     figure = _figure(value)
     if figure is not None:
-        (family.labels(*map(_text, labels)) if labels else family).set(figure)
+        (family.labels(*map(text_of, labels)) if labels else family).set(figure)
+
+
+def _set_folded(gauge: FoldedGauge, value: float, names: tuple[str, ...], labels: tuple[str, ...]) -> None:
+    figure = _figure(value)
+    if figure is not None:
+        gauge.set(figure, tuple(map(shortened, names)), tuple(map(text_of, labels)))
 
 
 def _observe(family: Histogram, value: float, *labels: str) -> None:
     figure = _figure(value)
     if figure is not None:
-        (family.labels(*map(_text, labels)) if labels else family).observe(figure)
+        (family.labels(*map(text_of, labels)) if labels else family).observe(figure)
 
 
 def _figure(value: float) -> float | None:
@@ -240,26 +268,3 @@ def _figure(value: float) -> float | None:
     except (TypeError, ValueError):
         return None
     return None if math.isnan(number) else max(-FIGURE_MAX, min(number, FIGURE_MAX))
-
-
-def _text(label: str) -> str:
-    """Make a label short and encodable: half a surrogate pair would break every scrape from then on."""
-    return str(label)[:_NAME_MAX].encode("utf-8", "replace").decode()
-
-
-class _BoundedNames:
-    """Names chosen by others, as labels: few, short, and always encodable."""
-
-    def __init__(self, labels_max: int = LABELS_MAX) -> None:
-        self._labels: dict[str, str] = {}
-        self._labels_max = labels_max
-
-    def label(self, name: str) -> str:
-        short = str(name)[:_NAME_MAX]
-        known = self._labels.get(short)
-        if known is not None:
-            return known
-        if len(self._labels) >= self._labels_max:
-            return _OTHER
-        self._labels[short] = _text(short)
-        return self._labels[short]

@@ -37,7 +37,8 @@ class Charges:
 
     def _compare(self, limit: str, standing: LawStatus) -> None:
         key = limit, standing.endpoint
-        if key not in self._seen and len(self._seen) >= KEPT_MAX:
+        is_silent = standing.law is None and not standing.errors_seen  # as of a model that does not exist
+        if key not in self._seen and (is_silent or len(self._seen) >= KEPT_MAX):
             return
         law, errors_seen = self._seen.get(key, (None, 0))
         fresh = standing.errors_seen - errors_seen

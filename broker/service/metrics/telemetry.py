@@ -133,6 +133,8 @@ class Telemetry:
     def record_attempt(self, cargo: Payload, verdict: Verdict, upstream_s: float) -> None:
         """Count an attempt that has ended."""
         model = model_of(cargo)
+        if verdict.meaning is Meaning.OK:
+            self.meter.answered(model, cargo.limit, cargo.tier_served)
         self.meter.attempt(model, tier_asked(cargo), verdict.meaning.value)
         if verdict.meaning is Meaning.RATE_LIMITED:
             self.meter.throttled(cargo.limit, _bucket_of(verdict))
@@ -269,7 +271,9 @@ class Telemetry:
         self.failures.log_omitted()
         self._lanes(core, now_ms)
         desks = core.limits.limit_queues()
-        self._foreign = {name: tokens for name, tokens in self._foreign.items() if name in desks}
+        for name in self._foreign.keys() - desks.keys():
+            del self._foreign[name]
+            meter.limit_forgotten(name)
         for name, desk in desks.items():
             self._limit(name, desk, core.limits.account.breaker, now_ms)
         self._tiers(core)

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
+import pytest
 from structlog.testing import capture_logs
 
 from headrace.broker.cli.status.findings import findings
@@ -133,6 +134,37 @@ async def test_an_outcome_and_the_metrics_state_the_tier_asked_for_and_the_one_t
     assert metric(process, "headrace_attempts_total", {"model": MODEL, "tier": "priority", "result": "ok"}) == 1
     used = {"model": MODEL, "tier": "default", "kind": "input"}
     assert metric(process, "headrace_usage_tokens_total", used) >= 30
+    await process.end()
+
+
+async def test_invented_models_and_tiers_take_no_labels_from_those_that_are_served() -> None:
+    process = await started()
+    process.world.upstream.script = lambda asked: (
+        served_at("on_demand") if asked.body["model"] == "real" else UNSUPPORTED
+    )
+    for number in range(120):
+        invented = {**body(f"tier-{number}"), "model": f"invented-{number}"}
+        process.world.submit(f"f{number}", "standard", body=invented)
+    await until(lambda: len(outcomes(process)) >= 120)
+    process.world.submit("served", "standard", body={**body("flex"), "model": "real"})
+    await until(lambda: "served" in outcomes(process))
+    assert metric(process, "headrace_attempts_total", {"model": "real", "tier": "flex", "result": "ok"}) == 1
+    used = {"model": "real", "tier": "on_demand", "kind": "input"}
+    assert metric(process, "headrace_usage_tokens_total", used) == 10
+    refused = {"model": "other", "tier": "other", "result": "rejected"}
+    assert metric(process, "headrace_attempts_total", refused) > 60
+    await process.end()
+
+
+async def test_levels_of_a_limit_that_is_forgotten_leave_the_sums(monkeypatch: pytest.MonkeyPatch) -> None:
+    process = await started()
+    forgotten: list[str] = []
+    monkeypatch.setattr(process.meter, "limit_forgotten", forgotten.append)
+    process.telemetry.gauges(process.core, process.health, process.clock.now_ms())
+    process.core.limits.limit_queues().pop(MODEL)
+    for _ in range(2):
+        process.telemetry.gauges(process.core, process.health, process.clock.now_ms())
+    assert forgotten == [MODEL]
     await process.end()
 
 

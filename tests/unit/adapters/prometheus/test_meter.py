@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from headrace.broker.adapters.prometheus.meter import LABELS_MAX, TIER_LABELS_MAX, Meter
+from headrace.schemas.tiers import MALFORMED
 
 _CONTRACT = {
     'headrace_requests_taken_total{lane="urgent"} 1.0',
@@ -119,6 +120,7 @@ def test_the_content_type_is_that_of_the_text(meter: Meter) -> None:
 def test_models_beyond_the_bound_are_counted_together() -> None:
     meter = Meter()
     for number in range(LABELS_MAX + 50):
+        meter.answered(f"model-{number}", f"model-{number}", "")
         meter.attempt(f"model-{number}", "", "ok")
     meter.attempt("model-0", "", "ok")
     lines = [line for line in _lines(meter) if line.startswith("headrace_attempts_total")]
@@ -137,8 +139,116 @@ def test_limits_are_bounded_like_models_since_unconfigured_ones_are_named_by_pro
 def test_service_tiers_are_bounded_too_since_producers_name_them() -> None:
     meter = Meter()
     for number in range(TIER_LABELS_MAX + 2):
+        meter.answered("gpt-4o", "gpt-4o", f"tier-{number}")
         meter.usage("gpt-4o", f"tier-{number}", "input", 5)
     assert 'headrace_usage_tokens_total{kind="input",model="gpt-4o",tier="other"} 10.0' in _lines(meter)
+
+
+def test_names_that_no_answer_confirmed_leave_labels_to_those_that_one_confirms() -> None:
+    """Requests with invented names, each a mere refusal, used up the labels for the life of the process."""
+    meter = Meter()
+    for number in range(2 * LABELS_MAX):
+        meter.attempt(f"model-{number}", f"tier-{number}", "rejected")
+    meter.answered("gpt-4o", "gpt-4o-limit", "on_demand")
+    for tier in ("", "flex", "priority", MALFORMED, "on_demand"):
+        meter.attempt("gpt-4o", tier, "ok")
+    meter.foreign("gpt-4o-limit", 5)
+    meter.attempt("gpt-4o", "tier-0", "ok")
+    lines = _lines(meter)
+    for tier in ("", "flex", "priority", MALFORMED, "on_demand", "other"):
+        assert f'headrace_attempts_total{{model="gpt-4o",result="ok",tier="{tier}"}} 1.0' in lines
+    assert 'headrace_foreign_tokens_total{model="gpt-4o-limit"} 5.0' in lines
+    refused = [line for line in lines if 'result="rejected"' in line]
+    assert len(refused) == LABELS_MAX // 2 + 1
+    assert all('tier="other"' in line for line in refused)
+
+
+def test_a_model_is_shown_by_its_name_also_while_nothing_answers() -> None:
+    meter = Meter()
+    meter.breaker("gpt-4o", is_open=True)
+    assert 'headrace_breaker_open{model="gpt-4o"} 1.0' in _lines(meter)
+
+
+def folding() -> Meter:
+    """A meter whose labels for models without an answer are used up."""
+    meter = Meter()
+    for number in range(LABELS_MAX):
+        meter.attempt(f"model-{number}", "", "rejected")
+    return meter
+
+
+def test_amounts_that_share_a_label_are_summed() -> None:
+    meter = folding()
+    for model, amount in (("a", 500), ("b", 0), ("c", 7)):
+        meter.tier_waiting(model, "x", amount)
+        meter.inflight(model, amount)
+        meter.limit(model, "tokens/60s", amount, amount, None)
+    kinds = range(LABELS_MAX + 2)
+    for number in kinds:
+        meter.retries_waiting(f"kind-{number}", 2)
+    assert _lines(meter) >= {
+        'headrace_tier_waiting{model="other",tier="other"} 507.0',
+        'headrace_inflight{model="other"} 507.0',
+        'headrace_limit_capacity{limit="tokens/60s",model="other"} 507.0',
+        'headrace_limit_level{limit="tokens/60s",model="other"} 507.0',
+        'headrace_retries_waiting{kind="other"} 4.0',
+    }
+    meter.tier_waiting("a", "x", 0)
+    meter.inflight("a", 1)
+    assert _lines(meter) >= {
+        'headrace_tier_waiting{model="other",tier="other"} 7.0',
+        'headrace_inflight{model="other"} 8.0',
+    }
+
+
+def test_of_states_and_shares_that_share_a_label_the_largest_is_shown() -> None:
+    meter = folding()
+    for model, is_open, used in (("a", True, 0.9), ("b", False, 0.1)):
+        meter.breaker(model, is_open=is_open)
+        meter.limit(model, "tokens/60s", 1, 1, used)
+    assert _lines(meter) >= {
+        'headrace_breaker_open{model="other"} 1.0',
+        'headrace_utilisation_ratio{limit="tokens/60s",model="other"} 0.9',
+    }
+    meter.breaker("a", is_open=False)
+    assert 'headrace_breaker_open{model="other"} 0.0' in _lines(meter)
+
+
+def test_the_law_of_one_limit_is_not_taken_for_that_of_another_with_the_same_label() -> None:
+    meter = folding()
+    meter.charge_law("a", "documented")
+    meter.charge_law("b", "chat-2025")
+    shown = {f'headrace_charge_law{{law="{law}",model="other"}} 1.0' for law in ("documented", "chat-2025")}
+    assert _lines(meter) >= shown
+    meter.charge_law("a", "chat-2025")
+    assert 'headrace_charge_law{law="documented",model="other"} 0.0' in _lines(meter)
+
+
+def test_a_forgotten_limit_is_left_out_of_the_levels_that_it_shared() -> None:
+    meter = folding()
+    for model in ("a", "b"):
+        meter.limit(model, "tokens/60s", 100, 50, 0.5)
+        meter.breaker(model, is_open=model == "a")
+        meter.charge_law(model, "documented" if model == "a" else "chat-2025")
+    meter.limit_forgotten("a")
+    meter.limit_forgotten("model-0")
+    assert _lines(meter) >= {
+        'headrace_limit_capacity{limit="tokens/60s",model="other"} 100.0',
+        'headrace_limit_level{limit="tokens/60s",model="other"} 50.0',
+        'headrace_breaker_open{model="other"} 0.0',
+        'headrace_charge_law{law="documented",model="other"} 0.0',
+        'headrace_charge_law{law="chat-2025",model="other"} 1.0',
+    }
+    assert "a" not in meter._laws
+
+
+def test_a_level_leaves_the_common_label_once_its_model_is_answered() -> None:
+    meter = folding()
+    meter.inflight("a", 3)
+    meter.inflight("b", 2)
+    meter.answered("a", "a", "")
+    meter.inflight("a", 4)
+    assert _lines(meter) >= {'headrace_inflight{model="other"} 2.0', 'headrace_inflight{model="a"} 4.0'}
 
 
 @pytest.mark.parametrize("model", ["\ud800", 'a"b\nc', "x" * 10_000, ""])

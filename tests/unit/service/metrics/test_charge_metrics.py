@@ -32,6 +32,17 @@ def test_a_law_is_said_once_and_again_when_it_changes() -> None:
     assert logs[0]["limit"] == "gpt-4o"
 
 
+def test_limits_of_which_nothing_is_known_take_no_place_from_others() -> None:
+    """A model that does not exist has a limit, too, and producers can invent any number of them."""
+    silent = replace(CHAT, law=None, pieces=0, error_tokens=None, errors=(), errors_seen=0)
+    looked = Charges(Meter())
+    for number in range(charges.KEPT_MAX):
+        looked.observe(f"invented-{number}", (silent,))
+    with capture_logs() as logs:
+        looked.observe("gpt-4o", (CHAT,))
+    assert [line["limit"] for line in logs] == ["gpt-4o"]
+
+
 def test_the_law_with_the_most_evidence_stands_for_its_limit() -> None:
     meter = Meter()
     responses = LawStatus("responses", Law.RESPONSES, True, 9, 0, (), 0)
