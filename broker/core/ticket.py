@@ -184,6 +184,21 @@ TRANSITIONS: Final = {
 """Every change of a ticket's state, by the state before it."""
 
 
+@dataclass(slots=True)
+class Blame:
+    """What one request has said of the account, as compared with the successes of its limit or of all limits.
+
+    Attributes:
+        first_ms: The first time that it blamed the account, or the first since it was refuted last.
+        last_ms: The last time; -1: never.
+        refuted: How often a call sent after it had blamed the account has succeeded.
+    """
+
+    first_ms: int = -1
+    last_ms: int = -1
+    refuted: int = 0
+
+
 @dataclass(slots=True, eq=False)
 class Ticket:
     """One record in the dispatcher's memory.
@@ -203,6 +218,7 @@ class Ticket:
         stated: Whether `charge` is the server's own figure.
         calls: HTTP calls made in this process.
         failures: Attempts that count towards `attempts_max`.
+        blames: If its answers have blamed the account: how often, as seen by its limit and by all limits.
         held_bytes: Size of its answer in memory.
         rank: Its place in the queue that holds it, if any.
         late: Whether that is the queue of requests that will probably not be answered in time.
@@ -230,6 +246,7 @@ class Ticket:
     stated: bool = False
     calls: int = 0
     failures: int = 0
+    blames: tuple[Blame, Blame] | None = field(default=None, repr=False)
     held_bytes: int = 0
     rank: Rank | None = field(default=None, repr=False)
     late: bool = False

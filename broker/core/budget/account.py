@@ -1,15 +1,19 @@
 """Circuit breaker of the account behind all limits: one key, one balance.
 
-An answer that blames the account (no credit, a rejected key) holds for every limit of this dispatcher. So one breaker
-pauses all of them, and one probe call at a time is sent, whichever limit it draws on.
+An account without credit, or a rejected key, concerns every limit of this dispatcher. So one breaker pauses all of
+them, and one probe call at a time is sent, whichever limit it draws on. A single request that is refused so while
+others are answered opens nothing, see `headrace.broker.core.budget.blames`.
 
 But a key may be permitted for one endpoint and not for another. A successful probe therefore clears the account and its
 own limit; every other limit that has blamed the account in the meantime keeps an open breaker of its own until a probe
-of its own succeeds. So one forbidden model never stops the others.
+of its own succeeds. If calls of other limits succeed while the requests of one limit blame the account, that limit's
+breaker opens and no other. So one forbidden model never stops the others.
 """
 
-from headrace.broker.core.answers.verdict import Meaning, Verdict
+from headrace.broker.core.answers.verdict import Meaning
+from headrace.broker.core.budget.blames import Blames, EndedAttempt
 from headrace.broker.core.budget.breaker import ACCOUNT, ACCOUNT_REST_MS, Breaker
+from headrace.broker.core.budget.budget import Budget
 
 
 class AccountBreaker:
@@ -18,28 +22,44 @@ class AccountBreaker:
     def __init__(self) -> None:
         self.breaker = Breaker()
         self._blamed_by: dict[str, Breaker] = {}
+        self._blames = Blames()
 
     def is_blamed_by(self, limit: str) -> bool:
         """Return whether an answer of that limit has blamed the account since its breaker opened."""
         return limit in self._blamed_by
 
-    def observe(self, limit: str, own: Breaker, verdict: Verdict, now_ms: int, *, probe: bool) -> None:
-        """Record the end of an attempt; `own` is its limit's breaker, `probe` says that it was the account's probe."""
+    def record_success(self, budget: Budget, sent_ms: int, now_ms: int) -> None:
+        """Record that a call of a limit, sent at `sent_ms`, has succeeded."""
+        budget.blames.record_success(sent_ms, now_ms)
+        self._blames.record_success(sent_ms, now_ms)
+
+    def observe(self, budget: Budget, attempt: EndedAttempt, now_ms: int) -> None:
+        """Record the end of an attempt that the budget has paid for; `record_success` comes before, if it succeeded."""
+        probe, verdict = attempt.probe, attempt.verdict
         if verdict.meaning in ACCOUNT:
-            self._blame(limit, own, verdict, now_ms, probe=probe)
+            self._blame(budget, attempt, now_ms)
         elif probe and verdict.meaning is Meaning.OK:
-            self._clear(limit, now_ms)
+            self._clear(budget.settings.name, now_ms)
         elif probe and verdict.meaning is Meaning.TIER_UNAVAILABLE and self.breaker.tripped_by is not None:
             self.breaker.trip(self.breaker.tripped_by, now_ms, ACCOUNT_REST_MS)  # it says nothing about the account
         elif probe:
             self.breaker.release_probe(now_ms)
 
-    def _blame(self, limit: str, own: Breaker, verdict: Verdict, now_ms: int, *, probe: bool) -> None:
+    def _blame(self, budget: Budget, attempt: EndedAttempt, now_ms: int) -> None:
+        own, probe, verdict = budget.breaker, attempt.probe, attempt.verdict
+        rest_ms = max(verdict.wait_ms or 0, ACCOUNT_REST_MS)
+        seen_by_limit, seen_by_all = attempt.blames
+        limit = budget.settings.name
+        of_limit = budget.blames.holds(attempt, seen_by_limit, limit, now_ms)
         if not probe and own.tripped_by in ACCOUNT:
             return  # the fault is known to be that limit's alone
-        self._blamed_by[limit] = own
-        if probe or self.breaker.closed:
-            self.breaker.trip(verdict.meaning, now_ms, max(verdict.wait_ms or 0, ACCOUNT_REST_MS))
+        of_account = self._blames.holds(attempt, seen_by_all, None, now_ms)
+        if probe or of_account or not self.breaker.closed:
+            self._blamed_by[limit] = own
+            if probe or self.breaker.closed:
+                self.breaker.trip(verdict.meaning, now_ms, rest_ms)
+        elif of_limit and own.closed:
+            own.trip(verdict.meaning, now_ms, rest_ms)
 
     def _clear(self, limit: str, now_ms: int) -> None:
         blamed, self._blamed_by = self._blamed_by, {}

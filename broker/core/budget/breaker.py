@@ -3,9 +3,9 @@
 A server that is down answers every call with the same failure. Counting these failures against the requests would fail
 requests for a fault that is not theirs, and retrying all of them would be a retry storm. So after a few consecutive
 failures, with no sign in between that the server works, the limit pauses; each pause is twice as long as the last;
-after it, one call is sent alone. An answer that blames the account (quota, key, region, base URL) opens the account's
-breaker at once, since no other request would fare better, whatever limit it draws on. While a breaker is not closed,
-failures are attributed to the server and count against no request.
+after it, one call is sent alone. Answers that blame the account (quota, key, region, base URL) open the account's
+breaker, since no other request would fare better, whatever limit it draws on. While a breaker is not closed, failures
+are attributed to the server and count against no request.
 
 Only the probe closes a breaker or opens it again. The answers to calls that were in flight when it opened are out of
 date: one to a call sent before the credit was used up does not show that there is any.

@@ -12,6 +12,7 @@ from typing import Final
 
 from headrace.broker.core.answers.rate_limit_headers import HOUR_MS, LimitMetric
 from headrace.broker.core.answers.verdict import OK, Meaning, Verdict
+from headrace.broker.core.budget.blames import Blames
 from headrace.broker.core.budget.breaker import Breaker
 from headrace.broker.core.budget.bucket_set import BucketSet, LevelBounds
 from headrace.broker.core.budget.calibration import Calibration
@@ -46,6 +47,7 @@ class Budget:
         believed: Whether an answer or a checkpoint has stated a level; until then one call goes first.
         paused_until_ms: No call is sent earlier, whatever the answers.
         breaker: The limit's circuit breaker.
+        blames: Its requests that have blamed the account.
         tiers: Those of service tiers that have refused calls lately.
         tariff: The prices of its calls.
         unstated: Whether its checkpoint may differ from the last one in the ledger, by more than the time since.
@@ -67,6 +69,7 @@ class Budget:
         self._granted: tuple[int, int, bool] | None = None  # the call that `payable_at` has just allowed
         self.paused_until_ms = now_ms
         self.breaker = Breaker()
+        self.blames = Blames()
         self.tiers = TierBreakers()
         self._calibration = Calibration(settings, self._buckets, self._sends, checkpoint, now_ms)
         self._sizes, self._cooldown = self._calibration.sizes, self._calibration.cooldown

@@ -151,9 +151,10 @@ class Lanes:
 
         The most urgent lane has the first turn, since its requests would wait for the answer to another lane's probe.
         Lanes take turns (`probe_rank`). Of the requests at the front, the one called least often goes first, because
-        one that makes the server fail must not be every probe; of those called equally often, the cheapest. A probe may
-        use every reserve.
+        one that makes the server fail must not be every probe; of those called equally often, the cheapest. One that
+        has blamed the account goes only if all at the front of all lanes have. A probe may use every reserve.
         """
+        blamed: Ticket | None = None
         waiting = [queue for queue in self._in_order if queue.count]
         for queue in sorted(waiting, key=lambda queue: self.probe_rank(queue.rule.name)):
             fronts = chain(queue.first(PROBES_LOOKED_AT), self._free_head(queue, now_ms))
@@ -161,8 +162,11 @@ class Lanes:
                 ticket for ticket in fronts if self._tenants.is_free(ticket.candidate.tenant, ticket.charge, now_ms)
             ]
             if free:
-                return Pick(min(free, key=lambda ticket: (ticket.calls, ticket.charge)), 0)
-        return None
+                best = min(free, key=lambda ticket: (ticket.blames is not None, ticket.calls, ticket.charge))
+                if best.blames is None:
+                    return Pick(best, 0)
+                blamed = blamed or best
+        return None if blamed is None else Pick(blamed, 0)
 
     def _free_head(self, queue: LaneQueue, now_ms: int) -> Iterator[Ticket]:
         """Return the first ticket that no cap holds; those of the tenants in front may all be held."""

@@ -284,12 +284,13 @@ class Scheduler:
     def _probe(self, now_ms: int) -> Ticket | None:
         """Choose the one call allowed while the account is in trouble.
 
-        If a limit that has not blamed the account has requests waiting, it is one of that limit's.
+        It is one that has not blamed the account itself, if any is among those that may go; of these one of a limit
+        that has not blamed it.
         """
         at_ms = self.account.breaker.may_call_at(now_ms)
         if at_ms is None or not self._waiting or not self._is_due(at_ms, now_ms):
             return None
-        best: tuple[tuple[bool, int, int, int, int], Ticket] | None = None
+        best: tuple[tuple[bool, bool, int, int, int, int], Ticket] | None = None
         for queue in self._turns:
             queue.prepare(now_ms)
             if queue.tier_lanes and (look_at_ms := queue.look_at(now_ms)) is not None:
@@ -300,7 +301,7 @@ class Scheduler:
             ticket = next_call[0].ticket
             blames = self.account.is_blamed_by(ticket.candidate.limit)
             turn, lane_order = queue.lanes.probe_rank(ticket.source.partition.lane)
-            rank = blames, turn, lane_order, ticket.calls, ticket.charge
+            rank = ticket.blames is not None, blames, turn, lane_order, ticket.calls, ticket.charge
             if best is None or rank < best[0]:
                 best = rank, ticket
         return None if best is None else best[1]

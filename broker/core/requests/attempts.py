@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterable
 from headrace.broker.core.answers.rate_limit_headers import LimitMetric
 from headrace.broker.core.answers.verdict import OK, Meaning, Verdict
 from headrace.broker.core.budget.account import AccountBreaker
-from headrace.broker.core.budget.breaker import Breaker
+from headrace.broker.core.budget.blames import EndedAttempt
+from headrace.broker.core.budget.breaker import ACCOUNT, Breaker
 from headrace.broker.core.budget.budget import Budget
-from headrace.broker.core.budget.tier_breaker import CallToTier
+from headrace.broker.core.budget.tier_breaker import REFUSED_WITHIN_MS, CallToTier
 from headrace.broker.core.commands import BreakerClosed, BreakerOpened, Complete, Decision, Fail
 from headrace.broker.core.config import DispatchRules
 from headrace.broker.core.events import Answered, CallNotSent
@@ -20,7 +21,7 @@ from headrace.broker.core.identity.outcome_index import ATTEMPT_MAX
 from headrace.broker.core.lanes.scheduler import Forgotten
 from headrace.broker.core.requests.in_flight import CallInFlight, CallsInFlight
 from headrace.broker.core.requests.retry import Again, Failing, decide
-from headrace.broker.core.ticket import CallNumber, ModelTier, Ticket
+from headrace.broker.core.ticket import Blame, CallNumber, ModelTier, Ticket
 
 Sequel = tuple[Ticket, Again | Decision]
 """A ticket, and what becomes of its request after an attempt."""
@@ -61,6 +62,7 @@ class Attempts:
             flight.budget.record_answer(event.call, now_ms, verdict, event.usage)
         if verdict.meaning is OK:
             self._flights.record_answered(flight.ticket.candidate.tier, now_ms - flight.sent_ms)
+            account.record_success(flight.budget, flight.sent_ms, now_ms)
         if unanswered and not verdict.counts_as_attempt:  # the call was ended on our side
             flight.release_probes(now_ms)
         elif verdict.meaning is not OK or flight.probes or flight.budget.tiers or not flight.budget.breaker.calm:
@@ -106,7 +108,16 @@ class Attempts:
         """Pass the verdict to the breakers, and note changes of their state."""
         limit, limit_breaker = flight.budget.settings.name, flight.budget.breaker
         account_tripped_by, limit_tripped_by = account.breaker.tripped_by, limit_breaker.tripped_by
-        account.observe(limit, limit_breaker, verdict, now_ms, probe=account.breaker in flight.probes)
+        ticket, probe = flight.ticket, account.breaker in flight.probes
+        blames = ticket.blames or (Blame(), Blame())
+        if verdict.meaning in ACCOUNT:
+            ticket.blames = blames
+
+        def is_served(limit: str | None, since_ms: int) -> bool:
+            return self._flights.has_sent(since_ms, now_ms - REFUSED_WITHIN_MS, limit=limit)
+
+        attempt = EndedAttempt(ticket.number, blames, verdict, flight.sent_ms, probe, is_served)
+        account.observe(flight.budget, attempt, now_ms)
         limit_breaker.observe(verdict.meaning, now_ms, verdict.wait_ms, probe=limit_breaker in flight.probes)
         if account.breaker.tripped_by is not account_tripped_by:
             self._note_change(None, account.breaker, flight, verdict, now_ms)
@@ -122,7 +133,7 @@ class Attempts:
         is_probe, flights = tiers.find(tier) in flight.probes, self._flights
 
         def is_served(since_ms: int, for_ms: int) -> bool:
-            return flights.has_sent(tier, since_ms, now_ms - for_ms)
+            return flights.has_sent(since_ms, now_ms - for_ms, tier=tier)
 
         call = CallToTier(tier, verdict, flight.sent_ms, is_probe, is_served)
         changed = tiers.observe(call, now_ms, self._dice())
@@ -159,7 +170,8 @@ class Attempts:
         attempts = candidate.calls_before + ticket.calls
         may_park = may_park and not self._rules.is_serial(ticket.source.partition.lane)
         parkable = may_park and ticket.bytes <= self._rules.parked_bytes_max and attempts < ATTEMPT_MAX
-        failing = Failing(verdict, attempts, ticket.failures, candidate.deadline_ms, parkable)
+        refuted = 0 if ticket.blames is None else ticket.blames[0].refuted
+        failing = Failing(verdict, attempts, ticket.failures, candidate.deadline_ms, parkable, refuted)
         return decide(failing, self._rules.retry, now_ms, self._dice())
 
 

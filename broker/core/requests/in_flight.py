@@ -130,10 +130,17 @@ class CallsInFlight:
         self.held_bytes += weight - ticket.held_bytes
         ticket.held_bytes = weight
 
-    def has_sent(self, tier: ModelTier, since_ms: int, until_ms: int) -> bool:
-        """Whether a call of a tier is under way that was sent after `since_ms`, and at `until_ms` at the latest."""
+    def has_sent(
+        self, since_ms: int, until_ms: int, *, limit: str | None = None, tier: ModelTier | None = None
+    ) -> bool:
+        """Whether a call is under way that was sent after `since_ms`, and at `until_ms` at the latest.
+
+        `limit`, `tier`: a call of that limit and tier; None: of any.
+        """
         return any(
-            since_ms < flight.sent_ms <= until_ms and flight.ticket.candidate.model_tier == tier
+            since_ms < flight.sent_ms <= until_ms
+            and limit in {None, flight.budget.settings.name}
+            and tier in {None, flight.ticket.candidate.model_tier}
             for flight in self._flights.values()
         )
 

@@ -7,6 +7,10 @@ now. The random number is an argument.
 
 A service tier without capacity is waited for: such a refusal counts as no attempt, its wait is drawn between five
 seconds and a minute, and it is shortened before the deadline so that the last attempt still comes in time.
+
+A request whose answer blames the account waits for as long as the account would rest, though others may be served
+meanwhile. The wait doubles each time that their answers contradict the request; before the deadline it is half of the
+time left.
 """
 
 from dataclasses import dataclass
@@ -18,6 +22,7 @@ from headrace.broker.core.bounds import (
     THROTTLE_WAIT_DEFAULT_MS,
     TIER_WAIT_MIN_MS,
 )
+from headrace.broker.core.budget.breaker import ACCOUNT, ACCOUNT_REST_MS
 from headrace.broker.core.budget.tier_breaker import REST_FIRST_MS, REST_MAX_MS, rest_ms
 from headrace.broker.core.commands import Fail, Park
 from headrace.broker.core.config import RetryRules
@@ -53,6 +58,7 @@ class Failing:
         deadline_ms: The instant after which the answer is no longer wanted.
         parkable: Whether the request may be parked: it fits the failures topic, its lane is not serial, its attempts
             can still be counted, and there is room for one more parked request.
+        refuted: How often it has blamed the account while answers to others showed that the account is well.
     """
 
     verdict: Verdict
@@ -60,6 +66,7 @@ class Failing:
     failures: int
     deadline_ms: int
     parkable: bool
+    refuted: int = 0
 
 
 def kind(meaning: Meaning) -> str:
@@ -90,6 +97,8 @@ def decide(failing: Failing, rules: RetryRules, now_ms: int, dice: float) -> Aga
         return Fail("exhausted", f"Gave up after {failing.failures} failed attempts; the last: {verdict.sentence}")
     is_tier = verdict.meaning is Meaning.TIER_UNAVAILABLE
     wait_ms = _tier_wait_ms(failing, now_ms, dice) if is_tier else _wait_ms(verdict, failing.failures, dice)
+    if verdict.meaning in ACCOUNT:
+        wait_ms = max(wait_ms, min(_account_wait_ms(failing, now_ms, dice), rules.in_place_max_ms))
     if now_ms + wait_ms >= failing.deadline_ms:
         return Fail(
             "deadline_exceeded", f"The next attempt would come after the deadline; the last: {verdict.sentence}"
@@ -106,7 +115,20 @@ def _tier_wait_ms(failing: Failing, now_ms: int, dice: float) -> int:
     """
     bound_ms = min(REST_MAX_MS, REST_FIRST_MS << min(failing.attempts - 1, DOUBLINGS_MAX))
     wait_ms = failing.verdict.wait_ms or rest_ms(bound_ms, dice)
-    return max(TIER_WAIT_MIN_MS, min(wait_ms, (failing.deadline_ms - now_ms) // 2))
+    return max(TIER_WAIT_MIN_MS, min(wait_ms, _half_ms(failing, now_ms)))
+
+
+def _account_wait_ms(failing: Failing, now_ms: int, dice: float) -> int:
+    """Return the account's rest, doubled for each refuted blame, and a little more so that requests come back apart.
+
+    It is at most half of the time left: the account may be well again before the deadline.
+    """
+    wait_ms = (ACCOUNT_REST_MS << min(failing.refuted, DOUBLINGS_MAX)) + backoff_ms(1, dice)
+    return min(wait_ms, _half_ms(failing, now_ms))
+
+
+def _half_ms(failing: Failing, now_ms: int) -> int:
+    return (failing.deadline_ms - now_ms) // 2
 
 
 def _wait_ms(verdict: Verdict, failures: int, dice: float) -> int:

@@ -1,13 +1,14 @@
 from headrace.broker.core.answers.verdict import Meaning
 from headrace.broker.core.budget.breaker import ACCOUNT_REST_MS
 from headrace.broker.core.lanes.scheduler import Scheduler
+from headrace.broker.core.ticket import Blame
+from tests.unit.core.blaming import ended
 from tests.unit.core.desks import call, enqueued, limits
-from tests.unit.core.specimens import verdict
 
 
 def blamed(made: Scheduler, limit: str = "gpt", meaning: Meaning = Meaning.QUOTA) -> None:
     """An answer of that limit blames the account."""
-    made.account.observe(limit, made.limit_queue(limit, 0).budget.breaker, verdict(meaning), 0, probe=False)
+    made.account.observe(made.limit_queue(limit, 0).budget, ended(meaning), 0)
 
 
 def test_an_account_in_trouble_rests_every_limit_and_wakes_for_its_probe() -> None:
@@ -52,6 +53,16 @@ def test_a_probe_that_failed_lets_others_go_first_whatever_their_limit() -> None
     poison, dear = enqueued(made, "a", 1), enqueued(made, "b", 900)
     poison.calls = 1
     assert next(made.payable(ACCOUNT_REST_MS), None) is dear
+
+
+def test_a_request_that_has_blamed_the_account_is_its_probe_only_if_no_other_can_be() -> None:
+    made = limits()
+    blamed(made, "a")
+    poison, honest = enqueued(made, "b", 1, lane="urgent"), enqueued(made, "a", 900, lane="bulk")
+    poison.blames, honest.calls = (Blame(), Blame()), 3
+    assert next(made.payable(ACCOUNT_REST_MS), None) is honest
+    made.withdraw(honest, 0)
+    assert next(made.payable(ACCOUNT_REST_MS), None) is poison
 
 
 def test_one_probe_goes_in_an_instant_and_nobody_is_woken_for_another() -> None:

@@ -113,6 +113,44 @@ def test_an_account_in_trouble_rests_and_the_limit_itself_is_well() -> None:
         assert bench.budget.breaker.closed
 
 
+def test_one_request_that_blames_the_account_while_another_is_answered_opens_nothing_and_waits() -> None:
+    bench = Bench()
+    bench.answer(verdict())
+    bench.ticket = ticket()
+    for waits_ms in (10_250, 20_250, 40_250):
+        bench.call = bench.start()
+        assert bench.decision(verdict(Meaning.AUTH)) == Again(NOW + waits_ms)
+        assert bench.account.breaker.closed
+        assert bench.budget.breaker.closed
+        assert not bench.attempts.has_breaker_changes
+        bench.account.record_success(bench.budget, NOW + 1, NOW + 1)
+
+
+def test_a_second_request_that_blames_the_account_opens_its_breaker_and_is_named_as_the_cause() -> None:
+    bench = Bench()
+    bench.answer(verdict())
+    for _ in range(2):
+        bench.ticket = ticket()
+        bench.call = bench.start()
+        bench.answer(verdict(Meaning.AUTH))
+    (told,) = bench.attempts.breaker_changes()
+    assert told == BreakerOpened(None, "gpt", bench.ticket.number, verdict(Meaning.AUTH), ACCOUNT_REST_MS)
+
+
+def test_a_call_under_way_for_seconds_speaks_for_the_account_and_for_its_own_limit() -> None:
+    for limit, is_open in (("gpt", False), ("embeddings", True)):
+        bench = Bench()
+        bench.answer(verdict())
+        bench.ticket = ticket()
+        for at_ms in (2_000, 12_000):
+            bench.call = bench.start(at_ms)
+            event = Answered(bench.call, verdict(Meaning.AUTH), 0)
+            bench.attempts.end(event, at_ms, account=bench.account, may_park=True)
+            bench.attempts.start(ticket(candidate(limit=limit)), budget(limit), at_ms + 1, account=bench.account)
+        assert bench.account.breaker.closed
+        assert (not bench.budget.breaker.closed) is is_open
+
+
 def test_what_opened_a_breaker_is_told_once_with_its_verdict_and_so_is_its_end() -> None:
     bench = Bench()
     blamed = verdict(Meaning.QUOTA)

@@ -123,10 +123,13 @@ def test_it_tells_whether_a_call_of_a_tier_sent_in_a_span_is_under_way() -> None
     flex = ModelTier("gpt", "flex")
     flying.start(ticket(), mirror, 100, account=WELL)
     flying.start(ticket(replace(candidate(), tier="flex")), mirror, 200, account=WELL)
-    assert not flying.has_sent(flex, 100, 199)
-    assert flying.has_sent(flex, 100, 200)
-    assert not flying.has_sent(flex, 200, 200)
-    assert not flying.has_sent(ModelTier("gpt", "scale"), 100, 200)
+    assert not flying.has_sent(100, 199, tier=flex)
+    assert flying.has_sent(100, 200, tier=flex)
+    assert not flying.has_sent(200, 200, tier=flex)
+    assert not flying.has_sent(100, 200, tier=ModelTier("gpt", "scale"))
+    assert flying.has_sent(100, 200)
+    assert flying.has_sent(100, 200, limit="gpt")
+    assert not flying.has_sent(100, 200, limit="embeddings")
 
 
 def test_a_call_of_a_resting_tier_is_its_probe() -> None:

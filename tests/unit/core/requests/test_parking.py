@@ -24,7 +24,8 @@ from headrace.broker.core.requests.parking import ParkingPolicy
 from headrace.broker.core.requests.registry import TicketRegistry
 from headrace.broker.core.requests.settling import Settling
 from headrace.broker.core.ticket import State, Ticket
-from tests.unit.core.specimens import HOUR_MS, budget, candidate, place, rules, ticket, verdict
+from tests.unit.core.blaming import ended
+from tests.unit.core.specimens import HOUR_MS, budget, candidate, place, rules, ticket
 
 NOW = 100_000
 LANES = (LaneRule("urgent", 0, 0, 0, 10, 1_000), LaneRule("standard", 1, 0, 0, 10, 1_000))
@@ -174,8 +175,7 @@ def test_an_account_shuts_the_limits_that_blame_it_once_it_has_rested_as_long_as
     bench = Bench()
     bench.enqueue(4, "shut")
     bench.enqueue(4, "open")
-    account, own = bench.limits.account, bench.limits.limit_queue("shut", NOW).budget.breaker
-    account.observe("shut", own, verdict(meaning), NOW, probe=False)
+    bench.limits.account.observe(bench.limits.limit_queue("shut", NOW).budget, ended(meaning), NOW)
     bench.enqueue(4, "shut")
     assert bench.relieve(NOW + 59_999) == []
     bench.holding.request_check()

@@ -2,6 +2,7 @@ import pytest
 
 from headrace.broker.core.answers.verdict import Meaning, Verdict
 from headrace.broker.core.bounds import RETRY_BACKOFF_FIRST_MS, RETRY_BACKOFF_MAX_MS, THROTTLE_WAIT_DEFAULT_MS
+from headrace.broker.core.budget.breaker import ACCOUNT, ACCOUNT_REST_MS
 from headrace.broker.core.commands import Fail, Park
 from headrace.broker.core.config import RetryRules
 from headrace.broker.core.requests.retry import Again, Failing, backoff_ms, decide, kind
@@ -66,8 +67,28 @@ def test_a_stated_wait_is_never_cut_by_the_jitter() -> None:
     assert after(answer, dice=0.5) == Again(NOW + 5_000 + RETRY_BACKOFF_FIRST_MS // 2)
 
 
-def test_an_account_in_trouble_backs_off_as_if_it_had_failed_once() -> None:
-    assert after(verdict(Meaning.AUTH), failures=0, dice=0.5) == Again(NOW + RETRY_BACKOFF_FIRST_MS // 2)
+@pytest.mark.parametrize("meaning", sorted(ACCOUNT))
+def test_a_request_that_blames_the_account_waits_as_long_as_the_account_rests(meaning: Meaning) -> None:
+    assert after(verdict(meaning), failures=0, dice=0.0) == Again(NOW + ACCOUNT_REST_MS)
+    assert after(verdict(meaning), failures=0, dice=0.5) == Again(NOW + ACCOUNT_REST_MS + RETRY_BACKOFF_FIRST_MS // 2)
+
+
+def test_the_wait_doubles_with_each_blame_that_others_refute_but_never_parks_the_request() -> None:
+    blaming = [Failing(verdict(Meaning.AUTH), 9, 0, FAR_MS, True, refuted) for refuted in (0, 1, 2, 3, 1_000_000)]
+    waits = [decide(each, RULES, NOW, 0.0) for each in blaming]
+    assert waits == [Again(NOW + wait_ms) for wait_ms in (10_000, 20_000, 40_000, 60_000, 60_000)]
+
+
+def test_a_request_that_blames_the_account_is_tried_again_before_its_deadline_and_never_fails_for_the_rest() -> None:
+    for left_ms, wait_ms in ((15_000, 7_500), (1_000, 500), (300, 150), (2, 1)):
+        failing = Failing(verdict(Meaning.QUOTA), 9, 0, NOW + left_ms, parkable=True)
+        assert decide(failing, RULES, NOW, 0.0) == Again(NOW + wait_ms)
+
+
+def test_a_wait_that_an_answer_without_credit_states_is_kept() -> None:
+    assert after(verdict(Meaning.QUOTA, wait_ms=30_000), failures=0, dice=0.0) == Again(NOW + 30_000)
+    assert after(verdict(Meaning.QUOTA, wait_ms=3_000), failures=0, dice=0.0) == Again(NOW + ACCOUNT_REST_MS)
+    assert isinstance(after(verdict(Meaning.QUOTA, wait_ms=90_000)), Park)
 
 
 def test_the_back_off_doubles_up_to_its_bound_and_never_overflows() -> None:

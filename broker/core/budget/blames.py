@@ -1,0 +1,110 @@
+"""Requests that blame the account while others are answered: one alone proves nothing about the rest.
+
+A firewall may refuse one prompt with a 403, a gateway one request with a 402 that names its `max_tokens`. If each such
+answer paused every limit, one request would stop all others until its deadline. So a blame is compared with the calls
+that succeed. It holds for all
+
+- if no call has succeeded lately, nor since the same request's previous blame: nothing contradicts it, unless a call
+  sent since then has been under way for seconds. Refusals come at once, successes may take minutes;
+- if a second request blames the account too, and no call sent after the first blame has succeeded in between. Answers
+  to calls sent earlier are out of date.
+
+A request that such a success has contradicted no longer counts as the second: its next blame proves something only
+where nothing has succeeded since its previous one. And where new requests are refused all the time among others that
+are served, two are found too easily while a call takes long. So each time that the first new call after them succeeds,
+twice as many are needed, and half as many again after ten minutes.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+from headrace.broker.core.answers.verdict import Verdict
+from headrace.broker.core.ticket import Blame
+from headrace.broker.core.value import value
+
+LATELY_MS: Final = 10 * 60_000  # longer costs nothing: a lone request is believed at its second call anyway
+NEEDED_FIRST: Final = 2
+DOUBLINGS_MAX: Final = 4
+
+
+@value
+class EndedAttempt:
+    """One attempt that has ended.
+
+    Attributes:
+        request: The number of its request's ticket.
+        blames: What its request has said of the account before, as seen by its limit and by all limits.
+        verdict: What its answer means.
+        sent_ms: When its call was sent.
+        probe: Whether it was the account's probe.
+        is_served: Whether a call of a limit (None: any) sent after an instant has been under way for longer than a
+            refusal takes.
+    """
+
+    request: int
+    blames: tuple[Blame, Blame]
+    verdict: Verdict
+    sent_ms: int
+    probe: bool
+    is_served: Callable[[str | None, int], bool]
+
+
+class Blames:
+    """Blames of the account by the calls of one limit, or of all limits, and the successes that contradict them."""
+
+    __slots__ = ("_answered_ms", "_by", "_doublings", "_first_ms", "_held_ms", "_refuted_ms", "_sent_ms")
+
+    def __init__(self) -> None:
+        self._answered_ms: int | None = None  # when the last success came
+        self._sent_ms = -1  # when the last call was sent that has succeeded
+        self._first_ms = -1  # the first blame that no success contradicts
+        self._by: set[int] | None = None  # requests that have blamed the account since then
+        self._held_ms: int | None = None  # when enough of them had, if no new call has been answered since
+        self._doublings, self._refuted_ms = 0, 0  # how often that was refuted, and when last
+
+    def record_success(self, sent_ms: int, now_ms: int) -> None:
+        """Record that a call sent at `sent_ms` has succeeded."""
+        self._answered_ms = now_ms
+        if sent_ms > self._sent_ms:
+            self._sent_ms = sent_ms
+        if self._held_ms is not None and sent_ms > self._held_ms:
+            self._doublings = min(DOUBLINGS_MAX, self._doublings_left(now_ms) + 1)
+            self._held_ms, self._refuted_ms = None, now_ms
+
+    def holds(self, attempt: EndedAttempt, blame: Blame, limit: str | None, now_ms: int) -> bool:
+        """Record an attempt that blames the account; return whether that holds for other requests too.
+
+        Args:
+            attempt: The attempt.
+            blame: What its request has said before; updated.
+            limit: The limit whose calls are compared; None: all limits.
+            now_ms: Now.
+        """
+        is_new, last_ms = blame.last_ms < 0, blame.last_ms
+        if is_new:
+            blame.first_ms = now_ms
+        elif blame.first_ms < self._sent_ms:
+            blame.refuted += 1
+            blame.first_ms = now_ms
+        blame.last_ms = now_ms
+        if is_new and self._held_ms is not None and attempt.sent_ms > self._held_ms:
+            self._held_ms = None  # another request bears it out
+        since_ms = now_ms - LATELY_MS if is_new else last_ms
+        is_unopposed = self._answered_ms is None or self._answered_ms < since_ms
+        if is_unopposed and (is_new or not attempt.is_served(limit, since_ms)):
+            return True
+        return not blame.refuted and self._are_enough(attempt.request, now_ms)
+
+    def _are_enough(self, request: int, now_ms: int) -> bool:
+        """Count a request among those that have blamed the account; return whether these are as many as needed."""
+        if self._by is None or self._first_ms < self._sent_ms:
+            self._by, self._first_ms = set(), now_ms
+        needed = NEEDED_FIRST << self._doublings_left(now_ms)
+        if len(self._by) < needed:
+            self._by.add(request)
+            if len(self._by) == needed:
+                self._held_ms = now_ms
+        return len(self._by) >= needed
+
+    def _doublings_left(self, now_ms: int) -> int:
+        return max(0, self._doublings - (now_ms - self._refuted_ms) // LATELY_MS)
