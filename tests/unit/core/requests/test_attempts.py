@@ -126,6 +126,40 @@ def test_one_request_that_blames_the_account_while_another_is_answered_opens_not
         bench.account.record_success(bench.budget, NOW + 1, NOW + 1)
 
 
+def test_a_success_of_a_call_sent_before_the_first_blame_does_not_excuse_the_account() -> None:
+    bench = Bench()
+    bench.answer(verdict())
+    older = bench.attempts.start(ticket(), bench.budget, NOW, account=bench.account)
+    for now_ms in (NOW, NOW + 2):
+        bench.ticket = ticket()
+        bench.call = bench.start()
+        bench.attempts.end(Answered(bench.call, verdict(Meaning.AUTH), 0), now_ms, account=bench.account, may_park=True)
+        if now_ms == NOW:
+            bench.attempts.end(Answered(older, verdict(), 0), NOW + 1, account=bench.account, may_park=True)
+    assert not bench.account.breaker.closed
+
+
+def test_a_request_waits_longer_only_if_calls_of_its_own_limit_have_refuted_it() -> None:
+    bench = Bench()
+    bench.answer(verdict())
+    bench.ticket = ticket()
+    for _ in range(2):
+        bench.call = bench.start()
+        assert bench.decision(verdict(Meaning.AUTH)) == Again(NOW + 10_250)
+        bench.account.record_success(budget("embeddings"), NOW + 1, NOW + 1)
+
+
+def test_a_call_of_another_tier_under_way_does_not_speak_for_a_tier_that_refuses() -> None:
+    bench = Bench(ticket(replace(candidate(), tier="flex")))
+    refused = bench.ticket
+    for at_ms in (2_000, 8_000, 14_000):
+        bench.call = bench.start(at_ms)
+        event = Answered(bench.call, verdict(Meaning.TIER_UNAVAILABLE), 0)
+        bench.attempts.end(event, at_ms, account=bench.account, may_park=True)
+        bench.attempts.start(ticket(), bench.budget, at_ms + 1, account=bench.account)
+    assert bench.budget.tiers.rests(refused.candidate.model_tier)
+
+
 def test_a_second_request_that_blames_the_account_opens_its_breaker_and_is_named_as_the_cause() -> None:
     bench = Bench()
     bench.answer(verdict())

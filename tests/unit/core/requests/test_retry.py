@@ -61,6 +61,10 @@ def test_what_does_not_fit_the_failures_topic_waits_in_place_however_long() -> N
     assert after(verdict(Meaning.RATE_LIMITED, wait_ms=90_000), parkable=False) == Again(NOW + 90_000)
 
 
+def test_a_failing_server_that_states_no_wait_is_met_with_jitter_alone() -> None:
+    assert after(verdict(Meaning.OVERLOADED), dice=0.0) == Again(NOW)
+
+
 def test_a_stated_wait_is_never_cut_by_the_jitter() -> None:
     answer = verdict(Meaning.OVERLOADED, wait_ms=5_000)
     assert after(answer, dice=0.0) == Again(NOW + 5_000)
