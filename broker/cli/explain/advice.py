@@ -69,8 +69,8 @@ def _what_follows(verdict: Verdict) -> str:
         return f"Headrace fails this request at once, as {verdict.meaning}; its record becomes a dead letter."
     if verdict.fault is Fault.ACCOUNT:
         return (
-            "Headrace fails no request because of it: calls of this limit pause, and one probe goes about every "
-            f"{spoken_ms(ACCOUNT_REST_MS)} until the account works again."
+            "Headrace fails no request because of it: while others are answered, this one alone waits; else calls "
+            f"pause, and one probe goes about every {spoken_ms(ACCOUNT_REST_MS)} until the account works again."
         )
     wait_ms = verdict.wait_ms or 0
     if wait_ms > IN_PLACE_MAX_MS:
