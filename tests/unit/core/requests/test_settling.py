@@ -121,3 +121,10 @@ def test_who_is_dropped_is_forgotten_by_everybody() -> None:
     bench.settling.drop(made)
     assert bench.settling.commands == [Forget(made.number)]
     assert (len(bench.registry), bench.flights.held_bytes) == (0, 0)
+
+
+def test_commands_are_handed_over_once() -> None:
+    bench = Bench()
+    bench.settling.drop(made := bench.waiting())
+    assert bench.settling.take_commands() == [Forget(made.number)]
+    assert bench.settling.take_commands() == []
