@@ -60,6 +60,9 @@ class Attempts:
             flight.budget.abandon(event.call, now_ms)
         else:
             flight.budget.record_answer(event.call, now_ms, verdict, event.usage)
+        if flight.of_former_term:  # the breakers that it would change were forgotten with their limits
+            flight.release_probes(now_ms)
+            return None
         if verdict.meaning is OK:
             self._flights.record_answered(flight.ticket.candidate.tier, now_ms - flight.sent_ms)
             account.record_success(flight.budget, flight.sent_ms, now_ms)

@@ -23,7 +23,7 @@ class CallInFlight:
     """One HTTP call under way, and the budget that has paid for it.
 
     `probes` are the open breakers that it probes; it is `wanted` while its ticket waits for the answer. It leaves once
-    the ledger line `line` is committed; 0: at once.
+    the ledger line `line` is committed; 0: at once. After a stand-by it is `of_former_term`.
     """
 
     ticket: Ticket
@@ -32,6 +32,7 @@ class CallInFlight:
     probes: tuple[Breaker, ...] = ()
     wanted: bool = True
     line: int = 0
+    of_former_term: bool = False
 
     def release_probes(self, now_ms: int) -> None:
         """Release the breakers that it probes: it has ended without a result, and another probe may start."""
@@ -109,7 +110,8 @@ class CallsInFlight:
         """Remove a call that ended; a ticket that waited for it holds no bytes until the answer's weight is stated."""
         flight = self._flights.pop(call)
         ticket = flight.ticket
-        self._durations_ms.append(now_ms - flight.sent_ms)
+        if not flight.of_former_term:
+            self._durations_ms.append(now_ms - flight.sent_ms)
         if self._on_call_ended is not None:
             self._on_call_ended(ticket.candidate.tenant)
         if flight.wanted:
@@ -124,6 +126,11 @@ class CallsInFlight:
         self._flights[call].wanted = False
         self.hold(ticket, 0)
         return call
+
+    def end_term(self) -> None:
+        """Mark all calls as of a former term: their answers are paid for, and have no other consequence."""
+        for flight in self._flights.values():
+            flight.of_former_term = True
 
     def hold(self, ticket: Ticket, weight: int) -> None:
         """Set the weight of a ticket's answer, in bytes."""

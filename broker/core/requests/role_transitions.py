@@ -110,6 +110,7 @@ class RoleTransitions:
         self._trust.revoke(now_ms)
         state.batches.interrupt()
         self._succession.end(now_ms)
+        state.flights.end_term()
         state.batches.clear()
         state.recall.stand_by()
         state.timers.clear()

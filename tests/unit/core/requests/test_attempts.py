@@ -314,6 +314,29 @@ def test_a_call_that_our_own_code_ended_keeps_its_charge_and_ends_its_reservatio
     assert not bench.attempts.has_breaker_changes
 
 
+def test_an_answer_of_a_former_term_is_paid_for_and_teaches_nothing_else() -> None:
+    bench = Bench(ticket(candidate(charge=30_000)))
+    bench.flights.end_term()
+    assert bench.answer(verdict(Meaning.QUOTA)) is None
+    assert bench.account.breaker.closed
+    assert not bench.attempts.has_breaker_changes
+    assert (bench.budget.inflight, bench.flights.usual_ms()) == (0, None)
+    bench.call = bench.start()
+    bench.answer(verdict())
+    assert bench.flights.usual_ms() == 0
+
+
+def test_a_probe_of_a_former_term_lets_its_breaker_be_probed_again() -> None:
+    bench = Bench()
+    bench.account.breaker.trip(Meaning.QUOTA, 0, 0)
+    bench.call = bench.start()
+    assert bench.account.breaker.is_probing
+    bench.flights.end_term()
+    bench.answer(verdict())
+    assert not bench.account.breaker.closed
+    assert not bench.account.breaker.is_probing
+
+
 def test_a_crash_of_a_call_that_no_request_waits_for_says_nothing() -> None:
     bench = Bench()
     bench.flights.abandon(bench.ticket)

@@ -223,3 +223,14 @@ def test_a_call_that_waits_for_its_line_has_not_left_until_the_ledger_tells_of_i
     assert left() == {
         each.candidate.identity.id_hash: attempt for each, attempt in ((once, 1), (waits, 1), (again, 2), (parked, 3))
     }
+
+
+def test_calls_of_a_former_term_are_known_as_such_and_say_nothing_of_durations() -> None:
+    flying, mirror = flights(), budget()
+    former = flying.start(ticket(), mirror, 0, account=WELL)
+    flying.end_term()
+    present = flying.start(ticket(), mirror, 0, account=WELL)
+    assert flying.land(former, 5_000).of_former_term
+    assert flying.usual_ms() is None
+    assert not flying.land(present, 1_000).of_former_term
+    assert flying.usual_ms() == 1_000

@@ -111,6 +111,8 @@ def test_answers_of_a_former_term_never_speak_for_the_ticket_of_a_new_one() -> N
     shell.lead(shell.restored())
     new = shell.take_at(Source(place(), 0), "x")
     assert new in shell.calls
+    assert shell.core.flights.find(old_call).of_former_term
+    assert not shell.core.flights.find(shell.calls[new].call).of_former_term
     shell.post(Answered(old_call, verdict(), 900))
     assert shell.core.flights.held_bytes == CALL_RESERVE_BYTES
     assert not shell.core.outbox
