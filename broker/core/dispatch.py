@@ -322,6 +322,8 @@ class Dispatch:
                 self._contain(flight.ticket, "answer", error, now_ms)
             else:
                 self._eviction.inspect(error)
+        finally:
+            self._settling.commands += self._attempts.breaker_changes()
         return False
 
     def _contain(self, ticket: Ticket, step: str, error: Exception, now_ms: int, *, sent: bool = True) -> None:
@@ -333,9 +335,6 @@ class Dispatch:
         self._parking.request_check()
         may_park = event.verdict.meaning is not OK and self.identities.may_park  # an answer is not parked
         sequel = self._attempts.end(event, now_ms, account=self.limits.account, may_park=may_park)
-        if self._attempts.has_breaker_changes:
-            self.limits.request_sort()
-            self._settling.commands.extend(self._attempts.breaker_changes())
         if sequel is None:
             return False
         ticket, decision = sequel
@@ -347,7 +346,7 @@ class Dispatch:
         if isinstance(decision, Complete):
             self.limits.record_duration(ticket, now_ms)
         self._settling.settle(ticket, decision, now_ms)
-        if self._settling.commands or self.limits.waiting() > 0:
+        if self._settling.commands or self._attempts.has_breaker_changes or self.limits.waiting() > 0:
             return False
         due_ms = self.outbox.due_at()
         if due_ms is not None and (self._wake_at_ms is None or due_ms < self._wake_at_ms):

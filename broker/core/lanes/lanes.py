@@ -158,9 +158,7 @@ class Lanes:
         waiting = [queue for queue in self._in_order if queue.count]
         for queue in sorted(waiting, key=lambda queue: self.probe_rank(queue.rule.name)):
             fronts = chain(queue.first(PROBES_LOOKED_AT), self._free_head(queue, now_ms))
-            free = [
-                ticket for ticket in fronts if self._tenants.is_free(ticket.candidate.tenant, ticket.charge, now_ms)
-            ]
+            free = [ticket for ticket in fronts if self.is_free(ticket, now_ms)]
             if free:
                 best = min(free, key=lambda ticket: (ticket.blames is not None, ticket.calls, ticket.charge))
                 if best.blames is None:
@@ -182,11 +180,7 @@ class Lanes:
         """
         queue = self._queues[lane]
         head = next(self._free_head(queue, now_ms), None)
-        free = (
-            ticket
-            for ticket in queue.ends(PROBES_LOOKED_AT, head)
-            if self._tenants.is_free(ticket.candidate.tenant, ticket.charge, now_ms)
-        )
+        free = (ticket for ticket in queue.ends(PROBES_LOOKED_AT, head) if self.is_free(ticket, now_ms))
         late_at = self.durations.late_at
         return min(
             free,
@@ -198,6 +192,10 @@ class Lanes:
             ),
             default=None,
         )
+
+    def is_free(self, ticket: Ticket, now_ms: int) -> bool:
+        """Whether no cap of its tenant holds a ticket."""
+        return self._tenants.is_free(ticket.candidate.tenant, ticket.charge, now_ms)
 
     def waiting_lanes(self) -> list[str]:
         """Return the names of the lanes with waiting tickets, in order of preference."""

@@ -2,8 +2,14 @@
 
 A request of a tier that has no capacity must not hold up the others of its lane. So while the breaker of a tier
 (`headrace.broker.core.budget.tier_breaker`) is open, its requests wait in lanes of their own. After each rest one of
-them returns to the limit's lanes and waits for its turn there like any other; its call is the breaker's probe. When the
-tier serves again all return, each to its place by deadline.
+them returns to the limit's lanes and waits for its turn there; its call is the breaker's probe. When the tier serves
+again all return, each to its place by deadline.
+
+A probe that waited for its tokens like any other request would hold up the others after each rest, and most are
+refused. So one that cannot be paid when its turn comes steps aside, and comes back once it can be paid at once. Where
+the others take all tokens that would be never. So once in `PATIENCE_MS` a probe of a limit may hold up the others until
+it can be paid; the one that stepped aside first has the first turn, lane by lane. None holds up others for longer than
+`HOLDS_UP_MAX_MS`.
 """
 
 from collections.abc import Callable
@@ -19,8 +25,12 @@ from headrace.broker.core.ticket import ModelTier, Ticket
 SORTED_AT_ONCE_MAX: Final = 1_000  # moved in some milliseconds
 LOOKED_AT_ONCE_MAX: Final = 8 * SORTED_AT_ONCE_MAX
 PATIENCE_MS: Final = 900_000
-PATIENT_FOR_MS: Final = 120_000
-HELD_LOOK_MS: Final = 1_000  # after which a tier is looked at again whose waiting tenants have all reached a cap
+HOLDS_UP_MAX_MS: Final = 120_000
+ASIDE_LOOK_MS: Final = 1_000  # after which a probe that stepped aside is looked at again, at the latest
+ASIDE_WAKE_MS: Final = 250  # before which the loop need not wake for that
+
+ProbeKey = tuple[ModelTier, str]
+"""A tier, and a lane in which its requests wait."""
 
 
 class LimitQueue:
@@ -43,10 +53,11 @@ class LimitQueue:
         self.tier_lanes: dict[ModelTier, Lanes] = {}
         self._make_lanes = make_lanes
         self._on_return = on_return
-        self._probes: dict[tuple[ModelTier, str], Ticket] = {}  # by tier and lane: chosen, and waiting for their turn
-        self._gave_way: dict[tuple[ModelTier, str], None] = {}  # where a probe too large to be paid was taken back
-        self._patient: Ticket | None = None  # the last probe that was allowed to wait for its tokens
-        self._patient_since_ms = -PATIENCE_MS
+        self._probes: dict[ProbeKey, Ticket] = {}  # chosen, and waiting for their turn
+        # where a probe stepped aside, the first one first: what goes next, and when to look whether it can be paid
+        self._aside: dict[ProbeKey, tuple[Ticket | None, int]] = {}
+        self._holds_up_since: dict[ProbeKey, int] = {}
+        self._patience_at_ms = 0  # when the next probe may hold up others
         self._to_sort: list[Ticket] = []
         self._sorted_at = budget.tiers.version
         self._version = budget.tariff.version
@@ -61,6 +72,8 @@ class LimitQueue:
         if ticket.in_tier_lanes and tier not in self.tier_lanes:
             self.tier_lanes[tier] = self._make_lanes(self.lanes.durations)
         self.lanes_of(ticket).queue(ticket.source.partition.lane).append(ticket, front=front)
+        if self._aside and ticket.in_tier_lanes:
+            self._compare_aside(ticket)
 
     def remove(self, ticket: Ticket) -> None:
         """Remove a queued ticket that is not being called."""
@@ -86,7 +99,9 @@ class LimitQueue:
 
         To be called once in a turn of the loop: all of them at once would block it.
         """
-        if self._sorted_at != self.budget.tiers.version:
+        if not self.waiting():
+            self._to_sort, self._sorted_at = [], self.budget.tiers.version
+        elif self._sorted_at != self.budget.tiers.version:
             self._sorted_at = self.budget.tiers.version
             self._to_sort = self._perhaps_misplaced()
         moved, left = 0, max(0, len(self._to_sort) - LOOKED_AT_ONCE_MAX)
@@ -104,7 +119,7 @@ class LimitQueue:
 
     def prepare(self, now_ms: int) -> None:
         """Let the probes that are due join; to be called before the next ticket is chosen."""
-        if self.budget.tiers.any_open:
+        if self.budget.tiers.any_open or self._probes:
             self._exchange_probes(now_ms)
 
     def forget_idle_tiers(self, now_ms: int) -> list[tuple[ModelTier, Breaker]]:
@@ -150,57 +165,76 @@ class LimitQueue:
         """
         for ticket in [ticket for ticket in self._probes.values() if not self._may_probe(ticket, now_ms)]:
             self._take_back(ticket, now_ms)
-        if self._gave_way:
-            self._gave_way = {key: None for key in self._gave_way if self._may_wait_for_tokens(*key, now_ms)}
+        if self._aside:
+            self._aside = {key: each for key, each in self._aside.items() if self._waits_for_probe(key, now_ms)}
         for tier, lanes in list(self.tier_lanes.items()):
             if self._due_at(tier, now_ms) == now_ms:
                 for lane in lanes.waiting_lanes():
-                    chosen = None if (tier, lane) in self._probes else self._choose_probe(tier, lane, now_ms)
+                    chosen = None if (tier, lane) in self._probes else self._choose_probe((tier, lane), now_ms)
                     if chosen is not None:
                         self._join(chosen, now_ms)
         self._drop_empty_lanes()
 
     def _take_back(self, probe: Ticket, now_ms: int) -> None:
         """Let a ticket be no probe any more, whether it still waits for its turn or not."""
-        del self._probes[probe.candidate.model_tier, probe.source.partition.lane]
-        if probe is self._patient:
-            self._patient = None
+        key = probe.candidate.model_tier, probe.source.partition.lane
+        del self._probes[key]
+        self._holds_up_since.pop(key, None)
         if probe.queued and not probe.in_tier_lanes and self._is_misplaced(probe):
             self._move(probe, now_ms)
 
-    def _choose_probe(self, tier: ModelTier, lane: str, now_ms: int) -> Ticket | None:
-        """Choose the next probe of a lane; where a former one gave way, one that can be paid at once or a patient one.
+    def _choose_probe(self, key: ProbeKey, now_ms: int) -> Ticket | None:
+        """Choose the next probe of a tier and lane, if one may join now.
 
-        A probe that waited for its tokens would hold up the others again after each rest, and most are refused. But
-        where the others take all tokens, none larger than theirs would ever go. So one at a time may wait for its
-        tokens for two minutes, like any other request, a quarter of an hour after the first gave way or the last one
-        began to wait so.
+        Where one stepped aside, it is the cheapest request. A search looks at the requests of many tenants, so what it
+        has found is kept, and a cheaper one that comes takes its place.
         """
-        if self._patient is not None:
-            if now_ms >= self._patient_since_ms + PATIENT_FOR_MS:
-                self._patient = None
-            elif self._patient.source.partition.lane == lane:
-                return None  # it would take the tokens that the patient one has waited for
+        (tier, lane), aside = key, self._aside.get(key)
         lanes = self.tier_lanes[tier]
-        chosen = lanes.tier_probe(lane, now_ms)
-        if chosen is None or (tier, lane) not in self._gave_way or not self.lanes.waiting():
+        if aside is None:
+            chosen = lanes.tier_probe(lane, now_ms)
+            if chosen is None:
+                self._set_aside(key, None, now_ms + ASIDE_LOOK_MS, now_ms)
             return chosen
-        if now_ms >= self._patient_since_ms + PATIENCE_MS and next(iter(self._gave_way)) == (tier, lane):
-            self._patient, self._patient_since_ms = chosen, now_ms
-            return chosen
-        if not self._is_payable(chosen, now_ms):
-            chosen = lanes.tier_probe(lane, now_ms, cheapest=True)
-        return chosen if chosen is not None and self._is_payable(chosen, now_ms) else None
+        ticket, look_at_ms = aside
+        waits_alone = ticket is not None and not self.lanes.waiting()
+        if look_at_ms > now_ms and not waits_alone:
+            return None
+        if ticket is None or not self._may_join(ticket, now_ms):
+            ticket = lanes.tier_probe(lane, now_ms, cheapest=True)
+        at_ms = None if ticket is None else self._payable_at(ticket, now_ms)
+        next_ms = now_ms + ASIDE_LOOK_MS
+        is_payable = at_ms is not None and at_ms <= now_ms
+        self._aside[key] = ticket, next_ms if at_ms is None or is_payable else min(at_ms, next_ms)
+        if self._holds_up_since:
+            return None  # it would take the tokens that another one waits for
+        return ticket if is_payable or not self.lanes.waiting() or self._may_hold_up_next(key, now_ms) else None
 
-    def _is_payable(self, ticket: Ticket, now_ms: int) -> bool:
-        at_ms = self.budget.payable_at(
-            ticket.charge,
-            now_ms,
-            reserved_ppm=self.lanes.reserved_ppm(ticket.source.partition.lane),
-            stated=ticket.stated,
-            lane_order=ticket.lane_order,
+    def _set_aside(self, key: ProbeKey, ticket: Ticket | None, look_at_ms: int, now_ms: int) -> None:
+        if not self._aside:
+            self._patience_at_ms = max(self._patience_at_ms, now_ms + PATIENCE_MS)
+        self._aside[key] = ticket, look_at_ms
+
+    def _compare_aside(self, ticket: Ticket) -> None:
+        """Let a ticket that has come take the place of a dearer one that stepped aside."""
+        key = ticket.candidate.model_tier, ticket.source.partition.lane
+        aside = self._aside.get(key)
+        if aside is not None and (aside[0] is None or _is_cheaper(ticket, aside[0])):
+            self._aside[key] = ticket, 0
+
+    def _may_join(self, ticket: Ticket, now_ms: int) -> bool:
+        """Whether a ticket that stepped aside may be a probe still."""
+        return ticket.queued and ticket.in_tier_lanes and not ticket.late and self.lanes.is_free(ticket, now_ms)
+
+    def _may_hold_up_next(self, key: ProbeKey, now_ms: int) -> bool:
+        """Whether a probe may hold up others now, and this is the one of its lane that stepped aside first."""
+        return now_ms >= self._patience_at_ms and key == next(each for each in self._aside if each[1] == key[1])
+
+    def _payable_at(self, ticket: Ticket, now_ms: int) -> int | None:
+        reserved_ppm = self.lanes.reserved_ppm(ticket.source.partition.lane)
+        return self.budget.payable_at(
+            ticket.charge, now_ms, reserved_ppm=reserved_ppm, stated=ticket.stated, lane_order=ticket.lane_order
         )
-        return at_ms is not None and at_ms <= now_ms
 
     def _join(self, probe: Ticket, now_ms: int) -> None:
         """Let a probe wait for its turn in its lane, before the others of its tenant."""
@@ -213,26 +247,42 @@ class LimitQueue:
         if durations.near_at(probe) <= now_ms < durations.late_at(probe):  # a late one goes all the same
             self.lanes.apply_deadline(probe, now_ms)
 
-    def _give_way(self, pick: Pick, now_ms: int) -> bool:
-        """Take a probe back that would hold up others until it can be paid; return whether that was so.
+    def _steps_aside(self, ticket: Ticket, at_ms: int, now_ms: int) -> bool:
+        """Take the next ticket back if it is a probe that may not hold up others until it can be paid.
 
-        A lane that is owed its floor may hold up the others for it, as for any request.
+        Return whether that was so.
         """
-        ticket, lane = pick.ticket, pick.ticket.source.partition.lane
-        key = ticket.candidate.model_tier, lane
-        if self._probes.get(key) is not ticket or ticket is self._patient or self.lanes.waiting() == 1:
+        key = ticket.candidate.model_tier, ticket.source.partition.lane
+        if at_ms <= now_ms or self._probes.get(key) is not ticket or self.lanes.waiting() == 1 or self._rests(now_ms):
             return False
-        if self.lanes.queue(lane).is_owed(ticket):
+        held_up_since_ms = self._holds_up_since.get(key, now_ms)
+        is_hopeless = at_ms > held_up_since_ms + HOLDS_UP_MAX_MS
+        if not is_hopeless and self._may_hold_up(key, ticket, now_ms):
             return False
-        if not self._gave_way:
-            self._patient_since_ms = max(self._patient_since_ms, now_ms)
-        self._gave_way[key] = None
+        goes_last = is_hopeless or key in self._holds_up_since
         self._take_back(ticket, now_ms)
+        following = self._aside.pop(key, None) if goes_last else self._aside.get(key)
+        if following is None:
+            self._set_aside(key, None, now_ms, now_ms)
+        else:
+            self._set_aside(key, following[0], min(at_ms, now_ms + ASIDE_LOOK_MS), now_ms)
         return True
 
-    def _may_wait_for_tokens(self, tier: ModelTier, lane: str, now_ms: int) -> bool:
-        """Whether a tier may be probed now, and requests of that lane wait for it."""
-        lanes = self.tier_lanes.get(tier)
+    def _may_hold_up(self, key: ProbeKey, ticket: Ticket, now_ms: int) -> bool:
+        """Whether a probe may hold up others: for the floor its lane is owed, like any request, or in its turn."""
+        if key not in self._holds_up_since:
+            if not self.lanes.queue(key[1]).is_owed(ticket):
+                if key not in self._aside or now_ms < self._patience_at_ms:
+                    return False
+                self._patience_at_ms = now_ms + PATIENCE_MS
+            self._holds_up_since[key] = now_ms
+        return True
+
+    def _waits_for_probe(self, key: ProbeKey, now_ms: int) -> bool:
+        """Whether requests of a lane wait for their tier to be probed, or one waits for its turn as the probe."""
+        if key in self._probes:
+            return True
+        (tier, lane), lanes = key, self.tier_lanes.get(key[0])
         return lanes is not None and bool(lanes.queue(lane).count) and self._due_at(tier, now_ms) == now_ms
 
     def _may_probe(self, ticket: Ticket, now_ms: int) -> bool:
@@ -247,9 +297,12 @@ class LimitQueue:
 
     def look_at(self, now_ms: int) -> int | None:
         """Return when `prepare` has something to do that no event announces; None: nothing."""
-        instants = (self._due_at(tier, now_ms) for tier in self.tier_lanes)
-        later = [at_ms if at_ms > now_ms else now_ms + HELD_LOOK_MS for at_ms in instants if at_ms is not None]
-        return min(later, default=None)
+        rests = (self._due_at(tier, now_ms) for tier in self.tier_lanes)
+        instants = [at_ms for at_ms in rests if at_ms is not None and at_ms > now_ms]
+        if self._aside:
+            looks = (look_at_ms for key, (_, look_at_ms) in self._aside.items() if key not in self._probes)
+            instants.extend(max(look_at_ms, now_ms + ASIDE_WAKE_MS) for look_at_ms in looks)
+        return min(instants, default=None)
 
     # ------------------------------------------------------------------ the next call
 
@@ -268,6 +321,13 @@ class LimitQueue:
         """Return the next request; before the first answer that of the most urgent lane, whatever others are owed."""
         return self.lanes.pick(now_ms) if self.budget.believed else self.lanes.foremost(now_ms)
 
+    def choose(self, now_ms: int, *, probe: bool) -> tuple[Pick, int] | None:
+        """Return what `next` does once probes that may not hold up others have stepped aside."""
+        found = self.next(now_ms, probe=probe)
+        while self._probes and found is not None and self._steps_aside(found[0].ticket, found[1], now_ms):
+            found = self.next(now_ms, probe=probe)
+        return found
+
     def next(self, now_ms: int, *, probe: bool) -> tuple[Pick, int] | None:
         """Return the next request and when it can be called; None if none waits, or if an answer must come first.
 
@@ -275,13 +335,11 @@ class LimitQueue:
         probe is chosen when the rest is over. While tickets are sorted, one that is to be set aside lets none pass.
         """
         self.reprice()
-        while (found := self._find_next(now_ms, probe=probe)) is not None:
-            pick, at_ms = found
-            if not self.is_sorted and self._is_misplaced(pick.ticket):
-                return None  # `sort` comes to it
-            if at_ms is None or at_ms <= now_ms or self._rests(now_ms) or not self._give_way(pick, now_ms):
-                return None if at_ms is None else (pick, at_ms)
-        return None
+        found = self._find_next(now_ms, probe=probe)
+        if found is None or (not self.is_sorted and self._is_misplaced(found[0].ticket)):
+            return None  # `sort` comes to one that is misplaced
+        pick, at_ms = found
+        return None if at_ms is None else (pick, at_ms)
 
     def _rests(self, now_ms: int) -> bool:
         return self.budget.breaker.rests_until(now_ms) > now_ms
@@ -324,3 +382,10 @@ class LimitQueue:
         if waited_ms > now_ms:
             return waited_ms
         return self.budget.payable_at(ticket.charge, now_ms, stated=ticket.stated)
+
+
+def _is_cheaper(ticket: Ticket, other: Ticket) -> bool:
+    """Whether a ticket is the better probe of two: it costs less, or as much and has more time left."""
+    if ticket.charge != other.charge:
+        return ticket.charge < other.charge
+    return ticket.candidate.deadline_ms > other.candidate.deadline_ms

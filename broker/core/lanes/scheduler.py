@@ -127,7 +127,6 @@ class Scheduler:
             for name, queue in self._queues.items():
                 for tier, breaker in queue.forget_idle_tiers(now_ms):
                     self._forgotten.append(Forgotten(name, tier, breaker))
-                    self.request_sort()
         forgotten, self._forgotten = self._forgotten, []
         return forgotten
 
@@ -185,17 +184,14 @@ class Scheduler:
                     unreachable += unreachable_late(late_queue, ahead, inflow)
         return unreachable
 
-    def request_sort(self) -> None:
-        """Have the waiting requests sorted anew: the breaker of a service tier may have opened or closed."""
-        self._unsorted = True
-
     def sort(self, now_ms: int) -> None:
-        """Sort waiting requests anew, a part of them in each turn of the loop, if that was requested."""
-        if self._unsorted:
+        """Sort waiting requests anew where a tier's breaker has opened or closed: a part in each turn of the loop."""
+        unsorted = [queue for queue in self._turns if not queue.is_sorted]
+        if unsorted:
             self._sort_at_ms = now_ms + 1
-            for queue in self._turns:
+            for queue in unsorted:
                 queue.sort(now_ms)
-            self._unsorted = not all(queue.is_sorted for queue in self._turns)
+        self._unsorted = not all(queue.is_sorted for queue in unsorted)
 
     def near_at(self, ticket: Ticket) -> int:
         """Return when a ticket that has been enqueued comes near its deadline."""
@@ -270,15 +266,17 @@ class Scheduler:
                 pending, self._turns_changed = deque(self._turns), False
             queue = pending.popleft()
             queue.prepare(now_ms)
-            next_call = queue.next(now_ms, probe=False)
+            next_call = queue.choose(now_ms, probe=False)
             if self.tenants.capping and (opens_at_ms := queue.lanes.opens_at()) is not None:
                 self._is_due(opens_at_ms, now_ms)
-            if queue.tier_lanes and (look_at_ms := queue.look_at(now_ms)) is not None:
-                self._is_due(look_at_ms, now_ms)
             if next_call is not None and self._is_due(next_call[1], now_ms) and room(next_call[0].reserved_ppm):
                 yield next_call[0].ticket
                 pending.append(queue)
-            elif next_call is None and not queue.waiting():
+                continue
+            if queue.tier_lanes and (look_at_ms := queue.look_at(now_ms)) is not None:
+                self._is_due(look_at_ms, now_ms)
+            if next_call is None and not queue.waiting():
+                queue.sort(now_ms)  # it keeps none that were to be sorted
                 self._turns.pop(queue, None)
 
     def _probe(self, now_ms: int) -> Ticket | None:
@@ -293,9 +291,9 @@ class Scheduler:
         best: tuple[tuple[bool, bool, int, int, int, int], Ticket] | None = None
         for queue in self._turns:
             queue.prepare(now_ms)
+            next_call = queue.choose(now_ms, probe=True)
             if queue.tier_lanes and (look_at_ms := queue.look_at(now_ms)) is not None:
                 self._is_due(look_at_ms, now_ms)
-            next_call = queue.next(now_ms, probe=True)
             if next_call is None or not self._is_due(next_call[1], now_ms):
                 continue
             ticket = next_call[0].ticket

@@ -1,16 +1,18 @@
 """Exceptions while one request is handled fail that request alone; see test_eviction for what is taken out."""
 
+from dataclasses import replace
+
 import pytest
 
 from headrace.broker.core.answers.verdict import Meaning
 from headrace.broker.core.bounds import DEATHS_BY_CALL
-from headrace.broker.core.commands import AttemptEntry, Complete
+from headrace.broker.core.commands import AttemptEntry, BreakerOpened, Complete
 from headrace.broker.core.events import Answered, CallNotSent, Crashed, LedgerRead, Taken
 from headrace.broker.core.requests.triage import CALLS_KILL
-from headrace.broker.core.ticket import Source, TicketNumber
+from headrace.broker.core.ticket import ModelTier, Source, TicketNumber
 from tests.unit.core.requests.test_eviction import CRASHED, Rig
-from tests.unit.core.shell import WALL_MS
-from tests.unit.core.specimens import candidate, identity, place, verdict
+from tests.unit.core.shell import WALL_MS, Shell
+from tests.unit.core.specimens import FAR_MS, candidate, identity, place, verdict
 
 pytestmark = pytest.mark.interpreted  # parts of the core are replaced by such as raise
 
@@ -86,3 +88,35 @@ def test_whoever_stands_behind_one_whose_admission_raises_is_called_in_the_same_
     assert list(rig.calls) == [behind]
     rig.settle_all()
     assert (rig.decisions(rotten), rig.decisions(behind)) == ([CRASHED], [Complete()])
+
+
+def test_after_it_has_opened_a_breaker_that_is_reported_and_the_waiting_requests_are_sorted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shell = Shell(tokens=1_000)
+    shell.containing = True
+    shell.lead()
+    shell.answer(shell.take(candidate("eats", charge=700)))
+    soon_ms = shell.now_ms + 2_500
+
+    def flex(name: str, charge: int, deadline_ms: int = FAR_MS) -> TicketNumber:
+        return shell.take(replace(candidate(name, charge=charge, deadline_ms=deadline_ms), tier="flex"))
+
+    first, second, third = [flex(f"f{number}", 10, soon_ms) for number in range(3)]
+    for number in range(3):
+        flex(f"w{number}", 900)  # they wait for tokens, in the limit's lanes
+    for refused in (first, second):
+        shell.answer(refused, verdict(Meaning.TIER_UNAVAILABLE))
+
+    def raises(*_: object, **__: object) -> None:
+        raise RuntimeError
+
+    monkeypatch.setattr(shell.core._attempts, "_decide", raises)
+    call = shell.calls.pop(third).call
+    shell.core.on(Answered(call, verdict(Meaning.TIER_UNAVAILABLE), 0), shell.now_ms)
+    monkeypatch.undo()
+    reported = [each for each in shell.carry_out() if isinstance(each, BreakerOpened)]
+    assert [each.tier for each in reported] == [ModelTier("gpt", "flex")]
+    assert [each.number for each in shell.contained] == [third]
+    other = shell.take(candidate("other", charge=10))
+    assert other in shell.calls

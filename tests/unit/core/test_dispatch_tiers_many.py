@@ -8,10 +8,10 @@ import pytest
 from headrace.broker.core.answers.verdict import Meaning
 from headrace.broker.core.bounds import PUT_OFF_AT_ONCE_MAX
 from headrace.broker.core.budget.tier_breaker import IDLE_MS
-from headrace.broker.core.commands import BreakerClosed, Command, Complete
+from headrace.broker.core.commands import BreakerClosed, BreakerOpened, Command, Complete
 from headrace.broker.core.config import LaneRule
-from headrace.broker.core.events import Draining
-from headrace.broker.core.lanes.limit_queue import SORTED_AT_ONCE_MAX
+from headrace.broker.core.events import Answered, Draining
+from headrace.broker.core.lanes.limit_queue import PATIENCE_MS, SORTED_AT_ONCE_MAX
 from headrace.broker.core.progress.partition_progress import PartitionProgress
 from headrace.broker.core.ticket import Candidate, ModelTier
 from tests.unit.core.shell import Shell
@@ -185,3 +185,63 @@ def test_a_tier_that_is_forgotten_is_reported_as_closed() -> None:
     assert IDLE_MS < closed.open_ms <= 40_000 + rest_and_look_ms + IDLE_MS
     assert shell.decisions(other) == [Complete()]
     assert shell.core.limits.limit_queues()["gpt"].is_sorted
+
+
+def test_answers_to_calls_of_a_former_term_open_no_breaker_that_nothing_would_close() -> None:
+    shell = led()
+    calls = [shell.calls.pop(shell.take(flex(f"f-{number}"))) for number in range(3)]
+    shell.stand_by()
+    shell.lead({place("standard"): PartitionProgress(0)})
+    for call in calls:
+        shell.core.on(Answered(call.call, REFUSED, 0), shell.now_ms)
+    assert not [each for each in shell.carry_out() if isinstance(each, BreakerOpened)]
+    assert len(shell.core.flights) == 0
+
+
+def answer_all(shell: Shell) -> set[str]:
+    """Refuse the calls of tiers, answer the others; return the tiers."""
+    tiers = {number: shell.core.registry._tickets[number].candidate.tier for number in shell.calls}
+    for number, tier in tiers.items():
+        shell.answer(number, REFUSED if tier else None)
+    return {*tiers.values()}
+
+
+@pytest.mark.parametrize("another_in_bulk", [False, True])
+def test_a_large_probe_is_called_in_the_end_where_others_take_all_tokens(*, another_in_bulk: bool) -> None:
+    low = LaneRule("bulk", 2, 0, 0, 100_000, 1 << 40)
+    shell = Shell(lanes=(LANE, low), tokens=60_000)
+    shell.lead({place(rule.name, number): PartitionProgress(0) for rule in (LANE, low) for number in range(2)})
+    for tier in ("a", "b"):
+        soon_ms = shell.now_ms + 3_000
+        for number in [shell.take(flex(f"o-{tier}-{each}", tier=tier, deadline_ms=soon_ms)) for each in range(3)]:
+            shell.answer(number, REFUSED)
+    shell.wait(4_000)
+    for large in range(5 if another_in_bulk else 0):
+        shell.take(flex(f"a-{large}", tier="a", charge=50_000), partition=place("bulk"))
+    shell.answer(shell.take(candidate("eats", charge=59_000)))
+    shell.take(candidate("kept", charge=55_000), partition=place("bulk"))
+    for _ in range(30):
+        answer_all(shell)
+        shell.wait(1_000)
+    shell.take(flex("b", tier="b", charge=50_000))
+    for small in range(60):
+        shell.take(candidate(f"x-{small}", charge=1_000))
+    probes = []
+    for second in range(70 * 60):
+        shell.take(candidate(f"d-{second}", charge=1_000, deadline_ms=shell.now_ms + 60_000))
+        probes += [shell.now_ms] if "b" in answer_all(shell) else []
+        shell.wait(1_000)
+    assert len(probes) >= 2
+    assert max(later - earlier for earlier, later in pairwise(probes)) < 3 * PATIENCE_MS
+
+
+def test_a_tier_that_serves_again_is_reported_at_once_though_nothing_else_waits() -> None:
+    shell = led()
+    for number in [shell.take(flex(f"f-{number}", deadline_ms=shell.now_ms + 3_000)) for number in range(3)]:
+        shell.answer(number, REFUSED)
+    shell.wait(15_000)
+    probe = shell.calls.pop(shell.take(flex("probe"))).call
+    assert shell.core.limits.waiting() == 0
+    shell.core.on(Answered(probe, verdict(), 10), shell.now_ms)
+    assert shell.core.wake_at() == shell.now_ms
+    assert [each.tier for each in shell.carry_out() if isinstance(each, BreakerClosed)] == [FLEX]

@@ -10,7 +10,7 @@ from headrace.broker.core.budget.breaker import FAILURES_IN_A_ROW
 from headrace.broker.core.budget.tier_breaker import IDLE_MS, REST_MIN_MS, CallToTier
 from headrace.broker.core.config import TenantRule
 from headrace.broker.core.lanes.lanes import Lanes
-from headrace.broker.core.lanes.limit_queue import HELD_LOOK_MS, SORTED_AT_ONCE_MAX, LimitQueue
+from headrace.broker.core.lanes.limit_queue import ASIDE_LOOK_MS, SORTED_AT_ONCE_MAX, LimitQueue
 from headrace.broker.core.lanes.tenants import Tenants
 from headrace.broker.core.ticket import ModelTier, State, Ticket
 from tests.unit.core.specimens import BULK, FAR_MS, STANDARD, URGENT, budget, candidate, ticket, verdict
@@ -54,7 +54,7 @@ class Rig:
     def next(self, *, probe: bool = False) -> Ticket | None:
         self.queue.sort(self.now_ms)
         self.queue.prepare(self.now_ms)
-        found = self.queue.next(self.now_ms, probe=probe)
+        found = self.queue.choose(self.now_ms, probe=probe)
         return None if found is None else found[0].ticket
 
     def called(self) -> Ticket | None:
@@ -327,7 +327,7 @@ def test_a_tenant_at_its_cap_holds_up_no_probe_of_another() -> None:
     tenants.record_start("acme", 100, REST_MS - 1_000)
     rig.now_ms = REST_MS
     assert rig.called() is None
-    assert rig.queue.look_at(rig.now_ms) == REST_MS + HELD_LOOK_MS
+    assert rig.queue.look_at(rig.now_ms) == REST_MS + ASIDE_LOOK_MS
     other = rig.waits("flex", tenant="other")
     assert rig.called() is other
     assert apart(capped) == [True] * 100

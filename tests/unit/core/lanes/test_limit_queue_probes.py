@@ -2,47 +2,69 @@
 
 from dataclasses import replace
 
+from headrace.broker.core.answers.rate_limit_headers import DAY_MS, MINUTE_MS, LimitMetric
 from headrace.broker.core.answers.verdict import Meaning
+from headrace.broker.core.budget.bucket_set import LevelBounds
+from headrace.broker.core.budget.budget import Checkpoint
 from headrace.broker.core.config import TenantRule
 from headrace.broker.core.lanes.lanes import Lanes
-from headrace.broker.core.lanes.limit_queue import HELD_LOOK_MS, PATIENCE_MS, PATIENT_FOR_MS, LimitQueue
+from headrace.broker.core.lanes.limit_queue import (
+    ASIDE_LOOK_MS,
+    ASIDE_WAKE_MS,
+    HOLDS_UP_MAX_MS,
+    PATIENCE_MS,
+    SORTED_AT_ONCE_MAX,
+    LimitQueue,
+)
 from headrace.broker.core.lanes.tenants import Tenants
 from headrace.broker.core.ticket import ModelTier, State, Ticket
+from headrace.broker.core.units import ROUNDING_TOKENS
 from tests.unit.core.lanes.test_limit_queue import FLEX, REST_MS, Rig
-from tests.unit.core.specimens import BULK, STANDARD, URGENT, budget
+from tests.unit.core.specimens import BULK, FAR_MS, STANDARD, URGENT, budget
 
 SCALE = ModelTier("gpt", "scale")
 FULL = 60_000  # a minute's tokens
+SPENT = 50_000
 WITHIN_MS = 40_000
 
 
 class Paying(Rig):
     """A limit whose calls are paid for: at first it has tokens for small calls, and none for a large one."""
 
-    def __init__(self, *, floor_ppm: int = 0) -> None:
+    def __init__(self, *, floor_ppm: int = 0, day_tokens: int = 0, lanes: type[Lanes] = Lanes) -> None:
+        """With `day_tokens`, so many are left of a million a day; else only those of a minute count."""
         super().__init__()
         rules = [
             replace(URGENT, reserve_ppm=0),
             replace(STANDARD, floor_ppm=0),
             replace(BULK, floor_ppm=floor_ppm),
         ]
-        mirror = budget(tokens=FULL)
-        self.queue = LimitQueue(mirror, lambda durations: Lanes(rules, Tenants(), durations), self._returned)
+        levels = [LevelBounds(LimitMetric.TOKENS, FULL, FULL, FULL, MINUTE_MS)]
+        if day_tokens:
+            left = day_tokens + SPENT
+            levels.append(LevelBounds(LimitMetric.TOKENS, left, left, 1_000_000, DAY_MS))
+        mirror = budget(checkpoint=Checkpoint("gpt", 0, (*levels,), 0, 0, 1_000_000, tolerated_burst_tokens=FULL))
+        self.queue = LimitQueue(mirror, lambda durations: lanes(rules, Tenants(), durations), self._returned)
         self.now_ms = REST_MS
         self._calls = 0
         self.open()
         self.now_ms = 2 * REST_MS
-        self.spend(50_000)
+        self.spend(SPENT)
 
     def spend(self, tokens: int) -> None:
         self._calls += 1
         self.queue.budget.reserve(self._calls, tokens, self.now_ms)
 
+    def drain(self) -> None:
+        """Spend all tokens that are there."""
+        low = min(level.low for level in self.queue.budget.levels(self.now_ms))
+        self.spend(max(1, low - ROUNDING_TOKENS))
+
     def at(self) -> tuple[Ticket, int] | None:
         """The next ticket, and in how many milliseconds it is called."""
         self.queue.sort(self.now_ms)
         self.queue.prepare(self.now_ms)
-        found = self.queue.next(self.now_ms, probe=False)
+        found = self.queue.choose(self.now_ms, probe=False)
         return None if found is None else (found[0].ticket, found[1] - self.now_ms)
 
     def pay(self) -> Ticket:
@@ -61,7 +83,7 @@ class Paying(Rig):
         self.queue.enqueue(probe)
 
 
-def test_a_probe_that_cannot_be_paid_yet_gives_way_to_the_others_of_its_lane() -> None:
+def test_a_probe_that_cannot_be_paid_yet_steps_aside_for_the_others_of_its_lane() -> None:
     rig = Paying()
     large, others = rig.waits("flex", charge=55_000), [rig.waits(charge=1_000) for _ in range(3)]
     assert [rig.pay() for _ in others] == others
@@ -71,7 +93,7 @@ def test_a_probe_that_cannot_be_paid_yet_gives_way_to_the_others_of_its_lane() -
     assert rig.queue.is_sound()
 
 
-def test_it_gives_way_to_those_of_the_lanes_below_too() -> None:
+def test_it_steps_aside_for_those_of_the_lanes_below_too() -> None:
     rig = Paying()
     large, other = rig.waits("flex", lane="urgent", charge=55_000), rig.waits(lane="bulk", charge=1_000)
     assert rig.pay() is other
@@ -81,14 +103,14 @@ def test_it_gives_way_to_those_of_the_lanes_below_too() -> None:
     assert found[1] > WITHIN_MS
 
 
-def test_while_it_gives_way_it_is_called_once_it_can_be_paid_at_once() -> None:
+def test_one_that_stepped_aside_is_called_once_it_can_be_paid_at_once() -> None:
     rig = Paying()
     large, other = rig.waits("flex", charge=20_000), rig.waits(charge=15_000)
     found = rig.at()
     assert found is not None
     assert found[0] is other
     assert large.in_tier_lanes
-    assert rig.queue.look_at(rig.now_ms) == rig.now_ms + HELD_LOOK_MS
+    assert rig.queue.look_at(rig.now_ms) == rig.now_ms + ASIDE_WAKE_MS
     rig.now_ms += 15_000
     assert rig.pay() is large
 
@@ -130,7 +152,7 @@ def backlog(rig: Paying, until_ms: int) -> list[str]:
         assert found is not None
         following, wait_ms = found
         if wait_ms:
-            rig.now_ms += min(wait_ms, HELD_LOOK_MS)
+            rig.now_ms += min(wait_ms, ASIDE_LOOK_MS)
             continue
         assert rig.pay() is following
         if following.candidate.tier:
@@ -153,33 +175,181 @@ def test_where_others_take_all_tokens_one_waits_for_its_own_a_quarter_of_an_hour
     assert rig.queue.is_sound()
 
 
-def test_it_waits_so_for_two_minutes_and_gives_way_then() -> None:
-    rig = Paying()
-    large, other = rig.waits("flex", lane="bulk", charge=55_000), rig.waits("scale", lane="bulk", charge=55_000)
-    rig.open(SCALE)
-    rig.waits(lane="bulk", charge=1_000)
-    urgent = rig.waits(lane="urgent", charge=FULL)
-    rig.now_ms += REST_MS
+def aside(rig: Paying, *tickets: Ticket) -> None:
+    """Let probes step aside, and a quarter of an hour pass in which none of them could be paid."""
+    waiting = rig.waits(charge=FULL)
+    rig.drain()
     rig.at()
-    rig.queue.remove(urgent)
+    assert all(each.in_tier_lanes for each in tickets)
+    rig.now_ms += PATIENCE_MS
+    rig.drain()
+    rig.queue.remove(waiting)
+
+
+def test_a_probe_that_holds_up_others_does_so_for_two_minutes_and_goes_last_then() -> None:
+    rig = Paying()
+    second, first = rig.waits("flex", charge=55_000), rig.waits("scale", charge=55_000)
+    rig.open(SCALE)
+    rig.now_ms += REST_MS
+    aside(rig, first, second)
+    other = rig.waits(charge=1_000)
+    began_ms = rig.now_ms
+    found = rig.at()
+    while found is not None and found[0] is not other:
+        assert found[0] is first, "only one holds up the others"
+        rig.now_ms += 10_000
+        rig.drain()
+        found = rig.at()
+    assert 60_000 < rig.now_ms - began_ms <= HOLDS_UP_MAX_MS
+    assert first.in_tier_lanes
+    rig.now_ms = began_ms + PATIENCE_MS
+    rig.drain()
+    following = rig.at()
+    assert following is not None
+    assert following[0] is second
+    assert following[1] > 0
+
+
+def test_a_probe_that_cannot_be_paid_within_two_minutes_holds_up_no_other() -> None:
+    rig = Paying(day_tokens=1_500)
+    small, hopeless = rig.waits("flex", charge=1_000), rig.waits("scale", charge=50_000)
+    rig.open(SCALE)
+    rig.now_ms += REST_MS
+    aside(rig, hopeless, small)
+    other = rig.waits(charge=10)
     found = rig.at()
     assert found is not None
-    assert not found[0].candidate.tier, "both have given way"
-    rig.waits(lane="urgent", charge=FULL)
-    rig.spend(10_000)
-    rig.now_ms += PATIENCE_MS
-    rig.spend(FULL)
+    assert found[0] is other
+    assert hopeless.in_tier_lanes
+    rig.now_ms += ASIDE_LOOK_MS
+    found = rig.at()
+    assert found is not None
+    assert found[0] is small, "the turn is that of the next one"
+    assert 0 < found[1] < HOLDS_UP_MAX_MS
+
+
+def test_a_probe_in_a_lane_without_a_turn_takes_no_turn_from_those_of_other_lanes() -> None:
+    rig = Paying()
+    low, high = rig.waits("flex", lane="bulk", charge=55_000), rig.waits("scale", lane="urgent", charge=55_000)
+    rig.open(SCALE)
+    rig.now_ms += REST_MS
+    kept = rig.waits(lane="bulk", charge=FULL)
+    aside(rig, high)
+    rig.waits(lane="standard", charge=1_000)
     rig.at()
-    assert [each.in_tier_lanes for each in (large, other)].count(False) == 1
-    patient = other if large.in_tier_lanes else large
-    assert rig.queue._patient is patient
-    rig.waits("flex", lane="urgent")
+    found = rig.at()
+    assert not low.in_tier_lanes
+    assert kept.queued
+    assert found is not None
+    assert found[0] is high
+
+
+def test_while_one_holds_up_others_no_probe_that_stepped_aside_takes_the_tokens() -> None:
+    rig = Paying()
+    second, first = rig.waits("flex", charge=30_000), rig.waits("scale", charge=55_000)
+    rig.open(SCALE)
+    rig.now_ms += REST_MS
+    aside(rig, first, second)
+    rig.waits(charge=1_000)
     rig.at()
-    assert (FLEX, "urgent") in rig.queue._gave_way, "it was chosen: only those of the patient one's lane are not"
-    rig.now_ms += PATIENT_FOR_MS
-    rig.spend(FULL)
+    rig.now_ms += 35_000
+    assert rig.queue._payable_at(second, rig.now_ms) == rig.now_ms
+    found = rig.at()
+    assert found is not None
+    assert found[0] is first
+    assert second.in_tier_lanes
+
+
+def test_where_one_stepped_aside_no_search_is_repeated_for_each_call() -> None:
+    searches = [0]
+
+    class Counting(Lanes):
+        def tier_probe(self, lane: str, now_ms: int, *, cheapest: bool = False) -> Ticket | None:
+            searches[0] += 1
+            return super().tier_probe(lane, now_ms, cheapest=cheapest)
+
+    rig = Paying(lanes=Counting)
+    large = [rig.waits("flex", charge=50_000, tenant=f"t{number}") for number in range(64)]
+    others = [rig.waits(charge=90) for _ in range(100)]
+    assert [rig.pay() for _ in others] == others
+    assert all(each.in_tier_lanes for each in large[1:])
+    rig.waits(charge=55_000)
+    for _ in range(100):
+        rig.now_ms += 100
+        rig.at()
+    assert searches[0] <= 3
+
+
+def test_one_that_is_looked_for_again_is_cheapest_of_those_that_still_wait() -> None:
+    rig = Paying()
+    large, middle = rig.waits("flex", charge=55_000), rig.waits("flex", charge=40_000)
+    rig.waits(charge=FULL)
     rig.at()
-    assert rig.queue._patient is None
+    rig.at()
+    assert rig.queue._aside[FLEX, "standard"][0] is middle
+    rig.queue.remove(middle)
+    rig.now_ms += ASIDE_LOOK_MS
+    rig.at()
+    assert rig.queue._aside[FLEX, "standard"][0] is large
+    rig.queue.remove(large)
+    rig.now_ms += ASIDE_LOOK_MS
+    rig.at()
+    rig.at()
+    assert not rig.queue._aside, "no request waits there any more"
+
+
+def test_a_cheaper_request_that_comes_takes_the_place_of_one_that_stepped_aside() -> None:
+    rig = Paying()
+    rig.waits("flex", charge=55_000)
+    rig.waits(charge=FULL)
+    rig.at()
+    rig.at()
+    for charge, deadline_ms, taken in ((56_000, 1, False), (50_000, 40_000, True), (50_000, 39_999, False)):
+        came = rig.waits("flex", charge=charge, deadline_ms=deadline_ms)
+        assert (rig.queue._aside[FLEX, "standard"][0] is came) is taken
+    later = rig.waits("flex", charge=50_000, deadline_ms=FAR_MS)
+    assert rig.queue._aside[FLEX, "standard"][0] is later
+    small = rig.waits("flex", charge=10)
+    assert rig.pay() is small, "it is looked at at once"
+
+
+def test_to_read_what_is_next_changes_nothing() -> None:
+    rig = Paying()
+    large, other = rig.waits("flex", charge=55_000), rig.waits(charge=1_000)
+    rig.queue.prepare(rig.now_ms)
+    found = rig.queue.next(rig.now_ms, probe=False)
+    assert found is not None
+    assert found[0].ticket is large
+    assert not large.in_tier_lanes
+    assert rig.pay() is other
+
+
+def test_a_probe_whose_tier_serves_again_is_an_ordinary_request() -> None:
+    rig = Paying()
+    large = rig.waits("flex", charge=55_000)
+    assert rig.at() is not None
+    breaker = rig.queue.budget.tiers.find(FLEX)
+    assert breaker is not None
+    breaker.probe()
+    rig.ended(Meaning.OK, probe=True)
+    rig.waits(charge=1_000)
+    found = rig.at()
+    assert found is not None
+    assert found[0] is large
+    assert not rig.queue._probes
+
+
+def test_an_empty_limit_keeps_no_requests_that_were_to_be_sorted() -> None:
+    rig = Rig()
+    waiting = [rig.waits("flex") for _ in range(2 * SORTED_AT_ONCE_MAX)]
+    rig.open()
+    rig.queue.sort(0)
+    assert rig.queue._to_sort
+    for each in waiting:
+        rig.queue.remove(each)
+    rig.queue.sort(0)
+    assert not rig.queue._to_sort
+    assert rig.queue.is_sorted
 
 
 def test_a_probe_near_its_deadline_is_lifted_like_every_other_request() -> None:

@@ -29,7 +29,6 @@ def opened(made: Scheduler, limit: str = "gpt") -> None:
     for _ in range(3):
         refused = CallToTier(FLEX, verdict(Meaning.TIER_UNAVAILABLE), 0, False, lambda *_: False)
         made.limit_queue(limit, 0).budget.tiers.observe(refused, 0, 0.5)
-    made.request_sort()
     made.sort(0)
 
 
