@@ -93,7 +93,7 @@ class FoldedGauge:
             self._folded[names] = labels
 
     def forget(self, first: str) -> None:
-        """Forget the joined levels of all names that begin with `first`."""
+        """Forget the joined levels of all names whose first one is `first`."""
         for names in [names for names in self._folded if names[0] == first]:
             self._unfold(names)
 

@@ -52,10 +52,10 @@ class Meter:
         """Render the text of a scrape, of `content_type`."""
         return generate_latest(self._registry)
 
-    def answered(self, model: str, limit: str, tier: str) -> None:
+    def answered(self, model: str, limit_name: str, tier: str) -> None:
         """Give labels to the names of an answered call; `tier` is the service tier that the answer names."""
         self._models.confirm(model)
-        self._models.confirm(limit)
+        self._models.confirm(limit_name)  # what is shown of a limit has its name as the label `model`
         self._tiers.confirm(tier)
 
     def requests_taken(self, lane: str) -> None:
@@ -98,12 +98,12 @@ class Meter:
         if utilisation is not None:
             _set_folded(self._utilisation, utilisation, names, labels)
 
-    def limit_forgotten(self, model: str) -> None:
+    def limit_forgotten(self, limit_name: str) -> None:
         """Leave a limit that is no longer known out of the levels that it shared with others."""
-        first = shortened(model)
+        first = shortened(limit_name)
         for gauge in (self._limit_capacity, self._limit_level, self._utilisation, self._charge_law, self._breaker_open):
             gauge.forget(first)
-        if self._models.label(model) == OTHER:
+        if self._models.label(limit_name) == OTHER:
             self._laws.pop(first, None)
 
     def charge_law(self, model: str, law: str) -> None:

@@ -48,7 +48,7 @@ _BY_TYPE_IN_STREAM: Final = {
     "permission_error": Meaning.AUTH,
 }
 _INPUT_FIELDS: Final = frozenset(name for dialect in TABLE for name in dialect.input_fields.split())
-"""OpenRouter's moderation refuses an input with 403, the status of a refused key, which would stop all requests."""
+"""Fields of an error's details that show a refused input, where the status alone, a 403, would blame the key."""
 THROTTLE_WORDS: Final = frozenset(word for dialect in TABLE for word in dialect.throttles.split())
 """Codes and types that show only that some limit refused."""
 _LIMIT_FIELDS: Final = frozenset(

@@ -1,4 +1,4 @@
-"""Whether a 400 refuses a service tier that its request cannot have asked for.
+"""Whether a refusal blames a service tier that its request cannot have asked for.
 
 Nothing of ours adds a tier: a body goes out as its producer wrote it. A project's settings, or a gateway, may add one
 to requests that name none. If the model does not have that tier, the refusal is no request's fault. But a body names a
@@ -24,7 +24,7 @@ def refuses_unasked_tier(param: str | None, message: str, body: Mapping[str, obj
 
 
 def mentions_tier(body: Mapping[str, object]) -> bool:
-    """Whether a key anywhere in a body is a tier's name, however it is spelt, or a text is that name and no more.
+    """Whether a key anywhere in a body contains the field's name, however it is spelt, or a text is that name alone.
 
     `providerOptions.openai.serviceTier` is such a key, `allowed_openai_params: ["service_tier"]` such a text.
     """

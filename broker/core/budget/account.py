@@ -52,7 +52,7 @@ class AccountBreaker:
         limit = budget.settings.name
         of_limit = budget.blames.holds(attempt, seen_by_limit, limit, now_ms)
         if not probe and own.tripped_by in ACCOUNT:
-            return  # the fault is known to be that limit's alone
+            return  # the fault is known to be that limit's alone, whose own count goes on; that of all learns nothing
         of_account = self._blames.holds(attempt, seen_by_all, None, now_ms)
         if probe or of_account or not self.breaker.closed:
             self._blamed_by[limit] = own

@@ -4,15 +4,16 @@ A firewall may refuse one prompt with a 403, a gateway one request with a 402 th
 answer paused every limit, one request would stop all others until its deadline. So a blame is compared with the calls
 that succeed. It holds for all
 
-- if no call has succeeded lately, nor since the same request's previous blame: nothing contradicts it, unless a call
-  sent since then has been under way for seconds. Refusals come at once, successes may take minutes;
-- if a second request blames the account too, and no call sent after the first blame has succeeded in between. Answers
-  to calls sent earlier are out of date.
+- if it is its request's first, and no call has succeeded for ten minutes;
+- if it is a later one, no call has succeeded since the same request's previous blame, and none sent since then has been
+  under way for seconds: refusals come at once, successes may take minutes;
+- if it is the second request's, and no call sent after the first request's blame has succeeded in between. Answers to
+  calls sent earlier are out of date.
 
-A request that such a success has contradicted no longer counts as the second: its next blame proves something only
-where nothing has succeeded since its previous one. And where new requests are refused all the time among others that
-are served, two are found too easily while a call takes long. So each time that the first new call after them succeeds,
-twice as many are needed, and half as many again after ten minutes.
+A request that such a success has contradicted no longer counts as the second. And where new requests are refused all
+the time among others that are served, two are found too easily while a call takes long. So each time that enough
+requests were found and the first new call after that succeeds, the number needed doubles; it is halved for each ten
+minutes since.
 """
 
 from collections.abc import Callable
@@ -52,13 +53,14 @@ class EndedAttempt:
 class Blames:
     """Blames of the account by the calls of one limit, or of all limits, and the successes that contradict them."""
 
-    __slots__ = ("_answered_ms", "_by", "_doublings", "_first_ms", "_held_ms", "_refuted_ms", "_sent_ms")
+    __slots__ = ("_answered_ms", "_by", "_doublings", "_first_ms", "_found", "_held_ms", "_refuted_ms", "_sent_ms")
 
     def __init__(self) -> None:
         self._answered_ms: int | None = None  # when the last success came
         self._sent_ms = -1  # when the last call was sent that has succeeded
         self._first_ms = -1  # the first blame that no success contradicts
         self._by: set[int] | None = None  # requests that have blamed the account since then
+        self._found = False  # whether these were enough
         self._held_ms: int | None = None  # when enough of them had, if no new call has been answered since
         self._doublings, self._refuted_ms = 0, 0  # how often that was refuted, and when last
 
@@ -98,13 +100,14 @@ class Blames:
     def _are_enough(self, request: int, now_ms: int) -> bool:
         """Count a request among those that have blamed the account; return whether these are as many as needed."""
         if self._by is None or self._first_ms < self._sent_ms:
-            self._by, self._first_ms = set(), now_ms
-        needed = NEEDED_FIRST << self._doublings_left(now_ms)
+            self._by, self._first_ms, self._found = set(), now_ms, False
+        needed = NEEDED_FIRST << self._doublings_left(now_ms)  # it falls with time
         if len(self._by) < needed:
             self._by.add(request)
-            if len(self._by) == needed:
-                self._held_ms = now_ms
-        return len(self._by) >= needed
+        enough = len(self._by) >= needed
+        if enough and not self._found:
+            self._found, self._held_ms = True, now_ms
+        return enough
 
     def _doublings_left(self, now_ms: int) -> int:
         return max(0, self._doublings - (now_ms - self._refuted_ms) // LATELY_MS)

@@ -21,8 +21,8 @@ REST_MIN_MS: Final = 5_000
 REST_FIRST_MS: Final = 10_000
 REST_MAX_MS: Final = 60_000
 REFUSED_WITHIN_MS: Final = 5_000
-"""A call that has been under way for longer is being served: a refusal comes sooner. Where one took more than half of
-that, it must have been under way for twice as long as the longest refusal."""
+"""A call that has been under way for longer is being served: a refusal comes sooner. If a refusal took longer than half
+of this, only a call under way for twice the longest refusal counts as served."""
 IDLE_MS: Final = 900_000
 
 
@@ -59,7 +59,7 @@ class TierBreaker(Breaker):
         self._refusals = 0
         self._refused_ms = -1  # when the last refused call that counts was sent
         self._closed_ms = -1
-        self._refusal_took_ms = 0  # the longest, halved with each success
+        self._refusal_took_ms = 0  # the longest, halved with each success but a probe's
 
     @property
     def is_forgettable(self) -> bool:

@@ -123,6 +123,20 @@ def test_half_as_many_are_needed_after_ten_minutes() -> None:
         assert needed(court, 125 + after_ms, first=500) == count
 
 
+def test_requests_that_are_enough_only_as_fewer_are_needed_are_refuted_like_others() -> None:
+    court = Court()
+    needed(court, 5, first=0)
+    court.blames.record_success(10, 20)  # four are needed now
+    since_ms = 20 + LATELY_MS - SECOND
+    court.blames.record_success(11, since_ms - 1)
+    for number in (100, 101, 102):
+        assert not court.holds(number, since_ms + number)
+    court.blames.record_success(12, since_ms + 2 * SECOND)
+    assert court.holds(103, since_ms + 2 * SECOND + 1), "two were enough by then"
+    court.blames.record_success(since_ms + 3 * SECOND, since_ms + 4 * SECOND)
+    assert needed(court, since_ms + 5 * SECOND, first=500) == 4
+
+
 def test_an_outage_that_another_request_bears_out_makes_none_harder_to_find() -> None:
     court = Court()
     assert needed(court, 5, first=0) == 2
