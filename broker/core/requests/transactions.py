@@ -86,7 +86,7 @@ class TransactionBuilder:
         self._lean_until_ms = 0
         self._bare = False
         self._owed = False
-        self._owes_nothing = False
+        self._given_up = False  # whether Kafka has refused a line that was owed and said nothing else
 
     def add_start(self, entry: commands.AttemptEntry, *, awaited: bool = False, order: bytes = b"") -> int:
         """Note a call that starts, for the next ledger line; return the line for `has_written` (0: leave at once).
@@ -136,9 +136,12 @@ class TransactionBuilder:
         self._recommit_at_ms = at_ms
 
     def owes_line(self, limits: Scheduler) -> bool:
-        """Whether attempts or levels stand in no committed line; never after a line with nothing else was refused."""
+        """Whether attempts or levels stand in no committed line.
+
+        False once Kafka has refused a line that said only this.
+        """
         attempts = self._started or self._started_under_way or self._ended or self._ended_under_way
-        return not self._owes_nothing and (bool(attempts) or self._levels.owes(limits))
+        return not self._given_up and (bool(attempts) or self._levels.owes(limits))
 
     def due_at(self, *, active: bool, parked: bool, owed: bool = False) -> int | None:
         """Return when the next transaction begins; None: one is under way.
@@ -268,7 +271,7 @@ class TransactionBuilder:
         """Return the content of the transaction under way to the queues: its commit is unknown, or has failed."""
         if self._outbox.busy and self._bare and setback is Setback.REFUSED:
             self._lean_until_ms = self._begun_at_ms + bounds.LEAN_MS
-            self._owes_nothing = self._owes_nothing or self._owed
+            self._given_up = self._given_up or self._owed
         self._outbox.interrupt(setback)
         self._levels.interrupt()
         self.suspects.clear()
