@@ -191,12 +191,24 @@ class Blame:
     Attributes:
         first_ms: The first time that it blamed the account, or the first since it was refuted last.
         last_ms: The last time; -1: never.
-        refuted: How often a call sent after it had blamed the account has succeeded.
+        refuted: How many of its blames a success of a later call has refuted.
     """
 
     first_ms: int = -1
     last_ms: int = -1
     refuted: int = 0
+
+
+class Blamed(NamedTuple):
+    """What one request has said of the account, by each of the two comparisons.
+
+    Attributes:
+        by_limit: As compared with the successes of its limit.
+        by_all: As compared with those of all limits.
+    """
+
+    by_limit: Blame
+    by_all: Blame
 
 
 @dataclass(slots=True, eq=False)
@@ -218,7 +230,7 @@ class Ticket:
         stated: Whether `charge` is the server's own figure.
         calls: HTTP calls made in this process.
         failures: Attempts that count towards `attempts_max`.
-        blames: If its answers have blamed the account: how often, as seen by its limit and by all limits.
+        blames: If its answers have blamed the account: what they have said.
         held_bytes: Size of its answer in memory.
         rank: Its place in the queue that holds it, if any.
         late: Whether that is the queue of requests that will probably not be answered in time.
@@ -246,7 +258,7 @@ class Ticket:
     stated: bool = False
     calls: int = 0
     failures: int = 0
-    blames: tuple[Blame, Blame] | None = field(default=None, repr=False)
+    blames: Blamed | None = field(default=None, repr=False)
     held_bytes: int = 0
     rank: Rank | None = field(default=None, repr=False)
     late: bool = False

@@ -1,7 +1,7 @@
 """One attempt: its reservation, what its answer teaches the budget, and what follows for its request.
 
-Each attempt ends its reservation once, whatever its answer. A call that was cancelled, or that belongs to a former
-term, is charged as well; it only has no consequence for a request.
+Each attempt ends its reservation once, whatever its answer. A call that was cancelled is charged and observed as well;
+it only has no consequence for a request. One that belongs to a former term is charged, and changes nothing else.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ from headrace.broker.core.identity.outcome_index import ATTEMPT_MAX
 from headrace.broker.core.lanes.scheduler import Forgotten
 from headrace.broker.core.requests.in_flight import CallInFlight, CallsInFlight
 from headrace.broker.core.requests.retry import Again, Failing, decide
-from headrace.broker.core.ticket import Blame, CallNumber, ModelTier, Ticket
+from headrace.broker.core.ticket import Blame, Blamed, CallNumber, ModelTier, Ticket
 
 Sequel = tuple[Ticket, Again | Decision]
 """A ticket, and what becomes of its request after an attempt."""
@@ -60,8 +60,7 @@ class Attempts:
             flight.budget.abandon(event.call, now_ms)
         else:
             flight.budget.record_answer(event.call, now_ms, verdict, event.usage)
-        if flight.of_former_term:  # the breakers that it would change were forgotten with their limits
-            flight.release_probes(now_ms)
+        if flight.of_former_term:  # the breakers that it would change were forgotten as that term ended
             return None
         if verdict.meaning is OK:
             self._flights.record_answered(flight.ticket.candidate.tier, now_ms - flight.sent_ms)
@@ -112,10 +111,13 @@ class Attempts:
         limit, limit_breaker = flight.budget.settings.name, flight.budget.breaker
         account_tripped_by, limit_tripped_by = account.breaker.tripped_by, limit_breaker.tripped_by
         ticket, probe = flight.ticket, account.breaker in flight.probes
-        blames = ticket.blames or (Blame(), Blame())
+        blames = ticket.blames or Blamed(Blame(), Blame())
         if verdict.meaning in ACCOUNT:
             ticket.blames = blames
 
+        # A slow refusal may pass here for a call that is served. With an account in trouble that does no harm: the
+        # refusal of a second request suffices (`Blames`). A tier has no such second way, so there the span grows with
+        # the longest refusal.
         def is_served(limit: str | None, since_ms: int) -> bool:
             return self._flights.has_sent(since_ms, now_ms - REFUSED_WITHIN_MS, limit=limit)
 
@@ -173,7 +175,8 @@ class Attempts:
         attempts = candidate.calls_before + ticket.calls
         may_park = may_park and not self._rules.is_serial(ticket.source.partition.lane)
         parkable = may_park and ticket.bytes <= self._rules.parked_bytes_max and attempts < ATTEMPT_MAX
-        refuted = 0 if ticket.blames is None else ticket.blames[0].refuted
+        # its limit's successes refute it: a key may be permitted for another limit's endpoint and not for this one
+        refuted = 0 if ticket.blames is None else ticket.blames.by_limit.refuted
         failing = Failing(verdict, attempts, ticket.failures, candidate.deadline_ms, parkable, refuted)
         return decide(failing, self._rules.retry, now_ms, self._dice())
 

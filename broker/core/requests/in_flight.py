@@ -81,7 +81,7 @@ class CallsInFlight:
         self._answered_ms.of_answer(tier).append(took_ms)
 
     def start(self, ticket: Ticket, budget: Budget, now_ms: int, *, account: Breaker) -> CallNumber:
-        """Start a call: reserve its charge and its weight; it is the probe of each breaker that is open."""
+        """Start a call: reserve its charge and its weight; it probes each open breaker without a probe under way."""
         self._serial += 1
         call = CallNumber(self._serial)
         budget.reserve(
@@ -128,7 +128,7 @@ class CallsInFlight:
         return call
 
     def end_term(self) -> None:
-        """Mark all calls as of a former term: their answers are paid for, and have no other consequence."""
+        """Mark all calls as of a former term: they are paid for and keep their slots, and have no other consequence."""
         for flight in self._flights.values():
             flight.of_former_term = True
 
@@ -140,12 +140,13 @@ class CallsInFlight:
     def has_sent(
         self, since_ms: int, until_ms: int, *, limit: str | None = None, tier: ModelTier | None = None
     ) -> bool:
-        """Whether a call is under way that was sent after `since_ms`, and at `until_ms` at the latest.
+        """Whether a call of this term is under way that was sent after `since_ms`, and at `until_ms` at the latest.
 
         `limit`, `tier`: a call of that limit and tier; None: of any.
         """
         return any(
             since_ms < flight.sent_ms <= until_ms
+            and not flight.of_former_term
             and limit in {None, flight.budget.settings.name}
             and tier in {None, flight.ticket.candidate.model_tier}
             for flight in self._flights.values()

@@ -7,7 +7,7 @@ from headrace.broker.core.bounds import CREDIT_CHARGES_MAX, PROBES_LOOKED_AT
 from headrace.broker.core.config import TenantRule
 from headrace.broker.core.lanes.lanes import Lanes, Pick
 from headrace.broker.core.lanes.tenants import Tenants
-from headrace.broker.core.ticket import Blame, Ticket
+from headrace.broker.core.ticket import Blame, Blamed, Ticket
 from headrace.broker.core.units import PPM
 from tests.unit.core.specimens import BULK, LANES, STANDARD, URGENT, candidate, ticket
 
@@ -273,11 +273,11 @@ def test_a_probe_is_the_cheapest_in_front_of_its_lane_and_of_those_that_have_bee
 def test_a_request_that_has_blamed_the_account_is_no_probe_while_another_may_go_in_whatever_lane() -> None:
     made = Lanes(LANES, Tenants())
     (first, second), (other,) = lined_up(made, "urgent", 1, times=2), lined_up(made, "bulk", 900)
-    first.blames, other.calls = (Blame(), Blame()), 5
+    first.blames, other.calls = Blamed(Blame(), Blame()), 5
     assert probed(made) is second
-    second.blames = Blame(), Blame()
+    second.blames = Blamed(Blame(), Blame())
     assert probed(made) is other
-    other.blames, second.calls = (Blame(), Blame()), 1
+    other.blames, second.calls = Blamed(Blame(), Blame()), 1
     assert probed(made) is first
 
 

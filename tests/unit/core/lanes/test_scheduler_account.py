@@ -1,7 +1,7 @@
 from headrace.broker.core.answers.verdict import Meaning
 from headrace.broker.core.budget.breaker import ACCOUNT_REST_MS
 from headrace.broker.core.lanes.scheduler import Scheduler
-from headrace.broker.core.ticket import Blame
+from headrace.broker.core.ticket import Blame, Blamed
 from tests.unit.core.blaming import ended
 from tests.unit.core.desks import call, enqueued, limits
 
@@ -59,7 +59,7 @@ def test_a_request_that_has_blamed_the_account_is_its_probe_only_if_no_other_can
     made = limits()
     blamed(made, "a")
     poison, honest = enqueued(made, "b", 1, lane="urgent"), enqueued(made, "a", 900, lane="bulk")
-    poison.blames, honest.calls = (Blame(), Blame()), 3
+    poison.blames, honest.calls = Blamed(Blame(), Blame()), 3
     assert next(made.payable(ACCOUNT_REST_MS), None) is honest
     made.withdraw(honest, 0)
     assert next(made.payable(ACCOUNT_REST_MS), None) is poison

@@ -326,17 +326,6 @@ def test_an_answer_of_a_former_term_is_paid_for_and_teaches_nothing_else() -> No
     assert bench.flights.usual_ms() == 0
 
 
-def test_a_probe_of_a_former_term_lets_its_breaker_be_probed_again() -> None:
-    bench = Bench()
-    bench.account.breaker.trip(Meaning.QUOTA, 0, 0)
-    bench.call = bench.start()
-    assert bench.account.breaker.is_probing
-    bench.flights.end_term()
-    bench.answer(verdict())
-    assert not bench.account.breaker.closed
-    assert not bench.account.breaker.is_probing
-
-
 def test_a_crash_of_a_call_that_no_request_waits_for_says_nothing() -> None:
     bench = Bench()
     bench.flights.abandon(bench.ticket)

@@ -130,6 +130,10 @@ def test_it_tells_whether_a_call_of_a_tier_sent_in_a_span_is_under_way() -> None
     assert flying.has_sent(100, 200)
     assert flying.has_sent(100, 200, limit="gpt")
     assert not flying.has_sent(100, 200, limit="embeddings")
+    flying.end_term()
+    assert not flying.has_sent(100, 200), "a call of a former term proves nothing in this one"
+    flying.start(ticket(), mirror, 200, account=WELL)
+    assert flying.has_sent(100, 200)
 
 
 def test_a_call_of_a_resting_tier_is_its_probe() -> None:
