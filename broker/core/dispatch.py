@@ -154,7 +154,7 @@ class Dispatch:
         """Return the commands due now, in order; the caller must carry out all of them."""
         if self._roles.role is LEADING:
             self._due_tickets.process(now_ms)
-            self._settling.commands += closings(self.limits.forget_idle_tiers(now_ms), now_ms)
+            self.limits.forget_idle_tiers(now_ms)
             self.limits.sort(now_ms)
             self._due_tickets.fail_unreachable(now_ms)
             has_waiting = self.limits.waiting() > 0
@@ -170,6 +170,7 @@ class Dispatch:
                 publish_at_ms = None  # the next one not before this one is committed
                 self._settling.commands.append(self._publish(now_ms))
             self._wake_at_ms = self._next_at(publish_at_ms)
+        self._settling.commands += closings(self.limits.take_forgotten(), now_ms)
         return self._settling.take_commands()
 
     def _publish(self, now_ms: int) -> Publish:
@@ -184,7 +185,7 @@ class Dispatch:
     def _next_at(self, publish_at_ms: int | None) -> int | None:
         """Return when the next time-out is due."""
         earliest_ms = publish_at_ms
-        for instant_ms in (self.limits.wake_at(), self.limits.check_reachability_at()):
+        for instant_ms in (self.limits.wake_at(), self.limits.look_at()):
             if instant_ms is not None and (earliest_ms is None or instant_ms < earliest_ms):
                 earliest_ms = instant_ms
         alarm_ms = self._timers.next_at(earliest_ms)
@@ -212,7 +213,7 @@ class Dispatch:
 
     @property
     def idle(self) -> bool:
-        """Whether a drain is complete: nothing is in flight, nothing is left to be said but decisions set aside."""
+        """Whether a drain is complete: nothing is in flight, and all but decisions set aside is committed."""
         return not self.flights and not self.outbox.not_resting and not self._owes_line()
 
     def wall_ms(self, now_ms: int) -> int:

@@ -98,14 +98,14 @@ class LaneQueue:
         """Return up to `count_max` tickets from the end: late ones, then each tenant's from the last one on."""
         return islice(chain(self.late, chain.from_iterable(map(reversed, self._fair.tenant_queues()))), count_max)
 
-    def ends(self, tenants_max: int, among: Ticket | None = None) -> Iterator[Ticket]:
+    def ends(self, tenants_max: int, head: Ticket | None = None) -> Iterator[Ticket]:
         """Return the first and the last ticket in time of each tenant, and of those that are late.
 
-        Of so many tenants, and of that of the ticket `among`, which is returned too.
+        Of at most `tenants_max` tenants, and of the tenant of `head`, which is returned too.
         """
         lines: list[Reversible[Ticket]] = [*islice(self._fair.tenant_queues(), tenants_max), self.late]
-        if among is not None:
-            lines.append((among,) if among.late else self.tenant_queue(among.candidate.tenant))
+        if head is not None:
+            lines.append((head,) if head.late else self.tenant_queue(head.candidate.tenant))
         return (end for line in lines for end in chain(islice(line, 1), islice(reversed(line), 1)))
 
     def serve(self, ticket: Ticket) -> None:

@@ -157,7 +157,8 @@ class Lanes:
         blamed: Ticket | None = None
         waiting = [queue for queue in self._in_order if queue.count]
         for queue in sorted(waiting, key=lambda queue: self.probe_rank(queue.rule.name)):
-            fronts = chain(queue.first(PROBES_LOOKED_AT), self._free_head(queue, now_ms))
+            head = self._free_head(queue, now_ms)
+            fronts = chain(queue.first(PROBES_LOOKED_AT), () if head is None else (head,))
             free = [ticket for ticket in fronts if self.is_free(ticket, now_ms)]
             if free:
                 best = min(free, key=lambda ticket: (ticket.blames is not None, ticket.calls, ticket.charge))
@@ -166,10 +167,12 @@ class Lanes:
                 blamed = blamed or best
         return None if blamed is None else Pick(blamed, 0)
 
-    def _free_head(self, queue: LaneQueue, now_ms: int) -> Iterator[Ticket]:
-        """Return the first ticket that no cap holds; those of the tenants in front may all be held."""
-        head = queue.next(now_ms) if self._tenants.capping else None
-        return iter(() if head is None else (head,))
+    def _free_head(self, queue: LaneQueue, now_ms: int) -> Ticket | None:
+        """Return the first ticket that no cap holds; those of the tenants in front may all be held.
+
+        None if caps hold all of them, or if no caps are in force.
+        """
+        return queue.next(now_ms) if self._tenants.capping else None
 
     def tier_probe(self, lane: str, now_ms: int, *, cheapest: bool = False) -> Ticket | None:
         """Choose the request of a lane that tests whether its service tier serves again; None: caps hold all of them.
@@ -179,7 +182,7 @@ class Lanes:
         least often (with `cheapest`, however often), then the cheapest; of equal ones, the one with most time left.
         """
         queue = self._queues[lane]
-        head = next(self._free_head(queue, now_ms), None)
+        head = self._free_head(queue, now_ms)
         free = (ticket for ticket in queue.ends(PROBES_LOOKED_AT, head) if self.is_free(ticket, now_ms))
         late_at = self.durations.late_at
         return min(

@@ -2,8 +2,8 @@
 
 A request of a tier that has no capacity must not hold up the others of its lane. So while the breaker of a tier
 (`headrace.broker.core.budget.tier_breaker`) is open, its requests wait in lanes of their own. After each rest one of
-them returns to the limit's lanes and waits for its turn there; its call is the breaker's probe. When the tier serves
-again all return, each to its place by deadline.
+each lane returns to the limit's lanes and waits for its turn there; the first call is the breaker's probe. When the
+tier serves again all return, each to its place by deadline.
 
 A probe that waited for its tokens like any other request would hold up the others after each rest, and most are
 refused. So one that cannot be paid when its turn comes steps aside, and comes back once it can be paid at once. Where
@@ -100,8 +100,9 @@ class LimitQueue:
         To be called once in a turn of the loop: all of them at once would block it.
         """
         if not self.waiting():
-            self._to_sort, self._sorted_at = [], self.budget.tiers.version
-        elif self._sorted_at != self.budget.tiers.version:
+            self.forget_sorting()
+            return
+        if self._sorted_at != self.budget.tiers.version:
             self._sorted_at = self.budget.tiers.version
             self._to_sort = self._perhaps_misplaced()
         moved, left = 0, max(0, len(self._to_sort) - LOOKED_AT_ONCE_MAX)
@@ -110,6 +111,11 @@ class LimitQueue:
             if ticket.queued and self._is_misplaced(ticket):
                 self._move(ticket, now_ms)
                 moved += 1
+        self._drop_empty_lanes()
+
+    def forget_sorting(self) -> None:
+        """Keep none of the tickets that were to be sorted, nor any empty lanes; to be called once no ticket waits."""
+        self._to_sort, self._sorted_at = [], self.budget.tiers.version
         self._drop_empty_lanes()
 
     @property
@@ -194,7 +200,7 @@ class LimitQueue:
         if aside is None:
             chosen = lanes.tier_probe(lane, now_ms)
             if chosen is None:
-                self._set_aside(key, None, now_ms + ASIDE_LOOK_MS, now_ms)
+                self._set_aside(key, now_ms + ASIDE_LOOK_MS, now_ms)
             return chosen
         ticket, look_at_ms = aside
         waits_alone = ticket is not None and not self.lanes.waiting()
@@ -210,10 +216,11 @@ class LimitQueue:
             return None  # it would take the tokens that another one waits for
         return ticket if is_payable or not self.lanes.waiting() or self._may_hold_up_next(key, now_ms) else None
 
-    def _set_aside(self, key: ProbeKey, ticket: Ticket | None, look_at_ms: int, now_ms: int) -> None:
+    def _set_aside(self, key: ProbeKey, look_at_ms: int, now_ms: int) -> None:
+        """Note that the probe of a tier and lane has stepped aside; what goes next is not looked for yet."""
         if not self._aside:
             self._patience_at_ms = max(self._patience_at_ms, now_ms + PATIENCE_MS)
-        self._aside[key] = ticket, look_at_ms
+        self._aside[key] = None, look_at_ms
 
     def _compare_aside(self, ticket: Ticket) -> None:
         """Let a ticket that has come take the place of a dearer one that stepped aside."""
@@ -259,13 +266,12 @@ class LimitQueue:
         is_hopeless = at_ms > held_up_since_ms + HOLDS_UP_MAX_MS
         if not is_hopeless and self._may_hold_up(key, ticket, now_ms):
             return False
-        goes_last = is_hopeless or key in self._holds_up_since
         self._take_back(ticket, now_ms)
-        following = self._aside.pop(key, None) if goes_last else self._aside.get(key)
-        if following is None:
-            self._set_aside(key, None, now_ms, now_ms)
-        else:
-            self._set_aside(key, following[0], min(at_ms, now_ms + ASIDE_LOOK_MS), now_ms)
+        if key not in self._aside:
+            self._set_aside(key, now_ms, now_ms)
+            return True
+        following, _ = self._aside.pop(key) if is_hopeless else self._aside[key]  # a hopeless one goes last
+        self._aside[key] = following, min(at_ms, now_ms + ASIDE_LOOK_MS)
         return True
 
     def _may_hold_up(self, key: ProbeKey, ticket: Ticket, now_ms: int) -> bool:
@@ -322,7 +328,7 @@ class LimitQueue:
         return self.lanes.pick(now_ms) if self.budget.believed else self.lanes.foremost(now_ms)
 
     def choose(self, now_ms: int, *, probe: bool) -> tuple[Pick, int] | None:
-        """Return what `next` does once probes that may not hold up others have stepped aside."""
+        """Let probes that may not hold up others step aside; then return what `next` does, which moves no ticket."""
         found = self.next(now_ms, probe=probe)
         while self._probes and found is not None and self._steps_aside(found[0].ticket, found[1], now_ms):
             found = self.next(now_ms, probe=probe)

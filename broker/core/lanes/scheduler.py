@@ -81,7 +81,7 @@ class Scheduler:
         return Lanes(self._rules, self.tenants, durations)
 
     def clear(self) -> None:
-        """Forget every limit: a leader in between knows better how full their buckets are."""
+        """Forget every limit: the leaders of the terms to come know better how full their buckets are."""
         for queue in self._queues.values():
             self._note_forgotten(queue)
         if not self.account.breaker.closed:
@@ -117,16 +117,16 @@ class Scheduler:
             self._forgotten.append(Forgotten(limit, None, queue.budget.breaker))
         self._forgotten.extend(Forgotten(limit, tier, breaker) for tier, breaker in queue.budget.tiers.resting())
 
-    def forget_idle_tiers(self, now_ms: int) -> list[Forgotten]:
-        """Forget service tiers that no request waits for, once a minute.
-
-        Return the open breakers that were forgotten since the last call, of limits and of the account as well.
-        """
+    def forget_idle_tiers(self, now_ms: int) -> None:
+        """Forget service tiers that no request waits for, once a minute."""
         if now_ms >= self._forget_at_ms:
             self._forget_at_ms = now_ms + FORGET_EVERY_MS
             for name, queue in self._queues.items():
                 for tier, breaker in queue.forget_idle_tiers(now_ms):
                     self._forgotten.append(Forgotten(name, tier, breaker))
+
+    def take_forgotten(self) -> list[Forgotten]:
+        """Return the open breakers, of tiers, limits and the account, that were forgotten since the last call."""
         forgotten, self._forgotten = self._forgotten, []
         return forgotten
 
@@ -276,7 +276,7 @@ class Scheduler:
             if queue.tier_lanes and (look_at_ms := queue.look_at(now_ms)) is not None:
                 self._is_due(look_at_ms, now_ms)
             if next_call is None and not queue.waiting():
-                queue.sort(now_ms)  # it keeps none that were to be sorted
+                queue.forget_sorting()
                 self._turns.pop(queue, None)
 
     def _probe(self, now_ms: int) -> Ticket | None:
@@ -311,7 +311,7 @@ class Scheduler:
         return at_ms <= now_ms
 
     def rest_tier(self, ticket: Ticket, until_ms: int, now_ms: int) -> None:
-        """Let the service tier of a ticket rest until an instant, if it rests: none of its requests is called before.
+        """Prolong the rest of the service tier of a ticket, if it rests: none of its requests is called before then.
 
         Otherwise each of them would be chosen as its probe, one after another.
         """
@@ -330,7 +330,7 @@ class Scheduler:
         """
         return self._wake_at
 
-    def check_reachability_at(self) -> int | None:
+    def look_at(self) -> int | None:
         """Return when `sort` and `unreachable` should be asked next; None: not before a ticket has arrived."""
         return self._sort_at_ms if self._unsorted else self._reachability.check_at_ms
 

@@ -81,8 +81,6 @@ class RoleTransitions:
 
     def promote(self, event: Promoted, now_ms: int) -> None:
         """Begin a term, or go on with requests in memory after a suspension."""
-        if self.role is Role.FOLLOWING:
-            self._state.limits.clear()
         self.role, self.term = LEADING, event.term
         self.wall_offset_ms, self.confirmed = event.wall_ms - now_ms, False
         self._state.recall.begin_term(now_ms)
@@ -110,6 +108,7 @@ class RoleTransitions:
         self._trust.revoke(now_ms)
         state.batches.interrupt()
         self._succession.end(now_ms)
+        state.limits.clear()
         state.flights.end_term()
         state.batches.clear()
         state.recall.stand_by()

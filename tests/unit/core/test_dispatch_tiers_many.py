@@ -10,7 +10,7 @@ from headrace.broker.core.bounds import PUT_OFF_AT_ONCE_MAX
 from headrace.broker.core.budget.tier_breaker import IDLE_MS
 from headrace.broker.core.commands import BreakerClosed, BreakerOpened, Command, Complete
 from headrace.broker.core.config import LaneRule
-from headrace.broker.core.events import Answered, Draining
+from headrace.broker.core.events import Answered, Draining, StoodBy
 from headrace.broker.core.lanes.limit_queue import PATIENCE_MS, SORTED_AT_ONCE_MAX
 from headrace.broker.core.progress.partition_progress import PartitionProgress
 from headrace.broker.core.ticket import Candidate, ModelTier
@@ -185,6 +185,27 @@ def test_a_tier_that_is_forgotten_is_reported_as_closed() -> None:
     assert IDLE_MS < closed.open_ms <= 40_000 + rest_and_look_ms + IDLE_MS
     assert shell.decisions(other) == [Complete()]
     assert shell.core.limits.limit_queues()["gpt"].is_sorted
+
+
+def test_what_rests_when_a_term_ends_is_reported_then_and_the_next_term_knows_nothing_of_it() -> None:
+    shell = led()
+    began_ms = shell.now_ms
+    refuse_three(shell)
+    opened_ms = shell.now_ms
+    shell.core.limits.account.breaker.trip(Meaning.QUOTA, opened_ms, 1_000)
+    shell.now_ms += 1_000
+    probe = shell.calls.pop(shell.take("probe"))
+    shell.now_ms += 1_000
+    shell.batch = None
+    shell.core.on(StoodBy(), shell.now_ms)
+    told = [each for each in shell.carry_out() if isinstance(each, BreakerClosed)]
+    assert [(each.breaker, each.tier) for each in told] == [("gpt", FLEX), (None, None)]
+    assert all(2_000 <= each.open_ms <= shell.now_ms - began_ms for each in told)
+    shell.now_ms += 3_600_000
+    shell.lead({place("standard"): PartitionProgress(0)})
+    shell.core.on(Answered(probe.call, REFUSED, 0), shell.now_ms)
+    assert not [each for each in shell.carry_out() if isinstance(each, BreakerClosed | BreakerOpened)]
+    assert shell.core.limits.account.breaker.closed
 
 
 def test_answers_to_calls_of_a_former_term_open_no_breaker_that_nothing_would_close() -> None:

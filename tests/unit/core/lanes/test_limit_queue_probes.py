@@ -228,6 +228,21 @@ def test_a_probe_that_cannot_be_paid_within_two_minutes_holds_up_no_other() -> N
     assert 0 < found[1] < HOLDS_UP_MAX_MS
 
 
+def test_a_probe_that_cannot_be_paid_within_two_minutes_uses_up_no_turn_though_it_is_the_only_one() -> None:
+    rig = Paying(day_tokens=1_500)
+    hopeless = rig.waits("flex", charge=50_000)
+    aside(rig, hopeless)
+    other = rig.waits(charge=10)
+    found = rig.at()
+    assert found is not None
+    assert found[0] is other
+    small = rig.waits("flex", charge=1_000)
+    found = rig.at()
+    assert found is not None
+    assert found[0] is small
+    assert 0 < found[1] < HOLDS_UP_MAX_MS
+
+
 def test_a_probe_in_a_lane_without_a_turn_takes_no_turn_from_those_of_other_lanes() -> None:
     rig = Paying()
     low, high = rig.waits("flex", lane="bulk", charge=55_000), rig.waits("scale", lane="urgent", charge=55_000)
@@ -350,6 +365,7 @@ def test_an_empty_limit_keeps_no_requests_that_were_to_be_sorted() -> None:
     rig.queue.sort(0)
     assert not rig.queue._to_sort
     assert rig.queue.is_sorted
+    assert not rig.queue.tier_lanes
 
 
 def test_a_probe_near_its_deadline_is_lifted_like_every_other_request() -> None:

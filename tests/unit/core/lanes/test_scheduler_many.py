@@ -159,6 +159,6 @@ def test_open_breakers_of_limits_that_make_room_are_among_those_forgotten() -> N
     made = limits(_made)
     for number in range(LIMITS_RESTING_MAX + 5):
         _tripped(made.limit_queue(f"invented-{number}", 0).budget)
-    forgotten = {each.limit for each in made.forget_idle_tiers(0)}
+    forgotten = {each.limit for each in made.take_forgotten()}
     assert len(forgotten) == 5
     assert forgotten.isdisjoint(made.limit_queues())

@@ -101,13 +101,13 @@ def test_a_large_backlog_is_sorted_in_parts_before_any_request_is_called_or_unre
         assert sum(waiting.in_tier_lanes for waiting in flex) == (now_ms + 1) * SORTED_AT_ONCE_MAX
         assert made.unreachable(99_000) == []
         assert call(made, now_ms) is None
-        assert made.check_reachability_at() == now_ms + 1, "it asks to go on, whether or not a call may start"
+        assert made.look_at() == now_ms + 1, "it asks to go on, whether or not a call may start"
     made.sort(2)
     assert all(waiting.in_tier_lanes for waiting in flex)
     assert call(made, 2) is other
     made.sort(3)
     assert made.unreachable(99_000) == []
-    assert made.check_reachability_at() != 4
+    assert made.look_at() != 4
     assert made.is_sound(len(flex))
 
 
@@ -148,13 +148,14 @@ def test_tiers_that_no_request_waits_for_are_forgotten_once_a_minute_also_of_lim
     made = limits()
     opened(made)
     breaker = made.limit_queue("gpt", 0).budget.tiers.find(FLEX)
-    assert made.forget_idle_tiers(0) == []
-    made.limit_queue("gpt", 0)
     long_after_ms = REST_MS + IDLE_MS
-    made.forget_idle_tiers(long_after_ms - 1)
-    assert made.forget_idle_tiers(long_after_ms) == [], "not a minute later"
-    assert made.forget_idle_tiers(long_after_ms + FORGET_EVERY_MS) == [("gpt", FLEX, breaker)]
-    assert made.forget_idle_tiers(long_after_ms + 2 * FORGET_EVERY_MS) == []
+    for now_ms in (0, long_after_ms - 1, long_after_ms):
+        made.forget_idle_tiers(now_ms)
+        assert made.take_forgotten() == [], "not a minute later"
+    made.forget_idle_tiers(long_after_ms + FORGET_EVERY_MS)
+    assert made.take_forgotten() == [("gpt", FLEX, breaker)]
+    made.forget_idle_tiers(long_after_ms + 2 * FORGET_EVERY_MS)
+    assert made.take_forgotten() == []
 
 
 def test_breakers_that_go_with_their_limits_are_among_those_forgotten() -> None:
@@ -165,9 +166,9 @@ def test_breakers_that_go_with_their_limits_are_among_those_forgotten() -> None:
     made.account.breaker.trip(Meaning.QUOTA, 0, 1_000)
     account, of_tier = made.account.breaker, budget.tiers.find(FLEX)
     made.clear()
-    assert made.forget_idle_tiers(1) == [("gpt", None, budget.breaker), ("gpt", FLEX, of_tier), (None, None, account)]
+    assert made.take_forgotten() == [("gpt", None, budget.breaker), ("gpt", FLEX, of_tier), (None, None, account)]
     made.clear()
-    assert made.forget_idle_tiers(2) == []
+    assert made.take_forgotten() == []
 
 
 @pytest.mark.parametrize("account_rests", [False, True])

@@ -128,7 +128,7 @@ def test_who_cannot_come_in_time_is_told_at_once_and_again_a_while_later() -> No
     nearer = ticket(candidate(charge=61_500, deadline_ms=1_000))
     made.enqueue(nearer, 0)
     assert made.unreachable(0) == [nearer]
-    assert made.check_reachability_at() == REACH_EVERY_MS
+    assert made.look_at() == REACH_EVERY_MS
     assert made.unreachable(REACH_EVERY_MS - 1) == []
     assert made.unreachable(REACH_EVERY_MS) == [nearer]
     made.withdraw(nearer, 0)
