@@ -122,6 +122,17 @@ def test_answers_of_a_former_term_never_speak_for_the_ticket_of_a_new_one() -> N
     assert shell.is_empty()
 
 
+def test_limits_are_forgotten_as_a_term_ends_and_kept_in_a_suspension() -> None:
+    shell = leading()
+    shell.take()
+    shell.suspend()
+    assert shell.core.limits.limit_queues()
+    shell.lead(shell.restored())
+    assert shell.core.limits.limit_queues()
+    shell.stand_by()
+    assert not shell.core.limits.limit_queues()
+
+
 def test_what_a_follower_reads_is_known_when_it_leads() -> None:
     shell = Shell()
     level = LevelBounds(LimitMetric.TOKENS, 20_000, 20_000, 60_000, MINUTE_MS)
