@@ -130,6 +130,7 @@ def test_limits_are_forgotten_as_a_term_ends_and_kept_in_a_suspension() -> None:
     shell.lead(shell.restored())
     assert shell.core.limits.limit_queues()
     shell.stand_by()
+    assert shell.core.role is Role.FOLLOWING
     assert not shell.core.limits.limit_queues()
 
 
