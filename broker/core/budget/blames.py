@@ -20,7 +20,7 @@ from collections.abc import Callable
 from typing import Final
 
 from headrace.broker.core.answers.verdict import Verdict
-from headrace.broker.core.ticket import Blame
+from headrace.broker.core.ticket import Blame, Blamed
 from headrace.broker.core.value import value
 
 LATELY_MS: Final = 10 * 60_000  # longer costs nothing: a lone request is believed at its second call anyway
@@ -43,7 +43,7 @@ class EndedAttempt:
     """
 
     request: int
-    blames: tuple[Blame, Blame]
+    blames: Blamed
     verdict: Verdict
     sent_ms: int
     probe: bool

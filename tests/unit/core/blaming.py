@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from headrace.broker.core.answers.verdict import Meaning
 from headrace.broker.core.budget.blames import EndedAttempt
-from headrace.broker.core.ticket import Blame
+from headrace.broker.core.ticket import Blame, Blamed
 from tests.unit.core.specimens import verdict
 
 
@@ -12,7 +12,7 @@ def ended(
     meaning: Meaning = Meaning.AUTH,
     *,
     request: int = 1,
-    blames: tuple[Blame, Blame] | None = None,
+    blames: Blamed | None = None,
     sent_ms: int = 0,
     wait_ms: int | None = None,
     probe: bool = False,
@@ -20,4 +20,4 @@ def ended(
 ) -> EndedAttempt:
     """An attempt with that answer, of a request that has said nothing before unless stated."""
     answer = verdict(meaning, wait_ms=wait_ms)
-    return EndedAttempt(request, blames or (Blame(), Blame()), answer, sent_ms, probe, is_served)
+    return EndedAttempt(request, blames or Blamed(Blame(), Blame()), answer, sent_ms, probe, is_served)

@@ -1,7 +1,7 @@
 from headrace.broker.core.answers.verdict import Meaning
 from headrace.broker.core.budget.account import AccountBreaker
 from headrace.broker.core.budget.breaker import ACCOUNT_REST_MS
-from headrace.broker.core.ticket import Blame
+from headrace.broker.core.ticket import Blame, Blamed
 from tests.unit.core.blaming import ended
 from tests.unit.core.specimens import budget
 
@@ -14,7 +14,7 @@ class Two:
     def __init__(self, *answered: str) -> None:
         self.account = AccountBreaker()
         self.limits = {"chat": budget("chat"), "embeddings": budget("embeddings")}
-        self.said: dict[int, tuple[Blame, Blame]] = {}
+        self.said: dict[int, Blamed] = {}
         for name in answered:
             self.account.record_success(self.limits[name], NOW - 100, NOW - 50)
 
@@ -24,7 +24,7 @@ class Two:
         """As an attempt tells the account."""
         if probe:
             assert self.account.breaker.probe()
-        blames = self.said.setdefault(request, (Blame(), Blame()))
+        blames = self.said.setdefault(request, Blamed(Blame(), Blame()))
         attempt = ended(meaning, request=request, blames=blames, sent_ms=NOW, wait_ms=wait_ms, probe=probe)
         self.account.observe(self.limits[limit], attempt, NOW)
 
