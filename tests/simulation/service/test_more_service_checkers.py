@@ -7,10 +7,8 @@ from itertools import pairwise
 import pytest
 
 from headrace.broker.core.requests.triage import CALLS_KILL
-from headrace.schemas import headers as names
 from headrace.schemas import topics
 from headrace.schemas.ledger import LedgerKind, LedgerRecord
-from headrace.schemas.record import Record
 from tests.simulation.service.checkers import (
     answers_are_kept,
     calls_start_in_trust,
@@ -369,38 +367,5 @@ def test_a_process_that_leads_again_keeps_the_order_of_each_of_its_terms(scenari
     assert list(keys_keep_their_order.check(history)) != []
 
 
-def test_a_record_that_was_convicted_by_two_deaths_with_it_alone_has_a_dead_letter_and_no_more(
-    kept: History,
-) -> None:
-    history = copied(kept)
-    sent = next(each for each in history.sent if each.body is not None)
-    place, identity = f"{sent.topic}/{sent.partition}/{sent.offset}", (str(sent.id), 0)
-    history.commits = [
-        replace(commit, outcomes=[each for each in commit.outcomes if each["id"] != sent.id])
-        for commit in history.commits
-    ]
-    deaths = [death_with(1_000, place), death_with(1_001, place)]
-    others = [death_with(1_002, place, "another"), death_with(1_003)]
-    headers = ((names.REASON, b"crashed"), (names.ORIGIN, place.encode()))
-    letter = replace(deaths[0], records={DEAD_LETTERS: (Record(None, None, headers),)}, lines=())
-    untouched = history.commits
-    history.commits = [*untouched, *deaths, letter]
-    assert history.convicted() == {identity}
-    assert history.waiting() == set()
-    for missing in (0, 1, 2):
-        found = [*deaths, letter]
-        del found[missing]
-        history.commits = [*untouched, *found, *others]
-        assert history.convicted() == set(), "one of the two deaths, or the dead letter, is not there"
-        assert history.waiting() == {identity}
-
-
 def claim_of(term: int, owner: str) -> LedgerRecord:
     return LedgerRecord(LedgerKind.CLAIM, term, owner)
-
-
-def death_with(term: int, *suspects: str) -> Commit:
-    """The last step of a leader that named these records, and the claim of the next one."""
-    step = LedgerRecord(LedgerKind.STEP, term, f"leader of {term}", suspects=suspects)
-    lines = (step, claim_of(term + 1, f"leader of {term + 1}"))
-    return Commit(LATER_S, f"{PREFIX}.dispatcher", {}, (), (), lines)

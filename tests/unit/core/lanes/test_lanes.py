@@ -3,11 +3,11 @@ from itertools import pairwise
 
 import pytest
 
-from headrace.broker.core.bounds import CREDIT_CHARGES_MAX, PROBES_LOOKED_AT
+from headrace.broker.core.bounds import CREDIT_CHARGES_MAX
 from headrace.broker.core.config import TenantRule
 from headrace.broker.core.lanes.lanes import Lanes, Pick
 from headrace.broker.core.lanes.tenants import Tenants
-from headrace.broker.core.ticket import Blame, Blamed, Ticket
+from headrace.broker.core.ticket import Ticket
 from headrace.broker.core.units import PPM
 from tests.unit.core.specimens import BULK, LANES, STANDARD, URGENT, candidate, ticket
 
@@ -239,56 +239,6 @@ def test_what_a_lane_owes_beyond_its_ceiling_stays_while_caps_keep_all_of_it_out
     assert lanes.queue("urgent").excess_ppm_tokens == 30 * PPM
 
 
-def probed(made: Lanes) -> Ticket:
-    """Who is the next probe; it is noted as one that failed."""
-    found = made.probe(0)
-    assert found is not None
-    assert not found.reserved_ppm
-    made.record_probe(found.ticket.source.partition.lane)
-    return found.ticket
-
-
-def test_a_probe_keeps_to_the_caps_of_tenants() -> None:
-    tenants = Tenants({"acme": TenantRule(inflight_max=1)})
-    lanes = Lanes(LANES, tenants)
-    of_acme = ticket(candidate(charge=1, tenant="acme"))
-    lanes.queue("standard").append(of_acme)
-    (dear,) = lined_up(lanes, "bulk", 500)
-    for expected in (of_acme, dear):
-        assert probed(lanes) is expected
-        tenants.record_start("acme", 1, 0)
-
-
-def test_a_probe_is_the_cheapest_in_front_of_its_lane_and_of_those_that_have_been_called_least() -> None:
-    made = Lanes(LANES, Tenants())
-    assert made.probe(0) is None
-    for charge in (700, *[900] * (PROBES_LOOKED_AT - 1), 1):
-        made.queue("bulk").append(ticket(candidate(charge=charge), lane="bulk"))
-    cheapest = probed(made)
-    assert cheapest.charge == 700
-    cheapest.calls = 1
-    assert probed(made).charge == 900
-
-
-def test_a_request_that_has_blamed_the_account_is_no_probe_while_another_may_go_in_whatever_lane() -> None:
-    made = Lanes(LANES, Tenants())
-    (first, second), (other,) = lined_up(made, "urgent", 1, times=2), lined_up(made, "bulk", 900)
-    first.blames, other.calls = Blamed(Blame(), Blame()), 5
-    assert probed(made) is second
-    second.blames = Blamed(Blame(), Blame())
-    assert probed(made) is other
-    other.blames, second.calls = Blamed(Blame(), Blame()), 1
-    assert probed(made) is first
-
-
-def test_the_most_urgent_lane_is_the_first_probe_and_none_is_left_out() -> None:
-    made = Lanes(LANES, Tenants())
-    for lane, charge in (("urgent", 900), ("standard", 500), ("bulk", 1)):
-        lined_up(made, lane, charge)
-    lanes = [probed(made).source.partition.lane for _ in range(12)]
-    assert "".join(lane[0] for lane in lanes) == "uusubusuusbu"  # as one to a half to a third
-
-
 def test_a_lane_leaves_the_reserves_of_the_idle_lanes_above_it() -> None:
     made = Lanes(LANES, Tenants())
     assert [made.reserved_ppm(lane) for lane in ("urgent", "standard", "bulk")] == [0, 200_000, 200_000]
@@ -352,78 +302,8 @@ def test_a_lane_that_counts_other_than_it_holds_is_told() -> None:
     assert not lanes.is_sound()
 
 
-def test_a_lane_whose_tenants_have_reached_their_caps_is_not_probed_for() -> None:
-    tenants = Tenants({"acme": TenantRule(inflight_max=1)})
-    tenants.record_start("acme", 100, 0)
-    lanes = Lanes(LANES, tenants)
-    lanes.queue("urgent").append(ticket(candidate(tenant="acme"), lane="urgent"))
-    assert lanes.probe(0) is None
-    (free,) = lined_up(lanes, "bulk")
-    assert lanes.probe(0) == Pick(free, 0)
-
-
 def test_all_waiting_tickets_are_told_lane_by_lane() -> None:
     lanes = Lanes(LANES, Tenants())
     bulk, urgent = lined_up(lanes, "bulk", times=2), lined_up(lanes, "urgent")
     assert list(lanes.tickets()) == [*urgent, *bulk]
     assert lanes.waiting_lanes() == ["urgent", "bulk"]
-
-
-def test_the_probe_of_a_tier_is_one_that_can_be_answered_of_those_called_least_often_then_the_cheapest() -> None:
-    lanes = Lanes(LANES, Tenants())
-    lanes.durations.add("", 1_000)
-    late, called, dear, usual = (
-        ticket(candidate(tenant=name, deadline_ms=deadline_ms, charge=charge))
-        for name, deadline_ms, charge in (
-            ("late", 900, 1),
-            ("called", 9_000, 1),
-            ("dear", 9_000, 50),
-            ("usual", 9_000, 10),
-        )
-    )
-    called.calls = 1
-    for each in (late, called, dear, usual):
-        lanes.queue("standard").append(each)
-    chosen = []
-    while (probe := lanes.tier_probe("standard", 500)) is not None:
-        chosen.append(probe)
-        lanes.queue("standard").remove(probe)
-    assert chosen == [usual, dear, called, late]
-
-
-def test_the_probe_of_a_tier_is_of_a_tenant_whose_cap_allows_it() -> None:
-    tenants = Tenants({"acme": TenantRule(cap_tokens=100)})
-    lanes = Lanes(LANES, tenants)
-    lanes.queue("standard").append(ticket(candidate(tenant="acme", charge=10)))
-    tenants.record_start("acme", 100, 0)
-    assert lanes.tier_probe("standard", 0) is None
-    other = ticket(candidate(tenant="other", charge=90))
-    lanes.queue("standard").append(other)
-    assert lanes.tier_probe("standard", 0) is other
-    assert lanes.tier_probe("urgent", 0) is None
-
-
-def test_the_probe_of_a_limit_is_of_a_tenant_whose_cap_allows_it_however_many_are_held() -> None:
-    tenants = Tenants({f"t{number}": TenantRule(inflight_max=1) for number in range(100)})
-    lanes = Lanes(LANES, tenants)
-    for number in range(100):
-        tenants.record_start(f"t{number}", 100, 0)
-        lanes.queue("standard").append(ticket(candidate(tenant=f"t{number}")))
-    assert lanes.probe(0) is None
-    assert lanes.tier_probe("standard", 0) is None
-    free = ticket(candidate(tenant="free"))
-    lanes.queue("standard").append(free)
-    probe = lanes.probe(0)
-    assert probe is not None
-    assert probe.ticket is free
-    assert lanes.tier_probe("standard", 0) is free
-
-
-def test_if_it_must_be_paid_at_once_the_probe_of_a_tier_is_the_cheapest_however_often_it_was_called() -> None:
-    lanes = Lanes(LANES, Tenants())
-    cheap, dear = ticket(candidate(charge=10)), ticket(candidate(charge=50))
-    cheap.calls = 9
-    for each in (cheap, dear):
-        lanes.queue("standard").append(each)
-    assert lanes.tier_probe("standard", 0) is dear
-    assert lanes.tier_probe("standard", 0, cheapest=True) is cheap
