@@ -124,6 +124,10 @@ TIERS_TIMED_MAX = 8
 PROBES_LOOKED_AT = 64
 """Number of requests at the front of each lane that are examined for the cheapest probe."""
 
+PROBES_SOUGHT = 2_000
+"""Number of requests at the front of a lane that are searched for one that has not blamed the account, if the first 64
+all have."""
+
 HOLD_MIN_MS = 2_000
 """No request is parked for less: the way through Kafka and back takes about as long."""
 HOLD_FIRST_MS = 15_000

@@ -154,6 +154,7 @@ class Dispatch:
         """Return the commands due now, in order; the caller must carry out all of them."""
         if self._roles.role is LEADING:
             self._due_tickets.process(now_ms)
+            self._settling.commands += self._attempts.believe_silence(self.limits.account, now_ms)
             self.limits.forget_idle_tiers(now_ms)
             self.limits.sort(now_ms)
             self._due_tickets.fail_unreachable(now_ms)
@@ -184,10 +185,8 @@ class Dispatch:
 
     def _next_at(self, publish_at_ms: int | None) -> int | None:
         """Return when the next time-out is due."""
-        earliest_ms = publish_at_ms
-        for instant_ms in (self.limits.wake_at(), self.limits.look_at()):
-            if instant_ms is not None and (earliest_ms is None or instant_ms < earliest_ms):
-                earliest_ms = instant_ms
+        instants = (publish_at_ms, self.limits.wake_at(), self.limits.look_at(), self._attempts.silence_at())
+        earliest_ms = min((each for each in instants if each is not None), default=None)
         alarm_ms = self._timers.next_at(earliest_ms)
         return earliest_ms if alarm_ms is None else alarm_ms
 

@@ -186,16 +186,14 @@ TRANSITIONS: Final = {
 
 @dataclass(slots=True)
 class Blame:
-    """What one request has said of the account, as compared with the successes of its limit or of all limits.
+    """What one request has said of the account, as compared with the calls served of its limit or of all limits.
 
     Attributes:
-        first_ms: The first time that it blamed the account, or the first since it was refuted last.
-        last_ms: The last time; -1: never.
-        refuted: How many of its blames a success of a later call has refuted.
+        first_ms: The first time that it blamed the account, or the first since it was refuted last; -1: never.
+        refuted: How often a call sent after `first_ms` was served; `first_ms` then starts anew.
     """
 
     first_ms: int = -1
-    last_ms: int = -1
     refuted: int = 0
 
 
@@ -203,7 +201,7 @@ class Blamed(NamedTuple):
     """What one request has said of the account, by each of the two comparisons.
 
     Attributes:
-        by_limit: As compared with the successes of its limit.
+        by_limit: As compared with the calls served of its limit.
         by_all: As compared with those of all limits.
     """
 

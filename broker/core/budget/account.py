@@ -4,15 +4,15 @@ An account without credit, or a rejected key, concerns every limit of this dispa
 them, and one probe call at a time is sent, whichever limit it draws on. A single request that is refused so while
 others are answered opens nothing, see `headrace.broker.core.budget.blames`.
 
-But a key may be permitted for one endpoint and not for another. A successful probe therefore clears the account and its
-own limit; every other limit that has blamed the account in the meantime keeps an open breaker of its own until a probe
-of its own succeeds. If calls of other limits succeed while the requests of one limit blame the account, that limit's
-breaker opens and no other. So one forbidden model never stops the others.
+But a key may be permitted for one endpoint and not for another. A probe that is served therefore clears the account and
+its own limit; every other limit that has blamed the account in the meantime keeps an open breaker of its own until a
+probe of its own is served. If calls of other limits are served while the requests of one limit blame the account, that
+limit's breaker opens and no other. So one forbidden model never stops the others.
 """
 
 from headrace.broker.core.answers.verdict import Meaning
 from headrace.broker.core.budget.blames import Blames, EndedAttempt
-from headrace.broker.core.budget.breaker import ACCOUNT, ACCOUNT_REST_MS, Breaker
+from headrace.broker.core.budget.breaker import ACCOUNT, ACCOUNT_REST_MS, Breaker, account_rest_ms
 from headrace.broker.core.budget.budget import Budget
 
 
@@ -39,7 +39,7 @@ class AccountBreaker:
         if verdict.meaning in ACCOUNT:
             self._blame(budget, attempt, now_ms)
         elif probe and verdict.meaning is Meaning.OK:
-            self._clear(budget.settings.name, now_ms)
+            self.clear(budget.settings.name, now_ms)
         elif probe and verdict.meaning is Meaning.TIER_UNAVAILABLE and self.breaker.tripped_by is not None:
             self.breaker.trip(self.breaker.tripped_by, now_ms, ACCOUNT_REST_MS)  # it says nothing about the account
         elif probe:
@@ -47,7 +47,7 @@ class AccountBreaker:
 
     def _blame(self, budget: Budget, attempt: EndedAttempt, now_ms: int) -> None:
         own, probe, verdict = budget.breaker, attempt.probe, attempt.verdict
-        rest_ms = max(verdict.wait_ms or 0, ACCOUNT_REST_MS)
+        rest_ms = account_rest_ms(verdict.wait_ms)
         seen_by_limit, seen_by_all = attempt.blames
         limit = budget.settings.name
         of_limit = budget.blames.holds(attempt, seen_by_limit, limit, now_ms)
@@ -61,7 +61,8 @@ class AccountBreaker:
         elif of_limit and own.closed:
             own.trip(verdict.meaning, now_ms, rest_ms)
 
-    def _clear(self, limit: str, now_ms: int) -> None:
+    def clear(self, limit: str, now_ms: int) -> None:
+        """Close the breaker: a probe of a limit was served. Other limits that blamed the account open theirs."""
         blamed, self._blamed_by = self._blamed_by, {}
         tripped_by = self.breaker.tripped_by
         assert tripped_by is not None, "a probe goes while the breaker is open, and only a probe closes it"

@@ -1,19 +1,17 @@
-"""Requests that blame the account while others are answered: one alone proves nothing about the rest.
+"""Requests that blame the account while others are served: one alone proves nothing about the rest.
 
 A firewall may refuse one prompt with a 403, a gateway one request with a 402 that names its `max_tokens`. If each such
 answer paused every limit, one request would stop all others until its deadline. So a blame is compared with the calls
-that succeed. It holds for all
+that are served: those that have succeeded, and those that have been under way for longer than a refusal takes, since
+refusals come at once and successes may take minutes. It holds for all
 
-- if it is its request's first, and no call has succeeded for ten minutes;
-- if it is a later one, no call has succeeded since the same request's previous blame, and none sent since then has been
-  under way for seconds: refusals come at once, successes may take minutes;
-- if it is the second request's, and no call sent after the first request's blame has succeeded in between. Answers to
-  calls sent earlier are out of date.
+- if no call has succeeded for ten minutes, and none sent in that time is being served;
+- if as many requests have blamed the account as are needed, two at first, and no call sent after the blame of the first
+  was served in between. Answers to calls sent earlier are out of date.
 
-A request that such a success has contradicted no longer counts as the second. And where new requests are refused all
-the time among others that are served, two are found too easily while a call takes long. So each time that enough
-requests were found and the first new call after that succeeds, the number needed doubles; it is halved for each ten
-minutes since.
+A request that such a call has contradicted counts no longer. And where new requests are refused all the time among
+others that are served, two are found too easily. So each time that enough requests were found and the
+first new call after that succeeds, the number needed doubles; it is halved for each ten minutes since.
 """
 
 from collections.abc import Callable
@@ -23,9 +21,10 @@ from headrace.broker.core.answers.verdict import Verdict
 from headrace.broker.core.ticket import Blame, Blamed
 from headrace.broker.core.value import value
 
-LATELY_MS: Final = 10 * 60_000  # longer costs nothing: a lone request is believed at its second call anyway
+LATELY_MS: Final = 10 * 60_000
 NEEDED_FIRST: Final = 2
 DOUBLINGS_MAX: Final = 4
+BORNE_OUT_MS: Final = 60_000  # probes that are refused sooner may be the next requests of their kind
 
 
 @value
@@ -82,24 +81,23 @@ class Blames:
             limit: The limit whose calls are compared; None: all limits.
             now_ms: Now.
         """
-        is_new, last_ms = blame.last_ms < 0, blame.last_ms
+        is_new = blame.first_ms < 0
         if is_new:
             blame.first_ms = now_ms
-        elif blame.first_ms < self._sent_ms:
+        elif blame.first_ms < self._sent_ms or attempt.is_served(limit, blame.first_ms):
             blame.refuted += 1
             blame.first_ms = now_ms
-        blame.last_ms = now_ms
-        if is_new and self._held_ms is not None and attempt.sent_ms > self._held_ms:
-            self._held_ms = None  # another request bears it out
-        since_ms = now_ms - LATELY_MS if is_new else last_ms
-        is_unopposed = self._answered_ms is None or self._answered_ms < since_ms
-        if is_unopposed and (is_new or not attempt.is_served(limit, since_ms)):
+        if is_new and self._held_ms is not None and attempt.sent_ms > self._held_ms + BORNE_OUT_MS:
+            self._held_ms = None  # another request bears it out: this was no false alarm, even if all is well soon
+        since_ms = now_ms - LATELY_MS
+        if (self._answered_ms is None or self._answered_ms < since_ms) and not attempt.is_served(limit, since_ms):
             return True
-        return not blame.refuted and self._are_enough(attempt.request, now_ms)
+        return not blame.refuted and self._are_enough(attempt, limit, now_ms)
 
-    def _are_enough(self, request: int, now_ms: int) -> bool:
+    def _are_enough(self, attempt: EndedAttempt, limit: str | None, now_ms: int) -> bool:
         """Count a request among those that have blamed the account; return whether these are as many as needed."""
-        if self._by is None or self._first_ms < self._sent_ms:
+        request = attempt.request
+        if self._by is None or self._first_ms < self._sent_ms or attempt.is_served(limit, self._first_ms):
             self._by, self._first_ms, self._found = set(), now_ms, False
         needed = NEEDED_FIRST << self._doublings_left(now_ms)  # it falls with time
         if len(self._by) < needed:

@@ -7,7 +7,8 @@ after it, one call is sent alone. Answers that blame the account (quota, key, re
 breaker, since no other request would fare better, whatever limit it draws on. While a breaker is not closed, failures
 are attributed to the server and count against no request.
 
-Only the probe closes a breaker or opens it again. The answers to calls that were in flight when it opened are out of
+Only the probe closes a breaker or opens it again; that of the account may close it before it is answered
+(`headrace.broker.core.requests.silent_probes`). The answers to calls that were in flight when it opened are out of
 date: one to a call sent before the credit was used up does not show that there is any.
 """
 
@@ -19,9 +20,15 @@ FAILURES_IN_A_ROW: Final = 3
 REST_FIRST_MS: Final = 500
 REST_MAX_MS: Final = 30_000
 ACCOUNT_REST_MS: Final = 10_000  # an operator must act first
+ACCOUNT_REST_MAX_MS: Final = 60_000  # whatever wait is stated: two requests may have been refused for their own fault
 
 ACCOUNT: Final = frozenset({Meaning.QUOTA, Meaning.AUTH, Meaning.NOT_THE_API})
 TROUBLE: Final = frozenset({Meaning.OVERLOADED, Meaning.UPSTREAM_ERROR, Meaning.TIMEOUT, Meaning.CONNECTION})
+
+
+def account_rest_ms(wait_ms: int | None) -> int:
+    """Return how long the account rests after an answer that blames it and asks to wait for `wait_ms`."""
+    return min(ACCOUNT_REST_MAX_MS, max(wait_ms or 0, ACCOUNT_REST_MS))
 
 
 class Breaker:
@@ -82,7 +89,7 @@ class Breaker:
                 self.trip(self.tripped_by, now_ms, self._rest_ms)
             return
         if meaning in ACCOUNT and self.tripped_by in ACCOUNT:
-            self.trip(meaning, now_ms, max(wait_ms or 0, ACCOUNT_REST_MS))
+            self.trip(meaning, now_ms, account_rest_ms(wait_ms))
         elif meaning not in TROUBLE:
             self.close()
         else:

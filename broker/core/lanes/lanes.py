@@ -23,10 +23,10 @@ described in `headrace.broker.core.lanes.fair_queue`; requests that go last, bec
 `headrace.broker.core.lanes.late`.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, pairwise
 
-from headrace.broker.core.bounds import PROBES_LOOKED_AT
+from headrace.broker.core.bounds import PROBES_LOOKED_AT, PROBES_SOUGHT
 from headrace.broker.core.config import LaneRule
 from headrace.broker.core.lanes.durations import DurationsByTier
 from headrace.broker.core.lanes.lane_queue import LaneQueue
@@ -146,26 +146,49 @@ class Lanes:
             reserved_ppm += queue.rule.reserve_ppm
         return None
 
-    def probe(self, now_ms: int) -> Pick | None:
-        """Choose the request that tests whether the server works again, from the front of the lane whose turn it is.
+    def probe(self, now_ms: int, *, of_account: bool = False) -> Pick | None:
+        """Choose the request that tests whether the server works again, from the lane whose turn it is.
 
         The most urgent lane has the first turn, since its requests would wait for the answer to another lane's probe.
         Lanes take turns (`probe_rank`). Of the requests at the front, the one called least often goes first, because
         one that makes the server fail must not be every probe; of those called equally often, the cheapest. One that
-        has blamed the account goes only if all at the front of all lanes have. A probe may use every reserve.
+        has blamed the account goes only if no other is found in any lane. A probe may use every reserve.
+
+        `of_account`: answers that blame the account have opened the breaker.
         """
         blamed: Ticket | None = None
         waiting = [queue for queue in self._in_order if queue.count]
         for queue in sorted(waiting, key=lambda queue: self.probe_rank(queue.rule.name)):
-            head = self._free_head(queue, now_ms)
-            fronts = chain(queue.first(PROBES_LOOKED_AT), () if head is None else (head,))
-            free = [ticket for ticket in fronts if self.is_free(ticket, now_ms)]
-            if free:
-                best = min(free, key=lambda ticket: (ticket.blames is not None, ticket.calls, ticket.charge))
-                if best.blames is None:
-                    return Pick(best, 0)
-                blamed = blamed or best
+            best = self._best_probe(queue, now_ms, of_account=of_account)
+            if best is not None and best.blames is None:
+                return Pick(best, 0)
+            blamed = blamed or best
         return None if blamed is None else Pick(blamed, 0)
+
+    def _best_probe(self, queue: LaneQueue, now_ms: int, *, of_account: bool) -> Ticket | None:
+        """Return the request of a lane that makes the best probe; None: caps hold all that are looked at.
+
+        New requests that are always refused may come all the time, be the cheapest, and stand at the front. So every
+        other probe of the account is one of the last requests of the lane. If those at the front have all blamed the
+        account, the first `PROBES_SOUGHT` and the last `PROBES_LOOKED_AT` are searched for another.
+        """
+        turn = self.probes.get(queue.rule.name, 0)
+        if of_account and turn % 2:
+            last = self._fresh(queue.last(PROBES_LOOKED_AT), now_ms)
+            if last:
+                return last[turn // 2 % -(-len(last) // 2)]  # in turn, of the cheaper half
+        head = self._free_head(queue, now_ms)
+        fronts = chain(queue.first(PROBES_LOOKED_AT), () if head is None else (head,))
+        best = min((each for each in fronts if self.is_free(each, now_ms)), key=_probe_order, default=None)
+        if best is None or best.blames is None or queue.count <= PROBES_LOOKED_AT:
+            return best
+        others = chain(queue.first(PROBES_SOUGHT), queue.last(PROBES_LOOKED_AT))
+        return next((each for each in others if each.blames is None and self.is_free(each, now_ms)), best)
+
+    def _fresh(self, tickets: Iterable[Ticket], now_ms: int) -> list[Ticket]:
+        """Return those that may go, have time, and have neither been called nor blamed the account; cheapest first."""
+        fresh = (each for each in tickets if not each.late and not each.calls and each.blames is None)
+        return sorted((each for each in fresh if self.is_free(each, now_ms)), key=_probe_order)
 
     def _free_head(self, queue: LaneQueue, now_ms: int) -> Ticket | None:
         """Return the first ticket that no cap holds; those of the tenants in front may all be held.
@@ -277,3 +300,7 @@ class Lanes:
     def waiting(self) -> int:
         """Return the number of tickets that wait in these lanes."""
         return sum(map(len, self._in_order))
+
+
+def _probe_order(ticket: Ticket) -> tuple[bool, int, int]:
+    return ticket.blames is not None, ticket.calls, ticket.charge

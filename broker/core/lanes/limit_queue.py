@@ -16,7 +16,7 @@ from collections.abc import Callable
 from itertools import chain
 from typing import Final
 
-from headrace.broker.core.budget.breaker import Breaker
+from headrace.broker.core.budget.breaker import ACCOUNT, Breaker
 from headrace.broker.core.budget.budget import Budget
 from headrace.broker.core.lanes.durations import DurationsByTier
 from headrace.broker.core.lanes.lanes import Lanes, Pick
@@ -361,7 +361,7 @@ class LimitQueue:
             pick = self.lanes.pick(now_ms)
             return None if pick is None else (pick, rests_until_ms)
         else:
-            pick = self.lanes.probe(now_ms)
+            pick = self.lanes.probe(now_ms, of_account=probe or breaker.tripped_by in ACCOUNT)
         if pick is None:
             return None
         ticket = pick.ticket

@@ -13,7 +13,7 @@ from headrace.broker.core.budget.account import AccountBreaker
 from headrace.broker.core.budget.blames import EndedAttempt
 from headrace.broker.core.budget.breaker import ACCOUNT, Breaker
 from headrace.broker.core.budget.budget import Budget
-from headrace.broker.core.budget.tier_breaker import REFUSED_WITHIN_MS, CallToTier
+from headrace.broker.core.budget.tier_breaker import CallToTier
 from headrace.broker.core.commands import BreakerClosed, BreakerOpened, Complete, Decision, Fail
 from headrace.broker.core.config import DispatchRules
 from headrace.broker.core.events import Answered, CallNotSent
@@ -21,6 +21,7 @@ from headrace.broker.core.identity.outcome_index import ATTEMPT_MAX
 from headrace.broker.core.lanes.scheduler import Forgotten
 from headrace.broker.core.requests.in_flight import CallInFlight, CallsInFlight
 from headrace.broker.core.requests.retry import Again, Failing, decide
+from headrace.broker.core.requests.silent_probes import SilentProbes
 from headrace.broker.core.ticket import Blame, Blamed, CallNumber, ModelTier, Ticket
 
 Sequel = tuple[Ticket, Again | Decision]
@@ -40,12 +41,34 @@ class Attempts:
         self._rules = rules
         self._dice = dice
         self._changes: list[BreakerOpened | BreakerClosed] = []
+        self._silent_probes = SilentProbes(flights)
         self.has_breaker_changes = False
 
     def start(self, ticket: Ticket, budget: Budget, now_ms: int, *, account: AccountBreaker) -> CallNumber:
         """Start a call that leaves now, and reserve its charge."""
         ticket.calls += 1
-        return self._flights.start(ticket, budget, now_ms, account=account.breaker)
+        call = self._flights.start(ticket, budget, now_ms, account=account.breaker)
+        if not (account.breaker.closed and budget.breaker.closed):
+            self._silent_probes.record_start(call)
+        return call
+
+    def believe_silence(self, account: AccountBreaker, now_ms: int) -> list[BreakerOpened | BreakerClosed]:
+        """Close the breakers whose probes count as served, see `SilentProbes`; return the changes."""
+        for flight, breakers in self._silent_probes.take_served(now_ms):
+            limit = flight.budget.settings.name
+            account.record_success(flight.budget, flight.sent_ms, now_ms)
+            for breaker in breakers:
+                of_account = breaker is account.breaker
+                if of_account:
+                    account.clear(limit, now_ms)
+                else:
+                    breaker.close()
+                self._note_closed(None if of_account else limit, breaker, now_ms)
+        return self.breaker_changes()
+
+    def silence_at(self) -> int | None:
+        """Return when `believe_silence` should be called next; None: not before another call has started."""
+        return self._silent_probes.due_at()
 
     def breaker_changes(self) -> list[BreakerOpened | BreakerClosed]:
         """Return the breakers that have opened or closed since the last call."""
@@ -65,6 +88,7 @@ class Attempts:
         if verdict.meaning is OK:
             self._flights.record_answered(flight.ticket.candidate.tier, now_ms - flight.sent_ms)
             account.record_success(flight.budget, flight.sent_ms, now_ms)
+            self._silent_probes.record_success()
         if unanswered and not verdict.counts_as_attempt:  # the call was ended on our side
             flight.release_probes(now_ms)
         elif verdict.meaning is not OK or flight.probes or flight.budget.tiers or not flight.budget.breaker.calm:
@@ -114,12 +138,10 @@ class Attempts:
         blames = ticket.blames or Blamed(Blame(), Blame())
         if verdict.meaning in ACCOUNT:
             ticket.blames = blames
+            self._silent_probes.record_refusal(now_ms - flight.sent_ms)
 
-        # A slow refusal may pass here for a call that is served. With an account in trouble that does no harm: the
-        # refusal of a second request suffices (`Blames`). A tier has no such second way, so there the span grows with
-        # the longest refusal.
         def is_served(limit: str | None, since_ms: int) -> bool:
-            return self._flights.has_sent(since_ms, now_ms - REFUSED_WITHIN_MS, limit=limit)
+            return self._flights.has_sent(since_ms, now_ms - self._silent_probes.served_after_ms, limit=limit)
 
         attempt = EndedAttempt(ticket.number, blames, verdict, flight.sent_ms, probe, is_served)
         account.observe(flight.budget, attempt, now_ms)
@@ -156,13 +178,17 @@ class Attempts:
         tier: ModelTier | None = None,
     ) -> None:
         """Note that a breaker has opened or closed, or is now open for another reason."""
-        self.has_breaker_changes = True
         if breaker.closed:
-            self._changes.append(BreakerClosed(name, now_ms - breaker.opened_ms, tier))
+            self._note_closed(name, breaker, now_ms, tier)
         else:
+            self.has_breaker_changes = True
             rest_ms = breaker.rests_until(now_ms) - now_ms
             limit, number = flight.budget.settings.name, flight.ticket.number
             self._changes.append(BreakerOpened(name, limit, number, verdict, rest_ms, tier))
+
+    def _note_closed(self, name: str | None, breaker: Breaker, now_ms: int, tier: ModelTier | None = None) -> None:
+        self.has_breaker_changes = True
+        self._changes.append(BreakerClosed(name, now_ms - breaker.opened_ms, tier))
 
     def _decide(self, ticket: Ticket, verdict: Verdict, now_ms: int, *, may_park: bool) -> Again | Decision:
         if (
@@ -175,7 +201,7 @@ class Attempts:
         attempts = candidate.calls_before + ticket.calls
         may_park = may_park and not self._rules.is_serial(ticket.source.partition.lane)
         parkable = may_park and ticket.bytes <= self._rules.parked_bytes_max and attempts < ATTEMPT_MAX
-        # its limit's successes refute it: a key may be permitted for another limit's endpoint and not for this one
+        # calls of its limit refute it: a key may be permitted for another limit's endpoint and not for this one
         refuted = 0 if ticket.blames is None else ticket.blames.by_limit.refuted
         failing = Failing(verdict, attempts, ticket.failures, candidate.deadline_ms, parkable, refuted)
         return decide(failing, self._rules.retry, now_ms, self._dice())

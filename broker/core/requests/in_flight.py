@@ -142,11 +142,13 @@ class CallsInFlight:
     ) -> bool:
         """Whether a call of this term is under way that was sent after `since_ms`, and at `until_ms` at the latest.
 
-        `limit`, `tier`: a call of that limit and tier; None: of any.
+        One that waits for a ledger line, or has waited, does not count: it left later. `limit`, `tier`: a call of that
+        limit and tier; None: of any.
         """
         return any(
             since_ms < flight.sent_ms <= until_ms
             and not flight.of_former_term
+            and not flight.line
             and limit in {None, flight.budget.settings.name}
             and tier in {None, flight.ticket.candidate.model_tier}
             for flight in self._flights.values()

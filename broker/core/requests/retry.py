@@ -9,7 +9,7 @@ A service tier without capacity is waited for: such a refusal counts as no attem
 seconds and a minute, and it is shortened before the deadline so that the last attempt still comes in time.
 
 A request whose answer blames the account waits for as long as the account would rest, though others may be served
-meanwhile. The wait doubles each time that the success of a later call refutes such a blame; before the deadline it is
+meanwhile. The wait doubles each time that a later call is served and so refutes such a blame; before the deadline it is
 half of the time left.
 """
 
@@ -58,7 +58,7 @@ class Failing:
         deadline_ms: The instant after which the answer is no longer wanted.
         parkable: Whether the request may be parked: it fits the failures topic, its lane is not serial, its attempts
             can still be counted, and there is room for one more parked request.
-        refuted: How many of its blames of the account a success of a later call of its limit has refuted.
+        refuted: How many of its blames of the account a later call of its limit has refuted, by being served.
     """
 
     verdict: Verdict

@@ -7,6 +7,7 @@ import pytest
 
 from headrace.broker.core.answers.verdict import Meaning, Verdict
 from headrace.broker.core.budget.breaker import ACCOUNT_REST_MS
+from headrace.broker.core.budget.tier_breaker import REFUSED_WITHIN_MS
 from headrace.broker.core.commands import BreakerClosed, BreakerOpened, Complete, Fail, Park
 from headrace.broker.core.config import LaneRule
 from headrace.broker.core.events import Answered
@@ -45,9 +46,9 @@ class Server:
         self.came[number] = self.shell.now_ms
         return number
 
-    def poison(self, lane: str = "bulk") -> TicketNumber:
+    def poison(self, lane: str = "bulk", **settings: int | str) -> TicketNumber:
         """A request that the server refuses always; it has not been taken when its number is known."""
-        number = self.shell.take(candidate(self.name()), partition=place(lane))
+        number = self.shell.take(candidate(self.name(), **settings), partition=place(lane))  # type: ignore[arg-type]
         self.poisons.add(number)
         return number
 
@@ -133,6 +134,74 @@ def test_false_alarms_become_rare_where_many_new_requests_are_refused_and_calls_
     assert max(shares) <= 0.15
 
 
+@pytest.mark.parametrize("poisons", [70, 200])
+def test_any_number_of_requests_that_are_always_refused_delay_the_few_others_of_their_lane_once(poisons: int) -> None:
+    server = Server(leading())
+    for _ in range(poisons):
+        server.poison("urgent")
+    server.play(MINUTE_MS)
+    server.play(20 * MINUTE_MS, each(MINUTE_MS, server.honest))
+    assert not server.came
+    assert max(server.waits) <= 2 * ACCOUNT_REST_MS
+    assert sum(wait_ms > 0 for wait_ms in server.waits) <= 1
+
+
+def test_a_key_that_is_valid_again_is_found_behind_many_requests_that_are_always_refused() -> None:
+    server = served_before()
+    for _ in range(100):
+        server.poison("urgent")
+    server.out = AUTH
+    server.play(10 * MINUTE_MS, each(5_000, server.honest))
+    server.out = None
+    server.play(MINUTE_MS, each(5_000, server.honest))
+    assert server.shell.core.limits.account.breaker.closed
+    assert not server.came
+
+
+@pytest.mark.parametrize("deadline_ms", [5 * MINUTE_MS, 10 * MINUTE_MS])
+@pytest.mark.parametrize("every_ms", [1_000, 5_000, MINUTE_MS])
+@pytest.mark.parametrize("took_ms", [0, 2 * MINUTE_MS])
+def test_one_request_opens_nothing_up_to_its_deadline_however_rare_and_long_other_calls_are(
+    took_ms: int, every_ms: int, deadline_ms: int
+) -> None:
+    server = served_before(took_ms=took_ms)
+    server.poison(deadline_ms=server.shell.now_ms + deadline_ms)
+    server.play(deadline_ms + MINUTE_MS, each(every_ms, server.honest))
+    assert len(server.refused) >= 10
+    assert (server.open_ms, max(server.waits)) == (0, 0)
+
+
+def test_new_requests_that_are_always_refused_and_come_first_in_their_lane_do_not_keep_the_account_at_rest() -> None:
+    server = served_before(took_ms=MINUTE_MS)
+    server.play(
+        20 * MINUTE_MS,
+        lambda at_ms: (
+            at_ms % 1_000 or server.honest(),
+            at_ms % 5_000 or server.poison("urgent", deadline_ms=server.shell.now_ms + 5 * MINUTE_MS),
+        ),
+    )
+    assert server.open_ms <= 0.1 * 20 * MINUTE_MS
+    assert median(server.waits) == 0
+
+
+def test_a_silent_probe_closes_the_account_by_itself_when_its_time_has_come() -> None:
+    server = Server(leading(), took_ms=10 * MINUTE_MS)
+    shell = server.shell
+    shell.answer(server.honest(), AUTH)
+    probe = server.honest()
+    shell.wait(ACCOUNT_REST_MS)
+    assert [*shell.calls] == [probe]
+    waiting, served_ms = server.honest(), shell.now_ms + REFUSED_WITHIN_MS
+    while waiting not in shell.calls:
+        wake_ms = shell.core.wake_at()
+        assert wake_ms is not None
+        assert wake_ms <= served_ms
+        shell.wait(wake_ms - shell.now_ms)
+        if shell.batch is not None:
+            shell.commit()
+    assert shell.now_ms == served_ms
+
+
 def test_a_revoked_key_stops_all_calls_within_two_answers_and_no_request_is_lost() -> None:
     server = served_before(took_ms=2_000)
     numbers = [server.honest() for _ in range(300)]
@@ -169,9 +238,9 @@ def test_a_single_request_waits_for_as_long_as_the_key_is_revoked(*, answered: b
     number = server.honest()
     server.play(1_000)
     assert server.shell.core.limits.account.breaker.closed is answered
-    server.play(10 * MINUTE_MS)
+    server.play(11 * MINUTE_MS)
     assert not server.shell.core.limits.account.breaker.closed
-    assert 30 <= len(server.refused) <= 62
+    assert 30 <= len(server.refused) <= 68
     server.out = None
     server.play(25_000)
     assert server.shell.decisions(number) == [Complete()]

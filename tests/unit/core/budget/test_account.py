@@ -1,6 +1,6 @@
 from headrace.broker.core.answers.verdict import Meaning
 from headrace.broker.core.budget.account import AccountBreaker
-from headrace.broker.core.budget.breaker import ACCOUNT_REST_MS
+from headrace.broker.core.budget.breaker import ACCOUNT_REST_MAX_MS, ACCOUNT_REST_MS
 from headrace.broker.core.ticket import Blame, Blamed
 from tests.unit.core.blaming import ended
 from tests.unit.core.specimens import budget
@@ -90,10 +90,11 @@ def test_a_limit_in_trouble_of_its_own_is_not_made_to_rest_anew_by_one_request()
     assert two.limits["embeddings"].breaker.tripped_by is Meaning.TIMEOUT
 
 
-def test_a_stated_wait_is_kept() -> None:
-    two = Two()
-    two.hear("chat", Meaning.QUOTA, wait_ms=90_000)
-    assert two.account.breaker.may_call_at(NOW) == NOW + 90_000
+def test_a_stated_wait_is_kept_up_to_a_minute() -> None:
+    for wait_ms, rest_ms in ((45_000, 45_000), (90_000, ACCOUNT_REST_MAX_MS)):
+        two = Two()
+        two.hear("chat", Meaning.QUOTA, wait_ms=wait_ms)
+        assert two.account.breaker.may_call_at(NOW) == NOW + rest_ms
 
 
 def test_answers_that_say_nothing_of_the_account_leave_it_alone() -> None:

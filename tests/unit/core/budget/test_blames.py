@@ -1,4 +1,4 @@
-from headrace.broker.core.budget.blames import DOUBLINGS_MAX, LATELY_MS, NEEDED_FIRST, Blames
+from headrace.broker.core.budget.blames import BORNE_OUT_MS, DOUBLINGS_MAX, LATELY_MS, NEEDED_FIRST, Blames
 from headrace.broker.core.ticket import Blame
 from tests.unit.core.blaming import ended
 
@@ -24,10 +24,17 @@ class Court:
         return self.said[request].refuted
 
 
-def test_a_blame_holds_at_once_where_nothing_has_been_answered_lately() -> None:
-    assert Court(answered_ms=None).holds(1, 5)
-    assert not Court().holds(1, LATELY_MS)
-    assert Court().holds(1, LATELY_MS + 1)
+def test_a_blame_holds_where_nothing_was_answered_for_ten_minutes_and_nothing_is_being_served() -> None:
+    for served in (False, True):
+        assert Court(answered_ms=None).holds(1, 5, served=served) is not served
+        assert not Court().holds(1, LATELY_MS, served=served)
+        assert Court().holds(1, LATELY_MS + 1, served=served) is not served
+
+
+def test_a_request_alone_is_believed_no_sooner_however_often_and_fast_it_blames() -> None:
+    court = Court()
+    assert not any(court.holds(1, at_ms) for at_ms in range(5, LATELY_MS, 499))
+    assert court.holds(1, LATELY_MS + 1)
 
 
 def test_a_second_request_makes_it_hold_and_the_same_one_does_not_while_others_are_answered() -> None:
@@ -48,28 +55,24 @@ def test_a_success_of_a_call_sent_after_the_first_blame_starts_the_count_anew() 
         assert court.holds(2, 22) is holds
 
 
-def test_a_request_that_blames_again_is_believed_if_nothing_was_answered_since() -> None:
-    court = Court()
-    assert not court.holds(1, 5)
-    assert court.holds(1, 10_005)
-
-
-def test_a_call_under_way_for_seconds_speaks_against_a_request_that_blames_again_but_not_against_a_new_one() -> None:
+def test_a_call_under_way_for_seconds_starts_the_count_anew_and_refutes_as_a_success_does() -> None:
     court = Court()
     court.holds(1, 5)
-    assert not court.holds(1, 10_005, served=True)
-    assert court.holds(2, 10_006, served=True)
+    assert not court.holds(2, 10_005, served=True)
+    assert not court.holds(1, 10_006, served=True)
+    assert (court.refuted(1), court.refuted(2)) == (1, 0)
+    assert court.holds(3, 10_007), "the second that counts"
 
 
-def test_a_refuted_request_counts_no_more_beside_others_but_alone_if_nothing_was_answered_since() -> None:
+def test_a_refuted_request_counts_no_more_beside_others() -> None:
     court = Court()
     court.holds(1, 5)
     court.blames.record_success(6, 7)
     assert not court.holds(1, 10)
     assert not court.holds(2, 11), "one that counts"
-    assert not court.holds(1, 12, served=True)
+    assert not court.holds(1, 12)
     assert (court.refuted(1), court.refuted(2)) == (1, 0)
-    assert court.holds(1, 13)
+    assert court.holds(3, 13)
 
 
 def test_a_request_is_refuted_however_long_others_take_and_often_it_blames_meanwhile() -> None:
@@ -141,15 +144,16 @@ def test_an_outage_that_another_request_bears_out_makes_none_harder_to_find() ->
     court = Court()
     assert needed(court, 5, first=0) == 2
     court.holds(50, 40, sent_ms=4)  # it was under way when they were enough
-    court.holds(51, 10_005)  # the probe
-    court.blames.record_success(20_005, 20_100)
-    assert needed(court, 20_200, first=100) == 2
+    court.holds(51, 5 + BORNE_OUT_MS + 1)  # a probe
+    court.blames.record_success(90_005, 90_100)
+    assert needed(court, 90_200, first=100) == 2
 
 
-def test_a_request_that_blames_again_or_was_under_way_bears_nothing_out() -> None:
+def test_a_request_that_blames_again_or_within_a_minute_bears_nothing_out() -> None:
     court = Court()
     assert needed(court, 5, first=0) == 2
     court.holds(50, 40, sent_ms=5)
-    court.holds(1, 10_005)
-    court.blames.record_success(20_005, 20_100)
-    assert needed(court, 20_200, first=100) == 4
+    court.holds(51, 5 + BORNE_OUT_MS)
+    court.holds(1, 80_005)
+    court.blames.record_success(90_005, 90_100)
+    assert needed(court, 90_200, first=100) == 4

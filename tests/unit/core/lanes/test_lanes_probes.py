@@ -1,6 +1,6 @@
 """Which requests of the lanes are probes of a breaker: of the account, of a limit, or of a service tier."""
 
-from headrace.broker.core.bounds import PROBES_LOOKED_AT
+from headrace.broker.core.bounds import PROBES_LOOKED_AT, PROBES_SOUGHT
 from headrace.broker.core.config import TenantRule
 from headrace.broker.core.lanes.lanes import Lanes, Pick
 from headrace.broker.core.lanes.tenants import Tenants
@@ -9,9 +9,9 @@ from tests.unit.core.lanes.test_lanes import lined_up
 from tests.unit.core.specimens import LANES, candidate, ticket
 
 
-def probed(made: Lanes) -> Ticket:
-    """Who is the next probe; it is noted as one that failed."""
-    found = made.probe(0)
+def probed(made: Lanes, *, of_account: bool = False) -> Ticket:
+    """Return the next probe; it is noted as one that failed."""
+    found = made.probe(0, of_account=of_account)
     assert found is not None
     assert not found.reserved_ppm
     made.record_probe(found.ticket.source.partition.lane)
@@ -37,7 +37,49 @@ def test_a_probe_is_the_cheapest_in_front_of_its_lane_and_of_those_that_have_bee
     cheapest = probed(made)
     assert cheapest.charge == 700
     cheapest.calls = 1
+    made.record_probe("bulk")
     assert probed(made).charge == 900
+
+
+def test_every_other_probe_of_the_account_is_one_of_the_last_requests_of_the_lane_that_was_not_called() -> None:
+    made = Lanes(LANES, Tenants())
+    requests = lined_up(made, "bulk", 100, times=2 * PROBES_LOOKED_AT)
+    last = requests[PROBES_LOOKED_AT:]
+    assert probed(made, of_account=True) is requests[0]
+    assert probed(made, of_account=True) is last[-1]
+    assert probed(made, of_account=True) is requests[0]
+    assert probed(made, of_account=True) is last[-2]
+    for each in last:
+        each.calls = 1
+    last[5].calls = 0
+    made.record_probe("bulk")
+    assert probed(made, of_account=True) is last[5]
+    last[5].blames = Blamed(Blame(), Blame())
+    made.record_probe("bulk")
+    assert probed(made, of_account=True) is requests[0], "all of them have been called"
+
+
+def test_it_is_never_a_late_one_nor_one_of_the_dearer_half_and_a_limit_has_no_such_turns() -> None:
+    made = Lanes(LANES, Tenants())
+    requests = lined_up(made, "bulk", 100, times=4)
+    for charge in (900, 900, 900, 900):
+        made.queue("bulk").append(ticket(candidate(charge=charge), lane="bulk"))
+    late = ticket(candidate(charge=1), lane="bulk")
+    made.queue("bulk").append(late)
+    made.queue("bulk").demote(late)
+    found = [probed(made, of_account=True) for _ in range(16)]
+    assert {*found[1::2]} == {*requests}
+    assert {*found[::2]} == {late}
+    assert {probed(made) for _ in range(6)} == {late}
+
+
+def test_a_request_that_has_not_blamed_the_account_is_found_behind_two_thousand_that_have() -> None:
+    for place in (0, PROBES_LOOKED_AT, PROBES_SOUGHT - 1, PROBES_SOUGHT + PROBES_LOOKED_AT - 1):
+        made = Lanes(LANES, Tenants())
+        requests = lined_up(made, "bulk", 100, times=PROBES_SOUGHT + PROBES_LOOKED_AT)
+        for number, each in enumerate(requests):
+            each.calls, each.blames = 1, None if number == place else Blamed(Blame(), Blame())
+        assert probed(made) is requests[place]
 
 
 def test_a_request_that_has_blamed_the_account_is_no_probe_while_another_may_go_in_whatever_lane() -> None:

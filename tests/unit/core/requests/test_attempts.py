@@ -163,8 +163,8 @@ def test_a_call_under_way_for_seconds_speaks_for_the_account_and_for_its_own_lim
     for limit, is_open in (("gpt", False), ("embeddings", True)):
         bench = Bench()
         bench.answer(verdict())
-        bench.ticket = ticket()
         for at_ms in (2_000, 12_000):
+            bench.ticket = ticket()
             bench.call = bench.start(at_ms)
             event = Answered(bench.call, verdict(Meaning.AUTH), 0)
             bench.attempts.end(event, at_ms, account=bench.account, may_park=True)

@@ -136,6 +136,12 @@ def test_it_tells_whether_a_call_of_a_tier_sent_in_a_span_is_under_way() -> None
     assert flying.has_sent(100, 200)
 
 
+def test_a_call_that_waits_for_a_ledger_line_is_not_known_to_be_under_way() -> None:
+    flying = flights()
+    flying.find(flying.start(ticket(), budget(), 200, account=WELL)).line = 3
+    assert not flying.has_sent(100, 200)
+
+
 def test_a_call_of_a_resting_tier_is_its_probe() -> None:
     flying, mirror = flights(), budget()
     content = replace(candidate(), tier="flex")
