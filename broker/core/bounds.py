@@ -124,7 +124,7 @@ TIERS_TIMED_MAX = 8
 PROBES_LOOKED_AT = 64
 """Number of requests at the front of each lane that are examined for the cheapest probe."""
 
-PROBES_SOUGHT = 2_000
+PROBES_SOUGHT = 500
 """Number of requests at the front of a lane that are searched for one that has not blamed the account, if the first 64
 all have."""
 

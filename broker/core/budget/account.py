@@ -1,8 +1,9 @@
 """Circuit breaker of the account behind all limits: one key, one balance.
 
 An account without credit, or a rejected key, concerns every limit of this dispatcher. So one breaker pauses all of
-them, and one probe call at a time is sent, whichever limit it draws on. A single request that is refused so while
-others are answered opens nothing, see `headrace.broker.core.budget.blames`.
+them, and probe calls are sent, whichever limits they draw on: one at a time, and more while the server is silent about
+one. A single request that is refused so while others are answered opens nothing, see
+`headrace.broker.core.budget.blames`.
 
 But a key may be permitted for one endpoint and not for another. A probe that is served therefore clears the account and
 its own limit; every other limit that has blamed the account in the meantime keeps an open breaker of its own until a
@@ -54,12 +55,18 @@ class AccountBreaker:
         if not probe and own.tripped_by in ACCOUNT:
             return  # the fault is known to be that limit's alone, whose own count goes on; that of all learns nothing
         of_account = self._blames.holds(attempt, seen_by_all, None, now_ms)
-        if probe or of_account or not self.breaker.closed:
-            self._blamed_by[limit] = own
-            if probe or self.breaker.closed:
+        if self.breaker.closed:
+            if of_account:
+                self._blamed_by[limit] = own
                 self.breaker.trip(verdict.meaning, now_ms, rest_ms)
-        elif of_limit and own.closed:
-            own.trip(verdict.meaning, now_ms, rest_ms)
+            elif of_limit and own.closed:
+                own.trip(verdict.meaning, now_ms, rest_ms)
+            return
+        self._blamed_by[limit] = own
+        if probe and (of_account or not attempt.is_served(None, self.breaker.opened_ms - 1)):
+            self.breaker.trip(verdict.meaning, now_ms, rest_ms)
+        elif probe:
+            self.breaker.release_probe(now_ms)  # another probe is being served: it may be this request's fault
 
     def clear(self, limit: str, now_ms: int) -> None:
         """Close the breaker: a probe of a limit was served. Other limits that blamed the account open theirs."""

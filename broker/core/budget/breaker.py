@@ -7,7 +7,7 @@ after it, one call is sent alone. Answers that blame the account (quota, key, re
 breaker, since no other request would fare better, whatever limit it draws on. While a breaker is not closed, failures
 are attributed to the server and count against no request.
 
-Only the probe closes a breaker or opens it again; that of the account may close it before it is answered
+Only a probe closes a breaker or opens it again. While the server is silent about one of the account, others may go
 (`headrace.broker.core.requests.silent_probes`). The answers to calls that were in flight when it opened are out of
 date: one to a call sent before the credit was used up does not show that there is any.
 """
@@ -20,6 +20,7 @@ FAILURES_IN_A_ROW: Final = 3
 REST_FIRST_MS: Final = 500
 REST_MAX_MS: Final = 30_000
 ACCOUNT_REST_MS: Final = 10_000  # an operator must act first
+SILENT_ENOUGH: Final = 3  # one call alone may hang
 ACCOUNT_REST_MAX_MS: Final = 60_000  # whatever wait is stated: two requests may have been refused for their own fault
 
 ACCOUNT: Final = frozenset({Meaning.QUOTA, Meaning.AUTH, Meaning.NOT_THE_API})
@@ -48,13 +49,15 @@ class Breaker:
         self._failures = 0
         self._rest_ms = REST_FIRST_MS
         self._rests_until_ms = 0
-        self._probing = False
+        self._probing = 0  # probes under way, but for those about which the server has been silent for long
+        self._width = 1  # how many may be
+        self._silent = 0  # those about which it has been
 
     def may_call_at(self, now_ms: int) -> int | None:
         """Return when a call may start; None: not before the probe in flight has ended."""
         if self.tripped_by is None:
             return now_ms
-        return None if self._probing else max(now_ms, self._rests_until_ms)
+        return None if self._probing >= self._width else max(now_ms, self._rests_until_ms)
 
     def rests_until(self, now_ms: int) -> int:
         """Return when the next probe may start, whether or not one is in flight."""
@@ -63,17 +66,32 @@ class Breaker:
     @property
     def is_probing(self) -> bool:
         """Whether a probe is under way."""
-        return self._probing
+        return self._probing > 0
 
     def probe(self) -> bool:
-        """Record the start of a call; return True if it is this breaker's probe, for which it is alone."""
-        is_probe = not (self.closed or self._probing)
-        self._probing = not self.closed
+        """Record the start of a call; return True if it is a probe of this breaker."""
+        is_probe = not self.closed and self._probing < self._width
+        self._probing += is_probe
         return is_probe
+
+    def record_silence(self) -> bool:
+        """Record that the server has been silent about a probe for long; return whether so many show that it serves.
+
+        Another may go, and twice as many once it has been silent about all of them.
+        """
+        self._silent += 1
+        self._probing = max(0, self._probing - 1)
+        if not self._probing:
+            self._width *= 2
+        return self._silent >= SILENT_ENOUGH
+
+    def forget_silence(self) -> None:
+        """Record that such a probe has ended, and was not served."""
+        self._silent = max(0, self._silent - 1)
 
     def release_probe(self, now_ms: int) -> None:
         """Record that the probe ended without a result at `now_ms`; another one may start."""
-        self._probing = False
+        self._probing = max(0, self._probing - 1)
 
     def observe(self, meaning: Meaning, now_ms: int, wait_ms: int | None, *, probe: bool = False) -> None:
         """Record the end of a limit's attempt.
@@ -106,10 +124,11 @@ class Breaker:
         self.tripped_by = meaning
         self.closed = self.calm = False
         self._rests_until_ms = now_ms + rest_ms
-        self._probing = False
+        self._probing, self._width, self._silent = 0, 1, 0
 
     def close(self) -> None:
         """Close: calls flow, and the next pause is a short one again."""
         self.tripped_by = None
         self.closed = self.calm = True
-        self._failures, self._rest_ms, self._probing = 0, REST_FIRST_MS, False
+        self._failures, self._rest_ms = 0, REST_FIRST_MS
+        self._probing, self._width, self._silent = 0, 1, 0

@@ -53,13 +53,18 @@ class Attempts:
         return call
 
     def believe_silence(self, account: AccountBreaker, now_ms: int) -> list[BreakerOpened | BreakerClosed]:
-        """Close the breakers whose probes count as served, see `SilentProbes`; return the changes."""
-        for flight, breakers in self._silent_probes.take_served(now_ms):
+        """Let other probes go besides those about which the server is silent, see `SilentProbes`.
+
+        Return the changes: breakers that were silent about so many have closed.
+        """
+        for flight, breakers in self._silent_probes.take(now_ms):
             limit = flight.budget.settings.name
-            account.record_success(flight.budget, flight.sent_ms, now_ms)
             for breaker in breakers:
+                if not breaker.record_silence():
+                    continue
                 of_account = breaker is account.breaker
                 if of_account:
+                    account.record_success(flight.budget, flight.sent_ms, now_ms)
                     account.clear(limit, now_ms)
                 else:
                     breaker.close()
@@ -134,18 +139,22 @@ class Attempts:
         """Pass the verdict to the breakers, and note changes of their state."""
         limit, limit_breaker = flight.budget.settings.name, flight.budget.breaker
         account_tripped_by, limit_tripped_by = account.breaker.tripped_by, limit_breaker.tripped_by
-        ticket, probe = flight.ticket, account.breaker in flight.probes
-        blames = ticket.blames or Blamed(Blame(), Blame())
+        ticket, blames = flight.ticket, flight.ticket.blames or Blamed(Blame(), Blame())
+        tells = verdict.meaning is OK or verdict.meaning in ACCOUNT or not flight.silent
+        probe, probes_limit = (tells and flight.probes_still(breaker) for breaker in (account.breaker, limit_breaker))
         if verdict.meaning in ACCOUNT:
             ticket.blames = blames
+        if verdict.meaning in ACCOUNT or not tells:
             self._silent_probes.record_refusal(now_ms - flight.sent_ms)
+        if verdict.meaning is not OK:
+            flight.forget_silence()
 
         def is_served(limit: str | None, since_ms: int) -> bool:
             return self._flights.has_sent(since_ms, now_ms - self._silent_probes.served_after_ms, limit=limit)
 
         attempt = EndedAttempt(ticket.number, blames, verdict, flight.sent_ms, probe, is_served)
         account.observe(flight.budget, attempt, now_ms)
-        limit_breaker.observe(verdict.meaning, now_ms, verdict.wait_ms, probe=limit_breaker in flight.probes)
+        limit_breaker.observe(verdict.meaning, now_ms, verdict.wait_ms, probe=probes_limit)
         if account.breaker.tripped_by is not account_tripped_by:
             self._note_change(None, account.breaker, flight, verdict, now_ms)
         if limit_breaker.tripped_by is not limit_tripped_by:

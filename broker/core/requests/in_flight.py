@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from statistics import median_low
 
 from headrace.broker.core.bounds import CALL_RESERVE_BYTES, CALLS_REMEMBERED
-from headrace.broker.core.budget.breaker import Breaker
+from headrace.broker.core.budget.breaker import ACCOUNT, Breaker
 from headrace.broker.core.budget.budget import Budget
 from headrace.broker.core.commands import AttemptEntry
 from headrace.broker.core.lanes.tier_table import TierTable
@@ -23,7 +23,8 @@ class CallInFlight:
     """One HTTP call under way, and the budget that has paid for it.
 
     `probes` are the open breakers that it probes; it is `wanted` while its ticket waits for the answer. It leaves once
-    the ledger line `line` is committed; 0: at once. After a stand-by it is `of_former_term`.
+    the ledger line `line` is committed; 0: at once. After a stand-by it is `of_former_term`. It is `silent` once the
+    server has said nothing about it for so long that others may probe the account besides.
     """
 
     ticket: Ticket
@@ -33,11 +34,24 @@ class CallInFlight:
     wanted: bool = True
     line: int = 0
     of_former_term: bool = False
+    silent: bool = False
+
+    def probes_still(self, breaker: Breaker) -> bool:
+        """Whether its answer is that of a probe: the breaker has not closed since it was sent."""
+        return breaker in self.probes and not breaker.closed and self.sent_ms >= breaker.opened_ms
 
     def release_probes(self, now_ms: int) -> None:
         """Release the breakers that it probes: it has ended without a result, and another probe may start."""
         for breaker in self.probes:
-            breaker.release_probe(now_ms)
+            if not (self.silent and breaker.tripped_by in ACCOUNT):
+                breaker.release_probe(now_ms)
+        self.forget_silence()
+
+    def forget_silence(self) -> None:
+        """Withdraw what the server's silence about it has shown: it was not served."""
+        for breaker in self.probes if self.silent else ():
+            if breaker.tripped_by in ACCOUNT and self.probes_still(breaker):
+                breaker.forget_silence()
 
 
 class CallsInFlight:

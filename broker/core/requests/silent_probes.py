@@ -1,9 +1,11 @@
 """Probes of the account about which the server is silent: a call under way for longer than a refusal takes is served.
 
-A refusal that blames the account comes at once, before any work is done. A success may take minutes, and until a probe
-has ended nothing else may go. So the breaker closes without waiting for the answer, once the probe has been under way
-for `REFUSED_WITHIN_MS`, or for twice as long as the longest such refusal. (Each success takes a tenth off what slow
-refusals have added.) If the answer blames the account after all, it counts like any other.
+A refusal that blames the account comes at once, before any work is done. A success may take minutes, and while one
+probe is under way nothing else may go. So once it has been under way for `REFUSED_WITHIN_MS`, or for twice as long as
+the longest such refusal, it holds up no other: two may go. The breaker closes with the first success, or once the
+server has been silent about three. One call alone may hang until its time-out while the account refuses all others; it
+costs a few refusals, and not one for each request that waits. (Each success takes a tenth off what slow refusals, and
+calls that hung, have added.)
 """
 
 from typing import Final
@@ -37,7 +39,7 @@ class SilentProbes:
             self._probes[call] = flight
 
     def record_refusal(self, took_ms: int) -> None:
-        """Learn how long a refusal that blames the account took."""
+        """Learn how long a refusal that blames the account took, or a probe that was no success."""
         self.served_after_ms = min(SERVED_AFTER_MAX_MS, max(self.served_after_ms, 2 * took_ms))
 
     def record_success(self) -> None:
@@ -51,15 +53,18 @@ class SilentProbes:
             return None
         return min(flight.sent_ms for flight in self._probes.values()) + self.served_after_ms
 
-    def take_served(self, now_ms: int) -> list[tuple[CallInFlight, list[Breaker]]]:
-        """Return the calls that count as served now, each with the breakers that it probes no more: they may close."""
+    def take(self, now_ms: int) -> list[tuple[CallInFlight, list[Breaker]]]:
+        """Return the calls that count as served now, each with the breakers that are still open and that it probes."""
         self._forget_ended()
         found = []
         for call, flight in list(self._probes.items()):
             if flight.sent_ms + self.served_after_ms <= now_ms:
                 del self._probes[call]
-                found.append((flight, [breaker for breaker in flight.probes if breaker.tripped_by in ACCOUNT]))
-                flight.probes = tuple(breaker for breaker in flight.probes if breaker.tripped_by not in ACCOUNT)
+                flight.silent = True
+                of_account = [
+                    each for each in flight.probes if each.tripped_by in ACCOUNT and flight.probes_still(each)
+                ]
+                found.append((flight, of_account))
         return found
 
     def _forget_ended(self) -> None:

@@ -184,7 +184,7 @@ def test_new_requests_that_are_always_refused_and_come_first_in_their_lane_do_no
     assert median(server.waits) == 0
 
 
-def test_a_silent_probe_closes_the_account_by_itself_when_its_time_has_come() -> None:
+def test_a_probe_under_way_for_long_holds_up_no_other_from_the_instant_at_which_it_counts_as_served() -> None:
     server = Server(leading(), took_ms=10 * MINUTE_MS)
     shell = server.shell
     shell.answer(server.honest(), AUTH)

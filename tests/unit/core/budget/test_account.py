@@ -170,3 +170,19 @@ def test_a_probe_that_met_a_refused_tier_leaves_it_open_for_another_rest() -> No
     assert two.open == ["account"]
     assert two.account.breaker.tripped_by is Meaning.QUOTA
     assert two.account.breaker.may_call_at(NOW) == NOW + ACCOUNT_REST_MS
+
+
+def test_a_probe_that_blames_it_while_another_is_being_served_leaves_room_for_the_next_and_a_second_one_rests_it() -> (
+    None
+):
+    two = Two("chat")
+    two.hear("chat", Meaning.AUTH, request=1)
+    two.hear("chat", Meaning.AUTH, request=2)
+    probed_ms = NOW + ACCOUNT_REST_MS
+    for request, rests in ((3, False), (4, True)):
+        assert two.account.breaker.probe()
+        attempt = ended(
+            request=request, sent_ms=probed_ms, probe=True, is_served=lambda _limit, since_ms: since_ms <= NOW
+        )
+        two.account.observe(two.limits["chat"], attempt, probed_ms)
+        assert two.account.breaker.may_call_at(probed_ms) == probed_ms + rests * ACCOUNT_REST_MS

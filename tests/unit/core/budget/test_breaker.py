@@ -5,6 +5,7 @@ from headrace.broker.core.budget.breaker import (
     FAILURES_IN_A_ROW,
     REST_FIRST_MS,
     REST_MAX_MS,
+    SILENT_ENOUGH,
     Breaker,
 )
 
@@ -163,3 +164,26 @@ def test_a_probe_that_met_a_refused_tier_is_followed_by_a_rest_that_is_no_longer
         rests_ms.append(breaker.rests_until(now_ms) - now_ms)
         assert breaker.may_call_at(now_ms) == now_ms + rests_ms[-1]
     assert rests_ms == [2 * REST_FIRST_MS] * 3
+
+
+def test_while_the_server_is_silent_about_all_probes_twice_as_many_may_go_and_three_show_that_it_serves() -> None:
+    breaker = Breaker()
+    breaker.trip(Meaning.AUTH, 0, 0)
+    assert [breaker.probe() for _ in range(2)] == [True, False]
+    assert not breaker.record_silence()
+    assert [breaker.probe() for _ in range(3)] == [True, True, False]
+    assert not breaker.record_silence()
+    assert [breaker.probe() for _ in range(2)] == [True, False], "one place has become free"
+    assert breaker.record_silence()
+
+
+def test_a_probe_that_was_not_served_after_all_is_no_sign_and_a_rest_begins_with_one_again() -> None:
+    breaker = Breaker()
+    breaker.trip(Meaning.AUTH, 0, 0)
+    breaker.probe()
+    breaker.record_silence()
+    breaker.forget_silence()
+    assert [breaker.record_silence() for _ in range(SILENT_ENOUGH)] == [False, False, True]
+    breaker.trip(Meaning.AUTH, 0, 0)
+    assert [breaker.probe() for _ in range(2)] == [True, False]
+    assert not breaker.record_silence()

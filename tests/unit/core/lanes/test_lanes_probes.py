@@ -73,7 +73,7 @@ def test_it_is_never_a_late_one_nor_one_of_the_dearer_half_and_a_limit_has_no_su
     assert {probed(made) for _ in range(6)} == {late}
 
 
-def test_a_request_that_has_not_blamed_the_account_is_found_behind_two_thousand_that_have() -> None:
+def test_a_request_that_has_not_blamed_the_account_is_found_behind_five_hundred_that_have() -> None:
     for place in (0, PROBES_LOOKED_AT, PROBES_SOUGHT - 1, PROBES_SOUGHT + PROBES_LOOKED_AT - 1):
         made = Lanes(LANES, Tenants())
         requests = lined_up(made, "bulk", 100, times=PROBES_SOUGHT + PROBES_LOOKED_AT)

@@ -2,7 +2,8 @@
 
 from headrace.broker.core.answers.verdict import Meaning
 from headrace.broker.core.budget.account import AccountBreaker
-from headrace.broker.core.budget.breaker import ACCOUNT_REST_MS
+from headrace.broker.core.budget.breaker import ACCOUNT_REST_MS, SILENT_ENOUGH
+from headrace.broker.core.budget.tier_breaker import REFUSED_WITHIN_MS
 from headrace.broker.core.commands import BreakerClosed
 from headrace.broker.core.events import Answered
 from headrace.broker.core.requests.attempts import Attempts
@@ -38,3 +39,18 @@ class Bench:
         assert told in ([], [BreakerClosed(None, at_ms - OPENED_MS)])
         assert bool(told) is self.account.breaker.closed
         return bool(told)
+
+    def probes(self, at_ms: int) -> list[CallNumber]:
+        """Start as many calls as may probe the account now."""
+        started = []
+        while not self.account.breaker.closed and self.account.breaker.may_call_at(at_ms) == at_ms:
+            started.append(self.start(at_ms))
+        return started
+
+    def silence(self) -> int:
+        """Let the server be silent about three probes, which closes the breaker; return when."""
+        once_ms = PROBED_MS + REFUSED_WITHIN_MS
+        assert not self.believe(once_ms)
+        assert len(self.probes(once_ms)) == SILENT_ENOUGH - 1
+        assert self.believe(once_ms + REFUSED_WITHIN_MS)
+        return once_ms + REFUSED_WITHIN_MS

@@ -2,9 +2,9 @@ from dataclasses import replace
 
 from headrace.broker.core.answers.verdict import Meaning
 from headrace.broker.core.bounds import CALL_RESERVE_BYTES, CALLS_REMEMBERED, TIERS_TIMED_MAX
-from headrace.broker.core.budget.breaker import Breaker
+from headrace.broker.core.budget.breaker import SILENT_ENOUGH, Breaker
 from headrace.broker.core.budget.tier_breaker import CallToTier
-from headrace.broker.core.requests.in_flight import CallsInFlight
+from headrace.broker.core.requests.in_flight import CallInFlight, CallsInFlight
 from headrace.broker.core.ticket import ModelTier
 from tests.unit.core.specimens import budget, candidate, ticket, verdict
 
@@ -244,3 +244,38 @@ def test_calls_of_a_former_term_are_known_as_such_and_say_nothing_of_durations()
     assert flying.usual_ms() is None
     assert not flying.land(present, 1_000).of_former_term
     assert flying.usual_ms() == 1_000
+
+
+def probing(meaning: Meaning) -> tuple[Breaker, CallInFlight]:
+    """A breaker that such an answer opened at 100, and the call that probes it from 200 on."""
+    breaker, flying = Breaker(), flights()
+    breaker.trip(meaning, 100, 0)
+    return breaker, flying.find(flying.start(ticket(), budget(), 200, account=breaker))
+
+
+def test_a_call_is_a_probe_until_the_breaker_has_closed_even_if_it_opens_again() -> None:
+    breaker, flight = probing(Meaning.AUTH)
+    assert flight.probes_still(breaker)
+    assert not flight.probes_still(WELL)
+    breaker.close()
+    assert not flight.probes_still(breaker)
+    breaker.trip(Meaning.AUTH, 300, 0)
+    assert not flight.probes_still(breaker)
+
+
+def test_a_probe_that_ends_without_a_result_lets_the_next_one_go() -> None:
+    breaker, flight = probing(Meaning.AUTH)
+    assert breaker.may_call_at(200) is None
+    flight.release_probes(200)
+    assert breaker.may_call_at(200) == 200
+
+
+def test_one_about_which_the_server_was_silent_has_let_it_go_and_takes_its_sign_back() -> None:
+    for meaning, others_needed in ((Meaning.AUTH, SILENT_ENOUGH), (Meaning.OVERLOADED, SILENT_ENOUGH - 1)):
+        breaker, flight = probing(meaning)
+        breaker.record_silence()
+        flight.silent = True
+        assert (breaker.probe(), breaker.probe(), breaker.probe()) == (True, True, False)
+        flight.release_probes(200)
+        assert (breaker.may_call_at(200) is None) is (meaning is Meaning.AUTH)
+        assert [breaker.record_silence() for _ in range(others_needed)][-2:] == [False, True]
