@@ -10,8 +10,8 @@ refusals come at once and successes may take minutes. It holds for all
   was served in between. Answers to calls sent earlier are out of date.
 
 A request that such a call has contradicted counts no longer. And where new requests are refused all the time among
-others that are served, two are found too easily. So each time that enough requests were found and the
-first new call after that succeeds, the number needed doubles; it is halved for each ten minutes since.
+others that are served, two are found too easily. So each time that enough requests were found and the first new call
+after that succeeds, the number needed doubles; it is halved for each ten minutes since.
 """
 
 from collections.abc import Callable
