@@ -28,7 +28,7 @@ _STARTED = struct.Struct(">16sHB")
 _CANCEL = struct.Struct(">16sQ")
 _AWAITED = struct.Struct(">16sHBQB")
 _MARK = struct.Struct(">8s")
-_LEFT_OUT = [("laws", {}), ("borne", 0), ("ceiling", None), ("project", False)]
+_LEFT_OUT = [("laws", {}), ("borne", 0), ("ceiling", None), ("project", False), ("measured", None)]
 _NO_MARK = b"\0" * _MARK.size
 _OVERDUE = 1
 DEADLINE_MAX_S = 0xFF_FFFF_FFFF
@@ -109,7 +109,8 @@ class Level:
     `charged` are the tokens paid in the minute before, `pause_ms` the time from `at` on in which nothing may be paid,
     `markup_ppm` the server's charges over ours, in millionths, `laws` the charge law that was believed, by endpoint.
     `borne` is the amount that was spent at once beyond the steady rate without a refusal, `ceiling` the amount that
-    must not be, where a refusal has shown it. `project`: the bucket is a project's.
+    must not be, where a refusal has shown it. `project`: the bucket is a project's. `measured` are the tokens a minute
+    that were measured, where what the server says is not followed.
     """
 
     limit: str
@@ -125,6 +126,7 @@ class Level:
     borne: int = 0
     ceiling: int | None = None
     project: bool = False
+    measured: int | None = None
 
 
 def position(topic: str, partition: int, offset: int) -> str:
@@ -187,6 +189,7 @@ class LevelValue(BaseModel):
     borne: int = 0
     ceiling: int | None = None
     project: bool = False
+    measured: int | None = None
 
 
 class LedgerValue(BaseModel):

@@ -1,10 +1,11 @@
 """The omniscient dispatcher with two lanes: it knows every window and when others come, and wastes nothing.
 
-An urgent call goes first whenever one has come; bulk takes all that is left. It reserves nothing, so an urgent call
-waits for what it needs to be freed. Its meters are the oracle's of `benchmarks.limits`.
+Other clients get all they ask: it takes nothing from them, although some would put up with less. An urgent call goes
+first whenever one has come; bulk takes all that is left. It reserves nothing, so an urgent call waits for what it needs
+to be freed. Its meters are the oracle's of `benchmarks.limits`.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from benchmarks.limits.oracle import METERS, Burst, Kind, Limit, Meter
@@ -26,14 +27,22 @@ class CountedLimit(NamedTuple):
     uncached: float
 
 
+class _Taken(NamedTuple):
+    """What another client takes of the limit of a number."""
+
+    at_us: int
+    meter: int
+    units: int
+
+
 class Ideal:
     """One account from `opened_us` on. A run uses it once: it moves forward only."""
 
     def __init__(self, limits: Sequence[CountedLimit], opened_us: int, bursts: Iterable[Burst] = ()) -> None:
-        self._meters: list[tuple[Meter, Callable[[Charge], int], str]] = [
-            (METERS[Kind(each.limit.kind)](each.limit, opened_us), _counted(each), each.limit.counts) for each in limits
+        self._meters: list[tuple[Meter, Callable[[Charge], int]]] = [
+            (METERS[Kind(each.limit.kind)](each.limit, opened_us), _counted(each)) for each in limits
         ]
-        self._bursts = sorted(bursts, key=lambda burst: burst.at_us, reverse=True)
+        self._foreign = sorted(_foreign(limits, bursts, opened_us), reverse=True)
         self.now_us = opened_us
 
     def replay(self, at_us: int, charge: Charge) -> None:
@@ -53,7 +62,7 @@ class Ideal:
             is_urgent = come < len(urgent) and urgent[come][0] <= self.now_us
             charge = urgent[come][1](self.now_us) if is_urgent else bulk(number, self.now_us)
             wait_us = self._wait_us(charge)
-            happens_us = self._bursts[-1].at_us if self._bursts else None
+            happens_us = self._foreign[-1].at_us if self._foreign else None
             if wait_us == 0 and (happens_us is None or happens_us > self.now_us):
                 self._charge(charge)
                 charged += charge.tokens
@@ -74,33 +83,40 @@ class Ideal:
             self._go_to(at_us)
 
     def _wait_us(self, charge: Charge) -> int:
-        return max(meter.wait_us(cost(charge)) for meter, cost, _ in self._meters)
+        return max(meter.wait_us(cost(charge)) for meter, cost in self._meters)
 
     def _go_to(self, now_us: int) -> None:
-        while self._bursts and self._bursts[-1].at_us <= now_us:
-            burst = self._bursts.pop()
-            self._set(max(self.now_us, burst.at_us))
-            self._take(burst)
+        while self._foreign and self._foreign[-1].at_us <= now_us:
+            taken = self._foreign.pop()
+            self._set(max(self.now_us, taken.at_us))
+            self._meters[taken.meter][0].charge(taken.units)
         self._set(now_us)
 
     def _set(self, now_us: int) -> None:
         self.now_us = max(self.now_us, now_us)
-        for meter, _, _ in self._meters:
+        for meter, _ in self._meters:
             meter.go_to(self.now_us)
 
-    def _take(self, burst: Burst) -> None:
-        wanted = {"tokens": burst.tokens, "requests": burst.requests, "input-tokens": burst.tokens}
-        if not burst.insists:
-            for meter, _, counts in self._meters:
-                wanted[counts] = min(wanted[counts], meter.room())
-            if burst.requests and not wanted["requests"]:
-                return
-        for meter, _, counts in self._meters:
-            meter.charge(wanted[counts])
-
     def _charge(self, charge: Charge) -> None:
-        for meter, cost, _ in self._meters:
+        for meter, cost in self._meters:
             meter.charge(cost(charge))
+
+
+def _foreign(limits: Sequence[CountedLimit], bursts: Iterable[Burst], opened_us: int) -> Iterator[_Taken]:
+    """Yield what other clients take of each limit: at once, or, where windows begin anew, from the window's beginning.
+
+    A client that does not insist takes no more than a full window.
+    """
+    for burst in bursts:
+        wanted = {"tokens": burst.tokens, "requests": burst.requests, "input-tokens": burst.tokens}
+        for number, (limit, _) in enumerate(limits):
+            units = wanted[limit.counts]
+            if not burst.insists:
+                units = min(units, limit.per_period * limit.window_us // limit.period_us)
+            at_us = burst.at_us
+            if limit.kind is Kind.FIXED:
+                at_us = max(opened_us, at_us - (at_us - limit.mark_us) % limit.window_us)
+            yield _Taken(at_us, number, units)
 
 
 def _counted(each: CountedLimit) -> Callable[[Charge], int]:

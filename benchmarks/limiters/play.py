@@ -182,13 +182,19 @@ def operator_settings(server: DrawnServer) -> Settings:
 
 
 def calls_of(server: DrawnServer) -> list[Call]:
-    """Return bulk for longer than the run, and urgent calls at random instants for a tenth of the quota."""
+    """Return bulk for longer than the run, whatever law is in force, and urgent calls for a tenth of the quota."""
     chance = Random(f"calls/{server.seed}")
     sample = [_call(chance, 0, "bulk") for _ in range(400)]
     price = price_of(server, sample)
-    costs = [price(number, 0) for number in range(len(sample))]
-    per_minute, burst = _rate_of(server, fmean(cost.tokens for cost in costs), fmean(c.input_tokens for c in costs))
+    input_tokens = fmean(price(number, 0).input_tokens for number in range(len(sample)))
+    starts = [
+        0,
+        *(round(each.from_s * SECOND_US) for each in server.behaviours if isinstance(each, enforcement.ChargeLaw)),
+    ]
+    means = [fmean(price(number, at_us).tokens for number in range(len(sample))) for at_us in starts]
+    per_minute, burst = _rate_of(server, min(means), input_tokens)
     count = min(_CALLS_MAX, round(1.15 * (per_minute * SPAN_S / 60 + burst)) + 20)
+    per_minute, _ = _rate_of(server, means[0], input_tokens)
     calls = [_call(chance, 0, "bulk") for _ in range(count)]
     at_ms = chance.expovariate(per_minute * URGENT_PART / 60_000)
     while at_ms < SPAN_S * 1_000:

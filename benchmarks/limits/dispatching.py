@@ -11,6 +11,7 @@ from headrace.broker.planner.engine import VirtualRun
 from headrace.broker.planner.stage import Stage, Times
 from headrace.broker.settings.whole import Settings
 
+REFUSED_TIER: Final = "flex"
 LANE: Final = "urgent"  # the first lane: nothing is kept in reserve for others
 COMMIT_MS: Final = 12.0
 LONGEST_MS: Final = 1_200_000
@@ -21,22 +22,26 @@ _LOOK_MS: Final = 250
 def settings_of(row: Row) -> Settings:
     """Return what an operator would write: the limit a minute, as it is known, and nothing about how it is enforced."""
     name = MODELS[0] if row.models == 1 else SHARED
-    limit = {
+    limit: dict[str, object] = {
         "models": MODELS[: row.models],
         "tokens_per_minute": row.tokens_per_minute,
         "requests_per_minute": row.requests_per_minute,
     }
+    if row.cap_tokens_per_minute is not None:
+        limit["cap_tokens_per_minute"] = row.cap_tokens_per_minute
     return Settings.model_validate({"limits": {name: limit}, "dispatcher": {"inflight_max": row.inflight_max}})
 
 
 def dispatch(row: Row, asked: Sequence[Asked]) -> Record:
     """Make the calls; return the simulated OpenAI's record of them."""
     upstream = Witness(row)
-    arrivals = [_arrival(number, call) for number, call in enumerate(asked)]
+    refused = [_arrival(number, call)._replace(tier=REFUSED_TIER) for number, call in enumerate(asked[: row.refused])]
+    arrivals = refused + [_arrival(number, call) for number, call in enumerate(asked, row.refused)]
     run = VirtualRun(Stage.of(settings_of(row)), upstream, arrivals, Times(way_ms=WAY_MS, commit_ms=COMMIT_MS))
     record = upstream.record
     while not run.advance(run.now_ms + _LOOK_MS) and not record.storms and run.now_ms < LONGEST_MS:
-        pass
+        if row.refused and record.calls == len(asked):
+            break  # the others wait for their tier
     record.lost = len(asked) - record.calls
     return record
 

@@ -9,14 +9,17 @@ from collections.abc import Callable, Sequence
 from benchmarks.limits.calls import Asked
 from benchmarks.limits.oracle import MINUTE_US, Burst, Change, Kind, Limit, Oracle, Price
 from benchmarks.limits.rows import Row
+from headrace.broker.simulator.admission import Metric
 from headrace.broker.simulator.behaviours.enforcement import (
     ApproximateWindows,
     ChargeLaw,
+    EnforcedWindow,
     FixedWindows,
     Foreign,
     HiddenBucket,
     LimitChange,
     Period,
+    ProjectLimits,
     Quantised,
     RequestBound,
     SharedLimit,
@@ -25,6 +28,7 @@ from headrace.broker.simulator.behaviours.enforcement import (
 from headrace.broker.simulator.foreign import ForeignClient
 from headrace.broker.simulator.pricing import ChatLaw
 
+CAP_US = 6_000_000
 HORIZON_US = 120 * MINUTE_US  # no row lasts longer
 _WINDOWS = {Period: Kind.BUCKET, FixedWindows: Kind.FIXED, SlidingWindows: Kind.SLIDING, ApproximateWindows: Kind.TWO}
 
@@ -37,6 +41,9 @@ def oracle_of(row: Row, asked: Sequence[Asked], opened_us: int, first_us: int) -
 
 def limits_of(row: Row, opened_us: int) -> list[Limit]:
     """Return every limit that is enforced at the start."""
+    windows = [played for played in row.behaviours() if isinstance(played, EnforcedWindow)]
+    if windows:
+        return [_window(row, played, opened_us) for played in windows]
     kind, period_us = Kind.BUCKET, MINUTE_US
     requests = row.requests_per_minute
     hidden: list[tuple[Kind, int]] = []
@@ -50,11 +57,22 @@ def limits_of(row: Row, opened_us: int) -> list[Limit]:
         elif isinstance(played, Quantised):
             hidden.append((Kind.FIXED, _us(played.seconds)))
     limits = []
+    shares = [1.0, *(played.share for played in row.behaviours() if isinstance(played, ProjectLimits))]
     for counts, per_minute in (("tokens", row.tokens_per_minute), ("requests", requests)):
-        per_period = max(1, per_minute * period_us // MINUTE_US)
         shapes = [(kind, period_us), *hidden]
-        limits += [Limit(each, counts, per_period, period_us, window_us, opened_us) for each, window_us in shapes]
+        for share in shares:
+            per_period = max(1, round(per_minute * share) * period_us // MINUTE_US)
+            limits += [Limit(each, counts, per_period, period_us, window_us, opened_us) for each, window_us in shapes]
+    if row.cap_tokens_per_minute is not None:  # an own cap is spent evenly, as it is meant to be
+        limits.append(Limit(Kind.BUCKET, "tokens", row.cap_tokens_per_minute, MINUTE_US, CAP_US, opened_us))
     return limits
+
+
+def _window(row: Row, played: EnforcedWindow, opened_us: int) -> Limit:
+    per_minute = row.requests_per_minute if played.counts is Metric.REQUESTS else row.tokens_per_minute
+    period_us = _us(played.seconds)
+    per_period = max(1, round(per_minute * played.factor * period_us / MINUTE_US))
+    return Limit(Kind(str(played.kind)), str(played.counts), per_period, period_us, period_us, opened_us)
 
 
 def price_of(row: Row, asked: Sequence[Asked], opened_us: int) -> Price:

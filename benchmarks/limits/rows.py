@@ -48,6 +48,8 @@ class Row:
             that no window is begun in which the ideal is charged at once what Headrace is charged in a minute.
         models: How many models they are for.
         first_s: The length of the first phase, which is shown apart.
+        cap_tokens_per_minute: The operator's own cap, which the rivals do not know.
+        refused: The number of further calls for a service tier that refuses each, before the others.
     """
 
     name: str
@@ -62,6 +64,8 @@ class Row:
     latency_s: tuple[float, float] = (1.0, 4.0)
     inflight_max: int = 512
     windows: int | None = None
+    cap_tokens_per_minute: int | None = None
+    refused: int = 0
 
     def virtual(self) -> "Row":
         """Return the same row in virtual time, and as long as those rows are."""
@@ -89,6 +93,12 @@ def _over_http(name: str, promise: Promise, calls: int, *, tokens_per_minute: in
     return Row(name, (name,), promise, Way.HTTP, calls, first_s=30.0, tokens_per_minute=tokens_per_minute)
 
 
+_SHORT_BUCKET: Final = (
+    "window:kind=bucket,counts=tokens,seconds=60",
+    "window:kind=bucket,counts=tokens,seconds=6",
+    "headers-show:window=mixed",
+    "refusals-state:numbers=minute,wait=exact",
+)
 _BOUND: Final = _over_http("request-bound", DESCRIBED, 2_400, tokens_per_minute=990_000)
 
 ROWS: Final = (
@@ -112,4 +122,8 @@ ROWS: Final = (
     Row("foreign-insisting", ("foreign-insisting",), SHARED, tokens_per_minute=643_000),
     Row("law-chat-legacy", ("law-chat-legacy",), None, tokens_per_minute=660_000),
     Row("law-change", ("law-change",), None, tokens_per_minute=660_000),
+    Row("project-limits", ("project-limits",), DESCRIBED, tokens_per_minute=660_000),
+    Row("own-cap", ("bucket",), DESCRIBED, tokens_per_minute=660_000, cap_tokens_per_minute=330_000),
+    Row("short-bucket-minute-headers", _SHORT_BUCKET, Promise(0.96, 5.0, after=True), tokens_per_minute=440_000),
+    Row("flex-refused", ("flex-refused",), DESCRIBED, refused=300),
 )

@@ -69,7 +69,8 @@ class Witness(VirtualUpstream):
         if record.first_us < 0:
             record.first_us = now_us
         if visit.status == 429:
-            record.refused.append(now_us)
+            if not ask.tier:  # a tier without capacity says nothing about the limit
+                record.refused.append(now_us)
         else:
             record.calls += 1
             record.admitted.append((now_us, charge_at(ask.endpoint, ask.size, self._law_at(now_us)), 1))

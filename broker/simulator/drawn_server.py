@@ -17,6 +17,8 @@ Combinations that no operator would run, or that no client could serve, are left
 7. The law `usage` is drawn with buckets alone: no server is known that settles a charge into a counted window.
 8. Other clients take at most 40 %, and only where refusals cost nothing: with both, the ideal itself starves.
 9. A front that drops bursts lets at least three times the calls of the rate pass, in any of its windows.
+10. A burst of another client is one request: it takes at most half of what the shortest window of tokens holds, as our
+    largest ones do.
 """
 
 from collections.abc import Iterator
@@ -95,8 +97,8 @@ class _Draw:
         stated = list(self._stated(windows))
         refused = list(self._refusal(windows))
         costs = self._costs()
-        others = [] if costs else self._others()
-        front = self._front()
+        others = [] if costs else self._others(windows)
+        front = self._front(requests_per_minute)
         latency = self._latency()
         inexact = (profiles.NoHeaders, profiles.AzureUnlimited, profiles.StaleHeaders, profiles.RoundedHeaders)
         one_each = len({window.counts for window in windows}) == len(windows)
@@ -195,19 +197,21 @@ class _Draw:
             return []
         return [ChargedRefusals(self._chance.choice((RefusedCost.REQUEST, RefusedCost.ALL)))]
 
-    def _others(self) -> list[Behaviour]:
+    def _others(self, windows: list[EnforcedWindow]) -> list[Behaviour]:
         if not self._happens(0.25):
             return []
         share, burst = round(self._chance.uniform(0.05, 0.4), 2), round(self._chance.uniform(0.002, 0.05), 4)
+        held = min(each.seconds / MINUTE_S * each.factor for each in windows if each.counts is self._counts)
+        burst = min(burst, round(held / LARGEST_PARTS, 4))
         return [Foreign(share, burst, regular=self._happens(0.3), insists=self._happens(0.3))]
 
-    def _front(self) -> list[Behaviour]:
+    def _front(self, requests_per_minute: int) -> list[Behaviour]:
         if not self._happens(0.1):
             return []
         seconds = self._chance.choice((0.25, 1.0))
         calls = max(3, 3 * self._tokens_per_minute / CALL_TOKENS * seconds / MINUTE_S)
         per_minute = max(60, calls * MINUTE_S / seconds)
-        factor = round(per_minute / self._requests_per_minute(), 3)
+        factor = round(per_minute / requests_per_minute, 3)
         return [EnforcedWindow(Kind.SLIDING, Metric.REQUESTS, seconds, factor, shown=False)]
 
     def _latency(self) -> Behaviour:

@@ -17,7 +17,7 @@ WIDE: Final = 130
 """Columns from which a limit and its buckets stand side by side."""
 _BAR_CELLS: Final = 20
 _NAME_CHARS_MAX: Final = 40
-_GRAVE, _FAINT = "bold red", "dim"
+_GRAVE, _FAINT, _NOTED = "bold red", "dim", "yellow"
 
 
 def columns(first: str, *others: str) -> Table:
@@ -47,6 +47,8 @@ def _stacked(name: str, limit: Said, *, leads: bool) -> Iterator[RenderableType]
     if leads and (next_call := _next_call(limit)) != "-":
         line.append(", next call ").append(next_call)
     yield line
+    if (course := _course(limit)) is not None:
+        yield Text("  ").append(course)
     buckets = limit.get("buckets") or ()
     if not buckets:
         yield Text("  not known before the first answer", style=_FAINT)
@@ -74,6 +76,8 @@ def _wide(limits: Sequence[tuple[str, Said]], *, leads: bool) -> Table:
             table.add_row(*first, Text("not known before the first answer", style=_FAINT))
         for number, bucket in enumerate(buckets):
             table.add_row(*(first if number == 0 else ("", "", "", "")), *_bucket(bucket))
+        if (course := _course(limit)) is not None:
+            table.add_row("", "", "", "", course)
     return table
 
 
@@ -98,6 +102,14 @@ def charges_shown(limits: Mapping[str, Said], *, width: int = WIDE) -> Iterator[
     if told:
         yield Text("")
         yield table
+
+
+def _course(limit: Said) -> Text | None:
+    """Return what calls are spent by, where it is not what the server says."""
+    measured = limit.get("measured_tokens_per_minute")
+    if measured is None:
+        return None
+    return Text(f"{safe(str(limit.get('budget', '')))}: {measured:,} tokens a minute", style=_NOTED)
 
 
 def _next_call(limit: Said) -> Text | str:

@@ -30,9 +30,9 @@ from bisect import bisect_right
 from typing import Final
 
 from headrace.broker.core.answers.rate_limit_headers import LimitMetric
+from headrace.broker.core.answers.refill_detection import Refill
 from headrace.broker.core.budget.bounded_bucket import BoundedTokenBucket
 from headrace.broker.core.budget.extremes import RangeExtremes
-from headrace.broker.core.budget.refill_detection import Refill
 from headrace.broker.core.budget.sent_calls import AdmissionOrder, SentCalls
 from headrace.broker.core.units import ROUNDING_TOKENS
 

@@ -8,10 +8,11 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 
 from headrace.broker.core.answers.rate_limit_headers import REQUESTS, TOKENS, LimitMetric, Reading, Snapshot
+from headrace.broker.core.answers.refill_detection import BUCKET, Refill, RefillPattern
 from headrace.broker.core.budget.bucket_mirror import Mirror
+from headrace.broker.core.budget.foreign_claims import ForeignClaims
 from headrace.broker.core.budget.inflow import Rates
 from headrace.broker.core.budget.mirror_list import AnyMirror, MirrorList, alike
-from headrace.broker.core.budget.refill_detection import BUCKET, Refill
 from headrace.broker.core.budget.sent_calls import AdmissionOrder, SentCalls
 from headrace.broker.core.budget.shown_buckets import ShownBuckets
 from headrace.broker.core.units import PPM
@@ -38,11 +39,16 @@ class LevelBounds:
 
 
 class BucketSet:
-    """Mirrors of one limit's metrics."""
+    """Mirrors of one limit's metrics.
+
+    Attributes:
+        claims: The tokens that answers showed to be missing and no call of ours explains.
+    """
 
     def __init__(self, sends: SentCalls) -> None:
         """`sends`: every call of the limit, which the mirrors look back at."""
         self._sends = sends
+        self.claims = ForeignClaims()
         self._mirrors = MirrorList()
         self._shown = ShownBuckets(self._mirrors, sends)
 
@@ -160,6 +166,15 @@ class BucketSet:
                 at_ms = payable_ms
         return at_ms
 
+    def binding(self, paid: int, now_ms: int) -> AnyMirror | None:
+        """Return the bucket that delays such a call longest; None: no bucket does."""
+        latest_ms, binding = now_ms, None
+        for mirror in self._mirrors:
+            payable_ms = mirror.payable_at(paid if mirror.metric is TOKENS else 1, 0, now_ms)
+            if payable_ms > latest_ms:
+                latest_ms, binding = payable_ms, mirror
+        return binding
+
     def spare(self, reserved_ppm: int, now_ms: int) -> tuple[int, int] | None:
         """Return the tokens and calls beyond the reserve; None with any window, whose count may drop our own calls."""
         spare = {TOKENS: BOUNDLESS, REQUESTS: BOUNDLESS}
@@ -239,6 +254,11 @@ class BucketSet:
             mirror.doubt(remaining, order, self._sends)
             return -1
         return error
+
+    @property
+    def token_pattern(self) -> RefillPattern | None:
+        """How the account's bucket of tokens refills that headers show; None: not known."""
+        return self._shown.token_pattern
 
     def observe_headers(
         self, reading: Reading, order: AdmissionOrder, later: int = 0, *, project: bool = False

@@ -12,6 +12,7 @@ from typing import Final
 
 from headrace.broker.core.answers.rate_limit_headers import HOUR_MS, LimitMetric
 from headrace.broker.core.answers.verdict import OK, Meaning, Verdict
+from headrace.broker.core.budget.admission_guide import AdmissionGuide
 from headrace.broker.core.budget.blames import Blames
 from headrace.broker.core.budget.breaker import Breaker
 from headrace.broker.core.budget.bucket_set import BucketSet, LevelBounds
@@ -49,6 +50,7 @@ class Budget:
         breaker: The limit's circuit breaker.
         blames: Its requests that have blamed the account.
         tiers: Those of service tiers that have refused calls lately.
+        guide: Whether the mirrors are followed, or a measured rate.
         tariff: The prices of its calls.
         unstated: Whether its checkpoint may differ from the last one in the ledger, by more than the time since.
     """
@@ -71,12 +73,15 @@ class Budget:
         self.breaker = Breaker()
         self.blames = Blames()
         self.tiers = TierBreakers()
+        self.guide = AdmissionGuide(settings, self._buckets, self._charged, now_ms, known=checkpoint is not None)
         self._calibration = Calibration(settings, self._buckets, self._sends, checkpoint, now_ms)
         self._sizes, self._cooldown = self._calibration.sizes, self._calibration.cooldown
         self.tariff = self._calibration.tariff
         if checkpoint is not None:
             self._charged.pay(checkpoint.charged_last_minute, now_ms)
             self.pause_until(now_ms + checkpoint.pause_ms)
+            if checkpoint.measured_per_minute is not None:
+                self.guide.inherit(checkpoint.measured_per_minute, now_ms)
 
     @property
     def inflight(self) -> int:
@@ -109,28 +114,45 @@ class Budget:
         paid = self._calibration.to_pay(charge, stated=stated)
         if self._headroom.covers(paid, reserved_ppm) and self.breaker.closed:
             self._granted = charge, now_ms, stated
+            self.guide.holds = False
             return now_ms
         probe_ms = self.breaker.may_call_at(now_ms)
         first_ms = now_ms if self.believed else self._first_ms(now_ms, paid, reserved_ppm, lane_order)
         if self._is_full(reserved_ppm) or probe_ms is None or first_ms is None:
             return None
-        at_ms = max(now_ms, self.paused_until_ms, probe_ms, first_ms, self._cooldown.may_call_at(now_ms))
+        at_ms = max(now_ms, probe_ms, first_ms)
         if self._cap is not None:
             at_ms = max(at_ms, self._cap.payable_at(paid, reserved_ppm, now_ms))
         if not self.believed and not self._calls:
-            return at_ms  # the answer to the first call sets the levels
+            # the answer to the first call sets the levels
+            return max(at_ms, self.paused_until_ms, self._cooldown.may_call_at(now_ms))
+        mirrored_ms = self._mirrored_at(paid, reserved_ppm, now_ms)
+        measured = self.guide.measures
+        if mirrored_ms > now_ms >= at_ms and self.believed and self.breaker.closed:
+            self.guide.compare(paid, now_ms)  # nothing else holds it back
+        first, believed = not reserved_ppm, self.believed
+        guided_ms = self.guide.payable_at(mirrored_ms, paid, now_ms, first=first, believed=believed)
+        at_ms = max(at_ms, guided_ms)
+        if self.guide.measures is not measured:
+            self._headroom.clear()
+        if at_ms <= now_ms:
+            self._granted = charge, now_ms, stated
+            if self.guide.is_free and not self.guide.ramps(now_ms):
+                self._cache_headroom(reserved_ppm, now_ms)
+        return at_ms
+
+    def _mirrored_at(self, paid: int, reserved_ppm: int, now_ms: int) -> int:
+        """Return when the mirrors allow a payment: pauses, bursts and levels."""
+        at_ms = max(now_ms, self.paused_until_ms, self._cooldown.may_call_at(now_ms))
         burst = self._calibration.burst
         if burst is not None:
             at_ms = max(at_ms, burst.payable_at(paid, now_ms))
-        at_ms = max(at_ms, self._buckets.payable_at(paid, reserved_ppm, now_ms, self._sizes.unproven_sizes))
-        if at_ms <= now_ms:
-            self._granted = charge, now_ms, stated
-            self._cache_headroom(reserved_ppm, now_ms)
-        return at_ms
+        return max(at_ms, self._buckets.payable_at(paid, reserved_ppm, now_ms, self._sizes.unproven_sizes))
 
     def inflow(self, least: Least, now_ms: int) -> Inflow:
         """Return the highest possible inflow; until a level is known it makes no request unreachable."""
-        rates, bars = self._buckets.refill_rates(now_ms, self._sizes.unproven_sizes) if self.believed else ((), ())
+        known = self.believed and not self.guide.measures
+        rates, bars = self._buckets.refill_rates(now_ms, self._sizes.unproven_sizes) if known else ((), ())
         return Inflow(rates, bars, least, self.tariff.doubts)
 
     def flow_ms(self, tokens: int) -> int:
@@ -153,6 +175,8 @@ class Budget:
 
     def unavailable_until(self, charge: int, now_ms: int, *, stated: bool = False) -> int:
         """Return until when a pause or a limit per hour or longer prevents the payment of this charge."""
+        if self.guide.measures:
+            return self.guide.overloaded_until_ms
         paid = self._calibration.to_pay(charge, stated=stated)
         until_ms = self._buckets.payable_at(paid, 0, now_ms, self._sizes.unproven_sizes, longer_than_ms=HOUR_MS)
         return max(self.paused_until_ms, until_ms)
@@ -192,8 +216,9 @@ class Budget:
         burst = 0 if control is None else control.pay(paid, now_ms)
         unsettled = self.tariff.outstanding()
         self._calls[attempt] = Reservation(
-            number, charge, paid, stated, now_ms, burst, prices.endpoint, unsettled, lane_order
+            number, charge, paid, stated, now_ms, burst, prices.endpoint, unsettled, lane_order, self.guide.holds
         )
+        self.guide.record_send(attempt, paid, now_ms)
         self._headroom.pay(paid)
         self._charged.pay(paid, now_ms)
         if self._cap is not None:
@@ -212,6 +237,7 @@ class Budget:
         verdict = self._calibration.believable(attempt, call, verdict, now_ms)
         if self._calibration.learn_charge(attempt, call, verdict, usage, now_ms):
             self._headroom.clear()
+        self.guide.reprice(self._calibration.repriced_ppm)
         untaken = was_turned_away(verdict)
         if untaken or (verdict.meaning in _REFUSED and not self.settings.refusals_charged):
             self._give_back(call, now_ms, untaken=untaken or verdict.meaning is Meaning.TOO_LARGE)
@@ -222,6 +248,11 @@ class Budget:
             self._headroom.clear()
             self._calibration.keep_step(now_ms)
         self.believed = self.believed or bool(verdict.readings or verdict.snapshot) or verdict.meaning is Meaning.OK
+        self.guide.record_end(attempt, call, verdict, now_ms)
+        if verdict.meaning is Meaning.RATE_LIMITED and self.believed and self.breaker.closed:
+            self.guide.compare(call.paid, now_ms)
+        if self.guide.measures:
+            self._headroom.clear()
         if verdict.wait_ms is not None and verdict.meaning in _ASKED_TO_WAIT:
             wait_ms = verdict.wait_ms
             if verdict.meaning is Meaning.RATE_LIMITED and leaves_level_open(verdict.snapshot):
@@ -232,6 +263,7 @@ class Budget:
         """End an attempt without an answer: if it was `sent`, it may have been admitted, and its charge is kept."""
         call, self.unstated = self._calls.pop(attempt), True
         self.tariff.record_loss(attempt)
+        self.guide.record_loss(attempt)
         if not sent:
             self._give_back(call, now_ms, untaken=True)
 
@@ -247,8 +279,8 @@ class Budget:
 
     @property
     def foreign_tokens(self) -> int:
-        """Tokens taken by other clients, as far as answers showed it."""
-        return self._calibration.foreign_tokens
+        """Tokens taken by other clients, as far as answers showed it and the mirrors have proved right since."""
+        return self._buckets.claims.taken
 
     def levels(self, now_ms: int) -> tuple[LevelBounds, ...]:
         """Return the level bounds of each mirror; a metric with several periods appears several times."""
@@ -270,6 +302,7 @@ class Budget:
             laws=self.tariff.laws(),
             tolerated_burst_tokens=self.learned_limits().tolerated_burst_tokens,
             burst_ceiling_tokens=self.learned_limits().burst_ceiling_tokens,
+            measured_per_minute=self.guide.rate if self.guide.measures_since_ms is not None else None,
         )
 
     def _cache_headroom(self, reserved_ppm: int, now_ms: int) -> None:

@@ -40,7 +40,6 @@ class Calibration:
         burst: The burst that is spent, of the shortest bucket of tokens; None while no such bucket is known.
         cooldown: The time for which a refused call is not tried again.
         sizes: The sizes that are believed.
-        foreign_tokens: Tokens taken by other clients, as far as answers showed it.
     """
 
     def __init__(
@@ -58,7 +57,7 @@ class Calibration:
         self.burst: BurstControl | None = None
         self.cooldown = Cooldown()
         self.sizes = SizeCredence((settings.tokens, settings.per_day(TOKENS)))
-        self.foreign_tokens = 0
+        self.repriced_ppm = PPM  # what recent calls pay now, of what they paid before the last answer
         if checkpoint is not None:
             self._inherit(checkpoint, now_ms)
         for metric, capacity in ((LimitMetric.TOKENS, settings.tokens), (LimitMetric.REQUESTS, settings.requests)):
@@ -131,17 +130,23 @@ class Calibration:
     ) -> bool:
         """Learn law and markup, and reprice the calls sent if one changes; return whether the law's prices changed."""
         version, before_ppm = self.tariff.version, self._markup.ppm
+        self.repriced_ppm = PPM
+        if self._buckets.token_pattern is not None:
+            self.tariff.refill_by(self._buckets.token_pattern)
         requested, explained = self.tariff.observe(attempt, verdict, usage, now_ms)
         if requested and not call.stated:
             self._markup.learn(call.charge, requested, explained=explained)
         is_repriced = self.tariff.version != version
         if is_repriced:
             self._markup = Markup()
+            before = self._sends.recent_tokens()
             self._sends.reprice_by(lambda prices: self.to_pay(self.tariff.price(prices), stated=True))
+            self.repriced_ppm = self._sends.recent_tokens() * PPM // before if before else PPM
             before_ppm = PPM
             self._buckets.reprice()
         if self._markup.ppm != before_ppm:
             self._sends.reprice(self._markup.ppm, before_ppm)
+            self.repriced_ppm = self.repriced_ppm * self._markup.ppm // before_ppm
             self._buckets.reprice()
         return is_repriced
 
@@ -167,7 +172,7 @@ class Calibration:
         order = self._sends.admission_order(call.number, call.sent_ms, now_ms, self._delay.ms)
         if stated is not None:
             error = self._buckets.observe_refusal(stated, self._left(call, stated), order)
-            self._learn_delay(stated.metric, error)
+            self._learn_delay(stated.metric, error, now_ms)
         shown = [(reading, False) for reading in verdict.readings]
         of_account = len(shown)
         if verdict.side_readings:
@@ -179,7 +184,7 @@ class Calibration:
                 missing = self._left_out(call, now_ms, early=verdict.early) if reading.metric is TOKENS else 0
                 error = self._buckets.observe_headers(reading, order, missing, project=project)
                 agreed = agreed and error == 0
-                self._learn_delay(reading.metric, error)
+                self._learn_delay(reading.metric, error, now_ms)
         return agreed
 
     def _left_out(self, call: Reservation, now_ms: int, *, early: bool) -> int:
@@ -200,7 +205,7 @@ class Calibration:
         taken = call.amount(stated.metric) if self._settings.refusals_charged else 0
         return max(0, stated.capacity - stated.used) - taken
 
-    def _learn_delay(self, metric: LimitMetric, error: int | None) -> None:
+    def _learn_delay(self, metric: LimitMetric, error: int | None, now_ms: int) -> None:
         """Adjust the admission delay by an error; a shortfall means other clients' spending or a longer delay."""
         if error == 0:
             self._delay.record_agreement()
@@ -209,4 +214,4 @@ class Calibration:
             by_others = shortest is not None and -error * shortest.period_ms > DELAY_MAX_MS * shortest.capacity
             self._delay.record_shortfall(by_others=by_others and metric is LimitMetric.TOKENS)
             if metric is LimitMetric.TOKENS:
-                self.foreign_tokens -= error
+                self._buckets.claims.add(-error, now_ms)

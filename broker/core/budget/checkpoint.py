@@ -22,6 +22,7 @@ class Checkpoint:
         laws: The believed charge law, by endpoint.
         tolerated_burst_tokens: The largest burst beyond the rate that was spent without a refusal.
         burst_ceiling_tokens: The burst that the server does not tolerate, where a refusal has shown it.
+        measured_per_minute: Tokens a minute that were measured, where the mirrors are not followed.
     """
 
     limit: str
@@ -33,6 +34,7 @@ class Checkpoint:
     laws: Mapping[str, Law] = field(default_factory=dict)
     tolerated_burst_tokens: int = 0
     burst_ceiling_tokens: int | None = None
+    measured_per_minute: int | None = None
 
     def aged(self, now_ms: int) -> "Checkpoint":
         """Return the checkpoint as of `now_ms` on the writer's clock, for a reader at that time.

@@ -24,6 +24,7 @@ class Reservation:
         unsettled: The output tokens that the calls then in flight, this one included, were still to be charged at their
             end.
         lane_order: Its lane's position in the order of preference.
+        held: The mirrors would have held it back: it was a test of them, or they are not followed.
     """
 
     number: int
@@ -35,6 +36,7 @@ class Reservation:
     endpoint: str
     unsettled: int
     lane_order: int = 0
+    held: bool = False
 
     def amount(self, metric: LimitMetric) -> int:
         """Return the amount paid of that metric."""

@@ -13,6 +13,7 @@ from headrace.broker.core.pricing.laws import Prices
 from headrace.broker.core.value import value
 
 SENDS_MAX: Final = 4_096
+RECENT: Final = 256
 
 
 @value
@@ -79,6 +80,10 @@ class SentCalls:
         """Return the index of that call in the columns; None if it has been forgotten."""
         index = number - self.forgotten
         return index if index >= 0 else None
+
+    def recent_tokens(self) -> int:
+        """Return the tokens of the last calls."""
+        return sum(self.amounts[TOKENS][-RECENT:])
 
     def spent_since(self, number: int, until_ms: int) -> int:
         """Return the tokens of calls after that one, up to `until_ms`; after a forgotten one, of all still known."""

@@ -12,9 +12,9 @@ of a metric. Each bucket that headers show has evidence of its own.
 from typing import Final
 
 from headrace.broker.core.answers.rate_limit_headers import MINUTE_MS, LimitMetric, Reading
+from headrace.broker.core.answers.refill_detection import BUCKET, FIXED, RefillEvidence, RefillPattern
 from headrace.broker.core.budget.bucket_mirror import Mirror
 from headrace.broker.core.budget.mirror_list import AnyMirror, MirrorList, alike, same_rate
-from headrace.broker.core.budget.refill_detection import BUCKET, FIXED, RefillEvidence, RefillPattern
 from headrace.broker.core.budget.sent_calls import AdmissionOrder, SentCalls
 from headrace.broker.core.budget.window_mirrors import FixedWindowMirror, SlidingWindowMirror
 
@@ -49,13 +49,18 @@ class _HeaderBucket:
 
 
 class ShownBuckets:
-    """Which of a limit's mirrors headers show."""
+    """Which of a limit's mirrors headers show.
+
+    Attributes:
+        token_pattern: How the account's bucket of tokens refills that headers show.
+    """
 
     def __init__(self, mirrors: MirrorList, sends: SentCalls) -> None:
         """`mirrors` gets those that headers reveal; `sends` are the calls that they look back at."""
         self._mirrors = mirrors
         self._sends = sends
         self._headers: dict[_Shown, _HeaderBucket] = {}  # only those that headers have shown
+        self.token_pattern: RefillPattern | None = None
         self._project_unshown = -1  # answers since headers last showed a project's bucket; -1: none is to be shown
 
     def observe(self, reading: Reading, order: AdmissionOrder, later: int = 0, *, project: bool = False) -> int | None:
@@ -69,6 +74,8 @@ class ShownBuckets:
         if header is None:
             header = self._headers[key] = _HeaderBucket()
         pattern, mirror = header.evidence.observe(reading, order.sent_ms, order.now_ms), header.mirror
+        if pattern is not None and reading.metric is LimitMetric.TOKENS and not project:
+            self.token_pattern = pattern
         if mirror is None or (pattern is not None and not header.knows(pattern, self._mirrors.made)):
             mirror = self._mirror_of(reading, pattern, header, order.now_ms, project=project)
             if pattern is not None and pattern.refill is FIXED and isinstance(mirror, FixedWindowMirror):

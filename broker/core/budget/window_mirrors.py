@@ -9,8 +9,8 @@ from bisect import bisect_left, bisect_right
 from typing import Final
 
 from headrace.broker.core.answers.rate_limit_headers import LimitMetric
+from headrace.broker.core.answers.refill_detection import Refill
 from headrace.broker.core.budget.admission_delay import DELAY_MAX_MS
-from headrace.broker.core.budget.refill_detection import Refill
 from headrace.broker.core.budget.sent_calls import AdmissionOrder, SentCalls
 from headrace.broker.core.budget.sliding_sum import SLOT_MS, SlidingSum
 from headrace.broker.core.units import ROUNDING_TOKENS

@@ -22,6 +22,7 @@ from itertools import accumulate, islice
 from operator import sub
 from typing import Final
 
+from headrace.broker.core.answers.refill_detection import BUCKET, FIXED, Refill, RefillPattern
 from headrace.broker.core.units import ROUNDING_TOKENS
 
 DELAY_DIFFERENCE_MS: Final = 25  # usual difference between the delays of two calls to the server's limiter
@@ -104,6 +105,11 @@ class DebitHistory:
         self._unsure: list[int] = []  # numbers of debits that may not have happened, or that these laws do not price
         self._remaining: dict[int, int] = {}  # by number of the debit, where an answer stated it
         self._forgotten = 0
+        self._pattern: RefillPattern | None = None  # of a window; None: a bucket, or not known yet
+
+    def refill_by(self, pattern: RefillPattern | None) -> None:
+        """Let used capacity return by this pattern from now on; None: continuously."""
+        self._pattern = None if pattern is None or pattern.refill is BUCKET else pattern
 
     def debit(self, at_ms: int, tokens: Tokens, *, sure: bool = True) -> int:
         """Add a debit now; return its number."""
@@ -169,7 +175,12 @@ class DebitHistory:
         for _ in range(SPANS_MAX):
             if start is None or self._has_unsure(start, end):
                 return
-            yield self._span(start, end, capacity, period_ms, delay_ms)
+            if self._pattern is None:
+                yield self._span(start, end, capacity, period_ms, delay_ms)
+            elif self._is_covered(start, end, self._pattern, delay_ms):
+                yield self._window_span(start, end, self._pattern, delay_ms)
+            else:
+                return
             start = self._seen_before(end - 2 * (end - start) + 1, self._at_ms[end])
 
     def _seen_before(self, index: int, until_ms: int) -> int | None:
@@ -185,9 +196,9 @@ class DebitHistory:
         tokens = self._tokens[end]
         return DebitSpan(-1, self._forgotten + end, 1, self._known(end), lambda column: (0, capacity - tokens[column]))
 
-    def _span(self, start: int, end: int, capacity: int, period_ms: int, delay_ms: int) -> DebitSpan:
+    def _edges(self, start: int, end: int, delay_ms: int) -> _Edges:
         at_ms = self._at_ms
-        edges = _Edges(
+        return _Edges(
             left=bisect_left(at_ms, at_ms[start] - delay_ms),
             start=start,
             first=bisect_right(at_ms, at_ms[start] + delay_ms),
@@ -195,6 +206,33 @@ class DebitHistory:
             end=end,
             right=bisect_right(at_ms, at_ms[end] + delay_ms),
         )
+
+    def _is_covered(self, start: int, end: int, pattern: RefillPattern, delay_ms: int) -> bool:
+        """Whether the debits of a span are all that changed a window: no mark passed, or all that expired is known."""
+        from_ms, until_ms = self._at_ms[start] - delay_ms, self._at_ms[end] + delay_ms
+        if pattern.refill is FIXED:
+            return (from_ms - pattern.mark_ms) // pattern.period_ms == (until_ms - pattern.mark_ms) // pattern.period_ms
+        return not self._forgotten or self._at_ms[0] < from_ms - pattern.period_ms
+
+    def _window_span(self, start: int, end: int, pattern: RefillPattern, delay_ms: int) -> DebitSpan:
+        edges = self._edges(start, end, delay_ms)
+        predicted = partial(self._in_window, edges, pattern, delay_ms)
+        calls = edges.right - edges.left - 1
+        return DebitSpan(self._forgotten + start, self._forgotten + end, calls, self._known(end), predicted)
+
+    def _in_window(self, edges: _Edges, pattern: RefillPattern, delay_ms: int, column: int) -> tuple[int, int]:
+        """Return the levels at the end: what was taken is gone, and what was taken a period ago returns."""
+        low, high = self._never_full(edges, self._known(edges.start), 0, column)
+        if pattern.refill is Refill.SLIDING:
+            at_ms, sums = self._at_ms, self._sums[column]
+            from_ms, until_ms = at_ms[edges.start] - pattern.period_ms, at_ms[edges.end] - pattern.period_ms
+            first, last = bisect_right(at_ms, from_ms + delay_ms), bisect_left(at_ms, until_ms - delay_ms)
+            low += sums[last] - sums[first] if first < last else 0
+            high += sums[bisect_right(at_ms, until_ms + delay_ms)] - sums[bisect_left(at_ms, from_ms - delay_ms)]
+        return low, high
+
+    def _span(self, start: int, end: int, capacity: int, period_ms: int, delay_ms: int) -> DebitSpan:
+        at_ms, edges = self._at_ms, self._edges(start, end, delay_ms)
         slack = capacity * delay_ms // period_ms + 1
         level = self._known(start) + capacity * (at_ms[end] - at_ms[start]) // period_ms
         if level + slack <= capacity:

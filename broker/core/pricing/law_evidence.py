@@ -50,8 +50,20 @@ class LawEvidence:
         self._misfit_ppm = [0] * len(self._laws)
         self._silent = 0
         self._agreed = 0
+        self._stated = False
         self.pieces = self.turns = 0
         self.believed = self._laws[0] if len(self._laws) == 1 else believed if believed in self._laws else None
+
+    def restart(self) -> None:
+        """Forget all evidence of levels: it rested on a wrong assumption. The charges that the server named stand."""
+        if self._stated:
+            return
+        count = len(self._laws)
+        self._judged, self._misfit_ppm = [0] * count, [0] * count
+        self.pieces = self._agreed = self._silent = 0
+        self.turns += 1
+        if count > 1 and self.believed is not None:
+            self.believed = self._recorded
 
     @property
     def identified(self) -> bool:
@@ -74,6 +86,7 @@ class LawEvidence:
         `costs` is what each law has charged so far: of laws that fit equally, the dearest is believed.
         """
         before = self.believed
+        self._stated = self._stated or weight >= STATED_WEIGHT
         if is_telling(excesses):
             self._weigh(excesses, costs, weight)
         else:

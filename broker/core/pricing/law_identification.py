@@ -20,6 +20,7 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import Final, NamedTuple
 
+from headrace.broker.core.answers.refill_detection import RefillPattern
 from headrace.broker.core.endpoints import Law, facts_of
 from headrace.broker.core.pricing.debit_history import DELAY_DIFFERENCES_MS, SPANS_MAX, DebitHistory, DebitSpan
 from headrace.broker.core.pricing.law_evidence import STATED_WEIGHT, LawEvidence
@@ -113,6 +114,13 @@ class LawIdentification:
     def _known(self) -> bool:
         """Whether there is enough evidence for the believed law to explain some counter-evidence away."""
         return self.evidence.pieces >= KNOWN_AFTER
+
+    def refill_by(self, pattern: RefillPattern, *, anew: bool) -> None:
+        """Let used capacity return by this pattern; `anew`: what was taken for evidence rested on another one."""
+        self._admissions.refill_by(pattern)
+        self._endings.refill_by(pattern)
+        if anew:
+            self.evidence.restart()
 
     def is_due(self, now_ms: int) -> bool:
         """Return whether an answer that comes now is examined: one too soon after another is not."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from statistics import median_low
 
 from headrace.broker.core.answers.rate_limit_headers import MINUTE_MS, LimitMetric
+from headrace.broker.core.answers.refill_detection import BUCKET, Refill, RefillPattern
 from headrace.broker.core.answers.verdict import OK, Meaning, Verdict
 from headrace.broker.core.endpoints import Law
 from headrace.broker.core.pricing.law_identification import LawIdentification, Remaining, Sent, TokenUsage
@@ -55,7 +56,19 @@ class Tariff:
         self._sent: dict[int, tuple[LawIdentification, Sent]] = {}
         self._shown: dict[str, tuple[Law | None, int]] = {}
         self._settles = False
+        self._pattern: RefillPattern | None = None
         self.version = 0
+
+    def refill_by(self, pattern: RefillPattern) -> None:
+        """Learn how used tokens return, as headers have shown."""
+        if pattern is self._pattern:
+            return
+        before, self._pattern = self._pattern, pattern
+        anew = _window(before) != _window(pattern)
+        for endpoint, identification in self._identifications.items():
+            identification.refill_by(pattern, anew=anew)
+            if anew:
+                self._compare(endpoint, identification)
 
     def price(self, prices: Prices) -> int:
         """Return the amount to pay for a call before it is sent."""
@@ -184,6 +197,8 @@ class Tariff:
         identification = self._identifications[prices.endpoint] = LawIdentification(
             prices, self._inherited.get(prices.endpoint)
         )
+        if self._pattern is not None:
+            identification.refill_by(self._pattern, anew=False)
         self._shown[prices.endpoint] = identification.evidence.believed, identification.outputs.reserved
         self._settles = self._settles or identification.settles
         return identification
@@ -196,3 +211,8 @@ class Tariff:
             self._shown[endpoint] = shown
             self._settles = any(other.settles for other in self._identifications.values())
             self.version += 1
+
+
+def _window(pattern: RefillPattern | None) -> tuple[Refill, int] | None:
+    """Return what matters of a pattern for the evidence so far; None: it refills continuously."""
+    return None if pattern is None or pattern.refill is BUCKET else (pattern.refill, pattern.period_ms)

@@ -4,9 +4,11 @@ import os
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from datetime import timedelta
+from typing import Any, Final
 
 from headrace.broker.clock import WallClock
+from headrace.broker.core.budget.admission_guide import AdmissionGuide
 from headrace.broker.core.budget.breaker import Breaker
 from headrace.broker.core.config import Role
 from headrace.broker.core.dispatch import Dispatch
@@ -22,6 +24,9 @@ from headrace.broker.service.status.lags import Lags
 from headrace.broker.settings.whole import Settings
 from headrace.schemas.instants import to_wire
 from headrace.schemas.tiers import UNNAMED
+
+FOLLOWS: Final = "follows the server's own numbers"
+MEASURES: Final = "measures by itself"
 
 
 @dataclass(eq=False)
@@ -118,6 +123,8 @@ class Status:
             "paused_s": round(desk.budget.checkpoint(now_ms).pause_ms / 1_000, 1),
             "next_call_s": self._next_call_s(desk, now_ms),
             "inflight": desk.budget.inflight,
+            "budget": self._course(desk.budget.guide, now_ms),
+            "measured_tokens_per_minute": desk.budget.guide.rate,
             "foreign_tokens": desk.budget.foreign_tokens,
             "way_ms": learned.admission_delay_ms,
             "at_once": {"borne": learned.tolerated_burst_tokens, "ceiling": learned.burst_ceiling_tokens},
@@ -156,6 +163,15 @@ class Status:
                 for level in desk.budget.levels(now_ms)
             ],
         }
+
+    def _course(self, guide: AdmissionGuide, now_ms: int) -> str:
+        """Return in words what a limit's calls are spent by."""
+        if not guide.measures:
+            return FOLLOWS
+        if guide.measures_since_ms is None:
+            return f"{MEASURES}: no limit of tokens is stated"
+        ago = timedelta(milliseconds=now_ms - guide.measures_since_ms)
+        return f"{MEASURES}, since {to_wire(self.clock.utc_now() - ago)}"
 
     def _next_call_s(self, desk: LimitQueue, now_ms: int) -> float | None:
         """Return the seconds until the next request can be called; None: none waits, or a call must end first."""

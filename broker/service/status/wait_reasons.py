@@ -24,8 +24,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from headrace.broker.core.answers.rate_limit_headers import MINUTE_MS, LimitMetric
+from headrace.broker.core.answers.refill_detection import Refill
 from headrace.broker.core.budget.breaker import Breaker
-from headrace.broker.core.budget.refill_detection import Refill
 from headrace.broker.core.dispatch import Dispatch
 from headrace.broker.core.lanes.lanes import Pick
 from headrace.broker.core.lanes.limit_queue import LimitQueue

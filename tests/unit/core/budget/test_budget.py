@@ -9,6 +9,7 @@ from headrace.broker.core.answers.verdict import Meaning, Verdict
 from headrace.broker.core.budget.bucket_set import LevelBounds
 from headrace.broker.core.budget.budget import Budget, Checkpoint, LimitBeliefs
 from headrace.broker.core.budget.burst_control import SILENCE_MS
+from headrace.broker.core.budget.foreign_claims import STANDS_MS
 from headrace.broker.core.pricing.laws import RequestSize, prices
 from headrace.broker.core.units import PPM, ROUNDING_TOKENS
 from tests.unit.core.budgets import KEY, SETTINGS, UNKNOWN, answer, failure, full, low, refusal
@@ -363,4 +364,7 @@ def test_what_the_server_has_less_than_believed_is_told_as_others_tokens() -> No
     for attempt, remaining in enumerate((50_000, 49_600, 58_000)):
         budget.reserve(attempt, 400, 0)
         budget.record_answer(attempt, 0, answer((60_000, remaining, f"{60_000 - remaining}ms")))
+    assert budget.foreign_tokens == 0, "the mirrors may be wrong"
+    budget.reserve(3, 400, STANDS_MS)
+    budget.record_answer(3, STANDS_MS, answer((60_000, 59_600, "400ms")))
     assert budget.foreign_tokens == 60_000 - 400 + ROUNDING_TOKENS - 50_001 - 4

@@ -7,6 +7,7 @@ import pytest
 from headrace.broker.core.answers.rate_limit_headers import DAY_MS, MINUTE_MS, SECOND_MS, LimitMetric
 from headrace.broker.core.answers.verdict import Answer, Verdict, judge
 from headrace.broker.core.budget.admission_delay import DELAY_MAX_MS
+from headrace.broker.core.budget.admission_guide import GUESS
 from headrace.broker.core.budget.bucket_set import LevelBounds
 from headrace.broker.core.budget.budget import Budget, LearnedLimits
 from headrace.broker.core.budget.burst_control import SILENCE_MS
@@ -159,8 +160,8 @@ def test_what_a_predecessor_was_told_fails_no_request_either() -> None:
     assert not budget.fits(2_000_001)
 
 
-def test_a_limit_that_is_undone_slows_nothing_down_any_more() -> None:
-    """Before: calls of 5,000 tokens were a minute apart for good, though no bucket was left."""
+def test_a_limit_that_is_undone_slows_nothing_down_for_good() -> None:
+    """Before: calls of 5,000 tokens were a minute apart for good, though no bucket was left; now at a guessed rate."""
     budget = Budget(UNKNOWN, 0, None)
     budget.reserve(1, 400, 0)
     budget.record_answer(1, 10, refusal(limit=1_000, used=900, requested=400))
@@ -170,8 +171,11 @@ def test_a_limit_that_is_undone_slows_nothing_down_any_more() -> None:
     budget.record_answer(2, at_ms + 10, answer())
     assert budget.levels(at_ms + 10) == ()
     for attempt in (3, 4):
-        assert budget.payable_at(5_000, at_ms + 10) == at_ms + 10
-        budget.reserve(attempt, 5_000, at_ms + 10)
+        next_ms = budget.payable_at(5_000, at_ms)
+        assert next_ms is not None
+        assert next_ms - at_ms <= 5_000 * MINUTE_MS // GUESS
+        at_ms = next_ms
+        budget.reserve(attempt, 5_000, at_ms)
     budget.record_answer(3, at_ms + 20, answer((60_000, 50_000, "10s")))
     assert [level.capacity for level in budget.levels(at_ms + 20)] == [60_000]
 

@@ -2,7 +2,9 @@
 
 import pytest
 
+from headrace.broker.core.answers.rate_limit_headers import MINUTE_MS
 from headrace.broker.core.answers.verdict import Meaning
+from headrace.broker.core.budget.admission_guide import GUESS
 from headrace.broker.core.budget.burst_control import SILENCE_MS
 from headrace.broker.core.budget.opening import SMALL_TOKENS
 from headrace.broker.core.ticket import TicketNumber
@@ -111,7 +113,7 @@ def test_of_an_unknown_limit_that_refuses_one_call_at_most_is_refused_beside_eac
         shell.wait(200)
     assert refusals == 1
     shell.answer(first)
-    shell.wait(2_000)
+    shell.wait(LARGE * MINUTE_MS // GUESS)
     assert len(shell.calls) > 1
 
 

@@ -1,8 +1,8 @@
 """A project's buckets beside those of the account: headers and refusals of their own, and every call pays both."""
 
 from headrace.broker.core.answers.rate_limit_headers import DAY_MS, MINUTE_MS, LimitMetric
+from headrace.broker.core.answers.refill_detection import Refill
 from headrace.broker.core.budget.bucket_set import LevelBounds
-from headrace.broker.core.budget.refill_detection import Refill
 from tests.unit.core.shown import CAPACITY, MARK, SENT_MS, Limit, stated
 
 PROJECTS = CAPACITY // 2

@@ -3,8 +3,8 @@
 import pytest
 
 from headrace.broker.core.answers.rate_limit_headers import LimitMetric
+from headrace.broker.core.answers.refill_detection import Refill
 from headrace.broker.core.budget.admission_delay import DELAY_MAX_MS
-from headrace.broker.core.budget.refill_detection import Refill
 from headrace.broker.core.budget.sent_calls import SENDS_MAX
 from headrace.broker.core.budget.sliding_sum import SLOT_MS
 from headrace.broker.core.budget.window_mirrors import UNPROVEN_PARTS

@@ -26,10 +26,11 @@ from headrace.broker.core.answers.rate_limit_headers import (
     Reading,
 )
 
-WINDOWS_MS: Final = (SECOND_MS, MINUTE_MS, HOUR_MS, DAY_MS)
+WINDOWS_MS: Final = (SECOND_MS, 2_000, 6_000, 10_000, 30_000, MINUTE_MS, HOUR_MS, DAY_MS)
 USUAL_PERIODS_MS: Final = (SECOND_MS, MINUTE_MS, DAY_MS, MONTH_MS)
 ANSWERS_MIN: Final = 4  # answers with different `used` before anything but a bucket of a usual period is believed
 APART_MS: Final = 1_000  # and sent this far apart: answers of one instant look the same under all patterns
+LATE_PARTS: Final = 10  # of the longest `reset`, which may be late
 NARROW_PARTS: Final = 20  # an unusual period must be known to one part in this many
 BOUNDLESS_MS: Final = 1 << 62
 AGREEING_ANSWERS: Final = 64  # consecutive answers that agree with a bucket
@@ -159,11 +160,12 @@ class RefillEvidence:
         return pattern
 
     def _window_ms(self) -> int:
-        """Return the period that is named, else the shortest usual one that is at least as long as the longest `reset`.
+        """Return the period that is named, else the shortest usual one that is about as long as the longest `reset`.
 
-        Of a window, its marks matter more than its length.
+        A header may be some seconds old. Of a window, its marks matter more than its length.
         """
-        return self._named_ms or next((period for period in WINDOWS_MS if period >= self._longest_ms), self._longest_ms)
+        least_ms = self._longest_ms - self._longest_ms // LATE_PARTS
+        return self._named_ms or next((period for period in WINDOWS_MS if period >= least_ms), self._longest_ms)
 
     def _begin(self) -> None:
         self._used.clear()

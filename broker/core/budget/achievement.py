@@ -1,0 +1,121 @@
+"""What a limit's mirrors, or its measurements, have achieved, and what holds requests back: the two are compared."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from headrace.broker.core.answers.rate_limit_headers import HOUR_MS, MINUTE_MS, LimitMetric
+from headrace.broker.core.answers.refill_detection import BUCKET
+from headrace.broker.core.budget.mirror_list import AnyMirror
+from headrace.broker.core.units import PPM
+
+COMPARED_MS: Final = 20_000  # of time in which requests waited
+LAGS_PPM: Final = 920_000  # of the stated rate
+LASTS_MS: Final = 110_000
+SPENT_IN_MS: Final = 15_000  # in which a window may be spent
+OWN_PPM: Final = 550_000  # whatever others may have spent
+NORMAL_PPM: Final = 10_000
+
+
+@dataclass(slots=True)
+class Achieved:
+    """What was achieved while requests waited.
+
+    Attributes:
+        waited_ms: How long they did.
+        tokens: Sent, less those of refused calls.
+        started: Calls sent, less those refused.
+        calls: Admitted.
+        refused: Refused calls.
+        foreign: Tokens that headers showed to be missing and no call of ours explains.
+    """
+
+    waited_ms: int = 0
+    tokens: int = 0
+    started: int = 0
+    calls: int = 0
+    refused: int = 0
+    foreign: int = 0
+
+    def since(self, before: "Achieved") -> "Achieved":
+        """Return what was achieved since."""
+        return Achieved(
+            self.waited_ms - before.waited_ms,
+            self.tokens - before.tokens,
+            self.started - before.started,
+            self.calls - before.calls,
+            self.refused - before.refused,
+            self.foreign - before.foreign,
+        )
+
+    @property
+    def per_minute(self) -> int:
+        """Tokens admitted in a minute, measured over a third of one or more."""
+        return self.tokens * MINUTE_MS // max(COMPARED_MS, self.waited_ms)
+
+    @property
+    def refused_ppm(self) -> int:
+        """Refused calls of all."""
+        return self.refused * PPM // max(1, self.calls + self.refused)
+
+    @property
+    def worth(self) -> int:
+        """Tokens a minute, less the share of refusals above what is normal."""
+        return self.per_minute - self.per_minute * max(0, self.refused_ppm - NORMAL_PPM) // PPM
+
+
+NOTHING: Final = Achieved()
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """What holds requests back, as far as the mirrors know.
+
+    Attributes:
+        per_minute: Tokens or calls.
+        of_calls: It counts calls.
+        counts_windows: It begins anew once a minute or less, or counts each charge for that long.
+        long: It is a limit of an hour or longer.
+        level: What it holds already for the request that waits.
+        needs_ms: How long that request may have to wait for it.
+    """
+
+    per_minute: int
+    of_calls: bool
+    counts_windows: bool
+    long: bool
+    level: int
+    needs_ms: int
+
+    @classmethod
+    def of(cls, mirror: AnyMirror, paid: int, now_ms: int) -> "Bound":
+        """Return what a mirror bounds, and for how long it holds back a request that pays so many tokens."""
+        per_minute = mirror.capacity * MINUTE_MS // mirror.period_ms
+        of_calls, counts_windows = mirror.metric is LimitMetric.REQUESTS, mirror.refill is not BUCKET
+        level = max(0, mirror.low(now_ms))
+        needs_ms = (
+            mirror.period_ms if counts_windows else (1 if of_calls else paid) * mirror.period_ms // mirror.capacity
+        )
+        return cls(per_minute, of_calls, counts_windows, mirror.period_ms >= HOUR_MS, level, needs_ms)
+
+    def stalls(self, lately: Achieved) -> bool:
+        """Return whether nothing was sent for longer than a request has to wait."""
+        return not lately.tokens and lately.waited_ms >= max(COMPARED_MS, self.needs_ms + SPENT_IN_MS)
+
+    def lags(self, lately: Achieved) -> bool:
+        """Return whether less was spent than this limit lets through; what others may have spent explains a part.
+
+        A part of a minute may hold all that a window spends, or nothing, so windows are judged by whole minutes. A
+        small lag must last.
+        """
+        minutes_ms = lately.waited_ms
+        if minutes_ms < max(2 * COMPARED_MS, self.needs_ms):
+            return False
+        if self.counts_windows:
+            minutes_ms = (minutes_ms - SPENT_IN_MS) // MINUTE_MS * MINUTE_MS
+        if minutes_ms <= 0:
+            return False
+        own = ((lately.started if self.of_calls else lately.tokens) + self.level) * MINUTE_MS // minutes_ms
+        explained = 0 if self.of_calls else lately.foreign * MINUTE_MS // minutes_ms
+        if own * PPM < self.per_minute * OWN_PPM:
+            return True
+        return lately.waited_ms >= LASTS_MS and (own + explained) * PPM < self.per_minute * LAGS_PPM

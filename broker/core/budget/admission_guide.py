@@ -1,0 +1,189 @@
+"""When a call may be sent: by the mirrors of what a server says, or by what the limit's own measurements show.
+
+As a rule the mirrors are right, and followed at once. Where they are not (`headrace.broker.core.budget.mirror_trust`),
+or where nothing states a limit of tokens, a rate is measured (`headrace.broker.core.budget.rate_control`): from the
+first refusal on, whether or not it is followed.
+"""
+
+from typing import Final
+
+from headrace.broker.core.answers.rate_limit_headers import MINUTE_MS
+from headrace.broker.core.answers.verdict import OK, Meaning, Verdict
+from headrace.broker.core.budget.achievement import Bound
+from headrace.broker.core.budget.bucket_set import BucketSet
+from headrace.broker.core.budget.burst_ramp import BurstRamp
+from headrace.broker.core.budget.limit_settings import LimitBeliefs
+from headrace.broker.core.budget.mirror_trust import MirrorTrust
+from headrace.broker.core.budget.rate_control import RateControl
+from headrace.broker.core.budget.reservation import Reservation
+from headrace.broker.core.budget.sliding_sum import SlidingSum
+from headrace.broker.core.units import PPM
+
+REFUSED_FEW_PPM: Final = 100_000
+STEADY_MS: Final = 20_000  # a shorter time may have spent what a full bucket held
+GUESS: Final = 100_000
+"""Tokens a minute to begin with where nothing states a limit and a call was refused; it grows fast."""
+ADMITTED: Final = frozenset({OK, Meaning.REJECTED})
+
+
+class AdmissionGuide:
+    """The trust in one limit's mirrors, its measured rate, and the ramp of its bursts.
+
+    Attributes:
+        holds: Whether the mirrors held back the call that was last asked about.
+    """
+
+    __slots__ = (
+        "_buckets",
+        "_charged",
+        "_is_guess",
+        "_overloaded_until_ms",
+        "_ramp",
+        "_rate",
+        "_settings",
+        "_trust",
+        "holds",
+    )
+
+    def __init__(
+        self, settings: LimitBeliefs, buckets: BucketSet, charged: SlidingSum, now_ms: int, *, known: bool
+    ) -> None:
+        """`known`: a predecessor has called this server; otherwise bursts begin small at first."""
+        self._settings = settings
+        self._buckets = buckets
+        self._charged = charged
+        self._trust = MirrorTrust(now_ms)
+        self._ramp = BurstRamp(None if known else now_ms)
+        self._rate: RateControl | None = None
+        self._is_guess = False
+        self._overloaded_until_ms = now_ms
+        self.holds = False
+
+    @property
+    def measures(self) -> bool:
+        """Whether the measured rate is followed: the mirrors are wrong, or there is none of tokens."""
+        return self._rate is not None and (self.measures_since_ms is not None or self._buckets.shortest() is None)
+
+    @property
+    def measures_since_ms(self) -> int | None:
+        """Since when the mirrors have not been followed; None: they are, or there is none of tokens."""
+        return self._trust.measures_since_ms
+
+    @property
+    def rate(self) -> int | None:
+        """The measured rate in tokens a minute; None: not followed."""
+        return self._rate.rate // 1_000 if self._rate is not None and self.measures else None
+
+    @property
+    def overloaded_until_ms(self) -> int:
+        """Until when an overloaded server has asked to wait, which the measured rate keeps too."""
+        return self._overloaded_until_ms
+
+    @property
+    def is_free(self) -> bool:
+        """Whether the mirrors alone decide, and allowed the call that was last asked about."""
+        return not (self.measures or self.holds)
+
+    def ramps(self, now_ms: int) -> bool:
+        """Return whether bursts begin small."""
+        return self._ramp.active(now_ms)
+
+    def inherit(self, tokens_per_minute: int, now_ms: int) -> None:
+        """Go on measuring at the rate that a predecessor has found."""
+        self._rate = RateControl(tokens_per_minute, now_ms)
+        self._trust.follow_measurements(now_ms)
+
+    def payable_at(self, mirrored_ms: int, paid: int, now_ms: int, *, first: bool, believed: bool) -> int:
+        """Return when a call may be sent that the mirrors allow at `mirrored_ms`.
+
+        `first`: it is of the first lane that waits; `believed`: an answer has come.
+        """
+        self.holds = mirrored_ms > now_ms
+        if self._rate is not None and not self._is_guess and self._buckets.shortest() is None:
+            self._begin_rate(0, now_ms)  # what was stated has been disproved
+        if believed and self._rate is not None and self.measures:
+            at_ms = max(self._overloaded_until_ms, self._rate.payable_at(paid, now_ms, first=first))
+        else:
+            at_ms = max(mirrored_ms, self._ramp.may_send_at(now_ms)) if believed else mirrored_ms
+        if at_ms > now_ms:
+            self._trust.record_wait(at_ms, now_ms)
+        return max(at_ms, now_ms)
+
+    def compare(self, paid: int, now_ms: int) -> bool:
+        """Begin a trial of measurements if the mirrors are in doubt; return whether one has begun."""
+        if not self._trust.may_begin(now_ms):
+            return False
+        lately = self._trust.lately(now_ms)
+        binding = self._buckets.binding(paid, now_ms) or self._buckets.shortest()
+        bound = None if binding is None else Bound.of(binding, paid, now_ms)
+        if not self._trust.begins_trial(bound, now_ms, foreign=self._buckets.claims.missing):
+            return False
+        self._buckets.claims.withdraw()
+        steady = lately.refused_ppm < REFUSED_FEW_PPM and lately.waited_ms >= STEADY_MS
+        self._begin_rate(lately.per_minute if steady else 0, now_ms)
+        return True
+
+    def _begin_rate(self, achieved: int, now_ms: int) -> RateControl:
+        """Begin at the rate that is stated, or else at a guess; no lower than what was achieved."""
+        stated = self._stated_rate()
+        self._is_guess = stated is None
+        start = max(GUESS, self._charged.charged(now_ms)) if stated is None else stated
+        self._rate = RateControl(max(start, achieved), now_ms, stated=stated is not None)
+        return self._rate
+
+    def _stated_rate(self) -> int | None:
+        """Return the tokens a minute that the operator states, or else the server; None: neither does."""
+        if self._settings.tokens is not None:
+            return self._settings.tokens * MINUTE_MS // self._settings.period_ms
+        shortest = self._buckets.shortest()
+        return None if shortest is None else shortest.capacity * MINUTE_MS // shortest.period_ms
+
+    def record_send(self, attempt: int, paid: int, now_ms: int) -> None:
+        """Record a call that is sent now."""
+        self._ramp.record_send(now_ms)
+        if self._rate is not None:
+            stated = self._stated_rate()
+            if stated is not None:
+                self._rate.learn_stated(stated)
+            self._rate.record_send(attempt, paid, now_ms)
+        self._trust.record_send(attempt, paid, now_ms)
+
+    def record_end(self, attempt: int, call: Reservation, verdict: Verdict, now_ms: int) -> None:
+        """Record an answer."""
+        if verdict.meaning is Meaning.RATE_LIMITED:
+            self._record_refusal(attempt, call, verdict.wait_ms, now_ms)
+        elif verdict.meaning in ADMITTED:
+            self._ramp.record_admission(call.sent_ms)
+            if verdict.readings:
+                self._ramp.end_opening()
+            if self._rate is not None:
+                self._rate.record_admission(attempt, call.sent_ms, now_ms)
+            self._trust.record_admission(attempt, held=call.held)
+        else:
+            self.record_loss(attempt)
+        if verdict.meaning is Meaning.OVERLOADED and verdict.wait_ms is not None:
+            self._overloaded_until_ms = max(self._overloaded_until_ms, now_ms + verdict.wait_ms)
+        self._trust.end_trial(now_ms)
+        if self.measures:
+            self._buckets.claims.withdraw()
+        else:
+            self._buckets.claims.settle(now_ms)
+
+    def _record_refusal(self, attempt: int, call: Reservation, wait_ms: int | None, now_ms: int) -> None:
+        rate = self._rate or self._begin_rate(0, now_ms)
+        before = rate.events
+        rate.record_refusal(attempt, call.paid, call.sent_ms, now_ms, wait_ms)
+        self._ramp.record_refusal(now_ms)
+        is_event = rate.events > before
+        self._trust.record_refusal(attempt, call.sent_ms, now_ms, held=call.held, is_event=is_event)
+
+    def record_loss(self, attempt: int) -> None:
+        """Record a call that ended without an answer: it may have been admitted."""
+        if self._rate is not None:
+            self._rate.record_loss(attempt)
+        self._trust.record_loss(attempt)
+
+    def reprice(self, ppm: int) -> None:
+        """Go on with other prices: calls like those so far pay this part of what they paid."""
+        if self._rate is not None and ppm != PPM:
+            self._rate.reprice(ppm)

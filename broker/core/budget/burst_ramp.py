@@ -1,0 +1,73 @@
+"""Bursts that begin small where refusals have come: a wave of calls is not sent before its first ones are admitted.
+
+The mirrors may be wrong about what can be paid. Without a ramp the error costs as many refusals as calls are waiting:
+all are sent in the same instant, long before the first refusal comes back. So for some time after a refusal, as many
+calls again may be sent within `SILENCE_MS` as were admitted in the last second, and one at least. A refusal comes back
+sooner than that; a call about which the server has been silent for so long was admitted. A burst of a hundred calls
+takes five such steps, as in the slow start of congestion control (RFC 5681).
+"""
+
+from collections import deque
+from typing import Final
+
+SILENCE_MS: Final = 150
+COUNTED_MS: Final = 1_000
+TIMES: Final = 2
+ACTIVE_MS: Final = 600_000
+OPENING_MS: Final = 10_000
+
+
+class BurstRamp:
+    """The calls of one limit in the last second, and how many more may follow."""
+
+    __slots__ = ("_active_until_ms", "_admitted_ms", "_refused", "_sent_ms")
+
+    def __init__(self, opened_ms: int | None = None) -> None:
+        """`opened_ms`: when the first call is sent to an unknown server; None: it is known."""
+        self._sent_ms: deque[int] | None = None
+        self._refused = False
+        self._admitted_ms = -1
+        self._active_until_ms = 0 if opened_ms is None else opened_ms + OPENING_MS
+
+    def active(self, now_ms: int) -> bool:
+        """Return whether bursts begin small."""
+        return now_ms < self._active_until_ms
+
+    def end_opening(self) -> None:
+        """Let bursts be large from the start: an answer has shown how much is left, and none was refused."""
+        if not self._refused:
+            self._active_until_ms = 0
+
+    def record_refusal(self, now_ms: int) -> None:
+        """Begin anew: what was sent last may be refused too."""
+        self._refused = True
+        self._active_until_ms = max(self._active_until_ms, now_ms + ACTIVE_MS)
+        self._sent_ms = None
+
+    def record_send(self, now_ms: int) -> None:
+        """Count a call that is sent now."""
+        if now_ms < self._active_until_ms:
+            if self._sent_ms is None:
+                self._sent_ms = deque()
+            self._sent_ms.append(now_ms)
+
+    def record_admission(self, sent_ms: int) -> None:
+        """Record that a call sent at `sent_ms` was admitted, and so those before it."""
+        self._admitted_ms = max(self._admitted_ms, sent_ms)
+
+    def may_send_at(self, now_ms: int) -> int:
+        """Return when one more call may be sent."""
+        sent_ms = self._sent_ms
+        if now_ms >= self._active_until_ms or sent_ms is None:
+            return now_ms
+        while sent_ms and sent_ms[0] <= now_ms - COUNTED_MS:
+            sent_ms.popleft()
+        recent, admitted_ms = 0, max(self._admitted_ms, now_ms - SILENCE_MS)
+        for at_ms in reversed(sent_ms):
+            if at_ms <= admitted_ms:
+                break
+            recent += 1
+        admitted = len(sent_ms) - recent
+        if recent < max(1, TIMES * admitted):
+            return now_ms
+        return sent_ms[admitted] + SILENCE_MS

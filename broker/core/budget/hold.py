@@ -1,0 +1,39 @@
+"""How long a rate or a cap that a refusal has set stays as it is, before it is raised to look for more.
+
+Each look costs a refusal. So where refusals come at the same figure again and again, the looks become rare: the time
+doubles with each one that confirms the one before. Where the figure moves, because others spend too, it is short.
+"""
+
+from typing import Final
+
+from headrace.broker.core.units import PPM
+
+FIRST_MS: Final = 15_000
+LONGEST_MS: Final = 240_000
+CONFIRMED_PPM: Final = 40_000
+
+
+class Hold:
+    """The hold of one figure.
+
+    Attributes:
+        until_ms: When it ends.
+    """
+
+    __slots__ = ("_figure", "_next_ms", "until_ms")
+
+    def __init__(self) -> None:
+        self.until_ms = 0
+        self._figure = 0
+        self._next_ms = 0
+
+    def begin(self, figure: int, now_ms: int, *, alone: bool) -> None:
+        """Hold a figure at which a refusal came; `alone`: not soon after another one, which shows less."""
+        looked = alone and now_ms >= self.until_ms
+        confirmed = looked and abs(figure - self._figure) * PPM <= CONFIRMED_PPM * self._figure
+        self._next_ms = min(LONGEST_MS, max(FIRST_MS, 2 * self._next_ms)) if confirmed else 0
+        self._figure, self.until_ms = figure, now_ms + self._next_ms
+
+    def reprice(self, ppm: int) -> None:
+        """Let the figure be this part of what it was."""
+        self._figure = self._figure * ppm // PPM

@@ -1,0 +1,289 @@
+"""Whether a limit's mirrors are followed, or its own measurements (`headrace.broker.core.budget.rate_control`).
+
+The mirrors follow what a server says. Where that contradicts what the server does, they leave most of the quota unused
+or collect refusals, and no header shows it. So both are compared by what they achieve while requests wait: the tokens
+admitted in a minute, less a penalty for refusals.
+
+- *Doubt*: over the last half minute or more, the mirrors have spent less than the stated rate, or every sixtieth call
+  was refused; or a server that states nothing has refused no call out of some hundred, and may grant more.
+- *Trial*: then the measurements are followed for twenty seconds and a hundred calls. If they have achieved more they
+  stay, else the mirrors return, and the next trial comes after twice as long.
+
+Meanwhile the mirrors go on predicting. If they foresee the refusals again, and hold back nothing that is admitted,
+they are followed again.
+"""
+
+from collections import deque
+from dataclasses import replace
+from typing import Final
+
+from headrace.broker.core.budget.achievement import COMPARED_MS, NOTHING, Achieved, Bound
+from headrace.broker.core.units import PPM
+
+SOON_MS: Final = 250  # a call that follows another one sooner was wanted, whether or not it was held back
+GONE_MS: Final = 1_000
+MARKED_EVERY_MS: Final = 1_000
+LATELY_MS: Final = 60_000
+REMEMBERED_MS: Final = 140_000
+REFUSED_PPM: Final = 15_000  # of calls
+REFUSED_EARLY_PPM: Final = 60_000
+REFUSED_MIN: Final = 4
+WORSE_PPM: Final = 30_000
+SETTLES_MS: Final = 30_000
+TRIED_MS: Final = 60_000
+REGRETTED_PPM: Final = 900_000  # of what the measurements achieved
+STORM: Final = 12  # refusals without an admission between them, each known when the next call was sent
+STORM_MS: Final = 10_000
+STORM_PPM: Final = 300_000  # refused calls of all, of many
+MANY: Final = 40
+IN_VAIN: Final = 6  # refusals in a row at the beginning of a trial
+IN_VAIN_LONG: Final = 2  # where a limit of an hour or longer is believed to be spent
+TRIAL_FIRST_MS: Final = 60_000
+TRIAL_MAX_MS: Final = 1_800_000
+FORESEEN_MIN: Final = 4
+_NEVER_MS: Final = 1 << 62
+EVENTS_REMEMBERED: Final = 8
+ADMISSIONS_REMEMBERED: Final = 128
+HELD_BACK_MAX: Final = 6
+
+
+class MirrorTrust:
+    """Trust in the mirrors of one limit.
+
+    Attributes:
+        measures_since_ms: Since when the limit's own measurements are followed; None: the mirrors are.
+    """
+
+    __slots__ = (
+        "_all",
+        "_base",
+        "_counted",
+        "_foreseen",
+        "_held",
+        "_held_since_ms",
+        "_held_until_ms",
+        "_in_vain",
+        "_marks",
+        "_measured",
+        "_next_return_ms",
+        "_next_trial_ms",
+        "_refused_in_a_row",
+        "_return_every_ms",
+        "_row_ms",
+        "_sent_ms",
+        "_settled",
+        "_told_ms",
+        "_trial",
+        "_trial_every_ms",
+        "measures_since_ms",
+    )
+
+    def __init__(self, now_ms: int) -> None:
+        """Begin with trust."""
+        self.measures_since_ms: int | None = None
+        self._all = Achieved()
+        self._base = NOTHING  # all when the mirrors were followed last
+        self._marks: deque[tuple[int, Achieved]] | None = None  # at most one a second: when, and all by then
+        self._trial: tuple[Achieved, Achieved] | None = None  # all by its begin, and what the mirrors achieved
+        self._settled = False
+        self._in_vain = IN_VAIN
+        self._counted: dict[int, int] = {}  # calls without an answer, sent while requests waited, and their tokens
+        self._held_since_ms: int | None = None  # since when requests have been held back without a call
+        self._held_until_ms = now_ms
+        self._sent_ms = now_ms  # when the last call was sent, or may have been held back first
+        self._refused_in_a_row = 0  # calls that were sent when the refusal before was known
+        self._row_ms = _NEVER_MS  # when the first of them was refused
+        self._told_ms = 0
+        self._next_trial_ms = 0
+        self._trial_every_ms = TRIAL_FIRST_MS
+        self._measured: int | None = None  # the worth of the measurements, when they were followed last
+        self._next_return_ms = 0
+        self._return_every_ms = TRIAL_FIRST_MS
+        self._foreseen: deque[bool] | None = None  # of the last events, while measurements are followed
+        self._held: deque[bool] | None = None  # of the last admitted calls
+
+    @property
+    def tries(self) -> bool:
+        """Whether a trial is under way."""
+        return self._trial is not None
+
+    def lately(self, now_ms: int, span_ms: int = LATELY_MS) -> Achieved:
+        """Return what was achieved in the last `span_ms`, or since the mirrors have been followed, if that is later."""
+        before = self._base
+        for at_ms, all_by_then in self._marks or ():
+            if at_ms > now_ms - span_ms:
+                break
+            before = all_by_then
+        achieved = self._all.since(before)
+        if self._held_since_ms is not None:
+            achieved.waited_ms += min(span_ms, now_ms - self._held_since_ms)
+        return achieved
+
+    def record_wait(self, until_ms: int, now_ms: int) -> None:
+        """Record that a request is held back until an instant, or until it is asked about again before that."""
+        if self._held_since_ms is None or self._has_gone(now_ms):
+            soon = now_ms - self._sent_ms <= SOON_MS
+            self._held_since_ms = self._sent_ms if soon else now_ms
+        self._held_until_ms = until_ms
+
+    def _has_gone(self, now_ms: int) -> bool:
+        """Whether the request that was held back has not been asked about when its time came."""
+        return now_ms > self._held_until_ms + GONE_MS
+
+    def record_send(self, attempt: int, tokens: int, now_ms: int) -> None:
+        """Record a call that is sent now."""
+        since_ms = self._held_since_ms
+        if since_ms is not None or self._marks is not None:
+            self._mark(now_ms)
+        if since_ms is None or self._has_gone(now_ms):
+            since_ms = self._sent_ms if now_ms - self._sent_ms <= SOON_MS else None
+        if since_ms is not None:
+            self._all.waited_ms += now_ms - since_ms
+            self._all.tokens += tokens
+            self._all.started += 1
+            self._counted[attempt] = tokens
+        self._held_since_ms, self._sent_ms = None, now_ms
+
+    def _mark(self, now_ms: int) -> None:
+        """Remember what has been achieved by now."""
+        if self._marks is None:
+            self._marks = deque()
+        if not self._marks or now_ms - self._marks[-1][0] >= MARKED_EVERY_MS:
+            self._marks.append((now_ms, replace(self._all)))
+            while len(self._marks) > 1 and self._marks[1][0] <= now_ms - REMEMBERED_MS:
+                self._marks.popleft()
+
+    def record_loss(self, attempt: int) -> None:
+        """Record a call that ended without an answer."""
+        self._admit(attempt)
+
+    def _admit(self, attempt: int) -> None:
+        if self._counted.pop(attempt, None) is not None:
+            self._all.calls += 1
+
+    def record_admission(self, attempt: int, *, held: bool) -> None:
+        """Record an admitted call; `held`: the mirrors would have held it back."""
+        self._refused_in_a_row, self._row_ms = 0, _NEVER_MS
+        if self._held is not None:
+            self._held.append(held)
+        self._admit(attempt)
+        self._reconsider()
+
+    def record_refusal(self, attempt: int, sent_ms: int, now_ms: int, *, held: bool, is_event: bool) -> None:
+        """Record a refused call; `is_event`: it is no consequence of a refusal before it."""
+        if sent_ms >= self._told_ms:  # the refusal before was known by then
+            self._refused_in_a_row += 1
+            self._told_ms = now_ms
+            self._row_ms = min(self._row_ms, now_ms)
+        tokens = self._counted.pop(attempt, None)
+        if tokens is not None:
+            self._all.tokens -= tokens
+            self._all.started -= 1
+        self._all.refused += 1
+        if is_event and self._foreseen is not None:
+            self._foreseen.append(held)
+        self._reconsider()
+
+    # ------------------------------------------------------------------ trials
+
+    def may_begin(self, now_ms: int) -> bool:
+        """Return whether a trial could begin now: cheap to ask for each call that is held back."""
+        return self.measures_since_ms is None and (self._measured is not None or now_ms >= self._next_trial_ms)
+
+    def begins_trial(self, bound: Bound | None, now_ms: int, *, foreign: int) -> bool:
+        """Begin a trial if the mirrors are in doubt; return whether one has begun.
+
+        `bound` is what holds requests back, as far as the mirrors know; `foreign` all tokens that headers showed to be
+        missing and no call of ours explains.
+        """
+        if not self.may_begin(now_ms):
+            return False
+        long = bound is not None and bound.long
+        if long and self._held_since_ms is not None and now_ms - self._held_since_ms < LATELY_MS:
+            return False
+        self._all.foreign = foreign
+        self._mark(now_ms)
+        lately = self.lately(now_ms)
+        if not self._regrets(lately):
+            storms = self._refused_in_a_row >= STORM and now_ms - self._row_ms >= STORM_MS
+            doubtful = storms or _is_doubtful(lately) or self._lags(bound, now_ms)
+            if now_ms < self._next_trial_ms or not doubtful:
+                return False
+        self.measures_since_ms = now_ms
+        self._trial, self._settled = (replace(self._all), lately), False
+        self._sent_ms, self._told_ms, self._refused_in_a_row = now_ms, now_ms, 0
+        self._held_since_ms = None
+        self._in_vain = IN_VAIN_LONG if long else IN_VAIN
+        return True
+
+    def _lags(self, bound: Bound | None, now_ms: int) -> bool:
+        if bound is None:
+            return False
+        lately = self.lately(now_ms)
+        return bound.stalls(lately) or bound.lags(lately) or bound.lags(self.lately(now_ms, REMEMBERED_MS))
+
+    def _regrets(self, lately: Achieved) -> bool:
+        """Return whether the mirrors, followed again, achieve far less than the measurements did before."""
+        if self._measured is None or lately.waited_ms < COMPARED_MS:
+            return False
+        return lately.worth * PPM < self._measured * REGRETTED_PPM
+
+    def end_trial(self, now_ms: int) -> None:
+        """End a trial that has lasted long enough: follow what has achieved more."""
+        if self._trial is None:
+            return
+        before, mirrored = self._trial
+        tried = self._all.since(before)
+        if not self._settled:
+            if not tried.calls and self._refused_in_a_row >= self._in_vain:
+                self._trial = None
+                self._follow_mirrors(0, now_ms)
+                return
+            if tried.waited_ms >= SETTLES_MS:
+                self._settled, self._trial = True, (replace(self._all), mirrored)
+            return
+        if tried.waited_ms < TRIED_MS:
+            return
+        self._trial = None
+        if not tried.worth or tried.worth * PPM < mirrored.worth * (PPM - WORSE_PPM):
+            self._follow_mirrors(tried.worth, now_ms)
+        else:
+            self._watch_mirrors()
+
+    def follow_measurements(self, now_ms: int) -> None:
+        """Follow the measurements from the start, as a predecessor did."""
+        self.measures_since_ms = now_ms
+        self._watch_mirrors()
+
+    def _watch_mirrors(self) -> None:
+        """Begin to observe whether the mirrors foresee what the server does."""
+        self._foreseen, self._held = deque(maxlen=EVENTS_REMEMBERED), deque(maxlen=ADMISSIONS_REMEMBERED)
+
+    def _follow_mirrors(self, measured: int, now_ms: int) -> None:
+        self.measures_since_ms, self._measured = None, measured
+        self._next_trial_ms = now_ms + self._trial_every_ms
+        self._trial_every_ms = min(TRIAL_MAX_MS, 2 * self._trial_every_ms)
+        self._next_return_ms = now_ms + self._return_every_ms
+        self._return_every_ms = min(TRIAL_MAX_MS, 2 * self._return_every_ms)
+        self._refused_in_a_row = 0
+        self._foreseen = self._held = None
+        self._base, self._marks = replace(self._all), None
+
+    def _reconsider(self) -> None:
+        """Follow the mirrors again if they foresee what the server does."""
+        held, foreseen = self._held, self._foreseen
+        if held is None or foreseen is None or len(held) < ADMISSIONS_REMEMBERED:
+            return
+        foresee = len(foreseen) >= FORESEEN_MIN and 4 * sum(foreseen) >= 3 * len(foreseen)
+        if foresee and sum(held) <= HELD_BACK_MAX and self._sent_ms >= self._next_return_ms:
+            self._follow_mirrors(self.lately(self._sent_ms).worth, self._sent_ms)
+
+
+def _is_doubtful(lately: Achieved) -> bool:
+    """Return whether many calls were refused lately."""
+    if lately.refused >= MANY and lately.refused_ppm >= STORM_PPM:
+        return True
+    if lately.waited_ms < COMPARED_MS or lately.refused < REFUSED_MIN:
+        return False
+    early = lately.waited_ms < 2 * COMPARED_MS
+    return lately.refused_ppm > (REFUSED_EARLY_PPM if early else REFUSED_PPM)

@@ -1,0 +1,363 @@
+"""Rate control that needs nothing of a server but whether it admitted a call, refused it, or asked to wait.
+
+It is used where what a server says contradicts what it does (`headrace.broker.core.budget.mirror_trust`). The ideas are
+those of congestion control, with one difference: a refusal loses nothing, but each is counted.
+
+- **Pacing.** Tokens are spent evenly at a rate, with a few milliseconds of leeway. A server that counts by windows, of
+  whatever kind and length, admits that; a burst is refused by some.
+- **One event, one cut.** Refusals of calls that were sent before the last cut are its consequence. A cut is small if
+  many calls were admitted since the last one, and larger if few were.
+- **CUBIC** (RFC 9438): after a cut the rate returns quickly towards the rate at which the refusal came, stays close to
+  it for long, and then probes beyond it, slowly at first. The curve is in calls rather than in time, since calls are
+  what refusals are counted against.
+- **Measured throughput**, as in BBR: the tokens admitted between two refusals, over the time between, are what the
+  limit lets through, whatever it counts; for that the two must be a minute apart. The
+  rate then holds just below, and longer each time the next measurement confirms it.
+- **Spans** (`span_caps`): where refusals come when many were sent within one second, or six, that is capped, and the
+  rate stays.
+- **Waits.** A short stated wait is kept. A long one is tested by single calls, at the pace of our own back-off, and
+  believed once such waits have proved to be true.
+
+After a refusal one call goes alone; and the pacing leaves out the time of one and a half large calls, so that the next
+few do not find an empty bucket again.
+"""
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from headrace.broker.core.budget.hold import Hold
+from headrace.broker.core.budget.recent_spending import RecentSpending, Sums
+from headrace.broker.core.budget.span_caps import RAISED_EVERY, SpanCaps
+from headrace.broker.core.units import PPM
+
+SILENCE_MS: Final = 150
+"""A refusal comes back sooner; a call that the server has been silent about for so long was admitted."""
+LEEWAY_US: Final = 60_000  # how far ahead of the pace a call may go; a call of the first lane twice as far
+GAP_PPM: Final = 400_000  # of the mean interval between calls, kept between any two
+BACKOFF_FIRST_MS: Final = 300
+BACKOFF_MAX_MS: Final = 16_000
+BACKOFF_LEAST_MS: Final = 50
+KEPT_WAIT_MS: Final = 2_000
+KEPT_IN_A_ROW: Final = 2
+TRUSTED: Final = 2  # stated waits that proved true before longer ones are kept
+TRUST_MAX: Final = 4
+TRUST_LOST: Final = -2
+EARLY_PPM: Final = 50_000  # a call admitted earlier than this part before the stated end disproves the wait
+LATE_MS: Final = 3_000
+
+GROWTH_FIRST_PPM: Final = 200  # of each admitted call before the first refusal
+GROWTH_PPM: Final = 1_000  # a second, `GROWTH_AT_MS` after the rate is back where the last refusal came; then squared
+GROWTH_AT_MS: Final = 30_000
+GROWTH_MAX_PPM: Final = 50_000
+RETURN_MS: Final = 90_000  # at most, where calls are few
+FAR_BELOW: Final = 4  # a rate is far below the stated one if it is less than one part in this many
+DOUBLED_MS: Final = 10_000
+GROWN_UNKNOWN_MS: Final = 10_000
+HELD_FIRST_MS: Final = 60_000  # a rate that the server states is held so long before it grows
+GROWN_FIRST_MS: Final = 100_000  # in which the rate grows by itself before the first refusal
+CUT_PPM: Final = 30_000
+MANY_CALLS: Final = 30
+SOME_CALLS: Final = 10
+CUT_SOME_TIMES: Final = 3
+CUT_FEW_TIMES: Final = 7
+RETURN_CALLS: Final = 600  # in which the rate returns to that of the refusal
+RETURN_CALLS_SHORT: Final = 80  # if the refusal came soon after the one before
+SHORT_CALLS: Final = 60
+ANNEALED_MS: Final = 60_000  # the return is faster in this time, from three tenths on
+ANNEALED_FROM_PPM: Final = 300_000
+
+MEASURED_FROM_MS: Final = 60_000
+MEASURED_MAX_MS: Final = 150_000
+MEASURED_PPM: Final = (700_000, 1_030_000)  # of the present rate; another figure is no measurement of it
+ALLOWED_PPM: Final = 970_000  # of what the rate allowed; if more was admitted, the limit was not measured
+HELD_BELOW_PPM: Final = 15_000
+SPARED_PPM: Final = 1_500_000  # of the largest recent call, left out after a refusal
+
+_US: Final = 1_000
+_MINUTE_US: Final = 60_000_000
+
+
+@dataclass(slots=True)
+class _Unanswered:
+    """A call without an answer.
+
+    Attributes:
+        number: Among those sent.
+        tokens: What it pays.
+        found: The sums that it found.
+        held: The rate held it back: only such a call says that the rate can grow.
+        heard: It counts as admitted.
+    """
+
+    number: int
+    tokens: int
+    found: Sums
+    held: bool
+    heard: bool = False
+
+
+class _Mark(NamedTuple):
+    """An event: when it was, and the sums by then."""
+
+    at_ms: int
+    busy_ms: int
+    allowed: int
+    admitted: int
+
+
+class RateControl:
+    """The rate of one limit.
+
+    Attributes:
+        rate: In thousandths of a token a minute.
+        events: Refusals that were no consequence of another one.
+    """
+
+    def __init__(self, tokens_per_minute: int, now_ms: int, *, stated: bool = True) -> None:
+        """Start at a rate that the operator or the server has `stated`, or at a mere guess, which grows faster."""
+        self._grown_in_ms = GROWN_FIRST_MS if stated else GROWN_UNKNOWN_MS
+        self.rate = self._stated = self._start = max(1, tokens_per_minute) * 1_000
+        self.events = 0
+        self._spending = RecentSpending()
+        self._caps = SpanCaps()
+        self._began_ms = now_ms
+        self._paced_us = now_ms * _US  # what was sent is paid for until then, at the pace
+        self._sent: dict[int, _Unanswered] = {}
+        self._silent: deque[tuple[int, int]] = deque()  # when calls were sent that may be silent, and their attempts
+        self._peak = 0  # the rate at which a refusal came, or that was measured
+        self._drop_ppm = 0
+        self._return_calls = RETURN_CALLS
+        self._calls = 0  # admitted since the last cut
+        self._curve_calls = 0  # of them, those for which the rate was not held
+        self._returned_ms = self._beyond_ms = 0  # how long the rate has been returning, and growing beyond its peak
+        self._hold = Hold()
+        self._busy_ms = 0  # time in which calls were held back by the rate, or would have been
+        self._allowed = 0  # what the rate allowed in it: thousandths of a token, times 60,000
+        self._accrued_ms = now_ms
+        self._held_back = False  # a call has been held back since the last one was sent
+        self._admitted_tokens = 0
+        self._marks: deque[_Mark] = deque()
+        self._cut_ms, self._grown_ms = now_ms - 1, -1  # what was sent before says nothing of this rate
+        self._row = 0
+        self._rests_until_ms = now_ms
+        self._alone = False  # one call goes alone
+        self._alone_ms: int | None = None
+        self._trust = 0
+        self._promise: tuple[int, int] | None = None  # when a wait was stated, and its end
+
+    def learn_stated(self, tokens_per_minute: int) -> None:
+        """Record what the operator or the server states; before the first refusal the rate is not below it."""
+        self._stated = max(1, tokens_per_minute) * 1_000
+        if not self.events:
+            self.rate, self._start = max(self.rate, self._stated), max(self._start, self._stated)
+
+    def reprice(self, ppm: int) -> None:
+        """Go on with other prices: calls like those so far pay this part of what they paid."""
+        self.rate = max(1, self.rate * ppm // PPM)
+        self._peak = self._peak * ppm // PPM
+        self._hold.reprice(ppm)
+        self._spending.reprice(ppm)
+        self._caps.reprice(ppm)
+        self._marks.clear()
+
+    # ------------------------------------------------------------------ when to send
+
+    def payable_at(self, tokens: int, now_ms: int, *, first: bool) -> int:
+        """Return when a call of so many tokens may be sent; `first`: it is of the first lane that waits."""
+        self._hear_silence(now_ms)
+        at_ms = self._paced_at(now_ms, first=first)
+        self._held_back = self._held_back or at_ms > now_ms
+        if at_ms > now_ms:
+            return at_ms
+        self._spending.settle(now_ms)
+        capped_ms = self._caps.payable_at(tokens, self._spending, now_ms)
+        if capped_ms > now_ms:  # a cap holds it back, and not the rate
+            self._held_back = False
+        return capped_ms
+
+    def _paced_at(self, now_ms: int, *, first: bool) -> int:
+        if now_ms < self._rests_until_ms:
+            return self._rests_until_ms
+        if self._alone:
+            if self._alone_ms is None:
+                return now_ms
+            if now_ms < self._alone_ms + SILENCE_MS:
+                return self._alone_ms + SILENCE_MS
+            self._alone = False
+        at_ms = max(now_ms, -(-(self._paced_us - (2 if first else 1) * LEEWAY_US) // _US))
+        if at_ms > now_ms:
+            return at_ms
+        mean, last_ms = self._spending.mean_tokens(), self._spending.last_sent_ms()
+        if mean is not None and last_ms is not None:
+            at_ms = max(at_ms, last_ms + self._takes_us(mean) * GAP_PPM // PPM // _US)
+        return at_ms
+
+    def _takes_us(self, tokens: int) -> int:
+        return tokens * 1_000 * _MINUTE_US // self.rate
+
+    # ------------------------------------------------------------------ what becomes of a call
+
+    def record_send(self, attempt: int, tokens: int, now_ms: int) -> None:
+        """Record a call that is sent now."""
+        self._spending.settle(now_ms)
+        self._accrue(tokens, now_ms)
+        self._paced_us = max(self._paced_us, now_ms * _US - LEEWAY_US) + self._takes_us(tokens)
+        if self._alone and self._alone_ms is None:
+            self._alone_ms = now_ms
+        number = self._spending.add(tokens, now_ms)
+        self._sent[attempt] = _Unanswered(number, tokens, self._spending.sums(), self._held_back)
+        self._held_back = False
+        self._silent.append((now_ms, attempt))
+
+    def _accrue(self, tokens: int, now_ms: int) -> None:
+        """Add the time since the last call, if this one was held back; otherwise only the time that it takes."""
+        since_ms, self._accrued_ms = now_ms - self._accrued_ms, now_ms
+        if not self._held_back:
+            since_ms = min(since_ms, self._takes_us(tokens) // _US)
+        self._busy_ms += since_ms
+        self._allowed += self.rate * since_ms
+
+    def record_loss(self, attempt: int) -> None:
+        """Record a call that ended without an answer: it may have been admitted."""
+        self._sent.pop(attempt, None)
+
+    def record_admission(self, attempt: int, sent_ms: int, now_ms: int) -> None:
+        """Record that a call sent at `sent_ms` was admitted."""
+        self._hear_silence(now_ms)
+        sent = self._sent.pop(attempt, None)
+        if sent is not None and not sent.heard:
+            self._admit(sent, sent_ms)
+
+    def _hear_silence(self, now_ms: int) -> None:
+        """Take the calls that the server has been silent about for admitted."""
+        while self._silent and self._silent[0][0] + SILENCE_MS <= now_ms:
+            sent_ms, attempt = self._silent.popleft()
+            sent = self._sent.get(attempt)
+            if sent is not None:
+                sent.heard = True
+                self._admit(sent, sent_ms)
+
+    def _admit(self, sent: "_Unanswered", sent_ms: int) -> None:
+        self._admitted_tokens += sent.tokens
+        self._caps.record_admission(sent.found)
+        if sent_ms <= self._cut_ms:
+            return
+        self._row, self._alone = 0, False
+        self._keep_promise(sent_ms)
+        self._calls += 1
+        if self._calls % RAISED_EVERY == 0:
+            self._caps.raise_all(sent_ms)
+        if sent.held and sent_ms >= self._hold.until_ms:
+            self._curve_calls += 1
+            self._grow(max(0, sent_ms - max(self._cut_ms, self._grown_ms)))
+            self._grown_ms = sent_ms
+
+    def _grow(self, since_ms: int) -> None:
+        """Raise the rate for one more admitted call, `since_ms` after the one before."""
+        steady = self._return_calls
+        self._returned_ms += since_ms
+        calls = max(self._curve_calls, steady * self._returned_ms // RETURN_MS)
+        if not self.events:
+            if self._grown_in_ms < GROWN_FIRST_MS or self._busy_ms >= HELD_FIRST_MS or self._start > self._stated:
+                self.rate += self.rate * GROWTH_FIRST_PPM // PPM
+                self.rate += self.rate * min(since_ms, DOUBLED_MS) // self._grown_in_ms
+        elif calls < steady:
+            left_ppm = (steady - calls) * PPM // steady
+            cubed_ppm = left_ppm * left_ppm // PPM * left_ppm // PPM
+            self.rate = max(self.rate, self._peak - self._peak * self._drop_ppm // PPM * cubed_ppm // PPM)
+        else:
+            self._beyond_ms += since_ms
+            part_ppm = min(GROWTH_MAX_PPM, GROWTH_PPM * self._beyond_ms**2 // GROWTH_AT_MS**2)
+            self.rate += self.rate * part_ppm // PPM * since_ms // 1_000
+        if FAR_BELOW * self.rate < self._stated:  # where calls are rare, growth by calls would take hours
+            self.rate += self.rate * min(since_ms, DOUBLED_MS) // DOUBLED_MS
+
+    def _keep_promise(self, sent_ms: int) -> None:
+        """Judge the wait that was stated last by the first call admitted after it."""
+        if self._promise is None:
+            return
+        (told_ms, until_ms), self._promise = self._promise, None
+        if until_ms - told_ms > KEPT_WAIT_MS:
+            if sent_ms < until_ms - (until_ms - told_ms) * EARLY_PPM // PPM:
+                self._trust = TRUST_LOST
+            elif sent_ms < until_ms + LATE_MS:
+                self._trust = min(TRUST_MAX, self._trust + 1)
+
+    # ------------------------------------------------------------------ refusals
+
+    def record_refusal(self, attempt: int, tokens: int, sent_ms: int, now_ms: int, wait_ms: int | None) -> None:
+        """Record that a call sent at `sent_ms` was refused; `wait_ms` is what the server asked for."""
+        self._hear_silence(now_ms)
+        self._spending.settle(now_ms)
+        sent = self._sent.pop(attempt, None)
+        if sent is not None:
+            self._spending.strike(sent.number)
+        self._paced_us = max(now_ms * _US, self._paced_us - self._takes_us(tokens))
+        if sent_ms <= self._cut_ms:
+            return
+        self._row += 1
+        if self._row == 1:
+            self._promise = None if wait_ms is None else (now_ms, now_ms + wait_ms)
+            self._cut(sent.found if sent is not None else self._spending.sums(), now_ms)
+        self._cut_ms = now_ms
+        self._rests_until_ms = now_ms + self._rest_ms(wait_ms)
+        self._alone, self._alone_ms = True, None
+
+    def _rest_ms(self, wait_ms: int | None) -> int:
+        own_ms = min(BACKOFF_MAX_MS, BACKOFF_FIRST_MS << min(self._row - 1, 10))
+        if wait_ms is None:
+            return own_ms
+        if wait_ms <= KEPT_WAIT_MS or self._trust >= TRUSTED:
+            unkept = self._row > KEPT_IN_A_ROW  # waits that were kept, and refused all the same
+            return max(BACKOFF_LEAST_MS, wait_ms, own_ms if unkept else 0)
+        return min(own_ms, wait_ms)
+
+    def _cut(self, found: Sums, now_ms: int) -> None:
+        """Answer an event: by a cap, by what was measured, or by a cut."""
+        measured = self._measure(now_ms)
+        self.events += 1
+        if not self._caps.learn(found, now_ms, now_ms - self._began_ms):
+            self._lower(measured, now_ms)
+        self._calls = self._curve_calls = self._returned_ms = self._beyond_ms = 0
+        spared = self._spending.largest() * SPARED_PPM // PPM
+        self._paced_us = max(self._paced_us, now_ms * _US) + self._takes_us(spared)
+
+    def _measure(self, now_ms: int) -> int | None:
+        """Return the rate that the limit let through since an event a minute ago or more; None: there is none.
+
+        Where all that the rate allowed was admitted, the rate was measured, and not the limit.
+        """
+        while len(self._marks) > 1 and self._marks[1].at_ms <= now_ms - MEASURED_FROM_MS:
+            self._marks.popleft()
+        measured = None
+        if self._marks and MEASURED_FROM_MS <= now_ms - self._marks[0].at_ms <= MEASURED_MAX_MS:
+            before = self._marks[0]
+            busy_ms, admitted = self._busy_ms - before.busy_ms, self._admitted_tokens - before.admitted
+            allowed = (self._allowed - before.allowed) // (60_000 * 1_000)
+            if busy_ms > 0 and admitted * PPM < allowed * ALLOWED_PPM:
+                measured = admitted * 60_000 * 1_000 // busy_ms
+        self._marks.append(_Mark(now_ms, self._busy_ms, self._allowed, self._admitted_tokens))
+        return measured
+
+    def _lower(self, measured: int | None, now_ms: int) -> None:
+        times = 1 if self._calls >= MANY_CALLS else CUT_SOME_TIMES if self._calls >= SOME_CALLS else CUT_FEW_TIMES
+        cut_ppm, rate = times * CUT_PPM, self.rate
+        if measured is not None and MEASURED_PPM[0] < measured * PPM // rate < MEASURED_PPM[1]:
+            self._peak = measured
+            self.rate = min(rate - rate * cut_ppm // (3 * PPM), measured - measured * HELD_BELOW_PPM // PPM)
+        else:
+            if self._calls >= MANY_CALLS or not self._peak:
+                self._peak = rate - rate * cut_ppm // (3 * PPM)
+            else:
+                self._peak -= self._peak * CUT_PPM // PPM
+            self.rate = rate - rate * cut_ppm // PPM
+            if (
+                self.events == 1 and rate > self._start and self._grown_in_ms == GROWN_FIRST_MS
+            ):  # a full bucket at the start has let more through
+                self.rate = min(self.rate, self._start - self._start * HELD_BELOW_PPM // PPM)
+        self._hold.begin(self._peak, now_ms, alone=self._calls >= MANY_CALLS)
+        self._drop_ppm = max(0, PPM - self.rate * PPM // self._peak)
+        steady = RETURN_CALLS_SHORT if self._calls < SHORT_CALLS else RETURN_CALLS
+        part_ppm = ANNEALED_FROM_PPM + (PPM - ANNEALED_FROM_PPM) * (now_ms - self._began_ms) // ANNEALED_MS
+        self._return_calls = max(1, steady * min(PPM, part_ppm) // PPM)

@@ -1,0 +1,131 @@
+"""Caps on what is sent within a span, learned from refusals alone.
+
+A server that counts by short windows refuses a call although the mean rate is right. What distinguishes such a refusal
+is that the sum over one span stood as high as it seldom does: calls with lower sums were admitted all the time. So each
+refusal leaves the sums that its call found, and each admission too. If most of the recent refusals found a sum of one
+span and metric that few admitted calls reached, so few that chance would do it once in ten thousand times, that span is
+capped just below the least of these sums.
+
+A cap that was wrong, or that is no longer enforced, is raised little by little while no refusal comes.
+"""
+
+from bisect import bisect_left
+from collections import deque
+from math import log
+from typing import Final, NamedTuple
+
+from headrace.broker.core.budget.hold import Hold
+from headrace.broker.core.budget.recent_spending import SPANS_MS, RecentSpending, Sums
+from headrace.broker.core.units import PPM
+
+REFUSALS_REMEMBERED: Final = 10
+REFUSALS_MIN: Final = 3
+MOST_PPM: Final = 700_000  # the part of the remembered refusals that a cap must explain
+ADMISSIONS_REMEMBERED: Final = 400
+ADMISSIONS_MIN: Final = 30
+COMMON_PPM: Final = 200_000  # a sum that more of the admitted calls found explains nothing
+EVIDENCE_MIN: Final = 9.2  # ten thousand to one, as a natural logarithm
+BELOW_PPM: Final = 980_000
+OBSERVED_TIMES: Final = 2  # a span must have passed so often before it is capped
+RAISED_EVERY: Final = 20  # admitted calls
+RAISED_PPM: Final = 2_400
+RAISED_TIMES_MAX: Final = 9  # the pace grows with the calls since the last refusal, up to this multiple
+STEADY_CALLS: Final = 200
+
+_METRICS: Final = (False, True)  # tokens; calls
+
+
+class _Cap(NamedTuple):
+    """A cap that explains refusals: how well, and the least sum that was refused."""
+
+    evidence: float
+    of_calls: bool
+    span: int
+    least: int
+
+
+class SpanCaps:
+    """Caps of each span, in tokens and in calls; None: not capped."""
+
+    __slots__ = ("_admitted", "_calm", "_caps_ppm", "_holds", "_refused")
+
+    def __init__(self) -> None:
+        self._caps_ppm: list[list[int | None]] = [[None] * len(SPANS_MS) for _ in _METRICS]
+        self._holds = [[Hold() for _ in SPANS_MS] for _ in _METRICS]
+        self._calm = [[0] * len(SPANS_MS) for _ in _METRICS]  # admitted calls since each cap was set
+        self._admitted: deque[Sums] = deque(maxlen=ADMISSIONS_REMEMBERED)
+        self._refused: deque[Sums] = deque(maxlen=REFUSALS_REMEMBERED)
+
+    def reprice(self, ppm: int) -> None:
+        """Let each cap of tokens be this part of what it was, and learn the next ones anew."""
+        self._caps_ppm[False] = [None if cap is None else cap * ppm // PPM for cap in self._caps_ppm[False]]
+        for hold in self._holds[False]:
+            hold.reprice(ppm)
+        self._admitted.clear()
+        self._refused.clear()
+
+    def record_admission(self, found: Sums) -> None:
+        """Record the sums that an admitted call had found, itself included."""
+        self._admitted.append(found)
+
+    def raise_all(self, now_ms: int) -> None:
+        """Raise each cap, since `RAISED_EVERY` calls were admitted: the longer ago it was set, the faster."""
+        for caps_ppm, calm, holds in zip(self._caps_ppm, self._calm, self._holds, strict=True):
+            for span, cap_ppm in enumerate(caps_ppm):
+                if cap_ppm is not None and now_ms >= holds[span].until_ms:
+                    calm[span] += RAISED_EVERY
+                    times_ppm = min(RAISED_TIMES_MAX * PPM, PPM + (calm[span] * PPM // STEADY_CALLS) ** 2 // PPM)
+                    caps_ppm[span] = cap_ppm + cap_ppm * RAISED_PPM // PPM * times_ppm // PPM
+
+    def learn(self, found: Sums, now_ms: int, observed_ms: int) -> bool:
+        """Record the sums that a refused call had found; return whether a cap explains it and those before.
+
+        `observed_ms`: how long calls have been sent. The sum over a span rises all the time until that is long enough.
+        """
+        self._refused.append(found)
+        if len(self._admitted) < ADMISSIONS_MIN:
+            return False
+        best: _Cap | None = None
+        for of_calls in _METRICS:
+            for span, span_ms in enumerate(SPANS_MS):
+                if observed_ms < OBSERVED_TIMES * span_ms:
+                    break
+                cap = self._explained(found, span, of_calls=of_calls)
+                if cap is not None and (best is None or cap.evidence > best.evidence):
+                    best = cap
+        if best is None:
+            return False
+        self._caps_ppm[best.of_calls][best.span] = (best.least - 1) * PPM if best.of_calls else best.least * BELOW_PPM
+        self._calm[best.of_calls][best.span] = 0
+        self._holds[best.of_calls][best.span].begin(best.least, now_ms, alone=True)
+        return True
+
+    def _explained(self, found: Sums, span: int, *, of_calls: bool) -> "_Cap | None":
+        """Return the cap of this span that explains the refusals best; None: none does."""
+        admitted = sorted(sums[of_calls][span] for sums in self._admitted)
+        refused = sorted(sums[of_calls][span] for sums in self._refused)
+        enough = max(REFUSALS_MIN, -(-len(refused) * MOST_PPM // PPM))
+        best: _Cap | None = None
+        for index, least in enumerate(refused[: len(refused) - enough + 1]):
+            if least > found[of_calls][span]:
+                break
+            as_high_ppm = (len(admitted) - bisect_left(admitted, least) + 1) * PPM // (len(admitted) + 1)
+            if as_high_ppm <= COMMON_PPM:
+                evidence = (len(refused) - index) * log(PPM / as_high_ppm)
+                if evidence >= EVIDENCE_MIN and (best is None or evidence > best.evidence):
+                    best = _Cap(evidence, of_calls, span, least)
+        return best
+
+    def payable_at(self, tokens: int, spending: RecentSpending, now_ms: int) -> int:
+        """Return when a call of so many tokens keeps within every cap; `spending` must be settled."""
+        at_ms, sums = now_ms, spending.sums()
+        for of_calls in _METRICS:
+            amount = 1 if of_calls else tokens
+            for span, cap_ppm in enumerate(self._caps_ppm[of_calls]):
+                if cap_ppm is None or not sums[of_calls][span]:
+                    continue  # a call that alone exceeds a cap goes alone
+                over = sums[of_calls][span] + amount - cap_ppm // PPM
+                if over > 0:
+                    over = min(over, sums[of_calls][span])
+                    at_ms = max(at_ms, spending.falls_by_at(span, over, of_calls=of_calls) or now_ms)
+        return at_ms
