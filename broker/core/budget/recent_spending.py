@@ -20,6 +20,10 @@ class Sums(NamedTuple):
     tokens: tuple[int, ...]
     calls: tuple[int, ...]
 
+    def repriced(self, ppm: int) -> "Sums":
+        """Return the sums of calls that pay this part of their tokens."""
+        return Sums(tuple(tokens * ppm // PPM for tokens in self.tokens), self.calls)
+
 
 class RecentSpending:
     """Calls in the order of sending, each with its tokens; a refused call counts as none."""
@@ -101,5 +105,5 @@ class RecentSpending:
         for index in range(self._heads[span], len(figures)):
             gone += figures[index]
             if gone >= amount:
-                return self._at_ms[index] + SPANS_MS[span] + JITTER_MS + 1
+                return self._at_ms[index] + SPANS_MS[span] + JITTER_MS
         return None
