@@ -17,23 +17,24 @@ class Hold:
     """The hold of one figure.
 
     Attributes:
+        figure: At which the last refusal came.
         until_ms: When it ends.
     """
 
-    __slots__ = ("_figure", "_next_ms", "until_ms")
+    __slots__ = ("_next_ms", "figure", "until_ms")
 
     def __init__(self) -> None:
         self.until_ms = 0
-        self._figure = 0
+        self.figure = 0
         self._next_ms = 0
 
     def begin(self, figure: int, now_ms: int, *, alone: bool) -> None:
         """Hold a figure at which a refusal came; `alone`: not soon after another one, which shows less."""
         looked = alone and now_ms >= self.until_ms
-        confirmed = looked and abs(figure - self._figure) * PPM <= CONFIRMED_PPM * self._figure
+        confirmed = looked and abs(figure - self.figure) * PPM <= CONFIRMED_PPM * self.figure
         self._next_ms = min(LONGEST_MS, max(FIRST_MS, 2 * self._next_ms)) if confirmed else 0
-        self._figure, self.until_ms = figure, now_ms + self._next_ms
+        self.figure, self.until_ms = figure, now_ms + self._next_ms
 
     def reprice(self, ppm: int) -> None:
         """Let the figure be this part of what it was."""
-        self._figure = self._figure * ppm // PPM
+        self.figure = self.figure * ppm // PPM
