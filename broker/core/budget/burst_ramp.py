@@ -20,13 +20,14 @@ OPENING_MS: Final = 10_000
 class BurstRamp:
     """The calls of one limit in the last second, and how many more may follow."""
 
-    __slots__ = ("_active_until_ms", "_admitted_ms", "_refused", "_sent_ms")
+    __slots__ = ("_active_until_ms", "_admitted_ms", "_refused", "_resumes_ms", "_sent_ms")
 
     def __init__(self, opened_ms: int | None = None) -> None:
         """`opened_ms`: when the first call is sent to an unknown server; None: it is known."""
         self._sent_ms: deque[int] | None = None
         self._refused = False
         self._admitted_ms = -1
+        self._resumes_ms = 0  # the server will have been silent about the last call before the last refusal
         self._active_until_ms = 0 if opened_ms is None else opened_ms + OPENING_MS
 
     def active(self, now_ms: int) -> bool:
@@ -39,9 +40,11 @@ class BurstRamp:
             self._active_until_ms = 0
 
     def record_refusal(self, now_ms: int) -> None:
-        """Begin anew: what was sent last may be refused too."""
+        """Begin anew with one call, when the refusal of the last one sent would have come back."""
         self._refused = True
         self._active_until_ms = max(self._active_until_ms, now_ms + ACTIVE_MS)
+        if self._sent_ms:
+            self._resumes_ms = self._sent_ms[-1] + SILENCE_MS
         self._sent_ms = None
 
     def record_send(self, now_ms: int) -> None:
@@ -50,6 +53,7 @@ class BurstRamp:
             if self._sent_ms is None:
                 self._sent_ms = deque()
             self._sent_ms.append(now_ms)
+            self._forget(now_ms)
 
     def record_admission(self, sent_ms: int) -> None:
         """Record that a call sent at `sent_ms` was admitted, and so those before it."""
@@ -58,10 +62,11 @@ class BurstRamp:
     def may_send_at(self, now_ms: int) -> int:
         """Return when one more call may be sent."""
         sent_ms = self._sent_ms
-        if now_ms >= self._active_until_ms or sent_ms is None:
+        if now_ms >= self._active_until_ms:
             return now_ms
-        while sent_ms and sent_ms[0] <= now_ms - COUNTED_MS:
-            sent_ms.popleft()
+        if sent_ms is None:
+            return max(now_ms, self._resumes_ms)
+        self._forget(now_ms)
         recent, admitted_ms = 0, max(self._admitted_ms, now_ms - SILENCE_MS)
         for at_ms in reversed(sent_ms):
             if at_ms <= admitted_ms:
@@ -71,3 +76,8 @@ class BurstRamp:
         if recent < max(1, TIMES * admitted):
             return now_ms
         return sent_ms[admitted] + SILENCE_MS
+
+    def _forget(self, now_ms: int) -> None:
+        """Forget calls sent longer ago than is counted."""
+        while self._sent_ms and self._sent_ms[0] <= now_ms - COUNTED_MS:
+            self._sent_ms.popleft()

@@ -1,0 +1,155 @@
+from collections.abc import Callable
+from itertools import pairwise
+
+from headrace.broker.core.budget.burst_ramp import ACTIVE_MS, COUNTED_MS, OPENING_MS, SILENCE_MS, BurstRamp
+
+
+def refused(now_ms: int = 0) -> BurstRamp:
+    ramp = BurstRamp()
+    ramp.record_refusal(now_ms)
+    return ramp
+
+
+def sends(ramp: BurstRamp, now_ms: int, at_most: int = 10_000) -> int:
+    """Send what may be sent at an instant, and return how many calls that were."""
+    count = 0
+    while count < at_most and ramp.may_send_at(now_ms) == now_ms:
+        ramp.record_send(now_ms)
+        count += 1
+    return count
+
+
+def play(ramp: BurstRamp, until_ms: int, refuses: Callable[[int], bool], took_ms: int = 20) -> list[int]:
+    """Send whenever it may be, until an instant; return when."""
+    sent: list[int] = []
+    refusals: list[int] = []
+    now_ms = 0
+    while now_ms < until_ms:
+        while refusals and refusals[0] <= now_ms:
+            ramp.record_refusal(refusals.pop(0))
+        at_ms = ramp.may_send_at(now_ms)
+        if at_ms <= now_ms:
+            ramp.record_send(now_ms)
+            sent.append(now_ms)
+            if refuses(now_ms):
+                refusals.append(now_ms + took_ms)
+        now_ms = max(now_ms, min([at_ms, *refusals]))
+    return sent
+
+
+def test_before_a_known_server_bursts_are_large_until_it_refuses_a_call() -> None:
+    ramp = BurstRamp()
+    assert not ramp.active(0)
+    assert sends(ramp, 0, 1_000) == 1_000
+    ramp.record_refusal(20)
+    assert ramp.active(20)
+    assert sends(ramp, 20) == 1
+
+
+def test_before_an_unknown_server_bursts_begin_small_for_some_seconds() -> None:
+    ramp = BurstRamp(opened_ms=500)
+    assert sends(ramp, 500) == 1
+    assert ramp.active(500 + OPENING_MS - 1)
+    assert sends(ramp, 500 + OPENING_MS, 100) == 100
+
+
+def test_an_answer_that_shows_what_is_left_ends_the_opening() -> None:
+    ramp = BurstRamp(opened_ms=0)
+    ramp.end_opening()
+    assert not ramp.active(1)
+    assert ramp.may_send_at(1) == 1
+
+
+def test_after_a_refusal_no_answer_ends_it_early() -> None:
+    ramp = BurstRamp(opened_ms=0)
+    ramp.record_refusal(10)
+    ramp.end_opening()
+    assert ramp.active(10 + ACTIVE_MS - 1)
+    assert not ramp.active(10 + ACTIVE_MS)
+
+
+def test_a_refusal_does_not_shorten_the_opening() -> None:
+    ramp = BurstRamp(opened_ms=ACTIVE_MS)
+    ramp.record_refusal(0)
+    assert ramp.active(ACTIVE_MS + OPENING_MS - 1)
+
+
+def test_each_step_triples_what_has_been_sent() -> None:
+    ramp = refused()
+    waves = [sends(ramp, step * SILENCE_MS) for step in range(5)]
+    assert waves == [1, 2, 6, 18, 54]
+
+
+def test_a_wave_waits_for_the_silence_about_the_one_before() -> None:
+    ramp = refused()
+    ramp.record_send(0)
+    assert ramp.may_send_at(0) == ramp.may_send_at(SILENCE_MS - 1) == SILENCE_MS
+    sends(ramp, SILENCE_MS)
+    assert ramp.may_send_at(SILENCE_MS + 1) == 2 * SILENCE_MS
+
+
+def test_an_admission_says_sooner_than_silence_that_the_calls_before_were_admitted_too() -> None:
+    ramp = refused()
+    ramp.record_send(0)
+    ramp.record_admission(0)
+    assert sends(ramp, 30) == 2
+    ramp.record_admission(30)
+    ramp.record_admission(0)  # comes late
+    assert sends(ramp, 60) == 6
+
+
+def test_what_was_admitted_longer_ago_than_a_second_allows_no_burst() -> None:
+    ramp = refused()
+    for step in range(5):
+        sends(ramp, step * SILENCE_MS)
+    assert sends(ramp, 4 * SILENCE_MS + COUNTED_MS) == 1
+
+
+def test_a_steady_flow_is_not_held_back() -> None:
+    ramp = refused()
+    for step in range(6):
+        sends(ramp, step * SILENCE_MS)
+    for now_ms in range(6 * SILENCE_MS, 10_000, 10):
+        assert ramp.may_send_at(now_ms) == now_ms
+        ramp.record_send(now_ms)
+
+
+def test_a_server_that_refuses_all_gets_one_call_in_the_time_of_silence_however_soon_it_refuses() -> None:
+    for took_ms in (1, 20, 149):
+        sent = play(refused(), 60_000, lambda _: True, took_ms)
+        assert len(sent) <= 60_000 // SILENCE_MS
+        assert all(later - sooner >= SILENCE_MS for sooner, later in pairwise(sent))
+
+
+def test_each_refusal_of_a_wave_allows_no_further_call() -> None:
+    ramp = BurstRamp()
+    for _ in range(100):
+        ramp.record_send(0)
+    sent = 0
+    for now_ms in range(20, 20 + SILENCE_MS):
+        ramp.record_refusal(now_ms)
+        sent += sends(ramp, now_ms)
+    assert sent == 1
+
+
+def test_a_wave_that_is_refused_is_followed_by_one_call() -> None:
+    ramp = refused()
+    for step in range(4):
+        sends(ramp, step * SILENCE_MS)
+    ramp.record_refusal(3 * SILENCE_MS + 20)
+    assert ramp.may_send_at(3 * SILENCE_MS + 20) == 4 * SILENCE_MS
+    assert sends(ramp, 4 * SILENCE_MS) == 1
+
+
+def test_a_server_that_refuses_no_more_gets_a_burst_within_a_second() -> None:
+    sent = play(refused(), 2_000, lambda now_ms: now_ms < 1_000)
+    assert sum(1 for at_ms in sent if 1_000 <= at_ms < 2_000) > 100
+
+
+def test_only_the_calls_of_the_last_second_are_remembered_though_none_is_asked_about() -> None:
+    ramp = refused()
+    for now_ms in range(0, 60_000, 10):
+        ramp.record_send(now_ms)
+    assert ramp._sent_ms is not None
+    assert len(ramp._sent_ms) <= COUNTED_MS // 10
+    assert BurstRamp().may_send_at(7) == 7
