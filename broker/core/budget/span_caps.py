@@ -4,14 +4,16 @@ A server that counts by short windows refuses a call although the mean rate is r
 is that the sum over one span stood as high as it seldom does: calls with lower sums were admitted all the time. So each
 refusal leaves the sums that its call found, and each admission too. If most of the recent refusals found a sum of one
 span and metric that few admitted calls reached, so few that chance would do it once in ten thousand times, that span is
-capped just below the least of these sums.
+capped just below the least of these sums. (Chance has many tries: any of twelve sums, and any so many of the
+refusals. Both are counted.)
 
-A cap that was wrong, or that is no longer enforced, is raised little by little while no refusal comes.
+A cap that was wrong, or that is no longer enforced, is raised little by little while no refusal comes, and dropped in
+the end.
 """
 
 from bisect import bisect_left
 from collections import deque
-from math import log
+from math import comb, log
 from typing import Final, NamedTuple
 
 from headrace.broker.core.budget.hold import Hold
@@ -24,13 +26,14 @@ MOST_PPM: Final = 700_000  # the part of the remembered refusals that a cap must
 ADMISSIONS_REMEMBERED: Final = 400
 ADMISSIONS_MIN: Final = 30
 COMMON_PPM: Final = 200_000  # a sum that more of the admitted calls found explains nothing
-EVIDENCE_MIN: Final = 9.2  # ten thousand to one, as a natural logarithm
+EVIDENCE_MIN: Final = 11.7  # ten thousand to one for each of the twelve sums, as a natural logarithm
 BELOW_PPM: Final = 980_000
 OBSERVED_TIMES: Final = 2  # a span must have passed so often before it is capped
 RAISED_EVERY: Final = 20  # admitted calls
 RAISED_PPM: Final = 2_400
 RAISED_TIMES_MAX: Final = 9  # the pace grows with the calls since the last refusal, up to this multiple
 STEADY_CALLS: Final = 200
+DROPPED_TIMES: Final = 16  # a cap raised to this multiple of what was refused is none
 
 _METRICS: Final = (False, True)  # tokens; calls
 
@@ -68,6 +71,11 @@ class SpanCaps:
         """Record the sums that an admitted call had found, itself included."""
         self._admitted.append(found)
 
+    def withdraw_admission(self, found: Sums) -> None:
+        """Forget an admission that was recorded too early: the call was refused after all."""
+        if found in self._admitted:
+            self._admitted.remove(found)
+
     def raise_all(self, now_ms: int) -> None:
         """Raise each cap, since `RAISED_EVERY` calls were admitted: the longer ago it was set, the faster."""
         for caps_ppm, calm, holds in zip(self._caps_ppm, self._calm, self._holds, strict=True):
@@ -75,7 +83,8 @@ class SpanCaps:
                 if cap_ppm is not None and now_ms >= holds[span].until_ms:
                     calm[span] += RAISED_EVERY
                     times_ppm = min(RAISED_TIMES_MAX * PPM, PPM + (calm[span] * PPM // STEADY_CALLS) ** 2 // PPM)
-                    caps_ppm[span] = cap_ppm + cap_ppm * RAISED_PPM // PPM * times_ppm // PPM
+                    raised_ppm = cap_ppm + cap_ppm * RAISED_PPM // PPM * times_ppm // PPM
+                    caps_ppm[span] = raised_ppm if raised_ppm < DROPPED_TIMES * holds[span].figure * PPM else None
 
     def learn(self, found: Sums, now_ms: int, observed_ms: int) -> bool:
         """Record the sums that a refused call had found; return whether a cap explains it and those before.
@@ -111,7 +120,8 @@ class SpanCaps:
                 break
             as_high_ppm = (len(admitted) - bisect_left(admitted, least) + 1) * PPM // (len(admitted) + 1)
             if as_high_ppm <= COMMON_PPM:
-                evidence = (len(refused) - index) * log(PPM / as_high_ppm)
+                above = len(refused) - index
+                evidence = above * log(PPM / as_high_ppm) - log(comb(len(refused), above))
                 if evidence >= EVIDENCE_MIN and (best is None or evidence > best.evidence):
                     best = _Cap(evidence, of_calls, span, least)
         return best
