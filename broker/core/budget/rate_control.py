@@ -11,15 +11,18 @@ those of congestion control, with one difference: a refusal loses nothing, but e
   it for long, and then probes beyond it, slowly at first. The curve is in calls rather than in time, since calls are
   what refusals are counted against.
 - **Measured throughput**, as in BBR: the tokens admitted between two refusals, over the time between, are what the
-  limit lets through, whatever it counts; for that the two must be a minute apart. The
-  rate then holds just below, and longer each time the next measurement confirms it.
+  limit lets through, whatever it counts; for that the two must be a minute apart. The rate then holds just below, and
+  longer each time the next measurement confirms it.
+- **Time counts only while the rate holds calls back**: hours without a call, a hold, or a request that was withdrawn
+  while it waited do not let the rate return or grow.
 - **Spans** (`span_caps`): where refusals come when many were sent within one second, or six, that is capped, and the
   rate stays.
 - **Waits.** A short stated wait is kept. A long one is tested by single calls, at the pace of our own back-off, and
   believed once such waits have proved to be true.
 
 After a refusal one call goes alone; and the pacing leaves out the time of one and a half large calls, so that the next
-few do not find an empty bucket again.
+few do not find an empty bucket again. Silence about that call counts as its admission; if its refusal comes all the
+same, the row of refusals has not ended, and is no second event.
 """
 
 from collections import deque
@@ -41,10 +44,10 @@ BACKOFF_LEAST_MS: Final = 50
 KEPT_WAIT_MS: Final = 2_000
 KEPT_IN_A_ROW: Final = 2
 TRUSTED: Final = 2  # stated waits that proved true before longer ones are kept
-TRUST_MAX: Final = 4
 TRUST_LOST: Final = -2
 EARLY_PPM: Final = 50_000  # a call admitted earlier than this part before the stated end disproves the wait
 LATE_MS: Final = 3_000
+GONE_MS: Final = 1_000  # a call that is not asked about again so long after its time has been withdrawn
 
 GROWTH_FIRST_PPM: Final = 200  # of each admitted call before the first refusal
 GROWTH_PPM: Final = 1_000  # a second, `GROWTH_AT_MS` after the rate is back where the last refusal came; then squared
@@ -52,7 +55,7 @@ GROWTH_AT_MS: Final = 30_000
 GROWTH_MAX_PPM: Final = 50_000
 RETURN_MS: Final = 90_000  # at most, where calls are few
 FAR_BELOW: Final = 4  # a rate is far below the stated one if it is less than one part in this many
-DOUBLED_MS: Final = 10_000
+DOUBLED_MS: Final = 10_000  # of waiting, and no more between two calls raises the rate
 GROWN_UNKNOWN_MS: Final = 10_000
 HELD_FIRST_MS: Final = 60_000  # a rate that the server states is held so long before it grows
 GROWN_FIRST_MS: Final = 100_000  # in which the rate grows by itself before the first refusal
@@ -73,6 +76,7 @@ MEASURED_PPM: Final = (700_000, 1_030_000)  # of the present rate; another figur
 ALLOWED_PPM: Final = 970_000  # of what the rate allowed; if more was admitted, the limit was not measured
 HELD_BELOW_PPM: Final = 15_000
 SPARED_PPM: Final = 1_500_000  # of the largest recent call, left out after a refusal
+AHEAD_PPM: Final = 2_500_000  # that, and one call more: what is sent further ahead of the pace does not follow it
 
 _US: Final = 1_000
 _MINUTE_US: Final = 60_000_000
@@ -87,14 +91,18 @@ class _Unanswered:
         tokens: What it pays.
         found: The sums that it found.
         held: The rate held it back: only such a call says that the rate can grow.
-        heard: It counts as admitted.
+        busy_ms: How long the rate had held calls back by then.
+        heard: It counts as admitted, since the server has been silent about it.
+        row: Refusals in a row that it has ended by that.
     """
 
     number: int
     tokens: int
     found: Sums
     held: bool
+    busy_ms: int
     heard: bool = False
+    row: int = 0
 
 
 class _Mark(NamedTuple):
@@ -136,10 +144,13 @@ class RateControl:
         self._allowed = 0  # what the rate allowed in it: thousandths of a token, times 60,000
         self._accrued_ms = now_ms
         self._held_back = False  # a call has been held back since the last one was sent
+        self._held_until_ms = now_ms
         self._admitted_tokens = 0
         self._marks: deque[_Mark] = deque()
-        self._cut_ms, self._grown_ms = now_ms - 1, -1  # what was sent before says nothing of this rate
+        self._cut_ms = now_ms - 1  # what was sent before says nothing of this rate
+        self._grown_busy_ms = 0  # `_busy_ms` by the call for which the rate has grown last
         self._row = 0
+        self._row_rate = self.rate  # after the cut with which the row began
         self._rests_until_ms = now_ms
         self._alone = False  # one call goes alone
         self._alone_ms: int | None = None
@@ -155,11 +166,14 @@ class RateControl:
     def reprice(self, ppm: int) -> None:
         """Go on with other prices: calls like those so far pay this part of what they paid."""
         self.rate = max(1, self.rate * ppm // PPM)
+        self._row_rate = max(1, self._row_rate * ppm // PPM)
         self._peak = self._peak * ppm // PPM
         self._hold.reprice(ppm)
         self._spending.reprice(ppm)
         self._caps.reprice(ppm)
         self._marks.clear()
+        for sent in self._sent.values():
+            sent.tokens, sent.found = sent.tokens * ppm // PPM, sent.found.repriced(ppm)
 
     # ------------------------------------------------------------------ when to send
 
@@ -167,9 +181,11 @@ class RateControl:
         """Return when a call of so many tokens may be sent; `first`: it is of the first lane that waits."""
         self._hear_silence(now_ms)
         at_ms = self._paced_at(now_ms, first=first)
-        self._held_back = self._held_back or at_ms > now_ms
         if at_ms > now_ms:
+            self._held_back, self._held_until_ms = True, at_ms
             return at_ms
+        if now_ms > self._held_until_ms + GONE_MS:
+            self._held_back = False
         self._spending.settle(now_ms)
         capped_ms = self._caps.payable_at(tokens, self._spending, now_ms)
         if capped_ms > now_ms:  # a cap holds it back, and not the rate
@@ -200,19 +216,27 @@ class RateControl:
 
     def record_send(self, attempt: int, tokens: int, now_ms: int) -> None:
         """Record a call that is sent now."""
+        self._hear_silence(now_ms)
         self._spending.settle(now_ms)
         self._accrue(tokens, now_ms)
-        self._paced_us = max(self._paced_us, now_ms * _US - LEEWAY_US) + self._takes_us(tokens)
+        self._pace(tokens, now_ms * _US)
         if self._alone and self._alone_ms is None:
             self._alone_ms = now_ms
         number = self._spending.add(tokens, now_ms)
-        self._sent[attempt] = _Unanswered(number, tokens, self._spending.sums(), self._held_back)
+        self._sent[attempt] = _Unanswered(number, tokens, self._spending.sums(), self._held_back, self._busy_ms)
         self._held_back = False
         self._silent.append((now_ms, attempt))
 
+    def _pace(self, tokens: int, now_us: int) -> None:
+        """Pay for a call. While the mirrors are followed, and not the rate, it must not fall behind without bound."""
+        if self._paced_us > now_us + 2 * LEEWAY_US:
+            ahead_us = 2 * LEEWAY_US + self._takes_us(self._spending.largest() * AHEAD_PPM // PPM)
+            self._paced_us = min(self._paced_us, now_us + ahead_us)
+        self._paced_us = max(self._paced_us, now_us - LEEWAY_US) + self._takes_us(tokens)
+
     def _accrue(self, tokens: int, now_ms: int) -> None:
         """Add the time since the last call, if this one was held back; otherwise only the time that it takes."""
-        since_ms, self._accrued_ms = now_ms - self._accrued_ms, now_ms
+        since_ms, self._accrued_ms = max(0, now_ms - self._accrued_ms), now_ms
         if not self._held_back:
             since_ms = min(since_ms, self._takes_us(tokens) // _US)
         self._busy_ms += since_ms
@@ -236,6 +260,8 @@ class RateControl:
             sent = self._sent.get(attempt)
             if sent is not None:
                 sent.heard = True
+                if sent_ms > self._cut_ms:
+                    sent.row = self._row
                 self._admit(sent, sent_ms)
 
     def _admit(self, sent: "_Unanswered", sent_ms: int) -> None:
@@ -248,13 +274,15 @@ class RateControl:
         self._calls += 1
         if self._calls % RAISED_EVERY == 0:
             self._caps.raise_all(sent_ms)
-        if sent.held and sent_ms >= self._hold.until_ms:
+        if sent_ms < self._hold.until_ms:
+            self._grown_busy_ms = sent.busy_ms
+        elif sent.held:
             self._curve_calls += 1
-            self._grow(max(0, sent_ms - max(self._cut_ms, self._grown_ms)))
-            self._grown_ms = sent_ms
+            self._grow(min(max(0, sent.busy_ms - self._grown_busy_ms), sent_ms - self._cut_ms))
+            self._grown_busy_ms = max(self._grown_busy_ms, sent.busy_ms)
 
     def _grow(self, since_ms: int) -> None:
-        """Raise the rate for one more admitted call, `since_ms` after the one before."""
+        """Raise the rate for one more admitted call; the rate has held calls back for `since_ms` since the last one."""
         steady = self._return_calls
         self._returned_ms += since_ms
         calls = max(self._curve_calls, steady * self._returned_ms // RETURN_MS)
@@ -269,7 +297,7 @@ class RateControl:
         else:
             self._beyond_ms += since_ms
             part_ppm = min(GROWTH_MAX_PPM, GROWTH_PPM * self._beyond_ms**2 // GROWTH_AT_MS**2)
-            self.rate += self.rate * part_ppm // PPM * since_ms // 1_000
+            self.rate += self.rate * part_ppm // PPM * min(since_ms, DOUBLED_MS) // 1_000
         if FAR_BELOW * self.rate < self._stated:  # where calls are rare, growth by calls would take hours
             self.rate += self.rate * min(since_ms, DOUBLED_MS) // DOUBLED_MS
 
@@ -282,7 +310,7 @@ class RateControl:
             if sent_ms < until_ms - (until_ms - told_ms) * EARLY_PPM // PPM:
                 self._trust = TRUST_LOST
             elif sent_ms < until_ms + LATE_MS:
-                self._trust = min(TRUST_MAX, self._trust + 1)
+                self._trust = min(TRUSTED, self._trust + 1)
 
     # ------------------------------------------------------------------ refusals
 
@@ -293,13 +321,21 @@ class RateControl:
         sent = self._sent.pop(attempt, None)
         if sent is not None:
             self._spending.strike(sent.number)
+            tokens = sent.tokens
+            if sent.heard:
+                self._admitted_tokens -= tokens
+                self._caps.withdraw_admission(sent.found)
         self._paced_us = max(now_ms * _US, self._paced_us - self._takes_us(tokens))
         if sent_ms <= self._cut_ms:
             return
-        self._row += 1
+        self._row = max(self._row, sent.row if sent is not None else 0) + 1
         if self._row == 1:
             self._promise = None if wait_ms is None else (now_ms, now_ms + wait_ms)
             self._cut(sent.found if sent is not None else self._spending.sums(), now_ms)
+            self._row_rate = self.rate
+        elif sent is not None and sent.row:  # the silence was none: the row has not ended, and nothing has been learned
+            self.rate = min(self.rate, self._row_rate)
+            self._calls = self._curve_calls = self._returned_ms = self._beyond_ms = 0
         self._cut_ms = now_ms
         self._rests_until_ms = now_ms + self._rest_ms(wait_ms)
         self._alone, self._alone_ms = True, None

@@ -1,0 +1,194 @@
+from itertools import pairwise
+
+import pytest
+
+from headrace.broker.core.budget.hold import FIRST_MS
+from headrace.broker.core.budget.rate_control import (
+    CUT_PPM,
+    FAR_BELOW,
+    GROWN_FIRST_MS,
+    HELD_BELOW_PPM,
+    HELD_FIRST_MS,
+    MANY_CALLS,
+    RETURN_MS,
+    RateControl,
+)
+from headrace.broker.core.budget.recent_spending import Sums
+from headrace.broker.core.units import PPM
+from tests.unit.core.pacing import HOUR, MINUTE, PER_MINUTE, RATE, Caller, cut, settled
+
+
+def test_after_a_cut_the_rate_returns_to_that_of_the_refusal_within_its_time_and_stays_near_it() -> None:
+    caller = settled()
+    before = caller.control.rate
+    caller.refuse()
+    caller.admit_until(caller.now_ms + RETURN_MS // 2)
+    half = caller.control.rate
+    caller.admit_until(caller.now_ms + RETURN_MS // 2)
+    assert cut(before, 1) < half < caller.control.rate < before
+    assert caller.control.rate > before * 0.98
+    caller.admit_until(caller.now_ms + 15_000)
+    assert caller.control.rate < before * 1.005
+
+
+def test_the_rate_returns_quickly_at_first_and_slowly_at_last() -> None:
+    caller = settled().refuse()
+    rates = [caller.control.rate]
+    for _ in range(3):
+        caller.admit_until(caller.now_ms + 20_000)
+        rates.append(caller.control.rate)
+    steps = [later - sooner for sooner, later in pairwise(rates)]
+    assert steps[0] > steps[1] > steps[2] > 0
+
+
+def test_beyond_the_rate_of_the_refusal_it_grows_slowly_at_first_and_then_faster() -> None:
+    caller = settled()
+    before = caller.control.rate
+    caller.refuse().admit_until(caller.now_ms + RETURN_MS + 60_000)
+    first = caller.control.rate
+    caller.admit_until(caller.now_ms + 60_000)
+    assert before < first < before * 1.15
+    assert caller.control.rate - first > 2 * (first - before)
+
+
+def test_a_rate_that_held_no_call_back_does_not_grow() -> None:
+    caller = Caller().admit(MANY_CALLS).refuse()
+    caller.admit(2)
+    rate = caller.control.rate
+    for _ in range(1_000):
+        caller.now_ms += 3_000
+        assert caller.due_ms() == caller.now_ms
+        caller.control.record_admission(caller.send(), caller.now_ms, caller.now_ms)
+    assert caller.control.rate == rate
+
+
+@pytest.mark.parametrize("asked", [False, True], ids=["no call waits", "the call that waited was withdrawn"])
+def test_after_hours_without_a_call_the_rate_goes_on_as_before(asked: bool) -> None:  # noqa: FBT001 — a parameter of the test
+    caller = Caller().admit(MANY_CALLS).refuse()
+    caller.admit_until(caller.now_ms + RETURN_MS)
+    before = caller.control.rate
+    if asked:
+        assert caller.due_ms() > caller.now_ms
+    caller.now_ms += 5 * HOUR
+    caller.admit(5)
+    assert before <= caller.control.rate < before * 1.01
+
+
+def test_calls_that_a_cap_holds_back_do_not_raise_the_rate() -> None:
+    caller = settled().refuse()
+    caller.admit_until(caller.now_ms + RETURN_MS)
+    for _ in range(5):
+        caller.control._caps.learn(Sums((0,) * 6, (0, 9, 0, 0, 0, 0)), caller.now_ms, caller.now_ms)
+    assert caller.control._caps._caps_ppm[True][1] == 8 * PPM
+    caller.control._caps._caps_ppm[True][1] = 0  # one call at a time
+    caller.admit()
+    rate = caller.control.rate
+    caller.admit(50)
+    assert caller.control.rate == rate
+
+
+def test_a_rate_that_is_stated_is_held_before_it_grows_and_a_guess_grows_at_once() -> None:
+    stated, guessed = Caller(), Caller(RateControl(PER_MINUTE, 0, stated=False))
+    stated.admit_until(HELD_FIRST_MS - 2_000)
+    guessed.admit_until(20_000)
+    assert stated.control.rate == RATE
+    assert guessed.control.rate > 3 * RATE
+    stated.admit_until(HELD_FIRST_MS + GROWN_FIRST_MS)
+    assert 2 * RATE < stated.control.rate < 3.5 * RATE
+
+
+def test_a_rate_far_below_the_stated_one_doubles_in_some_seconds() -> None:
+    control = RateControl(PER_MINUTE // 100, 0)
+    caller = Caller(control, tokens=100).admit(MANY_CALLS).refuse()
+    control.learn_stated(PER_MINUTE)
+    assert control.rate * FAR_BELOW < RATE
+    caller.admit_until(caller.now_ms + 120_000)
+    assert control.rate * FAR_BELOW >= RATE
+    near = control.rate
+    caller.admit_until(caller.now_ms + 10_000)
+    assert control.rate < near * 1.2
+
+
+def test_before_the_first_refusal_the_rate_is_not_below_the_stated_one() -> None:
+    caller = Caller()
+    caller.control.learn_stated(10)
+    assert caller.control.rate == RATE
+    caller.control.learn_stated(2 * PER_MINUTE)
+    assert caller.control.rate == 2 * RATE
+    after = caller.refuse().control.rate
+    caller.control.learn_stated(0)
+    caller.control.learn_stated(9 * PER_MINUTE)
+    assert caller.control.rate == after
+
+
+def test_the_first_refusal_of_a_grown_rate_returns_it_to_where_it_began() -> None:
+    caller = Caller().admit_until(HELD_FIRST_MS + GROWN_FIRST_MS)
+    assert caller.control.rate > RATE * 3 // 2
+    assert caller.refuse().control.rate == RATE - RATE * HELD_BELOW_PPM // PPM
+
+
+def test_a_limit_that_let_less_through_than_the_rate_allowed_sets_the_rate_just_below() -> None:
+    caller = settled().refuse()
+    began_ms, admitted = caller.now_ms, caller.attempt
+    caller.admit_until(began_ms + 52_000)
+    admitted = caller.attempt - admitted + 1
+    while caller.now_ms < began_ms + 62_000:
+        caller.refuse()
+    caller.admit().refuse()
+    measured = admitted * 1_000 * MINUTE * 1_000 // (caller.now_ms - began_ms)
+    assert caller.control.rate == pytest.approx(measured - measured * HELD_BELOW_PPM // PPM, rel=0.005)
+    assert caller.control._peak == pytest.approx(measured, rel=0.005)
+
+
+def test_where_all_that_the_rate_allowed_was_admitted_the_rate_was_measured_and_not_the_limit() -> None:
+    caller = Caller().admit(MANY_CALLS).refuse()
+    caller.admit_until(caller.now_ms + 100_000)
+    before = caller.control.rate
+    caller.refuse()
+    assert caller.control._peak == before - before * CUT_PPM // (3 * PPM)
+
+
+def test_two_refusals_within_a_minute_or_hours_apart_measure_nothing() -> None:
+    for apart_ms in (50_000, 5 * HOUR):
+        caller = Caller().admit(MANY_CALLS).refuse()
+        for _ in range(MANY_CALLS):  # half of the rate
+            caller.now_ms += apart_ms // MANY_CALLS
+            caller.admit()
+        before = caller.control.rate
+        caller.refuse()
+        assert caller.control.rate == cut(before, 1)
+
+
+def test_few_events_are_remembered_however_many_come() -> None:
+    caller = Caller()
+    for _ in range(100):
+        caller.admit().refuse()
+    assert caller.now_ms > 2 * MINUTE
+    assert caller.control._marks[1].at_ms > caller.now_ms - MINUTE
+
+
+def confirmed() -> Caller:
+    """Two refusals at the same rate: the second has begun a hold."""
+    caller = Caller().admit(MANY_CALLS).refuse()
+    caller.control.rate = RATE
+    caller.admit_until(caller.now_ms + 1).admit(MANY_CALLS)
+    caller.control.rate = RATE
+    return caller.refuse()
+
+
+def test_a_rate_that_the_next_refusal_confirms_is_held() -> None:
+    caller = confirmed()
+    until_ms, rate = caller.now_ms + FIRST_MS, caller.control.rate
+    caller.admit_until(until_ms - 1_000)
+    assert caller.control.rate == rate
+    caller.admit_until(until_ms + 10_000)
+    assert caller.control.rate > rate
+
+
+def test_the_time_of_a_hold_does_not_count_as_time_in_which_the_rate_has_returned() -> None:
+    caller = confirmed()
+    rate = caller.control.rate
+    caller.control._hold.until_ms = until_ms = caller.now_ms + 240_000
+    caller.admit_until(until_ms)
+    caller.admit(2)
+    assert rate <= caller.control.rate < rate * 1.01
