@@ -22,6 +22,7 @@ class Achieved:
 
     Attributes:
         waited_ms: How long they did.
+        held_ms: How much of that they were held back; the rest lies between calls that followed each other soon.
         tokens: Sent, less those of refused calls.
         started: Calls sent, less those refused.
         calls: Admitted.
@@ -30,6 +31,7 @@ class Achieved:
     """
 
     waited_ms: int = 0
+    held_ms: int = 0
     tokens: int = 0
     started: int = 0
     calls: int = 0
@@ -40,6 +42,7 @@ class Achieved:
         """Return what was achieved since."""
         return Achieved(
             self.waited_ms - before.waited_ms,
+            self.held_ms - before.held_ms,
             self.tokens - before.tokens,
             self.started - before.started,
             self.calls - before.calls,
@@ -97,15 +100,17 @@ class Bound:
         )
         return cls(per_minute, of_calls, counts_windows, mirror.period_ms >= HOUR_MS, level, needs_ms)
 
-    def stalls(self, lately: Achieved) -> bool:
-        """Return whether nothing was sent for longer than a request has to wait."""
-        return not lately.tokens and lately.waited_ms >= max(COMPARED_MS, self.needs_ms + SPENT_IN_MS)
+    def stalls(self, lately: Achieved, held_ms: int = 0) -> bool:
+        """Return whether nothing was sent for longer than a request has to wait; one has waited for `held_ms` now."""
+        waited_ms = max(lately.waited_ms, held_ms)
+        return lately.tokens <= 0 and waited_ms >= max(COMPARED_MS, self.needs_ms + SPENT_IN_MS)
 
     def lags(self, lately: Achieved) -> bool:
         """Return whether less was spent than this limit lets through; what others may have spent explains a part.
 
         A part of a minute may hold all that a window spends, or nothing, so windows are judged by whole minutes. A
-        small lag must last.
+        small lag must last. And no more is due to this limit than the part of the time in which requests were held
+        back: calls that follow each other soon may be all that is asked for.
         """
         minutes_ms = lately.waited_ms
         if minutes_ms < max(2 * COMPARED_MS, self.needs_ms):
@@ -116,6 +121,8 @@ class Bound:
             return False
         own = ((lately.started if self.of_calls else lately.tokens) + self.level) * MINUTE_MS // minutes_ms
         explained = 0 if self.of_calls else lately.foreign * MINUTE_MS // minutes_ms
-        if own * PPM < self.per_minute * OWN_PPM:
+        held_ppm = lately.held_ms * PPM // lately.waited_ms
+        if own * PPM < self.per_minute * OWN_PPM and held_ppm > PPM - OWN_PPM:
             return True
-        return lately.waited_ms >= LASTS_MS and (own + explained) * PPM < self.per_minute * LAGS_PPM
+        lasts = lately.waited_ms >= LASTS_MS and held_ppm > PPM - LAGS_PPM
+        return lasts and (own + explained) * PPM < self.per_minute * LAGS_PPM

@@ -60,6 +60,7 @@ class MirrorTrust:
         "_counted",
         "_foreseen",
         "_held",
+        "_held_long",
         "_held_since_ms",
         "_held_until_ms",
         "_in_vain",
@@ -90,6 +91,7 @@ class MirrorTrust:
         self._counted: dict[int, int] = {}  # calls without an answer, sent while requests waited, and their tokens
         self._held_since_ms: int | None = None  # since when requests have been held back without a call
         self._held_until_ms = now_ms
+        self._held_long = False  # by a limit of an hour or longer
         self._sent_ms = now_ms  # when the last call was sent, or may have been held back first
         self._refused_in_a_row = 0  # calls that were sent when the refusal before was known
         self._row_ms = _NEVER_MS  # when the first of them was refused
@@ -115,34 +117,46 @@ class MirrorTrust:
                 break
             before = all_by_then
         achieved = self._all.since(before)
-        if self._held_since_ms is not None:
-            achieved.waited_ms += min(span_ms, now_ms - self._held_since_ms)
+        since_ms = self._held_at(now_ms)
+        if since_ms is not None:
+            held_ms = min(span_ms, now_ms - since_ms)
+            achieved.waited_ms += held_ms
+            achieved.held_ms += held_ms
         return achieved
 
-    def record_wait(self, until_ms: int, now_ms: int) -> None:
-        """Record that a request is held back until an instant, or until it is asked about again before that."""
-        if self._held_since_ms is None or self._has_gone(now_ms):
+    def record_wait(self, until_ms: int, now_ms: int, *, long: bool = False) -> None:
+        """Record that a request is held back until an instant, or until it is asked about again before that.
+
+        `long`: a limit of an hour or longer holds it back. That wait says nothing of other limits once it is over.
+        """
+        if self._held_at(now_ms) is None:
             soon = now_ms - self._sent_ms <= SOON_MS
             self._held_since_ms = self._sent_ms if soon else now_ms
-        self._held_until_ms = until_ms
+        self._held_until_ms, self._held_long = until_ms, long
 
-    def _has_gone(self, now_ms: int) -> bool:
-        """Whether the request that was held back has not been asked about when its time came."""
-        return now_ms > self._held_until_ms + GONE_MS
+    def forget_wait(self) -> None:
+        """Record that something else holds requests back: their wait says nothing of the mirrors."""
+        self._held_since_ms = None
+
+    def _held_at(self, now_ms: int) -> int | None:
+        """Return since when requests have been held back; None: none is, or it was not asked about in its time."""
+        return self._held_since_ms if now_ms <= self._held_until_ms + GONE_MS else None
 
     def record_send(self, attempt: int, tokens: int, now_ms: int) -> None:
         """Record a call that is sent now."""
-        since_ms = self._held_since_ms
+        since_ms = None if self._held_long else self._held_at(now_ms)
         if since_ms is not None or self._marks is not None:
             self._mark(now_ms)
-        if since_ms is None or self._has_gone(now_ms):
-            since_ms = self._sent_ms if now_ms - self._sent_ms <= SOON_MS else None
+        if since_ms is not None:
+            self._all.held_ms += now_ms - since_ms
+        elif now_ms - self._sent_ms <= SOON_MS:
+            since_ms = self._sent_ms
         if since_ms is not None:
             self._all.waited_ms += now_ms - since_ms
             self._all.tokens += tokens
             self._all.started += 1
             self._counted[attempt] = tokens
-        self._held_since_ms, self._sent_ms = None, now_ms
+        self._held_since_ms, self._held_long, self._sent_ms = None, False, now_ms
 
     def _mark(self, now_ms: int) -> None:
         """Remember what has been achieved by now."""
@@ -156,6 +170,16 @@ class MirrorTrust:
     def record_loss(self, attempt: int) -> None:
         """Record a call that ended without an answer."""
         self._admit(attempt)
+
+    def record_unsent(self, attempt: int) -> None:
+        """Record a call that was not sent after all."""
+        self._take_back(attempt)
+
+    def _take_back(self, attempt: int) -> None:
+        tokens = self._counted.pop(attempt, None)
+        if tokens is not None:
+            self._all.tokens -= tokens
+            self._all.started -= 1
 
     def _admit(self, attempt: int) -> None:
         if self._counted.pop(attempt, None) is not None:
@@ -175,10 +199,7 @@ class MirrorTrust:
             self._refused_in_a_row += 1
             self._told_ms = now_ms
             self._row_ms = min(self._row_ms, now_ms)
-        tokens = self._counted.pop(attempt, None)
-        if tokens is not None:
-            self._all.tokens -= tokens
-            self._all.started -= 1
+        self._take_back(attempt)
         self._all.refused += 1
         if is_event and self._foreseen is not None:
             self._foreseen.append(held)
@@ -199,7 +220,8 @@ class MirrorTrust:
         if not self.may_begin(now_ms):
             return False
         long = bound is not None and bound.long
-        if long and self._held_since_ms is not None and now_ms - self._held_since_ms < LATELY_MS:
+        since_ms = self._held_at(now_ms)
+        if long and since_ms is not None and now_ms - since_ms < LATELY_MS:
             return False
         self._all.foreign = foreign
         self._mark(now_ms)
@@ -219,8 +241,9 @@ class MirrorTrust:
     def _lags(self, bound: Bound | None, now_ms: int) -> bool:
         if bound is None:
             return False
-        lately = self.lately(now_ms)
-        return bound.stalls(lately) or bound.lags(lately) or bound.lags(self.lately(now_ms, REMEMBERED_MS))
+        lately, since_ms = self.lately(now_ms), self._held_at(now_ms)
+        held_ms = 0 if since_ms is None else now_ms - since_ms  # which may be longer than what is remembered
+        return bound.stalls(lately, held_ms) or bound.lags(lately) or bound.lags(self.lately(now_ms, REMEMBERED_MS))
 
     def _regrets(self, lately: Achieved) -> bool:
         """Return whether the mirrors, followed again, achieve far less than the measurements did before."""

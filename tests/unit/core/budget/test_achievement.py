@@ -1,0 +1,154 @@
+"""What mirrors and measurements achieve, and when what was spent falls short of what a limit lets through."""
+
+import pytest
+
+from headrace.broker.core.answers.rate_limit_headers import DAY_MS, HOUR_MS, MINUTE_MS, LimitMetric
+from headrace.broker.core.budget.achievement import (
+    COMPARED_MS,
+    LAGS_PPM,
+    LASTS_MS,
+    NORMAL_PPM,
+    NOTHING,
+    OWN_PPM,
+    SPENT_IN_MS,
+    Achieved,
+    Bound,
+)
+from headrace.broker.core.budget.bucket_mirror import Mirror
+from headrace.broker.core.budget.sent_calls import SentCalls
+from headrace.broker.core.budget.window_mirrors import FixedWindowMirror, SlidingWindowMirror
+from headrace.broker.core.units import PPM
+
+RATE = 60_000  # tokens a minute: one a millisecond
+
+
+def bound(
+    *, calls: bool = False, windows: bool = False, long: bool = False, level: int = 0, needs_ms: int = 400
+) -> Bound:
+    return Bound(RATE, calls, windows, long, level, needs_ms)
+
+
+def held(waited_ms: int, *, share_ppm: int = PPM, held_ppm: int = PPM, foreign: int = 0) -> Achieved:
+    """Requests waited for so long, and were held back a part of it; this share of the rate was spent."""
+    spent = RATE * waited_ms // MINUTE_MS * share_ppm // PPM
+    return Achieved(waited_ms, waited_ms * held_ppm // PPM, tokens=spent, started=spent, calls=spent, foreign=foreign)
+
+
+def test_what_was_achieved_since_is_the_difference() -> None:
+    after, before = Achieved(10, 9, 8, 7, 6, 5, 4), Achieved(1, 1, 1, 1, 1, 1, 1)
+    assert after.since(before) == Achieved(9, 8, 7, 6, 5, 4, 3)
+    assert after.since(NOTHING) == after
+
+
+def test_tokens_a_minute_are_of_the_time_in_which_requests_waited_a_third_of_a_minute_at_least() -> None:
+    assert Achieved(waited_ms=2 * MINUTE_MS, tokens=800).per_minute == 400
+    assert Achieved(waited_ms=1, tokens=800).per_minute == 800 * MINUTE_MS // COMPARED_MS
+    assert NOTHING.per_minute == 0
+
+
+def test_refusals_above_what_is_normal_lessen_the_worth() -> None:
+    assert NOTHING.refused_ppm == NOTHING.worth == 0
+    normal = Achieved(waited_ms=MINUTE_MS, tokens=10_000, calls=99, refused=1)
+    assert (normal.refused_ppm, normal.worth) == (NORMAL_PPM, 10_000)
+    refused = Achieved(waited_ms=MINUTE_MS, tokens=10_000, calls=79, refused=21)
+    assert refused.worth == 8_000
+    assert Achieved(refused=5).refused_ppm == PPM
+
+
+def test_a_bucket_bounds_its_rate_and_delays_a_request_as_long_as_it_takes_to_refill() -> None:
+    found = Bound.of(Mirror(LimitMetric.TOKENS, RATE, MINUTE_MS, 0), 2_000, 0)
+    assert found == Bound(RATE, False, False, False, RATE, 2_000)
+    calls = Bound.of(Mirror(LimitMetric.REQUESTS, 600, MINUTE_MS, 0), 2_000, 0)
+    assert calls == Bound(600, True, False, False, 600, 100)
+
+
+def test_a_level_in_debt_holds_nothing() -> None:
+    mirror = Mirror(LimitMetric.TOKENS, RATE, MINUTE_MS, 0)
+    mirror.pay(2 * RATE, 0, 0)
+    assert mirror.low(0) < 0
+    assert Bound.of(mirror, 1, 0).level == 0
+
+
+def test_a_window_may_delay_a_request_for_all_of_its_length() -> None:
+    fixed = FixedWindowMirror(LimitMetric.TOKENS, RATE, MINUTE_MS, 30_000, RATE)
+    sliding = SlidingWindowMirror(LimitMetric.TOKENS, RATE, MINUTE_MS, 0, SentCalls())
+    for mirror in (fixed, sliding):
+        found = Bound.of(mirror, 400, 0)
+        assert (found.counts_windows, found.needs_ms) == (True, MINUTE_MS)
+
+
+@pytest.mark.parametrize(("period_ms", "long"), [(HOUR_MS - 1, False), (HOUR_MS, True), (DAY_MS, True)])
+def test_a_limit_of_an_hour_or_more_is_long(period_ms: int, long: bool) -> None:  # noqa: FBT001
+    assert Bound.of(Mirror(LimitMetric.TOKENS, 10**6, period_ms, 0), 400, 0).long is long
+
+
+def test_it_stalls_if_nothing_is_sent_for_longer_than_a_request_has_to_wait() -> None:
+    assert not bound().stalls(Achieved(waited_ms=COMPARED_MS - 1))
+    assert bound().stalls(Achieved(waited_ms=COMPARED_MS))
+    assert not bound().stalls(Achieved(waited_ms=COMPARED_MS, tokens=1))
+    assert bound().stalls(Achieved(waited_ms=COMPARED_MS, tokens=-400)), "a call sent before it was refused in it"
+
+
+def test_a_request_that_waits_for_its_bucket_to_refill_does_not_stall() -> None:
+    assert not bound(needs_ms=50_000).stalls(Achieved(waited_ms=50_000 + SPENT_IN_MS - 1))
+    assert bound(needs_ms=50_000).stalls(Achieved(waited_ms=50_000 + SPENT_IN_MS))
+    assert bound(needs_ms=600_000).stalls(Achieved(waited_ms=MINUTE_MS), 600_000 + SPENT_IN_MS)
+
+
+def test_far_less_than_the_rate_lags_within_a_minute_and_a_little_less_only_if_it_lasts() -> None:
+    far, slow = OWN_PPM - 10_000, LAGS_PPM - 10_000
+    assert not bound().lags(held(2 * COMPARED_MS - 1, share_ppm=far))
+    assert bound().lags(held(2 * COMPARED_MS, share_ppm=far))
+    assert not bound().lags(held(2 * COMPARED_MS, share_ppm=OWN_PPM))
+    assert not bound().lags(held(LASTS_MS - 1, share_ppm=slow))
+    assert bound().lags(held(LASTS_MS, share_ppm=slow))
+    assert not bound().lags(held(LASTS_MS, share_ppm=LAGS_PPM + 1_000))
+
+
+def test_what_the_limit_still_holds_is_not_lost() -> None:
+    lately = held(MINUTE_MS, share_ppm=OWN_PPM // 2)
+    assert bound().lags(lately)
+    assert not bound(level=RATE // 2).lags(lately)
+
+
+def test_what_others_may_have_spent_explains_a_small_lag_but_not_a_large_one() -> None:
+    slow, far = LAGS_PPM - 10_000, OWN_PPM - 10_000
+    taken = RATE * LASTS_MS // MINUTE_MS // 10
+    assert not bound().lags(held(LASTS_MS, share_ppm=slow, foreign=taken))
+    assert bound().lags(held(LASTS_MS, share_ppm=far, foreign=10 * taken))
+
+
+def test_calls_are_not_explained_by_tokens_of_others() -> None:
+    assert bound(calls=True).lags(held(LASTS_MS, share_ppm=LAGS_PPM - 10_000, foreign=RATE))
+
+
+def test_limits_of_calls_that_bind_are_no_doubt_for_tokens() -> None:
+    few_tokens = Achieved(MINUTE_MS, MINUTE_MS, tokens=100, started=RATE)
+    assert not bound(calls=True).lags(few_tokens)
+    assert bound().lags(few_tokens)
+
+
+def test_a_large_request_does_not_lag_before_its_bucket_can_have_refilled() -> None:
+    nothing = Achieved(50_000, 50_000)
+    assert not bound(needs_ms=50_001).lags(nothing)
+    assert bound(needs_ms=50_000).lags(nothing)
+
+
+def test_a_window_that_spends_at_its_beginning_is_judged_by_whole_minutes() -> None:
+    windows = bound(windows=True, needs_ms=MINUTE_MS)
+    one = Achieved(MINUTE_MS + SPENT_IN_MS - 1, MINUTE_MS, tokens=RATE)
+    assert not windows.lags(Achieved(MINUTE_MS + SPENT_IN_MS - 1, MINUTE_MS)), "not a whole minute yet"
+    assert windows.lags(Achieved(MINUTE_MS + SPENT_IN_MS, MINUTE_MS))
+    assert not windows.lags(one)
+    assert not windows.lags(Achieved(2 * MINUTE_MS + SPENT_IN_MS - 1, 2 * MINUTE_MS, tokens=RATE)), "two began in it"
+    assert windows.lags(Achieved(2 * MINUTE_MS + SPENT_IN_MS, 2 * MINUTE_MS, tokens=RATE))
+
+
+def test_calls_that_follow_each_other_soon_and_were_hardly_held_back_are_all_that_is_asked_for() -> None:
+    """Before: five calls a second at a third of the rate, and one refusal, began a trial of measurements."""
+    light = OWN_PPM // 3
+    for part_ppm in (0, PPM - LAGS_PPM):
+        assert not bound().lags(held(LASTS_MS, share_ppm=light, held_ppm=part_ppm))
+    assert not bound().lags(held(2 * COMPARED_MS, share_ppm=light, held_ppm=PPM - OWN_PPM))
+    assert bound().lags(held(2 * COMPARED_MS, share_ppm=light, held_ppm=PPM - OWN_PPM + 1_000))
+    assert bound().lags(held(LASTS_MS, share_ppm=light, held_ppm=PPM - LAGS_PPM + 1_000))
