@@ -7,7 +7,7 @@ first refusal on, whether or not it is followed.
 
 from typing import Final
 
-from headrace.broker.core.answers.rate_limit_headers import MINUTE_MS
+from headrace.broker.core.answers.rate_limit_headers import HOUR_MS, MINUTE_MS
 from headrace.broker.core.answers.verdict import OK, Meaning, Verdict
 from headrace.broker.core.budget.achievement import Bound
 from headrace.broker.core.budget.bucket_set import BucketSet
@@ -70,6 +70,11 @@ class AdmissionGuide:
         return self._trust.measures_since_ms
 
     @property
+    def proven_rate(self) -> int | None:
+        """The measured rate, where it has achieved more than the mirrors: no trial is under way."""
+        return None if self.measures_since_ms is None or self._trust.tries else self.rate
+
+    @property
     def rate(self) -> int | None:
         """The measured rate in tokens a minute; None: not followed."""
         return self._rate.rate // 1_000 if self._rate is not None and self.measures else None
@@ -90,13 +95,17 @@ class AdmissionGuide:
 
     def inherit(self, tokens_per_minute: int, now_ms: int) -> None:
         """Go on measuring at the rate that a predecessor has found."""
-        self._rate = RateControl(tokens_per_minute, now_ms)
+        self._is_guess = self._stated_rate() is None
+        self._rate = RateControl(tokens_per_minute, now_ms, found=True)
         self._trust.follow_measurements(now_ms)
 
-    def payable_at(self, mirrored_ms: int, paid: int, now_ms: int, *, first: bool, believed: bool) -> int:
+    def payable_at(  # noqa: PLR0913 — the particulars of one call
+        self, mirrored_ms: int, paid: int, now_ms: int, *, first: bool, believed: bool, alone: bool = True
+    ) -> int:
         """Return when a call may be sent that the mirrors allow at `mirrored_ms`.
 
-        `first`: it is of the first lane that waits; `believed`: an answer has come.
+        `first`: it is of the first lane that waits; `believed`: an answer has come; `alone`: nothing but the mirrors
+        may hold it back.
         """
         self.holds = mirrored_ms > now_ms
         if self._rate is not None and not self._is_guess and self._buckets.shortest() is None:
@@ -105,13 +114,16 @@ class AdmissionGuide:
             at_ms = max(self._overloaded_until_ms, self._rate.payable_at(paid, now_ms, first=first))
         else:
             at_ms = max(mirrored_ms, self._ramp.may_send_at(now_ms)) if believed else mirrored_ms
-        if at_ms > now_ms:
-            self._trust.record_wait(at_ms, now_ms)
+        if not alone or now_ms < self._overloaded_until_ms:
+            self._trust.forget_wait()
+        elif at_ms > now_ms:
+            long = not self.measures and self._buckets.payable_at(paid, 0, now_ms, longer_than_ms=HOUR_MS) > now_ms
+            self._trust.record_wait(at_ms, now_ms, long=long)
         return max(at_ms, now_ms)
 
     def compare(self, paid: int, now_ms: int) -> bool:
         """Begin a trial of measurements if the mirrors are in doubt; return whether one has begun."""
-        if not self._trust.may_begin(now_ms):
+        if now_ms < self._overloaded_until_ms or not self._trust.may_begin(now_ms):
             return False
         lately = self._trust.lately(now_ms)
         binding = self._buckets.binding(paid, now_ms) or self._buckets.shortest()
@@ -177,11 +189,14 @@ class AdmissionGuide:
         is_event = rate.events > before
         self._trust.record_refusal(attempt, call.sent_ms, now_ms, held=call.held, is_event=is_event)
 
-    def record_loss(self, attempt: int) -> None:
-        """Record a call that ended without an answer: it may have been admitted."""
+    def record_loss(self, attempt: int, *, sent: bool = True) -> None:
+        """Record a call that ended without an answer: if it was `sent`, it may have been admitted."""
         if self._rate is not None:
             self._rate.record_loss(attempt)
-        self._trust.record_loss(attempt)
+        if sent:
+            self._trust.record_loss(attempt)
+        else:
+            self._trust.record_unsent(attempt)
 
     def reprice(self, ppm: int) -> None:
         """Go on with other prices: calls like those so far pay this part of what they paid."""

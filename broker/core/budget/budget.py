@@ -46,7 +46,7 @@ class Budget:
     Attributes:
         settings: The operator's figures for the limit.
         believed: Whether an answer or a checkpoint has stated a level; until then one call goes first.
-        paused_until_ms: No call is sent earlier, whatever the answers.
+        paused_until_ms: No call is sent earlier, unless a measured rate is followed.
         breaker: The limit's circuit breaker.
         blames: Its requests that have blamed the account.
         tiers: Those of service tiers that have refused calls lately.
@@ -127,11 +127,11 @@ class Budget:
             # the answer to the first call sets the levels
             return max(at_ms, self.paused_until_ms, self._cooldown.may_call_at(now_ms))
         mirrored_ms = self._mirrored_at(paid, reserved_ppm, now_ms)
-        measured = self.guide.measures
-        if mirrored_ms > now_ms >= at_ms and self.believed and self.breaker.closed:
-            self.guide.compare(paid, now_ms)  # nothing else holds it back
+        measured, alone = self.guide.measures, at_ms <= now_ms and self.breaker.closed
+        if mirrored_ms > now_ms and alone and self.believed:
+            self.guide.compare(paid, now_ms)
         first, believed = not reserved_ppm, self.believed
-        guided_ms = self.guide.payable_at(mirrored_ms, paid, now_ms, first=first, believed=believed)
+        guided_ms = self.guide.payable_at(mirrored_ms, paid, now_ms, first=first, believed=believed, alone=alone)
         at_ms = max(at_ms, guided_ms)
         if self.guide.measures is not measured:
             self._headroom.clear()
@@ -263,7 +263,7 @@ class Budget:
         """End an attempt without an answer: if it was `sent`, it may have been admitted, and its charge is kept."""
         call, self.unstated = self._calls.pop(attempt), True
         self.tariff.record_loss(attempt)
-        self.guide.record_loss(attempt)
+        self.guide.record_loss(attempt, sent=sent)
         if not sent:
             self._give_back(call, now_ms, untaken=True)
 
@@ -302,7 +302,7 @@ class Budget:
             laws=self.tariff.laws(),
             tolerated_burst_tokens=self.learned_limits().tolerated_burst_tokens,
             burst_ceiling_tokens=self.learned_limits().burst_ceiling_tokens,
-            measured_per_minute=self.guide.rate if self.guide.measures_since_ms is not None else None,
+            measured_per_minute=self.guide.proven_rate,
         )
 
     def _cache_headroom(self, reserved_ppm: int, now_ms: int) -> None:

@@ -122,11 +122,14 @@ class RateControl:
         events: Refusals that were no consequence of another one.
     """
 
-    def __init__(self, tokens_per_minute: int, now_ms: int, *, stated: bool = True) -> None:
-        """Start at a rate that the operator or the server has `stated`, or at a mere guess, which grows faster."""
+    def __init__(self, tokens_per_minute: int, now_ms: int, *, stated: bool = True, found: bool = False) -> None:
+        """Start at a rate that the operator or the server has `stated`, or at a mere guess, which grows faster.
+
+        `found`: a predecessor has measured it, so that what is stated does not raise it.
+        """
         self._grown_in_ms = GROWN_FIRST_MS if stated else GROWN_UNKNOWN_MS
         self.rate = self._stated = self._start = max(1, tokens_per_minute) * 1_000
-        self.events = 0
+        self.events = int(found)
         self._spending = RecentSpending()
         self._caps = SpanCaps()
         self._began_ms = now_ms

@@ -1,5 +1,6 @@
 """When a limit's mirrors are in doubt, how long measurements are tried, and when the mirrors are followed again."""
 
+import itertools
 from dataclasses import replace
 
 import pytest
@@ -531,7 +532,7 @@ def test_the_mirrors_return_with_growing_back_off() -> None:
             rig.call()
         returned.append(rig.now_ms)
         rig.trust.follow_measurements(rig.now_ms)
-    between = [later - earlier for earlier, later in zip(returned, returned[1:], strict=False)]
+    between = [later - earlier for earlier, later in itertools.pairwise(returned)]
     for wait_ms, least_ms in zip(between, (TRIAL_FIRST_MS * 2**times for times in range(7)), strict=True):
         assert min(TRIAL_MAX_MS, least_ms) <= wait_ms <= min(TRIAL_MAX_MS, least_ms) + 20_000
 
