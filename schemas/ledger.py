@@ -250,7 +250,7 @@ def _packed_marks(entries: Iterable[WaitingCancel | AwaitedEntry]) -> str:
 
 
 def _level(level: Level) -> dict[str, Any]:
-    """Encode a level; laws, burst and ceiling are left out where there are none."""
+    """Encode a level; what it does not state, as most do not state a burst or a measured rate, is left out."""
     told = {each.name: getattr(level, each.name) for each in fields(level)}
     told |= {"at": to_wire(level.at), "laws": dict(level.laws)}
     return {name: value for name, value in told.items() if (name, value) not in _LEFT_OUT}

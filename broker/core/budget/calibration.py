@@ -52,7 +52,7 @@ class Calibration:
         self._delay = AdmissionDelay()
         self._markup = Markup()
         self._buckets_made = 0
-        laws = checkpoint.laws if checkpoint is not None else {}
+        laws = checkpoint.laws if checkpoint is not None else None
         self.tariff = Tariff(laws, period_ms=settings.period_ms, refusals_charged=settings.refusals_charged)
         self.burst: BurstControl | None = None
         self.cooldown = Cooldown()

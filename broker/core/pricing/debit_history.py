@@ -96,9 +96,14 @@ class _Levels:
 class DebitHistory:
     """Debits in order of time, each with a figure for every column, and what remained after some of them."""
 
-    def __init__(self, columns: int, *, of_ends: bool = False) -> None:
-        """`of_ends`: calls are debited when sent and when they end; the second column counts the former alone."""
+    def __init__(self, columns: int, *, of_ends: bool = False, of_all: bool = True) -> None:
+        """Begin without debits.
+
+        `of_ends`: calls are debited when sent and when they end; the second column counts the former alone. `of_all`:
+        no call before the first debit drew on the limit.
+        """
         self._of_ends = of_ends
+        self._of_all = of_all
         self._at_ms: list[int] = []
         self._tokens: list[Tokens] = []
         self._sums: list[list[int]] = [[0] for _ in range(columns)]  # of all debits before; updated when needed
@@ -212,7 +217,9 @@ class DebitHistory:
         from_ms, until_ms = self._at_ms[start] - delay_ms, self._at_ms[end] + delay_ms
         if pattern.refill is FIXED:
             return (from_ms - pattern.mark_ms) // pattern.period_ms == (until_ms - pattern.mark_ms) // pattern.period_ms
-        return not self._forgotten or self._at_ms[0] < from_ms - pattern.period_ms
+        from_ms, until_ms = from_ms - pattern.period_ms, until_ms - pattern.period_ms
+        first, last = bisect_left(self._at_ms, from_ms), bisect_right(self._at_ms, until_ms)
+        return (first > 0 or (self._of_all and not self._forgotten)) and not self._has_unsure(first - 1, last - 1)
 
     def _window_span(self, start: int, end: int, pattern: RefillPattern, delay_ms: int) -> DebitSpan:
         edges = self._edges(start, end, delay_ms)

@@ -46,16 +46,20 @@ class LawEvidence:
         """`recorded` is the law to believe without evidence; `believed` the one that a predecessor found."""
         self._laws = tuple(laws)
         self._recorded = recorded if recorded in laws else self._laws[0]
+        self._inherited = believed if believed in self._laws else None
         self._judged = [0] * len(self._laws)
         self._misfit_ppm = [0] * len(self._laws)
         self._silent = 0
         self._agreed = 0
         self._stated = False
         self.pieces = self.turns = 0
-        self.believed = self._laws[0] if len(self._laws) == 1 else believed if believed in self._laws else None
+        self.believed = self._laws[0] if len(self._laws) == 1 else self._inherited
 
     def restart(self) -> None:
-        """Forget all evidence of levels: it rested on a wrong assumption. The charges that the server named stand."""
+        """Forget the evidence of levels, which rested on a wrong assumption: believe what a predecessor found.
+
+        Where the server has named charges, these are evidence enough, and all stands.
+        """
         if self._stated:
             return
         count = len(self._laws)
@@ -63,7 +67,7 @@ class LawEvidence:
         self.pieces = self._agreed = self._silent = 0
         self.turns += 1
         if count > 1 and self.believed is not None:
-            self.believed = self._recorded
+            self.believed = self._inherited or self._recorded
 
     @property
     def identified(self) -> bool:

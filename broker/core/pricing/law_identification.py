@@ -78,8 +78,11 @@ class LawIdentification:
         has_alternatives: Whether more than one law may hold.
     """
 
-    def __init__(self, prices: Prices, believed: Law | None) -> None:
-        """`prices` of any call of the endpoint; `believed` is the law that a predecessor found."""
+    def __init__(self, prices: Prices, believed: Law | None, *, of_all: bool = True) -> None:
+        """`prices` of any call of the endpoint; `believed` is the law that a predecessor found.
+
+        `of_all`: no call of another endpoint, or of a predecessor, has drawn on the limit.
+        """
         self.evidence = LawEvidence(prices.laws, facts_of(prices.endpoint).recorded_law, believed)
         self.errors: deque[int] = deque(maxlen=ERRORS_MAX)
         self.errors_seen = 0
@@ -88,9 +91,9 @@ class LawIdentification:
         self.has_alternatives = len(prices.laws) > 1
         self._laws = prices.laws
         self._usage_index = prices.laws.index(Law.USAGE) if Law.USAGE in prices.laws else None
-        self._admissions = DebitHistory(len(prices.laws))
+        self._admissions = DebitHistory(len(prices.laws), of_all=of_all)
         # with the outputs, and without: a span that fits both shows nothing
-        self._endings = DebitHistory(2, of_ends=True)
+        self._endings = DebitHistory(2, of_ends=True, of_all=of_all)
         self._limit: tuple[int, int] | None = None
         self._heard_ms: int | None = None
         self._judged_ms = 0

@@ -48,8 +48,11 @@ class Tariff:
     def __init__(
         self, laws: Mapping[str, Law] | None = None, *, period_ms: int = MINUTE_MS, refusals_charged: bool = False
     ) -> None:
-        """`laws` are those that a predecessor believed, by endpoint; `period_ms` holds until headers state another."""
-        self._inherited = dict(laws or {})
+        """`laws` are those that a predecessor believed, by endpoint; None: there was none.
+
+        `period_ms` holds until headers state another.
+        """
+        self._inherited, self._is_first = dict(laws or {}), laws is None
         self._period_ms = period_ms
         self._refusals_charged = refusals_charged
         self._identifications: dict[str, LawIdentification] = {}
@@ -194,9 +197,9 @@ class Tariff:
 
     def _identify(self, prices: Prices) -> LawIdentification:
         """Create the identification of an endpoint's law, at its first call."""
-        identification = self._identifications[prices.endpoint] = LawIdentification(
-            prices, self._inherited.get(prices.endpoint)
-        )
+        of_all = self._is_first and not self._identifications
+        identification = LawIdentification(prices, self._inherited.get(prices.endpoint), of_all=of_all)
+        self._identifications[prices.endpoint] = identification
         if self._pattern is not None:
             identification.refill_by(self._pattern, anew=False)
         self._shown[prices.endpoint] = identification.evidence.believed, identification.outputs.reserved

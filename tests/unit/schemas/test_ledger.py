@@ -74,6 +74,21 @@ def test_how_much_a_limit_bears_at_once_is_handed_on() -> None:
     assert {"borne", "ceiling"}.isdisjoint(json.loads(encode_ledger(STEP))["levels"][0])
 
 
+def test_a_measured_rate_is_written_where_there_is_one() -> None:
+    (level,) = STEP.levels
+    record = replace(STEP, levels=(replace(level, measured=20_000), level))
+    written = json.loads(encode_ledger(record))["levels"]
+    assert (written[0]["measured"], "measured" in written[1]) == (20_000, False)
+    assert decode_ledger(encode_ledger(record)) == record
+
+
+def test_fields_of_a_later_release_do_not_disturb_in_a_level_either() -> None:
+    """So does the release before read `measured`."""
+    value = json.loads(encode_ledger(STEP))
+    value["levels"][0] |= {"moon": 20_000}
+    assert decode_ledger(json.dumps(value).encode()) == STEP
+
+
 @pytest.mark.parametrize("kind", list(LedgerKind))
 def test_what_is_empty_takes_no_room(kind: LedgerKind) -> None:
     record = LedgerRecord(kind, term=1, owner="x")

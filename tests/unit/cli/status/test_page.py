@@ -76,6 +76,19 @@ def test_lanes_and_limits_are_tables_with_bars() -> None:
     assert "outcomes of all leaders  completed 7" in lines
 
 
+@pytest.mark.parametrize("width", [100, 160])
+def test_a_limit_that_measures_says_so_with_its_rate_and_one_that_follows_does_not(width: int) -> None:
+    measures = limit(budget="measures by itself, since 2026-12-01T09:00:00.000Z", measured_tokens_per_minute=54_321)
+    follows = limit(budget="follows the server's own numbers", measured_tokens_per_minute=None)
+    found = look(said(limits={"mini": measures, "large": follows, "former": limit()}))
+    console = Console(file=io.StringIO(), width=width, highlight=False)
+    console.print(page(found, findings(found), NOW, width=width))
+    assert isinstance(console.file, io.StringIO)
+    text = " ".join(console.file.getvalue().split())
+    assert "measures by itself, since 2026-12-01T09:00:00.000Z: 54,321 tokens a minute" in text
+    assert "follows" not in text
+
+
 def test_no_title_and_no_figure_is_cut_at_80_columns() -> None:
     busy = lane(waiting=12_345, waiting_tokens=9_876_543, waiting_seconds=11_520.0, calling=512, oldest_s=6_300.0)
     name = "a-fine-tuned-model-of-a-very-long-name:2026"

@@ -324,3 +324,28 @@ def test_a_refusal_that_names_an_unknown_bucket_of_a_project_adds_none() -> None
     snapshot = stated(LimitMetric.REQUESTS, 960, DAY_MS, project=True)
     assert limit.buckets.observe_refusal(snapshot, 0, limit.send(1, 30)) is None
     assert list(limit.buckets) == []
+
+
+def test_the_bucket_that_delays_a_call_longest_binds() -> None:
+    buckets = BucketSet(SentCalls())
+    assert buckets.binding(10**9, 0) is None
+    buckets.believe(LimitMetric.TOKENS, 600, MINUTE_MS, 0)
+    buckets.believe(LimitMetric.REQUESTS, 2, MINUTE_MS, 0)
+    buckets.believe(LimitMetric.TOKENS, 5_000, DAY_MS, 0)
+    tokens, calls, day = buckets
+    assert buckets.binding(500, 0) is None
+    buckets.pay(600, 0, 0)
+    assert buckets.binding(500, 0) is tokens
+    assert buckets.binding(1, 0) is tokens
+    buckets.pay(0, 1, 0)
+    assert buckets.binding(1, 0) is calls
+    buckets.pay(5_000, 2, 0)
+    assert buckets.binding(500, 0) is day
+
+
+def test_how_tokens_refill_is_known_once_headers_have_shown_it() -> None:
+    limit = Limit()
+    assert limit.buckets.token_pattern is None
+    pattern = counted().buckets.token_pattern
+    assert pattern is not None
+    assert pattern.refill is Refill.FIXED

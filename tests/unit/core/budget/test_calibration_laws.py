@@ -155,3 +155,35 @@ def test_a_surprise_larger_than_any_way_is_put_down_to_others_and_a_small_one_to
             budget.reserve(attempt, 400, now)
             budget.record_answer(attempt, now, answer((60_000, 59_600, "400ms")))
         assert budget.learned_limits().admission_delay_ms == way_ms
+
+
+def test_what_recent_calls_pay_now_is_told_as_a_part_of_what_they_paid() -> None:
+    budget = identifying(laws={"chat.completions": Law.CHAT_LEGACY})
+    for attempt in range(3):
+        budget.reserve(attempt, 680, 0, prices=CHAT)
+    budget.record_answer(0, 500, answer((60_000, 59_600, "400ms")))
+    assert budget._calibration.repriced_ppm == 400 * PPM // 680
+    budget.record_answer(1, 600, answer((60_000, 59_200, "400ms")))
+    assert budget._calibration.repriced_ppm == PPM, "no price has changed since"
+
+
+def test_a_markup_reprices_as_well_as_a_law() -> None:
+    budget = identifying(laws={"chat.completions": Law.CHAT_2025})
+    budget.reserve(0, 400, 0, prices=CHAT)
+    budget.record_answer(0, 0, refusal(used=50_000, requested=500, wait="1ms"))
+    assert budget._calibration.repriced_ppm == 1_250_000
+    budget.reserve(1, 400, 2_000, prices=CHAT)
+    budget.record_answer(1, 2_000, refusal(used=50_000, requested=680, wait="1ms"))
+    assert budget.tariff.price(CHAT) == 680
+    assert budget._calibration.repriced_ppm == 680 * PPM // 500
+
+
+def test_without_a_recent_call_that_was_charged_no_price_changes_anything() -> None:
+    budget = identifying(laws={"chat.completions": Law.CHAT_LEGACY})
+    for attempt in range(2):
+        budget.reserve(attempt, 680, 0, prices=CHAT)
+    budget.abandon(0, 0, sent=False)
+    budget._sends.strike(1)
+    budget.record_answer(1, 500, answer((60_000, 59_600, "400ms")))
+    assert budget.tariff.price(CHAT) == 400
+    assert budget._calibration.repriced_ppm == PPM

@@ -1,7 +1,7 @@
 import pytest
 
 from headrace.broker.core.answers.rate_limit_headers import LimitMetric
-from headrace.broker.core.budget.sent_calls import SENDS_MAX, AdmissionOrder, SentCalls
+from headrace.broker.core.budget.sent_calls import RECENT, SENDS_MAX, AdmissionOrder, SentCalls
 from headrace.broker.core.pricing.laws import Prices
 
 WAY_MS = 100
@@ -126,3 +126,15 @@ def test_of_a_forgotten_call_all_that_is_still_known_was_spent_since() -> None:
     for now in range(2 * SENDS_MAX + 1):
         sends.append(now, 1)
     assert sends.spent_since(5, 2 * SENDS_MAX) == SENDS_MAX + 1
+
+
+def test_the_tokens_of_the_last_calls_are_summed() -> None:
+    sends = SentCalls()
+    assert sends.recent_tokens() == 0
+    sends.append(0, 10**9)
+    for number in range(RECENT):
+        assert sends.recent_tokens() == 10**9 + number
+        sends.append(number, 1)
+    assert sends.recent_tokens() == RECENT
+    sends.strike(RECENT)
+    assert sends.recent_tokens() == RECENT - 1

@@ -2,6 +2,7 @@
 
 import pytest
 
+from headrace.broker.core.answers.refill_detection import Refill, RefillPattern
 from headrace.broker.core.pricing.debit_history import (
     DEBITS_MAX,
     DELAY_DIFFERENCE_MS,
@@ -194,3 +195,119 @@ def test_totals_are_of_all_debits_that_happened_also_of_forgotten_ones() -> None
     assert course.totals() == (3 * DEBITS_MAX, 30 * DEBITS_MAX)
     course.strike(numbers[-2])
     assert course.totals() == (3 * DEBITS_MAX - 1, 30 * DEBITS_MAX - 10)
+
+
+MARK = 30_000
+FIXED, SLIDING = RefillPattern(Refill.FIXED, MINUTE, MARK), RefillPattern(Refill.SLIDING, MINUTE)
+
+
+def steady(
+    pattern: RefillPattern | None, *, count: int = 2, every_ms: int = 1_000, of_all: bool = True
+) -> DebitHistory:
+    """Calls of 400 at equal distances, and a window that refills by the pattern."""
+    course = DebitHistory(1, of_all=of_all)
+    course.refill_by(pattern)
+    for number in range(count):
+        course.debit(number * every_ms, (400,))
+    return course
+
+
+def test_into_a_counter_nothing_flows_before_its_mark() -> None:
+    course = steady(FIXED)
+    course.observe(0, 20_000)
+    course.observe(1, 19_600)
+    assert excess(course, 1) == 0
+    course.observe(1, 19_600 + 3)
+    assert excess(course, 1) > 0, "it took less"
+    course.observe(1, 19_600 - 3)
+    assert excess(course, 1) < 0
+    course.refill_by(None)
+    course.observe(1, 20_600)
+    assert excess(course, 1) == 0, "into a bucket a thousand did"
+
+
+@pytest.mark.parametrize("pattern", [None, RefillPattern(Refill.BUCKET, MINUTE)])
+def test_a_bucket_of_whatever_period_refills_continuously(pattern: RefillPattern | None) -> None:
+    course = steady(FIXED)
+    course.refill_by(pattern)
+    course.observe(0, 20_000)
+    course.observe(1, 20_600)
+    assert excess(course, 1) == 0
+
+
+@pytest.mark.parametrize(("first_ms", "has_spans"), [(MARK - 2_000, True), (MARK - 1_000, False), (MARK - 500, False)])
+def test_a_span_in_which_a_counter_may_have_begun_anew_says_nothing(first_ms: int, has_spans: bool) -> None:  # noqa: FBT001
+    course = DebitHistory(1)
+    course.refill_by(FIXED)
+    course.observe(course.debit(first_ms, (400,)), 20_000)
+    end = course.debit(first_ms + 1_000, (400,))
+    course.observe(end, 19_600)
+    assert bool(spans(course, end)) is has_spans
+
+
+def test_a_mark_is_one_of_many() -> None:
+    course = DebitHistory(1)
+    course.refill_by(FIXED)
+    course.observe(course.debit(MARK + 5 * MINUTE - 1_000, (400,)), 20_000)
+    end = course.debit(MARK + 5 * MINUTE + 1_000, (400,))
+    course.observe(end, 19_600)
+    assert spans(course, end) == []
+
+
+def test_what_was_taken_a_period_ago_returns_into_a_sliding_window() -> None:
+    course = DebitHistory(1)
+    course.refill_by(SLIDING)
+    for now_ms in (500, 60_100, 61_100):
+        course.debit(now_ms, (400,))
+    course.observe(1, 20_000)
+    course.observe(2, 20_000)
+    assert excess(course, 2) == 0, "one came, and one has expired"
+    course.observe(2, 20_000 + 3)
+    assert excess(course, 2) > 0
+    course.observe(2, 20_000 - 3)
+    assert excess(course, 2) < 0
+    course = steady(SLIDING, count=30)
+    course.observe(28, 20_000)
+    course.observe(29, 19_600)
+    assert excess(course, 29) == 0, "none has expired"
+
+
+def test_what_was_taken_about_a_period_ago_may_have_returned_or_not() -> None:
+    course = DebitHistory(1)
+    course.refill_by(SLIDING)
+    for now_ms in (0, 5_000, 64_000, 65_000 + DELAY_DIFFERENCE_MS):
+        course.debit(now_ms, (400,))
+    course.observe(2, 20_000)
+    for after in (19_600, 20_000):
+        course.observe(3, after)
+        assert excess(course, 3) == 0
+    course.observe(3, 20_000 + 10)
+    assert excess(course, 3) > 0
+
+
+def test_a_sliding_window_says_nothing_while_what_expires_in_it_is_not_known() -> None:
+    """Before: a successor took for its law's fault what returned of its predecessor's calls."""
+    for count, known in ((30, False), (63, True)):
+        course = steady(SLIDING, count=count, of_all=False)
+        course.observe(count - 2, 20_000)
+        course.observe(count - 1, 20_000)
+        assert bool(spans(course, count - 1)) is known
+    course = steady(SLIDING, count=2 * DEBITS_MAX + 1, every_ms=100)
+    for number in (2 * DEBITS_MAX - 1, 2 * DEBITS_MAX):
+        course.observe(number, 20_000)
+    assert spans(course, 2 * DEBITS_MAX) == [], "it is forgotten"
+
+
+def test_a_sliding_window_says_nothing_if_a_call_that_expires_in_it_is_unsure() -> None:
+    """Before: a lost call's tokens, or another endpoint's, returned, and the law seemed too dear."""
+    course = steady(SLIDING, count=62)
+    course.observe(60, 20_000)
+    course.observe(61, 20_000)
+    course.doubt(1)
+    assert spans(course, 61) == []
+    course = steady(SLIDING, count=62)
+    course.observe(60, 20_000)
+    course.observe(61, 20_000)
+    for number in (3, 58):
+        course.doubt(number)
+    assert len(spans(course, 61)) == 1, "neither has expired in it"

@@ -173,3 +173,42 @@ def test_without_a_belief_nothing_is_settled() -> None:
     made = evidence()
     weighed(made, *[(0, 0, 0, 0)] * (SILENT_ANSWERS_MAX - 1))
     assert (made.believed, made.settled) == (None, False)
+
+
+def test_evidence_that_rested_on_a_wrong_assumption_is_forgotten() -> None:
+    made = evidence()
+    weighed(made, *[(0, -20, -90, -150)] * 20)
+    assert (made.believed, made.settled) == (Law.CHAT_LEGACY, True)
+    turns = made.turns
+    made.restart()
+    assert (made.believed, made.identified, made.settled, made.pieces) == (Law.CHAT_2025, False, False, 0)
+    assert made.possible() == [0, 1, 2, 3]
+    assert made.turns > turns, "other laws may hold again"
+    assert weighed(made, (400, 0, -90, None)) is Law.DOCUMENTED
+
+
+def test_what_a_predecessor_found_is_believed_again() -> None:
+    """Before: it was forgotten as soon as headers showed a window."""
+    made = evidence(Law.DOCUMENTED)
+    weighed(made, *[(0, -20, -90, -150)] * 3)
+    assert made.believed is Law.CHAT_LEGACY
+    made.restart()
+    assert made.believed is Law.DOCUMENTED
+
+
+def test_charges_that_the_server_named_stand() -> None:
+    made = evidence()
+    made.weigh((0, -200, -400, -450), COSTS, STATED_WEIGHT)
+    turns = made.turns
+    made.restart()
+    assert (made.believed, made.identified, made.pieces, made.turns) == (Law.CHAT_LEGACY, True, 1, turns)
+
+
+def test_without_a_belief_or_an_alternative_a_restart_changes_none() -> None:
+    made = evidence()
+    made.record_silence()
+    made.restart()
+    assert made.believed is None
+    only = LawEvidence((Law.EMBEDDINGS,), Law.CHAT_2025)
+    only.restart()
+    assert only.believed is Law.EMBEDDINGS

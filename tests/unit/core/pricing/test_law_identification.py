@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
+from headrace.broker.core.answers.refill_detection import Refill, RefillPattern
 from headrace.broker.core.endpoints import ENDPOINT_TABLE, Law
 from headrace.broker.core.pricing.law_evidence import SETTLED_ANSWERS, SILENT_ANSWERS_MAX
 from headrace.broker.core.pricing.law_identification import (
@@ -341,3 +342,19 @@ def test_what_calls_were_charged_is_the_believed_laws_sum_or_the_dearest() -> No
     for now_ms in (0, 100):
         known.record_send(prices(CHAT, size()), now_ms)
     assert known.charged_tokens == 2 * prices(CHAT, size()).tokens[ENDPOINT_TABLE[CHAT].laws.index(Law.CHAT_2025)]
+
+
+@pytest.mark.parametrize("anew", [False, True])
+def test_how_tokens_return_is_learned_with_or_without_what_was_heard_before(anew: bool) -> None:  # noqa: FBT001
+    server = Server(Law.DOCUMENTED)
+    for _ in range(4):
+        server.call()
+    assert server.witness.evidence.believed is Law.DOCUMENTED
+    pieces = server.witness.evidence.pieces
+    server.witness.refill_by(RefillPattern(Refill.FIXED, 60_000, 50_000), anew=anew)
+    assert server.witness.evidence.pieces == (0 if anew else pieces)
+    for _ in range(4):
+        server.level -= 400  # of a counter, into which nothing flows
+        server.call()
+    assert server.witness.evidence.believed is Law.DOCUMENTED
+    assert server.witness.evidence.pieces > (0 if anew else pieces)

@@ -1,6 +1,7 @@
 from dataclasses import replace
 
 from headrace.broker.core.answers.rate_limit_headers import LimitMetric, Reading
+from headrace.broker.core.answers.refill_detection import Refill, RefillPattern
 from headrace.broker.core.answers.verdict import Meaning, Verdict
 from headrace.broker.core.endpoints import Law
 from headrace.broker.core.pricing.law_identification import Remaining, TokenUsage
@@ -238,3 +239,61 @@ def test_a_charge_without_usage_or_before_the_answers_end_is_no_evidence() -> No
     charged(tariff, 1, 300, usage=None)
     charged(tariff, 2, 300, usage=TokenUsage(107, 55), early=True)
     assert (tariff.laws(), tariff.version) == ({}, 0)
+
+
+MINUTE_MS = 60_000
+SLIDING, BUCKET = RefillPattern(Refill.SLIDING, MINUTE_MS), RefillPattern(Refill.BUCKET, MINUTE_MS)
+
+
+def counted(mark_ms: int) -> RefillPattern:
+    return RefillPattern(Refill.FIXED, MINUTE_MS, mark_ms)
+
+
+def test_what_was_taken_for_evidence_is_forgotten_when_headers_show_a_window() -> None:
+    tariff = Tariff()
+    answered(tariff, 1, 60_000 - 300)
+    assert (tariff.price(ASKED), tariff.version) == (300, 1)
+    tariff.refill_by(counted(50_000))
+    assert (tariff.price(ASKED), tariff.version) == (by(Law.CHAT_2025), 2)
+
+
+def test_another_mark_of_the_same_window_or_a_bucket_forgets_nothing() -> None:
+    for patterns in ((BUCKET, RefillPattern(Refill.BUCKET, 1_000)), (counted(50_000), counted(110_000))):
+        tariff = Tariff()
+        tariff.refill_by(patterns[0])
+        answered(tariff, 1, 60_000 - 300)
+        tariff.refill_by(patterns[0])
+        tariff.refill_by(patterns[1])
+        assert (tariff.price(ASKED), tariff.version) == (300, 1)
+
+
+def test_another_window_or_none_does() -> None:
+    for pattern in (SLIDING, BUCKET, RefillPattern(Refill.FIXED, 1_000, 50_000)):
+        tariff = Tariff()
+        tariff.refill_by(counted(50_000))
+        answered(tariff, 1, 60_000 - 300)
+        tariff.refill_by(pattern)
+        assert tariff.price(ASKED) == by(Law.CHAT_2025)
+
+
+def test_an_endpoint_that_is_called_first_later_refills_by_what_is_known() -> None:
+    """Two calls to a counter, into which nothing flows."""
+    tariff = Tariff()
+    tariff.refill_by(counted(50_000))
+    answered(tariff, 1, 20_000)
+    answered(tariff, 2, 20_000 - 300)
+    assert tariff.laws() == {CHAT: Law.DOCUMENTED}
+
+
+def test_a_sliding_window_shows_nothing_while_calls_of_others_expire_in_it() -> None:
+    for tariff, learns in ((Tariff(), True), (Tariff({}), False)):
+        tariff.refill_by(SLIDING)
+        answered(tariff, 1, 20_000)
+        answered(tariff, 2, 20_000 - 300)
+        assert (tariff.laws() == {CHAT: Law.DOCUMENTED}) is learns, "a predecessor's calls are not known"
+    tariff = Tariff()
+    tariff.refill_by(SLIDING)
+    answered(tariff, 1, 30_000, asked=prices(RESPONSES, SIZE))
+    for attempt in (2, 3):
+        answered(tariff, attempt, 20_000 - 300 * attempt)
+    assert CHAT not in tariff.laws(), "nor are those of another endpoint"

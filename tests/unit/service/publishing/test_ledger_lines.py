@@ -14,6 +14,7 @@ from headrace.broker.core.endpoints import Law
 from headrace.broker.core.events import LedgerRead
 from headrace.broker.core.identity.dedupe import Awaited, Fate, Identity
 from headrace.broker.core.identity.pending_cancels import CancelRecord
+from headrace.broker.core.units import PPM
 from headrace.broker.service.intake.grants import GrantKey
 from headrace.broker.service.publishing.ledger_lines import claim_record, ledger_read, left_record, step_record
 from headrace.schemas import ledger
@@ -166,3 +167,13 @@ def test_only_a_step_names_a_record_that_is_about_to_be_read() -> None:
     step = step_record(batch, 7, "me", NOW, suspects=place)
     assert [ledger_read(line, 5).named for line in (step, claim_record(7, "me", place))] == [True, False]
     assert not read_back(batch).named
+
+
+def test_a_measured_rate_survives_for_each_limit_that_follows_one() -> None:
+    (level,) = full().levels(0)
+    measuring = Checkpoint("one", 0, (level, replace(level, metric=LimitMetric.REQUESTS)), 0, 0, PPM)
+    measuring = replace(measuring, measured_per_minute=20_000)
+    read = read_back(Batch(1, (), {}, (), (), (measuring, replace(measuring, limit="two", measured_per_minute=None))))
+    assert [(each.limit, each.measured_per_minute) for each in read.levels] == [("one", 20_000), ("two", None)]
+    assert Budget(SETTINGS, 0, replace(read.levels[0], limit=SETTINGS.name)).guide.rate == 20_000
+    assert not Budget(SETTINGS, 0, replace(read.levels[1], limit=SETTINGS.name)).guide.measures
