@@ -3,9 +3,11 @@
 import pytest
 
 from benchmarks.limiters.ideal import Charge, CountedLimit, Ideal
-from benchmarks.limiters.play import Played
+from benchmarks.limiters.play import Played, calls_of, end_of, limits_of, price_of
 from benchmarks.limiters.report import promises, worst
 from benchmarks.limits.oracle import Burst, Kind, Limit
+from headrace.broker.simulator.behaviours.enforcement import ChargeLaw
+from headrace.broker.simulator.drawn_server import drawn_server
 
 SECOND_US = 1_000_000
 
@@ -41,6 +43,57 @@ def test_an_urgent_call_that_is_not_served_has_waited_to_the_end() -> None:
 def test_what_others_take_is_gone() -> None:
     burst = Burst(30 * SECOND_US, 10_000, 0, insists=True)
     assert Ideal([limit()], 0, [burst]).serve(bulk, [], 60 * SECOND_US)[0] == 110_000
+
+
+@pytest.mark.parametrize("insists", [False, True])
+def test_others_get_all_they_ask_although_bulk_has_taken_all_before(insists: bool) -> None:  # noqa: FBT001
+    """The bucket is empty when they come: it is in debt then, and bulk waits for that too."""
+    burst = Burst(30 * SECOND_US + 1, 10_000, 0, insists=insists)
+    assert Ideal([limit()], 0, [burst]).serve(bulk, [], 60 * SECOND_US)[0] == 110_000
+
+
+@pytest.mark.parametrize(("insists", "charged"), [(False, 190_000 - 60_000), (True, 190_000 - 90_000)])
+def test_a_client_that_does_not_insist_takes_no_more_than_a_full_window(insists: bool, charged: int) -> None:  # noqa: FBT001
+    burst = Burst(10 * SECOND_US, 90_000, 0, insists=insists)
+    assert Ideal([limit()], 0, [burst]).serve(bulk, [], 130 * SECOND_US)[0] == charged
+
+
+def test_of_a_counter_others_take_their_part_from_its_beginning() -> None:
+    """Bulk would have taken all of the second minute before they come in it."""
+    burst = Burst(100 * SECOND_US, 10_000, 0, insists=False)
+    ideal = Ideal([limit(Kind.FIXED)], 0, [burst])
+    assert ideal.serve(bulk, [], 59 * SECOND_US)[0] == 60_000
+    assert ideal.serve(bulk, [], 119 * SECOND_US)[0] == 50_000
+    assert ideal.serve(bulk, [], 179 * SECOND_US)[0] == 60_000
+
+
+def test_of_the_counter_that_is_open_when_it_begins_they_take_it_from_then_on() -> None:
+    opened_us = 30 * SECOND_US
+    ideal = Ideal([limit(Kind.FIXED)], opened_us, [Burst(40 * SECOND_US, 10_000, 0, insists=False)])
+    assert ideal.serve(bulk, [], 59 * SECOND_US)[0] == 50_000
+
+
+def test_others_take_of_each_limit_what_it_counts() -> None:
+    limits = [limit(), limit(Kind.FIXED, "requests", 100), limit(Kind.FIXED, "input-tokens", 50_000)]
+    burst = Burst(10 * SECOND_US, 10_000, 70, insists=False)
+    assert Ideal(limits, 0, [burst]).serve(bulk, [], 59 * SECOND_US)[0] == 30_000
+    burst = Burst(10 * SECOND_US, 10_000, 0, insists=False)
+    assert Ideal(limits, 0, [burst]).serve(bulk, [], 59 * SECOND_US)[0] == 40_000
+
+
+@pytest.mark.parametrize("seed", [117, 145, 251])
+def test_bulk_never_ends_although_calls_become_cheaper(seed: int) -> None:
+    server = drawn_server(seed)
+    assert any(isinstance(each, ChargeLaw) and each.from_s for each in server.behaviours)
+    calls = calls_of(server)
+    price, numbers = price_of(server, calls), [0]
+
+    def priced(number: int, now_us: int) -> Charge:
+        numbers[0] = number
+        return price(number, now_us)
+
+    Ideal(limits_of(server), 0).serve(priced, [], end_of(server))
+    assert 0 < numbers[0] < sum(call.lane == "bulk" for call in calls)
 
 
 @pytest.mark.parametrize(("counts", "uncached", "charged"), [("requests", 1.0, 20_000), ("input-tokens", 0.5, 40_000)])

@@ -18,6 +18,7 @@ from headrace.broker.simulator.behaviours.enforcement import (
 )
 from headrace.broker.simulator.behaviours.profiles import ShownWindow, StatedNumbers, StatedRefusals
 from headrace.broker.simulator.drawn_server import (
+    CALL_TOKENS,
     LARGEST_PARTS,
     LARGEST_TOKENS,
     DrawnServer,
@@ -26,7 +27,7 @@ from headrace.broker.simulator.drawn_server import (
 from headrace.broker.simulator.pricing import ChatLaw
 
 SERVERS = [drawn_server(seed) for seed in range(2_000)]
-BEHIND_A_FRONT = {0.25, 1.0}
+FRONT_S = {0.25, 1.0}
 
 
 def windows_of(server: DrawnServer) -> list[EnforcedWindow]:
@@ -80,6 +81,33 @@ def test_usage_is_settled_into_buckets_alone_and_refusals_cost_nothing_beside_ot
             assert all(each.kind is Kind.BUCKET or not each.shown for each in windows_of(server)), server.seed
         plays = {type(each) for each in server.behaviours}
         assert not {Foreign, ChargedRefusals} <= plays, server.seed
+
+
+def test_a_front_lets_three_times_the_calls_of_the_rate_pass_in_each_of_its_windows() -> None:
+    """Before: its window was a share of a limit of requests that another draw had made."""
+    fronts = 0
+    for server in SERVERS:
+        for window in windows_of(server):
+            if window.counts is Metric.REQUESTS and not window.shown:
+                fronts += 1
+                assert window.seconds in FRONT_S, server.seed
+                calls = server.tokens_per_minute / CALL_TOKENS * window.seconds / 60
+                passes = limit_of(server, window)
+                assert max(3, 3 * calls) * 0.99 <= passes <= max(3, 3 * calls, window.seconds) * 1.01, server.seed
+    assert 100 < fronts < 300
+
+
+def test_a_burst_of_another_client_takes_at_most_half_of_what_the_shortest_window_holds() -> None:
+    bursts = 0
+    for server in SERVERS:
+        for each in server.behaviours:
+            if isinstance(each, Foreign):
+                bursts += 1
+                held = min(
+                    limit_of(server, window) for window in windows_of(server) if window.counts is not Metric.REQUESTS
+                )
+                assert 0 < each.burst * server.tokens_per_minute <= held / LARGEST_PARTS * 1.01, server.seed
+    assert bursts > 300
 
 
 def test_a_server_that_tells_all_hides_rounds_and_delays_nothing() -> None:
