@@ -286,11 +286,14 @@ def test_a_predecessors_rate_is_followed_and_not_raised_to_what_is_stated() -> N
     for _ in range(50):
         rig.now_ms += rig.ask()
         rig.call()
-    assert 20_000 <= rig.guide.rate < 21_000
-    before = rig.guide.rate
+    before = rig.guide.proven_rate
+    assert before is not None
+    assert 20_000 <= before < 21_000
     rig.now_ms += rig.ask()
     rig.call(REFUSED)
-    assert rig.guide.rate < before
+    after = rig.guide.proven_rate
+    assert after is not None
+    assert after < before
 
 
 def test_a_predecessors_rate_is_followed_where_no_tokens_are_stated() -> None:

@@ -115,8 +115,8 @@ def test_a_limit_of_calls_that_binds_is_no_doubt_for_tokens() -> None:
 
 def test_what_the_operators_cap_holds_back_is_no_doubt() -> None:
     server = Server(full(LimitBeliefs("m", tokens=RATE, requests=None, cap_tokens=RATE // 10)))
-    for number in range(30):
-        server.serve(20_000, lambda count, number=number: refused(count) if number == count else answer())
+    for _ in range(30):
+        server.serve(20_000)
         assert not server.measures
 
 
@@ -156,7 +156,7 @@ def test_a_storm_of_refusals_is_a_doubt_although_a_call_is_never_held_back() -> 
         server.now_ms += server.waits()
         server.call(refused(0))
     assert server.measures
-    assert STORM <= server.count
+    assert server.count >= STORM
 
 
 # ------------------------------------------------------------------ meanwhile

@@ -191,9 +191,9 @@ def test_what_a_predecessor_found_is_believed_again() -> None:
     """Before: it was forgotten as soon as headers showed a window."""
     made = evidence(Law.DOCUMENTED)
     weighed(made, *[(0, -20, -90, -150)] * 3)
-    assert made.believed is Law.CHAT_LEGACY
+    changed = made.believed
     made.restart()
-    assert made.believed is Law.DOCUMENTED
+    assert (changed, made.believed) == (Law.CHAT_LEGACY, Law.DOCUMENTED)
 
 
 def test_charges_that_the_server_named_stand() -> None:
