@@ -8,11 +8,11 @@ from headrace.broker.core.answers.refill_detection import BUCKET
 from headrace.broker.core.budget.mirror_list import AnyMirror
 from headrace.broker.core.units import PPM
 
-COMPARED_MS: Final = 20_000  # of time in which requests waited
-LAGS_PPM: Final = 920_000  # of the stated rate
-LASTS_MS: Final = 110_000
+COMPARED_MS: Final = 20_000  # of waiting, at least: less shows nothing
+LAGS_PPM: Final = 920_000  # less than this part of the stated rate is a small lag,
+LASTS_MS: Final = 110_000  # which must last so long
+OWN_PPM: Final = 550_000  # less than this is a large one, whatever others may have spent
 SPENT_IN_MS: Final = 15_000  # in which a window may be spent
-OWN_PPM: Final = 550_000  # whatever others may have spent
 NORMAL_PPM: Final = 10_000
 
 

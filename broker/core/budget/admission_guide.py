@@ -128,9 +128,9 @@ class AdmissionGuide:
         lately = self._trust.lately(now_ms)
         binding = self._buckets.binding(paid, now_ms) or self._buckets.shortest()
         bound = None if binding is None else Bound.of(binding, paid, now_ms)
-        if not self._trust.begins_trial(bound, now_ms, foreign=self._buckets.claims.missing):
+        if not self._trust.begins_trial(bound, now_ms, foreign=self._buckets.missing.total):
             return False
-        self._buckets.claims.withdraw()
+        self._buckets.missing.withdraw()
         steady = lately.refused_ppm < REFUSED_FEW_PPM and lately.waited_ms >= STEADY_MS
         self._begin_rate(lately.per_minute if steady else 0, now_ms)
         return True
@@ -177,9 +177,9 @@ class AdmissionGuide:
             self._overloaded_until_ms = max(self._overloaded_until_ms, now_ms + verdict.wait_ms)
         self._trust.end_trial(now_ms)
         if self.measures:
-            self._buckets.claims.withdraw()
+            self._buckets.missing.withdraw()
         else:
-            self._buckets.claims.settle(now_ms)
+            self._buckets.missing.settle(now_ms)
 
     def _record_refusal(self, attempt: int, call: Reservation, wait_ms: int | None, now_ms: int) -> None:
         rate = self._rate or self._begin_rate(0, now_ms)

@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 from headrace.broker.core.answers.rate_limit_headers import REQUESTS, TOKENS, LimitMetric, Reading, Snapshot
 from headrace.broker.core.answers.refill_detection import BUCKET, Refill, RefillPattern
 from headrace.broker.core.budget.bucket_mirror import Mirror
-from headrace.broker.core.budget.foreign_claims import ForeignClaims
 from headrace.broker.core.budget.inflow import Rates
 from headrace.broker.core.budget.mirror_list import AnyMirror, MirrorList, alike
+from headrace.broker.core.budget.missing_tokens import MissingTokens
 from headrace.broker.core.budget.sent_calls import AdmissionOrder, SentCalls
 from headrace.broker.core.budget.shown_buckets import ShownBuckets
 from headrace.broker.core.units import PPM
@@ -42,13 +42,13 @@ class BucketSet:
     """Mirrors of one limit's metrics.
 
     Attributes:
-        claims: The tokens that answers showed to be missing and no call of ours explains.
+        missing: The tokens that answers showed to be missing and no call of ours explains.
     """
 
     def __init__(self, sends: SentCalls) -> None:
         """`sends`: every call of the limit, which the mirrors look back at."""
         self._sends = sends
-        self.claims = ForeignClaims()
+        self.missing = MissingTokens()
         self._mirrors = MirrorList()
         self._shown = ShownBuckets(self._mirrors, sends)
 

@@ -280,7 +280,7 @@ class Budget:
     @property
     def foreign_tokens(self) -> int:
         """Tokens taken by other clients, as far as answers showed it and the mirrors have proved right since."""
-        return self._buckets.claims.taken
+        return self._buckets.missing.taken
 
     def levels(self, now_ms: int) -> tuple[LevelBounds, ...]:
         """Return the level bounds of each mirror; a metric with several periods appears several times."""

@@ -214,4 +214,4 @@ class Calibration:
             by_others = shortest is not None and -error * shortest.period_ms > DELAY_MAX_MS * shortest.capacity
             self._delay.record_shortfall(by_others=by_others and metric is LimitMetric.TOKENS)
             if metric is LimitMetric.TOKENS:
-                self._buckets.claims.add(-error, now_ms)
+                self._buckets.missing.add(-error, now_ms)

@@ -2,15 +2,17 @@
 
 The mirrors follow what a server says. Where that contradicts what the server does, they leave most of the quota unused
 or collect refusals, and no header shows it. So both are compared by what they achieve while requests wait: the tokens
-admitted in a minute, less a penalty for refusals.
+admitted in a minute, less a penalty for refusals. A request waits while it is held back, and between calls that follow
+each other soon; time in which something else holds it back does not count, such as the operator's cap.
 
-- *Doubt*: over the last half minute or more, the mirrors have spent less than the stated rate, or every sixtieth call
-  was refused; or a server that states nothing has refused no call out of some hundred, and may grant more.
-- *Trial*: then the measurements are followed for twenty seconds and a hundred calls. If they have achieved more they
-  stay, else the mirrors return, and the next trial comes after twice as long.
-
-Meanwhile the mirrors go on predicting. If they foresee the refusals again, and hold back nothing that is admitted,
-they are followed again.
+- *Doubt*: over the last minute or two the mirrors have spent less than the stated rate, or nothing at all for longer
+  than the request that waits needs, or more than every sixtieth call was refused, or many in a row.
+- *Trial*: then the measurements are followed for half a minute in which they settle, and for the minute of waiting by
+  which they are judged. If they achieve no less they stay, else the mirrors return, and the next trial comes after
+  twice as long. Where all is refused from the beginning, it ends at once.
+- *Return*: meanwhile the mirrors go on predicting. If they foresee the refusals, and would hold back next to nothing
+  that is admitted, they are followed again; each time it takes twice as long.
+- *Regret*: if they then achieve far less than the measurements did, a trial begins without waiting for its time.
 """
 
 from collections import deque
@@ -21,16 +23,16 @@ from headrace.broker.core.budget.achievement import COMPARED_MS, NOTHING, Achiev
 from headrace.broker.core.units import PPM
 
 SOON_MS: Final = 250  # a call that follows another one sooner was wanted, whether or not it was held back
-GONE_MS: Final = 1_000
+GONE_MS: Final = 1_000  # a held request that is not asked about again so long after its time was cancelled
 MARKED_EVERY_MS: Final = 1_000
 LATELY_MS: Final = 60_000
 REMEMBERED_MS: Final = 140_000
-REFUSED_PPM: Final = 15_000  # of calls
-REFUSED_EARLY_PPM: Final = 60_000
+REFUSED_PPM: Final = 15_000  # of calls are a doubt
+REFUSED_EARLY_PPM: Final = 60_000  # if requests have waited less than twice `COMPARED_MS`
 REFUSED_MIN: Final = 4
-WORSE_PPM: Final = 30_000
-SETTLES_MS: Final = 30_000
-TRIED_MS: Final = 60_000
+WORSE_PPM: Final = 30_000  # by so much less, and no more, a trial may achieve and stay
+SETTLES_MS: Final = 30_000  # of a trial, which do not count
+TRIED_MS: Final = 60_000  # those that do
 REGRETTED_PPM: Final = 900_000  # of what the measurements achieved
 STORM: Final = 12  # refusals without an admission between them, each known when the next call was sent
 STORM_MS: Final = 10_000
@@ -40,11 +42,11 @@ IN_VAIN: Final = 6  # refusals in a row at the beginning of a trial
 IN_VAIN_LONG: Final = 2  # where a limit of an hour or longer is believed to be spent
 TRIAL_FIRST_MS: Final = 60_000
 TRIAL_MAX_MS: Final = 1_800_000
-FORESEEN_MIN: Final = 4
+FORESEEN_MIN: Final = 4  # refusals, three of four foreseen, before the mirrors return
 _NEVER_MS: Final = 1 << 62
 EVENTS_REMEMBERED: Final = 8
 ADMISSIONS_REMEMBERED: Final = 128
-HELD_BACK_MAX: Final = 6
+HELD_BACK_MAX: Final = 6  # of those admissions
 
 
 class MirrorTrust:

@@ -105,10 +105,10 @@ def test_bursts_begin_small_where_no_predecessor_has_called_and_until_an_answer_
 
 def test_what_is_missing_counts_as_taken_while_the_mirrors_are_followed() -> None:
     rig = Rig()
-    rig.buckets.claims.add(40, 0)
+    rig.buckets.missing.add(40, 0)
     rig.now_ms = 5 * MINUTE_MS
     rig.call()
-    assert rig.buckets.claims.taken == 40
+    assert rig.buckets.missing.taken == 40
 
 
 # ------------------------------------------------------------------ where nothing states a limit
@@ -162,14 +162,14 @@ def test_the_operators_figure_is_where_a_rate_begins() -> None:
 
 def test_mirrors_in_doubt_are_not_followed_and_what_was_missing_is_taken_by_none() -> None:
     rig = Rig()
-    rig.buckets.claims.add(40, 0)
+    rig.buckets.missing.add(40, 0)
     rig.doubt()
     assert (rig.guide.measures, rig.guide.measures_since_ms, rig.guide.rate) == (True, rig.now_ms, RATE)
     assert rig.ask(30_000) < 1_000
-    rig.buckets.claims.add(2, rig.now_ms)
+    rig.buckets.missing.add(2, rig.now_ms)
     rig.call()
-    rig.buckets.claims.settle(rig.now_ms + 10 * MINUTE_MS)
-    assert (rig.buckets.claims.missing, rig.buckets.claims.taken) == (42, 0)
+    rig.buckets.missing.settle(rig.now_ms + 10 * MINUTE_MS)
+    assert (rig.buckets.missing.total, rig.buckets.missing.taken) == (42, 0)
     assert not rig.guide.compare(400, rig.now_ms), "there is a trial"
 
 

@@ -9,7 +9,7 @@ from headrace.broker.core.answers.verdict import Meaning, Verdict
 from headrace.broker.core.budget.bucket_set import LevelBounds
 from headrace.broker.core.budget.budget import Budget, Checkpoint, LimitBeliefs
 from headrace.broker.core.budget.burst_control import SILENCE_MS
-from headrace.broker.core.budget.foreign_claims import STANDS_MS
+from headrace.broker.core.budget.missing_tokens import STANDS_MS
 from headrace.broker.core.pricing.laws import RequestSize, prices
 from headrace.broker.core.units import PPM, ROUNDING_TOKENS
 from tests.unit.core.budgets import KEY, SETTINGS, UNKNOWN, answer, failure, full, low, refusal

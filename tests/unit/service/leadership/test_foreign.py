@@ -13,7 +13,7 @@ async def test_what_others_took_is_counted_once_and_said() -> None:
     await until(lambda: len(process.world.outcomes()) == 1)
     budget, counted = process.core.limits.limit_queues()[MODEL].budget, []
     for foreign_tokens in (40, 40, 55):
-        budget._buckets.claims.taken = foreign_tokens
+        budget._buckets.missing.taken = foreign_tokens
         process.telemetry.gauges(process.core, process.health, process.clock.now_ms())
         counted.append(process.metric("headrace_foreign_tokens_total", {"model": MODEL}))
     status = process.status.snapshot(process.clock.now_ms())

@@ -12,23 +12,23 @@ STANDS_MS: Final = 120_000
 KEPT_EVERY_MS: Final = 1_000
 
 
-class ForeignClaims:
+class MissingTokens:
     """What is missing from one limit's buckets of tokens.
 
     Attributes:
-        missing: All tokens ever missing.
+        total: All tokens ever missing.
         taken: Those of them that others have taken.
     """
 
-    __slots__ = ("_pending", "missing", "taken")
+    __slots__ = ("_pending", "taken", "total")
 
     def __init__(self) -> None:
-        self.missing = self.taken = 0
+        self.total = self.taken = 0
         self._pending: deque[tuple[int, int]] | None = None  # by the second: when, and how many
 
     def add(self, tokens: int, now_ms: int) -> None:
         """Record missing tokens."""
-        self.missing += tokens
+        self.total += tokens
         if self._pending is None:
             self._pending = deque()
         if self._pending and now_ms - self._pending[-1][0] < KEPT_EVERY_MS:
