@@ -108,7 +108,7 @@ class AdmissionGuide:
         may hold it back.
         """
         self.holds = mirrored_ms > now_ms
-        if self._rate is not None and not self._is_guess and self._buckets.shortest() is None:
+        if self._rate is not None and not self._is_guess and self._stated_rate() is None:
             self._begin_rate(0, now_ms)  # what was stated has been disproved
         if believed and self._rate is not None and self.measures:
             at_ms = max(self._overloaded_until_ms, self._rate.payable_at(paid, now_ms, first=first))

@@ -155,6 +155,11 @@ def test_the_operators_figure_is_where_a_rate_begins() -> None:
     rig = Rig(LimitBeliefs("m", tokens=30_000, requests=None, period_ms=2 * MINUTE_MS), tokens=None)
     rig.call(REFUSED)
     assert rig.guide.rate == 15_000
+    rig.now_ms += 20_000
+    assert rig.ask() == 0
+    rig.send(paid=15_000)
+    rig.now_ms += 10_000
+    assert rig.ask() > 0, "it is paced, and does not begin anew when it is asked: before it did"
 
 
 # ------------------------------------------------------------------ trials
