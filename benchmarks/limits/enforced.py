@@ -28,7 +28,7 @@ from headrace.broker.simulator.behaviours.enforcement import (
 from headrace.broker.simulator.foreign import ForeignClient
 from headrace.broker.simulator.pricing import ChatLaw
 
-CAP_US = 6_000_000
+CAP_US = 250_000
 HORIZON_US = 120 * MINUTE_US  # no row lasts longer
 _WINDOWS = {Period: Kind.BUCKET, FixedWindows: Kind.FIXED, SlidingWindows: Kind.SLIDING, ApproximateWindows: Kind.TWO}
 
@@ -63,7 +63,7 @@ def limits_of(row: Row, opened_us: int) -> list[Limit]:
         for share in shares:
             per_period = max(1, round(per_minute * share) * period_us // MINUTE_US)
             limits += [Limit(each, counts, per_period, period_us, window_us, opened_us) for each, window_us in shapes]
-    if row.cap_tokens_per_minute is not None:  # an own cap is spent evenly, as it is meant to be
+    if row.cap_tokens_per_minute is not None:  # the share of an own cap is that of its even flow
         limits.append(Limit(Kind.BUCKET, "tokens", row.cap_tokens_per_minute, MINUTE_US, CAP_US, opened_us))
     return limits
 

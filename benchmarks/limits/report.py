@@ -9,13 +9,13 @@ from benchmarks.limits.measure import Figures, Phase
 from benchmarks.limits.rows import CALLS, Row
 from headrace.broker.simulator.pricing import ChatLaw
 
-WIDTH: Final = 110
+WIDTH: Final = 118
 _GROUPS: Final = (
-    f"{'':24} {'Headrace: whole run':19} | {'first phase':15} | {'after it':12} | {'':4} | {'counts tokens':13} | "
+    f"{'':32} {'Headrace: whole run':19} | {'first phase':15} | {'after it':12} | {'':4} | {'counts tokens':13} | "
     "workers"
 )
 _COLUMNS: Final = (
-    f"{'behaviour':19} {'way':4} {'share':>5} {'429s':>7} {'time':>5} | "
+    f"{'behaviour':27} {'way':4} {'share':>5} {'429s':>7} {'time':>5} | "
     f"{'':3} {'share':>5} {'429s':>5} | {'share':>5} {'429s':>6} | {'':4} | {'share':>5} {'429s':>7} | {'lost':>5}"
 )
 
@@ -41,7 +41,7 @@ def line(measured: Measured) -> str:
     after = f"{_percent(own.after)} {_rate(own.after):6.1f}" if own.after else f"{'':12}"
     lost = measured.workers.lost / max(1, measured.workers.lost + measured.workers.whole.calls)
     return (
-        f"{row.name:19} {'HTTP' if row.way == 'HTTP' else '':4} {_percent(own.whole)} {_rate(own.whole):7.1f} "
+        f"{row.name:27} {'HTTP' if row.way == 'HTTP' else '':4} {_percent(own.whole)} {_rate(own.whole):7.1f} "
         f"{own.slower:5.2f} | {own.first.seconds:2.0f}s {_percent(own.first)} {own.first.refused:5} | {after} | "
         f"{_kept(row, own):4} | {_percent(rival.whole)} {_rate(rival.whole):7.1f} | {100 * lost:4.0f}%"
     )

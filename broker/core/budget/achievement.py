@@ -12,6 +12,7 @@ COMPARED_MS: Final = 20_000  # of waiting, at least: less shows nothing
 LAGS_PPM: Final = 920_000  # less than this part of the stated rate is a small lag,
 LASTS_MS: Final = 110_000  # which must last so long
 OWN_PPM: Final = 550_000  # less than this is a large one, whatever others may have spent
+MOST_PPM: Final = 700_000
 SPENT_IN_MS: Final = 15_000  # in which a window may be spent
 NORMAL_PPM: Final = 10_000
 
@@ -27,6 +28,7 @@ class Achieved:
         started: Calls sent, less those refused.
         calls: Admitted.
         refused: Refused calls.
+        events: Those of them that were sent when the refusal before was known: one wave is one event.
         foreign: Tokens that headers showed to be missing and no call of ours explains.
     """
 
@@ -36,6 +38,7 @@ class Achieved:
     started: int = 0
     calls: int = 0
     refused: int = 0
+    events: int = 0
     foreign: int = 0
 
     def since(self, before: "Achieved") -> "Achieved":
@@ -47,6 +50,7 @@ class Achieved:
             self.started - before.started,
             self.calls - before.calls,
             self.refused - before.refused,
+            self.events - before.events,
             self.foreign - before.foreign,
         )
 
@@ -104,6 +108,11 @@ class Bound:
         """Return whether nothing was sent for longer than a request has to wait; one has waited for `held_ms` now."""
         waited_ms = max(lately.waited_ms, held_ms)
         return lately.tokens <= 0 and waited_ms >= max(COMPARED_MS, self.needs_ms + SPENT_IN_MS)
+
+    def explains(self, lately: Achieved) -> bool:
+        """Return whether most of what this limit lets through was spent, so that others may have been left unused."""
+        own = ((lately.started if self.of_calls else lately.tokens) + self.level) * MINUTE_MS
+        return own * PPM >= max(COMPARED_MS, lately.waited_ms) * self.per_minute * MOST_PPM
 
     def lags(self, lately: Achieved) -> bool:
         """Return whether less was spent than this limit lets through; what others may have spent explains a part.

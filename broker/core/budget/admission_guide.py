@@ -21,6 +21,7 @@ from headrace.broker.core.units import PPM
 
 REFUSED_FEW_PPM: Final = 100_000
 STEADY_MS: Final = 20_000  # a shorter time may have spent what a full bucket held
+HONOURED_MS: Final = 10_000
 GUESS: Final = 100_000
 """Tokens a minute to begin with where nothing states a limit and a call was refused; it grows fast."""
 ADMITTED: Final = frozenset({OK, Meaning.REJECTED})
@@ -126,14 +127,21 @@ class AdmissionGuide:
         if now_ms < self._overloaded_until_ms or not self._trust.may_begin(now_ms):
             return False
         lately = self._trust.lately(now_ms)
-        binding = self._buckets.binding(paid, now_ms) or self._buckets.shortest()
-        bound = None if binding is None else Bound.of(binding, paid, now_ms)
-        if not self._trust.begins_trial(bound, now_ms, foreign=self._buckets.missing.total):
+        bounds = self._bounds(paid, now_ms)
+        if not self._trust.begins_trial(bounds, now_ms, foreign=self._buckets.missing.total):
             return False
         self._buckets.missing.withdraw()
         steady = lately.refused_ppm < REFUSED_FEW_PPM and lately.waited_ms >= STEADY_MS
         self._begin_rate(lately.per_minute if steady else 0, now_ms)
         return True
+
+    def _bounds(self, paid: int, now_ms: int) -> list[Bound]:
+        """Return the limits that may hold a call back: first the one that does, or the shortest, then the others."""
+        first = self._buckets.binding(paid, now_ms) or self._buckets.shortest()
+        if first is None:
+            return []
+        others = (mirror for mirror in self._buckets if mirror is not first and mirror.period_ms < HOUR_MS)
+        return [Bound.of(mirror, paid, now_ms) for mirror in (first, *others)]
 
     def _begin_rate(self, achieved: int, now_ms: int) -> RateControl:
         """Begin at the rate that is stated, or else at a guess; no lower than what was achieved."""
@@ -188,6 +196,15 @@ class AdmissionGuide:
         self._ramp.record_refusal(now_ms)
         is_event = rate.events > before
         self._trust.record_refusal(attempt, call.sent_ms, now_ms, held=call.held, is_event=is_event)
+
+    def wait_ms(self, stated_ms: int, payable_ms: int, now_ms: int) -> int:
+        """Return how long to wait after a refusal that states `stated_ms`, where the mirrors can pay at `payable_ms`.
+
+        If the mirrors see no reason for a long wait, it is tested by a single call after `HONOURED_MS`.
+        """
+        if self._rate is None or payable_ms + HONOURED_MS >= now_ms + stated_ms:
+            return stated_ms
+        return min(stated_ms, max(HONOURED_MS, self._rate.rest_ms(now_ms)))
 
     def record_loss(self, attempt: int, *, sent: bool = True) -> None:
         """Record a call that ended without an answer: if it was `sent`, it may have been admitted."""

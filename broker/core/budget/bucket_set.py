@@ -127,6 +127,12 @@ class BucketSet:
         bars = tuple(_lent(mirror, now_ms) * mirror.period_ms - now_ms * mirror.capacity for mirror in mirrors)
         return rates, bars
 
+    def are_ample(self, now_ms: int) -> bool:
+        """Return whether each bucket of tokens refills all the time and is at least half full."""
+        return all(
+            mirror.refill is BUCKET and 2 * mirror.low(now_ms) >= mirror.capacity for mirror in self._mirrors.of(TOKENS)
+        )
+
     def flow_ms(self, tokens: int) -> int:
         """Return how long `tokens` take to flow into the slowest bucket."""
         flow_ms = 0

@@ -144,10 +144,14 @@ class Budget:
     def _mirrored_at(self, paid: int, reserved_ppm: int, now_ms: int) -> int:
         """Return when the mirrors allow a payment: pauses, bursts and levels."""
         at_ms = max(now_ms, self.paused_until_ms, self._cooldown.may_call_at(now_ms))
+        at_ms = max(at_ms, self._buckets.payable_at(paid, reserved_ppm, now_ms, self._sizes.unproven_sizes))
         burst = self._calibration.burst
-        if burst is not None:
-            at_ms = max(at_ms, burst.payable_at(paid, now_ms))
-        return max(at_ms, self._buckets.payable_at(paid, reserved_ppm, now_ms, self._sizes.unproven_sizes))
+        if burst is None:
+            return at_ms
+        burst_ms = burst.payable_at(paid, now_ms)
+        if burst_ms > at_ms == now_ms and self._buckets.are_ample(now_ms):
+            burst.hasten(now_ms)
+        return max(at_ms, burst_ms)
 
     def inflow(self, least: Least, now_ms: int) -> Inflow:
         """Return the highest possible inflow; until a level is known it makes no request unreachable."""
@@ -255,6 +259,9 @@ class Budget:
             self._headroom.clear()
         if verdict.wait_ms is not None and verdict.meaning in _ASKED_TO_WAIT:
             wait_ms = verdict.wait_ms
+            if verdict.meaning is Meaning.RATE_LIMITED and self.believed:
+                payable_ms = self._buckets.payable_at(call.paid, 0, now_ms, self._sizes.unproven_sizes)
+                wait_ms = self.guide.wait_ms(wait_ms, payable_ms, now_ms)
             if verdict.meaning is Meaning.RATE_LIMITED and leaves_level_open(verdict.snapshot):
                 wait_ms = self._cooldown.record_refusal(wait_ms, call.sent_ms, now_ms)
             self.pause_until(now_ms + wait_ms)

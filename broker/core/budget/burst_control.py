@@ -42,6 +42,9 @@ SHARE_STEP_PPM: Final = 5_000
 SHARE_STEP_CALLS: Final = 50
 SHARE_STEP_MIN_MS: Final = 2_500
 SHARE_STEP_MAX_MS: Final = 30_000
+HASTENED_EVERY_MS: Final = 2_500
+HASTENED_PARTS: Final = 8
+HASTENED_MAX_PPM: Final = 16 * PPM
 SHALLOW_MS: Final = 250
 """A depth that the rate refills within this time is next to nothing."""
 
@@ -65,10 +68,14 @@ class BurstControl:
         self._bucket = TokenBucket(capacity, period_ms, capacity, now_ms)
         self._on_trial: deque[tuple[int, int]] = deque()  # (sending time, depth) of calls sent less than SILENCE_MS ago
         self._changed_ms = now_ms
+        self._cut_ms = now_ms - 1  # when the share was cut
         self._paid = 0  # calls since the share was changed
         self._deeper_us = 0  # when the next call may exceed the deepest depth so far
         self._ceiling_set_ms = now_ms  # when the ceiling was last set by a refusal
         self._lower_by = 1  # parts of the ceiling to take off at the next refusal below it
+        self._faster_ppm = PPM  # the pace, while the buckets hold far more than is spent at once
+        self._fastest_ppm = HASTENED_MAX_PPM  # the pace below the one at which a call was refused
+        self._hastened_ms = now_ms
         self._anew_ms = now_ms - 1  # calls sent up to then are no evidence any more
 
     def inherit(self, tolerated_burst: int, ceiling: int | None) -> None:
@@ -138,16 +145,40 @@ class BurstControl:
             self._on_trial.clear()
             self._bucket.set_level(self._bucket.capacity, now_ms)
 
+    def hasten(self, now_ms: int) -> None:
+        """Let the pace rise by a step: the buckets have held far more than a burst may take for some time.
+
+        The ceiling bounds what is spent at once. It must not bound what is spent within a minute.
+        """
+        if self.ceiling is None or self.share_ppm < PPM or now_ms - self._hastened_ms < HASTENED_EVERY_MS:
+            return
+        self._hastened_ms = now_ms
+        faster_ppm = min(self._fastest_ppm, self._faster_ppm + self._faster_ppm // HASTENED_PARTS)
+        if faster_ppm > self._faster_ppm:
+            self._faster_ppm = faster_ppm
+            self._resize(now_ms)
+
+    def _slow(self, sent_ms: int, now_ms: int) -> None:
+        """Return to the pace before the last step."""
+        if sent_ms > self._cut_ms:
+            self._cut_ms = self._hastened_ms = now_ms
+            slower_ppm = self._faster_ppm * HASTENED_PARTS // (HASTENED_PARTS + 1)
+            self._faster_ppm = self._fastest_ppm = max(PPM, slower_ppm)
+            self._resize(now_ms)
+
     def record_refusal(self, burst: int, amount: int, sent_ms: int, now_ms: int) -> None:
         """Record the refusal of a call that every known limit could pay; sending it had made the depth `burst`."""
         self._on_trial = deque(trial for trial in self._on_trial if trial[1] < burst)
         self._changed_ms = now_ms
+        if self._faster_ppm > PPM:
+            self._slow(sent_ms, now_ms)
+            return
         if (burst - amount) * self._period_ms > SHALLOW_MS * self._capacity:
             self.ceiling = max(amount, self._lowered(burst - amount, sent_ms))
             self._ceiling_set_ms = now_ms
             self.tolerated_burst = min(self.tolerated_burst, self.ceiling)
-        else:
-            self._paid = 0
+        elif sent_ms > self._cut_ms:  # a call sent earlier is refused for what the last cut has mended
+            self._paid, self._cut_ms = 0, now_ms
             self.share_ppm = max(SHARE_MIN_PPM, self.share_ppm * SHARE_CUT_PPM // PPM)
             self._resize(now_ms)
 
@@ -178,6 +209,7 @@ class BurstControl:
                 self._resize(now_ms)
         elif now_ms - self._changed_ms >= RISE_AFTER_MS:
             self._changed_ms = now_ms
+            self._fastest_ppm = HASTENED_MAX_PPM
             risen = (self.ceiling or 0) + 1 + (self.ceiling or 0) // RISE_PARTS
             self.ceiling = risen if risen < self._capacity else None
             self._lower_by = 1
@@ -226,6 +258,6 @@ class BurstControl:
 
     def _resize(self, now_ms: int) -> None:
         burst = self._burst(now_ms)
-        capacity = max(1, self._capacity * self.share_ppm // PPM)
+        capacity = max(1, self._capacity * self.share_ppm // PPM * self._faster_ppm // PPM)
         self._bucket.resize(capacity, self._period_ms, now_ms)
         self._bucket.set_level(max(0, capacity - burst), now_ms)

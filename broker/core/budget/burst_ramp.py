@@ -15,6 +15,7 @@ COUNTED_MS: Final = 1_000
 TIMES: Final = 2
 ACTIVE_MS: Final = 600_000
 OPENING_MS: Final = 10_000
+OPENING_CALLS: Final = 8  # with which an unknown server's bursts begin, as long as it has refused none
 
 
 class BurstRamp:
@@ -73,7 +74,7 @@ class BurstRamp:
                 break
             recent += 1
         admitted = len(sent_ms) - recent
-        if recent < max(1, TIMES * admitted):
+        if recent < max(1 if self._refused else OPENING_CALLS, TIMES * admitted):
             return now_ms
         return sent_ms[admitted] + SILENCE_MS
 

@@ -16,6 +16,7 @@ each other soon; time in which something else holds it back does not count, such
 """
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -30,6 +31,7 @@ REMEMBERED_MS: Final = 140_000
 REFUSED_PPM: Final = 15_000  # of calls are a doubt
 REFUSED_EARLY_PPM: Final = 60_000  # if requests have waited less than twice `COMPARED_MS`
 REFUSED_MIN: Final = 4
+EVENTS_MIN: Final = 2
 WORSE_PPM: Final = 30_000  # by so much less, and no more, a trial may achieve and stay
 SETTLES_MS: Final = 30_000  # of a trial, which do not count
 TRIED_MS: Final = 60_000  # those that do
@@ -199,6 +201,7 @@ class MirrorTrust:
         """Record a refused call; `is_event`: it is no consequence of a refusal before it."""
         if sent_ms >= self._told_ms:  # the refusal before was known by then
             self._refused_in_a_row += 1
+            self._all.events += 1
             self._told_ms = now_ms
             self._row_ms = min(self._row_ms, now_ms)
         self._take_back(attempt)
@@ -213,15 +216,15 @@ class MirrorTrust:
         """Return whether a trial could begin now: cheap to ask for each call that is held back."""
         return self.measures_since_ms is None and (self._measured is not None or now_ms >= self._next_trial_ms)
 
-    def begins_trial(self, bound: Bound | None, now_ms: int, *, foreign: int) -> bool:
+    def begins_trial(self, bounds: Sequence[Bound], now_ms: int, *, foreign: int) -> bool:
         """Begin a trial if the mirrors are in doubt; return whether one has begun.
 
-        `bound` is what holds requests back, as far as the mirrors know; `foreign` all tokens that headers showed to be
-        missing and no call of ours explains.
+        The first of `bounds` is what holds requests back, as far as the mirrors know; `foreign` are all tokens that
+        headers showed to be missing and no call of ours explains.
         """
         if not self.may_begin(now_ms):
             return False
-        long = bound is not None and bound.long
+        long = bool(bounds) and bounds[0].long
         since_ms = self._held_at(now_ms)
         if long and since_ms is not None and now_ms - since_ms < LATELY_MS:
             return False
@@ -230,7 +233,7 @@ class MirrorTrust:
         lately = self.lately(now_ms)
         if not self._regrets(lately):
             storms = self._refused_in_a_row >= STORM and now_ms - self._row_ms >= STORM_MS
-            doubtful = storms or _is_doubtful(lately) or self._lags(bound, now_ms)
+            doubtful = storms or _is_doubtful(lately) or self._lags(bounds, now_ms)
             if now_ms < self._next_trial_ms or not doubtful:
                 return False
         self.measures_since_ms = now_ms
@@ -240,12 +243,17 @@ class MirrorTrust:
         self._in_vain = IN_VAIN_LONG if long else IN_VAIN
         return True
 
-    def _lags(self, bound: Bound | None, now_ms: int) -> bool:
-        if bound is None:
+    def _lags(self, bounds: Sequence[Bound], now_ms: int) -> bool:
+        """Return whether nothing was sent for too long, or less than what the first limit, and the others, explain."""
+        if not bounds:
             return False
+        first, *others = bounds
         lately, since_ms = self.lately(now_ms), self._held_at(now_ms)
         held_ms = 0 if since_ms is None else now_ms - since_ms  # which may be longer than what is remembered
-        return bound.stalls(lately, held_ms) or bound.lags(lately) or bound.lags(self.lately(now_ms, REMEMBERED_MS))
+        if first.stalls(lately, held_ms):
+            return True
+        spans = (lately, self.lately(now_ms, REMEMBERED_MS))
+        return any(first.lags(span) and not any(other.explains(span) for other in others) for span in spans)
 
     def _regrets(self, lately: Achieved) -> bool:
         """Return whether the mirrors, followed again, achieve far less than the measurements did before."""
@@ -306,6 +314,8 @@ class MirrorTrust:
 
 def _is_doubtful(lately: Achieved) -> bool:
     """Return whether many calls were refused lately."""
+    if lately.events < EVENTS_MIN:
+        return False
     if lately.refused >= MANY and lately.refused_ppm >= STORM_PPM:
         return True
     if lately.waited_ms < COMPARED_MS or lately.refused < REFUSED_MIN:

@@ -55,6 +55,7 @@ GROWTH_AT_MS: Final = 30_000
 GROWTH_MAX_PPM: Final = 50_000
 RETURN_MS: Final = 90_000  # at most, where calls are few
 FAR_BELOW: Final = 4  # a rate is far below the stated one if it is less than one part in this many
+FAR_AFTER_MS: Final = 10_000  # without a refusal: otherwise what is stated is wrong
 DOUBLED_MS: Final = 10_000  # of waiting, and no more between two calls raises the rate
 GROWN_UNKNOWN_MS: Final = 10_000
 HELD_FIRST_MS: Final = 60_000  # a rate that the server states is held so long before it grows
@@ -209,7 +210,7 @@ class RateControl:
             return at_ms
         mean, last_ms = self._spending.mean_tokens(), self._spending.last_sent_ms()
         if mean is not None and last_ms is not None:
-            at_ms = max(at_ms, last_ms + self._takes_us(mean) * GAP_PPM // PPM // _US)
+            at_ms = max(at_ms, last_ms + self._takes_us(mean) * GAP_PPM // PPM // _US, last_ms + self._caps.gap_ms())
         return at_ms
 
     def _takes_us(self, tokens: int) -> int:
@@ -301,7 +302,8 @@ class RateControl:
             self._beyond_ms += since_ms
             part_ppm = min(GROWTH_MAX_PPM, GROWTH_PPM * self._beyond_ms**2 // GROWTH_AT_MS**2)
             self.rate += self.rate * part_ppm // PPM * min(since_ms, DOUBLED_MS) // 1_000
-        if FAR_BELOW * self.rate < self._stated:  # where calls are rare, growth by calls would take hours
+        calm = self._returned_ms >= FAR_AFTER_MS or not self.events
+        if calm and FAR_BELOW * self.rate < self._stated:  # where calls are rare, growth by calls would take hours
             self.rate += self.rate * min(since_ms, DOUBLED_MS) // DOUBLED_MS
 
     def _keep_promise(self, sent_ms: int) -> None:
@@ -343,6 +345,10 @@ class RateControl:
         self._rests_until_ms = now_ms + self._rest_ms(wait_ms)
         self._alone, self._alone_ms = True, None
 
+    def rest_ms(self, now_ms: int) -> int:
+        """Return how long no call may be sent after the last refusal."""
+        return max(0, self._rests_until_ms - now_ms)
+
     def _rest_ms(self, wait_ms: int | None) -> int:
         own_ms = min(BACKOFF_MAX_MS, BACKOFF_FIRST_MS << min(self._row - 1, 10))
         if wait_ms is None:
@@ -358,7 +364,7 @@ class RateControl:
         self.events += 1
         if not self._caps.learn(found, now_ms, now_ms - self._began_ms):
             self._lower(measured, now_ms)
-        self._calls = self._curve_calls = self._returned_ms = self._beyond_ms = 0
+            self._calls = self._curve_calls = self._returned_ms = self._beyond_ms = 0
         spared = self._spending.largest() * SPARED_PPM // PPM
         self._paced_us = max(self._paced_us, now_ms * _US) + self._takes_us(spared)
 

@@ -14,16 +14,17 @@ SLOT_MS: Final = 100
 
 
 class SlidingSum:
-    """The sum of payments within any `span_ms`."""
+    """The sum of payments within any `span_ms`, which may be shortened; if it is prolonged, what has expired stays so."""
 
-    def __init__(self, span_ms: int = MINUTE_MS) -> None:
-        self._span_ms = span_ms
+    def __init__(self, span_ms: int = MINUTE_MS, slot_ms: int = SLOT_MS) -> None:
+        self.span_ms = span_ms
+        self._slot_ms = slot_ms
         self._slots: deque[list[int]] = deque()  # [the slot's end, its sum], oldest first
         self._sum = 0
 
     def charged(self, now_ms: int) -> int:
         """Return the sum paid in the `span_ms` up to now."""
-        while self._slots and self._slots[0][0] + self._span_ms <= now_ms:
+        while self._slots and self._slots[0][0] + self.span_ms <= now_ms:
             self._sum -= self._slots.popleft()[1]
         return self._sum
 
@@ -34,12 +35,12 @@ class SlidingSum:
             self._slots[-1][1] += amount
         else:
             self.charged(now_ms)
-            self._slots.append([_slot_end(now_ms), amount])
+            self._slots.append([self._slot_end(now_ms), amount])
 
     def refund(self, amount: int, paid_ms: int) -> None:
         """Take back a payment made at `paid_ms`; one that has expired already leaves nothing to take back."""
         for slot in self._slots:
-            if slot[0] == _slot_end(paid_ms):
+            if slot[0] == self._slot_end(paid_ms):
                 given = min(amount, slot[1])
                 slot[1] -= given
                 self._sum -= given
@@ -52,9 +53,8 @@ class SlidingSum:
             if over <= 0:
                 break
             over -= paid
-            now_ms = max(now_ms, end_ms + self._span_ms)
+            now_ms = max(now_ms, end_ms + self.span_ms)
         return now_ms
 
-
-def _slot_end(at_ms: int) -> int:
-    return at_ms - at_ms % SLOT_MS + SLOT_MS
+    def _slot_end(self, at_ms: int) -> int:
+        return at_ms - at_ms % self._slot_ms + self._slot_ms

@@ -35,6 +35,8 @@ RAISED_TIMES_MAX: Final = 9  # the pace grows with the calls since the last refu
 STEADY_CALLS: Final = 200
 DROPPED_TIMES: Final = 16  # a cap raised to this multiple of what was refused is none
 
+EVENLY_PPM: Final = 900_000  # of the mean gap under a cap of calls
+
 _METRICS: Final = (False, True)  # tokens; calls
 
 
@@ -94,7 +96,7 @@ class SpanCaps:
         self._refused.append(found)
         if len(self._admitted) < ADMISSIONS_MIN:
             return False
-        best: _Cap | None = None
+        best = self._known(found)
         for of_calls in _METRICS:
             for span, span_ms in enumerate(SPANS_MS):
                 if observed_ms < OBSERVED_TIMES * span_ms:
@@ -108,6 +110,20 @@ class SpanCaps:
         self._calm[best.of_calls][best.span] = 0
         self._holds[best.of_calls][best.span].begin(best.least, now_ms, alone=True)
         return True
+
+    def _known(self, found: Sums) -> "_Cap | None":
+        """Return the cap that was raised beyond the sum at which calls were refused once, and are again; None: none."""
+        best: _Cap | None = None
+        for of_calls in _METRICS:
+            for span, cap_ppm in enumerate(self._caps_ppm[of_calls]):
+                least = self._holds[of_calls][span].figure
+                if cap_ppm is None or found[of_calls][span] < least:
+                    continue
+                as_high = sum(sums[of_calls][span] >= least for sums in self._admitted)
+                as_high_ppm = (as_high + 1) * PPM // (len(self._admitted) + 1)
+                if as_high_ppm <= COMMON_PPM and (best is None or log(PPM / as_high_ppm) > best.evidence):
+                    best = _Cap(log(PPM / as_high_ppm), of_calls, span, least)
+        return best
 
     def _explained(self, found: Sums, span: int, *, of_calls: bool) -> "_Cap | None":
         """Return the cap of this span that explains the refusals best; None: none does."""
@@ -125,6 +141,17 @@ class SpanCaps:
                 if evidence >= EVIDENCE_MIN and (best is None or evidence > best.evidence):
                     best = _Cap(evidence, of_calls, span, least)
         return best
+
+    def gap_ms(self) -> int:
+        """Return how far apart calls are sent that keep within the caps of calls evenly; 0: no span's calls are capped.
+
+        Otherwise small calls, which a rate of tokens lets follow each other soon, use up a cap in one part of its span.
+        """
+        gap_ms = 0
+        for span, cap_ppm in enumerate(self._caps_ppm[True]):
+            if cap_ppm is not None:
+                gap_ms = max(gap_ms, SPANS_MS[span] * EVENLY_PPM // cap_ppm)
+        return gap_ms
 
     def payable_at(self, tokens: int, spending: RecentSpending, now_ms: int) -> int:
         """Return when a call of so many tokens keeps within every cap; `spending` must be settled."""

@@ -16,6 +16,8 @@ from headrace.broker.core.budget.sliding_sum import SLOT_MS, SlidingSum
 from headrace.broker.core.units import ROUNDING_TOKENS
 
 UNPROVEN_PARTS: Final = 32  # one part in this many of the first new window is spent before an answer proves it new
+FINE_MS: Final = 10  # calls within so long are counted together
+SHORT_MS: Final = 10_000  # a window so short is counted as finely
 REMEMBERED_MAX: Final = 8_192  # calls whose answers may still come
 
 
@@ -33,7 +35,7 @@ class FixedWindowMirror:
         self._mark_ms = mark_ms
         self._begun_ms = mark_ms - period_ms  # calls sent since then are counted in this window
         self._low = self._high = remaining
-        self._recent = SlidingSum(DELAY_MAX_MS)  # recent calls, which may be counted on either side of the mark
+        self._recent = SlidingSum(DELAY_MAX_MS, FINE_MS)  # recent calls, which may be counted on either side of the mark
         self._anchored = True
         self._proven = False  # an answer has shown that it began anew
         self._renewed = False
@@ -96,6 +98,7 @@ class FixedWindowMirror:
     def observe(self, remaining: int, order: AdmissionOrder, sends: SentCalls) -> int | None:
         """Process an answer: `remaining` was left when its call was admitted. Return the result of Mirror.observe."""
         self._renew(order.now_ms)
+        self._recent.span_ms = order.delay_ms
         index, first, last = order.index, order.first, order.last
         if index < 0 or order.sent_ms < self._begun_ms:
             return None
@@ -196,6 +199,7 @@ class SlidingWindowMirror:
 
     def observe(self, remaining: int, order: AdmissionOrder, sends: SentCalls) -> int | None:
         """Process an answer: `remaining` was left when its call was admitted. Return the result of Mirror.observe."""
+        self._long.span_ms = self.period_ms + order.delay_ms
         known, index = self._sent.pop(order.number, None), order.index
         if known is None or index < 0:
             return None
@@ -215,7 +219,7 @@ class SlidingWindowMirror:
 
     def _count(self, sends: SentCalls, now_ms: int) -> None:
         """Count everything sent within a period, at its present price."""
-        self._long = SlidingSum(self.period_ms + DELAY_MAX_MS)
+        self._long = SlidingSum(self.period_ms + DELAY_MAX_MS, FINE_MS if self.period_ms <= SHORT_MS else SLOT_MS)
         self._short = SlidingSum(max(SLOT_MS, self.period_ms - DELAY_MAX_MS))
         for index in range(bisect_left(sends.sent_ms, now_ms - self.period_ms), len(sends.sent_ms)):
             self.pay(sends.amounts[self.metric][index], sends.forgotten + index, sends.sent_ms[index])

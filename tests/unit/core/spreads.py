@@ -23,6 +23,6 @@ def refused_deep() -> BurstControl:
 
 def refused_shallow(times: int = 1) -> BurstControl:
     known = spread()
-    for _ in range(times):
-        known.record_refusal(1_000, 1_000, 0, 0)
+    for at_ms in range(times):
+        known.record_refusal(1_000, 1_000, at_ms, at_ms)
     return known

@@ -1,15 +1,18 @@
 """What is followed, the mirrors or a measured rate: at the guide of one limit with the buckets of its own."""
 
+from dataclasses import replace
+
 import pytest
 
 from headrace.broker.core.answers.rate_limit_headers import DAY_MS, MINUTE_MS, LimitMetric
 from headrace.broker.core.answers.verdict import Meaning, Verdict
 from headrace.broker.core.budget.achievement import COMPARED_MS
-from headrace.broker.core.budget.admission_guide import GUESS, AdmissionGuide
+from headrace.broker.core.budget.admission_guide import GUESS, HONOURED_MS, AdmissionGuide
 from headrace.broker.core.budget.bucket_set import BucketSet
-from headrace.broker.core.budget.burst_ramp import OPENING_MS
+from headrace.broker.core.budget.burst_ramp import OPENING_CALLS, OPENING_MS
 from headrace.broker.core.budget.limit_settings import LimitBeliefs
 from headrace.broker.core.budget.mirror_trust import IN_VAIN, LATELY_MS, SETTLES_MS, TRIED_MS
+from headrace.broker.core.budget.rate_control import SILENCE_MS, TRUSTED
 from headrace.broker.core.budget.reservation import Reservation
 from headrace.broker.core.budget.sent_calls import SentCalls
 from headrace.broker.core.budget.sliding_sum import SlidingSum
@@ -90,7 +93,8 @@ def test_a_refusal_begins_to_measure_and_is_not_followed_where_tokens_are_stated
 def test_bursts_begin_small_where_no_predecessor_has_called_and_until_an_answer_shows_a_level() -> None:
     rig = Rig(known=False)
     assert rig.guide.ramps(0)
-    rig.send()
+    for _ in range(OPENING_CALLS):
+        rig.send()
     assert rig.ask() > 0
     assert rig.ask(believed=False) == 0, "the first calls have a rule of their own"
     rig = Rig(known=False)
@@ -338,3 +342,31 @@ def test_calls_that_end_without_an_answer_are_forgotten(measures: bool) -> None:
     rig.end(rig.send(), verdict(Meaning.UPSTREAM_ERROR))
     assert not rig.guide._trust._counted
     assert rig.guide._rate is None or not rig.guide._rate._sent
+
+
+# ------------------------------------------------------------------ stated waits
+
+
+def test_a_wait_that_the_mirrors_see_no_reason_for_is_kept_for_a_while_and_then_tested() -> None:
+    rig = Rig()
+    assert rig.guide.wait_ms(60_000, 0, 0) == 60_000, "nothing has been refused"
+    rig.call(replace(REFUSED, wait_ms=60_000))
+    now_ms = rig.now_ms
+    assert rig.guide.wait_ms(60_000, now_ms, now_ms) == HONOURED_MS
+    assert rig.guide.wait_ms(HONOURED_MS - 1, now_ms, now_ms) == HONOURED_MS - 1
+    payable_ms = now_ms + 60_000 - HONOURED_MS
+    assert rig.guide.wait_ms(60_000, payable_ms, now_ms) == 60_000, "they can pay no sooner either"
+    assert rig.guide.wait_ms(60_000, payable_ms - 1, now_ms) == HONOURED_MS
+
+
+def test_such_waits_are_kept_whole_once_they_have_proved_true() -> None:
+    rig = Rig()
+    rig.call(REFUSED)  # from here on a rate is measured
+    for _ in range(TRUSTED):
+        rig.call()
+        rig.call(replace(REFUSED, wait_ms=60_000))
+        rig.now_ms += 60_000
+        rig.call()
+        rig.now_ms += SILENCE_MS
+    rig.call(replace(REFUSED, wait_ms=60_000))
+    assert rig.guide.wait_ms(60_000, rig.now_ms, rig.now_ms) == 60_000

@@ -163,9 +163,10 @@ def test_a_storm_of_refusals_is_a_doubt_although_a_call_is_never_held_back() -> 
 
 
 def measured() -> Server:
-    """A server that stated a wait of an hour and admits all the same."""
+    """A server that is paused for an hour and admits all the same."""
     server = Server(full())
-    server.call(refusal(used=RATE, requested=400, wait="1h0m0s"))
+    server.call(refusal(used=RATE, requested=400, wait="1s"))
+    server.budget.pause_until(server.now_ms + HOUR_MS)
     for _ in range(2 * LATELY_MS // 1_000):
         if server.measures:
             break

@@ -147,6 +147,15 @@ def test_a_cut_takes_nothing_back_that_was_spent() -> None:
     assert known.pay(1, 0) == 5_001
 
 
+def test_refusals_of_calls_sent_before_the_cut_cut_no_more() -> None:
+    known = spread()
+    for number in range(5):
+        known.record_refusal(1_000, 1_000, 10 + number, 50 + number)
+    assert known.share_ppm == 970_000
+    known.record_refusal(1_000, 1_000, 51, 90)
+    assert known.share_ppm == 940_900
+
+
 def test_a_share_is_never_cut_below_the_least() -> None:
     assert refused_shallow(2).share_ppm == 940_900
     assert refused_shallow(500).share_ppm == SHARE_MIN_PPM

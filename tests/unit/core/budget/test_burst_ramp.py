@@ -1,7 +1,14 @@
 from collections.abc import Callable
 from itertools import pairwise
 
-from headrace.broker.core.budget.burst_ramp import ACTIVE_MS, COUNTED_MS, OPENING_MS, SILENCE_MS, BurstRamp
+from headrace.broker.core.budget.burst_ramp import (
+    ACTIVE_MS,
+    COUNTED_MS,
+    OPENING_CALLS,
+    OPENING_MS,
+    SILENCE_MS,
+    BurstRamp,
+)
 
 
 def refused(now_ms: int = 0) -> BurstRamp:
@@ -48,7 +55,7 @@ def test_before_a_known_server_bursts_are_large_until_it_refuses_a_call() -> Non
 
 def test_before_an_unknown_server_bursts_begin_small_for_some_seconds() -> None:
     ramp = BurstRamp(opened_ms=500)
-    assert sends(ramp, 500) == 1
+    assert sends(ramp, 500, 100) == OPENING_CALLS
     assert ramp.active(500 + OPENING_MS - 1)
     assert sends(ramp, 500 + OPENING_MS, 100) == 100
 

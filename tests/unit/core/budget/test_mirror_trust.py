@@ -74,7 +74,8 @@ class Rig:
             self.hold(every_ms - 10)
 
     def doubts(self, bound: Bound | None = BOUND, *, foreign: int = 0) -> bool:
-        return self.trust.begins_trial(bound, self.now_ms, foreign=foreign)
+        bounds = [] if bound is None else [bound]
+        return self.trust.begins_trial(bounds, self.now_ms, foreign=foreign)
 
     def begin(self, *, rate: int = RATE // 4) -> None:
         """Mirrors that spend too little, and so a trial."""
@@ -543,3 +544,28 @@ def test_while_a_trial_is_under_way_the_mirrors_do_not_return() -> None:
     rig.foresee()
     assert rig.trust.tries
     assert rig.trust.measures_since_ms is not None
+
+
+# ------------------------------------------------------------------ several limits, and waves
+
+
+def test_where_one_limit_is_used_up_the_others_need_not_be() -> None:
+    rig = Rig()
+    rig.spend(REMEMBERED_MS, tokens=100)  # a quarter of the tokens, in 150 calls a minute
+    rig.hold(10)
+    calls = replace(BOUND, per_minute=150, of_calls=True)
+    assert not rig.trust.begins_trial([BOUND, calls], rig.now_ms, foreign=0)
+    assert rig.trust.begins_trial([BOUND, replace(calls, per_minute=600)], rig.now_ms, foreign=0)
+
+
+def test_the_refusals_of_one_wave_are_one_event_and_no_doubt() -> None:
+    for waves, doubts in ((1, False), (2, True)):
+        rig = Rig()
+        rig.spend(2 * COMPARED_MS)
+        for _ in range(waves):
+            sent_ms, sent = rig.now_ms, [rig.send() for _ in range(MANY)]
+            rig.now_ms += 10
+            for attempt in sent:
+                rig.refuse(attempt, sent_ms)
+        assert rig.trust.lately(rig.now_ms).events == waves
+        assert rig.doubts(None) is doubts

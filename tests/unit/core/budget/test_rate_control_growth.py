@@ -5,6 +5,7 @@ import pytest
 from headrace.broker.core.budget.hold import FIRST_MS
 from headrace.broker.core.budget.rate_control import (
     CUT_PPM,
+    FAR_AFTER_MS,
     FAR_BELOW,
     GROWN_FIRST_MS,
     HELD_BELOW_PPM,
@@ -192,3 +193,12 @@ def test_the_time_of_a_hold_does_not_count_as_time_in_which_the_rate_has_returne
     caller.admit_until(until_ms)
     caller.admit(2)
     assert rate <= caller.control.rate < rate * 1.01
+
+
+def test_a_rate_far_below_the_stated_one_does_not_double_while_refusals_come() -> None:
+    control = RateControl(PER_MINUTE // 10, 0)
+    caller = Caller(control, tokens=100).admit(MANY_CALLS).refuse()
+    control.learn_stated(PER_MINUTE)
+    for _ in range(20):
+        caller.admit_until(caller.now_ms + FAR_AFTER_MS // 2).refuse()
+    assert control.rate < RATE // 10

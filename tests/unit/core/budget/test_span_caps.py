@@ -278,3 +278,24 @@ def test_sums_of_former_prices_are_compared_with_none_of_the_new_ones() -> None:
     caps.reprice(2 * PPM)
     admitted(caps, SECOND, tokens=200)
     assert [caps.learn(found(SECOND, 2_000), 0, LONG_MS) for _ in range(3)] == [False, False, True]
+
+
+def test_a_cap_that_was_raised_is_set_again_by_one_refusal_where_the_first_ones_came() -> None:
+    for refused, again in ((1_000, True), (500, False)):
+        caps = capped()
+        admitted(caps, SECOND, tokens=600, times=ADMISSIONS_REMEMBERED)
+        for _ in range(60):
+            caps.raise_all(LONG_MS)
+        raised = cap_of(caps, SECOND)
+        assert raised is not None
+        assert raised > 1_200
+        assert caps.learn(found(SECOND, refused), LONG_MS, LONG_MS) is again
+        assert cap_of(caps, SECOND) == (980 if again else raised)
+
+
+def test_a_cap_is_not_set_again_at_a_sum_that_many_admitted_calls_have_found_since() -> None:
+    caps = capped()
+    for _ in range(60):
+        caps.raise_all(LONG_MS)
+    admitted(caps, SECOND, tokens=1_100, times=ADMISSIONS_REMEMBERED)
+    assert not caps.learn(found(SECOND, 1_050), LONG_MS, LONG_MS)

@@ -7,7 +7,7 @@ from headrace.broker.core.answers.refill_detection import Refill
 from headrace.broker.core.budget.admission_delay import DELAY_MAX_MS
 from headrace.broker.core.budget.sent_calls import SENDS_MAX
 from headrace.broker.core.budget.sliding_sum import SLOT_MS
-from headrace.broker.core.budget.window_mirrors import UNPROVEN_PARTS
+from headrace.broker.core.budget.window_mirrors import FINE_MS, UNPROVEN_PARTS
 from headrace.broker.core.units import ROUNDING_TOKENS
 from tests.unit.core.counters import CAPACITY, MARK, WAY, Counter, Slider
 
@@ -110,6 +110,16 @@ def test_what_was_paid_just_before_the_mark_may_be_counted_behind_it() -> None:
     low, high = counter.interval(2 * MARK)
     assert 58_000 - 2 * ROUNDING_TOKENS <= low <= 58_000
     assert high == CAPACITY
+
+
+@pytest.mark.parametrize("way_ms", [120, 500])
+def test_how_long_before_the_mark_is_learned_as_the_longest_admission_delay_is(way_ms: int) -> None:
+    counter = proven()
+    counter.hear(CAPACITY - 100, counter.send(100, MARK + 2_000), MARK + 3_000, way_ms)
+    counter.send(5_000, 2 * MARK - way_ms - FINE_MS)
+    counter.send(2_000, 2 * MARK - way_ms + FINE_MS)
+    low, _ = counter.interval(2 * MARK)
+    assert low == CAPACITY - 2_000 - ROUNDING_TOKENS
 
 
 @pytest.mark.parametrize(

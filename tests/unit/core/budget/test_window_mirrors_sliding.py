@@ -4,11 +4,11 @@ import pytest
 
 from headrace.broker.core.answers.rate_limit_headers import LimitMetric
 from headrace.broker.core.budget.admission_delay import DELAY_MAX_MS
-from headrace.broker.core.budget.sent_calls import SENDS_MAX
+from headrace.broker.core.budget.sent_calls import SENDS_MAX, SentCalls
 from headrace.broker.core.budget.sliding_sum import SLOT_MS
-from headrace.broker.core.budget.window_mirrors import REMEMBERED_MAX
+from headrace.broker.core.budget.window_mirrors import FINE_MS, REMEMBERED_MAX, SHORT_MS, SlidingWindowMirror
 from headrace.broker.core.units import ROUNDING_TOKENS
-from tests.unit.core.counters import CAPACITY, MINUTE, Slider
+from tests.unit.core.counters import CAPACITY, MINUTE, WAY, Slider
 
 
 def test_each_charge_counts_for_a_period_and_a_way_and_then_no_more() -> None:
@@ -63,8 +63,23 @@ def test_a_call_goes_though_others_are_believed_to_have_taken_all_if_none_of_our
     number = slider.send(1_000, 0)
     slider.hear(0, number, 10)
     assert slider.slider.low(MINUTE) < 0
-    assert slider.slider.payable_at(1_000, 0, 10) == MINUTE + DELAY_MAX_MS + SLOT_MS
+    assert slider.slider.payable_at(1_000, 0, 10) == MINUTE + WAY + SLOT_MS
     assert slider.slider.payable_at(1_000, 0, 2 * MINUTE) == 2 * MINUTE
+
+
+@pytest.mark.parametrize("way_ms", [120, 500, DELAY_MAX_MS])
+def test_a_charge_counts_for_the_period_and_the_longest_admission_delay_known(way_ms: int) -> None:
+    slider = Slider()
+    slider.hear(CAPACITY, slider.send(1, 0), 10, way_ms)
+    slider.send(CAPACITY - 100, 1_000)
+    assert slider.slider.payable_at(1_000, 0, 2_000) == 1_000 + MINUTE + way_ms + SLOT_MS
+
+
+def test_a_short_window_is_counted_finely() -> None:
+    slider = SlidingWindowMirror(LimitMetric.REQUESTS, 5, SHORT_MS, 0, SentCalls())
+    for number in range(5):
+        slider.pay(1, number, 3)
+    assert slider.payable_at(1, 0, 3) == SHORT_MS + DELAY_MAX_MS + FINE_MS
 
 
 def test_what_was_sent_before_the_window_was_known_counts_and_what_is_older_does_not() -> None:

@@ -1,0 +1,86 @@
+"""The pace of the burst control while the buckets hold far more than may be spent at once."""
+
+from headrace.broker.core.budget.burst_control import (
+    HASTENED_EVERY_MS,
+    HASTENED_MAX_PPM,
+    RISE_AFTER_MS,
+    BurstControl,
+)
+from headrace.broker.core.units import PPM
+from tests.unit.core.spreads import refused_deep, spread
+
+STEP = HASTENED_EVERY_MS
+CALLS = 400
+
+
+def pace_ppm(known: BurstControl, now_ms: int) -> int:
+    """Return how fast it spends, as a part of the rate: 60,000 tokens a minute."""
+    sent_ms = now_ms
+    for _ in range(CALLS):
+        sent_ms = known.payable_at(1_000, sent_ms)
+        known.pay(1_000, sent_ms)
+    return CALLS * 1_000 * PPM // (sent_ms - now_ms)
+
+
+def hastened(steps: int) -> BurstControl:
+    known = refused_deep()
+    for step in range(1, steps + 1):
+        known.hasten(step * STEP)
+    return known
+
+
+def test_the_pace_rises_by_an_eighth_at_each_step() -> None:
+    for steps, pace in ((0, 1.0), (1, 1.125), (2, 1.266), (6, 2.027)):
+        assert abs(pace_ppm(hastened(steps), 100_000) / PPM - pace) < 0.06
+
+
+def test_it_rises_once_in_a_while_however_often_it_is_asked() -> None:
+    known = refused_deep()
+    for at_ms in range(STEP + 1):
+        known.hasten(at_ms)
+    assert abs(pace_ppm(known, 100_000) / PPM - 1.125) < 0.06
+
+
+def test_it_has_a_bound() -> None:
+    assert pace_ppm(hastened(1_000), 10_000_000) <= HASTENED_MAX_PPM * 11 // 10
+
+
+def test_it_does_not_rise_where_no_burst_was_refused_or_the_rate_itself_is_too_high() -> None:
+    unknown = spread()
+    unknown.hasten(STEP)
+    assert unknown._faster_ppm == PPM
+    slow = refused_deep()
+    slow.record_refusal(1_000, 1_000, 0, 0)
+    assert slow.share_ppm < PPM
+    slow.hasten(STEP)
+    assert slow._faster_ppm == PPM
+
+
+def test_a_refusal_returns_to_the_pace_before_for_good_and_costs_nothing_else() -> None:
+    known = hastened(6)
+    ceiling, share_ppm, at_ms = known.ceiling, known.share_ppm, 7 * STEP
+    for number in range(5):
+        known.record_refusal(5_000, 1_000, at_ms - 50 + number, at_ms + number)  # one wave
+    assert (known.ceiling, known.share_ppm) == (ceiling, share_ppm)
+    for step in range(8, 60):
+        known.hasten(step * STEP)
+    assert abs(pace_ppm(known, 1_000_000) / PPM - 2.027 * 8 / 9) < 0.06
+
+
+def test_refusals_that_go_on_return_it_to_the_rate_and_count_like_others_then() -> None:
+    known = hastened(1)
+    at_ms = 2 * STEP
+    known.record_refusal(1_000, 1_000, at_ms, at_ms + 50)
+    assert (known.share_ppm, known._faster_ppm) == (PPM, PPM)
+    known.record_refusal(1_000, 1_000, at_ms + 60, at_ms + 99)
+    assert known.share_ppm == 970_000
+
+
+def test_after_a_long_time_it_may_rise_again() -> None:
+    known = hastened(3)
+    known.record_refusal(5_000, 1_000, 3 * STEP, 3 * STEP + 50)
+    at_ms = 3 * STEP + 50 + RISE_AFTER_MS
+    known.payable_at(1, at_ms)
+    for step in range(1, 4):
+        known.hasten(at_ms + step * STEP)
+    assert known._faster_ppm > hastened(4)._faster_ppm * 9 // 10
