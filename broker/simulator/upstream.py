@@ -6,6 +6,7 @@ test may run it in virtual time.
 """
 
 import asyncio
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -27,6 +28,9 @@ BODY_BYTES_MAX: Final = 32 * 1024 * 1024
 BACKLOG: Final = 2_048  # connections the kernel holds for us while a thousand clients arrive at once
 STOP_S: Final = 0.1  # calls in flight at the end are cut after this
 
+Watcher = Callable[[IncomingCall, Reply, int], None]
+"""Gets each call, its decided reply, and the instant in microseconds since the start or the last reset."""
+
 
 class Upstream:
     """A server for the time of an `async with`.
@@ -47,6 +51,7 @@ class Upstream:
         self._exchange = Exchange(self._settings, self._limiter)
         self._books = Books(self._settings.limits(), 0)
         self._runner: web.AppRunner | None = None
+        self._watcher: Watcher | None = None
         self.root_url = ""
 
     @property
@@ -62,6 +67,10 @@ class Upstream:
     def script(self, script: Script | None) -> None:
         """Call `script(request_number, body)` for every call from now on; None from it means: as usual."""
         self._exchange.script = script
+
+    def watch(self, watcher: Watcher | None) -> None:
+        """Tell `watcher` of every call from now on, as soon as it is admitted or refused."""
+        self._watcher = watcher
 
     def reset(self) -> None:
         """Open new books and fill every bucket. Calls in flight stay in flight and count in the old books."""
@@ -110,7 +119,11 @@ class Upstream:
                 call = IncomingCall(
                     number, endpoint, {name.lower(): value for name, value in request.headers.items()}, payload
                 )
-                return await written(request, self._exchange.decide(call, books, self._now_us()), books, arrived_s)
+                now_us = self._now_us()
+                reply = self._exchange.decide(call, books, now_us)
+                if self._watcher is not None:
+                    self._watcher(call, reply, now_us - books.opened_us)
+                return await written(request, reply, books, arrived_s)
             except (asyncio.CancelledError, ConnectionResetError):
                 books.disconnected += 1
                 raise
