@@ -16,8 +16,9 @@ import aiohttp
 
 from benchmarks.limits.calls import Asked, calls_of
 from benchmarks.limits.measure import figures
-from benchmarks.limits.over_http import Stage, dispatch_over_http, stage
+from benchmarks.limits.over_http import dispatch_over_http
 from benchmarks.limits.page import page
+from benchmarks.limits.processes import Stage, stage
 from benchmarks.limits.report import Measured, as_json, head, legend, line, missed
 from benchmarks.limits.rows import ROWS, Row, Way
 from benchmarks.limits.surroundings import surroundings

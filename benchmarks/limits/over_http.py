@@ -6,80 +6,35 @@ counts are the record: what was admitted between two looks is noted at the insta
 
 import asyncio
 import json
-import os
-import signal
-import sys
-from asyncio.subprocess import DEVNULL, PIPE, Process
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass
-from pathlib import Path
+from asyncio.subprocess import PIPE
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from typing import Any, Final
-
-import aiohttp
 
 from benchmarks.limits.calls import Asked
 from benchmarks.limits.dispatching import settings_of
+from benchmarks.limits.processes import Stage, started, stop, until_it_leads
 from benchmarks.limits.rows import Row
 from benchmarks.limits.world import Record
 from headrace.broker.adapters.kafka.connection import KafkaConnection
 from headrace.broker.adapters.kafka.topics import create_missing
 from headrace.broker.client import GenerationClient
-from headrace.broker.local.guard import Guard
-from headrace.broker.local.services import LocalServices
 from headrace.broker.settings.lanes import LANE_DEFAULTS
 from headrace.schemas.topics import topics
 
 LOOK_S: Final = 0.1
-READY_WITHIN_S: Final = 60.0
 LONGEST_S: Final = 120.0
-STOP_S: Final = 3.0
 TOGETHER: Final = 250  # submissions under way at once
-_PROXIES: Final = frozenset({"http_proxy", "https_proxy", "all_proxy"})
 
 Told = Callable[[int], None]
 """Gets the number of calls admitted so far."""
 
 
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """The services that all rows share."""
-
-    services: LocalServices
-    http: aiohttp.ClientSession
-    guard: Guard
-
-    @property
-    def directory(self) -> Path:
-        """The directory of logs and settings; thrown away with the rest."""
-        return self.services.data_dir
-
-
-@asynccontextmanager
-async def stage() -> AsyncIterator[Stage]:
-    """Start a Kafka and a Valkey for all rows, and what they share besides."""
-    for name in [name for name in os.environ if name.lower() in _PROXIES]:
-        del os.environ[name]  # everything is on this machine
-    async with LocalServices() as services, staged(services) as on:
-        yield on
-
-
-@asynccontextmanager
-async def staged(services: LocalServices) -> AsyncIterator[Stage]:
-    """Set up the same on services that run already."""
-    guard = await asyncio.to_thread(Guard)  # ends the processes if this one is killed
-    try:
-        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as http:
-            yield Stage(services, http, guard)
-    finally:
-        await asyncio.to_thread(guard.release)
-
-
 async def dispatch_over_http(on: Stage, row: Row, asked: Sequence[Asked], told: Told) -> Record:
     """Make the calls; return the simulated OpenAI's record of them."""
     async with AsyncExitStack() as stack:
-        upstream = await _started(on, row, "upstream", _upstream_flags(row), PIPE)
-        stack.push_async_callback(_stop, upstream)
+        upstream = await started(on, f"{row.name}-upstream", ["upstream", *_upstream_flags(row)], output=PIPE)
+        stack.push_async_callback(stop, upstream)
         assert upstream.stdout is not None
         urls = json.loads(await upstream.stdout.readline())
         prefix = f"bench-{row.name}"
@@ -87,9 +42,10 @@ async def dispatch_over_http(on: Stage, row: Row, asked: Sequence[Asked], told: 
         await create_missing(connection, topics(prefix, LANE_DEFAULTS, nodes=1))
         config = on.directory / f"{row.name}.toml"
         config.write_text(_settings(on, row, prefix, urls["base_url"]), encoding="utf-8")
-        dispatcher = await _started(on, row, "dispatcher", ["--config", str(config)], None)
-        stack.push_async_callback(_stop, dispatcher)
-        await _until_it_leads(on, on.directory / f"{row.name}-dispatcher.log", dispatcher)
+        name = f"{row.name}-dispatcher"
+        dispatcher = await started(on, name, ["dispatcher", "--config", str(config)])
+        stack.push_async_callback(stop, dispatcher)
+        await until_it_leads(on, name, dispatcher)
         async with GenerationClient(connection.bootstrap_servers, topic_prefix=prefix) as client:
             async with on.http.post(urls["stats_url"].replace("/stats", "/reset")) as answer:
                 answer.raise_for_status()
@@ -126,59 +82,6 @@ async def _watch(on: Stage, stats_url: str, calls: int, told: Told) -> Record:
         told(record.calls)
     record.lost = calls - record.calls
     return record
-
-
-async def _started(on: Stage, row: Row, verb: str, flags: Sequence[str], output: int | None) -> Process:
-    log = (on.directory / f"{row.name}-{verb}.log").open("wb")
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "headrace.broker.cli.main", verb, *flags),
-        stdin=DEVNULL,
-        stdout=output or log,
-        stderr=log,
-        env={name: value for name, value in os.environ.items() if not name.startswith(("HEADRACE_", "OPENAI_"))},
-        start_new_session=True,
-    )
-    log.close()
-    on.guard.watch(process.pid, "headrace.broker.cli.main")
-    return process
-
-
-async def _stop(process: Process) -> None:
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        if process.returncode is None:
-            with suppress(ProcessLookupError):
-                process.send_signal(number)
-            with suppress(TimeoutError):
-                await asyncio.wait_for(process.wait(), STOP_S)
-
-
-async def _until_it_leads(on: Stage, log: Path, process: Process) -> None:
-    async with asyncio.timeout(READY_WITHIN_S):
-        port: int | None = None
-        while True:
-            await asyncio.sleep(LOOK_S)
-            if process.returncode is not None:
-                raise OSError(f"the dispatcher has ended: {_text(log)[-2_000:]}")
-            port = port or _port(log)
-            if port is None:
-                continue
-            with suppress(aiohttp.ClientError, TimeoutError):
-                async with on.http.get(f"http://127.0.0.1:{port}/status") as answer:
-                    if (await answer.json())["role"] == "leader":
-                        return
-
-
-def _port(log: Path) -> int | None:
-    for line in _text(log).splitlines():
-        with suppress(ValueError):
-            said = json.loads(line)
-            if isinstance(said, dict) and said.get("event") == "listening":
-                return int(said["port"])
-    return None
-
-
-def _text(log: Path) -> str:
-    return log.read_text(encoding="utf-8", errors="replace")
 
 
 def _upstream_flags(row: Row) -> list[str]:

@@ -2,7 +2,8 @@
 
 from benchmarks.limits.calls import calls_of
 from benchmarks.limits.measure import figures
-from benchmarks.limits.over_http import dispatch_over_http, staged
+from benchmarks.limits.over_http import dispatch_over_http
+from benchmarks.limits.processes import staged
 from benchmarks.limits.rows import Row, Way
 from headrace.broker.local.services import LocalServices
 from headrace.broker.simulator.pricing import ChatLaw
