@@ -9,7 +9,7 @@ UV_QUIET := --quiet --no-config --no-cache --python $(BIN)/python
 unexport PYTHONDONTWRITEBYTECODE # the tests start hundreds of processes, which share the compiled bytecode
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-virtual test-virtual-but-core test-long test-real test-timed unit sim sim-core sim-mutants bench-limits bench-limiters bench-lanes hostile hostile-upstream integration chaos chaos-short chart image image-build image-test compatibility compiled coverage mutation static format lint types imports settings-page schemas locks clean
+.PHONY: help install demo test test-virtual test-virtual-but-core test-long test-real test-timed unit sim sim-core sim-mutants bench-limits bench-limiters bench-limiters-http bench-lanes hostile hostile-upstream integration chaos chaos-short chart image image-build image-test compatibility compiled coverage mutation static format lint types imports settings-page schemas locks clean
 
 help: ## list every target
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{ sub(/:.*/, "", $$1); printf "  make %-14s %s\n", $$1, $$2 }'
@@ -72,6 +72,9 @@ FIGURES := benchmarks/limits/figures.json
 
 bench-limiters: $(STAMP) ## measure Headrace before servers drawn by seed, in virtual time: ten minutes (SEEDS=500, FROM=0, ONLY=SEED)
 	@$(BIN)/python -m benchmarks.limiters $(if $(ONLY),--only $(ONLY),--seeds $(or $(SEEDS),500) --from $(or $(FROM),0))
+
+bench-limiters-http: $(STAMP) ## measure twelve of them over HTTP too, with a real dispatcher: a quarter of an hour (SEEDS=12, FROM=0, SPAN_S=300, ONLY=SEED)
+	@$(BIN)/python -m benchmarks.limiters --http $(or $(SEEDS),12) --from $(or $(FROM),0) --span $(or $(SPAN_S),300) $(ONLY:%=--only %) $(if $(JSON),--json $(JSON))
 
 bench-lanes: $(STAMP) ## measure whether lanes keep their promises, virtual and real: a quarter of an hour (ONLY=NAME, SPAN_S=300)
 	@$(BIN)/python -m benchmarks.lanes --seconds $(or $(SPAN_S),300) $(if $(ONLY),$(ONLY:%=--only %),--json $(LANES) --page docs/benchmarks-lanes.md)

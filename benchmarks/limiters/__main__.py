@@ -1,6 +1,7 @@
 """The command: see the package's charter."""
 
 import argparse
+import asyncio
 import json
 import os
 import sys
@@ -9,9 +10,12 @@ from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
+from benchmarks.limiters import beside
+from benchmarks.limiters import pairs as paired
 from benchmarks.limiters.play import Played, play
-from benchmarks.limiters.report import HEAD, LEGEND, as_json, line, promises, worst
+from benchmarks.limiters.report import HEAD, LEGEND, Promise, as_json, line, promises, worst
 from benchmarks.limits.surroundings import surroundings
 
 PROGRESS_EVERY = 20
@@ -24,9 +28,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--from", type=int, default=0, metavar="SEED", dest="first", help="the first seed (0)")
     parser.add_argument("--only", type=int, action="append", metavar="SEED", help="only this server")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="processes (one a core)")
+    parser.add_argument(
+        "--http", type=int, default=0, metavar="N", help="N of them over real HTTP as well, and no others"
+    )
+    parser.add_argument(
+        "--span", type=int, default=beside.SPAN_S, metavar="S", help="seconds of a play over HTTP (300)"
+    )
+    parser.add_argument(
+        "--together", type=int, default=beside.TOGETHER, metavar="N", help="plays over HTTP at once (4)"
+    )
     parser.add_argument("--all", action="store_true", help="print every seed, not only the ten worst")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
     asked = parser.parse_args(arguments)
+    if asked.http:
+        return _beside(asked)
     seeds = asked.only or range(asked.first, asked.first + asked.seeds)
     began_s = time.monotonic()
     with ProcessPoolExecutor(min(asked.jobs, len(seeds)), get_context("spawn")) as pool:
@@ -35,10 +50,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
             played.append(each)
             _tell(played, len(seeds), began_s, each_one=asked.all or bool(asked.only))
     _sum_up(played, everything=asked.all or bool(asked.only))
-    if asked.json is not None:
-        told = {**surroundings(), "took_s": round(time.monotonic() - began_s), **as_json(played)}
-        asked.json.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+    _write(asked.json, began_s, as_json(played))
     return 0 if all(promise.kept for promise in promises(played)) else 1
+
+
+def _beside(asked: argparse.Namespace) -> int:
+    """Play over HTTP and in virtual time; return 1 if the shares differ or a play is missing."""
+    began_s = time.monotonic()
+    seeds = asked.only or beside.chosen(asked.first, asked.http, asked.span)
+    pairs, failed = asyncio.run(beside.measure(seeds, asked.span, asked.together))
+    promise = paired.agreement(pairs)
+    print(paired.LEGEND, *failed, _verdict(promise), sep="\n")
+    _write(asked.json, began_s, paired.pairs_as_json(pairs) | {"span_s": asked.span, "failed": failed})
+    return 0 if promise.kept and not failed else 1
+
+
+def _write(file: Path | None, began_s: float, told: dict[str, Any]) -> None:
+    if file is not None:
+        whole = {**surroundings(), "took_s": round(time.monotonic() - began_s), **told}
+        file.write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")
 
 
 def _tell(played: Sequence[Played], of: int, began_s: float, *, each_one: bool) -> None:
@@ -53,7 +83,11 @@ def _sum_up(played: Sequence[Played], *, everything: bool) -> None:
         print(HEAD, *(line(each) for each in worst(played)), sep="\n")
     print(LEGEND)
     for promise in promises(played):
-        print(f"{'kept' if promise.kept else 'MISS'}  {promise.measured:>9}  {promise.sentence}")
+        print(_verdict(promise))
+
+
+def _verdict(promise: Promise) -> str:
+    return f"{'kept' if promise.kept else 'MISS'}  {promise.measured:>9}  {promise.sentence}"
 
 
 if __name__ == "__main__":

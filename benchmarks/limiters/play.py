@@ -98,24 +98,34 @@ class _Server(VirtualUpstream):
         if visit.status == 429:
             self.record.refused.append(now_us)
         else:
-            self.record.admitted.append((now_us, int(ask.id) - 1))
+            self.record.admitted.append((now_us, number_of(ask.id)))
         return visit
 
 
 def play(seed: int) -> Played:
     """Play a seed."""
     server = drawn_server(seed)
-    calls = calls_of(server)
+    return play_calls(server, calls_of(server), end_of(server))
+
+
+def play_calls(server: DrawnServer, calls: Sequence[Call], end_us: int, dice: int | None = None) -> Played:
+    """Play these calls before a server until an instant; `dice` is the seed of delays and of the core's chance."""
     upstream = _Server(upstream_of(server))
     arrivals = [_arrival(number, call) for number, call in enumerate(calls)]
     stage = Stage.of(operator_settings(server))
-    run = VirtualRun(stage, upstream, arrivals, Times(way_ms=WAY_MS, commit_ms=COMMIT_MS, seed=seed))
-    end_us = end_of(server)
+    run = VirtualRun(
+        stage, upstream, arrivals, Times(way_ms=WAY_MS, commit_ms=COMMIT_MS, seed=server.seed if dice is None else dice)
+    )
     record = upstream.record
-    while run.now_ms < end_us // 1_000 and len(record.refused) < _STORM + 5 * len(record.admitted):
+    while run.now_ms < end_us // 1_000 and not is_storm(len(record.refused), len(record.admitted)):
         if run.advance(min(run.now_ms + _LOOK_MS, end_us // 1_000)):
             break
     return measured(server, calls, record.admitted, record.refused, end_us)
+
+
+def is_storm(refused: int, admitted: int) -> bool:
+    """Return whether refusals are a storm, at which a play ends."""
+    return refused >= _STORM + 5 * admitted
 
 
 def measured(
@@ -181,7 +191,7 @@ def operator_settings(server: DrawnServer) -> Settings:
     return Settings.model_validate({"limits": {MODEL: limit}, "dispatcher": {"inflight_max": INFLIGHT_MAX}})
 
 
-def calls_of(server: DrawnServer) -> list[Call]:
+def calls_of(server: DrawnServer, span_s: int = SPAN_S) -> list[Call]:
     """Return bulk for longer than the run, whatever law is in force, and urgent calls for a tenth of the quota."""
     chance = Random(f"calls/{server.seed}")
     sample = [_call(chance, 0, "bulk") for _ in range(400)]
@@ -193,14 +203,24 @@ def calls_of(server: DrawnServer) -> list[Call]:
     ]
     means = [fmean(price(number, at_us).tokens for number in range(len(sample))) for at_us in starts]
     per_minute, burst = _rate_of(server, min(means), input_tokens)
-    count = min(_CALLS_MAX, round(1.15 * (per_minute * SPAN_S / 60 + burst)) + 20)
+    count = min(_CALLS_MAX, round(1.15 * (per_minute * span_s / 60 + burst)) + 20)
     per_minute, _ = _rate_of(server, means[0], input_tokens)
     calls = [_call(chance, 0, "bulk") for _ in range(count)]
     at_ms = chance.expovariate(per_minute * URGENT_PART / 60_000)
-    while at_ms < SPAN_S * 1_000:
+    while at_ms < span_s * 1_000:
         calls.append(_call(chance, int(at_ms), "urgent"))
         at_ms += chance.expovariate(per_minute * URGENT_PART / 60_000)
     return calls
+
+
+def id_of(number: int) -> str:
+    """Return the id of the call of a number; the records of simulated servers have the number."""
+    return f"call-{number + 1}"
+
+
+def number_of(call_id: str) -> int:
+    """Return the number of the call of an id, of HTTP or of virtual time."""
+    return int(call_id.rpartition("-")[2]) - 1
 
 
 def _rate_of(server: DrawnServer, tokens: float, input_tokens: float) -> tuple[float, float]:
@@ -280,12 +300,12 @@ def bursts_of(server: DrawnServer, first_us: int, end_us: int) -> list[Burst]:
     return bursts
 
 
-def end_of(server: DrawnServer) -> int:
+def end_of(server: DrawnServer, span_s: int = SPAN_S) -> int:
     """Return when the run ends, in microseconds: just before a window of a minute begins, if there is one."""
     for window in _windows(server):
         if window.kind is enforcement.Kind.FIXED and window.seconds == FIRST_S:
-            return SPAN_S * SECOND_US - round(window.mark_s * SECOND_US) - 1
-    return SPAN_S * SECOND_US
+            return span_s * SECOND_US - round(window.mark_s * SECOND_US) - 1
+    return span_s * SECOND_US
 
 
 def _windows(server: DrawnServer) -> list[enforcement.EnforcedWindow]:

@@ -77,8 +77,13 @@ def as_json(played: Sequence[Played]) -> dict[str, Any]:
     """Return all figures."""
     return {
         "promises": [asdict(promise) for promise in promises(played)],
-        "seeds": [asdict(each) | {"refused_per_1000": round(each.refused_per_1000, 3)} for each in played],
+        "seeds": [figures(each) for each in played],
     }
+
+
+def figures(each: Played) -> dict[str, Any]:
+    """Return the figures of one seed."""
+    return asdict(each) | {"refused_per_1000": round(each.refused_per_1000, 3)}
 
 
 def _least(sentence: str, measured: float, least: float) -> Promise:
