@@ -11,13 +11,16 @@ import typer
 from headrace.broker.cli.terminal import say, say_json
 from headrace.broker.service.signals import leaving
 from headrace.broker.simulator.behaviours.bounds import Behaviour
-from headrace.broker.simulator.behaviours.catalogue import played_by, spelled
+from headrace.broker.simulator.behaviours.catalogue import played_by, server_among, spelled
 from headrace.broker.simulator.behaviours.file import behaviours_in
 from headrace.broker.simulator.pricing import ChatLaw
 from headrace.broker.simulator.upstream import Stats, Upstream, UpstreamSettings
 from headrace.schemas.nearest import ended
 
 _USAGE = 2
+_TOKENS = 200_000
+_REQUESTS = 500
+_SEED = 7
 
 
 def upstream(
@@ -25,11 +28,17 @@ def upstream(
     host: Annotated[str, typer.Option(metavar="HOST", help="The address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(metavar="PORT", min=0, max=65_535, help="The port; 0 takes a free one.")] = 8089,
     tokens_per_minute: Annotated[
-        int, typer.Option(metavar="N", min=1, help="The token limit of every model.")
-    ] = 200_000,
+        int | None,
+        typer.Option(
+            metavar="N", min=1, help="The token limit of every model; default: 200000, or what random:SEED draws."
+        ),
+    ] = None,
     requests_per_minute: Annotated[
-        int, typer.Option(metavar="N", min=1, help="The request limit of every model.")
-    ] = 500,
+        int | None,
+        typer.Option(
+            metavar="N", min=1, help="The request limit of every model; default: 500, or what random:SEED draws."
+        ),
+    ] = None,
     requests_per_day: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Add a daily request limit; headers then show it.")
     ] = None,
@@ -78,12 +87,18 @@ def upstream(
     ] = 0.0,
     behaviour: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME[:FIELD=VALUE,…]", help="Play this behaviour; may be repeated."),
+        typer.Option(
+            metavar="NAME[:FIELD=VALUE,…]",
+            help="Play this behaviour; may be repeated. random:SEED is a whole server, drawn by that seed.",
+        ),
     ] = None,
     behaviours: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Play the [[behaviour]] tables of a TOML file as well.")
     ] = None,
-    seed: Annotated[int, typer.Option(metavar="N", help="Seed of answers, latencies and failures.")] = 7,
+    seed: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Seed of answers, latencies and failures; default: 7, or that of random:SEED."),
+    ] = None,
     models: Annotated[str, typer.Option(metavar="M,M", help="Serve only these models; default: all.")] = "",
     as_json: Annotated[
         bool, typer.Option("--json", help="Print a JSON object at the start and one at the end.")
@@ -101,11 +116,15 @@ def upstream(
     Example: headrace upstream --error-rate 0.1 --long-429-rate 0.05 --long-429-s 90 --stream-cut-rate 0.02
 
     Example: headrace upstream --behaviour quantised-1s --behaviour foreign:share=0.2,burst=0.02
+
+    Example: headrace upstream --behaviour random:17
     """
     try:
+        named = behaviour or []
+        drawn = server_among(named)
         settings = UpstreamSettings(
-            tokens_per_minute=tokens_per_minute,
-            requests_per_minute=requests_per_minute,
+            tokens_per_minute=tokens_per_minute or (_TOKENS if drawn is None else drawn.tokens_per_minute),
+            requests_per_minute=requests_per_minute or (_REQUESTS if drawn is None else drawn.requests_per_minute),
             requests_per_day=requests_per_day,
             law=law,
             latency_s=_latency_s(latency),
@@ -116,8 +135,8 @@ def upstream(
             stream_error_rate=stream_error_rate,
             declined_rate=declined_rate,
             burst_s=burst_s,
-            behaviours=_behaviours(behaviour or [], behaviours),
-            seed=seed,
+            behaviours=_behaviours(named, behaviours),
+            seed=seed if seed is not None else _SEED if drawn is None else drawn.seed,
             models=tuple(name.strip() for name in models.split(",") if name.strip()),
             host=host,
             port=port,
@@ -143,7 +162,16 @@ async def _serve(settings: UpstreamSettings, announce: Callable[[Upstream], None
 
 def _announce(server: Upstream, settings: UpstreamSettings, *, as_json: bool) -> None:
     if as_json:
-        say_json({"base_url": server.base_url, "stats_url": f"{server.root_url}/stats"})
+        say_json(
+            {
+                "base_url": server.base_url,
+                "stats_url": f"{server.root_url}/stats",
+                "tokens_per_minute": settings.tokens_per_minute,
+                "requests_per_minute": settings.requests_per_minute,
+                "seed": settings.seed,
+                "behaviours": [spelled(each) for each in settings.behaviours],
+            }
+        )
         return
     shortest, longest = settings.latency_s
     played = "".join(f"    {spelled(behaviour)}\n" for behaviour in settings.behaviours)

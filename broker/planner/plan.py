@@ -13,13 +13,24 @@ from headrace.broker.planner.workload import HOUR_MS, Workload
 from headrace.broker.planner.workload_file import WorkloadError
 from headrace.broker.settings.whole import Settings
 from headrace.broker.simulator.admission import Metric
-from headrace.broker.simulator.behaviours.enforcement import PerDay, SharedLimit
+from headrace.broker.simulator.behaviours.enforcement import (
+    ChargeFactor,
+    EnforcedWindow,
+    Foreign,
+    LimitChange,
+    PerDay,
+    ProjectLimits,
+    SharedLimit,
+)
+from headrace.broker.simulator.drawn_server import DrawnServer
 from headrace.broker.simulator.settings import UpstreamSettings
 from headrace.broker.simulator.tally import Tally
 from headrace.broker.simulator.virtual import VirtualUpstream
 
 REQUESTS_UNLIMITED: Final = 1_000_000
 """Requests a minute of a limit without a known one: no workload will reach it."""
+_OTHER_AMOUNTS: Final = (EnforcedWindow, Foreign, LimitChange, ProjectLimits, ChargeFactor)
+"""Behaviours that offer other amounts than the quota's, or charge others than the dispatcher reckons with."""
 _STRETCHES: Final = 240  # of the time in which requests come, on a plot
 _STRETCH_MIN_MS: Final = 1_000
 
@@ -50,7 +61,10 @@ class Quota:
 
 @dataclass(frozen=True, slots=True)
 class LimitOutlook:
-    """Results of one limit, by the simulator's own books. `last_admitted_ms` is None if no call was admitted."""
+    """Results of one limit, by the simulator's own books.
+
+    `last_admitted_ms` is None if no call was admitted, `input_tokens` if no limit counts those of the input.
+    """
 
     quota: Quota
     calls: int
@@ -58,11 +72,17 @@ class LimitOutlook:
     tokens: Tally
     requests: Tally
     last_admitted_ms: float | None
+    input_tokens: Tally | None = None
+
+    @property
+    def counted(self) -> Tally:
+        """The tally of the tokens that the limit counts: all, or, where no limit counts these, those of the input."""
+        return self.tokens if self.tokens.offered is not None or self.input_tokens is None else self.input_tokens
 
     @property
     def used(self) -> float:
         """Share of the tokens that came, from the start to the last outcome, which was spent."""
-        return self.tokens.share or 0.0
+        return self.counted.share or 0.0
 
     def since(self, earlier: "LimitOutlook") -> "LimitOutlook":
         """Return the difference to an `earlier` result."""
@@ -72,6 +92,7 @@ class LimitOutlook:
             throttled=self.throttled - earlier.throttled,
             tokens=self.tokens.since(earlier.tokens),
             requests=self.requests.since(earlier.requests),
+            input_tokens=self.input_tokens and earlier.input_tokens and self.input_tokens.since(earlier.input_tokens),
         )
 
 
@@ -81,9 +102,11 @@ class Outlook:
 
     Attributes:
         factor: Of the quota.
-        busiest_hour: The share of the quota that its busiest hour took; None for runs without an hour.
+        busiest_hour: The share of the quota that its busiest hour took; None for runs without an hour, and where not
+            just the quota is enforced.
         parts: Number of parts it was run in.
         wait_within_ms: Possible error of a lane's mean wait, with 95 % confidence; of parts alone.
+        enforces_quota: The quota was enforced as it is; False where behaviours offer other amounts.
     """
 
     factor: float
@@ -93,6 +116,7 @@ class Outlook:
     busiest_hour: float | None
     parts: int = 1
     wait_within_ms: Mapping[str, float] = field(default_factory=dict)
+    enforces_quota: bool = True
 
     @property
     def throttled(self) -> int:
@@ -117,8 +141,8 @@ class Outlook:
     @property
     def used(self) -> float:
         """Share of the tokens on offer that were charged, all limits together."""
-        offered = sum(limit.tokens.offered for limit in self.limits)
-        return sum(limit.tokens.charged for limit in self.limits) / max(1, offered)
+        offered = sum(limit.counted.offered or 0 for limit in self.limits)
+        return sum(limit.counted.charged for limit in self.limits) / max(1, offered)
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +201,9 @@ class Plan:
         limits = [_outlook(quota, each, run.now_us) for quota, each in zip(quotas, upstreams, strict=True)]
         if before:
             limits = [limit.since(earlier) for limit, earlier in zip(limits, before, strict=True)]
-        return Outlook(factor, run.record, tuple(limits), timeline, busiest_hour(timeline, run.record, quotas))
+        enforces_quota = not any(isinstance(each, _OTHER_AMOUNTS) for each in self.upstream.behaviours)
+        busiest = busiest_hour(timeline, run.record, quotas) if enforces_quota else None
+        return Outlook(factor, run.record, tuple(limits), timeline, busiest, enforces_quota=enforces_quota)
 
     def arrivals(self) -> Iterator[Arrival]:
         """Yield all requests of a run, in order."""
@@ -217,9 +243,16 @@ class Plan:
 
 
 def quotas_for(
-    settings: Settings, workload: Workload, *, tokens_per_minute: int | None, requests_per_minute: int | None
+    settings: Settings,
+    workload: Workload,
+    *,
+    tokens_per_minute: int | None,
+    requests_per_minute: int | None,
+    server: DrawnServer | None = None,
 ) -> tuple[Quota, ...]:
-    """Return the quota of each limit that the workload draws on: as given for all, else as the settings state it.
+    """Return the quota of each limit that the workload draws on.
+
+    It is as given for all, else as the settings state it, else as the `server` that is played was drawn.
 
     Raises:
         WorkloadError: The tokens of a limit are not given anywhere.
@@ -230,8 +263,10 @@ def quotas_for(
     quotas = []
     for limit, drawing in models.items():
         known = settings.limits.get(limit)
-        tokens = tokens_per_minute or (known and known.tokens_per_minute)
-        requests = requests_per_minute or (known and known.requests_per_minute)
+        tokens = tokens_per_minute or (known and known.tokens_per_minute) or (server and server.tokens_per_minute)
+        requests = (
+            requests_per_minute or (known and known.requests_per_minute) or (server and server.requests_per_minute)
+        )
         if not tokens:
             raise WorkloadError(
                 f"the tokens per minute of {limit} are not known: give --tokens-per-minute, or a --config with "
@@ -261,7 +296,7 @@ def _so_many(comes: Iterator[Arrival], count: int, after_ms: int) -> Iterator[Ar
 
 def _outlook(quota: Quota, upstream: VirtualUpstream, now_us: int) -> LimitOutlook:
     books = upstream.books(now_us)
-    nothing = dict.fromkeys(Metric, Tally(0, 0))
+    nothing = dict.fromkeys((Metric.TOKENS, Metric.REQUESTS), Tally(0, 0))
     tallies = next(iter(books.accounts.values()), nothing)
     return LimitOutlook(
         quota,
@@ -270,6 +305,7 @@ def _outlook(quota: Quota, upstream: VirtualUpstream, now_us: int) -> LimitOutlo
         tallies[Metric.TOKENS],
         tallies[Metric.REQUESTS],
         books.last_admitted_ms,
+        tallies.get(Metric.INPUT_TOKENS),
     )
 
 

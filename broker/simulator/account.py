@@ -138,11 +138,11 @@ class Account:
     def _tally(self, metric: Metric, charged: int) -> Tally:
         foreign = self._foreign[metric]
         offers = [
-            meter.offered() - (0 if rule.project else foreign)
+            round((meter.offered() - (0 if rule.project else foreign)) / rule.uncached)
             for rule_metric, rule, meter in self._meters
-            if rule_metric is metric
+            if rule_metric is metric and rule.uncached
         ]
-        return Tally(min(offers, default=charged), charged, foreign, self._refused[metric], self._wasted[metric])
+        return Tally(min(offers, default=None), charged, foreign, self._refused[metric], self._wasted[metric])
 
     def _place(self, rules: list[Rule], now_us: int, mark_us: int) -> None:
         self._meters = [(rule.metric, rule, rule.meter(now_us, mark_us)) for rule in rules]

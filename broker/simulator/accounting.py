@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from headrace.broker.simulator.admission import Metric
 from headrace.broker.simulator.rules import Limits
-from headrace.broker.simulator.tally import Tally
+from headrace.broker.simulator.tally import Tally, tokens_of
 
 Accounts = Mapping[str, Mapping[Metric, Tally]]
 
@@ -295,6 +295,6 @@ class Books:
 
 
 def _share_of(accounts: Accounts) -> float | None:
-    tallies = [account[Metric.TOKENS] for account in accounts.values()]
-    offered = sum(tally.offered for tally in tallies)
+    tallies = [tokens_of(account) for account in accounts.values()]
+    offered = sum(tally.offered or 0 for tally in tallies)
     return sum(tally.charged for tally in tallies) / offered if offered > 0 else None

@@ -77,10 +77,10 @@ def scaled(limit: int, period_us: int, factor: float) -> int:
 
 
 def rules_of(limits: Limits, behaviours: Sequence[Behaviour]) -> list[Rule]:
-    """Return all limits of a model. Of contradicting behaviours the last wins; enforced windows stand alone."""
+    """Return all limits of a model. Of contradicting behaviours the last wins; windows replace all but daily limits."""
     windows = [played for played in behaviours if isinstance(played, enforcement.EnforcedWindow)]
     if windows:
-        return [_of_window(limits, window) for window in windows]
+        return [*(_of_window(limits, window) for window in windows), *_daily(limits, behaviours)]
     kind, period_us = _metering(behaviours)
     shown = [
         Rule(metric, max(1, per_minute * period_us // MINUTE_US), period_us, period_us, kind)

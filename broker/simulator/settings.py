@@ -11,11 +11,14 @@ from typing import Final
 from headrace.broker.simulator.account import Scene
 from headrace.broker.simulator.admission import RefusedCost
 from headrace.broker.simulator.behaviours.bounds import Behaviour
+from headrace.broker.simulator.behaviours.catalogue import check_together
+from headrace.broker.simulator.behaviours.enforcement import EnforcedWindow
 from headrace.broker.simulator.behaviours.latencies import Latency, UniformLatency
 from headrace.broker.simulator.pricing import ChatLaw
 from headrace.broker.simulator.rules import Limits
 
 DAY_S: Final = 86_400.0
+SEED_BOUND: Final = 10**38  # it is a key of 16 bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +81,11 @@ class UpstreamSettings:
             raise ValueError("the wait of a daily limit is at least a millisecond and at most a day")
         if self.burst_s is not None and self.burst_s <= 0:
             raise ValueError("a burst is more than 0 seconds")
+        if not -SEED_BOUND <= self.seed < SEED_BOUND:
+            raise ValueError("a seed is a whole number of at most 38 digits")
+        check_together(self.behaviours)
+        if self.burst_s is not None and any(isinstance(each, EnforcedWindow) for each in self.behaviours):
+            raise ValueError("a hidden bucket (burst_s) would have no effect beside a window")
 
     def scene(self) -> Scene:
         """Return the limiter's scenario."""

@@ -65,7 +65,9 @@ def test_whatever_is_played_nobody_gets_more_than_was_offered_and_a_refusal_is_n
         tokens, requests = tallies[Metric.TOKENS], tallies[Metric.REQUESTS]
         assert (tokens.charged, requests.charged) == (charged, admitted)
         assert tokens.refused + requests.refused == refused
+        assert tokens.offered is not None
         assert tokens.charged <= tokens.offered
+        assert requests.offered is not None
         assert requests.charged <= requests.offered
 
 

@@ -10,7 +10,8 @@ from headrace.broker.planner.amounts import per_hour, span, span_ms
 from headrace.broker.planner.workload import HOUR_MS, Span, Stream, Workload
 from headrace.broker.planner.workload_file import WorkloadError, lane_among, workload_in
 from headrace.broker.simulator.behaviours.bounds import Behaviour
-from headrace.broker.simulator.behaviours.catalogue import played_by
+from headrace.broker.simulator.behaviours.catalogue import check_together, played_by, server_among
+from headrace.broker.simulator.drawn_server import DrawnServer
 from headrace.schemas.nearest import ended
 
 _T = TypeVar("_T")
@@ -50,10 +51,12 @@ def workload_from(file: Path | None, options: Options, lanes: Iterable[str]) -> 
         raise SettingsError(ended(f"The workload {file} cannot be played: {error}")) from error
 
 
-def behaviours_from(names: Sequence[str]) -> tuple[Behaviour, ...]:
-    """Return behaviours by name. Raises SettingsError."""
+def behaviours_from(names: Sequence[str]) -> tuple[tuple[Behaviour, ...], DrawnServer | None]:
+    """Return behaviours by name, and the server among them that a seed draws. Raises SettingsError."""
     try:
-        return played_by(names)
+        played = played_by(names)
+        check_together(played)
+        return played, server_among(names)
     except ValueError as error:
         raise SettingsError(ended(f"--behaviour: {error}")) from error
 

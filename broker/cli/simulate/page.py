@@ -1,6 +1,6 @@
 """The report as text: waits by lane, the use of the quota, and the effect of other quotas."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from rich.table import Table
 from rich.text import Text
@@ -19,18 +19,23 @@ Spoken = Callable[[float], str]
 """Formatter of a span in milliseconds."""
 
 
-def page(outlooks: list[Outlook], *, width: int = WIDE) -> Iterator[Table | Text]:
-    """Yield the parts, in order, for a terminal of this width: on a narrow one waits are rounded."""
+def page(outlooks: list[Outlook], *, width: int = WIDE, played: Sequence[str] = ()) -> Iterator[Table | Text]:
+    """Yield the parts, in order, for a terminal of this width: on a narrow one waits are rounded.
+
+    `played` are the behaviours of the simulated OpenAI, as `--behaviour` takes them.
+    """
     wait_of = spoken_ms if width >= WIDE else brief_ms
     asked = the_one_asked_for(outlooks)
     yield Text(f"{counted(asked.record.arrived, 'request')} over {spoken_s(asked.record.ended_ms / 1_000)}", "bold")
+    if played:
+        yield Text("\n  ".join(["the simulated OpenAI plays", *map(safe, played)]))
     if asked.parts > 1:
         yield Text(
             f"played in {asked.parts} parts, without the lead-in of each; ±: 95 % confidence interval of the mean"
         )
     yield _lanes(asked, wait_of)
     for limit in asked.limits:
-        yield _limit(limit)
+        yield _limit(limit, enforces_quota=asked.enforces_quota)
     yield _sentence(asked)
     if len(outlooks) > 1:
         yield Text("\nThe same requests with other quotas", "bold")
@@ -76,13 +81,31 @@ def _bad(count: int) -> Text:
     return Text(f"{count:,}", "red bold" if count else "")
 
 
-def _limit(limit: LimitOutlook) -> Text:
+def _limit(limit: LimitOutlook, *, enforces_quota: bool) -> Text:
     quota, told = limit.quota, limit.requests
     name = safe(short(quota.limit, _NAME_CHARS_MAX))
+    if not enforces_quota:
+        return _limit_played(limit, name)
     text = f"\n{name}: {limit.used:.1%} of {quota.tokens_per_minute:,} tokens a minute used"
     if quota.requests_per_minute != REQUESTS_UNLIMITED:
         text += f", {told.share or 0.0:.1%} of {quota.requests_per_minute:,} requests a minute"
-    return Text(f"{text}; {counted(limit.calls, 'call')}, {counted(limit.throttled, '429')}")
+    return Text(f"{text}; {_calls(limit)}")
+
+
+def _calls(limit: LimitOutlook) -> str:
+    return f"{counted(limit.calls, 'call')}, {counted(limit.throttled, '429')}"
+
+
+def _limit_played(limit: LimitOutlook, name: str) -> Text:
+    """Return the line of a limit whose server offers other amounts than the quota: what it offered, and of what."""
+    tally = limit.counted
+    kind = "tokens" if tally is limit.tokens else "input tokens"
+    text = f"\n{name}: {limit.used:.1%} of the {tally.offered or 0:,} {kind} on offer used"
+    if limit.requests.offered is not None and limit.quota.requests_per_minute != REQUESTS_UNLIMITED:
+        text += f", {limit.requests.share or 0.0:.1%} of {limit.requests.offered:,} requests"
+    return Text(
+        f"{text}; {_calls(limit)}\nThe quota of {limit.quota.tokens_per_minute:,} a minute is not enforced as it is."
+    )
 
 
 def _sentence(outlook: Outlook) -> Text:

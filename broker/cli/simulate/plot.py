@@ -141,7 +141,8 @@ def _draw_tokens(axes: Axes, outlook: Outlook, colours: Mapping[str, str]) -> No
     axes.set_ylim(0, max([quota, *below]) * 1.15)
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f} k"))
     axes.grid(axis="y", color=_INK, alpha=0.12)
-    axes.set_title(f"Tokens spent per minute, by lane ({outlook.used:.0%} of the quota)", loc="left")
+    whole = "the quota" if outlook.enforces_quota else "what the server offered"
+    axes.set_title(f"Tokens spent per minute, by lane ({outlook.used:.0%} of {whole})", loc="left")
 
 
 def _mark_time(axes: Axes, plan: Plan, outlook: Outlook) -> None:

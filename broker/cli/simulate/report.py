@@ -4,6 +4,7 @@ from typing import Any
 
 from headrace.broker.planner.plan import LimitOutlook, Outlook, Plan
 from headrace.broker.planner.quantiles import Quantiles
+from headrace.broker.simulator.behaviours.catalogue import spelled
 
 PARTS = (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))
 
@@ -14,6 +15,7 @@ def as_json(plan: Plan, outlooks: list[Outlook]) -> dict[str, Any]:
     return {
         "requests": asked.record.arrived,
         "seed": plan.workload.seed,
+        "behaviours": [spelled(each) for each in plan.upstream.behaviours],
         "duration_ms": asked.record.ended_ms,
         **_told(asked),
         "quotas": [{"factor": each.factor, "duration_ms": each.record.ended_ms, **_told(each)} for each in outlooks],
@@ -66,6 +68,7 @@ def _limit(limit: LimitOutlook) -> dict[str, Any]:
         "throttled": limit.throttled,
         "tokens": limit.tokens.as_json(),
         "requests": limit.requests.as_json(),
+        **({} if limit.input_tokens is None else {"input_tokens": limit.input_tokens.as_json()}),
         "last_admitted_ms": limit.last_admitted_ms,
     }
 

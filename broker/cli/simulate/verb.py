@@ -23,6 +23,7 @@ from headrace.broker.planner.plan import Outlook, Plan, quotas_for
 from headrace.broker.planner.stage import Times
 from headrace.broker.planner.workload_file import WorkloadError
 from headrace.broker.settings.load import load_settings
+from headrace.broker.simulator.behaviours.catalogue import spelled
 from headrace.broker.simulator.pricing import ChatLaw
 from headrace.broker.simulator.settings import UpstreamSettings
 from headrace.schemas.nearest import ended
@@ -42,12 +43,20 @@ def simulate(
     config: Config = None,
     tokens_per_minute: Annotated[
         int | None,
-        typer.Option(metavar="N", min=1, max=10**12, help="Token quota of every limit; default: the settings'."),
+        typer.Option(
+            metavar="N",
+            min=1,
+            max=10**12,
+            help="Token quota of every limit; default: the settings', or what random:SEED draws.",
+        ),
     ] = None,
     requests_per_minute: Annotated[
         int | None,
         typer.Option(
-            metavar="N", min=1, max=10**9, help="Request quota of every limit; default: the settings', or none."
+            metavar="N",
+            min=1,
+            max=10**9,
+            help="Request quota of every limit; default: the settings', or what random:SEED draws, or none.",
         ),
     ] = None,
     rate: Annotated[
@@ -83,7 +92,7 @@ def simulate(
     quotas: Annotated[
         str, typer.Option(metavar="F,F,…", help="Multiples of the quota to compare; 1: no comparison.")
     ] = "0.5,0.75,1,1.5,2",
-    seed: Annotated[int, typer.Option(metavar="N", min=0, help="Seed of the run.")] = 7,
+    seed: Annotated[int, typer.Option(metavar="N", min=0, max=10**18, help="Seed of the run.")] = 7,
     whole: Annotated[bool, typer.Option("--whole", help="Play a long, steady workload in one piece.")] = False,
     plot: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write a chart of waits and tokens over time: a .png or .svg.")
@@ -103,15 +112,18 @@ def simulate(
     settings = load_settings(config)
     told = Options(rate or (), size or (), answer or (), deadline or (), model, hours, requests, seed)
     comes = workload_from(workload, told, settings.lanes)
+    behaviours, server = behaviours_from(behaviour or ())
     try:
         granted = quotas_for(
-            settings, comes, tokens_per_minute=tokens_per_minute, requests_per_minute=requests_per_minute
+            settings,
+            comes,
+            tokens_per_minute=tokens_per_minute,
+            requests_per_minute=requests_per_minute,
+            server=server,
         )
     except WorkloadError as error:
         raise SettingsError(ended(f"{str(error)[0].upper()}{str(error)[1:]}")) from error
-    upstream = UpstreamSettings(
-        law=law, latency_s=latency_from(latency), behaviours=behaviours_from(behaviour or ()), seed=comes.seed
-    )
+    upstream = UpstreamSettings(law=law, latency_s=latency_from(latency), behaviours=behaviours, seed=comes.seed)
     plan = Plan(settings, comes, granted, upstream, Times(seed=comes.seed), requests)
     outlooks = _play(plan, factors, whole=whole, quiet=as_json)
     if plot is not None and draw is not None:
@@ -120,7 +132,7 @@ def simulate(
         say_json(report_as_json(plan, outlooks))
     else:
         console = screen(width_unwatched=_WIDTH_WITHOUT_TERMINAL)
-        for part in page(outlooks, width=console.width):
+        for part in page(outlooks, width=console.width, played=[spelled(each) for each in behaviours]):
             console.print(part)
     asked = the_one_asked_for(outlooks)
     if asked.missed or asked.failed:

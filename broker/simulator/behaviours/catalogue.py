@@ -14,11 +14,22 @@ from typing import Any, Final
 from headrace.broker.simulator.admission import RefusedCost
 from headrace.broker.simulator.behaviours import enforcement, latencies, profiles, troubles
 from headrace.broker.simulator.behaviours.bounds import Behaviour
-from headrace.broker.simulator.drawn_server import drawn_server
+from headrace.broker.simulator.drawn_server import DrawnServer, drawn_server
 from headrace.broker.simulator.pricing import ChatLaw
-from headrace.schemas.nearest import meant_or_known
+from headrace.schemas.nearest import listed, meant_or_known, shown
 
 RANDOM: Final = "random"
+SEED_DIGITS_MAX: Final = 18
+_OF_USUAL_LIMITS: Final = (
+    enforcement.Period,
+    enforcement.FixedWindows,
+    enforcement.SlidingWindows,
+    enforcement.ApproximateWindows,
+    enforcement.HiddenBucket,
+    enforcement.Quantised,
+    enforcement.RequestBound,
+    enforcement.ProjectLimits,
+)
 NAMED: Final[Mapping[str, Behaviour]] = MappingProxyType(
     {
         "bucket": enforcement.Period(60.0),
@@ -88,9 +99,7 @@ def behaviour(name: str, /, **numbers: Any) -> Behaviour:
     Raises:
         ValueError: with a sentence that names the nearest that exists.
     """
-    known = NAMED.get(name)
-    if known is None:
-        raise ValueError(f"there is no behaviour {name!r}{meant_or_known(name, NAMED)}")
+    known = _known(name)
     names = [field.name for field in fields(known)]
     for field in numbers:
         if field not in names:
@@ -110,6 +119,7 @@ def parsed(text: str) -> Behaviour:
         ValueError: as `behaviour`, or when a pair is none.
     """
     name, _, rest = text.partition(":")
+    _known(name.strip())
     numbers: dict[str, Any] = {}
     for pair in filter(None, rest.split(",")):
         field, equals, value = pair.partition("=")
@@ -123,18 +133,59 @@ def played_by(texts: Iterable[str]) -> tuple[Behaviour, ...]:
     """Parse each text as `parsed` does; `random:17` stands for all that the server of that seed plays.
 
     Raises:
-        ValueError: as `parsed`, or when a seed is no whole number.
+        ValueError: as `parsed`, or when a seed is no whole number, or when there are two of them.
     """
-    played: list[Behaviour] = []
-    for text in texts:
-        name, _, seed = text.partition(":")
-        if name.strip() != RANDOM:
-            played.append(parsed(text))
-        elif not seed.strip().isdecimal():
-            raise ValueError(f"{text!r} is not {RANDOM}:SEED, with a whole number such as {RANDOM}:17")
-        else:
-            played += drawn_server(int(seed)).behaviours
-    return tuple(played)
+    texts = list(texts)
+    server = server_among(texts)
+    drawn = () if server is None else server.behaviours
+    return tuple(each for text in texts for each in (drawn if _is_random(text) else (parsed(text),)))
+
+
+def server_among(texts: Iterable[str]) -> DrawnServer | None:
+    """Return the server of the `random:SEED` among the texts, or None.
+
+    Raises:
+        ValueError: The seed is no whole number, or there are two of them.
+    """
+    named = [text for text in texts if _is_random(text)]
+    if len(named) > 1:
+        raise ValueError(f"{shown(named[0])!r} and {shown(named[1])!r} are two whole servers: name one")
+    for text in named:
+        seed = text.partition(":")[2].strip()
+        if not (seed.isascii() and seed.isdecimal() and len(seed) <= SEED_DIGITS_MAX):
+            raise ValueError(
+                f"{shown(text)!r} is not {RANDOM}:SEED, with a whole number of at most {SEED_DIGITS_MAX} digits such "
+                f"as {RANDOM}:17"
+            )
+        return drawn_server(int(seed))
+    return None
+
+
+def check_together(played: Iterable[Behaviour]) -> None:
+    """Refuse behaviours that would have no effect beside enforced windows, which replace the usual limits.
+
+    Raises:
+        ValueError: with a sentence that names them.
+    """
+    played = list(played)
+    if any(isinstance(each, enforcement.EnforcedWindow) for each in played):
+        idle = [spelled(each) for each in played if isinstance(each, _OF_USUAL_LIMITS)]
+        if idle:
+            raise ValueError(
+                f"{listed(idle)} would have no effect: beside a window, and so beside {RANDOM}:SEED, the usual limits "
+                "that it changes are not enforced"
+            )
+
+
+def _known(name: str) -> Behaviour:
+    known = NAMED.get(name)
+    if known is None:
+        raise ValueError(f"there is no behaviour {shown(name)!r}{meant_or_known(name, [*NAMED, RANDOM])}")
+    return known
+
+
+def _is_random(text: str) -> bool:
+    return text.partition(":")[0].strip() == RANDOM
 
 
 def spelled(played: Behaviour) -> str:

@@ -77,6 +77,7 @@ def test_what_was_charged_is_what_was_called() -> None:
     assert (
         paid == limit.tokens.charged + 15
     )  # before the first answer nothing is known: that call is priced the dearest
+    assert limit.tokens.offered is not None
     assert limit.used == limit.tokens.charged / limit.tokens.offered
     assert outlook.throttled == outlook.missed == outlook.failed == 0
 

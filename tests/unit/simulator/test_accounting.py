@@ -127,6 +127,20 @@ def test_with_behaviours_the_share_is_what_was_charged_of_what_all_limits_offere
     assert books().snapshot(with_ids=False, behaving=True).share is None
 
 
+def test_where_only_input_is_counted_the_share_is_that_of_the_input() -> None:
+    """Before: what no limit counts was said to be offered as it was charged, a share of 100 %."""
+    nothing = Tally(None, 900)
+    accounts = {"m": {Metric.TOKENS: nothing, Metric.REQUESTS: Tally(10, 10), Metric.INPUT_TOKENS: Tally(1_000, 300)}}
+    stats = books().snapshot(with_ids=False, accounts=accounts, behaving=True)
+    assert stats.share == pytest.approx(0.3)
+    assert stats.as_json()["accounts"]["m"]["tokens"] == nothing.as_json()
+    assert (nothing.share, nothing.since(Tally(None, 400)).charged, nothing.since(Tally(None, 0)).offered) == (
+        None,
+        500,
+        None,
+    )
+
+
 def test_what_is_settled_is_charged() -> None:
     counted = books()
     counted.admit(counted.identify("a"), "m", 100, 6_000_000)

@@ -7,7 +7,7 @@ import pytest
 
 from headrace.broker.simulator.admission import Metric
 from headrace.broker.simulator.behaviours import profiles
-from headrace.broker.simulator.behaviours.catalogue import parsed, played_by, spelled
+from headrace.broker.simulator.behaviours.catalogue import parsed, played_by, server_among, spelled
 from headrace.broker.simulator.behaviours.enforcement import (
     ChargedRefusals,
     ChargeFactor,
@@ -25,6 +25,8 @@ from headrace.broker.simulator.drawn_server import (
     drawn_server,
 )
 from headrace.broker.simulator.pricing import ChatLaw
+from headrace.broker.simulator.settings import UpstreamSettings
+from headrace.broker.simulator.virtual import VirtualUpstream
 
 SERVERS = [drawn_server(seed) for seed in range(2_000)]
 FRONT_S = {0.25, 1.0}
@@ -136,7 +138,72 @@ def test_a_name_plays_what_the_seed_draws_and_every_part_can_be_spelled() -> Non
         assert tuple(parsed(spelled(each)) for each in server.behaviours) == server.behaviours
 
 
-@pytest.mark.parametrize("text", ["random", "random:", "random:x", "random:-1", "random:seed=1"])
+@pytest.mark.parametrize(
+    "text",
+    ["random", "random:", "random:x", "random:-1", "random:seed=1", "random:1.5", "random:²", "random:٣", "random:1:2"],
+)
 def test_a_seed_is_a_whole_number(text: str) -> None:
-    with pytest.raises(ValueError, match="is not random:SEED"):
-        played_by([text])
+    for read in (played_by, server_among):
+        with pytest.raises(ValueError, match="is not random:SEED, with a whole number"):
+            read([text])
+
+
+def test_a_seed_of_thousands_of_digits_is_refused_as_briefly() -> None:
+    """Before: Python's own sentence on its limit of 4,300 digits."""
+    with pytest.raises(ValueError, match="at most 18 digits") as refused:
+        played_by(["random:" + "9" * 5_000])
+    assert len(str(refused.value)) < 200
+    assert server_among(["random:" + "9" * 18]) == drawn_server(10**18 - 1)
+
+
+def test_a_server_is_found_among_behaviours_and_there_is_at_most_one() -> None:
+    assert server_among(["azure", " random : 17 "]) == drawn_server(17)
+    assert server_among(["azure"]) is None
+    for read in (played_by, server_among):
+        with pytest.raises(ValueError, match="are two whole servers: name one"):
+            read(["random:17", "azure", "random:18"])
+
+
+@pytest.mark.parametrize("name", ["RANDOM:3", "randm:3", "Random:3"])
+def test_a_name_like_it_is_met_with_the_guess(name: str) -> None:
+    """Before: `'RANDOM:3' is not NAME:field=value`."""
+    with pytest.raises(ValueError, match=r"there is no behaviour .*; did you mean 'random'\?"):
+        played_by([name])
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "bucket-6s",
+        "fixed-window",
+        "sliding-window",
+        "sliding-approximate",
+        "hidden-bucket-1s",
+        "quantised-6s",
+        "request-bound",
+        "project-limits",
+    ],
+)
+def test_what_would_have_no_effect_beside_a_drawn_server_is_refused(name: str) -> None:
+    """Before: it was accepted, although enforced windows stand alone."""
+    for texts in (["random:17", name], [name, "random:17"], ["window", name]):
+        with pytest.raises(ValueError, match=f"{name} would have no effect"):
+            UpstreamSettings(behaviours=played_by(texts))
+    with pytest.raises(ValueError, match="hidden bucket"):
+        UpstreamSettings(behaviours=played_by(["random:17"]), burst_s=1.0)
+    UpstreamSettings(behaviours=played_by([name]), burst_s=1.0)
+
+
+@pytest.mark.parametrize("name", ["azure", "limit-halved", "tokens-per-day", "foreign", "latency-wide", "error-storm"])
+def test_what_has_an_effect_is_played_beside_it(name: str) -> None:
+    settings = UpstreamSettings(behaviours=played_by(["random:17", name]))
+    assert settings.behaviours[-1] == parsed(name)
+
+
+@pytest.mark.parametrize("seed", [10**38, -(10**38) - 1, 10**300])
+def test_the_seed_of_an_upstream_has_bounds(seed: int) -> None:
+    """Before: an OverflowError when the server was started."""
+    with pytest.raises(ValueError, match="a seed is a whole number of at most 38 digits"):
+        UpstreamSettings(seed=seed)
+    VirtualUpstream(UpstreamSettings(seed=10**38 - 1))
+    VirtualUpstream(UpstreamSettings(seed=-(10**38)))

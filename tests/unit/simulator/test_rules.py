@@ -1,4 +1,4 @@
-from headrace.broker.simulator.admission import MINUTE_US, SECOND_US, Metric, RefusedCost
+from headrace.broker.simulator.admission import DAY_US, MINUTE_US, SECOND_US, Metric, RefusedCost
 from headrace.broker.simulator.behaviours.bounds import Behaviour
 from headrace.broker.simulator.behaviours.catalogue import behaviour
 from headrace.broker.simulator.behaviours.enforcement import ChargedRefusals, Kind
@@ -63,3 +63,14 @@ def test_the_first_shared_limit_that_fits_is_drawn_from() -> None:
         "gpt-4o": "all",
         "o3": None,
     }
+
+
+def test_a_daily_limit_is_enforced_beside_windows_and_the_usual_limits_are_not() -> None:
+    """Before: `--requests-per-day` beside `random:SEED` was accepted and not enforced."""
+    limits = Limits(60_000, 600, requests_per_day=40)
+    rules = rules_of(limits, (behaviour("window", seconds=6), behaviour("tokens-per-day", tokens=9_000)))
+    assert [(rule.metric, rule.limit, rule.period_us) for rule in rules] == [
+        (Metric.TOKENS, 6_000, MINUTE_US // 10),
+        (Metric.REQUESTS, 40, DAY_US),
+        (Metric.TOKENS, 9_000, DAY_US),
+    ]

@@ -119,4 +119,6 @@ def test_input_tokens_are_counted_without_those_from_the_cache() -> None:
     assert (refused.metric, refused.requested, refused.wait_ms) == (Metric.INPUT_TOKENS, 30_001, 1)
     tallies = limited.tallies()
     assert (tallies[Metric.INPUT_TOKENS].charged, tallies[Metric.TOKENS].charged) == (60_000, 900)
-    assert tallies[Metric.TOKENS].offered == 900
+    assert tallies[Metric.TOKENS].offered is None
+    assert tallies[Metric.INPUT_TOKENS].offered == 120_000  # of which half come from the cache
+    assert tallies[Metric.INPUT_TOKENS].share == 0.5

@@ -1,10 +1,17 @@
-"""`headrace simulate`: how it says no."""
+"""`headrace simulate`: how it says no, and how it tells of a server that a seed draws."""
 
+import json
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from headrace.broker.cli.main import main
+from headrace.broker.simulator.admission import Metric
+from headrace.broker.simulator.behaviours.catalogue import spelled
+from headrace.broker.simulator.behaviours.enforcement import EnforcedWindow
+from headrace.broker.simulator.drawn_server import drawn_server
 
 WORKLOAD = """
 hours = 0.1
@@ -48,6 +55,10 @@ def complaint(capsys: pytest.CaptureFixture[str], *args: str) -> str:
             ("--rate", "urgent=2/s", "--tokens-per-minute", "9", "--behaviour", "fixed-windows"),
             ("--behaviour", "did you mean"),
         ),
+        (("--rate", "urgent=2/s", "--behaviour", "random:"), ("--behaviour", "random:SEED", "random:17")),
+        (("--rate", "urgent=2/s", "--behaviour", "random:1", "--behaviour", "random:2"), ("two whole servers",)),
+        (("--rate", "urgent=2/s", "--behaviour", "random:1", "--behaviour", "bucket-1s"), ("bucket-1s", "no effect")),
+        (("--rate", "urgent=2/s", "--tokens-per-minute", "9", "--seed", "9" * 40), ("--seed",)),
     ],
     ids=lambda value: " ".join(value) or "nothing",
 )
@@ -74,3 +85,61 @@ def test_a_file_and_a_rate_are_one_too_many(workload: Path, capsys: pytest.Captu
 def test_a_file_that_is_no_text_is_said_so(workload: Path, capsys: pytest.CaptureFixture[str]) -> None:
     workload.write_bytes(b"\xff\xfe\x00")
     assert "UTF-8" in complaint(capsys, str(workload))
+
+
+SHORT = ("--rate", "urgent=1/s", "--requests", "20", "--quotas", "1")
+
+
+def planned(capsys: pytest.CaptureFixture[str], *args: str) -> tuple[str, dict[str, Any]]:
+    """Return the page and the object of one plan."""
+    main(["simulate", *SHORT, *args])
+    page = capsys.readouterr().out
+    main(["simulate", *SHORT, *args, "--json"])
+    told = json.loads(capsys.readouterr().out)
+    assert isinstance(told, dict)
+    return page, told
+
+
+@pytest.mark.parametrize("seed", [0, 3, 13, 14, 17, 27])
+def test_a_drawn_server_is_played_on_its_own_quota_and_shown(seed: int, capsys: pytest.CaptureFixture[str]) -> None:
+    server = drawn_server(seed)
+    page, told = planned(capsys, "--behaviour", f"random:{seed}")
+    assert told["behaviours"] == [spelled(each) for each in server.behaviours]
+    assert all(f"\n  {spelled(each)}\n" in page for each in server.behaviours)
+    [limit] = told["limits"].values()
+    assert (limit["tokens_per_minute"], limit["requests_per_minute"]) == (
+        server.tokens_per_minute,
+        server.requests_per_minute,
+    )
+    assert told["busiest_hour"] is None
+
+
+@pytest.mark.parametrize("seed", [0, 3, 13, 14, 17, 27])
+def test_the_use_is_that_of_what_the_server_offered(seed: int, capsys: pytest.CaptureFixture[str]) -> None:
+    """Before: a share of what was offered was called one of the quota, and 100 % where only input is counted."""
+    page, told = planned(capsys, "--behaviour", f"random:{seed}")
+    [limit] = told["limits"].values()
+    windows = [each for each in drawn_server(seed).behaviours if isinstance(each, EnforcedWindow)]
+    counted = {each.counts for each in windows}
+    tally = limit["tokens"] if Metric.TOKENS in counted else limit["input_tokens"]
+    [(used, offered, kind)] = re.findall(r"([\d.]+)% of the ([\d,]+) (tokens|input tokens) on offer", page)
+    assert kind == ("tokens" if Metric.TOKENS in counted else "input tokens")
+    assert int(offered.replace(",", "")) == tally["offered"]
+    assert float(used) == pytest.approx(100 * tally["charged"] / tally["offered"], abs=0.06)
+    assert tally["share"] < 0.9
+    assert (limit["requests"]["offered"] is None) == (Metric.REQUESTS not in counted)
+    assert (" requests; 20 calls" in page) == (Metric.REQUESTS in counted)
+    assert max(map(len, page.splitlines())) <= 100
+
+
+def test_a_quota_that_is_given_takes_precedence_and_the_usual_page_names_no_behaviour(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    page, told = planned(capsys, "--behaviour", "random:3", "--tokens-per-minute", "60000")
+    [limit] = told["limits"].values()
+    assert (limit["tokens_per_minute"], limit["requests_per_minute"]) == (60_000, drawn_server(3).requests_per_minute)
+    assert "The quota of 60,000 a minute is not enforced as it is." in page
+    page, told = planned(capsys, "--tokens-per-minute", "60000")
+    assert "plays" not in page
+    assert "% of 60,000 tokens a minute used" in page
+    assert told["behaviours"] == []
