@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from benchmarks.limiters.play import Call, id_of, is_storm, operator_settings
+from benchmarks.limiters.prompts import body_of
 from benchmarks.limits.calls import Asked
 from benchmarks.limits.processes import Stage, started, stop, until_it_leads
 from headrace.broker.adapters.kafka.connection import KafkaConnection
@@ -64,7 +65,7 @@ def as_answered(server: DrawnServer, calls: Iterable[Call]) -> list[Call]:
 
 
 def _written(asked: Asked, chance: Chance) -> int:
-    body = asked.body()
+    body = body_of(asked)
     words = chance.number(chance.content_of(Endpoint.CHAT, body), "words")
     usage: Mapping[str, int] = answer_body(Endpoint.CHAT, AnswerIngredients(body, asked.model, words, ""))["usage"]
     return usage["completion_tokens"]
@@ -135,7 +136,7 @@ async def _submit_bulk(client: GenerationClient, calls: Sequence[Call]) -> None:
 def _bulk(calls: Sequence[Call]) -> Iterable[Submission]:
     for call in calls:
         if call.lane == "bulk":
-            yield submission({"id": call.asked.id, "body": call.asked.body()}, lane="bulk")
+            yield submission({"id": call.asked.id, "body": body_of(call.asked)}, lane="bulk")
 
 
 async def _submit_urgent(client: GenerationClient, calls: Sequence[Call], begun_s: float) -> None:
@@ -144,7 +145,7 @@ async def _submit_urgent(client: GenerationClient, calls: Sequence[Call], begun_
         for call in calls:
             if call.lane == "urgent":
                 await asyncio.sleep(begun_s + call.at_ms / 1_000 - loop.time())
-                submitting = client.submit(call.asked.body(), lane="urgent", id=call.asked.id)
+                submitting = client.submit(body_of(call.asked), lane="urgent", id=call.asked.id)
                 group.create_task(submitting, name=f"submit {call.asked.id}")
 
 

@@ -22,9 +22,14 @@ from benchmarks.limiters.play import (
     play_calls,
     upstream_of,
 )
+from benchmarks.limiters.prompts import body_of
 from benchmarks.limiters.served import RecordingUpstream
+from headrace.broker.adapters.tiktoken_counter import TiktokenCounter
+from headrace.broker.core.pricing.laws import framing_tokens, texts
+from headrace.broker.planner.arrivals import chat_sizes
 from headrace.broker.settings.whole import Settings
 from headrace.broker.simulator.drawn_server import drawn_server
+from headrace.broker.simulator.pricing import Endpoint, size_of
 from headrace.broker.simulator.settings import UpstreamSettings
 
 
@@ -61,6 +66,18 @@ def test_a_play_by_other_dice_is_another_play_of_the_same_calls() -> None:
     assert own == same != other
 
 
+def test_the_dispatcher_counts_as_many_input_tokens_over_http_as_the_server_charges() -> None:
+    """Before: a sixth fewer, and the law `usage` was identified in virtual time alone (random:2)."""
+    [call] = calls_of(drawn_server(2), 120)[:1]
+    counter = TiktokenCounter()
+    for text_bytes in range(240, 4_801, 19):
+        body = body_of(replace(call.asked, id=id_of(text_bytes), text_bytes=text_bytes))
+        size = size_of(Endpoint.CHAT, body)
+        assert (size.text_bytes, size.input_tokens) == (text_bytes, chat_sizes(text_bytes)[1].input_tokens)
+        counted = sum(counter.count(call.asked.model, text) or 0 for text in texts("chat.completions", body))
+        assert counted + framing_tokens("chat.completions", body) == size.input_tokens, text_bytes
+
+
 def test_an_id_names_the_number_of_its_call_in_both_records() -> None:
     assert [number_of(id_of(number)) for number in (0, 17)] == [0, 17]
     assert number_of("1") == 0  # as virtual time spells it
@@ -75,7 +92,7 @@ async def test_the_server_notes_each_call_with_the_tokens_that_the_plan_of_it_kn
         statuses, usage = list[int](), dict[str, int]()
         for _ in range(2):
             url = f"{upstream.base_url}/chat/completions"
-            async with session.post(url, json=call.asked.body(), headers=headers) as answer:
+            async with session.post(url, json=body_of(call.asked), headers=headers) as answer:
                 statuses.append(answer.status)
                 usage = usage or (await answer.json())["usage"]
         told = json.loads(json.dumps(upstream.record()))
