@@ -178,6 +178,8 @@ def check_together(played: Iterable[Behaviour]) -> None:
 
 
 def _known(name: str) -> Behaviour:
+    if _is_random(name):
+        raise ValueError(f"{RANDOM}:SEED is a whole server and no behaviour: --behaviour {RANDOM}:17 plays one")
     known = NAMED.get(name)
     if known is None:
         raise ValueError(f"there is no behaviour {shown(name)!r}{meant_or_known(name, [*NAMED, RANDOM])}")

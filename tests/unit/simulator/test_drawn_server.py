@@ -7,7 +7,7 @@ import pytest
 
 from headrace.broker.simulator.admission import Metric
 from headrace.broker.simulator.behaviours import profiles
-from headrace.broker.simulator.behaviours.catalogue import parsed, played_by, server_among, spelled
+from headrace.broker.simulator.behaviours.catalogue import behaviour, parsed, played_by, server_among, spelled
 from headrace.broker.simulator.behaviours.enforcement import (
     ChargedRefusals,
     ChargeFactor,
@@ -16,6 +16,7 @@ from headrace.broker.simulator.behaviours.enforcement import (
     Foreign,
     Kind,
 )
+from headrace.broker.simulator.behaviours.file import behaviours_in
 from headrace.broker.simulator.behaviours.profiles import ShownWindow, StatedNumbers, StatedRefusals
 from headrace.broker.simulator.drawn_server import (
     CALL_TOKENS,
@@ -162,6 +163,14 @@ def test_a_server_is_found_among_behaviours_and_there_is_at_most_one() -> None:
     for read in (played_by, server_among):
         with pytest.raises(ValueError, match="are two whole servers: name one"):
             read(["random:17", "azure", "random:18"])
+
+
+@pytest.mark.parametrize("name", ["random", "random:17"])
+def test_a_file_of_behaviours_names_no_server(name: str) -> None:
+    """Before: there is no behaviour 'random:17', with a list of all others."""
+    for read in (behaviour, parsed, lambda text: behaviours_in(f'[[behaviour]]\nname = "{text}"')):
+        with pytest.raises(ValueError, match="whole server and no behaviour: --behaviour random:17"):
+            read(name)
 
 
 @pytest.mark.parametrize("name", ["RANDOM:3", "randm:3", "Random:3"])
