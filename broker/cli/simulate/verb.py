@@ -87,7 +87,8 @@ def simulate(
     ] = ChatLaw.CHAT_2025,
     latency: Annotated[str, typer.Option(metavar="S|S-S", help="Seconds that an answer takes.")] = "1-4",
     behaviour: Annotated[
-        list[str] | None, typer.Option(metavar="NAME[:FIELD=VALUE,…]", help="OpenAI's behaviour, as for `upstream`.")
+        list[str] | None,
+        typer.Option(metavar="NAME[:FIELD=VALUE,…]", help="OpenAI's behaviour, as for `upstream`, or random:SEED."),
     ] = None,
     quotas: Annotated[
         str, typer.Option(metavar="F,F,…", help="Multiples of the quota to compare; 1: no comparison.")
