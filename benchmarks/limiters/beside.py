@@ -105,7 +105,9 @@ async def measure(seeds: Sequence[int], span_s: int, together: int) -> tuple[lis
                     raise record
                 else:
                     figures = measured(work.server, work.calls, record.admitted, record.refused, work.end_us)
-                    pairs[seed] = Pair(figures, virtual[seed][0], virtual[seed][1:], record.late_p99_ms)
+                    pairs[seed] = Pair(
+                        figures, virtual[seed][0], virtual[seed][1:], record.late_p99_ms, record.late_max_ms
+                    )
                     print(line(pairs[seed]), flush=True)
     return [pairs[seed] for seed in seeds if seed in pairs], failed
 

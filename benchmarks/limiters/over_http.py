@@ -54,6 +54,11 @@ class Record:
         """The 99th percentile of the server's delays: it shows whether the machine had time for the play."""
         return self.late_us[len(self.late_us) * 99 // 100] / 1_000 if self.late_us else 0.0
 
+    @property
+    def late_max_ms(self) -> float:
+        """The longest of them."""
+        return self.late_us[-1] / 1_000 if self.late_us else 0.0
+
 
 def as_answered(server: DrawnServer, calls: Iterable[Call]) -> list[Call]:
     """Return the calls with ids of their own, and with the tokens that the server writes over HTTP as an answer."""

@@ -39,7 +39,7 @@ def played(share: float, refused: int = 0) -> Played:
 
 def pair(http: float, *virtual: float) -> Pair:
     own, *others = [played(share) for share in virtual]
-    return Pair(played(http, refused=3), own, others, 4.0)
+    return Pair(played(http, refused=3), own, others, 4.0, 71.0)
 
 
 def test_seeds_are_chosen_by_the_number_of_their_calls_alone() -> None:
@@ -122,8 +122,8 @@ def test_the_server_notes_how_late_its_loop_wakes() -> None:
 
 def test_the_delay_that_is_shown_is_the_highest_but_one_in_a_hundred() -> None:
     told = {"admitted": [], "refused": [], "late_us": [*range(200_000, 0, -1_000)]}
-    assert record_of(told).late_p99_ms == 199.0
-    assert record_of(told | {"late_us": []}).late_p99_ms == 0.0
+    assert (record_of(told).late_p99_ms, record_of(told).late_max_ms) == (199.0, 200.0)
+    assert record_of(told | {"late_us": []}).late_p99_ms == record_of(told | {"late_us": []}).late_max_ms == 0.0
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -159,6 +159,7 @@ def test_a_row_has_both_shares_and_how_to_measure_it_again() -> None:
         "0.20",
         "1000",
         "4",
+        "71",
     ]
     assert again == "bench-limiters-http ONLY=17"
     assert row.index("make") == HEAD.splitlines()[1].index("measure")
@@ -171,3 +172,10 @@ def test_machines_get_every_play() -> None:
     assert (seed["seed"], seed["points"], seed["apart"]) == (17, 8.5, 8.5)
     assert seed["http"]["refused_per_1000"] == 3.0
     assert [each["share"] for each in (seed["virtual"], *seed["by_other_dice"])] == [0.90, 0.88]
+
+
+def test_a_machine_that_was_too_busy_is_told() -> None:
+    quiet = pair(0.9, 0.9)
+    busy = replace(quiet, late_p99_ms=20.1)
+    assert "too busy" not in agreement([quiet]).sentence
+    assert agreement([quiet, busy, busy]).sentence.endswith("; for 2 the machine was too busy")
