@@ -177,5 +177,6 @@ def test_machines_get_every_play() -> None:
 def test_a_machine_that_was_too_busy_is_told() -> None:
     quiet = pair(0.9, 0.9)
     busy = replace(quiet, late_p99_ms=20.1)
+    halted = replace(quiet, late_max_ms=501.0)
     assert "too busy" not in agreement([quiet]).sentence
-    assert agreement([quiet, busy, busy]).sentence.endswith("; for 2 the machine was too busy")
+    assert agreement([quiet, busy, halted]).sentence.endswith("; for 2 the machine was too busy")
