@@ -17,8 +17,8 @@ server          HTTP  virt range         apart     HTTP   virt     HTTP   virt  
 LEGEND: Final = """\
 share: after the first minute; virt: in virtual time, by the seed's own dice; range: by these and others, which decide
 delays and the core's chance; apart: points of HTTP outside the range; urgent: 95th percentile of the wait in seconds;
-late: how late the server's event loop woke. With a p99 above 20 ms or a maximum above 500 ms the machine was too busy for
-the play to count."""
+late: how late the server's event loop woke. With a p99 above 20 ms or a maximum above 500 ms the machine was too busy
+for the play to count."""
 
 
 @dataclass(frozen=True, slots=True)
