@@ -231,5 +231,6 @@ def _period_ms(capacity: int, used: int, full_in_ms: int | None) -> int | None:
     for usual in _USUAL_PERIODS_MS:
         if abs(computed - usual) * 20 <= usual:
             return usual
-    evident = min(used, full_in_ms) >= UNUSUAL_PERIOD_EVIDENCE and computed <= RESET_MS_MAX
+    is_exact = full_in_ms % SECOND_MS  # whole seconds are rounded, and what is left beside them may be as well
+    evident = is_exact and min(used, full_in_ms) >= UNUSUAL_PERIOD_EVIDENCE and computed <= RESET_MS_MAX
     return computed if evident else None

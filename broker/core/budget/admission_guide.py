@@ -22,6 +22,9 @@ from headrace.broker.core.units import PPM
 REFUSED_FEW_PPM: Final = 100_000
 STEADY_MS: Final = 20_000  # a shorter time may have spent what a full bucket held
 HONOURED_MS: Final = 10_000
+TIMES_ACHIEVED: Final = 3
+CALLS_MIN: Final = 30
+MORE_PARTS: Final = 50  # by so much more a trial begins where no answer shows what is left, and grows from there
 GUESS: Final = 100_000
 """Tokens a minute to begin with where nothing states a limit and a call was refused; it grows fast."""
 ADMITTED: Final = frozenset({OK, Meaning.REJECTED})
@@ -37,7 +40,9 @@ class AdmissionGuide:
     __slots__ = (
         "_buckets",
         "_charged",
+        "_credible",
         "_is_guess",
+        "_is_told",
         "_overloaded_until_ms",
         "_ramp",
         "_rate",
@@ -57,6 +62,8 @@ class AdmissionGuide:
         self._ramp = BurstRamp(None if known else now_ms)
         self._rate: RateControl | None = None
         self._is_guess = False
+        self._credible: int | None = None  # no more tokens a minute are believed
+        self._is_told = False  # an answer has shown what is left
         self._overloaded_until_ms = now_ms
         self.holds = False
 
@@ -113,6 +120,7 @@ class AdmissionGuide:
             self._begin_rate(0, now_ms)  # what was stated has been disproved
         if believed and self._rate is not None and self.measures:
             at_ms = max(self._overloaded_until_ms, self._rate.payable_at(paid, now_ms, first=first))
+            at_ms = max(at_ms, self._ramp.may_send_at(now_ms))
         else:
             at_ms = max(mirrored_ms, self._ramp.may_send_at(now_ms)) if believed else mirrored_ms
         if not alone or now_ms < self._overloaded_until_ms:
@@ -128,10 +136,14 @@ class AdmissionGuide:
             return False
         lately = self._trust.lately(now_ms)
         bounds = self._bounds(paid, now_ms)
-        if not self._trust.begins_trial(bounds, now_ms, foreign=self._buckets.missing.total):
+        foreign, told = self._buckets.missing.total, self._is_told
+        if not self._trust.begins_trial(bounds, now_ms, foreign=foreign, told=told):
             return False
         self._buckets.missing.withdraw()
+        if not told:
+            lately.tokens += lately.tokens // MORE_PARTS
         steady = lately.refused_ppm < REFUSED_FEW_PPM and lately.waited_ms >= STEADY_MS
+        self._credible = TIMES_ACHIEVED * lately.per_minute if steady and lately.started >= CALLS_MIN else None
         self._begin_rate(lately.per_minute if steady else 0, now_ms)
         return True
 
@@ -152,11 +164,17 @@ class AdmissionGuide:
         return self._rate
 
     def _stated_rate(self) -> int | None:
-        """Return the tokens a minute that the operator states, or else the server; None: neither does."""
+        """Return the tokens a minute that the operator states, or else the server; None: neither does.
+
+        If the mirrors have spent far less in a minute of waiting, what they take for a minute's tokens is none.
+        """
         if self._settings.tokens is not None:
             return self._settings.tokens * MINUTE_MS // self._settings.period_ms
         shortest = self._buckets.shortest()
-        return None if shortest is None else shortest.capacity * MINUTE_MS // shortest.period_ms
+        if shortest is None:
+            return None
+        stated = shortest.capacity * MINUTE_MS // shortest.period_ms
+        return stated if self._credible is None else min(stated, self._credible)
 
     def record_send(self, attempt: int, paid: int, now_ms: int) -> None:
         """Record a call that is sent now."""
@@ -175,6 +193,7 @@ class AdmissionGuide:
         elif verdict.meaning in ADMITTED:
             self._ramp.record_admission(call.sent_ms)
             if verdict.readings:
+                self._is_told = True
                 self._ramp.end_opening()
             if self._rate is not None:
                 self._rate.record_admission(attempt, call.sent_ms, now_ms)
@@ -202,7 +221,7 @@ class AdmissionGuide:
 
         If the mirrors see no reason for a long wait, it is tested by a single call after `HONOURED_MS`.
         """
-        if self._rate is None or payable_ms + HONOURED_MS >= now_ms + stated_ms:
+        if self._rate is None or self._buckets.shortest() is None or payable_ms + HONOURED_MS >= now_ms + stated_ms:
             return stated_ms
         return min(stated_ms, max(HONOURED_MS, self._rate.rest_ms(now_ms)))
 

@@ -238,6 +238,7 @@ class Budget:
         call = self._calls.pop(attempt)
         self._granted, self.unstated = None, True
         self._first_calls.refused = self._first_calls.refused or verdict.meaning is Meaning.RATE_LIMITED
+        payable_ms = self._buckets.payable_at(call.paid, 0, now_ms, self._sizes.unproven_sizes)  # before it was refused
         verdict = self._calibration.believable(attempt, call, verdict, now_ms)
         if self._calibration.learn_charge(attempt, call, verdict, usage, now_ms):
             self._headroom.clear()
@@ -259,8 +260,7 @@ class Budget:
             self._headroom.clear()
         if verdict.wait_ms is not None and verdict.meaning in _ASKED_TO_WAIT:
             wait_ms = verdict.wait_ms
-            if verdict.meaning is Meaning.RATE_LIMITED and self.believed:
-                payable_ms = self._buckets.payable_at(call.paid, 0, now_ms, self._sizes.unproven_sizes)
+            if verdict.meaning is Meaning.RATE_LIMITED and verdict.snapshot is None:
                 wait_ms = self.guide.wait_ms(wait_ms, payable_ms, now_ms)
             if verdict.meaning is Meaning.RATE_LIMITED and leaves_level_open(verdict.snapshot):
                 wait_ms = self._cooldown.record_refusal(wait_ms, call.sent_ms, now_ms)

@@ -7,6 +7,7 @@ each other soon; time in which something else holds it back does not count, such
 
 - *Doubt*: over the last minute or two the mirrors have spent less than the stated rate, or nothing at all for longer
   than the request that waits needs, or more than every sixtieth call was refused, or many in a row.
+  Where no answer shows what is left, that none was refused for two minutes is a doubt as well: more may be had.
 - *Trial*: then the measurements are followed for half a minute in which they settle, and for the minute of waiting by
   which they are judged. If they achieve no less they stay, else the mirrors return, and the next trial comes after
   twice as long. Where all is refused from the beginning, it ends at once.
@@ -20,7 +21,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from headrace.broker.core.budget.achievement import COMPARED_MS, NOTHING, Achieved, Bound
+from headrace.broker.core.budget.achievement import COMPARED_MS, LASTS_MS, NOTHING, Achieved, Bound
 from headrace.broker.core.units import PPM
 
 SOON_MS: Final = 250  # a call that follows another one sooner was wanted, whether or not it was held back
@@ -31,6 +32,7 @@ REMEMBERED_MS: Final = 140_000
 REFUSED_PPM: Final = 15_000  # of calls are a doubt
 REFUSED_EARLY_PPM: Final = 60_000  # if requests have waited less than twice `COMPARED_MS`
 REFUSED_MIN: Final = 4
+ADMITTED_MIN: Final = 30  # without a refusal, where no answer shows what is left
 EVENTS_MIN: Final = 2
 WORSE_PPM: Final = 30_000  # by so much less, and no more, a trial may achieve and stay
 SETTLES_MS: Final = 30_000  # of a trial, which do not count
@@ -216,11 +218,11 @@ class MirrorTrust:
         """Return whether a trial could begin now: cheap to ask for each call that is held back."""
         return self.measures_since_ms is None and (self._measured is not None or now_ms >= self._next_trial_ms)
 
-    def begins_trial(self, bounds: Sequence[Bound], now_ms: int, *, foreign: int) -> bool:
+    def begins_trial(self, bounds: Sequence[Bound], now_ms: int, *, foreign: int, told: bool = True) -> bool:
         """Begin a trial if the mirrors are in doubt; return whether one has begun.
 
         The first of `bounds` is what holds requests back, as far as the mirrors know; `foreign` are all tokens that
-        headers showed to be missing and no call of ours explains.
+        headers showed to be missing and no call of ours explains; `told`: an answer has shown what is left.
         """
         if not self.may_begin(now_ms):
             return False
@@ -233,7 +235,7 @@ class MirrorTrust:
         lately = self.lately(now_ms)
         if not self._regrets(lately):
             storms = self._refused_in_a_row >= STORM and now_ms - self._row_ms >= STORM_MS
-            doubtful = storms or _is_doubtful(lately) or self._lags(bounds, now_ms)
+            doubtful = storms or _is_doubtful(lately) or self._lags(bounds, now_ms) or not (told or self._fails(now_ms))
             if now_ms < self._next_trial_ms or not doubtful:
                 return False
         self.measures_since_ms = now_ms
@@ -254,6 +256,11 @@ class MirrorTrust:
             return True
         spans = (lately, self.lately(now_ms, REMEMBERED_MS))
         return any(first.lags(span) and not any(other.explains(span) for other in others) for span in spans)
+
+    def _fails(self, now_ms: int) -> bool:
+        """Return whether a call was refused lately, or too few were admitted in too short a time to say."""
+        longer = self.lately(now_ms, REMEMBERED_MS)
+        return longer.refused > 0 or longer.calls < ADMITTED_MIN or longer.waited_ms < LASTS_MS
 
     def _regrets(self, lately: Achieved) -> bool:
         """Return whether the mirrors, followed again, achieve far less than the measurements did before."""

@@ -191,10 +191,15 @@ class RateControl:
         if now_ms > self._held_until_ms + GONE_MS:
             self._held_back = False
         self._spending.settle(now_ms)
-        capped_ms = self._caps.payable_at(tokens, self._spending, now_ms)
+        capped_ms = max(self._caps.payable_at(tokens, self._spending, now_ms), self._apart_at(now_ms))
         if capped_ms > now_ms:  # a cap holds it back, and not the rate
             self._held_back = False
         return capped_ms
+
+    def _apart_at(self, now_ms: int) -> int:
+        """Return when a call is as far from the last one as caps of calls ask."""
+        last_ms = self._spending.last_sent_ms()
+        return now_ms if last_ms is None else last_ms + self._caps.gap_ms()
 
     def _paced_at(self, now_ms: int, *, first: bool) -> int:
         if now_ms < self._rests_until_ms:
@@ -210,7 +215,7 @@ class RateControl:
             return at_ms
         mean, last_ms = self._spending.mean_tokens(), self._spending.last_sent_ms()
         if mean is not None and last_ms is not None:
-            at_ms = max(at_ms, last_ms + self._takes_us(mean) * GAP_PPM // PPM // _US, last_ms + self._caps.gap_ms())
+            at_ms = max(at_ms, last_ms + self._takes_us(mean) * GAP_PPM // PPM // _US)
         return at_ms
 
     def _takes_us(self, tokens: int) -> int:

@@ -79,8 +79,14 @@ def test_a_period_that_cannot_be_computed_is_none(limit: str, remaining: str, re
 
 
 def test_an_unusual_period_is_returned_as_computed_when_rounding_cannot_explain_it() -> None:
-    (reading,) = readings(headers("tokens", "1000", "500", "5s"))
-    assert reading == Reading(LimitMetric.TOKENS, 1_000, 500, 10_000, full_in_ms=5_000)
+    (reading,) = readings(headers("tokens", "1000", "500", "4.995s"))
+    assert reading == Reading(LimitMetric.TOKENS, 1_000, 500, 9_990, full_in_ms=4_995)
+
+
+def test_whole_seconds_may_be_rounded_and_name_no_unusual_period() -> None:
+    for remaining, reset, period_ms in (("500", "5s", None), ("900", "60s", None), ("500", "30s", 60_000)):
+        (reading,) = readings(headers("tokens", "1000", remaining, reset))
+        assert reading.period_ms == period_ms
 
 
 @pytest.mark.parametrize(

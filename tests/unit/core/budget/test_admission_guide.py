@@ -185,6 +185,7 @@ def test_mirrors_in_doubt_are_not_followed_and_what_was_missing_is_taken_by_none
 @pytest.mark.parametrize(("refused_every", "rate"), [(0, 120_000), (3, RATE)])
 def test_a_trial_begins_no_lower_than_what_was_achieved_without_refusals(refused_every: int, rate: int) -> None:
     rig = Rig(SETTINGS, tokens=10 * RATE)
+    rig.call(verdict(remaining=9 * RATE))
     rig.spend(MINUTE_MS, paid=800, refused_every=refused_every)
     for mirror in rig.buckets.of(LimitMetric.TOKENS):
         mirror.pay(20 * RATE, 0, rig.now_ms)
@@ -370,3 +371,22 @@ def test_such_waits_are_kept_whole_once_they_have_proved_true() -> None:
         rig.now_ms += SILENCE_MS
     rig.call(replace(REFUSED, wait_ms=60_000))
     assert rig.guide.wait_ms(60_000, rig.now_ms, rig.now_ms) == 60_000
+
+
+@pytest.mark.parametrize(("every_ms", "credible"), [(400, True), (4_000, False)], ids=["many calls", "few"])
+def test_a_trial_begins_at_no_more_than_thrice_what_was_achieved_whatever_is_stated(
+    every_ms: int, *, credible: bool
+) -> None:
+    rig = Rig(UNKNOWN, tokens=1_000 * RATE)
+    rig.call(verdict(remaining=9 * RATE))
+    for _ in range(MINUTE_MS // every_ms):
+        rig.call()
+        rig.ask(every_ms - 10)
+        rig.now_ms += every_ms - 10
+    for mirror in rig.buckets.of(LimitMetric.TOKENS):
+        mirror.pay(2 * mirror.capacity, 0, rig.now_ms)
+    assert rig.guide.compare(400, rig.now_ms)
+    rate = rig.guide.rate
+    assert rate == pytest.approx(3 * RATE if credible else 1_000 * RATE, rel=0.02)
+    rig.call()
+    assert rig.guide.rate == rate, "what is stated does not raise it"

@@ -6,7 +6,7 @@ import pytest
 
 from headrace.broker.core.answers.rate_limit_headers import DAY_MS, HOUR_MS, MINUTE_MS, LimitMetric
 from headrace.broker.core.answers.verdict import Meaning, Verdict
-from headrace.broker.core.budget.achievement import COMPARED_MS
+from headrace.broker.core.budget.achievement import COMPARED_MS, LASTS_MS
 from headrace.broker.core.budget.admission_guide import GUESS
 from headrace.broker.core.budget.bucket_set import LevelBounds
 from headrace.broker.core.budget.budget import Budget, Checkpoint, LimitBeliefs
@@ -68,11 +68,18 @@ class Server:
         return self.budget.guide.measures
 
 
+def telling(budget: Budget) -> Server:
+    """A server of which an answer has shown what is left."""
+    server = Server(budget)
+    server.call(answer((RATE, RATE - 401, "401ms")))
+    return server
+
+
 # ------------------------------------------------------------------ no doubt
 
 
 def test_a_server_that_does_what_it_says_is_never_doubted() -> None:
-    server = Server(full())
+    server = telling(full())
     for _ in range(60):
         server.serve(MINUTE_MS // 4)
         assert not server.measures
@@ -88,7 +95,7 @@ def test_a_refusal_in_light_traffic_is_no_doubt() -> None:
 
 
 def test_a_large_call_that_waits_for_its_bucket_to_refill_is_no_doubt() -> None:
-    server = Server(full())
+    server = telling(full())
     for _ in range(10):
         server.serve(MINUTE_MS, tokens=59_000)
         assert not server.measures
@@ -107,7 +114,7 @@ def test_an_idle_limit_is_not_doubted_when_requests_come_again() -> None:
 
 
 def test_a_limit_of_calls_that_binds_is_no_doubt_for_tokens() -> None:
-    server = Server(full(LimitBeliefs("m", tokens=RATE, requests=20)))
+    server = telling(full(LimitBeliefs("m", tokens=RATE, requests=20)))
     for _ in range(20):
         server.serve(20_000)
         assert not server.measures
@@ -134,6 +141,27 @@ def test_a_limit_whose_breaker_is_open_begins_no_trial() -> None:
 
 
 # ------------------------------------------------------------------ doubt
+
+
+def test_where_no_answer_shows_what_is_left_more_is_tried_after_two_minutes_without_a_refusal() -> None:
+    server = Server(full())
+    while not server.measures:
+        server.serve(1_000)
+    assert LASTS_MS <= server.now_ms <= LASTS_MS + 2_000 + COMPARED_MS
+    rate = server.budget.guide.rate
+    assert rate is not None
+    assert RATE < rate < 1.1 * RATE
+    server.serve(SETTLES_MS + TRIED_MS - 10_000)
+    assert server.budget.guide.rate > 1.3 * rate, "it grows from the beginning"
+
+
+def test_where_a_call_was_refused_lately_no_more_is_tried() -> None:
+    server = Server(full())
+    for _ in range(20):
+        server.serve(MINUTE_MS)
+        server.rest()
+        server.call(refusal(used=RATE, requested=400, wait="1s"))
+        assert not server.measures
 
 
 def test_a_pause_is_doubted_after_a_minute() -> None:

@@ -81,7 +81,7 @@ def test_calls_that_a_cap_holds_back_do_not_raise_the_rate() -> None:
     for _ in range(5):
         caller.control._caps.learn(Sums((0,) * 6, (0, 9, 0, 0, 0, 0)), caller.now_ms, caller.now_ms)
     assert caller.control._caps._caps_ppm[True][1] == 8 * PPM
-    caller.control._caps._caps_ppm[True][1] = 0  # one call at a time
+    caller.control._caps._caps_ppm[True][1] = 1  # one call at a time, next to none
     caller.admit()
     rate = caller.control.rate
     caller.admit(50)

@@ -299,3 +299,11 @@ def test_a_cap_is_not_set_again_at_a_sum_that_many_admitted_calls_have_found_sin
         caps.raise_all(LONG_MS)
     admitted(caps, SECOND, tokens=1_100, times=ADMISSIONS_REMEMBERED)
     assert not caps.learn(found(SECOND, 1_050), LONG_MS, LONG_MS)
+
+
+def test_a_cap_of_calls_asks_them_to_be_apart_and_one_of_tokens_does_not() -> None:
+    caps = capped()
+    assert caps.gap_ms() == 0
+    caps._caps_ppm[True][SECOND] = 5 * PPM
+    caps._caps_ppm[True][SIX] = 20 * PPM
+    assert caps.gap_ms() == 6_000 // 20 * 9 // 10
