@@ -28,7 +28,7 @@ _STARTED = struct.Struct(">16sHB")
 _CANCEL = struct.Struct(">16sQ")
 _AWAITED = struct.Struct(">16sHBQB")
 _MARK = struct.Struct(">8s")
-_LEFT_OUT = [("laws", {}), ("borne", 0), ("ceiling", None), ("project", False), ("measured", None)]
+_LEFT_OUT = [("laws", {}), ("borne", 0), ("ceiling", None), ("project", False), ("measured", None), ("unshown", {})]
 _NO_MARK = b"\0" * _MARK.size
 _OVERDUE = 1
 DEADLINE_MAX_S = 0xFF_FFFF_FFFF
@@ -110,7 +110,8 @@ class Level:
     `markup_ppm` the server's charges over ours, in millionths, `laws` the charge law that was believed, by endpoint.
     `borne` is the amount that was spent at once beyond the steady rate without a refusal, `ceiling` the amount that
     must not be, where a refusal has shown it. `project`: the bucket is a project's. `measured` are the tokens a minute
-    that were measured, where what the server says is not followed.
+    that were measured, where what the server says is not followed. `unshown` are the tokens of input that bodies do not
+    show, by the kind of its reference.
     """
 
     limit: str
@@ -127,6 +128,7 @@ class Level:
     ceiling: int | None = None
     project: bool = False
     measured: int | None = None
+    unshown: Mapping[str, int] = field(default_factory=dict)
 
 
 def position(topic: str, partition: int, offset: int) -> str:
@@ -190,6 +192,7 @@ class LevelValue(BaseModel):
     ceiling: int | None = None
     project: bool = False
     measured: int | None = None
+    unshown: dict[str, int] = Field(default_factory=dict)
 
 
 class LedgerValue(BaseModel):

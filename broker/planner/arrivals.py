@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 
 from headrace.broker.core.endpoints import DEFAULT_ENDPOINT, ENDPOINT_TABLE
 from headrace.broker.core.pricing.laws import RequestSize
+from headrace.broker.core.pricing.references import Reference
 from headrace.broker.simulator.pricing import Endpoint
 from headrace.broker.simulator.pricing import Size as AskedSize
 
@@ -30,6 +31,8 @@ class Arrival(NamedTuple):
         output_tokens: Tokens of its answer.
         deadline_ms: When its answer becomes useless, in the run's time.
         tier: The service tier it asks for; empty: it names none.
+        references: Input that its body only names; `asked` holds it.
+        answer_mark: The mark of its answer, by which later requests name it.
     """
 
     at_ms: int
@@ -42,6 +45,8 @@ class Arrival(NamedTuple):
     output_tokens: int = 0
     deadline_ms: int = NEVER_MS
     tier: str = ""
+    references: tuple[Reference, ...] = ()
+    answer_mark: bytes = b""
 
 
 def chat_sizes(

@@ -305,7 +305,7 @@ def _outcome(call: CallNumber, cargo: Cargo, told: VirtualAnswer) -> Answered:
     if verdict.meaning is not OK:
         return Answered(call, verdict, 0, None)
     arrival = cargo.arrival
-    usage = TokenUsage(arrival.asked.input_tokens, arrival.output_tokens)
+    usage = TokenUsage(arrival.asked.input_tokens, arrival.output_tokens, mark=arrival.answer_mark)
     return Answered(call, verdict, _OUTCOME_BYTES + 4 * arrival.output_tokens, usage)
 
 

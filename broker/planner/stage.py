@@ -72,7 +72,7 @@ def recogniser(settings: Settings) -> Recognise:
         if limit is None:
             limit = limits[model] = settings.limit_for(model)
         identity = Identity(number.to_bytes(16, "big"), 0, _FINGERPRINT)
-        known = priced(arrival.endpoint, arrival.size, laws.get(limit))
+        known = priced(arrival.endpoint, arrival.size, laws.get(limit), arrival.references)
         return Candidate(identity, attempt, model, limit, known, arrival.deadline_ms, None, failures, tier=arrival.tier)
 
     return recognise

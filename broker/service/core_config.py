@@ -5,6 +5,7 @@ It loads no door, so that a plan is made where neither Kafka nor OpenAI can be r
 
 from headrace.broker.core.budget.budget import Budget, Checkpoint, LimitBeliefs
 from headrace.broker.core.config import WEIGHT_ONE, DispatchRules, LaneRule, LeaseTimes, RetryRules, TenantRule
+from headrace.broker.core.pricing.unshown_input import KnownReferences
 from headrace.broker.core.requests.predecessor import MakeBudget
 from headrace.broker.core.units import PPM
 from headrace.broker.ports import SENT_BYTES_MAX
@@ -70,7 +71,11 @@ def _copy_within_s(settings: Settings) -> int:
 
 
 def budget_maker(settings: Settings) -> MakeBudget:
-    """Return a function that makes the mirror of a limit, configured or not."""
+    """Return a function that makes the mirror of a limit, configured or not.
+
+    All of them share what the references of requests carry: a conversation may go on with another model.
+    """
+    references = KnownReferences()
 
     def make(name: str, now_ms: int, checkpoint: Checkpoint | None) -> Budget:
         known = settings.limits.get(name)
@@ -87,6 +92,6 @@ def budget_maker(settings: Settings) -> MakeBudget:
                 requests_per_day=known.requests_per_day,
                 named=True,
             )
-        return Budget(believed, now_ms, checkpoint)
+        return Budget(believed, now_ms, checkpoint, references)
 
     return make

@@ -228,7 +228,9 @@ def _named(cargo: Payload) -> dict[str, str | int | None]:
 def _usage(cargo: Payload) -> TokenUsage | None:
     """Return the usage that the answer reports, unless it leaves out the input."""
     told = cargo.usage
-    return None if told is None or not told.input_tokens else TokenUsage(told.input_tokens, told.output_tokens)
+    if told is None or not told.input_tokens:
+        return None
+    return TokenUsage(told.input_tokens, told.output_tokens, told.reasoning_tokens, cargo.answer_mark)
 
 
 ABANDONED = Verdict(

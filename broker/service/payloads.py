@@ -24,7 +24,8 @@ class Payload:
     """One record and its progress so far; instants are aware UTC, `*_ms` are loop time.
 
     `response_facts` is what to report of the last answer if OpenAI's API did not write it
-    (`headrace.broker.service.calls.foreign_server`).
+    (`headrace.broker.service.calls.foreign_server`). `answer_mark` is the mark of its id
+    (`headrace.broker.core.pricing.references`).
     """
 
     source: Source
@@ -46,6 +47,7 @@ class Payload:
     error: dict[str, object] | None = None
     response_facts: dict[str, str] | None = None
     usage: Usage | None = None
+    answer_mark: bytes = b""
     finish: Finish | None = None
     tier_served: str = ""
     upstream_request_id: str | None = None

@@ -39,13 +39,17 @@ _SNAPSHOTS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class AnswerIngredients:
-    """Ingredients of an answer: `seed` decides the words, `serial` identifies the call, `declined` refuses it."""
+    """Ingredients of an answer: `seed` decides the words, `serial` identifies the call, `declined` refuses it.
+
+    `stored_tokens` are those of the input that its body only names.
+    """
 
     body: Mapping[str, Any]
     model: str
     seed: int
     serial: str
     declined: bool = False
+    stored_tokens: int = 0
 
 
 def snapshot_of(model: str) -> str:
@@ -80,7 +84,7 @@ def _chat_completion(answer: AnswerIngredients) -> dict[str, Any]:
         (DECLINED, False) if answer.declined else _copy(prompt, answer.seed + index, cap, _wants_json(body))
         for index in range(choices)
     ]
-    prompt_tokens = input_tokens_of(Endpoint.CHAT, body)
+    prompt_tokens = input_tokens_of(Endpoint.CHAT, body) + answer.stored_tokens
     completion_tokens = sum(_tokens(text) for text, _ in texts)
     return {
         "id": f"chatcmpl-{answer.serial}",
@@ -131,7 +135,7 @@ def _response(answer: AnswerIngredients) -> dict[str, Any]:
     part: dict[str, Any] = {"type": "output_text", "annotations": [], "logprobs": [], "text": text}
     if answer.declined:
         text, cut, part = DECLINED, False, {"type": "refusal", "refusal": DECLINED}
-    input_tokens = input_tokens_of(Endpoint.RESPONSES, body)
+    input_tokens = input_tokens_of(Endpoint.RESPONSES, body) + answer.stored_tokens
     output_tokens = _tokens(text)
     status = "incomplete" if cut else "completed"
     return {
@@ -155,9 +159,9 @@ def _response(answer: AnswerIngredients) -> dict[str, Any]:
             }
         ],
         "parallel_tool_calls": True,
-        "previous_response_id": None,
+        "previous_response_id": body.get("previous_response_id"),
         "service_tier": _served(body),
-        "store": True,
+        "store": body.get("store") is not False,
         "text": {"format": {"type": "text"}},
         "tool_choice": "auto",
         "tools": [],

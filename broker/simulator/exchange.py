@@ -23,6 +23,7 @@ from headrace.broker.simulator.reply import Reply
 from headrace.broker.simulator.response_headers import Speech
 from headrace.broker.simulator.script import Script, overlaid, scripted_reply
 from headrace.broker.simulator.settings import UpstreamSettings
+from headrace.broker.simulator.stored_input import StoredState
 from headrace.broker.simulator.streams import stream_of
 from headrace.broker.simulator.trouble import Luck, Trouble
 
@@ -50,6 +51,7 @@ class _Asked:
     model: str
     size: Size
     luck: Luck
+    stored_tokens: int
 
     @property
     def count(self) -> IdCount:
@@ -68,6 +70,7 @@ class Exchange:
         self._gate = AdmissionGate(settings, limiter, self._speech)
         self._trouble = Trouble(settings, self._chance, self._speech)
         self._latency = settings.latency()
+        self._stored = StoredState(settings.behaviours)
         self.script: Script | None = None
 
     def decide(self, call: IncomingCall, books: Books, now_us: int) -> Reply:
@@ -107,7 +110,8 @@ class Exchange:
         tier = body.get("service_tier")
         asked_tier = tier if isinstance(tier, str) else ""
         luck = Luck(self._chance.content_of(call.endpoint, body), request_id, count, asked_tier)
-        return _Asked(call.endpoint, body, model, size_of(call.endpoint, body), luck)
+        size, stored = size_of(call.endpoint, body), self._stored.tokens_of(call.endpoint, body)
+        return _Asked(call.endpoint, body, model, replace(size, input_tokens=size.input_tokens + stored), luck, stored)
 
     def _page(self, call: IncomingCall, body: Mapping[str, Any], books: Books) -> Page:
         model = body.get("model")
@@ -159,9 +163,10 @@ class Exchange:
         serial = f"{self._chance.number(luck.content, f'serial {luck.request_id} {luck.count.calls}'):016x}"
         declined = self._chance.draw(luck.content, "declined") < self._settings.declined_rate
         answer = AnswerIngredients(
-            asked.body, asked.model, self._chance.number(luck.content, "words"), serial, declined
+            asked.body, asked.model, self._chance.number(luck.content, "words"), serial, declined, asked.stored_tokens
         )
         body = answer_body(asked.endpoint, answer)
+        self._stored.keep(asked.endpoint, asked.body, body)
         reply = Reply(200, body, headers, delay_s, luck.count)
         if not asked.body.get("stream"):
             return reply

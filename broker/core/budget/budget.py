@@ -32,6 +32,7 @@ from headrace.broker.core.budget.sliding_sum import SlidingSum
 from headrace.broker.core.budget.tier_breaker import TierBreakers
 from headrace.broker.core.pricing.law_identification import TokenUsage
 from headrace.broker.core.pricing.laws import Prices
+from headrace.broker.core.pricing.unshown_input import KnownReferences
 from headrace.broker.core.units import unreserved_slots
 
 _REFUSED: Final = frozenset({Meaning.RATE_LIMITED, Meaning.TOO_LARGE})
@@ -55,7 +56,14 @@ class Budget:
         unstated: Whether its checkpoint may differ from the last one in the ledger, by more than the time since.
     """
 
-    def __init__(self, settings: LimitBeliefs, now_ms: int, checkpoint: Checkpoint | None) -> None:
+    def __init__(
+        self,
+        settings: LimitBeliefs,
+        now_ms: int,
+        checkpoint: Checkpoint | None,
+        known: KnownReferences | None = None,
+    ) -> None:
+        """`known` is what the references of requests carry, of all limits; None: of this one alone."""
         self.settings = settings
         self.believed = checkpoint is not None
         self.unstated = True
@@ -74,7 +82,7 @@ class Budget:
         self.blames = Blames()
         self.tiers = TierBreakers()
         self.guide = AdmissionGuide(settings, self._buckets, self._charged, now_ms, known=checkpoint is not None)
-        self._calibration = Calibration(settings, self._buckets, self._sends, checkpoint, now_ms)
+        self._calibration = Calibration(settings, self._buckets, self._sends, checkpoint, now_ms, known)
         self._sizes, self._cooldown = self._calibration.sizes, self._calibration.cooldown
         self.tariff = self._calibration.tariff
         if checkpoint is not None:
@@ -310,6 +318,7 @@ class Budget:
             tolerated_burst_tokens=self.learned_limits().tolerated_burst_tokens,
             burst_ceiling_tokens=self.learned_limits().burst_ceiling_tokens,
             measured_per_minute=self.guide.proven_rate,
+            unshown=self.tariff.unshown.by_kind(),
         )
 
     def _cache_headroom(self, reserved_ppm: int, now_ms: int) -> None:

@@ -27,6 +27,7 @@ from headrace.broker.core.budget.size_credence import SizeCredence
 from headrace.broker.core.pricing.law_identification import TokenUsage
 from headrace.broker.core.pricing.markup import Markup
 from headrace.broker.core.pricing.tariff import Tariff
+from headrace.broker.core.pricing.unshown_input import KnownReferences, UnshownInput
 from headrace.broker.core.units import PPM
 
 _ADMITTED: Final = frozenset({Meaning.OK, Meaning.REJECTED})
@@ -43,9 +44,18 @@ class Calibration:
     """
 
     def __init__(
-        self, settings: LimitBeliefs, buckets: BucketSet, sends: SentCalls, checkpoint: Checkpoint | None, now_ms: int
+        self,
+        settings: LimitBeliefs,
+        buckets: BucketSet,
+        sends: SentCalls,
+        checkpoint: Checkpoint | None,
+        now_ms: int,
+        known: KnownReferences | None = None,
     ) -> None:
-        """Begin with what `checkpoint` and the operator say; `sends` are the calls that drew on the buckets."""
+        """Begin with what `checkpoint` and the operator say; `sends` are the calls that drew on the buckets.
+
+        `known` is what references of all limits carry.
+        """
         self._settings = settings
         self._buckets = buckets
         self._sends = sends
@@ -53,7 +63,10 @@ class Calibration:
         self._markup = Markup()
         self._buckets_made = 0
         laws = checkpoint.laws if checkpoint is not None else None
-        self.tariff = Tariff(laws, period_ms=settings.period_ms, refusals_charged=settings.refusals_charged)
+        unshown = UnshownInput(known, checkpoint.unshown if checkpoint is not None else None)
+        self.tariff = Tariff(
+            laws, period_ms=settings.period_ms, refusals_charged=settings.refusals_charged, unshown=unshown
+        )
         self.burst: BurstControl | None = None
         self.cooldown = Cooldown()
         self.sizes = SizeCredence((settings.tokens, settings.per_day(TOKENS)))
@@ -128,21 +141,24 @@ class Calibration:
     def learn_charge(
         self, attempt: int, call: Reservation, verdict: Verdict, usage: TokenUsage | None, now_ms: int
     ) -> bool:
-        """Learn law and markup, and reprice the calls sent if one changes; return whether the law's prices changed."""
-        version, before_ppm = self.tariff.version, self._markup.ppm
+        """Learn prices and markup, and reprice the calls sent if they change; return whether the prices changed."""
+        version, law_version, before_ppm = self.tariff.sent_version, self.tariff.law_version, self._markup.ppm
         self.repriced_ppm = PPM
         if self._buckets.token_pattern is not None:
             self.tariff.refill_by(self._buckets.token_pattern)
         requested, explained = self.tariff.observe(attempt, verdict, usage, now_ms)
         if requested and not call.stated:
             self._markup.learn(call.charge, requested, explained=explained)
-        is_repriced = self.tariff.version != version
+        is_repriced = self.tariff.sent_version != version
+        if self.tariff.disclosed is not None and not call.stated:
+            self._sends.disclose(call.number, self.tariff.disclosed)
         if is_repriced:
-            self._markup = Markup()
+            if self.tariff.law_version != law_version:
+                self._markup = Markup()
             before = self._sends.recent_tokens()
-            self._sends.reprice_by(lambda prices: self.to_pay(self.tariff.price(prices), stated=True))
+            self._sends.reprice_by(lambda prices: self.to_pay(self.tariff.price(prices), stated=False))
             self.repriced_ppm = self._sends.recent_tokens() * PPM // before if before else PPM
-            before_ppm = PPM
+            before_ppm = self._markup.ppm
             self._buckets.reprice()
         if self._markup.ppm != before_ppm:
             self._sends.reprice(self._markup.ppm, before_ppm)

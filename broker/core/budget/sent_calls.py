@@ -114,6 +114,12 @@ class SentCalls:
             for column in self.amounts.values():
                 column[index] = 0
 
+    def disclose(self, number: int, prices: Prices) -> None:
+        """Let that call have the prices that its answer has told; `reprice_by` applies them."""
+        index = self.index_of(number)
+        if index is not None:
+            self._prices[index] = prices
+
     def reprice(self, new_ppm: int, old_ppm: int) -> None:
         """Rescale every call after a change of the markup."""
         tokens = self.amounts[TOKENS]

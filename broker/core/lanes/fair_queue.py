@@ -181,6 +181,13 @@ class FairQueue:
             if len(self._flows) > 1 and flow not in self._capped:
                 self._place(flow)
 
+    def reprice_one(self, ticket: Ticket, charge: int) -> None:
+        """Give one waiting ticket another charge."""
+        flow = self._flows[ticket.candidate.tenant]
+        flow.queue.reprice_one(ticket, charge)
+        if len(self._flows) > 1 and flow not in self._capped:
+            self._place(flow)
+
     def tenant_queues(self) -> Iterable[TenantQueue]:
         """Return the tenants' queues, ordered by when each tenant began to wait."""
         return (flow.queue for flow in self._flows.values())

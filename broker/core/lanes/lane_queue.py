@@ -134,6 +134,14 @@ class LaneQueue:
         self.late.reprice(charge)
         self.waiting_tokens = self.late.tokens + sum(queue.tokens for queue in self._fair.tenant_queues())
 
+    def reprice_one(self, ticket: Ticket, charge: int) -> None:
+        """Give one waiting ticket another charge."""
+        self.waiting_tokens += charge - ticket.charge
+        if ticket.late:
+            self.late.queue.reprice_one(ticket, charge)
+        else:
+            self._fair.reprice_one(ticket, charge)
+
     def is_sound(self) -> bool:
         """Whether its totals agree with the tickets it holds."""
         held = [*self.first(self.count + 1)]

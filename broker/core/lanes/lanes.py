@@ -289,6 +289,15 @@ class Lanes:
             if queue.count:
                 queue.reprice(price)
 
+    def reprice_one(self, ticket: Ticket, price: Callable[[Prices], int]) -> None:
+        """Price the ticket whose turn it is again, if its body does not show its whole input.
+
+        More may be known of that input than when it was enqueued: what it names may have been billed meanwhile.
+        """
+        prices = ticket.candidate.prices
+        if prices.unshown is not None and not ticket.stated:
+            self._queues[ticket.source.partition.lane].reprice_one(ticket, price(prices))
+
     def is_sound(self) -> bool:
         """Whether each lane's totals agree with the tickets it holds."""
         return all(queue.is_sound() for queue in self._in_order)

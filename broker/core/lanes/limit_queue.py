@@ -365,6 +365,7 @@ class LimitQueue:
         if pick is None:
             return None
         ticket = pick.ticket
+        self.lanes.reprice_one(ticket, self.budget.tariff.price)
         at_ms = self.budget.payable_at(
             ticket.charge, now_ms, reserved_ppm=pick.reserved_ppm, stated=ticket.stated, lane_order=ticket.lane_order
         )

@@ -96,6 +96,11 @@ class TenantQueue:
             ticket.charge = price(ticket)
             self.tokens += ticket.charge
 
+    def reprice_one(self, ticket: Ticket, charge: int) -> None:
+        """Give one of its tickets another charge; the order stays."""
+        self.tokens += charge - ticket.charge
+        ticket.charge = charge
+
     def unreachable(self, inflow: Inflow) -> list[Ticket]:
         """Return, in order, the tickets whose turn cannot come before their deadline, if that has not passed yet."""
         if self._measure != inflow.measure:

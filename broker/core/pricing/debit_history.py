@@ -140,9 +140,23 @@ class DebitHistory:
         """Set that debit to 0, because it did not happen."""
         index = number - self._forgotten
         if index >= 0:
-            self._tokens[index] = (0,) * len(self._sums)
-            for column in self._sums:
-                del column[index + 1 :]
+            self._set(index, (0,) * len(self._sums))
+
+    def disclose(self, number: int, tokens: Tokens) -> None:
+        """Correct that debit, which was doubted: its charge is known now, and it did happen."""
+        index = number - self._forgotten
+        if index >= 0:
+            self._set(index, tokens)
+
+    def _set(self, index: int, tokens: Tokens) -> None:
+        """Set a debit to what is known for certain."""
+        self._tokens[index] = tokens
+        for column in self._sums:
+            del column[index + 1 :]
+        number = self._forgotten + index
+        doubted = bisect_left(self._unsure, number)
+        if doubted < len(self._unsure) and self._unsure[doubted] == number:
+            del self._unsure[doubted]
 
     def doubt(self, number: int) -> None:
         """Mark that debit as one that may or may not have happened."""

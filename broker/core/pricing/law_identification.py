@@ -21,11 +21,12 @@ from itertools import islice
 from typing import Final, NamedTuple
 
 from headrace.broker.core.answers.refill_detection import RefillPattern
-from headrace.broker.core.endpoints import Law, facts_of
+from headrace.broker.core.endpoints import Law, Shape, facts_of
 from headrace.broker.core.pricing.debit_history import DELAY_DIFFERENCES_MS, SPANS_MAX, DebitHistory, DebitSpan
 from headrace.broker.core.pricing.law_evidence import STATED_WEIGHT, LawEvidence
 from headrace.broker.core.pricing.laws import Prices
 from headrace.broker.core.pricing.output_lengths import OutputLengths
+from headrace.broker.core.pricing.uncapped_output import UncappedOutput
 from headrace.broker.core.units import ROUNDING_TOKENS
 from headrace.broker.core.value import value
 
@@ -51,10 +52,16 @@ class Remaining(NamedTuple):
 
 @value
 class TokenUsage:
-    """Tokens of a call, as its answer reports them."""
+    """Tokens of a call, as its answer reports them.
+
+    `reasoning` are those of the output that no later request reads again, `mark` is that of the answer's id
+    (`headrace.broker.core.pricing.references`).
+    """
 
     input: int
     output: int
+    reasoning: int = 0
+    mark: bytes = b""
 
 
 @value
@@ -74,8 +81,10 @@ class LawIdentification:
         errors: Of the last answers that show it: the believed law's charge minus the server's, in tokens per call.
         errors_seen: The number of errors so far.
         outputs: The lengths of outputs, from which `usage` reserves that of a call in flight.
+        uncapped: The size that the server assumes for an output without a cap.
         open: Calls in flight.
         has_alternatives: Whether more than one law may hold.
+        charges_unshown: Whether the endpoint is known to charge input that bodies do not show.
     """
 
     def __init__(self, prices: Prices, believed: Law | None, *, of_all: bool = True) -> None:
@@ -87,8 +96,10 @@ class LawIdentification:
         self.errors: deque[int] = deque(maxlen=ERRORS_MAX)
         self.errors_seen = 0
         self.outputs = OutputLengths()
+        self.uncapped = UncappedOutput(self.outputs)
         self.open = 0
         self.has_alternatives = len(prices.laws) > 1
+        self.charges_unshown = facts_of(prices.endpoint).shape is Shape.RESPONSE
         self._laws = prices.laws
         self._usage_index = prices.laws.index(Law.USAGE) if Law.USAGE in prices.laws else None
         self._admissions = DebitHistory(len(prices.laws), of_all=of_all)
@@ -129,14 +140,29 @@ class LawIdentification:
         """Return whether an answer that comes now is examined: one too soon after another is not."""
         return self._heard_ms is None or now_ms - self._heard_ms >= PIECE_EVERY_MS
 
-    def record_send(self, prices: Prices, now_ms: int) -> Sent:
-        """Record the sending of a call."""
+    def record_send(self, prices: Prices, now_ms: int, unshown: int = 0) -> Sent:
+        """Record the sending of a call; its `unshown` input is only an estimate, so it is no evidence for now."""
         self.open += 1
-        admission = self._admissions.debit(now_ms, prices.tokens)
+        sure = prices.unshown is None
+        charges = prices.tokens if sure else prices.with_input(unshown).tokens
+        admission = self._admissions.debit(now_ms, charges, sure=sure)
         if self._usage_index is None:
             return Sent(prices, admission)
-        tokens = prices.tokens[self._usage_index]
-        return Sent(prices, admission, self._endings.debit(now_ms, (tokens, tokens)))
+        tokens = charges[self._usage_index]
+        return Sent(prices, admission, self._endings.debit(now_ms, (tokens, tokens), sure=sure))
+
+    def disclose(self, sent: Sent, prices: Prices) -> Sent:
+        """Correct a call whose answer has told its whole input, so that it is evidence; return it with these prices.
+
+        Only the Responses API is known to charge such input at admission (facts/openai.md §2.2). Of another endpoint
+        the call remains no evidence, but for `usage`, which charges whatever is billed.
+        """
+        if self.charges_unshown:
+            self._admissions.disclose(sent.admission, prices.tokens)
+        if self._usage_index is not None:
+            tokens = prices.tokens[self._usage_index]
+            self._endings.disclose(sent.usage, (tokens, tokens))
+        return Sent(prices, sent.admission, sent.usage)
 
     def record_foreign_send(self, now_ms: int) -> None:
         """Record the sending of a call of another endpoint, which these laws do not price."""
@@ -164,6 +190,9 @@ class LawIdentification:
         `early`: the headers came when the answer began, so they are as of the call's admission by every law.
         """
         self.open -= 1
+        if usage is not None:
+            covered = 0 if self._usage_index is None else sent.prices.covered
+            self.outputs.record(max(0, usage.output - covered))
         ending, output = (-1, 0) if self._usage_index is None else self._settle(sent, self._usage_index, usage, now_ms)
         ending = sent.usage if early else ending if output else -1
         if not self.is_due(now_ms):
@@ -189,10 +218,21 @@ class LawIdentification:
             if tests_all or not self._fits(sent.admission, remaining, SPANS_MAX if thorough else 1):
                 self._judge(sent.admission, ending if ending >= 0 else None, remaining)
 
+    def price(self, prices: Prices) -> int:
+        """Return the amount to pay for a call before it is sent; what its body does not show is in the prices."""
+        law = self.evidence.believed
+        if law is None:
+            return max(prices.tokens)
+        tokens = prices.tokens[prices.laws.index(law)]
+        if law is Law.USAGE:
+            return tokens + self.outputs.reserved
+        return self.uncapped.applied(law, tokens, prices.uncapped) if prices.uncapped else tokens
+
     def record_stated_charge(self, prices: Prices, requested: int, usage: TokenUsage | None = None) -> bool:
         """Process the server's own charge for a call; return whether any law that may hold explains it.
 
-        `usage` is that of an answer: what is charged at the end is then known.
+        `usage` is that of an answer: what is charged at the end is then known. A charge that no law explains may be due
+        to an output without a cap.
         """
         charges = list(prices.tokens)
         if usage is not None and self._usage_index is not None:
@@ -202,7 +242,10 @@ class LawIdentification:
         if self.evidence.believed is not None:
             self._note_error(off[self._laws.index(self.evidence.believed)])
         self.evidence.weigh(excesses, self._costs(), STATED_WEIGHT)
-        return 0 in excesses
+        if 0 in excesses or not prices.uncapped or self.evidence.believed is None:
+            return 0 in excesses
+        tokens = prices.tokens[self._laws.index(self.evidence.believed)]
+        return self.uncapped.record_stated(self.evidence.believed, tokens, prices.uncapped, requested)
 
     def _settle(self, sent: Sent, index: int, usage: TokenUsage | None, now_ms: int) -> tuple[int, int]:
         """Debit the charge of `usage` at the end: the output and the input's pricing error; return the output too."""
@@ -211,7 +254,6 @@ class LawIdentification:
         prices = sent.prices
         output = usage.output - prices.covered if usage.output > prices.covered else 0
         wrong = usage.input + prices.covered - prices.tokens[index]
-        self.outputs.record(output)
         return self._endings.debit(now_ms, (wrong + output, wrong)), output
 
     def _fits(self, admission: int, remaining: Remaining, spans_max: int) -> bool:

@@ -8,11 +8,12 @@ at admission. An image is charged a flat sum there, whatever it costs when bille
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
 from headrace.broker.core.endpoints import ENDPOINT_TABLE, EndpointFacts, Law, Shape, facts_of
 from headrace.broker.core.pricing.images import image_tokens, pixels
+from headrace.broker.core.pricing.references import Reference
 
 IMAGE_CHARGE: Final = 765  # each, whatever the image is billed as
 LEGACY_OUTPUT_TOKENS: Final = 16  # the value of an unstated max_tokens until 2025-03
@@ -56,6 +57,20 @@ class RequestSize(NamedTuple):
     image_tokens: int = 0
 
 
+class Unshown(NamedTuple):
+    """What a body only names, and what the laws charge for the input that it shows.
+
+    Attributes:
+        references: As in `headrace.broker.core.pricing.references`; at least one.
+        billed: The input that the body shows, as it is billed.
+        inputs: The input's part of the charge by each law: what is not shown adds to it, not to a cap beside it.
+    """
+
+    references: tuple[Reference, ...]
+    billed: int
+    inputs: tuple[int, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Prices:
     """The charge of one call at its admission, by each law that may hold for its endpoint.
@@ -65,17 +80,30 @@ class Prices:
         laws: As in `EndpointFacts.laws`; the only one, if an operator has named it.
         tokens: The charge by each of them, at least 1.
         covered: Tokens of the output that `usage` has charged at admission already.
+        unshown: Input that the body does not show, which `tokens` leave out; None: the body names none.
+        uncapped: Answers without a cap on their output, as many as `n` asks for; 0 if the body states a cap.
     """
 
     endpoint: str
     laws: tuple[Law, ...]
     tokens: tuple[int, ...]
     covered: int = 0
+    unshown: Unshown | None = None
+    uncapped: int = 0
 
     @classmethod
     def flat(cls, tokens: int, law: Law = Law.DOCUMENTED, endpoint: str = "") -> "Prices":
         """Return prices with a single law: an operator has chosen it, or none is known."""
         return cls(endpoint, (law,), (tokens,))
+
+    def with_input(self, tokens: int) -> "Prices":
+        """Return the prices of the same call with the input that its body does not show: `tokens` of it."""
+        if self.unshown is None:
+            return self
+        charges = tuple(
+            [max(shown, min(PRICE_MAX, part + tokens)) for shown, part in zip(self.tokens, self.unshown.inputs, strict=True)]
+        )
+        return replace(self, tokens=charges, unshown=None)
 
 
 def charge(law: Law, size: RequestSize) -> int:
@@ -83,15 +111,28 @@ def charge(law: Law, size: RequestSize) -> int:
     return max(1, min(PRICE_MAX, _LAWS[law](size)))
 
 
-def prices(endpoint: str, size: RequestSize, law: Law | None = None) -> Prices:
-    """Return the charge by each law that may hold for the endpoint; only by `law`, if an operator has named one."""
+def prices(
+    endpoint: str, size: RequestSize, law: Law | None = None, references: tuple[Reference, ...] = ()
+) -> Prices:
+    """Return the charge by each law that may hold for the endpoint; only by `law`, if an operator has named one.
+
+    `references` name input that the body does not show.
+    """
     facts = facts_of(endpoint)
     laws = facts.laws if law is None else (law,)
     covered = _responses_overhead(size) if facts.shape is _RESPONSE else 0
-    at_admission = (
-        min(PRICE_MAX, charge(possible, size) + (covered if possible is Law.USAGE else 0)) for possible in laws
+    at_admission = tuple(
+        [min(PRICE_MAX, charge(possible, size) + (covered if possible is Law.USAGE else 0)) for possible in laws]
     )
-    return Prices(facts.name, laws, tuple(at_admission), covered)
+    unshown = None
+    if references:
+        inputs = (
+            min(PRICE_MAX, _estimate(size)) if possible is Law.DOCUMENTED else tokens
+            for possible, tokens in zip(laws, at_admission, strict=True)
+        )
+        unshown = Unshown(references, min(PRICE_MAX, _usage(size)), tuple(inputs))
+    uncapped = size.choices if size.output_tokens_max is None and facts.output_caps else 0
+    return Prices(facts.name, laws, at_admission, covered, unshown, uncapped)
 
 
 def measure(endpoint: str, body: Mapping[str, object], input_tokens: int) -> RequestSize:

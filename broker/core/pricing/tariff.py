@@ -7,6 +7,7 @@ endpoint between two of its answers makes the span between them useless as evide
 from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import median_low
+from typing import Final
 
 from headrace.broker.core.answers.rate_limit_headers import MINUTE_MS, LimitMetric
 from headrace.broker.core.answers.refill_detection import BUCKET, Refill, RefillPattern
@@ -14,6 +15,11 @@ from headrace.broker.core.answers.verdict import OK, Meaning, Verdict
 from headrace.broker.core.endpoints import Law
 from headrace.broker.core.pricing.law_identification import LawIdentification, Remaining, Sent, TokenUsage
 from headrace.broker.core.pricing.laws import Prices
+from headrace.broker.core.pricing.unshown_input import Bill, UnshownInput
+
+REPRICE_EVERY_MS: Final = 2_000
+"""The calls sent are priced again at most this often when estimates of unshown input change: they may be thousands."""
+MISJUDGED_PARTS: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,24 +49,41 @@ class LawStatus:
 
 
 class Tariff:
-    """The law of every endpoint at one limit. `version` changes whenever a price may have changed."""
+    """The law of every endpoint at one limit, and the input that bodies do not show.
+
+    Attributes:
+        version: A number that changes whenever a price may have changed, but for an estimate of input that is not shown.
+        law_version: Likewise, whenever another law is believed.
+        sent_version: Likewise, whenever the calls sent should be priced again.
+        disclosed: The prices of the call that `observe` has ended, if its answer has told input that its body does not
+            show; None otherwise.
+        unshown: What is known of such input.
+    """
 
     def __init__(
-        self, laws: Mapping[str, Law] | None = None, *, period_ms: int = MINUTE_MS, refusals_charged: bool = False
+        self,
+        laws: Mapping[str, Law] | None = None,
+        *,
+        period_ms: int = MINUTE_MS,
+        refusals_charged: bool = False,
+        unshown: UnshownInput | None = None,
     ) -> None:
         """`laws` are those that a predecessor believed, by endpoint; None: there was none.
 
         `period_ms` holds until headers state another.
         """
+        self.unshown = UnshownInput() if unshown is None else unshown
+        self.disclosed: Prices | None = None
+        self._priced_at, self._is_misjudged, self._reprice_at_ms = self.unshown.changes, False, 0
         self._inherited, self._is_first = dict(laws or {}), laws is None
         self._period_ms = period_ms
         self._refusals_charged = refusals_charged
         self._identifications: dict[str, LawIdentification] = {}
         self._sent: dict[int, tuple[LawIdentification, Sent]] = {}
-        self._shown: dict[str, tuple[Law | None, int]] = {}
+        self._shown: dict[str, tuple[Law | None, int, int]] = {}
         self._settles = False
         self._pattern: RefillPattern | None = None
-        self.version = 0
+        self.version = self.law_version = self.sent_version = 0
 
     def refill_by(self, pattern: RefillPattern) -> None:
         """Learn how used tokens return, as headers have shown."""
@@ -76,13 +99,15 @@ class Tariff:
     def price(self, prices: Prices) -> int:
         """Return the amount to pay for a call before it is sent."""
         identification = self._identifications.get(prices.endpoint) or self._identify(prices)
-        law = identification.evidence.believed
-        if law is None:
-            return max(prices.tokens)
-        return prices.tokens[prices.laws.index(law)] + (identification.outputs.reserved if law is Law.USAGE else 0)
+        return identification.price(prices.with_input(self._expected(prices)))
+
+    def _expected(self, prices: Prices) -> int:
+        """Return the estimate of the input that a body does not show."""
+        return 0 if prices.unshown is None else self.unshown.estimate(prices.unshown.references)
 
     def least(self, prices: Prices) -> int:
-        """Return the least charge of a call, by any law that is not refuted."""
+        """Return the least charge of a call, by any law that is not refuted; input that is only estimated is left out.
+        """
         identification = self._identifications.get(prices.endpoint) or self._identify(prices)
         return min(prices.tokens[index] for index in identification.evidence.possible())
 
@@ -119,24 +144,34 @@ class Tariff:
             for identification in self._identifications.values():
                 if identification is not own:
                     identification.record_foreign_send(now_ms)
-        self._sent[attempt] = own, own.record_send(prices, now_ms)
+        self._sent[attempt] = own, own.record_send(prices, now_ms, self._expected(prices))
 
     def observe(self, attempt: int, verdict: Verdict, usage: TokenUsage | None, now_ms: int) -> tuple[int | None, bool]:
-        """Record the end of a call; return the charge that the server named, if any, and whether a law explains it."""
+        """Record the end of a call; return the charge that the server named, if any, and whether a law explains it.
+
+        What it named for a call with unshown input is not returned: it is no measure of other calls.
+        """
+        told: tuple[int | None, bool] = None, True
+        self.disclosed = None
         if verdict.meaning is OK:
             identification, sent = self._sent[attempt]
             remaining = self._remaining(verdict) if identification.is_due(now_ms) else None
             self.record_answer(attempt, remaining, usage, now_ms, early=verdict.early)
             if verdict.charge is not None and usage is not None and not verdict.early:
-                identification.record_stated_charge(sent.prices, verdict.charge, usage)
+                prices = sent.prices if self.disclosed is None else self.disclosed
+                if self.disclosed is None or identification.charges_unshown:
+                    identification.record_stated_charge(prices, verdict.charge, usage)
                 self._compare(sent.prices.endpoint, identification)
         elif verdict.meaning in {Meaning.RATE_LIMITED, Meaning.TOO_LARGE}:
             stated = verdict.snapshot
             requested = stated.requested if stated is not None and stated.metric is LimitMetric.TOKENS else None
-            return requested, self.record_refusal(attempt, requested)
+            is_shown = self._sent[attempt][1].prices.unshown is None
+            explained = self.record_refusal(attempt, requested)
+            told = (requested, explained) if is_shown else (None, True)
         else:
             self.record_loss(attempt)
-        return None, True
+        self._reprice(now_ms)
+        return told
 
     def _remaining(self, verdict: Verdict) -> Remaining | None:
         """Return what headers state of the tokens, of the first period if there are several.
@@ -154,6 +189,8 @@ class Tariff:
     ) -> None:
         """Record an answer: what remained and what the call used, if stated; `early`: as of its admission."""
         identification, sent = self._sent.pop(attempt)
+        if usage is not None:
+            sent = self._learn_unshown(identification, sent, usage)
         identification.record_answer(sent, remaining, usage, now_ms, early=early)
         self._compare(sent.prices.endpoint, identification)
 
@@ -161,9 +198,43 @@ class Tariff:
         """Record a refusal, which may name the server's own charge; return whether a law explains that charge."""
         identification, sent = self._sent.pop(attempt)
         identification.record_refusal(sent, charged=self._refusals_charged)
-        explained = requested is None or identification.record_stated_charge(sent.prices, requested)
+        explained = True
+        if requested is not None and sent.prices.unshown is not None:
+            self._learn_stated(identification, sent.prices, requested)
+        elif requested is not None:
+            explained = identification.record_stated_charge(sent.prices, requested)
         self._compare(sent.prices.endpoint, identification)
         return explained
+
+    def _learn_unshown(self, identification: LawIdentification, sent: Sent, usage: TokenUsage) -> Sent:
+        """Learn what a call carried beside its body, and what a later request carries that names its answer."""
+        prices, bill = sent.prices, Bill(usage.input + max(0, usage.output - usage.reasoning), usage.mark)
+        if prices.unshown is None:
+            if bill.mark:
+                self.unshown.record_answer((), 0, bill)
+            return sent
+        surplus, expected = usage.input - prices.unshown.billed, self._expected(prices)
+        self.unshown.record_answer(prices.unshown.references, surplus, bill)
+        self.disclosed = prices.with_input(max(0, surplus))
+        due, paid = identification.price(self.disclosed), identification.price(prices.with_input(expected))
+        self._is_misjudged = self._is_misjudged or abs(due - paid) * MISJUDGED_PARTS > paid
+        return identification.disclose(sent, self.disclosed)
+
+    def _learn_stated(self, identification: LawIdentification, prices: Prices, requested: int) -> None:
+        """Learn from the server's own charge for a call how much of it the body does not show."""
+        law = identification.evidence.believed
+        if prices.unshown is not None and law is not None and requested > prices.tokens[prices.laws.index(law)]:
+            surplus = requested - prices.unshown.inputs[prices.laws.index(law)]
+            self.unshown.record_stated(prices.unshown.references, surplus)
+
+    def _reprice(self, now_ms: int) -> None:
+        """Raise `sent_version` if estimates of unshown input have changed, or calls were charged differently from them.
+        """
+        changed = self._is_misjudged or self.unshown.changes != self._priced_at
+        if changed and now_ms >= self._reprice_at_ms:
+            self._priced_at, self._is_misjudged = self.unshown.changes, False
+            self._reprice_at_ms = now_ms + REPRICE_EVERY_MS
+            self.sent_version += 1
 
     def record_loss(self, attempt: int) -> None:
         """Record an end that does not tell whether the call was charged."""
@@ -202,18 +273,21 @@ class Tariff:
         self._identifications[prices.endpoint] = identification
         if self._pattern is not None:
             identification.refill_by(self._pattern, anew=False)
-        self._shown[prices.endpoint] = identification.evidence.believed, identification.outputs.reserved
+        self._shown[prices.endpoint] = identification.evidence.believed, identification.outputs.reserved, 0
         self._settles = self._settles or identification.settles
         return identification
 
     def _compare(self, endpoint: str, identification: LawIdentification) -> None:
         """Raise `version` if the endpoint's calls have another price now."""
         believed = identification.evidence.believed
-        shown = believed, identification.outputs.reserved if believed is Law.USAGE else 0
-        if self._shown[endpoint] != shown:
+        reserved = identification.outputs.reserved if believed is Law.USAGE else 0
+        shown, before = (believed, reserved, identification.uncapped.size(believed)), self._shown[endpoint]
+        if before != shown:
             self._shown[endpoint] = shown
             self._settles = any(other.settles for other in self._identifications.values())
             self.version += 1
+            self.sent_version += 1
+            self.law_version += before[:2] != shown[:2]
 
 
 def _window(pattern: RefillPattern | None) -> tuple[Refill, int] | None:

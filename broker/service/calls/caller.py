@@ -10,6 +10,7 @@ from headrace.broker.core.answers.rate_limit_headers import lowered
 from headrace.broker.core.answers.verdict import Answer, Meaning, Verdict, is_word, judge
 from headrace.broker.core.commands import Call
 from headrace.broker.core.endpoints import ENDPOINT_TABLE
+from headrace.broker.core.pricing.references import response_mark
 from headrace.broker.ports import UpstreamApi, UpstreamReply
 from headrace.broker.service.calls.answer_body import is_of_the_api, published
 from headrace.broker.service.calls.finish_reason import finish_of, is_unfinished
@@ -114,6 +115,7 @@ class Calling:
             return _no_answer(reply.answer), 0, AnswerForm.ODD
         cargo.response = read.kept()
         cargo.usage = usage_of(read.value)
+        cargo.answer_mark = response_mark(request.endpoint, read.value)
         cargo.finish = finish_of(request.endpoint, read.value)
         cargo.tier_served = tier_in(read.value)
         return verdict, len(read.json) + len(json_bytes(request.metadata)) + _ENVELOPE_BYTES, AnswerForm.ANSWER

@@ -21,6 +21,7 @@ from headrace.broker.core.pricing.laws import (
     prices,
     texts,
 )
+from headrace.broker.core.pricing.references import references
 from headrace.broker.core.ticket import Candidate, Garbage
 from headrace.broker.ports import TokenCounter
 from headrace.broker.service.intake.grants import Grants
@@ -138,7 +139,8 @@ class Pricer:
 
     def _prices(self, request: GenerationRequest, model: str, limit: str) -> Prices:
         size = measure(request.endpoint, request.body, self.input_tokens(request, model))
-        return prices(request.endpoint, size, fixed_law(self._settings, limit))
+        named = references(request.endpoint, request.body)
+        return prices(request.endpoint, size, fixed_law(self._settings, limit), named)
 
     def input_tokens(self, request: GenerationRequest, model: str) -> int:
         """Count the tokens of the request's texts with the tokenizer, or estimate by bytes where it cannot."""

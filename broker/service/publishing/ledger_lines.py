@@ -142,6 +142,7 @@ def _levels(checkpoint: Checkpoint, now: datetime) -> list[ledger.Level]:
             ceiling=checkpoint.burst_ceiling_tokens,
             project=level.project,
             measured=checkpoint.measured_per_minute,
+            unshown=checkpoint.unshown,
         )
         for level in checkpoint.levels
     ]
@@ -169,6 +170,7 @@ def _checkpoints(levels: tuple[ledger.Level, ...]) -> list[Checkpoint]:
             tolerated_burst_tokens=several[0].borne,
             burst_ceiling_tokens=several[0].ceiling,
             measured_per_minute=several[0].measured,
+            unshown=several[0].unshown,
         )
         for name, several in of_limit.items()
     ]

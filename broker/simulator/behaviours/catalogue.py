@@ -49,6 +49,7 @@ NAMED: Final[Mapping[str, Behaviour]] = MappingProxyType(
         "law-usage": enforcement.ChargeLaw(ChatLaw.USAGE),
         "law-change": enforcement.ChargeLaw(ChatLaw.CHAT_LEGACY, from_s=30.0),
         "charge-factor": enforcement.ChargeFactor(),
+        "stored-input": enforcement.StoredInput(),
         "hidden-bucket-1s": enforcement.HiddenBucket(1.0),
         "hidden-bucket-6s": enforcement.HiddenBucket(6.0),
         "quantised-1s": enforcement.Quantised(1.0),

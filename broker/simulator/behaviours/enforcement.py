@@ -44,6 +44,18 @@ class ChargeFactor(Behaviour):
 
 
 @dataclass(frozen=True, slots=True)
+class StoredInput(Behaviour):
+    """Tokens behind the ids that a request names: each stored prompt and each file has half to one and a half of them.
+
+    Former responses and conversations carry what was billed for them without this behaviour too. Evidence: the debit of
+    calls with `previous_response_id` follows the billed input (the facts' §2.2); for prompts and files inferred.
+    """
+
+    prompt: int = bounded(3_000, 0, 1_000_000)
+    file: int = bounded(4_000, 0, 1_000_000)
+
+
+@dataclass(frozen=True, slots=True)
 class Period(Behaviour):
     """Buckets of another period than a minute, stated in headers: a period's share of the limit, and resets to match.
 
