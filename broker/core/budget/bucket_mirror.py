@@ -135,6 +135,15 @@ class Mirror:
             level = self._level
             level.set(level.low + (amount + self._rounding) * self.period_ms, level.high)
 
+    def correct(self, excess: int, repriced_excess: int, sends: SentCalls, now_ms: int) -> None:
+        """Give back what a call paid beyond its charge, or take what it paid too little: no level comes to show it.
+
+        `repriced_excess` is the same since the calls were priced again, if `reprice` has let all of them pay again.
+        """
+        level, excess = self._level, repriced_excess if self._silent and not sends.forgotten else excess
+        level.refill(now_ms)
+        level.set(level.low + excess * self.period_ms, level.high + excess * self.period_ms)
+
     def reprice(self, sends: SentCalls) -> None:
         """Let the next answer set the interval: the calls sent were charged differently from what they paid."""
         self._forget_level()

@@ -212,6 +212,16 @@ class BucketSet:
             else:
                 mirror.refund(amount, number, now_ms)
 
+    def correct(self, excess: int, repriced_excess: int, now_ms: int) -> None:
+        """Give back the tokens that a call paid beyond its charge, or take those it paid too little.
+
+        Its answer states no level. A window has been shown by levels, so one will be shown again. `repriced_excess`: as
+        in `Mirror.correct`.
+        """
+        for mirror in self._mirrors.of(TOKENS):
+            if isinstance(mirror, Mirror):
+                mirror.correct(excess, repriced_excess, self._sends, now_ms)
+
     def reprice(self) -> None:
         """Discard the levels of tokens, because the calls sent were charged differently from what they paid."""
         for mirror in self._mirrors.of(TOKENS):

@@ -82,7 +82,7 @@ class Budget:
         self.blames = Blames()
         self.tiers = TierBreakers()
         self.guide = AdmissionGuide(settings, self._buckets, self._charged, now_ms, known=checkpoint is not None)
-        self._calibration = Calibration(settings, self._buckets, self._sends, checkpoint, now_ms, known)
+        self._calibration = Calibration(settings, self._buckets, self._sends, checkpoint, now_ms, known=known)
         self._sizes, self._cooldown = self._calibration.sizes, self._calibration.cooldown
         self.tariff = self._calibration.tariff
         if checkpoint is not None:

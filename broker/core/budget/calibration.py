@@ -43,13 +43,14 @@ class Calibration:
         sizes: The sizes that are believed.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 — one of them keyword-only
         self,
         settings: LimitBeliefs,
         buckets: BucketSet,
         sends: SentCalls,
         checkpoint: Checkpoint | None,
         now_ms: int,
+        *,
         known: KnownReferences | None = None,
     ) -> None:
         """Begin with what `checkpoint` and the operator say; `sends` are the calls that drew on the buckets.
@@ -151,7 +152,10 @@ class Calibration:
             self._markup.learn(call.charge, requested, explained=explained)
         is_repriced = self.tariff.sent_version != version
         if self.tariff.disclosed is not None and not call.stated:
-            self._sends.disclose(call.number, self.tariff.disclosed)
+            booked = self._sends.disclose(call.number, self.tariff.disclosed)
+            if not any(reading.metric is TOKENS for reading in verdict.readings):
+                due = self.to_pay(self.tariff.price(self.tariff.disclosed), stated=False)
+                self._buckets.correct(call.paid - due, (call.paid if booked is None else booked) - due, now_ms)
         if is_repriced:
             if self.tariff.law_version != law_version:
                 self._markup = Markup()

@@ -114,11 +114,16 @@ class SentCalls:
             for column in self.amounts.values():
                 column[index] = 0
 
-    def disclose(self, number: int, prices: Prices) -> None:
-        """Let that call have the prices that its answer has told; `reprice_by` applies them."""
+    def disclose(self, number: int, prices: Prices) -> int | None:
+        """Let that call have the prices that its answer has told; `reprice_by` applies them.
+
+        Return what it is counted with until then; None: it has been forgotten.
+        """
         index = self.index_of(number)
-        if index is not None:
-            self._prices[index] = prices
+        if index is None:
+            return None
+        self._prices[index] = prices
+        return self.amounts[TOKENS][index]
 
     def reprice(self, new_ppm: int, old_ppm: int) -> None:
         """Rescale every call after a change of the markup."""

@@ -26,7 +26,7 @@ from headrace.broker.core.pricing.debit_history import DELAY_DIFFERENCES_MS, SPA
 from headrace.broker.core.pricing.law_evidence import STATED_WEIGHT, LawEvidence
 from headrace.broker.core.pricing.laws import Prices
 from headrace.broker.core.pricing.output_lengths import OutputLengths
-from headrace.broker.core.pricing.uncapped_output import UncappedOutput
+from headrace.broker.core.pricing.uncapped_output import CHARGED, UncappedOutput
 from headrace.broker.core.units import ROUNDING_TOKENS
 from headrace.broker.core.value import value
 
@@ -81,7 +81,6 @@ class LawIdentification:
         errors: Of the last answers that show it: the believed law's charge minus the server's, in tokens per call.
         errors_seen: The number of errors so far.
         outputs: The lengths of outputs, from which `usage` reserves that of a call in flight.
-        uncapped: The size that the server assumes for an output without a cap.
         open: Calls in flight.
         has_alternatives: Whether more than one law may hold.
         charges_unshown: Whether the endpoint is known to charge input that bodies do not show.
@@ -96,7 +95,7 @@ class LawIdentification:
         self.errors: deque[int] = deque(maxlen=ERRORS_MAX)
         self.errors_seen = 0
         self.outputs = OutputLengths()
-        self.uncapped = UncappedOutput(self.outputs)
+        self._uncapped: UncappedOutput | None = None  # until a call without a cap needs it
         self.open = 0
         self.has_alternatives = len(prices.laws) > 1
         self.charges_unshown = facts_of(prices.endpoint).shape is Shape.RESPONSE
@@ -226,7 +225,17 @@ class LawIdentification:
         tokens = prices.tokens[prices.laws.index(law)]
         if law is Law.USAGE:
             return tokens + self.outputs.reserved
-        return self.uncapped.applied(law, tokens, prices.uncapped) if prices.uncapped else tokens
+        if not prices.uncapped or law not in CHARGED:
+            return tokens
+        return self._sizes().applied(law, tokens, prices.uncapped)
+
+    def uncapped_size(self) -> int:
+        """Return the size that the server assumes for an output without a cap; 0 if no price depends on it."""
+        return 0 if self._uncapped is None else self._uncapped.size(self.evidence.believed)
+
+    def _sizes(self) -> UncappedOutput:
+        self._uncapped = UncappedOutput(self.outputs) if self._uncapped is None else self._uncapped
+        return self._uncapped
 
     def record_stated_charge(self, prices: Prices, requested: int, usage: TokenUsage | None = None) -> bool:
         """Process the server's own charge for a call; return whether any law that may hold explains it.
@@ -245,7 +254,7 @@ class LawIdentification:
         if 0 in excesses or not prices.uncapped or self.evidence.believed is None:
             return 0 in excesses
         tokens = prices.tokens[self._laws.index(self.evidence.believed)]
-        return self.uncapped.record_stated(self.evidence.believed, tokens, prices.uncapped, requested)
+        return self._sizes().record_stated(self.evidence.believed, tokens, prices.uncapped, requested)
 
     def _settle(self, sent: Sent, index: int, usage: TokenUsage | None, now_ms: int) -> tuple[int, int]:
         """Debit the charge of `usage` at the end: the output and the input's pricing error; return the output too."""

@@ -101,7 +101,10 @@ class Prices:
         if self.unshown is None:
             return self
         charges = tuple(
-            [max(shown, min(PRICE_MAX, part + tokens)) for shown, part in zip(self.tokens, self.unshown.inputs, strict=True)]
+            [
+                max(shown, min(PRICE_MAX, part + tokens))
+                for shown, part in zip(self.tokens, self.unshown.inputs, strict=True)
+            ]
         )
         return replace(self, tokens=charges, unshown=None)
 
@@ -111,9 +114,7 @@ def charge(law: Law, size: RequestSize) -> int:
     return max(1, min(PRICE_MAX, _LAWS[law](size)))
 
 
-def prices(
-    endpoint: str, size: RequestSize, law: Law | None = None, references: tuple[Reference, ...] = ()
-) -> Prices:
+def prices(endpoint: str, size: RequestSize, law: Law | None = None, references: tuple[Reference, ...] = ()) -> Prices:
     """Return the charge by each law that may hold for the endpoint; only by `law`, if an operator has named one.
 
     `references` name input that the body does not show.

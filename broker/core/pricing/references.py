@@ -93,7 +93,7 @@ def _of_items(items: object) -> Iterator[Reference]:
 
 
 def _of_part(part: Mapping[str, object]) -> Iterator[Reference]:
-    kind = part.get("type")
+    kind = _field(part, "type")
     if kind == "input_image":
         if identity := _field(part, "file_id"):
             yield Reference(ReferenceKind.IMAGE, _mark(identity))

@@ -8,6 +8,8 @@ MEMORY: Final = 8  # once this many came, each new figure weighs one part in thi
 class Surplus:
     """Mean and mean deviation of a quantity in tokens, the last figures weighing most."""
 
+    __slots__ = ("_count", "_mean", "_memory", "_spread")
+
     def __init__(self, memory: int = MEMORY) -> None:
         self._memory = memory
         self._count = self._mean = self._spread = 0

@@ -52,7 +52,7 @@ class Tariff:
     """The law of every endpoint at one limit, and the input that bodies do not show.
 
     Attributes:
-        version: A number that changes whenever a price may have changed, but for an estimate of input that is not shown.
+        version: A number that changes whenever a price may have changed, but for estimates of unshown input.
         law_version: Likewise, whenever another law is believed.
         sent_version: Likewise, whenever the calls sent should be priced again.
         disclosed: The prices of the call that `observe` has ended, if its answer has told input that its body does not
@@ -106,8 +106,7 @@ class Tariff:
         return 0 if prices.unshown is None else self.unshown.estimate(prices.unshown.references)
 
     def least(self, prices: Prices) -> int:
-        """Return the least charge of a call, by any law that is not refuted; input that is only estimated is left out.
-        """
+        """Return the least charge of a call, by any law that is not refuted; unshown input is left out."""
         identification = self._identifications.get(prices.endpoint) or self._identify(prices)
         return min(prices.tokens[index] for index in identification.evidence.possible())
 
@@ -228,8 +227,7 @@ class Tariff:
             self.unshown.record_stated(prices.unshown.references, surplus)
 
     def _reprice(self, now_ms: int) -> None:
-        """Raise `sent_version` if estimates of unshown input have changed, or calls were charged differently from them.
-        """
+        """Raise `sent_version` if estimates of unshown input have changed, or have proved wrong."""
         changed = self._is_misjudged or self.unshown.changes != self._priced_at
         if changed and now_ms >= self._reprice_at_ms:
             self._priced_at, self._is_misjudged = self.unshown.changes, False
@@ -281,7 +279,7 @@ class Tariff:
         """Raise `version` if the endpoint's calls have another price now."""
         believed = identification.evidence.believed
         reserved = identification.outputs.reserved if believed is Law.USAGE else 0
-        shown, before = (believed, reserved, identification.uncapped.size(believed)), self._shown[endpoint]
+        shown, before = (believed, reserved, identification.uncapped_size()), self._shown[endpoint]
         if before != shown:
             self._shown[endpoint] = shown
             self._settles = any(other.settles for other in self._identifications.values())

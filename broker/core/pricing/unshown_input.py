@@ -109,28 +109,29 @@ class UnshownInput:
     def __init__(self, known: KnownReferences | None = None, inherited: Mapping[str, int] | None = None) -> None:
         """`known` is shared by all limits; `inherited` is what each kind cost a predecessor."""
         self._known = KnownReferences() if known is None else known
-        self._of_kind = {kind: Surplus(KIND_MEMORY) for kind in ReferenceKind}
-        self._shift = Surplus()
+        self._of_kind: dict[ReferenceKind, Surplus] = {}
+        self._shift: Surplus | None = None  # made when it is needed: there may be thousands of limits
         self.changes = 0
         for kind, tokens in ({} if inherited is None else inherited).items():
             if kind in FIRST_TOKENS:
-                self._of_kind[ReferenceKind(kind)].add(max(0, min(PRICE_MAX, tokens)))
+                self._of(ReferenceKind(kind)).add(max(0, min(PRICE_MAX, tokens)))
 
     def estimate(self, references: Sequence[Reference]) -> int:
         """Return the tokens to expect beside what a body shows."""
         return min(PRICE_MAX, sum([self._expected(reference) for reference in references]))
 
     def by_kind(self) -> dict[str, int]:
-        """Return what a successor may believe of each kind; responses and conversations are not handed on one by one."""
-        return {kind.value: surplus.tokens for kind, surplus in self._of_kind.items() if surplus}
+        """Return what a successor may believe of each kind; what single ids carry is not handed on."""
+        return {kind.value: surplus.tokens for kind, surplus in self._of_kind.items()}
 
     def record_answer(self, references: Sequence[Reference], surplus: int, bill: Bill) -> None:
-        """Learn from a bill; `surplus`, of its input, is negative where less was billed than the body seemed to hold."""
+        """Learn from a bill; `surplus` is negative where less input was billed than the body seemed to hold."""
         parents = [each for each in references if each.kind in _CARRYING]
         parent = self._known.carried(parents[0]) if parents else None
-        shift = self._shift.tokens if parent is None else parent[1]
+        shift = parent[1] if parent is not None else 0 if self._shift is None else self._shift.tokens
         if parent is not None and len(references) == 1:
             shift = surplus - parent[0]
+            self._shift = Surplus() if self._shift is None else self._shift
             self._shift.add(shift)
         if references:
             self._learn(references, max(0, min(PRICE_MAX, surplus)))
@@ -168,7 +169,7 @@ class UnshownInput:
 
     def _learn_kind(self, kind: ReferenceKind, tokens: int) -> None:
         before = self._unknown(kind)
-        self._of_kind[kind].add(min(tokens, GROWTH_MAX * before + STEP_TOKENS))
+        self._of(kind).add(min(tokens, GROWTH_MAX * before + STEP_TOKENS))
         self._note(before, self._unknown(kind))
 
     def _expected(self, reference: Reference) -> int:
@@ -178,9 +179,13 @@ class UnshownInput:
         known = self._known.learned(reference)
         return self._unknown(reference.kind) if known is None else known.tokens
 
+    def _of(self, kind: ReferenceKind) -> Surplus:
+        """Return the surplus of a kind, made if it is the first of it."""
+        return self._of_kind.get(kind) or self._of_kind.setdefault(kind, Surplus(KIND_MEMORY))
+
     def _unknown(self, kind: ReferenceKind) -> int:
-        of_kind = self._of_kind[kind]
-        return of_kind.tokens if of_kind else FIRST_TOKENS[kind]
+        of_kind = self._of_kind.get(kind)
+        return FIRST_TOKENS[kind] if of_kind is None else of_kind.tokens
 
     def _note(self, before: int, after: int) -> None:
         self.changes += abs(after - before) * CHANGED_PARTS > max(before, STEP_TOKENS)

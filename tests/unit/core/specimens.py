@@ -10,6 +10,7 @@ from headrace.broker.core.budget.budget import Budget, Checkpoint, LimitBeliefs
 from headrace.broker.core.config import DispatchRules, LaneRule, LeaseTimes, RetryRules
 from headrace.broker.core.identity.dedupe import Identity
 from headrace.broker.core.pricing.laws import Prices
+from headrace.broker.core.pricing.unshown_input import KnownReferences
 from headrace.broker.core.ticket import Candidate, LanePartition, Source, Ticket, TicketNumber
 
 HOUR_MS = 3_600_000
@@ -103,13 +104,14 @@ def budget(
     tokens: int | None = 60_000,
     believed: bool = True,
     inflight_max: int | None = None,
+    known: KnownReferences | None = None,
 ) -> Budget:
     """A mirror of a thousand tokens a second, full and believed unless said otherwise."""
     settings = LimitBeliefs(limit, tokens, None, inflight_max=inflight_max)
     if checkpoint is None and believed and tokens is not None:
         level = LevelBounds(LimitMetric.TOKENS, tokens, tokens, tokens, MINUTE_MS)
         checkpoint = Checkpoint(limit, now_ms, (level,), 0, 0, 1_000_000, tolerated_burst_tokens=tokens)
-    made = Budget(settings, now_ms, checkpoint)
+    made = Budget(settings, now_ms, checkpoint, known)
     made.believed = made.believed or believed
     return made
 

@@ -255,3 +255,15 @@ def test_a_mirror_that_has_followed_every_call_sees_what_a_new_one_sees() -> Non
         )
         assert seen is not None
     assert caller.sends.forgotten
+
+
+def test_what_a_call_paid_beyond_its_charge_is_given_back_at_both_ends_and_what_it_lacked_is_taken() -> None:
+    caller = Caller()
+    caller.send(10_000, 0)
+    low, high = caller.interval(0)
+    caller.mirror.correct(9_999, 4_000, caller.sends, 0)
+    assert caller.interval(0) == (low + 4_000, high + 4_000), "no answer has stated a level: all were paid again"
+    caller.mirror.inherit(30_000, 0)
+    low, high = caller.interval(0)
+    caller.mirror.correct(-4_000, 9_999, caller.sends, 0)
+    assert caller.interval(0) == (low - 4_000, high - 4_000)

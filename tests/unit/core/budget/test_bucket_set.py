@@ -349,3 +349,13 @@ def test_how_tokens_refill_is_known_once_headers_have_shown_it() -> None:
     pattern = counted().buckets.token_pattern
     assert pattern is not None
     assert pattern.refill is Refill.FIXED
+
+
+def test_buckets_of_tokens_are_corrected_by_what_a_call_paid_too_much() -> None:
+    buckets = BucketSet(SentCalls())
+    buckets.believe(LimitMetric.TOKENS, CAPACITY, MINUTE_MS, 0)
+    buckets.believe(LimitMetric.REQUESTS, 100, MINUTE_MS, 0)
+    buckets.pay(10_000, 0, 0)
+    before = [level.low for level in buckets.levels(0)]
+    buckets.correct(3_000, 3_000, 0)
+    assert [level.low for level in buckets.levels(0)] == [before[0] + 3_000, before[1]]

@@ -138,3 +138,15 @@ def test_the_tokens_of_the_last_calls_are_summed() -> None:
     assert sends.recent_tokens() == RECENT
     sends.strike(RECENT)
     assert sends.recent_tokens() == RECENT - 1
+
+
+def test_a_call_whose_answer_told_its_prices_is_counted_by_them_from_the_next_repricing_on() -> None:
+    sends = SentCalls()
+    number = sends.append(0, 400, prices=Prices.flat(400))
+    assert sends.disclose(number, Prices.flat(9_000)) == 400
+    assert sends.amounts[LimitMetric.TOKENS] == [400]
+    sends.reprice_by(lambda prices: prices.tokens[0])
+    assert sends.amounts[LimitMetric.TOKENS] == [9_000]
+    for now in range(2 * SENDS_MAX):
+        sends.append(now, 7)
+    assert sends.disclose(number, Prices.flat(1)) is None

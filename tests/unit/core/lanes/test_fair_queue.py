@@ -333,3 +333,27 @@ def test_who_is_eligible_and_changes_its_mind_again_and_again_leaves_nothing_beh
         assert found.tenant == "a"
         fair.remove(near)
     assert len(fair._ahead) + len(fair._eligible) < 200
+
+
+def test_a_request_whose_turn_it_is_keeps_it_at_another_charge_and_the_next_ones_count_that() -> None:
+    fair = FairQueue(Tenants())
+    (alone,) = wait(fair, "a", 100)
+    fair.reprice_one(alone, 200)
+    assert (alone.charge, fair.tenant_queue("a").tokens) == (200, 200)
+    wait(fair, "a", 100, times=8)
+    wait(fair, "b", 100, times=8)
+    head = fair.next(0)
+    assert head is not None
+    fair.reprice_one(head, 500)
+    assert serve(fair) is head
+    assert served(fair, 4).count(head.candidate.tenant) == 0, "the others catch up"
+
+
+def test_a_tenant_that_a_cap_holds_out_takes_no_part_at_another_charge() -> None:
+    fair = FairQueue(tenants := Tenants({"a": TenantRule(cap_tokens=100)}))
+    mine = wait(fair, "a", times=2)
+    wait(fair, "b", times=3)
+    tenants.record_start("a", 100, 0)
+    assert serve(fair).candidate.tenant == "b"
+    fair.reprice_one(mine[0], 50)
+    assert served(fair, 2) == "bb"

@@ -139,3 +139,15 @@ def test_a_floor_and_a_ceiling_are_kept_within_a_few_of_the_largest_charges() ->
     assert queue.excess_ppm_tokens == 1_200 * PPM
     queue.accrue_ceiling(3_000, own=False)
     assert queue.excess_ppm_tokens == 0
+
+
+def test_one_ticket_gets_another_charge_wherever_it_waits() -> None:
+    queue = LaneQueue(STANDARD, Tenants())
+    usual, late = waiting("standard"), waiting("standard")
+    for each in (usual, late):
+        queue.append(each)
+    queue.demote(late)
+    queue.reprice_one(usual, 70)
+    queue.reprice_one(late, 300)
+    assert (usual.charge, late.charge, queue.waiting_tokens, queue.tokens_in_time) == (70, 300, 370, 70)
+    assert queue.is_sound()

@@ -7,6 +7,8 @@ from headrace.broker.core.bounds import CREDIT_CHARGES_MAX
 from headrace.broker.core.config import TenantRule
 from headrace.broker.core.lanes.lanes import Lanes, Pick
 from headrace.broker.core.lanes.tenants import Tenants
+from headrace.broker.core.pricing.laws import Unshown
+from headrace.broker.core.pricing.references import Reference, ReferenceKind
 from headrace.broker.core.ticket import Ticket
 from headrace.broker.core.units import PPM
 from tests.unit.core.specimens import BULK, LANES, STANDARD, URGENT, candidate, ticket
@@ -307,3 +309,18 @@ def test_all_waiting_tickets_are_told_lane_by_lane() -> None:
     bulk, urgent = lined_up(lanes, "bulk", times=2), lined_up(lanes, "urgent")
     assert list(lanes.tickets()) == [*urgent, *bulk]
     assert lanes.waiting_lanes() == ["urgent", "bulk"]
+
+
+def test_a_ticket_that_names_input_is_priced_again_in_its_turn_and_no_other_one() -> None:
+    lanes = Lanes(LANES, Tenants())
+    shown, named, stated = waiting("standard"), waiting("standard"), waiting("standard")
+    unshown = Unshown((Reference(ReferenceKind.FILE, b"f"),), 90, (100,))
+    for each in (named, stated):
+        prices = replace(each.candidate.prices, unshown=unshown)
+        each.candidate = replace(each.candidate, prices=prices)
+    stated.stated = True
+    for each in (shown, named, stated):
+        lanes.queue("standard").append(each)
+        lanes.reprice_one(each, lambda _: 700)
+    assert [each.charge for each in (shown, named, stated)] == [100, 700, 100]
+    assert lanes.is_sound()

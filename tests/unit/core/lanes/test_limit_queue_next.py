@@ -1,10 +1,16 @@
 """The next call of one limit, without the scheduler around it."""
 
+from dataclasses import replace
+
 from headrace.broker.core.answers.verdict import Meaning
 from headrace.broker.core.budget.budget import Budget
+from headrace.broker.core.endpoints import Law
 from headrace.broker.core.lanes.lanes import Lanes
 from headrace.broker.core.lanes.limit_queue import LimitQueue
 from headrace.broker.core.lanes.tenants import Tenants
+from headrace.broker.core.pricing.laws import RequestSize, prices
+from headrace.broker.core.pricing.references import Reference, ReferenceKind
+from headrace.broker.core.pricing.unshown_input import Bill
 from headrace.broker.core.ticket import Ticket
 from tests.unit.core.specimens import LANES, budget, candidate, ticket
 
@@ -108,3 +114,18 @@ def test_the_least_that_a_call_takes_is_what_the_server_has_stated_or_the_cheape
     assert rig.queue.least(waiting) == 900
     waiting.charge, waiting.stated = 70, True
     assert rig.queue.least(waiting) == 70
+
+
+def test_the_next_call_is_priced_by_what_is_known_in_its_turn() -> None:
+    """It was enqueued while the answer that it goes on from was not known."""
+    rig = Rig()
+    mark = b"12345678"
+    size = RequestSize(40, 1, 1, 0, None, 10, function_tools=False, embedding_tokens=None)
+    asked = prices("responses", size, Law.RESPONSES, (Reference(ReferenceKind.RESPONSE, mark),))
+    waiting = ticket(replace(candidate(), prices=asked))
+    waiting.charge = rig.queue.budget.tariff.price(asked)
+    rig.queue.enqueue(waiting)
+    rig.queue.budget.tariff.unshown.record_answer((), 0, Bill(41_000, mark))
+    assert rig.next() == (waiting, 0)
+    assert waiting.charge == 10 + 19 + 41_000
+    assert rig.queue.is_sound()

@@ -11,6 +11,7 @@ from headrace.broker.core.answers.verdict import Meaning
 from headrace.broker.core.bounds import LIMITS_LOOKED_AT, LIMITS_MAX, LIMITS_RESTING_MAX
 from headrace.broker.core.budget.budget import Budget, LimitBeliefs
 from headrace.broker.core.lanes.scheduler import Scheduler
+from headrace.broker.core.pricing.unshown_input import KnownReferences
 from tests.unit.core.desks import all_called, enqueued, limits
 from tests.unit.core.specimens import budget, verdict
 
@@ -139,7 +140,8 @@ def test_a_line_of_the_ledger_looks_at_the_levels_that_it_says_alone() -> None:
 @pytest.mark.slow
 @pytest.mark.interpreted
 def test_a_limit_that_was_used_once_holds_few_objects_for_a_collection_of_garbage_to_walk() -> None:
-    made = limits(budget)
+    known = KnownReferences()  # of all limits
+    made = limits(lambda limit, now_ms: budget(limit, now_ms, known=known))
 
     def used(number: int) -> None:
         enqueued(made, f"m-{number}")

@@ -78,3 +78,12 @@ def test_a_line_knows_its_tokens_also_after_another_price() -> None:
     assert line.head is not None
     line.remove(line.head)
     assert line.tokens == 640
+
+
+def test_one_ticket_may_get_another_charge() -> None:
+    line = TenantQueue()
+    tickets = [ticket(candidate(charge=charge)) for charge in (1, 20)]
+    for each in tickets:
+        line.add(each)
+    line.reprice_one(tickets[1], 300)
+    assert (tickets[1].charge, line.tokens) == (300, 301)

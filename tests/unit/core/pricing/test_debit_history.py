@@ -311,3 +311,34 @@ def test_a_sliding_window_says_nothing_if_a_call_that_expires_in_it_is_unsure() 
     for number in (3, 58):
         course.doubt(number)
     assert len(spans(course, 61)) == 1, "neither has expired in it"
+
+
+def test_a_call_whose_charge_is_only_estimated_is_no_evidence_until_its_answer_tells_it() -> None:
+    course = DebitHistory(1)
+    course.observe(course.debit(0, (500,)), 20_000)
+    number = course.debit(1_000, (2_000,), sure=False)
+    course.observe(number, 12_000)
+    assert spans(course, number) == []
+    assert course.totals() == (2_500,)
+    course.disclose(number, (9_000,))
+    assert excess(course, number) == 0
+    assert course.totals() == (9_500,)
+    course.disclose(number, (8_000,))
+    assert excess(course, number) == -1_000 + DELAY_DIFFERENCE_MS + 1, "it was not doubted any more"
+
+
+def test_a_call_that_was_estimated_and_refused_took_nothing_for_certain() -> None:
+    course = DebitHistory(1)
+    course.observe(course.debit(0, (500,)), 20_000)
+    course.strike(course.debit(500, (2_000,), sure=False))
+    number = course.debit(1_000, (400,))
+    course.observe(number, 20_600)
+    assert excess(course, number) == 0
+
+
+def test_what_is_told_of_a_forgotten_call_is_nothing() -> None:
+    course = DebitHistory(1)
+    for _ in range(2 * DEBITS_MAX + 1):
+        course.debit(0, (1,))
+    course.disclose(0, (1_000,))
+    assert course.totals() == (2 * DEBITS_MAX + 1,)

@@ -17,6 +17,7 @@ from headrace.broker.core.pricing.law_identification import (
     TokenUsage,
 )
 from headrace.broker.core.pricing.laws import Prices, RequestSize, prices
+from headrace.broker.core.pricing.references import Reference, ReferenceKind
 from tests.unit.core.pricing.charging import CHAT, Server, size
 
 
@@ -358,3 +359,71 @@ def test_how_tokens_return_is_learned_with_or_without_what_was_heard_before(anew
         server.call()
     assert server.witness.evidence.believed is Law.DOCUMENTED
     assert server.witness.evidence.pieces > (0 if anew else pieces)
+
+
+def named(input_tokens: int = 100) -> Prices:
+    size_ = RequestSize(400, 1, 1, 0, None, input_tokens, function_tools=False, embedding_tokens=None)
+    return prices("responses", size_, references=(Reference(ReferenceKind.FILE, b"f"),))
+
+
+@pytest.mark.parametrize("law", [Law.RESPONSES, Law.USAGE])
+def test_calls_with_input_that_bodies_do_not_show_identify_the_law_by_what_they_were_billed(law: Law) -> None:
+    asked, place = named(), named().laws.index(law)
+    witness = LawIdentification(asked, None)
+    level, now_ms = 50_000, 0
+    for number in range(30):
+        carried, output = 500 + 137 * number % 1_000, 40 + 31 * number % 200
+        sent = witness.record_send(asked, now_ms, 2_000)
+        told = asked.with_input(carried)
+        level -= told.tokens[place]
+        admitted = level
+        level = min(60_000, level + 1_000)
+        now_ms += 1_000
+        usage = TokenUsage(100 + carried, output + asked.covered)
+        if law is Law.USAGE:
+            level -= output
+        sent = witness.disclose(sent, told)
+        witness.record_answer(sent, Remaining(level if law is Law.USAGE else admitted, *LIMIT), usage, now_ms)
+    assert (witness.evidence.believed, witness.evidence.identified) == (law, True)
+    assert set(witness.errors) <= set(range(-30, 31))
+
+
+def test_a_call_of_which_no_answer_tells_the_input_is_no_evidence() -> None:
+    asked = named()
+    witness = LawIdentification(asked, None)
+    for number in range(5):
+        sent = witness.record_send(asked, 1_000 * number, 2_000)
+        witness.record_answer(sent, Remaining(50_000 - 9_000 * number, *LIMIT), None, 1_000 * number + 500)
+    assert witness.evidence.pieces == 0
+
+
+def test_files_of_a_chat_are_no_evidence_for_or_against_what_is_charged_at_admission() -> None:
+    """Whether they count there is not known; by `usage` they do."""
+    asked = prices("chat.completions", size(), references=(Reference(ReferenceKind.FILE, b"f"),))
+    witness = LawIdentification(asked, None)
+    for number in range(5):
+        sent = witness.disclose(witness.record_send(asked, 1_000 * number, 2_000), asked.with_input(5_000))
+        witness.record_answer(sent, Remaining(50_000, *LIMIT), TokenUsage(5_050, 0), 1_000 * number + 500)
+    assert witness.evidence.pieces == 0
+
+
+def test_where_an_operator_fixes_another_law_there_is_no_history_of_ends_to_correct() -> None:
+    size_ = RequestSize(400, 1, 1, 0, None, 100, function_tools=False, embedding_tokens=None)
+    asked = prices("responses", size_, Law.RESPONSES, (Reference(ReferenceKind.FILE, b"f"),))
+    witness = LawIdentification(asked, None)
+    sent = witness.disclose(witness.record_send(asked, 0, 2_000), asked.with_input(5_000))
+    assert (sent.prices.tokens, sent.usage) == ((5_119,), -1)
+    witness.record_answer(sent, None, TokenUsage(5_100, 70), 500)
+    assert witness.outputs.reserved == 70, "they are known, whatever the law"
+
+
+def test_a_charge_that_no_law_explains_tells_what_stands_for_a_cap_that_is_not_stated() -> None:
+    asked = prices(CHAT, size()._replace(output_tokens_max=None), Law.DOCUMENTED)
+    witness = LawIdentification(asked, None)
+    assert witness.price(asked) == asked.tokens[0]
+    assert witness.record_stated_charge(asked, 16_384)
+    assert witness.price(asked) == 16_384
+    capped = prices(CHAT, size(1), Law.DOCUMENTED)
+    assert witness.price(capped) == capped.tokens[0] == 300
+    assert not witness.record_stated_charge(capped, 16_384)
+    assert not LawIdentification(prices(CHAT, size()), None).record_stated_charge(prices(CHAT, size()), 16_384)

@@ -1,0 +1,68 @@
+"""Calls whose bodies do not show their whole input: what they pay, and what their answers correct."""
+
+from headrace.broker.core.budget.budget import Budget, LimitBeliefs
+from headrace.broker.core.endpoints import Law
+from headrace.broker.core.pricing.law_identification import TokenUsage
+from headrace.broker.core.pricing.laws import RequestSize, prices
+from headrace.broker.core.pricing.references import Reference, ReferenceKind
+from headrace.broker.core.pricing.unshown_input import FIRST_TOKENS, KnownReferences
+from headrace.broker.core.units import PPM, ROUNDING_TOKENS
+from tests.unit.core.budgets import answer, full, low, refusal
+
+SIZE = RequestSize(400, 1, 1, 0, None, 100, function_tools=False, embedding_tokens=None)
+NAMED = prices("responses", SIZE, Law.RESPONSES, (Reference(ReferenceKind.FILE, b"12345678"),))  # 119, and the file
+SILENT = LimitBeliefs("m", tokens=60_000, requests=None)
+
+
+def test_where_answers_state_no_level_a_call_pays_what_its_answer_tells_of_its_input() -> None:
+    budget, charges = Budget(SILENT, 0, None), []
+    for attempt in range(3):
+        charges.append(budget.tariff.price(NAMED))
+        budget.reserve(attempt, charges[-1], 60_000 * attempt, prices=NAMED)
+        budget.record_answer(attempt, 60_000 * attempt, answer(), TokenUsage(9_100, 10))
+        assert low(budget, 60_000 * attempt) == 60_000 - 9_119 - ROUNDING_TOKENS
+    assert charges == [119 + FIRST_TOKENS[ReferenceKind.FILE], 9_119, 9_119]
+
+
+def test_calls_in_flight_are_priced_by_what_the_first_answer_told() -> None:
+    budget = full(SILENT)
+    for attempt in range(3):
+        budget.reserve(attempt, budget.tariff.price(NAMED), 0, prices=NAMED)
+    budget.record_answer(0, 500, answer((60_000, 50_881, "9s")), TokenUsage(9_100, 10))
+    assert low(budget, 500) == 50_881 - 2 * (9_119 + ROUNDING_TOKENS)
+
+
+def test_a_charge_that_a_refusal_states_for_unshown_input_marks_up_no_other_call() -> None:
+    budget = full(SILENT)
+    budget.reserve(0, budget.tariff.price(NAMED), 0, prices=NAMED)
+    budget.record_answer(0, 0, refusal(used=59_000, requested=30_119, wait="1ms"))
+    assert budget.checkpoint(0).markup_ppm == PPM
+    assert budget.tariff.price(NAMED) == 30_119
+
+
+def test_a_markup_stays_when_an_estimate_of_unshown_input_changes() -> None:
+    budget = full(SILENT)
+    plain = prices("responses", SIZE, Law.RESPONSES)
+    budget.reserve(0, 119, 0, prices=plain)
+    budget.record_answer(0, 0, refusal(used=59_990, requested=238, wait="1ms"))
+    assert budget.checkpoint(0).markup_ppm == 2 * PPM
+    budget.reserve(1, budget.tariff.price(NAMED), 10_000, prices=NAMED)
+    budget.record_answer(1, 10_500, answer(), TokenUsage(9_100, 10))
+    assert budget.checkpoint(0).markup_ppm == 2 * PPM
+
+
+def test_a_charge_that_the_server_has_stated_is_not_corrected() -> None:
+    budget = Budget(SILENT, 0, None)
+    budget.reserve(0, 7_000, 0, stated=True, prices=NAMED)
+    budget.record_answer(0, 0, answer(), TokenUsage(9_100, 10))
+    assert low(budget) == 60_000 - 7_000 - ROUNDING_TOKENS
+
+
+def test_limits_share_what_references_carry_and_successors_inherit_what_kinds_cost() -> None:
+    known = KnownReferences()
+    budget, other = Budget(SILENT, 0, None, known), Budget(SILENT, 0, None, known)
+    budget.reserve(0, 119, 0, prices=NAMED)
+    budget.record_answer(0, 0, answer(), TokenUsage(9_100, 10))
+    assert other.tariff.price(NAMED) == 9_119
+    assert budget.checkpoint(0).unshown == {"file": 9_000}
+    assert Budget(SILENT, 0, budget.checkpoint(0)).tariff.price(NAMED) == 9_119

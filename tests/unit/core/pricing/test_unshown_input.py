@@ -1,0 +1,176 @@
+"""How many tokens stand behind ids: by the bills of those very ids, else by those of their kind."""
+
+import pytest
+
+from headrace.broker.core.pricing.laws import PRICE_MAX
+from headrace.broker.core.pricing.references import Reference, ReferenceKind
+from headrace.broker.core.pricing.unshown_input import (
+    FIRST_TOKENS,
+    GROWTH_MAX,
+    STEP_TOKENS,
+    Bill,
+    KnownReferences,
+    UnshownInput,
+)
+
+RESPONSE, CONVERSATION, FILE, PROMPT = (
+    ReferenceKind.RESPONSE,
+    ReferenceKind.CONVERSATION,
+    ReferenceKind.FILE,
+    ReferenceKind.PROMPT,
+)
+
+
+def named(kind: ReferenceKind, number: int = 0) -> Reference:
+    return Reference(kind, number.to_bytes(8, "big"))
+
+
+def of_response(number: int) -> Reference:
+    return named(RESPONSE, number)
+
+
+def bill(kept: int, number: int | None = None) -> Bill:
+    return Bill(kept, b"" if number is None else number.to_bytes(8, "big"))
+
+
+@pytest.mark.parametrize("kind", ReferenceKind)
+def test_the_first_of_a_kind_costs_a_figure_that_the_docs_state(kind: ReferenceKind) -> None:
+    assert UnshownInput().estimate([named(kind)]) == FIRST_TOKENS[kind]
+    assert UnshownInput().estimate([]) == 0
+
+
+def test_a_response_carries_what_it_was_billed() -> None:
+    unshown = UnshownInput()
+    unshown.record_answer([], 0, bill(1_300, 1))
+    assert unshown.estimate([of_response(1)]) == 1_300
+
+
+def test_what_every_request_of_a_chain_repeats_is_not_paid_twice() -> None:
+    """Instructions of 2,000 tokens: in the bill of the former response, and again in the body of the next request."""
+    unshown, kept = UnshownInput(), 2_000 + 100 + 300
+    unshown.record_answer([], 0, bill(kept, 1))
+    for number in range(1, 6):
+        carried = kept - 2_000
+        if number > 1:
+            assert unshown.estimate([of_response(number)]) == carried
+        kept = carried + 2_000 + 100 + 300
+        unshown.record_answer([of_response(number)], carried, bill(kept, number + 1))
+    unshown.record_answer([], 0, bill(2_400, 99))
+    assert unshown.estimate([of_response(99)]) == 400, "another chain begins as the last one went on"
+
+
+def test_a_response_that_was_not_billed_here_costs_what_its_request_was_billed_and_is_known_from_then_on() -> None:
+    unshown = UnshownInput()
+    unshown.record_answer([of_response(7)], 30_000, bill(31_000, 8))
+    assert unshown.estimate([of_response(7)]) == 30_000, "it may be branched from"
+    assert unshown.estimate([of_response(8)]) == 31_000
+    assert unshown.estimate([of_response(9)]) == min(30_000, GROWTH_MAX * 2_000 + STEP_TOKENS)
+
+
+def test_a_conversation_grows_with_each_bill() -> None:
+    unshown, conversation = UnshownInput(), named(CONVERSATION)
+    unshown.record_answer([conversation], 0, bill(500, 1))
+    assert unshown.estimate([conversation]) == 500
+    unshown.record_answer([conversation], 500, bill(1_100, 2))
+    assert unshown.estimate([conversation]) == 1_100
+    assert unshown.estimate([of_response(2)]) == 1_100
+
+
+def test_a_prompt_costs_what_its_own_calls_were_billed_and_another_one_what_its_kind_was() -> None:
+    unshown = UnshownInput()
+    for _ in range(4):
+        unshown.record_answer([named(PROMPT, 1)], 3_000, bill(0))
+    assert unshown.estimate([named(PROMPT, 1)]) == 3_000
+    for _ in range(40):
+        unshown.record_answer([named(PROMPT, 2)], 1_000, bill(0))
+    assert unshown.estimate([named(PROMPT, 1)]) == 3_000
+    assert 900 <= unshown.estimate([named(PROMPT, 3)]) < 2_000
+
+
+def test_what_two_references_carry_together_is_split_as_they_were_expected_to_carry() -> None:
+    unshown, files = UnshownInput(), [named(FILE, 1), named(FILE, 2)]
+    unshown.record_answer(files[:1], 5_000, bill(0))
+    unshown.record_answer(files, 7_000, bill(0))
+    assert [unshown.estimate([file]) for file in files] == [5_000, 2_000]
+    for _ in range(40):
+        unshown.record_answer(files, 9_000, bill(0))
+    assert unshown.estimate(files) == pytest.approx(9_000, abs=200)
+
+
+def test_a_file_beside_a_known_response_takes_what_that_leaves() -> None:
+    unshown = UnshownInput()
+    unshown.record_answer([], 0, bill(1_000, 1))
+    unshown.record_answer([of_response(1), named(FILE)], 4_500, bill(6_000, 2))
+    assert unshown.estimate([named(FILE)]) == 3_500
+    assert unshown.estimate([of_response(1)]) == 1_000
+    assert unshown.estimate([of_response(2)]) == 6_000
+
+
+def test_less_than_was_expected_lowers_estimates_to_nothing_at_most() -> None:
+    unshown = UnshownInput()
+    for _ in range(60):
+        unshown.record_answer([named(FILE)], -700, bill(0))
+    assert unshown.estimate([named(FILE)]) == 0
+
+
+def test_one_absurd_bill_is_its_own_requests_and_no_other_ones() -> None:
+    unshown = UnshownInput()
+    unshown.record_answer([named(FILE, 1)], 10**400, bill(10**400, 1))
+    assert unshown.estimate([named(FILE, 1)]) == PRICE_MAX
+    assert unshown.estimate([named(FILE, 1), of_response(1)]) == PRICE_MAX
+    assert unshown.estimate([named(FILE, 2)]) <= GROWTH_MAX * FIRST_TOKENS[FILE] + STEP_TOKENS
+
+
+def test_a_refusal_that_states_the_charge_tells_what_stands_behind_the_id() -> None:
+    unshown = UnshownInput()
+    unshown.record_stated([named(FILE)], 9_000)
+    assert unshown.estimate([named(FILE)]) == 9_000
+    unshown.record_answer([], 0, bill(1_000, 1))
+    unshown.record_stated([of_response(1)], 700)
+    assert unshown.estimate([of_response(1)]) == 700
+    unshown.record_stated([of_response(2)], 800)
+    assert unshown.estimate([of_response(2)]) == 800
+
+
+def test_the_least_recently_used_are_forgotten_and_a_bound_holds() -> None:
+    known = KnownReferences(carried_max=3, learned_max=2)
+    unshown = UnshownInput(known)
+    for number in range(10_000):
+        unshown.record_answer([named(FILE, number)], 100, bill(100, number))
+        assert len(known) <= 5
+        unshown.estimate([named(FILE, 0), of_response(0)])
+    assert known.learned(named(FILE, 0)) is not None, "it was used all the time"
+    assert known.carried(of_response(0)) is not None
+    assert known.learned(named(FILE, 1)) is None
+    assert known.carried(of_response(1)) is None
+
+
+def test_two_limits_know_the_same_responses_and_each_its_own_kinds() -> None:
+    known = KnownReferences()
+    one, two = UnshownInput(known), UnshownInput(known)
+    one.record_answer([named(FILE)], 9_000, bill(9_500, 1))
+    assert two.estimate([of_response(1)]) == 9_500
+    assert two.estimate([named(FILE)]) == 9_000
+    assert two.estimate([named(FILE, 2)]) == FIRST_TOKENS[FILE]
+
+
+def test_a_successor_inherits_the_kinds_and_nothing_that_it_does_not_know() -> None:
+    unshown = UnshownInput()
+    assert unshown.by_kind() == {}
+    unshown.record_answer([named(FILE)], 9_000, bill(0))
+    assert unshown.by_kind() == {"file": 9_000}
+    heir = UnshownInput(None, {"file": 9_000, "moon": 7, "prompt": -5, "item": 10**30})
+    estimates = [heir.estimate([named(kind)]) for kind in (FILE, PROMPT, ReferenceKind.ITEM)]
+    assert estimates == [9_000, 0, PRICE_MAX]
+
+
+def test_only_an_estimate_that_changes_much_is_a_change() -> None:
+    unshown = UnshownInput()
+    unshown.record_answer([named(FILE)], 4_100, bill(0))
+    assert unshown.changes == 0
+    unshown.record_answer([named(FILE, 2)], 12_000, bill(0))
+    assert unshown.changes > 0
+    unshown.record_answer([], 0, bill(1_000, 1))
+    before = unshown.changes
+    unshown.record_stated([of_response(1)], 9_000)
+    assert unshown.changes > before
