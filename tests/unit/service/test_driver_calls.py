@@ -25,14 +25,16 @@ pytestmark = VIRTUAL_TIME
     ("told", "reported"),
     [
         (Usage(input_tokens=10, output_tokens=5, total_tokens=15), Reported(10, 5)),
+        (Usage(input_tokens=10, output_tokens=5, total_tokens=15, reasoning_tokens=3), Reported(10, 5, 3, b"named")),
         (Usage(input_tokens=0, output_tokens=5, total_tokens=5), None),
         (None, None),
     ],
-    ids=["both", "the input is left out", "nothing"],
+    ids=["both", "the reasoning too", "the input is left out", "nothing"],
 )
 async def test_what_an_answer_reports_of_its_tokens_is_told(told: Usage | None, reported: Reported | None) -> None:
     async def answered(_call: Call, cargo: Payload) -> tuple[Verdict, int]:
         cargo.usage = told
+        cargo.answer_mark = b"" if reported is None else reported.mark
         return OK, 1
 
     async with driving(answered) as rig:

@@ -359,3 +359,10 @@ def test_buckets_of_tokens_are_corrected_by_what_a_call_paid_too_much() -> None:
     before = [level.low for level in buckets.levels(0)]
     buckets.correct(3_000, 3_000, 0)
     assert [level.low for level in buckets.levels(0)] == [before[0] + 3_000, before[1]]
+
+
+def test_a_window_is_corrected_by_the_levels_that_it_shows_alone() -> None:
+    limit = counted()
+    before = limit.buckets.levels(2_000)
+    limit.buckets.correct(3_000, 3_000, 2_000)
+    assert limit.buckets.levels(2_000) == before

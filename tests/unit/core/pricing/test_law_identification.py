@@ -427,3 +427,17 @@ def test_a_charge_that_no_law_explains_tells_what_stands_for_a_cap_that_is_not_s
     assert witness.price(capped) == capped.tokens[0] == 300
     assert not witness.record_stated_charge(capped, 16_384)
     assert not LawIdentification(prices(CHAT, size()), None).record_stated_charge(prices(CHAT, size()), 16_384)
+
+
+def test_the_price_of_a_call_is_the_believed_laws_with_what_it_may_write() -> None:
+    asked = prices(CHAT, size())  # without a cap
+    unknown = LawIdentification(asked, None)
+    assert unknown.price(asked) == max(asked.tokens)
+    settled = LawIdentification(asked, Law.USAGE)
+    settled.outputs.record(150)
+    assert settled.price(asked) == asked.tokens[asked.laws.index(Law.USAGE)] + 150
+    documented = LawIdentification(asked, Law.DOCUMENTED)
+    documented.outputs.record(150)
+    assert documented.uncapped_size() == 0
+    assert documented.price(asked) == 150
+    assert documented.uncapped_size() == 150

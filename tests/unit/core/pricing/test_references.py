@@ -85,6 +85,7 @@ def test_a_wrong_conversation_or_a_wrong_part_names_nothing(wrong: Any) -> None:
         assert of_part(part) == []
         assert of_part(part, CHAT) == []
     assert kinds({"input": [{"type": "item_reference", "id": wrong}, wrong, {"audio": wrong}]}) == []
+    assert kinds({"input": [{"content": [wrong, "text"], "output": [wrong, 5]}]}) == []
     assert kinds({"tools": [{"type": "function"}, wrong]}) == []
 
 

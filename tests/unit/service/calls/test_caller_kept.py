@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from headrace.broker.core.answers.verdict import Answer, Meaning
+from headrace.broker.core.pricing.references import references
 from headrace.broker.ports import UpstreamReply
 from headrace.broker.service.calls.caller import USAGE_TOKENS_MAX, Calling, usage_of
 from headrace.broker.service.calls.streaming import Streaming
@@ -102,3 +103,24 @@ async def test_what_ends_a_streamed_call_is_what_is_raised() -> None:
     rig.upstream.script = broken
     with pytest.raises(RuntimeError, match="a defect"):
         await rig.call()
+
+
+@pytest.mark.parametrize(("store", "is_kept"), [(None, True), (True, True), (False, False)])
+async def test_the_mark_of_a_stored_response_is_kept_for_requests_that_name_it(
+    store: bool | None,  # noqa: FBT001 — one of the values that an answer may state
+    is_kept: bool,  # noqa: FBT001 — likewise
+) -> None:
+    asked = Asked("responses", {"model": "gpt-4o-mini"}, "lead-1", nth=1, number=1)
+    rig = Rig(Said(body=completion(asked) | {"id": "resp_7", "store": store}), endpoint="responses")
+    await rig.call()
+    named = references("responses", {"previous_response_id": "resp_7"})[0].mark
+    assert rig.cargo.answer_mark == (named if is_kept else b"")
+
+
+@pytest.mark.parametrize("identity", [7, None, ["resp_7"], "", "x" * 300_000])
+async def test_an_id_of_any_kind_is_no_obstacle(identity: object) -> None:
+    asked = Asked("responses", {"model": "gpt-4o-mini"}, "lead-1", nth=1, number=1)
+    rig = Rig(Said(body=completion(asked) | {"id": identity}), endpoint="responses")
+    verdict, _ = await rig.call()
+    assert verdict.meaning is Meaning.OK
+    assert len(rig.cargo.answer_mark) in {0, 8}

@@ -10,6 +10,7 @@ from headrace.broker.adapters.tiktoken_counter import TiktokenCounter
 from headrace.broker.clock import WallClock
 from headrace.broker.core.endpoints import ENDPOINT_TABLE, Law
 from headrace.broker.core.identity.dedupe import Identity
+from headrace.broker.core.pricing.references import ReferenceKind
 from headrace.broker.core.ticket import Candidate, Garbage
 from headrace.broker.ports import TokenCounter
 from headrace.broker.service.intake.pricer import Pricer
@@ -280,3 +281,20 @@ def test_the_run_that_a_copy_states_needs_a_grant_as_any_other() -> None:
     strict = Pricer(settings_of(), RoughCounter(), clock, grants_of(clock))
     decoded, _ = read(copied(b"00112233aabbccdd 3 lead-1"), priced=strict)
     assert decoded.run == 0
+
+
+def test_input_that_a_body_only_names_is_priced_in_its_turn() -> None:
+    body = {"model": "gpt-4o", "input": "Go on.", "previous_response_id": "resp_1"}
+    known = candidate(record(endpoint="responses", body=body))
+    assert known.prices.unshown is not None
+    assert [reference.kind for reference in known.prices.unshown.references] == [ReferenceKind.RESPONSE]
+    assert candidate(record()).prices.unshown is None
+
+
+@pytest.mark.parametrize("wrong", [5, None, ["resp_1"], {"id": 7}, "x" * 200_000, "\ud800"])
+def test_ids_of_any_kind_and_size_raise_nothing(wrong: object) -> None:
+    named = {"previous_response_id": wrong, "conversation": wrong, "prompt": {"id": wrong, "version": wrong}}
+    part = {"type": "input_file", "file_id": wrong, "file_url": wrong, "file_data": wrong}
+    body = {"model": "gpt-4o", "input": [{"role": "user", "content": [part, wrong]}], "tools": [wrong]} | named
+    decoded, known = read(record(endpoint="responses", body=body))
+    assert isinstance(known, Candidate | Garbage), decoded

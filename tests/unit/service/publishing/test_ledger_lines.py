@@ -177,3 +177,11 @@ def test_a_measured_rate_survives_for_each_limit_that_follows_one() -> None:
     assert [(each.limit, each.measured_per_minute) for each in read.levels] == [("one", 20_000), ("two", None)]
     assert Budget(SETTINGS, 0, replace(read.levels[0], limit=SETTINGS.name)).guide.rate == 20_000
     assert not Budget(SETTINGS, 0, replace(read.levels[1], limit=SETTINGS.name)).guide.measures
+
+
+def test_what_kinds_of_references_carry_survives() -> None:
+    tokens = LevelBounds(LimitMetric.TOKENS, 5, 5, 1_000, 60_000)
+    one = Checkpoint("gpt-4o", 1, (tokens,), 0, 0, 1_000_000, unshown={"file": 9_000, "response": 40_000})
+    two = replace(one, limit="gpt-5", unshown={})
+    first, second = read_back(Batch(1, (), {}, (), (), (one, two))).levels
+    assert (first.unshown, second.unshown) == ({"file": 9_000, "response": 40_000}, {})

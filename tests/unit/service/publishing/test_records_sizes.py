@@ -29,6 +29,8 @@ from headrace.broker.core.endpoints import Law
 from headrace.broker.core.identity import pending_cancels as cancels
 from headrace.broker.core.identity.dedupe import Fate, Identity
 from headrace.broker.core.identity.outcome_index import RENEWALS_MAX
+from headrace.broker.core.pricing.laws import PRICE_MAX
+from headrace.broker.core.pricing.references import ReferenceKind
 from headrace.broker.core.ticket import Source
 from headrace.broker.ports import SENT_BYTES_MAX, Outgoing
 from headrace.broker.settings.fitting import OUTCOME_BYTES_MIN
@@ -203,6 +205,8 @@ def test_the_largest_line_of_the_ledger_fits_its_topic() -> None:
         },
         tolerated_burst_tokens=10**18,
         burst_ceiling_tokens=10**18,
+        measured_per_minute=10**18,
+        unshown={kind.value: PRICE_MAX for kind in ReferenceKind},
     )
     batch = replace(
         BATCH,
