@@ -157,9 +157,8 @@ class Tariff:
             remaining = self._remaining(verdict) if identification.is_due(now_ms) else None
             self.record_answer(attempt, remaining, usage, now_ms, early=verdict.early)
             if verdict.charge is not None and usage is not None and not verdict.early:
-                prices = sent.prices if self.disclosed is None else self.disclosed
-                if self.disclosed is None or identification.charges_unshown:
-                    identification.record_stated_charge(prices, verdict.charge, usage)
+                if sent.prices.unshown is None or identification.charges_unshown:
+                    identification.record_stated_charge(self._told(sent), verdict.charge, usage)
                 self._compare(sent.prices.endpoint, identification)
         elif verdict.meaning in {Meaning.RATE_LIMITED, Meaning.TOO_LARGE}:
             stated = verdict.snapshot
@@ -218,6 +217,10 @@ class Tariff:
         due, paid = identification.price(self.disclosed), identification.price(prices.with_input(expected))
         self._is_misjudged = self._is_misjudged or abs(due - paid) * MISJUDGED_PARTS > paid
         return identification.disclose(sent, self.disclosed)
+
+    def _told(self, sent: Sent) -> Prices:
+        """Return the prices of the call that has just ended, with the input that its answer has told."""
+        return sent.prices if self.disclosed is None else self.disclosed
 
     def _learn_stated(self, identification: LawIdentification, prices: Prices, requested: int) -> None:
         """Learn from the server's own charge for a call how much of it the body does not show."""
