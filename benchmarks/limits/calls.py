@@ -6,7 +6,7 @@ above what is written, and answers of a third of that: in these the charge laws 
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from benchmarks.limits.rows import Row
@@ -25,26 +25,40 @@ _SENTENCE: Final = "Write a short and friendly e-mail to the contact below and m
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One call."""
+    """One call.
+
+    Of a conversation, `before` is the id of the turn before it, and `carried_tokens` are those said by then.
+    """
 
     id: str
     model: str
     text_bytes: int
     answer_max: int
     output_tokens: int
+    endpoint: Endpoint = Endpoint.CHAT
+    before: str = ""
+    carried_tokens: int = 0
 
     @property
     def size(self) -> Size:
         """The size by which the simulator charges."""
+        if self.endpoint is Endpoint.RESPONSES:
+            return Size(self.shown_tokens + self.carried_tokens)
         return Size.chat(self.text_bytes, answer_max=self.answer_max)
+
+    @property
+    def shown_tokens(self) -> int:
+        """The input that its body shows."""
+        return Size.chat(self.text_bytes).input_tokens
 
     def charge(self, law: ChatLaw) -> int:
         """Return its charge at admission."""
-        return charge_at(Endpoint.CHAT, self.size, law)
+        return charge_at(self.endpoint, self.size, law)
 
     def ask(self) -> Ask:
         """Return the call for virtual time; its id decides how long it takes, and is the planner's number of it."""
-        return Ask(self.id.rpartition("-")[2], self.model, self.size, output_tokens=self.output_tokens)
+        number = self.id.rpartition("-")[2]
+        return Ask(number, self.model, self.size, self.endpoint, output_tokens=self.output_tokens)
 
     def body(self) -> dict[str, Any]:
         """Return the call for HTTP: a prompt of exactly `text_bytes` bytes, no two alike."""
@@ -59,6 +73,8 @@ class Asked:
 def calls_of(row: Row) -> Sequence[Asked]:
     """Return the calls of a row; where windows are to be filled, as many as just fill them."""
     made = calls(row.calls, models=row.models)
+    if row.conversations:
+        return turns(made, row.conversations)
     if row.windows is None:
         return made
     left = row.tokens_per_minute * row.windows * _FILLED_PERCENT // 100
@@ -73,6 +89,17 @@ def calls(count: int, *, models: int = 1, seed: int = 7) -> Sequence[Asked]:
     """Draw this number of calls, to one model or to two in turn."""
     chance = random.Random(seed)
     return [drawn_call(chance, f"call-{seed}-{number + 1}", MODELS[number % models]) for number in range(count)]
+
+
+def turns(made: Sequence[Asked], conversations: int) -> Sequence[Asked]:
+    """Make the calls the turns of this number of conversations, which take turns."""
+    told: list[Asked] = []
+    for number, call in enumerate(made):
+        before = told[number - conversations] if number >= conversations else None
+        carried = 0 if before is None else before.carried_tokens + before.shown_tokens + before.output_tokens
+        named = "" if before is None else before.id
+        told.append(replace(call, endpoint=Endpoint.RESPONSES, before=named, carried_tokens=carried))
+    return told
 
 
 def drawn_call(chance: random.Random, call_id: str, model: str = MODELS[0]) -> Asked:

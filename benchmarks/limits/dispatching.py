@@ -6,12 +6,15 @@ from typing import Final
 from benchmarks.limits.calls import MODELS, Asked
 from benchmarks.limits.rows import Row
 from benchmarks.limits.world import WAY_MS, Record, Witness
-from headrace.broker.planner.arrivals import Arrival, chat_sizes
+from headrace.broker.core.pricing.references import references, response_mark
+from headrace.broker.planner.arrivals import Arrival, chat_sizes, responses_sizes
 from headrace.broker.planner.engine import VirtualRun
 from headrace.broker.planner.stage import Stage, Times
 from headrace.broker.settings.whole import Settings
+from headrace.broker.simulator.pricing import Endpoint
 
 REFUSED_TIER: Final = "flex"
+RESPONSES: Final = "responses"
 LANE: Final = "urgent"  # the first lane: nothing is kept in reserve for others
 COMMIT_MS: Final = 12.0
 LONGEST_MS: Final = 1_200_000
@@ -47,5 +50,21 @@ def dispatch(row: Row, asked: Sequence[Asked]) -> Record:
 
 
 def _arrival(number: int, call: Asked) -> Arrival:
+    if call.endpoint is Endpoint.RESPONSES:
+        size, _ = responses_sizes(call.shown_tokens)
+        named = references(RESPONSES, {"previous_response_id": call.before})
+        own = response_mark(RESPONSES, {"id": call.id})
+        return Arrival(
+            0,
+            LANE,
+            call.model,
+            size,
+            call.size,
+            number,
+            RESPONSES,
+            call.output_tokens,
+            references=named,
+            answer_mark=own,
+        )
     size, asked = chat_sizes(call.text_bytes, answer_max=call.answer_max)
     return Arrival(0, LANE, call.model, size, asked, partition=number, output_tokens=call.output_tokens)

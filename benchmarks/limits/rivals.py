@@ -92,7 +92,7 @@ class Counting:
         """Send what its own buckets can pay."""
         while self._waiting and self._inflight < INFLIGHT_MAX:
             asked = self._waiting[0]
-            reserved = asked.size.input_tokens + asked.answer_max
+            reserved = asked.shown_tokens + asked.answer_max
             wait_us = max(self._tokens.wait_us(reserved, now_us), self._requests.wait_us(1, now_us))
             if wait_us:
                 self._wake_us = now_us + wait_us

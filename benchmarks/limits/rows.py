@@ -50,6 +50,8 @@ class Row:
         first_s: The length of the first phase, which is shown apart.
         cap_tokens_per_minute: The operator's own cap, which the rivals do not know.
         refused: The number of further calls for a service tier that refuses each, before the others.
+        conversations: The number of conversations whose turns the calls are, in the Responses API: each turn names the
+            response before it, and is charged for all that was said; 0: each call is a chat of its own.
     """
 
     name: str
@@ -66,6 +68,7 @@ class Row:
     windows: int | None = None
     cap_tokens_per_minute: int | None = None
     refused: int = 0
+    conversations: int = 0
 
     def virtual(self) -> "Row":
         """Return the same row in virtual time, and as long as those rows are."""
@@ -126,4 +129,5 @@ ROWS: Final = (
     Row("own-cap", ("bucket",), DESCRIBED, tokens_per_minute=660_000, cap_tokens_per_minute=330_000),
     Row("short-bucket-minute-headers", _SHORT_BUCKET, Promise(0.96, 5.0, after=True), tokens_per_minute=440_000),
     Row("flex-refused", ("flex-refused",), DESCRIBED, refused=300),
+    Row("carried-input", ("bucket",), DESCRIBED, calls=3_600, conversations=1_200),
 )
