@@ -129,5 +129,5 @@ ROWS: Final = (
     Row("own-cap", ("bucket",), DESCRIBED, tokens_per_minute=660_000, cap_tokens_per_minute=330_000),
     Row("short-bucket-minute-headers", _SHORT_BUCKET, Promise(0.96, 5.0, after=True), tokens_per_minute=440_000),
     Row("flex-refused", ("flex-refused",), DESCRIBED, refused=300),
-    Row("carried-input", ("bucket",), DESCRIBED, calls=3_600, conversations=1_200),
+    Row("carried-input", ("bucket",), DESCRIBED, calls=2_700, conversations=450),
 )
