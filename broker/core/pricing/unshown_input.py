@@ -23,7 +23,7 @@ from headrace.broker.core.pricing.references import Reference, ReferenceKind
 from headrace.broker.core.pricing.surplus import Surplus
 from headrace.broker.core.value import value
 
-CARRIED_MAX: Final = 32_768  # responses and conversations whose bill is remembered: some 10 MB, of all limits
+CARRIED_MAX: Final = 32_768  # responses and conversations whose bill is remembered: some 10 MB, for all limits
 LEARNED_MAX: Final = 4_096  # prompts, files and tools with a surplus of their own
 KIND_MEMORY: Final = 32  # of the figures of a kind; a reference of its own has the usual memory
 GROWTH_MAX: Final = 4

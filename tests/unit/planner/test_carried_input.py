@@ -5,17 +5,26 @@
 
 import random
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
-from headrace.broker.core.pricing.references import Reference, ReferenceKind
+from headrace.broker.core.endpoints import Law
+from headrace.broker.core.pricing.law_identification import TokenUsage
+from headrace.broker.core.pricing.laws import measure, prices
+from headrace.broker.core.pricing.references import Reference, ReferenceKind, references, response_mark
+from headrace.broker.core.pricing.tariff import Tariff
 from headrace.broker.planner.arrivals import Arrival, responses_sizes
 from headrace.broker.planner.engine import VirtualRun
 from headrace.broker.planner.stage import Stage, Times
+from headrace.broker.service.calls.caller import usage_of
 from headrace.broker.settings.whole import Settings
 from headrace.broker.simulator.behaviours.catalogue import parsed
+from headrace.broker.simulator.pricing import Endpoint, size_of
 from headrace.broker.simulator.settings import UpstreamSettings
 from headrace.broker.simulator.virtual import VirtualUpstream
+from tests.unit.core.specimens import verdict
+from tests.unit.simulator.asking import ASKED, Desk, object_of
 
 TOKENS_PER_MINUTE = 330_000
 INSTRUCTIONS = 200  # which each turn repeats, and no response carries
@@ -94,3 +103,26 @@ def test_the_same_requests_would_be_refused_if_only_their_bodies_were_priced(
     traffic: Callable[[], Iterator[Arrival]], behaviour: str
 ) -> None:
     assert refused(traffic(), behaviour, is_named=False) >= 10
+
+
+@pytest.mark.parametrize("state", ["previous_response_id", "conversation"])
+def test_each_turn_is_priced_in_advance_as_the_simulated_server_charges_it(state: str) -> None:
+    desk, tariff, charged, priced = Desk(), Tariff(), [], []
+    body: dict[str, Any] = ASKED | ({"conversation": {"id": "conv_1"}} if state == "conversation" else {})
+    for turn in range(5):
+        shown = size_of(Endpoint.RESPONSES, body).input_tokens
+        asked = prices("responses", measure("responses", body, shown), Law.RESPONSES, references("responses", body))
+        priced.append(tariff.price(asked))
+        tariff.record_send(turn, asked, turn)
+        before = desk.books.charged.get("gpt-4.1", 0)
+        answer = object_of(desk.ask(body, endpoint=Endpoint.RESPONSES))
+        charged.append(desk.books.charged["gpt-4.1"] - before)
+        told = usage_of(answer)
+        assert told is not None
+        usage = TokenUsage(told.input_tokens, told.output_tokens, 0, response_mark("responses", answer))
+        tariff.observe(turn, verdict(), usage, turn)
+        if state == "previous_response_id":
+            body = ASKED | {state: answer["id"]}
+    first = 1 if state == "conversation" else 0  # the first price of a conversation is a guess
+    assert priced[first:] == charged[first:]
+    assert charged[-1] > 4 * charged[0]
