@@ -36,6 +36,12 @@ from headrace.broker.core.budget.extremes import RangeExtremes
 from headrace.broker.core.budget.sent_calls import AdmissionOrder, SentCalls
 from headrace.broker.core.units import ROUNDING_TOKENS
 
+RETRACED_AT_ONCE: Final = 256
+RETRACE_EVERY_MS: Final = 100
+"""The level curve follows a corrected call at once, or at most this often if very many were sent since: one call does
+not matter among them, and each answer would take its time from all."""
+_NONE: Final = 1 << 62
+
 
 class Mirror:
     """Mirror of one bucket of one metric.
@@ -63,6 +69,7 @@ class Mirror:
         self._rounding = ROUNDING_TOKENS if metric is LimitMetric.TOKENS else 0
         self._silent = True  # no answer or checkpoint has ever stated the level
         self._anchor: int | None = None  # the newest call whose answer set the interval instead of narrowing it
+        self._stated_by = -1  # the newest call whose answer set an end of the interval
         self._doubted = -1  # the newest call that was refused although the lower end could pay it
         self._named_by = -1  # the newest call whose answer named the limit
         self._extremes = RangeExtremes()
@@ -70,6 +77,8 @@ class Mirror:
         self._followed = 0  # number of sends that the level curve includes
         self._forgotten = 0
         self._retraced = False
+        self._mispriced_from = _NONE  # the first call that the curve includes at another amount than it was charged
+        self._retrace_at_ms = now_ms
         self._dear = self._cheap = 0  # the charges of those sends, in units, rounded up and down
 
     def low(self, now_ms: int) -> int:
@@ -135,14 +144,22 @@ class Mirror:
             level = self._level
             level.set(level.low + (amount + self._rounding) * self.period_ms, level.high)
 
-    def correct(self, excess: int, repriced_excess: int, sends: SentCalls, now_ms: int) -> None:
-        """Give back what a call paid beyond its charge, or take what it paid too little: no level comes to show it.
+    def correct(self, number: int, excess: int, now_ms: int) -> None:
+        """Give back what call `number` paid beyond its charge, or take what it paid too little.
 
-        `repriced_excess` is the same since the calls were priced again, if `reprice` has let all of them pay again.
+        The answer to a later call has counted it by its charge already. Where such an answer has set one end of the
+        interval, and perhaps not the other, the interval only widens.
         """
-        level, excess = self._level, repriced_excess if self._silent and not sends.forgotten else excess
+        level, units = self._level, excess * self.period_ms
         level.refill(now_ms)
-        level.set(level.low + excess * self.period_ms, level.high + excess * self.period_ms)
+        certain = units if number > self._stated_by else 0
+        possible = units if self._anchor is None or number > self._anchor else 0
+        level.set(level.low + min(certain, possible), level.high + max(certain, possible))
+        self._mispriced_from = min(number, self._mispriced_from)
+        if self._followed - number <= RETRACED_AT_ONCE or now_ms >= self._retrace_at_ms:
+            self._retrace(self._mispriced_from)
+            self._mispriced_from = _NONE
+            self._retrace_at_ms = now_ms + RETRACE_EVERY_MS
 
     def reprice(self, sends: SentCalls) -> None:
         """Let the next answer set the interval: the calls sent were charged differently from what they paid."""
@@ -183,6 +200,7 @@ class Mirror:
             self._level.refill(order.now_ms)
             self._level.set(min(bounds[0], self._level.low), self._level.high)
             self._doubted = max(self._doubted, order.number)
+            self._stated_by = max(self._stated_by, order.number)
 
     def observe(self, remaining: int, order: AdmissionOrder, sends: SentCalls) -> int | None:
         """Process an answer: `remaining` was left right after the server had admitted its call.
@@ -204,6 +222,7 @@ class Mirror:
             if rough is not None and rough[0] <= level.high and level.low <= rough[1]:
                 if rough[0] > level.low or rough[1] < level.high:
                     level.narrow(*rough)
+                    self._stated_by = max(self._stated_by, order.number)
                 return 0
         bounds = self._seen(remaining, order, sends)
         if bounds is None:
@@ -216,7 +235,7 @@ class Mirror:
                 return None
             error = (least - level.high if least > level.high else most - level.low) // self.period_ms
             self.corrections += 1
-        self._anchor = order.number
+        self._anchor = self._stated_by = order.number
         level.set(least, most)
         return error
 

@@ -6,6 +6,7 @@ A metric may have several: a minute's and a day's, one that the operator configu
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
+from typing import Final
 
 from headrace.broker.core.answers.rate_limit_headers import REQUESTS, TOKENS, LimitMetric, Reading, Snapshot
 from headrace.broker.core.answers.refill_detection import BUCKET, Refill, RefillPattern
@@ -18,6 +19,8 @@ from headrace.broker.core.budget.shown_buckets import ShownBuckets
 from headrace.broker.core.units import PPM
 
 BOUNDLESS = 1 << 62
+RECOUNT_EVERY_MS: Final = 2_000
+"""Calls of a window are counted again at most this often when single ones have proved mispriced: they may be many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,7 @@ class BucketSet:
         self.missing = MissingTokens()
         self._mirrors = MirrorList()
         self._shown = ShownBuckets(self._mirrors, sends)
+        self._recount_at_ms = 0
 
     def __iter__(self) -> Iterator[AnyMirror]:
         return iter(self._mirrors)
@@ -212,15 +216,15 @@ class BucketSet:
             else:
                 mirror.refund(amount, number, now_ms)
 
-    def correct(self, excess: int, repriced_excess: int, now_ms: int) -> None:
-        """Give back the tokens that a call paid beyond its charge, or take those it paid too little.
-
-        Its answer states no level. A window has been shown by levels, so one will be shown again. `repriced_excess`: as
-        in `Mirror.correct`.
-        """
+    def correct(self, number: int, excess: int, now_ms: int) -> None:
+        """Give back the tokens that call `number` paid beyond its charge, or take those it paid too little."""
+        recounts = now_ms >= self._recount_at_ms
         for mirror in self._mirrors.of(TOKENS):
             if isinstance(mirror, Mirror):
-                mirror.correct(excess, repriced_excess, self._sends, now_ms)
+                mirror.correct(number, excess, now_ms)
+            elif recounts:
+                self._recount_at_ms = now_ms + RECOUNT_EVERY_MS
+                mirror.reprice(self._sends)
 
     def reprice(self) -> None:
         """Discard the levels of tokens, because the calls sent were charged differently from what they paid."""

@@ -25,6 +25,7 @@ from headrace.broker.core.budget.reservation import Reservation
 from headrace.broker.core.budget.sent_calls import SentCalls
 from headrace.broker.core.budget.size_credence import SizeCredence
 from headrace.broker.core.pricing.law_identification import TokenUsage
+from headrace.broker.core.pricing.laws import Prices
 from headrace.broker.core.pricing.markup import Markup
 from headrace.broker.core.pricing.tariff import Tariff
 from headrace.broker.core.pricing.unshown_input import KnownReferences, UnshownInput
@@ -142,25 +143,29 @@ class Calibration:
     def learn_charge(
         self, attempt: int, call: Reservation, verdict: Verdict, usage: TokenUsage | None, now_ms: int
     ) -> bool:
-        """Learn prices and markup, and reprice the calls sent if they change; return whether the prices changed."""
-        version, law_version, before_ppm = self.tariff.sent_version, self.tariff.law_version, self._markup.ppm
+        """Learn prices and markup, and price the calls sent again where they change.
+
+        Return whether levels may have changed by that.
+        """
+        version, law_version, before_ppm = self.tariff.version, self.tariff.law_version, self._markup.ppm
+        estimates_version = self.tariff.estimates_version
         self.repriced_ppm = PPM
         if self._buckets.token_pattern is not None:
             self.tariff.refill_by(self._buckets.token_pattern)
         requested, explained = self.tariff.observe(attempt, verdict, usage, now_ms)
         if requested and not call.stated:
             self._markup.learn(call.charge, requested, explained=explained)
-        is_repriced = self.tariff.sent_version != version
-        if self.tariff.disclosed is not None and not call.stated:
-            booked = self._sends.disclose(call.number, self.tariff.disclosed)
-            if not any(reading.metric is TOKENS for reading in verdict.readings):
-                due = self.to_pay(self.tariff.price(self.tariff.disclosed), stated=False)
-                self._buckets.correct(call.paid - due, (call.paid if booked is None else booked) - due, now_ms)
+        is_repriced = self.tariff.version != version
+        corrected = self._settle(call)
+        if self.tariff.estimates_version != estimates_version:
+            corrected += self._sends.reprice_unanswered(self._price)
+        for number, excess in corrected:
+            self._buckets.correct(number, excess, now_ms)
         if is_repriced:
             if self.tariff.law_version != law_version:
                 self._markup = Markup()
             before = self._sends.recent_tokens()
-            self._sends.reprice_by(lambda prices: self.to_pay(self.tariff.price(prices), stated=False))
+            self._sends.reprice_by(self._price)
             self.repriced_ppm = self._sends.recent_tokens() * PPM // before if before else PPM
             before_ppm = self._markup.ppm
             self._buckets.reprice()
@@ -168,7 +173,17 @@ class Calibration:
             self._sends.reprice(self._markup.ppm, before_ppm)
             self.repriced_ppm = self.repriced_ppm * self._markup.ppm // before_ppm
             self._buckets.reprice()
-        return is_repriced
+        return is_repriced or bool(corrected)
+
+    def _price(self, prices: Prices) -> int:
+        return self.to_pay(self.tariff.price(prices), stated=False)
+
+    def _settle(self, call: Reservation) -> list[tuple[int, int]]:
+        """Let a call pay its charge, once its answer has told that: see `SentCalls.reprice_unanswered`."""
+        if call.stated or self.tariff.disclosed is None:
+            return []
+        excess = self._sends.disclose(call.number, self.tariff.disclosed, self._price(self.tariff.disclosed))
+        return [(call.number, excess)] if excess else []
 
     def learn_burst(self, call: Reservation, verdict: Verdict, now_ms: int) -> None:
         """Learn from an admission (or a 400: it is charged too, as recorded) or a refusal what burst is tolerated."""

@@ -14,6 +14,7 @@ from headrace.broker.core.value import value
 
 SENDS_MAX: Final = 4_096
 RECENT: Final = 256
+REPRICED_MAX: Final = 1_024  # calls without an answer, the newest: priced again in some milliseconds
 
 
 @value
@@ -114,16 +115,33 @@ class SentCalls:
             for column in self.amounts.values():
                 column[index] = 0
 
-    def disclose(self, number: int, prices: Prices) -> int | None:
-        """Let that call have the prices that its answer has told; `reprice_by` applies them.
+    def disclose(self, number: int, prices: Prices, paid: int) -> int | None:
+        """Let that call have the prices that its answer has told, and the amount that they make.
 
-        Return what it is counted with until then; None: it has been forgotten.
+        Return the tokens that it was counted with too much; None: it has been forgotten.
         """
         index = self.index_of(number)
         if index is None:
             return None
         self._prices[index] = prices
-        return self.amounts[TOKENS][index]
+        excess = self.amounts[TOKENS][index] - paid
+        self.amounts[TOKENS][index] = paid
+        return excess
+
+    def reprice_unanswered(self, price: Callable[[Prices], int]) -> list[tuple[int, int]]:
+        """Price the newest calls again whose answers have not told the input that their bodies do not show.
+
+        Return the number of each whose amount has changed, and the tokens that it was counted with too much.
+        """
+        tokens, changed = self.amounts[TOKENS], []
+        oldest = self.oldest_open[-1] - self.forgotten if self.oldest_open else 0
+        first = max(0, oldest, len(tokens) - REPRICED_MAX)
+        for index, prices in enumerate(self._prices[first:], start=first):
+            if prices is not None and prices.unshown is not None and tokens[index]:
+                before, tokens[index] = tokens[index], price(prices)
+                if tokens[index] != before:
+                    changed.append((self.forgotten + index, before - tokens[index]))
+        return changed
 
     def reprice(self, new_ppm: int, old_ppm: int) -> None:
         """Rescale every call after a change of the markup."""

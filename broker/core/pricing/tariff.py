@@ -18,8 +18,7 @@ from headrace.broker.core.pricing.laws import Prices
 from headrace.broker.core.pricing.unshown_input import Bill, UnshownInput
 
 REPRICE_EVERY_MS: Final = 2_000
-"""The calls sent are priced again at most this often when estimates of unshown input change: they may be thousands."""
-MISJUDGED_PARTS: Final = 8
+"""Calls in flight are priced again at most this often when estimates of unshown input change: they may be thousands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +53,8 @@ class Tariff:
     Attributes:
         version: A number that changes whenever a price may have changed, but for estimates of unshown input.
         law_version: Likewise, whenever another law is believed.
-        sent_version: Likewise, whenever the calls sent should be priced again.
+        estimates_version: Likewise, whenever the calls in flight should be priced again, since estimates of unshown
+            input have changed.
         disclosed: The prices of the call that `observe` has ended, if its answer has told input that its body does not
             show; None otherwise.
         unshown: What is known of such input.
@@ -74,7 +74,7 @@ class Tariff:
         """
         self.unshown = UnshownInput() if unshown is None else unshown
         self.disclosed: Prices | None = None
-        self._priced_at, self._is_misjudged, self._reprice_at_ms = self.unshown.changes, False, 0
+        self._priced_at, self._reprice_at_ms = self.unshown.changes, 0
         self._inherited, self._is_first = dict(laws or {}), laws is None
         self._period_ms = period_ms
         self._refusals_charged = refusals_charged
@@ -83,7 +83,7 @@ class Tariff:
         self._shown: dict[str, tuple[Law | None, int, int]] = {}
         self._settles = False
         self._pattern: RefillPattern | None = None
-        self.version = self.law_version = self.sent_version = 0
+        self.version = self.law_version = self.estimates_version = 0
 
     def refill_by(self, pattern: RefillPattern) -> None:
         """Learn how used tokens return, as headers have shown."""
@@ -211,11 +211,9 @@ class Tariff:
             if bill.mark:
                 self.unshown.record_answer((), 0, bill)
             return sent
-        surplus, expected = usage.input - prices.unshown.billed, self._expected(prices)
+        surplus = usage.input - prices.unshown.billed
         self.unshown.record_answer(prices.unshown.references, surplus, bill)
         self.disclosed = prices.with_input(max(0, surplus))
-        due, paid = identification.price(self.disclosed), identification.price(prices.with_input(expected))
-        self._is_misjudged = self._is_misjudged or abs(due - paid) * MISJUDGED_PARTS > paid
         return identification.disclose(sent, self.disclosed)
 
     def _told(self, sent: Sent) -> Prices:
@@ -230,12 +228,11 @@ class Tariff:
             self.unshown.record_stated(prices.unshown.references, surplus)
 
     def _reprice(self, now_ms: int) -> None:
-        """Raise `sent_version` if estimates of unshown input have changed, or have proved wrong."""
-        changed = self._is_misjudged or self.unshown.changes != self._priced_at
-        if changed and now_ms >= self._reprice_at_ms:
-            self._priced_at, self._is_misjudged = self.unshown.changes, False
+        """Raise `estimates_version` if estimates of unshown input have changed."""
+        if self.unshown.changes != self._priced_at and now_ms >= self._reprice_at_ms:
+            self._priced_at = self.unshown.changes
             self._reprice_at_ms = now_ms + REPRICE_EVERY_MS
-            self.sent_version += 1
+            self.estimates_version += 1
 
     def record_loss(self, attempt: int) -> None:
         """Record an end that does not tell whether the call was charged."""
@@ -287,7 +284,6 @@ class Tariff:
             self._shown[endpoint] = shown
             self._settles = any(other.settles for other in self._identifications.values())
             self.version += 1
-            self.sent_version += 1
             self.law_version += before[:2] != shown[:2]
 
 

@@ -1,7 +1,7 @@
 import pytest
 
 from headrace.broker.core.answers.rate_limit_headers import LimitMetric
-from headrace.broker.core.budget.bucket_mirror import Mirror
+from headrace.broker.core.budget.bucket_mirror import RETRACE_EVERY_MS, RETRACED_AT_ONCE, Mirror
 from headrace.broker.core.budget.sent_calls import SENDS_MAX
 from headrace.broker.core.units import ROUNDING_TOKENS
 from tests.unit.core.mirroring import MINUTE, WAY_MS, Caller
@@ -261,9 +261,54 @@ def test_what_a_call_paid_beyond_its_charge_is_given_back_at_both_ends_and_what_
     caller = Caller()
     caller.send(10_000, 0)
     low, high = caller.interval(0)
-    caller.mirror.correct(9_999, 4_000, caller.sends, 0)
-    assert caller.interval(0) == (low + 4_000, high + 4_000), "no answer has stated a level: all were paid again"
-    caller.mirror.inherit(30_000, 0)
-    low, high = caller.interval(0)
-    caller.mirror.correct(-4_000, 9_999, caller.sends, 0)
-    assert caller.interval(0) == (low - 4_000, high - 4_000)
+    for excess in (4_000, -7_000):
+        caller.mirror.correct(0, excess, 0)
+        low, high = low + excess, high + excess
+        assert caller.interval(0) == (low, high)
+
+
+def test_a_correction_of_a_call_that_a_newer_answer_has_counted_changes_nothing() -> None:
+    caller = Caller()
+    older, newer = caller.send(10_000, 0), caller.send(400, 2_000)
+    interval = caller.observe(30_000, newer, 4_000)
+    caller.mirror.correct(older, 4_000, 4_000)
+    caller.mirror.correct(older, -9_000, 4_000)
+    assert caller.interval(4_000) == interval
+
+
+def test_a_correction_of_a_call_that_a_newer_answer_may_have_counted_widens_the_interval() -> None:
+    caller = Caller()
+    caller.observe(40_000, caller.send(400, 0), 0)
+    mispriced, newest = caller.send(10_000, 2_000), caller.send(400, 4_000)
+    low, high = caller.observe(caller.interval(4_000)[0] + 1, newest, 4_000)
+    assert caller.error == 0
+    caller.mirror.correct(mispriced, 3_000, 4_000)
+    assert caller.interval(4_000) == (low, high + 3_000)
+    caller.mirror.correct(mispriced, -3_000, 4_000)
+    assert caller.interval(4_000) == (low - 3_000, high + 3_000)
+
+
+def test_an_answer_reckons_with_the_corrected_amounts_of_the_calls_after_its_own() -> None:
+    caller = Caller()
+    first, second = caller.send(400, 0), caller.send(10_000, 4_000)
+    caller.sends.amounts[LimitMetric.TOKENS][second] = 3_000
+    caller.mirror.correct(second, 7_000, 4_000)
+    assert caller.observe(50_000, first, 4_000)[0] == 50_000 + 4_000 - WAY_MS - 3_000 - ROUNDING_TOKENS
+
+
+def test_behind_many_calls_the_curve_follows_corrections_every_tenth_of_a_second() -> None:
+    caller = Caller(capacity=12_000_000)
+    numbers = [caller.send(10_000, 2 * WAY_MS * min(1, each)) for each in range(4 + RETRACED_AT_ONCE)]
+    amounts, spent = caller.sends.amounts[LimitMetric.TOKENS], []
+
+    def reckon(remaining: int, now_ms: int) -> None:
+        """Note what the calls after the first have spent, by an answer that contradicts the one before."""
+        caller.mirror.observe(remaining, caller.admission_order(numbers[0], now_ms), caller.sends)
+        spent.append(remaining + 200 * (now_ms - WAY_MS) - caller.interval(now_ms)[0])
+
+    reckon(8_000_000, from_ms := 2 * WAY_MS)
+    for index, now_ms in enumerate((from_ms, from_ms + RETRACE_EVERY_MS - 1, from_ms + RETRACE_EVERY_MS), start=1):
+        amounts[numbers[index]] -= 5_000
+        caller.mirror.correct(numbers[index], 5_000, now_ms)
+        reckon(8_000_000 - 500_000 * index, now_ms)
+    assert [spent[0] - each for each in spent] == [0, 5_000, 5_000, 15_000]

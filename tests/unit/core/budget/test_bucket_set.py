@@ -2,7 +2,7 @@ import pytest
 
 from headrace.broker.core.answers.rate_limit_headers import DAY_MS, MINUTE_MS, SECOND_MS, LimitMetric
 from headrace.broker.core.answers.refill_detection import Refill
-from headrace.broker.core.budget.bucket_set import BOUNDLESS, BucketSet, LevelBounds
+from headrace.broker.core.budget.bucket_set import BOUNDLESS, RECOUNT_EVERY_MS, BucketSet, LevelBounds
 from headrace.broker.core.budget.sent_calls import SentCalls
 from headrace.broker.core.units import ROUNDING_TOKENS
 from tests.unit.core.shown import CAPACITY, SENT_MS, TOOK_MS, Limit, counted, slid, stated
@@ -357,12 +357,15 @@ def test_buckets_of_tokens_are_corrected_by_what_a_call_paid_too_much() -> None:
     buckets.believe(LimitMetric.REQUESTS, 100, MINUTE_MS, 0)
     buckets.pay(10_000, 0, 0)
     before = [level.low for level in buckets.levels(0)]
-    buckets.correct(3_000, 3_000, 0)
+    buckets.correct(0, 3_000, 0)
     assert [level.low for level in buckets.levels(0)] == [before[0] + 3_000, before[1]]
 
 
-def test_a_window_is_corrected_by_the_levels_that_it_shows_alone() -> None:
-    limit = counted()
-    before = limit.buckets.levels(2_000)
-    limit.buckets.correct(3_000, 3_000, 2_000)
-    assert limit.buckets.levels(2_000) == before
+def test_the_calls_of_a_window_are_counted_again_at_most_every_two_seconds() -> None:
+    limit = slid()
+    lows = [limit.buckets.levels(2_000)[0].low]
+    for number, now_ms in enumerate((2_000, 2_000 + RECOUNT_EVERY_MS - 1, 2_000 + RECOUNT_EVERY_MS)):
+        limit.sends.amounts[LimitMetric.TOKENS][number] -= 400
+        limit.buckets.correct(number, 400, now_ms)
+        lows.append(limit.buckets.levels(2_000)[0].low)
+    assert [low - lows[0] for low in lows] == [0, 400, 400, 1_200]

@@ -7,7 +7,7 @@ from headrace.broker.core.pricing.laws import RequestSize, prices
 from headrace.broker.core.pricing.references import Reference, ReferenceKind
 from headrace.broker.core.pricing.unshown_input import FIRST_TOKENS, KnownReferences
 from headrace.broker.core.units import PPM, ROUNDING_TOKENS
-from tests.unit.core.budgets import answer, full, low, refusal
+from tests.unit.core.budgets import answer, failure, full, low, refusal
 
 SIZE = RequestSize(400, 1, 1, 0, None, 100, function_tools=False, embedding_tokens=None)
 NAMED = prices("responses", SIZE, Law.RESPONSES, (Reference(ReferenceKind.FILE, b"12345678"),))  # 119, and the file
@@ -29,7 +29,33 @@ def test_calls_in_flight_are_priced_by_what_the_first_answer_told() -> None:
     for attempt in range(3):
         budget.reserve(attempt, budget.tariff.price(NAMED), 0, prices=NAMED)
     budget.record_answer(0, 500, answer((60_000, 50_881, "9s")), TokenUsage(9_100, 10))
-    assert low(budget, 500) == 50_881 - 2 * (9_119 + ROUNDING_TOKENS)
+    assert low(budget, 500) == 60_000 + 500 - 3 * (9_119 + ROUNDING_TOKENS)
+
+
+def test_what_is_found_to_be_left_counts_each_call_by_what_its_answer_told() -> None:
+    budget = full(SILENT)
+    budget.reserve(0, budget.tariff.price(NAMED), 0, prices=NAMED)
+    assert budget.payable_at(30_000, 2) == 2
+    budget.record_answer(0, 2, answer(), TokenUsage(40_000, 10))
+    at_ms = budget.payable_at(30_000, 2)
+    assert at_ms is not None
+    assert at_ms > 10_000
+
+
+def test_estimates_that_single_calls_prove_wrong_leave_the_measured_rate_alone() -> None:
+    budget = Budget(LimitBeliefs("m", tokens=None, requests=None), 0, None)
+    for attempt in range(12):
+        at_ms = budget.payable_at(budget.tariff.price(NAMED), 5_000 * attempt)
+        assert at_ms is not None
+        budget.reserve(attempt, budget.tariff.price(NAMED), at_ms, prices=NAMED)
+        if attempt == 0:
+            budget.record_answer(attempt, at_ms, failure(429))
+            before = budget.guide.rate
+        else:
+            budget.record_answer(attempt, at_ms, answer(), TokenUsage(100 + 2_000 * (attempt % 2), 10))
+    assert before is not None
+    assert budget.guide.rate is not None
+    assert budget.guide.rate >= before
 
 
 def test_a_charge_that_a_refusal_states_for_unshown_input_marks_up_no_other_call() -> None:
@@ -49,6 +75,16 @@ def test_a_markup_stays_when_an_estimate_of_unshown_input_changes() -> None:
     budget.reserve(1, budget.tariff.price(NAMED), 10_000, prices=NAMED)
     budget.record_answer(1, 10_500, answer(), TokenUsage(9_100, 10))
     assert budget.checkpoint(0).markup_ppm == 2 * PPM
+
+
+def test_calls_in_flight_without_a_cap_are_priced_by_the_size_that_a_refusal_has_told() -> None:
+    budget, uncapped = full(SILENT), prices("chat.completions", SIZE, Law.DOCUMENTED)
+    for attempt in range(2):
+        budget.reserve(attempt, 101, 0, prices=uncapped)
+    budget.record_answer(0, 0, refusal(used=59_000, requested=16_384, wait="1ms"))
+    assert budget.tariff.price(uncapped) == 16_384
+    budget.record_answer(1, 500, answer((60_000, 43_000, "17s")), TokenUsage(100, 10))
+    assert low(budget, 500) == 43_000
 
 
 def test_a_charge_that_the_server_has_stated_is_not_corrected() -> None:

@@ -1,9 +1,12 @@
 import pytest
 
 from headrace.broker.core.answers.rate_limit_headers import LimitMetric
-from headrace.broker.core.budget.sent_calls import RECENT, SENDS_MAX, AdmissionOrder, SentCalls
-from headrace.broker.core.pricing.laws import Prices
+from headrace.broker.core.budget.sent_calls import RECENT, REPRICED_MAX, SENDS_MAX, AdmissionOrder, SentCalls
+from headrace.broker.core.endpoints import Law
+from headrace.broker.core.pricing.laws import Prices, RequestSize, prices
+from headrace.broker.core.pricing.references import Reference, ReferenceKind
 
+SIZE = RequestSize(400, 1, 1, 0, None, 100, function_tools=False, embedding_tokens=None)
 WAY_MS = 100
 
 
@@ -140,13 +143,32 @@ def test_the_tokens_of_the_last_calls_are_summed() -> None:
     assert sends.recent_tokens() == RECENT - 1
 
 
-def test_a_call_whose_answer_told_its_prices_is_counted_by_them_from_the_next_repricing_on() -> None:
+def test_a_call_whose_answer_told_its_prices_is_counted_by_them() -> None:
     sends = SentCalls()
     number = sends.append(0, 400, prices=Prices.flat(400))
-    assert sends.disclose(number, Prices.flat(9_000)) == 400
-    assert sends.amounts[LimitMetric.TOKENS] == [400]
+    assert sends.disclose(number, Prices.flat(9_000), 9_100) == -8_700
+    assert sends.amounts[LimitMetric.TOKENS] == [9_100]
     sends.reprice_by(lambda prices: prices.tokens[0])
     assert sends.amounts[LimitMetric.TOKENS] == [9_000]
     for now in range(2 * SENDS_MAX):
         sends.append(now, 7)
-    assert sends.disclose(number, Prices.flat(1)) is None
+    assert sends.disclose(number, Prices.flat(1), 1) is None
+
+
+def test_calls_without_an_answer_are_priced_again_if_their_bodies_do_not_show_their_input() -> None:
+    sends, named = SentCalls(), prices("responses", SIZE, Law.RESPONSES, (Reference(ReferenceKind.FILE, b"12345678"),))
+    answered, plain = sends.append(0, 400, prices=named), sends.append(0, 400, oldest_open=1, prices=Prices.flat(400))
+    struck = sends.append(0, 400, oldest_open=1, prices=named)
+    numbers = [sends.append(0, amount, oldest_open=1, prices=named) for amount in (400, 900)]
+    sends.strike(struck)
+    assert sends.reprice_unanswered(lambda _: 900) == [(numbers[0], -500)]
+    assert sends.amounts[LimitMetric.TOKENS] == [400, 400, 0, 900, 900]
+    assert (answered, plain) == (0, 1)
+    assert SentCalls().reprice_unanswered(lambda _: 1) == []
+
+
+def test_of_very_many_calls_without_an_answer_the_newest_are_priced_again() -> None:
+    sends, named = SentCalls(), prices("responses", SIZE, Law.RESPONSES, (Reference(ReferenceKind.FILE, b"12345678"),))
+    for _ in range(REPRICED_MAX + 5):
+        sends.append(0, 400, oldest_open=0, prices=named)
+    assert [number for number, _ in sends.reprice_unanswered(lambda _: 1)] == [*range(5, REPRICED_MAX + 5)]

@@ -324,18 +324,18 @@ def test_what_an_answer_was_billed_is_the_price_of_the_next_call_and_disclosed_o
     assert tariff.observe(1, verdict(), TokenUsage(7_100, 10), 500) == (None, True)
     assert tariff.disclosed == NAMED.with_input(7_000)
     assert tariff.price(NAMED) == 7_119
-    assert (tariff.version, tariff.sent_version) == (0, 1), "the calls in flight name the same file, perhaps"
+    assert (tariff.version, tariff.estimates_version) == (0, 1), "the calls in flight name the same file, perhaps"
     tariff.record_send(2, PLAIN, 1_000)
     tariff.observe(2, verdict(), TokenUsage(100, 10), 1_500)
     assert tariff.disclosed is None
 
 
-def test_the_calls_sent_are_priced_again_at_most_every_two_seconds() -> None:
+def test_the_calls_in_flight_are_priced_again_at_most_every_two_seconds() -> None:
     tariff, versions = Tariff(), []
     for number in range(9):
         tariff.record_send(number, NAMED, 500 * number)
-        tariff.observe(number, verdict(), TokenUsage(100 + 3_000 * (number + 1), 10), 500 * number)
-        versions.append(tariff.sent_version)
+        tariff.observe(number, verdict(), TokenUsage(100 + 6_000 * (number + 1), 10), 500 * number)
+        versions.append(tariff.estimates_version)
     assert versions == [1, 1, 1, 1, 2, 2, 2, 2, 3]
 
 
@@ -344,7 +344,7 @@ def test_an_estimate_that_proves_right_prices_nothing_again() -> None:
     for number in range(9):
         tariff.record_send(number, NAMED, 5_000 * number)
         tariff.observe(number, verdict(), TokenUsage(4_100, 10), 5_000 * number)
-    assert tariff.sent_version == 0
+    assert tariff.estimates_version == 0
 
 
 def test_an_answer_is_carried_by_the_request_that_names_it_without_what_it_reasoned() -> None:
@@ -397,4 +397,4 @@ def test_a_size_learned_for_outputs_without_a_cap_changes_prices_but_not_the_law
     tariff.record_send(1, uncapped, 0)
     assert tariff.observe(1, stating(16_384), None, 500) == (16_384, True)
     assert tariff.price(uncapped) == 16_384
-    assert (tariff.version, tariff.sent_version, tariff.law_version) == (1, 1, 0)
+    assert (tariff.version, tariff.estimates_version, tariff.law_version) == (1, 0, 0)
