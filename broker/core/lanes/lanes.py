@@ -295,8 +295,11 @@ class Lanes:
         More may be known of that input than when it was enqueued: what it names may have been billed meanwhile.
         """
         prices = ticket.candidate.prices
-        if prices.unshown is not None and not ticket.stated:
-            self._queues[ticket.source.partition.lane].reprice_one(ticket, price(prices))
+        if prices.unshown is None or ticket.stated:
+            return
+        charge = price(prices)
+        if charge != ticket.charge:
+            self._queues[ticket.source.partition.lane].reprice_one(ticket, charge)
 
     def is_sound(self) -> bool:
         """Whether each lane's totals agree with the tickets it holds."""

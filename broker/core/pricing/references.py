@@ -48,12 +48,22 @@ def references(endpoint: str, body: Mapping[str, object]) -> tuple[Reference, ..
     facts = facts_of(endpoint)
     if facts.shape is Shape.VECTORS:
         return ()
-    found = dict.fromkeys(islice(_of_items(body.get(facts.input_field)), REFERENCES_MAX))
+    found = _first(_of_items(body.get(facts.input_field)))
     if facts.shape is Shape.RESPONSE:
         found = dict.fromkeys(_of_state(body)) | found
     if "tools" in body or "web_search_options" in body:
-        found |= dict.fromkeys(islice(_of_tools(body), REFERENCES_MAX))
+        found |= _first(_of_tools(body))
     return tuple(islice(found, REFERENCES_MAX))
+
+
+def _first(found: Iterator[Reference]) -> dict[Reference, None]:
+    """Return the first distinct ones, at most `REFERENCES_MAX`."""
+    distinct: dict[Reference, None] = {}
+    for reference in found:
+        distinct[reference] = None
+        if len(distinct) == REFERENCES_MAX:
+            break
+    return distinct
 
 
 def response_mark(endpoint: str, response: Mapping[str, object]) -> bytes:

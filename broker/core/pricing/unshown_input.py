@@ -10,8 +10,9 @@ The *surplus* of a call is its billed input, less what its body was predicted to
    most. What several references of one call carried together is split by what they were expected to carry.
 3. One that was never billed costs what its kind has cost at this limit, mean and deviation; at first `FIRST_TOKENS`.
 
-An estimate for the unknown takes no single figure at its word: it grows by a factor of four at most. So one absurd bill
-leaves the requests of others alone.
+An estimate takes no single figure at its word: it grows by a factor of four at most. Only the first bill of an id, and
+what a response was billed, are believed as they are. So one absurd bill leaves the requests of others alone; and an id
+whose next bill is less than a quarter of its estimate is known by that bill alone, so the absurd one is paid once.
 """
 
 from collections import OrderedDict
@@ -27,7 +28,8 @@ CARRIED_MAX: Final = 32_768  # responses and conversations whose bill is remembe
 LEARNED_MAX: Final = 4_096  # prompts, files and tools with a surplus of their own
 KIND_MEMORY: Final = 32  # of the figures of a kind; a reference of its own has the usual memory
 GROWTH_MAX: Final = 4
-STEP_TOKENS: Final = 1_000  # which an estimate for the unknown may grow by, however small it is
+STEP_TOKENS: Final = 1_000  # which an estimate may grow by beside that, however small it is
+SHIFT_STEP_TOKENS: Final = 8_000  # likewise the shift of a first link: the instructions and tools of most applications
 CHANGED_PARTS: Final = 4  # an estimate that changes by more than one part in this many reprices the calls sent
 
 FIRST_TOKENS: Final[Mapping[ReferenceKind, int]] = {
@@ -92,11 +94,13 @@ class KnownReferences:
     def learn(self, reference: Reference, tokens: int) -> None:
         """Add to the surplus of a prompt, file or tool."""
         known = self._learned.get(reference)
-        if known is None:
-            known = self._learned[reference] = Surplus()
-            if len(self._learned) > self._learned_max:
-                self._learned.popitem(last=False)
+        if known is not None and _grown(tokens) >= known.tokens:
+            known.add(min(tokens, _grown(known.tokens)))
+            return
+        known = self._learned[reference] = Surplus()
         known.add(tokens)
+        if len(self._learned) > self._learned_max:
+            self._learned.popitem(last=False)
 
 
 class UnshownInput:
@@ -130,9 +134,8 @@ class UnshownInput:
         parent = self._known.carried(parents[0]) if parents else None
         shift = parent[1] if parent is not None else 0 if self._shift is None else self._shift.tokens
         if parent is not None and len(references) == 1:
-            shift = surplus - parent[0]
-            self._shift = Surplus() if self._shift is None else self._shift
-            self._shift.add(shift)
+            shift = max(-PRICE_MAX, min(PRICE_MAX, surplus - parent[0]))
+            self._learn_shift(shift)
         if references:
             self._learn(references, max(0, min(PRICE_MAX, surplus)))
         heirs = [each for each in parents if each.kind is ReferenceKind.CONVERSATION]
@@ -167,9 +170,14 @@ class UnshownInput:
                     self._known.learn(reference, tokens)
             self._learn_kind(reference.kind, tokens)
 
+    def _learn_shift(self, shift: int) -> None:
+        self._shift = Surplus() if self._shift is None else self._shift
+        most = GROWTH_MAX * abs(self._shift.tokens) + SHIFT_STEP_TOKENS
+        self._shift.add(max(-most, min(most, shift)))
+
     def _learn_kind(self, kind: ReferenceKind, tokens: int) -> None:
         before = self._unknown(kind)
-        self._of(kind).add(min(tokens, GROWTH_MAX * before + STEP_TOKENS))
+        self._of(kind).add(min(tokens, _grown(before)))
         self._note(before, self._unknown(kind))
 
     def _expected(self, reference: Reference) -> int:
@@ -189,3 +197,8 @@ class UnshownInput:
 
     def _note(self, before: int, after: int) -> None:
         self.changes += abs(after - before) * CHANGED_PARTS > max(before, STEP_TOKENS)
+
+
+def _grown(tokens: int) -> int:
+    """Return the most that an estimate may grow to by one figure."""
+    return GROWTH_MAX * tokens + STEP_TOKENS

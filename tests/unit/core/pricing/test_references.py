@@ -117,6 +117,11 @@ def test_of_ten_thousand_files_the_first_few_are_named_and_the_state_before_them
     assert kinds(body) == ["conversation", "prompt"] + ["file"] * (REFERENCES_MAX - 2)
 
 
+def test_a_file_that_is_named_many_times_hides_no_other_one() -> None:
+    parts = [{"type": "input_file", "file_id": "x"}] * 40 + [{"type": "input_file", "file_id": "y"}]
+    assert kinds({"input": [{"content": parts}]}) == ["file", "file"]
+
+
 def test_long_ids_are_told_apart_by_length_and_ends_whatever_is_in_them() -> None:
     def mark(identity: str) -> bytes:
         return references(RESPONSES, {"previous_response_id": identity})[0].mark

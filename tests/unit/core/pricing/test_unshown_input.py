@@ -7,6 +7,7 @@ from headrace.broker.core.pricing.references import Reference, ReferenceKind
 from headrace.broker.core.pricing.unshown_input import (
     FIRST_TOKENS,
     GROWTH_MAX,
+    SHIFT_STEP_TOKENS,
     STEP_TOKENS,
     Bill,
     KnownReferences,
@@ -174,3 +175,33 @@ def test_only_an_estimate_that_changes_much_is_a_change() -> None:
     before = unshown.changes
     unshown.record_stated([of_response(1)], 9_000)
     assert unshown.changes > before
+
+
+@pytest.mark.parametrize("absurd", [10**400, -(10**400)])
+def test_one_absurd_bill_in_a_chain_leaves_the_first_links_of_other_chains_alone(absurd: int) -> None:
+    unshown = UnshownInput()
+    unshown.record_answer([], 0, bill(1_000, 1))
+    unshown.record_answer([of_response(1)], absurd, bill(1_200, 2))
+    unshown.record_answer([], 0, bill(1_000, 3))
+    assert abs(unshown.estimate([of_response(3)]) - 1_000) <= SHIFT_STEP_TOKENS
+    assert 0 <= unshown.estimate([of_response(2)]) <= PRICE_MAX
+
+
+def test_an_absurd_bill_of_a_prompt_is_paid_by_one_more_request_at_most() -> None:
+    unshown, prompt = UnshownInput(), [named(PROMPT)]
+    unshown.record_answer(prompt, 10**400, bill(0))
+    assert unshown.estimate(prompt) == PRICE_MAX
+    unshown.record_answer(prompt, 3_000, bill(0))
+    assert unshown.estimate(prompt) == 3_000
+    unshown.record_answer(prompt, 10**400, bill(0))
+    assert unshown.estimate(prompt) < 2 * (GROWTH_MAX * 3_000 + STEP_TOKENS)
+    unshown.record_answer(prompt, 3_000, bill(0))
+    assert unshown.estimate(prompt) < 2 * (GROWTH_MAX * 3_000 + STEP_TOKENS)
+
+
+def test_a_file_that_was_replaced_by_a_shorter_one_costs_less_at_once() -> None:
+    unshown, file = UnshownInput(), [named(FILE)]
+    for _ in range(20):
+        unshown.record_answer(file, 40_000, bill(0))
+    unshown.record_answer(file, 2_000, bill(0))
+    assert unshown.estimate(file) == 2_000
