@@ -26,6 +26,7 @@ from headrace.broker.core.pricing.debit_history import DELAY_DIFFERENCES_MS, SPA
 from headrace.broker.core.pricing.law_evidence import STATED_WEIGHT, LawEvidence
 from headrace.broker.core.pricing.laws import Prices
 from headrace.broker.core.pricing.output_lengths import OutputLengths
+from headrace.broker.core.pricing.references import ReferenceKind
 from headrace.broker.core.pricing.uncapped_output import CHARGED, UncappedOutput
 from headrace.broker.core.units import ROUNDING_TOKENS
 from headrace.broker.core.value import value
@@ -34,6 +35,7 @@ PIECE_EVERY_MS: Final = 50  # a thousand answers a second show no more than twen
 GLANCE_EVERY_MS: Final = 200  # where a law is settled
 THOROUGH_EVERY: Final = 8  # one glance in this many covers every span: a wrong law may fit each short one of many calls
 ERRORS_MAX: Final = 16
+TOOL: Final = ReferenceKind.TOOL  # cheaper so, before Python 3.12
 KNOWN_AFTER: Final = 16  # pieces of evidence; with fewer, the believed law explains no counter-evidence away
 
 
@@ -83,7 +85,6 @@ class LawIdentification:
         outputs: The lengths of outputs, from which `usage` reserves that of a call in flight.
         open: Calls in flight.
         has_alternatives: Whether more than one law may hold.
-        charges_unshown: Whether the endpoint is known to charge input that bodies do not show.
     """
 
     def __init__(self, prices: Prices, believed: Law | None, *, of_all: bool = True) -> None:
@@ -98,7 +99,7 @@ class LawIdentification:
         self._uncapped: UncappedOutput | None = None  # until a call without a cap needs it
         self.open = 0
         self.has_alternatives = len(prices.laws) > 1
-        self.charges_unshown = facts_of(prices.endpoint).shape is Shape.RESPONSE
+        self._is_of_responses = facts_of(prices.endpoint).shape is Shape.RESPONSE
         self._laws = prices.laws
         self._usage_index = prices.laws.index(Law.USAGE) if Law.USAGE in prices.laws else None
         self._admissions = DebitHistory(len(prices.laws), of_all=of_all)
@@ -150,13 +151,23 @@ class LawIdentification:
         tokens = charges[self._usage_index]
         return Sent(prices, admission, self._endings.debit(now_ms, (tokens, tokens), sure=sure))
 
+    def charges_all_input(self, prices: Prices) -> bool:
+        """Return whether all input of such a call is known to be charged at admission, shown or not.
+
+        Only the Responses API is known to charge input that bodies do not show (facts/openai.md §2.2); and what a tool
+        will find is not known then.
+        """
+        if prices.unshown is None:
+            return True
+        return self._is_of_responses and all(each.kind is not TOOL for each in prices.unshown.references)
+
     def disclose(self, sent: Sent, prices: Prices) -> Sent:
         """Correct a call whose answer has told its whole input, so that it is evidence; return it with these prices.
 
-        Only the Responses API is known to charge such input at admission (facts/openai.md §2.2). Of another endpoint
-        the call remains no evidence, but for `usage`, which charges whatever is billed.
+        Where not all of it is known to be charged at admission the call remains no evidence, but for `usage`, which
+        charges whatever is billed.
         """
-        if self.charges_unshown:
+        if self.charges_all_input(sent.prices):
             self._admissions.disclose(sent.admission, prices.tokens)
         if self._usage_index is not None:
             tokens = prices.tokens[self._usage_index]

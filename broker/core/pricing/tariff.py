@@ -157,7 +157,7 @@ class Tariff:
             remaining = self._remaining(verdict) if identification.is_due(now_ms) else None
             self.record_answer(attempt, remaining, usage, now_ms, early=verdict.early)
             if verdict.charge is not None and usage is not None and not verdict.early:
-                if sent.prices.unshown is None or identification.charges_unshown:
+                if identification.charges_all_input(sent.prices):
                     identification.record_stated_charge(self._told(sent), verdict.charge, usage)
                 self._compare(sent.prices.endpoint, identification)
         elif verdict.meaning in {Meaning.RATE_LIMITED, Meaning.TOO_LARGE}:

@@ -397,13 +397,21 @@ def test_a_call_of_which_no_answer_tells_the_input_is_no_evidence() -> None:
     assert witness.evidence.pieces == 0
 
 
-def test_files_of_a_chat_are_no_evidence_for_or_against_what_is_charged_at_admission() -> None:
-    """Whether they count there is not known; by `usage` they do."""
-    asked = prices("chat.completions", size(), references=(Reference(ReferenceKind.FILE, b"f"),))
+@pytest.mark.parametrize(
+    ("endpoint", "kind"), [("chat.completions", ReferenceKind.FILE), ("responses", ReferenceKind.TOOL)]
+)
+def test_files_of_a_chat_and_what_tools_find_are_no_evidence_of_what_is_charged_at_admission(
+    endpoint: str, kind: ReferenceKind
+) -> None:
+    """Whether such files count is not known, and tools have found nothing then; by `usage` both count."""
+    asked = prices(endpoint, size(), references=(Reference(ReferenceKind.FILE, b"f"), Reference(kind, b"k")))
+    assert asked.unshown is not None
     witness = LawIdentification(asked, None)
     for number in range(5):
         sent = witness.disclose(witness.record_send(asked, 1_000 * number, 2_000), asked.with_input(5_000))
-        witness.record_answer(sent, Remaining(50_000, *LIMIT), TokenUsage(5_050, 0), 1_000 * number + 500)
+        witness.record_answer(
+            sent, Remaining(50_000, *LIMIT), TokenUsage(asked.unshown.billed + 5_000, 0), 1_000 * number + 500
+        )
     assert witness.evidence.pieces == 0
 
 
