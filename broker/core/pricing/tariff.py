@@ -51,10 +51,10 @@ class Tariff:
     """The law of every endpoint at one limit, and the input that bodies do not show.
 
     Attributes:
-        version: A number that changes whenever a price may have changed, but for estimates of unshown input.
-        law_version: Likewise, whenever another law is believed.
-        estimates_version: Likewise, whenever the calls in flight should be priced again, since estimates of unshown
-            input have changed.
+        version: A number that changes whenever a price may have changed by more than an estimate of unshown input.
+        law_version: A number that changes whenever another law is believed.
+        estimates_version: A number that changes whenever the calls in flight should be priced again, since estimates of
+            unshown input have changed.
         disclosed: The prices of the call that `observe` has ended, if its answer has told input that its body does not
             show; None otherwise.
         unshown: What is known of such input.
@@ -168,7 +168,7 @@ class Tariff:
             told = (requested, explained) if is_shown else (None, True)
         else:
             self.record_loss(attempt)
-        self._reprice(now_ms)
+        self._compare_estimates(now_ms)
         return told
 
     def _remaining(self, verdict: Verdict) -> Remaining | None:
@@ -227,7 +227,7 @@ class Tariff:
             surplus = requested - prices.unshown.inputs[prices.laws.index(law)]
             self.unshown.record_stated(prices.unshown.references, surplus)
 
-    def _reprice(self, now_ms: int) -> None:
+    def _compare_estimates(self, now_ms: int) -> None:
         """Raise `estimates_version` if estimates of unshown input have changed."""
         if self.unshown.changes != self._priced_at and now_ms >= self._reprice_at_ms:
             self._priced_at = self.unshown.changes

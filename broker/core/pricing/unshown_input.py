@@ -152,7 +152,11 @@ class UnshownInput:
         self._learn(references, max(0, min(PRICE_MAX, surplus)))
 
     def _learn(self, references: Sequence[Reference], surplus: int) -> None:
-        """Split a call's surplus among its references: those never billed before take what the others leave."""
+        """Split a call's surplus among its references.
+
+        Those never billed before take what the others leave; else prompts, files and tools share what differs from the
+        expectation. Where all are known responses and conversations, only their kinds learn.
+        """
         expected = {reference: self._expected(reference) for reference in references}
         left = surplus - sum(expected.values())
         own = {each: self._known.learned(each) for each in references if each.kind not in _CARRYING}
