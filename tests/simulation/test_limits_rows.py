@@ -17,9 +17,10 @@ NAMES = [row.name for row in ROWS]
 OPENED_US = 20_000
 
 a_row = pytest.mark.parametrize("row", ROWS, ids=NAMES)
+ENFORCED = [row for row in ROWS if row.cap_tokens_per_minute is None]  # no server knows of an operator's own cap
 
 
-@a_row
+@pytest.mark.parametrize("row", ENFORCED, ids=[row.name for row in ENFORCED])
 def test_the_simulator_admits_what_the_oracle_admits_and_nothing_a_microsecond_earlier(row: Row) -> None:
     asked = calls_of(row)
     limiter, law = Witness(row).limiter, law_of(row, 0)

@@ -22,7 +22,8 @@ from headrace.broker.core.units import PPM
 REFUSED_FEW_PPM: Final = 100_000
 STEADY_MS: Final = 20_000  # a shorter time may have spent what a full bucket held
 HONOURED_MS: Final = 10_000
-TIMES_ACHIEVED: Final = 3
+TESTED_MAX_MS: Final = 120_000  # a longer wait is that of a limit of a day
+TIMES_ACHIEVED: Final = 10
 CALLS_MIN: Final = 30
 MORE_PARTS: Final = 50  # by so much more a trial begins where no answer shows what is left, and grows from there
 GUESS: Final = 100_000
@@ -95,7 +96,7 @@ class AdmissionGuide:
     @property
     def is_free(self) -> bool:
         """Whether the mirrors alone decide, and allowed the call that was last asked about."""
-        return not (self.measures or self.holds)
+        return not (self.measures or self.holds or (self._rate is not None and self._rate.caps_any))
 
     def ramps(self, now_ms: int) -> bool:
         """Return whether bursts begin small."""
@@ -123,6 +124,8 @@ class AdmissionGuide:
             at_ms = max(at_ms, self._ramp.may_send_at(now_ms))
         else:
             at_ms = max(mirrored_ms, self._ramp.may_send_at(now_ms)) if believed else mirrored_ms
+            if believed and self._rate is not None and self._rate.caps_any:  # no mirror knows of such a window
+                at_ms = max(at_ms, self._rate.capped_at(paid, now_ms))
         if not alone or now_ms < self._overloaded_until_ms:
             self._trust.forget_wait()
         elif at_ms > now_ms:
@@ -221,7 +224,8 @@ class AdmissionGuide:
 
         If the mirrors see no reason for a long wait, it is tested by a single call after `HONOURED_MS`.
         """
-        if self._rate is None or self._buckets.shortest() is None or payable_ms + HONOURED_MS >= now_ms + stated_ms:
+        explained = payable_ms + HONOURED_MS >= now_ms + stated_ms or stated_ms > TESTED_MAX_MS
+        if explained or self._rate is None or self._buckets.shortest() is None:
             return stated_ms
         return min(stated_ms, max(HONOURED_MS, self._rate.rest_ms(now_ms)))
 

@@ -250,6 +250,7 @@ class Budget:
         verdict = self._calibration.believable(attempt, call, verdict, now_ms)
         if self._calibration.learn_charge(attempt, call, verdict, usage, now_ms):
             self._headroom.clear()
+        self._correct_sums(call, now_ms)
         self.guide.reprice(self._calibration.repriced_ppm)
         untaken = was_turned_away(verdict)
         if untaken or (verdict.meaning in _REFUSED and not self.settings.refusals_charged):
@@ -267,12 +268,18 @@ class Budget:
         if self.guide.measures:
             self._headroom.clear()
         if verdict.wait_ms is not None and verdict.meaning in _ASKED_TO_WAIT:
-            wait_ms = verdict.wait_ms
-            if verdict.meaning is Meaning.RATE_LIMITED and verdict.snapshot is None:
-                wait_ms = self.guide.wait_ms(wait_ms, payable_ms, now_ms)
-            if verdict.meaning is Meaning.RATE_LIMITED and leaves_level_open(verdict.snapshot):
-                wait_ms = self._cooldown.record_refusal(wait_ms, call.sent_ms, now_ms)
-            self.pause_until(now_ms + wait_ms)
+            self.pause_until(now_ms + self._wait_ms(call, verdict, verdict.wait_ms, payable_ms, now_ms))
+
+    def _wait_ms(self, call: Reservation, verdict: Verdict, stated_ms: int, payable_ms: int, now_ms: int) -> int:
+        """Return how long to wait after an answer that asks to; the mirrors could pay its call at `payable_ms`."""
+        if verdict.meaning is not Meaning.RATE_LIMITED:
+            return stated_ms
+        if verdict.snapshot is not None:  # it states what is left
+            payable_ms = self._buckets.payable_at(call.paid, 0, now_ms, self._sizes.unproven_sizes)
+        wait_ms = self.guide.wait_ms(stated_ms, payable_ms, now_ms)
+        if leaves_level_open(verdict.snapshot):
+            wait_ms = self._cooldown.record_refusal(wait_ms, call.sent_ms, now_ms)
+        return wait_ms
 
     def abandon(self, attempt: int, now_ms: int, *, sent: bool = True) -> None:
         """End an attempt without an answer: if it was `sent`, it may have been admitted, and its charge is kept."""
@@ -342,6 +349,14 @@ class Budget:
         return self._first_calls.may_call_at(
             calls, spent=spent, paid=paid, reserved_ppm=reserved_ppm, lane_order=lane_order, now_ms=now_ms
         )
+
+    def _correct_sums(self, call: Reservation, now_ms: int) -> None:
+        """Count a call by what its answer has told of its charge."""
+        excess = self._calibration.excess
+        if excess:
+            self._charged.refund(excess, call.sent_ms)
+            if self._cap is not None:
+                self._cap.refund(excess, now_ms)
 
     def _give_back(self, call: Reservation, now_ms: int, *, untaken: bool = False) -> None:
         self._sends.strike(call.number)

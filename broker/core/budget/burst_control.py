@@ -23,6 +23,7 @@ refused at any rate: 300 calls make up for one cut.
 """
 
 from collections import deque
+from itertools import islice
 from typing import Final
 
 from headrace.broker.core.budget.token_bucket import TokenBucket
@@ -45,6 +46,7 @@ SHARE_STEP_MAX_MS: Final = 30_000
 HASTENED_EVERY_MS: Final = 2_500
 HASTENED_PARTS: Final = 8
 HASTENED_MAX_PPM: Final = 16 * PPM
+LEAST_MAX: Final = 256
 SHALLOW_MS: Final = 250
 """A depth that the rate refills within this time is next to nothing."""
 
@@ -67,6 +69,8 @@ class BurstControl:
         self._capacity, self._period_ms = capacity, period_ms
         self._bucket = TokenBucket(capacity, period_ms, capacity, now_ms)
         self._on_trial: deque[tuple[int, int]] = deque()  # (sending time, depth) of calls sent less than SILENCE_MS ago
+        # (time, depth) before payments since the first correction, each less deep than all later ones
+        self._least: deque[tuple[int, int]] | None = None
         self._changed_ms = now_ms
         self._cut_ms = now_ms - 1  # when the share was cut
         self._paid = 0  # calls since the share was changed
@@ -113,6 +117,8 @@ class BurstControl:
         self._paid += 1
         trials = self._on_trial
         capacity = self._bucket.capacity
+        if self._least is not None:
+            self._note_least(self._least, now_ms)
         burst = capacity - self._bucket.pay(amount, now_ms)
         if burst > self.tolerated_burst:
             self._space(amount, burst, now_ms)
@@ -127,6 +133,22 @@ class BurstControl:
     def refund(self, amount: int, now_ms: int) -> None:
         """Give back a call that was refused and not charged."""
         self._bucket.pay(-amount, now_ms)
+
+    def correct(self, excess: int, sent_ms: int, now_ms: int) -> None:
+        """Give back what a call paid beyond its charge when it was sent, or take what it paid too little.
+
+        Tokens that would have overflowed a full bucket since then are not given back: the server's bucket lost them.
+        """
+        self._least = deque(maxlen=LEAST_MAX) if self._least is None else self._least
+        since = next((index for index, (at_ms, _) in enumerate(self._least) if at_ms > sent_ms), len(self._least))
+        later = [(at_ms, burst) for at_ms, burst in islice(self._least, since, None)]
+        least = min([burst for _, burst in later[:1]] + [self._burst(now_ms)])
+        given = min(excess, max(0, least))
+        if given:
+            for _ in later:
+                self._least.pop()
+            self._least.extend((at_ms, burst - given) for at_ms, burst in later)
+            self._bucket.pay(-given, now_ms)
 
     def record_admission(self, burst: int, sent_ms: int) -> None:
         """Record the admission of the call that was sent at `sent_ms` and made the depth `burst`."""
@@ -181,6 +203,13 @@ class BurstControl:
             self._paid, self._cut_ms = 0, now_ms
             self.share_ppm = max(SHARE_MIN_PPM, self.share_ppm * SHARE_CUT_PPM // PPM)
             self._resize(now_ms)
+
+    def _note_least(self, noted: deque[tuple[int, int]], now_ms: int) -> None:
+        """Note the depth before a payment; of the former ones, those are kept that were less deep."""
+        burst = self._burst(now_ms)
+        while noted and noted[-1][1] >= burst:
+            noted.pop()
+        noted.append((now_ms, burst))
 
     def _lowered(self, tolerated: int, sent_ms: int) -> int:
         """Return the new ceiling after a refusal that leaves `tolerated` as tolerated."""

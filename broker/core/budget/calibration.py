@@ -72,6 +72,7 @@ class Calibration:
         self.burst: BurstControl | None = None
         self.cooldown = Cooldown()
         self.sizes = SizeCredence((settings.tokens, settings.per_day(TOKENS)))
+        self.excess = 0  # what the last answer's call paid beyond its charge; negative: too little
         self.repriced_ppm = PPM  # what recent calls pay now, of what they paid before the last answer
         if checkpoint is not None:
             self._inherit(checkpoint, now_ms)
@@ -149,14 +150,14 @@ class Calibration:
         """
         version, law_version, before_ppm = self.tariff.version, self.tariff.law_version, self._markup.ppm
         estimates_version = self.tariff.estimates_version
-        self.repriced_ppm = PPM
+        self.repriced_ppm, self.excess = PPM, 0
         if self._buckets.token_pattern is not None:
             self.tariff.refill_by(self._buckets.token_pattern)
         requested, explained = self.tariff.observe(attempt, verdict, usage, now_ms)
         if requested and not call.stated:
             self._markup.learn(call.charge, requested, explained=explained)
         is_repriced = self.tariff.version != version
-        corrected = self._settle(call)
+        corrected = self._settle(call, now_ms)
         if self.tariff.estimates_version != estimates_version:
             corrected += self._sends.reprice_unanswered(self._price)
         for number, excess in corrected:
@@ -173,14 +174,20 @@ class Calibration:
             self._sends.reprice(self._markup.ppm, before_ppm)
             self.repriced_ppm = self.repriced_ppm * self._markup.ppm // before_ppm
             self._buckets.reprice()
-        return is_repriced or bool(corrected)
+        return is_repriced or bool(corrected) or self.excess != 0
 
     def _price(self, prices: Prices) -> int:
         return self.to_pay(self.tariff.price(prices), stated=False)
 
-    def _settle(self, call: Reservation) -> list[tuple[int, int]]:
+    def _settle(self, call: Reservation, now_ms: int) -> list[tuple[int, int]]:
         """Let a call pay its charge, once its answer has told that: see `SentCalls.reprice_unanswered`."""
-        if call.stated or self.tariff.disclosed is None:
+        if call.stated:
+            return []
+        if self.tariff.charged is not None:
+            self.excess = call.paid - self.to_pay(self.tariff.charged, stated=False)
+            if self.burst is not None and self.excess:
+                self.burst.correct(self.excess, call.sent_ms, now_ms)
+        if self.tariff.disclosed is None:
             return []
         excess = self._sends.disclose(call.number, self.tariff.disclosed, self._price(self.tariff.disclosed))
         return [(call.number, excess)] if excess else []

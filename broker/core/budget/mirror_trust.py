@@ -50,7 +50,7 @@ FORESEEN_MIN: Final = 4  # refusals, three of four foreseen, before the mirrors 
 _NEVER_MS: Final = 1 << 62
 EVENTS_REMEMBERED: Final = 8
 ADMISSIONS_REMEMBERED: Final = 128
-HELD_BACK_MAX: Final = 6  # of those admissions
+HELD_BACK_MAX: Final = 2  # of those admissions
 
 
 class MirrorTrust:
@@ -255,7 +255,9 @@ class MirrorTrust:
         if first.stalls(lately, held_ms):
             return True
         spans = (lately, self.lately(now_ms, REMEMBERED_MS))
-        return any(first.lags(span) and not any(other.explains(span) for other in others) for span in spans)
+        if any(other.explains(span) for other in others for span in spans):
+            return False  # by the longer one too: a window may be spent at once, just before a minute began
+        return any(first.lags(span) for span in spans)
 
     def _fails(self, now_ms: int) -> bool:
         """Return whether a call was refused lately, or too few were admitted in too short a time to say."""

@@ -17,8 +17,8 @@ those of congestion control, with one difference: a refusal loses nothing, but e
   while it waited do not let the rate return or grow.
 - **Spans** (`span_caps`): where refusals come when many were sent within one second, or six, that is capped, and the
   rate stays.
-- **Waits.** A short stated wait is kept. A long one is tested by single calls, at the pace of our own back-off, and
-  believed once such waits have proved to be true.
+- **Waits** (`stated_waits`). A short stated wait is kept. A long one is tested by single calls, at the pace of our own
+  back-off, and believed once such waits have proved to be true.
 
 After a refusal one call goes alone; and the pacing leaves out the time of one and a half large calls, so that the next
 few do not find an empty bucket again. Silence about that call counts as its admission; if its refusal comes all the
@@ -32,21 +32,13 @@ from typing import Final, NamedTuple
 from headrace.broker.core.budget.hold import Hold
 from headrace.broker.core.budget.recent_spending import RecentSpending, Sums
 from headrace.broker.core.budget.span_caps import RAISED_EVERY, SpanCaps
+from headrace.broker.core.budget.stated_waits import StatedWaits
 from headrace.broker.core.units import PPM
 
 SILENCE_MS: Final = 150
 """A refusal comes back sooner; a call that the server has been silent about for so long was admitted."""
 LEEWAY_US: Final = 60_000  # how far ahead of the pace a call may go; a call of the first lane twice as far
 GAP_PPM: Final = 400_000  # of the mean interval between calls, kept between any two
-BACKOFF_FIRST_MS: Final = 300
-BACKOFF_MAX_MS: Final = 16_000
-BACKOFF_LEAST_MS: Final = 50
-KEPT_WAIT_MS: Final = 2_000
-KEPT_IN_A_ROW: Final = 2
-TRUSTED: Final = 2  # stated waits that proved true before longer ones are kept
-TRUST_LOST: Final = -2
-EARLY_PPM: Final = 50_000  # a call admitted earlier than this part before the stated end disproves the wait
-LATE_MS: Final = 3_000
 GONE_MS: Final = 1_000  # a call that is not asked about again so long after its time has been withdrawn
 
 GROWTH_FIRST_PPM: Final = 200  # of each admitted call before the first refusal
@@ -158,8 +150,7 @@ class RateControl:
         self._rests_until_ms = now_ms
         self._alone = False  # one call goes alone
         self._alone_ms: int | None = None
-        self._trust = 0
-        self._promise: tuple[int, int] | None = None  # when a wait was stated, and its end
+        self._waits = StatedWaits()
 
     def learn_stated(self, tokens_per_minute: int) -> None:
         """Record what the operator or the server states; before the first refusal the rate is not below it."""
@@ -190,11 +181,20 @@ class RateControl:
             return at_ms
         if now_ms > self._held_until_ms + GONE_MS:
             self._held_back = False
-        self._spending.settle(now_ms)
-        capped_ms = max(self._caps.payable_at(tokens, self._spending, now_ms), self._apart_at(now_ms))
+        capped_ms = self.capped_at(tokens, now_ms)
         if capped_ms > now_ms:  # a cap holds it back, and not the rate
             self._held_back = False
         return capped_ms
+
+    @property
+    def caps_any(self) -> bool:
+        """Whether any span is capped."""
+        return self._caps.any
+
+    def capped_at(self, tokens: int, now_ms: int) -> int:
+        """Return when a call of so many tokens keeps within the caps of all spans, whatever the rate is."""
+        self._spending.settle(now_ms)
+        return max(self._caps.payable_at(tokens, self._spending, now_ms), self._apart_at(now_ms))
 
     def _apart_at(self, now_ms: int) -> int:
         """Return when a call is as far from the last one as caps of calls ask."""
@@ -279,7 +279,7 @@ class RateControl:
         if sent_ms <= self._cut_ms:
             return
         self._row, self._alone = 0, False
-        self._keep_promise(sent_ms)
+        self._waits.record_admission(sent_ms)
         self._calls += 1
         if self._calls % RAISED_EVERY == 0:
             self._caps.raise_all(sent_ms)
@@ -311,17 +311,6 @@ class RateControl:
         if calm and FAR_BELOW * self.rate < self._stated:  # where calls are rare, growth by calls would take hours
             self.rate += self.rate * min(since_ms, DOUBLED_MS) // DOUBLED_MS
 
-    def _keep_promise(self, sent_ms: int) -> None:
-        """Judge the wait that was stated last by the first call admitted after it."""
-        if self._promise is None:
-            return
-        (told_ms, until_ms), self._promise = self._promise, None
-        if until_ms - told_ms > KEPT_WAIT_MS:
-            if sent_ms < until_ms - (until_ms - told_ms) * EARLY_PPM // PPM:
-                self._trust = TRUST_LOST
-            elif sent_ms < until_ms + LATE_MS:
-                self._trust = min(TRUSTED, self._trust + 1)
-
     # ------------------------------------------------------------------ refusals
 
     def record_refusal(self, attempt: int, tokens: int, sent_ms: int, now_ms: int, wait_ms: int | None) -> None:
@@ -340,28 +329,19 @@ class RateControl:
             return
         self._row = max(self._row, sent.row if sent is not None else 0) + 1
         if self._row == 1:
-            self._promise = None if wait_ms is None else (now_ms, now_ms + wait_ms)
+            self._waits.record(wait_ms, now_ms)
             self._cut(sent.found if sent is not None else self._spending.sums(), now_ms)
             self._row_rate = self.rate
         elif sent is not None and sent.row:  # the silence was none: the row has not ended, and nothing has been learned
             self.rate = min(self.rate, self._row_rate)
             self._calls = self._curve_calls = self._returned_ms = self._beyond_ms = 0
         self._cut_ms = now_ms
-        self._rests_until_ms = now_ms + self._rest_ms(wait_ms)
+        self._rests_until_ms = now_ms + self._waits.rest_ms(wait_ms, self._row)
         self._alone, self._alone_ms = True, None
 
     def rest_ms(self, now_ms: int) -> int:
         """Return how long no call may be sent after the last refusal."""
         return max(0, self._rests_until_ms - now_ms)
-
-    def _rest_ms(self, wait_ms: int | None) -> int:
-        own_ms = min(BACKOFF_MAX_MS, BACKOFF_FIRST_MS << min(self._row - 1, 10))
-        if wait_ms is None:
-            return own_ms
-        if wait_ms <= KEPT_WAIT_MS or self._trust >= TRUSTED:
-            unkept = self._row > KEPT_IN_A_ROW  # waits that were kept, and refused all the same
-            return max(BACKOFF_LEAST_MS, wait_ms, own_ms if unkept else 0)
-        return min(own_ms, wait_ms)
 
     def _cut(self, found: Sums, now_ms: int) -> None:
         """Answer an event: by a cap, by what was measured, or by a cut."""

@@ -14,7 +14,7 @@ SLOT_MS: Final = 100
 
 
 class SlidingSum:
-    """The sum of payments within any `span_ms`, which may be shortened; if it is prolonged, what has expired stays so."""
+    """The sum of payments within any `span_ms`. That may be changed; what has expired stays so."""
 
     def __init__(self, span_ms: int = MINUTE_MS, slot_ms: int = SLOT_MS) -> None:
         self.span_ms = span_ms

@@ -142,6 +142,11 @@ class SpanCaps:
                     best = _Cap(evidence, of_calls, span, least)
         return best
 
+    @property
+    def any(self) -> bool:
+        """Whether any span is capped."""
+        return any(cap_ppm is not None for caps_ppm in self._caps_ppm for cap_ppm in caps_ppm)
+
     def gap_ms(self) -> int:
         """Return how far apart calls are sent that keep within the caps of calls evenly; 0: no span's calls are capped.
 

@@ -35,7 +35,9 @@ class FixedWindowMirror:
         self._mark_ms = mark_ms
         self._begun_ms = mark_ms - period_ms  # calls sent since then are counted in this window
         self._low = self._high = remaining
-        self._recent = SlidingSum(DELAY_MAX_MS, FINE_MS)  # recent calls, which may be counted on either side of the mark
+        self._recent = SlidingSum(
+            DELAY_MAX_MS, FINE_MS
+        )  # recent calls, which may be counted on either side of the mark
         self._anchored = True
         self._proven = False  # an answer has shown that it began anew
         self._renewed = False

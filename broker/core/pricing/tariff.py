@@ -14,7 +14,7 @@ from headrace.broker.core.answers.refill_detection import BUCKET, Refill, Refill
 from headrace.broker.core.answers.verdict import OK, Meaning, Verdict
 from headrace.broker.core.endpoints import Law
 from headrace.broker.core.pricing.law_identification import LawIdentification, Remaining, Sent, TokenUsage
-from headrace.broker.core.pricing.laws import Prices
+from headrace.broker.core.pricing.laws import PRICE_MAX, Prices
 from headrace.broker.core.pricing.unshown_input import Bill, UnshownInput
 
 REPRICE_EVERY_MS: Final = 2_000
@@ -57,6 +57,8 @@ class Tariff:
             unshown input have changed.
         disclosed: The prices of the call that `observe` has ended, if its answer has told input that its body does not
             show; None otherwise.
+        charged: What that call was charged, if it carried such input or paid for its output in advance; None otherwise,
+            or if its answer does not tell.
         unshown: What is known of such input.
     """
 
@@ -74,6 +76,7 @@ class Tariff:
         """
         self.unshown = UnshownInput() if unshown is None else unshown
         self.disclosed: Prices | None = None
+        self.charged: int | None = None
         self._priced_at, self._reprice_at_ms = self.unshown.changes, 0
         self._inherited, self._is_first = dict(laws or {}), laws is None
         self._period_ms = period_ms
@@ -151,7 +154,7 @@ class Tariff:
         What it named for a call with unshown input is not returned: it is no measure of other calls.
         """
         told: tuple[int | None, bool] = None, True
-        self.disclosed = None
+        self.disclosed = self.charged = None
         if verdict.meaning is OK:
             identification, sent = self._sent[attempt]
             remaining = self._remaining(verdict) if identification.is_due(now_ms) else None
@@ -189,6 +192,7 @@ class Tariff:
         identification, sent = self._sent.pop(attempt)
         if usage is not None:
             sent = self._learn_unshown(identification, sent, usage)
+            self.charged = self._charged(identification, usage)
         identification.record_answer(sent, remaining, usage, now_ms, early=early)
         self._compare(sent.prices.endpoint, identification)
 
@@ -215,6 +219,12 @@ class Tariff:
         self.unshown.record_answer(prices.unshown.references, surplus, bill)
         self.disclosed = prices.with_input(max(0, surplus))
         return identification.disclose(sent, self.disclosed)
+
+    def _charged(self, identification: LawIdentification, usage: TokenUsage) -> int | None:
+        """Return what a call was charged that paid for more, or less, before its answer told."""
+        if identification.settles:
+            return max(1, min(PRICE_MAX, usage.input + usage.output))
+        return None if self.disclosed is None else identification.price(self.disclosed)
 
     def _told(self, sent: Sent) -> Prices:
         """Return the prices of the call that has just ended, with the input that its answer has told."""

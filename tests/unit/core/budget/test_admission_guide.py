@@ -7,15 +7,16 @@ import pytest
 from headrace.broker.core.answers.rate_limit_headers import DAY_MS, MINUTE_MS, LimitMetric
 from headrace.broker.core.answers.verdict import Meaning, Verdict
 from headrace.broker.core.budget.achievement import COMPARED_MS
-from headrace.broker.core.budget.admission_guide import GUESS, HONOURED_MS, AdmissionGuide
+from headrace.broker.core.budget.admission_guide import GUESS, HONOURED_MS, TESTED_MAX_MS, AdmissionGuide
 from headrace.broker.core.budget.bucket_set import BucketSet
 from headrace.broker.core.budget.burst_ramp import OPENING_CALLS, OPENING_MS
 from headrace.broker.core.budget.limit_settings import LimitBeliefs
 from headrace.broker.core.budget.mirror_trust import IN_VAIN, LATELY_MS, SETTLES_MS, TRIED_MS
-from headrace.broker.core.budget.rate_control import SILENCE_MS, TRUSTED
+from headrace.broker.core.budget.rate_control import SILENCE_MS
 from headrace.broker.core.budget.reservation import Reservation
 from headrace.broker.core.budget.sent_calls import SentCalls
 from headrace.broker.core.budget.sliding_sum import SlidingSum
+from headrace.broker.core.budget.stated_waits import TRUSTED
 from headrace.broker.core.units import PPM
 from tests.unit.core.budgets import SETTINGS, UNKNOWN
 from tests.unit.core.specimens import verdict
@@ -355,6 +356,8 @@ def test_a_wait_that_the_mirrors_see_no_reason_for_is_kept_for_a_while_and_then_
     now_ms = rig.now_ms
     assert rig.guide.wait_ms(60_000, now_ms, now_ms) == HONOURED_MS
     assert rig.guide.wait_ms(HONOURED_MS - 1, now_ms, now_ms) == HONOURED_MS - 1
+    assert rig.guide.wait_ms(TESTED_MAX_MS, now_ms, now_ms) == HONOURED_MS
+    assert rig.guide.wait_ms(TESTED_MAX_MS + 1, now_ms, now_ms) == TESTED_MAX_MS + 1, "a limit of a day"
     payable_ms = now_ms + 60_000 - HONOURED_MS
     assert rig.guide.wait_ms(60_000, payable_ms, now_ms) == 60_000, "they can pay no sooner either"
     assert rig.guide.wait_ms(60_000, payable_ms - 1, now_ms) == HONOURED_MS
@@ -374,7 +377,7 @@ def test_such_waits_are_kept_whole_once_they_have_proved_true() -> None:
 
 
 @pytest.mark.parametrize(("every_ms", "credible"), [(400, True), (4_000, False)], ids=["many calls", "few"])
-def test_a_trial_begins_at_no_more_than_thrice_what_was_achieved_whatever_is_stated(
+def test_a_trial_begins_at_no_more_than_ten_times_what_was_achieved_whatever_is_stated(
     every_ms: int, *, credible: bool
 ) -> None:
     rig = Rig(UNKNOWN, tokens=1_000 * RATE)
@@ -387,6 +390,20 @@ def test_a_trial_begins_at_no_more_than_thrice_what_was_achieved_whatever_is_sta
         mirror.pay(2 * mirror.capacity, 0, rig.now_ms)
     assert rig.guide.compare(400, rig.now_ms)
     rate = rig.guide.rate
-    assert rate == pytest.approx(3 * RATE if credible else 1_000 * RATE, rel=0.02)
+    assert rate == pytest.approx(10 * RATE if credible else 1_000 * RATE, rel=0.02)
     rig.call()
     assert rig.guide.rate == rate, "what is stated does not raise it"
+
+
+def test_caps_of_spans_hold_while_the_mirrors_are_followed() -> None:
+    rig = Rig()
+    rig.call(REFUSED)
+    rig.now_ms += 10 * MINUTE_MS
+    rate = rig.guide._rate
+    assert rate is not None
+    assert (rig.ask(), rig.guide.is_free) == (0, True)
+    rate._caps._caps_ppm[True][1] = PPM  # one call a second
+    rig.call()
+    assert rig.ask() > 500
+    assert not rig.guide.is_free
+    assert rig.ask(believed=False) == 0

@@ -243,3 +243,32 @@ def test_no_instant_before_the_one_that_is_named_would_do(seed: int) -> None:
         elif chance.random() < 0.2:
             known.record_admission(depth, now)
         now += chance.randint(0, 50)
+
+
+def test_what_a_call_paid_beyond_its_charge_makes_the_next_ones_less_deep_and_what_it_lacked_deeper() -> None:
+    known = spread()
+    known.pay(5_000, 0)
+    known.correct(1_500, 0, 1_000)
+    assert known.pay(10, 1_000) == 5_000 - 1_000 - 1_500 + 10
+    known.correct(-700, 0, 1_000)
+    assert known.pay(10, 1_000) == 5_000 - 1_000 - 1_500 + 700 + 20
+
+
+def test_what_a_full_bucket_would_have_lost_meanwhile_is_not_given_back() -> None:
+    known = spread()
+    known.correct(0, 0, 0)
+    known.pay(5_000, 0)
+    known.pay(4_000, 4_600)  # it was 400 deep before
+    known.correct(1_500, 0, 4_700)
+    assert known.pay(10, 4_700) == 4_300 - 400 + 10
+    known.correct(900, 0, 4_700)
+    assert known.pay(10, 4_700) == 4_300 - 400 + 20, "the first correction has used that up"
+    known.correct(900, 4_600, 4_700)
+    assert known.pay(10, 4_700) == 4_300 - 400 - 900 + 30, "a later call found no full bucket after it"
+
+
+def test_a_bucket_that_is_full_gains_nothing() -> None:
+    known = spread()
+    known.pay(5_000, 0)
+    known.correct(1_500, 0, 6_000)
+    assert known.pay(10, 6_000) == 10

@@ -102,3 +102,18 @@ def test_limits_share_what_references_carry_and_successors_inherit_what_kinds_co
     assert other.tariff.price(NAMED) == 9_119
     assert budget.checkpoint(0).unshown == {"file": 9_000}
     assert Budget(SILENT, 0, budget.checkpoint(0)).tariff.price(NAMED) == 9_119
+
+
+def test_the_operators_cap_and_the_sum_of_a_minute_count_what_answers_tell() -> None:
+    budget = full(LimitBeliefs("m", tokens=60_000, requests=None, cap_tokens=10_000))
+    for attempt, billed in enumerate((100, 9_100)):
+        budget.reserve(attempt, budget.tariff.price(NAMED), 30_000 * attempt, prices=NAMED)
+        budget.record_answer(attempt, 30_000 * attempt + 500, answer(), TokenUsage(billed, 10))
+        assert budget.charged_last_minute(30_000 * attempt + 500) == (119, 119 + 9_119)[attempt]
+
+
+def test_an_output_that_is_charged_at_the_end_is_counted_in_the_sum_of_a_minute() -> None:
+    budget, plain = full(SILENT), prices("chat.completions", SIZE, Law.USAGE)
+    budget.reserve(0, budget.tariff.price(plain), 0, prices=plain)
+    budget.record_answer(0, 500, answer(), TokenUsage(100, 40))
+    assert budget.charged_last_minute(500) == 140

@@ -3,7 +3,6 @@ from random import Random
 import pytest
 
 from headrace.broker.core.budget.rate_control import (
-    BACKOFF_FIRST_MS,
     CUT_FEW_TIMES,
     CUT_SOME_TIMES,
     GAP_PPM,
@@ -12,6 +11,7 @@ from headrace.broker.core.budget.rate_control import (
     SOME_CALLS,
     RateControl,
 )
+from headrace.broker.core.budget.stated_waits import BACKOFF_FIRST_MS
 from headrace.broker.core.units import PPM
 from tests.unit.core.pacing import (
     HOUR,

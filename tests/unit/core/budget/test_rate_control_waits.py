@@ -1,13 +1,7 @@
 import pytest
 
-from headrace.broker.core.budget.rate_control import (
-    BACKOFF_FIRST_MS,
-    BACKOFF_LEAST_MS,
-    BACKOFF_MAX_MS,
-    LATE_MS,
-    MANY_CALLS,
-    SILENCE_MS,
-)
+from headrace.broker.core.budget.rate_control import MANY_CALLS, SILENCE_MS
+from headrace.broker.core.budget.stated_waits import BACKOFF_FIRST_MS, BACKOFF_LEAST_MS, BACKOFF_MAX_MS, LATE_MS
 from tests.unit.core.pacing import Caller
 
 

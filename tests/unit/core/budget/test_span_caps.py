@@ -303,6 +303,7 @@ def test_a_cap_is_not_set_again_at_a_sum_that_many_admitted_calls_have_found_sin
 
 def test_a_cap_of_calls_asks_them_to_be_apart_and_one_of_tokens_does_not() -> None:
     caps = capped()
+    assert (caps.any, SpanCaps().any) == (True, False)
     assert caps.gap_ms() == 0
     caps._caps_ppm[True][SECOND] = 5 * PPM
     caps._caps_ppm[True][SIX] = 20 * PPM
