@@ -137,6 +137,8 @@ class AdmissionGuide:
         """Begin a trial of measurements if the mirrors are in doubt; return whether one has begun."""
         if now_ms < self._overloaded_until_ms or not self._trust.may_begin(now_ms):
             return False
+        if self._rate is not None and self.measures:
+            return False  # there is nothing to compare it with
         lately = self._trust.lately(now_ms)
         bounds = self._bounds(paid, now_ms)
         foreign, told = self._buckets.missing.total, self._is_told

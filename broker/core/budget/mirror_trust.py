@@ -8,6 +8,7 @@ each other soon; time in which something else holds it back does not count, such
 - *Doubt*: over the last minute or two the mirrors have spent less than the stated rate, or nothing at all for longer
   than the request that waits needs, or more than every sixtieth call was refused, or many in a row.
   Where no answer shows what is left, that none was refused for two minutes is a doubt as well: more may be had.
+  Then the first refusal ends the trial, unless it has let through more than the mirrors and what they had left.
 - *Trial*: then the measurements are followed for half a minute in which they settle, and for the minute of waiting by
   which they are judged. If they achieve no less they stay, else the mirrors return, and the next trial comes after
   twice as long. Where all is refused from the beginning, it ends at once.
@@ -21,6 +22,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
+from headrace.broker.core.answers.rate_limit_headers import MINUTE_MS
 from headrace.broker.core.budget.achievement import COMPARED_MS, LASTS_MS, NOTHING, Achieved, Bound
 from headrace.broker.core.units import PPM
 
@@ -35,6 +37,7 @@ REFUSED_MIN: Final = 4
 ADMITTED_MIN: Final = 30  # without a refusal, where no answer shows what is left
 EVENTS_MIN: Final = 2
 WORSE_PPM: Final = 30_000  # by so much less, and no more, a trial may achieve and stay
+MORE_PPM: Final = 30_000  # by so much more a trial for more must achieve
 SETTLES_MS: Final = 30_000  # of a trial, which do not count
 TRIED_MS: Final = 60_000  # those that do
 REGRETTED_PPM: Final = 900_000  # of what the measurements achieved
@@ -46,6 +49,7 @@ IN_VAIN: Final = 6  # refusals in a row at the beginning of a trial
 IN_VAIN_LONG: Final = 2  # where a limit of an hour or longer is believed to be spent
 TRIAL_FIRST_MS: Final = 60_000
 TRIAL_MAX_MS: Final = 1_800_000
+MORE_FIRST_MS: Final = 300_000  # from a trial for more that found none until the next; then twice as long
 FORESEEN_MIN: Final = 4  # refusals, three of four foreseen, before the mirrors return
 _NEVER_MS: Final = 1 << 62
 EVENTS_REMEMBERED: Final = 8
@@ -72,11 +76,14 @@ class MirrorTrust:
         "_in_vain",
         "_marks",
         "_measured",
+        "_more_every_ms",
+        "_next_more_ms",
         "_next_return_ms",
         "_next_trial_ms",
         "_refused_in_a_row",
         "_return_every_ms",
         "_row_ms",
+        "_seeks",
         "_sent_ms",
         "_settled",
         "_told_ms",
@@ -93,6 +100,7 @@ class MirrorTrust:
         self._marks: deque[tuple[int, Achieved]] | None = None  # at most one a second: when, and all by then
         self._trial: tuple[Achieved, Achieved] | None = None  # all by its begin, and what the mirrors achieved
         self._settled = False
+        self._seeks: int | None = None  # tokens that the mirrors had left when a trial for more began
         self._in_vain = IN_VAIN
         self._counted: dict[int, int] = {}  # calls without an answer, sent while requests waited, and their tokens
         self._held_since_ms: int | None = None  # since when requests have been held back without a call
@@ -104,6 +112,8 @@ class MirrorTrust:
         self._told_ms = 0
         self._next_trial_ms = 0
         self._trial_every_ms = TRIAL_FIRST_MS
+        self._next_more_ms = 0
+        self._more_every_ms = MORE_FIRST_MS
         self._measured: int | None = None  # the worth of the measurements, when they were followed last
         self._next_return_ms = 0
         self._return_every_ms = TRIAL_FIRST_MS
@@ -232,14 +242,17 @@ class MirrorTrust:
             return False
         self._all.foreign = foreign
         self._mark(now_ms)
-        lately = self.lately(now_ms)
+        lately, seeks = self.lately(now_ms), None
         if not self._regrets(lately):
-            storms = self._refused_in_a_row >= STORM and now_ms - self._row_ms >= STORM_MS
-            doubtful = storms or _is_doubtful(lately) or self._lags(bounds, now_ms) or not (told or self._fails(now_ms))
-            if now_ms < self._next_trial_ms or not doubtful:
+            if now_ms < self._next_trial_ms:
                 return False
+            storms = self._refused_in_a_row >= STORM and now_ms - self._row_ms >= STORM_MS
+            if not (storms or _is_doubtful(lately) or self._lags(bounds, now_ms)):
+                if told or now_ms < self._next_more_ms or self._fails(now_ms):
+                    return False
+                seeks = bounds[0].level if bounds and not bounds[0].of_calls else 0
         self.measures_since_ms = now_ms
-        self._trial, self._settled = (replace(self._all), lately), False
+        self._trial, self._settled, self._seeks = (replace(self._all), lately), False, seeks
         self._sent_ms, self._told_ms, self._refused_in_a_row = now_ms, now_ms, 0
         self._held_since_ms = None
         self._in_vain = IN_VAIN_LONG if long else IN_VAIN
@@ -276,6 +289,9 @@ class MirrorTrust:
             return
         before, mirrored = self._trial
         tried = self._all.since(before)
+        if self._seeks is not None and tried.refused and not _finds_more(tried, mirrored, self._seeks):
+            self._end_search(now_ms)
+            return
         if not self._settled:
             if not tried.calls and self._refused_in_a_row >= self._in_vain:
                 self._trial = None
@@ -291,6 +307,13 @@ class MirrorTrust:
             self._follow_mirrors(tried.worth, now_ms)
         else:
             self._watch_mirrors()
+
+    def _end_search(self, now_ms: int) -> None:
+        """Follow the mirrors again: there was no more than they knew of."""
+        self._trial = None
+        self._follow_mirrors(0, now_ms)
+        self._next_more_ms = now_ms + self._more_every_ms
+        self._more_every_ms = min(TRIAL_MAX_MS, 2 * self._more_every_ms)
 
     def follow_measurements(self, now_ms: int) -> None:
         """Follow the measurements from the start, as a predecessor did."""
@@ -319,6 +342,12 @@ class MirrorTrust:
         foresee = len(foreseen) >= FORESEEN_MIN and 4 * sum(foreseen) >= 3 * len(foreseen)
         if foresee and sum(held) <= HELD_BACK_MAX and self._sent_ms >= self._next_return_ms:
             self._follow_mirrors(self.lately(self._sent_ms).worth, self._sent_ms)
+
+
+def _finds_more(tried: Achieved, mirrored: Achieved, left: int) -> bool:
+    """Return whether more was let through than the mirrors would have spent by now, `left` of which stood unspent."""
+    known = mirrored.per_minute * tried.waited_ms // MINUTE_MS
+    return tried.tokens - left >= known + known * MORE_PPM // PPM
 
 
 def _is_doubtful(lately: Achieved) -> bool:

@@ -45,6 +45,7 @@ GROWTH_FIRST_PPM: Final = 200  # of each admitted call before the first refusal
 GROWTH_PPM: Final = 1_000  # a second, `GROWTH_AT_MS` after the rate is back where the last refusal came; then squared
 GROWTH_AT_MS: Final = 30_000
 GROWTH_MAX_PPM: Final = 50_000
+OUTRUNS_PPM: Final = 1_250_000  # of the last minute's tokens: where spans are capped, the rate grows no further
 RETURN_MS: Final = 90_000  # at most, where calls are few
 FAR_BELOW: Final = 4  # a rate is far below the stated one if it is less than one part in this many
 FAR_AFTER_MS: Final = 10_000  # without a refusal: otherwise what is stated is wrong
@@ -303,13 +304,17 @@ class RateControl:
             left_ppm = (steady - calls) * PPM // steady
             cubed_ppm = left_ppm * left_ppm // PPM * left_ppm // PPM
             self.rate = max(self.rate, self._peak - self._peak * self._drop_ppm // PPM * cubed_ppm // PPM)
-        else:
+        elif not self._outruns_caps():
             self._beyond_ms += since_ms
             part_ppm = min(GROWTH_MAX_PPM, GROWTH_PPM * self._beyond_ms**2 // GROWTH_AT_MS**2)
             self.rate += self.rate * part_ppm // PPM * min(since_ms, DOUBLED_MS) // 1_000
         calm = self._returned_ms >= FAR_AFTER_MS or not self.events
         if calm and FAR_BELOW * self.rate < self._stated:  # where calls are rare, growth by calls would take hours
             self.rate += self.rate * min(since_ms, DOUBLED_MS) // DOUBLED_MS
+
+    def _outruns_caps(self) -> bool:
+        """Return whether caps let through far less than the rate, so that a higher rate would say nothing."""
+        return self._caps.any and self.rate * PPM > self._spending.sums()[False][-1] * 1_000 * OUTRUNS_PPM
 
     # ------------------------------------------------------------------ refusals
 
