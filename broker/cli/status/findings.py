@@ -230,6 +230,8 @@ def _exhausted(name: str, limit: Said, waiting: int) -> Iterator[StatusFinding]:
     next_s = limit.get("next_call_s")
     if not limit.get("believed", True):
         yield _note(f"{name}: one call goes first, since its levels are not known; {waiting:,} wait.")
+    elif limit.get("measured_tokens_per_minute") is not None:
+        return  # its levels hold no call back, and no bucket is waited for
     elif next_s is not None and (bucket := emptiest(limit.get("buckets", ()))) is not None:
         left = f"{bucket['level_low']:,} of {bucket['capacity']:,} left"
         refill_s = (1 - left_of(bucket)) * float(bucket["period_s"])

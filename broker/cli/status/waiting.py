@@ -195,6 +195,8 @@ def _hindrance(told: Said) -> str:  # noqa: C901, PLR0911, PLR0912 — a table o
             charged, cap = _number(told.get("charged")), _number(told.get("capacity"))
             needed = _number(told.get("needed"))
             return f"the own cap on {limit}: {needed} needed, {charged} of {cap} charged this minute; {_payable(told)}"
+        case "pace" if (rate := told.get("measured_tokens_per_minute")) is not None:
+            return f"the measured rate of {limit}, {_number(rate)} tokens a minute; {_payable(told)}"
         case "pace":
             return f"the burst bound of {limit}: what OpenAI has accepted at once, or burst_s; {_payable(told)}"
         case kind:

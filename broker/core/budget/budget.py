@@ -10,7 +10,7 @@ several mirrors, all of them paid.
 
 from typing import Final
 
-from headrace.broker.core.answers.rate_limit_headers import HOUR_MS, LimitMetric
+from headrace.broker.core.answers.rate_limit_headers import HOUR_MS, MINUTE_MS, LimitMetric
 from headrace.broker.core.answers.verdict import OK, Meaning, Verdict
 from headrace.broker.core.budget.admission_guide import AdmissionGuide
 from headrace.broker.core.budget.blames import Blames
@@ -167,9 +167,23 @@ class Budget:
         rates, bars = self._buckets.refill_rates(now_ms, self._sizes.unproven_sizes) if known else ((), ())
         return Inflow(rates, bars, least, self.tariff.doubts)
 
+    @property
+    def measured_tokens_per_minute(self) -> int | None:
+        """The measured rate that calls are sent at, whatever the mirrors say; None: the mirrors are followed."""
+        return None if not self.believed or self.guide.rate is None else max(1, self.guide.rate)
+
+    def pause_ms(self, now_ms: int) -> int:
+        """Return for how long no call is sent because the server has asked to wait.
+
+        While a measured rate is followed, only a wait that an overloaded server states is kept as a pause.
+        """
+        measures = self.measured_tokens_per_minute is not None
+        return max(0, (self.guide.overloaded_until_ms if measures else self.paused_until_ms) - now_ms)
+
     def flow_ms(self, tokens: int) -> int:
-        """Return how long `tokens` take to flow into the slowest bucket."""
-        return self._buckets.flow_ms(tokens)
+        """Return how long `tokens` take to flow into the slowest bucket, or at the measured rate that is followed."""
+        rate = self.measured_tokens_per_minute
+        return self._buckets.flow_ms(tokens) if rate is None else tokens * MINUTE_MS // rate
 
     def capped_until(self, charge: int, now_ms: int, *, reserved_ppm: int = 0, stated: bool = False) -> int:
         """Return until when the operator's own cap delays the payment of this charge; `now_ms` if it does not."""
@@ -194,8 +208,10 @@ class Budget:
         return max(self.paused_until_ms, until_ms)
 
     def pace_ms(self, charge: int) -> int:
-        """Return how long the slowest bucket takes to refill such a call."""
+        """Return how long the slowest bucket takes to refill such a call, or the measured rate to allow another one."""
         paid = self._calibration.to_pay(charge, stated=False)
+        if self.measured_tokens_per_minute is not None:
+            return self.flow_ms(paid)
         amounts = ((paid if mirror.metric is LimitMetric.TOKENS else 1, mirror) for mirror in self._buckets)
         return max((amount * mirror.period_ms // mirror.capacity for amount, mirror in amounts), default=0)
 

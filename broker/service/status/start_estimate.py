@@ -1,7 +1,7 @@
 """Estimate of a request's start, if no later arrival goes first.
 
-The requests called by then are held against each constraint: each bucket of the limit, its own cap, the tenant's caps
-and the slots of calls in flight. The slowest one decides. Nothing is foreseen of an open breaker, nor of a request that
+The requests called by then are held against each constraint: each bucket of the limit (or its measured rate, where
+that is followed), its own cap, the tenant's caps and the slots of calls in flight. The slowest one decides. Nothing is foreseen of an open breaker, nor of a request that
 must wait for an answer while no call has ended yet.
 """
 
@@ -18,17 +18,23 @@ from headrace.broker.service.status.queue_position import QueueTotals
 
 
 def flows_in_ms(budget: Budget, crowd: QueueTotals, reserved_ppm: int, now_ms: int) -> int:
-    """Return the time until buckets and own cap of a limit have paid for these requests and still hold the reserve."""
+    """Return the time until buckets and own cap of a limit have paid for these requests and still hold the reserve.
+
+    Where a measured rate is followed, no bucket pays: then it is the time in which that rate lets them through.
+    """
     checkpoint, share_ppm = budget.checkpoint(now_ms), budget.learned_limits().share_ppm
     tokens = Markup(checkpoint.markup_ppm).applied(crowd.tokens)
-    waits_ms = [checkpoint.pause_ms]
+    waits_ms = [budget.pause_ms(now_ms), budget.cap_flows_in_ms(tokens, reserved_ppm, now_ms)]
+    measured = budget.measured_tokens_per_minute
+    if measured is not None:
+        return max(*waits_ms, _flow_ms(tokens, measured, MINUTE_MS))
     for level in checkpoint.levels:
         of_tokens = level.metric is LimitMetric.TOKENS
         reserved = level.capacity * reserved_ppm // PPM
         missing = (tokens if of_tokens else crowd.requests) + reserved - level.low
         rate_ppm = share_ppm if of_tokens else PPM
         waits_ms.append(_flow_ms(missing, level.capacity * rate_ppm // PPM, level.period_ms))
-    return max(*waits_ms, budget.cap_flows_in_ms(tokens, reserved_ppm, now_ms))
+    return max(waits_ms)
 
 
 def lets_through_ms(flights: CallsInFlight, budget: Budget, crowd: QueueTotals, reserved_ppm: int) -> int | None:

@@ -8,8 +8,8 @@ from datetime import timedelta
 from typing import Any, Final
 
 from headrace.broker.clock import WallClock
-from headrace.broker.core.budget.admission_guide import AdmissionGuide
 from headrace.broker.core.budget.breaker import Breaker
+from headrace.broker.core.budget.budget import Budget
 from headrace.broker.core.config import Role
 from headrace.broker.core.dispatch import Dispatch
 from headrace.broker.core.lanes.limit_queue import LimitQueue
@@ -120,11 +120,11 @@ class Status:
         return {
             "believed": desk.budget.believed,
             **_breaker(desk.budget.breaker, self.telemetry.trips.of(name), now_ms),
-            "paused_s": round(desk.budget.checkpoint(now_ms).pause_ms / 1_000, 1),
+            "paused_s": round(desk.budget.pause_ms(now_ms) / 1_000, 1),
             "next_call_s": self._next_call_s(desk, now_ms),
             "inflight": desk.budget.inflight,
-            "budget": self._course(desk.budget.guide, now_ms),
-            "measured_tokens_per_minute": desk.budget.guide.rate,
+            "budget": self._course(desk.budget, now_ms),
+            "measured_tokens_per_minute": desk.budget.measured_tokens_per_minute,
             "foreign_tokens": desk.budget.foreign_tokens,
             "way_ms": learned.admission_delay_ms,
             "at_once": {"borne": learned.tolerated_burst_tokens, "ceiling": learned.burst_ceiling_tokens},
@@ -164,13 +164,14 @@ class Status:
             ],
         }
 
-    def _course(self, guide: AdmissionGuide, now_ms: int) -> str:
+    def _course(self, budget: Budget, now_ms: int) -> str:
         """Return in words what a limit's calls are spent by."""
-        if not guide.measures:
+        if budget.measured_tokens_per_minute is None:
             return FOLLOWS
-        if guide.measures_since_ms is None:
+        since_ms = budget.guide.measures_since_ms
+        if since_ms is None:
             return f"{MEASURES}: no limit of tokens is stated"
-        ago = timedelta(milliseconds=now_ms - guide.measures_since_ms)
+        ago = timedelta(milliseconds=now_ms - since_ms)
         return f"{MEASURES}, since {to_wire(self.clock.utc_now() - ago)}"
 
     def _next_call_s(self, desk: LimitQueue, now_ms: int) -> float | None:

@@ -17,7 +17,8 @@ computed here, from the budget's checkpoint. The kinds:
 | `cooldown`     | until OpenAI wants to be asked again                                           |
 | `limit`        | for tokens or requests to flow in; `kept` of them are for idle lanes above     |
 | `own_cap`      | for the operator's own cap on the limit                                        |
-| `pace`         | since no more is spent at once than OpenAI has borne, or `burst_s` allows      |
+| `pace`         | since no more is spent at once than OpenAI has borne, or `burst_s` allows; or  |
+|                | for the measured rate, where that is followed instead of the levels            |
 """
 
 from collections.abc import Callable, Mapping
@@ -176,9 +177,13 @@ def _money(desk: LimitQueue, pick: Pick, wait_ms: int, reserved_for: list[str], 
     budget, checkpoint = desk.budget, desk.budget.checkpoint(now_ms)
     needed = pick.ticket.charge if pick.ticket.stated else Markup(checkpoint.markup_ppm).applied(pick.ticket.charge)
     found: list[tuple[int, Hindrance]] = []
-    if checkpoint.pause_ms:
-        found.append((checkpoint.pause_ms, {"kind": "cooldown"}))
-    for level in checkpoint.levels:
+    pace: Hindrance = {"kind": "pace"}
+    pause_ms, measured = budget.pause_ms(now_ms), budget.measured_tokens_per_minute
+    if measured is not None:
+        pace["measured_tokens_per_minute"] = measured
+    if pause_ms:
+        found.append((pause_ms, {"kind": "cooldown"}))
+    for level in checkpoint.levels if measured is None else ():
         amount = needed if level.metric is LimitMetric.TOKENS else 1
         reserved = level.capacity * pick.reserved_ppm // PPM
         missing = min(amount + reserved, level.capacity) - level.low
@@ -197,7 +202,7 @@ def _money(desk: LimitQueue, pick: Pick, wait_ms: int, reserved_for: list[str], 
         }
         flows_in_ms = missing * level.period_ms // level.capacity
         found.append((flows_in_ms if level.refill is Refill.BUCKET else wait_ms, bucket))
-    longest_ms, longest = max(found, key=lambda each: each[0], default=(0, {"kind": "pace"}))
+    longest_ms, longest = max(found, key=lambda each: each[0], default=(0, pace))
     if longest_ms + _ROUNDING_MS >= wait_ms:
         return longest
     cap, ticket = budget.settings.cap_tokens, pick.ticket
@@ -207,4 +212,4 @@ def _money(desk: LimitQueue, pick: Pick, wait_ms: int, reserved_for: list[str], 
         return {"kind": "own_cap", "needed": needed, **charged}
     if not budget.believed:
         return {"kind": "first_answer"}
-    return {"kind": "pace"}
+    return pace

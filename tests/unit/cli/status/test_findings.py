@@ -151,7 +151,15 @@ def test_what_a_limit_waits_for_is_one_sentence(fields: dict[str, Any], grave: b
     assert only(look(said(limits={"m": limit(**fields)}))) == (grave, sentence)
 
 
-@pytest.mark.parametrize("fields", [{"paused_s": 20.0}, {"buckets": [bucket(low=0)]}, {"waiting": 2, "buckets": []}])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"paused_s": 20.0},
+        {"buckets": [bucket(low=0)]},
+        {"waiting": 2, "buckets": []},
+        {"waiting": 2, "next_call_s": 3.2, "buckets": [bucket(low=0)], "measured_tokens_per_minute": 20_000},
+    ],
+)
 def test_a_limit_nobody_is_held_up_by_is_not_mentioned(fields: dict[str, Any]) -> None:
     assert told(look(said(limits={"m": limit(**fields)}))) == []
 

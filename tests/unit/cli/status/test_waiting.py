@@ -194,6 +194,10 @@ def test_a_start_far_away_has_its_date() -> None:
             {"kind": "pace", "limit": "gpt-4o", "payable_in_s": 0.3},
             "the burst bound of gpt-4o: what OpenAI has accepted at once, or burst_s; payable in 0.3 s",
         ),
+        (
+            {"kind": "pace", "limit": "gpt-4o", "measured_tokens_per_minute": 20_000, "payable_in_s": 0.3},
+            "the measured rate of gpt-4o, 20,000 tokens a minute; payable in 0.3 s",
+        ),
         ({"kind": "moonrise"}, "moonrise"),
     ],
 )

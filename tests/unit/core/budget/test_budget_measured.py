@@ -218,6 +218,33 @@ def test_while_a_rate_is_measured_no_request_is_unreachable_and_no_pause_or_leve
     assert server.waits() >= 30_000
 
 
+def test_while_a_rate_is_measured_tokens_flow_at_that_rate_and_no_pause_but_an_overloaded_servers_is_told() -> None:
+    server = measured()
+    budget, rate = server.budget, server.budget.measured_tokens_per_minute
+    assert rate is not None
+    assert (budget.flow_ms(rate), budget.pace_ms(rate)) == (MINUTE_MS, MINUTE_MS)
+    budget.guide.reprice(PPM // 2)
+    assert budget.flow_ms(rate) == 2 * MINUTE_MS, "by the rate, and by no bucket"
+    assert budget.pause_ms(server.now_ms) == 0
+    server.rest()
+    server.call(failure(503, retry_after="30"))
+    assert budget.pause_ms(server.now_ms) == 30_000
+    assert budget.pause_ms(server.now_ms + MINUTE_MS) == 0
+
+
+def test_before_the_first_answer_a_refusals_pause_is_kept_and_no_rate_is_measured() -> None:
+    server = Server(Budget(UNKNOWN, 0, None))
+    server.call(failure(429, retry_after="30"))
+    assert (server.budget.measured_tokens_per_minute, server.budget.pause_ms(server.now_ms)) == (None, 30_000)
+    assert server.waits() >= 30_000
+
+
+def test_a_rate_below_one_token_a_minute_is_told_as_one() -> None:
+    budget = Budget(SETTINGS, 0, Checkpoint("m", 0, (KEY,), 0, 0, PPM, measured_per_minute=1))
+    budget.guide.reprice(PPM // 2)
+    assert (budget.measured_tokens_per_minute, budget.flow_ms(2)) == (1, 2 * MINUTE_MS)
+
+
 def test_a_trial_is_not_handed_on_but_what_has_won_it_is() -> None:
     server = measured()
     assert server.budget.checkpoint(server.now_ms).measured_per_minute is None

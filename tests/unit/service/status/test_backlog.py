@@ -12,14 +12,24 @@ from tests.unit.core.desks import enqueued, limits
 TOKENS, REQUESTS = LimitMetric.TOKENS, LimitMetric.REQUESTS
 
 
-def made(*levels: LevelBounds, pause_ms: int = 0, cap_tokens: int | None = None) -> Scheduler:
+def made(
+    *levels: LevelBounds, pause_ms: int = 0, cap_tokens: int | None = None, measured: int | None = None
+) -> Scheduler:
     """Limits whose buckets are as a predecessor left them."""
 
     def of(limit: str, now_ms: int) -> Budget:
         settings = LimitBeliefs(limit, None, None, cap_tokens=cap_tokens)
-        return Budget(
-            settings, now_ms, Checkpoint(limit, 0, levels, 0, pause_ms, 1_000_000, tolerated_burst_tokens=10**9)
+        left = Checkpoint(
+            limit,
+            0,
+            levels,
+            0,
+            pause_ms,
+            1_000_000,
+            tolerated_burst_tokens=10**9,
+            measured_per_minute=measured,
         )
+        return Budget(settings, now_ms, left)
 
     return limits(of)
 
@@ -78,6 +88,12 @@ def test_a_pause_of_the_server_and_a_cap_of_ones_own_are_limits_too() -> None:
     capped = made(level(TOKENS, 60_000, 60_000), cap_tokens=6_000)
     enqueued(capped, charge=30_000, lane="urgent")
     assert backlog_ms(capped, "urgent", 0) == 294_000  # its bucket holds 600 at the start
+
+
+def test_a_backlog_at_a_measured_rate_is_not_told_by_a_pause_that_is_not_kept() -> None:
+    limits_ = made(level(TOKENS, 60_000), pause_ms=3_600_000, measured=20_000)
+    enqueued(limits_, charge=5_000, lane="bulk")
+    assert backlog_ms(limits_, "bulk", 0) == 15_000
 
 
 def test_of_several_limits_the_one_that_is_done_last_counts() -> None:

@@ -1,15 +1,9 @@
 """What the status says of how a limit's calls are spent: by the server's own numbers, or by a measured rate."""
 
-from headrace.broker.core.answers.verdict import Meaning
-from headrace.broker.core.budget.admission_guide import AdmissionGuide
-from headrace.broker.core.budget.bucket_set import BucketSet
-from headrace.broker.core.budget.reservation import Reservation
-from headrace.broker.core.budget.sent_calls import SentCalls
-from headrace.broker.core.budget.sliding_sum import SlidingSum
+from headrace.broker.core.budget.budget import Budget
 from headrace.broker.service.status.status import FOLLOWS, MEASURES
 from headrace.schemas.instants import to_wire
-from tests.unit.core.budgets import UNKNOWN
-from tests.unit.core.specimens import verdict
+from tests.unit.core.budgets import UNKNOWN, answer, failure
 from tests.unit.service.rig import MODEL, Process, World, led, until
 from tests.virtual_time import VIRTUAL_TIME
 
@@ -23,10 +17,14 @@ async def test_a_limit_says_what_it_follows_and_since_when_it_measures() -> None
     await until(lambda: len(process.world.outcomes()) == 1)
     now_ms = process.clock.now_ms()
     follows = process.status.snapshot(now_ms)["limits"][MODEL]
-    process.core.limits.limit_queues()[MODEL].budget.guide.inherit(20_000, now_ms)
+    budget = process.core.limits.limit_queues()[MODEL].budget
+    budget.pause_until(now_ms + 3_600_000)
+    paused = process.status.snapshot(now_ms)["limits"][MODEL]
+    budget.guide.inherit(20_000, now_ms)
     since = to_wire(process.status.clock.utc_now())
     measures = process.status.snapshot(now_ms)["limits"][MODEL]
     await process.end()
+    assert (paused["paused_s"], measures["paused_s"]) == (3_600.0, 0.0), "a measured rate keeps no such pause"
     assert (follows["budget"], follows["measured_tokens_per_minute"]) == (FOLLOWS, None)
     assert (measures["budget"], measures["measured_tokens_per_minute"]) == (f"{MEASURES}, since {since}", 20_000)
 
@@ -34,8 +32,9 @@ async def test_a_limit_says_what_it_follows_and_since_when_it_measures() -> None
 @VIRTUAL_TIME
 async def test_where_no_limit_of_tokens_is_stated_it_says_so() -> None:
     process = Process(World(), "a")
-    guide = AdmissionGuide(UNKNOWN, BucketSet(SentCalls()), SlidingSum(), 0, known=True)
-    guide.record_send(1, 400, 0)
-    call = Reservation(0, 400, 400, stated=False, sent_ms=0, burst=0, endpoint="", unsettled=0)
-    guide.record_end(1, call, verdict(Meaning.RATE_LIMITED), 10)
-    assert process.status._course(guide, 10) == f"{MEASURES}: no limit of tokens is stated"
+    budget = Budget(UNKNOWN, 0, None)
+    for attempt, told in enumerate((answer(), failure(429))):
+        assert process.status._course(budget, 0) == FOLLOWS
+        budget.reserve(attempt, 400, 0)
+        budget.record_answer(attempt, 0, told)
+    assert process.status._course(budget, 0) == f"{MEASURES}: no limit of tokens is stated"

@@ -13,6 +13,7 @@ from headrace.broker.core.lanes.tenants import Tenants
 from headrace.broker.core.requests.in_flight import CallsInFlight
 from headrace.broker.service.status.queue_position import QueueTotals
 from headrace.broker.service.status.start_estimate import cap_lets_through_ms, flows_in_ms, lets_through_ms
+from tests.unit.core.budgets import failure
 from tests.unit.core.specimens import budget, candidate, ticket
 
 TOKENS = LevelBounds(LimitMetric.TOKENS, 2_000, 2_000, 60_000, MINUTE_MS)
@@ -20,8 +21,23 @@ REQUESTS = LevelBounds(LimitMetric.REQUESTS, 1, 1, 60, MINUTE_MS)
 WELL = Breaker()
 
 
-def left(*levels: LevelBounds, charged: int = 0, pause_ms: int = 0, cap_tokens: int | None = None) -> Budget:
-    checkpoint = Checkpoint("gpt", 0, levels, charged, pause_ms, 1_000_000, tolerated_burst_tokens=60_000)
+def left(
+    *levels: LevelBounds,
+    charged: int = 0,
+    pause_ms: int = 0,
+    cap_tokens: int | None = None,
+    measured: int | None = None,
+) -> Budget:
+    checkpoint = Checkpoint(
+        "gpt",
+        0,
+        levels,
+        charged,
+        pause_ms,
+        1_000_000,
+        tolerated_burst_tokens=60_000,
+        measured_per_minute=measured,
+    )
     return Budget(LimitBeliefs("gpt", None, None, cap_tokens=cap_tokens), 0, checkpoint)
 
 
@@ -57,6 +73,22 @@ def test_where_a_share_of_the_rate_is_spent_it_takes_the_longer() -> None:
     assert cut._calibration.burst is not None
     cut._calibration.burst.share_ppm = 500_000
     assert flows_in_ms(cut, QueueTotals(1, 5_000), 0, 0) == 2 * flows_in_ms(whole, QueueTotals(1, 5_000), 0, 0)
+
+
+@pytest.mark.parametrize("reserved_ppm", [0, 500_000])
+def test_a_measured_rate_lets_through_what_it_allows_whatever_levels_pauses_and_reserves_say(reserved_ppm: int) -> None:
+    empty = replace(TOKENS, low=0, high=0)
+    measured = left(empty, REQUESTS, pause_ms=3_600_000, measured=30_000)
+    assert flows_in_ms(measured, QueueTotals(500, 5_000), reserved_ppm, 0) == 10_000
+
+
+def test_an_own_cap_and_an_overloaded_server_hold_back_what_a_measured_rate_would_let_through() -> None:
+    capped = left(TOKENS, charged=500, cap_tokens=600, measured=30_000)
+    assert flows_in_ms(capped, QueueTotals(1, 160), 0, 0) == 10_000
+    overloaded = left(TOKENS, measured=30_000)
+    overloaded.reserve(1, 60, 0)
+    overloaded.record_answer(1, 20, failure(503, retry_after="30"))
+    assert flows_in_ms(overloaded, QueueTotals(1, 160), 0, 20) == 30_000
 
 
 # ---------------------------------------------------------------------------------------------------- places

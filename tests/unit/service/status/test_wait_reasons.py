@@ -15,7 +15,7 @@ from headrace.broker.core.events import Draining
 from headrace.broker.core.ticket import Ticket
 from headrace.broker.service.status.wait_reasons import WaitReasons
 from tests.unit.core.shell import Shell
-from tests.unit.core.specimens import BULK, STANDARD, URGENT, budget, candidate, place
+from tests.unit.core.specimens import BULK, STANDARD, URGENT, budget, candidate, place, verdict
 
 FULL = 60_000
 
@@ -129,10 +129,12 @@ def test_a_pause_that_the_server_has_asked_for_is_a_cooldown() -> None:
     assert found == {"kind": "cooldown", "limit": "gpt", "payable_in_s": 5.0, "own": True}
 
 
-def limited(*levels: LevelBounds, charged: int = 0, **settings: Any) -> Asked:
+def limited(*levels: LevelBounds, charged: int = 0, measured: int | None = None, **settings: Any) -> Asked:
     """Whose limit was left like this."""
     shell = Asked()
-    checkpoint = Checkpoint("gpt", 0, levels, charged, 0, 1_000_000, tolerated_burst_tokens=FULL)
+    checkpoint = Checkpoint(
+        "gpt", 0, levels, charged, 0, 1_000_000, tolerated_burst_tokens=FULL, measured_per_minute=measured
+    )
 
     def make(_: str, now_ms: int) -> Budget:
         return Budget(LimitBeliefs("gpt", None, None, **settings), now_ms, checkpoint)
@@ -160,6 +162,29 @@ def test_what_must_not_be_spent_at_once_is_told_as_the_pace() -> None:
     shell.waits(charge=100, lane="urgent")
     (found,) = shell.why(shell.waits(charge=100, lane="urgent"))
     assert (found["kind"], found["limit"]) == ("pace", "gpt")
+
+
+def measured() -> Asked:
+    """Whose limit lets through a token in 3 ms, and says that nothing is left and that an hour is to be waited."""
+    shell = limited(LevelBounds(LimitMetric.TOKENS, 0, 0, FULL, MINUTE_MS), measured=20_000)
+    shell.core.limits.limit_queue("gpt", shell.now_ms).budget.pause_until(shell.now_ms + 3_600_000)
+    return shell
+
+
+def test_what_waits_for_a_measured_rate_waits_for_no_level_and_no_pause() -> None:
+    shell = measured()
+    shell.waits(charge=100)
+    found = shell.why(shell.waits(charge=100))[-1]
+    assert 0 < found.pop("payable_in_s") <= 0.3
+    assert found == {"kind": "pace", "measured_tokens_per_minute": 20_000, "limit": "gpt", "own": True}
+
+
+def test_an_overloaded_server_is_waited_for_at_a_measured_rate_too() -> None:
+    shell = measured()
+    first = shell.waits("first", charge=100)
+    shell.answer(first.number, verdict(Meaning.OVERLOADED, wait_ms=30_000))
+    found = shell.why(shell.waits(charge=100))[-1]
+    assert (found["kind"], found["payable_in_s"]) == ("cooldown", 30.0)
 
 
 def fixed_window(shell: Asked, left: int) -> None:
