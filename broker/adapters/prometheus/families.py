@@ -65,6 +65,11 @@ class Families:
         self.utilisation = self._gauge(
             "utilisation_ratio", "Amount charged in the last 60 s divided by what the limit allows.", "model", "limit"
         )
+        self.measured_rate = self._gauge(
+            "measured_tokens_per_minute",
+            "Measured rate of the limit where it is followed; 0: the server's own numbers are.",
+            "model",
+        )
         self.backlog_requests = self._gauge("backlog_requests", "Requests taken and waiting for a call.", "lane")
         self.backlog_seconds = self._gauge(
             "backlog_seconds", "Estimated time until all waiting requests are called.", "lane"

@@ -42,6 +42,7 @@ class Meter:
         self._limit_capacity = FoldedGauge(self._families.limit_capacity, sum)
         self._limit_level = FoldedGauge(self._families.limit_level, sum)
         self._utilisation = FoldedGauge(self._families.utilisation, max)
+        self._measured_rate = FoldedGauge(self._families.measured_rate, sum)
         self._charge_law = FoldedGauge(self._families.charge_law, max)
         self._inflight = FoldedGauge(self._families.inflight, sum)
         self._breaker_open = FoldedGauge(self._families.breaker_open, max)
@@ -98,10 +99,15 @@ class Meter:
         if utilisation is not None:
             _set_folded(self._utilisation, utilisation, names, labels)
 
+    def measured_rate(self, model: str, tokens_per_minute: int) -> None:
+        """Show the rate at which a limit's calls are sent whatever its levels say; 0: its levels are followed."""
+        _set_folded(self._measured_rate, tokens_per_minute, (model,), (self._models.label(model),))
+
     def limit_forgotten(self, limit_name: str) -> None:
         """Leave a limit that is no longer known out of the levels that it shared with others."""
         first = shortened(limit_name)
-        for gauge in (self._limit_capacity, self._limit_level, self._utilisation, self._charge_law, self._breaker_open):
+        levels = self._limit_capacity, self._limit_level, self._utilisation, self._measured_rate
+        for gauge in (*levels, self._charge_law, self._breaker_open):
             gauge.forget(first)
         if self._models.label(limit_name) == OTHER:
             self._laws.pop(first, None)

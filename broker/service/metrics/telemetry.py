@@ -23,6 +23,7 @@ from headrace.broker.service.containment import Containment, surviving
 from headrace.broker.service.health import Health
 from headrace.broker.service.metrics.breaker_log import Trips
 from headrace.broker.service.metrics.charge_metrics import Charges
+from headrace.broker.service.metrics.measured_rates import MeasuredRates
 from headrace.broker.service.metrics.parked_until import Parkings
 from headrace.broker.service.payloads import Payload, PayloadStore
 from headrace.broker.service.publishing.short_forms import ENCODE_CRASHED, OVERDUE
@@ -86,6 +87,7 @@ class Telemetry:
         self.parkings = Parkings()
         self.failures = Failures(clock)
         self._charges = Charges(meter)
+        self._measured_rates = MeasuredRates(meter)
         self.containment = Containment(meter, clock)
         self.spending: dict[str, Spending] = defaultdict(Spending)
 
@@ -273,6 +275,7 @@ class Telemetry:
         desks = core.limits.limit_queues()
         for name in self._foreign.keys() - desks.keys():
             del self._foreign[name]
+            self._measured_rates.forget(name)
             meter.limit_forgotten(name)
         for name, desk in desks.items():
             self._limit(name, desk, core.limits.account.breaker, now_ms)
@@ -322,6 +325,7 @@ class Telemetry:
     @surviving("metrics")
     def _limit(self, name: str, desk: LimitQueue, account: Breaker, now_ms: int) -> None:
         self._charges.observe(name, desk.budget.tariff.law_statuses())
+        self._measured_rates.observe(name, desk.budget, now_ms)
         charged = desk.budget.charged_last_minute(now_ms)
         foreign, self._foreign[name] = self._foreign.get(name, 0), desk.budget.foreign_tokens
         self.meter.foreign(name, max(0, desk.budget.foreign_tokens - foreign))

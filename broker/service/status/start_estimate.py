@@ -1,8 +1,8 @@
 """Estimate of a request's start, if no later arrival goes first.
 
 The requests called by then are held against each constraint: each bucket of the limit (or its measured rate, where
-that is followed), its own cap, the tenant's caps and the slots of calls in flight. The slowest one decides. Nothing is foreseen of an open breaker, nor of a request that
-must wait for an answer while no call has ended yet.
+that is followed), its own cap, the tenant's caps and the slots of calls in flight. The slowest one decides. Nothing is
+foreseen of an open breaker, nor of a request that must wait for an answer while no call has ended yet.
 """
 
 from collections.abc import Sequence

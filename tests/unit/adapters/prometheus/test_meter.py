@@ -19,6 +19,7 @@ _CONTRACT = {
     'headrace_limit_capacity{limit="tokens/60s",model="gpt-4o"} 30000.0',
     'headrace_limit_level{limit="tokens/60s",model="gpt-4o"} 20000.0',
     'headrace_utilisation_ratio{limit="tokens/60s",model="gpt-4o"} 0.5',
+    'headrace_measured_tokens_per_minute{model="gpt-4o"} 20000.0',
     'headrace_backlog_requests{lane="urgent"} 3.0',
     'headrace_backlog_seconds{lane="urgent"} 12.5',
     'headrace_backlog_oldest_seconds{lane="urgent"} 4.0',
@@ -69,6 +70,7 @@ def meter() -> Meter:
     meter.usage("gpt-4o", "default", "input", 100)
     meter.foreign("gpt-4o", 40)
     meter.limit("gpt-4o", "tokens/60s", 30_000, 20_000, 0.5)
+    meter.measured_rate("gpt-4o", 20_000)
     meter.charge_law("gpt-4o", "documented")
     meter.charge_law("gpt-4o", "chat-2025")
     meter.charge_error("gpt-4o", -2)
@@ -228,6 +230,7 @@ def test_a_forgotten_limit_is_left_out_of_the_levels_that_it_shared() -> None:
     meter = folding()
     for model in ("a", "b"):
         meter.limit(model, "tokens/60s", 100, 50, 0.5)
+        meter.measured_rate(model, 7_000)
         meter.breaker(model, is_open=model == "a")
         meter.charge_law(model, "documented" if model == "a" else "chat-2025")
     meter.limit_forgotten("a")
@@ -235,6 +238,7 @@ def test_a_forgotten_limit_is_left_out_of_the_levels_that_it_shared() -> None:
     assert _lines(meter) >= {
         'headrace_limit_capacity{limit="tokens/60s",model="other"} 100.0',
         'headrace_limit_level{limit="tokens/60s",model="other"} 50.0',
+        'headrace_measured_tokens_per_minute{model="other"} 7000.0',
         'headrace_breaker_open{model="other"} 0.0',
         'headrace_charge_law{law="documented",model="other"} 0.0',
         'headrace_charge_law{law="chat-2025",model="other"} 1.0',
