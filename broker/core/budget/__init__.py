@@ -3,4 +3,8 @@
 `budget` is the only entry point; `calibration` is what it learns from answers. Mirrors follow the server's buckets from
 its headers and refusals; `burst_control`, `cooldown`, `opening` and the breakers decide how fast the tokens that a
 mirror shows are spent.
+
+Where what a server says contradicts what it does, calls are sent at a rate that is measured instead: `admission_guide`
+chooses between the mirrors and `rate_control`; `mirror_trust` judges them by `achievement`. `span_caps` and `hold` are
+what `rate_control` learns, and `stated_waits` what it believes.
 """
