@@ -113,8 +113,8 @@ class AdmissionGuide:
     ) -> int:
         """Return when a call may be sent that the mirrors allow at `mirrored_ms`.
 
-        `first`: it is of the first lane that waits; `believed`: an answer has come; `alone`: nothing but the mirrors
-        may hold it back.
+        `first`: no idle lane above it has a reserve that it must leave; `believed`: an answer has come; `alone`: nothing
+        but the mirrors may hold it back.
         """
         self.holds = mirrored_ms > now_ms
         if self._rate is not None and not self._is_guess and self._stated_rate() is None:

@@ -37,7 +37,7 @@ from headrace.broker.core.units import PPM
 
 SILENCE_MS: Final = 150
 """A refusal comes back sooner; a call that the server has been silent about for so long was admitted."""
-LEEWAY_US: Final = 60_000  # how far ahead of the pace a call may go; a call of the first lane twice as far
+LEEWAY_US: Final = 60_000  # how far ahead of the pace a call may go; twice as far if `first`
 GAP_PPM: Final = 400_000  # of the mean interval between calls, kept between any two
 GONE_MS: Final = 1_000  # a call that is not asked about again so long after its time has been withdrawn
 
@@ -174,7 +174,7 @@ class RateControl:
     # ------------------------------------------------------------------ when to send
 
     def payable_at(self, tokens: int, now_ms: int, *, first: bool) -> int:
-        """Return when a call of so many tokens may be sent; `first`: it is of the first lane that waits."""
+        """Return when a call of so many tokens may be sent; `first`: no idle lane above it has a reserve to be left."""
         self._hear_silence(now_ms)
         at_ms = self._paced_at(now_ms, first=first)
         if at_ms > now_ms:
