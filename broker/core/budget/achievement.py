@@ -19,15 +19,15 @@ NORMAL_PPM: Final = 10_000
 
 @dataclass(slots=True)
 class Achieved:
-    """What was achieved while requests waited.
+    """What was achieved while requests waited. Only refusals count whenever their calls were sent.
 
     Attributes:
         waited_ms: How long they did.
         held_ms: How much of that they were held back; the rest lies between calls that followed each other soon.
         tokens: Sent, less those of refused calls.
         started: Calls sent, less those refused.
-        calls: Admitted.
-        refused: Refused calls.
+        calls: Admitted, of those sent while requests waited.
+        refused: Refused calls, of all.
         events: Those of them that were sent when the refusal before was known: one wave is one event.
         foreign: Tokens that headers showed to be missing and no call of ours explains.
     """
