@@ -1,10 +1,10 @@
 """Bursts that begin small where refusals have come: a wave of calls is not sent before its first ones are admitted.
 
 The mirrors may be wrong about what can be paid. Without a ramp the error costs as many refusals as calls are waiting:
-all are sent in the same instant, long before the first refusal comes back. So for some time after a refusal, as many
-calls again may be sent within `SILENCE_MS` as were admitted in the last second, and one at least. A refusal comes back
-sooner than that; a call about which the server has been silent for so long was admitted. A burst of a hundred calls
-takes five such steps, as in the slow start of congestion control (RFC 5681).
+all are sent in the same instant, long before the first refusal comes back. So for some time after a refusal, at most
+twice as many calls may be unanswered within `SILENCE_MS` as were admitted in the last second, and one at least. A
+refusal comes back sooner than that; a call about which the server has been silent for so long was admitted. A burst of
+a hundred calls takes five such steps after its first call, as in the slow start of congestion control (RFC 5681).
 """
 
 from collections import deque
@@ -12,7 +12,7 @@ from typing import Final
 
 SILENCE_MS: Final = 150
 COUNTED_MS: Final = 1_000
-TIMES: Final = 2
+UNANSWERED_PER_ADMITTED: Final = 2
 ACTIVE_MS: Final = 600_000
 OPENING_MS: Final = 10_000
 OPENING_CALLS: Final = 8  # with which an unknown server's bursts begin, as long as it has refused none
@@ -74,7 +74,7 @@ class BurstRamp:
                 break
             recent += 1
         admitted = len(sent_ms) - recent
-        if recent < max(1 if self._refused else OPENING_CALLS, TIMES * admitted):
+        if recent < max(1 if self._refused else OPENING_CALLS, UNANSWERED_PER_ADMITTED * admitted):
             return now_ms
         return sent_ms[admitted] + SILENCE_MS
 
