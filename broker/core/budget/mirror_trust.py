@@ -6,7 +6,8 @@ admitted in a minute, less a penalty for refusals. A request waits while it is h
 each other soon; time in which something else holds it back does not count, such as the operator's cap.
 
 - *Doubt*: over the last minute or two the mirrors have spent less than the stated rate, or nothing at all for longer
-  than the request that waits needs, or more than every sixtieth call was refused, or many in a row.
+  than the request that waits needs, or more than 15 of 1,000 calls were refused (60 of 1,000 before 40 s of waiting),
+  or many in a row.
   Where no answer shows what is left, that none was refused for two minutes is a doubt as well: more may be had.
   Then the first refusal ends the trial, unless it has let through more than the mirrors and what they had left.
 - *Trial*: then the measurements are followed for half a minute in which they settle, and for the minute of waiting by
