@@ -3,8 +3,9 @@
 It is used where what a server says contradicts what it does (`headrace.broker.core.budget.mirror_trust`). The ideas are
 those of congestion control, with one difference: a refusal loses nothing, but each is counted.
 
-- **Pacing.** Tokens are spent evenly at a rate, with a few milliseconds of leeway. A server that counts by windows, of
-  whatever kind and length, admits that; a burst is refused by some.
+- **Pacing.** Tokens are spent evenly at a rate, with 60 ms of leeway, and 120 ms for a call that has no idle lane's
+  reserve to leave. A server that counts by windows, of whatever kind and length, admits that; a burst is refused by
+  some.
 - **One event, one cut.** Refusals of calls that were sent before the last cut are its consequence. A cut is small if
   many calls were admitted since the last one, and larger if few were.
 - **CUBIC** (RFC 9438): after a cut the rate returns quickly towards the rate at which the refusal came, stays close to
