@@ -171,7 +171,8 @@ class AdmissionGuide:
     def _stated_rate(self) -> int | None:
         """Return the tokens a minute that the operator states, or else the server; None: neither does.
 
-        If the mirrors have spent far less in a minute of waiting, what they take for a minute's tokens is none.
+        What the server states is trusted up to `TIMES_ACHIEVED` times what the mirrors achieved, if `CALLS_MIN` calls in
+        `STEADY_MS` of waiting show it: a period that was mistaken may make any rate of a capacity.
         """
         if self._settings.tokens is not None:
             return self._settings.tokens * MINUTE_MS // self._settings.period_ms
