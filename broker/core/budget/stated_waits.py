@@ -1,8 +1,8 @@
 """Waits that refusals state: a short one is kept, a long one once such waits have proved to be true.
 
 Some servers state a minute whatever is missing. So a long wait is tested by single calls, at the pace of our own
-back-off. The first call that is admitted after it shows whether it was true: one that is admitted long before the
-stated end disproves it, and one that is admitted soon after the end bears it out.
+back-off. The first call that is admitted after it shows whether it was true: one that is admitted more than a twentieth
+of the wait before its end disproves it, and one that is admitted soon after the end bears it out.
 """
 
 from typing import Final
@@ -15,7 +15,7 @@ BACKOFF_LEAST_MS: Final = 50
 KEPT_WAIT_MS: Final = 2_000
 KEPT_IN_A_ROW: Final = 2
 TRUSTED: Final = 2  # stated waits that proved true before longer ones are kept
-TRUST_LOST: Final = -2
+TRUST_LOST: Final = -2  # so that after a wait that was disproved four must prove true
 EARLY_PPM: Final = 50_000  # a call admitted earlier than this part before the stated end disproves the wait
 LATE_MS: Final = 3_000
 
