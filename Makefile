@@ -70,7 +70,7 @@ bench-limits: $(STAMP) ## measure how well limits are used under 20 behaviours, 
 	@$(BIN)/python -m benchmarks.limits $(if $(ONLY),$(ONLY:%=--only %),--json $(FIGURES) --page docs/benchmarks.md)
 FIGURES := benchmarks/limits/figures.json
 
-bench-limiters: $(STAMP) ## measure Headrace before servers drawn by seed, in virtual time: ten minutes (SEEDS=500, FROM=0, ONLY=SEED)
+bench-limiters: $(STAMP) ## measure Headrace against servers drawn by seed, in virtual time: ten minutes (SEEDS=500, FROM=0, ONLY=SEED)
 	@$(BIN)/python -m benchmarks.limiters $(if $(ONLY),--only $(ONLY),--seeds $(or $(SEEDS),500) --from $(or $(FROM),0))
 
 bench-limiters-http: $(STAMP) ## measure twelve of them over HTTP too, with a real dispatcher: a quarter of an hour (SEEDS=12, FROM=0, SPAN_S=300, ONLY=SEED)

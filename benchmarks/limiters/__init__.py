@@ -1,4 +1,6 @@
-"""How well Headrace does before servers that it was not tuned to: `make bench-limiters`.
+"""How well Headrace does against servers drawn by seed: `make bench-limiters`.
+
+Constants of the budget were tuned on the seeds 20000 to 20119, so judge it by others.
 
 Each seed draws a server (`headrace.broker.simulator.drawn_server`) and a stream of calls: bulk without end, urgent ones
 for a tenth of the quota. The dispatcher's own core serves them in virtual time, and so does an omniscient dispatcher

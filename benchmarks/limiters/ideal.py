@@ -53,7 +53,7 @@ class Ideal:
     def serve(
         self, bulk: Callable[[int, int], Charge], urgent: Sequence[tuple[int, Callable[[int], Charge]]], end_us: int
     ) -> tuple[int, list[int]]:
-        """Serve until `end_us`; return the units charged of the scarcest kind, and the urgent waits in microseconds.
+        """Serve until `end_us`; return the tokens charged, and the urgent waits in microseconds.
 
         `bulk` gives the charge of the bulk call of a number at an instant, `urgent` instants and charges in order.
         """

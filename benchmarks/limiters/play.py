@@ -109,7 +109,7 @@ def play(seed: int) -> Played:
 
 
 def play_calls(server: DrawnServer, calls: Sequence[Call], end_us: int, dice: int | None = None) -> Played:
-    """Play these calls before a server until an instant; `dice` is the seed of delays and of the core's chance."""
+    """Play these calls against a server until an instant; `dice` is the seed of delays and of the core's chance."""
     upstream = _Server(upstream_of(server))
     arrivals = [_arrival(number, call) for number, call in enumerate(calls)]
     stage = Stage.of(operator_settings(server))

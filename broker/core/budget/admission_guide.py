@@ -27,7 +27,7 @@ TIMES_ACHIEVED: Final = 10
 CALLS_MIN: Final = 30
 MORE_PARTS: Final = 50  # by so much more a trial begins where no answer shows what is left, and grows from there
 GUESS: Final = 100_000
-"""Tokens a minute to begin with where nothing states a limit and a call was refused; it grows fast."""
+"""Tokens a minute at which a rate begins where nothing states a limit; it grows fast."""
 ADMITTED: Final = frozenset({OK, Meaning.REJECTED})
 
 

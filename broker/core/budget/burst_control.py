@@ -20,6 +20,12 @@ Where refusals come although next to nothing is spent beyond the rate, the rate 
 it is spent: cut at once, restored in small steps (AIMD, additive increase and multiplicative decrease), as is usual
 where the server reports nothing. A step comes after a fixed number of calls, so that only a small part of the calls is
 refused at any rate: 300 calls make up for one cut.
+
+Where the ceiling alone holds calls back and the buckets stay half full, the pace rises in steps of an eighth: a ceiling
+bounds what is spent at once, and not what is spent in a minute. A refusal takes back the last step.
+
+Where a call's charge is known only after it was sent, what it paid too much is given back, and what it paid too little
+is taken (`correct`).
 """
 
 from collections import deque
@@ -72,7 +78,7 @@ class BurstControl:
         # (time, depth) before payments since the first correction, each less deep than all later ones
         self._least: deque[tuple[int, int]] | None = None
         self._changed_ms = now_ms
-        self._cut_ms = now_ms - 1  # when the share was cut
+        self._cut_ms = now_ms - 1  # when the share was cut, or the pace was lowered
         self._paid = 0  # calls since the share was changed
         self._deeper_us = 0  # when the next call may exceed the deepest depth so far
         self._ceiling_set_ms = now_ms  # when the ceiling was last set by a refusal

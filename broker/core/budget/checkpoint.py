@@ -18,7 +18,7 @@ class Checkpoint:
         levels: The level bounds of each mirror.
         charged_last_minute: Tokens that the operator's cap must still count.
         pause_ms: How long no call may be paid, from `at_ms`.
-        markup_ppm: The ratio of the server's charges to ours.
+        markup_ppm: The ratio of the server's charges to ours, in millionths.
         laws: The believed charge law, by endpoint.
         tolerated_burst_tokens: The largest burst beyond the rate that was spent without a refusal.
         burst_ceiling_tokens: The burst that the server does not tolerate, where a refusal has shown it.

@@ -114,7 +114,7 @@ class RateControl:
 
     Attributes:
         rate: In thousandths of a token a minute.
-        events: Refusals that were no consequence of another one.
+        events: Refusals that were no consequence of another one; 1 from the start for an inherited rate.
     """
 
     def __init__(self, tokens_per_minute: int, now_ms: int, *, stated: bool = True, found: bool = False) -> None:
@@ -123,7 +123,8 @@ class RateControl:
         `found`: a predecessor has measured it, so that what is stated does not raise it.
         """
         self._grown_in_ms = GROWN_FIRST_MS if stated else GROWN_UNKNOWN_MS
-        self.rate = self._stated = self._start = max(1, tokens_per_minute) * 1_000
+        self.rate = self._start = max(1, tokens_per_minute) * 1_000
+        self._stated = self.rate  # a guess where `stated` is false
         self.events = int(found)
         self._spending = RecentSpending()
         self._caps = SpanCaps()

@@ -136,7 +136,9 @@ class SlidingWindowMirror:
 
     The server's count consists of our charges and those of other clients. The instants at which ours begin and cease to
     count are known to within one admission delay, so their sum lies between that of a shorter window and that of a
-    longer one; the charges of others are an interval too, narrowed and replaced by answers as a bucket's level is.
+    longer one. The longer one, by which calls are paid, is longer by the delay that is learned; the shorter one is
+    always shorter by `DELAY_MAX_MS`. The charges of others are an interval too, narrowed and replaced by answers as a
+    bucket's level is.
     """
 
     refill: Final = Refill.SLIDING
