@@ -1,4 +1,4 @@
-"""A limit that begins or ends to be spent by a measured rate, as operators see it: in the log and as a gauge."""
+"""A limit that begins or ends to be spent at a measured rate, as operators see it: in the log and as a gauge."""
 
 from structlog.testing import capture_logs
 
