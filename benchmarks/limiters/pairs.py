@@ -75,17 +75,17 @@ def line(pair: Pair) -> str:
 
 
 def agreement(pairs: Sequence[Pair]) -> Promise:
-    """Return the promise that shares over HTTP are those of virtual time."""
-    farthest = max((abs(pair.apart) for pair in pairs), default=0.0)
-    near = sum(abs(pair.points) <= POINTS_MAX for pair in pairs)
+    """Return the promise that shares over HTTP are those of virtual time; disturbed plays show nothing of it."""
+    counted = [pair for pair in pairs if not pair.is_disturbed]
+    farthest = max((abs(pair.apart) for pair in counted), default=0.0)
+    near = sum(abs(pair.points) <= POINTS_MAX for pair in counted)
     sentence = (
-        f"points outside the range of virtual time, farthest of {len(pairs)} servers (at most {POINTS_MAX:g}); "
+        f"points outside the range of virtual time, farthest of {len(counted)} servers (at most {POINTS_MAX:g}); "
         f"{near} are as near to the play by their own dice"
     )
-    disturbed = sum(pair.is_disturbed for pair in pairs)
-    if disturbed:
-        sentence += f"; for {disturbed} the machine was too busy"
-    return Promise(sentence, f"{farthest:.2f}", farthest <= POINTS_MAX + HUNDREDTHS)
+    if len(counted) < len(pairs):
+        sentence += f"; {len(pairs) - len(counted)} do not count, since the machine was too busy"
+    return Promise(sentence, f"{farthest:.2f}", bool(counted) and farthest <= POINTS_MAX + HUNDREDTHS)
 
 
 def pairs_as_json(pairs: Sequence[Pair]) -> dict[str, Any]:
