@@ -1,7 +1,8 @@
 """The modules that are mutated: where a fault would lose, double or misdeliver an outcome.
 
 Left out: doors to third parties (their contract suites run against real servers), what only observes (metrics, status,
-logs, forecasts, web), prices and pacing (`make bench-limits` holds them against 20 behaviours), and settings.
+logs, forecasts, web), prices and pacing (`make bench-limits` holds them against 20 behaviours, `make bench-limiters`
+against servers drawn by seed), and settings.
 """
 
 HELD: tuple[str, ...] = (
