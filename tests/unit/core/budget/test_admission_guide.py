@@ -86,7 +86,11 @@ def test_as_a_rule_the_mirrors_are_followed_at_once() -> None:
 
 def test_a_refusal_begins_to_measure_and_is_not_followed_where_tokens_are_stated() -> None:
     rig = Rig()
+    rig.call()
+    assert rig.guide._rate is None
     rig.call(REFUSED)
+    assert rig.guide._rate is not None
+    assert rig.guide._rate.rate == RATE * 1_000, "it begins at what is stated"
     assert (rig.guide.measures, rig.guide.rate) == (False, None)
     assert rig.guide.ramps(rig.now_ms)
 
@@ -206,10 +210,14 @@ def test_a_limit_of_calls_alone_is_compared_and_measured_in_tokens() -> None:
     assert (rig.guide.rate, rig.guide.measures_since_ms) == (GUESS, rig.now_ms)
 
 
-def test_without_any_bucket_only_refusals_are_a_doubt() -> None:
+def test_without_any_bucket_no_wait_is_a_doubt_and_a_refusal_begins_to_measure_without_a_trial() -> None:
     rig = Rig(UNKNOWN, tokens=None)
     rig.ask(COMPARED_MS)
     rig.now_ms += COMPARED_MS
+    assert not rig.guide.compare(400, rig.now_ms)
+    assert not rig.guide.measures
+    rig.call(REFUSED)
+    assert (rig.guide.measures, rig.guide.measures_since_ms) == (True, None)
     assert not rig.guide.compare(400, rig.now_ms)
 
 

@@ -175,7 +175,7 @@ def test_a_pause_is_doubted_after_a_minute() -> None:
         server.now_ms += 1_000
         asked += 1
     assert server.measures
-    assert COMPARED_MS // 1_000 <= asked <= LATELY_MS // 1_000 + 2
+    assert LATELY_MS // 1_000 - 2 <= asked <= LATELY_MS // 1_000 + 2, "a second each"
 
 
 def test_a_storm_of_refusals_is_a_doubt_although_a_call_is_never_held_back() -> None:
