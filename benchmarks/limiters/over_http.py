@@ -13,7 +13,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from benchmarks.limiters.play import Call, id_of, is_storm, operator_settings
+from benchmarks.limiters.play import Call, id_of, is_storm, operator_settings, percentile
 from benchmarks.limiters.prompts import body_of
 from benchmarks.limits.calls import Asked
 from benchmarks.limits.processes import Stage, started, stop, until_it_leads
@@ -52,7 +52,7 @@ class Record:
     @property
     def late_p99_ms(self) -> float:
         """The 99th percentile of the server's delays: it shows whether the machine had time for the play."""
-        return self.late_us[len(self.late_us) * 99 // 100] / 1_000 if self.late_us else 0.0
+        return percentile(self.late_us, 99) / 1_000
 
     @property
     def late_max_ms(self) -> float:

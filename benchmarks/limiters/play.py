@@ -163,8 +163,8 @@ def measured(
         refused=sum(split_us < at_us <= end_us for at_us in refused),
         calls=sum(split_us < at_us <= end_us for at_us, _ in admitted),
         first_refused=sum(at_us <= split_us for at_us in refused),
-        urgent_p95_s=_p95(waits) / SECOND_US,
-        ideal_p95_s=_p95(ideal_waits[early:]) / SECOND_US,
+        urgent_p95_s=percentile(sorted(waits), 95) / SECOND_US,
+        ideal_p95_s=percentile(sorted(ideal_waits[early:]), 95) / SECOND_US,
         tells_all=server.tells_all,
     )
 
@@ -303,7 +303,7 @@ def bursts_of(server: DrawnServer, first_us: int, end_us: int) -> list[Burst]:
 def end_of(server: DrawnServer, span_s: int = SPAN_S) -> int:
     """Return when the run ends, in microseconds: just before a window of a minute begins, if there is one."""
     for window in _windows(server):
-        if window.kind is enforcement.Kind.FIXED and window.seconds == FIRST_S:
+        if window.kind is enforcement.Kind.FIXED and window.seconds == 60:
             return span_s * SECOND_US - round(window.mark_s * SECOND_US) - 1
     return span_s * SECOND_US
 
@@ -320,5 +320,6 @@ def _scaled(tokens: int, factor: float) -> int:
     return tokens if factor == 1.0 or not tokens else max(1, round(tokens * factor))
 
 
-def _p95(waits: Sequence[int]) -> float:
-    return sorted(waits)[min(len(waits) - 1, len(waits) * 95 // 100)] if waits else 0.0
+def percentile(ordered: Sequence[float], percent: int) -> float:
+    """Return the value below which that part lies; 0 where there is none."""
+    return ordered[min(len(ordered) - 1, len(ordered) * percent // 100)] if ordered else 0.0

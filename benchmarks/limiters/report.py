@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from benchmarks.limiters.play import Played
+from benchmarks.limiters.play import Played, percentile
 from headrace.broker.simulator.behaviours.catalogue import spelled
 from headrace.broker.simulator.drawn_server import drawn_server
 
@@ -28,26 +28,22 @@ def promises(played: Sequence[Played]) -> list[Promise]:
     beyond_s = sorted(each.urgent_p95_s - each.ideal_p95_s for each in played)
     late = sorted(each.urgent_p95_s - (2 * each.ideal_p95_s + 1) for each in played)
     exact = [each for each in played if each.tells_all]
+    exact_refused = sorted(each.refused_per_1000 for each in exact)
     made = [
-        _least("share of the ideal, median", at(shares, 0.5), 0.97),
-        _least("share of the ideal, 5th percentile", at(shares, 0.05), 0.93),
+        _least("share of the ideal, median", percentile(shares, 50), 0.97),
+        _least("share of the ideal, 5th percentile", percentile(shares, 5), 0.93),
         _least("share of the ideal, worst", shares[0], 0.80),
-        _most("429s per 1,000 calls, median", at(refused, 0.5), 1),
-        _most("429s per 1,000 calls, 95th percentile", at(refused, 0.95), 10),
-        _most("urgent p95 beyond the ideal's in s, median", at(beyond_s, 0.5), 0.25),
-        _most("urgent p95 beyond twice the ideal's and 1 s, 95th percentile", at(late, 0.95), 0),
+        _most("429s per 1,000 calls, median", percentile(refused, 50), 1),
+        _most("429s per 1,000 calls, 95th percentile", percentile(refused, 95), 10),
+        _most("urgent p95 beyond the ideal's in s, median", percentile(beyond_s, 50), 0.25),
+        _most("urgent p95 beyond twice the ideal's and 1 s, 95th percentile", percentile(late, 95), 0),
     ]
     if exact:
         made += [
-            _least("where all is told: share, median", at(sorted(each.share for each in exact), 0.5), 0.98),
-            _most("where all is told: 429s, median", at(sorted(each.refused_per_1000 for each in exact), 0.5), 1),
+            _least("where all is told: share, median", percentile(sorted(each.share for each in exact), 50), 0.98),
+            _most("where all is told: 429s, median", percentile(exact_refused, 50), 1),
         ]
     return made
-
-
-def at(ordered: Sequence[float], part: float) -> float:
-    """Return the value below which that part lies."""
-    return ordered[min(len(ordered) - 1, int(part * len(ordered)))]
 
 
 def worst(played: Sequence[Played], count: int = WORST) -> list[Played]:

@@ -12,10 +12,17 @@ from typing import Final
 
 import pytest
 
-from headrace.broker.core.answers.rate_limit_headers import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, LimitMetric, Reading
+from headrace.broker.core.answers.rate_limit_headers import (
+    DAY_MS,
+    HOUR_MS,
+    MINUTE_MS,
+    SECOND_MS,
+    USUAL_PERIODS_MS,
+    LimitMetric,
+    Reading,
+)
 from headrace.broker.core.answers.refill_detection import (
     ANSWERS_MIN,
-    USUAL_PERIODS_MS,
     Refill,
     RefillEvidence,
     RefillPattern,

@@ -26,6 +26,7 @@ class Meaning(StrEnum):
 
 
 OK: Final = Meaning.OK  # a module-level name for what every answer is compared with: faster before Python 3.12
+ADMITTED: Final = frozenset({Meaning.OK, Meaning.REJECTED})  # of calls that no limit has refused
 
 
 class Fault(StrEnum):

@@ -40,7 +40,7 @@ UNUSUAL_PERIOD_EVIDENCE: Final = 40  # used units and reset ms at which rounding
 SIDE_KINDS: Final = ("project-tokens", "project-requests", "input-images")  # OpenAI's own words in the header names
 
 _DECIMALS_OF_MS: Final = 3
-_USUAL_PERIODS_MS: Final = (MINUTE_MS, DAY_MS, SECOND_MS, MONTH_MS)  # no period is near two of them
+USUAL_PERIODS_MS: Final = (SECOND_MS, MINUTE_MS, DAY_MS, MONTH_MS)  # no period is near two of them
 
 
 class LimitMetric(StrEnum):
@@ -228,7 +228,7 @@ def _period_ms(capacity: int, used: int, full_in_ms: int | None) -> int | None:
     if full_in_ms is None or full_in_ms < RESET_MS_MIN or used < 1:
         return None
     computed = (full_in_ms * capacity + used // 2) // used
-    for usual in _USUAL_PERIODS_MS:
+    for usual in USUAL_PERIODS_MS:
         if abs(computed - usual) * 20 <= usual:
             return usual
     is_exact = full_in_ms % SECOND_MS  # whole seconds are rounded, and what is left beside them may be as well

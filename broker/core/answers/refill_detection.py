@@ -20,14 +20,13 @@ from headrace.broker.core.answers.rate_limit_headers import (
     DAY_MS,
     HOUR_MS,
     MINUTE_MS,
-    MONTH_MS,
     RESET_MS_MAX,
     SECOND_MS,
+    USUAL_PERIODS_MS,
     Reading,
 )
 
 WINDOWS_MS: Final = (SECOND_MS, 2_000, 6_000, 10_000, 30_000, MINUTE_MS, HOUR_MS, DAY_MS)
-USUAL_PERIODS_MS: Final = (SECOND_MS, MINUTE_MS, DAY_MS, MONTH_MS)
 ANSWERS_MIN: Final = 4  # answers with different `used` before anything but a bucket of a usual period is believed
 APART_MS: Final = 1_000  # and sent this far apart: answers of one instant look the same under all patterns
 LATE_PARTS: Final = 10  # of the longest `reset`, which may be late
