@@ -12,7 +12,7 @@ COMPARED_MS: Final = 20_000  # of waiting, at least: less shows nothing
 LAGS_PPM: Final = 920_000  # less than this part of the stated rate is a small lag,
 LASTS_MS: Final = 110_000  # which must last so long
 OWN_PPM: Final = 550_000  # less than this is a large one, whatever others may have spent
-MOST_PPM: Final = 700_000
+SPENT_PPM: Final = 700_000
 SPENT_IN_MS: Final = 15_000  # in which a window may be spent
 NORMAL_PPM: Final = 10_000
 
@@ -104,7 +104,7 @@ class Bound:
         )
         return cls(per_minute, of_calls, counts_windows, mirror.period_ms >= HOUR_MS, level, needs_ms)
 
-    def stalls(self, lately: Achieved, held_ms: int = 0) -> bool:
+    def stalls(self, lately: Achieved, held_ms: int) -> bool:
         """Return whether nothing was sent for longer than a request has to wait; one has waited for `held_ms` now."""
         waited_ms = max(lately.waited_ms, held_ms)
         return lately.tokens <= 0 and waited_ms >= max(COMPARED_MS, self.needs_ms + SPENT_IN_MS)
@@ -112,7 +112,7 @@ class Bound:
     def explains(self, lately: Achieved) -> bool:
         """Return whether most of what this limit lets through was spent, so that others may have been left unused."""
         own = ((lately.started if self.of_calls else lately.tokens) + self.level) * MINUTE_MS
-        return own * PPM >= max(COMPARED_MS, lately.waited_ms) * self.per_minute * MOST_PPM
+        return own * PPM >= max(COMPARED_MS, lately.waited_ms) * self.per_minute * SPENT_PPM
 
     def lags(self, lately: Achieved) -> bool:
         """Return whether less was spent than this limit lets through; what others may have spent explains a part.

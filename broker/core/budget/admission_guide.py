@@ -5,10 +5,12 @@ or where nothing states a limit of tokens, a rate is measured (`headrace.broker.
 first refusal on, whether or not it is followed.
 """
 
+from dataclasses import replace
 from typing import Final
 
+from headrace.broker.core.answers.meaning import ADMITTED
 from headrace.broker.core.answers.rate_limit_headers import HOUR_MS, MINUTE_MS
-from headrace.broker.core.answers.verdict import OK, Meaning, Verdict
+from headrace.broker.core.answers.verdict import Meaning, Verdict
 from headrace.broker.core.budget.achievement import Bound
 from headrace.broker.core.budget.bucket_set import BucketSet
 from headrace.broker.core.budget.burst_ramp import BurstRamp
@@ -28,7 +30,6 @@ CALLS_MIN: Final = 30
 MORE_PARTS: Final = 50  # by so much more a trial begins where no answer shows what is left, and grows from there
 GUESS: Final = 100_000
 """Tokens a minute at which a rate begins where nothing states a limit; it grows fast."""
-ADMITTED: Final = frozenset({OK, Meaning.REJECTED})
 
 
 class AdmissionGuide:
@@ -109,12 +110,12 @@ class AdmissionGuide:
         self._trust.follow_measurements(now_ms)
 
     def payable_at(  # noqa: PLR0913 — the particulars of one call
-        self, mirrored_ms: int, paid: int, now_ms: int, *, first: bool, believed: bool, alone: bool = True
+        self, mirrored_ms: int, paid: int, now_ms: int, *, first: bool, believed: bool, alone: bool
     ) -> int:
         """Return when a call may be sent that the mirrors allow at `mirrored_ms`.
 
-        `first`: no idle lane above it has a reserve that it must leave; `believed`: an answer has come; `alone`: nothing
-        but the mirrors may hold it back.
+        `first`: no idle lane above it has a reserve to be left; `believed`: an answer has come; `alone`: nothing but
+        the mirrors may hold it back.
         """
         self.holds = mirrored_ms > now_ms
         if self._rate is not None and not self._is_guess and self._stated_rate() is None:
@@ -146,7 +147,7 @@ class AdmissionGuide:
             return False
         self._buckets.missing.withdraw()
         if not told:
-            lately.tokens += lately.tokens // MORE_PARTS
+            lately = replace(lately, tokens=lately.tokens + lately.tokens // MORE_PARTS)
         steady = lately.refused_ppm < REFUSED_FEW_PPM and lately.waited_ms >= STEADY_MS
         self._credible = TIMES_ACHIEVED * lately.per_minute if steady and lately.started >= CALLS_MIN else None
         self._begin_rate(lately.per_minute if steady else 0, now_ms)
@@ -171,8 +172,8 @@ class AdmissionGuide:
     def _stated_rate(self) -> int | None:
         """Return the tokens a minute that the operator states, or else the server; None: neither does.
 
-        What the server states is trusted up to `TIMES_ACHIEVED` times what the mirrors achieved, if `CALLS_MIN` calls in
-        `STEADY_MS` of waiting show it: a period that was mistaken may make any rate of a capacity.
+        What the server states is trusted up to `TIMES_ACHIEVED` times what the mirrors achieved, if `CALLS_MIN` calls
+        in `STEADY_MS` of waiting show it: a period that was mistaken may make any rate of a capacity.
         """
         if self._settings.tokens is not None:
             return self._settings.tokens * MINUTE_MS // self._settings.period_ms

@@ -10,7 +10,8 @@ a hundred calls takes five such steps after its first call, as in the slow start
 from collections import deque
 from typing import Final
 
-SILENCE_MS: Final = 150
+from headrace.broker.core.budget.rate_control import SILENCE_MS
+
 COUNTED_MS: Final = 1_000
 UNANSWERED_PER_ADMITTED: Final = 2
 ACTIVE_MS: Final = 600_000

@@ -9,8 +9,7 @@ An answer is evidence of five things, taken in this order by `Budget.record_answ
 5. the delay until a call is admitted (admission_delay.py), or the tokens that other clients took.
 """
 
-from typing import Final
-
+from headrace.broker.core.answers.meaning import ADMITTED
 from headrace.broker.core.answers.rate_limit_headers import DAY_MS, TOKENS, LimitMetric, Snapshot
 from headrace.broker.core.answers.verdict import Meaning, Verdict
 from headrace.broker.core.budget.admission_delay import DELAY_MAX_MS, AdmissionDelay
@@ -30,8 +29,6 @@ from headrace.broker.core.pricing.markup import Markup
 from headrace.broker.core.pricing.tariff import Tariff
 from headrace.broker.core.pricing.unshown_input import KnownReferences, UnshownInput
 from headrace.broker.core.units import PPM
-
-_ADMITTED: Final = frozenset({Meaning.OK, Meaning.REJECTED})
 
 
 class Calibration:
@@ -194,7 +191,7 @@ class Calibration:
 
     def learn_burst(self, call: Reservation, verdict: Verdict, now_ms: int) -> None:
         """Learn from an admission (or a 400: it is charged too, as recorded) or a refusal what burst is tolerated."""
-        if verdict.meaning in _ADMITTED:
+        if verdict.meaning in ADMITTED:
             if self.cooldown.active:
                 self.cooldown.record_admission(call.sent_ms)
             if self.burst is not None and call.burst > self.burst.tolerated_burst:

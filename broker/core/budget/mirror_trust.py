@@ -25,10 +25,10 @@ from typing import Final
 
 from headrace.broker.core.answers.rate_limit_headers import MINUTE_MS
 from headrace.broker.core.budget.achievement import COMPARED_MS, LASTS_MS, NOTHING, Achieved, Bound
+from headrace.broker.core.budget.rate_control import GONE_MS
 from headrace.broker.core.units import PPM
 
 SOON_MS: Final = 250  # a call that follows another one sooner was wanted, whether or not it was held back
-GONE_MS: Final = 1_000  # a held request that is not asked about again so long after its time was cancelled
 MARKED_EVERY_MS: Final = 1_000
 LATELY_MS: Final = 60_000
 REMEMBERED_MS: Final = 140_000
@@ -54,8 +54,8 @@ MORE_FIRST_MS: Final = 300_000  # from a trial for more that found none until th
 FORESEEN_MIN: Final = 4  # refusals, three of four foreseen, before the mirrors return
 _NEVER_MS: Final = 1 << 62
 EVENTS_REMEMBERED: Final = 8
-ADMISSIONS_REMEMBERED: Final = 128
-HELD_BACK_MAX: Final = 2  # of those admissions
+FORESEEN_CALLS: Final = 128  # admitted while measurements are followed, before the mirrors return
+HELD_BACK_MAX: Final = 2  # of those calls
 
 
 class MirrorTrust:
@@ -229,7 +229,7 @@ class MirrorTrust:
         """Return whether a trial could begin now: cheap to ask for each call that is held back."""
         return self.measures_since_ms is None and (self._measured is not None or now_ms >= self._next_trial_ms)
 
-    def begins_trial(self, bounds: Sequence[Bound], now_ms: int, *, foreign: int, told: bool = True) -> bool:
+    def begins_trial(self, bounds: Sequence[Bound], now_ms: int, *, foreign: int, told: bool) -> bool:
         """Begin a trial if the mirrors are in doubt; return whether one has begun.
 
         The first of `bounds` is what holds requests back, as far as the mirrors know; `foreign` are all tokens that
@@ -323,7 +323,7 @@ class MirrorTrust:
 
     def _watch_mirrors(self) -> None:
         """Begin to observe whether the mirrors foresee what the server does."""
-        self._foreseen, self._held = deque(maxlen=EVENTS_REMEMBERED), deque(maxlen=ADMISSIONS_REMEMBERED)
+        self._foreseen, self._held = deque(maxlen=EVENTS_REMEMBERED), deque(maxlen=FORESEEN_CALLS)
 
     def _follow_mirrors(self, measured: int, now_ms: int) -> None:
         self.measures_since_ms, self._measured = None, measured
@@ -338,7 +338,7 @@ class MirrorTrust:
     def _reconsider(self) -> None:
         """Follow the mirrors again if they foresee what the server does."""
         held, foreseen = self._held, self._foreseen
-        if held is None or foreseen is None or len(held) < ADMISSIONS_REMEMBERED:
+        if held is None or foreseen is None or len(held) < FORESEEN_CALLS:
             return
         foresee = len(foreseen) >= FORESEEN_MIN and 4 * sum(foreseen) >= 3 * len(foreseen)
         if foresee and sum(held) <= HELD_BACK_MAX and self._sent_ms >= self._next_return_ms:

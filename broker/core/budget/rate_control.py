@@ -3,9 +3,8 @@
 It is used where what a server says contradicts what it does (`headrace.broker.core.budget.mirror_trust`). The ideas are
 those of congestion control, with one difference: a refusal loses nothing, but each is counted.
 
-- **Pacing.** Tokens are spent evenly at a rate, with 60 ms of leeway, and 120 ms for a call that has no idle lane's
-  reserve to leave. A server that counts by windows, of whatever kind and length, admits that; a burst is refused by
-  some.
+- **Pacing.** Tokens are spent evenly at a rate, with 60 ms of leeway; 120 ms for a call with no reserve to
+  leave. A server that counts by windows, of whatever kind and length, admits that; a burst is refused by some.
 - **One event, one cut.** Refusals of calls that were sent before the last cut are its consequence. A cut is small if
   many calls were admitted since the last one, and larger if few were.
 - **CUBIC** (RFC 9438): after a cut the rate returns quickly towards the rate at which the refusal came, stays close to
@@ -37,7 +36,8 @@ from headrace.broker.core.budget.stated_waits import StatedWaits
 from headrace.broker.core.units import PPM
 
 SILENCE_MS: Final = 150
-"""A refusal comes back sooner; a call that the server has been silent about for so long was admitted."""
+"""A refusal comes back sooner; a call that the server has been silent about for so long was admitted. `burst_control`
+waits twice as long: it doubles bursts by it, while here a refusal that comes later takes its admission back."""
 LEEWAY_US: Final = 60_000  # how far ahead of the pace a call may go; twice as far if `first`
 GAP_PPM: Final = 400_000  # of the mean interval between calls, kept between any two
 GONE_MS: Final = 1_000  # a call that is not asked about again so long after its time has been withdrawn
@@ -75,6 +75,7 @@ AHEAD_PPM: Final = 2_500_000  # that, and one call more: what is sent further ah
 
 _US: Final = 1_000
 _MINUTE_US: Final = 60_000_000
+_TOKEN_A_MS: Final = 60_000 * 1_000  # as a rate, in thousandths of a token a minute
 
 
 @dataclass(slots=True)
@@ -122,7 +123,7 @@ class RateControl:
 
         `found`: a predecessor has measured it, so that what is stated does not raise it.
         """
-        self._grown_in_ms = GROWN_FIRST_MS if stated else GROWN_UNKNOWN_MS
+        self._is_stated = stated
         self.rate = self._start = max(1, tokens_per_minute) * 1_000
         self._stated = self.rate  # a guess where `stated` is false
         self.events = int(found)
@@ -299,9 +300,10 @@ class RateControl:
         self._returned_ms += since_ms
         calls = max(self._curve_calls, steady * self._returned_ms // RETURN_MS)
         if not self.events:
-            if self._grown_in_ms < GROWN_FIRST_MS or self._busy_ms >= HELD_FIRST_MS or self._start > self._stated:
+            if not self._is_stated or self._busy_ms >= HELD_FIRST_MS or self._start > self._stated:
                 self.rate += self.rate * GROWTH_FIRST_PPM // PPM
-                self.rate += self.rate * min(since_ms, DOUBLED_MS) // self._grown_in_ms
+                grown_in_ms = GROWN_FIRST_MS if self._is_stated else GROWN_UNKNOWN_MS
+                self.rate += self.rate * min(since_ms, DOUBLED_MS) // grown_in_ms
         elif calls < steady:
             left_ppm = (steady - calls) * PPM // steady
             cubed_ppm = left_ppm * left_ppm // PPM * left_ppm // PPM
@@ -371,9 +373,9 @@ class RateControl:
         if self._marks and MEASURED_FROM_MS <= now_ms - self._marks[0].at_ms <= MEASURED_MAX_MS:
             before = self._marks[0]
             busy_ms, admitted = self._busy_ms - before.busy_ms, self._admitted_tokens - before.admitted
-            allowed = (self._allowed - before.allowed) // (60_000 * 1_000)
+            allowed = (self._allowed - before.allowed) // _TOKEN_A_MS
             if busy_ms > 0 and admitted * PPM < allowed * ALLOWED_PPM:
-                measured = admitted * 60_000 * 1_000 // busy_ms
+                measured = admitted * _TOKEN_A_MS // busy_ms
         self._marks.append(_Mark(now_ms, self._busy_ms, self._allowed, self._admitted_tokens))
         return measured
 
@@ -389,9 +391,7 @@ class RateControl:
             else:
                 self._peak -= self._peak * CUT_PPM // PPM
             self.rate = rate - rate * cut_ppm // PPM
-            if (
-                self.events == 1 and rate > self._start and self._grown_in_ms == GROWN_FIRST_MS
-            ):  # a full bucket at the start has let more through
+            if self.events == 1 and rate > self._start and self._is_stated:  # a full bucket has let more through
                 self.rate = min(self.rate, self._start - self._start * HELD_BELOW_PPM // PPM)
         self._hold.begin(self._peak, now_ms, alone=self._calls >= MANY_CALLS)
         self._drop_ppm = max(0, PPM - self.rate * PPM // self._peak)

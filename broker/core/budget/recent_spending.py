@@ -10,6 +10,7 @@ from headrace.broker.core.units import PPM
 
 SPANS_MS: Final = (250, 1_000, 2_000, 6_000, 10_000, 60_000)
 JITTER_MS: Final = 30
+LARGEST_AMONG: Final = 60  # calls
 _FEW: Final = 20
 _SWEPT_ABOVE: Final = 4_096  # entries beyond the longest span that are kept until they are swept together
 
@@ -94,9 +95,9 @@ class RecentSpending:
         calls = self._call_sums[-1]
         return self._token_sums[-1] // calls if calls > _FEW else None
 
-    def largest(self, among: int = 60) -> int:
-        """Return the tokens of the largest of the last calls."""
-        return max(self._tokens[-among:], default=0)
+    def largest(self) -> int:
+        """Return the tokens of the largest of the last `LARGEST_AMONG` calls."""
+        return max(self._tokens[-LARGEST_AMONG:], default=0)
 
     def falls_by_at(self, span: int, amount: int, *, of_calls: bool) -> int | None:
         """Return when a span's sum will have fallen by an amount, if nothing is added; None: it holds less."""

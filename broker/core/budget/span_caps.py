@@ -22,7 +22,7 @@ from headrace.broker.core.units import PPM
 
 REFUSALS_REMEMBERED: Final = 10
 REFUSALS_MIN: Final = 3
-MOST_PPM: Final = 700_000  # the part of the remembered refusals that a cap must explain
+EXPLAINED_PPM: Final = 700_000  # the part of the remembered refusals that a cap must explain
 ADMISSIONS_REMEMBERED: Final = 400
 ADMISSIONS_MIN: Final = 30
 COMMON_PPM: Final = 200_000  # a sum that more of the admitted calls found explains nothing
@@ -129,7 +129,7 @@ class SpanCaps:
         """Return the cap of this span that explains the refusals best; None: none does."""
         admitted = sorted(sums[of_calls][span] for sums in self._admitted)
         refused = sorted(sums[of_calls][span] for sums in self._refused)
-        enough = max(REFUSALS_MIN, -(-len(refused) * MOST_PPM // PPM))
+        enough = max(REFUSALS_MIN, -(-len(refused) * EXPLAINED_PPM // PPM))
         best: _Cap | None = None
         for index, least in enumerate(refused[: len(refused) - enough + 1]):
             if least > found[of_calls][span]:

@@ -83,15 +83,15 @@ def test_a_limit_of_an_hour_or_more_is_long(period_ms: int, long: bool) -> None:
 
 
 def test_it_stalls_if_nothing_is_sent_for_longer_than_a_request_has_to_wait() -> None:
-    assert not bound().stalls(Achieved(waited_ms=COMPARED_MS - 1))
-    assert bound().stalls(Achieved(waited_ms=COMPARED_MS))
-    assert not bound().stalls(Achieved(waited_ms=COMPARED_MS, tokens=1))
-    assert bound().stalls(Achieved(waited_ms=COMPARED_MS, tokens=-400)), "a call sent before it was refused in it"
+    assert not bound().stalls(Achieved(waited_ms=COMPARED_MS - 1), 0)
+    assert bound().stalls(Achieved(waited_ms=COMPARED_MS), 0)
+    assert not bound().stalls(Achieved(waited_ms=COMPARED_MS, tokens=1), 0)
+    assert bound().stalls(Achieved(waited_ms=COMPARED_MS, tokens=-400), 0), "a call sent before it was refused in it"
 
 
 def test_a_request_that_waits_for_its_bucket_to_refill_does_not_stall() -> None:
-    assert not bound(needs_ms=50_000).stalls(Achieved(waited_ms=50_000 + SPENT_IN_MS - 1))
-    assert bound(needs_ms=50_000).stalls(Achieved(waited_ms=50_000 + SPENT_IN_MS))
+    assert not bound(needs_ms=50_000).stalls(Achieved(waited_ms=50_000 + SPENT_IN_MS - 1), 0)
+    assert bound(needs_ms=50_000).stalls(Achieved(waited_ms=50_000 + SPENT_IN_MS), 0)
     assert bound(needs_ms=600_000).stalls(Achieved(waited_ms=MINUTE_MS), 600_000 + SPENT_IN_MS)
 
 

@@ -6,9 +6,9 @@ from headrace.broker.core.budget.burst_ramp import (
     COUNTED_MS,
     OPENING_CALLS,
     OPENING_MS,
-    SILENCE_MS,
     BurstRamp,
 )
+from headrace.broker.core.budget.rate_control import SILENCE_MS
 
 
 def refused(now_ms: int = 0) -> BurstRamp:

@@ -8,9 +8,8 @@ import pytest
 from headrace.broker.core.answers.rate_limit_headers import DAY_MS, HOUR_MS, MINUTE_MS
 from headrace.broker.core.budget.achievement import COMPARED_MS, SPENT_IN_MS, Bound
 from headrace.broker.core.budget.mirror_trust import (
-    ADMISSIONS_REMEMBERED,
+    FORESEEN_CALLS,
     FORESEEN_MIN,
-    GONE_MS,
     HELD_BACK_MAX,
     IN_VAIN,
     IN_VAIN_LONG,
@@ -27,6 +26,7 @@ from headrace.broker.core.budget.mirror_trust import (
     TRIED_MS,
     MirrorTrust,
 )
+from headrace.broker.core.budget.rate_control import GONE_MS
 
 RATE = 60_000  # tokens a minute: one a millisecond
 BOUND = Bound(RATE, of_calls=False, counts_windows=False, long=False, level=0, needs_ms=400)
@@ -75,7 +75,7 @@ class Rig:
 
     def doubts(self, bound: Bound | None = BOUND, *, foreign: int = 0) -> bool:
         bounds = [] if bound is None else [bound]
-        return self.trust.begins_trial(bounds, self.now_ms, foreign=foreign)
+        return self.trust.begins_trial(bounds, self.now_ms, foreign=foreign, told=True)
 
     def begin(self, *, rate: int = RATE // 4) -> None:
         """Mirrors that spend too little, and so a trial."""
@@ -96,7 +96,7 @@ class Rig:
         for number in range(events):
             self.call(refused=True, held=number < foreseen)
             self.hold(390)
-        for number in range(ADMISSIONS_REMEMBERED):
+        for number in range(FORESEEN_CALLS):
             self.call(held=number < held)
             self.hold(390)
 
@@ -232,7 +232,7 @@ def test_a_small_lag_is_a_doubt_after_two_minutes_unless_others_have_spent_that(
         rig.spend(MINUTE_MS, tokens=350)
         assert not rig.doubts()
         rig.spend(MINUTE_MS, tokens=350)
-        assert rig.doubts(foreign=foreign) is doubts
+        assert rig.doubts(foreign=foreign, told=True) is doubts
 
 
 def test_an_idle_limit_is_never_doubted_when_requests_come_again() -> None:
@@ -554,8 +554,8 @@ def test_where_one_limit_is_used_up_the_others_need_not_be() -> None:
     rig.spend(REMEMBERED_MS, tokens=100)  # a quarter of the tokens, in 150 calls a minute
     rig.hold(10)
     calls = replace(BOUND, per_minute=150, of_calls=True)
-    assert not rig.trust.begins_trial([BOUND, calls], rig.now_ms, foreign=0)
-    assert rig.trust.begins_trial([BOUND, replace(calls, per_minute=600)], rig.now_ms, foreign=0)
+    assert not rig.trust.begins_trial([BOUND, calls], rig.now_ms, foreign=0, told=True)
+    assert rig.trust.begins_trial([BOUND, replace(calls, per_minute=600)], rig.now_ms, foreign=0, told=True)
 
 
 def test_the_refusals_of_one_wave_are_one_event_and_no_doubt() -> None:

@@ -2,7 +2,13 @@ from random import Random
 
 import pytest
 
-from headrace.broker.core.budget.recent_spending import JITTER_MS, SPANS_MS, RecentSpending, Sums
+from headrace.broker.core.budget.recent_spending import (
+    JITTER_MS,
+    LARGEST_AMONG,
+    SPANS_MS,
+    RecentSpending,
+    Sums,
+)
 from headrace.broker.core.units import PPM
 
 MINUTE_SPAN = len(SPANS_MS) - 1
@@ -94,7 +100,11 @@ def test_the_largest_is_that_of_the_last_calls_without_the_refused_ones() -> Non
     refused = spending.add(9_000, 0)
     spending.strike(refused)
     assert spending.largest() == 5_000
-    assert spending.largest(11) == 100
+    for _ in range(LARGEST_AMONG - 12):
+        spending.add(100, 0)
+    assert spending.largest() == 5_000
+    spending.add(100, 0)
+    assert spending.largest() == 100
 
 
 def test_the_last_call_is_known_though_it_has_left_every_span() -> None:
