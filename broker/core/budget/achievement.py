@@ -9,10 +9,11 @@ from headrace.broker.core.budget.mirror_list import AnyMirror
 from headrace.broker.core.units import PPM
 
 COMPARED_MS: Final = 20_000  # of waiting, at least: less shows nothing
-LAGS_PPM: Final = 920_000  # less than this part of the stated rate is a small lag,
-LASTS_MS: Final = 110_000  # which must last so long
-OWN_PPM: Final = 550_000  # less than this is a large one, whatever others may have spent
-SPENT_PPM: Final = 700_000
+# These four were chosen by `make bench-limiters`.
+LAGS_PPM: Final = 920_000  # less than this part of the stated rate is a small lag, which what others spent may explain
+LASTS_MS: Final = 110_000  # for which a small lag must last: a large call may be held back for a minute
+OWN_PPM: Final = 550_000  # less than this is a large lag, whatever others may have spent
+SPENT_PPM: Final = 700_000  # a limit of which this part was spent explains why others were left unused
 SPENT_IN_MS: Final = 15_000  # in which a window may be spent
 NORMAL_PPM: Final = 10_000
 

@@ -21,13 +21,13 @@ from headrace.broker.core.budget.reservation import Reservation
 from headrace.broker.core.budget.sliding_sum import SlidingSum
 from headrace.broker.core.units import PPM
 
-REFUSED_FEW_PPM: Final = 100_000
+REFUSED_FEW_PPM: Final = 100_000  # with more refusals, what was admitted is no measure of what could have been
 STEADY_MS: Final = 20_000  # a shorter time may have spent what a full bucket held
-HONOURED_MS: Final = 10_000
+HONOURED_MS: Final = 10_000  # a wait that the mirrors do not explain costs no more before one call tests it
 TESTED_MAX_MS: Final = 120_000  # a longer wait is that of a limit of a day
-TIMES_ACHIEVED: Final = 10
-CALLS_MIN: Final = 30
-MORE_PARTS: Final = 50  # by so much more a trial begins where no answer shows what is left, and grows from there
+TIMES_ACHIEVED: Final = 10  # a period that is mistaken for another usual one makes 30 times a rate or more
+CALLS_MIN: Final = 30  # a few large calls may have spent any part of what could be spent
+MORE_PARTS: Final = 50  # where no answer shows what is left a trial begins 2 % higher: near, since it grows from there
 GUESS: Final = 100_000
 """Tokens a minute at which a rate begins where nothing states a limit; it grows fast."""
 

@@ -54,24 +54,26 @@ DOUBLED_MS: Final = 10_000  # of waiting, and no more between two calls raises t
 GROWN_UNKNOWN_MS: Final = 10_000
 HELD_FIRST_MS: Final = 60_000  # a rate that the server states is held so long before it grows
 GROWN_FIRST_MS: Final = 100_000  # in which the rate grows by itself before the first refusal
-CUT_PPM: Final = 30_000
+CUT_PPM: Final = 30_000  # this figure and those down to `ANNEALED_FROM_PPM` were chosen by `make bench-limiters`
 MANY_CALLS: Final = 30
 SOME_CALLS: Final = 10
-CUT_SOME_TIMES: Final = 3
-CUT_FEW_TIMES: Final = 7
-RETURN_CALLS: Final = 600  # in which the rate returns to that of the refusal
-RETURN_CALLS_SHORT: Final = 80  # if the refusal came soon after the one before
+CUT_SOME_TIMES: Final = 3  # if fewer than `MANY_CALLS` were admitted since the last cut, that was too small
+CUT_FEW_TIMES: Final = 7  # fewer than `SOME_CALLS`: the limit is far below, and each step there costs a refusal
+RETURN_CALLS: Final = 600  # admitted ones, in which the rate returns to that of the refusal
+RETURN_CALLS_SHORT: Final = 80  # if the refusal came within `SHORT_CALLS`: where it came says little of the limit then
 SHORT_CALLS: Final = 60
-ANNEALED_MS: Final = 60_000  # the return is faster in this time, from three tenths on
+ANNEALED_MS: Final = 60_000  # at first the rate is a guess: in this time the return is faster, from three tenths on
 ANNEALED_FROM_PPM: Final = 300_000
 
 MEASURED_FROM_MS: Final = 60_000
 MEASURED_MAX_MS: Final = 150_000
-MEASURED_PPM: Final = (700_000, 1_030_000)  # of the present rate; another figure is no measurement of it
+MEASURED_PPM: Final = (700_000, 1_030_000)  # of the present rate: it allows no more, and less is of another time
 ALLOWED_PPM: Final = 970_000  # of what the rate allowed; if more was admitted, the limit was not measured
 HELD_BELOW_PPM: Final = 15_000
 SPARED_PPM: Final = 1_500_000  # of the largest recent call, left out after a refusal
-AHEAD_PPM: Final = 2_500_000  # that, and one call more: what is sent further ahead of the pace does not follow it
+AHEAD_PPM: Final = (
+    2_500_000  # of the largest call: a debt beyond it is of calls that the rate did not pace, so forgotten
+)
 
 _US: Final = 1_000
 _MINUTE_US: Final = 60_000_000
@@ -383,11 +385,11 @@ class RateControl:
         times = 1 if self._calls >= MANY_CALLS else CUT_SOME_TIMES if self._calls >= SOME_CALLS else CUT_FEW_TIMES
         cut_ppm, rate = times * CUT_PPM, self.rate
         if measured is not None and MEASURED_PPM[0] < measured * PPM // rate < MEASURED_PPM[1]:
-            self._peak = measured
+            self._peak = measured  # the limit is known, so a third of the cut is enough
             self.rate = min(rate - rate * cut_ppm // (3 * PPM), measured - measured * HELD_BELOW_PPM // PPM)
         else:
             if self._calls >= MANY_CALLS or not self._peak:
-                self._peak = rate - rate * cut_ppm // (3 * PPM)
+                self._peak = rate - rate * cut_ppm // (3 * PPM)  # below what was refused, above what it is cut to
             else:
                 self._peak -= self._peak * CUT_PPM // PPM
             self.rate = rate - rate * cut_ppm // PPM

@@ -27,12 +27,12 @@ ADMISSIONS_REMEMBERED: Final = 400
 ADMISSIONS_MIN: Final = 30
 COMMON_PPM: Final = 200_000  # a sum that more of the admitted calls found explains nothing
 EVIDENCE_MIN: Final = 11.7  # ten thousand to one for each of the twelve sums, as a natural logarithm
-BELOW_PPM: Final = 980_000
+BELOW_PPM: Final = 980_000  # of the least sum of tokens that was refused; chosen by `make bench-limiters`
 OBSERVED_TIMES: Final = 2  # a span must have passed so often before it is capped
 RAISED_EVERY: Final = 20  # admitted calls
-RAISED_PPM: Final = 2_400
+RAISED_PPM: Final = 2_400  # each time, while few calls were admitted since; chosen by `make bench-limiters`
 RAISED_TIMES_MAX: Final = 9  # the pace grows with the calls since the last refusal, up to this multiple
-STEADY_CALLS: Final = 200
+STEADY_CALLS: Final = 200  # admitted since the cap was set, after which it rises twice as fast
 DROPPED_TIMES: Final = 16  # a cap raised to this multiple of what was refused is none
 
 EVENLY_PPM: Final = 900_000  # of the mean gap under a cap of calls
