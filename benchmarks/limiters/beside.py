@@ -28,7 +28,7 @@ SPAN_S: Final = 300
 """Of a play over HTTP: twelve of them, four at once, take a quarter of an hour."""
 TOGETHER: Final = 4
 CALLS_PER_MINUTE_MAX: Final = 1_000
-OTHER_DICE: Final = (1, 2, 3, 4)
+OTHER_SEEDS: Final = (1, 2, 3, 4)
 _TELL_EVERY_S: Final = 60.0
 
 
@@ -118,8 +118,10 @@ def _work(seed: int, span_s: int) -> _Work:
 
 
 def _in_virtual_time(works: Sequence[_Work]) -> dict[int, list[Played]]:
-    """Return the plays of each seed: by its own dice, and by others."""
-    plays = [(work.server, work.calls, work.end_us, dice) for work in works for dice in (None, *OTHER_DICE)]
+    """Return the plays of each seed: by its own random seed, and by others."""
+    plays = [
+        (work.server, work.calls, work.end_us, random_seed) for work in works for random_seed in (None, *OTHER_SEEDS)
+    ]
     with ProcessPoolExecutor(os.cpu_count(), get_context("spawn")) as pool:
         played = list(pool.map(play_calls, *zip(*plays, strict=True)))
     found: dict[int, list[Played]] = {}

@@ -29,9 +29,9 @@ from headrace.schemas.topics import topics
 
 LOOK_S: Final = 2.0
 RECORD_WITHIN_S: Final = 20.0
-TOGETHER: Final = 100  # submissions under way at once
+SUBMITTED_AT_ONCE: Final = 100  # submissions under way
 
-Told = Callable[[int, float], None]
+Progress = Callable[[int, float], None]
 """Gets the number of calls admitted so far, and the seconds since the play began."""
 
 
@@ -76,7 +76,9 @@ def _written(asked: Asked, chance: Chance) -> int:
     return usage["completion_tokens"]
 
 
-async def record_over_http(on: Stage, server: DrawnServer, calls: Sequence[Call], end_us: int, told: Told) -> Record:
+async def record_over_http(
+    on: Stage, server: DrawnServer, calls: Sequence[Call], end_us: int, progress: Progress
+) -> Record:
     """Play the calls; return the record of the server.
 
     Raises:
@@ -89,7 +91,7 @@ async def record_over_http(on: Stage, server: DrawnServer, calls: Sequence[Call]
             on, f"{name}-upstream", [str(server.seed)], module="benchmarks.limiters.served", output=PIPE
         )
         stack.push_async_callback(stop, served)
-        urls = await _told(served)
+        urls = await _printed(served)
         connection = KafkaConnection(on.services.endpoints.bootstrap_servers)
         await create_missing(connection, topics(f"bench-{name}", LANE_DEFAULTS, nodes=1))
         config = on.directory / f"{name}.toml"
@@ -109,19 +111,19 @@ async def record_over_http(on: Stage, server: DrawnServer, calls: Sequence[Call]
         for submitting in (_submit_bulk(client, calls), _submit_urgent(client, calls, begun_s)):
             task = asyncio.create_task(submitting, name=f"submit {name}")
             stack.callback(task.cancel)
-        await _watch(on, f"{urls['root_url']}/stats", begun_s, end_us / 1_000_000, told)
+        await _watch(on, f"{urls['root_url']}/stats", begun_s, end_us / 1_000_000, progress)
         served.terminate()
-        record = await asyncio.wait_for(_told(served), RECORD_WITHIN_S)
+        record = await asyncio.wait_for(_printed(served), RECORD_WITHIN_S)
     return record_of(record)
 
 
-def record_of(told: Mapping[str, Any]) -> Record:
+def record_of(printed: Mapping[str, Any]) -> Record:
     """Return what the process of a server printed as a record."""
-    admitted = [(at_us, number) for at_us, number in told["admitted"]]
-    return Record(admitted, told["refused"], sorted(told["late_us"]))
+    admitted = [(at_us, number) for at_us, number in printed["admitted"]]
+    return Record(admitted, printed["refused"], sorted(printed["late_us"]))
 
 
-async def _told(served: Process) -> Mapping[str, Any]:
+async def _printed(served: Process) -> Mapping[str, Any]:
     """Return the next object that a server prints."""
     assert served.stdout is not None
     pieces = [await served.stdout.read(1 << 16)]
@@ -134,7 +136,7 @@ async def _told(served: Process) -> Mapping[str, Any]:
 
 
 async def _submit_bulk(client: GenerationClient, calls: Sequence[Call]) -> None:
-    async for _ in client.submit_many(_bulk(calls), in_flight_max=TOGETHER):
+    async for _ in client.submit_many(_bulk(calls), in_flight_max=SUBMITTED_AT_ONCE):
         pass
 
 
@@ -154,14 +156,14 @@ async def _submit_urgent(client: GenerationClient, calls: Sequence[Call], begun_
                 group.create_task(submitting, name=f"submit {call.asked.id}")
 
 
-async def _watch(on: Stage, stats_url: str, begun_s: float, span_s: float, told: Told) -> None:
+async def _watch(on: Stage, stats_url: str, begun_s: float, span_s: float, progress: Progress) -> None:
     """Look at the server's counts until the time is over or refusals are a storm."""
     loop = asyncio.get_running_loop()
     while (left_s := begun_s + span_s - loop.time()) > 0:
         await asyncio.sleep(min(LOOK_S, left_s))
         async with on.http.get(stats_url) as answer:
             stats: Mapping[str, Any] = await answer.json()
-        told(stats["admitted"], loop.time() - begun_s)
+        progress(stats["admitted"], loop.time() - begun_s)
         if is_storm(stats["throttled"], stats["admitted"]):
             return
 

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from benchmarks.limiters.play import Played
-from benchmarks.limiters.report import HUNDREDTHS, Promise, figures
+from benchmarks.limiters.report import TOLERANCE, Promise, figures
 
 POINTS_MAX: Final = 2.0
 LATE_P99_MS: Final = 20.0
@@ -15,7 +15,7 @@ HEAD: Final = """\
                share of the ideal in %            429s per 1,000   urgent p95, s   calls   late, ms
 server          HTTP  virt range         apart     HTTP   virt     HTTP   virt     HTTP   p99   max  measure it again"""
 LEGEND: Final = """\
-share: after the first minute; virt: in virtual time, by the seed's own dice; range: by these and others, which decide
+share: after the first minute; virt: in virtual time, by the seed itself; range: by it and others, which decide
 delays and the core's chance; apart: points of HTTP outside the range; urgent: 95th percentile of the wait in seconds;
 late: how late the server's event loop woke. With a p99 above 20 ms or a maximum above 500 ms the machine was too busy
 for the play to count."""
@@ -27,15 +27,15 @@ class Pair:
 
     Attributes:
         http: Over HTTP.
-        virtual: In virtual time, by the seed's own dice.
-        by_other_dice: The same with other delays and another chance of the core.
+        virtual: In virtual time, by the seed itself.
+        by_other_seeds: The same with other delays and another chance of the core.
         late_p99_ms: The 99th percentile of the delays of the server's event loop, over HTTP.
         late_max_ms: The longest of them.
     """
 
     http: Played
     virtual: Played
-    by_other_dice: Sequence[Played]
+    by_other_seeds: Sequence[Played]
     late_p99_ms: float
     late_max_ms: float
 
@@ -52,7 +52,7 @@ class Pair:
     @property
     def range(self) -> tuple[float, float]:
         """The lowest and the highest share in virtual time."""
-        shares = [each.share for each in (self.virtual, *self.by_other_dice)]
+        shares = [each.share for each in (self.virtual, *self.by_other_seeds)]
         return min(shares), max(shares)
 
     @property
@@ -81,11 +81,11 @@ def agreement(pairs: Sequence[Pair]) -> Promise:
     near = sum(abs(pair.points) <= POINTS_MAX for pair in counted)
     sentence = (
         f"points outside the range of virtual time, farthest of {len(counted)} servers (at most {POINTS_MAX:g}); "
-        f"{near} are as near to the play by their own dice"
+        f"{near} are as near to the play by their own seed"
     )
     if len(counted) < len(pairs):
         sentence += f"; {len(pairs) - len(counted)} do not count, since the machine was too busy"
-    return Promise(sentence, f"{farthest:.2f}", bool(counted) and farthest <= POINTS_MAX + HUNDREDTHS)
+    return Promise(sentence, f"{farthest:.2f}", bool(counted) and farthest <= POINTS_MAX + TOLERANCE)
 
 
 def pairs_as_json(pairs: Sequence[Pair]) -> dict[str, Any]:
@@ -101,7 +101,7 @@ def pairs_as_json(pairs: Sequence[Pair]) -> dict[str, Any]:
                 "late_max_ms": pair.late_max_ms,
                 "http": figures(pair.http),
                 "virtual": figures(pair.virtual),
-                "by_other_dice": [figures(each) for each in pair.by_other_dice],
+                "by_other_seeds": [figures(each) for each in pair.by_other_seeds],
             }
             for pair in pairs
         ],

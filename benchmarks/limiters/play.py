@@ -108,13 +108,16 @@ def play(seed: int) -> Played:
     return play_calls(server, calls_of(server), end_of(server))
 
 
-def play_calls(server: DrawnServer, calls: Sequence[Call], end_us: int, dice: int | None = None) -> Played:
-    """Play these calls against a server until an instant; `dice` is the seed of delays and of the core's chance."""
+def play_calls(server: DrawnServer, calls: Sequence[Call], end_us: int, random_seed: int | None = None) -> Played:
+    """Play these calls against a server until an instant; `random_seed` is that of delays and of the core's chance."""
     upstream = _Server(upstream_of(server))
     arrivals = [_arrival(number, call) for number, call in enumerate(calls)]
     stage = Stage.of(operator_settings(server))
     run = VirtualRun(
-        stage, upstream, arrivals, Times(way_ms=WAY_MS, commit_ms=COMMIT_MS, seed=server.seed if dice is None else dice)
+        stage,
+        upstream,
+        arrivals,
+        Times(way_ms=WAY_MS, commit_ms=COMMIT_MS, seed=server.seed if random_seed is None else random_seed),
     )
     record = upstream.record
     while run.now_ms < end_us // 1_000 and not is_storm(len(record.refused), len(record.admitted)):

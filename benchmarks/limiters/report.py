@@ -9,7 +9,7 @@ from headrace.broker.simulator.behaviours.catalogue import spelled
 from headrace.broker.simulator.drawn_server import drawn_server
 
 WORST: Final = 10
-HUNDREDTHS: Final = 0.000_01
+TOLERANCE: Final = 0.000_01
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +83,8 @@ def figures(each: Played) -> dict[str, Any]:
 
 
 def _least(sentence: str, measured: float, least: float) -> Promise:
-    return Promise(f"{sentence} (at least {least:g})", f"{measured:.4f}", measured >= least - HUNDREDTHS)
+    return Promise(f"{sentence} (at least {least:g})", f"{measured:.4f}", measured >= least - TOLERANCE)
 
 
 def _most(sentence: str, measured: float, most: float) -> Promise:
-    return Promise(f"{sentence} (at most {most:g})", f"{measured:.3f}", measured <= most + HUNDREDTHS)
+    return Promise(f"{sentence} (at most {most:g})", f"{measured:.3f}", measured <= most + TOLERANCE)

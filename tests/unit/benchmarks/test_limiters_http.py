@@ -59,10 +59,10 @@ def test_the_calls_of_a_shorter_span_are_fewer_and_end_with_it() -> None:
     assert end_of(server, 120) == end_of(server) - 240_000_000
 
 
-def test_a_play_by_other_dice_is_another_play_of_the_same_calls() -> None:
+def test_a_play_by_another_random_seed_is_another_play_of_the_same_calls() -> None:
     server = drawn_server(13)
     calls, end_us = calls_of(server, 120), end_of(server, 120)
-    own, same, other = (play_calls(server, calls, end_us, dice) for dice in (None, server.seed, 1))
+    own, same, other = (play_calls(server, calls, end_us, random_seed) for random_seed in (None, server.seed, 1))
     assert own == same != other
 
 
@@ -171,7 +171,7 @@ def test_machines_get_every_play() -> None:
     [seed] = told["seeds"]
     assert (seed["seed"], seed["points"], seed["apart"]) == (17, 8.5, 8.5)
     assert seed["http"]["refused_per_1000"] == 3.0
-    assert [each["share"] for each in (seed["virtual"], *seed["by_other_dice"])] == [0.90, 0.88]
+    assert [each["share"] for each in (seed["virtual"], *seed["by_other_seeds"])] == [0.90, 0.88]
 
 
 def test_plays_for_which_the_machine_was_too_busy_are_told_and_do_not_count() -> None:
