@@ -66,7 +66,7 @@ class Achieved:
         return self.refused * PPM // max(1, self.calls + self.refused)
 
     @property
-    def worth(self) -> int:
+    def utility(self) -> int:
         """Tokens a minute, less the share of refusals above what is normal."""
         return self.per_minute - self.per_minute * max(0, self.refused_ppm - NORMAL_PPM) // PPM
 

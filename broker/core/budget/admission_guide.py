@@ -36,7 +36,7 @@ class AdmissionGuide:
     """The trust in one limit's mirrors, its measured rate, and the ramp of its bursts.
 
     Attributes:
-        holds: Whether the mirrors held back the call that was last asked about.
+        mirrors_hold_back: Whether the mirrors held back the call that was last asked about.
     """
 
     __slots__ = (
@@ -50,7 +50,7 @@ class AdmissionGuide:
         "_rate",
         "_settings",
         "_trust",
-        "holds",
+        "mirrors_hold_back",
     )
 
     def __init__(
@@ -67,7 +67,7 @@ class AdmissionGuide:
         self._credible: int | None = None  # no more tokens a minute are believed
         self._is_told = False  # an answer has shown what is left
         self._overloaded_until_ms = now_ms
-        self.holds = False
+        self.mirrors_hold_back = False
 
     @property
     def measures(self) -> bool:
@@ -97,7 +97,7 @@ class AdmissionGuide:
     @property
     def is_free(self) -> bool:
         """Whether the mirrors alone decide, and allowed the call that was last asked about."""
-        return not (self.measures or self.holds or (self._rate is not None and self._rate.caps_any))
+        return not (self.measures or self.mirrors_hold_back or (self._rate is not None and self._rate.caps_any))
 
     def ramps(self, now_ms: int) -> bool:
         """Return whether bursts begin small."""
@@ -110,14 +110,14 @@ class AdmissionGuide:
         self._trust.follow_measurements(now_ms)
 
     def payable_at(  # noqa: PLR0913 — the particulars of one call
-        self, mirrored_ms: int, paid: int, now_ms: int, *, first: bool, believed: bool, alone: bool
+        self, mirrored_ms: int, paid: int, now_ms: int, *, first: bool, believed: bool, only_mirrors: bool
     ) -> int:
         """Return when a call may be sent that the mirrors allow at `mirrored_ms`.
 
-        `first`: no idle lane above it has a reserve to be left; `believed`: an answer has come; `alone`: nothing but
-        the mirrors may hold it back.
+        `first`: no idle lane above it has a reserve to be left; `believed`: an answer has come; `only_mirrors`:
+        nothing else may hold it back.
         """
-        self.holds = mirrored_ms > now_ms
+        self.mirrors_hold_back = mirrored_ms > now_ms
         if self._rate is not None and not self._is_guess and self._stated_rate() is None:
             self._begin_rate(0, now_ms)  # what was stated has been disproved
         if believed and self._rate is not None and self.measures:
@@ -127,7 +127,7 @@ class AdmissionGuide:
             at_ms = max(mirrored_ms, self._ramp.may_send_at(now_ms)) if believed else mirrored_ms
             if believed and self._rate is not None and self._rate.caps_any:  # no mirror knows of such a window
                 at_ms = max(at_ms, self._rate.capped_at(paid, now_ms))
-        if not alone or now_ms < self._overloaded_until_ms:
+        if not only_mirrors or now_ms < self._overloaded_until_ms:
             self._trust.forget_wait()
         elif at_ms > now_ms:
             long = not self.measures and self._buckets.payable_at(paid, 0, now_ms, longer_than_ms=HOUR_MS) > now_ms

@@ -88,8 +88,8 @@ class Budget:
         if checkpoint is not None:
             self._charged.pay(checkpoint.charged_last_minute, now_ms)
             self.pause_until(now_ms + checkpoint.pause_ms)
-            if checkpoint.measured_per_minute is not None:
-                self.guide.inherit(checkpoint.measured_per_minute, now_ms)
+            if checkpoint.measured_tokens_per_minute is not None:
+                self.guide.inherit(checkpoint.measured_tokens_per_minute, now_ms)
 
     @property
     def inflight(self) -> int:
@@ -122,7 +122,7 @@ class Budget:
         paid = self._calibration.to_pay(charge, stated=stated)
         if self._headroom.covers(paid, reserved_ppm) and self.breaker.closed:
             self._granted = charge, now_ms, stated
-            self.guide.holds = False
+            self.guide.mirrors_hold_back = False
             return now_ms
         probe_ms = self.breaker.may_call_at(now_ms)
         first_ms = now_ms if self.believed else self._first_ms(now_ms, paid, reserved_ppm, lane_order)
@@ -135,11 +135,12 @@ class Budget:
             # the answer to the first call sets the levels
             return max(at_ms, self.paused_until_ms, self._cooldown.may_call_at(now_ms))
         mirrored_ms = self._mirrored_at(paid, reserved_ppm, now_ms)
-        measured, alone = self.guide.measures, at_ms <= now_ms and self.breaker.closed
-        if mirrored_ms > now_ms and alone and self.believed:
+        measured, only_mirrors = self.guide.measures, at_ms <= now_ms and self.breaker.closed
+        if mirrored_ms > now_ms and only_mirrors and self.believed:
             self.guide.compare(paid, now_ms)
-        first, believed = not reserved_ppm, self.believed
-        guided_ms = self.guide.payable_at(mirrored_ms, paid, now_ms, first=first, believed=believed, alone=alone)
+        guided_ms = self.guide.payable_at(
+            mirrored_ms, paid, now_ms, first=not reserved_ppm, believed=self.believed, only_mirrors=only_mirrors
+        )
         at_ms = max(at_ms, guided_ms)
         if self.guide.measures is not measured:
             self._headroom.clear()
@@ -243,8 +244,9 @@ class Budget:
         control = self._calibration.burst
         burst = 0 if control is None else control.pay(paid, now_ms)
         unsettled = self.tariff.outstanding()
+        held = self.guide.mirrors_hold_back
         self._calls[attempt] = Reservation(
-            number, charge, paid, stated, now_ms, burst, prices.endpoint, unsettled, lane_order, self.guide.holds
+            number, charge, paid, stated, now_ms, burst, prices.endpoint, unsettled, lane_order, held
         )
         self.guide.record_send(attempt, paid, now_ms)
         self._headroom.pay(paid)
@@ -340,7 +342,7 @@ class Budget:
             laws=self.tariff.laws(),
             tolerated_burst_tokens=self.learned_limits().tolerated_burst_tokens,
             burst_ceiling_tokens=self.learned_limits().burst_ceiling_tokens,
-            measured_per_minute=self.guide.proven_rate,
+            measured_tokens_per_minute=self.guide.proven_rate,
             unshown=self.tariff.unshown.by_kind(),
         )
 

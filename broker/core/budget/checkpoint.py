@@ -22,7 +22,7 @@ class Checkpoint:
         laws: The believed charge law, by endpoint.
         tolerated_burst_tokens: The largest burst beyond the rate that was spent without a refusal.
         burst_ceiling_tokens: The burst that the server does not tolerate, where a refusal has shown it.
-        measured_per_minute: Tokens a minute that were measured, where the mirrors are not followed.
+        measured_tokens_per_minute: Tokens a minute that were measured, where the mirrors are not followed.
         unshown: Tokens of input that a body does not show, by the kind of its reference.
     """
 
@@ -35,7 +35,7 @@ class Checkpoint:
     laws: Mapping[str, Law] = field(default_factory=dict)
     tolerated_burst_tokens: int = 0
     burst_ceiling_tokens: int | None = None
-    measured_per_minute: int | None = None
+    measured_tokens_per_minute: int | None = None
     unshown: Mapping[str, int] = field(default_factory=dict)
 
     def aged(self, now_ms: int) -> "Checkpoint":

@@ -28,9 +28,9 @@ class Hold:
         self.figure = 0
         self._next_ms = 0
 
-    def begin(self, figure: int, now_ms: int, *, alone: bool) -> None:
-        """Hold a figure at which a refusal came; `alone`: not soon after another one, which shows less."""
-        looked = alone and now_ms >= self.until_ms
+    def begin(self, figure: int, now_ms: int, *, isolated: bool) -> None:
+        """Hold a figure at which a refusal came; `isolated`: not soon after another one, which shows less."""
+        looked = isolated and now_ms >= self.until_ms
         confirmed = looked and abs(figure - self.figure) * PPM <= CONFIRMED_PPM * self.figure
         self._next_ms = min(LONGEST_MS, max(FIRST_MS, 2 * self._next_ms)) if confirmed else 0
         self.figure, self.until_ms = figure, now_ms + self._next_ms

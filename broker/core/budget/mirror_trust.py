@@ -115,7 +115,7 @@ class MirrorTrust:
         self._trial_every_ms = TRIAL_FIRST_MS
         self._next_more_ms = 0
         self._more_every_ms = MORE_FIRST_MS
-        self._measured: int | None = None  # the worth of the measurements, when they were followed last
+        self._measured: int | None = None  # the utility of the measurements, when they were followed last
         self._next_return_ms = 0
         self._return_every_ms = TRIAL_FIRST_MS
         self._foreseen: deque[bool] | None = None  # of the last events, while measurements are followed
@@ -249,7 +249,7 @@ class MirrorTrust:
                 return False
             storms = self._refused_in_a_row >= STORM and now_ms - self._row_ms >= STORM_MS
             if not (storms or _is_doubtful(lately) or self._lags(bounds, now_ms)):
-                if told or now_ms < self._next_more_ms or self._fails(now_ms):
+                if told or now_ms < self._next_more_ms or not self._none_refused_for_long(now_ms):
                     return False
                 seeks = bounds[0].level if bounds and not bounds[0].of_calls else 0
         self.measures_since_ms = now_ms
@@ -273,16 +273,16 @@ class MirrorTrust:
             return False  # by the longer one too: a window may be spent at once, just before a minute began
         return any(first.lags(span) for span in spans)
 
-    def _fails(self, now_ms: int) -> bool:
-        """Return whether a call was refused lately, or too few were admitted in too short a time to say."""
+    def _none_refused_for_long(self, now_ms: int) -> bool:
+        """Return whether no call was refused lately, and enough were admitted in a time that is long enough to say."""
         longer = self.lately(now_ms, REMEMBERED_MS)
-        return longer.refused > 0 or longer.calls < ADMITTED_MIN or longer.waited_ms < LASTS_MS
+        return not longer.refused and longer.calls >= ADMITTED_MIN and longer.waited_ms >= LASTS_MS
 
     def _regrets(self, lately: Achieved) -> bool:
         """Return whether the mirrors, followed again, achieve far less than the measurements did before."""
         if self._measured is None or lately.waited_ms < COMPARED_MS:
             return False
-        return lately.worth * PPM < self._measured * REGRETTED_PPM
+        return lately.utility * PPM < self._measured * REGRETTED_PPM
 
     def end_trial(self, now_ms: int) -> None:
         """End a trial that has lasted long enough: follow what has achieved more."""
@@ -304,8 +304,8 @@ class MirrorTrust:
         if tried.waited_ms < TRIED_MS:
             return
         self._trial = None
-        if not tried.worth or tried.worth * PPM < mirrored.worth * (PPM - WORSE_PPM):
-            self._follow_mirrors(tried.worth, now_ms)
+        if not tried.utility or tried.utility * PPM < mirrored.utility * (PPM - WORSE_PPM):
+            self._follow_mirrors(tried.utility, now_ms)
         else:
             self._watch_mirrors()
 
@@ -342,7 +342,7 @@ class MirrorTrust:
             return
         foresee = len(foreseen) >= FORESEEN_MIN and 4 * sum(foreseen) >= 3 * len(foreseen)
         if foresee and sum(held) <= HELD_BACK_MAX and self._sent_ms >= self._next_return_ms:
-            self._follow_mirrors(self.lately(self._sent_ms).worth, self._sent_ms)
+            self._follow_mirrors(self.lately(self._sent_ms).utility, self._sent_ms)
 
 
 def _finds_more(tried: Achieved, mirrored: Achieved, left: int) -> bool:

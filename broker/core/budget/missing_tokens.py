@@ -9,7 +9,7 @@ from collections import deque
 from typing import Final
 
 STANDS_MS: Final = 120_000
-KEPT_EVERY_MS: Final = 1_000
+MERGED_MS: Final = 1_000
 
 
 class MissingTokens:
@@ -31,7 +31,7 @@ class MissingTokens:
         self.total += tokens
         if self._pending is None:
             self._pending = deque()
-        if self._pending and now_ms - self._pending[-1][0] < KEPT_EVERY_MS:
+        if self._pending and now_ms - self._pending[-1][0] < MERGED_MS:
             since_ms, before = self._pending.pop()
             self._pending.append((since_ms, before + tokens))
         else:

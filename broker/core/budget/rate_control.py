@@ -71,9 +71,7 @@ MEASURED_PPM: Final = (700_000, 1_030_000)  # of the present rate: it allows no 
 ALLOWED_PPM: Final = 970_000  # of what the rate allowed; if more was admitted, the limit was not measured
 HELD_BELOW_PPM: Final = 15_000
 SPARED_PPM: Final = 1_500_000  # of the largest recent call, left out after a refusal
-AHEAD_PPM: Final = (
-    2_500_000  # of the largest call: a debt beyond it is of calls that the rate did not pace, so forgotten
-)
+AHEAD_PPM: Final = 2_500_000  # of the largest call; a debt beyond is of calls that the rate did not pace, and forgotten
 
 _US: Final = 1_000
 _MINUTE_US: Final = 60_000_000
@@ -88,7 +86,7 @@ class _Unanswered:
         number: Among those sent.
         tokens: What it pays.
         found: The sums that it found.
-        held: The rate held it back: only such a call says that the rate can grow.
+        paced: The rate held it back: only such a call says that the rate can grow.
         busy_ms: How long the rate had held calls back by then.
         heard: It counts as admitted, since the server has been silent about it.
         row: Refusals in a row that it has ended by that.
@@ -97,7 +95,7 @@ class _Unanswered:
     number: int
     tokens: int
     found: Sums
-    held: bool
+    paced: bool
     busy_ms: int
     heard: bool = False
     row: int = 0
@@ -291,7 +289,7 @@ class RateControl:
             self._caps.raise_all(sent_ms)
         if sent_ms < self._hold.until_ms:
             self._grown_busy_ms = sent.busy_ms
-        elif sent.held:
+        elif sent.paced:
             self._curve_calls += 1
             self._grow(min(max(0, sent.busy_ms - self._grown_busy_ms), sent_ms - self._cut_ms))
             self._grown_busy_ms = max(self._grown_busy_ms, sent.busy_ms)
@@ -395,7 +393,7 @@ class RateControl:
             self.rate = rate - rate * cut_ppm // PPM
             if self.events == 1 and rate > self._start and self._is_stated:  # a full bucket has let more through
                 self.rate = min(self.rate, self._start - self._start * HELD_BELOW_PPM // PPM)
-        self._hold.begin(self._peak, now_ms, alone=self._calls >= MANY_CALLS)
+        self._hold.begin(self._peak, now_ms, isolated=self._calls >= MANY_CALLS)
         self._drop_ppm = max(0, PPM - self.rate * PPM // self._peak)
         steady = RETURN_CALLS_SHORT if self._calls < SHORT_CALLS else RETURN_CALLS
         part_ppm = ANNEALED_FROM_PPM + (PPM - ANNEALED_FROM_PPM) * (now_ms - self._began_ms) // ANNEALED_MS

@@ -108,7 +108,7 @@ class SpanCaps:
             return False
         self._caps_ppm[best.of_calls][best.span] = (best.least - 1) * PPM if best.of_calls else best.least * BELOW_PPM
         self._calm[best.of_calls][best.span] = 0
-        self._holds[best.of_calls][best.span].begin(best.least, now_ms, alone=True)
+        self._holds[best.of_calls][best.span].begin(best.least, now_ms, isolated=True)
         return True
 
     def _known(self, found: Sums) -> "_Cap | None":

@@ -141,7 +141,7 @@ def _levels(checkpoint: Checkpoint, now: datetime) -> list[ledger.Level]:
             borne=checkpoint.tolerated_burst_tokens,
             ceiling=checkpoint.burst_ceiling_tokens,
             project=level.project,
-            measured=checkpoint.measured_per_minute,
+            measured=checkpoint.measured_tokens_per_minute,
             unshown=checkpoint.unshown,
         )
         for level in checkpoint.levels
@@ -169,7 +169,7 @@ def _checkpoints(levels: tuple[ledger.Level, ...]) -> list[Checkpoint]:
             laws={endpoint: _LAWS[law] for endpoint, law in several[0].laws.items() if law in _LAWS},
             tolerated_burst_tokens=several[0].borne,
             burst_ceiling_tokens=several[0].ceiling,
-            measured_per_minute=several[0].measured,
+            measured_tokens_per_minute=several[0].measured,
             unshown=several[0].unshown,
         )
         for name, several in of_limit.items()

@@ -47,11 +47,11 @@ def test_tokens_a_minute_are_of_the_time_in_which_requests_waited_a_third_of_a_m
 
 
 def test_refusals_above_what_is_normal_lessen_the_worth() -> None:
-    assert NOTHING.refused_ppm == NOTHING.worth == 0
+    assert NOTHING.refused_ppm == NOTHING.utility == 0
     normal = Achieved(waited_ms=MINUTE_MS, tokens=10_000, calls=99, refused=1)
-    assert (normal.refused_ppm, normal.worth) == (NORMAL_PPM, 10_000)
+    assert (normal.refused_ppm, normal.utility) == (NORMAL_PPM, 10_000)
     refused = Achieved(waited_ms=MINUTE_MS, tokens=10_000, calls=79, refused=21)
-    assert refused.worth == 8_000
+    assert refused.utility == 8_000
     assert Achieved(refused=5).refused_ppm == PPM
 
 

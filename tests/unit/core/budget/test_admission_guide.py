@@ -35,18 +35,20 @@ class Rig:
         self.guide = AdmissionGuide(settings, self.buckets, self.charged, 0, known=known)
         self.count = 0
 
-    def ask(self, mirrored_in_ms: int = 0, *, paid: int = 400, believed: bool = True, alone: bool = True) -> int:
+    def ask(self, mirrored_in_ms: int = 0, *, paid: int = 400, believed: bool = True, only_mirrors: bool = True) -> int:
         """Return in how many milliseconds a call may be sent that the mirrors allow in so many."""
         mirrored_ms = self.now_ms + mirrored_in_ms
         return (
-            self.guide.payable_at(mirrored_ms, paid, self.now_ms, first=True, believed=believed, alone=alone)
+            self.guide.payable_at(
+                mirrored_ms, paid, self.now_ms, first=True, believed=believed, only_mirrors=only_mirrors
+            )
             - self.now_ms
         )
 
     def send(self, paid: int = 400) -> Reservation:
         self.count += 1
         self.guide.record_send(self.count, paid, self.now_ms)
-        return Reservation(self.count, paid, paid, False, self.now_ms, 0, "", 0, 0, self.guide.holds)
+        return Reservation(self.count, paid, paid, False, self.now_ms, 0, "", 0, 0, self.guide.mirrors_hold_back)
 
     def end(self, call: Reservation, told: Verdict = verdict()) -> None:  # noqa: B008 — a value
         self.guide.record_end(call.number, call, told, self.now_ms)
@@ -78,8 +80,8 @@ class Rig:
 
 def test_as_a_rule_the_mirrors_are_followed_at_once() -> None:
     rig = Rig()
-    assert (rig.ask(), rig.guide.holds, rig.guide.is_free) == (0, False, True)
-    assert (rig.ask(250), rig.guide.holds, rig.guide.is_free) == (250, True, False)
+    assert (rig.ask(), rig.guide.mirrors_hold_back, rig.guide.is_free) == (0, False, True)
+    assert (rig.ask(250), rig.guide.mirrors_hold_back, rig.guide.is_free) == (250, True, False)
     assert (rig.guide.measures, rig.guide.measures_since_ms, rig.guide.rate) == (False, None, None)
     assert rig.guide.proven_rate is None
 
@@ -288,7 +290,7 @@ def test_what_is_held_back_by_something_else_does_not_count() -> None:
     for mirror in rig.buckets:
         mirror.pay(9 * RATE, 0, 0)
     for _ in range(10):
-        rig.ask(COMPARED_MS, alone=False)
+        rig.ask(COMPARED_MS, only_mirrors=False)
         rig.now_ms += COMPARED_MS
         assert not rig.guide.compare(400, rig.now_ms)
 

@@ -240,23 +240,23 @@ def test_before_the_first_answer_a_refusals_pause_is_kept_and_no_rate_is_measure
 
 
 def test_a_rate_below_one_token_a_minute_is_told_as_one() -> None:
-    budget = Budget(SETTINGS, 0, Checkpoint("m", 0, (KEY,), 0, 0, PPM, measured_per_minute=1))
+    budget = Budget(SETTINGS, 0, Checkpoint("m", 0, (KEY,), 0, 0, PPM, measured_tokens_per_minute=1))
     budget.guide.reprice(PPM // 2)
     assert (budget.measured_tokens_per_minute, budget.flow_ms(2)) == (1, 2 * MINUTE_MS)
 
 
 def test_a_trial_is_not_handed_on_but_what_has_won_it_is() -> None:
     server = measured()
-    assert server.budget.checkpoint(server.now_ms).measured_per_minute is None
+    assert server.budget.checkpoint(server.now_ms).measured_tokens_per_minute is None
     server.serve(2 * (SETTLES_MS + TRIED_MS))
     left = server.budget.checkpoint(server.now_ms)
-    assert left.measured_per_minute is not None
-    assert left.measured_per_minute > RATE // 2
+    assert left.measured_tokens_per_minute is not None
+    assert left.measured_tokens_per_minute > RATE // 2
     successor = Server(Budget(SETTINGS, 0, left.aged(server.now_ms + 1_000)), 0)
     assert successor.measures
-    assert successor.budget.guide.rate == left.measured_per_minute
+    assert successor.budget.guide.rate == left.measured_tokens_per_minute
     assert successor.waits() < 1_000, "although nothing seems to be left"
-    assert successor.budget.checkpoint(0).measured_per_minute == left.measured_per_minute
+    assert successor.budget.checkpoint(0).measured_tokens_per_minute == left.measured_tokens_per_minute
 
 
 def test_a_checkpoint_without_a_measured_rate_lets_the_mirrors_be_followed() -> None:
@@ -265,7 +265,7 @@ def test_a_checkpoint_without_a_measured_rate_lets_the_mirrors_be_followed() -> 
 
 def test_a_successor_measures_where_only_calls_are_limited() -> None:
     calls = LevelBounds(LimitMetric.REQUESTS, 500, 500, 500, MINUTE_MS)
-    budget = Budget(UNKNOWN, 0, Checkpoint("m", 0, (calls,), 0, 0, PPM, measured_per_minute=20_000))
+    budget = Budget(UNKNOWN, 0, Checkpoint("m", 0, (calls,), 0, 0, PPM, measured_tokens_per_minute=20_000))
     assert budget.payable_at(400, 0) == 0
     assert budget.guide.rate == 20_000
 
@@ -276,7 +276,7 @@ def test_where_nothing_is_stated_a_refusal_begins_to_measure_and_a_header_ends_i
     assert server.waits() == 0
     server.call(failure(429))
     assert (server.measures, server.budget.guide.rate) == (True, GUESS)
-    assert server.budget.checkpoint(server.now_ms).measured_per_minute is None, "a guess is nothing to hand on"
+    assert server.budget.checkpoint(server.now_ms).measured_tokens_per_minute is None, "a guess is nothing to hand on"
     assert server.budget.unavailable_until(400, server.now_ms) <= server.now_ms
     server.rest()
     server.call(answer((RATE, RATE - 400, "400ms")))
@@ -308,7 +308,7 @@ def test_a_call_that_the_mirrors_would_have_held_back_is_known_as_a_test_of_them
 
 
 def test_other_prices_change_the_measured_rate_with_them() -> None:
-    budget = Budget(SETTINGS, 0, Checkpoint("m", 0, (KEY,), 0, 0, PPM, measured_per_minute=20_000))
+    budget = Budget(SETTINGS, 0, Checkpoint("m", 0, (KEY,), 0, 0, PPM, measured_tokens_per_minute=20_000))
     budget.reserve(1, 400, 0)
     budget.record_answer(1, 9, refusal(used=0, requested=800))
     assert budget.checkpoint(9).markup_ppm == 2 * PPM

@@ -2,8 +2,8 @@ from headrace.broker.core.budget.hold import CONFIRMED_PPM, FIRST_MS, LONGEST_MS
 from headrace.broker.core.units import PPM
 
 
-def held_for(hold: Hold, figure: int, now_ms: int, *, alone: bool = True) -> int:
-    hold.begin(figure, now_ms, alone=alone)
+def held_for(hold: Hold, figure: int, now_ms: int, *, isolated: bool = True) -> int:
+    hold.begin(figure, now_ms, isolated=isolated)
     return hold.until_ms - now_ms
 
 
@@ -23,35 +23,35 @@ def test_a_figure_a_little_beside_the_last_one_confirms_it_and_another_does_not(
     little = 1_000 * CONFIRMED_PPM // PPM
     for figure, is_held in ((1_000 - little, True), (1_000 + little, True), (1_001 + little, False), (500, False)):
         hold = Hold()
-        hold.begin(1_000, 0, alone=True)
+        hold.begin(1_000, 0, isolated=True)
         assert (held_for(hold, figure, 10) > 0) is is_held
 
 
 def test_each_figure_is_compared_with_the_last_one_and_not_with_the_first() -> None:
     hold = Hold()
     for figure in (1_000, 1_030, 1_060):
-        hold.begin(figure, hold.until_ms, alone=True)
+        hold.begin(figure, hold.until_ms, isolated=True)
     assert held_for(hold, 1_000, hold.until_ms) == 0
 
 
 def test_a_refusal_while_the_figure_is_held_ends_the_hold() -> None:
     hold = Hold()
-    hold.begin(1_000, 0, alone=True)
-    hold.begin(1_000, 10, alone=True)
+    hold.begin(1_000, 0, isolated=True)
+    hold.begin(1_000, 10, isolated=True)
     assert held_for(hold, 1_000, 10 + FIRST_MS - 1) == 0
     assert held_for(hold, 1_000, 10 + FIRST_MS) == FIRST_MS
 
 
 def test_a_refusal_soon_after_another_one_confirms_nothing() -> None:
     hold = Hold()
-    hold.begin(1_000, 0, alone=True)
-    assert held_for(hold, 1_000, 10, alone=False) == 0
+    hold.begin(1_000, 0, isolated=True)
+    assert held_for(hold, 1_000, 10, isolated=False) == 0
     assert held_for(hold, 1_000, 20) == FIRST_MS
 
 
 def test_with_other_prices_the_same_limit_confirms_the_figure() -> None:
     hold = Hold()
-    hold.begin(1_000, 0, alone=True)
+    hold.begin(1_000, 0, isolated=True)
     hold.reprice(2 * PPM)
     assert hold.figure == 2_000
     assert held_for(hold, 2_000, 10) == FIRST_MS

@@ -1,6 +1,6 @@
 """When tokens that are missing count as taken by others: not before the mirrors have been right for a while."""
 
-from headrace.broker.core.budget.missing_tokens import KEPT_EVERY_MS, STANDS_MS, MissingTokens
+from headrace.broker.core.budget.missing_tokens import MERGED_MS, STANDS_MS, MissingTokens
 
 
 def test_what_is_missing_counts_as_taken_once_it_has_stood_long_enough() -> None:
@@ -26,7 +26,7 @@ def test_what_is_missing_in_one_second_is_kept_together_and_no_longer_than_it_st
     for now_ms in range(0, 3 * STANDS_MS, 10):
         missing.add(1, now_ms)
     assert missing._pending is not None
-    assert len(missing._pending) <= STANDS_MS // KEPT_EVERY_MS + 1
+    assert len(missing._pending) <= STANDS_MS // MERGED_MS + 1
     assert missing.taken + sum(tokens for _, tokens in missing._pending) == missing.total == 3 * STANDS_MS // 10
     missing.settle(4 * STANDS_MS)
     assert missing.taken == missing.total

@@ -172,9 +172,11 @@ def test_only_a_step_names_a_record_that_is_about_to_be_read() -> None:
 def test_a_measured_rate_survives_for_each_limit_that_follows_one() -> None:
     (level,) = full().levels(0)
     measuring = Checkpoint("one", 0, (level, replace(level, metric=LimitMetric.REQUESTS)), 0, 0, PPM)
-    measuring = replace(measuring, measured_per_minute=20_000)
-    read = read_back(Batch(1, (), {}, (), (), (measuring, replace(measuring, limit="two", measured_per_minute=None))))
-    assert [(each.limit, each.measured_per_minute) for each in read.levels] == [("one", 20_000), ("two", None)]
+    measuring = replace(measuring, measured_tokens_per_minute=20_000)
+    read = read_back(
+        Batch(1, (), {}, (), (), (measuring, replace(measuring, limit="two", measured_tokens_per_minute=None)))
+    )
+    assert [(each.limit, each.measured_tokens_per_minute) for each in read.levels] == [("one", 20_000), ("two", None)]
     assert Budget(SETTINGS, 0, replace(read.levels[0], limit=SETTINGS.name)).guide.rate == 20_000
     assert not Budget(SETTINGS, 0, replace(read.levels[1], limit=SETTINGS.name)).guide.measures
 

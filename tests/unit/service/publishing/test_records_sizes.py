@@ -205,7 +205,7 @@ def test_the_largest_line_of_the_ledger_fits_its_topic() -> None:
         },
         tolerated_burst_tokens=10**18,
         burst_ceiling_tokens=10**18,
-        measured_per_minute=10**18,
+        measured_tokens_per_minute=10**18,
         unshown={kind.value: PRICE_MAX for kind in ReferenceKind},
     )
     batch = replace(

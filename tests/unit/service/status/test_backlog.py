@@ -27,7 +27,7 @@ def made(
             pause_ms,
             1_000_000,
             tolerated_burst_tokens=10**9,
-            measured_per_minute=measured,
+            measured_tokens_per_minute=measured,
         )
         return Budget(settings, now_ms, left)
 

@@ -36,7 +36,7 @@ def left(
         pause_ms,
         1_000_000,
         tolerated_burst_tokens=60_000,
-        measured_per_minute=measured,
+        measured_tokens_per_minute=measured,
     )
     return Budget(LimitBeliefs("gpt", None, None, cap_tokens=cap_tokens), 0, checkpoint)
 

@@ -133,7 +133,7 @@ def limited(*levels: LevelBounds, charged: int = 0, measured: int | None = None,
     """Whose limit was left like this."""
     shell = Asked()
     checkpoint = Checkpoint(
-        "gpt", 0, levels, charged, 0, 1_000_000, tolerated_burst_tokens=FULL, measured_per_minute=measured
+        "gpt", 0, levels, charged, 0, 1_000_000, tolerated_burst_tokens=FULL, measured_tokens_per_minute=measured
     )
 
     def make(_: str, now_ms: int) -> Budget:
