@@ -173,13 +173,17 @@ class Budget:
         """The measured rate that calls are sent at, whatever the mirrors say; None: the mirrors are followed."""
         return None if not self.believed or self.guide.rate is None else max(1, self.guide.rate)
 
-    def pause_ms(self, now_ms: int) -> int:
-        """Return for how long no call is sent because the server has asked to wait.
+    @property
+    def pause_kept_until_ms(self) -> int:
+        """Until when no call is sent because the server has asked to wait.
 
         While a measured rate is followed, only a wait that an overloaded server states is kept as a pause.
         """
-        measures = self.measured_tokens_per_minute is not None
-        return max(0, (self.guide.overloaded_until_ms if measures else self.paused_until_ms) - now_ms)
+        return self.paused_until_ms if self.measured_tokens_per_minute is None else self.guide.overloaded_until_ms
+
+    def pause_ms(self, now_ms: int) -> int:
+        """Return for how long no call is sent because the server has asked to wait."""
+        return max(0, self.pause_kept_until_ms - now_ms)
 
     def flow_ms(self, tokens: int) -> int:
         """Return how long `tokens` take to flow into the slowest bucket, or at the measured rate that is followed."""
@@ -202,8 +206,8 @@ class Budget:
 
     def unavailable_until(self, charge: int, now_ms: int, *, stated: bool = False) -> int:
         """Return until when a pause or a limit per hour or longer prevents the payment of this charge."""
-        if self.guide.measures:
-            return self.guide.overloaded_until_ms
+        if self.measured_tokens_per_minute is not None:
+            return self.pause_kept_until_ms
         paid = self._calibration.to_pay(charge, stated=stated)
         until_ms = self._buckets.payable_at(paid, 0, now_ms, self._sizes.unproven_sizes, longer_than_ms=HOUR_MS)
         return max(self.paused_until_ms, until_ms)

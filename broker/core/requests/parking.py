@@ -133,7 +133,7 @@ class ParkingPolicy:
         if until_ms - now_ms <= in_place_max_ms:
             return None
         sentence = "The limit is used up for longer than a request may wait here."
-        return Unavailable("rate_limited", sentence, until_ms, queue.budget.paused_until_ms)
+        return Unavailable("rate_limited", sentence, until_ms, queue.budget.pause_kept_until_ms)
 
     def _lanes_at(self, place: WaitingPlace) -> Lanes:
         limit, tier = place

@@ -236,6 +236,7 @@ def test_before_the_first_answer_a_refusals_pause_is_kept_and_no_rate_is_measure
     server = Server(Budget(UNKNOWN, 0, None))
     server.call(failure(429, retry_after="30"))
     assert (server.budget.measured_tokens_per_minute, server.budget.pause_ms(server.now_ms)) == (None, 30_000)
+    assert server.budget.unavailable_until(400, server.now_ms) == server.now_ms + 30_000
     assert server.waits() >= 30_000
 
 

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
@@ -25,7 +26,7 @@ from headrace.broker.core.requests.registry import TicketRegistry
 from headrace.broker.core.requests.settling import Settling
 from headrace.broker.core.ticket import State, Ticket
 from tests.unit.core.blaming import ended
-from tests.unit.core.specimens import HOUR_MS, budget, candidate, place, rules, ticket
+from tests.unit.core.specimens import HOUR_MS, budget, candidate, place, rules, ticket, verdict
 
 NOW = 100_000
 LANES = (LaneRule("urgent", 0, 0, 0, 10, 1_000), LaneRule("standard", 1, 0, 0, 10, 1_000))
@@ -310,6 +311,22 @@ def test_the_pause_of_the_same_refusal_lasts_whatever_comes_and_fails_what_falls
     bench.enqueue(1, charge=2_000, deadline_ms=NOW + 300_001)
     (park,) = parks(bench.relieve())
     assert park.not_before_ms == NOW + 300_000, "not within the pause, however little time is left"
+
+
+def test_a_pause_that_a_measured_rate_does_not_keep_parks_and_fails_nothing() -> None:
+    """Before: what fell due within it was failed, once an overloaded server had asked to wait for some minutes."""
+    bench = Bench()
+    desk = bench.limits.limit_queue("shut", NOW).budget
+    desk.guide.inherit(20_000, NOW)
+    bench.pause()
+    bench.enqueue(8, charge=100, deadline_ms=HOUR_MS - 1)
+    assert bench.relieve() == []
+    desk.reserve(1, 60, NOW)
+    desk.record_answer(1, NOW, verdict(Meaning.OVERLOADED, wait_ms=600_000))
+    bench.enqueue(1, charge=100, deadline_ms=HOUR_MS - 1)
+    back = [each.not_before_ms for each in parks(bench.relieve())]
+    assert back[0] == NOW + 600_000
+    assert {later - sooner for sooner, later in pairwise(back)} == {300}, "at the measured rate"
 
 
 # Who stays
