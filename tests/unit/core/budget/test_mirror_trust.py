@@ -232,7 +232,7 @@ def test_a_small_lag_is_a_doubt_after_two_minutes_unless_others_have_spent_that(
         rig.spend(MINUTE_MS, tokens=350)
         assert not rig.doubts()
         rig.spend(MINUTE_MS, tokens=350)
-        assert rig.doubts(foreign=foreign, told=True) is doubts
+        assert rig.doubts(foreign=foreign) is doubts
 
 
 def test_an_idle_limit_is_never_doubted_when_requests_come_again() -> None:
