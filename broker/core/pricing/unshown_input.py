@@ -12,7 +12,8 @@ The *surplus* of a call is its billed input, less what its body was predicted to
 
 An estimate takes no single figure at its word: it grows by a factor of four at most. Only the first bill of an id, and
 what a response was billed, are believed as they are. So one absurd bill leaves the requests of others alone; and an id
-whose next bill is less than a quarter of its estimate is known by that bill alone, so the absurd one is paid once.
+whose second bill is less than a quarter of its first, or whose last two are less than a quarter of its estimate, is
+known by the last one alone: an absurd first bill is paid once.
 """
 
 from collections import OrderedDict
@@ -21,14 +22,12 @@ from typing import Final
 
 from headrace.broker.core.pricing.laws import PRICE_MAX
 from headrace.broker.core.pricing.references import Reference, ReferenceKind
-from headrace.broker.core.pricing.surplus import Surplus
+from headrace.broker.core.pricing.surplus import GROWTH_MAX, STEP_TOKENS, Surplus, grown
 from headrace.broker.core.value import value
 
 CARRIED_MAX: Final = 32_768  # responses and conversations whose bill is remembered: some 10 MB, for all limits
 LEARNED_MAX: Final = 4_096  # prompts, files and tools with a surplus of their own
 KIND_MEMORY: Final = 32  # of the figures of a kind; a reference of its own has the usual memory
-GROWTH_MAX: Final = 4
-STEP_TOKENS: Final = 1_000  # which an estimate may grow by beside that, however small it is
 SHIFT_STEP_TOKENS: Final = 8_000  # likewise the shift of a first link: the instructions and tools of most applications
 CHANGED_PARTS: Final = 4  # an estimate that changes by more than one part in this many reprices the calls sent
 
@@ -94,11 +93,9 @@ class KnownReferences:
     def learn(self, reference: Reference, tokens: int) -> None:
         """Add to the surplus of a prompt, file or tool."""
         known = self._learned.get(reference)
-        if known is not None and _grown(tokens) >= known.tokens:
-            known.add(min(tokens, _grown(known.tokens)))
-            return
-        known = self._learned[reference] = Surplus()
-        known.add(tokens)
+        if known is None:
+            known = self._learned[reference] = Surplus()
+        known.learn(tokens)
         if len(self._learned) > self._learned_max:
             self._learned.popitem(last=False)
 
@@ -181,7 +178,7 @@ class UnshownInput:
 
     def _learn_kind(self, kind: ReferenceKind, tokens: int) -> None:
         before = self._unknown(kind)
-        self._of(kind).add(min(tokens, _grown(before)))
+        self._of(kind).add(min(tokens, grown(before)))
         self._note(before, self._unknown(kind))
 
     def _expected(self, reference: Reference) -> int:
@@ -201,8 +198,3 @@ class UnshownInput:
 
     def _note(self, before: int, after: int) -> None:
         self.changes += abs(after - before) * CHANGED_PARTS > max(before, STEP_TOKENS)
-
-
-def _grown(tokens: int) -> int:
-    """Return the most that an estimate may grow to by one figure."""
-    return GROWTH_MAX * tokens + STEP_TOKENS
