@@ -218,6 +218,9 @@ class LawIdentification:
         self._admissions.observe(sent.admission, remaining.tokens)
         if ending >= 0:  # otherwise the server has nothing to settle, and its figure may be as of the admission
             self._endings.observe(ending, remaining.tokens)
+        if self._uncapped is not None and self._uncapped.stated and sent.prices.uncapped:
+            span = next(self._admissions.spans(sent.admission, *remaining[1:]), None)
+            self._uncapped.record_admission(self.evidence.believed, sent.prices, span)
         if not self.evidence.settled:
             self._judge(sent.admission, ending if ending >= 0 else None, remaining)
         elif now_ms - self._judged_ms >= GLANCE_EVERY_MS:
@@ -262,10 +265,11 @@ class LawIdentification:
         if self.evidence.believed is not None:
             self._note_error(off[self._laws.index(self.evidence.believed)])
         self.evidence.weigh(excesses, self._costs(), STATED_WEIGHT)
-        if 0 in excesses or not prices.uncapped or self.evidence.believed is None:
-            return 0 in excesses
-        tokens = prices.tokens[self._laws.index(self.evidence.believed)]
-        return self._sizes().record_stated(self.evidence.believed, tokens, prices.uncapped, requested)
+        explained, law = 0 in excesses, self.evidence.believed
+        if not prices.uncapped or law is None or (explained and excesses[self._laws.index(law)]):
+            return explained
+        tokens = prices.tokens[self._laws.index(law)]
+        return self._sizes().record_stated(law, tokens, prices.uncapped, requested) or explained
 
     def _settle(self, sent: Sent, index: int, usage: TokenUsage | None, now_ms: int) -> tuple[int, int]:
         """Debit the charge of `usage` at the end: the output and the input's pricing error; return the output too."""

@@ -87,6 +87,26 @@ def test_calls_in_flight_without_a_cap_are_priced_by_the_size_that_a_refusal_has
     assert low(budget, 500) == 43_000
 
 
+def test_a_refusal_whose_figure_differs_a_little_in_the_input_makes_no_other_call_dear() -> None:
+    large_size = SIZE._replace(content_bytes=100_000)
+    large, small = (prices("chat.completions", each, Law.DOCUMENTED) for each in (large_size, SIZE))
+    budget = full(SILENT)
+    budget.reserve(0, budget.tariff.price(large), 0, prices=large)
+    budget.record_answer(0, 0, refusal(used=59_000, requested=25_600, wait="1ms"))
+    assert budget.tariff.price(small) == 101
+
+
+def test_an_absurd_size_of_outputs_lasts_until_two_answers_have_shown_what_calls_took() -> None:
+    budget, uncapped = full(SILENT), prices("chat.completions", SIZE, Law.DOCUMENTED)
+    budget.reserve(0, 101, 0, prices=uncapped)
+    budget.record_answer(0, 0, refusal(used=59_000, requested=10**12, wait="1ms"))
+    for attempt in range(1, 4):
+        now_ms = 60_000 * attempt
+        budget.reserve(attempt, budget.tariff.price(uncapped), now_ms, prices=uncapped)
+        budget.record_answer(attempt, now_ms + 500, answer((60_000, 59_899, "1s")), TokenUsage(100, 10))
+    assert budget.tariff.price(uncapped) == 101
+
+
 def test_a_charge_that_the_server_has_stated_is_not_corrected() -> None:
     budget = Budget(SILENT, 0, None)
     budget.reserve(0, 7_000, 0, stated=True, prices=NAMED)
