@@ -381,10 +381,10 @@ class Budget:
                 self._cap.refund(excess, now_ms)
 
     def _give_back(self, call: Reservation, now_ms: int, *, untaken: bool = False) -> None:
-        self._sends.strike(call.number)
+        counted = self._sends.strike(call.number)
         self._charged.refund(call.paid, call.sent_ms)
         if self._cap is not None:
             self._cap.refund(call.paid, now_ms)
         if self._calibration.burst is not None:
             self._calibration.burst.refund(call.paid, now_ms)
-        self._buckets.refund(call.paid, call.number, now_ms, untaken=untaken)
+        self._buckets.refund(call.paid if counted is None else counted, call.number, now_ms, untaken=untaken)

@@ -108,12 +108,19 @@ class SentCalls:
         ahead_ms = times_ms[early] - early_ms
         return AdmissionOrder(number, sent_ms, now_ms, delay_ms, index, first, last, early, stop, ahead_ms)
 
-    def strike(self, number: int) -> None:
-        """Set the amounts of that call to 0, because it was not charged."""
+    def strike(self, number: int) -> int | None:
+        """Set the amounts of that call to 0, because it was not charged.
+
+        Return the tokens that it was counted with, which are not those that it paid if it was priced again; None: it
+        has been forgotten.
+        """
         index = self.index_of(number)
-        if index is not None:
-            for column in self.amounts.values():
-                column[index] = 0
+        if index is None:
+            return None
+        counted = self.amounts[TOKENS][index]
+        for column in self.amounts.values():
+            column[index] = 0
+        return counted
 
     def disclose(self, number: int, prices: Prices, paid: int) -> int | None:
         """Let that call have the prices that its answer has told, and the amount that they make.

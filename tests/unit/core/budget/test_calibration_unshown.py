@@ -1,5 +1,10 @@
 """Calls whose bodies do not show their whole input: what they pay, and what their answers correct."""
 
+from dataclasses import replace
+
+import pytest
+
+from headrace.broker.core.answers.verdict import Verdict
 from headrace.broker.core.budget.budget import Budget, LimitBeliefs
 from headrace.broker.core.endpoints import Law
 from headrace.broker.core.pricing.law_identification import TokenUsage
@@ -105,6 +110,38 @@ def test_an_absurd_size_of_outputs_lasts_until_two_answers_have_shown_what_calls
         budget.reserve(attempt, budget.tariff.price(uncapped), now_ms, prices=uncapped)
         budget.record_answer(attempt, now_ms + 500, answer((60_000, 59_899, "1s")), TokenUsage(100, 10))
     assert budget.tariff.price(uncapped) == 101
+
+
+@pytest.mark.parametrize("told", [9_100, 300])
+@pytest.mark.parametrize(("verdict", "untaken"), [(failure(401), True), (failure(429), False)])
+def test_a_call_that_was_priced_again_in_flight_gives_back_what_it_was_counted_with(
+    told: int, verdict: Verdict, *, untaken: bool
+) -> None:
+    budget = full(SILENT)
+    budget.reserve(0, 40_000, 0)
+    for attempt in range(1, 3):
+        budget.reserve(attempt, budget.tariff.price(NAMED), 0, prices=NAMED)
+    budget.record_answer(1, 500, answer(), TokenUsage(told, 10))
+    budget.record_answer(2, 500, verdict)
+    taken, rounding = 40_000 + told + 19, 2 * ROUNDING_TOKENS
+    level = budget.levels(500)[0]
+    assert level.high == min(60_000, 60_000 + 500 - taken + rounding)
+    assert budget.charged_last_minute(500) == taken
+    if untaken:
+        assert level.low == 60_000 + 500 - taken - rounding
+
+
+def test_a_call_in_flight_when_another_law_was_believed_gives_back_its_charge_by_that_law() -> None:
+    asked, now_ms = prices("chat.completions", SIZE._replace(output_tokens_max=4_000)), 60_000
+    budget = Budget(SILENT, 0, None)
+    budget.reserve(0, budget.tariff.price(asked), 0, prices=asked)
+    budget.record_answer(0, 500, replace(answer(), charge=102), TokenUsage(100, 10))
+    for attempt in range(1, 3):
+        budget.reserve(attempt, budget.tariff.price(asked), now_ms, prices=asked)
+    budget.record_answer(1, now_ms, replace(answer(), charge=4_000), TokenUsage(100, 10))
+    assert (budget.paid(2), budget.tariff.price(asked)) == (102, 4_000)
+    budget.record_answer(2, now_ms, failure(401))
+    assert low(budget, now_ms) == 60_000 - 4_000 - ROUNDING_TOKENS
 
 
 def test_a_charge_that_the_server_has_stated_is_not_corrected() -> None:

@@ -31,8 +31,8 @@ def test_a_struck_call_took_nothing_and_striking_a_forgotten_one_is_nothing() ->
     sends = SentCalls()
     for now in range(2 * SENDS_MAX + 1):
         sends.append(now, 7)
-    sends.strike(0)
-    sends.strike(SENDS_MAX + 1)
+    assert sends.strike(0) is None
+    assert sends.strike(SENDS_MAX + 1) == 7
     assert sends.amounts[LimitMetric.TOKENS][:3] == [7, 0, 7]
     assert sends.amounts[LimitMetric.REQUESTS][:3] == [1, 0, 1]
 
