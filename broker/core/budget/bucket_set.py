@@ -16,11 +16,13 @@ from headrace.broker.core.budget.mirror_list import AnyMirror, MirrorList, alike
 from headrace.broker.core.budget.missing_tokens import MissingTokens
 from headrace.broker.core.budget.sent_calls import AdmissionOrder, SentCalls
 from headrace.broker.core.budget.shown_buckets import ShownBuckets
+from headrace.broker.core.budget.window_mirrors import FixedWindowMirror
 from headrace.broker.core.units import PPM
 
 BOUNDLESS = 1 << 62
 RECOUNT_EVERY_MS: Final = 2_000
-"""Calls of a window are counted again at most this often when single ones have proved mispriced: they may be many."""
+"""What is left in a fixed window is taken anew from an answer at most this often when single calls have proved mispriced:
+an answer that sets it tells nothing of other clients."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,7 @@ class BucketSet:
         self.missing = MissingTokens()
         self._mirrors = MirrorList()
         self._shown = ShownBuckets(self._mirrors, sends)
-        self._recount_at_ms = 0
+        self._recounts, self._recount_at_ms = False, 0  # fixed windows, whose calls have proved mispriced
 
     def __iter__(self) -> Iterator[AnyMirror]:
         return iter(self._mirrors)
@@ -218,12 +220,24 @@ class BucketSet:
 
     def correct(self, number: int, excess: int, now_ms: int) -> None:
         """Give back the tokens that call `number` paid beyond its charge, or take those it paid too little."""
-        recounts = now_ms >= self._recount_at_ms
+        index = self._sends.index_of(number)
         for mirror in self._mirrors.of(TOKENS):
             if isinstance(mirror, Mirror):
                 mirror.correct(number, excess, now_ms)
-            elif recounts:
-                self._recount_at_ms = now_ms + RECOUNT_EVERY_MS
+            elif isinstance(mirror, FixedWindowMirror):
+                self._recounts = True
+            elif index is not None:
+                mirror.correct(number, excess, self._sends.sent_ms[index])
+
+    def _recount(self, now_ms: int) -> None:
+        """Let this answer set what is left in fixed windows, if calls have proved mispriced.
+
+        Not while it must show whether a window has begun anew; what was paid in the former one does not matter then.
+        """
+        windows = [mirror for mirror in self._mirrors.of(TOKENS) if isinstance(mirror, FixedWindowMirror)]
+        if now_ms >= self._recount_at_ms and not any(mirror.on_trial for mirror in windows):
+            self._recounts, self._recount_at_ms = False, now_ms + RECOUNT_EVERY_MS
+            for mirror in windows:
                 mirror.reprice(self._sends)
 
     def reprice(self) -> None:
@@ -255,6 +269,8 @@ class BucketSet:
         Returns:
             The result of Mirror.observe; -1 if it agrees although it should not: the believed level could have paid.
         """
+        if self._recounts:
+            self._recount(order.now_ms)
         metric, capacity, period_ms = stated.metric, stated.capacity, stated.period_ms
         mirror = next(
             (
@@ -284,6 +300,8 @@ class BucketSet:
         self, reading: Reading, order: AdmissionOrder, later: int = 0, *, project: bool = False
     ) -> int | None:
         """Process a bucket of a metric that headers show: see `ShownBuckets.observe`."""
+        if self._recounts:
+            self._recount(order.now_ms)
         return self._shown.observe(reading, order, later, project=project)
 
     def record_project(self, *, shown: bool) -> None:

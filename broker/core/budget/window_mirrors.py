@@ -6,6 +6,8 @@ pay, what does an answer correct.
 """
 
 from bisect import bisect_left, bisect_right
+from collections import deque
+from itertools import islice
 from typing import Final
 
 from headrace.broker.core.answers.rate_limit_headers import LimitMetric
@@ -19,6 +21,7 @@ UNPROVEN_PARTS: Final = 32  # one part in this many of the first new window is s
 FINE_MS: Final = 10  # calls within so long are counted together
 SHORT_MS: Final = 10_000  # a window so short is counted as finely
 REMEMBERED_MAX: Final = 8_192  # calls whose answers may still come
+CORRECTIONS_MAX: Final = 1_024  # an answer tells nothing if more calls have proved mispriced since its own was sent
 
 
 class FixedWindowMirror:
@@ -157,7 +160,11 @@ class SlidingWindowMirror:
         self.metric, self.capacity, self.period_ms, self.project = metric, capacity, period_ms, project
         self.corrections = 0
         self._others_low, self._others_high = 0, 0
-        self._sent: dict[int, tuple[int, int, int]] = {}  # by call: its sending time and both windows' counts then
+        # by call: its sending time, both windows' counts then, and the corrections that these contain
+        self._sent: dict[int, tuple[int, int, int, int]] = {}
+        self._corrected: deque[tuple[int, int, int]] = deque(maxlen=CORRECTIONS_MAX)  # call, sending time, excess
+        self._corrections_made = 0
+        self._heard = -1  # the newest call whose answer has told what others took
         self._count(sends, now_ms)
 
     def low(self, now_ms: int) -> int:
@@ -178,7 +185,7 @@ class SlidingWindowMirror:
         rounding = _rounding(self.metric)
         self._long.pay(amount + rounding, now_ms)
         self._short.pay(max(0, amount - rounding), now_ms)
-        self._sent[number] = now_ms, self._long.charged(now_ms), self._short.charged(now_ms)
+        self._sent[number] = now_ms, self._long.charged(now_ms), self._short.charged(now_ms), self._corrections_made
         if len(self._sent) > REMEMBERED_MAX:
             del self._sent[next(iter(self._sent))]
 
@@ -187,10 +194,23 @@ class SlidingWindowMirror:
         rounding = _rounding(self.metric)
         if number not in self._sent:
             return
-        sent_ms, long, short = self._sent[number]
+        sent_ms, long, short, corrections = self._sent[number]
         self._long.refund(amount + rounding, sent_ms)
         self._short.refund(max(0, amount - rounding), sent_ms)
-        self._sent[number] = sent_ms, long, short - amount
+        self._sent[number] = sent_ms, long, short - amount, corrections
+
+    def correct(self, number: int, excess: int, sent_ms: int) -> None:
+        """Count call `number`, sent at `sent_ms`, by its charge: `excess` tokens less than it was counted with.
+
+        Where its answer or that to a later call has been heard, what others took was computed from the former figure,
+        or perhaps not; so that interval only widens.
+        """
+        self._long.refund(excess, sent_ms)
+        self._short.refund(excess, sent_ms)
+        self._corrected.append((number, sent_ms, excess))
+        self._corrections_made += 1
+        if number <= self._heard:
+            self._others_low, self._others_high = self._others_low + min(0, excess), self._others_high + max(0, excess)
 
     def reprice(self, sends: SentCalls) -> None:
         """Count the calls again, because every one was charged more, or less, than it paid."""
@@ -207,7 +227,15 @@ class SlidingWindowMirror:
         known, index = self._sent.pop(order.number, None), order.index
         if known is None or index < 0:
             return None
-        sent_ms, long, short = known
+        sent_ms, long, short, corrections = known
+        since = self._corrections_made - corrections
+        if since > len(self._corrected):
+            return None
+        for call, at_ms, excess in islice(reversed(self._corrected), since):
+            if call <= order.number:
+                long -= excess if self._long.counts(at_ms, sent_ms) else 0
+                short -= excess if self._short.counts(at_ms, sent_ms) else 0
+        self._heard = max(self._heard, order.number)
         amounts = sends.amounts[self.metric]
         before = sum(amounts[bisect_right(sends.sent_ms, sent_ms - order.delay_ms) : index])
         after = sum(amounts[index + 1 : order.last])

@@ -6,7 +6,13 @@ from headrace.broker.core.answers.rate_limit_headers import LimitMetric
 from headrace.broker.core.budget.admission_delay import DELAY_MAX_MS
 from headrace.broker.core.budget.sent_calls import SENDS_MAX, SentCalls
 from headrace.broker.core.budget.sliding_sum import SLOT_MS
-from headrace.broker.core.budget.window_mirrors import FINE_MS, REMEMBERED_MAX, SHORT_MS, SlidingWindowMirror
+from headrace.broker.core.budget.window_mirrors import (
+    CORRECTIONS_MAX,
+    FINE_MS,
+    REMEMBERED_MAX,
+    SHORT_MS,
+    SlidingWindowMirror,
+)
 from headrace.broker.core.units import ROUNDING_TOKENS
 from tests.unit.core.counters import CAPACITY, MINUTE, WAY, Slider
 
@@ -232,3 +238,54 @@ def test_a_refused_call_that_is_not_remembered_gives_nothing_back() -> None:
     before = slider.interval(20)
     slider.slider.refund(500, number, 20)
     assert slider.interval(20) == before
+
+
+def corrected(slider: Slider, number: int, charge: int) -> None:
+    place = slider.sends.index_of(number)
+    assert place is not None
+    tokens = slider.sends.amounts[LimitMetric.TOKENS]
+    excess, tokens[place] = tokens[place] - charge, charge
+    slider.slider.correct(number, excess, slider.sends.sent_ms[place])
+
+
+@pytest.mark.parametrize("charge", [219, 20_000])
+def test_an_answer_tells_nothing_of_others_after_a_call_before_its_own_has_proved_mispriced(charge: int) -> None:
+    slider = Slider()
+    early, own, later = slider.send(4_000, 0), slider.send(1_000, 1_000), slider.send(4_000, 2_000)
+    corrected(slider, early, charge)
+    corrected(slider, later, charge)
+    assert slider.hear(CAPACITY - charge - 1_000, own, 2_500) == 0
+    assert slider.interval(2_500)[0] == CAPACITY - 2 * charge - 1_000 - 3 * ROUNDING_TOKENS
+    assert slider.slider.corrections == 0
+
+
+def test_a_call_that_had_grown_old_when_another_was_sent_corrects_nothing_of_its_answer() -> None:
+    slider = Slider()
+    early, own = slider.send(4_000, 0), slider.send(1_000, MINUTE + DELAY_MAX_MS + SLOT_MS)
+    corrected(slider, early, 219)
+    assert slider.hear(CAPACITY - 1_000, own, MINUTE + DELAY_MAX_MS + SLOT_MS + 10) == 0
+    assert slider.slider.corrections == 0
+
+
+@pytest.mark.parametrize(("charge", "others"), [(219, (0, 3_781)), (20_000, (-16_000, 0))])
+def test_what_others_took_is_less_certain_if_a_call_proves_mispriced_after_a_later_one_was_heard(
+    charge: int, others: tuple[int, int]
+) -> None:
+    """An answer after that shows which it was."""
+    slider = Slider()
+    early, own = slider.send(4_000, 0), slider.send(1_000, 1_000)
+    slider.hear(CAPACITY - 5_000, own, 1_500)
+    narrow = slider.slider._others_low, slider.slider._others_high
+    corrected(slider, early, charge)
+    wide = slider.slider._others_low, slider.slider._others_high
+    assert (wide[0] - narrow[0], wide[1] - narrow[1]) == others
+    assert slider.hear(CAPACITY - charge - 2_000, slider.send(1_000, 3_000), 3_500) == 0
+    assert slider.interval(3_500)[0] == pytest.approx(CAPACITY - charge - 2_000, abs=6 * ROUNDING_TOKENS)
+
+
+def test_an_answer_after_very_many_corrections_tells_nothing() -> None:
+    slider = Slider(capacity=10**6)
+    own = slider.send(1_000, 0)
+    for _ in range(CORRECTIONS_MAX + 1):
+        corrected(slider, slider.send(10, 1), 9)
+    assert slider.hear(10, own, 100) is None
