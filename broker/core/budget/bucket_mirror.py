@@ -27,6 +27,7 @@ sums are exact, in tokens times `period_ms` (see bounded_bucket.py).
 """
 
 from bisect import bisect_right
+from collections.abc import Sequence
 from typing import Final
 
 from headrace.broker.core.answers.rate_limit_headers import LimitMetric
@@ -41,6 +42,9 @@ RETRACE_EVERY_MS: Final = 100
 """The level curve follows a corrected call at once, or at most this often if very many were sent since: one call does
 not matter among them, and each answer would take its time from all."""
 _NONE: Final = 1 << 62
+
+Corrections = Sequence[tuple[int, int]]
+"""Calls by number, and the tokens that each was counted with beyond its charge; negative: too few."""
 
 
 class Mirror:
@@ -144,22 +148,41 @@ class Mirror:
             level = self._level
             level.set(level.low + (amount + self._rounding) * self.period_ms, level.high)
 
-    def correct(self, number: int, excess: int, now_ms: int) -> None:
-        """Give back what call `number` paid beyond its charge, or take what it paid too little.
+    def correct(self, corrections: Corrections, now_ms: int, sends: SentCalls) -> None:
+        """Give back what each of these calls paid beyond its charge, or take what it paid too little.
 
         The answer to a later call has counted it by its charge already. Where such an answer has set one end of the
-        interval, and perhaps not the other, the interval only widens.
+        interval, and perhaps not the other, the interval only widens. Nor does a bucket know a charge that was full
+        since: what would have overflowed is lost.
         """
-        level, units = self._level, excess * self.period_ms
+        level = self._level
         level.refill(now_ms)
+        if self._followed < sends.count or self._forgotten < sends.forgotten:
+            self._trace(sends)
+        oldest = self._mispriced_from
+        for number, excess in corrections:
+            certain, possible = self._corrected(number, excess * self.period_ms, now_ms)
+            level.set(level.low + min(certain, possible), level.high + max(certain, possible))
+            oldest = min(number, oldest)
+        if self._followed - oldest <= RETRACED_AT_ONCE or now_ms >= self._retrace_at_ms:
+            self._retrace(oldest)
+            oldest, self._retrace_at_ms = _NONE, now_ms + RETRACE_EVERY_MS
+        self._mispriced_from = oldest
+
+    def _corrected(self, number: int, units: int, now_ms: int) -> tuple[int, int]:
+        """Return what the excess of a call changes certainly, and what it may change at the upper end."""
         certain = units if number > self._stated_by else 0
         possible = units if self._anchor is None or number > self._anchor else 0
-        level.set(level.low + min(certain, possible), level.high + max(certain, possible))
-        self._mispriced_from = min(number, self._mispriced_from)
-        if self._followed - number <= RETRACED_AT_ONCE or now_ms >= self._retrace_at_ms:
-            self._retrace(self._mispriced_from)
-            self._mispriced_from = _NONE
-            self._retrace_at_ms = now_ms + RETRACE_EVERY_MS
+        first, count = max(0, number + 1 - self._forgotten), len(self._extremes)
+        if first < count and (certain or possible):
+            risen = self._extremes.highest(first, count) - (self.capacity * now_ms - self._dear)
+            full = self.capacity * self.period_ms
+            room, room_above = full - (self._level.low + risen), full - (self._level.high + risen)
+            if units > 0:
+                certain = min(certain, max(0, room))
+            else:
+                certain, possible = certain if room > 0 else 0, possible if room_above > 0 else 0
+        return certain, possible
 
     def reprice(self, sends: SentCalls) -> None:
         """Let the next answer set the interval: the calls sent were charged differently from what they paid."""

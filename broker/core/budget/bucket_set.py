@@ -10,7 +10,7 @@ from typing import Final
 
 from headrace.broker.core.answers.rate_limit_headers import REQUESTS, TOKENS, LimitMetric, Reading, Snapshot
 from headrace.broker.core.answers.refill_detection import BUCKET, Refill, RefillPattern
-from headrace.broker.core.budget.bucket_mirror import Mirror
+from headrace.broker.core.budget.bucket_mirror import Corrections, Mirror
 from headrace.broker.core.budget.inflow import Rates
 from headrace.broker.core.budget.mirror_list import AnyMirror, MirrorList, alike
 from headrace.broker.core.budget.missing_tokens import MissingTokens
@@ -218,16 +218,13 @@ class BucketSet:
             else:
                 mirror.refund(amount, number, now_ms)
 
-    def correct(self, number: int, excess: int, now_ms: int) -> None:
-        """Give back the tokens that call `number` paid beyond its charge, or take those it paid too little."""
-        index = self._sends.index_of(number)
+    def correct(self, corrections: Corrections, now_ms: int) -> None:
+        """Give back the tokens that each call paid beyond its charge, or take those it paid too little."""
         for mirror in self._mirrors.of(TOKENS):
-            if isinstance(mirror, Mirror):
-                mirror.correct(number, excess, now_ms)
-            elif isinstance(mirror, FixedWindowMirror):
+            if isinstance(mirror, FixedWindowMirror):
                 self._recounts = True
-            elif index is not None:
-                mirror.correct(number, excess, self._sends.sent_ms[index])
+            else:
+                mirror.correct(corrections, now_ms, self._sends)
 
     def _recount(self, now_ms: int) -> None:
         """Let this answer set what is left in fixed windows, if calls have proved mispriced.

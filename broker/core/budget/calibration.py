@@ -157,8 +157,8 @@ class Calibration:
         corrected = self._settle(call, now_ms)
         if self.tariff.estimates_version != estimates_version:
             corrected += self._sends.reprice_unanswered(self._price)
-        for number, excess in corrected:
-            self._buckets.correct(number, excess, now_ms)
+        if corrected:
+            self._buckets.correct(corrected, now_ms)
         if is_repriced:
             if self.tariff.law_version != law_version:
                 self._markup = Markup()

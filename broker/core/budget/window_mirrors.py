@@ -7,6 +7,7 @@ pay, what does an answer correct.
 
 from bisect import bisect_left, bisect_right
 from collections import deque
+from collections.abc import Sequence
 from itertools import islice
 from typing import Final
 
@@ -199,18 +200,24 @@ class SlidingWindowMirror:
         self._short.refund(max(0, amount - rounding), sent_ms)
         self._sent[number] = sent_ms, long, short - amount, corrections
 
-    def correct(self, number: int, excess: int, sent_ms: int) -> None:
-        """Count call `number`, sent at `sent_ms`, by its charge: `excess` tokens less than it was counted with.
+    def correct(self, corrections: Sequence[tuple[int, int]], now_ms: int, sends: SentCalls) -> None:
+        """Count each of these calls by its charge: so many tokens less than it was counted with.
 
         Where its answer or that to a later call has been heard, what others took was computed from the former figure,
         or perhaps not; so that interval only widens.
         """
-        self._long.refund(excess, sent_ms)
-        self._short.refund(excess, sent_ms)
-        self._corrected.append((number, sent_ms, excess))
-        self._corrections_made += 1
-        if number <= self._heard:
-            self._others_low, self._others_high = self._others_low + min(0, excess), self._others_high + max(0, excess)
+        for number, excess in corrections:
+            index = sends.index_of(number)
+            if index is None:
+                continue
+            sent_ms = sends.sent_ms[index]
+            self._long.refund(excess, sent_ms)
+            self._short.refund(excess, sent_ms)
+            self._corrected.append((number, sent_ms, excess))
+            self._corrections_made += 1
+            if number <= self._heard:
+                self._others_low += min(0, excess)
+                self._others_high += max(0, excess)
 
     def reprice(self, sends: SentCalls) -> None:
         """Count the calls again, because every one was charged more, or less, than it paid."""

@@ -262,17 +262,66 @@ def test_what_a_call_paid_beyond_its_charge_is_given_back_at_both_ends_and_what_
     caller.send(10_000, 0)
     low, high = caller.interval(0)
     for excess in (4_000, -7_000):
-        caller.mirror.correct(0, excess, 0)
+        caller.mirror.correct([(0, excess)], 0, caller.sends)
         low, high = low + excess, high + excess
         assert caller.interval(0) == (low, high)
+
+
+def test_a_correction_gives_nothing_back_that_a_full_bucket_has_lost() -> None:
+    caller = Caller()
+    caller.send(40_000, 0)
+    caller.send(10_000, 45_000)
+    low, high = caller.interval(45_000)
+    caller.mirror.correct([(0, 39_000)], 45_000, caller.sends)
+    assert caller.interval(45_000) == (low, MINUTE)
+    assert low <= MINUTE - 10_000 <= high
+
+
+@pytest.mark.parametrize("apart_ms", [1_000, 20])
+def test_a_correction_gives_back_at_most_what_a_bucket_had_room_for_since(apart_ms: int) -> None:
+    """The call of 10,000 found 55,000 and a few, and would have found 60,000; those before found less."""
+    caller = Caller()
+    caller.send(45_000, 0)
+    for number in range(40):
+        caller.send(10, apart_ms * number)
+    before = caller.mirror.low(40_000)
+    caller.send(10_000, 40_000)
+    caller.send(1_000, 45_000)
+    low, _ = caller.interval(45_000)
+    caller.mirror.correct([(0, 40_000)], 45_000, caller.sends)
+    assert caller.mirror.low(45_000) == low + MINUTE - before
+
+
+def test_what_a_call_paid_too_little_is_not_taken_from_a_bucket_that_was_full_since() -> None:
+    caller = Caller()
+    caller.send(100, 0)
+    caller.send(10_000, 10_000)
+    interval = caller.interval(10_000)
+    caller.mirror.correct([(0, -5_000)], 10_000, caller.sends)
+    assert caller.interval(10_000) == interval
+    caller.send(10, 10_000)
+    low, high = caller.interval(10_000)
+    caller.mirror.correct([(1, -5_000)], 10_000, caller.sends)
+    assert caller.interval(10_000) == (low - 5_000, high - 5_000)
+
+
+def test_calls_corrected_at_once_share_the_room_of_their_bucket() -> None:
+    caller = Caller()
+    caller.send(20_000, 0)
+    caller.send(20_000, 0)
+    caller.send(10_000, 30_000)
+    low = caller.mirror.low(30_000)
+    caller.mirror.correct([(0, 19_000), (1, 19_000)], 30_000, caller.sends)
+    assert caller.mirror.low(30_000) == MINUTE - 10_000 - ROUNDING_TOKENS
+    assert low == 60_000 - 40_004 + 30_000 - 10_002
 
 
 def test_a_correction_of_a_call_that_a_newer_answer_has_counted_changes_nothing() -> None:
     caller = Caller()
     older, newer = caller.send(10_000, 0), caller.send(400, 2_000)
     interval = caller.observe(30_000, newer, 4_000)
-    caller.mirror.correct(older, 4_000, 4_000)
-    caller.mirror.correct(older, -9_000, 4_000)
+    caller.mirror.correct([(older, 4_000)], 4_000, caller.sends)
+    caller.mirror.correct([(older, -9_000)], 4_000, caller.sends)
     assert caller.interval(4_000) == interval
 
 
@@ -282,9 +331,9 @@ def test_a_correction_of_a_call_that_a_newer_answer_may_have_counted_widens_the_
     mispriced, newest = caller.send(10_000, 2_000), caller.send(400, 4_000)
     low, high = caller.observe(caller.interval(4_000)[0] + 1, newest, 4_000)
     assert caller.error == 0
-    caller.mirror.correct(mispriced, 3_000, 4_000)
+    caller.mirror.correct([(mispriced, 3_000)], 4_000, caller.sends)
     assert caller.interval(4_000) == (low, high + 3_000)
-    caller.mirror.correct(mispriced, -3_000, 4_000)
+    caller.mirror.correct([(mispriced, -3_000)], 4_000, caller.sends)
     assert caller.interval(4_000) == (low - 3_000, high + 3_000)
 
 
@@ -292,7 +341,7 @@ def test_an_answer_reckons_with_the_corrected_amounts_of_the_calls_after_its_own
     caller = Caller()
     first, second = caller.send(400, 0), caller.send(10_000, 4_000)
     caller.sends.amounts[LimitMetric.TOKENS][second] = 3_000
-    caller.mirror.correct(second, 7_000, 4_000)
+    caller.mirror.correct([(second, 7_000)], 4_000, caller.sends)
     assert caller.observe(50_000, first, 4_000)[0] == 50_000 + 4_000 - WAY_MS - 3_000 - ROUNDING_TOKENS
 
 
@@ -309,6 +358,6 @@ def test_behind_many_calls_the_curve_follows_corrections_every_tenth_of_a_second
     reckon(8_000_000, from_ms := 2 * WAY_MS)
     for index, now_ms in enumerate((from_ms, from_ms + RETRACE_EVERY_MS - 1, from_ms + RETRACE_EVERY_MS), start=1):
         amounts[numbers[index]] -= 5_000
-        caller.mirror.correct(numbers[index], 5_000, now_ms)
+        caller.mirror.correct([(numbers[index], 5_000)], now_ms, caller.sends)
         reckon(8_000_000 - 500_000 * index, now_ms)
     assert [spent[0] - each for each in spent] == [0, 5_000, 5_000, 15_000]

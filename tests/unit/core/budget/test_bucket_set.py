@@ -358,7 +358,7 @@ def test_buckets_of_tokens_are_corrected_by_what_a_call_paid_too_much() -> None:
     buckets.believe(LimitMetric.REQUESTS, 100, MINUTE_MS, 0)
     buckets.pay(10_000, 0, 0)
     before = [level.low for level in buckets.levels(0)]
-    buckets.correct(0, 3_000, 0)
+    buckets.correct([(0, 3_000)], 0)
     assert [level.low for level in buckets.levels(0)] == [before[0] + 3_000, before[1]]
 
 
@@ -368,7 +368,7 @@ def test_calls_of_a_sliding_window_are_counted_by_their_charges_at_once() -> Non
     lows = [limit.buckets.levels(2_000)[0].low]
     for order in orders:
         limit.sends.amounts[LimitMetric.TOKENS][order.number] -= 4_000
-        limit.buckets.correct(order.number, 4_000, 2_000)
+        limit.buckets.correct([(order.number, 4_000)], 2_000)
         lows.append(limit.buckets.levels(2_000)[0].low)
     assert [low - lows[0] for low in lows] == [0, 4_000, 8_000, 12_000]
 
@@ -378,7 +378,7 @@ def test_calls_that_proved_mispriced_let_an_answer_set_what_is_left_in_a_fixed_w
     for number, now_ms in enumerate((2_000, 2_000 + RECOUNT_EVERY_MS - 1, 2_000 + RECOUNT_EVERY_MS)):
         order = limit.send(1_000, now_ms)
         limit.sends.amounts[LimitMetric.TOKENS][order.number] += 3_000
-        limit.buckets.correct(order.number, -3_000, now_ms)
+        limit.buckets.correct([(order.number, -3_000)], now_ms)
         shown = limit.show(order, 4_000 * (number + 2), MARK - now_ms)
         assert (shown is None) == (number != 1), "an answer that sets it tells nothing of other clients"
     assert limit.buckets.levels(now_ms)[0].low == CAPACITY - 4_000 * 4
@@ -386,11 +386,11 @@ def test_calls_that_proved_mispriced_let_an_answer_set_what_is_left_in_a_fixed_w
 
 def test_a_call_of_a_fixed_window_that_proved_mispriced_too_soon_is_made_up_for_by_a_later_answer() -> None:
     limit = counted()
-    limit.buckets.correct(limit.send(1_000, 2_000).number, 0, 2_000)
+    limit.buckets.correct([(limit.send(1_000, 2_000).number, 0)], 2_000)
     limit.show(limit.send(1_000, 2_000), 6_000, MARK - 2_000)
     late = limit.send(1_000, 3_000)
     limit.sends.amounts[LimitMetric.TOKENS][late.number] += 3_000
-    limit.buckets.correct(late.number, -3_000, 3_000)
+    limit.buckets.correct([(late.number, -3_000)], 3_000)
     assert limit.show(limit.send(1_000, 4_500), 11_000, MARK - 4_500) is None
     assert limit.buckets.levels(4_500)[0].low == CAPACITY - 11_000
 
@@ -400,13 +400,13 @@ def test_a_call_too_old_to_be_known_corrects_no_window() -> None:
     for _ in range(2 * SENDS_MAX):
         limit.sends.append(1_300, 1)
     before = limit.buckets.levels(1_500)
-    limit.buckets.correct(0, 500, 1_500)
+    limit.buckets.correct([(0, 500)], 1_500)
     assert limit.buckets.levels(1_500) == before
 
 
 def test_what_was_mispriced_in_a_former_window_keeps_no_answer_from_showing_that_it_began_anew() -> None:
     limit = counted()
-    limit.buckets.correct(limit.send(1_000, 2_000).number, -3_000, 2_000)
+    limit.buckets.correct([(limit.send(1_000, 2_000).number, -3_000)], 2_000)
     (mirror,) = limit.buckets.of(LimitMetric.TOKENS)
     assert isinstance(mirror, FixedWindowMirror)
     first = limit.send(1_000, MARK + 500)

@@ -245,7 +245,7 @@ def corrected(slider: Slider, number: int, charge: int) -> None:
     assert place is not None
     tokens = slider.sends.amounts[LimitMetric.TOKENS]
     excess, tokens[place] = tokens[place] - charge, charge
-    slider.slider.correct(number, excess, slider.sends.sent_ms[place])
+    slider.slider.correct([(number, excess)], slider.sends.sent_ms[place], slider.sends)
 
 
 @pytest.mark.parametrize("charge", [219, 20_000])
