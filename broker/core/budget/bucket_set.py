@@ -21,8 +21,8 @@ from headrace.broker.core.units import PPM
 
 BOUNDLESS = 1 << 62
 RECOUNT_EVERY_MS: Final = 2_000
-"""What is left in a fixed window is taken anew from an answer at most this often when single calls have proved mispriced:
-an answer that sets it tells nothing of other clients."""
+"""What is left in a fixed window is taken anew from an answer at most this often when calls have proved mispriced: an
+answer that sets it tells nothing of other clients."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,8 @@
 Where a law charges the cap at admission, a request without one costs what the server puts in its place: 16 tokens at
 OpenAI once, 16,384 at Cerebras (cline#7881), nothing by OpenAI's documentation. It is learned from the charges that
 refusals state, where they are so far above the body's own that no error in the input explains them. Before the first,
-the law `documented` takes the output for as long as recent ones were. Calls that are admitted correct a size that is too
-large: what they took, as levels show, is the most that it can be.
+the law `documented` takes the output for as long as recent ones were. Calls that are admitted correct a size that is
+too large: what they took, as levels show, is the most that it can be.
 """
 
 from typing import Final

@@ -5,7 +5,8 @@ The *surplus* of a call is its billed input, less what its body was predicted to
 1. What a response carries is known from its own bill: its input and its output, without what it reasoned, which is not
    read again. The same holds for a conversation, whose latest bill counts. What each request repeats (instructions and
    tools) is in the bill of the former response and again in the next request; so the *shift* between the surplus and
-   the bill before is kept along a chain of responses. The first link takes what others have shown.
+   the bill before is kept along a chain of responses. The first link takes what others have shown. A link that is out
+   of proportion, because one of the two bills is absurd or its body was mispriced, leaves the shift as it is.
 2. A stored prompt, a file or a tool has the surplus of its own calls: mean and mean deviation, the last eight weighing
    most. What several references of one call carried together is split by what they were expected to carry.
 3. One that was never billed costs what its kind has cost at this limit, mean and deviation; at first `FIRST_TOKENS`.
@@ -130,8 +131,8 @@ class UnshownInput:
         parents = [each for each in references if each.kind in _CARRYING]
         parent = self._known.carried(parents[0]) if parents else None
         shift = parent[1] if parent is not None else 0 if self._shift is None else self._shift.tokens
-        if parent is not None and len(references) == 1:
-            shift = max(-PRICE_MAX, min(PRICE_MAX, surplus - parent[0]))
+        if parent is not None and len(references) == 1 and _in_proportion(parent[0], surplus, bill.kept):
+            shift = surplus - parent[0]
             self._learn_shift(shift)
         if references:
             self._learn(references, max(0, min(PRICE_MAX, surplus)))
@@ -198,3 +199,12 @@ class UnshownInput:
 
     def _note(self, before: int, after: int) -> None:
         self.changes += abs(after - before) * CHANGED_PARTS > max(before, STEP_TOKENS)
+
+
+def _in_proportion(former: int, surplus: int, kept: int) -> bool:
+    """Return whether a call that named a response, billed `former`, and what it was billed show how the two relate.
+
+    Its body was mispriced if nothing is left for the response. What a response carries is in the bill of the next one,
+    and can be little more than its own.
+    """
+    return 0 <= surplus <= grown(former) and former <= grown(kept)

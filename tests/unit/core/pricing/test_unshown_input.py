@@ -205,3 +205,37 @@ def test_a_file_that_was_replaced_by_a_shorter_one_costs_less_after_two_bills() 
     for _ in range(2):
         unshown.record_answer(file, 2_000, bill(0))
     assert unshown.estimate(file) == 2_000
+
+
+def test_a_body_that_was_mispriced_leaves_the_next_turn_of_its_conversation_alone() -> None:
+    """An image that is predicted at 48,000 tokens and billed as 3,000, in every second turn."""
+    unshown, kept = UnshownInput(), 400
+    unshown.record_answer([], 0, bill(kept, 0))
+    for number in range(8):
+        has_image = number % 2 == 0
+        assert unshown.estimate([of_response(number)]) == kept
+        shown, predicted = (3_000, 48_000) if has_image else (100, 100)
+        following = kept + shown + 300
+        unshown.record_answer([of_response(number)], kept + shown - predicted, bill(following, number + 1))
+        kept = following
+
+
+def test_an_absurd_bill_in_a_chain_is_paid_by_the_next_turn_alone() -> None:
+    unshown, kept, estimates = UnshownInput(), 1_000, []
+    unshown.record_answer([], 0, bill(kept, 0))
+    for number in range(5):
+        estimates.append(unshown.estimate([of_response(number)]) - kept)
+        told = 2_000_000 if number == 1 else kept + 100
+        unshown.record_answer([of_response(number)], told - 100, bill(told + 200, number + 1))
+        kept += 300
+    assert estimates == [0, 0, 2_000_200 - 1_600, 0, 0]
+
+
+def test_long_instructions_that_every_request_of_a_chain_repeats_are_not_paid_twice() -> None:
+    unshown, kept = UnshownInput(), 30_000 + 400
+    unshown.record_answer([], 0, bill(kept, 0))
+    for number in range(4):
+        carried = kept - 30_000
+        assert unshown.estimate([of_response(number)]) == carried + (0 if number else 30_000)
+        kept = carried + 30_000 + 400
+        unshown.record_answer([of_response(number)], carried, bill(kept, number + 1))
