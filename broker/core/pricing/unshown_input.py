@@ -146,7 +146,8 @@ class UnshownInput:
         """Learn from the server's own charge for a refused call, of which `surplus` is what its body does not show."""
         if len(references) == 1 and (parent := self._known.carried(references[0])) is not None:
             self._note(self._expected(references[0]), surplus)
-            self._known.carry(references[0], max(0, surplus - parent[1]), parent[1])
+            carried = min(surplus - parent[1], grown(parent[0]))
+            self._known.carry(references[0], max(0, carried), parent[1])
         self._learn(references, max(0, min(PRICE_MAX, surplus)))
 
     def _learn(self, references: Sequence[Reference], surplus: int) -> None:

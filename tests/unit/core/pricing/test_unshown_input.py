@@ -239,3 +239,13 @@ def test_long_instructions_that_every_request_of_a_chain_repeats_are_not_paid_tw
         assert unshown.estimate([of_response(number)]) == carried + (0 if number else 30_000)
         kept = carried + 30_000 + 400
         unshown.record_answer([of_response(number)], carried, bill(kept, number + 1))
+
+
+def test_a_refusals_figure_raises_what_an_id_is_known_to_carry_by_a_factor_of_four_at_most() -> None:
+    unshown, named_ids = UnshownInput(), (of_response(1), named(CONVERSATION), named(FILE))
+    unshown.record_answer([], 0, bill(1_000, 1))
+    unshown.record_answer([named(CONVERSATION)], 1_000, bill(1_000))
+    unshown.record_answer([named(FILE)], 1_000, bill(0))
+    for each in named_ids:
+        unshown.record_stated([each], 10**9)
+        assert unshown.estimate([each]) <= GROWTH_MAX * 1_000 + STEP_TOKENS
