@@ -124,7 +124,8 @@ def _of_tools(body: Mapping[str, object]) -> Iterator[Reference]:
         if isinstance(tool, Mapping) and kind.startswith(_TOOLS):
             stores = tool.get("vector_store_ids")
             names = [_text(name) for name in stores[:_STORES_MAX]] if isinstance(stores, list | tuple) else []
-            yield Reference(ReferenceKind.TOOL, _mark(" ".join((kind, _field(tool, "server_url"), *names))))
+            server = _field(tool, "server_url") or _field(tool, "connector_id")
+            yield Reference(ReferenceKind.TOOL, _mark(" ".join((kind, server, *names))))
 
 
 def _text(value: object) -> str:

@@ -11,8 +11,9 @@ The *surplus* of a call is its billed input, less what its body was predicted to
    most. What several references of one call carried together is split by what they were expected to carry.
 3. One that was never billed costs what its kind has cost at this limit, mean and deviation; at first `FIRST_TOKENS`.
 
-An estimate takes no single figure at its word: it grows by a factor of four at most. Only the first bill of an id, and
-what a response was billed, are believed as they are. So one absurd bill leaves the requests of others alone; and an id
+An estimate takes no single figure at its word: it grows by a factor of four at most. Only the first bill of a file or
+an item, and what a response was billed, are believed as they are; that of a prompt or a tool, which many requests name,
+counts for what its kind may grow to. So one absurd bill leaves the requests of others alone; and an id
 whose second bill is less than a quarter of its first, or whose last two are less than a quarter of its estimate, is
 known by the last one alone: an absurd first bill is paid once.
 """
@@ -43,6 +44,8 @@ FIRST_TOKENS: Final[Mapping[ReferenceKind, int]] = {
 }
 """Tokens of the first references of a kind: some pages of text. Too few cost a refusal, too many are given back by the
 next answer."""
+_SHARED: Final = frozenset({ReferenceKind.TOOL, ReferenceKind.PROMPT})
+"""Kinds whose ids requests of many tenants name: the first bill of an id would be paid by all of them."""
 _CARRYING: Final = frozenset({ReferenceKind.RESPONSE, ReferenceKind.CONVERSATION})
 
 
@@ -170,7 +173,8 @@ class UnshownInput:
                 if reference.kind in _CARRYING:
                     self._known.carry(reference, tokens, 0)
                 else:
-                    self._known.learn(reference, tokens)
+                    shared = reference.kind in _SHARED and own[reference] is None
+                    self._known.learn(reference, min(tokens, grown(before)) if shared else tokens)
             self._learn_kind(reference.kind, tokens)
 
     def _learn_shift(self, shift: int) -> None:

@@ -94,6 +94,11 @@ def test_stores_of_a_wrong_type_leave_the_tool() -> None:
     assert kinds({"tools": [{"type": "file_search", "vector_store_ids": [5, None, "vs_1"]}]}) == ["tool"]
 
 
+def test_each_connector_of_a_server_of_tools_is_a_tool_of_its_own() -> None:
+    tools = [{"type": "mcp", "connector_id": f"connector_{name}"} for name in ("dropbox", "gmail", "gmail")]
+    assert kinds({"tools": tools}) == ["tool"] * 2
+
+
 def test_an_embedding_names_nothing() -> None:
     assert references(EMBEDDINGS, {"input": [{"content": [{"type": "input_file", "file_id": "f"}]}]}) == ()
 

@@ -189,9 +189,10 @@ def test_one_absurd_bill_in_a_chain_leaves_the_first_links_of_other_chains_alone
 def test_an_absurd_bill_of_a_prompt_is_paid_by_one_more_request_at_most() -> None:
     unshown, prompt = UnshownInput(), [named(PROMPT)]
     unshown.record_answer(prompt, 10**400, bill(0))
-    assert unshown.estimate(prompt) == PRICE_MAX
+    assert unshown.estimate(prompt) == GROWTH_MAX * FIRST_TOKENS[PROMPT] + STEP_TOKENS
+    unshown.record_answer(prompt, 500, bill(0))
+    assert unshown.estimate(prompt) == 500
     unshown.record_answer(prompt, 3_000, bill(0))
-    assert unshown.estimate(prompt) == 3_000
     unshown.record_answer(prompt, 10**400, bill(0))
     assert unshown.estimate(prompt) <= GROWTH_MAX * 3_000 + STEP_TOKENS
     unshown.record_answer(prompt, 3_000, bill(0))
@@ -249,3 +250,15 @@ def test_a_refusals_figure_raises_what_an_id_is_known_to_carry_by_a_factor_of_fo
     for each in named_ids:
         unshown.record_stated([each], 10**9)
         assert unshown.estimate([each]) <= GROWTH_MAX * 1_000 + STEP_TOKENS
+
+
+@pytest.mark.parametrize("kind", [ReferenceKind.TOOL, PROMPT])
+def test_the_first_bill_of_an_id_that_many_requests_name_counts_for_what_its_kind_may_grow_to(
+    kind: ReferenceKind,
+) -> None:
+    unshown = UnshownInput()
+    unshown.record_answer([named(kind)], 9_000_000, bill(0))
+    assert unshown.estimate([named(kind)]) == GROWTH_MAX * FIRST_TOKENS[kind] + STEP_TOKENS
+    for _ in range(20):
+        unshown.record_answer([named(kind)], 60_000, bill(0))
+    assert unshown.estimate([named(kind)]) == pytest.approx(60_000, rel=0.2), "what is usual is learned"
