@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from headrace.broker.core.pricing import references as pricing_references
 from headrace.broker.core.pricing.references import (
     MARK_BYTES,
     REFERENCES_MAX,
@@ -115,11 +116,33 @@ def test_the_same_id_is_one_reference_and_a_kind_of_its_own_another() -> None:
     assert len({each.mark for each in references(RESPONSES, body)}) == 1
 
 
-def test_of_ten_thousand_files_the_first_few_are_named_and_the_state_before_them() -> None:
+def test_of_ten_thousand_files_the_first_few_are_named_and_before_them_the_state_and_the_tools() -> None:
     parts = [{"type": "input_file", "file_id": f"file-{number}"} for number in range(10_000)]
-    tools = [{"type": "mcp", "server_url": f"https://{number}.example"} for number in range(10_000)]
+    tools = [{"type": "web_search"}]
     body = {"conversation": "c", "prompt": {"id": "p"}, "input": [{"content": parts}], "tools": tools}
-    assert kinds(body) == ["conversation", "prompt"] + ["file"] * (REFERENCES_MAX - 2)
+    assert kinds(body) == ["conversation", "prompt", "tool"] + ["file"] * (REFERENCES_MAX - 3)
+    body["tools"] = [{"type": "mcp", "server_url": f"https://{number}.example"} for number in range(10_000)]
+    assert kinds(body) == ["conversation", "prompt"] + ["tool"] * (REFERENCES_MAX - 2)
+
+
+def test_an_id_that_is_named_many_times_is_hashed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    hashed: list[str] = []
+    mark = pricing_references._mark
+
+    def counted(text: str) -> bytes:
+        hashed.append(text)
+        return mark(text)
+
+    monkeypatch.setattr(pricing_references, "_mark", counted)
+    for identity in ("x", "x" * 5_000):
+        parts = [{"type": "input_file", "file_id": identity} for _ in range(1_000)]
+        assert kinds({"input": [{"content": parts}]}) == ["file"]
+    assert len(hashed) == 2
+
+
+def test_a_long_id_of_an_answer_is_known_again() -> None:
+    long = "r" * 5_000
+    assert references(RESPONSES, {"previous_response_id": long})[0].mark == response_mark(RESPONSES, {"id": long})
 
 
 def test_a_file_that_is_named_many_times_hides_no_other_one() -> None:
