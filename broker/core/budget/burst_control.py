@@ -75,7 +75,7 @@ class BurstControl:
         self._capacity, self._period_ms = capacity, period_ms
         self._bucket = TokenBucket(capacity, period_ms, capacity, now_ms)
         self._on_trial: deque[tuple[int, int]] = deque()  # (sending time, depth) of calls sent less than SILENCE_MS ago
-        # (time, depth) before payments since the first correction, each less deep than all later ones
+        # (time, depth) before payments since the first correction, each less deep than later ones, but for corrections
         self._least: deque[tuple[int, int]] | None = None
         self._changed_ms = now_ms
         self._cut_ms = now_ms - 1  # when the share was cut, or the pace was lowered
@@ -148,7 +148,7 @@ class BurstControl:
         self._least = deque(maxlen=LEAST_MAX) if self._least is None else self._least
         since = next((index for index, (at_ms, _) in enumerate(self._least) if at_ms > sent_ms), len(self._least))
         later = [(at_ms, burst) for at_ms, burst in islice(self._least, since, None)]
-        least = min([burst for _, burst in later[:1]] + [self._burst(now_ms)])
+        least = min([burst for _, burst in later] + [self._burst(now_ms)])
         given = min(excess, max(0, least))
         if given:
             for _ in later:

@@ -8,14 +8,19 @@ STEP_TOKENS: Final = 1_000  # which an estimate may grow by beside that, however
 
 
 class Surplus:
-    """Mean and mean deviation of a quantity in tokens, the last figures weighing most."""
+    """Mean and mean deviation of a quantity in tokens, the last figures weighing most.
 
-    __slots__ = ("_count", "_former", "_is_low", "_mean", "_memory", "_spread")
+    Attributes:
+        noted: The estimate that has last been noted as changed, by those that use it; None: none yet.
+    """
+
+    __slots__ = ("_count", "_former", "_is_low", "_mean", "_memory", "_spread", "noted")
 
     def __init__(self, memory: int = MEMORY) -> None:
         self._memory = memory
         self._count = self._mean = self._spread = 0
         self._is_low = False  # the last figure was far below the estimate
+        self.noted: int | None = None
         self._former = 0  # the estimate of several figures that a lower one has replaced
 
     def __bool__(self) -> bool:

@@ -94,14 +94,15 @@ class KnownReferences:
         if len(self._carried) > self._carried_max:
             self._carried.popitem(last=False)
 
-    def learn(self, reference: Reference, tokens: int) -> None:
-        """Add to the surplus of a prompt, file or tool."""
+    def learn(self, reference: Reference, tokens: int) -> Surplus:
+        """Add to the surplus of a prompt, file or tool, and return it."""
         known = self._learned.get(reference)
         if known is None:
             known = self._learned[reference] = Surplus()
         known.learn(tokens)
         if len(self._learned) > self._learned_max:
             self._learned.popitem(last=False)
+        return known
 
 
 class UnshownInput:
@@ -148,9 +149,9 @@ class UnshownInput:
     def record_stated(self, references: Sequence[Reference], surplus: int) -> None:
         """Learn from the server's own charge for a refused call, of which `surplus` is what its body does not show."""
         if len(references) == 1 and (parent := self._known.carried(references[0])) is not None:
-            self._note(self._expected(references[0]), surplus)
-            carried = min(surplus - parent[1], grown(parent[0]))
+            before, carried = self._expected(references[0]), min(surplus - parent[1], grown(parent[0]))
             self._known.carry(references[0], max(0, carried), parent[1])
+            self.changes += _differs(self._expected(references[0]), before)
         self._learn(references, max(0, min(PRICE_MAX, surplus)))
 
     def _learn(self, references: Sequence[Reference], surplus: int) -> None:
@@ -169,12 +170,13 @@ class UnshownInput:
             before = expected[reference]
             tokens = max(0, before + left // len(taught))
             if reference not in carried:
-                self._note(before, tokens)
                 if reference.kind in _CARRYING:
                     self._known.carry(reference, tokens, 0)
+                    self.changes += _differs(tokens, before)
                 else:
                     shared = reference.kind in _SHARED and own[reference] is None
-                    self._known.learn(reference, min(tokens, grown(before)) if shared else tokens)
+                    known = self._known.learn(reference, min(tokens, grown(before)) if shared else tokens)
+                    self._note(known, before)
             self._learn_kind(reference.kind, tokens)
 
     def _learn_shift(self, shift: int) -> None:
@@ -184,8 +186,9 @@ class UnshownInput:
 
     def _learn_kind(self, kind: ReferenceKind, tokens: int) -> None:
         before = self._unknown(kind)
-        self._of(kind).add(min(tokens, grown(before)))
-        self._note(before, self._unknown(kind))
+        of_kind = self._of(kind)
+        of_kind.add(min(tokens, grown(before)))
+        self._note(of_kind, before)
 
     def _expected(self, reference: Reference) -> int:
         if reference.kind in _CARRYING:
@@ -202,8 +205,17 @@ class UnshownInput:
         of_kind = self._of_kind.get(kind)
         return FIRST_TOKENS[kind] if of_kind is None else of_kind.tokens
 
-    def _note(self, before: int, after: int) -> None:
-        self.changes += abs(after - before) * CHANGED_PARTS > max(before, STEP_TOKENS)
+    def _note(self, estimate: Surplus, before: int) -> None:
+        """Count a change since the last one that counted: small steps add up. A first estimate replaces `before`."""
+        noted = before if estimate.noted is None else estimate.noted
+        is_changed = _differs(estimate.tokens, noted)
+        estimate.noted = estimate.tokens if is_changed else noted
+        self.changes += is_changed
+
+
+def _differs(tokens: int, before: int) -> bool:
+    """Return whether calls priced by an estimate of `before` should be priced again."""
+    return abs(tokens - before) * CHANGED_PARTS > max(before, STEP_TOKENS)
 
 
 def _in_proportion(former: int, surplus: int, kept: int) -> bool:

@@ -267,6 +267,18 @@ def test_what_a_full_bucket_would_have_lost_meanwhile_is_not_given_back() -> Non
     assert known.pay(10, 4_700) == 4_300 - 400 - 900 + 30, "a later call found no full bucket after it"
 
 
+def test_what_one_correction_has_given_back_another_of_an_older_call_does_not_give_again() -> None:
+    """The payment at 4,500 is less deep than that at 4,000 once the call between them has been corrected."""
+    known = spread()
+    known.correct(0, 0, 0)
+    known.pay(5_000, 0)
+    known.pay(3_000, 4_000)  # it was 1,000 deep before
+    known.pay(1_000, 4_500)  # 3,500
+    known.correct(3_000, 4_200, 4_600)
+    known.correct(2_000, 3_000, 4_600)
+    assert known.pay(10, 4_600) == 4_400 - 3_000 - 500 + 10
+
+
 def test_a_bucket_that_is_full_gains_nothing() -> None:
     known = spread()
     known.pay(5_000, 0)

@@ -262,3 +262,16 @@ def test_the_first_bill_of_an_id_that_many_requests_name_counts_for_what_its_kin
     for _ in range(20):
         unshown.record_answer([named(kind)], 60_000, bill(0))
     assert unshown.estimate([named(kind)]) == pytest.approx(60_000, rel=0.2), "what is usual is learned"
+
+
+def test_an_estimate_that_drifts_by_small_steps_is_a_change_once_it_has_moved_far() -> None:
+    unshown = UnshownInput()
+    for number in range(60):
+        unshown.record_answer([named(FILE, number)], 4_000 + 200 * number, bill(0))
+        if unshown.estimate([named(FILE, 10**6)]) <= 5_000:
+            assert unshown.changes == 0
+    assert 2 <= unshown.changes <= 10
+    before = unshown.changes
+    for tokens in range(8_000, 16_000, 500):
+        unshown.record_answer([named(FILE, 0)], tokens, bill(0))
+    assert unshown.changes > before
