@@ -289,17 +289,20 @@ class Lanes:
             if queue.count:
                 queue.reprice(price)
 
-    def reprice_one(self, ticket: Ticket, price: Callable[[Prices], int]) -> None:
+    def reprice_one(self, ticket: Ticket, price: Callable[[Prices], int]) -> bool:
         """Price the ticket whose turn it is again, if its body does not show its whole input.
 
-        More may be known of that input than when it was enqueued: what it names may have been billed meanwhile.
+        More may be known of that input than when it was enqueued: what it names may have been billed meanwhile. Return
+        whether it has another charge now: caps, floors, ceilings and near deadlines may give the turn to another then.
         """
         prices = ticket.candidate.prices
         if prices.unshown is None or ticket.stated:
-            return
+            return False
         charge = price(prices)
-        if charge != ticket.charge:
-            self._queues[ticket.source.partition.lane].reprice_one(ticket, charge)
+        if charge == ticket.charge:
+            return False
+        self._queues[ticket.source.partition.lane].reprice_one(ticket, charge)
+        return True
 
     def is_sound(self) -> bool:
         """Whether each lane's totals agree with the tickets it holds."""

@@ -352,20 +352,20 @@ class LimitQueue:
 
     def _find_next(self, now_ms: int, *, probe: bool) -> tuple[Pick, int | None] | None:
         """Return the next request and when it can be called (None: an answer must come first), if one waits."""
-        breaker = self.budget.breaker
-        if breaker.closed and not probe:
-            pick = self.pick(now_ms)
-            if self.lanes.probes:
-                self.lanes.probes.clear()
-        elif (rests_until_ms := breaker.rests_until(now_ms)) > now_ms:
-            pick = self.lanes.pick(now_ms)
-            return None if pick is None else (pick, rests_until_ms)
-        else:
-            pick = self.lanes.probe(now_ms, of_account=probe or breaker.tripped_by in ACCOUNT)
-        if pick is None:
-            return None
+        breaker, pick = self.budget.breaker, None
+        while pick is None or self.lanes.reprice_one(pick.ticket, self.budget.tariff.price):  # then others may be next
+            if breaker.closed and not probe:
+                pick = self.pick(now_ms)
+                if self.lanes.probes:
+                    self.lanes.probes.clear()
+            elif (rests_until_ms := breaker.rests_until(now_ms)) > now_ms:
+                pick = self.lanes.pick(now_ms)
+                return None if pick is None else (pick, rests_until_ms)
+            else:
+                pick = self.lanes.probe(now_ms, of_account=probe or breaker.tripped_by in ACCOUNT)
+            if pick is None:
+                return None
         ticket = pick.ticket
-        self.lanes.reprice_one(ticket, self.budget.tariff.price)
         at_ms = self.budget.payable_at(
             ticket.charge, now_ms, reserved_ppm=pick.reserved_ppm, stated=ticket.stated, lane_order=ticket.lane_order
         )

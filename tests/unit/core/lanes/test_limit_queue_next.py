@@ -1,9 +1,11 @@
 """The next call of one limit, without the scheduler around it."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from headrace.broker.core.answers.verdict import Meaning
 from headrace.broker.core.budget.budget import Budget
+from headrace.broker.core.config import LaneRule, TenantRule
 from headrace.broker.core.endpoints import Law
 from headrace.broker.core.lanes.lanes import Lanes
 from headrace.broker.core.lanes.limit_queue import LimitQueue
@@ -12,18 +14,44 @@ from headrace.broker.core.pricing.laws import RequestSize, prices
 from headrace.broker.core.pricing.references import Reference, ReferenceKind
 from headrace.broker.core.pricing.unshown_input import Bill
 from headrace.broker.core.ticket import Ticket
-from tests.unit.core.specimens import LANES, budget, candidate, ticket
+from tests.unit.core.specimens import BULK, LANES, STANDARD, URGENT, budget, candidate, ticket
+
+MARK = b"12345678"
+SIZE = RequestSize(40, 1, 1, 0, None, 10, function_tools=False, embedding_tokens=None)
+NAMED = prices("responses", SIZE, Law.RESPONSES, (Reference(ReferenceKind.RESPONSE, MARK),))
 
 
 class Rig:
-    def __init__(self, made: Budget | None = None) -> None:
-        caps = Tenants()
-        self.queue = LimitQueue(made or budget(), lambda durations: Lanes(LANES, caps, durations), lambda *_: None)
+    def __init__(
+        self,
+        made: Budget | None = None,
+        *,
+        tenants: Mapping[str, TenantRule] | None = None,
+        lanes: Sequence[LaneRule] = LANES,
+    ) -> None:
+        caps = Tenants(tenants)
+        self.queue = LimitQueue(made or budget(), lambda durations: Lanes(lanes, caps, durations), lambda *_: None)
 
-    def waits(self, charge: int = 100, *, lane: str = "standard") -> Ticket:
-        waiting = ticket(candidate(charge=charge), lane=lane)
+    def waits(self, charge: int = 100, *, lane: str = "standard", tenant: str = "", named: bool = False) -> Ticket:
+        """A request; `named`: it goes on from a response that is not known when it is enqueued."""
+        content = candidate(charge=charge, tenant=tenant)
+        waiting = ticket(replace(content, prices=NAMED) if named else content, lane=lane)
+        if named:
+            waiting.charge = self.queue.budget.tariff.price(NAMED)
         self.queue.enqueue(waiting)
         return waiting
+
+    def bill(self, kept: int) -> None:
+        """Let the response be known."""
+        self.queue.budget.tariff.unshown.record_answer((), 0, Bill(kept, MARK))
+
+    def serve(self, now_ms: int = 0) -> Ticket | None:
+        """Serve the next request, if it can be called now."""
+        found = self.next(now_ms)
+        if found is None or found[1] > now_ms:
+            return None
+        self.queue.lanes.serve(found[0], now_ms)
+        return found[0]
 
     def next(self, now_ms: int = 0, *, probe: bool = False) -> tuple[Ticket, int] | None:
         found = self.queue.next(now_ms, probe=probe)
@@ -119,13 +147,73 @@ def test_the_least_that_a_call_takes_is_what_the_server_has_stated_or_the_cheape
 def test_the_next_call_is_priced_by_what_is_known_in_its_turn() -> None:
     """It was enqueued while the answer that it goes on from was not known."""
     rig = Rig()
-    mark = b"12345678"
-    size = RequestSize(40, 1, 1, 0, None, 10, function_tools=False, embedding_tokens=None)
-    asked = prices("responses", size, Law.RESPONSES, (Reference(ReferenceKind.RESPONSE, mark),))
-    waiting = ticket(replace(candidate(), prices=asked))
-    waiting.charge = rig.queue.budget.tariff.price(asked)
-    rig.queue.enqueue(waiting)
-    rig.queue.budget.tariff.unshown.record_answer((), 0, Bill(41_000, mark))
+    waiting = rig.waits(named=True)
+    rig.bill(41_000)
     assert rig.next() == (waiting, 0)
     assert waiting.charge == 10 + 19 + 41_000
     assert rig.queue.is_sound()
+
+
+def test_a_tenants_cap_holds_for_the_price_of_a_request_in_its_turn() -> None:
+    rig = Rig(budget(tokens=10_000_000), tenants={"a": TenantRule(cap_tokens=60_000)})
+    for _ in range(3):
+        rig.waits(named=True, tenant="a")
+    rig.bill(50_000)
+    served = rig.serve()
+    assert served is not None
+    assert served.charge == 50_029
+    assert rig.serve(1) is None
+    other = rig.waits(70_000, tenant="b")
+    assert rig.serve(2) is other
+    assert rig.serve(2) is None
+    assert rig.serve(60_200) is not None, "the cap lets the next one through"
+    assert rig.queue.is_sound()
+
+
+def test_each_tenant_whose_head_is_too_dear_in_its_turn_is_passed_over() -> None:
+    rules = {name: TenantRule(cap_tokens=60_000) for name in ("a", "b", "c")}
+    rig = Rig(budget(tokens=10_000_000), tenants=rules)
+    for name in ("a", "b", "c"):
+        rig.waits(30_000, tenant=name)
+        rig.waits(named=name != "c", tenant=name)
+    rig.bill(50_000)
+    served = [each.candidate.tenant for _ in range(6) if (each := rig.serve()) is not None]
+    assert sorted(served) == ["a", "b", "c", "c"]
+
+
+def test_a_floor_is_owed_a_request_that_it_covers_at_the_price_of_its_turn() -> None:
+    for kept, is_owed in ((100, True), (50_000, False)):
+        rig = Rig(budget(tokens=10_000_000), lanes=(URGENT, replace(STANDARD, floor_ppm=500_000), BULK))
+        waiting = rig.waits(named=True)
+        for _ in range(12):
+            rig.waits(1_000, lane="urgent")
+        rig.bill(kept)
+        served = [rig.serve() for _ in range(10)]
+        assert (waiting in served) == is_owed
+
+
+def test_a_request_near_its_deadline_is_lifted_if_the_credit_covers_its_price_then() -> None:
+    for kept, is_lifted in ((100, True), (50_000, False)):
+        rules = [replace(rule, floor_ppm=0, lift_ppm=500_000) for rule in LANES]
+        rig = Rig(budget(tokens=10_000_000), lanes=rules)
+        waiting = rig.waits(named=True)
+        rig.queue.lanes.queue("standard").nearing.add(waiting)
+        rig.queue.lanes._hurrying = True
+        for _ in range(12):
+            rig.waits(1_000, lane="urgent")
+        rig.bill(kept)
+        served = [rig.serve() for _ in range(10)]
+        assert (waiting in served) == is_lifted
+
+
+def test_a_probe_is_the_cheapest_at_the_price_of_its_turn() -> None:
+    rig = Rig()
+    rig.queue.budget.breaker.trip(Meaning.OVERLOADED, 0, 1_000)
+    waiting, plain = rig.waits(named=True, tenant="a"), rig.waits(9_000, tenant="b")
+    rig.bill(40_000)
+    assert rig.next(1_000, probe=True) == (plain, 1_000)
+    rig.bill(300)
+    assert rig.next(1_000, probe=True) == (plain, 1_000), "the price of another turn"
+    rig.queue.remove(plain)
+    assert rig.next(1_000, probe=True) == (waiting, 1_000)
+    assert waiting.charge == 329
