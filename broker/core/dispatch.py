@@ -89,13 +89,14 @@ class Dispatch:
         self.trust = Trust(rules.lease)
         self.registry = TicketRegistry(rules.lanes)
         self.limits = Scheduler(rules.lanes, self._budget, Tenants(rules.tenants, rules.other_tenants))
-        on_call_ended = self.limits.tenants.record_end if self.limits.tenants.capping else None
+        tenants = self.limits.tenants
+        on_call_ended, give_back = (tenants.record_end, tenants.give_back) if tenants.capping else (None, None)
         self.flights = CallsInFlight(
             inflight_max=rules.inflight_max, held_bytes_max=rules.held_bytes_max, on_call_ended=on_call_ended
         )
         self.outbox = Outbox()
         self.batches = TransactionBuilder(self.outbox, self.registry, window_ms=rules.dedupe_window_ms)
-        self._attempts = Attempts(self.flights, rules, dice)
+        self._attempts = Attempts(self.flights, rules, dice, give_back)
         self._predecessor = PredecessorState(make_budget)
         self._timers = Timers()
         self._settling = Settling(self.registry, self.limits, self.flights, self.outbox, first_lane=rules.first_lane)

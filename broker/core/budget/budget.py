@@ -263,8 +263,11 @@ class Budget:
         """Return what was paid for an attempt in flight: its charge, marked up."""
         return self._calls[attempt].paid
 
-    def record_answer(self, attempt: int, now_ms: int, verdict: Verdict, usage: TokenUsage | None = None) -> None:
-        """Process an attempt's answer: correct every metric that it describes, up or down, and pause if it says so."""
+    def record_answer(self, attempt: int, now_ms: int, verdict: Verdict, usage: TokenUsage | None = None) -> int:
+        """Process an attempt's answer: correct every metric that it describes, up or down, and pause if it says so.
+
+        Return the tokens of its charge that the server did not take, as far as the answer tells; it may be negative.
+        """
         call = self._calls.pop(attempt)
         self._granted, self.unstated = None, True
         self._first_calls.refused = self._first_calls.refused or verdict.meaning is Meaning.RATE_LIMITED
@@ -274,9 +277,10 @@ class Budget:
             self._headroom.clear()
         self._correct_sums(call, now_ms)
         self.guide.reprice(self._calibration.repriced_ppm)
-        untaken = was_turned_away(verdict)
+        untaken, taken = was_turned_away(verdict), None if call.stated else self.tariff.charged
         if untaken or (verdict.meaning in _REFUSED and not self.settings.refusals_charged):
             self._give_back(call, now_ms, untaken=untaken or verdict.meaning is Meaning.TOO_LARGE)
+            taken = 0
         if not untaken:
             self._calibration.learn_burst(call, verdict, now_ms)
         agreed = self._calibration.correct_levels(call, verdict, now_ms) and verdict.meaning is OK
@@ -291,6 +295,7 @@ class Budget:
             self._headroom.clear()
         if verdict.wait_ms is not None and verdict.meaning in _ASKED_TO_WAIT:
             self.pause_until(now_ms + self._wait_ms(call, verdict, verdict.wait_ms, payable_ms, now_ms))
+        return 0 if taken is None else call.charge - taken
 
     def _wait_ms(self, call: Reservation, verdict: Verdict, stated_ms: int, payable_ms: int, now_ms: int) -> int:
         """Return how long to wait after an answer that asks to; the mirrors could pay its call at `payable_ms`."""
@@ -303,13 +308,18 @@ class Budget:
             wait_ms = self._cooldown.record_refusal(wait_ms, call.sent_ms, now_ms)
         return wait_ms
 
-    def abandon(self, attempt: int, now_ms: int, *, sent: bool = True) -> None:
-        """End an attempt without an answer: if it was `sent`, it may have been admitted, and its charge is kept."""
+    def abandon(self, attempt: int, now_ms: int, *, sent: bool = True) -> int:
+        """End an attempt without an answer: if it was `sent`, it may have been admitted, and its charge is kept.
+
+        Return the tokens of its charge that are given back.
+        """
         call, self.unstated = self._calls.pop(attempt), True
         self.tariff.record_loss(attempt)
         self.guide.record_loss(attempt, sent=sent)
-        if not sent:
-            self._give_back(call, now_ms, untaken=True)
+        if sent:
+            return 0
+        self._give_back(call, now_ms, untaken=True)
+        return call.charge
 
     def pause_until(self, at_ms: int) -> None:
         """Allow no payment before that instant. A pause is never shortened."""

@@ -19,7 +19,7 @@ its tokens. A tenant held back by a cap leaves the competition for that time, li
 from collections import deque
 from collections.abc import Callable, Iterable
 from functools import partial
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from typing import Final
 
 from headrace.broker.core.bounds import TENANTS_RESTING_MAX
@@ -166,7 +166,7 @@ class FairQueue:
 
     def opens_at(self) -> int | None:
         """Return when the first tenant held out by a cap of tokens a minute may compete again."""
-        while self._opens and self._opens[0][1] != self._opens[0][2].stamp:
+        while self._opens and (self._opens[0][1] != self._opens[0][2].stamp or self._opens[0][2] not in self._capped):
             heappop(self._opens)
         return self._opens[0][0] if self._opens else None
 
@@ -294,17 +294,26 @@ class FairQueue:
     # ------------------------------------------------------------------ caps
 
     def _shut_out(self, flow: Flow, until_ms: int | None) -> None:
-        """Hold a flow out until a cap allows it again; None: until one of its tenant's calls ends."""
+        """Hold a flow out until a cap allows it again; None: until one of its tenant's calls ends.
+
+        A call that ends may also give tokens back before that instant.
+        """
         self._competed = True
         self._quit(flow)
         self._capped.add(flow)
-        if until_ms is not None:
-            heappush(self._opens, (until_ms, flow.stamp, flow))
-        else:
-            self._tenants.on_call_ended(flow.tenant, partial(self._readmit, flow.stamp, flow))
+        readmit = partial(self._readmit, flow.stamp, flow)
+        if until_ms is None:
+            self._tenants.on_call_ended(flow.tenant, self, readmit)
+            return
+        self._tenants.on_given_back(flow.tenant, self, readmit)
+        heappush(self._opens, (until_ms, flow.stamp, flow))
+        if len(self._opens) > 2 * len(self._capped) + _STALE_MAX:
+            self._opens = [entry for entry in self._opens if entry[1] == entry[2].stamp and entry[2] in self._capped]
+            heapify(self._opens)
 
     def _readmit(self, stamp: int, flow: Flow) -> None:
-        if stamp == flow.stamp:
+        """Let a flow compete again, unless it does already: an instant and the end of a call may both allow it."""
+        if stamp == flow.stamp and flow in self._capped:
             self._capped.remove(flow)
             self._join(flow)
 

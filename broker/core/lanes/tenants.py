@@ -4,7 +4,7 @@ A weight is a share relative to other tenants' weights. A cap holds however much
 calls in flight. A tenant with neither costs nothing here.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 
 from headrace.broker.core.bounds import TENANTS_CAPPED_SWEPT_ABOVE
 from headrace.broker.core.budget.sliding_sum import SlidingSum
@@ -34,7 +34,9 @@ class Tenants:
         self._others = others or USUAL
         self.capping = self._others.capped or any(rule.capped for rule in self._rules.values())
         self._uses: dict[str, _Use] = {}
-        self._on_end: dict[str, list[Callable[[], None]]] = {}
+        # by tenant, and by what is to be told
+        self._on_end: dict[str, dict[Hashable, Callable[[], None]]] = {}
+        self._on_given_back: dict[str, dict[Hashable, Callable[[], None]]] = {}
 
     def rule(self, tenant: str) -> TenantRule:
         """Return the rule of one tenant."""
@@ -63,6 +65,8 @@ class Tenants:
             return
         if tenant not in self._uses and len(self._uses) >= TENANTS_CAPPED_SWEPT_ABOVE:
             self._uses = {name: use for name, use in self._uses.items() if use.inflight or use.window.charged(now_ms)}
+            told = self._on_given_back
+            self._on_given_back = {name: callbacks for name, callbacks in told.items() if name in self._uses}
         use = self._uses.setdefault(tenant, _Use())
         use.inflight += 1
         use.window.pay(charge, now_ms)
@@ -72,14 +76,31 @@ class Tenants:
         use = self._uses.get(tenant)
         if use is not None:
             use.inflight -= 1
-            for callback in self._on_end.pop(tenant, ()):
+            for callback in self._on_end.pop(tenant, {}).values():
                 callback()
+
+    def give_back(self, tenant: str, tokens: int, paid_ms: int) -> None:
+        """Take back so many tokens of a call that left at `paid_ms`, which the server did not take; negative: add them.
+
+        What the minute has forgotten already stays so.
+        """
+        use = self._uses.get(tenant)
+        if use is not None:
+            use.window.refund(tokens, paid_ms)
+            if tokens > 0:
+                for callback in self._on_given_back.pop(tenant, {}).values():
+                    callback()
 
     def inflight(self, tenant: str) -> int:
         """Return how many calls of a capped tenant are in flight; those of other tenants are not counted."""
         use = self._uses.get(tenant)
         return 0 if use is None else use.inflight
 
-    def on_call_ended(self, tenant: str, callback: Callable[[], None]) -> None:
-        """Call `callback`, once, when the next call of that tenant has ended."""
-        self._on_end.setdefault(tenant, []).append(callback)
+    def on_call_ended(self, tenant: str, owner: Hashable, callback: Callable[[], None]) -> None:
+        """Call `callback`, once, when the next call of that tenant has ended, in place of the owner's former one."""
+        self._on_end.setdefault(tenant, {})[owner] = callback
+
+    def on_given_back(self, tenant: str, owner: Hashable, callback: Callable[[], None]) -> None:
+        """Do the same when tokens of a call of that tenant are given back; only a call in flight may do that."""
+        if self.inflight(tenant):
+            self._on_given_back.setdefault(tenant, {})[owner] = callback

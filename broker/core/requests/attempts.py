@@ -26,6 +26,8 @@ from headrace.broker.core.ticket import Blame, Blamed, CallNumber, ModelTier, Ti
 
 Sequel = tuple[Ticket, Again | Decision]
 """A ticket, and what becomes of its request after an attempt."""
+GiveBack = Callable[[str, int, int], None]
+"""Takes a tenant, tokens (negative: they are taken), and when its call was sent."""
 
 
 class Attempts:
@@ -35,8 +37,18 @@ class Attempts:
         has_breaker_changes: A breaker has opened or closed since the last call of `breaker_changes`.
     """
 
-    def __init__(self, flights: CallsInFlight, rules: DispatchRules, dice: Callable[[], float]) -> None:
-        """`dice` draws a number in [0, 1)."""
+    def __init__(
+        self,
+        flights: CallsInFlight,
+        rules: DispatchRules,
+        dice: Callable[[], float],
+        give_back: GiveBack | None = None,
+    ) -> None:
+        """`dice` draws a number in [0, 1).
+
+        `give_back` is told the tokens of a call's charge that were not taken.
+        """
+        self._give_back = give_back
         self._flights = flights
         self._rules = rules
         self._dice = dice
@@ -84,10 +96,13 @@ class Attempts:
         """Handle the end of a call; return what follows, or None if its request no longer waits for it."""
         flight, verdict = self._flights.land(event.call, now_ms), event.verdict
         unanswered = verdict.meaning in _UNANSWERED
-        if unanswered:
+        untaken = (
             flight.budget.abandon(event.call, now_ms)
-        else:
-            flight.budget.record_answer(event.call, now_ms, verdict, event.usage)
+            if unanswered
+            else flight.budget.record_answer(event.call, now_ms, verdict, event.usage)
+        )
+        if untaken and self._give_back is not None:
+            self._give_back(flight.ticket.candidate.tenant, untaken, flight.sent_ms)
         if flight.of_former_term:  # the breakers that it would change were forgotten as that term ended
             return None
         if verdict.meaning is OK:
@@ -113,7 +128,9 @@ class Attempts:
     def take_back(self, event: CallNotSent, now_ms: int) -> Ticket | None:
         """Take back a call that was not sent; return its ticket if that still waits for the call."""
         flight = self._flights.land(event.call, now_ms)
-        flight.budget.abandon(event.call, now_ms, sent=False)
+        untaken = flight.budget.abandon(event.call, now_ms, sent=False)
+        if self._give_back is not None:
+            self._give_back(flight.ticket.candidate.tenant, untaken, flight.sent_ms)
         flight.ticket.calls -= 1
         flight.release_probes(now_ms)
         return flight.ticket if flight.wanted else None

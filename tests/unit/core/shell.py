@@ -1,6 +1,7 @@
 """A shell around the machine, driven by hand: it takes records, answers calls and commits batches when told to."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from headrace.broker.core.answers.verdict import Verdict
 from headrace.broker.core.bounds import COMMIT_PATIENCE_MS
@@ -17,7 +18,7 @@ from headrace.broker.core.commands import (
     Publish,
     SettledEntry,
 )
-from headrace.broker.core.config import LaneRule
+from headrace.broker.core.config import LaneRule, TenantRule
 from headrace.broker.core.dispatch import Dispatch
 from headrace.broker.core.events import (
     Answered,
@@ -59,11 +60,13 @@ class Shell:
         in_place_max_ms: int = 60_000,
         ids_max: int = 10_000,
         apart: Apart = nameless,
+        tenants: Mapping[str, TenantRule] | None = None,
     ) -> None:
         def make(limit: str, now_ms: int, checkpoint: Checkpoint | None) -> Budget:
             return budget(limit, now_ms, checkpoint, tokens=tokens, believed=believed)
 
         settings = rules(lanes=lanes, inflight_max=inflight_max, in_place_max_ms=in_place_max_ms, ids_max=ids_max)
+        settings = replace(settings, tenants={} if tenants is None else tenants)
         self.core = Dispatch(settings, make_budget=make, dice=lambda: 0.5, apart=apart)
         self.now_ms = 10_000
         self.hangs = False

@@ -8,7 +8,7 @@ from headrace.broker.core.answers.verdict import Verdict
 from headrace.broker.core.budget.budget import Budget, LimitBeliefs
 from headrace.broker.core.endpoints import Law
 from headrace.broker.core.pricing.law_identification import TokenUsage
-from headrace.broker.core.pricing.laws import RequestSize, prices
+from headrace.broker.core.pricing.laws import Prices, RequestSize, prices
 from headrace.broker.core.pricing.references import Reference, ReferenceKind
 from headrace.broker.core.pricing.unshown_input import FIRST_TOKENS, KnownReferences
 from headrace.broker.core.units import PPM, ROUNDING_TOKENS
@@ -142,6 +142,36 @@ def test_a_call_in_flight_when_another_law_was_believed_gives_back_its_charge_by
     assert (budget.paid(2), budget.tariff.price(asked)) == (102, 4_000)
     budget.record_answer(2, now_ms, failure(401))
     assert low(budget, now_ms) == 60_000 - 4_000 - ROUNDING_TOKENS
+
+
+def test_the_end_of_a_call_tells_what_of_its_charge_was_not_taken() -> None:
+    """Of its charge: a markup is the budget's own."""
+    budget, plain = full(SILENT), prices("responses", SIZE, Law.RESPONSES)
+
+    instants = iter(range(0, 10**9, 300_000))
+
+    def not_taken(verdict: Verdict, usage: TokenUsage | None = None, asked: Prices = NAMED) -> int:
+        now_ms = next(instants)
+        budget.reserve(1, budget.tariff.price(asked), now_ms, prices=asked)
+        return budget.record_answer(1, now_ms, verdict, usage)
+
+    assert not_taken(answer(), TokenUsage(200, 10)) == FIRST_TOKENS[ReferenceKind.FILE] - 100
+    assert not_taken(answer(), TokenUsage(9_100, 10)) == 219 - 9_119
+    assert not_taken(answer()) == 0, "its input was not told"
+    assert not_taken(answer(), TokenUsage(200, 10), plain) == 0
+    assert not_taken(failure(500), asked=plain) == 0
+    assert [not_taken(failure(status), asked=plain) for status in (429, 401)] == [119, 119]
+    assert not_taken(refusal(used=1_000, requested=238, wait="1ms"), asked=plain) == 119
+    assert budget.checkpoint(0).markup_ppm == 2 * PPM
+    assert not_taken(failure(429), asked=plain) == 119
+    budget.reserve(2, 7_000, now_ms := next(instants), stated=True, prices=NAMED)
+    assert budget.record_answer(2, now_ms, answer(), TokenUsage(9_100, 10)) == 0
+    for sent, given_back in ((True, 0), (False, 119)):
+        budget.reserve(3, 119, now_ms := next(instants), prices=plain)
+        assert budget.abandon(3, now_ms, sent=sent) == given_back
+    charging = full(LimitBeliefs("m", tokens=60_000, requests=None, refusals_charged=True))
+    charging.reserve(1, 119, 0, prices=plain)
+    assert charging.record_answer(1, 0, failure(429)) == 0
 
 
 def test_a_charge_that_the_server_has_stated_is_not_corrected() -> None:
