@@ -101,6 +101,11 @@ class Budget:
         """The number of answers that contradicted the mirrors of tokens."""
         return sum(mirror.corrections for mirror in self._buckets.of(LimitMetric.TOKENS))
 
+    def price(self, prices: Prices) -> int:
+        """Return the tokens to expect that a call takes: no more than the buckets let one pay."""
+        price, most = self.tariff.price(prices), self._buckets.payable_max
+        return price if most is None or price <= most else most
+
     def fits(self, charge: int) -> bool:
         """Return whether a full bucket of every known metric, and the operator's cap, could ever pay this charge."""
         cap = self.settings.cap_tokens

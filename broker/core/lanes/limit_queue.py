@@ -353,7 +353,7 @@ class LimitQueue:
     def _find_next(self, now_ms: int, *, probe: bool) -> tuple[Pick, int | None] | None:
         """Return the next request and when it can be called (None: an answer must come first), if one waits."""
         breaker, pick = self.budget.breaker, None
-        while pick is None or self.lanes.reprice_one(pick.ticket, self.budget.tariff.price):  # then others may be next
+        while pick is None or self.lanes.reprice_one(pick.ticket, self.budget.price):  # then others may be next
             if breaker.closed and not probe:
                 pick = self.pick(now_ms)
                 if self.lanes.probes:

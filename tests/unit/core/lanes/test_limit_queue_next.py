@@ -217,3 +217,21 @@ def test_a_probe_is_the_cheapest_at_the_price_of_its_turn() -> None:
     rig.queue.remove(plain)
     assert rig.next(1_000, probe=True) == (waiting, 1_000)
     assert waiting.charge == 329
+
+
+def test_an_absurd_price_counts_against_its_tenants_share_for_what_a_call_can_pay() -> None:
+    rig = Rig()
+    waiting = rig.waits(named=True, tenant="a")
+    rig.bill(2_000_000)
+    for _ in range(20):
+        rig.waits(12_000, tenant="a")
+        rig.waits(12_000, tenant="b")
+    served = []
+    for _ in range(24):
+        found = rig.next()
+        assert found is not None
+        rig.queue.lanes.serve(found[0], 0)
+        served.append(found[0])
+    assert waiting.charge == 2 * 60_000
+    assert waiting in served
+    assert [each.candidate.tenant for each in served].count("a") >= 5
