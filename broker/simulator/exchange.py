@@ -73,6 +73,11 @@ class Exchange:
         self._stored = StoredState(settings.behaviours)
         self.script: Script | None = None
 
+    def reset(self) -> None:
+        """Forget what former calls have left: responses, conversations, and levels that are shown late."""
+        self._stored.reset()
+        self._speech.reset()
+
     def decide(self, call: IncomingCall, books: Books, now_us: int) -> Reply:
         """Decide the reply to `call`, admitted and charged at `now_us`."""
         body = _parsed(call.payload)

@@ -40,6 +40,10 @@ class Speech:
         self.is_plain = isinstance(self._profile, profiles.AllHeaders) and exact and not shows_more
         self._looked_up: dict[str, tuple[int, Levels, Levels]] = {}
 
+    def reset(self) -> None:
+        """Look all levels up anew."""
+        self._looked_up.clear()
+
     def headers(self, name: str, levels: Levels, project_levels: Levels, now_us: int) -> dict[str, str]:
         """Build the limit headers of any answer that has them; `name` is the undated model's."""
         if self._stale_us:

@@ -26,6 +26,10 @@ class StoredState:
         self._sizes = played[-1] if played else StoredInput(0, 0)
         self._kept: OrderedDict[_Key, int] = OrderedDict()
 
+    def reset(self) -> None:
+        """Forget all responses and conversations."""
+        self._kept.clear()
+
     def tokens_of(self, endpoint: Endpoint, body: Mapping[str, Any]) -> int:
         """Return the input tokens that a call carries beside its body."""
         tokens = 0

@@ -73,9 +73,13 @@ class Upstream:
         self._watcher = watcher
 
     def reset(self) -> None:
-        """Open new books and fill every bucket. Calls in flight stay in flight and count in the old books."""
+        """Open new books, fill every bucket, and forget responses and conversations.
+
+        Calls in flight stay in flight and count in the old books.
+        """
         now_us = self._now_us()
         self._limiter.reset(now_us)
+        self._exchange.reset()
         self._books = Books(self._settings.limits(), now_us)
 
     async def __aenter__(self) -> Self:

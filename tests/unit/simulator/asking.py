@@ -30,6 +30,9 @@ class Desk:
         self.books = Books(self.settings.limits(), 0)
         self.calls = 0
 
+    def reset(self) -> None:
+        self.exchange.reset()
+
     def ask(
         self,
         body: Any = None,

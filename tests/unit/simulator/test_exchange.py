@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from headrace.broker.simulator.behaviours.catalogue import behaviour
+from headrace.broker.simulator.behaviours.profiles import StaleHeaders
 from headrace.broker.simulator.pricing import Endpoint
 from headrace.broker.simulator.script import Scripted
 from headrace.broker.simulator.settings import UpstreamSettings
@@ -300,3 +301,21 @@ def test_more_than_an_embeddings_call_may_have_is_a_400(given: list[Any], code: 
         assert (reply.status, len(reply.body["data"])) == (200, len(given))
     else:
         assert (reply.status, reply.body["error"]["code"]) == (400, code)
+
+
+def test_a_reset_forgets_conversations_responses_and_levels_that_are_shown_late() -> None:
+    desk = Desk(behaviours=(StaleHeaders(3_600.0),))
+    asked = ASKED | {"conversation": "conv_1"}
+
+    def billed(body: dict[str, Any]) -> int:
+        usage: dict[str, int] = object_of(desk.ask(body, endpoint=Endpoint.RESPONSES))["usage"]
+        return usage["input_tokens"]
+
+    first, second = billed(asked), billed(asked)
+    response = str(object_of(desk.ask(ASKED, endpoint=Endpoint.RESPONSES))["id"])
+    remaining = "x-ratelimit-remaining-tokens"
+    stale = desk.ask(ASKED, endpoint=Endpoint.RESPONSES).headers[remaining]
+    desk.reset()
+    assert second > first == billed(asked)
+    assert billed(ASKED | {"previous_response_id": response}) == first
+    assert desk.ask(ASKED, endpoint=Endpoint.RESPONSES).headers[remaining] != stale
