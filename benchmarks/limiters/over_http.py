@@ -82,6 +82,7 @@ async def record_over_http(
     """Play the calls; return the record of the server.
 
     Raises:
+        HeadraceError: The calls could not be submitted; or what else has ended their submission.
         OSError: The server or the dispatcher has ended.
         TimeoutError: One of them does not start in time.
     """
@@ -108,16 +109,30 @@ async def record_over_http(
         async with on.http.post(f"{urls['root_url']}/reset") as answer:
             answer.raise_for_status()
         begun_s = asyncio.get_running_loop().time()
-        for submitting in (_submit_bulk(client, calls), _submit_urgent(client, calls, begun_s)):
-            task = asyncio.create_task(submitting, name=f"submit {name}")
+        submitting = [
+            asyncio.create_task(each, name=f"submit {name}")
+            for each in (_submit_bulk(client, calls), _submit_urgent(client, calls, begun_s))
+        ]
+        for task in submitting:
             stack.callback(task.cancel)
-        await _watch(on, f"{urls['root_url']}/stats", begun_s, end_us / 1_000_000, progress)
+        await _watch(on, f"{urls['root_url']}/stats", begun_s, end_us / 1_000_000, told)
+        raise_failure(submitting)
         served.terminate()
         record = await asyncio.wait_for(_printed(served), RECORD_WITHIN_S)
     return record_of(record)
 
 
-def record_of(printed: Mapping[str, Any]) -> Record:
+def raise_failure(tasks: Iterable[asyncio.Task[None]]) -> None:
+    """Raise what has ended a task, or one of the group that has ended it; one that goes on has not failed."""
+    for task in tasks:
+        error = task.exception() if task.done() else None
+        while isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]
+        if error is not None:
+            raise error
+
+
+def record_of(told: Mapping[str, Any]) -> Record:
     """Return what the process of a server printed as a record."""
     admitted = [(at_us, number) for at_us, number in printed["admitted"]]
     return Record(admitted, printed["refused"], sorted(printed["late_us"]))

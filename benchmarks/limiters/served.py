@@ -38,10 +38,12 @@ class RecordingUpstream(Upstream):
         self.admitted, self.refused, self.late_us = [], [], []
 
     def _note(self, call: IncomingCall, reply: Reply, at_us: int) -> None:
+        """Note a refusal, or an answer to a call that names itself; another error is neither."""
+        name = call.headers.get("x-client-request-id")
         if reply.status == 429:
             self.refused.append(at_us)
-        else:
-            self.admitted.append((at_us, number_of(call.headers["x-client-request-id"])))
+        elif reply.status == 200 and name is not None:
+            self.admitted.append((at_us, number_of(name)))
 
     async def notice_delays(self) -> None:
         """Note how much later than asked for the event loop wakes, for as long as this is not cancelled."""

@@ -10,7 +10,7 @@ import looptime
 import pytest
 
 from benchmarks.limiters.beside import CALLS_PER_MINUTE_MAX, chosen
-from benchmarks.limiters.over_http import as_answered, record_of, settings_text
+from benchmarks.limiters.over_http import as_answered, raise_failure, record_of, settings_text
 from benchmarks.limiters.pairs import HEAD, Pair, agreement, line, pairs_as_json
 from benchmarks.limiters.play import (
     Played,
@@ -179,12 +179,40 @@ def test_plays_for_which_the_machine_was_too_busy_are_told_and_do_not_count() ->
     busy = replace(apart, late_p99_ms=20.1)
     halted = replace(apart, late_max_ms=501.0)
     assert "too busy" not in agreement([quiet]).sentence
-    assert agreement([quiet, apart]).kept is False
-    promise = agreement([quiet, busy, halted])
-    assert (promise.measured, promise.kept) == ("0.00", True)
-    assert "farthest of 1 servers" in promise.sentence
-    assert promise.sentence.endswith("; 2 do not count, since the machine was too busy")
+    assert agreement([quiet, busy, halted]).sentence.endswith("; for 2 the machine was too busy")
 
 
-def test_where_no_play_counts_nothing_is_promised() -> None:
-    assert agreement([replace(pair(0.9, 0.9), late_p99_ms=20.1)]).kept is False
+async def test_what_has_ended_a_submission_ends_the_measurement() -> None:
+    async def failing() -> None:
+        raise OSError("Kafka is gone")
+
+    async def grouped() -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(failing())
+
+    async def submitted() -> None:
+        pass
+
+    waiting = asyncio.create_task(asyncio.Event().wait())
+    for fault in (failing, grouped):
+        tasks = [asyncio.create_task(submitted()), asyncio.create_task(fault())]
+        await asyncio.wait(tasks)
+        with pytest.raises(OSError, match="Kafka is gone"):
+            raise_failure([waiting, *tasks])
+        raise_failure([waiting, tasks[0]])
+    waiting.cancel()
+
+
+async def test_the_server_notes_no_error_as_admitted_nor_a_call_that_does_not_name_itself() -> None:
+    settings = UpstreamSettings(latency_s=(0.0, 0.0))
+    async with RecordingUpstream(settings) as upstream, aiohttp.ClientSession() as session:
+        url, good = (
+            f"{upstream.base_url}/chat/completions",
+            {"model": "m", "messages": [{"role": "user", "content": "x"}]},
+        )
+        for body, name in (({"model": "m"}, "a-1"), (good, None), (good, "a-3")):
+            headers = {"Authorization": "Bearer x"} | ({} if name is None else {"X-Client-Request-Id": name})
+            async with session.post(url, json=body, headers=headers) as answer:
+                await answer.read()
+        assert [number for _, number in upstream.admitted] == [2]
+        assert upstream.refused == []
