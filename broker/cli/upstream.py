@@ -11,7 +11,7 @@ import typer
 from headrace.broker.cli.terminal import say, say_json
 from headrace.broker.service.signals import leaving
 from headrace.broker.simulator.behaviours.bounds import Behaviour
-from headrace.broker.simulator.behaviours.catalogue import played_by, server_among, spelled
+from headrace.broker.simulator.behaviours.catalogue import check_drawn, played_by, server_among, spelled
 from headrace.broker.simulator.behaviours.file import behaviours_in
 from headrace.broker.simulator.pricing import ChatLaw
 from headrace.broker.simulator.upstream import Stats, Upstream, UpstreamSettings
@@ -43,13 +43,18 @@ def upstream(
         int | None, typer.Option(metavar="N", min=1, help="Add a daily request limit; headers then show it.")
     ] = None,
     law: Annotated[
-        ChatLaw, typer.Option(metavar="|".join(ChatLaw), help="Law by which Chat Completions are charged.")
-    ] = ChatLaw.CHAT_2025,
+        ChatLaw | None,
+        typer.Option(
+            metavar="|".join(ChatLaw), help=f"Law by which Chat Completions are charged; default: {ChatLaw.CHAT_2025}."
+        ),
+    ] = None,
     burst_s: Annotated[
         float | None,
         typer.Option("--burst-s", metavar="SECONDS", help="Add a hidden bucket that holds this many seconds of quota."),
     ] = None,
-    latency: Annotated[str, typer.Option(metavar="S|S-S", help="Seconds that an answer takes: 0.2 or 1-4.")] = "1-4",
+    latency: Annotated[
+        str | None, typer.Option(metavar="S|S-S", help="Seconds that an answer takes: 0.2 or 1-4; default: 1-4.")
+    ] = None,
     error_rate: Annotated[
         float,
         typer.Option(metavar="SHARE", min=0.0, max=1.0, help="Share of admitted calls that end in 500, 502 or 503."),
@@ -122,12 +127,13 @@ def upstream(
     try:
         named = behaviour or []
         drawn = server_among(named)
+        check_drawn(drawn, law, latency)
         settings = UpstreamSettings(
             tokens_per_minute=tokens_per_minute or (_TOKENS if drawn is None else drawn.tokens_per_minute),
             requests_per_minute=requests_per_minute or (_REQUESTS if drawn is None else drawn.requests_per_minute),
             requests_per_day=requests_per_day,
-            law=law,
-            latency_s=_latency_s(latency),
+            law=law or ChatLaw.CHAT_2025,
+            latency_s=_latency_s("1-4" if latency is None else latency),
             error_rate=error_rate,
             long_429_rate=long_429_rate,
             long_429_s=long_429_s,

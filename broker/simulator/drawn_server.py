@@ -8,8 +8,8 @@ Combinations that no operator would run, or that no client could serve, are left
 
 1. Some limit of tokens or input tokens is metered over at most a minute, so that a run of minutes shows it.
 2. Every such window holds at least `LARGEST_PARTS` calls of the largest size, times the factor of the charge.
-3. Two windows of one metric differ in length by at least a factor of two, and the longer one lets no more pass over its
-   length than the shorter one does: otherwise one of the two would never refuse.
+3. Two windows of one metric, fronts apart, differ in length by at least a factor of two, and the longer one lets no
+   more pass over its length than the shorter one does: otherwise one of the two would never refuse.
 4. A window of an hour or a day holds what three to thirty minutes take: one that holds more never refuses in a run.
 5. Levels are `mixed`, or of the `shortest` or `tightest` window, only where two shown windows have one metric; and
    numbers are those of the `shown` window only there.

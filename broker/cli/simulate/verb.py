@@ -23,7 +23,7 @@ from headrace.broker.planner.plan import Outlook, Plan, quotas_for
 from headrace.broker.planner.stage import Times
 from headrace.broker.planner.workload_file import WorkloadError
 from headrace.broker.settings.load import load_settings
-from headrace.broker.simulator.behaviours.catalogue import spelled
+from headrace.broker.simulator.behaviours.catalogue import check_drawn, spelled
 from headrace.broker.simulator.pricing import ChatLaw
 from headrace.broker.simulator.settings import UpstreamSettings
 from headrace.schemas.nearest import ended
@@ -83,9 +83,14 @@ def simulate(
         int | None, typer.Option(metavar="N", min=1, max=10**7, help="Stop after this many requests.")
     ] = None,
     law: Annotated[
-        ChatLaw, typer.Option(metavar="|".join(ChatLaw), help="Law by which Chat Completions are charged.")
-    ] = ChatLaw.CHAT_2025,
-    latency: Annotated[str, typer.Option(metavar="S|S-S", help="Seconds that an answer takes.")] = "1-4",
+        ChatLaw | None,
+        typer.Option(
+            metavar="|".join(ChatLaw), help=f"Law by which Chat Completions are charged; default: {ChatLaw.CHAT_2025}."
+        ),
+    ] = None,
+    latency: Annotated[
+        str | None, typer.Option(metavar="S|S-S", help="Seconds that an answer takes; default: 1-4.")
+    ] = None,
     behaviour: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME[:FIELD=VALUE,…]", help="OpenAI's behaviour, as for `upstream`, or random:SEED."),
@@ -115,6 +120,10 @@ def simulate(
     comes = workload_from(workload, told, settings.lanes)
     behaviours, server = behaviours_from(behaviour or ())
     try:
+        check_drawn(server, law, latency)
+    except ValueError as error:
+        raise SettingsError(ended(str(error))) from error
+    try:
         granted = quotas_for(
             settings,
             comes,
@@ -124,7 +133,12 @@ def simulate(
         )
     except WorkloadError as error:
         raise SettingsError(ended(f"{str(error)[0].upper()}{str(error)[1:]}")) from error
-    upstream = UpstreamSettings(law=law, latency_s=latency_from(latency), behaviours=behaviours, seed=comes.seed)
+    upstream = UpstreamSettings(
+        law=law or ChatLaw.CHAT_2025,
+        latency_s=latency_from("1-4" if latency is None else latency),
+        behaviours=behaviours,
+        seed=comes.seed if server is None else server.seed,
+    )
     plan = Plan(settings, comes, granted, upstream, Times(seed=comes.seed), requests)
     outlooks = _play(plan, factors, whole=whole, quiet=as_json)
     if plot is not None and draw is not None:

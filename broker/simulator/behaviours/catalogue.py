@@ -162,6 +162,16 @@ def server_among(texts: Iterable[str]) -> DrawnServer | None:
     return None
 
 
+def check_drawn(server: DrawnServer | None, law: object, latency: object) -> None:
+    """Refuse a law or a latency (None: not given) beside a server that is drawn with its own.
+
+    Raises:
+        ValueError: with a sentence that names them.
+    """
+    if server is not None and not (law is None and latency is None):
+        raise ValueError(f"--law and --latency have no place beside {RANDOM}:SEED, which draws both")
+
+
 def check_together(played: Iterable[Behaviour]) -> None:
     """Refuse behaviours that would have no effect beside enforced windows, which replace the usual limits.
 

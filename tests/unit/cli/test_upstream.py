@@ -37,6 +37,8 @@ def test_a_latency_that_is_none_is_said(latency: str, capsys: pytest.CaptureFixt
         (("--behaviour", "random:1", "--behaviour", "random:2"), "'random:1' and 'random:2' are two whole servers"),
         (("--behaviour", "random:1", "--behaviour", "bucket-6s"), "bucket-6s would have no effect"),
         (("--behaviour", "random:1", "--burst-s", "1"), "a hidden bucket (burst_s) would have no effect"),
+        (("--behaviour", "random:1", "--law", "documented"), "--law and --latency have no place beside random:SEED"),
+        (("--behaviour", "random:1", "--latency", "1-4"), "--law and --latency have no place beside random:SEED"),
         (("--seed", "9" * 40), "a seed is a whole number of at most 38 digits"),
     ],
 )

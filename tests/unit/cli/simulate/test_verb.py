@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from headrace.broker.cli.main import main
+from headrace.broker.cli.simulate import verb
+from headrace.broker.planner.plan import Plan
 from headrace.broker.simulator.admission import Metric
 from headrace.broker.simulator.behaviours.catalogue import spelled
 from headrace.broker.simulator.behaviours.enforcement import EnforcedWindow
@@ -58,6 +60,8 @@ def complaint(capsys: pytest.CaptureFixture[str], *args: str) -> str:
         (("--rate", "urgent=2/s", "--behaviour", "random:"), ("--behaviour", "random:SEED", "random:17")),
         (("--rate", "urgent=2/s", "--behaviour", "random:1", "--behaviour", "random:2"), ("two whole servers",)),
         (("--rate", "urgent=2/s", "--behaviour", "random:1", "--behaviour", "bucket-1s"), ("bucket-1s", "no effect")),
+        (("--rate", "urgent=2/s", "--behaviour", "random:1", "--law", "documented"), ("--law", "random:SEED")),
+        (("--rate", "urgent=2/s", "--behaviour", "random:1", "--latency", "2"), ("--latency", "random:SEED")),
         (("--rate", "urgent=2/s", "--tokens-per-minute", "9", "--seed", "9" * 40), ("--seed",)),
     ],
     ids=lambda value: " ".join(value) or "nothing",
@@ -143,3 +147,21 @@ def test_a_quota_that_is_given_takes_precedence_and_the_usual_page_names_no_beha
     assert "plays" not in page
     assert "% of 60,000 tokens a minute used" in page
     assert told["behaviours"] == []
+
+
+def test_a_drawn_server_is_the_same_whatever_the_workloads_seed(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The instants at which its other clients come, for one, are those that `upstream` plays."""
+    seeds: list[tuple[int, int]] = []
+    play = verb._play
+
+    def noted(plan: Plan, *args: Any, **options: Any) -> Any:
+        seeds.append((plan.upstream.seed, plan.workload.seed))
+        return play(plan, *args, **options)
+
+    monkeypatch.setattr(verb, "_play", noted)
+    for seed in ("1", "2"):
+        planned(capsys, "--behaviour", "random:3", "--seed", seed)
+    planned(capsys, "--tokens-per-minute", "60000", "--seed", "2")
+    assert dict.fromkeys(seeds) == dict.fromkeys([(3, 1), (3, 2), (2, 2)])
