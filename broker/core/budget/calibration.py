@@ -3,7 +3,8 @@
 An answer is evidence of five things, taken in this order by `Budget.record_answer`:
 
 1. sizes of buckets, which are not believed at once (size_credence.py);
-2. the charge: the law that explains it, or a markup where none does (`headrace.broker.core.pricing`);
+2. the charge: the input that its body does not show, the law that explains it, or a markup where none does
+   (`headrace.broker.core.pricing`);
 3. the burst that the server tolerates (burst_control.py), and when a refused call may be tried again (cooldown.py);
 4. the levels of the buckets that it describes (bucket_set.py);
 5. the delay until a call is admitted (admission_delay.py), or the tokens that other clients took.

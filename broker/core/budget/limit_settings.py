@@ -14,7 +14,7 @@ class LimitBeliefs:
         tokens: Tokens per `period_ms`; None: the first answer tells.
         requests: Requests per `period_ms`; None: the first answer tells.
         period_ms: The period of both.
-        cap_tokens: The operator's cap on any minute, never exceeded, whatever headers say.
+        cap_tokens: The operator's cap on any minute, never exceeded as far as bodies show, whatever headers say.
         inflight_max: The operator's cap on calls in flight.
         burst_ms: Never spend more at once than the server refills in this time.
         refusals_charged: The server charges a call that it refuses with 429.

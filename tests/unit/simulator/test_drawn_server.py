@@ -54,7 +54,7 @@ def test_every_window_of_a_minute_holds_two_of_the_largest_calls() -> None:
         short = [each for each in windows_of(server) if each.counts is not Metric.REQUESTS and each.seconds <= 60]
         assert short, server.seed
         for window in short:
-            assert limit_of(server, window) >= LARGEST_PARTS * LARGEST_TOKENS * min(1.0, factor) * 0.5, server.seed
+            assert limit_of(server, window) >= LARGEST_PARTS * LARGEST_TOKENS * factor, server.seed
 
 
 def test_of_two_windows_of_one_metric_each_may_refuse() -> None:

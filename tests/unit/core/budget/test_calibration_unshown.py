@@ -4,15 +4,17 @@ from dataclasses import replace
 
 import pytest
 
+from headrace.broker.core.answers.rate_limit_headers import MINUTE_MS, LimitMetric
 from headrace.broker.core.answers.verdict import Verdict
 from headrace.broker.core.budget.budget import Budget, LimitBeliefs
+from headrace.broker.core.budget.window_mirrors import SlidingWindowMirror
 from headrace.broker.core.endpoints import Law
 from headrace.broker.core.pricing.law_identification import TokenUsage
 from headrace.broker.core.pricing.laws import Prices, RequestSize, prices
 from headrace.broker.core.pricing.references import Reference, ReferenceKind
 from headrace.broker.core.pricing.unshown_input import FIRST_TOKENS, KnownReferences
 from headrace.broker.core.units import PPM, ROUNDING_TOKENS
-from tests.unit.core.budgets import answer, failure, full, low, refusal
+from tests.unit.core.budgets import KEY, answer, failure, full, low, refusal
 
 SIZE = RequestSize(400, 1, 1, 0, None, 100, function_tools=False, embedding_tokens=None)
 NAMED = prices("responses", SIZE, Law.RESPONSES, (Reference(ReferenceKind.FILE, b"12345678"),))  # 119, and the file
@@ -142,6 +144,21 @@ def test_a_call_in_flight_when_another_law_was_believed_gives_back_its_charge_by
     assert (budget.paid(2), budget.tariff.price(asked)) == (102, 4_000)
     budget.record_answer(2, now_ms, failure(401))
     assert low(budget, now_ms) == 60_000 - 4_000 - ROUNDING_TOKENS
+
+
+def test_a_sliding_window_gives_back_what_the_estimates_of_calls_answered_soon_after_each_other_took_too_much() -> None:
+    budget = full(LimitBeliefs("m", tokens=None, requests=None), KEY)
+    mirrors = budget._buckets._mirrors
+    mirrors.keep(lambda mirror: False)
+    mirrors.add(SlidingWindowMirror(LimitMetric.TOKENS, 60_000, MINUTE_MS, 0, budget._sends))
+    files = [Reference(ReferenceKind.FILE, number.to_bytes(8, "big")) for number in range(14)]
+    for attempt, file in enumerate(files):
+        asked = prices("responses", SIZE, Law.RESPONSES, (file,))
+        budget.reserve(attempt, budget.tariff.price(asked), 0, prices=asked)
+    assert low(budget) < 60_000 - 14 * 4_119
+    for attempt in range(14):
+        budget.record_answer(attempt, 100 + 10 * attempt, answer(), TokenUsage(200, 10))
+    assert low(budget, 300) == 60_000 - 14 * (219 + ROUNDING_TOKENS)
 
 
 def test_the_end_of_a_call_tells_what_of_its_charge_was_not_taken() -> None:
