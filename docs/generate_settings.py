@@ -103,7 +103,8 @@ SENTENCES: Final[Mapping[str, str]] = {
     "limits.tokens_per_day": "Assumed limit on tokens per day. It is enforced together with the one per minute; no "
     "header states it, only a refusal does.",
     "limits.requests_per_day": "The same for requests. A header that states another limit per day takes precedence.",
-    "limits.cap_tokens_per_minute": "Own cap on the tokens of any 60 seconds, never exceeded as far as bodies show, whatever headers say.",
+    "limits.cap_tokens_per_minute": "Own cap on the tokens of any 60 seconds, never exceeded as far as "
+    "bodies show, whatever headers say.",
     "limits.burst_s": "Burst bound: seconds of quota that may be spent at once. Default: as much as the server "
     "accepts, learned within seconds.",
     "limits.inflight_max": "Maximum number of calls in flight for this limit.",

@@ -122,7 +122,7 @@ async def record_over_http(
     return record_of(record)
 
 
-def raise_failure(tasks: Iterable[asyncio.Task[None]]) -> None:
+def raise_failure(tasks: Iterable[asyncio.Task[Any]]) -> None:
     """Raise what has ended a task, or one of the group that has ended it; one that goes on has not failed."""
     for task in tasks:
         error = task.exception() if task.done() else None

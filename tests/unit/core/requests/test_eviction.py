@@ -64,18 +64,19 @@ def rotten_budget(  # noqa: C901 — one class
                 raise RuntimeError
             return super().paid(attempt)
 
-        def record_answer(self, attempt: int, now_ms: int, verdict: Verdict, usage: TokenUsage | None = None) -> None:
+        def record_answer(self, attempt: int, now_ms: int, verdict: Verdict, usage: TokenUsage | None = None) -> int:
             if self.at == "before the answer is heard":
                 raise RuntimeError
-            super().record_answer(attempt, now_ms, verdict, usage)
+            untaken = super().record_answer(attempt, now_ms, verdict, usage)
             if self.at == "after the answer is heard":
                 raise RuntimeError
+            return untaken
 
-        def abandon(self, attempt: int, now_ms: int, *, sent: bool = True) -> None:
+        def abandon(self, attempt: int, now_ms: int, *, sent: bool = True) -> int:
             if self.at == "when it is given up":
                 self.at = ""
                 raise RuntimeError
-            super().abandon(attempt, now_ms, sent=sent)
+            return super().abandon(attempt, now_ms, sent=sent)
 
     return RottenBudget(settings, now_ms, checkpoint)
 

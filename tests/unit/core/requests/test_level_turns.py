@@ -129,7 +129,7 @@ def test_a_limit_of_which_no_level_is_known_owes_no_line() -> None:
     assert not bench.batches.owes_line(bench.limits)
 
 
-CHANGES: dict[str, Callable[[Budget], None]] = {
+CHANGES: dict[str, Callable[[Budget], object]] = {
     "a call": lambda made: made.reserve(2, 10, NOW),
     "an answer": lambda made: made.record_answer(1, NOW, verdict()),
     "no answer": lambda made: made.abandon(1, NOW),
@@ -138,7 +138,7 @@ CHANGES: dict[str, Callable[[Budget], None]] = {
 
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
-def test_what_happens_while_the_line_is_committed_owes_another_one(change: Callable[[Budget], None]) -> None:
+def test_what_happens_while_the_line_is_committed_owes_another_one(change: Callable[[Budget], object]) -> None:
     bench = named(1)
     made = bench.limits.limit_queue("0000", NOW).budget
     made.reserve(1, 10, NOW)
