@@ -415,3 +415,20 @@ def test_what_was_mispriced_in_a_former_window_keeps_no_answer_from_showing_that
     assert not mirror.on_trial
     limit.show(limit.send(1_000, MARK + 600), 2_000, MINUTE_MS - 600)
     assert limit.buckets.levels(MARK + 600)[0].low == CAPACITY - 2_000
+
+
+def test_a_refusal_too_sets_what_is_left_in_a_fixed_window_after_calls_that_proved_mispriced() -> None:
+    limit = counted()
+    limit.buckets.correct([(limit.send(1_000, 2_000).number, -3_000)], 2_000)
+    order = limit.send(1_000, 2_100)
+    snapshot = stated(LimitMetric.TOKENS, CAPACITY, MINUTE_MS)
+    assert limit.buckets.observe_refusal(snapshot, 40_000, order) is None
+    assert limit.buckets.levels(2_100)[0].low == pytest.approx(40_000, abs=1_010)
+
+
+def test_buckets_that_are_half_full_and_refill_all_the_time_are_ample() -> None:
+    buckets = BucketSet(SentCalls())
+    buckets.believe(LimitMetric.TOKENS, CAPACITY, MINUTE_MS, 0)
+    assert buckets.are_ample(0)
+    buckets.pay(CAPACITY // 2 + 10, 0, 0)
+    assert not buckets.are_ample(0)

@@ -284,3 +284,13 @@ def test_a_bucket_that_is_full_gains_nothing() -> None:
     known.pay(5_000, 0)
     known.correct(1_500, 0, 6_000)
     assert known.pay(10, 6_000) == 10
+
+
+def test_of_the_depths_that_a_correction_looks_back_at_those_less_deep_and_later_are_enough() -> None:
+    known = spread()
+    known.correct(0, 0, 0)
+    known.pay(5_000, 0)
+    known.pay(10, 1_000)  # it was 4,000 deep before
+    known.pay(10, 3_000)  # 2,010, so the former one matters no more
+    known.correct(5_000, 500, 3_000)
+    assert known.pay(10, 3_000) == 2_020 - 2_010 + 10

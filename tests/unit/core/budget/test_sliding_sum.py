@@ -63,3 +63,10 @@ def test_nothing_is_given_back_for_a_payment_that_has_expired() -> None:
     window.pay(300, 2 * MINUTE)
     window.refund(400, 0)
     assert window.charged(2 * MINUTE) == 300
+
+
+def test_a_payment_counts_until_its_slot_has_expired() -> None:
+    window = SlidingSum()
+    window.pay(400, 50)
+    for now_ms in (50, MINUTE + SLOT_MS - 1, MINUTE + SLOT_MS):
+        assert window.counts(50, now_ms) == (window.charged(now_ms) > 0)

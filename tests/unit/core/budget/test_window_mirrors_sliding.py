@@ -289,3 +289,13 @@ def test_an_answer_after_very_many_corrections_tells_nothing() -> None:
     for _ in range(CORRECTIONS_MAX + 1):
         corrected(slider, slider.send(10, 1), 9)
     assert slider.hear(10, own, 100) is None
+
+
+def test_a_call_that_is_forgotten_is_not_corrected() -> None:
+    slider = Slider()
+    number = slider.send(1_000, 0)
+    before = slider.interval(1)
+    for _ in range(2 * SENDS_MAX):
+        slider.sends.append(1, 1)
+    slider.slider.correct([(number, 500)], 1, slider.sends)
+    assert slider.interval(1) == before

@@ -449,3 +449,15 @@ def test_the_price_of_a_call_is_the_believed_laws_with_what_it_may_write() -> No
     assert documented.uncapped_size() == 0
     assert documented.price(asked) == 150
     assert documented.uncapped_size() == 150
+
+
+def test_a_size_of_outputs_that_admitted_calls_did_not_take_is_forgotten() -> None:
+    asked = prices(CHAT, size()._replace(output_tokens_max=None), Law.DOCUMENTED)
+    witness, left = LawIdentification(asked, None), 60_000
+    assert witness.charges_all_input(asked)
+    assert witness.record_stated_charge(asked, 16_384)
+    for number in range(4):
+        sent = witness.record_send(asked, 1_000 * number)
+        left = min(60_000, left + 1_000) - asked.tokens[0]
+        witness.record_answer(sent, Remaining(left, *LIMIT), TokenUsage(100, 0), 1_000 * number + 500)
+    assert witness.price(asked) == asked.tokens[0]

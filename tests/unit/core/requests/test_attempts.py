@@ -347,3 +347,16 @@ def test_a_call_whose_end_could_not_be_noted_ends_its_reservation_however_far_th
         bench.attempts.close_reservation(bench.call, flight, NOW)
         assert (bench.budget.inflight, len(bench.flights), bench.flights.held_bytes) == (0, 0, 0)
         assert not bench.budget.tariff._sent
+
+
+def test_what_a_call_did_not_take_is_told_with_its_tenant_and_when_it_was_sent() -> None:
+    told: list[tuple[str, int, int]] = []
+    bench = Bench(ticket(candidate(tenant="acme", charge=400)))
+    bench.attempts = Attempts(bench.flights, rules(), lambda: 0.5, lambda *given: told.append(given))
+    bench.answer(verdict())
+    assert told == []
+    bench.call = bench.start(500)
+    bench.answer(verdict(Meaning.RATE_LIMITED, wait_ms=1))
+    call = bench.start(70_000)
+    bench.attempts.take_back(CallNotSent(call), 70_000)
+    assert told == [("acme", 400, 500), ("acme", 400, 70_000)]
