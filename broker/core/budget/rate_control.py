@@ -3,16 +3,16 @@
 It is used where what a server says contradicts what it does (`headrace.broker.core.budget.mirror_trust`). The ideas are
 those of congestion control, with one difference: a refusal loses nothing, but each is counted.
 
-- **Pacing.** Tokens are spent evenly at a rate, with 60 ms of leeway; 120 ms for a call with no reserve to
-  leave. A server that counts by windows, of whatever kind and length, admits that; a burst is refused by some.
+- **Pacing** (`pace`). Tokens are spent evenly at a rate. A server that counts by windows, of whatever kind and length,
+  admits that; a burst is refused by some.
 - **One event, one cut.** Refusals of calls that were sent before the last cut are its consequence. A cut is small if
   many calls were admitted since the last one, and larger if few were.
 - **CUBIC** (RFC 9438): after a cut the rate returns quickly towards the rate at which the refusal came, stays close to
   it for long, and then probes beyond it, slowly at first. The curve is in calls rather than in time, since calls are
   what refusals are counted against.
-- **Measured throughput**, as in BBR: the tokens admitted between two refusals, over the time between, are what the
-  limit lets through, whatever it counts; for that the two must be a minute apart. The rate then holds just below, and
-  longer each time the next measurement confirms it.
+- **Measured throughput** (`throughput`), as in BBR: the tokens admitted between two refusals, over the time between,
+  are what the limit lets through, whatever it counts. The rate then holds just below, and longer each time the next
+  measurement confirms it.
 - **Time counts only while the rate holds calls back**: hours without a call, a hold, or a request that was withdrawn
   while it waited do not let the rate return or grow.
 - **Spans** (`span_caps`): where refusals come when many were sent within one second, or six, that is capped, and the
@@ -20,25 +20,26 @@ those of congestion control, with one difference: a refusal loses nothing, but e
 - **Waits** (`stated_waits`). A short stated wait is kept. A long one is tested by single calls, at the pace of our own
   back-off, and believed once such waits have proved to be true.
 
-After a refusal one call goes alone; and the pacing leaves out the time of one and a half large calls, so that the next
-few do not find an empty bucket again. Silence about that call counts as its admission; if its refusal comes all the
-same, the row of refusals has not ended, and is no second event.
+After a refusal one call goes alone; and the pacing leaves out the time of half a large call, so that the next few do
+not find an empty bucket again. Silence about that call counts as its admission; if its refusal comes all the same, the
+row of refusals has not ended, and is no second event.
 """
 
+import itertools
 from collections import deque
-from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from headrace.broker.core.budget.hold import Hold
-from headrace.broker.core.budget.recent_spending import RecentSpending, Sums
-from headrace.broker.core.budget.span_caps import RAISED_EVERY, SpanCaps
+from headrace.broker.core.budget.pace import Pace, takes_us
+from headrace.broker.core.budget.recent_spending import PacedCall, RecentSpending, Sums
+from headrace.broker.core.budget.span_caps import RAISED_EVERY, REFUSALS_MIN, REFUSALS_REMEMBERED, SpanCaps
 from headrace.broker.core.budget.stated_waits import StatedWaits
+from headrace.broker.core.budget.throughput import Throughput
 from headrace.broker.core.units import PPM
 
 SILENCE_MS: Final = 150
 """A refusal comes back sooner; a call that the server has been silent about for so long was admitted. `burst_control`
 waits twice as long: it doubles bursts by it, while here a refusal that comes later takes its admission back."""
-LEEWAY_US: Final = 60_000  # how far ahead of the pace a call may go; twice as far if `first`
 GAP_PPM: Final = 400_000  # of the mean interval between calls, kept between any two
 GONE_MS: Final = 1_000  # a call that is not asked about again so long after its time has been withdrawn
 
@@ -62,52 +63,25 @@ CUT_FEW_TIMES: Final = 7  # fewer than `SOME_CALLS`: the limit is far below, and
 RETURN_CALLS: Final = 600  # admitted ones, in which the rate returns to that of the refusal
 RETURN_CALLS_SHORT: Final = 80  # if the refusal came within `SHORT_CALLS`: where it came says little of the limit then
 SHORT_CALLS: Final = 60
+DENSE: Final = 3
 ANNEALED_MS: Final = 60_000  # at first the rate is a guess: in this time the return is faster, from three tenths on
 ANNEALED_FROM_PPM: Final = 300_000
 
-MEASURED_FROM_MS: Final = 60_000
-MEASURED_MAX_MS: Final = 150_000
 MEASURED_PPM: Final = (700_000, 1_030_000)  # of the present rate: it allows no more, and less is of another time
-ALLOWED_PPM: Final = 970_000  # of what the rate allowed; if more was admitted, the limit was not measured
+COARSE_PPM: Final = (500_000, 1_030_000)  # where refusals come soon after each other
+COARSE_LEAST_PPM: Final = 800_000  # of the present rate, to which such a figure may lower it at once
 HELD_BELOW_PPM: Final = 15_000
-SPARED_PPM: Final = 1_500_000  # of the largest recent call, left out after a refusal
-AHEAD_PPM: Final = 2_500_000  # of the largest call; a debt beyond is of calls that the rate did not pace, and forgotten
+SPARED_PPM: Final = 500_000  # of the largest recent call, left out after a refusal,
+SPARED_MEANS: Final = 2  # and no more than this multiple of a mean one: the largest may be that of an hour ago
 
 _US: Final = 1_000
-_MINUTE_US: Final = 60_000_000
-_TOKEN_A_MS: Final = 60_000 * 1_000  # as a rate, in thousandths of a token a minute
 
 
-@dataclass(slots=True)
-class _Unanswered:
-    """A call without an answer.
+class Learned(NamedTuple):
+    """What holds whatever the rate is: recent calls, and the caps of spans."""
 
-    Attributes:
-        number: Among those sent.
-        tokens: What it pays.
-        found: The sums that it found.
-        paced: The rate held it back: only such a call says that the rate can grow.
-        busy_ms: How long the rate had held calls back by then.
-        heard: It counts as admitted, since the server has been silent about it.
-        row: Refusals in a row that it has ended by that.
-    """
-
-    number: int
-    tokens: int
-    found: Sums
-    paced: bool
-    busy_ms: int
-    heard: bool = False
-    row: int = 0
-
-
-class _Mark(NamedTuple):
-    """An event: when it was, and the sums by then."""
-
-    at_ms: int
-    busy_ms: int
-    allowed: int
-    admitted: int
+    spending: RecentSpending
+    caps: SpanCaps
 
 
 class RateControl:
@@ -116,45 +90,58 @@ class RateControl:
     Attributes:
         rate: In thousandths of a token a minute.
         events: Refusals that were no consequence of another one; 1 from the start for an inherited rate.
+        rests_until_ms: Until when no call may be sent after the last refusal.
     """
 
-    def __init__(self, tokens_per_minute: int, now_ms: int, *, stated: bool = True, found: bool = False) -> None:
+    def __init__(
+        self,
+        tokens_per_minute: int,
+        now_ms: int,
+        *,
+        stated: bool = True,
+        found: bool = False,
+        learned: "Learned | None" = None,
+    ) -> None:
         """Start at a rate that the operator or the server has `stated`, or at a mere guess, which grows faster.
 
-        `found`: a predecessor has measured it, so that what is stated does not raise it.
+        `found`: a predecessor has measured it, so that what is stated does not raise it. `learned`: by the rate
+        before this one at the same limit.
         """
         self._is_stated = stated
         self.rate = self._start = max(1, tokens_per_minute) * 1_000
         self._stated = self.rate  # a guess where `stated` is false
         self.events = int(found)
-        self._spending = RecentSpending()
-        self._caps = SpanCaps()
+        self._spending, self._caps = learned or Learned(RecentSpending(), SpanCaps())
         self._began_ms = now_ms
-        self._paced_us = now_ms * _US  # what was sent is paid for until then, at the pace
-        self._sent: dict[int, _Unanswered] = {}
+        self._pace = Pace(now_ms)
+        self._sent: dict[int, PacedCall] = {}
         self._silent: deque[tuple[int, int]] = deque()  # when calls were sent that may be silent, and their attempts
         self._peak = 0  # the rate at which a refusal came, or that was measured
         self._drop_ppm = 0
         self._return_calls = RETURN_CALLS
+        self._dense = 0
         self._calls = 0  # admitted since the last cut
         self._curve_calls = 0  # of them, those for which the rate was not held
         self._returned_ms = self._beyond_ms = 0  # how long the rate has been returning, and growing beyond its peak
         self._hold = Hold()
-        self._busy_ms = 0  # time in which calls were held back by the rate, or would have been
-        self._allowed = 0  # what the rate allowed in it: thousandths of a token, times 60,000
+        self._throughput = Throughput()
         self._accrued_ms = now_ms
         self._held_back = False  # a call has been held back since the last one was sent
         self._held_until_ms = now_ms
-        self._admitted_tokens = 0
-        self._marks: deque[_Mark] = deque()
+        self._cut_rates: deque[int] = deque(maxlen=REFUSALS_REMEMBERED)  # before each of the last cuts
         self._cut_ms = now_ms - 1  # what was sent before says nothing of this rate
-        self._grown_busy_ms = 0  # `_busy_ms` by the call for which the rate has grown last
+        self._grown_busy_ms = 0  # the busy time by the call for which the rate has grown last
         self._row = 0
         self._row_rate = self.rate  # after the cut with which the row began
-        self._rests_until_ms = now_ms
+        self.rests_until_ms = now_ms
         self._alone = False  # one call goes alone
         self._alone_ms: int | None = None
         self._waits = StatedWaits()
+
+    @property
+    def learned(self) -> Learned:
+        """What the next rate at this limit goes on with."""
+        return Learned(self._spending, self._caps)
 
     def learn_stated(self, tokens_per_minute: int) -> None:
         """Record what the operator or the server states; before the first refusal the rate is not below it."""
@@ -166,11 +153,13 @@ class RateControl:
         """Go on with other prices: calls like those so far pay this part of what they paid."""
         self.rate = max(1, self.rate * ppm // PPM)
         self._row_rate = max(1, self._row_rate * ppm // PPM)
+        self._pace.reprice(ppm)
+        self._cut_rates = deque((max(1, rate * ppm // PPM) for rate in self._cut_rates), maxlen=REFUSALS_REMEMBERED)
         self._peak = self._peak * ppm // PPM
         self._hold.reprice(ppm)
         self._spending.reprice(ppm)
         self._caps.reprice(ppm)
-        self._marks.clear()
+        self._throughput.reprice(ppm)
         for sent in self._sent.values():
             sent.tokens, sent.found = sent.tokens * ppm // PPM, sent.found.repriced(ppm)
 
@@ -179,9 +168,10 @@ class RateControl:
     def payable_at(self, tokens: int, now_ms: int, *, first: bool) -> int:
         """Return when a call of so many tokens may be sent; `first`: no idle lane above it has a reserve to be left."""
         self._hear_silence(now_ms)
-        at_ms = self._paced_at(now_ms, first=first)
+        at_ms = self._paced_at(tokens, now_ms, first=first)
         if at_ms > now_ms:
             self._held_back, self._held_until_ms = True, at_ms
+            self._pace.save_for(tokens, at_ms, now_ms)
             return at_ms
         if now_ms > self._held_until_ms + GONE_MS:
             self._held_back = False
@@ -205,25 +195,22 @@ class RateControl:
         last_ms = self._spending.last_sent_ms()
         return now_ms if last_ms is None else last_ms + self._caps.gap_ms()
 
-    def _paced_at(self, now_ms: int, *, first: bool) -> int:
-        if now_ms < self._rests_until_ms:
-            return self._rests_until_ms
+    def _paced_at(self, tokens: int, now_ms: int, *, first: bool) -> int:
+        if now_ms < self.rests_until_ms:
+            return self.rests_until_ms
         if self._alone:
             if self._alone_ms is None:
                 return now_ms
             if now_ms < self._alone_ms + SILENCE_MS:
                 return self._alone_ms + SILENCE_MS
             self._alone = False
-        at_ms = max(now_ms, -(-(self._paced_us - (2 if first else 1) * LEEWAY_US) // _US))
+        at_ms = max(now_ms, self._pace.due_ms(tokens, self.rate, first=first))
         if at_ms > now_ms:
             return at_ms
         mean, last_ms = self._spending.mean_tokens(), self._spending.last_sent_ms()
         if mean is not None and last_ms is not None:
-            at_ms = max(at_ms, last_ms + self._takes_us(mean) * GAP_PPM // PPM // _US)
+            at_ms = max(at_ms, last_ms + takes_us(mean, self.rate) * GAP_PPM // PPM // _US)
         return at_ms
-
-    def _takes_us(self, tokens: int) -> int:
-        return tokens * 1_000 * _MINUTE_US // self.rate
 
     # ------------------------------------------------------------------ what becomes of a call
 
@@ -232,28 +219,22 @@ class RateControl:
         self._hear_silence(now_ms)
         self._spending.settle(now_ms)
         self._accrue(tokens, now_ms)
-        self._pace(tokens, now_ms * _US)
+        self._pace.pay(tokens, self.rate, now_ms, largest=self._spending.largest())
         if self._alone and self._alone_ms is None:
             self._alone_ms = now_ms
         number = self._spending.add(tokens, now_ms)
-        self._sent[attempt] = _Unanswered(number, tokens, self._spending.sums(), self._held_back, self._busy_ms)
+        self._sent[attempt] = PacedCall(
+            number, tokens, self._spending.sums(), self._held_back, self._throughput.busy_ms
+        )
         self._held_back = False
         self._silent.append((now_ms, attempt))
-
-    def _pace(self, tokens: int, now_us: int) -> None:
-        """Pay for a call. While the mirrors are followed, and not the rate, it must not fall behind without bound."""
-        if self._paced_us > now_us + 2 * LEEWAY_US:
-            ahead_us = 2 * LEEWAY_US + self._takes_us(self._spending.largest() * AHEAD_PPM // PPM)
-            self._paced_us = min(self._paced_us, now_us + ahead_us)
-        self._paced_us = max(self._paced_us, now_us - LEEWAY_US) + self._takes_us(tokens)
 
     def _accrue(self, tokens: int, now_ms: int) -> None:
         """Add the time since the last call, if this one was held back; otherwise only the time that it takes."""
         since_ms, self._accrued_ms = max(0, now_ms - self._accrued_ms), now_ms
         if not self._held_back:
-            since_ms = min(since_ms, self._takes_us(tokens) // _US)
-        self._busy_ms += since_ms
-        self._allowed += self.rate * since_ms
+            since_ms = min(since_ms, takes_us(tokens, self.rate) // _US)
+        self._throughput.accrue(self.rate, since_ms)
 
     def record_loss(self, attempt: int) -> None:
         """Record a call that ended without an answer: it may have been admitted."""
@@ -277,8 +258,8 @@ class RateControl:
                     sent.row = self._row
                 self._admit(sent, sent_ms)
 
-    def _admit(self, sent: "_Unanswered", sent_ms: int) -> None:
-        self._admitted_tokens += sent.tokens
+    def _admit(self, sent: "PacedCall", sent_ms: int) -> None:
+        self._throughput.admitted += sent.tokens
         self._caps.record_admission(sent.found)
         if sent_ms <= self._cut_ms:
             return
@@ -300,7 +281,8 @@ class RateControl:
         self._returned_ms += since_ms
         calls = max(self._curve_calls, steady * self._returned_ms // RETURN_MS)
         if not self.events:
-            if not self._is_stated or self._busy_ms >= HELD_FIRST_MS or self._start > self._stated:
+            waited = self._throughput.busy_ms >= HELD_FIRST_MS
+            if not self._is_stated or waited or self._start > self._stated:
                 self.rate += self.rate * GROWTH_FIRST_PPM // PPM
                 grown_in_ms = GROWN_FIRST_MS if self._is_stated else GROWN_UNKNOWN_MS
                 self.rate += self.rate * min(since_ms, DOUBLED_MS) // grown_in_ms
@@ -331,9 +313,9 @@ class RateControl:
             self._spending.strike(sent.number)
             tokens = sent.tokens
             if sent.heard:
-                self._admitted_tokens -= tokens
+                self._throughput.admitted -= tokens
                 self._caps.withdraw_admission(sent.found)
-        self._paced_us = max(now_ms * _US, self._paced_us - self._takes_us(tokens))
+        self._pace.give_back(tokens, self.rate, now_ms)
         if sent_ms <= self._cut_ms:
             return
         self._row = max(self._row, sent.row if sent is not None else 0) + 1
@@ -345,44 +327,45 @@ class RateControl:
             self.rate = min(self.rate, self._row_rate)
             self._calls = self._curve_calls = self._returned_ms = self._beyond_ms = 0
         self._cut_ms = now_ms
-        self._rests_until_ms = now_ms + self._waits.rest_ms(wait_ms, self._row)
+        self.rests_until_ms = now_ms + self._waits.rest_ms(wait_ms, self._row)
         self._alone, self._alone_ms = True, None
 
     def rest_ms(self, now_ms: int) -> int:
         """Return how long no call may be sent after the last refusal."""
-        return max(0, self._rests_until_ms - now_ms)
+        return max(0, self.rests_until_ms - now_ms)
 
     def _cut(self, found: Sums, now_ms: int) -> None:
         """Answer an event: by a cap, by what was measured, or by a cut."""
         measured = self._measure(now_ms)
         self.events += 1
-        if not self._caps.learn(found, now_ms, now_ms - self._began_ms):
+        self._cut_rates.append(self.rate)
+        explained = self._caps.learn(found, now_ms, now_ms - self._began_ms)
+        if not explained:
             self._lower(measured, now_ms)
             self._calls = self._curve_calls = self._returned_ms = self._beyond_ms = 0
-        spared = self._spending.largest() * SPARED_PPM // PPM
-        self._paced_us = max(self._paced_us, now_ms * _US) + self._takes_us(spared)
+        elif explained >= REFUSALS_MIN:  # then the rate was cut in vain
+            self.rate = min(itertools.islice(reversed(self._cut_rates), explained))
+        spared, mean = self._spending.largest() * SPARED_PPM // PPM, self._spending.mean_tokens()
+        spared = spared if mean is None else min(spared, SPARED_MEANS * mean)
+        self._pace.leave_out(spared, self.rate, now_ms)
 
     def _measure(self, now_ms: int) -> int | None:
-        """Return the rate that the limit let through since an event a minute ago or more; None: there is none.
-
-        Where all that the rate allowed was admitted, the rate was measured, and not the limit.
-        """
-        while len(self._marks) > 1 and self._marks[1].at_ms <= now_ms - MEASURED_FROM_MS:
-            self._marks.popleft()
-        measured = None
-        if self._marks and MEASURED_FROM_MS <= now_ms - self._marks[0].at_ms <= MEASURED_MAX_MS:
-            before = self._marks[0]
-            busy_ms, admitted = self._busy_ms - before.busy_ms, self._admitted_tokens - before.admitted
-            allowed = (self._allowed - before.allowed) // _TOKEN_A_MS
-            if busy_ms > 0 and admitted * PPM < allowed * ALLOWED_PPM:
-                measured = admitted * _TOKEN_A_MS // busy_ms
-        self._marks.append(_Mark(now_ms, self._busy_ms, self._allowed, self._admitted_tokens))
-        return measured
+        """Return what the limit was seen to let through; soon, if refusals come after few calls each."""
+        coarse, exact = self._throughput.measure(now_ms)
+        if (
+            coarse is not None
+            and self._calls < MANY_CALLS
+            and COARSE_PPM[0] < coarse * PPM // self.rate < COARSE_PPM[1]
+        ):
+            return max(coarse, self.rate * COARSE_LEAST_PPM // PPM)
+        if exact is not None and MEASURED_PPM[0] < exact * PPM // self.rate < MEASURED_PPM[1]:
+            return exact
+        return None
 
     def _lower(self, measured: int | None, now_ms: int) -> None:
         times = 1 if self._calls >= MANY_CALLS else CUT_SOME_TIMES if self._calls >= SOME_CALLS else CUT_FEW_TIMES
         cut_ppm, rate = times * CUT_PPM, self.rate
-        if measured is not None and MEASURED_PPM[0] < measured * PPM // rate < MEASURED_PPM[1]:
+        if measured is not None:
             self._peak = measured  # the limit is known, so a third of the cut is enough
             self.rate = min(rate - rate * cut_ppm // (3 * PPM), measured - measured * HELD_BELOW_PPM // PPM)
         else:
@@ -395,6 +378,7 @@ class RateControl:
                 self.rate = min(self.rate, self._start - self._start * HELD_BELOW_PPM // PPM)
         self._hold.begin(self._peak, now_ms, isolated=self._calls >= MANY_CALLS)
         self._drop_ppm = max(0, PPM - self.rate * PPM // self._peak)
-        steady = RETURN_CALLS_SHORT if self._calls < SHORT_CALLS else RETURN_CALLS
+        self._dense = self._dense + 1 if self._calls < SHORT_CALLS else 0
+        steady = RETURN_CALLS_SHORT if 0 < self._dense < DENSE else RETURN_CALLS
         part_ppm = ANNEALED_FROM_PPM + (PPM - ANNEALED_FROM_PPM) * (now_ms - self._began_ms) // ANNEALED_MS
         self._return_calls = max(1, steady * min(PPM, part_ppm) // PPM)

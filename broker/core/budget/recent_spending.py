@@ -4,6 +4,7 @@ A server counts a call when it arrives, some milliseconds after it was sent and 
 span here is `JITTER_MS` longer than its name: what must have left the server's count has left this one.
 """
 
+from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from headrace.broker.core.units import PPM
@@ -24,6 +25,29 @@ class Sums(NamedTuple):
     def repriced(self, ppm: int) -> "Sums":
         """Return the sums of calls that pay this part of their tokens."""
         return Sums(tuple(tokens * ppm // PPM for tokens in self.tokens), self.calls)
+
+
+@dataclass(slots=True)
+class PacedCall:
+    """A call without an answer.
+
+    Attributes:
+        number: Among those sent.
+        tokens: What it pays.
+        found: The sums that it found.
+        paced: The rate held it back: only such a call says that the rate can grow.
+        busy_ms: How long the rate had held calls back by then.
+        heard: It counts as admitted, since the server has been silent about it.
+        row: Refusals in a row that it has ended by that.
+    """
+
+    number: int
+    tokens: int
+    found: Sums
+    paced: bool
+    busy_ms: int
+    heard: bool = False
+    row: int = 0
 
 
 class RecentSpending:

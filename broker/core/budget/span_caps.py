@@ -41,12 +41,13 @@ _METRICS: Final = (False, True)  # tokens; calls
 
 
 class _Cap(NamedTuple):
-    """A cap that explains refusals: how well, and the least sum that was refused."""
+    """A cap that explains refusals: how well, the least sum that was refused, and how many it explains."""
 
     evidence: float
     of_calls: bool
     span: int
     least: int
+    refusals: int
 
 
 class SpanCaps:
@@ -62,12 +63,12 @@ class SpanCaps:
         self._refused: deque[Sums] = deque(maxlen=REFUSALS_REMEMBERED)
 
     def reprice(self, ppm: int) -> None:
-        """Let each cap of tokens be this part of what it was, and learn the next ones anew."""
+        """Let each cap of tokens, and each sum of them, be this part of what it was."""
         self._caps_ppm[False] = [None if cap is None else cap * ppm // PPM for cap in self._caps_ppm[False]]
         for hold in self._holds[False]:
             hold.reprice(ppm)
-        self._admitted.clear()
-        self._refused.clear()
+        self._admitted = deque((sums.repriced(ppm) for sums in self._admitted), maxlen=ADMISSIONS_REMEMBERED)
+        self._refused = deque((sums.repriced(ppm) for sums in self._refused), maxlen=REFUSALS_REMEMBERED)
 
     def record_admission(self, found: Sums) -> None:
         """Record the sums that an admitted call had found, itself included."""
@@ -88,14 +89,14 @@ class SpanCaps:
                     raised_ppm = cap_ppm + cap_ppm * RAISED_PPM // PPM * times_ppm // PPM
                     caps_ppm[span] = raised_ppm if raised_ppm < DROPPED_TIMES * holds[span].figure * PPM else None
 
-    def learn(self, found: Sums, now_ms: int, observed_ms: int) -> bool:
-        """Record the sums that a refused call had found; return whether a cap explains it and those before.
+    def learn(self, found: Sums, now_ms: int, observed_ms: int) -> int:
+        """Record the sums that a refused call had found; return how many refusals a cap explains, this one the last.
 
         `observed_ms`: how long calls have been sent. The sum over a span rises all the time until that is long enough.
         """
         self._refused.append(found)
         if len(self._admitted) < ADMISSIONS_MIN:
-            return False
+            return 0
         best = self._known(found)
         for of_calls in _METRICS:
             for span, span_ms in enumerate(SPANS_MS):
@@ -105,11 +106,11 @@ class SpanCaps:
                 if cap is not None and (best is None or cap.evidence > best.evidence):
                     best = cap
         if best is None:
-            return False
+            return 0
         self._caps_ppm[best.of_calls][best.span] = (best.least - 1) * PPM if best.of_calls else best.least * BELOW_PPM
         self._calm[best.of_calls][best.span] = 0
         self._holds[best.of_calls][best.span].begin(best.least, now_ms, isolated=True)
-        return True
+        return best.refusals
 
     def _known(self, found: Sums) -> "_Cap | None":
         """Return the cap that was raised beyond the sum at which calls were refused once, and are again; None: none."""
@@ -122,7 +123,7 @@ class SpanCaps:
                 as_high = sum(sums[of_calls][span] >= least for sums in self._admitted)
                 as_high_ppm = (as_high + 1) * PPM // (len(self._admitted) + 1)
                 if as_high_ppm <= COMMON_PPM and (best is None or log(PPM / as_high_ppm) > best.evidence):
-                    best = _Cap(log(PPM / as_high_ppm), of_calls, span, least)
+                    best = _Cap(log(PPM / as_high_ppm), of_calls, span, least, 1)
         return best
 
     def _explained(self, found: Sums, span: int, *, of_calls: bool) -> "_Cap | None":
@@ -139,7 +140,7 @@ class SpanCaps:
                 above = len(refused) - index
                 evidence = above * log(PPM / as_high_ppm) - log(comb(len(refused), above))
                 if evidence >= EVIDENCE_MIN and (best is None or evidence > best.evidence):
-                    best = _Cap(evidence, of_calls, span, least)
+                    best = _Cap(evidence, of_calls, span, least, above)
         return best
 
     @property

@@ -5,7 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 
-from headrace.broker.core.budget.rate_control import CUT_PPM, LEEWAY_US, RateControl
+from headrace.broker.core.budget.pace import LEEWAY_US
+from headrace.broker.core.budget.rate_control import CUT_PPM, RateControl
 from headrace.broker.core.units import PPM
 
 MINUTE = 60_000

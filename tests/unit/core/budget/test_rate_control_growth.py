@@ -7,6 +7,7 @@ from headrace.broker.core.budget.rate_control import (
     FAR_AFTER_MS,
     FAR_BELOW,
     GROWN_FIRST_MS,
+    GROWTH_AT_MS,
     HELD_BELOW_PPM,
     HELD_FIRST_MS,
     MANY_CALLS,
@@ -87,6 +88,20 @@ def test_calls_that_a_cap_holds_back_do_not_raise_the_rate() -> None:
     assert caller.control.rate == rate
 
 
+def test_a_rate_that_caps_let_through_a_part_of_grows_no_further() -> None:
+    """Before: it grew to three times what was let through, and the loss of a cap was a wave of refusals."""
+    caller = settled().refuse()
+    control = caller.control
+    caller.admit_until(caller.now_ms + RETURN_MS + 2 * GROWTH_AT_MS)
+    control._caps._caps_ppm[True][5] = 1_000 * PPM
+    control.rate = 2 * RATE  # of which a half was spent in the last minute
+    caller.admit(10)
+    assert control.rate == 2 * RATE
+    control.rate = RATE
+    caller.admit(50)
+    assert control.rate > RATE
+
+
 def test_a_rate_that_is_stated_is_held_before_it_grows_and_a_guess_grows_at_once() -> None:
     stated, guessed = Caller(), Caller(RateControl(PER_MINUTE, 0, stated=False))
     stated.admit_until(HELD_FIRST_MS - 2_000)
@@ -165,7 +180,7 @@ def test_few_events_are_remembered_however_many_come() -> None:
     for _ in range(100):
         caller.admit().refuse()
     assert caller.now_ms > 2 * MINUTE
-    assert caller.control._marks[1].at_ms > caller.now_ms - MINUTE
+    assert caller.control._throughput._marks[1].at_ms > caller.now_ms - MINUTE
 
 
 def confirmed() -> Caller:

@@ -104,9 +104,9 @@ def test_a_refusal_slower_than_the_silence_neither_cuts_anew_nor_shortens_the_ba
 
 def test_what_was_refused_late_was_not_admitted() -> None:
     caller = Caller().admit(MANY_CALLS)
-    before = caller.control._admitted_tokens
+    before = caller.control._throughput.admitted
     caller.refuse(took_ms=SILENCE_MS + 50)
-    assert caller.control._admitted_tokens == before
+    assert caller.control._throughput.admitted == before
 
 
 def test_an_answer_after_the_silence_admits_the_call_once() -> None:
@@ -114,6 +114,6 @@ def test_an_answer_after_the_silence_admits_the_call_once() -> None:
     attempt = caller.send()
     caller.now_ms += SILENCE_MS
     caller.due_ms()
-    admitted = caller.control._admitted_tokens
+    admitted = caller.control._throughput.admitted
     caller.control.record_admission(attempt, 0, 5_000)
-    assert caller.control._admitted_tokens == admitted == 1_000
+    assert caller.control._throughput.admitted == admitted == 1_000

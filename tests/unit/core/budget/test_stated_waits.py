@@ -3,11 +3,15 @@ import pytest
 from headrace.broker.core.budget.stated_waits import (
     BACKOFF_FIRST_MS,
     BACKOFF_LEAST_MS,
+    BACKOFF_LONG_MS,
     BACKOFF_MAX_MS,
     EARLY_PPM,
     KEPT_WAIT_MS,
     LATE_MS,
+    MANY_ROWS,
     TRUSTED,
+    TRUSTED_MS,
+    TRUSTED_TIMES,
     StatedWaits,
 )
 from headrace.broker.core.units import PPM
@@ -65,3 +69,25 @@ def test_a_refusal_that_states_none_promises_nothing_and_each_promise_is_judged_
     waits.record_admission(KEPT_WAIT_MS)
     waits.record_admission(KEPT_WAIT_MS)
     assert waits.rest_ms(LONG_MS, 1) == BACKOFF_FIRST_MS
+
+
+def test_a_wait_far_longer_than_those_that_proved_true_is_tested() -> None:
+    """Before: after two true waits of twenty seconds, one absurd figure stopped a limit for a day."""
+    day_ms = 86_400_000
+    waits = judged(LONG_MS, LONG_MS)
+    assert waits.rest_ms(TRUSTED_MS, 1) == TRUSTED_MS
+    assert waits.rest_ms(day_ms, 1) == BACKOFF_FIRST_MS
+    for _ in range(TRUSTED):
+        waits.record(day_ms, 0)
+        waits.record_admission(day_ms)
+    assert waits.rest_ms(TRUSTED_TIMES * day_ms, 1) == TRUSTED_TIMES * day_ms
+    assert waits.rest_ms(TRUSTED_TIMES * day_ms + 1, 1) == BACKOFF_FIRST_MS
+
+
+def test_after_many_refusals_in_a_row_a_long_wait_is_tested_seldom_and_never_beyond_its_end() -> None:
+    """Before: a limit of a day that was spent while a rate was measured was asked every sixteen seconds, for hours."""
+    waits = StatedWaits()
+    assert waits.rest_ms(21_600_000, MANY_ROWS) == BACKOFF_MAX_MS
+    assert waits.rest_ms(21_600_000, MANY_ROWS + 1) == BACKOFF_LONG_MS
+    assert waits.rest_ms(70_000, MANY_ROWS + 1) == 70_000
+    assert waits.rest_ms(None, MANY_ROWS + 1) == BACKOFF_MAX_MS
