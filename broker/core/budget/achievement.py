@@ -1,6 +1,7 @@
 """What a limit's mirrors, or its measurements, have achieved, and what holds requests back: the two are compared."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 from headrace.broker.core.answers.rate_limit_headers import HOUR_MS, MINUTE_MS, LimitMetric
@@ -16,6 +17,13 @@ OWN_PPM: Final = 550_000  # less than this is a large lag, whatever others may h
 SPENT_PPM: Final = 700_000  # a limit of which this part was spent explains why others were left unused
 SPENT_IN_MS: Final = 15_000  # in which a window may be spent
 NORMAL_PPM: Final = 10_000
+REFUSED_PPM: Final = 15_000  # of calls are a doubt
+REFUSED_EARLY_PPM: Final = 60_000  # if requests have waited less than twice `COMPARED_MS`
+REFUSED_MIN: Final = 4
+EVENTS_MIN: Final = 2
+MANY: Final = 40
+STORM_PPM: Final = 300_000  # refused calls of all, of many
+MORE_PPM: Final = 30_000  # by so much more than the mirrors knew of a search must find
 
 
 @dataclass(slots=True)
@@ -55,6 +63,10 @@ class Achieved:
             self.foreign - before.foreign,
         )
 
+    def repriced(self, ppm: int) -> "Achieved":
+        """Return the same calls at other prices: each paid this part of what it paid."""
+        return replace(self, tokens=self.tokens * ppm // PPM)
+
     @property
     def per_minute(self) -> int:
         """Tokens admitted in a minute, measured over a third of one or more."""
@@ -64,6 +76,18 @@ class Achieved:
     def refused_ppm(self) -> int:
         """Refused calls of all."""
         return self.refused * PPM // max(1, self.calls + self.refused)
+
+    @property
+    def is_refused_much(self) -> bool:
+        """Whether many calls were refused, in more than one wave."""
+        if self.events < EVENTS_MIN:
+            return False
+        if self.refused >= MANY and self.refused_ppm >= STORM_PPM:
+            return True
+        if self.waited_ms < COMPARED_MS or self.refused < REFUSED_MIN:
+            return False
+        early = self.waited_ms < 2 * COMPARED_MS
+        return self.refused_ppm > (REFUSED_EARLY_PPM if early else REFUSED_PPM)
 
     @property
     def utility(self) -> int:
@@ -112,21 +136,21 @@ class Bound:
 
     def explains(self, lately: Achieved) -> bool:
         """Return whether most of what this limit lets through was spent, so that others may have been left unused."""
-        own = ((lately.started if self.of_calls else lately.tokens) + self.level) * MINUTE_MS
+        own = (lately.started if self.of_calls else lately.tokens) * MINUTE_MS
         return own * PPM >= max(COMPARED_MS, lately.waited_ms) * self.per_minute * SPENT_PPM
 
     def lags(self, lately: Achieved) -> bool:
         """Return whether less was spent than this limit lets through; what others may have spent explains a part.
 
-        A part of a minute may hold all that a window spends, or nothing, so windows are judged by whole minutes. A
-        small lag must last. And no more is due to this limit than the part of the time in which requests were held
+        A part of a window may hold all that is spent in it, or nothing, so only whole windows are judged. A small lag
+        must last. And no more is due to this limit than the part of the time in which requests were held
         back: calls that follow each other soon may be all that is asked for.
         """
         minutes_ms = lately.waited_ms
         if minutes_ms < max(2 * COMPARED_MS, self.needs_ms):
             return False
         if self.counts_windows:
-            minutes_ms = (minutes_ms - SPENT_IN_MS) // MINUTE_MS * MINUTE_MS
+            minutes_ms = (minutes_ms - min(SPENT_IN_MS, self.needs_ms)) // self.needs_ms * self.needs_ms
         if minutes_ms <= 0:
             return False
         own = ((lately.started if self.of_calls else lately.tokens) + self.level) * MINUTE_MS // minutes_ms
@@ -136,3 +160,41 @@ class Bound:
             return True
         lasts = lately.waited_ms >= LASTS_MS and held_ppm > PPM - LAGS_PPM
         return lasts and (own + explained) * PPM < self.per_minute * LAGS_PPM
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """A trial for more than the mirrors know of.
+
+    Attributes:
+        begin: All by its begin.
+        mirrored: Tokens a minute that the mirrors had achieved, or would let through.
+        left: Tokens that they had left.
+    """
+
+    begin: Achieved
+    mirrored: int
+    left: int
+
+    @classmethod
+    def of(cls, bounds: Sequence[Bound], begin: Achieved, lately: Achieved) -> "Search":
+        """Return a search beyond the first of what holds requests back."""
+        first = bounds[0] if bounds and not bounds[0].of_calls else None
+        if first is None:
+            return cls(begin, lately.per_minute, 0)
+        return cls(begin, max(lately.per_minute, first.per_minute), first.level)
+
+    @property
+    def sought(self) -> int:
+        """The tokens a minute that it must achieve."""
+        return self.mirrored + self.mirrored * MORE_PPM // PPM
+
+    def repriced(self, ppm: int) -> "Search":
+        """Return the same search at other prices."""
+        return Search(self.begin.repriced(ppm), self.mirrored * ppm // PPM, self.left * ppm // PPM)
+
+    def finds_more(self, all_by_now: Achieved) -> bool:
+        """Return whether more was let through than the mirrors would have spent, and what they had left."""
+        found = all_by_now.since(self.begin)
+        known = self.mirrored * found.waited_ms // MINUTE_MS
+        return found.tokens >= known + known * MORE_PPM // PPM + self.left

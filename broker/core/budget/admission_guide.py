@@ -5,16 +5,17 @@ or where nothing states a limit of tokens, a rate is measured (`headrace.broker.
 first refusal on, whether or not it is followed.
 """
 
-from dataclasses import replace
 from typing import Final
 
 from headrace.broker.core.answers.meaning import ADMITTED
-from headrace.broker.core.answers.rate_limit_headers import HOUR_MS, MINUTE_MS
+from headrace.broker.core.answers.rate_limit_headers import HOUR_MS, MINUTE_MS, LimitMetric
+from headrace.broker.core.answers.refill_detection import BUCKET, Refill
 from headrace.broker.core.answers.verdict import Meaning, Verdict
 from headrace.broker.core.budget.achievement import Bound
 from headrace.broker.core.budget.bucket_set import BucketSet
 from headrace.broker.core.budget.burst_ramp import BurstRamp
 from headrace.broker.core.budget.limit_settings import LimitBeliefs
+from headrace.broker.core.budget.mirror_list import AnyMirror
 from headrace.broker.core.budget.mirror_trust import MirrorTrust
 from headrace.broker.core.budget.rate_control import RateControl
 from headrace.broker.core.budget.reservation import Reservation
@@ -27,7 +28,9 @@ HONOURED_MS: Final = 10_000  # a wait that the mirrors do not explain costs no m
 TESTED_MAX_MS: Final = 120_000  # a longer wait is that of a limit of a day
 TIMES_ACHIEVED: Final = 10  # a period that is mistaken for another usual one makes 30 times a rate or more
 CALLS_MIN: Final = 30  # a few large calls may have spent any part of what could be spent
-MORE_PARTS: Final = 50  # where no answer shows what is left a trial begins 2 % higher: near, since it grows from there
+TAPERED_MS: Final = 10_000  # the end of a shorter window is near all the time
+UNANSWERED_PARTS: Final = 2  # of what is left in a window, this part may be unanswered
+COMPARED_EVERY_MS: Final = 500  # doubts take minutes, and looking at those minutes takes longer than deciding a call
 GUESS: Final = 100_000
 """Tokens a minute at which a rate begins where nothing states a limit; it grows fast."""
 
@@ -41,10 +44,12 @@ class AdmissionGuide:
 
     __slots__ = (
         "_buckets",
+        "_capacities",
         "_charged",
         "_credible",
         "_is_guess",
         "_is_told",
+        "_next_compare_ms",
         "_overloaded_until_ms",
         "_ramp",
         "_rate",
@@ -63,10 +68,12 @@ class AdmissionGuide:
         self._trust = MirrorTrust(now_ms)
         self._ramp = BurstRamp(None if known else now_ms)
         self._rate: RateControl | None = None
+        self._capacities: dict[tuple[LimitMetric, bool, Refill, int], int] = {}  # of what the mirrors were judged by
         self._is_guess = False
         self._credible: int | None = None  # no more tokens a minute are believed
         self._is_told = False  # an answer has shown what is left
         self._overloaded_until_ms = now_ms
+        self._next_compare_ms = now_ms
         self.mirrors_hold_back = False
 
     @property
@@ -90,9 +97,13 @@ class AdmissionGuide:
         return self._rate.rate // 1_000 if self._rate is not None and self.measures else None
 
     @property
-    def overloaded_until_ms(self) -> int:
-        """Until when an overloaded server has asked to wait, which the measured rate keeps too."""
-        return self._overloaded_until_ms
+    def rests_until_ms(self) -> int:
+        """Until when no call is sent because the server has asked to wait, while the measured rate is followed."""
+        return (
+            self._overloaded_until_ms
+            if self._rate is None
+            else max(self._overloaded_until_ms, self._rate.rests_until_ms)
+        )
 
     @property
     def is_free(self) -> bool:
@@ -121,10 +132,13 @@ class AdmissionGuide:
         if self._rate is not None and not self._is_guess and self._stated_rate() is None:
             self._begin_rate(0, now_ms)  # what was stated has been disproved
         if believed and self._rate is not None and self.measures:
-            at_ms = max(self._overloaded_until_ms, self._rate.payable_at(paid, now_ms, first=first))
+            rate_ms = self._rate.payable_at(paid, now_ms, first=first)
+            if self._trust.sought is not None:  # the mirrors let through too little, and nothing that was refused
+                rate_ms = min(rate_ms, max(mirrored_ms, self._rate.capped_at(paid, now_ms)))
+            at_ms = max(self._overloaded_until_ms, rate_ms)
             at_ms = max(at_ms, self._ramp.may_send_at(now_ms))
         else:
-            at_ms = max(mirrored_ms, self._ramp.may_send_at(now_ms)) if believed else mirrored_ms
+            at_ms = max(mirrored_ms, self._ramped_at(paid, now_ms)) if believed else mirrored_ms
             if believed and self._rate is not None and self._rate.caps_any:  # no mirror knows of such a window
                 at_ms = max(at_ms, self._rate.capped_at(paid, now_ms))
         if not only_mirrors or now_ms < self._overloaded_until_ms:
@@ -134,39 +148,76 @@ class AdmissionGuide:
             self._trust.record_wait(at_ms, now_ms, long=long)
         return max(at_ms, now_ms)
 
+    def _ramped_at(self, paid: int, now_ms: int) -> int:
+        """Return when a burst may go on.
+
+        A window is spent at once, and may hold less than is believed. So what may be refused together becomes less
+        towards its end.
+        """
+        if not self._ramp.active(now_ms):
+            return now_ms
+        most: int | None = None
+        for mirror in self._buckets:
+            if mirror.refill is not BUCKET and mirror.period_ms >= TAPERED_MS:
+                left = mirror.low(now_ms) // (max(1, paid) if mirror.metric is LimitMetric.TOKENS else 1)
+                most = left // UNANSWERED_PARTS if most is None else min(most, left // UNANSWERED_PARTS)
+        return self._ramp.may_send_at(now_ms, most)
+
     def compare(self, paid: int, now_ms: int) -> bool:
         """Begin a trial of measurements if the mirrors are in doubt; return whether one has begun."""
-        if now_ms < self._overloaded_until_ms or not self._trust.may_begin(now_ms):
+        if now_ms < max(self._next_compare_ms, self._overloaded_until_ms) or not self._trust.may_begin(now_ms):
             return False
+        self._next_compare_ms = now_ms + COMPARED_EVERY_MS
         if self._rate is not None and self.measures:
             return False  # there is nothing to compare it with
+        if self._changes():
+            self._trust.judge_anew()
         lately = self._trust.lately(now_ms)
         bounds = self._bounds(paid, now_ms)
-        foreign, told = self._buckets.missing.total, self._is_told
+        first = self._first(paid, now_ms)
+        foreign, told = self._buckets.missing.total, self._is_told and (first is None or self._is_known(first))
         if not self._trust.begins_trial(bounds, now_ms, foreign=foreign, told=told):
             return False
         self._buckets.missing.withdraw()
-        if not told:
-            lately = replace(lately, tokens=lately.tokens + lately.tokens // MORE_PARTS)
         steady = lately.refused_ppm < REFUSED_FEW_PPM and lately.waited_ms >= STEADY_MS
         self._credible = TIMES_ACHIEVED * lately.per_minute if steady and lately.started >= CALLS_MIN else None
-        self._begin_rate(lately.per_minute if steady else 0, now_ms)
+        self._begin_rate(self._trust.sought or (lately.per_minute if steady else 0), now_ms)
         return True
+
+    def _changes(self) -> bool:
+        """Return whether a limit has another size by now than when this was asked last."""
+        former = self._capacities
+        self._capacities = {
+            (mirror.metric, mirror.project, mirror.refill, mirror.period_ms): mirror.capacity
+            for mirror in self._buckets
+        }
+        return any(former.get(limit, capacity) != capacity for limit, capacity in self._capacities.items())
 
     def _bounds(self, paid: int, now_ms: int) -> list[Bound]:
         """Return the limits that may hold a call back: first the one that does, or the shortest, then the others."""
-        first = self._buckets.binding(paid, now_ms) or self._buckets.shortest()
+        first = self._first(paid, now_ms)
         if first is None:
             return []
         others = (mirror for mirror in self._buckets if mirror is not first and mirror.period_ms < HOUR_MS)
         return [Bound.of(mirror, paid, now_ms) for mirror in (first, *others)]
+
+    def _first(self, paid: int, now_ms: int) -> AnyMirror | None:
+        """Return the mirror that holds a call back, or else the one of tokens that refills soonest."""
+        return self._buckets.binding(paid, now_ms) or self._buckets.shortest()
+
+    def _is_known(self, mirror: AnyMirror) -> bool:
+        """Return whether headers or the operator state a mirror's bucket: others were only named by a refusal."""
+        stated = self._settings.tokens if mirror.metric is LimitMetric.TOKENS else self._settings.requests
+        per_day = self._settings.per_day(mirror.metric)
+        return self._buckets.is_shown(mirror) or mirror.capacity in {stated, per_day}
 
     def _begin_rate(self, achieved: int, now_ms: int) -> RateControl:
         """Begin at the rate that is stated, or else at a guess; no lower than what was achieved."""
         stated = self._stated_rate()
         self._is_guess = stated is None
         start = max(GUESS, self._charged.charged(now_ms)) if stated is None else stated
-        self._rate = RateControl(max(start, achieved), now_ms, stated=stated is not None)
+        learned = None if self._rate is None else self._rate.learned
+        self._rate = RateControl(max(start, achieved), now_ms, stated=stated is not None, learned=learned)
         return self._rate
 
     def _stated_rate(self) -> int | None:
@@ -244,5 +295,8 @@ class AdmissionGuide:
 
     def reprice(self, ppm: int) -> None:
         """Go on with other prices: calls like those so far pay this part of what they paid."""
-        if self._rate is not None and ppm != PPM:
+        if ppm == PPM:
+            return
+        self._trust.reprice(ppm)
+        if self._rate is not None:
             self._rate.reprice(ppm)

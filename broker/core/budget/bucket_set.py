@@ -94,6 +94,10 @@ class BucketSet:
         """Return the bucket of tokens that refills soonest, the smallest of these; None while none is known."""
         return self._mirrors.shortest
 
+    def is_shown(self, mirror: AnyMirror) -> bool:
+        """Return whether headers have shown a bucket: others are stated by the operator, or were named by refusals."""
+        return self._shown.shows(mirror)
+
     @property
     def payable_max(self) -> int | None:
         """The most that one call pays: a full smallest bucket of tokens, and as much debt; None while none is known.

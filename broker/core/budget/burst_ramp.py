@@ -61,8 +61,8 @@ class BurstRamp:
         """Record that a call sent at `sent_ms` was admitted, and so those before it."""
         self._admitted_ms = max(self._admitted_ms, sent_ms)
 
-    def may_send_at(self, now_ms: int) -> int:
-        """Return when one more call may be sent."""
+    def may_send_at(self, now_ms: int, most: int | None = None) -> int:
+        """Return when one more call may be sent; `most`: no more may be unanswered, but one may."""
         sent_ms = self._sent_ms
         if now_ms >= self._active_until_ms:
             return now_ms
@@ -75,7 +75,8 @@ class BurstRamp:
                 break
             recent += 1
         admitted = len(sent_ms) - recent
-        if recent < max(1 if self._refused else OPENING_CALLS, UNANSWERED_PER_ADMITTED * admitted):
+        allowed = max(1 if self._refused else OPENING_CALLS, UNANSWERED_PER_ADMITTED * admitted)
+        if recent < (allowed if most is None else max(1, min(most, allowed))):
             return now_ms
         return sent_ms[admitted] + SILENCE_MS
 

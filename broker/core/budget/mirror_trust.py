@@ -15,7 +15,8 @@ each other soon; time in which something else holds it back does not count, such
   twice as long. Where all is refused from the beginning, it ends at once.
 - *Return*: meanwhile the mirrors go on predicting. If they foresee the refusals, and would hold back next to nothing
   that is admitted, they are followed again; each time it takes twice as long.
-- *Regret*: if they then achieve far less than the measurements did, a trial begins without waiting for its time.
+- *Regret*: if they then achieve far less than the measurements did, a trial begins without waiting for its time. And
+  if the measurements achieve far less than the mirrors did when they won, the mirrors are followed again.
 """
 
 from collections import deque
@@ -23,8 +24,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from headrace.broker.core.answers.rate_limit_headers import MINUTE_MS
-from headrace.broker.core.budget.achievement import COMPARED_MS, LASTS_MS, NOTHING, Achieved, Bound
+from headrace.broker.core.budget.achievement import COMPARED_MS, LASTS_MS, NOTHING, SPENT_IN_MS, Achieved, Bound, Search
 from headrace.broker.core.budget.rate_control import GONE_MS
 from headrace.broker.core.units import PPM
 
@@ -32,22 +32,18 @@ SOON_MS: Final = 250  # a call that follows another one sooner was wanted, wheth
 MARKED_EVERY_MS: Final = 1_000
 LATELY_MS: Final = 60_000
 REMEMBERED_MS: Final = 140_000
-REFUSED_PPM: Final = 15_000  # of calls are a doubt
-REFUSED_EARLY_PPM: Final = 60_000  # if requests have waited less than twice `COMPARED_MS`
-REFUSED_MIN: Final = 4
 ADMITTED_MIN: Final = 30  # without a refusal, where no answer shows what is left
-EVENTS_MIN: Final = 2
 WORSE_PPM: Final = 30_000  # by so much less, and no more, a trial may achieve and stay
-MORE_PPM: Final = 30_000  # by so much more a trial for more must achieve
 SETTLES_MS: Final = 30_000  # of a trial, which do not count
 TRIED_MS: Final = 60_000  # those that do
-REGRETTED_PPM: Final = 900_000  # of what the measurements achieved
+REGRETTED_PPM: Final = 900_000  # of what the measurements achieved, or the mirrors before
+REVIEWED_MS: Final = 50_000  # of waiting in the last minute, by which measurements that have won are judged
+REVIEWED_EVERY_MS: Final = 10_000
 STORM: Final = 12  # refusals without an admission between them, each known when the next call was sent
 STORM_MS: Final = 10_000
-STORM_PPM: Final = 300_000  # refused calls of all, of many
-MANY: Final = 40
 IN_VAIN: Final = 6  # refusals in a row at the beginning of a trial
 IN_VAIN_LONG: Final = 2  # where a limit of an hour or longer is believed to be spent
+TRIAL_LASTS_MS: Final = 900_000  # at most: in light traffic nothing can be compared
 TRIAL_FIRST_MS: Final = 60_000
 TRIAL_MAX_MS: Final = 1_800_000
 MORE_FIRST_MS: Final = 300_000  # from a trial for more that found none until the next; then twice as long
@@ -68,25 +64,29 @@ class MirrorTrust:
     __slots__ = (
         "_all",
         "_base",
+        "_beaten",
         "_counted",
         "_foreseen",
         "_held",
         "_held_long",
         "_held_since_ms",
         "_held_until_ms",
+        "_in_debt",
         "_in_vain",
         "_marks",
         "_measured",
         "_more_every_ms",
         "_next_more_ms",
         "_next_return_ms",
+        "_next_review_ms",
         "_next_trial_ms",
         "_refused_in_a_row",
         "_return_every_ms",
         "_row_ms",
-        "_seeks",
+        "_search",
         "_sent_ms",
         "_settled",
+        "_sought",
         "_told_ms",
         "_trial",
         "_trial_every_ms",
@@ -101,7 +101,8 @@ class MirrorTrust:
         self._marks: deque[tuple[int, Achieved]] | None = None  # at most one a second: when, and all by then
         self._trial: tuple[Achieved, Achieved] | None = None  # all by its begin, and what the mirrors achieved
         self._settled = False
-        self._seeks: int | None = None  # tokens that the mirrors had left when a trial for more began
+        self._search: Search | None = None  # a trial for more that has met no refusal yet
+        self._sought: int | None = None  # tokens a minute that such a trial must achieve
         self._in_vain = IN_VAIN
         self._counted: dict[int, int] = {}  # calls without an answer, sent while requests waited, and their tokens
         self._held_since_ms: int | None = None  # since when requests have been held back without a call
@@ -115,6 +116,9 @@ class MirrorTrust:
         self._trial_every_ms = TRIAL_FIRST_MS
         self._next_more_ms = 0
         self._more_every_ms = MORE_FIRST_MS
+        self._beaten: int | None = None  # the utility of the mirrors, when the measurements won
+        self._next_review_ms = 0
+        self._in_debt = False  # the mirrors are followed again, and have not allowed a call yet
         self._measured: int | None = None  # the utility of the measurements, when they were followed last
         self._next_return_ms = 0
         self._return_every_ms = TRIAL_FIRST_MS
@@ -125,6 +129,11 @@ class MirrorTrust:
     def tries(self) -> bool:
         """Whether a trial is under way."""
         return self._trial is not None
+
+    @property
+    def sought(self) -> int | None:
+        """The tokens a minute that a trial for more must achieve; None: the last one was another."""
+        return self._sought
 
     def lately(self, now_ms: int, span_ms: int = LATELY_MS) -> Achieved:
         """Return what was achieved in the last `span_ms`, or since the mirrors have been followed, if that is later."""
@@ -174,6 +183,8 @@ class MirrorTrust:
             self._all.started += 1
             self._counted[attempt] = tokens
         self._held_since_ms, self._held_long, self._sent_ms = None, False, now_ms
+        if self._in_debt and self.measures_since_ms is None:  # what was spent beyond the mirrors has been paid
+            self._in_debt, self._base, self._marks = False, replace(self._all), None
 
     def _mark(self, now_ms: int) -> None:
         """Remember what has been achieved by now."""
@@ -223,6 +234,18 @@ class MirrorTrust:
             self._foreseen.append(held)
         self._reconsider()
 
+    def reprice(self, ppm: int) -> None:
+        """Go on with other prices, at which every call paid this part of what it paid."""
+        self._all, self._base = self._all.repriced(ppm), self._base.repriced(ppm)
+        if self._marks is not None:
+            self._marks = deque((at_ms, by_then.repriced(ppm)) for at_ms, by_then in self._marks)
+        if self._trial is not None:
+            self._trial = self._trial[0].repriced(ppm), self._trial[1].repriced(ppm)
+        self._search = None if self._search is None else self._search.repriced(ppm)
+        self._measured = None if self._measured is None else self._measured * ppm // PPM
+        self._beaten = None if self._beaten is None else self._beaten * ppm // PPM
+        self._counted = {attempt: tokens * ppm // PPM for attempt, tokens in self._counted.items()}
+
     # ------------------------------------------------------------------ trials
 
     def may_begin(self, now_ms: int) -> bool:
@@ -243,21 +266,26 @@ class MirrorTrust:
             return False
         self._all.foreign = foreign
         self._mark(now_ms)
-        lately, seeks = self.lately(now_ms), None
-        if not self._regrets(lately):
+        lately, search = self.lately(now_ms), None
+        if not self._regrets(lately, bounds):
             if now_ms < self._next_trial_ms:
                 return False
             storms = self._refused_in_a_row >= STORM and now_ms - self._row_ms >= STORM_MS
-            if not (storms or _is_doubtful(lately) or self._lags(bounds, now_ms)):
+            if not (storms or lately.is_refused_much or self._lags(bounds, now_ms)):
                 if told or now_ms < self._next_more_ms or not self._none_refused_for_long(now_ms):
                     return False
-                seeks = bounds[0].level if bounds and not bounds[0].of_calls else 0
+                search = Search.of(bounds, replace(self._all), lately)
         self.measures_since_ms = now_ms
-        self._trial, self._settled, self._seeks = (replace(self._all), lately), False, seeks
+        self._trial, self._settled = (replace(self._all), lately), False
+        self._search, self._sought = search, None if search is None else search.sought
         self._sent_ms, self._told_ms, self._refused_in_a_row = now_ms, now_ms, 0
         self._held_since_ms = None
         self._in_vain = IN_VAIN_LONG if long else IN_VAIN
         return True
+
+    def judge_anew(self) -> None:
+        """Begin to compare anew: a limit has another size from now on."""
+        self._base, self._marks = replace(self._all), None
 
     def _lags(self, bounds: Sequence[Bound], now_ms: int) -> bool:
         """Return whether nothing was sent for too long, or less than what the first limit, and the others, explain."""
@@ -278,19 +306,25 @@ class MirrorTrust:
         longer = self.lately(now_ms, REMEMBERED_MS)
         return not longer.refused and longer.calls >= ADMITTED_MIN and longer.waited_ms >= LASTS_MS
 
-    def _regrets(self, lately: Achieved) -> bool:
+    def _regrets(self, lately: Achieved, bounds: Sequence[Bound]) -> bool:
         """Return whether the mirrors, followed again, achieve far less than the measurements did before."""
-        if self._measured is None or lately.waited_ms < COMPARED_MS:
+        needs_ms = bounds[0].needs_ms + SPENT_IN_MS if bounds else 0
+        if self._measured is None or lately.waited_ms < max(COMPARED_MS, needs_ms):
             return False
         return lately.utility * PPM < self._measured * REGRETTED_PPM
 
     def end_trial(self, now_ms: int) -> None:
         """End a trial that has lasted long enough: follow what has achieved more."""
         if self._trial is None:
+            self._review(now_ms)
             return
         before, mirrored = self._trial
         tried = self._all.since(before)
-        if self._seeks is not None and tried.refused and not _finds_more(tried, mirrored, self._seeks):
+        if now_ms - (self.measures_since_ms or now_ms) >= TRIAL_LASTS_MS:
+            self._trial = None
+            self._follow_mirrors(0, now_ms)
+            return
+        if self._search_fails():
             self._end_search(now_ms)
             return
         if not self._settled:
@@ -304,10 +338,30 @@ class MirrorTrust:
         if tried.waited_ms < TRIED_MS:
             return
         self._trial = None
-        if not tried.utility or tried.utility * PPM < mirrored.utility * (PPM - WORSE_PPM):
+        if self._sought is not None and tried.utility < self._sought:
+            self._end_search(now_ms)
+        elif not tried.utility or tried.utility * PPM < mirrored.utility * (PPM - WORSE_PPM):
             self._follow_mirrors(tried.utility, now_ms)
         else:
             self._watch_mirrors()
+            self._beaten = mirrored.utility
+
+    def _review(self, now_ms: int) -> None:
+        """Follow the mirrors again if the measurements achieve far less by now than the mirrors did."""
+        if self._beaten is None or now_ms < self._next_review_ms:
+            return
+        self._next_review_ms = now_ms + REVIEWED_EVERY_MS
+        lately = self.lately(now_ms)
+        if lately.waited_ms >= REVIEWED_MS and lately.utility * PPM < self._beaten * REGRETTED_PPM:
+            self._follow_mirrors(lately.utility, now_ms)
+
+    def _search_fails(self) -> bool:
+        """Return whether a search has met its first refusal, and found no more by then."""
+        search = self._search
+        if search is None or self._all.refused <= search.begin.refused:
+            return False
+        self._search = None
+        return not search.finds_more(self._all)
 
     def _end_search(self, now_ms: int) -> None:
         """Follow the mirrors again: there was no more than they knew of."""
@@ -332,8 +386,9 @@ class MirrorTrust:
         self._next_return_ms = now_ms + self._return_every_ms
         self._return_every_ms = min(TRIAL_MAX_MS, 2 * self._return_every_ms)
         self._refused_in_a_row = 0
-        self._foreseen = self._held = None
+        self._foreseen = self._held = self._beaten = None
         self._base, self._marks = replace(self._all), None
+        self._in_debt = True
 
     def _reconsider(self) -> None:
         """Follow the mirrors again if they foresee what the server does."""
@@ -343,21 +398,3 @@ class MirrorTrust:
         foresee = len(foreseen) >= FORESEEN_MIN and 4 * sum(foreseen) >= 3 * len(foreseen)
         if foresee and sum(held) <= HELD_BACK_MAX and self._sent_ms >= self._next_return_ms:
             self._follow_mirrors(self.lately(self._sent_ms).utility, self._sent_ms)
-
-
-def _finds_more(tried: Achieved, mirrored: Achieved, left: int) -> bool:
-    """Return whether more was let through than the mirrors would have spent by now, `left` of which stood unspent."""
-    known = mirrored.per_minute * tried.waited_ms // MINUTE_MS
-    return tried.tokens - left >= known + known * MORE_PPM // PPM
-
-
-def _is_doubtful(lately: Achieved) -> bool:
-    """Return whether many calls were refused lately."""
-    if lately.events < EVENTS_MIN:
-        return False
-    if lately.refused >= MANY and lately.refused_ppm >= STORM_PPM:
-        return True
-    if lately.waited_ms < COMPARED_MS or lately.refused < REFUSED_MIN:
-        return False
-    early = lately.waited_ms < 2 * COMPARED_MS
-    return lately.refused_ppm > (REFUSED_EARLY_PPM if early else REFUSED_PPM)

@@ -99,6 +99,10 @@ class ShownBuckets:
                 self._headers = {shown: header for shown, header in self._headers.items() if not shown[2]}
                 self._mirrors.keep(lambda mirror: not mirror.project)
 
+    def shows(self, mirror: AnyMirror) -> bool:
+        """Return whether headers have shown a mirror's bucket."""
+        return any(header.mirror is mirror for header in self._headers.values())
+
     def forget(self, mirrors: MirrorList) -> None:
         """Let go of the mirrors that are no longer in the list."""
         for header in self._headers.values():

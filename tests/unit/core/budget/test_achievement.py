@@ -7,12 +7,16 @@ from headrace.broker.core.budget.achievement import (
     COMPARED_MS,
     LAGS_PPM,
     LASTS_MS,
+    MANY,
+    MORE_PPM,
     NORMAL_PPM,
     NOTHING,
     OWN_PPM,
     SPENT_IN_MS,
+    SPENT_PPM,
     Achieved,
     Bound,
+    Search,
 )
 from headrace.broker.core.budget.bucket_mirror import Mirror
 from headrace.broker.core.budget.sent_calls import SentCalls
@@ -134,6 +138,26 @@ def test_a_large_request_does_not_lag_before_its_bucket_can_have_refilled() -> N
     assert bound(needs_ms=50_000).lags(nothing)
 
 
+def test_a_limit_explains_others_by_what_it_has_spent_and_not_by_what_it_holds() -> None:
+    assert bound().explains(held(MINUTE_MS, share_ppm=SPENT_PPM))
+    assert not bound().explains(held(MINUTE_MS, share_ppm=SPENT_PPM - 1_000))
+    assert not bound(level=RATE).explains(Achieved(MINUTE_MS, MINUTE_MS, started=12))
+    assert bound(calls=True).explains(Achieved(MINUTE_MS, MINUTE_MS, started=RATE))
+
+
+def test_the_same_calls_at_other_prices_have_spent_a_part_of_the_tokens() -> None:
+    assert Achieved(60, 50, tokens=300, started=3, calls=2, refused=1).repriced(PPM // 3) == Achieved(
+        60, 50, tokens=99, started=3, calls=2, refused=1
+    )
+
+
+def test_a_window_of_a_second_is_judged_as_soon_as_a_bucket() -> None:
+    second = bound(windows=True, needs_ms=1_000)
+    assert not second.lags(held(2 * COMPARED_MS - 1, share_ppm=OWN_PPM // 2))
+    assert second.lags(held(2 * COMPARED_MS, share_ppm=OWN_PPM // 2))
+    assert not second.lags(held(2 * COMPARED_MS, share_ppm=OWN_PPM))
+
+
 def test_a_window_that_spends_at_its_beginning_is_judged_by_whole_minutes() -> None:
     windows = bound(windows=True, needs_ms=MINUTE_MS)
     one = Achieved(MINUTE_MS + SPENT_IN_MS - 1, MINUTE_MS, tokens=RATE)
@@ -152,3 +176,45 @@ def test_calls_that_follow_each_other_soon_and_were_hardly_held_back_are_all_tha
     assert not bound().lags(held(2 * COMPARED_MS, share_ppm=light, held_ppm=PPM - OWN_PPM))
     assert bound().lags(held(2 * COMPARED_MS, share_ppm=light, held_ppm=PPM - OWN_PPM + 1_000))
     assert bound().lags(held(LASTS_MS, share_ppm=light, held_ppm=PPM - LAGS_PPM + 1_000))
+
+
+def test_a_search_must_find_more_than_was_achieved_and_than_its_limit_lets_through() -> None:
+    begin = Achieved(tokens=7)
+    for share_ppm, of in ((PPM // 2, RATE), (2 * PPM, 2 * RATE)):
+        search = Search.of([bound(level=5_000)], begin, held(MINUTE_MS, share_ppm=share_ppm))
+        assert search == Search(begin, of, 5_000)
+        assert search.sought == of + of * MORE_PPM // PPM
+    for bounds in ([], [bound(calls=True, level=9)]):
+        assert Search.of(bounds, begin, held(MINUTE_MS)) == Search(begin, RATE, 0)
+
+
+def test_a_search_has_found_more_once_that_is_beyond_what_was_left() -> None:
+    search = Search(NOTHING, RATE, 5_000)
+    known = RATE + RATE * MORE_PPM // PPM + 5_000
+    assert not search.finds_more(Achieved(waited_ms=MINUTE_MS, tokens=known - 1))
+    assert search.finds_more(Achieved(waited_ms=MINUTE_MS, tokens=known))
+
+
+def test_a_search_at_other_prices_seeks_as_many_calls() -> None:
+    assert Search(Achieved(tokens=100), RATE, 50).repriced(PPM // 2) == Search(Achieved(tokens=50), RATE // 2, 25)
+
+
+@pytest.mark.parametrize(
+    ("waited_ms", "refused", "events", "much"),
+    [
+        (2 * COMPARED_MS, 4, 2, True),
+        (2 * COMPARED_MS, 3, 3, False),
+        (2 * COMPARED_MS, 4, 1, False),
+        (2 * COMPARED_MS - 1, 4, 2, False),
+        (2 * COMPARED_MS - 1, 14, 2, True),
+        (COMPARED_MS - 1, 14, 2, False),
+        (0, MANY, 2, False),
+        (0, 3 * MANY, 2, True),
+        (0, 3 * MANY, 1, False),
+    ],
+)
+def test_much_is_refused_if_it_is_more_than_chance_in_more_than_one_wave(
+    waited_ms: int, refused: int, events: int, *, much: bool
+) -> None:
+    achieved = Achieved(waited_ms, waited_ms, calls=200, refused=refused, events=events)
+    assert achieved.is_refused_much is much

@@ -1,22 +1,18 @@
 """What is followed, the mirrors or a measured rate: at the guide of one limit with the buckets of its own."""
 
-from dataclasses import replace
-
 import pytest
 
 from headrace.broker.core.answers.rate_limit_headers import DAY_MS, MINUTE_MS, LimitMetric
 from headrace.broker.core.answers.verdict import Meaning, Verdict
 from headrace.broker.core.budget.achievement import COMPARED_MS
-from headrace.broker.core.budget.admission_guide import GUESS, HONOURED_MS, TESTED_MAX_MS, AdmissionGuide
+from headrace.broker.core.budget.admission_guide import GUESS, AdmissionGuide
 from headrace.broker.core.budget.bucket_set import BucketSet
 from headrace.broker.core.budget.burst_ramp import OPENING_CALLS, OPENING_MS
 from headrace.broker.core.budget.limit_settings import LimitBeliefs
 from headrace.broker.core.budget.mirror_trust import IN_VAIN, LATELY_MS, SETTLES_MS, TRIED_MS
-from headrace.broker.core.budget.rate_control import SILENCE_MS
 from headrace.broker.core.budget.reservation import Reservation
 from headrace.broker.core.budget.sent_calls import SentCalls
 from headrace.broker.core.budget.sliding_sum import SlidingSum
-from headrace.broker.core.budget.stated_waits import TRUSTED
 from headrace.broker.core.units import PPM
 from tests.unit.core.budgets import SETTINGS, UNKNOWN
 from tests.unit.core.specimens import verdict
@@ -262,7 +258,7 @@ def test_a_limit_of_a_day_counts_as_such_while_it_holds_back() -> None:
 def test_no_trial_begins_while_an_overloaded_server_has_asked_to_wait() -> None:
     rig = Rig()
     rig.call(verdict(Meaning.OVERLOADED, wait_ms=5 * MINUTE_MS))
-    until_ms = rig.guide.overloaded_until_ms
+    until_ms = rig.guide.rests_until_ms
     assert until_ms == rig.now_ms + 5 * MINUTE_MS
     for mirror in rig.buckets:
         mirror.pay(6 * RATE, 0, rig.now_ms)
@@ -357,63 +353,3 @@ def test_calls_that_end_without_an_answer_are_forgotten(measures: bool) -> None:
 
 
 # ------------------------------------------------------------------ stated waits
-
-
-def test_a_wait_that_the_mirrors_see_no_reason_for_is_kept_for_a_while_and_then_tested() -> None:
-    rig = Rig()
-    assert rig.guide.wait_ms(60_000, 0, 0) == 60_000, "nothing has been refused"
-    rig.call(replace(REFUSED, wait_ms=60_000))
-    now_ms = rig.now_ms
-    assert rig.guide.wait_ms(60_000, now_ms, now_ms) == HONOURED_MS
-    assert rig.guide.wait_ms(HONOURED_MS - 1, now_ms, now_ms) == HONOURED_MS - 1
-    assert rig.guide.wait_ms(TESTED_MAX_MS, now_ms, now_ms) == HONOURED_MS
-    assert rig.guide.wait_ms(TESTED_MAX_MS + 1, now_ms, now_ms) == TESTED_MAX_MS + 1, "a limit of a day"
-    payable_ms = now_ms + 60_000 - HONOURED_MS
-    assert rig.guide.wait_ms(60_000, payable_ms, now_ms) == 60_000, "they can pay no sooner either"
-    assert rig.guide.wait_ms(60_000, payable_ms - 1, now_ms) == HONOURED_MS
-
-
-def test_such_waits_are_kept_whole_once_they_have_proved_true() -> None:
-    rig = Rig()
-    rig.call(REFUSED)  # from here on a rate is measured
-    for _ in range(TRUSTED):
-        rig.call()
-        rig.call(replace(REFUSED, wait_ms=60_000))
-        rig.now_ms += 60_000
-        rig.call()
-        rig.now_ms += SILENCE_MS
-    rig.call(replace(REFUSED, wait_ms=60_000))
-    assert rig.guide.wait_ms(60_000, rig.now_ms, rig.now_ms) == 60_000
-
-
-@pytest.mark.parametrize(("every_ms", "credible"), [(400, True), (4_000, False)], ids=["many calls", "few"])
-def test_a_trial_begins_at_no_more_than_ten_times_what_was_achieved_whatever_is_stated(
-    every_ms: int, *, credible: bool
-) -> None:
-    rig = Rig(UNKNOWN, tokens=1_000 * RATE)
-    rig.call(verdict(remaining=9 * RATE))
-    for _ in range(MINUTE_MS // every_ms):
-        rig.call()
-        rig.ask(every_ms - 10)
-        rig.now_ms += every_ms - 10
-    for mirror in rig.buckets.of(LimitMetric.TOKENS):
-        mirror.pay(2 * mirror.capacity, 0, rig.now_ms)
-    assert rig.guide.compare(400, rig.now_ms)
-    rate = rig.guide.rate
-    assert rate == pytest.approx(10 * RATE if credible else 1_000 * RATE, rel=0.02)
-    rig.call()
-    assert rig.guide.rate == rate, "what is stated does not raise it"
-
-
-def test_caps_of_spans_hold_while_the_mirrors_are_followed() -> None:
-    rig = Rig()
-    rig.call(REFUSED)
-    rig.now_ms += 10 * MINUTE_MS
-    rate = rig.guide._rate
-    assert rate is not None
-    assert (rig.ask(), rig.guide.is_free) == (0, True)
-    rate._caps._caps_ppm[True][1] = PPM  # one call a second
-    rig.call()
-    assert rig.ask() > 500
-    assert not rig.guide.is_free
-    assert rig.ask(believed=False) == 0

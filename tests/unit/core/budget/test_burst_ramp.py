@@ -160,3 +160,17 @@ def test_only_the_calls_of_the_last_second_are_remembered_though_none_is_asked_a
     assert ramp._sent_ms is not None
     assert len(ramp._sent_ms) <= COUNTED_MS // 10
     assert BurstRamp().may_send_at(7) == 7
+
+
+def test_no_more_calls_than_are_allowed_are_unanswered_but_one_is() -> None:
+    for most, sent in ((3, 3), (0, 1), (10**6, 600)):
+        ramp = refused()
+        for at_ms in range(300):
+            ramp.record_send(at_ms)
+        now_ms = 299 + SILENCE_MS
+        count = 0
+        while count < 10_000 and ramp.may_send_at(now_ms, most) == now_ms:
+            ramp.record_send(now_ms)
+            count += 1
+        assert count == sent
+        assert now_ms < ramp.may_send_at(now_ms, most) <= now_ms + SILENCE_MS

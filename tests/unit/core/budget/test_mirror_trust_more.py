@@ -2,9 +2,12 @@
 
 from dataclasses import replace
 
-from headrace.broker.core.budget.mirror_trust import MORE_FIRST_MS, MORE_PPM, REMEMBERED_MS, TRIAL_MAX_MS
+import pytest
+
+from headrace.broker.core.budget.achievement import MORE_PPM
+from headrace.broker.core.budget.mirror_trust import MORE_FIRST_MS, REMEMBERED_MS, TRIAL_MAX_MS
 from headrace.broker.core.units import PPM
-from tests.unit.core.budget.test_mirror_trust import BOUND, Rig
+from tests.unit.core.budget.test_mirror_trust import BOUND, RATE, Rig
 
 LEFT = replace(BOUND, level=5_000)
 
@@ -75,6 +78,47 @@ def test_the_next_search_comes_after_five_minutes_then_ten_and_at_most_half_an_h
         every_ms = min(TRIAL_MAX_MS, 2 * every_ms)
 
 
+def test_a_search_must_find_more_than_the_mirrors_would_let_through_even_if_less_was_asked_for() -> None:
+    search = Search()
+    search.spend(REMEMBERED_MS, tokens=380)
+    search.hold(10)
+    assert search.begins()
+    assert search.trust.sought == LEFT.per_minute + LEFT.per_minute * MORE_PPM // PPM
+
+
+def test_what_was_spent_beyond_the_mirrors_is_paid_before_they_are_judged() -> None:
+    """Before: the debt of a search was a lag of the mirrors, and so the next doubt."""
+    search = Search()
+    search.begin_search()
+    assert not search.find(420, calls=20)
+    search.hold(50_000)
+    search.spend(REMEMBERED_MS, tokens=392)
+    assert not search.begins(told=True)
+
+
+def test_a_large_call_has_the_time_that_it_needs_before_the_mirrors_are_regretted() -> None:
+    for needs_ms, regretted in ((400, True), (60_000, False)):
+        search = Search()
+        search.begin(rate=RATE // 2)
+        assert search.end(tokens=192), "less than the mirrors had achieved"
+        search.call()
+        search.hold(30_000)
+        bounds = [replace(BOUND, needs_ms=needs_ms)]
+        assert search.trust.begins_trial(bounds, search.now_ms, foreign=0, told=True) is regretted
+
+
+def test_a_search_at_other_prices_must_find_as_much() -> None:
+    search = Search()
+    search.begin_search()
+    search.trust.reprice(PPM // 2)
+    more = (400 * 50 * MORE_PPM // PPM + LEFT.level) // 50 // 2
+    assert search.find(200 + more + 3)
+    again = Search()
+    again.begin_search()
+    again.trust.reprice(PPM // 2)
+    assert not again.find(200 + more - 3)
+
+
 def test_a_doubt_begins_a_trial_although_a_search_found_nothing_lately() -> None:
     search = Search()
     search.begin_search()
@@ -85,3 +129,56 @@ def test_a_doubt_begins_a_trial_although_a_search_found_nothing_lately() -> None
     search.call(refused=True)
     search.trust.end_trial(search.now_ms)
     assert search.trust.tries
+
+
+def test_a_search_that_was_refused_nothing_and_found_no_more_ends_when_its_time_is_over() -> None:
+    search = Search()
+    search.begin_search()
+    assert search.end(tokens=400)
+    search.spend(REMEMBERED_MS)
+    search.hold(10)
+    assert not search.begins(), "the next one comes later"
+
+
+def test_before_anything_was_compared_other_prices_change_nothing() -> None:
+    search = Search()
+    search.trust.reprice(PPM // 2)
+    search.spend(REMEMBERED_MS)
+    search.hold(10)
+    assert search.begins()
+
+
+def test_what_the_measurements_achieved_is_regretted_at_other_prices_too() -> None:
+    for ppm, regretted in ((PPM // 3, False), (PPM, True)):
+        search = Search()
+        search.begin(rate=RATE // 2)
+        assert search.end(tokens=192)
+        search.trust.reprice(ppm)
+        search.call(tokens=100)
+        search.spend(30_000, tokens=100)
+        assert search.trust.begins_trial([BOUND], search.now_ms, foreign=0, told=True) is regretted
+
+
+@pytest.mark.parametrize("tokens", [185, 175])
+def test_measurements_that_achieve_far_less_than_the_mirrors_did_give_way(tokens: int) -> None:
+    """Before: a server that refused one of fifty calls by chance halved a measured rate again and again, for hours."""
+    search = Search()
+    search.begin(rate=RATE // 2)
+    assert not search.end(tokens=400)
+    search.spend(60_000, tokens=400)
+    search.trust.end_trial(search.now_ms)
+    assert search.trust.measures_since_ms is not None
+    search.spend(70_000, tokens=tokens)
+    search.trust.end_trial(search.now_ms)
+    assert (search.trust.measures_since_ms is None) is (tokens == 175)
+
+
+def test_after_a_limit_has_changed_its_size_what_was_achieved_before_is_no_doubt() -> None:
+    search = Search()
+    search.spend(REMEMBERED_MS, tokens=100)
+    search.hold(10)
+    search.trust.judge_anew()
+    assert not search.begins(told=True)
+    search.spend(REMEMBERED_MS, tokens=100)
+    search.hold(10)
+    assert search.begins(told=True)

@@ -258,3 +258,13 @@ def test_a_size_that_an_older_answer_states_is_not_taken_over_again() -> None:
     limit.show(newer, 2_000, 1_333, 90_000)
     assert limit.show(older, 1_000, 1_000) is None
     assert limit.sizes()[0] == (90_000, MINUTE_MS)
+
+
+def test_a_bucket_is_shown_once_headers_show_it() -> None:
+    limit = Limit()
+    limit.buckets.believe(LimitMetric.REQUESTS, 3, MINUTE_MS, 0)
+    (named,) = limit.buckets.of(LimitMetric.REQUESTS)
+    limit.show(limit.send(1, 0), 1, 0)
+    (shown,) = limit.buckets.of(LimitMetric.TOKENS)
+    assert limit.buckets.is_shown(shown)
+    assert not limit.buckets.is_shown(named)

@@ -1,0 +1,165 @@
+"""Searches for more than the mirrors know of, and what only a refusal has named, at the guide of one limit."""
+
+from dataclasses import replace
+
+import pytest
+
+from headrace.broker.core.answers.rate_limit_headers import MINUTE_MS, LimitMetric
+from headrace.broker.core.answers.verdict import Meaning
+from headrace.broker.core.budget.achievement import LASTS_MS, MORE_PPM
+from headrace.broker.core.budget.admission_guide import COMPARED_EVERY_MS, TAPERED_MS
+from headrace.broker.core.budget.mirror_trust import SETTLES_MS, TRIED_MS
+from headrace.broker.core.budget.rate_control import SILENCE_MS
+from headrace.broker.core.budget.stated_waits import TRUSTED, TRUSTED_MS
+from headrace.broker.core.budget.window_mirrors import FixedWindowMirror
+from headrace.broker.core.units import PPM
+from tests.unit.core.budget.test_admission_guide import RATE, REFUSED, Rig
+from tests.unit.core.budgets import SETTINGS, UNKNOWN
+from tests.unit.core.specimens import verdict
+
+
+def searching() -> Rig:
+    """No answer has shown what is left, and more is tried than the operator's figure."""
+    rig = Rig()
+    while not rig.guide.measures:
+        rig.spend(2_000)
+        rig.guide.compare(400, rig.now_ms)
+        assert rig.now_ms < LASTS_MS + 10_000
+    return rig
+
+
+def test_a_search_begins_beyond_what_the_mirrors_would_let_through() -> None:
+    rig = searching()
+    assert rig.guide.rate is not None
+    assert rig.guide.rate >= RATE + RATE * MORE_PPM // PPM - 1
+
+
+def test_while_a_search_is_followed_the_mirrors_let_through_what_they_always_did() -> None:
+    """Before: urgent calls after a pause waited for half a minute's pace, though the bucket was full."""
+    rig = searching()
+    for _ in range(100):
+        rig.send()
+    assert rig.ask() == 0
+    assert rig.ask(60_000) > 1_000
+
+
+def test_caps_hold_during_a_search_as_well() -> None:
+    rig = searching()
+    rate = rig.guide._rate
+    assert rate is not None
+    rate._caps._caps_ppm[True][1] = 5 * PPM
+    for _ in range(5):
+        rig.send()
+    assert rig.ask() > 0
+
+
+def test_in_a_trial_of_doubted_mirrors_the_rate_alone_decides() -> None:
+    rig = Rig()
+    rig.doubt()
+    for _ in range(100):
+        rig.send()
+    assert rig.ask() > 1_000
+
+
+def test_a_search_that_finds_no_more_returns_to_the_mirrors_although_none_is_refused() -> None:
+    rig = searching()
+    rig.spend(SETTLES_MS + TRIED_MS + 10_000)
+    assert not rig.guide.measures
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_a_bucket_that_only_a_refusal_named_is_searched_beyond(*, known: bool) -> None:
+    """Before: one refusal that named a limit of three calls a minute held a limit to them for ever."""
+    rig = Rig(replace(SETTINGS, requests=3) if known else UNKNOWN)
+    rig.call(verdict(remaining=RATE - 400))
+    rig.buckets.believe(LimitMetric.REQUESTS, 3, MINUTE_MS, rig.now_ms)
+    requests = next(iter(rig.buckets.of(LimitMetric.REQUESTS)))
+    for number in range(4 * 3):
+        if number < 3 * 3:
+            requests.pay(1, 0, rig.now_ms)
+        for _ in range(10):
+            rig.call()
+        rig.ask(20_000)
+        rig.now_ms += 20_000
+        rig.guide.compare(400, rig.now_ms)
+    assert rig.guide.measures is not known
+
+
+def test_while_a_rate_is_measured_a_limit_is_unavailable_for_as_long_as_it_rests() -> None:
+    """Before: a rest of a day was hidden, and the requests of that limit filled the lanes."""
+    rig = Rig()
+    rig.doubt()
+    rate = rig.guide._rate
+    assert rate is not None
+    assert rig.guide.rests_until_ms <= rig.now_ms
+    rate._waits._trust = TRUSTED
+    rig.call(replace(REFUSED, wait_ms=TRUSTED_MS))
+    assert rig.guide.rests_until_ms == rig.now_ms + TRUSTED_MS
+    rig.call(verdict(Meaning.OVERLOADED, wait_ms=10 * MINUTE_MS))
+    assert rig.guide.rests_until_ms == rig.now_ms + 10 * MINUTE_MS
+
+
+def test_the_caps_that_a_limit_has_learned_outlive_a_trial() -> None:
+    rig = Rig()
+    rig.call(REFUSED)
+    assert rig.guide._rate is not None
+    rig.guide._rate._caps._caps_ppm[True][1] = 5 * PPM
+    rig.doubt()
+    assert rig.guide._rate._caps._caps_ppm[True][1] == 5 * PPM
+
+
+def windowed(period_ms: int) -> Rig:
+    """A window that holds a thousand tokens more, and a refusal a while ago."""
+    rig = Rig(UNKNOWN, tokens=None)
+    rig.call(REFUSED)
+    rig.now_ms += 1_000
+    rig.buckets._mirrors.add(FixedWindowMirror(LimitMetric.TOKENS, RATE, period_ms, rig.now_ms + 5_000, 1_000))
+    rig.buckets.believe(LimitMetric.REQUESTS, 10**6, MINUTE_MS, rig.now_ms)
+    for _ in range(100):
+        rig.call(paid=0)
+    rig.now_ms += SILENCE_MS
+    return rig
+
+
+@pytest.mark.parametrize(("period_ms", "unanswered"), [(TAPERED_MS, 5), (TAPERED_MS - 1, 100)])
+def test_towards_the_end_of_a_window_less_may_be_refused_together(period_ms: int, unanswered: int) -> None:
+    """Before: a window that held less than was believed cost as many refusals as a second's calls."""
+    rig, count = windowed(period_ms), 0
+    while rig.ask(paid=100) == 0 and count < 100:
+        rig.send(0)
+        count += 1
+    assert count == unanswered
+
+
+def test_the_mirrors_are_compared_twice_a_second_at_most() -> None:
+    rig = Rig()
+    rig.ask(MINUTE_MS)
+    rig.now_ms += MINUTE_MS - 1_000
+    for mirror in rig.buckets:
+        mirror.pay(2 * RATE, 0, rig.now_ms)
+    rig.guide._next_compare_ms = rig.now_ms + COMPARED_EVERY_MS
+    assert not rig.guide.compare(400, rig.now_ms + COMPARED_EVERY_MS - 1)
+    assert rig.guide.compare(400, rig.now_ms + COMPARED_EVERY_MS)
+
+
+def test_where_nothing_else_could_be_followed_a_measured_rate_has_no_trial() -> None:
+    rig = Rig(UNKNOWN, tokens=None)
+    rig.call(REFUSED)
+    assert rig.guide.measures
+    rig.spend(2 * MINUTE_MS, refused_every=2)
+    assert not rig.guide.compare(400, rig.now_ms)
+    assert rig.guide.measures_since_ms is None
+
+
+def test_mirrors_are_judged_by_what_they_achieved_at_the_present_size_of_their_limit() -> None:
+    for raised in (False, True):
+        rig = Rig()
+        rig.call(verdict(remaining=RATE))
+        assert not rig.guide.compare(400, rig.now_ms), "what sizes there are is known from now on"
+        rig.spend(2 * MINUTE_MS, paid=100)
+        (mirror,) = rig.buckets
+        if raised:
+            assert mirror.adopt_capacity(10 * RATE, rig.count, rig.now_ms)
+        mirror.pay(11 * RATE, 0, rig.now_ms)
+        rig.ask(1_000)
+        assert rig.guide.compare(400, rig.now_ms) is not raised

@@ -1,0 +1,74 @@
+"""Which waits the guide of a limit keeps, and where a trial and caps of spans begin and end."""
+
+from dataclasses import replace
+
+import pytest
+
+from headrace.broker.core.answers.rate_limit_headers import MINUTE_MS, LimitMetric
+from headrace.broker.core.budget.admission_guide import HONOURED_MS, TESTED_MAX_MS
+from headrace.broker.core.budget.rate_control import SILENCE_MS
+from headrace.broker.core.budget.stated_waits import TRUSTED
+from headrace.broker.core.units import PPM
+from tests.unit.core.budget.test_admission_guide import RATE, REFUSED, Rig
+from tests.unit.core.budgets import UNKNOWN
+from tests.unit.core.specimens import verdict
+
+
+def test_a_wait_that_the_mirrors_see_no_reason_for_is_kept_for_a_while_and_then_tested() -> None:
+    rig = Rig()
+    assert rig.guide.wait_ms(60_000, 0, 0) == 60_000, "nothing has been refused"
+    rig.call(replace(REFUSED, wait_ms=60_000))
+    now_ms = rig.now_ms
+    assert rig.guide.wait_ms(60_000, now_ms, now_ms) == HONOURED_MS
+    assert rig.guide.wait_ms(HONOURED_MS - 1, now_ms, now_ms) == HONOURED_MS - 1
+    assert rig.guide.wait_ms(TESTED_MAX_MS, now_ms, now_ms) == HONOURED_MS
+    assert rig.guide.wait_ms(TESTED_MAX_MS + 1, now_ms, now_ms) == TESTED_MAX_MS + 1, "a limit of a day"
+    payable_ms = now_ms + 60_000 - HONOURED_MS
+    assert rig.guide.wait_ms(60_000, payable_ms, now_ms) == 60_000, "they can pay no sooner either"
+    assert rig.guide.wait_ms(60_000, payable_ms - 1, now_ms) == HONOURED_MS
+
+
+def test_such_waits_are_kept_whole_once_they_have_proved_true() -> None:
+    rig = Rig()
+    rig.call(REFUSED)  # from here on a rate is measured
+    for _ in range(TRUSTED):
+        rig.call()
+        rig.call(replace(REFUSED, wait_ms=60_000))
+        rig.now_ms += 60_000
+        rig.call()
+        rig.now_ms += SILENCE_MS
+    rig.call(replace(REFUSED, wait_ms=60_000))
+    assert rig.guide.wait_ms(60_000, rig.now_ms, rig.now_ms) == 60_000
+
+
+@pytest.mark.parametrize(("every_ms", "credible"), [(400, True), (4_000, False)], ids=["many calls", "few"])
+def test_a_trial_begins_at_no_more_than_ten_times_what_was_achieved_whatever_is_stated(
+    every_ms: int, *, credible: bool
+) -> None:
+    rig = Rig(UNKNOWN, tokens=1_000 * RATE)
+    rig.call(verdict(remaining=9 * RATE))
+    for _ in range(MINUTE_MS // every_ms):
+        rig.call()
+        rig.ask(every_ms - 10)
+        rig.now_ms += every_ms - 10
+    for mirror in rig.buckets.of(LimitMetric.TOKENS):
+        mirror.pay(2 * mirror.capacity, 0, rig.now_ms)
+    assert rig.guide.compare(400, rig.now_ms)
+    rate = rig.guide.rate
+    assert rate == pytest.approx(10 * RATE if credible else 1_000 * RATE, rel=0.02)
+    rig.call()
+    assert rig.guide.rate == rate, "what is stated does not raise it"
+
+
+def test_caps_of_spans_hold_while_the_mirrors_are_followed() -> None:
+    rig = Rig()
+    rig.call(REFUSED)
+    rig.now_ms += 10 * MINUTE_MS
+    rate = rig.guide._rate
+    assert rate is not None
+    assert (rig.ask(), rig.guide.is_free) == (0, True)
+    rate._caps._caps_ppm[True][1] = PPM  # one call a second
+    rig.call()
+    assert rig.ask() > 500
+    assert not rig.guide.is_free
+    assert rig.ask(believed=False) == 0

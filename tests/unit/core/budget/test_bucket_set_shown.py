@@ -1,0 +1,28 @@
+"""Which buckets headers have shown, and whether they hold far more than is spent."""
+
+from headrace.broker.core.answers.rate_limit_headers import MINUTE_MS, LimitMetric
+from headrace.broker.core.budget.bucket_set import BucketSet
+from headrace.broker.core.budget.sent_calls import SentCalls
+from headrace.broker.core.budget.window_mirrors import FixedWindowMirror
+
+
+def test_buckets_are_ample_while_each_of_tokens_refills_all_the_time_and_is_half_full() -> None:
+    buckets = BucketSet(SentCalls())
+    buckets.believe(LimitMetric.TOKENS, 60_000, MINUTE_MS, 0)
+    buckets.believe(LimitMetric.REQUESTS, 1, MINUTE_MS, 0)
+    for mirror in buckets.of(LimitMetric.REQUESTS):
+        mirror.pay(5, 0, 0)
+    assert buckets.are_ample(0)
+    (tokens,) = buckets.of(LimitMetric.TOKENS)
+    tokens.pay(30_001, 0, 0)
+    assert not buckets.are_ample(0)
+    assert buckets.are_ample(1_000)
+    buckets._mirrors.add(FixedWindowMirror(LimitMetric.TOKENS, 60_000, MINUTE_MS, MINUTE_MS, 60_000))
+    assert not buckets.are_ample(1_000)
+
+
+def test_a_bucket_that_is_believed_or_was_named_is_not_shown() -> None:
+    buckets = BucketSet(SentCalls())
+    buckets.believe(LimitMetric.TOKENS, 60_000, MINUTE_MS, 0)
+    (tokens,) = buckets.of(LimitMetric.TOKENS)
+    assert not buckets.is_shown(tokens)
