@@ -18,7 +18,6 @@ from headrace.broker.core.budget.breaker import Breaker
 from headrace.broker.core.budget.bucket_set import BucketSet, LevelBounds
 from headrace.broker.core.budget.calibration import Calibration
 from headrace.broker.core.budget.checkpoint import Checkpoint
-from headrace.broker.core.budget.cooldown import leaves_level_open
 from headrace.broker.core.budget.headroom import HeadroomCache
 from headrace.broker.core.budget.inflow import Inflow, Least
 from headrace.broker.core.budget.learned_limits import LearnedLimits
@@ -29,6 +28,7 @@ from headrace.broker.core.budget.refusals import was_turned_away
 from headrace.broker.core.budget.reservation import Reservation
 from headrace.broker.core.budget.sent_calls import SentCalls
 from headrace.broker.core.budget.sliding_sum import SlidingSum
+from headrace.broker.core.budget.stated_pause import StatedPause
 from headrace.broker.core.budget.tier_breaker import TierBreakers
 from headrace.broker.core.pricing.law_identification import TokenUsage
 from headrace.broker.core.pricing.laws import Prices
@@ -47,7 +47,6 @@ class Budget:
     Attributes:
         settings: The operator's figures for the limit.
         believed: Whether an answer or a checkpoint has stated a level; until then one call goes first.
-        paused_until_ms: No call is sent earlier, unless a measured rate is followed.
         breaker: The limit's circuit breaker.
         blames: Its requests that have blamed the account.
         tiers: Those of service tiers that have refused calls lately.
@@ -77,7 +76,6 @@ class Budget:
         self._first_calls = FirstCalls(settings.tokens)
         self._asks_caps = settings.cap_tokens is not None or settings.inflight_max is not None
         self._granted: tuple[int, int, bool] | None = None  # the call that `payable_at` has just allowed
-        self.paused_until_ms = now_ms
         self.breaker = Breaker()
         self.blames = Blames()
         self.tiers = TierBreakers()
@@ -85,6 +83,7 @@ class Budget:
         self._calibration = Calibration(settings, self._buckets, self._sends, checkpoint, now_ms, known=known)
         self._sizes, self._cooldown = self._calibration.sizes, self._calibration.cooldown
         self.tariff = self._calibration.tariff
+        self._pause = StatedPause(self.guide, self._buckets, self._calibration, now_ms)
         if checkpoint is not None:
             self._charged.pay(checkpoint.charged_last_minute, now_ms)
             self.pause_until(now_ms + checkpoint.pause_ms)
@@ -138,7 +137,7 @@ class Budget:
             at_ms = max(at_ms, self._cap.payable_at(paid, reserved_ppm, now_ms))
         if not self.believed and not self._calls:
             # the answer to the first call sets the levels
-            return max(at_ms, self.paused_until_ms, self._cooldown.may_call_at(now_ms))
+            return max(at_ms, self._pause.until_ms, self._cooldown.may_call_at(now_ms))
         mirrored_ms = self._mirrored_at(paid, reserved_ppm, now_ms)
         measured, only_mirrors = self.guide.measures, at_ms <= now_ms and self.breaker.closed
         if mirrored_ms > now_ms and only_mirrors and self.believed:
@@ -157,7 +156,7 @@ class Budget:
 
     def _mirrored_at(self, paid: int, reserved_ppm: int, now_ms: int) -> int:
         """Return when the mirrors allow a payment: pauses, bursts and levels."""
-        at_ms = max(now_ms, self.paused_until_ms, self._cooldown.may_call_at(now_ms))
+        at_ms = max(now_ms, self._pause.until_ms, self._cooldown.may_call_at(now_ms))
         at_ms = max(at_ms, self._buckets.payable_at(paid, reserved_ppm, now_ms, self._sizes.unproven_sizes))
         burst = self._calibration.burst
         if burst is None:
@@ -179,12 +178,14 @@ class Budget:
         return None if not self.believed or self.guide.rate is None else max(1, self.guide.rate)
 
     @property
-    def pause_kept_until_ms(self) -> int:
-        """Until when no call is sent because the server has asked to wait.
+    def paused_until_ms(self) -> int:
+        """No call is sent earlier, unless a measured rate is followed."""
+        return self._pause.until_ms
 
-        While a measured rate is followed, only a wait that an overloaded server states is kept as a pause.
-        """
-        return self.paused_until_ms if self.measured_tokens_per_minute is None else self.guide.overloaded_until_ms
+    @property
+    def pause_kept_until_ms(self) -> int:
+        """Until when no call is sent because the server has asked to wait; a measured rate that is followed rests."""
+        return self.paused_until_ms if self.measured_tokens_per_minute is None else self.guide.rests_until_ms
 
     def pause_ms(self, now_ms: int) -> int:
         """Return for how long no call is sent because the server has asked to wait."""
@@ -276,7 +277,7 @@ class Budget:
         call = self._calls.pop(attempt)
         self._granted, self.unstated = None, True
         self._first_calls.refused = self._first_calls.refused or verdict.meaning is Meaning.RATE_LIMITED
-        payable_ms = self._buckets.payable_at(call.paid, 0, now_ms, self._sizes.unproven_sizes)  # before it was refused
+        payable_ms = self._pause.payable_ms(call.paid, now_ms)  # before it was refused
         verdict = self._calibration.believable(attempt, call, verdict, now_ms)
         if self._calibration.learn_charge(attempt, call, verdict, usage, now_ms):
             self._headroom.clear()
@@ -299,19 +300,11 @@ class Budget:
         if self.guide.measures:
             self._headroom.clear()
         if verdict.wait_ms is not None and verdict.meaning in _ASKED_TO_WAIT:
-            self.pause_until(now_ms + self._wait_ms(call, verdict, verdict.wait_ms, payable_ms, now_ms))
+            self._pause.record_wait(call, verdict, verdict.wait_ms, payable_ms, now_ms)
+            self._headroom.clear()
+        elif verdict.readings and self._pause.reconsider(now_ms):
+            self._headroom.clear()
         return 0 if taken is None else call.charge - taken
-
-    def _wait_ms(self, call: Reservation, verdict: Verdict, stated_ms: int, payable_ms: int, now_ms: int) -> int:
-        """Return how long to wait after an answer that asks to; the mirrors could pay its call at `payable_ms`."""
-        if verdict.meaning is not Meaning.RATE_LIMITED:
-            return stated_ms
-        if verdict.snapshot is not None:  # it states what is left
-            payable_ms = self._buckets.payable_at(call.paid, 0, now_ms, self._sizes.unproven_sizes)
-        wait_ms = self.guide.wait_ms(stated_ms, payable_ms, now_ms)
-        if leaves_level_open(verdict.snapshot):
-            wait_ms = self._cooldown.record_refusal(wait_ms, call.sent_ms, now_ms)
-        return wait_ms
 
     def abandon(self, attempt: int, now_ms: int, *, sent: bool = True) -> int:
         """End an attempt without an answer: if it was `sent`, it may have been admitted, and its charge is kept.
@@ -327,8 +320,8 @@ class Budget:
         return call.charge
 
     def pause_until(self, at_ms: int) -> None:
-        """Allow no payment before that instant. A pause is never shortened."""
-        self.paused_until_ms = max(self.paused_until_ms, at_ms)
+        """Allow no payment before that instant, or before the end of a longer pause."""
+        self._pause.extend(at_ms)
         self._granted = None
         self._headroom.clear()
 

@@ -200,7 +200,7 @@ class Calibration:
         elif self.burst is not None and verdict.meaning is Meaning.RATE_LIMITED:
             if is_explained(call, verdict):
                 self.burst.restart(call.sent_ms, now_ms)
-            else:
+            elif not call.held:  # otherwise it says nothing of what the mirrors let pass
                 self.burst.record_refusal(call.burst, call.paid, call.sent_ms, now_ms)
 
     def correct_levels(self, call: Reservation, verdict: Verdict, now_ms: int) -> bool:

@@ -45,6 +45,7 @@ class FixedWindowMirror:
         self._anchored = True
         self._proven = False  # an answer has shown that it began anew
         self._renewed = False
+        self._first_mark_ms, self._left = mark_ms, remaining  # which it has passed first, and what was left then
         self._allowance = capacity  # spendable in the first new window until an answer shows that it is new
         self._tried = False  # a call, of whatever size, has been sent in the new window
 
@@ -107,7 +108,7 @@ class FixedWindowMirror:
         self._recent.span_ms = order.delay_ms
         index, first, last = order.index, order.first, order.last
         if index < 0 or order.sent_ms < self._begun_ms:
-            return None
+            return self._prove(remaining, order, sends) if index >= 0 and self.on_trial else None
         amounts = sends.amounts[self.metric]
         rounding = _rounding(self.metric)
         low = remaining - sum(amounts[first:]) + amounts[index] - rounding * (len(amounts) - first - 1)
@@ -124,8 +125,28 @@ class FixedWindowMirror:
             self._proven = self._proven or self._renewed
         return error
 
+    def _prove(self, remaining: int, order: AdmissionOrder, sends: SentCalls) -> int | None:
+        """Judge by a call of a window that is over whether that had begun anew: answers may take longer than windows.
+
+        Return by how much less was left than in a window that had.
+        """
+        since_ms = order.sent_ms - self._first_mark_ms
+        if since_ms < 0:
+            return None
+        begun_ms = order.sent_ms - since_ms % self.period_ms
+        amounts, rounding = sends.amounts[self.metric], _rounding(self.metric)
+        counted = amounts[bisect_left(sends.sent_ms, begun_ms - order.delay_ms) : order.last]
+        low = self.capacity - sum(counted) - rounding * len(counted)
+        if remaining < low:
+            return remaining - low
+        former = amounts[bisect_left(sends.sent_ms, self._first_mark_ms) : order.index + 1]
+        self._proven = remaining > self._left + 1 - sum(former) + rounding * len(former)
+        return None
+
     def _renew(self, now_ms: int) -> None:
         if now_ms >= self._mark_ms:
+            if not self._renewed:
+                self._first_mark_ms, self._left = self._mark_ms, self._high
             windows = (now_ms - self._mark_ms) // self.period_ms
             self._begun_ms = self._mark_ms + windows * self.period_ms
             self._mark_ms = self._begun_ms + self.period_ms

@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 
 from headrace.broker.core.answers.verdict import Answer, Meaning, judge
+from headrace.broker.core.budget.admission_guide import HONOURED_MS
 from headrace.broker.core.budget.budget import Budget, LimitBeliefs
 from headrace.broker.simulator.behaviours.catalogue import behaviour
 from headrace.broker.simulator.reply import Reply
@@ -109,15 +110,16 @@ def test_a_long_429_is_for_calls_that_could_be_answered() -> None:
     assert desk.books.throttled_long == 0
 
 
-def test_whoever_believes_a_long_429_rests_as_long_and_then_goes_on() -> None:
-    reply = plentiful(long_429_rate=1.0, long_429_s=90).ask()
+@pytest.mark.parametrize(("stated_s", "kept_ms"), [(150, 150_000), (90, HONOURED_MS)])
+def test_a_long_429_is_kept_if_it_is_that_of_a_day_and_tested_otherwise(stated_s: int, kept_ms: int) -> None:
+    reply = plentiful(long_429_rate=1.0, long_429_s=stated_s).ask()
     error = error_of(reply)
     verdict = judge(Answer(429, reply.headers, error["code"], error["type"], None, error["message"]))
-    assert (verdict.meaning, verdict.wait_ms) == (Meaning.RATE_LIMITED, 90_000)
+    assert (verdict.meaning, verdict.wait_ms) == (Meaning.RATE_LIMITED, stated_s * 1_000)
     budget = Budget(LimitBeliefs("gpt-4o-mini", tokens=10**9, requests=10**6), 0, None)
     budget.reserve(1, 10, 0)
     budget.record_answer(1, 500, verdict)
-    assert budget.payable_at(10, 500, reserved_ppm=50_000) == 90_500
+    assert budget.payable_at(10, 500, reserved_ppm=50_000) == 500 + kept_ms
 
 
 def test_long_429s_come_at_the_asked_rate() -> None:

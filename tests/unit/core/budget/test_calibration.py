@@ -317,3 +317,13 @@ def test_a_refusal_that_agrees_with_our_law_changes_no_charge() -> None:
     budget.reserve(1, 400, 0)
     budget.record_answer(1, 0, refusal(used=59_900, requested=400, wait="1ms"))
     assert budget.checkpoint(0).markup_ppm == PPM
+
+
+def test_a_refused_call_that_the_mirrors_would_have_held_back_says_nothing_of_bursts() -> None:
+    for held in (False, True):
+        budget = full(replace(SETTINGS, tokens=None))
+        budget.reserve(1, 30_000, 0)
+        budget.reserve(2, 400, 10)
+        budget._calls[2] = replace(budget._calls[2], held=held)
+        budget.record_answer(2, 20, failure(429))
+        assert (budget.learned_limits().burst_ceiling_tokens is None) is held

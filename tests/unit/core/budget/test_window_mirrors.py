@@ -103,6 +103,40 @@ def test_a_mark_passed_several_times_is_one_beginning_and_the_next_mark_lies_ahe
     assert counter.mirror.payable_at(1, 0, now) == 6 * MARK
 
 
+def test_answers_that_take_longer_than_a_window_prove_it_as_well() -> None:
+    """Before: of a window of a second one call in 32 was spent for ever where answers took two."""
+    counter = Counter(left=10_000)
+    sent = [counter.send(1_000, window * MARK) for window in (1, 2, 3)]
+    assert counter.hear(9_000, sent[0], 3 * MARK + 10) is not None, "less than in a window that has begun anew"
+    assert counter.mirror.on_trial
+    assert counter.hear(59_000, sent[1], 3 * MARK + 10) is None
+    assert not counter.mirror.on_trial
+    assert counter.mirror.low(4 * MARK) == CAPACITY
+
+
+def test_what_a_late_answer_lacks_is_missing_from_a_window_that_has_begun_anew() -> None:
+    counter = Counter(left=0)
+    first = counter.send(1_000, MARK)
+    counter.send(500, 2 * MARK)
+    assert counter.hear(40_000, first, 2 * MARK + 10) == 40_000 - (59_000 - ROUNDING_TOKENS)
+
+
+def test_a_late_answer_that_would_say_the_same_without_a_new_beginning_proves_nothing() -> None:
+    counter = Counter()
+    first = counter.send(1_000, MARK)
+    counter.send(500, 2 * MARK)
+    assert counter.hear(59_000, first, 2 * MARK + 10) is None
+    assert counter.mirror.on_trial
+
+
+def test_a_late_answer_from_before_the_first_mark_proves_nothing() -> None:
+    counter = Counter(left=0)
+    first = counter.send(1_000, MARK - 1)
+    counter.send(500, MARK)
+    assert counter.hear(59_000, first, MARK + 10) is None
+    assert counter.mirror.on_trial
+
+
 def test_what_was_paid_just_before_the_mark_may_be_counted_behind_it() -> None:
     counter = proven()
     counter.send(5_000, 2 * MARK - DELAY_MAX_MS - SLOT_MS)

@@ -1,0 +1,113 @@
+"""The pause of a limit: how long it is after an answer that asks to wait, and what shortens it."""
+
+from dataclasses import replace
+
+import pytest
+
+from headrace.broker.core.answers.rate_limit_headers import MINUTE_MS, LimitMetric
+from headrace.broker.core.answers.verdict import Meaning
+from headrace.broker.core.budget.admission_guide import HONOURED_MS, AdmissionGuide
+from headrace.broker.core.budget.bucket_set import BucketSet
+from headrace.broker.core.budget.calibration import Calibration
+from headrace.broker.core.budget.reservation import Reservation
+from headrace.broker.core.budget.sent_calls import SentCalls
+from headrace.broker.core.budget.sliding_sum import SlidingSum
+from headrace.broker.core.budget.stated_pause import StatedPause
+from tests.unit.core.budgets import SETTINGS, refusal
+from tests.unit.core.specimens import verdict
+
+CALL = Reservation(1, 400, 400, False, 0, 0, "", 0, 0, False)
+OVERLOADED = verdict(Meaning.OVERLOADED, wait_ms=MINUTE_MS)
+
+
+class Limit:
+    """A limit of a token a millisecond, whose first refusal has come."""
+
+    def __init__(self, now_ms: int = 0) -> None:
+        sends, self.buckets = SentCalls(), BucketSet(SentCalls())
+        self.buckets.believe(LimitMetric.TOKENS, 60_000, MINUTE_MS, 0)
+        self.guide = AdmissionGuide(SETTINGS, self.buckets, SlidingSum(), now_ms, known=True)
+        self.guide.record_end(1, CALL, verdict(Meaning.RATE_LIMITED), now_ms)
+        self.pause = StatedPause(
+            self.guide, self.buckets, Calibration(SETTINGS, self.buckets, sends, None, now_ms), now_ms
+        )
+
+    def spend(self, tokens: int) -> None:
+        for mirror in self.buckets:
+            mirror.pay(tokens, 0, 0)
+
+    def refuse(self, stated_ms: int, *, told: bool = True) -> None:
+        answer = refusal(used=60_000, requested=400, wait=f"{stated_ms}ms") if told else verdict(Meaning.RATE_LIMITED)
+        self.pause.record_wait(CALL, answer, stated_ms, self.pause.payable_ms(400, 20), 20)
+
+
+def test_a_pause_lasts_until_the_longest_of_its_reasons() -> None:
+    pause = Limit(7).pause
+    assert pause.until_ms == 7
+    pause.extend(500)
+    pause.extend(300)
+    assert pause.until_ms == 500
+
+
+@pytest.mark.parametrize(("spent", "kept_ms"), [(120_000, 50_000), (60_000, HONOURED_MS)])
+def test_a_refusals_wait_is_kept_if_the_mirrors_explain_it_and_tested_if_not(spent: int, kept_ms: int) -> None:
+    limit = Limit()
+    limit.spend(spent)
+    limit.refuse(50_000)
+    assert limit.pause.until_ms == 20 + kept_ms
+
+
+def test_a_wait_that_says_nothing_of_what_is_left_grows_with_each_refusal() -> None:
+    limit, waits = Limit(), []
+    for _ in range(3):
+        before_ms = limit.pause.until_ms
+        limit.pause.record_wait(replace(CALL, sent_ms=before_ms), verdict(Meaning.RATE_LIMITED), 100, 0, before_ms + 20)
+        waits.append(limit.pause.until_ms - before_ms)
+    assert waits[0] < waits[1] < waits[2]
+
+
+def test_a_wait_beside_what_is_left_is_kept_each_time() -> None:
+    limit, waits = Limit(), []
+    for _ in range(3):
+        before_ms = limit.pause.until_ms
+        answer = refusal(used=59_000, requested=1_100, wait="100ms")
+        limit.pause.record_wait(replace(CALL, sent_ms=before_ms), answer, 100, 0, before_ms + 20)
+        waits.append(limit.pause.until_ms - before_ms)
+    assert waits == [120] * 3
+
+
+def test_an_answer_after_which_the_mirrors_see_no_reason_shortens_the_pause() -> None:
+    limit = Limit()
+    limit.spend(120_000)
+    limit.refuse(50_000)
+    assert not limit.pause.reconsider(1_000)
+    assert limit.pause.until_ms == 50_020
+    limit.spend(-120_000)
+    assert limit.pause.reconsider(1_000)
+    assert limit.pause.until_ms == 20 + HONOURED_MS
+    assert not limit.pause.reconsider(1_000), "it is short already"
+
+
+def test_a_pause_that_is_over_or_has_another_reason_is_not_shortened() -> None:
+    for longer_ms, now_ms in ((90_000, 1_000), (0, 50_020)):
+        limit = Limit()
+        limit.spend(120_000)
+        limit.refuse(50_000)
+        limit.pause.extend(longer_ms)
+        limit.spend(-120_000)
+        assert not limit.pause.reconsider(now_ms)
+        assert limit.pause.until_ms == max(50_020, longer_ms)
+
+
+def test_an_overloaded_servers_wait_is_kept_and_not_shortened() -> None:
+    limit = Limit()
+    limit.refuse(50_000)
+    limit.pause.record_wait(CALL, OVERLOADED, MINUTE_MS, 0, 30)
+    assert limit.pause.until_ms == 30 + MINUTE_MS
+    assert not limit.pause.reconsider(40)
+
+
+def test_before_any_refusal_there_is_nothing_to_shorten() -> None:
+    limit = Limit()
+    limit.pause.extend(1_000)
+    assert not limit.pause.reconsider(0)
