@@ -115,7 +115,7 @@ async def record_over_http(
         ]
         for task in submitting:
             stack.callback(task.cancel)
-        await _watch(on, f"{urls['root_url']}/stats", begun_s, end_us / 1_000_000, told)
+        await _watch(on, f"{urls['root_url']}/stats", begun_s, end_us / 1_000_000, progress)
         raise_failure(submitting)
         served.terminate()
         record = await asyncio.wait_for(_printed(served), RECORD_WITHIN_S)
@@ -132,7 +132,7 @@ def raise_failure(tasks: Iterable[asyncio.Task[Any]]) -> None:
             raise error
 
 
-def record_of(told: Mapping[str, Any]) -> Record:
+def record_of(printed: Mapping[str, Any]) -> Record:
     """Return what the process of a server printed as a record."""
     admitted = [(at_us, number) for at_us, number in printed["admitted"]]
     return Record(admitted, printed["refused"], sorted(printed["late_us"]))

@@ -179,7 +179,15 @@ def test_plays_for_which_the_machine_was_too_busy_are_told_and_do_not_count() ->
     busy = replace(apart, late_p99_ms=20.1)
     halted = replace(apart, late_max_ms=501.0)
     assert "too busy" not in agreement([quiet]).sentence
-    assert agreement([quiet, busy, halted]).sentence.endswith("; for 2 the machine was too busy")
+    assert agreement([quiet, apart]).kept is False
+    promise = agreement([quiet, busy, halted])
+    assert (promise.measured, promise.kept) == ("0.00", True)
+    assert "farthest of 1 servers" in promise.sentence
+    assert promise.sentence.endswith("; 2 do not count, since the machine was too busy")
+
+
+def test_where_no_play_counts_nothing_is_promised() -> None:
+    assert agreement([replace(pair(0.9, 0.9), late_p99_ms=20.1)]).kept is False
 
 
 async def test_what_has_ended_a_submission_ends_the_measurement() -> None:

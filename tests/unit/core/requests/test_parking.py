@@ -5,20 +5,16 @@ import pytest
 
 from headrace.broker.core.answers.verdict import Answer, Meaning, judge
 from headrace.broker.core.bounds import (
-    CRAMPED_BELOW,
     HOLD_FIRST_MS,
     HOLD_MAX_MS,
     HOLD_MIN_MS,
     HOLD_TROUBLE_AFTER_MS,
-    PARKS_AHEAD_MAX,
     RETURN_BEFORE_DEADLINE_MS,
 )
 from headrace.broker.core.commands import Decision, Fail, Park
 from headrace.broker.core.config import LaneRule, TenantRule
 from headrace.broker.core.lanes.scheduler import Scheduler
 from headrace.broker.core.lanes.tenants import Tenants
-from headrace.broker.core.progress.offset_map import MAP_BYTES_MAX
-from headrace.broker.core.progress.partition_progress import PartitionProgress
 from headrace.broker.core.requests.in_flight import CallsInFlight
 from headrace.broker.core.requests.outbox import Outbox
 from headrace.broker.core.requests.parking import ParkingPolicy
@@ -26,7 +22,7 @@ from headrace.broker.core.requests.registry import TicketRegistry
 from headrace.broker.core.requests.settling import Settling
 from headrace.broker.core.ticket import State, Ticket
 from tests.unit.core.blaming import ended
-from tests.unit.core.specimens import HOUR_MS, budget, candidate, place, rules, ticket, verdict
+from tests.unit.core.specimens import HOUR_MS, budget, candidate, rules, ticket, verdict
 
 NOW = 100_000
 LANES = (LaneRule("urgent", 0, 0, 0, 10, 1_000), LaneRule("standard", 1, 0, 0, 10, 1_000))
@@ -354,59 +350,3 @@ def test_when_too_much_is_parked_already_everybody_stays() -> None:
     bench.enqueue(8)
     bench.pause()
     assert bench.relieve(may_park=False) == []
-
-
-def test_an_outcome_waits_behind_a_bounded_number_of_parkings() -> None:
-    bench = Bench((LANES[0], replace(LANES[1], buffer_max=2_000, buffer_bytes_max=1 << 30)))
-    bench.enqueue(1_000 + PARKS_AHEAD_MAX + 7)
-    bench.pause()
-    assert len(bench.relieve()) == PARKS_AHEAD_MAX
-    assert bench.relieve() == []
-    bench.outbox._waiting.clear()
-    bench.holding.request_check(committed=True)
-    assert len(bench.relieve()) == 7
-
-
-# A partition whose map is nearly used up
-
-
-def cramped(bench: Bench) -> None:
-    """A partition in which the first of many open records is far behind the last one taken."""
-    progress = PartitionProgress(0)
-    for offset in (*range(600), 8 * MAP_BYTES_MAX - CRAMPED_BELOW):
-        progress.take(offset, 0)
-    assert 0 < progress.room() < CRAMPED_BELOW
-    bench.registry.progress[place()] = progress
-
-
-def test_whoever_waits_in_vain_leaves_a_partition_whose_map_is_full() -> None:
-    bench = Bench()
-    cramped(bench)
-    bench.enqueue(2)
-    bench.enqueue(1, "open")
-    bench.enqueue(1, lane="urgent")
-    asleep = bench.enqueue(1)[0]
-    bench.limits.withdraw(asleep, 0)
-    bench.pause()
-    assert bench.relieve() == [], "looked at when a transaction is through"
-    bench.holding.request_check(committed=True)
-    assert len(parks(bench.relieve())) == 2
-    assert (bench.waiting(), bench.waiting("urgent"), bench.waiting(limit="open")) == (0, 1, 1)
-
-
-def test_a_partition_with_room_keeps_them() -> None:
-    bench = Bench()
-    bench.registry.progress[place()] = PartitionProgress(0)
-    bench.enqueue(3)
-    bench.pause()
-    bench.holding.request_check(committed=True)
-    assert bench.relieve() == []
-
-
-def test_a_full_partition_too_is_cleared_in_bounded_steps() -> None:
-    bench = Bench((LANES[0], replace(LANES[1], buffer_max=2_000, buffer_bytes_max=1 << 30)))
-    cramped(bench)
-    bench.enqueue(PARKS_AHEAD_MAX + 5)
-    bench.pause()
-    bench.holding.request_check(committed=True)
-    assert len(bench.relieve()) == PARKS_AHEAD_MAX

@@ -12,7 +12,8 @@ from headrace.broker.core.budget.budget import Checkpoint
 from headrace.broker.core.budget.tier_breaker import CallToTier
 from headrace.broker.core.identity.outcome_index import ATTEMPT_MAX
 from headrace.broker.core.ticket import ModelTier, State, Ticket
-from tests.unit.core.requests.test_parking import LANES, NOW, Bench, cramped, parks
+from tests.unit.core.requests.test_parking import LANES, NOW, Bench, parks
+from tests.unit.core.requests.test_parking_bounds import cramped
 from tests.unit.core.specimens import HOUR_MS, budget, verdict
 
 
