@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import pytest
+
 from headrace.broker.core.answers.verdict import Meaning
 from headrace.broker.core.commands import Fail
 from headrace.broker.core.events import CallNotSent
@@ -156,3 +158,16 @@ def test_a_deadline_cuts_a_call_off_and_says_so() -> None:
     shell.commit()
     shell.commit()
     assert shell.decisions(number) == [CUT_OFF]
+
+
+def test_whether_any_request_was_out_of_reach_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    shell = leading()
+    number = shell.take(candidate("x", charge=59_000))
+    waiting = shell.take(candidate("y", charge=59_000))
+    assert waiting not in shell.calls
+    ticket = shell.core.registry._tickets[waiting]
+    found = [[ticket], []]
+    monkeypatch.setattr(shell.core.limits, "unreachable", lambda _now_ms: found.pop(0) if found else [])
+    assert shell.core._due_tickets.fail_unreachable(shell.now_ms)
+    assert not shell.core._due_tickets.fail_unreachable(shell.now_ms)
+    assert number in shell.calls
