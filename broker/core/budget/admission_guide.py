@@ -48,7 +48,6 @@ class AdmissionGuide:
         "_charged",
         "_credible",
         "_is_guess",
-        "_is_told",
         "_next_compare_ms",
         "_overloaded_until_ms",
         "_ramp",
@@ -71,7 +70,6 @@ class AdmissionGuide:
         self._capacities: dict[tuple[LimitMetric, bool, Refill, int], int] = {}  # of what the mirrors were judged by
         self._is_guess = False
         self._credible: int | None = None  # no more tokens a minute are believed
-        self._is_told = False  # an answer has shown what is left
         self._overloaded_until_ms = now_ms
         self._next_compare_ms = now_ms
         self.mirrors_hold_back = False
@@ -175,7 +173,7 @@ class AdmissionGuide:
         lately = self._trust.lately(now_ms)
         bounds = self._bounds(paid, now_ms)
         first = self._first(paid, now_ms)
-        foreign, told = self._buckets.missing.total, self._is_told and (first is None or self._is_known(first))
+        foreign, told = self._buckets.missing.total, first is None or self._is_known(first)
         if not self._trust.begins_trial(bounds, now_ms, foreign=foreign, told=told):
             return False
         self._buckets.missing.withdraw()
@@ -251,7 +249,6 @@ class AdmissionGuide:
         elif verdict.meaning in ADMITTED:
             self._ramp.record_admission(call.sent_ms)
             if verdict.readings:
-                self._is_told = True
                 self._ramp.end_opening()
             if self._rate is not None:
                 self._rate.record_admission(attempt, call.sent_ms, now_ms)

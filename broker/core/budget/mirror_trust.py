@@ -8,7 +8,7 @@ each other soon; time in which something else holds it back does not count, such
 - *Doubt*: over the last minute or two the mirrors have spent less than the stated rate, or nothing at all for longer
   than the request that waits needs, or more than 15 of 1,000 calls were refused (60 of 1,000 before 40 s of waiting),
   or many in a row.
-  Where no answer shows what is left, that none was refused for two minutes is a doubt as well: more may be had.
+  Where only a refusal has named the limit, that none was refused for two minutes is a doubt as well: more may be had.
   Then the first refusal ends the trial, unless it has let through more than the mirrors and what they had left.
 - *Trial*: then the measurements are followed for half a minute in which they settle, and for the minute of waiting by
   which they are judged. If they achieve no less they stay, else the mirrors return, and the next trial comes after
@@ -256,7 +256,8 @@ class MirrorTrust:
         """Begin a trial if the mirrors are in doubt; return whether one has begun.
 
         The first of `bounds` is what holds requests back, as far as the mirrors know; `foreign` are all tokens that
-        headers showed to be missing and no call of ours explains; `told`: an answer has shown what is left.
+        headers showed to be missing and no call of ours explains; `told`: headers or the operator state
+        that limit.
         """
         if not self.may_begin(now_ms):
             return False

@@ -40,6 +40,7 @@ from headrace.broker.core.units import PPM
 SILENCE_MS: Final = 150
 """A refusal comes back sooner; a call that the server has been silent about for so long was admitted. `burst_control`
 waits twice as long: it doubles bursts by it, while here a refusal that comes later takes its admission back."""
+SILENCE_MAX_MS: Final = 10_000  # by refusals that take as long, a quarter more of which is waited for
 GAP_PPM: Final = 400_000  # of the mean interval between calls, kept between any two
 GONE_MS: Final = 1_000  # a call that is not asked about again so long after its time has been withdrawn
 
@@ -78,10 +79,11 @@ _US: Final = 1_000
 
 
 class Learned(NamedTuple):
-    """What holds whatever the rate is: recent calls, and the caps of spans."""
+    """What holds whatever the rate is: recent calls, the caps of spans, and after how long silence means admission."""
 
     spending: RecentSpending
     caps: SpanCaps
+    silence_ms: int
 
 
 class RateControl:
@@ -111,7 +113,7 @@ class RateControl:
         self.rate = self._start = max(1, tokens_per_minute) * 1_000
         self._stated = self.rate  # a guess where `stated` is false
         self.events = int(found)
-        self._spending, self._caps = learned or Learned(RecentSpending(), SpanCaps())
+        self._spending, self._caps, self._silence_ms = learned or Learned(RecentSpending(), SpanCaps(), SILENCE_MS)
         self._began_ms = now_ms
         self._pace = Pace(now_ms)
         self._sent: dict[int, PacedCall] = {}
@@ -141,7 +143,7 @@ class RateControl:
     @property
     def learned(self) -> Learned:
         """What the next rate at this limit goes on with."""
-        return Learned(self._spending, self._caps)
+        return Learned(self._spending, self._caps, self._silence_ms)
 
     def learn_stated(self, tokens_per_minute: int) -> None:
         """Record what the operator or the server states; before the first refusal the rate is not below it."""
@@ -201,8 +203,8 @@ class RateControl:
         if self._alone:
             if self._alone_ms is None:
                 return now_ms
-            if now_ms < self._alone_ms + SILENCE_MS:
-                return self._alone_ms + SILENCE_MS
+            if now_ms < self._alone_ms + self._silence_ms:
+                return self._alone_ms + self._silence_ms
             self._alone = False
         at_ms = max(now_ms, self._pace.due_ms(tokens, self.rate, first=first))
         if at_ms > now_ms:
@@ -249,7 +251,7 @@ class RateControl:
 
     def _hear_silence(self, now_ms: int) -> None:
         """Take the calls that the server has been silent about for admitted."""
-        while self._silent and self._silent[0][0] + SILENCE_MS <= now_ms:
+        while self._silent and self._silent[0][0] + self._silence_ms <= now_ms:
             sent_ms, attempt = self._silent.popleft()
             sent = self._sent.get(attempt)
             if sent is not None:
@@ -316,6 +318,8 @@ class RateControl:
                 self._throughput.admitted -= tokens
                 self._caps.withdraw_admission(sent.found)
         self._pace.give_back(tokens, self.rate, now_ms)
+        took_ms = now_ms - sent_ms
+        self._silence_ms = max(SILENCE_MS, min(SILENCE_MAX_MS, took_ms + took_ms // 4), self._silence_ms * 7 // 8)
         if sent_ms <= self._cut_ms:
             return
         self._row = max(self._row, sent.row if sent is not None else 0) + 1

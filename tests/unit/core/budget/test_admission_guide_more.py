@@ -19,8 +19,8 @@ from tests.unit.core.specimens import verdict
 
 
 def searching() -> Rig:
-    """No answer has shown what is left, and more is tried than the operator's figure."""
-    rig = Rig()
+    """Neither the operator nor an answer states the limit that holds calls back, and more is tried."""
+    rig = Rig(UNKNOWN)
     while not rig.guide.measures:
         rig.spend(2_000)
         rig.guide.compare(400, rig.now_ms)

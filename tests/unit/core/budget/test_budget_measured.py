@@ -156,8 +156,8 @@ def test_a_limit_whose_breaker_is_open_begins_no_trial() -> None:
 # ------------------------------------------------------------------ doubt
 
 
-def test_where_no_answer_shows_what_is_left_more_is_tried_after_two_minutes_without_a_refusal() -> None:
-    server = Server(full())
+def test_where_nothing_states_a_limit_more_is_tried_after_two_minutes_without_a_refusal() -> None:
+    server = Server(full(UNKNOWN))
     while not server.measures:
         server.serve(1_000)
     assert LASTS_MS <= server.now_ms <= LASTS_MS + 2_000 + COMPARED_MS
@@ -168,6 +168,14 @@ def test_where_no_answer_shows_what_is_left_more_is_tried_after_two_minutes_with
     grown = server.budget.guide.rate
     assert grown is not None
     assert grown > 1.3 * rate, "it grows from the beginning"
+
+
+def test_beyond_what_the_operator_states_nothing_is_tried() -> None:
+    """Before: a server that refuses nothing was called thirty times as often as its operator had said."""
+    server = Server(full())
+    for _ in range(30):
+        server.serve(20_000)
+        assert not server.measures
 
 
 def test_where_a_call_was_refused_lately_no_more_is_tried() -> None:

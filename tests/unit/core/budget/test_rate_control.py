@@ -8,6 +8,7 @@ from headrace.broker.core.budget.rate_control import (
     CUT_SOME_TIMES,
     GAP_PPM,
     MANY_CALLS,
+    SILENCE_MAX_MS,
     SILENCE_MS,
     SOME_CALLS,
     RateControl,
@@ -229,6 +230,25 @@ def test_a_known_cap_that_is_met_again_takes_back_no_cut() -> None:
     before = control.rate
     control._cut(Sums((0, 90, 0, 0, 0, 0), (0,) * 6), MINUTE)
     assert control.rate == before
+
+
+@pytest.mark.parametrize(("took_ms", "silent_ms"), [(REFUSED_MS, SILENCE_MS), (1_000, 1_250), (60_000, SILENCE_MAX_MS)])
+def test_silence_means_admission_once_refusals_would_have_come(took_ms: int, silent_ms: int) -> None:
+    """Before: where refusals take a second, five calls a second went to a server that refused all."""
+    caller = Caller().refuse(took_ms=took_ms)
+    caller.wait()
+    caller.send()
+    assert caller.due_ms() >= caller.now_ms + silent_ms
+    assert caller.control.learned.silence_ms == silent_ms
+    heir = Caller(RateControl(PER_MINUTE, caller.now_ms, learned=caller.control.learned)).control
+    assert heir.learned.silence_ms == silent_ms
+
+
+def test_where_refusals_come_sooner_again_silence_means_admission_sooner() -> None:
+    caller = Caller().refuse(took_ms=1_000)
+    for _ in range(20):
+        caller.refuse()
+    assert caller.control.learned.silence_ms == SILENCE_MS
 
 
 def test_the_rest_is_told() -> None:
