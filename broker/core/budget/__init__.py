@@ -5,6 +5,6 @@ its headers and refusals; `burst_control`, `cooldown`, `opening` and the breaker
 mirror shows are spent.
 
 Where what a server says contradicts what it does, calls are sent at a rate that is measured instead: `admission_guide`
-chooses between the mirrors and `rate_control`; `mirror_trust` judges them by `achievement`. `span_caps` and `hold` are
-what `rate_control` learns, and `stated_waits` what it believes.
+chooses between the mirrors and `rate_control`; `mirror_trust` judges them in a `trial`, by their `achievement`. A rate
+has a `pace`; `throughput`, `span_caps` and `hold` are what it learns, and `stated_waits` what it believes.
 """

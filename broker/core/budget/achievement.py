@@ -1,6 +1,5 @@
 """What a limit's mirrors, or its measurements, have achieved, and what holds requests back: the two are compared."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -23,7 +22,6 @@ REFUSED_MIN: Final = 4
 EVENTS_MIN: Final = 2
 MANY: Final = 40
 STORM_PPM: Final = 300_000  # refused calls of all, of many
-MORE_PPM: Final = 30_000  # by so much more than the mirrors knew of a search must find
 
 
 @dataclass(slots=True)
@@ -160,41 +158,3 @@ class Bound:
             return True
         lasts = lately.waited_ms >= LASTS_MS and held_ppm > PPM - LAGS_PPM
         return lasts and (own + explained) * PPM < self.per_minute * LAGS_PPM
-
-
-@dataclass(frozen=True, slots=True)
-class Search:
-    """A trial for more than the mirrors know of.
-
-    Attributes:
-        begin: All by its begin.
-        mirrored: Tokens a minute that the mirrors had achieved, or would let through.
-        left: Tokens that they had left.
-    """
-
-    begin: Achieved
-    mirrored: int
-    left: int
-
-    @classmethod
-    def of(cls, bounds: Sequence[Bound], begin: Achieved, lately: Achieved) -> "Search":
-        """Return a search beyond the first of what holds requests back."""
-        first = bounds[0] if bounds and not bounds[0].of_calls else None
-        if first is None:
-            return cls(begin, lately.per_minute, 0)
-        return cls(begin, max(lately.per_minute, first.per_minute), first.level)
-
-    @property
-    def sought(self) -> int:
-        """The tokens a minute that it must achieve."""
-        return self.mirrored + self.mirrored * MORE_PPM // PPM
-
-    def repriced(self, ppm: int) -> "Search":
-        """Return the same search at other prices."""
-        return Search(self.begin.repriced(ppm), self.mirrored * ppm // PPM, self.left * ppm // PPM)
-
-    def finds_more(self, all_by_now: Achieved) -> bool:
-        """Return whether more was let through than the mirrors would have spent, and what they had left."""
-        found = all_by_now.since(self.begin)
-        known = self.mirrored * found.waited_ms // MINUTE_MS
-        return found.tokens >= known + known * MORE_PPM // PPM + self.left

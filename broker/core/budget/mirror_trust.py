@@ -9,10 +9,8 @@ each other soon; time in which something else holds it back does not count, such
   than the request that waits needs, or more than 15 of 1,000 calls were refused (60 of 1,000 before 40 s of waiting),
   or many in a row.
   Where only a refusal has named the limit, that none was refused for two minutes is a doubt as well: more may be had.
-  Then the first refusal ends the trial, unless it has let through more than the mirrors and what they had left.
-- *Trial*: then the measurements are followed for half a minute in which they settle, and for the minute of waiting by
-  which they are judged. If they achieve no less they stay, else the mirrors return, and the next trial comes after
-  twice as long. Where all is refused from the beginning, it ends at once.
+- *Trial* (`headrace.broker.core.budget.trial`): then the measurements are followed. If they achieve no less they stay,
+  else the mirrors return, and the next trial comes after twice as long.
 - *Return*: meanwhile the mirrors go on predicting. If they foresee the refusals, and would hold back next to nothing
   that is admitted, they are followed again; each time it takes twice as long.
 - *Regret*: if they then achieve far less than the measurements did, a trial begins without waiting for its time. And
@@ -24,8 +22,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from headrace.broker.core.budget.achievement import COMPARED_MS, LASTS_MS, NOTHING, SPENT_IN_MS, Achieved, Bound, Search
+from headrace.broker.core.budget.achievement import COMPARED_MS, LASTS_MS, NOTHING, SPENT_IN_MS, Achieved, Bound
 from headrace.broker.core.budget.rate_control import GONE_MS
+from headrace.broker.core.budget.trial import Outcome, Search, Trial
 from headrace.broker.core.units import PPM
 
 SOON_MS: Final = 250  # a call that follows another one sooner was wanted, whether or not it was held back
@@ -33,17 +32,11 @@ MARKED_EVERY_MS: Final = 1_000
 LATELY_MS: Final = 60_000
 REMEMBERED_MS: Final = 140_000
 ADMITTED_MIN: Final = 30  # without a refusal, where no answer shows what is left
-WORSE_PPM: Final = 30_000  # by so much less, and no more, a trial may achieve and stay
-SETTLES_MS: Final = 30_000  # of a trial, which do not count
-TRIED_MS: Final = 60_000  # those that do
 REGRETTED_PPM: Final = 900_000  # of what the measurements achieved, or the mirrors before
 REVIEWED_MS: Final = 50_000  # of waiting in the last minute, by which measurements that have won are judged
 REVIEWED_EVERY_MS: Final = 10_000
 STORM: Final = 12  # refusals without an admission between them, each known when the next call was sent
 STORM_MS: Final = 10_000
-IN_VAIN: Final = 6  # refusals in a row at the beginning of a trial
-IN_VAIN_LONG: Final = 2  # where a limit of an hour or longer is believed to be spent
-TRIAL_LASTS_MS: Final = 900_000  # at most: in light traffic nothing can be compared
 TRIAL_FIRST_MS: Final = 60_000
 TRIAL_MAX_MS: Final = 1_800_000
 MORE_FIRST_MS: Final = 300_000  # from a trial for more that found none until the next; then twice as long
@@ -72,7 +65,6 @@ class MirrorTrust:
         "_held_since_ms",
         "_held_until_ms",
         "_in_debt",
-        "_in_vain",
         "_marks",
         "_measured",
         "_more_every_ms",
@@ -83,9 +75,7 @@ class MirrorTrust:
         "_refused_in_a_row",
         "_return_every_ms",
         "_row_ms",
-        "_search",
         "_sent_ms",
-        "_settled",
         "_sought",
         "_told_ms",
         "_trial",
@@ -99,11 +89,8 @@ class MirrorTrust:
         self._all = Achieved()
         self._base = NOTHING  # all when the mirrors were followed last
         self._marks: deque[tuple[int, Achieved]] | None = None  # at most one a second: when, and all by then
-        self._trial: tuple[Achieved, Achieved] | None = None  # all by its begin, and what the mirrors achieved
-        self._settled = False
-        self._search: Search | None = None  # a trial for more that has met no refusal yet
-        self._sought: int | None = None  # tokens a minute that such a trial must achieve
-        self._in_vain = IN_VAIN
+        self._trial: Trial | None = None
+        self._sought: int | None = None  # tokens a minute that the last trial, a search, had to achieve
         self._counted: dict[int, int] = {}  # calls without an answer, sent while requests waited, and their tokens
         self._held_since_ms: int | None = None  # since when requests have been held back without a call
         self._held_until_ms = now_ms
@@ -132,7 +119,7 @@ class MirrorTrust:
 
     @property
     def sought(self) -> int | None:
-        """The tokens a minute that a trial for more must achieve; None: the last one was another."""
+        """The tokens a minute that the last trial had to achieve if it was a search; None: it was none."""
         return self._sought
 
     def lately(self, now_ms: int, span_ms: int = LATELY_MS) -> Achieved:
@@ -240,8 +227,7 @@ class MirrorTrust:
         if self._marks is not None:
             self._marks = deque((at_ms, by_then.repriced(ppm)) for at_ms, by_then in self._marks)
         if self._trial is not None:
-            self._trial = self._trial[0].repriced(ppm), self._trial[1].repriced(ppm)
-        self._search = None if self._search is None else self._search.repriced(ppm)
+            self._trial.reprice(ppm)
         self._measured = None if self._measured is None else self._measured * ppm // PPM
         self._beaten = None if self._beaten is None else self._beaten * ppm // PPM
         self._counted = {attempt: tokens * ppm // PPM for attempt, tokens in self._counted.items()}
@@ -277,11 +263,10 @@ class MirrorTrust:
                     return False
                 search = Search.of(bounds, replace(self._all), lately)
         self.measures_since_ms = now_ms
-        self._trial, self._settled = (replace(self._all), lately), False
-        self._search, self._sought = search, None if search is None else search.sought
+        self._trial = Trial(replace(self._all), lately, now_ms, long=long, search=search)
+        self._sought = self._trial.sought
         self._sent_ms, self._told_ms, self._refused_in_a_row = now_ms, now_ms, 0
         self._held_since_ms = None
-        self._in_vain = IN_VAIN_LONG if long else IN_VAIN
         return True
 
     def judge_anew(self) -> None:
@@ -315,37 +300,23 @@ class MirrorTrust:
         return lately.utility * PPM < self._measured * REGRETTED_PPM
 
     def end_trial(self, now_ms: int) -> None:
-        """End a trial that has lasted long enough: follow what has achieved more."""
-        if self._trial is None:
+        """End a trial that is decided, and follow what has achieved more; later, review that from time to time."""
+        trial = self._trial
+        if trial is None:
             self._review(now_ms)
             return
-        before, mirrored = self._trial
-        tried = self._all.since(before)
-        if now_ms - (self.measures_since_ms or now_ms) >= TRIAL_LASTS_MS:
-            self._trial = None
-            self._follow_mirrors(0, now_ms)
-            return
-        if self._search_fails():
-            self._end_search(now_ms)
-            return
-        if not self._settled:
-            if not tried.calls and self._refused_in_a_row >= self._in_vain:
-                self._trial = None
-                self._follow_mirrors(0, now_ms)
-                return
-            if tried.waited_ms >= SETTLES_MS:
-                self._settled, self._trial = True, (replace(self._all), mirrored)
-            return
-        if tried.waited_ms < TRIED_MS:
+        outcome = trial.judge(self._all, self._refused_in_a_row, now_ms)
+        if outcome is Outcome.GOES_ON:
             return
         self._trial = None
-        if self._sought is not None and tried.utility < self._sought:
-            self._end_search(now_ms)
-        elif not tried.utility or tried.utility * PPM < mirrored.utility * (PPM - WORSE_PPM):
-            self._follow_mirrors(tried.utility, now_ms)
-        else:
+        if outcome is Outcome.WON:
             self._watch_mirrors()
-            self._beaten = mirrored.utility
+            self._beaten = trial.mirrored.utility
+        else:
+            self._follow_mirrors(0 if outcome is Outcome.NO_MORE else trial.utility, now_ms)
+        if outcome is Outcome.NO_MORE:
+            self._next_more_ms = now_ms + self._more_every_ms
+            self._more_every_ms = min(TRIAL_MAX_MS, 2 * self._more_every_ms)
 
     def _review(self, now_ms: int) -> None:
         """Follow the mirrors again if the measurements achieve far less by now than the mirrors did."""
@@ -355,21 +326,6 @@ class MirrorTrust:
         lately = self.lately(now_ms)
         if lately.waited_ms >= REVIEWED_MS and lately.utility * PPM < self._beaten * REGRETTED_PPM:
             self._follow_mirrors(lately.utility, now_ms)
-
-    def _search_fails(self) -> bool:
-        """Return whether a search has met its first refusal, and found no more by then."""
-        search = self._search
-        if search is None or self._all.refused <= search.begin.refused:
-            return False
-        self._search = None
-        return not search.finds_more(self._all)
-
-    def _end_search(self, now_ms: int) -> None:
-        """Follow the mirrors again: there was no more than they knew of."""
-        self._trial = None
-        self._follow_mirrors(0, now_ms)
-        self._next_more_ms = now_ms + self._more_every_ms
-        self._more_every_ms = min(TRIAL_MAX_MS, 2 * self._more_every_ms)
 
     def follow_measurements(self, now_ms: int) -> None:
         """Follow the measurements from the start, as a predecessor did."""

@@ -8,7 +8,6 @@ from headrace.broker.core.budget.achievement import (
     LAGS_PPM,
     LASTS_MS,
     MANY,
-    MORE_PPM,
     NORMAL_PPM,
     NOTHING,
     OWN_PPM,
@@ -16,7 +15,6 @@ from headrace.broker.core.budget.achievement import (
     SPENT_PPM,
     Achieved,
     Bound,
-    Search,
 )
 from headrace.broker.core.budget.bucket_mirror import Mirror
 from headrace.broker.core.budget.sent_calls import SentCalls
@@ -176,27 +174,6 @@ def test_calls_that_follow_each_other_soon_and_were_hardly_held_back_are_all_tha
     assert not bound().lags(held(2 * COMPARED_MS, share_ppm=light, held_ppm=PPM - OWN_PPM))
     assert bound().lags(held(2 * COMPARED_MS, share_ppm=light, held_ppm=PPM - OWN_PPM + 1_000))
     assert bound().lags(held(LASTS_MS, share_ppm=light, held_ppm=PPM - LAGS_PPM + 1_000))
-
-
-def test_a_search_must_find_more_than_was_achieved_and_than_its_limit_lets_through() -> None:
-    begin = Achieved(tokens=7)
-    for share_ppm, of in ((PPM // 2, RATE), (2 * PPM, 2 * RATE)):
-        search = Search.of([bound(level=5_000)], begin, held(MINUTE_MS, share_ppm=share_ppm))
-        assert search == Search(begin, of, 5_000)
-        assert search.sought == of + of * MORE_PPM // PPM
-    for bounds in ([], [bound(calls=True, level=9)]):
-        assert Search.of(bounds, begin, held(MINUTE_MS)) == Search(begin, RATE, 0)
-
-
-def test_a_search_has_found_more_once_that_is_beyond_what_was_left() -> None:
-    search = Search(NOTHING, RATE, 5_000)
-    known = RATE + RATE * MORE_PPM // PPM + 5_000
-    assert not search.finds_more(Achieved(waited_ms=MINUTE_MS, tokens=known - 1))
-    assert search.finds_more(Achieved(waited_ms=MINUTE_MS, tokens=known))
-
-
-def test_a_search_at_other_prices_seeks_as_many_calls() -> None:
-    assert Search(Achieved(tokens=100), RATE, 50).repriced(PPM // 2) == Search(Achieved(tokens=50), RATE // 2, 25)
 
 
 @pytest.mark.parametrize(

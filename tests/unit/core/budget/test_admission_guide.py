@@ -9,10 +9,11 @@ from headrace.broker.core.budget.admission_guide import GUESS, AdmissionGuide
 from headrace.broker.core.budget.bucket_set import BucketSet
 from headrace.broker.core.budget.burst_ramp import OPENING_CALLS, OPENING_MS
 from headrace.broker.core.budget.limit_settings import LimitBeliefs
-from headrace.broker.core.budget.mirror_trust import IN_VAIN, LATELY_MS, SETTLES_MS, TRIED_MS
+from headrace.broker.core.budget.mirror_trust import LATELY_MS
 from headrace.broker.core.budget.reservation import Reservation
 from headrace.broker.core.budget.sent_calls import SentCalls
 from headrace.broker.core.budget.sliding_sum import SlidingSum
+from headrace.broker.core.budget.trial import IN_VAIN, SETTLES_MS, TRIED_MS
 from headrace.broker.core.units import PPM
 from tests.unit.core.budgets import SETTINGS, UNKNOWN
 from tests.unit.core.specimens import verdict

@@ -6,11 +6,11 @@ import pytest
 
 from headrace.broker.core.answers.rate_limit_headers import MINUTE_MS, LimitMetric
 from headrace.broker.core.answers.verdict import Meaning
-from headrace.broker.core.budget.achievement import LASTS_MS, MORE_PPM
+from headrace.broker.core.budget.achievement import LASTS_MS
 from headrace.broker.core.budget.admission_guide import COMPARED_EVERY_MS, TAPERED_MS
-from headrace.broker.core.budget.mirror_trust import SETTLES_MS, TRIED_MS
 from headrace.broker.core.budget.rate_control import SILENCE_MS
 from headrace.broker.core.budget.stated_waits import TRUSTED, TRUSTED_MS
+from headrace.broker.core.budget.trial import MORE_PPM, SETTLES_MS, TRIED_MS
 from headrace.broker.core.budget.window_mirrors import FixedWindowMirror
 from headrace.broker.core.units import PPM
 from tests.unit.core.budget.test_admission_guide import RATE, REFUSED, Rig

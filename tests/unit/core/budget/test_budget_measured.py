@@ -10,7 +10,8 @@ from headrace.broker.core.budget.achievement import COMPARED_MS, LASTS_MS
 from headrace.broker.core.budget.admission_guide import GUESS, HONOURED_MS
 from headrace.broker.core.budget.bucket_set import LevelBounds
 from headrace.broker.core.budget.budget import Budget, Checkpoint, LimitBeliefs
-from headrace.broker.core.budget.mirror_trust import LATELY_MS, SETTLES_MS, STORM, TRIED_MS
+from headrace.broker.core.budget.mirror_trust import LATELY_MS, STORM
+from headrace.broker.core.budget.trial import SETTLES_MS, TRIED_MS
 from headrace.broker.core.units import PPM
 from tests.unit.core.budgets import KEY, SETTINGS, UNKNOWN, answer, failure, full, refusal
 

@@ -10,14 +10,13 @@ from headrace.broker.core.budget.mirror_trust import (
     LATELY_MS,
     MARKED_EVERY_MS,
     REMEMBERED_MS,
-    SETTLES_MS,
     SOON_MS,
     STORM,
     STORM_MS,
-    TRIED_MS,
     MirrorTrust,
 )
 from headrace.broker.core.budget.rate_control import GONE_MS
+from headrace.broker.core.budget.trial import SETTLES_MS, TRIED_MS
 
 RATE = 60_000  # tokens a minute: one a millisecond
 BOUND = Bound(RATE, of_calls=False, counts_windows=False, long=False, level=0, needs_ms=400)

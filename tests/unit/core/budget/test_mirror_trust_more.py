@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from headrace.broker.core.budget.achievement import MORE_PPM
 from headrace.broker.core.budget.mirror_trust import MORE_FIRST_MS, REMEMBERED_MS, TRIAL_MAX_MS
+from headrace.broker.core.budget.trial import MORE_PPM
 from headrace.broker.core.units import PPM
 from tests.unit.core.budget.test_mirror_trust import BOUND, RATE, Rig
 

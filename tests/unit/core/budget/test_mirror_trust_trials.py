@@ -10,16 +10,12 @@ from headrace.broker.core.budget.achievement import COMPARED_MS, MANY
 from headrace.broker.core.budget.mirror_trust import (
     FORESEEN_MIN,
     HELD_BACK_MAX,
-    IN_VAIN,
-    IN_VAIN_LONG,
     LATELY_MS,
     REMEMBERED_MS,
-    SETTLES_MS,
     TRIAL_FIRST_MS,
-    TRIAL_LASTS_MS,
     TRIAL_MAX_MS,
-    TRIED_MS,
 )
+from headrace.broker.core.budget.trial import IN_VAIN, IN_VAIN_LONG, SETTLES_MS, TRIAL_LASTS_MS, TRIED_MS
 from tests.unit.core.budget.test_mirror_trust import A_DAY, BOUND, RATE, Rig
 
 
