@@ -16,7 +16,7 @@ from typing import Any, Final
 from benchmarks.limiters.play import Call, id_of, is_storm, operator_settings, percentile
 from benchmarks.limiters.prompts import body_of
 from benchmarks.limits.calls import Asked
-from benchmarks.limits.processes import Stage, started, stop, until_it_leads
+from benchmarks.limits.processes import Stage, settings_text, started, stop, until_it_leads
 from headrace.broker.adapters.kafka.connection import KafkaConnection
 from headrace.broker.adapters.kafka.topics import create_missing
 from headrace.broker.client import GenerationClient, Submission, submission
@@ -97,9 +97,8 @@ async def record_over_http(
         await create_missing(connection, topics(f"bench-{name}", LANE_DEFAULTS, nodes=1))
         config = on.directory / f"{name}.toml"
         endpoints = on.services.endpoints
-        text = settings_text(
-            server, f"bench-{name}", urls["base_url"], endpoints.bootstrap_servers, endpoints.redis_url
-        )
+        known = operator_settings(server)
+        text = settings_text(known, f"bench-{name}", urls["base_url"], endpoints.bootstrap_servers, endpoints.redis_url)
         config.write_text(text, encoding="utf-8")
         dispatcher = await started(on, f"{name}-dispatcher", ["dispatcher", "--config", str(config)])
         stack.push_async_callback(stop, dispatcher)
@@ -181,36 +180,3 @@ async def _watch(on: Stage, stats_url: str, begun_s: float, span_s: float, progr
         progress(stats["admitted"], loop.time() - begun_s)
         if is_storm(stats["throttled"], stats["admitted"]):
             return
-
-
-def settings_text(server: DrawnServer, prefix: str, base_url: str, bootstrap_servers: str, redis_url: str) -> str:
-    """Return the settings file of an operator with the knowledge of `operator_settings`."""
-    settings = operator_settings(server)
-    ((name, limit),) = settings.limits.items()
-    known = {
-        "models": json.dumps(limit.models),
-        "tokens_per_minute": limit.tokens_per_minute,
-        "requests_per_minute": limit.requests_per_minute,
-    }
-    lines = "\n".join(f"{key} = {value}" for key, value in known.items() if value is not None)
-    return f"""\
-[kafka]
-bootstrap_servers = "{bootstrap_servers}"
-topic_prefix = "{prefix}"
-
-[redis]
-url = "{redis_url}"
-
-[openai]
-api_key = "benchmark"
-base_url = "{base_url}"
-
-[dispatcher]
-name = "benchmark"
-http_host = "127.0.0.1"
-http_port = 0
-inflight_max = {settings.dispatcher.inflight_max}
-
-[limits."{name}"]
-{lines}
-"""

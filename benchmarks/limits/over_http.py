@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from benchmarks.limits.calls import Asked
 from benchmarks.limits.dispatching import settings_of
-from benchmarks.limits.processes import Stage, started, stop, until_it_leads
+from benchmarks.limits.processes import Stage, settings_text, started, stop, until_it_leads
 from benchmarks.limits.rows import Row
 from benchmarks.limits.world import Record
 from headrace.broker.adapters.kafka.connection import KafkaConnection
@@ -41,7 +41,11 @@ async def dispatch_over_http(on: Stage, row: Row, asked: Sequence[Asked], told: 
         connection = KafkaConnection(on.services.endpoints.bootstrap_servers)
         await create_missing(connection, topics(prefix, LANE_DEFAULTS, nodes=1))
         config = on.directory / f"{row.name}.toml"
-        config.write_text(_settings(on, row, prefix, urls["base_url"]), encoding="utf-8")
+        endpoints = on.services.endpoints
+        text = settings_text(
+            settings_of(row), prefix, urls["base_url"], endpoints.bootstrap_servers, endpoints.redis_url
+        )
+        config.write_text(text, encoding="utf-8")
         name = f"{row.name}-dispatcher"
         dispatcher = await started(on, name, ["dispatcher", "--config", str(config)])
         stack.push_async_callback(stop, dispatcher)
@@ -95,32 +99,3 @@ def _upstream_flags(row: Row) -> list[str]:
     }
     plays = [word for name in row.plays for word in ("--behaviour", name)]
     return [word for name, value in flags.items() for word in (f"--{name}", str(value))] + plays + ["--json"]
-
-
-def _settings(on: Stage, row: Row, prefix: str, base_url: str) -> str:
-    """Return the whole settings file: the limits as an operator knows them."""
-    endpoints = on.services.endpoints
-    ((name, limit),) = settings_of(row).limits.items()
-    return f"""\
-[kafka]
-bootstrap_servers = "{endpoints.bootstrap_servers}"
-topic_prefix = "{prefix}"
-
-[redis]
-url = "{endpoints.redis_url}"
-
-[openai]
-api_key = "benchmark"
-base_url = "{base_url}"
-
-[dispatcher]
-name = "benchmark"
-http_host = "127.0.0.1"
-http_port = 0
-inflight_max = {row.inflight_max}
-
-[limits."{name}"]
-models = {json.dumps(limit.models)}
-tokens_per_minute = {limit.tokens_per_minute}
-requests_per_minute = {limit.requests_per_minute}
-"""

@@ -16,6 +16,7 @@ import aiohttp
 
 from headrace.broker.local.guard import Guard
 from headrace.broker.local.services import LocalServices
+from headrace.broker.settings.whole import Settings
 
 CLI: Final = "headrace.broker.cli.main"
 READY_WITHIN_S: Final = 60.0
@@ -124,3 +125,36 @@ def _port(log: Path) -> int | None:
 
 def _text(log: Path) -> str:
     return log.read_text(encoding="utf-8", errors="replace")
+
+
+def settings_text(settings: Settings, prefix: str, base_url: str, bootstrap_servers: str, redis_url: str) -> str:
+    """Return the whole settings file of a dispatcher: the one limit as an operator knows it, and where all is."""
+    ((name, limit),) = settings.limits.items()
+    known = {
+        "models": json.dumps(limit.models),
+        "tokens_per_minute": limit.tokens_per_minute,
+        "requests_per_minute": limit.requests_per_minute,
+        "cap_tokens_per_minute": limit.cap_tokens_per_minute,
+    }
+    lines = "\n".join(f"{key} = {value}" for key, value in known.items() if value is not None)
+    return f"""\
+[kafka]
+bootstrap_servers = "{bootstrap_servers}"
+topic_prefix = "{prefix}"
+
+[redis]
+url = "{redis_url}"
+
+[openai]
+api_key = "benchmark"
+base_url = "{base_url}"
+
+[dispatcher]
+name = "benchmark"
+http_host = "127.0.0.1"
+http_port = 0
+inflight_max = {settings.dispatcher.inflight_max}
+
+[limits."{name}"]
+{lines}
+"""

@@ -10,7 +10,7 @@ import looptime
 import pytest
 
 from benchmarks.limiters.beside import CALLS_PER_MINUTE_MAX, chosen
-from benchmarks.limiters.over_http import as_answered, raise_failure, record_of, settings_text
+from benchmarks.limiters.over_http import as_answered, raise_failure, record_of
 from benchmarks.limiters.pairs import HEAD, Pair, agreement, line, pairs_as_json
 from benchmarks.limiters.play import (
     Played,
@@ -24,6 +24,7 @@ from benchmarks.limiters.play import (
 )
 from benchmarks.limiters.prompts import body_of
 from benchmarks.limiters.served import RecordingUpstream
+from benchmarks.limits.processes import settings_text
 from headrace.broker.adapters.tiktoken_counter import TiktokenCounter
 from headrace.broker.core.pricing.laws import framing_tokens, texts
 from headrace.broker.planner.arrivals import chat_sizes
@@ -129,7 +130,9 @@ def test_the_delay_that_is_shown_is_the_highest_but_one_in_a_hundred() -> None:
 @pytest.mark.parametrize("seed", range(8))
 def test_the_dispatcher_gets_the_settings_of_the_play_in_virtual_time(seed: int) -> None:
     server = drawn_server(seed)
-    text = settings_text(server, "bench", "http://127.0.0.1:1/v1", "127.0.0.1:2", "redis://127.0.0.1:3/0")
+    text = settings_text(
+        operator_settings(server), "bench", "http://127.0.0.1:1/v1", "127.0.0.1:2", "redis://127.0.0.1:3/0"
+    )
     read = Settings.model_validate(tomllib.loads(text))
     assert read.limits == operator_settings(server).limits
     assert read.dispatcher.inflight_max == operator_settings(server).dispatcher.inflight_max
