@@ -1,6 +1,6 @@
 """The page of results, written from the figures of a run and from nothing else."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 _HEAD: Final = """\
@@ -71,7 +71,7 @@ def _row(row: Mapping[str, Any]) -> list[str]:
         told += "" if row["kept"] else ": **missed**"
     lost = others["lost"] / max(1, others["lost"] + others["whole"]["calls"])
     return [
-        ", ".join(f"`{play}`" for play in row["plays"]),
+        _named(row["name"], row["plays"]),
         row["way"],
         f"{own['whole']['share']:.1%}",
         _rate(own["whole"]),
@@ -86,3 +86,9 @@ def _row(row: Mapping[str, Any]) -> list[str]:
 
 def _rate(phase: Mapping[str, Any]) -> str:
     return f"{phase['refused_per_1000']:,.1f}"
+
+
+def _named(name: str, plays: Sequence[str]) -> str:
+    """Return the name of a row, and what it plays if that does not begin with it."""
+    played = ", ".join(f"`{play}`" for play in plays)
+    return played if plays[0].startswith(name) else f"`{name}` ({played})"

@@ -82,6 +82,15 @@ def test_the_page_in_docs_is_the_one_of_the_figures_beside_the_benchmark() -> No
     assert (root / "docs/benchmarks.md").read_text(encoding="utf-8") == page(figures)
 
 
+def test_a_row_is_named_by_itself_and_told_with_what_it_plays_if_that_has_another_name() -> None:
+    figures = json.loads(json.dumps(told(HEADERS, GOOD)))
+    (row,) = figures["rows"]
+    row |= {"name": "bucket", "plays": ["bucket:size=3"]}
+    assert "\n| `bucket:size=3` |" in page(figures)
+    row |= {"name": "own-cap", "plays": ["bucket", "latency-wide"]}
+    assert "\n| `own-cap` (`bucket`, `latency-wide`) |" in page(figures)
+
+
 def test_figures_of_an_earlier_run_are_read_again_and_a_missed_promise_fails(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
