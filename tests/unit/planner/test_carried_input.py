@@ -85,7 +85,6 @@ def refused(arrivals: Iterator[Arrival], behaviour: str, *, is_named: bool) -> i
 
 
 CASES = [(traffic, behaviour) for behaviour in ("bucket", "law-usage") for traffic in (conversations, templates, files)]
-TRIES = 8  # 429s of tries for more, where no answer shows what is left
 
 
 @pytest.mark.parametrize(("traffic", "behaviour"), CASES)
@@ -97,7 +96,7 @@ def test_requests_that_name_their_input_are_not_refused_for_it(
 
 @pytest.mark.parametrize("traffic", [conversations, templates, files])
 def test_nor_are_they_where_no_answer_shows_what_is_left(traffic: Callable[[], Iterator[Arrival]]) -> None:
-    assert refused(traffic(), "headers-none", is_named=True) <= TRIES
+    assert refused(traffic(), "headers-none", is_named=True) <= 2
 
 
 @pytest.mark.parametrize(("traffic", "behaviour"), CASES)
