@@ -112,18 +112,23 @@ async def test_chunks_delay_no_caller_are_counted_and_go_on_when_kafka_does(pair
             handed_over += 1
             await asyncio.sleep(0.01)
 
-    await send(1)
+    async def found() -> list[int]:
+        return [int(record.value or b"") for record in await world.results()]
+
+    async with asyncio.timeout(30):
+        while not set(range(50)) <= set(await found()):  # what Kafka has not written when it freezes may be lost
+            await send(0.5)
     async with frozen(pair):
         await send(12)
     await send(10)
     closing_s = await seconds(chunks.close())
-    found = [int(record.value or b"") for record in await world.results()]
+    got = await found()
     print("dropped", chunks.dropped, "of", handed_over, "longest send", longest_s, "closing", closing_s)
     assert longest_s < 0.1
     assert chunks.dropped > 100
-    assert found[-1] == handed_over - 1
-    assert len(set(found)) >= handed_over - chunks.dropped
-    assert [each for each in dict.fromkeys(found) if each < 50] == list(range(50))
+    assert got[-1] == handed_over - 1
+    assert len(set(got)) >= handed_over - chunks.dropped
+    assert [each for each in dict.fromkeys(got) if each < 50] == list(range(50))
     assert closing_s < 2 + SLACK_S
 
 
