@@ -24,6 +24,8 @@ from tests.contract.kafka_world import PARTITIONS
 
 class RealStranger:
     def __init__(self, connection: KafkaConnection, topic: str) -> None:
+        self._connection = connection
+        self._places: set[TopicPartition] = set()
         self._producer = AIOKafkaProducer(
             **connection.client_kwargs(), transactional_id=f"{topic}.stranger", retry_backoff_ms=10
         )
@@ -32,16 +34,28 @@ class RealStranger:
     async def write(self, partition: int, *values: bytes) -> None:
         await self._producer.start()
         await self._producer.begin_transaction()
+        self._places.add(TopicPartition(self._topic, partition))
         for value in values:
             await self._producer.send_and_wait(self._topic, value, partition=partition)
 
     async def commit(self) -> None:
         await self._producer.commit_transaction()
-        await self._producer.stop()
+        await self._ended()
 
     async def abort(self) -> None:
         await self._producer.abort_transaction()
+        await self._ended()
+
+    async def _ended(self) -> None:
+        """Wait for the transaction's markers: Kafka says that it has ended before it has written them."""
         await self._producer.stop()
+        ends: list[dict[TopicPartition, int]] = []
+        async with asyncio.timeout(30):
+            while len(ends) < 2 or ends[0] != ends[1]:
+                ends = []
+                for isolation_level in ("read_committed", "read_uncommitted"):
+                    async with consuming(self._connection, isolation_level=isolation_level) as consumer:
+                        ends.append(await consumer.end_offsets(list(self._places)))
 
 
 class RealWorld:
