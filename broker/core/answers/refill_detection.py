@@ -27,7 +27,9 @@ from headrace.broker.core.answers.rate_limit_headers import (
 )
 
 WINDOWS_MS: Final = (SECOND_MS, 2_000, 6_000, 10_000, 30_000, MINUTE_MS, HOUR_MS, DAY_MS)
-ANSWERS_MIN: Final = 4  # answers with different `used` before anything but a bucket of a usual period is believed
+ANSWERS_MIN: Final = 4
+"""Answers with different `used` before anything but a bucket of a usual period is believed; a limit of four calls shows
+no more than three."""
 APART_MS: Final = 1_000  # and sent this far apart: answers of one instant look the same under all patterns
 LATE_PARTS: Final = 10  # of the longest `reset`, which may be late
 NARROW_PARTS: Final = 20  # an unusual period must be known to one part in this many
@@ -147,7 +149,7 @@ class RefillEvidence:
             if len(self._used) >= ANSWERS_MIN and narrow:
                 return RefillPattern(BUCKET, (bucket.low + bucket.high) // 2)
             return None
-        if len(self._used) < ANSWERS_MIN or self._last_ms - self._first_ms < APART_MS:
+        if len(self._used) < min(ANSWERS_MIN, self._capacity - 1) or self._last_ms - self._first_ms < APART_MS:
             return None
         pattern = None
         if not self._sliding.empty:

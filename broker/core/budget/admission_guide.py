@@ -207,7 +207,7 @@ class AdmissionGuide:
         """Return whether headers or the operator state a mirror's bucket: others were only named by a refusal."""
         stated = self._settings.tokens if mirror.metric is LimitMetric.TOKENS else self._settings.requests
         per_day = self._settings.per_day(mirror.metric)
-        return self._buckets.is_shown(mirror) or mirror.capacity in {stated, per_day}
+        return self._buckets.is_stated(mirror) or mirror.capacity in {stated, per_day}
 
     def _begin_rate(self, achieved: int, now_ms: int) -> RateControl:
         """Begin at the rate that is stated, or else at a guess; no lower than what was achieved."""

@@ -56,6 +56,7 @@ class Mirror:
         period_ms: The time an empty bucket takes to fill.
         project: It is a project's.
         corrections: The number of answers that contradicted the interval.
+        step: What is left is stated in multiples of it, rounded down.
     """
 
     refill: Final = Refill.BUCKET
@@ -68,7 +69,7 @@ class Mirror:
         self.project = project
         self.capacity = capacity
         self.period_ms = period_ms
-        self.corrections = 0
+        self.corrections, self.step = 0, 1
         self._level = BoundedTokenBucket(capacity, period_ms, now_ms)
         self._rounding = ROUNDING_TOKENS if metric is LimitMetric.TOKENS else 0
         self._silent = True  # no answer or checkpoint has ever stated the level
@@ -290,7 +291,7 @@ class Mirror:
             least = min(least, above_peak - extremes.highest(first, order.stop))
         if left + capacity * (order.now_ms - order.sent_ms) > full and (known is None or least > known.low):
             least = min(least, self._left_of_full(order, sends.sent_ms))
-        above_dip = left + period_ms + capacity * order.now_ms - self._cheap
+        above_dip = left + self.step * period_ms + capacity * order.now_ms - self._cheap
         most = above_dip - extremes.dips[index]
         if known is None or most < known.high:
             most = above_dip - extremes.lowest(index, order.last)

@@ -94,9 +94,9 @@ class BucketSet:
         """Return the bucket of tokens that refills soonest, the smallest of these; None while none is known."""
         return self._mirrors.shortest
 
-    def is_shown(self, mirror: AnyMirror) -> bool:
-        """Return whether headers have shown a bucket: others are stated by the operator, or were named by refusals."""
-        return self._shown.shows(mirror)
+    def is_stated(self, mirror: AnyMirror) -> bool:
+        """Return whether headers state a bucket and its period: others are the operator's, or refusals named them."""
+        return self._shown.states(mirror)
 
     @property
     def payable_max(self) -> int | None:

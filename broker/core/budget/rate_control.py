@@ -16,7 +16,7 @@ those of congestion control, with one difference: a refusal loses nothing, but e
 - **Time counts only while the rate holds calls back**: hours without a call, a hold, or a request that was withdrawn
   while it waited do not let the rate return or grow.
 - **Spans** (`span_caps`): where refusals come when many were sent within one second, or six, that is capped, and the
-  rate stays.
+  rate stays. If it is the calls of a span that are capped, calls are paced evenly, and not their tokens.
 - **Waits** (`stated_waits`). A short stated wait is kept. A long one is tested by single calls, at the pace of our own
   back-off, and believed once such waits have proved to be true.
 
@@ -170,10 +170,11 @@ class RateControl:
     def payable_at(self, tokens: int, now_ms: int, *, first: bool) -> int:
         """Return when a call of so many tokens may be sent; `first`: no idle lane above it has a reserve to be left."""
         self._hear_silence(now_ms)
-        at_ms = self._paced_at(tokens, now_ms, first=first)
+        cost = self._cost(tokens)
+        at_ms = self._paced_at(cost, now_ms, first=first)
         if at_ms > now_ms:
             self._held_back, self._held_until_ms = True, at_ms
-            self._pace.save_for(tokens, at_ms, now_ms)
+            self._pace.save_for(cost, at_ms, now_ms)
             return at_ms
         if now_ms > self._held_until_ms + GONE_MS:
             self._held_back = False
@@ -220,16 +221,20 @@ class RateControl:
         """Record a call that is sent now."""
         self._hear_silence(now_ms)
         self._spending.settle(now_ms)
-        self._accrue(tokens, now_ms)
-        self._pace.pay(tokens, self.rate, now_ms, largest=self._spending.largest())
+        cost = self._cost(tokens)
+        self._accrue(cost, now_ms)
+        self._pace.pay(cost, self.rate, now_ms, largest=self._spending.largest())
         if self._alone and self._alone_ms is None:
             self._alone_ms = now_ms
         number = self._spending.add(tokens, now_ms)
-        self._sent[attempt] = PacedCall(
-            number, tokens, self._spending.sums(), self._held_back, self._throughput.busy_ms
-        )
+        self._sent[attempt] = PacedCall(number, cost, self._spending.sums(), self._held_back, self._throughput.busy_ms)
         self._held_back = False
         self._silent.append((now_ms, attempt))
+
+    def _cost(self, tokens: int) -> int:
+        """Return what a call of so many tokens costs the pace: where calls are what is limited, each costs as much."""
+        mean = self._spending.mean_tokens() if self._caps.binds_calls else None
+        return tokens if mean is None else mean
 
     def _accrue(self, tokens: int, now_ms: int) -> None:
         """Add the time since the last call, if this one was held back; otherwise only the time that it takes."""

@@ -13,6 +13,7 @@ from typing import Final
 
 from headrace.broker.core.answers.rate_limit_headers import MINUTE_MS, LimitMetric, Reading
 from headrace.broker.core.answers.refill_detection import BUCKET, FIXED, RefillEvidence, RefillPattern
+from headrace.broker.core.answers.rounding import Rounding
 from headrace.broker.core.budget.bucket_mirror import Mirror
 from headrace.broker.core.budget.mirror_list import AnyMirror, MirrorList, alike, same_rate
 from headrace.broker.core.budget.sent_calls import AdmissionOrder, SentCalls
@@ -33,15 +34,19 @@ class _HeaderBucket:
         evidence: The evidence on how that bucket refills.
         known: Its refill pattern, where it is the only bucket of its metric and owner.
         made: The changes of the list of mirrors when it was known.
+        rounding: How its figures are rounded.
+        states_period: Answers have shown its period; otherwise that is assumed.
     """
 
-    __slots__ = ("evidence", "known", "made", "mirror")
+    __slots__ = ("evidence", "known", "made", "mirror", "rounding", "states_period")
 
     def __init__(self) -> None:
         self.mirror: AnyMirror | None = None
         self.evidence = RefillEvidence()
         self.known: RefillPattern | None = None
         self.made = 0
+        self.states_period = False
+        self.rounding = Rounding()
 
     def knows(self, pattern: RefillPattern, made: int) -> bool:
         """Return whether its mirror follows this pattern, and no mirror was added or dropped since."""
@@ -74,6 +79,7 @@ class ShownBuckets:
         if header is None:
             header = self._headers[key] = _HeaderBucket()
         pattern, mirror = header.evidence.observe(reading, order.sent_ms, order.now_ms), header.mirror
+        header.states_period = header.states_period or pattern is not None or reading.period_ms is not None
         if pattern is not None and reading.metric is LimitMetric.TOKENS and not project:
             self.token_pattern = pattern
         if mirror is None or (pattern is not None and not header.knows(pattern, self._mirrors.made)):
@@ -82,6 +88,9 @@ class ShownBuckets:
                 mirror.set_end(pattern.mark_ms, order.now_ms)
             if pattern is not None and self._mirrors.is_alone(mirror):
                 header.known, header.made = pattern, self._mirrors.made
+        amounts = self._sends.amounts[reading.metric][order.index : order.index + 1] if order.index >= 0 else ()
+        header.rounding.observe(reading.remaining, *amounts)
+        mirror.step = header.rounding.step
         return self.correct(mirror, reading.capacity, reading.remaining - later, order)
 
     def record_project(self, *, shown: bool) -> None:
@@ -99,9 +108,9 @@ class ShownBuckets:
                 self._headers = {shown: header for shown, header in self._headers.items() if not shown[2]}
                 self._mirrors.keep(lambda mirror: not mirror.project)
 
-    def shows(self, mirror: AnyMirror) -> bool:
-        """Return whether headers have shown a mirror's bucket."""
-        return any(header.mirror is mirror for header in self._headers.values())
+    def states(self, mirror: AnyMirror) -> bool:
+        """Return whether headers have shown a mirror's bucket and its period, which is only assumed at first."""
+        return any(header.mirror is mirror and header.states_period for header in self._headers.values())
 
     def forget(self, mirrors: MirrorList) -> None:
         """Let go of the mirrors that are no longer in the list."""

@@ -26,7 +26,11 @@ CORRECTIONS_MAX: Final = 1_024  # an answer tells nothing if more calls have pro
 
 
 class FixedWindowMirror:
-    """A counter that begins anew at marks of the server's clock, one period apart."""
+    """A counter that begins anew at marks of the server's clock, one period apart.
+
+    Attributes:
+        step: What is left is stated in multiples of it, rounded down.
+    """
 
     refill: Final = Refill.FIXED
 
@@ -35,7 +39,7 @@ class FixedWindowMirror:
     ) -> None:
         """`remaining` is the amount left until the mark."""
         self.metric, self.capacity, self.period_ms, self.project = metric, capacity, period_ms, project
-        self.corrections = 0
+        self.corrections, self.step = 0, 1
         self._mark_ms = mark_ms
         self._begun_ms = mark_ms - period_ms  # calls sent since then are counted in this window
         self._low = self._high = remaining
@@ -112,7 +116,7 @@ class FixedWindowMirror:
         amounts = sends.amounts[self.metric]
         rounding = _rounding(self.metric)
         low = remaining - sum(amounts[first:]) + amounts[index] - rounding * (len(amounts) - first - 1)
-        high = remaining + 1 - sum(amounts[last:]) + rounding * (len(amounts) - last)
+        high = remaining + self.step - sum(amounts[last:]) + rounding * (len(amounts) - last)
         if not self._anchored:
             self._anchored, self._low, self._high = True, low, high
             return None
@@ -164,6 +168,9 @@ class SlidingWindowMirror:
     longer one. The longer one, by which calls are paid, is longer by the delay that is learned; the shorter one is
     always shorter by `DELAY_MAX_MS`. The charges of others are an interval too, narrowed and replaced by answers as a
     bucket's level is.
+
+    Attributes:
+        step: What is left is stated in multiples of it, rounded down.
     """
 
     refill: Final = Refill.SLIDING
@@ -180,7 +187,7 @@ class SlidingWindowMirror:
     ) -> None:
         """Count everything sent within the last period from the start."""
         self.metric, self.capacity, self.period_ms, self.project = metric, capacity, period_ms, project
-        self.corrections = 0
+        self.corrections, self.step = 0, 1
         self._others_low, self._others_high = 0, 0
         # by call: its sending time, both windows' counts then, and the corrections that these contain
         self._sent: dict[int, tuple[int, int, int, int]] = {}
@@ -268,7 +275,7 @@ class SlidingWindowMirror:
         before = sum(amounts[bisect_right(sends.sent_ms, sent_ms - order.delay_ms) : index])
         after = sum(amounts[index + 1 : order.last])
         used = self.capacity - remaining
-        low, high = used - 1 - long - after, used - (short - before)
+        low, high = used - self.step - long - after, used - (short - before)
         if low <= self._others_high and self._others_low <= high:
             self._others_low, self._others_high = max(low, self._others_low), min(high, self._others_high)
             return 0

@@ -28,7 +28,9 @@ from headrace.broker.core.units import ROUNDING_TOKENS
 DELAY_DIFFERENCE_MS: Final = 25  # usual difference between the delays of two calls to the server's limiter
 DELAY_DIFFERENCES_MS: Final = (DELAY_DIFFERENCE_MS, 50, 100, 200, 400)  # the larger ones where delays are long
 DEBITS_MAX: Final = 512
+DEBITS_MAX_SLIDING: Final = 8_192  # where charges expire, those of a whole period matter
 SPANS_MAX: Final = 8  # spans examined for one answer, each about twice as long as the one before
+SPANS_MAX_ROUNDED: Final = 10  # where figures are rounded, only what many calls have taken shows
 STEPS_MAX: Final = 64  # calls without an answer that a search for the next answer passes over
 
 Tokens = tuple[int, ...]
@@ -44,6 +46,7 @@ class DebitSpan:
         calls: The number of debits between, including those that may lie on either side.
         remaining: The server's figure at the end.
         predicted: Returns a column's lowest and highest prediction; must be called before the next debit.
+        step: The figures at both ends are rounded to multiples of it.
     """
 
     start: int
@@ -51,11 +54,12 @@ class DebitSpan:
     calls: int
     remaining: int
     predicted: Callable[[int], tuple[int, int]]
+    step: int = 1
 
     def excess(self, column: int) -> int:
         """Return how many tokens more than the server a column charges; negative: fewer; 0: it may be right."""
         low, high = self.predicted(column)
-        slack = ROUNDING_TOKENS * self.calls
+        slack = ROUNDING_TOKENS * self.calls + self.step - 1
         if high + slack < self.remaining:
             return self.remaining - high
         if low - slack > self.remaining:
@@ -94,7 +98,11 @@ class _Levels:
 
 
 class DebitHistory:
-    """Debits in order of time, each with a figure for every column, and what remained after some of them."""
+    """Debits in order of time, each with a figure for every column, and what remained after some of them.
+
+    Attributes:
+        step: What remained is stated in multiples of it.
+    """
 
     def __init__(self, columns: int, *, of_ends: bool = False, of_all: bool = True) -> None:
         """Begin without debits.
@@ -110,25 +118,35 @@ class DebitHistory:
         self._unsure: list[int] = []  # numbers of debits that may not have happened, or that these laws do not price
         self._remaining: dict[int, int] = {}  # by number of the debit, where an answer stated it
         self._forgotten = 0
+        self._debits_max = DEBITS_MAX
+        self.step = 1
         self._pattern: RefillPattern | None = None  # of a window; None: a bucket, or not known yet
 
     def refill_by(self, pattern: RefillPattern | None) -> None:
         """Let used capacity return by this pattern from now on; None: continuously."""
         self._pattern = None if pattern is None or pattern.refill is BUCKET else pattern
+        is_sliding = self._pattern is not None and self._pattern.refill is Refill.SLIDING
+        self._debits_max = DEBITS_MAX_SLIDING if is_sliding else DEBITS_MAX
+
+    @property
+    def spans_max(self) -> int:
+        """The spans examined for one answer."""
+        return SPANS_MAX if self.step == 1 else SPANS_MAX_ROUNDED
 
     def debit(self, at_ms: int, tokens: Tokens, *, sure: bool = True) -> int:
         """Add a debit now; return its number."""
         count = len(self._at_ms)
-        if count >= 2 * DEBITS_MAX:  # halved at times: cheaper than dropping one debit each time
-            self._forgotten += DEBITS_MAX
+        if count >= 2 * self._debits_max:  # halved at times: cheaper than dropping one debit each time
+            gone = count - self._debits_max
+            self._forgotten += gone
             self._sum_up()
             for column in (self._at_ms, *self._sums):
-                del column[:DEBITS_MAX]
-            del self._tokens[:DEBITS_MAX], self._unsure[: bisect_left(self._unsure, self._forgotten)]
+                del column[:gone]
+            del self._tokens[:gone], self._unsure[: bisect_left(self._unsure, self._forgotten)]
             self._remaining = {
                 number: remaining for number, remaining in self._remaining.items() if number >= self._forgotten
             }
-            count -= DEBITS_MAX
+            count -= gone
         number = self._forgotten + count
         self._at_ms.append(at_ms)
         self._tokens.append(tokens)
@@ -191,7 +209,7 @@ class DebitHistory:
         start = self._seen_before(end, self._at_ms[end] - 2 * delay_ms - 1)
         if start is None:
             yield self._alone(end, capacity)
-        for _ in range(SPANS_MAX):
+        for _ in range(self.spans_max):
             if start is None or self._has_unsure(start, end):
                 return
             if self._pattern is None:
@@ -213,7 +231,8 @@ class DebitHistory:
     def _alone(self, end: int, capacity: int) -> DebitSpan:
         """Return the span of a single call, known only to have found a bucket that was no more than full."""
         tokens = self._tokens[end]
-        return DebitSpan(-1, self._forgotten + end, 1, self._known(end), lambda column: (0, capacity - tokens[column]))
+        found = lambda column: (0, capacity - tokens[column])  # noqa: E731
+        return DebitSpan(-1, self._forgotten + end, 1, self._known(end), found, self.step)
 
     def _edges(self, start: int, end: int, delay_ms: int) -> _Edges:
         at_ms = self._at_ms
@@ -239,7 +258,7 @@ class DebitHistory:
         edges = self._edges(start, end, delay_ms)
         predicted = partial(self._in_window, edges, pattern, delay_ms)
         calls = edges.right - edges.left - 1
-        return DebitSpan(self._forgotten + start, self._forgotten + end, calls, self._known(end), predicted)
+        return DebitSpan(self._forgotten + start, self._forgotten + end, calls, self._known(end), predicted, self.step)
 
     def _in_window(self, edges: _Edges, pattern: RefillPattern, delay_ms: int, column: int) -> tuple[int, int]:
         """Return the levels at the end: what was taken is gone, and what was taken a period ago returns."""
@@ -262,7 +281,7 @@ class DebitHistory:
             inflows = [capacity * debited_ms for debited_ms in at_ms[edges.first : edges.last]]
             predicted = partial(self._maybe_full, edges, _Basin(capacity, period_ms, inflows), slack)
         calls = edges.right - edges.left - 1
-        return DebitSpan(self._forgotten + start, self._forgotten + end, calls, self._known(end), predicted)
+        return DebitSpan(self._forgotten + start, self._forgotten + end, calls, self._known(end), predicted, self.step)
 
     def _never_full(self, edges: _Edges, level: int, slack: int, column: int) -> tuple[int, int]:
         """Return the levels at the end with and without the uncertain debits, by sums."""

@@ -21,8 +21,9 @@ from itertools import islice
 from typing import Final, NamedTuple
 
 from headrace.broker.core.answers.refill_detection import RefillPattern
+from headrace.broker.core.answers.rounding import Rounding
 from headrace.broker.core.endpoints import Law, Shape, facts_of
-from headrace.broker.core.pricing.debit_history import DELAY_DIFFERENCES_MS, SPANS_MAX, DebitHistory, DebitSpan
+from headrace.broker.core.pricing.debit_history import DELAY_DIFFERENCES_MS, DebitHistory, DebitSpan
 from headrace.broker.core.pricing.law_evidence import STATED_WEIGHT, LawEvidence
 from headrace.broker.core.pricing.laws import Prices
 from headrace.broker.core.pricing.output_lengths import OutputLengths
@@ -106,6 +107,7 @@ class LawIdentification:
         # with the outputs, and without: a span that fits both shows nothing
         self._endings = DebitHistory(2, of_ends=True, of_all=of_all)
         self._limit: tuple[int, int] | None = None
+        self._rounding = Rounding()
         self._heard_ms: int | None = None
         self._judged_ms = 0
         self._glances = 0
@@ -212,9 +214,10 @@ class LawIdentification:
             return
         self._heard_ms = now_ms
         if self._limit != remaining[1:]:
-            self._limit = remaining[1:]
+            self._limit, self._rounding = remaining[1:], Rounding()
             self._admissions.forget_remaining()
             self._endings.forget_remaining()
+        self._learn_step(remaining.tokens, sent.prices)
         self._admissions.observe(sent.admission, remaining.tokens)
         if ending >= 0:  # otherwise the server has nothing to settle, and its figure may be as of the admission
             self._endings.observe(ending, remaining.tokens)
@@ -228,8 +231,15 @@ class LawIdentification:
             self._glances += 1
             thorough = self._glances % THOROUGH_EVERY == 0
             tests_all = thorough and not self._known
-            if tests_all or not self._fits(sent.admission, remaining, SPANS_MAX if thorough else 1):
+            if tests_all or not self._fits(sent.admission, remaining, self._admissions.spans_max if thorough else 1):
                 self._judge(sent.admission, ending if ending >= 0 else None, remaining)
+
+    def _learn_step(self, remaining: int, prices: Prices) -> None:
+        """Learn how figures are rounded; what was taken for evidence rested on exact ones."""
+        self._rounding.observe(remaining, *prices.tokens)
+        if self._rounding.step != self._admissions.step:
+            self._admissions.step = self._endings.step = self._rounding.step
+            self.evidence.restart()
 
     def price(self, prices: Prices) -> int:
         """Return the amount to pay for a call before it is sent; what its body does not show is in the prices."""

@@ -223,6 +223,16 @@ def test_a_bucket_and_a_sliding_window_are_believed_though_a_counter_is_ruled_ou
         assert listener.hear_all(calls)[-1] is not None
 
 
+def test_a_limit_of_few_calls_is_told_by_as_many_figures_as_there_are() -> None:
+    """Before: a window of four calls a second never showed a fourth figure, and was taken for four a minute."""
+    listener = Listener()
+    for call in range(12):
+        at_ms = 260 * call
+        believed = listener.hear(1 + call % 3, 1_000 - at_ms % 1_000, at_ms, capacity=4)
+    assert believed is not None
+    assert (believed.refill, believed.period_ms) == (Refill.FIXED, SECOND_MS)
+
+
 def test_what_is_none_of_the_three_is_heard_anew_and_may_become_clear() -> None:
     listener = Listener()
     confused = [(1_000, 60_000, 0), (2_000, 30_000, 1_000), (3_000, 55_000, 2_000), (4_000, 1_000, 3_000)]

@@ -25,4 +25,4 @@ def test_a_bucket_that_is_believed_or_was_named_is_not_shown() -> None:
     buckets = BucketSet(SentCalls())
     buckets.believe(LimitMetric.TOKENS, 60_000, MINUTE_MS, 0)
     (tokens,) = buckets.of(LimitMetric.TOKENS)
-    assert not buckets.is_shown(tokens)
+    assert not buckets.is_stated(tokens)

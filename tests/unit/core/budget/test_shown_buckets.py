@@ -260,11 +260,25 @@ def test_a_size_that_an_older_answer_states_is_not_taken_over_again() -> None:
     assert limit.sizes()[0] == (90_000, MINUTE_MS)
 
 
-def test_a_bucket_is_shown_once_headers_show_it() -> None:
+def test_a_bucket_is_stated_once_headers_show_it_and_its_period() -> None:
     limit = Limit()
     limit.buckets.believe(LimitMetric.REQUESTS, 3, MINUTE_MS, 0)
     (named,) = limit.buckets.of(LimitMetric.REQUESTS)
     limit.show(limit.send(1, 0), 1, 0)
     (shown,) = limit.buckets.of(LimitMetric.TOKENS)
-    assert limit.buckets.is_shown(shown)
-    assert not limit.buckets.is_shown(named)
+    assert not limit.buckets.is_stated(shown), "its period is assumed"
+    limit.show(limit.send(1, 10), 2, 0, period_ms=MINUTE_MS)
+    assert limit.buckets.is_stated(shown)
+    assert not limit.buckets.is_stated(named)
+
+
+def test_what_a_server_rounds_down_is_not_missing() -> None:
+    """Before: where headers state hundredths, each answer showed up to a hundredth missing."""
+    limit, level, errors = Limit(), CAPACITY, []
+    for call in range(200):
+        amount = 237 + call % 7
+        level = min(CAPACITY, level + 100) - amount
+        hearing = limit.send(amount, 100 * call)
+        errors.append(limit.show(hearing, CAPACITY - level // 600 * 600, None, period_ms=MINUTE_MS))
+    assert any(errors[:20]), "until the step is known"
+    assert not any(errors[20:])

@@ -28,9 +28,19 @@ class Server:
         self.level, self.now_ms, self.number = level, 0, 0
 
     def call(
-        self, *, lasts_ms: int = 400, output: int = 150, foreign: int = 0, capacity: int = 60_000, early: bool = False
+        self,
+        *,
+        lasts_ms: int = 400,
+        output: int = 150,
+        foreign: int = 0,
+        capacity: int = 60_000,
+        early: bool = False,
+        step: int = 1,
     ) -> None:
-        """One call, with headers as of its admission; with `usage` as of its end, unless they come early."""
+        """One call, with headers as of its admission; with `usage` as of its end, unless they come early.
+
+        They are rounded down to multiples of `step`.
+        """
         asked = prices(self.endpoint, size(self.number))
         sent = self.witness.record_send(asked, self.now_ms)
         self.level -= asked.tokens[self.place] + foreign
@@ -39,7 +49,8 @@ class Server:
         self.now_ms += lasts_ms
         is_usage = asked.laws[self.place] is Law.USAGE
         self.level -= output if is_usage else 0
-        remaining = Remaining(self.level if is_usage and not early else admitted, capacity, 60_000)
+        shown = self.level if is_usage and not early else admitted
+        remaining = Remaining(shown // step * step, capacity, 60_000)
         usage = TokenUsage(size(self.number).input_tokens, output)
         self.witness.record_answer(sent, remaining, usage, self.now_ms, early=early)
         self.number += 1

@@ -5,6 +5,7 @@ import pytest
 from headrace.broker.core.answers.refill_detection import Refill, RefillPattern
 from headrace.broker.core.pricing.debit_history import (
     DEBITS_MAX,
+    DEBITS_MAX_SLIDING,
     DELAY_DIFFERENCE_MS,
     SPANS_MAX,
     STEPS_MAX,
@@ -292,10 +293,27 @@ def test_a_sliding_window_says_nothing_while_what_expires_in_it_is_not_known() -
         course.observe(count - 2, 20_000)
         course.observe(count - 1, 20_000)
         assert bool(spans(course, count - 1)) is known
-    course = steady(SLIDING, count=2 * DEBITS_MAX + 1, every_ms=100)
-    for number in (2 * DEBITS_MAX - 1, 2 * DEBITS_MAX):
+    course = steady(SLIDING, count=2 * DEBITS_MAX_SLIDING + 1, every_ms=5)
+    for number in (2 * DEBITS_MAX_SLIDING - 20, 2 * DEBITS_MAX_SLIDING):
         course.observe(number, 20_000)
-    assert spans(course, 2 * DEBITS_MAX) == [], "it is forgotten"
+    assert spans(course, 2 * DEBITS_MAX_SLIDING) == [], "it is forgotten"
+
+
+def test_a_sliding_window_remembers_what_a_period_holds() -> None:
+    """Before: at 20 calls a second what expired was always forgotten, and nothing told laws apart."""
+    course = steady(SLIDING, count=2 * DEBITS_MAX + 500, every_ms=50)
+    for number in (2 * DEBITS_MAX + 498, 2 * DEBITS_MAX + 499):
+        course.observe(number, 20_000)
+    assert spans(course, 2 * DEBITS_MAX + 499) != []
+
+
+def test_rounded_figures_say_only_what_their_rounding_leaves() -> None:
+    course = steady(None, count=40, every_ms=100)
+    course.observe(0, 20_000)
+    course.observe(39, 7_600)
+    assert excess(course, 39) < 0
+    course.step = 1_000
+    assert excess(course, 39) == 0
 
 
 def test_a_sliding_window_says_nothing_if_a_call_that_expires_in_it_is_unsure() -> None:

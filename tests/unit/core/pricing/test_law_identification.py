@@ -364,3 +364,13 @@ def test_how_tokens_return_is_learned_with_or_without_what_was_heard_before(anew
 def named(input_tokens: int = 100) -> Prices:
     size_ = RequestSize(400, 1, 1, 0, None, input_tokens, function_tools=False, embedding_tokens=None)
     return prices("responses", size_, references=(Reference(ReferenceKind.FILE, b"f"),))
+
+
+@pytest.mark.parametrize("law", [Law.CHAT_2025, Law.CHAT_LEGACY])
+def test_a_law_is_known_by_figures_that_are_rounded_to_more_than_a_call_takes(law: Law) -> None:
+    """Before: the dearest law fitted the steps, and calls paid twice their charge for ever."""
+    server = Server(law, level=59_000)
+    for _ in range(150):
+        server.call(lasts_ms=60, step=1_500)
+    assert server.witness.evidence.believed is law
+    assert server.witness.evidence.identified

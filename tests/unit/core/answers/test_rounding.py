@@ -1,0 +1,58 @@
+"""Figures that a server rounds, and exact ones."""
+
+from random import Random
+
+import pytest
+
+from headrace.broker.core.answers.rounding import DIFFERENT_MIN, Rounding
+
+
+def seen(figures: list[int], amount: int = 7) -> int:
+    rounding = Rounding()
+    for figure in figures:
+        rounding.observe(figure, amount)
+    return rounding.step
+
+
+@pytest.mark.parametrize("step", [100, 171, 32_750])
+def test_the_step_of_rounded_figures_is_found(step: int) -> None:
+    drawn = Random(step)
+    assert seen([drawn.randrange(1, 100) * step for _ in range(40)]) % step == 0
+    assert seen([step * part for part in (9, 8, 7, 5)]) == step
+
+
+def test_exact_figures_have_no_step() -> None:
+    for seed in range(200):
+        drawn = Random(seed)
+        assert seen([drawn.randrange(1, 100_000) for _ in range(40)]) == 1
+
+
+def test_one_exact_figure_ends_it_for_good() -> None:
+    rounding = Rounding()
+    for figure in (9_000, 8_000, 7_000, 5_000, 4_001, 3_000, 2_000):
+        rounding.observe(figure, 7)
+    assert rounding.step == 1
+
+
+def test_few_figures_show_nothing() -> None:
+    assert seen([9_000, 8_000, 7_000] * 10) == 1
+    assert seen([1_000 * part for part in range(1, DIFFERENT_MIN + 1)]) == 1_000
+
+
+def test_an_empty_limit_shows_nothing() -> None:
+    assert seen([0, 900, 0, 700, 500, 0, 300]) == 100
+
+
+def test_calls_of_round_amounts_leave_round_figures() -> None:
+    assert seen([9_000, 8_000, 6_000, 5_000], amount=1_000) == 1
+    rounding = Rounding()
+    for figure, amount in ((9_000, 1_000), (8_000, 1_000), (6_000, 2_000), (5_000, 1_000), (4_000, 300)):
+        rounding.observe(figure, 17, amount)
+    assert rounding.step == 1_000, "the last call tells: no law explains what is left"
+
+
+def test_one_law_of_several_explains_round_figures() -> None:
+    rounding = Rounding()
+    for figure in (9_000, 8_000, 6_000, 5_000):
+        rounding.observe(figure, 313, 1_000, 77)
+    assert rounding.step == 1
