@@ -14,7 +14,7 @@ from headrace.broker.core.answers.rate_limit_headers import DAY_MS, HOUR_MS, MIN
 
 _COUNT: Final = "[0-9][0-9,]{0,24}"
 _NAME: Final = "[A-Za-z0-9_.:/-]{1,128}"
-_PERIOD: Final = "(?P<period>second|sec|minute|min|hour|day|week|month)"
+_PERIOD: Final = "(?:(?P<times>[0-9]{1,5}) )?(?P<period>second|sec|minute|min|hour|day|week|month)s?"
 
 _OPENAIS_NUMBERS: Final = (
     rf"\bLimit:? (?P<capacity>{_COUNT})",
@@ -70,7 +70,9 @@ _OPENAI: Final = Dialect(
     },
     templates=(
         Template(
-            rf"\bon (?P<metric>tokens|requests|input-images|images) per {_PERIOD}\b", _OPENAIS_NUMBERS, exact=True
+            rf"\bon (?P<metric>tokens|requests|input-tokens|input-images|images) per {_PERIOD}\b",
+            _OPENAIS_NUMBERS,
+            exact=True,
         ),
         Template(  # the form of 2022
             rf"\bfor (?P<metric>tokens|requests)\. Limit: [0-9.]{{1,24}} / {_PERIOD}\b", _OPENAIS_NUMBERS, exact=True

@@ -37,7 +37,8 @@ RESET_MS_MAX: Final = 31 * DAY_MS
 RESET_MS_MIN: Final = 10  # resets are whole milliseconds; below this, rounding hides the period
 UNUSUAL_PERIOD_EVIDENCE: Final = 40  # used units and reset ms at which rounding explains at most 2 x 1/40 = 5 %
 
-SIDE_KINDS: Final = ("project-tokens", "project-requests", "input-images")  # OpenAI's own words in the header names
+SIDE_KINDS: Final = ("project-tokens", "project-requests", "input-images", "input-tokens")
+"""OpenAI's own words in the header names, and those of servers that count input by itself."""
 
 _DECIMALS_OF_MS: Final = 3
 USUAL_PERIODS_MS: Final = (SECOND_MS, MINUTE_MS, DAY_MS, MONTH_MS)  # no period is near two of them

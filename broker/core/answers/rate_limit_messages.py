@@ -13,7 +13,7 @@ place in the template.
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Final
 
@@ -76,6 +76,13 @@ _METRICS_IN_IDS: Final = (
 )
 _PERIOD_IN_ID: Final = re.compile(r"(?:per|by)(second|minute|hour|day)")
 _BUDGETED: Final = frozenset(metric.value for metric in LimitMetric)
+BESIDE: Final = {
+    "input-tokens": "input-tokens",
+    "uncached-input-tokens": "uncached-input-tokens",
+    "input-images": "input-images",
+    "images": "input-images",
+}
+"""What a budget can count besides, by the words of refusals."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +176,14 @@ def snapshot_of(statement: Statement | None, wait_ms: int | None) -> Snapshot | 
     )
 
 
+def beside_of(statement: Statement | None) -> StatedLimit | None:
+    """Return the limit of `BESIDE` that a refusal describes exactly, with its size and period; None if it is none."""
+    if statement is None or not statement.exact or not statement.limit.capacity or statement.limit.period_ms is None:
+        return None
+    kind = BESIDE.get(statement.limit.metric)
+    return None if kind is None else replace(statement.limit, metric=kind)
+
+
 def wait_in_ms(message: str, details: Details = (), date: str = "") -> int | None:
     """Return the wait that a refusal states: in a field of its details, else in words.
 
@@ -237,7 +252,7 @@ def _counted(template: Template, facts: Mapping[str, str]) -> tuple[str | None, 
     if word := facts.get("metric", "").lower():
         metric = _METRICS.get(word, word)
     if word := facts.get("period", "").lower():
-        period_ms = _PERIODS_MS[word]
+        period_ms = _PERIODS_MS[word] * int(facts.get("times", "1")) or None
     if seconds := facts.get("seconds"):
         period_ms = int(seconds) * SECOND_MS or None
     return metric, period_ms

@@ -21,9 +21,9 @@ class Rounding:
     __slots__ = ("_amounts", "_divisor", "_figures", "step")
 
     def __init__(self) -> None:
-        self._figures: set[int] = set()
+        self._figures: tuple[int, ...] = ()  # not lists: the collector of garbage walks through thousands of limits
         self._divisor = 0
-        self._amounts: list[int] = []
+        self._amounts: tuple[int, ...] = ()
         self.step = 1
 
     def observe(self, figure: int, *amounts: int) -> None:
@@ -31,9 +31,9 @@ class Rounding:
         if self._divisor == 1 or figure <= 0:
             return
         self._divisor = gcd(self._divisor, figure)
-        self._amounts = [*map(gcd, self._amounts or amounts, amounts)]
-        if len(self._figures) < DIFFERENT_MIN:
-            self._figures.add(figure)
+        self._amounts = tuple(map(gcd, self._amounts or amounts, amounts))
+        if len(self._figures) < DIFFERENT_MIN and figure not in self._figures:
+            self._figures += (figure,)
         by_chance = any(amount % self._divisor == 0 for amount in self._amounts)
         if len(self._figures) >= DIFFERENT_MIN:
             self.step = 1 if by_chance else self._divisor

@@ -33,6 +33,7 @@ from headrace.broker.core.answers.rate_limit_headers import (
 from headrace.broker.core.answers.rate_limit_messages import (
     StatedLimit,
     Statement,
+    beside_of,
     snapshot_of,
     stated_in,
     wait_in_ms,
@@ -95,10 +96,11 @@ class Verdict:
     Attributes:
         snapshot: The organisation's or a project's bucket that refused, where the answer states it exactly.
         limit: All that is known of the limit that refused, for people: also what no budget can believe.
-        side_readings: Buckets that headers describe beside `readings`: a project's, which the budget pays as well;
-            those of images and of input tokens, which are for people.
+        side_readings: Buckets that headers describe beside `readings`: a project's, those of images and of input
+            tokens, which the budget pays as well; others are for people.
         early: The readings are as of the call's admission, whatever is charged when it ends.
         charge: Tokens that the server says it charged for the answered call; None: it does not say.
+        beside: The limit that refused, where it counts input tokens or images and the answer states it exactly.
         shape: Set if the answer was not understood and its meaning is a guess: its appearance, without its text.
     """
 
@@ -114,6 +116,7 @@ class Verdict:
     shape: str | None = None
     early: bool = False
     charge: int | None = None
+    beside: StatedLimit | None = None
 
     @property
     def fault(self) -> Fault:
@@ -176,6 +179,7 @@ def judge(answer: Answer, body: Mapping[str, object] | None = None) -> Verdict:
         limit=limit,
         side_readings=side_readings(headers) + other.side_readings,
         shape=_shape(answer) if evidence is Basis.GUESS else None,
+        beside=beside_of(statement) if meaning in _LIMITS else None,
     )
 
 

@@ -12,6 +12,7 @@ from headrace.broker.core.answers.rate_limit_headers import HOUR_MS, MINUTE_MS, 
 from headrace.broker.core.answers.refill_detection import BUCKET, Refill
 from headrace.broker.core.answers.verdict import Meaning, Verdict
 from headrace.broker.core.budget.achievement import Bound
+from headrace.broker.core.budget.beside_limits import BesideLimits
 from headrace.broker.core.budget.bucket_set import BucketSet
 from headrace.broker.core.budget.burst_ramp import BurstRamp
 from headrace.broker.core.budget.limit_settings import LimitBeliefs
@@ -20,6 +21,7 @@ from headrace.broker.core.budget.mirror_trust import MirrorTrust
 from headrace.broker.core.budget.rate_control import RateControl
 from headrace.broker.core.budget.reservation import Reservation
 from headrace.broker.core.budget.sliding_sum import SlidingSum
+from headrace.broker.core.pricing.laws import Prices
 from headrace.broker.core.units import PPM
 
 REFUSED_FEW_PPM: Final = 100_000  # with more refusals, what was admitted is no measure of what could have been
@@ -43,6 +45,7 @@ class AdmissionGuide:
     """
 
     __slots__ = (
+        "_beside",
         "_buckets",
         "_capacities",
         "_charged",
@@ -57,12 +60,20 @@ class AdmissionGuide:
         "mirrors_hold_back",
     )
 
-    def __init__(
-        self, settings: LimitBeliefs, buckets: BucketSet, charged: SlidingSum, now_ms: int, *, known: bool
+    def __init__(  # noqa: PLR0913 — one of them keyword-only
+        self,
+        settings: LimitBeliefs,
+        buckets: BucketSet,
+        beside: BesideLimits,
+        charged: SlidingSum,
+        now_ms: int,
+        *,
+        known: bool,
     ) -> None:
         """`known`: a predecessor has called this server; otherwise bursts begin small at first."""
         self._settings = settings
         self._buckets = buckets
+        self._beside = beside
         self._charged = charged
         self._trust = MirrorTrust(now_ms)
         self._ramp = BurstRamp(None if known else now_ms)
@@ -76,8 +87,10 @@ class AdmissionGuide:
 
     @property
     def measures(self) -> bool:
-        """Whether the measured rate is followed: the mirrors are wrong, or there is none of tokens."""
-        return self._rate is not None and (self.measures_since_ms is not None or self._buckets.shortest() is None)
+        """Whether the measured rate is followed: the mirrors are wrong, or no limit is known but of requests."""
+        if self._rate is None:
+            return False
+        return self.measures_since_ms is not None or (self._buckets.shortest() is None and not self._beside)
 
     @property
     def measures_since_ms(self) -> int | None:
@@ -161,7 +174,7 @@ class AdmissionGuide:
                 most = left // UNANSWERED_PARTS if most is None else min(most, left // UNANSWERED_PARTS)
         return self._ramp.may_send_at(now_ms, most)
 
-    def compare(self, paid: int, now_ms: int) -> bool:
+    def compare(self, paid: int, now_ms: int, prices: Prices | None = None) -> bool:
         """Begin a trial of measurements if the mirrors are in doubt; return whether one has begun."""
         if now_ms < max(self._next_compare_ms, self._overloaded_until_ms) or not self._trust.may_begin(now_ms):
             return False
@@ -171,9 +184,8 @@ class AdmissionGuide:
         if self._changes():
             self._trust.judge_anew()
         lately = self._trust.lately(now_ms)
-        bounds = self._bounds(paid, now_ms)
-        first = self._first(paid, now_ms)
-        foreign, told = self._buckets.missing.total, first is None or self._is_known(first)
+        bounds, told = self._bounds(paid, prices, now_ms)
+        foreign = self._buckets.missing.total
         if not self._trust.begins_trial(bounds, now_ms, foreign=foreign, told=told):
             return False
         self._buckets.missing.withdraw()
@@ -191,13 +203,22 @@ class AdmissionGuide:
         }
         return any(former.get(limit, capacity) != capacity for limit, capacity in self._capacities.items())
 
-    def _bounds(self, paid: int, now_ms: int) -> list[Bound]:
-        """Return the limits that may hold a call back: first the one that does, or the shortest, then the others."""
+    def _bounds(self, paid: int, prices: Prices | None, now_ms: int) -> tuple[list[Bound], bool]:
+        """Return the limits that may hold a call back: first the one that does, or the shortest, then the others.
+
+        Return as well whether headers or the operator state the first.
+        """
         first = self._first(paid, now_ms)
-        if first is None:
-            return []
         others = (mirror for mirror in self._buckets if mirror is not first and mirror.period_ms < HOUR_MS)
-        return [Bound.of(mirror, paid, now_ms) for mirror in (first, *others)]
+        bounds = [Bound.of(mirror, paid, now_ms) for mirror in (*([first] if first else []), *others)]
+        told = first is None or self._is_known(first)
+        until_ms = now_ms if first is None else first.payable_at(_amount(first, paid), 0, now_ms)
+        for at_ms, bound, is_stated in self._beside.bounds(prices, now_ms):
+            if at_ms > until_ms or not bounds:
+                bounds, told, until_ms = [bound, *bounds], is_stated, at_ms
+            elif not bound.long:
+                bounds.append(bound)
+        return bounds, told
 
     def _first(self, paid: int, now_ms: int) -> AnyMirror | None:
         """Return the mirror that holds a call back, or else the one of tokens that refills soonest."""
@@ -297,3 +318,7 @@ class AdmissionGuide:
         self._trust.reprice(ppm)
         if self._rate is not None:
             self._rate.reprice(ppm)
+
+
+def _amount(mirror: AnyMirror, paid: int) -> int:
+    return paid if mirror.metric is LimitMetric.TOKENS else 1

@@ -4,7 +4,7 @@ A metric may have several: a minute's and a day's, one that the operator configu
 (shown_buckets.py), the account's and a project's (facts/openai.md §3, §4.2). Every call pays all of them.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -27,7 +27,10 @@ answer that sets it tells nothing of other clients."""
 
 @dataclass(frozen=True, slots=True)
 class LevelBounds:
-    """Lower and upper bound of one bucket's level."""
+    """Lower and upper bound of one bucket's level.
+
+    `kind` is what it counts if that is neither tokens nor requests (`headrace.broker.core.budget.beside_limits`).
+    """
 
     metric: LimitMetric
     low: int
@@ -36,6 +39,12 @@ class LevelBounds:
     period_ms: int
     refill: Refill = BUCKET
     project: bool = False
+    kind: str = ""
+
+    @property
+    def counts(self) -> str:
+        """What it counts, in one word."""
+        return self.kind or self.metric.value
 
     def refilled(self, elapsed_ms: int) -> "LevelBounds":
         """Return the bounds after `elapsed_ms` without spending."""
@@ -119,6 +128,16 @@ class BucketSet:
                 return False
         return True
 
+    def drop_unshown(self, is_meant: Callable[[int, int], bool]) -> bool:
+        """Drop buckets of tokens that no header shows, whose size and period something else has; return whether any."""
+        return self._mirrors.keep(
+            lambda mirror: (
+                mirror.metric is not TOKENS
+                or self._shown.shows(mirror)
+                or not is_meant(mirror.capacity, mirror.period_ms)
+            )
+        )
+
     def disown(self, capacity: int, former: int | None, number: int, now_ms: int) -> None:
         """Undo a size of tokens that the answer to call `number` disproved: restore `former`, or drop the bucket."""
         for mirror in self._mirrors.of(TOKENS):
@@ -151,6 +170,11 @@ class BucketSet:
             if needed_ms > flow_ms:
                 flow_ms = needed_ms
         return flow_ms
+
+    def pace_ms(self, paid: int) -> int:
+        """Return how long the slowest bucket takes to refill such a call."""
+        amounts = ((paid if mirror.metric is TOKENS else 1, mirror) for mirror in self._mirrors)
+        return max((amount * mirror.period_ms // mirror.capacity for amount, mirror in amounts), default=0)
 
     def refill_beside_reserve(self, tokens: int, reserved_ppm: int) -> int:
         """Return the longest period of buckets without room for `tokens` beside the reserve; 0 if all have room."""

@@ -48,6 +48,8 @@ class Budget:
         settings: The operator's figures for the limit.
         believed: Whether an answer or a checkpoint has stated a level; until then one call goes first.
         breaker: The limit's circuit breaker.
+        cap: The operator's own cap on its tokens; None: there is none.
+        beside: Its limits that count neither tokens nor requests.
         blames: Its requests that have blamed the account.
         tiers: Those of service tiers that have refused calls lately.
         guide: Whether the mirrors are followed, or a measured rate.
@@ -71,7 +73,7 @@ class Budget:
         self._calls: dict[int, Reservation] = {}
         self._charged = SlidingSum()
         cap = settings.cap_tokens
-        self._cap = None if cap is None else OwnCap(cap, settings.burst_ms, self._charged, now_ms)
+        self.cap = None if cap is None else OwnCap(cap, settings.burst_ms, self._charged, now_ms)
         self._headroom = HeadroomCache()
         self._first_calls = FirstCalls(settings.tokens)
         self._asks_caps = settings.cap_tokens is not None or settings.inflight_max is not None
@@ -79,8 +81,10 @@ class Budget:
         self.breaker = Breaker()
         self.blames = Blames()
         self.tiers = TierBreakers()
-        self.guide = AdmissionGuide(settings, self._buckets, self._charged, now_ms, known=checkpoint is not None)
         self._calibration = Calibration(settings, self._buckets, self._sends, checkpoint, now_ms, known=known)
+        self.beside = self._calibration.beside
+        is_known = checkpoint is not None
+        self.guide = AdmissionGuide(settings, self._buckets, self.beside, self._charged, now_ms, known=is_known)
         self._sizes, self._cooldown = self._calibration.sizes, self._calibration.cooldown
         self.tariff = self._calibration.tariff
         self._pause = StatedPause(self.guide, self._buckets, self._calibration, now_ms)
@@ -110,8 +114,15 @@ class Budget:
         cap = self.settings.cap_tokens
         return (cap is None or charge <= cap) and self._buckets.can_hold(charge, self._sizes.unproven_sizes)
 
-    def payable_at(
-        self, charge: int, now_ms: int, *, reserved_ppm: int = 0, stated: bool = False, lane_order: int = 0
+    def payable_at(  # noqa: PLR0913 — the particulars of one call
+        self,
+        charge: int,
+        now_ms: int,
+        *,
+        reserved_ppm: int = 0,
+        stated: bool = False,
+        lane_order: int = 0,
+        prices: Prices | None = None,
     ) -> int | None:
         """Return the first instant at which a call may be sent and every metric can pay; None: not before a call ends.
 
@@ -120,8 +131,8 @@ class Budget:
             now_ms: The caller's clock.
             reserved_ppm: The share of every bucket that is reserved for others.
             stated: The server itself has named this charge.
-            lane_order: Its lane's position; before the first answer, a call of a higher lane may join those of lower
-                ones.
+            lane_order: Its lane's position: before the first answer, one of a higher lane may join those of lower ones.
+            prices: What the call carries, for limits that count neither tokens nor requests.
         """
         paid = self._calibration.to_pay(charge, stated=stated)
         if self._headroom.covers(paid, reserved_ppm) and self.breaker.closed:
@@ -129,19 +140,24 @@ class Budget:
             self.guide.mirrors_hold_back = False
             return now_ms
         probe_ms = self.breaker.may_call_at(now_ms)
-        first_ms = now_ms if self.believed else self._first_ms(now_ms, paid, reserved_ppm, lane_order)
+        first_ms: int | None = now_ms
+        if not self.believed:
+            calls, spent = self._calls.values(), self._charged.charged(now_ms)
+            first_ms = self._first_calls.may_call_at(
+                calls, spent=spent, paid=paid, reserved_ppm=reserved_ppm, lane_order=lane_order, now_ms=now_ms
+            )
         if self._is_full(reserved_ppm) or probe_ms is None or first_ms is None:
             return None
         at_ms = max(now_ms, probe_ms, first_ms)
-        if self._cap is not None:
-            at_ms = max(at_ms, self._cap.payable_at(paid, reserved_ppm, now_ms))
+        if self.cap is not None:
+            at_ms = max(at_ms, self.cap.payable_at(paid, reserved_ppm, now_ms))
         if not self.believed and not self._calls:
             # the answer to the first call sets the levels
             return max(at_ms, self._pause.until_ms, self._cooldown.may_call_at(now_ms))
-        mirrored_ms = self._mirrored_at(paid, reserved_ppm, now_ms)
+        mirrored_ms = self._mirrored_at(paid, prices, reserved_ppm, now_ms)
         measured, only_mirrors = self.guide.measures, at_ms <= now_ms and self.breaker.closed
         if mirrored_ms > now_ms and only_mirrors and self.believed:
-            self.guide.compare(paid, now_ms)
+            self.guide.compare(paid, now_ms, prices)
         guided_ms = self.guide.payable_at(
             mirrored_ms, paid, now_ms, first=not reserved_ppm, believed=self.believed, only_mirrors=only_mirrors
         )
@@ -154,10 +170,11 @@ class Budget:
                 self._cache_headroom(reserved_ppm, now_ms)
         return at_ms
 
-    def _mirrored_at(self, paid: int, reserved_ppm: int, now_ms: int) -> int:
+    def _mirrored_at(self, paid: int, prices: Prices | None, reserved_ppm: int, now_ms: int) -> int:
         """Return when the mirrors allow a payment: pauses, bursts and levels."""
         at_ms = max(now_ms, self._pause.until_ms, self._cooldown.may_call_at(now_ms))
         at_ms = max(at_ms, self._buckets.payable_at(paid, reserved_ppm, now_ms, self._sizes.unproven_sizes))
+        at_ms = max(at_ms, self.beside.payable_at(prices, reserved_ppm, now_ms)) if self.beside else at_ms
         burst = self._calibration.burst
         if burst is None:
             return at_ms
@@ -194,37 +211,29 @@ class Budget:
     def flow_ms(self, tokens: int) -> int:
         """Return how long `tokens` take to flow into the slowest bucket, or at the measured rate that is followed."""
         rate = self.measured_tokens_per_minute
-        return self._buckets.flow_ms(tokens) if rate is None else tokens * MINUTE_MS // rate
-
-    def capped_until(self, charge: int, now_ms: int, *, reserved_ppm: int = 0, stated: bool = False) -> int:
-        """Return until when the operator's own cap delays the payment of this charge; `now_ms` if it does not."""
-        if self._cap is None:
-            return now_ms
-        return self._cap.payable_at(self._calibration.to_pay(charge, stated=stated), reserved_ppm, now_ms)
-
-    def cap_flows_in_ms(self, tokens: int, reserved_ppm: int, now_ms: int) -> int:
-        """Return how long the operator's own cap takes to let these tokens through, of however many calls."""
-        return 0 if self._cap is None else self._cap.flows_in_ms(tokens, reserved_ppm, now_ms)
+        if rate is not None:
+            return tokens * MINUTE_MS // rate
+        return max(self._buckets.flow_ms(tokens), self.beside.flow_ms(tokens))
 
     def refill_beside_reserve(self, charge: int, reserved_ppm: int, *, stated: bool = False) -> int:
         """Return the longest period of buckets that cannot hold the charge beside the reserve; 0 if all can."""
         return self._buckets.refill_beside_reserve(self._calibration.to_pay(charge, stated=stated), reserved_ppm)
 
-    def unavailable_until(self, charge: int, now_ms: int, *, stated: bool = False) -> int:
+    def unavailable_until(self, charge: int, now_ms: int, *, stated: bool = False, prices: Prices | None = None) -> int:
         """Return until when a pause or a limit per hour or longer prevents the payment of this charge."""
         if self.measured_tokens_per_minute is not None:
             return self.pause_kept_until_ms
         paid = self._calibration.to_pay(charge, stated=stated)
         until_ms = self._buckets.payable_at(paid, 0, now_ms, self._sizes.unproven_sizes, longer_than_ms=HOUR_MS)
-        return max(self.paused_until_ms, until_ms)
+        beside_ms = self.beside.payable_at(prices, 0, now_ms, longer_than_ms=HOUR_MS)
+        return max(self.paused_until_ms, until_ms, beside_ms)
 
     def pace_ms(self, charge: int) -> int:
         """Return how long the slowest bucket takes to refill such a call, or the measured rate to allow another one."""
         paid = self._calibration.to_pay(charge, stated=False)
         if self.measured_tokens_per_minute is not None:
             return self.flow_ms(paid)
-        amounts = ((paid if mirror.metric is LimitMetric.TOKENS else 1, mirror) for mirror in self._buckets)
-        return max((amount * mirror.period_ms // mirror.capacity for amount, mirror in amounts), default=0)
+        return self._buckets.pace_ms(paid)
 
     def reserve(  # noqa: PLR0913 — the particulars of one call
         self,
@@ -239,7 +248,7 @@ class Budget:
         """Pay every metric for an attempt that is sent now; `payable_at` must allow the call at this instant."""
         assert attempt not in self._calls, "an attempt is reserved once"
         if self._granted != (charge, now_ms, stated):  # otherwise `payable_at` has just allowed it
-            payable_at = self.payable_at(charge, now_ms, stated=stated, lane_order=lane_order)
+            payable_at = self.payable_at(charge, now_ms, stated=stated, lane_order=lane_order, prices=prices)
             assert payable_at is not None, "no attempt is reserved while another must end first"
             assert payable_at <= now_ms, "no attempt is reserved before every metric can pay"
         self._granted, self.unstated = None, True
@@ -247,23 +256,23 @@ class Budget:
         if self._cooldown.active and self._cooldown.record_send(now_ms):
             self._buckets.trust_no_more_than(paid, now_ms)
         oldest = next(iter(self._calls.values()), None)
-        self._first_calls.refused = self._first_calls.refused and oldest is not None
+        self._first_calls.refused &= oldest is not None
         prices = Prices.flat(charge) if prices is None else prices
         number = self._sends.append(now_ms, paid, oldest.number if oldest else None, None if stated else prices)
         self.tariff.record_send(attempt, prices, now_ms)
-        control = self._calibration.burst
+        control, held = self._calibration.burst, self.guide.mirrors_hold_back
         burst = 0 if control is None else control.pay(paid, now_ms)
         unsettled = self.tariff.outstanding()
-        held = self.guide.mirrors_hold_back
         self._calls[attempt] = Reservation(
             number, charge, paid, stated, now_ms, burst, prices.endpoint, unsettled, lane_order, held
         )
         self.guide.record_send(attempt, paid, now_ms)
         self._headroom.pay(paid)
         self._charged.pay(paid, now_ms)
-        if self._cap is not None:
-            self._cap.pay(paid, now_ms)
+        if self.cap is not None:
+            self.cap.pay(paid, now_ms)
         self._buckets.pay(paid, number, now_ms)
+        self.beside.record_send(prices, number, oldest.number if oldest else None, now_ms)
 
     def paid(self, attempt: int) -> int:
         """Return what was paid for an attempt in flight: its charge, marked up."""
@@ -277,7 +286,7 @@ class Budget:
         call = self._calls.pop(attempt)
         self._granted, self.unstated = None, True
         self._first_calls.refused = self._first_calls.refused or verdict.meaning is Meaning.RATE_LIMITED
-        payable_ms = self._pause.payable_ms(call.paid, now_ms)  # before it was refused
+        payable_ms = self._pause.payable_ms(call, now_ms)  # before it was refused
         verdict = self._calibration.believable(attempt, call, verdict, now_ms)
         if self._calibration.learn_charge(attempt, call, verdict, usage, now_ms):
             self._headroom.clear()
@@ -335,7 +344,7 @@ class Budget:
         return self._buckets.missing.taken
 
     def levels(self, now_ms: int) -> tuple[LevelBounds, ...]:
-        """Return the level bounds of each mirror; a metric with several periods appears several times."""
+        """Return the level bounds of each mirror of tokens and requests; one metric may have several periods."""
         return self._buckets.levels(now_ms)
 
     def charged_last_minute(self, now_ms: int) -> int:
@@ -361,7 +370,7 @@ class Budget:
     def _cache_headroom(self, reserved_ppm: int, now_ms: int) -> None:
         """Cache the tokens and calls that can be spent beside the reserve, where only the buckets bound them."""
         burst = self._calibration.burst
-        if self._asks_caps or burst is None or self._cooldown.active:
+        if self._asks_caps or burst is None or self._cooldown.active or self.beside:
             return
         spare = self._buckets.spare(reserved_ppm, now_ms)
         if spare is not None:
@@ -369,30 +378,23 @@ class Budget:
 
     def _is_full(self, reserved_ppm: int) -> bool:
         """Return whether a call must end first to leave the reserved share of the slots free."""
-        inflight_max = self.settings.inflight_max
-        return inflight_max is not None and len(self._calls) >= unreserved_slots(inflight_max, reserved_ppm)
-
-    def _first_ms(self, now_ms: int, paid: int, reserved_ppm: int, lane_order: int) -> int | None:
-        """Return when a call may be sent before the first answer; None: not before that answer."""
-        spent = self._charged.charged(now_ms)
-        calls = self._calls.values()
-        return self._first_calls.may_call_at(
-            calls, spent=spent, paid=paid, reserved_ppm=reserved_ppm, lane_order=lane_order, now_ms=now_ms
-        )
+        most = self.settings.inflight_max
+        return most is not None and len(self._calls) >= unreserved_slots(most, reserved_ppm)
 
     def _correct_sums(self, call: Reservation, now_ms: int) -> None:
         """Count a call by what its answer has told of its charge."""
         excess = self._calibration.excess
         if excess:
             self._charged.refund(excess, call.sent_ms)
-            if self._cap is not None:
-                self._cap.refund(excess, now_ms)
+            if self.cap is not None:
+                self.cap.refund(excess, now_ms)
 
     def _give_back(self, call: Reservation, now_ms: int, *, untaken: bool = False) -> None:
+        self.beside.give_back(call.number, now_ms, untaken=untaken)
         counted = self._sends.strike(call.number)
         self._charged.refund(call.paid, call.sent_ms)
-        if self._cap is not None:
-            self._cap.refund(call.paid, now_ms)
+        if self.cap is not None:
+            self.cap.refund(call.paid, now_ms)
         if self._calibration.burst is not None:
             self._calibration.burst.refund(call.paid, now_ms)
         self._buckets.refund(call.paid if counted is None else counted, call.number, now_ms, untaken=untaken)

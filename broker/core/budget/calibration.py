@@ -14,6 +14,7 @@ from headrace.broker.core.answers.meaning import ADMITTED
 from headrace.broker.core.answers.rate_limit_headers import DAY_MS, TOKENS, LimitMetric, Snapshot
 from headrace.broker.core.answers.verdict import Meaning, Verdict
 from headrace.broker.core.budget.admission_delay import DELAY_MAX_MS, AdmissionDelay
+from headrace.broker.core.budget.beside_limits import BesideLimits
 from headrace.broker.core.budget.bucket_set import BucketSet
 from headrace.broker.core.budget.burst_control import BurstControl
 from headrace.broker.core.budget.checkpoint import Checkpoint
@@ -40,6 +41,7 @@ class Calibration:
         burst: The burst that is spent, of the shortest bucket of tokens; None while no such bucket is known.
         cooldown: The time for which a refused call is not tried again.
         sizes: The sizes that are believed.
+        beside: The limits that count neither tokens nor requests.
     """
 
     def __init__(  # noqa: PLR0913 — one of them keyword-only
@@ -58,6 +60,7 @@ class Calibration:
         """
         self._settings = settings
         self._buckets = buckets
+        self.beside = BesideLimits(sends)
         self._sends = sends
         self._delay = AdmissionDelay()
         self._markup = Markup()
@@ -206,9 +209,9 @@ class Calibration:
     def correct_levels(self, call: Reservation, verdict: Verdict, now_ms: int) -> bool:
         """Correct every bucket that an answer describes; return whether each header reading agreed with its mirror."""
         stated = verdict.snapshot
+        agreed = not ((verdict.beside or verdict.side_readings) and self._learn_beside(call, verdict, now_ms))
         if stated is None and not verdict.readings and not verdict.side_readings:
-            return True
-        agreed = True
+            return agreed
         order = self._sends.admission_order(call.number, call.sent_ms, now_ms, self._delay.ms)
         if stated is not None:
             error = self._buckets.observe_refusal(stated, self._left(call, stated), order)
@@ -226,6 +229,16 @@ class Calibration:
                 agreed = agreed and error == 0
                 self._learn_delay(reading.metric, error, now_ms)
         return agreed
+
+    def _learn_beside(self, call: Reservation, verdict: Verdict, now_ms: int) -> bool:
+        """Learn of limits that count neither tokens nor requests; return whether any is known.
+
+        A bucket of tokens that only an operator states may have meant one that a refusal names.
+        """
+        self.beside.record_answer(call, verdict, now_ms, self._delay.ms)
+        if verdict.beside is not None:
+            self._buckets.drop_unshown(self.beside.means)
+        return bool(self.beside)
 
     def _left_out(self, call: Reservation, now_ms: int, *, early: bool) -> int:
         """Return the tokens missing from an answer's figure, which the mirror takes to be as of the admission."""

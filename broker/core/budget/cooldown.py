@@ -10,6 +10,7 @@ was believed to have gained meanwhile may have gone into its debt.
 from typing import Final
 
 from headrace.broker.core.answers.rate_limit_headers import Snapshot
+from headrace.broker.core.answers.rate_limit_messages import StatedLimit
 from headrace.broker.core.budget.burst_control import SILENCE_MS
 
 FIRST_MS: Final = 500
@@ -73,6 +74,6 @@ class Cooldown:
         return True
 
 
-def leaves_level_open(stated: Snapshot | None) -> bool:
+def leaves_level_open(stated: Snapshot | StatedLimit | None) -> bool:
     """Return whether a refusal leaves open how empty the bucket is: it states nothing, or that all of it is used."""
-    return stated is None or stated.used is None or stated.used >= stated.capacity
+    return stated is None or stated.used is None or stated.used >= (stated.capacity or 0)

@@ -65,6 +65,7 @@ class MirrorTrust:
         "_held_since_ms",
         "_held_until_ms",
         "_in_debt",
+        "_included_ms",
         "_marks",
         "_measured",
         "_more_every_ms",
@@ -94,6 +95,7 @@ class MirrorTrust:
         self._counted: dict[int, int] = {}  # calls without an answer, sent while requests waited, and their tokens
         self._held_since_ms: int | None = None  # since when requests have been held back without a call
         self._held_until_ms = now_ms
+        self._included_ms = now_ms  # `_all` includes the wait until then
         self._held_long = False  # by a limit of an hour or longer
         self._sent_ms = now_ms  # when the last call was sent, or may have been held back first
         self._refused_in_a_row = 0  # calls that were sent when the refusal before was known
@@ -132,7 +134,7 @@ class MirrorTrust:
         achieved = self._all.since(before)
         since_ms = self._held_at(now_ms)
         if since_ms is not None:
-            held_ms = min(span_ms, now_ms - since_ms)
+            held_ms = min(span_ms, now_ms - max(since_ms, self._included_ms))
             achieved.waited_ms += held_ms
             achieved.held_ms += held_ms
         return achieved
@@ -161,11 +163,11 @@ class MirrorTrust:
         if since_ms is not None or self._marks is not None:
             self._mark(now_ms)
         if since_ms is not None:
-            self._all.held_ms += now_ms - since_ms
+            self._include(since_ms, now_ms)
         elif now_ms - self._sent_ms <= SOON_MS:
             since_ms = self._sent_ms
-        if since_ms is not None:
             self._all.waited_ms += now_ms - since_ms
+        if since_ms is not None:
             self._all.tokens += tokens
             self._all.started += 1
             self._counted[attempt] = tokens
@@ -173,8 +175,17 @@ class MirrorTrust:
         if self._in_debt and self.measures_since_ms is None:  # what was spent beyond the mirrors has been paid
             self._in_debt, self._base, self._marks = False, replace(self._all), None
 
+    def _include(self, since_ms: int, now_ms: int) -> None:
+        """Include a wait until now."""
+        waited_ms = now_ms - max(since_ms, self._included_ms)
+        self._all.held_ms += waited_ms
+        self._all.waited_ms += waited_ms
+        self._included_ms = now_ms
+
     def _mark(self, now_ms: int) -> None:
-        """Remember what has been achieved by now."""
+        """Remember what has been achieved by now: what is waited for since is of the time after it."""
+        if not self._held_long and (since_ms := self._held_at(now_ms)) is not None:
+            self._include(since_ms, now_ms)
         if self._marks is None:
             self._marks = deque()
         if not self._marks or now_ms - self._marks[-1][0] >= MARKED_EVERY_MS:

@@ -5,7 +5,7 @@ teaches nothing that newer answers do not.
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from headrace.broker.core.answers.rate_limit_headers import REQUESTS, TOKENS, LimitMetric
@@ -81,6 +81,19 @@ class SentCalls:
         """Return the index of that call in the columns; None if it has been forgotten."""
         index = number - self.forgotten
         return index if index >= 0 else None
+
+    def remembered(self) -> Iterator[tuple[int, int, Prices | None]]:
+        """Yield the calls that are remembered: when each was sent, the number of the oldest open one, and its prices.
+
+        Without prices: it was not charged, or the server has named its charge.
+        """
+        for index, sent_ms in enumerate(self.sent_ms):
+            yield sent_ms, self.oldest_open[index], self._prices[index] if self.amounts[TOKENS][index] else None
+
+    def prices_of(self, number: int) -> Prices | None:
+        """Return the prices of that call; None: it has been forgotten, or the server has named its charge."""
+        index = self.index_of(number)
+        return None if index is None else self._prices[index]
 
     def recent_tokens(self) -> int:
         """Return the tokens of the last calls."""

@@ -34,7 +34,7 @@ class _HeaderBucket:
         evidence: The evidence on how that bucket refills.
         known: Its refill pattern, where it is the only bucket of its metric and owner.
         made: The changes of the list of mirrors when it was known.
-        rounding: How its figures are rounded.
+        rounding: How its figures are rounded; None: there was but one.
         states_period: Answers have shown its period; otherwise that is assumed.
     """
 
@@ -46,7 +46,7 @@ class _HeaderBucket:
         self.known: RefillPattern | None = None
         self.made = 0
         self.states_period = False
-        self.rounding = Rounding()
+        self.rounding: Rounding | None = None
 
     def knows(self, pattern: RefillPattern, made: int) -> bool:
         """Return whether its mirror follows this pattern, and no mirror was added or dropped since."""
@@ -78,6 +78,8 @@ class ShownBuckets:
         header = self._headers.get(key)
         if header is None:
             header = self._headers[key] = _HeaderBucket()
+        elif header.rounding is None:
+            header.rounding = Rounding()
         pattern, mirror = header.evidence.observe(reading, order.sent_ms, order.now_ms), header.mirror
         header.states_period = header.states_period or pattern is not None or reading.period_ms is not None
         if pattern is not None and reading.metric is LimitMetric.TOKENS and not project:
@@ -88,9 +90,10 @@ class ShownBuckets:
                 mirror.set_end(pattern.mark_ms, order.now_ms)
             if pattern is not None and self._mirrors.is_alone(mirror):
                 header.known, header.made = pattern, self._mirrors.made
-        amounts = self._sends.amounts[reading.metric][order.index : order.index + 1] if order.index >= 0 else ()
-        header.rounding.observe(reading.remaining, *amounts)
-        mirror.step = header.rounding.step
+        if header.rounding is not None:
+            amounts = self._sends.amounts[reading.metric][order.index : order.index + 1] if order.index >= 0 else ()
+            header.rounding.observe(reading.remaining, *amounts)
+            mirror.step = header.rounding.step
         return self.correct(mirror, reading.capacity, reading.remaining - later, order)
 
     def record_project(self, *, shown: bool) -> None:
@@ -107,6 +110,10 @@ class ShownBuckets:
                 self._project_unshown = -1
                 self._headers = {shown: header for shown, header in self._headers.items() if not shown[2]}
                 self._mirrors.keep(lambda mirror: not mirror.project)
+
+    def shows(self, mirror: AnyMirror) -> bool:
+        """Return whether headers have shown a mirror's bucket."""
+        return any(header.mirror is mirror for header in self._headers.values())
 
     def states(self, mirror: AnyMirror) -> bool:
         """Return whether headers have shown a mirror's bucket and its period, which is only assumed at first."""

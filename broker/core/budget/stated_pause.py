@@ -15,10 +15,10 @@ from headrace.broker.core.budget.reservation import Reservation
 
 
 class _PausingRefusal(NamedTuple):
-    """The refusal that asked for the pause: its end, what its call paid, and when it came."""
+    """The refusal that asked for the pause: its end, the refused call, and when it came."""
 
     until_ms: int
-    paid: int
+    call: Reservation
     at_ms: int
 
 
@@ -43,9 +43,10 @@ class StatedPause:
         """Pause until that instant, or until the end of a longer pause."""
         self.until_ms = max(self.until_ms, until_ms)
 
-    def payable_ms(self, paid: int, now_ms: int) -> int:
-        """Return when the mirrors can pay for a call."""
-        return self._buckets.payable_at(paid, 0, now_ms, self._calibration.sizes.unproven_sizes)
+    def payable_ms(self, call: Reservation, now_ms: int) -> int:
+        """Return when the mirrors can pay for such a call."""
+        at_ms = self._buckets.payable_at(call.paid, 0, now_ms, self._calibration.sizes.unproven_sizes)
+        return max(at_ms, self._calibration.beside.payable_again_at(call.number, now_ms))
 
     def record_wait(self, call: Reservation, verdict: Verdict, stated_ms: int, payable_ms: int, now_ms: int) -> None:
         """Pause after an answer that asks to wait; before it the mirrors could pay for its call at `payable_ms`."""
@@ -53,19 +54,19 @@ class StatedPause:
             self.extend(now_ms + stated_ms)
             self._refused = None
             return
-        if verdict.snapshot is not None:  # it states what is left
-            payable_ms = self.payable_ms(call.paid, now_ms)
+        if verdict.snapshot is not None or verdict.beside is not None:  # it states what is left
+            payable_ms = self.payable_ms(call, now_ms)
         wait_ms = self._guide.wait_ms(stated_ms, payable_ms, now_ms)
-        if leaves_level_open(verdict.snapshot):
+        if leaves_level_open(verdict.beside or verdict.snapshot):
             wait_ms = self._calibration.cooldown.record_refusal(wait_ms, call.sent_ms, now_ms)
         self.extend(now_ms + wait_ms)
-        self._refused = _PausingRefusal(self.until_ms, call.paid, now_ms)
+        self._refused = _PausingRefusal(self.until_ms, call, now_ms)
 
     def reconsider(self, now_ms: int) -> bool:
         """Shorten a refusal's pause, if an answer has shown since that the mirrors see no reason; return whether."""
         refused, before_ms = self._refused, self.until_ms
         if refused is not None and refused.until_ms >= before_ms > now_ms:
-            payable_ms = self.payable_ms(refused.paid, now_ms)
+            payable_ms = self.payable_ms(refused.call, now_ms)
             wait_ms = self._guide.wait_ms(before_ms - refused.at_ms, payable_ms, refused.at_ms)
             self.until_ms = min(before_ms, refused.at_ms + wait_ms)
         return self.until_ms < before_ms

@@ -237,10 +237,15 @@ class LimitQueue:
         """Whether a probe may hold up others now, and this is the one of its lane that stepped aside first."""
         return now_ms >= self._patience_at_ms and key == next(each for each in self._aside if each[1] == key[1])
 
-    def _payable_at(self, ticket: Ticket, now_ms: int) -> int | None:
-        reserved_ppm = self.lanes.reserved_ppm(ticket.source.partition.lane)
+    def _payable_at(self, ticket: Ticket, now_ms: int, reserved_ppm: int | None = None) -> int | None:
+        lane = ticket.source.partition.lane
         return self.budget.payable_at(
-            ticket.charge, now_ms, reserved_ppm=reserved_ppm, stated=ticket.stated, lane_order=ticket.lane_order
+            ticket.charge,
+            now_ms,
+            reserved_ppm=self.lanes.reserved_ppm(lane) if reserved_ppm is None else reserved_ppm,
+            stated=ticket.stated,
+            lane_order=ticket.lane_order,
+            prices=ticket.candidate.prices,
         )
 
     def _join(self, probe: Ticket, now_ms: int) -> None:
@@ -366,9 +371,7 @@ class LimitQueue:
             if pick is None:
                 return None
         ticket = pick.ticket
-        at_ms = self.budget.payable_at(
-            ticket.charge, now_ms, reserved_ppm=pick.reserved_ppm, stated=ticket.stated, lane_order=ticket.lane_order
-        )
+        at_ms = self._payable_at(ticket, now_ms, pick.reserved_ppm)
         if at_ms is not None and at_ms > now_ms and pick.reserved_ppm:
             at_ms = min(at_ms, self._may_use_reserve_at(pick, now_ms) or at_ms)
         return pick, at_ms
@@ -388,11 +391,9 @@ class LimitQueue:
         waited_ms = self._crowded[1] + refill_ms
         if waited_ms > now_ms:
             return waited_ms
-        return self.budget.payable_at(ticket.charge, now_ms, stated=ticket.stated)
+        return self.budget.payable_at(ticket.charge, now_ms, stated=ticket.stated, prices=ticket.candidate.prices)
 
 
 def _is_cheaper(ticket: Ticket, other: Ticket) -> bool:
     """Whether a ticket is the better probe of two: it costs less, or as much and has more time left."""
-    if ticket.charge != other.charge:
-        return ticket.charge < other.charge
-    return ticket.candidate.deadline_ms > other.candidate.deadline_ms
+    return (ticket.charge, -ticket.candidate.deadline_ms) < (other.charge, -other.candidate.deadline_ms)

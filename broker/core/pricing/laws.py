@@ -82,6 +82,8 @@ class Prices:
         covered: Tokens of the output that `usage` has charged at admission already.
         unshown: Input that the body does not show, which `tokens` leave out; None: the body names none.
         uncapped: Answers without a cap on their output, as many as `n` asks for; 0 if the body states a cap.
+        input_tokens: The input that the body shows, as it is billed.
+        images: In the input.
     """
 
     endpoint: str
@@ -90,6 +92,8 @@ class Prices:
     covered: int = 0
     unshown: Unshown | None = None
     uncapped: int = 0
+    input_tokens: int = 0
+    images: int = 0
 
     @classmethod
     def flat(cls, tokens: int, law: Law = Law.DOCUMENTED, endpoint: str = "") -> "Prices":
@@ -133,7 +137,8 @@ def prices(endpoint: str, size: RequestSize, law: Law | None = None, references:
         )
         unshown = Unshown(references, min(PRICE_MAX, _usage(size)), tuple(inputs))
     uncapped = size.choices if size.output_tokens_max is None and facts.output_caps else 0
-    return Prices(facts.name, laws, at_admission, covered, unshown, uncapped)
+    billed = min(PRICE_MAX, _usage(size))
+    return Prices(facts.name, laws, at_admission, covered, unshown, uncapped, billed, min(PRICE_MAX, size.images))
 
 
 def measure(endpoint: str, body: Mapping[str, object], input_tokens: int) -> RequestSize:

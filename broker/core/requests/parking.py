@@ -129,7 +129,9 @@ class ParkingPolicy:
         pick = queue.lanes.pick(now_ms)
         if pick is None:
             return None  # each waiting request is kept out by its tenant's cap
-        until_ms = queue.budget.unavailable_until(pick.ticket.charge, now_ms, stated=pick.ticket.stated)
+        until_ms = queue.budget.unavailable_until(
+            pick.ticket.charge, now_ms, stated=pick.ticket.stated, prices=pick.ticket.candidate.prices
+        )
         if until_ms - now_ms <= in_place_max_ms:
             return None
         sentence = "The limit is used up for longer than a request may wait here."

@@ -330,9 +330,10 @@ class Telemetry:
         foreign, self._foreign[name] = self._foreign.get(name, 0), desk.budget.foreign_tokens
         self.meter.foreign(name, max(0, desk.budget.foreign_tokens - foreign))
         self.meter.breaker(name, is_open=not account.closed or not desk.budget.breaker.closed)
-        for level in desk.budget.levels(now_ms):
-            used = charged * level.period_ms / (level.capacity * 60_000) if level.metric is LimitMetric.TOKENS else None
-            bucket = bucket_name(level.metric, level.period_ms, project=level.project)
+        for level in (*desk.budget.levels(now_ms), *desk.budget.beside.levels(now_ms)):
+            of_tokens = level.metric is LimitMetric.TOKENS and not level.kind
+            used = charged * level.period_ms / (level.capacity * 60_000) if of_tokens else None
+            bucket = bucket_name(level.counts, level.period_ms, project=level.project)
             self.meter.limit(name, bucket, level.capacity, level.low, used)
 
     @surviving("metrics")
@@ -361,7 +362,7 @@ def in_seconds(milliseconds: int) -> float:
     return min(milliseconds, MS_MAX) / 1_000
 
 
-def bucket_name(metric: LimitMetric, period_ms: int, *, project: bool = False) -> str:
+def bucket_name(metric: str, period_ms: int, *, project: bool = False) -> str:
     """Return the label of one bucket of a limit, such as `tokens/60s`, or `project-tokens/60s` of a project's."""
     return f"{'project-' if project else ''}{metric}/{period_ms // 1_000}s"
 

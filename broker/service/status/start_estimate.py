@@ -24,7 +24,10 @@ def flows_in_ms(budget: Budget, crowd: QueueTotals, reserved_ppm: int, now_ms: i
     """
     checkpoint, share_ppm = budget.checkpoint(now_ms), budget.learned_limits().share_ppm
     tokens = Markup(checkpoint.markup_ppm).applied(crowd.tokens)
-    waits_ms = [budget.pause_ms(now_ms), budget.cap_flows_in_ms(tokens, reserved_ppm, now_ms)]
+    waits_ms = [
+        budget.pause_ms(now_ms),
+        0 if budget.cap is None else budget.cap.flows_in_ms(tokens, reserved_ppm, now_ms),
+    ]
     measured = budget.measured_tokens_per_minute
     if measured is not None:
         return max(*waits_ms, _flow_ms(tokens, measured, MINUTE_MS))
@@ -34,7 +37,7 @@ def flows_in_ms(budget: Budget, crowd: QueueTotals, reserved_ppm: int, now_ms: i
         missing = (tokens if of_tokens else crowd.requests) + reserved - level.low
         rate_ppm = share_ppm if of_tokens else PPM
         waits_ms.append(_flow_ms(missing, level.capacity * rate_ppm // PPM, level.period_ms))
-    return max(waits_ms)
+    return max(*waits_ms, budget.beside.flows_in_ms(tokens, reserved_ppm, now_ms))
 
 
 def lets_through_ms(flights: CallsInFlight, budget: Budget, crowd: QueueTotals, reserved_ppm: int) -> int | None:

@@ -152,7 +152,7 @@ class Status:
             },
             "buckets": [
                 {
-                    "metric": str(level.metric),
+                    "metric": level.counts,
                     "capacity": level.capacity,
                     "period_s": level.period_ms / 1_000,
                     "refill": level.refill.value,
@@ -160,7 +160,7 @@ class Status:
                     "level_high": level.high,
                     "project": level.project,
                 }
-                for level in desk.budget.levels(now_ms)
+                for level in (*desk.budget.levels(now_ms), *desk.budget.beside.levels(now_ms))
             ],
         }
 

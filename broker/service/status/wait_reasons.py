@@ -183,15 +183,18 @@ def _money(desk: LimitQueue, pick: Pick, wait_ms: int, reserved_for: list[str], 
         pace["measured_tokens_per_minute"] = measured
     if pause_ms:
         found.append((pause_ms, {"kind": "cooldown"}))
-    for level in checkpoint.levels if measured is None else ():
+    levels = (*checkpoint.levels, *budget.beside.levels(now_ms))
+    for level in levels if measured is None else ():
         amount = needed if level.metric is LimitMetric.TOKENS else 1
+        if level.kind:
+            amount = budget.beside.amount(level.kind, pick.ticket.candidate.prices)
         reserved = level.capacity * pick.reserved_ppm // PPM
         missing = min(amount + reserved, level.capacity) - level.low
         if missing <= 0:
             continue
         bucket: Hindrance = {
             "kind": "limit",
-            "metric": level.metric.value,
+            "metric": level.counts,
             "project": level.project,
             "period_s": level.period_ms / 1_000,
             "capacity": level.capacity,
@@ -205,10 +208,13 @@ def _money(desk: LimitQueue, pick: Pick, wait_ms: int, reserved_for: list[str], 
     longest_ms, longest = max(found, key=lambda each: each[0], default=(0, pace))
     if longest_ms + _ROUNDING_MS >= wait_ms:
         return longest
-    cap, ticket = budget.settings.cap_tokens, pick.ticket
-    until_ms = budget.capped_until(ticket.charge, now_ms, reserved_ppm=pick.reserved_ppm, stated=ticket.stated)
-    if cap is not None and until_ms > now_ms:
-        charged = {"capacity": cap, "charged": checkpoint.charged_last_minute, "period_s": MINUTE_MS / 1_000}
+    cap = budget.cap
+    if cap is not None and cap.payable_at(needed, pick.reserved_ppm, now_ms) > now_ms:
+        charged = {
+            "capacity": budget.settings.cap_tokens,
+            "charged": checkpoint.charged_last_minute,
+            "period_s": MINUTE_MS / 1_000,
+        }
         return {"kind": "own_cap", "needed": needed, **charged}
     if not budget.believed:
         return {"kind": "first_answer"}

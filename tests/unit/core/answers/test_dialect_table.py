@@ -12,7 +12,7 @@ from headrace.broker.core.answers.rate_limit_headers import LimitMetric
 
 FACTS = Path(__file__).parents[4] / "docs" / "facts" / "dialects.md"
 BUDGETED = {metric.value for metric in LimitMetric}
-GROUPS = {"metric", "unit", "period", "seconds", "id", "capacity", "used", "left", "requested", "more"}
+GROUPS = {"metric", "unit", "period", "times", "seconds", "id", "capacity", "used", "left", "requested", "more"}
 NAMES = {"name", "model", "project"}
 WAIT_GROUPS = {"go", "span", "at"}
 

@@ -6,6 +6,7 @@ from headrace.broker.core.answers.rate_limit_headers import DAY_MS, MINUTE_MS, L
 from headrace.broker.core.answers.verdict import Meaning, Verdict
 from headrace.broker.core.budget.achievement import COMPARED_MS
 from headrace.broker.core.budget.admission_guide import GUESS, AdmissionGuide
+from headrace.broker.core.budget.beside_limits import BesideLimits
 from headrace.broker.core.budget.bucket_set import BucketSet
 from headrace.broker.core.budget.burst_ramp import OPENING_CALLS, OPENING_MS
 from headrace.broker.core.budget.limit_settings import LimitBeliefs
@@ -26,10 +27,11 @@ class Rig:
     """A guide, the buckets that it compares with, and a clock. Calls are answered after 10 ms."""
 
     def __init__(self, settings: LimitBeliefs = SETTINGS, *, known: bool = True, tokens: int | None = RATE) -> None:
-        self.buckets, self.charged, self.now_ms = BucketSet(SentCalls()), SlidingSum(), 0
+        sends = SentCalls()
+        self.buckets, self.charged, self.now_ms = BucketSet(sends), SlidingSum(), 0
         if tokens is not None:
             self.buckets.believe(LimitMetric.TOKENS, tokens, MINUTE_MS, 0)
-        self.guide = AdmissionGuide(settings, self.buckets, self.charged, 0, known=known)
+        self.guide = AdmissionGuide(settings, self.buckets, BesideLimits(sends), self.charged, 0, known=known)
         self.count = 0
 
     def ask(self, mirrored_in_ms: int = 0, *, paid: int = 400, believed: bool = True, only_mirrors: bool = True) -> int:

@@ -7,6 +7,7 @@ import pytest
 from headrace.broker.core.answers.rate_limit_headers import MINUTE_MS, LimitMetric
 from headrace.broker.core.answers.verdict import Meaning
 from headrace.broker.core.budget.admission_guide import HONOURED_MS, AdmissionGuide
+from headrace.broker.core.budget.beside_limits import BesideLimits
 from headrace.broker.core.budget.bucket_set import BucketSet
 from headrace.broker.core.budget.calibration import Calibration
 from headrace.broker.core.budget.reservation import Reservation
@@ -25,12 +26,12 @@ class Limit:
 
     def __init__(self, now_ms: int = 0) -> None:
         sends, self.buckets = SentCalls(), BucketSet(SentCalls())
+        beside = BesideLimits(sends)
         self.buckets.believe(LimitMetric.TOKENS, 60_000, MINUTE_MS, 0)
-        self.guide = AdmissionGuide(SETTINGS, self.buckets, SlidingSum(), now_ms, known=True)
+        self.guide = AdmissionGuide(SETTINGS, self.buckets, beside, SlidingSum(), now_ms, known=True)
         self.guide.record_end(1, CALL, verdict(Meaning.RATE_LIMITED), now_ms)
-        self.pause = StatedPause(
-            self.guide, self.buckets, Calibration(SETTINGS, self.buckets, sends, None, now_ms), now_ms
-        )
+        calibration = Calibration(SETTINGS, self.buckets, sends, None, now_ms)
+        self.pause = StatedPause(self.guide, self.buckets, calibration, now_ms)
 
     def spend(self, tokens: int) -> None:
         for mirror in self.buckets:
@@ -38,7 +39,7 @@ class Limit:
 
     def refuse(self, stated_ms: int, *, told: bool = True) -> None:
         answer = refusal(used=60_000, requested=400, wait=f"{stated_ms}ms") if told else verdict(Meaning.RATE_LIMITED)
-        self.pause.record_wait(CALL, answer, stated_ms, self.pause.payable_ms(400, 20), 20)
+        self.pause.record_wait(CALL, answer, stated_ms, self.pause.payable_ms(CALL, 20), 20)
 
 
 def test_a_pause_lasts_until_the_longest_of_its_reasons() -> None:

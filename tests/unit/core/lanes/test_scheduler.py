@@ -42,9 +42,7 @@ def test_a_limit_that_cannot_pay_is_asked_once_however_many_others_serve() -> No
     class Poor(Budget):
         """Pays an hour later."""
 
-        def payable_at(
-            self, charge: int, now_ms: int, *, reserved_ppm: int = 0, stated: bool = False, lane_order: int = 0
-        ) -> int:
+        def payable_at(self, charge: int, now_ms: int, **_particulars: object) -> int:
             asked.append(now_ms)
             return now_ms + 3_600_000
 

@@ -1,0 +1,194 @@
+"""Limits of input tokens and of images: learned from headers and refusals, and paid by what calls carry."""
+
+from dataclasses import replace
+
+import pytest
+
+from headrace.broker.core.answers.rate_limit_headers import MINUTE_MS
+from headrace.broker.core.answers.verdict import Answer, Verdict, judge
+from headrace.broker.core.budget.budget import Budget, LimitBeliefs
+from headrace.broker.core.budget.refusals import is_explained
+from headrace.broker.core.endpoints import Law
+from headrace.broker.core.pricing.laws import Prices
+from headrace.broker.core.units import ROUNDING_TOKENS
+from tests.unit.core.budgets import KEY, SETTINGS, UNKNOWN, answer, full, refusal
+
+DEAR = 100  # tokens that a call of the tests is priced at
+PER_MINUTE = 6_000  # a tenth of a token a millisecond
+
+
+def carries(input_tokens: int, images: int = 0) -> Prices:
+    return Prices("chat.completions", (Law.DOCUMENTED,), (DEAR,), input_tokens=input_tokens, images=images)
+
+
+def shows(kind: str, limit: int, remaining: int, reset: str = "") -> Verdict:
+    headers = {
+        "x-ratelimit-limit-tokens": "60000",
+        "x-ratelimit-remaining-tokens": "59900",
+        "x-ratelimit-reset-tokens": "100ms",
+        f"x-ratelimit-limit-{kind}": str(limit),
+        f"x-ratelimit-remaining-{kind}": str(remaining),
+        f"x-ratelimit-reset-{kind}": reset,
+    }
+    return judge(Answer(200, headers, None, None, None, ""))
+
+
+def names(kind: str, *, used: int, requested: int, limit: int = PER_MINUTE, per: str = "min") -> Verdict:
+    text = (
+        f"Rate limit reached for m in organization o on {kind} per {per}: Limit {limit}, Used {used}, "
+        f"Requested {requested}. Please try again in 1s."
+    )
+    return judge(Answer(429, {}, "rate_limit_exceeded", kind, None, text))
+
+
+class Limit:
+    """A budget of ample tokens, and its calls, which are answered 500 ms after they were sent."""
+
+    def __init__(self, budget: Budget | None = None) -> None:
+        self.budget = full() if budget is None else budget
+        self.calls = 0
+
+    def at(self, prices: Prices, now_ms: int, reserved_ppm: int = 0) -> int | None:
+        return self.budget.payable_at(DEAR, now_ms, prices=prices, reserved_ppm=reserved_ppm)
+
+    def call(self, prices: Prices, now_ms: int, heard: Verdict) -> None:
+        self.calls += 1
+        self.budget.reserve(self.calls, DEAR, now_ms, prices=prices)
+        self.budget.record_answer(self.calls, now_ms + 500, heard)
+
+    def left(self, now_ms: int) -> int:
+        (level,) = self.budget.beside.levels(now_ms)
+        return level.low
+
+
+@pytest.mark.parametrize("kind", ["input-tokens", "input-images"])
+def test_a_limit_that_headers_show_is_paid_by_what_calls_carry(kind: str) -> None:
+    limit, prices = Limit(), carries(1_000, images=1_000)
+    limit.call(prices, 0, shows(kind, PER_MINUTE, 1_500, "45s"))
+    assert limit.at(carries(0, images=0), 500) == 500, "it carries nothing of that"
+    at_ms = limit.at(prices, 500)
+    assert at_ms == 500
+    limit.call(prices, 500, shows(kind, PER_MINUTE, 500, "55s"))
+    at_ms = limit.at(prices, 1_000)
+    assert at_ms is not None
+    assert 5_000 <= at_ms <= 6_500, "500 are missing, and ten a second flow in"
+    assert [(level.counts, level.capacity, level.period_ms) for level in limit.budget.beside.levels(1_000)] == [
+        (kind, PER_MINUTE, MINUTE_MS)
+    ]
+
+
+def test_a_limit_that_a_refusal_names_holds_calls_back_until_they_are_covered() -> None:
+    limit = Limit()
+    for number in range(5):
+        limit.call(carries(1_000), 10 * number, answer((60_000, 59_000, "1s")))
+    assert not limit.budget.beside
+    limit.call(carries(2_000), 100, names("input-tokens", used=5_000, requested=2_000))
+    assert limit.left(600) == pytest.approx(1_000 + 50, abs=60), "the refused call was not counted"
+    at_ms = limit.at(carries(2_000), 600)
+    assert at_ms is not None
+    assert 9_000 <= at_ms <= 11_000
+    assert limit.at(carries(500), 2_000) == 2_000
+
+
+def test_calls_of_before_count_in_a_limit_that_is_learned_later() -> None:
+    """Otherwise all that was on its way would be spent a second time."""
+    limit = Limit()
+    for number in range(5):
+        limit.calls += 1
+        limit.budget.reserve(limit.calls, DEAR, number, prices=carries(1_000))
+    limit.budget.record_answer(1, 500, shows("input-tokens", PER_MINUTE, 5_000, "10s"))
+    assert limit.left(500) <= 1_000 + 100
+
+
+def test_a_reserve_is_left_in_it() -> None:
+    limit = Limit()
+    limit.call(carries(1_000), 0, shows("input-tokens", PER_MINUTE, 3_000, "30s"))
+    assert limit.at(carries(1_000), 500, reserved_ppm=100_000) == 500
+    assert limit.at(carries(1_000), 500, reserved_ppm=500_000) != 500
+
+
+def test_a_server_that_leaves_out_what_is_cached_is_believed() -> None:
+    limit = Limit()
+    for number in range(4):
+        limit.call(carries(1_000), 10_000 * number, names("input-tokens", used=5_900, requested=480))
+    assert limit.budget.beside.amount("input-tokens", carries(1_000)) == 480
+    limit.call(carries(1_000), 100_000, answer((60_000, 59_000, "1s")))
+    assert limit.left(100_500) == pytest.approx(PER_MINUTE - 480 + 50, abs=2 * ROUNDING_TOKENS)
+
+
+def test_one_absurd_charge_prices_no_call_beyond_its_limit() -> None:
+    limit = Limit()
+    limit.call(carries(1_000), 0, names("input-tokens", used=5_900, requested=10**12))
+    assert limit.budget.beside.amount("input-tokens", carries(1_000)) <= 4_000
+
+
+def test_an_operators_tokens_are_those_that_a_refusal_names_as_input() -> None:
+    """Before: 90,000 tokens a minute were kept beside 15,000 input tokens in 10 s, and half of these left unused."""
+    limit = Limit(full(replace(SETTINGS, tokens=90_000), replace(KEY, capacity=90_000, low=90_000, high=90_000)))
+    limit.call(carries(300), 0, names("input-tokens", limit=15_000, used=14_900, requested=300, per="10 sec"))
+    assert limit.budget.levels(500) == ()
+    (level,) = limit.budget.beside.levels(500)
+    assert (level.capacity, level.period_ms) == (15_000, 10_000)
+
+
+def test_tokens_that_headers_show_or_of_another_rate_stay() -> None:
+    shown = Limit()
+    shown.call(carries(300), 0, answer((60_000, 59_000, "1s")))
+    shown.call(carries(300), 1_000, names("input-tokens", limit=10_000, used=9_900, requested=300, per="10 sec"))
+    other = Limit()
+    other.call(carries(300), 0, names("input-tokens", limit=30_000, used=29_900, requested=300))
+    assert [len(limit.budget.levels(2_000)) for limit in (shown, other)] == [1, 1]
+
+
+def test_a_refusal_that_names_such_a_limit_is_explained_by_it() -> None:
+    limit = Limit()
+    limit.call(carries(300), 0, answer((60_000, 59_000, "1s")))
+    limit.budget.reserve(9, DEAR, 1_000, prices=carries(300))
+    call = limit.budget._calls[9]
+    assert is_explained(call, names("input-tokens", used=5_900, requested=300))
+    assert not is_explained(call, names("input-tokens", used=5_000, requested=300))
+
+
+def test_without_any_limit_but_of_input_the_mirrors_are_followed() -> None:
+    limit = Limit(Budget(UNKNOWN, 0, None))
+    limit.call(carries(300), 0, names("input-tokens", used=5_900, requested=300))
+    assert not limit.budget.guide.measures
+
+
+def test_what_a_days_limit_of_input_delays_is_unavailable_until_then() -> None:
+    limit = Limit()
+    limit.call(carries(300), 0, names("input-tokens", limit=100_000, used=99_900, requested=300, per="day"))
+    until_ms = limit.budget.unavailable_until(DEAR, 500, prices=carries(300))
+    assert until_ms > 2 * MINUTE_MS
+    assert limit.budget.unavailable_until(DEAR, 1_600, prices=carries(0)) == 1_600
+
+
+def test_estimates_take_the_input_of_calls_like_the_last_ones() -> None:
+    limit = Limit()
+    for number in range(5):
+        limit.call(carries(1_000), 10 * number, answer((60_000, 59_000, "1s")))
+    limit.call(carries(1_000), 100, names("input-tokens", used=5_900, requested=1_000))
+    assert limit.budget.flow_ms(10 * DEAR) == 10 * 1_000 * MINUTE_MS // PER_MINUTE
+    assert limit.budget.beside.flows_in_ms(DEAR, 0, 600) == pytest.approx(9_000, abs=1_100)
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("on input-tokens per min: Limit 100, Used 99, Requested 5.", "input-tokens"),
+        ("on images per min: Limit 5, Used 5, Requested 1.", "input-images"),
+        ("on input-tokens per 10 sec: Limit 100, Used 99, Requested 5.", "input-tokens"),
+        ("on tokens per min: Limit 100, Used 99, Requested 5.", None),
+        ("on input-tokens per min.", None),
+    ],
+)
+def test_a_verdict_says_which_of_them_refused(text: str, kind: str | None) -> None:
+    heard = judge(Answer(429, {}, "rate_limit_exceeded", None, None, f"Rate limit reached for m {text}"))
+    assert (None if heard.beside is None else heard.beside.metric) == kind
+
+
+def test_nothing_is_learned_of_a_limit_that_only_people_read() -> None:
+    limit = Limit(full(LimitBeliefs("m", tokens=60_000, requests=None)))
+    limit.call(carries(300), 0, shows("output-tokens", 100, 0))
+    limit.call(carries(300), 2_000, refusal(used=60_000, requested=100))
+    assert not limit.budget.beside
