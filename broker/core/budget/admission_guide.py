@@ -57,6 +57,7 @@ class AdmissionGuide:
         "_rate",
         "_settings",
         "_trust",
+        "_windows_made",
         "mirrors_hold_back",
     )
 
@@ -83,6 +84,7 @@ class AdmissionGuide:
         self._credible: int | None = None  # no more tokens a minute are believed
         self._overloaded_until_ms = now_ms
         self._next_compare_ms = now_ms
+        self._windows_made = 0
         self.mirrors_hold_back = False
 
     @property
@@ -165,6 +167,11 @@ class AdmissionGuide:
         A window is spent at once, and may hold less than is believed. So what may be refused together becomes less
         towards its end.
         """
+        if self._windows_made != self._buckets.made:
+            self._windows_made = self._buckets.made
+            self._ramp.always = any(
+                mirror.refill is not BUCKET and mirror.period_ms >= TAPERED_MS for mirror in self._buckets
+            )
         if not self._ramp.active(now_ms):
             return now_ms
         most: int | None = None

@@ -20,9 +20,13 @@ OPENING_CALLS: Final = 8  # with which an unknown server's bursts begin, as long
 
 
 class BurstRamp:
-    """The calls of one limit in the last second, and how many more may follow."""
+    """The calls of one limit in the last second, and how many more may follow.
 
-    __slots__ = ("_active_until_ms", "_admitted_ms", "_refused", "_resumes_ms", "_sent_ms")
+    Attributes:
+        always: Bursts begin small though none was refused: windows are spent at once.
+    """
+
+    __slots__ = ("_active_until_ms", "_admitted_ms", "_refused", "_resumes_ms", "_sent_ms", "always")
 
     def __init__(self, opened_ms: int | None = None) -> None:
         """`opened_ms`: when the first call is sent to an unknown server; None: it is known."""
@@ -31,10 +35,11 @@ class BurstRamp:
         self._admitted_ms = -1
         self._resumes_ms = 0  # the server will have been silent about the last call before the last refusal
         self._active_until_ms = 0 if opened_ms is None else opened_ms + OPENING_MS
+        self.always = False
 
     def active(self, now_ms: int) -> bool:
         """Return whether bursts begin small."""
-        return now_ms < self._active_until_ms
+        return self.always or now_ms < self._active_until_ms
 
     def end_opening(self) -> None:
         """Let bursts be large from the start: an answer has shown how much is left, and none was refused."""
@@ -51,7 +56,7 @@ class BurstRamp:
 
     def record_send(self, now_ms: int) -> None:
         """Count a call that is sent now."""
-        if now_ms < self._active_until_ms:
+        if self.active(now_ms):
             if self._sent_ms is None:
                 self._sent_ms = deque()
             self._sent_ms.append(now_ms)
@@ -64,7 +69,7 @@ class BurstRamp:
     def may_send_at(self, now_ms: int, most: int | None = None) -> int:
         """Return when one more call may be sent; `most`: no more may be unanswered, but one may."""
         sent_ms = self._sent_ms
-        if now_ms >= self._active_until_ms:
+        if not self.active(now_ms):
             return now_ms
         if sent_ms is None:
             return max(now_ms, self._resumes_ms)
@@ -75,7 +80,8 @@ class BurstRamp:
                 break
             recent += 1
         admitted = len(sent_ms) - recent
-        allowed = max(1 if self._refused else OPENING_CALLS, UNANSWERED_PER_ADMITTED * admitted)
+        first = 1 if self._refused and now_ms < self._active_until_ms else OPENING_CALLS
+        allowed = max(first, UNANSWERED_PER_ADMITTED * admitted)
         if recent < (allowed if most is None else max(1, min(most, allowed))):
             return now_ms
         return sent_ms[admitted] + SILENCE_MS

@@ -8,6 +8,7 @@ from headrace.broker.core.answers.rate_limit_headers import MINUTE_MS, LimitMetr
 from headrace.broker.core.answers.verdict import Meaning
 from headrace.broker.core.budget.achievement import LASTS_MS
 from headrace.broker.core.budget.admission_guide import COMPARED_EVERY_MS, TAPERED_MS
+from headrace.broker.core.budget.burst_ramp import OPENING_CALLS
 from headrace.broker.core.budget.rate_control import SILENCE_MS
 from headrace.broker.core.budget.stated_waits import TRUSTED, TRUSTED_MS
 from headrace.broker.core.budget.trial import MORE_PPM, SETTLES_MS, TRIED_MS
@@ -129,6 +130,23 @@ def test_towards_the_end_of_a_window_less_may_be_refused_together(period_ms: int
         rig.send(0)
         count += 1
     assert count == unanswered
+
+
+@pytest.mark.parametrize(
+    ("period_ms", "bursts"), [(TAPERED_MS, [OPENING_CALLS, 2 * OPENING_CALLS, 6 * OPENING_CALLS]), (6_000, [100, 0, 0])]
+)
+def test_a_window_is_begun_in_small_steps_though_none_was_refused(period_ms: int, bursts: list[int]) -> None:
+    """Before: a window that was spent already, or a law that had changed, cost a wave of a hundred refusals."""
+    rig, sent = Rig(), []
+    rig.buckets._mirrors.add(FixedWindowMirror(LimitMetric.TOKENS, RATE, period_ms, rig.now_ms + 5_000, RATE))
+    for _ in bursts:
+        count = 0
+        while rig.ask(paid=10) == 0 and sum(sent) + count < 100:
+            rig.send(0)
+            count += 1
+        sent.append(count)
+        rig.now_ms += SILENCE_MS
+    assert sent == bursts
 
 
 def test_the_mirrors_are_compared_twice_a_second_at_most() -> None:

@@ -7,6 +7,7 @@ import pytest
 from headrace.broker.core.answers.rate_limit_headers import MINUTE_MS, LimitMetric
 from headrace.broker.core.answers.verdict import Verdict
 from headrace.broker.core.budget.budget import Budget, LimitBeliefs
+from headrace.broker.core.budget.rate_control import SILENCE_MS
 from headrace.broker.core.budget.window_mirrors import SlidingWindowMirror
 from headrace.broker.core.endpoints import Law
 from headrace.broker.core.pricing.law_identification import TokenUsage
@@ -154,11 +155,11 @@ def test_a_sliding_window_gives_back_what_the_estimates_of_calls_answered_soon_a
     files = [Reference(ReferenceKind.FILE, number.to_bytes(8, "big")) for number in range(14)]
     for attempt, file in enumerate(files):
         asked = prices("responses", SIZE, Law.RESPONSES, (file,))
-        budget.reserve(attempt, budget.tariff.price(asked), 0, prices=asked)
-    assert low(budget) < 60_000 - 14 * 4_119
+        budget.reserve(attempt, budget.tariff.price(asked), attempt * SILENCE_MS, prices=asked)
+    assert low(budget, 2_000) < 60_000 - 14 * 4_119
     for attempt in range(14):
-        budget.record_answer(attempt, 100 + 10 * attempt, answer(), TokenUsage(200, 10))
-    assert low(budget, 300) == 60_000 - 14 * (219 + ROUNDING_TOKENS)
+        budget.record_answer(attempt, 2_200 + 10 * attempt, answer(), TokenUsage(200, 10))
+    assert low(budget, 2_400) == 60_000 - 14 * (219 + ROUNDING_TOKENS)
 
 
 def test_the_end_of_a_call_tells_what_of_its_charge_was_not_taken() -> None:
