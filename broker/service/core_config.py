@@ -9,6 +9,7 @@ from headrace.broker.core.pricing.unshown_input import KnownReferences
 from headrace.broker.core.requests.predecessor import MakeBudget
 from headrace.broker.core.units import PPM
 from headrace.broker.ports import SENT_BYTES_MAX
+from headrace.broker.settings.limits import settings_of
 from headrace.broker.settings.tenants import OTHERS, TenantSettings
 from headrace.broker.settings.topics import DAY_S
 from headrace.broker.settings.whole import Settings
@@ -78,7 +79,7 @@ def budget_maker(settings: Settings) -> MakeBudget:
     references = KnownReferences()
 
     def make(name: str, now_ms: int, checkpoint: Checkpoint | None) -> Budget:
-        known = settings.limits.get(name)
+        known = settings_of(name, settings.limits)
         believed = LimitBeliefs(name, None, None, inflight_max=None)
         if known is not None:
             believed = LimitBeliefs(

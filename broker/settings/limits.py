@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import Field
 
@@ -13,6 +13,12 @@ ChargeLaw = Literal["auto", "documented", "chat-2025", "chat-legacy", "responses
 
 _SNAPSHOT_DATE = re.compile(r"-\d{4}-\d{2}-\d{2}$")
 
+_FIGURES = ("tokens_per_minute", "requests_per_minute", "tokens_per_day", "requests_per_day")
+
+LONG_CONTEXT: Final = "-long-context"
+LONG_CONTEXTS: Final = (("gpt-4.1*", 128_000), ("gpt-5.4*", 272_000), ("gpt-5.5*", 272_000))
+"""Input tokens beyond which OpenAI's documentation of these models states a limit of its own (facts/openai.md)."""
+
 
 class LimitSettings(Group):
     """Limit of the account. Its numbers hold until an answer states others; `cap_tokens_per_minute` always holds.
@@ -20,6 +26,10 @@ class LimitSettings(Group):
     `models` are patterns as in file names. Without them the model N and its dated snapshots (`N-20*`) draw from the
     limit N, so `gpt-4o` never includes `gpt-4o-mini`. `burst_s` is the burst bound: the seconds of quota that may be
     spent at once. A limit per day is enforced beside those per minute; answers that state one per day correct it.
+
+    Requests whose input has more than `long_context_tokens` draw from a limit of their own, `N-long-context`, which may
+    have a group of this kind as well. Unset, it is as OpenAI documents it: 128,000 for gpt-4.1 and its smaller models,
+    272,000 for gpt-5.4 and gpt-5.5, none for others. 0: never.
     """
 
     models: tuple[str, ...] = ()
@@ -31,6 +41,7 @@ class LimitSettings(Group):
     burst_s: Seconds | None = None
     inflight_max: int | None = Field(None, ge=1)
     charge_law: ChargeLaw = "auto"
+    long_context_tokens: int | None = Field(None, ge=0, le=TOKENS_MAX)
 
 
 def with_patterns(limits: Mapping[str, LimitSettings]) -> dict[str, LimitSettings]:
@@ -61,3 +72,23 @@ def limit_name(model: str, limits: Mapping[str, LimitSettings]) -> str:
         if fnmatchcase(model, pattern)
     ]
     return max(matches)[-1] if matches else _SNAPSHOT_DATE.sub("", model)
+
+
+def long_context_limit(model: str, input_tokens: int, limit: str, limits: Mapping[str, LimitSettings]) -> str:
+    """Return the limit that a request of so much input draws from, where those of its model draw from `limit`."""
+    configured = limits.get(limit)
+    most = None if configured is None else configured.long_context_tokens
+    if most is None:
+        most = next((tokens for pattern, tokens in LONG_CONTEXTS if fnmatchcase(model, pattern)), 0)
+    return f"{limit}{LONG_CONTEXT}" if 0 < most < input_tokens else limit
+
+
+def settings_of(limit: str, limits: Mapping[str, LimitSettings]) -> LimitSettings | None:
+    """Return the settings of a limit; None: there are none.
+
+    That of a long context has those of the limit of shorter requests if it has none of its own, but for its figures.
+    """
+    configured = limits.get(limit)
+    if configured is None and (shorter := limits.get(limit.removesuffix(LONG_CONTEXT))) is not None:
+        return shorter.model_copy(update=dict.fromkeys(_FIGURES))
+    return configured

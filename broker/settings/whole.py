@@ -13,7 +13,7 @@ from headrace.broker.settings import duties, fitting
 from headrace.broker.settings.connections import KafkaSettings, OpenAISettings, RedisSettings
 from headrace.broker.settings.group import Contradiction, ContradictionsError, Group
 from headrace.broker.settings.lanes import LANE_DEFAULTS, LaneSettings
-from headrace.broker.settings.limits import LimitSettings, doubly_claimed, limit_name, with_patterns
+from headrace.broker.settings.limits import LimitSettings, doubly_claimed, limit_name, long_context_limit, with_patterns
 from headrace.broker.settings.tenants import TenantSettings
 from headrace.broker.settings.topics import DAY_S, TopicsSettings
 from headrace.schemas.request import TOPIC_NAME
@@ -58,9 +58,9 @@ class Settings(Group):
         """How long a request may wait in the failures topic: the longest deadline of the lanes that park."""
         return max((self.deadline_max_s(name) for name, lane in self.lanes.items() if not lane.serial), default=0)
 
-    def limit_for(self, model: str) -> str:
-        """Return the name of the limit that `model` draws from, configured or not."""
-        return limit_name(model, self.limits)
+    def limit_for(self, model: str, input_tokens: int = 0) -> str:
+        """Return the name of the limit that a request of so much input draws from, configured or not."""
+        return long_context_limit(model, input_tokens, limit_name(model, self.limits), self.limits)
 
     @model_validator(mode="after")
     def _agree(self) -> Self:

@@ -26,6 +26,7 @@ from headrace.broker.core.ticket import Candidate, Garbage
 from headrace.broker.ports import TokenCounter
 from headrace.broker.service.intake.grants import Grants
 from headrace.broker.service.intake.outreach import reaching
+from headrace.broker.settings.limits import settings_of
 from headrace.broker.settings.whole import Settings
 from headrace.schemas.copies import StatedIdentity, stated_identity
 from headrace.schemas.ids import fingerprint, id_hash, tenant_mark
@@ -120,13 +121,14 @@ class Pricer:
         identity = Identity(
             id_hash(request.id), decoded.run, fingerprint(request.tenant, request.endpoint, request.body)
         )
-        limit = self._settings.limit_for(model)
+        input_tokens = self.input_tokens(request, model)
+        limit = self._settings.limit_for(model, input_tokens)
         return Candidate(
             identity=identity,
             attempt=decoded.attempt,
             model=model,
             limit=limit,
-            prices=self._prices(request, model, limit),
+            prices=self._prices(request, input_tokens, limit),
             deadline_ms=self._clock.to_loop_ms(self._deadline(lane, decoded, submitted_at)),
             refusal=self._refusal(request, model),
             failures=decoded.failures,
@@ -137,8 +139,8 @@ class Pricer:
             tier=request.tier,
         )
 
-    def _prices(self, request: GenerationRequest, model: str, limit: str) -> Prices:
-        size = measure(request.endpoint, request.body, self.input_tokens(request, model))
+    def _prices(self, request: GenerationRequest, input_tokens: int, limit: str) -> Prices:
+        size = measure(request.endpoint, request.body, input_tokens)
         named = references(request.endpoint, request.body)
         return prices(request.endpoint, size, fixed_law(self._settings, limit), named)
 
@@ -185,7 +187,7 @@ def _hash_of(ordering_key: str | None) -> bytes:
 
 def fixed_law(settings: Settings, limit: str) -> Law | None:
     """Return the law that an operator has set for a limit; None: evidence decides."""
-    configured = settings.limits.get(limit)
+    configured = settings_of(limit, settings.limits)
     return None if configured is None or configured.charge_law == "auto" else Law(configured.charge_law)
 
 

@@ -75,6 +75,15 @@ def test_a_dated_model_draws_from_the_limit_that_claims_it() -> None:
     assert candidate(record(body=body)).model == "gpt-4o-mini-2024-07-18"
 
 
+def test_a_long_context_draws_from_a_limit_of_its_own_and_carries_its_input() -> None:
+    long = {"model": "gpt-4.1", "messages": [{"role": "user", "content": "lead " * 140_000}]}
+    known = candidate(record(body=long), priced=pricer(limits={"gpt-4.1": {"charge_law": "documented"}}))
+    assert known.limit == "gpt-4.1-long-context"
+    assert known.prices.laws == (Law.DOCUMENTED,)
+    assert known.prices.input_tokens > 128_000
+    assert candidate(record()).prices.images == 0
+
+
 def test_bytes_that_are_no_request_are_garbage_without_an_identity() -> None:
     content, known = read(Record(None, b"\xff{"))
     assert isinstance(content, Undecodable)
