@@ -26,6 +26,7 @@ from headrace.broker.core.answers.rate_limit_headers import (
     HOUR_MS,
     MINUTE_MS,
     MONTH_MS,
+    RESET_MS_MAX,
     SECOND_MS,
     LimitMetric,
     Snapshot,
@@ -252,10 +253,10 @@ def _counted(template: Template, facts: Mapping[str, str]) -> tuple[str | None, 
     if word := facts.get("metric", "").lower():
         metric = _METRICS.get(word, word)
     if word := facts.get("period", "").lower():
-        period_ms = _PERIODS_MS[word] * int(facts.get("times", "1")) or None
+        period_ms = _PERIODS_MS[word] * int(facts.get("times", "1"))
     if seconds := facts.get("seconds"):
-        period_ms = int(seconds) * SECOND_MS or None
-    return metric, period_ms
+        period_ms = int(seconds) * SECOND_MS
+    return metric, period_ms if period_ms and period_ms <= RESET_MS_MAX else None
 
 
 def _flat(message: str, details: Details) -> str:

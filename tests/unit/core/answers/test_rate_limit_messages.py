@@ -316,3 +316,25 @@ def test_of_many_statements_a_bound_number_is_read() -> None:
 )
 def test_a_budget_believes_only_what_is_exact(message: str, *, believed: bool) -> None:
     assert (snapshot(message) is not None) is believed
+
+
+@pytest.mark.parametrize(
+    ("period", "period_ms"),
+    [
+        ("min", 60_000),
+        ("10 sec", 10_000),
+        ("6 seconds", 6_000),
+        ("3 hours", 3 * 3_600_000),
+        ("0 sec", None),
+        ("31 days", 31 * 86_400_000),
+        ("32 days", None),
+        ("99999 months", None),
+    ],
+)
+def test_a_period_may_be_several_seconds_or_hours_and_no_longer_than_a_month(
+    period: str, period_ms: int | None
+) -> None:
+    """A bucket of years would hold its limit back for years."""
+    stated = stated_in(f"Rate limit reached for m on tokens per {period} (X): Limit 9000, Used 8000, Requested 2000.")
+    assert stated is not None
+    assert stated.limit.period_ms == period_ms
