@@ -6,7 +6,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -14,8 +14,9 @@ from typing import Any
 
 from benchmarks.limiters import beside
 from benchmarks.limiters import pairs as paired
+from benchmarks.limiters.paced import Pace, best_pace
 from benchmarks.limiters.play import Played, play
-from benchmarks.limiters.report import HEAD, LEGEND, Promise, as_json, line, promises, worst
+from benchmarks.limiters.report import HEAD, LEGEND, LOW, Promise, as_json, beside_pace, line, promises, worst
 from benchmarks.limits.surroundings import surroundings
 
 PROGRESS_EVERY = 20
@@ -49,8 +50,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for each in pool.map(play, seeds):
             played.append(each)
             _tell(played, len(seeds), began_s, each_one=asked.all or bool(asked.only))
-    _sum_up(played, everything=asked.all or bool(asked.only))
-    _write(asked.json, began_s, as_json(played))
+        low = [each.seed for each in played if each.share < LOW]
+        paces = dict(zip(low, pool.map(best_pace, low), strict=True))
+    _sum_up(played, paces, everything=asked.all or bool(asked.only))
+    _write(asked.json, began_s, as_json(played, paces))
     return 0 if all(promise.kept for promise in promises(played)) else 1
 
 
@@ -78,10 +81,12 @@ def _tell(played: Sequence[Played], of: int, began_s: float, *, each_one: bool) 
         print(f"{len(played)} of {of} servers, {time.monotonic() - began_s:.0f} s", file=sys.stderr, flush=True)
 
 
-def _sum_up(played: Sequence[Played], *, everything: bool) -> None:
+def _sum_up(played: Sequence[Played], paces: Mapping[int, Pace], *, everything: bool) -> None:
     if not everything:
-        print(HEAD, *(line(each) for each in worst(played)), sep="\n")
+        print(HEAD, *(line(each, paces.get(each.seed)) for each in worst(played)), sep="\n")
     print(LEGEND)
+    if paces:
+        print(beside_pace(played, paces))
     for promise in promises(played):
         print(_verdict(promise))
 

@@ -50,6 +50,14 @@ class Ideal:
         self._go_to(at_us)
         self._charge(charge)
 
+    def admits(self, at_us: int, charge: Charge) -> bool:
+        """Return whether a call that comes at that instant is admitted, and charge it then."""
+        self._go_to(at_us)
+        if self._wait_us(charge):
+            return False
+        self._charge(charge)
+        return True
+
     def serve(
         self, bulk: Callable[[int, int], Charge], urgent: Sequence[tuple[int, Callable[[int], Charge]]], end_us: int
     ) -> tuple[int, list[int]]:

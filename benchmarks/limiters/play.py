@@ -226,6 +226,12 @@ def number_of(call_id: str) -> int:
     return int(call_id.rpartition("-")[2]) - 1
 
 
+def tightest_rate(server: DrawnServer, charges: Sequence[Charge]) -> float:
+    """Return the calls a minute, like those of these charges, that the tightest short window allows."""
+    tokens, input_tokens = (fmean(column) for column in zip(*charges, strict=True))
+    return _rate_of(server, tokens, input_tokens)[0]
+
+
 def _rate_of(server: DrawnServer, tokens: float, input_tokens: float) -> tuple[float, float]:
     """Return the calls a minute that the tightest short window allows, and those that all may allow at once."""
     rates, bursts = [], []

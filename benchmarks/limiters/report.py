@@ -1,14 +1,17 @@
 """Distributions over seeds, the promises of these, and the worst seeds with what they are."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
+from benchmarks.limiters.paced import Pace
 from benchmarks.limiters.play import Played, percentile
 from headrace.broker.simulator.behaviours.catalogue import spelled
 from headrace.broker.simulator.drawn_server import drawn_server
 
 WORST: Final = 10
+LOW: Final = 0.93  # below this share, the best even pace tells what could have been had
+REACHED: Final = 0.03
 TOLERANCE: Final = 0.000_01
 
 
@@ -46,32 +49,47 @@ def promises(played: Sequence[Played]) -> list[Promise]:
     return made
 
 
+def beside_pace(played: Sequence[Played], paces: Mapping[int, Pace]) -> str:
+    """Return in a sentence how the worst stand beside the best even pace."""
+    below = [each for each in played if each.seed in paces]
+    reached = sum(each.share >= paces[each.seed].share - REACHED for each in below)
+    shares = sorted(paces[each.seed].share for each in below)
+    return (
+        f"{len(below)} of {len(played)} servers are below {LOW:.0%}. The best even pace, chosen in hindsight, gets "
+        f"{percentile(shares, 50):.1%} of the ideal there in the median, {percentile(shares, 5):.1%} at the 5th "
+        f"percentile; {reached} of them get as much, or within {100 * REACHED:.0f} points."
+    )
+
+
 def worst(played: Sequence[Played], count: int = WORST) -> list[Played]:
     """Return the seeds that fall farthest short, by share and by refusals."""
     return sorted(played, key=lambda each: each.share - each.refused_per_1000 / 1_000)[:count]
 
 
-def line(each: Played) -> str:
-    """Return the row of one seed, with the server that it is."""
+def line(each: Played, pace: Pace | None = None) -> str:
+    """Return the row of one seed, with the server that it is, and the best even pace."""
     server = drawn_server(each.seed)
     plays = " ".join(f"--behaviour {spelled(played)}" for played in server.behaviours)
     return (
-        f"random:{each.seed:<7} {100 * each.share:5.1f} {each.refused_per_1000:7.1f} {each.first_refused:5} "
+        f"random:{each.seed:<7} {100 * each.share:5.1f} {'' if pace is None else f'{100 * pace.share:.1f}':>5} "
+        f"{each.refused_per_1000:7.1f} {each.first_refused:5} "
         f"{each.urgent_p95_s:7.2f} {each.ideal_p95_s:7.2f} {each.calls:6} {'all' if each.tells_all else '':3} "
         f"{server.tokens_per_minute:7} {plays}"
     )
 
 
-HEAD: Final = "server         share    429s first  urgent   ideal  calls told  tokens what it plays"
+HEAD: Final = "server         share  pace    429s first  urgent   ideal  calls told  tokens what it plays"
 LEGEND: Final = """\
-share: tokens charged after the first minute, in % of what an omniscient dispatcher gets from the same state;
+share: tokens charged after the first minute, in % of what an omniscient dispatcher gets from the same state; pace: the
+same of the best even pace, chosen in hindsight, with at most 10 429s for 1,000 calls;
 429s: for 1,000 calls admitted, after the first minute; first: how many in it; urgent, ideal: 95th percentile of the
 wait of an urgent call in seconds, here and of the omniscient dispatcher; told: every limit is stated exactly."""
 
 
-def as_json(played: Sequence[Played]) -> dict[str, Any]:
+def as_json(played: Sequence[Played], paces: Mapping[int, Pace]) -> dict[str, Any]:
     """Return all figures."""
     return {
+        "paces": {seed: asdict(pace) for seed, pace in paces.items()},
         "promises": [asdict(promise) for promise in promises(played)],
         "seeds": [figures(each) for each in played],
     }

@@ -1,10 +1,13 @@
 """The omniscient dispatcher with two lanes, and what the benchmark promises of a run."""
 
+import json
+
 import pytest
 
 from benchmarks.limiters.ideal import Charge, CountedLimit, Ideal
+from benchmarks.limiters.paced import REFUSED_MAX, Pace, best_pace
 from benchmarks.limiters.play import Played, calls_of, end_of, limits_of, price_of
-from benchmarks.limiters.report import promises, worst
+from benchmarks.limiters.report import HEAD, as_json, beside_pace, line, promises, worst
 from benchmarks.limits.oracle import Burst, Kind, Limit
 from headrace.broker.simulator.behaviours.enforcement import ChargeLaw
 from headrace.broker.simulator.drawn_server import drawn_server
@@ -122,3 +125,24 @@ def test_a_promise_is_kept_or_missed_by_its_figure() -> None:
         "urgent p95 beyond twice the ideal's and 1 s, 95th percentile",
     ]
     assert [each.seed for each in worst(missed, 2)] == [18, 19]
+
+
+@pytest.mark.slow
+def test_the_best_even_pace_gets_all_of_a_bucket_and_little_of_short_windows_beside_others() -> None:
+    assert best_pace(20_002).share == pytest.approx(1, abs=0.02)
+    short = best_pace(20_048)
+    assert 0.2 < short.share < 0.6
+    assert short.refused_per_1000 <= REFUSED_MAX
+    assert best_pace(20_000).of_calls, "calls are limited, and not tokens"
+
+
+def test_the_worst_are_told_beside_the_best_even_pace() -> None:
+    low = [Played(seed, 0.5, 0, 100, 0, 0.0, 0.0, tells_all=False) for seed in range(2)]
+    fine = [Played(seed, 0.99, 0, 100, 0, 0.0, 0.0, tells_all=False) for seed in range(2, 10)]
+    paces = {0: Pace(0.51, 3.0, of_calls=False), 1: Pace(0.9, 0.0, of_calls=True)}
+    told = beside_pace(low + fine, paces)
+    assert told.startswith("2 of 10 servers are below 93%.")
+    assert "; 1 of them get" in told
+    row = line(low[0], paces[0])
+    assert row[HEAD.index("pace") - 1 : HEAD.index("pace") + 4] == " 51.0"
+    assert json.loads(json.dumps(as_json(low, paces)))["paces"]["1"]["of_calls"]
