@@ -5,6 +5,7 @@ or where nothing states a limit of tokens, a rate is measured (`headrace.broker.
 first refusal on, whether or not it is followed.
 """
 
+from collections.abc import Iterator
 from typing import Final
 
 from headrace.broker.core.answers.meaning import ADMITTED
@@ -17,7 +18,7 @@ from headrace.broker.core.budget.bucket_set import BucketSet
 from headrace.broker.core.budget.burst_ramp import BurstRamp
 from headrace.broker.core.budget.limit_settings import LimitBeliefs
 from headrace.broker.core.budget.mirror_list import AnyMirror
-from headrace.broker.core.budget.mirror_trust import MirrorTrust
+from headrace.broker.core.budget.mirror_trust import REMEMBERED_MS, MirrorTrust
 from headrace.broker.core.budget.rate_control import RateControl
 from headrace.broker.core.budget.reservation import Reservation
 from headrace.broker.core.budget.sliding_sum import SlidingSum
@@ -50,6 +51,7 @@ class AdmissionGuide:
         "_capacities",
         "_charged",
         "_credible",
+        "_held_by",
         "_is_guess",
         "_next_compare_ms",
         "_overloaded_until_ms",
@@ -85,6 +87,7 @@ class AdmissionGuide:
         self._overloaded_until_ms = now_ms
         self._next_compare_ms = now_ms
         self._windows_made = 0
+        self._held_by: dict[AnyMirror, int] = {}  # the mirrors that have held calls back lately, and when last
         self.mirrors_hold_back = False
 
     @property
@@ -167,22 +170,26 @@ class AdmissionGuide:
         A window is spent at once, and may hold less than is believed. So what may be refused together becomes less
         towards its end.
         """
-        if self._windows_made != self._buckets.made:
-            self._windows_made = self._buckets.made
-            self._ramp.always = any(
-                mirror.refill is not BUCKET and mirror.period_ms >= TAPERED_MS for mirror in self._buckets
-            )
+        made = self._buckets.made + self._beside.made
+        if self._windows_made != made:
+            self._windows_made, self._ramp.always = made, any(True for _ in self._windows(paid))
         if not self._ramp.active(now_ms):
             return now_ms
-        most: int | None = None
+        left = (mirror.low(now_ms) // max(1, amount) // UNANSWERED_PARTS for mirror, amount in self._windows(paid))
+        return self._ramp.may_send_at(now_ms, min(left, default=None))
+
+    def _windows(self, paid: int) -> Iterator[tuple[AnyMirror, int]]:
+        """Yield the longer windows, and what a call takes of each."""
         for mirror in self._buckets:
             if mirror.refill is not BUCKET and mirror.period_ms >= TAPERED_MS:
-                left = mirror.low(now_ms) // (max(1, paid) if mirror.metric is LimitMetric.TOKENS else 1)
-                most = left // UNANSWERED_PARTS if most is None else min(most, left // UNANSWERED_PARTS)
-        return self._ramp.may_send_at(now_ms, most)
+                yield mirror, paid if mirror.metric is LimitMetric.TOKENS else 1
+        yield from self._beside.windows(TAPERED_MS)
 
-    def compare(self, paid: int, now_ms: int, prices: Prices | None = None) -> bool:
-        """Begin a trial of measurements if the mirrors are in doubt; return whether one has begun."""
+    def compare(self, paid: int, now_ms: int, prices: Prices | None = None, reserved_ppm: int = 0) -> bool:
+        """Begin a trial of measurements if the mirrors are in doubt; return whether one has begun.
+
+        The call that is held back pays `paid` tokens, carries what `prices` say, and must leave a reserve.
+        """
         if now_ms < max(self._next_compare_ms, self._overloaded_until_ms) or not self._trust.may_begin(now_ms):
             return False
         self._next_compare_ms = now_ms + COMPARED_EVERY_MS
@@ -191,7 +198,7 @@ class AdmissionGuide:
         if self._changes():
             self._trust.judge_anew()
         lately = self._trust.lately(now_ms)
-        bounds, told = self._bounds(paid, prices, now_ms)
+        bounds, told = self._bounds(paid, prices, reserved_ppm, now_ms)
         foreign = self._buckets.missing.total
         if not self._trust.begins_trial(bounds, now_ms, foreign=foreign, told=told):
             return False
@@ -210,26 +217,30 @@ class AdmissionGuide:
         }
         return any(former.get(limit, capacity) != capacity for limit, capacity in self._capacities.items())
 
-    def _bounds(self, paid: int, prices: Prices | None, now_ms: int) -> tuple[list[Bound], bool]:
+    def _bounds(self, paid: int, prices: Prices | None, reserved_ppm: int, now_ms: int) -> tuple[list[Bound], bool]:
         """Return the limits that may hold a call back: first the one that does, or the shortest, then the others.
 
-        Return as well whether headers or the operator state the first.
+        Others are those that have held calls back lately. Return as well whether headers or the operator state the
+        first.
         """
-        first = self._first(paid, now_ms)
-        others = (mirror for mirror in self._buckets if mirror is not first and mirror.period_ms < HOUR_MS)
+        binding = self._buckets.binding(paid, now_ms, reserved_ppm)
+        self._held_by = {mirror: at_ms for mirror, at_ms in self._held_by.items() if at_ms > now_ms - REMEMBERED_MS}
+        if binding is not None:
+            self._held_by[binding] = now_ms
+        first = binding or self._buckets.shortest()
+        others = (mirror for mirror in self._held_by if mirror is not first and mirror.period_ms < HOUR_MS)
         bounds = [Bound.of(mirror, paid, now_ms) for mirror in (*([first] if first else []), *others)]
         told = first is None or self._is_known(first)
-        until_ms = now_ms if first is None else first.payable_at(_amount(first, paid), 0, now_ms)
-        for at_ms, bound, is_stated in self._beside.bounds(prices, now_ms):
+        until_ms = now_ms
+        if binding is not None:
+            amount = paid if binding.metric is LimitMetric.TOKENS else 1
+            until_ms = binding.payable_at(amount, binding.capacity * reserved_ppm // PPM, now_ms)
+        for at_ms, bound, is_stated in self._beside.bounds(prices, reserved_ppm, now_ms):
             if at_ms > until_ms or not bounds:
                 bounds, told, until_ms = [bound, *bounds], is_stated, at_ms
             elif not bound.long:
                 bounds.append(bound)
         return bounds, told
-
-    def _first(self, paid: int, now_ms: int) -> AnyMirror | None:
-        """Return the mirror that holds a call back, or else the one of tokens that refills soonest."""
-        return self._buckets.binding(paid, now_ms) or self._buckets.shortest()
 
     def _is_known(self, mirror: AnyMirror) -> bool:
         """Return whether headers or the operator state a mirror's bucket: others were only named by a refusal."""
@@ -325,7 +336,3 @@ class AdmissionGuide:
         self._trust.reprice(ppm)
         if self._rate is not None:
             self._rate.reprice(ppm)
-
-
-def _amount(mirror: AnyMirror, paid: int) -> int:
-    return paid if mirror.metric is LimitMetric.TOKENS else 1

@@ -15,11 +15,13 @@ from typing import Final
 
 from headrace.broker.core.answers.rate_limit_headers import TOKENS, Reading, Snapshot
 from headrace.broker.core.answers.rate_limit_messages import StatedLimit
+from headrace.broker.core.answers.refill_detection import BUCKET
 from headrace.broker.core.answers.verdict import Verdict
 from headrace.broker.core.budget.achievement import Bound
 from headrace.broker.core.budget.bucket_set import BucketSet, LevelBounds
+from headrace.broker.core.budget.mirror_list import AnyMirror
 from headrace.broker.core.budget.reservation import Reservation
-from headrace.broker.core.budget.sent_calls import AdmissionOrder, SentCalls
+from headrace.broker.core.budget.sent_calls import RECENT, AdmissionOrder, SentCalls
 from headrace.broker.core.pricing.laws import Prices
 from headrace.broker.core.units import PPM
 
@@ -162,7 +164,20 @@ class BesideLimits:
             for mirror in limit.buckets
         )
 
-    def bounds(self, prices: Prices | None, now_ms: int) -> Iterator[tuple[int, Bound, bool]]:
+    @property
+    def made(self) -> int:
+        """The number of times that the set of their buckets has changed."""
+        return sum(limit.buckets.made for limit in self._limits.values())
+
+    def windows(self, least_ms: int) -> Iterator[tuple[AnyMirror, int]]:
+        """Yield those that begin anew, or count each call, for so long or longer, and what a mean call takes."""
+        for limit in self._limits.values():
+            mean = limit.calls.recent_tokens() // max(1, min(RECENT, limit.calls.count))
+            for mirror in limit.buckets:
+                if mirror.refill is not BUCKET and mirror.period_ms >= least_ms:
+                    yield mirror, mean
+
+    def bounds(self, prices: Prices | None, reserved_ppm: int, now_ms: int) -> Iterator[tuple[int, Bound, bool]]:
         """Yield what each bucket bounds, in tokens of calls like the last ones.
 
         With each come the instant at which it can pay for the call, and whether headers state it.
@@ -173,7 +188,8 @@ class BesideLimits:
             carried = limit.calls.recent_tokens()
             for mirror in limit.buckets if carried else ():
                 bound = Bound.of(mirror, max(1, amount), now_ms)
-                at_ms = mirror.payable_at(amount, 0, now_ms) if amount else now_ms
+                reserved = mirror.capacity * reserved_ppm // PPM
+                at_ms = mirror.payable_at(amount, reserved, now_ms) if amount else now_ms
                 in_tokens = replace(
                     bound, per_minute=bound.per_minute * tokens // carried, level=bound.level * tokens // carried
                 )

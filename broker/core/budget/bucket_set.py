@@ -206,11 +206,12 @@ class BucketSet:
                 at_ms = payable_ms
         return at_ms
 
-    def binding(self, paid: int, now_ms: int) -> AnyMirror | None:
-        """Return the bucket that delays such a call longest; None: no bucket does."""
+    def binding(self, paid: int, now_ms: int, reserved_ppm: int = 0) -> AnyMirror | None:
+        """Return the bucket that delays such a call longest, with its reserve; None: no bucket does."""
         latest_ms, binding = now_ms, None
         for mirror in self._mirrors:
-            payable_ms = mirror.payable_at(paid if mirror.metric is TOKENS else 1, 0, now_ms)
+            reserved = mirror.capacity * reserved_ppm // PPM
+            payable_ms = mirror.payable_at(paid if mirror.metric is TOKENS else 1, reserved, now_ms)
             if payable_ms > latest_ms:
                 latest_ms, binding = payable_ms, mirror
         return binding

@@ -157,7 +157,7 @@ class Budget:
         mirrored_ms = self._mirrored_at(paid, prices, reserved_ppm, now_ms)
         measured, only_mirrors = self.guide.measures, at_ms <= now_ms and self.breaker.closed
         if mirrored_ms > now_ms and only_mirrors and self.believed:
-            self.guide.compare(paid, now_ms, prices)
+            self.guide.compare(paid, now_ms, prices, reserved_ppm)
         guided_ms = self.guide.payable_at(
             mirrored_ms, paid, now_ms, first=not reserved_ppm, believed=self.believed, only_mirrors=only_mirrors
         )

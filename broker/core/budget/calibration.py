@@ -233,10 +233,10 @@ class Calibration:
     def _learn_beside(self, call: Reservation, verdict: Verdict, now_ms: int) -> bool:
         """Learn of limits that count neither tokens nor requests; return whether any is known.
 
-        A bucket of tokens that only an operator states may have meant one that a refusal names.
+        A bucket of tokens that only an operator states may have meant one of them.
         """
         self.beside.record_answer(call, verdict, now_ms, self._delay.ms)
-        if verdict.beside is not None:
+        if self.beside:
             self._buckets.drop_unshown(self.beside.means)
         return bool(self.beside)
 
