@@ -15,11 +15,11 @@ from headrace.broker.core.answers.verdict import Meaning, Verdict
 from headrace.broker.core.budget.achievement import Bound
 from headrace.broker.core.budget.beside_limits import BesideLimits
 from headrace.broker.core.budget.bucket_set import BucketSet
-from headrace.broker.core.budget.burst_ramp import BurstRamp
+from headrace.broker.core.budget.burst_ramp import OPENING_CALLS, BurstRamp
 from headrace.broker.core.budget.limit_settings import LimitBeliefs
 from headrace.broker.core.budget.mirror_list import AnyMirror
 from headrace.broker.core.budget.mirror_trust import REMEMBERED_MS, MirrorTrust
-from headrace.broker.core.budget.rate_control import RateControl
+from headrace.broker.core.budget.rate_control import SILENCE_MS, RateControl
 from headrace.broker.core.budget.reservation import Reservation
 from headrace.broker.core.budget.sliding_sum import SlidingSum
 from headrace.broker.core.pricing.laws import Prices
@@ -33,6 +33,7 @@ TIMES_ACHIEVED: Final = 10  # a period that is mistaken for another usual one ma
 CALLS_MIN: Final = 30  # a few large calls may have spent any part of what could be spent
 TAPERED_MS: Final = 10_000  # the end of a shorter window is near all the time
 UNANSWERED_PARTS: Final = 2  # of what is left in a window, this part may be unanswered
+SPENT_IN_PARTS: Final = 8  # a window is spent within this part of it
 COMPARED_EVERY_MS: Final = 500  # doubts take minutes, and looking at those minutes takes longer than deciding a call
 GUESS: Final = 100_000
 """Tokens a minute at which a rate begins where nothing states a limit; it grows fast."""
@@ -175,8 +176,8 @@ class AdmissionGuide:
             self._windows_made, self._ramp.always = made, any(True for _ in self._windows(paid))
         if not self._ramp.active(now_ms):
             return now_ms
-        left = (mirror.low(now_ms) // max(1, amount) // UNANSWERED_PARTS for mirror, amount in self._windows(paid))
-        return self._ramp.may_send_at(now_ms, min(left, default=None))
+        most = (_unanswered(mirror, max(1, amount), now_ms) for mirror, amount in self._windows(paid))
+        return self._ramp.may_send_at(now_ms, min(most, default=None))
 
     def _windows(self, paid: int) -> Iterator[tuple[AnyMirror, int]]:
         """Yield the longer windows, and what a call takes of each."""
@@ -336,3 +337,10 @@ class AdmissionGuide:
         self._trust.reprice(ppm)
         if self._rate is not None:
             self._rate.reprice(ppm)
+
+
+def _unanswered(mirror: AnyMirror, amount: int, now_ms: int) -> int:
+    """Return how many calls that take so much of a window may be unanswered."""
+    whole = mirror.capacity // amount
+    evenly = max(OPENING_CALLS, whole * SILENCE_MS * SPENT_IN_PARTS // mirror.period_ms)
+    return min(evenly, mirror.low(now_ms) // amount // UNANSWERED_PARTS)

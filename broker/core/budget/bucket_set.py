@@ -318,6 +318,11 @@ class BucketSet:
         return error
 
     @property
+    def token_capacity(self) -> int | None:
+        """The capacity of the bucket of tokens that laws are judged by, where several are shown by turns; None: any."""
+        return self._shown.token_capacity
+
+    @property
     def token_pattern(self) -> RefillPattern | None:
         """How the account's bucket of tokens refills that headers show; None: not known."""
         return self._shown.token_pattern

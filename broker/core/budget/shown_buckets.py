@@ -22,8 +22,12 @@ from headrace.broker.core.budget.window_mirrors import FixedWindowMirror, Slidin
 PROJECT_UNSHOWN_MAX: Final = 3  # answers in a row that show the account's buckets and none of a project
 FAR_PARTS: Final = 4  # a counter short by more than one part in this many of its capacity did not begin anew
 
-_Shown = tuple[LimitMetric, int | None, bool]
+TURNS_UNSHOWN_MAX: Final = 64  # answers that show another bucket, until one that is shown by turns is dropped
+
+_Name = tuple[LimitMetric, int | None, bool]
 """A metric, the period that the header names, if it does, and whether it is a project's."""
+_Shown = tuple[_Name, int | None]
+"""The same, with the capacity of a bucket that is shown by turns with another one."""
 
 
 class _HeaderBucket:
@@ -34,13 +38,29 @@ class _HeaderBucket:
         evidence: The evidence on how that bucket refills.
         known: Its refill pattern, where it is the only bucket of its metric and owner.
         made: The changes of the list of mirrors when it was known.
+        capacity: What it was shown to hold last.
+        former: What it was shown to hold before; 0: nothing else.
+        changed_ms: When that changed.
+        unshown: Answers since that have shown another one by the same name.
         rounding: How its figures are rounded; None: there was but one.
         states_period: Answers have shown its period; otherwise that is assumed.
     """
 
-    __slots__ = ("evidence", "known", "made", "mirror", "rounding", "states_period")
+    __slots__ = (
+        "capacity",
+        "changed_ms",
+        "evidence",
+        "former",
+        "known",
+        "made",
+        "mirror",
+        "rounding",
+        "states_period",
+        "unshown",
+    )
 
-    def __init__(self) -> None:
+    def __init__(self, capacity: int) -> None:
+        self.capacity, self.former, self.changed_ms, self.unshown = capacity, 0, 0, 0
         self.mirror: AnyMirror | None = None
         self.evidence = RefillEvidence()
         self.known: RefillPattern | None = None
@@ -58,6 +78,7 @@ class ShownBuckets:
 
     Attributes:
         token_pattern: How the account's bucket of tokens refills that headers show.
+        token_capacity: What that holds, where several are shown by turns; None: there is one.
     """
 
     def __init__(self, mirrors: MirrorList, sends: SentCalls) -> None:
@@ -65,7 +86,9 @@ class ShownBuckets:
         self._mirrors = mirrors
         self._sends = sends
         self._headers: dict[_Shown, _HeaderBucket] = {}  # only those that headers have shown
+        self._turns: dict[_Name, tuple[int, ...]] = {}  # capacities of buckets that are shown by turns
         self.token_pattern: RefillPattern | None = None
+        self.token_capacity: int | None = None
         self._project_unshown = -1  # answers since headers last showed a project's bucket; -1: none is to be shown
 
     def observe(self, reading: Reading, order: AdmissionOrder, later: int = 0, *, project: bool = False) -> int | None:
@@ -74,20 +97,18 @@ class ShownBuckets:
         `later` is the amount still to be charged for calls that were admitted already; `project`: the bucket is a
         project's.
         """
-        key = reading.metric, reading.period_ms if reading.named else None, project
-        header = self._headers.get(key)
-        if header is None:
-            header = self._headers[key] = _HeaderBucket()
-        elif header.rounding is None:
-            header.rounding = Rounding()
+        header = self._header_of(reading, order, project=project)
         pattern, mirror = header.evidence.observe(reading, order.sent_ms, order.now_ms), header.mirror
         header.states_period = header.states_period or pattern is not None or reading.period_ms is not None
-        if pattern is not None and reading.metric is LimitMetric.TOKENS and not project:
+        is_of_account = reading.metric is LimitMetric.TOKENS and not project
+        if pattern is not None and is_of_account and self.token_capacity in {None, reading.capacity}:
             self.token_pattern = pattern
         if mirror is None or (pattern is not None and not header.knows(pattern, self._mirrors.made)):
             mirror = self._mirror_of(reading, pattern, header, order.now_ms, project=project)
             if pattern is not None and pattern.refill is FIXED and isinstance(mirror, FixedWindowMirror):
                 mirror.set_end(pattern.mark_ms, order.now_ms)
+                if self._turns:  # a window that has begun anew is not the one that is shown
+                    mirror.take_as_proven()
             if pattern is not None and self._mirrors.is_alone(mirror):
                 header.known, header.made = pattern, self._mirrors.made
         if header.rounding is not None:
@@ -95,6 +116,49 @@ class ShownBuckets:
             header.rounding.observe(reading.remaining, *amounts)
             mirror.step = header.rounding.step
         return self.correct(mirror, reading.capacity, reading.remaining - later, order)
+
+    def _header_of(self, reading: Reading, order: AdmissionOrder, *, project: bool) -> _HeaderBucket:
+        """Return the bucket that a reading is of.
+
+        A server may show the one of its buckets that is emptiest. So a capacity that comes back, in the answer to a
+        call that was sent when the other one had been shown, is that of another bucket; and each is kept while it is
+        shown now and then.
+        """
+        name = reading.metric, reading.period_ms if reading.named else None, project
+        turns = self._turns.get(name, ())
+        shown = name, reading.capacity if reading.capacity in turns else None
+        for capacity in turns:
+            self._record_turn(name, capacity, is_shown=capacity == reading.capacity)
+        header = self._headers.get(shown)
+        if header is None:
+            header = self._headers[shown] = _HeaderBucket(reading.capacity)
+            return header
+        if header.rounding is None:
+            header.rounding = Rounding()
+        if header.capacity == reading.capacity:
+            return header
+        if reading.capacity != header.former or order.sent_ms < header.changed_ms:
+            header.former, header.capacity, header.changed_ms = header.capacity, reading.capacity, order.now_ms
+            return header
+        self._turns[name] = (*turns, header.capacity, reading.capacity)
+        self._headers[name, header.capacity] = self._headers.pop(shown)
+        other = self._headers[name, reading.capacity] = _HeaderBucket(reading.capacity)
+        self._choose_tokens()
+        return other
+
+    def _record_turn(self, name: _Name, capacity: int, *, is_shown: bool) -> None:
+        """Record whether an answer shows a bucket that is shown by turns; one that no answer shows is dropped."""
+        header = self._headers[name, capacity]
+        header.unshown = 0 if is_shown else header.unshown + 1
+        if header.unshown > TURNS_UNSHOWN_MAX:
+            del self._headers[name, capacity]
+            self._turns[name] = tuple(other for other in self._turns[name] if other != capacity)
+            self._mirrors.keep(lambda mirror: mirror is not header.mirror or self.shows(mirror))
+            self._choose_tokens()
+
+    def _choose_tokens(self) -> None:
+        """Choose the account's bucket of tokens that laws are judged by: the smallest that is shown by turns."""
+        self.token_capacity = min(self._turns.get((LimitMetric.TOKENS, None, False), ()), default=None)
 
     def record_project(self, *, shown: bool) -> None:
         """Record whether an answer that shows any bucket shows a project's.
@@ -108,7 +172,8 @@ class ShownBuckets:
             self._project_unshown += 1
             if self._project_unshown >= PROJECT_UNSHOWN_MAX:
                 self._project_unshown = -1
-                self._headers = {shown: header for shown, header in self._headers.items() if not shown[2]}
+                self._headers = {shown: header for shown, header in self._headers.items() if not shown[0][2]}
+                self._turns = {name: turns for name, turns in self._turns.items() if not name[2]}
                 self._mirrors.keep(lambda mirror: not mirror.project)
 
     def shows(self, mirror: AnyMirror) -> bool:

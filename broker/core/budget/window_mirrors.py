@@ -106,6 +106,10 @@ class FixedWindowMirror:
         if now_ms < mark_ms:
             self._mark_ms = mark_ms
 
+    def take_as_proven(self) -> None:
+        """Spend each new window though no answer has shown one."""
+        self._proven = True
+
     def observe(self, remaining: int, order: AdmissionOrder, sends: SentCalls) -> int | None:
         """Process an answer: `remaining` was left when its call was admitted. Return the result of Mirror.observe."""
         self._renew(order.now_ms)

@@ -60,6 +60,7 @@ class Tariff:
         charged: What that call was charged, if it carried such input or paid for its output in advance; None otherwise,
             or if its answer does not tell.
         unshown: What is known of such input.
+        capacity: Only a bucket that holds so much shows charges; None: any does.
     """
 
     def __init__(
@@ -87,6 +88,7 @@ class Tariff:
         self._settles = False
         self._pattern: RefillPattern | None = None
         self.version = self.law_version = self.estimates_version = 0
+        self.capacity: int | None = None
 
     def refill_by(self, pattern: RefillPattern) -> None:
         """Learn how used tokens return, as headers have shown."""
@@ -180,7 +182,7 @@ class Tariff:
         Those of a nearly full bucket do not show its period.
         """
         for reading in verdict.readings:
-            if reading.metric is LimitMetric.TOKENS:
+            if reading.metric is LimitMetric.TOKENS and self.capacity in {None, reading.capacity}:
                 self._period_ms = reading.period_ms or self._period_ms
                 return Remaining(reading.remaining, reading.capacity, self._period_ms)
         return None
