@@ -116,9 +116,10 @@ SENTENCES: Final[Mapping[str, str]] = {
     "whatever answers say. `usage` charges the input at admission and the output when the "
     "call ends.",
     "limits.long_context_tokens": "Tokens of input beyond which a request draws from a limit of its own, named "
-    "`<limit>-long-context`, which may have a table of settings as well; without one it has this one's cap and bounds. "
-    "Unset: as OpenAI documents it, 128,000 for `gpt-4.1` and its smaller models, 272,000 for `gpt-5.4` and `gpt-5.5`. "
-    "0: never.",
+    "`<limit>:long-context`, which may have a table of settings as well. Without one it has a cap and bounds like this "
+    "one's: each of the two may spend as much. Unset: at OpenAI's own servers, and without `cap_tokens_per_minute` and "
+    "`inflight_max`, as OpenAI documents it: 128,000 for `gpt-4.1` and its smaller models, 272,000 for `gpt-5.4` and "
+    "`gpt-5.5`; elsewhere never. 0: never.",
     "topics.partitions": "Number of partitions at creation. If you add partitions later, raise it here: Kafka "
     "cannot remove any. The progress of all lanes' partitions must fit one commit of 1 MiB: "
     "with three lanes some 1,900 each.",

@@ -28,7 +28,15 @@ _STARTED = struct.Struct(">16sHB")
 _CANCEL = struct.Struct(">16sQ")
 _AWAITED = struct.Struct(">16sHBQB")
 _MARK = struct.Struct(">8s")
-_LEFT_OUT = [("laws", {}), ("borne", 0), ("ceiling", None), ("project", False), ("measured", None), ("unshown", {})]
+_LEFT_OUT = [
+    ("laws", {}),
+    ("borne", 0),
+    ("ceiling", None),
+    ("project", False),
+    ("measured", None),
+    ("unshown", {}),
+    ("sides", []),
+]
 _NO_MARK = b"\0" * _MARK.size
 _OVERDUE = 1
 DEADLINE_MAX_S = 0xFF_FFFF_FFFF
@@ -102,6 +110,17 @@ class AwaitedEntry(NamedTuple):
     tenant_mark: bytes = b""
 
 
+class SideLevel(BaseModel):
+    """The level of a bucket that counts neither tokens nor requests; `kind` says what it counts."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    kind: str
+    level: int
+    capacity: Annotated[int, Field(ge=1)]
+    period_ms: Annotated[int, Field(ge=1)]
+
+
 @dataclass(frozen=True, slots=True)
 class Level:
     """Lower bound of a limit's level at an instant, after paying for calls in flight.
@@ -111,7 +130,7 @@ class Level:
     `borne` is the amount that was spent at once beyond the steady rate without a refusal, `ceiling` the amount that
     must not be, where a refusal has shown it. `project`: the bucket is a project's. `measured` are the tokens a minute
     that were measured, where what the server says is not followed. `unshown` are the tokens of input that bodies do not
-    show, by the kind of its reference.
+    show, by the kind of its reference. `sides` are the levels of the limit's buckets of input tokens and of images.
     """
 
     limit: str
@@ -129,6 +148,7 @@ class Level:
     project: bool = False
     measured: int | None = None
     unshown: Mapping[str, int] = field(default_factory=dict)
+    sides: tuple[SideLevel, ...] = ()
 
 
 def position(topic: str, partition: int, offset: int) -> str:
@@ -193,6 +213,7 @@ class LevelValue(BaseModel):
     project: bool = False
     measured: int | None = None
     unshown: dict[str, int] = Field(default_factory=dict)
+    sides: tuple[SideLevel, ...] = ()
 
 
 class LedgerValue(BaseModel):
@@ -255,7 +276,7 @@ def _packed_marks(entries: Iterable[WaitingCancel | AwaitedEntry]) -> str:
 def _level(level: Level) -> dict[str, Any]:
     """Encode a level; what it does not state, as most do not state a burst or a measured rate, is left out."""
     told = {each.name: getattr(level, each.name) for each in fields(level)}
-    told |= {"at": to_wire(level.at), "laws": dict(level.laws)}
+    told |= {"at": to_wire(level.at), "laws": dict(level.laws), "sides": [each.model_dump() for each in level.sides]}
     return {name: value for name, value in told.items() if (name, value) not in _LEFT_OUT}
 
 

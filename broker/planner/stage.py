@@ -17,7 +17,6 @@ from headrace.broker.core.value import value
 from headrace.broker.planner.arrivals import Arrival
 from headrace.broker.service.core_config import budget_maker, dispatch_rules
 from headrace.broker.service.intake.pricer import fixed_law
-from headrace.broker.settings.limits import long_context_limit
 from headrace.broker.settings.whole import Settings
 
 _PRICES_MAX = 16_384  # cached prices: requests of a stream share a few hundred sizes
@@ -68,13 +67,12 @@ def recogniser(settings: Settings) -> Recognise:
     priced = lru_cache(_PRICES_MAX)(prices)
 
     def recognise(arrival: Arrival, number: int, attempt: int, failures: int) -> Candidate:
-        model, input_tokens = arrival.model, arrival.size.input_tokens
-        shorter = limits.get(model)
-        if shorter is None:
-            shorter = limits[model] = settings.limit_for(model)
-        limit = long_context_limit(model, input_tokens, shorter, settings.limits)
+        model = arrival.model
+        limit = limits.get(model)
+        if limit is None:
+            limit = limits[model] = settings.limit_for(model)
         identity = Identity(number.to_bytes(16, "big"), 0, _FINGERPRINT)
-        known = priced(arrival.endpoint, arrival.size, laws.get(limit, laws.get(shorter)), arrival.references)
+        known = priced(arrival.endpoint, arrival.size, laws.get(limit), arrival.references)
         return Candidate(identity, attempt, model, limit, known, arrival.deadline_ms, None, failures, tier=arrival.tier)
 
     return recognise

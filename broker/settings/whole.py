@@ -13,7 +13,14 @@ from headrace.broker.settings import duties, fitting
 from headrace.broker.settings.connections import KafkaSettings, OpenAISettings, RedisSettings
 from headrace.broker.settings.group import Contradiction, ContradictionsError, Group
 from headrace.broker.settings.lanes import LANE_DEFAULTS, LaneSettings
-from headrace.broker.settings.limits import LimitSettings, doubly_claimed, limit_name, long_context_limit, with_patterns
+from headrace.broker.settings.limits import (
+    LimitSettings,
+    doubly_claimed,
+    is_openais_own,
+    limit_name,
+    long_context_limit,
+    with_patterns,
+)
 from headrace.broker.settings.tenants import TenantSettings
 from headrace.broker.settings.topics import DAY_S, TopicsSettings
 from headrace.schemas.request import TOPIC_NAME
@@ -60,7 +67,8 @@ class Settings(Group):
 
     def limit_for(self, model: str, input_tokens: int = 0) -> str:
         """Return the name of the limit that a request of so much input draws from, configured or not."""
-        return long_context_limit(model, input_tokens, limit_name(model, self.limits), self.limits)
+        limit, documented = limit_name(model, self.limits), is_openais_own(self.openai.base_url)
+        return long_context_limit(model, input_tokens, limit, self.limits, documented=documented)
 
     @model_validator(mode="after")
     def _agree(self) -> Self:

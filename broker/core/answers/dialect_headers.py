@@ -4,8 +4,8 @@
 their period, or their server's documentation does, so that one metric may have several buckets: tokens of a minute and
 requests of a day. They are read only where OpenAI's are not all there, so that the usual answer costs nothing more.
 
-A bucket of tokens or requests becomes a `Reading`, which the budget believes; any other becomes a `SideReading`, for
-people.
+A bucket of tokens or requests becomes a `Reading`, which the budget believes; any other a `SideReading`: the budget
+believes those of input tokens and images, others are for people.
 """
 
 import re

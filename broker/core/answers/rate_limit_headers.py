@@ -94,11 +94,11 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class SideReading:
-    """A bucket beside the organisation's tokens and requests; the budget pays the project's, people see all.
+    """A bucket beside the organisation's tokens and requests.
 
-    `kind` is one of SIDE_KINDS: the project's buckets, which the budget reads with `of_project`, or that of images.
-    Other servers have further kinds (`headrace.broker.core.answers.dialect_table`): input tokens, seconds of audio, a
-    gateway's keys.
+    `kind` is one of SIDE_KINDS: the project's buckets, which the budget reads with `of_project`, those of images and of
+    input tokens, which it pays as well (`headrace.broker.core.budget.side_limits`). Other servers have further kinds
+    (`headrace.broker.core.answers.dialect_table`): seconds of audio, a gateway's keys. They are for people.
     """
 
     kind: str
@@ -160,7 +160,7 @@ def readings(headers: Mapping[str, str]) -> tuple[Reading, ...]:
 
 
 def side_readings(headers: Mapping[str, str]) -> tuple[SideReading, ...]:
-    """Return the buckets of the project and of images, where headers describe them.
+    """Return the buckets of the project, of images and of input tokens, where headers describe them.
 
     They are kept apart from `readings`: a project's tokens are a different bucket from the organisation's.
     """

@@ -77,7 +77,7 @@ _METRICS_IN_IDS: Final = (
 )
 _PERIOD_IN_ID: Final = re.compile(r"(?:per|by)(second|minute|hour|day)")
 _BUDGETED: Final = frozenset(metric.value for metric in LimitMetric)
-BESIDE: Final = {
+SIDE_LIMITS: Final = {
     "input-tokens": "input-tokens",
     "uncached-input-tokens": "uncached-input-tokens",
     "input-images": "input-images",
@@ -177,11 +177,11 @@ def snapshot_of(statement: Statement | None, wait_ms: int | None) -> Snapshot | 
     )
 
 
-def beside_of(statement: Statement | None) -> StatedLimit | None:
-    """Return the limit of `BESIDE` that a refusal describes exactly, with its size and period; None if it is none."""
+def side_limit_of(statement: Statement | None) -> StatedLimit | None:
+    """Return the limit of `SIDE_LIMITS` that a refusal describes exactly, with size and period; None if it is none."""
     if statement is None or not statement.exact or not statement.limit.capacity or statement.limit.period_ms is None:
         return None
-    kind = BESIDE.get(statement.limit.metric)
+    kind = SIDE_LIMITS.get(statement.limit.metric)
     return None if kind is None else replace(statement.limit, metric=kind)
 
 

@@ -31,7 +31,8 @@ class Rounding:
         if self._divisor == 1 or figure <= 0:
             return
         self._divisor = gcd(self._divisor, figure)
-        self._amounts = tuple(map(gcd, self._amounts or amounts, amounts))
+        if amounts:
+            self._amounts = tuple(map(gcd, self._amounts or amounts, amounts))
         if len(self._figures) < DIFFERENT_MIN and figure not in self._figures:
             self._figures += (figure,)
         by_chance = any(amount % self._divisor == 0 for amount in self._amounts)

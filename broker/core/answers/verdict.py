@@ -33,7 +33,7 @@ from headrace.broker.core.answers.rate_limit_headers import (
 from headrace.broker.core.answers.rate_limit_messages import (
     StatedLimit,
     Statement,
-    beside_of,
+    side_limit_of,
     snapshot_of,
     stated_in,
     wait_in_ms,
@@ -100,7 +100,7 @@ class Verdict:
             tokens, which the budget pays as well; others are for people.
         early: The readings are as of the call's admission, whatever is charged when it ends.
         charge: Tokens that the server says it charged for the answered call; None: it does not say.
-        beside: The limit that refused, where it counts input tokens or images and the answer states it exactly.
+        side_limit: The limit that refused, where it counts input tokens or images and the answer states it exactly.
         shape: Set if the answer was not understood and its meaning is a guess: its appearance, without its text.
     """
 
@@ -116,7 +116,12 @@ class Verdict:
     shape: str | None = None
     early: bool = False
     charge: int | None = None
-    beside: StatedLimit | None = None
+    side_limit: StatedLimit | None = None
+
+    @property
+    def states_limits(self) -> bool:
+        """Whether a budget can believe anything that it states."""
+        return bool(self.readings or self.snapshot or self.side_limit)
 
     @property
     def fault(self) -> Fault:
@@ -179,7 +184,7 @@ def judge(answer: Answer, body: Mapping[str, object] | None = None) -> Verdict:
         limit=limit,
         side_readings=side_readings(headers) + other.side_readings,
         shape=_shape(answer) if evidence is Basis.GUESS else None,
-        beside=beside_of(statement) if meaning in _LIMITS else None,
+        side_limit=side_limit_of(statement) if meaning in _LIMITS else None,
     )
 
 

@@ -13,7 +13,6 @@ from headrace.broker.core.answers.rate_limit_headers import HOUR_MS, MINUTE_MS, 
 from headrace.broker.core.answers.refill_detection import BUCKET, Refill
 from headrace.broker.core.answers.verdict import Meaning, Verdict
 from headrace.broker.core.budget.achievement import Bound
-from headrace.broker.core.budget.beside_limits import BesideLimits
 from headrace.broker.core.budget.bucket_set import BucketSet
 from headrace.broker.core.budget.burst_ramp import OPENING_CALLS, BurstRamp
 from headrace.broker.core.budget.limit_settings import LimitBeliefs
@@ -21,6 +20,7 @@ from headrace.broker.core.budget.mirror_list import AnyMirror
 from headrace.broker.core.budget.mirror_trust import REMEMBERED_MS, MirrorTrust
 from headrace.broker.core.budget.rate_control import SILENCE_MS, RateControl
 from headrace.broker.core.budget.reservation import Reservation
+from headrace.broker.core.budget.side_limits import SideLimits
 from headrace.broker.core.budget.sliding_sum import SlidingSum
 from headrace.broker.core.pricing.laws import Prices
 from headrace.broker.core.units import PPM
@@ -47,7 +47,6 @@ class AdmissionGuide:
     """
 
     __slots__ = (
-        "_beside",
         "_buckets",
         "_capacities",
         "_charged",
@@ -59,6 +58,7 @@ class AdmissionGuide:
         "_ramp",
         "_rate",
         "_settings",
+        "_sides",
         "_trust",
         "_windows_made",
         "mirrors_hold_back",
@@ -68,7 +68,7 @@ class AdmissionGuide:
         self,
         settings: LimitBeliefs,
         buckets: BucketSet,
-        beside: BesideLimits,
+        sides: SideLimits,
         charged: SlidingSum,
         now_ms: int,
         *,
@@ -77,12 +77,12 @@ class AdmissionGuide:
         """`known`: a predecessor has called this server; otherwise bursts begin small at first."""
         self._settings = settings
         self._buckets = buckets
-        self._beside = beside
+        self._sides = sides
         self._charged = charged
         self._trust = MirrorTrust(now_ms)
         self._ramp = BurstRamp(None if known else now_ms)
         self._rate: RateControl | None = None
-        self._capacities: dict[tuple[LimitMetric, bool, Refill, int], int] = {}  # of what the mirrors were judged by
+        self._capacities: dict[tuple[str, bool, Refill, int], int] = {}  # of what the mirrors were judged by
         self._is_guess = False
         self._credible: int | None = None  # no more tokens a minute are believed
         self._overloaded_until_ms = now_ms
@@ -96,7 +96,7 @@ class AdmissionGuide:
         """Whether the measured rate is followed: the mirrors are wrong, or no limit is known but of requests."""
         if self._rate is None:
             return False
-        return self.measures_since_ms is not None or (self._buckets.shortest() is None and not self._beside)
+        return self.measures_since_ms is not None or (self._buckets.shortest() is None and not self._sides)
 
     @property
     def measures_since_ms(self) -> int | None:
@@ -161,7 +161,8 @@ class AdmissionGuide:
         if not only_mirrors or now_ms < self._overloaded_until_ms:
             self._trust.forget_wait()
         elif at_ms > now_ms:
-            long = not self.measures and self._buckets.payable_at(paid, 0, now_ms, longer_than_ms=HOUR_MS) > now_ms
+            until_ms = self._buckets.payable_at(paid, 0, now_ms, longer_than_ms=HOUR_MS)
+            long = not self.measures and (until_ms > now_ms or self._sides.any_spent(HOUR_MS, now_ms))
             self._trust.record_wait(at_ms, now_ms, long=long)
         return max(at_ms, now_ms)
 
@@ -171,7 +172,7 @@ class AdmissionGuide:
         A window is spent at once, and may hold less than is believed. So what may be refused together becomes less
         towards its end.
         """
-        made = self._buckets.made + self._beside.made
+        made = self._buckets.made + self._sides.made
         if self._windows_made != made:
             self._windows_made, self._ramp.always = made, any(True for _ in self._windows(paid))
         if not self._ramp.active(now_ms):
@@ -184,7 +185,7 @@ class AdmissionGuide:
         for mirror in self._buckets:
             if mirror.refill is not BUCKET and mirror.period_ms >= TAPERED_MS:
                 yield mirror, paid if mirror.metric is LimitMetric.TOKENS else 1
-        yield from self._beside.windows(TAPERED_MS)
+        yield from self._sides.windows(TAPERED_MS)
 
     def compare(self, paid: int, now_ms: int, prices: Prices | None = None, reserved_ppm: int = 0) -> bool:
         """Begin a trial of measurements if the mirrors are in doubt; return whether one has begun.
@@ -212,8 +213,8 @@ class AdmissionGuide:
     def _changes(self) -> bool:
         """Return whether a limit has another size by now than when this was asked last."""
         former = self._capacities
-        self._capacities = {
-            (mirror.metric, mirror.project, mirror.refill, mirror.period_ms): mirror.capacity
+        self._capacities = self._sides.capacities() | {
+            (mirror.metric.value, mirror.project, mirror.refill, mirror.period_ms): mirror.capacity
             for mirror in self._buckets
         }
         return any(former.get(limit, capacity) != capacity for limit, capacity in self._capacities.items())
@@ -236,7 +237,7 @@ class AdmissionGuide:
         if binding is not None:
             amount = paid if binding.metric is LimitMetric.TOKENS else 1
             until_ms = binding.payable_at(amount, binding.capacity * reserved_ppm // PPM, now_ms)
-        for at_ms, bound, is_stated in self._beside.bounds(prices, reserved_ppm, now_ms):
+        for at_ms, bound, is_stated in self._sides.bounds(prices, reserved_ppm, now_ms):
             if at_ms > until_ms or not bounds:
                 bounds, told, until_ms = [bound, *bounds], is_stated, at_ms
             elif not bound.long:

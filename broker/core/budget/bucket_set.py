@@ -4,7 +4,7 @@ A metric may have several: a minute's and a day's, one that the operator configu
 (shown_buckets.py), the account's and a project's (facts/openai.md §3, §4.2). Every call pays all of them.
 """
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -29,7 +29,7 @@ answer that sets it tells nothing of other clients."""
 class LevelBounds:
     """Lower and upper bound of one bucket's level.
 
-    `kind` is what it counts if that is neither tokens nor requests (`headrace.broker.core.budget.beside_limits`).
+    `kind` is what it counts if that is neither tokens nor requests (`headrace.broker.core.budget.side_limits`).
     """
 
     metric: LimitMetric
@@ -128,13 +128,13 @@ class BucketSet:
                 return False
         return True
 
-    def drop_unshown(self, is_meant: Callable[[int, int], bool]) -> bool:
-        """Drop buckets of tokens that no header shows, whose size and period something else has; return whether any."""
-        return self._mirrors.keep(
+    def drop_unshown(self, capacity: int, period_ms: int) -> None:
+        """Drop a bucket of tokens of that size and period, unless headers show it."""
+        self._mirrors.keep(
             lambda mirror: (
                 mirror.metric is not TOKENS
+                or (mirror.capacity, mirror.period_ms) != (capacity, period_ms)
                 or self._shown.shows(mirror)
-                or not is_meant(mirror.capacity, mirror.period_ms)
             )
         )
 

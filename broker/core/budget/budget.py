@@ -42,14 +42,14 @@ __all__ = ["Budget", "Checkpoint", "LearnedLimits", "LimitBeliefs"]
 
 
 class Budget:
-    """The tokens and requests of one limit. Every reservation ends exactly once, in `record_answer` or `abandon`.
+    """All that one limit counts. Every reservation ends exactly once, in `record_answer` or `abandon`.
 
     Attributes:
         settings: The operator's figures for the limit.
         believed: Whether an answer or a checkpoint has stated a level; until then one call goes first.
         breaker: The limit's circuit breaker.
         cap: The operator's own cap on its tokens; None: there is none.
-        beside: Its limits that count neither tokens nor requests.
+        sides: Its limits that count neither tokens nor requests.
         blames: Its requests that have blamed the account.
         tiers: Those of service tiers that have refused calls lately.
         guide: Whether the mirrors are followed, or a measured rate.
@@ -82,9 +82,8 @@ class Budget:
         self.blames = Blames()
         self.tiers = TierBreakers()
         self._calibration = Calibration(settings, self._buckets, self._sends, checkpoint, now_ms, known=known)
-        self.beside = self._calibration.beside
-        is_known = checkpoint is not None
-        self.guide = AdmissionGuide(settings, self._buckets, self.beside, self._charged, now_ms, known=is_known)
+        self.sides = self._calibration.sides
+        self.guide = AdmissionGuide(settings, self._buckets, self.sides, self._charged, now_ms, known=self.believed)
         self._sizes, self._cooldown = self._calibration.sizes, self._calibration.cooldown
         self.tariff = self._calibration.tariff
         self._pause = StatedPause(self.guide, self._buckets, self._calibration, now_ms)
@@ -135,7 +134,7 @@ class Budget:
             prices: What the call carries, for limits that count neither tokens nor requests.
         """
         paid = self._calibration.to_pay(charge, stated=stated)
-        if self._headroom.covers(paid, reserved_ppm) and self.breaker.closed:
+        if self._headroom.covers(paid, reserved_ppm) and self.breaker.closed and not self.sides:
             self._granted = charge, now_ms, stated
             self.guide.mirrors_hold_back = False
             return now_ms
@@ -174,7 +173,7 @@ class Budget:
         """Return when the mirrors allow a payment: pauses, bursts and levels."""
         at_ms = max(now_ms, self._pause.until_ms, self._cooldown.may_call_at(now_ms))
         at_ms = max(at_ms, self._buckets.payable_at(paid, reserved_ppm, now_ms, self._sizes.unproven_sizes))
-        at_ms = max(at_ms, self.beside.payable_at(prices, reserved_ppm, now_ms)) if self.beside else at_ms
+        at_ms = max(at_ms, self.sides.payable_at(prices, reserved_ppm, now_ms)) if self.sides else at_ms
         burst = self._calibration.burst
         if burst is None:
             return at_ms
@@ -213,7 +212,7 @@ class Budget:
         rate = self.measured_tokens_per_minute
         if rate is not None:
             return tokens * MINUTE_MS // rate
-        return max(self._buckets.flow_ms(tokens), self.beside.flow_ms(tokens))
+        return max(self._buckets.flow_ms(tokens), self.sides.flow_ms(tokens))
 
     def refill_beside_reserve(self, charge: int, reserved_ppm: int, *, stated: bool = False) -> int:
         """Return the longest period of buckets that cannot hold the charge beside the reserve; 0 if all can."""
@@ -225,15 +224,15 @@ class Budget:
             return self.pause_kept_until_ms
         paid = self._calibration.to_pay(charge, stated=stated)
         until_ms = self._buckets.payable_at(paid, 0, now_ms, self._sizes.unproven_sizes, longer_than_ms=HOUR_MS)
-        beside_ms = self.beside.payable_at(prices, 0, now_ms, longer_than_ms=HOUR_MS)
-        return max(self.paused_until_ms, until_ms, beside_ms)
+        side_ms = self.sides.payable_at(prices, 0, now_ms, longer_than_ms=HOUR_MS)
+        return max(self.paused_until_ms, until_ms, side_ms)
 
     def pace_ms(self, charge: int) -> int:
         """Return how long the slowest bucket takes to refill such a call, or the measured rate to allow another one."""
         paid = self._calibration.to_pay(charge, stated=False)
         if self.measured_tokens_per_minute is not None:
             return self.flow_ms(paid)
-        return self._buckets.pace_ms(paid)
+        return max(self._buckets.pace_ms(paid), self.sides.flow_ms(paid))
 
     def reserve(  # noqa: PLR0913 — the particulars of one call
         self,
@@ -272,7 +271,7 @@ class Budget:
         if self.cap is not None:
             self.cap.pay(paid, now_ms)
         self._buckets.pay(paid, number, now_ms)
-        self.beside.record_send(prices, number, oldest.number if oldest else None, now_ms)
+        self.sides.record_send(prices, number, oldest.number if oldest else None, now_ms)
 
     def paid(self, attempt: int) -> int:
         """Return what was paid for an attempt in flight: its charge, marked up."""
@@ -302,7 +301,7 @@ class Budget:
         if not agreed or not self._calibration.in_step:
             self._headroom.clear()
             self._calibration.keep_step(now_ms)
-        self.believed = self.believed or bool(verdict.readings or verdict.snapshot) or verdict.meaning is Meaning.OK
+        self.believed = self.believed or verdict.states_limits or verdict.meaning is OK
         self.guide.record_end(attempt, call, verdict, now_ms)
         if verdict.meaning is Meaning.RATE_LIMITED and self.believed and self.breaker.closed:
             self.guide.compare(call.paid, now_ms)
@@ -365,12 +364,13 @@ class Budget:
             burst_ceiling_tokens=self.learned_limits().burst_ceiling_tokens,
             measured_tokens_per_minute=self.guide.proven_rate,
             unshown=self.tariff.unshown.by_kind(),
+            sides=self.sides.levels(now_ms),
         )
 
     def _cache_headroom(self, reserved_ppm: int, now_ms: int) -> None:
         """Cache the tokens and calls that can be spent beside the reserve, where only the buckets bound them."""
         burst = self._calibration.burst
-        if self._asks_caps or burst is None or self._cooldown.active or self.beside:
+        if self._asks_caps or burst is None or self._cooldown.active or self.sides:
             return
         spare = self._buckets.spare(reserved_ppm, now_ms)
         if spare is not None:
@@ -390,7 +390,7 @@ class Budget:
                 self.cap.refund(excess, now_ms)
 
     def _give_back(self, call: Reservation, now_ms: int, *, untaken: bool = False) -> None:
-        self.beside.give_back(call.number, now_ms, untaken=untaken)
+        self.sides.give_back(call.number, now_ms, untaken=untaken)
         counted = self._sends.strike(call.number)
         self._charged.refund(call.paid, call.sent_ms)
         if self.cap is not None:

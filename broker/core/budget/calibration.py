@@ -14,7 +14,6 @@ from headrace.broker.core.answers.meaning import ADMITTED
 from headrace.broker.core.answers.rate_limit_headers import DAY_MS, TOKENS, LimitMetric, Snapshot
 from headrace.broker.core.answers.verdict import Meaning, Verdict
 from headrace.broker.core.budget.admission_delay import DELAY_MAX_MS, AdmissionDelay
-from headrace.broker.core.budget.beside_limits import BesideLimits
 from headrace.broker.core.budget.bucket_set import BucketSet
 from headrace.broker.core.budget.burst_control import BurstControl
 from headrace.broker.core.budget.checkpoint import Checkpoint
@@ -24,6 +23,7 @@ from headrace.broker.core.budget.limit_settings import LimitBeliefs
 from headrace.broker.core.budget.refusals import is_explained
 from headrace.broker.core.budget.reservation import Reservation
 from headrace.broker.core.budget.sent_calls import SentCalls
+from headrace.broker.core.budget.side_limits import SideLimits
 from headrace.broker.core.budget.size_credence import SizeCredence
 from headrace.broker.core.pricing.law_identification import TokenUsage
 from headrace.broker.core.pricing.laws import Prices
@@ -41,7 +41,7 @@ class Calibration:
         burst: The burst that is spent, of the shortest bucket of tokens; None while no such bucket is known.
         cooldown: The time for which a refused call is not tried again.
         sizes: The sizes that are believed.
-        beside: The limits that count neither tokens nor requests.
+        sides: The limits that count neither tokens nor requests.
     """
 
     def __init__(  # noqa: PLR0913 — one of them keyword-only
@@ -60,7 +60,7 @@ class Calibration:
         """
         self._settings = settings
         self._buckets = buckets
-        self.beside = BesideLimits(sends)
+        self.sides = SideLimits(sends)
         self._sends = sends
         self._delay = AdmissionDelay()
         self._markup = Markup()
@@ -93,6 +93,7 @@ class Calibration:
             self._buckets.inherit(level, now_ms)
             if level.metric is TOKENS:
                 self.sizes.inherit(level.capacity, level.period_ms, project=level.project)
+        self.sides.inherit(checkpoint.sides, now_ms)
         self._markup = Markup(checkpoint.markup_ppm)
 
     def _inherit_burst(self, checkpoint: Checkpoint) -> None:
@@ -210,7 +211,9 @@ class Calibration:
     def correct_levels(self, call: Reservation, verdict: Verdict, now_ms: int) -> bool:
         """Correct every bucket that an answer describes; return whether each header reading agreed with its mirror."""
         stated = verdict.snapshot
-        agreed = not ((verdict.beside or verdict.side_readings) and self._learn_beside(call, verdict, now_ms))
+        agreed = True
+        if self.sides or verdict.side_limit is not None or verdict.side_readings:
+            self._learn_sides(call, verdict, now_ms)
         if stated is None and not verdict.readings and not verdict.side_readings:
             return agreed
         order = self._sends.admission_order(call.number, call.sent_ms, now_ms, self._delay.ms)
@@ -231,15 +234,12 @@ class Calibration:
                 self._learn_delay(reading.metric, error, now_ms)
         return agreed
 
-    def _learn_beside(self, call: Reservation, verdict: Verdict, now_ms: int) -> bool:
-        """Learn of limits that count neither tokens nor requests; return whether any is known.
-
-        A bucket of tokens that only an operator states may have meant one of them.
-        """
-        self.beside.record_answer(call, verdict, now_ms, self._delay.ms)
-        if self.beside:
-            self._buckets.drop_unshown(self.beside.means)
-        return bool(self.beside)
+    def _learn_sides(self, call: Reservation, verdict: Verdict, now_ms: int) -> None:
+        """Learn of limits that count neither tokens nor requests; the operator may have meant one of them."""
+        self.sides.record_answer(call, verdict, now_ms, self._delay.ms)
+        tokens, period_ms = self._settings.tokens, self._settings.period_ms
+        if tokens is not None and self.sides.refills_like(tokens, period_ms):
+            self._buckets.drop_unshown(tokens, period_ms)
 
     def _left_out(self, call: Reservation, now_ms: int, *, early: bool) -> int:
         """Return the tokens missing from an answer's figure, which the mirror takes to be as of the admission."""

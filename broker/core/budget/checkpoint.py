@@ -15,7 +15,7 @@ class Checkpoint:
     Attributes:
         limit: The limit's name.
         at_ms: The writer's clock.
-        levels: The level bounds of each mirror.
+        levels: The level bounds of each mirror of tokens and requests.
         charged_last_minute: Tokens that the operator's cap must still count.
         pause_ms: How long no call may be paid, from `at_ms`.
         markup_ppm: The ratio of the server's charges to ours, in millionths.
@@ -24,6 +24,7 @@ class Checkpoint:
         burst_ceiling_tokens: The burst that the server does not tolerate, where a refusal has shown it.
         measured_tokens_per_minute: Tokens a minute that were measured, where the mirrors are not followed.
         unshown: Tokens of input that a body does not show, by the kind of its reference.
+        sides: The level bounds of limits of input tokens and of images.
     """
 
     limit: str
@@ -37,6 +38,7 @@ class Checkpoint:
     burst_ceiling_tokens: int | None = None
     measured_tokens_per_minute: int | None = None
     unshown: Mapping[str, int] = field(default_factory=dict)
+    sides: tuple[LevelBounds, ...] = ()
 
     def aged(self, now_ms: int) -> "Checkpoint":
         """Return the checkpoint as of `now_ms` on the writer's clock, for a reader at that time.
@@ -45,7 +47,10 @@ class Checkpoint:
         spent is unknown. The bucket of a limit that had no leader for longer has refilled.
         """
         age_ms = max(0, now_ms - self.at_ms)
-        levels = tuple(level.refilled(max(0, age_ms - min(level.period_ms, MINUTE_MS))) for level in self.levels)
+        levels, sides = (
+            tuple(level.refilled(max(0, age_ms - min(level.period_ms, MINUTE_MS))) for level in several)
+            for several in (self.levels, self.sides)
+        )
         charged = self.charged_last_minute if age_ms < MINUTE_MS else 0
         pause_ms = max(0, self.pause_ms - age_ms)
-        return replace(self, at_ms=now_ms, levels=levels, charged_last_minute=charged, pause_ms=pause_ms)
+        return replace(self, at_ms=now_ms, levels=levels, sides=sides, charged_last_minute=charged, pause_ms=pause_ms)

@@ -15,9 +15,9 @@ _TURNED_AWAY: Final = frozenset({Meaning.REJECTED, Meaning.AUTH, Meaning.NOT_THE
 
 def is_explained(call: Reservation, verdict: Verdict) -> bool:
     """Return whether a refusal names a limit that could not pay."""
-    stated, beside = verdict.snapshot, verdict.beside
-    if beside is not None and beside.capacity is not None and beside.used is not None:
-        return beside.capacity - beside.used < (beside.requested or beside.capacity)
+    stated, side = verdict.snapshot, verdict.side_limit
+    if side is not None and side.capacity is not None and side.used is not None:
+        return side.capacity - side.used < (side.requested or side.capacity)
     if stated is not None and stated.used is not None:
         return stated.project or stated.capacity - stated.used < (stated.requested or call.amount(stated.metric))
     return any(reading.remaining < call.amount(reading.metric) for reading in shown_by(verdict))

@@ -135,10 +135,11 @@ class ShownBuckets:
             return header
         if header.rounding is None:
             header.rounding = Rounding()
-        if header.capacity == reading.capacity:
+        if header.capacity == reading.capacity or order.sent_ms < header.changed_ms:
             return header
-        if reading.capacity != header.former or order.sent_ms < header.changed_ms:
+        if reading.capacity != header.former:
             header.former, header.capacity, header.changed_ms = header.capacity, reading.capacity, order.now_ms
+            header.rounding = Rounding()
             return header
         self._turns[name] = (*turns, header.capacity, reading.capacity)
         self._headers[name, header.capacity] = self._headers.pop(shown)

@@ -69,7 +69,7 @@ class SizeCredence:
     def believable(self, verdict: Verdict, least: Callable[[], int]) -> Verdict:
         """Return the verdict without what is not believed; `least` returns the least charge of its call by any law."""
         if self._unproven or self.disproved:
-            self._disprove(verdict, least)
+            self.disprove(least, admitted=verdict.meaning is Meaning.OK)
         stated = verdict.snapshot
         if stated is None and not verdict.readings and not verdict.side_readings:
             return verdict
@@ -80,14 +80,12 @@ class SizeCredence:
             [
                 reading
                 for reading in verdict.readings
-                if self._is_believed(
-                    (reading.metric, reading.period_ms, False), reading.capacity, least, admitted=admitted
-                )
+                if self.believes((reading.metric, reading.period_ms, False), reading.capacity, least, admitted=admitted)
             ]
         )
         if verdict.side_readings:
             verdict = replace(verdict, side_readings=self._believable_beside(verdict, least))
-        if stated is not None and not self._is_believed(
+        if stated is not None and not self.believes(
             (stated.metric, stated.period_ms, stated.project), stated.capacity, least, admitted=admitted
         ):
             return replace(verdict, readings=kept, snapshot=None)
@@ -101,11 +99,15 @@ class SizeCredence:
                 side
                 for side in verdict.side_readings
                 if (metric := PROJECT_METRICS.get(side.kind)) is None
-                or self._is_believed((metric, side.period_ms, True), side.capacity, least, admitted=admitted)
+                or self.believes((metric, side.period_ms, True), side.capacity, least, admitted=admitted)
             ]
         )
 
-    def _is_believed(self, bucket: Bucket, capacity: int, least: Callable[[], int], *, admitted: bool) -> bool:
+    def believes(self, bucket: Bucket, capacity: int, least: Callable[[], int], *, admitted: bool) -> bool:
+        """Return whether a size is believed that the answer to a call states.
+
+        `least` returns the least charge of the call, `admitted`: it was admitted.
+        """
         metric, period_ms, project = bucket
         bucket = metric, period_ms if period_ms in _APART_MS else None, project
         known = self._believed.get(bucket)
@@ -127,10 +129,10 @@ class SizeCredence:
         self._list_unproven()
         return True
 
-    def _disprove(self, verdict: Verdict, least: Callable[[], int]) -> None:
+    def disprove(self, least: Callable[[], int], *, admitted: bool) -> None:
         """Remove unproven sizes smaller than an admitted call: no bucket that it was taken from is smaller than it."""
         self.disproved = {}
-        if verdict.meaning is Meaning.OK:
+        if admitted:
             false = [bucket for bucket in self._unproven if bucket[0] is TOKENS and self._believed[bucket] < least()]
             for bucket in false:
                 former = self._unproven.pop(bucket)

@@ -46,7 +46,7 @@ class StatedPause:
     def payable_ms(self, call: Reservation, now_ms: int) -> int:
         """Return when the mirrors can pay for such a call."""
         at_ms = self._buckets.payable_at(call.paid, 0, now_ms, self._calibration.sizes.unproven_sizes)
-        return max(at_ms, self._calibration.beside.payable_again_at(call.number, now_ms))
+        return max(at_ms, self._calibration.sides.payable_again_at(call.number, now_ms))
 
     def record_wait(self, call: Reservation, verdict: Verdict, stated_ms: int, payable_ms: int, now_ms: int) -> None:
         """Pause after an answer that asks to wait; before it the mirrors could pay for its call at `payable_ms`."""
@@ -54,10 +54,10 @@ class StatedPause:
             self.extend(now_ms + stated_ms)
             self._refused = None
             return
-        if verdict.snapshot is not None or verdict.beside is not None:  # it states what is left
+        if verdict.snapshot is not None or verdict.side_limit is not None:  # it states what is left
             payable_ms = self.payable_ms(call, now_ms)
         wait_ms = self._guide.wait_ms(stated_ms, payable_ms, now_ms)
-        if leaves_level_open(verdict.beside or verdict.snapshot):
+        if leaves_level_open(verdict.side_limit or verdict.snapshot):
             wait_ms = self._calibration.cooldown.record_refusal(wait_ms, call.sent_ms, now_ms)
         self.extend(now_ms + wait_ms)
         self._refused = _PausingRefusal(self.until_ms, call, now_ms)

@@ -16,7 +16,6 @@ compared with every law, and so are all after it until a law is settled again.
 """
 
 from collections import deque
-from collections.abc import Iterable
 from itertools import islice
 from typing import Final, NamedTuple
 
@@ -28,6 +27,7 @@ from headrace.broker.core.pricing.law_evidence import STATED_WEIGHT, LawEvidence
 from headrace.broker.core.pricing.laws import Prices
 from headrace.broker.core.pricing.output_lengths import OutputLengths
 from headrace.broker.core.pricing.references import ReferenceKind
+from headrace.broker.core.pricing.telling_spans import Columns, Judged, fitting_laws, most_telling
 from headrace.broker.core.pricing.uncapped_output import CHARGED, UncappedOutput
 from headrace.broker.core.units import ROUNDING_TOKENS
 from headrace.broker.core.value import value
@@ -38,11 +38,6 @@ THOROUGH_EVERY: Final = 8  # one glance in this many covers every span: a wrong 
 ERRORS_MAX: Final = 16
 TOOL: Final = ReferenceKind.TOOL  # cheaper so, before Python 3.12
 KNOWN_AFTER: Final = 16  # pieces of evidence; with fewer, the believed law explains no counter-evidence away
-
-
-Columns = list[int | None]
-"""The index of each law's charges in the debit history; None: it is not in that history."""
-Judged = tuple[DebitSpan | None, list[int | None]]
 
 
 class Remaining(NamedTuple):
@@ -333,11 +328,11 @@ class LawIdentification:
         index = None if believed is None or not self._known else self._laws.index(believed)
         while True:
             delay_ms = DELAY_DIFFERENCES_MS[self._delay_index]
-            judged = _most_telling(self._admissions.spans(admission, capacity, period_ms, delay_ms), columns)
+            judged = most_telling(self._admissions.spans(admission, capacity, period_ms, delay_ms), columns)
             if index is None or (judged[1][index] or 0) <= 0 or delay_ms == DELAY_DIFFERENCES_MS[-1]:
                 return judged
             spans = self._admissions.spans(admission, capacity, period_ms, delay_ms)
-            if sum(_fitting(_excesses(span, columns)) == {index} for span in spans) < 2:
+            if sum(fitting_laws(span, columns) == {index} for span in spans) < 2:
                 return judged
             self._delay_index += 1
 
@@ -384,25 +379,3 @@ class LawIdentification:
     def _note_error(self, tokens: int) -> None:
         self.errors.append(tokens)
         self.errors_seen += 1
-
-
-def _most_telling(spans: Iterable[DebitSpan], columns: Columns) -> Judged:
-    """Return the span that leaves the fewest laws: a longer one tells more, unless it contradicts a shorter one."""
-    best: Judged = None, [None] * len(columns)
-    fitting: set[int] = set()
-    for span in spans:
-        excesses = _excesses(span, columns)
-        fits = _fitting(excesses)
-        if best[0] is None or (fits and fits < fitting):
-            best, fitting = (span, excesses), fits
-        if len(fitting) <= 1:
-            break
-    return best
-
-
-def _excesses(span: DebitSpan, columns: Columns) -> list[int | None]:
-    return [None if column is None else span.excess(column) for column in columns]
-
-
-def _fitting(excesses: list[int | None]) -> set[int]:
-    return {index for index, excess in enumerate(excesses) if excess == 0}

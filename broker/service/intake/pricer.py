@@ -15,6 +15,7 @@ from headrace.broker.core.identity.dedupe import Identity
 from headrace.broker.core.pricing.laws import (
     PRICE_MAX,
     Prices,
+    RequestSize,
     beyond_any_limit,
     framing_tokens,
     measure,
@@ -121,14 +122,14 @@ class Pricer:
         identity = Identity(
             id_hash(request.id), decoded.run, fingerprint(request.tenant, request.endpoint, request.body)
         )
-        input_tokens = self.input_tokens(request, model)
-        limit = self._settings.limit_for(model, input_tokens)
+        size = measure(request.endpoint, request.body, self.input_tokens(request, model))
+        limit = self._settings.limit_for(model, size.input_tokens + size.image_tokens)
         return Candidate(
             identity=identity,
             attempt=decoded.attempt,
             model=model,
             limit=limit,
-            prices=self._prices(request, input_tokens, limit),
+            prices=self._prices(request, size, limit),
             deadline_ms=self._clock.to_loop_ms(self._deadline(lane, decoded, submitted_at)),
             refusal=self._refusal(request, model),
             failures=decoded.failures,
@@ -139,8 +140,7 @@ class Pricer:
             tier=request.tier,
         )
 
-    def _prices(self, request: GenerationRequest, input_tokens: int, limit: str) -> Prices:
-        size = measure(request.endpoint, request.body, input_tokens)
+    def _prices(self, request: GenerationRequest, size: RequestSize, limit: str) -> Prices:
         named = references(request.endpoint, request.body)
         return prices(request.endpoint, size, fixed_law(self._settings, limit), named)
 

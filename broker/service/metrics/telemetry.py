@@ -330,7 +330,7 @@ class Telemetry:
         foreign, self._foreign[name] = self._foreign.get(name, 0), desk.budget.foreign_tokens
         self.meter.foreign(name, max(0, desk.budget.foreign_tokens - foreign))
         self.meter.breaker(name, is_open=not account.closed or not desk.budget.breaker.closed)
-        for level in (*desk.budget.levels(now_ms), *desk.budget.beside.levels(now_ms)):
+        for level in (*desk.budget.levels(now_ms), *desk.budget.sides.levels(now_ms)):
             of_tokens = level.metric is LimitMetric.TOKENS and not level.kind
             used = charged * level.period_ms / (level.capacity * 60_000) if of_tokens else None
             bucket = bucket_name(level.counts, level.period_ms, project=level.project)
@@ -353,7 +353,9 @@ class Telemetry:
 
 def _bucket_of(verdict: Verdict) -> str:
     """Name the bucket that refused, as `limit_level` names it; a server may not say."""
-    stated = verdict.snapshot
+    stated, side = verdict.snapshot, verdict.side_limit
+    if side is not None and side.period_ms is not None:
+        return bucket_name(side.metric, side.period_ms, project=side.project)
     return "unstated" if stated is None else bucket_name(stated.metric, stated.period_ms, project=stated.project)
 
 

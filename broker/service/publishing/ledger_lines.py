@@ -143,6 +143,7 @@ def _levels(checkpoint: Checkpoint, now: datetime) -> list[ledger.Level]:
             project=level.project,
             measured=checkpoint.measured_tokens_per_minute,
             unshown=checkpoint.unshown,
+            sides=tuple(_side(level) for level in checkpoint.sides),
         )
         for level in checkpoint.levels
     ]
@@ -171,6 +172,15 @@ def _checkpoints(levels: tuple[ledger.Level, ...]) -> list[Checkpoint]:
             burst_ceiling_tokens=several[0].ceiling,
             measured_tokens_per_minute=several[0].measured,
             unshown=several[0].unshown,
+            sides=tuple(_bounds_of(side) for side in several[0].sides),
         )
         for name, several in of_limit.items()
     ]
+
+
+def _side(level: LevelBounds) -> ledger.SideLevel:
+    return ledger.SideLevel(kind=level.kind, level=level.low, capacity=level.capacity, period_ms=level.period_ms)
+
+
+def _bounds_of(side: ledger.SideLevel) -> LevelBounds:
+    return LevelBounds(LimitMetric.TOKENS, side.level, side.level, side.capacity, side.period_ms, kind=side.kind)

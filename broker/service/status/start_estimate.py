@@ -37,7 +37,7 @@ def flows_in_ms(budget: Budget, crowd: QueueTotals, reserved_ppm: int, now_ms: i
         missing = (tokens if of_tokens else crowd.requests) + reserved - level.low
         rate_ppm = share_ppm if of_tokens else PPM
         waits_ms.append(_flow_ms(missing, level.capacity * rate_ppm // PPM, level.period_ms))
-    return max(*waits_ms, budget.beside.flows_in_ms(tokens, reserved_ppm, now_ms))
+    return max(*waits_ms, budget.sides.flows_in_ms(tokens, reserved_ppm, now_ms))
 
 
 def lets_through_ms(flights: CallsInFlight, budget: Budget, crowd: QueueTotals, reserved_ppm: int) -> int | None:

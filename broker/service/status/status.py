@@ -160,7 +160,7 @@ class Status:
                     "level_high": level.high,
                     "project": level.project,
                 }
-                for level in (*desk.budget.levels(now_ms), *desk.budget.beside.levels(now_ms))
+                for level in (*desk.budget.levels(now_ms), *desk.budget.sides.levels(now_ms))
             ],
         }
 

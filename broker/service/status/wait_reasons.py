@@ -183,11 +183,11 @@ def _money(desk: LimitQueue, pick: Pick, wait_ms: int, reserved_for: list[str], 
         pace["measured_tokens_per_minute"] = measured
     if pause_ms:
         found.append((pause_ms, {"kind": "cooldown"}))
-    levels = (*checkpoint.levels, *budget.beside.levels(now_ms))
+    levels = (*checkpoint.levels, *budget.sides.levels(now_ms))
     for level in levels if measured is None else ():
         amount = needed if level.metric is LimitMetric.TOKENS else 1
         if level.kind:
-            amount = budget.beside.amount(level.kind, pick.ticket.candidate.prices)
+            amount = budget.sides.amount(level.kind, pick.ticket.candidate.prices)
         reserved = level.capacity * pick.reserved_ppm // PPM
         missing = min(amount + reserved, level.capacity) - level.low
         if missing <= 0:

@@ -6,13 +6,13 @@ from headrace.broker.core.answers.rate_limit_headers import DAY_MS, MINUTE_MS, L
 from headrace.broker.core.answers.verdict import Meaning, Verdict
 from headrace.broker.core.budget.achievement import COMPARED_MS
 from headrace.broker.core.budget.admission_guide import GUESS, AdmissionGuide
-from headrace.broker.core.budget.beside_limits import BesideLimits
 from headrace.broker.core.budget.bucket_set import BucketSet
 from headrace.broker.core.budget.burst_ramp import OPENING_CALLS, OPENING_MS
 from headrace.broker.core.budget.limit_settings import LimitBeliefs
 from headrace.broker.core.budget.mirror_trust import LATELY_MS
 from headrace.broker.core.budget.reservation import Reservation
 from headrace.broker.core.budget.sent_calls import SentCalls
+from headrace.broker.core.budget.side_limits import SideLimits
 from headrace.broker.core.budget.sliding_sum import SlidingSum
 from headrace.broker.core.budget.trial import IN_VAIN, SETTLES_MS, TRIED_MS
 from headrace.broker.core.units import PPM
@@ -31,7 +31,7 @@ class Rig:
         self.buckets, self.charged, self.now_ms = BucketSet(sends), SlidingSum(), 0
         if tokens is not None:
             self.buckets.believe(LimitMetric.TOKENS, tokens, MINUTE_MS, 0)
-        self.guide = AdmissionGuide(settings, self.buckets, BesideLimits(sends), self.charged, 0, known=known)
+        self.guide = AdmissionGuide(settings, self.buckets, SideLimits(sends), self.charged, 0, known=known)
         self.count = 0
 
     def ask(self, mirrored_in_ms: int = 0, *, paid: int = 400, believed: bool = True, only_mirrors: bool = True) -> int:

@@ -137,7 +137,7 @@ def test_towards_the_end_of_a_window_less_may_be_refused_together(period_ms: int
 )
 def test_a_window_is_begun_in_small_steps_though_none_was_refused(period_ms: int, bursts: list[int]) -> None:
     """Before: a window that was spent already, or a law that had changed, cost a wave of a hundred refusals."""
-    rig, sent = Rig(), []
+    rig, sent = Rig(), list[int]()
     rig.buckets._mirrors.add(FixedWindowMirror(LimitMetric.TOKENS, RATE, period_ms, rig.now_ms + 5_000, RATE))
     for _ in bursts:
         count = 0

@@ -7,11 +7,11 @@ import pytest
 from headrace.broker.core.answers.rate_limit_headers import MINUTE_MS, LimitMetric
 from headrace.broker.core.answers.verdict import Meaning
 from headrace.broker.core.budget.admission_guide import HONOURED_MS, AdmissionGuide
-from headrace.broker.core.budget.beside_limits import BesideLimits
 from headrace.broker.core.budget.bucket_set import BucketSet
 from headrace.broker.core.budget.calibration import Calibration
 from headrace.broker.core.budget.reservation import Reservation
 from headrace.broker.core.budget.sent_calls import SentCalls
+from headrace.broker.core.budget.side_limits import SideLimits
 from headrace.broker.core.budget.sliding_sum import SlidingSum
 from headrace.broker.core.budget.stated_pause import StatedPause
 from tests.unit.core.budgets import SETTINGS, refusal
@@ -26,9 +26,9 @@ class Limit:
 
     def __init__(self, now_ms: int = 0) -> None:
         sends, self.buckets = SentCalls(), BucketSet(SentCalls())
-        beside = BesideLimits(sends)
+        sides = SideLimits(sends)
         self.buckets.believe(LimitMetric.TOKENS, 60_000, MINUTE_MS, 0)
-        self.guide = AdmissionGuide(SETTINGS, self.buckets, beside, SlidingSum(), now_ms, known=True)
+        self.guide = AdmissionGuide(SETTINGS, self.buckets, sides, SlidingSum(), now_ms, known=True)
         self.guide.record_end(1, CALL, verdict(Meaning.RATE_LIMITED), now_ms)
         calibration = Calibration(SETTINGS, self.buckets, sends, None, now_ms)
         self.pause = StatedPause(self.guide, self.buckets, calibration, now_ms)

@@ -2,7 +2,9 @@ from dataclasses import replace
 
 import pytest
 
+from headrace.broker.core.answers.rate_limit_headers import MINUTE_MS, LimitMetric
 from headrace.broker.core.bounds import LIMITS_MAX
+from headrace.broker.core.budget.bucket_set import LevelBounds
 from headrace.broker.core.budget.budget import Budget, LimitBeliefs
 from headrace.broker.core.endpoints import Law
 from headrace.broker.core.lanes.scheduler import Scheduler
@@ -238,3 +240,21 @@ def test_lines_are_sound_while_they_hold_what_is_counted() -> None:
     assert limits.is_sound(2), "what is decoded weighs more than what is written"
     limits.limit_queues()["gpt"].lanes.queue("standard").waiting_bytes += 1
     assert not limits.is_sound(2)
+
+
+def test_what_a_request_carries_decides_when_it_goes_where_input_is_limited() -> None:
+    made = limits()
+    budget = made.limit_queue("gpt", 0).budget
+    budget.sides.inherit((LevelBounds(LimitMetric.TOKENS, 100, 100, 6_000, MINUTE_MS, kind="input-tokens"),), 0)
+    long, short = (
+        ticket(
+            replace(candidate(), prices=Prices("chat.completions", (Law.DOCUMENTED,), (100,), input_tokens=tokens)),
+            lane="urgent",
+        )
+        for tokens in (600, 50)
+    )
+    made.enqueue(long, 0)
+    assert call(made) is None
+    assert call(made, 5_100) is long
+    made.enqueue(short, 5_100)
+    assert call(made, 10_100) is short

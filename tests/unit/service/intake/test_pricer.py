@@ -78,10 +78,13 @@ def test_a_dated_model_draws_from_the_limit_that_claims_it() -> None:
 def test_a_long_context_draws_from_a_limit_of_its_own_and_carries_its_input() -> None:
     long = {"model": "gpt-4.1", "messages": [{"role": "user", "content": "lead " * 140_000}]}
     known = candidate(record(body=long), priced=pricer(limits={"gpt-4.1": {"charge_law": "documented"}}))
-    assert known.limit == "gpt-4.1-long-context"
+    assert known.limit == "gpt-4.1:long-context"
     assert known.prices.laws == (Law.DOCUMENTED,)
     assert known.prices.input_tokens > 128_000
-    assert candidate(record()).prices.images == 0
+    pictures = [{"type": "image_url", "image_url": {"url": "https://x.example/1.png"}}] * 2
+    seen = candidate(record(body={"model": "gpt-4.1", "messages": [{"role": "user", "content": pictures}]}))
+    assert seen.prices.images == 2
+    assert seen.prices.input_tokens > 2 * 500
 
 
 def test_bytes_that_are_no_request_are_garbage_without_an_identity() -> None:

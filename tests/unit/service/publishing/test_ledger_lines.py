@@ -181,6 +181,17 @@ def test_a_measured_rate_survives_for_each_limit_that_follows_one() -> None:
     assert not Budget(SETTINGS, 0, replace(read.levels[1], limit=SETTINGS.name)).guide.measures
 
 
+def test_levels_of_input_tokens_and_images_survive_and_older_lines_have_none() -> None:
+    tokens = LevelBounds(LimitMetric.TOKENS, 5, 5, 1_000, 60_000)
+    sides = (
+        LevelBounds(LimitMetric.TOKENS, -3, -3, 6_000, 10_000, kind="input-tokens"),
+        LevelBounds(LimitMetric.TOKENS, 9, 9, 10, 60_000, kind="input-images"),
+    )
+    read = read_back(Batch(1, (), {}, (), (), (Checkpoint("m", 0, (tokens,), 0, 0, PPM, sides=sides),)))
+    assert read.levels[0].sides == sides
+    assert read_back(Batch(1, (), {}, (), (), (Checkpoint("m", 0, (tokens,), 0, 0, PPM),))).levels[0].sides == ()
+
+
 def test_what_kinds_of_references_carry_survives() -> None:
     tokens = LevelBounds(LimitMetric.TOKENS, 5, 5, 1_000, 60_000)
     one = Checkpoint("gpt-4o", 1, (tokens,), 0, 0, 1_000_000, unshown={"file": 9_000, "response": 40_000})

@@ -162,3 +162,12 @@ def test_a_cap_on_calls_in_flight_keeps_out_until_some_have_ended() -> None:
 def test_with_both_caps_full_the_minute_s_is_counted_from_its_whole_use() -> None:
     both = replace(TenantRule(), cap_tokens=1_000, inflight_max=1)
     assert kept_out_ms(capped(both, used=1), QueueTotals(19, 1_900)) == 60_000
+
+
+def test_input_tokens_must_flow_in_as_well() -> None:
+    budget = left(replace(TOKENS, low=60_000, high=60_000))
+    budget.sides.inherit((LevelBounds(LimitMetric.TOKENS, 0, 0, 6_000, MINUTE_MS, kind="input-tokens"),), 0)
+    assert flows_in_ms(budget, QueueTotals(1, 1_000), 0, 0) == 0, "nothing is known of what calls carry"
+    budget.reserve(1, 100, 0)
+    budget.abandon(1, 0)
+    assert flows_in_ms(budget, QueueTotals(1, 1_000), 500_000, 0) == 30_000, "the reserve"

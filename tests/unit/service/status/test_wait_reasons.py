@@ -11,7 +11,9 @@ from headrace.broker.core.budget.budget import Budget, Checkpoint, LimitBeliefs
 from headrace.broker.core.budget.window_mirrors import FixedWindowMirror
 from headrace.broker.core.config import LaneRule, TenantRule
 from headrace.broker.core.dispatch import Dispatch
+from headrace.broker.core.endpoints import Law
 from headrace.broker.core.events import Draining
+from headrace.broker.core.pricing.laws import Prices
 from headrace.broker.core.ticket import Ticket
 from headrace.broker.service.status.wait_reasons import WaitReasons
 from tests.unit.core.shell import Shell
@@ -149,6 +151,25 @@ def test_of_several_buckets_the_one_that_keeps_it_longest_is_told() -> None:
     (found,) = shell.why(shell.waits(lane="urgent"))
     assert (found["metric"], found["period_s"], found["needed"], found["there"]) == ("requests", 86_400.0, 1, 0)
     assert (found["kept"], found["kept_for"]) == (0, []), "nobody stands above the first lane"
+
+
+def test_input_tokens_that_are_missing_are_told_by_what_they_are() -> None:
+    """Before: nothing seemed to hold the limit back but its pace."""
+    shell = limited(LevelBounds(LimitMetric.TOKENS, FULL, FULL, FULL, MINUTE_MS))
+    made = shell.core.limits._make_budget
+    spent = LevelBounds(LimitMetric.TOKENS, 0, 0, 6_000, MINUTE_MS, kind="input-tokens")
+
+    def make(name: str, now_ms: int) -> Budget:
+        budget = made(name, now_ms)
+        budget.sides.inherit((spent,), now_ms)
+        return budget
+
+    shell.core.limits._make_budget = make
+    prices = Prices("chat.completions", (Law.DOCUMENTED,), (100,), input_tokens=300)
+    number = shell.take(replace(candidate("lead"), prices=prices), partition=place("urgent"))
+    (found,) = shell.why(next(each for each in shell.core.registry.tickets() if each.number == number))
+    assert (found["kind"], found["metric"], found["needed"], found["there"]) == ("limit", "input-tokens", 300, 0)
+    assert 2.9 <= found["payable_in_s"] <= 3.1
 
 
 def test_an_own_cap_is_told_where_openai_would_pay() -> None:

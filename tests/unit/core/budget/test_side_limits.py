@@ -57,7 +57,7 @@ class Limit:
         self.budget.record_answer(self.calls, now_ms + 500, heard)
 
     def left(self, now_ms: int) -> int:
-        (level,) = self.budget.beside.levels(now_ms)
+        (level,) = self.budget.sides.levels(now_ms)
         return level.low
 
 
@@ -72,7 +72,7 @@ def test_a_limit_that_headers_show_is_paid_by_what_calls_carry(kind: str) -> Non
     at_ms = limit.at(prices, 1_000)
     assert at_ms is not None
     assert 5_000 <= at_ms <= 6_500, "500 are missing, and ten a second flow in"
-    assert [(level.counts, level.capacity, level.period_ms) for level in limit.budget.beside.levels(1_000)] == [
+    assert [(level.counts, level.capacity, level.period_ms) for level in limit.budget.sides.levels(1_000)] == [
         (kind, PER_MINUTE, MINUTE_MS)
     ]
 
@@ -81,7 +81,7 @@ def test_a_limit_that_a_refusal_names_holds_calls_back_until_they_are_covered() 
     limit = Limit()
     for number in range(5):
         limit.call(carries(1_000), 10 * number, answer((60_000, 59_000, "1s")))
-    assert not limit.budget.beside
+    assert not limit.budget.sides
     limit.call(carries(2_000), 100, names("input-tokens", used=5_000, requested=2_000))
     assert limit.left(600) == pytest.approx(1_000 + 50, abs=60), "the refused call was not counted"
     at_ms = limit.at(carries(2_000), 600)
@@ -111,7 +111,7 @@ def test_a_server_that_leaves_out_what_is_cached_is_believed() -> None:
     limit = Limit()
     for number in range(4):
         limit.call(carries(1_000), 10_000 * number, names("input-tokens", used=5_900, requested=480))
-    assert limit.budget.beside.amount("input-tokens", carries(1_000)) == 480
+    assert limit.budget.sides.amount("input-tokens", carries(1_000)) == 480
     limit.call(carries(1_000), 100_000, answer((60_000, 59_000, "1s")))
     assert limit.left(100_500) == pytest.approx(PER_MINUTE - 480 + 50, abs=2 * ROUNDING_TOKENS)
 
@@ -119,7 +119,7 @@ def test_a_server_that_leaves_out_what_is_cached_is_believed() -> None:
 def test_one_absurd_charge_prices_no_call_beyond_its_limit() -> None:
     limit = Limit()
     limit.call(carries(1_000), 0, names("input-tokens", used=5_900, requested=10**12))
-    assert limit.budget.beside.amount("input-tokens", carries(1_000)) <= 4_000
+    assert limit.budget.sides.amount("input-tokens", carries(1_000)) <= 4_000
 
 
 def test_an_operators_tokens_are_those_that_a_refusal_names_as_input() -> None:
@@ -127,7 +127,7 @@ def test_an_operators_tokens_are_those_that_a_refusal_names_as_input() -> None:
     limit = Limit(full(replace(SETTINGS, tokens=90_000), replace(KEY, capacity=90_000, low=90_000, high=90_000)))
     limit.call(carries(300), 0, names("input-tokens", limit=15_000, used=14_900, requested=300, per="10 sec"))
     assert limit.budget.levels(500) == ()
-    (level,) = limit.budget.beside.levels(500)
+    (level,) = limit.budget.sides.levels(500)
     assert (level.capacity, level.period_ms) == (15_000, 10_000)
 
 
@@ -169,7 +169,7 @@ def test_estimates_take_the_input_of_calls_like_the_last_ones() -> None:
         limit.call(carries(1_000), 10 * number, answer((60_000, 59_000, "1s")))
     limit.call(carries(1_000), 100, names("input-tokens", used=5_900, requested=1_000))
     assert limit.budget.flow_ms(10 * DEAR) == 10 * 1_000 * MINUTE_MS // PER_MINUTE
-    assert limit.budget.beside.flows_in_ms(DEAR, 0, 600) == pytest.approx(9_000, abs=1_100)
+    assert limit.budget.sides.flows_in_ms(DEAR, 0, 600) == pytest.approx(9_000, abs=1_100)
 
 
 @pytest.mark.parametrize(
@@ -184,11 +184,11 @@ def test_estimates_take_the_input_of_calls_like_the_last_ones() -> None:
 )
 def test_a_verdict_says_which_of_them_refused(text: str, kind: str | None) -> None:
     heard = judge(Answer(429, {}, "rate_limit_exceeded", None, None, f"Rate limit reached for m {text}"))
-    assert (None if heard.beside is None else heard.beside.metric) == kind
+    assert (None if heard.side_limit is None else heard.side_limit.metric) == kind
 
 
 def test_nothing_is_learned_of_a_limit_that_only_people_read() -> None:
     limit = Limit(full(LimitBeliefs("m", tokens=60_000, requests=None)))
     limit.call(carries(300), 0, shows("output-tokens", 100, 0))
     limit.call(carries(300), 2_000, refusal(used=60_000, requested=100))
-    assert not limit.budget.beside
+    assert not limit.budget.sides

@@ -1,0 +1,37 @@
+"""Which of several spans of a debit history tells most of the laws."""
+
+from collections.abc import Iterable
+
+from headrace.broker.core.pricing.debit_history import DebitSpan
+
+Columns = list[int | None]
+"""The index of each law's charges in the debit history; None: it is not in that history."""
+Judged = tuple[DebitSpan | None, list[int | None]]
+"""A span, and each law's excess in it."""
+
+
+def most_telling(spans: Iterable[DebitSpan], columns: Columns) -> Judged:
+    """Return the span that leaves the fewest laws: a longer one tells more, unless it contradicts a shorter one."""
+    best: Judged = None, [None] * len(columns)
+    fitting: set[int] = set()
+    for span in spans:
+        excesses = _excesses(span, columns)
+        fits = _fitting(excesses)
+        if best[0] is None or (fits and fits < fitting):
+            best, fitting = (span, excesses), fits
+        if len(fitting) <= 1:
+            break
+    return best
+
+
+def fitting_laws(span: DebitSpan, columns: Columns) -> set[int]:
+    """Return the indices of the laws that fit a span."""
+    return _fitting(_excesses(span, columns))
+
+
+def _excesses(span: DebitSpan, columns: Columns) -> list[int | None]:
+    return [None if column is None else span.excess(column) for column in columns]
+
+
+def _fitting(excesses: list[int | None]) -> set[int]:
+    return {index for index, excess in enumerate(excesses) if excess == 0}

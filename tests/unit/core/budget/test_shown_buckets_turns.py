@@ -1,0 +1,67 @@
+"""A server that shows the emptiest of its buckets: each has a mirror of its own, and laws are judged by one."""
+
+from headrace.broker.core.answers.rate_limit_headers import HOUR_MS, MINUTE_MS
+from headrace.broker.core.answers.refill_detection import Refill
+from headrace.broker.core.budget.shown_buckets import TURNS_UNSHOWN_MAX
+from headrace.broker.core.budget.window_mirrors import FixedWindowMirror
+from tests.unit.core.shown import CAPACITY, Limit
+
+HOURS = 25 * CAPACITY
+
+
+def in_turns(limit: Limit, answers: int, *, from_ms: int = 0, every_ms: int = 1_000) -> None:
+    """Two windows, of a minute and of an hour, shown by turns; each call takes 100 of both."""
+    for call in range(answers):
+        at_ms = from_ms + every_ms * call
+        hearing = limit.send(100, at_ms)
+        used = 100 * (at_ms % MINUTE_MS // every_ms + 1)
+        if call % 2:
+            limit.show(hearing, 100 * (at_ms // every_ms + 1), HOUR_MS - at_ms % HOUR_MS, HOURS)
+        else:
+            limit.show(hearing, used, MINUTE_MS - at_ms % MINUTE_MS)
+
+
+def test_two_sizes_that_come_by_turns_are_two_buckets() -> None:
+    """Before: one bucket changed its size with each answer, and forgot what it had learned."""
+    limit = Limit()
+    in_turns(limit, 40)
+    assert sorted(limit.sizes()) == [(CAPACITY, MINUTE_MS), (HOURS, HOUR_MS)]
+    assert {mirror.refill for mirror in limit.buckets} == {Refill.FIXED}
+    assert limit.buckets.token_capacity == CAPACITY
+    pattern = limit.buckets.token_pattern
+    assert pattern is not None
+    assert pattern.period_ms == MINUTE_MS
+
+
+def test_a_new_window_is_spent_though_another_bucket_is_shown_then() -> None:
+    limit = Limit()
+    in_turns(limit, 40)
+    minute = next(mirror for mirror in limit.buckets if mirror.capacity == CAPACITY)
+    assert isinstance(minute, FixedWindowMirror)
+    assert minute.low(MINUTE_MS + 5_000) > CAPACITY // 2
+
+
+def test_a_limit_that_is_raised_is_one_bucket() -> None:
+    limit = Limit()
+    for call in range(6):
+        limit.show(limit.send(100, 1_000 * call), 100, 100, CAPACITY if call < 3 else 2 * CAPACITY)
+    assert limit.sizes() == [(2 * CAPACITY, MINUTE_MS)]
+
+
+def test_an_answer_to_a_call_from_before_the_change_shows_no_second_bucket() -> None:
+    limit = Limit()
+    limit.show(limit.send(100, 0), 100, 100)
+    early = limit.send(100, 100)
+    limit.show(limit.send(100, 200), 100, 50, 2 * CAPACITY)
+    limit.show(early, 200, 200)
+    limit.show(limit.send(100, 400), 100, 50, 2 * CAPACITY)
+    assert limit.buckets.token_capacity is None
+
+
+def test_one_that_is_shown_no_more_is_dropped() -> None:
+    limit = Limit()
+    in_turns(limit, 40)
+    for call in range(TURNS_UNSHOWN_MAX + 2):
+        at_ms = 40_000 + 100 * call
+        limit.show(limit.send(1, at_ms), 4_000 + call, MINUTE_MS - at_ms % MINUTE_MS)
+    assert limit.sizes() == [(CAPACITY, MINUTE_MS)]
