@@ -6,6 +6,7 @@ process. So only some labels are for names of which nothing is known; the rest a
 """
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Final
 
 from prometheus_client import Gauge
@@ -91,6 +92,13 @@ class FoldedGauge:
         if figure:
             levels[names] = figure
             self._folded[names] = labels
+
+    def withdraw(self, names: Names, labels: Names) -> None:
+        """Show `names` no more: their own level is gone, and a joined one goes on without theirs."""
+        self._unfold(names)
+        if OTHER not in labels:
+            with suppress(KeyError):
+                self._gauge.remove(*labels)
 
     def forget(self, first: str) -> None:
         """Forget the joined levels of all names whose first one is `first`."""

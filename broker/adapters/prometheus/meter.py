@@ -99,6 +99,13 @@ class Meter:
         if utilisation is not None:
             _set_folded(self._utilisation, utilisation, names, labels)
 
+    def bucket_forgotten(self, model: str, limit: str) -> None:
+        """Show one bucket no more: its limit has none such."""
+        names = shortened(model), shortened(limit)
+        labels = text_of(self._models.label(model)), text_of(self._limits.label(limit))
+        for gauge in (self._limit_capacity, self._limit_level, self._utilisation):
+            gauge.withdraw(names, labels)
+
     def measured_rate(self, model: str, tokens_per_minute: int) -> None:
         """Show the rate at which a limit's calls are sent whatever its levels say; 0: its levels are followed."""
         _set_folded(self._measured_rate, tokens_per_minute, (model,), (self._models.label(model),))

@@ -10,7 +10,6 @@ import structlog
 from headrace.broker.adapters.prometheus.meter import Meter
 from headrace.broker.clock import WallClock
 from headrace.broker.core import commands
-from headrace.broker.core.answers.rate_limit_headers import LimitMetric
 from headrace.broker.core.answers.verdict import Meaning, Verdict
 from headrace.broker.core.budget.breaker import Breaker
 from headrace.broker.core.dispatch import Dispatch
@@ -23,6 +22,7 @@ from headrace.broker.service.containment import Containment, surviving
 from headrace.broker.service.health import Health
 from headrace.broker.service.metrics.breaker_log import Trips
 from headrace.broker.service.metrics.charge_metrics import Charges
+from headrace.broker.service.metrics.limit_levels import LimitLevels, refusing_bucket
 from headrace.broker.service.metrics.measured_rates import MeasuredRates
 from headrace.broker.service.metrics.parked_until import Parkings
 from headrace.broker.service.payloads import Payload, PayloadStore
@@ -88,6 +88,7 @@ class Telemetry:
         self.failures = Failures(clock)
         self._charges = Charges(meter)
         self._measured_rates = MeasuredRates(meter)
+        self._levels = LimitLevels(meter)
         self.containment = Containment(meter, clock)
         self.spending: dict[str, Spending] = defaultdict(Spending)
 
@@ -139,7 +140,7 @@ class Telemetry:
             self.meter.answered(model, cargo.limit, cargo.tier_served)
         self.meter.attempt(model, tier_asked(cargo), verdict.meaning.value)
         if verdict.meaning is Meaning.RATE_LIMITED:
-            self.meter.throttled(cargo.limit, _bucket_of(verdict))
+            self.meter.throttled(cargo.limit, refusing_bucket(verdict))
         elif verdict.meaning is Meaning.OK:
             self.meter.upstream_time(model, upstream_s)
             self.meter.charged(model, cargo.source.partition.lane, cargo.charge)
@@ -276,6 +277,7 @@ class Telemetry:
         for name in self._foreign.keys() - desks.keys():
             del self._foreign[name]
             self._measured_rates.forget(name)
+            self._levels.forget(name)
             meter.limit_forgotten(name)
         for name, desk in desks.items():
             self._limit(name, desk, core.limits.account.breaker, now_ms)
@@ -326,15 +328,10 @@ class Telemetry:
     def _limit(self, name: str, desk: LimitQueue, account: Breaker, now_ms: int) -> None:
         self._charges.observe(name, desk.budget.tariff.law_statuses())
         self._measured_rates.observe(name, desk.budget, now_ms)
-        charged = desk.budget.charged_last_minute(now_ms)
         foreign, self._foreign[name] = self._foreign.get(name, 0), desk.budget.foreign_tokens
         self.meter.foreign(name, max(0, desk.budget.foreign_tokens - foreign))
         self.meter.breaker(name, is_open=not account.closed or not desk.budget.breaker.closed)
-        for level in (*desk.budget.levels(now_ms), *desk.budget.sides.levels(now_ms)):
-            of_tokens = level.metric is LimitMetric.TOKENS and not level.kind
-            used = charged * level.period_ms / (level.capacity * 60_000) if of_tokens else None
-            bucket = bucket_name(level.counts, level.period_ms, project=level.project)
-            self.meter.limit(name, bucket, level.capacity, level.low, used)
+        self._levels.observe(name, desk.budget, now_ms)
 
     @surviving("metrics")
     def _tiers(self, core: Dispatch) -> None:
@@ -351,22 +348,9 @@ class Telemetry:
         self.meter.outcome_time(lane, max(0.0, seconds))
 
 
-def _bucket_of(verdict: Verdict) -> str:
-    """Name the bucket that refused, as `limit_level` names it; a server may not say."""
-    stated, side = verdict.snapshot, verdict.side_limit
-    if side is not None and side.period_ms is not None:
-        return bucket_name(side.metric, side.period_ms, project=side.project)
-    return "unstated" if stated is None else bucket_name(stated.metric, stated.period_ms, project=stated.project)
-
-
 def in_seconds(milliseconds: int) -> float:
     """Convert a duration to a float; one longer than `MS_MAX` is shown as that."""
     return min(milliseconds, MS_MAX) / 1_000
-
-
-def bucket_name(metric: str, period_ms: int, *, project: bool = False) -> str:
-    """Return the label of one bucket of a limit, such as `tokens/60s`, or `project-tokens/60s` of a project's."""
-    return f"{'project-' if project else ''}{metric}/{period_ms // 1_000}s"
 
 
 def model_of(cargo: Payload) -> str:

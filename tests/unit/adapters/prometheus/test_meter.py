@@ -246,6 +246,23 @@ def test_a_forgotten_limit_is_left_out_of_the_levels_that_it_shared() -> None:
     assert "a" not in meter._laws
 
 
+def test_a_bucket_that_is_gone_is_shown_no_more() -> None:
+    """Before: its last level stood in every scrape until the limit was forgotten."""
+    meter = Meter()
+    meter.limit("gpt-4o", "tokens/60s", 100, 50, 0.5)
+    meter.limit("gpt-4o", "requests/60s", 7, 5, None)
+    meter.bucket_forgotten("gpt-4o", "tokens/60s")
+    meter.bucket_forgotten("gpt-4o", "never/60s")
+    shown = {line for line in _lines(meter) if 'model="gpt-4o"' in line}
+    assert not any("tokens/60s" in line for line in shown)
+    assert 'headrace_limit_level{limit="requests/60s",model="gpt-4o"} 5.0' in shown
+    meter = folding()
+    for model in ("a", "b"):
+        meter.limit(model, "tokens/60s", 100 if model == "a" else 70, 50, 0.5)
+    meter.bucket_forgotten("a", "tokens/60s")
+    assert 'headrace_limit_capacity{limit="tokens/60s",model="other"} 70.0' in _lines(meter)
+
+
 def test_a_level_leaves_the_common_label_once_its_model_is_answered() -> None:
     meter = folding()
     meter.inflight("a", 3)
