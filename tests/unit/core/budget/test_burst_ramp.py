@@ -174,3 +174,16 @@ def test_no_more_calls_than_are_allowed_are_unanswered_but_one_is() -> None:
             count += 1
         assert count == sent
         assert now_ms < ramp.may_send_at(now_ms, most) <= now_ms + SILENCE_MS
+
+
+def test_where_windows_are_spent_bursts_begin_small_for_good_and_with_one_only_after_a_refusal() -> None:
+    ramp = BurstRamp()
+    ramp.always = True
+    assert sends(ramp, 0, 100) == OPENING_CALLS
+    ramp.record_refusal(20)
+    assert sends(ramp, 20 + SILENCE_MS, 100) == 1
+    later = 20 + ACTIVE_MS
+    assert ramp.active(later)
+    assert sends(ramp, later, 100) == OPENING_CALLS
+    ramp.always = False
+    assert not ramp.active(later)

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from headrace.broker.core.budget.mirror_trust import MORE_FIRST_MS, REMEMBERED_MS, TRIAL_MAX_MS
+from headrace.broker.core.budget.mirror_trust import MARKED_EVERY_MS, MORE_FIRST_MS, REMEMBERED_MS, TRIAL_MAX_MS
 from headrace.broker.core.budget.trial import MORE_PPM
 from headrace.broker.core.units import PPM
 from tests.unit.core.budget.test_mirror_trust import BOUND, RATE, Rig
@@ -182,3 +182,32 @@ def test_after_a_limit_has_changed_its_size_what_was_achieved_before_is_no_doubt
     search.spend(REMEMBERED_MS, tokens=100)
     search.hold(10)
     assert search.begins(told=True)
+
+
+def test_a_wait_counts_once_though_calls_are_rare() -> None:
+    """Before: a wait that was under way at a mark counted before it and after it: 179 s of the last 140."""
+    rig = Rig()
+    rig.spend(10_000)
+    for _ in range(4):
+        rig.hold(45_000)
+        rig.call()
+        rig.hold(100)
+        rig.trust.may_begin(rig.now_ms)
+    lately = rig.trust.lately(rig.now_ms, REMEMBERED_MS)
+    assert lately.waited_ms <= REMEMBERED_MS + 45_000 + MARKED_EVERY_MS
+    assert lately.held_ms <= lately.waited_ms
+    rig.trust.begins_trial([BOUND], rig.now_ms, foreign=0, told=True)
+
+
+def test_a_mark_in_the_middle_of_a_wait_divides_it() -> None:
+    rig = Rig()
+    rig.spend(5_000)
+    rig.trust.record_wait(rig.now_ms + 100_000, rig.now_ms)
+    before = rig.trust.lately(rig.now_ms, REMEMBERED_MS).waited_ms
+    rig.now_ms += 30_000
+    rig.trust._mark(rig.now_ms)
+    rig.now_ms += 20_000
+    assert rig.trust.lately(rig.now_ms, REMEMBERED_MS).waited_ms == before + 50_000
+    assert rig.trust.lately(rig.now_ms, 20_000).waited_ms == 20_000
+    rig.call()
+    assert rig.trust.lately(rig.now_ms, REMEMBERED_MS).waited_ms <= before + 50_100
