@@ -93,7 +93,7 @@ class SentCalls:
     def prices_of(self, number: int) -> Prices | None:
         """Return the prices of that call; None: it has been forgotten, or the server has named its charge."""
         index = self.index_of(number)
-        return None if index is None else self._prices[index]
+        return self._prices[index] if index is not None and index < len(self._prices) else None
 
     def recent_tokens(self) -> int:
         """Return the tokens of the last calls."""
