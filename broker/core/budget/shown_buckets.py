@@ -17,10 +17,9 @@ from headrace.broker.core.answers.rounding import Rounding
 from headrace.broker.core.budget.bucket_mirror import Mirror
 from headrace.broker.core.budget.mirror_list import AnyMirror, MirrorList, alike, same_rate
 from headrace.broker.core.budget.sent_calls import AdmissionOrder, SentCalls
-from headrace.broker.core.budget.window_mirrors import FixedWindowMirror, SlidingWindowMirror
+from headrace.broker.core.budget.window_mirrors import FAR_PARTS, FixedWindowMirror, SlidingWindowMirror
 
 PROJECT_UNSHOWN_MAX: Final = 3  # answers in a row that show the account's buckets and none of a project
-FAR_PARTS: Final = 4  # a counter short by more than one part in this many of its capacity did not begin anew
 
 TURNS_UNSHOWN_MAX: Final = 64  # answers that show another bucket, until one that is shown by turns is dropped
 

@@ -148,7 +148,7 @@ class _Limit:
 
     def _learn_scale(self, carried: int, requested: int) -> None:
         """Learn what the server counts of a call that carries so much."""
-        if carried <= 0:
+        if carried <= 0 or requested <= 0:
             return
         self._samples.append((carried, min(requested, SCALE_MAX * carried)))
         ours, theirs = (sum(column) for column in zip(*self._samples, strict=True))

@@ -21,6 +21,7 @@ from headrace.broker.core.units import ROUNDING_TOKENS
 UNPROVEN_PARTS: Final = 32  # one part in this many of the first new window is spent before an answer proves it new
 FINE_MS: Final = 10  # calls within so long are counted together
 SHORT_MS: Final = 10_000  # a window so short is counted as finely
+FAR_PARTS: Final = 4  # a counter short by more than one part in this many of its capacity did not begin anew
 REMEMBERED_MAX: Final = 8_192  # calls whose answers may still come
 CORRECTIONS_MAX: Final = 1_024  # an answer tells nothing if more calls have proved mispriced since its own was sent
 
@@ -126,6 +127,8 @@ class FixedWindowMirror:
             return None
         error = low - self._high if low > self._high else min(0, high - self._low)
         if error:
+            near = abs(error) * FAR_PARTS <= self.capacity  # others may have taken that of a window that began anew
+            self._proven = self._proven or (self._renewed and near and remaining > self._left + self.step)
             self.corrections += 1
             self._low, self._high = low, high
         else:

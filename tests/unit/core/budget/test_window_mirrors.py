@@ -301,3 +301,15 @@ def test_a_mark_that_has_passed_when_it_is_told_changes_nothing() -> None:
     counter = proven()
     counter.mirror.set_end(MARK + 2_000, MARK + 2_000)
     assert counter.interval(MARK + 3_000) == (59_000, 59_001)
+
+
+def test_a_new_window_is_proven_by_more_than_was_left_though_others_have_spent() -> None:
+    """Before: one thirty-second of each window was spent until an answer agreed to the token."""
+    counter = Counter(left=1_000)
+    number = counter.send(500, MARK + 1_000)
+    assert counter.mirror.on_trial
+    error = counter.hear(CAPACITY - 5_000, number, MARK + 1_100)
+    assert error is not None
+    assert error < 0, "others have taken 4,500"
+    assert not counter.mirror.on_trial
+    assert counter.mirror.low(MARK + 1_200) > CAPACITY // 2
