@@ -32,7 +32,7 @@ TESTED_MAX_MS: Final = 120_000  # a longer wait is that of a limit of a day
 TIMES_ACHIEVED: Final = 10  # a period that is mistaken for another usual one makes 30 times a rate or more
 CALLS_MIN: Final = 30  # a few large calls may have spent any part of what could be spent
 TAPERED_MS: Final = 10_000  # the end of a shorter window is near all the time
-UNANSWERED_PARTS: Final = 2  # of what is left in a window, this part may be unanswered
+UNANSWERED_PARTS: Final = 2  # of what is left in a window, one part in so many may be unanswered
 SPENT_IN_PARTS: Final = 8  # a window is spent within this part of it
 COMPARED_EVERY_MS: Final = 500  # doubts take minutes, and looking at those minutes takes longer than deciding a call
 GUESS: Final = 100_000
@@ -167,25 +167,28 @@ class AdmissionGuide:
         return max(at_ms, now_ms)
 
     def _ramped_at(self, paid: int, now_ms: int) -> int:
-        """Return when a burst may go on.
-
-        A window is spent at once, and may hold less than is believed. So what may be refused together becomes less
-        towards its end.
-        """
+        """Return when a burst may go on."""
         made = self._buckets.made + self._sides.made
         if self._windows_made != made:
-            self._windows_made, self._ramp.always = made, any(True for _ in self._windows(paid))
+            self._windows_made, self._ramp.always = made, any(True for _ in self._windows(paid, 0, 0))
         if not self._ramp.active(now_ms):
             return now_ms
-        most = (_unanswered(mirror, max(1, amount), now_ms) for mirror, amount in self._windows(paid))
-        return self._ramp.may_send_at(now_ms, min(most, default=None))
+        ramped_ms = self._ramp.may_send_at(now_ms)
+        if ramped_ms > now_ms or not self._ramp.always:
+            return ramped_ms
+        calls, tokens, heard_ms = self._ramp.unanswered(now_ms)
+        for mirror, amount, unanswered in self._windows(paid, calls, tokens) if calls else ():
+            if not _may_join(mirror, amount, unanswered, calls, now_ms):
+                return heard_ms
+        return now_ms
 
-    def _windows(self, paid: int) -> Iterator[tuple[AnyMirror, int]]:
-        """Yield the longer windows, and what a call takes of each."""
+    def _windows(self, paid: int, calls: int, tokens: int) -> Iterator[tuple[AnyMirror, int, int]]:
+        """Yield the longer windows, what a call takes of each, and what the calls take that are unanswered."""
         for mirror in self._buckets:
             if mirror.refill is not BUCKET and mirror.period_ms >= TAPERED_MS:
-                yield mirror, paid if mirror.metric is LimitMetric.TOKENS else 1
-        yield from self._sides.windows(TAPERED_MS)
+                yield (mirror, paid, tokens) if mirror.metric is LimitMetric.TOKENS else (mirror, 1, calls)
+        for mirror, mean in self._sides.windows(TAPERED_MS):
+            yield mirror, mean, mean * calls
 
     def compare(self, paid: int, now_ms: int, prices: Prices | None = None, reserved_ppm: int = 0) -> bool:
         """Begin a trial of measurements if the mirrors are in doubt; return whether one has begun.
@@ -275,7 +278,7 @@ class AdmissionGuide:
 
     def record_send(self, attempt: int, paid: int, now_ms: int) -> None:
         """Record a call that is sent now."""
-        self._ramp.record_send(now_ms)
+        self._ramp.record_send(paid, now_ms)
         if self._rate is not None:
             stated = self._stated_rate()
             if stated is not None:
@@ -340,8 +343,13 @@ class AdmissionGuide:
             self._rate.reprice(ppm)
 
 
-def _unanswered(mirror: AnyMirror, amount: int, now_ms: int) -> int:
-    """Return how many calls that take so much of a window may be unanswered."""
-    whole = mirror.capacity // amount
-    evenly = max(OPENING_CALLS, whole * SILENCE_MS * SPENT_IN_PARTS // mirror.period_ms)
-    return min(evenly, mirror.low(now_ms) // amount // UNANSWERED_PARTS)
+def _may_join(mirror: AnyMirror, amount: int, unanswered: int, calls: int, now_ms: int) -> bool:
+    """Return whether a call may follow others into a window, so many, while what these take is `unanswered`.
+
+    A window is spent at once, and may hold less than is believed. So what may be refused together becomes less
+    towards its end: half as much as is left after this call. And the window is spent evenly, but `SPENT_IN_PARTS` times
+    as fast as it must be. Neither bounds the call itself: a large one would wait for a pause of the small ones.
+    """
+    if unanswered * UNANSWERED_PARTS > mirror.low(now_ms) - amount:
+        return False
+    return calls < OPENING_CALLS or unanswered * mirror.period_ms <= mirror.capacity * SILENCE_MS * SPENT_IN_PARTS

@@ -8,7 +8,7 @@ a hundred calls takes five such steps after its first call, as in the slow start
 """
 
 from collections import deque
-from typing import Final
+from typing import Final, NamedTuple
 
 from headrace.broker.core.budget.rate_control import SILENCE_MS
 
@@ -19,6 +19,14 @@ OPENING_MS: Final = 10_000
 OPENING_CALLS: Final = 8  # with which an unknown server's bursts begin, as long as it has refused none
 
 
+class Unanswered(NamedTuple):
+    """Calls without an answer, their tokens, and when the oldest of them will count as admitted."""
+
+    calls: int
+    tokens: int
+    heard_ms: int
+
+
 class BurstRamp:
     """The calls of one limit in the last second, and how many more may follow.
 
@@ -26,11 +34,11 @@ class BurstRamp:
         always: Bursts begin small though none was refused: windows are spent at once.
     """
 
-    __slots__ = ("_active_until_ms", "_admitted_ms", "_refused", "_resumes_ms", "_sent_ms", "always")
+    __slots__ = ("_active_until_ms", "_admitted_ms", "_refused", "_resumes_ms", "_sent", "always")
 
     def __init__(self, opened_ms: int | None = None) -> None:
         """`opened_ms`: when the first call is sent to an unknown server; None: it is known."""
-        self._sent_ms: deque[int] | None = None
+        self._sent: deque[tuple[int, int]] | None = None  # when each call was sent, and its tokens
         self._refused = False
         self._admitted_ms = -1
         self._resumes_ms = 0  # the server will have been silent about the last call before the last refusal
@@ -50,43 +58,46 @@ class BurstRamp:
         """Begin anew with one call, when the refusal of the last one sent would have come back."""
         self._refused = True
         self._active_until_ms = max(self._active_until_ms, now_ms + ACTIVE_MS)
-        if self._sent_ms:
-            self._resumes_ms = self._sent_ms[-1] + SILENCE_MS
-        self._sent_ms = None
+        if self._sent:
+            self._resumes_ms = self._sent[-1][0] + SILENCE_MS
+        self._sent = None
 
-    def record_send(self, now_ms: int) -> None:
+    def record_send(self, tokens: int, now_ms: int) -> None:
         """Count a call that is sent now."""
         if self.active(now_ms):
-            if self._sent_ms is None:
-                self._sent_ms = deque()
-            self._sent_ms.append(now_ms)
+            if self._sent is None:
+                self._sent = deque()
+            self._sent.append((now_ms, tokens))
             self._forget(now_ms)
 
     def record_admission(self, sent_ms: int) -> None:
         """Record that a call sent at `sent_ms` was admitted, and so those before it."""
         self._admitted_ms = max(self._admitted_ms, sent_ms)
 
-    def may_send_at(self, now_ms: int, most: int | None = None) -> int:
-        """Return when one more call may be sent; `most`: no more may be unanswered, but one may."""
-        sent_ms = self._sent_ms
+    def may_send_at(self, now_ms: int) -> int:
+        """Return when one more call may be sent."""
         if not self.active(now_ms):
             return now_ms
-        if sent_ms is None:
+        if self._sent is None:
             return max(now_ms, self._resumes_ms)
+        calls = self.unanswered(now_ms).calls
+        admitted = len(self._sent) - calls
+        first = 1 if self._refused and now_ms < self._active_until_ms else OPENING_CALLS
+        if calls < max(first, UNANSWERED_PER_ADMITTED * admitted):
+            return now_ms
+        return self._sent[admitted][0] + SILENCE_MS
+
+    def unanswered(self, now_ms: int) -> "Unanswered":
+        """Return the calls that the server has neither answered nor been silent about for `SILENCE_MS`."""
         self._forget(now_ms)
-        recent, admitted_ms = 0, max(self._admitted_ms, now_ms - SILENCE_MS)
-        for at_ms in reversed(sent_ms):
+        calls, tokens, oldest_ms, admitted_ms = 0, 0, now_ms, max(self._admitted_ms, now_ms - SILENCE_MS)
+        for at_ms, amount in reversed(self._sent or ()):
             if at_ms <= admitted_ms:
                 break
-            recent += 1
-        admitted = len(sent_ms) - recent
-        first = 1 if self._refused and now_ms < self._active_until_ms else OPENING_CALLS
-        allowed = max(first, UNANSWERED_PER_ADMITTED * admitted)
-        if recent < (allowed if most is None else max(1, min(most, allowed))):
-            return now_ms
-        return sent_ms[admitted] + SILENCE_MS
+            calls, tokens, oldest_ms = calls + 1, tokens + amount, at_ms
+        return Unanswered(calls, tokens, oldest_ms + SILENCE_MS)
 
     def _forget(self, now_ms: int) -> None:
         """Forget calls sent longer ago than is counted."""
-        while self._sent_ms and self._sent_ms[0] <= now_ms - COUNTED_MS:
-            self._sent_ms.popleft()
+        while self._sent and self._sent[0][0] <= now_ms - COUNTED_MS:
+            self._sent.popleft()

@@ -65,7 +65,6 @@ class MirrorTrust:
         "_held_since_ms",
         "_held_until_ms",
         "_in_debt",
-        "_included_ms",
         "_marks",
         "_measured",
         "_more_every_ms",
@@ -95,7 +94,6 @@ class MirrorTrust:
         self._counted: dict[int, int] = {}  # calls without an answer, sent while requests waited, and their tokens
         self._held_since_ms: int | None = None  # since when requests have been held back without a call
         self._held_until_ms = now_ms
-        self._included_ms = now_ms  # `_all` includes the wait until then
         self._held_long = False  # by a limit of an hour or longer
         self._sent_ms = now_ms  # when the last call was sent, or may have been held back first
         self._refused_in_a_row = 0  # calls that were sent when the refusal before was known
@@ -134,7 +132,7 @@ class MirrorTrust:
         achieved = self._all.since(before)
         since_ms = self._held_at(now_ms)
         if since_ms is not None:
-            held_ms = min(span_ms, now_ms - max(since_ms, self._included_ms))
+            held_ms = min(span_ms, now_ms - since_ms)
             achieved.waited_ms += held_ms
             achieved.held_ms += held_ms
         return achieved
@@ -176,16 +174,17 @@ class MirrorTrust:
             self._in_debt, self._base, self._marks = False, replace(self._all), None
 
     def _include(self, since_ms: int, now_ms: int) -> None:
-        """Include a wait until now."""
-        waited_ms = now_ms - max(since_ms, self._included_ms)
-        self._all.held_ms += waited_ms
-        self._all.waited_ms += waited_ms
-        self._included_ms = now_ms
+        """Include a wait that is over; a mark that was made during it includes what had passed of it by then."""
+        self._all.held_ms += now_ms - since_ms
+        self._all.waited_ms += now_ms - since_ms
+        for at_ms, all_by_then in reversed(self._marks or ()):
+            if at_ms <= since_ms:
+                break
+            all_by_then.held_ms += at_ms - since_ms
+            all_by_then.waited_ms += at_ms - since_ms
 
     def _mark(self, now_ms: int) -> None:
-        """Remember what has been achieved by now: what is waited for since is of the time after it."""
-        if not self._held_long and (since_ms := self._held_at(now_ms)) is not None:
-            self._include(since_ms, now_ms)
+        """Remember what has been achieved by now."""
         if self._marks is None:
             self._marks = deque()
         if not self._marks or now_ms - self._marks[-1][0] >= MARKED_EVERY_MS:
@@ -264,7 +263,7 @@ class MirrorTrust:
             return False
         self._all.foreign = foreign
         self._mark(now_ms)
-        lately, search = self.lately(now_ms), None
+        lately, searches = self.lately(now_ms), False
         if not self._regrets(lately, bounds):
             if now_ms < self._next_trial_ms:
                 return False
@@ -272,8 +271,11 @@ class MirrorTrust:
             if not (storms or lately.is_refused_much or self._lags(bounds, now_ms)):
                 if told or now_ms < self._next_more_ms or not self._none_refused_for_long(now_ms):
                     return False
-                search = Search.of(bounds, replace(self._all), lately)
+                searches = True
+        if since_ms is not None and not self._held_long:
+            self._include(since_ms, now_ms)
         self.measures_since_ms = now_ms
+        search = Search.of(bounds, replace(self._all), lately) if searches else None
         self._trial = Trial(replace(self._all), lately, now_ms, long=long, search=search)
         self._sought = self._trial.sought
         self._sent_ms, self._told_ms, self._refused_in_a_row = now_ms, now_ms, 0

@@ -145,6 +145,8 @@ class _Limit:
             left = None if named.used is None else self._left(max(0, named.capacity - named.used))
             stated = Snapshot(TOKENS, named.period_ms, size, None, None, named.name, None)
             self.buckets.observe_refusal(stated, left, order)
+            if left is None:  # it was too little for this call, and what it was is not said
+                self.buckets.trust_no_more_than(0, order.now_ms)
 
     def _learn_scale(self, carried: int, requested: int) -> None:
         """Learn what the server counts of a call that carries so much."""

@@ -127,9 +127,20 @@ def test_towards_the_end_of_a_window_less_may_be_refused_together(period_ms: int
     """Before: a window that held less than was believed cost as many refusals as a second's calls."""
     rig, count = windowed(period_ms), 0
     while rig.ask(paid=100) == 0 and count < 100:
-        rig.send(0)
+        rig.send(100)
         count += 1
     assert count == unanswered
+
+
+def test_towards_the_end_of_a_window_a_large_call_need_not_wait_until_no_small_one_is_unanswered() -> None:
+    """Before: each size was compared with what was left in calls of its own, so small ones starved large ones."""
+    rig = windowed(TAPERED_MS)
+    for _ in range(5):
+        rig.send(10)
+    assert rig.ask(paid=900) == 0
+    rig.send(10)
+    assert rig.ask(paid=900) == SILENCE_MS
+    assert rig.ask(paid=10) == 0
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ def sends(ramp: BurstRamp, now_ms: int, at_most: int = 10_000) -> int:
     """Send what may be sent at an instant, and return how many calls that were."""
     count = 0
     while count < at_most and ramp.may_send_at(now_ms) == now_ms:
-        ramp.record_send(now_ms)
+        ramp.record_send(7, now_ms)
         count += 1
     return count
 
@@ -36,7 +36,7 @@ def play(ramp: BurstRamp, until_ms: int, refuses: Callable[[int], bool], took_ms
             ramp.record_refusal(refusals.pop(0))
         at_ms = ramp.may_send_at(now_ms)
         if at_ms <= now_ms:
-            ramp.record_send(now_ms)
+            ramp.record_send(7, now_ms)
             sent.append(now_ms)
             if refuses(now_ms):
                 refusals.append(now_ms + took_ms)
@@ -89,7 +89,7 @@ def test_each_step_triples_what_has_been_sent() -> None:
 
 def test_a_wave_waits_for_the_silence_about_the_one_before() -> None:
     ramp = refused()
-    ramp.record_send(0)
+    ramp.record_send(7, 0)
     assert ramp.may_send_at(0) == ramp.may_send_at(SILENCE_MS - 1) == SILENCE_MS
     sends(ramp, SILENCE_MS)
     assert ramp.may_send_at(SILENCE_MS + 1) == 2 * SILENCE_MS
@@ -97,7 +97,7 @@ def test_a_wave_waits_for_the_silence_about_the_one_before() -> None:
 
 def test_an_admission_says_sooner_than_silence_that_the_calls_before_were_admitted_too() -> None:
     ramp = refused()
-    ramp.record_send(0)
+    ramp.record_send(7, 0)
     ramp.record_admission(0)
     assert sends(ramp, 30) == 2
     ramp.record_admission(30)
@@ -118,7 +118,7 @@ def test_a_steady_flow_is_not_held_back() -> None:
         sends(ramp, step * SILENCE_MS)
     for now_ms in range(6 * SILENCE_MS, 10_000, 10):
         assert ramp.may_send_at(now_ms) == now_ms
-        ramp.record_send(now_ms)
+        ramp.record_send(7, now_ms)
 
 
 def test_a_server_that_refuses_all_gets_one_call_in_the_time_of_silence_however_soon_it_refuses() -> None:
@@ -131,7 +131,7 @@ def test_a_server_that_refuses_all_gets_one_call_in_the_time_of_silence_however_
 def test_each_refusal_of_a_wave_allows_no_further_call() -> None:
     ramp = BurstRamp()
     for _ in range(100):
-        ramp.record_send(0)
+        ramp.record_send(7, 0)
     sent = 0
     for now_ms in range(20, 20 + SILENCE_MS):
         ramp.record_refusal(now_ms)
@@ -156,24 +156,22 @@ def test_a_server_that_refuses_no_more_gets_a_burst_within_a_second() -> None:
 def test_only_the_calls_of_the_last_second_are_remembered_though_none_is_asked_about() -> None:
     ramp = refused()
     for now_ms in range(0, 60_000, 10):
-        ramp.record_send(now_ms)
-    assert ramp._sent_ms is not None
-    assert len(ramp._sent_ms) <= COUNTED_MS // 10
+        ramp.record_send(7, now_ms)
+    assert ramp._sent is not None
+    assert len(ramp._sent) <= COUNTED_MS // 10
     assert BurstRamp().may_send_at(7) == 7
 
 
-def test_no_more_calls_than_are_allowed_are_unanswered_but_one_is() -> None:
-    for most, sent in ((3, 3), (0, 1), (10**6, 600)):
-        ramp = refused()
-        for at_ms in range(300):
-            ramp.record_send(at_ms)
-        now_ms = 299 + SILENCE_MS
-        count = 0
-        while count < 10_000 and ramp.may_send_at(now_ms, most) == now_ms:
-            ramp.record_send(now_ms)
-            count += 1
-        assert count == sent
-        assert now_ms < ramp.may_send_at(now_ms, most) <= now_ms + SILENCE_MS
+def test_calls_are_unanswered_until_a_later_one_is_admitted_or_the_server_has_been_silent_about_them() -> None:
+    ramp = refused()
+    assert ramp.unanswered(5).calls == ramp.unanswered(5).tokens == 0
+    for at_ms in (10, 20, 30):
+        ramp.record_send(at_ms, at_ms)
+    assert ramp.unanswered(40) == (3, 60, 10 + SILENCE_MS)
+    ramp.record_admission(20)
+    assert ramp.unanswered(50) == (1, 30, 30 + SILENCE_MS)
+    assert ramp.unanswered(29 + SILENCE_MS).calls == 1
+    assert ramp.unanswered(30 + SILENCE_MS) == (0, 0, 30 + 2 * SILENCE_MS)
 
 
 def test_where_windows_are_spent_bursts_begin_small_for_good_and_with_one_only_after_a_refusal() -> None:

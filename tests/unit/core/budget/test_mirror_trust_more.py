@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from headrace.broker.core.budget.achievement import COMPARED_MS
 from headrace.broker.core.budget.mirror_trust import MARKED_EVERY_MS, MORE_FIRST_MS, REMEMBERED_MS, TRIAL_MAX_MS
 from headrace.broker.core.budget.trial import MORE_PPM
 from headrace.broker.core.units import PPM
@@ -211,3 +212,31 @@ def test_a_mark_in_the_middle_of_a_wait_divides_it() -> None:
     assert rig.trust.lately(rig.now_ms, 20_000).waited_ms == 20_000
     rig.call()
     assert rig.trust.lately(rig.now_ms, REMEMBERED_MS).waited_ms <= before + 50_100
+
+
+def test_a_wait_that_was_asked_about_all_the_time_does_not_count_if_it_is_withdrawn() -> None:
+    """Before: a request of 20,000 tokens now and then, withdrawn after 18 s, was a doubt of a limit that stood full."""
+    rig = Rig()
+    for _ in range(6):
+        rig.call(tokens=20_000)
+        for _ in range(36):
+            rig.trust.record_wait(rig.now_ms + 20_000, rig.now_ms)
+            rig.now_ms += 500
+            assert not rig.doubts()
+        rig.now_ms += 25_000
+        assert rig.trust.lately(rig.now_ms, REMEMBERED_MS).waited_ms == 0
+    rig.hold(400)
+    rig.call()
+    assert rig.trust.lately(rig.now_ms, REMEMBERED_MS).waited_ms == 400
+
+
+def test_a_wait_that_begins_a_trial_is_of_the_time_before_it() -> None:
+    rig = Rig()
+    rig.spend(5_000)
+    rig.hold(COMPARED_MS + 45_000)
+    assert rig.doubts()
+    assert rig.trust._trial is not None
+    begin = replace(rig.trust._trial._begin)
+    rig.now_ms += 100
+    rig.call()
+    assert rig.trust._all.since(begin).waited_ms == 100
