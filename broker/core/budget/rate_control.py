@@ -233,7 +233,7 @@ class RateControl:
 
     def _cost(self, tokens: int) -> int:
         """Return what a call of so many tokens costs the pace: where calls are what is limited, each costs as much."""
-        mean = self._spending.mean_tokens() if self._caps.binds_calls else None
+        mean = self._spending.mean_tokens() if self._caps.any_of_calls else None
         return tokens if mean is None else mean
 
     def _accrue(self, tokens: int, now_ms: int) -> None:
@@ -354,7 +354,7 @@ class RateControl:
             self._calls = self._curve_calls = self._returned_ms = self._beyond_ms = 0
         elif explained >= REFUSALS_MIN:  # then the rate was cut in vain
             self.rate = min(itertools.islice(reversed(self._cut_rates), explained))
-        spared, mean = self._spending.largest() * SPARED_PPM // PPM, self._spending.mean_tokens()
+        spared, mean = self._cost(self._spending.largest()) * SPARED_PPM // PPM, self._spending.mean_tokens()
         spared = spared if mean is None else min(spared, SPARED_MEANS * mean)
         self._pace.leave_out(spared, self.rate, now_ms)
 

@@ -33,6 +33,7 @@ IMAGES: Final = "input-images"
 KINDS: Final = ("input-tokens", "uncached-input-tokens", IMAGES)
 SAMPLES_MAX: Final = 16
 SCALE_STEPS: Final = 50  # a smaller change than by one part in this many would price thousands of calls for nothing
+UNSHOWN_MAX: Final = 16  # answers in a row that show other buckets, and none of a kind that was shown before
 SCALE_MAX: Final = 4  # no server counts more than four times our input, or images
 IMAGE_UNITS: Final = 1_000
 """An image counts as so many units: mirrors of tokens allow for two units of rounding, and an image is exactly one."""
@@ -57,9 +58,15 @@ class _Limit:
         self._units = IMAGE_UNITS if kind == IMAGES else 1
         self._scale_ppm = PPM
         self._samples: deque[tuple[int, int]] = deque(maxlen=SAMPLES_MAX)
+        self._unshown = -1  # answers since headers last showed it; -1: they never have
         self._first = calls.forgotten
         for sent_ms, oldest_open, prices in calls.remembered():
             self.calls.append(sent_ms, 0 if prices is None else self.amount(prices), oldest_open - self._first, prices)
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether headers have shown it, and do so no more: no answer would ever correct it."""
+        return self._unshown > UNSHOWN_MAX
 
     def amount(self, prices: Prices) -> int:
         """Return what a call takes, in units of this limit."""
@@ -116,6 +123,10 @@ class _Limit:
         for size, former in self.sizes.disproved.items():
             self.buckets.disown(size, former, number, now_ms)
         named = verdict.side_limit
+        if any(side.kind == self.kind for side in verdict.side_readings):
+            self._unshown = 0
+        elif self._unshown >= 0 and taken and (verdict.readings or verdict.side_readings):
+            self._unshown += 1
         if named is not None and named.metric == self.kind:
             self._correct_by_refusal(named, order, taken)
             return
@@ -164,12 +175,13 @@ class _Limit:
 class SideLimits:
     """All such limits of one limit."""
 
-    __slots__ = ("_calls", "_limits")
+    __slots__ = ("_calls", "_gone", "_limits")
 
     def __init__(self, calls: SentCalls) -> None:
         """`calls`: every call of the limit."""
         self._calls = calls
         self._limits: dict[str, _Limit] = {}
+        self._gone = 0  # changes of those that were dropped, and the dropping itself
 
     def __bool__(self) -> bool:
         return bool(self._limits)
@@ -217,8 +229,11 @@ class SideLimits:
             kinds.add(named.metric)
         for kind in kinds:
             self._of(kind)
-        for limit in self._limits.values():
+        for limit in list(self._limits.values()):
             limit.record_answer(call, verdict, now_ms, delay_ms)
+            if limit.is_gone:
+                del self._limits[limit.kind]
+                self._gone += limit.buckets.made + 1
 
     def _of(self, kind: str) -> _Limit:
         limit = self._limits.get(kind)
@@ -239,7 +254,7 @@ class SideLimits:
     @property
     def made(self) -> int:
         """The number of times that the set of their buckets has changed."""
-        return sum(limit.buckets.made for limit in self._limits.values())
+        return self._gone + sum(limit.buckets.made for limit in self._limits.values())
 
     def windows(self, least_ms: int) -> Iterator[tuple[AnyMirror, int]]:
         """Yield those that begin anew, or count each call, for so long or longer, and what a mean call takes."""

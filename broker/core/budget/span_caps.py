@@ -51,13 +51,9 @@ class _Cap(NamedTuple):
 
 
 class SpanCaps:
-    """Caps of each span, in tokens and in calls; None: not capped.
+    """Caps of each span, in tokens and in calls; None: not capped."""
 
-    Attributes:
-        binds_calls: The last refusals that a cap explained were due to the number of calls, and not to their tokens.
-    """
-
-    __slots__ = ("_admitted", "_calm", "_caps_ppm", "_holds", "_refused", "binds_calls")
+    __slots__ = ("_admitted", "_calm", "_caps_ppm", "_holds", "_refused")
 
     def __init__(self) -> None:
         self._caps_ppm: list[list[int | None]] = [[None] * len(SPANS_MS) for _ in _METRICS]
@@ -65,7 +61,6 @@ class SpanCaps:
         self._calm = [[0] * len(SPANS_MS) for _ in _METRICS]  # admitted calls since each cap was set
         self._admitted: deque[Sums] = deque(maxlen=ADMISSIONS_REMEMBERED)
         self._refused: deque[Sums] = deque(maxlen=REFUSALS_REMEMBERED)
-        self.binds_calls = False
 
     def reprice(self, ppm: int) -> None:
         """Let each cap of tokens, and each sum of them, be this part of what it was."""
@@ -112,7 +107,6 @@ class SpanCaps:
                     best = cap
         if best is None:
             return 0
-        self.binds_calls = best.of_calls
         self._caps_ppm[best.of_calls][best.span] = (best.least - 1) * PPM if best.of_calls else best.least * BELOW_PPM
         self._calm[best.of_calls][best.span] = 0
         self._holds[best.of_calls][best.span].begin(best.least, now_ms, isolated=True)
@@ -153,6 +147,11 @@ class SpanCaps:
     def any(self) -> bool:
         """Whether any span is capped."""
         return any(cap_ppm is not None for caps_ppm in self._caps_ppm for cap_ppm in caps_ppm)
+
+    @property
+    def any_of_calls(self) -> bool:
+        """Whether the calls of any span are capped."""
+        return any(cap_ppm is not None for cap_ppm in self._caps_ppm[True])
 
     def gap_ms(self) -> int:
         """Return how far apart calls are sent that keep within the caps of calls evenly; 0: no span's calls are capped.

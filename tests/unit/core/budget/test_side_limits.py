@@ -8,6 +8,7 @@ from headrace.broker.core.answers.rate_limit_headers import MINUTE_MS
 from headrace.broker.core.answers.verdict import Answer, Verdict, judge
 from headrace.broker.core.budget.budget import Budget, LimitBeliefs
 from headrace.broker.core.budget.refusals import is_explained
+from headrace.broker.core.budget.side_limits import UNSHOWN_MAX
 from headrace.broker.core.endpoints import Law
 from headrace.broker.core.pricing.laws import Prices
 from headrace.broker.core.units import ROUNDING_TOKENS
@@ -192,3 +193,37 @@ def test_nothing_is_learned_of_a_limit_that_only_people_read() -> None:
     limit.call(carries(300), 0, shows("output-tokens", 100, 0))
     limit.call(carries(300), 2_000, refusal(used=60_000, requested=100))
     assert not limit.budget.sides
+
+
+def test_a_kind_that_answers_have_shown_and_show_no_more_is_dropped() -> None:
+    """Before: one answer of another server behind a gateway slowed every call to its rate for good."""
+    limit, other = Limit(), answer((60_000, 59_000, "1s"))
+    limit.call(carries(1_000), 0, shows("input-images", PER_MINUTE, PER_MINUTE))
+    for number in range(2 * UNSHOWN_MAX):
+        limit.call(carries(1_000), 1_000 * (number + 1), other)
+    assert limit.budget.sides, "calls without an image need not show it"
+    limit.call(carries(1_000), 100_000, shows("input-tokens", PER_MINUTE, PER_MINUTE))
+    for number in range(UNSHOWN_MAX):
+        limit.call(carries(1_000), 200_000 + 20_000 * number, other)
+    assert [level.counts for level in limit.budget.sides.levels(900_000)] == ["input-images", "input-tokens"]
+    made = limit.budget.sides.made
+    limit.call(carries(1_000), 900_000, other)
+    assert [level.counts for level in limit.budget.sides.levels(901_000)] == ["input-images"]
+    assert limit.budget.sides.made > made
+
+
+def test_a_kind_that_only_refusals_name_stays_though_no_header_shows_it() -> None:
+    limit = Limit()
+    limit.call(carries(2_000), 0, names("input-tokens", used=5_000, requested=2_000))
+    for number in range(2 * UNSHOWN_MAX):
+        limit.call(carries(1_000), 20_000 * (number + 1), answer((60_000, 59_000, "1s")))
+    assert limit.budget.sides
+
+
+def test_a_refusal_that_does_not_say_what_is_used_leaves_nothing() -> None:
+    """Before: the bucket that it names began full, so that each call of a wave was refused for itself."""
+    limit = Limit()
+    text = "quotaId: GenerateContentInputTokensPerModelPerMinute-FreeTier; quotaValue: 6000; model: g"
+    limit.call(carries(1_000), 0, judge(Answer(429, {}, "RESOURCE_EXHAUSTED", None, None, text)))
+    assert limit.left(500) <= ROUNDING_TOKENS
+    assert limit.left(10_500) == pytest.approx(1_000, abs=ROUNDING_TOKENS)

@@ -307,3 +307,16 @@ def test_a_cap_of_calls_asks_them_to_be_apart_and_one_of_tokens_does_not() -> No
     caps._caps_ppm[True][SECOND] = 5 * PPM
     caps._caps_ppm[True][SIX] = 20 * PPM
     assert caps.gap_ms() == 6_000 // 20 * 9 // 10
+
+
+def test_a_cap_of_calls_still_counts_after_one_of_tokens_has_explained_refusals() -> None:
+    """Before: the last one decided, so where a server limited both by turns calls were paced by their tokens."""
+    caps = admitted(SpanCaps(), SIX, tokens=0, calls=2)
+    assert not caps.any_of_calls
+    assert [bool(caps.learn(found(SIX, 0, 40), 0, LONG_MS)) for _ in range(3)][-1]
+    assert caps.any_of_calls
+    admitted(caps, SECOND, times=400)
+    assert [bool(caps.learn(found(SECOND, 1_000), 0, LONG_MS)) for _ in range(10)][-1]
+    assert cap_of(caps, SECOND) is not None
+    assert caps.any_of_calls
+    assert not capped().any_of_calls
