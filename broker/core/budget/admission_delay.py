@@ -28,6 +28,16 @@ class AdmissionDelay:
         self._agreed = 0
         self._among_others = 0  # agreeing answers left during which contradictions are attributed to other clients
 
+    def learn(self, error: int | None, capacity: int, period_ms: int, *, of_tokens: bool = True) -> None:
+        """Learn from the error of a mirror of that size and period: see `Mirror.observe`.
+
+        A shortfall means a longer delay, or other clients' spending, which no call of ours explains: of tokens only.
+        """
+        if error == 0:
+            self.record_agreement()
+        elif error is not None and error < 0:
+            self.record_shortfall(by_others=of_tokens and -error * period_ms > DELAY_MAX_MS * capacity)
+
     def record_agreement(self) -> None:
         """Record an answer that agreed with the mirror."""
         if self.ms > self._shortest_ms:

@@ -13,7 +13,7 @@ An answer is evidence of five things, taken in this order by `Budget.record_answ
 from headrace.broker.core.answers.meaning import ADMITTED
 from headrace.broker.core.answers.rate_limit_headers import DAY_MS, TOKENS, LimitMetric, Snapshot
 from headrace.broker.core.answers.verdict import Meaning, Verdict
-from headrace.broker.core.budget.admission_delay import DELAY_MAX_MS, AdmissionDelay
+from headrace.broker.core.budget.admission_delay import AdmissionDelay
 from headrace.broker.core.budget.bucket_set import BucketSet
 from headrace.broker.core.budget.burst_control import BurstControl
 from headrace.broker.core.budget.checkpoint import Checkpoint
@@ -236,7 +236,7 @@ class Calibration:
 
     def _learn_sides(self, call: Reservation, verdict: Verdict, now_ms: int) -> None:
         """Learn of limits that count neither tokens nor requests; the operator may have meant one of them."""
-        self.sides.record_answer(call, verdict, now_ms, self._delay.ms)
+        self.sides.record_answer(call, verdict, now_ms)
         tokens, period_ms = self._settings.tokens, self._settings.period_ms
         if tokens is not None and self.sides.refills_like(tokens, period_ms):
             self._buckets.drop_unshown(tokens, period_ms)
@@ -260,12 +260,9 @@ class Calibration:
         return max(0, stated.capacity - stated.used) - taken
 
     def _learn_delay(self, metric: LimitMetric, error: int | None, now_ms: int) -> None:
-        """Adjust the admission delay by an error; a shortfall means other clients' spending or a longer delay."""
-        if error == 0:
-            self._delay.record_agreement()
-        elif error is not None and error < 0:
-            shortest = self._buckets.shortest()
-            by_others = shortest is not None and -error * shortest.period_ms > DELAY_MAX_MS * shortest.capacity
-            self._delay.record_shortfall(by_others=by_others and metric is LimitMetric.TOKENS)
-            if metric is LimitMetric.TOKENS:
-                self._buckets.missing.add(-error, now_ms)
+        """Adjust the admission delay by an error; tokens that are missing may be those that others have spent."""
+        shortest, of_tokens = self._buckets.shortest(), metric is LimitMetric.TOKENS
+        known = (0, 0) if shortest is None else (shortest.capacity, shortest.period_ms)
+        self._delay.learn(error, *known, of_tokens=of_tokens)
+        if error is not None and error < 0 and of_tokens:
+            self._buckets.missing.add(-error, now_ms)

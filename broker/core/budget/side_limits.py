@@ -16,11 +16,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Final
 
-from headrace.broker.core.answers.rate_limit_headers import TOKENS, Reading, Snapshot
+from headrace.broker.core.answers.rate_limit_headers import MINUTE_MS, TOKENS, Reading, Snapshot
 from headrace.broker.core.answers.rate_limit_messages import StatedLimit
 from headrace.broker.core.answers.refill_detection import BUCKET, Refill
 from headrace.broker.core.answers.verdict import OK, Verdict
 from headrace.broker.core.budget.achievement import Bound
+from headrace.broker.core.budget.admission_delay import AdmissionDelay
 from headrace.broker.core.budget.bucket_set import BucketSet, LevelBounds
 from headrace.broker.core.budget.mirror_list import ALIKE_PARTS, AnyMirror
 from headrace.broker.core.budget.reservation import Reservation
@@ -58,6 +59,7 @@ class _Limit:
         self._units = IMAGE_UNITS if kind == IMAGES else 1
         self._scale_ppm = PPM
         self._samples: deque[tuple[int, int]] = deque(maxlen=SAMPLES_MAX)
+        self._delay = AdmissionDelay()
         self._unshown = -1  # answers since headers last showed it; -1: they never have
         self._first = calls.forgotten
         for sent_ms, oldest_open, prices in calls.remembered():
@@ -114,10 +116,10 @@ class _Limit:
         if amount:
             self.buckets.refund(amount, number - self._first, now_ms, untaken=untaken)
 
-    def record_answer(self, call: Reservation, verdict: Verdict, now_ms: int, delay_ms: int) -> None:
+    def record_answer(self, call: Reservation, verdict: Verdict, now_ms: int) -> None:
         """Correct what an answer shows or names of it."""
         number = call.number - self._first
-        order = self.calls.admission_order(number, call.sent_ms, now_ms, delay_ms)
+        order = self.calls.admission_order(number, call.sent_ms, now_ms, self._delay.ms)
         taken = self._taken(number)
         self.sizes.disprove(lambda: taken, admitted=verdict.meaning is OK)
         for size, former in self.sizes.disproved.items():
@@ -134,7 +136,7 @@ class _Limit:
             size = self.in_units(side.capacity)
             if side.kind == self.kind and self._believes(size, side.period_ms, taken, admitted=verdict.meaning is OK):
                 reading = Reading(TOKENS, size, min(size, self._left(side.remaining)), side.period_ms, side.full_in_ms)
-                self.buckets.observe_headers(reading, order)
+                self._learn(self.buckets.observe_headers(reading, order), size)
 
     def _believes(self, size: int, period_ms: int | None, taken: int, *, admitted: bool) -> bool:
         return self.sizes.believes((TOKENS, period_ms, False), size, lambda: taken, admitted=admitted)
@@ -155,9 +157,14 @@ class _Limit:
         if self._believes(size, named.period_ms, taken, admitted=False):
             left = None if named.used is None else self._left(max(0, named.capacity - named.used))
             stated = Snapshot(TOKENS, named.period_ms, size, None, None, named.name, None)
-            self.buckets.observe_refusal(stated, left, order)
+            self._learn(self.buckets.observe_refusal(stated, left, order), size)
             if left is None:  # it was too little for this call, and what it was is not said
                 self.buckets.trust_no_more_than(0, order.now_ms)
+
+    def _learn(self, error: int | None, size: int) -> None:
+        """Learn from the error of the bucket of that size how long calls take to the limiter."""
+        period_ms = next((mirror.period_ms for mirror in self.buckets if mirror.capacity == size), MINUTE_MS)
+        self._delay.learn(error, size, period_ms)
 
     def _learn_scale(self, carried: int, requested: int) -> None:
         """Learn what the server counts of a call that carries so much."""
@@ -221,7 +228,7 @@ class SideLimits:
         for limit in self._limits.values():
             limit.give_back(number, now_ms, untaken=untaken)
 
-    def record_answer(self, call: Reservation, verdict: Verdict, now_ms: int, delay_ms: int) -> None:
+    def record_answer(self, call: Reservation, verdict: Verdict, now_ms: int) -> None:
         """Correct what an answer shows or names, and begin with limits that were not known."""
         named = verdict.side_limit
         kinds = {side.kind for side in verdict.side_readings if side.kind in KINDS}
@@ -230,7 +237,7 @@ class SideLimits:
         for kind in kinds:
             self._of(kind)
         for limit in list(self._limits.values()):
-            limit.record_answer(call, verdict, now_ms, delay_ms)
+            limit.record_answer(call, verdict, now_ms)
             if limit.is_gone:
                 del self._limits[limit.kind]
                 self._gone += limit.buckets.made + 1
