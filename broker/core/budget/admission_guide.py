@@ -17,7 +17,7 @@ from headrace.broker.core.budget.bucket_set import BucketSet
 from headrace.broker.core.budget.burst_ramp import OPENING_CALLS, BurstRamp
 from headrace.broker.core.budget.limit_settings import LimitBeliefs
 from headrace.broker.core.budget.mirror_list import AnyMirror
-from headrace.broker.core.budget.mirror_trust import REMEMBERED_MS, MirrorTrust
+from headrace.broker.core.budget.mirror_trust import LATELY_MS, MirrorTrust
 from headrace.broker.core.budget.rate_control import SILENCE_MS, RateControl
 from headrace.broker.core.budget.reservation import Reservation
 from headrace.broker.core.budget.side_limits import SideLimits
@@ -229,7 +229,7 @@ class AdmissionGuide:
         first.
         """
         binding = self._buckets.binding(paid, now_ms, reserved_ppm)
-        self._held_by = {mirror: at_ms for mirror, at_ms in self._held_by.items() if at_ms > now_ms - REMEMBERED_MS}
+        self._held_by = {mirror: at_ms for mirror, at_ms in self._held_by.items() if at_ms > now_ms - LATELY_MS}
         if binding is not None:
             self._held_by[binding] = now_ms
         first = binding or self._buckets.shortest()

@@ -9,6 +9,7 @@ from headrace.broker.core.answers.verdict import Meaning
 from headrace.broker.core.budget.achievement import LASTS_MS
 from headrace.broker.core.budget.admission_guide import COMPARED_EVERY_MS, TAPERED_MS
 from headrace.broker.core.budget.burst_ramp import OPENING_CALLS
+from headrace.broker.core.budget.mirror_trust import LATELY_MS
 from headrace.broker.core.budget.rate_control import SILENCE_MS
 from headrace.broker.core.budget.stated_waits import TRUSTED, TRUSTED_MS
 from headrace.broker.core.budget.trial import MORE_PPM, SETTLES_MS, TRIED_MS
@@ -192,3 +193,21 @@ def test_mirrors_are_judged_by_what_they_achieved_at_the_present_size_of_their_l
         mirror.pay(11 * RATE, 0, rig.now_ms)
         rig.ask(1_000)
         assert rig.guide.compare(400, rig.now_ms) is not raised
+
+
+def test_a_limit_explains_what_others_leave_unused_only_if_it_has_held_a_call_back_within_a_minute() -> None:
+    """Before: one that none waited for did, and for two minutes after its last wait: 60,000 of 250,000 were used."""
+    rig = Rig()
+
+    def bounded() -> list[int]:
+        return [bound.per_minute for bound in rig.guide._bounds(400, None, 0, rig.now_ms)[0]]
+
+    rig.buckets.believe(LimitMetric.TOKENS, RATE // 6, 10 * MINUTE_MS, 0)
+    small = RATE // 60
+    assert bounded() == [RATE]
+    rig.buckets.of(LimitMetric.TOKENS)[1].pay(RATE // 6, 0, 0)
+    assert bounded() == [small], "it is what holds the call back"
+    rig.now_ms += LATELY_MS - 1
+    assert bounded() == [RATE, small]
+    rig.now_ms += 1
+    assert bounded() == [RATE]
