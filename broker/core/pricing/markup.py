@@ -19,11 +19,14 @@ class Markup:
     """The ratio, from the charges that the last refusals stated."""
 
     def __init__(self, ppm: int = PPM) -> None:
-        self.ppm = ppm
+        """Begin with `ppm`, which a predecessor may have left."""
+        self.ppm = max(PPM, ppm)
         self._samples: deque[tuple[int, int]] = deque(maxlen=SAMPLES_MAX)
 
     def record(self, charge: int, requested: int) -> None:
-        """Record that the server charges `requested` for a call that we priced at `charge`."""
+        """Record that the server charges `requested` for a call that we priced at `charge`; 0 shows no ratio."""
+        if charge <= 0:
+            return
         self._samples.append((charge, min(requested, TIMES_MAX * charge)))
         ours, theirs = (sum(column) for column in zip(*self._samples, strict=True))
         self.ppm = max(PPM, theirs * PPM // ours)

@@ -9,7 +9,7 @@ from headrace.broker.core.answers.verdict import Answer, Verdict, judge
 from headrace.broker.core.budget.admission_delay import DELAY_MAX_MS
 from headrace.broker.core.budget.admission_guide import GUESS
 from headrace.broker.core.budget.bucket_set import LevelBounds
-from headrace.broker.core.budget.budget import Budget, LearnedLimits
+from headrace.broker.core.budget.budget import Budget, Checkpoint, LearnedLimits
 from headrace.broker.core.budget.burst_control import SILENCE_MS
 from headrace.broker.core.budget.cooldown import FIRST_MS, GROWS_BY
 from headrace.broker.core.units import PPM, ROUNDING_TOKENS
@@ -293,6 +293,14 @@ def test_calls_on_their_way_are_marked_up_as_well() -> None:
     budget.reserve(2, 400, 0)
     budget.record_answer(1, 0, refusal(used=50_000, requested=680, wait="1ms"))
     assert low(budget) == 10_000 - 680 - ROUNDING_TOKENS
+
+
+def test_neither_a_call_priced_at_nothing_nor_a_markup_of_nothing_ends_the_budget() -> None:
+    for charge, left_ppm in ((0, PPM), (400, 0)):
+        budget = Budget(SETTINGS, 0, Checkpoint(SETTINGS.name, 0, (KEY,), 0, 0, left_ppm))
+        budget.reserve(1, charge, 0)
+        budget.record_answer(1, 0, refusal(used=50_000, requested=680, wait="1ms"))
+        assert budget.checkpoint(0).markup_ppm == (1_700_000 if charge else PPM)
 
 
 def test_what_was_believed_of_cheaper_calls_does_not_outlive_the_markup() -> None:

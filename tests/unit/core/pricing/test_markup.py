@@ -49,3 +49,16 @@ def test_one_absurd_figure_prices_no_call_beyond_all_limits() -> None:
     markup = Markup()
     markup.learn(100, 10**15, explained=False)
     assert markup.applied(100) == 100 * TIMES_MAX
+
+
+def test_a_call_that_we_priced_at_nothing_shows_no_ratio() -> None:
+    markup = Markup()
+    markup.learn(0, 680, explained=False)
+    assert markup.ppm == PPM
+    markup.learn(400, 680, explained=False)
+    assert markup.ppm == 1_700_000
+
+
+def test_a_ratio_below_1_that_a_predecessor_left_is_not_believed() -> None:
+    for left in (0, PPM // 2):
+        assert Markup(left).applied(100) == 100
