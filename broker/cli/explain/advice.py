@@ -93,6 +93,8 @@ def what_to_do(answer: Answer, verdict: Verdict) -> str:
         return "check openai.base_url: it usually ends in /v1"
     if verdict.meaning is Meaning.REJECTED:
         return _mending(answer, verdict)
+    if verdict.meaning is Meaning.TOO_LARGE and verdict.side_limit is not None:
+        return f"send fewer {_metric(verdict.side_limit)} in one request, or have the limit raised"
     return _SERVERS_WORK if verdict.fault is Fault.SERVER else _TO_DO[verdict.meaning]
 
 
@@ -154,9 +156,10 @@ def _too_large(_: Answer, verdict: Verdict) -> str:
     takes = "more" if limit.requested is None else f"{limit.requested:,}"
     if limit.period_ms is None:
         return (
-            f"This request has {takes} {limit.metric}, of {limit.capacity:,} allowed in one request: it can never pass."
+            f"This request has {takes} {_metric(limit)}, of {limit.capacity:,} allowed in one request: "
+            "it can never pass."
         )
-    holds = f"holds {limit.capacity:,} {limit.metric} {a_period(limit.period_ms)}"
+    holds = f"holds {limit.capacity:,} {_metric(limit)} {a_period(limit.period_ms)}"
     return f"{_the_limit(limit)} {holds}, and this request alone takes {takes}: it can never pass."
 
 

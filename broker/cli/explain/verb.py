@@ -16,7 +16,7 @@ from headrace.broker.cli.explain.pieces import Piece, pieces
 from headrace.broker.cli.terminal import is_person_watching, say, say_coloured, say_json
 from headrace.broker.core.answers.classification import BY_CODE
 from headrace.broker.core.answers.rate_limit_headers import LimitMetric, Reading, SideReading
-from headrace.broker.core.answers.rate_limit_messages import StatedLimit
+from headrace.broker.core.answers.rate_limit_messages import SIDE_LIMITS, StatedLimit
 from headrace.broker.core.answers.verdict import Answer, Meaning, Verdict, judge
 
 _STDIN: Final = "-"
@@ -71,18 +71,32 @@ def as_object(answer: Answer, verdict: Verdict) -> dict[str, Any]:
         "limits": [{"metric": reading.metric.value, **_bucket(reading)} for reading in verdict.readings],
         "action": what_headrace_does(answer, verdict),
     }
+    if verdict.limit is not None and told["limit"] is None:
+        told["other_limit"] = {"metric": _counts(verdict.limit), **_stated(verdict.limit)}
     if verdict.side_readings:
         told["other_limits"] = [{"metric": side.kind, **_bucket(side)} for side in verdict.side_readings]
     return told
 
 
 def _limit(limit: StatedLimit | None) -> dict[str, Any] | None:
+    """Return the limit that refused, if it is one of tokens, of input too, or of requests: its metric is one of these.
+
+    `counts` says which tokens or requests it counts.
+    """
     metric = None if limit is None else _METRICS.get(limit.metric.rpartition("-")[2])
     if limit is None or metric is None:
-        return None  # images: the contract knows tokens, of input too, and requests
+        return None
+    return {"metric": metric, "counts": _counts(limit), **_stated(limit)}
+
+
+def _counts(limit: StatedLimit) -> str:
+    """Return what a limit counts, by the word that names its bucket in `/status`."""
+    return SIDE_LIMITS.get(limit.metric, limit.metric)
+
+
+def _stated(limit: StatedLimit) -> dict[str, Any]:
     return {
         "name": limit.name,
-        "metric": metric,
         "period_ms": limit.period_ms,
         "capacity": limit.capacity,
         "used": limit.used,

@@ -173,6 +173,7 @@ def judge(answer: Answer, body: Mapping[str, object] | None = None) -> Verdict:
     if meaning is Meaning.RATE_LIMITED and not said_ms:
         said_ms = _until_refilled_ms(details, other, headers)
     wait_ms = _wait_ms(answer, meaning, stated, buckets, said_ms)
+    side_limit = side_limit_of(statement) if meaning in _LIMITS else None
     return Verdict(
         meaning=meaning,
         retryable=meaning not in _FINAL,
@@ -180,11 +181,11 @@ def judge(answer: Answer, body: Mapping[str, object] | None = None) -> Verdict:
         readings=buckets,
         snapshot=stated,
         counts_as_attempt=meaning in _COUNTED,
-        sentence=_sentence(meaning, answer, stated, wait_ms),
+        sentence=_sentence(meaning, answer, stated or side_limit, wait_ms),
         limit=limit,
         side_readings=side_readings(headers) + other.side_readings,
         shape=_shape(answer) if evidence is Basis.GUESS else None,
-        side_limit=side_limit_of(statement) if meaning in _LIMITS else None,
+        side_limit=side_limit,
     )
 
 
@@ -310,7 +311,7 @@ _SENTENCES: Final = {
 }
 
 
-def _sentence(meaning: Meaning, answer: Answer, stated: Snapshot | None, wait_ms: int | None) -> str:
+def _sentence(meaning: Meaning, answer: Answer, stated: Snapshot | StatedLimit | None, wait_ms: int | None) -> str:
     facts = error_words(answer)
     if stated is not None:
         facts += _numbers(stated)
@@ -334,10 +335,13 @@ def is_word(text: str) -> bool:
     return _WORD.fullmatch(text) is not None
 
 
-def _numbers(stated: Snapshot) -> list[str]:
+def _numbers(stated: Snapshot | StatedLimit) -> list[str]:
+    """Return the numbers of a limit that is stated exactly, with its size and period."""
+    assert stated.period_ms is not None, "a limit without a period is not stated exactly"
+    name = stated.limit_name if isinstance(stated, Snapshot) else stated.name
     facts = [f"limit {stated.capacity} {stated.metric} per {stated.period_ms // 1_000} s"]
-    if stated.limit_name is not None:
-        facts.append(f"of {stated.limit_name}")
+    if name is not None:
+        facts.append(f"of {name}")
     if stated.used is not None:
         facts.append(f"used {stated.used}")
     if stated.requested is not None:

@@ -26,17 +26,21 @@ def shape(properties: dict[str, Any], *optional: str) -> dict[str, Any]:
     return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
 
 
-LIMIT = shape({"name": {"type": ["string", "null"]}, "metric": {"enum": ["tokens", "requests"]}, **NUMBERS})
+NAME = {"type": ["string", "null"]}
+METRIC = {"enum": ["tokens", "requests"]}
+LIMIT = shape({"name": NAME, "metric": METRIC, "counts": {"type": "string"}, **NUMBERS})
 CONTRACT = shape(
     {
         "verdict": {"enum": VERDICTS.split()},
         "retry": {"type": "boolean"},
         "wait_ms": NUMBER,
         "limit": {"anyOf": [LIMIT, {"type": "null"}]},
-        "limits": {"type": "array", "items": shape({"metric": {"enum": ["tokens", "requests"]}, **BUCKET})},
+        "limits": {"type": "array", "items": shape({"metric": METRIC, **BUCKET})},
         "action": {"type": "string", "pattern": r"^Headrace [^\n]+\.$"},
+        "other_limit": shape({"name": NAME, "metric": {"type": "string"}, **NUMBERS}),
         "other_limits": {"type": "array", "minItems": 1, "items": shape({"metric": {"type": "string"}, **BUCKET})},
     },
+    "other_limit",
     "other_limits",
 )
 VALIDATOR = jsonschema.Draft202012Validator(CONTRACT)
@@ -105,8 +109,41 @@ def test_a_limit_of_input_tokens_and_a_charge_are_told_in_words(capsys: pytest.C
     assert "The limit on input tokens is used up: it holds 20,000 input tokens a minute." in run(capsys, text)
     (told,) = objects(run(capsys, text, "--json"))
     assert (told["limit"]["metric"], told["limit"]["capacity"]) == ("tokens", 20_000)
+    assert told["limit"]["counts"] == "input-tokens"
     answered = {"status": 200, "headers": {"x-ratelimit-tokens-query-cost": "5200"}, "body": {"choices": []}}
     assert "charged   5,200 tokens" in run(capsys, json.dumps(answered))
+
+
+@pytest.mark.parametrize(
+    ("words", "metric", "counts"),
+    [("tokens", "tokens", "tokens"), ("requests", "requests", "requests"), ("input-tokens", "tokens", "input-tokens")],
+)
+def test_a_script_reads_what_a_limit_counts(
+    capsys: pytest.CaptureFixture[str], words: str, metric: str, counts: str
+) -> None:
+    text = f"Rate limit reached for m in organization o on {words} per min: Limit 100, Used 90, Requested 20."
+    (told,) = objects(run(capsys, text, "--json"))
+    assert (told["limit"]["metric"], told["limit"]["counts"]) == (metric, counts)
+    assert "other_limit" not in told
+
+
+def test_a_script_reads_of_input_that_no_cache_holds(capsys: pytest.CaptureFixture[str]) -> None:
+    (row,) = (row for row in recorded.others() if row["id"] == "azure-foundry-uncached")
+    (told,) = objects(run(capsys, json.dumps(row["input"]), "--json"))
+    assert (told["limit"]["metric"], told["limit"]["counts"]) == ("tokens", "uncached-input-tokens")
+
+
+@pytest.mark.parametrize("counted", ["input tokens", "input images"])
+def test_a_request_beyond_a_limit_of_its_input_is_told_what_to_send_less_of(
+    capsys: pytest.CaptureFixture[str], counted: str
+) -> None:
+    text = (
+        f"Request too large for m in organization o on {counted.replace(' ', '-')} per min: Limit 5, Used 0, "
+        "Requested 9. The input or output tokens must be reduced in order to run successfully."
+    )
+    page = run(capsys, text)
+    assert f"The limit m holds 5 {counted} a minute, and this request alone takes 9" in page
+    assert f"send fewer {counted} in one request, or have the limit raised" in page
 
 
 def test_a_recorded_message_alone_gives_the_same_object_as_a_whole_answer(
@@ -142,6 +179,14 @@ def test_images_are_told_to_a_person_and_beside_the_contract_to_a_machine(capsys
     text += "Used 5, Requested 1. Please try again in 12s."
     (told,) = objects(run(capsys, text, "--json"))
     assert (told["limit"], told["wait_ms"]) == (None, 12_000)
+    assert told["other_limit"] == {
+        "metric": "input-images",
+        "name": "gpt-image",
+        "period_ms": 60_000,
+        "capacity": 5,
+        "used": 5,
+        "requested": 1,
+    }
     assert "5 of 5 input images a minute are spent" in run(capsys, text)
 
 

@@ -277,6 +277,14 @@ def test_a_sentence_names_codes_and_numbers_but_never_what_the_server_quoted() -
     assert judge(answer(None)).sentence == ("OpenAI or something on the way to it failed; the request is tried again.")
 
 
+def test_a_sentence_has_the_numbers_of_a_limit_of_images_as_well() -> None:
+    text = "Rate limit reached for m (for limit images) in organization o on input-images per min: Limit 5, Used 5, "
+    assert judge(answer(429, message=f"{text}Requested 1. Please try again in 12s.")).sentence == (
+        "OpenAI's rate limit is used up; the request waits and is called again "
+        "(HTTP 429, limit 5 input-images per 60 s, of images, used 5, requested 1, wait 12000 ms)."
+    )
+
+
 def test_an_answer_that_is_fine_is_what_its_headers_make_of_it() -> None:
     headers = {
         "x-ratelimit-limit-tokens": "30000",
