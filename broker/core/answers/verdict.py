@@ -129,6 +129,8 @@ class Verdict:
         return FAULTS[self.meaning]
 
 
+_Exact = Snapshot | StatedLimit
+"""The limit that refused, stated with its size and period: a bucket of tokens or requests, or a side limit."""
 _USUAL_READINGS: Final = len(LimitMetric)
 _FINAL: Final = frozenset({Meaning.OK, Meaning.TOO_LARGE, Meaning.REJECTED})
 _COUNTED: Final = frozenset({Meaning.OVERLOADED, Meaning.UPSTREAM_ERROR, Meaning.TIMEOUT, Meaning.CONNECTION})
@@ -172,8 +174,9 @@ def judge(answer: Answer, body: Mapping[str, object] | None = None) -> Verdict:
     said_ms = retry_after_ms(headers) or words_ms
     if meaning is Meaning.RATE_LIMITED and not said_ms:
         said_ms = _until_refilled_ms(details, other, headers)
-    wait_ms = _wait_ms(answer, meaning, stated, buckets, said_ms)
     side_limit = side_limit_of(statement) if meaning in _LIMITS else None
+    named = stated or side_limit
+    wait_ms = _wait_ms(answer, meaning, named, buckets, said_ms)
     return Verdict(
         meaning=meaning,
         retryable=meaning not in _FINAL,
@@ -181,7 +184,7 @@ def judge(answer: Answer, body: Mapping[str, object] | None = None) -> Verdict:
         readings=buckets,
         snapshot=stated,
         counts_as_attempt=meaning in _COUNTED,
-        sentence=_sentence(meaning, answer, stated or side_limit, wait_ms),
+        sentence=_sentence(meaning, answer, named, wait_ms),
         limit=limit,
         side_readings=side_readings(headers) + other.side_readings,
         shape=_shape(answer) if evidence is Basis.GUESS else None,
@@ -261,7 +264,7 @@ def _until_refilled_ms(details: Details, other: OtherLimits, headers: Mapping[st
 
 
 def _wait_ms(
-    answer: Answer, meaning: Meaning, stated: Snapshot | None, buckets: tuple[Reading, ...], said_ms: int | None
+    answer: Answer, meaning: Meaning, stated: _Exact | None, buckets: tuple[Reading, ...], said_ms: int | None
 ) -> int | None:
     """Return the wait that the answer states, within bounds; `said_ms` is what it says itself."""
     if meaning not in _MAY_ASK_TO_WAIT:
@@ -275,25 +278,31 @@ def _wait_ms(
 
 
 def _stated_wait_ms(
-    answer: Answer, meaning: Meaning, stated: Snapshot | None, buckets: tuple[Reading, ...], said_ms: int | None
+    answer: Answer, meaning: Meaning, stated: _Exact | None, buckets: tuple[Reading, ...], said_ms: int | None
 ) -> int | None:
     """Return the wait in the server's own words first, then by the refill law on its numbers."""
     if said_ms or meaning is not Meaning.RATE_LIMITED:
         return said_ms
     if stated is not None and stated.used is not None and stated.requested is not None:
-        short = stated.used + stated.requested - stated.capacity
-        return max(1, -(-short * stated.period_ms // stated.capacity))
+        return max(1, _flows_in_ms(stated.used + stated.requested, stated))
     return max(UNSTATED_WAIT_MS, _unstated_wait_ms(answer, stated, buckets))
 
 
-def _unstated_wait_ms(answer: Answer, stated: Snapshot | None, buckets: tuple[Reading, ...]) -> int:
+def _unstated_wait_ms(answer: Answer, stated: _Exact | None, buckets: tuple[Reading, ...]) -> int:
     """Return the time until the bucket holds one unit, as far as numbers show it; 0 if they do not."""
     if (answer.error_code or "").lower() == "token_limit_exceeded":
         return QUEUE_WAIT_MS
     if stated is not None and stated.used is not None:
-        return max(0, stated.used + 1 - stated.capacity) * stated.period_ms // stated.capacity
+        return max(0, _flows_in_ms(stated.used + 1, stated))
     empty = (reading for reading in buckets if reading.remaining == 0 and reading.metric is LimitMetric.REQUESTS)
     return max((-(-(reading.full_in_ms or 0) // reading.capacity) for reading in empty), default=0)
+
+
+def _flows_in_ms(used: int, limit: _Exact) -> int:
+    """Return the time until a limit of which so much is used has room, by the refill law."""
+    assert limit.capacity is not None, "a limit that is stated exactly has a size"
+    assert limit.period_ms is not None, "and a period"
+    return -(-(used - limit.capacity) * limit.period_ms // limit.capacity)
 
 
 _SENTENCES: Final = {
@@ -311,7 +320,7 @@ _SENTENCES: Final = {
 }
 
 
-def _sentence(meaning: Meaning, answer: Answer, stated: Snapshot | StatedLimit | None, wait_ms: int | None) -> str:
+def _sentence(meaning: Meaning, answer: Answer, stated: _Exact | None, wait_ms: int | None) -> str:
     facts = error_words(answer)
     if stated is not None:
         facts += _numbers(stated)
@@ -335,7 +344,7 @@ def is_word(text: str) -> bool:
     return _WORD.fullmatch(text) is not None
 
 
-def _numbers(stated: Snapshot | StatedLimit) -> list[str]:
+def _numbers(stated: _Exact) -> list[str]:
     """Return the numbers of a limit that is stated exactly, with its size and period."""
     assert stated.period_ms is not None, "a limit without a period is not stated exactly"
     name = stated.limit_name if isinstance(stated, Snapshot) else stated.name

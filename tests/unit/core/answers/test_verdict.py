@@ -151,6 +151,10 @@ def test_an_answer_that_another_server_may_have_written_is_tried_again_and_count
 
 
 LIMITED = "Rate limit reached for m in organization o on tokens per min (TPM): Limit 10000, Used 9000, Requested 3000."
+IMAGES_USED_UP = (
+    "Rate limit reached for m (for limit images) in organization o on input-images per min: Limit 5, Used 5, "
+    "Requested 1."
+)
 
 
 @pytest.mark.parametrize(
@@ -164,6 +168,9 @@ LIMITED = "Rate limit reached for m in organization o on tokens per min (TPM): L
         (answer(429, message=LIMITED.replace(" Requested 3000", "")), UNSTATED_WAIT_MS),
         (answer(429), UNSTATED_WAIT_MS),
         (answer(429, message=LIMITED.replace("Used 9000, Requested 3000", "Used 10500")), 3_006),  # one token more
+        (answer(429, message=LIMITED.replace("on tokens", "on input-tokens")), 12_000),
+        (answer(429, message=IMAGES_USED_UP), 12_000),
+        (answer(429, message=IMAGES_USED_UP.replace(", Requested 1.", ".")), 12_000),
         (answer(429, "token_limit_exceeded"), QUEUE_WAIT_MS),
         (answer(429, headers=EMPTY_REQUESTS), 20_000),  # until one more request is there
         (answer(429, headers=EMPTY_REQUESTS | {"x-ratelimit-reset-requests": "7"}), UNSTATED_WAIT_MS),
@@ -278,8 +285,7 @@ def test_a_sentence_names_codes_and_numbers_but_never_what_the_server_quoted() -
 
 
 def test_a_sentence_has_the_numbers_of_a_limit_of_images_as_well() -> None:
-    text = "Rate limit reached for m (for limit images) in organization o on input-images per min: Limit 5, Used 5, "
-    assert judge(answer(429, message=f"{text}Requested 1. Please try again in 12s.")).sentence == (
+    assert judge(answer(429, message=IMAGES_USED_UP)).sentence == (
         "OpenAI's rate limit is used up; the request waits and is called again "
         "(HTTP 429, limit 5 input-images per 60 s, of images, used 5, requested 1, wait 12000 ms)."
     )
