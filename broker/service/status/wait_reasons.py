@@ -15,7 +15,8 @@ computed here, from the budget's checkpoint. The kinds:
 | `memory`       | for answers in memory to be committed                                          |
 | `first_answer` | for the first answer of the limit, which shows how full the limit is           |
 | `cooldown`     | until OpenAI wants to be asked again                                           |
-| `limit`        | for tokens or requests to flow in; `kept` of them are for idle lanes above     |
+| `limit`        | for tokens, requests, input tokens or images to flow in; `kept` of them are    |
+|                | for idle lanes above                                                           |
 | `own_cap`      | for the operator's own cap on the limit                                        |
 | `pace`         | since no more is spent at once than OpenAI has borne, or `burst_s` allows; or  |
 |                | for the measured rate, where that is followed instead of the levels            |
@@ -27,6 +28,8 @@ from typing import Any, Final
 from headrace.broker.core.answers.rate_limit_headers import MINUTE_MS, LimitMetric
 from headrace.broker.core.answers.refill_detection import Refill
 from headrace.broker.core.budget.breaker import Breaker
+from headrace.broker.core.budget.bucket_set import LevelBounds
+from headrace.broker.core.budget.budget import Budget
 from headrace.broker.core.dispatch import Dispatch
 from headrace.broker.core.lanes.lanes import Pick
 from headrace.broker.core.lanes.limit_queue import LimitQueue
@@ -183,28 +186,13 @@ def _money(desk: LimitQueue, pick: Pick, wait_ms: int, reserved_for: list[str], 
         pace["measured_tokens_per_minute"] = measured
     if pause_ms:
         found.append((pause_ms, {"kind": "cooldown"}))
-    levels = (*checkpoint.levels, *budget.sides.levels(now_ms))
-    for level in levels if measured is None else ():
-        amount = needed if level.metric is LimitMetric.TOKENS else 1
-        if level.kind:
-            amount = budget.sides.amount(level.kind, pick.ticket.candidate.prices)
-        reserved = level.capacity * pick.reserved_ppm // PPM
-        missing = min(amount + reserved, level.capacity) - level.low
-        if missing <= 0:
-            continue
-        bucket: Hindrance = {
-            "kind": "limit",
-            "metric": level.counts,
-            "project": level.project,
-            "period_s": level.period_ms / 1_000,
-            "capacity": level.capacity,
-            "there": level.low,
-            "needed": amount,
-            "kept": reserved,
-            "kept_for": reserved_for,
-        }
-        flows_in_ms = missing * level.period_ms // level.capacity
-        found.append((flows_in_ms if level.refill is Refill.BUCKET else wait_ms, bucket))
+    if measured is None:
+        for level in checkpoint.levels:
+            amount = needed if level.metric is LimitMetric.TOKENS else 1
+            reserved = level.capacity * pick.reserved_ppm // PPM
+            if (bucket := _bucket(level, amount, reserved, reserved_for)) is not None:
+                found.append((bucket[0] if level.refill is Refill.BUCKET else wait_ms, bucket[1]))
+        found += _side_limit(budget, pick, reserved_for, now_ms)
     longest_ms, longest = max(found, key=lambda each: each[0], default=(0, pace))
     if longest_ms + _ROUNDING_MS >= wait_ms:
         return longest
@@ -219,3 +207,37 @@ def _money(desk: LimitQueue, pick: Pick, wait_ms: int, reserved_for: list[str], 
     if not budget.believed:
         return {"kind": "first_answer"}
     return pace
+
+
+def _side_limit(budget: Budget, pick: Pick, reserved_for: list[str], now_ms: int) -> list[tuple[int, Hindrance]]:
+    """Return the bucket of input tokens or images that delays a call longest, and for how long; empty: none does.
+
+    Parts of an image count as a whole one here, so only the budget can say how long they take to flow in.
+    """
+    prices = pick.ticket.candidate.prices
+    side_ms = budget.sides.payable_at(prices, pick.reserved_ppm, now_ms) - now_ms
+    found: list[tuple[int, Hindrance]] = []
+    for level in budget.sides.levels(now_ms) if side_ms > 0 else ():
+        reserved = -(-level.capacity * pick.reserved_ppm // PPM)
+        if (bucket := _bucket(level, budget.sides.amount(level.kind, prices), reserved, reserved_for)) is not None:
+            found.append((bucket[0] if level.refill is Refill.BUCKET else side_ms, bucket[1]))
+    return [(side_ms, max(found, key=lambda each: each[0])[1])] if found else []
+
+
+def _bucket(level: LevelBounds, amount: int, reserved: int, reserved_for: list[str]) -> tuple[int, Hindrance] | None:
+    """Return how long a bucket takes to hold what a call needs, and its figures; None: it holds that now."""
+    missing = min(amount + reserved, level.capacity) - level.low
+    if missing <= 0:
+        return None
+    figures: Hindrance = {
+        "kind": "limit",
+        "metric": level.counts,
+        "project": level.project,
+        "period_s": level.period_ms / 1_000,
+        "capacity": level.capacity,
+        "there": level.low,
+        "needed": amount,
+        "kept": reserved,
+        "kept_for": reserved_for,
+    }
+    return missing * level.period_ms // level.capacity, figures
