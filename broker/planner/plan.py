@@ -182,6 +182,19 @@ class Plan:
             return self.stretch_ms
         return max(_STRETCH_MIN_MS, (self.workload.span_ms or HOUR_MS) // _STRETCHES)
 
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """Limits of long contexts that requests of this workload draw from, and that no run has.
+
+        In a run such a request draws from the limit of shorter ones.
+        """
+        drawn = (
+            self.settings.limit_for(stream.model, stream.sizes(stream.input_tokens.high)[0].input_tokens)
+            for stream in self.workload.streams
+        )
+        planned = {quota.limit for quota in self.quotas}
+        return tuple(dict.fromkeys(limit for limit in drawn if limit not in planned))
+
     def play(self, factor: float = 1.0, on_progress: Callable[[int], None] = lambda _: None) -> Outlook:
         """Run it on `factor` times the quota; `on_progress` gets the number of outcomes now and then."""
         quotas = [quota.times(factor) for quota in self.quotas]

@@ -10,19 +10,23 @@ from headrace.broker.cli.simulate.report import the_one_asked_for
 from headrace.broker.cli.terminal import safe, short
 from headrace.broker.planner.plan import REQUESTS_UNLIMITED, LimitOutlook, Outlook
 from headrace.broker.planner.quantiles import Quantiles
+from headrace.broker.settings.limits import LONG_CONTEXT
 
 _NAME_CHARS_MAX = 24
 WIDE = 110
 """Columns from which waits are shown to the second."""
+_LEFT_OUT = "{limit} is not simulated: requests with long contexts draw from {shorter} here."
 
 Spoken = Callable[[float], str]
 """Formatter of a span in milliseconds."""
 
 
-def page(outlooks: list[Outlook], *, width: int = WIDE, played: Sequence[str] = ()) -> Iterator[Table | Text]:
+def page(
+    outlooks: list[Outlook], *, width: int = WIDE, played: Sequence[str] = (), left_out: Sequence[str] = ()
+) -> Iterator[Table | Text]:
     """Yield the parts, in order, for a terminal of this width: on a narrow one waits are rounded.
 
-    `played` are the behaviours of the simulated OpenAI, as `--behaviour` takes them.
+    `played` are the behaviours of the simulated OpenAI, as `--behaviour` takes them; `left_out` as in `Plan`.
     """
     wait_of = spoken_ms if width >= WIDE else brief_ms
     asked = the_one_asked_for(outlooks)
@@ -37,6 +41,8 @@ def page(outlooks: list[Outlook], *, width: int = WIDE, played: Sequence[str] = 
     for limit in asked.limits:
         yield _limit(limit, enforces_quota=asked.enforces_quota)
     yield _sentence(asked)
+    for name in left_out:
+        yield Text(_LEFT_OUT.format(limit=safe(name), shorter=safe(name.removesuffix(LONG_CONTEXT))))
     if len(outlooks) > 1:
         yield Text("\nThe same requests with other quotas", "bold")
         yield _quotas(outlooks, wait_of)

@@ -17,6 +17,7 @@ def as_json(plan: Plan, outlooks: list[Outlook]) -> dict[str, Any]:
         "seed": plan.workload.seed,
         "behaviours": [spelled(each) for each in plan.upstream.behaviours],
         "duration_ms": asked.record.ended_ms,
+        **({"limits_left_out": list(left_out)} if (left_out := plan.left_out) else {}),
         **_told(asked),
         "quotas": [{"factor": each.factor, "duration_ms": each.record.ended_ms, **_told(each)} for each in outlooks],
     }

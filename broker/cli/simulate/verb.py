@@ -147,7 +147,8 @@ def simulate(
         say_json(report_as_json(plan, outlooks))
     else:
         console = screen(width_unwatched=_WIDTH_WITHOUT_TERMINAL)
-        for part in page(outlooks, width=console.width, played=[spelled(each) for each in behaviours]):
+        played = [spelled(each) for each in behaviours]
+        for part in page(outlooks, width=console.width, played=played, left_out=plan.left_out):
             console.print(part)
     asked = the_one_asked_for(outlooks)
     if asked.missed or asked.failed:

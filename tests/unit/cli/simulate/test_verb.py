@@ -118,6 +118,24 @@ def test_a_drawn_server_is_played_on_its_own_quota_and_shown(seed: int, capsys: 
     assert told["busiest_hour"] is None
 
 
+@pytest.mark.parametrize(
+    ("model", "tokens", "left_out"),
+    [
+        ("gpt-4.1-mini", "100000-140000", ["gpt-4.1-mini:long-context"]),
+        ("gpt-4.1-mini", "100000", []),
+        ("gpt-4o-mini", "140000", []),
+    ],
+)
+def test_a_limit_of_long_contexts_that_no_run_has_is_named(
+    model: str, tokens: str, left_out: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    page, told = planned(capsys, "--model", model, "--size", tokens, "--tokens-per-minute", "9000000")
+    assert told.get("limits_left_out", []) == left_out
+    says = f"{model}:long-context is not simulated: requests with long contexts draw from {model} here."
+    assert (says in page) is bool(left_out)
+    assert list(told["limits"]) == [model]
+
+
 @pytest.mark.parametrize("seed", [0, 3, 13, 14, 17, 27])
 def test_the_use_is_that_of_what_the_server_offered(seed: int, capsys: pytest.CaptureFixture[str]) -> None:
     """Before: a share of what was offered was called one of the quota, and 100 % where only input is counted."""
