@@ -316,6 +316,22 @@ def test_rounded_figures_say_only_what_their_rounding_leaves() -> None:
     assert excess(course, 39) == 0
 
 
+def test_laws_that_differ_by_little_are_told_apart_by_rounded_figures_of_hundreds_of_calls() -> None:
+    """Fifteen tokens a call are less than the step in 128 calls, the longest span that is examined of exact figures."""
+    course = DebitHistory(2)
+    for number in range(600):
+        course.observe(course.debit(100 * number, (115, 130)), (20_000 - 15 * number) // 3_000 * 3_000)
+    for step, told in ((3_000, True), (1, False)):
+        course.step = step
+        found = spans(course, 599)
+        assert (max(span.calls for span in found) > 256) is told
+    course.step = 3_000
+    found = spans(course, 599)
+    assert [bool(span.excess(0)) for span in found] == [False] * len(found)
+    assert any(span.excess(1) > 0 for span in found)
+    assert not any(span.excess(1) for span in found if span.calls <= 160)
+
+
 def test_a_sliding_window_says_nothing_if_a_call_that_expires_in_it_is_unsure() -> None:
     """Before: a lost call's tokens, or another endpoint's, returned, and the law seemed too dear."""
     course = steady(SLIDING, count=62)

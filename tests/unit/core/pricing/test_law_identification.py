@@ -366,11 +366,24 @@ def named(input_tokens: int = 100) -> Prices:
     return prices("responses", size_, references=(Reference(ReferenceKind.FILE, b"f"),))
 
 
-@pytest.mark.parametrize("law", [Law.CHAT_2025, Law.CHAT_LEGACY])
-def test_a_law_is_known_by_figures_that_are_rounded_to_more_than_a_call_takes(law: Law) -> None:
-    """Before: the dearest law fitted the steps, and calls paid twice their charge for ever."""
+@pytest.mark.parametrize(
+    ("law", "step", "lasts_ms"),
+    [
+        (Law.CHAT_2025, 3_000, 60),
+        (Law.CHAT_LEGACY, 1_500, 60),
+        (Law.DOCUMENTED, 1_500, 60),
+        (Law.CHAT_LEGACY, 600, 150),
+    ],
+)
+def test_a_law_is_known_by_figures_that_are_rounded_to_more_than_a_call_takes(
+    law: Law, step: int, lasts_ms: int
+) -> None:
+    """Before: the dearest law fitted the steps, and calls paid twice their charge for ever.
+
+    What was taken for evidence before the step was known is forgotten: in the last case another law had seemed to fit.
+    """
     server = Server(law, level=59_000)
     for _ in range(150):
-        server.call(lasts_ms=60, step=1_500)
+        server.call(lasts_ms=lasts_ms, step=step)
     assert server.witness.evidence.believed is law
     assert server.witness.evidence.identified

@@ -1,0 +1,44 @@
+"""Figures of a bucket that a server rounds, when its size changes."""
+
+import pytest
+
+from headrace.broker.core.answers.rate_limit_headers import MINUTE_MS
+from tests.unit.core.shown import Limit
+
+SMALL, LARGE = 60_000, 90_000
+
+
+class Rounded:
+    """A server that rounds what is left down to a step, and its calls of a little more than 200 tokens."""
+
+    def __init__(self) -> None:
+        self.limit, self.calls = Limit(), 0
+
+    def errors(self, capacity: int, step: int, calls: int) -> list[int | None]:
+        """How far each answer's figure is off, of so many calls to a limit of a size that is full at first."""
+        level, errors = capacity, []
+        for _ in range(calls):
+            amount = 237 + self.calls % 7
+            level = min(capacity, level + 100 * capacity // MINUTE_MS) - amount
+            hearing = self.limit.send(amount, 100 * self.calls)
+            used = capacity - level // step * step
+            errors.append(self.limit.show(hearing, used, None, capacity, MINUTE_MS))
+            self.calls += 1
+        return errors
+
+
+@pytest.mark.parametrize("before", [600, 1], ids=["hundredths", "exact"])
+def test_a_limit_of_another_size_is_rounded_by_another_step(before: int) -> None:
+    """Otherwise the two steps' common divisor is taken for the step, or none, and each answer shows some missing."""
+    server = Rounded()
+    server.errors(SMALL, before, 60)
+    errors = server.errors(LARGE, 900, 60)
+    assert any(errors[:30]), "until the step is known"
+    assert not any(errors[30:])
+
+
+def test_a_limit_of_another_size_that_is_stated_exactly_has_no_step() -> None:
+    server = Rounded()
+    server.errors(SMALL, 600, 60)
+    server.errors(LARGE, 1, 60)
+    assert [mirror.step for mirror in server.limit.buckets] == [1]
