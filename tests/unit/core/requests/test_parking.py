@@ -3,6 +3,7 @@ from itertools import pairwise
 
 import pytest
 
+from headrace.broker.core.answers.rate_limit_headers import DAY_MS, LimitMetric
 from headrace.broker.core.answers.verdict import Answer, Meaning, judge
 from headrace.broker.core.bounds import (
     HOLD_FIRST_MS,
@@ -11,6 +12,7 @@ from headrace.broker.core.bounds import (
     HOLD_TROUBLE_AFTER_MS,
     RETURN_BEFORE_DEADLINE_MS,
 )
+from headrace.broker.core.budget.bucket_set import LevelBounds
 from headrace.broker.core.commands import Decision, Fail, Park
 from headrace.broker.core.config import LaneRule, TenantRule
 from headrace.broker.core.lanes.scheduler import Scheduler
@@ -43,13 +45,14 @@ class Bench:
         self._offset = 0
 
     def enqueue(
-        self, count: int, limit: str = "shut", *, lane: str = "standard", tier: str = "", **fields: int
+        self, count: int, limit: str = "shut", *, lane: str = "standard", tier: str = "", images: int = 0, **fields: int
     ) -> list[Ticket]:
         made = []
         for _ in range(count):
             size = fields.pop("size", 10)
             content = candidate(limit=limit, **fields)  # type: ignore[arg-type]  # every field given is a whole number
-            one = ticket(replace(content, tier=tier), lane=lane, offset=self._offset, size=size)
+            content = replace(content, tier=tier, prices=replace(content.prices, images=images))
+            one = ticket(content, lane=lane, offset=self._offset, size=size)
             self._offset += 1
             fields["size"] = size
             self.registry.add(one)
@@ -152,6 +155,17 @@ def test_waiting_for_the_tokens_of_a_minute_shuts_nothing() -> None:
     mirror.reserve(1, 60_000, NOW)
     bench.enqueue(8)
     assert bench.relieve() == []
+
+
+def test_a_days_images_that_are_used_up_park_the_requests_that_have_some() -> None:
+    """By their charge alone they seemed payable, and filled the buffer until the next day."""
+    for images, parked in ((1, 3), (0, 0)):
+        bench = Bench()
+        sides = bench.limits.limit_queue("shut", NOW).budget.sides
+        sides.inherit((LevelBounds(LimitMetric.TOKENS, 0, 0, 24, DAY_MS, kind="input-images"),), NOW)
+        bench.enqueue(8, images=images)
+        assert len(back := [each.not_before_ms for each in parks(bench.relieve())]) == parked
+        assert all(at_ms >= NOW + HOUR_MS for at_ms in back), "24 a day"
 
 
 def test_a_limits_own_trouble_shuts_it_only_after_some_seconds() -> None:
