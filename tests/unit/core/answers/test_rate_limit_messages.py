@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,8 @@ from headrace.broker.core.answers.rate_limit_headers import DAY_MS, HOUR_MS, MIN
 from headrace.broker.core.answers.rate_limit_messages import (
     STATEMENTS_MAX,
     StatedLimit,
+    Statement,
+    side_limit_of,
     snapshot_of,
     stated_in,
     wait_in_ms,
@@ -338,3 +341,28 @@ def test_a_period_may_be_several_seconds_or_hours_and_no_longer_than_a_month(
     stated = stated_in(f"Rate limit reached for m on tokens per {period} (X): Limit 9000, Used 8000, Requested 2000.")
     assert stated is not None
     assert stated.limit.period_ms == period_ms
+
+
+@pytest.mark.parametrize(
+    ("message", "metric"),
+    [
+        ("on input-tokens per min: Limit 100, Used 99, Requested 5.", "input-tokens"),
+        ("on images per min: Limit 5, Used 5, Requested 1.", "input-images"),
+        ("on input-images per 10 sec: Limit 5, Used 5, Requested 1.", "input-images"),
+        ("on tokens per min: Limit 100, Used 99, Requested 5.", None),
+        ("on input-tokens per min.", None),
+    ],
+)
+def test_a_limit_of_input_is_one_that_a_budget_counts_if_size_and_period_are_stated(
+    message: str, metric: str | None
+) -> None:
+    found = side_limit_of(stated_in(f"Rate limit reached for m {message}"))
+    assert (None if found is None else found.metric) == metric
+    assert side_limit_of(None) is None
+
+
+def test_a_limit_without_a_period_or_that_is_not_stated_exactly_is_for_people() -> None:
+    limit = StatedLimit("input-tokens", capacity=100, period_ms=MINUTE_MS)
+    assert side_limit_of(Statement(limit, exact=True)) == limit
+    assert side_limit_of(Statement(limit, exact=False)) is None
+    assert side_limit_of(Statement(replace(limit, period_ms=None), exact=True)) is None

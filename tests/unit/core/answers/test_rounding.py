@@ -56,3 +56,10 @@ def test_one_law_of_several_explains_round_figures() -> None:
     for figure in (9_000, 8_000, 6_000, 5_000):
         rounding.observe(figure, 313, 1_000, 77)
     assert rounding.step == 1
+
+
+def test_without_amounts_any_step_is_that_of_the_figures() -> None:
+    rounding = Rounding()
+    for figure in (9_000, 8_000, 6_000, 5_000):
+        rounding.observe(figure)
+    assert rounding.step == 1_000

@@ -339,3 +339,21 @@ def test_only_a_refusal_can_be_one_of_a_tier_that_was_not_asked_for() -> None:
     said = "Unsupported service_tier: flex"
     assert judge(Answer(500, {}, None, None, "service_tier", said), {}).meaning is Meaning.UPSTREAM_ERROR
     assert judge(Answer(401, {}, None, None, "service_tier", said), {}).meaning is Meaning.AUTH
+
+
+@pytest.mark.parametrize(
+    ("given", "states"),
+    [
+        (answer(429, message=LIMITED), True),
+        (answer(429, message=IMAGES_USED_UP), True),
+        (answer(429, headers=EMPTY_TOKENS), True),
+        (answer(200, headers=EMPTY_TOKENS), True),
+        (answer(429), False),
+        (answer(429, message=IMAGES_USED_UP.replace("Limit 5, Used 5", "")), False),
+    ],
+)
+def test_a_budget_can_believe_a_bucket_in_headers_and_one_that_refused_whatever_it_counts(
+    given: Answer,
+    states: bool,  # noqa: FBT001
+) -> None:
+    assert judge(given).states_limits is states

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from headrace.broker.core.answers.rate_limit_headers import DAY_MS, MINUTE_MS, SECOND_MS, LimitMetric
@@ -349,3 +351,36 @@ def test_how_tokens_refill_is_known_once_headers_have_shown_it() -> None:
     pattern = counted().buckets.token_pattern
     assert pattern is not None
     assert pattern.refill is Refill.FIXED
+
+
+def test_what_a_level_counts_is_its_metric_unless_it_is_of_another_kind() -> None:
+    level = LevelBounds(LimitMetric.TOKENS, 0, 0, CAPACITY, MINUTE_MS)
+    assert [each.counts for each in (level, replace(level, kind="input-images"))] == ["tokens", "input-images"]
+
+
+def test_a_bucket_of_one_size_and_period_is_dropped_unless_headers_show_it() -> None:
+    limit = Limit()
+    limit.buckets.believe(LimitMetric.TOKENS, 90_000, MINUTE_MS, 0)
+    limit.buckets.believe(LimitMetric.TOKENS, 90_000, DAY_MS, 0)
+    limit.buckets.believe(LimitMetric.REQUESTS, 90_000, MINUTE_MS, 0)
+    limit.show(limit.send(1, 0), 1, None, period_ms=SECOND_MS)
+    for capacity, period_ms in ((90_000, MINUTE_MS), (CAPACITY, SECOND_MS), (90_001, DAY_MS)):
+        limit.buckets.drop_unshown(capacity, period_ms)
+    assert limit.sizes() == [(90_000, DAY_MS), (CAPACITY, SECOND_MS)]
+    assert limit.sizes(LimitMetric.REQUESTS) == [(90_000, MINUTE_MS)]
+
+
+def test_the_pace_of_calls_is_that_of_the_slowest_bucket_of_tokens_or_requests() -> None:
+    buckets = BucketSet(SentCalls())
+    assert buckets.pace_ms(10**9) == 0
+    buckets.believe(LimitMetric.TOKENS, CAPACITY, MINUTE_MS, 0)
+    buckets.believe(LimitMetric.REQUESTS, 60, MINUTE_MS, 0)
+    assert [buckets.pace_ms(CAPACITY // parts) for parts in (10, 120)] == [MINUTE_MS // 10, SECOND_MS]
+
+
+def test_of_buckets_that_are_shown_by_turns_the_smaller_one_judges_laws() -> None:
+    limit = Limit()
+    assert limit.buckets.token_capacity is None
+    for call, capacity in enumerate((CAPACITY, 10**6, CAPACITY, 10**6)):
+        limit.show(limit.send(100, 1_000 * call), 100 * call, None, capacity)
+    assert limit.buckets.token_capacity == CAPACITY

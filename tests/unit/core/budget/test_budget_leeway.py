@@ -1,5 +1,7 @@
 """When a budget may no longer pay without asking its buckets, though it could a moment ago."""
 
+from dataclasses import replace
+
 from headrace.broker.core.answers.rate_limit_headers import SECOND_MS, LimitMetric
 from headrace.broker.core.answers.refill_detection import Refill
 from headrace.broker.core.answers.verdict import Meaning
@@ -72,3 +74,15 @@ def test_a_window_is_asked_each_time() -> None:
     assert budget.levels(1_220)[0].refill is Refill.FIXED
     budget.payable_at(100, 1_220)
     assert budget.payable_at(60_000, 1_220) == 50_021  # as late as the window may end
+
+
+def test_a_window_of_seconds_in_which_no_burst_begins_small_is_asked_each_time_as_well() -> None:
+    budget = full(replace(SETTINGS, tokens=6_000, period_ms=6 * SECOND_MS))
+    for attempt, sent_ms in enumerate((0, 400, 800, 1_200), start=1):
+        called(budget, attempt, sent_ms)
+        budget.record_answer(attempt, sent_ms + 20, answer((6_000, 6_000 - 100 * attempt, f"{5_000 - sent_ms}ms")))
+    (level,) = budget.levels(1_220)
+    assert (level.refill, level.period_ms, level.capacity) == (Refill.FIXED, 6 * SECOND_MS, 6_000)
+    called(budget, 9, 1_220)
+    assert budget.payable_at(100, 1_230) == 1_230
+    assert budget.payable_at(6_000, 1_230) == 5_021

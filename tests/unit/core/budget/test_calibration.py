@@ -335,3 +335,12 @@ def test_a_refused_call_that_the_mirrors_would_have_held_back_says_nothing_of_bu
         budget._calls[2] = replace(budget._calls[2], held=held)
         budget.record_answer(2, 20, failure(429))
         assert (budget.learned_limits().burst_ceiling_tokens is None) is held
+
+
+def test_a_limit_of_input_tokens_of_the_operators_rate_is_the_one_that_was_meant() -> None:
+    for tokens, period, kept in ((60_000, "min", 0), (10_000, "10 sec", 0), (30_000, "min", 1)):
+        budget = full()
+        budget.reserve(1, 400, 0)
+        text = f"on input-tokens per {period}: Limit {tokens}, Used {tokens}, Requested 400."
+        budget.record_answer(1, 0, judge(Answer(429, {}, None, None, None, f"Rate limit reached for m {text}")))
+        assert len(budget.levels(0)) == kept

@@ -42,3 +42,17 @@ def test_a_call_turned_away_without_limit_headers_took_nothing(verdict: Verdict,
 def test_one_turned_away_with_limit_headers_was_charged() -> None:
     headers = {"x-ratelimit-limit-tokens": "60000", "x-ratelimit-remaining-tokens": "59000"}
     assert not was_turned_away(judge(Answer(400, headers, None, None, None, "")))
+
+
+@pytest.mark.parametrize(
+    ("numbers", "expected"),
+    [
+        ("Limit 5, Used 4, Requested 2", True),
+        ("Limit 5, Used 4, Requested 1", False),
+        ("Limit 5, Used 1", True),  # of a call that may take all of it
+        ("Limit 5, Used 0", False),
+    ],
+)
+def test_a_refusal_is_explained_by_images_that_could_not_pay(numbers: str, expected: bool) -> None:  # noqa: FBT001
+    text = f"Rate limit reached for m in organization o on input-images per min: {numbers}."
+    assert is_explained(SENT, judge(Answer(429, {}, None, None, None, text))) is expected

@@ -172,3 +172,20 @@ def test_of_very_many_calls_without_an_answer_the_newest_are_priced_again() -> N
     for _ in range(REPRICED_MAX + 5):
         sends.append(0, 400, oldest_open=0, prices=named)
     assert [number for number, _ in sends.reprice_unanswered(lambda _: 1)] == [*range(5, REPRICED_MAX + 5)]
+
+
+def test_what_is_remembered_has_its_prices_unless_it_was_not_charged_or_the_server_named_its_charge() -> None:
+    sends, known = SentCalls(), prices("chat.completions", SIZE)
+    for now_ms in range(3):
+        sends.append(now_ms, 7, None if now_ms < 2 else 1, None if now_ms == 1 else known)
+    sends.strike(0)
+    assert list(sends.remembered()) == [(0, 0, None), (1, 1, None), (2, 1, known)]
+    assert [sends.prices_of(number) for number in range(4)] == [known, None, known, None]
+
+
+def test_what_is_forgotten_is_not_remembered_and_has_no_prices() -> None:
+    sends, known = SentCalls(), prices("chat.completions", SIZE)
+    for now_ms in range(2 * SENDS_MAX + 1):
+        sends.append(now_ms, 7, None, known)
+    assert next(sends.remembered()) == (SENDS_MAX, SENDS_MAX, known)
+    assert [sends.prices_of(number) for number in (SENDS_MAX - 1, SENDS_MAX)] == [None, known]

@@ -1,0 +1,90 @@
+"""Whether mirrors are doubted where a limit of input tokens holds calls back, at the guide of one limit."""
+
+from dataclasses import replace
+
+import pytest
+
+from headrace.broker.core.answers.rate_limit_headers import DAY_MS, MINUTE_MS, LimitMetric
+from headrace.broker.core.budget.admission_guide import AdmissionGuide
+from headrace.broker.core.budget.bucket_set import BucketSet, LevelBounds
+from headrace.broker.core.budget.reservation import Reservation
+from headrace.broker.core.budget.sent_calls import SentCalls
+from headrace.broker.core.budget.side_limits import SideLimits
+from tests.unit.core.budget.test_admission_guide import RATE, Rig
+from tests.unit.core.budget.test_side_limits import carries, shows
+from tests.unit.core.budgets import SETTINGS
+
+CARRIED = 4_000  # input tokens of a call of 400 tokens
+CALL = carries(CARRIED)
+
+
+class SideRig(Rig):
+    """A guide beside a limit of input tokens. Its calls pay that, and the bucket of tokens stays full."""
+
+    def __init__(self, *levels: LevelBounds) -> None:
+        super().__init__()
+        sends = SentCalls()
+        self.sends, self.sides, self.buckets = sends, SideLimits(sends), BucketSet(sends)
+        self.buckets.believe(LimitMetric.TOKENS, RATE, MINUTE_MS, 0)
+        self.sides.inherit(levels, 0)
+        self.guide = AdmissionGuide(SETTINGS, self.buckets, self.sides, self.charged, 0, known=True)
+
+    def show(self, capacity: int) -> None:
+        """Send a call whose answer states that all of it is used."""
+        call = self.send()
+        call = replace(call, number=self.sends.count - 1)
+        self.sides.record_answer(call, shows("input-tokens", capacity, 0, "60s"), self.now_ms)
+        self.end(replace(call, number=self.count))
+
+    def send(self, paid: int = 400) -> Reservation:
+        number = self.sends.append(self.now_ms, paid, None, CALL)
+        self.sides.record_send(CALL, number, None, self.now_ms)
+        return super().send(paid)
+
+    def doubts(self, every_ms: int, minutes: int = 5, *, others_spend: bool = False) -> bool:
+        """Whether the mirrors are doubted that let a call through so often, and hold each back until then."""
+        for _ in range(minutes * MINUTE_MS // every_ms):
+            for mirror in self.buckets if others_spend else ():
+                mirror.pay(2 * mirror.low(self.now_ms), 0, self.now_ms)
+            self.call()
+            self.ask(every_ms - 10)
+            self.now_ms += every_ms - 10
+            if self.guide.compare(400, self.now_ms, CALL):
+                return True
+        return False
+
+
+def of_input(capacity: int, period_ms: int = MINUTE_MS, left: int = 0) -> LevelBounds:
+    return LevelBounds(LimitMetric.TOKENS, left, left, capacity, period_ms, kind="input-tokens")
+
+
+def test_mirrors_that_spend_a_tenth_of_the_tokens_are_doubted_unless_a_limit_of_input_explains_it() -> None:
+    """A call of 400 tokens carries 4,000 of input, of which as many are admitted a minute as tokens."""
+    assert SideRig().doubts(4_000)
+    rig = SideRig()
+    rig.show(15 * CARRIED)
+    assert not rig.doubts(4_000)
+
+
+def test_input_that_is_spent_explains_tokens_that_are_left_though_these_are_what_is_waited_for() -> None:
+    rig = SideRig()
+    rig.show(15 * CARRIED)
+    assert not rig.doubts(4_000, others_spend=True)
+    assert SideRig().doubts(4_000, others_spend=True)
+    rig = SideRig()
+    rig.show(150 * CARRIED)
+    assert rig.doubts(4_000, others_spend=True), "a tenth of it is spent"
+
+
+def test_more_is_searched_beyond_a_limit_of_input_that_no_header_states() -> None:
+    assert SideRig(of_input(15 * CARRIED)).doubts(4_000)
+
+
+def test_mirrors_that_spend_a_tenth_of_the_input_that_holds_them_back_are_doubted() -> None:
+    assert SideRig(of_input(150 * CARRIED)).doubts(4_000)
+
+
+@pytest.mark.parametrize("period_ms", [MINUTE_MS, DAY_MS])
+def test_a_limit_of_input_that_holds_nothing_back_explains_no_tokens_that_are_left(period_ms: int) -> None:
+    held = of_input(10**9, period_ms, left=10**9)
+    assert SideRig(held).doubts(4_000)
