@@ -80,3 +80,29 @@ def test_surprises_among_others_are_not_put_down_to_the_way_for_long() -> None:
     for _ in range(FORGETS_AFTER - 1):
         way.record_agreement()
     assert way.ms == 240
+
+
+def test_an_error_teaches_unless_more_was_left_than_believed_or_nothing_was_known() -> None:
+    way = AdmissionDelay()
+    way.learn(0, 60_000, 60_000)
+    shorter_ms = way.ms
+    assert shorter_ms < DELAY_MAX_MS
+    for error in (None, 500):
+        way.learn(error, 60_000, 60_000)
+        assert way.ms == shorter_ms
+    way.learn(-1, 60_000, 60_000)
+    assert way.ms == DELAY_MAX_MS
+
+
+def test_tokens_that_are_missing_beyond_any_delay_are_others_spending() -> None:
+    """Such a shortfall is held against no delay, so that it may shrink again at once."""
+    for missing, of_tokens, by_others in (
+        (DELAY_MAX_MS, True, False),
+        (DELAY_MAX_MS + 1, True, True),
+        (DELAY_MAX_MS + 1, False, False),
+    ):
+        way = shrunk()
+        way.learn(-missing, 60_000, 60_000, of_tokens=of_tokens)
+        for _ in range(FORGETS_AFTER - 1):
+            way.learn(0, 60_000, 60_000)
+        assert (way.ms == DELAY_MIN_MS) is by_others

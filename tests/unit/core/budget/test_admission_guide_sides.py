@@ -29,11 +29,11 @@ class SideRig(Rig):
         self.sides.inherit(levels, 0)
         self.guide = AdmissionGuide(SETTINGS, self.buckets, self.sides, self.charged, 0, known=True)
 
-    def show(self, capacity: int) -> None:
-        """Send a call whose answer states that all of it is used."""
+    def show(self, capacity: int, left: int = 0, reset: str = "60s") -> None:
+        """Send a call whose answer states what is left; by default all is used."""
         call = self.send()
         call = replace(call, number=self.sends.count - 1)
-        self.sides.record_answer(call, shows("input-tokens", capacity, 0, "60s"), self.now_ms)
+        self.sides.record_answer(call, shows("input-tokens", capacity, left, reset), self.now_ms)
         self.end(replace(call, number=self.count))
 
     def send(self, paid: int = 400) -> Reservation:
@@ -88,3 +88,15 @@ def test_mirrors_that_spend_a_tenth_of_the_input_that_holds_them_back_are_doubte
 def test_a_limit_of_input_that_holds_nothing_back_explains_no_tokens_that_are_left(period_ms: int) -> None:
     held = of_input(10**9, period_ms, left=10**9)
     assert SideRig(held).doubts(4_000)
+
+
+@pytest.mark.parametrize("left", [2 * CARRIED, 20 * CARRIED])
+def test_towards_the_end_of_a_window_of_input_no_more_than_half_of_what_is_left_is_unanswered(left: int) -> None:
+    rig = SideRig()
+    for number in range(4):
+        rig.now_ms = 10_000 * number
+        rig.show(40 * CARRIED, left + (3 - number) * CARRIED, f"{60_000 - rig.now_ms}ms")
+    rig.now_ms += 5_000
+    assert rig.ask() == 0
+    rig.send()
+    assert (rig.ask() > 0) is (left == 2 * CARRIED)
