@@ -48,6 +48,7 @@ class _Limit:
         calls: Its calls, by what each takes.
         buckets: Its buckets.
         sizes: The sizes of these that are believed.
+        rests_until_ms: No call that draws on it is sent earlier.
     """
 
     def __init__(self, kind: str, calls: SentCalls) -> None:
@@ -60,6 +61,7 @@ class _Limit:
         self._scale_ppm = PPM
         self._samples: deque[tuple[int, int]] = deque(maxlen=SAMPLES_MAX)
         self._delay = AdmissionDelay()
+        self.rests_until_ms = 0
         self._unshown = -1  # answers since headers last showed it; -1: they never have
         self._first = calls.forgotten
         for sent_ms, oldest_open, prices in calls.remembered():
@@ -100,7 +102,8 @@ class _Limit:
         if not amount:
             return now_ms
         unproven = self.sizes.unproven_sizes
-        return self.buckets.payable_at(amount, reserved_ppm, now_ms, unproven, longer_than_ms=longer_than_ms)
+        at_ms = self.buckets.payable_at(amount, reserved_ppm, now_ms, unproven, longer_than_ms=longer_than_ms)
+        return at_ms if longer_than_ms else max(at_ms, self.rests_until_ms)
 
     def record_send(self, prices: Prices, number: int, oldest_open: int | None, now_ms: int) -> None:
         """Record a call that is sent now."""
@@ -217,6 +220,16 @@ class SideLimits:
     def payable_again_at(self, number: int, now_ms: int) -> int:
         """Return when a call like that one may be sent, whether or not it was charged."""
         return self.payable_at(self._calls.prices_of(number), 0, now_ms)
+
+    def rest(self, named: StatedLimit | None, until_ms: int) -> bool:
+        """Send no call before then that draws on the limit a refusal names; return whether that spares other calls.
+
+        Every call carries input, but few carry images.
+        """
+        limit = None if named is None or named.metric != IMAGES else self._limits.get(IMAGES)
+        if limit is not None:
+            limit.rests_until_ms = max(limit.rests_until_ms, until_ms)
+        return limit is not None
 
     def record_send(self, prices: Prices, number: int, oldest_open: int | None, now_ms: int) -> None:
         """Record a call that is sent now, the one of that number among all."""

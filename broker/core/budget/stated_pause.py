@@ -57,6 +57,8 @@ class StatedPause:
         if verdict.snapshot is not None or verdict.side_limit is not None:  # it states what is left
             payable_ms = self.payable_ms(call, now_ms)
         wait_ms = self._guide.wait_ms(stated_ms, payable_ms, now_ms)
+        if self._calibration.sides.rest(verdict.side_limit, now_ms + wait_ms):
+            return
         if leaves_level_open(verdict.side_limit or verdict.snapshot):
             wait_ms = self._calibration.cooldown.record_refusal(wait_ms, call.sent_ms, now_ms)
         self.extend(now_ms + wait_ms)

@@ -227,3 +227,15 @@ def test_a_refusal_that_does_not_say_what_is_used_leaves_nothing() -> None:
     limit.call(carries(1_000), 0, judge(Answer(429, {}, "RESOURCE_EXHAUSTED", None, None, text)))
     assert limit.left(500) <= ROUNDING_TOKENS
     assert limit.left(10_500) == pytest.approx(1_000, abs=ROUNDING_TOKENS)
+
+
+def test_a_refusal_for_its_images_delays_no_call_without_them() -> None:
+    """Before: the wait that it asked for held back every call of the account."""
+    limit = Limit()
+    limit.call(carries(1_000, images=2), 0, names("input-images", used=5, requested=2, limit=6))
+    at_ms = limit.at(carries(1_000, images=2), 600)
+    assert at_ms is not None
+    assert at_ms >= 1_000
+    assert limit.at(carries(1_000), 600) == 600
+    limit.call(carries(2_000), 600, names("input-tokens", used=PER_MINUTE, requested=2_000))
+    assert limit.at(carries(1), 1_200) == 2_100, "every call carries input"

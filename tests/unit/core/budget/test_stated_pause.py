@@ -14,6 +14,7 @@ from headrace.broker.core.budget.sent_calls import SentCalls
 from headrace.broker.core.budget.side_limits import SideLimits
 from headrace.broker.core.budget.sliding_sum import SlidingSum
 from headrace.broker.core.budget.stated_pause import StatedPause
+from tests.unit.core.budget.test_side_limits import carries, names
 from tests.unit.core.budgets import SETTINGS, refusal
 from tests.unit.core.specimens import verdict
 
@@ -25,12 +26,13 @@ class Limit:
     """A limit of a token a millisecond, whose first refusal has come."""
 
     def __init__(self, now_ms: int = 0) -> None:
-        sends, self.buckets = SentCalls(), BucketSet(SentCalls())
-        sides = SideLimits(sends)
+        self.sends, self.buckets = SentCalls(), BucketSet(SentCalls())
+        sides = SideLimits(self.sends)
         self.buckets.believe(LimitMetric.TOKENS, 60_000, MINUTE_MS, 0)
         self.guide = AdmissionGuide(SETTINGS, self.buckets, sides, SlidingSum(), now_ms, known=True)
         self.guide.record_end(1, CALL, verdict(Meaning.RATE_LIMITED), now_ms)
-        calibration = Calibration(SETTINGS, self.buckets, sends, None, now_ms)
+        calibration = Calibration(SETTINGS, self.buckets, self.sends, None, now_ms)
+        self.sides = calibration.sides
         self.pause = StatedPause(self.guide, self.buckets, calibration, now_ms)
 
     def spend(self, tokens: int) -> None:
@@ -112,3 +114,14 @@ def test_before_any_refusal_there_is_nothing_to_shorten() -> None:
     limit = Limit()
     limit.pause.extend(1_000)
     assert not limit.pause.reconsider(0)
+
+
+@pytest.mark.parametrize(("kind", "paused_ms"), [("input-images", 0), ("input-tokens", 1_020)])
+def test_a_refusal_for_images_pauses_only_calls_that_carry_some(kind: str, paused_ms: int) -> None:
+    limit, heard = Limit(), names(kind, used=5, requested=2, limit=6)
+    for _ in range(CALL.number + 1):
+        limit.sends.append(0, CALL.paid, None, carries(100, images=2))
+    limit.sides.record_answer(CALL, heard, 20)
+    limit.pause.record_wait(CALL, heard, 1_000, limit.pause.payable_ms(CALL, 20), 20)
+    assert limit.pause.until_ms == paused_ms
+    assert limit.sides.payable_at(carries(0, images=1), 0, 20) >= (1_020 if kind == "input-images" else 20)
