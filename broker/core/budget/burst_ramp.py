@@ -19,7 +19,7 @@ OPENING_MS: Final = 10_000
 OPENING_CALLS: Final = 8  # with which an unknown server's bursts begin, as long as it has refused none
 
 
-class Unanswered(NamedTuple):
+class UnansweredCalls(NamedTuple):
     """Calls without an answer, their tokens, and when the oldest of them will count as admitted."""
 
     calls: int
@@ -87,7 +87,7 @@ class BurstRamp:
             return now_ms
         return self._sent[admitted][0] + SILENCE_MS
 
-    def unanswered(self, now_ms: int) -> "Unanswered":
+    def unanswered(self, now_ms: int) -> "UnansweredCalls":
         """Return the calls that the server has neither answered nor been silent about for `SILENCE_MS`."""
         self._forget(now_ms)
         calls, tokens, oldest_ms, admitted_ms = 0, 0, now_ms, max(self._admitted_ms, now_ms - SILENCE_MS)
@@ -95,7 +95,7 @@ class BurstRamp:
             if at_ms <= admitted_ms:
                 break
             calls, tokens, oldest_ms = calls + 1, tokens + amount, at_ms
-        return Unanswered(calls, tokens, oldest_ms + SILENCE_MS)
+        return UnansweredCalls(calls, tokens, oldest_ms + SILENCE_MS)
 
     def _forget(self, now_ms: int) -> None:
         """Forget calls sent longer ago than is counted."""
