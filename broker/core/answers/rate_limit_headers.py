@@ -224,7 +224,8 @@ def _period_ms(capacity: int, used: int, full_in_ms: int | None) -> int | None:
     """Solve the refill law for the period, snapped to a usual one; an unusual one only if rounding cannot explain it.
 
     `remaining` is rounded to whole units: one request that has refilled by half still counts as one used, and would
-    halve the computed period.
+    halve the computed period. And a window of which little is used computes to days: no answer alone shows an unusual
+    period of more than an hour.
     """
     if full_in_ms is None or full_in_ms < RESET_MS_MIN or used < 1:
         return None
@@ -233,5 +234,5 @@ def _period_ms(capacity: int, used: int, full_in_ms: int | None) -> int | None:
         if abs(computed - usual) * 20 <= usual:
             return usual
     is_exact = full_in_ms % SECOND_MS  # whole seconds are rounded, and what is left beside them may be as well
-    evident = is_exact and min(used, full_in_ms) >= UNUSUAL_PERIOD_EVIDENCE and computed <= RESET_MS_MAX
+    evident = is_exact and min(used, full_in_ms) >= UNUSUAL_PERIOD_EVIDENCE and computed <= HOUR_MS
     return computed if evident else None

@@ -65,6 +65,7 @@ RETURN_CALLS: Final = 600  # admitted ones, in which the rate returns to that of
 RETURN_CALLS_SHORT: Final = 80  # if the refusal came within `SHORT_CALLS`: where it came says little of the limit then
 SHORT_CALLS: Final = 60
 DENSE: Final = 3
+PROVEN_CALLS: Final = 200  # admitted before dense refusals: then a window has been used up, and the rate is not wrong
 ANNEALED_MS: Final = 60_000  # at first the rate is a guess: in this time the return is faster, from three tenths on
 ANNEALED_FROM_PPM: Final = 300_000
 
@@ -122,6 +123,7 @@ class RateControl:
         self._drop_ppm = 0
         self._return_calls = RETURN_CALLS
         self._dense = 0
+        self._is_proven = False  # the rate at which the last row of dense refusals began
         self._calls = 0  # admitted since the last cut
         self._curve_calls = 0  # of them, those for which the rate was not held
         self._returned_ms = self._beyond_ms = 0  # how long the rate has been returning, and growing beyond its peak
@@ -345,6 +347,8 @@ class RateControl:
 
     def _cut(self, found: Sums, now_ms: int) -> None:
         """Answer an event: by a cap, by what was measured, or by a cut."""
+        if self._calls >= MANY_CALLS:
+            self._is_proven = self._calls >= PROVEN_CALLS
         measured = self._measure(now_ms)
         self.events += 1
         self._cut_rates.append(self.rate)
@@ -364,6 +368,7 @@ class RateControl:
         if (
             coarse is not None
             and self._calls < MANY_CALLS
+            and not self._is_proven
             and COARSE_PPM[0] < coarse * PPM // self.rate < COARSE_PPM[1]
         ):
             return max(coarse, self.rate * COARSE_LEAST_PPM // PPM)
@@ -388,6 +393,7 @@ class RateControl:
         self._hold.begin(self._peak, now_ms, isolated=self._calls >= MANY_CALLS)
         self._drop_ppm = max(0, PPM - self.rate * PPM // self._peak)
         self._dense = self._dense + 1 if self._calls < SHORT_CALLS else 0
-        steady = RETURN_CALLS_SHORT if 0 < self._dense < DENSE else RETURN_CALLS
+        is_short = self._dense > 0 and (self._dense < DENSE or self._is_proven)
+        steady = RETURN_CALLS_SHORT if is_short else RETURN_CALLS
         part_ppm = ANNEALED_FROM_PPM + (PPM - ANNEALED_FROM_PPM) * (now_ms - self._began_ms) // ANNEALED_MS
         self._return_calls = max(1, steady * min(PPM, part_ppm) // PPM)

@@ -6,6 +6,7 @@ import pytest
 
 from headrace.broker.core.answers.rate_limit_headers import (
     DAY_MS,
+    HOUR_MS,
     MINUTE_MS,
     MONTH_MS,
     RESET_MS_MAX,
@@ -81,6 +82,15 @@ def test_a_period_that_cannot_be_computed_is_none(limit: str, remaining: str, re
 def test_an_unusual_period_is_returned_as_computed_when_rounding_cannot_explain_it() -> None:
     (reading,) = readings(headers("tokens", "1000", "500", "4.995s"))
     assert reading == Reading(LimitMetric.TOKENS, 1_000, 500, 9_990, full_in_ms=4_995)
+
+
+def test_no_answer_alone_shows_an_unusual_period_of_more_than_an_hour() -> None:
+    """Before: a window of a minute with 300 of 785,000 used passed for one of 42 hours, and bulk was parked."""
+    (window,) = readings(headers("tokens", "785000", "784700", "57.747s"))
+    assert (window.period_ms, window.full_in_ms) == (None, 57_747)
+    for reset, period_ms in (("29m59.999s", HOUR_MS - 2), ("30m0.001s", None)):
+        (told,) = readings(headers("tokens", "1000", "500", reset))
+        assert told.period_ms == period_ms
 
 
 def test_whole_seconds_may_be_rounded_and_name_no_unusual_period() -> None:

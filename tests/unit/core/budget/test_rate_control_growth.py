@@ -16,7 +16,7 @@ from headrace.broker.core.budget.rate_control import (
 )
 from headrace.broker.core.budget.recent_spending import Sums
 from headrace.broker.core.units import PPM
-from tests.unit.core.pacing import HOUR, MINUTE, PER_MINUTE, RATE, Caller, cut, settled
+from tests.unit.core.pacing import HOUR, MINUTE, PER_MINUTE, RATE, Backlog, Caller, bucket, cut, settled
 
 
 def test_after_a_cut_the_rate_returns_to_that_of_the_refusal_within_its_time_and_stays_near_it() -> None:
@@ -217,3 +217,24 @@ def test_a_rate_far_below_the_stated_one_does_not_double_while_refusals_come() -
     for _ in range(20):
         caller.admit_until(caller.now_ms + FAR_AFTER_MS // 2).refuse()
     assert control.rate < RATE // 10
+
+
+@pytest.mark.parametrize(("steady_ms", "back"), [(120_000, True), (4_000, False)])
+def test_after_a_window_that_was_used_up_a_rate_at_which_many_were_admitted_is_soon_back(
+    steady_ms: int,
+    back: bool,  # noqa: FBT001
+) -> None:
+    """Before: what was let through meanwhile passed for the limit, so a quarter of the quota was used for minutes."""
+    shut_ms = steady_ms + 20_000
+    trickle = bucket(15_000)
+    assert trickle(14_900, steady_ms), "what it holds"
+    backlog = Backlog(
+        RateControl(PER_MINUTE, 0),
+        lambda tokens, now_ms: not steady_ms <= now_ms < shut_ms or trickle(tokens, now_ms),
+        tokens=lambda: 300,
+    )
+    backlog.run(shut_ms + 1_000)
+    assert len(backlog.refused) >= 3
+    assert backlog.control.rate < RATE // 2
+    backlog.run(shut_ms + 40_000)
+    assert (backlog.control.rate > RATE * 9 // 10) is back
