@@ -5,7 +5,6 @@ or where nothing states a limit of tokens, a rate is measured (`headrace.broker.
 first refusal on, whether or not it is followed.
 """
 
-from collections.abc import Iterator
 from typing import Final
 
 from headrace.broker.core.answers.meaning import ADMITTED
@@ -138,9 +137,17 @@ class AdmissionGuide:
         self._trust.follow_measurements(now_ms)
 
     def payable_at(  # noqa: PLR0913 — the particulars of one call
-        self, mirrored_ms: int, paid: int, now_ms: int, *, first: bool, believed: bool, only_mirrors: bool
+        self,
+        mirrored_ms: int,
+        paid: int,
+        prices: Prices | None,
+        now_ms: int,
+        *,
+        first: bool,
+        believed: bool,
+        only_mirrors: bool,
     ) -> int:
-        """Return when a call may be sent that the mirrors allow at `mirrored_ms`.
+        """Return when a call may be sent that pays `paid` tokens, and that the mirrors allow at `mirrored_ms`.
 
         `first`: no idle lane above it has a reserve to be left; `believed`: an answer has come; `only_mirrors`:
         nothing else may hold it back.
@@ -155,40 +162,41 @@ class AdmissionGuide:
             at_ms = max(self._overloaded_until_ms, rate_ms)
             at_ms = max(at_ms, self._ramp.may_send_at(now_ms))
         else:
-            at_ms = max(mirrored_ms, self._ramped_at(paid, now_ms)) if believed else mirrored_ms
+            at_ms = max(mirrored_ms, self._ramped_at(paid, prices, now_ms)) if believed else mirrored_ms
             if believed and self._rate is not None and self._rate.caps_any:  # no mirror knows of such a window
                 at_ms = max(at_ms, self._rate.capped_at(paid, now_ms))
         if not only_mirrors or now_ms < self._overloaded_until_ms:
             self._trust.forget_wait()
         elif at_ms > now_ms:
             until_ms = self._buckets.payable_at(paid, 0, now_ms, longer_than_ms=HOUR_MS)
-            long = not self.measures and (until_ms > now_ms or self._sides.any_spent(HOUR_MS, now_ms))
+            long = not self.measures and (until_ms > now_ms or self._sides.any_spent(prices, HOUR_MS, now_ms))
             self._trust.record_wait(at_ms, now_ms, long=long)
         return max(at_ms, now_ms)
 
-    def _ramped_at(self, paid: int, now_ms: int) -> int:
+    def _ramped_at(self, paid: int, prices: Prices | None, now_ms: int) -> int:
         """Return when a burst may go on."""
         made = self._buckets.made + self._sides.made
         if self._windows_made != made:
-            self._windows_made, self._ramp.always = made, any(True for _ in self._windows(paid, 0, 0))
+            is_any = any(map(_is_long_window, self._buckets)) or self._sides.any_window(TAPERED_MS)
+            self._windows_made, self._ramp.always = made, is_any
         if not self._ramp.active(now_ms):
             return now_ms
         ramped_ms = self._ramp.may_send_at(now_ms)
         if ramped_ms > now_ms or not self._ramp.always:
             return ramped_ms
-        calls, tokens, heard_ms = self._ramp.unanswered(now_ms)
-        for mirror, amount, unanswered in self._windows(paid, calls, tokens) if calls else ():
-            if not _may_join(mirror, amount, unanswered, calls, now_ms):
-                return heard_ms
+        unanswered = self._ramp.unanswered(now_ms)
+        calls = unanswered.calls
+        if not calls:
+            return now_ms
+        for mirror in filter(_is_long_window, self._buckets):
+            of_calls = mirror.metric is LimitMetric.REQUESTS
+            amount, open_amount = (1, calls) if of_calls else (paid, unanswered.tokens)
+            if not _may_join(mirror, amount, open_amount, calls, now_ms):
+                return unanswered.heard_ms
+        for mirror, amount, mean in self._sides.windows(prices, TAPERED_MS):
+            if not _may_join(mirror, amount, mean * calls, calls, now_ms):
+                return unanswered.heard_ms
         return now_ms
-
-    def _windows(self, paid: int, calls: int, tokens: int) -> Iterator[tuple[AnyMirror, int, int]]:
-        """Yield the longer windows, what a call takes of each, and what the calls take that are unanswered."""
-        for mirror in self._buckets:
-            if mirror.refill is not BUCKET and mirror.period_ms >= TAPERED_MS:
-                yield (mirror, paid, tokens) if mirror.metric is LimitMetric.TOKENS else (mirror, 1, calls)
-        for mirror, mean in self._sides.windows(TAPERED_MS):
-            yield mirror, mean, mean * calls
 
     def compare(self, paid: int, now_ms: int, prices: Prices | None = None, reserved_ppm: int = 0) -> bool:
         """Begin a trial of measurements if the mirrors are in doubt; return whether one has begun.
@@ -341,6 +349,10 @@ class AdmissionGuide:
         self._trust.reprice(ppm)
         if self._rate is not None:
             self._rate.reprice(ppm)
+
+
+def _is_long_window(mirror: AnyMirror) -> bool:
+    return mirror.refill is not BUCKET and mirror.period_ms >= TAPERED_MS
 
 
 def _may_join(mirror: AnyMirror, amount: int, unanswered: int, calls: int, now_ms: int) -> bool:

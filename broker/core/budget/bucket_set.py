@@ -328,12 +328,18 @@ class BucketSet:
         return self._shown.token_pattern
 
     def observe_headers(
-        self, reading: Reading, order: AdmissionOrder, later: int = 0, *, project: bool = False
+        self,
+        reading: Reading,
+        order: AdmissionOrder,
+        later: int = 0,
+        *,
+        project: bool = False,
+        told: Reading | None = None,
     ) -> int | None:
         """Process a bucket of a metric that headers show: see `ShownBuckets.observe`."""
         if self._recounts:
             self._recount(order.now_ms)
-        return self._shown.observe(reading, order, later, project=project)
+        return self._shown.observe(reading, order, later, project=project, told=told)
 
     def record_project(self, *, shown: bool) -> None:
         """Record whether an answer that shows any bucket shows a project's: see `ShownBuckets.record_project`."""

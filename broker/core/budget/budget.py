@@ -134,7 +134,8 @@ class Budget:
             prices: What the call carries, for limits that count neither tokens nor requests.
         """
         paid = self._calibration.to_pay(charge, stated=stated)
-        if self._headroom.covers(paid, reserved_ppm) and self.breaker.closed and not self.sides:
+        is_spare = self._headroom.covers(paid, reserved_ppm) and self.breaker.closed
+        if is_spare and (not self.sides or self.sides.payable_at(prices, reserved_ppm, now_ms) <= now_ms):
             self._granted = charge, now_ms, stated
             self.guide.mirrors_hold_back = False
             return now_ms
@@ -158,7 +159,7 @@ class Budget:
         if mirrored_ms > now_ms and only_mirrors and self.believed:
             self.guide.compare(paid, now_ms, prices, reserved_ppm)
         guided_ms = self.guide.payable_at(
-            mirrored_ms, paid, now_ms, first=not reserved_ppm, believed=self.believed, only_mirrors=only_mirrors
+            mirrored_ms, paid, prices, now_ms, first=not reserved_ppm, believed=self.believed, only_mirrors=only_mirrors
         )
         at_ms = max(at_ms, guided_ms)
         if self.guide.measures is not measured:
@@ -370,7 +371,7 @@ class Budget:
     def _cache_headroom(self, reserved_ppm: int, now_ms: int) -> None:
         """Cache the tokens and calls that can be spent beside the reserve, where only the buckets bound them."""
         burst = self._calibration.burst
-        if self._asks_caps or burst is None or self._cooldown.active or self.sides:
+        if self._asks_caps or burst is None or self._cooldown.active:
             return
         spare = self._buckets.spare(reserved_ppm, now_ms)
         if spare is not None:

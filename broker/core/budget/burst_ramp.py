@@ -34,11 +34,22 @@ class BurstRamp:
         always: Bursts begin small though none was refused: windows are spent at once.
     """
 
-    __slots__ = ("_active_until_ms", "_admitted_ms", "_refused", "_resumes_ms", "_sent", "always")
+    __slots__ = (
+        "_active_until_ms",
+        "_admitted_ms",
+        "_open",
+        "_open_tokens",
+        "_refused",
+        "_resumes_ms",
+        "_sent",
+        "always",
+    )
 
     def __init__(self, opened_ms: int | None = None) -> None:
         """`opened_ms`: when the first call is sent to an unknown server; None: it is known."""
-        self._sent: deque[tuple[int, int]] | None = None  # when each call was sent, and its tokens
+        self._sent: deque[int] | None = None  # when each call of the last second was sent
+        self._open: deque[tuple[int, int]] = deque()  # those without an answer, and the tokens of each
+        self._open_tokens = 0
         self._refused = False
         self._admitted_ms = -1
         self._resumes_ms = 0  # the server will have been silent about the last call before the last refusal
@@ -59,15 +70,18 @@ class BurstRamp:
         self._refused = True
         self._active_until_ms = max(self._active_until_ms, now_ms + ACTIVE_MS)
         if self._sent:
-            self._resumes_ms = self._sent[-1][0] + SILENCE_MS
-        self._sent = None
+            self._resumes_ms = self._sent[-1] + SILENCE_MS
+        self._sent, self._open_tokens = None, 0
+        self._open.clear()
 
     def record_send(self, tokens: int, now_ms: int) -> None:
         """Count a call that is sent now."""
         if self.active(now_ms):
             if self._sent is None:
                 self._sent = deque()
-            self._sent.append((now_ms, tokens))
+            self._sent.append(now_ms)
+            self._open.append((now_ms, tokens))
+            self._open_tokens += tokens
             self._forget(now_ms)
 
     def record_admission(self, sent_ms: int) -> None:
@@ -80,24 +94,21 @@ class BurstRamp:
             return now_ms
         if self._sent is None:
             return max(now_ms, self._resumes_ms)
-        calls = self.unanswered(now_ms).calls
-        admitted = len(self._sent) - calls
+        unanswered = self.unanswered(now_ms)
+        admitted = len(self._sent) - unanswered.calls
         first = 1 if self._refused and now_ms < self._active_until_ms else OPENING_CALLS
-        if calls < max(first, UNANSWERED_PER_ADMITTED * admitted):
-            return now_ms
-        return self._sent[admitted][0] + SILENCE_MS
+        return now_ms if unanswered.calls < max(first, UNANSWERED_PER_ADMITTED * admitted) else unanswered.heard_ms
 
     def unanswered(self, now_ms: int) -> "UnansweredCalls":
         """Return the calls that the server has neither answered nor been silent about for `SILENCE_MS`."""
         self._forget(now_ms)
-        calls, tokens, oldest_ms, admitted_ms = 0, 0, now_ms, max(self._admitted_ms, now_ms - SILENCE_MS)
-        for at_ms, amount in reversed(self._sent or ()):
-            if at_ms <= admitted_ms:
-                break
-            calls, tokens, oldest_ms = calls + 1, tokens + amount, at_ms
-        return UnansweredCalls(calls, tokens, oldest_ms + SILENCE_MS)
+        heard_ms = max(self._admitted_ms, now_ms - SILENCE_MS)
+        while self._open and self._open[0][0] <= heard_ms:
+            self._open_tokens -= self._open.popleft()[1]
+        oldest_ms = self._open[0][0] if self._open else now_ms
+        return UnansweredCalls(len(self._open), self._open_tokens, oldest_ms + SILENCE_MS)
 
     def _forget(self, now_ms: int) -> None:
         """Forget calls sent longer ago than is counted."""
-        while self._sent and self._sent[0][0] <= now_ms - COUNTED_MS:
+        while self._sent and self._sent[0] <= now_ms - COUNTED_MS:
             self._sent.popleft()

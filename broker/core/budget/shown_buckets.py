@@ -21,7 +21,9 @@ from headrace.broker.core.budget.window_mirrors import FAR_PARTS, FixedWindowMir
 
 PROJECT_UNSHOWN_MAX: Final = 3  # answers in a row that show the account's buckets and none of a project
 
+RETURNS_MIN: Final = 2  # of a capacity; a limit that was lowered and raised again returns once
 TURNS_UNSHOWN_MAX: Final = 64  # answers that show another bucket, until one that is shown by turns is dropped
+TURNS_UNSHOWN_MS: Final = 60_000  # or so long, since a bucket that is no more may slow those answers down
 
 _Name = tuple[LimitMetric, int | None, bool]
 """A metric, the period that the header names, if it does, and whether it is a project's."""
@@ -40,7 +42,9 @@ class _HeaderBucket:
         capacity: What it was shown to hold last.
         former: What it was shown to hold before; 0: nothing else.
         changed_ms: When that changed.
+        returns: How often in a row that was to what it was shown to hold before.
         unshown: Answers since that have shown another one by the same name.
+        shown_ms: When it was shown last, if it is shown by turns.
         rounding: How its figures are rounded; None: there was but one.
         states_period: Answers have shown its period; otherwise that is assumed.
     """
@@ -53,13 +57,16 @@ class _HeaderBucket:
         "known",
         "made",
         "mirror",
+        "returns",
         "rounding",
+        "shown_ms",
         "states_period",
         "unshown",
     )
 
-    def __init__(self, capacity: int) -> None:
-        self.capacity, self.former, self.changed_ms, self.unshown = capacity, 0, 0, 0
+    def __init__(self, capacity: int, now_ms: int) -> None:
+        self.capacity, self.former, self.changed_ms, self.returns = capacity, 0, 0, 0
+        self.unshown, self.shown_ms = 0, now_ms
         self.mirror: AnyMirror | None = None
         self.evidence = RefillEvidence()
         self.known: RefillPattern | None = None
@@ -90,14 +97,22 @@ class ShownBuckets:
         self.token_capacity: int | None = None
         self._project_unshown = -1  # answers since headers last showed a project's bucket; -1: none is to be shown
 
-    def observe(self, reading: Reading, order: AdmissionOrder, later: int = 0, *, project: bool = False) -> int | None:
+    def observe(
+        self,
+        reading: Reading,
+        order: AdmissionOrder,
+        later: int = 0,
+        *,
+        project: bool = False,
+        told: Reading | None = None,
+    ) -> int | None:
         """Process a bucket of a metric that headers show; return the result of Mirror.observe.
 
         `later` is the amount still to be charged for calls that were admitted already; `project`: the bucket is a
-        project's.
+        project's; `told`: the same in the server's own units, whose rounding tells how it refills; None: it is these.
         """
         header = self._header_of(reading, order, project=project)
-        pattern, mirror = header.evidence.observe(reading, order.sent_ms, order.now_ms), header.mirror
+        pattern, mirror = header.evidence.observe(told or reading, order.sent_ms, order.now_ms), header.mirror
         header.states_period = header.states_period or pattern is not None or reading.period_ms is not None
         is_of_account = reading.metric is LimitMetric.TOKENS and not project
         if pattern is not None and is_of_account and self.token_capacity in {None, reading.capacity}:
@@ -119,38 +134,43 @@ class ShownBuckets:
     def _header_of(self, reading: Reading, order: AdmissionOrder, *, project: bool) -> _HeaderBucket:
         """Return the bucket that a reading is of.
 
-        A server may show the one of its buckets that is emptiest. So a capacity that comes back, in the answer to a
-        call that was sent when the other one had been shown, is that of another bucket; and each is kept while it is
-        shown now and then.
+        A server may show the one of its buckets that is emptiest. So a capacity that comes back again and again, each
+        time in the answer to a call that was sent when the other one had been shown, is that of another bucket; and
+        each is kept while it is shown now and then.
         """
         name = reading.metric, reading.period_ms if reading.named else None, project
+        for capacity in self._turns.get(name, ()):
+            self._record_turn(name, capacity, order.now_ms, is_shown=capacity == reading.capacity)
         turns = self._turns.get(name, ())
         shown = name, reading.capacity if reading.capacity in turns else None
-        for capacity in turns:
-            self._record_turn(name, capacity, is_shown=capacity == reading.capacity)
         header = self._headers.get(shown)
         if header is None:
-            header = self._headers[shown] = _HeaderBucket(reading.capacity)
+            header = self._headers[shown] = _HeaderBucket(reading.capacity, order.now_ms)
             return header
         if header.rounding is None:
             header.rounding = Rounding()
         if header.capacity == reading.capacity or order.sent_ms < header.changed_ms:
             return header
-        if reading.capacity != header.former:
+        header.returns = header.returns + 1 if reading.capacity == header.former else 0
+        if header.returns < RETURNS_MIN:
             header.former, header.capacity, header.changed_ms = header.capacity, reading.capacity, order.now_ms
             header.rounding = Rounding()
             return header
         self._turns[name] = (*turns, header.capacity, reading.capacity)
         self._headers[name, header.capacity] = self._headers.pop(shown)
-        other = self._headers[name, reading.capacity] = _HeaderBucket(reading.capacity)
+        header.returns, header.shown_ms = 0, order.now_ms
+        other = self._headers[name, reading.capacity] = _HeaderBucket(reading.capacity, order.now_ms)
         self._choose_tokens()
         return other
 
-    def _record_turn(self, name: _Name, capacity: int, *, is_shown: bool) -> None:
+    def _record_turn(self, name: _Name, capacity: int, now_ms: int, *, is_shown: bool) -> None:
         """Record whether an answer shows a bucket that is shown by turns; one that no answer shows is dropped."""
         header = self._headers[name, capacity]
-        header.unshown = 0 if is_shown else header.unshown + 1
-        if header.unshown > TURNS_UNSHOWN_MAX:
+        if is_shown:
+            header.unshown, header.shown_ms = 0, now_ms
+            return
+        header.unshown += 1
+        if header.unshown > TURNS_UNSHOWN_MAX or now_ms - header.shown_ms > TURNS_UNSHOWN_MS:
             del self._headers[name, capacity]
             self._turns[name] = tuple(other for other in self._turns[name] if other != capacity)
             self._mirrors.keep(lambda mirror: mirror is not header.mirror or self.shows(mirror))

@@ -62,6 +62,7 @@ class _Limit:
         self._samples: deque[tuple[int, int]] = deque(maxlen=SAMPLES_MAX)
         self._delay = AdmissionDelay()
         self.rests_until_ms = 0
+        self._mean: int | None = None  # of the calls so far, once it is asked for
         self._unshown = -1  # answers since headers last showed it; -1: they never have
         self._first = calls.forgotten
         for sent_ms, oldest_open, prices in calls.remembered():
@@ -82,7 +83,9 @@ class _Limit:
     @property
     def mean(self) -> int:
         """What a mean one of the last calls has taken."""
-        return self.calls.recent_tokens() // max(1, min(RECENT, self.calls.count))
+        if self._mean is None:
+            self._mean = self.calls.recent_tokens() // max(1, min(RECENT, self.calls.count))
+        return self._mean
 
     def in_units(self, count: int) -> int:
         """Return a figure of the server in units of this limit."""
@@ -110,12 +113,13 @@ class _Limit:
         amount, number = self.amount(prices), number - self._first
         oldest = None if oldest_open is None else max(0, oldest_open - self._first)
         self.calls.append(now_ms, amount, oldest, prices)
+        self._mean = None
         if amount:
             self.buckets.pay(amount, number, now_ms)
 
     def give_back(self, number: int, now_ms: int, *, untaken: bool) -> None:
         """Give back a call that was not charged."""
-        amount = self.calls.strike(number - self._first)
+        amount, self._mean = self.calls.strike(number - self._first), None
         if amount:
             self.buckets.refund(amount, number - self._first, now_ms, untaken=untaken)
 
@@ -131,15 +135,16 @@ class _Limit:
         if any(side.kind == self.kind for side in verdict.side_readings):
             self._unshown = 0
         elif self._unshown >= 0 and taken and (verdict.readings or verdict.side_readings):
-            self._unshown += 1
+            self._unshown += named is None or named.metric != self.kind
         if named is not None and named.metric == self.kind:
             self._correct_by_refusal(named, order, taken)
             return
         for side in verdict.side_readings:
             size = self.in_units(side.capacity)
             if side.kind == self.kind and self._believes(size, side.period_ms, taken, admitted=verdict.meaning is OK):
-                reading = Reading(TOKENS, size, min(size, self._left(side.remaining)), side.period_ms, side.full_in_ms)
-                self._learn(self.buckets.observe_headers(reading, order), size)
+                told = Reading(TOKENS, side.capacity, side.remaining, side.period_ms, side.full_in_ms)
+                reading = replace(told, capacity=size, remaining=min(size, self._left(side.remaining)))
+                self._learn(self.buckets.observe_headers(reading, order, told=told), size)
 
     def _believes(self, size: int, period_ms: int | None, taken: int, *, admitted: bool) -> bool:
         return self.sizes.believes((TOKENS, period_ms, False), size, lambda: taken, admitted=admitted)
@@ -179,6 +184,7 @@ class _Limit:
         if abs(scale_ppm - self._scale_ppm) * SCALE_STEPS > self._scale_ppm:
             self._scale_ppm = scale_ppm
             self.calls.reprice_by(self.amount)
+            self._mean = None
             self.buckets.reprice()
 
 
@@ -276,20 +282,33 @@ class SideLimits:
         """The number of times that the set of their buckets has changed."""
         return self._gone + sum(limit.buckets.made for limit in self._limits.values())
 
-    def windows(self, least_ms: int) -> Iterator[tuple[AnyMirror, int]]:
-        """Yield those that begin anew, or count each call, for so long or longer, and what a mean call takes."""
-        for limit in self._limits.values():
-            for mirror in limit.buckets:
-                if mirror.refill is not BUCKET and mirror.period_ms >= least_ms:
-                    yield mirror, limit.mean
+    def any_window(self, least_ms: int) -> bool:
+        """Return whether one begins anew, or counts each call, for so long or longer."""
+        return any(_is_window(mirror, least_ms) for limit in self._limits.values() for mirror in limit.buckets)
 
-    def any_spent(self, least_ms: int, now_ms: int) -> bool:
-        """Return whether one of at least that period cannot pay for a mean call."""
-        return any(
-            mirror.period_ms >= least_ms and mirror.low(now_ms) < limit.mean
+    def windows(self, prices: Prices | None, least_ms: int) -> Iterator[tuple[AnyMirror, int, int]]:
+        """Yield those windows that a call takes of: the window, what it takes, and what a mean one of the last took."""
+        if prices is None:
+            return
+        for limit in self._limits.values():
+            amount = limit.amount(prices)
+            for mirror in limit.buckets if amount else ():
+                if _is_window(mirror, least_ms):
+                    yield mirror, amount, limit.mean
+
+    def any_spent(self, prices: Prices | None, least_ms: int, now_ms: int) -> bool:
+        """Return whether one of at least that period cannot pay for a call that takes of it."""
+        return prices is not None and any(
+            mirror.period_ms >= least_ms and mirror.low(now_ms) < amount
             for limit in self._limits.values()
+            if (amount := limit.amount(prices))
             for mirror in limit.buckets
         )
+
+    def rests_ms(self, prices: Prices, now_ms: int) -> int:
+        """Return for how long no such call is sent because a refusal has asked to wait."""
+        rests = (limit.rests_until_ms for limit in self._limits.values() if limit.amount(prices))
+        return max(0, max(rests, default=0) - now_ms)
 
     def capacities(self) -> dict[tuple[str, bool, Refill, int], int]:
         """Return the size of each bucket, by what it counts and how it refills."""
@@ -342,3 +361,7 @@ class SideLimits:
         """Return what a call takes of the limit of a kind, as servers count it."""
         limit = self._limits[kind]
         return -(-limit.amount(prices) // limit.in_units(1))
+
+
+def _is_window(mirror: AnyMirror, least_ms: int) -> bool:
+    return mirror.refill is not BUCKET and mirror.period_ms >= least_ms

@@ -184,6 +184,7 @@ def _money(desk: LimitQueue, pick: Pick, wait_ms: int, reserved_for: list[str], 
     pause_ms, measured = budget.pause_ms(now_ms), budget.measured_tokens_per_minute
     if measured is not None:
         pace["measured_tokens_per_minute"] = measured
+    pause_ms = max(pause_ms, budget.sides.rests_ms(pick.ticket.candidate.prices, now_ms))
     if pause_ms:
         found.append((pause_ms, {"kind": "cooldown"}))
     if measured is None:

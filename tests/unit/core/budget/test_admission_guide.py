@@ -15,6 +15,7 @@ from headrace.broker.core.budget.sent_calls import SentCalls
 from headrace.broker.core.budget.side_limits import SideLimits
 from headrace.broker.core.budget.sliding_sum import SlidingSum
 from headrace.broker.core.budget.trial import IN_VAIN, SETTLES_MS, TRIED_MS
+from headrace.broker.core.pricing.laws import Prices
 from headrace.broker.core.units import PPM
 from tests.unit.core.budgets import SETTINGS, UNKNOWN
 from tests.unit.core.specimens import verdict
@@ -25,6 +26,8 @@ REFUSED = verdict(Meaning.RATE_LIMITED)
 
 class Rig:
     """A guide, the buckets that it compares with, and a clock. Calls are answered after 10 ms."""
+
+    prices: Prices | None = None
 
     def __init__(self, settings: LimitBeliefs = SETTINGS, *, known: bool = True, tokens: int | None = RATE) -> None:
         sends = SentCalls()
@@ -39,7 +42,7 @@ class Rig:
         mirrored_ms = self.now_ms + mirrored_in_ms
         return (
             self.guide.payable_at(
-                mirrored_ms, paid, self.now_ms, first=True, believed=believed, only_mirrors=only_mirrors
+                mirrored_ms, paid, self.prices, self.now_ms, first=True, believed=believed, only_mirrors=only_mirrors
             )
             - self.now_ms
         )

@@ -23,6 +23,7 @@ class SideRig(Rig):
 
     def __init__(self, *levels: LevelBounds) -> None:
         super().__init__()
+        self.prices = CALL
         sends = SentCalls()
         self.sends, self.sides, self.buckets = sends, SideLimits(sends), BucketSet(sends)
         self.buckets.believe(LimitMetric.TOKENS, RATE, MINUTE_MS, 0)
@@ -100,3 +101,19 @@ def test_towards_the_end_of_a_window_of_input_no_more_than_half_of_what_is_left_
     assert rig.ask() == 0
     rig.send()
     assert (rig.ask() > 0) is (left == 2 * CARRIED)
+
+
+def test_a_window_of_input_that_is_spent_holds_back_no_call_that_takes_nothing_of_it() -> None:
+    """Before: urgent text waited 19 s where a window of images was spent, since each call counted as a mean one."""
+    rig = SideRig()
+    for number in range(4):
+        rig.now_ms = 10_000 * number
+        rig.show(40 * CARRIED, 2_000 + (3 - number) * CARRIED, f"{60_000 - rig.now_ms}ms")
+    rig.now_ms += 5_000
+    rig.ask()
+    rig.send()
+    assert rig.ask() > 0
+    assert not rig.sides.any_spent(carries(0), MINUTE_MS, rig.now_ms)
+    assert rig.sides.any_spent(CALL, MINUTE_MS, rig.now_ms)
+    rig.prices = carries(0)
+    assert rig.ask() == 0

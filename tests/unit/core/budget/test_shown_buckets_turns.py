@@ -1,8 +1,10 @@
 """A server that shows the emptiest of its buckets: each has a mirror of its own, and laws are judged by one."""
 
+import pytest
+
 from headrace.broker.core.answers.rate_limit_headers import HOUR_MS, MINUTE_MS
 from headrace.broker.core.answers.refill_detection import Refill
-from headrace.broker.core.budget.shown_buckets import TURNS_UNSHOWN_MAX
+from headrace.broker.core.budget.shown_buckets import TURNS_UNSHOWN_MAX, TURNS_UNSHOWN_MS
 from headrace.broker.core.budget.window_mirrors import FixedWindowMirror
 from tests.unit.core.shown import CAPACITY, Limit
 
@@ -65,3 +67,39 @@ def test_one_that_is_shown_no_more_is_dropped() -> None:
         at_ms = 40_000 + 100 * call
         limit.show(limit.send(1, at_ms), 4_000 + call, MINUTE_MS - at_ms % MINUTE_MS)
     assert limit.sizes() == [(CAPACITY, MINUTE_MS)]
+
+
+def test_one_that_is_shown_no_more_is_dropped_after_a_minute_however_few_answers_come() -> None:
+    """Before: what was left of it slowed down the very answers that were to show that it is no more."""
+    limit = Limit()
+    in_turns(limit, 40)
+    for call in range(4):
+        at_ms = 41_000 + TURNS_UNSHOWN_MS // 3 * call
+        limit.show(limit.send(1, at_ms), 100 * (at_ms % MINUTE_MS // 1_000 + 1), MINUTE_MS - at_ms % MINUTE_MS)
+        assert len(limit.sizes()) == (2 if call < 3 else 1)
+
+
+def shown(limit: Limit, *capacities: int, from_ms: int = 0) -> None:
+    """Calls one after another, whose answers show full buckets of these capacities."""
+    for call, capacity in enumerate(capacities):
+        limit.show(limit.send(100, from_ms + 100 * call), 100, 10, capacity)
+
+
+def test_a_limit_that_is_lowered_and_raised_again_is_one_bucket() -> None:
+    """Before: a tier that was restored was used by a sixth for minutes, by the size that it had meanwhile."""
+    limit = Limit()
+    shown(limit, *[CAPACITY] * 5, *[CAPACITY // 5] * 5, *[CAPACITY] * 5)
+    assert limit.sizes() == [(CAPACITY, MINUTE_MS)]
+    shown(limit, 3 * CAPACITY, CAPACITY // 5, CAPACITY, 3 * CAPACITY, CAPACITY // 5, from_ms=5_000)
+    assert limit.buckets.token_capacity is None, "no size comes back twice in a row"
+
+
+@pytest.mark.parametrize("others", range(TURNS_UNSHOWN_MAX - 4, TURNS_UNSHOWN_MAX + 4))
+def test_the_answer_that_drops_one_may_show_that_others_come_by_turns(others: int) -> None:
+    """Before: the dropped one stayed in the list, and each later answer of the limit raised a KeyError."""
+    limit = Limit()
+    third, fourth = 3 * CAPACITY, 4 * CAPACITY
+    shown(limit, CAPACITY, 2 * CAPACITY, CAPACITY, 2 * CAPACITY, CAPACITY)
+    assert limit.buckets.token_capacity == CAPACITY
+    shown(limit, *[third] * (others - 4), fourth, third, fourth, third, *[third, fourth] * 4, from_ms=1_000)
+    assert {size for size, _ in limit.sizes()} >= {third, fourth}

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from headrace.broker.core.answers.rate_limit_headers import MINUTE_MS
+from headrace.broker.core.answers.refill_detection import Refill
 from headrace.broker.core.answers.verdict import Answer, Verdict, judge
 from headrace.broker.core.budget.budget import Budget, LimitBeliefs
 from headrace.broker.core.budget.refusals import is_explained
@@ -239,3 +240,26 @@ def test_a_refusal_for_its_images_delays_no_call_without_them() -> None:
     assert limit.at(carries(1_000), 600) == 600
     limit.call(carries(2_000), 600, names("input-tokens", used=PER_MINUTE, requested=2_000))
     assert limit.at(carries(1), 1_200) == 2_100, "every call carries input"
+
+
+def test_images_are_whole_when_it_is_told_how_their_bucket_refills() -> None:
+    """Before: parts of an image seemed to be shown, so a bucket passed for windows of one second to a minute."""
+    limit, left, at_ms = Limit(), 2_000.0, 0
+    for number in range(60):
+        at_ms = 700 * number
+        left = min(2_000.0, left + (700 / 30 if number else 0)) - 25
+        limit.call(
+            carries(100, images=25), at_ms, shows("input-images", 2_000, int(left), f"{int((2_000 - left) * 30)}ms")
+        )
+    (level,) = limit.budget.sides.levels(at_ms + 500)
+    assert (level.refill, level.period_ms, level.capacity) == (Refill.BUCKET, MINUTE_MS, 2_000)
+
+
+def test_a_refusal_that_names_it_shows_that_it_is_still_there() -> None:
+    limit = Limit()
+    limit.call(carries(1_000), 0, shows("input-tokens", PER_MINUTE, PER_MINUTE))
+    for number in range(2 * UNSHOWN_MAX):
+        refused = names("input-tokens", used=5_500, requested=1_000)
+        bucket = answer((60_000, 59_000, "1s")).readings
+        limit.call(carries(1_000), 20_000 * (number + 1), replace(refused, readings=bucket))
+    assert limit.budget.sides

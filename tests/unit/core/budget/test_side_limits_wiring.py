@@ -107,13 +107,17 @@ def test_what_carries_nothing_bounds_nothing() -> None:
     assert list(limit.budget.sides.bounds(carries(0), 0, 500)) == []
 
 
-def test_longer_windows_of_it_are_told_with_what_a_mean_call_takes() -> None:
+def test_longer_windows_of_it_are_told_with_what_the_call_and_a_mean_one_take() -> None:
     limit = Limit()
     for number, tokens in enumerate((700, 900, 1_100, 1_300)):
         left, mark_ms = (5_300, 4_400, 3_300, 2_000)[number], 50_000 - 10_000 * number
         limit.call(carries(tokens), 10_000 * number, shows(KIND, PER_MINUTE, left, f"{mark_ms}ms"))
-    sides = [list(limit.budget.sides.windows(least_ms)) for least_ms in (MINUTE_MS, DAY_MS)]
-    assert [[(mirror.refill, taken) for mirror, taken in each] for each in sides] == [[(Refill.FIXED, 1_000)], []]
+    sides = limit.budget.sides
+    found = [list(sides.windows(carries(50), least_ms)) for least_ms in (MINUTE_MS, DAY_MS)]
+    assert [[(mirror.refill, *taken) for mirror, *taken in each] for each in found] == [[(Refill.FIXED, 50, 1_000)], []]
+    assert [sides.any_window(least_ms) for least_ms in (MINUTE_MS, DAY_MS)] == [True, False]
+    assert not list(sides.windows(carries(0), MINUTE_MS))
+    assert not list(sides.windows(None, MINUTE_MS))
 
 
 def test_a_call_without_images_teaches_nothing_of_how_they_are_counted() -> None:
