@@ -44,8 +44,10 @@ LEVELS_A_LINE_MAX = 60
 LEVELS_BYTES_A_LINE_MAX = 192 * 1024
 LEVEL_BYTES = 512
 LEVEL_NAME_CHAR_BYTES = 12
-"""Size of a level in a line without its limit's name, and of each character of that name: a producer may invent names
-of 256 characters outside of ASCII, and a JSON escape for one of those is twelve bytes long."""
+SIDE_LEVEL_BYTES = 128
+"""Size of a level in a line without its limit's name, of each character of that name, and of a level of input tokens or
+images beside it: a producer may invent names of 256 characters outside of ASCII, and a JSON escape for one of those is
+twelve bytes long."""
 
 LEAN_MS = 60_000
 """How long the ledger's lines omit what can wait, once a transaction without any decision was refused."""

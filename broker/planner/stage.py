@@ -61,7 +61,10 @@ class Stage:
 
 
 def recogniser(settings: Settings) -> Recognise:
-    """Build the function that attributes and prices arrivals as the dispatcher's `Pricer` does requests."""
+    """Build the function that attributes and prices arrivals as the dispatcher's `Pricer` does requests.
+
+    But for long contexts: `Plan.left_out` names their limits.
+    """
     limits: dict[str, str] = {}
     laws = {limit: fixed_law(settings, limit) for limit in settings.limits}
     priced = lru_cache(_PRICES_MAX)(prices)

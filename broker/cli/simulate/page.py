@@ -15,7 +15,7 @@ from headrace.broker.settings.limits import LONG_CONTEXT
 _NAME_CHARS_MAX = 24
 WIDE = 110
 """Columns from which waits are shown to the second."""
-_LEFT_OUT = "{limit} is not simulated: requests with long contexts draw from {shorter} here."
+_LEFT_OUT = "{limit} is not simulated: requests with long contexts draw from {simulated} here."
 
 Spoken = Callable[[float], str]
 """Formatter of a span in milliseconds."""
@@ -42,7 +42,7 @@ def page(
         yield _limit(limit, enforces_quota=asked.enforces_quota)
     yield _sentence(asked)
     for name in left_out:
-        yield Text(_LEFT_OUT.format(limit=safe(name), shorter=safe(name.removesuffix(LONG_CONTEXT))))
+        yield Text(_LEFT_OUT.format(limit=safe(name), simulated=safe(name.removesuffix(LONG_CONTEXT))))
     if len(outlooks) > 1:
         yield Text("\nThe same requests with other quotas", "bold")
         yield _quotas(outlooks, wait_of)

@@ -11,6 +11,7 @@ from typing import Any, Final
 from headrace.broker.cli.amounts import counted, spoken_s
 from headrace.broker.cli.status.failing import all_failing
 from headrace.broker.cli.status.report import Report, Said, StatusReading
+from headrace.broker.core.budget.side_limits import IMAGES
 from headrace.broker.core.lease import RELEASED
 
 BACKLOG_WORTH_SAYING_S: Final = 60.0
@@ -242,8 +243,8 @@ def _exhausted(name: str, limit: Said, waiting: int) -> Iterator[StatusFinding]:
 
 
 def emptiest(buckets: Iterable[Said]) -> Said | None:
-    """Return the bucket with the smallest part left."""
-    return min(buckets, key=left_of, default=None)
+    """Return the bucket with the smallest part left, of those that every call takes of: few carry images."""
+    return min((bucket for bucket in buckets if bucket["metric"] != IMAGES), key=left_of, default=None)
 
 
 def left_of(bucket: Said, end: str = "level_low") -> float:

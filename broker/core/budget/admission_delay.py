@@ -31,7 +31,8 @@ class AdmissionDelay:
     def learn(self, error: int | None, capacity: int, period_ms: int, *, of_tokens: bool = True) -> None:
         """Learn from the error of a mirror of that size and period: see `Mirror.observe`.
 
-        A shortfall means a longer delay, or other clients' spending, which no call of ours explains: of tokens only.
+        A shortfall of tokens beyond what the longest delay explains is others' spending; any other one means a longer
+        delay.
         """
         if error == 0:
             self.record_agreement()

@@ -1,7 +1,7 @@
 """When a call may be sent: by the mirrors of what a server says, or by what the limit's own measurements show.
 
 As a rule the mirrors are right, and followed at once. Where they are not (`headrace.broker.core.budget.mirror_trust`),
-or where nothing states a limit of tokens, a rate is measured (`headrace.broker.core.budget.rate_control`): from the
+or where no limit is known but of requests, a rate is measured (`headrace.broker.core.budget.rate_control`): from the
 first refusal on, whether or not it is followed.
 """
 
@@ -32,7 +32,7 @@ TIMES_ACHIEVED: Final = 10  # a period that is mistaken for another usual one ma
 CALLS_MIN: Final = 30  # a few large calls may have spent any part of what could be spent
 TAPERED_MS: Final = 10_000  # the end of a shorter window is near all the time
 UNANSWERED_PARTS: Final = 2  # of what is left in a window, one part in so many may be unanswered
-SPENT_IN_PARTS: Final = 8  # a window is spent within this part of it
+SPENT_IN_PARTS: Final = 8  # a window is spent within one part in so many of its length
 COMPARED_EVERY_MS: Final = 500  # doubts take minutes, and looking at those minutes takes longer than deciding a call
 GUESS: Final = 100_000
 """Tokens a minute at which a rate begins where nothing states a limit; it grows fast."""
@@ -99,7 +99,7 @@ class AdmissionGuide:
 
     @property
     def measures_since_ms(self) -> int | None:
-        """Since when the mirrors have not been followed; None: they are, or there is none of tokens."""
+        """Since when the mirrors have not been followed; None: they are, or no limit is known but of requests."""
         return self._trust.measures_since_ms
 
     @property
@@ -174,7 +174,7 @@ class AdmissionGuide:
         return max(at_ms, now_ms)
 
     def _ramped_at(self, paid: int, prices: Prices | None, now_ms: int) -> int:
-        """Return when a burst may go on."""
+        """Return when a burst may go on; first see whether windows make each burst begin small."""
         made = self._buckets.made + self._sides.made
         if self._windows_made != made:
             is_any = any(map(_is_long_window, self._buckets)) or self._sides.any_window(TAPERED_MS)
@@ -233,8 +233,8 @@ class AdmissionGuide:
     def _bounds(self, paid: int, prices: Prices | None, reserved_ppm: int, now_ms: int) -> tuple[list[Bound], bool]:
         """Return the limits that may hold a call back: first the one that does, or the shortest, then the others.
 
-        Others are those that have held calls back lately. Return as well whether headers or the operator state the
-        first.
+        Others are those that have held calls back within the last minute; of side limits, all shorter than an hour.
+        Return as well whether headers or the operator state the first.
         """
         binding = self._buckets.binding(paid, now_ms, reserved_ppm)
         self._held_by = {mirror: at_ms for mirror, at_ms in self._held_by.items() if at_ms > now_ms - LATELY_MS}
@@ -356,11 +356,12 @@ def _is_long_window(mirror: AnyMirror) -> bool:
 
 
 def _may_join(mirror: AnyMirror, amount: int, unanswered: int, calls: int, now_ms: int) -> bool:
-    """Return whether a call may follow others into a window, so many, while what these take is `unanswered`.
+    """Return whether one more call may follow `calls` unanswered ones, which take `unanswered`, into a window.
 
-    A window is spent at once, and may hold less than is believed. So what may be refused together becomes less
-    towards its end: half as much as is left after this call. And the window is spent evenly, but `SPENT_IN_PARTS` times
-    as fast as it must be. Neither bounds the call itself: a large one would wait for a pause of the small ones.
+    A window is spent at once, and may hold less than is believed. So these may take no more than half of what is left
+    after this call: towards the end of the window few are refused together. From `OPENING_CALLS` on they may take at
+    most what `SILENCE_MS` lets through at `SPENT_IN_PARTS` times the window's rate. Neither bounds the call itself: a
+    large one would wait for a pause of the small ones.
     """
     if unanswered * UNANSWERED_PARTS > mirror.low(now_ms) - amount:
         return False

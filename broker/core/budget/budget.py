@@ -130,14 +130,13 @@ class Budget:
             now_ms: The caller's clock.
             reserved_ppm: The share of every bucket that is reserved for others.
             stated: The server itself has named this charge.
-            lane_order: Its lane's position: before the first answer, one of a higher lane may join those of lower ones.
+            lane_order: Its lane's position: before the first answer, calls of a higher lane may join lower ones.
             prices: What the call carries, for limits that count neither tokens nor requests.
         """
         paid = self._calibration.to_pay(charge, stated=stated)
         is_spare = self._headroom.covers(paid, reserved_ppm) and self.breaker.closed
         if is_spare and (not self.sides or self.sides.payable_at(prices, reserved_ppm, now_ms) <= now_ms):
-            self._granted = charge, now_ms, stated
-            self.guide.mirrors_hold_back = False
+            self._granted, self.guide.mirrors_hold_back = (charge, now_ms, stated), False
             return now_ms
         probe_ms = self.breaker.may_call_at(now_ms)
         first_ms: int | None = now_ms
@@ -356,7 +355,7 @@ class Budget:
         return Checkpoint(
             limit=self.settings.name,
             at_ms=now_ms,
-            levels=self.levels(now_ms),
+            levels=self.levels(now_ms) or self._calibration.operators_level(),
             charged_last_minute=self._charged.charged(now_ms),
             pause_ms=max(0, self.paused_until_ms - now_ms),
             markup_ppm=self._calibration.markup_ppm,

@@ -1,10 +1,11 @@
 """Bursts that begin small where refusals have come: a wave of calls is not sent before its first ones are admitted.
 
 The mirrors may be wrong about what can be paid. Without a ramp the error costs as many refusals as calls are waiting:
-all are sent in the same instant, long before the first refusal comes back. So for some time after a refusal, at most
-twice as many calls may be unanswered within `SILENCE_MS` as were admitted in the last second, and one at least. A
-refusal comes back sooner than that; a call about which the server has been silent for so long was admitted. A burst of
-a hundred calls takes five such steps after its first call, as in the slow start of congestion control (RFC 5681).
+all are sent in the same instant, long before the first refusal comes back. So for some time after a refusal, and
+wherever a window of ten seconds or longer is spent at once, at most twice as many calls may be unanswered within
+`SILENCE_MS` as were admitted in the last second, and one at least. A refusal comes back sooner than that; a call about
+which the server has been silent for so long was admitted. A burst of a hundred calls takes five such steps after its
+first call, as in the slow start of congestion control (RFC 5681).
 """
 
 from collections import deque
@@ -16,7 +17,7 @@ COUNTED_MS: Final = 1_000
 UNANSWERED_PER_ADMITTED: Final = 2
 ACTIVE_MS: Final = 600_000
 OPENING_MS: Final = 10_000
-OPENING_CALLS: Final = 8  # with which an unknown server's bursts begin, as long as it has refused none
+OPENING_CALLS: Final = 8  # with which bursts begin where none was refused for `ACTIVE_MS`
 
 
 class UnansweredCalls(NamedTuple):
@@ -99,7 +100,7 @@ class BurstRamp:
         first = 1 if self._refused and now_ms < self._active_until_ms else OPENING_CALLS
         return now_ms if unanswered.calls < max(first, UNANSWERED_PER_ADMITTED * admitted) else unanswered.heard_ms
 
-    def unanswered(self, now_ms: int) -> "UnansweredCalls":
+    def unanswered(self, now_ms: int) -> UnansweredCalls:
         """Return the calls that the server has neither answered nor been silent about for `SILENCE_MS`."""
         self._forget(now_ms)
         heard_ms = max(self._admitted_ms, now_ms - SILENCE_MS)

@@ -11,10 +11,10 @@ An answer is evidence of five things, taken in this order by `Budget.record_answ
 """
 
 from headrace.broker.core.answers.meaning import ADMITTED
-from headrace.broker.core.answers.rate_limit_headers import DAY_MS, TOKENS, LimitMetric, Snapshot
+from headrace.broker.core.answers.rate_limit_headers import DAY_MS, MINUTE_MS, TOKENS, LimitMetric, Snapshot
 from headrace.broker.core.answers.verdict import Meaning, Verdict
 from headrace.broker.core.budget.admission_delay import AdmissionDelay
-from headrace.broker.core.budget.bucket_set import BucketSet
+from headrace.broker.core.budget.bucket_set import BucketSet, LevelBounds
 from headrace.broker.core.budget.burst_control import BurstControl
 from headrace.broker.core.budget.checkpoint import Checkpoint
 from headrace.broker.core.budget.cooldown import Cooldown
@@ -63,6 +63,7 @@ class Calibration:
         self.sides = SideLimits(sends)
         self._sends = sends
         self._delay = AdmissionDelay()
+        self._means_input = False  # the operator's figure of tokens is one of input
         self._markup = Markup()
         self._buckets_made = 0
         laws = checkpoint.laws if checkpoint is not None else None
@@ -209,7 +210,7 @@ class Calibration:
                 self.burst.record_refusal(call.burst, call.paid, call.sent_ms, now_ms)
 
     def correct_levels(self, call: Reservation, verdict: Verdict, now_ms: int) -> bool:
-        """Correct every bucket that an answer describes; return whether each header reading agreed with its mirror."""
+        """Correct every bucket that an answer describes; return whether each reading of tokens and requests agreed."""
         stated = verdict.snapshot
         agreed = True
         if self.sides or verdict.side_limit is not None or verdict.side_readings:
@@ -235,11 +236,22 @@ class Calibration:
         return agreed
 
     def _learn_sides(self, call: Reservation, verdict: Verdict, now_ms: int) -> None:
-        """Learn of limits that count neither tokens nor requests; the operator may have meant one of them."""
+        """Learn of limits that count neither tokens nor requests; the operator may have meant one of them.
+
+        If the server shows or names tokens after that, there are both.
+        """
         self.sides.record_answer(call, verdict, now_ms)
         tokens, period_ms = self._settings.tokens, self._settings.period_ms
-        if tokens is not None and self.sides.refills_like(tokens, period_ms):
+        if tokens is not None and not self._means_input and self.sides.refills_like(tokens, period_ms):
+            self._means_input = True
             self._buckets.drop_unshown(tokens, period_ms)
+
+    def operators_level(self) -> tuple[LevelBounds, ...]:
+        """Return a full bucket of the operator's, for the ledger: a limit of input alone has no other level there."""
+        tokens, period_ms = self._settings.tokens, self._settings.period_ms
+        if tokens is None:
+            tokens, period_ms = self._settings.cap_tokens, MINUTE_MS
+        return () if tokens is None else (LevelBounds(TOKENS, tokens, tokens, tokens, period_ms),)
 
     def _left_out(self, call: Reservation, now_ms: int, *, early: bool) -> int:
         """Return the tokens missing from an answer's figure, which the mirror takes to be as of the admission."""

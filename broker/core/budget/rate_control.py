@@ -234,7 +234,7 @@ class RateControl:
         self._silent.append((now_ms, attempt))
 
     def _cost(self, tokens: int) -> int:
-        """Return what a call of so many tokens costs the pace: where calls are what is limited, each costs as much."""
+        """Return what a call costs the pace: its tokens; where calls are capped, a mean call's."""
         mean = self._spending.mean_tokens() if self._caps.any_of_calls else None
         return tokens if mean is None else mean
 

@@ -33,7 +33,7 @@ class PacedCall:
 
     Attributes:
         number: Among those sent.
-        tokens: What it pays.
+        tokens: What it costs the pace.
         found: The sums that it found.
         paced: The rate held it back: only such a call says that the rate can grow.
         busy_ms: How long the rate had held calls back by then.

@@ -6,7 +6,8 @@ that turns out to be the shown one expressed in another window (the same rate) i
 it.
 
 A project's buckets have headers of their own, and some servers name the period in the header, and show several buckets
-of a metric. Each bucket that headers show has evidence of its own.
+of a metric. Others show the emptiest of theirs: a size that comes back again and again is another bucket, which is kept
+while it is shown now and then. Each bucket that headers show has evidence of its own.
 """
 
 from typing import Final
@@ -43,7 +44,7 @@ class _HeaderBucket:
         former: What it was shown to hold before; 0: nothing else.
         changed_ms: When that changed.
         returns: How often in a row that was to what it was shown to hold before.
-        unshown: Answers since that have shown another one by the same name.
+        unshown: Answers since it was shown last that have shown another one by the same name.
         shown_ms: When it was shown last, if it is shown by turns.
         rounding: How its figures are rounded; None: there was but one.
         states_period: Answers have shown its period; otherwise that is assumed.
@@ -121,7 +122,7 @@ class ShownBuckets:
             mirror = self._mirror_of(reading, pattern, header, order.now_ms, project=project)
             if pattern is not None and pattern.refill is FIXED and isinstance(mirror, FixedWindowMirror):
                 mirror.set_end(pattern.mark_ms, order.now_ms)
-                if self._turns:  # a window that has begun anew is not the one that is shown
+                if self._name(reading, project=project) in self._turns:  # what has begun anew need not be shown then
                     mirror.take_as_proven()
             if pattern is not None and self._mirrors.is_alone(mirror):
                 header.known, header.made = pattern, self._mirrors.made
@@ -131,6 +132,10 @@ class ShownBuckets:
             mirror.step = header.rounding.step
         return self.correct(mirror, reading.capacity, reading.remaining - later, order)
 
+    @staticmethod
+    def _name(reading: Reading, *, project: bool) -> _Name:
+        return reading.metric, reading.period_ms if reading.named else None, project
+
     def _header_of(self, reading: Reading, order: AdmissionOrder, *, project: bool) -> _HeaderBucket:
         """Return the bucket that a reading is of.
 
@@ -138,9 +143,8 @@ class ShownBuckets:
         time in the answer to a call that was sent when the other one had been shown, is that of another bucket; and
         each is kept while it is shown now and then.
         """
-        name = reading.metric, reading.period_ms if reading.named else None, project
-        for capacity in self._turns.get(name, ()):
-            self._record_turn(name, capacity, order.now_ms, is_shown=capacity == reading.capacity)
+        name = self._name(reading, project=project)
+        self._record_turn(name, reading.capacity, order.now_ms)
         turns = self._turns.get(name, ())
         shown = name, reading.capacity if reading.capacity in turns else None
         header = self._headers.get(shown)
@@ -163,18 +167,29 @@ class ShownBuckets:
         self._choose_tokens()
         return other
 
-    def _record_turn(self, name: _Name, capacity: int, now_ms: int, *, is_shown: bool) -> None:
-        """Record whether an answer shows a bucket that is shown by turns; one that no answer shows is dropped."""
-        header = self._headers[name, capacity]
-        if is_shown:
-            header.unshown, header.shown_ms = 0, now_ms
+    def _record_turn(self, name: _Name, shown: int, now_ms: int) -> None:
+        """Record which of those that come by turns an answer shows; drop those that no answer shows any more."""
+        turns = self._turns.get(name, ())
+        gone: list[_HeaderBucket] = []
+        for capacity in turns:
+            header = self._headers[name, capacity]
+            if capacity == shown:
+                header.unshown, header.shown_ms = 0, now_ms
+            else:
+                header.unshown += 1
+                if header.unshown > TURNS_UNSHOWN_MAX or now_ms - header.shown_ms > TURNS_UNSHOWN_MS:
+                    gone.append(self._headers.pop((name, capacity)))
+        if not gone:
             return
-        header.unshown += 1
-        if header.unshown > TURNS_UNSHOWN_MAX or now_ms - header.shown_ms > TURNS_UNSHOWN_MS:
-            del self._headers[name, capacity]
-            self._turns[name] = tuple(other for other in self._turns[name] if other != capacity)
-            self._mirrors.keep(lambda mirror: mirror is not header.mirror or self.shows(mirror))
-            self._choose_tokens()
+        left = tuple(capacity for capacity in turns if (name, capacity) in self._headers)
+        self._turns[name] = left
+        if len(left) <= 1 and (name, None) not in self._headers:
+            del self._turns[name]
+            for capacity in left:  # which may have another size from now on
+                self._headers[name, None] = self._headers.pop((name, capacity))
+        former = [header.mirror for header in gone]
+        self._mirrors.keep(lambda mirror: all(mirror is not each for each in former) or self.shows(mirror))
+        self._choose_tokens()
 
     def _choose_tokens(self) -> None:
         """Choose the account's bucket of tokens that laws are judged by: the smallest that is shown by turns."""

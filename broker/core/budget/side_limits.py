@@ -1,11 +1,11 @@
 """Limits that count neither tokens nor requests: input tokens, input tokens that no cache holds, images.
 
 Such a limit is known once headers show it, or a refusal names it. It has buckets, calls and sizes of its own, and each
-call pays what it carries. Nothing says beforehand how a server counts that, so charges that refusals name scale it: one
-that leaves out what is cached counts a part of the input.
+call pays what it carries. A server may count only part of that, such as what is not cached: the charges that its
+refusals name scale ours.
 
-Where an operator states so many tokens a minute, and the server as many input tokens, that is the limit that was meant:
-the stated bucket is dropped, until an answer shows or names one of tokens.
+Where an operator states tokens a minute, and the server limits input tokens at the same rate, that is the limit that
+was meant: the stated bucket is dropped, until an answer shows or names one of tokens.
 
 Every call of the limit must be recorded, in the order of sending: calls are told by their numbers. The mirrors of such
 a limit are those of tokens, so `LevelBounds.kind` says what they count.
@@ -34,13 +34,13 @@ IMAGES: Final = "input-images"
 KINDS: Final = ("input-tokens", "uncached-input-tokens", IMAGES)
 SAMPLES_MAX: Final = 16
 SCALE_STEPS: Final = 50  # a smaller change than by one part in this many would price thousands of calls for nothing
-UNSHOWN_MAX: Final = 16  # answers in a row that show other buckets, and none of a kind that was shown before
+UNSHOWN_MAX: Final = 16  # answers to calls that draw on it, in a row, that show other buckets and not this one
 SCALE_MAX: Final = 4  # no server counts more than four times our input, or images
 IMAGE_UNITS: Final = 1_000
 """An image counts as so many units: mirrors of tokens allow for two units of rounding, and an image is exactly one."""
 
 
-class _Limit:
+class _SideLimit:
     """One such limit, and the calls that draw on it: those of the whole limit, in the same order.
 
     Attributes:
@@ -196,7 +196,7 @@ class SideLimits:
     def __init__(self, calls: SentCalls) -> None:
         """`calls`: every call of the limit."""
         self._calls = calls
-        self._limits: dict[str, _Limit] = {}
+        self._limits: dict[str, _SideLimit] = {}
         self._gone = 0  # changes of those that were dropped, and the dropping itself
 
     def __bool__(self) -> bool:
@@ -261,10 +261,10 @@ class SideLimits:
                 del self._limits[limit.kind]
                 self._gone += limit.buckets.made + 1
 
-    def _of(self, kind: str) -> _Limit:
+    def _of(self, kind: str) -> _SideLimit:
         limit = self._limits.get(kind)
         if limit is None:
-            limit = self._limits[kind] = _Limit(kind, self._calls)
+            limit = self._limits[kind] = _SideLimit(kind, self._calls)
         return limit
 
     def refills_like(self, capacity: int, period_ms: int) -> bool:
@@ -336,19 +336,19 @@ class SideLimits:
 
     def flow_ms(self, tokens: int) -> int:
         """Return how long what calls of so many tokens carry takes to flow in, if they are like the last ones."""
-        return max((limit.buckets.flow_ms(self._carried(limit, tokens)) for limit in self._limits.values()), default=0)
+        return max((limit.buckets.flow_ms(self._share_of(limit, tokens)) for limit in self._limits.values()), default=0)
 
     def flows_in_ms(self, tokens: int, reserved_ppm: int, now_ms: int) -> int:
-        """Return how long until they hold as much, and the reserve besides."""
+        """Return how long until each bucket holds what calls of `tokens` tokens carry, and the reserve besides."""
         longest_ms = 0
         for limit in self._limits.values():
-            carried = self._carried(limit, tokens)
+            carried = self._share_of(limit, tokens)
             for mirror in limit.buckets:
                 missing = carried + mirror.capacity * reserved_ppm // PPM - mirror.low(now_ms)
                 longest_ms = max(longest_ms, -(-missing * mirror.period_ms // mirror.capacity))
         return longest_ms
 
-    def _carried(self, limit: _Limit, tokens: int) -> int:
+    def _share_of(self, limit: _SideLimit, tokens: int) -> int:
         """Return what calls of so many tokens carry, if they are like the last ones."""
         of_last = self._calls.recent_tokens()
         return tokens * limit.calls.recent_tokens() // of_last if of_last else 0

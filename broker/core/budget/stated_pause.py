@@ -1,5 +1,7 @@
 """The pause of a limit: no call is sent before its end, unless a measured rate is followed.
 
+A refusal for images delays only calls with images (`SideLimits.rest`).
+
 A refusal's wait is kept if the mirrors explain it, and tested by a single call after some seconds if they do not
 (`AdmissionGuide.wait_ms`). What they know changes: so an answer that comes during the pause may shorten it.
 """

@@ -1,4 +1,4 @@
-"""Which of several spans of a debit history tells most of the laws."""
+"""Choice of the span of a debit history that rules out the most laws."""
 
 from collections.abc import Iterable
 

@@ -63,6 +63,7 @@ def _fitting(checkpoints: Sequence[Checkpoint]) -> tuple[Checkpoint, ...]:
     for count, checkpoint in enumerate(checkpoints):
         name_bytes = bounds.LEVEL_NAME_CHAR_BYTES * len(checkpoint.limit)
         weight += len(checkpoint.levels) * (bounds.LEVEL_BYTES + name_bytes)
+        weight += len(checkpoint.sides) * bounds.SIDE_LEVEL_BYTES
         if weight > bounds.LEVELS_BYTES_A_LINE_MAX:
             return tuple(checkpoints[: max(1, count)])
     return tuple(checkpoints)

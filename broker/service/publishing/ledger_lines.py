@@ -143,9 +143,9 @@ def _levels(checkpoint: Checkpoint, now: datetime) -> list[ledger.Level]:
             project=level.project,
             measured=checkpoint.measured_tokens_per_minute,
             unshown=checkpoint.unshown,
-            sides=tuple(_side(level) for level in checkpoint.sides),
+            sides=() if number else tuple(_side(side) for side in checkpoint.sides),
         )
-        for level in checkpoint.levels
+        for number, level in enumerate(checkpoint.levels)
     ]
 
 

@@ -11,10 +11,12 @@ from headrace.broker.core.bounds import (
     LEVELS_BYTES_A_LINE_MAX,
     OUTCOMES_PER_TRANSACTION_MAX,
     OVERDUE_MAX,
+    SIDE_LEVEL_BYTES,
     STANDS_A_CLAIM_MAX,
     STARTED_A_LINE_MAX,
 )
 from headrace.broker.core.identity.outcome_index import RENEWALS_MAX, REWRITES_MAX
+from headrace.broker.core.pricing.references import ReferenceKind
 from headrace.broker.errors import SettingsError
 from headrace.broker.service.publishing.totals import KIND_CHARS_MAX, KINDS_MAX
 from headrace.broker.settings.fitting import (
@@ -38,6 +40,7 @@ from headrace.schemas.ledger import (
     LedgerRecord,
     LedgerState,
     Level,
+    SideLevel,
     StartedEntry,
     WaitingCancel,
     encode_ledger,
@@ -51,10 +54,29 @@ LANES = 10
 FACES = "\U0001f600" * 256
 
 
-def level(name: str) -> Level:
+UNSHOWN = {kind.value: 10**9 for kind in ReferenceKind}
+SIDE = SideLevel(kind="uncached-input-tokens", level=-(10**15), capacity=10**15, period_ms=31 * 86_400_000)
+
+
+def level(name: str, *sides: SideLevel) -> Level:
     laws = {"chat.completions": "chat-legacy", "responses": "responses", "embeddings": "embeddings"}
     most, now = 10**15, datetime(2026, 1, 1, 12, 30, 15, 123_456, tzinfo=UTC)
-    return Level(name, "requests", most, most, 31 * 86_400_000, now, most, 86_400_000, 10**9, laws, most, most)
+    return Level(
+        name,
+        "requests",
+        most,
+        most,
+        31 * 86_400_000,
+        now,
+        most,
+        86_400_000,
+        10**9,
+        laws,
+        most,
+        most,
+        unshown=UNSHOWN,
+        sides=sides,
+    )
 
 
 def full_step() -> LedgerRecord:
@@ -94,6 +116,9 @@ def test_a_level_weighs_no_more_than_the_core_takes_it_for() -> None:
         one = LedgerRecord(LedgerKind.STEP, 1, "o", levels=(level(name),))
         weight = len(encode_ledger(two)) - len(encode_ledger(one))
         assert weight <= LEVEL_BYTES + LEVEL_NAME_CHAR_BYTES * len(name)
+        three = LedgerRecord(LedgerKind.STEP, 1, "o", levels=(level(name, SIDE, SIDE), level(name, SIDE)))
+        both = LedgerRecord(LedgerKind.STEP, 1, "o", levels=(level(name, SIDE), level(name, SIDE)))
+        assert len(encode_ledger(three)) - len(encode_ledger(both)) <= SIDE_LEVEL_BYTES
 
 
 @pytest.mark.parametrize(

@@ -103,3 +103,13 @@ def test_the_answer_that_drops_one_may_show_that_others_come_by_turns(others: in
     assert limit.buckets.token_capacity == CAPACITY
     shown(limit, *[third] * (others - 4), fourth, third, fourth, third, *[third, fourth] * 4, from_ms=1_000)
     assert {size for size, _ in limit.sizes()} >= {third, fourth}
+
+
+def test_the_last_one_of_those_that_came_by_turns_may_have_another_size() -> None:
+    """Before: it kept its own for 64 answers, and was paid beside the new one."""
+    limit = Limit()
+    shown(limit, CAPACITY, 2 * CAPACITY, CAPACITY, 2 * CAPACITY, CAPACITY)
+    shown(limit, *[CAPACITY] * (TURNS_UNSHOWN_MAX + 1), from_ms=1_000)
+    assert limit.buckets.token_capacity is None
+    shown(limit, 3 * CAPACITY, from_ms=20_000)
+    assert limit.sizes() == [(3 * CAPACITY, MINUTE_MS)]

@@ -14,6 +14,7 @@ from headrace.broker.core.endpoints import Law
 from headrace.broker.core.pricing.laws import Prices
 from headrace.broker.core.units import ROUNDING_TOKENS
 from tests.unit.core.budgets import KEY, SETTINGS, UNKNOWN, answer, full, refusal
+from tests.unit.core.specimens import verdict
 
 DEAR = 100  # tokens that a call of the tests is priced at
 PER_MINUTE = 6_000  # a tenth of a token a millisecond
@@ -263,3 +264,27 @@ def test_a_refusal_that_names_it_shows_that_it_is_still_there() -> None:
         bucket = answer((60_000, 59_000, "1s")).readings
         limit.call(carries(1_000), 20_000 * (number + 1), replace(refused, readings=bucket))
     assert limit.budget.sides
+
+
+def test_tokens_that_a_refusal_names_after_input_stay() -> None:
+    """Before: the next answer dropped them again, so both limits were paid by turns, and each turn was refused."""
+    limit = Limit(Budget(LimitBeliefs("m", PER_MINUTE, None), 0, None))
+    limit.call(carries(300), 0, names("input-tokens", used=5_900, requested=300))
+    assert not limit.budget.levels(500)
+    limit.call(carries(300), 30_000, names("tokens", used=5_950, requested=100))
+    limit.call(carries(300), 60_000, verdict())
+    assert [level.capacity for level in limit.budget.levels(60_500)] == [PER_MINUTE]
+
+
+@pytest.mark.parametrize(("tokens", "cap", "stated"), [(PER_MINUTE, 2_000, PER_MINUTE), (None, 2_000, 2_000)])
+def test_a_limit_of_input_alone_is_handed_on_with_what_the_operators_cap_has_counted(
+    tokens: int | None, cap: int, stated: int
+) -> None:
+    """Before: the ledger's lines had no level of it, so a successor's cap began at nothing."""
+    limit = Limit(Budget(LimitBeliefs("m", tokens, None, cap_tokens=cap), 0, None))
+    limit.call(carries(300), 0, names("input-tokens", used=5_900, requested=300))
+    limit.call(carries(300), 30_000, verdict())
+    handed = limit.budget.checkpoint(30_500)
+    assert [(level.capacity, level.low) for level in handed.levels] == [(stated, stated)]
+    assert (handed.charged_last_minute, len(handed.sides)) == (DEAR, 1)
+    assert not Limit().budget.checkpoint(0).levels[2:]
