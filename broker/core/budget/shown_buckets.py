@@ -6,8 +6,8 @@ that turns out to be the shown one expressed in another window (the same rate) i
 it.
 
 A project's buckets have headers of their own, and some servers name the period in the header, and show several buckets
-of a metric. Others show the emptiest of theirs: a size that comes back again and again is another bucket, which is kept
-while it is shown now and then. Each bucket that headers show has evidence of its own.
+of a metric. Others show the emptiest of theirs: a size that comes back soon, or again and again, is another bucket,
+which is kept while it is shown now and then. Each bucket that headers show has evidence of its own.
 """
 
 from typing import Final
@@ -22,7 +22,8 @@ from headrace.broker.core.budget.window_mirrors import FAR_PARTS, FixedWindowMir
 
 PROJECT_UNSHOWN_MAX: Final = 3  # answers in a row that show the account's buckets and none of a project
 
-RETURNS_MIN: Final = 2  # of a capacity; a limit that was lowered and raised again returns once
+RETURNS_MIN: Final = 2  # of a capacity; a limit that was lowered and raised again returns once,
+RETURNED_SOON_MS: Final = 30_000  # and that takes longer: a return within this time is enough
 TURNS_UNSHOWN_MAX: Final = 64  # answers that show another bucket, until one that is shown by turns is dropped
 TURNS_UNSHOWN_MS: Final = 60_000  # or so long, since a bucket that is no more may slow those answers down
 
@@ -139,9 +140,9 @@ class ShownBuckets:
     def _header_of(self, reading: Reading, order: AdmissionOrder, *, project: bool) -> _HeaderBucket:
         """Return the bucket that a reading is of.
 
-        A server may show the one of its buckets that is emptiest. So a capacity that comes back again and again, each
-        time in the answer to a call that was sent when the other one had been shown, is that of another bucket; and
-        each is kept while it is shown now and then.
+        A server may show the one of its buckets that is emptiest. So a capacity that comes back soon, or again and
+        again, each time in the answer to a call that was sent when the other one had been shown, is that of another
+        bucket; and each is kept while it is shown now and then.
         """
         name = self._name(reading, project=project)
         self._record_turn(name, reading.capacity, order.now_ms)
@@ -155,7 +156,8 @@ class ShownBuckets:
             header.rounding = Rounding()
         if header.capacity == reading.capacity or order.sent_ms < header.changed_ms:
             return header
-        header.returns = header.returns + 1 if reading.capacity == header.former else 0
+        returned, is_soon = reading.capacity == header.former, order.now_ms - header.changed_ms <= RETURNED_SOON_MS
+        header.returns = header.returns + (RETURNS_MIN if is_soon else 1) if returned else 0
         if header.returns < RETURNS_MIN:
             header.former, header.capacity, header.changed_ms = header.capacity, reading.capacity, order.now_ms
             header.rounding = Rounding()

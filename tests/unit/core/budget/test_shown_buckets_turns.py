@@ -4,7 +4,7 @@ import pytest
 
 from headrace.broker.core.answers.rate_limit_headers import HOUR_MS, MINUTE_MS
 from headrace.broker.core.answers.refill_detection import Refill
-from headrace.broker.core.budget.shown_buckets import TURNS_UNSHOWN_MAX, TURNS_UNSHOWN_MS
+from headrace.broker.core.budget.shown_buckets import RETURNED_SOON_MS, TURNS_UNSHOWN_MAX, TURNS_UNSHOWN_MS
 from headrace.broker.core.budget.window_mirrors import FixedWindowMirror
 from tests.unit.core.shown import CAPACITY, Limit
 
@@ -88,10 +88,22 @@ def shown(limit: Limit, *capacities: int, from_ms: int = 0) -> None:
 def test_a_limit_that_is_lowered_and_raised_again_is_one_bucket() -> None:
     """Before: a tier that was restored was used by a sixth for minutes, by the size that it had meanwhile."""
     limit = Limit()
-    shown(limit, *[CAPACITY] * 5, *[CAPACITY // 5] * 5, *[CAPACITY] * 5)
+    shown(limit, *[CAPACITY] * 5, *[CAPACITY // 5] * 5)
+    shown(limit, *[CAPACITY] * 5, from_ms=1_000 + RETURNED_SOON_MS)
     assert limit.sizes() == [(CAPACITY, MINUTE_MS)]
-    shown(limit, 3 * CAPACITY, CAPACITY // 5, CAPACITY, 3 * CAPACITY, CAPACITY // 5, from_ms=5_000)
-    assert limit.buckets.token_capacity is None, "no size comes back twice in a row"
+    shown(limit, 3 * CAPACITY, CAPACITY // 5, CAPACITY, 3 * CAPACITY, CAPACITY // 5, from_ms=50_000)
+    assert limit.buckets.token_capacity is None, "none comes back"
+    shown(limit, 3 * CAPACITY, from_ms=60_000)
+    assert limit.buckets.token_capacity == CAPACITY // 5
+
+
+def test_a_size_that_comes_back_late_is_another_bucket_at_the_second_time() -> None:
+    limit = Limit()
+    for turn, capacity in enumerate([CAPACITY, 2 * CAPACITY, CAPACITY]):
+        shown(limit, capacity, from_ms=turn * (RETURNED_SOON_MS + 1_000))
+    assert limit.buckets.token_capacity is None
+    shown(limit, 2 * CAPACITY, from_ms=4 * RETURNED_SOON_MS)
+    assert limit.buckets.token_capacity == CAPACITY
 
 
 @pytest.mark.parametrize("others", range(TURNS_UNSHOWN_MAX - 4, TURNS_UNSHOWN_MAX + 4))
