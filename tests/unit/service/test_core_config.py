@@ -22,3 +22,10 @@ def test_a_limit_that_nobody_configured_has_no_bucket_before_its_first_answer() 
 def test_a_limit_of_the_settings_is_named_and_an_invented_one_is_not() -> None:
     make = budget_maker(Settings.model_validate({"limits": {"m": {}}}))
     assert [make(name, 0, None).settings.named for name in ("m", "invented")] == [True, False]
+
+
+def test_a_long_context_is_bounded_by_the_cap_of_the_limit_beside_it() -> None:
+    bounds = {"cap_tokens_per_minute": 9_000, "inflight_max": 3, "tokens_per_minute": 60_000}
+    budget = budget_maker(Settings.model_validate({"limits": {"m": bounds}}))("m:long-context", 0, None)
+    assert (budget.settings.cap_tokens, budget.settings.inflight_max, budget.settings.tokens) == (9_000, 3, None)
+    assert budget.cap is not None

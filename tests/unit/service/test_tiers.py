@@ -161,10 +161,12 @@ async def test_levels_of_a_limit_that_is_forgotten_leave_the_sums(monkeypatch: p
     forgotten: list[str] = []
     monkeypatch.setattr(process.meter, "limit_forgotten", forgotten.append)
     process.telemetry.gauges(process.core, process.health, process.clock.now_ms())
+    assert MODEL in process.telemetry._levels._shown
     process.core.limits.limit_queues().pop(MODEL)
     for _ in range(2):
         process.telemetry.gauges(process.core, process.health, process.clock.now_ms())
     assert forgotten == [MODEL]
+    assert not process.telemetry._levels._shown
     await process.end()
 
 

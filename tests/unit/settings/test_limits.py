@@ -62,6 +62,12 @@ def test_a_long_context_has_a_limit_of_its_own_where_openai_documents_one(
     assert _settings().limit_for(model, input_tokens) == limit
 
 
+def test_whether_a_context_is_long_depends_on_the_model_and_not_on_the_name_of_its_limit() -> None:
+    settings = _settings(**{"family": {"models": ["gpt-4.1*"]}, "gpt-5.4": {"models": ["gpt-4o*"]}})
+    assert settings.limit_for("gpt-4.1-mini", 128_001) == "family:long-context"
+    assert settings.limit_for("gpt-4o", 10**6) == "gpt-5.4"
+
+
 def test_an_operator_says_from_where_on_a_context_is_long() -> None:
     settings = _settings(**{"gpt-4.1": {"long_context_tokens": 0}, "own": {"long_context_tokens": 1_000}})
     assert settings.limit_for("gpt-4.1", 10**6) == "gpt-4.1"

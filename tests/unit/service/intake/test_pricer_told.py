@@ -51,6 +51,14 @@ def test_a_law_is_that_of_the_limit_and_not_of_the_model_that_draws_on_it() -> N
     assert candidate(record(body=body), priced=priced).prices.laws == (Law.CHAT_LEGACY,)
 
 
+def test_images_may_make_a_context_long() -> None:
+    """Their tokens count in the server's figure of the input."""
+    pictures = [{"type": "image_url", "image_url": {"url": "https://x.example/1.png"}}] * 2
+    body = {"model": "own", "messages": [{"role": "user", "content": pictures}]}
+    known = candidate(record(body=body), priced=pricer(limits={"own": {"long_context_tokens": 1_000}}))
+    assert known.limit == "own:long-context"
+
+
 @pytest.mark.parametrize(
     ("content", "tokens"),
     [("x" * 40, 7), ("x" * 65_536, 7), ("x" * 65_537, 65_537 // 4 + 1), ("ü" * 65_537, 2 * 65_537 // 4 + 1)],
