@@ -270,6 +270,8 @@ def test_a_bucket_is_stated_once_headers_show_it_and_its_period() -> None:
     limit.show(limit.send(1, 10), 2, 0, period_ms=MINUTE_MS)
     assert limit.buckets.is_stated(shown)
     assert not limit.buckets.is_stated(named)
+    limit.show(limit.send(1, 20), 3, 0)
+    assert limit.buckets.is_stated(shown), "an answer that does not show it takes nothing back"
 
 
 def test_what_a_server_rounds_down_is_not_missing() -> None:

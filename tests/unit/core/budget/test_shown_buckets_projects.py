@@ -3,6 +3,7 @@
 from headrace.broker.core.answers.rate_limit_headers import DAY_MS, MINUTE_MS, LimitMetric
 from headrace.broker.core.answers.refill_detection import Refill
 from headrace.broker.core.budget.bucket_set import LevelBounds
+from headrace.broker.core.budget.shown_buckets import PROJECT_UNSHOWN_MAX
 from tests.unit.core.shown import CAPACITY, MARK, SENT_MS, Limit, stated
 
 PROJECTS = CAPACITY // 2
@@ -71,6 +72,9 @@ def test_the_account_counts_in_windows_and_the_project_in_a_bucket() -> None:
         limit.show(hearing, used, 2 * used, PROJECTS, project=True)
     found = {mirror.project: mirror.refill for mirror in limit.buckets.of(LimitMetric.TOKENS)}
     assert found == {False: Refill.FIXED, True: Refill.BUCKET}
+    pattern = limit.buckets.token_pattern
+    assert pattern is not None
+    assert pattern.refill is Refill.FIXED, "laws are judged by the account's"
 
 
 def test_both_may_count_in_windows() -> None:
@@ -126,3 +130,14 @@ def test_a_project_that_headers_no_longer_show_is_forgotten() -> None:
         limit.buckets.record_project(shown=False)
     limit.show(limit.send(1_000, 60), 2_000, 4_000, PROJECTS, project=True)
     assert owners(limit) == [(CAPACITY, False), (PROJECTS, True)]
+
+
+def test_a_project_that_is_forgotten_may_show_its_buckets_by_turns_again() -> None:
+    limit = Limit()
+    for _ in range(2):
+        for call in range(6):
+            limit.show(limit.send(100, 100 * call), 100, 10, PROJECTS * (1 + call % 2), project=True)
+        assert sorted(owners(limit)) == [(PROJECTS, True), (2 * PROJECTS, True)]
+        for shown in (True, *[False] * PROJECT_UNSHOWN_MAX):
+            limit.buckets.record_project(shown=shown)
+        assert not owners(limit)

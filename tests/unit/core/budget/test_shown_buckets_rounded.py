@@ -42,3 +42,11 @@ def test_a_limit_of_another_size_that_is_stated_exactly_has_no_step() -> None:
     server.errors(SMALL, 600, 60)
     server.errors(LARGE, 1, 60)
     assert [mirror.step for mirror in server.limit.buckets] == [1]
+
+
+def test_calls_of_a_round_number_of_tokens_are_no_rounding() -> None:
+    """Every figure is a multiple of what each call pays."""
+    limit = Limit()
+    for call in range(10):
+        limit.show(limit.send(200, 100 * call), 200 * (call + 1), None, SMALL, MINUTE_MS)
+    assert [mirror.step for mirror in limit.buckets] == [1]

@@ -40,6 +40,7 @@ def test_a_new_window_is_spent_though_another_bucket_is_shown_then() -> None:
     in_turns(limit, 40)
     minute = next(mirror for mirror in limit.buckets if mirror.capacity == CAPACITY)
     assert isinstance(minute, FixedWindowMirror)
+    limit.send(100, MINUTE_MS + 5_000)
     assert minute.low(MINUTE_MS + 5_000) > CAPACITY // 2
 
 
@@ -67,6 +68,24 @@ def test_one_that_is_shown_no_more_is_dropped() -> None:
         at_ms = 40_000 + 100 * call
         limit.show(limit.send(1, at_ms), 4_000 + call, MINUTE_MS - at_ms % MINUTE_MS)
     assert limit.sizes() == [(CAPACITY, MINUTE_MS)]
+
+
+def test_once_the_smaller_one_is_dropped_laws_are_judged_by_the_other() -> None:
+    limit = Limit()
+    in_turns(limit, 40)
+    for call in range(TURNS_UNSHOWN_MAX + 2):
+        limit.show(limit.send(1, 40_000 + 100 * call), 4_000 + call, HOUR_MS - 40_000 - 100 * call, HOURS)
+    assert limit.sizes() == [(HOURS, HOUR_MS)]
+    assert limit.buckets.token_capacity == HOURS
+
+
+def test_one_that_is_dropped_stays_a_bucket_if_it_is_shown_by_another_name() -> None:
+    limit = Limit()
+    shown(limit, CAPACITY, 2 * CAPACITY, CAPACITY, 2 * CAPACITY, CAPACITY)
+    limit.show(limit.send(1, 1_000), 100, 10, CAPACITY, MINUTE_MS, named=True)
+    shown(limit, *[2 * CAPACITY] * (TURNS_UNSHOWN_MAX + 2), from_ms=2_000)
+    assert limit.buckets.token_capacity == 2 * CAPACITY
+    assert limit.sizes() == [(CAPACITY, MINUTE_MS), (2 * CAPACITY, MINUTE_MS)]
 
 
 def test_one_that_is_shown_no_more_is_dropped_after_a_minute_however_few_answers_come() -> None:
