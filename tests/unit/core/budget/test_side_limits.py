@@ -239,6 +239,7 @@ def test_a_refusal_for_its_images_delays_no_call_without_them() -> None:
     assert at_ms is not None
     assert at_ms >= 1_000
     assert limit.at(carries(1_000), 600) == 600
+    assert limit.budget.unavailable_until(DEAR, 600, prices=carries(1_000, images=2)) == 600, "it is soon over"
     limit.call(carries(2_000), 600, names("input-tokens", used=PER_MINUTE, requested=2_000))
     assert limit.at(carries(1), 1_200) == 2_100, "every call carries input"
 
@@ -288,3 +289,35 @@ def test_a_limit_of_input_alone_is_handed_on_with_what_the_operators_cap_has_cou
     assert [(level.capacity, level.low) for level in handed.levels] == [(stated, stated)]
     assert (handed.charged_last_minute, len(handed.sides)) == (DEAR, 1)
     assert not Limit().budget.checkpoint(0).levels[2:]
+
+
+def test_answers_that_show_no_bucket_at_all_do_not_drop_a_kind() -> None:
+    limit = Limit()
+    limit.call(carries(1_000), 0, shows("input-tokens", PER_MINUTE, PER_MINUTE))
+    for number in range(2 * UNSHOWN_MAX):
+        limit.call(carries(1_000), 20_000 * (number + 1), answer())
+    assert limit.budget.sides
+
+
+def test_answers_that_show_only_another_kind_drop_one_that_they_show_no_more() -> None:
+    limit = Limit()
+    limit.call(carries(1_000), 0, shows("input-tokens", PER_MINUTE, PER_MINUTE))
+    other = replace(shows("input-images", PER_MINUTE, PER_MINUTE), readings=())
+    for number in range(UNSHOWN_MAX + 1):
+        limit.call(carries(1_000), 20_000 * (number + 1), other)
+    assert [level.counts for level in limit.budget.sides.levels(900_000)] == ["input-images"]
+
+
+def test_a_shorter_rest_ends_no_longer_one() -> None:
+    limit, heard = Limit(), names("input-images", used=5, requested=2, limit=6)
+    limit.call(carries(0, images=2), 0, heard)
+    sides = limit.budget.sides
+    for until_ms in (90_000, 2_000):
+        assert sides.rest(heard.side_limit, until_ms)
+    assert sides.rests_ms(carries(0, images=1), 1_000) == 89_000
+
+
+def test_images_of_the_same_rate_are_no_tokens_that_an_operator_meant() -> None:
+    limit = Limit()
+    limit.call(carries(300, images=1), 0, names("input-images", limit=60, used=60, requested=1))
+    assert len(limit.budget.levels(500)) == 1

@@ -4,14 +4,17 @@ from dataclasses import replace
 
 import pytest
 
-from headrace.broker.core.answers.rate_limit_headers import DAY_MS, MINUTE_MS
+from headrace.broker.core.answers.rate_limit_headers import DAY_MS, MINUTE_MS, LimitMetric
 from headrace.broker.core.answers.verdict import Meaning
+from headrace.broker.core.budget.admission_delay import DELAY_MAX_MS, AdmissionDelay
+from headrace.broker.core.budget.bucket_set import LevelBounds
 from headrace.broker.core.budget.budget import Budget
 from headrace.broker.core.pricing.laws import Prices
 from tests.unit.core.budget.test_side_limits import DEAR, PER_MINUTE, Limit, carries, names, shows
 from tests.unit.core.budgets import KEY, SETTINGS, UNKNOWN, answer, full, refusal
 from tests.unit.core.specimens import verdict
 
+KIND = "input-tokens"
 FINE = answer((60_000, 59_000, "1s"))
 
 
@@ -145,3 +148,74 @@ def test_uncached_input_is_counted_like_input() -> None:
     limit.call(carries(300), 6_000, uncached)
     assert limit.at(carries(300), 6_600) != 6_600
     assert limit.at(Prices.flat(DEAR), 6_600) == limit.budget.paused_until_ms
+
+
+def test_a_refused_call_disproves_no_size() -> None:
+    limit = warmed()
+    limit.call(carries(300), 6_000, names(KIND, limit=400, used=400, requested=300))
+    limit.call(carries(500), 100_000, verdict(Meaning.REJECTED))
+    assert [level.capacity for level in limit.budget.sides.levels(100_600)] == [400]
+
+
+def test_an_inherited_size_is_believed_rather_than_one_that_jumps() -> None:
+    limit = Limit()
+    limit.budget.sides.inherit((LevelBounds(LimitMetric.TOKENS, 0, 0, 60_000, MINUTE_MS, kind=KIND),), 0)
+    limit.call(carries(300), 1_000, names(KIND, limit=1_000, used=1_000, requested=300))
+    assert [level.capacity for level in limit.budget.sides.levels(2_000)] == [60_000]
+
+
+@pytest.mark.parametrize(("requested", "amount"), [(1_020, 1_000), (1_021, 1_021), (979, 979)])
+def test_a_small_difference_prices_nothing_again(requested: int, amount: int) -> None:
+    limit = Limit()
+    for number in range(2):  # the first makes the limit known
+        limit.call(carries(1_000), 10_000 * number, names(KIND, used=5_900, requested=requested))
+    assert limit.budget.sides.amount(KIND, carries(1_000)) == amount
+
+
+def test_once_it_is_known_how_a_server_counts_calls_of_before_count_so_too() -> None:
+    limit = Limit()
+    for number in range(5):
+        limit.call(carries(1_000), 10 * number, shows(KIND, PER_MINUTE, PER_MINUTE))
+    assert limit.budget.flow_ms(10 * DEAR) == 10 * 1_000 * MINUTE_MS // PER_MINUTE
+    limit.call(carries(1_000), 100, names(KIND, used=5_900, requested=500))
+    assert limit.budget.flow_ms(10 * DEAR) == 10 * 500 * MINUTE_MS // PER_MINUTE
+
+
+def delay_of(limit: Limit) -> AdmissionDelay:
+    return limit.budget.sides._limits[KIND]._delay
+
+
+def agreed() -> Limit:
+    """Answers that agree with the mirror have made the delay shorter; each call takes 100 of a full bucket."""
+    limit = Limit()
+    for number in range(20):
+        limit.call(carries(100), 10_000 * number, shows(KIND, PER_MINUTE, PER_MINUTE - 100, "1s"))
+    return limit
+
+
+def test_answers_that_agree_make_the_delay_shorter_and_one_that_shows_less_longer() -> None:
+    limit = agreed()
+    shorter_ms = delay_of(limit).ms
+    assert shorter_ms < DELAY_MAX_MS
+    limit.call(carries(100), 200_000, shows(KIND, PER_MINUTE, PER_MINUTE - 150, "1500ms"))
+    assert delay_of(limit).ms > shorter_ms
+
+
+def test_what_a_server_counts_more_than_was_believed_is_no_delay() -> None:
+    limit = agreed()
+    shorter_ms = delay_of(limit).ms
+    limit.call(carries(1_000), 200_000, answer())
+    limit.call(carries(1_000), 200_100, names(KIND, used=4_500, requested=3_000))
+    assert limit.left(200_600) == pytest.approx(1_500 + 50, abs=60)
+    assert delay_of(limit).ms == shorter_ms
+
+
+def test_what_a_delay_explains_depends_on_the_period_of_the_bucket() -> None:
+    """A thousand tokens flow in within 700 ms here: a longer delay explains that, and no other client need to."""
+    limit = Limit()
+    for number in range(20):
+        refused = names(KIND, limit=15_000, used=1_000 * number, requested=300, per="10 sec")
+        heard = refused if number < 2 else shows(KIND, 15_000, 14_700)
+        limit.call(carries(300), 20_000 * number, heard)
+    assert [level.period_ms for level in limit.budget.sides.levels(400_000)] == [10_000]
+    assert delay_of(limit).ms == DELAY_MAX_MS
