@@ -211,10 +211,10 @@ def test_what_a_server_counts_more_than_was_believed_is_no_delay() -> None:
 
 
 def test_what_a_delay_explains_depends_on_the_period_of_the_bucket() -> None:
-    """A thousand tokens flow in within 700 ms here: a longer delay explains that, and no other client need to."""
+    """1,500 tokens flow in within a second here: a longer delay explains that, and no other client need to."""
     limit = Limit()
     for number in range(20):
-        refused = names(KIND, limit=15_000, used=1_000 * number, requested=300, per="10 sec")
+        refused = names(KIND, limit=15_000, used=1_500 * number, requested=300, per="10 sec")
         heard = refused if number < 2 else shows(KIND, 15_000, 14_700)
         limit.call(carries(300), 20_000 * number, heard)
     assert [level.period_ms for level in limit.budget.sides.levels(400_000)] == [10_000]
