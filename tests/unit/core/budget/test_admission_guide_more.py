@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from headrace.broker.core.answers.rate_limit_headers import MINUTE_MS, LimitMetric
+from headrace.broker.core.answers.rate_limit_headers import HOUR_MS, MINUTE_MS, LimitMetric
 from headrace.broker.core.answers.verdict import Meaning
 from headrace.broker.core.budget.achievement import LASTS_MS
 from headrace.broker.core.budget.admission_guide import COMPARED_EVERY_MS, TAPERED_MS
@@ -110,12 +110,12 @@ def test_the_caps_that_a_limit_has_learned_outlive_a_trial() -> None:
     assert rig.guide._rate._caps._caps_ppm[True][1] == 5 * PPM
 
 
-def windowed(period_ms: int) -> Rig:
-    """A window that holds a thousand tokens more, and a refusal a while ago."""
+def windowed(period_ms: int, left: int = 1_000) -> Rig:
+    """A window that holds so many tokens more, and a refusal a while ago."""
     rig = Rig(UNKNOWN, tokens=None)
     rig.call(REFUSED)
     rig.now_ms += 1_000
-    rig.buckets._mirrors.add(FixedWindowMirror(LimitMetric.TOKENS, RATE, period_ms, rig.now_ms + 5_000, 1_000))
+    rig.buckets._mirrors.add(FixedWindowMirror(LimitMetric.TOKENS, RATE, period_ms, rig.now_ms + 5_000, left))
     rig.buckets.believe(LimitMetric.REQUESTS, 10**6, MINUTE_MS, rig.now_ms)
     for _ in range(100):
         rig.call(paid=0)
@@ -126,11 +126,26 @@ def windowed(period_ms: int) -> Rig:
 @pytest.mark.parametrize(("period_ms", "unanswered"), [(TAPERED_MS, 5), (TAPERED_MS - 1, 100)])
 def test_towards_the_end_of_a_window_less_may_be_refused_together(period_ms: int, unanswered: int) -> None:
     """Before: a window that held less than was believed cost as many refusals as a second's calls."""
-    rig, count = windowed(period_ms), 0
-    while rig.ask(paid=100) == 0 and count < 100:
-        rig.send(100)
+    assert sent_at_once(windowed(period_ms), 100) == unanswered
+
+
+def sent_at_once(rig: Rig, paid: int) -> int:
+    count = 0
+    while rig.ask(paid=paid) == 0 and count < 100:
+        rig.send(paid)
         count += 1
-    assert count == unanswered
+    return count
+
+
+def test_towards_the_end_of_a_window_of_calls_fewer_may_be_refused_together() -> None:
+    rig = windowed(TAPERED_MS)
+    rig.buckets._mirrors.add(FixedWindowMirror(LimitMetric.REQUESTS, 1_000, TAPERED_MS, rig.now_ms + 5_000, 12))
+    assert sent_at_once(rig, 0) == 6
+
+
+def test_a_window_is_spent_evenly_but_eight_times_as_fast_as_it_must_be() -> None:
+    spent = 100 * sent_at_once(windowed(TAPERED_MS, RATE), 100)
+    assert spent == pytest.approx(8 * RATE * SILENCE_MS // TAPERED_MS, abs=100)
 
 
 def test_towards_the_end_of_a_window_a_large_call_need_not_wait_until_no_small_one_is_unanswered() -> None:
@@ -142,6 +157,8 @@ def test_towards_the_end_of_a_window_a_large_call_need_not_wait_until_no_small_o
     rig.send(10)
     assert rig.ask(paid=900) == SILENCE_MS
     assert rig.ask(paid=10) == 0
+    rig.now_ms += 50
+    assert rig.ask(paid=900) == SILENCE_MS - 50, "then the server has been silent about the first of them"
 
 
 @pytest.mark.parametrize(
@@ -211,3 +228,24 @@ def test_a_limit_explains_what_others_leave_unused_only_if_it_has_held_a_call_ba
     assert bounded() == [RATE, small]
     rig.now_ms += 1
     assert bounded() == [RATE]
+
+
+def test_a_limit_of_an_hour_explains_no_tokens_that_a_shorter_one_leaves_unused() -> None:
+    rig = Rig()
+    rig.buckets.believe(LimitMetric.TOKENS, RATE, HOUR_MS, 0)
+    hour = rig.buckets.of(LimitMetric.TOKENS)[1]
+    hour.pay(RATE, 0, 0)
+    (bound,) = rig.guide._bounds(400, None, 0, 0)[0]
+    assert bound.long, "it is what holds the call back"
+    hour.pay(-RATE, 0, 0)
+    (bound,) = rig.guide._bounds(400, None, 0, 1_000)[0]
+    assert not bound.long
+
+
+def test_a_bucket_that_lacks_only_the_reserve_is_what_holds_a_call_back() -> None:
+    rig = Rig()
+    rig.buckets.believe(LimitMetric.TOKENS, RATE // 6, 10 * MINUTE_MS, 0)
+    rig.buckets.of(LimitMetric.TOKENS)[1].pay(RATE // 12, 0, 0)
+    for reserved_ppm, per_minute in ((0, RATE), (600_000, RATE // 60)):
+        first = rig.guide._bounds(400, None, reserved_ppm, 0)[0][0]
+        assert first.per_minute == per_minute

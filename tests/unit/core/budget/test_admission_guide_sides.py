@@ -7,6 +7,8 @@ import pytest
 from headrace.broker.core.answers.rate_limit_headers import DAY_MS, MINUTE_MS, LimitMetric
 from headrace.broker.core.budget.admission_guide import AdmissionGuide
 from headrace.broker.core.budget.bucket_set import BucketSet, LevelBounds
+from headrace.broker.core.budget.mirror_trust import LATELY_MS
+from headrace.broker.core.budget.rate_control import SILENCE_MS
 from headrace.broker.core.budget.reservation import Reservation
 from headrace.broker.core.budget.sent_calls import SentCalls
 from headrace.broker.core.budget.side_limits import SideLimits
@@ -91,16 +93,18 @@ def test_a_limit_of_input_that_holds_nothing_back_explains_no_tokens_that_are_le
     assert SideRig(held).doubts(4_000)
 
 
-@pytest.mark.parametrize("left", [2 * CARRIED, 20 * CARRIED])
+@pytest.mark.parametrize("left", [3 * CARRIED, 20 * CARRIED])
 def test_towards_the_end_of_a_window_of_input_no_more_than_half_of_what_is_left_is_unanswered(left: int) -> None:
     rig = SideRig()
+    assert rig.ask() == 0, "no window is known yet"
     for number in range(4):
         rig.now_ms = 10_000 * number
         rig.show(40 * CARRIED, left + (3 - number) * CARRIED, f"{60_000 - rig.now_ms}ms")
     rig.now_ms += 5_000
     assert rig.ask() == 0
     rig.send()
-    assert (rig.ask() > 0) is (left == 2 * CARRIED)
+    rig.now_ms += 50
+    assert rig.ask() == (SILENCE_MS - 50 if left == 3 * CARRIED else 0)
 
 
 def test_a_window_of_input_that_is_spent_holds_back_no_call_that_takes_nothing_of_it() -> None:
@@ -117,3 +121,49 @@ def test_a_window_of_input_that_is_spent_holds_back_no_call_that_takes_nothing_o
     assert rig.sides.any_spent(CALL, MINUTE_MS, rig.now_ms)
     rig.prices = carries(0)
     assert rig.ask() == 0
+
+
+def test_a_days_limit_of_input_counts_as_such_while_it_holds_back() -> None:
+    for period_ms, waited_ms in ((DAY_MS, 0), (MINUTE_MS, LATELY_MS)):
+        rig = SideRig(of_input(10**7, period_ms))
+        rig.now_ms += 1_000
+        rig.sides.inherit((of_input(10**7, period_ms),), rig.now_ms)
+        rig.ask(LATELY_MS)
+        rig.now_ms += LATELY_MS
+        rig.call()
+        assert rig.guide._trust.lately(rig.now_ms).waited_ms == waited_ms
+
+
+def test_a_days_limit_of_input_that_holds_nothing_back_explains_nothing_though_much_of_it_is_spent() -> None:
+    a_day = 15 * CARRIED * DAY_MS // MINUTE_MS
+    assert SideRig(of_input(a_day, DAY_MS, left=a_day)).doubts(4_000)
+
+
+def test_mirrors_are_judged_by_what_they_achieved_at_the_present_size_of_a_limit_of_input() -> None:
+    for raised in (False, True):
+        rig = SideRig(of_input(150 * CARRIED))
+        assert not rig.guide.compare(400, rig.now_ms, CALL), "what sizes there are is known from now on"
+        for _ in range(2 * MINUTE_MS // 4_000):
+            rig.call()
+            rig.ask(3_990)
+            rig.now_ms += 3_990
+        if raised:
+            rig.sides.inherit((of_input(300 * CARRIED),), rig.now_ms)
+        assert rig.guide.compare(400, rig.now_ms, CALL) is not raised
+
+
+def test_more_is_searched_beyond_a_limit_of_input_that_is_the_only_one() -> None:
+    for left in (0, 15 * CARRIED):
+        rig = SideRig(of_input(15 * CARRIED, left=left))
+        rig.buckets.drop_unshown(RATE, MINUTE_MS)
+        assert rig.doubts(4_000)
+
+
+def test_what_holds_a_call_back_longest_is_judged_first_and_with_the_reserve_it_must_leave() -> None:
+    """Input of ten seconds is missing beside the reserve, and tokens of half a minute."""
+    rig = SideRig(of_input(15 * CARRIED, left=12 * CARRIED + CARRIED))
+    rig.send()
+    for mirror in rig.buckets:
+        mirror.pay(RATE // 2, 0, 0)
+    bounds, _ = rig.guide._bounds(400, CALL, 900_000, 0)
+    assert bounds[0].per_minute == RATE
