@@ -5,10 +5,16 @@ from dataclasses import replace
 import pytest
 
 from headrace.broker.core.budget.achievement import COMPARED_MS
-from headrace.broker.core.budget.mirror_trust import MARKED_EVERY_MS, MORE_FIRST_MS, REMEMBERED_MS, TRIAL_MAX_MS
+from headrace.broker.core.budget.mirror_trust import (
+    LATELY_MS,
+    MARKED_EVERY_MS,
+    MORE_FIRST_MS,
+    REMEMBERED_MS,
+    TRIAL_MAX_MS,
+)
 from headrace.broker.core.budget.trial import MORE_PPM
 from headrace.broker.core.units import PPM
-from tests.unit.core.budget.test_mirror_trust import BOUND, RATE, Rig
+from tests.unit.core.budget.test_mirror_trust import A_DAY, BOUND, RATE, Rig
 
 LEFT = replace(BOUND, level=5_000)
 
@@ -212,6 +218,8 @@ def test_a_mark_in_the_middle_of_a_wait_divides_it() -> None:
     assert rig.trust.lately(rig.now_ms, 20_000).waited_ms == 20_000
     rig.call()
     assert rig.trust.lately(rig.now_ms, REMEMBERED_MS).waited_ms <= before + 50_100
+    since = rig.trust.lately(rig.now_ms, 20_010)
+    assert (since.waited_ms, since.held_ms) == (20_000, 20_000), "of which what had passed by then is no part"
 
 
 def test_a_wait_that_was_asked_about_all_the_time_does_not_count_if_it_is_withdrawn() -> None:
@@ -240,3 +248,13 @@ def test_a_wait_that_begins_a_trial_is_of_the_time_before_it() -> None:
     rig.now_ms += 100
     rig.call()
     assert rig.trust._all.since(begin).waited_ms == 100
+
+
+@pytest.mark.parametrize("long", [False, True])
+def test_a_wait_that_begins_a_trial_is_remembered_unless_a_limit_of_a_day_explains_it(*, long: bool) -> None:
+    rig = Rig()
+    rig.now_ms += 1_000
+    rig.hold(LATELY_MS, long=long)
+    assert rig.doubts(A_DAY if long else BOUND)
+    lately = rig.trust.lately(rig.now_ms, REMEMBERED_MS)
+    assert (lately.waited_ms, lately.held_ms) == ((0, 0) if long else (LATELY_MS, LATELY_MS))

@@ -125,3 +125,12 @@ def test_a_refusal_for_images_pauses_only_calls_that_carry_some(kind: str, pause
     limit.pause.record_wait(CALL, heard, 1_000, limit.pause.payable_ms(CALL, 20), 20)
     assert limit.pause.until_ms == paused_ms
     assert limit.sides.payable_at(carries(0, images=1), 0, 20) >= (1_020 if kind == "input-images" else 20)
+
+
+def test_a_wait_for_images_that_the_mirrors_see_no_reason_for_is_tested_like_any_other() -> None:
+    limit, heard = Limit(), names("input-images", used=5, requested=2, limit=6)
+    for _ in range(CALL.number + 1):
+        limit.sends.append(0, CALL.paid, None, carries(100, images=2))
+    limit.sides.record_answer(CALL, heard, 20)
+    limit.pause.record_wait(CALL, heard, 50_000, limit.pause.payable_ms(CALL, 20), 20)
+    assert limit.sides.rests_ms(carries(0, images=1), 20) == HONOURED_MS
