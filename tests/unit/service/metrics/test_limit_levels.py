@@ -7,7 +7,6 @@ from headrace.broker.service.metrics.limit_levels import LimitLevels, refusing_b
 from tests.unit.core.budget.test_side_limits import names
 from tests.unit.core.budgets import failure, full, refusal
 
-
 INPUT = LevelBounds(LimitMetric.TOKENS, 0, 0, 6_000, 10_000, kind="input-tokens")
 
 

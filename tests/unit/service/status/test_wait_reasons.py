@@ -5,16 +5,13 @@ from dataclasses import replace
 from typing import Any
 
 from headrace.broker.core.answers.rate_limit_headers import DAY_MS, MINUTE_MS, LimitMetric
-from headrace.broker.core.answers.refill_detection import Refill
 from headrace.broker.core.answers.verdict import Meaning
 from headrace.broker.core.budget.bucket_set import LevelBounds
 from headrace.broker.core.budget.budget import Budget, Checkpoint, LimitBeliefs
 from headrace.broker.core.budget.window_mirrors import FixedWindowMirror
 from headrace.broker.core.config import LaneRule, TenantRule
 from headrace.broker.core.dispatch import Dispatch
-from headrace.broker.core.endpoints import Law
 from headrace.broker.core.events import Draining
-from headrace.broker.core.pricing.laws import Prices
 from headrace.broker.core.ticket import Ticket
 from headrace.broker.service.status.wait_reasons import WaitReasons
 from tests.unit.core.shell import Shell
@@ -154,66 +151,17 @@ def test_of_several_buckets_the_one_that_keeps_it_longest_is_told() -> None:
     assert (found["kept"], found["kept_for"]) == (0, []), "nobody stands above the first lane"
 
 
-def test_input_tokens_that_are_missing_are_told_by_what_they_are() -> None:
-    """Before: nothing seemed to hold the limit back but its pace."""
-    prices = Prices("chat.completions", (Law.DOCUMENTED,), (100,), input_tokens=300)
-    found = beside(prices, LevelBounds(LimitMetric.TOKENS, 0, 0, 6_000, MINUTE_MS, kind="input-tokens"))
-    assert (found["kind"], found["metric"], found["needed"], found["there"]) == ("limit", "input-tokens", 300, 0)
-    assert 2.9 <= found["payable_in_s"] <= 3.1
-
-
-def beside(prices: Prices, *sides: LevelBounds, lane: str = "urgent") -> dict[str, Any]:
-    """Why a request waits for which only a limit beside tokens and requests has no room."""
-    shell = limited(LevelBounds(LimitMetric.TOKENS, FULL, FULL, FULL, MINUTE_MS))
-    made = shell.core.limits._make_budget
-
-    def make(name: str, now_ms: int) -> Budget:
-        budget = made(name, now_ms)
-        budget.sides.inherit(sides, now_ms)
-        return budget
-
-    shell.core.limits._make_budget = make
-    number = shell.take(replace(candidate("lead"), prices=prices), partition=place(lane))
-    (found,) = shell.why(next(each for each in shell.core.registry.tickets() if each.number == number))
-    return found
-
-
-IMAGES = LevelBounds(LimitMetric.TOKENS, 1, 1, 5, MINUTE_MS, kind="input-images")
-
-
-def test_images_that_are_missing_are_told_with_what_is_there_and_what_is_kept() -> None:
-    """Before: two units of rounding took longer than was allowed for, and the request seemed to wait for the pace."""
-    prices = Prices("chat.completions", (Law.DOCUMENTED,), (100,), images=1)
-    found = beside(prices, IMAGES, lane="standard")
-    assert (found["kind"], found["metric"], found["needed"], found["there"]) == ("limit", "input-images", 1, 1)
-    assert (found["kept"], found["kept_for"]) == (1, ["urgent"])
-    assert 12.0 <= found["payable_in_s"] <= 12.1
-
-
-def test_a_part_of_an_image_that_is_kept_is_told_as_one() -> None:
-    prices = Prices("chat.completions", (Law.DOCUMENTED,), (100,), images=1)
-    found = beside(prices, replace(IMAGES, capacity=4), lane="standard")
-    assert (found["kind"], found["needed"], found["there"], found["kept"]) == ("limit", 1, 1, 1)
-    assert 12.0 <= found["payable_in_s"] <= 12.1, "eight tenths of an image"
-
-
-def test_of_several_limits_beside_tokens_the_one_that_keeps_it_longest_is_told() -> None:
-    prices = Prices("chat.completions", (Law.DOCUMENTED,), (100,), input_tokens=300, images=2)
-    for tokens, told in ((6_000, "input-images"), (600, "input-tokens")):
-        spent = LevelBounds(LimitMetric.TOKENS, 0, 0, tokens, MINUTE_MS, kind="input-tokens")
-        assert beside(prices, spent, IMAGES)["metric"] == told
-
-
-def test_a_window_of_images_that_is_used_up_is_told_with_its_figures() -> None:
-    prices = Prices("chat.completions", (Law.DOCUMENTED,), (100,), images=2)
-    found = beside(prices, replace(IMAGES, refill=Refill.FIXED))
-    assert (found["kind"], found["metric"], found["needed"], found["there"]) == ("limit", "input-images", 2, 1)
-
-
 def test_an_own_cap_is_told_where_openai_would_pay() -> None:
     shell = limited(LevelBounds(LimitMetric.TOKENS, FULL, FULL, FULL, MINUTE_MS), charged=900, cap_tokens=1_000)
     (found,) = shell.why(shell.waits(charge=200, lane="urgent"))
     assert (found["kind"], found["capacity"], found["charged"], found["needed"]) == ("own_cap", 1_000, 900, 200)
+
+
+def test_an_own_cap_is_told_where_only_the_reserve_of_a_lane_above_is_left_of_it() -> None:
+    shell = limited(LevelBounds(LimitMetric.TOKENS, FULL, FULL, FULL, MINUTE_MS), cap_tokens=1_000)
+    shell.waits(charge=40, lane="standard")
+    (found,) = shell.why(shell.waits(charge=20, lane="standard"))
+    assert (found["kind"], found["needed"]) == ("own_cap", 20)
 
 
 def test_what_must_not_be_spent_at_once_is_told_as_the_pace() -> None:
