@@ -5,13 +5,14 @@ from dataclasses import replace
 import pytest
 
 from headrace.broker.core.answers.rate_limit_headers import DAY_MS, MINUTE_MS, LimitMetric
-from headrace.broker.core.budget.admission_guide import AdmissionGuide
+from headrace.broker.core.budget.admission_guide import TAPERED_MS, AdmissionGuide
 from headrace.broker.core.budget.bucket_set import BucketSet, LevelBounds
 from headrace.broker.core.budget.mirror_trust import LATELY_MS
 from headrace.broker.core.budget.rate_control import SILENCE_MS
 from headrace.broker.core.budget.reservation import Reservation
 from headrace.broker.core.budget.sent_calls import SentCalls
 from headrace.broker.core.budget.side_limits import SideLimits
+from headrace.broker.core.budget.window_mirrors import FixedWindowMirror
 from tests.unit.core.budget.test_admission_guide import RATE, Rig
 from tests.unit.core.budget.test_side_limits import carries, shows
 from tests.unit.core.budgets import SETTINGS
@@ -167,3 +168,17 @@ def test_what_holds_a_call_back_longest_is_judged_first_and_with_the_reserve_it_
         mirror.pay(RATE // 2, 0, 0)
     bounds, _ = rig.guide._bounds(400, CALL, 900_000, 0)
     assert bounds[0].per_minute == RATE
+
+
+@pytest.mark.parametrize(("period_ms", "waits"), [(TAPERED_MS, True), (TAPERED_MS - 1, False)])
+def test_the_end_of_a_short_window_of_input_is_near_all_the_time_and_bounds_nothing(
+    period_ms: int,
+    waits: bool,  # noqa: FBT001
+) -> None:
+    rig = SideRig(of_input(10**6, left=10**6))
+    rig.buckets._mirrors.add(FixedWindowMirror(LimitMetric.TOKENS, RATE, MINUTE_MS, 30_000, RATE))
+    window = FixedWindowMirror(LimitMetric.TOKENS, 40 * CARRIED, period_ms, 5_000, 3 * CARRIED)
+    rig.sides._limits["input-tokens"].buckets._mirrors.add(window)
+    assert rig.ask() == 0
+    rig.send()
+    assert (rig.ask() > 0) is waits

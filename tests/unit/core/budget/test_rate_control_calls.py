@@ -60,3 +60,10 @@ def test_after_a_cut_the_pacing_leaves_out_the_time_of_half_a_mean_call_however_
     assert mean is not None
     left_out_ms = caller.control._pace._paid_us / 1_000 - caller.now_ms
     assert left_out_ms == pytest.approx(mean / 2 * RATE / caller.control.rate, abs=LEEWAY_MS)
+
+
+def test_calls_keep_within_a_cap_of_them_evenly_whatever_the_rate_allows() -> None:
+    caller = capped()
+    caller.control._caps._caps_ppm[True][SECOND] = 5 * PPM
+    caller.send()
+    assert caller.control.capped_at(1, caller.now_ms) - caller.now_ms == 1_000 // 5 * 9 // 10

@@ -219,7 +219,7 @@ def test_a_rate_far_below_the_stated_one_does_not_double_while_refusals_come() -
     assert control.rate < RATE // 10
 
 
-@pytest.mark.parametrize(("steady_ms", "back"), [(120_000, True), (4_000, False)])
+@pytest.mark.parametrize(("steady_ms", "back"), [(120_000, True), (45_000, False), (4_000, False)])
 def test_after_a_window_that_was_used_up_a_rate_at_which_many_were_admitted_is_soon_back(
     steady_ms: int,
     back: bool,  # noqa: FBT001
@@ -236,5 +236,8 @@ def test_after_a_window_that_was_used_up_a_rate_at_which_many_were_admitted_is_s
     backlog.run(shut_ms + 1_000)
     assert len(backlog.refused) >= 3
     assert backlog.control.rate < RATE // 2
+    backlog.run(shut_ms + 10_000)
+    rate = backlog.control.rate
+    assert (rate > RATE * 9 // 10, rate > RATE // 2) == (back, back)
     backlog.run(shut_ms + 40_000)
     assert (backlog.control.rate > RATE * 9 // 10) is back

@@ -125,6 +125,21 @@ def test_a_size_that_comes_back_late_is_another_bucket_at_the_second_time() -> N
     assert limit.buckets.token_capacity == CAPACITY
 
 
+def test_a_size_that_came_back_once_must_do_so_twice_again_if_another_one_was_shown_meanwhile() -> None:
+    limit = Limit()
+    shown(limit, CAPACITY, 2 * CAPACITY, CAPACITY, 3 * CAPACITY, CAPACITY)
+    assert limit.buckets.token_capacity is None
+    shown(limit, 3 * CAPACITY, from_ms=500)
+    assert limit.buckets.token_capacity == CAPACITY
+
+
+def test_a_bucket_that_was_shown_alone_for_long_is_shown_by_turns_from_now_on() -> None:
+    limit = Limit()
+    shown(limit, CAPACITY)
+    shown(limit, 2 * CAPACITY, CAPACITY, 2 * CAPACITY, 2 * CAPACITY, from_ms=2 * TURNS_UNSHOWN_MS)
+    assert sorted(limit.sizes()) == [(CAPACITY, MINUTE_MS), (2 * CAPACITY, MINUTE_MS)]
+
+
 @pytest.mark.parametrize("others", range(TURNS_UNSHOWN_MAX - 4, TURNS_UNSHOWN_MAX + 4))
 def test_the_answer_that_drops_one_may_show_that_others_come_by_turns(others: int) -> None:
     """Before: the dropped one stayed in the list, and each later answer of the limit raised a KeyError."""

@@ -260,11 +260,12 @@ def test_images_are_whole_when_it_is_told_how_their_bucket_refills() -> None:
 def test_a_refusal_that_names_it_shows_that_it_is_still_there() -> None:
     limit = Limit()
     limit.call(carries(1_000), 0, shows("input-tokens", PER_MINUTE, PER_MINUTE))
+    made = limit.budget.sides.made
     for number in range(2 * UNSHOWN_MAX):
         refused = names("input-tokens", used=5_500, requested=1_000)
         bucket = answer((60_000, 59_000, "1s")).readings
         limit.call(carries(1_000), 20_000 * (number + 1), replace(refused, readings=bucket))
-    assert limit.budget.sides
+    assert limit.budget.sides.made == made
 
 
 def test_tokens_that_a_refusal_names_after_input_stay() -> None:
@@ -315,6 +316,7 @@ def test_a_shorter_rest_ends_no_longer_one() -> None:
     for until_ms in (90_000, 2_000):
         assert sides.rest(heard.side_limit, until_ms)
     assert sides.rests_ms(carries(0, images=1), 1_000) == 89_000
+    assert sides.rests_ms(carries(1_000), 1_000) == 0
 
 
 def test_images_of_the_same_rate_are_no_tokens_that_an_operator_meant() -> None:

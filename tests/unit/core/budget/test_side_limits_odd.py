@@ -172,6 +172,14 @@ def test_a_small_difference_prices_nothing_again(requested: int, amount: int) ->
     assert limit.budget.sides.amount(KIND, carries(1_000)) == amount
 
 
+@pytest.mark.parametrize(("carried", "requested", "amount"), [(1_000, 0, 1_000), (10**7, 1, 10)])
+def test_no_charge_that_a_refusal_names_makes_input_free(carried: int, requested: int, amount: int) -> None:
+    limit = Limit()
+    for number in range(2):
+        limit.call(carries(carried), 10_000 * number, names(KIND, limit=10**8, used=10**8, requested=requested))
+    assert limit.budget.sides.amount(KIND, carries(carried)) == amount
+
+
 def test_once_it_is_known_how_a_server_counts_calls_of_before_count_so_too() -> None:
     limit = Limit()
     for number in range(5):

@@ -14,7 +14,7 @@ from headrace.broker.core.budget.side_limits import SideLimits
 from headrace.broker.core.pricing.laws import Prices
 from headrace.broker.core.units import PPM
 from tests.unit.core.budget.test_side_limits import DEAR, PER_MINUTE, Limit, carries, names, shows
-from tests.unit.core.budgets import answer
+from tests.unit.core.budgets import answer, failure
 
 KIND = "input-tokens"
 MIN_LEFT = 20  # tokens by which a level may be less certain: rounding, and a delay that is not known
@@ -118,6 +118,21 @@ def test_longer_windows_of_it_are_told_with_what_the_call_and_a_mean_one_take() 
     assert [sides.any_window(least_ms) for least_ms in (MINUTE_MS, DAY_MS)] == [True, False]
     assert not list(sides.windows(carries(0), MINUTE_MS))
     assert not list(sides.windows(None, MINUTE_MS))
+
+    def mean() -> int:
+        ((_, _, tokens),) = sides.windows(carries(50), MINUTE_MS)
+        return tokens
+
+    limit.call(carries(500), 32_000, answer())
+    assert mean() == 900
+    limit.budget.reserve(50, DEAR, 33_000, prices=carries(300))
+    assert mean() == 800
+    limit.budget.record_answer(50, 33_500, failure(400))
+    assert mean() == 750, "a call that is not charged takes nothing"
+    limit.budget.reserve(51, DEAR, 34_000, prices=carries(250))
+    assert mean() == 678
+    limit.budget.record_answer(51, 34_500, names(KIND, used=5_900, requested=500))
+    assert mean() == 2 * 4_500 // 7
 
 
 def test_a_call_without_images_teaches_nothing_of_how_they_are_counted() -> None:
