@@ -70,21 +70,21 @@ def test_one_that_is_shown_no_more_is_dropped() -> None:
     assert limit.sizes() == [(CAPACITY, MINUTE_MS)]
 
 
-def test_once_the_smaller_one_is_dropped_laws_are_judged_by_the_other() -> None:
-    limit = Limit()
-    in_turns(limit, 40)
-    for call in range(TURNS_UNSHOWN_MAX + 2):
-        limit.show(limit.send(1, 40_000 + 100 * call), 4_000 + call, HOUR_MS - 40_000 - 100 * call, HOURS)
-    assert limit.sizes() == [(HOURS, HOUR_MS)]
-    assert limit.buckets.token_capacity == HOURS
+def test_once_the_smallest_of_several_is_dropped_laws_are_judged_by_the_next_one() -> None:
+    limit, others = Limit(), [2 * CAPACITY, 3 * CAPACITY, 4 * CAPACITY]
+    shown(limit, CAPACITY, 2 * CAPACITY, CAPACITY, 3 * CAPACITY, 4 * CAPACITY, 3 * CAPACITY)
+    assert limit.buckets.token_capacity == CAPACITY
+    shown(limit, *others * (TURNS_UNSHOWN_MAX // 3 + 1), from_ms=1_000)
+    assert limit.buckets.token_capacity == 2 * CAPACITY
+    assert sorted(size for size, _ in limit.sizes()) == others
 
 
 def test_one_that_is_dropped_stays_a_bucket_if_it_is_shown_by_another_name() -> None:
     limit = Limit()
-    shown(limit, CAPACITY, 2 * CAPACITY, CAPACITY, 2 * CAPACITY, CAPACITY)
+    shown(limit, 2 * CAPACITY, CAPACITY, 2 * CAPACITY)
     limit.show(limit.send(1, 1_000), 100, 10, CAPACITY, MINUTE_MS, named=True)
     shown(limit, *[2 * CAPACITY] * (TURNS_UNSHOWN_MAX + 2), from_ms=2_000)
-    assert limit.buckets.token_capacity == 2 * CAPACITY
+    assert limit.buckets.token_capacity is None
     assert limit.sizes() == [(CAPACITY, MINUTE_MS), (2 * CAPACITY, MINUTE_MS)]
 
 
@@ -127,9 +127,10 @@ def test_a_size_that_comes_back_late_is_another_bucket_at_the_second_time() -> N
 
 def test_a_size_that_came_back_once_must_do_so_twice_again_if_another_one_was_shown_meanwhile() -> None:
     limit = Limit()
-    shown(limit, CAPACITY, 2 * CAPACITY, CAPACITY, 3 * CAPACITY, CAPACITY)
+    for turn, capacity in enumerate([CAPACITY, 2 * CAPACITY, CAPACITY, 3 * CAPACITY, CAPACITY]):
+        shown(limit, capacity, from_ms=turn * (RETURNED_SOON_MS + 1_000))
     assert limit.buckets.token_capacity is None
-    shown(limit, 3 * CAPACITY, from_ms=500)
+    shown(limit, 3 * CAPACITY, from_ms=6 * RETURNED_SOON_MS)
     assert limit.buckets.token_capacity == CAPACITY
 
 
