@@ -260,7 +260,7 @@ class Budget:
         number = self._sends.append(now_ms, paid, oldest.number if oldest else None, None if stated else prices)
         self.tariff.record_send(attempt, prices, now_ms)
         control, held = self._calibration.burst, self.guide.mirrors_hold_back
-        burst = 0 if control is None else control.pay(paid, now_ms)
+        burst = 0 if control is None or self.guide.measures else control.pay(paid, now_ms)
         unsettled = self.tariff.outstanding()
         self._calls[attempt] = Reservation(
             number, charge, paid, stated, now_ms, burst, prices.endpoint, unsettled, lane_order, held
@@ -395,6 +395,6 @@ class Budget:
         self._charged.refund(call.paid, call.sent_ms)
         if self.cap is not None:
             self.cap.refund(call.paid, now_ms)
-        if self._calibration.burst is not None:
+        if self._calibration.burst is not None and call.burst:
             self._calibration.burst.refund(call.paid, now_ms)
         self._buckets.refund(call.paid if counted is None else counted, call.number, now_ms, untaken=untaken)

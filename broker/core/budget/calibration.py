@@ -189,7 +189,7 @@ class Calibration:
             return []
         if self.tariff.charged is not None:
             self.excess = call.paid - self.to_pay(self.tariff.charged, stated=False)
-            if self.burst is not None and self.excess:
+            if self.burst is not None and self.excess and call.burst:
                 self.burst.correct(self.excess, call.sent_ms, now_ms)
         if self.tariff.disclosed is None:
             return []
@@ -206,7 +206,7 @@ class Calibration:
         elif self.burst is not None and verdict.meaning is Meaning.RATE_LIMITED:
             if is_explained(call, verdict):
                 self.burst.restart(call.sent_ms, now_ms)
-            elif not call.held:  # otherwise it says nothing of what the mirrors let pass
+            elif call.burst and not call.held:  # otherwise it says nothing of what the mirrors let pass
                 self.burst.record_refusal(call.burst, call.paid, call.sent_ms, now_ms)
 
     def correct_levels(self, call: Reservation, verdict: Verdict, now_ms: int) -> bool:

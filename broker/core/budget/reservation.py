@@ -19,7 +19,7 @@ class Reservation:
         paid: The charge, marked up.
         stated: The server itself has named the charge.
         sent_ms: When it was sent.
-        burst: The burst depth right after its payment.
+        burst: The burst depth right after its payment; 0: a measured rate paced it, so that it is part of none.
         endpoint: The endpoint that determines its law.
         unsettled: The output tokens that the calls then in flight, this one included, were still to be charged at their
             end.

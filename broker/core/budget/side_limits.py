@@ -36,7 +36,7 @@ SAMPLES_MAX: Final = 16
 SCALE_STEPS: Final = 50  # a smaller change than by one part in this many would price thousands of calls for nothing
 UNSHOWN_MAX: Final = 16  # answers to calls that draw on it, in a row, that show other buckets and not this one
 SCALE_MAX: Final = 4  # no server counts more than four times our input, or images
-IMAGE_UNITS: Final = 1_000
+IMAGE_UNITS: Final = 100_000
 """An image counts as so many units: mirrors of tokens allow for two units of rounding, and an image is exactly one."""
 
 

@@ -378,3 +378,18 @@ def test_a_longer_pause_for_another_reason_is_kept() -> None:
     budget.pause_until(90_000)
     show_another_bucket(budget)
     assert budget.paused_until_ms == 90_000
+
+
+def test_what_a_measured_rate_paces_is_part_of_no_burst() -> None:
+    """Before: when the mirrors were followed again, its tokens had to flow in first: no call went for four minutes."""
+    server = Server(Budget(SETTINGS, 0, Checkpoint("m", 0, (KEY,), 0, 0, PPM, measured_tokens_per_minute=RATE)))
+    control = server.budget._calibration.burst
+    assert control is not None
+    before = control.spare(server.now_ms)
+    server.serve(30_000)
+    server.rest()
+    server.call(refused(0))
+    server.rest()
+    server.budget.reserve(10_000, 400, server.now_ms)
+    server.budget.abandon(10_000, server.now_ms, sent=False)
+    assert (control.spare(server.now_ms), control.share_ppm, control.ceiling) == (before, PPM, None)

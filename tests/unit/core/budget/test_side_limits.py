@@ -323,3 +323,12 @@ def test_images_of_the_same_rate_are_no_tokens_that_an_operator_meant() -> None:
     limit = Limit()
     limit.call(carries(300, images=1), 0, names("input-images", limit=60, used=60, requested=1))
     assert len(limit.budget.levels(500)) == 1
+
+
+def test_what_calls_may_be_off_by_does_not_add_up_to_an_image() -> None:
+    """Before: three of a thousand images, and the last one of a burst of some hundred waited for another to flow in."""
+    limit = Limit()
+    limit.call(carries(0, images=1), 0, shows("input-images", 400, 399, "150ms"))
+    for number in range(1_000, 1_399):
+        assert limit.at(carries(0, images=1), 500) == 500
+        limit.budget.reserve(number, DEAR, 500, prices=carries(0, images=1))
