@@ -355,7 +355,7 @@ class Budget:
         return Checkpoint(
             limit=self.settings.name,
             at_ms=now_ms,
-            levels=self.levels(now_ms) or self._calibration.operators_level(),
+            levels=self.levels(now_ms) or (self._calibration.operators_level() if self.sides else ()),
             charged_last_minute=self._charged.charged(now_ms),
             pause_ms=max(0, self.paused_until_ms - now_ms),
             markup_ppm=self._calibration.markup_ppm,
@@ -370,7 +370,7 @@ class Budget:
     def _cache_headroom(self, reserved_ppm: int, now_ms: int) -> None:
         """Cache the tokens and calls that can be spent beside the reserve, where only the buckets bound them."""
         burst = self._calibration.burst
-        if self._asks_caps or burst is None or self._cooldown.active:
+        if self._asks_caps or burst is None or self._cooldown.active or not self.believed:
             return
         spare = self._buckets.spare(reserved_ppm, now_ms)
         if spare is not None:

@@ -91,6 +91,9 @@ class Calibration:
     def _inherit(self, checkpoint: Checkpoint, now_ms: int) -> None:
         """Adopt levels and markup, without credit for the time since: another term may have spent any part of it."""
         for level in checkpoint.levels:
+            is_full_minute = level.metric is TOKENS and (level.low, level.period_ms) == (level.capacity, MINUTE_MS)
+            if is_full_minute and checkpoint.sides and self._settings.tokens is None:
+                continue  # perhaps the operator's cap, see `operators_level`; the server shows its own again
             self._buckets.inherit(level, now_ms)
             if level.metric is TOKENS:
                 self.sizes.inherit(level.capacity, level.period_ms, project=level.project)
@@ -204,9 +207,11 @@ class Calibration:
             if self.burst is not None and call.burst > self.burst.tolerated_burst:
                 self.burst.record_admission(call.burst, call.sent_ms)
         elif self.burst is not None and verdict.meaning is Meaning.RATE_LIMITED:
+            if not call.burst:
+                return  # a measured rate paced it
             if is_explained(call, verdict):
                 self.burst.restart(call.sent_ms, now_ms)
-            elif call.burst and not call.held:  # otherwise it says nothing of what the mirrors let pass
+            elif not call.held:  # otherwise it says nothing of what the mirrors let pass
                 self.burst.record_refusal(call.burst, call.paid, call.sent_ms, now_ms)
 
     def correct_levels(self, call: Reservation, verdict: Verdict, now_ms: int) -> bool:

@@ -66,6 +66,7 @@ RETURN_CALLS_SHORT: Final = 80  # if the refusal came within `SHORT_CALLS`: wher
 SHORT_CALLS: Final = 60
 DENSE: Final = 3
 PROVEN_CALLS: Final = 200  # admitted before dense refusals: then a window has been used up, and the rate is not wrong
+PROVEN_DENSE: Final = 9  # after so many dense refusals it is
 ANNEALED_MS: Final = 60_000  # at first the rate is a guess: in this time the return is faster, from three tenths on
 ANNEALED_FROM_PPM: Final = 300_000
 
@@ -347,7 +348,7 @@ class RateControl:
 
     def _cut(self, found: Sums, now_ms: int) -> None:
         """Answer an event: by a cap, by what was measured, or by a cut."""
-        if self._calls >= MANY_CALLS:
+        if self._calls >= MANY_CALLS or self._dense >= PROVEN_DENSE:
             self._is_proven = self._calls >= PROVEN_CALLS
         measured = self._measure(now_ms)
         self.events += 1

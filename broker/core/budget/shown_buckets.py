@@ -185,10 +185,11 @@ class ShownBuckets:
             return
         left = tuple(capacity for capacity in turns if (name, capacity) in self._headers)
         self._turns[name] = left
-        if len(left) <= 1 and (name, None) not in self._headers:
+        if len(left) == 1 and (name, None) not in self._headers:  # which may have another size from now on
+            self._headers[name, None] = self._headers.pop((name, left[0]))
+            left = ()
+        if not left:
             del self._turns[name]
-            for capacity in left:  # which may have another size from now on
-                self._headers[name, None] = self._headers.pop((name, capacity))
         former = [header.mirror for header in gone]
         self._mirrors.keep(lambda mirror: all(mirror is not each for each in former) or self.shows(mirror))
         self._choose_tokens()

@@ -393,3 +393,7 @@ def test_what_a_measured_rate_paces_is_part_of_no_burst() -> None:
     server.budget.reserve(10_000, 400, server.now_ms)
     server.budget.abandon(10_000, server.now_ms, sent=False)
     assert (control.spare(server.now_ms), control.share_ppm, control.ceiling) == (before, PPM, None)
+    control.tolerated_burst = 5_000
+    server.rest()
+    server.call(refusal(used=RATE, requested=400, wait="1s"))
+    assert control.tolerated_burst == 5_000

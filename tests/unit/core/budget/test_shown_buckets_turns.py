@@ -160,3 +160,11 @@ def test_the_last_one_of_those_that_came_by_turns_may_have_another_size() -> Non
     assert limit.buckets.token_capacity is None
     shown(limit, 3 * CAPACITY, from_ms=20_000)
     assert limit.sizes() == [(3 * CAPACITY, MINUTE_MS)]
+
+
+def test_once_none_comes_by_turns_a_window_is_on_trial_again() -> None:
+    limit = Limit()
+    shown(limit, CAPACITY, 2 * CAPACITY, CAPACITY, *[3 * CAPACITY] * 40)
+    shown(limit, *[3 * CAPACITY] * (TURNS_UNSHOWN_MAX + 1), from_ms=5_000)
+    assert limit.sizes() == [(3 * CAPACITY, MINUTE_MS)]
+    assert not limit.buckets._shown._turns

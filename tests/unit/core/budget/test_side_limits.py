@@ -289,7 +289,16 @@ def test_a_limit_of_input_alone_is_handed_on_with_what_the_operators_cap_has_cou
     handed = limit.budget.checkpoint(30_500)
     assert [(level.capacity, level.low) for level in handed.levels] == [(stated, stated)]
     assert (handed.charged_last_minute, len(handed.sides)) == (DEAR, 1)
-    assert not Limit().budget.checkpoint(0).levels[2:]
+    successor = Budget(LimitBeliefs("m", tokens, None, cap_tokens=2 * cap), 40_000, handed.aged(40_000))
+    assert successor.charged_last_minute(40_000) == DEAR
+    assert [level.capacity for level in successor.levels(40_000)] == ([] if tokens is None else [tokens])
+
+
+def test_an_operators_cap_is_no_bucket_of_a_server_that_states_nothing() -> None:
+    """Before: a successor took it for one, and called at the cap's rate until it was doubted: 92 refusals, then 11."""
+    limit = Limit(Budget(LimitBeliefs("m", None, None, cap_tokens=5_000), 0, None))
+    limit.call(carries(300), 0, verdict())
+    assert not limit.budget.checkpoint(500).levels
 
 
 def test_answers_that_show_no_bucket_at_all_do_not_drop_a_kind() -> None:
