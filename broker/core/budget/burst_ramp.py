@@ -49,7 +49,7 @@ class BurstRamp:
     def __init__(self, opened_ms: int | None = None) -> None:
         """`opened_ms`: when the first call is sent to an unknown server; None: it is known."""
         self._sent: deque[int] | None = None  # when each call of the last second was sent
-        self._open: deque[tuple[int, int]] = deque()  # those without an answer, and the tokens of each
+        self._open: deque[tuple[int, int]] | None = None  # those without an answer, and the tokens of each
         self._open_tokens = 0
         self._refused = False
         self._admitted_ms = -1
@@ -72,14 +72,13 @@ class BurstRamp:
         self._active_until_ms = max(self._active_until_ms, now_ms + ACTIVE_MS)
         if self._sent:
             self._resumes_ms = self._sent[-1] + SILENCE_MS
-        self._sent, self._open_tokens = None, 0
-        self._open.clear()
+        self._sent, self._open, self._open_tokens = None, None, 0
 
     def record_send(self, tokens: int, now_ms: int) -> None:
         """Count a call that is sent now."""
         if self.active(now_ms):
-            if self._sent is None:
-                self._sent = deque()
+            if self._sent is None or self._open is None:
+                self._sent, self._open = deque(), deque()
             self._sent.append(now_ms)
             self._open.append((now_ms, tokens))
             self._open_tokens += tokens
@@ -106,8 +105,9 @@ class BurstRamp:
         heard_ms = max(self._admitted_ms, now_ms - SILENCE_MS)
         while self._open and self._open[0][0] <= heard_ms:
             self._open_tokens -= self._open.popleft()[1]
-        oldest_ms = self._open[0][0] if self._open else now_ms
-        return UnansweredCalls(len(self._open), self._open_tokens, oldest_ms + SILENCE_MS)
+        if not self._open:
+            return UnansweredCalls(0, 0, now_ms + SILENCE_MS)
+        return UnansweredCalls(len(self._open), self._open_tokens, self._open[0][0] + SILENCE_MS)
 
     def _forget(self, now_ms: int) -> None:
         """Forget calls sent longer ago than is counted."""
