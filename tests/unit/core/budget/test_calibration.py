@@ -344,3 +344,23 @@ def test_a_limit_of_input_tokens_of_the_operators_rate_is_the_one_that_was_meant
         text = f"on input-tokens per {period}: Limit {tokens}, Used {tokens}, Requested 400."
         budget.record_answer(1, 0, judge(Answer(429, {}, None, None, None, f"Rate limit reached for m {text}")))
         assert len(budget.levels(0)) == kept
+
+
+# Limits beside tokens and requests
+
+
+def test_a_limit_of_input_alone_is_stated_with_the_operators_bucket_or_cap() -> None:
+    sides = (LevelBounds(LimitMetric.TOKENS, 100, 100, 6_000, MINUTE_MS, kind="input-tokens"),)
+    handed = Checkpoint("m", 0, (), 0, 0, PPM, sides=sides)
+    cases = [(replace(UNKNOWN, cap_tokens=2_000), 2_000), (SETTINGS, 60_000), (UNKNOWN, None)]
+    for settings, capacity in cases:
+        stated = Budget(settings, 0, handed)._calibration.operators_level()
+        assert [level.capacity for level in stated] == ([] if capacity is None else [capacity])
+    own = LevelBounds(LimitMetric.TOKENS, 2_000, 2_000, 2_000, MINUTE_MS)
+    assert not Budget(UNKNOWN, 0, replace(handed, levels=(own,))).levels(0), "a former cap is no bucket of the server"
+    for levels, heard in (
+        ((own,), ()),
+        ((replace(own, low=1_999),), sides),
+        ((replace(own, period_ms=DAY_MS),), sides),
+    ):
+        assert len(Budget(UNKNOWN, 0, replace(handed, levels=levels, sides=heard)).levels(0)) == 1

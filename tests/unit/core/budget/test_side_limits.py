@@ -341,3 +341,15 @@ def test_what_calls_may_be_off_by_does_not_add_up_to_an_image() -> None:
     for number in range(1_000, 1_399):
         assert limit.at(carries(0, images=1), 500) == 500
         limit.budget.reserve(number, DEAR, 500, prices=carries(0, images=1))
+
+
+def test_what_a_mean_call_takes_is_counted_once_for_many_questions() -> None:
+    limit = Limit()
+    for number in range(4):
+        limit.call(
+            carries(1_000),
+            10_000 * number,
+            shows("input-tokens", 60_000, 59_000 - 1_000 * number, f"{60 - 10 * number}s"),
+        )
+    sides = limit.budget.sides
+    assert [mean for _ in range(2) for _, _, mean in sides.windows(carries(500), MINUTE_MS)] == [1_000, 1_000]
