@@ -116,21 +116,13 @@ def test_a_limit_that_is_lowered_and_raised_again_is_one_bucket() -> None:
     assert limit.buckets.token_capacity == CAPACITY // 5
 
 
-def test_a_size_that_comes_back_late_is_another_bucket_at_the_second_time() -> None:
+@pytest.mark.parametrize("before", [[1, 2, 1], [1, 2, 1, 3, 1]])
+def test_a_size_that_comes_back_late_is_another_bucket_at_the_second_time_in_a_row(before: list[int]) -> None:
     limit = Limit()
-    for turn, capacity in enumerate([CAPACITY, 2 * CAPACITY, CAPACITY]):
-        shown(limit, capacity, from_ms=turn * (RETURNED_SOON_MS + 1_000))
+    for turn, times in enumerate(before):
+        shown(limit, times * CAPACITY, from_ms=turn * (RETURNED_SOON_MS + 1_000))
     assert limit.buckets.token_capacity is None
-    shown(limit, 2 * CAPACITY, from_ms=4 * RETURNED_SOON_MS)
-    assert limit.buckets.token_capacity == CAPACITY
-
-
-def test_a_size_that_came_back_once_must_do_so_twice_again_if_another_one_was_shown_meanwhile() -> None:
-    limit = Limit()
-    for turn, capacity in enumerate([CAPACITY, 2 * CAPACITY, CAPACITY, 3 * CAPACITY, CAPACITY]):
-        shown(limit, capacity, from_ms=turn * (RETURNED_SOON_MS + 1_000))
-    assert limit.buckets.token_capacity is None
-    shown(limit, 3 * CAPACITY, from_ms=6 * RETURNED_SOON_MS)
+    shown(limit, before[-2] * CAPACITY, from_ms=(len(before) + 1) * RETURNED_SOON_MS)
     assert limit.buckets.token_capacity == CAPACITY
 
 
