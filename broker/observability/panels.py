@@ -26,6 +26,7 @@ class Unit(Enum):
     PER_SECOND = "cps"
     YES_NO = "bool_yes_no"
     COUNT = "none"
+    BYTES = "bytes"
 
 
 class Group(Enum):
@@ -405,8 +406,8 @@ PANELS: Final[tuple[Panel, ...]] = (
         key="memory",
         group=Group.PROCESSES,
         title="Memory",
-        meaning="Resident memory of each process, in bytes.",
-        unit=Unit.COUNT,
+        meaning="Resident memory of each process.",
+        unit=Unit.BYTES,
         query="max by (job, instance) (process_resident_memory_bytes)",
         by=("instance",),
     ),
