@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import promql_parser
-from promql_parser import Matcher, Matchers, MatchOp, VectorSelector
+from promql_parser import BinaryExpr, Matcher, Matchers, MatchOp, VectorSelector
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # it prefers the second model, which older Grafanas cannot read
@@ -97,16 +97,30 @@ HEADLINES: Final = (
 
 def filtered(query: str, by: tuple[str, ...]) -> str:
     """Return the query with `job` in each selector, and those labels of `by` that a variable chooses."""
-    chosen = [label for label in by if label in _CHOSEN]
+    return str(_chosen(promql_parser.parse(query), [label for label in by if label in _CHOSEN]))
+
+
+def _chosen(expression: promql_parser.Expr, labels: list[str]) -> promql_parser.Expr:
+    ours = [Matcher(MatchOp.Equal, "job", "$job"), *(Matcher(MatchOp.Re, label, f"${label}") for label in labels)]
 
     def choose(node: promql_parser.Expr) -> promql_parser.Expr | None:
-        if not isinstance(node, VectorSelector):
-            return None
-        ours = [Matcher(MatchOp.Equal, "job", "$job"), *(Matcher(MatchOp.Re, each, f"${each}") for each in chosen)]
-        node.matchers = Matchers([*ours, *node.matchers.matchers])
-        return promql_parser.parse(str(node))
+        if isinstance(node, BinaryExpr) and str(node.op) in {"and", "unless"}:
+            return _chosen_on_the_left(node, labels)
+        if isinstance(node, VectorSelector) and ours[0].value not in (one.value for one in node.matchers.matchers):
+            node.matchers = Matchers([*ours, *node.matchers.matchers])
+            return promql_parser.parse(str(node))  # a node that was changed in place is not taken over
+        return None
 
-    return str(promql_parser.transform(promql_parser.parse(query), post_visit=choose))
+    return promql_parser.transform(expression, pre_visit=choose)
+
+
+def _chosen_on_the_left(node: BinaryExpr, labels: list[str]) -> promql_parser.Expr:
+    """Choose by the labels on the left side alone: the right one, such as a process that leads, need not have them."""
+    left, right, whole = str(node.lhs), str(node.rhs), str(node)
+    if not (whole.startswith(left) and whole.endswith(right)):
+        raise ValueError(f"the parser writes {whole!r} otherwise than its sides {left!r} and {right!r}")
+    between = whole[len(left) : len(whole) - len(right)]
+    return promql_parser.parse(f"{_chosen(node.lhs, labels)}{between}{_chosen(node.rhs, [])}")
 
 
 def dashboard() -> dict[str, Any]:

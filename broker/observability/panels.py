@@ -26,7 +26,6 @@ class Unit(Enum):
     PER_SECOND = "cps"
     YES_NO = "bool_yes_no"
     COUNT = "none"
-    BYTES = "bytes"
 
 
 class Group(Enum):
@@ -406,8 +405,8 @@ PANELS: Final[tuple[Panel, ...]] = (
         key="memory",
         group=Group.PROCESSES,
         title="Memory",
-        meaning="Resident memory of each process.",
-        unit=Unit.BYTES,
+        meaning="Resident memory of each process, in bytes.",
+        unit=Unit.COUNT,
         query="max by (job, instance) (process_resident_memory_bytes)",
         by=("instance",),
     ),

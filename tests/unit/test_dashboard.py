@@ -137,6 +137,14 @@ def test_a_selector_keeps_its_own_matchers_when_those_of_variables_are_added() -
     )
 
 
+def test_a_variable_chooses_nothing_among_series_that_only_select_others() -> None:
+    query = "max by (job, model) (a > 0 and on (job, instance) (leads == 1)) / max by (job, model) (b)"
+    assert MODULE.filtered(query, ("model",)) == (
+        'max by (job, model)(a{job="$job",model=~"$model"} > 0 and on (job, instance) (leads{job="$job"} == 1))'
+        ' / max by (job, model)(b{job="$job",model=~"$model"})'
+    )
+
+
 def test_variables_offer_what_the_queries_choose_by() -> None:
     names = [variable["name"] for variable in DASHBOARD["templating"]["list"]]
     assert names == ["datasource", "job", "lane", "model"]
