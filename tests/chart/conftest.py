@@ -21,3 +21,4 @@ def _tools() -> None:
     tools.check()
     for version in tools.KUBERNETES:
         tools.schemas(version)
+    tools.node()

@@ -8,13 +8,15 @@ from typing import Any
 from jsonschema import Draft202012Validator
 from referencing import Registry, Resource
 
-from tests.chart import tools
+from tests.chart import shapes, tools
 from tests.chart.rendering import Object
 
 
 def faults(found: Object, version: str = tools.KUBERNETES[-1]) -> list[str]:
     """What that Kubernetes' schema of the object's kind has against it. A kind without a schema is a fault as well."""
     group, _, api_version = found["apiVersion"].rpartition("/")
+    if group == "monitoring.coreos.com" and found["kind"] in shapes.KINDS:
+        return shapes.faults(found["kind"], found)
     name = "-".join(filter(None, (found["kind"].lower(), group.partition(".")[0], api_version)))
     validator = _validator(name, version)
     if validator is None:

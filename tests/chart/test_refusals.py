@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from headrace.broker.settings.duties import DispatcherSettings
+from headrace.broker.settings.known import secret_keys
 from headrace.broker.settings.load import examine
 from tests.chart.rendering import CHART, Values, refusal, render
 
@@ -204,6 +206,62 @@ WRONG: dict[str, tuple[Values, str, str]] = {
         "extraVolumes",
         "give it another name",
     ),
+    "a token as a plain variable": (
+        nested("retrier.extraEnv", [{"name": "HEADRACE_DISPATCHER__HTTP_TOKEN", "value": "hush"}]),
+        "retrier.extraEnv",
+        "put it into a Secret",
+    ),
+    "scrapes too far apart for the rates": (
+        nested("monitoring.podMonitor.intervalSeconds", 60),
+        "/monitoring/podMonitor/intervalSeconds",
+        "got 60, want 30",
+    ),
+    "an interval as Kubernetes writes it": (
+        nested("monitoring.podMonitor.intervalSeconds", "15s"),
+        "/monitoring/podMonitor/intervalSeconds",
+        "got string, want integer",
+    ),
+    "a label that is a number": (
+        nested("monitoring.dashboard.labelValue", 1),
+        "/monitoring/dashboard/labelValue",
+        "got number, want string",
+    ),
+    "a scrape longer than the interval": (
+        nested("monitoring.podMonitor", {"enabled": True, "intervalSeconds": 5, "timeoutSeconds": 10}),
+        "monitoring.podMonitor.timeoutSeconds",
+        "lower it or leave it empty",
+    ),
+    "pods scraped twice": (
+        nested("monitoring.podMonitor.enabled", True)
+        | nested("dispatcher.podAnnotations", {"prometheus.io/scrape": "true"}),
+        "dispatcher.podAnnotations",
+        "leave one of them out",
+    ),
+    "two namespaces in one": (
+        nested("networkPolicy.monitoringNamespace", "monitoring,grafana"),
+        "networkPolicy.monitoringNamespace",
+        "name one namespace",
+    ),
+    "a dashboard's label of the chart's own": (
+        nested("monitoring.dashboard", {"enabled": True, "label": "app.kubernetes.io/name"}),
+        "monitoring.dashboard.label",
+        "that Grafana's sidecar looks for",
+    ),
+    "an alert's label as Kubernetes has them": (
+        nested("monitoring.prometheusRule", {"enabled": True, "alertLabels": {"example.com/team": "mail"}}),
+        "monitoring.prometheusRule.alertLabels",
+        "use letters, digits and _ only",
+    ),
+    "a severity for every alert": (
+        nested("monitoring.prometheusRule", {"enabled": True, "alertLabels": {"severity": "page"}}),
+        "monitoring.prometheusRule.alertLabels",
+        "rename severities",
+    ),
+    "a severity of no rule": (
+        nested("monitoring.prometheusRule", {"enabled": True, "severities": {"fatal": "page"}}),
+        "monitoring.prometheusRule.severities",
+        "which no rule has: there are ",
+    ),
     "a spread that is no word": (
         nested("topologySpread", [{"topologyKey": "zone", "maxSkew": 1, "whenUnsatisfiable": "Maybe"}]),
         "topologySpread",
@@ -213,6 +271,20 @@ WRONG: dict[str, tuple[Values, str, str]] = {
     "a name with capitals": (nested("fullnameOverride", "Headrace"), "fullnameOverride", "use lower-case letters"),
     "half a user for the topics": (nested("topics.username", "admin"), "topics.username", "set both, or neither"),
 }
+
+if "http_token" in secret_keys(DispatcherSettings):
+    WRONG |= {
+        "the token in the settings": (
+            nested("config.dispatcher.http_token", "hush"),
+            "config.dispatcher.http_token",
+            "secrets.httpToken.name",
+        ),
+        "two tokens": (
+            nested("config.dispatcher.http_token_file", "/keys/page") | nested("secrets.httpToken.name", "page"),
+            "config.dispatcher.http_token_file",
+            "leave one of them empty",
+        ),
+    }
 
 CRYPTIC = re.compile(r"anyOf|oneOf|allOf|pattern|nil pointer|wrong type|map\[|%!|<no value>|template:|error calling")
 

@@ -1,12 +1,15 @@
-"""The tools of these tests, fetched once into the git-ignored `.tools`: helm, and the schemas of Kubernetes.
+"""The tools of these tests, fetched once into the git-ignored `.tools`: helm, and what objects are held against.
 
-Both come out of Python packages, so that pip is all a machine needs; tools.lock pins them by digest. A tool that cannot
-be had is an error and never a skipped test.
+Helm and the schemas of Kubernetes come out of Python packages, which tools.lock pins by digest; those of the Prometheus
+operator and the types of Grafana out of Node packages, which node/package-lock.json pins. So pip and npm are all a
+machine needs. A tool that cannot be had is an error and never a skipped test.
 
     python -m tests.chart.tools
 """
 
+import hashlib
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -22,6 +25,7 @@ KUBERNETES = ("1.29.0", "1.37.0")
 _ROOT = Path(__file__).parents[2]
 _TOOLS = _ROOT / ".tools"
 _LOCK = Path(__file__).with_name("tools.lock")
+_NODE = Path(__file__).with_name("node")
 _FETCH_S = 240
 _SCHEMAS_IN_WHEEL = "kubernetes_validate/kubernetes-json-schema/v{}-local-strict/"
 
@@ -96,6 +100,32 @@ def _unpack_schemas(wheel: Path, version: str, into: Path) -> None:
                 (into / Path(member).name).write_bytes(packed.read(member))
 
 
+@cache
+def node() -> Path:
+    """A copy of the folder `node` with what its lock file names installed beside it."""
+    contents = b"".join(file.read_bytes() for file in sorted(_NODE.iterdir()) if file.is_file())
+    home = _TOOLS / f"chart-node-{hashlib.sha256(contents).hexdigest()[:12]}"
+    if not home.is_dir():
+        _TOOLS.mkdir(exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=_TOOLS, prefix="fetching-") as name:
+            fetching = Path(name) / "node"
+            shutil.copytree(_NODE, fetching, ignore=shutil.ignore_patterns("node_modules"))
+            _install_node_packages(fetching)
+            if not home.is_dir():  # whole or not at all, also if two runs fetch side by side
+                fetching.rename(home)
+    return home
+
+
+def _install_node_packages(folder: Path) -> None:
+    npm = shutil.which("npm")
+    if npm is None:
+        raise ToolMissingError("npm is missing: install Node 20 or newer")
+    command = [npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=_FETCH_S, check=False)
+    if done.returncode:
+        raise ToolMissingError(f"npm cannot fetch what package-lock.json names: {done.stderr.strip()}")
+
+
 def check() -> str:
     """What helm says of its version. Raises ToolMissingError if this machine cannot run it."""
     try:
@@ -108,6 +138,7 @@ def check() -> str:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(f"helm {check()}, schemas of Kubernetes {' and '.join(KUBERNETES)}\n")
+    sys.stdout.write(f"helm {check()}, schemas of Kubernetes {' and '.join(KUBERNETES)}, types by Node\n")
     for each in KUBERNETES:
         schemas(each)
+    node()

@@ -25,10 +25,10 @@ app.kubernetes.io/instance: {{ .root.Release.Name | quote }}
 app.kubernetes.io/component: {{ .component }}
 {{- end -}}
 
-{{/* All labels of an object: dict root, component. Labels from the values never replace ours. */}}
+{{/* All labels of an object: dict root, component, and labels. Labels from the values never replace ours. */}}
 {{- define "headrace.labels" -}}
 {{- $chart := printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" | trunc 63 -}}
-{{- merge (include "headrace.podLabels" (omit . "extra") | fromYaml) (dict "app.kubernetes.io/managed-by" .root.Release.Service "helm.sh/chart" $chart) | toYaml -}}
+{{- merge (include "headrace.podLabels" (merge (dict "extra" (.labels | default dict)) (omit . "extra")) | fromYaml) (dict "app.kubernetes.io/managed-by" .root.Release.Service "helm.sh/chart" $chart) | toYaml -}}
 {{- end -}}
 
 {{/* The labels of a pod: dict root, component, and extra. A new version of the chart alone must roll no pod, so it is
@@ -39,7 +39,7 @@ app.kubernetes.io/component: {{ .component }}
 {{- merge $own (.extra | default dict) .root.Values.commonLabels | toYaml -}}
 {{- end -}}
 
-{{/* The metadata of an object: dict root, component, and optionally name, annotations. */}}
+{{/* The metadata of an object: dict root, component, and optionally name, labels, annotations. */}}
 {{- define "headrace.metadata" -}}
 name: {{ .name | default (printf "%s-%s" (include "headrace.fullname" .root) .component) | quote }}
 namespace: {{ .root.Release.Namespace | quote }}

@@ -14,6 +14,7 @@
 {{- $given = append $given (dict "file" "kafka-password" "variable" "HEADRACE_KAFKA__PASSWORD_FILE" "from" $password) -}}
 {{- if ne .component "topics" -}}
 {{- $given = append $given (dict "file" "redis-url" "variable" "HEADRACE_REDIS__URL_FILE" "from" $secrets.redisUrl) -}}
+{{- $given = append $given (dict "file" "http-token" "variable" "HEADRACE_DISPATCHER__HTTP_TOKEN_FILE" "from" $secrets.httpToken) -}}
 {{- end -}}
 {{- $named := list -}}
 {{- range $given -}}

@@ -13,17 +13,16 @@ against retention, at its start in the same way (or `headrace config check` befo
 {{- include "headrace.refuse.image" . -}}
 {{- include "headrace.refuse.privileges" . -}}
 {{- include "headrace.refuse.environment" . -}}
+{{- include "headrace.refuse.monitoring" . -}}
 {{- include "headrace.refuse.additions" . -}}
 {{- end -}}
 
 {{- define "headrace.refuse.secrets" -}}
 {{- $config := .Values.config -}}
-{{- $openai := $config.openai | default dict -}}
-{{- if hasKey $openai "api_key" -}}
-{{- fail "config.openai.api_key would be readable in a ConfigMap: put the key into a Secret and name that in secrets.openaiApiKey.name." -}}
+{{- range list (list "openai" "api_key" "key" "openaiApiKey") (list "kafka" "password" "password" "kafkaPassword") (list "dispatcher" "http_token" "token" "httpToken") -}}
+{{- if hasKey ((index $config (index . 0)) | default dict) (index . 1) -}}
+{{- fail (printf "config.%s.%s would be readable in a ConfigMap: put the %s into a Secret and name that in secrets.%s.name." (index . 0) (index . 1) (index . 2) (index . 3)) -}}
 {{- end -}}
-{{- if hasKey ($config.kafka | default dict) "password" -}}
-{{- fail "config.kafka.password would be readable in a ConfigMap: put the password into a Secret and name that in secrets.kafkaPassword.name." -}}
 {{- end -}}
 {{- $redis := $config.redis | default dict -}}
 {{- if not (or .Values.secrets.redisUrl.name $redis.url $redis.url_file (include "headrace.hasVariable" (dict "values" .Values "pattern" "^HEADRACE_REDIS__URL(_FILE)?$"))) -}}
@@ -38,7 +37,7 @@ against retention, at its start in the same way (or `headrace config check` befo
 {{- fail "config.redis.url must begin with redis://, rediss:// or unix://." -}}
 {{- end -}}
 {{- end -}}
-{{- range list (list "openai" "api_key_file" "openaiApiKey") (list "kafka" "password_file" "kafkaPassword") (list "redis" "url_file" "redisUrl") -}}
+{{- range list (list "openai" "api_key_file" "openaiApiKey") (list "kafka" "password_file" "kafkaPassword") (list "redis" "url_file" "redisUrl") (list "dispatcher" "http_token_file" "httpToken") -}}
 {{- $group := index . 0 -}}{{- $key := index . 1 -}}{{- $secret := index . 2 -}}
 {{- if and (index ((index $config $group) | default dict) $key) (index $.Values.secrets $secret).name -}}
 {{- fail (printf "config.%s.%s and secrets.%s.name both say where the same secret is: leave one of them empty." $group $key $secret) -}}
@@ -211,14 +210,14 @@ against retention, at its start in the same way (or `headrace config check` befo
 {{- end -}}
 
 {{- define "headrace.refuse.environment" -}}
-{{- $mounted := dict "HEADRACE_OPENAI__API_KEY" "openaiApiKey" "HEADRACE_KAFKA__PASSWORD" "kafkaPassword" "HEADRACE_REDIS__URL" "redisUrl" -}}
+{{- $mounted := dict "HEADRACE_OPENAI__API_KEY" "openaiApiKey" "HEADRACE_KAFKA__PASSWORD" "kafkaPassword" "HEADRACE_REDIS__URL" "redisUrl" "HEADRACE_DISPATCHER__HTTP_TOKEN" "httpToken" -}}
 {{- range $component := list "dispatcher" "retrier" "topics" -}}
 {{- range $variable := (index $.Values $component).extraEnv -}}
 {{- $name := upper $variable.name -}}
 {{- if regexMatch "^HEADRACE_(CONFIG|(DISPATCHER|RETRIER)__(HTTP_PORT|HTTP_HOST|GRACE_S)|DISPATCHER|RETRIER)$" $name -}}
 {{- fail (printf "%s.extraEnv has %s, which the chart needs to know: set it under config instead." $component $variable.name) -}}
 {{- end -}}
-{{- if and (regexMatch "^(OPENAI_API_KEY|HEADRACE_OPENAI__API_KEY|HEADRACE_KAFKA__PASSWORD|HEADRACE_REDIS__URL)$" $name) (hasKey $variable "value") -}}
+{{- if and (regexMatch "^(OPENAI_API_KEY|HEADRACE_OPENAI__API_KEY|HEADRACE_KAFKA__PASSWORD|HEADRACE_REDIS__URL|HEADRACE_DISPATCHER__HTTP_TOKEN)$" $name) (hasKey $variable "value") -}}
 {{- fail (printf "%s.extraEnv has %s as a plain value, which is readable in the pod's manifest: put it into a Secret and name that under secrets." $component $variable.name) -}}
 {{- end -}}
 {{- $secret := get $mounted (trimSuffix "_FILE" $name) -}}
@@ -231,6 +230,56 @@ against retention, at its start in the same way (or `headrace config check` befo
 {{- end -}}
 {{- if not (or .Values.secrets.openaiApiKey.name (.Values.config.openai | default dict).api_key_file (include "headrace.hasVariable" (dict "values" .Values "pattern" "^(HEADRACE_OPENAI__API_KEY|OPENAI_API_KEY)(_FILE)?$"))) -}}
 {{- fail "secrets.openaiApiKey.name is empty: the dispatcher does not start without a key, so name the Secret that holds it." -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "headrace.refuse.monitoring" -}}
+{{- $monitoring := .Values.monitoring -}}
+{{- $namespace := .Values.networkPolicy.monitoringNamespace -}}
+{{- if and $namespace (not (regexMatch "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$" $namespace)) -}}
+{{- fail (printf "networkPolicy.monitoringNamespace is %q: name one namespace, with lower-case letters, digits and - only." $namespace) -}}
+{{- end -}}
+{{- if $monitoring.podMonitor.enabled -}}
+{{- $timeout := int ($monitoring.podMonitor.timeoutSeconds | default 1) -}}
+{{- $interval := int $monitoring.podMonitor.intervalSeconds -}}
+{{- if gt $timeout $interval -}}
+{{- fail (printf "monitoring.podMonitor.timeoutSeconds is %d, longer than intervalSeconds, %d: Prometheus refuses that, so lower it or leave it empty." $timeout $interval) -}}
+{{- end -}}
+{{- range $component := list "dispatcher" "retrier" -}}
+{{- if eq (get (index $.Values $component).podAnnotations "prometheus.io/scrape") "true" -}}
+{{- fail (printf "%s.podAnnotations has prometheus.io/scrape while monitoring.podMonitor.enabled is true: pods would be scraped twice and leaders be counted twice, so leave one of them out." $component) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- if $monitoring.prometheusRule.enabled -}}
+{{- include "headrace.refuse.alerts" . -}}
+{{- end -}}
+{{- if and $monitoring.dashboard.enabled (hasPrefix "app.kubernetes.io/" $monitoring.dashboard.label) -}}
+{{- fail (printf "monitoring.dashboard.label is %s, which the chart itself sets: take the label that Grafana's sidecar looks for." $monitoring.dashboard.label) -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "headrace.refuse.alerts" -}}
+{{- $own := list "alertname" "job" -}}
+{{- $severities := list -}}
+{{- range (.Files.Get "files/rules.yaml" | fromYaml).groups -}}
+{{- range .rules -}}
+{{- $own = concat $own (keys (.labels | default dict)) -}}
+{{- $severities = append $severities ((.labels | default dict).severity | default "") -}}
+{{- end -}}
+{{- end -}}
+{{- range $name, $_ := .Values.monitoring.prometheusRule.alertLabels -}}
+{{- if not (regexMatch "^[a-zA-Z_][a-zA-Z0-9_]*$" $name) -}}
+{{- fail (printf "monitoring.prometheusRule.alertLabels has %q, which Prometheus takes for no label: use letters, digits and _ only." $name) -}}
+{{- end -}}
+{{- if has $name $own -}}
+{{- fail (printf "monitoring.prometheusRule.alertLabels has %s, which the alerts have already: take another name, or rename severities in monitoring.prometheusRule.severities." $name) -}}
+{{- end -}}
+{{- end -}}
+{{- range $severity, $_ := .Values.monitoring.prometheusRule.severities -}}
+{{- if not (has $severity $severities) -}}
+{{- fail (printf "monitoring.prometheusRule.severities has %q, which no rule has: there are %s." $severity (without $severities "" | uniq | sortAlpha | join ", ")) -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 
