@@ -82,53 +82,49 @@ def test_each_custom_kind_keeps_to_the_operators_types_and_schemas(kind: str) ->
     assert faults(found) == []
 
 
-WRONG_MONITORS: dict[str, Callable[[Object], Any]] = {
-    "intervall": lambda found: found["spec"]["podMetricsEndpoints"][0].update(intervall="15s"),
-    "/interval must match": lambda found: found["spec"]["podMetricsEndpoints"][0].update(interval="15 s"),
-    "selector": lambda found: found["spec"].pop("selector"),
-    "target_label": lambda found: found["spec"]["podMetricsEndpoints"][0]["relabelings"].append({"target_label": "x"}),
-    "'number' is not assignable": lambda found: found["metadata"]["labels"].update(release=1),
+WRONG_FIELDS: dict[str, dict[str, Callable[[Object], Any]]] = {
+    "PodMonitor": {
+        "intervall": lambda found: found["spec"]["podMetricsEndpoints"][0].update(intervall="15s"),
+        "/interval must match": lambda found: found["spec"]["podMetricsEndpoints"][0].update(interval="15 s"),
+        "selector": lambda found: found["spec"].pop("selector"),
+        "target_label": lambda found: found["spec"]["podMetricsEndpoints"][0]["relabelings"][0].update(
+            target_label="x"
+        ),
+        "'number' is not assignable": lambda found: found["metadata"]["labels"].update(release=1),
+    },
+    "PrometheusRule": {
+        "intervall": lambda found: found["spec"]["groups"][0].update(intervall="15s"),
+        "/for must match": lambda found: found["spec"]["groups"][0]["rules"][0].update({"for": "1 minute"}),
+        "expr": lambda found: found["spec"]["groups"][0]["rules"][0].pop("expr"),
+    },
+    "Dashboard": {
+        "refesh": lambda found: found.update(refesh="30s"),
+        "gridpos": lambda found: found["panels"][1].update(gridpos={}),
+        "textMod": lambda found: found["panels"][1]["options"].update(textMod="value"),
+        '"valu"': lambda found: found["panels"][1]["options"].update(textMode="valu"),
+        "lineWith": lambda found: found["panels"][8]["fieldConfig"]["defaults"].update(custom={"lineWith": 1}),
+        "legendFormatt": lambda found: found["panels"][8]["targets"][0].update(legendFormatt="x"),
+    },
 }
-WRONG_RULES: dict[str, Callable[[Object], Any]] = {
-    "intervall": lambda found: found["spec"]["groups"][0].update(intervall="15s"),
-    "/for must match": lambda found: found["spec"]["groups"][0]["rules"][0].update({"for": "1 minute"}),
-    "expr": lambda found: found["spec"]["groups"][0]["rules"][0].pop("expr"),
-}
+"""What a fault's sentence contains, and what makes it."""
 
 
-@pytest.mark.parametrize("fault", WRONG_MONITORS)
-def test_a_wrong_field_of_a_pod_monitor_would_be_found(fault: str) -> None:
-    found = copy.deepcopy(monitor())
-    WRONG_MONITORS[fault](found)
-    assert any(fault in said for said in faults(found))
-
-
-@pytest.mark.parametrize("fault", WRONG_RULES)
-def test_a_wrong_field_of_a_rule_would_be_found(fault: str) -> None:
-    [found] = copy.deepcopy(render(ALL).of_kind("PrometheusRule"))
-    WRONG_RULES[fault](found)
-    assert any(fault in said for said in faults(found))
+def test_each_wrong_field_of_a_custom_kind_or_the_dashboard_would_be_found() -> None:
+    [rules], [targets] = render(ALL).of_kind("PrometheusRule"), render(ALL).of_kind("PodMonitor")
+    whole = {"PodMonitor": targets, "PrometheusRule": rules, "Dashboard": DASHBOARD}
+    wrong: list[tuple[str, Any]] = []
+    expected: list[str] = []
+    for shape, faults_made in WRONG_FIELDS.items():
+        for fault, make in faults_made.items():
+            wrong.append((shape, copy.deepcopy(whole[shape])))
+            make(wrong[-1][1])
+            expected.append(fault)
+    for fault, told in zip(expected, shapes.faults_of(wrong), strict=True):
+        assert any(fault in said for said in told), fault
 
 
 def test_the_dashboard_keeps_to_grafanas_types() -> None:
     assert shapes.faults("Dashboard", DASHBOARD) == []
-
-
-WRONG_DASHBOARDS: dict[str, Callable[[Object], Any]] = {
-    "refesh": lambda found: found.update(refesh="30s"),
-    "gridpos": lambda found: found["panels"][1].update(gridpos={}),
-    "textMod": lambda found: found["panels"][1]["options"].update(textMod="value"),
-    '"valu"': lambda found: found["panels"][1]["options"].update(textMode="valu"),
-    "lineWith": lambda found: found["panels"][8]["fieldConfig"]["defaults"].update(custom={"lineWith": 1}),
-    "legendFormatt": lambda found: found["panels"][8]["targets"][0].update(legendFormatt="x"),
-}
-
-
-@pytest.mark.parametrize("fault", WRONG_DASHBOARDS)
-def test_a_wrong_field_of_the_dashboard_would_be_found(fault: str) -> None:
-    found = copy.deepcopy(DASHBOARD)
-    WRONG_DASHBOARDS[fault](found)
-    assert any(fault in said for said in shapes.faults("Dashboard", found))
 
 
 @pytest.mark.parametrize("more", [{}, {"topics": {"create": True}}, {"nameOverride": "leads"}])

@@ -25,7 +25,7 @@ KUBERNETES = ("1.29.0", "1.37.0")
 _ROOT = Path(__file__).parents[2]
 _TOOLS = _ROOT / ".tools"
 _LOCK = Path(__file__).with_name("tools.lock")
-_NODE = Path(__file__).with_name("node")
+NODE = Path(__file__).with_name("node")
 _FETCH_S = 240
 _SCHEMAS_IN_WHEEL = "kubernetes_validate/kubernetes-json-schema/v{}-local-strict/"
 
@@ -102,14 +102,15 @@ def _unpack_schemas(wheel: Path, version: str, into: Path) -> None:
 
 @cache
 def node() -> Path:
-    """A copy of the folder `node` with what its lock file names installed beside it."""
-    contents = b"".join(file.read_bytes() for file in sorted(_NODE.iterdir()) if file.is_file())
-    home = _TOOLS / f"chart-node-{hashlib.sha256(contents).hexdigest()[:12]}"
+    """A folder with what the lock file of `node` names installed in it."""
+    home = _TOOLS / f"chart-node-{hashlib.sha256((NODE / 'package-lock.json').read_bytes()).hexdigest()[:12]}"
     if not home.is_dir():
         _TOOLS.mkdir(exist_ok=True)
         with tempfile.TemporaryDirectory(dir=_TOOLS, prefix="fetching-") as name:
             fetching = Path(name) / "node"
-            shutil.copytree(_NODE, fetching, ignore=shutil.ignore_patterns("node_modules"))
+            fetching.mkdir()
+            for file in ("package.json", "package-lock.json"):
+                shutil.copy(NODE / file, fetching)
             _install_node_packages(fetching)
             if not home.is_dir():  # whole or not at all, also if two runs fetch side by side
                 fetching.rename(home)
