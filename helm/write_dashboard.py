@@ -8,8 +8,8 @@ Each panel of the table occurs once, in the row of its group, with the table's q
 whether requests flow and what binds, by the same queries, aggregated.
 
 It is Grafana's classic model, which every Grafana reads that is still maintained; the second one needs version 12.
-A test compares the file with what this script would write. Links begin with `RUNBOOKS/`, for which the chart puts
-`monitoring.runbooksUrl`.
+A panel links to the runbooks of the alerts that read its recording rule. Links begin with `RUNBOOKS/`, for which the
+chart puts `monitoring.runbooksUrl`. A test compares the file with what this script would write.
 """
 # ruff: noqa: INP001  # a script beside the chart it writes for, imported only by its test
 
@@ -19,11 +19,13 @@ import warnings
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
 
 import promql_parser
+import yaml
 from promql_parser import BinaryExpr, Matcher, Matchers, MatchOp, VectorSelector
 
 with warnings.catch_warnings():
@@ -48,6 +50,7 @@ with warnings.catch_warnings():
 from headrace.broker.observability.panels import BY_KEY, PANELS, Panel, Unit
 
 DASHBOARD: Final = Path(__file__).parent / "headrace" / "files" / "dashboard.json"
+RULES: Final = DASHBOARD.with_name("rules.yaml")
 RUNBOOKS: Final = "RUNBOOKS/"
 SCRAPE_INTERVAL: Final = "15s"
 _COLUMNS: Final = 24
@@ -137,14 +140,7 @@ def dashboard() -> dict[str, Any]:
         .tooltip(model.DashboardCursorSync.CROSSHAIR)
         .variables(list(_variables()))
         .annotation(_alerts())
-        .link(
-            build.DashboardLink("Runbooks")
-            .type(model.DashboardLinkType.LINK)
-            .icon("doc")
-            .tooltip("What each alert means, and what to do")
-            .url(RUNBOOKS)
-            .target_blank(True)
-        )
+        .link(_runbook("Runbooks").tooltip("What each alert means, and what to do"))
         .with_row(build.Row("Do requests flow, and what binds?").id(_id("row:headlines")))
     )
     for headline in HEADLINES:
@@ -154,7 +150,8 @@ def dashboard() -> dict[str, Any]:
         for panel, width in _widths(list(panels)):
             made.with_panel(_drawn(panel).id(_id(panel.key)).height(_HEIGHT).span(width))
     loaded: dict[str, Any] = json.loads(JSONEncoder().encode(made.build()))
-    for shown in (*loaded["links"], *loaded["annotations"]["list"]):
+    links = [link for linked in (loaded, *loaded["panels"]) for link in linked.get("links", ())]
+    for shown in (*links, *loaded["annotations"]["list"]):
         del shown["placement"]  # the SDK puts both into a menu; they belong beside the variables
     for variable in loaded["templating"]["list"]:
         for key in _OF_INTERVALS:
@@ -173,6 +170,33 @@ def _widths(panels: list[Panel]) -> Iterator[tuple[Panel, int]]:
     for line in range(lines):
         here = panels[len(panels) * line // lines : len(panels) * (line + 1) // lines]
         yield from ((panel, _COLUMNS // len(here)) for panel in here)
+
+
+def alerts_of(record: str | None) -> dict[str, str]:
+    """Return the alerts whose expression reads a recording rule, each with the name of its runbook."""
+    groups = yaml.safe_load(RULES.read_text(encoding="utf-8"))["groups"]
+    alerts = [rule for group in groups for rule in group["rules"] if "alert" in rule]
+    return {
+        rule["alert"]: Path(rule["annotations"]["runbook_url"]).stem for rule in alerts if record in _read(rule["expr"])
+    }
+
+
+@cache
+def _read(expression: str) -> frozenset[str | None]:
+    """Return the names of the series that an expression reads."""
+    names: set[str | None] = set()
+
+    def note(node: promql_parser.Expr) -> None:
+        if isinstance(node, VectorSelector):
+            names.add(node.name)
+
+    promql_parser.walk(promql_parser.parse(expression), note)
+    return frozenset(names)
+
+
+def _runbook(title: str, page: str = "") -> build.DashboardLink:
+    link = build.DashboardLink(title).type(model.DashboardLinkType.LINK).icon("doc").target_blank(True)
+    return link.url(f"{RUNBOOKS}{page}")
 
 
 def _variables() -> Iterator[Any]:
@@ -261,6 +285,9 @@ def _drawn(panel: Panel) -> timeseries.Panel | statetimeline.Panel:
     if panel.warn_query is not None and isinstance(begun, timeseries.Panel):
         _add_thresholds_of_series(begun, panel.warn_query, panel.by)
     begun.title(panel.title).description(panel.meaning).datasource(_SOURCE).unit(panel.unit.value)
+    alerts = alerts_of(panel.record) if panel.record else {}
+    if alerts:
+        begun.links([_runbook(alert, page) for alert, page in alerts.items()])
     return begun.interval(SCRAPE_INTERVAL)
 
 

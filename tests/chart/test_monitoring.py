@@ -3,11 +3,14 @@
 import copy
 import json
 from collections.abc import Callable
+from pathlib import PurePosixPath
 from typing import Any
 
+import promql_parser
 import pytest
 import yaml
 
+from headrace.broker.observability.panels import RATE_WINDOW
 from headrace.broker.settings.duties import DispatcherSettings
 from headrace.broker.settings.known import secret_keys
 from tests.chart import shapes
@@ -155,6 +158,11 @@ def test_all_processes_of_a_budget_have_one_job_and_their_pods_name(release: str
     assert instance == {"sourceLabels": ["__meta_kubernetes_pod_name"], "targetLabel": "instance"}
 
 
+def test_the_rates_are_taken_over_several_scrapes() -> None:
+    window_s = promql_parser.parse_duration(RATE_WINDOW).total_seconds()
+    assert window_s >= 4 * int(endpoint()["interval"].removesuffix("s"))
+
+
 def test_scrapes_come_as_often_as_the_values_say() -> None:
     assert endpoint()["interval"] == "15s"
     assert "scrapeTimeout" not in endpoint()
@@ -180,16 +188,16 @@ def test_labels_by_which_prometheus_selects_are_added_and_replace_none() -> None
     assert "release" not in render(values).pod("dispatcher")["metadata"]["labels"]
 
 
+def page(rule: Object) -> str:
+    """The name of an alert's runbook."""
+    return PurePosixPath(rule["annotations"]["runbook_url"]).stem
+
+
 def test_the_rules_are_those_of_the_file_but_for_their_runbooks() -> None:
-    rendered = groups()
-    for group in rendered:
-        for rule in group["rules"]:
-            if "runbook_url" in rule.get("annotations", {}):
-                assert rule["annotations"]["runbook_url"].startswith("docs/runbooks/")
-                rule["annotations"]["runbook_url"] = rule["annotations"]["runbook_url"].replace(
-                    "docs/runbooks/", "RUNBOOKS/", 1
-                )
-    assert rendered == SHIPPED
+    expected = copy.deepcopy(SHIPPED)
+    for rule in alerts(expected):
+        rule["annotations"]["runbook_url"] = f"docs/runbooks/{page(rule)}.md"
+    assert groups() == expected
 
 
 def test_prometheus_own_templates_pass_unharmed() -> None:
@@ -201,16 +209,19 @@ def test_prometheus_own_templates_pass_unharmed() -> None:
 
 
 @pytest.mark.parametrize("url", ["https://docs.example.com/runbooks", "https://docs.example.com/runbooks/"])
-def test_each_alert_and_the_dashboard_lead_to_the_runbooks(url: str) -> None:
+@pytest.mark.parametrize("suffix", ["/", ".md", ""])
+def test_each_alert_and_the_dashboard_lead_to_the_runbooks(url: str, suffix: str) -> None:
     values = monitoring()
-    values["monitoring"]["runbooksUrl"] = url
-    urls = [rule["annotations"]["runbook_url"] for rule in alerts(groups(values))]
-    assert urls == [
-        rule["annotations"]["runbook_url"].replace("RUNBOOKS/", "https://docs.example.com/runbooks/")
-        for rule in alerts(SHIPPED)
-    ]
-    [link] = dashboard(render(values))[1]["links"]
+    values["monitoring"] |= {"runbooksUrl": url, "runbooksSuffix": suffix}
+    urls = {rule["annotations"]["runbook_url"] for rule in alerts(groups(values))}
+    assert urls == {f"https://docs.example.com/runbooks/{page(rule)}{suffix}" for rule in alerts(SHIPPED)}
+    shown = dashboard(render(values))[1]
+    [link] = shown["links"]
     assert link["url"] == "https://docs.example.com/runbooks/"
+    linked = [(one["title"], one["url"]) for panel in shown["panels"] for one in panel.get("links", ())]
+    assert linked, "else this proves nothing"
+    runbooks = {rule["alert"]: rule["annotations"]["runbook_url"] for rule in alerts(groups(values))}
+    assert all(runbooks[alert] == target for alert, target in linked)
 
 
 def test_severities_are_renamed_and_labels_added_to_alerts_alone() -> None:
@@ -229,7 +240,8 @@ def test_the_sidecar_finds_the_dashboard_and_its_folder() -> None:
     found, shown = dashboard(render(ALL))
     assert found["metadata"]["labels"]["grafana_dashboard"] == "1"
     assert "annotations" not in found["metadata"]
-    assert shown == DASHBOARD | {"links": []}, "a path is no address that a browser could open"
+    panels = [panel | ({"links": []} if "links" in panel else {}) for panel in DASHBOARD["panels"]]
+    assert shown == DASHBOARD | {"links": [], "panels": panels}, "a path is no address that a browser could open"
     other = monitoring(dashboard={"label": "shown", "labelValue": "yes", "folderAnnotation": "in", "folder": "Leads"})
     found, _ = dashboard(render(other))
     assert found["metadata"]["labels"]["shown"] == "yes"

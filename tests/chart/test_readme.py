@@ -15,6 +15,7 @@ from tests.unit.pages.blocks import ROOT, of_kind
 
 PAGE = "helm/headrace/README.md"
 VALUES = "my-values.yaml"
+MONITORING = "monitoring.yaml"
 
 
 def commands() -> list[list[str]]:
@@ -32,9 +33,10 @@ def command(*begin: str) -> list[str]:
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
     """What a reader has: the chart, seen from the project's root, and the page's values in the file that it names."""
-    [values] = [block.text for block in of_kind("yaml") if block.page == PAGE]
-    assert values.startswith(f"# {VALUES}\n")
-    (tmp_path / VALUES).write_text(values, encoding="utf-8")
+    blocks = [block.text for block in of_kind("yaml") if block.page == PAGE]
+    for name, values in zip((VALUES, MONITORING), blocks, strict=True):
+        assert values.startswith(f"# {name}\n")
+        (tmp_path / name).write_text(values, encoding="utf-8")
     (tmp_path / "helm").symlink_to(ROOT / "helm")
     return tmp_path
 
@@ -134,7 +136,7 @@ def told() -> set[tuple[str, str]]:
 
 
 def test_the_table_names_every_object_of_a_release_and_no_other(home: Path) -> None:
-    rendered = made_by_the_page(home, "--set", "networkPolicy.enabled=true")
+    rendered = made_by_the_page(home, "--values", MONITORING)
     assert told() == {(found["kind"], found["metadata"]["name"]) for found in rendered.objects}
 
 

@@ -212,9 +212,9 @@ WRONG: dict[str, tuple[Values, str, str]] = {
         "put it into a Secret",
     ),
     "scrapes too far apart for the rates": (
-        nested("monitoring.podMonitor.intervalSeconds", 60),
+        nested("monitoring.podMonitor.intervalSeconds", 90),
         "/monitoring/podMonitor/intervalSeconds",
-        "got 60, want 30",
+        "got 90, want 60",
     ),
     "an interval as Kubernetes writes it": (
         nested("monitoring.podMonitor.intervalSeconds", "15s"),

@@ -145,6 +145,12 @@ def test_a_variable_chooses_nothing_among_series_that_only_select_others() -> No
     )
 
 
+def test_a_panel_links_to_the_runbooks_of_the_alerts_that_read_it() -> None:
+    [link, *_] = drawing(BY_KEY["leaders"])["links"]
+    assert (link["title"], link["url"]) == ("HeadraceNoLeader", "RUNBOOKS/no-leader")
+    assert MODULE.alerts_of("no_such:record") == {}
+
+
 def test_variables_offer_what_the_queries_choose_by() -> None:
     names = [variable["name"] for variable in DASHBOARD["templating"]["list"]]
     assert names == ["datasource", "job", "lane", "model"]

@@ -20,7 +20,7 @@
 {{- end -}}
 {{- $_ := set $rule "labels" (merge $chosen ($rule.labels | default dict) $values.prometheusRule.alertLabels) -}}
 {{- with ($rule.annotations | default dict).runbook_url -}}
-{{- $_ := set $rule.annotations "runbook_url" (include "headrace.runbooks" (dict "root" $ "text" .)) -}}
+{{- $_ := set $rule.annotations "runbook_url" (include "headrace.runbook" (dict "root" $ "url" .)) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
@@ -28,20 +28,25 @@
 {{- toYaml $groups -}}
 {{- end -}}
 
-{{/* The text with the runbooks' address in place of its placeholder: dict root, text. */}}
-{{- define "headrace.runbooks" -}}
-{{- .text | replace "RUNBOOKS/" (printf "%s/" (trimSuffix "/" .root.Values.monitoring.runbooksUrl)) -}}
+{{/* The address of a runbook, or of all of them: dict root, url, of which only what follows the last slash counts. */}}
+{{- define "headrace.runbook" -}}
+{{- $monitoring := .root.Values.monitoring -}}
+{{- $name := splitList "/" .url | last | trimSuffix ".md" -}}
+{{- printf "%s/%s" (trimSuffix "/" $monitoring.runbooksUrl) (ternary (printf "%s%s" $name $monitoring.runbooksSuffix) "" (ne $name "")) -}}
 {{- end -}}
 
 {{/* The dashboard. A link that is no address would lead into Grafana itself, so it is left out. */}}
 {{- define "headrace.dashboard" -}}
 {{- $dashboard := .Files.Get "files/dashboard.json" | fromJson -}}
-{{- if regexMatch "^https?://" .Values.monitoring.runbooksUrl -}}
-{{- range $dashboard.links -}}
-{{- $_ := set . "url" (include "headrace.runbooks" (dict "root" $ "text" .url)) -}}
+{{- $linked := regexMatch "^https?://" .Values.monitoring.runbooksUrl -}}
+{{- range prepend $dashboard.panels $dashboard -}}
+{{- $links := list -}}
+{{- range $link := ternary .links list (and $linked (hasKey . "links")) -}}
+{{- $links = append $links (merge (dict "url" (include "headrace.runbook" (dict "root" $ "url" $link.url))) $link) -}}
 {{- end -}}
-{{- else -}}
-{{- $_ := set $dashboard "links" list -}}
+{{- if hasKey . "links" -}}
+{{- $_ := set . "links" $links -}}
+{{- end -}}
 {{- end -}}
 {{- toRawJson $dashboard -}}
 {{- end -}}
