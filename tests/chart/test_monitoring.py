@@ -11,8 +11,7 @@ import pytest
 import yaml
 
 from headrace.broker.observability.panels import RATE_WINDOW
-from headrace.broker.settings.duties import DispatcherSettings
-from headrace.broker.settings.known import secret_keys
+from headrace.broker.settings.known import group_at, secret_keys
 from tests.chart import shapes
 from tests.chart.kubernetes import faults
 from tests.chart.pod_files import settings_in
@@ -275,22 +274,30 @@ def test_a_network_policy_admits_the_namespace_of_prometheus(values: Values, adm
 
 
 TOKEN: Values = {"secrets": {"httpToken": {"name": "page", "key": "secret"}}}
+SECRET_FILES = {
+    "httpToken": ("dispatcher", "http_token", "http-token", "a-token-of-enough-characters"),
+    "tracingHeaders": ("tracing", "headers", "tracing-headers", "authorization=hush"),
+}
+"""Group, key, file and a content of each secret for what is seen of the processes."""
 
 
+@pytest.mark.parametrize("secret", SECRET_FILES)
 @pytest.mark.parametrize("component", ["dispatcher", "retrier"])
-def test_the_token_of_the_page_is_a_file_of_both_processes(component: str, tmp_path: Any) -> None:
-    rendered = render(TOKEN)
+def test_secrets_of_page_and_traces_are_files_of_both_processes(secret: str, component: str, tmp_path: Any) -> None:
+    group, key, file, content = SECRET_FILES[secret]
+    rendered = render({"secrets": {secret: {"name": "given", "key": "secret"}}})
     [container] = rendered.pod(component)["spec"]["containers"]
     variables = {one["name"]: one["value"] for one in container["env"]}
-    assert variables["HEADRACE_DISPATCHER__HTTP_TOKEN_FILE"] == "/etc/headrace/secrets/http-token"
-    if "http_token" in secret_keys(DispatcherSettings):
-        secrets = {**SECRETS, ("page", "secret"): "a-token-of-enough-characters"}
-        loaded = settings_in(rendered, component, tmp_path, secrets)
-        assert loaded.origin("dispatcher", "http_token").endswith("/etc/headrace/secrets/http-token")
+    assert variables[f"HEADRACE_{group.upper()}__{key.upper()}_FILE"] == f"/etc/headrace/secrets/{file}"
+    settings = group_at((group,))
+    if settings is not None and key in secret_keys(settings):
+        loaded = settings_in(rendered, component, tmp_path, {**SECRETS, ("given", "secret"): content})
+        assert loaded.origin(group, key).endswith(f"/etc/headrace/secrets/{file}")
 
 
-def test_the_job_that_creates_topics_gets_no_token() -> None:
-    pod = render(dict(TOKEN) | {"topics": {"create": True}}).pod("topics")["spec"]
+def test_the_job_that_creates_topics_gets_neither() -> None:
+    secrets = {secret: {"name": "given"} for secret in SECRET_FILES}
+    pod = render({"secrets": secrets, "topics": {"create": True}}).pod("topics")["spec"]
     assert [volume["name"] for volume in pod["volumes"]] == ["settings", "tmp"]
 
 

@@ -9,6 +9,7 @@ import pytest
 from headrace.broker.settings.duties import DispatcherSettings
 from headrace.broker.settings.known import secret_keys
 from headrace.broker.settings.load import examine
+from headrace.broker.settings.whole import Settings
 from tests.chart.rendering import CHART, Values, refusal, render
 
 SASL = {"config": {"kafka": {"security_protocol": "SASL_SSL", "sasl_mechanism": "PLAIN", "username": "headrace"}}}
@@ -272,8 +273,13 @@ WRONG: dict[str, tuple[Values, str, str]] = {
     "half a user for the topics": (nested("topics.username", "admin"), "topics.username", "set both, or neither"),
 }
 
-if "http_token" in secret_keys(DispatcherSettings):
+if "http_token" in secret_keys(DispatcherSettings) and "tracing" in Settings.model_fields:
     WRONG |= {
+        "the collector's headers in the settings": (
+            nested("config.tracing.headers", "authorization=hush"),
+            "config.tracing.headers",
+            "secrets.tracingHeaders.name",
+        ),
         "the token in the settings": (
             nested("config.dispatcher.http_token", "hush"),
             "config.dispatcher.http_token",

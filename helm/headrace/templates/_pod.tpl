@@ -15,6 +15,7 @@
 {{- if ne .component "topics" -}}
 {{- $given = append $given (dict "file" "redis-url" "variable" "HEADRACE_REDIS__URL_FILE" "from" $secrets.redisUrl) -}}
 {{- $given = append $given (dict "file" "http-token" "variable" "HEADRACE_DISPATCHER__HTTP_TOKEN_FILE" "from" $secrets.httpToken) -}}
+{{- $given = append $given (dict "file" "tracing-headers" "variable" "HEADRACE_TRACING__HEADERS_FILE" "from" $secrets.tracingHeaders) -}}
 {{- end -}}
 {{- $named := list -}}
 {{- range $given -}}

@@ -19,7 +19,7 @@ against retention, at its start in the same way (or `headrace config check` befo
 
 {{- define "headrace.refuse.secrets" -}}
 {{- $config := .Values.config -}}
-{{- range list (list "openai" "api_key" "key" "openaiApiKey") (list "kafka" "password" "password" "kafkaPassword") (list "dispatcher" "http_token" "token" "httpToken") -}}
+{{- range list (list "openai" "api_key" "key" "openaiApiKey") (list "kafka" "password" "password" "kafkaPassword") (list "dispatcher" "http_token" "token" "httpToken") (list "tracing" "headers" "headers" "tracingHeaders") -}}
 {{- if hasKey ((index $config (index . 0)) | default dict) (index . 1) -}}
 {{- fail (printf "config.%s.%s would be readable in a ConfigMap: put the %s into a Secret and name that in secrets.%s.name." (index . 0) (index . 1) (index . 2) (index . 3)) -}}
 {{- end -}}
@@ -37,7 +37,7 @@ against retention, at its start in the same way (or `headrace config check` befo
 {{- fail "config.redis.url must begin with redis://, rediss:// or unix://." -}}
 {{- end -}}
 {{- end -}}
-{{- range list (list "openai" "api_key_file" "openaiApiKey") (list "kafka" "password_file" "kafkaPassword") (list "redis" "url_file" "redisUrl") (list "dispatcher" "http_token_file" "httpToken") -}}
+{{- range list (list "openai" "api_key_file" "openaiApiKey") (list "kafka" "password_file" "kafkaPassword") (list "redis" "url_file" "redisUrl") (list "dispatcher" "http_token_file" "httpToken") (list "tracing" "headers_file" "tracingHeaders") -}}
 {{- $group := index . 0 -}}{{- $key := index . 1 -}}{{- $secret := index . 2 -}}
 {{- if and (index ((index $config $group) | default dict) $key) (index $.Values.secrets $secret).name -}}
 {{- fail (printf "config.%s.%s and secrets.%s.name both say where the same secret is: leave one of them empty." $group $key $secret) -}}
@@ -210,14 +210,14 @@ against retention, at its start in the same way (or `headrace config check` befo
 {{- end -}}
 
 {{- define "headrace.refuse.environment" -}}
-{{- $mounted := dict "HEADRACE_OPENAI__API_KEY" "openaiApiKey" "HEADRACE_KAFKA__PASSWORD" "kafkaPassword" "HEADRACE_REDIS__URL" "redisUrl" "HEADRACE_DISPATCHER__HTTP_TOKEN" "httpToken" -}}
+{{- $mounted := dict "HEADRACE_OPENAI__API_KEY" "openaiApiKey" "HEADRACE_KAFKA__PASSWORD" "kafkaPassword" "HEADRACE_REDIS__URL" "redisUrl" "HEADRACE_DISPATCHER__HTTP_TOKEN" "httpToken" "HEADRACE_TRACING__HEADERS" "tracingHeaders" -}}
 {{- range $component := list "dispatcher" "retrier" "topics" -}}
 {{- range $variable := (index $.Values $component).extraEnv -}}
 {{- $name := upper $variable.name -}}
 {{- if regexMatch "^HEADRACE_(CONFIG|(DISPATCHER|RETRIER)__(HTTP_PORT|HTTP_HOST|GRACE_S)|DISPATCHER|RETRIER)$" $name -}}
 {{- fail (printf "%s.extraEnv has %s, which the chart needs to know: set it under config instead." $component $variable.name) -}}
 {{- end -}}
-{{- if and (regexMatch "^(OPENAI_API_KEY|HEADRACE_OPENAI__API_KEY|HEADRACE_KAFKA__PASSWORD|HEADRACE_REDIS__URL|HEADRACE_DISPATCHER__HTTP_TOKEN)$" $name) (hasKey $variable "value") -}}
+{{- if and (regexMatch "^(OPENAI_API_KEY|HEADRACE_OPENAI__API_KEY|HEADRACE_KAFKA__PASSWORD|HEADRACE_REDIS__URL|HEADRACE_DISPATCHER__HTTP_TOKEN|HEADRACE_TRACING__HEADERS)$" $name) (hasKey $variable "value") -}}
 {{- fail (printf "%s.extraEnv has %s as a plain value, which is readable in the pod's manifest: put it into a Secret and name that under secrets." $component $variable.name) -}}
 {{- end -}}
 {{- $secret := get $mounted (trimSuffix "_FILE" $name) -}}
