@@ -9,7 +9,7 @@ UV_QUIET := --quiet --no-config --no-cache --python $(BIN)/python
 unexport PYTHONDONTWRITEBYTECODE # the tests start hundreds of processes, which share the compiled bytecode
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-virtual test-virtual-but-core test-long test-real test-timed unit sim sim-core sim-mutants bench-limits bench-limiters bench-limiters-http bench-lanes hostile hostile-upstream integration chaos chaos-short chart image image-build image-test compatibility compiled coverage mutation static format lint types imports settings-page dashboard schemas locks clean
+.PHONY: help install demo test test-virtual test-virtual-but-core test-long test-real test-timed unit sim sim-core sim-mutants bench-limits bench-limiters bench-limiters-http bench-lanes hostile hostile-upstream integration chaos chaos-short chart image image-build image-test compatibility compiled coverage mutation static format lint types imports settings-page schemas locks clean
 
 help: ## list every target
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{ sub(/:.*/, "", $$1); printf "  make %-14s %s\n", $$1, $$2 }'
@@ -99,6 +99,10 @@ chart: $(STAMP) ## the Helm chart by helm itself: linted, rendered, validated ag
 	@$(BIN)/python -m tests.chart.tools
 	@$(BIN)/python -m pytest -q tests/chart
 
+.PHONY: dashboard
+dashboard: $(STAMP) ## write the chart's Grafana dashboard from the table of panels
+	@$(BIN)/python helm/write_dashboard.py
+
 compatibility: $(STAMP) ## other Pythons, Debian's redis-server, the newest Kafka, kcat, the Java console producer, Node, Go and AsyncAPI
 	@$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder tests/compatibility
 
@@ -137,9 +141,6 @@ imports: $(STAMP) ## the import contracts of pyproject.toml
 settings-page: $(STAMP) ## write docs/settings.md and the chart's schema of `config` from the code
 	@$(BIN)/python docs/generate_settings.py
 	@$(BIN)/python helm/write_config_schema.py
-
-dashboard: $(STAMP) ## write the chart's Grafana dashboard from the table of panels
-	@$(BIN)/python helm/write_dashboard.py
 
 schemas: $(STAMP) ## write schemas/json from the code; refuses a breaking change
 	@$(BIN)/python -c "from headrace.schemas.export import release_schemas; release_schemas()"
