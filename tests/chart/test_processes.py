@@ -243,6 +243,7 @@ def test_names_that_look_like_numbers_stay_text() -> None:
         "priorityClassName": "10",
         "serviceAccount": {"name": "42"},
         "networkPolicy": {"enabled": True},
+        "fullnameOverride": "e1",
     }
     for found in render(values, release="123").objects:
         assert faults(found) == [], found["metadata"]["name"]
@@ -252,6 +253,11 @@ def test_names_that_look_like_numbers_stay_text() -> None:
 def test_the_version_label_is_a_label_whatever_the_tag(tag: str) -> None:
     label = render({"image": {"tag": tag}}).pod("dispatcher")["metadata"]["labels"]["app.kubernetes.io/version"]
     assert re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?", label)
+
+
+def test_a_release_with_dots_in_its_name_has_services() -> None:
+    names = {found["metadata"]["name"] for found in render(release="leads.eu").of_kind("Service")}
+    assert names == {"leads-eu-headrace-dispatcher", "leads-eu-headrace-retrier"}
 
 
 def test_a_release_called_headrace_does_not_stutter() -> None:

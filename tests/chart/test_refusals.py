@@ -270,6 +270,18 @@ WRONG: dict[str, tuple[Values, str, str]] = {
     ),
     "a lane that is true": (nested("config.lanes.bulk", True), "config.lanes.bulk", "false to do without it"),
     "a name with capitals": (nested("fullnameOverride", "Headrace"), "fullnameOverride", "use lower-case letters"),
+    "a name that begins with a digit": (nested("fullnameOverride", "24-7"), "fullnameOverride", "begin with a letter"),
+    "a label without a name": (nested("commonLabels", {"": "x"}), "commonLabels", "no label of Kubernetes"),
+    "a label's value with a blank": (
+        nested("monitoring.podMonitor.labels", {"team": "lead mails"}),
+        "monitoring.podMonitor.labels",
+        '"team": "lead mails"',
+    ),
+    "an annotation with a blank": (
+        nested("monitoring.dashboard.folderAnnotation", "grafana folder"),
+        "monitoring.dashboard.folderAnnotation",
+        "no annotation of Kubernetes",
+    ),
     "half a user for the topics": (nested("topics.username", "admin"), "topics.username", "set both, or neither"),
 }
 

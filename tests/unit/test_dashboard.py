@@ -11,7 +11,7 @@ import promql_parser
 import pytest
 from promql_parser import Matchers, VectorSelector
 
-from headrace.broker.observability.panels import BY_KEY, PANELS, RATE_WINDOW, Group, Panel
+from headrace.broker.observability.panels import BY_KEY, PANELS, Group, Panel
 
 ROOT = Path(__file__).parents[2]
 VARIABLES = {"job", "lane", "model"}
@@ -130,7 +130,7 @@ def test_a_drawing_follows_the_variables_that_its_series_have_labels_of(panel: P
 
 
 def test_a_selector_keeps_its_own_matchers_when_those_of_variables_are_added() -> None:
-    query = f'sum by (job, lane) (rate(a{{status="failed"}}[{RATE_WINDOW}])) / on (job) max by (job) (b > 0)'
+    query = 'sum by (job, lane) (rate(a{status="failed"}[75s])) / on (job) max by (job) (b > 0)'
     assert MODULE.filtered(query, ("lane",)) == (
         'sum by (job, lane)(rate(a{job="$job",lane=~"$lane",status="failed"}[1m15s]))'
         ' / on (job) max by (job)(b{job="$job",lane=~"$lane"} > 0)'

@@ -1,17 +1,18 @@
 {{/* Names and labels. A component is dispatcher, retrier or topics; its objects are called <fullname>-<component>. */}}
 
 {{- define "headrace.name" -}}
-{{- default .Chart.Name .Values.nameOverride | trunc 50 | trimSuffix "-" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 50 | trimAll "-" -}}
 {{- end -}}
 
-{{/* At most 50 characters, so that the name with the longest suffix is still a DNS label. */}}
+{{/* At most 50 characters without dots, which a release's name may have, so that the name with the longest suffix is
+     still a DNS label. */}}
 {{- define "headrace.fullname" -}}
-{{- if .Values.fullnameOverride -}}
-{{- .Values.fullnameOverride | trunc 50 | trimSuffix "-" -}}
-{{- else -}}
-{{- $name := include "headrace.name" . -}}
-{{- ternary .Release.Name (printf "%s-%s" .Release.Name $name) (contains $name .Release.Name) | trunc 50 | trimSuffix "-" -}}
+{{- $name := .Values.fullnameOverride -}}
+{{- if not $name -}}
+{{- $chart := include "headrace.name" . -}}
+{{- $name = ternary .Release.Name (printf "%s-%s" .Release.Name $chart) (contains $chart .Release.Name) -}}
 {{- end -}}
+{{- $name | replace "." "-" | trunc 50 | trimAll "-" -}}
 {{- end -}}
 
 {{- define "headrace.serviceAccountName" -}}

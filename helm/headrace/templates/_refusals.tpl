@@ -14,6 +14,7 @@ against retention, at its start in the same way (or `headrace config check` befo
 {{- include "headrace.refuse.privileges" . -}}
 {{- include "headrace.refuse.environment" . -}}
 {{- include "headrace.refuse.monitoring" . -}}
+{{- include "headrace.refuse.labels" . -}}
 {{- include "headrace.refuse.additions" . -}}
 {{- end -}}
 
@@ -254,7 +255,7 @@ against retention, at its start in the same way (or `headrace config check` befo
 {{- if $monitoring.prometheusRule.enabled -}}
 {{- include "headrace.refuse.alerts" . -}}
 {{- end -}}
-{{- if and $monitoring.dashboard.enabled (hasPrefix "app.kubernetes.io/" $monitoring.dashboard.label) -}}
+{{- if or (hasPrefix "app.kubernetes.io/" $monitoring.dashboard.label) (eq $monitoring.dashboard.label "helm.sh/chart") -}}
 {{- fail (printf "monitoring.dashboard.label is %s, which the chart itself sets: take the label that Grafana's sidecar looks for." $monitoring.dashboard.label) -}}
 {{- end -}}
 {{- end -}}
@@ -283,12 +284,51 @@ against retention, at its start in the same way (or `headrace config check` befo
 {{- end -}}
 {{- end -}}
 
+{{/* Labels and annotations that an API server would refuse, half a release later. */}}
+{{- define "headrace.refuse.labels" -}}
+{{- $values := .Values -}}
+{{- $monitoring := .Values.monitoring -}}
+{{- $key := "^([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$" -}}
+{{- range list
+  (list "commonLabels" $values.commonLabels)
+  (list "dispatcher.podLabels" $values.dispatcher.podLabels)
+  (list "retrier.podLabels" $values.retrier.podLabels)
+  (list "monitoring.podMonitor.labels" $monitoring.podMonitor.labels)
+  (list "monitoring.prometheusRule.labels" $monitoring.prometheusRule.labels)
+  (list "monitoring.dashboard.label" (dict $monitoring.dashboard.label $monitoring.dashboard.labelValue)) -}}
+{{- $at := index . 0 -}}
+{{- range $name, $value := index . 1 -}}
+{{- if not (and (regexMatch $key $name) (regexMatch "^([A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?)?$" $value)) -}}
+{{- fail (printf "%s has %q: %q, which is no label of Kubernetes: name and value have at most 63 letters, digits, - _ and ., with a letter or digit at both ends." $at $name $value) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- range list
+  (list "commonAnnotations" $values.commonAnnotations)
+  (list "dispatcher.podAnnotations" $values.dispatcher.podAnnotations)
+  (list "retrier.podAnnotations" $values.retrier.podAnnotations)
+  (list "service.annotations" $values.service.annotations)
+  (list "serviceAccount.annotations" $values.serviceAccount.annotations)
+  (list "monitoring.dashboard.folderAnnotation" (dict $monitoring.dashboard.folderAnnotation "")) -}}
+{{- $at := index . 0 -}}
+{{- range $name, $_ := index . 1 -}}
+{{- if not (regexMatch $key (lower $name)) -}}
+{{- fail (printf "%s has %q, which is no annotation of Kubernetes: a name has at most 63 letters, digits, - _ and ., with a letter or digit at both ends." $at $name) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
 {{- define "headrace.refuse.additions" -}}
 {{- range $key := list "nameOverride" "fullnameOverride" -}}
 {{- $name := index $.Values $key -}}
 {{- if and $name (not (regexMatch "^[a-z0-9]([a-z0-9-]*[a-z0-9])?$" $name)) -}}
 {{- fail (printf "%s is %q: objects are named by it, so use lower-case letters, digits and - only." $key $name) -}}
 {{- end -}}
+{{- end -}}
+{{- $fullname := include "headrace.fullname" . -}}
+{{- if not (regexMatch "^[a-z]" $fullname) -}}
+{{- fail (printf "fullnameOverride is needed: the Services would be called %s-…, and their names must begin with a letter." $fullname) -}}
 {{- end -}}
 {{- range .Values.extraVolumes -}}
 {{- if has .name (list "settings" "secrets" "kafka-ca" "tmp") -}}
