@@ -95,7 +95,7 @@ chaos-short: $(STAMP) ## a dozen of these faults in two minutes, the same each t
 hostile: $(STAMP) ## 200,000 hostile records beside good ones, on a real Kafka: an hour, half of it at RATE=150 (SEEDS=10, RECORDS=20000)
 	@$(BIN)/python -m tests.hostile.flood --seeds $(or $(SEEDS),10) --records $(or $(RECORDS),20000) --rate $(or $(RATE),60)
 
-chart: $(STAMP) ## the Helm chart by helm itself: linted, rendered, validated against Kubernetes' schemas, refusals checked
+chart: $(STAMP) ## the Helm chart by helm itself: linted, rendered, validated against the schemas of its kinds, refusals checked
 	@$(BIN)/python -m tests.chart.tools
 	@$(BIN)/python -m pytest -q tests/chart
 

@@ -133,7 +133,7 @@ def dashboard() -> dict[str, Any]:
         .uid("headrace")
         .description("Whether requests flow, what limits them, and what fails. Written by helm/write_dashboard.py.")
         .tags(["headrace"])
-        .readonly()
+        .editable()
         .time("now-1h", "now")
         .refresh("30s")
         .timezone("browser")

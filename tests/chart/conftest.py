@@ -13,7 +13,7 @@ HERE = Path(__file__).parent
 def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
     for item in items:
         if item.path.is_relative_to(HERE):
-            item.add_marker(pytest.mark.timeout(20, func_only=True))  # helm, some 0.1 s a run, on a busy machine
+            item.add_marker(pytest.mark.timeout(60, func_only=True))  # helm 0.1 s, tsc 0.5 s a run, on a busy machine
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -7,6 +7,7 @@ machine needs. A tool that cannot be had is an error and never a skipped test.
     python -m tests.chart.tools
 """
 
+import fcntl
 import hashlib
 import os
 import shutil
@@ -104,15 +105,16 @@ def _unpack_schemas(wheel: Path, version: str, into: Path) -> None:
 def node() -> Path:
     """A folder with what the lock file of `node` names installed in it."""
     home = _TOOLS / f"chart-node-{hashlib.sha256((NODE / 'package-lock.json').read_bytes()).hexdigest()[:12]}"
-    if not home.is_dir():
-        _TOOLS.mkdir(exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=_TOOLS, prefix="fetching-") as name:
-            fetching = Path(name) / "node"
-            fetching.mkdir()
-            for file in ("package.json", "package-lock.json"):
-                shutil.copy(NODE / file, fetching)
-            _install_node_packages(fetching)
-            if not home.is_dir():  # whole or not at all, also if two runs fetch side by side
+    _TOOLS.mkdir(exist_ok=True)
+    with (_TOOLS / "chart-node.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # several workers begin at once, and one installation is enough
+        if not home.is_dir():
+            with tempfile.TemporaryDirectory(dir=_TOOLS, prefix="fetching-") as name:
+                fetching = Path(name) / "node"
+                fetching.mkdir()
+                for file in ("package.json", "package-lock.json"):
+                    shutil.copy(NODE / file, fetching)
+                _install_node_packages(fetching)
                 fetching.rename(home)
     return home
 
