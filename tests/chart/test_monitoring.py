@@ -307,8 +307,8 @@ def test_the_notes_lead_to_the_status_and_to_the_page(port: int) -> None:
     assert "kubectl --namespace ai exec deployment/rel-headrace-dispatcher -- headrace status" in told
     assert "http://localhost:8080/" in told
     assert f"kubectl --namespace ai port-forward deployment/rel-headrace-dispatcher 8080:{port}" in told
-    assert "asks for the token" not in told
-    assert "asks for the token in the Secret page" in notes(TOKEN)
+    assert "password" not in told
+    assert "its password is the token in the Secret page" in notes(TOKEN)
 
 
 def test_the_notes_say_what_scrapes_and_what_is_left_to_do() -> None:
