@@ -24,7 +24,7 @@ include_patterns = list(navigation.pages())
 exclude_patterns = [".*", *sorted(navigation.folders_without_pages())]
 extensions = ["myst_parser"]
 myst_heading_anchors = 6  # the anchors GitHub makes, so that a link works there and here
-pygments_style, pygments_dark_style = "friendly", "github-dark"
+pygments_style, pygments_dark_style = "a11y-high-contrast-light", "a11y-high-contrast-dark"
 
 html_theme = "furo"
 html_static_path = ["static"]
@@ -69,8 +69,13 @@ SECTION = re.compile(r'<section (id="[^"]+")>\s*((?:<span id="[^"]+"></span>)*)<
 
 
 def shown(_app: Any, pagename: str, _template: str, context: dict[str, Any], _doctree: Any) -> None:
-    """Give each heading its section's anchor, so that the search leads there, and each page its part's weight."""
-    body = SECTION.sub(r"<section>\2<\3 \1>", context.get("body", ""))
+    """Give each heading its section's anchor, so that the search leads there, and each page its part's weight.
+
+    What axe finds serious in the theme is mended too: a heading without a level, a block that no key can scroll.
+    """
+    body = SECTION.sub(r"<section>\2<\3 \1>", context.get("body", "")).replace("<pre>", '<pre tabindex="0">')
+    tree = context.get("furo_navigation_tree", "")
+    context["furo_navigation_tree"] = tree.replace('role="heading"', 'role="heading" aria-level="2"')
     context["body"] = f'<div data-pagefind-weight="{WEIGHTS.get(pagename, 1.0)}">{body}</div>'
 
 
@@ -78,4 +83,4 @@ def setup(app: Any) -> None:
     """Sphinx calls this with itself."""
     app.add_builder(Site, override=True)
     app.connect("source-read", read)
-    app.connect("html-page-context", shown)
+    app.connect("html-page-context", shown, priority=900)  # behind the theme's

@@ -9,8 +9,8 @@ from tests.unit.pages.blocks import ROOT
 
 PAGE = (ROOT / "docs" / "compare.md").read_text(encoding="utf-8")
 BENCHMARKS = ("benchmarks.md", "benchmarks-lanes.md")
-NO_FIGURE = re.compile(r"\]\([^)]*\)|\[[\w./-]*#\d+(?=\])|`[^`]*`|\b429s?\b|\bp9[59]\b")
-"""Links' targets, numbers of issues, code, the status that all is about, and names of quantiles."""
+NO_FIGURE = re.compile(r"\]\([^)]*\)|\[[\w./-]*#\d+(?=\])|`[^`]*`|\b429s?\b|\bp9[59]\b|\b[A-Z][a-z]+ 20\d\d\b")
+"""Links' targets, numbers of issues, code, the status that all is about, names of quantiles, and dates."""
 
 
 def figures(text: str) -> list[str]:
