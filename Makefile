@@ -168,5 +168,5 @@ locks: $(UV) ## write the lock files; locked versions stay unless they must chan
 	@printf '%s\n' furo myst-parser 'pagefind[bin]' 'sphinx<9.1' | $(LOCK) - -o docs/site/site.lock
 
 clean: ## remove the environment, caches and compiled modules
-	@rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .mutation .tools/compiled
+	@rm -rf $(VENV) .site .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .mutation .tools/compiled
 	@rm -f *__mypyc*.so && find broker -name '*.so' -delete
