@@ -9,7 +9,7 @@ UV_QUIET := --quiet --no-config --no-cache --python $(BIN)/python
 unexport PYTHONDONTWRITEBYTECODE # the tests start hundreds of processes, which share the compiled bytecode
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-virtual test-virtual-but-core test-long test-real test-timed unit sim sim-core sim-mutants bench-limits bench-limiters bench-limiters-http bench-lanes hostile hostile-upstream integration chaos chaos-short chart image image-build image-test compatibility compiled coverage mutation static format lint types imports settings-page schemas locks clean
+.PHONY: help install demo test test-virtual test-virtual-but-core test-long test-real test-timed unit sim sim-core sim-mutants bench-limits bench-limiters bench-limiters-http bench-lanes hostile hostile-upstream integration chaos chaos-short chart image image-build image-test compatibility compiled coverage mutation static format lint types imports docs docs-serve reference settings-page schemas locks clean
 
 help: ## list every target
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{ sub(/:.*/, "", $$1); printf "  make %-14s %s\n", $$1, $$2 }'
@@ -138,20 +138,39 @@ types: $(STAMP) ## mypy strict on packages and tests
 imports: $(STAMP) ## the import contracts of pyproject.toml
 	@$(BIN)/lint-imports
 
+# The site has an environment of its own: what draws pages is no part of what is tested.
+SITE := .tools/site
+$(SITE)/.installed: docs/site/site.lock $(UV)
+	@$(PYTHON) -m venv --clear $(SITE)
+	@{ ! $(BIN)/python -m pip config list | grep -qE 'index|proxy|trusted|client-cert' && \
+	    $(UV) pip install $(UV_QUIET:$(BIN)/python=$(SITE)/bin/python) --compile-bytecode --require-hashes -r $<; } || \
+	  $(SITE)/bin/python -m pip install $(PIP_QUIET) --require-hashes -r $<
+	@touch $@
+
+docs: $(SITE)/.installed ## build the docs site into .site/, offline; a broken link, anchor or picture fails
+	@$(SITE)/bin/python docs/site/build.py
+
+docs-serve: $(SITE)/.installed ## serve the docs site on this machine, and follow changes of the pages (PORT=8090)
+	@$(SITE)/bin/python docs/site/build.py --serve --port $(or $(PORT),8090)
+
 settings-page: $(STAMP) ## write docs/settings.md and the chart's schema of `config` from the code
 	@$(BIN)/python docs/generate_settings.py
 	@$(BIN)/python helm/write_config_schema.py
+
+reference: settings-page ## write all reference pages from the code: settings, verbs, metrics, schemas
+	@for name in cli metrics schemas; do $(BIN)/python docs/generate_$$name.py || exit; done
 
 schemas: $(STAMP) ## write schemas/json from the code; refuses a breaking change
 	@$(BIN)/python -c "from headrace.schemas.export import release_schemas; release_schemas()"
 
 LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header
-locks: $(UV) ## write the four lock files from pyproject.toml; locked versions stay unless they must change
+locks: $(UV) ## write the lock files; locked versions stay unless they must change
 	@$(LOCK) --all-extras --group dev pyproject.toml -o requirements.lock
 	@$(LOCK) -c requirements.lock pyproject.toml -o requirements-runtime.lock
 	@echo 'hatchling>=1.27' | $(LOCK) -c requirements.lock - -o requirements-build.lock
 	@echo 'uv' | $(LOCK) - -o requirements-uv.lock
+	@printf '%s\n' furo myst-parser 'pagefind[bin]' 'sphinx<9.1' | $(LOCK) - -o docs/site/site.lock
 
 clean: ## remove the environment, caches and compiled modules
-	@rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .mutation .tools/compiled
+	@rm -rf $(VENV) .site .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .mutation .tools/compiled
 	@rm -f *__mypyc*.so && find broker -name '*.so' -delete

@@ -27,6 +27,7 @@ _LONGEST_FIRST = (
     "test_secured_kafka",
     "test_frozen_kafka",
     "test_replays",
+    "test_pages",
     "test_bad_input",
     "test_changed_settings",
     "test_streams",

@@ -20,7 +20,9 @@ from headrace.schemas.outcome import FailureReason
 
 ROOT = Path(__file__).parents[2]
 TOP = ("README.md", "DESIGN.md", "CHANGELOG.md", "CONTRIBUTING.md", "helm/headrace/README.md")
-PAGES = sorted([*(ROOT / name for name in TOP), *(ROOT / "docs").rglob("*.md")])
+PAGES = sorted(
+    [*(ROOT / name for name in TOP), *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").glob("*/README.md")]
+)
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 
 a_page = pytest.mark.parametrize("page", PAGES, ids=NAMES)

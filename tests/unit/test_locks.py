@@ -61,7 +61,7 @@ def test_a_partial_lock_agrees_with_the_whole_one(name: str) -> None:
     assert part == {package: whole.get(package) for package in part}, "run: make locks"
 
 
-@pytest.mark.parametrize("name", ["requirements.lock", "requirements-uv.lock", *PARTIAL])
+@pytest.mark.parametrize("name", ["requirements.lock", "requirements-uv.lock", "docs/site/site.lock", *PARTIAL])
 def test_a_lock_pins_every_package_by_digest_and_names_no_host(name: str) -> None:
     text = (ROOT / name).read_text(encoding="utf-8")
     assert all(digests for _, digests in pins(name).values())
