@@ -3,9 +3,9 @@
 import asyncio
 from urllib.parse import urlencode, urlsplit
 
-from headrace.broker.cli.status.report import Report, Said
 from headrace.broker.cli.status.sources import OWN_TIMEOUT_S, asked, look_in_redis, own_url, status_url
 from headrace.broker.errors import Unreachable
+from headrace.broker.service.status.reading import Report, Said
 from headrace.broker.settings.whole import Settings
 
 

@@ -13,7 +13,7 @@ from headrace.broker.cli.main import main
 from headrace.broker.cli.status.sources import look_at_url, own_url, status_url
 from headrace.broker.errors import SettingsError, Unreachable
 from headrace.broker.settings.load import load_settings
-from tests.unit.cli.status.specimens import said
+from tests.unit.service.status.specimens import said
 
 SETTINGS = load_settings(None, {}, {})
 

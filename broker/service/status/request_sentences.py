@@ -7,10 +7,10 @@ here is shown by its own name.
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from headrace.broker.cli.amounts import counted, spoken_period, spoken_s
-from headrace.broker.cli.status.findings import TRIPPED, cause, next_probe, table_of
-from headrace.broker.cli.status.report import Said
-from headrace.broker.cli.terminal import safe
+from headrace.broker.amounts import counted, spoken_period, spoken_s
+from headrace.broker.service.metrics.escapes import safe
+from headrace.broker.service.status.findings import TRIPPED, cause, next_probe, table_of
+from headrace.broker.service.status.reading import Said
 
 _SOON_S: Final = 12 * 3_600
 _NEW_S: Final = 10.0
