@@ -33,7 +33,7 @@ from headrace.broker.testing import kafka_doors
 from headrace.broker.testing.client_doors import MemoryClientDoors
 from headrace.broker.testing.counter import RoughCounter
 from headrace.broker.testing.kafka import KafkaLink, MemoryKafka
-from headrace.broker.testing.lease import MemoryLease, MemoryLeaseStore
+from headrace.broker.testing.lease import MemoryBoard, MemoryLease, MemoryLeaseStore
 from headrace.broker.testing.upstream import Asked, Said, ScriptedUpstream, Silence, answer_text
 from headrace.consumers.retries.retrier import Retrier
 from headrace.consumers.retries.retry_budget import RetryBudgetRules
@@ -167,6 +167,7 @@ class MemoryBroker:
             chunks=kafka_doors.MemoryChunks(link, topic=topics.chunks_topic(self._prefix)),
             replies=kafka_doors.MemoryReplyTopics(link),
             counter=RoughCounter(),
+            board=MemoryBoard(self._leases, self._lease_key(name), self._lease_key(f"{self._prefix}.retrier")),
         )
         made: Assembly = assemble(self.settings, doors, clock=self._clock, owner=owner, dice=random.random, proved=True)
         serving = asyncio.create_task(made.dispatcher.serve(_nowhere), name=owner)

@@ -18,10 +18,11 @@ from urllib.request import ProxyHandler, build_opener
 from headrace.broker.adapters.kafka.connection import KafkaConnection
 from headrace.broker.adapters.kafka.topics import cluster_id_within
 from headrace.broker.adapters.redis.lease import is_refused
-from headrace.broker.adapters.redis.status import RedisStatus, Reported
+from headrace.broker.adapters.redis.status import RedisStatus
 from headrace.broker.cli.patience import closing, within
 from headrace.broker.cli.terminal import safe
 from headrace.broker.errors import InvalidRequest, LeaseUnavailable, SettingsError, Unreachable
+from headrace.broker.ports import Reported
 from headrace.broker.service.status.reading import Report, Said, StatusReading
 from headrace.broker.settings.whole import Settings
 from headrace.schemas.bounded_json import json_or_none

@@ -92,8 +92,28 @@ def _answered(name: str, told: Said) -> Iterator[str]:
         yield f"{name} was answered: run {told.get('last_run')} came after it."
         return
     yield f"{name} was answered: {_ended(outcome)}."
+    if outcome.get("at"):
+        yield from _facts(outcome)
     if outcome["status"] == "failed" and outcome.get("reason") != "cancelled":
         yield "`headrace dead-letters show ID` says why."
+
+
+def _facts(outcome: Said) -> Iterator[str]:
+    """Say when it was answered, by which model, for how many tokens, and where its record is."""
+    yield (
+        f"Its outcome was published at {_clock(outcome['at'])}, after {counted(_whole(outcome.get('calls')), 'call')} "
+        f"to {outcome.get('model') or 'no model'}; it was submitted at {_clock(outcome.get('submitted_at'))}."
+    )
+    if outcome.get("input_tokens") is not None:
+        tokens = (_number(outcome.get(f"{kind}_tokens")) for kind in ("charge", "input", "output"))
+        yield "Tokens: {} charged to the limit; {} of input and {} of output were billed.".format(*tokens)
+    yield f"Its request is {outcome.get('origin')} (topic/partition/offset)."
+    if outcome.get("upstream_request_id"):
+        yield f"OpenAI's id of the call: {outcome['upstream_request_id']}."
+
+
+def _whole(told: Any) -> int:
+    return told if isinstance(told, int) else 0
 
 
 def _without_room(lanes: Sequence[str]) -> Iterator[str]:
