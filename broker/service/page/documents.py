@@ -16,8 +16,9 @@ from headrace.broker.ports import Reported, StatusBoard
 from headrace.broker.service.containment import Containment
 from headrace.broker.service.health import Health
 from headrace.broker.service.page.headline import Flow, Headline, headline
-from headrace.broker.service.status.findings import StatusFinding, findings
-from headrace.broker.service.status.reading import Report, StatusReading
+from headrace.broker.service.status.findings import StatusFinding, findings, table_of
+from headrace.broker.service.status.reading import Report, Said, StatusReading
+from headrace.broker.service.status.request_sentences import hindrance
 from headrace.broker.settings.whole import Settings
 from headrace.schemas.bounded_json import json_or_none
 
@@ -86,6 +87,7 @@ class Documents:
                 "flow": first.flow.value,
                 "sentence": first.sentence,
                 "subject": first.subject,
+                "binds": self._binds(report.said),
                 "findings": [asdict(finding) for finding in found],
                 "source": OWN if report.said is own else LEADERS,
                 "age_s": report.age_s,
@@ -96,6 +98,16 @@ class Documents:
                 "shown_by": {key: own.get(key) for key in ("host", "pid", "owner", "role", "ready", "trouble", "at")},
             },
         }
+
+    def _binds(self, said: Said | None) -> dict[str, str]:
+        """Return in words, for each limit, what its next request waits for."""
+        binds: dict[str, str] = {}
+        with self.containment.observing("page"):
+            for name, limit in table_of(said or {}, "limits").items():
+                reasons = limit.get("next_waits_for") if isinstance(limit, Mapping) else None
+                if isinstance(reasons, list) and reasons:
+                    binds[name] = f"{'; and '.join(hindrance(each) for each in reasons)}."
+        return binds
 
     async def _look(self, own: Mapping[str, Any]) -> StatusReading:
         """Return the leader's report: this process's own, or the one in Redis; without Redis, this process's own."""

@@ -156,8 +156,8 @@ def _ordinal(number: int) -> str:
 
 def _waiting(told: Said) -> Iterator[str]:
     begin = "It waits for"
-    for hindrance in told.get("waits_for") or ():
-        yield f"{begin}: {_hindrance(hindrance)}."
+    for each in told.get("waits_for") or ():
+        yield f"{begin}: {hindrance(each)}."
         begin = "And for"
     if begin == "It waits for":
         yield "Nothing holds it back: its call starts now, or right after those before it."
@@ -176,7 +176,8 @@ def _estimate(told: Said) -> Iterator[str]:
         yield f"That is after its deadline, {_clock(told['deadline'])}: it would fail then."
 
 
-def _hindrance(told: Said) -> str:  # noqa: C901, PLR0911, PLR0912 — a table of kinds, one sentence each
+def hindrance(told: Said) -> str:  # noqa: C901, PLR0911, PLR0912 — a table of kinds, one sentence each
+    """Say what a request waits for, as the end of a sentence."""
     limit = told.get("limit")
     match told.get("kind"):
         case "leader":
