@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import json
 import signal
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -15,7 +16,13 @@ from tests.integration.fleet import Fleet, Process, producing, request, send
 
 VERB = "headrace.broker.cli.main"
 TOKENS_PER_MINUTE = 60_000
-LANES = '{"urgent": {"order": 1, "reserve": 0.05}, "standard": {"order": 2, "floor": 0.1}, "bulk": {"order": 3, "floor": 0.1}}'
+LANES = json.dumps(
+    {
+        "urgent": {"order": 1, "reserve": 0.05},
+        "standard": {"order": 2, "floor": 0.1},
+        "bulk": {"order": 3, "floor": 0.1},
+    }
+)
 
 
 @dataclass

@@ -118,7 +118,10 @@ async def _here(settings: Settings, reason: Unreachable) -> StatusReading:
 
 
 def as_object(look: StatusReading, found: Sequence[StatusFinding]) -> dict[str, Any]:
-    """Return the status as `/status` gives it, and beside it its source, its age and its meaning."""
+    """Return the status as `/status` gives it, and beside it its source, its age and its meaning.
+
+    What was counted by slots of the last fifteen minutes (`lately`) is for the page, and left out.
+    """
     return {
         **(_beside(look.dispatcher)),
         "retrier": None if look.retrier is None else _beside(look.retrier),
@@ -129,7 +132,7 @@ def as_object(look: StatusReading, found: Sequence[StatusFinding]) -> dict[str, 
 
 def _beside(report: Report) -> dict[str, Any]:
     return {
-        **(report.said or {}),
+        **{key: value for key, value in (report.said or {}).items() if key != "lately"},
         "source": {"kind": report.kind, "place": report.place},
         "age_s": report.age_s,
         "holder": report.holder,

@@ -58,7 +58,7 @@ class Finder:
             raise Unreachable(
                 "No dispatcher leads, so nothing is known of single requests: try again in a few seconds."
             )
-        address = _plain(said.get("url"))
+        address = plain_address(said.get("url"))
         if address is None:
             raise Unreachable("The leader has not reported an address at which it can be asked: open its own page.")
         return address
@@ -85,7 +85,7 @@ class Finder:
         return told
 
 
-def _plain(url: object) -> str | None:
+def plain_address(url: object) -> str | None:
     """Return scheme, host and port of a URL that has nothing else; None: it is none of ours."""
     if not isinstance(url, str):
         return None

@@ -97,7 +97,7 @@ def _of_limits(said: Said) -> Headline:
     name, limit = max(waiting.items(), key=lambda item: (_lasts_s(item[1]), _whole(item[1].get("waiting"))))
     binds, subject, stops = _binding(name, limit)
     lanes = ", ".join(_lanes_wait(said))
-    lasts = f"; {lanes}" if lanes else ""
+    lasts = f". Time to empty: {lanes}" if lanes else ""
     except_for = f" Not served: {', '.join(shut)}." if shut else ""
     if stops and not flows:
         return Headline(Flow.WAITS, f"Requests wait. {binds}{lasts}.{except_for}", f"waits {subject}")
@@ -123,12 +123,20 @@ def _binding(name: str, limit: Said) -> tuple[str, str, bool]:
     long = _lasts_s(limit) > LONG_S
     soon = f"; the next call goes in {spoken_s(_lasts_s(limit))}" if long else ""
     if kind == "limit":
-        return f"{_bucket(name, reason)} binds: {_used(limit, reason)}{soon}", f"{name} {reason.get('metric')}", long
+        return (
+            f"The limit of {_bucket(name, reason)} binds: {_used(limit, reason)}{soon}",
+            f"{name} {reason.get('metric')}",
+            long,
+        )
     if kind in _SAID:
         return f"{_SAID[kind](name, limit, reason)}{soon}", f"{name} {kind}", long
     bucket = emptiest(_buckets(limit))
     if bucket is not None and left_of(bucket) < TIGHT and limit.get("measured_tokens_per_minute") is None:
-        return f"{_bucket(name, bucket)} binds: {_used(limit, bucket)}{soon}", f"{name} {bucket.get('metric')}", long
+        return (
+            f"The limit of {_bucket(name, bucket)} binds: {_used(limit, bucket)}{soon}",
+            f"{name} {bucket.get('metric')}",
+            long,
+        )
     return f"{counted(_whole(limit.get('waiting')), 'request')} of {name} wait for their turn", f"{name} turn", False
 
 
@@ -157,18 +165,18 @@ _SAID: Final[Mapping[str, Callable[[str, Said, Said], str]]] = {
 
 def _bucket(name: str, told: Said) -> str:
     whose = "the project's " if told.get("project") else ""
-    return (
-        f"{whose}{told.get('metric')}/{spoken_period(_float(told.get('period_s'))).replace('minute', 'min')} of {name}"
-    )
+    each = spoken_period(_float(told.get("period_s"))).replace("minute", "min")
+    return f"The limit of {whose}{told.get('metric')}/{each} of {name}"
 
 
 def _used(limit: Said, told: Said) -> str:
     """Say what part of a bucket is used up: of a minute's tokens by what was paid, of others by what is left."""
     capacity = _float(told.get("capacity"))
     if capacity <= 0:
-        return "the quota is used up"
+        return "its quota is used up"
     if told.get("metric") == "tokens" and _float(told.get("period_s")) == _MINUTE_S and "charged_last_minute" in limit:
-        return f"the quota is used to {min(1.0, _float(limit['charged_last_minute']) / capacity):.0%}"
+        used = min(1.0, _float(limit["charged_last_minute"]) / capacity)
+        return f"its quota is used to {100 * used:.0f} %"
     left = _float(told.get("there", told.get("level_low")))
     return f"{max(0.0, left):,.0f} of {capacity:,.0f} are left"
 

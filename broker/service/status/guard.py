@@ -40,6 +40,9 @@ class Guard:
         return {} if self.token is None else {"Authorization": f"Bearer {self.token}"}
 
 
+OPEN: Final = Guard(None)
+
+
 def _token_in(authorization: str) -> bytes:
     """Return the token that a header carries; empty where it carries none."""
     scheme, _, rest = authorization[:_HEADER_CHARS_MAX].partition(" ")
