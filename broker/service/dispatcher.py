@@ -85,7 +85,7 @@ class Dispatcher:
             status=lambda: self.status.snapshot(self.driver.clock.now_ms()),
             observed=self.telemetry.containment.observed,
             whereabouts=self._whereabouts,
-            page=self._pages(),
+            page=self.pages(),
             guard=Guard.of(self.settings),
         )
         with leaving(self.leave):
@@ -97,7 +97,7 @@ class Dispatcher:
     def _whereabouts(self, request_id: str, run: int | None) -> dict[str, Any]:
         return self.whereabouts.of(request_id, run, self.driver.clock.now_ms())
 
-    def _pages(self) -> Pages:
+    def pages(self) -> Pages:
         """Return the live page of this process."""
         containment, health, board = self.telemetry.containment, self.leadership.health, self.doors.board
         documents = Documents(

@@ -171,7 +171,7 @@ class MemoryBroker:
         )
         made: Assembly = assemble(self.settings, doors, clock=self._clock, owner=owner, dice=random.random, proved=True)
         serving = asyncio.create_task(made.dispatcher.serve(_nowhere), name=owner)
-        return _Running(serving, link, lease)
+        return _Running(serving, link, lease, made.meter, made)
 
     def _start_retrier(self) -> "_Running":
         owner, name, link = "retrier", f"{self._prefix}.retrier", KafkaLink(self.kafka)
@@ -218,13 +218,22 @@ class MemoryBroker:
             lane_bytes_max=int(self.settings.topics.requests.max_message_bytes) - BATCH_OVERHEAD_BYTES,
         )
         work = Retrier(doors, rules, process.meter, self._clock)
-        return _Running(asyncio.create_task(process.serve(work), name=owner), link, lease)
+        return _Running(asyncio.create_task(process.serve(work), name=owner), link, lease, process.meter)
 
 
 class _Running:
-    """A process of the broker."""
+    """A process of the broker, with its metrics and, of a dispatcher, its parts."""
 
-    def __init__(self, serving: asyncio.Task[None], link: KafkaLink, lease: MemoryLease) -> None:
+    def __init__(
+        self,
+        serving: asyncio.Task[None],
+        link: KafkaLink,
+        lease: MemoryLease,
+        meter: Meter,
+        made: Assembly | None = None,
+    ) -> None:
+        self.meter = meter
+        self.made = made
         self._serving = serving
         self._link = link
         self._lease = lease

@@ -124,7 +124,7 @@ def _binding(name: str, limit: Said) -> tuple[str, str, bool]:
     soon = f"; the next call goes in {spoken_s(_lasts_s(limit))}" if long else ""
     if kind == "limit":
         return (
-            f"The limit of {_bucket(name, reason)} binds: {_used(limit, reason)}{soon}",
+            f"{_bucket(name, reason)} binds: {_used(limit, reason)}{soon}",
             f"{name} {reason.get('metric')}",
             long,
         )
@@ -133,7 +133,7 @@ def _binding(name: str, limit: Said) -> tuple[str, str, bool]:
     bucket = emptiest(_buckets(limit))
     if bucket is not None and left_of(bucket) < TIGHT and limit.get("measured_tokens_per_minute") is None:
         return (
-            f"The limit of {_bucket(name, bucket)} binds: {_used(limit, bucket)}{soon}",
+            f"{_bucket(name, bucket)} binds: {_used(limit, bucket)}{soon}",
             f"{name} {bucket.get('metric')}",
             long,
         )
