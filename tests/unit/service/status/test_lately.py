@@ -118,7 +118,7 @@ def test_what_comes_back_to_the_process_that_counted_it_is_not_counted_twice() -
 def test_nothing_that_was_left_in_another_form_raises_or_is_believed() -> None:
     world = World()
     whole = world.leader().shown()
-    for left in [
+    others: list[Any] = [
         None,
         3,
         [],
@@ -129,7 +129,8 @@ def test_nothing_that_was_left_in_another_form_raises_or_is_believed() -> None:
         whole | {"since": 3},
         whole | {"limits": {"a": {"charged": [1]}, "b": 3, "c": {"charged": ["x"] * SLOTS}}, "terms": [3, {"at": 1}]},
         whole | {"limits": {"a": {"charged": [-1] * SLOTS, "refused": [True] * SLOTS}}, "terms": {}},
-    ]:
+    ]
+    for left in others:
         lately = world.leader()
         lately.inherit(left)
         assert (lately.shown()["limits"], lately.shown()["terms"]) == ({}, [])
