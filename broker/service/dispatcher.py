@@ -23,7 +23,7 @@ from headrace.broker.service.publishing.reply_topics import Replies
 from headrace.broker.service.shutdown import Ladder, ladder
 from headrace.broker.service.signals import leaving
 from headrace.broker.service.status.address import url_of
-from headrace.broker.service.status.guard import Guard
+from headrace.broker.service.status.guard import TokenGuard
 from headrace.broker.service.status.lags import ASKED_EVERY_S, Lags
 from headrace.broker.service.status.presentable import json_text
 from headrace.broker.service.status.request_status import RequestStatus
@@ -86,7 +86,7 @@ class Dispatcher:
             observed=self.telemetry.containment.observed,
             whereabouts=self._whereabouts,
             page=self.pages(),
-            guard=Guard.of(self.settings),
+            guard=TokenGuard.of(self.settings),
         )
         with leaving(self.leave):
             async with web:
@@ -103,7 +103,9 @@ class Dispatcher:
         documents = Documents(
             self.settings, health, lambda: self.status.recent(self.driver.clock.now_ms()), board, containment
         )
-        finder = Finder(health, self._whereabouts, board, Guard.of(self.settings), self.settings.kafka.topic_prefix)
+        finder = Finder(
+            health, self._whereabouts, board, TokenGuard.of(self.settings), self.settings.kafka.topic_prefix
+        )
         return Pages(documents, Broadcast(documents.document, containment), finder)
 
     async def serve(self, url: Callable[[], Awaitable[str]]) -> None:

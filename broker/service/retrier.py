@@ -22,7 +22,7 @@ from headrace.broker.service.health import GAUGES_EVERY_S, Health
 from headrace.broker.service.leadership.lease_only import Elected
 from headrace.broker.service.page.retrier_page import RetrierPage
 from headrace.broker.service.signals import leaving
-from headrace.broker.service.status.guard import Guard
+from headrace.broker.service.status.guard import TokenGuard
 from headrace.broker.service.status.presentable import json_text
 from headrace.broker.service.status.web import Web
 from headrace.broker.settings.whole import Settings
@@ -91,7 +91,7 @@ class RetrierProcess:
             status=lambda: self.snapshot(work),
             observed=self.containment.observed,
             page=RetrierPage(lambda: self.snapshot(work), self.leases[1].read_status),
-            guard=Guard.of(self.settings),
+            guard=TokenGuard.of(self.settings),
         )
         with leaving(self.leave):
             async with web:

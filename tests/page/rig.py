@@ -38,7 +38,10 @@ class StandIn:
         return f"http://127.0.0.1:{self.port}/v1"
 
     async def start(self, *options: str) -> None:
-        usual = ("--tokens-per-minute", str(TOKENS_PER_MINUTE), "--requests-per-minute", "2000", "--latency", "1-3")
+        usual = (
+            *("--tokens-per-minute", str(TOKENS_PER_MINUTE), "--requests-per-minute", "2000"),
+            *("--latency", "1-3", "--behaviour", "foreign:share=0.1,burst=0.03"),
+        )
         with self.log.open("ab") as sink:
             self.child = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", VERB, "upstream", "--port", str(self.port), *usual, *options),

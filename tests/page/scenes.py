@@ -14,6 +14,7 @@ from typing import Any, Final, Self
 import aiohttp
 import psutil
 from axe_playwright_python.async_playwright import Axe
+from PIL import Image
 from playwright.async_api import Browser, Page, async_playwright
 
 from headrace.broker.local.services import LocalServices
@@ -97,7 +98,9 @@ class Stage:
         found = (await Axe().run(sight.page)).response["violations"]
         grave = [f"{each['id']}: {each['nodes'][0]['html'][:120]}" for each in found if each["impact"] in _GRAVE]
         assert not grave, f"axe finds {grave}"
-        await sight.page.screenshot(path=self.pictures / f"{name}.png", full_page=True)
+        picture = self.pictures / f"{name}.png"
+        await sight.page.screenshot(path=picture, full_page=True)
+        _shrink(picture)
 
     async def every_look(self, port: int, name: str, ready: Callable[[Sight], Awaitable[None]]) -> None:
         """Photograph light, dark and narrow."""
@@ -106,6 +109,13 @@ class Stage:
                 await ready(sight)
                 await asyncio.sleep(1.5)
                 await self.photograph(sight, f"{name}{suffix}")
+
+
+def _shrink(picture: Path) -> None:
+    """Keep 128 colours, which a page of few needs: a third of the bytes."""
+    with Image.open(picture) as whole:
+        small = whole.convert("RGB").quantize(128, dither=Image.Dither.NONE)
+    small.save(picture, optimize=True)
 
 
 # ---------------------------------------------------------------------------------------------------- scenes
@@ -156,7 +166,7 @@ async def at_a_failover(stage: Stage) -> None:
         before = await _outcomes_shown(sight)
         await stage.rig.fleet.kill(leader)
         began_s, seen = time.monotonic(), []
-        while "just now" not in await sight.text("#others"):
+        while await sight.page.evaluate("state.told.pid") != standby.pid or not await _leads(sight):
             if (now := await sight.text("#sentence")) not in seen:
                 seen.append(now)
             assert time.monotonic() < began_s + 30, f"no new leader; seen {seen}"
@@ -174,6 +184,10 @@ async def at_a_failover(stage: Stage) -> None:
         print(f"  the page said after {took_s:.1f} s that another process leads; before: {seen}", flush=True)
     await stage.rig.fleet.start()
     await stage.rig.standby()
+
+
+async def _leads(sight: Sight) -> bool:
+    return bool(await sight.page.evaluate("state.told.role === 'leader'"))
 
 
 async def _outcomes_shown(sight: Sight) -> int:
@@ -198,13 +212,28 @@ async def without_openai(stage: Stage) -> None:
         await sight.says("#sentence", "Requests flow.", within_s=180)
 
 
+async def without_credit(stage: Stage) -> None:
+    leader = await stage.rig.leader()
+    await stage.rig.openai.stop()
+    await stage.rig.openai.start("--behaviour", "quota-gone:from_s=0,to_s=100000")
+    try:
+        async with stage.sight(leader.port) as sight:
+            await sight.says("#sentence", "OpenAI does not serve: no credit is left", within_s=120)
+            await stage.photograph(sight, "no-credit")
+    finally:
+        await stage.rig.openai.stop()
+        await stage.rig.openai.start()
+    async with stage.sight(leader.port) as sight:
+        await sight.says("#sentence", "Requests flow.", within_s=180)
+
+
 async def with_empty_lanes(stage: Stage) -> None:
     async with rig(stage.services, "quiet", stage.folder) as quiet:
         await quiet.load.burst("standard", 3)
         leader = await quiet.leader()
 
         async def ready(sight: Sight) -> None:
-            await sight.says("#sentence", "All lanes are empty")
+            await sight.says("#sentence", "All lanes are empty", within_s=120)  # until no answer counts as of late
             await sight.says("#findings", "Nothing is wrong.")
 
         async with stage.sight(leader.port) as sight:
@@ -225,7 +254,7 @@ async def without_news(stage: Stage) -> None:
         for process in (leader, standby):
             process.send(signal.SIGSTOP)
         try:
-            await sight.says("#banner", "No news for", within_s=6)
+            await sight.says("#banner", "All below is as it was at", within_s=6)
             await sight.says("#sentence", "No news for 7 s", within_s=10)
             assert await sight.page.evaluate("document.body.classList.contains('stale')")
             await stage.photograph(sight, "no-news")
@@ -248,7 +277,7 @@ async def hostile(stage: Stage) -> None:
         usual = await answer.json()
     async with stage.sight(leader.port) as sight:
         await sight.says("#sentence", "Requests")
-        await sight.page.evaluate("state.source.close(); connect = () => {}; window.hurt = 0;")
+        await sight.page.evaluate("state.source.close(); state.trying = true; window.hurt = 0;")
         elements = await sight.page.evaluate("document.querySelectorAll('script,iframe,img,object,embed,link').length")
         for _ in range(stage.asked.documents):
             await sight.page.evaluate("text => heard({data: text})", hostile_document(usual, dice))
@@ -305,6 +334,7 @@ SCENES: Final[Mapping[str, Callable[[Stage], Awaitable[Any]]]] = {
     "cost": cost,
     "failover": at_a_failover,
     "openai-down": without_openai,
+    "no-credit": without_credit,
     "empty": with_empty_lanes,
     "no-news": without_news,
     "hostile": hostile,

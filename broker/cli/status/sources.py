@@ -23,7 +23,7 @@ from headrace.broker.cli.patience import closing, within
 from headrace.broker.cli.terminal import safe
 from headrace.broker.errors import InvalidRequest, LeaseUnavailable, SettingsError, Unreachable
 from headrace.broker.ports import Reported
-from headrace.broker.service.status.guard import OPEN, Guard
+from headrace.broker.service.status.guard import OPEN, TokenGuard
 from headrace.broker.service.status.reading import Report, Said, StatusReading
 from headrace.broker.settings.whole import Settings
 from headrace.schemas.bounded_json import json_or_none
@@ -143,7 +143,7 @@ async def look_at_url(settings: Settings, url: str, *, timeout_s: float) -> Stat
         Unreachable: No server answers there, or one that is not a dispatcher.
     """
     address = status_url(url)
-    said = await asked(address, timeout_s, Guard.of(settings))
+    said = await asked(address, timeout_s, TokenGuard.of(settings))
     if str(said.get("role")) and "topic_prefix" in said:
         report = Report(said=said, age_s=0.0, kind="url", place=address)
         return StatusReading(str(said.get("topic_prefix") or settings.kafka.topic_prefix), report)
@@ -174,7 +174,7 @@ def own_url(settings: Settings) -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{settings.dispatcher.http_port}"
 
 
-async def asked(address: str, timeout_s: float, guard: Guard = OPEN) -> Said:
+async def asked(address: str, timeout_s: float, guard: TokenGuard = OPEN) -> Said:
     """Return what `fetched` returns, within the time given for all of it; raises as `fetched`."""
     try:
         async with asyncio.timeout(timeout_s):
@@ -185,7 +185,7 @@ async def asked(address: str, timeout_s: float, guard: Guard = OPEN) -> Said:
         ) from None
 
 
-def fetched(address: str, timeout_s: float, guard: Guard = OPEN) -> Said:
+def fetched(address: str, timeout_s: float, guard: TokenGuard = OPEN) -> Said:
     """Return the JSON object at the address, without the environment's proxies: probes are not on the internet.
 
     Raises:

@@ -15,7 +15,7 @@ from headrace.broker.observability.panels import PANELS
 from headrace.broker.ports import Reported, StatusBoard
 from headrace.broker.service.containment import Containment
 from headrace.broker.service.health import Health
-from headrace.broker.service.page.headline import Flow, Headline, headline
+from headrace.broker.service.page.headline import FlowState, Headline, headline
 from headrace.broker.service.status.findings import StatusFinding, findings, table_of
 from headrace.broker.service.status.reading import Report, Said, StatusReading
 from headrace.broker.service.status.request_sentences import hindrance
@@ -75,7 +75,7 @@ class Documents:
         """Return the present document; a part that fails is left out and said to be."""
         own = self.own()
         look = await self._look(own)
-        first, found = Headline(Flow.UNKNOWN, "This status cannot be summed up.", "unreadable"), [_UNREADABLE]
+        first, found = Headline(FlowState.UNKNOWN, "This status cannot be summed up.", "unreadable"), [_UNREADABLE]
         with self.containment.observing("page"):
             found = findings(look)
         with self.containment.observing("page"):

@@ -14,7 +14,7 @@ import aiohttp
 from headrace.broker.errors import LeaseUnavailable, Unreachable
 from headrace.broker.ports import StatusBoard
 from headrace.broker.service.health import Health
-from headrace.broker.service.status.guard import Guard
+from headrace.broker.service.status.guard import TokenGuard
 from headrace.broker.service.status.reading import STALE_AFTER_S
 from headrace.broker.service.status.request_sentences import lines
 from headrace.schemas.bounded_json import json_or_none
@@ -30,7 +30,7 @@ class Finder:
     health: Health
     whereabouts: Callable[[str, int | None], dict[str, Any]]
     board: StatusBoard | None
-    guard: Guard
+    guard: TokenGuard
     topic_prefix: str
 
     async def find(self, request_id: str, run: int | None) -> dict[str, Any]:

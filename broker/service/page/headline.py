@@ -19,7 +19,7 @@ _OK: Final = Meaning.OK.value
 _MINUTE_S: Final = 60.0
 
 
-class Flow(Enum):
+class FlowState(Enum):
     """Whether requests flow."""
 
     FLOWS = "flows"
@@ -33,7 +33,7 @@ class Flow(Enum):
 class Headline:
     """One or two sentences; `subject` changes only with what they are about, not with their figures."""
 
-    flow: Flow
+    flow: FlowState
     sentence: str
     subject: str
 
@@ -48,11 +48,11 @@ def headline(look: StatusReading) -> Headline:
         return _without_leader(report, said)
     if not table_of(said, "ready").get("kafka", True):
         return Headline(
-            Flow.STOPPED, "Kafka does not answer the leader: nothing is taken and nothing published.", "kafka"
+            FlowState.STOPPED, "Kafka does not answer the leader: nothing is taken and nothing published.", "kafka"
         )
     account = table_of(said, "account")
     if account.get("breaker", "closed") != "closed":
-        return Headline(Flow.STOPPED, f"OpenAI does not serve: {_opened(account)}.", "account")
+        return Headline(FlowState.STOPPED, f"OpenAI does not serve: {_opened(account)}.", "account")
     return _of_limits(said)
 
 
@@ -63,22 +63,22 @@ def _silent(report: Report) -> Headline:
         sentence = f"No dispatcher leads: the last leader reported {spoken_s(report.age_s or 0)} ago. Nothing flows."
         if report.standbys and report.holder in {None, RELEASED}:
             sentence += f" {counted(report.standbys, 'standby')} should take over within seconds."
-    return Headline(Flow.STOPPED, sentence, "silent")
+    return Headline(FlowState.STOPPED, sentence, "silent")
 
 
 def _without_leader(report: Report, said: Said) -> Headline:
     role = said.get("role")
     if role in {"promoting", "suspended"} and not said.get("leading_since"):
-        return Headline(Flow.WAITS, "A new leader is being promoted: calls begin within seconds.", "promoting")
+        return Headline(FlowState.WAITS, "A new leader is being promoted: calls begin within seconds.", "promoting")
     if role in {"promoting", "suspended"}:
         return Headline(
-            Flow.STOPPED, "The leader cannot publish to Kafka, and starts no calls until it can.", "suspended"
+            FlowState.STOPPED, "The leader cannot publish to Kafka, and starts no calls until it can.", "suspended"
         )
     if report.kind == "url":
         return Headline(
-            Flow.UNKNOWN, "This process does not lead, and Redis does not tell what the leader does.", "unseen"
+            FlowState.UNKNOWN, "This process does not lead, and Redis does not tell what the leader does.", "unseen"
         )
-    return Headline(Flow.UNKNOWN, f"The last report came from a process that is {role}.", "role")
+    return Headline(FlowState.UNKNOWN, f"The last report came from a process that is {role}.", "role")
 
 
 # ---------------------------------------------------------------------------------------------------- limits
@@ -91,7 +91,7 @@ def _of_limits(said: Said) -> Headline:
     flows = _answers_per_second(said) > 0 or _whole(said.get("inflight")) > 0
     if shut and not waiting and (not flows or any(_whole(limit.get("waiting")) for limit in shut.values())):
         name, limit = max(shut.items(), key=lambda item: _whole(item[1].get("waiting")))
-        return Headline(Flow.STOPPED, f"OpenAI does not serve {name}: {_opened(limit)}.", f"shut {name}")
+        return Headline(FlowState.STOPPED, f"OpenAI does not serve {name}: {_opened(limit)}.", f"shut {name}")
     if not waiting:
         return _nothing_waits(said, flows=flows)
     name, limit = max(waiting.items(), key=lambda item: (_lasts_s(item[1]), _whole(item[1].get("waiting"))))
@@ -100,8 +100,8 @@ def _of_limits(said: Said) -> Headline:
     lasts = f". Time to empty: {lanes}" if lanes else ""
     except_for = f" Not served: {', '.join(shut)}." if shut else ""
     if stops and not flows:
-        return Headline(Flow.WAITS, f"Requests wait. {binds}{lasts}.{except_for}", f"waits {subject}")
-    return Headline(Flow.FLOWS, f"Requests flow. {binds}{lasts}.{except_for}", f"flows {subject}")
+        return Headline(FlowState.WAITS, f"Requests wait. {binds}{lasts}.{except_for}", f"waits {subject}")
+    return Headline(FlowState.FLOWS, f"Requests flow. {binds}{lasts}.{except_for}", f"flows {subject}")
 
 
 def _nothing_waits(said: Said, *, flows: bool) -> Headline:
@@ -109,10 +109,10 @@ def _nothing_waits(said: Said, *, flows: bool) -> Headline:
     if flows:
         rate = _answers_per_second(said)
         answered = f"; {rate:,.1f} answers a second" if rate else ""
-        return Headline(Flow.FLOWS, f"Requests flow, and none waits: nothing binds{answered}.", "flows freely")
+        return Headline(FlowState.FLOWS, f"Requests flow, and none waits: nothing binds{answered}.", "flows freely")
     if lag and not table_of(said, "limits"):
-        return Headline(Flow.WAITS, f"{counted(lag, 'record')} wait in Kafka; none is taken yet.", "untaken")
-    return Headline(Flow.IDLE, "All lanes are empty: nothing waits, and nothing is being called.", "idle")
+        return Headline(FlowState.WAITS, f"{counted(lag, 'record')} wait in Kafka; none is taken yet.", "untaken")
+    return Headline(FlowState.IDLE, "All lanes are empty: nothing waits, and nothing is being called.", "idle")
 
 
 def _binding(name: str, limit: Said) -> tuple[str, str, bool]:

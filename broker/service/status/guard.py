@@ -16,13 +16,13 @@ _HEADER_CHARS_MAX: Final = 4_096
 
 
 @dataclass(frozen=True, slots=True)
-class Guard:
+class TokenGuard:
     """A token; None admits all."""
 
     token: str | None = field(repr=False)
 
     @classmethod
-    def of(cls, settings: Settings) -> "Guard":
+    def of(cls, settings: Settings) -> "TokenGuard":
         """Return the guard that the settings ask for."""
         token = settings.dispatcher.http_token
         return cls(None if token is None else token.get_secret_value())
@@ -40,7 +40,7 @@ class Guard:
         return {} if self.token is None else {"Authorization": f"Bearer {self.token}"}
 
 
-OPEN: Final = Guard(None)
+OPEN: Final = TokenGuard(None)
 
 
 def _token_in(authorization: str) -> bytes:

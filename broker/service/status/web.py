@@ -18,7 +18,7 @@ from aiohttp import web
 from headrace.broker.errors import SettingsError
 from headrace.broker.service.health import Health
 from headrace.broker.service.metrics.escapes import safe_json
-from headrace.broker.service.status.guard import CHALLENGE, OPEN, Guard
+from headrace.broker.service.status.guard import CHALLENGE, OPEN, TokenGuard
 from headrace.broker.service.status.presentable import json_text
 from headrace.broker.service.status.question import question_of
 from headrace.broker.settings.connections import KafkaSettings
@@ -60,7 +60,7 @@ class Web:
     observed: Callable[[str, BaseException], None]
     whereabouts: Callable[[str, int | None], dict[str, Any]] | None = None
     page: FirstPage | None = None
-    guard: Guard = OPEN
+    guard: TokenGuard = OPEN
     _runner: web.AppRunner | None = field(default=None, init=False)
 
     async def __aenter__(self) -> Self:

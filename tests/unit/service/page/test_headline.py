@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from headrace.broker.service.page.headline import Flow, headline
+from headrace.broker.service.page.headline import FlowState, headline
 from headrace.broker.service.status.reading import StatusReading
 from tests.unit.service.status.specimens import bucket, lane, limit, look, report, said
 
@@ -24,7 +24,7 @@ def busy(**fields: Any) -> dict[str, Any]:
 
 def test_what_binds_is_named_with_the_use_of_its_quota_and_the_time_that_each_lane_takes() -> None:
     first = headline(look(busy()))
-    assert first.flow is Flow.FLOWS
+    assert first.flow is FlowState.FLOWS
     assert first.sentence == (
         "Requests flow. The limit of tokens/min of gpt-4o-mini binds: its quota is used to 98 %. "
         "Time to empty: urgent 0 s, bulk 4 min."
@@ -68,14 +68,14 @@ def test_a_nearly_empty_bucket_binds_in_an_instant_in_which_it_could_pay_as_well
 def test_a_limit_used_up_for_long_lets_nothing_flow() -> None:
     told = busy(next_call_s=7_200.0) | {"lately": flowing(0), "inflight": 0}
     first = headline(look(told))
-    assert first.flow is Flow.WAITS
+    assert first.flow is FlowState.WAITS
     assert "the next call goes in 2 h" in first.sentence
 
 
 def test_an_account_without_credit_serves_nothing_and_the_next_probe_is_named() -> None:
     told = busy() | {"account": {"breaker": "open: quota", "rests_s": 22.0}}
     first = headline(look(told))
-    assert first.flow is Flow.STOPPED
+    assert first.flow is FlowState.STOPPED
     assert first.sentence.startswith("OpenAI does not serve: no credit is left")
     assert first.sentence.endswith("the next probe goes in 22 s.")
 
@@ -83,19 +83,19 @@ def test_an_account_without_credit_serves_nothing_and_the_next_probe_is_named() 
 def test_a_shut_limit_is_named_alone_where_nothing_else_flows_and_beside_the_rest_where_it_does() -> None:
     shut = limit(breaker="open: connection", rests_s=5.0, waiting=7)
     alone = headline(look(said(limits={"gpt-4.1": shut}, inflight=0)))
-    assert (alone.flow, alone.sentence.split(":")[0]) == (Flow.STOPPED, "OpenAI does not serve gpt-4.1")
+    assert (alone.flow, alone.sentence.split(":")[0]) == (FlowState.STOPPED, "OpenAI does not serve gpt-4.1")
     told = busy()
     told["limits"]["gpt-4.1"] = shut
     beside = headline(look(told))
-    assert beside.flow is Flow.FLOWS
+    assert beside.flow is FlowState.FLOWS
     assert beside.sentence.endswith("Not served: gpt-4.1.")
 
 
 def test_empty_lanes_are_idle_and_calls_without_waiting_requests_flow_freely() -> None:
-    assert headline(look(said(inflight=0))).flow is Flow.IDLE
+    assert headline(look(said(inflight=0))).flow is FlowState.IDLE
     free = headline(look(said(inflight=2, lately=flowing())))
     assert (free.flow, free.sentence) == (
-        Flow.FLOWS,
+        FlowState.FLOWS,
         "Requests flow, and none waits: nothing binds; 12.0 answers a second.",
     )
 
@@ -108,17 +108,17 @@ def test_records_that_nothing_takes_yet_wait() -> None:
 @pytest.mark.parametrize(
     ("reading", "flow", "words"),
     [
-        (look(None), Flow.STOPPED, "none has reported within a day"),
-        (look(said(), age_s=31.0, holder="released"), Flow.STOPPED, "reported 31 s ago. Nothing flows. 1 standby"),
-        (look(said(), age_s=31.0, holder="token-b"), Flow.STOPPED, "the last leader reported 31 s ago"),
-        (look(said(role="promoting", leading_since=None)), Flow.WAITS, "is being promoted"),
-        (look(said(role="suspended")), Flow.STOPPED, "cannot publish to Kafka"),
-        (look(said(ready={"kafka": False, "redis": True})), Flow.STOPPED, "Kafka does not answer the leader"),
-        (StatusReading("g", report(said(role="standby"), kind="url")), Flow.UNKNOWN, "does not lead, and Redis"),
-        (look(said(role="odd")), Flow.UNKNOWN, "is odd"),
+        (look(None), FlowState.STOPPED, "none has reported within a day"),
+        (look(said(), age_s=31.0, holder="released"), FlowState.STOPPED, "reported 31 s ago. Nothing flows. 1 standby"),
+        (look(said(), age_s=31.0, holder="token-b"), FlowState.STOPPED, "the last leader reported 31 s ago"),
+        (look(said(role="promoting", leading_since=None)), FlowState.WAITS, "is being promoted"),
+        (look(said(role="suspended")), FlowState.STOPPED, "cannot publish to Kafka"),
+        (look(said(ready={"kafka": False, "redis": True})), FlowState.STOPPED, "Kafka does not answer the leader"),
+        (StatusReading("g", report(said(role="standby"), kind="url")), FlowState.UNKNOWN, "does not lead, and Redis"),
+        (look(said(role="odd")), FlowState.UNKNOWN, "is odd"),
     ],
 )
-def test_without_a_leader_at_work_that_is_the_sentence(reading: StatusReading, flow: Flow, words: str) -> None:
+def test_without_a_leader_at_work_that_is_the_sentence(reading: StatusReading, flow: FlowState, words: str) -> None:
     first = headline(reading)
     assert first.flow is flow
     assert words in first.sentence

@@ -21,7 +21,7 @@ from headrace.broker.service.page.documents import Documents
 from headrace.broker.service.page.finder import Finder, plain_address
 from headrace.broker.service.page.pages import Pages
 from headrace.broker.service.page.retrier_page import RetrierPage
-from headrace.broker.service.status.guard import OPEN, Guard
+from headrace.broker.service.status.guard import OPEN, TokenGuard
 from headrace.broker.service.status.web import FirstPage, Web
 from tests.unit.service.page.test_documents import Board
 from tests.unit.service.rig import PREFIX, settings_of
@@ -35,7 +35,7 @@ def told_of(request_id: str, run: int | None) -> dict[str, Any]:
     return {"id": request_id, "run": run, "topic_prefix": PREFIX, "state": "calling", "calls": 1, "lane": "bulk"}
 
 
-def pages(*, role: str = "leader", board: Board | None = None, guard: Guard = OPEN) -> Pages:
+def pages(*, role: str = "leader", board: Board | None = None, guard: TokenGuard = OPEN) -> Pages:
     containment = Containment(Meter(), WallClock(lambda: 0.0))
     health = Health(role=role)
     documents = Documents(settings_of(), health, lambda: said(host=HOSTILE), board, containment)
@@ -43,7 +43,9 @@ def pages(*, role: str = "leader", board: Board | None = None, guard: Guard = OP
 
 
 @asynccontextmanager
-async def web(page: FirstPage | None = None, guard: Guard = OPEN) -> AsyncIterator[tuple[Web, aiohttp.ClientSession]]:
+async def web(
+    page: FirstPage | None = None, guard: TokenGuard = OPEN
+) -> AsyncIterator[tuple[Web, aiohttp.ClientSession]]:
     serving = Web(
         host="127.0.0.1",
         port=0,
@@ -143,7 +145,7 @@ async def test_a_request_is_found_in_sentences() -> None:
 
 
 async def test_a_standby_asks_the_leader_at_the_address_that_it_reports_and_sends_it_the_token() -> None:
-    guard = Guard(TOKEN)
+    guard = TokenGuard(TOKEN)
     async with web(guard=guard) as (leader, _):
         board = Board(json.dumps(said(url=f"http://127.0.0.1:{leader.port}")))
         found = await Finder(Health(role="standby"), told_of, board, guard, PREFIX).find("lead-1", None)
@@ -205,7 +207,7 @@ def test_only_scheme_host_and_port_of_a_reported_address_are_used(url: str | Non
 
 
 async def test_a_token_guards_page_events_search_and_status_and_leaves_probes_and_metrics_open() -> None:
-    async with web(guard=Guard(TOKEN)) as (_, session):
+    async with web(guard=TokenGuard(TOKEN)) as (_, session):
         for path in ("/", "/events", "/find?id=a", "/status", "/status?id=a", "/nowhere"):
             async with session.get(path) as answer:
                 assert answer.status == 401, path
@@ -224,7 +226,7 @@ async def test_a_token_guards_page_events_search_and_status_and_leaves_probes_an
 
 
 async def test_a_path_that_looks_open_is_not() -> None:
-    async with web(guard=Guard(TOKEN)) as (_, session):
+    async with web(guard=TokenGuard(TOKEN)) as (_, session):
         for path in ("//metrics/../status", "/metrics/", "/healthz/../status", "/Metrics", "/status/metrics"):
             async with session.get(f"http://127.0.0.1:{_port(session)}{path}") as answer:
                 assert answer.status in {401, 404}, path

@@ -4,7 +4,7 @@ import base64
 
 import pytest
 
-from headrace.broker.service.status.guard import OPEN, Guard
+from headrace.broker.service.status.guard import OPEN, TokenGuard
 from tests.unit.service.rig import settings_of
 
 TOKEN = "0123456789abcdef-token"
@@ -16,7 +16,7 @@ def basic(login: str) -> str:
 
 @pytest.mark.parametrize("sent", [f"Bearer {TOKEN}", f"bearer  {TOKEN} ", basic(f"me:{TOKEN}"), basic(f":{TOKEN}")])
 def test_a_token_is_taken_from_a_script_and_from_a_browser(sent: str) -> None:
-    assert Guard(TOKEN).admits(sent)
+    assert TokenGuard(TOKEN).admits(sent)
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def test_a_token_is_taken_from_a_script_and_from_a_browser(sent: str) -> None:
     ],
 )
 def test_nothing_else_is(sent: str | None) -> None:
-    assert not Guard(TOKEN).admits(sent)
+    assert not TokenGuard(TOKEN).admits(sent)
 
 
 def test_without_a_token_all_are_admitted_and_none_is_sent() -> None:
@@ -47,7 +47,7 @@ def test_without_a_token_all_are_admitted_and_none_is_sent() -> None:
 
 
 def test_the_settings_token_is_sent_as_a_bearer_and_not_shown() -> None:
-    guard = Guard.of(settings_of(dispatcher={"http_token": TOKEN}))
+    guard = TokenGuard.of(settings_of(dispatcher={"http_token": TOKEN}))
     assert guard.header == {"Authorization": f"Bearer {TOKEN}"}
     assert guard.admits(guard.header["Authorization"])
     assert TOKEN not in repr(guard)
