@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import json
 import random
 import signal
 import time
@@ -273,10 +274,9 @@ async def without_news(stage: Stage) -> None:
 async def hostile(stage: Stage) -> None:
     """Documents of any shape are drawn without an error, and nothing in them becomes markup."""
     leader, dice = await stage.rig.leader(), random.Random(SEED)
-    async with aiohttp.ClientSession() as session, session.get(f"http://127.0.0.1:{leader.port}/status") as answer:
-        usual = await answer.json()
     async with stage.sight(leader.port) as sight:
         await sight.says("#sentence", "Requests")
+        usual = json.loads(await sight.page.evaluate("JSON.stringify(state.told)"))
         await sight.page.evaluate("state.source.close(); state.trying = true; window.hurt = 0;")
         elements = await sight.page.evaluate("document.querySelectorAll('script,iframe,img,object,embed,link').length")
         for _ in range(stage.asked.documents):
