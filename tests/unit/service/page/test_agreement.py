@@ -48,7 +48,7 @@ class Run:
 
     async def serve(self) -> None:
         lanes = {"urgent": {"order": 1}, "bulk": {"order": 2}}
-        limits = {MODEL: {"tokens_per_minute": 3_000, "charge_law": "chat-legacy", "models": [MODEL]}}
+        limits = {MODEL: {"tokens_per_minute": 800, "charge_law": "chat-legacy", "models": [MODEL]}}
         settings = {"lanes": lanes, "limits": limits, "retry": {"in_place_max_s": 60}}
         async with (
             MemoryBroker(answer, latency_s=0.3, settings=settings) as broker,
@@ -80,7 +80,7 @@ async def _send(client: GenerationClient) -> None:
     while True:
         number += 1
         await client.submit(body, lane="urgent" if number % 4 else "bulk", id=f"r{number}")
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(2)
 
 
 def figures(panel: Panel, document: dict[str, Any]) -> Iterator[tuple[dict[str, str], float]]:
