@@ -84,7 +84,9 @@ def _of_what_is_shown(loaded: Loaded) -> Iterator[Mistake]:
         host = str(getattr(loaded.settings, duty).http_host)
         if not is_loopback(host) and origin.source is not SourceKind.ENVIRONMENT:
             said = f"{duty}.http_host {host!r} shows /status and /metrics, which ask for no password, to other hosts"
-            instead = "set dispatcher.http_token, which guards all but /metrics, restrict access by a firewall, or keep "
+            instead = (
+                "set dispatcher.http_token, which guards all but /metrics, restrict access by a firewall, or keep "
+            )
             yield _caution(said, path, origin, f"{instead}127.0.0.1")
 
 

@@ -6,7 +6,8 @@ that takes none for `WRITE_WITHIN_S` is dropped.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -61,24 +62,26 @@ class Broadcast:
         """Whether no further page may be opened."""
         return len(self._open) >= PAGES_MAX
 
-    def events(self) -> AsyncGenerator[bytes]:
-        """Return the events of one more page, until `close`; close the iterator when the page is gone."""
+    @contextmanager
+    def page(self) -> Iterator[AsyncIterator[bytes]]:
+        """Count one more page while the context lasts; yield its events, which end with `close`."""
         mine = _Subscriber()
         self._open.add(mine)
-        return self._events(mine)
-
-    async def _events(self, mine: _Subscriber) -> AsyncGenerator[bytes]:
         try:
             if self._making is None or self._making.done():
                 self._making = asyncio.create_task(self._make(), name="page")
-            while not self._closed:
-                event = await mine.take()
-                if event:
-                    yield event
+            yield self._events(mine)
         finally:
             self._open.discard(mine)
             if not self._open and self._making is not None:
                 self._making.cancel()
+                self._making = None  # it may still be ending when the next page comes
+
+    async def _events(self, mine: _Subscriber) -> AsyncIterator[bytes]:
+        while not self._closed:
+            event = await mine.take()
+            if event:
+                yield event
 
     async def close(self) -> None:
         """End all streams."""

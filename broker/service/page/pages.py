@@ -1,7 +1,6 @@
 """HTTP side of the live page: the page itself, its events, and the search for one request."""
 
 import asyncio
-from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -46,7 +45,7 @@ class Pages:
     async def _events(self, request: web.Request) -> web.StreamResponse:
         if self.broadcast.is_full:
             return web.Response(text=_FULL, status=503, headers={"Retry-After": "5"})
-        async with aclosing(self.broadcast.events()) as events:
+        with self.broadcast.page() as events:
             response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "X-Accel-Buffering": "no"})
             await response.prepare(request)
             await _write(request, response, f"retry: {_RETRY_MS}\n\n".encode())

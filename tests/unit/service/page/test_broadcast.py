@@ -1,6 +1,7 @@
 """Events for open pages: made once a second for all of them, and not at all without one."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
 from headrace.broker.adapters.prometheus.meter import Meter
@@ -35,10 +36,27 @@ def event(number: int) -> bytes:
     return f'event: status\ndata: {{"number":{number}}}\n\n'.encode()
 
 
+class Opened:
+    """An open page."""
+
+    def __init__(self, pages: Broadcast) -> None:
+        self._context = pages.page()
+        self._events = self._context.__enter__()
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self._events
+
+    async def __anext__(self) -> bytes:
+        return await anext(self._events)
+
+    def close(self) -> None:
+        self._context.__exit__(None, None, None)
+
+
 async def test_all_open_pages_get_the_same_event_that_was_made_once() -> None:
     source = Source()
     pages = broadcast(source)
-    streams = [pages.events() for _ in range(50)]
+    streams = [Opened(pages) for _ in range(50)]
     first = [await anext(each) for each in streams]
     assert set(first) == {event(1)}
     assert set(await asyncio.gather(*(anext(each) for each in streams))) == {event(2)}
@@ -49,12 +67,12 @@ async def test_all_open_pages_get_the_same_event_that_was_made_once() -> None:
 
 async def test_one_event_a_second_is_made_however_long_it_takes_to_make() -> None:
     source = Source(takes_s=0.4)
-    stream = broadcast(source).events()
+    stream = Opened(broadcast(source))
     began_s = asyncio.get_running_loop().time()
     for _ in range(10):
         await anext(stream)
     assert 9 <= asyncio.get_running_loop().time() - began_s < 10
-    await stream.aclose()
+    stream.close()
 
 
 async def test_nothing_is_made_while_no_page_is_open() -> None:
@@ -62,46 +80,46 @@ async def test_nothing_is_made_while_no_page_is_open() -> None:
     pages = broadcast(source)
     await asyncio.sleep(60)
     assert source.made == 0
-    stream = pages.events()
+    stream = Opened(pages)
     await anext(stream)
-    await stream.aclose()
+    stream.close()
     assert pages.pages == 0
     await asyncio.sleep(60)
     assert source.made == 1
-    again = pages.events()
+    again = Opened(pages)
     assert await anext(again) == event(2), "a page that is opened later starts it again"
-    await again.aclose()
+    again.close()
 
 
 async def test_a_page_that_takes_no_events_keeps_one_and_gets_the_newest() -> None:
     source = Source()
-    stream = broadcast(source).events()
+    stream = Opened(broadcast(source))
     await anext(stream)
     await asyncio.sleep(100)
     assert await anext(stream) == event(source.made)
     assert source.made > 90
-    await stream.aclose()
+    stream.close()
 
 
 async def test_a_document_that_cannot_be_made_keeps_the_connection_and_is_no_event() -> None:
     source = Source(fails=True)
-    stream = broadcast(source).events()
+    stream = Opened(broadcast(source))
     assert await anext(stream) == b": still here\n\n"
     source.fails = False
     assert await anext(stream) == event(2)
-    await stream.aclose()
+    stream.close()
 
 
 async def test_a_document_that_is_never_made_does_not_end_the_stream() -> None:
     source = Source(takes_s=3_600)
-    stream = broadcast(source).events()
+    stream = Opened(broadcast(source))
     assert await anext(stream) == b": still here\n\n"
-    await stream.aclose()
+    stream.close()
 
 
 async def test_streams_end_at_once_when_the_process_leaves() -> None:
     pages = broadcast(Source())
-    streams = [pages.events() for _ in range(3)]
+    streams = [Opened(pages) for _ in range(3)]
     reading = [asyncio.create_task(_all(each)) for each in streams]
     await asyncio.sleep(2.5)
     await pages.close()
@@ -109,21 +127,42 @@ async def test_streams_end_at_once_when_the_process_leaves() -> None:
     assert pages.pages == 0
 
 
-async def _all(stream: Any) -> None:
-    async for _ in stream:
+async def _all(page: Opened) -> None:
+    async for _ in page:
         pass
+    page.close()
+
+
+async def test_a_page_that_is_gone_before_its_first_event_leaves_nothing_behind() -> None:
+    source = Source()
+    pages = broadcast(source)
+    Opened(pages).close()
+    await asyncio.sleep(10)
+    assert (pages.pages, source.made) == (0, 0)
+
+
+async def test_a_page_that_is_opened_as_the_last_one_closes_gets_events() -> None:
+    pages = broadcast(Source())
+    first = Opened(pages)
+    await anext(first)
+    first.close()
+    second = Opened(pages)
+    async with asyncio.timeout(5):
+        await anext(second)
+        await anext(second)
+    second.close()
 
 
 async def test_pages_are_bounded_in_number() -> None:
     pages = broadcast(Source())
-    streams = [pages.events() for _ in range(PAGES_MAX)]
+    streams = [Opened(pages) for _ in range(PAGES_MAX)]
     assert pages.is_full
     await anext(streams[0])
-    await streams[0].aclose()
+    streams[0].close()
     assert not pages.is_full
     await pages.close()
     for each in streams[1:]:
-        await each.aclose()
+        each.close()
 
 
 def test_an_event_has_its_data_on_one_line_whatever_is_in_it() -> None:

@@ -5,7 +5,7 @@ import base64
 import json
 import re
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from typing import Any
 
 import aiohttp
@@ -121,12 +121,12 @@ async def test_an_open_page_does_not_hold_up_the_end_of_the_server() -> None:
 
 async def test_one_page_too_many_is_told_so() -> None:
     page = pages()
-    streams = [page.broadcast.events() for _ in range(PAGES_MAX)]
-    async with web(page) as (_, session), session.get("/events") as answer:
-        assert answer.status == 503
-        assert f"{PAGES_MAX} open pages" in await answer.text()
-    for each in streams:
-        await each.aclose()
+    with ExitStack() as others:
+        for _ in range(PAGES_MAX):
+            others.enter_context(page.broadcast.page())
+        async with web(page) as (_, session), session.get("/events") as answer:
+            assert answer.status == 503
+            assert f"{PAGES_MAX} open pages" in await answer.text()
 
 
 # ---------------------------------------------------------------------------------------------------- the search
