@@ -234,6 +234,7 @@ async def with_empty_lanes(stage: Stage) -> None:
         leader = await quiet.leader()
 
         async def ready(sight: Sight) -> None:
+            await sight.says("#others", "completed 3")
             await sight.says("#sentence", "All lanes are empty", within_s=120)  # until no answer counts as of late
             await sight.says("#findings", "Nothing is wrong.")
 

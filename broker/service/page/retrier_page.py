@@ -19,6 +19,8 @@ _ROLES: Final = {
     "leader": "This one does the work.",
     "standby": "This one stands by and takes over if the other one dies.",
 }
+_NUMBERED: Final = frozenset({"pid", "term"})
+"""Numbers that are names, and have no thousands."""
 _TEXT_CHARS_MAX: Final = 300
 
 
@@ -60,9 +62,8 @@ class RetrierPage:
         address = plain_address(said.get("url")) if isinstance(said, Mapping) else None
         if address is None:
             return "Every dispatcher serves the live page at its own port."
-        return (
-            f'Lanes and limits are on the live page of every dispatcher, such as <a href="{_text(address)}/">this</a>.'
-        )
+        link = f'<a href="{_text(address)}/">the leading dispatcher</a>'
+        return f"Lanes and limits are on the live page of {link}."
 
 
 def _rows(told: Mapping[str, Any]) -> list[str]:
@@ -70,7 +71,8 @@ def _rows(told: Mapping[str, Any]) -> list[str]:
     rows: list[str] = []
     for name, value in told.items():
         if value is not None and not isinstance(value, list):
-            rows.append(f"<dt>{_text(name).replace('_', ' ')}</dt><dd>{_text(_plain(value))}</dd>")
+            shown = str(value) if name in _NUMBERED else _plain(value)
+            rows.append(f"<dt>{_text(name).replace('_', ' ')}</dt><dd>{_text(shown)}</dd>")
     return rows
 
 
