@@ -9,7 +9,7 @@ UV_QUIET := --quiet --no-config --no-cache --python $(BIN)/python
 unexport PYTHONDONTWRITEBYTECODE # the tests start hundreds of processes, which share the compiled bytecode
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-virtual test-virtual-but-core test-long test-real test-timed unit sim sim-core sim-mutants bench-limits bench-limiters bench-limiters-http bench-lanes hostile hostile-upstream integration chaos chaos-short chart image image-build image-test compatibility compiled coverage mutation static format lint types imports docs docs-serve reference settings-page schemas locks clean
+.PHONY: help install demo test test-virtual test-virtual-but-core test-long test-real test-timed unit sim sim-core sim-mutants bench-limits bench-limiters bench-limiters-http bench-lanes hostile hostile-upstream integration chaos chaos-short chart page image image-build image-test compatibility compiled coverage mutation static format lint types imports docs docs-serve reference settings-page schemas locks clean
 
 help: ## list every target
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{ sub(/:.*/, "", $$1); printf "  make %-14s %s\n", $$1, $$2 }'
@@ -105,6 +105,9 @@ dashboard: $(STAMP) ## write the chart's Grafana dashboard from the table of pan
 
 compatibility: $(STAMP) ## other Pythons, Debian's redis-server, the newest Kafka, kcat, the Java console producer, Node, Go and AsyncAPI
 	@$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder tests/compatibility
+
+page: $(STAMP) ## the live page in Chromium on real services: scenes, axe, hostile documents, cost; ten minutes (as root on Debian installs chromium; ONLY=SCENE, PICTURES=FOLDER)
+	@$(BIN)/python -m tests.page $(ONLY:%=--only %) $(if $(PICTURES),--pictures $(PICTURES))
 
 image: image-build image-test ## Dockerfile and compose.yaml: built, linted, run and stopped (root on Debian; installs buildah, podman)
 

@@ -41,10 +41,15 @@ SENTENCES: Final[Mapping[str, str]] = {
     "openai.timeout_s": "Time-out of one call.",
     "dispatcher.name": "A label that `/status` shows. It does not separate budgets.",
     "dispatcher.inflight_max": "Maximum number of calls in flight, all limits together.",
-    "dispatcher.http_host": "Address of the probes, metrics and status, which ask for no password. The default "
-    "admits this machine only; `0.0.0.0` admits probes and scrapes from elsewhere, as in "
+    "dispatcher.http_host": "Address of the live page, probes, metrics and status, which ask for no password "
+    "unless `dispatcher.http_token` is set. The default admits this machine only; `0.0.0.0` "
+    "admits probes and scrapes from elsewhere, as in "
     "the image, `compose.yaml` and the chart.",
     "dispatcher.http_port": "Port of these; 0 takes a free one, which the log line `listening` names.",
+    "dispatcher.http_token": "Guards the live page, `/status` and what they load, of dispatchers and retriers: a "
+    "browser asks for a user, which may be anything, and a password, which is the token; a "
+    "script sends `Authorization: Bearer`. "
+    "At least 16 characters. Probes and `/metrics` stay open.",
     "retrier.http_host": "Address of the retrier's probes, metrics and status.",
     "retrier.http_port": "Port of these; 0 takes a free one, which the log line `listening` names.",
     "retrier.held_bytes_max": "Memory for waiting requests; further ones are read again from Kafka when they are due.",

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from headrace.broker.cli.amounts import spoken_id, spoken_s
+from headrace.broker.amounts import spoken_id, spoken_s
 from headrace.broker.cli.columns import Column, Cut, Line
 from headrace.broker.cli.terminal import short
 from headrace.schemas.outcome import Failed, Finish, Outcome

@@ -9,7 +9,7 @@ from typing import Annotated, Final
 import typer
 
 from headrace.broker.adapters.kafka.connection import KafkaConnection
-from headrace.broker.cli.amounts import counted, spoken_id
+from headrace.broker.amounts import counted, spoken_id
 from headrace.broker.cli.columns import Columns, Line
 from headrace.broker.cli.moments import moment
 from headrace.broker.cli.options import BootstrapServers, Config, Json, TimeoutS, TopicPrefix, settings_from

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from headrace.broker.cli.amounts import counted
+from headrace.broker.amounts import counted
 from headrace.broker.cli.options import Json
 from headrace.broker.cli.terminal import say, say_json
 from headrace.broker.errors import SettingsError

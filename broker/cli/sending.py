@@ -5,7 +5,7 @@ from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from headrace.broker.cli.amounts import counted, spoken_s
+from headrace.broker.amounts import counted, spoken_s
 from headrace.broker.cli.outcome_rows import seconds_of
 from headrace.broker.cli.request_lines import STDIN
 from headrace.broker.client import Receipt, Submission

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from headrace.broker.adapters.kafka.connection import KafkaConnection
 from headrace.broker.adapters.kafka.topics import Cluster, create_missing, look, node_count
-from headrace.broker.cli.amounts import counted
+from headrace.broker.amounts import counted
 from headrace.broker.cli.options import BootstrapServers, Config, Json, TimeoutS, TopicPrefix, settings_from
 from headrace.broker.cli.patience import kafka_at, run_verb, within
 from headrace.broker.cli.screen import screen, show_beside, show_to_copy

@@ -18,6 +18,7 @@ from headrace.broker.adapters.openai.environment import unusable
 from headrace.broker.adapters.openai.redacted_calls import HushedCalls
 from headrace.broker.adapters.prometheus.meter import Meter
 from headrace.broker.adapters.redis.lease import RedisLease
+from headrace.broker.adapters.redis.status import RedisBoard
 from headrace.broker.adapters.tiktoken_counter import TiktokenCounter
 from headrace.broker.clock import WallClock
 from headrace.broker.core.config import LeaseTimes
@@ -109,6 +110,12 @@ def _lease(settings: Settings, cluster_id: str, name: str, owner: str) -> RedisL
     return RedisLease(url, key, ttl_ms=round(settings.dispatcher.lease_ttl_s * 1_000), token=owner)
 
 
+def _board(settings: Settings, cluster_id: str) -> RedisBoard:
+    under = f"{settings.redis.key_prefix}:{cluster_id}"
+    retrier_key = f"{under}:{settings.kafka.topic_prefix}.retrier"
+    return RedisBoard(settings.redis.url.get_secret_value(), f"{under}:{dispatcher_name(settings)}", retrier_key)
+
+
 def _producers(
     settings: Settings, connection: KafkaConnection, name: str, transaction_ms: int
 ) -> Callable[[], TransactionLog]:
@@ -140,6 +147,7 @@ def dispatcher(
         replies=KafkaReplyTopics(connection),
         counter=counter,
         offload=OneThread("decode"),
+        board=_board(settings, cluster_id),
     )
     assembly = assemble(settings, doors, clock=clock, owner=owner, dice=random.random, from_start=from_start)
     return assembly.dispatcher

@@ -2,22 +2,28 @@
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import structlog
 
 from headrace.broker.core.events import Draining
 from headrace.broker.errors import LeaseUnavailable
-from headrace.broker.ports import ChunkLog, LaneLog, Lease, UpstreamApi
+from headrace.broker.ports import ChunkLog, LaneLog, Lease, StatusBoard, UpstreamApi
 from headrace.broker.service.driver import Driver
 from headrace.broker.service.health import GAUGES_EVERY_S
 from headrace.broker.service.leadership.leadership import Leadership
 from headrace.broker.service.metrics.telemetry import Telemetry
+from headrace.broker.service.page.broadcast import Broadcast
+from headrace.broker.service.page.documents import Documents
+from headrace.broker.service.page.finder import Finder
+from headrace.broker.service.page.pages import Pages
 from headrace.broker.service.publishing.reply_topics import Replies
 from headrace.broker.service.shutdown import Ladder, ladder
 from headrace.broker.service.signals import leaving
 from headrace.broker.service.status.address import url_of
+from headrace.broker.service.status.guard import TokenGuard
 from headrace.broker.service.status.lags import ASKED_EVERY_S, Lags
 from headrace.broker.service.status.presentable import json_text
 from headrace.broker.service.status.request_status import RequestStatus
@@ -25,6 +31,7 @@ from headrace.broker.service.status.status import Status
 from headrace.broker.service.status.web import Web
 from headrace.broker.settings.whole import Settings
 from headrace.broker.tasks import ended, set_within
+from headrace.schemas.bounded_json import json_or_none
 
 _log = structlog.get_logger("dispatcher")
 
@@ -37,6 +44,7 @@ class Doors:
     lease: Lease
     chunks: ChunkLog
     lanes: Sequence[LaneLog]
+    board: StatusBoard | None = None
 
 
 @dataclass(eq=False)
@@ -61,6 +69,7 @@ class Dispatcher:
     whereabouts: RequestStatus
     gauges_every_s: float = field(default=GAUGES_EVERY_S, init=False)
     lags_every_s: float = field(default=ASKED_EVERY_S, init=False)
+    _has_history: bool = field(default=False, init=False)
     _leaving: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     _hurry: asyncio.Event = field(default_factory=asyncio.Event, init=False)
 
@@ -75,13 +84,29 @@ class Dispatcher:
             metrics=lambda: (self.telemetry.meter.render(), self.telemetry.meter.content_type),
             status=lambda: self.status.snapshot(self.driver.clock.now_ms()),
             observed=self.telemetry.containment.observed,
-            whereabouts=lambda request_id, run: self.whereabouts.of(request_id, run, self.driver.clock.now_ms()),
+            whereabouts=self._whereabouts,
+            page=self.pages(),
+            guard=TokenGuard.of(self.settings),
         )
         with leaving(self.leave):
             async with web:
                 _log.info("listening", **web.listening(self.settings.kafka))
                 kafka = self.settings.kafka.bootstrap_servers
                 await self.serve(lambda: url_of(dispatcher.http_host, web.port, kafka))
+
+    def _whereabouts(self, request_id: str, run: int | None) -> dict[str, Any]:
+        return self.whereabouts.of(request_id, run, self.driver.clock.now_ms())
+
+    def pages(self) -> Pages:
+        """Return the live page of this process."""
+        containment, health, board = self.telemetry.containment, self.leadership.health, self.doors.board
+        documents = Documents(
+            self.settings, health, lambda: self.status.recent(self.driver.clock.now_ms()), board, containment
+        )
+        finder = Finder(
+            health, self._whereabouts, board, TokenGuard.of(self.settings), self.settings.kafka.topic_prefix
+        )
+        return Pages(documents, Broadcast(documents.document, containment), finder)
 
     async def serve(self, url: Callable[[], Awaitable[str]]) -> None:
         """Serve until `leave` was called, then close all doors; `url` finds the address of the status page."""
@@ -144,9 +169,21 @@ class Dispatcher:
 
     async def _leave_status(self, now_ms: int) -> None:
         """Leave in Redis what `headrace status` reads there; nothing depends on it."""
-        if self.leadership.health.holds_the_lease:
-            with contextlib.suppress(LeaseUnavailable):
-                await self.doors.lease.publish_status(json_text(self.status.snapshot(now_ms)))
+        if not self.leadership.health.holds_the_lease:
+            self._has_history = False
+            return
+        with contextlib.suppress(LeaseUnavailable):
+            await self._inherit()
+            await self.doors.lease.publish_status(json_text(self.status.reported(now_ms)))
+
+    async def _inherit(self) -> None:
+        """Go on from the fifteen minutes that the last leader has left, before they are overwritten."""
+        if not self._has_history and self.doors.board is not None:
+            left = await self.doors.board.dispatcher()
+            said = None if left.status is None else json_or_none(left.status)
+            if isinstance(said, Mapping) and said.get("owner") != self.status.owner:
+                self.telemetry.lately.inherit(said.get("lately"))
+        self._has_history = True
 
     async def _close(self, rungs: Ladder) -> None:
         with contextlib.suppress(TimeoutError):
@@ -155,6 +192,8 @@ class Dispatcher:
                 await self.doors.lease.close()
                 await self.doors.chunks.close()
                 await self.replies.close()
+                if self.doors.board is not None:
+                    await self.doors.board.close()
         await asyncio.gather(*(lane.close() for lane in self.doors.lanes))
 
     def leave(self) -> None:

@@ -20,7 +20,9 @@ from headrace.broker.ports import Lease, RetryDoors
 from headrace.broker.service.containment import Containment
 from headrace.broker.service.health import GAUGES_EVERY_S, Health
 from headrace.broker.service.leadership.lease_only import Elected
+from headrace.broker.service.page.retrier_page import RetrierPage
 from headrace.broker.service.signals import leaving
+from headrace.broker.service.status.guard import TokenGuard
 from headrace.broker.service.status.presentable import json_text
 from headrace.broker.service.status.web import Web
 from headrace.broker.settings.whole import Settings
@@ -88,6 +90,8 @@ class RetrierProcess:
             metrics=lambda: (self.meter.render(), self.meter.content_type),
             status=lambda: self.snapshot(work),
             observed=self.containment.observed,
+            page=RetrierPage(lambda: self.snapshot(work), self.leases[1].read_status),
+            guard=TokenGuard.of(self.settings),
         )
         with leaving(self.leave):
             async with web:

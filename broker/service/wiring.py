@@ -60,6 +60,7 @@ class DispatcherDoors:
         chunks: Takes the deltas of streamed answers.
         replies: Checks producers' own reply topics.
         offload: Reads large records; in the loop itself unless another is given.
+        board: What other processes have left in Redis for people; None: the page shows this process alone.
     """
 
     upstream: ports.UpstreamApi
@@ -73,6 +74,7 @@ class DispatcherDoors:
     replies: ports.ReplyTopics
     counter: ports.TokenCounter
     offload: Offload = at_once
+    board: ports.StatusBoard | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +187,7 @@ def assemble(  # noqa: PLR0913 — all but two keyword-only
         settings,
         driver=callers.driver,
         leadership=leadership,
-        doors=Doors(doors.upstream, doors.lease, doors.chunks, logs),
+        doors=Doors(doors.upstream, doors.lease, doors.chunks, logs, doors.board),
         telemetry=telemetry,
         replies=replies,
         lags=lags,

@@ -75,14 +75,19 @@ def _in_the_clear(loaded: Loaded) -> Iterator[Mistake]:
 
 
 def _of_what_is_shown(loaded: Loaded) -> Iterator[Mistake]:
-    """Yield cautions on addresses that a file or a flag has opened beyond this machine."""
+    """Yield cautions on addresses that a file or a flag has opened beyond this machine, with no token to guard them."""
+    if loaded.settings.dispatcher.http_token is not None:
+        return
     for duty in ("dispatcher", "retrier"):
         path = (duty, "http_host")
         origin = _given_by(loaded, path)
         host = str(getattr(loaded.settings, duty).http_host)
         if not is_loopback(host) and origin.source is not SourceKind.ENVIRONMENT:
             said = f"{duty}.http_host {host!r} shows /status and /metrics, which ask for no password, to other hosts"
-            yield _caution(said, path, origin, "keep 127.0.0.1, or restrict access by a firewall")
+            instead = (
+                "set dispatcher.http_token, which guards all but /metrics, restrict access by a firewall, or keep "
+            )
+            yield _caution(said, path, origin, f"{instead}127.0.0.1")
 
 
 def _of_the_lanes(loaded: Loaded) -> Iterator[Mistake]:

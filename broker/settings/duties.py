@@ -1,18 +1,36 @@
 """Settings of the processes' work: dispatching, input, retries, recognition of repeats."""
 
-from pydantic import ByteSize, Field
+from typing import Annotated, Final
 
+from pydantic import AfterValidator, ByteSize, Field, SecretStr
+
+from headrace.broker.settings import secrets
 from headrace.broker.settings.group import LIFETIME_MAX_S, Group, Share, Size
 from headrace.schemas.bounded_json import NESTING_MAX, VALUES_MAX
 
+TOKEN_CHARS_MIN: Final = 16
+
+
+def _check_token(token: SecretStr | None) -> SecretStr | None:
+    if token is None:
+        return None
+    text = secrets.key(token.get_secret_value())
+    if len(text) < TOKEN_CHARS_MIN:
+        raise secrets.SecretError(f"is shorter than {TOKEN_CHARS_MIN} characters: `openssl rand -hex 24` makes one")
+    return SecretStr(text)
+
 
 class DispatcherSettings(Group):
-    """Dispatcher process. `name` is a label for people; `grace_s` is the time that the platform grants to shut down."""
+    """Dispatcher process. `name` is a label for people; `grace_s` is the time that the platform grants to shut down.
+
+    `http_token` guards the page and the status of dispatchers and retriers alike.
+    """
 
     name: str = Field("default", min_length=1)
     inflight_max: int = Field(512, ge=1, le=10_000)
     http_host: str = "127.0.0.1"
     http_port: int = Field(8080, ge=0, le=65_535)
+    http_token: Annotated[SecretStr | None, AfterValidator(_check_token)] = None
     grace_s: int = Field(30, ge=10, le=LIFETIME_MAX_S)
     lease_ttl_s: float = Field(2, ge=2, le=60)
     held_bytes_max: Size = ByteSize(64 * 1024 * 1024)

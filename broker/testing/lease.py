@@ -6,7 +6,7 @@ from headrace.broker.adapters.redis.lease import NOTE_MS, STATUS_KEPT_MS, STATUS
 from headrace.broker.core.config import LEASE_MS_MAX
 from headrace.broker.core.lease import RELEASED
 from headrace.broker.errors import LeaseUnavailable
-from headrace.broker.ports import LeaseForeign, LeaseMine, LeaseTaken, LeaseView
+from headrace.broker.ports import LeaseForeign, LeaseMine, LeaseTaken, LeaseView, Reported
 
 
 class MemoryLeaseStore:
@@ -135,3 +135,32 @@ class MemoryLease:
         self._reach()
         entry = self._store.get(self._key)
         return LeaseView(*entry) if entry else LeaseView(None, None)
+
+
+class MemoryBoard:
+    """`headrace.broker.ports.StatusBoard` on a `MemoryLeaseStore`."""
+
+    def __init__(self, store: MemoryLeaseStore, dispatcher_key: str, retrier_key: str) -> None:
+        self._store = store
+        self._keys = dispatcher_key, retrier_key
+
+    async def dispatcher(self) -> Reported:
+        """Read what is below the dispatchers' lease."""
+        return self._read(self._keys[0])
+
+    async def retrier(self) -> Reported:
+        """Read what is below the retriers' lease."""
+        return self._read(self._keys[1])
+
+    async def close(self) -> None:
+        """Do nothing: there is nothing to close."""
+
+    def _read(self, key: str) -> Reported:
+        status, lease = self._store.get(f"{key}:status"), self._store.get(key)
+        return Reported(
+            lease_key=key,
+            status=None if status is None else status[0],
+            age_s=None if status is None else (STATUS_KEPT_MS - (status[1] or 0)) / 1_000,
+            holder=None if lease is None else lease[0],
+            standbys=len(self._store.keys(f"{key}:standby:")),
+        )

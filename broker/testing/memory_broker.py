@@ -33,7 +33,7 @@ from headrace.broker.testing import kafka_doors
 from headrace.broker.testing.client_doors import MemoryClientDoors
 from headrace.broker.testing.counter import RoughCounter
 from headrace.broker.testing.kafka import KafkaLink, MemoryKafka
-from headrace.broker.testing.lease import MemoryLease, MemoryLeaseStore
+from headrace.broker.testing.lease import MemoryBoard, MemoryLease, MemoryLeaseStore
 from headrace.broker.testing.upstream import Asked, Said, ScriptedUpstream, Silence, answer_text
 from headrace.consumers.retries.retrier import Retrier
 from headrace.consumers.retries.retry_budget import RetryBudgetRules
@@ -167,10 +167,11 @@ class MemoryBroker:
             chunks=kafka_doors.MemoryChunks(link, topic=topics.chunks_topic(self._prefix)),
             replies=kafka_doors.MemoryReplyTopics(link),
             counter=RoughCounter(),
+            board=MemoryBoard(self._leases, self._lease_key(name), self._lease_key(f"{self._prefix}.retrier")),
         )
         made: Assembly = assemble(self.settings, doors, clock=self._clock, owner=owner, dice=random.random, proved=True)
         serving = asyncio.create_task(made.dispatcher.serve(_nowhere), name=owner)
-        return _Running(serving, link, lease)
+        return _Running(serving, link, lease, made.meter, made)
 
     def _start_retrier(self) -> "_Running":
         owner, name, link = "retrier", f"{self._prefix}.retrier", KafkaLink(self.kafka)
@@ -217,13 +218,22 @@ class MemoryBroker:
             lane_bytes_max=int(self.settings.topics.requests.max_message_bytes) - BATCH_OVERHEAD_BYTES,
         )
         work = Retrier(doors, rules, process.meter, self._clock)
-        return _Running(asyncio.create_task(process.serve(work), name=owner), link, lease)
+        return _Running(asyncio.create_task(process.serve(work), name=owner), link, lease, process.meter)
 
 
 class _Running:
-    """A process of the broker."""
+    """A process of the broker, with its metrics and, of a dispatcher, its parts."""
 
-    def __init__(self, serving: asyncio.Task[None], link: KafkaLink, lease: MemoryLease) -> None:
+    def __init__(
+        self,
+        serving: asyncio.Task[None],
+        link: KafkaLink,
+        lease: MemoryLease,
+        meter: Meter,
+        made: Assembly | None = None,
+    ) -> None:
+        self.meter = meter
+        self.made = made
         self._serving = serving
         self._link = link
         self._lease = lease

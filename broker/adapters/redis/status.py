@@ -5,33 +5,13 @@ life already spent, and neither our clock nor the reporter's is involved.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 from headrace.broker.adapters.redis import lease
+from headrace.broker.errors import AuthenticationError, LeaseUnavailable, RightsError
+from headrace.broker.ports import Reported, StatusBoard
 
 _KEYS_A_STEP = 1_000
-
-
-@dataclass(frozen=True, slots=True)
-class Reported:
-    """Result of one look below one lease key.
-
-    Attributes:
-        lease_key: The lease key.
-        status: The JSON that was left, or None.
-        age_s: Age of the status.
-        holder: Content of the lease: a token, `released`, or None.
-        standbys: Number of processes that note that they could take over; None if their index cannot be read.
-        spoilt: For each key of another type than Headrace writes, a sentence that says so and gives the remedy.
-    """
-
-    lease_key: str
-    status: str | None
-    age_s: float | None
-    holder: str | None
-    standbys: int | None
-    spoilt: tuple[str, ...] = ()
 
 
 class RedisStatus:
@@ -95,6 +75,33 @@ class RedisStatus:
     async def close(self) -> None:
         """Close the connection."""
         await self._redis.aclose()
+
+
+class RedisBoard(StatusBoard):
+    """What the holders of two leases, the dispatchers' and the retriers', have left in one Redis."""
+
+    def __init__(self, url: str, dispatcher_key: str, retrier_key: str) -> None:
+        """It connects with the first command. Raises SettingsError: the URL cannot be read."""
+        self._status = RedisStatus(url)
+        self._keys = dispatcher_key, retrier_key
+
+    async def dispatcher(self) -> Reported:
+        """See `headrace.broker.ports.StatusBoard`."""
+        return await self._read(self._keys[0])
+
+    async def retrier(self) -> Reported:
+        """See `headrace.broker.ports.StatusBoard`."""
+        return await self._read(self._keys[1])
+
+    async def close(self) -> None:
+        """Close the connection."""
+        await self._status.close()
+
+    async def _read(self, key: str) -> Reported:
+        try:
+            return await self._status.read(key)
+        except (AuthenticationError, RightsError) as error:  # one that is shown, and ends nothing
+            raise LeaseUnavailable(str(error)) from error
 
 
 def _raise_others(answers: Iterable[Any]) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from headrace.broker.cli.amounts import counted
+from headrace.broker.amounts import counted
 from headrace.consumers.replays.replay import Replay, ReplayReceipt
 from headrace.consumers.replays.verdicts import Skip
 from headrace.schemas.instants import to_wire

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from headrace.broker.cli.amounts import counted
+from headrace.broker.amounts import counted
 from headrace.broker.cli.columns import Columns
 from headrace.broker.cli.dead_letters.row import TERMINAL_COLUMNS, LetterRow, lines
 from headrace.broker.cli.screen import screen

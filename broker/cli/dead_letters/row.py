@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from headrace.broker.cli.amounts import spoken_bytes, spoken_id
+from headrace.broker.amounts import spoken_bytes, spoken_id
 from headrace.broker.cli.columns import Column, Cut, Line
 from headrace.broker.cli.dead_letters.reasons import explained
 from headrace.broker.cli.terminal import safe, short

@@ -5,7 +5,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from headrace.broker.cli.amounts import counted
+from headrace.broker.amounts import counted
 from headrace.broker.cli.dead_letters.reasons import explained
 from headrace.broker.cli.terminal import safe, safe_bytes, short
 from headrace.consumers.dead_letters import Found, Original

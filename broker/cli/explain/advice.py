@@ -6,7 +6,7 @@ Headrace's part follows the defaults: `explain` reads no settings, since it must
 from collections.abc import Callable
 from typing import Final
 
-from headrace.broker.cli.amounts import spoken_s
+from headrace.broker.amounts import spoken_s
 from headrace.broker.core.answers.base_url import AnswerForm, form_of
 from headrace.broker.core.answers.rate_limit_headers import DAY_MS, HOUR_MS, MINUTE_MS, MONTH_MS, SECOND_MS
 from headrace.broker.core.answers.rate_limit_messages import StatedLimit

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from rich.table import Table
 from rich.text import Text
 
-from headrace.broker.cli.amounts import counted, spoken_s
+from headrace.broker.amounts import counted, spoken_s
 from headrace.broker.cli.simulate.report import the_one_asked_for
 from headrace.broker.cli.terminal import safe, short
 from headrace.broker.planner.plan import REQUESTS_UNLIMITED, LimitOutlook, Outlook

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from headrace.broker.cli.amounts import spoken_s
+from headrace.broker.amounts import spoken_s
 from headrace.broker.cli.simulate.page import spoken_ms
 from headrace.broker.cli.simulate.report import the_one_asked_for
 from headrace.broker.planner.plan import Outlook, Plan

@@ -7,10 +7,10 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from headrace.broker.cli.amounts import spoken_period, spoken_s
-from headrace.broker.cli.status.findings import left_of, table_of
-from headrace.broker.cli.status.report import Said
+from headrace.broker.amounts import spoken_period, spoken_s
 from headrace.broker.cli.terminal import safe, short
+from headrace.broker.service.status.findings import left_of, table_of
+from headrace.broker.service.status.reading import Said
 
 SHOWN_MAX: Final = 20
 WIDE: Final = 130

@@ -3,9 +3,10 @@
 import asyncio
 from urllib.parse import urlencode, urlsplit
 
-from headrace.broker.cli.status.report import Report, Said
 from headrace.broker.cli.status.sources import OWN_TIMEOUT_S, asked, look_in_redis, own_url, status_url
 from headrace.broker.errors import Unreachable
+from headrace.broker.service.status.guard import TokenGuard
+from headrace.broker.service.status.reading import Report, Said
 from headrace.broker.settings.whole import Settings
 
 
@@ -20,7 +21,7 @@ async def where_is(
     """
     query = {"id": request_id} | ({} if run is None else {"run": str(run)})
     if url is not None:
-        return await _asked(url, query, timeout_s)
+        return await _asked(url, query, timeout_s, TokenGuard.of(settings))
     until = asyncio.get_running_loop().time() + timeout_s
     try:
         look = await look_in_redis(settings, cluster=cluster, timeout_s=timeout_s)
@@ -29,7 +30,7 @@ async def where_is(
     leader = leader_url(look.dispatcher, look.prefix)
     try:
         left_s = until - asyncio.get_running_loop().time()
-        return await _asked(leader, query, max(OWN_TIMEOUT_S, left_s))
+        return await _asked(leader, query, max(OWN_TIMEOUT_S, left_s), TokenGuard.of(settings))
     except Unreachable as reason:
         raise Unreachable(
             f"The leader reports the address {leader}. {reason} Run this where that address can be reached, or name "
@@ -61,7 +62,7 @@ def leader_url(report: Report, prefix: str) -> str:
 async def _here(settings: Settings, query: dict[str, str], reason: Unreachable) -> Said:
     """Ask on this machine, which may be the leader's, since Redis is away."""
     try:
-        told = await _asked(own_url(settings), query, OWN_TIMEOUT_S)
+        told = await _asked(own_url(settings), query, OWN_TIMEOUT_S, TokenGuard.of(settings))
     except Unreachable:
         told = {}
     if told.get("topic_prefix") != settings.kafka.topic_prefix:
@@ -69,9 +70,9 @@ async def _here(settings: Settings, query: dict[str, str], reason: Unreachable) 
     return told
 
 
-async def _asked(url: str, query: dict[str, str], timeout_s: float) -> Said:
+async def _asked(url: str, query: dict[str, str], timeout_s: float, guard: TokenGuard) -> Said:
     address = urlsplit(status_url(url))._replace(query=urlencode(query)).geturl()
-    told = await asked(address, timeout_s)
+    told = await asked(address, timeout_s, guard)
     if "topic_prefix" not in told:
         raise Unreachable(f"The server at {url} is not a dispatcher of Headrace: check the address and the port.")
     if "state" not in told:

@@ -8,13 +8,13 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from headrace.broker.cli.amounts import counted, spoken_bytes, spoken_s
+from headrace.broker.amounts import counted, spoken_bytes, spoken_s
 from headrace.broker.cli.screen import beside
-from headrace.broker.cli.status.failing import dead_letters
-from headrace.broker.cli.status.findings import StatusFinding, table_of
 from headrace.broker.cli.status.limits import SHOWN_MAX, WIDE, charges_shown, columns, limits_shown, named
-from headrace.broker.cli.status.report import Report, Said, StatusReading
 from headrace.broker.cli.terminal import safe
+from headrace.broker.service.status.all_failing import dead_letters
+from headrace.broker.service.status.findings import StatusFinding, table_of
+from headrace.broker.service.status.reading import Report, Said, StatusReading
 from headrace.schemas.instants import from_wire
 
 _LAG_FRESH_S: Final = 15

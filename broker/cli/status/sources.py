@@ -13,16 +13,18 @@ from http.client import HTTPException
 from typing import Final
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
-from urllib.request import ProxyHandler, build_opener
+from urllib.request import ProxyHandler, Request, build_opener
 
 from headrace.broker.adapters.kafka.connection import KafkaConnection
 from headrace.broker.adapters.kafka.topics import cluster_id_within
 from headrace.broker.adapters.redis.lease import is_refused
-from headrace.broker.adapters.redis.status import RedisStatus, Reported
+from headrace.broker.adapters.redis.status import RedisStatus
 from headrace.broker.cli.patience import closing, within
-from headrace.broker.cli.status.report import Report, Said, StatusReading
 from headrace.broker.cli.terminal import safe
 from headrace.broker.errors import InvalidRequest, LeaseUnavailable, SettingsError, Unreachable
+from headrace.broker.ports import Reported
+from headrace.broker.service.status.guard import OPEN, TokenGuard
+from headrace.broker.service.status.reading import Report, Said, StatusReading
 from headrace.broker.settings.whole import Settings
 from headrace.schemas.bounded_json import json_or_none
 
@@ -31,6 +33,10 @@ OWN_TIMEOUT_S: Final = 0.7
 """Timeout for a dispatcher on this machine, which is there or is not."""
 _OTHERS_S: Final = 2.0
 _STATUS_BYTES_MAX: Final = 8 * 1024 * 1024
+_TOKEN: Final = {
+    True: "set dispatcher.http_token, or dispatcher.http_token_file, as for the dispatchers",
+    False: "dispatcher.http_token is not the one that it has",
+}
 
 
 class NothingListens(Unreachable):
@@ -137,7 +143,7 @@ async def look_at_url(settings: Settings, url: str, *, timeout_s: float) -> Stat
         Unreachable: No server answers there, or one that is not a dispatcher.
     """
     address = status_url(url)
-    said = await asked(address, timeout_s)
+    said = await asked(address, timeout_s, TokenGuard.of(settings))
     if str(said.get("role")) and "topic_prefix" in said:
         report = Report(said=said, age_s=0.0, kind="url", place=address)
         return StatusReading(str(said.get("topic_prefix") or settings.kafka.topic_prefix), report)
@@ -168,18 +174,18 @@ def own_url(settings: Settings) -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{settings.dispatcher.http_port}"
 
 
-async def asked(address: str, timeout_s: float) -> Said:
+async def asked(address: str, timeout_s: float, guard: TokenGuard = OPEN) -> Said:
     """Return what `fetched` returns, within the time given for all of it; raises as `fetched`."""
     try:
         async with asyncio.timeout(timeout_s):
-            return await asyncio.to_thread(fetched, address, timeout_s)
+            return await asyncio.to_thread(fetched, address, timeout_s, guard)
     except TimeoutError:
         raise Unreachable(
             f"{urlsplit(address).netloc} does not answer in time: check the address and the network."
         ) from None
 
 
-def fetched(address: str, timeout_s: float) -> Said:
+def fetched(address: str, timeout_s: float, guard: TokenGuard = OPEN) -> Said:
     """Return the JSON object at the address, without the environment's proxies: probes are not on the internet.
 
     Raises:
@@ -188,13 +194,18 @@ def fetched(address: str, timeout_s: float) -> Said:
     """
     place = urlsplit(address).netloc
     try:
-        with build_opener(ProxyHandler({})).open(address, timeout=timeout_s) as answer:
+        question = Request(address)  # noqa: S310  # `status_url` admits http and https alone
+        for name, value in guard.header.items():
+            question.add_unredirected_header(name, value)  # another server is not given the token
+        with build_opener(ProxyHandler({})).open(question, timeout=timeout_s) as answer:
             told = _object(answer.read(_STATUS_BYTES_MAX))
     except HTTPError as reason:
         mistake = (_object(reason.read(_STATUS_BYTES_MAX)) or {}).get("error")
         reason.close()
         if reason.code == HTTPStatus.BAD_REQUEST and isinstance(mistake, str):
             raise InvalidRequest(safe(mistake)) from reason
+        if reason.code == HTTPStatus.UNAUTHORIZED:
+            raise Unreachable(f"{place} asks for a token: {_TOKEN[guard.token is None]}.") from reason
         raise Unreachable(f"{place} answers with HTTP {reason.code}: check that it is a dispatcher's port.") from reason
     except URLError as reason:
         kind = NothingListens if isinstance(reason.reason, ConnectionRefusedError) else Unreachable

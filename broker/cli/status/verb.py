@@ -10,14 +10,14 @@ import typer
 from headrace.broker.cli.options import BootstrapServers, Config, Json, TimeoutS, TopicPrefix, settings_from
 from headrace.broker.cli.patience import run_verb
 from headrace.broker.cli.screen import screen
-from headrace.broker.cli.status.findings import StatusFinding, findings
 from headrace.broker.cli.status.one_request import where_is
 from headrace.broker.cli.status.page import page
-from headrace.broker.cli.status.report import Report, StatusReading
 from headrace.broker.cli.status.sources import OWN_TIMEOUT_S, NothingListens, look_at_url, look_in_redis, own_url
-from headrace.broker.cli.status.waiting import lines
 from headrace.broker.cli.terminal import say, say_json
 from headrace.broker.errors import InvalidRequest, Unreachable
+from headrace.broker.service.status.findings import StatusFinding, findings
+from headrace.broker.service.status.reading import Report, StatusReading
+from headrace.broker.service.status.request_sentences import lines
 from headrace.broker.settings.whole import Settings
 from headrace.schemas.ids import is_valid_id
 from headrace.schemas.request_codec import RUN_MAX
@@ -118,7 +118,10 @@ async def _here(settings: Settings, reason: Unreachable) -> StatusReading:
 
 
 def as_object(look: StatusReading, found: Sequence[StatusFinding]) -> dict[str, Any]:
-    """Return the status as `/status` gives it, and beside it its source, its age and its meaning."""
+    """Return the status as `/status` gives it, and beside it its source, its age and its meaning.
+
+    What was counted by slots of the last fifteen minutes (`lately`) is for the page, and left out.
+    """
     return {
         **(_beside(look.dispatcher)),
         "retrier": None if look.retrier is None else _beside(look.retrier),
@@ -129,7 +132,7 @@ def as_object(look: StatusReading, found: Sequence[StatusFinding]) -> dict[str, 
 
 def _beside(report: Report) -> dict[str, Any]:
     return {
-        **(report.said or {}),
+        **{key: value for key, value in (report.said or {}).items() if key != "lately"},
         "source": {"kind": report.kind, "place": report.place},
         "age_s": report.age_s,
         "holder": report.holder,

@@ -30,6 +30,8 @@ from headrace.broker.service.publishing.short_forms import ENCODE_CRASHED, OVERD
 from headrace.broker.service.status.backlog import backlog_ms
 from headrace.broker.service.status.failures import Failures
 from headrace.broker.service.status.lags import Lag
+from headrace.broker.service.status.lately import Lately
+from headrace.broker.service.status.recent_outcomes import RecentOutcomes
 from headrace.schemas.ids import id_hash
 from headrace.schemas.outcome import Usage
 from headrace.schemas.request_codec import DecodedRequest
@@ -86,6 +88,8 @@ class Telemetry:
         self.trips = Trips(clock)
         self.parkings = Parkings()
         self.failures = Failures(clock)
+        self.lately = Lately(clock)
+        self.recent_outcomes = RecentOutcomes(clock)
         self._charges = Charges(meter)
         self._measured_rates = MeasuredRates(meter)
         self._levels = LimitLevels(meter)
@@ -110,6 +114,7 @@ class Telemetry:
     def _taken(self, event: Taken) -> None:
         if event.source.partition.lane != CONTROL:
             self.meter.requests_taken(event.source.partition.lane)
+            self.lately.count_taken(event.source.partition.lane)
         elif isinstance(event.content, CancelRecord):
             self.meter.cancel_taken()
 
@@ -139,6 +144,7 @@ class Telemetry:
         if verdict.meaning is Meaning.OK:
             self.meter.answered(model, cargo.limit, cargo.tier_served)
         self.meter.attempt(model, tier_asked(cargo), verdict.meaning.value)
+        self.lately.count_call(cargo.limit, verdict, cargo.charge)
         if verdict.meaning is Meaning.RATE_LIMITED:
             self.meter.throttled(cargo.limit, refusing_bucket(verdict))
         elif verdict.meaning is Meaning.OK:
@@ -235,7 +241,7 @@ class Telemetry:
                 self.meter.outcome(lane, model, "failed", decision.reason)
                 if decision.reason != "cancelled":
                     self.meter.dead_letter(decision.reason)
-                self._outcome_time(lane, cargo)
+                self._ended(lane, cargo, "failed", decision.reason)
                 self.failures.count_failed(cargo, decision)
             case commands.DeadLetterOnly():
                 self.meter.dead_letter(decision.reason)
@@ -256,7 +262,7 @@ class Telemetry:
 
     def _completed(self, lane: str, model: str, cargo: Payload) -> None:
         self.meter.outcome(lane, model, "completed", "")
-        self._outcome_time(lane, cargo)
+        self._ended(lane, cargo, "completed", None)
         self.failures.count_completed(cargo)
         if cargo.finish is not None:
             self.meter.finish(model, cargo.finish)
@@ -342,6 +348,11 @@ class Telemetry:
         for model, name in self._tiers_shown | waiting.keys():
             self.meter.tier_waiting(model, name, waiting[model, name])
         self._tiers_shown = set(waiting)
+
+    def _ended(self, lane: str, cargo: Payload, status: str, reason: str | None) -> None:
+        self.lately.count_ended(lane)
+        self.recent_outcomes.record(cargo, status, reason)
+        self._outcome_time(lane, cargo)
 
     def _outcome_time(self, lane: str, cargo: Payload) -> None:
         seconds = (self._clock.utc_now() - cargo.submitted_at).total_seconds()

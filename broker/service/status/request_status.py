@@ -39,7 +39,7 @@ from headrace.schemas.request_codec import DecodedRequest
 
 Told = dict[str, Any]
 _UNFORESEEABLE: Final = frozenset({"leader", "breaker"})
-_OUTCOMES: Final = {
+_OUTCOMES: Final[dict[Fate, Told]] = {
     Fate.COMPLETED: {"status": "completed", "reason": None},
     Fate.FAILED: {"status": "failed", "reason": None},
     Fate.WITHDRAWN: {"status": "failed", "reason": "cancelled"},
@@ -119,7 +119,8 @@ class RequestStatus:
                 "attempts": attempts,
                 "retry_at": None if back_at is None else to_wire(back_at),
             }
-        return {"state": "answered", "run": last_run, "outcome": _OUTCOMES[fate]}
+        outcome = _OUTCOMES[fate] | self.telemetry.recent_outcomes.of(hashed, last_run)
+        return {"state": "answered", "run": last_run, "outcome": outcome}
 
     def _unknown(self, now_ms: int) -> Told:
         """Return the state of an unknown request: it may still be in Kafka, behind a lane without room."""

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from headrace.broker.clock import WallClock
 from headrace.broker.core.budget.breaker import Breaker
+from headrace.broker.core.budget.bucket_set import LevelBounds
 from headrace.broker.core.budget.budget import Budget
 from headrace.broker.core.config import Role
 from headrace.broker.core.dispatch import Dispatch
@@ -21,12 +22,15 @@ from headrace.broker.service.publishing.reply_topics import Replies
 from headrace.broker.service.publishing.totals import Totals
 from headrace.broker.service.status.backlog import backlog_ms
 from headrace.broker.service.status.lags import Lags
+from headrace.broker.service.status.wait_reasons import Hindrance, WaitReasons
 from headrace.broker.settings.whole import Settings
 from headrace.schemas.instants import to_wire
 from headrace.schemas.tiers import UNNAMED
 
 FOLLOWS: Final = "follows the server's own numbers"
 MEASURES: Final = "measures by itself"
+RECENT_MS: Final = 1_100
+"""A leader reports once a second; what shows its report waits for no other."""
 
 
 @dataclass(eq=False)
@@ -46,6 +50,11 @@ class Status:
     owner: str
     clock: WallClock
     url: str | None = field(default=None, init=False)
+    _hindrances: WaitReasons = field(init=False)
+    _last: tuple[int, dict[str, Any]] | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        self._hindrances = WaitReasons(self.core, self.telemetry.trips.of)
 
     def snapshot(self, now_ms: int) -> dict[str, Any]:
         """Return the state at this instant, in requests, tokens, seconds. `unshown` names parts that failed."""
@@ -57,6 +66,24 @@ class Status:
                 continue
             unshown.append(name)
         return {**told, "unshown": unshown} if unshown else told
+
+    def reported(self, now_ms: int) -> dict[str, Any]:
+        """Return the state and, beside it as `lately`, the last fifteen minutes: what Redis and the page get."""
+        told = self.snapshot(now_ms)
+        with self.telemetry.containment.observing("status"):
+            if self.health.role == "leader" and self.health.term:
+                self.telemetry.lately.note_term(self.health.term)
+            told["lately"] = self.telemetry.lately.shown()
+        self._last = now_ms, told
+        return told
+
+    def recent(self, now_ms: int) -> dict[str, Any]:
+        """Return what was reported last, if that is not older than `RECENT_MS` and was said in the present role."""
+        if self._last is not None:
+            at_ms, told = self._last
+            if now_ms - at_ms <= RECENT_MS and told["role"] == self.health.role:
+                return told
+        return self.reported(now_ms)
 
     def _who(self) -> dict[str, Any]:
         health = self.health
@@ -122,7 +149,9 @@ class Status:
             **_breaker(desk.budget.breaker, self.telemetry.trips.of(name), now_ms),
             "paused_s": round(desk.budget.pause_ms(now_ms) / 1_000, 1),
             "next_call_s": self._next_call_s(desk, now_ms),
+            "next_waits_for": self._next_waits_for(name, desk, now_ms),
             "inflight": desk.budget.inflight,
+            "charged_last_minute": desk.budget.charged_last_minute(now_ms),
             "budget": self._course(desk.budget, now_ms),
             "measured_tokens_per_minute": desk.budget.measured_tokens_per_minute,
             "foreign_tokens": desk.budget.foreign_tokens,
@@ -151,18 +180,38 @@ class Status:
                 for each in desk.budget.tariff.law_statuses()
             },
             "buckets": [
-                {
-                    "metric": level.counts,
-                    "capacity": level.capacity,
-                    "period_s": level.period_ms / 1_000,
-                    "refill": level.refill.value,
-                    "level_low": level.low,
-                    "level_high": level.high,
-                    "project": level.project,
-                }
+                self._bucket(name, level, now_ms)
                 for level in (*desk.budget.levels(now_ms), *desk.budget.sides.levels(now_ms))
             ],
         }
+
+    def _bucket(self, name: str, level: LevelBounds, now_ms: int) -> dict[str, Any]:
+        """Return one bucket: its level as predicted, and what the server last stated of it, if it did."""
+        countable = not level.project and not level.kind
+        stated = self.telemetry.lately.stated(name, level.counts, level.capacity) if countable else None
+        return {
+            "metric": level.counts,
+            "capacity": level.capacity,
+            "period_s": level.period_ms / 1_000,
+            "refill": level.refill.value,
+            "level_low": level.low,
+            "level_high": level.high,
+            "project": level.project,
+            "stated": None
+            if stated is None
+            else {"level": stated.remaining, "age_s": round((now_ms - stated.at_ms) / 1_000, 1)},
+        }
+
+    def _next_waits_for(self, name: str, desk: LimitQueue, now_ms: int) -> list[Hindrance]:
+        """Return what the limit's next request waits for: what binds the limit now; empty: nothing, or none waits."""
+        found: list[Hindrance] = []
+        if desk.waiting():
+            with self.telemetry.containment.observing("status"):
+                found = self._hindrances.of_all(name, now_ms)
+                pick = None if found else desk.pick(now_ms)
+                if pick is not None:
+                    found = self._hindrances.in_line(pick.ticket, now_ms)
+        return found
 
     def _course(self, budget: Budget, now_ms: int) -> str:
         """Return in words what a limit's calls are spent by."""

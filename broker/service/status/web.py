@@ -1,30 +1,42 @@
-"""HTTP server of a process: probes, metrics, status.
+"""HTTP server of a process: probes, metrics, status, and a page for a browser.
 
 `/healthz` says that the event loop runs, and nothing about the world: a pod must not be killed because Kafka is away.
 `/readyz` says that this process does its part: it leads and works, or stands by and could take over. `/status` is the
-whole state, for a person; `/status?id=ID` is about one request, and `&run=N` about one run of it.
+whole state; `/status?id=ID` is about one request, and `&run=N` about one run of it. `/` is the first page of a browser
+(`headrace.broker.service.page`). A token, if one is set, guards all but probes and metrics.
 
 An exception while a request is served becomes an answer of status 500, counted and logged, and ends nothing.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from importlib.metadata import version
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from aiohttp import web
 
 from headrace.broker.errors import SettingsError
 from headrace.broker.service.health import Health
 from headrace.broker.service.metrics.escapes import safe_json
+from headrace.broker.service.status.guard import CHALLENGE, OPEN, TokenGuard
 from headrace.broker.service.status.presentable import json_text
+from headrace.broker.service.status.question import question_of
 from headrace.broker.settings.connections import KafkaSettings
-from headrace.schemas.ids import is_valid_id
-from headrace.schemas.request_codec import RUN_MAX
 
 WORKING = frozenset({"leader", "standby"})
-_PARAMETERS = frozenset({"id", "run"})
-_SAID_MAX = 40
+_OPEN = frozenset({"/healthz", "/readyz", "/metrics"})
+"""Paths that no token guards: whatever asks for these has none."""
+_CLOSES_WITHIN_S = 1.0
+
+
+class FirstPage(Protocol):
+    """What the server has for a browser, at `/`."""
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return its routes."""
+
+    async def close(self) -> None:
+        """End what is open, so that the server can end."""
 
 
 @dataclass(kw_only=True, eq=False)
@@ -35,7 +47,8 @@ class Web:
 
     `setting` names what an operator changes when the port is taken: `dispatcher.http_port` or the retrier's.
 
-    `observed` reports an exception (`Containment.observed`).
+    `observed` reports an exception (`Containment.observed`). `page` is the first page, `guard` the token that all but
+    probes and metrics ask for.
     """
 
     host: str
@@ -46,11 +59,13 @@ class Web:
     status: Callable[[], dict[str, Any]]
     observed: Callable[[str, BaseException], None]
     whereabouts: Callable[[str, int | None], dict[str, Any]] | None = None
+    page: FirstPage | None = None
+    guard: TokenGuard = OPEN
     _runner: web.AppRunner | None = field(default=None, init=False)
 
     async def __aenter__(self) -> Self:
         """Listen."""
-        app = web.Application(middlewares=[self._contained])
+        app = web.Application(middlewares=[self._contained, self._guarded])
         app.on_response_prepare.append(_unsniffed)
         app.add_routes(
             [
@@ -60,7 +75,10 @@ class Web:
                 web.get("/status", self._get_status),
             ]
         )
-        self._runner = web.AppRunner(app, access_log=None)
+        if self.page is not None:
+            app.add_routes(self.page.routes())
+            app.on_shutdown.append(self._close_page)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=_CLOSES_WITHIN_S)
         await self._runner.setup()
         site = web.TCPSite(self._runner, self.host, self.port)
         try:
@@ -101,6 +119,21 @@ class Web:
             self.observed("web", error)
             return _json({"error": "This could not be shown; the log says why (observation_failed)."}, 500)
 
+    @web.middleware
+    async def _guarded(
+        self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        if request.path in _OPEN or self.guard.admits(request.headers.get("Authorization")):
+            return await handler(request)
+        told = {"error": "This needs dispatcher.http_token: as the password of any user, or as a Bearer token."}
+        refused = _json(told, 401)
+        refused.headers["WWW-Authenticate"] = CHALLENGE
+        return refused
+
+    async def _close_page(self, _: web.Application) -> None:
+        if self.page is not None:
+            await self.page.close()
+
     async def _healthz(self, _: web.Request) -> web.Response:
         return web.json_response({"alive": True})
 
@@ -118,7 +151,7 @@ class Web:
 
     async def _get_status(self, request: web.Request) -> web.Response:
         try:
-            asked = _asked(list(request.query.items()))
+            asked = question_of(list(request.query.items()))
         except ValueError as mistake:
             return _json({"error": str(mistake)}, 400)
         if asked is None:
@@ -128,33 +161,6 @@ class Web:
         return _json(self.whereabouts(*asked))
 
 
-def _asked(query: Sequence[tuple[str, str]]) -> tuple[str, int | None] | None:
-    """Return the id and the run in question; None: the whole status is asked for.
-
-    Raises:
-        ValueError: The question cannot be understood; the text says how to ask.
-    """
-    names = [name for name, _ in query]
-    for name in names:
-        if name not in _PARAMETERS:
-            raise ValueError(f"/status knows no parameter {name[:_SAID_MAX]!r}: it takes id, and run beside it.")
-        if names.count(name) > 1:
-            raise ValueError(f"/status takes one {name}, and {names.count(name)} were given: ask about one request.")
-    if not names:
-        return None
-    given = dict(query)
-    request_id, run = given.get("id"), given.get("run")
-    if request_id is None:
-        raise ValueError("A run belongs to an id: ask /status?id=ID&run=N.")
-    if not is_valid_id(request_id):
-        raise ValueError("An id is 1 to 128 printable ASCII characters.")
-    if run is None:
-        return request_id, None
-    if not (run.isascii() and run.isdecimal() and len(run) <= len(str(RUN_MAX)) and int(run) <= RUN_MAX):
-        raise ValueError(f"A run is a whole number from 0 to {RUN_MAX}: 0 is the first, each replay is one more.")
-    return request_id, int(run)
-
-
 def _json(told: dict[str, Any], status: int = 200) -> web.Response:
     return web.json_response(told, status=status, dumps=lambda each: safe_json(json_text(each)))
 
@@ -162,5 +168,5 @@ def _json(told: dict[str, Any], status: int = 200) -> web.Response:
 async def _unsniffed(_: web.Request, response: web.StreamResponse) -> None:
     """Keep browsers from taking an answer for a page, whatever a name in it looks like."""
     response.headers["X-Content-Type-Options"] = "nosniff"
-    response.headers["Content-Security-Policy"] = "default-src 'none'"
+    response.headers.setdefault("Content-Security-Policy", "default-src 'none'")
     response.headers["Cache-Control"] = "no-store"

@@ -16,16 +16,16 @@ from headrace.broker.cli.demo.inside import Inside
 from headrace.broker.cli.demo.strip import strip
 from headrace.broker.cli.main import main
 from headrace.broker.cli.screen import screen
-from headrace.broker.cli.status.findings import findings
 from headrace.broker.cli.status.page import page
-from headrace.broker.cli.status.waiting import lines as waiting_lines
 from headrace.broker.client_ports import ClientDoors
+from headrace.broker.service.status.findings import findings
+from headrace.broker.service.status.request_sentences import lines as waiting_lines
 from headrace.broker.testing.client_doors import MemoryClientDoors
 from headrace.broker.testing.kafka import KafkaLink, MemoryKafka
 from headrace.schemas.codec import encode_dead_letter, encode_outcome
 from headrace.schemas.outcome import Completed, Failed, Outcome, Timings, Usage
 from headrace.schemas.record import Record
-from tests.unit.cli.status.specimens import lane, limit, look, said
+from tests.unit.service.status.specimens import lane, limit, look, said
 
 NOW = datetime(2026, 12, 1, 9, tzinfo=UTC)
 ACTS = {"Cc", "Cf", "Cs", "Zl", "Zp"}

@@ -27,7 +27,7 @@ from headrace.broker.testing.kafka_doors import (
     MemoryReplyTopics,
     MemoryTransactions,
 )
-from headrace.broker.testing.lease import MemoryLease, MemoryLeaseStore
+from headrace.broker.testing.lease import MemoryBoard, MemoryLease, MemoryLeaseStore
 from headrace.broker.testing.upstream import Script, ScriptedUpstream
 from headrace.schemas import topics
 from headrace.schemas.ledger import LedgerRecord, decode_ledger
@@ -145,6 +145,7 @@ class Process:
             chunks=self.chunks,
             replies=self.replies,
             counter=self.counter(),
+            board=MemoryBoard(world.leases, world.lease_key(), f"headrace:cluster:{PREFIX}.retrier"),
         )
         made = assemble(
             self.settings, doors, clock=self.clock, owner=owner, dice=self.dice.random, from_start=from_start

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from headrace.broker.cli.status.findings import findings
+from headrace.broker.service.status.findings import findings
 from headrace.broker.testing.upstream import Asked, Said
-from tests.unit.cli.status.specimens import look
 from tests.unit.service.rig import MODEL, Process, World, led, settings_of, until, warmed
+from tests.unit.service.status.specimens import look
 from tests.virtual_time import VIRTUAL_TIME
 
 pytestmark = VIRTUAL_TIME

@@ -136,6 +136,12 @@ def test_an_address_that_a_file_opens_is_said_of_each_process(tmp_path: Path) ->
     ]
 
 
+def test_an_open_address_that_a_token_guards_deserves_no_caution(tmp_path: Path) -> None:
+    config = tmp_path / "headrace.toml"
+    config.write_text('[dispatcher]\nhttp_host = ""\nhttp_token = "0123456789abcdef"\n')
+    assert list(cautions(load_with_origins(config, environ=QUIET))) == []
+
+
 def test_the_defaults_deserve_two_words() -> None:
     assert [sentence.partition(" is ")[0] for sentence in said({})] == ["models.allow", "no OpenAI key"]
 

@@ -26,6 +26,8 @@ IN_THE_FILE = {
     "[dispatcher]\ninflight_max = true": "dispatcher.inflight_max (from FILE:2) must be a value, not true or false",
     "[dispatcher]\ninflight_max = 0": "dispatcher.inflight_max = 0 (from FILE:2) must be at least 1",
     "[dispatcher]\nhttp_port = 70000": "dispatcher.http_port = 70000 (from FILE:2) must be at most 65535",
+    '[dispatcher]\nhttp_token = "too-short"': "dispatcher.http_token (from FILE:2) is shorter than 16 characters: "
+    "`openssl rand -hex 24` makes one",
     "[dispatcher]\ngrace_s = 9": "dispatcher.grace_s = 9 (from FILE:2) must be at least 10",
     "[retrier]\nfloor_per_s = 0": "retrier.floor_per_s = 0 (from FILE:2) must be at least 0.2",
     "[retrier]\nfresh_share = 20": "retrier.fresh_share = 20 (from FILE:2) must be at most 1",

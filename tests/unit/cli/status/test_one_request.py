@@ -11,8 +11,8 @@ import pytest
 from headrace.broker.cli.main import main
 from headrace.broker.cli.status.one_request import leader_url
 from headrace.broker.errors import Unreachable
-from tests.unit.cli.status.specimens import report, said
 from tests.unit.cli.status.test_sources import answering
+from tests.unit.service.status.specimens import report, said
 
 KNOWN = {"id": "lead-1", "run": 0, "topic_prefix": "generation", "role": "leader", "state": "answered"}
 ANSWERED = KNOWN | {"outcome": {"status": "completed", "reason": None}}

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from headrace.broker.cli.amounts import counted, spoken_bytes, spoken_s
-from headrace.broker.cli.status.findings import findings
+from headrace.broker.amounts import counted, spoken_bytes, spoken_s
 from headrace.broker.cli.status.page import page
-from headrace.broker.cli.status.report import StatusReading
-from tests.unit.cli.status.specimens import bucket, lane, limit, look, report, said
+from headrace.broker.service.status.findings import findings
+from headrace.broker.service.status.reading import StatusReading
+from tests.unit.service.status.specimens import bucket, lane, limit, look, report, said
 
 NOW = datetime(2026, 12, 1, 10, 30, tzinfo=UTC)
 

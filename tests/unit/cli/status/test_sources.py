@@ -13,7 +13,8 @@ from headrace.broker.cli.main import main
 from headrace.broker.cli.status.sources import look_at_url, own_url, status_url
 from headrace.broker.errors import SettingsError, Unreachable
 from headrace.broker.settings.load import load_settings
-from tests.unit.cli.status.specimens import said
+from headrace.broker.settings.whole import Settings
+from tests.unit.service.status.specimens import said
 
 SETTINGS = load_settings(None, {}, {})
 
@@ -121,3 +122,62 @@ def test_the_verb_shows_it_and_its_exit_code_says_whether_something_is_wrong(
 def test_nobody_there_is_exit_3_and_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["status", "--url", "127.0.0.1:1"]) == 3
     assert capsys.readouterr() == ("", "headrace: 127.0.0.1:1 cannot be reached: nothing listens there.\n")
+
+
+# ---------------------------------------------------------------------------------------------------- a token
+
+TOKEN = "0123456789abcdef-token"
+
+
+@contextmanager
+def guarded(moved_to: str = "") -> Iterator[tuple[str, list[str | None]]]:
+    """A server that asks for the token, or sends on to another place; beside it the headers that it was sent."""
+    sent: list[str | None] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            sent.append(self.headers["Authorization"])
+            if moved_to:
+                self.send_response(302)
+                self.send_header("Location", f"http://{moved_to}/status")
+            else:
+                self.send_response(200 if sent[-1] == f"Bearer {TOKEN}" else 401)
+            self.end_headers()
+            self.wfile.write(json.dumps(said()).encode())
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # the library's name
+            """Say nothing."""
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        serving = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        serving.start()
+        try:
+            yield f"127.0.0.1:{server.server_port}", sent
+        finally:
+            server.shutdown()
+            serving.join()
+
+
+def with_token(token: str) -> Settings:
+    return load_settings(None, {"dispatcher.http_token": token}, {})
+
+
+def test_the_token_of_the_settings_is_sent_to_the_dispatcher_that_is_asked() -> None:
+    with guarded() as (place, sent):
+        look = asyncio.run(look_at_url(with_token(TOKEN), place, timeout_s=5))
+    assert (look.prefix, sent) == ("generation", [f"Bearer {TOKEN}"])
+
+
+def test_without_the_token_and_with_another_one_it_is_said_what_to_set() -> None:
+    with guarded() as (place, _):
+        with pytest.raises(Unreachable, match=r"asks for a token: set dispatcher\.http_token, or"):
+            asyncio.run(look_at_url(SETTINGS, place, timeout_s=5))
+        with pytest.raises(Unreachable, match=r"dispatcher\.http_token is not the one that it has") as refused:
+            asyncio.run(look_at_url(with_token("another-token-of-24-letters"), place, timeout_s=5))
+    assert "another-token" not in str(refused.value)
+
+
+def test_the_token_does_not_follow_to_another_server() -> None:
+    with guarded() as (other, sent), guarded(moved_to=other) as (place, first), pytest.raises(Unreachable):
+        asyncio.run(look_at_url(with_token(TOKEN), place, timeout_s=5))
+    assert (first, sent) == ([f"Bearer {TOKEN}"], [None])

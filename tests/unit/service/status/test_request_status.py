@@ -246,7 +246,11 @@ async def test_from_the_call_to_the_commit_it_is_told_what_happens() -> None:
         told = await reaches(process, "r", "settled")
         assert told["decided"] == {"status": "completed", "reason": None}
         told = await reaches(process, "r", "answered")
-        assert (told["run"], told["outcome"]) == (0, {"status": "completed", "reason": None})
+        outcome = told["outcome"]
+        assert (told["run"], outcome["status"], outcome["reason"], outcome["calls"]) == (0, "completed", None, 1)
+        assert outcome["submitted_at"] < outcome["at"]
+        assert outcome["origin"].startswith(f"{PREFIX}.requests.")
+        assert SECRET not in json.dumps(told)
 
 
 @pytest.mark.slow
@@ -283,7 +287,8 @@ async def test_a_failed_id_says_so_and_an_earlier_run_that_a_later_one_followed_
     async with leader(world) as process:
         submit(world, "r")
         told = await reaches(process, "r", "answered")
-        assert told["outcome"] == {"status": "failed", "reason": None}
+        assert (told["outcome"]["status"], told["outcome"]["reason"]) == ("failed", "rejected")
+        assert SECRET not in json.dumps(told)
         value = json.dumps({"id": "r", "body": BODY}).encode()
         world.kafka.append(f"{PREFIX}.requests.bulk", Record(None, value, (("headrace-run", b"1"),)), partition=0)
         await reaches(process, "r", "answered", 1)

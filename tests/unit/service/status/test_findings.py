@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from headrace.broker.cli.status.findings import findings
-from headrace.broker.cli.status.report import StatusReading
-from tests.unit.cli.status.specimens import bucket, lane, limit, look, report, said
+from headrace.broker.service.status.findings import findings
+from headrace.broker.service.status.reading import StatusReading
+from tests.unit.service.status.specimens import bucket, lane, limit, look, report, said
 
 TIER = {"model": "gpt-4o", "tier": "flex", "waiting": 43, "breaker": "open: tier_unavailable"}
 

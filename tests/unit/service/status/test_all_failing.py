@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from headrace.broker.cli.status.failing import all_failing, dead_letters
-from headrace.broker.cli.status.findings import findings
-from tests.unit.cli.status.specimens import look, said
+from headrace.broker.service.status.all_failing import all_failing, dead_letters
+from headrace.broker.service.status.findings import findings
+from tests.unit.service.status.specimens import look, said
 
 
 def lately(*failing: dict[str, Any], seconds: int = 3_600, **letters: int) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from headrace.broker.cli.status.report import Report, StatusReading
+from headrace.broker.service.status.reading import Report, StatusReading
 
 
 def bucket(metric: str = "tokens", low: int = 6_000, high: int = 6_200, **fields: Any) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from headrace.broker.cli.status.waiting import lines
+from headrace.broker.service.status.request_sentences import lines
 
 TRIPPED = {"since": "2026-12-01T09:00:00.000Z", "limit": "gpt-4o-mini", "status": 429, "request_id": "lead-1"}
 

@@ -8,11 +8,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from headrace.broker.cli.amounts import counted, spoken_s
-from headrace.broker.cli.status.failing import all_failing
-from headrace.broker.cli.status.report import Report, Said, StatusReading
+from headrace.broker.amounts import counted, spoken_s
 from headrace.broker.core.budget.side_limits import IMAGES
 from headrace.broker.core.lease import RELEASED
+from headrace.broker.service.status.all_failing import all_failing
+from headrace.broker.service.status.reading import Report, Said, StatusReading
 
 BACKLOG_WORTH_SAYING_S: Final = 60.0
 PAUSE_GRAVE_S: Final = 60.0

@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from headrace.broker.cli.amounts import counted, spoken_s
-from headrace.broker.cli.status.report import Said
+from headrace.broker.amounts import counted, spoken_s
+from headrace.broker.service.status.reading import Said
 
 _HOUR_S: Final = 3_600
 _NUMBER_MAX: Final = 10**15

@@ -7,10 +7,10 @@ here is shown by its own name.
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from headrace.broker.cli.amounts import counted, spoken_period, spoken_s
-from headrace.broker.cli.status.findings import TRIPPED, cause, next_probe, table_of
-from headrace.broker.cli.status.report import Said
-from headrace.broker.cli.terminal import safe
+from headrace.broker.amounts import counted, spoken_period, spoken_s
+from headrace.broker.service.metrics.escapes import safe
+from headrace.broker.service.status.findings import TRIPPED, cause, next_probe, table_of
+from headrace.broker.service.status.reading import Said
 
 _SOON_S: Final = 12 * 3_600
 _NEW_S: Final = 10.0
@@ -92,8 +92,28 @@ def _answered(name: str, told: Said) -> Iterator[str]:
         yield f"{name} was answered: run {told.get('last_run')} came after it."
         return
     yield f"{name} was answered: {_ended(outcome)}."
+    if outcome.get("at"):
+        yield from _facts(outcome)
     if outcome["status"] == "failed" and outcome.get("reason") != "cancelled":
         yield "`headrace dead-letters show ID` says why."
+
+
+def _facts(outcome: Said) -> Iterator[str]:
+    """Say when it was answered, by which model, for how many tokens, and where its record is."""
+    yield (
+        f"Its outcome was published at {_clock(outcome['at'])}, after {counted(_whole(outcome.get('calls')), 'call')} "
+        f"to {outcome.get('model') or 'no model'}; it was submitted at {_clock(outcome.get('submitted_at'))}."
+    )
+    if outcome.get("input_tokens") is not None:
+        tokens = (_number(outcome.get(f"{kind}_tokens")) for kind in ("charge", "input", "output"))
+        yield "Tokens: {} charged to the limit; {} of input and {} of output were billed.".format(*tokens)
+    yield f"Its request is {outcome.get('origin')} (topic/partition/offset)."
+    if outcome.get("upstream_request_id"):
+        yield f"OpenAI's id of the call: {outcome['upstream_request_id']}."
+
+
+def _whole(told: Any) -> int:
+    return told if isinstance(told, int) else 0
 
 
 def _without_room(lanes: Sequence[str]) -> Iterator[str]:
@@ -136,8 +156,8 @@ def _ordinal(number: int) -> str:
 
 def _waiting(told: Said) -> Iterator[str]:
     begin = "It waits for"
-    for hindrance in told.get("waits_for") or ():
-        yield f"{begin}: {_hindrance(hindrance)}."
+    for each in told.get("waits_for") or ():
+        yield f"{begin}: {hindrance(each)}."
         begin = "And for"
     if begin == "It waits for":
         yield "Nothing holds it back: its call starts now, or right after those before it."
@@ -156,7 +176,8 @@ def _estimate(told: Said) -> Iterator[str]:
         yield f"That is after its deadline, {_clock(told['deadline'])}: it would fail then."
 
 
-def _hindrance(told: Said) -> str:  # noqa: C901, PLR0911, PLR0912 — a table of kinds, one sentence each
+def hindrance(told: Said) -> str:  # noqa: C901, PLR0911, PLR0912 — a table of kinds, one sentence each
+    """Say what a request waits for, as the end of a sentence."""
     limit = told.get("limit")
     match told.get("kind"):
         case "leader":

@@ -1,0 +1,130 @@
+"""The page's first sentence, for each state in which a dispatcher may be found."""
+
+from typing import Any
+
+import pytest
+
+from headrace.broker.service.page.headline import FlowState, headline
+from headrace.broker.service.status.reading import StatusReading
+from tests.unit.service.status.specimens import bucket, lane, limit, look, report, said
+
+TOKENS = {"kind": "limit", "metric": "tokens", "period_s": 60.0, "capacity": 10_000, "there": 90, "needed": 300}
+
+
+def flowing(rate: float = 12.0) -> dict[str, Any]:
+    return {"calls_per_second": {"ok": rate}}
+
+
+def busy(**fields: Any) -> dict[str, Any]:
+    """A status with 40 requests that wait, in bulk, for the limit with these fields."""
+    lanes = {"urgent": lane(), "bulk": lane(waiting=40, waiting_seconds=240.0)}
+    of = {"waiting": 40, "next_call_s": 0.1, "charged_last_minute": 9_800, "next_waits_for": [TOKENS]} | fields
+    return said(lanes=lanes, limits={"gpt-4o-mini": limit(**of)}, lately=flowing())
+
+
+def test_what_binds_is_named_with_the_use_of_its_quota_and_the_time_that_each_lane_takes() -> None:
+    first = headline(look(busy()))
+    assert first.flow is FlowState.FLOWS
+    assert first.sentence == (
+        "Requests flow. The limit of tokens/min of gpt-4o-mini binds: its quota is used to 98 %. "
+        "Time to empty: urgent 0 s, bulk 4 min."
+    )
+
+
+def test_its_subject_stays_while_only_figures_change() -> None:
+    assert headline(look(busy())).subject == headline(look(busy(waiting=39, charged_last_minute=9_700))).subject
+    assert headline(look(busy())).subject != headline(look(busy(next_waits_for=[{"kind": "cooldown"}]))).subject
+
+
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [
+        (
+            {"kind": "places", "of": "dispatcher", "inflight": 8, "most": 8},
+            "in flight of this dispatcher bind: 8",
+        ),
+        ({"kind": "places", "of": "gpt-4o-mini", "inflight": 3, "most": 3}, "Calls in flight of gpt-4o-mini bind: 3"),
+        ({"kind": "memory"}, "Memory for answers binds"),
+        ({"kind": "first_answer"}, "One call of gpt-4o-mini goes first"),
+        ({"kind": "cooldown"}, "OpenAI asked for a pause on gpt-4o-mini"),
+        ({"kind": "own_cap", "charged": 900, "capacity": 1_000}, "Your own cap on gpt-4o-mini binds: 900 of 1,000"),
+        ({"kind": "pace"}, "The burst bound of gpt-4o-mini binds"),
+        ({"kind": "tenant_cap"}, "A tenant's own cap binds"),
+        (TOKENS | {"metric": "requests"}, "The limit of requests/min of gpt-4o-mini binds: 90 of 10,000 are left"),
+        (TOKENS | {"project": True}, "The limit of the project's tokens/min of gpt-4o-mini binds"),
+        ({"kind": "a word of another release"}, "40 requests of gpt-4o-mini wait for their turn"),
+        ({}, "40 requests of gpt-4o-mini wait for their turn"),
+    ],
+)
+def test_each_reason_of_the_next_request_is_put_in_words(reason: dict[str, Any], words: str) -> None:
+    assert words in headline(look(busy(next_waits_for=[reason]))).sentence
+
+
+def test_a_nearly_empty_bucket_binds_in_an_instant_in_which_it_could_pay_as_well() -> None:
+    first = headline(look(busy(next_waits_for=[], buckets=[bucket(low=400)])))
+    assert "The limit of tokens/min of gpt-4o-mini binds" in first.sentence
+
+
+def test_a_limit_used_up_for_long_lets_nothing_flow() -> None:
+    told = busy(next_call_s=7_200.0) | {"lately": flowing(0), "inflight": 0}
+    first = headline(look(told))
+    assert first.flow is FlowState.WAITS
+    assert "the next call goes in 2 h" in first.sentence
+
+
+def test_an_account_without_credit_serves_nothing_and_the_next_probe_is_named() -> None:
+    told = busy() | {"account": {"breaker": "open: quota", "rests_s": 22.0}}
+    first = headline(look(told))
+    assert first.flow is FlowState.STOPPED
+    assert first.sentence.startswith("OpenAI does not serve: no credit is left")
+    assert first.sentence.endswith("the next probe goes in 22 s.")
+
+
+def test_a_shut_limit_is_named_alone_where_nothing_else_flows_and_beside_the_rest_where_it_does() -> None:
+    shut = limit(breaker="open: connection", rests_s=5.0, waiting=7)
+    alone = headline(look(said(limits={"gpt-4.1": shut}, inflight=0)))
+    assert (alone.flow, alone.sentence.split(":")[0]) == (FlowState.STOPPED, "OpenAI does not serve gpt-4.1")
+    told = busy()
+    told["limits"]["gpt-4.1"] = shut
+    beside = headline(look(told))
+    assert beside.flow is FlowState.FLOWS
+    assert beside.sentence.endswith("Not served: gpt-4.1.")
+
+
+def test_empty_lanes_are_idle_and_calls_without_waiting_requests_flow_freely() -> None:
+    assert headline(look(said(inflight=0))).flow is FlowState.IDLE
+    free = headline(look(said(inflight=2, lately=flowing())))
+    assert (free.flow, free.sentence) == (
+        FlowState.FLOWS,
+        "Requests flow, and none waits: nothing binds; 12.0 answers a second.",
+    )
+
+
+def test_records_that_nothing_takes_yet_wait() -> None:
+    told = said(inflight=0, limits={}, lanes={"bulk": lane(lag={"requests": 12, "age_s": 1.0})})
+    assert headline(look(told)).sentence == "12 records wait in Kafka; none is taken yet."
+
+
+@pytest.mark.parametrize(
+    ("reading", "flow", "words"),
+    [
+        (look(None), FlowState.STOPPED, "none has reported within a day"),
+        (look(said(), age_s=31.0, holder="released"), FlowState.STOPPED, "reported 31 s ago. Nothing flows. 1 standby"),
+        (look(said(), age_s=31.0, holder="token-b"), FlowState.STOPPED, "the last leader reported 31 s ago"),
+        (look(said(role="promoting", leading_since=None)), FlowState.WAITS, "is being promoted"),
+        (look(said(role="suspended")), FlowState.STOPPED, "cannot publish to Kafka"),
+        (look(said(ready={"kafka": False, "redis": True})), FlowState.STOPPED, "Kafka does not answer the leader"),
+        (StatusReading("g", report(said(role="standby"), kind="url")), FlowState.UNKNOWN, "does not lead, and Redis"),
+        (look(said(role="odd")), FlowState.UNKNOWN, "is odd"),
+    ],
+)
+def test_without_a_leader_at_work_that_is_the_sentence(reading: StatusReading, flow: FlowState, words: str) -> None:
+    first = headline(reading)
+    assert first.flow is flow
+    assert words in first.sentence
+
+
+def test_figures_of_any_kind_give_a_sentence() -> None:
+    odd = {"waiting": 10**400, "next_call_s": 10**400, "buckets": [{"capacity": "x"}, 3], "next_waits_for": [3, TOKENS]}
+    told = busy(**odd) | {"lately": {"calls_per_second": {"ok": 10**400}}, "lanes": {"x": 3, "y": {"waiting": "z"}}}
+    assert headline(look(told)).sentence.startswith("Requests flow.")

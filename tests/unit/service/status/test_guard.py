@@ -1,0 +1,53 @@
+"""The ways in which a token may be sent, and what is no token."""
+
+import base64
+
+import pytest
+
+from headrace.broker.service.status.guard import OPEN, TokenGuard
+from tests.unit.service.rig import settings_of
+
+TOKEN = "0123456789abcdef-token"
+
+
+def basic(login: str) -> str:
+    return f"Basic {base64.b64encode(login.encode()).decode()}"
+
+
+@pytest.mark.parametrize("sent", [f"Bearer {TOKEN}", f"bearer  {TOKEN} ", basic(f"me:{TOKEN}"), basic(f":{TOKEN}")])
+def test_a_token_is_taken_from_a_script_and_from_a_browser(sent: str) -> None:
+    assert TokenGuard(TOKEN).admits(sent)
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        None,
+        "",
+        TOKEN,
+        "Bearer",
+        "Bearer x",
+        f"Bearer {TOKEN}x",
+        f"Token {TOKEN}",
+        basic(TOKEN),
+        basic(f"{TOKEN}:"),
+        "Basic !!!",
+        "Basic é",
+        "Basic " + "A" * 100_000,
+        "Bearer \udcff",
+    ],
+)
+def test_nothing_else_is(sent: str | None) -> None:
+    assert not TokenGuard(TOKEN).admits(sent)
+
+
+def test_without_a_token_all_are_admitted_and_none_is_sent() -> None:
+    assert OPEN.admits(None)
+    assert OPEN.header == {}
+
+
+def test_the_settings_token_is_sent_as_a_bearer_and_not_shown() -> None:
+    guard = TokenGuard.of(settings_of(dispatcher={"http_token": TOKEN}))
+    assert guard.header == {"Authorization": f"Bearer {TOKEN}"}
+    assert guard.admits(guard.header["Authorization"])
+    assert TOKEN not in repr(guard)

@@ -1,0 +1,169 @@
+"""What is counted of the last fifteen minutes, how long it is kept, and how a successor goes on from it."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+from headrace.broker.clock import WallClock
+from headrace.broker.core.answers.rate_limit_headers import LimitMetric, Reading
+from headrace.broker.core.answers.verdict import Meaning, Verdict
+from headrace.broker.service.status.lately import NAMES_MAX, SERIES, SHOWN_MAX, SLOT_S, SLOTS, Lately
+
+START = datetime(2026, 12, 1, 9, tzinfo=UTC)
+
+
+class World:
+    """Leaders of one wall time."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+        self.clock = WallClock(lambda: self.now_s, lambda: START)
+
+    def leader(self) -> Lately:
+        return Lately(self.clock)
+
+
+def ended(meaning: Meaning, *readings: Reading) -> Verdict:
+    return Verdict(
+        meaning,
+        retryable=False,
+        wait_ms=None,
+        readings=readings,
+        snapshot=None,
+        counts_as_attempt=False,
+        sentence="",
+    )
+
+
+OK, REFUSED = ended(Meaning.OK), ended(Meaning.RATE_LIMITED)
+
+
+def test_tokens_and_429s_stand_in_the_slots_in_which_they_came() -> None:
+    world = World()
+    lately = world.leader()
+    lately.count_call("a", OK, 300)
+    world.now_s = SLOT_S
+    lately.count_call("a", OK, 20)
+    lately.count_call("a", REFUSED, 999)
+    shown = lately.shown()
+    assert shown["limits"]["a"] == {"charged": [0] * (SLOTS - 2) + [300, 20], "refused": [0] * (SLOTS - 1) + [1]}
+    assert shown["refused"] == {"minute": 1, "quarter": 1}
+    assert shown["until"] == "2026-12-01T09:00:30.000Z"
+
+
+def test_what_is_older_than_fifteen_minutes_is_forgotten() -> None:
+    world = World()
+    lately = world.leader()
+    lately.count_call("a", REFUSED, 0)
+    world.now_s = SLOT_S * (SLOTS - 1)
+    assert lately.shown()["refused"] == {"minute": 0, "quarter": 1}
+    world.now_s = SLOT_S * SLOTS
+    shown = lately.shown()
+    assert (shown["refused"]["quarter"], shown["limits"]) == (0, {})
+    assert shown["since"] == "2026-12-01T09:00:15.000Z"
+
+
+def test_rates_are_over_the_time_that_is_known() -> None:
+    world = World()
+    lately = world.leader()
+    world.now_s = 10
+    for _ in range(20):
+        lately.count_call("a", OK, 1)
+    assert lately.shown()["calls_per_second"] == {"ok": 2.0}
+    world.now_s = 70
+    assert lately.shown()["calls_per_second"] == {"ok": round(20 / 70, 3)}
+    world.now_s = 75
+    assert lately.shown()["calls_per_second"] == {}
+
+
+def test_the_share_of_429s_is_unknown_without_calls() -> None:
+    world = World()
+    lately = world.leader()
+    assert lately.shown()["refused_share"] is None
+    for verdict in (OK, OK, OK, REFUSED):
+        lately.count_call("a", verdict, 1)
+    assert lately.shown()["refused_share"] == 0.25
+
+
+def test_a_successor_goes_on_from_what_was_left_and_counts_its_own_beside() -> None:
+    world = World()
+    first = world.leader()
+    first.note_term(3)
+    first.note_term(3)
+    first.count_taken("bulk")
+    first.count_ended("bulk")
+    first.count_call("a", OK, 500)
+    left = json.loads(json.dumps(first.shown()))
+    world.now_s = 40
+    second = world.leader()
+    second.inherit(left)
+    second.note_term(4)
+    second.count_call("a", OK, 7)
+    shown = second.shown()
+    assert shown["limits"]["a"]["charged"][-3:] == [500, 0, 7]
+    assert shown["lanes"]["bulk"]["taken"][-3:] == [1, 0, 0]
+    assert shown["since"] == "2026-12-01T09:00:00.000Z"
+    assert [each["term"] for each in shown["terms"]] == [3, 4]
+
+
+def test_what_comes_back_to_the_process_that_counted_it_is_not_counted_twice() -> None:
+    world = World()
+    first, second = world.leader(), world.leader()
+    first.count_call("a", OK, 500)
+    second.inherit(first.shown())
+    first.inherit(second.shown())
+    assert first.shown()["limits"]["a"]["charged"][-1] == 500
+
+
+def test_nothing_that_was_left_in_another_form_raises_or_is_believed() -> None:
+    world = World()
+    whole = world.leader().shown()
+    others: list[Any] = [
+        None,
+        3,
+        [],
+        {},
+        {"slot_s": 10},
+        whole | {"until": "yesterday"},
+        whole | {"until": "2027-01-01T00:00:00.000Z"},
+        whole | {"since": 3},
+        whole | {"limits": {"a": {"charged": [1]}, "b": 3, "c": {"charged": ["x"] * SLOTS}}, "terms": [3, {"at": 1}]},
+        whole | {"limits": {"a": {"charged": [-1] * SLOTS, "refused": [True] * SLOTS}}, "terms": {}},
+    ]
+    for left in others:
+        lately = world.leader()
+        lately.inherit(left)
+        assert (lately.shown()["limits"], lately.shown()["terms"]) == ({}, [])
+
+
+def test_names_are_bounded_in_number_however_many_producers_invent() -> None:
+    world = World()
+    lately = world.leader()
+    for number in range(10 * NAMES_MAX):
+        lately.count_call(f"m{number}", OK, number)
+    assert len(lately.shown()["limits"]) == SHOWN_MAX
+    assert max(len(slot) for slot in lately._slots.values()) <= len(SERIES) * NAMES_MAX
+    assert len(lately._stated) <= NAMES_MAX
+
+
+def test_what_the_server_stated_last_of_a_bucket_is_known_by_its_size() -> None:
+    world = World()
+    lately = world.leader()
+
+    def reading(capacity: int, remaining: int) -> Any:
+        return Reading(LimitMetric.TOKENS, capacity, remaining, 60_000)
+
+    lately.count_call("a", ended(Meaning.OK, reading(1_000, 700), reading(90_000, 80_000)), 1)
+    world.now_s = 2
+    lately.count_call("a", ended(Meaning.OK, reading(1_000, 650)), 1)
+    stated = lately.stated("a", "tokens", 1_000)
+    assert stated is not None
+    assert (stated.remaining, stated.at_ms) == (650, 2_000)
+    other = lately.stated("a", "tokens", 90_000)
+    assert other is not None
+    assert other.at_ms == 0
+    assert lately.stated("a", "tokens", 5) is None
+    assert lately.stated("b", "tokens", 1_000) is None
+    for capacity in range(100):
+        lately.count_call("a", ended(Meaning.OK, reading(capacity, 0)), 1)
+    assert len(lately._stated["a"]) == 8
