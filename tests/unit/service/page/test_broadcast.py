@@ -4,10 +4,13 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
+import pytest
+
 from headrace.broker.adapters.prometheus.meter import Meter
 from headrace.broker.clock import WallClock
 from headrace.broker.service.containment import Containment
-from headrace.broker.service.page.broadcast import PAGES_MAX, Broadcast, encoded
+from headrace.broker.service.page.broadcast import PAGES_MAX, WRITE_WITHIN_S, Broadcast, encoded
+from headrace.broker.service.page.pages import _write
 from tests.virtual_time import VIRTUAL_TIME
 
 pytestmark = VIRTUAL_TIME
@@ -172,3 +175,31 @@ def test_an_event_has_its_data_on_one_line_whatever_is_in_it() -> None:
     assert lines[1].startswith("data: {")
     assert lines[2:] == ["", ""]
     assert told.isascii()
+
+
+class Hanging:
+    """A request and its response, whose other end takes nothing, or is gone."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.error, self.aborted = error, False
+
+    @property
+    def transport(self) -> "Hanging":
+        return self
+
+    def abort(self) -> None:
+        self.aborted = True
+
+    async def write(self, event: bytes) -> None:
+        if self.error is not None:
+            raise self.error
+        await asyncio.sleep(3_600)
+
+
+@pytest.mark.parametrize("error", [None, ConnectionResetError()])
+async def test_a_page_that_takes_no_event_in_time_or_is_gone_is_dropped(error: Exception | None) -> None:
+    other_end: Any = Hanging(error)
+    began_s = asyncio.get_running_loop().time()
+    assert not await _write(other_end, other_end, b"event")
+    assert asyncio.get_running_loop().time() - began_s <= WRITE_WITHIN_S
+    assert other_end.aborted
