@@ -13,6 +13,7 @@ from headrace.broker.ports import ChunkLog, LaneLog, Lease, UpstreamApi
 from headrace.broker.service.driver import Driver
 from headrace.broker.service.health import GAUGES_EVERY_S
 from headrace.broker.service.leadership.leadership import Leadership
+from headrace.broker.service.metrics.span_log import SPANS_WITHIN_S
 from headrace.broker.service.metrics.telemetry import Telemetry
 from headrace.broker.service.publishing.reply_topics import Replies
 from headrace.broker.service.shutdown import Ladder, ladder
@@ -24,6 +25,7 @@ from headrace.broker.service.status.request_status import RequestStatus
 from headrace.broker.service.status.status import Status
 from headrace.broker.service.status.web import Web
 from headrace.broker.settings.whole import Settings
+from headrace.broker.span_ports import Spans
 from headrace.broker.tasks import ended, set_within
 
 _log = structlog.get_logger("dispatcher")
@@ -37,6 +39,7 @@ class Doors:
     lease: Lease
     chunks: ChunkLog
     lanes: Sequence[LaneLog]
+    spans: Spans | None = None
 
 
 @dataclass(eq=False)
@@ -75,6 +78,7 @@ class Dispatcher:
             metrics=lambda: (self.telemetry.meter.render(), self.telemetry.meter.content_type),
             status=lambda: self.status.snapshot(self.driver.clock.now_ms()),
             observed=self.telemetry.containment.observed,
+            scrape=self.telemetry.meter.scrape,
             whereabouts=lambda request_id, run: self.whereabouts.of(request_id, run, self.driver.clock.now_ms()),
         )
         with leaving(self.leave):
@@ -124,6 +128,8 @@ class Dispatcher:
             now_ms = self.driver.clock.now_ms()
             self.telemetry.chunks_dropped(self.doors.chunks.dropped)
             self.telemetry.gauges(self.driver.core, self.leadership.health, now_ms)
+            if self.doors.spans is not None:
+                self.telemetry.spans(self.doors.spans.counts())
             for lane in self.settings.lanes:
                 self.telemetry.lag(lane, self.lags.of(lane, now_ms))
             with observing("status"):
@@ -156,6 +162,8 @@ class Dispatcher:
                 await self.doors.chunks.close()
                 await self.replies.close()
         await asyncio.gather(*(lane.close() for lane in self.doors.lanes))
+        if self.doors.spans is not None:
+            await self.doors.spans.close(SPANS_WITHIN_S)
 
     def leave(self) -> None:
         """Leave by the ladder; the second time, without the drain."""
