@@ -9,7 +9,7 @@ UV_QUIET := --quiet --no-config --no-cache --python $(BIN)/python
 unexport PYTHONDONTWRITEBYTECODE # the tests start hundreds of processes, which share the compiled bytecode
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-virtual test-virtual-but-core test-long test-real test-timed unit sim sim-core sim-mutants bench-limits bench-limiters bench-limiters-http bench-lanes hostile hostile-upstream integration chaos chaos-short chart image image-build image-test compatibility compiled coverage mutation static format lint types imports settings-page schemas locks clean
+.PHONY: help install demo test test-virtual test-virtual-but-core test-long test-real test-timed unit sim sim-core sim-mutants bench-limits bench-limiters bench-limiters-http bench-lanes hostile hostile-upstream integration chaos chaos-short chart image image-build image-test compatibility compiled coverage mutation trace static format lint types imports settings-page schemas locks clean
 
 help: ## list every target
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{ sub(/:.*/, "", $$1); printf "  make %-14s %s\n", $$1, $$2 }'
@@ -98,6 +98,10 @@ hostile: $(STAMP) ## 200,000 hostile records beside good ones, on a real Kafka: 
 chart: $(STAMP) ## the Helm chart by helm itself: linted, rendered, validated against Kubernetes' schemas, refusals checked
 	@$(BIN)/python -m tests.chart.tools
 	@$(BIN)/python -m pytest -q tests/chart
+
+trace: $(STAMP) ## one request whose leader is killed during its call, as one trace from a real OpenTelemetry Collector (needs Go): a minute
+	@$(BIN)/python -m tests.tracing.otelcol
+	@$(BIN)/python -m tests.tracing.failover
 
 compatibility: $(STAMP) ## other Pythons, Debian's redis-server, the newest Kafka, kcat, the Java console producer, Node, Go and AsyncAPI
 	@$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder tests/compatibility
