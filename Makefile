@@ -9,7 +9,7 @@ UV_QUIET := --quiet --no-config --no-cache --python $(BIN)/python
 unexport PYTHONDONTWRITEBYTECODE # the tests start hundreds of processes, which share the compiled bytecode
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-virtual test-virtual-but-core test-long test-real test-timed unit sim sim-core sim-mutants bench-limits bench-limiters bench-limiters-http bench-lanes hostile hostile-upstream integration chaos chaos-short chart page image image-build image-test compatibility compiled coverage mutation static format lint types imports docs docs-serve reference settings-page schemas locks clean
+.PHONY: help install demo test test-virtual test-virtual-but-core test-long test-real test-timed unit sim sim-core sim-mutants bench-limits bench-limiters bench-limiters-http bench-lanes hostile hostile-upstream integration chaos chaos-short chart page image image-build image-test compatibility compiled coverage mutation trace static format lint types imports docs docs-serve reference settings-page schemas locks clean
 
 help: ## list every target
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{ sub(/:.*/, "", $$1); printf "  make %-14s %s\n", $$1, $$2 }'
@@ -103,6 +103,10 @@ chart: $(STAMP) ## the Helm chart by helm itself: linted, rendered, validated ag
 dashboard: $(STAMP) ## write the chart's Grafana dashboard from the table of panels
 	@$(BIN)/python helm/write_dashboard.py
 
+trace: $(STAMP) ## one request whose leader is killed during its call, as one trace from a real OpenTelemetry Collector (needs Go): a minute
+	@$(BIN)/python -m tests.tracing.otelcol
+	@$(BIN)/python -m tests.tracing.failover
+
 compatibility: $(STAMP) ## other Pythons, Debian's redis-server, the newest Kafka, kcat, the Java console producer, Node, Go and AsyncAPI
 	@$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder tests/compatibility
 
@@ -169,7 +173,7 @@ schemas: $(STAMP) ## write schemas/json from the code; refuses a breaking change
 LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header
 locks: $(UV) ## write the lock files; locked versions stay unless they must change
 	@$(LOCK) --all-extras --group dev pyproject.toml -o requirements.lock
-	@$(LOCK) -c requirements.lock pyproject.toml -o requirements-runtime.lock
+	@$(LOCK) -c requirements.lock --extra otel pyproject.toml -o requirements-runtime.lock
 	@echo 'hatchling>=1.27' | $(LOCK) -c requirements.lock - -o requirements-build.lock
 	@echo 'uv' | $(LOCK) - -o requirements-uv.lock
 	@printf '%s\n' furo myst-parser 'pagefind[bin]' 'sphinx<9.1' | $(LOCK) - -o docs/site/site.lock

@@ -13,6 +13,7 @@ from typing import Any, Self, Unpack
 
 from headrace.broker.adapters.kafka.client import client_doors
 from headrace.broker.adapters.kafka.connection import KafkaConnection
+from headrace.broker.adapters.otel.joining import Sending, sending
 from headrace.broker.client_ports import Appended, ClientDoors, Pending
 from headrace.broker.errors import (
     GenerationFailed,
@@ -141,7 +142,8 @@ class GenerationClient:
             body: The JSON body of the HTTP request, sent to OpenAI unchanged.
             lane: `urgent`, `standard`, `bulk`, or another one the dispatcher has.
             ordering_key: Requests of one key start in the order in which they were submitted.
-            traceparent: W3C trace context, passed on.
+            traceparent: W3C trace context, passed on. Without it, a service that traces with OpenTelemetry has its
+                present span continued.
             timeout_s: How long Kafka may be away.
             **asked: `endpoint`, `tenant`, `id` (default: a UUIDv7), `deadline`, `stream`, `template`, `metadata`,
                 `reply_to`.
@@ -308,20 +310,30 @@ class GenerationClient:
 
     async def _begin(self, prepared: Submission, timeout_s: float) -> "_Flying":
         topic = requests_topic(self._prefix, prepared.lane)
+        span = sending(topic, prepared.request.id, prepared.record.headers)
         try:
-            pending = await self._log.begin(topic, prepared.record, timeout_s=timeout_s)
-        except MissingTopic as reason:
-            raise NotSubmitted(no_such_lane(prepared.lane, self._prefix, reason.beside)) from reason
-        return _Flying(prepared, pending)
+            pending = await self._log.begin(topic, prepared.record.with_headers(span.headers), timeout_s=timeout_s)
+        except BaseException as reason:
+            span.failed(reason)
+            if isinstance(reason, MissingTopic):
+                raise NotSubmitted(no_such_lane(prepared.lane, self._prefix, reason.beside)) from reason
+            raise
+        return _Flying(prepared, pending, span)
 
 
 @dataclass(frozen=True, slots=True)
 class _Flying:
     prepared: Submission
     pending: Pending
+    span: Sending
 
     async def receipt(self, timeout_s: float) -> Receipt:
-        placed: Appended = await self.pending.wait(timeout_s=timeout_s)
+        try:
+            placed: Appended = await self.pending.wait(timeout_s=timeout_s)
+        except BaseException as reason:
+            self.span.failed(reason)
+            raise
+        self.span.sent(placed.partition, placed.offset)
         return Receipt(
             id=self.prepared.request.id,
             lane=self.prepared.lane,

@@ -10,6 +10,7 @@ is written to its topic as it came, with the reason, and can be handled again by
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import count
@@ -26,6 +27,8 @@ from headrace.schemas.record import Record
 from headrace.schemas.topics import BATCH_OVERHEAD_BYTES, MESSAGE_BYTES_MAX
 
 Handler = Callable[[Outcome], Awaitable[None]]
+
+Spanned = Callable[[Delivery, int], AbstractContextManager[None]]
 
 ATTEMPTS_MAX = 5
 PAUSE_S = 0.5
@@ -121,10 +124,20 @@ class Handling:
         dead_lettered: Outcomes that became dead letters.
     """
 
-    def __init__(
-        self, source: OutcomeSource, handler: Handler, letters: Letters | None, patience: Patience, *, concurrency: int
+    def __init__(  # noqa: PLR0913 — keywords of one caller
+        self,
+        source: OutcomeSource,
+        handler: Handler,
+        letters: Letters | None,
+        patience: Patience,
+        *,
+        concurrency: int,
+        spanned: Spanned | None = None,
     ) -> None:
-        """Without `letters` the last exception of an outcome that is given up ends the run, and it comes again."""
+        """Without `letters` the last exception of an outcome that is given up ends the run, and it comes again.
+
+        `spanned` enters the span of an attempt, where the service traces.
+        """
         if concurrency < 1:
             raise ValueError("concurrency must be at least 1")
         self.handled = 0
@@ -135,6 +148,7 @@ class Handling:
         self._letters = letters
         self._patience = patience
         self._free = asyncio.Semaphore(concurrency)
+        self._spanned = spanned
 
     async def run(self) -> None:
         """Handle outcomes until the source ends. Raises the handler's exception if there are no dead letters."""
@@ -162,7 +176,8 @@ class Handling:
         """Try until it is handled or given up; return False if the reader stops before that."""
         for attempt in count(1):
             try:
-                await self._handler(delivery.outcome)
+                with self._spanned(delivery, attempt) if self._spanned else nullcontext():
+                    await self._handler(delivery.outcome)
             except Exception as error:
                 self.failed_attempts += 1
                 kind = type(error).__qualname__  # its text may contain parts of a prompt

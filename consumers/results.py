@@ -19,6 +19,7 @@ from headrace.broker.tasks import ended
 from headrace.consumers.deliveries import Deliveries, Delivery
 from headrace.consumers.handling import ATTEMPTS_MAX, PAUSE_S, Handler, Handling, Letters, Patience
 from headrace.consumers.opening import RECONNECT_FIRST_S, RECONNECT_MAX_S, Opened
+from headrace.consumers.outcome_spans import OutcomeSpans
 from headrace.schemas import headers as names
 from headrace.schemas.codec import WireError, decode_dead_letter
 from headrace.schemas.expectation import Expected
@@ -77,6 +78,7 @@ class ResultReader(Opened):
         self._doors = client_doors(bootstrap_servers, connection)
         self._log = self._doors.outcomes(self._topic, group=group, start=start)
         self._deliveries = Deliveries(remembered_max=REMEMBERED_MAX, mark_handled=self._mark_handled)
+        self._traces = OutcomeSpans(self._topic, group)
         self._follow = follow
         self._open = False
         self._ends: dict[int, int] = {}
@@ -123,6 +125,7 @@ class ResultReader(Opened):
         """Commit what is handled and leave the group; never hangs."""
         self._open = False
         self._come = None
+        self._traces.end()
         await self._log.close()
 
     def stop(self) -> None:
@@ -137,6 +140,7 @@ class ResultReader(Opened):
             RightsError, AuthenticationError: Kafka does not let us.
         """
         handled, self._in_hand = self._in_hand, None  # at once: the wait for the next may be cancelled and repeated
+        self._traces.end()
         if handled is not None:
             self.done(handled)
         self._in_hand = await self.delivery()
@@ -144,6 +148,7 @@ class ResultReader(Opened):
             raise StopAsyncIteration
         if differs := self._contradicted(self._in_hand.outcome):
             raise IdConflict(self._in_hand.outcome.id, differs)
+        self._traces.begin(self._in_hand)
         return self._in_hand.outcome
 
     def _contradicted(self, outcome: Outcome) -> tuple[str, ...]:
@@ -197,7 +202,7 @@ class ResultReader(Opened):
                 if not self._contradicted(outcome):
                     await handler(outcome)
 
-            handling = Handling(self, handed, letters, patience, concurrency=concurrency)
+            handling = Handling(self, handed, letters, patience, concurrency=concurrency, spanned=self._traces.spanned)
             await handling.run()
             await self.commit()
             return handling

@@ -137,6 +137,14 @@ SENTENCES: Final[Mapping[str, str]] = {
     "more than `input.request_bytes_max`.",
     "topics.replication": "Copies of each partition. Unless set, at most the number of nodes.",
     "topics.min_insync": "Copies that must confirm a write. Unless set, at most `replication`.",
+    "tracing.endpoint": "Address of an OpenTelemetry collector for OTLP over HTTP, such as `http://collector:4318`; "
+    "`/v1/traces` is added. Unset: `OTEL_EXPORTER_OTLP_ENDPOINT` and the like; without any, nothing is traced. Needs "
+    "the extra `otel`.",
+    "tracing.headers": "Headers of each export, `NAME=VALUE`, several separated by commas, such as a token. "
+    "Unset: `OTEL_EXPORTER_OTLP_HEADERS`.",
+    "tracing.sample": "Share of the traces that are exported, of those that no producer has decided on. Unset: as "
+    "`OTEL_TRACES_SAMPLER` says, else all.",
+    "tracing.content": "Whether spans of calls carry prompts and answers, up to 16,384 characters each.",
     **{key: UNUSED + instead for key, instead in WITHOUT_EFFECT.items()},
 }
 

@@ -12,6 +12,7 @@ CE_SUBJECT = "ce_subject"
 CE_PARTITIONKEY = "ce_partitionkey"
 CONTENT_TYPE = "content-type"
 TRACEPARENT = "traceparent"
+TRACESTATE = "tracestate"
 
 ATTEMPT = "headrace-attempt"
 FAILURES = "headrace-failures"

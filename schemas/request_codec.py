@@ -40,9 +40,13 @@ TRACEPARENT_MAX = 128
 """Characters: one of version 00 has 55, and W3C lets later versions append. A longer one is dropped, as malformed ones
 are: it is repeated in the outcome, and the outcome's size must be known beforehand."""
 
+TRACESTATE_MAX = 512
+"""Characters: as many as W3C asks each system to carry on. A longer one is dropped, for the same reason."""
+
 _TRACEPARENT = re.compile(
     rf"(?=.{{,{TRACEPARENT_MAX}}}\Z)[0-9a-f]{{2}}-[0-9a-f]{{32}}-[0-9a-f]{{16}}-[0-9a-f]{{2}}(-[!-~]*)?"
 )
+_TRACESTATE = re.compile(rf"[ -~]{{1,{TRACESTATE_MAX}}}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +82,7 @@ class DecodedRequest:
     deadline_override: datetime | None = None
     ordering_key: str | None = None
     traceparent: str | None = None
+    tracestate: str | None = None
 
     @property
     def request_id(self) -> str:
@@ -150,12 +155,14 @@ def binary_headers(decoded: DecodedRequest, headers: Headers) -> tuple[tuple[str
         return tuple(headers)
     kept = {name: value for name, value in headers if name != names.CONTENT_TYPE}
     attributes = ((names.CE_PARTITIONKEY, decoded.ordering_key), (names.TRACEPARENT, decoded.traceparent))
-    stated = {name: text.encode() for name, text in attributes if text is not None}
+    state = (names.TRACESTATE, decoded.tracestate)
+    stated = {name: text.encode() for name, text in (*attributes, state) if text is not None}
     return (*(kept | stated).items(), (names.CONTENT_TYPE, names.JSON))
 
 
 def _decoded(data: Mapping[str, Any], given: Mapping[str, bytes], run: int) -> DecodedRequest:
-    traceparent = _text(given, names.TRACEPARENT)
+    traceparent, tracestate = _text(given, names.TRACEPARENT), _text(given, names.TRACESTATE)
+    is_traced = _TRACEPARENT.fullmatch(traceparent) is not None
     ordering_key = _text(given, names.CE_PARTITIONKEY)
     if len(ordering_key.encode()) > ORDERING_KEY_BYTES_MAX:
         raise Unreadable(f"The ordering key has more than {ORDERING_KEY_BYTES_MAX} bytes.")
@@ -167,7 +174,8 @@ def _decoded(data: Mapping[str, Any], given: Mapping[str, bytes], run: int) -> D
         failure_position=_text(given, names.FAILURE) or None,
         deadline_override=_deadline(given),
         ordering_key=ordering_key or None,
-        traceparent=traceparent if _TRACEPARENT.fullmatch(traceparent) else None,
+        traceparent=traceparent if is_traced else None,
+        tracestate=tracestate if is_traced and _TRACESTATE.fullmatch(tracestate) else None,
     )
 
 
@@ -216,6 +224,8 @@ def _unwrapped(data: Any, given: Mapping[str, bytes], limits: InputLimits) -> tu
     }
     if isinstance(traceparent := data.get("traceparent"), str):
         attributes[names.TRACEPARENT] = traceparent.encode()
+    if isinstance(tracestate := data.get("tracestate"), str):
+        attributes[names.TRACESTATE] = tracestate.encode()
     content = data.get("data")
     if content is None and isinstance(packed := data.get("data_base64"), str):
         try:

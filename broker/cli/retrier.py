@@ -51,4 +51,4 @@ async def _serve(settings: Settings, *, from_start: bool) -> None:
         from_start=from_start,
         lane_bytes_max=int(settings.topics.requests.max_message_bytes) - BATCH_OVERHEAD_BYTES,
     )
-    await process.run(Retrier(process.doors, rules, process.meter, process.clock))
+    await process.run(Retrier(process.doors, rules, process.meter, process.clock, process.spans))

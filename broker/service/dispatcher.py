@@ -14,6 +14,7 @@ from headrace.broker.ports import ChunkLog, LaneLog, Lease, StatusBoard, Upstrea
 from headrace.broker.service.driver import Driver
 from headrace.broker.service.health import GAUGES_EVERY_S
 from headrace.broker.service.leadership.leadership import Leadership
+from headrace.broker.service.metrics.span_log import SPANS_WITHIN_S
 from headrace.broker.service.metrics.telemetry import Telemetry
 from headrace.broker.service.page.broadcast import Broadcast
 from headrace.broker.service.page.documents import Documents
@@ -30,6 +31,7 @@ from headrace.broker.service.status.request_status import RequestStatus
 from headrace.broker.service.status.status import Status
 from headrace.broker.service.status.web import Web
 from headrace.broker.settings.whole import Settings
+from headrace.broker.span_ports import Spans
 from headrace.broker.tasks import ended, set_within
 from headrace.schemas.bounded_json import json_or_none
 
@@ -45,6 +47,7 @@ class Doors:
     chunks: ChunkLog
     lanes: Sequence[LaneLog]
     board: StatusBoard | None = None
+    spans: Spans | None = None
 
 
 @dataclass(eq=False)
@@ -84,6 +87,7 @@ class Dispatcher:
             metrics=lambda: (self.telemetry.meter.render(), self.telemetry.meter.content_type),
             status=lambda: self.status.snapshot(self.driver.clock.now_ms()),
             observed=self.telemetry.containment.observed,
+            scrape=self.telemetry.meter.scrape,
             whereabouts=self._whereabouts,
             page=self.pages(),
             guard=TokenGuard.of(self.settings),
@@ -149,6 +153,8 @@ class Dispatcher:
             now_ms = self.driver.clock.now_ms()
             self.telemetry.chunks_dropped(self.doors.chunks.dropped)
             self.telemetry.gauges(self.driver.core, self.leadership.health, now_ms)
+            if self.doors.spans is not None:
+                self.telemetry.spans(self.doors.spans.counts())
             for lane in self.settings.lanes:
                 self.telemetry.lag(lane, self.lags.of(lane, now_ms))
             with observing("status"):
@@ -195,6 +201,8 @@ class Dispatcher:
                 if self.doors.board is not None:
                     await self.doors.board.close()
         await asyncio.gather(*(lane.close() for lane in self.doors.lanes))
+        if self.doors.spans is not None:
+            await self.doors.spans.close(SPANS_WITHIN_S)
 
     def leave(self) -> None:
         """Leave by the ladder; the second time, without the drain."""

@@ -10,6 +10,7 @@ from datetime import datetime
 
 from headrace.broker.core.ticket import Source, TicketNumber
 from headrace.broker.ports import UpstreamReply
+from headrace.broker.service.tracing.request_trace import RequestTrace
 from headrace.schemas.control import Cancel
 from headrace.schemas.outcome import Finish, Usage
 from headrace.schemas.record import Record
@@ -51,6 +52,7 @@ class Payload:
     finish: Finish | None = None
     tier_served: str = ""
     upstream_request_id: str | None = None
+    trace: RequestTrace | None = None
 
     def answer(self) -> dict[str, object]:
         """Return OpenAI's answer; large answers wait as JSON."""

@@ -20,12 +20,14 @@ from headrace.broker.ports import Lease, RetryDoors
 from headrace.broker.service.containment import Containment
 from headrace.broker.service.health import GAUGES_EVERY_S, Health
 from headrace.broker.service.leadership.lease_only import Elected
+from headrace.broker.service.metrics.span_log import SPANS_WITHIN_S, SpanLog
 from headrace.broker.service.page.retrier_page import RetrierPage
 from headrace.broker.service.signals import leaving
 from headrace.broker.service.status.guard import TokenGuard
 from headrace.broker.service.status.presentable import json_text
 from headrace.broker.service.status.web import Web
 from headrace.broker.settings.whole import Settings
+from headrace.broker.span_ports import Spans
 from headrace.broker.tasks import ended
 from headrace.broker.tenure import Tenure
 from headrace.schemas.instants import to_wire
@@ -68,11 +70,14 @@ class RetrierProcess:
     meter: Meter
     clock: WallClock
     owner: str
+    spans: Spans | None = None
     gauges_every_s: float = field(default=GAUGES_EVERY_S, init=False)
     _seen_kinds: set[str] = field(default_factory=set, init=False)
     containment: Containment = field(init=False)
+    _span_log: SpanLog = field(init=False)
 
     def __post_init__(self) -> None:
+        self._span_log = SpanLog(self.meter, self.clock)
         self.containment = Containment(self.meter, self.clock)
 
     @property
@@ -92,6 +97,7 @@ class RetrierProcess:
             observed=self.containment.observed,
             page=RetrierPage(lambda: self.snapshot(work), self.leases[1].read_status),
             guard=TokenGuard.of(self.settings),
+            scrape=self.meter.scrape,
         )
         with leaving(self.leave):
             async with web:
@@ -150,9 +156,13 @@ class RetrierProcess:
         for kind in self._seen_kinds | waiting.keys():
             meter.retries_waiting(kind, waiting.get(kind, 0))
         self._seen_kinds = {*waiting}
+        if self.spans is not None:
+            self._span_log.observe(self.spans.counts())
         for lane in self.settings.lanes:
             meter.retries_held_back(lane, work.held_back.get(lane, 0))
 
     async def _close(self) -> None:
         logs = (self.doors.failures, self.doors.again, *self.doors.lanes.values())
         await asyncio.gather(*(log.close() for log in logs), *(lease.close() for lease in self.leases))
+        if self.spans is not None:
+            await self.spans.close(SPANS_WITHIN_S)

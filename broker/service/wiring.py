@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from headrace.broker import ports
 from headrace.broker.adapters.openai.environment import OPENAI_URL
@@ -40,8 +41,11 @@ from headrace.broker.service.publishing.reply_topics import Replies
 from headrace.broker.service.status.lags import Lags
 from headrace.broker.service.status.request_status import RequestStatus
 from headrace.broker.service.status.status import Status
+from headrace.broker.service.tracing.observers import TracedObserver
+from headrace.broker.service.tracing.tracer import RequestTracer, TracerRules
 from headrace.broker.settings.topics import DAY_S
 from headrace.broker.settings.whole import Settings
+from headrace.broker.span_ports import Spans
 from headrace.schemas import topics
 
 
@@ -61,6 +65,7 @@ class DispatcherDoors:
         replies: Checks producers' own reply topics.
         offload: Reads large records; in the loop itself unless another is given.
         board: What other processes have left in Redis for people; None: the page shows this process alone.
+        spans: Exports the spans of requests; None: nothing is traced.
     """
 
     upstream: ports.UpstreamApi
@@ -75,6 +80,7 @@ class DispatcherDoors:
     counter: ports.TokenCounter
     offload: Offload = at_once
     board: ports.StatusBoard | None = None
+    spans: Spans | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +193,7 @@ def assemble(  # noqa: PLR0913 — all but two keyword-only
         settings,
         driver=callers.driver,
         leadership=leadership,
-        doors=Doors(doors.upstream, doors.lease, doors.chunks, logs, doors.board),
+        doors=Doors(doors.upstream, doors.lease, doors.chunks, logs, board=doors.board, spans=doors.spans),
         telemetry=telemetry,
         replies=replies,
         lags=lags,
@@ -227,10 +233,24 @@ def _callers(given: _Given) -> _Callers:
     health, url = Health(), shown(given.base_url)
     greeting = Greeting(doors.upstream, health, url=url, contained=telemetry.contained)
     strangers = Strangers(addressee, url=url, answered=greeting.record_answer)
-    calling = Calling(doors.upstream, clock, telemetry, streaming, strangers)
-    driver = Driver(core, hold, clock, caller=calling.call, watcher=telemetry)
+    tracer = None if doors.spans is None else _tracer(given, doors.spans, hold, telemetry)
+    calling = Calling(doors.upstream, clock, telemetry, streaming, strangers, tracer)
+    watcher = telemetry if tracer is None else TracedObserver(tracer, telemetry)
+    driver = Driver(core, hold, clock, caller=calling.call, watcher=watcher)
     proof = Proof(addressee, given.base_url, clock, window_ms=dispatch_rules(given.settings).dedupe_window_ms)
     return _Callers(core, hold, meter, telemetry, driver, health, greeting, proof)
+
+
+def _tracer(given: _Given, spans: Spans, hold: PayloadStore, telemetry: Telemetry) -> RequestTracer:
+    server = urlsplit(given.base_url)
+    rules = TracerRules(
+        topic_prefix=given.prefix,
+        owner=given.owner,
+        server_address=server.hostname or "",
+        server_port=server.port or (80 if server.scheme == "http" else 443),
+        content=given.settings.tracing.content,
+    )
+    return RequestTracer(spans, hold, given.clock, rules=rules, containment=telemetry.containment)
 
 
 def _readers(given: _Given, callers: _Callers, secret: Callable[[int], bytes]) -> _Readers:

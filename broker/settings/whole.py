@@ -23,6 +23,7 @@ from headrace.broker.settings.limits import (
 )
 from headrace.broker.settings.tenants import TenantSettings
 from headrace.broker.settings.topics import DAY_S, TopicsSettings
+from headrace.broker.settings.tracing import TracingSettings
 from headrace.schemas.request import TOPIC_NAME
 from headrace.schemas.topics import LANE_NAME, control_topic, failures_topic, requests_topic, topics
 
@@ -50,6 +51,7 @@ class Settings(Group):
     retry: duties.RetrySettings = duties.RetrySettings()
     dedupe: duties.DedupeSettings = duties.DedupeSettings()
     topics: TopicsSettings = TopicsSettings()
+    tracing: TracingSettings = TracingSettings()
 
     @property
     def ledger_retention_s(self) -> int:

@@ -29,6 +29,7 @@ from headrace.broker.service.preflight.topic_check import wanted
 from headrace.broker.service.retrier import RetrierProcess
 from headrace.broker.service.wiring import Assembly, DispatcherDoors, assemble, dispatcher_name
 from headrace.broker.settings.whole import Settings
+from headrace.broker.span_ports import Spans
 from headrace.broker.testing import kafka_doors
 from headrace.broker.testing.client_doors import MemoryClientDoors
 from headrace.broker.testing.counter import RoughCounter
@@ -61,12 +62,14 @@ class MemoryBroker:
         topics: Further topics that your service writes to or reads, such as one for its own dead letters; those of
             `replies.allow` exist anyway.
 
+        spans: Where the spans of dispatcher and retrier go; default: nothing is traced.
+
     Attributes:
         connection: For `GenerationClient`, `ResultReader` and `DeadLetterReader`.
         kafka: To inspect, and to take away: `kafka.stop()`, `kafka.start_again()`.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 — each is a choice of the test
         self,
         answer: Callable[[Asked], Answer] | None = None,
         *,
@@ -74,6 +77,7 @@ class MemoryBroker:
         settings: Mapping[str, Any] | None = None,
         topic_prefix: str = "generation",
         topics: tuple[str, ...] = (),
+        spans: Spans | None = None,
     ) -> None:
         """Must be called inside the running event loop."""
         loop = asyncio.get_running_loop()
@@ -90,6 +94,7 @@ class MemoryBroker:
         self.connection: ClientDoors = MemoryClientDoors(self.kafka, KafkaLink(self.kafka))
         for topic in _topics(self.settings, topics):
             self.kafka.create(*topic)
+        self._spans = spans
         self._born = 0
         self._dispatcher: _Running | None = None
         self._retrier: _Running | None = None
@@ -168,6 +173,7 @@ class MemoryBroker:
             replies=kafka_doors.MemoryReplyTopics(link),
             counter=RoughCounter(),
             board=MemoryBoard(self._leases, self._lease_key(name), self._lease_key(f"{self._prefix}.retrier")),
+            spans=self._spans,
         )
         made: Assembly = assemble(self.settings, doors, clock=self._clock, owner=owner, dice=random.random, proved=True)
         serving = asyncio.create_task(made.dispatcher.serve(_nowhere), name=owner)
@@ -217,7 +223,7 @@ class MemoryBroker:
             RetryBudgetRules(self.settings.retrier.fresh_share, self.settings.retrier.floor_per_s),
             lane_bytes_max=int(self.settings.topics.requests.max_message_bytes) - BATCH_OVERHEAD_BYTES,
         )
-        work = Retrier(doors, rules, process.meter, self._clock)
+        work = Retrier(doors, rules, process.meter, self._clock, self._spans)
         return _Running(asyncio.create_task(process.serve(work), name=owner), link, lease, process.meter)
 
 

@@ -26,6 +26,7 @@ from headrace.broker.ports import (
     TransactionLog,
     UnreadableRange,
 )
+from headrace.broker.span_ports import Spans
 from headrace.broker.tasks import ended
 from headrace.broker.tenure import Tenure
 from headrace.consumers.retries.culprits import Culprits
@@ -35,6 +36,7 @@ from headrace.consumers.retries.record_cache import READ_A_TIME, RecordCache
 from headrace.consumers.retries.releases import Releases, choose
 from headrace.consumers.retries.restored_progress import Restorer
 from headrace.consumers.retries.retry_budget import RetryBudgets
+from headrace.consumers.retries.retry_spans import RetrySpans
 from headrace.consumers.retries.rewriting import Rewriting
 from headrace.consumers.retries.rules import RetrierRules
 from headrace.consumers.retries.watcher import RetryCounter
@@ -57,8 +59,16 @@ _log = structlog.get_logger("retrier")
 class Retrier:
     """The retrier, active while it is elected."""
 
-    def __init__(self, doors: RetryDoors, rules: RetrierRules, watcher: RetryCounter, clock: WallClock) -> None:
-        """It connects at `serve`."""
+    def __init__(
+        self,
+        doors: RetryDoors,
+        rules: RetrierRules,
+        watcher: RetryCounter,
+        clock: WallClock,
+        spans: Spans | None = None,
+    ) -> None:
+        """It connects at `serve`; `spans` exports those of requests that it puts back, if they are traced."""
+        self._spans = None if spans is None else RetrySpans(spans, failures_topic(rules.topic_prefix), clock)
         self._doors = doors
         self._clock = clock
         self._rules = rules
@@ -271,6 +281,8 @@ class Retrier:
             self.waiting[kind] -= 1
             self._ranges.pop(place, None)
             self._count(each)
+            if self._spans is not None:
+                self._spans.moved(place, found.get(place), each, kind)
 
     def _count(self, outgoing: Outgoing) -> None:
         reason = self._letters.reason_of(outgoing)

@@ -55,6 +55,36 @@ def test_without_a_plot_matplotlib_is_not_loaded() -> None:
     assert (ended.returncode, ended.stderr) == (0, "")
 
 
+_COMPOSE = (
+    "import sys\n"
+    "{before}"
+    "from headrace.broker.errors import SettingsError\n"
+    "from headrace.broker.service.compose import spans_of\n"
+    "from headrace.broker.settings.load import load_settings\n"
+    "try:\n"
+    "    spans = spans_of(load_settings(environ={environ!r}), 'headrace-dispatcher', {{}})\n"
+    "except SettingsError as error:\n"
+    "    sys.exit(str(error))\n"
+    "loaded = [name for name in sys.modules if name.startswith(('opentelemetry.exporter', 'requests'))]\n"
+    "print(spans is not None, bool(loaded))\n"
+)
+_ENDPOINT = {"HEADRACE_TRACING__ENDPOINT": "http://127.0.0.1:4318"}
+
+
+@pytest.mark.parametrize(("environ", "printed"), [({}, "False False"), (_ENDPOINT, "True True")])
+def test_a_process_loads_an_exporter_only_if_it_traces(environ: dict[str, str], printed: str) -> None:
+    code = _COMPOSE.format(before="", environ=environ)
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ended.stdout.split("\n")[-2] == printed
+
+
+def test_without_the_extra_a_process_that_is_to_trace_does_not_start() -> None:
+    code = _COMPOSE.format(before="sys.modules['opentelemetry'] = None\n", environ=_ENDPOINT)
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
+    assert ended.stderr.endswith("the extra otel is not installed: pip install 'headrace[otel]'.\n")
+
+
 def test_explain_loads_nothing_heavy() -> None:
     heavy = {
         "openai",

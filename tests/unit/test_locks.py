@@ -70,7 +70,9 @@ def test_a_lock_pins_every_package_by_digest_and_names_no_host(name: str) -> Non
 
 
 def test_the_runtime_lock_holds_what_a_dispatcher_needs_and_no_more() -> None:
-    assert here("requirements-runtime.lock") == needed(PROJECT["project"]["dependencies"]), "run: make locks"
+    project = PROJECT["project"]
+    asked = [*project["dependencies"], *project["optional-dependencies"]["otel"]]
+    assert here("requirements-runtime.lock") == needed(asked), "run: make locks"
 
 
 def test_the_build_lock_holds_what_the_build_system_asks_for() -> None:

@@ -29,6 +29,7 @@ from headrace.broker.core.answers.error_body import answer_of
 from headrace.broker.core.answers.verdict import Answer
 from headrace.broker.core.endpoints import ENDPOINT_TABLE
 from headrace.broker.ports import UpstreamReply
+from headrace.broker.trace_context import calling
 from headrace.schemas.delta import Delta
 
 WRITTEN_OUT_PARTS: Final = 4
@@ -146,7 +147,7 @@ class OpenAICalls:
             ENDPOINT_TABLE[endpoint].path,
             body=body,
             cast_to=httpx2.Response,
-            options={"headers": {"X-Client-Request-Id": client_request_id}},
+            options={"headers": {"X-Client-Request-Id": client_request_id, **_trace()}},
             stream=True,
             stream_cls=openai.AsyncStream[object],
         )
@@ -266,6 +267,15 @@ async def _read_rest(pieces: AsyncIterator[bytes]) -> None:
                 read += len(piece)
                 if read > _REST_BYTES_MAX:
                     return
+
+
+def _trace() -> dict[str, str]:
+    """Return the header that lets the server continue our trace; none where the call is not traced.
+
+    `tracestate` stays here: it holds what a producer's own tracing system notes for itself.
+    """
+    context = calling.get()
+    return {} if context is None else {"traceparent": context.traceparent}
 
 
 def _too_large(response: httpx2.Response, bytes_seen: int) -> UpstreamReply:

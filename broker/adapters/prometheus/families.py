@@ -56,6 +56,7 @@ class Families:
         self.chunks_dropped = self._counter(
             "chunks_dropped", "Chunks of streams dropped because Kafka did not accept them in time."
         )
+        self.spans = self._counter("trace_spans", "Spans of traces: exported, or lost.", "result")
         self.reply_copies = self._counter("reply_copies", "Outcomes copied to a reply topic.", "topic", "result")
         self.cancels_taken = self._counter("cancels_taken", "Cancels taken from the control topic.")
         self.cancels_evicted = self._counter("cancels_evicted", "Pending cancels dropped in favour of younger ones.")

@@ -7,6 +7,7 @@ carry is cut or left out, and a text is made encodable, because one bad label wo
 
 import contextlib
 import math
+import re
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -14,6 +15,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from headrace.broker.adapters.prometheus.families import Families
 from headrace.broker.adapters.prometheus.labels import OTHER, BoundedNames, FoldedGauge, shortened, text_of
+from headrace.broker.adapters.prometheus.open_metrics import OPEN_METRICS, open_metrics, prefers_open_metrics
 from headrace.schemas.tiers import KNOWN, MALFORMED
 
 LABELS_MAX = 100
@@ -24,6 +26,8 @@ FIGURE_MAX: Final = 1e15
 
 TIER_LABELS_MAX = 16
 """Number of service tiers beside the known ones that get a label of their own, once an answer names them."""
+
+_TRACE_ID: Final = re.compile("[0-9a-f]{32}")
 
 
 class Meter:
@@ -52,6 +56,16 @@ class Meter:
     def render(self) -> bytes:
         """Render the text of a scrape, of `content_type`."""
         return generate_latest(self._registry)
+
+    def scrape(self, accept: str) -> tuple[bytes, str]:
+        """Render a scrape and its content type: OpenMetrics, with exemplars, if the header `accept` names it."""
+        if prefers_open_metrics(accept):
+            return open_metrics(self._registry), OPEN_METRICS
+        return self.render(), self.content_type
+
+    def spans(self, result: str, count: int) -> None:
+        """Count spans of traces that the collector took (`exported`), or that were lost (`lost`)."""
+        _count(self._families.spans, result, by=count)
 
     def answered(self, model: str, limit_name: str, tier: str) -> None:
         """Give labels to the names of an answered call; `tier` is the service tier that the answer names."""
@@ -151,17 +165,17 @@ class Meter:
         """Show the number of calls in flight."""
         _set_folded(self._inflight, calls, (model,), (self._models.label(model),))
 
-    def queue_wait(self, lane: str, seconds: float) -> None:
+    def queue_wait(self, lane: str, seconds: float, trace_id: str | None = None) -> None:
         """Observe a request's wait from taken to called."""
-        _observe(self._families.queue_wait, seconds, lane)
+        _observe(self._families.queue_wait, seconds, lane, trace_id=trace_id)
 
-    def upstream_time(self, model: str, seconds: float) -> None:
+    def upstream_time(self, model: str, seconds: float, trace_id: str | None = None) -> None:
         """Observe the duration of a call."""
-        _observe(self._families.upstream, seconds, self._models.label(model))
+        _observe(self._families.upstream, seconds, self._models.label(model), trace_id=trace_id)
 
-    def outcome_time(self, lane: str, seconds: float) -> None:
+    def outcome_time(self, lane: str, seconds: float, trace_id: str | None = None) -> None:
         """Observe the time from a request's submission to its outcome."""
-        _observe(self._families.outcome_seconds, seconds, lane)
+        _observe(self._families.outcome_seconds, seconds, lane, trace_id=trace_id)
 
     def leader(self, leads: bool) -> None:  # noqa: FBT001 - the value of the gauge
         """Show whether this process leads."""
@@ -266,10 +280,12 @@ def _set_folded(gauge: FoldedGauge, value: float, names: tuple[str, ...], labels
         gauge.set(figure, tuple(map(shortened, names)), tuple(map(text_of, labels)))
 
 
-def _observe(family: Histogram, value: float, *labels: str) -> None:
+def _observe(family: Histogram, value: float, *labels: str, trace_id: str | None = None) -> None:
     figure = _figure(value)
     if figure is not None:
-        (family.labels(*map(text_of, labels)) if labels else family).observe(figure)
+        is_id = isinstance(trace_id, str) and _TRACE_ID.fullmatch(trace_id) is not None
+        exemplar = {"trace_id": trace_id} if is_id and trace_id else None
+        (family.labels(*map(text_of, labels)) if labels else family).observe(figure, exemplar)
 
 
 def _figure(value: float) -> float | None:

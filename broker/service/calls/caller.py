@@ -18,6 +18,8 @@ from headrace.broker.service.calls.foreign_server import Strangers
 from headrace.broker.service.calls.streaming import Streaming
 from headrace.broker.service.metrics.telemetry import Telemetry
 from headrace.broker.service.payloads import Payload
+from headrace.broker.service.tracing.request_trace import ResponseFacts
+from headrace.broker.service.tracing.tracer import RequestTracer
 from headrace.schemas.cloudevents import json_bytes
 from headrace.schemas.outcome import Usage
 from headrace.schemas.request import GenerationRequest
@@ -40,7 +42,7 @@ class Calling:
     """Makes the calls that the core asks for.
 
     `upstream` makes one attempt per call; `streaming` takes its deltas. `strangers` rules on answers that OpenAI's API
-    may not have written.
+    may not have written. `tracer` makes a span of each call, if calls are traced.
     """
 
     upstream: UpstreamApi
@@ -48,11 +50,17 @@ class Calling:
     telemetry: Telemetry
     streaming: Streaming
     strangers: Strangers
+    tracer: RequestTracer | None = None
 
     async def call(self, command: Call, cargo: Payload) -> tuple[Verdict, int]:
         """Call OpenAI once for a ticket; return the verdict and the weight, in bytes, of what will be published."""
         sent_ms = self.clock.now_ms()
-        verdict, weight = await self._called(command, cargo, sent_ms)
+        if self.tracer is None:
+            verdict, weight = await self._called(command, cargo, sent_ms)
+        else:
+            with self.tracer.calling(command, cargo) as span:
+                verdict, weight = await self._called(command, cargo, sent_ms)
+                span.verdict = verdict
         self.telemetry.record_attempt(cargo, verdict, (self.clock.now_ms() - sent_ms) / 1_000)
         return verdict, weight
 
@@ -114,6 +122,8 @@ class Calling:
         if not is_of_the_api(request.endpoint, read.value):
             return _no_answer(reply.answer), 0, AnswerForm.ODD
         cargo.response = read.kept()
+        if cargo.trace is not None and self.tracer is not None:
+            cargo.trace.response = ResponseFacts.of(read.value, content=self.tracer.rules.content)
         cargo.usage = usage_of(read.value)
         cargo.answer_mark = response_mark(request.endpoint, read.value)
         cargo.finish = finish_of(request.endpoint, read.value)

@@ -25,6 +25,7 @@ from headrace.broker.service.metrics.charge_metrics import Charges
 from headrace.broker.service.metrics.limit_levels import LimitLevels, refusing_bucket
 from headrace.broker.service.metrics.measured_rates import MeasuredRates
 from headrace.broker.service.metrics.parked_until import Parkings
+from headrace.broker.service.metrics.span_log import SpanLog
 from headrace.broker.service.payloads import Payload, PayloadStore
 from headrace.broker.service.publishing.short_forms import ENCODE_CRASHED, OVERDUE
 from headrace.broker.service.status.backlog import backlog_ms
@@ -32,6 +33,7 @@ from headrace.broker.service.status.failures import Failures
 from headrace.broker.service.status.lags import Lag
 from headrace.broker.service.status.lately import Lately
 from headrace.broker.service.status.recent_outcomes import RecentOutcomes
+from headrace.broker.span_ports import SpanCounts
 from headrace.schemas.ids import id_hash
 from headrace.schemas.outcome import Usage
 from headrace.schemas.request_codec import DecodedRequest
@@ -93,6 +95,7 @@ class Telemetry:
         self._charges = Charges(meter)
         self._measured_rates = MeasuredRates(meter)
         self._levels = LimitLevels(meter)
+        self._span_log = SpanLog(meter, clock)
         self.containment = Containment(meter, clock)
         self.spending: dict[str, Spending] = defaultdict(Spending)
 
@@ -127,7 +130,7 @@ class Telemetry:
                     self.meter.repeated_call()
                 if cargo is not None and command.calls == 1:
                     waited_ms = self._clock.now_ms() - cargo.taken_ms
-                    self.meter.queue_wait(cargo.source.partition.lane, waited_ms / 1_000)
+                    self.meter.queue_wait(cargo.source.partition.lane, waited_ms / 1_000, exemplar_of(cargo))
             case commands.Publish():
                 self._pending = {command.batch.serial: command.batch}
             case commands.BreakerOpened():
@@ -148,7 +151,7 @@ class Telemetry:
         if verdict.meaning is Meaning.RATE_LIMITED:
             self.meter.throttled(cargo.limit, refusing_bucket(verdict))
         elif verdict.meaning is Meaning.OK:
-            self.meter.upstream_time(model, upstream_s)
+            self.meter.upstream_time(model, upstream_s, exemplar_of(cargo))
             self.meter.charged(model, cargo.source.partition.lane, cargo.charge)
             self._used(model, cargo)
         if verdict.retryable:
@@ -317,6 +320,11 @@ class Telemetry:
         self._chunks_dropped = count
 
     @surviving("metrics")
+    def spans(self, counts: SpanCounts) -> None:
+        """Record what has become of the spans of traces; log now and then that some are lost."""
+        self._span_log.observe(counts)
+
+    @surviving("metrics")
     def _say_parked(self, core: Dispatch, now_ms: int) -> None:
         """Log now and then how many requests were parked: an outage may park thousands a second."""
         if self._parked and now_ms >= self._parked_said_ms:
@@ -356,12 +364,17 @@ class Telemetry:
 
     def _outcome_time(self, lane: str, cargo: Payload) -> None:
         seconds = (self._clock.utc_now() - cargo.submitted_at).total_seconds()
-        self.meter.outcome_time(lane, max(0.0, seconds))
+        self.meter.outcome_time(lane, max(0.0, seconds), exemplar_of(cargo))
 
 
 def in_seconds(milliseconds: int) -> float:
     """Convert a duration to a float; one longer than `MS_MAX` is shown as that."""
     return min(milliseconds, MS_MAX) / 1_000
+
+
+def exemplar_of(cargo: Payload) -> str | None:
+    """Return the trace id to note beside a measurement; None: it is not traced, or not exported."""
+    return None if cargo.trace is None else cargo.trace.exemplar
 
 
 def model_of(cargo: Payload) -> str:

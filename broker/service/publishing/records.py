@@ -35,7 +35,7 @@ from headrace.broker.settings.whole import Settings
 from headrace.schemas import topics
 from headrace.schemas.codec import encode_dead_letter, encode_failure, encode_outcome
 from headrace.schemas.failure import RetryableFailure, header_fields, key_fields
-from headrace.schemas.headers import CE_SUBJECT, REPLY_DROPPED, TRACEPARENT
+from headrace.schemas.headers import CE_SUBJECT, REPLY_DROPPED, TRACEPARENT, TRACESTATE
 from headrace.schemas.ids import id_hash
 from headrace.schemas.ledger import LedgerKind, LedgerRecord, encode_ledger, position
 from headrace.schemas.outcome import Completed, Failed
@@ -288,8 +288,11 @@ class Publication:
     ) -> Record:
         """Encode an outcome with its last headers; if it does not fit, shortened, and at last without those headers."""
         content = cargo.content
-        if isinstance(content, DecodedRequest) and content.traceparent is not None:
-            more = (*more, (TRACEPARENT, content.traceparent.encode()))
+        if cargo.trace is not None:
+            more = (*more, *cargo.trace.send.headers)
+        elif isinstance(content, DecodedRequest) and content.traceparent is not None:
+            state = () if content.tracestate is None else ((TRACESTATE, content.tracestate.encode()),)
+            more = (*more, (TRACEPARENT, content.traceparent.encode()), *state)
         record = _with(encode_outcome(outcome, time=now), more)
         if record.bytes_max <= self._results_max:
             return record
@@ -311,7 +314,7 @@ class Publication:
             message=park.sentence,
             error=cargo.error,
             lane=cargo.source.partition.lane,
-            headers=header_fields(binary_headers(cargo.content, cargo.record.headers)),
+            headers=header_fields(_traced_headers(cargo, binary_headers(cargo.content, cargo.record.headers))),
             submitted_at=cargo.submitted_at,
             request=request.model_dump(mode="json", exclude_unset=True),
             **key_fields(cargo.record.key),
@@ -358,3 +361,11 @@ def _fits(topic_bytes_max: int) -> int:
 
 def _with(record: Record, headers: tuple[tuple[str, bytes], ...]) -> Record:
     return replace(record, headers=(*record.headers, *headers))
+
+
+def _traced_headers(cargo: Payload, headers: tuple[tuple[str, bytes], ...]) -> tuple[tuple[str, bytes], ...]:
+    """Return the headers of a request that leaves to come back; a trace that began here goes with it."""
+    if cargo.trace is None or cargo.trace.parent is not None:
+        return headers
+    kept = tuple(header for header in headers if header[0] not in {TRACEPARENT, TRACESTATE})
+    return (*kept, *cargo.trace.process.headers)

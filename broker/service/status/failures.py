@@ -164,4 +164,5 @@ def _named(cargo: Payload, lost: range | None = None) -> dict[str, Any]:
     elif isinstance(content, Undecodable):
         told |= {"id": content.request_id, "tenant": content.tenant, "model": content.model}
     told["origin"] = f"{cargo.topic}/{place.number}/{cargo.source.offset if lost is None else lost.start}"
-    return told | {"upstream_request_id": cargo.upstream_request_id}
+    trace_id = None if cargo.trace is None else cargo.trace.process.trace_name
+    return told | {"upstream_request_id": cargo.upstream_request_id, "trace_id": trace_id}

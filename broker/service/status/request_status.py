@@ -149,6 +149,8 @@ class RequestStatus:
             "taken_at": None if cargo is None else to_wire(cargo.taken_at),
             "deadline": to_wire(self.clock.to_utc(candidate.deadline_ms)),
         }
+        if cargo is not None and cargo.trace is not None:
+            told["trace_id"] = cargo.trace.process.trace_name
         match ticket.state:
             case State.WAITING:
                 return told | self._waiting(ticket, now_ms)

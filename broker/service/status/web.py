@@ -47,8 +47,8 @@ class Web:
 
     `setting` names what an operator changes when the port is taken: `dispatcher.http_port` or the retrier's.
 
-    `observed` reports an exception (`Containment.observed`). `page` is the first page, `guard` the token that all but
-    probes and metrics ask for.
+    `observed` reports an exception (`Containment.observed`). `scrape`, if given, renders the metrics in the form that
+    the header `Accept` asks for. `page` is the first page, `guard` the token that all but probes and metrics ask for.
     """
 
     host: str
@@ -58,6 +58,7 @@ class Web:
     metrics: Callable[[], tuple[bytes, str]]
     status: Callable[[], dict[str, Any]]
     observed: Callable[[str, BaseException], None]
+    scrape: Callable[[str], tuple[bytes, str]] | None = None
     whereabouts: Callable[[str, int | None], dict[str, Any]] | None = None
     page: FirstPage | None = None
     guard: TokenGuard = OPEN
@@ -145,8 +146,9 @@ class Web:
             told["trouble"] = health.trouble
         return web.json_response(told, status=200 if ready else 503)
 
-    async def _get_metrics(self, _: web.Request) -> web.Response:
-        body, content_type = self.metrics()
+    async def _get_metrics(self, request: web.Request) -> web.Response:
+        asked = request.headers.get("Accept", "")
+        body, content_type = self.metrics() if self.scrape is None else self.scrape(asked)
         return web.Response(body=body, headers={"Content-Type": content_type})
 
     async def _get_status(self, request: web.Request) -> web.Response:

@@ -307,3 +307,21 @@ def test_a_bomb_is_refused_and_told_by_its_subject() -> None:
     read = refused(b'{"id": "lead-1", "body": [' + b"[]," * 200_000 + b"[]]}", ("ce_subject", b"lead-1"))
     assert "values" in read.message
     assert read.request_id == "lead-1"
+
+
+@pytest.mark.parametrize(
+    ("state", "carried"),
+    [
+        ("a=1,b=2", "a=1,b=2"),
+        ("x" * 512, "x" * 512),
+        ("x" * 513, None),
+        ("a=\N{LATIN SMALL LETTER U WITH DIAERESIS}", None),
+        ("", None),
+    ],
+)
+def test_the_state_of_a_trace_is_carried_within_its_bound_and_only_with_a_trace(
+    state: str, carried: str | None
+) -> None:
+    traced = decoded(value(), ("traceparent", TRACE.encode()), ("tracestate", state.encode()))
+    assert (traced.traceparent, traced.tracestate) == (TRACE, carried)
+    assert decoded(value(), ("tracestate", state.encode())).tracestate is None

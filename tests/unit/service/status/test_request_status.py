@@ -11,8 +11,10 @@ import pytest
 from headrace.broker.core.commands import Complete, DeadLetterOnly, Discard, Fail, Park, Remember, Withdraw
 from headrace.broker.core.identity.pending_cancels import CancelRecord
 from headrace.broker.service.status.request_status import _decided
+from headrace.broker.service.tracing.request_trace import RequestTrace
 from headrace.broker.testing.kafka import CommitFault
 from headrace.broker.testing.upstream import Asked, Said
+from headrace.broker.trace_context import TraceContext
 from headrace.schemas.instants import from_wire
 from headrace.schemas.record import Record
 from tests.unit.service.rig import MODEL, PREFIX, Process, World, led, settings_of, until, warmed
@@ -381,3 +383,13 @@ def test_what_is_decided_is_told_in_two_words(decision: Any, status: str, reason
 
 def test_what_publishes_nothing_is_not_told() -> None:
     assert _decided(None) is _decided(Remember(CancelRecord(b"x" * 16, 0))) is None
+
+
+async def test_a_request_that_is_traced_names_its_trace() -> None:
+    world = World(latency_s=5)
+    async with leader(world) as process:
+        submit(world, "r")
+        assert "trace_id" not in await reaches(process, "r", "calling")
+        for cargo in process.hold.cargo.values():
+            cargo.trace = RequestTrace(None, TraceContext(10, 1, sampled=True), 0, 0, 0)
+        assert where(process, "r")["trace_id"] == f"{10:032x}"

@@ -335,3 +335,11 @@ async def test_each_decision_is_counted_as_what_it_published(
         for name in ("dead_letters", "outcomes", "duplicates")
     }
     assert totals == {"dead_letters": dead_letters, "outcomes": outcomes, "duplicates": duplicates}
+
+
+async def test_metrics_come_in_the_form_that_is_asked_for() -> None:
+    async with web(Health(role="standby")) as (served, session):
+        served.scrape = lambda accept: (accept.encode(), "text/x-asked")
+        async with session.get("/metrics", headers={"Accept": "application/openmetrics-text"}) as answer:
+            assert await answer.text() == "application/openmetrics-text"
+            assert answer.headers["Content-Type"] == "text/x-asked"

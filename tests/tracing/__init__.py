@@ -1,0 +1,1 @@
+"""Traces as a real OpenTelemetry Collector receives them: `make trace` plays a failover and prints the tree."""

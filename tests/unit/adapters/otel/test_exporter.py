@@ -1,0 +1,314 @@
+"""Spans leave as OpenTelemetry has them, with the ids that were derived; a hostile collector costs spans alone."""
+
+import asyncio
+import gzip
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExportResult
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import SpanKind, StatusCode
+
+from headrace.broker.adapters.otel.exporter import CountingExporter, OtelSpans, open_spans, opened
+from headrace.broker.observability.spans import CALL, PROCESS, SCHEMA_URL, SPANS, Attribute
+from headrace.broker.settings.tracing import TracingSettings
+from headrace.broker.span_ports import EndedSpan, SpanCounts
+from headrace.broker.trace_context import TraceContext, new_trace_id
+
+CONTEXT = TraceContext(int("a" * 32, 16), int("b" * 16, 16), sampled=True, state="vendor=x")
+PARENT = TraceContext(CONTEXT.trace_id, int("c" * 16, 16), sampled=True, state="vendor=x")
+STANDARD = ("OTEL_SERVICE_NAME", "OTEL_RESOURCE_ATTRIBUTES", "OTEL_TRACES_SAMPLER", "OTEL_TRACES_SAMPLER_ARG")
+
+
+def in_memory(tracing: TracingSettings | None = None) -> tuple[OtelSpans, InMemorySpanExporter]:
+    kept = InMemorySpanExporter()
+    counted = CountingExporter(kept, queue_max=10)
+    made = opened(tracing or TracingSettings(), "headrace-dispatcher", "1.2.3", SimpleSpanProcessor(counted), counted)
+    return made, kept
+
+
+def span(**more: Any) -> EndedSpan:
+    given: dict[str, Any] = {"parent": PARENT, "start_ns": 1_000, "end_ns": 2_000, **more}
+    return EndedSpan(PROCESS, "generation.requests.urgent", CONTEXT, **given)
+
+
+def test_a_span_leaves_with_its_own_ids_times_and_parent() -> None:
+    spans, kept = in_memory()
+    spans.record(span(attributes={Attribute.LANE: "urgent", Attribute.FINISH_REASONS: ("stop",)}, links=(PARENT,)))
+    [left] = kept.get_finished_spans()
+    assert (left.name, left.kind) == ("process generation.requests.urgent", SpanKind.CONSUMER)
+    assert (left.context.trace_id, left.context.span_id) == (CONTEXT.trace_id, CONTEXT.span_id)
+    assert left.parent is not None
+    assert (left.parent.trace_id, left.parent.span_id) == (PARENT.trace_id, PARENT.span_id)
+    assert (left.start_time, left.end_time) == (1_000, 2_000)
+    assert dict(left.attributes or {}) == {"headrace.lane": "urgent", "gen_ai.response.finish_reasons": ("stop",)}
+    assert left.context.trace_state.to_header() == "vendor=x"
+    assert left.status.status_code is StatusCode.UNSET
+    assert [each.context.span_id for each in left.links] == [PARENT.span_id]
+    assert left.instrumentation_scope is not None
+    assert left.instrumentation_scope.schema_url == SCHEMA_URL
+
+
+@pytest.mark.parametrize("row", SPANS)
+def test_each_row_of_the_table_becomes_a_span_of_its_name_and_kind(row: Any) -> None:
+    spans, kept = in_memory()
+    spans.record(EndedSpan(row, "target", CONTEXT, None, 1, 2))
+    [left] = kept.get_finished_spans()
+    assert (left.name, left.kind.name) == (f"{row.operation} target", row.kind.value)
+    assert left.parent is None
+
+
+def test_a_failed_span_says_why() -> None:
+    spans, kept = in_memory()
+    spans.record(span(error="rate_limited", sentence="Wait."))
+    [left] = kept.get_finished_spans()
+    assert (left.status.status_code, left.status.description) == (StatusCode.ERROR, "Wait.")
+    assert (left.attributes or {})["error.type"] == "rate_limited"
+
+
+def test_a_span_of_a_trace_that_is_not_sampled_leaves_nothing() -> None:
+    spans, kept = in_memory()
+    spans.record(EndedSpan(CALL, "m", TraceContext(1, 2, sampled=False), None, 1, 2))
+    assert not kept.get_finished_spans()
+    assert spans.counts() == SpanCounts()
+
+
+def test_a_parent_decides_and_the_share_is_of_traces_without_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in STANDARD:
+        monkeypatch.delenv(name, raising=False)
+    asked = [new_trace_id(number) for number in range(2_000)]
+    for share in (0.0, 0.25, 1.0):
+        spans, _ = in_memory(TracingSettings(sample=share))
+        taken = [each for each in asked if spans.sampled(None, each, PROCESS, "t")]
+        assert len(taken) / len(asked) == pytest.approx(share, abs=0.04)
+        assert spans.sampled(PARENT, PARENT.trace_id, PROCESS, "t")
+        assert not spans.sampled(TraceContext(1, 2, sampled=False), 1, PROCESS, "t")
+        assert taken == [each for each in asked if spans.sampled(None, each, PROCESS, "t")]
+
+
+@pytest.mark.parametrize(
+    ("sampler", "argument", "without", "refused"),
+    [
+        ("always_on", "", True, True),
+        ("always_off", "", False, False),
+        ("parentbased_always_off", "", False, False),
+        ("parentbased_traceidratio", "1", True, False),
+        ("", "", True, False),
+    ],
+)
+def test_the_standard_variables_choose_the_sampler_where_no_setting_does(
+    sampler: str,
+    argument: str,
+    without: bool,  # noqa: FBT001 — a case
+    refused: bool,  # noqa: FBT001 — a case
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER", sampler)
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER_ARG", argument)
+    spans, _ = in_memory()
+    assert spans.sampled(None, 7, PROCESS, "t") is without
+    assert spans.sampled(TraceContext(1, 2, sampled=False), 1, PROCESS, "t") is refused
+    assert in_memory(TracingSettings(sample=1.0))[0].sampled(None, 7, PROCESS, "t")
+
+
+def test_the_process_names_itself_unless_the_standard_variable_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in STANDARD:
+        monkeypatch.delenv(name, raising=False)
+    for given, expected in (("", "headrace-dispatcher"), ("calls", "calls")):
+        monkeypatch.setenv("OTEL_SERVICE_NAME", given)
+        monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=prod")
+        kept = InMemorySpanExporter()
+        counted = CountingExporter(kept, queue_max=10)
+        made = opened(TracingSettings(), "headrace-dispatcher", "1.2.3", SimpleSpanProcessor(counted), counted)
+        made.record(span())
+        told = kept.get_finished_spans()[0].resource.attributes
+        assert told["service.name"] == expected
+        assert told["service.version"] == "1.2.3"
+        assert str(told["service.instance.id"]).endswith(f":{os.getpid()}")
+        assert told["deployment.environment.name"] == "prod"
+
+
+def test_spans_beyond_the_queue_are_counted_as_lost() -> None:
+    counted = CountingExporter(InMemorySpanExporter(), queue_max=10)
+    for _ in range(25):
+        counted.note_recorded()
+    assert (counted.counts().recorded, counted.counts().lost) == (25, 15)
+    assert counted.export([]) is SpanExportResult.SUCCESS
+    assert counted.counts().lost == 15
+
+
+# ---------------------------------------------------------------------------------------------- collectors
+
+
+@contextmanager
+def collector(answer: Callable[[socket.socket], None]) -> Iterator[str]:
+    """A collector that reads a request and answers as told; yields its address."""
+    server, ends = socket.create_server(("127.0.0.1", 0)), threading.Event()
+    server.settimeout(0.1)
+
+    def serve() -> None:
+        while not ends.is_set():
+            try:
+                client, _ = server.accept()
+            except TimeoutError:
+                continue
+            threading.Thread(target=handle, args=(client,), daemon=True).start()
+
+    def handle(client: socket.socket) -> None:
+        with client:
+            client.settimeout(5)
+            try:
+                answer(client)
+            except OSError:
+                return
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+    finally:
+        ends.set()
+        thread.join()
+        server.close()
+
+
+def request(client: socket.socket) -> bytes:
+    """The body of the request on this connection."""
+    read = b""
+    while b"\r\n\r\n" not in read:
+        read += client.recv(65_536)
+    head, _, body = read.partition(b"\r\n\r\n")
+    [length] = [int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length")]
+    while len(body) < length:
+        body += client.recv(65_536)
+    return head.lower() + b"\0" + body
+
+
+def test_a_real_export_carries_the_headers_of_the_settings() -> None:
+    seen: list[bytes] = []
+
+    def answer(client: socket.socket) -> None:
+        seen.append(request(client))
+        client.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+    with collector(answer) as url:
+        spans = open_spans(TracingSettings(endpoint=url, headers="x-token=s3cret"), "headrace-dispatcher", "1", {})
+        spans.record(span())
+        asyncio.run(spans.close(5))
+    head, _, body = seen[0].partition(b"\0")
+    assert head.startswith(b"post /v1/traces ")
+    assert b"x-token: s3cret" in head
+    body = gzip.decompress(body) if b"content-encoding: gzip" in head else body
+    sent = ExportTraceServiceRequest.FromString(body).resource_spans[0].scope_spans[0]
+    assert [each.span_id.hex() for each in sent.spans] == ["b" * 16]
+    assert sent.schema_url == SCHEMA_URL
+    assert spans.counts() == SpanCounts(1, 1, 0)
+
+
+def refuses(client: socket.socket) -> None:
+    request(client)
+    client.sendall(b"HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n")
+
+
+def is_gone(client: socket.socket) -> None:
+    client.close()
+
+
+def is_silent(client: socket.socket) -> None:
+    request(client)
+    client.recv(1)
+
+
+def never_ends(client: socket.socket) -> None:
+    request(client)
+    client.sendall(b"HTTP/1.1 400 No\r\nContent-Length: 10000000000\r\n\r\n")
+    while True:
+        client.sendall(b"x" * 65_536)
+
+
+def drips(client: socket.socket) -> None:
+    request(client)
+    client.sendall(b"HTTP/1.1 400 No\r\nContent-Length: 10000\r\n\r\n")
+    for _ in range(100):
+        client.sendall(b"x")
+        time.sleep(0.05)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("answer", [refuses, is_gone, is_silent, never_ends, drips])
+async def test_a_hostile_collector_holds_up_neither_the_loop_nor_the_end(
+    answer: Callable[[socket.socket], None],
+) -> None:
+    with collector(answer) as url:
+        spans = open_spans(
+            TracingSettings(endpoint=url), "headrace-dispatcher", "1", {"OTEL_BSP_MAX_QUEUE_SIZE": "600"}
+        )
+        began, longest = time.monotonic(), 0.0
+        for _ in range(20):
+            for _ in range(100):
+                before = time.monotonic()
+                spans.record(span())
+                longest = max(longest, time.monotonic() - before)
+            await asyncio.sleep(0.01)
+        took = time.monotonic() - began
+        before = time.monotonic()
+        await spans.close(0.2)
+        closing = time.monotonic() - before
+    assert spans.counts().recorded == 2_000
+    assert spans.counts().exported == 0
+    assert spans.counts().lost > 0
+    assert spans.counts().trouble
+    assert longest < 2
+    assert took < 10
+    assert closing < 2
+
+
+async def test_an_answer_without_end_is_read_up_to_a_bound() -> None:
+    sent = 0
+
+    def answer(client: socket.socket) -> None:
+        nonlocal sent
+        request(client)
+        client.sendall(b"HTTP/1.1 400 No\r\nContent-Length: 10000000000\r\n\r\n")
+        while True:
+            sent += client.send(b"x" * 65_536)
+
+    with collector(answer) as url:
+        spans = open_spans(TracingSettings(endpoint=url), "headrace-dispatcher", "1", {})
+        spans.record(span())
+        await spans.close(5)
+    assert spans.counts().lost == 1
+    assert sent < 64 * 1024 * 1024
+
+
+def test_a_verb_that_sends_exports_the_span_of_each_record_before_it_ends() -> None:
+    code = (
+        "import sys\n"
+        "from headrace.broker.adapters.otel.exporter import tracing_this_process\n"
+        "from headrace.broker.adapters.otel.joining import sending\n"
+        "from headrace.broker.settings.tracing import TracingSettings\n"
+        "with tracing_this_process(TracingSettings(endpoint=sys.argv[1]), 'headrace-cli', '1', {}):\n"
+        "    span = sending('generation.requests.urgent', 'lead-1', ())\n"
+        "    span.sent(0, 7)\n"
+        "print(dict(span.headers)['traceparent'].decode())\n"
+    )
+    seen: list[bytes] = []
+
+    def answer(client: socket.socket) -> None:
+        seen.append(request(client))
+        client.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+    with collector(answer) as url:
+        ended = subprocess.run([sys.executable, "-c", code, url], capture_output=True, text=True, check=True)
+    [sent] = ExportTraceServiceRequest.FromString(seen[0].partition(b"\0")[2]).resource_spans[0].scope_spans[0].spans
+    assert sent.name == "send generation.requests.urgent"
+    assert sent.trace_id.hex() in ended.stdout
