@@ -1,9 +1,7 @@
 """Decisions of the core as metrics: it observes every command and every answer, changes nothing, and never raises."""
 
-import re
-from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Sequence
 
 import structlog
 
@@ -25,7 +23,10 @@ from headrace.broker.service.metrics.charge_metrics import Charges
 from headrace.broker.service.metrics.limit_levels import LimitLevels, refusing_bucket
 from headrace.broker.service.metrics.measured_rates import MeasuredRates
 from headrace.broker.service.metrics.parked_until import Parkings
+from headrace.broker.service.metrics.payload_facts import exemplar_of, model_of, tier_asked, usage_kinds
 from headrace.broker.service.metrics.span_log import SpanLog
+from headrace.broker.service.metrics.spending import SpendingByModel
+from headrace.broker.service.metrics.upstream_log import UpstreamLog
 from headrace.broker.service.payloads import Payload, PayloadStore
 from headrace.broker.service.publishing.short_forms import ENCODE_CRASHED, OVERDUE
 from headrace.broker.service.status.backlog import backlog_ms
@@ -35,37 +36,13 @@ from headrace.broker.service.status.lately import Lately
 from headrace.broker.service.status.recent_outcomes import RecentOutcomes
 from headrace.broker.span_ports import SpanCounts
 from headrace.schemas.ids import id_hash
-from headrace.schemas.outcome import Usage
 from headrace.schemas.request_codec import DecodedRequest
 
-TROUBLE_SAID_EVERY_MS = 5_000
-SHAPES_SAID_MAX = 100
+PARKED_SAID_EVERY_MS = 5_000
 MS_MAX = 10**15
 """Largest duration shown, some 30,000 years: an integer above 10^308 has no float, one of 4,300 digits no JSON."""
 
-_ORDINARY = frozenset({Meaning.OK, Meaning.RATE_LIMITED, Meaning.REJECTED, Meaning.TOO_LARGE, Meaning.TIER_UNAVAILABLE})
-
 _log = structlog.get_logger("telemetry")
-
-
-@dataclass(slots=True)
-class Spending:
-    """Sums of one model since the start, for means."""
-
-    requests: int = 0
-    charge_tokens: int = 0
-    input_tokens: int = 0
-    output_tokens: int = 0
-
-    def means(self) -> dict[str, float]:
-        """Return the mean tokens per request."""
-        count = max(1, self.requests)
-        return {
-            "requests": self.requests,
-            "charge_tokens_mean": round(self.charge_tokens / count, 1),
-            "input_tokens_mean": round(self.input_tokens / count, 1),
-            "output_tokens_mean": round(self.output_tokens / count, 1),
-        }
 
 
 class Telemetry:
@@ -82,9 +59,6 @@ class Telemetry:
         self._tiers_shown: set[tuple[str, str]] = set()
         self._cancels_evicted = 0
         self._chunks_dropped = 0
-        self._silenced = 0
-        self._speak_at_ms = 0
-        self._shapes_said: set[str] = set()
         self._parked: Counter[str] = Counter()
         self._parked_said_ms = 0
         self.trips = Trips(clock)
@@ -97,7 +71,8 @@ class Telemetry:
         self._levels = LimitLevels(meter)
         self._span_log = SpanLog(meter, clock)
         self.containment = Containment(meter, clock)
-        self.spending: dict[str, Spending] = defaultdict(Spending)
+        self.spending = SpendingByModel()
+        self._upstream_log = UpstreamLog(clock)
 
     def contained(self, step: str, error: BaseException | None = None, **where: str | int | None) -> None:
         """See `headrace.broker.service.containment.ContainmentReporter`: an exception at `step` ended one request."""
@@ -156,53 +131,12 @@ class Telemetry:
             self._used(model, cargo)
         if verdict.retryable:
             self.meter.retry(verdict.meaning.value)
-        if verdict.shape is not None:
-            self._not_understood(model, cargo, verdict)
-        if verdict.meaning not in _ORDINARY:
-            self._trouble(model, cargo, verdict)
-
-    def _trouble(self, model: str, cargo: Payload, verdict: Verdict) -> None:
-        """Log that OpenAI does not serve, at most every few seconds: a server that is down fails every call."""
-        now_ms = self._clock.now_ms()
-        self._silenced += 1
-        if now_ms < self._speak_at_ms:
-            return
-        status, code = (cargo.error or {}).get("status"), (cargo.error or {}).get("code")
-        _log.warning(
-            "upstream_trouble",
-            meaning=verdict.meaning.value,
-            model=model,
-            limit=cargo.limit,
-            status=status,
-            code=code,
-            calls=self._silenced,
-            sentence=verdict.sentence,
-        )
-        self._silenced, self._speak_at_ms = 0, now_ms + TROUBLE_SAID_EVERY_MS
-
-    def _not_understood(self, model: str, cargo: Payload, verdict: Verdict) -> None:
-        """Log once the form of an answer that no table knows; its text may quote the prompt and stays out."""
-        kind = re.sub(r"[0-9]+", "#", verdict.shape or "")
-        if kind in self._shapes_said or len(self._shapes_said) >= SHAPES_SAID_MAX:
-            return
-        self._shapes_said.add(kind)
-        _log.warning(
-            "answer_not_understood",
-            shape=verdict.shape,
-            taken_for=verdict.meaning.value,
-            model=model,
-            limit=cargo.limit,
-        )
+        self._upstream_log.observe(cargo, verdict)
 
     def _used(self, model: str, cargo: Payload) -> None:
-        spent = self.spending[model] if len(self.spending) < 100 or model in self.spending else self.spending["other"]
-        spent.requests += 1
-        spent.charge_tokens += cargo.charge
+        self.spending.record(cargo)
         for kind, tokens in usage_kinds(cargo.usage).items():
             self.meter.usage(model, cargo.tier_served or tier_asked(cargo), kind, tokens)
-        if cargo.usage is not None:
-            spent.input_tokens += cargo.usage.input_tokens
-            spent.output_tokens += cargo.usage.output_tokens
 
     def _committed(self, event: Committed) -> None:
         """Count what a batch published, now that it is final."""
@@ -330,7 +264,7 @@ class Telemetry:
         if self._parked and now_ms >= self._parked_said_ms:
             _log.info("parked", **self._parked, away=core.identities.parked_count)
             self._parked.clear()
-            self._parked_said_ms = now_ms + TROUBLE_SAID_EVERY_MS
+            self._parked_said_ms = now_ms + PARKED_SAID_EVERY_MS
 
     @surviving("metrics")
     def _cancels(self, cancels: PendingCancels) -> None:
@@ -370,30 +304,3 @@ class Telemetry:
 def in_seconds(milliseconds: int) -> float:
     """Convert a duration to a float; one longer than `MS_MAX` is shown as that."""
     return min(milliseconds, MS_MAX) / 1_000
-
-
-def exemplar_of(cargo: Payload) -> str | None:
-    """Return the trace id to note beside a measurement; None: it is not traced, or not exported."""
-    return None if cargo.trace is None else cargo.trace.exemplar
-
-
-def model_of(cargo: Payload) -> str:
-    """Return the model a record asks for, or an empty text."""
-    return (cargo.content.request.model or "") if isinstance(cargo.content, DecodedRequest) else ""
-
-
-def tier_asked(cargo: Payload) -> str:
-    """Return the service tier a record asks for, or an empty text."""
-    return cargo.content.request.tier if isinstance(cargo.content, DecodedRequest) else ""
-
-
-def usage_kinds(usage: Usage | None) -> Mapping[str, int]:
-    """Return billed tokens by kind."""
-    if usage is None:
-        return {}
-    return {
-        "input": usage.input_tokens,
-        "output": usage.output_tokens,
-        "cached": usage.cached_tokens,
-        "reasoning": usage.reasoning_tokens,
-    }

@@ -20,7 +20,8 @@ from headrace.broker.ports import UpstreamReply
 from headrace.broker.service.calls.caller import USAGE_TOKENS_MAX, Calling, usage_of
 from headrace.broker.service.calls.foreign_server import Strangers
 from headrace.broker.service.calls.streaming import Streaming
-from headrace.broker.service.metrics.telemetry import SHAPES_SAID_MAX, Telemetry
+from headrace.broker.service.metrics.telemetry import Telemetry
+from headrace.broker.service.metrics.upstream_log import SHAPES_SAID_MAX
 from headrace.broker.service.payloads import Payload, PayloadStore
 from headrace.broker.service.publishing.records import Publication
 from headrace.broker.service.publishing.reply_topics import Replies
