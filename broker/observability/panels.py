@@ -4,84 +4,16 @@ A panel has a PromQL query over the metrics of `headrace.broker.adapters.prometh
 shows it too, the place of the same figure in the document that the page receives: `/status` with `lately` beside it.
 A test runs a dispatcher and compares both.
 
-Every query aggregates over the processes of one budget, which share Prometheus' label `job`: several budgets may be
-scraped by one Prometheus. Rates are over `RATE_WINDOW`, four scrapes of 15 s and one to spare.
+Every query aggregates over the processes of one budget, dispatchers and retriers, which share Prometheus' label `job`:
+several budgets may be scraped by one Prometheus. What a leader believes of limits is read of leaders alone: a process
+that has led before still shows what it believed then. Rates are over `RATE_WINDOW`.
 """
 
-from dataclasses import dataclass
-from enum import Enum
 from typing import Final
 
-RATE_WINDOW: Final = "75s"
+from headrace.broker.observability.panel import DISPATCHERS, LED, OURS, RATE_WINDOW, Group, Panel, Unit, quantile, rate
 
-
-class Unit(Enum):
-    """Units of figures, by the names that Grafana has for them (its `@grafana/data` value formats)."""
-
-    SECONDS = "s"
-    SHARE = "percentunit"
-    REQUESTS = "short"
-    TOKENS = "locale"
-    TOKENS_PER_MINUTE = "tokens/min"
-    PER_SECOND = "cps"
-    YES_NO = "bool_yes_no"
-    COUNT = "none"
-
-
-class Group(Enum):
-    """Rows of the dashboard and parts of the page, in their order."""
-
-    LANES = "Lanes"
-    LIMITS = "Limits"
-    CALLS = "Calls to OpenAI"
-    OUTCOMES = "Outcomes and failures"
-    PROCESSES = "Processes, Kafka and Redis"
-
-
-@dataclass(frozen=True, slots=True)
-class Panel:
-    """One figure.
-
-    Attributes:
-        key: Name in the page, the dashboard and the alerts; never changed.
-        group: Where it is shown.
-        title: A noun phrase of at most 40 characters.
-        meaning: One sentence: what it counts, and what a high or low figure means.
-        unit: Of the figure.
-        query: PromQL; its result has the label `job` and the labels of `by`.
-        by: Labels that tell its series apart.
-        record: Name of the recording rule that holds it, where an alert reads it; None: none does.
-        warn: Threshold from which the page marks the figure and an alert may fire; None: none, or one for each series.
-        warn_query: PromQL of a threshold for each series, such as the objective of a lane.
-        figure: Place in the page's document, names with dots between them; `*` is any key of `by`. None: not there.
-        warn_figure: Place of the threshold for each series.
-    """
-
-    key: str
-    group: Group
-    title: str
-    meaning: str
-    unit: Unit
-    query: str
-    by: tuple[str, ...] = ()
-    record: str | None = None
-    warn: float | None = None
-    warn_query: str | None = None
-    figure: str | None = None
-    warn_figure: str | None = None
-
-
-def _quantile(share: float, histogram: str, label: str) -> str:
-    """Return the query of a quantile of a histogram, by job and `label`."""
-    by = f"job, {label}, le" if label else "job, le"
-    return f"histogram_quantile({share:g}, sum by ({by}) (rate(headrace_{histogram}_bucket[{RATE_WINDOW}])))"
-
-
-def _rate(counter: str, *labels: str, where: str = "", window: str = RATE_WINDOW) -> str:
-    """Return the query of a counter's rate, by job and labels."""
-    by = ", ".join(("job", *labels))
-    return f"sum by ({by}) (rate(headrace_{counter}_total{{{where}}}[{window}]))".replace("{}", "")
-
+__all__ = ["BY_KEY", "PANELS", "RATE_WINDOW", "Group", "Panel", "Unit"]
 
 PANELS: Final[tuple[Panel, ...]] = (
     # ------------------------------------------------------------------ lanes
@@ -135,7 +67,7 @@ PANELS: Final[tuple[Panel, ...]] = (
         title="Requests taken",
         meaning="Requests that the leader takes from the lane, per second.",
         unit=Unit.PER_SECOND,
-        query=_rate("requests_taken", "lane"),
+        query=rate("requests_taken", "lane"),
         by=("lane",),
         record="job_lane:headrace_requests_taken:rate",
     ),
@@ -145,7 +77,7 @@ PANELS: Final[tuple[Panel, ...]] = (
         title="Wait for a call, p95",
         meaning="95th percentile of the time from taking a request to its first call.",
         unit=Unit.SECONDS,
-        query=_quantile(0.95, "queue_wait_seconds", "lane"),
+        query=quantile(0.95, "queue_wait_seconds", "lane"),
         by=("lane",),
     ),
     Panel(
@@ -154,7 +86,7 @@ PANELS: Final[tuple[Panel, ...]] = (
         title="Outcomes later than the objective",
         meaning="Share of the lane's outcomes that came later than its objective, counted from their submission.",
         unit=Unit.SHARE,
-        query=f"{_rate('outcomes_late', 'lane', window='5m')} / {_rate('outcomes_timed', 'lane', window='5m')}",
+        query=f"{rate('outcomes_late', 'lane', window='5m')} / {rate('outcomes_timed', 'lane', window='5m')}",
         by=("lane",),
         warn=0.01,
     ),
@@ -165,8 +97,8 @@ PANELS: Final[tuple[Panel, ...]] = (
         title="Left of the limit",
         meaning="What the bucket holds, as a share of its capacity. Near 0 all the time: the quota is used up.",
         unit=Unit.SHARE,
-        query="max by (job, model, limit) (headrace_limit_level)"
-        " / max by (job, model, limit) (headrace_limit_capacity > 0)",
+        query=f"max by (job, model, limit) (headrace_limit_level {LED})"
+        f" / max by (job, model, limit) (headrace_limit_capacity > 0 {LED})",
         by=("model", "limit"),
     ),
     Panel(
@@ -175,7 +107,7 @@ PANELS: Final[tuple[Panel, ...]] = (
         title="Use of the limit",
         meaning="Tokens or requests paid in the last 60 s, as a share of what the limit allows in that time.",
         unit=Unit.SHARE,
-        query="max by (job, model, limit) (headrace_utilisation_ratio)",
+        query=f"max by (job, model, limit) (headrace_utilisation_ratio {LED})",
         by=("model", "limit"),
     ),
     Panel(
@@ -184,7 +116,7 @@ PANELS: Final[tuple[Panel, ...]] = (
         title="Tokens charged per minute",
         meaning="Tokens that answered calls were priced at, per minute, by lane.",
         unit=Unit.TOKENS_PER_MINUTE,
-        query=f"60 * {_rate('charge_tokens', 'model', 'lane')}",
+        query=f"60 * {rate('charge_tokens', 'model', 'lane')}",
         by=("model", "lane"),
     ),
     Panel(
@@ -193,8 +125,8 @@ PANELS: Final[tuple[Panel, ...]] = (
         title="Foreign traffic",
         meaning="Tokens that other clients of the account took, as a share of the limit. Above 10 %: find them.",
         unit=Unit.SHARE,
-        query=f"60 * {_rate('foreign_tokens', 'model', window='10m')} / on (job, model)"
-        ' max by (job, model) (headrace_limit_capacity{limit="tokens/60s"} > 0)',
+        query=f"60 * {rate('foreign_tokens', 'model', window='10m')} / on (job, model)"
+        f' max by (job, model) (headrace_limit_capacity{{limit="tokens/60s"}} > 0 {LED})',
         by=("model",),
         record="job_model:headrace_foreign_tokens:share10m",
         warn=0.10,
@@ -215,7 +147,7 @@ PANELS: Final[tuple[Panel, ...]] = (
         title="Error of the predicted charge, p95",
         meaning="95th percentile of predicted minus charged tokens of a call. Above 2: the law is not understood.",
         unit=Unit.TOKENS,
-        query=_quantile(0.95, "charge_error_tokens", "model"),
+        query=quantile(0.95, "charge_error_tokens", "model"),
         by=("model",),
     ),
     Panel(
@@ -224,7 +156,8 @@ PANELS: Final[tuple[Panel, ...]] = (
         title="Charge law",
         meaning="The law by which calls of a limit are priced; it changes if the server begins to charge differently.",
         unit=Unit.YES_NO,
-        query="max by (job, model, law) (headrace_charge_law)",
+        query=f"max by (job, model, law) (headrace_charge_law {LED})",
+        record="job_model_law:headrace_charge_law:max",
         by=("model", "law"),
     ),
     # ------------------------------------------------------------------ calls
@@ -243,7 +176,7 @@ PANELS: Final[tuple[Panel, ...]] = (
         title="Answers by what they mean",
         meaning="Answered calls per second, by the meaning of the answer.",
         unit=Unit.PER_SECOND,
-        query=_rate("attempts", "result"),
+        query=rate("attempts", "result"),
         by=("result",),
         figure="lately.calls_per_second.*",
     ),
@@ -253,7 +186,7 @@ PANELS: Final[tuple[Panel, ...]] = (
         title="Share of 429s",
         meaning="Share of calls answered with 429. Above 1 %: another client spends, or a limit is unknown.",
         unit=Unit.SHARE,
-        query=f"{_rate('throttles', window='5m')} / {_rate('attempts', window='5m')}",
+        query=f"{rate('throttles', window='5m')} / {rate('attempts', window='5m')}",
         record="job:headrace_throttles:share5m",
         warn=0.01,
         figure="lately.refused_share",
@@ -264,7 +197,7 @@ PANELS: Final[tuple[Panel, ...]] = (
         title="Duration of calls, p95",
         meaning="95th percentile of the time from a call to its answer.",
         unit=Unit.SECONDS,
-        query=_quantile(0.95, "upstream_seconds", "model"),
+        query=quantile(0.95, "upstream_seconds", "model"),
         by=("model",),
     ),
     Panel(
@@ -277,6 +210,18 @@ PANELS: Final[tuple[Panel, ...]] = (
         by=("model", "cause"),
         record="job_model_cause:headrace_breaker_cause:max",
         warn=1.0,
+    ),
+    Panel(
+        key="paused_seconds",
+        group=Group.CALLS,
+        title="Pause asked for by OpenAI",
+        meaning="Time until a limit's calls go on. Above a minute: a limit per day, say, is used up.",
+        unit=Unit.SECONDS,
+        query="max by (job, model) (headrace_paused_seconds)",
+        by=("model",),
+        record="job_model:headrace_paused_seconds:max",
+        warn=60.0,
+        figure="limits.*.paused_s",
     ),
     Panel(
         key="tier_waiting",
@@ -294,7 +239,7 @@ PANELS: Final[tuple[Panel, ...]] = (
         title="Outcomes",
         meaning="Outcomes published per second, by lane and status.",
         unit=Unit.PER_SECOND,
-        query=_rate("outcomes", "lane", "status"),
+        query=rate("outcomes", "lane", "status"),
         by=("lane", "status"),
     ),
     Panel(
@@ -303,7 +248,7 @@ PANELS: Final[tuple[Panel, ...]] = (
         title="Submission to outcome, p95",
         meaning="95th percentile of the time from a request's submission to its outcome.",
         unit=Unit.SECONDS,
-        query=_quantile(0.95, "outcome_seconds", "lane"),
+        query=quantile(0.95, "outcome_seconds", "lane"),
         by=("lane",),
     ),
     Panel(
@@ -312,7 +257,7 @@ PANELS: Final[tuple[Panel, ...]] = (
         title="Failed outcomes",
         meaning="Outcomes with status failed per second, by reason; cancelled requests are among them.",
         unit=Unit.PER_SECOND,
-        query=_rate("outcomes", "reason", where='status="failed"'),
+        query=rate("outcomes", "reason", where='status="failed"'),
         by=("reason",),
     ),
     Panel(
@@ -323,6 +268,8 @@ PANELS: Final[tuple[Panel, ...]] = (
         unit=Unit.COUNT,
         query="sum by (job, reason) (increase(headrace_dead_letters_total[1h]))",
         by=("reason",),
+        record="job_reason:headrace_dead_letters:increase1h",
+        warn=10.0,
         figure="failed_lately.dead_letters.*",
     ),
     Panel(
@@ -331,9 +278,28 @@ PANELS: Final[tuple[Panel, ...]] = (
         title="Parked requests",
         meaning="Requests that wait in the failures topic until the retrier puts them back.",
         unit=Unit.REQUESTS,
+        query="max by (job) (headrace_parked_requests)",
+        record="job:headrace_parked_requests:max",
+        figure="parked",
+    ),
+    Panel(
+        key="retries_by_kind",
+        group=Group.OUTCOMES,
+        title="Parked requests by reason",
+        meaning="The same as the retrier counts them, by the reason of their failure; nothing if no retrier runs.",
+        unit=Unit.REQUESTS,
         query="sum by (job, kind) (headrace_retries_waiting)",
         by=("kind",),
-        figure="parked",
+    ),
+    Panel(
+        key="retries_held_back",
+        group=Group.OUTCOMES,
+        title="Retries held back",
+        meaning="Requests that are due, but whose lane takes no more retries for now.",
+        unit=Unit.REQUESTS,
+        query="sum by (job, lane) (headrace_retries_held_back)",
+        by=("lane",),
+        record="job_lane:headrace_retries_held_back:sum",
     ),
     Panel(
         key="contained",
@@ -343,6 +309,7 @@ PANELS: Final[tuple[Panel, ...]] = (
         unit=Unit.COUNT,
         query="sum by (job, step) (increase(headrace_contained_total[1h]))",
         by=("step",),
+        record="job_step:headrace_contained:increase1h",
         warn=1.0,
     ),
     # ------------------------------------------------------------------ processes
@@ -350,9 +317,9 @@ PANELS: Final[tuple[Panel, ...]] = (
         key="leaders",
         group=Group.PROCESSES,
         title="Leaders",
-        meaning="Dispatchers that lead; exactly one should.",
+        meaning="Dispatchers that lead; exactly one should. The retriers' leader is not counted.",
         unit=Unit.COUNT,
-        query="sum by (job) (headrace_leader)",
+        query=f"sum by (job) (headrace_leader {DISPATCHERS})",
         record="job:headrace_leader:sum",
     ),
     Panel(
@@ -363,6 +330,7 @@ PANELS: Final[tuple[Panel, ...]] = (
         unit=Unit.YES_NO,
         query="min by (job, instance) (headrace_kafka_ready)",
         by=("instance",),
+        record="job_instance:headrace_kafka_ready:min",
         figure="ready.kafka",
     ),
     Panel(
@@ -373,6 +341,7 @@ PANELS: Final[tuple[Panel, ...]] = (
         unit=Unit.YES_NO,
         query="min by (job, instance) (headrace_redis_ready)",
         by=("instance",),
+        record="job_instance:headrace_redis_ready:min",
         figure="ready.redis",
     ),
     Panel(
@@ -381,7 +350,7 @@ PANELS: Final[tuple[Panel, ...]] = (
         title="Transactions",
         meaning="Transactions per second by result. One that is not committed: Kafka is slow, away or refuses.",
         unit=Unit.PER_SECOND,
-        query=_rate("transactions", "result"),
+        query=rate("transactions", "result"),
         by=("result",),
     ),
     Panel(
@@ -390,7 +359,7 @@ PANELS: Final[tuple[Panel, ...]] = (
         title="Duration of transactions, p95",
         meaning="95th percentile of the time from a transaction's begin to its commit.",
         unit=Unit.SECONDS,
-        query=_quantile(0.95, "transaction_seconds", ""),
+        query=quantile(0.95, "transaction_seconds", ""),
     ),
     Panel(
         key="dedupe_window",
@@ -399,6 +368,7 @@ PANELS: Final[tuple[Panel, ...]] = (
         meaning="Time for which an answered id is recognised; below its setting, a late duplicate is paid again.",
         unit=Unit.SECONDS,
         query="min by (job) (headrace_dedupe_window_seconds > 0)",
+        record="job:headrace_dedupe_window_seconds:min",
         figure="dedupe.window_s",
     ),
     Panel(
@@ -407,7 +377,7 @@ PANELS: Final[tuple[Panel, ...]] = (
         title="Memory",
         meaning="Resident memory of each process, in bytes.",
         unit=Unit.COUNT,
-        query="max by (job, instance) (process_resident_memory_bytes)",
+        query=f"max by (job, instance) (process_resident_memory_bytes {OURS})",
         by=("instance",),
     ),
 )

@@ -4,6 +4,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import structlog
 
@@ -12,6 +13,7 @@ from headrace.broker.clock import WallClock
 from headrace.broker.core import commands
 from headrace.broker.core.answers.verdict import Meaning, Verdict
 from headrace.broker.core.budget.breaker import Breaker
+from headrace.broker.core.config import Role
 from headrace.broker.core.dispatch import Dispatch
 from headrace.broker.core.events import Committed, Event, Taken
 from headrace.broker.core.identity.dedupe import Overdue
@@ -20,6 +22,7 @@ from headrace.broker.core.lanes.limit_queue import LimitQueue
 from headrace.broker.core.ticket import CONTROL, State, TicketNumber
 from headrace.broker.service.containment import Containment, surviving
 from headrace.broker.service.health import Health
+from headrace.broker.service.metrics.breaker_causes import BreakerCauses
 from headrace.broker.service.metrics.breaker_log import Trips
 from headrace.broker.service.metrics.charge_metrics import Charges
 from headrace.broker.service.metrics.limit_levels import LimitLevels, refusing_bucket
@@ -67,8 +70,16 @@ class Spending:
 class Telemetry:
     """Feeds the meter."""
 
-    def __init__(self, meter: Meter, hold: PayloadStore, clock: WallClock) -> None:
-        """`spending` feeds `/status` as well."""
+    def __init__(
+        self,
+        meter: Meter,
+        hold: PayloadStore,
+        clock: WallClock,
+        *,
+        objectives_s: Mapping[str, float] = MappingProxyType({}),
+    ) -> None:
+        """`spending` feeds `/status` as well; `objectives_s` are those of the lanes that have one."""
+        self._objectives_s = objectives_s
         self.meter = meter
         self._hold = hold
         self._clock = clock
@@ -88,6 +99,7 @@ class Telemetry:
         self.failures = Failures(clock)
         self._charges = Charges(meter)
         self._measured_rates = MeasuredRates(meter)
+        self._breaker_causes = BreakerCauses(meter)
         self._levels = LimitLevels(meter)
         self.containment = Containment(meter, clock)
         self.spending: dict[str, Spending] = defaultdict(Spending)
@@ -235,7 +247,7 @@ class Telemetry:
                 self.meter.outcome(lane, model, "failed", decision.reason)
                 if decision.reason != "cancelled":
                     self.meter.dead_letter(decision.reason)
-                self._outcome_time(lane, cargo)
+                self._outcome_time(lane, cargo, timed=decision.reason != "cancelled")
                 self.failures.count_failed(cargo, decision)
             case commands.DeadLetterOnly():
                 self.meter.dead_letter(decision.reason)
@@ -278,9 +290,13 @@ class Telemetry:
             del self._foreign[name]
             self._measured_rates.forget(name)
             self._levels.forget(name)
+            meter.paused(name, 0)
+            meter.breaker(name, is_open=False)
             meter.limit_forgotten(name)
         for name, desk in desks.items():
             self._limit(name, desk, core.limits.account.breaker, now_ms)
+        self._breaker_causes.observe(core)
+        meter.parked(core.identities.parked_count if core.role is not Role.FOLLOWING else 0)
         self._tiers(core)
 
     @surviving("metrics")
@@ -331,6 +347,7 @@ class Telemetry:
         foreign, self._foreign[name] = self._foreign.get(name, 0), desk.budget.foreign_tokens
         self.meter.foreign(name, max(0, desk.budget.foreign_tokens - foreign))
         self.meter.breaker(name, is_open=not account.closed or not desk.budget.breaker.closed)
+        self.meter.paused(name, in_seconds(desk.budget.pause_ms(now_ms)))
         self._levels.observe(name, desk.budget, now_ms)
 
     @surviving("metrics")
@@ -343,9 +360,12 @@ class Telemetry:
             self.meter.tier_waiting(model, name, waiting[model, name])
         self._tiers_shown = set(waiting)
 
-    def _outcome_time(self, lane: str, cargo: Payload) -> None:
-        seconds = (self._clock.utc_now() - cargo.submitted_at).total_seconds()
-        self.meter.outcome_time(lane, max(0.0, seconds))
+    def _outcome_time(self, lane: str, cargo: Payload, *, timed: bool = True) -> None:
+        seconds = max(0.0, (self._clock.utc_now() - cargo.submitted_at).total_seconds())
+        self.meter.outcome_time(lane, seconds)
+        objective_s = self._objectives_s.get(lane)
+        if timed and objective_s is not None:
+            self.meter.outcome_timed(lane, is_late=seconds > objective_s)
 
 
 def in_seconds(milliseconds: int) -> float:

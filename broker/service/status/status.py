@@ -111,6 +111,7 @@ class Status:
             "waiting_seconds": in_seconds(backlog_ms(self.core.limits, name, now_ms)),
             "calling": sum(ticket.state is State.CALLING for ticket in tickets),
             "settled": sum(ticket.state is State.SETTLED for ticket in tickets),
+            "objective_s": self.settings.lanes[name].objective_s,
             "oldest_s": round((now_ms - oldest_ms) / 1_000, 1),
         }
 
