@@ -17,13 +17,15 @@ from headrace.broker.observability.alert import (
     shown,
 )
 from headrace.broker.observability.objectives import FAST, SLOW, burns
-from headrace.broker.observability.panel import DISPATCHERS
+from headrace.broker.observability.panel import DISPATCHERS, rate
 
 _KAFKA_AWAY: Final = f"max by (job) ({shown('kafka_ready')}) == 0"
 _STANDBYS: Final = (
     f"count by (job) (headrace_leader == 0 {DISPATCHERS} and on (job, instance) headrace_kafka_ready == 1)"
 )
 _RETRIER: Final = 'sum by (job) (headrace_leader and on (job, instance) headrace_info{process="retrier"}) > 0'
+_COMMITTED: Final = 'result="committed"'
+_UNCOMMITTED: Final = 'result!="committed"'
 _LOST: Final = 'reason=~"crashed|lost_by_retention|unpublishable"'
 _FAILED_MIN: Final = 3
 """As for `/status`: fewer failures are no pattern."""
@@ -118,7 +120,7 @@ ALERTS: Final[tuple[Alert, ...]] = (
         name="HeadraceTransactionsFailing",
         panels=("transactions", "transaction_p95"),
         condition='sum by (job) (increase(headrace_transactions_total{result!="committed"}[5m])) >= 3'
-        ' > sum by (job) (increase(headrace_transactions_total{result="committed"}[5m]))',
+        f" and on (job) {rate('transactions', where=_UNCOMMITTED)} > {rate('transactions', where=_COMMITTED)}",
         hold="1m",
         severity=Severity.PAGE,
         summary="{{ $labels.job }}: {{ $value | humanize }} transactions failed in 5 minutes, most of all.",
