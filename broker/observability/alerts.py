@@ -16,7 +16,7 @@ from headrace.broker.observability.alert import (
     reached,
     shown,
 )
-from headrace.broker.observability.objectives import FAST, SLOW, burns
+from headrace.broker.observability.objectives import FAST, PAGED_S, SLOW, burns
 from headrace.broker.observability.panel import DISPATCHERS, rate
 
 _KAFKA_AWAY: Final = f"max by (job) ({shown('kafka_ready')}) == 0"
@@ -26,6 +26,8 @@ _STANDBYS: Final = (
 _RETRIER: Final = 'sum by (job) (headrace_leader and on (job, instance) headrace_info{process="retrier"}) > 0'
 _COMMITTED: Final = 'result="committed"'
 _UNCOMMITTED: Final = 'result!="committed"'
+_ACCOUNT: Final = f'cause=~"{"|".join(CAUSES_TO_ACT_ON)}"'
+_OBJECTIVES: Final = "max by (job, lane) (headrace_lane_objective_seconds)"
 _LOST: Final = 'reason=~"crashed|lost_by_retention|unpublishable"'
 _FAILED_MIN: Final = 3
 """As for `/status`: fewer failures are no pattern."""
@@ -191,8 +193,8 @@ ALERTS: Final[tuple[Alert, ...]] = (
     ),
     Alert(
         name="HeadraceLimitShut",
-        panels=("paused_seconds",),
-        condition=above("paused_seconds"),
+        panels=("next_call_seconds",),
+        condition=f"{above('next_call_seconds')} unless on (job, model) {shown('breaker_open')}",
         hold="1m",
         severity=Severity.TICKET,
         summary="{{ $labels.job }}: OpenAI lets no call on {{ $labels.model }} for {{ $value | humanizeDuration }}.",
@@ -241,6 +243,18 @@ ALERTS: Final[tuple[Alert, ...]] = (
         summary="{{ $labels.job }}: what waits in lane {{ $labels.lane }} takes {{ $value | humanizeDuration }}.",
         description="That is longer than its objective, at the rate of the limit that binds: outcomes will be late.",
         runbook="backlog-above-objective",
+    ),
+    Alert(
+        name="HeadraceLaneStandsStill",
+        panels=("oldest_seconds", "outcomes_per_second"),
+        condition=f"{shown('oldest_seconds')} > on (job, lane) ({_OBJECTIVES} <= {PAGED_S})"
+        ' unless on (job, lane) sum by (job, lane) (increase(headrace_outcomes_total{status="completed"}[5m])) > 0'
+        f" unless on (job) {shown('breaker_open', _ACCOUNT)}",
+        hold="1m",
+        severity=Severity.PAGE,
+        summary="{{ $labels.job }}: lane {{ $labels.lane }} has stood still for {{ $value | humanizeDuration }}.",
+        description="That is longer than its objective, and no request of the lane was completed in five minutes.",
+        runbook="lane-stands-still",
     ),
     Alert(
         name="HeadraceLagGrowing",

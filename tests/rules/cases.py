@@ -140,6 +140,13 @@ def _backlog(world: World) -> None:
     world.set("headrace_backlog_seconds", LEADER, world.between(10, 20, 300, 2), lane="urgent")
 
 
+def _stands_still(world: World) -> None:
+    rate = world.interval_s / 3
+    stops = counter((rate, world.at(10)), (0, world.at(10)), (rate, world.scrapes - world.at(20)))
+    world.set("headrace_outcomes_total", LEADER, stops, lane="urgent", model="gpt-4o", status="completed", reason="")
+    world.set("headrace_backlog_oldest_seconds", LEADER, world.between(10, 20, 600, 2), lane="urgent")
+
+
 def _lag(world: World) -> None:
     rate = world.interval_s / 3
     stops = counter((rate, world.at(10)), (0, world.at(10)), (rate, world.scrapes - world.at(20)))
@@ -264,7 +271,7 @@ CASES: Final = (
     ),
     Case(
         "HeadraceLimitShut",
-        lambda world: world.set("headrace_paused_seconds", LEADER, world.between(10, 20, 7_200), model="gpt-4o"),
+        lambda world: world.set("headrace_next_call_seconds", LEADER, world.between(10, 20, 7_200), model="gpt-4o"),
         "OpenAI lets no call on gpt-4o for 2h 0m 0s.",
         {"model": "gpt-4o"},
         fires_at=11.75,
@@ -295,6 +302,14 @@ CASES: Final = (
         "what waits in lane urgent takes 5m 0s.",
         {"lane": "urgent"},
         fires_at=11.75,
+    ),
+    Case(
+        "HeadraceLaneStandsStill",
+        _stands_still,
+        "lane urgent has stood still for 10m 0s.",
+        {"lane": "urgent"},
+        fires_at=18,
+        not_before=14,
     ),
     Case(
         "HeadraceLagGrowing",
