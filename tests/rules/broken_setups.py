@@ -99,7 +99,7 @@ async def _model_shut(stage: Budget) -> None:
 
 
 async def _lane_poisoned(stage: Budget) -> None:
-    """A producer's new release: half of its records are no JSON, the others name parameters that OpenAI does not have."""
+    """A producer's new release: half of its records are no JSON, of the others no part is a list."""
     assert stage.load is not None
     stage.load.cancel()
 
@@ -113,14 +113,14 @@ async def _lane_poisoned(stage: Budget) -> None:
 
 
 async def _tenant_floods(stage: Budget) -> None:
-    await stage.send("urgent", 1_500, tenant="flooding-tenant")
+    await stage.send("urgent", 1_500, tenant="flooding-tenant", words=300)
 
 
 SETUPS = (
     Setup("a key revoked", "HeadraceKeyRefused", r"open: auth|\bkey\b", _key_revoked),
     Setup("a quota exhausted", "HeadraceQuotaExhausted", r"quota|credit", _quota_exhausted),
     Setup("a model shut for the day", "HeadraceLimitShut", r"0 of 20|requests a day", _model_shut),
-    Setup("a poisoned lane", "HeadraceLaneFailing", r"Every request of lane urgent", _lane_poisoned),
+    Setup("a poisoned lane", "HeadraceDeadLettersRising", r"(undecodable|invalid_request)  ", _lane_poisoned),
     Setup(
         "a tenant flooding",
         "HeadraceBacklogAboveObjective",

@@ -88,15 +88,15 @@ class Budget:
     def targets(self) -> list[str]:
         return [f"127.0.0.1:{process.port}" for process in self.fleet.processes]
 
-    async def send(self, lane: str, requests: int, *, tenant: str = "acme", **fields: Any) -> None:
+    async def send(self, lane: str, requests: int, *, tenant: str = "acme", words: int = 60, **fields: Any) -> None:
         """Put that many requests on a lane."""
         for number in (next(self._numbers) for _ in range(requests)):
             body = {
                 "model": MODEL,
-                "messages": [{"role": "user", "content": f"Write to lead {number}. " + "word " * 60}],
+                "messages": [{"role": "user", "content": f"Write to lead {number}. " + "word " * words}],
             }
             body |= fields.get("body", {})
-            request = {"id": f"{self.name}-{number}", **fields, "body": body}
+            request = {"id": f"{self.name}-{number}", "tenant": tenant, **fields, "body": body}
             await self.producer.send(
                 f"{self.fleet.prefix}.requests.{lane}", json.dumps(request).encode(), key=tenant.encode()
             )

@@ -354,14 +354,14 @@ CASES: Final = (
     Case(
         "HeadraceLaneFailing",
         _all_failing,
-        "lane urgent: all 15 outcomes of 5 minutes failed.",
+        "lane urgent: all 15 outcomes failed.",
         {"lane": "urgent"},
         beside=frozenset({"HeadraceModelFailing"}),
     ),
     Case(
         "HeadraceModelFailing",
         _all_failing,
-        "gpt-4o: all 15 outcomes of 5 minutes failed.",
+        "gpt-4o: all 15 outcomes failed.",
         {"model": "gpt-4o"},
         beside=frozenset({"HeadraceLaneFailing"}),
     ),
