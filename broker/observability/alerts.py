@@ -27,6 +27,13 @@ _RETRIER: Final = 'sum by (job) (headrace_leader and on (job, instance) headrace
 _COMMITTED: Final = 'result="committed"'
 _UNCOMMITTED: Final = 'result!="committed"'
 _ACCOUNT: Final = f'cause=~"{"|".join(CAUSES_TO_ACT_ON)}"'
+_NOT_ACCOUNT: Final = f'cause!~"{"|".join(CAUSES_TO_ACT_ON)}"'
+_CAUSE: Final = (
+    f"{{{{ with printf `{shown('breaker_open')}{{job='%s', model='%s'}}` $labels.job $labels.model | query }}}}"
+    "{{ . | first | label `cause` }}{{ end }}."
+)
+"""The present cause. It is no label of the alert: each probe may fail for another one, and `for` would begin anew."""
+
 _OBJECTIVES: Final = "max by (job, lane) (headrace_lane_objective_seconds)"
 _LOST: Final = 'reason=~"crashed|lost_by_retention|unpublishable"'
 _FAILED_MIN: Final = 3
@@ -184,10 +191,10 @@ ALERTS: Final[tuple[Alert, ...]] = (
     Alert(
         name="HeadraceBreakerOpen",
         panels=("breaker_open",),
-        condition=reached("breaker_open", f'cause!~"{"|".join(CAUSES_TO_ACT_ON)}"'),
+        condition=f"max by (job, model) ({reached('breaker_open', _NOT_ACCOUNT)})",
         hold="3m",
         severity=Severity.TICKET,
-        summary="{{ $labels.job }}: the breaker of {{ $labels.model }} stays open: {{ $labels.cause }}.",
+        summary="{{ $labels.job }}: the breaker of {{ $labels.model }} stays open: " + _CAUSE,
         description="OpenAI does not serve this limit. One call at a time asks again; requests wait, or are parked.",
         runbook="breaker-open",
     ),

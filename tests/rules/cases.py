@@ -6,7 +6,7 @@ from typing import Final
 
 from headrace.broker.observability.alerts import BY_NAME
 from headrace.broker.observability.rules import RUNBOOKS
-from tests.rules.world import JOB, LEADER, RETRIER, STANDBY, Values, World, counter, flat
+from tests.rules.world import JOB, LEADER, RETRIER, STANDBY, Values, World, counter, flat, series
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,15 @@ def _breaker(model: str, cause: str) -> Callable[[World], object]:
     return lambda world: world.set(
         "headrace_breaker_cause", LEADER, world.between(10, 20, 1, None), model=model, cause=cause
     )
+
+
+def _changing_breaker(world: World) -> None:
+    """Each probe fails for another reason, minute by minute."""
+    for first, cause in ((10, "overloaded"), (11, "upstream_error"), (12, "overloaded"), (13, "upstream_error")):
+        values = world.between(first, 20 if first == 13 else first + 1, 1, None)
+        name = series("headrace_breaker_cause", LEADER, model="gpt-4o", cause=cause)
+        before = world.held.get(name, values)
+        world.held[name] = [old if old is not None else new for old, new in zip(before, values, strict=True)]
 
 
 def _no_leader(world: World) -> None:
@@ -263,9 +272,9 @@ CASES: Final = (
     ),
     Case(
         "HeadraceBreakerOpen",
-        _breaker("gpt-4o", "overloaded"),
-        "the breaker of gpt-4o stays open: overloaded.",
-        {"model": "gpt-4o", "cause": "overloaded"},
+        _changing_breaker,
+        "the breaker of gpt-4o stays open: upstream_error.",
+        {"model": "gpt-4o"},
         fires_at=14,
         not_before=12.5,
     ),

@@ -18,29 +18,29 @@ from typing import Final
 
 from headrace.broker.local.services import LocalServices
 from headrace.broker.observability.panels import PANELS, Panel
-from tests.rules.budget import ORDINARY, Budget, budget
+from tests.rules.budget import Budget, budget
 from tests.rules.prometheus import Prometheus, scraping
 
 WITHIN_S: Final = 420
-SCARCE: Final = (
-    *ORDINARY,
-    *("--behaviour", "foreign:share=0.3,burst=0.01"),
-    *("--behaviour", "flex-refused"),
-    *("--long-429-rate", "0.02", "--long-429-s", "100"),
-)
-"""A server with another client, no flex capacity, and a project's daily limit that refuses one call in fifty for long."""
+QUOTA: Final = ("--tokens-per-minute", "120000", "--requests-per-minute", "6000", "--latency", "0.2-0.6")
+SHARED: Final = (*QUOTA, "--behaviour", "foreign:share=0.5,burst=0.02", "--behaviour", "flex-refused")
+"""Another client takes half of the tokens, and the flex tier has no capacity."""
+
+DOWN: Final = (*QUOTA, "--behaviour", "error-storm:from_s=0,to_s=86400,rate=1")
+SPENT: Final = (*QUOTA, "--long-429-rate", "0.2", "--long-429-s", "100")
+"""A project's daily limit refuses one call in five."""
 
 NEEDS: Final[Mapping[str, str]] = {
     "late_share": "an objective of 1 s, and bursts that wait longer",
-    "foreign_share": "another client, which takes 30 % of the tokens",
-    "refused_share": "a daily limit that refuses one call in fifty",
+    "foreign_share": "another client that takes half of the tokens; counted two minutes later",
+    "refused_share": "a daily limit that refuses one call in five",
     "breaker_open": "an upstream that answers 503 for a while",
     "tier_waiting": "requests for the flex tier, which has no capacity",
     "failed_per_second": "requests with a body that the API refuses",
     "dead_letters": "the same, and records that are no JSON",
     "retries_waiting": "the daily limit's refused calls, which are parked",
     "retries_by_kind": "the same",
-    "next_call_seconds": "a limit of requests that is used up for a while",
+    "next_call_seconds": "a quota that is used up",
 }
 """Panels that a healthy budget leaves empty or at 0, and the trouble that is played for each."""
 
@@ -72,16 +72,16 @@ async def trouble(stage: Budget) -> None:
         await stage.send("urgent", 2, body={"messages": "none"})
         await stage.send_garbage("bulk", 2)
         await stage.send("bulk", 2, body={"service_tier": "flex"})
-        await stage.send("urgent", 150, words=300)
+        await stage.send("urgent", 30, words=300)
         await asyncio.sleep(10)
 
 
-async def outage(stage: Budget) -> None:
-    """After a minute, let OpenAI be down for half of one, and use up a small limit of requests for another."""
-    await asyncio.sleep(150)
-    await stage.openai.serve(*SCARCE, "--behaviour", "error-storm:from_s=0,to_s=86400,rate=1")
+async def servers(stage: Budget) -> None:
+    """Let OpenAI be down for 40 s after three minutes, and let a daily limit refuse calls from then on."""
+    await asyncio.sleep(180)
+    await stage.openai.serve(*DOWN)
     await asyncio.sleep(40)
-    await stage.openai.serve(*SCARCE, "--requests-per-day", "60")
+    await stage.openai.serve(*SPENT)
 
 
 async def look(prometheus: Prometheus, proofs: list[Proof], began_s: float) -> None:
@@ -116,11 +116,11 @@ async def play(folder: Path) -> int:
     lanes = {"HEADRACE_LANES__URGENT__OBJECTIVE_S": "1"}
     async with (
         LocalServices() as services,
-        budget(services, "live", folder, dispatchers=2, upstream=SCARCE, **lanes) as stage,
+        budget(services, "live", folder, dispatchers=2, upstream=SHARED, **lanes) as stage,
     ):
         stage.begin_load(("urgent", "standard", "bulk"), every_s=0.3)
         async with scraping({stage.job: stage.targets}, folder) as prometheus:
-            tasks = [asyncio.create_task(each(stage)) for each in (trouble, outage)]
+            tasks = [asyncio.create_task(each(stage)) for each in (trouble, servers)]
             began_s = time.monotonic()
             try:
                 while time.monotonic() - began_s < WITHIN_S and not all(proof.is_good for proof in proofs):
