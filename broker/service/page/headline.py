@@ -200,7 +200,9 @@ def _binding(name: str, limit: Said) -> tuple[str, str]:
             f"{_bucket(name, bucket)} binds: {_used(limit, bucket)}{soon}",
             f"{name} {bucket.get('metric')}",
         )
-    return f"{counted(_whole(limit.get('waiting')), 'request')} of {name} wait for their turn", f"{name} turn"
+    waiting = _whole(limit.get("waiting"))
+    turn = "waits for its turn" if waiting == 1 else "wait for their turn"
+    return f"{counted(waiting, 'request')} of {name} {turn}", f"{name} turn"
 
 
 _SAID: Final[Mapping[str, Callable[[str, Said, Said], str]]] = {
@@ -221,6 +223,11 @@ _SAID: Final[Mapping[str, Callable[[str, Said, Said], str]]] = {
         else f"The measured rate of {name} binds: {_whole(limit['measured_tokens_per_minute']):,} tokens a minute"
     ),
     "tenant_cap": lambda name, *_: f"A tenant's own cap binds the next requests of {name}",
+    "breaker": lambda name, _, told: (
+        f"OpenAI has no capacity for service tier {told.get('tier')} of {name}"
+        if told.get("of") == "tier"
+        else f"OpenAI does not serve {name}"
+    ),
     "leader": lambda *_: "The leader starts no calls at present",
     "retry": lambda name, *_: f"The next requests of {name} wait for another attempt",
 }
@@ -297,7 +304,7 @@ def _listed(told: Any) -> Sequence[Any]:
 
 
 def _whole(told: Any) -> int:
-    return told if isinstance(told, int) and not isinstance(told, bool) else 0
+    return max(0, told) if isinstance(told, int) and not isinstance(told, bool) else 0
 
 
 def _float(told: Any) -> float:

@@ -14,7 +14,7 @@ from headrace.broker.core.budget.budget import Budget
 from headrace.broker.core.config import Role
 from headrace.broker.core.dispatch import Dispatch
 from headrace.broker.core.lanes.limit_queue import LimitQueue
-from headrace.broker.core.ticket import State
+from headrace.broker.core.ticket import State, Ticket
 from headrace.broker.core.units import PPM
 from headrace.broker.service.health import Health
 from headrace.broker.service.metrics.telemetry import Telemetry, in_seconds
@@ -209,9 +209,15 @@ class Status:
             with self.telemetry.containment.observing("status"):
                 found = self._hindrances.of_all(name, now_ms)
                 pick = None if found else desk.pick(now_ms)
-                if pick is not None:
-                    found = self._hindrances.in_line(pick.ticket, now_ms)
+                ticket = self._any_queued(name) if pick is None else pick.ticket
+                if not found and ticket is not None:
+                    found = self._hindrances.in_line(ticket, now_ms)
         return found
+
+    def _any_queued(self, limit: str) -> Ticket | None:
+        """Return a request of a limit of which none can be next: its tenant's cap, or its tier, holds each of them."""
+        queued = (each for each in self.core.registry.tickets() if each.queued)
+        return next((each for each in queued if each.candidate.limit == limit), None)
 
     def _course(self, budget: Budget, now_ms: int) -> str:
         """Return in words what a limit's calls are spent by."""
