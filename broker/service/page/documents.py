@@ -101,10 +101,10 @@ class Documents:
     def _binds(self, said: Said | None) -> dict[str, str]:
         """Return in words, for each limit, what its next request waits for."""
         binds: dict[str, str] = {}
-        with self.containment.observing("page"):
-            for name, limit in table_of(said or {}, "limits").items():
-                reasons = limit.get("next_waits_for") if isinstance(limit, Mapping) else None
-                if isinstance(reasons, list) and reasons:
+        for name, limit in table_of(said or {}, "limits").items():
+            reasons = limit.get("next_waits_for") if isinstance(limit, Mapping) else None
+            if isinstance(reasons, list) and reasons:
+                with self.containment.observing("page"):
                     binds[name] = f"{'; and '.join(hindrance(each) for each in reasons)}."
         return binds
 

@@ -96,6 +96,13 @@ async def test_a_report_that_cannot_be_read_is_not_said_to_be_absent() -> None:
         ]
 
 
+async def test_a_reason_that_cannot_be_put_in_words_costs_no_other_limit_its_own() -> None:
+    good = {"next_waits_for": [{"kind": "memory", "held_bytes": 2_048, "most": 2_048}], "waiting": 1}
+    own = said(limits={"a": {"next_waits_for": [3]}, "b": good})
+    told = await documents("leader", own, None).document()
+    assert told["page"]["binds"].keys() == {"b"}
+
+
 async def test_a_leader_shows_itself_whatever_another_program_has_left_of_a_status() -> None:
     for status in ("no json", "x" * REPORT_CHARS_MAX * 2):
         told = await documents("leader", said(host="me"), Board(status)).document()
