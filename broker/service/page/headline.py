@@ -73,10 +73,14 @@ def headline(look: StatusReading) -> Headline:
 
 
 def _silent(report: Report) -> Headline:
+    age = spoken_s(report.age_s or 0)
+    if report.said is not None and report.holder is not None and report.holder == report.said.get("owner"):
+        sentence = f"The leader holds the lease and reported last {age} ago: what flows now is not known."
+        return Headline(FlowState.UNKNOWN, sentence, "hangs")
     if report.said is None:
         sentence = "No dispatcher leads, and none has reported within a day: nothing flows."
     else:
-        sentence = f"No dispatcher leads: the last leader reported {spoken_s(report.age_s or 0)} ago. Nothing flows."
+        sentence = f"No dispatcher leads: the last leader reported {age} ago. Nothing flows."
         if report.standbys and report.holder in {None, RELEASED}:
             sentence += f" {counted(report.standbys, 'standby')} should take over within seconds."
     return Headline(FlowState.STOPPED, sentence, "silent")

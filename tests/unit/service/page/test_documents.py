@@ -72,7 +72,9 @@ async def test_a_page_says_what_headrace_status_says_of_the_same_status() -> Non
 
 
 async def test_an_old_report_is_said_to_be_old() -> None:
-    told = await documents("standby", said(role="standby"), Board(json.dumps(said()), age_s=40.0)).document()
+    told = await documents(
+        "standby", said(role="standby"), Board(json.dumps(said()), age_s=40.0, holder=None)
+    ).document()
     assert (told["page"]["is_stale"], told["page"]["flow"]) == (True, "stopped")
     assert "reported 40 s ago" in told["page"]["sentence"]
 

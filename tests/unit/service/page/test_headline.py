@@ -110,6 +110,7 @@ def test_records_that_nothing_takes_yet_wait() -> None:
     [
         (look(None), FlowState.STOPPED, "none has reported within a day"),
         (look(said(), age_s=31.0, holder="released"), FlowState.STOPPED, "reported 31 s ago. Nothing flows. 1 standby"),
+        (look(said(), age_s=31.0), FlowState.UNKNOWN, "holds the lease and reported last 31 s ago: what flows now is"),
         (look(said(), age_s=31.0, holder="token-b"), FlowState.STOPPED, "the last leader reported 31 s ago"),
         (look(said(role="promoting", leading_since=None)), FlowState.WAITS, "is being promoted"),
         (look(said(role="suspended")), FlowState.STOPPED, "cannot publish to Kafka"),
