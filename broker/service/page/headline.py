@@ -136,7 +136,7 @@ def _nothing_waits(said: Said, calls: _Calls) -> Headline:
     asleep = sum(_whole(lane.get("waiting")) for lane in _lanes(said).values())
     sleep = f"{counted(asleep, 'request')} {'waits' if asleep == 1 else 'wait'} for another attempt"
     in_kafka = f"{counted(lag, 'record')} {'waits' if lag == 1 else 'wait'} in Kafka"
-    if calls is _Calls.SUCCEED and (asleep or lag or _whole(said.get("inflight")) or _ended_lately(said)):
+    if calls is _Calls.SUCCEED and (_whole(said.get("inflight")) or _ended_lately(said)):
         rate = _answers_per_second(said)
         answered = f"; {rate:,.1f} answers a second" if rate >= _RATE_SAID_MIN else ""
         none = sleep if asleep else f"{in_kafka} to be taken" if lag else "none waits: nothing binds"

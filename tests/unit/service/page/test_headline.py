@@ -166,6 +166,11 @@ def quiet(**fields: Any) -> dict[str, Any]:
             "none has succeeded in the last minute; answers a second: 1.2 server error.",
         ),
         (quiet(lately=flowing(0.2) | {"calls": {"ok": {"ended": [9, 0, 0]}}}), FlowState.IDLE, "All lanes are empty"),
+        (
+            quiet(lately=flowing(0.2) | {"calls": {"ok": {"ended": [9, 0, 0]}}}, lanes={"bulk": lane(waiting=1)}),
+            FlowState.WAITS,
+            "1 request waits for another attempt; nothing is being called.",
+        ),
         (quiet(lately=flowing(0.2) | {"calls": {"ok": {"ended": [0, 9, 0]}}}), FlowState.FLOWS, "0.2 answers a second"),
         (
             quiet(lately=flowing(0.01) | {"calls": {"ok": {"ended": [1]}}}),
