@@ -168,7 +168,7 @@ class Lately:
 
     def _count(self, table: str, name: str, kind: str, count: int = 1) -> None:
         slot, key = self._slot(self._clock.utc_ms() // _SLOT_MS), (table, name, kind)
-        if key in slot or len(slot) < len(SERIES) * NAMES_MAX:
+        if key in slot or sum(of == table for of, _, _ in slot) < len(SERIES[table]) * NAMES_MAX:
             slot[key] += min(max(0, count), _COUNT_MAX)
 
     def _slot(self, number: int) -> Counter[_Key]:

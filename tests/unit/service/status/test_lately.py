@@ -167,3 +167,21 @@ def test_what_the_server_stated_last_of_a_bucket_is_known_by_its_size() -> None:
     for capacity in range(100):
         lately.count_call("a", ended(Meaning.OK, reading(capacity, 0)), 1)
     assert len(lately._stated["a"]) == 8
+
+
+def test_names_that_producers_choose_take_no_room_from_lanes_and_meanings() -> None:
+    leader = World().leader()
+    for number in range(20 * NAMES_MAX):
+        leader.count_call(f"model-{number}", OK, 1)
+        leader.count_call(f"model-{number}", REFUSED, 0)
+    leader.count_ended("bulk")
+    shown = leader.shown()
+    assert shown["lanes"]["bulk"]["ended"][-1] == 1
+    assert len(shown["limits"]) == SHOWN_MAX
+
+
+def test_limits_of_many_names_count_no_more_than_their_bound() -> None:
+    leader = World().leader()
+    for number in range(20 * NAMES_MAX):
+        leader.count_call(f"model-{number}", OK, 1)
+    assert sum(map(len, leader._slots.values())) <= len(SERIES["limits"]) * NAMES_MAX + 1
