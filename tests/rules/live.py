@@ -33,14 +33,14 @@ SPENT: Final = (*QUOTA, "--long-429-rate", "0.2", "--long-429-s", "100")
 NEEDS: Final[Mapping[str, str]] = {
     "late_share": "an objective of 1 s, and bursts that wait longer",
     "foreign_share": "another client that takes half of the tokens; counted two minutes later",
-    "refused_share": "a daily limit that refuses one call in five",
+    "refused_share": "the other client, which spends what answers had promised",
     "breaker_open": "an upstream that answers 503 for a while",
     "tier_waiting": "requests for the flex tier, which has no capacity",
     "failed_per_second": "requests with a body that the API refuses",
     "dead_letters": "the same, and records that are no JSON",
     "retries_waiting": "the daily limit's refused calls, which are parked",
     "retries_by_kind": "the same",
-    "next_call_seconds": "a quota that is used up",
+    "next_call_seconds": "the same: the quota is used up",
 }
 """Panels that a healthy budget leaves empty or at 0, and the trouble that is played for each."""
 
