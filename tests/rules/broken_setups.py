@@ -1,4 +1,7 @@
-"""Six broken set-ups with a stop-watch: which alert fires, how soon, and whether its page's first command says why.
+"""Six broken set-ups with a stop-watch: which alert fires, how soon, and whether page and runbook say why.
+
+The live page is read when the alert fires: its first sentence and its findings. Then the first command of the alert's
+runbook is run.
 
     python -m tests.rules.broken_setups [--more] [--only NAME] [--json FILE]
 
@@ -48,7 +51,8 @@ class Setup:
 
     Attributes:
         alert: The alert that names the cause.
-        shows: Words that its page's first command must print.
+        shows: Words that the first command of its runbook must print.
+        page_shows: Words that the live page must say; None: none of its processes is left to serve one.
         upstream: Arguments of `headrace upstream` while all is well.
     """
 
@@ -56,6 +60,7 @@ class Setup:
     alert: str
     shows: str
     breaks: Callable[[Budget], Awaitable[None]]
+    page_shows: str | None = None
     upstream: tuple[str, ...] = ORDINARY
     dispatchers: int = 1
     within_s: float = WITHIN_S
@@ -76,11 +81,15 @@ class Seen:
     shows: str
     said: str
     is_found: bool
+    page_says: list[str]
+    page_shows: str | None
+    is_on_page: bool
     within_s: float
 
     @property
     def is_good(self) -> bool:
-        return self.after_s is not None and self.after_s <= self.within_s and self.is_found
+        in_time = self.after_s is not None and self.after_s <= self.within_s
+        return in_time and self.is_found and self.is_on_page
 
 
 async def _redis_gone(stage: Budget) -> None:
@@ -161,27 +170,42 @@ async def _tenant_floods(stage: Budget) -> None:
 
 
 SETUPS = (
-    Setup("a key revoked", "HeadraceKeyRefused", r"open: auth|\bkey\b", _key_revoked),
-    Setup("a quota exhausted", "HeadraceQuotaExhausted", r"quota|credit", _quota_exhausted),
-    Setup("a model shut for the day", "HeadraceLimitShut", r"0 of 20|requests a day", _model_shut),
-    Setup("a poisoned lane", "HeadraceDeadLettersRising", r"(undecodable|invalid_request)  ", _lane_poisoned),
+    Setup("a key revoked", "HeadraceKeyRefused", r"open: auth|\bkey\b", _key_revoked, r"does not accept the key"),
+    Setup("a quota exhausted", "HeadraceQuotaExhausted", r"quota|credit", _quota_exhausted, r"no credit is left"),
+    Setup(
+        "a model shut for the day",
+        "HeadraceLimitShut",
+        r"0 of 20|requests a day",
+        _model_shut,
+        r"0 of 20|asked for a pause",
+    ),
+    Setup(
+        "a poisoned lane",
+        "HeadraceDeadLettersRising",
+        r"(undecodable|invalid_request)  ",
+        _lane_poisoned,
+        r"undecodable|every request of lane urgent|Every request of lane urgent",
+    ),
     Setup(
         "a tenant flooding",
         "HeadraceBacklogAboveObjective",
         r"flooding-tenant",
         _tenant_floods,
+        r"flooding-tenant",
         upstream=("--tokens-per-minute", "60000", "--requests-per-minute", "600", "--latency", "0.2-0.6"),
     ),
-    Setup("Redis gone", "HeadraceRedisAway", r"✗ Redis is away", _redis_gone, dispatchers=2),
+    Setup("Redis gone", "HeadraceRedisAway", r"✗ Redis is away", _redis_gone, r"Redis is away", dispatchers=2),
 )
 
 MORE = (
-    Setup("a wrong server", "HeadraceWrongServer", r"✗ .*not_the_api", _wrong_server),
-    Setup("OpenAI down", "HeadraceBreakerOpen", r"✗ .*the breaker is open", _openai_down, within_s=360),
+    Setup("a wrong server", "HeadraceWrongServer", r"✗ .*not_the_api", _wrong_server, r"not OpenAI's API"),
+    Setup(
+        "OpenAI down", "HeadraceBreakerOpen", r"✗ .*the breaker is open", _openai_down, r"breaker is open", within_s=360
+    ),
     Setup("no dispatcher", "HeadraceNoLeader", r"✗ .*No dispatcher", _dispatchers_die, within_s=180),
-    Setup("no retrier", "HeadraceRetrierAbsent", r"parked|retrier", _retrier_dies, within_s=480),
-    Setup("a lane that fails", "HeadraceLaneFailing", r"✗ .*lane urgent", _lane_fails, within_s=480),
-    Setup("Kafka gone", "HeadraceKafkaAway", r"✗ .*Kafka", _kafka_gone, within_s=180),
+    Setup("no retrier", "HeadraceRetrierAbsent", r"parked|retrier", _retrier_dies, r"retrier", within_s=480),
+    Setup("a lane that fails", "HeadraceLaneFailing", r"✗ .*lane urgent", _lane_fails, r"lane urgent", within_s=480),
+    Setup("Kafka gone", "HeadraceKafkaAway", r"✗ .*Kafka", _kafka_gone, r"Kafka", within_s=180),
 )
 """Others, whose alerts hold back longer, or are not among the six that must be found within two minutes."""
 
@@ -204,6 +228,7 @@ async def watch(setup: Setup, stage: Budget, prometheus: Prometheus, folder: Pat
             break
         await asyncio.sleep(1)
     alert = firing.get(setup.alert, {"labels": {}, "annotations": {}})
+    page = [] if setup.page_shows is None else await stage.page()
     command = first_command(setup.alert)
     code, said = await stage.run(command, folder)
     return Seen(
@@ -218,6 +243,9 @@ async def watch(setup: Setup, stage: Budget, prometheus: Prometheus, folder: Pat
         shows=setup.shows,
         said=said,
         is_found=re.search(setup.shows, said) is not None,
+        page_says=page,
+        page_shows=setup.page_shows,
+        is_on_page=setup.page_shows is None or any(re.search(setup.page_shows, line) for line in page),
         within_s=setup.within_s,
     )
 
@@ -250,6 +278,10 @@ def _report(seen: Seen) -> None:
     when = "never" if seen.after_s is None else f"after {seen.after_s:.0f} s"
     _say(f"\n{seen.name}: {seen.alert} ({seen.severity}) fired {when}: {seen.summary}")
     _say(f"  beside it: {', '.join(seen.others) or 'none'}")
+    if seen.page_shows is not None:
+        _say(f"  page: {'says' if seen.is_on_page else 'DOES NOT SAY'} {seen.page_shows!r}")
+        for line in seen.page_says[:4]:
+            _say(f"    {line}")
     _say(f"  $ {seen.command}   -> exit {seen.exit_code}; {'says' if seen.is_found else 'DOES NOT SAY'} {seen.shows!r}")
     for line in seen.said.splitlines()[:30]:
         if re.search(seen.shows, line):

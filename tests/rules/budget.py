@@ -118,6 +118,19 @@ class Budget:
                 await self.send(lane, 1)
             await asyncio.sleep(every_s)
 
+    async def page(self) -> list[str]:
+        """Return what the live page of a dispatcher says above all figures: its first sentence, and its findings."""
+        [process, *_] = (
+            each for each in self.fleet.processes if each.verb == "dispatcher" and each.child.returncode is None
+        )
+        address = f"http://127.0.0.1:{process.port}/events"
+        async with asyncio.timeout(10), aiohttp.ClientSession() as session, session.get(address) as events:
+            async for line in events.content:
+                if line.startswith(b"data: ") and "page" in (told := json.loads(line[6:])):
+                    page = told["page"]
+                    return [page["sentence"], *(each["sentence"] for each in page["findings"])]
+        raise AssertionError("the page's events ended")
+
     async def run(self, command: str, folder: Path) -> tuple[int, str]:
         """Run a command of a runbook as it is written there, as an operator of this budget would."""
         environment = self.fleet.environment() | {
