@@ -14,6 +14,8 @@ from headrace.broker.settings.tracing import TracingSettings
 
 QUEUE_MAX: Final = 4_096
 """Spans that wait for the exporter, some 2 KB each; a call makes five."""
+QUEUE_MAX_WITH_CONTENT: Final = 1_024
+"""The same with prompts and answers: a call's span has up to 2 x 16,384 characters more, 64 MB in all at four bytes."""
 BATCH_MAX: Final = 512
 EXPORT_EVERY_MS: Final = 1_000
 """OpenTelemetry's default is 5 s: what a killed leader has not exported is lost, so ours is shorter."""
@@ -88,9 +90,10 @@ class Batching:
     every_ms: int
 
     @classmethod
-    def of(cls, environ: Mapping[str, str]) -> Self:
+    def of(cls, environ: Mapping[str, str], *, content: bool = False) -> Self:
         """Read OpenTelemetry's variables. A value that its SDK would raise for counts as unset: it ends no process."""
-        queue_max = _number(environ, "OTEL_BSP_MAX_QUEUE_SIZE", QUEUE_MAX)
+        otherwise = QUEUE_MAX_WITH_CONTENT if content else QUEUE_MAX
+        queue_max = _number(environ, "OTEL_BSP_MAX_QUEUE_SIZE", otherwise)
         return cls(
             queue_max,
             min(queue_max, _number(environ, "OTEL_BSP_MAX_EXPORT_BATCH_SIZE", BATCH_MAX)),

@@ -209,7 +209,7 @@ def _batches(tracing: TracingSettings, environ: Mapping[str, str]) -> tuple[Batc
     """Return the queue before the collector, and the counter behind it; the library's own log lines are kept there."""
     logging.getLogger("opentelemetry.util.re").addFilter(_masked)
     exporter = OTLPSpanExporter(endpoint=tracing.url, headers=tracing.given_headers or None, session=bounded_session())
-    batching = Batching.of(environ)
+    batching = Batching.of(environ, content=tracing.content)
     counted = CountingExporter(exporter, queue_max=batching.queue_max)
     batches = BatchSpanProcessor(
         counted,

@@ -84,3 +84,8 @@ def test_no_batch_is_larger_than_the_queue() -> None:
     assert Batching.of({"OTEL_BSP_MAX_QUEUE_SIZE": "10"}) == Batching(10, 10, 1_000)
     given = {"OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "9999", "OTEL_BSP_SCHEDULE_DELAY": "20"}
     assert Batching.of(given) == Batching(4_096, 4_096, 20)
+
+
+def test_fewer_spans_wait_if_they_have_prompts_in_them() -> None:
+    assert Batching.of({}, content=True) == Batching(1_024, 512, 1_000)
+    assert Batching.of({"OTEL_BSP_MAX_QUEUE_SIZE": "5000"}, content=True).queue_max == 5_000
