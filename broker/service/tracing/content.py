@@ -14,7 +14,7 @@ CONTENT_CHARS_MAX: Final = 16_384
 """Characters of text in one attribute."""
 MESSAGES_MAX: Final = 100
 PARTS_MAX: Final = 100
-"""Parts of all messages in one attribute: a body of 900 KB may have 200,000, and each costs 30 characters without text."""
+"""Parts of all messages in one attribute: a body may have 200,000, and each costs 30 characters without text."""
 NAME_CHARS_MAX: Final = 64
 """Characters of a role or of a part's type: a producer may write anything there."""
 _UNSEEN: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
