@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import re
 import socket
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -42,6 +43,8 @@ from headrace.broker.trace_context import TraceContext
 
 LAST_SPANS_WITHIN_S: Final = 2.0
 _TROUBLE_CHARS_MAX: Final = 200
+_LOGIN: Final = re.compile(r"[^\s/'\"]+@")
+"""A login in the collector's address, which may come from a variable: the library quotes what it cannot parse."""
 _NS_MAX: Final = 2**63 - 1
 _UNUSED_MS: Final = 30_000  # the SDK reads it and has no use for it; without it, it would parse the variable
 
@@ -153,7 +156,7 @@ class CountingExporter(SpanExporter):
 
     def note_trouble(self, sentence: str) -> None:
         """Note what the exporter says of a failure."""
-        self._trouble = sentence[:_TROUBLE_CHARS_MAX]
+        self._trouble = _LOGIN.sub("***@", sentence)[:_TROUBLE_CHARS_MAX]
 
     def counts(self) -> SpanCounts:
         """Return the numbers so far."""

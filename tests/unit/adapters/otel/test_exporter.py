@@ -294,6 +294,17 @@ def test_the_line_on_malformed_headers_does_not_hold_them(monkeypatch: pytest.Mo
     assert "s3cret" not in lines[0]
 
 
+@pytest.mark.parametrize("address", ["http://me:hush@collector:99999", "me:hush@collector:4317"])
+async def test_the_reason_of_a_loss_does_not_repeat_a_login(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", address)
+    spans = open_spans(TracingSettings(), "headrace-dispatcher", "1", {})
+    spans.record(span())
+    await spans.close(5)
+    assert spans.counts().lost == 1
+    assert "collector" in spans.counts().trouble
+    assert "hush" not in spans.counts().trouble
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("answer", [refuses, is_gone, is_silent, never_ends, drips])
 async def test_a_hostile_collector_holds_up_neither_the_loop_nor_the_end(
