@@ -14,9 +14,11 @@ from headrace.broker.settings.tracing import TracingSettings
 
 QUEUE_MAX: Final = 4_096
 """Spans that wait for the exporter, some 2 KB each; a call makes five."""
-QUEUE_MAX_WITH_CONTENT: Final = 1_024
+QUEUE_MAX_WITH_CONTENT: Final = 512
 """The same with prompts and answers: a call's span has up to 2 x 16,384 characters more, 64 MB in all at four bytes."""
 BATCH_MAX: Final = 512
+BATCH_MAX_WITH_CONTENT: Final = 64
+"""The encoder needs twice the size of a batch beside it."""
 EXPORT_EVERY_MS: Final = 1_000
 """OpenTelemetry's default is 5 s: what a killed leader has not exported is lost, so ours is shorter."""
 
@@ -92,11 +94,11 @@ class Batching:
     @classmethod
     def of(cls, environ: Mapping[str, str], *, content: bool = False) -> Self:
         """Read OpenTelemetry's variables. A value that its SDK would raise for counts as unset: it ends no process."""
-        otherwise = QUEUE_MAX_WITH_CONTENT if content else QUEUE_MAX
-        queue_max = _number(environ, "OTEL_BSP_MAX_QUEUE_SIZE", otherwise)
+        bounds = (QUEUE_MAX_WITH_CONTENT, BATCH_MAX_WITH_CONTENT) if content else (QUEUE_MAX, BATCH_MAX)
+        queue_max = _number(environ, "OTEL_BSP_MAX_QUEUE_SIZE", bounds[0])
         return cls(
             queue_max,
-            min(queue_max, _number(environ, "OTEL_BSP_MAX_EXPORT_BATCH_SIZE", BATCH_MAX)),
+            min(queue_max, _number(environ, "OTEL_BSP_MAX_EXPORT_BATCH_SIZE", bounds[1])),
             _number(environ, "OTEL_BSP_SCHEDULE_DELAY", EXPORT_EVERY_MS),
         )
 

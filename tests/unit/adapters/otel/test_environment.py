@@ -87,5 +87,5 @@ def test_no_batch_is_larger_than_the_queue() -> None:
 
 
 def test_fewer_spans_wait_if_they_have_prompts_in_them() -> None:
-    assert Batching.of({}, content=True) == Batching(1_024, 512, 1_000)
+    assert Batching.of({}, content=True) == Batching(512, 64, 1_000)
     assert Batching.of({"OTEL_BSP_MAX_QUEUE_SIZE": "5000"}, content=True).queue_max == 5_000
