@@ -77,7 +77,7 @@ def _derived(settings: Settings, path: Path, value: Any) -> tuple[Any, str]:
 def _shown(path: Path, value: Any) -> Any:
     if path == ("redis", "url"):
         return RedisUrl.read(value.get_secret_value()).masked()
-    if path == ("openai", "base_url") and value is not None:
+    if path in {("openai", "base_url"), ("tracing", "endpoint")} and value is not None:
         return HttpUrl.read(value).masked()
     if isinstance(value, SecretStr):
         return MASK

@@ -14,7 +14,9 @@ TRACES_PATH: Final = "/v1/traces"
 def _check_endpoint(url: str | None) -> str | None:
     if url is not None:
         url = url.strip()
-        HttpUrl.read(url)
+        read = HttpUrl.read(url)
+        if "?" in read.rest or "#" in read.rest:
+            raise ValueError(f"has a ? or # behind its path, where {TRACES_PATH} would be appended: leave it out")
     return url
 
 
@@ -23,8 +25,8 @@ def _check_headers(headers: SecretStr | None) -> SecretStr | None:
         return None
     text = secrets.login(headers.get_secret_value().strip())
     for pair in text.split(","):
-        name, equals, value = pair.partition("=")
-        if not equals or not name.strip().replace("-", "").replace("_", "").isalnum() or not value.isascii():
+        name, equals, _ = pair.partition("=")
+        if not equals or not name.strip().replace("-", "").replace("_", "").isalnum() or not pair.isascii():
             raise ValueError("must be NAME=VALUE, several separated by commas, in printable ASCII")
     return SecretStr(text)
 

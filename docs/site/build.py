@@ -8,6 +8,7 @@ It runs in an environment of its own (`docs/site/site.lock`), and needs no netwo
 # ruff: noqa: INP001  # a script, beside the configuration that it uses
 
 import argparse
+import contextlib
 import functools
 import shutil
 import subprocess
@@ -31,6 +32,10 @@ POLL_S: Final = 0.5
 
 def build(*, anew: bool) -> Sequence[str]:
     """Build the site and check it; what is wrong with it, one sentence each."""
+    try:
+        navigation.parts()
+    except navigation.NavigationError as wrong:  # Sphinx would call it a defect of its own, at length
+        return [str(wrong)]
     if anew:
         for folder in (SITE, DRAWN):
             shutil.rmtree(folder, ignore_errors=True)
@@ -98,7 +103,11 @@ def serve(port: int) -> None:
 
 def _state() -> dict[Path, int]:
     files = [navigation.ROOT / page for page in navigation.pages()]
-    return {path: path.stat().st_mtime_ns for path in [*files, *HERE.rglob("*.*")] if "__pycache__" not in path.parts}
+    state = {}
+    for path in [*files, *HERE.rglob("*.*")]:
+        with contextlib.suppress(FileNotFoundError):  # an editor writes a page anew by renaming it
+            state[path] = path.stat().st_mtime_ns
+    return {path: changed for path, changed in state.items() if "__pycache__" not in path.parts}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -250,6 +250,21 @@ WRONG: dict[str, tuple[Values, str, str]] = {
         "monitoring.prometheusRule.alertLabels",
         "use letters, digits and _ only",
     ),
+    "an alert's label that is half a template": (
+        nested("monitoring.prometheusRule", {"enabled": True, "alertLabels": {"team": "{{ nope"}}),
+        "monitoring.prometheusRule.alertLabels.team",
+        "leave the braces out",
+    ),
+    "a runbook's address with a template that Prometheus does not know": (
+        nested("monitoring", {"prometheusRule": {"enabled": True}, "runbooksUrl": "https://docs/{{ .Release.Name }}"}),
+        "monitoring.runbooksUrl",
+        "leave the braces out",
+    ),
+    "a login in the collector's address": (
+        nested("config.tracing.endpoint", "https://user:hush@collector:4318"),
+        "config.tracing.endpoint",
+        "secrets.tracingHeaders.name",
+    ),
     "a severity for every alert": (
         nested("monitoring.prometheusRule", {"enabled": True, "alertLabels": {"severity": "page"}}),
         "monitoring.prometheusRule.alertLabels",

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import re
 import socket
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -33,18 +34,19 @@ from opentelemetry.trace import (
 )
 from opentelemetry.trace.status import Status, StatusCode
 
+from headrace.broker.adapters.otel.environment import Batching
 from headrace.broker.adapters.otel.session import bounded_session
 from headrace.broker.observability.spans import SCHEMA_URL, SCOPE, Attribute, SpanRow
 from headrace.broker.settings.tracing import TracingSettings
 from headrace.broker.span_ports import EndedSpan, SpanCounts, Value
 from headrace.broker.trace_context import TraceContext
 
-QUEUE_MAX: Final = 4_096
-"""Spans that wait for the exporter, some 2 KB each; a call makes five."""
-EXPORT_EVERY_MS: Final = 1_000
-"""OpenTelemetry's default is 5 s: what a killed leader has not exported is lost, so ours is shorter."""
 LAST_SPANS_WITHIN_S: Final = 2.0
 _TROUBLE_CHARS_MAX: Final = 200
+_LOGIN: Final = re.compile(r"[^\s/'\"]+@")
+"""A login in the collector's address, which may come from a variable: the library quotes what it cannot parse."""
+_NS_MAX: Final = 2**63 - 1
+_UNUSED_MS: Final = 30_000  # the SDK reads it and has no use for it; without it, it would parse the variable
 
 
 class OtelSpans:
@@ -74,17 +76,17 @@ class OtelSpans:
         if span.error:
             attributes = {**attributes, Attribute.ERROR_TYPE: span.error}
         made = self._tracer.start_span(
-            span.row.name(span.target),
+            _encodable(span.row.name(span.target)),
             context=Context() if span.parent is None else _above(span.parent),
             kind=SpanKind[span.row.kind.value],
             attributes=attributes,
             links=[Link(_span_context(each)) for each in span.links],
-            start_time=span.start_ns,
+            start_time=_time_ns(span.start_ns),
         )
         if span.error:
-            made.set_status(Status(StatusCode.ERROR, span.sentence or None))
+            made.set_status(Status(StatusCode.ERROR, _encodable(span.sentence) or None))
         self._counted.note_recorded()
-        made.end(end_time=span.end_ns)
+        made.end(end_time=_time_ns(span.end_ns))
 
     def counts(self) -> SpanCounts:
         """See `headrace.broker.span_ports.Spans.counts`."""
@@ -154,7 +156,7 @@ class CountingExporter(SpanExporter):
 
     def note_trouble(self, sentence: str) -> None:
         """Note what the exporter says of a failure."""
-        self._trouble = sentence[:_TROUBLE_CHARS_MAX]
+        self._trouble = _LOGIN.sub("***@", sentence)[:_TROUBLE_CHARS_MAX]
 
     def counts(self) -> SpanCounts:
         """Return the numbers so far."""
@@ -208,15 +210,28 @@ def tracing_this_process(
 
 def _batches(tracing: TracingSettings, environ: Mapping[str, str]) -> tuple[BatchSpanProcessor, CountingExporter]:
     """Return the queue before the collector, and the counter behind it; the library's own log lines are kept there."""
+    logging.getLogger("opentelemetry.util.re").addFilter(_masked)
     exporter = OTLPSpanExporter(endpoint=tracing.url, headers=tracing.given_headers or None, session=bounded_session())
-    counted = CountingExporter(exporter, queue_max=_queue_max(environ))
-    every_ms = None if environ.get("OTEL_BSP_SCHEDULE_DELAY") else EXPORT_EVERY_MS
-    batches = BatchSpanProcessor(counted, max_queue_size=_queue_max(environ), schedule_delay_millis=every_ms)
+    batching = Batching.of(environ, content=tracing.content)
+    counted = CountingExporter(exporter, queue_max=batching.queue_max)
+    batches = BatchSpanProcessor(
+        counted,
+        max_queue_size=batching.queue_max,
+        schedule_delay_millis=batching.every_ms,
+        max_export_batch_size=batching.batch_max,
+        export_timeout_millis=_UNUSED_MS,
+    )
     logger = logging.getLogger("opentelemetry")
     logger.propagate = False
     logger.handlers[:] = [_Hushed(counted)]
     logging.getLogger("opentelemetry.sdk").setLevel(logging.ERROR)  # a line for each span that the queue drops
     return batches, counted
+
+
+def _masked(record: logging.LogRecord) -> bool:
+    """Keep the headers' text out of the library's line on malformed ones: it holds the collector's password."""
+    record.args = tuple("***" for _ in record.args or ())
+    return True
 
 
 def opened(  # noqa: PLR0913, PLR0917 — the parts that a test replaces
@@ -250,9 +265,13 @@ def sampler_of(tracing: TracingSettings) -> Sampler:
     return TracerProvider(shutdown_on_exit=False).sampler
 
 
-def _queue_max(environ: Mapping[str, str]) -> int:
-    given = environ.get("OTEL_BSP_MAX_QUEUE_SIZE", "")
-    return max(1, int(given)) if given.isdecimal() and len(given) < 10 else QUEUE_MAX
+def _encodable(text: str) -> str:
+    """Return a text without halves of surrogate pairs, for which the encoder gives up a whole batch."""
+    return text.encode(errors="replace").decode()
+
+
+def _time_ns(instant_ns: int) -> int:
+    return min(max(0, instant_ns), _NS_MAX)
 
 
 def _above(parent: TraceContext) -> Context:

@@ -5,6 +5,9 @@ exporter, its sampler and its settings are the service's own.
 
 The context is written and read as W3C headers whatever propagator the service uses: that is what Headrace reads. A
 trace context that the service put into a record itself is left as it is, and no span is made of its sending.
+
+Nothing raises: an exception of the service's tracing, such as of a span processor of its own, costs a span. It must not
+make a request look unsent that Kafka has, nor an outcome unhandled.
 """
 
 import contextlib
@@ -35,18 +38,20 @@ class SendingSpan:
 
     def sent(self, partition: int, offset: int) -> None:
         """End it: Kafka has the record."""
-        if self._span is not None:
-            self._span.set_attribute(Attribute.PARTITION.value, str(partition))
-            self._span.set_attribute(Attribute.OFFSET.value, offset)
-            self._span.end()
-            self._span = None
+        span, self._span = self._span, None
+        if span is not None:
+            with _costs_a_span():
+                span.set_attribute(Attribute.PARTITION.value, str(partition))
+                span.set_attribute(Attribute.OFFSET.value, offset)
+                span.end()
 
     def failed(self, error: BaseException) -> None:
         """End it: the record may not be there. The error's text stays out: it may quote a setting."""
-        if self._span is not None:
-            _fail(self._span, error)
-            self._span.end()
-            self._span = None
+        span, self._span = self._span, None
+        if span is not None:
+            with _costs_a_span():
+                _fail(span, error)
+                span.end()
 
 
 UNTRACED = SendingSpan(None)
@@ -56,6 +61,12 @@ def sending(topic: str, request_id: str, headers: Headers) -> SendingSpan:
     """Begin the span of a record that is about to be sent; `UNTRACED` where the service does not trace."""
     if _API not in sys.modules or any(name == TRACEPARENT for name, _ in headers):
         return UNTRACED
+    with _costs_a_span():
+        return _sending(topic, request_id)
+    return UNTRACED
+
+
+def _sending(topic: str, request_id: str) -> Sending:
     span = _tracer().start_span(
         SEND.name(topic),
         kind=_kind(SEND),
@@ -83,9 +94,10 @@ class ProcessingSpan:
         """End it, and give the service back the context that it had before, unless it has set another one since."""
         from opentelemetry import context as contexts  # noqa: PLC0415 — loaded already, or there is no span
 
-        if error is not None:
-            _fail(self._span, error)
-        self._span.end()
+        with _costs_a_span():
+            if error is not None:
+                _fail(self._span, error)
+            self._span.end()
         if contexts.get_current() is self._context:
             contexts.attach(self._before)
 
@@ -99,6 +111,12 @@ def processing(
     """
     if _API not in sys.modules:
         return None
+    with _costs_a_span():
+        return _processing(topic, headers, more or {})
+    return None
+
+
+def _processing(topic: str, headers: Headers, more: Mapping[Attribute, str | int]) -> Processing | None:
     from opentelemetry import context as contexts  # noqa: PLC0415 — loaded already
     from opentelemetry import trace  # noqa: PLC0415 — same
 
@@ -114,7 +132,7 @@ def processing(
         PROCESS.name(topic),
         context=trace.set_span_in_context(trace.NonRecordingSpan(remote), before),
         kind=_kind(PROCESS),
-        attributes=_attributes(topic, "process") | {name.value: value for name, value in (more or {}).items()},
+        attributes=_attributes(topic, "process") | {name.value: value for name, value in more.items()},
         links=[trace.Link(around)] if around.is_valid else [],
     )
     current = trace.set_span_in_context(span, before)
@@ -136,6 +154,10 @@ def handling(topic: str, headers: Headers, more: Mapping[Attribute, str | int] |
         raise
     else:
         span.end()
+
+
+def _costs_a_span() -> contextlib.suppress:
+    return contextlib.suppress(Exception)
 
 
 def _tracer() -> "Tracer":

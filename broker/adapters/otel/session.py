@@ -1,4 +1,8 @@
-"""HTTP session of the exporter that reads a bounded part of each answer: a collector may send anything, and forever."""
+"""HTTP session of the exporter that reads a bounded part of each answer: a collector may send anything, and forever.
+
+It follows no redirect: spans, and the headers that are meant for the collector, go to no host that a collector names.
+The exporter takes any answer below 400 for a success, so a redirect raises.
+"""
 
 import time
 from collections.abc import Iterator
@@ -10,6 +14,7 @@ from requests.adapters import HTTPAdapter
 ANSWER_BYTES_MAX: Final = 64 * 1024
 ANSWER_WITHIN_S: Final = 5.0
 _PIECE_BYTES: Final = 4_096
+_REDIRECTS_FROM, _REDIRECTS_TO = 300, 400
 
 
 class _BoundedBody:
@@ -38,6 +43,9 @@ class _BoundedAdapter(HTTPAdapter):
 
     def build_response(self, req: Any, resp: Any) -> requests.Response:
         """See `HTTPAdapter.build_response`."""
+        if _REDIRECTS_FROM <= resp.status < _REDIRECTS_TO:
+            resp.close()
+            raise requests.TooManyRedirects(f"The collector redirects (HTTP {resp.status}), which is not followed.")
         built = super().build_response(req, resp)
         built.raw = _BoundedBody(resp)
         return built

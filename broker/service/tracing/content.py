@@ -5,12 +5,20 @@ that one request cannot fill the exporter's memory.
 """
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any, Final
 
 CONTENT_CHARS_MAX: Final = 16_384
 """Characters of text in one attribute."""
 MESSAGES_MAX: Final = 100
+PARTS_MAX: Final = 100
+"""Parts of all messages in one attribute: a body may have 200,000, and each costs 30 characters without text."""
+NAME_CHARS_MAX: Final = 64
+"""Characters of a role or of a part's type: a producer may write anything there."""
+_UNSEEN: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
+"""Control characters, of which JSON makes six characters each."""
 
 
 def input_messages(body: Mapping[str, Any]) -> str:
@@ -32,14 +40,17 @@ def output_messages(answer: Mapping[str, Any]) -> str:
 
 def _messages(given: Sequence[object], role: str) -> str:
     left, told = CONTENT_CHARS_MAX, []
+    free = PARTS_MAX
     for message in given[:MESSAGES_MAX]:
         parts: list[dict[str, str]] = []
-        for kind, text in _parts(message):
-            parts.append({"type": kind, "content": text[:left]} if kind == "text" else {"type": kind})
+        for kind, text in islice(_parts(message), free):
+            parts.append({"type": kind, "content": _UNSEEN.sub(" ", text[:left])} if kind == "text" else {"type": kind})
             left -= len(text[:left])
-        said = message.get("role") if isinstance(message, Mapping) else None
-        told.append({"role": said if isinstance(said, str) else role, "parts": parts})
-    return json.dumps(told, ensure_ascii=True)
+        free -= len(parts)
+        told.append(
+            {"role": _name(message.get("role"), role) if isinstance(message, Mapping) else role, "parts": parts}
+        )
+    return json.dumps(told, ensure_ascii=False).encode(errors="replace").decode()
 
 
 def _parts(message: object) -> Iterator[tuple[str, str]]:
@@ -51,4 +62,8 @@ def _parts(message: object) -> Iterator[tuple[str, str]]:
         elif isinstance(part, Mapping) and isinstance(part.get("text"), str):
             yield "text", part["text"]
         elif isinstance(part, Mapping):
-            yield str(part.get("type", "other"))[:64], ""
+            yield _name(part.get("type"), "other"), ""
+
+
+def _name(given: object, otherwise: str) -> str:
+    return given[:NAME_CHARS_MAX] if isinstance(given, str) else otherwise

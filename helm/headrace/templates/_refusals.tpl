@@ -38,6 +38,9 @@ against retention, at its start in the same way (or `headrace config check` befo
 {{- fail "config.redis.url must begin with redis://, rediss:// or unix://." -}}
 {{- end -}}
 {{- end -}}
+{{- if contains "@" (($config.tracing | default dict).endpoint | default "") -}}
+{{- fail "config.tracing.endpoint holds a login, and would be readable in a ConfigMap: leave it out, put a header such as authorization=Basic ... into a Secret, and name that in secrets.tracingHeaders.name." -}}
+{{- end -}}
 {{- range list (list "openai" "api_key_file" "openaiApiKey") (list "kafka" "password_file" "kafkaPassword") (list "redis" "url_file" "redisUrl") (list "dispatcher" "http_token_file" "httpToken") (list "tracing" "headers_file" "tracingHeaders") -}}
 {{- $group := index . 0 -}}{{- $key := index . 1 -}}{{- $secret := index . 2 -}}
 {{- if and (index ((index $config $group) | default dict) $key) (index $.Values.secrets $secret).name -}}
@@ -275,6 +278,19 @@ against retention, at its start in the same way (or `headrace config check` befo
 {{- end -}}
 {{- if has $name $own -}}
 {{- fail (printf "monitoring.prometheusRule.alertLabels has %s, which the alerts have already: take another name, or rename severities in monitoring.prometheusRule.severities." $name) -}}
+{{- end -}}
+{{- end -}}
+{{- $rule := .Values.monitoring.prometheusRule -}}
+{{- $label := "[{]{2} *[$]labels[.][a-zA-Z_][a-zA-Z0-9_]* *[}]{2}" -}}
+{{- range list
+  (list "monitoring.prometheusRule.alertLabels" $rule.alertLabels)
+  (list "monitoring.prometheusRule.severities" $rule.severities)
+  (list "monitoring" (dict "runbooksUrl" .Values.monitoring.runbooksUrl "runbooksSuffix" .Values.monitoring.runbooksSuffix)) -}}
+{{- $at := index . 0 -}}
+{{- range $name, $value := index . 1 -}}
+{{- if contains "{{" (regexReplaceAll $label $value "") -}}
+{{- fail (printf "%s.%s is %q, which Prometheus reads as a template, and if it cannot it loads no rule at all: leave the braces out, or name a label, such as {{ $labels.lane }}." $at $name $value) -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 {{- range $severity, $_ := .Values.monitoring.prometheusRule.severities -}}

@@ -1,6 +1,8 @@
 """The docs site: each page stands in its navigation once, and its check finds each kind of broken link."""
 
 import importlib.util
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -65,6 +67,17 @@ def test_a_pattern_takes_pages_that_come_later_and_no_page_with_a_place_of_its_o
 def test_a_page_without_a_place_and_a_place_without_a_page_are_told(root: Path, pages: str, sentence: str) -> None:
     with pytest.raises(NAVIGATION.NavigationError, match=sentence):
         parts_of(root, pages)
+
+
+def test_a_build_without_a_place_for_a_page_says_so_in_a_line(root: Path) -> None:
+    there = root / "docs" / "site"
+    there.mkdir()
+    for name in ("build.py", "check.py", "navigation.py"):
+        shutil.copy(HERE / name, there)
+    (there / "navigation.toml").write_text('[[part]]\ntitle = "All"\npages = ["docs/guide.md"]\n', encoding="utf-8")
+    built = subprocess.run([sys.executable, there / "build.py"], capture_output=True, text=True, check=False)
+    told = "navigation.toml: in no part: docs/runbooks/a.md, docs/runbooks/b.md\n"
+    assert (built.returncode, built.stderr, built.stdout) == (1, told, "")
 
 
 # ---------------------------------------------------------------------------------------------------- links

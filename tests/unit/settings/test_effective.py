@@ -17,6 +17,7 @@ SECRETS = {
     "HEADRACE_KAFKA__PASSWORD": "hush",
     "HEADRACE_REDIS__URL": "redis://:hush@cache/0",
     "HEADRACE_OPENAI__BASE_URL": "https://me:hush@gateway/v1?api_key=hush",
+    "HEADRACE_TRACING__ENDPOINT": "http://me:hush@collector:4318",
 }
 
 

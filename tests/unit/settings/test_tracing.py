@@ -21,7 +21,9 @@ def test_the_path_of_traces_is_added_once(endpoint: str | None, url: str | None)
     assert TracingSettings(endpoint=endpoint).url == url
 
 
-@pytest.mark.parametrize("endpoint", ["collector:4318", "grpc://collector:4317", "http://", "http://a b"])
+@pytest.mark.parametrize(
+    "endpoint", ["collector:4318", "grpc://collector:4317", "http://", "http://a b", "http://a?b=c", "http://a/#b"]
+)
 def test_an_endpoint_that_is_no_url_is_refused(endpoint: str) -> None:
     with pytest.raises(ValidationError):
         TracingSettings(endpoint=endpoint)
@@ -33,7 +35,7 @@ def test_headers_are_read_by_name_and_shown_to_nobody() -> None:
     assert "s3cret" not in repr(tracing)
 
 
-@pytest.mark.parametrize("headers", ["token", "=x", "a=b,c", "na me=x", "a=ü"])
+@pytest.mark.parametrize("headers", ["token", "=x", "a=b,c", "na me=x", "a=ü", "ü=a"])
 def test_headers_of_another_form_are_refused_without_being_repeated(headers: str) -> None:
     with pytest.raises(SettingsError) as refused:
         load_settings(environ={"HEADRACE_TRACING__HEADERS": headers})

@@ -2,7 +2,7 @@
 
 import pytest
 
-from headrace.broker.adapters.otel.environment import TracingDecision, decide
+from headrace.broker.adapters.otel.environment import Batching, TracingDecision, decide
 from headrace.broker.errors import SettingsError
 from headrace.broker.settings.tracing import TracingSettings
 
@@ -54,3 +54,38 @@ def test_a_variable_without_the_extra_stops_no_start_and_names_the_install_line(
 
 def test_none_as_the_exporter_is_a_wish_that_is_met() -> None:
     assert decide(OFF, ASKED | {"OTEL_TRACES_EXPORTER": "none"}, installed=False) == TracingDecision(on=False)
+
+
+@pytest.mark.parametrize(
+    "name", ["OTEL_TRACES_EXPORTER", "OTEL_EXPORTER_OTLP_PROTOCOL", "OTEL_SDK_DISABLED", "OTEL_SPAN_LINK_COUNT_LIMIT"]
+)
+def test_an_empty_variable_counts_as_unset(name: str) -> None:
+    assert decide(OFF, ASKED | {name: ""}, installed=True) == TracingDecision(on=True)
+
+
+@pytest.mark.parametrize("given", ["abc", "-1", "1.5"])
+def test_a_limit_for_which_the_sdk_cannot_be_imported_is_named(given: str) -> None:
+    odd = {"OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT": given}
+    found = decide(OFF, ASKED | odd, installed=True)
+    assert not found.on
+    assert found.why_not.startswith("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT is no whole number of 0 or more")
+    with pytest.raises(SettingsError, match=r"^tracing\.endpoint is set, and OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT is no"):
+        decide(SET, odd, installed=True)
+    assert decide(OFF, ASKED | odd | {"OTEL_TRACES_EXPORTER": "none"}, installed=True) == TracingDecision(on=False)
+
+
+@pytest.mark.parametrize("odd", ["", "0", "-5", "abc", "1e3", "1_000", "\u0663", "9" * 30])
+def test_a_bound_of_the_queue_that_is_no_number_above_0_counts_as_unset(odd: str) -> None:
+    names = ("OTEL_BSP_MAX_QUEUE_SIZE", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "OTEL_BSP_SCHEDULE_DELAY")
+    assert Batching.of(dict.fromkeys(names, odd)) == Batching.of({}) == Batching(4_096, 512, 1_000)
+
+
+def test_no_batch_is_larger_than_the_queue() -> None:
+    assert Batching.of({"OTEL_BSP_MAX_QUEUE_SIZE": "10"}) == Batching(10, 10, 1_000)
+    given = {"OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "9999", "OTEL_BSP_SCHEDULE_DELAY": "20"}
+    assert Batching.of(given) == Batching(4_096, 4_096, 20)
+
+
+def test_fewer_spans_wait_if_they_have_prompts_in_them() -> None:
+    assert Batching.of({}, content=True) == Batching(512, 64, 1_000)
+    assert Batching.of({"OTEL_BSP_MAX_QUEUE_SIZE": "5000"}, content=True).queue_max == 5_000

@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import logging
 import os
 import socket
 import subprocess
@@ -13,6 +14,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -241,6 +243,66 @@ def drips(client: socket.socket) -> None:
     for _ in range(100):
         client.sendall(b"x")
         time.sleep(0.05)
+
+
+@pytest.mark.parametrize("location", ["Location: {}/elsewhere\r\n", ""])
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+async def test_a_redirect_is_not_followed_and_is_no_success(status: int, location: str) -> None:
+    seen: list[bytes] = []
+
+    def elsewhere(client: socket.socket) -> None:
+        seen.append(request(client))
+
+    with collector(elsewhere) as other:
+
+        def redirects(client: socket.socket) -> None:
+            request(client)
+            head = f"HTTP/1.1 {status} Moved\r\n{location.format(other)}Content-Length: 0\r\n\r\n"
+            client.sendall(head.encode())
+
+        with collector(redirects) as url:
+            spans = open_spans(TracingSettings(endpoint=url, headers="x-token=s3cret"), "headrace-dispatcher", "1", {})
+            spans.record(span())
+            await spans.close(5)
+    assert not seen
+    assert (spans.counts().exported, spans.counts().lost) == (0, 1)
+    assert "redirects" in spans.counts().trouble
+
+
+def test_one_span_that_cannot_be_encoded_costs_the_others_of_its_batch_nothing() -> None:
+    spans, kept = in_memory()
+    spans.record(span(start_ns=-1, end_ns=2**70))
+    spans.record(EndedSpan(CALL, "\ud800", CONTEXT, None, 1, 2, error="x", sentence="half \udfff"))
+    found = kept.get_finished_spans()
+    assert encode_spans(found).SerializeToString()
+    assert (found[0].start_time, found[0].end_time) == (0, 2**63 - 1)
+    assert (found[1].name, found[1].status.description) == ("chat ?", "half ?")
+
+
+def test_the_line_on_malformed_headers_does_not_hold_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines: list[str] = []
+    kept = logging.Handler()
+    kept.emit = lambda record: lines.append(record.getMessage())  # type: ignore[method-assign]  # a handler of the test
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "Bearer s3cret")
+    logger = logging.getLogger("opentelemetry.util.re")
+    logger.addHandler(kept)
+    try:
+        open_spans(TracingSettings(endpoint="http://127.0.0.1:9"), "headrace-dispatcher", "1", {})
+    finally:
+        logger.removeHandler(kept)
+    assert len(lines) == 1
+    assert "s3cret" not in lines[0]
+
+
+@pytest.mark.parametrize("address", ["http://me:hush@collector:99999", "me:hush@collector:4317"])
+async def test_the_reason_of_a_loss_does_not_repeat_a_login(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", address)
+    spans = open_spans(TracingSettings(), "headrace-dispatcher", "1", {})
+    spans.record(span())
+    await spans.close(5)
+    assert spans.counts().lost == 1
+    assert "collector" in spans.counts().trouble
+    assert "hush" not in spans.counts().trouble
 
 
 @pytest.mark.slow

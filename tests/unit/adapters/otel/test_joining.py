@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from opentelemetry import context as contexts
 from opentelemetry import trace
-from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
+from opentelemetry.sdk.trace import SpanProcessor
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON
 from opentelemetry.trace import SpanKind, StatusCode
 
 from headrace.broker.adapters.otel.joining import UNTRACED, handling, processing, sending
@@ -194,3 +195,38 @@ def test_a_service_that_does_not_trace_loads_no_opentelemetry() -> None:
         "sys.exit(any(name.startswith(('opentelemetry', 'requests')) for name in sys.modules))\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+class Broken(SpanProcessor):
+    """A span processor of the service that raises: OpenTelemetry's SDK lets it through."""
+
+    def __init__(self, *, at_start: bool) -> None:
+        self._at_start = at_start
+
+    def on_start(self, span: object, parent_context: object = None) -> None:
+        if self._at_start:
+            raise RuntimeError("no room")
+
+    def on_end(self, span: object) -> None:
+        raise RuntimeError("no room")
+
+
+@pytest.mark.parametrize("at_start", [True, False])
+@VIRTUAL_TIME
+async def test_a_service_whose_own_tracing_raises_sends_and_reads_as_ever(at_start: bool) -> None:  # noqa: FBT001 — a case
+    handled: list[str] = []
+
+    async def handler(outcome: Outcome) -> None:
+        handled.append(outcome.id)
+
+    with tracing_service(ALWAYS_ON, Broken(at_start=at_start)):
+        async with MemoryBroker() as broker, GenerationClient(connection=broker.connection) as generations:
+            await generations.generate(BODY, lane="urgent", id="a")
+            given = (("traceparent", PARENT.encode()),)
+            if (span := processing(RESULTS, given)) is not None:
+                span.end(ValueError())
+            with pytest.raises(Refused), handling(RESULTS, given):
+                raise Refused
+            async with ResultReader(connection=broker.connection, group="mail", follow=False) as results:
+                await results.handle(handler, dead_letters=None)
+    assert handled == ["a"]

@@ -71,3 +71,14 @@ def test_both_forms_show_the_same_samples() -> None:
     assert body.endswith(b"# EOF\n")
     plain = {line for line in lines(meter.render()) if not line.startswith(b"#")}
     assert plain == {line for line in lines(body) if not line.startswith(b"#")}
+
+
+def test_a_histogram_with_bounds_below_zero_is_valid_too_and_keeps_its_series() -> None:
+    meter = measured(TRACE)
+    for tokens in (-5, 7):
+        meter.charge_error("gpt-4o-mini", tokens)
+    body, _ = meter.scrape(PROMETHEUS_3)
+    assert len(exemplars(body.decode())) == 3
+    plain = {line for line in lines(meter.render()) if line.startswith(b"headrace_charge_error_tokens")}
+    assert plain == {line for line in lines(body) if line.startswith(b"headrace_charge_error_tokens")}
+    assert any(line.startswith(b"headrace_charge_error_tokens_count") for line in plain)

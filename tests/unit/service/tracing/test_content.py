@@ -7,7 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.broker.service.tracing.content import CONTENT_CHARS_MAX, MESSAGES_MAX, input_messages, output_messages
+from headrace.broker.service.tracing.content import (
+    CONTENT_CHARS_MAX,
+    MESSAGES_MAX,
+    PARTS_MAX,
+    input_messages,
+    output_messages,
+)
 
 anything = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=20),
@@ -77,4 +83,23 @@ def test_any_body_and_any_answer_give_json_within_the_bound(body: object, answer
     ):
         texts = [part.get("content", "") for message in parts(told) for part in message]
         assert sum(map(len, texts)) <= CONTENT_CHARS_MAX
-        assert told.isascii()
+        assert told.encode()
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        [{"role": "user", "content": [{"type": "image_url"}] * 40_000}],
+        [{"role": "user", "content": ["a"] * 90_000}],
+        [{"role": "r" * 800_000, "content": "\0" * 900_000}] * 200,
+        [{"role": "user", "content": [{"type": "t" * 900_000}, {"type": {"text": "s3cret"}}]}],
+        [{"role": "\ud800", "content": "\U0001f600" * 100_000}],
+        [{"role": "user", "content": ["\ud800", '"' * 900_000]}],
+    ],
+)
+def test_no_body_makes_an_attribute_of_more_than_twice_the_bound(messages: list[Any]) -> None:
+    told = input_messages({"messages": messages})
+    assert len(told) < 2 * CONTENT_CHARS_MAX + MESSAGES_MAX * 150 + PARTS_MAX * 150
+    assert told.encode()
+    assert sum(map(len, parts(told))) <= PARTS_MAX
+    assert "s3cret" not in told
