@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.broker.service.tracing.request_trace import context_in, context_of
-from headrace.broker.trace_context import new_trace_id, read_context, valid_state
+from headrace.broker.service.tracing.request_trace import context_of
+from headrace.broker.trace_context import context_in, new_trace_id, read_context, valid_state
 from headrace.schemas.record import Record
 from headrace.schemas.request_codec import DecodedRequest, Undecodable, decode_request
 
