@@ -110,7 +110,7 @@ def _nothing_waits(said: Said, *, flows: bool) -> Headline:
         rate = _answers_per_second(said)
         answered = f"; {rate:,.1f} answers a second" if rate else ""
         return Headline(FlowState.FLOWS, f"Requests flow, and none waits: nothing binds{answered}.", "flows freely")
-    if lag and not table_of(said, "limits"):
+    if lag and not _taken_lately(said):
         return Headline(FlowState.WAITS, f"{counted(lag, 'record')} wait in Kafka; none is taken yet.", "untaken")
     return Headline(FlowState.IDLE, "All lanes are empty: nothing waits, and nothing is being called.", "idle")
 
@@ -197,6 +197,13 @@ def _lanes_wait(said: Said) -> Iterator[str]:
 
 def _short(seconds: float) -> str:
     return "0 s" if seconds < 0.05 else spoken_s(seconds)
+
+
+def _taken_lately(said: Said) -> int:
+    """Return the number of requests taken in this slot and the one before; a lag is asked for less often."""
+    lanes = table_of(table_of(said, "lately"), "lanes").values()
+    series = [_listed(lane.get("taken")) for lane in lanes if isinstance(lane, Mapping)]
+    return sum(_whole(count) for counts in series for count in counts[-2:])
 
 
 def _answers_per_second(said: Said) -> float:

@@ -85,6 +85,27 @@ async def test_without_redis_a_process_shows_itself_and_says_so() -> None:
         assert told["page"]["flow"] == "unknown"
 
 
+async def test_a_key_in_redis_that_is_spoilt_is_said_on_the_leaders_page_and_on_a_standbys() -> None:
+    for role in ("leader", "standby"):
+        told = await documents(role, said(role=role), Board(json.dumps(said()), spoilt=("Spoilt.",))).document()
+        assert {"grave": True, "sentence": "Spoilt."} in told["page"]["findings"]
+
+
+async def test_a_status_that_is_no_object_has_no_age_and_a_retrier_that_left_nothing_is_none() -> None:
+    board = Board("[]", age_s=3.0)
+    told = await documents("standby", said(role="standby"), board).document()
+    assert (told["page"]["age_s"], told["page"]["flow"]) == (None, "stopped")
+
+    async def nothing() -> Reported:
+        return Reported("headrace:c:r", None, None, None, 0)
+
+    board = Board(json.dumps(said(parked=3)))
+    board.retrier = nothing  # type: ignore[method-assign]
+    told = await documents("standby", said(role="standby"), board).document()
+    assert told["page"]["retrier"] is None
+    assert any("no retrier has ever reported" in each["sentence"] for each in told["page"]["findings"])
+
+
 async def test_no_report_at_all_is_a_document_too() -> None:
     told = await documents("standby", said(role="standby"), Board(None, holder=None)).document()
     assert "host" not in told
