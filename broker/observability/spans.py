@@ -75,7 +75,7 @@ WAIT: Final = SpanRow(
     "wait", "<lane>", Kind.INTERNAL, "dispatcher", "a request's wait for its next call", Source.HEADRACE
 )
 CALL: Final = SpanRow(
-    "chat", "<model>", Kind.CLIENT, "dispatcher", "one HTTP call; of embeddings it begins with that word", Source.GEN_AI
+    "chat", "<model>", Kind.CLIENT, "dispatcher", "one HTTP call for a chat completion or a response", Source.GEN_AI
 )
 EMBEDDINGS: Final = SpanRow(
     "embeddings", "<model>", Kind.CLIENT, "dispatcher", "one HTTP call for embeddings", Source.GEN_AI
