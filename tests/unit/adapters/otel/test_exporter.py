@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import logging
 import os
 import socket
 import subprocess
@@ -18,7 +19,14 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 
-from headrace.broker.adapters.otel.exporter import CountingExporter, OtelSpans, open_spans, opened
+from headrace.broker.adapters.otel.exporter import (
+    EXPORT_EVERY_MS,
+    CountingExporter,
+    OtelSpans,
+    _batches,
+    open_spans,
+    opened,
+)
 from headrace.broker.observability.spans import CALL, PROCESS, SCHEMA_URL, SPANS, Attribute
 from headrace.broker.settings.tracing import TracingSettings
 from headrace.broker.span_ports import EndedSpan, SpanCounts
@@ -135,6 +143,45 @@ def test_the_process_names_itself_unless_the_standard_variable_does(monkeypatch:
         assert told["service.version"] == "1.2.3"
         assert str(told["service.instance.id"]).endswith(f":{os.getpid()}")
         assert told["deployment.environment.name"] == "prod"
+
+
+def test_an_attribute_of_the_standard_variable_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "service.version=9,service.instance.id=pod-1")
+    kept = InMemorySpanExporter()
+    counted = CountingExporter(kept, queue_max=10)
+    opened(TracingSettings(), "headrace-retrier", "1.2.3", SimpleSpanProcessor(counted), counted).record(span())
+    told = kept.get_finished_spans()[0].resource.attributes
+    assert (told["service.version"], told["service.instance.id"]) == ("9", "pod-1")
+
+
+class Broken(InMemorySpanExporter):
+    """An exporter with a defect."""
+
+    def export(self, spans: Any) -> SpanExportResult:
+        raise ZeroDivisionError
+
+
+def test_a_defect_of_the_exporter_costs_its_spans_and_is_named() -> None:
+    counted = CountingExporter(Broken(), queue_max=10)
+    counted.note_recorded()
+    assert counted.export([Any]) is SpanExportResult.FAILURE  # type: ignore[list-item]  # one span, of any kind
+    assert counted.counts() == SpanCounts(1, 0, 1, "ZeroDivisionError")
+    counted.note_trouble("x" * 10_000)
+    assert len(counted.counts().trouble) == 200
+
+
+def test_a_span_leaves_within_two_seconds_and_a_failed_export_is_logged_by_us_alone(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    spans = open_spans(TracingSettings(endpoint="http://127.0.0.1:1"), "headrace-dispatcher", "1", {})
+    logging.getLogger("opentelemetry.exporter.otlp").warning("Failed to export.")
+    assert not caplog.records
+    assert spans.counts().trouble == "Failed to export."
+    for environ, delay_ms in (({}, EXPORT_EVERY_MS), ({"OTEL_BSP_SCHEDULE_DELAY": "7000"}, 5_000)):
+        batches, _ = _batches(TracingSettings(endpoint="http://127.0.0.1:1"), environ)
+        assert batches._batch_processor._schedule_delay_millis == delay_ms
+        batches.shutdown()  # type: ignore[no-untyped-call]  # the library leaves it untyped
+    asyncio.run(spans.close(5))
 
 
 def test_spans_beyond_the_queue_are_counted_as_lost() -> None:

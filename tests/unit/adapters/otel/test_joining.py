@@ -159,6 +159,7 @@ async def test_each_attempt_of_a_handler_has_a_span_and_a_failed_one_says_so() -
     assert [first.context, second.context] == current
     assert [(each.attributes or {})["error.type"] for each in (first, second)] == ["ValueError", "Refused"]
     assert (second.attributes or {})["headrace.handler.attempt"] == 2
+    assert "headrace.handler.attempt" not in (first.attributes or {})
     assert "confidential" not in first.to_json() + second.to_json()
 
 

@@ -345,3 +345,20 @@ async def test_the_state_of_other_tracing_systems_goes_on_to_the_reader() -> Non
                 await generations.generate(BODY, lane="urgent", id="a")
         [record] = broker.kafka.committed(RESULTS)
     assert dict(record.record.headers)["tracestate"] == b"vendor=x"
+
+
+async def test_each_histogram_of_a_request_names_its_trace_as_an_exemplar_and_no_trace_that_is_not_exported() -> None:
+    for flags, named_in in (("01", 3), ("00", 0)):
+        async with (
+            MemoryBroker(spans=MemorySpans()) as broker,
+            GenerationClient(connection=broker.connection) as generations,
+        ):
+            await generations.generate(BODY, lane="urgent", id="a", traceparent=PARENT[:-2] + flags)
+            dispatcher = broker._dispatcher
+            assert dispatcher is not None
+            await asyncio.sleep(1)  # the commit has returned
+            scraped, _ = dispatcher.meter.scrape("application/openmetrics-text; version=1.0.0")
+        histograms = ("queue_wait_seconds", "upstream_seconds", "outcome_seconds")
+        lines = [line for line in scraped.decode().splitlines() if f'trace_id="{"a" * 32}"' in line]
+        assert len(lines) == named_in
+        assert all(any(line.startswith(f"headrace_{name}_bucket") for line in lines) for name in histograms[:named_in])
