@@ -14,7 +14,7 @@ import pytest
 
 from headrace.broker.adapters.prometheus.meter import Meter
 from headrace.broker.clock import WallClock
-from headrace.broker.errors import Unreachable
+from headrace.broker.errors import LeaseUnavailable, Unreachable
 from headrace.broker.service.containment import Containment
 from headrace.broker.service.health import Health
 from headrace.broker.service.page.assets import asset
@@ -328,3 +328,17 @@ async def test_without_a_leaders_address_a_retriers_page_links_to_none(left: str
         assert "Every dispatcher serves the live page at its own port." in html
         assert "It is promoting." in html
         assert "javascript" not in html
+
+
+async def test_a_retriers_page_says_numbers_that_are_names_as_such_and_nothing_that_acts_without_redis() -> None:
+    async def leaders() -> str | None:
+        raise LeaseUnavailable("Redis does not answer.")
+
+    status = {"role": "standby", "pid": 12_345, "moved": 12_345, "host": "a\u202eb"}
+    async with web(RetrierPage(lambda: status, leaders)) as (_, session), session.get("/") as answer:
+        html = await answer.text()
+        assert answer.status == 200
+        assert "<dt>pid</dt><dd>12345</dd>" in html
+        assert "<dt>moved</dt><dd>12,345</dd>" in html
+        assert "\u202e" not in html
+        assert "Every dispatcher serves the live page at its own port." in html
