@@ -189,8 +189,9 @@ def test_spans_beyond_the_queue_are_counted_as_lost() -> None:
     for _ in range(25):
         counted.note_recorded()
     assert (counted.counts().recorded, counted.counts().lost) == (25, 15)
+    assert counted.counts().trouble == "The queue of spans is full."
     assert counted.export([]) is SpanExportResult.SUCCESS
-    assert counted.counts().lost == 15
+    assert (counted.counts().lost, counted.counts().trouble) == (15, ""), "the collector takes spans again"
 
 
 # ---------------------------------------------------------------------------------------------- collectors

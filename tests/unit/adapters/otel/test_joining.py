@@ -12,7 +12,7 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import SpanKind, StatusCode
 
 from headrace.broker.adapters.otel.joining import UNTRACED, handling, processing, sending
-from headrace.broker.client import GenerationClient, submission
+from headrace.broker.client import GenerationClient, _Flying, submission
 from headrace.broker.errors import NotSubmitted
 from headrace.broker.observability.spans import SCHEMA_URL
 from headrace.broker.testing import MemoryBroker
@@ -99,6 +99,24 @@ async def test_a_record_that_could_not_be_sent_is_a_failed_span() -> None:
     [send] = service.get_finished_spans()
     assert send.status.status_code is StatusCode.ERROR
     assert (send.attributes or {})["error.type"] == "MissingTopic"
+
+
+class NeverAppended:
+    """A record under way of which Kafka never says that it has it."""
+
+    async def wait(self, *, timeout_s: float) -> Any:
+        raise NotSubmitted(f"Kafka did not answer within {timeout_s} s.")
+
+
+async def test_a_record_that_kafka_never_acknowledged_is_a_failed_span() -> None:
+    with tracing_service() as service:
+        flying = _Flying(
+            submission({"id": "a", "body": BODY}, lane="urgent"), NeverAppended(), sending(URGENT, "a", ())
+        )
+        with pytest.raises(NotSubmitted):
+            await flying.receipt(1.0)
+    [send] = service.get_finished_spans()
+    assert (send.status.status_code, (send.attributes or {})["error.type"]) == (StatusCode.ERROR, "NotSubmitted")
 
 
 @VIRTUAL_TIME

@@ -147,6 +147,7 @@ async def test_a_successor_goes_on_from_the_history_that_the_leader_has_left() -
     await led(standby)
     await until(lambda: len(lately(standby)["terms"]) == 2, 10)
     assert ended(standby) == 1, "counted by the leader before"
+    assert sum(lately(standby)["lanes"]["urgent"]["taken"]) >= 1
     for task in serving:
         task.cancel()
     await asyncio.wait(serving)

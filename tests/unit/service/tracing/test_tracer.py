@@ -122,6 +122,21 @@ async def test_a_call_says_what_was_asked_answered_charged_and_used() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("base_url", "address", "port"),
+    [("http://gateway/v1", "gateway", 80), ("https://gateway/v1", "gateway", 443), ("http://[::1]:81/v1", "::1", 81)],
+)
+async def test_a_call_names_the_server_of_the_base_url(base_url: str, address: str, port: int) -> None:
+    spans = MemorySpans()
+    async with (
+        MemoryBroker(settings={"openai": {"base_url": base_url}}, spans=spans) as broker,
+        GenerationClient(connection=broker.connection) as generations,
+    ):
+        await generations.generate(BODY, lane="urgent", id="a")
+    given = one(spans, "chat gpt-4o-mini").attributes
+    assert (given[Attribute.SERVER_ADDRESS], given[Attribute.SERVER_PORT]) == (address, port)
+
+
 async def test_embeddings_are_named_as_such() -> None:
     spans = MemorySpans()
     vectors = {"object": "list", "data": [{"embedding": [0.1]}], "usage": {"prompt_tokens": 1, "total_tokens": 1}}
@@ -252,6 +267,26 @@ async def test_the_call_of_a_dead_leader_is_written_by_its_successor() -> None:
     assert isinstance(queue_ms, int)
     assert kafka_ms >= 5_000 > queue_ms
     assert kafka_ms + queue_ms == pytest.approx((wait.end_ns - wait.start_ns) / 1e6, abs=2)
+
+
+async def test_a_lost_call_after_a_parking_has_the_id_that_its_leader_gave_it() -> None:
+    def answer(asked: Asked) -> Said | None:
+        return Said(503, {}, {"retry-after": "2"}) if asked.nth == 1 else None
+
+    spans = MemorySpans()
+    async with (
+        MemoryBroker(answer, latency_s=10, settings={"retry": {"in_place_max_s": 1}}, spans=spans) as broker,
+        GenerationClient(connection=broker.connection) as generations,
+    ):
+        await generations.submit(BODY, lane="urgent", id="a", traceparent=PARENT)
+        await settled(spans, "wait urgent", 2)
+        await asyncio.sleep(5)  # the ledger names the second call
+        await broker.crash()
+        await settled(spans, f"process {URGENT}", 2)
+    _, cut, lost, repeated = (each for each in spans.ended if each.row is CALL)
+    assert (cut.error, lost.error, repeated.error) == ("cancelled", "leader_lost", "")
+    assert lost.context == cut.context != repeated.context
+    assert lost.attributes[Attribute.RESEND_COUNT] == 1
 
 
 async def test_a_failed_request_says_why_and_its_log_line_has_the_trace(capsys: pytest.CaptureFixture[str]) -> None:
