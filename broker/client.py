@@ -13,7 +13,7 @@ from typing import Any, Self, Unpack
 
 from headrace.broker.adapters.kafka.client import client_doors
 from headrace.broker.adapters.kafka.connection import KafkaConnection
-from headrace.broker.adapters.otel.joining import Sending, sending
+from headrace.broker.adapters.otel.joining import SendingSpan, sending
 from headrace.broker.client_ports import Appended, ClientDoors, Pending
 from headrace.broker.errors import (
     GenerationFailed,
@@ -325,7 +325,7 @@ class GenerationClient:
 class _Flying:
     prepared: Submission
     pending: Pending
-    span: Sending
+    span: SendingSpan
 
     async def receipt(self, timeout_s: float) -> Receipt:
         try:

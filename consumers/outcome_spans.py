@@ -2,7 +2,7 @@
 
 from contextlib import AbstractContextManager
 
-from headrace.broker.adapters.otel.joining import Processing, handling, processing
+from headrace.broker.adapters.otel.joining import ProcessingSpan, handling, processing
 from headrace.broker.observability.spans import Attribute
 from headrace.consumers.deliveries import Delivery
 
@@ -13,7 +13,7 @@ class OutcomeSpans:
     def __init__(self, topic: str, group: str | None) -> None:
         self._topic = topic
         self._group = group
-        self._present: Processing | None = None
+        self._present: ProcessingSpan | None = None
 
     def begin(self, delivery: Delivery) -> None:
         """Begin the span of an outcome that the iteration is about to return."""

@@ -99,6 +99,8 @@ SENTENCES: Final[Mapping[str, str]] = {
     "lanes.deadline_s": "Deadline of requests without their own, counted from their Kafka timestamp.",
     "lanes.deadline_max_s": "Longest deadline; a later one is shortened to it. Default: a day less than "
     "`topics.requests.retention_s`.",
+    "lanes.objective_s": "Time from submission to outcome that you promise for this lane: it is measured and alerted "
+    "on, and decides nothing about requests. A lane without it has no such alerts.",
     "lanes.buffer_max": "Maximum number of this lane's requests in memory.",
     "lanes.buffer_bytes_max": "The same in bytes of the requests' values.",
     "limits.models": "Models that draw from this limit, as patterns. Default: the limit's name and its dated "
@@ -228,8 +230,8 @@ def _row(group: type[Group], key: str, sentences: str, prefix: str, default: str
 
 
 def _lane_defaults() -> str:
-    keys = ("order", "reserve", "floor", "deadline_s")
-    rows = [f"\nThe three default lanes:\n\n| lane | {' | '.join(keys)} |\n|---|---|---|---|---|\n"]
+    keys = ("order", "reserve", "floor", "deadline_s", "objective_s")
+    rows = [f"\nThe three default lanes:\n\n| lane | {' | '.join(keys)} |\n|---|---|---|---|---|---|\n"]
     for lane, given in LANE_DEFAULTS.items():
         rows.append(f"| `{lane}` | {' | '.join(str(given.get(key, 0)) for key in keys)} |\n")
     return "".join(rows)

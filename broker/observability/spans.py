@@ -13,7 +13,7 @@ SCHEMA_URL: Final = "https://opentelemetry.io/schemas/1.44.0"
 SCOPE: Final = "headrace"
 
 
-class Source(Enum):
+class Convention(Enum):
     """Conventions that names come from; `in_development` says that they may still change."""
 
     MESSAGING = "OpenTelemetry semantic conventions 1.44.0, messaging and Kafka"
@@ -24,10 +24,10 @@ class Source(Enum):
     @property
     def in_development(self) -> bool:
         """Whether the convention is not stable yet."""
-        return self in {Source.MESSAGING, Source.GEN_AI}
+        return self in {Convention.MESSAGING, Convention.GEN_AI}
 
 
-class Kind(Enum):
+class SpanKind(Enum):
     """Kinds of spans, by OpenTelemetry's names."""
 
     PRODUCER = "PRODUCER"
@@ -50,10 +50,10 @@ class SpanRow:
 
     operation: str
     target: str
-    kind: Kind
+    kind: SpanKind
     made_by: str
     meaning: str
-    source: Source
+    source: Convention
 
     def name(self, target: str) -> str:
         """Return the name of one span."""
@@ -61,24 +61,34 @@ class SpanRow:
 
 
 SEND: Final = SpanRow(
-    "send", "<topic>", Kind.PRODUCER, "client, dispatcher, retrier", "a record, until Kafka has it", Source.MESSAGING
+    "send",
+    "<topic>",
+    SpanKind.PRODUCER,
+    "client, dispatcher, retrier",
+    "a record, until Kafka has it",
+    Convention.MESSAGING,
 )
 PROCESS: Final = SpanRow(
     "process",
     "<topic>",
-    Kind.CONSUMER,
+    SpanKind.CONSUMER,
     "dispatcher, retrier, reader",
     "a record, from its append (a reader: from its delivery) until it is done",
-    Source.MESSAGING,
+    Convention.MESSAGING,
 )
 WAIT: Final = SpanRow(
-    "wait", "<lane>", Kind.INTERNAL, "dispatcher", "a request's wait for its next call", Source.HEADRACE
+    "wait", "<lane>", SpanKind.INTERNAL, "dispatcher", "a request's wait for its next call", Convention.HEADRACE
 )
 CALL: Final = SpanRow(
-    "chat", "<model>", Kind.CLIENT, "dispatcher", "one HTTP call for a chat completion or a response", Source.GEN_AI
+    "chat",
+    "<model>",
+    SpanKind.CLIENT,
+    "dispatcher",
+    "one HTTP call for a chat completion or a response",
+    Convention.GEN_AI,
 )
 EMBEDDINGS: Final = SpanRow(
-    "embeddings", "<model>", Kind.CLIENT, "dispatcher", "one HTTP call for embeddings", Source.GEN_AI
+    "embeddings", "<model>", SpanKind.CLIENT, "dispatcher", "one HTTP call for embeddings", Convention.GEN_AI
 )
 
 SPANS: Final = (SEND, PROCESS, WAIT, CALL, EMBEDDINGS)
@@ -87,63 +97,63 @@ SPANS: Final = (SEND, PROCESS, WAIT, CALL, EMBEDDINGS)
 class Attribute(StrEnum):
     """Attributes of spans: the name, its convention, its meaning."""
 
-    source: Source
+    source: Convention
     meaning: str
 
-    def __new__(cls, name: str, source: Source, meaning: str) -> Self:
+    def __new__(cls, name: str, source: Convention, meaning: str) -> Self:
         """Make one row of the table."""
         made = str.__new__(cls, name)
         made._value_ = name
         made.source, made.meaning = source, meaning
         return made
 
-    SYSTEM = "messaging.system", Source.MESSAGING, "always `kafka`"
-    OPERATION = "messaging.operation.name", Source.MESSAGING, "`send` or `process`"
-    OPERATION_TYPE = "messaging.operation.type", Source.MESSAGING, "`send` or `process`"
-    DESTINATION = "messaging.destination.name", Source.MESSAGING, "the topic"
-    PARTITION = "messaging.destination.partition.id", Source.MESSAGING, "the partition"
-    OFFSET = "messaging.kafka.offset", Source.MESSAGING, "the record's offset"
-    GROUP = "messaging.consumer.group.name", Source.MESSAGING, "the reader's group"
-    MESSAGE_ID = "messaging.message.id", Source.MESSAGING, "the request's id"
-    BODY_SIZE = "messaging.message.body.size", Source.MESSAGING, "bytes of the record's value"
+    SYSTEM = "messaging.system", Convention.MESSAGING, "always `kafka`"
+    OPERATION = "messaging.operation.name", Convention.MESSAGING, "`send` or `process`"
+    OPERATION_TYPE = "messaging.operation.type", Convention.MESSAGING, "`send` or `process`"
+    DESTINATION = "messaging.destination.name", Convention.MESSAGING, "the topic"
+    PARTITION = "messaging.destination.partition.id", Convention.MESSAGING, "the partition"
+    OFFSET = "messaging.kafka.offset", Convention.MESSAGING, "the record's offset"
+    GROUP = "messaging.consumer.group.name", Convention.MESSAGING, "the reader's group"
+    MESSAGE_ID = "messaging.message.id", Convention.MESSAGING, "the request's id"
+    BODY_SIZE = "messaging.message.body.size", Convention.MESSAGING, "bytes of the record's value"
 
-    GEN_AI_OPERATION = "gen_ai.operation.name", Source.GEN_AI, "`chat` or `embeddings`"
-    PROVIDER = "gen_ai.provider.name", Source.GEN_AI, "always `openai`: the protocol that the server speaks"
-    REQUEST_MODEL = "gen_ai.request.model", Source.GEN_AI, "the model that the producer asks for"
-    REQUEST_MAX_TOKENS = "gen_ai.request.max_tokens", Source.GEN_AI, "the bound of the output, where one is set"
-    REQUEST_STREAM = "gen_ai.request.stream", Source.GEN_AI, "`true` where the answer is streamed"
-    REQUEST_TIER = "openai.request.service_tier", Source.GEN_AI, "the service tier asked for, where one is"
-    RESPONSE_MODEL = "gen_ai.response.model", Source.GEN_AI, "the model that the answer names"
-    RESPONSE_ID = "gen_ai.response.id", Source.GEN_AI, "the answer's id"
-    RESPONSE_TIER = "openai.response.service_tier", Source.GEN_AI, "the service tier that the answer names"
-    FINISH_REASONS = "gen_ai.response.finish_reasons", Source.GEN_AI, "why the answer ends"
-    INPUT_TOKENS = "gen_ai.usage.input_tokens", Source.GEN_AI, "tokens billed for the input"
-    OUTPUT_TOKENS = "gen_ai.usage.output_tokens", Source.GEN_AI, "tokens billed for the output"
-    CACHED_TOKENS = "gen_ai.usage.cache_read.input_tokens", Source.GEN_AI, "of the input: read from a cache"
-    REASONING_TOKENS = "gen_ai.usage.reasoning.output_tokens", Source.GEN_AI, "of the output: reasoning"
-    INPUT_MESSAGES = "gen_ai.input.messages", Source.GEN_AI, "the prompt; only with `tracing.content`"
-    OUTPUT_MESSAGES = "gen_ai.output.messages", Source.GEN_AI, "the answer; only with `tracing.content`"
+    GEN_AI_OPERATION = "gen_ai.operation.name", Convention.GEN_AI, "`chat` or `embeddings`"
+    PROVIDER = "gen_ai.provider.name", Convention.GEN_AI, "always `openai`: the protocol that the server speaks"
+    REQUEST_MODEL = "gen_ai.request.model", Convention.GEN_AI, "the model that the producer asks for"
+    REQUEST_MAX_TOKENS = "gen_ai.request.max_tokens", Convention.GEN_AI, "the bound of the output, where one is set"
+    REQUEST_STREAM = "gen_ai.request.stream", Convention.GEN_AI, "`true` where the answer is streamed"
+    REQUEST_TIER = "openai.request.service_tier", Convention.GEN_AI, "the service tier asked for, where one is"
+    RESPONSE_MODEL = "gen_ai.response.model", Convention.GEN_AI, "the model that the answer names"
+    RESPONSE_ID = "gen_ai.response.id", Convention.GEN_AI, "the answer's id"
+    RESPONSE_TIER = "openai.response.service_tier", Convention.GEN_AI, "the service tier that the answer names"
+    FINISH_REASONS = "gen_ai.response.finish_reasons", Convention.GEN_AI, "why the answer ends"
+    INPUT_TOKENS = "gen_ai.usage.input_tokens", Convention.GEN_AI, "tokens billed for the input"
+    OUTPUT_TOKENS = "gen_ai.usage.output_tokens", Convention.GEN_AI, "tokens billed for the output"
+    CACHED_TOKENS = "gen_ai.usage.cache_read.input_tokens", Convention.GEN_AI, "of the input: read from a cache"
+    REASONING_TOKENS = "gen_ai.usage.reasoning.output_tokens", Convention.GEN_AI, "of the output: reasoning"
+    INPUT_MESSAGES = "gen_ai.input.messages", Convention.GEN_AI, "the prompt; only with `tracing.content`"
+    OUTPUT_MESSAGES = "gen_ai.output.messages", Convention.GEN_AI, "the answer; only with `tracing.content`"
 
-    SERVER_ADDRESS = "server.address", Source.GENERAL, "the host of the base URL"
-    SERVER_PORT = "server.port", Source.GENERAL, "its port"
-    HTTP_STATUS = "http.response.status_code", Source.GENERAL, "the status of the answer"
-    RESEND_COUNT = "http.request.resend_count", Source.GENERAL, "the number of calls before this one, if any"
-    ERROR_TYPE = "error.type", Source.GENERAL, "why the span failed"
+    SERVER_ADDRESS = "server.address", Convention.GENERAL, "the host of the base URL"
+    SERVER_PORT = "server.port", Convention.GENERAL, "its port"
+    HTTP_STATUS = "http.response.status_code", Convention.GENERAL, "the status of the answer"
+    RESEND_COUNT = "http.request.resend_count", Convention.GENERAL, "the number of calls before this one, if any"
+    ERROR_TYPE = "error.type", Convention.GENERAL, "why the span failed"
 
-    LANE = "headrace.lane", Source.HEADRACE, "the lane"
-    LIMIT = "headrace.limit", Source.HEADRACE, "the limit that the call draws on"
-    TENANT = "headrace.tenant.hash", Source.HEADRACE, "a hash of the tenant: it groups, and does not name"
-    RUN = "headrace.run", Source.HEADRACE, "the number of the replay, if it is one"
-    VERDICT = "headrace.verdict", Source.HEADRACE, "what the answer means"
-    DECISION = "headrace.decision", Source.HEADRACE, "`completed`, `failed`, `parked`, `duplicate`, …"
-    REASON = "headrace.reason", Source.HEADRACE, "the reason of a failure, of a park or of a wait"
-    CHARGE = "headrace.charge.tokens", Source.HEADRACE, "tokens reserved for the call"
-    REPEATED = "headrace.call.repeated", Source.HEADRACE, "`true`: a leader died during this very call"
-    LOST = "headrace.call.lost", Source.HEADRACE, "`true`: the call of a dead leader, written by its successor"
-    OPENAI_REQUEST_ID = "headrace.upstream.request_id", Source.HEADRACE, "the answer's `x-request-id`"
-    IN_KAFKA_MS = "headrace.wait.kafka_ms", Source.HEADRACE, "of a wait: from the append until this process took it"
-    IN_QUEUE_MS = "headrace.wait.queue_ms", Source.HEADRACE, "of a wait: in this process's queue"
-    ATTEMPT = "headrace.handler.attempt", Source.HEADRACE, "the number of the handler's attempt"
+    LANE = "headrace.lane", Convention.HEADRACE, "the lane"
+    LIMIT = "headrace.limit", Convention.HEADRACE, "the limit that the call draws on"
+    TENANT = "headrace.tenant.hash", Convention.HEADRACE, "a hash of the tenant: it groups, and does not name"
+    RUN = "headrace.run", Convention.HEADRACE, "the number of the replay, if it is one"
+    VERDICT = "headrace.verdict", Convention.HEADRACE, "what the answer means"
+    DECISION = "headrace.decision", Convention.HEADRACE, "`completed`, `failed`, `parked`, `duplicate`, …"
+    REASON = "headrace.reason", Convention.HEADRACE, "the reason of a failure, of a park or of a wait"
+    CHARGE = "headrace.charge.tokens", Convention.HEADRACE, "tokens reserved for the call"
+    REPEATED = "headrace.call.repeated", Convention.HEADRACE, "`true`: a leader died during this very call"
+    LOST = "headrace.call.lost", Convention.HEADRACE, "`true`: the call of a dead leader, written by its successor"
+    OPENAI_REQUEST_ID = "headrace.upstream.request_id", Convention.HEADRACE, "the answer's `x-request-id`"
+    IN_KAFKA_MS = "headrace.wait.kafka_ms", Convention.HEADRACE, "of a wait: from the append until this process took it"
+    IN_QUEUE_MS = "headrace.wait.queue_ms", Convention.HEADRACE, "of a wait: in this process's queue"
+    ATTEMPT = "headrace.handler.attempt", Convention.HEADRACE, "the number of the handler's attempt"
 
 
 def messaging(topic: str, row: SpanRow) -> dict[str, str]:

@@ -33,6 +33,7 @@ from headrace.broker.service.dispatcher import Dispatcher
 from headrace.broker.service.health import Health
 from headrace.broker.service.leadership.clock_check import ByTheLeader
 from headrace.broker.service.leadership.lease_only import Elected, KafkaWatch
+from headrace.broker.service.metrics.at_start import show_retrier
 from headrace.broker.service.offload import OneThread
 from headrace.broker.service.retrier import RetrierProcess
 from headrace.broker.service.wiring import DispatcherDoors, assemble, dispatcher_name
@@ -102,6 +103,7 @@ def retrier(settings: Settings, cluster_id: str) -> RetrierProcess:
     lease = _lease(settings, cluster_id, name, owner)
     leader = _lease(settings, cluster_id, dispatcher_name(settings), owner)
     meter = Meter()
+    show_retrier(meter, settings)
     observed = Containment(meter, clock).observed
     watched = KafkaLane(connection, topic=topic)
     elected = Elected(

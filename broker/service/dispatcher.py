@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,13 +27,13 @@ from headrace.broker.service.status.address import url_of
 from headrace.broker.service.status.guard import TokenGuard
 from headrace.broker.service.status.lags import ASKED_EVERY_S, Lags
 from headrace.broker.service.status.presentable import json_text
+from headrace.broker.service.status.reading import read_report
 from headrace.broker.service.status.request_status import RequestStatus
 from headrace.broker.service.status.status import Status
 from headrace.broker.service.status.web import Web
 from headrace.broker.settings.whole import Settings
 from headrace.broker.span_ports import Spans
 from headrace.broker.tasks import ended, set_within
-from headrace.schemas.bounded_json import json_or_none
 
 _log = structlog.get_logger("dispatcher")
 
@@ -186,8 +186,8 @@ class Dispatcher:
         """Go on from the fifteen minutes that the last leader has left, before they are overwritten."""
         if not self._has_history and self.doors.board is not None:
             left = await self.doors.board.dispatcher()
-            said = None if left.status is None else json_or_none(left.status)
-            if isinstance(said, Mapping) and said.get("owner") != self.status.owner:
+            said = read_report(left.status)
+            if said is not None and said.get("owner") != self.status.owner:
                 self.telemetry.lately.inherit(said.get("lately"))
         self._has_history = True
 

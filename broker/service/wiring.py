@@ -32,6 +32,7 @@ from headrace.broker.service.leadership.clock_check import Timekeeper
 from headrace.broker.service.leadership.leadership import Leadership, Parts
 from headrace.broker.service.leadership.ledger_follower import LedgerFollower
 from headrace.broker.service.leadership.promotion import Promotion
+from headrace.broker.service.metrics.at_start import show_dispatcher
 from headrace.broker.service.metrics.telemetry import Telemetry
 from headrace.broker.service.offload import Offload, at_once
 from headrace.broker.service.payloads import PayloadStore
@@ -225,7 +226,9 @@ def _callers(given: _Given) -> _Callers:
         dice=given.dice,
         apart=lambda number, nth: apart_hash(hold[number], nth),
     )
-    telemetry = Telemetry(meter, hold, clock)
+    show_dispatcher(meter, given.settings)
+    objectives_s = {name: lane.objective_s for name, lane in given.settings.lanes.items() if lane.objective_s}
+    telemetry = Telemetry(meter, hold, clock, objectives_s=objectives_s)
     streaming = Streaming(
         doors.chunks, clock, lambda: core.term if core.role is LEADING else None, contained=telemetry.contained
     )

@@ -9,6 +9,8 @@ from headrace.broker.settings.group import LIFETIME_MAX_S, Group, Share, Size
 from headrace.schemas.bounded_json import NESTING_MAX, VALUES_MAX
 
 TOKEN_CHARS_MIN: Final = 16
+TOKEN_CHARS_MAX: Final = 1_024
+"""A longer one would not fit into the header of a browser, whose encoding takes a third more, as far as it is read."""
 
 
 def _check_token(token: SecretStr | None) -> SecretStr | None:
@@ -17,6 +19,8 @@ def _check_token(token: SecretStr | None) -> SecretStr | None:
     text = secrets.key(token.get_secret_value())
     if len(text) < TOKEN_CHARS_MIN:
         raise secrets.SecretError(f"is shorter than {TOKEN_CHARS_MIN} characters: `openssl rand -hex 24` makes one")
+    if len(text) > TOKEN_CHARS_MAX:
+        raise secrets.SecretError(f"is longer than {TOKEN_CHARS_MAX:,} characters: `openssl rand -hex 24` makes one")
     return SecretStr(text)
 
 

@@ -15,7 +15,8 @@ class LaneSettings(Group):
     No tokens are left unused: while no other lane has waiting requests, a lane may have all. A request in the last part
     of its time may go in the turn of the lane above; `lift` bounds what those of this lane take, as a part of what
     lanes above are served. `deadline_s` is given to requests without one; none may ask for more than `deadline_max_s`,
-    by default all but a day of what the topic retains. The look-ahead is bounded by `buffer_max` requests and
+    by default all but a day of what the topic retains. `objective_s` is a promise that is measured and alerted on, and
+    decides nothing about requests. The look-ahead is bounded by `buffer_max` requests and
     `buffer_bytes_max` bytes.
     """
 
@@ -26,6 +27,7 @@ class LaneSettings(Group):
     lift: Share = 0.05
     deadline_s: int = Field(86_400, ge=1, le=LIFETIME_MAX_S)
     deadline_max_s: int | None = Field(None, ge=1, le=LIFETIME_MAX_S)
+    objective_s: int | None = Field(None, ge=1, le=LIFETIME_MAX_S)
     buffer_max: int = Field(2_000, ge=1, le=100_000)
     buffer_bytes_max: Size = ByteSize(32 * 1024 * 1024)
     serial: bool = False
@@ -43,8 +45,8 @@ class LaneSettings(Group):
 
 
 LANE_DEFAULTS: dict[str, dict[str, Any]] = {
-    "urgent": {"order": 1, "reserve": 0.05, "deadline_s": 3_600},
-    "standard": {"order": 2, "floor": 0.10, "deadline_s": 86_400},
-    "bulk": {"order": 3, "floor": 0.05, "deadline_s": 432_000},
+    "urgent": {"order": 1, "reserve": 0.05, "deadline_s": 3_600, "objective_s": 60},
+    "standard": {"order": 2, "floor": 0.10, "deadline_s": 86_400, "objective_s": 1_800},
+    "bulk": {"order": 3, "floor": 0.05, "deadline_s": 432_000, "objective_s": 86_400},
 }
 """Defaults below the operator's settings: naming a lane changes or adds it, `bulk = false` removes it."""

@@ -11,7 +11,6 @@ import pytest
 import yaml
 
 from headrace.broker.observability.panels import RATE_WINDOW
-from headrace.broker.settings.known import group_at, secret_keys
 from tests.chart import shapes
 from tests.chart.kubernetes import faults
 from tests.chart.pod_files import settings_in
@@ -289,10 +288,8 @@ def test_secrets_of_page_and_traces_are_files_of_both_processes(secret: str, com
     [container] = rendered.pod(component)["spec"]["containers"]
     variables = {one["name"]: one["value"] for one in container["env"]}
     assert variables[f"HEADRACE_{group.upper()}__{key.upper()}_FILE"] == f"/etc/headrace/secrets/{file}"
-    settings = group_at((group,))
-    if settings is not None and key in secret_keys(settings):
-        loaded = settings_in(rendered, component, tmp_path, {**SECRETS, ("given", "secret"): content})
-        assert loaded.origin(group, key).endswith(f"/etc/headrace/secrets/{file}")
+    loaded = settings_in(rendered, component, tmp_path, {**SECRETS, ("given", "secret"): content})
+    assert loaded.origin(group, key).endswith(f"/etc/headrace/secrets/{file}")
 
 
 def test_the_job_that_creates_topics_gets_neither() -> None:

@@ -6,10 +6,7 @@ from typing import Any
 
 import pytest
 
-from headrace.broker.settings.duties import DispatcherSettings
-from headrace.broker.settings.known import secret_keys
 from headrace.broker.settings.load import examine
-from headrace.broker.settings.whole import Settings
 from tests.chart.rendering import CHART, Values, refusal, render
 
 SASL = {"config": {"kafka": {"security_protocol": "SASL_SSL", "sasl_mechanism": "PLAIN", "username": "headrace"}}}
@@ -283,26 +280,22 @@ WRONG: dict[str, tuple[Values, str, str]] = {
         "no annotation of Kubernetes",
     ),
     "half a user for the topics": (nested("topics.username", "admin"), "topics.username", "set both, or neither"),
+    "the collector's headers in the settings": (
+        nested("config.tracing.headers", "authorization=hush"),
+        "config.tracing.headers",
+        "secrets.tracingHeaders.name",
+    ),
+    "the token in the settings": (
+        nested("config.dispatcher.http_token", "hush"),
+        "config.dispatcher.http_token",
+        "secrets.httpToken.name",
+    ),
+    "two tokens": (
+        nested("config.dispatcher.http_token_file", "/keys/page") | nested("secrets.httpToken.name", "page"),
+        "config.dispatcher.http_token_file",
+        "leave one of them empty",
+    ),
 }
-
-if "http_token" in secret_keys(DispatcherSettings) and "tracing" in Settings.model_fields:
-    WRONG |= {
-        "the collector's headers in the settings": (
-            nested("config.tracing.headers", "authorization=hush"),
-            "config.tracing.headers",
-            "secrets.tracingHeaders.name",
-        ),
-        "the token in the settings": (
-            nested("config.dispatcher.http_token", "hush"),
-            "config.dispatcher.http_token",
-            "secrets.httpToken.name",
-        ),
-        "two tokens": (
-            nested("config.dispatcher.http_token_file", "/keys/page") | nested("secrets.httpToken.name", "page"),
-            "config.dispatcher.http_token_file",
-            "leave one of them empty",
-        ),
-    }
 
 CRYPTIC = re.compile(r"anyOf|oneOf|allOf|pattern|nil pointer|wrong type|map\[|%!|<no value>|template:|error calling")
 

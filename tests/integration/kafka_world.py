@@ -20,6 +20,7 @@ from headrace.broker.adapters.kafka.transactions import KafkaTransactions
 from headrace.schemas.record import Record
 from headrace.schemas.topics import TopicShape, ledger_topic, requests_topic, results_topic, topics
 from tests.contract.kafka_world import PARTITIONS
+from tests.integration.dispatching import markers_written
 
 
 class RealStranger:
@@ -47,15 +48,8 @@ class RealStranger:
         await self._ended()
 
     async def _ended(self) -> None:
-        """Wait for the transaction's markers: Kafka says that it has ended before it has written them."""
         await self._producer.stop()
-        ends: list[dict[TopicPartition, int]] = []
-        async with asyncio.timeout(30):
-            while len(ends) < 2 or ends[0] != ends[1]:
-                ends = []
-                for isolation_level in ("read_committed", "read_uncommitted"):
-                    async with consuming(self._connection, isolation_level=isolation_level) as consumer:
-                        ends.append(await consumer.end_offsets(list(self._places)))
+        await markers_written(self._connection, self._places)
 
 
 class RealWorld:

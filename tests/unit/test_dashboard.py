@@ -11,7 +11,7 @@ import promql_parser
 import pytest
 from promql_parser import Matchers, VectorSelector
 
-from headrace.broker.observability.panels import BY_KEY, PANELS, Group, Panel
+from headrace.broker.observability.panels import BY_KEY, PANELS, Panel, PanelGroup
 
 ROOT = Path(__file__).parents[2]
 VARIABLES = {"job", "lane", "model"}
@@ -76,7 +76,7 @@ def test_the_file_is_what_its_script_writes() -> None:
 
 def test_each_panel_of_the_table_is_drawn_once_and_nothing_else_is() -> None:
     assert Counter(one["title"] for one in IN_GROUPS) == Counter(panel.title for panel in PANELS)
-    assert [row["title"] for row in ROWS[1:]] == [group.value for group in Group]
+    assert [row["title"] for row in ROWS[1:]] == [group.value for group in PanelGroup]
 
 
 @of_the_table

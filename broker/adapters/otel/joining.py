@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _API = "opentelemetry.trace"
 
 
-class Sending:
+class SendingSpan:
     """Span of one record on its way to Kafka; `headers` carry its context."""
 
     __slots__ = ("_span", "headers")
@@ -49,10 +49,10 @@ class Sending:
             self._span = None
 
 
-UNTRACED = Sending(None)
+UNTRACED = SendingSpan(None)
 
 
-def sending(topic: str, request_id: str, headers: Headers) -> Sending:
+def sending(topic: str, request_id: str, headers: Headers) -> SendingSpan:
     """Begin the span of a record that is about to be sent; `UNTRACED` where the service does not trace."""
     if _API not in sys.modules or any(name == TRACEPARENT for name, _ in headers):
         return UNTRACED
@@ -66,10 +66,10 @@ def sending(topic: str, request_id: str, headers: Headers) -> Sending:
         return UNTRACED
     state = valid_state(context.trace_state.to_header())
     given = TraceContext(context.trace_id, context.span_id, bool(context.trace_flags.sampled), state)
-    return Sending(span, given.headers)
+    return SendingSpan(span, given.headers)
 
 
-class Processing:
+class ProcessingSpan:
     """Span of one outcome in the hands of the service; the service's own spans become its children."""
 
     __slots__ = ("_before", "_context", "_span")
@@ -90,7 +90,9 @@ class Processing:
             contexts.attach(self._before)
 
 
-def processing(topic: str, headers: Headers, more: Mapping[Attribute, str | int] | None = None) -> Processing | None:
+def processing(
+    topic: str, headers: Headers, more: Mapping[Attribute, str | int] | None = None
+) -> ProcessingSpan | None:
     """Begin the span of an outcome that the service gets now, and make it current; None where there is no trace.
 
     The sender's span is its parent; what the service was doing meanwhile is linked.
@@ -116,7 +118,7 @@ def processing(topic: str, headers: Headers, more: Mapping[Attribute, str | int]
     )
     current = trace.set_span_in_context(span, before)
     contexts.attach(current)
-    return Processing(span, before, current)
+    return ProcessingSpan(span, before, current)
 
 
 @contextlib.contextmanager

@@ -23,11 +23,21 @@ _ERROR_TOKENS = (-10_000, -1_000, -100, -10, -2, -1, 0, 1, 2, 10, 100, 1_000, 10
 class Families:
     """Metric families, one attribute each."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    def __init__(self, registry: CollectorRegistry) -> None:  # noqa: PLR0915 — a line for each family
         self._registry = registry
         ProcessCollector(registry=registry)
+        self.info = self._gauge("info", "1; its labels name the process.", "prefix", "version", "process")
         self.requests_taken = self._counter("requests_taken", "Records taken from the lane.", "lane")
         self.outcomes = self._counter("outcomes", "Outcomes published.", "lane", "model", "status", "reason")
+        self.outcomes_timed = self._counter(
+            "outcomes_timed", "Outcomes of a lane with an objective, cancelled ones not counted.", "lane"
+        )
+        self.outcomes_late = self._counter(
+            "outcomes_late", "Those that came later after their submission than the lane's objective.", "lane"
+        )
+        self.lane_objective = self._gauge(
+            "lane_objective_seconds", "Time from submission to outcome that is promised for the lane.", "lane"
+        )
         self.finishes = self._counter(
             "finishes", "Completed outcomes by the way their answer ended.", "model", "finish"
         )
@@ -83,14 +93,27 @@ class Families:
         self.term = self._gauge("term", "The term this process leads or follows.")
         self.charge_law = self._gauge("charge_law", "1 for the charge law in use.", "model", "law")
         self.breaker_open = self._gauge("breaker_open", "1 while the breaker is open.", "model")
+        self.breaker_cause = self._gauge(
+            "breaker_cause",
+            "1 while the breaker is open, by the meaning of the answer that opened it.",
+            "model",
+            "cause",
+        )
+        self.next_call = self._gauge(
+            "next_call_seconds", "Time until the limit can be called next, by its levels and stated pauses.", "model"
+        )
         self.tier_waiting = self._gauge(
             "tier_waiting", "Requests that wait for a service tier without capacity.", "model", "tier"
         )
+        self.parked = self._gauge("parked_requests", "Parked requests that have not come back to the leader.")
         self.retries_waiting = self._gauge("retries_waiting", "Parked requests that wait for their retry.", "kind")
         self.retries_held_back = self._gauge(
             "retries_held_back", "Parked requests that are due but held back by the retry budget of their lane.", "lane"
         )
         self.dedupe_window = self._gauge("dedupe_window_seconds", "Time for which an answered id is recognised.")
+        self.dedupe_window_set = self._gauge(
+            "dedupe_window_configured_seconds", "The window that the settings ask for."
+        )
         self.kafka_ready = self._gauge("kafka_ready", "1 while Kafka answers.")
         self.redis_ready = self._gauge("redis_ready", "1 while Redis answers.")
         self.queue_wait = self._histogram(

@@ -14,6 +14,9 @@ from prometheus_client import Gauge
 OTHER: Final = "other"
 """The label that all names share which have none of their own."""
 
+ACCOUNT: Final = "(account)"
+"""The account, where models and limits have their names: it always has a label of its own."""
+
 NAME_MAX: Final = 100
 
 Names = tuple[str, ...]

@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from headrace.broker.adapters.prometheus.families import Families
-from headrace.broker.adapters.prometheus.labels import OTHER, BoundedNames, FoldedGauge, shortened, text_of
+from headrace.broker.adapters.prometheus.labels import ACCOUNT, OTHER, BoundedNames, FoldedGauge, shortened, text_of
 from headrace.broker.adapters.prometheus.open_metrics import OPEN_METRICS, open_metrics, prefers_open_metrics
 from headrace.schemas.tiers import KNOWN, MALFORMED
 
@@ -38,7 +38,7 @@ class Meter:
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
         self._families = Families(self._registry)
-        self._models = BoundedNames(LABELS_MAX, unconfirmed_max=LABELS_MAX // 2, known=("",))
+        self._models = BoundedNames(LABELS_MAX, unconfirmed_max=LABELS_MAX // 2, known=("", ACCOUNT))
         self._limits = BoundedNames(LABELS_MAX)
         self._kinds = BoundedNames(LABELS_MAX)
         self._tiers = BoundedNames(TIER_LABELS_MAX, unconfirmed_max=0, known=("", MALFORMED, *KNOWN))
@@ -50,6 +50,8 @@ class Meter:
         self._charge_law = FoldedGauge(self._families.charge_law, max)
         self._inflight = FoldedGauge(self._families.inflight, sum)
         self._breaker_open = FoldedGauge(self._families.breaker_open, max)
+        self._breaker_cause = FoldedGauge(self._families.breaker_cause, max)
+        self._next_call = FoldedGauge(self._families.next_call, max)
         self._tier_waiting = FoldedGauge(self._families.tier_waiting, sum)
         self._retries_waiting = FoldedGauge(self._families.retries_waiting, sum)
 
@@ -67,6 +69,30 @@ class Meter:
         """Count spans of traces that the collector took (`exported`), or that were lost (`lost`)."""
         _count(self._families.spans, result, by=count)
 
+    def info(self, prefix: str, version: str, process: str) -> None:
+        """Name the process: its topic prefix, its release, and what it is (`dispatcher`, `retrier`)."""
+        _set(self._families.info, 1, prefix, version, process)
+
+    def begin_lane(self, lane: str, objective_s: float | None) -> None:
+        """Begin the lane's counters at 0, and show its objective; None: it has none."""
+        _count(self._families.requests_taken, lane, by=0)
+        if objective_s is not None:
+            _set(self._families.lane_objective, objective_s, lane)
+            _count(self._families.outcomes_timed, lane, by=0)
+            _count(self._families.outcomes_late, lane, by=0)
+
+    def begin_dead_letters(self, reason: str) -> None:
+        """Begin this counter at 0: of one that is born with its first event, Prometheus never sees that event."""
+        _count(self._families.dead_letters, reason, by=0)
+
+    def begin_contained(self, step: str) -> None:
+        """Begin this counter at 0, for the same reason."""
+        _count(self._families.contained, step, by=0)
+
+    def begin_transactions(self, result: str) -> None:
+        """Begin this counter at 0, for the same reason."""
+        _count(self._families.transactions, result, by=0)
+
     def answered(self, model: str, limit_name: str, tier: str) -> None:
         """Give labels to the names of an answered call; `tier` is the service tier that the answer names."""
         self._models.confirm(model)
@@ -80,6 +106,11 @@ class Meter:
     def outcome(self, lane: str, model: str, status: str, reason: str) -> None:
         """Count a published outcome; `reason` is empty for a completed one."""
         _count(self._families.outcomes, lane, self._models.label(model), status, reason)
+
+    def outcome_timed(self, lane: str, *, is_late: bool) -> None:
+        """Count an outcome of a lane with an objective, and whether it came later than that."""
+        _count(self._families.outcomes_timed, lane)
+        _count(self._families.outcomes_late, lane, by=is_late)
 
     def finish(self, model: str, finish: str) -> None:
         """Count the finish of a completed outcome's answer."""
@@ -128,7 +159,7 @@ class Meter:
         """Leave a limit that is no longer known out of the levels that it shared with others."""
         first = shortened(limit_name)
         levels = self._limit_capacity, self._limit_level, self._utilisation, self._measured_rate
-        for gauge in (*levels, self._charge_law, self._breaker_open):
+        for gauge in (*levels, self._charge_law, self._breaker_open, self._next_call):
             gauge.forget(first)
         if self._models.label(limit_name) == OTHER:
             self._laws.pop(first, None)
@@ -230,6 +261,10 @@ class Meter:
         """Show how far back a repeat is recognised."""
         _set(self._families.dedupe_window, seconds)
 
+    def dedupe_window_set(self, seconds: float) -> None:
+        """Show the window that the settings ask for."""
+        _set(self._families.dedupe_window_set, seconds)
+
     def ready(self, *, kafka: bool, redis: bool) -> None:
         """Show whether Kafka and Redis answer."""
         _set(self._families.kafka_ready, kafka)
@@ -239,10 +274,27 @@ class Meter:
         """Show whether the breaker of a model's limit is open."""
         _set_folded(self._breaker_open, is_open, (model,), (self._models.label(model),))
 
+    def breaker_opened_by(self, model: str, cause: str) -> None:
+        """Show the meaning that opened a breaker: a limit's, or the account's under its own name."""
+        _set_folded(self._breaker_cause, 1, (model, cause), (self._models.label(model), cause))
+
+    def breaker_cause_over(self, model: str, cause: str) -> None:
+        """Show that cause no more."""
+        labels = text_of(self._models.label(model)), text_of(cause)
+        self._breaker_cause.withdraw((shortened(model), shortened(cause)), labels)
+
+    def next_call(self, model: str, seconds: float) -> None:
+        """Show the time until a limit can be called next; 0: now, or nothing waits for it."""
+        _set_folded(self._next_call, seconds, (model,), (self._models.label(model),))
+
     def tier_waiting(self, model: str, tier: str, requests: int) -> None:
         """Show the number of requests that wait for a service tier of a model."""
         labels = self._models.label(model), self._tiers.label(tier)
         _set_folded(self._tier_waiting, requests, (model, tier), labels)
+
+    def parked(self, requests: int) -> None:
+        """Show the number of parked requests that have not come back to this leader."""
+        _set(self._families.parked, requests)
 
     def retry(self, kind: str) -> None:
         """Count an attempt to be made again, by its cause `kind`."""

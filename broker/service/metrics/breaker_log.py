@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import structlog
 
+from headrace.broker.adapters.prometheus.labels import ACCOUNT
 from headrace.broker.clock import WallClock
 from headrace.broker.core.answers.verdict import Verdict, is_word
 from headrace.broker.core.commands import BreakerClosed, BreakerOpened
@@ -19,7 +20,6 @@ from headrace.schemas.request_codec import DecodedRequest
 from headrace.schemas.tiers import UNNAMED
 
 KEPT_MAX: Final = 200
-_ACCOUNT: Final = "(account)"
 
 _log = structlog.get_logger("breaker")
 
@@ -58,7 +58,7 @@ class Trips:
 
 
 def _names(command: BreakerOpened | BreakerClosed) -> dict[str, str]:
-    names = {"breaker": command.breaker or _ACCOUNT}
+    names = {"breaker": command.breaker or ACCOUNT}
     return names if command.tier is None else {**names, "tier": command.tier.tier or UNNAMED}
 
 

@@ -1,7 +1,8 @@
 """Decisions of the core as metrics: it observes every command and every answer, changes nothing, and never raises."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import structlog
 
@@ -10,6 +11,7 @@ from headrace.broker.clock import WallClock
 from headrace.broker.core import commands
 from headrace.broker.core.answers.verdict import Meaning, Verdict
 from headrace.broker.core.budget.breaker import Breaker
+from headrace.broker.core.config import Role
 from headrace.broker.core.dispatch import Dispatch
 from headrace.broker.core.events import Committed, Event, Taken
 from headrace.broker.core.identity.dedupe import Overdue
@@ -18,6 +20,7 @@ from headrace.broker.core.lanes.limit_queue import LimitQueue
 from headrace.broker.core.ticket import CONTROL, State, TicketNumber
 from headrace.broker.service.containment import Containment, surviving
 from headrace.broker.service.health import Health
+from headrace.broker.service.metrics.breaker_causes import BreakerCauses
 from headrace.broker.service.metrics.breaker_log import Trips
 from headrace.broker.service.metrics.charge_metrics import Charges
 from headrace.broker.service.metrics.limit_levels import LimitLevels, refusing_bucket
@@ -48,8 +51,16 @@ _log = structlog.get_logger("telemetry")
 class Telemetry:
     """Feeds the meter."""
 
-    def __init__(self, meter: Meter, hold: PayloadStore, clock: WallClock) -> None:
-        """`spending` feeds `/status` as well."""
+    def __init__(
+        self,
+        meter: Meter,
+        hold: PayloadStore,
+        clock: WallClock,
+        *,
+        objectives_s: Mapping[str, float] = MappingProxyType({}),
+    ) -> None:
+        """`spending` feeds `/status` as well; `objectives_s` are those of the lanes that have one."""
+        self._objectives_s = objectives_s
         self.meter = meter
         self._hold = hold
         self._clock = clock
@@ -68,6 +79,7 @@ class Telemetry:
         self.recent_outcomes = RecentOutcomes(clock)
         self._charges = Charges(meter)
         self._measured_rates = MeasuredRates(meter)
+        self._breaker_causes = BreakerCauses(meter)
         self._levels = LimitLevels(meter)
         self._span_log = SpanLog(meter, clock)
         self.containment = Containment(meter, clock)
@@ -221,9 +233,13 @@ class Telemetry:
             del self._foreign[name]
             self._measured_rates.forget(name)
             self._levels.forget(name)
+            meter.next_call(name, 0)
+            meter.breaker(name, is_open=False)
             meter.limit_forgotten(name)
         for name, desk in desks.items():
             self._limit(name, desk, core.limits.account.breaker, now_ms)
+        self._breaker_causes.observe(core)
+        meter.parked(core.identities.parked_count if core.role is not Role.FOLLOWING else 0)
         self._tiers(core)
 
     @surviving("metrics")
@@ -279,6 +295,9 @@ class Telemetry:
         foreign, self._foreign[name] = self._foreign.get(name, 0), desk.budget.foreign_tokens
         self.meter.foreign(name, max(0, desk.budget.foreign_tokens - foreign))
         self.meter.breaker(name, is_open=not account.closed or not desk.budget.breaker.closed)
+        found = desk.next(now_ms, probe=not account.closed)
+        next_ms = max(desk.budget.pause_ms(now_ms), found[1] - now_ms if found is not None else 0)
+        self.meter.next_call(name, in_seconds(next_ms))
         self._levels.observe(name, desk.budget, now_ms)
 
     @surviving("metrics")
@@ -294,11 +313,11 @@ class Telemetry:
     def _ended(self, lane: str, cargo: Payload, status: str, reason: str | None) -> None:
         self.lately.count_ended(lane)
         self.recent_outcomes.record(cargo, status, reason)
-        self._outcome_time(lane, cargo)
-
-    def _outcome_time(self, lane: str, cargo: Payload) -> None:
-        seconds = (self._clock.utc_now() - cargo.submitted_at).total_seconds()
-        self.meter.outcome_time(lane, max(0.0, seconds), exemplar_of(cargo))
+        seconds = max(0.0, (self._clock.utc_now() - cargo.submitted_at).total_seconds())
+        self.meter.outcome_time(lane, seconds, exemplar_of(cargo))
+        objective_s = self._objectives_s.get(lane)
+        if objective_s is not None and reason != "cancelled":
+            self.meter.outcome_timed(lane, is_late=seconds > objective_s)
 
 
 def in_seconds(milliseconds: int) -> float:

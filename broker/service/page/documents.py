@@ -17,10 +17,9 @@ from headrace.broker.service.containment import Containment
 from headrace.broker.service.health import Health
 from headrace.broker.service.page.headline import FlowState, Headline, headline
 from headrace.broker.service.status.findings import StatusFinding, findings, table_of
-from headrace.broker.service.status.reading import Report, Said, StatusReading
+from headrace.broker.service.status.reading import Report, Said, StatusReading, read_report
 from headrace.broker.service.status.request_sentences import hindrance
 from headrace.broker.settings.whole import Settings
-from headrace.schemas.bounded_json import json_or_none
 
 OWN: Final = "own"
 LEADERS: Final = "redis"
@@ -102,10 +101,10 @@ class Documents:
     def _binds(self, said: Said | None) -> dict[str, str]:
         """Return in words, for each limit, what its next request waits for."""
         binds: dict[str, str] = {}
-        with self.containment.observing("page"):
-            for name, limit in table_of(said or {}, "limits").items():
-                reasons = limit.get("next_waits_for") if isinstance(limit, Mapping) else None
-                if isinstance(reasons, list) and reasons:
+        for name, limit in table_of(said or {}, "limits").items():
+            reasons = limit.get("next_waits_for") if isinstance(limit, Mapping) else None
+            if isinstance(reasons, list) and reasons:
+                with self.containment.observing("page"):
                     binds[name] = f"{'; and '.join(hindrance(each) for each in reasons)}."
         return binds
 
@@ -118,32 +117,35 @@ class Documents:
                 retrier = await self.board.retrier()
         if left is None:
             return StatusReading(prefix, Report(said=own, age_s=0.0, kind="url", place="here"))
-        report = _report(left)
-        if self.health.holds_the_lease:
-            report = Report(
-                said=own,
-                age_s=0.0,
-                kind="redis",
-                place=report.place,
-                holder=left.holder,
-                standbys=left.standbys,
-                spoilt=left.spoilt,
-            )
+        report = _own_report(left, own) if self.health.holds_the_lease else _report(left)
         told = None if retrier is None else _report(retrier)
         return StatusReading(prefix, report, told if told is not None and (told.said or told.spoilt) else None)
 
 
-def _report(left: Reported) -> Report:
-    said = None if left.status is None else json_or_none(left.status)
-    told = said if isinstance(said, Mapping) else None
+def _own_report(left: Reported, own: Said) -> Report:
+    """Return this process's own status, and what Redis knows beside it; what is left there of a status is not read."""
     return Report(
-        said=told,
-        age_s=None if told is None else left.age_s,
+        said=own,
+        age_s=0.0,
         kind="redis",
         place=f"{left.lease_key}:status",
         holder=left.holder,
         standbys=left.standbys,
         spoilt=left.spoilt,
+    )
+
+
+def _report(left: Reported) -> Report:
+    told, place = read_report(left.status), f"{left.lease_key}:status"
+    unread = () if told is not None or left.status is None else (f"The value of {place} in Redis is not a status.",)
+    return Report(
+        said=told,
+        age_s=None if told is None else left.age_s,
+        kind="redis",
+        place=place,
+        holder=left.holder,
+        standbys=left.standbys,
+        spoilt=(*left.spoilt, *unread),
     )
 
 

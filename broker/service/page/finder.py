@@ -15,7 +15,7 @@ from headrace.broker.errors import LeaseUnavailable, Unreachable
 from headrace.broker.ports import StatusBoard
 from headrace.broker.service.health import Health
 from headrace.broker.service.status.guard import TokenGuard
-from headrace.broker.service.status.reading import STALE_AFTER_S
+from headrace.broker.service.status.reading import STALE_AFTER_S, read_report
 from headrace.broker.service.status.request_sentences import lines
 from headrace.schemas.bounded_json import json_or_none
 
@@ -53,8 +53,8 @@ class Finder:
             left = None if self.board is None else await self.board.dispatcher()
         except LeaseUnavailable as error:
             raise Unreachable(f"This process does not lead, and cannot find the leader: {error}") from error
-        said = json_or_none(left.status) if left is not None and left.status is not None else None
-        if left is None or not isinstance(said, Mapping) or (left.age_s or 0) > STALE_AFTER_S:
+        said = None if left is None else read_report(left.status)
+        if left is None or said is None or (left.age_s or 0) > STALE_AFTER_S:
             raise Unreachable(
                 "No dispatcher leads, so nothing is known of single requests: try again in a few seconds."
             )

@@ -1,6 +1,7 @@
 """The page's first sentence: do requests flow, and what binds now."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final
@@ -12,11 +13,24 @@ from headrace.broker.service.status.findings import TRIPPED, emptiest, left_of, 
 from headrace.broker.service.status.reading import Report, Said, StatusReading
 
 LONG_S: Final = 60.0
-"""A limit whose next call goes later than this lets nothing flow."""
+"""A limit whose next call goes later than this lets nothing flow, and the time until then is named."""
+LISTED_MAX: Final = 5
+"""Names of lanes or limits in the sentence: producers choose models, and lanes may be many."""
+_NAME_CHARS_MAX: Final = 60
+_RATE_SAID_MIN: Final = 0.05
 TIGHT: Final = 0.2
 """A bucket with less than this left binds, even in an instant at which it could pay the next call."""
 _OK: Final = Meaning.OK.value
 _MINUTE_S: Final = 60.0
+
+
+class _Calls(Enum):
+    """What the calls of the last minute came to."""
+
+    NONE = "none"
+    UNANSWERED = "unanswered"
+    FAIL = "fail"
+    SUCCEED = "succeed"
 
 
 class FlowState(Enum):
@@ -41,6 +55,8 @@ class Headline:
 def headline(look: StatusReading) -> Headline:
     """Return what a reader must know first."""
     report = look.dispatcher
+    if report.said is None and any(report.place in each for each in report.spoilt):
+        return Headline(FlowState.UNKNOWN, "What the leader left in Redis cannot be read.", "spoilt")
     if report.said is None or report.is_stale:
         return _silent(report)
     said = report.said
@@ -57,10 +73,14 @@ def headline(look: StatusReading) -> Headline:
 
 
 def _silent(report: Report) -> Headline:
+    age = spoken_s(report.age_s or 0)
+    if report.said is not None and report.holder is not None and report.holder == report.said.get("owner"):
+        sentence = f"The leader holds the lease and reported last {age} ago: what flows now is not known."
+        return Headline(FlowState.UNKNOWN, sentence, "hangs")
     if report.said is None:
         sentence = "No dispatcher leads, and none has reported within a day: nothing flows."
     else:
-        sentence = f"No dispatcher leads: the last leader reported {spoken_s(report.age_s or 0)} ago. Nothing flows."
+        sentence = f"No dispatcher leads: the last leader reported {age} ago. Nothing flows."
         if report.standbys and report.holder in {None, RELEASED}:
             sentence += f" {counted(report.standbys, 'standby')} should take over within seconds."
     return Headline(FlowState.STOPPED, sentence, "silent")
@@ -85,38 +105,87 @@ def _without_leader(report: Report, said: Said) -> Headline:
 
 
 def _of_limits(said: Said) -> Headline:
+    unshown = [each for each in _listed(said.get("unshown")) if each in ("lanes", "limits")]
+    if unshown or not _lanes(said):
+        return Headline(FlowState.UNKNOWN, "A dispatcher leads; its report does not say what waits.", "untold")
     limits = {name: limit for name, limit in table_of(said, "limits").items() if isinstance(limit, Mapping)}
     shut = {name: limit for name, limit in limits.items() if limit.get("breaker", "closed") != "closed"}
     waiting = {name: limit for name, limit in limits.items() if name not in shut and _whole(limit.get("waiting"))}
-    flows = _answers_per_second(said) > 0 or _whole(said.get("inflight")) > 0
+    calls = _calls(said)
+    flows = calls is _Calls.SUCCEED
     if shut and not waiting and (not flows or any(_whole(limit.get("waiting")) for limit in shut.values())):
         name, limit = max(shut.items(), key=lambda item: _whole(item[1].get("waiting")))
         return Headline(FlowState.STOPPED, f"OpenAI does not serve {name}: {_opened(limit)}.", f"shut {name}")
     if not waiting:
-        return _nothing_waits(said, flows=flows)
+        return _nothing_waits(said, calls)
     name, limit = max(waiting.items(), key=lambda item: (_lasts_s(item[1]), _whole(item[1].get("waiting"))))
-    binds, subject, stops = _binding(name, limit)
-    lanes = ", ".join(_lanes_wait(said))
+    binds, subject = _binding(name, limit)
+    lanes = _few(_lanes_wait(said))
     lasts = f". Time to empty: {lanes}" if lanes else ""
-    except_for = f" Not served: {', '.join(shut)}." if shut else ""
-    if stops and not flows:
-        return Headline(FlowState.WAITS, f"Requests wait. {binds}{lasts}.{except_for}", f"waits {subject}")
-    return Headline(FlowState.FLOWS, f"Requests flow. {binds}{lasts}.{except_for}", f"flows {subject}")
+    except_for = f" Not served: {_few(shut)}." if shut else ""
+    soon = _whole(said.get("inflight")) or any(_lasts_s(each) <= LONG_S for each in waiting.values())
+    if flows and (soon or _ended_lately(said)):
+        return Headline(FlowState.FLOWS, f"Requests flow. {binds}{lasts}.{except_for}", f"flows {subject}")
+    made = "" if calls in {_Calls.NONE, _Calls.SUCCEED} else f" {_without_success(said, calls)}"
+    return Headline(FlowState.WAITS, f"Requests wait.{made} {binds}{lasts}.{except_for}", f"waits {subject}")
 
 
-def _nothing_waits(said: Said, *, flows: bool) -> Headline:
+def _nothing_waits(said: Said, calls: _Calls) -> Headline:
+    """Return the sentence where no request waits for a limit; some may sleep until they are tried again."""
     lag = sum(_whole(table_of(lane, "lag").get("requests")) for lane in _lanes(said).values())
-    if flows:
+    asleep = sum(_whole(lane.get("waiting")) for lane in _lanes(said).values())
+    sleep = f"{counted(asleep, 'request')} {'waits' if asleep == 1 else 'wait'} for another attempt"
+    in_kafka = f"{counted(lag, 'record')} {'waits' if lag == 1 else 'wait'} in Kafka"
+    if calls is _Calls.SUCCEED and (_whole(said.get("inflight")) or _ended_lately(said)):
         rate = _answers_per_second(said)
-        answered = f"; {rate:,.1f} answers a second" if rate else ""
-        return Headline(FlowState.FLOWS, f"Requests flow, and none waits: nothing binds{answered}.", "flows freely")
-    if lag and not _taken_lately(said):
-        return Headline(FlowState.WAITS, f"{counted(lag, 'record')} wait in Kafka; none is taken yet.", "untaken")
-    return Headline(FlowState.IDLE, "All lanes are empty: nothing waits, and nothing is being called.", "idle")
+        answered = f"; {rate:,.1f} answers a second" if rate >= _RATE_SAID_MIN else ""
+        none = sleep if asleep else f"{in_kafka} to be taken" if lag else "none waits: nothing binds"
+        return Headline(FlowState.FLOWS, f"Requests flow, and {none}{answered}.", "flows freely")
+    if calls in {_Calls.UNANSWERED, _Calls.FAIL}:
+        also = f" {sleep}." if asleep else ""
+        return Headline(FlowState.WAITS, f"{_without_success(said, calls)}{also}", f"calls {calls.value}")
+    if asleep:
+        return Headline(FlowState.WAITS, f"{sleep}; nothing is being called.", "asleep")
+    if lag:
+        return Headline(FlowState.WAITS, f"{in_kafka}; none is taken yet.", "untaken")
+    parked = _whole(said.get("parked"))
+    later = (
+        f" {counted(parked, 'request')} {'is' if parked == 1 else 'are'} parked until tried again." if parked else ""
+    )
+    return Headline(FlowState.IDLE, f"All lanes are empty: nothing waits, and nothing is being called.{later}", "idle")
 
 
-def _binding(name: str, limit: Said) -> tuple[str, str, bool]:
-    """Return what binds a limit, its subject, and whether it lets nothing through for long."""
+def _calls(said: Said) -> _Calls:
+    """Return what the calls of the last minute came to; without a history, calls in flight count as answered."""
+    rates = [each for each in _rates(said).values() if _float(each) > 0]
+    if _answers_per_second(said) > 0:
+        return _Calls.SUCCEED
+    if not _whole(said.get("inflight")):
+        return _Calls.NONE
+    if not isinstance(table_of(said, "lately").get("calls_per_second"), Mapping):
+        return _Calls.SUCCEED
+    return _Calls.FAIL if rates else _Calls.UNANSWERED
+
+
+def _without_success(said: Said, calls: _Calls) -> str:
+    inflight = _whole(said.get("inflight"))
+    if calls is _Calls.UNANSWERED:
+        verb = "is" if inflight == 1 else "are"
+        return f"{counted(inflight, 'call')} {verb} in flight, and none was answered in the last minute."
+    rates = sorted(_rates(said).items(), key=lambda item: -_float(item[1]))
+    each = (f"{_float(rate):,.1f} {name.replace('_', ' ')}" for name, rate in rates if _float(rate) > 0)
+    return f"Calls are made, and none has succeeded in the last minute; answers a second: {_few(each)}."
+
+
+def _few(told: Iterable[str]) -> str:
+    """List at most `LISTED_MAX` of them, and say how many more there are."""
+    listed = list(told)
+    more = f" and {len(listed) - LISTED_MAX:,} more" if len(listed) > LISTED_MAX else ""
+    return ", ".join(each[:_NAME_CHARS_MAX] for each in listed[:LISTED_MAX]) + more
+
+
+def _binding(name: str, limit: Said) -> tuple[str, str]:
+    """Return what binds a limit, and its subject."""
     told = [each for each in _listed(limit.get("next_waits_for")) if isinstance(each, Mapping)]
     reason = told[-1] if told else {}
     kind = str(reason.get("kind", ""))
@@ -126,18 +195,18 @@ def _binding(name: str, limit: Said) -> tuple[str, str, bool]:
         return (
             f"{_bucket(name, reason)} binds: {_used(limit, reason)}{soon}",
             f"{name} {reason.get('metric')}",
-            long,
         )
     if kind in _SAID:
-        return f"{_SAID[kind](name, limit, reason)}{soon}", f"{name} {kind}", long
+        return f"{_SAID[kind](name, limit, reason)}{soon}", f"{name} {kind}"
     bucket = emptiest(_buckets(limit))
     if bucket is not None and left_of(bucket) < TIGHT and limit.get("measured_tokens_per_minute") is None:
         return (
             f"{_bucket(name, bucket)} binds: {_used(limit, bucket)}{soon}",
             f"{name} {bucket.get('metric')}",
-            long,
         )
-    return f"{counted(_whole(limit.get('waiting')), 'request')} of {name} wait for their turn", f"{name} turn", False
+    waiting = _whole(limit.get("waiting"))
+    turn = "waits for its turn" if waiting == 1 else "wait for their turn"
+    return f"{counted(waiting, 'request')} of {name} {turn}", f"{name} turn"
 
 
 _SAID: Final[Mapping[str, Callable[[str, Said, Said], str]]] = {
@@ -158,6 +227,11 @@ _SAID: Final[Mapping[str, Callable[[str, Said, Said], str]]] = {
         else f"The measured rate of {name} binds: {_whole(limit['measured_tokens_per_minute']):,} tokens a minute"
     ),
     "tenant_cap": lambda name, *_: f"A tenant's own cap binds the next requests of {name}",
+    "breaker": lambda name, _, told: (
+        f"OpenAI has no capacity for service tier {told.get('tier')} of {name}"
+        if told.get("of") == "tier"
+        else f"OpenAI does not serve {name}"
+    ),
     "leader": lambda *_: "The leader starts no calls at present",
     "retry": lambda name, *_: f"The next requests of {name} wait for another attempt",
 }
@@ -199,16 +273,22 @@ def _short(seconds: float) -> str:
     return "0 s" if seconds < 0.05 else spoken_s(seconds)
 
 
-def _taken_lately(said: Said) -> int:
-    """Return the number of requests taken in this slot and the one before; a lag is asked for less often."""
-    lanes = table_of(table_of(said, "lately"), "lanes").values()
-    series = [_listed(lane.get("taken")) for lane in lanes if isinstance(lane, Mapping)]
-    return sum(_whole(count) for counts in series for count in counts[-2:])
-
-
 def _answers_per_second(said: Said) -> float:
-    rates = table_of(table_of(said, "lately"), "calls_per_second")
-    return _float(rates.get(_OK))
+    return _float(_rates(said).get(_OK))
+
+
+def _ended_lately(said: Said) -> bool:
+    """Return whether a call has ended in the last 15 to 30 s; without a history, yes."""
+    calls = table_of(said, "lately").get("calls")
+    if not isinstance(calls, Mapping):
+        return True
+    return any(
+        _whole(count) for each in calls.values() for count in _listed(table_of({"": each}, "").get("ended"))[-2:]
+    )
+
+
+def _rates(said: Said) -> Said:
+    return table_of(table_of(said, "lately"), "calls_per_second")
 
 
 def _lasts_s(limit: Said) -> float:
@@ -228,11 +308,12 @@ def _listed(told: Any) -> Sequence[Any]:
 
 
 def _whole(told: Any) -> int:
-    return told if isinstance(told, int) and not isinstance(told, bool) else 0
+    return max(0, told) if isinstance(told, int) and not isinstance(told, bool) else 0
 
 
 def _float(told: Any) -> float:
     try:
-        return float(told) if isinstance(told, int | float) else 0.0
+        number = float(told) if isinstance(told, int | float) else 0.0
     except OverflowError:
         return 0.0
+    return number if math.isfinite(number) else 0.0

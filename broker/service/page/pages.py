@@ -31,7 +31,8 @@ class Pages:
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes of the page."""
-        return [web.get("/", self._page), web.get("/events", self._events), web.get("/find", self._find)]
+        events = web.get("/events", self._events, allow_head=False)  # an answer to HEAD would be a stream without end
+        return [web.get("/", self._page), events, web.get("/find", self._find)]
 
     async def close(self) -> None:
         """End all streams, so that the server can end."""
@@ -47,12 +48,15 @@ class Pages:
             return web.Response(text=_FULL, status=503, headers={"Retry-After": "5"})
         with self.broadcast.page() as events:
             response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "X-Accel-Buffering": "no"})
-            await response.prepare(request)
-            await _write(request, response, f"retry: {_RETRY_MS}\n\n".encode())
-            await _write(request, response, encoded("introduction", self.documents.introduction()))
-            async for event in events:
-                if not await _write(request, response, event):
-                    break
+            try:
+                await response.prepare(request)
+            except ConnectionError:  # the page is gone already, which is no defect
+                return response
+            begin = f"retry: {_RETRY_MS}\n\n".encode() + encoded("introduction", self.documents.introduction())
+            if await _write(request, response, begin):
+                async for event in events:
+                    if not await _write(request, response, event):
+                        break
             return response
 
     async def _find(self, request: web.Request) -> web.Response:

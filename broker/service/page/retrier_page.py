@@ -13,7 +13,7 @@ from headrace.broker.errors import LeaseUnavailable
 from headrace.broker.service.metrics.escapes import safe
 from headrace.broker.service.page.assets import asset
 from headrace.broker.service.page.finder import plain_address
-from headrace.schemas.bounded_json import json_or_none
+from headrace.broker.service.status.reading import read_report
 
 _ROLES: Final = {
     "leader": "This one does the work.",
@@ -58,8 +58,8 @@ class RetrierPage:
         left = None
         with contextlib.suppress(LeaseUnavailable):
             left = await self.leaders_status()
-        said = json_or_none(left) if left is not None else None
-        address = plain_address(said.get("url")) if isinstance(said, Mapping) else None
+        said = read_report(left)
+        address = None if said is None else plain_address(said.get("url"))
         if address is None:
             return "Every dispatcher serves the live page at its own port."
         link = f'<a href="{_text(address)}/">the leading dispatcher</a>'

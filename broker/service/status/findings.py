@@ -73,6 +73,8 @@ def _note(sentence: str) -> StatusFinding:
 
 def _of_dispatcher(report: Report, prefix: str) -> Iterator[StatusFinding]:
     if report.said is None:
+        if any(report.place in each for each in report.spoilt):
+            return  # there is a report, which cannot be read
         yield _grave(
             f"No dispatcher of {prefix} has reported within a day: start one with `headrace dispatcher`, or check "
             "that kafka.topic_prefix, redis.url and redis.key_prefix are those of the dispatchers."

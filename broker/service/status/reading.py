@@ -4,8 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from headrace.schemas.bounded_json import json_or_none
+
 STALE_AFTER_S: Final = 5.0
 """A holder of the lease reports every second; after this time without a report it is no longer there to report."""
+
+REPORT_CHARS_MAX: Final = 4 * 1024 * 1024
+"""Length of a report in Redis that is read: ours has 3 KB for each limit. It is parsed in the event loop, once a second
+while a page is open: one of 10 MB, which another program had left, held a loop up for 1.5 s."""
 
 Said = Mapping[str, Any]
 """A status as `headrace.broker.service.status.status` makes it, of this release or of another.
@@ -50,3 +56,9 @@ class StatusReading:
     dispatcher: Report
     retrier: Report | None = None
     remarks: tuple[str, ...] = ()
+
+
+def read_report(text: str | None) -> Said | None:
+    """Return the status that a process left in Redis; None: there is none, or it cannot be read as one."""
+    told = None if text is None or len(text) > REPORT_CHARS_MAX else json_or_none(text)
+    return told if isinstance(told, Mapping) else None

@@ -24,7 +24,16 @@ _LEADER: Final = {
 def lines(told: Said) -> list[str]:
     """Return all lines, the state first."""
     name = f"{told.get('id')}{_run(told)}"
-    return [safe(line) for line in _lines(name, told)]
+    try:
+        return [safe(line) for line in _lines(name, told)]
+    except (
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        TypeError,
+        ValueError,
+    ):  # a field is of another type than ours
+        return [safe(f"{name} is {told.get('state')}; what is told of it beside cannot be read: see /status?id=ID.")]
 
 
 def _run(told: Said) -> str:

@@ -2,9 +2,11 @@
 
 import os
 import socket
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import timedelta
+from itertools import islice
 from typing import Any, Final
 
 from headrace.broker.clock import WallClock
@@ -14,7 +16,7 @@ from headrace.broker.core.budget.budget import Budget
 from headrace.broker.core.config import Role
 from headrace.broker.core.dispatch import Dispatch
 from headrace.broker.core.lanes.limit_queue import LimitQueue
-from headrace.broker.core.ticket import State
+from headrace.broker.core.ticket import State, Ticket
 from headrace.broker.core.units import PPM
 from headrace.broker.service.health import Health
 from headrace.broker.service.metrics.telemetry import Telemetry, in_seconds
@@ -29,8 +31,13 @@ from headrace.schemas.tiers import UNNAMED
 
 FOLLOWS: Final = "follows the server's own numbers"
 MEASURES: Final = "measures by itself"
+LOOKED_AT_MAX: Final = 10_000
+"""Tickets among which one is looked for, for each limit that has requests and no next one: a millisecond."""
 RECENT_MS: Final = 1_100
 """A leader reports once a second; what shows its report waits for no other."""
+TENANTS_SHOWN: Final = 3
+"""Those that fill a lane: an operator asks which one floods it, not for a list."""
+TENANT_CHARS_MAX: Final = 100
 
 
 @dataclass(eq=False)
@@ -111,7 +118,7 @@ class Status:
         core, telemetry = self.core, self.telemetry
         return {
             "trouble": self._trouble,
-            "lanes": lambda: {name: self._lane(name, now_ms) for name in self.settings.lanes},
+            "lanes": lambda: self._lanes(now_ms),
             "account": lambda: _breaker(core.limits.account.breaker, telemetry.trips.of(None), now_ms),
             "limits": lambda: {
                 name: self._limit(name, desk, now_ms) for name, desk in core.limits.limit_queues().items()
@@ -126,18 +133,27 @@ class Status:
             "replies": self.replies.shown,
         }
 
-    def _lane(self, name: str, now_ms: int) -> dict[str, Any]:
-        tickets = [ticket for ticket in self.core.registry.tickets() if ticket.source.partition.lane == name]
+    def _lanes(self, now_ms: int) -> dict[str, Any]:
+        """Return each lane, from one walk over all tickets: 30 lanes may hold 60,000."""
+        tickets: dict[str, list[Ticket]] = {name: [] for name in self.settings.lanes}
+        for ticket in self.core.registry.tickets():
+            if (of := tickets.get(ticket.source.partition.lane)) is not None:
+                of.append(ticket)
+        return {name: self._lane(name, held, now_ms) for name, held in tickets.items()}
+
+    def _lane(self, name: str, tickets: list[Ticket], now_ms: int) -> dict[str, Any]:
         waiting = [ticket for ticket in tickets if ticket.state is State.WAITING]
         oldest_ms = min((ticket.taken_ms for ticket in waiting), default=now_ms)
         lag = self.lags.of(name, now_ms)
         return {
             "lag": None if lag is None else {"requests": lag.requests, "age_s": round(lag.age_s, 1)},
             "waiting": len(waiting),
+            "tenants": _largest(ticket.candidate.tenant for ticket in waiting),
             "waiting_tokens": sum(ticket.charge for ticket in waiting),
             "waiting_seconds": in_seconds(backlog_ms(self.core.limits, name, now_ms)),
             "calling": sum(ticket.state is State.CALLING for ticket in tickets),
             "settled": sum(ticket.state is State.SETTLED for ticket in tickets),
+            "objective_s": self.settings.lanes[name].objective_s,
             "oldest_s": round((now_ms - oldest_ms) / 1_000, 1),
         }
 
@@ -208,10 +224,16 @@ class Status:
         if desk.waiting():
             with self.telemetry.containment.observing("status"):
                 found = self._hindrances.of_all(name, now_ms)
-                pick = None if found else desk.pick(now_ms)
-                if pick is not None:
-                    found = self._hindrances.in_line(pick.ticket, now_ms)
+                if not found:
+                    pick = desk.pick(now_ms)
+                    ticket = self._any_queued(name) if pick is None else pick.ticket
+                    found = [] if ticket is None else self._hindrances.in_line(ticket, now_ms)
         return found
+
+    def _any_queued(self, limit: str) -> Ticket | None:
+        """Return a request of a limit of which none can be next: its tenant's cap, or its tier, holds each of them."""
+        some = islice(self.core.registry.tickets(), LOOKED_AT_MAX)
+        return next((each for each in some if each.queued and each.candidate.limit == limit), None)
 
     def _course(self, budget: Budget, now_ms: int) -> str:
         """Return in words what a limit's calls are spent by."""
@@ -241,6 +263,11 @@ class Status:
             if not desk.budget.breaker.closed:
                 said.append(f"The breaker of limit {name} is open ({desk.budget.breaker.tripped_by}).")
         return " ".join(filter(None, said)) or None
+
+
+def _largest(tenants: Iterable[str]) -> dict[str, int]:
+    """Return the tenants with the most waiting requests, and how many they have."""
+    return dict(Counter(tenant[:TENANT_CHARS_MAX] for tenant in tenants).most_common(TENANTS_SHOWN))
 
 
 def _breaker(breaker: Breaker, tripped: dict[str, Any] | None, now_ms: int) -> dict[str, Any]:

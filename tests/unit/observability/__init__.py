@@ -1,0 +1,1 @@
+"""Tests of the tables of panels and alerts, and of the rule file made from them."""

@@ -16,12 +16,13 @@ from opentelemetry.semconv._incubating.attributes import (
 from opentelemetry.semconv.schemas import Schemas
 from opentelemetry.trace import SpanKind
 
-from headrace.broker.observability.spans import SCHEMA_URL, SPANS, Attribute, Kind, Source
+from headrace.broker.observability.spans import SCHEMA_URL, SPANS, Attribute, Convention
+from headrace.broker.observability.spans import SpanKind as Kind
 
-PUBLISHED: dict[Source, tuple[ModuleType, ...]] = {
-    Source.MESSAGING: (messaging_attributes,),
-    Source.GEN_AI: (gen_ai_attributes, openai_attributes),
-    Source.GENERAL: (error_attributes, http_attributes, server_attributes),
+PUBLISHED: dict[Convention, tuple[ModuleType, ...]] = {
+    Convention.MESSAGING: (messaging_attributes,),
+    Convention.GEN_AI: (gen_ai_attributes, openai_attributes),
+    Convention.GENERAL: (error_attributes, http_attributes, server_attributes),
 }
 
 
@@ -31,7 +32,7 @@ def constants(modules: tuple[ModuleType, ...]) -> set[str]:
 
 @pytest.mark.parametrize("attribute", Attribute)
 def test_each_attribute_is_published_under_its_name_or_is_our_own(attribute: Attribute) -> None:
-    if attribute.source is Source.HEADRACE:
+    if attribute.source is Convention.HEADRACE:
         assert re.fullmatch(r"headrace(\.[a-z_]+)+", attribute.value)
     else:
         assert attribute.value in constants(PUBLISHED[attribute.source])
@@ -43,15 +44,15 @@ def test_no_two_attributes_share_a_name() -> None:
 
 def test_the_schema_is_the_newest_that_the_locked_package_knows() -> None:
     assert list(Schemas)[-1].value == SCHEMA_URL
-    assert all(SCHEMA_URL.rpartition("/")[2] in each.value for each in (Source.MESSAGING, Source.GENERAL))
+    assert all(SCHEMA_URL.rpartition("/")[2] in each.value for each in (Convention.MESSAGING, Convention.GENERAL))
 
 
 def test_kinds_and_operations_are_opentelemetrys() -> None:
     assert {kind.value for kind in Kind} <= {kind.name for kind in SpanKind}
     operations = {each.value for each in gen_ai_attributes.GenAiOperationNameValues}
-    assert {row.operation for row in SPANS if row.source is Source.GEN_AI} <= operations
+    assert {row.operation for row in SPANS if row.source is Convention.GEN_AI} <= operations
     messaging = {each.value for each in messaging_attributes.MessagingOperationTypeValues}
-    assert {row.operation for row in SPANS if row.source is Source.MESSAGING} <= messaging
+    assert {row.operation for row in SPANS if row.source is Convention.MESSAGING} <= messaging
 
 
 def test_the_page_has_each_span_and_each_attribute_and_no_other() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from headrace.broker.service.page.headline import headline
 from headrace.broker.service.status.findings import findings
 from headrace.broker.testing.upstream import Asked, Said
 from tests.unit.service.rig import MODEL, Process, World, led, settings_of, until, warmed
@@ -183,4 +184,27 @@ async def test_a_tier_that_the_model_lacks_fails_the_request_that_names_it_and_n
     failed, completed = outcomes(process)["lead-1"], outcomes(process)["lead-2"]
     assert (failed["status"], failed["reason"], failed["tier_asked"]) == ("failed", "rejected", "flex")
     assert completed["status"] == "completed"
+    await process.end()
+
+
+async def test_where_only_requests_of_a_resting_tier_wait_the_page_says_so() -> None:
+    process = await started()
+    await rests(process)
+    await asyncio.sleep(20)
+    told = process.status.reported(process.clock.now_ms())
+    assert told["limits"][MODEL]["next_waits_for"][-1]["of"] == "tier"
+    sentence = headline(look(told)).sentence
+    assert f"OpenAI has no capacity for service tier flex of {MODEL}" in sentence
+    await process.end()
+
+
+async def test_where_a_tenants_cap_holds_all_that_wait_the_page_says_so() -> None:
+    process = await started(tenants={"acme": {"inflight_max": 1}})
+    process.world.upstream.latency_s = 30.0
+    for number in range(3):
+        process.world.submit(f"r{number}", "bulk", tenant="acme")
+    await until(lambda: process.core.limits.limit_queues()[MODEL].waiting() == 2)
+    told = process.status.reported(process.clock.now_ms())
+    assert told["limits"][MODEL]["next_waits_for"][-1]["kind"] == "tenant_cap"
+    assert f"A tenant's own cap binds the next requests of {MODEL}" in headline(look(told)).sentence
     await process.end()

@@ -37,7 +37,15 @@ _CONTRACT = {
     'headrace_charge_law{law="documented",model="gpt-4o"} 0.0',
     'headrace_charge_error_tokens_bucket{le="-2.0",model="gpt-4o"} 1.0',
     'headrace_foreign_tokens_total{model="gpt-4o"} 40.0',
+    'headrace_info{prefix="leads",process="dispatcher",version="0.1.0"} 1.0',
+    'headrace_lane_objective_seconds{lane="urgent"} 60.0',
+    'headrace_outcomes_timed_total{lane="urgent"} 2.0',
+    'headrace_outcomes_late_total{lane="urgent"} 1.0',
     'headrace_breaker_open{model="gpt-4o"} 1.0',
+    'headrace_breaker_cause{cause="quota",model="(account)"} 1.0',
+    'headrace_next_call_seconds{model="gpt-4o"} 3600.0',
+    "headrace_parked_requests 4.0",
+    "headrace_dedupe_window_configured_seconds 86400.0",
     'headrace_retries_total{kind="overloaded"} 1.0',
     'headrace_retries_waiting{kind="quota"} 5.0',
     'headrace_retries_held_back{lane="bulk"} 3.0',
@@ -93,6 +101,14 @@ def meter() -> Meter:
     meter.dedupe_window(3_600)
     meter.ready(kafka=True, redis=False)
     meter.breaker("gpt-4o", is_open=True)
+    meter.breaker_opened_by("(account)", "quota")
+    meter.next_call("gpt-4o", 3_600)
+    meter.parked(4)
+    meter.dedupe_window_set(86_400)
+    meter.info("leads", "0.1.0", "dispatcher")
+    meter.begin_lane("urgent", 60)
+    meter.outcome_timed("urgent", is_late=False)
+    meter.outcome_timed("urgent", is_late=True)
     meter.retry("overloaded")
     meter.retries_waiting("quota", 5)
     meter.retries_held_back("bulk", 3)

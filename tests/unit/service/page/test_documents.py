@@ -13,6 +13,7 @@ from headrace.broker.service.containment import Containment
 from headrace.broker.service.health import Health
 from headrace.broker.service.page.documents import Documents
 from headrace.broker.service.status.findings import findings
+from headrace.broker.service.status.reading import REPORT_CHARS_MAX
 from tests.unit.service.rig import Process, World, led, settings_of, until, warmed
 from tests.unit.service.status.specimens import look, said
 from tests.virtual_time import VIRTUAL_TIME
@@ -71,7 +72,9 @@ async def test_a_page_says_what_headrace_status_says_of_the_same_status() -> Non
 
 
 async def test_an_old_report_is_said_to_be_old() -> None:
-    told = await documents("standby", said(role="standby"), Board(json.dumps(said()), age_s=40.0)).document()
+    told = await documents(
+        "standby", said(role="standby"), Board(json.dumps(said()), age_s=40.0, holder=None)
+    ).document()
     assert (told["page"]["is_stale"], told["page"]["flow"]) == (True, "stopped")
     assert "reported 40 s ago" in told["page"]["sentence"]
 
@@ -91,11 +94,7 @@ async def test_a_key_in_redis_that_is_spoilt_is_said_on_the_leaders_page_and_on_
         assert {"grave": True, "sentence": "Spoilt."} in told["page"]["findings"]
 
 
-async def test_a_status_that_is_no_object_has_no_age_and_a_retrier_that_left_nothing_is_none() -> None:
-    board = Board("[]", age_s=3.0)
-    told = await documents("standby", said(role="standby"), board).document()
-    assert (told["page"]["age_s"], told["page"]["flow"]) == (None, "stopped")
-
+async def test_a_retrier_that_left_nothing_is_none() -> None:
     async def nothing() -> Reported:
         return Reported("headrace:c:r", None, None, None, 0)
 
@@ -104,6 +103,29 @@ async def test_a_status_that_is_no_object_has_no_age_and_a_retrier_that_left_not
     told = await documents("standby", said(role="standby"), board).document()
     assert told["page"]["retrier"] is None
     assert any("no retrier has ever reported" in each["sentence"] for each in told["page"]["findings"])
+
+
+async def test_a_report_that_cannot_be_read_is_not_said_to_be_absent() -> None:
+    huge = json.dumps(said(more="x" * REPORT_CHARS_MAX))
+    for status in ("[]", "no json", "[" * 100_000, huge):
+        told = await documents("standby", said(role="standby"), Board(status)).document()
+        assert told["page"]["flow"] == "unknown"
+        assert [each["sentence"] for each in told["page"]["findings"]] == [
+            "The value of headrace:c:g:status in Redis is not a status."
+        ]
+
+
+async def test_a_reason_that_cannot_be_put_in_words_costs_no_other_limit_its_own() -> None:
+    good = {"next_waits_for": [{"kind": "memory", "held_bytes": 2_048, "most": 2_048}], "waiting": 1}
+    own = said(limits={"a": {"next_waits_for": [3]}, "b": good})
+    told = await documents("leader", own, None).document()
+    assert told["page"]["binds"].keys() == {"b"}
+
+
+async def test_a_leader_shows_itself_whatever_another_program_has_left_of_a_status() -> None:
+    for status in ("no json", "x" * REPORT_CHARS_MAX * 2):
+        told = await documents("leader", said(host="me"), Board(status)).document()
+        assert (told["host"], told["page"]["flow"], told["page"]["findings"]) == ("me", "flows", [])
 
 
 async def test_no_report_at_all_is_a_document_too() -> None:

@@ -122,6 +122,25 @@ async def test_an_open_page_does_not_hold_up_the_end_of_the_server() -> None:
         assert page.broadcast.pages == 0
 
 
+async def test_a_head_of_the_events_is_refused_since_its_answer_would_not_end() -> None:
+    page = pages()
+    async with web(page) as (_, session), session.head("/events") as answer:
+        assert (answer.status, page.broadcast.pages) == (405, 0)
+
+
+async def test_a_page_that_is_gone_before_the_answer_begins_is_no_defect() -> None:
+    page = pages()
+    async with web(page) as (serving, _):
+        found: list[BaseException] = []
+        serving.observed = lambda _, error: found.append(error)
+        for _ in range(20):
+            _, writer = await asyncio.open_connection("127.0.0.1", serving.port)
+            writer.write(b"GET /events HTTP/1.1\r\nHost: x\r\n\r\n")
+            writer.transport.abort()
+        await asyncio.sleep(0.2)
+        assert (page.broadcast.pages, found) == (0, [])
+
+
 async def test_one_page_too_many_is_told_so() -> None:
     page = pages()
     with ExitStack() as others:

@@ -6,6 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from headrace.broker.service.status.guard import OPEN, TokenGuard
+from headrace.broker.settings.duties import TOKEN_CHARS_MAX
 from tests.unit.service.rig import settings_of
 
 TOKEN = "0123456789abcdef-token"
@@ -58,3 +59,12 @@ def test_the_settings_token_is_sent_as_a_bearer_and_not_shown() -> None:
     assert guard.header == {"Authorization": f"Bearer {TOKEN}"}
     assert guard.admits(guard.header["Authorization"])
     assert TOKEN not in repr(guard)
+
+
+def test_the_longest_token_that_may_be_set_is_admitted_and_a_longer_one_may_not_be_set() -> None:
+    token = "x" * TOKEN_CHARS_MAX
+    guard = TokenGuard.of(settings_of(dispatcher={"http_token": token}))
+    assert guard.admits(f"Bearer {token}")
+    assert guard.admits(basic(f"any:{token}"))
+    with pytest.raises(ValueError, match="is longer than 1,024 characters"):
+        settings_of(dispatcher={"http_token": f"{token}x"})

@@ -7,7 +7,7 @@ from typing import Any
 from headrace.broker.clock import WallClock
 from headrace.broker.core.answers.rate_limit_headers import LimitMetric, Reading
 from headrace.broker.core.answers.verdict import Meaning, Verdict
-from headrace.broker.service.status.lately import NAMES_MAX, SHOWN_MAX, SLOT_S, SLOTS, TERMS_MAX, Lately
+from headrace.broker.service.status.lately import NAMES_MAX, SERIES, SHOWN_MAX, SLOT_S, SLOTS, TERMS_MAX, Lately
 
 START = datetime(2026, 12, 1, 9, tzinfo=UTC)
 
@@ -248,3 +248,21 @@ def test_what_the_server_stated_last_of_a_bucket_is_known_by_its_size() -> None:
     lately.count_call("a", ended(Meaning.OK, reading(7, 0)), 1)
     assert lately.stated("a", "tokens", 93) is None, "the one that was stated longest ago"
     assert lately.stated("a", "tokens", 92) is not None
+
+
+def test_names_that_producers_choose_take_no_room_from_lanes_and_meanings() -> None:
+    leader = World().leader()
+    for number in range(20 * NAMES_MAX):
+        leader.count_call(f"model-{number}", OK, 1)
+        leader.count_call(f"model-{number}", REFUSED, 0)
+    leader.count_ended("bulk")
+    shown = leader.shown()
+    assert shown["lanes"]["bulk"]["ended"][-1] == 1
+    assert len(shown["limits"]) == SHOWN_MAX
+
+
+def test_limits_of_many_names_count_no_more_than_their_bound() -> None:
+    leader = World().leader()
+    for number in range(20 * NAMES_MAX):
+        leader.count_call(f"model-{number}", OK, 1)
+    assert sum(map(len, leader._slots.values())) <= len(SERIES["limits"]) * NAMES_MAX + 1

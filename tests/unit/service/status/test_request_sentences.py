@@ -324,3 +324,19 @@ def test_what_strangers_have_named_does_not_reach_the_terminal_as_it_is() -> Non
     told = lines(waiting({"kind": "tenants", "tenant": "\x1b[31mred"}, tenant="\x1b[2J"))
     assert "\x1b" not in "".join(told)
     assert "\\x1b[2J" in told[0]
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        waiting(3),  # type: ignore[arg-type]  # of another release
+        {"id": "a", "state": "parked", "attempts": "<b>many</b>"},
+        {"id": "a", "state": "unknown", "dedupe_window_s": None},
+        {"id": "a", "state": "unknown", "dedupe_window_s": 10**400},
+    ],
+)
+def test_fields_of_other_types_leave_a_sentence_and_no_text_of_theirs(told: dict[str, Any]) -> None:
+    said = lines(told)
+    assert said
+    assert told["state"].split("_")[0] in said[0]
+    assert "<b>" not in "".join(said)
