@@ -13,6 +13,9 @@ from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import Final
 
+from headrace.schemas.headers import TRACEPARENT, TRACESTATE
+from headrace.schemas.record import Headers
+
 STATE_CHARS_MAX: Final = 512
 STATE_MEMBERS_MAX: Final = 32
 """W3C Trace Context asks that at least this be carried on; a longer list is dropped as a whole."""
@@ -67,6 +70,16 @@ def read_context(traceparent: str | None, tracestate: str | None = None) -> Trac
         return None
     sampled = bool(int(found[4], 16) & _SAMPLED)
     return TraceContext(int(found[2], 16), int(found[3], 16), sampled, valid_state(tracestate))
+
+
+def context_in(headers: Headers) -> TraceContext | None:
+    """Return the context in a record's headers; of a repeated header the last one counts."""
+    given = dict(headers)
+    return read_context(_text(given.get(TRACEPARENT)), _text(given.get(TRACESTATE)))
+
+
+def _text(value: bytes | None) -> str | None:
+    return None if value is None else value.decode("latin-1")
 
 
 def valid_state(tracestate: str | None) -> str:

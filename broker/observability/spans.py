@@ -84,7 +84,7 @@ CALL: Final = SpanRow(
     "<model>",
     SpanKind.CLIENT,
     "dispatcher",
-    "one HTTP call; of embeddings it begins with that word",
+    "one HTTP call for a chat completion or a response",
     Convention.GEN_AI,
 )
 EMBEDDINGS: Final = SpanRow(
@@ -154,3 +154,13 @@ class Attribute(StrEnum):
     IN_KAFKA_MS = "headrace.wait.kafka_ms", Convention.HEADRACE, "of a wait: from the append until this process took it"
     IN_QUEUE_MS = "headrace.wait.queue_ms", Convention.HEADRACE, "of a wait: in this process's queue"
     ATTEMPT = "headrace.handler.attempt", Convention.HEADRACE, "the number of the handler's attempt"
+
+
+def messaging(topic: str, row: SpanRow) -> dict[str, str]:
+    """Return the attributes of every span of a record, whichever process makes it."""
+    return {
+        Attribute.SYSTEM: "kafka",
+        Attribute.DESTINATION: topic,
+        Attribute.OPERATION: row.operation,
+        Attribute.OPERATION_TYPE: row.operation,
+    }

@@ -7,11 +7,10 @@ its first attempt is. Ids are derived from the failure's position, so that a rec
 import contextlib
 
 from headrace.broker.clock import WallClock
-from headrace.broker.observability.spans import PROCESS, SEND, Attribute
+from headrace.broker.observability.spans import PROCESS, SEND, Attribute, messaging
 from headrace.broker.ports import Fetched, Outgoing
 from headrace.broker.span_ports import EndedSpan, Spans, Value
-from headrace.broker.trace_context import read_context
-from headrace.schemas import headers as names
+from headrace.broker.trace_context import context_in
 
 _NS_PER_MS = 1_000_000
 
@@ -31,28 +30,18 @@ class RetrySpans:
             self._moved(place, fetched, outgoing, kind)
 
     def _moved(self, place: tuple[int, int], fetched: Fetched | None, outgoing: Outgoing, kind: str) -> None:
-        given = {name: value.decode("latin-1") for name, value in outgoing.record.headers}
-        parent = read_context(given.get(names.TRACEPARENT), given.get(names.TRACESTATE))
+        parent = context_in(outgoing.record.headers)
         if parent is None or fetched is None or not self._spans.sampled(parent, parent.trace_id, PROCESS, self._topic):
             return
         now_ns = self._clock.utc_ms() * _NS_PER_MS
         began_ns = min(now_ns, max(0, fetched.timestamp_ms) * _NS_PER_MS)
         context = parent.derived("process", self._topic, *place)
         attributes: dict[str, Value] = {
-            Attribute.SYSTEM: "kafka",
-            Attribute.DESTINATION: self._topic,
+            **messaging(self._topic, PROCESS),
             Attribute.PARTITION: str(place[0]),
             Attribute.OFFSET: place[1],
-            Attribute.OPERATION: "process",
-            Attribute.OPERATION_TYPE: "process",
             Attribute.REASON: kind,
         }
         self._spans.record(EndedSpan(PROCESS, self._topic, context, parent, began_ns, now_ns, attributes))
-        sent: dict[str, Value] = {
-            Attribute.SYSTEM: "kafka",
-            Attribute.DESTINATION: outgoing.topic,
-            Attribute.OPERATION: "send",
-            Attribute.OPERATION_TYPE: "send",
-        }
-        topic = outgoing.topic
-        self._spans.record(EndedSpan(SEND, topic, context.derived("send"), context, now_ns, now_ns, sent))
+        topic, sent = outgoing.topic, context.derived("send")
+        self._spans.record(EndedSpan(SEND, topic, sent, context, now_ns, now_ns, messaging(topic, SEND)))

@@ -4,11 +4,11 @@ import json
 import re
 from collections.abc import Mapping
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headrace.broker.service.tracing.request_trace import context_in, context_of
-from headrace.broker.trace_context import new_trace_id, read_context, valid_state
+from headrace.broker.service.tracing.request_trace import context_of
+from headrace.broker.trace_context import context_in, new_trace_id, read_context, valid_state
 from headrace.schemas.record import Record
 from headrace.schemas.request_codec import DecodedRequest, Undecodable, decode_request
 
@@ -32,6 +32,7 @@ values = st.one_of(st.binary(max_size=200), texts.map(lambda text: text.encode(e
 names = st.sampled_from(["traceparent", "tracestate", "Traceparent", "ce_id"])
 
 
+@settings(max_examples=60, deadline=None)
 @given(texts, states)
 def test_a_context_that_is_read_is_written_by_the_book(traceparent: str, tracestate: str) -> None:
     context = read_context(traceparent, tracestate)
@@ -45,11 +46,13 @@ def test_a_context_that_is_read_is_written_by_the_book(traceparent: str, tracest
         assert BY_THE_BOOK.fullmatch(context.derived("call", 1).traceparent)
 
 
+@settings(max_examples=60, deadline=None)
 @given(states)
 def test_a_state_that_is_carried_on_is_carried_on_again(tracestate: str) -> None:
     assert valid_state(valid_state(tracestate)) == valid_state(tracestate)
 
 
+@settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(names, values), max_size=8), st.sampled_from([b'{"id": "a", "body": {"model": "m"}}', b"?"]))
 def test_a_record_with_any_headers_has_a_trace(headers: list[tuple[str, bytes]], value: bytes) -> None:
     record = Record(None, value, tuple(headers))
@@ -61,6 +64,7 @@ def test_a_record_with_any_headers_has_a_trace(headers: list[tuple[str, bytes]],
     assert found is None or BY_THE_BOOK.fullmatch(found.traceparent)
 
 
+@settings(max_examples=60, deadline=None)
 @given(st.dictionaries(st.sampled_from(["traceparent", "tracestate"]), st.one_of(texts, st.none(), st.integers())))
 def test_an_event_in_structured_mode_has_its_trace_among_its_attributes(more: Mapping[str, object]) -> None:
     event = {"specversion": "1.0", "id": "a", "data": {"body": {"model": "m"}}, **more}

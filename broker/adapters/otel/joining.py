@@ -15,9 +15,9 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from headrace.broker.observability.spans import PROCESS, SCHEMA_URL, SCOPE, SEND, Attribute, SpanRow
-from headrace.broker.trace_context import TraceContext, read_context, valid_state
-from headrace.schemas.headers import TRACEPARENT, TRACESTATE
+from headrace.broker.observability.spans import PROCESS, SCHEMA_URL, SCOPE, SEND, Attribute, SpanRow, messaging
+from headrace.broker.trace_context import TraceContext, context_in, valid_state
+from headrace.schemas.headers import TRACEPARENT
 from headrace.schemas.record import Headers
 
 if TYPE_CHECKING:
@@ -66,11 +66,11 @@ def sending(topic: str, request_id: str, headers: Headers) -> SendingSpan:
     return UNTRACED
 
 
-def _sending(topic: str, request_id: str) -> Sending:
+def _sending(topic: str, request_id: str) -> SendingSpan:
     span = _tracer().start_span(
         SEND.name(topic),
         kind=_kind(SEND),
-        attributes=_attributes(topic, "send") | {Attribute.MESSAGE_ID.value: request_id},
+        attributes={**messaging(topic, SEND), Attribute.MESSAGE_ID: request_id},
     )
     context = span.get_span_context()
     if not context.is_valid:
@@ -116,12 +116,11 @@ def processing(
     return None
 
 
-def _processing(topic: str, headers: Headers, more: Mapping[Attribute, str | int]) -> Processing | None:
+def _processing(topic: str, headers: Headers, more: Mapping[Attribute, str | int]) -> ProcessingSpan | None:
     from opentelemetry import context as contexts  # noqa: PLC0415 — loaded already
     from opentelemetry import trace  # noqa: PLC0415 — same
 
-    given = dict(headers)
-    sender = read_context(_text(given.get(TRACEPARENT)), _text(given.get(TRACESTATE)))
+    sender = context_in(headers)
     if sender is None:
         return None
     before, around = contexts.get_current(), trace.get_current_span().get_span_context()
@@ -132,7 +131,7 @@ def _processing(topic: str, headers: Headers, more: Mapping[Attribute, str | int
         PROCESS.name(topic),
         context=trace.set_span_in_context(trace.NonRecordingSpan(remote), before),
         kind=_kind(PROCESS),
-        attributes=_attributes(topic, "process") | {name.value: value for name, value in more.items()},
+        attributes={**messaging(topic, PROCESS), **{name.value: value for name, value in more.items()}},
         links=[trace.Link(around)] if around.is_valid else [],
     )
     current = trace.set_span_in_context(span, before)
@@ -177,16 +176,3 @@ def _fail(span: "Span", error: BaseException) -> None:
 
     span.set_attribute(Attribute.ERROR_TYPE.value, type(error).__qualname__)
     span.set_status(Status(StatusCode.ERROR))
-
-
-def _attributes(topic: str, operation: str) -> dict[str, str | int]:
-    return {
-        Attribute.SYSTEM.value: "kafka",
-        Attribute.DESTINATION.value: topic,
-        Attribute.OPERATION.value: operation,
-        Attribute.OPERATION_TYPE.value: operation,
-    }
-
-
-def _text(value: bytes | None) -> str | None:
-    return None if value is None else value.decode("latin-1")

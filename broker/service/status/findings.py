@@ -131,7 +131,7 @@ def _silence(report: Report, said: Said, noun: str) -> str:
         case holder:
             return f"{sentence} {holder} holds the lease now but has not led yet: check its log."
     if report.standbys:
-        return f"{sentence}, and {counted(report.standbys, 'standby')} should take over within seconds: run this again."
+        return f"{sentence}, and {counted(report.standbys, 'standby')} should take over within seconds: look again."
     return f"{sentence}, and none stands by: start a {noun} with `headrace {noun}`."
 
 

@@ -3,6 +3,9 @@
 The leader counts it and leaves it in Redis beside its status. There a standby reads it to show it, and a successor to
 go on from it. Slots are numbered by wall time, so that those of two leaders fit together. The number of names is
 bounded: producers choose the names of models.
+
+What happened before is unknown, and said to be, until a first count, a term of this process, or what is inherited: a
+process that stood by for an hour has seen nothing of it.
 """
 
 from collections import Counter
@@ -23,7 +26,7 @@ SHARE_SLOTS: Final = 20
 """Slots of the share of 429s: five minutes, as in its panel's query."""
 MINUTE_SLOTS: Final = 4
 NAMES_MAX: Final = 100
-"""Names of limits, of lanes and of meanings, each, that are counted in one slot."""
+"""Limits, lanes and meanings, of each this many, that are counted in one slot."""
 BUCKETS_MAX: Final = 8
 """Buckets of one limit of which the last statement is kept: those stated last."""
 SHOWN_MAX: Final = 20
@@ -56,7 +59,7 @@ class Lately:
         """Nothing has happened."""
         self._clock = clock
         self._slots: dict[int, Counter[_Key]] = {}
-        self._since_ms = clock.utc_ms()
+        self._since_ms: int | None = None
         self._terms: list[tuple[int, int]] = []
         self._own_term: int | None = None
         self._stated: dict[str, dict[tuple[str, int], StatedLevel]] = {}
@@ -91,6 +94,7 @@ class Lately:
         """Note that this process leads, in that term."""
         if term != self._own_term:
             self._own_term = term
+            self._begin()
             self._terms = [*self._terms, (self._clock.utc_ms(), term)][-TERMS_MAX:]
 
     # ------------------------------------------------------------------ reporting
@@ -104,7 +108,7 @@ class Lately:
         now_ms = self._clock.utc_ms()
         last = now_ms // _SLOT_MS
         self._forget(last)
-        since_ms = max(self._since_ms, (last + 1 - SLOTS) * _SLOT_MS)
+        since_ms = max(now_ms if self._since_ms is None else self._since_ms, (last + 1 - SLOTS) * _SLOT_MS)
         rated_s = max(1.0, (now_ms - max(since_ms, (last + 1 - RATE_SLOTS) * _SLOT_MS)) / 1_000)
         calls, recent = self._calls(last, RATE_SLOTS), self._calls(last, SHARE_SLOTS)
         refused = Meaning.RATE_LIMITED.value
@@ -135,7 +139,7 @@ class Lately:
                 if count:  # it may have gone on from our own, which must not count twice
                     slot = self._slot(first + place)
                     slot[key] = max(slot[key], count)
-        self._since_ms = min(self._since_ms, since_ms)
+        self._since_ms = since_ms if self._since_ms is None else min(self._since_ms, since_ms)
         terms = left.get("terms")
         for each in terms if isinstance(terms, list) else ():
             at_ms, term = (_instant_ms(each.get("at")), each.get("term")) if isinstance(each, Mapping) else (None, None)
@@ -166,7 +170,12 @@ class Lately:
                     weight[name] += count
         return {name: series[name] for name, _ in weight.most_common(SHOWN_MAX)}
 
+    def _begin(self) -> None:
+        if self._since_ms is None:
+            self._since_ms = self._clock.utc_ms()
+
     def _count(self, table: str, name: str, kind: str, count: int = 1) -> None:
+        self._begin()
         slot, key = self._slot(self._clock.utc_ms() // _SLOT_MS), (table, name, kind)
         if key in slot or sum(of == table for of, _, _ in slot) < len(SERIES[table]) * NAMES_MAX:
             slot[key] += min(max(0, count), _COUNT_MAX)

@@ -6,15 +6,14 @@ from typing import Any, Final
 from headrace.broker.core import commands
 from headrace.broker.core.answers.verdict import Meaning, Verdict
 from headrace.broker.core.endpoints import Shape, facts_of
-from headrace.broker.observability.spans import CALL, EMBEDDINGS, Attribute, SpanRow
+from headrace.broker.observability.spans import CALL, EMBEDDINGS, PROCESS, Attribute, SpanRow, messaging
 from headrace.broker.service.payloads import Payload
-from headrace.broker.service.tracing.request_trace import ResponseFacts
+from headrace.broker.service.tracing.request_trace import ResponseFacts, shown_name
 from headrace.broker.span_ports import Value
 from headrace.schemas.ids import tenant_mark
 from headrace.schemas.request import GenerationRequest
 from headrace.schemas.request_codec import DecodedRequest
 
-_MODEL_CHARS_MAX: Final = 256
 _TOKENS_MAX: Final = 10**15
 """A larger number of a producer's fits no attribute."""
 
@@ -26,16 +25,10 @@ def call_row(request: GenerationRequest) -> SpanRow:
     return EMBEDDINGS if facts_of(request.endpoint).shape is Shape.VECTORS else CALL
 
 
-def model_shown(request: GenerationRequest) -> str:
-    """Return the model as a span may name it: a producer has written it."""
-    return (request.model or "")[:_MODEL_CHARS_MAX].encode(errors="replace").decode()
-
-
 def of_record(cargo: Payload) -> Given:
     """Return what is known of a record wherever it is."""
     given: Given = {
-        Attribute.SYSTEM: "kafka",
-        Attribute.DESTINATION: cargo.topic,
+        **messaging(cargo.topic, PROCESS),
         Attribute.PARTITION: str(cargo.source.partition.number),
         Attribute.OFFSET: cargo.source.offset,
         Attribute.BODY_SIZE: len(cargo.record.value or b""),
@@ -56,8 +49,8 @@ def of_call(request: GenerationRequest, cargo: Payload, number: int) -> Given:
     given: Given = {
         Attribute.GEN_AI_OPERATION: call_row(request).operation,
         Attribute.PROVIDER: "openai",
-        Attribute.REQUEST_MODEL: model_shown(request),
-        Attribute.LIMIT: cargo.limit[:_MODEL_CHARS_MAX].encode(errors="replace").decode(),
+        Attribute.REQUEST_MODEL: shown_name(request.model),
+        Attribute.LIMIT: shown_name(cargo.limit),
     }
     caps = (request.body.get(name) for name in facts_of(request.endpoint).output_caps)
     cap = next((cap for cap in caps if type(cap) is int and 0 <= cap <= _TOKENS_MAX), None)

@@ -5,7 +5,6 @@ successor, which makes the call again, writes it with the id that the dead leade
 no gap, and what a gateway has noted below that call has a parent.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from headrace.broker.core.bounds import INHERITED_CALLS_MAX
@@ -38,8 +37,7 @@ class LostCalls:
             key = entry.identity.id_hash, entry.identity.run
             self._calls[key] = LostCall(entry.attempt, line.owner, line.at_ms)
         if self._calls:
-            self._remove([(each.identity.id_hash, each.identity.run) for each in line.settled])
-            self._remove([(each.identity.id_hash, each.identity.run) for each in line.ended])
+            self._remove(line)
         for key in list(self._calls)[: max(0, len(self._calls) - INHERITED_CALLS_MAX)]:
             del self._calls[key]
 
@@ -47,6 +45,15 @@ class LostCalls:
         """Return the lost call of a request, once."""
         return self._calls.pop(key, None)
 
-    def _remove(self, keys: Sequence[Key]) -> None:
-        for key in keys:
-            self._calls.pop(key, None)
+    def _remove(self, line: LedgerRead) -> None:
+        """Forget calls that the line ends; one line may end an attempt and begin the next one of the same request."""
+        for entry in line.settled:
+            key = entry.identity.id_hash, entry.identity.run
+            call = self._calls.get(key)
+            if call is not None and entry.ends(call.attempt):
+                del self._calls[key]
+        for ended in line.ended:
+            key = ended.identity.id_hash, ended.identity.run
+            call = self._calls.get(key)
+            if call is not None and call.attempt <= ended.attempt:
+                del self._calls[key]

@@ -4,8 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from headrace.broker.trace_context import TraceContext, new_trace_id, read_context
-from headrace.schemas.headers import TRACEPARENT, TRACESTATE
+from headrace.broker.trace_context import TraceContext, context_in, new_trace_id, read_context
 from headrace.schemas.record import Record
 from headrace.schemas.request_codec import DecodedRequest, Undecodable
 
@@ -23,7 +22,7 @@ class ResponseFacts:
     @classmethod
     def of(cls, answer: Mapping[str, Any], *, content: bool) -> "ResponseFacts":
         """Read an answer; any server may have written it."""
-        return cls(_short(answer.get("model")), _short(answer.get("id")), answer if content else None)
+        return cls(shown_name(answer.get("model")), shown_name(answer.get("id")), answer if content else None)
 
 
 NO_RESPONSE: Final = ResponseFacts()
@@ -80,15 +79,6 @@ def context_of(record: Record, content: object, seed: tuple[object, ...]) -> tup
     return parent, new_trace_id(*seed) if parent is None else parent.trace_id
 
 
-def context_in(headers: tuple[tuple[str, bytes], ...]) -> TraceContext | None:
-    """Return the context in a record's headers; of a repeated header the last one counts."""
-    given = dict(headers)
-    return read_context(_text(given.get(TRACEPARENT)), _text(given.get(TRACESTATE)))
-
-
-def _text(value: bytes | None) -> str | None:
-    return None if value is None else value.decode("latin-1")
-
-
-def _short(value: object) -> str:
+def shown_name(value: object) -> str:
+    """Return a name of a producer's or a server's as a span may have it: short, and encodable."""
     return value[:_NAME_CHARS_MAX].encode(errors="replace").decode() if isinstance(value, str) else ""

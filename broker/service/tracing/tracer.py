@@ -15,13 +15,13 @@ from headrace.broker.core import commands
 from headrace.broker.core.answers.verdict import Meaning, Verdict
 from headrace.broker.core.events import Committed, Event, LedgerRead, Promoted, Taken
 from headrace.broker.core.ticket import CONTROL, TicketNumber
-from headrace.broker.observability.spans import PROCESS, SEND, WAIT, Attribute, SpanRow
+from headrace.broker.observability.spans import PROCESS, SEND, WAIT, Attribute, SpanRow, messaging
 from headrace.broker.service.containment import Containment, surviving
 from headrace.broker.service.payloads import Payload, PayloadStore
 from headrace.broker.service.tracing import attributes
 from headrace.broker.service.tracing.content import input_messages, output_messages
 from headrace.broker.service.tracing.lost_calls import LostCalls
-from headrace.broker.service.tracing.request_trace import NO_RESPONSE, RequestTrace, context_of
+from headrace.broker.service.tracing.request_trace import NO_RESPONSE, RequestTrace, context_of, shown_name
 from headrace.broker.span_ports import EndedSpan, Spans, Value
 from headrace.broker.trace_context import TraceContext, calling
 from headrace.schemas import topics
@@ -104,7 +104,7 @@ class RequestTracer:
         lane = cargo.source.partition.lane
         given: dict[str, Value] = {
             Attribute.LANE: lane,
-            Attribute.LIMIT: cargo.limit,
+            Attribute.LIMIT: shown_name(cargo.limit),
             Attribute.IN_KAFKA_MS: max(0, trace.taken_ns - trace.wait_from_ns) // _NS_PER_MS,
             Attribute.IN_QUEUE_MS: max(0, now_ns - max(trace.taken_ns, trace.wait_from_ns)) // _NS_PER_MS,
         }
@@ -129,7 +129,7 @@ class RequestTracer:
         ended_ns = max(began_ns, self._led_since_ns)
         self._record(
             attributes.call_row(content.request),
-            attributes.model_shown(content.request),
+            shown_name(content.request.model),
             _call_context(trace, lost.owner, lost.attempt),
             trace.process,
             (began_ns, ended_ns),
@@ -146,7 +146,6 @@ class RequestTracer:
         if cargo.trace is not None and isinstance(cargo.content, DecodedRequest):
             number = cargo.content.calls_before + command.calls
             cargo.trace.call = _call_context(cargo.trace, self.rules.owner, number)
-            cargo.trace.response = NO_RESPONSE
             token = calling.set(cargo.trace.call)
         try:
             yield span
@@ -181,7 +180,7 @@ class RequestTracer:
             given[Attribute.INPUT_MESSAGES] = input_messages(request.body)
             if response.body is not None:
                 given[Attribute.OUTPUT_MESSAGES] = output_messages(response.body)
-        row, model = attributes.call_row(request), attributes.model_shown(request)
+        row, model = attributes.call_row(request), shown_name(request.model)
         self._record(row, model, trace.call, trace.process, (span.began_ns, now_ns), given, error=error)
 
     # ------------------------------------------------------------------ settlements
@@ -200,14 +199,13 @@ class RequestTracer:
         trace = None if cargo is None else cargo.trace
         if cargo is None or trace is None or not trace.sampled:
             return
-        now_ns, decided = self._now_ns(), attributes.of_decision(decision)
-        topic = self._topic_of(decision)
+        now_ns, topic = self._now_ns(), self._topic_of(decision)
         if topic is not None:
-            given = _messaging(topic, "send")
+            given: dict[str, Value] = {**messaging(topic, SEND)}
             if isinstance(cargo.content, DecodedRequest):
                 given[Attribute.MESSAGE_ID] = cargo.content.request.id
             self._record(SEND, topic, trace.send, trace.process, (begun_ns, now_ns), given)
-        given = attributes.of_record(cargo) | _messaging(cargo.topic, "process") | decided
+        given = attributes.of_record(cargo) | attributes.of_decision(decision)
         error = ("", "")
         if isinstance(decision, commands.Fail | commands.DeadLetterOnly) and decision.reason != "cancelled":
             error = decision.reason, decision.sentence
@@ -264,15 +262,6 @@ class CallSpan:
 def _call_context(trace: RequestTrace, owner: str, number: int) -> TraceContext:
     """Return the context of a call: leader and number identify it, and the ledger tells both to a successor."""
     return trace.process.derived("call", owner, number)
-
-
-def _messaging(topic: str, operation: str) -> dict[str, Value]:
-    return {
-        Attribute.SYSTEM: "kafka",
-        Attribute.DESTINATION: topic,
-        Attribute.OPERATION: operation,
-        Attribute.OPERATION_TYPE: operation,
-    }
 
 
 def _ns(instant: datetime) -> int:

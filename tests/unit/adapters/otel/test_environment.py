@@ -53,7 +53,8 @@ def test_a_variable_without_the_extra_stops_no_start_and_names_the_install_line(
 
 
 def test_none_as_the_exporter_is_a_wish_that_is_met() -> None:
-    assert decide(OFF, ASKED | {"OTEL_TRACES_EXPORTER": "none"}, installed=False) == TracingDecision(on=False)
+    none = ASKED | {"OTEL_TRACES_EXPORTER": "none", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}
+    assert decide(OFF, none, installed=False) == TracingDecision(on=False)
 
 
 @pytest.mark.parametrize(
@@ -89,3 +90,9 @@ def test_no_batch_is_larger_than_the_queue() -> None:
 def test_fewer_spans_wait_if_they_have_prompts_in_them() -> None:
     assert Batching.of({}, content=True) == Batching(512, 64, 1_000)
     assert Batching.of({"OTEL_BSP_MAX_QUEUE_SIZE": "5000"}, content=True).queue_max == 5_000
+
+
+def test_the_protocol_of_traces_is_asked_for_before_that_of_all_signals() -> None:
+    of_all, of_traces = "OTEL_EXPORTER_OTLP_PROTOCOL", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"
+    assert decide(OFF, ASKED | {of_all: "grpc", of_traces: "http/protobuf"}, installed=True).on
+    assert not decide(OFF, ASKED | {of_all: "http/protobuf", of_traces: "grpc"}, installed=True).on

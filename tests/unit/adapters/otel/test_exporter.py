@@ -20,7 +20,14 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 
-from headrace.broker.adapters.otel.exporter import CountingExporter, OtelSpans, open_spans, opened
+from headrace.broker.adapters.otel.environment import EXPORT_EVERY_MS
+from headrace.broker.adapters.otel.exporter import (
+    CountingExporter,
+    OtelSpans,
+    _batches,
+    open_spans,
+    opened,
+)
 from headrace.broker.observability.spans import CALL, PROCESS, SCHEMA_URL, SPANS, Attribute
 from headrace.broker.settings.tracing import TracingSettings
 from headrace.broker.span_ports import EndedSpan, SpanCounts
@@ -139,13 +146,53 @@ def test_the_process_names_itself_unless_the_standard_variable_does(monkeypatch:
         assert told["deployment.environment.name"] == "prod"
 
 
+def test_an_attribute_of_the_standard_variable_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "service.version=9,service.instance.id=pod-1")
+    kept = InMemorySpanExporter()
+    counted = CountingExporter(kept, queue_max=10)
+    opened(TracingSettings(), "headrace-retrier", "1.2.3", SimpleSpanProcessor(counted), counted).record(span())
+    told = kept.get_finished_spans()[0].resource.attributes
+    assert (told["service.version"], told["service.instance.id"]) == ("9", "pod-1")
+
+
+class Broken(InMemorySpanExporter):
+    """An exporter with a defect."""
+
+    def export(self, spans: Any) -> SpanExportResult:
+        raise ZeroDivisionError
+
+
+def test_a_defect_of_the_exporter_costs_its_spans_and_is_named() -> None:
+    counted = CountingExporter(Broken(), queue_max=10)
+    counted.note_recorded()
+    assert counted.export([Any]) is SpanExportResult.FAILURE  # type: ignore[list-item]  # one span, of any kind
+    assert counted.counts() == SpanCounts(1, 0, 1, "ZeroDivisionError")
+    counted.note_trouble("x" * 10_000)
+    assert len(counted.counts().trouble) == 200
+
+
+def test_a_span_leaves_within_two_seconds_and_a_failed_export_is_logged_by_us_alone(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    spans = open_spans(TracingSettings(endpoint="http://127.0.0.1:1"), "headrace-dispatcher", "1", {})
+    logging.getLogger("opentelemetry.exporter.otlp").warning("Failed to export.")
+    assert not caplog.records
+    assert spans.counts().trouble == "Failed to export."
+    for environ, delay_ms in (({}, EXPORT_EVERY_MS), ({"OTEL_BSP_SCHEDULE_DELAY": "7000"}, 7_000)):
+        batches, _ = _batches(TracingSettings(endpoint="http://127.0.0.1:1"), environ)
+        assert batches._batch_processor._schedule_delay_millis == delay_ms
+        batches.shutdown()  # type: ignore[no-untyped-call]  # the library leaves it untyped
+    asyncio.run(spans.close(5))
+
+
 def test_spans_beyond_the_queue_are_counted_as_lost() -> None:
     counted = CountingExporter(InMemorySpanExporter(), queue_max=10)
     for _ in range(25):
         counted.note_recorded()
     assert (counted.counts().recorded, counted.counts().lost) == (25, 15)
+    assert counted.counts().trouble == "The queue of spans is full."
     assert counted.export([]) is SpanExportResult.SUCCESS
-    assert counted.counts().lost == 15
+    assert (counted.counts().lost, counted.counts().trouble) == (15, ""), "the collector takes spans again"
 
 
 # ---------------------------------------------------------------------------------------------- collectors
@@ -240,7 +287,7 @@ def never_ends(client: socket.socket) -> None:
 def drips(client: socket.socket) -> None:
     request(client)
     client.sendall(b"HTTP/1.1 400 No\r\nContent-Length: 10000\r\n\r\n")
-    for _ in range(100):
+    for _ in range(20):
         client.sendall(b"x")
         time.sleep(0.05)
 
@@ -287,7 +334,8 @@ def test_the_line_on_malformed_headers_does_not_hold_them(monkeypatch: pytest.Mo
     logger = logging.getLogger("opentelemetry.util.re")
     logger.addHandler(kept)
     try:
-        open_spans(TracingSettings(endpoint="http://127.0.0.1:9"), "headrace-dispatcher", "1", {})
+        spans = open_spans(TracingSettings(endpoint="http://127.0.0.1:9"), "headrace-dispatcher", "1", {})
+        asyncio.run(spans.close(5))
     finally:
         logger.removeHandler(kept)
     assert len(lines) == 1
@@ -305,11 +353,20 @@ async def test_the_reason_of_a_loss_does_not_repeat_a_login(address: str, monkey
     assert "hush" not in spans.counts().trouble
 
 
+def join_exporter() -> None:
+    """Wait until its threads have ended: their dice are the `random` that Hypothesis controls in a later test."""
+    for thread in threading.enumerate():
+        if thread.name in {"last spans", "OtelBatchSpanRecordProcessor"}:
+            thread.join(30)
+            assert not thread.is_alive()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("answer", [refuses, is_gone, is_silent, never_ends, drips])
 async def test_a_hostile_collector_holds_up_neither_the_loop_nor_the_end(
-    answer: Callable[[socket.socket], None],
+    answer: Callable[[socket.socket], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "1")  # the last batches are given up soon after the test
     with collector(answer) as url:
         spans = open_spans(
             TracingSettings(endpoint=url), "headrace-dispatcher", "1", {"OTEL_BSP_MAX_QUEUE_SIZE": "600"}
@@ -325,6 +382,8 @@ async def test_a_hostile_collector_holds_up_neither_the_loop_nor_the_end(
         before = time.monotonic()
         await spans.close(0.2)
         closing = time.monotonic() - before
+        spans._counted.shutdown()
+        await asyncio.to_thread(join_exporter)
     assert spans.counts().recorded == 2_000
     assert spans.counts().exported == 0
     assert spans.counts().lost > 0

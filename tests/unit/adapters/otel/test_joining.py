@@ -13,7 +13,7 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON
 from opentelemetry.trace import SpanKind, StatusCode
 
 from headrace.broker.adapters.otel.joining import UNTRACED, handling, processing, sending
-from headrace.broker.client import GenerationClient, submission
+from headrace.broker.client import GenerationClient, _Flying, submission
 from headrace.broker.errors import NotSubmitted
 from headrace.broker.observability.spans import SCHEMA_URL
 from headrace.broker.testing import MemoryBroker
@@ -102,6 +102,24 @@ async def test_a_record_that_could_not_be_sent_is_a_failed_span() -> None:
     assert (send.attributes or {})["error.type"] == "MissingTopic"
 
 
+class NeverAppended:
+    """A record under way of which Kafka never says that it has it."""
+
+    async def wait(self, *, timeout_s: float) -> Any:
+        raise NotSubmitted(f"Kafka did not answer within {timeout_s} s.")
+
+
+async def test_a_record_that_kafka_never_acknowledged_is_a_failed_span() -> None:
+    with tracing_service() as service:
+        flying = _Flying(
+            submission({"id": "a", "body": BODY}, lane="urgent"), NeverAppended(), sending(URGENT, "a", ())
+        )
+        with pytest.raises(NotSubmitted):
+            await flying.receipt(1.0)
+    [send] = service.get_finished_spans()
+    assert (send.status.status_code, (send.attributes or {})["error.type"]) == (StatusCode.ERROR, "NotSubmitted")
+
+
 @VIRTUAL_TIME
 async def test_an_iteration_ends_the_span_of_one_outcome_as_it_asks_for_the_next() -> None:
     with tracing_service() as service:
@@ -160,6 +178,7 @@ async def test_each_attempt_of_a_handler_has_a_span_and_a_failed_one_says_so() -
     assert [first.context, second.context] == current
     assert [(each.attributes or {})["error.type"] for each in (first, second)] == ["ValueError", "Refused"]
     assert (second.attributes or {})["headrace.handler.attempt"] == 2
+    assert "headrace.handler.attempt" not in (first.attributes or {})
     assert "confidential" not in first.to_json() + second.to_json()
 
 

@@ -88,6 +88,23 @@ async def test_without_redis_a_process_shows_itself_and_says_so() -> None:
         assert told["page"]["flow"] == "unknown"
 
 
+async def test_a_key_in_redis_that_is_spoilt_is_said_on_the_leaders_page_and_on_a_standbys() -> None:
+    for role in ("leader", "standby"):
+        told = await documents(role, said(role=role), Board(json.dumps(said()), spoilt=("Spoilt.",))).document()
+        assert {"grave": True, "sentence": "Spoilt."} in told["page"]["findings"]
+
+
+async def test_a_retrier_that_left_nothing_is_none() -> None:
+    async def nothing() -> Reported:
+        return Reported("headrace:c:r", None, None, None, 0)
+
+    board = Board(json.dumps(said(parked=3)))
+    board.retrier = nothing  # type: ignore[method-assign]
+    told = await documents("standby", said(role="standby"), board).document()
+    assert told["page"]["retrier"] is None
+    assert any("no retrier has ever reported" in each["sentence"] for each in told["page"]["findings"])
+
+
 async def test_a_report_that_cannot_be_read_is_not_said_to_be_absent() -> None:
     huge = json.dumps(said(more="x" * REPORT_CHARS_MAX))
     for status in ("[]", "no json", "[" * 100_000, huge):
@@ -152,6 +169,7 @@ async def test_a_successor_goes_on_from_the_history_that_the_leader_has_left() -
     await led(standby)
     await until(lambda: len(lately(standby)["terms"]) == 2, 10)
     assert ended(standby) == 1, "counted by the leader before"
+    assert sum(lately(standby)["lanes"]["urgent"]["taken"]) >= 1
     for task in serving:
         task.cancel()
     await asyncio.wait(serving)

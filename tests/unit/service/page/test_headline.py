@@ -72,6 +72,32 @@ def test_a_limit_used_up_for_long_lets_nothing_flow() -> None:
     assert "the next call goes in 2 h" in first.sentence
 
 
+def test_a_limit_that_lets_calls_end_flows_however_late_its_next_call_is() -> None:
+    assert headline(look(busy(next_call_s=7_200.0))).flow is FlowState.FLOWS
+
+
+@pytest.mark.parametrize(("next_call_s", "is_named"), [(60.0, False), (61.0, True)])
+def test_a_next_call_within_a_minute_is_not_named(next_call_s: float, is_named: bool) -> None:  # noqa: FBT001 — a case
+    assert ("the next call goes in 1 min 1 s" in headline(look(busy(next_call_s=next_call_s))).sentence) is is_named
+
+
+def test_a_stated_pause_is_named_though_the_bucket_could_pay() -> None:
+    first = headline(look(busy(next_call_s=0.0, paused_s=90.0, next_waits_for=[{"kind": "cooldown"}])))
+    assert "pause on gpt-4o-mini, for another 1 min 30 s; the next call goes in 1 min 30 s." in first.sentence
+
+
+def test_of_several_reasons_the_last_one_binds_and_of_several_limits_the_one_that_waits_longest() -> None:
+    assert "limit of tokens/min" in headline(look(busy(next_waits_for=[{"kind": "memory"}, TOKENS]))).sentence
+    told = busy(next_call_s=3.0)
+    told["limits"] |= {"a": limit(waiting=400, next_call_s=2.0), "z": limit(waiting=400, next_call_s=2.0)}
+    assert "tokens/min of gpt-4o-mini binds" in headline(look(told)).sentence
+
+
+def test_a_bucket_is_not_blamed_where_a_measured_rate_is_followed() -> None:
+    of = {"next_waits_for": [], "buckets": [bucket(low=400)], "measured_tokens_per_minute": 5_000}
+    assert "wait for their turn" in headline(look(busy(**of))).sentence
+
+
 def test_an_account_without_credit_serves_nothing_and_the_next_probe_is_named() -> None:
     told = busy() | {"account": {"breaker": "open: quota", "rests_s": 22.0}}
     first = headline(look(told))
@@ -89,6 +115,11 @@ def test_a_shut_limit_is_named_alone_where_nothing_else_flows_and_beside_the_res
     beside = headline(look(told))
     assert beside.flow is FlowState.FLOWS
     assert beside.sentence.endswith("Not served: gpt-4.1.")
+
+
+def test_a_shut_limit_that_nothing_waits_for_stops_no_flow() -> None:
+    told = said(limits={"gpt-4.1": limit(breaker="open: connection")}, inflight=2, lately=flowing())
+    assert headline(look(told)).flow is FlowState.FLOWS
 
 
 def test_empty_lanes_are_idle_and_calls_without_waiting_requests_flow_freely() -> None:

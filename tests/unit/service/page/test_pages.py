@@ -9,10 +9,12 @@ from contextlib import ExitStack, asynccontextmanager
 from typing import Any
 
 import aiohttp
+import aiohttp.web
 import pytest
 
 from headrace.broker.adapters.prometheus.meter import Meter
 from headrace.broker.clock import WallClock
+from headrace.broker.errors import LeaseUnavailable, Unreachable
 from headrace.broker.service.containment import Containment
 from headrace.broker.service.health import Health
 from headrace.broker.service.page.assets import asset
@@ -22,6 +24,7 @@ from headrace.broker.service.page.finder import Finder, plain_address
 from headrace.broker.service.page.pages import Pages
 from headrace.broker.service.page.retrier_page import RetrierPage
 from headrace.broker.service.status.guard import OPEN, TokenGuard
+from headrace.broker.service.status.reading import STALE_AFTER_S
 from headrace.broker.service.status.web import FirstPage, Web
 from tests.unit.service.page.test_documents import Board
 from tests.unit.service.rig import PREFIX, settings_of
@@ -189,6 +192,64 @@ async def test_without_a_leader_that_can_be_asked_that_is_the_answer(status: str
         assert (await answer.json())["error"].endswith(".")
 
 
+async def test_the_run_in_question_is_passed_on_to_the_leader() -> None:
+    async with web() as (leader, _):
+        board = Board(json.dumps(said(url=f"http://127.0.0.1:{leader.port}")))
+        found = await Finder(Health(role="standby"), told_of, board, OPEN, PREFIX).find("lead-1", 3)
+        assert found["lines"][0].startswith("lead-1 (run 3) is being called")
+
+
+async def test_a_leader_that_has_not_reported_for_long_is_not_asked() -> None:
+    async with web() as (leader, _):
+        board = Board(json.dumps(said(url=f"http://127.0.0.1:{leader.port}")), age_s=STALE_AFTER_S + 1)
+        with pytest.raises(Unreachable, match="No dispatcher leads"):
+            await Finder(Health(role="standby"), told_of, board, OPEN, PREFIX).find("lead-1", None)
+
+
+class Leaders:
+    """Answers to a standby's question, from pages of an odd leader."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def routes(self) -> list[aiohttp.web.RouteDef]:
+        return [aiohttp.web.get("/odd/{kind}/status", self._answer)]
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+    async def _answer(self, request: aiohttp.web.Request) -> aiohttp.web.StreamResponse:
+        self.asked.append(request.path)
+        answer = json.dumps(told_of("lead-1", None)).encode()
+        match request.match_info["kind"]:
+            case "moved":
+                raise aiohttp.web.HTTPFound("/status?id=lead-1")
+            case "refused":
+                return aiohttp.web.Response(body=answer, status=500)
+            case "pieces":
+                response = aiohttp.web.StreamResponse()
+                await response.prepare(request)
+                for piece in (answer[:10], answer[10:]):
+                    await response.write(piece)
+                    await asyncio.sleep(0)
+                return response
+        return aiohttp.web.Response(body=answer)
+
+
+@pytest.mark.parametrize(("kind", "is_read"), [("plain", True), ("pieces", True), ("moved", False), ("refused", False)])
+async def test_only_a_plain_answer_of_the_leader_itself_is_read(kind: str, is_read: bool) -> None:  # noqa: FBT001 — a case
+    leaders = Leaders()
+    async with web(leaders) as (leader, _):
+        finder = Finder(Health(role="standby"), told_of, None, OPEN, PREFIX)
+        asking = finder._ask(f"http://127.0.0.1:{leader.port}/odd/{kind}", "lead-1", None)
+        if is_read:
+            assert (await asking)["state"] == "calling"
+        else:
+            with pytest.raises(Unreachable, match="gave no answer that can be read"):
+                await asking
+    assert leaders.asked == [f"/odd/{kind}/status"]
+
+
 async def test_an_answer_of_another_service_is_not_passed_on() -> None:
     async with web() as (other, _):
         board = Board(json.dumps(said(url=f"http://127.0.0.1:{other.port}")))
@@ -286,3 +347,17 @@ async def test_without_a_leaders_address_a_retriers_page_links_to_none(left: str
         assert "Every dispatcher serves the live page at its own port." in html
         assert "It is promoting." in html
         assert "javascript" not in html
+
+
+async def test_a_retriers_page_says_numbers_that_are_names_as_such_and_nothing_that_acts_without_redis() -> None:
+    async def leaders() -> str | None:
+        raise LeaseUnavailable("Redis does not answer.")
+
+    status = {"role": "standby", "pid": 12_345, "moved": 12_345, "host": "a\u202eb"}
+    async with web(RetrierPage(lambda: status, leaders)) as (_, session), session.get("/") as answer:
+        html = await answer.text()
+        assert answer.status == 200
+        assert "<dt>pid</dt><dd>12345</dd>" in html
+        assert "<dt>moved</dt><dd>12,345</dd>" in html
+        assert "\u202e" not in html
+        assert "Every dispatcher serves the live page at its own port." in html

@@ -35,7 +35,7 @@ def test_nobody_has_ever_reported() -> None:
     [
         (None, 0, "Its lease has run out, and none stands by: start a dispatcher with `headrace dispatcher`."),
         ("released", 0, "It shut down properly, and none stands by: start a dispatcher with `headrace dispatcher`."),
-        (None, 2, "Its lease has run out, and 2 standbys should take over within seconds: run this again."),
+        (None, 2, "Its lease has run out, and 2 standbys should take over within seconds: look again."),
         ("token-a", 1, "It still holds the lease: its process hangs, or cannot write to Redis. Check its log."),
         ("token-b", 0, "token-b holds the lease now but has not led yet: check its log."),
     ],

@@ -3,6 +3,7 @@
 import base64
 
 import pytest
+from pydantic import ValidationError
 
 from headrace.broker.service.status.guard import OPEN, TokenGuard
 from headrace.broker.settings.duties import TOKEN_CHARS_MAX
@@ -40,6 +41,12 @@ def test_a_token_is_taken_from_a_script_and_from_a_browser(sent: str) -> None:
 )
 def test_nothing_else_is(sent: str | None) -> None:
     assert not TokenGuard(TOKEN).admits(sent)
+
+
+def test_a_token_has_sixteen_characters_or_more() -> None:
+    assert TokenGuard.of(settings_of(dispatcher={"http_token": TOKEN[:16]})).token == TOKEN[:16]
+    with pytest.raises(ValidationError, match="is shorter than 16 characters"):
+        settings_of(dispatcher={"http_token": TOKEN[:15]})
 
 
 def test_without_a_token_all_are_admitted_and_none_is_sent() -> None:

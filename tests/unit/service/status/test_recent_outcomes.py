@@ -1,5 +1,6 @@
 """What is kept of outcomes is bounded, and has nothing of a prompt."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from headrace.broker.clock import WallClock
@@ -54,6 +55,14 @@ def test_an_outcome_is_known_by_id_and_run_with_its_figures_and_nothing_of_its_p
     }
     assert recent.of(id_hash("a"), 0) == {}
     assert SECRET not in repr(vars(recent))
+
+
+def test_calls_before_a_parking_count() -> None:
+    recent, parked = RecentOutcomes(WallClock(lambda: 0.0, lambda: AT)), payload("a")
+    assert isinstance(parked.content, DecodedRequest)
+    parked.content = replace(parked.content, attempt=4)
+    recent.record(parked, "completed", None)
+    assert recent.of(id_hash("a"), 0)["calls"] == 3 + 2
 
 
 def test_the_oldest_are_forgotten() -> None:

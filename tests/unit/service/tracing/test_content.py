@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headrace.broker.service.tracing.content import (
@@ -74,6 +74,8 @@ def test_what_exceeds_the_bound_is_cut() -> None:
     assert len(parts(input_messages({"input": ["x"] * 1_000}))) == MESSAGES_MAX
 
 
+@pytest.mark.slow
+@settings(max_examples=40, deadline=None)
 @given(anything, anything)
 def test_any_body_and_any_answer_give_json_within_the_bound(body: object, answer: object) -> None:
     for told in (

@@ -122,6 +122,21 @@ async def test_a_call_says_what_was_asked_answered_charged_and_used() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("base_url", "address", "port"),
+    [("http://gateway/v1", "gateway", 80), ("https://gateway/v1", "gateway", 443), ("http://[::1]:81/v1", "::1", 81)],
+)
+async def test_a_call_names_the_server_of_the_base_url(base_url: str, address: str, port: int) -> None:
+    spans = MemorySpans()
+    async with (
+        MemoryBroker(settings={"openai": {"base_url": base_url}}, spans=spans) as broker,
+        GenerationClient(connection=broker.connection) as generations,
+    ):
+        await generations.generate(BODY, lane="urgent", id="a")
+    given = one(spans, "chat gpt-4o-mini").attributes
+    assert (given[Attribute.SERVER_ADDRESS], given[Attribute.SERVER_PORT]) == (address, port)
+
+
 async def test_embeddings_are_named_as_such() -> None:
     spans = MemorySpans()
     vectors = {"object": "list", "data": [{"embedding": [0.1]}], "usage": {"prompt_tokens": 1, "total_tokens": 1}}
@@ -179,6 +194,7 @@ async def test_a_retried_call_has_a_wait_with_its_reason_and_counts_the_calls_be
     assert second.attributes[Attribute.RESEND_COUNT] == 1
     assert waits[1].attributes[Attribute.REASON] == "upstream_error"
     assert waits[1].start_ns == first.end_ns
+    assert len({each.context.span_id for each in spans.ended}) == len(spans.ended)
     assert not one(spans, f"process {URGENT}").error
 
 
@@ -202,6 +218,9 @@ async def test_a_parked_request_comes_back_into_the_same_trace() -> None:
     assert one(spans, f"send {URGENT}").parent == waited.context
     assert waited.end_ns - waited.start_ns > 1e9
     assert answered.start_ns >= waited.start_ns
+    calls = [each for each in spans.ended if each.row is CALL]
+    assert [each.attributes.get(Attribute.RESEND_COUNT) for each in calls] == [None, 1]
+    assert len({each.context.span_id for each in spans.ended}) == len(spans.ended)
 
 
 async def test_a_parked_request_without_a_trace_keeps_the_one_that_began_with_it() -> None:
@@ -230,6 +249,7 @@ async def test_the_call_of_a_dead_leader_is_written_by_its_successor() -> None:
         await generations.submit(BODY, lane="urgent", id="a", traceparent=PARENT)
         await asyncio.sleep(5)  # the call is under way, and the ledger names the call
         await broker.crash()
+        before = one(spans, "wait urgent")
         spans.ended.clear()  # what the dead leader had not exported
         await settled(spans, f"process {URGENT}")
     lost, repeated = sorted((each for each in spans.ended if each.row is CALL), key=lambda each: each.start_ns)
@@ -237,9 +257,36 @@ async def test_the_call_of_a_dead_leader_is_written_by_its_successor() -> None:
     assert (lost.error, lost.attributes[Attribute.LOST]) == ("leader_lost", True)
     assert (repeated.error, repeated.attributes[Attribute.REPEATED]) == ("", True)
     assert lost.context.span_id != repeated.context.span_id
-    assert lost.end_ns <= repeated.start_ns
+    assert lost.start_ns < lost.end_ns <= repeated.start_ns, "from the ledger's line until the successor leads"
     assert lost.parent == repeated.parent == record.context
-    assert one(spans, "wait urgent").start_ns == record.start_ns
+    wait = one(spans, "wait urgent")
+    assert wait.start_ns == before.start_ns == record.start_ns
+    assert wait.context.span_id != before.context.span_id, "each leader's wait is a span of its own"
+    kafka_ms, queue_ms = wait.attributes[Attribute.IN_KAFKA_MS], wait.attributes[Attribute.IN_QUEUE_MS]
+    assert isinstance(kafka_ms, int)
+    assert isinstance(queue_ms, int)
+    assert kafka_ms >= 5_000 > queue_ms
+    assert kafka_ms + queue_ms == pytest.approx((wait.end_ns - wait.start_ns) / 1e6, abs=2)
+
+
+async def test_a_lost_call_after_a_parking_has_the_id_that_its_leader_gave_it() -> None:
+    def answer(asked: Asked) -> Said | None:
+        return Said(503, {}, {"retry-after": "2"}) if asked.nth == 1 else None
+
+    spans = MemorySpans()
+    async with (
+        MemoryBroker(answer, latency_s=10, settings={"retry": {"in_place_max_s": 1}}, spans=spans) as broker,
+        GenerationClient(connection=broker.connection) as generations,
+    ):
+        await generations.submit(BODY, lane="urgent", id="a", traceparent=PARENT)
+        await settled(spans, "wait urgent", 2)
+        await asyncio.sleep(5)  # the ledger names the second call
+        await broker.crash()
+        await settled(spans, f"process {URGENT}", 2)
+    _, cut, lost, repeated = (each for each in spans.ended if each.row is CALL)
+    assert (cut.error, lost.error, repeated.error) == ("cancelled", "leader_lost", "")
+    assert lost.context == cut.context != repeated.context
+    assert lost.attributes[Attribute.RESEND_COUNT] == 1
 
 
 async def test_a_failed_request_says_why_and_its_log_line_has_the_trace(capsys: pytest.CaptureFixture[str]) -> None:
@@ -255,6 +302,20 @@ async def test_a_failed_request_says_why_and_its_log_line_has_the_trace(capsys: 
     assert record.error == record.attributes[Attribute.REASON] == "rejected"
     assert record.attributes[Attribute.DECISION] == "failed"
     assert "a" * 32 in capsys.readouterr().out
+
+
+async def test_a_cancel_has_no_spans_and_a_cancelled_request_did_not_fail() -> None:
+    spans = MemorySpans()
+    async with (
+        MemoryBroker(latency_s=30, spans=spans) as broker,
+        GenerationClient(connection=broker.connection) as generations,
+    ):
+        await generations.submit(BODY, lane="urgent", id="a")
+        await asyncio.sleep(1)
+        await generations.cancel("a")
+        await settled(spans, f"process {URGENT}")
+    [record] = [each for each in spans.ended if each.row is PROCESS]
+    assert (record.error, record.attributes[Attribute.REASON]) == ("", "cancelled")
 
 
 async def test_a_duplicate_is_a_record_of_its_own_that_was_dropped() -> None:
@@ -319,3 +380,20 @@ async def test_the_state_of_other_tracing_systems_goes_on_to_the_reader() -> Non
                 await generations.generate(BODY, lane="urgent", id="a")
         [record] = broker.kafka.committed(RESULTS)
     assert dict(record.record.headers)["tracestate"] == b"vendor=x"
+
+
+async def test_each_histogram_of_a_request_names_its_trace_as_an_exemplar_and_no_trace_that_is_not_exported() -> None:
+    for flags, named_in in (("01", 3), ("00", 0)):
+        async with (
+            MemoryBroker(spans=MemorySpans()) as broker,
+            GenerationClient(connection=broker.connection) as generations,
+        ):
+            await generations.generate(BODY, lane="urgent", id="a", traceparent=PARENT[:-2] + flags)
+            dispatcher = broker._dispatcher
+            assert dispatcher is not None
+            await asyncio.sleep(1)  # the commit has returned
+            scraped, _ = dispatcher.meter.scrape("application/openmetrics-text; version=1.0.0")
+        histograms = ("queue_wait_seconds", "upstream_seconds", "outcome_seconds")
+        lines = [line for line in scraped.decode().splitlines() if f'trace_id="{"a" * 32}"' in line]
+        assert len(lines) == named_in
+        assert all(any(line.startswith(f"headrace_{name}_bucket") for line in lines) for name in histograms[:named_in])
