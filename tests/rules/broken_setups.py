@@ -184,7 +184,7 @@ SETUPS = (
         "HeadraceDeadLettersRising",
         r"(undecodable|invalid_request)  ",
         _lane_poisoned,
-        r"undecodable|every request of lane urgent|Every request of lane urgent",
+        r"Many dead letters .* undecodable",
     ),
     Setup(
         "a tenant flooding",

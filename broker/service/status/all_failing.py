@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from headrace.broker.amounts import counted, spoken_s
+from headrace.broker.observability.panels import BY_KEY
 from headrace.broker.service.status.reading import Said
 
 _HOUR_S: Final = 3_600
@@ -18,9 +19,27 @@ def dead_letters(said: Said) -> str | None:
     told = said.get("failed_lately")
     if not isinstance(told, Mapping) or not isinstance(told.get("dead_letters"), Mapping):
         return None
+    return f"dead letters {_span(told)}  {_listed(told['dead_letters']) or 'none'}"
+
+
+def _span(told: Mapping[str, Any]) -> str:
     seconds = _number(told.get("seconds", _HOUR_S), _HOUR_S)
-    span = "in the last hour" if seconds >= _HOUR_S else f"since it started ({spoken_s(seconds)} ago)"
-    return f"dead letters {span}  {_listed(told['dead_letters']) or 'none'}"
+    return "in the last hour" if seconds >= _HOUR_S else f"since it started ({spoken_s(seconds)} ago)"
+
+
+def many_dead_letters(said: Said) -> str | None:
+    """Return a sentence on the hour's dead letters, if those of a reason are as many as the alert on them asks for."""
+    told, warn = said.get("failed_lately"), BY_KEY["dead_letters"].warn or 0
+    letters = told.get("dead_letters") if isinstance(told, Mapping) else None
+    if not isinstance(told, Mapping) or not isinstance(letters, Mapping):
+        return None
+    many = {reason: count for reason, count in letters.items() if _count(count) >= warn}
+    if not many:
+        return None
+    return (
+        f"Many dead letters {_span(told)}: {_listed(many)}. They are not tried again; "
+        "`headrace dead-letters list --since 1h` says why."
+    )
 
 
 def all_failing(said: Said) -> Iterator[str]:

@@ -11,7 +11,7 @@ from typing import Any, Final
 from headrace.broker.amounts import counted, spoken_s
 from headrace.broker.core.budget.side_limits import IMAGES
 from headrace.broker.core.lease import RELEASED
-from headrace.broker.service.status.all_failing import all_failing
+from headrace.broker.service.status.all_failing import all_failing, many_dead_letters
 from headrace.broker.service.status.reading import Report, Said, StatusReading
 
 BACKLOG_WORTH_SAYING_S: Final = 60.0
@@ -87,6 +87,8 @@ def _of_dispatcher(report: Report, prefix: str) -> Iterator[StatusFinding]:
     yield from _of_role(report, report.said)
     if report.said.get("role") != "standby":
         yield from map(_grave, all_failing(report.said))
+        if letters := many_dead_letters(report.said):
+            yield _note(letters)
         yield from _of_limits(report.said)
         yield from _of_lanes(table_of(report.said, "lanes"))
     if report.standbys == 0 and table_of(report.said, "ready").get("kafka"):  # without Kafka no standby is ready
@@ -258,7 +260,19 @@ def _of_lanes(lanes: Mapping[str, Said]) -> Iterator[StatusFinding]:
     for name, lane in lanes.items():
         seconds, waiting = float(lane.get("waiting_seconds", 0)), int(lane.get("waiting", 0))
         if seconds >= BACKLOG_WORTH_SAYING_S:
-            yield _note(f"{name}: {waiting:,} wait; the quota needs {spoken_s(seconds)} to refill the tokens for them.")
+            yield _note(
+                f"{name}: {waiting:,} wait; the quota needs {spoken_s(seconds)} to refill the tokens for them."
+                f"{_filled_by(lane, waiting)}"
+            )
+
+
+def _filled_by(lane: Said, waiting: int) -> str:
+    """Name the tenant that more than half of a lane's waiting requests are of; empty: there is none, or no name."""
+    tenants = table_of(lane, "tenants")
+    for tenant, count in tenants.items():
+        if tenant and isinstance(count, int) and 2 * count > waiting:
+            return f" {count:,} of them are of tenant {tenant}."
+    return ""
 
 
 def table_of(said: Said, name: str) -> Mapping[str, Any]:

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from headrace.broker.service.status.all_failing import all_failing, dead_letters
+from headrace.broker.observability.panels import BY_KEY
+from headrace.broker.service.status.all_failing import all_failing, dead_letters, many_dead_letters
 from headrace.broker.service.status.findings import findings
 from tests.unit.service.status.specimens import look, said
 
@@ -24,6 +25,23 @@ def test_dead_letters_of_the_last_hour_are_counted_by_reason() -> None:
     )
     assert dead_letters(lately(seconds=720)) == "dead letters since it started (12 min ago)  none"
     assert dead_letters(said()) is None
+
+
+def test_as_many_dead_letters_as_the_alert_asks_for_are_worth_a_line() -> None:
+    warn = BY_KEY["dead_letters"].warn
+    assert warn is not None
+    assert many_dead_letters(lately(undecodable=int(warn) - 1)) is None
+    [finding] = findings(look(lately(undecodable=int(warn), rejected=1, seconds=720)))
+    assert not finding.grave
+    assert finding.sentence == (
+        f"Many dead letters since it started (12 min ago): {warn:.0f} undecodable. They are not tried again; "
+        "`headrace dead-letters list --since 1h` says why."
+    )
+
+
+@pytest.mark.parametrize("odd", [None, 7, {"dead_letters": 7}, {"dead_letters": {"rejected": "many", "x": None}}])
+def test_dead_letters_of_another_shape_are_not_counted(odd: object) -> None:
+    assert many_dead_letters(said(failed_lately=odd)) is None
 
 
 def test_a_model_of_which_all_fail_is_trouble() -> None:

@@ -171,6 +171,23 @@ def test_a_backlog_of_a_minute_is_worth_saying() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("tenants", "end"),
+    [
+        ({"acme": 42, "globex": 41}, " 42 of them are of tenant acme."),
+        ({"acme": 41, "globex": 41}, ""),
+        ({"": 83}, ""),
+        ({"acme": "all"}, ""),
+        (None, ""),
+    ],
+)
+def test_a_tenant_that_fills_most_of_a_backlog_is_named(tenants: object, end: str) -> None:
+    lanes = {"bulk": lane(waiting=83, waiting_seconds=246.0, tenants=tenants)}
+    assert told(look(said(lanes=lanes))) == [
+        (False, f"bulk: 83 wait; the quota needs 4 min 6 s to refill the tokens for them.{end}")
+    ]
+
+
 def test_the_grave_comes_first() -> None:
     lanes = {"bulk": lane(waiting=83, waiting_seconds=246.0)}
     found = told(look(said(lanes=lanes, limits={"m": limit(breaker="open: auth")}), standbys=0))
