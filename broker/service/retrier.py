@@ -92,12 +92,11 @@ class RetrierProcess:
             port=self.settings.retrier.http_port,
             setting="retrier.http_port",
             health=self.health,
-            metrics=lambda: (self.meter.render(), self.meter.content_type),
+            scrape=self.meter.scrape,
             status=lambda: self.snapshot(work),
             observed=self.containment.observed,
             page=RetrierPage(lambda: self.snapshot(work), self.leases[1].read_status),
             guard=TokenGuard.of(self.settings),
-            scrape=self.meter.scrape,
         )
         with leaving(self.leave):
             async with web:

@@ -47,7 +47,7 @@ class Web:
 
     `setting` names what an operator changes when the port is taken: `dispatcher.http_port` or the retrier's.
 
-    `observed` reports an exception (`Containment.observed`). `scrape`, if given, renders the metrics in the form that
+    `observed` reports an exception (`Containment.observed`). `scrape` renders the metrics in the form that
     the header `Accept` asks for. `page` is the first page, `guard` the token that all but probes and metrics ask for.
     """
 
@@ -55,10 +55,9 @@ class Web:
     port: int
     setting: str
     health: Health
-    metrics: Callable[[], tuple[bytes, str]]
+    scrape: Callable[[str], tuple[bytes, str]]
     status: Callable[[], dict[str, Any]]
     observed: Callable[[str, BaseException], None]
-    scrape: Callable[[str], tuple[bytes, str]] | None = None
     whereabouts: Callable[[str, int | None], dict[str, Any]] | None = None
     page: FirstPage | None = None
     guard: TokenGuard = OPEN
@@ -147,8 +146,7 @@ class Web:
         return web.json_response(told, status=200 if ready else 503)
 
     async def _get_metrics(self, request: web.Request) -> web.Response:
-        asked = request.headers.get("Accept", "")
-        body, content_type = self.metrics() if self.scrape is None else self.scrape(asked)
+        body, content_type = self.scrape(request.headers.get("Accept", ""))
         return web.Response(body=body, headers={"Content-Type": content_type})
 
     async def _get_status(self, request: web.Request) -> web.Response:

@@ -166,7 +166,7 @@ async def test_a_page_that_cannot_be_shown_is_an_answer_and_counted(path: str) -
         port=0,
         setting="dispatcher.http_port",
         health=Health(),
-        metrics=rotten,
+        scrape=rotten,
         status=rotten,
         whereabouts=rotten,
         observed=lambda step, error: seen.append((step, type(error))),
@@ -190,7 +190,7 @@ async def test_whatever_stands_in_a_status_it_can_be_shown(absurd: Any) -> None:
         port=0,
         setting="dispatcher.http_port",
         health=Health(),
-        metrics=lambda: (b"", "text/plain"),
+        scrape=lambda accept: (b"", "text/plain"),
         status=lambda: {"role": "leader", "models": {"\ud800": {"tokens": absurd}}, "list": [absurd]},
         observed=lambda *_: None,
     )

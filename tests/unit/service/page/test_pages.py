@@ -54,7 +54,7 @@ async def web(
         port=0,
         setting="dispatcher.http_port",
         health=Health(role="leader"),
-        metrics=lambda: (b"headrace_leader 1.0\n", "text/plain; version=0.0.4"),
+        scrape=lambda accept: (b"headrace_leader 1.0\n", "text/plain; version=0.0.4"),
         status=lambda: {"role": "leader", "topic_prefix": PREFIX},
         observed=lambda step, error: None,
         whereabouts=told_of,

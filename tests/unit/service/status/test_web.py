@@ -46,7 +46,7 @@ async def web(
         port=0,
         setting="dispatcher.http_port",
         health=health,
-        metrics=lambda: (b"headrace_leader 1.0\n", "text/plain; version=0.0.4"),
+        scrape=lambda accept: (b"headrace_leader 1.0\n", "text/plain; version=0.0.4"),
         status=lambda: {"role": health.role, "name": "Zürich"},
         observed=lambda step, error: None,
         whereabouts=whereabouts,
@@ -186,7 +186,7 @@ async def test_a_port_that_is_taken_is_one_sentence_for_a_person() -> None:
             port=first.port,
             setting="retrier.http_port",
             health=Health(),
-            metrics=lambda: (b"", ""),
+            scrape=lambda accept: (b"", ""),
             status=dict,
             observed=lambda *_: None,
         )
