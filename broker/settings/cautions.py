@@ -72,6 +72,13 @@ def _in_the_clear(loaded: Loaded) -> Iterator[Mistake]:
         if url.scheme == "http" and not is_loopback(url.host):
             said = f"the OpenAI key, prompts and answers cross the network to {url.host} unencrypted"
             yield _caution(said, path, _given_by(loaded, path), "begin openai.base_url with https://")
+    tracing, path = loaded.settings.tracing, ("tracing", "endpoint")
+    if tracing.endpoint is not None and (tracing.content or tracing.headers is not None):
+        url = HttpUrl.read(tracing.endpoint)
+        if url.scheme == "http" and not is_loopback(url.host):
+            what = "prompts and answers cross" if tracing.headers is None else "tracing.headers cross"
+            said = f"{what} the network to {url.host} unencrypted"
+            yield _caution(said, path, _given_by(loaded, path), "begin tracing.endpoint with https://")
 
 
 def _of_what_is_shown(loaded: Loaded) -> Iterator[Mistake]:

@@ -124,9 +124,9 @@ async def _lane_poisoned(stage: Budget) -> None:
 
 
 async def _wrong_server(stage: Budget) -> None:
-    """A proxy's page at every path."""
-    page = "<html><body>Welcome to the intranet</body></html>"
-    await stage.openai.answer_all(Scripted(200, page, {"content-type": "text/html"}))
+    """Another web server, which has none of OpenAI's paths."""
+    page = "<html><body><h1>404 Not Found</h1></body></html>"
+    await stage.openai.answer_all(Scripted(404, page, {"content-type": "text/html"}))
 
 
 async def _openai_down(stage: Budget) -> None:
@@ -198,13 +198,20 @@ SETUPS = (
 )
 
 MORE = (
-    Setup("a wrong server", "HeadraceWrongServer", r"✗ .*not_the_api", _wrong_server, r"not OpenAI's API"),
+    Setup("a wrong server", "HeadraceWrongServer", r"not_the_api", _wrong_server, r"not OpenAI's API"),
     Setup(
         "OpenAI down", "HeadraceBreakerOpen", r"✗ .*the breaker is open", _openai_down, r"breaker is open", within_s=360
     ),
     Setup("no dispatcher", "HeadraceNoLeader", r"✗ .*No dispatcher", _dispatchers_die, within_s=180),
     Setup("no retrier", "HeadraceRetrierAbsent", r"parked|retrier", _retrier_dies, r"retrier", within_s=480),
-    Setup("a lane that fails", "HeadraceLaneFailing", r"✗ .*lane urgent", _lane_fails, r"lane urgent", within_s=480),
+    Setup(
+        "a lane that fails",
+        "HeadraceLaneFailing",
+        r"✗ Every request of",
+        _lane_fails,
+        r"Every request of",
+        within_s=480,
+    ),
     Setup("Kafka gone", "HeadraceKafkaAway", r"✗ .*Kafka", _kafka_gone, r"Kafka", within_s=180),
 )
 """Others, whose alerts hold back longer, or are not among the six that must be found within two minutes."""

@@ -83,6 +83,14 @@ def kafka(servers: str, protocol: str, mechanism: str | None = None) -> dict[str
             "the OpenAI key, prompts and answers cross the network to",
         ),
         (
+            QUIET | {"HEADRACE_TRACING__ENDPOINT": "http://otel:4318", "HEADRACE_TRACING__CONTENT": "yes"},
+            "prompts and answers cross the network to otel unencrypted",
+        ),
+        (
+            QUIET | {"HEADRACE_TRACING__ENDPOINT": "http://otel:4318", "HEADRACE_TRACING__HEADERS": "x-key=hush"},
+            "tracing.headers cross the network to otel unencrypted",
+        ),
+        (
             QUIET | {"HEADRACE_MODELS__ALLOW": "m,*"},
             "models.allow is *, so each producer may ask for the most expensive model",
         ),
@@ -106,6 +114,9 @@ def test_each_thing_in_the_clear_is_one_sentence_with_its_place_and_what_to_do(
         kafka("localhost:9092", "SASL_PLAINTEXT", "PLAIN"),
         kafka("k:9092", "SSL"),
         kafka("k:9092", "SASL_SSL", "PLAIN"),
+        QUIET | {"HEADRACE_TRACING__ENDPOINT": "http://otel:4318"},
+        QUIET | {"HEADRACE_TRACING__ENDPOINT": "http://localhost:4318", "HEADRACE_TRACING__CONTENT": "yes"},
+        QUIET | {"HEADRACE_TRACING__ENDPOINT": "https://otel:4318", "HEADRACE_TRACING__HEADERS": "x-key=hush"},
         QUIET | {"HEADRACE_REDIS__URL": "redis://cache/0"},
         QUIET | {"HEADRACE_REDIS__URL": "redis://:hush@localhost/0"},
         QUIET | {"HEADRACE_REDIS__URL": "redis://:hush@/0"},
