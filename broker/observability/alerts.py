@@ -16,7 +16,7 @@ from headrace.broker.observability.alert import (
     reached,
     shown,
 )
-from headrace.broker.observability.objectives import FAST, SLOW, burns
+from headrace.broker.observability.objectives import FAST, PAGED_S, SLOW, burns
 from headrace.broker.observability.panel import DISPATCHERS, rate
 
 _KAFKA_AWAY: Final = f"max by (job) ({shown('kafka_ready')}) == 0"
@@ -26,6 +26,15 @@ _STANDBYS: Final = (
 _RETRIER: Final = 'sum by (job) (headrace_leader and on (job, instance) headrace_info{process="retrier"}) > 0'
 _COMMITTED: Final = 'result="committed"'
 _UNCOMMITTED: Final = 'result!="committed"'
+_ACCOUNT: Final = f'cause=~"{"|".join(CAUSES_TO_ACT_ON)}"'
+_NOT_ACCOUNT: Final = f'cause!~"{"|".join(CAUSES_TO_ACT_ON)}"'
+_CAUSE: Final = (
+    f"{{{{ with printf `{shown('breaker_open')}{{job='%s', model='%s'}}` $labels.job $labels.model | query }}}}"
+    "{{ . | first | label `cause` }}{{ end }}."
+)
+"""The present cause. It is no label of the alert: each probe may fail for another one, and `for` would begin anew."""
+
+_OBJECTIVES: Final = "max by (job, lane) (headrace_lane_objective_seconds)"
 _LOST: Final = 'reason=~"crashed|lost_by_retention|unpublishable"'
 _FAILED_MIN: Final = 3
 """As for `/status`: fewer failures are no pattern."""
@@ -123,7 +132,7 @@ ALERTS: Final[tuple[Alert, ...]] = (
         f" and on (job) {rate('transactions', where=_UNCOMMITTED)} > {rate('transactions', where=_COMMITTED)}",
         hold="1m",
         severity=Severity.PAGE,
-        summary="{{ $labels.job }}: {{ $value | humanize }} transactions failed in 5 minutes, most of all.",
+        summary="{{ $labels.job }}: {{ $value | printf `%.0f` }} transactions failed in 5 minutes, most of all.",
         description="Outcomes of paid calls are not published. They are held in the leader's memory and tried again.",
         runbook="transactions-failing",
     ),
@@ -133,7 +142,7 @@ ALERTS: Final[tuple[Alert, ...]] = (
         condition=reached("contained"),
         hold="0s",
         severity=Severity.TICKET,
-        summary="{{ $labels.job }}: {{ $value | humanize }} defects in an hour at step {{ $labels.step }}.",
+        summary="{{ $labels.job }}: {{ $value | printf `%.0f` }} defects in an hour at step {{ $labels.step }}.",
         description="An exception in Headrace's own code ended a request or an observation. Report it with its trace.",
         runbook="defect-contained",
     ),
@@ -153,7 +162,7 @@ ALERTS: Final[tuple[Alert, ...]] = (
         name="HeadraceQuotaExhausted",
         panels=("breaker_open",),
         condition=_breaker("quota"),
-        hold="1m",
+        hold="30s",
         severity=Severity.PAGE,
         summary="{{ $labels.job }}: OpenAI refuses all calls: no credit is left, or a spend limit is reached.",
         description="Requests wait until their deadlines. Calls resume by themselves within a minute of the payment.",
@@ -163,7 +172,7 @@ ALERTS: Final[tuple[Alert, ...]] = (
         name="HeadraceKeyRefused",
         panels=("breaker_open",),
         condition=_breaker("auth"),
-        hold="1m",
+        hold="30s",
         severity=Severity.PAGE,
         summary="{{ $labels.job }}: OpenAI refuses the key, the organisation or the project.",
         description="Requests wait until their deadlines.",
@@ -173,7 +182,7 @@ ALERTS: Final[tuple[Alert, ...]] = (
         name="HeadraceWrongServer",
         panels=("breaker_open",),
         condition=_breaker("not_the_api"),
-        hold="1m",
+        hold="30s",
         severity=Severity.PAGE,
         summary="{{ $labels.job }}: what answers at `openai.base_url` is not OpenAI's API.",
         description="Requests wait until their deadlines.",
@@ -182,18 +191,18 @@ ALERTS: Final[tuple[Alert, ...]] = (
     Alert(
         name="HeadraceBreakerOpen",
         panels=("breaker_open",),
-        condition=reached("breaker_open", f'cause!~"{"|".join(CAUSES_TO_ACT_ON)}"'),
+        condition=f"max by (job, model) ({reached('breaker_open', _NOT_ACCOUNT)})",
         hold="3m",
         severity=Severity.TICKET,
-        summary="{{ $labels.job }}: the breaker of {{ $labels.model }} stays open: {{ $labels.cause }}.",
+        summary="{{ $labels.job }}: the breaker of {{ $labels.model }} stays open: " + _CAUSE,
         description="OpenAI does not serve this limit. One call at a time asks again; requests wait, or are parked.",
         runbook="breaker-open",
     ),
     Alert(
         name="HeadraceLimitShut",
-        panels=("paused_seconds",),
-        condition=above("paused_seconds"),
-        hold="1m",
+        panels=("next_call_seconds",),
+        condition=f"{above('next_call_seconds')} unless on (job, model) {shown('breaker_open')}",
+        hold="30s",
         severity=Severity.TICKET,
         summary="{{ $labels.job }}: OpenAI lets no call on {{ $labels.model }} for {{ $value | humanizeDuration }}.",
         description="A limit per day, say, is used up. Requests are parked; those that cannot wait so long are Failed.",
@@ -236,11 +245,23 @@ ALERTS: Final[tuple[Alert, ...]] = (
         name="HeadraceBacklogAboveObjective",
         panels=("backlog_seconds", "oldest_seconds"),
         condition=above_its_own("backlog_seconds"),
-        hold="1m",
+        hold="30s",
         severity=Severity.TICKET,
         summary="{{ $labels.job }}: what waits in lane {{ $labels.lane }} takes {{ $value | humanizeDuration }}.",
         description="That is longer than its objective, at the rate of the limit that binds: outcomes will be late.",
         runbook="backlog-above-objective",
+    ),
+    Alert(
+        name="HeadraceLaneStandsStill",
+        panels=("oldest_seconds", "outcomes_per_second"),
+        condition=f"{shown('oldest_seconds')} > on (job, lane) ({_OBJECTIVES} <= {PAGED_S})"
+        ' unless on (job, lane) sum by (job, lane) (increase(headrace_outcomes_total{status="completed"}[5m])) > 0'
+        f" unless on (job) {shown('breaker_open', _ACCOUNT)}",
+        hold="1m",
+        severity=Severity.PAGE,
+        summary="{{ $labels.job }}: lane {{ $labels.lane }} has stood still for {{ $value | humanizeDuration }}.",
+        description="That is longer than its objective, and no request of the lane was completed in five minutes.",
+        runbook="lane-stands-still",
     ),
     Alert(
         name="HeadraceLagGrowing",
@@ -279,7 +300,7 @@ ALERTS: Final[tuple[Alert, ...]] = (
         condition=_missed_deadlines(),
         hold="1m",
         severity=Severity.TICKET,
-        summary="{{ $labels.job }}: lane {{ $labels.lane }}: {{ $value | humanize }} missed deadlines.",
+        summary="{{ $labels.job }}: lane {{ $labels.lane }}: {{ $value | printf `%.0f` }} missed deadlines.",
         description="They were Failed in the last 10 minutes: the budget did not suffice in time.",
         runbook="deadlines-missed",
     ),
@@ -290,7 +311,7 @@ ALERTS: Final[tuple[Alert, ...]] = (
         condition=_all_failing("lane"),
         hold="1m",
         severity=Severity.PAGE,
-        summary="{{ $labels.job }}: lane {{ $labels.lane }}: all {{ $value | humanize }} outcomes of 5 minutes failed.",
+        summary="{{ $labels.job }}: lane {{ $labels.lane }}: all {{ $value | printf `%.0f` }} outcomes failed.",
         description="Not one request of this lane was completed.",
         runbook="all-failing",
     ),
@@ -300,7 +321,7 @@ ALERTS: Final[tuple[Alert, ...]] = (
         condition=_all_failing("model"),
         hold="1m",
         severity=Severity.TICKET,
-        summary="{{ $labels.job }}: {{ $labels.model }}: all {{ $value | humanize }} outcomes of 5 minutes failed.",
+        summary="{{ $labels.job }}: {{ $labels.model }}: all {{ $value | printf `%.0f` }} outcomes failed.",
         description="Not one request for this model was completed.",
         runbook="all-failing",
     ),
@@ -311,7 +332,7 @@ ALERTS: Final[tuple[Alert, ...]] = (
         " and on (job, reason) sum by (job, reason) (increase(headrace_dead_letters_total[5m])) > 0",
         hold="1m",
         severity=Severity.TICKET,
-        summary="{{ $labels.job }}: {{ $value | humanize }} dead letters in an hour: {{ $labels.reason }}.",
+        summary="{{ $labels.job }}: {{ $value | printf `%.0f` }} dead letters in an hour: {{ $labels.reason }}.",
         description="More than twice as many as in the hour before. They can be put back once the cause is gone.",
         runbook="dead-letters-rising",
     ),
@@ -321,7 +342,7 @@ ALERTS: Final[tuple[Alert, ...]] = (
         condition=f"{shown('dead_letters', _LOST)} > 0",
         hold="0s",
         severity=Severity.TICKET,
-        summary="{{ $labels.job }}: {{ $value | humanize }} dead letters in an hour: {{ $labels.reason }}.",
+        summary="{{ $labels.job }}: {{ $value | printf `%.0f` }} dead letters in an hour: {{ $labels.reason }}.",
         description="A defect, a topic's retention or a topic's settings cost these requests; each deserves a look.",
         runbook="records-lost",
     ),

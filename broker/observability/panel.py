@@ -21,7 +21,7 @@ class Unit(Enum):
     COUNT = "none"
 
 
-class Group(Enum):
+class PanelGroup(Enum):
     """Rows of the dashboard and parts of the page, in their order."""
 
     LANES = "Lanes"
@@ -51,7 +51,7 @@ class Panel:
     """
 
     key: str
-    group: Group
+    group: PanelGroup
     title: str
     meaning: str
     unit: Unit

@@ -11,15 +11,25 @@ that has led before still shows what it believed then. Rates are over `RATE_WIND
 
 from typing import Final
 
-from headrace.broker.observability.panel import DISPATCHERS, LED, OURS, RATE_WINDOW, Group, Panel, Unit, quantile, rate
+from headrace.broker.observability.panel import (
+    DISPATCHERS,
+    LED,
+    OURS,
+    RATE_WINDOW,
+    Panel,
+    PanelGroup,
+    Unit,
+    quantile,
+    rate,
+)
 
-__all__ = ["BY_KEY", "PANELS", "RATE_WINDOW", "Group", "Panel", "Unit"]
+__all__ = ["BY_KEY", "PANELS", "RATE_WINDOW", "Panel", "PanelGroup", "Unit"]
 
 PANELS: Final[tuple[Panel, ...]] = (
     # ------------------------------------------------------------------ lanes
     Panel(
         key="backlog_seconds",
-        group=Group.LANES,
+        group=PanelGroup.LANES,
         title="Time to empty",
         meaning="Time until all requests that wait in the lane could be called, by the limit that binds them.",
         unit=Unit.SECONDS,
@@ -32,7 +42,7 @@ PANELS: Final[tuple[Panel, ...]] = (
     ),
     Panel(
         key="backlog_requests",
-        group=Group.LANES,
+        group=PanelGroup.LANES,
         title="Waiting requests",
         meaning="Requests taken from the lane that wait for a call; the lane's buffer bounds them.",
         unit=Unit.REQUESTS,
@@ -42,7 +52,7 @@ PANELS: Final[tuple[Panel, ...]] = (
     ),
     Panel(
         key="lag_requests",
-        group=Group.LANES,
+        group=PanelGroup.LANES,
         title="Lag in Kafka",
         meaning="Records of the lane in Kafka that are not taken yet, because its buffer is full or nothing takes.",
         unit=Unit.REQUESTS,
@@ -53,7 +63,7 @@ PANELS: Final[tuple[Panel, ...]] = (
     ),
     Panel(
         key="oldest_seconds",
-        group=Group.LANES,
+        group=PanelGroup.LANES,
         title="Oldest waiting request",
         meaning="Time since the lane's oldest waiting request was taken.",
         unit=Unit.SECONDS,
@@ -63,7 +73,7 @@ PANELS: Final[tuple[Panel, ...]] = (
     ),
     Panel(
         key="taken_per_second",
-        group=Group.LANES,
+        group=PanelGroup.LANES,
         title="Requests taken",
         meaning="Requests that the leader takes from the lane, per second.",
         unit=Unit.PER_SECOND,
@@ -73,7 +83,7 @@ PANELS: Final[tuple[Panel, ...]] = (
     ),
     Panel(
         key="queue_wait_p95",
-        group=Group.LANES,
+        group=PanelGroup.LANES,
         title="Wait for a call, p95",
         meaning="95th percentile of the time from taking a request to its first call.",
         unit=Unit.SECONDS,
@@ -82,7 +92,7 @@ PANELS: Final[tuple[Panel, ...]] = (
     ),
     Panel(
         key="late_share",
-        group=Group.LANES,
+        group=PanelGroup.LANES,
         title="Outcomes later than the objective",
         meaning="Share of the lane's outcomes that came later than its objective, counted from their submission.",
         unit=Unit.SHARE,
@@ -93,7 +103,7 @@ PANELS: Final[tuple[Panel, ...]] = (
     # ------------------------------------------------------------------ limits
     Panel(
         key="limit_left",
-        group=Group.LIMITS,
+        group=PanelGroup.LIMITS,
         title="Left of the limit",
         meaning="What the bucket holds, as a share of its capacity. Near 0 all the time: the quota is used up.",
         unit=Unit.SHARE,
@@ -103,7 +113,7 @@ PANELS: Final[tuple[Panel, ...]] = (
     ),
     Panel(
         key="utilisation",
-        group=Group.LIMITS,
+        group=PanelGroup.LIMITS,
         title="Use of the limit",
         meaning="Tokens or requests paid in the last 60 s, as a share of what the limit allows in that time.",
         unit=Unit.SHARE,
@@ -112,7 +122,7 @@ PANELS: Final[tuple[Panel, ...]] = (
     ),
     Panel(
         key="charged_tokens",
-        group=Group.LIMITS,
+        group=PanelGroup.LIMITS,
         title="Tokens charged per minute",
         meaning="Tokens that answered calls were priced at, per minute, by lane.",
         unit=Unit.TOKENS_PER_MINUTE,
@@ -121,7 +131,7 @@ PANELS: Final[tuple[Panel, ...]] = (
     ),
     Panel(
         key="foreign_share",
-        group=Group.LIMITS,
+        group=PanelGroup.LIMITS,
         title="Foreign traffic",
         meaning="Tokens that other clients of the account took, as a share of the limit. Above 10 %: find them.",
         unit=Unit.SHARE,
@@ -132,8 +142,19 @@ PANELS: Final[tuple[Panel, ...]] = (
         warn=0.10,
     ),
     Panel(
+        key="next_call_seconds",
+        group=PanelGroup.LIMITS,
+        title="Time to the next call",
+        meaning="Time until the limit can be called next. Above a minute: a limit per day, say, is used up.",
+        unit=Unit.SECONDS,
+        query="max by (job, model) (headrace_next_call_seconds)",
+        by=("model",),
+        record="job_model:headrace_next_call_seconds:max",
+        warn=60.0,
+    ),
+    Panel(
         key="measured_rate",
-        group=Group.LIMITS,
+        group=PanelGroup.LIMITS,
         title="Measured rate",
         meaning="Tokens a minute that are spent by measurement, where the server's own numbers are in doubt; else 0.",
         unit=Unit.TOKENS_PER_MINUTE,
@@ -143,7 +164,7 @@ PANELS: Final[tuple[Panel, ...]] = (
     ),
     Panel(
         key="charge_error",
-        group=Group.LIMITS,
+        group=PanelGroup.LIMITS,
         title="Error of the predicted charge, p95",
         meaning="95th percentile of predicted minus charged tokens of a call. Above 2: the law is not understood.",
         unit=Unit.TOKENS,
@@ -152,7 +173,7 @@ PANELS: Final[tuple[Panel, ...]] = (
     ),
     Panel(
         key="charge_law",
-        group=Group.LIMITS,
+        group=PanelGroup.LIMITS,
         title="Charge law",
         meaning="The law by which calls of a limit are priced; it changes if the server begins to charge differently.",
         unit=Unit.YES_NO,
@@ -163,7 +184,7 @@ PANELS: Final[tuple[Panel, ...]] = (
     # ------------------------------------------------------------------ calls
     Panel(
         key="inflight",
-        group=Group.CALLS,
+        group=PanelGroup.CALLS,
         title="Calls in flight",
         meaning="Calls to OpenAI that have no answer yet.",
         unit=Unit.COUNT,
@@ -172,7 +193,7 @@ PANELS: Final[tuple[Panel, ...]] = (
     ),
     Panel(
         key="calls_per_second",
-        group=Group.CALLS,
+        group=PanelGroup.CALLS,
         title="Answers by what they mean",
         meaning="Answered calls per second, by the meaning of the answer.",
         unit=Unit.PER_SECOND,
@@ -182,7 +203,7 @@ PANELS: Final[tuple[Panel, ...]] = (
     ),
     Panel(
         key="refused_share",
-        group=Group.CALLS,
+        group=PanelGroup.CALLS,
         title="Share of 429s",
         meaning="Share of calls answered with 429. Above 1 %: another client spends, or a limit is unknown.",
         unit=Unit.SHARE,
@@ -193,7 +214,7 @@ PANELS: Final[tuple[Panel, ...]] = (
     ),
     Panel(
         key="upstream_p95",
-        group=Group.CALLS,
+        group=PanelGroup.CALLS,
         title="Duration of calls, p95",
         meaning="95th percentile of the time from a call to its answer.",
         unit=Unit.SECONDS,
@@ -202,7 +223,7 @@ PANELS: Final[tuple[Panel, ...]] = (
     ),
     Panel(
         key="breaker_open",
-        group=Group.CALLS,
+        group=PanelGroup.CALLS,
         title="Open breakers",
         meaning="Breakers of limits or of the account that are open, by what opened them: OpenAI does not serve these.",
         unit=Unit.YES_NO,
@@ -212,20 +233,8 @@ PANELS: Final[tuple[Panel, ...]] = (
         warn=1.0,
     ),
     Panel(
-        key="paused_seconds",
-        group=Group.CALLS,
-        title="Pause asked for by OpenAI",
-        meaning="Time until a limit's calls go on. Above a minute: a limit per day, say, is used up.",
-        unit=Unit.SECONDS,
-        query="max by (job, model) (headrace_paused_seconds)",
-        by=("model",),
-        record="job_model:headrace_paused_seconds:max",
-        warn=60.0,
-        figure="limits.*.paused_s",
-    ),
-    Panel(
         key="tier_waiting",
-        group=Group.CALLS,
+        group=PanelGroup.CALLS,
         title="Waiting for a service tier",
         meaning="Requests that wait for a service tier without capacity; other tiers are served meanwhile.",
         unit=Unit.REQUESTS,
@@ -235,7 +244,7 @@ PANELS: Final[tuple[Panel, ...]] = (
     # ------------------------------------------------------------------ outcomes and failures
     Panel(
         key="outcomes_per_second",
-        group=Group.OUTCOMES,
+        group=PanelGroup.OUTCOMES,
         title="Outcomes",
         meaning="Outcomes published per second, by lane and status.",
         unit=Unit.PER_SECOND,
@@ -244,7 +253,7 @@ PANELS: Final[tuple[Panel, ...]] = (
     ),
     Panel(
         key="outcome_p95",
-        group=Group.OUTCOMES,
+        group=PanelGroup.OUTCOMES,
         title="Submission to outcome, p95",
         meaning="95th percentile of the time from a request's submission to its outcome.",
         unit=Unit.SECONDS,
@@ -253,7 +262,7 @@ PANELS: Final[tuple[Panel, ...]] = (
     ),
     Panel(
         key="failed_per_second",
-        group=Group.OUTCOMES,
+        group=PanelGroup.OUTCOMES,
         title="Failed outcomes",
         meaning="Outcomes with status failed per second, by reason; cancelled requests are among them.",
         unit=Unit.PER_SECOND,
@@ -262,7 +271,7 @@ PANELS: Final[tuple[Panel, ...]] = (
     ),
     Panel(
         key="dead_letters",
-        group=Group.OUTCOMES,
+        group=PanelGroup.OUTCOMES,
         title="Dead letters in an hour",
         meaning="Dead letters written in the last hour, by reason.",
         unit=Unit.COUNT,
@@ -274,7 +283,7 @@ PANELS: Final[tuple[Panel, ...]] = (
     ),
     Panel(
         key="retries_waiting",
-        group=Group.OUTCOMES,
+        group=PanelGroup.OUTCOMES,
         title="Parked requests",
         meaning="Requests that wait in the failures topic until the retrier puts them back.",
         unit=Unit.REQUESTS,
@@ -284,7 +293,7 @@ PANELS: Final[tuple[Panel, ...]] = (
     ),
     Panel(
         key="retries_by_kind",
-        group=Group.OUTCOMES,
+        group=PanelGroup.OUTCOMES,
         title="Parked requests by reason",
         meaning="The same as the retrier counts them, by the reason of their failure; nothing if no retrier runs.",
         unit=Unit.REQUESTS,
@@ -293,7 +302,7 @@ PANELS: Final[tuple[Panel, ...]] = (
     ),
     Panel(
         key="retries_held_back",
-        group=Group.OUTCOMES,
+        group=PanelGroup.OUTCOMES,
         title="Retries held back",
         meaning="Requests that are due, but whose lane takes no more retries for now.",
         unit=Unit.REQUESTS,
@@ -303,7 +312,7 @@ PANELS: Final[tuple[Panel, ...]] = (
     ),
     Panel(
         key="contained",
-        group=Group.OUTCOMES,
+        group=PanelGroup.OUTCOMES,
         title="Contained defects in an hour",
         meaning="Exceptions in Headrace's own code that ended one request or observation. Each is a defect: report it.",
         unit=Unit.COUNT,
@@ -315,7 +324,7 @@ PANELS: Final[tuple[Panel, ...]] = (
     # ------------------------------------------------------------------ processes
     Panel(
         key="leaders",
-        group=Group.PROCESSES,
+        group=PanelGroup.PROCESSES,
         title="Leaders",
         meaning="Dispatchers that lead; exactly one should. The retriers' leader is not counted.",
         unit=Unit.COUNT,
@@ -324,7 +333,7 @@ PANELS: Final[tuple[Panel, ...]] = (
     ),
     Panel(
         key="kafka_ready",
-        group=Group.PROCESSES,
+        group=PanelGroup.PROCESSES,
         title="Kafka answers",
         meaning="1 where Kafka answers the process.",
         unit=Unit.YES_NO,
@@ -335,7 +344,7 @@ PANELS: Final[tuple[Panel, ...]] = (
     ),
     Panel(
         key="redis_ready",
-        group=Group.PROCESSES,
+        group=PanelGroup.PROCESSES,
         title="Redis answers",
         meaning="1 where Redis answers the process; without it no standby can take over.",
         unit=Unit.YES_NO,
@@ -346,7 +355,7 @@ PANELS: Final[tuple[Panel, ...]] = (
     ),
     Panel(
         key="transactions",
-        group=Group.PROCESSES,
+        group=PanelGroup.PROCESSES,
         title="Transactions",
         meaning="Transactions per second by result. One that is not committed: Kafka is slow, away or refuses.",
         unit=Unit.PER_SECOND,
@@ -355,7 +364,7 @@ PANELS: Final[tuple[Panel, ...]] = (
     ),
     Panel(
         key="transaction_p95",
-        group=Group.PROCESSES,
+        group=PanelGroup.PROCESSES,
         title="Duration of transactions, p95",
         meaning="95th percentile of the time from a transaction's begin to its commit.",
         unit=Unit.SECONDS,
@@ -363,7 +372,7 @@ PANELS: Final[tuple[Panel, ...]] = (
     ),
     Panel(
         key="dedupe_window",
-        group=Group.PROCESSES,
+        group=PanelGroup.PROCESSES,
         title="Dedupe window",
         meaning="Time for which an answered id is recognised; below its setting, a late duplicate is paid again.",
         unit=Unit.SECONDS,
@@ -373,7 +382,7 @@ PANELS: Final[tuple[Panel, ...]] = (
     ),
     Panel(
         key="memory",
-        group=Group.PROCESSES,
+        group=PanelGroup.PROCESSES,
         title="Memory",
         meaning="Resident memory of each process, in bytes.",
         unit=Unit.COUNT,

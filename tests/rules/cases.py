@@ -6,7 +6,7 @@ from typing import Final
 
 from headrace.broker.observability.alerts import BY_NAME
 from headrace.broker.observability.rules import RUNBOOKS
-from tests.rules.world import JOB, LEADER, RETRIER, STANDBY, Values, World, counter, flat
+from tests.rules.world import JOB, LEADER, RETRIER, STANDBY, Values, World, counter, flat, series
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,15 @@ def _breaker(model: str, cause: str) -> Callable[[World], object]:
     return lambda world: world.set(
         "headrace_breaker_cause", LEADER, world.between(10, 20, 1, None), model=model, cause=cause
     )
+
+
+def _changing_breaker(world: World) -> None:
+    """Each probe fails for another reason, minute by minute."""
+    for first, cause in ((10, "overloaded"), (11, "upstream_error"), (12, "overloaded"), (13, "upstream_error")):
+        values = world.between(first, 20 if first == 13 else first + 1, 1, None)
+        name = series("headrace_breaker_cause", LEADER, model="gpt-4o", cause=cause)
+        before = world.held.get(name, values)
+        world.held[name] = [old if old is not None else new for old, new in zip(before, values, strict=True)]
 
 
 def _no_leader(world: World) -> None:
@@ -138,6 +147,13 @@ def _law(world: World) -> None:
 
 def _backlog(world: World) -> None:
     world.set("headrace_backlog_seconds", LEADER, world.between(10, 20, 300, 2), lane="urgent")
+
+
+def _stands_still(world: World) -> None:
+    rate = world.interval_s / 3
+    stops = counter((rate, world.at(10)), (0, world.at(10)), (rate, world.scrapes - world.at(20)))
+    world.set("headrace_outcomes_total", LEADER, stops, lane="urgent", model="gpt-4o", status="completed", reason="")
+    world.set("headrace_backlog_oldest_seconds", LEADER, world.between(10, 20, 600, 2), lane="urgent")
 
 
 def _lag(world: World) -> None:
@@ -256,15 +272,15 @@ CASES: Final = (
     ),
     Case(
         "HeadraceBreakerOpen",
-        _breaker("gpt-4o", "overloaded"),
-        "the breaker of gpt-4o stays open: overloaded.",
-        {"model": "gpt-4o", "cause": "overloaded"},
+        _changing_breaker,
+        "the breaker of gpt-4o stays open: upstream_error.",
+        {"model": "gpt-4o"},
         fires_at=14,
         not_before=12.5,
     ),
     Case(
         "HeadraceLimitShut",
-        lambda world: world.set("headrace_paused_seconds", LEADER, world.between(10, 20, 7_200), model="gpt-4o"),
+        lambda world: world.set("headrace_next_call_seconds", LEADER, world.between(10, 20, 7_200), model="gpt-4o"),
         "OpenAI lets no call on gpt-4o for 2h 0m 0s.",
         {"model": "gpt-4o"},
         fires_at=11.75,
@@ -295,6 +311,14 @@ CASES: Final = (
         "what waits in lane urgent takes 5m 0s.",
         {"lane": "urgent"},
         fires_at=11.75,
+    ),
+    Case(
+        "HeadraceLaneStandsStill",
+        _stands_still,
+        "lane urgent has stood still for 10m 0s.",
+        {"lane": "urgent"},
+        fires_at=18,
+        not_before=14,
     ),
     Case(
         "HeadraceLagGrowing",
@@ -339,14 +363,14 @@ CASES: Final = (
     Case(
         "HeadraceLaneFailing",
         _all_failing,
-        "lane urgent: all 15 outcomes of 5 minutes failed.",
+        "lane urgent: all 15 outcomes failed.",
         {"lane": "urgent"},
         beside=frozenset({"HeadraceModelFailing"}),
     ),
     Case(
         "HeadraceModelFailing",
         _all_failing,
-        "gpt-4o: all 15 outcomes of 5 minutes failed.",
+        "gpt-4o: all 15 outcomes failed.",
         {"model": "gpt-4o"},
         beside=frozenset({"HeadraceLaneFailing"}),
     ),

@@ -104,7 +104,7 @@ def replaced(world: World, instance: str, successor: str, starts: int) -> None:
         values = [*flat(None, starts), *begins, *flat(begins[1], counts - 2)]
         if metric == "headrace_leader" and instance == RETRIER:
             values = [*flat(None, starts), 0.0, 0.0, *flat(1.0, counts - 2)]
-        if not metric.startswith(("headrace_limit", "headrace_charge", "headrace_lag", "headrace_paused")):
+        if not metric.startswith(("headrace_limit", "headrace_charge", "headrace_lag", "headrace_next_call")):
             world.held[f"{metric}{{{labels}".replace(instance, successor)] = values
     world.remove(instance, starts + world.at(1))
 

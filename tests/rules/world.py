@@ -152,7 +152,7 @@ class World:
         for name, value in (("capacity", 100_000), ("level", 40_000)):
             self.set(f"headrace_limit_{name}", instance, self.always(value), job, model="gpt-4o", limit="tokens/60s")
         self.set("headrace_charge_law", instance, self.always(1), job, model="gpt-4o", law="chat-2025")
-        self.set("headrace_paused_seconds", instance, self.always(0), job, model="gpt-4o")
+        self.set("headrace_next_call_seconds", instance, self.always(0), job, model="gpt-4o")
         self.set("headrace_retries_held_back", RETRIER, self.always(0), job, lane="urgent")
 
 

@@ -98,8 +98,8 @@ class Families:
             "model",
             "cause",
         )
-        self.paused = self._gauge(
-            "paused_seconds", "Time until the limit's calls go on after a pause that the server asked for.", "model"
+        self.next_call = self._gauge(
+            "next_call_seconds", "Time until the limit can be called next, by its levels and stated pauses.", "model"
         )
         self.tier_waiting = self._gauge(
             "tier_waiting", "Requests that wait for a service tier without capacity.", "model", "tier"

@@ -47,7 +47,7 @@ class Meter:
         self._inflight = FoldedGauge(self._families.inflight, sum)
         self._breaker_open = FoldedGauge(self._families.breaker_open, max)
         self._breaker_cause = FoldedGauge(self._families.breaker_cause, max)
-        self._paused = FoldedGauge(self._families.paused, max)
+        self._next_call = FoldedGauge(self._families.next_call, max)
         self._tier_waiting = FoldedGauge(self._families.tier_waiting, sum)
         self._retries_waiting = FoldedGauge(self._families.retries_waiting, sum)
 
@@ -145,7 +145,7 @@ class Meter:
         """Leave a limit that is no longer known out of the levels that it shared with others."""
         first = shortened(limit_name)
         levels = self._limit_capacity, self._limit_level, self._utilisation, self._measured_rate
-        for gauge in (*levels, self._charge_law, self._breaker_open, self._paused):
+        for gauge in (*levels, self._charge_law, self._breaker_open, self._next_call):
             gauge.forget(first)
         if self._models.label(limit_name) == OTHER:
             self._laws.pop(first, None)
@@ -269,9 +269,9 @@ class Meter:
         labels = text_of(self._models.label(model)), text_of(cause)
         self._breaker_cause.withdraw((shortened(model), shortened(cause)), labels)
 
-    def paused(self, model: str, seconds: float) -> None:
-        """Show how long a limit's calls still pause because the server has asked for it; 0: they do not."""
-        _set_folded(self._paused, seconds, (model,), (self._models.label(model),))
+    def next_call(self, model: str, seconds: float) -> None:
+        """Show the time until a limit can be called next; 0: now, or nothing waits for it."""
+        _set_folded(self._next_call, seconds, (model,), (self._models.label(model),))
 
     def tier_waiting(self, model: str, tier: str, requests: int) -> None:
         """Show the number of requests that wait for a service tier of a model."""

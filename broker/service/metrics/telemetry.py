@@ -290,7 +290,7 @@ class Telemetry:
             del self._foreign[name]
             self._measured_rates.forget(name)
             self._levels.forget(name)
-            meter.paused(name, 0)
+            meter.next_call(name, 0)
             meter.breaker(name, is_open=False)
             meter.limit_forgotten(name)
         for name, desk in desks.items():
@@ -347,7 +347,9 @@ class Telemetry:
         foreign, self._foreign[name] = self._foreign.get(name, 0), desk.budget.foreign_tokens
         self.meter.foreign(name, max(0, desk.budget.foreign_tokens - foreign))
         self.meter.breaker(name, is_open=not account.closed or not desk.budget.breaker.closed)
-        self.meter.paused(name, in_seconds(desk.budget.pause_ms(now_ms)))
+        found = desk.next(now_ms, probe=not account.closed)
+        next_ms = max(desk.budget.pause_ms(now_ms), found[1] - now_ms if found is not None else 0)
+        self.meter.next_call(name, in_seconds(next_ms))
         self._levels.observe(name, desk.budget, now_ms)
 
     @surviving("metrics")

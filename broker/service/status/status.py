@@ -2,7 +2,8 @@
 
 import os
 import socket
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Final
@@ -27,6 +28,9 @@ from headrace.schemas.tiers import UNNAMED
 
 FOLLOWS: Final = "follows the server's own numbers"
 MEASURES: Final = "measures by itself"
+TENANTS_SHOWN: Final = 3
+"""Those that fill a lane: an operator asks which one floods it, not for a list."""
+TENANT_CHARS_MAX: Final = 100
 
 
 @dataclass(eq=False)
@@ -107,6 +111,7 @@ class Status:
         return {
             "lag": None if lag is None else {"requests": lag.requests, "age_s": round(lag.age_s, 1)},
             "waiting": len(waiting),
+            "tenants": _largest(ticket.candidate.tenant for ticket in waiting),
             "waiting_tokens": sum(ticket.charge for ticket in waiting),
             "waiting_seconds": in_seconds(backlog_ms(self.core.limits, name, now_ms)),
             "calling": sum(ticket.state is State.CALLING for ticket in tickets),
@@ -193,6 +198,11 @@ class Status:
             if not desk.budget.breaker.closed:
                 said.append(f"The breaker of limit {name} is open ({desk.budget.breaker.tripped_by}).")
         return " ".join(filter(None, said)) or None
+
+
+def _largest(tenants: Iterable[str]) -> dict[str, int]:
+    """Return the tenants with the most waiting requests, and how many they have."""
+    return dict(Counter(tenant[:TENANT_CHARS_MAX] for tenant in tenants).most_common(TENANTS_SHOWN))
 
 
 def _breaker(breaker: Breaker, tripped: dict[str, Any] | None, now_ms: int) -> dict[str, Any]:

@@ -43,7 +43,7 @@ _CONTRACT = {
     'headrace_outcomes_late_total{lane="urgent"} 1.0',
     'headrace_breaker_open{model="gpt-4o"} 1.0',
     'headrace_breaker_cause{cause="quota",model="(account)"} 1.0',
-    'headrace_paused_seconds{model="gpt-4o"} 3600.0',
+    'headrace_next_call_seconds{model="gpt-4o"} 3600.0',
     "headrace_parked_requests 4.0",
     "headrace_dedupe_window_configured_seconds 86400.0",
     'headrace_retries_total{kind="overloaded"} 1.0',
@@ -102,7 +102,7 @@ def meter() -> Meter:
     meter.ready(kafka=True, redis=False)
     meter.breaker("gpt-4o", is_open=True)
     meter.breaker_opened_by("(account)", "quota")
-    meter.paused("gpt-4o", 3_600)
+    meter.next_call("gpt-4o", 3_600)
     meter.parked(4)
     meter.dedupe_window_set(86_400)
     meter.info("leads", "0.1.0", "dispatcher")
