@@ -9,7 +9,7 @@ UV_QUIET := --quiet --no-config --no-cache --python $(BIN)/python
 unexport PYTHONDONTWRITEBYTECODE # the tests start hundreds of processes, which share the compiled bytecode
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-virtual test-virtual-but-core test-long test-real test-timed unit sim sim-core sim-mutants bench-limits bench-limiters bench-limiters-http bench-lanes hostile hostile-upstream integration chaos chaos-short chart image image-build image-test compatibility compiled coverage mutation static format lint types imports settings-page rules-file schemas locks clean
+.PHONY: help install demo test test-virtual test-virtual-but-core test-long test-real test-timed unit sim sim-core sim-mutants bench-limits bench-limiters bench-limiters-http bench-lanes hostile hostile-upstream integration chaos chaos-short chart image image-build image-test compatibility compiled coverage mutation static format lint types imports settings-page rules rules-file schemas locks clean
 
 help: ## list every target
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{ sub(/:.*/, "", $$1); printf "  make %-14s %s\n", $$1, $$2 }'
@@ -137,6 +137,14 @@ imports: $(STAMP) ## the import contracts of pyproject.toml
 settings-page: $(STAMP) ## write docs/settings.md and the chart's schema of `config` from the code
 	@$(BIN)/python docs/generate_settings.py
 	@$(BIN)/python helm/write_config_schema.py
+
+rules: $(STAMP) ## the alerts by promtool, then every rule and panel by a real Prometheus under load: ten minutes (BROKEN=1: the broken set-ups)
+ifdef BROKEN
+	@$(BIN)/python -m tests.rules.broken_setups
+else
+	@$(BIN)/python -m pytest -q -n 2 tests/rules
+	@$(BIN)/python -m tests.rules.live
+endif
 
 rules-file: $(STAMP) ## write helm/headrace/files/rules.yaml, the alerts of Prometheus, from the tables of panels and alerts
 	@$(BIN)/python helm/write_rules.py
