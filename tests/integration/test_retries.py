@@ -1,10 +1,13 @@
 """What must wait longer than the dispatcher sits out travels over the failures topic and back, whatever dies."""
 
 import asyncio
+import json
 import random
+import time
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,7 +15,7 @@ from headrace.broker.local.services import LocalServices
 from headrace.broker.simulator.upstream import Upstream, UpstreamSettings
 from headrace.schemas.headers import ORIGIN
 from headrace.schemas.ledger import LedgerKind, LedgerRecord, decode_ledger
-from tests.integration.fleet import LANES, Fleet, producing, read_all, request, send
+from tests.integration.fleet import LANES, Fleet, Ledger, producing, read_all, request, send
 
 REQUESTS = 300
 KILLS = 5
@@ -57,6 +60,21 @@ def alone_at_deaths(lines: Iterable[LedgerRecord]) -> Counter[str]:
     return deaths
 
 
+async def ended_requests(fleet: Fleet) -> tuple[Ledger, dict[str, Any]]:
+    """Return the outcomes, and the dead letters by id, once each request has one.
+
+    A record that is convicted is not decoded: without an id in its headers it has a dead letter alone.
+    """
+    until = time.monotonic() + 180
+    while True:
+        letters = {json.loads(each.value)["id"]: each for each in (await read_all(fleet, "dead-letters")).records}
+        outcomes = await read_all(fleet, "results")
+        if len(letters.keys() | {value["id"] for value in outcomes.values}) == REQUESTS:
+            return outcomes, letters
+        if time.monotonic() > until:
+            await read_all(fleet, "results", until=REQUESTS - len(letters), within_s=5)  # says what is missing
+
+
 def _died_alone(last: LedgerRecord, successor: str) -> bool:
     return last.kind is LedgerKind.STEP and last.owner != successor and len(last.suspects) == 1
 
@@ -96,14 +114,14 @@ async def test_retriers_and_dispatchers_are_killed_and_each_request_has_one_outc
             for _ in range(KILLS):
                 await asyncio.gather(kill_one(fleet, "retrier", dice), kill_one(fleet, "dispatcher", dice))
             early = len((await read_all(fleet, "results")).records)
-            ledger = await read_all(fleet, "results", until=REQUESTS, within_s=180, stuck_s=60)
+            ledger, letters = await ended_requests(fleet)
             assert ledger.counts() == {(value["id"], 0): 1 for value in ledger.values}
-            letters = (await read_all(fleet, "dead-letters")).records
             lines = [decode_ledger(record.value) for record in (await read_all(fleet, "ledger", until=1)).records]
             hit = {place for place, deaths in alone_at_deaths(lines).items() if deaths >= 2}
-            assert {dict(each.headers)[ORIGIN].decode() for each in letters} <= hit, "none failed but by two kills"
-            statuses = {"completed": REQUESTS - len(letters), "failed": len(letters)}
-            assert Counter(value["status"] for value in ledger.values) == +Counter(statuses)
+            origins = {dict(each.headers)[ORIGIN].decode() for each in letters.values()}
+            assert origins <= hit, "none failed but by two kills"
+            failed = {value["id"] for value in ledger.values if value["status"] != "completed"}
+            assert failed <= letters.keys()
             parked = await read_all(fleet, "failures", until=1)
             back = [
                 (dict(record.headers)["headrace-failure"], record.timestamp)

@@ -21,8 +21,7 @@ from headrace.schemas.instants import from_wire, to_wire
 SLOT_S: Final = 15
 SLOTS: Final = 60
 RATE_SLOTS: Final = 5
-"""Slots of a rate, half of `headrace.broker.observability.panels.RATE_WINDOW`: slots of 15 s need no longer time, scrapes
-of a minute do."""
+"""Slots of a rate: half of the rules' `RATE_WINDOW`, since slots of 15 s need less time than scrapes of a minute."""
 SHARE_SLOTS: Final = 20
 """Slots of the share of 429s: five minutes, as in its panel's query."""
 MINUTE_SLOTS: Final = 4
