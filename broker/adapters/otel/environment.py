@@ -84,7 +84,7 @@ def _why_not(exporter: str, environ: Mapping[str, str]) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Batching:
+class SpanBatching:
     """Queue of spans before the exporter: its size, how many leave at once, and how often (ms)."""
 
     queue_max: int

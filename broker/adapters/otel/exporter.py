@@ -34,7 +34,7 @@ from opentelemetry.trace import (
 )
 from opentelemetry.trace.status import Status, StatusCode
 
-from headrace.broker.adapters.otel.environment import Batching
+from headrace.broker.adapters.otel.environment import SpanBatching
 from headrace.broker.adapters.otel.session import bounded_session
 from headrace.broker.observability.spans import SCHEMA_URL, SCOPE, Attribute, SpanRow
 from headrace.broker.settings.tracing import TracingSettings
@@ -212,7 +212,7 @@ def _batches(tracing: TracingSettings, environ: Mapping[str, str]) -> tuple[Batc
     """Return the queue before the collector, and the counter behind it; the library's own log lines are kept there."""
     logging.getLogger("opentelemetry.util.re").addFilter(_masked)
     exporter = OTLPSpanExporter(endpoint=tracing.url, headers=tracing.given_headers or None, session=bounded_session())
-    batching = Batching.of(environ, content=tracing.content)
+    batching = SpanBatching.of(environ, content=tracing.content)
     counted = CountingExporter(exporter, queue_max=batching.queue_max)
     batches = BatchSpanProcessor(
         counted,

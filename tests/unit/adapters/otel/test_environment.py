@@ -2,7 +2,7 @@
 
 import pytest
 
-from headrace.broker.adapters.otel.environment import Batching, TracingDecision, decide
+from headrace.broker.adapters.otel.environment import SpanBatching, TracingDecision, decide
 from headrace.broker.errors import SettingsError
 from headrace.broker.settings.tracing import TracingSettings
 
@@ -78,18 +78,18 @@ def test_a_limit_for_which_the_sdk_cannot_be_imported_is_named(given: str) -> No
 @pytest.mark.parametrize("odd", ["", "0", "-5", "abc", "1e3", "1_000", "\u0663", "9" * 30])
 def test_a_bound_of_the_queue_that_is_no_number_above_0_counts_as_unset(odd: str) -> None:
     names = ("OTEL_BSP_MAX_QUEUE_SIZE", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "OTEL_BSP_SCHEDULE_DELAY")
-    assert Batching.of(dict.fromkeys(names, odd)) == Batching.of({}) == Batching(4_096, 512, 1_000)
+    assert SpanBatching.of(dict.fromkeys(names, odd)) == SpanBatching.of({}) == SpanBatching(4_096, 512, 1_000)
 
 
 def test_no_batch_is_larger_than_the_queue() -> None:
-    assert Batching.of({"OTEL_BSP_MAX_QUEUE_SIZE": "10"}) == Batching(10, 10, 1_000)
+    assert SpanBatching.of({"OTEL_BSP_MAX_QUEUE_SIZE": "10"}) == SpanBatching(10, 10, 1_000)
     given = {"OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "9999", "OTEL_BSP_SCHEDULE_DELAY": "20"}
-    assert Batching.of(given) == Batching(4_096, 4_096, 20)
+    assert SpanBatching.of(given) == SpanBatching(4_096, 4_096, 20)
 
 
 def test_fewer_spans_wait_if_they_have_prompts_in_them() -> None:
-    assert Batching.of({}, content=True) == Batching(512, 64, 1_000)
-    assert Batching.of({"OTEL_BSP_MAX_QUEUE_SIZE": "5000"}, content=True).queue_max == 5_000
+    assert SpanBatching.of({}, content=True) == SpanBatching(512, 64, 1_000)
+    assert SpanBatching.of({"OTEL_BSP_MAX_QUEUE_SIZE": "5000"}, content=True).queue_max == 5_000
 
 
 def test_the_protocol_of_traces_is_asked_for_before_that_of_all_signals() -> None:
