@@ -10,7 +10,7 @@ import structlog
 
 from headrace.broker.core.events import Draining
 from headrace.broker.errors import LeaseUnavailable
-from headrace.broker.ports import ChunkLog, LaneLog, Lease, StatusBoard, UpstreamApi
+from headrace.broker.ports import ChunkLog, LaneLog, Lease, UpstreamApi
 from headrace.broker.service.driver import Driver
 from headrace.broker.service.health import GAUGES_EVERY_S
 from headrace.broker.service.leadership.leadership import Leadership
@@ -33,6 +33,7 @@ from headrace.broker.service.status.status import Status
 from headrace.broker.service.status.web import Web
 from headrace.broker.settings.whole import Settings
 from headrace.broker.span_ports import Spans
+from headrace.broker.status_ports import StatusBoard
 from headrace.broker.tasks import ended, set_within
 
 _log = structlog.get_logger("dispatcher")

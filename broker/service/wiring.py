@@ -47,6 +47,7 @@ from headrace.broker.service.tracing.tracer import RequestTracer, TracerRules
 from headrace.broker.settings.topics import DAY_S
 from headrace.broker.settings.whole import Settings
 from headrace.broker.span_ports import Spans
+from headrace.broker.status_ports import StatusBoard
 from headrace.schemas import topics
 
 
@@ -80,7 +81,7 @@ class DispatcherDoors:
     replies: ports.ReplyTopics
     counter: ports.TokenCounter
     offload: Offload = at_once
-    board: ports.StatusBoard | None = None
+    board: StatusBoard | None = None
     spans: Spans | None = None
 
 

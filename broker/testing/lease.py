@@ -6,7 +6,8 @@ from headrace.broker.adapters.redis.lease import NOTE_MS, STATUS_KEPT_MS, STATUS
 from headrace.broker.core.config import LEASE_MS_MAX
 from headrace.broker.core.lease import RELEASED
 from headrace.broker.errors import LeaseUnavailable
-from headrace.broker.ports import LeaseForeign, LeaseMine, LeaseTaken, LeaseView, Reported
+from headrace.broker.ports import LeaseForeign, LeaseMine, LeaseTaken, LeaseView
+from headrace.broker.status_ports import Reported
 
 
 class MemoryLeaseStore:
@@ -138,7 +139,7 @@ class MemoryLease:
 
 
 class MemoryBoard:
-    """`headrace.broker.ports.StatusBoard` on a `MemoryLeaseStore`."""
+    """`headrace.broker.status_ports.StatusBoard` on a `MemoryLeaseStore`."""
 
     def __init__(self, store: MemoryLeaseStore, dispatcher_key: str, retrier_key: str) -> None:
         self._store = store

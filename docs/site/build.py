@@ -94,7 +94,7 @@ def serve(port: int) -> None:
     sys.stdout.write(f"http://127.0.0.1:{server.server_port}/\n")
     seen = _state()
     while True:
-        time.sleep(POLL_S)
+        time.sleep(POLL_S)  # a poll: pages are edited by hand, and no library for file events is worth having for it
         if (state := _state()) != seen:
             seen = state
             began = time.monotonic()

@@ -93,7 +93,7 @@ def _await_listening(child: subprocess.Popen[bytes], port: int, log: Path) -> No
         try:
             socket.create_connection(("127.0.0.1", port), timeout=1).close()
         except OSError:
-            time.sleep(0.05)
+            time.sleep(0.05)  # a poll: a collector gives no notice once it listens
         else:
             return
     raise AssertionError(log.read_text(errors="replace"))

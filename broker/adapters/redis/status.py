@@ -9,7 +9,7 @@ from typing import Any
 
 from headrace.broker.adapters.redis import lease
 from headrace.broker.errors import AuthenticationError, LeaseUnavailable, RightsError
-from headrace.broker.ports import Reported, StatusBoard
+from headrace.broker.status_ports import Reported, StatusBoard
 
 _KEYS_A_STEP = 1_000
 
@@ -86,11 +86,11 @@ class RedisBoard(StatusBoard):
         self._keys = dispatcher_key, retrier_key
 
     async def dispatcher(self) -> Reported:
-        """See `headrace.broker.ports.StatusBoard`."""
+        """See `headrace.broker.status_ports.StatusBoard`."""
         return await self._read(self._keys[0])
 
     async def retrier(self) -> Reported:
-        """See `headrace.broker.ports.StatusBoard`."""
+        """See `headrace.broker.status_ports.StatusBoard`."""
         return await self._read(self._keys[1])
 
     async def close(self) -> None:

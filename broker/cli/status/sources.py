@@ -22,10 +22,10 @@ from headrace.broker.adapters.redis.status import RedisStatus
 from headrace.broker.cli.patience import closing, within
 from headrace.broker.cli.terminal import safe
 from headrace.broker.errors import InvalidRequest, LeaseUnavailable, SettingsError, Unreachable
-from headrace.broker.ports import Reported
 from headrace.broker.service.status.guard import OPEN, TokenGuard
 from headrace.broker.service.status.reading import Report, Said, StatusReading
 from headrace.broker.settings.whole import Settings
+from headrace.broker.status_ports import Reported
 from headrace.schemas.bounded_json import json_or_none
 
 KAFKA_ANSWERS_S: Final = 2.0

@@ -12,7 +12,6 @@ from typing import Any, Final
 
 from headrace.broker.errors import LeaseUnavailable
 from headrace.broker.observability.panels import PANELS
-from headrace.broker.ports import Reported, StatusBoard
 from headrace.broker.service.containment import Containment
 from headrace.broker.service.health import Health
 from headrace.broker.service.page.headline import FlowState, Headline, headline
@@ -20,6 +19,7 @@ from headrace.broker.service.status.findings import StatusFinding, findings, tab
 from headrace.broker.service.status.reading import Report, Said, StatusReading, read_report
 from headrace.broker.service.status.request_sentences import hindrance
 from headrace.broker.settings.whole import Settings
+from headrace.broker.status_ports import Reported, StatusBoard
 
 OWN: Final = "own"
 LEADERS: Final = "redis"

@@ -12,11 +12,11 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from headrace.broker.errors import LeaseUnavailable, Unreachable
-from headrace.broker.ports import StatusBoard
 from headrace.broker.service.health import Health
 from headrace.broker.service.status.guard import TokenGuard
 from headrace.broker.service.status.reading import STALE_AFTER_S, read_report
 from headrace.broker.service.status.request_sentences import lines
+from headrace.broker.status_ports import StatusBoard
 from headrace.schemas.bounded_json import json_or_none
 
 WITHIN_S: Final = 2.0

@@ -55,7 +55,7 @@ class Evaluation:
                 return self._combined(node)
             case "Call":
                 return self._risen(node)
-        raise NotImplementedError(type(node).__name__)
+        raise AssertionError(f"a query of a panel uses {type(node).__name__}: teach it to this evaluator")
 
     def _selected(self, node: Any, seconds_ago: float) -> Vector:
         wanted = [(each.name, each.value) for each in node.matchers.matchers]

@@ -8,12 +8,12 @@ from headrace.broker.adapters.prometheus.meter import Meter
 from headrace.broker.clock import WallClock
 from headrace.broker.errors import LeaseUnavailable
 from headrace.broker.observability.panels import PANELS
-from headrace.broker.ports import Reported
 from headrace.broker.service.containment import Containment
 from headrace.broker.service.health import Health
 from headrace.broker.service.page.documents import Documents
 from headrace.broker.service.status.findings import findings
 from headrace.broker.service.status.reading import REPORT_CHARS_MAX
+from headrace.broker.status_ports import Reported
 from tests.unit.service.rig import Process, World, led, settings_of, until, warmed
 from tests.unit.service.status.specimens import look, said
 from tests.virtual_time import VIRTUAL_TIME

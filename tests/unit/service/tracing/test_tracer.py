@@ -35,7 +35,7 @@ def one(spans: MemorySpans, name: str) -> EndedSpan:
 
 async def settled(spans: MemorySpans, name: str, count: int = 1) -> None:
     async with asyncio.timeout(60):
-        while named(spans).count(name) < count:  # noqa: ASYNC110 — in virtual time, and spans tell nobody
+        while named(spans).count(name) < count:  # noqa: ASYNC110 — in virtual time; a span gives no notice
             await asyncio.sleep(0.005)
 
 
