@@ -1,0 +1,1 @@
+"""The gateway: pure parts, and shells on doubles and in virtual time."""
