@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, Protocol, runtime_checkable
 
+from headrace.broker.errors import HeadraceError
 from headrace.schemas.expectation import Expectation
 from headrace.schemas.outcome import Outcome
 from headrace.schemas.record import Record
@@ -113,6 +114,56 @@ class AnswerLog(Protocol):
 
     async def close(self) -> None:
         """Stop following; waits that are left are cancelled."""
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """The one partition of a topic that a reader follows in any case, and the number of the topic's partitions."""
+
+    partition: int
+    partitions: int
+
+
+class Follower(Protocol):
+    """Receiver of the records of one key."""
+
+    def deliver(self, record: StoredRecord) -> None:
+        """Take a record of the key, in the order of its partition."""
+
+    def fail(self, reason: HeadraceError) -> None:
+        """Take note that the topic is followed no longer, and that records may be missed."""
+
+
+class KeyedLog(Protocol):
+    """One topic, followed for the records of chosen keys; only the partitions that can hold these are read."""
+
+    async def home(self, *, connect_s: float) -> Home:
+        """Return the partition that is followed in any case; chosen once, at random.
+
+        Raises:
+            MissingTopic: There is no such topic.
+            Unreachable: Kafka could not be reached within `connect_s`.
+            RightsError, AuthenticationError: Kafka denies us access.
+        """
+
+    def place_of(self, key: bytes) -> int:
+        """Return the partition of a key's records; call it after `home`."""
+
+    def following(self, key: bytes, follower: Follower, *, connect_s: float) -> AbstractAsyncContextManager[None]:
+        """Enter the delivery of a key's records that are published from now on; raises as `home`."""
+
+    async def close(self) -> None:
+        """Stop following; never hangs."""
+
+
+class HomeAnswers(AnswerLog, Protocol):
+    """Answers that are read from one partition alone, and from others while an id there is waited for."""
+
+    async def home(self, *, connect_s: float) -> Home:
+        """See `KeyedLog.home`."""
+
+    def place_of(self, key: bytes) -> int:
+        """See `KeyedLog.place_of`."""
 
 
 class OutcomeLog(Protocol):
@@ -224,3 +275,14 @@ class ClientDoors(Protocol):
 
     def scan(self, topic: str, *, since: datetime | None) -> ScanLog:
         """Make the door of a reader that searches a topic; `since` is compared with Kafka's timestamps."""
+
+
+@runtime_checkable
+class GatewayDoors(ClientDoors, Protocol):
+    """Maker of a gateway's doors, which read only what may concern its own requests."""
+
+    def home_answers(self, topic: str, *, read_back_s: float) -> HomeAnswers:
+        """Make the door to the outcomes of this gateway's requests."""
+
+    def keyed(self, topic: str) -> KeyedLog:
+        """Make the door to a topic that is followed for single keys."""

@@ -4,11 +4,22 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from headrace.broker.adapters.kafka.connection import KafkaConnection
+from headrace.broker.adapters.kafka.home_answers import KafkaHomeAnswers
+from headrace.broker.adapters.kafka.keyed import KafkaKeyedLog
 from headrace.broker.adapters.kafka.outcomes import KafkaAnswers
 from headrace.broker.adapters.kafka.results import KafkaResults
 from headrace.broker.adapters.kafka.scan import KafkaScan
 from headrace.broker.adapters.kafka.submit import KafkaSubmit
-from headrace.broker.client_ports import AnswerLog, ClientDoors, OutcomeLog, ScanLog, Start, SubmitLog
+from headrace.broker.client_ports import (
+    AnswerLog,
+    ClientDoors,
+    HomeAnswers,
+    KeyedLog,
+    OutcomeLog,
+    ScanLog,
+    Start,
+    SubmitLog,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,3 +52,16 @@ def client_doors(bootstrap_servers: str, connection: KafkaConnection | ClientDoo
     if isinstance(connection, KafkaConnection):
         return KafkaClientDoors(connection)
     return connection
+
+
+@dataclass(frozen=True, slots=True)
+class KafkaGatewayDoors(KafkaClientDoors):
+    """See `headrace.broker.client_ports.GatewayDoors`."""
+
+    def home_answers(self, topic: str, *, read_back_s: float) -> HomeAnswers:
+        """See `GatewayDoors.home_answers`."""
+        return KafkaHomeAnswers(self.connection, topic=topic, read_back_s=read_back_s)
+
+    def keyed(self, topic: str) -> KeyedLog:
+        """See `GatewayDoors.keyed`."""
+        return KafkaKeyedLog(self.connection, topic=topic)

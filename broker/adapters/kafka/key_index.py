@@ -69,6 +69,11 @@ class KeyIndex:
         self._count -= 0 if former is None else former.count
         self._partitions[partition] = _Partition(offset, young_low=offset)
 
+    def leave(self, partition: int) -> None:
+        """Cover this partition no longer."""
+        former = self._partitions.pop(partition, None)
+        self._count -= 0 if former is None else former.count
+
     def clear(self) -> None:
         """Cover nothing."""
         self._partitions.clear()

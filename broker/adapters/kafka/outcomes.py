@@ -8,7 +8,6 @@ partition that was added since.
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord
 from aiokafka import TopicPartition as KafkaPartition
@@ -16,15 +15,13 @@ from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from headrace.broker.adapters.kafka.connection import DENIED, KafkaConnection, denied, kafka_errors_explained
 from headrace.broker.adapters.kafka.consumer import close_consumer, make_consumer, start_consumer
-from headrace.broker.adapters.kafka.read_back import ReadBack, outcome_in
+from headrace.broker.adapters.kafka.read_back import ReadBack, answer_or_earlier, outcome_in
 from headrace.broker.adapters.kafka.watch import TopicWatch, read_all
 from headrace.broker.errors import Disconnected, HeadraceError, Unreachable
 from headrace.broker.tasks import ended
 from headrace.schemas.expectation import Expectation
 from headrace.schemas.outcome import Outcome
 
-READ_BACK_AFTER_S = 1.0
-"""Time to wait for the outcome before searching for an earlier one: most ids are submitted for the first time."""
 _POLL_MS = 1_000
 _RECORDS_A_POLL = 500
 _AFTER_ERROR_S = 0.5
@@ -166,20 +163,7 @@ class KafkaAnswers:
 
         Call it inside `waiting`, so that nothing is missed between what is read back and what is followed.
         """
-        if not self._back.knows(request_id):
-            await asyncio.wait({answer}, timeout=READ_BACK_AFTER_S)
-        if answer.done():
-            return await answer
-        reading = asyncio.create_task(self._back.find(request_id), name=f"read back {request_id}")
-        waits: set[asyncio.Future[Any]] = {answer, reading}
-        try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-            # A failed search falls back to waiting: the outcome may still come, and the caller's deadline holds.
-            unread = answer.done() or reading.cancelled() or reading.exception() is not None
-            earlier = None if unread else reading.result()
-            return earlier if earlier is not None and accepts(earlier) else await answer
-        finally:
-            await ended(reading)
+        return await answer_or_earlier(self._back, request_id, answer, accepts)
 
     async def close(self) -> None:
         """Stop following, and cancel the remaining waits."""

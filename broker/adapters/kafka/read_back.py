@@ -13,9 +13,9 @@ added within the window, the partitions by every former number are searched as w
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord
 from aiokafka import TopicPartition as KafkaPartition
@@ -31,6 +31,8 @@ from headrace.schemas.outcome import Outcome
 from headrace.schemas.record import Record, present
 from headrace.schemas.unreadable import read_outcome
 
+READ_BACK_AFTER_S: Final = 1.0
+"""Time to wait for the outcome before searching for an earlier one: most ids are submitted for the first time."""
 MARGIN_S: Final = 60.0
 """Extra time searched before the window, because the dispatcher's window goes by its ledger's clock."""
 _SLICE_FIRST, _SLICE_MAX = 2_000, 16_000
@@ -105,15 +107,23 @@ class ReadBack:
 
     # ------------------------------------------------------------------ following
 
-    def begin(self, offsets: dict[int, int], *, anew: bool = False) -> None:
-        """Note that the topic is followed from these offsets; `anew`: in these partitions only, forgetting the rest."""
+    def begin(self, offsets: dict[int, int], *, anew: bool = False, count: int | None = None) -> None:
+        """Note that the topic is followed from these offsets; `anew`: in these partitions only, forgetting the rest.
+
+        `count` is the number of the topic's partitions; without it, all that were named are followed.
+        """
         if offsets:
             self._window = None
         if anew:
             self._index.clear()
         for number, offset in offsets.items():
             self._index.begin(number, offset)
-        self._partitions = tuple(range(max([*offsets, *(() if anew else self._partitions)], default=-1) + 1))
+        known = max([*offsets, *(() if anew else self._partitions)], default=-1) + 1
+        self._partitions = tuple(range(known if count is None else count))
+
+    def leave(self, partition: int) -> None:
+        """Note that this partition is followed no longer."""
+        self._index.leave(partition)
 
     def passed(self, record: ConsumerRecord) -> None:
         """Add a followed record to the index."""
@@ -225,7 +235,11 @@ class ReadBack:
                 async for record in _between(consumer, place, offset, offset + 1):
                     sought.observe(record)
         size, at = _SLICE_FIRST, index.low(number)
-        while at is not None and at > window.floors[number] and any(self._wanted[key] for key in sought.left):
+        if (
+            at is None
+        ):  # not followed: a key's place by a former number of partitions, all of it older than the follower
+            at = (await consumer.end_offsets([place]))[place]
+        while at > window.floors[number] and any(self._wanted[key] for key in sought.left):
             low = max(window.floors[number], at - size)
             passed: list[tuple[int, bytes]] = []
             async for record in _between(consumer, place, low, at):
@@ -240,6 +254,29 @@ class ReadBack:
         """Cancel the searches."""
         if self._searching is not None:
             await ended(self._searching)
+
+
+async def answer_or_earlier(
+    back: ReadBack, request_id: str, answer: "asyncio.Future[Outcome]", accepts: Callable[[Outcome], bool]
+) -> Outcome:
+    """Return the awaited answer or an earlier outcome of the id, whichever is there first.
+
+    `answer` must be followed already, so that nothing is missed between what is read back and what is followed.
+    """
+    if not back.knows(request_id):
+        await asyncio.wait({answer}, timeout=READ_BACK_AFTER_S)
+    if answer.done():
+        return await answer
+    reading = asyncio.create_task(back.find(request_id), name=f"read back {request_id}")
+    waits: set[asyncio.Future[Any]] = {answer, reading}
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        # A failed search falls back to waiting: the outcome may still come, and the caller's deadline holds.
+        unread = answer.done() or reading.cancelled() or reading.exception() is not None
+        earlier = None if unread else reading.result()
+        return earlier if earlier is not None and accepts(earlier) else await answer
+    finally:
+        await ended(reading)
 
 
 async def _between(
