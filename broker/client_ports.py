@@ -165,6 +165,12 @@ class HomeAnswers(AnswerLog, Protocol):
     def place_of(self, key: bytes) -> int:
         """See `KeyedLog.place_of`."""
 
+    async def earlier(self, request_id: str, *, connect_s: float) -> Outcome | None:
+        """Return the outcome that an id has already, of its latest run; None if there is none that far back.
+
+        Raises as `home`, and Unreachable if the search fails.
+        """
+
 
 class OutcomeLog(Protocol):
     """One topic, read by one member of a group, or by a reader without a group that commits nothing.

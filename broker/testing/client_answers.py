@@ -81,6 +81,11 @@ class MemoryAnswers:
         self, request_id: str, answer: "asyncio.Future[Outcome]", *, accepts: Callable[[Outcome], bool]
     ) -> Outcome:
         """See `AnswerLog.or_earlier`."""
+        last = self.last_of(request_id)
+        return last if last is not None and accepts(last) else await answer
+
+    def last_of(self, request_id: str) -> Outcome | None:
+        """Return the outcome of an id within the window, of its latest run."""
         since_ms = self._link.kafka.utc_ms() - self._read_back_s * 1_000
         found = [
             outcome
@@ -89,8 +94,7 @@ class MemoryAnswers:
             and (outcome := read_outcome(fetched.record))
             and outcome.id == request_id
         ]
-        last = max(reversed(found), key=lambda outcome: outcome.run, default=None)
-        return last if last is not None and accepts(last) else await answer
+        return max(reversed(found), key=lambda outcome: outcome.run, default=None)
 
     async def close(self) -> None:
         """See `AnswerLog.close`."""

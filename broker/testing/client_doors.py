@@ -18,6 +18,7 @@ from headrace.broker.ports import StoredOffset, TopicPartition
 from headrace.broker.testing.client_answers import MemoryAnswers, reached, read
 from headrace.broker.testing.kafka import GroupOffsets, KafkaLink, MemoryKafka
 from headrace.broker.testing.kafka_log import PartitionLog
+from headrace.broker.testing.keyed import MemoryHomeAnswers, MemoryKeyedLog
 from headrace.schemas.record import Record
 from headrace.schemas.topics import MESSAGE_BYTES_MAX
 
@@ -50,6 +51,14 @@ class MemoryClientDoors:
     def scan(self, topic: str, *, since: datetime | None) -> "MemoryScan":
         """See `ClientDoors.scan`."""
         return MemoryScan(self._link, topic=topic, since=since)
+
+    def home_answers(self, topic: str, *, read_back_s: float) -> "MemoryHomeAnswers":
+        """See `GatewayDoors.home_answers`."""
+        return MemoryHomeAnswers(self._link, topic=topic, read_back_s=read_back_s)
+
+    def keyed(self, topic: str) -> "MemoryKeyedLog":
+        """See `GatewayDoors.keyed`."""
+        return MemoryKeyedLog(self._link, topic=topic)
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,6 +71,12 @@ class KafkaHomeAnswers:
         """See `AnswerLog.or_earlier`; call it inside `waiting`."""
         return await answer_or_earlier(self._back, request_id, answer, accepts)
 
+    async def earlier(self, request_id: str, *, connect_s: float) -> Outcome | None:
+        """See `HomeAnswers.earlier`."""
+        async with self.waiting(Expectation(request_id), connect_s=connect_s) as answer:
+            found = await self._back.find(request_id)
+            return answer.result() if found is None and answer.done() else found
+
     async def close(self) -> None:
         """Stop following, and cancel the remaining waits."""
         await self._log.close()

@@ -72,6 +72,7 @@ class KafkaKeyedLog:
         self._idle_since: dict[int, float] = {}
         self._covering: dict[int, asyncio.Future[None]] = {}
         self._wake = asyncio.Event()
+        self._consumer: AIOKafkaConsumer | None = None
         self._running: asyncio.Task[None] | None = None
         self._starting = asyncio.Lock()
         self._watch = TopicWatch(topic, connection)
@@ -118,16 +119,22 @@ class KafkaKeyedLog:
         """See `KeyedLog.close`."""
         if self._running is not None:
             await ended(self._running)
+        await self._close_consumer()  # a task that is cancelled before its first step runs no `finally`
         for covered in self._covering.values():
             covered.cancel()
+
+    async def _close_consumer(self) -> None:
+        consumer, self._consumer = self._consumer, None
+        if consumer is not None:
+            await close_consumer(consumer)
 
     # ------------------------------------------------------------------ the consumer
 
     async def _follow(self, until_s: float) -> None:
         async with self._starting:
             if self._running is None or self._running.done():
-                consumer = await self._opened(until_s)
-                self._running = asyncio.create_task(self._run(consumer), name=f"follow {self._topic}")
+                self._consumer = await self._opened(until_s)
+                self._running = asyncio.create_task(self._run(self._consumer), name=f"follow {self._topic}")
 
     async def _opened(self, until_s: float) -> AIOKafkaConsumer:
         while True:
@@ -213,7 +220,7 @@ class KafkaKeyedLog:
         try:
             reason = await self._followed_until_it_fails(consumer)
         finally:
-            await close_consumer(consumer)
+            await self._close_consumer()
         self._fail(reason)  # last, so that a wait that begins later finds this task done, and opens anew
 
     async def _followed_until_it_fails(self, consumer: AIOKafkaConsumer) -> HeadraceError:

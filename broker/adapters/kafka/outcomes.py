@@ -35,6 +35,7 @@ class KafkaAnswers:
         self._connection = connection
         self._topic = topic
         self._waiting: dict[bytes, dict[asyncio.Future[Outcome], Expectation]] = {}
+        self._consumer: AIOKafkaConsumer | None = None
         self._following: asyncio.Task[None] | None = None
         self._starting = asyncio.Lock()
         self._watch = TopicWatch(topic, connection)
@@ -65,8 +66,8 @@ class KafkaAnswers:
     async def _follow(self, until_s: float) -> None:
         async with self._starting:
             if self._following is None or self._following.done():
-                consumer = await self._opened(until_s)
-                self._following = asyncio.create_task(self._run(consumer), name="follow results")
+                self._consumer = await self._opened(until_s)
+                self._following = asyncio.create_task(self._run(self._consumer), name="follow results")
 
     async def _opened(self, until_s: float) -> AIOKafkaConsumer:
         """Return a consumer at the end of every partition of the results."""
@@ -101,8 +102,13 @@ class KafkaAnswers:
         try:
             reason = await self._followed(consumer)
         finally:
-            await close_consumer(consumer)
+            await self._close_consumer()
         self._fail(reason)  # last, so that a wait that begins later finds this task done, and opens anew
+
+    async def _close_consumer(self) -> None:
+        consumer, self._consumer = self._consumer, None
+        if consumer is not None:
+            await close_consumer(consumer)
 
     async def _followed(self, consumer: AIOKafkaConsumer) -> HeadraceError:
         """Follow the results; return the reason for the end."""
@@ -169,6 +175,7 @@ class KafkaAnswers:
         """Stop following, and cancel the remaining waits."""
         if self._following is not None:
             await ended(self._following)
+        await self._close_consumer()  # a task that is cancelled before its first step runs no `finally`
         await self._back.close()
         for answer in [answer for waits in self._waiting.values() for answer in waits]:
             answer.cancel()

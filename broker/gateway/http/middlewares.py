@@ -1,0 +1,118 @@
+"""Middlewares of the gateway: errors in OpenAI's form, the key of each request, its caps, and what is counted."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+from aiohttp import web
+
+from headrace.broker.gateway.http.bodies import BodyLimits
+from headrace.broker.gateway.http.sending import send_whole
+from headrace.broker.gateway.keys.caps import Caps
+from headrace.broker.gateway.keys.refusals import CapReachedError, KeyFault, KeyRefusedError
+from headrace.broker.gateway.keys.ring import KeyRing
+from headrace.broker.gateway.observing import GatewayMeter
+from headrace.broker.gateway.shapes.errors import (
+    ApiError,
+    crashed,
+    no_key,
+    over_cap,
+    unavailable,
+    unknown_key,
+    unknown_path,
+    wrong_method,
+)
+from headrace.schemas.cloudevents import json_bytes
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+_HANGUP_STATUS: Final = 499
+_log = structlog.get_logger("gateway")
+
+
+@dataclass(eq=False)
+class Middlewares:
+    """What every request passes, outermost first: counting, errors, the key, its caps."""
+
+    ring: KeyRing
+    caps: Caps
+    limits: BodyLimits
+    meter: GatewayMeter
+    leaving: asyncio.Event
+    inflight_max: int
+    inflight: int = 0
+
+    def all(self) -> list[Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]]:
+        """Return them in the order in which a request passes them."""
+        return [self.counted, self.errors, self.keyed, self.capped]
+
+    @web.middleware
+    async def counted(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Count the answer, whatever it is."""
+        began_s, status = time.monotonic(), _HANGUP_STATUS
+        try:
+            response = await handler(request)
+            status = response.status
+            if self.leaving.is_set() and not response.prepared:
+                response.force_close()
+        finally:
+            endpoint = request.get("endpoint", "other")
+            self.meter.answered(endpoint, request.get("lane", ""), status, time.monotonic() - began_s)
+        return response
+
+    @web.middleware
+    async def errors(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Turn errors into answers."""
+        try:
+            return await handler(request)
+        except ApiError as reason:
+            error = reason
+        except web.HTTPNotFound:
+            error = unknown_path(request.method, request.path)
+        except web.HTTPMethodNotAllowed:
+            error = wrong_method(request.method, request.path)
+        except web.HTTPException as reason:
+            error = ApiError(reason.status, reason.reason, type="invalid_request_error")
+        except (ConnectionError, TimeoutError):  # the client is gone, or takes nothing
+            return web.Response(status=_HANGUP_STATUS)
+        except Exception:
+            _log.exception("gateway_crashed", path=request.path)
+            error = crashed()
+        if request.transport is None or request.transport.is_closing():
+            return web.Response(status=error.status)
+        try:
+            return await send_whole(
+                request, error.status, error.headers, json_bytes(error.body()), within_s=self.limits.within_s
+            )
+        except (ConnectionError, TimeoutError):
+            return web.Response(status=_HANGUP_STATUS)
+
+    @web.middleware
+    async def keyed(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Find the key; `request["key"]` then has its rights."""
+        try:
+            request["key"] = self.ring.find(request.headers.get("Authorization"), request.headers.get("api-key"))
+        except KeyRefusedError as refused:
+            raise (no_key() if refused.fault is KeyFault.MISSING else unknown_key()) from None
+        return await handler(request)
+
+    @web.middleware
+    async def capped(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Hold a call to its key's caps, and to what this process can hold."""
+        if request.method != "POST":
+            return await handler(request)
+        if self.inflight >= self.inflight_max:
+            raise unavailable("This gateway has as many requests as it can hold. Try again.", retry_after_s=1.0)
+        key = request["key"]
+        try:
+            self.caps.enter(key, time.monotonic())
+        except CapReachedError as refused:
+            raise over_cap(str(refused), retry_after_s=refused.retry_after_s) from None
+        self.inflight += 1
+        try:
+            return await handler(request)
+        finally:
+            self.inflight -= 1
+            self.caps.leave(key)

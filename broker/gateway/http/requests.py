@@ -1,0 +1,111 @@
+"""`/v1/headrace/requests/ID`: the outcome of a request, or where it is; and its cancellation."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import structlog
+from aiohttp import web
+
+from headrace.broker.errors import HeadraceError
+from headrace.broker.gateway.calls import Calls
+from headrace.broker.gateway.http.bodies import BodyLimits
+from headrace.broker.gateway.http.sending import send_whole
+from headrace.broker.gateway.ids import internal_id
+from headrace.broker.gateway.keys.key import ClientKey
+from headrace.broker.gateway.refusals import api_error, is_operators
+from headrace.broker.gateway.shapes.answers import outcome_headers
+from headrace.broker.gateway.shapes.errors import unknown_id
+from headrace.broker.gateway.shapes.failures import error_of
+from headrace.broker.gateway.whereabouts import UNKNOWN, public_report
+from headrace.schemas.cloudevents import json_bytes
+from headrace.schemas.outcome import Completed, Outcome
+
+OBJECT: Final = "headrace.request"
+_LEADER_WITHIN_S: Final = 3.0
+_log = structlog.get_logger("gateway")
+
+Whereabouts = Callable[[str, float], Awaitable[Mapping[str, Any]]]
+"""Asks the leader for its report on a request, within so many seconds."""
+
+
+@dataclass(eq=False)
+class Requests:
+    """Handlers for one request by its id."""
+
+    calls: Calls
+    where_is: Whereabouts
+    limits: BodyLimits
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return the routes; an id may have slashes."""
+        path = "/v1/headrace/requests/{id:.+}"
+        return [web.get(path, self.get), web.delete(path, self.delete)]
+
+    async def get(self, request: web.Request) -> web.StreamResponse:
+        """Answer with the outcome, or with the report of the leader."""
+        key, given = _named(request)
+        internal = internal_id(key.tenant, given)
+        try:
+            outcome = await self.calls.earlier(internal)
+        except HeadraceError as reason:
+            raise api_error(reason, given) from reason
+        if outcome is not None and outcome.tenant == key.tenant:
+            headers = outcome_headers(outcome, given)
+            return await self._sent(request, 200, _told(given, outcome), headers)
+        report = await self._report(internal)
+        if report["status"] == UNKNOWN:
+            raise unknown_id("request", given)
+        return await self._sent(request, 200, {"id": given, "object": OBJECT, **report}, {"x-headrace-id": given})
+
+    async def _report(self, internal: str) -> dict[str, Any]:
+        """Return what the leader knows; while there is none, that the request may be there."""
+        try:
+            async with asyncio.timeout(_LEADER_WITHIN_S):
+                return public_report(await self.where_is(internal, _LEADER_WITHIN_S))
+        except (HeadraceError, TimeoutError) as reason:
+            _log.info("leader_not_asked", reason=str(reason))
+            return {"status": "not_known", "waits_for": ["a dispatcher that can be asked"], "estimated_start": None}
+
+    async def delete(self, request: web.Request) -> web.StreamResponse:
+        """Ask for a cancellation."""
+        key, given = _named(request)
+        try:
+            await self.calls.cancel(key, internal_id(key.tenant, given))
+        except HeadraceError as reason:
+            if is_operators(reason):
+                _log.warning("cancel_not_sent", reason=str(reason))
+            raise api_error(reason, given) from reason
+        told = {"id": given, "object": OBJECT, "status": "cancelling"}
+        return await self._sent(request, 202, told, {"x-headrace-id": given})
+
+    async def _sent(
+        self, request: web.Request, status: int, told: Mapping[str, Any], headers: Mapping[str, str]
+    ) -> web.StreamResponse:
+        return await send_whole(request, status, headers, json_bytes(told), within_s=self.limits.within_s)
+
+
+def _named(request: web.Request) -> tuple[ClientKey, str]:
+    key: ClientKey = request["key"]
+    request["endpoint"] = "requests"
+    return key, request.match_info["id"]
+
+
+def _told(given: str, outcome: Outcome) -> dict[str, Any]:
+    """Return the outcome as a client may see it: nothing of the dispatcher's terms and topics."""
+    timings = outcome.timings.model_dump(mode="json", exclude_none=True)
+    told = {
+        "id": given,
+        "object": OBJECT,
+        "status": outcome.status,
+        "lane": outcome.lane,
+        "model": outcome.model,
+        "attempts": outcome.attempts,
+        "usage": None if outcome.usage is None else outcome.usage.model_dump(mode="json"),
+        "metadata": outcome.metadata,
+        "timings": timings,
+    }
+    if isinstance(outcome, Completed):
+        return {**told, "response": outcome.response, "error": None}
+    return {**told, "response": None, "reason": str(outcome.reason), "error": error_of(outcome).body()["error"]}

@@ -1,0 +1,79 @@
+"""Index of the calls that an SDK may repeat: which of the same content no client has received. No I/O, no clock."""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Final
+
+ENTRIES_MAX: Final = 200_000
+"""Some 60 MB. Beyond it the oldest call is forgotten: its repetition would be a call of its own."""
+
+
+@dataclass(slots=True)
+class OpenCall:
+    """A call that no client has received; `waiters` counts the clients that wait for it at this gateway."""
+
+    digest: str
+    opened_ms: int
+    waiters: int = 0
+
+
+class CallIndex:
+    """Calls by the digest of their content, for as long as a repetition may come."""
+
+    def __init__(self, *, window_ms: int, entries_max: int = ENTRIES_MAX) -> None:
+        """A call is forgotten `window_ms` after it was opened, and at once when a client has received its answer."""
+        self._window_ms = window_ms
+        self._entries_max = entries_max
+        self._calls: OrderedDict[str, OpenCall] = OrderedDict()
+        self._by_digest: dict[str, list[str]] = {}
+
+    def __len__(self) -> int:
+        return len(self._calls)
+
+    def opened(self, digest: str, call_id: str, at_ms: int) -> None:
+        """Note a call; noted twice, it counts once."""
+        if call_id in self._calls:
+            return
+        self._calls[call_id] = OpenCall(digest, at_ms)
+        self._by_digest.setdefault(digest, []).append(call_id)
+        while len(self._calls) > self._entries_max:
+            self._drop(next(iter(self._calls)))
+
+    def received(self, call_id: str) -> None:
+        """Note that a client has received the answer; of an unknown call, nothing."""
+        if call_id in self._calls:
+            self._drop(call_id)
+
+    def waits(self, call_id: str) -> None:
+        """Note that a client waits for the call at this gateway."""
+        if (call := self._calls.get(call_id)) is not None:
+            call.waiters += 1
+
+    def left(self, call_id: str) -> None:
+        """Note that a client waits for it no longer."""
+        if (call := self._calls.get(call_id)) is not None:
+            call.waiters = max(0, call.waiters - 1)
+
+    def repeated(self, digest: str, now_ms: int) -> str | None:
+        """Return the call that a repetition joins: the newest of this content, and if there is one without a client.
+
+        A call for which a client waits here comes second, so that of two equal calls cut off together each gets one.
+        """
+        self._forget(now_ms)
+        calls = self._by_digest.get(digest, ())
+        alone = [call_id for call_id in calls if not self._calls[call_id].waiters]
+        return max(alone or calls, key=lambda call_id: self._calls[call_id].opened_ms, default=None)
+
+    def _forget(self, now_ms: int) -> None:
+        while self._calls:
+            call_id, call = next(iter(self._calls.items()))
+            if now_ms - call.opened_ms <= self._window_ms:
+                return
+            self._drop(call_id)
+
+    def _drop(self, call_id: str) -> None:
+        call = self._calls.pop(call_id)
+        same = self._by_digest[call.digest]
+        same.remove(call_id)
+        if not same:
+            del self._by_digest[call.digest]

@@ -1,0 +1,55 @@
+"""What a client learns of its request that has no outcome yet: where it is, why it waits, about until when. Pure.
+
+The leader's report is for operators: it names limits, other tenants and their ids. A client gets the kinds of its
+reasons, in words that name none of these.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+_WORDS: Final[Mapping[str, str]] = {
+    "leader": "the dispatcher, which starts no calls at the moment",
+    "breaker": "OpenAI or the account, which refuses calls at the moment",
+    "retry": "its next attempt",
+    "order": "earlier requests with its ordering key",
+    "tenant_cap": "its tenant's cap",
+    "late": "requests of its lane that can still be in time",
+    "lane": "its lane's turn",
+    "tenants": "its tenant's turn",
+    "places": "a free call",
+    "memory": "answers that are being published",
+    "first_answer": "the first answer of its limit",
+    "cooldown": "the end of a pause that OpenAI asked for",
+    "limit": "tokens of its limit",
+    "own_cap": "tokens below the account's own cap",
+    "pace": "its turn at the rate that is possible",
+}
+_OTHER: Final = "its turn"
+_STATES: Final[Mapping[str, str]] = {
+    "waiting": "queued",
+    "waiting_for_order": "queued",
+    "waiting_for_retry": "queued",
+    "joined": "queued",
+    "parked": "queued",
+    "calling": "in_progress",
+    "settled": "in_progress",
+}
+UNKNOWN: Final = "unknown"
+
+
+def public_report(told: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the members of a client's answer; `status` is `queued`, `in_progress` or `unknown`."""
+    state = told.get("state")
+    status = _STATES.get(state, UNKNOWN) if isinstance(state, str) else UNKNOWN
+    reasons = told.get("waits_for")
+    kinds = [each.get("kind") for each in reasons if isinstance(each, Mapping)] if isinstance(reasons, list) else []
+    estimate = told.get("estimated_start")
+    return {
+        "status": status,
+        "lane": told.get("lane"),
+        "model": told.get("model"),
+        "attempts": told.get("calls"),
+        "deadline": told.get("deadline"),
+        "waits_for": [_WORDS.get(str(kind), _OTHER) for kind in dict.fromkeys(kinds)],
+        "estimated_start": estimate.get("at") if isinstance(estimate, Mapping) else told.get("retry_at"),
+    }
