@@ -22,7 +22,7 @@ from headrace.broker.gateway.joins.call_log import CallLog
 from headrace.broker.gateway.joins.call_records import content_digest
 from headrace.broker.gateway.keys.key import ClientKey
 from headrace.schemas.outcome import Outcome
-from headrace.schemas.topics import control_topic, results_topic
+from headrace.schemas.topics import calls_topic, control_topic, results_topic
 
 SUBMIT_WITHIN_S: Final = 10.0
 CONNECT_WITHIN_S: Final = 10.0
@@ -115,7 +115,7 @@ class Calls:
         self._answers = self.doors.home_answers(results_topic(prefix), read_back_s=window_s)
         own = _OwnDoors(self._log, self._answers, self.doors)
         self._client = GenerationClient(connection=own, topic_prefix=prefix, source=SOURCE, dedupe_window_s=window_s)
-        topic = f"{prefix}.calls"
+        topic = calls_topic(prefix)
         self.repeats = CallLog(self.doors, topic, window_s=self.rules.join_window_s, log=self._log, clock=self.clock)
 
     async def __aenter__(self) -> Self:

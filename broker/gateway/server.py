@@ -13,6 +13,7 @@ from typing import Any, Final, Protocol
 
 import structlog
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
 from headrace.broker.client_ports import GatewayDoors
 from headrace.broker.clock import WallClock
@@ -52,11 +53,17 @@ class ServerRules:
     drain_s: float
 
 
-class MoreRoutes(Protocol):
-    """Further handlers, such as those of batches."""
+class Part(Protocol):
+    """A further part of a gateway with handlers of its own, such as batches."""
 
     def routes(self) -> list[web.RouteDef]:
-        """Return their routes."""
+        """Return its routes."""
+
+    async def __aenter__(self) -> Any:
+        """Begin what it does beside requests."""
+
+    async def __aexit__(self, *_: object) -> bool | None:
+        """End it."""
 
 
 @dataclass(eq=False)
@@ -76,7 +83,7 @@ class Gateway:
     leader: Whereabouts
     models: KnownModels
     clock: WallClock
-    more: Callable[[Calls], list[MoreRoutes]] = field(default=lambda _: [])
+    parts: Callable[[Calls], list[Part]] = field(default=lambda _: [])
     port: int = field(default=0, init=False)
     trouble: str = field(default="It has just started.", init=False)
     _leaving: asyncio.Event = field(default_factory=asyncio.Event, init=False)
@@ -112,18 +119,17 @@ class Gateway:
             stack.push_async_callback(deltas.close)
             generation = Generation(calls, deltas, self.body_limits, self.clock, self.meter, self._cut)
             stack.push_async_callback(generation.close)
-            more = self.more(calls)
-            for each in more:
-                if hasattr(each, "__aenter__"):
-                    await stack.enter_async_context(each)
+            parts = self.parts(calls)
+            for part in parts:
+                await stack.enter_async_context(part)
             handlers = [
                 generation,
                 Requests(calls, self.leader, self.body_limits),
                 Models(self.models, self.body_limits),
             ]
-            await self._listen_until_left([*handlers, *more], calls, stack)
+            await self._listen_until_left([*handlers, *parts], calls)
 
-    async def _listen_until_left(self, handlers: list[Any], calls: Calls, stack: AsyncExitStack) -> None:
+    async def _listen_until_left(self, handlers: list[Any], calls: Calls) -> None:
         guard = ConnectionGuard(
             self.rules.header_timeout_s, self.rules.idle_timeout_s, self.rules.connections_max, self.meter
         )
@@ -133,7 +139,7 @@ class Gateway:
                 guard.run(lambda: runner.server.connections if runner.server else ()), name="connections"
             ),
             asyncio.create_task(self._probe(calls), name="probe"),
-            asyncio.create_task(self.ring.run(), name="keys"),
+            asyncio.create_task(self.ring.follow(), name="keys"),
         ]
         try:
             _log.info("listening", host=self.rules.host, port=self.port, topic_prefix=self.calls_rules.topic_prefix)
@@ -174,6 +180,7 @@ class Gateway:
                 guard.ended(transport)
 
         app = web.Application(middlewares=[guarded, *self._middlewares.all()], client_max_size=limits.bytes_max)
+        app.on_response_prepare.append(_named)
         for each in handlers:
             app.add_routes(each.routes())
         return app
@@ -219,3 +226,8 @@ class Gateway:
             "trouble": self.trouble or self.ring.trouble or None,
             "waiting": self._middlewares.inflight,
         }
+
+
+async def _named(_: web.Request, response: web.StreamResponse) -> None:
+    """Say what serves, and nothing of versions."""
+    response.headers["Server"] = "headrace"

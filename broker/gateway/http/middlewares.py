@@ -8,6 +8,7 @@ from typing import Final
 
 import structlog
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
 from headrace.broker.gateway.http.bodies import BodyLimits
 from headrace.broker.gateway.http.sending import send_whole
@@ -44,7 +45,7 @@ class Middlewares:
     inflight_max: int
     inflight: int = 0
 
-    def all(self) -> list[Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]]:
+    def all(self) -> list[Middleware]:
         """Return them in the order in which a request passes them."""
         return [self.counted, self.errors, self.keyed, self.capped]
 

@@ -1,0 +1,1 @@
+"""`headrace gateway`: the OpenAI-compatible door, and the keys of its clients."""
