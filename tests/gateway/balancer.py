@@ -42,6 +42,8 @@ class Balancer:
             backend = await self._connected()
             if backend is not None:
                 await self._spliced((reader, writer), backend)
+        except asyncio.CancelledError:
+            pass  # the balancer ends; asyncio's own callback would print it
         finally:
             self._open.discard(task)
             writer.transport.abort()
