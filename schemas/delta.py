@@ -13,7 +13,7 @@ Delta = list[Any] | dict[str, Any]
 Head = dict[str, Any]
 """What a stream says of its answer beside deltas, as it stands in a chunk (`headrace.schemas.chunk`)."""
 
-_SAID_ONCE: Final = frozenset({"id", "index", "name", "object", "role", "type"})
+SAID_ONCE: Final = frozenset({"id", "index", "name", "object", "role", "type"})
 """Members that are sent whole; servers that repeat them send the same value again."""
 
 _TEXTS: Final = frozenset(
@@ -105,7 +105,7 @@ def _grown_object(known: dict[str, Any], told: dict[str, Any]) -> dict[str, Any]
     """Merge member by member; members that are sent whole keep their first value."""
     whole = dict(known)
     for name, value in told.items():
-        whole[name] = (whole.get(name) or value) if name in _SAID_ONCE else _grown(whole.get(name), value)
+        whole[name] = (whole.get(name) or value) if name in SAID_ONCE else _grown(whole.get(name), value)
     return whole
 
 
