@@ -33,6 +33,7 @@ class Seen:
     gateways_killed: int = 0
     leaders_killed: int = 0
     retried: int = 0
+    broken_off: int = 0
 
 
 async def one_call(client: openai.AsyncOpenAI, marker: str, dice: random.Random, seen: Seen) -> None:
@@ -41,8 +42,7 @@ async def one_call(client: openai.AsyncOpenAI, marker: str, dice: random.Random,
     messages: Any = [{"role": "user", "content": content}]
     try:
         if dice.random() < 0.3:
-            stream = await client.chat.completions.create(model="gpt-4o-mini", messages=messages, stream=True)
-            text = "".join([chunk.choices[0].delta.content or "" async for chunk in stream if chunk.choices])
+            text = await streamed(client, marker, messages, seen)
         else:
             done = await client.chat.completions.with_raw_response.create(model="gpt-4o-mini", messages=messages)
             seen.retried += int(done.retries_taken > 0)
@@ -53,6 +53,22 @@ async def one_call(client: openai.AsyncOpenAI, marker: str, dice: random.Random,
     if not text:
         seen.wrong.append(f"{marker}: an empty answer")
     seen.answered[marker] += 1
+
+
+async def streamed(client: openai.AsyncOpenAI, marker: str, messages: Any, seen: Seen) -> str:
+    """Read a stream; one that breaks off is asked for again by its id, since no SDK repeats what it has begun to read."""
+    for attempt in range(10):
+        try:
+            stream = await client.chat.completions.create(
+                model="gpt-4o-mini", messages=messages, stream=True, extra_headers={"x-headrace-id": marker}
+            )
+            return "".join([chunk.choices[0].delta.content or "" async for chunk in stream if chunk.choices])
+        except openai.APIConnectionError:
+            seen.broken_off += 1
+            if attempt == 9:
+                raise
+            await asyncio.sleep(0.5)
+    raise AssertionError
 
 
 async def load(base_url: str, options: argparse.Namespace, seen: Seen) -> None:
@@ -120,7 +136,8 @@ async def proved(options: argparse.Namespace) -> bool:
 def report(seen: Seen, paid: Counter[str], begun: Counter[str]) -> None:
     twice = {marker: count for marker, count in paid.items() if count > 1}
     print(
-        f"{len(seen.answered)} calls answered, {len(seen.failed)} failed, {seen.retried} repeated by their SDK; "
+        f"{len(seen.answered)} calls answered, {len(seen.failed)} failed, {seen.retried} repeated by their SDK, "
+        f"{seen.broken_off} streams broken off; "
         f"{seen.gateways_killed} gateways and {seen.leaders_killed} leaders killed; {len(paid)} markers paid, "
         f"{len(twice)} of them more than once, {len(seen.answered.keys() - paid.keys())} answered but never paid"
     )
