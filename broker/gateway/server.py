@@ -13,7 +13,6 @@ from typing import Any, Final, Protocol
 
 import structlog
 from aiohttp import web
-from aiohttp.typedefs import Middleware
 
 from headrace.broker.client_ports import GatewayDoors
 from headrace.broker.clock import WallClock
@@ -166,9 +165,7 @@ class Gateway:
 
     def _app(self, handlers: list[Any], guard: ConnectionGuard) -> web.Application:
         limits = self.body_limits
-        self._middlewares = Middlewares(
-            self.ring, self.caps, limits, self.meter, self._leaving, self.rules.inflight_max
-        )
+        self._middlewares = Middlewares(self.ring, self.caps, limits, self.meter, self.rules.inflight_max)
 
         @web.middleware
         async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -180,10 +177,17 @@ class Gateway:
                 guard.ended(transport)
 
         app = web.Application(middlewares=[guarded, *self._middlewares.all()], client_max_size=limits.bytes_max)
-        app.on_response_prepare.append(_named)
+        app.on_response_prepare.append(self._prepared)
         for each in handlers:
             app.add_routes(each.routes())
         return app
+
+    async def _prepared(self, _: web.Request, response: web.StreamResponse) -> None:
+        """Say what serves, and nothing of versions; let no client send its next request to a gateway that leaves."""
+        response.headers["Server"] = "headrace"
+        if self._leaving.is_set():
+            response.force_close()
+            response.headers["Connection"] = "close"
 
     async def _listening(self, app: web.Application) -> web.AppRunner:
         runner = web.AppRunner(
@@ -226,8 +230,3 @@ class Gateway:
             "trouble": self.trouble or self.ring.trouble or None,
             "waiting": self._middlewares.inflight,
         }
-
-
-async def _named(_: web.Request, response: web.StreamResponse) -> None:
-    """Say what serves, and nothing of versions."""
-    response.headers["Server"] = "headrace"

@@ -56,7 +56,7 @@ async def one_call(client: openai.AsyncOpenAI, marker: str, dice: random.Random,
 
 
 async def streamed(client: openai.AsyncOpenAI, marker: str, messages: Any, seen: Seen) -> str:
-    """Read a stream; one that breaks off is asked for again by its id, since no SDK repeats what it has begun to read."""
+    """Read a stream; one that breaks off is asked for again by its id: no SDK repeats what it has begun to read."""
     for attempt in range(10):
         try:
             stream = await client.chat.completions.create(

@@ -16,6 +16,7 @@ from headrace.broker.gateway.asked import Asked, asked_in
 from headrace.broker.gateway.calls import Call, Calls, Wanted
 from headrace.broker.gateway.deltas import ChunkQueue, Deltas
 from headrace.broker.gateway.http.bodies import BodyLimits, read_object
+from headrace.broker.gateway.http.request_keys import ENDPOINT, KEY, LANE
 from headrace.broker.gateway.http.sending import EventStream, has_received, send_whole
 from headrace.broker.gateway.keys.key import ClientKey
 from headrace.broker.gateway.observing import GatewayMeter
@@ -67,14 +68,14 @@ class Generation:
     # ------------------------------------------------------------------ one request
 
     async def _served(self, request: web.Request, endpoint: str) -> web.StreamResponse:
-        key: ClientKey = request["key"]
-        request["endpoint"] = endpoint
+        key: ClientKey = request[KEY]
+        request[ENDPOINT] = endpoint
         sent = await read_object(request, self.limits)
         wanted = lane_body(endpoint, sent)
         if not key.may_use_model(wanted.model):
             raise unknown_model(wanted.model)
         asked = asked_in(request.headers, key, self.clock.utc_now())
-        request["lane"] = asked.lane
+        request[LANE] = asked.lane
         call: Call | None = None
         try:
             call = await self.calls.begun(key, Wanted(endpoint, wanted.body, sent, wanted.stream), asked)
@@ -169,7 +170,7 @@ class Generation:
     async def _failed_early(self, request: web.Request, call: Call, outcome: Outcome) -> web.StreamResponse | None:
         """Send a failure as an HTTP status, since nothing of the stream is sent yet."""
         status, headers, body = answer(outcome, call.given_id)
-        if status == 200:  # noqa: PLR2004 — HTTP's own number
+        if status == 200:
             return None
         response = await send_whole(request, status, headers, body, within_s=self.limits.within_s)
         self._note_received(request, call)
