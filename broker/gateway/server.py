@@ -19,6 +19,7 @@ from headrace.broker.clock import WallClock
 from headrace.broker.errors import SettingsError
 from headrace.broker.gateway.calls import CallRules, Calls
 from headrace.broker.gateway.deltas import Deltas
+from headrace.broker.gateway.http.answering import Answering
 from headrace.broker.gateway.http.bodies import BodyLimits
 from headrace.broker.gateway.http.connections import ConnectionGuard
 from headrace.broker.gateway.http.generation import Generation
@@ -52,7 +53,7 @@ class ServerRules:
     drain_s: float
 
 
-class Part(Protocol):
+class GatewayPart(Protocol):
     """A further part of a gateway with handlers of its own, such as batches."""
 
     def routes(self) -> list[web.RouteDef]:
@@ -82,7 +83,7 @@ class Gateway:
     leader: Whereabouts
     models: KnownModels
     clock: WallClock
-    parts: Callable[[Calls], list[Part]] = field(default=lambda _: [])
+    parts: Callable[[Calls], list[GatewayPart]] = field(default=lambda _: [])
     port: int = field(default=0, init=False)
     trouble: str = field(default="It has just started.", init=False)
     _leaving: asyncio.Event = field(default_factory=asyncio.Event, init=False)
@@ -116,8 +117,9 @@ class Gateway:
             calls = await stack.enter_async_context(Calls(self.doors, self.calls_rules, self.clock))
             deltas = Deltas(self.doors.keyed(chunks_topic(self.calls_rules.topic_prefix)))
             stack.push_async_callback(deltas.close)
-            generation = Generation(calls, deltas, self.body_limits, self.clock, self.meter, self._cut)
-            stack.push_async_callback(generation.close)
+            answering = Answering(calls, deltas, self.body_limits.within_s, self.meter, self._cut)
+            stack.push_async_callback(answering.close)
+            generation = Generation(calls, answering, self.body_limits, self.clock, self.meter)
             parts = self.parts(calls)
             for part in parts:
                 await stack.enter_async_context(part)
