@@ -6,6 +6,7 @@ the sockets close. A second signal skips the drain.
 """
 
 import asyncio
+import logging
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -195,6 +196,7 @@ class Gateway:
         runner = web.AppRunner(
             app,
             access_log=None,
+            logger=_malformed_http(),
             handler_cancellation=True,
             keepalive_timeout=self.rules.idle_timeout_s,
             shutdown_timeout=_CLOSES_WITHIN_S,
@@ -232,3 +234,11 @@ class Gateway:
             "trouble": self.trouble or self.ring.trouble or None,
             "waiting": self._middlewares.inflight,
         }
+
+
+def _malformed_http() -> logging.Logger:
+    """Return a logger that drops what aiohttp writes of malformed HTTP: it would quote a request, and so a key."""
+    silent = logging.getLogger("headrace.gateway.http")
+    silent.propagate = False
+    silent.setLevel(logging.CRITICAL + 1)
+    return silent
