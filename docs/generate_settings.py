@@ -140,7 +140,7 @@ SENTENCES: Final[Mapping[str, str]] = {
     "gateway.enabled": "Whether gateways run beside these dispatchers: `headrace topics create` then creates their "
     "topics `calls` and `batches` too, and `headrace gateway` starts.",
     "gateway.http_host": "Address of the gateway. The default admits this machine only; `0.0.0.0` admits clients from "
-    "elsewhere, as in the chart.",
+    "elsewhere.",
     "gateway.http_port": "Its port; 0 takes a free one, which the log line `listening` names.",
     "gateway.keys_file": "TOML file of the keys that clients may use, as hashes; `headrace gateway key new` adds "
     "one. It is read again when it changes. A relative path is taken from the working directory.",
