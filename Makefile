@@ -184,7 +184,7 @@ schemas: $(STAMP) ## write schemas/json from the code; refuses a breaking change
 LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header
 locks: $(UV) ## write the lock files; locked versions stay unless they must change
 	@$(LOCK) --all-extras --group dev pyproject.toml -o requirements.lock
-	@$(LOCK) -c requirements.lock --extra otel pyproject.toml -o requirements-runtime.lock
+	@$(LOCK) -c requirements.lock --extra server --extra otel pyproject.toml -o requirements-runtime.lock
 	@echo 'hatchling>=1.27' | $(LOCK) -c requirements.lock - -o requirements-build.lock
 	@echo 'uv' | $(LOCK) - -o requirements-uv.lock
 	@printf '%s\n' furo myst-parser 'pagefind[bin]' 'sphinx<9.1' | $(LOCK) - -o docs/site/site.lock

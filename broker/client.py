@@ -1,6 +1,6 @@
 """Client for producers: puts a request on a lane, waits for its outcome if wanted, and cancels it if not.
 
-A lead-ingest service imports this module, so it loads aiokafka and pydantic, and never openai, tiktoken or redis.
+A lead-ingest service imports this module, so it loads aiokafka and pydantic, and nothing that an extra brings.
 Submitting the same id again is always safe: it costs one call and has one outcome.
 """
 

@@ -26,7 +26,7 @@ Every message is one sentence for a person that says what to do. `exit_code` is 
 
 from collections.abc import Iterable, Sequence
 
-from headrace.broker.core.events import Setback
+from headrace.broker.core.setback import Setback
 from headrace.schemas.outcome import Failed
 
 

@@ -2,9 +2,9 @@
 
     from headrace import Completed, Failed, GenerationClient, ResultReader
 
-Each name is loaded when it is first asked for, so that a service loads what it uses: neither openai nor tiktoken nor
-redis. This is the one name that an installation adds to a service's imports. The packages below it are the folders
-`broker`, `consumers` and `schemas` of the repository, to which the links beside this file lead.
+Each name is loaded when it is first asked for, so that a service loads what it uses: aiokafka and pydantic, and nothing
+that an extra brings. This is the one name that an installation adds to a service's imports. The packages below it are
+the folders `broker`, `consumers` and `schemas` of the repository, to which the links beside this file lead.
 """
 
 from importlib import import_module

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 
-from headrace.broker.core.events import Setback
+from headrace.broker.core.setback import Setback
 from headrace.broker.errors import MissingTopic
 from headrace.broker.ports import SENT_BYTES_MAX, Fetched, StoredOffset, TopicPartition
 from headrace.broker.testing.kafka_log import PartitionLog, Transaction, TransactionState

@@ -9,6 +9,7 @@ from headrace.broker.local.jars import locked_jars
 from headrace.broker.local.requirements import valkey_server
 from tests.compatibility.kafka_lock import locked_version
 from tests.compatibility.machine import ROOT, program
+from tests.compatibility.test_pinned_services import lower_ends
 from tests.compatibility.test_python import OTHERS, OURS
 
 
@@ -28,6 +29,10 @@ def version_of(binary: str | Path) -> str:
 
 def test_python() -> None:
     assert row("Python") == ", ".join(sorted({OURS, *OTHERS}))
+
+
+def test_the_oldest_packages_of_a_client() -> None:
+    assert row("aiokafka, cramjam, pydantic") == ", ".join(lower_ends().values())
 
 
 def test_kafka() -> None:
