@@ -44,7 +44,7 @@ def gateway(settings: Settings, *, leader: Whereabouts, models: KnownModels, met
             idle_timeout_s=own.idle_timeout_s,
             drain_s=own.drain_s,
         ),
-        body_limits=BodyLimits(int(own.body_bytes_max or settings.input.request_bytes_max), own.body_timeout_s),
+        body_limits=BodyLimits(settings.gateway_body_bytes_max, own.body_timeout_s),
         ring=ring,
         caps=Caps(),
         meter=meter,

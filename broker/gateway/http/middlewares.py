@@ -94,7 +94,7 @@ class Middlewares:
         try:
             request[KEY] = self.ring.find(request.headers.get("Authorization"), request.headers.get("api-key"))
         except KeyRefusedError as refused:
-            raise (no_key() if refused.fault is KeyFault.MISSING else unknown_key()) from None
+            raise (no_key() if refused.fault is KeyFault.MISSING else unknown_key(str(refused))) from None
         return await handler(request)
 
     @web.middleware
