@@ -25,7 +25,7 @@ from tests.property.gateway_answers import Drawn
 from tests.unit.gateway.shapes.frames import NOW, data_of, events_of
 
 SEEDS = range(80)
-SEEDS_LONG = range(80, 6_000)
+SEEDS_LONG = range(80, 2_000)
 ENDPOINTS = ["chat.completions", "responses"]
 
 
@@ -217,6 +217,7 @@ def test_a_stream_is_the_answer_or_ends_with_an_error(endpoint: str) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(900)
 @pytest.mark.slow
 @pytest.mark.parametrize("endpoint", ENDPOINTS)
 def test_thousands_of_streams_are_the_answer_or_end_with_an_error(endpoint: str) -> None:

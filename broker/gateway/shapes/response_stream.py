@@ -62,7 +62,7 @@ class ResponseStream:
             return []
         try:
             self._hear(chunk)
-        except _Odd:
+        except (_Odd, RecursionError):
             self._order.give_up()
         except Contradiction:
             self._end_with(restarted(self._given_id))
