@@ -55,10 +55,7 @@ class ChatStream:
             return []
         try:
             return self._sent(self._grown(choices))
-        except RecursionError:
-            self._order.give_up()
-            return []
-        except Contradiction:
+        except (Contradiction, RecursionError):
             return self.fail(restarted(self._given_id))
 
     def _grown(self, choices: list[Any]) -> list[Any]:

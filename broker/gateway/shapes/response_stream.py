@@ -62,9 +62,9 @@ class ResponseStream:
             return []
         try:
             self._hear(chunk)
-        except (_Odd, RecursionError):
+        except _Odd:
             self._order.give_up()
-        except Contradiction:
+        except (Contradiction, RecursionError):
             self._end_with(restarted(self._given_id))
         return self._taken()
 

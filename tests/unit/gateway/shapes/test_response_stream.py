@@ -5,7 +5,7 @@ from typing import Any
 import httpx2
 import openai
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from headrace.broker.gateway.shapes import errors
@@ -229,6 +229,7 @@ def test_an_outcome_that_says_otherwise_ends_the_stream_with_an_error(outcome: C
     assert shape.has_ended
 
 
+@example([], {"type": []}, None)
 @given(st.lists(st.tuples(JSON, JSON), max_size=4), JSON, JSON)
 def test_no_chunk_raises_whatever_it_holds(told: list[tuple[Any, Any]], item: Any, parts: Any) -> None:
     shape = stream()
