@@ -57,6 +57,7 @@ def _rest_by_index(whole: list[Any], told: list[Any], *, is_over: bool) -> list[
     """Return what is missing of the objects at each index, with the index in each of them."""
     known, grown = {index_of(each): each for each in told}, []
     for each in whole:
+        _unless(index_of(each) is None)
         more = rest(each, known.pop(index_of(each), None), is_over=is_over)
         if more is not None:
             grown.append({"index": index_of(each), **more})
