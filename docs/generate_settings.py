@@ -134,9 +134,28 @@ SENTENCES: Final[Mapping[str, str]] = {
     "than the longest deadline of a lane, for `results` at least `dedupe.window_s`, for "
     "`ledger` twice that and at least a day.",
     "topics.max_message_bytes": "Largest batch that the topic accepts. Minimum: 748 KiB for `ledger` (a full line, "
-    "more with many lanes), 32 KiB for `results`, 80 KiB for `failures` and "
-    "`dead_letters`, 65 KiB for `chunks`, 16 KiB for `control`; for `requests` 32 KiB "
+    "more with many lanes), 32 KiB for `results`, 80 KiB for `failures`, "
+    "`dead_letters` and `batches`, 65 KiB for `chunks`, 16 KiB for `control` and `calls`; for `requests` 32 KiB "
     "more than `input.request_bytes_max`.",
+    "gateway.enabled": "Whether gateways run beside these dispatchers: `headrace topics create` then creates their "
+    "topics `calls` and `batches` too.",
+    "gateway.http_host": "Address of the gateway. The default admits this machine only; `0.0.0.0` admits clients from "
+    "elsewhere, as in the chart.",
+    "gateway.http_port": "Its port; 0 takes a free one, which the log line `listening` names.",
+    "gateway.keys_file": "TOML file of the keys that clients may use, as hashes. It is read again "
+    "when it changes. A relative path is taken from the working directory.",
+    "gateway.body_bytes_max": "Longest body of a call; a longer one is answered with 413. Default: 8 KiB less than "
+    "`input.request_bytes_max`, and no more is allowed.",
+    "gateway.upload_bytes_max": "Longest file of a batch.",
+    "gateway.connections_max": "Connections of one process; beyond it none is accepted until one closes.",
+    "gateway.inflight_max": "Calls that wait in one process; a further one is answered with 503 and `Retry-After`.",
+    "gateway.header_timeout_s": "Time that a client may take to send the head of a request.",
+    "gateway.body_timeout_s": "Time that a client may take to send the body of a call, or the next part of a file.",
+    "gateway.idle_timeout_s": "Time after which an unused connection is closed. Keep it above the load balancer's own.",
+    "gateway.drain_s": "Time after SIGTERM in which open calls are still answered; the others then get the id to come "
+    "back with. Keep it below the time that the platform grants before SIGKILL.",
+    "gateway.join_window_s": "Age up to which a repeated attempt of an SDK joins the call that it repeats, instead of "
+    "being paid again. 0: never. At most `topics.calls.retention_s` and `dedupe.window_s`.",
     "topics.replication": "Copies of each partition. Unless set, at most the number of nodes.",
     "topics.min_insync": "Copies that must confirm a write. Unless set, at most `replication`.",
     "tracing.endpoint": "Address of an OpenTelemetry collector for OTLP over HTTP, such as `http://collector:4318`; "
@@ -256,7 +275,7 @@ def _topics(field: FieldInfo) -> Iterator[str]:
         if retention == "none":
             retention = "twice `dedupe.window_s`, at least a day"
         yield f"| `{kind}` | `<prefix>.{ending}` | {_default(group.model_fields['partitions'])} | {retention} |\n"
-    yield "\nThe ledger always has one partition.\n"
+    yield "\nThe ledger always has one partition. `calls` and `batches` exist only with `gateway.enabled`.\n"
 
 
 def _kind(field: FieldInfo) -> str:

@@ -43,9 +43,13 @@ _TABLE: Mapping[str, TopicShape] = {
     "chunks": TopicShape(partitions=6, retention_s=_HOUR_S),
     "dead_letters": TopicShape(partitions=3, retention_s=30 * _DAY_S),
     "ledger": TopicShape(partitions=1, retention_s=_DAY_S),
+    "calls": TopicShape(partitions=6, retention_s=_HOUR_S),
+    "batches": TopicShape(partitions=12, retention_s=30 * _DAY_S),
 }
 KINDS: tuple[str, ...] = tuple(_TABLE)
 """Keys of the overrides, as in the settings' `[topics.<kind>]`."""
+GATEWAY_KINDS: tuple[str, ...] = ("calls", "batches")
+"""Kinds that only gateways read and write; without a gateway these topics do not exist."""
 
 
 def requests_topic(prefix: str, lane: str) -> str:
@@ -95,6 +99,16 @@ def ledger_topic(prefix: str) -> str:
     return f"{prefix}.ledger"
 
 
+def calls_topic(prefix: str) -> str:
+    """Name the topic by which the gateways join a repeated call to its first attempt."""
+    return f"{prefix}.calls"
+
+
+def batches_topic(prefix: str) -> str:
+    """Name the topic of the gateways' files and batches."""
+    return f"{prefix}.batches"
+
+
 def topics(
     prefix: str,
     lanes: Iterable[str],
@@ -103,7 +117,7 @@ def topics(
     *,
     dedupe_window_s: int = _HOUR_S,
 ) -> list[TopicSpec]:
-    """List every topic of a prefix.
+    """List every topic of a prefix but those of the gateways.
 
     Args:
         prefix: Such as `generation`.
@@ -115,9 +129,19 @@ def topics(
     given = overrides or {}
     specs = [_spec("requests", requests_topic(prefix, lane), given.get("requests"), nodes) for lane in lanes]
     for kind in KINDS[1:]:
+        if kind in GATEWAY_KINDS:
+            continue
         spec = _spec(kind, f"{prefix}.{kind.replace('_', '-')}", given.get(kind), nodes)
         specs.append(_as_ledger(spec, given.get(kind), dedupe_window_s) if kind == "ledger" else spec)
     return specs
+
+
+def gateway_topics(
+    prefix: str, overrides: Mapping[str, TopicShape] | None = None, nodes: int = REPLICATION
+) -> list[TopicSpec]:
+    """List the topics that the gateways of a prefix need besides; arguments as in `topics`."""
+    given = overrides or {}
+    return [_spec(kind, f"{prefix}.{kind}", given.get(kind), nodes) for kind in GATEWAY_KINDS]
 
 
 def _spec(kind: str, name: str, given: TopicShape | None, nodes: int) -> TopicSpec:

@@ -57,7 +57,7 @@ def _row(loaded: Loaded, path: Path, value: Any) -> SettingRow:
     if given is not None:
         return SettingRow(path, _shown(path, value), given.origin, is_size=isinstance(value, ByteSize))
     derived, because = _derived(loaded.settings, path, value)
-    return SettingRow(path, _shown(path, derived), DEFAULTS, because, isinstance(value, ByteSize))
+    return SettingRow(path, _shown(path, derived), DEFAULTS, because, isinstance(derived, ByteSize))
 
 
 def _derived(settings: Settings, path: Path, value: Any) -> tuple[Any, str]:
@@ -65,6 +65,8 @@ def _derived(settings: Settings, path: Path, value: Any) -> tuple[Any, str]:
     match path:
         case ("lanes", lane, "deadline_max_s"):
             return settings.deadline_max_s(lane), "a day less than topics.requests.retention_s"
+        case ("gateway", "body_bytes_max"):
+            return ByteSize(settings.gateway_body_bytes_max), "8 KiB less than input.request_bytes_max"
         case ("topics", "ledger", "retention_s"):
             return settings.ledger_retention_s, "twice dedupe.window_s, at least a day"
         case ("topics", _, "replication" | "min_insync"):

@@ -44,6 +44,9 @@ DEAD_LETTER_BYTES_MIN: Final = DEAD_LETTER_KEPT_BYTES + 16 * 1024
 CHUNK_BYTES_MIN: Final = 64 * 1024 + BATCH_OVERHEAD_BYTES
 """A batch of chunks, as the client gathers them."""
 CONTROL_BYTES_MIN: Final = 16 * 1024
+CALL_BYTES_MIN: Final = 16 * 1024
+BATCHES_BYTES_MIN: Final = 80 * 1024
+"""A part of a file has 64 KiB at least; the rest is for its head."""
 
 OFFSETS_BYTES_MAX: Final = MESSAGE_BYTES_MAX
 """The largest commit of a group's offsets: Kafka makes one batch of it, and applies `message.max.bytes` to that.

@@ -76,6 +76,20 @@ class LedgerTopicSettings(TopicSettings):
     segment_s: int = Field(3_600, ge=60)
 
 
+class CallsTopicSettings(TopicSettings):
+    """`<prefix>.calls`: calls that a repeated attempt may join; only with a gateway."""
+
+    partitions: int = Field(6, ge=1, le=10_000)
+    retention_s: int = Field(3_600, ge=60, le=LIFETIME_MAX_S)
+
+
+class BatchesTopicSettings(TopicSettings):
+    """`<prefix>.batches`: files and batches; only with a gateway."""
+
+    partitions: int = Field(12, ge=1, le=10_000)
+    retention_s: int = Field(30 * DAY_S, ge=60, le=LIFETIME_MAX_S)
+
+
 class TopicsSettings(Group):
     """All topics of one prefix."""
 
@@ -86,3 +100,5 @@ class TopicsSettings(Group):
     chunks: ChunksTopicSettings = ChunksTopicSettings()
     dead_letters: DeadLettersTopicSettings = DeadLettersTopicSettings()
     ledger: LedgerTopicSettings = LedgerTopicSettings()
+    calls: CallsTopicSettings = CallsTopicSettings()
+    batches: BatchesTopicSettings = BatchesTopicSettings()

@@ -11,6 +11,7 @@ from headrace.broker.core.bounds import CALL_RESERVE_BYTES
 from headrace.broker.core.ticket import CONTROL
 from headrace.broker.settings import duties, fitting
 from headrace.broker.settings.connections import KafkaSettings, OpenAISettings, RedisSettings
+from headrace.broker.settings.gateway import ENVELOPE_BYTES, GatewaySettings
 from headrace.broker.settings.group import Contradiction, ContradictionsError, Group
 from headrace.broker.settings.lanes import LANE_DEFAULTS, LaneSettings
 from headrace.broker.settings.limits import (
@@ -25,7 +26,14 @@ from headrace.broker.settings.tenants import TenantSettings
 from headrace.broker.settings.topics import DAY_S, TopicsSettings
 from headrace.broker.settings.tracing import TracingSettings
 from headrace.schemas.request import TOPIC_NAME
-from headrace.schemas.topics import LANE_NAME, control_topic, failures_topic, requests_topic, topics
+from headrace.schemas.topics import (
+    LANE_NAME,
+    control_topic,
+    failures_topic,
+    gateway_topics,
+    requests_topic,
+    topics,
+)
 
 _ENVELOPE_BYTES = 32 * 1024
 """Room for key, headers and the batch around a request of `request_bytes_max` on its topic."""
@@ -52,11 +60,17 @@ class Settings(Group):
     dedupe: duties.DedupeSettings = duties.DedupeSettings()
     topics: TopicsSettings = TopicsSettings()
     tracing: TracingSettings = TracingSettings()
+    gateway: GatewaySettings = GatewaySettings()
 
     @property
     def ledger_retention_s(self) -> int:
         """How long the ledger keeps its records: as set, else twice the dedupe window and at least a day."""
         return self.topics.ledger.retention_s or max(2 * self.dedupe.window_s, DAY_S)
+
+    @property
+    def gateway_body_bytes_max(self) -> int:
+        """The largest body of a call that a gateway takes: as set, else what fits into the value of a record."""
+        return int(self.gateway.body_bytes_max or self.input.request_bytes_max - ENVELOPE_BYTES)
 
     def deadline_max_s(self, lane: str) -> int:
         """Return the longest deadline a request of `lane` may ask for; by default a day less than its topic retains."""
@@ -184,6 +198,8 @@ def _check_fitting(settings: Settings) -> Iterator[Contradiction]:
         "dead_letters": (given.dead_letters, fitting.DEAD_LETTER_BYTES_MIN, "a dead letter keeps 64 KiB of its record"),
         "chunks": (given.chunks, fitting.CHUNK_BYTES_MIN, "chunks are sent in batches of 64 KiB"),
         "control": (given.control, fitting.CONTROL_BYTES_MIN, "a cancel with its headers must fit"),
+        "calls": (given.calls, fitting.CALL_BYTES_MIN, "a call with its headers must fit"),
+        "batches": (given.batches, fitting.BATCHES_BYTES_MIN, "a part of a file must fit"),
     }
     for kind, (topic, bytes_min, because) in least.items():
         if topic.max_message_bytes < bytes_min:
@@ -223,6 +239,44 @@ def _check_ledger(settings: Settings) -> Iterator[Contradiction]:
         yield Contradiction(sentence, (("topics", "ledger", "retention_s"), ("dedupe", "window_s")))
 
 
+def _check_gateway(settings: Settings) -> Iterator[Contradiction]:
+    """Find values of the gateway that cannot be kept; nothing is asked of settings without a gateway."""
+    given, request_max = settings.gateway, settings.input.request_bytes_max
+    if not given.enabled:
+        return
+    if settings.gateway_body_bytes_max not in range(1, request_max - ENVELOPE_BYTES + 1):
+        body = "" if given.body_bytes_max is None else f" {int(given.body_bytes_max)}"
+        sentence = (
+            f"gateway.body_bytes_max{body} leaves no room in input.request_bytes_max {request_max}: keep "
+            f"{ENVELOPE_BYTES} bytes between them"
+        )
+        yield Contradiction(sentence, (("gateway", "body_bytes_max"), ("input", "request_bytes_max")))
+    if given.inflight_max > given.connections_max:
+        sentence = (
+            f"gateway.inflight_max {given.inflight_max} is above gateway.connections_max {given.connections_max}: each "
+            "waiting call holds a connection"
+        )
+        yield Contradiction(sentence, (("gateway", "inflight_max"), ("gateway", "connections_max")))
+    yield from _check_joins(settings)
+
+
+def _check_joins(settings: Settings) -> Iterator[Contradiction]:
+    """Find a time for joins beyond which the first call is forgotten, so that its repetition would be paid again."""
+    window_s, key = settings.gateway.join_window_s, ("gateway", "join_window_s")
+    if window_s > settings.topics.calls.retention_s:
+        sentence = (
+            f"gateway.join_window_s {window_s} is above topics.calls.retention_s {settings.topics.calls.retention_s}: "
+            "a call that is no longer kept cannot be joined"
+        )
+        yield Contradiction(sentence, (key, ("topics", "calls", "retention_s")))
+    if window_s > settings.dedupe.window_s:
+        sentence = (
+            f"gateway.join_window_s {window_s} is above dedupe.window_s {settings.dedupe.window_s}: an attempt that "
+            "joins a forgotten call would be paid again"
+        )
+        yield Contradiction(sentence, (key, ("dedupe", "window_s")))
+
+
 def _check_patterns(settings: Settings) -> Iterator[Contradiction]:
     for pattern, first, second in doubly_claimed(settings.limits):
         sentence = (
@@ -234,7 +288,7 @@ def _check_patterns(settings: Settings) -> Iterator[Contradiction]:
 
 def _check_replies(settings: Settings) -> Iterator[Contradiction]:
     prefix = settings.kafka.topic_prefix
-    own = {spec.name for spec in topics(prefix, settings.lanes)}
+    own = {spec.name for spec in (*topics(prefix, settings.lanes), *gateway_topics(prefix))}
     for topic in settings.replies.allow:
         if re.fullmatch(TOPIC_NAME, topic) is None:
             yield Contradiction(
@@ -258,6 +312,7 @@ _CHECKS: tuple[Callable[[Settings], Iterator[Contradiction]], ...] = (
     _check_sizes,
     _check_fitting,
     _check_ledger,
+    _check_gateway,
     _check_patterns,
     _check_replies,
 )

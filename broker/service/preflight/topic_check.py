@@ -14,13 +14,15 @@ from headrace.broker.service.preflight.broker_config_check import cautions, inte
 from headrace.broker.service.preflight.findings import FOR_EVER, Finding, Review, kafka_tool, span
 from headrace.broker.settings.topics import DAY_S, TopicSettings
 from headrace.broker.settings.whole import Settings
-from headrace.schemas.topics import KINDS, TopicShape, TopicSpec, requests_topic, topics
+from headrace.schemas.topics import KINDS, TopicShape, TopicSpec, gateway_topics, requests_topic, topics
 
 
 def wanted(settings: Settings, nodes: int) -> list[TopicSpec]:
     """Return the topics that these settings ask for on a cluster of that many nodes."""
     shapes = {kind: _shape(getattr(settings.topics, kind)) for kind in KINDS}
-    return topics(settings.kafka.topic_prefix, settings.lanes, shapes, nodes, dedupe_window_s=settings.dedupe.window_s)
+    prefix, window_s = settings.kafka.topic_prefix, settings.dedupe.window_s
+    specs = topics(prefix, settings.lanes, shapes, nodes, dedupe_window_s=window_s)
+    return specs + gateway_topics(prefix, shapes, nodes) if settings.gateway.enabled else specs
 
 
 def _shape(topic: TopicSettings) -> TopicShape:
@@ -162,12 +164,16 @@ _SHORTER: Final[Mapping[str, Mapping[str, str]]] = {
         "failures": "requests that wait for the retrier expire",
         "dead_letters": "dead letters are gone before an operator sees them",
         "ledger": "ids are forgotten within the dedupe window, and answered again",
+        "calls": "a repeated attempt may not find the call to join, and is paid again",
+        "batches": "files and batches are gone before their results are fetched",
     },
     "max.message.bytes": {
         "requests": "requests that the settings allow are refused",
         "results": "answers that fit today end as too_large_for_topic",
         "failures": "requests too large for it can never be parked",
         "ledger": "a full transaction cannot be written, and the leader cannot publish",
+        "calls": "calls that may be joined later are refused",
+        "batches": "parts of files that the settings allow are refused",
     },
 }
 _LONGER: Final[Mapping[str, str]] = {

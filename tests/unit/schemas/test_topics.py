@@ -1,4 +1,4 @@
-from headrace.schemas.topics import TopicShape, topics
+from headrace.schemas.topics import KINDS, TopicShape, batches_topic, calls_topic, gateway_topics, topics
 
 LANES = ("urgent", "bulk")
 
@@ -21,6 +21,17 @@ def test_the_topics_are_those_of_the_contract() -> None:
     assert {spec.configs["min.insync.replicas"] for spec in specs.values()} == {"2"}
     assert {spec.configs["max.message.bytes"] for spec in specs.values()} == {"1048576"}
     assert {spec.configs["cleanup.policy"] for spec in specs.values()} == {"delete"}
+
+
+def test_the_topics_of_gateways_are_none_of_the_dispatchers() -> None:
+    specs = {spec.name: spec for spec in gateway_topics("generation", {"batches": TopicShape(partitions=3)}, nodes=1)}
+    assert {name: (spec.partitions, spec.configs["retention.ms"]) for name, spec in specs.items()} == {
+        calls_topic("generation"): (6, str(3_600_000)),
+        batches_topic("generation"): (3, str(30 * 86_400_000)),
+    }
+    assert {spec.replication for spec in specs.values()} == {1}
+    both = [*topics("generation", ("bulk",)), *specs.values()]
+    assert len({spec.name for spec in both}) == len(both) == len(KINDS)
 
 
 def test_the_ledger_is_stamped_by_the_log_and_kept_for_two_windows() -> None:

@@ -20,6 +20,8 @@ from headrace.broker.core.pricing.references import ReferenceKind
 from headrace.broker.errors import SettingsError
 from headrace.broker.service.publishing.totals import KIND_CHARS_MAX, KINDS_MAX
 from headrace.broker.settings.fitting import (
+    BATCHES_BYTES_MIN,
+    CALL_BYTES_MIN,
     CHUNK_BYTES_MIN,
     CONTROL_BYTES_MIN,
     DEAD_LETTER_BYTES_MIN,
@@ -130,6 +132,8 @@ def test_a_level_weighs_no_more_than_the_core_takes_it_for() -> None:
         ("dead_letters", DEAD_LETTER_BYTES_MIN),
         ("chunks", CHUNK_BYTES_MIN),
         ("control", CONTROL_BYTES_MIN),
+        ("calls", CALL_BYTES_MIN),
+        ("batches", BATCHES_BYTES_MIN),
     ],
 )
 def test_a_topic_that_takes_less_than_must_fit_is_refused(kind: str, least: int) -> None:

@@ -41,6 +41,27 @@ def fresh(settings: Settings = SETTINGS, nodes: int = 3) -> Cluster:
     return Cluster(topics, dict.fromkeys(range(1, nodes + 1), NODE))
 
 
+def test_the_topics_of_gateways_are_wanted_only_with_a_gateway() -> None:
+    with_gateways = load_settings(None, {"gateway.enabled": True, "topics.calls.partitions": 12}, {})
+    missing = {one.subject for one in review(with_gateways, fresh()).missing}
+    assert missing == {"generation.calls", "generation.batches"}
+    assert not review(with_gateways, fresh(with_gateways)).differences
+    assert {spec.name: spec.partitions for spec in wanted(with_gateways, 3)}["generation.calls"] == 12
+    assert not review(SETTINGS, fresh(with_gateways)).differences
+
+
+@pytest.mark.parametrize("kind", ["calls", "batches"])
+def test_a_shorter_retention_of_a_gateways_topic_has_its_reason(kind: str) -> None:
+    settings = load_settings(None, {"gateway.enabled": True}, {})
+    cluster = fresh(settings)
+    name = f"generation.{kind}"
+    as_is = cluster.topics[name]
+    shorter = TopicAsIs(as_is.partitions, as_is.replicas, {**as_is.configs, "retention.ms": "60000"})
+    found = review(settings, replace(cluster, topics={**cluster.topics, name: shorter})).differences
+    assert [one.subject for one in found] == [name]
+    assert found[0].because != "the settings promise more"
+
+
 def with_topic(name: str, configs: Mapping[str, str], shape: Mapping[str, int] | None = None) -> Cluster:
     cluster = fresh()
     as_is = cluster.topics[name]
