@@ -80,6 +80,10 @@ _DIGEST: Final = (
 
 
 _TIER_ASKED: Final = "The `service_tier` of the request's body; null if it names none, `(malformed)` if it is no name."
+_UPSTREAM_REQUEST_ID: Final = (
+    "OpenAI's own id of the last call (`x-request-id`), by which its support finds it; null if no answer named one, "
+    "and in outcomes of older releases."
+)
 _TIER_SERVED: Final = "The `service_tier` that the answer names, which may be another one; null if it names none."
 
 
@@ -98,6 +102,7 @@ class _Outcome(BaseModel):
     tier_asked: str | None = Field(None, description=_TIER_ASKED)
     usage: Usage | None = None
     attempts: int = 0
+    upstream_request_id: str | None = Field(None, description=_UPSTREAM_REQUEST_ID)
     term: int = 0
     metadata: dict[str, Any] = Field(default_factory=dict)
     timings: Timings = Field(default_factory=Timings)

@@ -35,6 +35,7 @@ def completed(cargo: Payload, term: int) -> Completed:
         tier_asked=request.tier or None,
         tier_served=cargo.tier_served or None,
         attempts=cargo.content.calls_before + cargo.calls,
+        upstream_request_id=cargo.upstream_request_id,
         term=term,
         metadata=request.metadata,
         timings=_timings(cargo),
@@ -68,6 +69,7 @@ def failed(cargo: Payload, fail: Fail, term: int) -> Failed:
         model=(request.model or "")[:MODEL_NAME_MAX],
         tier_asked=request.tier or None,
         attempts=content.calls_before + cargo.calls,
+        upstream_request_id=cargo.upstream_request_id,
         metadata=request.metadata if light else {},
         error=cargo.error,
         **common,
@@ -115,6 +117,7 @@ def stunted(outcome: Completed | Failed, weight: int) -> Failed:
         reason="too_large_for_topic",
         message=f"The outcome weighs {weight} bytes, more than the results topic takes.",
         attempts=outcome.attempts,
+        upstream_request_id=outcome.upstream_request_id,
         term=outcome.term,
     )
 
@@ -132,6 +135,7 @@ def smallest(failed: Failed) -> Failed:
         reason=failed.reason,
         message=failed.message[:_MESSAGE_CHARS_MAX],
         attempts=failed.attempts,
+        upstream_request_id=failed.upstream_request_id,
         term=failed.term,
     )
 

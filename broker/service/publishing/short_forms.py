@@ -120,6 +120,7 @@ def _failed(cargo: Payload, fail: Fail, term: int) -> Failed:
         reason=fail.reason,
         message=fail.sentence,
         attempts=cargo.calls,
+        upstream_request_id=cargo.upstream_request_id,
         term=term,
     )
 

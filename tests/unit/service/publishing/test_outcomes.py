@@ -42,7 +42,7 @@ def cargo_of(**fields: Any) -> Payload:
 def test_a_completed_one_says_all_there_is() -> None:
     cargo = cargo_of(body={"model": "gpt-4o-mini", "service_tier": "priority"})
     cargo.response, cargo.finish, cargo.usage = {"model": "gpt-x", "choices": []}, Finish.STOP, Usage(total_tokens=3)
-    cargo.tier_served = "default"
+    cargo.tier_served, cargo.upstream_request_id = "default", "req_1"
     assert dict(completed(cargo, TERM)) == {
         "id": "lead-1",
         "run": 3,
@@ -59,6 +59,7 @@ def test_a_completed_one_says_all_there_is() -> None:
         "usage": Usage(total_tokens=3),
         "charge_tokens": 33,
         "attempts": 3,
+        "upstream_request_id": "req_1",
         "term": TERM,
         "metadata": {"lead": 8},
         "timings": completed(cargo, TERM).timings,
@@ -86,7 +87,7 @@ def test_the_model_is_the_answers_else_the_requests_else_none(asked: str | None,
 
 def test_a_failed_one_says_all_there_is() -> None:
     cargo = cargo_of()
-    cargo.error = {"status": 400}
+    cargo.error, cargo.upstream_request_id = {"status": 400}, "req_1"
     told = failed(cargo, NO, TERM)
     assert told == Failed(
         id="lead-1",
@@ -97,6 +98,7 @@ def test_a_failed_one_says_all_there_is() -> None:
         request_digest=DIGEST,
         model="gpt-4o-mini",
         attempts=3,
+        upstream_request_id="req_1",
         term=TERM,
         metadata={"lead": 8},
         timings=told.timings,
@@ -134,7 +136,9 @@ def test_a_record_that_is_no_request_says_what_could_be_read() -> None:
 
 
 def test_one_that_does_not_fit_says_so_and_whose_it_is() -> None:
-    assert stunted(completed(cargo_of(), TERM), 5_000_000) == Failed(
+    cargo = cargo_of()
+    cargo.upstream_request_id = "req_1"
+    assert stunted(completed(cargo, TERM), 5_000_000) == Failed(
         id="lead-1",
         run=3,
         lane="standard",
@@ -144,12 +148,15 @@ def test_one_that_does_not_fit_says_so_and_whose_it_is() -> None:
         reason="too_large_for_topic",
         message="The outcome weighs 5000000 bytes, more than the results topic takes.",
         attempts=3,
+        upstream_request_id="req_1",
         term=TERM,
     )
 
 
 def test_a_failed_one_keeps_its_reason_in_the_fewest_words() -> None:
-    told = failed(cargo_of(), Fail("rejected", "x" * 1_001), TERM)
+    cargo = cargo_of()
+    cargo.upstream_request_id = "req_1"
+    told = failed(cargo, Fail("rejected", "x" * 1_001), TERM)
     small = Failed(
         id="lead-1",
         run=3,
@@ -160,6 +167,7 @@ def test_a_failed_one_keeps_its_reason_in_the_fewest_words() -> None:
         reason="rejected",
         message="x" * 1_000,
         attempts=3,
+        upstream_request_id="req_1",
         term=TERM,
     )
     assert smallest(told) == small

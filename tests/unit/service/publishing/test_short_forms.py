@@ -276,12 +276,14 @@ def test_the_fewest_words_still_say_whose_outcome_it_is_and_of_which_run(
     cargo = rig.request()
     assert isinstance(cargo.content, DecodedRequest)
     cargo.content = content or replace(cargo.content, run=3)
+    cargo.upstream_request_id = "req_1"
     forms = ShortForms(
         "t", lambda *step, **place: told.append((*step, place)), lambda *_: Outgoing("t.letters", cargo.record)
     )
     outcome, _ = forms.of(SETTLEMENT, cargo, error := RuntimeError(), term=7, now=NOW)
     whose = whose_of(cargo)
-    failed = Failed(id=name, run=run, lane="standard", reason="rejected", message="No.", attempts=2, term=7, **whose)
+    told_of = {"reason": "rejected", "message": "No.", "attempts": 2, "upstream_request_id": "req_1", "term": 7}
+    failed = Failed(id=name, run=run, lane="standard", **told_of, **whose)
     assert decode_outcome(outcome.record.value, outcome.record.headers) == failed
     assert told == [("encode", error, {"topic": "t.requests.standard", "partition": 3, "offset": 42})]
 
