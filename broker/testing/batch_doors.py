@@ -82,7 +82,7 @@ class MemoryShare:
 
 
 class MemoryBatchDoors:
-    """See `headrace.broker.batch_ports.BatchDoors`. The doors of one process; `groups` is shared by all of a cluster."""
+    """See `headrace.broker.batch_ports.BatchDoors`. One for each process; all of a cluster share `groups`."""
 
     def __init__(
         self, kafka: MemoryKafka, link: KafkaLink, groups: Mapping[tuple[str, str], list[MemoryShare]] | None = None

@@ -74,7 +74,10 @@ class KafkaShare(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka h
         while True:
             try:
                 await consumer.getmany(timeout_ms=_POLL_MS)
-            except (KafkaError, OSError):  # the group's coordinator is away, or a right is missing: until that is mended
+            except (
+                KafkaError,
+                OSError,
+            ):  # the group's coordinator is away, or a right is missing: until that is mended
                 await asyncio.sleep(_AFTER_ERROR_S)
 
     async def close(self) -> None:

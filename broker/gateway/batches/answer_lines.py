@@ -19,6 +19,7 @@ _SENTENCES: Final = {
     CANCELLED: "This request was not executed because its batch was cancelled.",
     EXPIRED: "This request could not be executed before the completion window expired.",
 }
+_NO_TOKENS: Final = Tokens()
 CUSTOM_ID: Final = "custom_id"
 """Member of a request's metadata, which its outcome repeats."""
 
@@ -56,7 +57,7 @@ def oversized_line(request_id: str, custom_id: str, number: int, tokens: Tokens)
 
 
 def _response(status: int, request_id: str, outcome: Outcome | None, body: dict[str, Any]) -> dict[str, Any]:
-    told = getattr(outcome, "upstream_request_id", None)
+    told = None if outcome is None else outcome.upstream_request_id
     return {"status_code": status, "request_id": told or answer_id(request_id), "body": body}
 
 
@@ -67,7 +68,7 @@ def _line(  # noqa: PLR0913  # the members of one line
     response: dict[str, Any] | None,
     *,
     error: dict[str, Any] | None = None,
-    tokens: Tokens = Tokens(),
+    tokens: Tokens = _NO_TOKENS,
 ) -> AnswerLine:
     is_output = response is not None and response["status_code"] == 200
     fields = {"id": answer_id(request_id), CUSTOM_ID: custom_id, "response": response, "error": error}

@@ -44,7 +44,7 @@ class OutcomesFollowed:
         return ends
 
     def start(self, state: BatchState, ends: Mapping[int, int]) -> None:
-        """Begin where the batch's records leave off; at the ends, if no request was announced before these were read."""
+        """Begin where the batch's records leave off, or at the ends if no request was announced before."""
         first = dict(enumerate(self._created.results.ends))
         for number, end in ends.items():
             since = max(first.get(number, 0), state.seen.get(number, 0))

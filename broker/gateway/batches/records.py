@@ -38,7 +38,7 @@ class StoredParts(_Shape):
 
 
 class FileCreated(_Shape):
-    """An uploaded file, complete. `expires_s` is the second after which it is gone; None: with the topic's retention."""
+    """An uploaded file. `expires_s` is the second after which it is gone; None: it goes with the topic's retention."""
 
     id: str
     tenant: str

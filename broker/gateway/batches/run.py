@@ -247,7 +247,9 @@ class BatchRun:
         if self._unwritten.is_due(now_ms) or (self._unwritten.lines and is_last):
             await self._flush()
         elif now_ms >= self._noted_ms + _SEEN_EVERY_MS and self._seen():
-            await self._write(BatchProgress(done=self._memory.submitted, upto=self._memory.submitted, seen=self._seen()))
+            await self._write(
+                BatchProgress(done=self._memory.submitted, upto=self._memory.submitted, seen=self._seen())
+            )
             self._noted_ms = now_ms
         elif wait and not found:
             if now_ms >= self._looked_ms + _LOOK_EVERY_MS:

@@ -110,7 +110,7 @@ class BatchRunner:
         except HeadraceError as reason:
             _log.warning("batch_interrupted", batch=created.id, reason=str(reason))
             await asyncio.sleep(_AFTER_ERROR_S)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 — a defect costs this batch a pause, and the others nothing
             _log.exception("batch_crashed", batch=created.id, error=type(error).__name__)
             await asyncio.sleep(_AFTER_ERROR_S)
         else:

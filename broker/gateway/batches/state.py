@@ -69,7 +69,7 @@ class BatchState:
     completed: int = 0
     failed: int = 0
     expired: int = 0
-    tokens: Tokens = Tokens()
+    tokens: Tokens = field(default_factory=Tokens)
     output_bytes: int = 0
     error_bytes: int = 0
     seen: dict[int, int] = field(default_factory=dict)

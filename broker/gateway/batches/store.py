@@ -1,7 +1,7 @@
 """The batches topic as a store: records appended, batches folded, contents streamed from them in bounded memory."""
 
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from datetime import datetime
 from typing import Final
 
@@ -73,7 +73,9 @@ class BatchStore:
         """
         await self._append(created.partition, record, created.id, created.tenant)
 
-    async def _append(self, partition: int, record: CatalogueRecord | BatchRecord, subject: str, tenant: str) -> Appended:
+    async def _append(
+        self, partition: int, record: CatalogueRecord | BatchRecord, subject: str, tenant: str
+    ) -> Appended:
         encoded = encode(record, subject, tenant, at=self.utc_now())
         return await self.log.append(self.topic, partition, encoded, timeout_s=APPEND_S)
 
@@ -82,7 +84,7 @@ class BatchStore:
         record = encode_part(file_id, tenant, content, at=self.utc_now())
         return (await self.log.append(self.topic, partition, record, timeout_s=APPEND_S)).offset
 
-    async def parts(self, parts: StoredParts, file_id: str) -> AsyncIterator[bytes]:
+    async def parts(self, parts: StoredParts, file_id: str) -> AsyncGenerator[bytes, None]:
         """Yield the content of an uploaded file, part by part.
 
         Raises:
@@ -98,7 +100,7 @@ class BatchStore:
                 raise PositionGone(f"A part of {file_id} is no longer in {self.topic}.")
             yield found.record.value or b""
 
-    async def answers(self, created: BatchCreated, end: int, *, is_output: bool) -> AsyncIterator[bytes]:
+    async def answers(self, created: BatchCreated, end: int, *, is_output: bool) -> AsyncGenerator[bytes, None]:
         """Yield the lines of a finished batch's output or error file; `end` is the offset of its last record."""
         folded = FoldedBatch(self, created)
         while folded.position <= end and folded.state.ended is None:
@@ -137,7 +139,7 @@ class FoldedBatch:
                 break
         return self.state
 
-    async def step(self, *, is_output: bool | None = None) -> AsyncIterator[bytes]:
+    async def step(self, *, is_output: bool | None = None) -> AsyncGenerator[bytes, None]:
         """Apply the next records; yield the lines of the output or error file among them."""
         created = self.state.created
         stretch = await self._store.log.read(self._store.topic, created.partition, self.position)
