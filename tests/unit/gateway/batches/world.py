@@ -49,7 +49,9 @@ def jsonl(*lines: object) -> bytes:
     return b"".join(json.dumps(line).encode() + b"\n" for line in lines)
 
 
-def line(custom_id: str, *, url: str = "/v1/chat/completions", model: str = "gpt-4o-mini", **body: object) -> dict[str, Any]:
+def line(
+    custom_id: str, *, url: str = "/v1/chat/completions", model: str = "gpt-4o-mini", **body: object
+) -> dict[str, Any]:
     """Make an input line."""
     content = {"messages": [{"role": "user", "content": f"Write to {custom_id}."}]} if "chat" in url else {"input": "x"}
     return {"custom_id": custom_id, "method": "POST", "url": url, "body": {"model": model, **content, **body}}
