@@ -2,47 +2,23 @@
 
 import json
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import openai
-from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from headrace.broker.gateway.batches.service import Batches
 from headrace.broker.gateway.batches.uploads import UploadLimits
-from headrace.broker.gateway.keys.key import ClientKey
-from headrace.broker.gateway.shapes.errors import ApiError
 from headrace.broker.testing.batch_doors import MemoryBatchDoors, MemoryShare
 from headrace.broker.testing.kafka import KafkaLink
 from headrace.broker.testing.memory_broker import MemoryBroker
 from headrace.schemas.topics import batches_topic
+from tests.gateway_batch.app import app_of
 
 PREFIX = "generation"
-KEYS = {
-    name: ClientKey(name=name, tenant=tenant, lane="standard", lanes=("bulk",), models=("gpt-*", "text-*"))
-    for name, tenant in (("ada", "acme"), ("bob", "acme"), ("eve", "other"))
-}
-"""By the text that a client sends as its API key."""
-
-
-@web.middleware
-async def keyed(request: web.Request, handler: Callable[[web.Request], Any]) -> web.StreamResponse:
-    """Do what the gateway's middlewares do: find the key, and turn errors into answers."""
-    request["key"] = KEYS[request.headers["Authorization"].removeprefix("Bearer ")]
-    try:
-        response: web.StreamResponse = await handler(request)
-    except ApiError as error:
-        return web.json_response(error.body(), status=error.status, headers=error.headers)
-    return response
-
-
-def app_of(batches: Batches) -> web.Application:
-    app = web.Application(middlewares=[keyed])
-    app.add_routes(batches.routes())
-    return app
 
 
 def jsonl(*lines: object) -> bytes:
