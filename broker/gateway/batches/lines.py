@@ -99,9 +99,8 @@ def _complaint(fields: Mapping[str, Any], endpoint: str, line: int) -> LineCompl
         return LineComplaint(code="invalid_method", message=message, line=line, param="method")
     if url != endpoint:
         message = f"The URL provided for this request does not match the batch endpoint, which is {endpoint}."
-        return LineComplaint(
-            code="mismatched_url" if url in ENDPOINTS else "invalid_url", message=message, line=line, param="url"
-        )
+        code = "mismatched_url" if isinstance(url, str) and url in ENDPOINTS else "invalid_url"
+        return LineComplaint(code=code, message=message, line=line, param="url")
     if not isinstance(fields["body"], dict):
         message = "The body must be a JSON object."
         return LineComplaint(code="invalid_body", message=message, line=line, param="body")

@@ -241,7 +241,7 @@ def decode(record: Record) -> CatalogueRecord | BatchRecord | None:
             return _piece(record.value or b"")
         shape = _TYPES.get(event_type)
         return None if shape is None else shape.model_validate_json(record.value or b"")  # type: ignore[return-value]  # the table has these alone
-    except (ValidationError, ValueError, TypeError, KeyError):
+    except (ValidationError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
 
 
