@@ -14,12 +14,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.gateway_batch")
     parser.add_argument("--lines", type=int, default=5_000)
     parser.add_argument("--kills", type=int, default=4)
+    parser.add_argument("--spare-leaders", action="store_true", help="Kill gateways alone.")
     asked = parser.parse_args()
     services = LocalServices()
     services.start()
     try:
         with tempfile.TemporaryDirectory() as directory:
-            report = asyncio.run(prove(services, Path(directory), lines=asked.lines, kills=asked.kills))
+            how = {"lines": asked.lines, "kills": asked.kills, "leaders": not asked.spare_leaders}
+            report = asyncio.run(prove(services, Path(directory), **how))
     finally:
         services.stop()
     sys.stdout.write(f"{report}\n")

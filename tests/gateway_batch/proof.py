@@ -123,8 +123,8 @@ async def gateways(fleet: Fleet) -> AsyncIterator[Gateways]:
         yield Gateways(fleet, http)
 
 
-async def killed_at(batches: Gateways, batch_id: str, share: float) -> bool:
-    """Kill the gateway that runs the batch, and the leader, once that share of its lines is answered."""
+async def killed_at(batches: Gateways, batch_id: str, share: float, *, leaders: bool) -> bool:
+    """Kill the gateway that runs the batch, and the leader unless it is spared, once that share is answered."""
     while True:
         batch = await batches.batch(batch_id)
         counts = batch.request_counts
@@ -135,18 +135,24 @@ async def killed_at(batches: Gateways, batch_id: str, share: float) -> bool:
             if running is not None:
                 break
         await asyncio.sleep(0.1)
-    leader = await batches.fleet.leader()
     await batches.start()  # before: one is always there for the client
     await batches.fleet.kill(running)
-    await batches.fleet.kill(leader)
-    await batches.fleet.start()
-    return True
+    if leaders:
+        await batches.fleet.kill(await batches.fleet.leader())
+        await batches.fleet.start()
+    return leaders
 
 
-async def prove(
-    services: LocalServices, directory: Path, *, lines: int, kills: int, shapes: dict[str, TopicShape] | None = None
+async def prove(  # noqa: PLR0913  # keywords, most with a default
+    services: LocalServices,
+    directory: Path,
+    *,
+    lines: int,
+    kills: int,
+    leaders: bool = True,
+    shapes: dict[str, TopicShape] | None = None,
 ) -> Report:
-    """Run the batch, and say what came of it."""
+    """Run the batch, and say what came of it. `leaders`: kill them too, not gateways alone."""
     prefix, killed, began_s = f"batch-{time.time_ns() % 10**8}", 0, time.monotonic()
     plenty = UpstreamSettings(
         tokens_per_minute=60_000_000, requests_per_minute=600_000, law="chat-2025", latency_s=(0.5, 1.5), seed=7, port=0
@@ -168,7 +174,7 @@ async def prove(
             input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h"
         )
         for number in range(kills):
-            killed += await killed_at(batches, batch.id, (number + 0.5) / (kills + 1))
+            killed += await killed_at(batches, batch.id, (number + 0.5) / (kills + 1), leaders=leaders)
         while batch.status in {"validating", "in_progress", "finalizing"}:
             await asyncio.sleep(0.2)
             batch = await batches.batch(batch.id)

@@ -25,6 +25,12 @@ ENDPOINTS: Final[Mapping[str, str]] = {
     "/v1/embeddings": "embeddings",
 }
 """URLs that a batch may have, and our names of their endpoints."""
+_REQUIRED: Final[Mapping[str, tuple[str, ...]]] = {
+    "/v1/chat/completions": ("model", "messages"),
+    "/v1/responses": ("model",),
+    "/v1/embeddings": ("model", "input"),
+}
+"""Parameters of a body whose absence OpenAI finds before it begins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +104,22 @@ def _complaint(fields: Mapping[str, Any], endpoint: str, line: int) -> LineCompl
         message = "The method must be POST."
         return LineComplaint(code="invalid_method", message=message, line=line, param="method")
     if url != endpoint:
-        message = f"The URL provided for this request does not match the batch endpoint, which is {endpoint}."
-        code = "mismatched_url" if isinstance(url, str) and url in ENDPOINTS else "invalid_url"
-        return LineComplaint(code=code, message=message, line=line, param="url")
+        message = "The URL provided for this request does not match the batch endpoint."
+        return LineComplaint(code="invalid_url", message=message, line=line, param="url")
     if not isinstance(fields["body"], dict):
         message = "The body must be a JSON object."
         return LineComplaint(code="invalid_body", message=message, line=line, param="body")
+    return _complaint_of_body(fields["body"], endpoint, line)
+
+
+def _complaint_of_body(body: Mapping[str, Any], endpoint: str, line: int) -> LineComplaint | None:
+    for name in _REQUIRED[endpoint]:
+        if body.get(name) is None:
+            message = f"{name.capitalize()} parameter is required."
+            return LineComplaint(code="invalid_request", message=message, line=line, param=f"body.{name}")
+    if body.get("stream"):
+        message = "Streaming is not supported in the Batch API."
+        return LineComplaint(code="streaming_unsupported", message=message, line=line, param="body.stream")
     return None
 
 
@@ -151,7 +167,7 @@ class FileCheck:
             return LineComplaint(code="duplicate_custom_id", message=message, line=line, param="custom_id")
         if read.model is not None:
             if not self.may_use_model(read.model):
-                message = f"The model `{read.model[:100]}` does not exist or you do not have access to it."
+                message = f"The provided model '{read.model[:100]}' is not available for this key."
                 return LineComplaint(code="model_not_found", message=message, line=line, param="body.model")
             if len(self._models) < 2:  # two of them are as telling as all
                 self._models.add(read.model)

@@ -23,6 +23,9 @@ from headrace.broker.gateway.batches.store import BatchStore, FoldedBatch
 from headrace.broker.gateway.batches.uploads import PURPOSE, kept_for
 from headrace.broker.gateway.keys.key import ClientKey
 from headrace.broker.gateway.shapes.errors import (
+    FINAL,
+    INVALID_REQUEST,
+    ApiError,
     forbidden,
     invalid_json,
     invalid_request,
@@ -152,7 +155,8 @@ class BatchRequests:
         batch = await self._batch(request)
         about = await self._object(batch)
         if about["status"] in {"completed", "failed", "expired"}:
-            raise invalid_request(f"Cannot cancel a batch with status '{about['status']}'.")
+            message = f"Cannot cancel a batch with status '{about['status']}'."
+            raise ApiError(409, message, type=INVALID_REQUEST, headers=FINAL)  # as OpenAI, but not tried again
         if about["status"] not in {"cancelling", "cancelled"}:
             await self._store.append(batch.created, BatchCancelAsked())
             about = await self._object(batch)
@@ -242,21 +246,21 @@ def _metadata_of(given: Mapping[str, Any]) -> dict[str, str] | None:
     metadata = given.get("metadata")
     if metadata is None:
         return None
-    if (
-        not isinstance(metadata, dict)
-        or len(metadata) > _PAIRS_MAX
-        or not all(_is_pair(name, value) for name, value in metadata.items())
+    if not isinstance(metadata, dict):
+        raise invalid_request("Invalid type for 'metadata': expected an object.", param="metadata", code="invalid_type")
+    for name, value in metadata.items():
+        if not isinstance(value, str):
+            message = f"Invalid type for 'metadata.{name[:_NAME_MAX]}': expected a string."
+            raise invalid_request(message, param=f"metadata.{name[:_NAME_MAX]}", code="invalid_type")
+    if len(metadata) > _PAIRS_MAX or any(
+        len(name) > _NAME_MAX or len(value) > _VALUE_MAX for name, value in metadata.items()
     ):
         message = (
-            f"The metadata is an object of at most {_PAIRS_MAX} pairs, with names of at most {_NAME_MAX} characters "
-            f"and strings of at most {_VALUE_MAX}."
+            f"The metadata has at most {_PAIRS_MAX} pairs, with names of at most {_NAME_MAX} characters and values of "
+            f"at most {_VALUE_MAX}."
         )
         raise invalid_request(message, param="metadata")
     return dict(metadata)
-
-
-def _is_pair(name: str, value: object) -> bool:
-    return len(name) <= _NAME_MAX and isinstance(value, str) and len(value) <= _VALUE_MAX
 
 
 def _output_s(given: Mapping[str, Any]) -> int | None:

@@ -211,8 +211,6 @@ class BatchRun:
 
     def _prepared(self, number: int, request: LineRequest) -> Submission | AnswerLine:
         created, request_id = self._created, self._request_id(number)
-        if request.body.get("stream"):
-            return refused_line(request_id, request.custom_id, number, "A request of a batch cannot be streamed.")
         fields = {
             "id": request_id,
             "endpoint": ENDPOINTS[created.endpoint],

@@ -85,10 +85,13 @@ def test_a_missing_parameter_is_named(name: str) -> None:
         ({"custom_id": ""}, "invalid_custom_id"),
         ({"custom_id": "x" * (CUSTOM_ID_MAX + 1)}, "invalid_custom_id"),
         ({"method": "GET"}, "invalid_method"),
-        ({"url": "/v1/embeddings"}, "mismatched_url"),
-        ({"url": "/v1/images"}, "invalid_url"),
+        ({"url": "/v1/embeddings"}, "invalid_url"),
+        ({"url": "/chat/completions"}, "invalid_url"),
         ({"url": ["/v1/embeddings"]}, "invalid_url"),
         ({"body": [1]}, "invalid_body"),
+        ({"body": {"messages": []}}, "invalid_request"),
+        ({"body": {"model": "gpt-4o-mini"}}, "invalid_request"),
+        ({"body": {"model": "gpt-4o-mini", "messages": [], "stream": True}}, "streaming_unsupported"),
     ],
 )
 def test_a_wrong_parameter_is_named(changed: dict[str, Any], code: str) -> None:
