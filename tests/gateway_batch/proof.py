@@ -21,7 +21,7 @@ from openai.types import Batch
 
 from headrace.broker.adapters.kafka.topics import create_missing
 from headrace.broker.local.services import LocalServices
-from headrace.broker.simulator.upstream import Upstream, UpstreamSettings
+from headrace.broker.simulator.upstream import Scripted, Upstream, UpstreamSettings
 from headrace.schemas.topics import TopicShape, gateway_topics
 from tests.integration.fleet import AS_SHIPPED, Fleet, Process, read_all
 
@@ -63,6 +63,7 @@ class Gateways:
     fleet: Fleet
     http: aiohttp.ClientSession
     processes: list[Process] = field(default_factory=list)
+    clients: dict[int, openai.AsyncOpenAI] = field(default_factory=dict)
 
     async def start(self) -> Process:
         number = len(self.processes)
@@ -88,7 +89,10 @@ class Gateways:
         return [process for process in self.processes if process.child.returncode is None]
 
     def client(self, process: Process) -> openai.AsyncOpenAI:
-        return openai.AsyncOpenAI(base_url=f"http://127.0.0.1:{process.port}/v1", api_key="ada", max_retries=3)
+        if process.port not in self.clients:
+            base_url = f"http://127.0.0.1:{process.port}/v1"
+            self.clients[process.port] = openai.AsyncOpenAI(base_url=base_url, api_key="ada", max_retries=3)
+        return self.clients[process.port]
 
     async def runner_of(self, batch_id: str) -> Process | None:
         """The gateway that runs a batch."""
@@ -120,7 +124,10 @@ def body_of(lines: int) -> bytes:
 @asynccontextmanager
 async def gateways(fleet: Fleet) -> AsyncIterator[Gateways]:
     async with aiohttp.ClientSession() as http:
-        yield Gateways(fleet, http)
+        found = Gateways(fleet, http)
+        yield found
+        for client in found.clients.values():
+            await client.close()
 
 
 async def killed_at(batches: Gateways, batch_id: str, share: float, *, leaders: bool) -> bool:
@@ -143,22 +150,29 @@ async def killed_at(batches: Gateways, batch_id: str, share: float, *, leaders: 
     return leaders
 
 
-async def prove(  # noqa: PLR0913  # keywords, most with a default
+async def prove(  # keywords, most with a default
     services: LocalServices,
     directory: Path,
     *,
     lines: int,
     kills: int,
     leaders: bool = True,
+    holds: bool = False,
     shapes: dict[str, TopicShape] | None = None,
 ) -> Report:
-    """Run the batch, and say what came of it. `leaders`: kill them too, not gateways alone."""
+    """Run the batch, and say what came of it. `leaders`: kill them too, not gateways alone.
+
+    `holds`: every other call is answered only after the last kill, so that a small batch is not over before.
+    """
     prefix, killed, began_s = f"batch-{time.time_ns() % 10**8}", 0, time.monotonic()
     plenty = UpstreamSettings(
         tokens_per_minute=60_000_000, requests_per_minute=600_000, law="chat-2025", latency_s=(0.5, 1.5), seed=7, port=0
     )
     async with AsyncExitStack() as stack:
         upstream = await stack.enter_async_context(Upstream(plenty))
+        released = asyncio.Event()
+        if holds:
+            upstream.script(lambda number, _: Scripted(held=released) if number % 2 else None)
         fleet = await stack.enter_async_context(
             Fleet(services, prefix, upstream.base_url, directory, _SETTINGS, shapes=shapes or AS_SHIPPED)
         )
@@ -175,6 +189,7 @@ async def prove(  # noqa: PLR0913  # keywords, most with a default
         )
         for number in range(kills):
             killed += await killed_at(batches, batch.id, (number + 0.5) / (kills + 1), leaders=leaders)
+        released.set()
         while batch.status in {"validating", "in_progress", "finalizing"}:
             await asyncio.sleep(0.2)
             batch = await batches.batch(batch.id)

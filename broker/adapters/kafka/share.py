@@ -17,8 +17,9 @@ from headrace.broker.adapters.kafka.consumer import close_consumer, start_consum
 from headrace.broker.adapters.kafka.watch import topic_now
 from headrace.broker.tasks import ended
 
-_SESSION_MS: Final = 10_000
-_HEARTBEAT_MS: Final = 2_000
+_SESSION_MS: Final = 6_000
+"""The shortest that Kafka allows unless it is configured otherwise: a dead member's partitions wait as long."""
+_HEARTBEAT_MS: Final = 1_500
 _POLL_MS: Final = 500
 _AFTER_ERROR_S: Final = 1.0
 

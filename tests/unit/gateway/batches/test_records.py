@@ -81,7 +81,7 @@ def test_a_later_version_and_a_foreign_record_are_skipped() -> None:
 
 
 def test_fields_of_a_later_release_are_kept() -> None:
-    encoded = encode(BatchValidated(lines=1, later=True), "batch_1", "acme", at=AT)  # type: ignore[call-arg]  # that is it
+    encoded = encode(BatchValidated(lines=1, later=True), "batch_1", "acme", at=AT)
     read = decode(encoded)
     assert isinstance(read, BatchValidated)
     assert read.model_extra == {"later": True}

@@ -40,10 +40,13 @@ class Replica:
     batches: Batches
     link: KafkaLink
     server: TestServer | None = None
+    clients: list[openai.AsyncOpenAI] = field(default_factory=list)
 
-    def client(self, key: str = "ada") -> openai.AsyncOpenAI:
+    def client(self, key: str = "ada", *, max_retries: int = 0) -> openai.AsyncOpenAI:
         assert self.server is not None
-        return openai.AsyncOpenAI(base_url=str(self.server.make_url("/v1")), api_key=key, max_retries=0)
+        base_url = str(self.server.make_url("/v1"))
+        self.clients.append(openai.AsyncOpenAI(base_url=base_url, api_key=key, max_retries=max_retries))
+        return self.clients[-1]
 
 
 @dataclass(slots=True)
@@ -65,6 +68,8 @@ class World:
             try:
                 yield replica
             finally:
+                for client in replica.clients:
+                    await client.close()
                 if replica.server is not None:
                     await replica.server.close()
 
