@@ -12,7 +12,7 @@ from headrace.schemas.record import Record
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
+class RecordStretch:
     """Records of one partition that were read at once.
 
     Attributes:
@@ -38,7 +38,7 @@ class SeekableLog(Protocol):
     async def begins(self, topic: str) -> dict[int, int]:
         """Return the first offset of every partition; raises as `ends`."""
 
-    async def read(self, topic: str, partition: int, offset: int) -> Stretch:
+    async def read(self, topic: str, partition: int, offset: int) -> RecordStretch:
         """Return the records from an offset on, about a mebibyte of them; it does not wait for any.
 
         Raises:

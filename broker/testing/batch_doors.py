@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Mapping
 
-from headrace.broker.batch_ports import Stretch
+from headrace.broker.batch_ports import RecordStretch
 from headrace.broker.client_ports import Appended, StoredRecord
 from headrace.broker.errors import PositionGone
 from headrace.broker.testing.client_answers import reached, read
@@ -29,7 +29,7 @@ class MemorySeekable:
         await reached(self._link)
         return {number: log.start for number, log in enumerate(self._link.kafka.logs(topic))}
 
-    async def read(self, topic: str, partition: int, offset: int) -> Stretch:
+    async def read(self, topic: str, partition: int, offset: int) -> RecordStretch:
         """See `SeekableLog.read`."""
         await reached(self._link)
         log = self._link.kafka.logs(topic)[partition]
@@ -37,7 +37,7 @@ class MemorySeekable:
             raise PositionGone(f"{topic}/{partition} does not hold offset {offset}.")
         got, after = read(log, offset)
         records = [StoredRecord(topic, partition, one.offset, one.timestamp_ms, one.record) for one in got]
-        return Stretch(records, after)
+        return RecordStretch(records, after)
 
     async def append(self, topic: str, partition: int, record: Record, *, timeout_s: float) -> Appended:
         """See `SeekableLog.append`."""

@@ -20,7 +20,7 @@ from headrace.broker.adapters.kafka.fetched_batches import FetchedBatches
 from headrace.broker.adapters.kafka.read_back import partitions_of
 from headrace.broker.adapters.kafka.submit import KafkaSubmit
 from headrace.broker.adapters.kafka.watch import topic_now
-from headrace.broker.batch_ports import Stretch
+from headrace.broker.batch_ports import RecordStretch
 from headrace.broker.client_ports import Appended, StoredRecord
 from headrace.broker.errors import LogUnavailable, PositionGone
 from headrace.broker.ports import Fetched, UnreadableRange
@@ -60,11 +60,11 @@ class KafkaSeekable:
         found = await ask(consumer, [KafkaPartition(topic, number) for number in now.partitions])
         return {place.partition: offset for place, offset in found.items()}
 
-    async def read(self, topic: str, partition: int, offset: int) -> Stretch:
+    async def read(self, topic: str, partition: int, offset: int) -> RecordStretch:
         """See `SeekableLog.read`."""
         return await self._tried(partial(self._read, KafkaPartition(topic, partition), offset))
 
-    async def _read(self, place: KafkaPartition, offset: int) -> Stretch:
+    async def _read(self, place: KafkaPartition, offset: int) -> RecordStretch:
         consumer = await self._started()
         try:
             packed = await fetched_packed(consumer, place, offset)
@@ -77,7 +77,7 @@ class KafkaSeekable:
         stored = [
             StoredRecord(place.topic, place.partition, one.offset, one.timestamp_ms, one.record) for one in records
         ]
-        return Stretch(stored, max(offset, packed.end))
+        return RecordStretch(stored, max(offset, packed.end))
 
     async def append(self, topic: str, partition: int, record: Record, *, timeout_s: float) -> Appended:
         """See `SeekableLog.append`."""

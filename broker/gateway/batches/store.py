@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, Callable
 from datetime import datetime
 from typing import Final
 
-from headrace.broker.batch_ports import SeekableLog, Stretch
+from headrace.broker.batch_ports import RecordStretch, SeekableLog
 from headrace.broker.client_ports import Appended
 from headrace.broker.errors import PositionGone
 from headrace.broker.gateway.batches.catalogue import CATALOGUE
@@ -90,7 +90,7 @@ class BatchStore:
         Raises:
             PositionGone: A part is no longer there.
         """
-        stretch = Stretch((), -1)
+        stretch = RecordStretch((), -1)
         for offset in parts.offsets:
             found = next((each for each in stretch.records if each.offset == offset), None)
             if found is None:

@@ -17,13 +17,13 @@ OUTPUT, ERRORS = (answers_file_id("batch_1", is_output=is_output) for is_output 
 
 def file(file_id: str = "file-1", **fields: object) -> FileCreated:
     usual = {"tenant": "acme", "filename": "a", "purpose": "batch", "created_s": 1, "parts": StoredParts(partition=1)}
-    return FileCreated(id=file_id, **{**usual, **fields})  # type: ignore[arg-type]  # as they are
+    return FileCreated(id=file_id, **{**usual, **fields})
 
 
 def finished(batch_id: str = "batch_1", **fields: object) -> BatchFinished:
     about = {"status": "completed", "completed_at": 5_000}
     usual = {"tenant": "acme", "batch": about, "end": 9, "output_bytes": 10}
-    return BatchFinished(id=batch_id, **{**usual, **fields})  # type: ignore[arg-type]  # same
+    return BatchFinished(id=batch_id, **{**usual, **fields})
 
 
 def of(*records: FileCreated | FileDeleted | BatchFinished) -> Catalogue:

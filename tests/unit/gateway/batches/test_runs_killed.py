@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from headrace.broker.batch_ports import Stretch
+from headrace.broker.batch_ports import RecordStretch
 from headrace.broker.client_ports import Appended, Pending
 from headrace.broker.gateway.batches.batch_object import status_of
 from headrace.broker.gateway.batches.catalogue import CatalogueFollower
@@ -60,7 +60,7 @@ class Lagging:
     async def begins(self, topic: str) -> dict[int, int]:
         return await self._late(lambda: self._log.begins(topic))
 
-    async def read(self, topic: str, partition: int, offset: int) -> Stretch:
+    async def read(self, topic: str, partition: int, offset: int) -> RecordStretch:
         return await self._late(lambda: self._log.read(topic, partition, offset))
 
     async def append(self, topic: str, partition: int, record: Record, *, timeout_s: float) -> Appended:
