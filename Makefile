@@ -9,7 +9,7 @@ UV_QUIET := --quiet --no-config --no-cache --python $(BIN)/python
 unexport PYTHONDONTWRITEBYTECODE # the tests start hundreds of processes, which share the compiled bytecode
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-virtual test-virtual-but-core test-long test-real test-timed unit sim sim-core sim-mutants bench-limits bench-limiters bench-limiters-http bench-lanes hostile hostile-upstream integration chaos chaos-short chart page image image-build image-test compatibility compiled coverage mutation trace static format lint types imports docs docs-serve reference settings-page rules rules-file schemas locks clean
+.PHONY: help install demo test test-virtual test-virtual-but-core test-long test-real test-timed unit sim sim-core sim-mutants bench-limits bench-limiters bench-limiters-http bench-lanes gateway-batch hostile hostile-upstream integration chaos chaos-short chart page image image-build image-test compatibility compiled coverage mutation trace static format lint types imports docs docs-serve reference settings-page rules rules-file schemas locks clean
 
 help: ## list every target
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{ sub(/:.*/, "", $$1); printf "  make %-14s %s\n", $$1, $$2 }'
@@ -94,6 +94,10 @@ chaos-short: $(STAMP) ## a dozen of these faults in two minutes, the same each t
 
 hostile: $(STAMP) ## 200,000 hostile records beside good ones, on a real Kafka: an hour, half of it at RATE=150 (SEEDS=10, RECORDS=20000)
 	@$(BIN)/python -m tests.hostile.flood --seeds $(or $(SEEDS),10) --records $(or $(RECORDS),20000) --rate $(or $(RATE),60)
+
+gateway-batch: $(STAMP) ## a batch of 5,000 lines through real gateways, of which the one at work is killed, and the leader: five minutes (LINES=5000, KILLS=4)
+	@$(BIN)/python -m tests.gateway_batch --lines $(or $(LINES),5000) --kills $(or $(KILLS),4)
+	@$(BIN)/python -m pytest -q -n auto -m long tests/unit/gateway/batches
 
 chart: $(STAMP) ## the Helm chart by helm itself: linted, rendered, validated against the schemas of its kinds, refusals checked
 	@$(BIN)/python -m tests.chart.tools
