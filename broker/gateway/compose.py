@@ -2,10 +2,13 @@
 
 from pathlib import Path
 
+from headrace.broker.adapters.kafka.batch_doors import KafkaBatchDoors
 from headrace.broker.adapters.kafka.client import KafkaGatewayDoors
 from headrace.broker.adapters.kafka.connection import KafkaConnection
 from headrace.broker.clock import WallClock
 from headrace.broker.errors import SettingsError
+from headrace.broker.gateway.batches.service import Batches
+from headrace.broker.gateway.batches.uploads import UploadLimits
 from headrace.broker.gateway.calls import CallRules
 from headrace.broker.gateway.http.bodies import BodyLimits
 from headrace.broker.gateway.http.models import KnownModels
@@ -28,10 +31,12 @@ def gateway(settings: Settings, *, leader: Whereabouts, models: KnownModels, met
         raise SettingsError("No keys: set gateway.keys_file to the file that `headrace gateway key new` writes.")
     ring = KeyRing(Path(own.keys_file), utc_now=clock.utc_now, lanes=settings.lanes)
     ring.open()
+    connection, prefix = KafkaConnection.of(settings.kafka), settings.kafka.topic_prefix
+    uploads = UploadLimits(bytes_max=int(own.upload_bytes_max))
     return Gateway(
-        doors=KafkaGatewayDoors(KafkaConnection.of(settings.kafka)),
+        doors=KafkaGatewayDoors(connection),
         calls_rules=CallRules(
-            topic_prefix=settings.kafka.topic_prefix,
+            topic_prefix=prefix,
             dedupe_window_s=float(settings.dedupe.window_s),
             join_window_s=float(own.join_window_s),
         ),
@@ -51,4 +56,5 @@ def gateway(settings: Settings, *, leader: Whereabouts, models: KnownModels, met
         leader=leader,
         models=models,
         clock=clock,
+        parts=lambda: [Batches(KafkaBatchDoors(connection), prefix, clock=clock, uploads=uploads)],
     )

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from types import TracebackType
 from typing import Any, Final, Protocol
 
 import structlog
@@ -63,7 +64,9 @@ class GatewayPart(Protocol):
     async def __aenter__(self) -> Any:
         """Begin what it does beside requests."""
 
-    async def __aexit__(self, *_: object) -> bool | None:
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
         """End it."""
 
 
@@ -84,7 +87,7 @@ class Gateway:
     leader: Whereabouts
     models: KnownModels
     clock: WallClock
-    parts: Callable[[Calls], list[GatewayPart]] = field(default=lambda _: [])
+    parts: Callable[[], list[GatewayPart]] = list
     port: int = field(default=0, init=False)
     trouble: str = field(default="It has just started.", init=False)
     _leaving: asyncio.Event = field(default_factory=asyncio.Event, init=False)
@@ -121,7 +124,7 @@ class Gateway:
             answering = Answering(calls, deltas, self.body_limits.within_s, self.meter, self._cut)
             stack.push_async_callback(answering.close)
             generation = Generation(calls, answering, self.body_limits, self.clock, self.meter)
-            parts = self.parts(calls)
+            parts = self.parts()
             for part in parts:
                 await stack.enter_async_context(part)
             handlers = [

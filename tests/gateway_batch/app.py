@@ -17,6 +17,7 @@ from headrace.broker.adapters.kafka.batch_doors import KafkaBatchDoors
 from headrace.broker.adapters.kafka.connection import KafkaConnection
 from headrace.broker.clock import run
 from headrace.broker.gateway.batches.service import Batches
+from headrace.broker.gateway.http.request_keys import KEY
 from headrace.broker.gateway.keys.key import ClientKey
 from headrace.broker.gateway.shapes.errors import ApiError
 
@@ -30,7 +31,7 @@ KEYS = {
 @web.middleware
 async def keyed(request: web.Request, handler: Callable[[web.Request], Any]) -> web.StreamResponse:
     """Do what the gateway's middlewares do: find the key, and turn errors into answers."""
-    request["key"] = KEYS[request.headers["Authorization"].removeprefix("Bearer ")]
+    request[KEY] = KEYS[request.headers["Authorization"].removeprefix("Bearer ")]
     try:
         response: web.StreamResponse = await handler(request)
     except ApiError as error:

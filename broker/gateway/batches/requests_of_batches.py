@@ -11,7 +11,6 @@ from typing import Any, Final
 from aiohttp import web
 
 from headrace.broker.errors import PositionGone
-from headrace.broker.gateway.http.request_keys import ENDPOINT, KEY
 from headrace.broker.gateway.batches.batch_object import batch_object
 from headrace.broker.gateway.batches.catalogue import Catalogue, CataloguedBatch, CatalogueFollower
 from headrace.broker.gateway.batches.kafka_away import while_kafka_answers
@@ -22,6 +21,7 @@ from headrace.broker.gateway.batches.requests_of_files import limit_of
 from headrace.broker.gateway.batches.state import BatchState
 from headrace.broker.gateway.batches.store import BatchStore, FoldedBatch
 from headrace.broker.gateway.batches.uploads import PURPOSE, kept_for
+from headrace.broker.gateway.http.request_keys import KEY
 from headrace.broker.gateway.keys.key import ClientKey
 from headrace.broker.gateway.shapes.errors import (
     FINAL,

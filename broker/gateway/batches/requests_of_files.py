@@ -8,13 +8,13 @@ import structlog
 from aiohttp import web
 
 from headrace.broker.errors import HeadraceError
-from headrace.broker.gateway.http.request_keys import ENDPOINT, KEY
 from headrace.broker.gateway.batches.batch_object import uploaded_object
 from headrace.broker.gateway.batches.catalogue import CataloguedFile, CatalogueFollower
 from headrace.broker.gateway.batches.kafka_away import while_kafka_answers
 from headrace.broker.gateway.batches.records import FileDeleted
 from headrace.broker.gateway.batches.store import BatchStore
 from headrace.broker.gateway.batches.uploads import Uploads
+from headrace.broker.gateway.http.request_keys import KEY
 from headrace.broker.gateway.keys.key import ClientKey
 from headrace.broker.gateway.shapes.errors import ApiError, invalid_request, unknown_id
 
