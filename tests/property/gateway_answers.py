@@ -168,7 +168,7 @@ class Drawn:
             {"type": "url_citation", "start_index": 0, "end_index": 1, "url": "https://a", "title": "A"}
             for _ in range(self.dice.choice([0, 0, 1, 2]))
         ]
-        logprobs = self.logprobs(self.dice.choice([0, 0, 3]))
+        logprobs = self.logprobs(self.dice.choice([0, 3, 6]))
         text = self.dice.choice(["", self.text(), self.text(), self.text()])
         return {"type": "output_text", "annotations": annotations, "logprobs": logprobs, "text": text}
 

@@ -131,6 +131,7 @@ def check(endpoint: str, body: dict[str, Any], frames: list[bytes], *, include_u
             if item["type"] == "message":
                 texts = [part.get("text", "") for part in item["content"]]
                 assert texts == [part.get("text", "") for part in final["content"]]
+        assert_no_logprob_twice(body, frames)
         numbers = [event["sequence_number"] for event in data_of(frames)]
         assert numbers == [*range(len(numbers))]
         assert [kind for kind, _ in events_of(frames)] == [event["type"] for event in data_of(frames)]
@@ -153,6 +154,16 @@ def check(endpoint: str, body: dict[str, Any], frames: list[bytes], *, include_u
         own = [each for chunk in chunks for each in chunk["choices"] if each["index"] == number]
         assert own[0]["delta"]["role"] == "assistant"
         assert [each["finish_reason"] is not None for each in own] == [False] * (len(own) - 1) + [True]
+
+
+def assert_no_logprob_twice(body: dict[str, Any], frames: list[bytes]) -> None:
+    """The log probabilities of a text's deltas are a beginning of its own; its end has them all."""
+    told: dict[tuple[int, int], list[Any]] = {}
+    for event in data_of(frames):
+        if event["type"] == "response.output_text.delta":
+            told.setdefault((event["output_index"], event["content_index"]), []).extend(event["logprobs"])
+    for (at, place), logprobs in told.items():
+        assert body["output"][at]["content"][place]["logprobs"][: len(logprobs)] == logprobs
 
 
 def error_in(frames: list[bytes]) -> str | None:

@@ -9,7 +9,7 @@ from typing import Any, Final
 from headrace.broker.gateway.shapes.attempt_order import AttemptOrder
 from headrace.broker.gateway.shapes.errors import ApiError
 from headrace.broker.gateway.shapes.failures import error_of
-from headrace.broker.gateway.shapes.growth import Contradiction, rest, unsaid
+from headrace.broker.gateway.shapes.growth import AnswersDiffer, rest, unsaid
 from headrace.broker.gateway.shapes.stream import DONE, data_frame, restarted
 from headrace.schemas.chunk import Chunk
 from headrace.schemas.delta import grown_choices, index_of
@@ -55,7 +55,7 @@ class ChatStream:
             return []
         try:
             return self._sent(self._grown(choices))
-        except (Contradiction, RecursionError):
+        except (AnswersDiffer, RecursionError):
             return self.fail(restarted(self._given_id))
 
     def _grown(self, choices: list[Any]) -> list[Any]:
@@ -73,14 +73,14 @@ class ChatStream:
         return fresh
 
     def _missing(self, choices: list[Any], *, is_over: bool) -> list[Any]:
-        """Return what was not told of these choices. Raises Contradiction."""
+        """Return what was not told of these choices. Raises AnswersDiffer."""
         known, missing = {each["index"]: each for each in self._told}, []
         for each in choices:
             more = rest(each, known.pop(each["index"], {"index": each["index"]}), is_over=is_over)
             if more is not None:
                 missing.append({"index": each["index"], **more})
         if is_over and known:
-            raise Contradiction
+            raise AnswersDiffer
         return missing
 
     def finish(self, outcome: Outcome) -> list[bytes]:
@@ -91,7 +91,7 @@ class ChatStream:
             return self.fail(error_of(outcome))
         try:
             frames = self._finished(outcome.response)
-        except Contradiction:
+        except AnswersDiffer:
             return self.fail(restarted(self._given_id))
         self.has_begun = self.has_ended = True
         return frames

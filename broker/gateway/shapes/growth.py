@@ -9,7 +9,7 @@ from typing import Any
 from headrace.schemas.delta import SAID_ONCE, index_of
 
 
-class Contradiction(Exception):  # noqa: N818 — a finding, not a fault: two attempts answered differently
+class AnswersDiffer(Exception):  # noqa: N818 — a finding, not a fault: two attempts answered differently
     """What was told is not a beginning of the answer."""
 
 
@@ -19,7 +19,7 @@ def rest(whole: Any, told: Any, *, is_over: bool) -> Any:
     Unless the answer `is_over`, `whole` may be the shorter one: what is there must then agree.
 
     Raises:
-        Contradiction: Neither grows to the other.
+        AnswersDiffer: Neither grows to the other.
     """
     if told is None:
         return whole
@@ -37,12 +37,12 @@ def rest(whole: Any, told: Any, *, is_over: bool) -> Any:
 
 def _unless(contradicts: bool) -> None:  # noqa: FBT001 — the finding itself
     if contradicts:
-        raise Contradiction
+        raise AnswersDiffer
 
 
 def _rest_of_object(whole: dict[str, Any], told: dict[str, Any], *, is_over: bool) -> dict[str, Any] | None:
     if is_over and any(value and name not in whole for name, value in told.items()):
-        raise Contradiction
+        raise AnswersDiffer
     grown: dict[str, Any] = {}
     for name, value in whole.items():
         known = told.get(name)

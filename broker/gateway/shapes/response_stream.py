@@ -9,7 +9,7 @@ from typing import Any, Final
 from headrace.broker.gateway.shapes.attempt_order import AttemptOrder
 from headrace.broker.gateway.shapes.errors import ApiError
 from headrace.broker.gateway.shapes.failures import error_of
-from headrace.broker.gateway.shapes.growth import Contradiction, rest
+from headrace.broker.gateway.shapes.growth import AnswersDiffer, rest
 from headrace.broker.gateway.shapes.response_texts import TEXT_KINDS, Part, TextKind, opened, parts_of, progress
 from headrace.broker.gateway.shapes.stream import event_frame, restarted
 from headrace.schemas.chunk import Chunk
@@ -64,7 +64,7 @@ class ResponseStream:
             self._hear(chunk)
         except _Odd:
             self._order.give_up()
-        except (Contradiction, RecursionError):
+        except (AnswersDiffer, RecursionError):
             self._end_with(restarted(self._given_id))
         return self._taken()
 
@@ -76,7 +76,7 @@ class ResponseStream:
             return self.fail(error_of(outcome))
         try:
             self._finish(outcome.response)
-        except Contradiction:
+        except AnswersDiffer:
             self._end_with(restarted(self._given_id))
         return self._taken()
 
@@ -93,7 +93,7 @@ class ResponseStream:
             if not isinstance(response, dict) or not response.get("id"):
                 raise _Odd
             if self.has_begun:  # items of another response have other ids
-                raise Contradiction
+                raise AnswersDiffer
             self._begin(response | {name: self._asked.get(name, empty) for name, empty in _REPEATED.items()})
         items = head.get("items")
         for each in items if isinstance(items, list) else ():
@@ -161,22 +161,22 @@ class ResponseStream:
         output = response.get("output")
         items = [each for each in output if isinstance(each, dict)] if isinstance(output, list) else []
         if response.get("id") != self._id or any(at >= len(items) for at in self._told):
-            raise Contradiction
+            raise AnswersDiffer
         for at, item in enumerate(items):
             self._finish_item(at, item)
         self._tell("response.incomplete" if response.get("status") == "incomplete" else _COMPLETED, response=response)
         self.has_ended = True
 
     def _finish_item(self, at: int, item: dict[str, Any]) -> None:
-        """Send what was not sent of a final item. Raises Contradiction."""
+        """Send what was not sent of a final item. Raises AnswersDiffer."""
         self._open(at, item)
         if any(self._told[at].get(name) != item.get(name) for name in _IDENTITY):
-            raise Contradiction
+            raise AnswersDiffer
         texts = dict(self._texts[at])
         for part in parts_of(item):
             self._finish_part(at, item, part, texts.pop(part.slot, None))
         if texts:
-            raise Contradiction
+            raise AnswersDiffer
         if (kind := progress(item, is_done=True)) is not None:
             self._tell(kind, output_index=at, item_id=item.get("id"))
         self._tell("response.output_item.done", output_index=at, item=item)
@@ -194,7 +194,7 @@ class ResponseStream:
             self._tell(f"response.{part.opening}.done", **where, part=part.value)
 
     def _finish_text(self, kind: TextKind, part: Part, told: str | None, where: Mapping[str, Any]) -> None:
-        """Send the rest of a text, its annotations, its end. Raises Contradiction."""
+        """Send the rest of a text, its annotations, its end. Raises AnswersDiffer."""
         given = part.value.get("logprobs")
         logprobs = given if isinstance(given, list) else []
         is_output = kind.name == "output_text"

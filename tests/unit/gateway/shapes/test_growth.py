@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.broker.gateway.shapes.growth import Contradiction, rest, unsaid
+from headrace.broker.gateway.shapes.growth import AnswersDiffer, rest, unsaid
 from headrace.schemas.delta import grown_choices
 
 TEXTS = st.text("ab", max_size=4)
@@ -44,7 +44,7 @@ def test_a_part_and_its_rest_are_the_whole(one: dict[str, Any], other: dict[str,
     ],
 )
 def test_what_was_told_otherwise_is_a_contradiction(whole: Any, told: Any, is_over: bool) -> None:  # noqa: FBT001 — a case
-    with pytest.raises(Contradiction):
+    with pytest.raises(AnswersDiffer):
         rest(whole, told, is_over=is_over)
 
 
