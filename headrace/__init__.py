@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from headrace.broker.adapters.kafka.connection import KafkaConnection
     from headrace.broker.client import GenerationClient, Submission, submission
     from headrace.broker.errors import (
+        AnswerUnusable,
         AuthenticationError,
         Disconnected,
         GenerationFailed,
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
         NotSubmitted,
         OutcomeUnreadable,
         RightsError,
+        SdkMissing,
         SettingsError,
         Unreachable,
         Unresolved,
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from headrace.schemas.outcome import Completed, Failed, Outcome
 
 __all__ = [
+    "AnswerUnusable",
     "AuthenticationError",
     "ChunkReader",
     "Completed",
@@ -55,6 +58,7 @@ __all__ = [
     "OutcomeUnreadable",
     "ResultReader",
     "RightsError",
+    "SdkMissing",
     "SettingsError",
     "Submission",
     "Unreachable",
