@@ -60,5 +60,5 @@ def _why_missing() -> str:
     try:
         import openai  # noqa: PLC0415  # same
     except ImportError:
-        return "The package openai is not installed here: install it beside headrace (pip install openai)."
+        return "The package openai is not installed here: install it beside headrace."
     return f"The package openai {openai.__version__} lacks the type of this answer: responses need 1.66 or newer."
