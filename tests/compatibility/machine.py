@@ -43,6 +43,31 @@ def python(version: str) -> str:
     return str(made)
 
 
+@cache
+def workers() -> Path:
+    """A folder with gunicorn, Celery and Flask, which nothing else here needs."""
+    home, lock = TOOLS / "workers", Path(__file__).parent / "workers.lock"
+    stamp, wanted = home / ".installed", lock.read_text(encoding="utf-8")
+    if not (stamp.exists() and stamp.read_text(encoding="utf-8") == wanted):
+        shutil.rmtree(home, ignore_errors=True)
+        uv = [str(_uv()), "--quiet", "--no-config", "--cache-dir", str(TOOLS / "cache")]
+        run(
+            ROOT,
+            *uv,
+            "pip",
+            "install",
+            "--python",
+            sys.executable,
+            "--target",
+            str(home),
+            "--require-hashes",
+            "-r",
+            str(lock),
+        )
+        stamp.write_text(wanted, encoding="utf-8")
+    return home
+
+
 def node_package(source: Path) -> Path:
     """A copy of a Node package with what its lock file says installed beside it, unless it stands there already."""
     if shutil.which("npm") is None:
