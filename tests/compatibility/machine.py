@@ -50,7 +50,7 @@ def workers() -> Path:
     stamp, wanted = home / ".installed", lock.read_text(encoding="utf-8")
     if not (stamp.exists() and stamp.read_text(encoding="utf-8") == wanted):
         shutil.rmtree(home, ignore_errors=True)
-        uv = [str(_uv()), "--quiet", "--no-config", "--cache-dir", str(TOOLS / "cache")]
+        uv = [str(uv()), "--quiet", "--no-config", "--cache-dir", str(TOOLS / "cache")]
         run(
             ROOT,
             *uv,
