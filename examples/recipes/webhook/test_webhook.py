@@ -89,7 +89,7 @@ async def delivering(
 
 async def until(holds: Callable[[], bool]) -> None:
     async with asyncio.timeout(10):
-        while not holds():  # noqa: ASYNC110  # a poll: what is awaited has no event
+        while not holds():
             await asyncio.sleep(0.001)
 
 
