@@ -130,7 +130,7 @@ def evening() -> str:
 
 def timed(block: Block) -> Any:
     """Virtual time, in which no busy machine is late, but for what serves HTTP."""
-    return pytest.param(block, id=str(block), marks=() if "async with Upstream(" in block.text else VIRTUAL_TIME)
+    return pytest.param(block, id=str(block), marks=() if python.serves_http(block) else VIRTUAL_TIME)
 
 
 @pytest.mark.slow
