@@ -5,6 +5,7 @@ Meant for cron: prints only what somebody should read, exits by itself, and may 
 
 import argparse
 import asyncio
+import logging
 import os
 import sys
 from pathlib import Path
@@ -35,6 +36,7 @@ async def main(asked: argparse.Namespace) -> int:
 
 
 if __name__ == "__main__":
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it tells what passes by itself; the rest is raised
     parser = argparse.ArgumentParser(prog="python -m cron_job", description=__doc__.split("\n\n")[1])
     jobs = parser.add_subparsers(dest="job", required=True)
     jobs.add_parser("submit", help="request an e-mail for each new lead").add_argument("leads", type=Path)

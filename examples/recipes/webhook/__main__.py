@@ -1,4 +1,4 @@
-"""python -m webhook endpoints.toml [--kafka localhost:9092] [--topic-prefix generation].
+"""python -m webhook endpoints.toml [--kafka localhost:9092] [--topic-prefix generation] [--again-every 300].
 
 Delivers every outcome to the webhook of its tenant, until SIGTERM. Start several for more throughput. Needs aiohttp,
 and the topic `webhook.dead-letters`, made if it is missing.
@@ -17,7 +17,7 @@ from headrace.broker.adapters.kafka.topics import create_missing
 from headrace.schemas.topics import TopicSpec
 from webhook.endpoints import BadEndpoints, read_endpoints
 from webhook.http_post import HttpPost
-from webhook.service import DEAD_LETTERS, Webhooks
+from webhook.service import DEAD_LETTERS, Rules, Webhooks
 
 
 async def main(asked: argparse.Namespace) -> int:
@@ -27,7 +27,8 @@ async def main(asked: argparse.Namespace) -> int:
         endpoints = read_endpoints(asked.endpoints)
         await create_missing(connection, [TopicSpec(DEAD_LETTERS, 6, 1, {})])
         async with HttpPost() as post:
-            webhooks = Webhooks(connection, endpoints, post, topic_prefix=asked.topic_prefix)
+            rules = Rules(again_every_s=asked.again_every)
+            webhooks = Webhooks(connection, endpoints, post, topic_prefix=asked.topic_prefix, rules=rules)
             for number in (signal.SIGTERM, signal.SIGINT):
                 asyncio.get_running_loop().add_signal_handler(number, webhooks.stop)
             await webhooks.run()
@@ -42,8 +43,12 @@ async def main(asked: argparse.Namespace) -> int:
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO)
+    logging.getLogger("aiokafka").setLevel(logging.WARNING)
     parser = argparse.ArgumentParser(prog="python -m webhook", description=__doc__.split("\n\n")[1])
     parser.add_argument("endpoints", type=Path)
     parser.add_argument("--kafka", default=os.environ.get("HEADRACE_KAFKA__BOOTSTRAP_SERVERS", "localhost:9092"))
     parser.add_argument("--topic-prefix", default=os.environ.get("HEADRACE_KAFKA__TOPIC_PREFIX", "generation"))
+    parser.add_argument(
+        "--again-every", type=float, default=300.0, help="seconds between rounds over what was put aside"
+    )
     sys.exit(asyncio.run(main(parser.parse_args())))
