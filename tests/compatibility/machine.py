@@ -44,18 +44,6 @@ def python(version: str) -> str:
     return str(interpreter)
 
 
-def install(home: Path, lock: Path) -> None:
-    """Install the packages of a lock into a folder for PYTHONPATH, unless they are there."""
-    stamp = home / ".installed"
-    wanted = f"{sys.version}\n{lock.read_text(encoding='utf-8')}"
-    if stamp.exists() and stamp.read_text(encoding="utf-8") == wanted:
-        return
-    shutil.rmtree(home, ignore_errors=True)
-    uv = [str(_uv()), "--quiet", "--no-config", "--cache-dir", str(TOOLS / "cache"), "pip", "install"]
-    run(ROOT, *uv, "--python", sys.executable, "--target", str(home), "--require-hashes", "-r", str(lock))
-    stamp.write_text(wanted, encoding="utf-8")
-
-
 def node_package(source: Path) -> Path:
     """A copy of a Node package with what its lock file says installed beside it, unless it stands there already."""
     if shutil.which("npm") is None:
@@ -74,6 +62,18 @@ def run(directory: Path, *command: str) -> str:
     done = subprocess.run(command, cwd=directory, capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}{done.stderr}"
     return done.stdout
+
+
+def install(home: Path, lock: Path) -> None:
+    """Install the packages of a lock into a folder for PYTHONPATH, unless they are there."""
+    stamp = home / ".installed"
+    wanted = f"{sys.version}\n{lock.read_text(encoding='utf-8')}"
+    if stamp.exists() and stamp.read_text(encoding="utf-8") == wanted:
+        return
+    shutil.rmtree(home, ignore_errors=True)
+    uv = [str(_uv()), "--quiet", "--no-config", "--cache-dir", str(TOOLS / "cache"), "pip", "install"]
+    run(ROOT, *uv, "--python", sys.executable, "--target", str(home), "--require-hashes", "-r", str(lock))
+    stamp.write_text(wanted, encoding="utf-8")
 
 
 def unavailable(sentence: str) -> NoReturn:

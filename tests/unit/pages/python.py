@@ -1,37 +1,31 @@
 """Runs Python blocks of the pages as they stand, on a broker in memory in place of the Kafka that they name.
 
-The block is changed in three ways only: clients and readers are given the broker's connection instead of an address,
-OpenAI's own client the address of a simulated OpenAI, and `asyncio.run(main())` is awaited, since a loop runs already.
-Names that belong to the reader's own service (`send_mail`, `body`, …) are given here; each of them notes that it was
-called. A block that would read for ever ends once one was.
+A block is changed in two ways, and a third in `simulated`: clients and readers get the broker's connection, and
+`asyncio.run(main())` is awaited, since a loop runs already. Names that belong to the reader's own service (`send_mail`,
+`body`, …) are given here; each of them notes that it was called. A block that would read for ever ends once one was.
 """
 
 import ast
 import asyncio
 import inspect
 import traceback
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from types import CodeType
 from typing import Any
 
 import aiohttp
-from openai import AsyncOpenAI
 
 from headrace.broker.client import GenerationClient, submission
-from headrace.broker.simulator.settings import UpstreamSettings
-from headrace.broker.simulator.upstream import Upstream
 from headrace.broker.testing import Asked, MemoryBroker, Said
 from tests.unit.pages.blocks import Block
+from tests.unit.pages.simulated import ADDRESS, addressed, close_clients, is_of_the_sdk, simulated
 from tests.unit.service.rig import until
 
 CLIENTS = frozenset({"GenerationClient", "ResultReader", "DeadLetterReader", "ChunkReader"})
-SDK = "AsyncOpenAI"
 BODY = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Hi"}]}
 TOPICS = ("lead-mailer.dead-letters", "acme-mailer.dead-letters")
 WITHIN_S = 10.0
 _CONNECTION = "connection_in_memory"
-_UPSTREAM = "simulated_openai"
 
 
 class InMemory(ast.NodeTransformer):
@@ -40,9 +34,8 @@ class InMemory(ast.NodeTransformer):
     def visit_Call(self, node: ast.Call) -> ast.AST:
         """A client or reader that names an address, or a connection of its own making."""
         self.generic_visit(node)
-        if isinstance(node.func, ast.Name) and node.func.id == SDK:
-            of_the_upstream = ast.keyword(None, ast.Name(_UPSTREAM, ast.Load()))
-            return ast.Call(node.func, node.args, [*node.keywords, of_the_upstream])
+        if is_of_the_sdk(node):
+            return addressed(node)
         if not isinstance(node.func, ast.Name) or node.func.id not in CLIENTS:
             return node
         given = [each.value for each in node.keywords if each.arg == "connection"]
@@ -111,13 +104,13 @@ async def run(block: Block) -> list[tuple[Any, ...]]:
         called(*given)
 
     async with (
-        _simulated(block) as upstream,
+        simulated(block) as openai,
         MemoryBroker(answer, settings={"replies": {"allow": ["acme.answers"]}}, topics=TOPICS) as broker,
     ):
         await _before(broker)
         names = {
             "__name__": "__main__",
-            _UPSTREAM: upstream,
+            ADDRESS: openai,
             _CONNECTION: broker.connection,
             "print": called,
             "send_mail": awaited,
@@ -141,22 +134,6 @@ async def run(block: Block) -> list[tuple[Any, ...]]:
     return calls
 
 
-def serves_http(block: Block) -> bool:
-    """Whether sockets take part, for which virtual time does not wait."""
-    return "async with Upstream(" in block.text or f"{SDK}(" in block.text
-
-
-@asynccontextmanager
-async def _simulated(block: Block) -> AsyncIterator[dict[str, str]]:
-    """What OpenAI's own client needs to find a simulated OpenAI; nothing for a block that has none."""
-    if f"{SDK}(" not in block.text:
-        yield {}
-        return
-    plenty = UpstreamSettings(tokens_per_minute=1_000_000, requests_per_minute=10_000, latency_s=(0.0, 0.0), port=0)
-    async with Upstream(plenty) as upstream:
-        yield {"base_url": upstream.base_url, "api_key": "sk-simulated"}
-
-
 def _reads_for_ever(block: Block) -> bool:
     return "ResultReader" in block.text
 
@@ -165,11 +142,10 @@ async def _run(code: CodeType, names: dict[str, Any]) -> None:
     result = eval(code, names)  # noqa: S307  # our own pages
     if inspect.iscoroutine(result):
         await result
-    for name, value in list(names.items()):
+    for name, test in list(names.items()):
         if name.startswith("test_"):
-            await value()
-        elif isinstance(value, AsyncOpenAI):
-            await value.close()
+            await test()
+    await close_clients(names)
 
 
 async def _before(broker: MemoryBroker) -> None:
