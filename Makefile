@@ -9,7 +9,7 @@ UV_QUIET := --quiet --no-config --no-cache --python $(BIN)/python
 unexport PYTHONDONTWRITEBYTECODE # the tests start hundreds of processes, which share the compiled bytecode
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-virtual test-virtual-but-core test-long test-real test-timed unit sim sim-core sim-mutants bench-limits bench-limiters bench-limiters-http bench-lanes hostile hostile-upstream integration chaos chaos-short chart page image image-build image-test compatibility recipes compiled coverage mutation trace static format lint types imports docs docs-serve reference settings-page rules rules-file schemas locks clean
+.PHONY: help install demo test test-virtual test-virtual-but-core test-long test-real test-timed unit sim sim-core sim-mutants bench-limits bench-limiters bench-limiters-http bench-lanes hostile hostile-upstream integration chaos chaos-short chart page image image-build image-test compatibility recipes workers compiled coverage mutation trace static format lint types imports docs docs-serve reference settings-page rules rules-file schemas locks clean
 
 help: ## list every target
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{ sub(/:.*/, "", $$1); printf "  make %-14s %s\n", $$1, $$2 }'
@@ -107,8 +107,11 @@ trace: $(STAMP) ## one request whose leader is killed during its call, as one tr
 	@$(BIN)/python -m tests.tracing.otelcol
 	@$(BIN)/python -m tests.tracing.failover
 
-compatibility: $(STAMP) ## other Pythons, Debian's redis-server, the newest Kafka, kcat, the Java console producer, Node, Go and AsyncAPI
-	@$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder tests/compatibility
+compatibility: $(STAMP) ## other Pythons, Debian's redis-server, the newest Kafka, kcat, the Java console producer, Node, Go, AsyncAPI, gunicorn and Celery
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m 'not long' tests/compatibility
+
+workers: $(STAMP) ## the sync client under gunicorn and Celery's prefork pool, 2,000 requests, workers recycled and killed; a minute
+	@$(BIN)/python -m pytest -q -s -m long tests/compatibility/test_workers.py
 
 recipes: $(STAMP) ## the recipes of examples/recipes with FastAPI, Django and Celery, which it installs into .tools: half a minute
 	@$(BIN)/python -m pytest -q tests/compatibility/test_recipes.py
@@ -190,6 +193,7 @@ locks: $(UV) ## write the lock files; locked versions stay unless they must chan
 	@$(LOCK) -c requirements.lock --extra otel pyproject.toml -o requirements-runtime.lock
 	@echo 'hatchling>=1.27' | $(LOCK) -c requirements.lock - -o requirements-build.lock
 	@echo 'uv' | $(LOCK) - -o requirements-uv.lock
+	@printf '%s\n' celery flask gunicorn | $(LOCK) -c requirements.lock - -o tests/compatibility/workers.lock
 	@printf '%s\n' furo myst-parser 'pagefind[bin]' 'sphinx<9.1' | $(LOCK) - -o docs/site/site.lock
 	@printf '%s\n' celery django fastapi httpx standardwebhooks | $(LOCK) -c requirements.lock - -o tests/compatibility/recipes.lock
 

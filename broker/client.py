@@ -145,8 +145,8 @@ class GenerationClient:
             traceparent: W3C trace context, passed on. Without it, a service that traces with OpenTelemetry has its
                 present span continued.
             timeout_s: How long Kafka may be away.
-            **asked: `endpoint`, `tenant`, `id` (default: a UUIDv7), `deadline`, `stream`, `template`, `metadata`,
-                `reply_to`.
+            **asked: `endpoint`, `tenant`, `id` (default: a UUIDv7), `deadline` (an aware datetime, or a timedelta from
+                now), `stream`, `template`, `metadata`, `reply_to`.
 
         Returns:
             The position of the request, once all replicas in sync have it.

@@ -145,12 +145,12 @@ class ResultReader(Opened):
         self._in_hand = await self.delivery()
         if self._in_hand is None:
             raise StopAsyncIteration
-        if differs := self._contradicted(self._in_hand.outcome):
+        if differs := self.contradicted(self._in_hand.outcome):
             raise IdConflict(self._in_hand.outcome.id, differs)
         self._traces.begin(self._in_hand)
         return self._in_hand.outcome
 
-    def _contradicted(self, outcome: Outcome) -> tuple[str, ...]:
+    def contradicted(self, outcome: Outcome) -> tuple[str, ...]:
         """Name the differences from what is expected of the outcome's id, and count such an outcome."""
         expected = None if self._expected is None else self._expected(outcome.id)
         differs = () if expected is None else expected.differences(outcome)
@@ -198,7 +198,7 @@ class ResultReader(Opened):
             patience = Patience(attempts_max=attempts_max, pause_s=pause_s)
 
             async def handed(outcome: Outcome) -> None:
-                if not self._contradicted(outcome):
+                if not self.contradicted(outcome):
                     await handler(outcome)
 
             handling = Handling(self, handed, letters, patience, concurrency=concurrency, spanned=self._traces.spanned)

@@ -44,6 +44,14 @@ def python(version: str) -> str:
     return str(interpreter)
 
 
+@cache
+def workers() -> Path:
+    """A folder with gunicorn, Celery and Flask, which nothing else here needs."""
+    home = TOOLS / "workers"
+    install(home, Path(__file__).parent / "workers.lock")
+    return home
+
+
 def node_package(source: Path) -> Path:
     """A copy of a Node package with what its lock file says installed beside it, unless it stands there already."""
     if shutil.which("npm") is None:

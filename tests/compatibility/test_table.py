@@ -1,5 +1,6 @@
 """The table in docs/operators.md says what the tests here and elsewhere have tried, and nothing else."""
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -33,6 +34,12 @@ def test_python() -> None:
 def test_kafka() -> None:
     shipped = next(jar.version for jar in locked_jars() if jar.artifact == "kafka_2.13")
     assert row("Kafka") == f"{shipped}, {locked_version()}"
+
+
+def test_the_servers_that_fork_workers() -> None:
+    lock = (ROOT / "tests" / "compatibility" / "workers.lock").read_text(encoding="utf-8")
+    locked = dict(re.findall(r"^(\w+)==([\d.]+)", lock, re.MULTILINE))
+    assert row("gunicorn, Celery") == f"{locked['gunicorn']}, {locked['celery']}"
 
 
 @pytest.mark.parametrize("server", ["Valkey", "redis-server"])
