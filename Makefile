@@ -9,7 +9,7 @@ UV_QUIET := --quiet --no-config --no-cache --python $(BIN)/python
 unexport PYTHONDONTWRITEBYTECODE # the tests start hundreds of processes, which share the compiled bytecode
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-virtual test-virtual-but-core test-long test-real test-timed unit sim sim-core sim-mutants bench-limits bench-limiters bench-limiters-http bench-lanes gateway-batch hostile hostile-upstream integration chaos chaos-short chart page image image-build image-test compatibility workers compiled coverage mutation trace static format lint types imports docs docs-serve reference settings-page rules rules-file schemas locks clean
+.PHONY: help install demo test test-virtual test-virtual-but-core test-long test-real test-timed unit sim sim-core sim-mutants bench-limits bench-limiters bench-limiters-http bench-lanes gateway-batch hostile hostile-upstream integration chaos chaos-short chart page image image-build image-test compatibility recipes workers compiled coverage mutation trace static format lint types imports docs docs-serve reference settings-page rules rules-file schemas locks clean
 
 help: ## list every target
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{ sub(/:.*/, "", $$1); printf "  make %-14s %s\n", $$1, $$2 }'
@@ -117,6 +117,9 @@ compatibility: $(STAMP) ## other Pythons, Debian's redis-server, the newest Kafk
 workers: $(STAMP) ## the sync client under gunicorn and Celery's prefork pool, 2,000 requests, workers recycled and killed; a minute
 	@$(BIN)/python -m pytest -q -s -m long tests/compatibility/test_workers.py
 
+recipes: $(STAMP) ## the recipes of examples/recipes with FastAPI, Django and Celery, which it installs into .tools: half a minute
+	@$(BIN)/python -m pytest -q tests/compatibility/test_recipes.py
+
 page: $(STAMP) ## the live page in Chromium on real services: scenes, axe, hostile documents, cost; ten minutes (as root on Debian installs chromium; ONLY=SCENE, PICTURES=FOLDER)
 	@$(BIN)/python -m tests.page $(ONLY:%=--only %) $(if $(PICTURES),--pictures $(PICTURES))
 
@@ -196,6 +199,7 @@ locks: $(UV) ## write the lock files; locked versions stay unless they must chan
 	@echo 'uv' | $(LOCK) - -o requirements-uv.lock
 	@printf '%s\n' celery flask gunicorn | $(LOCK) -c requirements.lock - -o tests/compatibility/workers.lock
 	@printf '%s\n' furo myst-parser 'pagefind[bin]' 'sphinx<9.1' | $(LOCK) - -o docs/site/site.lock
+	@printf '%s\n' celery django fastapi httpx standardwebhooks | $(LOCK) -c requirements.lock - -o tests/compatibility/recipes.lock
 
 clean: ## remove the environment, caches and compiled modules
 	@rm -rf $(VENV) .site .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .mutation .tools/compiled

@@ -17,14 +17,13 @@ from headrace.broker.client_ports import Arrived, ClientDoors, Start
 from headrace.broker.errors import IdConflict, Unreachable
 from headrace.broker.tasks import ended
 from headrace.consumers.deliveries import Deliveries, Delivery
-from headrace.consumers.handling import ATTEMPTS_MAX, PAUSE_S, Handler, Handling, Letters, Patience
+from headrace.consumers.handling import ATTEMPTS_MAX, PAUSE_S, Handler, Handling, Letters, Patience, own_headers
 from headrace.consumers.opening import RECONNECT_FIRST_S, RECONNECT_MAX_S, Opened
 from headrace.consumers.outcome_spans import OutcomeSpans
-from headrace.schemas import headers as names
-from headrace.schemas.codec import WireError, decode_dead_letter
+from headrace.schemas.codec import WireError
 from headrace.schemas.expectation import Expected
 from headrace.schemas.outcome import Outcome, sent_as
-from headrace.schemas.record import Headers, Record
+from headrace.schemas.record import Record
 from headrace.schemas.topics import results_topic
 from headrace.schemas.unreadable import in_place_of, is_unreadable, read_outcome
 
@@ -301,13 +300,6 @@ class ResultReader(Opened):
 def outcome_in(record: Record) -> Outcome | None:
     """Decode a record's outcome; a Failed with reason `unreadable` if only the headers can be read, else None."""
     try:
-        return read_outcome(replace(record, headers=tuple(_own_headers(record))))
+        return read_outcome(replace(record, headers=tuple(own_headers(record))))
     except WireError as reason:
         return in_place_of(record, str(reason))
-
-
-def _own_headers(record: Record) -> Headers:
-    """Return the outcome's own headers, even inside a dead letter of the service."""
-    if any(name == names.REASON for name, _ in record.headers):
-        return decode_dead_letter(record.key, record.value, record.headers).headers
-    return record.headers

@@ -46,25 +46,8 @@ def python(version: str) -> str:
 @cache
 def workers() -> Path:
     """A folder with gunicorn, Celery and Flask, which nothing else here needs."""
-    home, lock = TOOLS / "workers", Path(__file__).parent / "workers.lock"
-    stamp, wanted = home / ".installed", lock.read_text(encoding="utf-8")
-    if not (stamp.exists() and stamp.read_text(encoding="utf-8") == wanted):
-        shutil.rmtree(home, ignore_errors=True)
-        uv = [str(uv()), "--quiet", "--no-config", "--cache-dir", str(TOOLS / "cache")]
-        run(
-            ROOT,
-            *uv,
-            "pip",
-            "install",
-            "--python",
-            sys.executable,
-            "--target",
-            str(home),
-            "--require-hashes",
-            "-r",
-            str(lock),
-        )
-        stamp.write_text(wanted, encoding="utf-8")
+    home = TOOLS / "workers"
+    install(home, Path(__file__).parent / "workers.lock")
     return home
 
 
@@ -86,6 +69,18 @@ def run(directory: Path, *command: str) -> str:
     done = subprocess.run(command, cwd=directory, capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}{done.stderr}"
     return done.stdout
+
+
+def install(home: Path, lock: Path) -> None:
+    """Install the packages of a lock into a folder for PYTHONPATH, unless they are there."""
+    stamp = home / ".installed"
+    wanted = f"{sys.version}\n{lock.read_text(encoding='utf-8')}"
+    if stamp.exists() and stamp.read_text(encoding="utf-8") == wanted:
+        return
+    shutil.rmtree(home, ignore_errors=True)
+    target = ("--python", sys.executable, "--target", str(home))
+    run(ROOT, *uv(), "pip", "install", *target, "--require-hashes", "-r", str(lock))
+    stamp.write_text(wanted, encoding="utf-8")
 
 
 def unavailable(sentence: str) -> NoReturn:

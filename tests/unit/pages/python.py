@@ -1,6 +1,6 @@
 """Runs Python blocks of the pages as they stand, on a broker in memory in place of the Kafka that they name.
 
-The block is changed in two ways only: clients and readers are given the broker's connection instead of an address, and
+A block is changed in two ways, and a third in `simulated`: clients and readers get the broker's connection, and
 `asyncio.run(main())` is awaited, since a loop runs already. Names that belong to the reader's own service (`send_mail`,
 `body`, …) are given here; each of them notes that it was called. A block that would read for ever ends once one was. A
 block with sync clients runs in a thread, on a broker of theirs.
@@ -21,6 +21,7 @@ from headrace.broker.client import GenerationClient, Submission, submission
 from headrace.broker.sync_client import SyncGenerationClient
 from headrace.broker.testing import Asked, MemoryBroker, Said, SyncMemoryBroker
 from tests.unit.pages.blocks import Block
+from tests.unit.pages.simulated import ADDRESS, addressed, close_clients, is_of_the_sdk, simulated
 from tests.unit.service.rig import until
 
 ASYNC = ("GenerationClient", "ResultReader", "DeadLetterReader", "ChunkReader")
@@ -37,6 +38,8 @@ class InMemory(ast.NodeTransformer):
     def visit_Call(self, node: ast.Call) -> ast.AST:
         """A client or reader that names an address, or a connection of its own making."""
         self.generic_visit(node)
+        if is_of_the_sdk(node):
+            return addressed(node)
         if not isinstance(node.func, ast.Name) or node.func.id not in CLIENTS:
             return node
         given = [each.value for each in node.keywords if each.arg == "connection"]
@@ -131,10 +134,14 @@ async def run(block: Block) -> list[tuple[Any, ...]]:
     async def awaited(*given: Any) -> None:
         called(*given)
 
-    async with MemoryBroker(answer, settings={"replies": {"allow": ["acme.answers"]}}, topics=TOPICS) as broker:
+    async with (
+        simulated(block) as openai,
+        MemoryBroker(answer, settings={"replies": {"allow": ["acme.answers"]}}, topics=TOPICS) as broker,
+    ):
         await _before(broker)
         names = {
             "__name__": "__main__",
+            ADDRESS: openai,
             _CONNECTION: broker.connection,
             "print": called,
             "send_mail": awaited,
@@ -169,6 +176,7 @@ async def _run(code: CodeType, names: dict[str, Any]) -> None:
     for name, test in list(names.items()):
         if name.startswith("test_"):
             await test()
+    await close_clients(names)
 
 
 def _sent_before() -> list[Submission]:
