@@ -200,7 +200,7 @@ class BatchRun:
             return
         topic, pending = requests_topic(self._prefix, self._created.lane), list[Pending]()
         for number, request in await self._input.between(first, upto):
-            if number in state.answered:
+            if number in state.answered or number in self._unwritten.lines:
                 continue
             if not number % _LINES_A_TURN:
                 await asyncio.sleep(0)
