@@ -41,6 +41,9 @@ class Report:
     outcomes: int
     outcomes_twice: int
     calls: int
+    admitted: int
+    throttled: int
+    terms: int
     gateways_killed: int
     leaders_killed: int
     status: str
@@ -200,7 +203,9 @@ async def prove(  # keywords, most with a default
             for each in batches.alive
         ]
         ids = Counter(json.loads(row)["custom_id"] for row in contents[0].splitlines())
-        outcomes = (await read_all(fleet, "results", until=lines, within_s=60)).counts()
+        ledger = await read_all(fleet, "results", until=lines, within_s=60)
+        outcomes = ledger.counts()
+        books = upstream.books()
         return Report(
             lines=lines,
             seconds=round(took_s, 1),
@@ -209,7 +214,10 @@ async def prove(  # keywords, most with a default
             failed=0 if batch.request_counts is None else batch.request_counts.failed,
             outcomes=len(outcomes),
             outcomes_twice=sum(count > 1 for count in outcomes.values()),
-            calls=upstream.books().calls,
+            calls=books.calls,
+            admitted=books.admitted,
+            throttled=books.throttled,
+            terms=len({value["term"] for value in ledger.values}),
             gateways_killed=sum(each.child.returncode == -signal.SIGKILL for each in batches.processes),
             leaders_killed=killed,
             status=batch.status,

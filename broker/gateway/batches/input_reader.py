@@ -1,10 +1,15 @@
 """Requests of a batch's input file by number, read in order without holding the file."""
 
+import asyncio
 from collections.abc import AsyncGenerator
+from typing import Final
 
 from headrace.broker.gateway.batches.lines import InputLine, LineRequest, read_line, split_lines
 from headrace.broker.gateway.batches.records import BatchCreated
 from headrace.broker.gateway.batches.store import BatchStore
+
+_LINES_A_TURN: Final = 50
+"""Lines after which other tasks of the process have a turn."""
 
 
 class InputReader:
@@ -32,6 +37,8 @@ class InputReader:
             if text is None:
                 break
             number, self._next = self._next, self._next + 1
+            if not number % _LINES_A_TURN:
+                await asyncio.sleep(0)
             if number >= first and isinstance(request := read_line(text, self._created.endpoint), LineRequest):
                 found.append((number, request))
         return found

@@ -4,6 +4,7 @@ The requests' ids are chosen for one partition of the results, so that one is re
 batch runs, producers place ids anew, and all partitions are read.
 """
 
+import asyncio
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -16,6 +17,8 @@ from headrace.schemas.outcome import Outcome
 from headrace.schemas.unreadable import read_outcome
 
 _COUNT_EVERY_MS: Final = 10_000
+_RECORDS_A_TURN: Final = 50
+"""Records after which other tasks of the process have a turn."""
 
 
 class OutcomesFollowed:
@@ -87,7 +90,9 @@ class OutcomesFollowed:
             self.seen[number] = (await self._log.begins(self._topic))[number]
             return []
         found: list[tuple[int, Outcome]] = []
-        for stored in stretch.records:
+        for place, stored in enumerate(stretch.records):
+            if not place % _RECORDS_A_TURN:
+                await asyncio.sleep(0)
             if not (stored.record.key or b"").startswith(self._prefix):
                 continue
             outcome = read_outcome(stored.record)

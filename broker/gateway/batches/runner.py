@@ -18,7 +18,8 @@ from headrace.broker.tasks import ended
 RUNS_MAX: Final = 64
 """Batches that one replica runs at once, each with a mebibyte or two in hand; later ones wait as `validating`."""
 _LOOK_EVERY_S: Final = 0.5
-_AFTER_ERROR_S: Final = 2.0
+_AFTER_ERROR_S: Final = 1.0
+_PAUSE_MAX_S: Final = 30.0
 
 _log = structlog.get_logger("headrace.gateway")
 
@@ -66,7 +67,7 @@ class BatchRunner:
 
     async def serve(self) -> None:
         """Run batches until cancelled."""
-        is_joined = False
+        is_joined, pause_s = False, _AFTER_ERROR_S
         try:
             while True:
                 try:
@@ -74,9 +75,11 @@ class BatchRunner:
                         await self._share.open()
                         is_joined = True
                     await self._look()
+                    pause_s = _AFTER_ERROR_S
                 except HeadraceError as reason:
                     _log.warning("batches_not_read", reason=str(reason))
-                    await asyncio.sleep(_AFTER_ERROR_S)
+                    await asyncio.sleep(pause_s)
+                    pause_s = min(2 * pause_s, _PAUSE_MAX_S)
                 await asyncio.sleep(_LOOK_EVERY_S)
         finally:
             await ended(*(each.task for each in self._started.values()))

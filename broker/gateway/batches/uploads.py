@@ -6,11 +6,13 @@ removes them.
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
 from aiohttp import BodyPartReader, MultipartReader, web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from headrace.broker.gateway.batches.names import new_file_id
 from headrace.broker.gateway.batches.records import FileCreated, StoredParts
@@ -73,11 +75,7 @@ class Uploads:
             raise too_large("The file", self._limits.bytes_max)
         async with self._room:
             file_id = new_file_id()
-            try:
-                form = await self._form(request, file_id, tenant)
-            except ValueError:  # aiohttp's word for a form that cannot be read
-                raise invalid_request("The multipart form cannot be read.") from None
-            created = self._created(form, file_id, tenant)
+            created = self._created(await self._form(request, file_id, tenant), file_id, tenant)
             await self._store.list_in_catalogue(created)
             return created
 
@@ -103,7 +101,9 @@ class Uploads:
         )
 
     async def _form(self, request: web.Request, file_id: str, tenant: str) -> _Form:
-        form, reader = _Form(), await request.multipart()
+        form = _Form()
+        with _readable():
+            reader = await request.multipart()
         for _ in range(_FIELDS_MAX):
             part = await self._in_time(reader)
             if part is None:
@@ -111,7 +111,7 @@ class Uploads:
             if part.name == "file":
                 if form.parts is not None:
                     raise invalid_request("A form holds one file.", param="file")
-                form.filename = (part.filename or "")[:_FILENAME_MAX]
+                form.filename = (part.filename or "")[:_FILENAME_MAX].encode(errors="replace").decode()
                 await self._store_file(part, form, file_id, tenant)
             else:
                 text = bytearray()
@@ -121,11 +121,9 @@ class Uploads:
         raise invalid_request(f"A form has at most {_FIELDS_MAX - 1} fields.")
 
     async def _in_time(self, reader: MultipartReader) -> BodyPartReader | None:
-        try:
+        with _readable():
             async with asyncio.timeout(self._limits.chunk_s):
                 part = await reader.next()
-        except TimeoutError:
-            raise slow_request() from None
         if isinstance(part, MultipartReader):
             raise invalid_request("A form holds no other form.")
         return part
@@ -133,11 +131,9 @@ class Uploads:
     async def _chunks(self, part: BodyPartReader, bytes_max: int) -> AsyncIterator[bytes]:
         size = 0
         while True:
-            try:
+            with _readable():
                 async with asyncio.timeout(self._limits.chunk_s):
                     chunk = await part.read_chunk(64 * 1024)
-            except TimeoutError:
-                raise slow_request() from None
             if not chunk:
                 return
             size += len(chunk)
@@ -160,6 +156,17 @@ class Uploads:
             offsets.append(await self._store.append_part(partition, file_id, tenant, bytes(held)))
         form.parts = StoredParts(partition=partition, offsets=tuple(offsets), size=size)
         form.sha256 = digest.hexdigest()
+
+
+@contextmanager
+def _readable() -> Iterator[None]:
+    """Translate what aiohttp raises for a form that it cannot read, or that does not come, to an ApiError."""
+    try:
+        yield
+    except TimeoutError:
+        raise slow_request() from None
+    except (HttpProcessingError, ValueError, TypeError, LookupError, RuntimeError, AssertionError):
+        raise invalid_request("The multipart form cannot be read.") from None
 
 
 def kept_for(given: object) -> int | None:

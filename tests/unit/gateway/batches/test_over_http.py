@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import random
 from collections.abc import AsyncIterator
 from typing import Any, Final
 
@@ -13,7 +14,18 @@ from openai.types import Batch
 from headrace.broker.gateway.batches.uploads import UploadLimits
 from headrace.broker.testing.upstream import Asked, Said
 from headrace.schemas.topics import batches_topic
-from tests.unit.gateway.batches.world import PREFIX, Replica, World, custom_ids, jsonl, line, numbered, rows, world
+from tests.unit.gateway.batches.world import (
+    PREFIX,
+    Replica,
+    World,
+    custom_ids,
+    jsonl,
+    line,
+    numbered,
+    rows,
+    unled,
+    world,
+)
 
 pytestmark = [
     pytest.mark.slow,  # each starts a dispatcher, and waits for a batch
@@ -35,6 +47,13 @@ def said(asked: Asked) -> dict[str, Any] | Said | str:
 async def one() -> AsyncIterator[tuple[World, Replica]]:
     async with world(answer=said) as there, there.replica() as replica:
         yield there, replica
+
+
+@pytest.fixture
+async def alone() -> AsyncIterator[Replica]:
+    """A replica without a dispatcher behind it, for what is refused."""
+    async with unled() as there, there.replica() as replica:
+        yield replica
 
 
 async def uploaded(client: openai.AsyncOpenAI, content: bytes, **options: Any) -> str:
@@ -140,8 +159,8 @@ async def test_another_tenant_finds_nothing_and_another_key_of_the_tenant_everyt
     assert [each.id async for each in bob.batches.list()] == [batch.id]
 
 
-async def test_lists_are_paged_newest_first(one: tuple[World, Replica]) -> None:
-    client = one[1].client()
+async def test_lists_are_paged_newest_first(alone: Replica) -> None:
+    client = alone.client()
     batches = [await begun(client, jsonl(line("a"))) for _ in range(5)]
     page = await client.batches.list(limit=2)
     assert ([each.id for each in page.data], page.has_more) == ([batches[4].id, batches[3].id], True)
@@ -154,8 +173,8 @@ async def test_lists_are_paged_newest_first(one: tuple[World, Replica]) -> None:
         await client.batches.list(limit=101)
 
 
-async def test_what_was_uploaded_comes_back_whole_and_can_be_deleted(one: tuple[World, Replica]) -> None:
-    client = one[1].client()
+async def test_what_was_uploaded_comes_back_whole_and_can_be_deleted(alone: Replica) -> None:
+    client = alone.client()
     content = jsonl(*({"custom_id": str(number), "pad": "x" * 1_000} for number in range(1_500)))  # three parts
     file_id = await uploaded(client, content)
     assert (await client.files.content(file_id)).content == content
@@ -182,8 +201,12 @@ async def test_a_file_above_the_bound_is_refused_and_not_there() -> None:
         assert [each.id async for each in client.files.list()] == []
 
 
-async def test_an_upload_that_breaks_off_leaves_nothing_visible(one: tuple[World, Replica]) -> None:
-    there, replica = one
+async def test_an_upload_that_breaks_off_leaves_nothing_visible() -> None:
+    async with unled() as there, there.replica() as replica:
+        await broken_off(there, replica)
+
+
+async def broken_off(there: World, replica: Replica) -> None:
     assert replica.server is not None
     _, writer = await asyncio.open_connection(replica.server.host, replica.server.port)
     head = "POST /v1/files HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ada\r\nContent-Length: 2000000\r\n"
@@ -208,13 +231,13 @@ async def test_an_upload_that_breaks_off_leaves_nothing_visible(one: tuple[World
     ],
     ids=range(4),
 )
-async def test_a_wrong_form_is_told(one: tuple[World, Replica], form: dict[str, Any], param: str) -> None:
+async def test_a_wrong_form_is_told(alone: Replica, form: dict[str, Any], param: str) -> None:
     data = aiohttp.FormData(default_to_multipart=True)
     for name, value in form.items():
         data.add_field(name, value, **({"filename": "a"} if name == "file" else {}))
-    assert one[1].server is not None
+    assert alone.server is not None
     headers = {"Authorization": "Bearer ada"}
-    url = one[1].server.make_url("/v1/files")
+    url = alone.server.make_url("/v1/files")
     async with aiohttp.ClientSession(headers=headers) as http, http.post(url, data=data) as answer:
         assert (answer.status, (await answer.json())["error"]["param"]) == (400, param)
 
@@ -236,8 +259,8 @@ async def test_a_wrong_form_is_told(one: tuple[World, Replica], form: dict[str, 
     ],
     ids=range(11),
 )
-async def test_a_wrong_batch_is_refused(one: tuple[World, Replica], changed: dict[str, Any], param: str) -> None:
-    client = one[1].client()
+async def test_a_wrong_batch_is_refused(alone: Replica, changed: dict[str, Any], param: str) -> None:
+    client = alone.client()
     file_id = await uploaded(client, jsonl(line("a")))
     asked = {"input_file_id": file_id, "endpoint": CHAT, "completion_window": "24h", **changed}
     with pytest.raises(openai.BadRequestError) as refused:
@@ -245,9 +268,9 @@ async def test_a_wrong_batch_is_refused(one: tuple[World, Replica], changed: dic
     assert refused.value.param == param
 
 
-async def test_a_body_that_is_no_json_object_is_refused(one: tuple[World, Replica]) -> None:
-    assert one[1].server is not None
-    url, headers = one[1].server.make_url("/v1/batches"), {"Authorization": "Bearer ada"}
+async def test_a_body_that_is_no_json_object_is_refused(alone: Replica) -> None:
+    assert alone.server is not None
+    url, headers = alone.server.make_url("/v1/batches"), {"Authorization": "Bearer ada"}
     async with aiohttp.ClientSession(headers=headers) as http:
         for body, status in ((b"[1]", 400), (b"{", 400), (b"", 400), (b"x" * 100_000, 413)):
             async with http.post(url, data=body) as answer:
@@ -306,3 +329,41 @@ async def test_a_batch_that_has_ended_cannot_be_cancelled(one: tuple[World, Repl
     batch = await ended(client, await begun(client, jsonl(line("a"))))
     with pytest.raises(openai.ConflictError, match="Cannot cancel a batch with status 'completed'"):
         await client.batches.cancel(batch.id)
+
+
+FORM = (
+    b'--b\r\nContent-Disposition: form-data; name="purpose"\r\n\r\nbatch\r\n'
+    b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.jsonl"\r\n\r\n{"a":1}\n\r\n--b--\r\n'
+)
+
+
+def spoilt(dice: random.Random) -> bytes:
+    """The form with some bytes changed, missing or added."""
+    form = bytearray(FORM)
+    for _ in range(dice.randint(1, 6)):
+        at = dice.randrange(len(form) + 1)
+        match dice.randrange(4):
+            case 0:
+                form[at : at + 1] = dice.randbytes(1)
+            case 1:
+                del form[at : at + dice.randint(1, 30)]
+            case 2:
+                form[at:at] = dice.randbytes(dice.randint(1, 50))
+            case _:
+                del form[at:]
+    return bytes(form)
+
+
+@pytest.mark.filterwarnings("ignore::aiohttp.multipart.BadContentDispositionHeader")
+@pytest.mark.filterwarnings("ignore::aiohttp.multipart.BadContentDispositionParam")
+async def test_a_spoilt_form_is_taken_or_refused_and_ends_nothing(alone: Replica) -> None:
+    assert alone.server is not None
+    dice, taken, url = random.Random(7), 0, alone.server.make_url("/v1/files")
+    kinds = [*["multipart/form-data; boundary=b"] * 8, "multipart/form-data", "multipart/mixed; boundary=b", "text/x"]
+    async with aiohttp.ClientSession(headers={"Authorization": "Bearer ada"}) as http:
+        for _ in range(400):
+            headers = {"Content-Type": dice.choice(kinds)}
+            async with http.post(url, data=spoilt(dice), headers=headers) as answer:
+                assert answer.status in {200, 400, 415}, await answer.text()
+                taken += answer.status == 200
+    assert len([each async for each in alone.client().files.list()]) == taken > 0

@@ -116,13 +116,16 @@ class Played:
             store = BatchStore(MemoryBatchDoors(broker.kafka, link).seekable(), PREFIX, lambda: now(broker))
             created = await begun(store, broker, self.window_s)
             stack.push_async_callback(self._kill_all)
-            for _ in range(2):
-                self._start(broker, created)
-            for _ in range(self.dice.randint(2, 6)):
-                await asyncio.sleep(self.dice.uniform(0.02, 0.8))
-                await self._disturb(broker, created)
-            if cancels:
-                await store.append(created, BatchCancelAsked())
+            for _ in range(1 + self.seed % 2):  # alone, or two side by side
+                self.start(broker, created)
+            disturbances = self.dice.randint(2, 6)
+            cancel_at = self.dice.randrange(disturbances) if cancels else None
+            for number in range(disturbances):
+                await asyncio.sleep(self.dice.uniform(0.02, 0.5))
+                if number == cancel_at:
+                    await store.append(created, BatchCancelAsked())
+                else:
+                    await self._disturb(broker, created)
             async with asyncio.timeout(3_000):
                 follower = CatalogueFollower(store.log, store.topic)
                 while (found := (await follower.refresh()).batch("acme", created.id)) is None or found.finished is None:
@@ -138,9 +141,10 @@ class Played:
             await broker.crash()
         else:
             await kill(*self.runs.pop(self.dice.randrange(len(self.runs))))
-            self._start(broker, created)
+            await asyncio.sleep(self.dice.choice((0, 1.5)))
+            self.start(broker, created)
 
-    def _start(self, broker: MemoryBroker, created: BatchCreated) -> None:
+    def start(self, broker: MemoryBroker, created: BatchCreated) -> None:
         link = KafkaLink(broker.kafka)
         store = BatchStore(Lagging(link, self.dice), PREFIX, lambda: now(broker))
         run = BatchRun(store, LaggingSubmit(link, self.dice), PREFIX, created, broker.kafka.utc_ms)
@@ -251,3 +255,22 @@ async def test_a_batch_that_expires_meanwhile_keeps_what_was_answered(seed: int)
     check(found)
     assert found.about["status"] in {"expired", "completed"}
     assert len(found.output) == found.completed
+
+
+@pytest.mark.parametrize("killed_after_s", [0.1, 0.2, 0.3, 0.4, 0.5, 0.6])
+async def test_a_batch_that_rests_for_longer_than_the_dedupe_window_pays_no_line_twice(killed_after_s: float) -> None:
+    played = Played(0)
+    async with MemoryBroker(latency_s=0.01, settings={"dedupe": {"window_s": 60}}) as broker:
+        broker.kafka.create(batches_topic(PREFIX), 12)
+        link = KafkaLink(broker.kafka)
+        store = BatchStore(MemoryBatchDoors(broker.kafka, link).seekable(), PREFIX, lambda: now(broker))
+        created = await begun(store, broker, 86_400)
+        played.start(broker, created)
+        await asyncio.sleep(killed_after_s)
+        await kill(*played.runs.pop())
+        await asyncio.sleep(600)
+        played.start(broker, created)
+        async with asyncio.timeout(600):
+            await played.runs[0][0]
+        assert len(broker.calls_by_id) == LINES
+        assert max(broker.calls_by_id.values()) == 1

@@ -75,6 +75,14 @@ class World:
 
 
 @asynccontextmanager
+async def unled() -> AsyncIterator[World]:
+    """A world without a dispatcher: nothing is answered, and it costs nothing."""
+    broker = MemoryBroker()
+    broker.kafka.create(batches_topic(PREFIX), 12)
+    yield World(broker)
+
+
+@asynccontextmanager
 async def world(**options: Any) -> AsyncIterator[World]:
     async with MemoryBroker(**options) as broker:
         broker.kafka.create(batches_topic(PREFIX), 12)
