@@ -51,10 +51,16 @@ class Running:
     child: asyncio.subprocess.Process
     log: Path
     port: int
+    probes_port: int = 0
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def probes_url(self) -> str:
+        """Where a gateway has its probes, metrics and status."""
+        return f"http://127.0.0.1:{self.probes_port}"
 
     def send(self, number: signal.Signals) -> None:
         with suppress(ProcessLookupError):
@@ -135,7 +141,7 @@ class Rig:
     def keys_path(self) -> Path:
         return self._directory / "keys.toml"
 
-    def environment(self, name: str, port: int) -> dict[str, str]:
+    def environment(self, name: str, port: int, probes_port: int = 0) -> dict[str, str]:
         assert self.services is not None
         upstream = self.of("upstream")
         limit = {"tokens_per_minute": self.tokens_per_minute, "requests_per_minute": self.requests_per_minute}
@@ -149,6 +155,7 @@ class Rig:
             "HEADRACE_LIMITS": json.dumps({"gpt-4o-mini": {**limit, "models": ["*"]}}),
             "HEADRACE_GATEWAY__ENABLED": "true",
             "HEADRACE_GATEWAY__HTTP_PORT": str(port),
+            "HEADRACE_GATEWAY__METRICS_PORT": str(probes_port),
             "HEADRACE_GATEWAY__KEYS_FILE": str(self.keys_path),
             "OPENAI_API_KEY": "sk-of-the-account-and-of-no-client",
             **({"OPENAI_BASE_URL": f"{upstream[0].url}/v1"} if upstream else {}),
@@ -158,7 +165,8 @@ class Rig:
     async def start(self, name: str, *verb: str, port_option: bool = False, port: int = 0) -> Running:
         """Start one process; it need not be ready when this returns."""
         self._born += 1
-        port = port or free_ports(1)[0]
+        free_port, probes_port = free_ports(2)
+        port = port or free_port
         log = self._directory / f"{name}-{self._born}.log"
         arguments = [*verb, *(("--port", str(port)) if port_option else ())]
         with log.open("wb") as output:
@@ -167,12 +175,12 @@ class Rig:
                 "-m",
                 MODULE,
                 *arguments,
-                env=self.environment(name, port),
+                env=self.environment(name, port, probes_port),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=output,
                 stderr=asyncio.subprocess.STDOUT,
             )
-        process = Running(name, child, log, port)
+        process = Running(name, child, log, port, probes_port)
         self.processes.append(process)
         return process
 

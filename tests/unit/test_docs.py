@@ -12,7 +12,7 @@ import pytest
 import typer
 from prometheus_client import CollectorRegistry
 
-from headrace.broker.adapters.prometheus.families import Families
+from headrace.broker.adapters.prometheus.families import FAMILIES
 from headrace.broker.cli.verbs import VERBS
 from headrace.broker.observability.spans import Attribute
 from headrace.broker.settings.known import group_at, known_keys
@@ -147,10 +147,16 @@ def test_the_design_names_every_room() -> None:
     assert sorted(rooms - set(ticked(table))) == []
 
 
+def registries() -> list[CollectorRegistry]:
+    """One for each kind of process."""
+    found = [CollectorRegistry() for _ in FAMILIES]
+    for registry, table in zip(found, FAMILIES, strict=True):
+        table(registry)
+    return found
+
+
 def metric_names() -> set[str]:
-    registry = CollectorRegistry()
-    Families(registry)
-    found = (family for family in registry.collect() if family.name.startswith("headrace_"))
+    found = (family for registry in registries() for family in registry.collect() if "headrace_" in family.name)
     return {f"{family.name}_total" if family.type == "counter" else family.name for family in found}
 
 
@@ -169,7 +175,7 @@ def test_every_metric_that_is_named_exists(page: Path) -> None:
 
 def labels() -> dict[str, set[str]]:
     """Each metric, without `_total`, and its labels."""
-    families = vars(Families(CollectorRegistry())).values()
+    families = [each for table in FAMILIES for each in vars(table(CollectorRegistry())).values()]
     return {each.describe()[0].name: set(each._labelnames) for each in families if hasattr(each, "_labelnames")}
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import structlog
@@ -17,6 +17,7 @@ from headrace.broker.gateway.calls import Call, Calls, Wanted
 from headrace.broker.gateway.deltas import ChunkQueue, Deltas
 from headrace.broker.gateway.http.bodies import BodyLimits, read_object
 from headrace.broker.gateway.http.sending import EventStream, has_received, send_whole
+from headrace.broker.gateway.http.traced import SERVING
 from headrace.broker.gateway.keys.key import ClientKey
 from headrace.broker.gateway.observing import GatewayMeter
 from headrace.broker.gateway.refusals import api_error, is_operators
@@ -75,6 +76,8 @@ class Generation:
         if isinstance(model, str) and not key.may_use_model(model):
             raise unknown_model(model)
         asked = asked_in(request.headers, key, self.clock.utc_now())
+        if (serving := request.get(SERVING)) is not None:
+            asked = replace(asked, traceparent=serving.traceparent)
         request["lane"] = asked.lane
         call: Call | None = None
         try:
@@ -169,7 +172,7 @@ class Generation:
     async def _failed_early(self, request: web.Request, call: Call, outcome: Outcome) -> web.StreamResponse | None:
         """Send a failure as an HTTP status, since nothing of the stream is sent yet."""
         status, headers, body = answer(outcome, call.given_id)
-        if status == 200:  # noqa: PLR2004 — HTTP's own number
+        if status == 200:
             return None
         response = await send_whole(request, status, headers, body, within_s=self.limits.within_s)
         self._note_received(request, call)
