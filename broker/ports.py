@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from headrace.broker.core.answers.verdict import Answer
-from headrace.schemas.delta import Delta
+from headrace.schemas.delta import Delta, Head
 from headrace.schemas.record import Record
 
 # ---------------------------------------------------------------------------------------------------- Redis
@@ -370,11 +370,14 @@ class UpstreamApi(Protocol):
         body: Mapping[str, object],
         client_request_id: str,
         on_delta: Callable[[Delta], None] | None = None,
+        *,
+        on_head: Callable[[Head], None] | None = None,
     ) -> UpstreamReply:
         """Make one attempt, never more. Raises nothing but CancelledError: a failure is an answer without a status.
 
         With `on_delta` the answer is streamed: `on_delta` receives each delta as it comes, and the reply is the
         assembled answer, as it would be without. A stream that breaks off is no answer, whatever deltas it has sent.
+        `on_head` receives what the stream says of its answer beside them, before the delta that it belongs to.
         """
 
     async def models(self) -> UpstreamReply:

@@ -51,10 +51,16 @@ def _verbs() -> Iterator[tuple[str, Any]]:
         app = typer.Typer(rich_markup_mode=None, cls=GroupPage, subcommand_metavar=WHICH_VERB)
         assemble(app, VERBS, verb.name)
         loaded = get_command(app).commands[verb.name]  # type: ignore[attr-defined]  # a group's
-        if not hasattr(loaded, "commands"):
-            yield verb.name, loaded
-            continue
-        yield from ((f"{verb.name} {name}", each) for name, each in loaded.commands.items() if not each.hidden)
+        yield from _callable(verb.name, loaded)
+
+
+def _callable(path: str, verb: Any) -> Iterator[tuple[str, Any]]:
+    """The verb, or of a group the verbs in it; a group that does something by itself stands before them."""
+    if not hasattr(verb, "commands") or verb.invoke_without_command:
+        yield path, verb
+    for name, each in getattr(verb, "commands", {}).items():
+        if not each.hidden:
+            yield from _callable(f"{path} {name}", each)
 
 
 def _section(path: str, verb: Any) -> str:

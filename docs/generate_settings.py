@@ -138,15 +138,15 @@ SENTENCES: Final[Mapping[str, str]] = {
     "`dead_letters` and `batches`, 65 KiB for `chunks`, 16 KiB for `control` and `calls`; for `requests` 32 KiB "
     "more than `input.request_bytes_max`.",
     "gateway.enabled": "Whether gateways run beside these dispatchers: `headrace topics create` then creates their "
-    "topics `calls` and `batches` too.",
+    "topics `calls` and `batches` too, and `headrace gateway` starts.",
     "gateway.http_host": "Address of the gateway. The default admits this machine only; `0.0.0.0` admits clients from "
     "elsewhere, as in the chart.",
     "gateway.http_port": "Its port; 0 takes a free one, which the log line `listening` names.",
     "gateway.metrics_host": "Address of its probes, metrics and status, which no client needs to reach: the "
     "default admits this machine only.",
     "gateway.metrics_port": "Their port; 0 takes a free one, which the log line `probes_listening` names.",
-    "gateway.keys_file": "TOML file of the keys that clients may use, as hashes. It is read again "
-    "when it changes. A relative path is taken from the working directory.",
+    "gateway.keys_file": "TOML file of the keys that clients may use, as hashes; `headrace gateway key new` adds "
+    "one. It is read again when it changes. A relative path is taken from the working directory.",
     "gateway.body_bytes_max": "Longest body of a call; a longer one is answered with 413. Default: 8 KiB less than "
     "`input.request_bytes_max`, and no more is allowed.",
     "gateway.upload_bytes_max": "Longest file of a batch.",

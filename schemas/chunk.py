@@ -14,6 +14,10 @@ class Chunk(BaseModel):
     Attributes:
         attempt: As the outcome counts them in `attempts`.
         delta: `choices` of a chat completion's chunk, or an event of a response; adjacent ones are merged.
+        head: What OpenAI said beside deltas since the chunk before: of a chat completion, the members of its first
+            chunk beside `choices`, such as `id` and `model`; of a response, the `response` of its first event without
+            what it repeats of the request, and `items`, the output items opened, each with its `output_index`. Absent
+            where there is nothing of the kind, and in chunks of older releases.
         tenant, endpoint, request_digest: As in the outcome: they identify the request.
         final: Whether it is the last chunk of a complete answer; its delta may be null.
     """
@@ -25,6 +29,7 @@ class Chunk(BaseModel):
     attempt: int
     seq: int
     delta: Any = None
+    head: dict[str, Any] | None = None
     final: bool = False
     run: int = 0
     tenant: str | None = None

@@ -136,7 +136,10 @@ def encode_chunk(chunk: Chunk, *, time: datetime, source: str = DISPATCHER_SOURC
     """Encode a record for the chunks topic, keyed by the request's id."""
     event_id = f"{chunk.id}#{chunk.term}.{chunk.attempt}.{chunk.seq}"
     headers = event_headers(names.TYPE_CHUNK, event_id, chunk.id, time, source)
-    return Record(chunk.id.encode(), json_bytes(chunk.model_dump(mode="json")), tuple(headers))
+    fields = chunk.model_dump(mode="json")
+    if fields.get("head") is None:
+        fields.pop("head", None)
+    return Record(chunk.id.encode(), json_bytes(fields), tuple(headers))
 
 
 _CHUNK = TypeAdapter(Chunk)

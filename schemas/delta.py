@@ -10,7 +10,10 @@ from typing import Any, Final
 Delta = list[Any] | dict[str, Any]
 """A delta as it stands in a chunk: choices of a chat completion, or an event of a response."""
 
-_SAID_ONCE: Final = frozenset({"id", "index", "name", "object", "role", "type"})
+Head = dict[str, Any]
+"""What a stream says of its answer beside deltas, as it stands in a chunk (`headrace.schemas.chunk`)."""
+
+SAID_ONCE: Final = frozenset({"id", "index", "name", "object", "role", "type"})
 """Members that are sent whole; servers that repeat them send the same value again."""
 
 _TEXTS: Final = frozenset(
@@ -48,6 +51,14 @@ def _is_same_text(one: dict[str, Any], next_one: dict[str, Any]) -> bool:
 
 def _joined(value: Any, next_value: Any, name: str) -> Any:
     return _grown(value, next_value) if name in {"delta", "logprobs"} else value
+
+
+def merged_heads(one: Head, next_one: Head) -> Head:
+    """Merge two heads of one stream: the items of both, and of everything else the first value."""
+    whole = {**next_one, **one}
+    if "items" in one and "items" in next_one:
+        whole["items"] = [*one["items"], *next_one["items"]]
+    return whole
 
 
 def text_of(delta: Delta | None, *, choice: int = 0) -> str:
@@ -94,7 +105,7 @@ def _grown_object(known: dict[str, Any], told: dict[str, Any]) -> dict[str, Any]
     """Merge member by member; members that are sent whole keep their first value."""
     whole = dict(known)
     for name, value in told.items():
-        whole[name] = (whole.get(name) or value) if name in _SAID_ONCE else _grown(whole.get(name), value)
+        whole[name] = (whole.get(name) or value) if name in SAID_ONCE else _grown(whole.get(name), value)
     return whole
 
 

@@ -33,7 +33,7 @@ VERBS = (
     _verb("topics", "topics:app", "Create the topics, or report how they differ from the settings."),
     _verb("dispatcher", "dispatcher:dispatcher", "One dispatcher process: leader or warm standby."),
     _verb("retrier", "retrier:retrier", "One retry process: puts parked requests back on their lane when due."),
-    _verb("gateway", "gateway.verb:app", "OpenAI's API in front of the lanes, and the keys of its clients."),
+    _verb("gateway", "gateway.verb:app", "Serve OpenAI's API in front of the lanes; make and check its keys."),
     _verb("submit", "submit:submit", "Submit requests, one JSON object per line."),
     _verb("cancel", "cancel:cancel", "Cancel requests that are not answered yet."),
     _verb("results", "results:results", "Show past outcomes, or follow new ones."),

@@ -24,8 +24,6 @@ from headrace.broker.gateway.keys.key import ClientKey
 from headrace.schemas.outcome import Outcome
 from headrace.schemas.topics import calls_topic, control_topic, results_topic
 
-SUBMIT_WITHIN_S: Final = 10.0
-CONNECT_WITHIN_S: Final = 10.0
 SOURCE: Final = "headrace.gateway"
 _AGAIN_AFTER_S: Final = 0.2
 _IDS_TRIED_MAX: Final = 10_000
@@ -33,11 +31,15 @@ _IDS_TRIED_MAX: Final = 10_000
 
 @dataclass(frozen=True, slots=True)
 class CallRules:
-    """Topics and times of a gateway's calls; `dedupe_window_s` is the dispatchers'."""
+    """Topics and times of a gateway's calls; `dedupe_window_s` is the dispatchers'.
+
+    `kafka_within_s` is how long Kafka may be away before a client is told to come back.
+    """
 
     topic_prefix: str
     dedupe_window_s: float
     join_window_s: float
+    kafka_within_s: float = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +153,7 @@ class Calls:
         return call
 
     async def _home(self) -> int:
-        return (await self._answers.home(connect_s=CONNECT_WITHIN_S)).partition
+        return (await self._answers.home(connect_s=self.rules.kafka_within_s)).partition
 
     def _new(self, key: ClientKey, wanted: Wanted, asked: Asked, home: int, digest: str | None = None) -> Call:
         for _ in range(_IDS_TRIED_MAX):
@@ -178,7 +180,7 @@ class Calls:
 
     async def submitted(self, call: Call) -> None:
         """Put a call on its lane without waiting for its outcome; raises as `GenerationClient.submit`."""
-        async for _ in self._client.submit_many([call.prepared], timeout_s=SUBMIT_WITHIN_S):
+        async for _ in self._client.submit_many([call.prepared], timeout_s=self.rules.kafka_within_s):
             pass
 
     async def outcome(self, call: Call) -> Outcome:
@@ -186,7 +188,7 @@ class Calls:
 
         Raises:
             WaitTimedOut: No outcome yet; the request goes on.
-            IdConflict, LogUnavailable, NotSubmitted, RightsError, AuthenticationError: As `GenerationClient.outcome_of`.
+            IdConflict, LogUnavailable, NotSubmitted: As `GenerationClient.outcome_of`, and what it raises of rights.
         """
         loop = asyncio.get_running_loop()
         until_s, known_before = loop.time() + call.key.wait_s, call.known_before
@@ -201,7 +203,7 @@ class Calls:
                     return await self._client.outcome_of(
                         call.prepared,
                         timeout_s=left_s,
-                        submit_timeout_s=min(left_s, SUBMIT_WITHIN_S),
+                        submit_timeout_s=min(left_s, self.rules.kafka_within_s),
                         known_before=known_before,
                     )
                 except Disconnected:  # the request may be under way, and the same id again is free
@@ -219,7 +221,7 @@ class Calls:
         Raises:
             HeadraceError: Kafka does not let us look.
         """
-        return await self._answers.earlier(request_id, connect_s=CONNECT_WITHIN_S)
+        return await self._answers.earlier(request_id, connect_s=self.rules.kafka_within_s)
 
     def is_awaited(self, call: Call) -> bool:
         """Whether any client waits for it at this gateway."""
@@ -232,7 +234,7 @@ class Calls:
 
     async def cancel(self, key: ClientKey, request_id: str) -> None:
         """Ask that a request of the key's tenant be cancelled; raises as `GenerationClient.cancel`."""
-        await self._client.cancel(request_id, tenant=key.tenant, timeout_s=SUBMIT_WITHIN_S)
+        await self._client.cancel(request_id, tenant=key.tenant, timeout_s=self.rules.kafka_within_s)
 
     # ------------------------------------------------------------------ probes
 

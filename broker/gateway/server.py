@@ -167,9 +167,7 @@ class Gateway:
 
     def _app(self, handlers: list[Any], guard: ConnectionGuard) -> web.Application:
         limits = self.body_limits
-        self._middlewares = every = Middlewares(
-            self.ring, self.caps, limits, self.meter, self._leaving, self.rules.inflight_max
-        )
+        self._middlewares = every = Middlewares(self.ring, self.caps, limits, self.meter, self.rules.inflight_max)
         traced = [] if self.tracing is None else [self.tracing]
 
         @web.middleware
@@ -182,10 +180,17 @@ class Gateway:
                 guard.ended(transport)
 
         app = web.Application(middlewares=[guarded, *traced, *every.all()], client_max_size=limits.bytes_max)
-        app.on_response_prepare.append(_named)
+        app.on_response_prepare.append(self._prepared)
         for each in handlers:
             app.add_routes(each.routes())
         return app
+
+    async def _prepared(self, _: web.Request, response: web.StreamResponse) -> None:
+        """Say what serves, and nothing of versions; let no client send its next request to a gateway that leaves."""
+        response.headers["Server"] = "headrace"
+        if self._leaving.is_set():
+            response.force_close()
+            response.headers["Connection"] = "close"
 
     async def _listening(self, app: web.Application) -> web.AppRunner:
         runner = web.AppRunner(
@@ -235,8 +240,3 @@ class Gateway:
             "inflight_max": self.rules.inflight_max,
             "keys": {"in_force": len(self.ring.keys), "trouble": self.ring.trouble},
         }
-
-
-async def _named(_: web.Request, response: web.StreamResponse) -> None:
-    """Say what serves, and nothing of versions."""
-    response.headers["Server"] = "headrace"

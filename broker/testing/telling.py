@@ -7,16 +7,16 @@ from typing import Any
 
 from headrace.broker.adapters.openai.stream_assembly import assembly
 from headrace.broker.core.endpoints import Shape, facts_of
-from headrace.schemas.delta import Delta
+from headrace.schemas.delta import Delta, Head
 
 _WORD = re.compile(r"\S+\s*|\s+")
 
 
-def deltas_of(endpoint: str, body: Mapping[str, Any] | str) -> list[Delta]:
-    """Return the deltas of the model's texts in `body`; none if it holds no such text."""
+def deltas_of(endpoint: str, body: Mapping[str, Any] | str) -> list[tuple[Head, Delta]]:
+    """Return the deltas of the model's texts in `body`, each with the head before it; none if it has no such text."""
     answer, told = _parsed(body), assembly(endpoint)
     events = _response_events(answer) if facts_of(endpoint).shape is Shape.RESPONSE else _chat_events(answer)
-    return [delta for event in events if (delta := told.add(event)) is not None]
+    return [(told.head(), delta) for event in events if (delta := told.add(event)) is not None]
 
 
 def _parsed(body: Mapping[str, Any] | str) -> Mapping[str, Any]:
@@ -28,6 +28,7 @@ def _parsed(body: Mapping[str, Any] | str) -> Mapping[str, Any]:
 
 
 def _chat_events(answer: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    yield {name: value for name, value in answer.items() if name not in {"choices", "usage"}}
     choices = [choice for choice in answer.get("choices") or () if isinstance(choice, Mapping)]
     for choice in choices:
         message = choice.get("message") or {}
@@ -42,7 +43,10 @@ def _chat_events(answer: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _response_events(answer: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    yield {"type": "response.created", "response": {**answer, "status": "in_progress"}}
     for number, item in enumerate(answer.get("output", ())):
+        opened = {name: value for name, value in item.items() if name not in {"arguments", "content", "summary"}}
+        yield {"type": "response.output_item.added", "output_index": number, "item": opened}
         for place, part in enumerate(item.get("content") or ()):
             for word in _WORD.findall(part.get("text") or ""):
                 where = {"item_id": item.get("id"), "output_index": number, "content_index": place}

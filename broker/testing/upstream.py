@@ -19,7 +19,7 @@ from headrace.broker.core.answers.verdict import Answer
 from headrace.broker.core.endpoints import Shape, facts_of
 from headrace.broker.ports import UpstreamReply
 from headrace.broker.testing.telling import deltas_of
-from headrace.schemas.delta import Delta
+from headrace.schemas.delta import Delta, Head
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +90,8 @@ class ScriptedUpstream:
         body: Mapping[str, object],
         client_request_id: str,
         on_delta: Callable[[Delta], None] | None = None,
+        *,
+        on_head: Callable[[Head], None] | None = None,
     ) -> UpstreamReply:
         """See `headrace.broker.ports.UpstreamApi.call`."""
         self.calls[client_request_id] += 1
@@ -101,16 +103,25 @@ class ScriptedUpstream:
         self.inflight += 1
         try:
             if on_delta is not None and isinstance(said, Said) and said.status < 400:
-                return await self._told(asked, said, takes_s, on_delta)
+                return await self._told(asked, said, takes_s, on_delta, on_head or (lambda _: None))
             await self._wait(takes_s)
         finally:
             self.inflight -= 1
         return _reply(said)
 
-    async def _told(self, asked: Asked, said: Said, takes_s: float, on_delta: Callable[[Delta], None]) -> UpstreamReply:
+    async def _told(
+        self,
+        asked: Asked,
+        said: Said,
+        takes_s: float,
+        on_delta: Callable[[Delta], None],
+        on_head: Callable[[Head], None],
+    ) -> UpstreamReply:
         deltas = deltas_of(asked.endpoint, said.body)
-        for delta in deltas[: said.cut_after]:
+        for head, delta in deltas[: said.cut_after]:
             await self._wait(takes_s / (len(deltas) + 1))
+            if head:
+                on_head(head)
             on_delta(delta)
         if said.cut_after is not None:
             return _reply(Silence("connection"))

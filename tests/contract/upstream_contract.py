@@ -193,6 +193,30 @@ class UpstreamContract:
         assert world.ids == {"lead-1": 1}
         await upstream.close()
 
+    @pytest.mark.parametrize("endpoint", STREAMED)
+    async def test_a_stream_names_its_answer_before_the_first_delta_and_once(
+        self, world: UpstreamWorld, endpoint: str
+    ) -> None:
+        upstream, told = world.telling(), list[tuple[str, Any]]()
+        reply = await upstream.call(
+            endpoint,
+            BODIES[endpoint],
+            "lead-1",
+            lambda delta: told.append(("delta", delta)),
+            on_head=lambda head: told.append(("head", head)),
+        )
+        answer = json.loads(reply.body or "")
+        assert [kind for kind, _ in told][:2] == ["head", "delta"]
+        assert [kind for kind, _ in told].count("head") == 1
+        head = told[0][1]
+        if endpoint == "responses":
+            assert [(each["output_index"], each["item"]["id"]) for each in head["items"]] == [
+                (0, answer["output"][0]["id"])
+            ]
+            head = head["response"]
+        assert (head["id"], head["model"]) == (answer["id"], answer["model"])
+        await upstream.close()
+
     @pytest.mark.parametrize(
         "given", [{}, {"stream_options": None}, {"stream_options": {"include_obfuscation": False}}]
     )

@@ -21,6 +21,7 @@ from headrace.broker.adapters.kafka.topics import create_missing
 from headrace.broker.local.free_ports import free_ports
 from headrace.broker.local.services import LocalServices
 from headrace.schemas.topics import TopicShape, gateway_topics, topics
+from tests.gateway.marker_books import MarkerBooks
 
 MODULE = "headrace.broker.cli.main"
 LANES = ("urgent", "standard", "bulk")
@@ -83,6 +84,8 @@ class Rig:
     settings: Mapping[str, str] = field(default_factory=dict)
     prefix: str = "generation"
     services: LocalServices | None = None
+    marks: bool = False
+    books_by_marker: MarkerBooks | None = None
     processes: list[Running] = field(default_factory=list)
     _stack: AsyncExitStack = field(default_factory=AsyncExitStack)
     _directory: Path = field(default_factory=Path)
@@ -105,6 +108,9 @@ class Rig:
             str(self.requests_per_minute),
         )
         await self.start("upstream", "upstream", *limits, *self.upstream, port_option=True)
+        if self.marks:
+            upstream = f"{self.of('upstream')[0].url}/v1"
+            self.books_by_marker = await self._stack.enter_async_context(MarkerBooks(upstream))
         for _ in range(self.dispatchers):
             await self.start("dispatcher", "dispatcher")
         for _ in range(self.gateways):
@@ -143,7 +149,9 @@ class Rig:
 
     def environment(self, name: str, port: int, probes_port: int = 0) -> dict[str, str]:
         assert self.services is not None
-        upstream = self.of("upstream")
+        upstream = [f"{each.url}/v1" for each in self.of("upstream")]
+        if self.books_by_marker is not None:
+            upstream = [self.books_by_marker.base_url]
         limit = {"tokens_per_minute": self.tokens_per_minute, "requests_per_minute": self.requests_per_minute}
         return {
             **os.environ,
@@ -158,7 +166,7 @@ class Rig:
             "HEADRACE_GATEWAY__METRICS_PORT": str(probes_port),
             "HEADRACE_GATEWAY__KEYS_FILE": str(self.keys_path),
             "OPENAI_API_KEY": "sk-of-the-account-and-of-no-client",
-            **({"OPENAI_BASE_URL": f"{upstream[0].url}/v1"} if upstream else {}),
+            **({"OPENAI_BASE_URL": upstream[0]} if upstream else {}),
             **self.settings,
         }
 

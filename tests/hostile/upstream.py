@@ -27,7 +27,7 @@ from headrace.broker.adapters.openai.calls import OpenAIAccess, OpenAICalls
 from headrace.broker.ports import UpstreamApi, UpstreamReply
 from headrace.broker.service.gc_tuning import collect_rarely
 from headrace.schemas import topics
-from headrace.schemas.delta import Delta
+from headrace.schemas.delta import Delta, Head
 from headrace.schemas.ledger import LedgerKind, decode_ledger
 from tests.hostile.upstream_answers import OK, kind_of
 from tests.hostile.upstream_clock import Clock, resident_mib, waited_s, wall_s
@@ -87,11 +87,13 @@ class _Door:
         body: Mapping[str, object],
         client_request_id: str,
         on_delta: Callable[[Delta], None] | None = None,
+        *,
+        on_head: Callable[[Head], None] | None = None,
     ) -> UpstreamReply:
         """See `headrace.broker.ports.UpstreamApi.call`."""
         door, begun_s = self._good if client_request_id.startswith("good-") else self._odd, self._clock()
         try:
-            return await door.call(endpoint, body, client_request_id, on_delta)
+            return await door.call(endpoint, body, client_request_id, on_delta, on_head=on_head)
         finally:
             self.slowest_s = max(self.slowest_s, self._clock() - begun_s)
 

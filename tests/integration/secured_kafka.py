@@ -35,6 +35,7 @@ from tests.integration.certificates import STORE_PASSWORD, certify
 USERS = (
     "dispatcher",
     "retrier",
+    "gateway",
     "producer",
     "reader",
     "operator",

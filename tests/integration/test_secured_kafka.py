@@ -31,7 +31,7 @@ from headrace.broker.errors import (
 )
 from headrace.broker.local.record import Endpoints
 from headrace.broker.local.services import LocalServices
-from headrace.broker.service.preflight.acl_check import check, dispatcher_needs
+from headrace.broker.service.preflight.acl_check import check, dispatcher_needs, gateway_needs
 from headrace.broker.service.preflight.preflight import find
 from headrace.broker.settings.connections import KafkaSettings, RedisSettings
 from headrace.broker.settings.whole import Settings
@@ -40,7 +40,7 @@ from headrace.consumers.results import ResultReader
 from headrace.schemas.codec import encode_failure
 from headrace.schemas.failure import FailureKind, RetryableFailure
 from headrace.schemas.record import Record
-from headrace.schemas.topics import TopicSpec, topics
+from headrace.schemas.topics import TopicSpec, gateway_topics, topics
 from tests.integration.fleet import AS_SHIPPED, Fleet, producing, read_all, request
 from tests.integration.prefork import PREFORK
 from tests.integration.secured_kafka import (
@@ -216,6 +216,23 @@ async def test_every_missing_right_is_named_and_none_that_is_there(kafka: Secure
     )
     await kafka.grant("half", [Right(TOPIC, "generation.results", WRITE), Right(GROUP, NEEDS.name, READ)])
     await check(half, NEEDS)
+
+
+async def test_a_gateway_is_told_each_missing_right_and_the_documented_ones_suffice(kafka: SecuredKafka) -> None:
+    needs = gateway_needs(Settings())
+    await make_topics(kafka)
+    await create_missing(KafkaConnection(kafka.plain), gateway_topics("generation", nodes=1))
+    with pytest.raises(RightsError) as nothing:
+        await check(kafka.connection("newcomer"), needs)
+    assert str(nothing.value).count(" on the topic ") == len(needs.read) + len(needs.write)
+    assert "READ on the group generation.gateway" in str(nothing.value)
+    *others, group = sorted(documented()["gateway"], key=lambda right: right.resource)
+    assert group.resource == GROUP
+    await kafka.grant("gateway", others)
+    with pytest.raises(RightsError, match=r"user gateway lacks READ on the group generation\.gateway: grant it"):
+        await check(kafka.connection("gateway"), needs)
+    await kafka.grant("gateway", [*others, group])
+    await check(kafka.connection("gateway"), needs)
 
 
 async def test_a_ledger_or_a_lane_that_an_acl_hides_is_not_said_to_be_missing_alone(kafka: SecuredKafka) -> None:

@@ -226,7 +226,8 @@ def verbs_of(name: str) -> set[str]:
     app = getattr(import_module(module), attribute)
     if not isinstance(app, typer.Typer):
         return set()
-    return {str(command.name or getattr(command.callback, "__name__", "")) for command in app.registered_commands}
+    groups = {str(group.name) for group in app.registered_groups}
+    return groups | {str(each.name or getattr(each.callback, "__name__", "")) for each in app.registered_commands}
 
 
 @a_page

@@ -3,8 +3,8 @@
 A consumer without the right to read a topic gets no error, only silence, and a topic that may not be described looks as
 if it did not exist (docs/facts/kafka.md §6). So rights are queried: those of topics by Metadata version 8, which
 aiokafka does not speak and which lists every allowed operation; those of a transactional id and a group by adding
-offsets to a transaction of a producer that cannot exist. Kafka checks the rights first and only then refuses the
-producer: nothing changes, and no producer is fenced.
+offsets to a transaction of a producer that cannot exist, and that of a group alone by a heartbeat. Kafka checks the
+rights first and only then refuses the producer: nothing changes, and no producer is fenced.
 """
 
 from collections.abc import Iterable, Mapping
@@ -14,6 +14,7 @@ from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.client import AIOKafkaClient
+from aiokafka.protocol.group import HeartbeatRequest
 from aiokafka.protocol.transaction import AddOffsetsToTxnRequest
 
 from headrace.broker.adapters.kafka.admin import admin_client
@@ -102,6 +103,17 @@ async def denied_transactions(connection: KafkaConnection, transactional_id: str
     if code == _GROUP_DENIED:
         missing.append(f"READ on the group {group}")
     return missing
+
+
+async def denied_group(connection: KafkaConnection, group: str) -> list[str]:
+    """List the right that is missing to be a member of a group, as `READ on …`.
+
+    A heartbeat of a member that cannot exist: Kafka checks the right first and then refuses the member.
+    """
+    asked = HeartbeatRequest(group, _NO_SUCH_PRODUCER, "")
+    async with kafka_errors_explained(connection), _admin(connection) as admin:
+        code = (await admin._send_request(asked)).error_code  # noqa: SLF001  # as above
+    return [f"READ on the group {group}"] if code == _GROUP_DENIED else []
 
 
 async def why_unseen(

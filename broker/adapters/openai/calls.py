@@ -30,7 +30,7 @@ from headrace.broker.core.answers.verdict import Answer
 from headrace.broker.core.endpoints import ENDPOINT_TABLE
 from headrace.broker.ports import UpstreamReply
 from headrace.broker.trace_context import calling
-from headrace.schemas.delta import Delta
+from headrace.schemas.delta import Delta, Head
 
 WRITTEN_OUT_PARTS: Final = 4
 """Allowed length of an answer's JSON as a multiple of the outcome's: indented, with escapes for non-ASCII text."""
@@ -99,6 +99,8 @@ class OpenAICalls:
         body: Mapping[str, object],
         client_request_id: str,
         on_delta: Callable[[Delta], None] | None = None,
+        *,
+        on_head: Callable[[Head], None] | None = None,
     ) -> UpstreamReply:
         """See `headrace.broker.ports.UpstreamApi.call`."""
         if on_delta is not None:
@@ -107,7 +109,7 @@ class OpenAICalls:
         async def read(response: httpx2.Response, place: _Place) -> UpstreamReply:
             if on_delta is None or "event-stream" not in response.headers.get("content-type", ""):
                 return await self._whole(response, place)
-            return await self._told(_Stream(response, place, assembly(endpoint), on_delta))
+            return await self._told(_Stream(response, place, assembly(endpoint), on_delta, on_head))
 
         return await self._reply_to(self._posted(endpoint, body, client_request_id), read)
 
@@ -198,7 +200,7 @@ class OpenAICalls:
                 if whole.is_error(event):
                     return UpstreamReply(_failed(stream.response, event), None)
                 if delta is not None:
-                    stream.on_delta(delta)
+                    stream.tell(delta)
                 unmeasured += len(data)
                 if unmeasured > min(SMALL_BYTES, self._outcome_bytes_max):
                     unmeasured, weight = 0, whole.weight()
@@ -233,12 +235,19 @@ class _Place:
 
 @dataclass(frozen=True, slots=True)
 class _Stream:
-    """An answer that comes event by event, with the assembly and the callback that get the events."""
+    """An answer that comes event by event, with the assembly and the callbacks that get the events."""
 
     response: httpx2.Response
     place: _Place
     whole: StreamAssembly
     on_delta: Callable[[Delta], None]
+    on_head: Callable[[Head], None] | None
+
+    def tell(self, delta: Delta) -> None:
+        """Pass a delta on, and before it what the stream has newly said beside deltas."""
+        if self.on_head is not None and (head := self.whole.head()):
+            self.on_head(head)
+        self.on_delta(delta)
 
 
 async def _events(stream: _Stream, event_bytes_max: int) -> AsyncGenerator[str]:

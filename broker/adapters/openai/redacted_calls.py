@@ -11,7 +11,7 @@ from typing import Final
 from headrace.broker.core.answers.verdict import Answer
 from headrace.broker.ports import UpstreamApi, UpstreamReply
 from headrace.broker.settings.urls import MASK
-from headrace.schemas.delta import Delta
+from headrace.schemas.delta import Delta, Head
 
 _KEY_CHARS_MIN: Final = 8
 """A shorter text is no key of any server, and could be a part of a word."""
@@ -31,9 +31,13 @@ class HushedCalls:
         body: Mapping[str, object],
         client_request_id: str,
         on_delta: Callable[[Delta], None] | None = None,
+        *,
+        on_head: Callable[[Head], None] | None = None,
     ) -> UpstreamReply:
         """See `headrace.broker.ports.UpstreamApi.call`."""
-        return self._hushed_reply(await self._upstream.call(endpoint, body, client_request_id, on_delta))
+        return self._hushed_reply(
+            await self._upstream.call(endpoint, body, client_request_id, on_delta, on_head=on_head)
+        )
 
     async def models(self) -> UpstreamReply:
         """See `headrace.broker.ports.UpstreamApi.models`."""

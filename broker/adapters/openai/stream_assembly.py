@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Final, Protocol, assert_never
 
 from headrace.broker.core.endpoints import Shape, facts_of
-from headrace.schemas.delta import Delta, grown_choices, index_of
+from headrace.schemas.delta import Delta, Head, grown_choices, index_of
 
 _ENDINGS: Final = frozenset({"response.completed", "response.incomplete", "response.failed"})
 _FOLD_EVERY: Final = 64
@@ -17,6 +17,9 @@ CHOICES_MAX: Final = 128
 """OpenAI's own maximum (`n`); a choice beyond it is ignored, else each event could bring one more to be copied."""
 _EACH_BYTES: Final = 8
 """Weight of a value beside its text."""
+_REPEATED: Final = frozenset({"input", "instructions", "metadata", "output", "prompt", "text", "tools", "usage"})
+"""Members of a response that its first event repeats from the request, or that are still empty in it."""
+_LONG: Final = frozenset({"encrypted_content", "result"})
 _ENDS_OF_A_CHOICE: Final = frozenset({"finish_reason", "logprobs"})
 
 
@@ -25,6 +28,9 @@ class StreamAssembly(Protocol):
 
     def add(self, event: object) -> Delta | None:
         """Add an event; return the part worth publishing, or None."""
+
+    def head(self) -> Head:
+        """Return what the stream has said of its answer beside deltas, since it was last asked; empty if nothing."""
 
     def is_error(self, event: object) -> bool:
         """Whether the event says that no more will come, where the SDK passes such an event on."""
@@ -64,6 +70,7 @@ class ChatAssembly:
         self._head: dict[str, Any] = {}
         self._choices: list[Any] = []
         self._fresh: list[Any] = []
+        self._is_head_told = False
 
     def add(self, event: object) -> Delta | None:
         """See `StreamAssembly.add`: the choices, without empty parts."""
@@ -78,6 +85,13 @@ class ChatAssembly:
         if len(self._fresh) >= _FOLD_EVERY:
             self._fold()
         return [less for each in choices if (less := _worth_telling(each)) is not None] or None
+
+    def head(self) -> Head:
+        """See `StreamAssembly.head`: the members beside the choices, once; the usage comes at the end."""
+        if self._is_head_told:
+            return {}
+        self._is_head_told = True
+        return {name: value for name, value in self._head.items() if name != "usage"}
 
     def is_error(self, event: object) -> bool:
         """See `StreamAssembly.is_error`: vLLM sends an error's fields bare."""
@@ -150,6 +164,8 @@ class ResponseAssembly:
 
     def __init__(self) -> None:
         self._whole: dict[str, Any] | None = None
+        self._response: Head = {}
+        self._opened: list[Any] = []
 
     def add(self, event: object) -> Delta | None:
         """See `StreamAssembly.add`: deltas, and the opening of an item that has a name, such as a function call."""
@@ -158,11 +174,21 @@ class ResponseAssembly:
         response = event.get("response")
         if kind in _ENDINGS and isinstance(response, dict):
             self._whole = response
+        elif kind == "response.created" and isinstance(response, dict):
+            self._response = {"response": {name: response[name] for name in response if name not in _REPEATED}}
         item = event.get("item")
+        if kind == "response.output_item.added" and isinstance(item, dict):
+            self._opened.append({"output_index": event.get("output_index"), "item": _lean(item)})
         opens = kind == "response.output_item.added" and isinstance(item, dict) and bool(item.get("name"))
         if not opens and not kind.endswith(".delta"):
             return None
         return {name: value for name, value in event.items() if name not in {"obfuscation", "sequence_number"}}
+
+    def head(self) -> Head:
+        """See `StreamAssembly.head`: the response as it began, once, and the items opened."""
+        head = {**self._response, **({"items": self._opened} if self._opened else {})}
+        self._response, self._opened = {}, []
+        return head
 
     def is_error(self, event: object) -> bool:
         """See `StreamAssembly.is_error`: the documented event has its fields beside its type."""
@@ -173,8 +199,13 @@ class ResponseAssembly:
         return self._whole
 
     def weight(self) -> int:
-        """See `StreamAssembly.weight`: it comes in one event, which the reader bounds."""
-        return 0
+        """See `StreamAssembly.weight`: the answer comes in one event, which the reader bounds."""
+        return weight_of(self._opened) if self._opened else 0
+
+
+def _lean(item: dict[str, Any]) -> dict[str, Any]:
+    """Return an item as it is opened, without what may be long; the answer has it."""
+    return {name: value for name, value in item.items() if name not in _LONG}
 
 
 def weight_of(value: object) -> int:

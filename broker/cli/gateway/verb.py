@@ -2,9 +2,12 @@
 
 import typer
 
+from headrace.broker.cli.gateway.keys import keys
+from headrace.broker.cli.help_page import WHICH_VERB, GroupPage
 from headrace.broker.cli.options import BootstrapServers, Config, TopicPrefix, settings_from
 
 app = typer.Typer(invoke_without_command=True)
+app.add_typer(keys, name="key", cls=GroupPage, subcommand_metavar=WHICH_VERB)
 
 
 @app.callback()
@@ -26,4 +29,4 @@ def gateway(
 
         serve(settings_from(config, bootstrap_servers, prefix))
     elif config is not None or bootstrap_servers is not None or prefix is not None:
-        raise typer.BadParameter(f"Options of the server stand before {context.invoked_subcommand}: leave them out")
+        raise typer.BadParameter("Options stand behind the last verb, as in `headrace gateway key list --config FILE`")

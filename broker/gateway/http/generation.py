@@ -16,6 +16,7 @@ from headrace.broker.gateway.asked import Asked, asked_in
 from headrace.broker.gateway.calls import Call, Calls, Wanted
 from headrace.broker.gateway.deltas import ChunkQueue, Deltas
 from headrace.broker.gateway.http.bodies import BodyLimits, read_object
+from headrace.broker.gateway.http.request_keys import ENDPOINT, KEY, LANE
 from headrace.broker.gateway.http.sending import EventStream, has_received, send_whole
 from headrace.broker.gateway.http.traced import SERVING
 from headrace.broker.gateway.keys.key import ClientKey
@@ -23,7 +24,7 @@ from headrace.broker.gateway.observing import GatewayMeter
 from headrace.broker.gateway.refusals import api_error, is_operators
 from headrace.broker.gateway.shapes.answers import EVENTS_TYPE, answer, outcome_headers
 from headrace.broker.gateway.shapes.errors import ApiError, outcome_pending, unknown_model
-from headrace.broker.gateway.shapes.requests import read_body, stream_shape
+from headrace.broker.gateway.shapes.requests import lane_body
 from headrace.broker.gateway.shapes.stream import StreamShape
 from headrace.broker.tasks import ended
 from headrace.schemas.cloudevents import json_bytes
@@ -68,17 +69,16 @@ class Generation:
     # ------------------------------------------------------------------ one request
 
     async def _served(self, request: web.Request, endpoint: str) -> web.StreamResponse:
-        key: ClientKey = request["key"]
-        request["endpoint"] = endpoint
+        key: ClientKey = request[KEY]
+        request[ENDPOINT] = endpoint
         sent = await read_object(request, self.limits)
-        wanted = read_body(endpoint, sent)
-        model = wanted.body.get("model")
-        if isinstance(model, str) and not key.may_use_model(model):
-            raise unknown_model(model)
+        wanted = lane_body(endpoint, sent)
+        if not key.may_use_model(wanted.model):
+            raise unknown_model(wanted.model)
         asked = asked_in(request.headers, key, self.clock.utc_now())
         if (serving := request.get(SERVING)) is not None:
             asked = replace(asked, traceparent=serving.traceparent)
-        request["lane"] = asked.lane
+        request[LANE] = asked.lane
         call: Call | None = None
         try:
             call = await self.calls.begun(key, Wanted(endpoint, wanted.body, sent, wanted.stream), asked)
@@ -86,7 +86,8 @@ class Generation:
                 self.meter.joined()
             if asked.is_async:
                 return await self._accepted(request, call)
-            return await self._waited(request, call, asked, stream_shape(endpoint, wanted, call.given_id))
+            shape = wanted.shape(call.given_id) if wanted.stream else None
+            return await self._waited(request, call, asked, shape)
         except HeadraceError as reason:
             if is_operators(reason):
                 _log.warning("call_not_served", reason=f"{type(reason).__name__}: {reason}")

@@ -1,6 +1,5 @@
 """Middlewares of the gateway: errors in OpenAI's form, the key of each request, its caps, and what is counted."""
 
-import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from headrace.broker.gateway.http.bodies import BodyLimits
+from headrace.broker.gateway.http.request_keys import ENDPOINT, KEY, LANE
 from headrace.broker.gateway.http.sending import send_whole
 from headrace.broker.gateway.keys.caps import Caps
 from headrace.broker.gateway.keys.refusals import CapReachedError, KeyFault, KeyRefusedError
@@ -26,6 +26,7 @@ from headrace.broker.gateway.shapes.errors import (
     unknown_path,
     wrong_method,
 )
+from headrace.broker.traces import traced
 from headrace.schemas.cloudevents import json_bytes
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -41,7 +42,6 @@ class Middlewares:
     caps: Caps
     limits: BodyLimits
     meter: GatewayMeter
-    leaving: asyncio.Event
     inflight_max: int
     inflight: int = 0
 
@@ -56,11 +56,9 @@ class Middlewares:
         try:
             response = await handler(request)
             status = response.status
-            if self.leaving.is_set() and not response.prepared:
-                response.force_close()
         finally:
-            endpoint = request.get("endpoint", "other")
-            self.meter.answered(endpoint, request.get("lane", ""), status, time.monotonic() - began_s)
+            endpoint = request.get(ENDPOINT, "other")
+            self.meter.answered(endpoint, request.get(LANE, ""), status, time.monotonic() - began_s)
         return response
 
     @web.middleware
@@ -78,8 +76,8 @@ class Middlewares:
             error = ApiError(reason.status, reason.reason, type="invalid_request_error")
         except (ConnectionError, TimeoutError):  # the client is gone, or takes nothing
             return web.Response(status=_HANGUP_STATUS)
-        except Exception:
-            _log.exception("gateway_crashed", path=request.path)
+        except Exception as reason:  # noqa: BLE001 — a defect ends one request; its message may quote a prompt or a key
+            _log.error("gateway_crashed", endpoint=request.get(ENDPOINT, "other"), **traced(reason))
             error = crashed()
         if request.transport is None or request.transport.is_closing():
             return web.Response(status=error.status)
@@ -92,9 +90,9 @@ class Middlewares:
 
     @web.middleware
     async def keyed(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Find the key; `request["key"]` then has its rights."""
+        """Find the key; `request[KEY]` then has its rights."""
         try:
-            request["key"] = self.ring.find(request.headers.get("Authorization"), request.headers.get("api-key"))
+            request[KEY] = self.ring.find(request.headers.get("Authorization"), request.headers.get("api-key"))
         except KeyRefusedError as refused:
             raise (no_key() if refused.fault is KeyFault.MISSING else unknown_key()) from None
         return await handler(request)
@@ -106,7 +104,7 @@ class Middlewares:
             return await handler(request)
         if self.inflight >= self.inflight_max:
             raise unavailable("This gateway has as many requests as it can hold. Try again.", retry_after_s=1.0)
-        key = request["key"]
+        key = request[KEY]
         try:
             self.caps.enter(key, time.monotonic())
         except CapReachedError as refused:

@@ -14,7 +14,7 @@ from aiohttp import web
 
 from headrace.broker.core.endpoints import ENDPOINT_TABLE
 from headrace.broker.gateway.http.middlewares import Handler
-from headrace.broker.gateway.keys.key import ClientKey
+from headrace.broker.gateway.http.request_keys import KEY, LANE
 from headrace.broker.observability.spans import SERVE, Attribute
 from headrace.broker.span_ports import EndedSpan, Spans, Value
 from headrace.broker.trace_context import TraceContext, read_context
@@ -68,9 +68,8 @@ def _attributes(request: web.Request, status: int) -> Mapping[str, Value]:
     }
     if status != _HANGUP_STATUS:
         given[Attribute.HTTP_STATUS] = status
-    if lane := request.get("lane"):
+    if lane := request.get(LANE):
         given[Attribute.LANE] = lane
-    key: ClientKey | None = request.get("key")
-    if key is not None:
+    if (key := request.get(KEY)) is not None:
         given[Attribute.TENANT] = tenant_mark(key.tenant).hex()
     return given

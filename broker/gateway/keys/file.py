@@ -34,6 +34,10 @@ class KeyFileError(SettingsError):
         super().__init__(" ".join(self.sentences))
 
 
+class NotTomlError(KeyFileError):
+    """A key file that no parser of TOML reads."""
+
+
 @dataclass(frozen=True, slots=True)
 class KnownHash:
     """What one hash of the file is for; `not_after` is the earlier of its own and its key's."""
@@ -120,7 +124,7 @@ def _tables(content: bytes, name: str) -> Mapping[str, Any]:
     except tomllib.TOMLDecodeError as error:
         place = _PLACE.search(str(error))
         where = f" at {place[1]}" if place else ""
-        raise KeyFileError(
+        raise NotTomlError(
             [f"The key file {name} is not TOML{where}: a key's table is `[keys.NAME]`, and a name stands once."]
         ) from None
     except (RecursionError, ValueError, OverflowError):

@@ -77,7 +77,9 @@ class Calling:
         attempt = cargo.content.calls_before + command.calls
         telling, verdict = self.streaming.begin(request, cargo.content.run, attempt), None
         try:
-            reply = await self.upstream.call(request.endpoint, request.body, request.id, telling.delta)
+            reply = await self.upstream.call(
+                request.endpoint, request.body, request.id, telling.delta, on_head=telling.head
+            )
             verdict, weight = self._weighed(reply, cargo, request, sent_ms)
             return verdict, weight
         finally:

@@ -19,7 +19,7 @@ from headrace.broker.ports import ChunkLog
 from headrace.broker.service.containment import ContainmentReporter
 from headrace.schemas.chunk import Chunk
 from headrace.schemas.codec import encode_chunk
-from headrace.schemas.delta import Delta, merged
+from headrace.schemas.delta import Delta, Head, merged, merged_heads
 from headrace.schemas.ids import request_digest
 from headrace.schemas.record import Record
 from headrace.schemas.request import GenerationRequest
@@ -62,6 +62,7 @@ class Telling:
         self._term = streaming.term()
         self._seq = 0
         self._gathered: list[Delta] = []
+        self._head: Head = {}
         self._not_before_ms = streaming.clock.now_ms()
         self._timer: asyncio.TimerHandle | None = None
         self._is_broken = False
@@ -80,6 +81,12 @@ class Telling:
         except Exception as error:  # noqa: BLE001 — chunks are an extra: no defect in them may cost the answer
             self._is_broken = True
             self._streaming.contained("stream", error, request_id=self._request.id)
+
+    def head(self, head: Head) -> None:
+        """Add what OpenAI has said beside deltas; it goes with the next chunk."""
+        if not self._is_broken:
+            with self._contained():
+                self._head = merged_heads(self._head, head)
 
     def delta(self, delta: Delta) -> None:
         """Add a delta that OpenAI has just sent."""
@@ -111,6 +118,7 @@ class Telling:
         self._gathered.clear()
         if final and not deltas:
             deltas.append(None)
+        head, self._head = self._head, {}
         if self._term is None or self._streaming.term() != self._term:
             self._seq += len(deltas)  # should this leader be confirmed, its readers see that something is missing
             return
@@ -126,6 +134,7 @@ class Telling:
                 attempt=self._attempt,
                 seq=self._seq,
                 delta=delta,
+                head=(head or None) if number == 1 else None,
                 final=final and number == len(deltas),
             )
             self._seq += 1
@@ -152,7 +161,8 @@ def _record(chunk: Chunk, now: datetime) -> Record | None:
     except (ValueError, TypeError, RecursionError):
         pass
     try:
-        whole = json.loads(json.dumps(chunk.delta, ensure_ascii=False).encode(errors="replace"))
-        return encode_chunk(chunk.model_copy(update={"delta": whole}), time=now)
+        told = {"delta": chunk.delta, "head": chunk.head}
+        whole = json.loads(json.dumps(told, ensure_ascii=False).encode(errors="replace"))
+        return encode_chunk(chunk.model_copy(update=whole), time=now)
     except (ValueError, TypeError, RecursionError):
         return None

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import structlog
 
 from headrace.broker.adapters.kafka.connection import KafkaConnection, user_of
-from headrace.broker.adapters.kafka.rights import Seen, denied_transactions, seen
+from headrace.broker.adapters.kafka.rights import Seen, denied_group, denied_transactions, seen
 from headrace.broker.errors import MissingTopic, RightsError
 from headrace.broker.service.preflight.findings import kafka_tool
 from headrace.broker.settings.whole import Settings
@@ -22,7 +22,8 @@ _log = structlog.get_logger("rights")
 class Needs:
     """Topics that a process reads and writes, and the name under which it commits: transactional id and group.
 
-    `group` is set where the group has another name than the transactional id. `replies` are written if they can be:
+    `group` is set where the group has another name than the transactional id; without transactions `name` is empty.
+    `replies` are written if they can be:
     they belong to producers, whose mistake must keep no dispatcher from starting.
     """
 
@@ -59,6 +60,18 @@ def retrier_needs(settings: Settings) -> Needs:
     return Needs(f"{prefix}.retrier", (topics.failures_topic(prefix),), (*lanes, topics.dead_letters_topic(prefix)))
 
 
+def gateway_needs(settings: Settings) -> Needs:
+    """Return a gateway's needs: no transactions, and a group that shares the batches among the gateways.
+
+    Lanes, control and its own topics are written; results, chunks and its own topics are read.
+    """
+    prefix = settings.kafka.topic_prefix
+    lanes = tuple(topics.requests_topic(prefix, lane) for lane in settings.lanes)
+    own = (topics.calls_topic(prefix), topics.batches_topic(prefix))
+    read = (topics.results_topic(prefix), topics.chunks_topic(prefix), *own)
+    return Needs("", read, (*lanes, topics.control_topic(prefix), *own), group=f"{prefix}.gateway")
+
+
 async def check(connection: KafkaConnection, needs: Needs) -> None:
     """Return if everything exists and is allowed. Nothing is changed, and no producer is fenced.
 
@@ -73,7 +86,10 @@ async def check(connection: KafkaConnection, needs: Needs) -> None:
     if found.missing:
         raise MissingTopic(*found.missing)
     absent = [f"{right} on the topic {topic}" for right, topic in _absent(found, needs)]
-    absent += await denied_transactions(connection, needs.name, needs.group or needs.name)
+    if needs.name:
+        absent += await denied_transactions(connection, needs.name, needs.group or needs.name)
+    else:
+        absent += await denied_group(connection, needs.group)
     if absent:
         raise RightsError(_sentence(connection, absent, found))
     if needs.replies:

@@ -21,26 +21,33 @@ _log = structlog.get_logger("preflight")
 
 
 async def find(settings: Settings, needs: Needs) -> str:
-    """Wait until Kafka answers, then check that every topic exists and that this user may use it; return its id.
+    """Check Kafka as `find_kafka` does, then Redis; return the id of Kafka.
 
     Raises:
         MissingTopic: Names the topics, and the verb that creates them.
         AuthenticationError: Kafka or Redis do not accept our credentials, or their certificates are not trusted.
         RightsError: Kafka or Redis know us but deny us access; of Kafka, every right that is missing is named.
     """
+    found = await find_kafka(settings, needs)
+    await _check_redis(settings, found, needs)
+    return found
+
+
+async def find_kafka(settings: Settings, needs: Needs) -> str:
+    """Wait until Kafka answers, then check that every topic exists and that this user may use it; return its id.
+
+    It is the whole check of a process without a lease, such as a gateway. Raises as `find`, of Kafka alone.
+    """
     connection = KafkaConnection.of(settings.kafka)
     backoff_s = BACKOFF_FIRST_S
     while True:
         try:
             await check(connection, needs)
-            found = await cluster_id(connection)
-            break
+            return await cluster_id(connection)
         except (Unreachable, LogUnavailable) as error:
             _log.warning("waiting_for_kafka", reason=str(error), again_in_s=backoff_s)
             await asyncio.sleep(backoff_s)
             backoff_s = min(BACKOFF_MAX_S, backoff_s * 2)
-    await _check_redis(settings, found, needs)
-    return found
 
 
 async def _check_redis(settings: Settings, found: str, needs: Needs) -> None:

@@ -27,7 +27,7 @@ from headrace.broker.testing.kafka import CommitFault, KafkaLink, MemoryKafka
 from headrace.broker.testing.kafka_doors import MemoryTransactions
 from headrace.broker.testing.lease import MemoryLease, MemoryLeaseStore
 from headrace.broker.testing.upstream import ScriptedUpstream
-from headrace.schemas.delta import Delta
+from headrace.schemas.delta import Delta, Head
 from tests.simulation.service.loops import Conductor, nap
 from tests.simulation.service.openai import HANGS_S, OpenAI, Sending
 from tests.simulation.service.scenario import DEADLY_CALL, FLAW_IN_CALLING, Faults
@@ -262,6 +262,8 @@ class Upstream(ScriptedUpstream):
         body: Mapping[str, object],
         client_request_id: str,
         on_delta: Callable[[Delta], None] | None = None,
+        *,
+        on_head: Callable[[Head], None] | None = None,
     ) -> UpstreamReply:
         """See `headrace.broker.ports.UpstreamApi.call`."""
         sending = Sending(self._wires.conductor.now_s, self._wires.held_s, self._wires.trusted_s, self._believed_s())
@@ -276,7 +278,7 @@ class Upstream(ScriptedUpstream):
         await self._wires.travel()
         self._sending = sending  # read before anybody else runs
         number = len(self._openai.arrivals)
-        reply = await super().call(endpoint, body, client_request_id, on_delta)
+        reply = await super().call(endpoint, body, client_request_id, on_delta, on_head=on_head)
         await self._wires.travel()
         self._openai.arrivals[number].heard_s = self._wires.conductor.now_s
         return reply

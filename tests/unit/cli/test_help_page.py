@@ -18,8 +18,17 @@ def every_page() -> list[str]:
         offered = getattr(import_module(module), attribute)
         pages.append(verb.name)
         if isinstance(offered, typer.Typer):
-            names = [each.name or getattr(each.callback, "__name__", "") for each in offered.registered_commands]
-            pages += [f"{verb.name} {name}" for name in names]
+            pages += pages_below(verb.name, offered)
+    return pages
+
+
+def pages_below(path: str, group: typer.Typer) -> list[str]:
+    """All that can stand before `-h` behind the words of a group."""
+    names = [each.name or getattr(each.callback, "__name__", "") for each in group.registered_commands]
+    pages = [f"{path} {name}" for name in names]
+    for each in group.registered_groups:
+        assert each.typer_instance is not None
+        pages += [f"{path} {each.name}", *pages_below(f"{path} {each.name}", each.typer_instance)]
     return pages
 
 

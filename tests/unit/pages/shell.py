@@ -117,6 +117,8 @@ def parse(words: list[str]) -> None:
     context = found.make_context("headrace", list(words))
     for _ in words:
         left = [*context._protected_args, *context.args]  # as the group itself takes them
+        if not left and getattr(found, "invoke_without_command", False):
+            return
         name, verb, rest = found.resolve_command(context, left)  # type: ignore[attr-defined]  # a group's
         assert verb is not None, words
         found, context = verb, verb.make_context(name, rest, parent=context)

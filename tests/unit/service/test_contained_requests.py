@@ -13,7 +13,7 @@ from headrace.broker.ports import UpstreamApi, UpstreamReply
 from headrace.broker.testing.kafka_doors import MemoryChunks
 from headrace.broker.testing.upstream import ScriptedUpstream
 from headrace.schemas import topics
-from headrace.schemas.delta import Delta
+from headrace.schemas.delta import Delta, Head
 from headrace.schemas.ledger import LedgerState
 from headrace.schemas.record import Record
 from tests.unit.service.rig import PREFIX, Process, World, led, settings_of, until
@@ -63,8 +63,10 @@ class RottenUpstream(ScriptedUpstream):
         body: Mapping[str, object],
         client_request_id: str,
         on_delta: Callable[[Delta], None] | None = None,
+        *,
+        on_head: Callable[[Head], None] | None = None,
     ) -> UpstreamReply:
-        reply = await super().call(endpoint, body, client_request_id, on_delta)
+        reply = await super().call(endpoint, body, client_request_id, on_delta, on_head=on_head)
         return self.spoil(reply) if client_request_id == BAD else reply
 
 

@@ -11,7 +11,7 @@ from headrace.broker.core.events import Draining
 from headrace.broker.ports import UpstreamApi, UpstreamReply
 from headrace.broker.service.publishing.ledger_lines import ledger_read
 from headrace.broker.testing.upstream import ScriptedUpstream
-from headrace.schemas.delta import Delta
+from headrace.schemas.delta import Delta, Head
 from headrace.schemas.ledger import LedgerKind
 from tests.unit.service.mortal import Mortal as DiesOfDecoding
 from tests.unit.service.mortal import letters, poison
@@ -36,12 +36,14 @@ class DeadlyUpstream(ScriptedUpstream):
         body: Mapping[str, object],
         client_request_id: str,
         on_delta: Callable[[Delta], None] | None = None,
+        *,
+        on_head: Callable[[Head], None] | None = None,
     ) -> UpstreamReply:
         self.seen.append(client_request_id)
         if client_request_id == DEADLY:
             await asyncio.sleep(self.after_s)
             self.die()
-        return await super().call(endpoint, body, client_request_id, on_delta)
+        return await super().call(endpoint, body, client_request_id, on_delta, on_head=on_head)
 
 
 class Mortal(Process):

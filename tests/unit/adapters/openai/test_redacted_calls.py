@@ -12,7 +12,7 @@ from headrace.broker.ports import UpstreamReply
 from headrace.broker.service.compose import dispatcher
 from headrace.broker.settings.load import load_settings
 from headrace.broker.testing.counter import RoughCounter
-from headrace.schemas.delta import Delta
+from headrace.schemas.delta import Delta, Head
 
 KEY = "sk-Qx7Zt9-hush"
 
@@ -30,6 +30,8 @@ class Repeating:
         body: Mapping[str, object],
         client_request_id: str,
         on_delta: Callable[[Delta], None] | None = None,
+        *,
+        on_head: Callable[[Head], None] | None = None,
     ) -> UpstreamReply:
         return self.reply
 

@@ -275,3 +275,32 @@ def test_what_has_been_told_is_weighed_by_its_texts_and_by_how_much_else_there_i
     whole.add({"choices": [{"index": 0, "delta": {"annotations": [[]] * 1_000}}]})
     assert 16_000 < whole.weight() < 16_400
     assert assembly("responses").weight() == 0, "it comes in one event, whose reader has a bound"
+
+
+def test_the_head_of_a_chat_completion_is_told_once_without_its_usage() -> None:
+    whole = ChatAssembly()
+    whole.add({"id": "", "prompt_filter_results": [1], "choices": []})  # as Azure begins
+    whole.add({"id": "chatcmpl-1", "model": "m", "object": "x", "usage": None, "choices": [{"index": 0}]})
+    assert whole.head() == {"id": "chatcmpl-1", "prompt_filter_results": [1], "model": "m"}
+    assert whole.head() == {}
+
+
+def test_the_head_of_a_response_is_its_beginning_and_then_the_items_that_open() -> None:
+    whole = ResponseAssembly()
+    begun: dict[str, Any] = {
+        "id": "resp_1",
+        "model": "m",
+        "instructions": "long",
+        "tools": [],
+        "output": [],
+        "usage": None,
+    }
+    whole.add({"type": "response.created", "response": begun})
+    item = {"id": "rs_1", "type": "reasoning", "summary": [], "encrypted_content": "long"}
+    assert whole.add({"type": "response.output_item.added", "output_index": 0, "item": item}) is None
+    assert whole.weight() > 0
+    opened = {"output_index": 0, "item": {"id": "rs_1", "type": "reasoning", "summary": []}}
+    assert whole.head() == {"response": {"id": "resp_1", "model": "m"}, "items": [opened]}
+    assert (whole.head(), whole.weight()) == ({}, 0)
+    whole.add({"type": "response.output_item.added", "output_index": 1, "item": {"type": "message"}})
+    assert whole.head() == {"items": [{"output_index": 1, "item": {"type": "message"}}]}

@@ -7,6 +7,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from headrace.broker.gateway.http.request_keys import KEY, LANE
 from headrace.broker.gateway.http.traced import SERVING, ServerSpans
 from headrace.broker.gateway.keys.key import ClientKey
 from headrace.broker.observability.spans import SERVE, Attribute
@@ -15,7 +16,6 @@ from headrace.broker.trace_context import TraceContext, read_context
 
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 CHAT = "/v1/chat/completions"
-pytestmark = pytest.mark.filterwarnings("ignore::aiohttp.web.NotAppKeyWarning")  # the gateway's keys are texts
 
 
 @asynccontextmanager
@@ -24,7 +24,7 @@ async def serving(spans: MemorySpans, status: int = 200) -> AsyncIterator[tuple[
 
     async def handle(request: web.Request) -> web.Response:
         seen.append(request.get(SERVING))
-        request["key"], request["lane"] = ClientKey(name="ingest", tenant="acme"), "urgent"
+        request[KEY], request[LANE] = ClientKey(name="ingest", tenant="acme"), "urgent"
         return web.Response(status=status)
 
     app = web.Application(middlewares=[ServerSpans(spans).around])

@@ -368,8 +368,8 @@ async def test_an_answer_too_large_for_any_outcome_ends_its_request_by_its_weigh
     rig = Rig()
 
     class TooLarge(ScriptedUpstream):
-        async def call(self, *asked: Any) -> UpstreamReply:
-            reply = await super().call(*asked)
+        async def call(self, *asked: Any, **told: Any) -> UpstreamReply:
+            reply = await super().call(*asked, **told)
             return replace(reply, body=None, too_large=9_000_000)
 
     rig.calling.upstream = TooLarge()

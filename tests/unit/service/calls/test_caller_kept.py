@@ -13,7 +13,7 @@ from headrace.broker.service.calls.streaming import Streaming
 from headrace.broker.testing.kafka import KafkaLink
 from headrace.broker.testing.kafka_doors import MemoryChunks
 from headrace.broker.testing.upstream import Asked, Said, ScriptedUpstream, completion
-from headrace.schemas.delta import Delta
+from headrace.schemas.delta import Delta, Head
 from headrace.schemas.outcome import Finish, Usage
 from tests.unit.service.calls.test_caller import ASKED, Rig
 from tests.virtual_time import VIRTUAL_TIME
@@ -75,6 +75,8 @@ class Odd(ScriptedUpstream):
         body: Mapping[str, object],
         client_request_id: str,
         on_delta: Callable[[Delta], None] | None = None,
+        *,
+        on_head: Callable[[Head], None] | None = None,
     ) -> UpstreamReply:
         text = "\ud83d" + "x" * 5_000
         return UpstreamReply(Answer(400, {}, text, text, text, text), None)

@@ -254,3 +254,42 @@ async def test_a_stream_that_cannot_be_prepared_is_none_and_its_call_goes_on() -
     rig.telling.delta(word("a"))
     rig.telling.end(whole=True)
     assert (rig.told, len(rig.contained)) == ([], 1)
+
+
+async def test_a_head_goes_with_the_next_chunk_and_is_not_repeated() -> None:
+    rig = Rig()
+    rig.telling.head({"id": "chatcmpl-1"})
+    assert not rig.log.sent, "a head alone is no chunk"
+    rig.telling.delta(word("a"))
+    rig.telling.delta(word("b"))
+    rig.telling.end(whole=True)
+    assert [chunk.head for chunk in rig.chunks] == [{"id": "chatcmpl-1"}, None]
+    assert [b'"head"' in (record.value or b"") for _, record in rig.log.sent] == [True, False]
+
+
+async def test_heads_that_gather_are_one_with_the_items_of_all() -> None:
+    rig = Rig()
+    rig.telling.delta(word("a"))
+    rig.telling.head({"response": {"id": "resp_1"}, "items": [1]})
+    rig.telling.head({"items": [2]})
+    rig.telling.delta(word("b"))
+    rig.telling.end(whole=True)
+    assert [chunk.head for chunk in rig.chunks] == [None, {"response": {"id": "resp_1"}, "items": [1, 2]}]
+
+
+async def test_half_a_surrogate_pair_in_a_head_becomes_a_question_mark() -> None:
+    rig = Rig()
+    rig.telling.head({"model": "m\ud83d"})
+    rig.telling.delta(word("a"))
+    assert (rig.told, rig.chunks[0].head) == ([(0, "a", False)], {"model": "m?"})
+
+
+async def test_a_head_that_cannot_be_merged_ends_the_chunks_and_not_the_call() -> None:
+    rig = Rig()
+    rig.telling.head({"items": [1]})
+    rig.telling.head({"items": None})
+    rig.telling.delta(word("a"))
+    assert (rig.told, len(rig.contained)) == ([], 1)
+    rig.telling.head({})
+    rig.telling.end(whole=True)
+    assert (rig.told, len(rig.contained)) == ([], 1)

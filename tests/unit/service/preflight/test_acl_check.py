@@ -8,6 +8,7 @@ from headrace.broker.service.preflight.acl_check import (
     _absent,
     _sentence,
     dispatcher_needs,
+    gateway_needs,
     retrier_needs,
 )
 from headrace.broker.settings.whole import Settings
@@ -31,6 +32,16 @@ def test_a_retrier_reads_failures_and_writes_lanes() -> None:
     assert (needs.name, needs.read) == ("generation.retrier", ("generation.failures",))
     assert "generation.requests.standard" in needs.write
     assert "generation.results" not in needs.topics
+
+
+def test_a_gateway_writes_lanes_and_reads_outcomes_without_a_transaction() -> None:
+    needs = gateway_needs(Settings())
+    assert (needs.name, needs.group) == ("", "generation.gateway")
+    assert needs.read == tuple(f"generation.{kind}" for kind in ("results", "chunks", "calls", "batches"))
+    assert {"generation.requests.urgent", "generation.control", "generation.calls", "generation.batches"} <= set(
+        needs.write
+    )
+    assert not {"generation.results", "generation.ledger", "generation.dead-letters"} & set(needs.write)
 
 
 def test_only_what_is_missing_is_named() -> None:
