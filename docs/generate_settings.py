@@ -140,7 +140,7 @@ SENTENCES: Final[Mapping[str, str]] = {
     "gateway.enabled": "Whether gateways run beside these dispatchers: `headrace topics create` then creates their "
     "topics `calls` and `batches` too, and `headrace gateway` starts.",
     "gateway.http_host": "Address of the gateway. The default admits this machine only; `0.0.0.0` admits clients from "
-    "elsewhere, as in the chart.",
+    "elsewhere.",
     "gateway.http_port": "Its port; 0 takes a free one, which the log line `listening` names.",
     "gateway.metrics_host": "Address of its probes, metrics and status, which no client needs to reach: the "
     "default admits this machine only.",

@@ -20,6 +20,8 @@ from headrace.broker.cli.options import BootstrapServers, Config, Json, TopicPre
 from headrace.broker.cli.screen import screen, show_beside
 from headrace.broker.cli.terminal import safe, say, say_json
 from headrace.broker.errors import SettingsError
+from headrace.broker.gateway.keys.file import KeyFileError, read_keys
+from headrace.broker.gateway.keys.ring import read_file
 from headrace.broker.settings.cautions import cautions
 from headrace.broker.settings.effective import SettingRow, rows
 from headrace.broker.settings.load import Examined, Loaded, examine, load_with_origins
@@ -146,7 +148,7 @@ def check(  # Typer reads them by name
     """
     examined = examine(_named_once(file, config), overriding(bootstrap_servers, prefix))
     mistakes = [*examined.mistakes, *_unreadable(examined.loaded)]
-    warned = [] if examined.loaded is None else cautions(examined.loaded)
+    warned = [] if examined.loaded is None else [*cautions(examined.loaded), *_on_keys(examined.loaded)]
     if as_json:
         told = {
             "mistakes": [_mistake_json(one) for one in mistakes],
@@ -183,6 +185,22 @@ def _unreadable(loaded: Loaded | None) -> list[Mistake]:
             origins = (loaded.given[path].origin,)
             found.append(Mistake(f"{said}{named(origins)}", (path,), origins))
     return found
+
+
+def _on_keys(loaded: Loaded) -> list[Mistake]:
+    """Find what keeps gateways from starting; no mistake, since dispatchers may have these settings and no keys."""
+    gateway, path = loaded.settings.gateway, ("gateway", "keys_file")
+    if not gateway.enabled:
+        return []
+    if gateway.keys_file is None:
+        return [Mistake("gateway.enabled is true, and no gateway starts without gateway.keys_file", (path,))]
+    origins = (loaded.given[path].origin,)
+    try:
+        read_keys(read_file(FilePath(gateway.keys_file))[0], name=gateway.keys_file, lanes=loaded.settings.lanes)
+    except KeyFileError as error:
+        found = (sentence.rstrip(".") for sentence in error.sentences)
+        return [Mistake(f"no gateway starts{named(origins)}: {each}", (path,), origins) for each in found]
+    return []
 
 
 def _tell(mistakes: list[Mistake], warned: list[Mistake], examined: Examined) -> None:

@@ -35,6 +35,7 @@ def cautions(loaded: Loaded) -> list[Mistake]:
         _without_effect,
         _in_the_clear,
         _of_what_is_shown,
+        _of_the_gateway,
         _of_the_lanes,
         _of_the_models,
         _of_the_key,
@@ -95,6 +96,15 @@ def _of_what_is_shown(loaded: Loaded) -> Iterator[Mistake]:
                 "set dispatcher.http_token, which guards all but /metrics, restrict access by a firewall, or keep "
             )
             yield _caution(said, path, origin, f"{instead}127.0.0.1")
+
+
+def _of_the_gateway(loaded: Loaded) -> Iterator[Mistake]:
+    """Yield a caution on a gateway that a file or a flag has opened beyond this machine: it speaks no TLS."""
+    path, gateway = ("gateway", "http_host"), loaded.settings.gateway
+    origin = _given_by(loaded, path)
+    if gateway.enabled and not is_loopback(gateway.http_host) and origin.source is not SourceKind.ENVIRONMENT:
+        said = f"gateway.http_host {gateway.http_host!r} takes keys and prompts from other hosts unencrypted"
+        yield _caution(said, path, origin, "end TLS in front of it, or keep 127.0.0.1")
 
 
 def _of_the_lanes(loaded: Loaded) -> Iterator[Mistake]:

@@ -243,7 +243,7 @@ def test_every_verb_that_is_named_exists(page: Path) -> None:
 
 def test_every_log_event_of_the_operators_guide_is_written_somewhere() -> None:
     [table] = re.findall(r"^\| log event \|(.*?)^## ", text_of(ROOT / "docs/operators.md"), re.MULTILINE | re.DOTALL)
-    rooms = (ROOT / "broker" / "service", ROOT / "broker" / "adapters", ROOT / "consumers")
+    rooms = (*(ROOT / "broker" / name for name in ("service", "gateway", "adapters")), ROOT / "consumers")
     source = "".join(text_of(path) for room in rooms for path in room.rglob("*.py"))
     for row in table.splitlines():
         for event in re.findall(r"`([a-z_]+)`", row.split("|")[1] if row.count("|") > 1 else ""):

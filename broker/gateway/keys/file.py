@@ -9,6 +9,7 @@ import tomllib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import islice
 from typing import Any, Final
 
 from pydantic import ValidationError
@@ -21,6 +22,8 @@ from headrace.schemas.nearest import ended, listed
 FILE_BYTES_MAX: Final = 1024 * 1024
 """What a Secret of Kubernetes may hold: some four thousand keys."""
 _MISTAKES_MAX: Final = 20
+_DOTS_A_LINE_MAX: Final = 500
+"""A hundred models in one line have half of them. tomllib's time grows with the square of the parts of one name."""
 _PLACE: Final = re.compile(r"\(at (line \d+, column \d+|end of document)\)")
 
 
@@ -29,8 +32,7 @@ class KeyFileError(SettingsError):
 
     def __init__(self, sentences: Collection[str]) -> None:
         told = list(sentences)
-        more = len(told) - _MISTAKES_MAX
-        self.sentences = (*told[:_MISTAKES_MAX], *([f"There are {more} more mistakes."] if more > 0 else ()))
+        self.sentences = (*told[:_MISTAKES_MAX], *(["There are more mistakes."] if len(told) > _MISTAKES_MAX else ()))
         super().__init__(" ".join(self.sentences))
 
 
@@ -83,7 +85,9 @@ def read_keys(content: bytes, *, name: str, lanes: Collection[str] | None = None
             read[key_name] = table = KeyTable.model_validate(raw)
             mistakes += [f"{at}{wrong}." for wrong in _unknown_lanes(table, lanes)]
         except ValidationError as error:
-            mistakes += [ended(sentence) for sentence in mistakes_of(at, error)]
+            mistakes += [ended(sentence) for sentence in islice(mistakes_of(at, error), _MISTAKES_MAX + 1)]
+        if len(mistakes) > _MISTAKES_MAX:
+            raise KeyFileError(mistakes)
     hashes: dict[bytes, KnownHash] = {}
     for key_name, table in read.items():
         mistakes += [f"{name}: {wrong}." for wrong in _enter(hashes, table, table.key(key_name))]
@@ -117,6 +121,8 @@ def _tables(content: bytes, name: str) -> Mapping[str, Any]:
     """Return the raw tables by key name."""
     if len(content) > FILE_BYTES_MAX:
         raise KeyFileError([f"The key file {name} is larger than {FILE_BYTES_MAX // 1024:,} KiB."])
+    if any(line.count(b".") > _DOTS_A_LINE_MAX for line in content.split(b"\n")):
+        raise KeyFileError([f"The key file {name} has a line with more than {_DOTS_A_LINE_MAX} dots."])
     try:
         tree = tomllib.loads(content.decode("utf-8"))
     except UnicodeDecodeError:

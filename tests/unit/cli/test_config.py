@@ -8,6 +8,7 @@ import pytest
 
 from headrace.broker.cli.main import main
 from headrace.broker.settings.load import load_settings
+from tests.unit.gateway.keys.key_files import table
 
 
 @pytest.fixture
@@ -149,3 +150,25 @@ def test_an_address_that_cannot_be_looked_up_is_a_mistake_of_its_line(
     config.write_text('[openai]\nbase_url = "http://a..b/v1"\n')
     assert main(["config", "check", "--config", str(config)]) == 2
     assert f"(from {config}:2)" in capsys.readouterr().out
+
+
+def test_what_keeps_gateways_from_starting_is_a_caution_for_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def cautions() -> list[str]:
+        assert main(["config", "check", "--json"]) == 0
+        told = json.loads(capsys.readouterr().out)["cautions"]
+        return [one["sentence"] for one in told if one["keys"] == ["gateway.keys_file"]]
+
+    assert cautions() == []
+    monkeypatch.setenv("HEADRACE_GATEWAY__ENABLED", "true")
+    assert cautions() == ["gateway.enabled is true, and no gateway starts without gateway.keys_file."]
+    file = tmp_path / "keys.toml"
+    monkeypatch.setenv("HEADRACE_GATEWAY__KEYS_FILE", str(file))
+    [sentence] = cautions()
+    assert sentence.endswith(f"The key file {file} cannot be read: No such file or directory.")
+    file.write_text(table("a", 1, members='lane = "urgnt"\nwait_s = 0'))
+    [sentence] = cautions()
+    assert sentence.startswith("no gateway starts (from the environment variable HEADRACE_GATEWAY__KEYS_FILE): ")
+    file.write_text(table("a", 1))
+    assert cautions() == []

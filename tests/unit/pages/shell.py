@@ -21,7 +21,7 @@ from headrace.broker.cli.verbs import VERBS, assemble
 from headrace.broker.settings.known import group_at, known_keys
 from tests.unit.pages.blocks import ROOT, Block
 
-OFFLINE = (("config",), ("explain",), ("schemas",))
+OFFLINE = (("config",), ("explain",), ("schemas",), ("gateway", "key"))
 """Verbs that need neither Kafka nor Redis, and end by themselves at once."""
 OPENAIS_OWN = {"OPENAI_BASE_URL", "OPENAI_API_KEY"}
 SEPARATORS = {"&&", "|", ";", "<", ">"}

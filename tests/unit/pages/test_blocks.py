@@ -13,6 +13,7 @@ from jsonschema import Draft202012Validator
 
 from headrace.broker.cli.main import main
 from headrace.broker.cli.request_lines import submissions
+from headrace.broker.gateway.keys.file import read_keys
 from headrace.broker.settings.load import examine
 from headrace.broker.simulator.behaviours.file import behaviours_in
 from tests.unit.pages import python, shell
@@ -92,7 +93,7 @@ RUN = [(block, command) for block in of_kind("sh") for command in shell.commands
 
 
 @pytest.mark.parametrize(
-    ("block", "command"), RUN, ids=[f"{block} {' '.join(command.words[1:3])}"[:60] for block, command in RUN]
+    ("block", "command"), RUN, ids=[f"{block} {' '.join(command.words[1:4])}"[:60] for block, command in RUN]
 )
 def test_a_command_that_needs_no_service_does_what_the_page_says(
     block: Block, command: shell.Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -173,6 +174,9 @@ async def test_a_python_block_with_a_mistake_would_be_found(text: str) -> None:
 def test_a_toml_block_is_what_its_reader_takes(block: Block, tmp_path: Path) -> None:
     if "[[behaviour]]" in block.text:
         assert behaviours_in(block.text)
+        return
+    if "[keys." in block.text:
+        assert read_keys(block.text.encode(), name="of the page").keys
         return
     sandbox(block, tmp_path)
     file = tmp_path / "of_the_page.toml"

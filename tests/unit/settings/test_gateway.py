@@ -1,8 +1,11 @@
 """Settings of the gateway: what they bound, and which values do not go together."""
 
+from pathlib import Path
+
 import pytest
 
 from headrace.broker.errors import SettingsError
+from headrace.broker.settings.cautions import cautions
 from headrace.broker.settings.effective import rows
 from headrace.broker.settings.gateway import ENVELOPE_BYTES
 from headrace.broker.settings.load import load_settings, load_with_origins
@@ -60,3 +63,19 @@ def test_the_longest_body_in_force_is_shown_with_its_reason() -> None:
 def test_no_copy_of_an_outcome_may_go_to_a_topic_of_gateways(topic: str) -> None:
     with pytest.raises(SettingsError, match="a topic of Headrace or Kafka"):
         load_settings(environ=given(replies__allow=topic))
+
+
+def cautioned(environ: dict[str, str], config: Path | None = None) -> list[str]:
+    return [caution.sentence for caution in cautions(load_with_origins(config, environ=environ))]
+
+
+def test_a_gateway_that_a_file_opens_to_other_hosts_is_a_caution(tmp_path: Path) -> None:
+    config = tmp_path / "headrace.toml"
+    config.write_text('[gateway]\nenabled = true\nhttp_host = "0.0.0.0"\n')
+    told = [one for one in cautioned({}, config) if one.startswith("gateway.")]
+    origin, mend = f"(from {config}:3)", "end TLS in front of it, or keep 127.0.0.1"
+    assert told == [f"gateway.http_host '0.0.0.0' takes keys and prompts from other hosts unencrypted {origin}: {mend}"]
+    config.write_text('[gateway]\nhttp_host = "0.0.0.0"\n')
+    assert not [one for one in cautioned({}, config) if one.startswith("gateway.")]
+    opened = given(gateway__enabled="true", gateway__http_host="0.0.0.0")  # noqa: S104  # nothing is bound here
+    assert not [one for one in cautioned(opened) if one.startswith("gateway.")]
