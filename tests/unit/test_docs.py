@@ -9,8 +9,8 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-import yaml
 import typer
+import yaml
 from prometheus_client import CollectorRegistry
 
 from headrace.broker.adapters.prometheus.families import FAMILIES
