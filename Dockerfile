@@ -12,7 +12,8 @@ ARG BASE=python:3.13-slim
 FROM ${BASE} AS build
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
 WORKDIR /build
-# The base's own pip installs into environments without pip, so that the image gets none.
+# The base's own pip installs into environments without pip, so that the image gets none. The runtime lock is what the
+# extras `server` and `otel` come to; the wheel by itself would ask for the client's packages alone.
 RUN python3 -m venv --without-pip /opt/headrace && python3 -m venv --without-pip /build/tools
 COPY requirements-runtime.lock requirements-build.lock ./
 RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf \

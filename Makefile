@@ -9,7 +9,7 @@ UV_QUIET := --quiet --no-config --no-cache --python $(BIN)/python
 unexport PYTHONDONTWRITEBYTECODE # the tests start hundreds of processes, which share the compiled bytecode
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-virtual test-virtual-but-core test-long test-real test-timed unit sim sim-core sim-mutants bench-limits bench-limiters bench-limiters-http bench-lanes hostile hostile-upstream integration chaos chaos-short chart page image image-build image-test compatibility compiled coverage mutation trace static format lint types imports docs docs-serve reference settings-page rules rules-file schemas locks clean
+.PHONY: help install demo test test-virtual test-virtual-but-core test-long test-real test-timed unit sim sim-core sim-mutants bench-limits bench-limiters bench-limiters-http bench-lanes gateway-batch hostile hostile-upstream integration chaos chaos-short chart page image image-build image-test compatibility recipes workers compiled coverage mutation trace static format lint types imports docs docs-serve reference settings-page rules rules-file schemas locks clean
 
 help: ## list every target
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{ sub(/:.*/, "", $$1); printf "  make %-14s %s\n", $$1, $$2 }'
@@ -95,6 +95,10 @@ chaos-short: $(STAMP) ## a dozen of these faults in two minutes, the same each t
 hostile: $(STAMP) ## 200,000 hostile records beside good ones, on a real Kafka: an hour, half of it at RATE=150 (SEEDS=10, RECORDS=20000)
 	@$(BIN)/python -m tests.hostile.flood --seeds $(or $(SEEDS),10) --records $(or $(RECORDS),20000) --rate $(or $(RATE),60)
 
+gateway-batch: $(STAMP) ## a batch of 5,000 lines through real gateways, of which the one at work is killed, and the leader: five minutes (LINES=5000, KILLS=4)
+	@$(BIN)/python -m tests.gateway_batch --lines $(or $(LINES),5000) --kills $(or $(KILLS),4)
+	@$(BIN)/python -m pytest -q -n auto -m long tests/unit/gateway/batches
+
 chart: $(STAMP) ## the Helm chart by helm itself: linted, rendered, validated against the schemas of its kinds, refusals checked
 	@$(BIN)/python -m tests.chart.tools
 	@$(BIN)/python -m pytest -q tests/chart
@@ -107,8 +111,14 @@ trace: $(STAMP) ## one request whose leader is killed during its call, as one tr
 	@$(BIN)/python -m tests.tracing.otelcol
 	@$(BIN)/python -m tests.tracing.failover
 
-compatibility: $(STAMP) ## other Pythons, Debian's redis-server, the newest Kafka, kcat, the Java console producer, Node, Go and AsyncAPI
-	@$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder tests/compatibility
+compatibility: $(STAMP) ## other Pythons, Debian's redis-server, the newest Kafka, kcat, the Java console producer, Node, Go, AsyncAPI, gunicorn and Celery
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m 'not long' tests/compatibility
+
+workers: $(STAMP) ## the sync client under gunicorn and Celery's prefork pool, 2,000 requests, workers recycled and killed; a minute
+	@$(BIN)/python -m pytest -q -s -m long tests/compatibility/test_workers.py
+
+recipes: $(STAMP) ## the recipes of examples/recipes with FastAPI, Django and Celery, which it installs into .tools: half a minute
+	@$(BIN)/python -m pytest -q tests/compatibility/test_recipes.py
 
 page: $(STAMP) ## the live page in Chromium on real services: scenes, axe, hostile documents, cost; ten minutes (as root on Debian installs chromium; ONLY=SCENE, PICTURES=FOLDER)
 	@$(BIN)/python -m tests.page $(ONLY:%=--only %) $(if $(PICTURES),--pictures $(PICTURES))
@@ -184,10 +194,12 @@ schemas: $(STAMP) ## write schemas/json from the code; refuses a breaking change
 LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header
 locks: $(UV) ## write the lock files; locked versions stay unless they must change
 	@$(LOCK) --all-extras --group dev pyproject.toml -o requirements.lock
-	@$(LOCK) -c requirements.lock --extra otel pyproject.toml -o requirements-runtime.lock
+	@$(LOCK) -c requirements.lock --extra server --extra otel pyproject.toml -o requirements-runtime.lock
 	@echo 'hatchling>=1.27' | $(LOCK) -c requirements.lock - -o requirements-build.lock
 	@echo 'uv' | $(LOCK) - -o requirements-uv.lock
+	@printf '%s\n' celery flask gunicorn | $(LOCK) -c requirements.lock - -o tests/compatibility/workers.lock
 	@printf '%s\n' furo myst-parser 'pagefind[bin]' 'sphinx<9.1' | $(LOCK) - -o docs/site/site.lock
+	@printf '%s\n' celery django fastapi httpx standardwebhooks | $(LOCK) -c requirements.lock - -o tests/compatibility/recipes.lock
 
 clean: ## remove the environment, caches and compiled modules
 	@rm -rf $(VENV) .site .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .mutation .tools/compiled

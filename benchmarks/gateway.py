@@ -44,11 +44,13 @@ class Figures:
     memory: list[tuple[float, int]] = field(default_factory=list)
 
     def begin(self) -> float:
+        """Note that a call begins."""
         self.waiting += 1
         self.waiting_max = max(self.waiting_max, self.waiting)
         return time.perf_counter()
 
     def end(self, way: str, began_s: float, *, counts: bool) -> None:
+        """Note that a call has ended."""
         self.waiting -= 1
         if counts:
             self.took_s[way].append(time.perf_counter() - began_s)
@@ -66,11 +68,13 @@ class Load:
     headers: dict[str, str] = field(default_factory=dict)
 
     async def by_client(self, number: int) -> None:
+        """Call by GenerationClient."""
         began_s, at_s = self.figures.begin(), time.monotonic()
         await self.client.generate(body(number), lane="standard", tenant="bench", timeout_s=_TIMEOUT_S)
         self.figures.end("client", began_s, counts=at_s >= self.counts_from_s)
 
     async def by_gateway(self, number: int) -> None:
+        """Call over HTTP."""
         began_s, at_s = self.figures.begin(), time.monotonic()
         url = f"{self.rig.base_url}/chat/completions"
         async with self.session.post(url, json=body(number), headers=self.headers) as answer:
@@ -80,6 +84,7 @@ class Load:
         self.figures.end("gateway", began_s, counts=at_s >= self.counts_from_s)
 
     async def by_stream(self, number: int) -> None:
+        """Read a stream over HTTP, to its end."""
         began_s, at_s = self.figures.begin(), time.monotonic()
         url = f"{self.rig.base_url}/chat/completions"
         asked = {**body(number), "stream": True}
@@ -97,6 +102,7 @@ class Load:
             number += 1
 
     async def tried(self, call: Any) -> None:
+        """Await a call, and note its failure."""
         try:
             await call
         except Exception as error:  # noqa: BLE001 — a failed call is a figure
@@ -110,6 +116,7 @@ def memory_of(process: Running) -> int:
 
 
 async def sampled(figures: Figures, process: Running) -> None:
+    """Note the memory of a process every two seconds."""
     began_s = time.monotonic()
     while True:
         figures.memory.append((time.monotonic() - began_s, memory_of(process)))

@@ -1,6 +1,6 @@
 """Client for producers: puts a request on a lane, waits for its outcome if wanted, and cancels it if not.
 
-A lead-ingest service imports this module, so it loads aiokafka and pydantic, and never openai, tiktoken or redis.
+A lead-ingest service imports this module, so it loads aiokafka and pydantic, and nothing that an extra brings.
 Submitting the same id again is always safe: it costs one call and has one outcome.
 """
 
@@ -145,8 +145,8 @@ class GenerationClient:
             traceparent: W3C trace context, passed on. Without it, a service that traces with OpenTelemetry has its
                 present span continued.
             timeout_s: How long Kafka may be away.
-            **asked: `endpoint`, `tenant`, `id` (default: a UUIDv7), `deadline`, `stream`, `template`, `metadata`,
-                `reply_to`.
+            **asked: `endpoint`, `tenant`, `id` (default: a UUIDv7), `deadline` (an aware datetime, or a timedelta from
+                now), `stream`, `template`, `metadata`, `reply_to`.
 
         Returns:
             The position of the request, once all replicas in sync have it.

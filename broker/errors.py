@@ -10,6 +10,8 @@
     │   └── Disconnected
     ├── GenerationFailed        there is an outcome, and it is Failed: see `outcome`; a new id, or a replay
     │   └── OutcomeUnreadable   … or it cannot be read here: no new id, or a completed request is paid again
+    ├── AnswerUnusable          there is an answer, and not of the form that was asked for: see `reason`; a new id
+    ├── SdkMissing              openai is not installed here: install it, or take `response`
     ├── IdConflict              the id is another request's, and nothing was called for this one: choose a new id
     ├── ServiceError            a process cannot start or go on: an operator must do what the sentence says
     │   ├── SettingsError       exit 2
@@ -26,14 +28,39 @@ Every message is one sentence for a person that says what to do. `exit_code` is 
 
 from collections.abc import Iterable, Sequence
 
-from headrace.broker.core.events import Setback
-from headrace.schemas.outcome import Failed
+from headrace.broker.core.setback import Setback
+from headrace.schemas.outcome_errors import (
+    AnswerUnusable,
+    GenerationFailed,
+    HeadraceError,
+    OutcomeUnreadable,
+    SdkMissing,
+)
 
-
-class HeadraceError(Exception):
-    """Any error of ours that a caller can act upon."""
-
-    exit_code = 1
+__all__ = [  # those that an outcome raises, too: schemas import nothing of ours, so the root stands there
+    "AnswerUnusable",
+    "AuthenticationError",
+    "Disconnected",
+    "GenerationFailed",
+    "HeadraceError",
+    "IdConflict",
+    "InvalidRequest",
+    "LeaseUnavailable",
+    "LogUnavailable",
+    "MissingTopic",
+    "NotSubmitted",
+    "OutcomeUnreadable",
+    "PositionGone",
+    "ProducerDead",
+    "ProgressUnreadable",
+    "RightsError",
+    "SdkMissing",
+    "ServiceError",
+    "SettingsError",
+    "Unreachable",
+    "Unresolved",
+    "WaitTimedOut",
+]
 
 
 class NotSubmitted(HeadraceError):  # noqa: N818  # named by what holds, as the tree above
@@ -68,22 +95,6 @@ class WaitTimedOut(Unresolved):
 
 class Disconnected(Unresolved):
     """The connection was lost after sending and before an answer."""
-
-
-class GenerationFailed(HeadraceError):  # noqa: N818
-    """The request has its outcome, and it is Failed."""
-
-    def __init__(self, outcome: Failed) -> None:
-        super().__init__(f"{outcome.id} failed ({outcome.reason}): {outcome.message}")
-        self.outcome = outcome
-
-
-class OutcomeUnreadable(GenerationFailed):
-    """The request has an outcome whose value this release cannot read; the record is still in the results."""
-
-    def __init__(self, outcome: Failed) -> None:
-        super().__init__(outcome)
-        self.args = (f"{outcome.id}: {outcome.message}",)
 
 
 class IdConflict(HeadraceError):  # noqa: N818

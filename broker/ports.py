@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from headrace.broker.core.answers.verdict import Answer
+from headrace.broker.core.answers.answer import Answer
 from headrace.schemas.delta import Delta, Head
 from headrace.schemas.record import Record
 

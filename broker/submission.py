@@ -5,7 +5,7 @@ import os
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypedDict
 
 from headrace.broker.errors import InvalidRequest
@@ -51,12 +51,15 @@ class Submission:
 
 
 class Envelope(TypedDict, total=False):
-    """Options of `submit` and `generate` beside the body; see `headrace.schemas.request.GenerationRequest`."""
+    """Options of `submit` and `generate` beside the body; see `headrace.schemas.request.GenerationRequest`.
+
+    A `deadline` may also be a timedelta, counted from the moment at which the request is checked.
+    """
 
     endpoint: str
     tenant: str | None
     id: str | None
-    deadline: datetime | None
+    deadline: datetime | timedelta | None
     stream: bool
     template: str | None
     metadata: Mapping[str, Any] | None
@@ -80,7 +83,8 @@ def submission(  # noqa: PLR0913  # keywords, each with a default
     """Check a request and encode it; what passes here, the dispatcher can read.
 
     Args:
-        fields: The request as JSON has it; without an `id` it gets a new one.
+        fields: The request as JSON has it; without an `id` it gets a new one. A `deadline` may also be an aware
+            datetime, or a timedelta that counts from now.
         lane: Such as `standard`.
         ordering_key: Requests of one key start in the order in which they were submitted.
         traceparent: W3C trace context, passed on.
@@ -93,8 +97,10 @@ def submission(  # noqa: PLR0913  # keywords, each with a default
     """
     if not allow_unknown:
         _check_names(fields)
-    given = {**fields, "id": new_id()} if fields.get("id") is None else fields
     now = datetime.now(UTC)
+    given = {**fields, "id": new_id()} if fields.get("id") is None else {**fields}
+    if "deadline" in given:
+        given["deadline"] = _instant_of(given["deadline"], now)
     try:
         request = validated_request(given)
         record = encode_request(request, source=source, time=now, ordering_key=ordering_key, traceparent=traceparent)
@@ -120,6 +126,23 @@ def _check_names(fields: Mapping[str, Any]) -> None:
         near = nearest(str(name), GenerationRequest.model_fields)
         meant = f": did you mean {near}?" if near else f", only {listed(GenerationRequest.model_fields)}."
         raise InvalidRequest(f"There is no field {shown(str(name))}{meant}")
+
+
+def _instant_of(deadline: object, now: datetime) -> object:
+    """Turn a timedelta into the instant that it means; leave all else to the request's own validation."""
+    if isinstance(deadline, datetime) and deadline.utcoffset() is None:
+        raise InvalidRequest(
+            "The field deadline is not valid: the datetime has no time zone. Make it an aware one, such as "
+            "datetime.now(UTC) + timedelta(minutes=5), or give the timedelta itself, which counts from now."
+        )
+    if not isinstance(deadline, timedelta):
+        return deadline
+    if deadline <= timedelta(0):
+        raise InvalidRequest("The field deadline is not valid: a timedelta counts from now, so it must be above zero.")
+    try:
+        return now + deadline
+    except OverflowError:
+        raise InvalidRequest("The field deadline is not valid: a time lies in the years 1 to 9999.") from None
 
 
 def _check_deadline(deadline: datetime | None, now: datetime) -> None:

@@ -21,10 +21,11 @@ from headrace.broker.errors import LogUnavailable
 from headrace.broker.tasks import set_within
 from headrace.consumers.deliveries import Delivery
 from headrace.schemas import headers as names
-from headrace.schemas.codec import encode_dead_letter
+from headrace.schemas.codec import decode_dead_letter, encode_dead_letter
 from headrace.schemas.outcome import Outcome
-from headrace.schemas.record import Record
+from headrace.schemas.record import Headers, Record
 from headrace.schemas.topics import BATCH_OVERHEAD_BYTES, MESSAGE_BYTES_MAX
+from headrace.schemas.unreadable import is_unreadable
 
 Handler = Callable[[Outcome], Awaitable[None]]
 
@@ -74,6 +75,18 @@ class Patience:
         return float(min(self.pause_s * 2.0 ** (attempt - 1), self.pause_max_s))
 
 
+def own_headers(record: Record) -> Headers:
+    """Return the outcome's own headers, even inside a dead letter of the service that became a dead letter again.
+
+    Raises:
+        WireError: It is a dead letter whose headers are malformed.
+    """
+    headers = record.headers
+    while any(name == names.REASON for name, _ in headers):
+        headers = decode_dead_letter(record.key, record.value, headers).headers
+    return headers
+
+
 class Letters:
     """The service's own dead letters: `topic` is checked at the start, and written to when a handler gives up."""
 
@@ -96,7 +109,7 @@ class Letters:
         letter = encode_dead_letter(
             arrived.record.key,
             arrived.record.value,
-            arrived.record.headers,
+            arrived.record.headers if is_unreadable(delivery.outcome) else own_headers(arrived.record),
             reason="handler_refused" if isinstance(error, Refused) else "handler_failed",
             origin=(self._origin_topic, arrived.partition, arrived.offset),
             attempts=attempts,

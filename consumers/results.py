@@ -17,14 +17,13 @@ from headrace.broker.client_ports import Arrived, ClientDoors, Start
 from headrace.broker.errors import IdConflict, Unreachable
 from headrace.broker.tasks import ended
 from headrace.consumers.deliveries import Deliveries, Delivery
-from headrace.consumers.handling import ATTEMPTS_MAX, PAUSE_S, Handler, Handling, Letters, Patience
+from headrace.consumers.handling import ATTEMPTS_MAX, PAUSE_S, Handler, Handling, Letters, Patience, own_headers
 from headrace.consumers.opening import RECONNECT_FIRST_S, RECONNECT_MAX_S, Opened
 from headrace.consumers.outcome_spans import OutcomeSpans
-from headrace.schemas import headers as names
-from headrace.schemas.codec import WireError, decode_dead_letter
+from headrace.schemas.codec import WireError
 from headrace.schemas.expectation import Expected
 from headrace.schemas.outcome import Outcome, sent_as
-from headrace.schemas.record import Headers, Record
+from headrace.schemas.record import Record
 from headrace.schemas.topics import results_topic
 from headrace.schemas.unreadable import in_place_of, is_unreadable, read_outcome
 
@@ -146,12 +145,12 @@ class ResultReader(Opened):
         self._in_hand = await self.delivery()
         if self._in_hand is None:
             raise StopAsyncIteration
-        if differs := self._contradicted(self._in_hand.outcome):
+        if differs := self.contradicted(self._in_hand.outcome):
             raise IdConflict(self._in_hand.outcome.id, differs)
         self._traces.begin(self._in_hand)
         return self._in_hand.outcome
 
-    def _contradicted(self, outcome: Outcome) -> tuple[str, ...]:
+    def contradicted(self, outcome: Outcome) -> tuple[str, ...]:
         """Name the differences from what is expected of the outcome's id, and count such an outcome."""
         expected = None if self._expected is None else self._expected(outcome.id)
         differs = () if expected is None else expected.differences(outcome)
@@ -199,7 +198,7 @@ class ResultReader(Opened):
             patience = Patience(attempts_max=attempts_max, pause_s=pause_s)
 
             async def handed(outcome: Outcome) -> None:
-                if not self._contradicted(outcome):
+                if not self.contradicted(outcome):
                     await handler(outcome)
 
             handling = Handling(self, handed, letters, patience, concurrency=concurrency, spanned=self._traces.spanned)
@@ -301,13 +300,6 @@ class ResultReader(Opened):
 def outcome_in(record: Record) -> Outcome | None:
     """Decode a record's outcome; a Failed with reason `unreadable` if only the headers can be read, else None."""
     try:
-        return read_outcome(replace(record, headers=tuple(_own_headers(record))))
+        return read_outcome(replace(record, headers=tuple(own_headers(record))))
     except WireError as reason:
         return in_place_of(record, str(reason))
-
-
-def _own_headers(record: Record) -> Headers:
-    """Return the outcome's own headers, even inside a dead letter of the service."""
-    if any(name == names.REASON for name, _ in record.headers):
-        return decode_dead_letter(record.key, record.value, record.headers).headers
-    return record.headers

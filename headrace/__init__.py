@@ -2,9 +2,10 @@
 
     from headrace import Completed, Failed, GenerationClient, ResultReader
 
-Each name is loaded when it is first asked for, so that a service loads what it uses: neither openai nor tiktoken nor
-redis. This is the one name that an installation adds to a service's imports. The packages below it are the folders
-`broker`, `consumers` and `schemas` of the repository, to which the links beside this file lead.
+Services without an event loop use the names that begin with `Sync`. Each name is loaded when it is first asked for, so
+that a service loads what it uses: aiokafka and pydantic, and nothing that an extra brings. This is the one name that an
+installation adds to a service's imports. The packages below it are the folders `broker`, `consumers` and `schemas` of
+the repository, to which the links beside this file lead.
 """
 
 from importlib import import_module
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from headrace.broker.adapters.kafka.connection import KafkaConnection
     from headrace.broker.client import GenerationClient, Submission, submission
     from headrace.broker.errors import (
+        AnswerUnusable,
         AuthenticationError,
         Disconnected,
         GenerationFailed,
@@ -25,17 +27,23 @@ if TYPE_CHECKING:
         NotSubmitted,
         OutcomeUnreadable,
         RightsError,
+        SdkMissing,
         SettingsError,
         Unreachable,
         Unresolved,
         WaitTimedOut,
     )
+    from headrace.broker.sync_client import SyncGenerationClient
     from headrace.consumers.chunks import ChunkReader
     from headrace.consumers.dead_letters import DeadLetterReader
     from headrace.consumers.results import ResultReader
+    from headrace.consumers.sync_chunks import SyncChunkReader
+    from headrace.consumers.sync_dead_letters import SyncDeadLetterReader
+    from headrace.consumers.sync_results import SyncResultReader
     from headrace.schemas.outcome import Completed, Failed, Outcome
 
 __all__ = [
+    "AnswerUnusable",
     "AuthenticationError",
     "ChunkReader",
     "Completed",
@@ -55,8 +63,13 @@ __all__ = [
     "OutcomeUnreadable",
     "ResultReader",
     "RightsError",
+    "SdkMissing",
     "SettingsError",
     "Submission",
+    "SyncChunkReader",
+    "SyncDeadLetterReader",
+    "SyncGenerationClient",
+    "SyncResultReader",
     "Unreachable",
     "Unresolved",
     "WaitTimedOut",
@@ -73,6 +86,10 @@ _MODULES = {
     "Outcome": "schemas.outcome",
     "ResultReader": "consumers.results",
     "Submission": "broker.client",
+    "SyncChunkReader": "consumers.sync_chunks",
+    "SyncDeadLetterReader": "consumers.sync_dead_letters",
+    "SyncGenerationClient": "broker.sync_client",
+    "SyncResultReader": "consumers.sync_results",
     "submission": "broker.client",
 }
 _ERRORS = "broker.errors"

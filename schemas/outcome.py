@@ -5,11 +5,18 @@ that ended in an unknown way did not end with `stop`.
 """
 
 from enum import StrEnum
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, NoReturn
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+from headrace.schemas.answer_text import refusal_of_answer
 from headrace.schemas.instants import Instant
+from headrace.schemas.outcome_errors import GenerationFailed, OutcomeUnreadable
+from headrace.schemas.sdk_types import as_sdk_type
+from headrace.schemas.structured import Parsed, parsed_as, text_or_raise
+
+UNREADABLE: Final = "unreadable"
+"""The reason of the Failed that a reader delivers for an unreadable outcome; no dispatcher publishes it."""
 
 
 class FailureReason(StrEnum):
@@ -121,6 +128,41 @@ class Completed(_Outcome):
     charge_tokens: int | None = None
     tier_served: str | None = Field(None, description=_TIER_SERVED)
 
+    @property
+    def text(self) -> str:
+        """The text that the model wrote: of a chat completion, its first choice's; of a response, all its parts.
+
+        Empty if the model called tools instead, or declined (`refusal`).
+
+        Raises:
+            AnswerUnusable: It is an answer without text, of embeddings.
+        """
+        return text_or_raise(self)
+
+    @property
+    def refusal(self) -> str | None:
+        """The text with which the model declined; None if it did not."""
+        return refusal_of_answer(self.response)
+
+    def parsed(self, wanted: type[Parsed] | TypeAdapter[Parsed]) -> Parsed:
+        """Return the text as a value of `wanted`: a pydantic model, or whatever else a TypeAdapter takes.
+
+        Raises:
+            AnswerUnusable: The model declined, the answer was cut off, or its text does not fit; the sentence says what
+                to do, and quotes nothing of the answer.
+        """
+        return parsed_as(self, wanted)
+
+    def as_openai(self) -> Any:
+        """Return the answer as the SDK's own type: a ChatCompletion, a Response or a CreateEmbeddingResponse.
+
+        It needs the package openai, which headrace does not install for producers and readers.
+
+        Raises:
+            SdkMissing: The package is not installed, or has no such type yet.
+        """
+        return as_sdk_type(self)
+
 
 class Failed(_Outcome):
     """Final failure of a request: `message` is one sentence for people, `error` OpenAI's error object if there was one.
@@ -134,6 +176,31 @@ class Failed(_Outcome):
     message: str = ""
     error: dict[str, Any] | None = None
     submitted_id: str | None = None
+
+    @property
+    def text(self) -> NoReturn:
+        """There is none.
+
+        Raises:
+            GenerationFailed: With this outcome, as `generate` raises it.
+        """
+        raise self._as_error()
+
+    @property
+    def refusal(self) -> NoReturn:
+        """Raise as `text`: the request failed, and so the model did not decline."""
+        raise self._as_error()
+
+    def parsed(self, wanted: type[Parsed] | TypeAdapter[Parsed]) -> NoReturn:
+        """Raise as `text`."""
+        raise self._as_error()
+
+    def as_openai(self) -> NoReturn:
+        """Raise as `text`."""
+        raise self._as_error()
+
+    def _as_error(self) -> GenerationFailed:
+        return OutcomeUnreadable(self) if self.reason == UNREADABLE else GenerationFailed(self)
 
 
 def sent_as(outcome: Completed | Failed) -> str:

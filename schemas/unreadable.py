@@ -11,13 +11,13 @@ from typing import Final, TypeGuard
 
 from headrace.schemas import headers as names
 from headrace.schemas.codec import WireError, decode_outcome
-from headrace.schemas.outcome import Failed, Outcome
+from headrace.schemas.outcome import UNREADABLE, Failed, Outcome
 from headrace.schemas.record import Record
 from headrace.schemas.replay_codec import answer_in
 
+__all__ = ["UNREADABLE", "in_place_of", "is_unreadable", "read_outcome"]
+
 _TYPES: Final = (names.TYPE_COMPLETED, names.TYPE_FAILED)
-UNREADABLE: Final = "unreadable"
-"""The reason of the Failed that a reader delivers in its place; no dispatcher publishes it."""
 
 
 def read_outcome(record: Record) -> Outcome | None:

@@ -1,7 +1,8 @@
 """The console script: no traceback at Ctrl-C while it loads, and no socket in the place of a standard stream.
 
-This module imports nothing slow. The slow imports behind it take a quarter of a second, in which Ctrl-C would otherwise
-print Python's own traceback. (Python's own start, which comes before, is out of reach.)
+Where the extra `server` is not installed, one sentence says so. This module imports nothing slow. The slow imports
+behind it take a quarter of a second, in which Ctrl-C would otherwise print Python's own traceback. (Python's own start,
+which comes before, is out of reach.)
 """
 
 import os
@@ -11,8 +12,9 @@ from types import FrameType
 from typing import Final, TextIO
 
 from headrace.broker.cli.termination import INTERRUPTED
+from headrace.broker.extras import missing_sentence
 
-_NOWHERE: Final = 2
+_UNUSABLE: Final = 2
 _CLOSED: Final = (
     "headrace: standard output is closed, so nothing could be told: leave it open, or send it to /dev/null."
 )
@@ -22,11 +24,14 @@ def main() -> int:
     """Run `headrace` and return the exit code."""
     is_closed = sys.stdout is None
     _fill_closed_places()
+    if (sentence := missing_sentence("server", "the verbs")) is not None:
+        sys.stderr.write(f"headrace: {sentence}\n")  # `say` needs typer
+        return _UNUSABLE
     if is_closed:
         from headrace.broker.cli.terminal import say  # noqa: PLC0415 — see the module
 
         say(_CLOSED, err=True)
-        return _NOWHERE
+        return _UNUSABLE
     before = signal.getsignal(signal.SIGINT)
     if before is signal.default_int_handler:
         signal.signal(signal.SIGINT, _leave)

@@ -7,7 +7,6 @@ are.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import Enum
 
 from headrace.broker.core.answers.verdict import Verdict
 from headrace.broker.core.budget.budget import Checkpoint
@@ -16,16 +15,9 @@ from headrace.broker.core.identity.dedupe import Awaited
 from headrace.broker.core.identity.pending_cancels import CancelRecord
 from headrace.broker.core.pricing.law_identification import TokenUsage
 from headrace.broker.core.progress.partition_progress import PartitionProgress
+from headrace.broker.core.setback import Setback
 from headrace.broker.core.ticket import CallNumber, Candidate, Garbage, LanePartition, Source, TicketNumber
 from headrace.broker.core.value import value
-
-
-class Setback(Enum):
-    """Kind of error that ended a transaction."""
-
-    UNKNOWN = "unknown"  # Kafka may be away, or another leader active: the transaction may even have been committed
-    REFUSED = "refused"  # because of its content: it was not committed, and will fail again
-    DENIED = "denied"  # a right or topic is missing, or a setting forbids it: an operator's error, whatever the content
 
 
 @value

@@ -16,11 +16,11 @@ from headrace.broker.client import GenerationClient, Submission, new_id, submiss
 from headrace.broker.client_ports import AnswerLog, GatewayDoors, HomeAnswers, OutcomeLog, ScanLog, Start, SubmitLog
 from headrace.broker.clock import WallClock
 from headrace.broker.errors import Disconnected, HeadraceError, WaitTimedOut
-from headrace.broker.gateway.asked import Asked
 from headrace.broker.gateway.ids import internal_id
 from headrace.broker.gateway.joins.call_log import CallLog
 from headrace.broker.gateway.joins.call_records import content_digest
 from headrace.broker.gateway.keys.key import ClientKey
+from headrace.broker.gateway.wishes import Wishes
 from headrace.schemas.outcome import Outcome
 from headrace.schemas.topics import calls_topic, control_topic, results_topic
 
@@ -53,7 +53,7 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class ClientCall:
     """A call that has an id.
 
     Attributes:
@@ -132,58 +132,58 @@ class Calls:
 
     # ------------------------------------------------------------------ before the call
 
-    async def begun(self, key: ClientKey, wanted: Wanted, asked: Asked) -> Call:
+    async def begun(self, key: ClientKey, wanted: Wanted, wishes: Wishes) -> ClientCall:
         """Give a call its id, and note it if its SDK may repeat it.
 
         Raises:
             InvalidRequest: It cannot be put on a lane as it is.
             LogUnavailable: Kafka does not answer; nothing was sent.
         """
-        if asked.given_id is not None:
-            prepared = self._prepared(internal_id(key.tenant, asked.given_id), key, wanted, asked)
-            return Call(key, prepared, asked.given_id, known_before=True)
-        if asked.retry_count is None:
-            return self._new(key, wanted, asked, await self._home())
+        if wishes.given_id is not None:
+            prepared = self._prepared(internal_id(key.tenant, wishes.given_id), key, wanted, wishes)
+            return ClientCall(key, prepared, wishes.given_id, known_before=True)
+        if wishes.retry_count is None:
+            return self._new(key, wanted, wishes, await self._home())
         digest = content_digest(key.name, wanted.endpoint, wanted.sent)
-        if asked.retry_count > 0 and (former := await self.repeats.repeated(digest)) is not None:
-            prepared = self._prepared(former, key, wanted, asked)
-            return Call(key, prepared, _shown(former), known_before=True, joined=True, digest=digest)
-        call = self._new(key, wanted, asked, await self._home(), digest)
+        if wishes.retry_count > 0 and (former := await self.repeats.repeated(digest)) is not None:
+            prepared = self._prepared(former, key, wanted, wishes)
+            return ClientCall(key, prepared, _shown(former), known_before=True, joined=True, digest=digest)
+        call = self._new(key, wanted, wishes, await self._home(), digest)
         await self.repeats.opened(digest, call.id)
         return call
 
     async def _home(self) -> int:
         return (await self._answers.home(connect_s=self.rules.kafka_within_s)).partition
 
-    def _new(self, key: ClientKey, wanted: Wanted, asked: Asked, home: int, digest: str | None = None) -> Call:
+    def _new(self, key: ClientKey, wanted: Wanted, wishes: Wishes, home: int, digest: str | None = None) -> ClientCall:
         for _ in range(_IDS_TRIED_MAX):
             made = f"{key.tenant}/call-{new_id()}"
             if self._answers.place_of(made.encode()) == home:
                 break
-        return Call(key, self._prepared(made, key, wanted, asked), _shown(made), digest=digest)
+        return ClientCall(key, self._prepared(made, key, wanted, wishes), _shown(made), digest=digest)
 
-    def _prepared(self, request_id: str, key: ClientKey, wanted: Wanted, asked: Asked) -> Submission:
+    def _prepared(self, request_id: str, key: ClientKey, wanted: Wanted, wishes: Wishes) -> Submission:
         fields = {
             "id": request_id,
             "endpoint": wanted.endpoint,
             "tenant": key.tenant,
             "body": dict(wanted.body),
             "stream": wanted.stream,
-            "deadline": asked.deadline,
-            "template": asked.template,
+            "deadline": wishes.deadline,
+            "template": wishes.template,
         }
         return submission(
-            fields, lane=asked.lane, ordering_key=asked.ordering_key, traceparent=asked.traceparent, source=SOURCE
+            fields, lane=wishes.lane, ordering_key=wishes.ordering_key, traceparent=wishes.traceparent, source=SOURCE
         )
 
     # ------------------------------------------------------------------ the call
 
-    async def submitted(self, call: Call) -> None:
+    async def submitted(self, call: ClientCall) -> None:
         """Put a call on its lane without waiting for its outcome; raises as `GenerationClient.submit`."""
         async for _ in self._client.submit_many([call.prepared], timeout_s=self.rules.kafka_within_s):
             pass
 
-    async def outcome(self, call: Call) -> Outcome:
+    async def outcome(self, call: ClientCall) -> Outcome:
         """Put a call on its lane and wait for its outcome, as long as its key allows.
 
         Raises:
@@ -223,11 +223,11 @@ class Calls:
         """
         return await self._answers.earlier(request_id, connect_s=self.rules.kafka_within_s)
 
-    def is_awaited(self, call: Call) -> bool:
+    def is_awaited(self, call: ClientCall) -> bool:
         """Whether any client waits for it at this gateway."""
         return call.id in self._waits
 
-    def received(self, call: Call) -> None:
+    def received(self, call: ClientCall) -> None:
         """Note that its client has the answer, so that no repetition joins it."""
         if call.digest is not None:
             self.repeats.received(call.digest, call.id)

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Final
 
+from headrace.broker.adapters.kafka.batch_doors import KafkaBatchDoors
 from headrace.broker.adapters.kafka.client import KafkaGatewayDoors
 from headrace.broker.adapters.kafka.connection import KafkaConnection
 from headrace.broker.adapters.prometheus.gateway_meter import GatewayMetrics
@@ -10,6 +11,8 @@ from headrace.broker.client_ports import GatewayDoors
 from headrace.broker.clock import WallClock
 from headrace.broker.core.endpoints import ENDPOINT_TABLE
 from headrace.broker.errors import SettingsError
+from headrace.broker.gateway.batches.service import Batches
+from headrace.broker.gateway.batches.uploads import UploadLimits
 from headrace.broker.gateway.calls import CallRules
 from headrace.broker.gateway.http.bodies import BodyLimits
 from headrace.broker.gateway.http.models import KnownModels
@@ -42,11 +45,13 @@ def gateway(settings: Settings, *, leader: Whereabouts, models: KnownModels) -> 
     ring.open()
     meter, spans = GatewayMetrics(ENDPOINT_TABLE, settings.lanes, OTHER_ENDPOINTS), spans_of(settings, PROCESS_NAME)
     show_gateway(meter, settings)
-    doors: GatewayDoors = KafkaGatewayDoors(KafkaConnection.of(settings.kafka))
+    connection, prefix = KafkaConnection.of(settings.kafka), settings.kafka.topic_prefix
+    uploads = UploadLimits(bytes_max=int(own.upload_bytes_max))
+    doors: GatewayDoors = KafkaGatewayDoors(connection)
     served = Gateway(
         doors=doors if spans is None else TracedDoors(doors, spans),
         calls_rules=CallRules(
-            topic_prefix=settings.kafka.topic_prefix,
+            topic_prefix=prefix,
             dedupe_window_s=float(settings.dedupe.window_s),
             join_window_s=float(own.join_window_s),
         ),
@@ -59,7 +64,7 @@ def gateway(settings: Settings, *, leader: Whereabouts, models: KnownModels) -> 
             idle_timeout_s=own.idle_timeout_s,
             drain_s=own.drain_s,
         ),
-        body_limits=BodyLimits(int(own.body_bytes_max or settings.input.request_bytes_max), own.body_timeout_s),
+        body_limits=BodyLimits(settings.gateway_body_bytes_max, own.body_timeout_s),
         ring=ring,
         caps=Caps(),
         meter=meter,
@@ -67,5 +72,6 @@ def gateway(settings: Settings, *, leader: Whereabouts, models: KnownModels) -> 
         models=models,
         clock=clock,
         tracing=None if spans is None else ServerSpans(spans).around,
+        parts=lambda: [Batches(KafkaBatchDoors(connection), prefix, clock=clock, uploads=uploads)],
     )
     return GatewayProcess(settings, served, meter, clock, spans)

@@ -6,9 +6,11 @@ the sockets close. A second signal skips the drain.
 """
 
 import asyncio
+import logging
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from types import TracebackType
 from typing import Any, Final, Protocol
 
 import structlog
@@ -20,6 +22,7 @@ from headrace.broker.clock import WallClock
 from headrace.broker.errors import SettingsError
 from headrace.broker.gateway.calls import CallRules, Calls
 from headrace.broker.gateway.deltas import Deltas
+from headrace.broker.gateway.http.answering import Answering
 from headrace.broker.gateway.http.bodies import BodyLimits
 from headrace.broker.gateway.http.connections import ConnectionGuard
 from headrace.broker.gateway.http.generation import Generation
@@ -52,7 +55,7 @@ class ServerRules:
     drain_s: float
 
 
-class Part(Protocol):
+class GatewayPart(Protocol):
     """A further part of a gateway with handlers of its own, such as batches."""
 
     def routes(self) -> list[web.RouteDef]:
@@ -61,7 +64,9 @@ class Part(Protocol):
     async def __aenter__(self) -> Any:
         """Begin what it does beside requests."""
 
-    async def __aexit__(self, *_: object) -> bool | None:
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
         """End it."""
 
 
@@ -83,7 +88,7 @@ class Gateway:
     leader: Whereabouts
     models: KnownModels
     clock: WallClock
-    parts: Callable[[Calls], list[Part]] = field(default=lambda _: [])
+    parts: Callable[[], list[GatewayPart]] = list
     tracing: Middleware | None = None
     port: int = field(default=0, init=False)
     trouble: str = field(default="It has just started.", init=False)
@@ -118,9 +123,10 @@ class Gateway:
             calls = await stack.enter_async_context(Calls(self.doors, self.calls_rules, self.clock))
             deltas = Deltas(self.doors.keyed(chunks_topic(self.calls_rules.topic_prefix)))
             stack.push_async_callback(deltas.close)
-            generation = Generation(calls, deltas, self.body_limits, self.clock, self.meter, self._cut)
-            stack.push_async_callback(generation.close)
-            parts = self.parts(calls)
+            answering = Answering(calls, deltas, self.body_limits.within_s, self.meter, self._cut)
+            stack.push_async_callback(answering.close)
+            generation = Generation(calls, answering, self.body_limits, self.clock, self.meter)
+            parts = self.parts()
             for part in parts:
                 await stack.enter_async_context(part)
             handlers = [
@@ -196,6 +202,7 @@ class Gateway:
         runner = web.AppRunner(
             app,
             access_log=None,
+            logger=_malformed_http(),
             handler_cancellation=True,
             keepalive_timeout=self.rules.idle_timeout_s,
             shutdown_timeout=_CLOSES_WITHIN_S,
@@ -240,3 +247,11 @@ class Gateway:
             "inflight_max": self.rules.inflight_max,
             "keys": {"in_force": len(self.ring.keys), "trouble": self.ring.trouble},
         }
+
+
+def _malformed_http() -> logging.Logger:
+    """Return a logger that drops what aiohttp writes of malformed HTTP: it would quote a request, and so a key."""
+    silent = logging.getLogger("headrace.gateway.http")
+    silent.propagate = False
+    silent.setLevel(logging.CRITICAL + 1)
+    return silent

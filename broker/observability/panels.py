@@ -25,7 +25,7 @@ from headrace.broker.observability.panel import (
 
 __all__ = ["BY_KEY", "PANELS", "RATE_WINDOW", "Panel", "PanelGroup", "Unit"]
 
-_OF_CALLS: Final = 'endpoint!~"models|requests|other"'
+_OF_CALLS: Final = 'endpoint!~"models|requests|files|batches|other"'
 """Leaves out the gateways' answers to questions, and to what no client of ours asks."""
 
 _SERVER_ERRORS: Final = ', status=~"5.."'

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from headrace.broker import ports
-from headrace.broker.adapters.openai.environment import OPENAI_URL
+from headrace.broker.adapters.openai.address import OPENAI_URL
 from headrace.broker.adapters.prometheus.meter import Meter
 from headrace.broker.clock import WallClock
 from headrace.broker.core.answers.base_url import Addressee

@@ -10,7 +10,13 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Final, Self
 
-from aiohttp import web
+from headrace.broker.extras import require
+
+try:
+    from aiohttp import web
+except ModuleNotFoundError:
+    require("testing", "Simulated servers over HTTP")
+    raise
 
 from headrace.broker.simulator import wording
 from headrace.broker.simulator.accounting import Books, Stats

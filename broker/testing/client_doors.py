@@ -82,7 +82,7 @@ class MemorySubmit:
         """See `SubmitLog.append`."""
         return (await self.begin(topic, record, timeout_s=timeout_s)).appended
 
-    async def begin(self, topic: str, record: Record, *, timeout_s: float) -> Placed:
+    async def begin(self, topic: str, record: Record, *, timeout_s: float, partition: int | None = None) -> Placed:
         """See `SubmitLog.begin`."""
         try:
             await self._link.reach(timeout_s)
@@ -93,7 +93,7 @@ class MemorySubmit:
         if record.bytes_max > kafka.message_bytes_max.get(topic, MESSAGE_BYTES_MAX):
             raise InvalidRequest(f"The request is too large for the topic {topic}: make it smaller.")
         at_ms = kafka.utc_ms()
-        partition = kafka.partition_for(topic, record)
+        partition = kafka.partition_for(topic, record) if partition is None else partition
         offset = kafka.append(topic, record, partition=partition, at_ms=at_ms)
         return Placed(Appended(topic, partition, offset, at_ms))
 

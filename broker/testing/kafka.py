@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 
-from headrace.broker.core.events import Setback
+from headrace.broker.core.setback import Setback
 from headrace.broker.errors import MissingTopic
 from headrace.broker.ports import SENT_BYTES_MAX, Fetched, StoredOffset, TopicPartition
 from headrace.broker.testing.kafka_log import PartitionLog, Transaction, TransactionState
@@ -149,7 +149,7 @@ class MemoryKafka:
         """Choose a record's partition: by its key, or in turn."""
         count = len(self.logs(topic))
         if record.key is not None:
-            return zlib.crc32(record.key) % count
+            return keys_partition(record.key, count)
         self._turn += 1
         return self._turn % count
 
@@ -347,6 +347,11 @@ class KafkaLink:
             return
         if not await self.until(lambda: kafka.coordinates, self.away_after_s if within_s is None else within_s):
             raise TimeoutError
+
+
+def keys_partition(key: bytes, count: int) -> int:
+    """Return a key's partition of a topic with so many."""
+    return zlib.crc32(key) % count
 
 
 def _ring(waiter: asyncio.Future[bool]) -> None:

@@ -8,8 +8,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 
 from headrace.broker import ports
-from headrace.broker.core.events import Setback
 from headrace.broker.core.progress.offset_map import METADATA_CHARS_MAX
+from headrace.broker.core.setback import Setback
 from headrace.broker.errors import LogUnavailable, MissingTopic, PositionGone, ProducerDead
 from headrace.broker.on_demand_ports import Upcoming
 from headrace.broker.testing.kafka import CommitFault, KafkaLink

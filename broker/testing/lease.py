@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from headrace.broker.adapters.redis.lease import NOTE_MS, STATUS_KEPT_MS, STATUS_LIVE_MS
+from headrace.broker.adapters.redis.lifetimes import NOTE_MS, STATUS_KEPT_MS, STATUS_LIVE_MS
 from headrace.broker.core.config import LEASE_MS_MAX
 from headrace.broker.core.lease import RELEASED
 from headrace.broker.errors import LeaseUnavailable

@@ -31,17 +31,24 @@ def program(name: str) -> str:
 def python(version: str) -> str:
     """The interpreter of an environment with the whole lock, on a Python of this minor version."""
     home = TOOLS / f"python-{version}"
-    interpreter, stamp = home / "bin" / "python", home / ".installed"
-    found = _interpreter(version)
+    made, stamp = home / "bin" / "python", home / ".installed"
+    found = interpreter(version)
     wanted = f"{found}\n{LOCK.read_text(encoding='utf-8')}"
     if not (stamp.exists() and stamp.read_text(encoding="utf-8") == wanted):
-        uv = [str(_uv()), "--quiet", "--no-config", "--cache-dir", str(TOOLS / "cache")]
-        run(ROOT, *uv, "venv", "--clear", "--no-project", "--python", found, str(home))
-        run(ROOT, *uv, "pip", "install", "--python", str(interpreter), "--require-hashes", "-r", str(LOCK))
+        run(ROOT, *uv(), "venv", "--clear", "--no-project", "--python", found, str(home))
+        run(ROOT, *uv(), "pip", "install", "--python", str(made), "--require-hashes", "-r", str(LOCK))
         editable = ("--no-deps", "--no-build-isolation", "--editable", str(ROOT))
-        run(ROOT, *uv, "pip", "install", "--python", str(interpreter), *editable)
+        run(ROOT, *uv(), "pip", "install", "--python", str(made), *editable)
         stamp.write_text(wanted, encoding="utf-8")
-    return str(interpreter)
+    return str(made)
+
+
+@cache
+def workers() -> Path:
+    """A folder with gunicorn, Celery and Flask, which nothing else here needs."""
+    home = TOOLS / "workers"
+    install(home, Path(__file__).parent / "workers.lock")
+    return home
 
 
 def node_package(source: Path) -> Path:
@@ -62,6 +69,18 @@ def run(directory: Path, *command: str) -> str:
     done = subprocess.run(command, cwd=directory, capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}{done.stderr}"
     return done.stdout
+
+
+def install(home: Path, lock: Path) -> None:
+    """Install the packages of a lock into a folder for PYTHONPATH, unless they are there."""
+    stamp = home / ".installed"
+    wanted = f"{sys.version}\n{lock.read_text(encoding='utf-8')}"
+    if stamp.exists() and stamp.read_text(encoding="utf-8") == wanted:
+        return
+    shutil.rmtree(home, ignore_errors=True)
+    target = ("--python", sys.executable, "--target", str(home))
+    run(ROOT, *uv(), "pip", "install", *target, "--require-hashes", "-r", str(lock))
+    stamp.write_text(wanted, encoding="utf-8")
 
 
 def unavailable(sentence: str) -> NoReturn:
@@ -85,8 +104,11 @@ def _install_programs() -> None:
             return
 
 
-def _interpreter(version: str) -> str:
-    """Asked, not believed: a shim of pyenv bears a version's name and may answer that it has none."""
+def interpreter(version: str) -> str:
+    """The path of a Python of this minor version.
+
+    Asked, not believed: a shim of pyenv bears a version's name and may answer that it has none.
+    """
     name = f"python{version}"
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
     on_path = [Path(directory) / name for directory in os.environ.get("PATH", "").split(os.pathsep) if directory]
@@ -104,10 +126,10 @@ def _interpreter(version: str) -> str:
     )
 
 
-def _uv() -> Path:
-    """It installs the lock in seconds where pip needs half a minute for each Python."""
+def uv() -> tuple[str, ...]:
+    """The beginning of uv's commands. It installs the lock in seconds where pip needs half a minute for each Python."""
     program = _UV / "bin" / "uv"
     if not program.exists():
         pip = (sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
         run(ROOT, *pip, "--target", str(_UV), "--require-hashes", "-r", str(_UV_LOCK))
-    return program
+    return str(program), "--quiet", "--no-config", "--cache-dir", str(TOOLS / "cache")

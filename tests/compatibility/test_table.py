@@ -1,5 +1,6 @@
 """The table in docs/operators.md says what the tests here and elsewhere have tried, and nothing else."""
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from headrace.broker.local.jars import locked_jars
 from headrace.broker.local.requirements import valkey_server
 from tests.compatibility.kafka_lock import locked_version
 from tests.compatibility.machine import ROOT, program
+from tests.compatibility.test_pinned_services import lower_ends
 from tests.compatibility.test_python import OTHERS, OURS
 
 
@@ -30,9 +32,19 @@ def test_python() -> None:
     assert row("Python") == ", ".join(sorted({OURS, *OTHERS}))
 
 
+def test_the_oldest_packages_of_a_client() -> None:
+    assert row("aiokafka, cramjam, pydantic") == ", ".join(lower_ends().values())
+
+
 def test_kafka() -> None:
     shipped = next(jar.version for jar in locked_jars() if jar.artifact == "kafka_2.13")
     assert row("Kafka") == f"{shipped}, {locked_version()}"
+
+
+def test_the_servers_that_fork_workers() -> None:
+    lock = (ROOT / "tests" / "compatibility" / "workers.lock").read_text(encoding="utf-8")
+    locked = dict(re.findall(r"^(\w+)==([\d.]+)", lock, re.MULTILINE))
+    assert row("gunicorn, Celery") == f"{locked['gunicorn']}, {locked['celery']}"
 
 
 @pytest.mark.parametrize("server", ["Valkey", "redis-server"])

@@ -69,6 +69,25 @@ class HandlingContract(BrokerContract):
             [again] = [outcome async for outcome in results if outcome.id == poison]
         assert again == (await self.seen_by_all(world, poison))[0]
 
+    async def test_what_it_gives_up_again_stays_what_it_was_however_often(self, world: HandlingWorld) -> None:
+        [asked] = await self.answered(world, 1)
+        group, seen = self.new_id(), list[Outcome]()
+
+        async def handle(outcome: Outcome) -> None:
+            if outcome.id == asked:
+                seen.append(outcome)
+                raise Refused
+
+        async with self.reader(world, self.new_id(), follow=False) as results:
+            await results.handle(handle, dead_letters=world.own_topic)
+        for _ in range(2):
+            async with self.reader(world, group, topic=world.own_topic, follow=False) as results:
+                await results.handle(handle, dead_letters=world.own_topic)
+        assert seen == 3 * (await self.seen_by_all(world, asked))[:1]
+        async with self.letters(world, topic=world.own_topic) as letters:
+            found = [letter async for letter in letters if letter.original().id == asked]
+        assert [letter.letter.headers for letter in found] == 3 * [found[0].letter.headers]
+
     async def test_without_dead_letters_the_exception_is_raised_and_the_outcome_comes_again(
         self, world: HandlingWorld
     ) -> None:

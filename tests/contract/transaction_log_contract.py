@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from headrace.broker.core.events import Setback
+from headrace.broker.core.setback import Setback
 from headrace.broker.errors import ProducerDead
 from headrace.broker.ports import Outgoing, StoredOffset, TopicPartition, UnreadableRange
 from headrace.schemas.record import Record

@@ -2,8 +2,7 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Collection
-from contextlib import AsyncExitStack
+from collections.abc import Collection
 
 import pytest
 
@@ -25,7 +24,6 @@ class KafkaWorld:
         self.doors = KafkaGatewayDoors(connection)
         self.topic = results_topic(prefix)
         self._prefix = prefix
-        self._stack = AsyncExitStack()
 
     async def publish(self, outcomes: Collection[Completed]) -> None:
         async with publishing(self.connection, self._prefix) as publisher:
@@ -34,11 +32,11 @@ class KafkaWorld:
 
 class TestKafkaGatewayDoors(GatewayDoorsContract):
     @pytest.fixture
-    async def world(self, services: LocalServices) -> AsyncIterator[KafkaWorld]:
+    async def world(self, services: LocalServices) -> KafkaWorld:
         connection = KafkaConnection(services.endpoints.bootstrap_servers)
         prefix = f"gateway-{uuid.uuid4().hex[:8]}"
         await create_topics(connection, prefix)
-        yield KafkaWorld(connection, prefix)
+        return KafkaWorld(connection, prefix)
 
     async def test_only_partitions_that_are_needed_are_read(self, world: KafkaWorld) -> None:
         passed: set[int] = set()

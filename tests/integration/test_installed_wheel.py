@@ -99,12 +99,6 @@ def test_each_module_goes_by_one_name_and_is_imported_from_the_archive_itself(wh
     assert said(program, wheel, project) == [str(wheel / "headrace" / "__init__.py"), ""]
 
 
-def test_client_and_reader_load_nothing_of_the_dispatcher(site: Path, project: Path) -> None:
-    heavy = {"openai", "tiktoken", "redis", "prometheus_client", "typer", "rich", "aiohttp"}
-    program = f"{LIGHT}\nimport sys\nprint(*{heavy!r} & {{*sys.modules}})"
-    assert said(program, site, project) == [""]
-
-
 def test_the_verbs_run_in_the_folder_of_such_a_service(site: Path, project: Path) -> None:
     command = (sys.executable, "-m", "headrace.broker.cli.main", "explain", "429 slow_down")
     done = subprocess.run(command, cwd=project, env=environment(site), capture_output=True, text=True, check=False)

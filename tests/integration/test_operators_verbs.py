@@ -14,7 +14,8 @@ from redis.asyncio import Redis
 
 from headrace.broker.adapters.kafka.connection import KafkaConnection
 from headrace.broker.adapters.kafka.topics import cluster_id, create_missing
-from headrace.broker.adapters.redis.lease import STATUS_KEPT_MS, RedisLease, status_key
+from headrace.broker.adapters.redis.lease import RedisLease, status_key
+from headrace.broker.adapters.redis.lifetimes import STATUS_KEPT_MS
 from headrace.broker.adapters.redis.status import RedisStatus
 from headrace.broker.cli.main import main
 from headrace.broker.local.services import LocalServices

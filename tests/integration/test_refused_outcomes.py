@@ -16,7 +16,7 @@ from headrace.broker.adapters.kafka.admin import admin_client
 from headrace.broker.adapters.kafka.connection import KafkaConnection
 from headrace.broker.adapters.kafka.topics import create_missing
 from headrace.broker.adapters.kafka.transactions import Batching, KafkaTransactions
-from headrace.broker.core.events import Setback
+from headrace.broker.core.setback import Setback
 from headrace.broker.errors import ProducerDead
 from headrace.broker.local.services import LocalServices
 from headrace.broker.ports import Outgoing

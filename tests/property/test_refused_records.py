@@ -11,8 +11,8 @@ from random import Random
 import pytest
 
 from headrace.broker.core.commands import Complete, DeadLetterOnly, Decision, Fail, Form
-from headrace.broker.core.events import Setback
 from headrace.broker.core.requests.outbox import Decided, Outbox
+from headrace.broker.core.setback import Setback
 from headrace.broker.core.ticket import Ticket, TicketNumber
 from tests.unit.core.specimens import ticket
 

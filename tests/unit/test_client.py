@@ -2,7 +2,7 @@
 
 import json
 import uuid
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -21,7 +21,11 @@ BODY = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "SECRET
         ({"id": "ü"}, "id"),
         ({"id": 7}, "id"),
         ({"endpoint": "images"}, "endpoint"),
-        ({"deadline": datetime(2026, 1, 1)}, "deadline"),  # noqa: DTZ001  # naive on purpose
+        ({"deadline": datetime(2026, 1, 1)}, "deadline is not valid: the datetime has no time zone"),  # noqa: DTZ001  # naive on purpose
+        ({"deadline": "2999-01-01T00:00:00"}, "deadline is not valid: a time is ISO 8601 with a time zone"),
+        ({"deadline": timedelta(0)}, "deadline is not valid: a timedelta counts from now, so it must be above zero"),
+        ({"deadline": timedelta(days=-1)}, "it must be above zero"),
+        ({"deadline": timedelta.max}, "a time lies in the years 1 to 9999"),
         ({"reply_to": "a b"}, "reply_to"),
         ({"body": {**BODY, "extra_body": {}}}, "extra_body"),
         ({"body": {**BODY, "stream": True}}, "top-level stream"),
@@ -68,6 +72,16 @@ def test_the_key_is_the_ordering_key_or_else_the_tenant_or_none(
     fields: dict[str, Any], ordering_key: str | None, key: bytes | None
 ) -> None:
     assert submission({"body": BODY, **fields}, lane="bulk", ordering_key=ordering_key).record.key == key
+
+
+def test_a_deadline_that_is_a_timedelta_counts_from_now() -> None:
+    before = datetime.now(UTC)
+    prepared = submission({"body": BODY, "deadline": timedelta(minutes=5)}, lane="bulk")
+    read = decode_request(prepared.record.value, prepared.record.headers)
+    assert isinstance(read, DecodedRequest)
+    assert read.request.deadline is not None
+    milliseconds_are_cut = timedelta(milliseconds=1)
+    assert before - milliseconds_are_cut <= read.request.deadline - timedelta(minutes=5) <= datetime.now(UTC)
 
 
 def test_what_passes_is_what_the_dispatcher_reads() -> None:

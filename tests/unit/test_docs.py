@@ -23,7 +23,7 @@ from headrace.schemas.outcome import FailureReason
 ROOT = Path(__file__).parents[2]
 TOP = ("README.md", "DESIGN.md", "CHANGELOG.md", "CONTRIBUTING.md", "helm/headrace/README.md")
 PAGES = sorted(
-    [*(ROOT / name for name in TOP), *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").glob("*/README.md")]
+    [*(ROOT / name for name in TOP), *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").rglob("README.md")]
 )
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 

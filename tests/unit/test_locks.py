@@ -2,13 +2,14 @@
 
 import re
 import tomllib
-from importlib.metadata import requires
 from pathlib import Path
 
 import pytest
 from packaging.markers import Marker
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+
+from tests.distributions import needed
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -35,25 +36,6 @@ def here(name: str) -> set[str]:
     return {package for package, marker in lines if not marker or Marker(marker).evaluate()}
 
 
-def needed(requirements: list[str]) -> set[str]:
-    """What these requirements and theirs come to on this machine, by what is installed."""
-    todo = [Requirement(each) for each in requirements]
-    seen: dict[str, set[str]] = {}
-    while todo:
-        one = todo.pop()
-        name = canonicalize_name(one.name)
-        if name in seen and one.extras <= seen[name]:
-            continue
-        seen.setdefault(name, set()).update(one.extras)
-        asked = [Requirement(text) for text in requires(name) or ()]
-        todo += [
-            each
-            for each in asked
-            if each.marker is None or any(each.marker.evaluate({"extra": extra}) for extra in {"", *one.extras})
-        ]
-    return set(seen)
-
-
 @pytest.mark.parametrize("name", PARTIAL)
 def test_a_partial_lock_agrees_with_the_whole_one(name: str) -> None:
     whole, part = pins("requirements.lock"), pins(name)
@@ -71,7 +53,8 @@ def test_a_lock_pins_every_package_by_digest_and_names_no_host(name: str) -> Non
 
 def test_the_runtime_lock_holds_what_a_dispatcher_needs_and_no_more() -> None:
     project = PROJECT["project"]
-    asked = [*project["dependencies"], *project["optional-dependencies"]["otel"]]
+    extras = project["optional-dependencies"]
+    asked = [*project["dependencies"], *extras["server"], *extras["otel"]]
     assert here("requirements-runtime.lock") == needed(asked), "run: make locks"
 
 

@@ -12,7 +12,7 @@ from typing import Final
 from aiokafka import errors
 from aiokafka.errors import BrokerResponseError, kafka_errors
 
-from headrace.broker.core.events import Setback
+from headrace.broker.core.setback import Setback
 
 _DEFECTS: Final = (TypeError, ValueError, OverflowError)
 """Errors that the client raises for a record that it cannot write; raised elsewhere they can mean anything."""

@@ -60,15 +60,19 @@ class KafkaSubmit:
         acknowledged = await self.begin(topic, record, timeout_s=timeout_s)
         return await acknowledged.wait(timeout_s=timeout_s)
 
-    async def begin(self, topic: str, record: Record, *, timeout_s: float) -> "PendingRecord":
-        """Hand one record over, in the order of the calls; raises as `append`."""
+    async def begin(
+        self, topic: str, record: Record, *, timeout_s: float, partition: int | None = None
+    ) -> "PendingRecord":
+        """Hand one record over, in the order of the calls; raises as `append`. Its key chooses where none is given."""
         waited_for = "while connecting"
         try:
             async with asyncio.timeout(timeout_s):
                 producer = await self._ready(topic)
                 waited_for = "while it waited behind others"
                 try:
-                    future = await producer.send(topic, record.value, key=record.key, headers=list(record.headers))
+                    future = await producer.send(
+                        topic, record.value, key=record.key, partition=partition, headers=list(record.headers)
+                    )
                 except KafkaError as reason:
                     raise self._translated(reason, producer, topic) from reason
                 return PendingRecord(self, producer, topic, future)

@@ -21,7 +21,7 @@ from typing import Final, cast
 import httpx2
 import openai
 
-from headrace.broker.adapters.openai.environment import OPENAI_URL
+from headrace.broker.adapters.openai.address import OPENAI_URL
 from headrace.broker.adapters.openai.event_stream import END, AnswerTooLarge, EventReader
 from headrace.broker.adapters.openai.stream_assembly import StreamAssembly, asking_for_a_stream, assembly
 from headrace.broker.adapters.openai.transport import BoundedClient, StatusError, Unanswered

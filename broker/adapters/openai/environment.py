@@ -13,9 +13,9 @@ from typing import Final
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
+from headrace.broker.adapters.openai.address import OPENAI_URL
 from headrace.broker.adapters.openai.transport import can_look_up, untrusted
 
-OPENAI_URL: Final = "https://api.openai.com/v1"
 CUSTOM_HEADERS: Final = "OPENAI_CUSTOM_HEADERS"
 CERTIFICATES: Final = "SSL_CERT_FILE"
 _NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")

@@ -20,6 +20,7 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from headrace.broker.adapters.redis.lifetimes import NOTE_MS, STATUS_KEPT_MS, STATUS_LIVE_MS
 from headrace.broker.core.config import LEASE_MS_MAX, REDIS_ANSWERS_WITHIN_MS
 from headrace.broker.core.lease import RELEASED
 from headrace.broker.errors import AuthenticationError, LeaseUnavailable, RightsError, SettingsError
@@ -31,10 +32,6 @@ _ALTOGETHER_S = REDIS_ANSWERS_WITHIN_MS / 1_000
 """Time limit including a new connection: a later answer counts as none."""
 assert _ANSWER_S < _ALTOGETHER_S  # noqa: S101 — a bound asserted against its neighbour
 
-NOTE_MS = 2_000
-STATUS_LIVE_MS = 5_000
-STATUS_KEPT_MS = 86_400_000
-"""A status is live for five seconds; for a day it still shows which process led last, and how that ended."""
 _INDEX_MS = 3_600_000
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from headrace.broker.adapters.redis import lease
+from headrace.broker.adapters.redis.lifetimes import STATUS_KEPT_MS
 from headrace.broker.errors import AuthenticationError, LeaseUnavailable, RightsError
 from headrace.broker.status_ports import Reported, StatusBoard
 
@@ -66,7 +67,7 @@ class RedisStatus:
         return Reported(
             lease_key=lease_key,
             status=None if status is None else str(status),
-            age_s=None if status is None else max(0, lease.STATUS_KEPT_MS - pttl_ms) / 1_000,
+            age_s=None if status is None else max(0, STATUS_KEPT_MS - pttl_ms) / 1_000,
             holder=None if holder is None else str(holder),
             standbys=standbys,
             spoilt=spoilt,

@@ -8,9 +8,11 @@ from typing import Any, Final
 from headrace.broker.cli.status.one_request import where_is
 from headrace.broker.cli.status.sources import look_in_redis
 from headrace.broker.clock import run
-from headrace.broker.errors import HeadraceError
+from headrace.broker.errors import HeadraceError, SettingsError
 from headrace.broker.gateway.compose import gateway
 from headrace.broker.service.metrics.logs import configure_logging
+from headrace.broker.service.preflight.acl_check import gateway_needs
+from headrace.broker.service.preflight.preflight import find_kafka
 from headrace.broker.settings.whole import Settings
 
 _MODELS_FRESH_S: Final = 15.0
@@ -19,12 +21,19 @@ _REDIS_WITHIN_S: Final = 2.0
 
 
 def serve(settings: Settings) -> None:
-    """Run a gateway until SIGTERM or SIGINT."""
+    """Run a gateway until SIGTERM or SIGINT.
+
+    Raises:
+        SettingsError: gateway.enabled is false, so that its topics are not there; or what it needs is missing.
+    """
+    if not settings.gateway.enabled:
+        raise SettingsError("Set gateway.enabled to true, and run `headrace topics create` for the gateway's topics.")
     configure_logging()
     run(_serve(settings))
 
 
 async def _serve(settings: Settings) -> None:
+    await find_kafka(settings, gateway_needs(settings))
     asked = LeaderQuestions(settings)
     await gateway(settings, leader=asked.where_is, models=asked.models).run()
 

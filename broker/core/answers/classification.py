@@ -14,13 +14,11 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
+from headrace.broker.core.answers.answer import Details
 from headrace.broker.core.answers.dialect_table import TABLE
 from headrace.broker.core.answers.meaning import Basis, Meaning
 
 TEXT_CHARS_MAX: Final = 2_000  # the longest real message has 500; a body may be an HTML page
-
-Details = tuple[tuple[str, str], ...]
-"""Further fields of an error: lower-case names and texts, in the order of the body."""
 
 
 def _merged(field: str) -> dict[str, Meaning]:

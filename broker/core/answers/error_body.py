@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Final
 
-from headrace.broker.core.answers.classification import Details
+from headrace.broker.core.answers.answer import Details
 from headrace.broker.core.answers.verdict import Answer
 from headrace.broker.core.endpoints import ENDPOINT_TABLE
 

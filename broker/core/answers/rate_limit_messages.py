@@ -17,7 +17,8 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Final
 
-from headrace.broker.core.answers.classification import TEXT_CHARS_MAX, Details
+from headrace.broker.core.answers.answer import Details
+from headrace.broker.core.answers.classification import TEXT_CHARS_MAX
 from headrace.broker.core.answers.dialect_table import TABLE
 from headrace.broker.core.answers.dialects import Template
 from headrace.broker.core.answers.numbers import parse_count, parse_duration_ms, parse_span_ms, until_ms

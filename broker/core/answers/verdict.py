@@ -12,10 +12,10 @@ which may quote the prompt. An answer that was not understood is described by it
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 
-from headrace.broker.core.answers.classification import Details, is_page, meaning_of
+from headrace.broker.core.answers.answer import Answer, Details
+from headrace.broker.core.answers.classification import is_page, meaning_of
 from headrace.broker.core.answers.dialect_headers import NONE, OtherLimits, other_limits
 from headrace.broker.core.answers.dialect_table import STATED_HEADERS
 from headrace.broker.core.answers.meaning import FAULTS, OK, Basis, Fault, Meaning
@@ -68,25 +68,6 @@ SERVER_WAIT_MS_MAX: Final = 15 * 60_000
 Its limit pauses that long, and one call in that time costs the server nothing.
 """
 QUEUE_WAIT_MS: Final = 60_000  # batches end in minutes or hours, and nothing states when
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """The observed result of one attempt. Without any answer: status None, error_code `timeout` or `connection`.
-
-    Attributes:
-        early: The headers came before the answer, as those of a stream do.
-        details: The error's further fields (`headrace.broker.core.answers.error_body`).
-    """
-
-    status: int | None
-    headers: Mapping[str, str]
-    error_code: str | None
-    error_type: str | None
-    error_param: str | None
-    message: str
-    early: bool = False
-    details: Details = ()
 
 
 @value

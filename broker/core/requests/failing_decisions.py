@@ -27,7 +27,7 @@ from dataclasses import dataclass
 
 from headrace.broker.core.bounds import BLAMED_AFTER_MS, DOUBT_REST_FIRST_MS, DOUBT_REST_MAX_MS, STRIKES_MAX
 from headrace.broker.core.commands import Decision, Form
-from headrace.broker.core.events import Setback
+from headrace.broker.core.setback import Setback
 from headrace.broker.core.ticket import Ticket, TicketNumber
 from headrace.broker.core.value import value
 

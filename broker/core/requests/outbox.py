@@ -11,8 +11,8 @@ from itertools import islice
 
 from headrace.broker.core.bounds import LINGER_MS, OUTCOMES_PER_TRANSACTION_MAX, TRANSACTION_BYTES_MAX
 from headrace.broker.core.commands import Complete, Decision, Discard, Fail, Form, Remember, Withdraw
-from headrace.broker.core.events import Setback
 from headrace.broker.core.requests.failing_decisions import Decided, FailingDecisions
+from headrace.broker.core.setback import Setback
 from headrace.broker.core.ticket import Ticket, TicketNumber
 
 __all__ = ["Decided", "Outbox"]

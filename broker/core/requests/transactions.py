@@ -24,7 +24,6 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from headrace.broker.core import bounds, commands
-from headrace.broker.core.events import Setback
 from headrace.broker.core.identity.dedupe import Awaited, Fate, Overdue
 from headrace.broker.core.identity.pending_cancels import CancelRecord
 from headrace.broker.core.lanes.scheduler import Scheduler
@@ -33,6 +32,7 @@ from headrace.broker.core.requests.ledger_notes import LedgerNotes
 from headrace.broker.core.requests.level_turns import LevelTurns
 from headrace.broker.core.requests.outbox import Decided, Outbox
 from headrace.broker.core.requests.registry import TicketRegistry
+from headrace.broker.core.setback import Setback
 from headrace.broker.core.ticket import Ticket, TicketNumber
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError, PayloadEncodingError
 from aiohttp.web_exceptions import HTTPRequestEntityTooLarge
 
 from headrace.broker.gateway.shapes.errors import (
@@ -45,8 +46,8 @@ async def read_object(request: web.Request, limits: BodyLimits) -> dict[str, Any
         raise slow_request() from None
     except HTTPRequestEntityTooLarge:
         raise too_large("The body", limits.bytes_max) from None
-    except ValueError:  # a transfer or content encoding that cannot be undone
-        raise invalid_json() from None
+    except (HttpProcessingError, PayloadEncodingError, web.RequestPayloadError, ValueError):  # an encoding is not kept
+        raise invalid_request("The body is not encoded as its headers say.") from None
     try:
         value = parse(body, bytes_max=limits.bytes_max, nesting_max=NESTING_MAX)
     except Unreadable as reason:

@@ -31,6 +31,8 @@ from headrace.schemas.cloudevents import json_bytes
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _HANGUP_STATUS: Final = 499
+_OF_PATH: Final = {"/v1/models": "models", "/v1/headrace": "requests", "/v1/files": "files", "/v1/batches": "batches"}
+"""Names of what has no endpoint of OpenAI's table; a call's handler names its own."""
 _log = structlog.get_logger("gateway")
 
 
@@ -53,12 +55,12 @@ class Middlewares:
     async def counted(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Count the answer, whatever it is."""
         began_s, status = time.monotonic(), _HANGUP_STATUS
+        request[ENDPOINT] = _OF_PATH.get("/".join(request.path.split("/", 3)[:3]), "other")
         try:
             response = await handler(request)
             status = response.status
         finally:
-            endpoint = request.get(ENDPOINT, "other")
-            self.meter.answered(endpoint, request.get(LANE, ""), status, time.monotonic() - began_s)
+            self.meter.answered(request[ENDPOINT], request.get(LANE, ""), status, time.monotonic() - began_s)
         return response
 
     @web.middleware
@@ -77,7 +79,7 @@ class Middlewares:
         except (ConnectionError, TimeoutError):  # the client is gone, or takes nothing
             return web.Response(status=_HANGUP_STATUS)
         except Exception as reason:  # noqa: BLE001 — a defect ends one request; its message may quote a prompt or a key
-            _log.error("gateway_crashed", endpoint=request.get(ENDPOINT, "other"), **traced(reason))
+            _log.error("gateway_crashed", endpoint=request[ENDPOINT], **traced(reason))
             error = crashed()
         if request.transport is None or request.transport.is_closing():
             return web.Response(status=error.status)
@@ -94,7 +96,7 @@ class Middlewares:
         try:
             request[KEY] = self.ring.find(request.headers.get("Authorization"), request.headers.get("api-key"))
         except KeyRefusedError as refused:
-            raise (no_key() if refused.fault is KeyFault.MISSING else unknown_key()) from None
+            raise (no_key() if refused.fault is KeyFault.MISSING else unknown_key(str(refused))) from None
         return await handler(request)
 
     @web.middleware

@@ -11,7 +11,7 @@ from typing import Any, Final
 from aiohttp import web
 
 from headrace.broker.gateway.http.bodies import BodyLimits
-from headrace.broker.gateway.http.request_keys import ENDPOINT, KEY
+from headrace.broker.gateway.http.request_keys import KEY
 from headrace.broker.gateway.http.sending import send_whole
 from headrace.broker.gateway.keys.key import ClientKey
 from headrace.broker.gateway.shapes.errors import unknown_model
@@ -36,7 +36,6 @@ class Models:
     async def all(self, request: web.Request) -> web.StreamResponse:
         """List the models."""
         key: ClientKey = request[KEY]
-        request[ENDPOINT] = "models"
         named = {pattern for pattern in key.models if not _WILD & set(pattern)}
         known = {model for model in await self.known() if key.may_use_model(model)}
         told = {"object": "list", "data": [_model(name) for name in sorted(named | known)]}
@@ -45,7 +44,6 @@ class Models:
     async def one(self, request: web.Request) -> web.StreamResponse:
         """Answer for one model, which the key allows."""
         key: ClientKey = request[KEY]
-        request[ENDPOINT] = "models"
         name = request.match_info["model"]
         if not key.may_use_model(name):
             raise unknown_model(name)

@@ -11,7 +11,7 @@ from aiohttp import web
 from headrace.broker.errors import HeadraceError
 from headrace.broker.gateway.calls import Calls
 from headrace.broker.gateway.http.bodies import BodyLimits
-from headrace.broker.gateway.http.request_keys import ENDPOINT, KEY
+from headrace.broker.gateway.http.request_keys import KEY
 from headrace.broker.gateway.http.sending import send_whole
 from headrace.broker.gateway.ids import internal_id
 from headrace.broker.gateway.keys.key import ClientKey
@@ -89,7 +89,6 @@ class Requests:
 
 def _named(request: web.Request) -> tuple[ClientKey, str]:
     key: ClientKey = request[KEY]
-    request[ENDPOINT] = "requests"
     return key, request.match_info["id"]
 
 

@@ -2,7 +2,7 @@
 
 from headrace.broker.gateway.shapes.failures import error_of
 from headrace.schemas.cloudevents import json_bytes
-from headrace.schemas.outcome import Completed, Failed, Outcome
+from headrace.schemas.outcome import Failed, Outcome
 
 JSON_TYPE = "application/json"
 EVENTS_TYPE = "text/event-stream; charset=utf-8"
@@ -29,9 +29,7 @@ def outcome_headers(outcome: Outcome, given_id: str) -> dict[str, str]:
 def answer(outcome: Outcome, given_id: str) -> tuple[int, dict[str, str], bytes]:
     """Return status, headers and JSON body of a whole answer: OpenAI's body as it came, or the error object."""
     headers = outcome_headers(outcome, given_id)
-    match outcome:
-        case Completed():
-            return 200, headers, json_bytes(outcome.response)
-        case Failed():
-            error = error_of(outcome)
-            return error.status, headers | error.headers, json_bytes(error.body())
+    if isinstance(outcome, Failed):
+        error = error_of(outcome)
+        return error.status, headers | error.headers, json_bytes(error.body())
+    return 200, headers, json_bytes(outcome.response)

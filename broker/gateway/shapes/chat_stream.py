@@ -9,19 +9,21 @@ from typing import Any, Final
 from headrace.broker.gateway.shapes.attempt_order import AttemptOrder
 from headrace.broker.gateway.shapes.errors import ApiError
 from headrace.broker.gateway.shapes.failures import error_of
-from headrace.broker.gateway.shapes.growth import Contradiction, rest, unsaid
+from headrace.broker.gateway.shapes.growth import AnswersDiffer, rest, unsaid
 from headrace.broker.gateway.shapes.stream import DONE, data_frame, restarted
 from headrace.schemas.chunk import Chunk
 from headrace.schemas.delta import grown_choices, index_of
 from headrace.schemas.outcome import Failed, Outcome
 
+CHOICES_MAX: Final = 128
+"""OpenAI's own maximum (`n`), and the most that the SDK for Go takes."""
 _EVERYWHERE: Final = ("id", "created", "model", "service_tier", "system_fingerprint")
 """Members that every chunk repeats."""
 _FIXED: Final = frozenset({"id", "created", "model"})
 """Of those, what a client's accumulator does not allow to change."""
 _NOT_OF_A_HEAD: Final = frozenset({"choices", "object", "usage"})
 _OPENED: Final = ("content", "refusal")
-_OF_A_CHOICE: Final = frozenset({"index", "message", "logprobs", "finish_reason"})
+_OF_A_CHOICE: Final = frozenset({"index", "delta", "message", "logprobs", "finish_reason"})
 
 
 class ChatStream:
@@ -53,7 +55,7 @@ class ChatStream:
             return []
         try:
             return self._sent(self._grown(choices))
-        except Contradiction:
+        except (AnswersDiffer, RecursionError):
             return self.fail(restarted(self._given_id))
 
     def _grown(self, choices: list[Any]) -> list[Any]:
@@ -71,14 +73,14 @@ class ChatStream:
         return fresh
 
     def _missing(self, choices: list[Any], *, is_over: bool) -> list[Any]:
-        """Return what was not told of these choices. Raises Contradiction."""
+        """Return what was not told of these choices. Raises AnswersDiffer."""
         known, missing = {each["index"]: each for each in self._told}, []
         for each in choices:
             more = rest(each, known.pop(each["index"], {"index": each["index"]}), is_over=is_over)
             if more is not None:
                 missing.append({"index": each["index"], **more})
         if is_over and known:
-            raise Contradiction
+            raise AnswersDiffer
         return missing
 
     def finish(self, outcome: Outcome) -> list[bytes]:
@@ -89,7 +91,7 @@ class ChatStream:
             return self.fail(error_of(outcome))
         try:
             frames = self._finished(outcome.response)
-        except Contradiction:
+        except AnswersDiffer:
             return self.fail(restarted(self._given_id))
         self.has_begun = self.has_ended = True
         return frames
@@ -143,7 +145,7 @@ class ChatStream:
         begun = {name: None if delta.get(name) is None else "" for name in _OPENED}
         return [self._chunk(index, {"role": role, **begun})]
 
-    def _chunk(self, index: int, delta: Mapping[str, Any], **ends: Any) -> bytes:
+    def _chunk(self, index: int, delta: Mapping[str, Any], /, **ends: Any) -> bytes:
         choice = {"index": index, "delta": delta, "logprobs": None, "finish_reason": None, **ends}
         usage = {"usage": None} if self._include_usage else {}
         return data_frame({**self._members(), "choices": [choice], **usage})
@@ -161,7 +163,7 @@ def _place(choice: Mapping[str, Any]) -> int:
 
 def _is_choice(value: object) -> bool:
     place = index_of(value)
-    return place is not None and place >= 0
+    return place is not None and 0 <= place < CHOICES_MAX
 
 
 def _are_choices(value: object) -> bool:
@@ -187,7 +189,7 @@ def _in_deltas(choice: Mapping[str, Any]) -> dict[str, Any]:
             {"index": number, **call} if isinstance(call, dict) else call for number, call in enumerate(calls)
         ]
     logprobs = choice.get("logprobs")
-    return {"delta": message} if logprobs is None else {"delta": message, "logprobs": logprobs}
+    return {"delta": message, "logprobs": logprobs} if isinstance(logprobs, dict) else {"delta": message}
 
 
 def _parts(delta: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

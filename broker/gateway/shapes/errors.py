@@ -70,11 +70,11 @@ def no_key() -> ApiError:
     )
 
 
-def unknown_key() -> ApiError:
-    """Make the error for a key that the gateway does not know."""
+def unknown_key(why: str) -> ApiError:
+    """Make the error for a key that is not in force; `why` is a sentence without the key."""
     return ApiError(
         401,
-        "Incorrect API key provided. This gateway has keys of its own: ask its operator for one.",
+        f"Incorrect API key provided. {why}",
         type=INVALID_REQUEST,
         code="invalid_api_key",
     )

@@ -9,7 +9,7 @@ from typing import Any
 from headrace.schemas.delta import SAID_ONCE, index_of
 
 
-class Contradiction(Exception):  # noqa: N818 — a finding, not a fault: two attempts answered differently
+class AnswersDiffer(Exception):  # noqa: N818 — a finding, not a fault: two attempts answered differently
     """What was told is not a beginning of the answer."""
 
 
@@ -19,7 +19,7 @@ def rest(whole: Any, told: Any, *, is_over: bool) -> Any:
     Unless the answer `is_over`, `whole` may be the shorter one: what is there must then agree.
 
     Raises:
-        Contradiction: Neither grows to the other.
+        AnswersDiffer: Neither grows to the other.
     """
     if told is None:
         return whole
@@ -37,12 +37,12 @@ def rest(whole: Any, told: Any, *, is_over: bool) -> Any:
 
 def _unless(contradicts: bool) -> None:  # noqa: FBT001 — the finding itself
     if contradicts:
-        raise Contradiction
+        raise AnswersDiffer
 
 
 def _rest_of_object(whole: dict[str, Any], told: dict[str, Any], *, is_over: bool) -> dict[str, Any] | None:
     if is_over and any(value and name not in whole for name, value in told.items()):
-        raise Contradiction
+        raise AnswersDiffer
     grown: dict[str, Any] = {}
     for name, value in whole.items():
         known = told.get(name)
@@ -57,6 +57,7 @@ def _rest_by_index(whole: list[Any], told: list[Any], *, is_over: bool) -> list[
     """Return what is missing of the objects at each index, with the index in each of them."""
     known, grown = {index_of(each): each for each in told}, []
     for each in whole:
+        _unless(index_of(each) is None)
         more = rest(each, known.pop(index_of(each), None), is_over=is_over)
         if more is not None:
             grown.append({"index": index_of(each), **more})

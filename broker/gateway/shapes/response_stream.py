@@ -9,14 +9,16 @@ from typing import Any, Final
 from headrace.broker.gateway.shapes.attempt_order import AttemptOrder
 from headrace.broker.gateway.shapes.errors import ApiError
 from headrace.broker.gateway.shapes.failures import error_of
-from headrace.broker.gateway.shapes.growth import Contradiction, rest
+from headrace.broker.gateway.shapes.growth import AnswersDiffer, rest
 from headrace.broker.gateway.shapes.response_texts import TEXT_KINDS, Part, TextKind, opened, parts_of, progress
 from headrace.broker.gateway.shapes.stream import event_frame, restarted
 from headrace.schemas.chunk import Chunk
-from headrace.schemas.delta import index_of
 from headrace.schemas.outcome import Failed, Outcome
 
 _ADDED: Final = "response.output_item.added"
+_COMPLETED: Final = "response.completed"
+_IDENTITY: Final = ("id", "type", "call_id", "name")
+"""Members of an item that do not change once it is open."""
 _BEGUN: Final[dict[str, Any]] = {
     "status": "in_progress",
     "output": [],
@@ -47,76 +49,24 @@ class ResponseStream:
         self._asked = asked
         self._order = AttemptOrder()
         self._number = 0
+        self._frames: list[bytes] = []
         self._id: object = None
         self._items: dict[int, dict[str, Any]] = {}  # as opened at OpenAI, by their place
         self._told: dict[int, dict[str, Any]] = {}  # as opened to the client
         self._texts: dict[int, dict[tuple[str, int], str]] = {}
-        self._logprobs: dict[tuple[int, int], list[Any]] = {}
+        self._logprobs: dict[tuple[int, int], list[Any]] = {}  # by item and part
 
     def add(self, chunk: Chunk) -> list[bytes]:
         """See `StreamShape.add`: what does not fit is left to the outcome."""
         if self.has_ended or not self._order.takes(chunk):
             return []
         try:
-            return self._heard(chunk)
+            self._hear(chunk)
         except _Odd:
             self._order.give_up()
-            return []
-        except Contradiction:
-            return self.fail(restarted(self._given_id))
-
-    def _heard(self, chunk: Chunk) -> list[bytes]:
-        head, event, frames = chunk.head or {}, chunk.delta, list[bytes]()
-        response = head.get("response")
-        if chunk.seq == 0:
-            if not isinstance(response, dict) or not response.get("id"):
-                raise _Odd
-            if self.has_begun:  # items of another response have other ids
-                raise Contradiction
-            repeated = {name: self._asked.get(name, empty) for name, empty in _REPEATED.items()}
-            frames += self._begin(response | repeated)
-        items = head.get("items")
-        for each in items if isinstance(items, list) else ():
-            self._note(each)
-        if not isinstance(event, dict):
-            return frames
-        if event.get("type") == _ADDED:
-            self._note(event)
-            return frames + self._open_up_to(event.get("output_index"))
-        name = str(event.get("type")).removeprefix("response.").removesuffix(".delta")
-        kind = TEXT_KINDS.get(name)
-        return frames if kind is None else frames + self._delta(kind, event)
-
-    def _note(self, opening: object) -> None:
-        place = opening.get("output_index") if isinstance(opening, dict) else None
-        item = opening.get("item") if isinstance(opening, dict) else None
-        if isinstance(item, dict) and index_of({"index": place}) is not None:
-            self._items.setdefault(int(str(place)), item)
-
-    def _open_up_to(self, at: object) -> list[bytes]:
-        """Return the events that open this item and those before it: accumulators append items."""
-        if not isinstance(at, int) or any(each not in self._items for each in range(at + 1)):
-            raise _Odd
-        return [frame for each in range(at + 1) for frame in self._open(each, self._items[each])]
-
-    def _delta(self, kind: TextKind, event: dict[str, Any]) -> list[bytes]:
-        at, place, text = event.get("output_index"), event.get(kind.place, 0), event.get("delta")
-        if not isinstance(at, int) or not isinstance(place, int) or not isinstance(text, str):
-            raise _Odd
-        item = self._items.get(at, {})
-        if item.get("type") != kind.item_type or item.get("id") != event.get("item_id"):
-            raise _Odd
-        frames, texts = self._open_up_to(at), self._texts[at]
-        if kind.parts and (kind.name, place) not in texts:
-            if place != sum(1 for name, _ in texts if TEXT_KINDS[name].parts == kind.parts):
-                raise _Odd
-            where = {"item_id": item.get("id"), "output_index": at, kind.place: place}
-            frames.append(self._frame(f"response.{kind.opening}.added", **where, part=kind.opened_part()))
-        texts[kind.name, place] = texts.get((kind.name, place), "") + text
-        if isinstance(event.get("logprobs"), list):
-            self._logprobs.setdefault((at, place), []).extend(event["logprobs"])
-        told = {name: value for name, value in event.items() if name != "type"}
-        return [*frames, self._frame(f"response.{kind.name}.delta", **told)]
+        except (AnswersDiffer, RecursionError):
+            self._end_with(restarted(self._given_id))
+        return self._taken()
 
     def finish(self, outcome: Outcome) -> list[bytes]:
         """See `StreamShape.finish`."""
@@ -125,95 +75,151 @@ class ResponseStream:
         if isinstance(outcome, Failed):
             return self.fail(error_of(outcome))
         try:
-            frames = self._finished(outcome.response)
-        except Contradiction:
-            return self.fail(restarted(self._given_id))
-        self.has_ended = True
-        return frames
-
-    def _finished(self, response: dict[str, Any]) -> list[bytes]:
-        frames: list[bytes] = []
-        if not self.has_begun:
-            frames += self._begin(response)
-        output = response.get("output")
-        items = [each for each in output if isinstance(each, dict)] if isinstance(output, list) else []
-        if response.get("id") != self._id or any(at >= len(items) for at in self._told):
-            raise Contradiction
-        for at, item in enumerate(items):
-            frames += self._item(at, item)
-        ending = "incomplete" if response.get("status") == "incomplete" else "completed"
-        return [*frames, self._frame(f"response.{ending}", response=response)]
+            self._finish(outcome.response)
+        except AnswersDiffer:
+            self._end_with(restarted(self._given_id))
+        return self._taken()
 
     def fail(self, error: ApiError) -> list[bytes]:
         """See `StreamShape.fail`: the documented members, and the nested error that the SDKs raise."""
-        if self.has_ended:
-            return []
-        self.has_begun = self.has_ended = True
-        members = {"code": error.code, "message": error.message, "param": error.param}
-        return [self._frame("error", **members, **error.body())]
+        if not self.has_ended:
+            self._end_with(error)
+        return self._taken()
 
-    def _begin(self, response: Mapping[str, Any]) -> list[bytes]:
-        self.has_begun, self._id = True, response.get("id")
+    def _hear(self, chunk: Chunk) -> None:
+        head, event = chunk.head or {}, chunk.delta
+        if chunk.seq == 0:
+            response = head.get("response")
+            if not isinstance(response, dict) or not response.get("id"):
+                raise _Odd
+            if self.has_begun:  # items of another response have other ids
+                raise AnswersDiffer
+            self._begin(response | {name: self._asked.get(name, empty) for name, empty in _REPEATED.items()})
+        items = head.get("items")
+        for each in items if isinstance(items, list) else ():
+            self._note(each)
+        if not isinstance(event, dict):
+            return
+        if event.get("type") == _ADDED:
+            self._note(event)
+            self._open_up_to(event.get("output_index"))
+            return
+        kind = TEXT_KINDS.get(str(event.get("type")).removeprefix("response.").removesuffix(".delta"))
+        if kind is not None:
+            self._hear_text(kind, event)
+
+    def _note(self, opening: object) -> None:
+        place = opening.get("output_index") if isinstance(opening, dict) else None
+        item = opening.get("item") if isinstance(opening, dict) else None
+        if isinstance(place, int) and isinstance(item, dict):
+            self._items.setdefault(place, item)
+
+    def _open_up_to(self, at: object) -> None:
+        """Open this item and those before it: accumulators append items."""
+        if not isinstance(at, int) or any(each not in self._items for each in range(at + 1)):
+            raise _Odd
+        for each in range(at + 1):
+            self._open(each, self._items[each])
+
+    def _hear_text(self, kind: TextKind, event: dict[str, Any]) -> None:
+        at, place, text = event.get("output_index"), event.get(kind.place, 0), event.get("delta")
+        if not isinstance(at, int) or not isinstance(place, int) or not isinstance(text, str):
+            raise _Odd
+        item = self._items.get(at, {})
+        if item.get("type") != kind.item_type or item.get("id") != event.get("item_id"):
+            raise _Odd
+        self._open_up_to(at)
+        texts = self._texts[at]
+        if kind.parts and (kind.name, place) not in texts:
+            if place != sum(1 for name, _ in texts if TEXT_KINDS[name].parts == kind.parts):
+                raise _Odd
+            where = {"item_id": item.get("id"), "output_index": at, kind.place: place}
+            self._tell(f"response.{kind.opening}.added", **where, part=kind.opened_part())
+        texts[kind.name, place] = texts.get((kind.name, place), "") + text
+        if isinstance(event.get("logprobs"), list):
+            self._logprobs.setdefault((at, place), []).extend(event["logprobs"])
+        self._tell(f"response.{kind.name}.delta", **{name: each for name, each in event.items() if name != "type"})
+
+    def _begin(self, response: Mapping[str, Any]) -> None:
+        self._id = response.get("id")
         begun = {name: value for name, value in response.items() if name != "completed_at"} | _BEGUN
-        kinds = ("response.created", "response.in_progress")
-        return [self._frame(kind, response=begun) for kind in kinds]
+        for kind in ("response.created", "response.in_progress"):
+            self._tell(kind, response=begun)
 
-    def _open(self, at: int, item: Mapping[str, Any]) -> list[bytes]:
-        """Return the events that open an item, if it has not been opened."""
+    def _open(self, at: int, item: Mapping[str, Any]) -> None:
+        """Send what opens an item, if that has not been sent."""
         if at in self._told:
-            return []
+            return
         self._told[at], self._texts[at] = opened(item), {}
-        frames = [self._frame(_ADDED, output_index=at, item=self._told[at])]
+        self._tell(_ADDED, output_index=at, item=self._told[at])
         if (kind := progress(item, is_done=False)) is not None:
-            frames.append(self._frame(kind, output_index=at, item_id=item.get("id")))
-        return frames
+            self._tell(kind, output_index=at, item_id=item.get("id"))
 
-    def _item(self, at: int, item: dict[str, Any]) -> list[bytes]:
-        """Return what was not sent of a final item. Raises Contradiction."""
-        frames = self._open(at, item)
-        if any(self._told[at].get(name) != item.get(name) for name in ("id", "type", "call_id", "name")):
-            raise Contradiction
+    def _finish(self, response: dict[str, Any]) -> None:
+        if not self.has_begun:
+            self._begin(response)
+        output = response.get("output")
+        items = [each for each in output if isinstance(each, dict)] if isinstance(output, list) else []
+        if response.get("id") != self._id or any(at >= len(items) for at in self._told):
+            raise AnswersDiffer
+        for at, item in enumerate(items):
+            self._finish_item(at, item)
+        self._tell("response.incomplete" if response.get("status") == "incomplete" else _COMPLETED, response=response)
+        self.has_ended = True
+
+    def _finish_item(self, at: int, item: dict[str, Any]) -> None:
+        """Send what was not sent of a final item. Raises AnswersDiffer."""
+        self._open(at, item)
+        if any(self._told[at].get(name) != item.get(name) for name in _IDENTITY):
+            raise AnswersDiffer
         texts = dict(self._texts[at])
         for part in parts_of(item):
-            frames += self._part(at, item, part, texts.pop(part.slot, None))
+            self._finish_part(at, item, part, texts.pop(part.slot, None))
         if texts:
-            raise Contradiction
+            raise AnswersDiffer
         if (kind := progress(item, is_done=True)) is not None:
-            frames.append(self._frame(kind, output_index=at, item_id=item.get("id")))
-        return [*frames, self._frame("response.output_item.done", output_index=at, item=item)]
+            self._tell(kind, output_index=at, item_id=item.get("id"))
+        self._tell("response.output_item.done", output_index=at, item=item)
 
-    def _part(self, at: int, item: Mapping[str, Any], part: Part, told: str | None) -> list[bytes]:
-        """Return what was not sent of a part: its opening, the rest of its text, its annotations, its end."""
+    def _finish_part(self, at: int, item: Mapping[str, Any], part: Part, told: str | None) -> None:
+        """Send what was not sent of a part: its opening, the rest of its text, its end."""
         where = {"item_id": item.get("id"), "output_index": at, **part.place}
-        kind, frames = part.kind, list[bytes]()
         if part.opening and told is None:
-            begun = part.value if kind is None else kind.opened_part()
-            frames.append(self._frame(f"response.{part.opening}.added", **where, part=begun))
-        if kind is not None and part.text is not None:
-            more = rest(part.text, told, is_over=True)
-            logprobs = part.value.get("logprobs")
-            logprobs = logprobs if isinstance(logprobs, list) else []
-            if more:
-                known = len(self._logprobs.get((at, part.slot[1]), ()))
-                beside: dict[str, Any] = {"logprobs": logprobs[known:]} if kind.name == "output_text" else {}
-                frames.append(self._frame(f"response.{kind.name}.delta", **where, delta=more, **beside))
-            frames += self._annotations(where, part)
-            beside = {"logprobs": logprobs} if kind.name == "output_text" else {}
-            beside |= {"name": item.get("name")} if kind.name == "function_call_arguments" else {}
-            frames.append(self._frame(f"response.{kind.name}.done", **where, **{kind.field: part.text}, **beside))
+            begun = part.value if part.kind is None else part.kind.opened_part()
+            self._tell(f"response.{part.opening}.added", **where, part=begun)
+        if part.kind is not None and part.text is not None:
+            beside = {"name": item.get("name")} if part.kind.name == "function_call_arguments" else {}
+            self._finish_text(part.kind, part, told, where | beside)
         if part.opening:
-            frames.append(self._frame(f"response.{part.opening}.done", **where, part=part.value))
-        return frames
+            self._tell(f"response.{part.opening}.done", **where, part=part.value)
 
-    def _annotations(self, where: Mapping[str, Any], part: Part) -> list[bytes]:
-        given = part.value.get("annotations")
-        return [
-            self._frame("response.output_text.annotation.added", **where, annotation_index=number, annotation=each)
-            for number, each in enumerate(given if isinstance(given, list) else ())
-        ]
+    def _finish_text(self, kind: TextKind, part: Part, told: str | None, where: Mapping[str, Any]) -> None:
+        """Send the rest of a text, its annotations, its end. Raises AnswersDiffer."""
+        given = part.value.get("logprobs")
+        logprobs = given if isinstance(given, list) else []
+        is_output = kind.name == "output_text"
+        if more := rest(part.text, told, is_over=True):
+            known = len(self._logprobs.get((where["output_index"], part.slot[1]), ()))
+            fresh = {"logprobs": logprobs[known:]} if is_output else {}
+            place = {name: value for name, value in where.items() if name != "name"}
+            self._tell(f"response.{kind.name}.delta", **place, delta=more, **fresh)
+        annotations = part.value.get("annotations")
+        for number, each in enumerate(annotations if isinstance(annotations, list) else ()):
+            self._tell("response.output_text.annotation.added", **where, annotation_index=number, annotation=each)
+        whole = {"logprobs": logprobs} if is_output else {}
+        self._tell(f"response.{kind.name}.done", **where, **{kind.field: part.text}, **whole)
 
-    def _frame(self, type: str, /, **members: Any) -> bytes:  # noqa: A002 — OpenAI's name for it
-        """Return the next event; none of its members is left out where OpenAI has it."""
-        frame = event_frame(type, {"type": type, **members, "sequence_number": self._number})
+    def _end_with(self, error: ApiError) -> None:
+        self._tell("error", code=error.code, message=error.message, param=error.param, **error.body())
+        self.has_ended = True
+
+    def _tell(self, kind: str, /, **members: Any) -> None:
+        """Frame the next event."""
+        event = {"type": kind, **members, "sequence_number": self._number}
+        self._frames.append(event_frame(kind, event))
         self._number += 1
-        return frame
+        self.has_begun = True
+
+    def _taken(self) -> list[bytes]:
+        frames, self._frames = self._frames, []
+        return frames

@@ -136,7 +136,7 @@ def opened(item: Mapping[str, Any]) -> dict[str, Any]:
 def progress(item: Mapping[str, Any], *, is_done: bool) -> str | None:
     """Return the event's type for the beginning or the end of a tool that OpenAI runs; None for other items."""
     kind = item.get("type")
-    if kind not in _TOOLS_OF_OPENAI:
+    if not isinstance(kind, str) or kind not in _TOOLS_OF_OPENAI:
         return None
     if not is_done:
         return f"response.{kind}.in_progress"

@@ -16,8 +16,9 @@ import structlog
 from headrace.broker.clock import WallClock
 from headrace.broker.core.commands import Batch
 from headrace.broker.core.config import LeaseTimes
-from headrace.broker.core.events import Committed, Promoted, Renewed, Setback, StoodBy, Suspended
+from headrace.broker.core.events import Committed, Promoted, Renewed, StoodBy, Suspended
 from headrace.broker.core.lease import FenceDecision, ForeignClaims, after_fence
+from headrace.broker.core.setback import Setback
 from headrace.broker.errors import LeaseUnavailable, LogUnavailable, MissingTopic, ProducerDead, ServiceError
 from headrace.broker.ports import Lease, Outgoing, TransactionLog
 from headrace.broker.service.calls.base_url_proof import Proof

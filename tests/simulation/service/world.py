@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from random import Random
 
-from headrace.broker.core.events import Setback
 from headrace.broker.core.progress.partition_progress import PartitionProgress
+from headrace.broker.core.setback import Setback
 from headrace.broker.ports import StoredOffset, TopicPartition
 from headrace.broker.testing.kafka import MemoryKafka
 from headrace.broker.testing.lease import MemoryLeaseStore

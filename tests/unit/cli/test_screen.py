@@ -17,8 +17,11 @@ from headrace.broker.cli.screen import screen, show_beside, show_to_copy
 HOSTILE = "gpt\x1b]0;owned\x07\x9b31m\u202e\u2028\ufeff\r\x08[red]x[/red][/] :skull:"
 _ACTS = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 _DOORS = {"terminal.py", "screen.py"}
-_OURS = {Path("cli/dead_letters/verb.py"): {"sys.stdout.buffer.write"}}
-"""`show --raw` writes a value to a file or a pipe, and refuses a terminal."""
+_OURS = {
+    Path("cli/console.py"): {"sys.stderr.write"},
+    Path("cli/dead_letters/verb.py"): {"sys.stdout.buffer.write"},
+}
+"""`show --raw` writes a value to a file or a pipe, and refuses a terminal; without typer there is no other way."""
 _PRINTS = re.compile(r"(typer|click)\.s?echo|(\w+\.)*Console|sys\.std(out|err)\..*write.*")
 
 

@@ -1,7 +1,7 @@
 """What is known of records whose transactions fail, over all stretches of one retrier."""
 
 from headrace.broker.clock import WallClock
-from headrace.broker.core.events import Setback
+from headrace.broker.core.setback import Setback
 from headrace.broker.errors import ProducerDead
 from headrace.consumers.retries.culprits import Culprits, Place
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from structlog.testing import capture_logs
 
-from headrace.broker.core.events import Setback
+from headrace.broker.core.setback import Setback
 from headrace.broker.errors import ProducerDead
 from headrace.broker.ports import Fetched, Outgoing, StoredOffset, TopicPartition, TransactionLog, UnreadableRange
 from headrace.broker.testing.kafka_doors import MemoryLane, MemoryTransactions

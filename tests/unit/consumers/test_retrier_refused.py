@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from headrace.broker.core.events import Setback
+from headrace.broker.core.setback import Setback
 from headrace.schemas import topics
 from headrace.schemas.codec import decode_dead_letter, encode_failure
 from headrace.schemas.failure import FailureKind, RetryableFailure

@@ -1,8 +1,8 @@
 """Decisions in an outbox, for the tests of `headrace.broker.core.requests.outbox`."""
 
 from headrace.broker.core.commands import Complete
-from headrace.broker.core.events import Setback
 from headrace.broker.core.requests.outbox import Decided, Outbox
+from headrace.broker.core.setback import Setback
 from headrace.broker.core.ticket import Ticket
 from tests.unit.core.specimens import ticket
 

@@ -7,7 +7,8 @@ import pytest
 from headrace.broker.core.answers.verdict import Meaning, Verdict
 from headrace.broker.core.bounds import LEVELS_A_LINE_MAX, PROBE_EVERY_MS
 from headrace.broker.core.commands import AttemptEntry, Batch
-from headrace.broker.core.events import Draining, Setback, Suspended
+from headrace.broker.core.events import Draining, Suspended
+from headrace.broker.core.setback import Setback
 from headrace.broker.core.ticket import TicketNumber
 from tests.unit.core.shell import WALL_MS, Shell
 from tests.unit.core.specimens import candidate, identity, verdict

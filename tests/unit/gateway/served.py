@@ -106,8 +106,7 @@ async def served(
 
 
 def _broker(answer: Callable[[Asked], Answer] | None, latency_s: float) -> MemoryBroker:
-    broker = MemoryBroker(answer, latency_s=latency_s, topics=("generation.calls", "generation.batches"))
-    return broker
+    return MemoryBroker(answer, latency_s=latency_s, topics=("generation.calls", "generation.batches"))
 
 
 @asynccontextmanager
@@ -117,7 +116,7 @@ async def _gateway(broker: MemoryBroker, keys: Path, drain_s: float) -> AsyncIte
     ring = KeyRing(keys, utc_now=clock.utc_now)
     ring.open()
 
-    async def leader(request_id: str, within_s: float) -> Mapping[str, Any]:
+    async def leader(_request_id: str, _within_s: float) -> Mapping[str, Any]:
         raise Unreachable("There is no leader to ask.")
 
     async def models() -> list[str]:
@@ -137,7 +136,7 @@ async def _gateway(broker: MemoryBroker, keys: Path, drain_s: float) -> AsyncIte
     )
     serving = asyncio.create_task(gateway.serve(), name="gateway")
     async with asyncio.timeout(10):
-        while not gateway.is_ready:
+        while not gateway.is_ready:  # noqa: ASYNC110 — it is asked for, as a probe does
             await asyncio.sleep(0.01)
     async with aiohttp.ClientSession() as session:
         yield Served(gateway, broker, session)

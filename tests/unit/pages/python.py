@@ -1,8 +1,9 @@
 """Runs Python blocks of the pages as they stand, on a broker in memory in place of the Kafka that they name.
 
-The block is changed in two ways only: clients and readers are given the broker's connection instead of an address, and
+A block is changed in two ways, and a third in `simulated`: clients and readers get the broker's connection, and
 `asyncio.run(main())` is awaited, since a loop runs already. Names that belong to the reader's own service (`send_mail`,
-`body`, …) are given here; each of them notes that it was called. A block that would read for ever ends once one was.
+`body`, …) are given here; each of them notes that it was called. A block that would read for ever ends once one was. A
+block with sync clients runs in a thread, on a broker of theirs.
 """
 
 import ast
@@ -10,17 +11,21 @@ import asyncio
 import inspect
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from types import CodeType
 from typing import Any
 
 import aiohttp
 
-from headrace.broker.client import GenerationClient, submission
-from headrace.broker.testing import Asked, MemoryBroker, Said
+from headrace.broker.client import GenerationClient, Submission, submission
+from headrace.broker.sync_client import SyncGenerationClient
+from headrace.broker.testing import Asked, MemoryBroker, Said, SyncMemoryBroker
 from tests.unit.pages.blocks import Block
+from tests.unit.pages.simulated import ADDRESS, addressed, close_clients, is_of_the_sdk, simulated
 from tests.unit.service.rig import until
 
-CLIENTS = frozenset({"GenerationClient", "ResultReader", "DeadLetterReader", "ChunkReader"})
+ASYNC = ("GenerationClient", "ResultReader", "DeadLetterReader", "ChunkReader")
+CLIENTS = frozenset({*ASYNC, *(f"Sync{name}" for name in ASYNC)})
 BODY = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Hi"}]}
 TOPICS = ("lead-mailer.dead-letters", "acme-mailer.dead-letters")
 WITHIN_S = 10.0
@@ -33,6 +38,8 @@ class InMemory(ast.NodeTransformer):
     def visit_Call(self, node: ast.Call) -> ast.AST:
         """A client or reader that names an address, or a connection of its own making."""
         self.generic_visit(node)
+        if is_of_the_sdk(node):
+            return addressed(node)
         if not isinstance(node.func, ast.Name) or node.func.id not in CLIENTS:
             return node
         given = [each.value for each in node.keywords if each.arg == "connection"]
@@ -84,12 +91,39 @@ async def your_client(base_url: str) -> None:
             return
 
 
+class Enough(BaseException):
+    """Ends a block that would read for ever."""
+
+
+def run_blocking(block: Block) -> list[tuple[Any, ...]]:
+    """The same for a block without an event loop."""
+    calls: list[tuple[Any, ...]] = []
+
+    def called(*given: Any) -> None:
+        calls.append(given)
+        if _reads_for_ever(block):
+            raise Enough
+
+    with SyncMemoryBroker(answer, topics=TOPICS) as broker:
+        with SyncGenerationClient(connection=broker.connection) as generations:
+            for sent in _sent_before():
+                generations.outcome_of(sent)
+        given = {"print": called, "send_mail": called, "body": BODY}
+        names = {"__name__": "__main__", _CONNECTION: broker.connection, **given}
+        with suppress(Enough):
+            exec(compiled(block), names)  # noqa: S102  # our own pages
+    return calls
+
+
 async def run(block: Block) -> list[tuple[Any, ...]]:
     """Run the block to its end, or until something of the reader's own was called; what those calls were given.
 
     Raises:
         TimeoutError: Neither happened.
     """
+    if "import Sync" in block.text or ", Sync" in block.text:
+        async with asyncio.timeout(WITHIN_S):
+            return await asyncio.to_thread(run_blocking, block)
     calls: list[tuple[Any, ...]] = []
     happened = asyncio.Event()
 
@@ -100,10 +134,14 @@ async def run(block: Block) -> list[tuple[Any, ...]]:
     async def awaited(*given: Any) -> None:
         called(*given)
 
-    async with MemoryBroker(answer, settings={"replies": {"allow": ["acme.answers"]}}, topics=TOPICS) as broker:
+    async with (
+        simulated(block) as openai,
+        MemoryBroker(answer, settings={"replies": {"allow": ["acme.answers"]}}, topics=TOPICS) as broker,
+    ):
         await _before(broker)
         names = {
             "__name__": "__main__",
+            ADDRESS: openai,
             _CONNECTION: broker.connection,
             "print": called,
             "send_mail": awaited,
@@ -138,14 +176,19 @@ async def _run(code: CodeType, names: dict[str, Any]) -> None:
     for name, test in list(names.items()):
         if name.startswith("test_"):
             await test()
+    await close_clients(names)
+
+
+def _sent_before() -> list[Submission]:
+    """What a reader finds: one answer and one failure, with its dead letter."""
+    ids = ("lead-8841-email", "lead-7-email")
+    given = [{"id": each, "tenant": "acme", "body": BODY, "metadata": {"lead": 8841}} for each in ids]
+    return [submission(fields, lane="urgent") for fields in given]
 
 
 async def _before(broker: MemoryBroker) -> None:
-    """What a reader finds: one answer and one failure, with its dead letter."""
     async with GenerationClient(connection=broker.connection) as generations:
-        for request_id in ("lead-8841-email", "lead-7-email"):
-            fields = {"id": request_id, "tenant": "acme", "body": BODY, "metadata": {"lead": 8841}}
-            sent = submission(fields, lane="urgent")
+        for sent in _sent_before():
             async for _ in generations.submit_many([sent]):
                 pass
     await until(lambda: len(broker.outcomes) == 2)

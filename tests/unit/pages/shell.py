@@ -23,6 +23,8 @@ from tests.unit.pages.blocks import ROOT, Block
 
 OFFLINE = (("config",), ("explain",), ("schemas",), ("gateway", "key"))
 """Verbs that need neither Kafka nor Redis, and end by themselves at once."""
+EXAMPLES = (ROOT / "examples", ROOT / "examples" / "recipes")
+"""The folders in which `python -m` finds an example."""
 OPENAIS_OWN = {"OPENAI_BASE_URL", "OPENAI_API_KEY"}
 SEPARATORS = {"&&", "|", ";", "<", ">"}
 
@@ -84,9 +86,9 @@ def check(command: Command) -> None:
         assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE), target
     elif command.words[:2] == ("python", "-m"):
         module = command.words[2]
-        assert (ROOT / "examples" / module).is_dir() or find_spec(module), module
+        assert any((home / module).is_dir() for home in EXAMPLES) or find_spec(module), module
         files = [word for word in command.words[3:] if re.fullmatch(r"[\w/]+\.(csv|jsonl|toml)", word)]
-        assert all((ROOT / "examples" / name).is_file() for name in files), files
+        assert all(any((home / name).is_file() for home in EXAMPLES) for name in files), files
 
 
 def inside(command: Command) -> list[str] | None:

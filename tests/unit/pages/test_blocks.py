@@ -18,6 +18,7 @@ from headrace.broker.settings.load import examine
 from headrace.broker.simulator.behaviours.file import behaviours_in
 from tests.unit.pages import python, shell
 from tests.unit.pages.blocks import ROOT, Block, blocks, blocks_of, of_kind
+from tests.unit.pages.simulated import serves_http
 from tests.virtual_time import VIRTUAL_TIME
 
 KINDS = {"python", "sh", "toml", "yaml", "json", "text"}
@@ -131,7 +132,7 @@ def evening() -> str:
 
 def timed(block: Block) -> Any:
     """Virtual time, in which no busy machine is late, but for what serves HTTP."""
-    return pytest.param(block, id=str(block), marks=() if "async with Upstream(" in block.text else VIRTUAL_TIME)
+    return pytest.param(block, id=str(block), marks=() if serves_http(block) else VIRTUAL_TIME)
 
 
 @pytest.mark.slow

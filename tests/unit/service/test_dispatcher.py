@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 from structlog.testing import capture_logs
 
-from headrace.broker.core.events import Setback
+from headrace.broker.core.setback import Setback
 from headrace.broker.ports import Fetched, UnreadableRange
 from headrace.broker.service.health import GAUGES_EVERY_S
 from headrace.broker.service.shutdown import ladder

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from headrace.broker.clock import WallClock
 from headrace.broker.client_ports import GatewayDoors
+from headrace.broker.clock import WallClock
 from headrace.broker.testing.client_doors import MemoryClientDoors
 from headrace.broker.testing.kafka import KafkaLink, MemoryKafka
 from headrace.schemas.codec import encode_outcome

@@ -6,11 +6,12 @@ from typing import Any, TypeAlias
 from unittest.mock import patch
 
 from headrace.broker.core.dispatch import Dispatch
-from headrace.broker.core.events import Event, Promoted, Setback
+from headrace.broker.core.events import Event, Promoted
 from headrace.broker.core.progress.partition_progress import PartitionProgress, Stored
 from headrace.broker.core.requests.outbox import Outbox
 from headrace.broker.core.requests.settling import Settling
 from headrace.broker.core.requests.succession import Succession
+from headrace.broker.core.setback import Setback
 from headrace.broker.core.ticket import State, Ticket
 from headrace.broker.errors import ProducerDead
 from headrace.broker.ports import Outgoing, StoredOffset, TopicPartition, TransactionLog

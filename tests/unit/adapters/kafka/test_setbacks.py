@@ -6,7 +6,7 @@ import pytest
 from aiokafka import errors
 
 from headrace.broker.adapters.kafka.setbacks import SETBACKS, TABLE, ErrorSubject, InvalidRecordError, kind_of
-from headrace.broker.core.events import Setback
+from headrace.broker.core.setback import Setback
 
 CLASSES = {each for each in vars(errors).values() if isinstance(each, type) and issubclass(each, Exception)}
 

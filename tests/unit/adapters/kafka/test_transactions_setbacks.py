@@ -25,7 +25,7 @@ from aiokafka.structs import RecordMetadata
 
 from headrace.broker.adapters.kafka.connection import KafkaConnection
 from headrace.broker.adapters.kafka.transactions import Batching, KafkaTransactions
-from headrace.broker.core.events import Setback
+from headrace.broker.core.setback import Setback
 from headrace.broker.errors import ProducerDead
 from headrace.broker.ports import Outgoing, StoredOffset, TopicPartition
 from headrace.schemas.record import Record

@@ -6,8 +6,8 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from headrace.broker.adapters.openai.address import OPENAI_URL
 from headrace.broker.adapters.openai.calls import OpenAIAccess, OpenAICalls
-from headrace.broker.adapters.openai.environment import OPENAI_URL
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from itertools import count
 
 import pytest
 
-from headrace.broker.core.events import Setback
+from headrace.broker.core.setback import Setback
 from headrace.broker.errors import ProducerDead
 from headrace.broker.testing.kafka import CommitFault
 from headrace.consumers.replays.job import ReplayRequest

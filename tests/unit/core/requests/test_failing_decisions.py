@@ -2,8 +2,8 @@ import pytest
 
 from headrace.broker.core.bounds import BLAMED_AFTER_MS, DOUBT_REST_FIRST_MS, DOUBT_REST_MAX_MS, STRIKES_MAX
 from headrace.broker.core.commands import Complete, Form
-from headrace.broker.core.events import Setback
 from headrace.broker.core.requests.failing_decisions import Decided, FailingDecisions
+from headrace.broker.core.setback import Setback
 from tests.unit.core.specimens import ticket
 
 REFUSED, UNKNOWN, DENIED = Setback.REFUSED, Setback.UNKNOWN, Setback.DENIED

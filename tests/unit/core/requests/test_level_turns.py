@@ -13,7 +13,7 @@ from headrace.broker.core.bounds import (
     PROBE_EVERY_MS,
 )
 from headrace.broker.core.budget.budget import Budget
-from headrace.broker.core.events import Setback
+from headrace.broker.core.setback import Setback
 from tests.unit.core.batching import NOW, Bench, settled_bench
 from tests.unit.core.specimens import verdict
 

@@ -8,7 +8,7 @@ from headrace.broker.core.bounds import (
 from headrace.broker.core.commands import (
     AttemptEntry,
 )
-from headrace.broker.core.events import Setback
+from headrace.broker.core.setback import Setback
 from headrace.broker.core.ticket import Source
 from tests.unit.core.batching import NOW, settled_bench
 from tests.unit.core.specimens import candidate, identity, place, ticket

@@ -17,11 +17,11 @@ from headrace.broker.core.commands import (
     SettledEntry,
     Settlement,
 )
-from headrace.broker.core.events import Setback
 from headrace.broker.core.identity.dedupe import Fate
 from headrace.broker.core.identity.pending_cancels import CancelRecord
 from headrace.broker.core.requests.ledger_notes import LedgerNotes
 from headrace.broker.core.requests.transactions import REFUSED_BY_KAFKA
+from headrace.broker.core.setback import Setback
 from tests.unit.core.batching import NOW, OVERDUE, Bench, settled_bench
 from tests.unit.core.specimens import identity
 

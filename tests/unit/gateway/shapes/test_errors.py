@@ -13,7 +13,7 @@ ALL = [
     (errors.invalid_json(), 400, openai.BadRequestError),
     (errors.invalid_request("No.", param="n"), 400, openai.BadRequestError),
     (errors.no_key(), 401, openai.AuthenticationError),
-    (errors.unknown_key(), 401, openai.AuthenticationError),
+    (errors.unknown_key("Ask its operator."), 401, openai.AuthenticationError),
     (errors.forbidden("Not this lane."), 403, openai.PermissionDeniedError),
     (errors.unknown_path("GET", "/v1/x"), 404, openai.NotFoundError),
     (errors.unknown_model("gpt-x"), 404, openai.NotFoundError),
@@ -88,9 +88,9 @@ def test_a_pending_answer_names_the_id_to_come_back_with() -> None:
 
 
 def test_a_body_has_the_members_of_openais_error_object() -> None:
-    assert json.loads(json.dumps(errors.unknown_key().body())) == {
+    assert json.loads(json.dumps(errors.unknown_key("Ask its operator.").body())) == {
         "error": {
-            "message": "Incorrect API key provided. This gateway has keys of its own: ask its operator for one.",
+            "message": "Incorrect API key provided. Ask its operator.",
             "type": "invalid_request_error",
             "param": None,
             "code": "invalid_api_key",

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from headrace.broker.core.events import Setback
+from headrace.broker.core.setback import Setback
 from headrace.broker.service.health import Health
 from headrace.broker.testing.kafka import CommitFault
 from headrace.schemas import headers as names

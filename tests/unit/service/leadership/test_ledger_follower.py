@@ -5,7 +5,7 @@ import asyncio
 import pytest
 import structlog.testing
 
-from headrace.broker.adapters.openai.environment import OPENAI_URL
+from headrace.broker.adapters.openai.address import OPENAI_URL
 from headrace.broker.core.identity.dedupe import Fate
 from headrace.broker.core.progress.poison_records import CautiousRead
 from headrace.broker.errors import LogUnavailable, ProgressUnreadable

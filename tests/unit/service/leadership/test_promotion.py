@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from headrace.broker.adapters.openai.environment import OPENAI_URL
+from headrace.broker.adapters.openai.address import OPENAI_URL
 from headrace.broker.core.identity.dedupe import Fate
 from headrace.broker.core.progress.partition_progress import PartitionProgress
 from headrace.broker.errors import LogUnavailable, ProducerDead, ProgressUnreadable

@@ -5,7 +5,7 @@ from random import Random
 
 import pytest
 
-from headrace.broker.core.events import Setback
+from headrace.broker.core.setback import Setback
 from headrace.broker.service.publishing.parked_weight import GROWTH_MAX, parked_weight
 from headrace.broker.testing.upstream import Asked, Said, completion
 from headrace.schemas import topics

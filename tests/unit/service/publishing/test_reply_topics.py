@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from headrace.broker.core.events import Setback
+from headrace.broker.core.setback import Setback
 from headrace.broker.testing.kafka import CommitFault
 from headrace.broker.testing.upstream import Asked, Said, completion
 from headrace.schemas import topics

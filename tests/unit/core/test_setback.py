@@ -1,4 +1,4 @@
-from headrace.broker.core.events import Setback
+from headrace.broker.core.setback import Setback
 
 
 def test_a_log_names_each_setback_by_one_word() -> None:

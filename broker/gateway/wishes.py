@@ -34,7 +34,7 @@ _OURS: Final = "x-headrace-"
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class Wishes:
     """Wishes of one HTTP request.
 
     Attributes:
@@ -55,7 +55,7 @@ class Asked:
     cancels: bool = False
 
 
-def asked_in(headers: Mapping[str, str], key: ClientKey, now: datetime) -> Asked:
+def wishes_in(headers: Mapping[str, str], key: ClientKey, now: datetime) -> Wishes:
     """Read the headers of a request; their names are compared without case by the mapping.
 
     Raises:
@@ -64,7 +64,7 @@ def asked_in(headers: Mapping[str, str], key: ClientKey, now: datetime) -> Asked
     for name in headers:
         if name.lower().startswith(_OURS) and name.lower() not in _KNOWN:
             raise invalid_request(f"There is no header {name[:100]}, only {listed(sorted(_KNOWN))}.")
-    return Asked(
+    return Wishes(
         lane=_lane(headers.get(LANE), key),
         given_id=_given_id(headers),
         deadline=_deadline(headers.get(DEADLINE), key, now),
