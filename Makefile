@@ -9,7 +9,7 @@ UV_QUIET := --quiet --no-config --no-cache --python $(BIN)/python
 unexport PYTHONDONTWRITEBYTECODE # the tests start hundreds of processes, which share the compiled bytecode
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-virtual test-virtual-but-core test-long test-real test-timed unit sim sim-core sim-mutants bench-limits bench-limiters bench-limiters-http bench-lanes gateway-batch hostile hostile-upstream integration chaos chaos-short chart page image image-build image-test compatibility recipes workers compiled coverage mutation trace static format lint types imports docs docs-serve reference settings-page rules rules-file schemas locks clean
+.PHONY: help install demo test test-virtual test-virtual-but-core test-long test-real test-timed unit sim sim-core sim-mutants bench-limits bench-limiters bench-limiters-http bench-lanes bench-gateway gateway-batch gateway-kills gateway-hostile hostile hostile-upstream integration chaos chaos-short chart page image image-build image-test compatibility recipes workers compiled coverage mutation trace static format lint types imports docs docs-serve reference settings-page rules rules-file schemas locks clean
 
 help: ## list every target
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{ sub(/:.*/, "", $$1); printf "  make %-14s %s\n", $$1, $$2 }'
@@ -94,6 +94,15 @@ chaos-short: $(STAMP) ## a dozen of these faults in two minutes, the same each t
 
 hostile: $(STAMP) ## 200,000 hostile records beside good ones, on a real Kafka: an hour, half of it at RATE=150 (SEEDS=10, RECORDS=20000)
 	@$(BIN)/python -m tests.hostile.flood --seeds $(or $(SEEDS),10) --records $(or $(RECORDS),20000) --rate $(or $(RATE),60)
+
+bench-gateway: $(STAMP) ## measure the gateway beside GenerationClient: three minutes (RATE=100, SPAN_S=60, WAITING=2000, STREAMS=200)
+	@$(BIN)/python -m benchmarks.gateway --rate $(or $(RATE),100) --seconds $(or $(SPAN_S),60) $(WAITING:%=--waiting %) $(STREAMS:%=--streams %)
+
+gateway-kills: $(STAMP) ## three gateways, one killed every ten seconds under the load of SDKs: two minutes (SPAN_S=60, RATE=20, LEADERS=1)
+	@$(BIN)/python -m tests.gateway.kills --seconds $(or $(SPAN_S),60) --rate $(or $(RATE),20) $(if $(LEADERS),--leaders)
+
+gateway-hostile: $(STAMP) ## hostile HTTP beside good calls: three minutes (REQUESTS=20000, IDLE=5000, SEED=1)
+	@$(BIN)/python -m tests.gateway.hostile --requests $(or $(REQUESTS),20000) --idle $(or $(IDLE),5000) --seed $(or $(SEED),1)
 
 gateway-batch: $(STAMP) ## a batch of 5,000 lines through real gateways, of which the one at work is killed, and the leader: five minutes (LINES=5000, KILLS=4)
 	@$(BIN)/python -m tests.gateway_batch --lines $(or $(LINES),5000) --kills $(or $(KILLS),4)

@@ -9,6 +9,7 @@ time, so that what differs is the way. `--waiting 2000` makes that time so long 
 import argparse
 import asyncio
 import json
+import os
 import random
 import statistics
 import time
@@ -42,6 +43,7 @@ class Figures:
     waiting: int = 0
     waiting_max: int = 0
     memory: list[tuple[float, int]] = field(default_factory=list)
+    processor_s: dict[str, float] = field(default_factory=dict)
 
     def begin(self) -> float:
         """Note that a call begins."""
@@ -115,6 +117,12 @@ def memory_of(process: Running) -> int:
     return pages * 4096
 
 
+def processor_s(process: Running) -> float:
+    """Processor time that a process has had so far."""
+    fields = Path(f"/proc/{process.child.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 async def sampled(figures: Figures, process: Running) -> None:
     """Note the memory of a process every two seconds."""
     began_s = time.monotonic()
@@ -144,6 +152,7 @@ async def measured(options: argparse.Namespace) -> Figures:
             streaming = [asyncio.create_task(load.kept_streaming(until_s, place)) for place in range(options.streams)]
             flying = await _sent(load, options, until_s)
             await asyncio.gather(*flying, *streaming)
+            figures.processor_s = {each.name: processor_s(each) for each in rig.processes}
             sampling.cancel()
             for process in rig.of("gateway"):
                 print(*[line for line in process.said().splitlines() if '"info"' not in line][:20], sep="\n")
@@ -183,6 +192,11 @@ def report(figures: Figures, options: argparse.Namespace) -> dict[str, Any]:
         "first_third": statistics.fmean(late[:thirds]) / 2**20 if late else 0,
         "last_third": statistics.fmean(late[-thirds:]) / 2**20 if late else 0,
         "max": max(size for _, size in figures.memory) / 2**20,
+    }
+    calls = sum(map(len, figures.took_s.values())) or 1
+    by_http = len(figures.took_s["gateway"]) + len(figures.took_s["stream"]) or 1
+    told["processor_ms_a_call"] = {
+        name: 1e3 * spent / (by_http if name == "gateway" else calls) for name, spent in figures.processor_s.items()
     }
     told["waiting_max"], told["failed"] = figures.waiting_max, figures.failed[:10]
     told["failed_count"] = len(figures.failed)

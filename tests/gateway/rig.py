@@ -92,12 +92,21 @@ class Rig:
     _born: int = 0
 
     async def __aenter__(self) -> Self:
+        try:
+            await self._begin()
+        except BaseException:
+            await self.__aexit__()
+            raise
+        return self
+
+    async def _begin(self) -> None:
         self._directory = Path(self._stack.enter_context(TemporaryDirectory(prefix="gateway-")))
         if self.services is None:
             self.services = LocalServices()
             await asyncio.to_thread(self.services.start)
             self._stack.callback(self.services.stop)
-        (self._directory / "keys.toml").write_text(key_file(self.keys))
+        self.keys_path.write_text(key_file(self.keys))
+        self.keys_path.chmod(0o600)
         shapes = {"requests": TopicShape(partitions=4)}
         specs = [*topics(self.prefix, LANES, shapes, nodes=1), *gateway_topics(self.prefix, nodes=1)]
         await create_missing(KafkaConnection(self.bootstrap_servers), specs)
@@ -116,7 +125,6 @@ class Rig:
         for _ in range(self.gateways):
             await self.start("gateway", "gateway")
         await self.ready()
-        return self
 
     async def __aexit__(self, *_: object) -> None:
         for process in self.processes:

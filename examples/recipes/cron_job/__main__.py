@@ -1,6 +1,6 @@
 """python -m cron_job submit leads.csv, python -m cron_job collect: [--store leads.db] [--kafka localhost:9092].
 
-Meant for cron: prints only what somebody should read, exits by itself, and may run again at any time.
+Meant for cron: prints only what a person should read, exits by itself, and may run again at any time.
 """
 
 import argparse
