@@ -37,7 +37,8 @@ LABEL org.opencontainers.image.title="headrace" \
 ENV PATH=/opt/headrace/bin:$PATH PYTHONSAFEPATH=1 PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 # Outside a container probes, metrics and status are open to the local machine only. A container's address is reachable
 # only through published ports or its network. As variables these override a settings file: set them to listen elsewhere.
-ENV HEADRACE_DISPATCHER__HTTP_HOST=0.0.0.0 HEADRACE_RETRIER__HTTP_HOST=0.0.0.0
+ENV HEADRACE_DISPATCHER__HTTP_HOST=0.0.0.0 HEADRACE_RETRIER__HTTP_HOST=0.0.0.0 \
+    HEADRACE_GATEWAY__HTTP_HOST=0.0.0.0 HEADRACE_GATEWAY__METRICS_HOST=0.0.0.0
 RUN groupadd --gid 10001 headrace \
  && useradd --uid 10001 --gid 10001 --no-log-init --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin headrace
 COPY --from=build /opt/headrace /opt/headrace

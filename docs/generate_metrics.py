@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from prometheus_client import CollectorRegistry, Histogram
 
-from headrace.broker.adapters.prometheus.families import Families
+from headrace.broker.adapters.prometheus.families import FAMILIES
 from headrace.broker.observability.panels import PANELS
 
 DOCS: Final = Path(__file__).parent
@@ -49,7 +49,8 @@ def page(table: Path = TABLE) -> str:
 
 def _families() -> Iterator[tuple[str, str, Any]]:
     """Name, type and family of each metric."""
-    for family in [each for each in vars(Families(CollectorRegistry())).values() if hasattr(each, "_labelnames")]:
+    tables = [vars(table(CollectorRegistry())).values() for table in FAMILIES]
+    for family in [each for table in tables for each in table if hasattr(each, "_labelnames")]:
         described = family.describe()[0]
         yield described.name + ("_total" if described.type == "counter" else ""), described.type, family
 

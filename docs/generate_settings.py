@@ -142,6 +142,9 @@ SENTENCES: Final[Mapping[str, str]] = {
     "gateway.http_host": "Address of the gateway. The default admits this machine only; `0.0.0.0` admits clients from "
     "elsewhere.",
     "gateway.http_port": "Its port; 0 takes a free one, which the log line `listening` names.",
+    "gateway.metrics_host": "Address of its probes, metrics and status, which no client needs to reach: the "
+    "default admits this machine only.",
+    "gateway.metrics_port": "Their port; 0 takes a free one, which the log line `probes_listening` names.",
     "gateway.keys_file": "TOML file of the keys that clients may use, as hashes; `headrace gateway key new` adds "
     "one. It is read again when it changes. A relative path is taken from the working directory.",
     "gateway.body_bytes_max": "Longest body of a call; a longer one is answered with 413. Default: 8 KiB less than "

@@ -47,7 +47,7 @@ with warnings.catch_warnings():
         VisibilityMode,
     )
 
-from headrace.broker.observability.panels import BY_KEY, PANELS, Panel, Unit
+from headrace.broker.observability.panels import BY_KEY, PANELS, Panel, PanelGroup, Unit
 
 DASHBOARD: Final = Path(__file__).parent / "headrace" / "files" / "dashboard.json"
 RULES: Final = DASHBOARD.with_name("rules.yaml")
@@ -60,8 +60,10 @@ _SOURCE: Final = DataSourceRef(type_val="prometheus", uid="${datasource}")
 _GREEN, _RED, _NEUTRAL = "green", "red", "blue"
 _CHOSEN: Final = {"lane": "headrace_backlog_requests", "model": "headrace_limit_level"}
 """Labels that a variable chooses among, and the metric whose values it offers."""
-_ONE_IS_GOOD: Final = frozenset({"kafka_ready", "redis_ready"})
+_ONE_IS_GOOD: Final = frozenset({"kafka_ready", "redis_ready", "gateway_ready", "gateway_key_file"})
 """Panels where 0 is what asks for help; the table has thresholds for high figures alone."""
+_CLOSED: Final = frozenset({PanelGroup.GATEWAYS})
+"""Rows that are closed at first: many installations have no gateway, and would see empty panels."""
 _OF_INTERVALS: Final = ("auto", "auto_count", "auto_min")
 """Keys for a variable of intervals; the SDK writes them into every variable, where Grafana's types refuse them."""
 _MAY_BE_NEGATIVE: Final = frozenset({"charge_error"})
@@ -146,11 +148,17 @@ def dashboard() -> dict[str, Any]:
     for headline in HEADLINES:
         made.with_panel(_headline(headline))
     for group, panels in groupby(PANELS, key=lambda panel: panel.group):
-        made.with_row(build.Row(group.value).id(_id(f"row:{group.name}")))
-        for panel, width in _widths(list(panels)):
-            made.with_panel(_drawn(panel).id(_id(panel.key)).height(_HEIGHT).span(width))
+        row = build.Row(group.value).id(_id(f"row:{group.name}"))
+        drawn = [_drawn(panel).id(_id(panel.key)).height(_HEIGHT).span(width) for panel, width in _widths(list(panels))]
+        if group in _CLOSED:
+            for panel in drawn:
+                row.with_panel(panel)
+        made.with_row(row)
+        for panel in () if group in _CLOSED else drawn:
+            made.with_panel(panel)
     loaded: dict[str, Any] = json.loads(JSONEncoder().encode(made.build()))
-    links = [link for linked in (loaded, *loaded["panels"]) for link in linked.get("links", ())]
+    within = [panel for row in loaded["panels"] for panel in row.get("panels", ())]
+    links = [link for linked in (loaded, *loaded["panels"], *within) for link in linked.get("links", ())]
     for shown in (*links, *loaded["annotations"]["list"]):
         del shown["placement"]  # the SDK puts both into a menu; they belong beside the variables
     for variable in loaded["templating"]["list"]:

@@ -15,6 +15,7 @@ from typing import Any, Final, Protocol
 
 import structlog
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
 from headrace.broker.client_ports import GatewayDoors
 from headrace.broker.clock import WallClock
@@ -31,7 +32,6 @@ from headrace.broker.gateway.http.requests import Requests, Whereabouts
 from headrace.broker.gateway.keys.caps import Caps
 from headrace.broker.gateway.keys.ring import KeyRing
 from headrace.broker.gateway.observing import GatewayMeter
-from headrace.broker.service.signals import leaving
 from headrace.broker.tasks import ended, set_within
 from headrace.schemas.topics import chunks_topic
 
@@ -72,9 +72,10 @@ class GatewayPart(Protocol):
 
 @dataclass(eq=False)
 class Gateway:
-    """One gateway process; `run` ends after SIGTERM or SIGINT.
+    """HTTP server of a gateway; `serve` ends after `leave`.
 
-    `leader` asks the leader about a request, `models` about its models. `port` holds the port once it listens.
+    `leader` asks the leader about a request, `models` about its models. `tracing` is the outermost middleware, if there
+    is one. `port` holds the port once it listens.
     """
 
     doors: GatewayDoors
@@ -88,22 +89,23 @@ class Gateway:
     models: KnownModels
     clock: WallClock
     parts: Callable[[], list[GatewayPart]] = list
+    tracing: Middleware | None = None
     port: int = field(default=0, init=False)
     trouble: str = field(default="It has just started.", init=False)
     _leaving: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     _hurried: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     _cut: asyncio.Event = field(default_factory=asyncio.Event, init=False)
-    _middlewares: Middlewares = field(init=False)
+    _middlewares: Middlewares | None = field(default=None, init=False)
+
+    @property
+    def inflight(self) -> int:
+        """Number of calls and uploads that are being served."""
+        return 0 if self._middlewares is None else self._middlewares.inflight
 
     @property
     def is_ready(self) -> bool:
         """Whether requests can be accepted."""
         return not self.trouble and not self._leaving.is_set()
-
-    async def run(self) -> None:
-        """Serve until a signal comes."""
-        with leaving(self.leave):
-            await self.serve()
 
     def leave(self) -> None:
         """Begin the end; a second time: do not wait for requests that wait."""
@@ -149,7 +151,7 @@ class Gateway:
         try:
             _log.info("listening", host=self.rules.host, port=self.port, topic_prefix=self.calls_rules.topic_prefix)
             await self._leaving.wait()
-            _log.info("leaving", waiting=self._middlewares.inflight)
+            _log.info("leaving", waiting=self.inflight)
             await self._drain(runner)
         finally:
             await ended(*tasks)
@@ -159,19 +161,20 @@ class Gateway:
         for site in list(runner.sites):
             await site.stop()
         until_s = asyncio.get_running_loop().time() + self.rules.drain_s
-        while self._middlewares.inflight and asyncio.get_running_loop().time() < until_s:
+        while self.inflight and asyncio.get_running_loop().time() < until_s:
             if await set_within(self._hurried, 0.1):
                 break
         self._cut.set()
         until_s = asyncio.get_running_loop().time() + _ANSWERED_WITHIN_S
-        while self._middlewares.inflight and asyncio.get_running_loop().time() < until_s:  # noqa: ASYNC110 — a count
+        while self.inflight and asyncio.get_running_loop().time() < until_s:  # noqa: ASYNC110 — a count
             await asyncio.sleep(0.02)
 
     # ------------------------------------------------------------------ HTTP
 
     def _app(self, handlers: list[Any], guard: ConnectionGuard) -> web.Application:
         limits = self.body_limits
-        self._middlewares = Middlewares(self.ring, self.caps, limits, self.meter, self.rules.inflight_max)
+        self._middlewares = every = Middlewares(self.ring, self.caps, limits, self.meter, self.rules.inflight_max)
+        traced = [] if self.tracing is None else [self.tracing]
 
         @web.middleware
         async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -182,7 +185,7 @@ class Gateway:
             finally:
                 guard.ended(transport)
 
-        app = web.Application(middlewares=[guarded, *self._middlewares.all()], client_max_size=limits.bytes_max)
+        app = web.Application(middlewares=[guarded, *traced, *every.all()], client_max_size=limits.bytes_max)
         app.on_response_prepare.append(self._prepared)
         for each in handlers:
             app.add_routes(each.routes())
@@ -228,14 +231,21 @@ class Gateway:
                 _log.info("gateway_ready")
             await asyncio.sleep(_PROBED_EVERY_S)
 
+    def readiness(self) -> tuple[bool, dict[str, Any]]:
+        """Return whether calls are accepted, and what `/readyz` says of it."""
+        why = "It is leaving." if self._leaving.is_set() else self.trouble
+        return not why, {"ready": not why, **({"trouble": why} if why else {})}
+
     def snapshot(self) -> dict[str, Any]:
-        """Return the state at this instant, for `/readyz`."""
+        """Return the state at this instant, for `/status`."""
         return {
             "process": "gateway",
             "ready": self.is_ready,
             "leaving": self._leaving.is_set(),
             "trouble": self.trouble or self.ring.trouble or None,
-            "waiting": self._middlewares.inflight,
+            "waiting": self.inflight,
+            "inflight_max": self.rules.inflight_max,
+            "keys": {"in_force": len(self.ring.keys), "trouble": self.ring.trouble},
         }
 
 

@@ -30,6 +30,7 @@ class PanelGroup(Enum):
     CALLS = "Calls to OpenAI"
     OUTCOMES = "Outcomes and failures"
     PROCESSES = "Processes, Kafka and Redis"
+    GATEWAYS = "Gateways"
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,7 @@ class SpanKind(Enum):
     PRODUCER = "PRODUCER"
     CONSUMER = "CONSUMER"
     CLIENT = "CLIENT"
+    SERVER = "SERVER"
     INTERNAL = "INTERNAL"
 
 
@@ -64,7 +65,7 @@ SEND: Final = SpanRow(
     "send",
     "<topic>",
     SpanKind.PRODUCER,
-    "client, dispatcher, retrier",
+    "client, gateway, dispatcher, retrier",
     "a record, until Kafka has it",
     Convention.MESSAGING,
 )
@@ -90,8 +91,16 @@ CALL: Final = SpanRow(
 EMBEDDINGS: Final = SpanRow(
     "embeddings", "<model>", SpanKind.CLIENT, "dispatcher", "one HTTP call for embeddings", Convention.GEN_AI
 )
+SERVE: Final = SpanRow(
+    "POST",
+    "<path>",
+    SpanKind.SERVER,
+    "gateway",
+    "one call of a client, until its answer is sent",
+    Convention.GENERAL,
+)
 
-SPANS: Final = (SEND, PROCESS, WAIT, CALL, EMBEDDINGS)
+SPANS: Final = (SEND, PROCESS, WAIT, CALL, EMBEDDINGS, SERVE)
 
 
 class Attribute(StrEnum):
@@ -136,6 +145,10 @@ class Attribute(StrEnum):
 
     SERVER_ADDRESS = "server.address", Convention.GENERAL, "the host of the base URL"
     SERVER_PORT = "server.port", Convention.GENERAL, "its port"
+    HTTP_METHOD = "http.request.method", Convention.GENERAL, "of a client's call: `POST`"
+    HTTP_ROUTE = "http.route", Convention.GENERAL, "its path, one of OpenAI's"
+    URL_PATH = "url.path", Convention.GENERAL, "the same"
+    URL_SCHEME = "url.scheme", Convention.GENERAL, "`http`, or `https`"
     HTTP_STATUS = "http.response.status_code", Convention.GENERAL, "the status of the answer"
     RESEND_COUNT = "http.request.resend_count", Convention.GENERAL, "the number of calls before this one, if any"
     ERROR_TYPE = "error.type", Convention.GENERAL, "why the span failed"

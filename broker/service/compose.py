@@ -4,9 +4,6 @@ import os
 import random
 import secrets
 from collections.abc import Callable, Mapping
-from importlib.metadata import version
-
-import structlog
 
 from headrace.broker.adapters.kafka.chunks import KafkaChunks
 from headrace.broker.adapters.kafka.connection import KafkaConnection
@@ -19,7 +16,6 @@ from headrace.broker.adapters.kafka.transactions import Batching, KafkaTransacti
 from headrace.broker.adapters.openai.calls import OpenAIAccess, OpenAICalls
 from headrace.broker.adapters.openai.environment import unusable
 from headrace.broker.adapters.openai.redacted_calls import HushedCalls
-from headrace.broker.adapters.otel.environment import decide
 from headrace.broker.adapters.prometheus.meter import Meter
 from headrace.broker.adapters.redis.lease import RedisLease
 from headrace.broker.adapters.redis.status import RedisBoard
@@ -36,12 +32,10 @@ from headrace.broker.service.leadership.lease_only import Elected, KafkaWatch
 from headrace.broker.service.metrics.at_start import show_retrier
 from headrace.broker.service.offload import OneThread
 from headrace.broker.service.retrier import RetrierProcess
+from headrace.broker.service.span_exporter import spans_of
 from headrace.broker.service.wiring import DispatcherDoors, assemble, dispatcher_name
 from headrace.broker.settings.whole import Settings
-from headrace.broker.span_ports import Spans
 from headrace.schemas import topics
-
-_log = structlog.get_logger("compose")
 
 _RETRIER_TRANSACTION_MS = 5_000  # an open transaction stops a lane for every reader: a dead one must end soon
 
@@ -66,22 +60,6 @@ def openai_access(settings: Settings, environ: Mapping[str, str] = os.environ) -
         connections_max=settings.dispatcher.inflight_max + 8,
         outcome_bytes_max=int(settings.topics.results.max_message_bytes),
     )
-
-
-def spans_of(settings: Settings, process: str, environ: Mapping[str, str] = os.environ) -> Spans | None:
-    """Return the exporter of a process's spans; None: nothing is traced, and no OpenTelemetry is loaded.
-
-    Raises:
-        SettingsError: The settings ask for it, and the extra `otel` is not installed.
-    """
-    decision = decide(settings.tracing, environ)
-    if decision.why_not:
-        _log.warning("tracing_off", sentence=decision.why_not)
-    if not decision.on:
-        return None
-    from headrace.broker.adapters.otel.exporter import open_spans  # noqa: PLC0415 — an extra, and 40 ms
-
-    return open_spans(settings.tracing, process, version("headrace"), environ)
 
 
 def token_counter(settings: Settings) -> TokenCounter:

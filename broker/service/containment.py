@@ -13,7 +13,7 @@ from typing import Concatenate, Final, ParamSpec, Protocol, TypeVar
 
 import structlog
 
-from headrace.broker.adapters.prometheus.meter import Meter
+from headrace.broker.adapters.prometheus.process_meter import ProcessMeter
 from headrace.broker.clock import WallClock
 from headrace.broker.traces import traced
 
@@ -34,7 +34,7 @@ class ContainmentReporter(Protocol):
 class Containment:
     """Counter and logger of contained exceptions; no method raises."""
 
-    def __init__(self, meter: Meter, clock: WallClock) -> None:
+    def __init__(self, meter: ProcessMeter, clock: WallClock) -> None:
         """The meter has the counter, `headrace_contained_total`."""
         self._meter = meter
         self._clock = clock

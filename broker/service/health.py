@@ -3,9 +3,11 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 GAUGES_EVERY_S = 1.0
 """Interval at which a process measures its levels, and a leader leaves its status in Redis."""
+_WORKING = frozenset({"leader", "standby"})
 _HOLDING_THE_LEASE = frozenset({"promoting", "leader", "suspended"})
 
 
@@ -42,6 +44,12 @@ class Health:
         """Fault description for a person; None if there is no fault."""
         kafka = None if self.kafka_trouble == self.denied else self.kafka_trouble
         return " ".join(filter(None, (self.denied, kafka, self.redis_trouble, self.unpromoted, self.openai))) or None
+
+    def readiness(self) -> tuple[bool, dict[str, Any]]:
+        """Whether this process does its part, and what `/readyz` says of it."""
+        ready = self.kafka_ready and self.role in _WORKING
+        told = {"ready": ready, "role": self.role, "kafka": self.kafka_ready, "redis": self.redis_ready}
+        return ready, {**told, "trouble": self.trouble} if self.trouble else told
 
     def kafka(self, trouble: str | None) -> None:
         """Set Kafka's trouble; None: it answers."""

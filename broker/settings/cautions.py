@@ -86,12 +86,12 @@ def _of_what_is_shown(loaded: Loaded) -> Iterator[Mistake]:
     """Yield cautions on addresses that a file or a flag has opened beyond this machine, with no token to guard them."""
     if loaded.settings.dispatcher.http_token is not None:
         return
-    for duty in ("dispatcher", "retrier"):
-        path = (duty, "http_host")
+    for duty, key in (("dispatcher", "http_host"), ("retrier", "http_host"), ("gateway", "metrics_host")):
+        path = (duty, key)
         origin = _given_by(loaded, path)
-        host = str(getattr(loaded.settings, duty).http_host)
+        host = str(getattr(getattr(loaded.settings, duty), key))
         if not is_loopback(host) and origin.source is not SourceKind.ENVIRONMENT:
-            said = f"{duty}.http_host {host!r} shows /status and /metrics, which ask for no password, to other hosts"
+            said = f"{duty}.{key} {host!r} shows /status and /metrics, which ask for no password, to other hosts"
             instead = (
                 "set dispatcher.http_token, which guards all but /metrics, restrict access by a firewall, or keep "
             )

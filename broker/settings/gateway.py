@@ -18,6 +18,8 @@ class GatewaySettings(Group):
     enabled: bool = False
     http_host: str = "127.0.0.1"
     http_port: int = Field(8090, ge=0, le=65_535)
+    metrics_host: str = "127.0.0.1"
+    metrics_port: int = Field(8091, ge=0, le=65_535)
     keys_file: str | None = Field(None, min_length=1)
     body_bytes_max: Size | None = None
     upload_bytes_max: Size = ByteSize(200 * 1024 * 1024)

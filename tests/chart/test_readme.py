@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from headrace.broker.gateway.keys.key import WAIT_S
 from tests.chart import tools
 from tests.chart.pod_files import settings_in
 from tests.chart.rendering import Object, Rendered
@@ -15,6 +16,8 @@ from tests.unit.pages.blocks import ROOT, of_kind
 
 PAGE = "helm/headrace/README.md"
 VALUES = "my-values.yaml"
+GATEWAY = "gateway.yaml"
+INGRESS = "ingress.yaml"
 MONITORING = "monitoring.yaml"
 
 
@@ -34,7 +37,7 @@ def command(*begin: str) -> list[str]:
 def home(tmp_path: Path) -> Path:
     """What a reader has: the chart, seen from the project's root, and the page's values in the file that it names."""
     blocks = [block.text for block in of_kind("yaml") if block.page == PAGE]
-    for name, values in zip((VALUES, MONITORING), blocks, strict=True):
+    for name, values in zip((VALUES, GATEWAY, INGRESS, MONITORING), blocks, strict=True):
         assert values.startswith(f"# {name}\n")
         (tmp_path / name).write_text(values, encoding="utf-8")
     (tmp_path / "helm").symlink_to(ROOT / "helm")
@@ -90,7 +93,7 @@ def secrets_named(pod: Object) -> set[tuple[str, str]]:
 
 
 def test_every_secret_that_a_pod_waits_for_has_been_created_in_its_namespace(rendered: Rendered) -> None:
-    made = command("kubectl", "create", "secret")
+    made = command("kubectl", "create", "secret", "headrace-openai")
     key = re.fullmatch(r"--from-file=([\w-]+)=\S+", made[-1])
     assert key is not None
     waited_for = set().union(*(secrets_named(pod) for _, pod in rendered.pods()))
@@ -98,6 +101,20 @@ def test_every_secret_that_a_pod_waits_for_has_been_created_in_its_namespace(ren
     namespaces = {option(made, "--namespace"), option(command("helm", "install"), "--namespace")}
     assert namespaces == {command("kubectl", "create", "namespace")[-1]}
     assert {found["metadata"]["namespace"] for found in rendered.objects} == namespaces
+
+
+def test_the_keys_that_the_page_puts_into_a_secret_are_those_that_gateways_read(home: Path) -> None:
+    made = command("kubectl", "create", "secret", "headrace-gateway-keys")
+    spec = made_by_the_page(home, "--values", GATEWAY).pod("gateway")["spec"]
+    [volume] = [each["secret"] for each in spec["volumes"] if each["name"] == "gateway-keys"]
+    name, [item] = volume["secretName"], volume["items"]
+    assert made[made.index("generic") + 1] == name
+    assert made[-1].startswith(f"--from-file={item['key']}=")
+
+
+def test_the_proxy_of_the_page_waits_longer_than_a_key_without_a_wait_of_its_own(home: Path) -> None:
+    [ingress] = made_by_the_page(home, "--values", GATEWAY, "--values", INGRESS).of_kind("Ingress")
+    assert int(ingress["metadata"]["annotations"]["nginx.ingress.kubernetes.io/proxy-read-timeout"]) > WAIT_S
 
 
 def test_the_topics_are_created_before_the_pods_wait_for_them(rendered: Rendered) -> None:
@@ -136,7 +153,11 @@ def told() -> set[tuple[str, str]]:
 
 
 def test_the_table_names_every_object_of_a_release_and_no_other(home: Path) -> None:
-    rendered = made_by_the_page(home, "--values", MONITORING)
+    files = [part for file in (MONITORING, GATEWAY, INGRESS) for part in ("--values", file)]
+    others = ["gateway.autoscaling.enabled", "gateway.httpRoute.enabled"]
+    sets = [part for each in others for part in ("--set", f"{each}=true")]
+    parent = ("--set", "gateway.httpRoute.parentRefs[0].name=public")
+    rendered = made_by_the_page(home, *files, *sets, *parent)
     assert told() == {(found["kind"], found["metadata"]["name"]) for found in rendered.objects}
 
 

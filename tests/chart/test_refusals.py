@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from headrace.broker.settings.load import examine
+from tests.chart.gateway_mistakes import GATEWAY_MISTAKES
 from tests.chart.rendering import CHART, Values, refusal, render
 
 SASL = {"config": {"kafka": {"security_protocol": "SASL_SSL", "sasl_mechanism": "PLAIN", "username": "headrace"}}}
@@ -310,6 +311,7 @@ WRONG: dict[str, tuple[Values, str, str]] = {
         "config.dispatcher.http_token_file",
         "leave one of them empty",
     ),
+    **GATEWAY_MISTAKES,
 }
 
 CRYPTIC = re.compile(r"anyOf|oneOf|allOf|pattern|nil pointer|wrong type|map\[|%!|<no value>|template:|error calling")

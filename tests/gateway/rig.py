@@ -52,10 +52,16 @@ class Running:
     child: asyncio.subprocess.Process
     log: Path
     port: int
+    probes_port: int = 0
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def probes_url(self) -> str:
+        """Where a gateway has its probes, metrics and status."""
+        return f"http://127.0.0.1:{self.probes_port}"
 
     def send(self, number: signal.Signals) -> None:
         with suppress(ProcessLookupError):
@@ -149,7 +155,7 @@ class Rig:
     def keys_path(self) -> Path:
         return self._directory / "keys.toml"
 
-    def environment(self, name: str, port: int) -> dict[str, str]:
+    def environment(self, name: str, port: int, probes_port: int = 0) -> dict[str, str]:
         assert self.services is not None
         upstream = [f"{each.url}/v1" for each in self.of("upstream")]
         if self.books_by_marker is not None:
@@ -165,6 +171,7 @@ class Rig:
             "HEADRACE_LIMITS": json.dumps({"gpt-4o-mini": {**limit, "models": ["*"]}}),
             "HEADRACE_GATEWAY__ENABLED": "true",
             "HEADRACE_GATEWAY__HTTP_PORT": str(port),
+            "HEADRACE_GATEWAY__METRICS_PORT": str(probes_port),
             "HEADRACE_GATEWAY__KEYS_FILE": str(self.keys_path),
             "OPENAI_API_KEY": "sk-of-the-account-and-of-no-client",
             **({"OPENAI_BASE_URL": upstream[0]} if upstream else {}),
@@ -174,7 +181,8 @@ class Rig:
     async def start(self, name: str, *verb: str, port_option: bool = False, port: int = 0) -> Running:
         """Start one process; it need not be ready when this returns."""
         self._born += 1
-        port = port or free_ports(1)[0]
+        free_port, probes_port = free_ports(2)
+        port = port or free_port
         log = self._directory / f"{name}-{self._born}.log"
         arguments = [*verb, *(("--port", str(port)) if port_option else ())]
         with log.open("wb") as output:
@@ -183,12 +191,12 @@ class Rig:
                 "-m",
                 MODULE,
                 *arguments,
-                env=self.environment(name, port),
+                env=self.environment(name, port, probes_port),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=output,
                 stderr=asyncio.subprocess.STDOUT,
             )
-        process = Running(name, child, log, port)
+        process = Running(name, child, log, port, probes_port)
         self.processes.append(process)
         return process
 

@@ -15,7 +15,13 @@ LIFE_S = 300
 
 @dataclass
 class ContainerFleet(Fleet):
-    """The client of a container stays attached: its output is the container's, and so is its exit code."""
+    """The client of a container stays attached: its output is the container's, and so is its exit code.
+
+    Attributes:
+        volumes: Files that every container sees, as `--volume` takes them.
+    """
+
+    volumes: tuple[str, ...] = ()
 
     async def start(self, verb: str = "dispatcher", **settings: str) -> Process:
         process = await self.begin(verb, **settings)
@@ -29,8 +35,9 @@ class ContainerFleet(Fleet):
         given = [
             f"--env={key}={value}" for key, value in environment.items() if key.startswith(("HEADRACE_", "OPENAI_"))
         ]
+        shown = [f"--volume={volume}" for volume in self.volumes]
         kept = ["--rm", "--timeout", str(LIFE_S), "--name", log.stem]
-        run = podman("run", *kept, "--network", "host", *as_in_a_cluster(), *given, IMAGE, *verb)
+        run = podman("run", *kept, "--network", "host", *as_in_a_cluster(), *shown, *given, IMAGE, *verb)
         with log.open("wb") as sink:
             child = await asyncio.create_subprocess_exec(*run, stdout=sink, stderr=sink, start_new_session=True)
         process = Process(" ".join(verb), child, log)

@@ -76,7 +76,8 @@ def test_a_file_in_the_working_directory_shadows_no_module(told: dict[str, Any])
 
 def test_what_it_logs_is_not_held_back_and_no_bytecode_is_tried(told: dict[str, Any], config: dict[str, Any]) -> None:
     assert "PYTHONUNBUFFERED=1" in config["Env"]
-    assert {"HEADRACE_DISPATCHER__HTTP_HOST=0.0.0.0", "HEADRACE_RETRIER__HTTP_HOST=0.0.0.0"} <= set(config["Env"])
+    hosts = {"DISPATCHER__HTTP_HOST", "RETRIER__HTTP_HOST", "GATEWAY__HTTP_HOST", "GATEWAY__METRICS_HOST"}
+    assert {f"HEADRACE_{each}=0.0.0.0" for each in hosts} <= set(config["Env"])
     assert told["writes_bytecode"] is False
 
 

@@ -3,13 +3,20 @@
 import asyncio
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 
+from headrace.broker.adapters.kafka.connection import KafkaConnection
+from headrace.broker.adapters.kafka.topics import create_missing
+from headrace.broker.local.free_ports import free_ports
 from headrace.broker.local.services import LocalServices
 from headrace.broker.simulator.upstream import Upstream, UpstreamSettings
+from headrace.schemas.topics import gateway_topics
+from tests.gateway.rig import client_key, key_file
 from tests.image.composed import services as composed_services
 from tests.image.containers import ContainerFleet
 from tests.integration.fleet import Process, producing, read_all, request, send
@@ -88,6 +95,42 @@ async def test_the_probe_of_the_compose_file_tells_ready_from_not_ready(
             assert await fleet.execute(process, *probe) == ""
             assert await fleet.stop(process, GRACE_S) < 10
             assert process.child.returncode == 0, process.said()
+
+
+async def test_a_gateway_answers_a_call_and_the_probe_of_the_compose_file_finds_it_ready(
+    services: LocalServices, tmp_path: Path
+) -> None:
+    keys = tmp_path / "keys.toml"
+    keys.write_text(key_file({"demo": {"tenant": "demo", "lane": "urgent"}}), encoding="utf-8")
+    keys.chmod(0o644)  # for the image's user, who owns no file
+    async with (
+        Upstream(replace(PLENTIFUL, latency_s=(0.0, 0.0))) as upstream,
+        ContainerFleet(
+            services, "door", upstream.base_url, tmp_path, SETTINGS, volumes=(f"{keys}:{keys}:ro",)
+        ) as fleet,
+    ):
+        await fleet.start()
+        await create_missing(KafkaConnection(services.endpoints.bootstrap_servers), gateway_topics("door", nodes=1))
+        api_port, probes_port = free_ports(2)
+        process = await fleet.start(
+            "gateway",
+            HEADRACE_GATEWAY__ENABLED="true",
+            HEADRACE_GATEWAY__KEYS_FILE=str(keys),
+            HEADRACE_GATEWAY__HTTP_PORT=str(api_port),
+            HEADRACE_GATEWAY__METRICS_PORT=str(probes_port),
+        )
+        body = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Hello"}]}
+        url, bearer = f"http://127.0.0.1:{api_port}/v1/chat/completions", f"Bearer {client_key('demo')}"
+        async with (
+            aiohttp.ClientSession() as session,
+            session.post(url, json=body, headers={"Authorization": bearer}) as answer,
+        ):
+            assert (answer.status, (await answer.json())["object"]) == (200, "chat.completion")
+        _, *command = composed_services()["gateway"]["healthcheck"]["test"]
+        probe = [word.replace(":8091/", f":{probes_port}/") for word in command]
+        assert await fleet.execute(process, *probe) == ""
+        assert await fleet.stop(process, GRACE_S) < 10
+        assert process.child.returncode == 0, process.said()
 
 
 async def test_a_container_that_still_waits_for_kafka_stops_at_once(services: LocalServices, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from tests.image.composed import COMPOSE, composed, services
 from tests.image.engine import EngineError, output
 from tests.image.machine import ROOT, checker
 
-OURS = ("dispatcher-1", "dispatcher-2", "retrier", "topics", "openai")
+OURS = ("dispatcher-1", "dispatcher-2", "retrier", "gateway", "topics", "openai")
 
 
 @pytest.fixture(scope="session")
@@ -66,7 +66,7 @@ def test_what_is_ours_may_write_nothing_and_gain_nothing(parts: dict[str, dict[s
 
 def test_a_dispatcher_is_given_the_time_that_its_leaving_takes(parts: dict[str, dict[str, Any]]) -> None:
     grace_s = load_settings(environ={}).dispatcher.grace_s
-    for name in ("dispatcher-1", "dispatcher-2", "retrier"):
+    for name in ("dispatcher-1", "dispatcher-2", "retrier", "gateway"):
         assert int(parts[name]["stop_grace_period"].removesuffix("s")) > max(grace_s, ladder(grace_s).sum_s)
 
 

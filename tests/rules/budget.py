@@ -86,7 +86,7 @@ class Budget:
 
     @property
     def targets(self) -> list[str]:
-        return [f"127.0.0.1:{process.port}" for process in self.fleet.processes]
+        return [f"127.0.0.1:{process.port}" for process in self.fleet.processes if process.port]
 
     async def send(self, lane: str, requests: int, *, tenant: str = "acme", words: int = 60, **fields: Any) -> None:
         """Put that many requests on a lane."""

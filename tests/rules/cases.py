@@ -17,6 +17,10 @@ from tests.rules.troubles import (
     dedupe,
     defect,
     foreign,
+    gateway_errors,
+    gateway_hang_ups,
+    gateway_key_files,
+    gateways_gone,
     held_back,
     kafka_away,
     lag,
@@ -24,6 +28,7 @@ from tests.rules.troubles import (
     late_bulk,
     law,
     lost,
+    no_gateway,
     no_leader,
     no_retrier,
     no_standby,
@@ -34,7 +39,7 @@ from tests.rules.troubles import (
     stands_still,
     transactions,
 )
-from tests.rules.world import JOB, LEADER, STANDBY, World
+from tests.rules.world import GATEWAY, JOB, LEADER, STANDBY, World
 
 
 @dataclass(frozen=True)
@@ -269,5 +274,43 @@ CASES: Final = (
         fires_at=26,
         not_before=24.5,
         quiet_at=45,
+    ),
+    Case("HeadraceNoGateway", no_gateway, "no gateway accepts calls.", not_before=10.75),
+    Case("HeadraceNoGateway", gateways_gone, "no gateway accepts calls.", not_before=10.75, name="all gone"),
+    Case(
+        "HeadraceGatewayNotReady",
+        lambda world: world.set("headrace_gateway_ready", GATEWAY, world.between(10, 20, 0, 1)),
+        f"the gateway {GATEWAY} does not accept calls.",
+        {"instance": GATEWAY},
+        fires_at=16,
+        not_before=14.5,
+    ),
+    Case(
+        "HeadraceGatewayErrors",
+        gateway_errors,
+        "20% of the gateways' answers are 5xx.",
+        fires_at=19,
+        not_before=14.5,
+    ),
+    Case(
+        "HeadraceGatewayFull",
+        lambda world: world.set("headrace_gateway_inflight", GATEWAY, world.between(10, 20, 2_250, 20)),
+        f"the gateway {GATEWAY} is 90% full.",
+        {"instance": GATEWAY},
+        not_before=11.75,
+    ),
+    Case(
+        "HeadraceGatewayHangUps",
+        gateway_hang_ups,
+        "20% of the gateways' clients hang up.",
+        fires_at=26,
+        not_before=19.5,
+        quiet_at=50,
+    ),
+    Case(
+        "HeadraceGatewayKeyFile",
+        gateway_key_files,
+        "2 gateways cannot use their key file as it is now.",
+        not_before=10.75,
     ),
 )

@@ -19,6 +19,7 @@ from typing import Final
 from headrace.broker.local.services import LocalServices
 from headrace.broker.observability.panels import PANELS, Panel
 from tests.rules.budget import Budget, budget
+from tests.rules.gateway import begin_gateway
 from tests.rules.prometheus import Prometheus, scraping
 
 WITHIN_S: Final = 420
@@ -41,6 +42,7 @@ NEEDS: Final[Mapping[str, str]] = {
     "retries_waiting": "the daily limit's refused calls, which are parked",
     "retries_by_kind": "the same",
     "next_call_seconds": "the same: the quota is used up",
+    "gateway_hang_up_share": "a gateway's clients, of which each fourth leaves before its answer",
 }
 """Panels that a healthy budget leaves empty or at 0, and the trouble that is played for each."""
 
@@ -48,6 +50,7 @@ ZERO: Final[Mapping[str, str]] = {
     "measured_rate": "0: the server's own numbers are followed",
     "contained": "0: no defect was met",
     "retries_held_back": "0: the lanes take back all retries that are due",
+    "gateway_joins": "0: these clients repeat nothing",
 }
 """Panels of which 0 is all that this run can show, and why."""
 
@@ -119,8 +122,9 @@ async def play(folder: Path) -> int:
         budget(services, "live", folder, dispatchers=2, upstream=SHARED, **lanes) as stage,
     ):
         stage.begin_load(("urgent", "standard", "bulk"), every_s=0.3)
-        async with scraping({stage.job: stage.targets}, folder) as prometheus:
-            tasks = [asyncio.create_task(each(stage)) for each in (trouble, servers)]
+        door = await begin_gateway(stage, folder)
+        async with scraping({stage.job: [*stage.targets, door.target]}, folder) as prometheus:
+            tasks = [asyncio.create_task(each) for each in (trouble(stage), servers(stage), door.call())]
             began_s = time.monotonic()
             try:
                 while time.monotonic() - began_s < WITHIN_S and not all(proof.is_good for proof in proofs):

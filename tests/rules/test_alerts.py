@@ -10,7 +10,7 @@ from headrace.broker.observability.alerts import ALERTS
 from headrace.broker.observability.rules import rule_file
 from tests.rules.cases import CASES, Case
 from tests.rules.machine import RULES, promtool
-from tests.rules.world import JOB, LEADER, RETRIER, STANDBY, World, flat
+from tests.rules.world import GATEWAY, JOB, LEADER, OTHER_GATEWAY, RETRIER, STANDBY, World, flat
 
 HOURS_MIN = 100
 """A longer world is scraped each minute: promtool takes a minute for ten hours of 15 s."""
@@ -80,11 +80,13 @@ def test_a_failover_within_five_seconds_raises_no_alert(interval_s: int, tmp_pat
 
 @pytest.mark.parametrize("interval_s", [15, 60])
 def test_a_rolling_update_raises_no_alert(interval_s: int, tmp_path: Path) -> None:
-    """A new pod comes first, then an old one ends, one by one: the standby, the leader, the retrier."""
+    """A new pod comes first, then an old one ends, one by one: the standby, the leader, the retrier, the gateways."""
     world = World(scrapes=3_600 // interval_s, interval_s=interval_s)
     replaced(world, STANDBY, "10.0.1.2:8080", world.at(20))
     replaced(world, LEADER, "10.0.1.1:8080", world.at(22))
     replaced(world, RETRIER, "10.0.1.3:8081", world.at(24))
+    replaced(world, GATEWAY, "10.0.1.4:8091", world.at(26))
+    replaced(world, OTHER_GATEWAY, "10.0.1.5:8091", world.at(28))
     follows(world, "10.0.1.2:8080", world.at(23) + 1)
     assert compared(world, EACH_MINUTE, tmp_path) == ""
 

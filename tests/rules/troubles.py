@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from tests.rules.world import LEADER, RETRIER, STANDBY, Values, World, counter, flat, series
+from tests.rules.world import GATEWAY, LEADER, OTHER_GATEWAY, RETRIER, STANDBY, Values, World, counter, flat, series
 
 
 def breaker(model: str, cause: str) -> Callable[[World], object]:
@@ -49,6 +49,8 @@ def kafka_away(world: World) -> None:
     for instance in (LEADER, STANDBY, RETRIER):
         world.set("headrace_kafka_ready", instance, world.between(10, 20, 0, 1))
     world.set("headrace_leader", LEADER, world.between(10, 20, 0, 1))  # suspended
+    no_gateway(world)
+    world.set(_ANSWERS, GATEWAY, world.grows(10, 20, 20), **_CALL, status="503")
 
 
 def redis_away(world: World) -> None:
@@ -167,3 +169,30 @@ def no_retrier(world: World) -> None:
 
 def held_back(world: World) -> None:
     world.set("headrace_retries_held_back", RETRIER, world.between(10, 40, 12), lane="urgent")
+
+
+_ANSWERS, _CALL = "headrace_gateway_answers_total", {"endpoint": "chat.completions", "lane": "urgent"}
+
+
+def no_gateway(world: World) -> None:
+    for instance in (GATEWAY, OTHER_GATEWAY):
+        world.set("headrace_gateway_ready", instance, world.between(10, 20, 0, 1))
+
+
+def gateways_gone(world: World) -> None:
+    for instance in (GATEWAY, OTHER_GATEWAY):
+        world.remove(instance, world.at(10), world.at(20))
+
+
+def gateway_errors(world: World) -> None:
+    world.set(_ANSWERS, GATEWAY, world.grows(10, 25, 10), **_CALL, status="503")
+
+
+def gateway_hang_ups(world: World) -> None:
+    world.set("headrace_gateway_hang_ups_total", GATEWAY, world.grows(10, 30, 10))
+    world.set(_ANSWERS, GATEWAY, world.grows(10, 30, 10), **_CALL, status="499")
+
+
+def gateway_key_files(world: World) -> None:
+    for instance in (GATEWAY, OTHER_GATEWAY):
+        world.set("headrace_gateway_key_file_ready", instance, world.between(10, 20, 0, 1))

@@ -9,8 +9,10 @@ from typing import Final
 
 JOB: Final = "leads/headrace"
 LEADER, STANDBY, RETRIER = "10.0.0.1:8080", "10.0.0.2:8080", "10.0.0.3:8081"
+GATEWAY, OTHER_GATEWAY = "10.0.0.4:8091", "10.0.0.5:8091"
 OTHER_JOB: Final = "mails/headrace"
-"""A second budget that the same Prometheus scrapes, always healthy: no trouble of the first one may be said of it."""
+"""A second budget that the same Prometheus scrapes, always healthy: no trouble of the first one may be said of it.
+It has no gateway."""
 
 Values = Sequence[float | None]
 
@@ -55,6 +57,9 @@ class World:
             self.set("headrace_leader", LEADER, self.always(1), job=job)
             self.set("headrace_leader", STANDBY, self.always(0), job=job)
             self.set("headrace_leader", RETRIER, self.always(1), job=job)
+
+        for instance in (GATEWAY, OTHER_GATEWAY):
+            self._gateway(JOB, instance)
 
     def at(self, minutes: float) -> int:
         """The number of the scrape at that minute."""
@@ -117,6 +122,28 @@ class World:
             self.set("headrace_contained_total", instance, self.always(0), job, step=step)
         for result in ("committed", "unknown"):
             self.set("headrace_transactions_total", instance, self.always(0), job, result=result)
+
+    def _gateway(self, job: str, instance: str) -> None:
+        """A gateway that answers five calls a scrape, and has none of the dispatchers' series."""
+        self.set("headrace_info", instance, self.always(1), job, process="gateway", prefix="leads", version="1.0.0")
+        for name, value in (
+            ("headrace_gateway_ready", 1),
+            ("headrace_gateway_key_file_ready", 1),
+            ("headrace_gateway_keys", 3),
+            ("headrace_gateway_inflight", 20),
+            ("headrace_gateway_inflight_max", 2_500),
+            ("headrace_gateway_waiting", 20),
+            ("headrace_gateway_connections", 40),
+            ("headrace_gateway_hang_ups_total", 0),
+            ("headrace_gateway_joins_total", 0),
+            ("process_start_time_seconds", 1_000_000),
+        ):
+            self.set(name, instance, self.always(value), job)
+        answers, call = "headrace_gateway_answers_total", {"endpoint": "chat.completions", "lane": "urgent"}
+        self.set(answers, instance, counter((self.interval_s / 3, self.scrapes)), job, **call, status="200")
+        for status in ("499", "503", "504"):
+            self.set(answers, instance, self.always(0), job, **call, status=status)
+        self.set(answers, instance, self.grows(0, 60, 30), job, endpoint="other", lane="", status="404")
 
     def _leading(self, job: str, instance: str) -> None:
         """What it shows besides while it leads: five calls a scrape, of which one in 300 is refused."""

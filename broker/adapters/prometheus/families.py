@@ -1,7 +1,10 @@
 """The metric families of CONTRACT: names, labels, units and buckets, in one registry of ours.
 
 Dashboards depend on them; changing one is a breaking change. Base units only. Neither tenant nor id is a label.
+A process shows its own families alone: a gauge that it never sets would read 0, and look like a service that is away.
 """
+
+from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, disable_created_metrics
 
@@ -20,13 +23,39 @@ _ERROR_TOKENS = (-10_000, -1_000, -100, -10, -2, -1, 0, 1, 2, 10, 100, 1_000, 10
 """Bucket bounds of our charge minus the server's: laws that fit are within 2 (`facts/openai.md` §2.1)."""
 
 
-class Families:
-    """Metric families, one attribute each."""
+_ANSWER_S = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1_800, 3_600)
+"""Bucket bounds of the gateway's answers, up to the longest wait that a key may allow."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:  # noqa: PLR0915 — a line for each family
+
+class ProcessFamilies:
+    """Metric families that every process has, one attribute each."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
         self._registry = registry
         ProcessCollector(registry=registry)
         self.info = self._gauge("info", "1; its labels name the process.", "prefix", "version", "process")
+        self.contained = self._counter(
+            "contained",
+            "Contained exceptions in Headrace's code: each failed one request or left out a figure.",
+            "step",
+        )
+        self.spans = self._counter("trace_spans", "Spans of traces: exported, or lost.", "result")
+
+    def _counter(self, name: str, what: str, *labels: str) -> Counter:
+        return Counter(name, what, labels, namespace="headrace", registry=self._registry)
+
+    def _gauge(self, name: str, what: str, *labels: str) -> Gauge:
+        return Gauge(name, what, labels, namespace="headrace", registry=self._registry)
+
+    def _histogram(self, name: str, what: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
+        return Histogram(name, what, labels, namespace="headrace", registry=self._registry, buckets=buckets)
+
+
+class Families(ProcessFamilies):
+    """Metric families of dispatchers and retriers."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:  # noqa: PLR0915 — a line for each family
+        super().__init__(registry)
         self.requests_taken = self._counter("requests_taken", "Records taken from the lane.", "lane")
         self.outcomes = self._counter("outcomes", "Outcomes published.", "lane", "model", "status", "reason")
         self.outcomes_timed = self._counter(
@@ -58,15 +87,9 @@ class Families:
         self.dead_letters = self._counter("dead_letters", "Dead letters written.", "reason")
         self.duplicates = self._counter("duplicates", "Records that repeat a known request.", "lane")
         self.repeated_calls = self._counter("repeated_calls", "Calls repeated because their leader had died.")
-        self.contained = self._counter(
-            "contained",
-            "Contained exceptions in Headrace's code: each failed one request or left out a figure.",
-            "step",
-        )
         self.chunks_dropped = self._counter(
             "chunks_dropped", "Chunks of streams dropped because Kafka did not accept them in time."
         )
-        self.spans = self._counter("trace_spans", "Spans of traces: exported, or lost.", "result")
         self.reply_copies = self._counter("reply_copies", "Outcomes copied to a reply topic.", "topic", "result")
         self.cancels_taken = self._counter("cancels_taken", "Cancels taken from the control topic.")
         self.cancels_evicted = self._counter("cancels_evicted", "Pending cancels dropped in favour of younger ones.")
@@ -130,11 +153,31 @@ class Families:
             "charge_error_tokens", "Predicted charge minus the server's charge.", _ERROR_TOKENS, "model"
         )
 
-    def _counter(self, name: str, what: str, *labels: str) -> Counter:
-        return Counter(name, what, labels, namespace="headrace", registry=self._registry)
 
-    def _gauge(self, name: str, what: str, *labels: str) -> Gauge:
-        return Gauge(name, what, labels, namespace="headrace", registry=self._registry)
+class GatewayFamilies(ProcessFamilies):
+    """Metric families of gateways."""
 
-    def _histogram(self, name: str, what: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
-        return Histogram(name, what, labels, namespace="headrace", registry=self._registry, buckets=buckets)
+    def __init__(self, registry: CollectorRegistry) -> None:
+        super().__init__(registry)
+        self.answers = self._counter(
+            "gateway_answers", "Answers to clients, hang-ups (status 499) among them.", "endpoint", "lane", "status"
+        )
+        self.answer_seconds = self._histogram(
+            "gateway_answer_seconds", "Time from a request's head to the end of its answer.", _ANSWER_S, "endpoint"
+        )
+        self.waiting = self._gauge("gateway_waiting", "Clients that wait for an outcome.")
+        self.streaming = self._gauge("gateway_streaming", "Those of them whose answer is a stream.")
+        self.connections = self._gauge("gateway_connections", "Open connections.")
+        self.inflight = self._gauge("gateway_inflight", "Calls and uploads under way.")
+        self.inflight_max = self._gauge("gateway_inflight_max", "The most of them that this process takes.")
+        self.joins = self._counter("gateway_joins", "Repeated attempts that were led to their earlier call.")
+        self.hang_ups = self._counter("gateway_hang_ups", "Clients that left before their answer.")
+        self.ready = self._gauge("gateway_ready", "1 while this gateway accepts calls.")
+        self.keys = self._gauge("gateway_keys", "Keys in force.")
+        self.key_file_ready = self._gauge(
+            "gateway_key_file_ready", "1 while the key file, as it is now, is in force; 0: it cannot be read."
+        )
+
+
+FAMILIES: Final = (Families, GatewayFamilies)
+"""All tables; the families of one may be those of another."""

@@ -10,7 +10,6 @@ from headrace.broker.cli.status.sources import look_in_redis
 from headrace.broker.clock import run
 from headrace.broker.errors import HeadraceError, SettingsError
 from headrace.broker.gateway.compose import gateway
-from headrace.broker.gateway.observing import NoMeter
 from headrace.broker.service.metrics.logs import configure_logging
 from headrace.broker.service.preflight.acl_check import gateway_needs
 from headrace.broker.service.preflight.preflight import find_kafka
@@ -36,7 +35,7 @@ def serve(settings: Settings) -> None:
 async def _serve(settings: Settings) -> None:
     await find_kafka(settings, gateway_needs(settings))
     asked = LeaderQuestions(settings)
-    await gateway(settings, leader=asked.where_is, models=asked.models, meter=NoMeter()).run()
+    await gateway(settings, leader=asked.where_is, models=asked.models).run()
 
 
 @dataclass(eq=False)

@@ -1,7 +1,7 @@
 """`POST /v1/chat/completions`, `/v1/responses`, `/v1/embeddings`: a call goes onto a lane, its answer comes back."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import quote
 
 import structlog
@@ -15,6 +15,7 @@ from headrace.broker.gateway.http.answering import Answering
 from headrace.broker.gateway.http.bodies import BodyLimits, read_object
 from headrace.broker.gateway.http.request_keys import ENDPOINT, KEY, LANE
 from headrace.broker.gateway.http.sending import send_whole
+from headrace.broker.gateway.http.traced import SERVING
 from headrace.broker.gateway.keys.key import ClientKey
 from headrace.broker.gateway.observing import GatewayMeter
 from headrace.broker.gateway.refusals import api_error, is_operators
@@ -56,6 +57,8 @@ class Generation:
         if not key.may_use_model(wanted.model):
             raise unknown_model(wanted.model)
         wishes = wishes_in(request.headers, key, self.clock.utc_now())
+        if (serving := request.get(SERVING)) is not None:
+            wishes = replace(wishes, traceparent=serving.traceparent)
         request[LANE] = wishes.lane
         call: ClientCall | None = None
         try:

@@ -8,7 +8,9 @@ beforehand begins at 0.
 from importlib.metadata import version
 from typing import Final
 
+from headrace.broker.adapters.prometheus.gateway_meter import GatewayMetrics
 from headrace.broker.adapters.prometheus.meter import Meter
+from headrace.broker.adapters.prometheus.process_meter import ProcessMeter
 from headrace.broker.settings.whole import Settings
 from headrace.schemas.outcome import FailureReason
 
@@ -30,6 +32,7 @@ STEPS_OF_OBSERVATIONS: Final = (
     "kafka_probe",
     "tracing",
 )
+STEPS_OF_GATEWAYS: Final = ("metrics", "web", "tracing")
 TRANSACTION_RESULTS: Final = ("committed", "unknown")
 
 
@@ -54,5 +57,14 @@ def show_retrier(meter: Meter, settings: Settings) -> None:
         meter.begin_contained(step)
 
 
-def _show(meter: Meter, settings: Settings, process: str) -> None:
+def show_gateway(meter: GatewayMetrics, settings: Settings) -> None:
+    """Show what is known of a gateway before it has done anything."""
+    _show(meter, settings, "gateway")
+    meter.begin_answers()
+    meter.inflight_max(settings.gateway.inflight_max)
+    for step in STEPS_OF_GATEWAYS:
+        meter.begin_contained(step)
+
+
+def _show(meter: ProcessMeter, settings: Settings, process: str) -> None:
     meter.info(settings.kafka.topic_prefix, version("headrace"), process)

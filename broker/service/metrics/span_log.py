@@ -4,7 +4,7 @@ from typing import Final
 
 import structlog
 
-from headrace.broker.adapters.prometheus.meter import Meter
+from headrace.broker.adapters.prometheus.process_meter import ProcessMeter
 from headrace.broker.clock import WallClock
 from headrace.broker.span_ports import SpanCounts
 
@@ -18,7 +18,7 @@ _log = structlog.get_logger("tracing")
 class SpanLog:
     """Counter of exported and lost spans; a loss is logged once a minute at most."""
 
-    def __init__(self, meter: Meter, clock: WallClock) -> None:
+    def __init__(self, meter: ProcessMeter, clock: WallClock) -> None:
         self._meter = meter
         self._clock = clock
         self._counted = SpanCounts()

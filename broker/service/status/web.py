@@ -1,9 +1,10 @@
 """HTTP server of a process: probes, metrics, status, and a page for a browser.
 
 `/healthz` says that the event loop runs, and nothing about the world: a pod must not be killed because Kafka is away.
-`/readyz` says that this process does its part: it leads and works, or stands by and could take over. `/status` is the
-whole state; `/status?id=ID` is about one request, and `&run=N` about one run of it. `/` is the first page of a browser
-(`headrace.broker.service.page`). A token, if one is set, guards all but probes and metrics.
+`/readyz` says that this process does its part: it leads and works, or stands by and could take over, or, a gateway, it
+accepts calls. `/status` is the whole state; `/status?id=ID` is about one request, and `&run=N` about one run of it. `/`
+is the first page of a browser (`headrace.broker.service.page`). A token, if one is set, guards all but probes and
+metrics.
 
 An exception while a request is served becomes an answer of status 500, counted and logged, and ends nothing.
 """
@@ -16,14 +17,12 @@ from typing import Any, Protocol, Self
 from aiohttp import web
 
 from headrace.broker.errors import SettingsError
-from headrace.broker.service.health import Health
 from headrace.broker.service.metrics.escapes import safe_json
 from headrace.broker.service.status.guard import CHALLENGE, OPEN, TokenGuard
 from headrace.broker.service.status.presentable import json_text
 from headrace.broker.service.status.question import question_of
 from headrace.broker.settings.connections import KafkaSettings
 
-WORKING = frozenset({"leader", "standby"})
 _OPEN = frozenset({"/healthz", "/readyz", "/metrics"})
 """Paths that no token guards: whatever asks for these has none."""
 _CLOSES_WITHIN_S = 1.0
@@ -39,13 +38,20 @@ class FirstPage(Protocol):
         """End what is open, so that the server can end."""
 
 
+class Readiness(Protocol):
+    """State of a process, as `/readyz` asks for it."""
+
+    def readiness(self) -> tuple[bool, dict[str, Any]]:
+        """Return whether the process does its part, and the members of the answer."""
+
+
 @dataclass(kw_only=True, eq=False)
 class Web:
     """HTTP server; used with `async with`.
 
     Port 0 takes a free one; `port` then holds it. `whereabouts` returns one request's status, if ids are known.
 
-    `setting` names what an operator changes when the port is taken: `dispatcher.http_port` or the retrier's.
+    `setting` names what an operator changes when the port is taken: `dispatcher.http_port`, say.
 
     `observed` reports an exception (`Containment.observed`). `scrape` renders the metrics in the form that
     the header `Accept` asks for. `page` is the first page, `guard` the token that all but probes and metrics ask for.
@@ -54,7 +60,7 @@ class Web:
     host: str
     port: int
     setting: str
-    health: Health
+    health: Readiness
     scrape: Callable[[str], tuple[bytes, str]]
     status: Callable[[], dict[str, Any]]
     observed: Callable[[str, BaseException], None]
@@ -138,11 +144,7 @@ class Web:
         return web.json_response({"alive": True})
 
     async def _readyz(self, _: web.Request) -> web.Response:
-        health = self.health
-        ready = health.kafka_ready and health.role in WORKING
-        told = {"ready": ready, "role": health.role, "kafka": health.kafka_ready, "redis": health.redis_ready}
-        if health.trouble:
-            told["trouble"] = health.trouble
+        ready, told = self.health.readiness()
         return web.json_response(told, status=200 if ready else 503)
 
     async def _get_metrics(self, request: web.Request) -> web.Response:
@@ -157,7 +159,7 @@ class Web:
         if asked is None:
             return _json(self.status())
         if self.whereabouts is None:
-            return _json({"error": "A retrier knows no request by its id: ask a dispatcher, at its own port."}, 400)
+            return _json({"error": "This process knows no request by its id: ask a dispatcher, at its own port."}, 400)
         return _json(self.whereabouts(*asked))
 
 

@@ -39,7 +39,11 @@
 {{- define "headrace.dashboard" -}}
 {{- $dashboard := .Files.Get "files/dashboard.json" | fromJson -}}
 {{- $linked := regexMatch "^https?://" .Values.monitoring.runbooksUrl -}}
-{{- range prepend $dashboard.panels $dashboard -}}
+{{- $parts := prepend $dashboard.panels $dashboard -}}
+{{- range $dashboard.panels -}}
+{{- $parts = concat $parts (.panels | default list) -}}
+{{- end -}}
+{{- range $parts -}}
 {{- $links := list -}}
 {{- range $link := ternary .links list (and $linked (hasKey . "links")) -}}
 {{- $links = append $links (merge (dict "url" (include "headrace.runbook" (dict "root" $ "url" $link.url))) $link) -}}

@@ -1,4 +1,4 @@
-{{/* Names and labels. A component is dispatcher, retrier or topics; its objects are called <fullname>-<component>. */}}
+{{/* Names and labels. A component is dispatcher, retrier, gateway or topics; its objects are called <fullname>-<component>. */}}
 
 {{- define "headrace.name" -}}
 {{- default .Chart.Name .Values.nameOverride | trunc 50 | trimAll "-" -}}

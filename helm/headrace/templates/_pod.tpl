@@ -72,6 +72,16 @@ volumes:
                 path: {{ .file }}
         {{- end }}
   {{- end }}
+  {{- if and (eq .component "gateway") $values.gateway.keysSecret.name }}
+  # A folder, and no subPath: the kubelet renews it after a change, and the gateways read it again.
+  - name: gateway-keys
+    secret:
+      secretName: {{ $values.gateway.keysSecret.name | quote }}
+      defaultMode: 0440
+      items:
+        - key: {{ $values.gateway.keysSecret.key | quote }}
+          path: keys.toml
+  {{- end }}
   {{- with $values.kafkaCa }}
   {{- if or .secret .configMap }}
   - name: kafka-ca
@@ -116,6 +126,16 @@ env:
     value: {{ include "headrace.httpHost" (dict "root" $.root "component" $duty) | quote }}
   {{- end }}
   {{- end }}
+  {{- if eq .component "gateway" }}
+  - name: HEADRACE_GATEWAY__HTTP_HOST
+    value: {{ include "headrace.httpHost" (dict "root" .root "component" "gateway") | quote }}
+  - name: HEADRACE_GATEWAY__METRICS_HOST
+    value: {{ include "headrace.metricsHost" .root | quote }}
+  {{- if $values.gateway.keysSecret.name }}
+  - name: HEADRACE_GATEWAY__KEYS_FILE
+    value: /etc/headrace/gateway-keys/keys.toml
+  {{- end }}
+  {{- end }}
   {{- if and (eq .component "topics") $values.topics.username }}
   - name: HEADRACE_KAFKA__USERNAME
     value: {{ $values.topics.username | quote }}
@@ -138,6 +158,11 @@ volumeMounts:
   {{- if $secrets }}
   - name: secrets
     mountPath: /etc/headrace/secrets
+    readOnly: true
+  {{- end }}
+  {{- if and (eq .component "gateway") $values.gateway.keysSecret.name }}
+  - name: gateway-keys
+    mountPath: /etc/headrace/gateway-keys
     readOnly: true
   {{- end }}
   {{- if or $values.kafkaCa.secret $values.kafkaCa.configMap }}

@@ -1,19 +1,24 @@
-{{/* The objects of a long-running process, dispatcher or retrier: dict root, component. */}}
+{{/* The objects of a long-running process, dispatcher, retrier or gateway: dict root, component. */}}
 
 {{- define "headrace.deployment" -}}
 {{- $root := .root -}}
 {{- $duty := index .root.Values .component -}}
-{{- $port := include "headrace.httpPort" . -}}
 {{- $of := dict "root" $root "component" .component "duty" $duty "args" (concat (list .component) $duty.extraArgs) "config" (printf "%s-settings" (include "headrace.fullname" $root)) -}}
 apiVersion: apps/v1
 kind: Deployment
 metadata:
   {{- include "headrace.metadata" $of | nindent 2 }}
 spec:
+  {{- if not (dig "autoscaling" "enabled" false $duty) }}
   replicas: {{ int $duty.replicas }}
+  {{- end }}
   revisionHistoryLimit: 5
+  {{- if eq .component "gateway" }}
+  # A new pod is ready once it accepts calls; only then does an old one leave, by its drain.
+  {{- else }}
   # A new pod is ready once it stands by; only then does an old one leave, by the shutdown ladder. So there is always a
   # standby, and a rollout is at most one hand-over for each pod replaced.
+  {{- end }}
   minReadySeconds: 5
   strategy:
     type: RollingUpdate
@@ -47,7 +52,18 @@ spec:
         - {{- include "headrace.container" $of | nindent 10 }}
           ports:
             - name: http
-              containerPort: {{ $port }}
+              containerPort: {{ include "headrace.probesPort" $of }}
+            {{- if eq .component "gateway" }}
+            - name: api
+              containerPort: {{ include "headrace.httpPort" $of }}
+            {{- end }}
+          {{- if and (eq .component "gateway") $duty.preStopSeconds }}
+          # Connections still come until every node has learned that this pod leaves; only then does the drain begin.
+          lifecycle:
+            preStop:
+              exec:
+                command: [sleep, {{ $duty.preStopSeconds | quote }}]
+          {{- end }}
           # The port opens once Kafka has answered.
           startupProbe:
             httpGet: {path: /healthz, port: http}
@@ -81,6 +97,25 @@ spec:
     - name: http
       port: {{ $port }}
       targetPort: http
+      protocol: TCP
+{{- end -}}
+
+{{/* The gateway's Service, which leads clients to their port alone. */}}
+{{- define "headrace.gatewayService" -}}
+{{- $service := .Values.gateway.service -}}
+{{- $of := dict "root" . "component" "gateway" -}}
+apiVersion: v1
+kind: Service
+metadata:
+  {{- include "headrace.metadata" (merge (dict "annotations" (merge (dict) $service.annotations .Values.service.annotations)) $of) | nindent 2 }}
+spec:
+  type: {{ $service.type }}
+  selector:
+    {{- include "headrace.selector" $of | nindent 4 }}
+  ports:
+    - name: api
+      port: {{ int $service.port }}
+      targetPort: api
       protocol: TCP
 {{- end -}}
 

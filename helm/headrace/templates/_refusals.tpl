@@ -9,6 +9,7 @@ against retention, at its start in the same way (or `headrace config check` befo
 {{- include "headrace.refuse.kafka" . -}}
 {{- include "headrace.refuse.lanes" . -}}
 {{- include "headrace.refuse.http" . -}}
+{{- include "headrace.refuse.gateway" . -}}
 {{- include "headrace.refuse.grace" . -}}
 {{- include "headrace.refuse.image" . -}}
 {{- include "headrace.refuse.privileges" . -}}
@@ -137,7 +138,7 @@ against retention, at its start in the same way (or `headrace config check` befo
 {{- end -}}
 
 {{- define "headrace.refuse.http" -}}
-{{- range $component := list "dispatcher" "retrier" -}}
+{{- range $component := concat (list "dispatcher" "retrier") (ternary (list "gateway") list .Values.gateway.enabled) -}}
 {{- $own := index $.Values.config $component | default dict -}}
 {{- if hasKey $own "http_port" -}}
 {{- if lt (int $own.http_port) 1024 -}}
@@ -150,8 +151,42 @@ against retention, at its start in the same way (or `headrace config check` befo
 {{- end -}}
 {{- end -}}
 
+{{- define "headrace.refuse.gateway" -}}
+{{- $gateway := .Values.gateway -}}
+{{- $own := .Values.config.gateway | default dict -}}
+{{- if $gateway.enabled -}}
+{{- if not (or $gateway.keysSecret.name $own.keys_file) -}}
+{{- fail "gateway.keysSecret.name is empty: the gateway does not start without a file of keys, so name the Secret that holds it; `headrace gateway key new` writes one." -}}
+{{- end -}}
+{{- if and $gateway.keysSecret.name $own.keys_file -}}
+{{- fail "config.gateway.keys_file and gateway.keysSecret.name both say where the keys are: leave one of them empty." -}}
+{{- end -}}
+{{- if has ($own.metrics_host | default "") (list "localhost" "127.0.0.1" "::1") -}}
+{{- fail (printf "config.gateway.metrics_host is %s: it could not be reached from outside the pod, not even by the kubelet's probes, so leave it out." $own.metrics_host) -}}
+{{- end -}}
+{{- if and (hasKey $own "metrics_port") (lt (int $own.metrics_port) 1024) -}}
+{{- fail (printf "config.gateway.metrics_port is %d: probes need a fixed port, and a process without root cannot open one below 1024, so take 8091 or another." (int $own.metrics_port)) -}}
+{{- end -}}
+{{- $of := dict "root" . "component" "gateway" -}}
+{{- if eq (include "headrace.httpPort" $of) (include "headrace.probesPort" $of) -}}
+{{- fail (printf "config.gateway.http_port and config.gateway.metrics_port are both %s: give probes and metrics a port of their own." (include "headrace.httpPort" $of)) -}}
+{{- end -}}
+{{- if and $gateway.autoscaling.enabled (lt (int $gateway.autoscaling.maxReplicas) (int $gateway.replicas)) -}}
+{{- fail (printf "gateway.autoscaling.maxReplicas is %d, fewer than gateway.replicas, %d: raise it." (int $gateway.autoscaling.maxReplicas) (int $gateway.replicas)) -}}
+{{- end -}}
+{{- if and $gateway.ingress.enabled (not $gateway.ingress.host) -}}
+{{- fail "gateway.ingress.host is empty: name the host that clients have in their base URL." -}}
+{{- end -}}
+{{- if and $gateway.httpRoute.enabled (not $gateway.httpRoute.parentRefs) -}}
+{{- fail "gateway.httpRoute.parentRefs is empty: name the Gateway that the route belongs to." -}}
+{{- end -}}
+{{- else if or $gateway.ingress.enabled $gateway.httpRoute.enabled $gateway.autoscaling.enabled -}}
+{{- fail "gateway.ingress, gateway.httpRoute and gateway.autoscaling need gateway.enabled: set that to true." -}}
+{{- end -}}
+{{- end -}}
+
 {{- define "headrace.refuse.grace" -}}
-{{- range $component := list "dispatcher" "retrier" -}}
+{{- range $component := list "dispatcher" "retrier" "gateway" -}}
 {{- $of := dict "root" $ "component" $component -}}
 {{- $leaving := include "headrace.leavingSeconds" $of -}}
 {{- $least := int (include "headrace.terminationSecondsMin" $of) -}}
@@ -159,6 +194,9 @@ against retention, at its start in the same way (or `headrace config check` befo
 {{- if and (not (kindIs "invalid" $given)) (lt (int $given) $least) -}}
 {{- if eq $component "dispatcher" -}}
 {{- fail (printf "dispatcher.terminationGracePeriodSeconds is %d, and leaving may take config.dispatcher.grace_s = %s s and the container 5 s more: set it to %d or more, leave it empty, or lower config.dispatcher.grace_s." (int $given) $leaving $least) -}}
+{{- end -}}
+{{- if eq $component "gateway" -}}
+{{- fail (printf "gateway.terminationGracePeriodSeconds is %d, and gateway.preStopSeconds, config.gateway.drain_s and 10 s more are %d: set it to that or more, or leave it empty." (int $given) $least) -}}
 {{- end -}}
 {{- fail (printf "retrier.terminationGracePeriodSeconds is %d, and leaving may take %s s and the container 5 s more: set it to %d or more, or leave it empty." (int $given) $leaving $least) -}}
 {{- end -}}
@@ -208,17 +246,17 @@ against retention, at its start in the same way (or `headrace config check` befo
 
 {{/* Not empty if a container gets a variable that matches: dict values, pattern. */}}
 {{- define "headrace.hasVariable" -}}
-{{- range concat .values.dispatcher.extraEnv .values.retrier.extraEnv .values.topics.extraEnv -}}
+{{- range concat .values.dispatcher.extraEnv .values.retrier.extraEnv .values.gateway.extraEnv .values.topics.extraEnv -}}
 {{- if regexMatch $.pattern .name -}}yes{{- end -}}
 {{- end -}}
 {{- end -}}
 
 {{- define "headrace.refuse.environment" -}}
 {{- $mounted := dict "HEADRACE_OPENAI__API_KEY" "openaiApiKey" "HEADRACE_KAFKA__PASSWORD" "kafkaPassword" "HEADRACE_REDIS__URL" "redisUrl" "HEADRACE_DISPATCHER__HTTP_TOKEN" "httpToken" "HEADRACE_TRACING__HEADERS" "tracingHeaders" -}}
-{{- range $component := list "dispatcher" "retrier" "topics" -}}
+{{- range $component := list "dispatcher" "retrier" "gateway" "topics" -}}
 {{- range $variable := (index $.Values $component).extraEnv -}}
 {{- $name := upper $variable.name -}}
-{{- if regexMatch "^HEADRACE_(CONFIG|(DISPATCHER|RETRIER)__(HTTP_PORT|HTTP_HOST|GRACE_S)|DISPATCHER|RETRIER)$" $name -}}
+{{- if regexMatch "^HEADRACE_(CONFIG|(DISPATCHER|RETRIER)__(HTTP_PORT|HTTP_HOST|GRACE_S)|DISPATCHER|RETRIER|GATEWAY(__(ENABLED|(HTTP|METRICS)_(HOST|PORT)|DRAIN_S|KEYS_FILE))?)$" $name -}}
 {{- fail (printf "%s.extraEnv has %s, which the chart needs to know: set it under config instead." $component $variable.name) -}}
 {{- end -}}
 {{- if and (regexMatch "^(OPENAI_API_KEY|HEADRACE_OPENAI__API_KEY|HEADRACE_KAFKA__PASSWORD|HEADRACE_REDIS__URL|HEADRACE_DISPATCHER__HTTP_TOKEN|HEADRACE_TRACING__HEADERS)$" $name) (hasKey $variable "value") -}}
@@ -249,7 +287,7 @@ against retention, at its start in the same way (or `headrace config check` befo
 {{- if gt $timeout $interval -}}
 {{- fail (printf "monitoring.podMonitor.timeoutSeconds is %d, longer than intervalSeconds, %d: Prometheus refuses that, so lower it or leave it empty." $timeout $interval) -}}
 {{- end -}}
-{{- range $component := list "dispatcher" "retrier" -}}
+{{- range $component := list "dispatcher" "retrier" "gateway" -}}
 {{- if eq (get (index $.Values $component).podAnnotations "prometheus.io/scrape") "true" -}}
 {{- fail (printf "%s.podAnnotations has prometheus.io/scrape while monitoring.podMonitor.enabled is true: pods would be scraped twice and leaders be counted twice, so leave one of them out." $component) -}}
 {{- end -}}

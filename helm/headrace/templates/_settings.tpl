@@ -9,6 +9,9 @@
 {{- if or .Values.kafkaCa.secret .Values.kafkaCa.configMap -}}
 {{- $_ := set $config "kafka" (merge (dict "ca_file" "/etc/headrace/kafka-ca/ca.crt") ($config.kafka | default dict)) -}}
 {{- end -}}
+{{- if .Values.gateway.enabled -}}
+{{- $_ := set $config "gateway" (merge (dict "enabled" true) ($config.gateway | default dict)) -}}
+{{- end -}}
 {{- toJson $config -}}
 {{- end -}}
 
@@ -51,7 +54,21 @@
 {{/* The HTTP port of a component: dict root, component. */}}
 {{- define "headrace.httpPort" -}}
 {{- $own := index .root.Values.config .component | default dict -}}
-{{- int ($own.http_port | default (ternary 8080 8081 (eq .component "dispatcher"))) -}}
+{{- int ($own.http_port | default (get (dict "dispatcher" 8080 "retrier" 8081 "gateway" 8090) .component)) -}}
+{{- end -}}
+
+{{/* The port of a component's probes and metrics, which the gateway has apart: dict root, component. */}}
+{{- define "headrace.probesPort" -}}
+{{- if eq .component "gateway" -}}
+{{- int ((.root.Values.config.gateway | default dict).metrics_port | default 8091) -}}
+{{- else -}}
+{{- include "headrace.httpPort" . -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The address of the gateway's probes and metrics. */}}
+{{- define "headrace.metricsHost" -}}
+{{- (.Values.config.gateway | default dict).metrics_host | default "0.0.0.0" -}}
 {{- end -}}
 
 {{/* The address it listens on: dict root, component. The kubelet and Prometheus connect to the pod's, not to loopback. */}}
@@ -59,10 +76,18 @@
 {{- (index .root.Values.config .component | default dict).http_host | default "0.0.0.0" -}}
 {{- end -}}
 
-{{/* Seconds that leaving may take: dict root, component. A setting for the dispatcher, fixed at 20 s for the retrier. */}}
+{{/* Seconds that leaving may take: dict root, component. A setting for the dispatcher and the gateway, whose pause before it
+     and whose last answers count too; fixed at 20 s for the retrier. */}}
 {{- define "headrace.leavingSeconds" -}}
-{{- $grace := int ((.root.Values.config.dispatcher | default dict).grace_s | default 30) -}}
-{{- ternary $grace 20 (eq .component "dispatcher") -}}
+{{- if eq .component "dispatcher" -}}
+{{- int ((.root.Values.config.dispatcher | default dict).grace_s | default 30) -}}
+{{- else if eq .component "retrier" -}}
+20
+{{- else -}}
+{{- $own := .root.Values.config.gateway | default dict -}}
+{{- $drain := ternary $own.drain_s 20 (and (hasKey $own "drain_s") (not (kindIs "invalid" $own.drain_s))) -}}
+{{- add (int .root.Values.gateway.preStopSeconds) (int (ceil $drain)) 5 -}}
+{{- end -}}
 {{- end -}}
 
 {{/* The shortest grace period of a pod: those seconds, and 5 s for the runtime to stop the container. */}}

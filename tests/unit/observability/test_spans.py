@@ -12,6 +12,7 @@ from opentelemetry.semconv._incubating.attributes import (
     messaging_attributes,
     openai_attributes,
     server_attributes,
+    url_attributes,
 )
 from opentelemetry.semconv.schemas import Schemas
 from opentelemetry.trace import SpanKind
@@ -22,7 +23,7 @@ from headrace.broker.observability.spans import SpanKind as Kind
 PUBLISHED: dict[Convention, tuple[ModuleType, ...]] = {
     Convention.MESSAGING: (messaging_attributes,),
     Convention.GEN_AI: (gen_ai_attributes, openai_attributes),
-    Convention.GENERAL: (error_attributes, http_attributes, server_attributes),
+    Convention.GENERAL: (error_attributes, http_attributes, server_attributes, url_attributes),
 }
 
 

@@ -158,7 +158,7 @@ async def test_a_retrier_knows_no_request_and_says_whom_to_ask() -> None:
         told = await answer.json()
         assert (answer.status, told["error"]) == (
             400,
-            "A retrier knows no request by its id: ask a dispatcher, at its own port.",
+            "This process knows no request by its id: ask a dispatcher, at its own port.",
         )
 
 
