@@ -61,6 +61,9 @@ class GatewayPart(Protocol):
     def routes(self) -> list[web.RouteDef]:
         """Return its routes."""
 
+    def shown(self) -> dict[str, Any]:
+        """Return what `/status` shows of it."""
+
     async def __aenter__(self) -> Any:
         """Begin what it does beside requests."""
 
@@ -92,6 +95,7 @@ class Gateway:
     tracing: Middleware | None = None
     port: int = field(default=0, init=False)
     trouble: str = field(default="It has just started.", init=False)
+    _parts: list[GatewayPart] = field(default_factory=list, init=False)
     _leaving: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     _hurried: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     _cut: asyncio.Event = field(default_factory=asyncio.Event, init=False)
@@ -126,7 +130,7 @@ class Gateway:
             answering = Answering(calls, deltas, self.body_limits.within_s, self.meter, self._cut)
             stack.push_async_callback(answering.close)
             generation = Generation(calls, answering, self.body_limits, self.clock, self.meter)
-            parts = self.parts()
+            self._parts = parts = self.parts()
             for part in parts:
                 await stack.enter_async_context(part)
             handlers = [
@@ -245,6 +249,7 @@ class Gateway:
             "trouble": self.trouble or self.ring.trouble or None,
             "waiting": self.inflight,
             "inflight_max": self.rules.inflight_max,
+            **{name: value for part in self._parts for name, value in part.shown().items()},
             "keys": {"in_force": len(self.ring.keys), "trouble": self.ring.trouble},
         }
 

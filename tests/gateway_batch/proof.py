@@ -11,7 +11,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -20,13 +20,16 @@ import openai
 from openai.types import Batch
 
 from headrace.broker.adapters.kafka.topics import create_missing
+from headrace.broker.local.free_ports import free_ports
 from headrace.broker.local.services import LocalServices
 from headrace.broker.simulator.upstream import Scripted, Upstream, UpstreamSettings
 from headrace.schemas.topics import TopicShape, gateway_topics
+from tests.gateway.rig import MODULE, client_key, key_file
 from tests.integration.fleet import AS_SHIPPED, Fleet, Process, read_all
 
 _SETTINGS = {"HEADRACE_DISPATCHER__INFLIGHT_MAX": "200", "HEADRACE_LIMITS": '{"gpt-4o-mini": {}}'}
 _REPLICAS = 2
+KEY = "ada"
 
 
 @dataclass
@@ -67,25 +70,45 @@ class Gateways:
     http: aiohttp.ClientSession
     processes: list[Process] = field(default_factory=list)
     clients: dict[int, openai.AsyncOpenAI] = field(default_factory=dict)
+    probes: dict[int, int] = field(default_factory=dict)
+    """The port of a gateway's probes, by that of its API."""
 
     async def start(self) -> Process:
         number = len(self.processes)
-        log = self.fleet.directory / f"gateway-{number}.log"
-        arguments = (self.fleet.services.endpoints.bootstrap_servers, self.fleet.prefix)
+        log, keys = self.fleet.directory / f"gateway-{number}.log", self.fleet.directory / "keys.toml"
+        keys.write_text(key_file({KEY: {"tenant": "acme", "lanes": ["bulk"]}}))
+        keys.chmod(0o600)
+        port, probes = free_ports(2)
+        own = {"ENABLED": "true", "HTTP_PORT": str(port), "METRICS_PORT": str(probes), "KEYS_FILE": str(keys)}
+        settings = {f"HEADRACE_GATEWAY__{name}": value for name, value in own.items()}
         with log.open("wb") as sink:
             child = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "tests.gateway_batch.app", *arguments, stdout=sink, stderr=sink
+                *(sys.executable, "-m", MODULE, "gateway"),
+                env=self.fleet.environment() | settings,
+                stdout=sink,
+                stderr=sink,
             )
-        process = Process("gateway", child, log)
+        process = Process("gateway", child, log, port)
+        self.probes[port] = probes
         self.processes.append(process)
-        self.fleet.processes.append(process)
         async with asyncio.timeout(60):
-            while not process.port:
+            while not await self.is_ready(process):
                 assert child.returncode is None, process.said()
-                lines = [line for line in process.said().splitlines() if '"listening"' in line]
-                process.port = int(json.loads(lines[0])["port"]) if lines else 0
                 await asyncio.sleep(0.05)
         return process
+
+    async def is_ready(self, process: Process) -> bool:
+        with suppress(aiohttp.ClientError):
+            async with self.http.get(f"http://127.0.0.1:{self.probes[process.port]}/readyz") as answer:
+                return answer.status == 200
+        return False
+
+    async def end(self) -> None:
+        for client in self.clients.values():
+            await client.close()
+        for process in self.alive:
+            process.send(signal.SIGKILL)
+            await process.child.wait()
 
     @property
     def alive(self) -> list[Process]:
@@ -94,15 +117,14 @@ class Gateways:
     def client(self, process: Process) -> openai.AsyncOpenAI:
         if process.port not in self.clients:
             base_url = f"http://127.0.0.1:{process.port}/v1"
-            self.clients[process.port] = openai.AsyncOpenAI(base_url=base_url, api_key="ada", max_retries=3)
+            self.clients[process.port] = openai.AsyncOpenAI(base_url=base_url, api_key=client_key(KEY), max_retries=3)
         return self.clients[process.port]
 
     async def runner_of(self, batch_id: str) -> Process | None:
         """The gateway that runs a batch."""
         for process in self.alive:
-            url = f"http://127.0.0.1:{process.port}/running"
-            async with self.http.get(url, headers={"Authorization": "Bearer ada"}) as answer:
-                if batch_id in await answer.json():
+            async with self.http.get(f"http://127.0.0.1:{self.probes[process.port]}/status") as answer:
+                if batch_id in (await answer.json())["batches_running"]:
                     return process
         return None
 
@@ -128,9 +150,10 @@ def body_of(lines: int) -> bytes:
 async def gateways(fleet: Fleet) -> AsyncIterator[Gateways]:
     async with aiohttp.ClientSession() as http:
         found = Gateways(fleet, http)
-        yield found
-        for client in found.clients.values():
-            await client.close()
+        try:
+            yield found
+        finally:
+            await found.end()
 
 
 async def killed_at(batches: Gateways, batch_id: str, share: float, *, leaders: bool) -> bool:
@@ -146,7 +169,8 @@ async def killed_at(batches: Gateways, batch_id: str, share: float, *, leaders: 
                 break
         await asyncio.sleep(0.1)
     await batches.start()  # before: one is always there for the client
-    await batches.fleet.kill(running)
+    running.send(signal.SIGKILL)
+    await running.child.wait()
     if leaders:
         await batches.fleet.kill(await batches.fleet.leader())
         await batches.fleet.start()

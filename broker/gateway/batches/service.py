@@ -2,7 +2,7 @@
 
 import asyncio
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from aiohttp import web
 
@@ -61,6 +61,10 @@ class Batches:
     def routes(self) -> list[web.RouteDef]:
         """List the routes; their handlers take the `ClientKey` from `request[KEY]` and raise `ApiError`."""
         return [*self._files.routes(), *self._batches.routes()]
+
+    def shown(self) -> dict[str, Any]:
+        """Return the batches that this replica runs, by their ids, for `/status`."""
+        return {"batches_running": sorted(self.runner.running)}
 
     async def __aenter__(self) -> Self:
         self._serving = asyncio.create_task(self.runner.serve(), name="batches")

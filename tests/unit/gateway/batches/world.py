@@ -16,7 +16,7 @@ from headrace.broker.testing.batch_doors import MemoryBatchDoors, MemoryShare
 from headrace.broker.testing.kafka import KafkaLink
 from headrace.broker.testing.memory_broker import MemoryBroker
 from headrace.schemas.topics import batches_topic
-from tests.gateway_batch.app import app_of
+from tests.unit.gateway.batches.app import app_of
 
 PREFIX = "generation"
 
