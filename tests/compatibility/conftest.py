@@ -8,7 +8,7 @@ from tests.integration.conftest import _forked as _forked  # noqa: PLC0414  our 
 from tests.integration.conftest import services as services  # noqa: PLC0414  the same pair, for this room
 
 _TIMEOUT_S = 180  # a fresh machine downloads some 200 MB in all
-_LONGEST = "test_python.py"  # first, or the other worker is idle in the end
+_LONGEST = "test_python.py"  # first, or the other workers are idle in the end
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -18,3 +18,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if item.path.is_relative_to(here):
             item.add_marker(pytest.mark.services)
             item.add_marker(pytest.mark.timeout(_TIMEOUT_S))
+            item.add_marker(pytest.mark.xdist_group(_group(item)))
+
+
+def _group(item: pytest.Item) -> str:
+    """What one worker runs: a file, as its tests share what they install; of each Python those with its version."""
+    of_function = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+    return f"{item.path.stem} {of_function.get('version', '')}"

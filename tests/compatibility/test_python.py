@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import tomllib
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,10 @@ REPRESENTATIVE = (
     "tests/unit/service/test_driver.py",
     "tests/simulation/test_two_dispatchers.py",
 )
+SAME_RUNS = (
+    ("tests.simulation.run", "--seeds", "10", "--digest"),
+    ("tests.simulation.service.run", "--seeds", "5", "--processes", "1", "--digest"),
+)
 IMPORT_ALL = """
 import importlib, pkgutil
 import headrace
@@ -37,6 +42,14 @@ def run(*command: str) -> str:
     )
     assert done.returncode == 0, f"{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
     return done.stdout
+
+
+@cache
+def told(interpreter: str, simulation: tuple[str, ...]) -> list[str]:
+    """Each seed's digest and what it came to; the last line would say how long all took."""
+    seeds = run(interpreter, "-m", *simulation).splitlines()[:-1]
+    assert len(seeds) == int(simulation[2])
+    return seeds
 
 
 def test_these_are_the_pythons_that_the_package_names() -> None:
@@ -58,8 +71,15 @@ def test_every_module_is_imported_without_a_warning(version: str) -> None:
 
 @pytest.mark.parametrize("version", OTHERS)
 def test_the_unit_tests_that_lean_most_on_python_pass(version: str) -> None:
-    said = run(python(version), "-m", "pytest", "-q", "-p", "no:cacheprovider", *REPRESENTATIVE)
+    """Not the slow ones: they repeat for thousands of calls what the others do, and the seeds below do that too."""
+    said = run(python(version), "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "not slow", *REPRESENTATIVE)
     assert " passed" in said.splitlines()[-1]
+
+
+@pytest.mark.parametrize("version", OTHERS)
+@pytest.mark.parametrize("simulation", SAME_RUNS, ids=["core", "service"])
+def test_a_seed_takes_the_same_steps_as_in_our_python(version: str, simulation: tuple[str, ...]) -> None:
+    assert told(python(version), simulation) == told(sys.executable, simulation)
 
 
 @pytest.mark.parametrize("version", OTHERS)
