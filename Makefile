@@ -56,7 +56,7 @@ test-real: $(STAMP) # four at once on two cores: they wait for servers half of t
 	@$(BIN)/python -m pytest -q -n 4 --dist loadfile --no-loadscope-reorder -m "not timed" tests/chart tests/hostile tests/integration
 
 test-timed: $(STAMP) # compares times, and so has the machine for itself
-	@$(BIN)/python -m pytest -q -m timed tests/hostile tests/integration
+	@$(BIN)/python -m pytest -q -m timed $$(grep -rl --include='test_*.py' 'mark\.timed' tests/hostile tests/integration)
 
 unit: $(STAMP) ## unit and property tests without the slow ones: no services, half a minute
 	@$(BIN)/python -m pytest -q -n auto -m 'not slow' tests/unit tests/property examples
