@@ -112,7 +112,7 @@ trace: $(STAMP) ## one request whose leader is killed during its call, as one tr
 	@$(BIN)/python -m tests.tracing.failover
 
 compatibility: $(STAMP) ## other Pythons, Debian's redis-server, the newest Kafka, kcat, the Java console producer, Node, Go and AsyncAPI
-	@$(BIN)/python -m pytest -q -n 3 --dist loadgroup --no-loadscope-reorder tests/compatibility
+	@$(BIN)/python -m pytest -q -n 3 --dist loadscope --no-loadscope-reorder tests/compatibility
 
 page: $(STAMP) ## the live page in Chromium on real services: scenes, axe, hostile documents, cost; ten minutes (as root on Debian installs chromium; ONLY=SCENE, PICTURES=FOLDER)
 	@$(BIN)/python -m tests.page $(ONLY:%=--only %) $(if $(PICTURES),--pictures $(PICTURES))

@@ -6,6 +6,7 @@ import sys
 import tomllib
 from functools import cache
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -58,33 +59,41 @@ def test_these_are_the_pythons_that_the_package_names() -> None:
     assert sorted({OURS, *OTHERS}) == named
 
 
-@pytest.mark.parametrize("version", OTHERS)
-def test_every_module_is_imported_without_a_warning(version: str) -> None:
-    imported = run(python(version), "-X", "dev", "-W", "error", "-c", IMPORT_ALL).split()
-    assert {
-        "headrace.broker.cli.main",
-        "headrace.broker.core.dispatch",
-        "headrace.consumers.results",
-        "headrace.schemas.codec",
-    } <= set(imported)
+class Elsewhere:
+    """One of the others. Each is a class, so that loadscope gives them to two workers, which install both at once."""
+
+    version: ClassVar[str]
+
+    def test_every_module_is_imported_without_a_warning(self) -> None:
+        imported = run(python(self.version), "-X", "dev", "-W", "error", "-c", IMPORT_ALL).split()
+        assert {
+            "headrace.broker.cli.main",
+            "headrace.broker.core.dispatch",
+            "headrace.consumers.results",
+            "headrace.schemas.codec",
+        } <= set(imported)
+
+    def test_the_unit_tests_that_lean_most_on_python_pass(self) -> None:
+        """Not the slow ones: they repeat for thousands of calls what the others do, and the seeds below do that too."""
+        said = run(
+            python(self.version), "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "not slow", *REPRESENTATIVE
+        )
+        assert " passed" in said.splitlines()[-1]
+
+    @pytest.mark.parametrize("simulation", SAME_RUNS, ids=["core", "service"])
+    def test_a_seed_takes_the_same_steps_as_in_our_python(self, simulation: tuple[str, ...]) -> None:
+        assert told(python(self.version), simulation) == told(sys.executable, simulation)
+
+    async def test_a_dispatcher_answers_a_request(self, services: LocalServices, tmp_path: Path) -> None:
+        async with dispatching(services, f"python-{self.version}", tmp_path) as fleet:
+            fleet.python = python(self.version)
+            await fleet.start()
+            await ask_once(fleet)
 
 
-@pytest.mark.parametrize("version", OTHERS)
-def test_the_unit_tests_that_lean_most_on_python_pass(version: str) -> None:
-    """Not the slow ones: they repeat for thousands of calls what the others do, and the seeds below do that too."""
-    said = run(python(version), "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "not slow", *REPRESENTATIVE)
-    assert " passed" in said.splitlines()[-1]
+class TestTheOlderOfTheOthers(Elsewhere):
+    version = OTHERS[0]
 
 
-@pytest.mark.parametrize("version", OTHERS)
-@pytest.mark.parametrize("simulation", SAME_RUNS, ids=["core", "service"])
-def test_a_seed_takes_the_same_steps_as_in_our_python(version: str, simulation: tuple[str, ...]) -> None:
-    assert told(python(version), simulation) == told(sys.executable, simulation)
-
-
-@pytest.mark.parametrize("version", OTHERS)
-async def test_a_dispatcher_answers_a_request(version: str, services: LocalServices, tmp_path: Path) -> None:
-    async with dispatching(services, f"python-{version}", tmp_path) as fleet:
-        fleet.python = python(version)
-        await fleet.start()
-        await ask_once(fleet)
+class TestTheNewerOfTheOthers(Elsewhere):
+    version = OTHERS[1]
