@@ -9,7 +9,7 @@ UV_QUIET := --quiet --no-config --no-cache --python $(BIN)/python
 unexport PYTHONDONTWRITEBYTECODE # the tests start hundreds of processes, which share the compiled bytecode
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-virtual test-virtual-but-core test-long test-real test-timed unit sim sim-core sim-mutants bench-limits bench-limiters bench-limiters-http bench-lanes bench-gateway gateway-batch gateway-kills gateway-hostile hostile hostile-upstream integration chaos chaos-short chart page image image-build image-test compatibility recipes workers compiled coverage mutation trace static format lint types imports docs docs-serve reference settings-page rules rules-file schemas locks clean
+.PHONY: help install demo test test-virtual test-units-but-core test-simulations test-long test-real test-timed unit sim sim-core sim-mutants bench-limits bench-limiters bench-limiters-http bench-lanes bench-gateway gateway-batch gateway-kills gateway-hostile hostile hostile-upstream integration chaos chaos-short chart page image image-build image-test compatibility recipes workers compiled coverage mutation trace static format lint types imports docs docs-serve reference settings-page rules rules-file schemas locks clean
 
 help: ## list every target
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{ sub(/:.*/, "", $$1); printf "  make %-14s %s\n", $$1, $$2 }'
@@ -41,18 +41,22 @@ test: $(STAMP) ## all tests but the long ones, on a real Kafka and Valkey that t
 test-virtual: $(STAMP)
 	@$(BIN)/python -m pytest -q -n auto -m 'not long' $(VIRTUAL)
 
-test-virtual-but-core: $(STAMP) # beside `coverage`, which runs the unit tests of the core
-	@$(BIN)/python -m pytest -q -n auto -m 'not long' --ignore=tests/unit/core $(VIRTUAL)
+# The same in two parts, side by side: with two workers each of them would collect all, ten seconds of a processor.
+test-units-but-core: $(STAMP) # beside `coverage`, which runs the unit tests of the core
+	@$(BIN)/python -m pytest -q -m 'not long' --ignore=tests/unit/core tests/unit examples
+
+test-simulations: $(STAMP)
+	@$(BIN)/python -m pytest -q -m 'not long' tests/property tests/simulation
 VIRTUAL := tests/unit tests/property tests/simulation examples
 
 test-long: $(STAMP) ## what takes long to prove in virtual time: more seeds and more requests than `make test` plays
-	@$(BIN)/python -m pytest -q -n auto -m long tests/simulation
+	@$(BIN)/python -m pytest -q -n auto -m long $(VIRTUAL)
 
 test-real: $(STAMP) # four at once on two cores: they wait for servers half of their time
 	@$(BIN)/python -m pytest -q -n 4 --dist loadfile --no-loadscope-reorder -m "not timed" tests/chart tests/hostile tests/integration
 
 test-timed: $(STAMP) # compares times, and so has the machine for itself
-	@$(BIN)/python -m pytest -q -m timed tests/hostile tests/integration
+	@$(BIN)/python -m pytest -q -m timed $$(grep -rl --include='test_*.py' 'mark\.timed' tests/hostile tests/integration)
 
 unit: $(STAMP) ## unit and property tests without the slow ones: no services, half a minute
 	@$(BIN)/python -m pytest -q -n auto -m 'not slow' tests/unit tests/property examples
@@ -121,7 +125,7 @@ trace: $(STAMP) ## one request whose leader is killed during its call, as one tr
 	@$(BIN)/python -m tests.tracing.failover
 
 compatibility: $(STAMP) ## other Pythons, Debian's redis-server, the newest Kafka, kcat, the Java console producer, Node, Go, AsyncAPI, gunicorn and Celery
-	@$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m 'not long' tests/compatibility
+	@$(BIN)/python -m pytest -q -n 3 --dist loadscope --no-loadscope-reorder -m 'not long' tests/compatibility
 
 workers: $(STAMP) ## the sync client under gunicorn and Celery's prefork pool, 2,000 requests, workers recycled and killed; a minute
 	@$(BIN)/python -m pytest -q -s -m long tests/compatibility/test_workers.py

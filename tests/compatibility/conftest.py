@@ -8,7 +8,7 @@ from tests.integration.conftest import _forked as _forked  # noqa: PLC0414  our 
 from tests.integration.conftest import services as services  # noqa: PLC0414  the same pair, for this room
 
 _TIMEOUT_S = 180  # a fresh machine downloads some 200 MB in all
-_LONGEST = "test_python.py"  # first, or the other worker is idle in the end
+_LONGEST = "test_python.py"  # first, or the other workers are idle in the end
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -4,7 +4,9 @@ import os
 import subprocess
 import sys
 import tomllib
+from functools import cache
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -21,6 +23,10 @@ REPRESENTATIVE = (
     "tests/unit/service/calls/test_caller.py",
     "tests/unit/service/test_driver.py",
     "tests/simulation/test_two_dispatchers.py",
+)
+SAME_RUNS = (
+    ("tests.simulation.run", "--seeds", "10", "--digest"),
+    ("tests.simulation.service.run", "--seeds", "5", "--processes", "1", "--digest"),
 )
 IMPORT_ALL = """
 import importlib, pkgutil
@@ -39,32 +45,55 @@ def run(*command: str) -> str:
     return done.stdout
 
 
+@cache
+def told(interpreter: str, simulation: tuple[str, ...]) -> list[str]:
+    """Each seed's digest and what it came to; the last line would say how long all took."""
+    seeds = run(interpreter, "-m", *simulation).splitlines()[:-1]
+    assert len(seeds) == int(simulation[2])
+    return seeds
+
+
 def test_these_are_the_pythons_that_the_package_names() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     named = [line.rpartition(" ")[2] for line in project["classifiers"] if " :: 3." in line]
     assert sorted({OURS, *OTHERS}) == named
 
 
-@pytest.mark.parametrize("version", OTHERS)
-def test_every_module_is_imported_without_a_warning(version: str) -> None:
-    imported = run(python(version), "-X", "dev", "-W", "error", "-c", IMPORT_ALL).split()
-    assert {
-        "headrace.broker.cli.main",
-        "headrace.broker.core.dispatch",
-        "headrace.consumers.results",
-        "headrace.schemas.codec",
-    } <= set(imported)
+class Elsewhere:
+    """One of the others. Each is a class, so that loadscope gives them to two workers, which install both at once."""
+
+    version: ClassVar[str]
+
+    def test_every_module_is_imported_without_a_warning(self) -> None:
+        imported = run(python(self.version), "-X", "dev", "-W", "error", "-c", IMPORT_ALL).split()
+        assert {
+            "headrace.broker.cli.main",
+            "headrace.broker.core.dispatch",
+            "headrace.consumers.results",
+            "headrace.schemas.codec",
+        } <= set(imported)
+
+    def test_the_unit_tests_that_lean_most_on_python_pass(self) -> None:
+        """Not the slow ones: they repeat for thousands of calls what the others do, and the seeds below do that too."""
+        said = run(
+            python(self.version), "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "not slow", *REPRESENTATIVE
+        )
+        assert " passed" in said.splitlines()[-1]
+
+    @pytest.mark.parametrize("simulation", SAME_RUNS, ids=["core", "service"])
+    def test_a_seed_takes_the_same_steps_as_in_our_python(self, simulation: tuple[str, ...]) -> None:
+        assert told(python(self.version), simulation) == told(sys.executable, simulation)
+
+    async def test_a_dispatcher_answers_a_request(self, services: LocalServices, tmp_path: Path) -> None:
+        async with dispatching(services, f"python-{self.version}", tmp_path) as fleet:
+            fleet.python = python(self.version)
+            await fleet.start()
+            await ask_once(fleet)
 
 
-@pytest.mark.parametrize("version", OTHERS)
-def test_the_unit_tests_that_lean_most_on_python_pass(version: str) -> None:
-    said = run(python(version), "-m", "pytest", "-q", "-p", "no:cacheprovider", *REPRESENTATIVE)
-    assert " passed" in said.splitlines()[-1]
+class TestTheOlderOfTheOthers(Elsewhere):
+    version = OTHERS[0]
 
 
-@pytest.mark.parametrize("version", OTHERS)
-async def test_a_dispatcher_answers_a_request(version: str, services: LocalServices, tmp_path: Path) -> None:
-    async with dispatching(services, f"python-{version}", tmp_path) as fleet:
-        fleet.python = python(version)
-        await fleet.start()
-        await ask_once(fleet)
+class TestTheNewerOfTheOthers(Elsewhere):
+    version = OTHERS[1]

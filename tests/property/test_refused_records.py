@@ -14,9 +14,11 @@ from headrace.broker.core.commands import Complete, DeadLetterOnly, Decision, Fa
 from headrace.broker.core.requests.outbox import Decided, Outbox
 from headrace.broker.core.setback import Setback
 from headrace.broker.core.ticket import Ticket, TicketNumber
+from tests.long_proofs import with_long
 from tests.unit.core.specimens import ticket
 
-SEEDS = range(150)
+SEEDS = with_long(range(150), 50)
+"""50 belong to every `make test`; the others, to `make test-long`."""
 FORMS = list(Form)
 DECISIONS: tuple[Decision, ...] = (Complete(), Fail("rejected", "No."), DeadLetterOnly("id_conflict", "Taken."))
 FAILURES_A_CULPRIT = 70

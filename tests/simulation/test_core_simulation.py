@@ -1,6 +1,6 @@
 """The core against a world of trouble: every promise, seed by seed; a failing seed prints itself.
 
-More of them: `python -m tests.simulation.run --seeds 2000 --from 1000`.
+More of them: `make test-long`, and `python -m tests.simulation.run --seeds 2000 --from 1000`.
 """
 
 import os
@@ -9,14 +9,16 @@ import sys
 
 import pytest
 
+from tests.long_proofs import with_long
 from tests.simulation.run import simulate
 
-SEEDS = 120
-AT_ONCE = 10
+SEEDS, AT_ONCE = 120, 10
+EACH_TIME = 60
+"""So many of them belong to every `make test`; the others, to `make test-long`."""
 
 
 @pytest.mark.timeout(60)
-@pytest.mark.parametrize("first", range(0, SEEDS, AT_ONCE))
+@pytest.mark.parametrize("first", with_long(range(0, SEEDS, AT_ONCE), EACH_TIME // AT_ONCE))
 def test_every_promise_is_kept(first: int) -> None:
     broken = [report for seed in range(first, first + AT_ONCE) if (report := simulate(seed)).broken]
     assert not broken, "\n".join(report.sentence() for report in broken) + "\n" + broken[0].trace

@@ -33,6 +33,7 @@ async def end_with_more_than_is_read(_reader: asyncio.StreamReader, writer: asyn
 def left_by(play: Callable[[], Coroutine[Any, Any, None]]) -> list[str]:
     """What garbage collection finds open once a loop has run `play`, not one turn more, and is closed."""
     gc.collect()
+    gc.freeze()  # or all that earlier tests have left in memory is searched once more below
     with warnings.catch_warnings(record=True) as found:
         warnings.simplefilter("always", ResourceWarning)
         loop = asyncio.new_event_loop()

@@ -19,6 +19,7 @@ Any other exception of aiohttp becomes `Unanswered`: it comes from parsing the s
 
 import asyncio
 import functools
+import os
 import ssl
 import zlib
 from collections.abc import AsyncIterator, Iterator
@@ -91,7 +92,7 @@ class AnswerTransport(httpx2.AsyncBaseTransport):
         self._connections_max = connections_max
         self._body_bytes_max = body_bytes_max
         self._proxy = proxy
-        self._tls = httpx2.create_ssl_context()
+        self._tls = _trusted()
         self._session: aiohttp.ClientSession | None = None
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
@@ -150,10 +151,20 @@ def can_look_up(url: str, *, proxy: bool = False) -> bool:
 def untrusted() -> str:
     """Return why the certificates that the environment names cannot be used; empty if they can, or it names none."""
     try:
-        httpx2.create_ssl_context()
+        _trusted()
     except OSError as error:  # ssl.SSLError too
         return error.strerror or type(error).__name__
     return ""
+
+
+def _trusted() -> ssl.SSLContext:
+    """Return the certificates that the environment names, or the usual ones: read once, as that takes 20 ms."""
+    return _read_certificates(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
+
+
+@functools.lru_cache(maxsize=1)
+def _read_certificates(_file: str | None, _directory: str | None) -> ssl.SSLContext:
+    return httpx2.create_ssl_context()
 
 
 async def _asked(

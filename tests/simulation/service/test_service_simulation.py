@@ -77,7 +77,7 @@ def test_every_promise_is_kept_by_fresh_seeds(batch: int) -> None:
 
 @pytest.mark.parametrize("seed", REGRESSIONS)
 def test_what_was_mended_stays_mended(seed: int) -> None:
-    _kept([simulate(seed)])
+    _kept(simulate_some(seed, 1))
 
 
 def test_a_seed_is_the_same_run_each_time() -> None:
@@ -90,10 +90,6 @@ def test_a_seed_is_the_same_run_each_time() -> None:
 @pytest.mark.timeout(60)
 def test_a_seed_is_the_same_run_in_another_process_whose_hashes_differ() -> None:
     command = [sys.executable, "-m", "tests.simulation.service.run", "--seeds", "5", "--processes", "1", "--digest"]
-    told = [
-        subprocess.run(
-            command, env={**os.environ, "PYTHONHASHSEED": hash_seed}, capture_output=True, text=True, check=True
-        ).stdout.splitlines()[:-1]
-        for hash_seed in ("1", "2")
-    ]
-    assert told == [[simulate(seed).sentence() for seed in range(5)]] * 2
+    environment = {**os.environ, "PYTHONHASHSEED": "2" if os.environ.get("PYTHONHASHSEED") == "1" else "1"}
+    told = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+    assert told.splitlines()[:-1] == [simulate(seed).sentence() for seed in range(5)]

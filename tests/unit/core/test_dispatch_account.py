@@ -91,6 +91,7 @@ def each(every_ms: int, do: Callable[[], object]) -> Callable[[int], object]:
     return lambda at_ms: at_ms % every_ms == 0 and do()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("refusal", [AUTH, QUOTA], ids=["auth", "quota"])
 @pytest.mark.parametrize("every_ms", [500, 10_000])
 @pytest.mark.parametrize("poisons", [1, 10])
@@ -108,6 +109,7 @@ def test_requests_that_are_always_refused_delay_no_other(poisons: int, every_ms:
     assert not any(server.shell.decisions(number) for number in server.poisons)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("took_ms", [250, 15_000])
 def test_new_requests_that_are_always_refused_delay_no_other_however_long_calls_take(took_ms: int) -> None:
     server = served_before(took_ms=took_ms)
@@ -120,6 +122,7 @@ def test_new_requests_that_are_always_refused_delay_no_other_however_long_calls_
     assert median(server.waits) == 0
 
 
+@pytest.mark.slow
 def test_false_alarms_become_rare_where_many_new_requests_are_refused_and_calls_take_long() -> None:
     server = served_before(took_ms=15_000)
     server.play(30_000, each(500, server.honest))
@@ -134,6 +137,7 @@ def test_false_alarms_become_rare_where_many_new_requests_are_refused_and_calls_
     assert max(shares) <= 0.15
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("poisons", [70, 200])
 def test_any_number_of_requests_that_are_always_refused_delay_the_few_others_of_their_lane_once(poisons: int) -> None:
     server = Server(leading())
@@ -146,6 +150,7 @@ def test_any_number_of_requests_that_are_always_refused_delay_the_few_others_of_
     assert sum(wait_ms > 0 for wait_ms in server.waits) <= 1
 
 
+@pytest.mark.slow
 def test_a_key_that_is_valid_again_is_found_behind_many_requests_that_are_always_refused() -> None:
     server = served_before()
     for _ in range(100):
@@ -158,6 +163,7 @@ def test_a_key_that_is_valid_again_is_found_behind_many_requests_that_are_always
     assert not server.came
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("deadline_ms", [5 * MINUTE_MS, 10 * MINUTE_MS])
 @pytest.mark.parametrize("every_ms", [1_000, 5_000, MINUTE_MS])
 @pytest.mark.parametrize("took_ms", [0, 2 * MINUTE_MS])
@@ -171,6 +177,7 @@ def test_one_request_opens_nothing_up_to_its_deadline_however_rare_and_long_othe
     assert (server.open_ms, max(server.waits)) == (0, 0)
 
 
+@pytest.mark.slow
 def test_new_requests_that_are_always_refused_and_come_first_in_their_lane_do_not_keep_the_account_at_rest() -> None:
     server = served_before(took_ms=MINUTE_MS)
     server.play(
@@ -202,6 +209,7 @@ def test_a_probe_under_way_for_long_holds_up_no_other_from_the_instant_at_which_
     assert shell.now_ms == served_ms
 
 
+@pytest.mark.slow
 def test_a_revoked_key_stops_all_calls_within_two_answers_and_no_request_is_lost() -> None:
     server = served_before(took_ms=2_000)
     numbers = [server.honest() for _ in range(300)]
@@ -260,6 +268,7 @@ def test_a_request_whose_deadline_comes_while_the_key_is_revoked_fails_no_earlie
         assert failed.reason == "deadline_exceeded"
 
 
+@pytest.mark.slow
 def test_a_quota_that_is_used_up_and_refilled_three_times_is_found_each_time_and_costs_no_request() -> None:
     server = served_before()
     numbers: list[TicketNumber] = []
@@ -274,6 +283,7 @@ def test_a_quota_that_is_used_up_and_refilled_three_times_is_found_each_time_and
     assert [server.shell.decisions(number) for number in numbers] == [[Complete()]] * (3 * 480)
 
 
+@pytest.mark.slow
 def test_a_model_that_the_key_may_not_use_rests_alone_and_its_requests_are_parked_beyond_half_a_buffer() -> None:
     lanes = tuple(LaneRule(rule.name, rule.order, 0, 0, 100, 1 << 30) for rule in (URGENT, STANDARD, BULK))
     server = Server(Shell(lanes=lanes).lead())

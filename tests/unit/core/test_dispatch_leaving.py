@@ -143,6 +143,7 @@ def test_a_leader_that_was_quiet_hands_on_what_it_spent_last() -> None:
     assert calls_of_successor(shell) <= TOKENS // CHARGE - 1 - len(late) + 1
 
 
+@pytest.mark.slow
 def test_each_limit_that_was_used_is_stated_before_the_leader_leaves_however_many_there_are() -> None:
     shell, limits = led(), [f"limit-{number}" for number in range(2 * LEVELS_A_LINE_MAX + 1)]
     late = [(limit, late_calls(shell, limit)) for limit in limits]

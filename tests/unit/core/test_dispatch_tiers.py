@@ -36,6 +36,7 @@ def refuse(shell: Shell, span_ms: int, *, every_ms: int = 250) -> int:
     return refused
 
 
+@pytest.mark.slow
 def test_bulk_of_a_refused_tier_waits_for_hours_and_none_fails() -> None:
     shell = leading()
     numbers = [shell.take(flex(f"f-{number}"), partition=place("bulk")) for number in range(20)]
@@ -303,6 +304,7 @@ def test_an_account_is_not_asked_again_and_again_by_requests_of_a_refused_tier()
     assert calls < 60
 
 
+@pytest.mark.slow
 def test_requests_of_other_tiers_that_were_parked_return_at_their_own_pace() -> None:
     lane = LaneRule("standard", 1, 0, 300_000, 40, 1 << 30)
     shell = Shell(lanes=(lane,)).lead({place(): PartitionProgress(0)})

@@ -36,6 +36,7 @@ def refuse_three(shell: Shell, tier: str = "flex") -> None:
         shell.answer(number, REFUSED)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("in_flight", [True, False], ids=["no_slot_is_free", "a_commit_hangs"])
 def test_a_backlog_is_sorted_and_its_unreachable_requests_fail_while_no_call_may_start(*, in_flight: bool) -> None:
     shell = led(inflight_max=4 if in_flight else 1_000, tokens=60_000)
@@ -67,6 +68,7 @@ def test_a_backlog_is_sorted_and_its_unreachable_requests_fail_while_no_call_may
     assert queue.lanes.waiting() < 20, "most could not be called in time, and have failed early"
 
 
+@pytest.mark.slow
 def test_a_backlog_that_cannot_be_called_before_the_process_leaves_is_put_off_in_parts() -> None:
     shell = led(tokens=6_000)
     slow, fast = shell.take(flex("slow")), shell.take("fast")
@@ -107,6 +109,7 @@ def test_a_slow_tier_that_rests_is_not_probed_by_a_process_that_leaves() -> None
     assert shell.take("other") in shell.calls
 
 
+@pytest.mark.slow
 def test_a_large_probe_holds_up_no_request_of_its_lane() -> None:
     shell = led(tokens=60_000)
     for number in range(20):
@@ -141,6 +144,7 @@ def test_a_tier_whose_refusals_take_long_is_found_to_rest() -> None:
     assert shell.core.limits.limit_queues()["gpt"].budget.tiers.any_open
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_requests_that_came_near_their_deadlines() -> None:
     shell = led(tokens=60_000)
     refuse_three(shell)
@@ -227,6 +231,7 @@ def answer_all(shell: Shell) -> set[str]:
     return {*tiers.values()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("another_in_bulk", [False, True])
 def test_a_large_probe_is_called_in_the_end_where_others_take_all_tokens(*, another_in_bulk: bool) -> None:
     low = LaneRule("bulk", 2, 0, 0, 100_000, 1 << 40)

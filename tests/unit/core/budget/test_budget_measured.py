@@ -79,6 +79,7 @@ def telling(budget: Budget) -> Server:
 # ------------------------------------------------------------------ no doubt
 
 
+@pytest.mark.slow
 def test_a_server_that_does_what_it_says_is_never_doubted() -> None:
     server = telling(full())
     for _ in range(60):
@@ -121,6 +122,7 @@ def test_a_limit_of_calls_that_binds_is_no_doubt_for_tokens() -> None:
         assert not server.measures
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("times", [10, 2])
 def test_a_limit_that_is_raised_is_no_doubt(times: int) -> None:
     """Before: the mirrors had spent a tenth of the new limit in the last minute, and were doubted at once."""
@@ -179,6 +181,7 @@ def test_beyond_what_the_operator_states_nothing_is_tried() -> None:
         assert not server.measures
 
 
+@pytest.mark.slow
 def test_where_a_call_was_refused_lately_no_more_is_tried() -> None:
     server = Server(full())
     for _ in range(20):

@@ -119,6 +119,7 @@ def test_a_call_without_prices_takes_nothing_of_it() -> None:
     assert limit.budget.payable_at(DEAR, 30_200) == 30_200
 
 
+@pytest.mark.slow
 def test_thousands_of_calls_leave_numbers_in_step() -> None:
     limit, wanted = Limit(full(replace(SETTINGS, tokens=10**9), replace(KEY, capacity=10**9, low=10**9, high=10**9))), 0
     limit.call(carries(10), 0, names("input-tokens", limit=10**7, used=0, requested=10))

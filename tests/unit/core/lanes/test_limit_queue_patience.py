@@ -1,5 +1,7 @@
 """Probes of a service tier that others would keep from their tokens for ever: one at a time may hold up the others."""
 
+import pytest
+
 from headrace.broker.core.lanes.limit_queue import (
     ASIDE_LOOK_MS,
     HOLDS_UP_MAX_MS,
@@ -29,6 +31,7 @@ def backlog(rig: Paying, until_ms: int) -> list[str]:
     return probes
 
 
+@pytest.mark.slow
 def test_where_others_take_all_tokens_one_waits_for_its_own_a_quarter_of_an_hour_later() -> None:
     rig = Paying()
     for tier in ("flex", "flex", "scale"):

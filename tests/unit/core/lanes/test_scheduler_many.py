@@ -157,6 +157,7 @@ def test_a_limit_that_was_used_once_holds_few_objects_for_a_collection_of_garbag
     assert (len(gc.get_objects()) - before) // 100 <= OBJECTS_MAX
 
 
+@pytest.mark.slow
 def test_open_breakers_of_limits_that_make_room_are_among_those_forgotten() -> None:
     made = limits(_made)
     for number in range(LIMITS_RESTING_MAX + 5):

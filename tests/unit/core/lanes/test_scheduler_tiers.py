@@ -111,6 +111,7 @@ def test_a_large_backlog_is_sorted_in_parts_before_any_request_is_called_or_unre
     assert made.is_sound(len(flex))
 
 
+@pytest.mark.slow
 def test_a_limit_whose_tier_has_refused_is_not_forgotten_as_free() -> None:
     made = limits()
     opened(made, "with-tier")

@@ -1,5 +1,7 @@
 from random import Random
 
+import pytest
+
 from headrace.broker.core.bounds import QUEUE_BLOCK_MAX
 from headrace.broker.core.lanes.tenant_queue import TenantQueue
 from headrace.broker.core.ticket import Ticket
@@ -50,6 +52,7 @@ def test_who_leaves_leaves_no_gap_and_may_come_again() -> None:
     assert list(line) == [made[0]]
 
 
+@pytest.mark.slow
 def test_thousands_who_come_and_leave_anywhere_stand_in_order() -> None:
     chance, line, here = Random(7), TenantQueue(), list[Ticket]()
     for step in range(6_000):

@@ -1,5 +1,7 @@
 from random import Random
 
+import pytest
+
 from headrace.broker.core.lanes.two_level_heap import TwoLevelHeap
 
 SPAN = 1 << 25
@@ -55,6 +57,7 @@ def test_cleared_it_begins_anew() -> None:
     assert (len(spans), taken(spans)) == (1, ["near"])
 
 
+@pytest.mark.slow
 def test_whoever_comes_and_leaves_whenever_all_leave_as_from_a_sorted_list() -> None:
     chance, spans, there = Random(3), TwoLevelHeap[int](), list[tuple[int, int, int]]()
     for stamp in range(5_000):

@@ -286,6 +286,7 @@ def test_what_was_taken_about_a_period_ago_may_have_returned_or_not() -> None:
     assert excess(course, 3) > 0
 
 
+@pytest.mark.slow
 def test_a_sliding_window_says_nothing_while_what_expires_in_it_is_not_known() -> None:
     """Before: a successor took for its law's fault what returned of its predecessor's calls."""
     for count, known in ((30, False), (63, True)):

@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import pytest
+
 from headrace.broker.core.bounds import (
     CRAMPED_BELOW,
     PARKS_AHEAD_MAX,
@@ -12,6 +14,7 @@ from tests.unit.core.requests.test_parking import LANES, Bench, parks
 from tests.unit.core.specimens import place
 
 
+@pytest.mark.slow
 def test_an_outcome_waits_behind_a_bounded_number_of_parkings() -> None:
     bench = Bench((LANES[0], replace(LANES[1], buffer_max=2_000, buffer_bytes_max=1 << 30)))
     bench.enqueue(1_000 + PARKS_AHEAD_MAX + 7)
