@@ -100,6 +100,15 @@ async def test_a_path_and_a_method_that_are_not_served_have_openais_errors() -> 
     assert "error" in method.json
 
 
+async def test_a_base_url_that_lacks_its_end_is_recognised() -> None:
+    async with served(hello) as world:
+        short = await world.ask(BODY, path="/chat/completions")
+        other = await world.ask(BODY, path="/v1/images")
+    assert short.status == 404
+    assert "ends in /v1" in short.error["message"]
+    assert "ends in /v1" not in other.error["message"]
+
+
 async def test_a_model_that_the_key_may_not_use_is_unknown_to_it() -> None:
     async with served(hello) as world:
         reply = await world.ask({**BODY, "model": "o3"}, key="small")
