@@ -65,7 +65,7 @@ def test_the_go_sdk_works_by_its_base_url(world: SdkWorld, version: str) -> None
     run(program, "go", "vet", "-mod=readonly", ".")
     run(program, "go", "build", "-mod=readonly", "-o", "smoke", ".")
     tried(world, str(program / "smoke"), MARKER=f"go-{version}")
-    assert world.paid(f"go-{version}") == 1
+    assert (world.paid(f"go-{version}"), world.paid(f"go-{version}-named")) == (1, 1)
 
 
 def test_curl_gets_an_answer_a_stream_and_an_error(world: SdkWorld) -> None:

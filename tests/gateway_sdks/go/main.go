@@ -78,13 +78,19 @@ func main() {
 	check(len(vectors.Data) == 2 && len(vectors.Data[1].Embedding) == 1536, "there is a vector for each input")
 	check(must(client.Models.Get(ctx, model)).ID == model, "a model is found")
 
-	hasty := append(place, option.WithRequestTimeout(time.Second))
-	hurried := openai.NewClient(hasty...)
-	late := must(hurried.Chat.Completions.New(ctx, chat("[after 2.5] [call "+os.Getenv("MARKER")+"]")))
+	// A time-out of the transport is repeated by the SDK; one of its own option ends the call, which its id finds again.
+	hasty := openai.NewClient(append(place, option.WithHTTPClient(&http.Client{Timeout: time.Second}))...)
+	late := must(hasty.Chat.Completions.New(ctx, chat("[after 2.5] [call "+os.Getenv("MARKER")+"]")))
 	check(late.Choices[0].Message.Content != "", "a repetition after a time-out joins")
+	named := option.WithHeader("x-headrace-id", os.Getenv("MARKER"))
+	left := chat("[after 2] [call " + os.Getenv("MARKER") + "-named]")
+	_, err := client.Chat.Completions.New(ctx, left, named, option.WithRequestTimeout(time.Second))
+	check(errors.Is(err, context.DeadlineExceeded), "a request's time-out ends the call")
+	found := must(client.Chat.Completions.New(ctx, left, named))
+	check(found.Choices[0].Message.Content != "", "the same id again joins")
 
 	var failure *openai.Error
-	_, err := client.Chat.Completions.New(ctx, openai.ChatCompletionNewParams{Model: model})
+	_, err = client.Chat.Completions.New(ctx, openai.ChatCompletionNewParams{Model: model})
 	check(errors.As(err, &failure) && failure.StatusCode == 400 && failure.Param == "messages", "a wrong request is refused")
 	stranger := openai.NewClient(append(place, option.WithAPIKey("sk-wrong"))...)
 	_, err = stranger.Models.List(ctx)

@@ -45,16 +45,16 @@ def main():
     hasty = client.with_options(timeout=1.0)
     late = hasty.chat.completions.create(model=MODEL, messages=asked(f"[after 2.5] [call python-{version}]"))
     assert late.choices[0].message.content
-    for error, wrong in (
-        (openai.AuthenticationError, {"api_key": "sk-wrong"}),
-        (openai.BadRequestError, {}),
-    ):
-        try:
-            client.with_options(**wrong).chat.completions.create(model=MODEL, messages=[])
-        except error as caught:
-            assert caught.body["message"]
-        else:
-            raise AssertionError(error)
+    for error, wrong in ((openai.AuthenticationError, {"api_key": "sk-wrong"}), (openai.BadRequestError, {})):
+        assert refused(client.with_options(**wrong), error)["message"]
+
+
+def refused(client, error):
+    try:
+        client.chat.completions.create(model=MODEL, messages=[])
+    except error as caught:
+        return caught.body
+    raise AssertionError(error)
 
 
 main()
