@@ -133,6 +133,10 @@ workers: $(STAMP) ## the sync client under gunicorn and Celery's prefork pool, 2
 recipes: $(STAMP) ## the recipes of examples/recipes with FastAPI, Django and Celery, which it installs into .tools: half a minute
 	@$(BIN)/python -m pytest -q tests/compatibility/test_recipes.py
 
+.PHONY: gateway-sdks
+gateway-sdks: $(STAMP) ## OpenAI's SDKs for Node and Go, older ones, LangChain, instructor and curl on a real gateway: minutes, most of them Go's compiler
+	@$(BIN)/python -m pytest -q tests/gateway_sdks
+
 page: $(STAMP) ## the live page in Chromium on real services: scenes, axe, hostile documents, cost; ten minutes (as root on Debian installs chromium; ONLY=SCENE, PICTURES=FOLDER)
 	@$(BIN)/python -m tests.page $(ONLY:%=--only %) $(if $(PICTURES),--pictures $(PICTURES))
 
@@ -212,6 +216,8 @@ locks: $(UV) ## write the lock files; locked versions stay unless they must chan
 	@echo 'uv' | $(LOCK) - -o requirements-uv.lock
 	@printf '%s\n' celery flask gunicorn | $(LOCK) -c requirements.lock - -o tests/compatibility/workers.lock
 	@printf '%s\n' furo myst-parser 'pagefind[bin]' 'sphinx<9.1' | $(LOCK) - -o docs/site/site.lock
+	@printf '%s\n' langchain-openai instructor | $(LOCK) - -o tests/gateway_sdks/python/frameworks.lock
+	@for below in 2 3; do echo "openai<$$below" | $(LOCK) - -o tests/gateway_sdks/python/openai$$((below - 1)).lock; done
 	@printf '%s\n' celery django fastapi httpx standardwebhooks | $(LOCK) -c requirements.lock - -o tests/compatibility/recipes.lock
 
 clean: ## remove the environment, caches and compiled modules

@@ -35,12 +35,20 @@ _STATES: Final[Mapping[str, str]] = {
     "settled": "in_progress",
 }
 UNKNOWN: Final = "unknown"
+NOT_KNOWN: Final = "not_known"
+_HAS_READ_AFTER_S: Final = 10.0
+"""Time after which a new leader has read what its lanes have room for."""
 
 
 def public_report(told: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the members of a client's answer; `status` is `queued`, `in_progress` or `unknown`."""
-    state = told.get("state")
-    status = _STATES.get(state, UNKNOWN) if isinstance(state, str) else UNKNOWN
+    """Return the members of a client's answer.
+
+    `status` is `queued` or `in_progress`; `unknown` of a request that is not there, as far as the leader can tell;
+    `not_known` while it may be there all the same, in a part of its lane that the leader has not read.
+    """
+    status = _status(told)
+    if status == NOT_KNOWN:
+        return not_known("its lane to be read")
     reasons = told.get("waits_for")
     kinds = [each.get("kind") for each in reasons if isinstance(each, Mapping)] if isinstance(reasons, list) else []
     estimate = told.get("estimated_start")
@@ -53,3 +61,19 @@ def public_report(told: Mapping[str, Any]) -> dict[str, Any]:
         "waits_for": [_WORDS.get(str(kind), _OTHER) for kind in dict.fromkeys(kinds)],
         "estimated_start": estimate.get("at") if isinstance(estimate, Mapping) else told.get("retry_at"),
     }
+
+
+def not_known(waits_for: str) -> dict[str, Any]:
+    """Return the members for a request that may be there; `waits_for` says what keeps us from knowing."""
+    return {"status": NOT_KNOWN, "waits_for": [waits_for], "estimated_start": None}
+
+
+def _status(told: Mapping[str, Any]) -> str:
+    state = told.get("state")
+    if isinstance(state, str) and state in _STATES:
+        return _STATES[state]
+    if state == "elsewhere":  # the process that was asked leads no more
+        return NOT_KNOWN
+    leads_for_s = told.get("leads_for_s")
+    is_new = isinstance(leads_for_s, int | float) and leads_for_s < _HAS_READ_AFTER_S
+    return NOT_KNOWN if state == "unknown" and (told.get("lanes_without_room") or is_new) else UNKNOWN

@@ -41,6 +41,7 @@ _LONGEST_FIRST = (
     "test_changing_topics",
     "test_topics_changed_in_service",
     "test_cancels",
+    "test_gateway_sdk",
     "test_refused_outcomes",
 )
 """Files that take more than a quarter of a minute. A long one at the end leaves the other workers idle."""

@@ -13,6 +13,7 @@ from tests.distributions import needed
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+SDKS = tuple(f"tests/gateway_sdks/python/{name}.lock" for name in ("frameworks", "openai1", "openai2"))
 PARTIAL = ("requirements-runtime.lock", "requirements-build.lock")
 
 Pins = dict[str, tuple[str, frozenset[str]]]
@@ -43,7 +44,7 @@ def test_a_partial_lock_agrees_with_the_whole_one(name: str) -> None:
     assert part == {package: whole.get(package) for package in part}, "run: make locks"
 
 
-@pytest.mark.parametrize("name", ["requirements.lock", "requirements-uv.lock", "docs/site/site.lock", *PARTIAL])
+@pytest.mark.parametrize("name", ["requirements.lock", "requirements-uv.lock", "docs/site/site.lock", *PARTIAL, *SDKS])
 def test_a_lock_pins_every_package_by_digest_and_names_no_host(name: str) -> None:
     text = (ROOT / name).read_text(encoding="utf-8")
     assert all(digests for _, digests in pins(name).values())

@@ -19,12 +19,15 @@ from headrace.broker.gateway.refusals import api_error, is_operators
 from headrace.broker.gateway.shapes.answers import outcome_headers
 from headrace.broker.gateway.shapes.errors import unknown_id
 from headrace.broker.gateway.shapes.failures import error_of
-from headrace.broker.gateway.whereabouts import UNKNOWN, public_report
+from headrace.broker.gateway.whereabouts import UNKNOWN, not_known, public_report
 from headrace.schemas.cloudevents import json_bytes
 from headrace.schemas.outcome import Completed, Outcome
 
 OBJECT: Final = "headrace.request"
 _LEADER_WITHIN_S: Final = 3.0
+_PAUSES_S: Final = (0.3, 0.7, 1.0)
+"""Pauses before a request is looked for again: one that was accepted a moment ago is not yet with the leader, and one
+that ends meanwhile is no more with the leader and not yet among the outcomes that were read."""
 _log = structlog.get_logger("gateway")
 
 Whereabouts = Callable[[str, float], Awaitable[Mapping[str, Any]]]
@@ -48,17 +51,24 @@ class Requests:
         """Answer with the outcome, or with the report of the leader."""
         key, given = _named(request)
         internal = internal_id(key.tenant, given)
+        for pause_s in (*_PAUSES_S, None):
+            outcome = await self._outcome(internal, given)
+            if outcome is not None and outcome.tenant == key.tenant:
+                headers = outcome_headers(outcome, given)
+                return await self._sent(request, 200, _told(given, outcome), headers)
+            report = await self._report(internal)
+            if report["status"] != UNKNOWN:
+                told = {"id": given, "object": OBJECT, **report}
+                return await self._sent(request, 200, told, {"x-headrace-id": given})
+            if pause_s is not None:
+                await asyncio.sleep(pause_s)
+        raise unknown_id("request", given)
+
+    async def _outcome(self, internal: str, given: str) -> Outcome | None:
         try:
-            outcome = await self.calls.earlier(internal)
+            return await self.calls.earlier(internal)
         except HeadraceError as reason:
             raise api_error(reason, given) from reason
-        if outcome is not None and outcome.tenant == key.tenant:
-            headers = outcome_headers(outcome, given)
-            return await self._sent(request, 200, _told(given, outcome), headers)
-        report = await self._report(internal)
-        if report["status"] == UNKNOWN:
-            raise unknown_id("request", given)
-        return await self._sent(request, 200, {"id": given, "object": OBJECT, **report}, {"x-headrace-id": given})
 
     async def _report(self, internal: str) -> dict[str, Any]:
         """Return what the leader knows; while there is none, that the request may be there."""
@@ -67,7 +77,7 @@ class Requests:
                 return public_report(await self.where_is(internal, _LEADER_WITHIN_S))
         except (HeadraceError, TimeoutError) as reason:
             _log.info("leader_not_asked", reason=str(reason))
-            return {"status": "not_known", "waits_for": ["a dispatcher that can be asked"], "estimated_start": None}
+            return not_known("a dispatcher that can be asked")
 
     async def delete(self, request: web.Request) -> web.StreamResponse:
         """Ask for a cancellation."""

@@ -87,7 +87,10 @@ def forbidden(message: str, *, param: str | None = None, code: str | None = None
 
 def unknown_path(method: str, path: str) -> ApiError:
     """Make the error for a path that the gateway does not serve."""
-    return ApiError(404, f"Invalid URL ({_quoted(method)} {_quoted(path)})", type=INVALID_REQUEST)
+    message = f"Invalid URL ({_quoted(method)} {_quoted(path)})"
+    if not path.startswith("/v1/"):
+        message += ". The base URL of this gateway ends in /v1."
+    return ApiError(404, message, type=INVALID_REQUEST)
 
 
 def unknown_model(model: str) -> ApiError:

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,17 +91,18 @@ async def served(
     latency_s: float = 0.0,
     drain_s: float = 0.0,
     broker: MemoryBroker | None = None,
+    reports: Iterable[Mapping[str, Any]] = (),
 ) -> AsyncIterator[Served]:
-    """Run a gateway; with a `broker`, in front of that one."""
+    """Run a gateway; with a `broker`, in front of that one. `reports` are its leader's on a request, in turn."""
     with TemporaryDirectory() as directory:
         path = Path(directory) / "keys.toml"
         path.write_text(key_file(KEYS))
         path.chmod(0o600)
         if broker is None:
-            async with _broker(answer, latency_s) as own, _gateway(own, path, drain_s) as running:
+            async with _broker(answer, latency_s) as own, _gateway(own, path, drain_s, iter(reports)) as running:
                 yield running
         else:
-            async with _gateway(broker, path, drain_s) as running:
+            async with _gateway(broker, path, drain_s, iter(reports)) as running:
                 yield running
 
 
@@ -110,14 +111,18 @@ def _broker(answer: Callable[[Asked], Answer] | None, latency_s: float) -> Memor
 
 
 @asynccontextmanager
-async def _gateway(broker: MemoryBroker, keys: Path, drain_s: float) -> AsyncIterator[Served]:
+async def _gateway(
+    broker: MemoryBroker, keys: Path, drain_s: float, reports: Iterator[Mapping[str, Any]]
+) -> AsyncIterator[Served]:
     assert isinstance(broker.connection, GatewayDoors)
     clock = WallClock()
     ring = KeyRing(keys, utc_now=clock.utc_now)
     ring.open()
 
     async def leader(_request_id: str, _within_s: float) -> Mapping[str, Any]:
-        raise Unreachable("There is no leader to ask.")
+        if (report := next(reports, None)) is None:
+            raise Unreachable("There is no leader to ask.")
+        return report
 
     async def models() -> list[str]:
         return ["gpt-4o", "o3"]

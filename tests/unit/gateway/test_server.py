@@ -100,6 +100,15 @@ async def test_a_path_and_a_method_that_are_not_served_have_openais_errors() -> 
     assert "error" in method.json
 
 
+async def test_a_base_url_that_lacks_its_end_is_recognised() -> None:
+    async with served(hello) as world:
+        short = await world.ask(BODY, path="/chat/completions")
+        other = await world.ask(BODY, path="/v1/images")
+    assert short.status == 404
+    assert "ends in /v1" in short.error["message"]
+    assert "ends in /v1" not in other.error["message"]
+
+
 async def test_a_model_that_the_key_may_not_use_is_unknown_to_it() -> None:
     async with served(hello) as world:
         reply = await world.ask({**BODY, "model": "o3"}, key="small")
@@ -228,6 +237,31 @@ async def test_a_client_may_take_the_id_alone_and_come_back() -> None:
     assert done.json["status"] == "completed"
     assert done.json["response"]["choices"][0]["message"]["content"] == HELLO
     assert foreign.json.get("response") is None
+
+
+async def test_a_request_that_the_leader_has_not_read_yet_is_not_said_to_be_missing() -> None:
+    unread = {"state": "unknown", "lanes_without_room": [], "leads_for_s": 900.0}
+    waiting = {"state": "waiting", "lane": "urgent", "model": "gpt-4o", "waits_for": [{"kind": "lane"}]}
+    async with served(hello, reports=[unread, waiting]) as world:
+        seen = await world.ask(path="/v1/headrace/requests/lead-17", method="GET")
+    assert (seen.status, seen.json["status"]) == (200, "queued")
+
+
+async def test_a_request_that_ends_between_two_looks_is_found_with_its_outcome() -> None:
+    gone: list[dict[str, Any]] = [
+        {"state": state, "lanes_without_room": [], "leads_for_s": 900.0} for state in ("answered", "unknown")
+    ]
+    async with served(hello, latency_s=0.2, reports=gone) as world:
+        await world.ask(BODY, Prefer="respond-async", x_headrace_id="lead-17")
+        seen = await world.ask(path="/v1/headrace/requests/lead-17", method="GET")
+    assert (seen.status, seen.json["status"]) == (200, "completed")
+
+
+async def test_a_request_that_is_nowhere_is_not_found() -> None:
+    nothing = {"state": "unknown", "lanes_without_room": [], "leads_for_s": 900.0}
+    async with served(hello, reports=[nothing] * 4) as world:
+        seen = await world.ask(path="/v1/headrace/requests/lead-17", method="GET")
+    assert seen.status == 404
 
 
 async def test_a_request_can_be_cancelled_by_its_id_and_by_no_other_tenant() -> None:
