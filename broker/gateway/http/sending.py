@@ -17,6 +17,8 @@ from aiohttp import web
 
 from headrace.broker.gateway.shapes.answers import JSON_TYPE
 
+HANGUP_STATUS: Final = 499
+"""Status, in metrics and spans alone, of a client that has hung up or takes nothing."""
 _ACKNOWLEDGED_WITHIN_S: Final = 2.0
 _LOOKS_S: Final = (0.0, 0.002, 0.01, 0.05, 0.2)
 
