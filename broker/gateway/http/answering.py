@@ -109,8 +109,7 @@ class Answering:
                 error = reason if isinstance(reason, ApiError) else api_error(reason, call.given_id)
                 if not stream.response.prepared:
                     raise error from reason
-                await stream.send(shape.fail(error))
-                await stream.end()
+                await stream.end(shape.fail(error))
                 return stream.response  # not received: the same call again must find its answer
             else:
                 if not stream.response.prepared:
@@ -118,10 +117,10 @@ class Answering:
                     if early is not None:
                         return early
                     stream.response.headers.update(outcome_headers(outcome, call.given_id))
-                await stream.send(shape.finish(outcome))
+                last = shape.finish(outcome)
             finally:
                 await ended(waiting)
-        await stream.end()
+        await stream.end(last)
         self.note_received(request, call)
         return stream.response
 

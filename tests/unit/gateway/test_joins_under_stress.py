@@ -84,3 +84,12 @@ async def test_a_stream_that_ends_with_an_error_is_not_noted_as_received() -> No
         again = await two.ask(body, x_stainless_retry_count="1")
     assert b"four" in again.body
     assert len(one.broker.calls) == 1
+
+
+async def test_a_stream_over_a_connection_that_closes_with_it_is_noted_as_received() -> None:
+    body = {**BODY, "stream": True}
+    async with served(by_id) as world:
+        first = await world.ask(body, Connection="close", x_stainless_retry_count="0")
+        await asyncio.sleep(0.1)
+        again = await world.ask(body, x_stainless_retry_count="1")
+    assert first.headers["x-headrace-id"] != again.headers["x-headrace-id"]
